@@ -1,0 +1,285 @@
+import * as Plot from "@observablehq/plot";
+import type { FreezingRecord } from "../runs/records.ts";
+import { bins, draw } from "./drawing.ts";
+import type { Picture } from "./page.ts";
+import { counted, deviation, duration, grouped, mean, number } from "./quantities.ts";
+
+/** Names of a table's columns and curves thinned out to this many checks. */
+const mostChecks = 60;
+const shades = 6;
+const orders = 4;
+
+/** A projection matrix's place: which block it stands in, and which of the block's matrices it is. */
+function place(matrix: string): { block: string; kind: string } {
+  const [, block, kind] = /^(?:.*?\.)?(\d+)\.(.+)$/.exec(matrix) ?? [];
+  return block && kind ? { block, kind: kind.replace(".dense", "") } : { block: "–", kind: matrix };
+}
+
+/** Step at which each matrix under the schedule froze; null where it has not. */
+export function frozenSteps(checks: FreezingRecord[]): Map<string, number | null> {
+  const steps = new Map<string, number | null>(
+    checks.flatMap(({ scores }) => Object.keys(scores).map((m) => [m, null])),
+  );
+  for (const { step, frozen } of checks) for (const matrix of frozen) steps.set(matrix, step);
+  return steps;
+}
+
+/** A value of every matrix, laid out as matrix × block: the paper's figure. */
+function heatMap(
+  title: string,
+  values: ReadonlyMap<string, number | null>,
+  words: { summary: string; unit: string; missing: string },
+): Picture {
+  const cells = [...values].map(([matrix, value]) => ({ ...place(matrix), value }));
+  const blocks = [...new Set(cells.map((cell) => cell.block))].sort((a, b) => Number(a) - Number(b));
+  const kinds = [...grouped(cells, (cell) => cell.kind).keys()];
+  const known = cells.flatMap(({ value }) => value ?? []);
+  const [least, most] = known.length ? [Math.min(...known), Math.max(...known)] : [0, 0];
+  const shade = (value: number) => Math.min(shades - 1, Math.floor(((value - least) / (most - least || 1)) * shades));
+  const edge = (k: number) => least + ((most - least) * k) / shades;
+  const used = most > least ? [...Array(shades).keys()] : known.length ? [0] : [];
+  const missing = known.length < cells.length;
+  const fill = (value: number | null) => (value === null ? "var(--never)" : `var(--heat-${shade(value)})`);
+  const ink = (value: number | null) => (value === null ? "var(--never-ink)" : `var(--heat-ink-${shade(value)})`);
+  const longest = Math.max(...kinds.map((kind) => kind.length));
+  const left = Math.min(180, 16 + longest * 6.6);
+  // Numbers are written into cells that are wide enough for them.
+  const roomy = (440 - left) / blocks.length >= 8 + 6.2 * Math.max(...known.map((value) => number(value).length), 0);
+  return {
+    title,
+    summary: words.summary,
+    legend: [
+      ...used.map((k) => ({
+        color: `var(--heat-${k})`,
+        label: most > least ? `${number(edge(k))} to ${number(edge(k + 1))}` : number(least),
+      })),
+      ...(missing ? [{ color: "var(--never)", label: words.missing }] : []),
+    ],
+    svg: draw(title, {
+      height: 60 + 30 * kinds.length,
+      marginLeft: left,
+      marginRight: 4,
+      padding: 0.06,
+      x: {
+        label: "block",
+        domain: blocks,
+        ticks: blocks.filter((_, i) => i % Math.ceil(blocks.length / 14) === 0),
+        tickSize: 0,
+      },
+      y: { label: null, domain: kinds, tickSize: 0 },
+      color: { type: "identity" },
+      marks: [
+        Plot.cell(cells, {
+          x: "block",
+          y: "kind",
+          fill: ({ value }) => fill(value),
+          title: ({ block, kind, value }) =>
+            `block ${block}, ${kind}: ${value === null ? words.missing : `${words.unit} ${number(value)}`}`,
+        }),
+        roomy
+          ? Plot.text(cells, {
+              x: "block",
+              y: "kind",
+              text: ({ value }) => (value === null ? "" : number(value)),
+              fill: ({ value }) => ink(value),
+              fontSize: 11,
+            })
+          : null,
+      ],
+    }),
+    numbers: {
+      caption: `${title}: ${words.unit} of each matrix`,
+      columns: ["matrix", ...blocks.map((block) => `block ${block}`)],
+      rows: kinds.map((kind) => [
+        kind,
+        ...blocks.map((block) => {
+          const cell = cells.find((cell) => cell.block === block && cell.kind === kind);
+          return cell ? (cell.value === null ? words.missing : number(cell.value)) : "";
+        }),
+      ]),
+    },
+  };
+}
+
+/** Iterations until frozen, matrix × block. */
+function untilFrozen(steps: ReadonlyMap<string, number | null>): Picture {
+  const frozen = [...steps].flatMap(([matrix, step]) => (step === null ? [] : [{ matrix, step }]));
+  const first = frozen.reduce((a, b) => (b.step < a.step ? b : a), frozen[0]!);
+  const last = frozen.reduce((a, b) => (b.step > a.step ? b : a), frozen[0]!);
+  return heatMap("Iterations until frozen", steps, {
+    summary: frozen.length
+      ? `${frozen.length} of ${counted(steps.size, "matrix", "matrices")} froze, ${first.matrix} first (step ${first.step}) and ${last.matrix} last (step ${last.step}).`
+      : `None of ${counted(steps.size, "matrix", "matrices")} has frozen.`,
+    unit: "step",
+    missing: "not frozen",
+  });
+}
+
+/** What the schedule asks, r(t), beside what is frozen. */
+function schedule(checks: FreezingRecord[]): Picture {
+  const matrices = frozenSteps(checks).size;
+  let frozen = 0;
+  const points = checks.map((check) => {
+    frozen += check.frozen.length;
+    return { step: check.step, asked: check.fraction, frozen: frozen / matrices, names: check.frozen, check };
+  });
+  // Every check at which something froze, and enough of the others to draw the curve.
+  const shown = bins(points, 200).flatMap((bin) => bin.filter((point, i) => i === 0 || point.names.length));
+  const freezes = points.filter(({ names }) => names.length);
+  const compiling = checks.reduce((sum, { compileSeconds }) => sum + compileSeconds, 0);
+  const title = "Freezing schedule r(t)";
+  return {
+    title,
+    summary: `The schedule asked for ${percent(points.at(-1)!.asked)} by step ${points.at(-1)!.step}, when ${percent(frozen / matrices)} was frozen; matrices froze at ${counted(freezes.length, "check")}. Compiling the step again took ${duration(compiling)} in all.`,
+    legend: [
+      { color: "var(--series-0)", label: "matrices frozen" },
+      { color: "var(--series-1)", label: "asked, r(t)" },
+    ],
+    svg: draw(title, {
+      height: 240,
+      x: { label: "step" },
+      y: { label: "fraction of matrices", domain: [0, 1], tickFormat: "%", grid: true },
+      marks: [
+        Plot.ruleY([0]),
+        Plot.lineY(shown, { x: "step", y: "frozen", stroke: "var(--series-0)", strokeWidth: 2, curve: "step-after" }),
+        Plot.lineY(shown, { x: "step", y: "asked", stroke: "var(--series-1)", strokeWidth: 2, strokeDasharray: "5 3" }),
+      ],
+    }),
+    numbers: {
+      caption: "Checks at which matrices froze",
+      columns: ["step", "asked, r(t)", "frozen", "seconds compiling", "matrices"],
+      rows: freezes.map(({ step, asked, frozen, names, check }) => [
+        number(step),
+        percent(asked),
+        percent(frozen),
+        number(check.compileSeconds),
+        names.join(", "),
+      ]),
+    },
+  };
+}
+
+const percent = (fraction: number) => `${number(Math.round(fraction * 1000) / 10)} %`;
+
+/** Score of every matrix until it froze, one band per kind of matrix, with the threshold. */
+function scores(checks: FreezingRecord[]): Picture {
+  const steps = frozenSteps(checks);
+  const shown = bins(checks, mostChecks).flatMap((bin) => bin.filter((check, i) => i === 0 || check.frozen.length));
+  const blocks = [...new Set([...steps.keys()].map((matrix) => place(matrix).block))].sort((a, b) => +a - +b);
+  const groups = bins(blocks, orders);
+  const color = (block: string) => {
+    const group = groups.findIndex((group) => group.includes(block));
+    return `var(--order-${groups.length > 1 ? Math.round((group * (orders - 1)) / (groups.length - 1)) : 0})`;
+  };
+  const points = shown.flatMap(({ step, scores }) =>
+    Object.entries(scores)
+      .filter(([matrix, score]) => score > 0 && step <= (steps.get(matrix) ?? Infinity))
+      .map(([matrix, score]) => ({ step, score, matrix, ...place(matrix) })),
+  );
+  const ends = points.filter(({ matrix, step }) => steps.get(matrix) === step);
+  const kinds = [...grouped(points, ({ kind }) => kind).keys()];
+  const thresholds = shown.filter(({ threshold }) => threshold !== null && threshold > 0);
+  const levels = thresholds.map(({ threshold }) => threshold!);
+  const all = points.map(({ score }) => score);
+  const title = "Freezing scores and threshold";
+  return {
+    title,
+    summary: `Scores of ${counted(steps.size, "matrix", "matrices")} over ${counted(checks.length, "check")}, each until it froze (dot), on a logarithmic scale from ${number(Math.min(...all))} to ${number(Math.max(...all))}. ${
+      levels.length
+        ? `The threshold (dashed) went from ${number(levels[0])} to ${number(levels.at(-1))}.`
+        : "No threshold was taken."
+    }`,
+    legend: [
+      ...groups.map((group) => ({
+        color: color(group[0]!),
+        label: group.length > 1 ? `blocks ${group[0]} to ${group.at(-1)}` : `block ${group[0]}`,
+      })),
+      ...(levels.length ? [{ color: "var(--ink)", label: "threshold (dashed)" }] : []),
+    ],
+    svg: draw(title, {
+      height: 60 + 90 * kinds.length,
+      marginTop: 24,
+      x: { label: "step" },
+      y: { label: null, type: "log", grid: true, ticks: 3, tickFormat: (value: number) => value.toExponential(0) },
+      fy: { label: null, domain: kinds, axis: null, padding: 0.25 },
+      color: { type: "identity" },
+      marks: [
+        Plot.frame({ strokeOpacity: 0.25 }),
+        Plot.lineY(points, {
+          x: "step",
+          y: "score",
+          z: "matrix",
+          fy: "kind",
+          stroke: ({ block }) => color(block),
+          strokeWidth: 1.25,
+        }),
+        Plot.dot(ends, {
+          x: "step",
+          y: "score",
+          fy: "kind",
+          r: 3,
+          fill: ({ block }) => color(block),
+          title: ({ matrix, step }) => `${matrix} froze at step ${step}`,
+        }),
+        Plot.lineY(thresholds, { x: "step", y: "threshold", stroke: "var(--ink)", strokeDasharray: "4 3" }),
+        Plot.text(kinds, {
+          fy: (kind) => kind,
+          text: (kind) => kind,
+          frameAnchor: "top-left",
+          dy: -15,
+          fontWeight: "bold",
+        }),
+      ],
+    }),
+    numbers: {
+      caption: `Scores at ${counted(shown.length, "check")} of ${checks.length}`,
+      columns: ["step", "r(t)", "threshold", ...steps.keys()],
+      rows: shown.map(({ step, fraction, threshold, scores }) => [
+        number(step),
+        percent(fraction),
+        number(threshold),
+        ...[...steps.keys()].map((matrix) => number(scores[matrix])),
+      ]),
+    },
+  };
+}
+
+/** What froze, when and why; nothing where the run has no freezing schedule. */
+export function freezingPictures(checks: FreezingRecord[]): Picture[] {
+  const steps = frozenSteps(checks);
+  if (!steps.size) return [];
+  const scored = checks.some((check) => Object.values(check.scores).some((score) => score > 0));
+  return [untilFrozen(steps), schedule(checks), ...(scored ? [scores(checks)] : [])];
+}
+
+/** The freezing pattern of one method on one task, averaged over its runs, and how much it differs between them. */
+export function averagePattern(label: string, runs: FreezingRecord[][]): Picture[] {
+  const patterns = runs.map(frozenSteps).filter((steps) => steps.size);
+  const steps = grouped(
+    patterns.flatMap((pattern) => [...pattern]),
+    ([matrix]) => matrix,
+  );
+  if (!steps.size) return [];
+  const known = new Map([...steps].map(([matrix, entries]) => [matrix, entries.flatMap(([, step]) => step ?? [])]));
+  const summarise = (of: (values: number[]) => number, least: number) =>
+    new Map([...known].map(([matrix, values]) => [matrix, values.length >= least ? of(values) : null]));
+  const means = summarise((values) => Math.round(mean(values)), 1);
+  const spreads = summarise((values) => Math.round(deviation(values) * 10) / 10, 2);
+  const never = [...known].filter(([, values]) => values.length < patterns.length).length;
+  const seeds = counted(patterns.length, "run");
+  const widest = [...spreads].reduce((a, b) => ((b[1] ?? -1) > (a[1] ?? -1) ? b : a));
+  const average = heatMap(`Iterations until frozen: ${label}`, means, {
+    summary: `Mean over ${seeds} of the step at which each of ${counted(means.size, "matrix", "matrices")} froze${never ? `; ${counted(never, "matrix", "matrices")} did not freeze in every run, and those runs are left out of its mean` : ""}.`,
+    unit: "step",
+    missing: "never frozen",
+  });
+  if (patterns.length < 2) return [average];
+  return [
+    average,
+    heatMap(`Spread of iterations until frozen: ${label}`, spreads, {
+      summary: `Standard deviation over ${seeds}, in steps${widest[1] === null ? "" : `; widest for ${widest[0]} (${number(widest[1])})`}.`,
+      unit: "± steps",
+      missing: "froze in fewer than two runs",
+    }),
+  ];
+}

@@ -1,0 +1,65 @@
+const plain = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 4 });
+const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+const prefixes = ["", "k", "M", "G", "T", "P", "E"];
+
+/** A number with four significant digits; counts in full. JSON writes NaN and infinities as null, shown as a dash. */
+export function number(value: number | null | undefined): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+  if (Number.isInteger(value)) return whole.format(value);
+  const size = Math.abs(value);
+  return size < 1e-4 || size >= 1e9 ? value.toExponential(2) : size >= 1e4 ? whole.format(value) : plain.format(value);
+}
+
+/** A number with a decimal prefix and its unit, such as `1.23 GB`. */
+export function prefixed(value: number, unit: string): string {
+  if (!Number.isFinite(value)) return "–";
+  const power = Math.min(prefixes.length - 1, Math.max(0, Math.floor(Math.log10(Math.abs(value) || 1) / 3)));
+  return `${(value / 1000 ** power).toPrecision(3)} ${prefixes[power]}${unit}`;
+}
+
+/** Seconds in the units that people say. */
+export function duration(seconds: number): string {
+  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  const minutes = Math.round(seconds / 60);
+  return seconds < 3600
+    ? `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`
+    : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** A count and its noun, singular or plural. */
+export function counted(count: number, one: string, several = `${one}s`): string {
+  return `${number(count)} ${count === 1 ? one : several}`;
+}
+
+export function mean(values: number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** Sample standard deviation; 0 for a single value. */
+export function deviation(values: number[]): number {
+  const middle = mean(values);
+  return Math.sqrt(values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / Math.max(1, values.length - 1));
+}
+
+export function median(values: number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
+}
+
+/** A mean over seeds, with its standard deviation where there are several. */
+export function spread(values: number[]): string {
+  return values.length > 1 ? `${number(mean(values))} ± ${number(deviation(values))}` : number(mean(values));
+}
+
+/** Values gathered under the keys that `key` gives them, in order of first appearance. */
+export function grouped<T, K>(values: Iterable<T>, key: (value: T) => K): Map<K, T[]> {
+  const groups = new Map<K, T[]>();
+  for (const value of values) {
+    const name = key(value);
+    const group = groups.get(name);
+    if (group) group.push(value);
+    else groups.set(name, [value]);
+  }
+  return groups;
+}

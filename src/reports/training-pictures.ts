@@ -1,0 +1,170 @@
+import * as Plot from "@observablehq/plot";
+import type { RunRecords } from "../runs/read-run.ts";
+import type { EvaluationRecord, FreezingRecord, StepRecord } from "../runs/records.ts";
+import { bins, draw } from "./drawing.ts";
+import type { Picture } from "./page.ts";
+import { counted, duration, grouped, mean, median, number } from "./quantities.ts";
+
+const mostPoints = 150;
+
+/** How many steps stand behind a point, said in a table's caption. */
+const binning = (steps: StepRecord[], what: string) => {
+  const size = Math.ceil(steps.length / mostPoints);
+  return size > 1 ? `${what} of every ${size} steps` : `${what} of every step`;
+};
+
+function loss(steps: StepRecord[], evaluations: EvaluationRecord[]): Picture {
+  const training = bins(steps, mostPoints).map((bin) => ({
+    step: bin.at(-1)!.step,
+    loss: mean(bin.map((record) => record.loss)),
+  }));
+  const best = evaluations.toSorted((a, b) => a.loss - b.loss)[0];
+  const title = "Loss";
+  return {
+    title,
+    summary: `Training loss went from ${number(training[0]!.loss)} to ${number(training.at(-1)!.loss)} over ${counted(steps.length, "step")}.${
+      best ? ` Validation loss was lowest, ${number(best.loss)}, after epoch ${best.epoch}.` : ""
+    }`,
+    legend: [
+      { color: "var(--series-0)", label: "training" },
+      ...(best ? [{ color: "var(--series-1)", label: "validation (dots)" }] : []),
+    ],
+    svg: draw(title, {
+      height: 240,
+      x: { label: "step" },
+      y: { label: "loss", grid: true },
+      marks: [
+        Plot.lineY(training, { x: "step", y: "loss", stroke: "var(--series-0)" }),
+        Plot.lineY(evaluations, { x: "step", y: "loss", stroke: "var(--series-1)" }),
+        Plot.dot(evaluations, { x: "step", y: "loss", fill: "var(--series-1)", r: 3.5 }),
+      ],
+    }),
+    numbers: {
+      caption: binning(steps, "Mean loss"),
+      columns: ["step", "training", "validation"],
+      rows: [
+        ...training.map(({ step, loss }) => ({ step, cells: [number(loss), ""] })),
+        ...evaluations.map(({ step, loss }) => ({ step, cells: ["", number(loss)] })),
+      ]
+        .sort((a, b) => a.step - b.step)
+        .map(({ step, cells }) => [number(step), ...cells]),
+    },
+  };
+}
+
+function metrics(evaluations: EvaluationRecord[]): Picture {
+  const points = evaluations.flatMap(({ epoch, metrics }) =>
+    Object.entries(metrics).map(([metric, value]) => ({ epoch, metric, value })),
+  );
+  const names = [...grouped(points, ({ metric }) => metric).keys()];
+  const color = (metric: string) => `var(--series-${names.indexOf(metric) % 4})`;
+  const title = "Validation metrics";
+  return {
+    title,
+    summary: names
+      .map((name) => {
+        const of = points.filter(({ metric }) => metric === name);
+        const best = of.reduce((a, b) => (b.value > a.value ? b : a));
+        return `${name} was highest, ${number(best.value)}, after epoch ${best.epoch} and ${number(of.at(-1)!.value)} at the end.`;
+      })
+      .join(" "),
+    legend: names.map((name) => ({ color: color(name), label: name })),
+    svg: draw(title, {
+      height: 240,
+      x: { label: "epoch", interval: 1, ticks: Math.min(10, evaluations.length), tickFormat: number },
+      y: { label: names.length === 1 ? names[0]! : "metric", grid: true },
+      color: { type: "identity" },
+      marks: [
+        Plot.lineY(points, { x: "epoch", y: "value", z: "metric", stroke: ({ metric }) => color(metric) }),
+        Plot.dot(points, { x: "epoch", y: "value", fill: ({ metric }) => color(metric), r: 3 }),
+      ],
+    }),
+    numbers: {
+      caption: "Metrics after each epoch",
+      columns: ["epoch", ...names],
+      rows: evaluations.map(({ epoch, metrics }) => [number(epoch), ...names.map((name) => number(metrics[name]))]),
+    },
+  };
+}
+
+function trainable(steps: StepRecord[]): Picture {
+  const changes = steps.filter((step, i) => step.trainable !== steps[i - 1]?.trainable);
+  const [first, last] = [steps[0]!, steps.at(-1)!];
+  const title = "Trainable parameters";
+  // AdaLoRA's and SoRA's count may change at every step.
+  const shown = bins(changes, mostPoints).map((bin) => bin[0]!);
+  return {
+    title,
+    summary: `${
+      changes.length === 1
+        ? `${number(first.trainable)} throughout`
+        : `From ${number(first.trainable)} to ${number(last.trainable)}, ${number(Math.round(mean(steps.map(({ trainable }) => trainable))))} on average`
+    }; the head is not counted.`,
+    svg: draw(title, {
+      height: 240,
+      x: { label: "step" },
+      y: { label: "parameters", tickFormat: "~s", grid: true, zero: true },
+      marks: [
+        Plot.ruleY([0]),
+        Plot.lineY([...shown, last], {
+          x: "step",
+          y: "trainable",
+          stroke: "var(--series-0)",
+          strokeWidth: 2,
+          curve: "step-after",
+        }),
+      ],
+    }),
+    numbers: {
+      caption: "Trainable parameters from each step on",
+      columns: ["from step", "parameters"],
+      rows: shown.map(({ step, trainable }) => [number(step), number(trainable)]),
+    },
+  };
+}
+
+function stepTimes(steps: StepRecord[], checks: FreezingRecord[]): Picture {
+  const points = bins(steps, mostPoints).map((bin) => ({
+    step: bin.at(-1)!.step,
+    seconds: median(bin.map((record) => record.seconds)),
+  }));
+  const freezes = checks.filter(({ frozen }) => frozen.length);
+  const stages = [...grouped(steps, ({ frozen }) => frozen)].map(([frozen, of]) => ({
+    frozen,
+    count: of.length,
+    seconds: median(of.map(({ seconds }) => seconds)),
+  }));
+  const [first, last] = [stages[0]!, stages.at(-1)!];
+  const title = "Seconds a step";
+  return {
+    title,
+    summary:
+      stages.length > 1
+        ? `A step took ${duration(first.seconds)} (median) with ${counted(first.frozen, "matrix", "matrices")} frozen, ${duration(last.seconds)} with ${number(last.frozen)}. Upright lines: matrices froze.`
+        : `A step took ${duration(first.seconds)} (median).`,
+    svg: draw(title, {
+      height: 240,
+      x: { label: "step" },
+      y: { label: "seconds", grid: true, zero: true },
+      marks: [
+        Plot.ruleY([0]),
+        Plot.ruleX(freezes, { x: "step", stroke: "var(--series-1)", strokeOpacity: 0.5 }),
+        Plot.lineY(points, { x: "step", y: "seconds", stroke: "var(--series-0)" }),
+      ],
+    }),
+    numbers: {
+      caption: "Median seconds of a step, by matrices frozen",
+      columns: ["matrices frozen", "steps", "seconds a step"],
+      rows: stages.map(({ frozen, count, seconds }) => [number(frozen), number(count), number(seconds)]),
+    },
+  };
+}
+
+/** Curves of one run's training: those for which there is a record yet. */
+export function trainingPictures({ steps, evaluations, freezing }: RunRecords): Picture[] {
+  return [
+    ...(steps.length ? [loss(steps, evaluations)] : []),
+    ...(evaluations.length ? [metrics(evaluations)] : []),
+    ...(steps.length ? [trainable(steps), stepTimes(steps, freezing)] : []),
+  ];
+}

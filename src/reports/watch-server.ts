@@ -1,0 +1,132 @@
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { UserError } from "../errors.ts";
+import { readRunRecords } from "../runs/read-run.ts";
+import type { FreezingRecord, MetricsRecord } from "../runs/records.ts";
+import { page } from "./page.ts";
+import { runContent, runTitle } from "./report.ts";
+
+export interface WatchServer {
+  /** Address of the page, such as `http://127.0.0.1:41234/`. */
+  readonly url: string;
+  /**
+   * Takes in a record that the run has just written. Await it between steps: a step keeps the thread,
+   * and the browser is answered only while this waits for its turn.
+   */
+  push(record: MetricsRecord | FreezingRecord): Promise<void>;
+  /** Shows the run as its folder holds it now, tells the browser that it has ended, and stops serving. */
+  close(): Promise<void>;
+}
+
+/** Milliseconds between two pages sent, at the least. */
+const pause = 500;
+/** Drawing takes at most one part in this many of the training's time. */
+const share = 30;
+
+// Replaces the page's content by what the server has drawn, keeping open what the reader has opened.
+const script = `
+const main = document.querySelector("main"), live = document.getElementById("live");
+const events = new EventSource("/events");
+events.onopen = () => { live.textContent = "Watching the run"; };
+events.onerror = () => { live.textContent = "No answer from the run; trying again"; };
+events.onmessage = ({ data }) => {
+  const open = [...main.querySelectorAll("details[open]")].map(({ id }) => id);
+  main.innerHTML = JSON.parse(data);
+  for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+};
+events.addEventListener("end", () => { events.close(); live.textContent = "The run has ended"; });
+`;
+
+/**
+ * Serves the page of a run that is being written on 127.0.0.1 alone, at `port` or any free one. Open pages follow the run by
+ * server-sent events; one opened or reloaded later starts from everything recorded so far.
+ * @throws {UserError} where the folder is no run or the port can't be had.
+ */
+export async function startWatchServer({
+  directory,
+  port = 0,
+}: {
+  directory: string;
+  port?: number;
+}): Promise<WatchServer> {
+  let records = await readRunRecords(directory);
+  const watchers = new Set<ServerResponse>();
+  let timer: NodeJS.Timeout | undefined;
+  let drawing = 0;
+
+  const draw = () => `data: ${JSON.stringify(runContent(records).text)}\n\n`;
+  const send = () => {
+    timer = undefined;
+    const start = performance.now();
+    const event = draw();
+    drawing = performance.now() - start;
+    for (const watcher of watchers) watcher.write(event);
+  };
+
+  const routes: Record<string, (response: ServerResponse) => void> = {
+    "/": (response) => {
+      response.setHeader("Content-Type", "text/html; charset=utf-8");
+      response.end(page(runTitle(records), runContent(records), "/watch.js"));
+    },
+    "/watch.js": (response) => {
+      response.setHeader("Content-Type", "text/javascript; charset=utf-8");
+      response.end(script);
+    },
+    "/events": (response) => {
+      response.writeHead(200, { "Content-Type": "text/event-stream", Connection: "close" });
+      // What was recorded between drawing the page and following it is not missed.
+      response.write(draw());
+      watchers.add(response);
+      response.on("close", () => watchers.delete(response));
+    },
+  };
+
+  const server = createServer((request, response) => {
+    response.setHeader("Cache-Control", "no-store");
+    response.setHeader("X-Content-Type-Options", "nosniff");
+    const route = routes[request.url?.split("?")[0] ?? "/"];
+    // A page elsewhere whose name was made to point at 127.0.0.1 still sends that name.
+    if (!isLoopback(request)) response.writeHead(403).end("Only 127.0.0.1 and localhost are served.\n");
+    else if (request.method !== "GET") response.writeHead(405, { Allow: "GET" }).end();
+    else if (route) route(response);
+    else response.writeHead(404).end("No such page.\n");
+  });
+
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", ({ code }: NodeJS.ErrnoException) =>
+      reject(
+        new UserError(`can't watch on port ${port} of 127.0.0.1 (${code}); give another port, or none for a free one`),
+      ),
+    );
+    server.listen({ host: "127.0.0.1", port }, resolve);
+  });
+
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    push(record) {
+      if (!("kind" in record)) records.freezing.push(record);
+      else if (record.kind === "step") records.steps.push(record);
+      else records.evaluations.push(record);
+      if (watchers.size) timer ??= setTimeout(send, Math.max(pause, drawing * share));
+      return new Promise((resolve) => setImmediate(resolve));
+    },
+    async close() {
+      clearTimeout(timer);
+      try {
+        records = await readRunRecords(directory);
+      } finally {
+        const last = `${draw()}event: end\ndata:\n\n`;
+        for (const watcher of watchers) watcher.end(last);
+        const closed = new Promise((resolve) => server.close(resolve));
+        // A browser that does not take its last page must not keep the run from ending.
+        const impatience = setTimeout(() => server.closeAllConnections(), 1000);
+        await closed;
+        clearTimeout(impatience);
+      }
+    },
+  };
+}
+
+function isLoopback({ headers }: IncomingMessage): boolean {
+  return /^(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/i.test(headers.host ?? "");
+}

@@ -1,0 +1,90 @@
+import { access, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { UserError } from "../errors.ts";
+import type { EvaluationRecord, FreezingRecord, MetricsRecord, RunResult, StepRecord } from "./records.ts";
+
+/** Everything a run has written about itself, read back from its folder. */
+export interface RunRecords {
+  directory: string;
+  /** `config.json`: the run's options, all resolved. */
+  config: Readonly<Record<string, unknown>>;
+  steps: StepRecord[];
+  evaluations: EvaluationRecord[];
+  freezing: FreezingRecord[];
+  /** Absent while the run is being written, and where it was cut off. */
+  result?: RunResult;
+}
+
+/**
+ * Reads a run folder, also one that is still being written: then `result` is absent and a half-written last line is left out.
+ * @throws {UserError} where the folder is no run, or one of its files is damaged (file and line named).
+ */
+export async function readRunRecords(directory: string): Promise<RunRecords> {
+  const config = await readObject<Record<string, unknown>>(join(directory, "config.json"));
+  if (!config) {
+    throw new UserError(`${directory} is no run folder: it has no config.json; give the folder that a run wrote`);
+  }
+  const result = await readObject<RunResult>(join(directory, "result.json"));
+  const metrics = await readLines<MetricsRecord>(join(directory, "metrics.jsonl"), !result);
+  return {
+    directory,
+    config,
+    steps: metrics.filter((record) => record.kind === "step"),
+    evaluations: metrics.filter((record) => record.kind === "evaluation"),
+    freezing: await readLines<FreezingRecord>(join(directory, "freezing.jsonl"), !result),
+    ...(result && { result }),
+  };
+}
+
+/**
+ * Reads a run that has ended.
+ * @throws {UserError} as `readRunRecords`, and where the run is still being written or was cut off.
+ */
+export async function readFinishedRun(directory: string): Promise<RunRecords & { result: RunResult }> {
+  const { result, ...records } = await readRunRecords(directory);
+  if (result) return { ...records, result };
+  const locked = await access(join(directory, "run.lock")).then(
+    () => true,
+    () => false,
+  );
+  throw new UserError(
+    locked
+      ? `the run in ${directory} is still being written (it has a run.lock and no result.json); wait until it ends`
+      : `the run in ${directory} did not finish (it has no result.json); continue it with --resume, or run it again with --overwrite`,
+  );
+}
+
+/** The text of a file, or nothing where there is none. */
+async function readIfThere(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    throw new UserError(`can't read ${file} (${code}); check that it is a readable file`);
+  }
+}
+
+async function readObject<T extends object>(file: string): Promise<T | undefined> {
+  const text = await readIfThere(file);
+  return text === undefined ? undefined : parseObject<T>(text, file);
+}
+
+/** The records of a JSON Lines file, none where there is no file. */
+async function readLines<T extends object>(file: string, growing: boolean): Promise<T[]> {
+  const lines = ((await readIfThere(file)) ?? "").split("\n");
+  // What follows the last line break is empty, or a record that is being written.
+  if (growing || lines.at(-1) === "") lines.pop();
+  return lines.map((line, index) => parseObject<T>(line, `${file}, line ${index + 1},`));
+}
+
+function parseObject<T extends object>(text: string, where: string): T {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // Falls through: text that is no JSON is as wrong as JSON that is no object.
+  }
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as T;
+  throw new UserError(`${where} is not a JSON object, so the run's records are damaged; run it again with --overwrite`);
+}
