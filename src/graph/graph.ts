@@ -1,0 +1,149 @@
+import type { Dimension, Shape } from "./dimension.ts";
+import type { Op } from "./op.ts";
+
+export type DataType = "float32" | "float64" | "int32" | "int64" | "bool";
+
+/** What a leaf is to the runtime: data of this run, a weight that stays, or a weight that an optimizer changes. */
+export type LeafKind = "input" | "frozen" | "trainable" | "constant";
+
+/** Which part of the step a node belongs to, for accounting. */
+export interface Provenance {
+  part: "base" | "adapter";
+  pass: "forward" | "backward";
+}
+
+/** An application of an op. */
+export interface GraphNode {
+  op: Op;
+  inputs: readonly Value[];
+  attributes: Attributes;
+  outputs: readonly Value[];
+  provenance: Provenance;
+}
+
+/** Plain data that selects a variant of an op: axes, flags, sizes. */
+export type Attributes = Readonly<Record<string, AttributeValue>>;
+export type AttributeValue = number | boolean | string | readonly Dimension[] | undefined;
+
+/** A tensor in a graph: a leaf, or an output of a node. */
+export class Value {
+  readonly graph: Graph;
+  /** Unique in its graph, in order of creation: inputs of a node come before its outputs. */
+  readonly id: number;
+  readonly dtype: DataType;
+  readonly shape: Shape;
+  /** The node that makes this value; absent for a leaf. */
+  readonly node: GraphNode | undefined;
+  /** Present for a leaf. */
+  readonly leaf: Leaf | undefined;
+
+  constructor(graph: Graph, id: number, dtype: DataType, shape: Shape, origin: { node: GraphNode } | { leaf: Leaf }) {
+    this.graph = graph;
+    this.id = id;
+    this.dtype = dtype;
+    this.shape = shape;
+    this.node = "node" in origin ? origin.node : undefined;
+    this.leaf = "leaf" in origin ? origin.leaf : undefined;
+  }
+
+  /** For error messages: the leaf's name or the op. */
+  get label(): string {
+    return this.leaf?.name ?? this.node!.op.name;
+  }
+}
+
+export interface Leaf {
+  name: string;
+  kind: LeafKind;
+  /** Values of a constant, row-major. */
+  data?: readonly number[];
+}
+
+/** A computation under construction. Equal applications of an op give the same value, so nothing is computed twice. */
+export class Graph {
+  readonly leaves = new Map<string, Value>();
+  readonly #nodes = new Map<string, GraphNode>();
+  #nextId = 0;
+  #provenance: Provenance = { part: "base", pass: "forward" };
+
+  /**
+   * A leaf by name; asked for again, the same one.
+   * @throws Error where the name is already another kind, type or shape.
+   */
+  leaf(kind: Exclude<LeafKind, "constant">, name: string, dtype: DataType, shape: Shape): Value {
+    const known = this.leaves.get(name);
+    if (known) {
+      if (known.leaf!.kind !== kind || known.dtype !== dtype || known.shape.join() !== shape.join()) {
+        throw new Error(`leaf "${name}" was declared before with another kind, type or shape`);
+      }
+      return known;
+    }
+    return this.#addLeaf({ name, kind }, dtype, shape);
+  }
+
+  /** A small tensor whose values are part of the graph. Scalars have shape `[]`. */
+  constant(data: readonly number[], dtype: DataType, shape: Shape = []): Value {
+    const name = `constant:${dtype}:${shape.join("x")}:${data.join(",")}`;
+    return this.leaves.get(name) ?? this.#addLeaf({ name, kind: "constant", data }, dtype, shape);
+  }
+
+  #addLeaf(leaf: Leaf, dtype: DataType, shape: Shape): Value {
+    const value = new Value(this, this.#nextId++, dtype, shape, { leaf });
+    this.leaves.set(leaf.name, value);
+    return value;
+  }
+
+  /** Applies an op: checks the shapes and returns its outputs. */
+  apply(op: Op, inputs: readonly Value[], attributes: Attributes = {}): readonly Value[] {
+    const key = `${op.name}(${inputs.map((input) => input.id).join()})${JSON.stringify(attributes)}`;
+    const known = this.#nodes.get(key);
+    if (known) return known.outputs;
+    const results = op.infer(inputs, attributes);
+    const outputs: Value[] = [];
+    const node: GraphNode = { op, inputs, attributes, outputs, provenance: this.#provenance };
+    for (const { dtype, shape } of results) outputs.push(new Value(this, this.#nextId++, dtype, shape, { node }));
+    this.#nodes.set(key, node);
+    return outputs;
+  }
+
+  /** Runs `write` with the nodes it makes ascribed to a part or a pass. */
+  within<T>(provenance: Partial<Provenance>, write: () => T): T {
+    const before = this.#provenance;
+    this.#provenance = { ...before, ...provenance };
+    try {
+      return write();
+    } finally {
+      this.#provenance = before;
+    }
+  }
+}
+
+/** Nodes that `outputs` need, each after the nodes it reads from; everything else is dead. */
+export function liveNodes(outputs: readonly Value[]): GraphNode[] {
+  const order: GraphNode[] = [];
+  const seen = new Set<GraphNode>();
+  const stack = outputs.flatMap((value) => (value.node ? [{ node: value.node, next: 0 }] : []));
+  while (stack.length > 0) {
+    const top = stack.at(-1)!;
+    if (top.next === 0 && seen.has(top.node)) {
+      stack.pop();
+      continue;
+    }
+    seen.add(top.node);
+    const input = top.node.inputs[top.next++];
+    if (!input) {
+      order.push(top.node);
+      stack.pop();
+    } else if (input.node && !seen.has(input.node)) {
+      stack.push({ node: input.node, next: 0 });
+    }
+  }
+  return order;
+}
+
+/** Leaves that `outputs` need, in order of declaration. */
+export function liveLeaves(outputs: readonly Value[]): Value[] {
+  const leaves = new Set(outputs.filter((value) => value.leaf));
+  for (const node of liveNodes(outputs)) for (const input of node.inputs) if (input.leaf) leaves.add(input);
+  return [...leaves].sort((a, b) => a.id - b.id);
+}

@@ -1,0 +1,183 @@
+import { coefficientOf, type Dimension, evaluate, type Shape, ShapeError, symbolsOf } from "./dimension.ts";
+import { type DataType, type GraphNode, liveLeaves, liveNodes, type Value } from "./graph.ts";
+import { ModelProto } from "./onnx-schema.ts";
+import type { OnnxEmitter, OnnxNodeOptions } from "./op.ts";
+
+/** ONNX's element type codes. */
+const ELEMENT_TYPE: Record<DataType, number> = { float32: 1, int32: 6, int64: 7, bool: 9, float64: 11 };
+
+const ARRAY: Record<DataType, (data: readonly number[]) => ArrayBufferView> = {
+  float32: (data) => Float32Array.from(data),
+  float64: (data) => Float64Array.from(data),
+  int32: (data) => Int32Array.from(data),
+  int64: (data) => BigInt64Array.from(data, BigInt),
+  bool: (data) => Uint8Array.from(data),
+};
+
+const OPSET = 18;
+const IR_VERSION = 8;
+
+interface NodeMessage {
+  name: string;
+  opType: string;
+  domain: string;
+  input: readonly string[];
+  output: readonly string[];
+  attribute: object[];
+}
+
+/** Collects the messages of an ONNX graph while ops emit their nodes. */
+class Encoder implements OnnxEmitter {
+  readonly nodes: NodeMessage[] = [];
+  readonly initializers: object[] = [];
+  readonly #names = new Map<Value, string>();
+  readonly #int64 = new Map<string, string>();
+  readonly #emitted = new Map<string, string>();
+  readonly #symbolSources = new Map<string, { input: Value; axis: number }>();
+  #count = 0;
+
+  constructor(inputs: readonly Value[]) {
+    for (const input of inputs) {
+      input.shape.forEach((dimension, axis) => {
+        const [symbol, ...others] = symbolsOf(dimension);
+        if (symbol && others.length === 0 && coefficientOf(dimension) === 1 && !this.#symbolSources.has(symbol)) {
+          this.#symbolSources.set(symbol, { input, axis });
+        }
+      });
+    }
+  }
+
+  setName(value: Value, name: string): void {
+    this.#names.set(value, name);
+  }
+
+  nameOf(value: Value): string {
+    return this.#names.get(value) ?? value.leaf?.name ?? `v${value.id}`;
+  }
+
+  emit(opType: string, inputs: readonly string[], options: OnnxNodeOptions = {}): string {
+    const { domain = "", attributes = {}, outputs } = options;
+    const key = outputs ? "" : JSON.stringify([opType, inputs, domain, attributes]);
+    const known = key && this.#emitted.get(key);
+    if (known) return known;
+    const names = outputs ?? [`t${this.#count++}`];
+    if (key) this.#emitted.set(key, names[0]!);
+    this.nodes.push({
+      name: `${opType}_${this.nodes.length}`,
+      opType,
+      domain,
+      input: inputs,
+      output: names,
+      attribute: Object.entries(attributes).map(([name, value]) => attributeMessage(name, value)),
+    });
+    return names[0]!;
+  }
+
+  int64(values: readonly number[]): string {
+    const key = values.join();
+    let name = this.#int64.get(key);
+    if (name === undefined) {
+      name = `int64:${key}`;
+      this.#int64.set(key, name);
+      this.initializers.push(tensorMessage(name, "int64", [values.length], ARRAY.int64(values)));
+    }
+    return name;
+  }
+
+  shapeTensor(shape: Shape): string {
+    if (shape.every((dimension) => typeof dimension === "number")) return this.int64(shape as number[]);
+    const parts = shape.map((dimension) => this.#dimensionTensor(dimension));
+    return parts.length === 1 ? parts[0]! : this.emit("Concat", parts, { attributes: { axis: 0 } });
+  }
+
+  #dimensionTensor(dimension: Dimension): string {
+    if (typeof dimension === "number") return this.int64([dimension]);
+    const factors = symbolsOf(dimension).map((symbol) => {
+      const source = this.#symbolSources.get(symbol);
+      if (!source) throw new ShapeError(`no input has a dimension "${symbol}" to read its size from`);
+      const attributes = { start: source.axis, end: source.axis + 1 };
+      return this.emit("Shape", [this.nameOf(source.input)], { attributes });
+    });
+    const coefficient = coefficientOf(dimension);
+    if (coefficient !== 1) factors.push(this.int64([coefficient]));
+    return factors.reduce((total, factor) => this.emit("Mul", [total, factor]));
+  }
+
+  encodeNode(node: GraphNode): void {
+    node.op.onnx(node, this);
+  }
+}
+
+type AttributeSetting = NonNullable<OnnxNodeOptions["attributes"]>[string];
+
+function attributeMessage(name: string, value: AttributeSetting): object {
+  if (typeof value === "number") return { name, i: value, type: 2 };
+  if (typeof value === "string") return { name, s: new TextEncoder().encode(value), type: 3 };
+  if ("float" in value) return { name, f: value.float, type: 1 };
+  return { name, ints: value, type: 7 };
+}
+
+function tensorMessage(name: string, dtype: DataType, dims: readonly number[], data: ArrayBufferView): object {
+  const rawData = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return { name, dims, dataType: ELEMENT_TYPE[dtype], rawData };
+}
+
+function valueInfo(name: string, { dtype, shape }: Value): object {
+  const dim = shape.map((size) => (typeof size === "number" ? { dimValue: size } : { dimParam: size }));
+  return { name, type: { tensorType: { elemType: ELEMENT_TYPE[dtype], shape: { dim } } } };
+}
+
+export interface EncodedGraph {
+  /** A serialised ONNX ModelProto. */
+  bytes: Uint8Array;
+  /** Leaves to feed at each run, in order of declaration. */
+  inputs: Value[];
+}
+
+/**
+ * Encodes what `outputs` need as an ONNX model. Leaves named in `embedded` become initializers; constants always do.
+ * @throws ShapeError where a symbol's size cannot be read from any input.
+ */
+export function encodeOnnx(
+  outputs: Readonly<Record<string, Value>>,
+  embedded: ReadonlyMap<string, Float32Array> = new Map(),
+): EncodedGraph {
+  const values = Object.values(outputs);
+  const leaves = liveLeaves(values);
+  const fed = leaves.filter(({ leaf }) => leaf!.kind !== "constant" && !embedded.has(leaf!.name));
+  const encoder = new Encoder(fed);
+  for (const value of leaves) {
+    const data = value.leaf!.data ? ARRAY[value.dtype](value.leaf!.data) : embedded.get(value.leaf!.name);
+    if (!data) continue;
+    const dims = value.shape.map((size) => evaluate(size, {}));
+    encoder.initializers.push(tensorMessage(value.leaf!.name, value.dtype, dims, data));
+  }
+
+  // A value that is a leaf or is asked for under two names gets its further names by Identity.
+  const copies: [string, Value][] = [];
+  const named = new Set<Value>();
+  for (const [name, value] of Object.entries(outputs)) {
+    if (value.leaf || named.has(value)) copies.push([name, value]);
+    else encoder.setName(value, name);
+    named.add(value);
+  }
+  for (const node of liveNodes(values)) encoder.encodeNode(node);
+  for (const [name, value] of copies) encoder.emit("Identity", [encoder.nameOf(value)], { outputs: [name] });
+
+  const message = {
+    irVersion: IR_VERSION,
+    producerName: "aflora",
+    opsetImport: [
+      { domain: "", version: OPSET },
+      { domain: "com.microsoft", version: 1 },
+    ],
+    graph: {
+      name: "aflora",
+      node: encoder.nodes,
+      initializer: encoder.initializers,
+      input: fed.map((value) => valueInfo(value.leaf!.name, value)),
+      output: Object.entries(outputs).map(([name, value]) => valueInfo(name, value)),
+    },
+  };
+  return { bytes: ModelProto.encode(ModelProto.fromObject(message)).finish(), inputs: fed };
+}

@@ -1,0 +1,171 @@
+import type { InferenceSession, InferenceSessionFactory, Tensor, TensorConstructor } from "onnxruntime-common";
+import { UserError } from "../errors.ts";
+import type { DataType, Value } from "../graph/graph.ts";
+import { encodeOnnx } from "../graph/onnx.ts";
+
+export type Device = "cpu" | "webgpu" | "cuda";
+export const DEVICES: readonly Device[] = ["cpu", "webgpu", "cuda"];
+
+/** What a runtime needs of ONNX Runtime: onnxruntime-node and onnxruntime-web both have it. */
+export interface OnnxRuntime {
+  InferenceSession: InferenceSessionFactory;
+  Tensor: TensorConstructor;
+}
+
+export type TensorData = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array;
+
+/** Data of one input of a run; the size of every dimension as numbers. */
+export interface InputTensor {
+  data: TensorData;
+  shape: readonly number[];
+}
+
+/** One copy of the weights by name, shared by every graph that is compiled over them. Arrays may be changed in place. */
+export type Weights = ReadonlyMap<string, Float32Array>;
+
+export interface RuntimeOptions {
+  device: Device;
+  /** Threads of ONNX Runtime; its own default ignores the limits of containers. */
+  threads: number;
+}
+
+/** Compiles graphs for one device. */
+export class Runtime {
+  readonly device: Device;
+  readonly threads: number;
+  readonly #onnxRuntime: OnnxRuntime;
+
+  constructor(onnxRuntime: OnnxRuntime, { device, threads }: RuntimeOptions) {
+    this.#onnxRuntime = onnxRuntime;
+    this.device = device;
+    this.threads = threads;
+  }
+
+  /**
+   * Compiles what `outputs` need into a session that reads its weights from `weights`. On the CPU and WebGPU they
+   * are fed at each run, so that sessions are small and share one copy; on CUDA, where feeding would upload them at
+   * each run, frozen ones are embedded.
+   * @throws UserError where the device is missing on this machine.
+   */
+  async compile(outputs: Readonly<Record<string, Value>>, weights: Weights, profile?: string): Promise<CompiledGraph> {
+    const start = performance.now();
+    const embedded = this.device === "cuda" ? frozenWeights(outputs, weights) : undefined;
+    const { bytes, inputs } = encodeOnnx(outputs, embedded);
+    let session: InferenceSession;
+    try {
+      session = await this.#onnxRuntime.InferenceSession.create(bytes, this.#sessionOptions(profile));
+    } catch (error) {
+      if (this.device === "cpu") throw error;
+      throw new UserError(
+        `device "${this.device}" cannot be used on this machine: ${firstLine(error)}; use --device cpu`,
+        { cause: error },
+      );
+    }
+    return new CompiledGraph(session, this.#onnxRuntime.Tensor, inputs, weights, (performance.now() - start) / 1000);
+  }
+
+  #sessionOptions(profile: string | undefined): InferenceSession.SessionOptions {
+    return {
+      executionProviders: this.device === "cpu" ? ["cpu"] : [this.device, "cpu"],
+      intraOpNumThreads: this.threads,
+      interOpNumThreads: 1,
+      // Shapes change from one micro-batch to the next: patterns remembered per shape would only hold memory.
+      enableMemPattern: false,
+      logSeverityLevel: 3,
+      ...(profile && { enableProfiling: true, profileFilePrefix: profile }),
+    };
+  }
+}
+
+function frozenWeights(outputs: Readonly<Record<string, Value>>, weights: Weights): Map<string, Float32Array> {
+  const graph = Object.values(outputs)[0]!.graph;
+  const frozen = [...graph.leaves.values()].filter(({ leaf }) => leaf!.kind === "frozen");
+  return new Map(frozen.map(({ leaf }) => [leaf!.name, weightOf(weights, leaf!.name)]));
+}
+
+function weightOf(weights: Weights, name: string): Float32Array {
+  const data = weights.get(name);
+  if (!data) throw new Error(`the graph reads a weight "${name}" that was not given`);
+  return data;
+}
+
+function firstLine(error: unknown): string {
+  return String(error instanceof Error ? error.message : error).split("\n")[0]!;
+}
+
+/** A graph ready to run. Runs compute on the calling thread. */
+export class CompiledGraph {
+  /** Seconds that encoding and building the session took. */
+  readonly compileSeconds: number;
+  readonly #session: InferenceSession;
+  readonly #Tensor: TensorConstructor;
+  readonly #inputs: readonly Value[];
+  readonly #fedWeights: ReadonlyMap<string, Tensor>;
+
+  constructor(
+    session: InferenceSession,
+    Tensor: TensorConstructor,
+    inputs: readonly Value[],
+    weights: Weights,
+    compileSeconds: number,
+  ) {
+    this.#session = session;
+    this.#Tensor = Tensor;
+    this.#inputs = inputs.filter(({ leaf }) => leaf!.kind === "input");
+    this.#fedWeights = new Map(
+      inputs
+        .filter(({ leaf }) => leaf!.kind !== "input")
+        .map((value) => {
+          const name = value.leaf!.name;
+          return [name, makeTensor(Tensor, value, { data: weightOf(weights, name), shape: value.shape as number[] })];
+        }),
+    );
+    this.compileSeconds = compileSeconds;
+  }
+
+  /** Names of the inputs that a run must be given. */
+  get inputNames(): string[] {
+    return this.#inputs.map(({ leaf }) => leaf!.name);
+  }
+
+  /**
+   * Runs the graph. Inputs that this graph does not read are ignored.
+   * @returns each output's elements, row-major.
+   * @throws Error where an input is missing or has a size that its shape does not allow.
+   */
+  async run(inputs: Readonly<Record<string, InputTensor>>): Promise<Record<string, Float32Array>> {
+    const feeds: Record<string, Tensor> = Object.fromEntries(this.#fedWeights);
+    for (const value of this.#inputs) {
+      const { name } = value.leaf!;
+      const input = inputs[name];
+      if (!input) throw new Error(`input "${name}" is missing`);
+      feeds[name] = makeTensor(this.#Tensor, value, input);
+    }
+    const results = await this.#session.run(feeds);
+    return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, tensor.data as Float32Array]));
+  }
+
+  /** Frees the session; a process must not exit before. */
+  async release(): Promise<void> {
+    await this.#session.release();
+  }
+
+  /** Ends profiling and writes the profile that was asked for when compiling. */
+  endProfiling(): void {
+    this.#session.endProfiling();
+  }
+}
+
+const TENSOR_TYPE = { float32: "float32", float64: "float64", int32: "int32", int64: "int64", bool: "bool" } as const;
+
+function makeTensor(Tensor: TensorConstructor, value: Value, { data, shape }: InputTensor): Tensor {
+  const expected =
+    value.shape.length === shape.length && value.shape.every((d, i) => typeof d === "string" || d === shape[i]);
+  if (!expected || data.length !== shape.reduce((size, d) => size * d, 1)) {
+    throw new Error(
+      `"${value.label}" must be [${value.shape.join(", ")}], not ${data.length} numbers as [${shape.join(", ")}]`,
+    );
+  }
+  const type: DataType = value.dtype;
+  return new Tensor(TENSOR_TYPE[type] as "float32", data as Float32Array, shape);
+}

@@ -1,0 +1,302 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { evaluate, type Shape, ShapeError } from "../../src/graph/dimension.ts";
+import { gradients } from "../../src/graph/gradients.ts";
+import { type DataType, Graph, liveNodes, type Value } from "../../src/graph/graph.ts";
+import * as op from "../../src/graph/ops.ts";
+import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import type { InputTensor } from "../../src/runtime/session.ts";
+
+const runtime = nodeRuntime({ threads: 1 });
+
+/** A made-up use of an op: the operands' shapes and how it is applied. */
+interface Case {
+  shapes: Shape[];
+  /** Range of the operands' values: keeps away from poles and kinks. */
+  low?: number;
+  high?: number;
+  /** Sizes of symbols in the shapes. */
+  sizes?: Record<string, number>;
+  /** A look-up's indices. */
+  indices?: number[];
+  apply(operands: Value[], indices: Value): Value;
+}
+
+const size = fc.integer({ min: 1, max: 4 });
+const shape = (minLength: number, maxLength: number): fc.Arbitrary<number[]> =>
+  fc.array(size, { minLength, maxLength });
+const flag = fc.boolean();
+
+/** Two shapes that broadcast: some sizes of each set to 1, leading axes of one dropped. */
+const broadcastPair = fc
+  .tuple(
+    shape(1, 3),
+    fc.array(fc.constantFrom("both", "left", "right"), { minLength: 3, maxLength: 3 }),
+    fc.nat(2),
+    flag,
+  )
+  .map(([full, modes, drop, dropLeft]) => {
+    const left = full.map((d, i) => (modes[i] === "left" ? 1 : d));
+    const right = full.map((d, i) => (modes[i] === "right" ? 1 : d));
+    return dropLeft ? [left.slice(drop), right] : [left, right.slice(drop)];
+  });
+
+const binary = (apply: (a: Value, b: Value) => Value): fc.Arbitrary<Case> =>
+  broadcastPair.map((shapes) => ({ shapes, low: 0.5, high: 2, apply: ([a, b]) => apply(a!, b!) }));
+const unary = (apply: (x: Value) => Value, low = -2, high = 2): fc.Arbitrary<Case> =>
+  shape(1, 3).map((s) => ({ shapes: [s], low, high, apply: ([x]) => apply(x!) }));
+const lastAxis = (apply: (x: Value) => Value): fc.Arbitrary<Case> =>
+  shape(1, 3).map((s) => ({ shapes: [[...s, 3]], apply: ([x]) => apply(x!) }));
+
+const cases: Record<string, fc.Arbitrary<Case>> = {
+  Add: binary(op.add),
+  Sub: binary(op.sub),
+  Mul: binary(op.mul),
+  Div: binary(op.div),
+  Neg: unary(op.neg),
+  Exp: unary(op.exp),
+  Log: unary(op.log, 0.5, 3),
+  Sqrt: unary(op.sqrt, 0.5, 3),
+  Tanh: unary(op.tanh),
+  Sigmoid: unary(op.sigmoid),
+  Softplus: unary(op.softplus),
+  Relu: unary((x) => op.relu(op.sub(x, 1.2)), 0.1, 1).chain((c) => fc.constantFrom(c, { ...c, low: 1.4, high: 2 })),
+  Abs: unary(op.abs, -2, -0.5).chain((c) => fc.constantFrom(c, { ...c, low: 0.5, high: 2 })),
+  Gelu: unary(op.gelu, -3, 3),
+  Gemm: fc
+    .tuple(size, size, size, flag, flag, fc.constantFrom(0, 1, 2, 3, 4))
+    .map(([m, k, n, transA, transB, addend]) => ({
+      shapes: [
+        transA ? [k, m] : [m, k],
+        transB ? [n, k] : [k, n],
+        ...[[], [[n]], [[1, n]], [[m, n]], [[m, 1]]][addend]!,
+      ],
+      apply: ([a, b, c]) => op.gemm(a!, b!, { transA, transB, alpha: 0.7, addend: c }),
+    })),
+  FusedMatMul: fc
+    .tuple(fc.array(size, { minLength: 1, maxLength: 2 }), size, size, size, fc.tuple(flag, flag, flag, flag))
+    .map(([batch, m, k, n, [transA, transB, transBatchA, transBatchB]]) => {
+      const stored = (rows: number, columns: number, trans: boolean, transBatch: boolean): number[] => {
+        const [r, c] = trans ? [columns, rows] : [rows, columns];
+        return transBatch ? [r, ...batch, c] : [...batch, r, c];
+      };
+      return {
+        shapes: [stored(m, k, transA, transBatchA), stored(k, n, transB, transBatchB)],
+        apply: ([a, b]) => op.matmul(a!, b!, { transA, transB, transBatchA, transBatchB, alpha: 0.7 }),
+      };
+    }),
+  ReduceSum: fc.tuple(shape(3, 3), fc.subarray([0, 1, -1], { minLength: 1 }), flag).map(([s, axes, keep]) => ({
+    shapes: [s],
+    apply: ([x]) => op.reduceSum(x!, axes, keep),
+  })),
+  Softmax: lastAxis(op.softmax),
+  LogSoftmax: lastAxis(op.logSoftmax),
+  LayerNormalization: fc.tuple(shape(1, 2), fc.integer({ min: 2, max: 5 }), flag).map(([rows, width, bias]) => ({
+    shapes: [[...rows, width], [width], ...(bias ? [[width]] : [])],
+    apply: ([x, scale, shift]) => op.layerNorm(x!, scale!, shift, 0.05),
+  })),
+  Reshape: fc.tuple(size, size, size).map(([a, b, c]) => ({
+    shapes: [["batch*sequence", c * 2], ["batch"], ["sequence"]],
+    sizes: { batch: a, sequence: b },
+    apply: ([x, p, q]) =>
+      op.add(
+        op.mul(op.reshape(x!, ["sequence", "batch", 2, c]), op.reshape(p!, ["batch", 1, 1])),
+        op.reshape(op.mul(q!, 1), ["sequence", 1, 1, 1]),
+      ),
+  })),
+  Expand: broadcastPair.chain(([a, b]) =>
+    fc.constant({
+      shapes: [b!.length <= a!.length ? b! : a!],
+      apply: ([x]: Value[]) =>
+        op.expand(
+          x!,
+          x!.shape.map((d) => (d === 1 ? 3 : d)),
+        ),
+    }),
+  ),
+  Transpose: fc.tuple(shape(3, 3), fc.shuffledSubarray([0, 1, 2], { minLength: 3 })).map(([s, permutation]) => ({
+    shapes: [s],
+    apply: ([x]) => op.transpose(x!, permutation),
+  })),
+  Concat: fc.tuple(shape(2, 2), size, size, fc.constantFrom(0, 1)).map(([s, n, m, axis]) => ({
+    shapes: [s.map((d, i) => (i === axis ? n : d)), s.map((d, i) => (i === axis ? m : d))],
+    apply: (values) => op.concat(values, axis),
+  })),
+  Slice: fc.tuple(size, size, size, flag).map(([before, length, after, symbolic]) => ({
+    shapes: [[2, symbolic ? "n" : before + length + after], ["batch"]],
+    sizes: { n: before + length + after, batch: length },
+    apply: ([x, y]) => op.mul(op.sliceSize(x!, 1, before, symbolic ? "batch" : length), op.reduceSum(y!, [0])),
+  })),
+  Pad: fc.tuple(size, size, size, flag).map(([before, length, after, symbolic]) => ({
+    shapes: [["batch", 2], ["n"]],
+    sizes: { batch: length, n: before + length + after },
+    apply: ([x, y]) => op.mul(op.padTo(x!, 0, before, symbolic ? "n" : before + length + after), op.reduceSum(y!, [0])),
+  })),
+  Gather: fc.tuple(size, fc.array(fc.nat(3), { minLength: 1, maxLength: 6 })).map(([width, indices]) => ({
+    shapes: [[4, width]],
+    indices,
+    apply: ([table], index) => op.gather(table!, index),
+  })),
+};
+
+/** Kernels that ONNX Runtime has in float32 only (LayerNormalization's mean and deviation are float32 always). */
+const float32Only = new Set(["Gelu", "FusedMatMul", "LayerNormalization"]);
+
+/** A repeatable number in [low, high). */
+function pseudoRandom(seed: number): number {
+  const x = Math.sin(seed * 12.9898 + 78.233) * 43758.5453;
+  return x - Math.floor(x);
+}
+
+async function checkGradient(name: string, sample: Case): Promise<void> {
+  const dtype: DataType = float32Only.has(name) ? "float32" : "float64";
+  const [step, tolerance] = dtype === "float64" ? [1e-5, 1e-6] : [1e-2, 4e-3];
+  const { low = -2, high = 2, sizes = {}, indices = [0] } = sample;
+  const graph = new Graph();
+  const operands = sample.shapes.map((s, i) => graph.leaf("input", `x${i}`, dtype, s));
+  const index = graph.leaf("input", "indices", "int32", ["indices"]);
+  const y = sample.apply(operands, index);
+  const direction = graph.leaf("input", "direction", dtype, y.shape);
+  const loss = op.sumAll(op.mul(y, direction));
+  const derivatives = gradients(loss, operands);
+
+  const FloatArray = dtype === "float64" ? Float64Array : Float32Array;
+  const random = (s: Shape, seed: number, from: number, to: number): InputTensor => {
+    const numbers = s.map((d) => evaluate(d, { ...sizes, indices: indices.length }));
+    const count = numbers.reduce((a, b) => a * b, 1);
+    const data = FloatArray.from(
+      Array.from({ length: count }, (_, i) => from + (to - from) * pseudoRandom(seed * 1000 + i)),
+    );
+    return { data, shape: numbers };
+  };
+  const inputs: Record<string, InputTensor> = {
+    indices: { data: Int32Array.from(indices), shape: [indices.length] },
+    direction: random(y.shape, 99, 0.5, 1.5),
+  };
+  operands.forEach((_, i) => {
+    inputs[`x${i}`] = random(sample.shapes[i]!, i, low, high);
+  });
+  const compiled = await runtime.compile(
+    { loss, ...Object.fromEntries(derivatives.map((d, i) => [`d${i}`, d])) },
+    new Map(),
+  );
+  try {
+    const analytic = await compiled.run(inputs);
+    for (const [i] of operands.entries()) {
+      const { data } = inputs[`x${i}`]!;
+      for (let j = 0; j < data.length; j++) {
+        const before = data[j] as number;
+        data[j] = before + step;
+        const above = (await compiled.run(inputs)).loss![0]!;
+        data[j] = before - step;
+        const below = (await compiled.run(inputs)).loss![0]!;
+        data[j] = before;
+        const expected = (above - below) / (2 * step);
+        const found = analytic[`d${i}`]![j]!;
+        expect(
+          Math.abs(found - expected),
+          `operand ${i}, element ${j}: ${found}, by differences ${expected}`,
+        ).toBeLessThan(tolerance * Math.max(1, Math.abs(expected)));
+      }
+    }
+  } finally {
+    await compiled.release();
+  }
+}
+
+describe("gradient rules against central differences", () => {
+  test("every differentiable op has a case", () => {
+    const differentiable = [...op.ops.values()].filter(({ gradient }) => gradient).map(({ name }) => name);
+    expect(Object.keys(cases).sort()).toEqual(differentiable.sort());
+  });
+
+  test.each(Object.keys(cases))("%s", async (name) => {
+    await fc.assert(
+      fc.asyncProperty(cases[name]!, (sample) => checkGradient(name, sample)),
+      { numRuns: 15, seed: 1 },
+    );
+  });
+
+  test("gelu's gradient at 0 and far out", async () => {
+    const graph = new Graph();
+    const x = graph.leaf("input", "x", "float32", ["n"]);
+    const [dx] = gradients(op.sumAll(op.gelu(x)), [x]);
+    const compiled = await runtime.compile({ dx: dx! }, new Map());
+    const { dx: found } = await compiled.run({ x: { data: Float32Array.of(0, -0, 1e-20, 30, -30), shape: [5] } });
+    await compiled.release();
+    [0.5, 0.5, 0.5, 1, 0].forEach((expected, i) => {
+      expect(found![i]).toBeCloseTo(expected, 5);
+    });
+  });
+});
+
+describe("shape errors", () => {
+  const graph = new Graph();
+  const leaf = (name: string, s: Shape): Value => graph.leaf("frozen", name, "float32", s);
+
+  test("name the op, the operands and their shapes", () => {
+    expect(() => op.gemm(leaf("hidden", ["batch", 8]), leaf("weight", [4, 9]), { transB: true })).toThrow(
+      /Gemm: the inner sizes 8 and 9 differ \(operands: hidden float32\[batch, 8\], weight float32\[4, 9\]\)/,
+    );
+  });
+
+  test.each<[string, () => Value]>([
+    ["Add", () => op.add(leaf("a", [2, 3]), leaf("b", [2, 4]))],
+    ["Gemm", () => op.gemm(leaf("a", [2, 3]), leaf("c", [2, 3, 1]))],
+    ["Gemm", () => op.gemm(leaf("a", [2, 3]), leaf("d", [3, 2]), { addend: leaf("e", [3]) })],
+    ["FusedMatMul", () => op.matmul(leaf("f", ["batch", 2, 3]), leaf("g", ["sequence", 3, 2]))],
+    ["ReduceSum", () => op.reduceSum(leaf("a", [2, 3]), [2])],
+    ["LayerNormalization", () => op.layerNorm(leaf("a", [2, 3]), leaf("h", [2]), undefined, 1e-5)],
+    ["Reshape", () => op.reshape(leaf("i", ["batch", 6]), ["batch", 5])],
+    ["Expand", () => op.expand(leaf("a", [2, 3]), [4, 3])],
+    ["Transpose", () => op.transpose(leaf("a", [2, 3]), [0, 0])],
+    ["Concat", () => op.concat([leaf("a", [2, 3]), leaf("b", [2, 4])], 0)],
+    ["Slice", () => op.slice(leaf("a", [2, 3]), 1, 2, 4)],
+    ["Pad", () => op.padTo(leaf("a", [2, 3]), 2, 0, 4)],
+    ["Gather", () => op.gather(leaf("a", [2, 3]), leaf("b", [2, 4]))],
+    ["Exp", () => op.exp(graph.leaf("input", "ids", "int32", [2]))],
+  ])("%s", (name, write) => {
+    expect(write).toThrow(ShapeError);
+    expect(write).toThrow(new RegExp(`^${name}: `));
+  });
+});
+
+describe("the graph", () => {
+  test("computes equal expressions once and drops what nothing needs", () => {
+    const graph = new Graph();
+    const x = graph.leaf("input", "x", "float32", ["batch", 2]);
+    const used = op.add(op.exp(x), op.exp(x));
+    op.tanh(used);
+    expect(liveNodes([used]).map((node) => node.op.name)).toEqual(["Exp", "Add"]);
+  });
+
+  test("gradients reach only what is asked for", () => {
+    const graph = new Graph();
+    const x = graph.leaf("input", "x", "float32", ["batch", 4]);
+    const frozen = graph.leaf("frozen", "w0", "float32", [4, 4]);
+    const trained = graph.leaf("trainable", "w1", "float32", [4, 4]);
+    const loss = op.sumAll(op.gemm(op.tanh(op.gemm(x, frozen)), trained));
+    const backward = gradients(loss, [trained]);
+    const products = liveNodes(backward).filter(
+      (node) => node.op.name === "Gemm" && node.provenance.pass === "backward",
+    );
+    expect(products).toHaveLength(1);
+  });
+
+  test("a sum of products becomes a chain of accumulating products", () => {
+    const graph = new Graph();
+    const x = graph.leaf("trainable", "x", "float32", [2, 3]);
+    const [a, b] = ["a", "b"].map((name) => graph.leaf("frozen", name, "float32", [3, 3]));
+    const [dx] = gradients(op.sumAll(op.add(op.tanh(op.gemm(x, a!)), op.tanh(op.gemm(x, b!)))), [x]);
+    expect(dx!.node!.op.name).toBe("Gemm");
+    expect(dx!.node!.inputs[2]!.node!.op.name).toBe("Gemm");
+  });
+
+  test("a loss that does not depend on a parameter is an error that names it", () => {
+    const graph = new Graph();
+    const x = graph.leaf("trainable", "x", "float32", [2]);
+    const y = graph.leaf("trainable", "y", "float32", [2]);
+    expect(() => gradients(op.sumAll(x), [y])).toThrow('does not depend on "y"');
+    expect(() => gradients(x, [x])).toThrow("must be a scalar");
+  });
+});
