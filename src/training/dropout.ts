@@ -1,0 +1,114 @@
+import { UserError } from "../errors.ts";
+
+/** Which dropout layer of which optimizer step a mask is for. `seed`, `step` and `site` are whole numbers of 32 bits. */
+export interface DropoutSite {
+  seed: number;
+  step: number;
+  /** Number of the dropout layer within the model. */
+  site: number;
+  /** Probability that a unit is dropped, from 0 up to, but not including, 1. */
+  probability: number;
+}
+
+/**
+ * Fills the dropout mask of hidden states: 0 where a unit is dropped, `1 / (1 - probability)` where it is kept.
+ *
+ * An entry is a hash of seed, step, site, example, position and unit and of nothing else, so neither the cut into
+ * micro-batches nor padding nor resuming a run changes it.
+ * @param out `[rows, width]`
+ * @param examples each row's example, as its index in the training set, `[rows]`
+ * @param positions each row's position in its example, `[rows]`
+ */
+export function fillHiddenMask(
+  out: Float32Array<ArrayBuffer>,
+  site: DropoutSite,
+  examples: ArrayLike<number>,
+  positions: ArrayLike<number>,
+  width: number,
+): void {
+  const mask = maskOf(out, site.probability);
+  const key = siteKey(site);
+  for (let row = 0; row < positions.length; row++) {
+    fillRow(mask, row * width, width, mix(mix(key + examples[row]!) + positions[row]!));
+  }
+}
+
+/**
+ * Fills the dropout mask of attention probabilities, as {@link fillHiddenMask}; an entry depends on seed, step, site,
+ * example, head, query and key position.
+ * @param out `[examples, heads, length, length]`
+ * @param examples indices in the training set
+ * @param length padded length of the micro-batch
+ */
+export function fillAttentionMask(
+  out: Float32Array<ArrayBuffer>,
+  site: DropoutSite,
+  examples: ArrayLike<number>,
+  heads: number,
+  length: number,
+): void {
+  const mask = maskOf(out, site.probability);
+  const key = siteKey(site);
+  let start = 0;
+  for (let example = 0; example < examples.length; example++) {
+    const exampleKey = mix(key + examples[example]!);
+    for (let head = 0; head < heads; head++) {
+      const headKey = mix(exampleKey + head);
+      for (let query = 0; query < length; query++, start += length) fillRow(mask, start, length, mix(headKey + query));
+    }
+  }
+}
+
+/** A mask being filled, as raw bits. */
+interface Mask {
+  bits: Int32Array;
+  /** Bits of the value of a unit that is kept. */
+  kept: number;
+  /** 16-bit draws below it drop their unit. */
+  threshold: number;
+}
+
+function maskOf(out: Float32Array<ArrayBuffer>, probability: number): Mask {
+  if (!(probability >= 0 && probability < 1)) {
+    throw new UserError(`Dropout: the probability is ${probability}; give a number from 0 up to, but not including, 1`);
+  }
+  return {
+    bits: new Int32Array(out.buffer, out.byteOffset, out.length),
+    kept: new Int32Array(Float32Array.of(1 / (1 - probability)).buffer)[0]!,
+    threshold: Math.round(probability * 2 ** 16),
+  };
+}
+
+/**
+ * Fills `width` entries from `start` on with the draws of a key; each hash serves two neighbours. The sign of
+ * draw - threshold, spread over a word, clears or keeps the value's bits: a branch would be mispredicted too often.
+ */
+function fillRow({ bits, kept, threshold }: Mask, start: number, width: number, key: number): void {
+  const key2 = mix(key ^ GOLDEN);
+  const end = start + width;
+  let counter = key;
+  for (let i = start; i < end - 1; i += 2) {
+    const draws = mix(counter, key2);
+    bits[i] = ~(((draws & 0xffff) - threshold) >> 31) & kept;
+    bits[i + 1] = ~(((draws >>> 16) - threshold) >> 31) & kept;
+    counter = (counter + GOLDEN) | 0;
+  }
+  if (width % 2) bits[end - 1] = ~(((mix(counter, key2) & 0xffff) - threshold) >> 31) & kept;
+}
+
+function siteKey({ seed, step, site }: DropoutSite): number {
+  return mix(mix(mix(seed) + step) + site);
+}
+
+/** 2³² over the golden ratio: multiples of it spread evenly over 32 bits. */
+const GOLDEN = 0x9e3779b9 | 0;
+
+/**
+ * A 32-bit hash: Wellons' lowbias32 (nullprogram.com/blog/2018/07/31), a bijection of `x` for every `key`. The key
+ * enters half-way so that two rows whose counters come to overlap still draw different numbers.
+ */
+function mix(x: number, key = 0): number {
+  let h = Math.imul(x ^ (x >>> 16), 0x7feb352d);
+  h = Math.imul(h ^ (h >>> 15) ^ key, 0x846ca68b);
+  return h ^ (h >>> 16);
+}

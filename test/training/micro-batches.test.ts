@@ -1,0 +1,25 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { cutMicroBatches } from "../../src/training/micro-batches.ts";
+
+test("sorts by length and fills each micro-batch up to the budget", () => {
+  expect(cutMicroBatches([5, 9, 2, 9, 4, 30], 20)).toEqual([[5], [1, 3], [0, 4, 2]]);
+});
+
+test("an empty batch has no micro-batches", () => {
+  expect(cutMicroBatches([], 512)).toEqual([]);
+});
+
+test("every row is in one micro-batch, within the budget unless alone", () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 1, max: 300 })), fc.integer({ min: 1, max: 600 }), (lengths, budget) => {
+      const batches = cutMicroBatches(lengths, budget);
+      expect(batches.flat().sort((a, b) => a - b)).toEqual(lengths.map((_, row) => row));
+      for (const rows of batches) {
+        const longest = Math.max(...rows.map((row) => lengths[row]!));
+        expect(lengths[rows[0]!]).toBe(longest);
+        if (rows.length > 1) expect(rows.length * longest).toBeLessThanOrEqual(budget);
+      }
+    }),
+  );
+});
