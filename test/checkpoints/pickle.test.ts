@@ -1,0 +1,71 @@
+import { existsSync } from "node:fs";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { openPickle } from "../../src/checkpoints/pickle.ts";
+import { openSafetensors } from "../../src/checkpoints/safetensors.ts";
+import { UserError } from "../../src/errors.ts";
+
+const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/torch-files/${name}`, import.meta.url));
+
+describe("openPickle", () => {
+  it.each(["sound.bin", "legacy.bin", "protocol4.bin"])("reads %s as PyTorch wrote it", async (name) => {
+    const expected = await openSafetensors(fixture("sound.safetensors"));
+    const source = await openPickle(fixture(name));
+    expect([...source.tensors.keys()].sort()).toEqual([...expected.tensors.keys()].sort());
+    for (const [tensor, { shape }] of expected.tensors) {
+      expect(source.tensors.get(tensor)!.shape, tensor).toEqual(shape);
+      expect(source.read(tensor), tensor).toEqual(expected.read(tensor));
+    }
+    expect(source.tensors.get("half")!.dtype).toBe("F16");
+    expect(source.tensors.get("position_ids")!.dtype).toBe("I64");
+    expect(() => source.read("missing")).toThrow(UserError);
+  });
+
+  it.each([
+    ["hostile-command.bin", /"posix\.system".*nothing of it was run/],
+    ["hostile-eval.bin", /"builtins\.eval"/],
+    ["hostile-bare.bin", /"posix\.system"/],
+    ["hostile-bomb.bin", /compressed/],
+    ["hostile-climb.bin", /invalid relative path/],
+    ["hostile-absolute.bin", /absolute path/],
+    ["hostile-length.bin", /"w" of shape \[1048576,1048576\] claims more data/],
+    ["hostile-offset.bin", /"w".*claims more data/],
+    ["hostile-stride.bin", /"w".*claims more data/],
+    ["hostile-repeat.bin", /"w".*claims more data/],
+    ["hostile-directory.bin", /16777216 > 416/],
+  ])("refuses %s", async (name, message) => {
+    await expect(openPickle(fixture(name))).rejects.toThrow(message);
+    await expect(openPickle(fixture(name))).rejects.toThrow(UserError);
+    expect(existsSync("hostile-pickle-was-run")).toBe(false);
+  });
+
+  it("refuses files cut off anywhere, and bytes changed anywhere, with a clear sentence or not at all", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "aflora-pickle-"));
+    for (const name of ["by-hand.bin", "legacy.bin"]) {
+      const whole = await readFile(fixture(name));
+      for (let cut = 0; cut < whole.length; cut += 1 + (cut >> 4)) {
+        const path = join(folder, `cut-${cut}-${name}`);
+        await writeFile(path, whole.subarray(0, cut));
+        await expect(openPickle(path)).rejects.toThrow(UserError);
+      }
+      for (let at = 0; at < whole.length; at += 1 + (at >> 5)) {
+        const path = join(folder, `changed-${at}-${name}`);
+        await writeFile(
+          path,
+          Buffer.concat([whole.subarray(0, at), Buffer.from([whole[at]! ^ 0x51]), whole.subarray(at + 1)]),
+        );
+        const source = await openPickle(path).catch((error) => error);
+        if (source instanceof Error) expect(source, `byte ${at} of ${name}: ${source.stack}`).toBeInstanceOf(UserError);
+        else for (const tensor of source.tensors.keys()) source.read(tensor);
+      }
+    }
+    await rm(folder, { recursive: true });
+  });
+
+  it("names a missing file", async () => {
+    await expect(openPickle(fixture("none.bin"))).rejects.toThrow(/cannot read .*none\.bin/);
+  });
+});
