@@ -1,5 +1,5 @@
 /** What a task predicts for one example. */
-export type TaskKind = "classification" | "regression";
+export type TaskKind = "classification" | "regression" | "multi-label" | "token-classification";
 
 /** One row of a data set. */
 export interface Example {
@@ -8,8 +8,12 @@ export interface Example {
   text: string;
   /** Second sentence of a pair. */
   textPair?: string;
+  /** The words of `text`, which joins them by spaces: token classification only. */
+  words?: string[];
   /** Class index into `TaskData.labels`, or the real value for regression. Absent where the data has no labels. */
   label?: number;
+  /** Class indices: of multi-label those that hold, ascending; of token classification one per word. */
+  labels?: number[];
 }
 
 /** A named list of examples to evaluate on: MNLI has two, every other task one. */
@@ -36,6 +40,9 @@ export type MetricName =
   | "accuracy"
   | "f1"
   | "macro_f1"
+  | "micro_f1"
+  | "precision"
+  | "recall"
   | "matthews_correlation"
   | "pearson"
   | "spearmanr"

@@ -1,0 +1,270 @@
+import type { Example, MetricName, TaskData, TaskKind } from "./example.ts";
+
+/** What a model says of one example, written as the example's own label is. */
+export type Prediction = Pick<Example, "label" | "labels">;
+
+/** True and false positives and false negatives of one class, or of all entities. */
+export interface Counts {
+  truePositives: number;
+  falsePositives: number;
+  falseNegatives: number;
+}
+
+type Numbers = ArrayLike<number>;
+
+/**
+ * The prediction that one example's logits make: `[classes]` for classification (the largest wins) and multi-label (those
+ * above 0, probability above one half), `[1]` for regression, `[words, classes]` for token classification.
+ */
+export function predictionOf(kind: TaskKind, logits: Numbers, classes: number): Prediction {
+  if (kind === "regression") return { label: logits[0]! };
+  if (kind === "classification") return { label: argmax(logits, 0, classes) };
+  if (kind === "multi-label") return { labels: range(classes).filter((index) => logits[index]! > 0) };
+  return { labels: range(logits.length / classes).map((word) => argmax(logits, word * classes, classes)) };
+}
+
+/**
+ * A task's metrics in Hugging Face's names and scale (0 to 1; correlations -1 to 1), equal to those of scikit-learn, SciPy
+ * and seqeval. Where a metric is undefined (no positives, no variance) it is 0. `micro_f1` and `macro_f1` of single labels
+ * leave out classes that occur in neither, as scikit-learn does. Token classification scores whole entities, and counts
+ * words that a prediction does not reach, because the text was cut, as outside any.
+ */
+export function computeMetrics(
+  task: Pick<TaskData, "kind" | "labels" | "metrics">,
+  predictions: readonly Prediction[],
+  examples: readonly Example[],
+): Partial<Record<MetricName, number>> {
+  const compute = metricsOf(task, predictions, examples);
+  return Object.fromEntries(
+    task.metrics.map((name) => {
+      const metric = compute[name];
+      if (!metric) throw new Error(`no metric ${name} for ${task.kind}`);
+      return [name, metric()];
+    }),
+  );
+}
+
+type Metrics = Partial<Record<MetricName, () => number>>;
+
+function metricsOf(
+  { kind, labels: names }: Pick<TaskData, "kind" | "labels">,
+  predictions: readonly Prediction[],
+  examples: readonly Example[],
+): Metrics {
+  if (kind === "multi-label") {
+    const counts = multiLabelCounts(
+      predictions.map(({ labels }) => labels!),
+      examples.map(({ labels }) => labels!),
+      names.length,
+    );
+    return { micro_f1: () => microF1(counts), macro_f1: () => macroF1(counts) };
+  }
+  if (kind === "token-classification") {
+    const outside = names.indexOf("O");
+    const found = predictions.map(({ labels }, row) => examples[row]!.labels!.map((_, i) => labels![i] ?? outside));
+    const truth = examples.map(({ labels }) => labels!);
+    const tags = (rows: number[][]) => rows.map((row) => row.map((index) => names[index] ?? "O"));
+    const counts = entityCounts(tags(found), tags(truth));
+    return {
+      f1: () => f1Of(counts),
+      precision: () => precisionOf(counts),
+      recall: () => recallOf(counts),
+      accuracy: () => accuracy(found.flat(), truth.flat()),
+    };
+  }
+  const found = predictions.map(({ label }) => label!);
+  const truth = examples.map(({ label }) => label!);
+  if (kind === "regression") {
+    return {
+      pearson: () => pearson(found, truth),
+      spearmanr: () => spearman(found, truth),
+      mean_squared_error: () => meanSquaredError(found, truth),
+    };
+  }
+  const confusion = confusionMatrix(found, truth, names.length);
+  const counts = classCounts(confusion);
+  const present = counts.filter((count) => count.truePositives + count.falsePositives + count.falseNegatives > 0);
+  return {
+    accuracy: () => accuracy(found, truth),
+    f1: () => f1Of(counts[1]!),
+    macro_f1: () => macroF1(present),
+    micro_f1: () => microF1(present),
+    matthews_correlation: () => matthewsCorrelation(confusion),
+  };
+}
+
+/** Fraction of predictions that equal their label. */
+export function accuracy(predictions: Numbers, labels: Numbers): number {
+  let right = 0;
+  for (let i = 0; i < labels.length; i++) right += predictions[i] === labels[i] ? 1 : 0;
+  return ratio(right, labels.length);
+}
+
+/** Counts of examples `[true class, predicted class]`. */
+export function confusionMatrix(predictions: Numbers, labels: Numbers, classes: number): number[][] {
+  const matrix = range(classes).map(() => new Array<number>(classes).fill(0));
+  for (let i = 0; i < labels.length; i++) matrix[labels[i]!]![predictions[i]!]! += 1;
+  return matrix;
+}
+
+/** Counts of every class of a confusion matrix. */
+export function classCounts(confusion: readonly (readonly number[])[]): Counts[] {
+  return confusion.map((row, index) => {
+    const truePositives = row[index]!;
+    return {
+      truePositives,
+      falsePositives: sum(confusion.map((other) => other[index]!)) - truePositives,
+      falseNegatives: sum(row) - truePositives,
+    };
+  });
+}
+
+/** Counts of every class where an example has any number of them. */
+export function multiLabelCounts(
+  predictions: readonly (readonly number[])[],
+  labels: readonly (readonly number[])[],
+  classes: number,
+): Counts[] {
+  const counts = range(classes).map(() => ({ truePositives: 0, falsePositives: 0, falseNegatives: 0 }));
+  labels.forEach((truth, row) => {
+    const found = predictions[row]!;
+    for (const index of found) counts[index]![truth.includes(index) ? "truePositives" : "falsePositives"] += 1;
+    for (const index of truth) if (!found.includes(index)) counts[index]!.falseNegatives += 1;
+  });
+  return counts;
+}
+
+/**
+ * Counts of entities over sentences of tags: an entity is right where type, start and end are. Entities are read as
+ * conlleval and seqeval (not strict) read them: one starts at `B-`, and at `I-` after another type or `O`. BIOES works too.
+ */
+export function entityCounts(
+  predictions: readonly (readonly string[])[],
+  labels: readonly (readonly string[])[],
+): Counts {
+  const counts = { truePositives: 0, falsePositives: 0, falseNegatives: 0 };
+  labels.forEach((truth, row) => {
+    const expected = entitiesOf(truth);
+    const found = entitiesOf(predictions[row]!);
+    const shared = [...found].filter((entity) => expected.has(entity)).length;
+    counts.truePositives += shared;
+    counts.falsePositives += found.size - shared;
+    counts.falseNegatives += expected.size - shared;
+  });
+  return counts;
+}
+
+/** `tp / (tp + fp)` */
+export function precisionOf({ truePositives, falsePositives }: Counts): number {
+  return ratio(truePositives, truePositives + falsePositives);
+}
+
+/** `tp / (tp + fn)` */
+export function recallOf({ truePositives, falseNegatives }: Counts): number {
+  return ratio(truePositives, truePositives + falseNegatives);
+}
+
+/** Harmonic mean of precision and recall. */
+export function f1Of({ truePositives, falsePositives, falseNegatives }: Counts): number {
+  return ratio(2 * truePositives, 2 * truePositives + falsePositives + falseNegatives);
+}
+
+/** Mean of the classes' F1. */
+export function macroF1(counts: readonly Counts[]): number {
+  return ratio(sum(counts.map(f1Of)), counts.length);
+}
+
+/** F1 of all classes' counts together. */
+export function microF1(counts: readonly Counts[]): number {
+  return f1Of({
+    truePositives: sum(counts.map((count) => count.truePositives)),
+    falsePositives: sum(counts.map((count) => count.falsePositives)),
+    falseNegatives: sum(counts.map((count) => count.falseNegatives)),
+  });
+}
+
+/** Matthews correlation of a confusion matrix, of any number of classes (Gorodkin 2004). */
+export function matthewsCorrelation(confusion: readonly (readonly number[])[]): number {
+  const truth = confusion.map(sum);
+  const found = confusion.map((_, index) => sum(confusion.map((row) => row[index]!)));
+  const total = sum(truth);
+  const right = sum(confusion.map((row, index) => row[index]!));
+  const spread = (counts: number[]) => total ** 2 - product(counts, counts);
+  return ratio(right * total - product(truth, found), Math.sqrt(spread(truth) * spread(found)));
+}
+
+/** Pearson's correlation of predictions and labels. */
+export function pearson(predictions: Numbers, labels: Numbers): number {
+  const a = centred(predictions);
+  const b = centred(labels);
+  return ratio(product(a, b), Math.sqrt(product(a, a) * product(b, b)));
+}
+
+/** Spearman's correlation: Pearson's of the ranks, equal values sharing their mean rank. */
+export function spearman(predictions: Numbers, labels: Numbers): number {
+  return pearson(ranks(predictions), ranks(labels));
+}
+
+/** Mean of the squared differences. */
+export function meanSquaredError(predictions: Numbers, labels: Numbers): number {
+  return ratio(sum(Array.from(labels, (label, index) => (predictions[index]! - label) ** 2)), labels.length);
+}
+
+/** Entities of a sentence as `type start end`. */
+function entitiesOf(tags: readonly string[]): Set<string> {
+  const entities = new Set<string>();
+  let start = -1;
+  tags.forEach((tag, index) => {
+    if (tag[0] === "O") return;
+    if (!continues(tags[index - 1], tag)) start = index;
+    if (!continues(tag, tags[index + 1])) entities.add(`${tag.slice(2)} ${start} ${index}`);
+  });
+  return entities;
+}
+
+/** Whether `tag` belongs to the entity of the tag before it. */
+function continues(previous: string | undefined, tag: string | undefined): boolean {
+  return /^[BI]/.test(previous ?? "") && /^[IE]/.test(tag ?? "") && previous!.slice(2) === tag!.slice(2);
+}
+
+/** Ranks from 1, equal values sharing their mean rank. */
+function ranks(values: Numbers): number[] {
+  const order = range(values.length).sort((a, b) => values[a]! - values[b]!);
+  const result = new Array<number>(values.length);
+  for (let start = 0, end = 0; start < order.length; start = end) {
+    while (end < order.length && values[order[end]!] === values[order[start]!]) end++;
+    for (let i = start; i < end; i++) result[order[i]!] = (start + end + 1) / 2;
+  }
+  return result;
+}
+
+/** Values less their mean: exactly 0 where all are equal, because the first is taken off before rounding can set in. */
+function centred(values: Numbers): number[] {
+  const shifted = Array.from(values, (value) => value - values[0]!);
+  const mean = sum(shifted) / shifted.length;
+  return shifted.map((value) => value - mean);
+}
+
+function argmax(values: Numbers, start: number, length: number): number {
+  let best = 0;
+  for (let i = 1; i < length; i++) if (values[start + i]! > values[start + best]!) best = i;
+  return best;
+}
+
+function range(length: number): number[] {
+  return Array.from({ length }, (_, index) => index);
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+/** Inner product. */
+function product(a: readonly number[], b: readonly number[]): number {
+  return a.reduce((total, value, index) => total + value * b[index]!, 0);
+}
+
+/** 0 where the denominator is. */
+function ratio(numerator: number, denominator: number): number {
+  return denominator === 0 ? 0 : numerator / denominator;
+}

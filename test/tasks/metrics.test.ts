@@ -1,0 +1,102 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { balancedClassWeights } from "../../src/tasks/class-weights.ts";
+import type { Example, MetricName, TaskKind } from "../../src/tasks/example.ts";
+import { computeMetrics, confusionMatrix, type Prediction, predictionOf } from "../../src/tasks/metrics.ts";
+
+interface Case<Value> {
+  predictions: Value[];
+  labels: Value[];
+  expected: Partial<Record<MetricName, number>>;
+}
+
+/** Made by oracle/metrics.py with scikit-learn, SciPy and seqeval. */
+const fixture: {
+  classification: (Case<number> & { classes: number; confusion: number[][]; balanced: Record<string, number> })[];
+  regression: Case<number>[];
+  "multi-label": (Case<number[]> & { classes: number })[];
+  "token-classification": (Case<string[]> & { tags: string[] })[];
+} = JSON.parse(readFileSync(new URL("../fixtures/metrics.json", import.meta.url), "utf8"));
+
+const names = (classes: number) => Array.from({ length: classes }, (_, index) => `class ${index}`);
+const examplesOf = (labels: Prediction[]): Example[] => labels.map((label, index) => ({ index, text: "x", ...label }));
+
+function check(
+  kind: TaskKind,
+  labels: string[],
+  found: Prediction[],
+  truth: Prediction[],
+  expected: Case<0>["expected"],
+) {
+  const metrics = Object.keys(expected) as MetricName[];
+  const computed = computeMetrics({ kind, labels, metrics }, found, examplesOf(truth));
+  expect(Object.keys(computed)).toEqual(metrics);
+  for (const name of metrics) {
+    const scale = Math.max(1, Math.abs(expected[name]!));
+    expect(computed[name]! / scale, name).toBeCloseTo(expected[name]! / scale, 9);
+  }
+}
+
+describe("metrics equal scikit-learn's, SciPy's and seqeval's", () => {
+  const single = (labels: number[]) => labels.map((label) => ({ label }));
+
+  it.each(fixture.classification)("classification into $classes", (each) => {
+    check("classification", names(each.classes), single(each.predictions), single(each.labels), each.expected);
+    expect(confusionMatrix(each.predictions, each.labels, each.classes)).toEqual(each.confusion);
+    const weights = balancedClassWeights(single(each.labels), each.classes);
+    weights.forEach((weight, index) => {
+      expect(weight).toBeCloseTo(each.balanced[index] ?? 0, 12);
+    });
+  });
+
+  it.each(fixture.regression)("regression", (each) => {
+    check("regression", [], single(each.predictions), single(each.labels), each.expected);
+  });
+
+  it.each(fixture["multi-label"])("multi-label of $classes", (each) => {
+    const several = (rows: number[][]) => rows.map((labels) => ({ labels }));
+    check("multi-label", names(each.classes), several(each.predictions), several(each.labels), each.expected);
+  });
+
+  it.each(fixture["token-classification"])("entities of $tags", (each) => {
+    const indices = (rows: string[][]) => rows.map((row) => ({ labels: row.map((tag) => each.tags.indexOf(tag)) }));
+    check("token-classification", each.tags, indices(each.predictions), indices(each.labels), each.expected);
+  });
+});
+
+describe("where metrics are undefined or the text was cut", () => {
+  it("correlates constant predictions with nothing", () => {
+    const truth = examplesOf([{ label: 1 }, { label: 2.5 }, { label: 3 }]);
+    const found = truth.map(() => ({ label: 0.1 }));
+    const task = { kind: "regression" as const, labels: [], metrics: ["pearson", "spearmanr"] as MetricName[] };
+    expect(computeMetrics(task, found, truth)).toEqual({ pearson: 0, spearmanr: 0 });
+  });
+
+  it("counts words that were cut off as outside any entity", () => {
+    const task = {
+      kind: "token-classification" as const,
+      labels: ["B-PER", "O"],
+      metrics: ["f1", "accuracy"] as MetricName[],
+    };
+    const truth = examplesOf([{ labels: [0, 1, 0, 1] }]);
+    const { f1, accuracy } = computeMetrics(task, [{ labels: [0, 1] }], truth);
+    expect(f1).toBeCloseTo(2 / 3);
+    expect(accuracy).toBe(0.75);
+  });
+
+  it("refuses a metric that the kind of task does not have", () => {
+    const task = { kind: "regression" as const, labels: [], metrics: ["accuracy"] as MetricName[] };
+    expect(() => computeMetrics(task, [{ label: 1 }], examplesOf([{ label: 1 }]))).toThrow(
+      "no metric accuracy for regression",
+    );
+  });
+});
+
+describe("predictionOf", () => {
+  it("takes the largest logit, those above 0, the value itself, or the largest of each word", () => {
+    expect(predictionOf("classification", [-1, 3, 2], 3)).toEqual({ label: 1 });
+    expect(predictionOf("multi-label", [0.1, -3, 2], 3)).toEqual({ labels: [0, 2] });
+    expect(predictionOf("regression", Float32Array.of(2.5), 1)).toEqual({ label: 2.5 });
+    expect(predictionOf("token-classification", [0, 1, 5, 4, -1, 0], 2)).toEqual({ labels: [1, 0, 1] });
+  });
+});
