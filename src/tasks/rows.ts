@@ -1,0 +1,203 @@
+import { readFile } from "node:fs/promises";
+import { extname } from "node:path";
+import { parse } from "csv-parse/sync";
+import { UserError } from "../errors.ts";
+
+/** One row of a file. */
+export interface Row {
+  /** Line where the row starts, from 1. */
+  line: number;
+  /** In the order of the table's columns: text, or any JSON value; undefined where a JSON object lacks the key. */
+  cells: readonly unknown[];
+}
+
+/** Rows of a file, not yet examples. */
+export interface Table {
+  /** Where the rows come from, for error messages. */
+  source: string;
+  columns: readonly string[];
+  rows: readonly Row[];
+}
+
+export interface TableOptions {
+  /** Column names of a `tsv` file that has no header. */
+  header?: readonly string[];
+  /** Leave out `tsv` rows with too few fields instead of refusing them. */
+  skipShort?: boolean;
+}
+
+/** How a file's rows are written. */
+export type TableFormat = "csv" | "tsv" | "jsonl" | "conll" | "lines";
+
+const formats: Record<string, TableFormat> = {
+  ".csv": "csv",
+  ".tsv": "tsv",
+  ".jsonl": "jsonl",
+  ".ndjson": "jsonl",
+  ".conll": "conll",
+  ".bio": "conll",
+  ".iob": "conll",
+  ".iob2": "conll",
+  ".txt": "lines",
+};
+
+/**
+ * The format that a file's ending names.
+ * @throws UserError where the ending names none.
+ */
+export function tableFormat(file: string): TableFormat {
+  const format = formats[extname(file).toLowerCase()];
+  if (!format) throw new UserError(`${file}: unknown kind of file; its name must end in ${list(Object.keys(formats))}`);
+  return format;
+}
+
+/**
+ * Reads a file into rows:
+ * - `csv`: quoted where need be, first row a header;
+ * - `tsv`: as GLUE writes it, a quote is text;
+ * - `jsonl`: one JSON object a line; the columns are all keys met;
+ * - `conll`: one word a line with its tag last, a blank line between sentences → columns `text` and `label`, arrays both;
+ *   no `label` where the lines are words alone;
+ * - `lines`: one text a line → column `text`.
+ *
+ * Blank lines count for nothing.
+ * @throws UserError where the file cannot be read, is not UTF-8, has no rows, or a row does not fit the header.
+ */
+export async function readTable(file: string, format: TableFormat, options: TableOptions = {}): Promise<Table> {
+  const text = await readText(file);
+  if (text.trim() === "") throw new UserError(`${file} is empty`);
+  const table = { source: file, ...parsers[format](text, file, options) };
+  if (table.rows.length === 0) throw new UserError(`${file} has no rows, only a header`);
+  return table;
+}
+
+/** `file, line n`, as error messages name a row. */
+export function place(table: Table, row: Row): string {
+  return `${table.source}, line ${row.line}`;
+}
+
+/** Names for an error message: all, or the first twenty of many. */
+export function list(names: readonly string[]): string {
+  return names.slice(0, 20).join(", ") + (names.length > 20 ? `, … (${names.length} in all)` : "");
+}
+
+async function readText(file: string): Promise<string> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFile(file);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") throw new UserError(`no such file: ${file}`);
+    if (code === "EISDIR") throw new UserError(`${file} is a folder, not a file`);
+    throw new UserError(`cannot read ${file}: ${message}`);
+  }
+  try {
+    // Drops a byte-order mark as well: MRPC has one.
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new UserError(`${file} is not UTF-8 text; save it with that encoding`);
+  }
+}
+
+type Parser = (text: string, file: string, options: TableOptions) => Omit<Table, "source">;
+
+const parsers: Record<TableFormat, Parser> = {
+  csv(text, file) {
+    let records: { record: string[]; info: { lines: number } }[];
+    try {
+      records = parse(text, {
+        info: true,
+        record_delimiter: ["\r\n", "\n", "\r"],
+        relax_column_count: true,
+        relax_quotes: true,
+        skip_empty_lines: true,
+      }) as unknown as typeof records;
+    } catch (error) {
+      throw new UserError(`${file} is not well-formed CSV: ${(error as Error).message}`);
+    }
+    const rows = records.map(({ record, info }) => ({
+      // The parser counts the line where a row ends.
+      line: info.lines - (record.join("").match(/\r\n|\n|\r/g)?.length ?? 0),
+      cells: record,
+    }));
+    return withHeader(rows, file);
+  },
+
+  tsv(text, file, { header, skipShort }) {
+    const rows = linesOf(text).map(({ line, content }) => ({ line, cells: content.split("\t") }));
+    if (header) rows.unshift({ line: 0, cells: [...header] });
+    const width = rows[0]!.cells.length;
+    return withHeader(skipShort ? rows.filter(({ cells }) => cells.length >= width) : rows, file);
+  },
+
+  jsonl(text, file) {
+    const objects = linesOf(text).map(({ line, content }) => {
+      let value: unknown;
+      try {
+        value = JSON.parse(content);
+      } catch (error) {
+        throw new UserError(`${file}, line ${line}: not valid JSON: ${(error as Error).message}`);
+      }
+      if (typeof value !== "object" || value === null || Array.isArray(value)) {
+        throw new UserError(`${file}, line ${line}: not a JSON object; write one {"column": value, …} a line`);
+      }
+      return { line, fields: new Map(Object.entries(value)) };
+    });
+    const columns = [...new Set(objects.flatMap(({ fields }) => [...fields.keys()]))];
+    return {
+      columns,
+      rows: objects.map(({ line, fields }) => ({ line, cells: columns.map((column) => fields.get(column)) })),
+    };
+  },
+
+  conll(text, file) {
+    const rows: { line: number; cells: [string[], string[]] }[] = [];
+    let width = 0;
+    let previous = 0;
+    for (const { line, content } of linesOf(text)) {
+      if (content.startsWith("-DOCSTART-")) continue;
+      const fields = content.trim().split(content.includes("\t") ? "\t" : /\s+/);
+      width ||= fields.length;
+      if (fields.length !== width) {
+        throw new UserError(`${file}, line ${line}: ${count(fields)} where the lines before have ${width}`);
+      }
+      // A gap in the line numbers is a blank line or a -DOCSTART-: a new sentence.
+      if (line !== previous + 1 || rows.length === 0) rows.push({ line, cells: [[], []] });
+      rows.at(-1)!.cells[0].push(fields[0]!);
+      rows.at(-1)!.cells[1].push(fields.at(-1)!);
+      previous = line;
+    }
+    return { columns: width > 1 ? ["text", "label"] : ["text"], rows };
+  },
+
+  lines(text) {
+    return { columns: ["text"], rows: linesOf(text).map(({ line, content }) => ({ line, cells: [content] })) };
+  },
+};
+
+/** Lines that are not blank, with their numbers from 1. */
+function linesOf(text: string): { line: number; content: string }[] {
+  return text
+    .split(/\r\n|\n/)
+    .map((content, index) => ({ line: index + 1, content }))
+    .filter(({ content }) => content.trim() !== "");
+}
+
+function withHeader([header, ...rows]: { line: number; cells: string[] }[], file: string): Omit<Table, "source"> {
+  const columns = header!.cells.map((name) => name.trim());
+  const twice = columns.find((name, index) => name !== "" && columns.indexOf(name) !== index);
+  if (twice !== undefined) throw new UserError(`${file}: the header names the column "${twice}" twice`);
+  for (const { line, cells } of rows) {
+    if (cells.length !== columns.length) {
+      const few = cells.length < columns.length;
+      throw new UserError(
+        `${file}, line ${line}: ${count(cells)}, too ${few ? "few" : "many"}: the header has ${columns.length} (${list(columns)})`,
+      );
+    }
+  }
+  return { columns, rows };
+}
+
+function count(fields: readonly string[]): string {
+  return fields.length === 1 ? "1 field" : `${fields.length} fields`;
+}

@@ -1,0 +1,53 @@
+import { uniformInt } from "pure-rand/distribution/uniformInt";
+import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { UserError } from "../errors.ts";
+import type { Example, TaskKind } from "./example.ts";
+
+/**
+ * Splits examples in two by a seeded draw: `fraction` of them held out, the rest to train on, both in their old order and
+ * indexed anew. Classification is stratified: each class gives its share to within one example, and never its only one.
+ * @throws UserError where `fraction` is not between 0 and 1 or holds nothing out.
+ */
+export function splitExamples(
+  examples: readonly Example[],
+  fraction: number,
+  seed: number,
+  kind: TaskKind,
+): { train: Example[]; held: Example[] } {
+  if (!(fraction > 0 && fraction < 1)) {
+    throw new UserError(`the validation split must be a fraction between 0 and 1, not ${fraction}`);
+  }
+  const stratum = (example: Example) => (kind === "classification" ? example.label! : 0);
+  const order = shuffled(examples, seed).sort((a, b) => stratum(a) - stratum(b));
+  const chosen = new Set<Example>();
+  const share = (count: number) => Math.round(count * fraction);
+  let due = 0;
+  order.forEach((example, position) => {
+    const first = position === 0 || stratum(example) !== stratum(order[position - 1]!);
+    // Every (1 / fraction)-th of the sorted order. A stratum's first trains, and its turn passes on within the stratum.
+    due = (first ? 0 : due) + share(position + 1) - share(position);
+    if (first || due === 0) return;
+    chosen.add(example);
+    due -= 1;
+  });
+  const part = (held: boolean) =>
+    examples.filter((example) => chosen.has(example) === held).map((example, index) => ({ ...example, index }));
+  const split = { train: part(false), held: part(true) };
+  if (split.held.length === 0) {
+    throw new UserError(
+      `a validation split of ${fraction} leaves nothing to validate on: there are ${examples.length} examples; give more, or a larger fraction`,
+    );
+  }
+  return split;
+}
+
+/** A copy in random order (Fisher and Yates). */
+function shuffled<T>(items: readonly T[], seed: number): T[] {
+  const random = xoroshiro128plus(seed);
+  const result = [...items];
+  for (let i = result.length - 1; i > 0; i--) {
+    const j = uniformInt(random, 0, i);
+    [result[i], result[j]] = [result[j]!, result[i]!];
+  }
+  return result;
+}

@@ -1,0 +1,42 @@
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import { splitExamples } from "../../src/tasks/split.ts";
+
+it("takes from every class its share to within one, and never all of it", () => {
+  const cases = fc.tuple(
+    fc.array(fc.nat({ max: 5 }), { minLength: 60, maxLength: 200 }),
+    fc.double({ min: 0.1, max: 0.9, noNaN: true }),
+    fc.nat(),
+  );
+  fc.assert(
+    fc.property(cases, ([labels, fraction, seed]) => {
+      const examples = labels.map((label, index) => ({ index, text: `${index}`, label }));
+      const { train, held } = splitExamples(examples, fraction, seed, "classification");
+      for (const part of [train, held]) {
+        expect(part.map(({ index }) => index)).toEqual([...part.keys()]);
+        const texts = part.map(({ text }) => Number(text));
+        expect(texts).toEqual(texts.toSorted((a, b) => a - b));
+      }
+      expect(new Set([...train, ...held].map(({ text }) => text)).size).toBe(labels.length);
+      for (const label of new Set(labels)) {
+        const of = (part: typeof train) => part.filter((example) => example.label === label).length;
+        expect(of(train)).toBeGreaterThan(0);
+        const share = (of(train) + of(held)) * fraction;
+        expect(Math.abs(of(held) - share)).toBeLessThanOrEqual(1 + 1e-9);
+      }
+    }),
+  );
+});
+
+it("takes from all examples alike where there are no classes", () => {
+  const examples = Array.from({ length: 50 }, (_, index) => ({ index, text: `${index}`, label: index / 3 }));
+  const { train, held } = splitExamples(examples, 0.3, 1, "regression");
+  expect([train.length, held.length]).toEqual([35, 15]);
+});
+
+it("takes nothing from classes of one example, however many there are", () => {
+  const label = (index: number) => Math.max(0, index - 20);
+  const examples = Array.from({ length: 100 }, (_, index) => ({ index, text: `${index}`, label: label(index) }));
+  const { held } = splitExamples(examples, 0.2, 3, "classification");
+  expect(held.every((example) => example.label === 0)).toBe(true);
+});
