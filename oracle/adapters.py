@@ -21,8 +21,6 @@ class AFLoRALinear(nn.Module):
     def __init__(self, base, rank, generator):
         super().__init__()
         self.base = base
-        for parameter in base.parameters():
-            parameter.requires_grad_(False)
 
         def kaiming(rows, columns):
             bound = math.sqrt(6 / columns)
@@ -37,9 +35,30 @@ class AFLoRALinear(nn.Module):
         return self.base(x) + (((x @ self.A.T) * self.d) @ self.B.T) * self.b
 
 
+class SoRALinear(nn.Module):
+    """y = W0 x + bias + (alpha / rank) B diag(g) A x."""
+
+    def __init__(self, base, rank, alpha, generator):
+        super().__init__()
+        self.base = base
+        self.scale = alpha / rank
+        bound = 1 / math.sqrt(base.in_features)
+        self.A = nn.Parameter((2 * torch.rand(rank, base.in_features, generator=generator) - 1) * bound)
+        self.B = nn.Parameter(torch.zeros(base.out_features, rank))
+        self.g = nn.Parameter(torch.randn(rank, generator=generator))
+
+    def forward(self, x):
+        return self.base(x) + ((x @ self.A.T) * self.g) @ self.B.T * self.scale
+
+
 def adapt(model, make):
-    """Replaces every target layer of a BERT classifier by make(layer); returns {module name without `bert.`: layer}."""
+    """Replaces every target layer of a BERT classifier by make(layer) and freezes the rest of the backbone.
+
+    Returns {module name without `bert.`: new layer}.
+    """
     adapted = {}
+    for parameter in model.bert.parameters():
+        parameter.requires_grad_(False)
     for index, block in enumerate(model.bert.encoder.layer):
         for target in TARGETS:
             parent_name, _, child = target.rpartition(".")

@@ -27,6 +27,7 @@ layers = adapt(model, lambda base: AFLoRALinear(base, RANK, generator))
 for layer in layers.values():
     layer.d.data += 0.05 * torch.randn(layer.d.shape, generator=generator)
     layer.b.data = 0.2 * torch.randn(layer.b.shape, generator=generator)
+model.bert.pooler.requires_grad_(True)
 examples = json.loads((out / "logits.json").read_text(encoding="utf-8"))["examples"]
 logits = model(**padded([examples[index] for index in EXAMPLES])).logits
 loss = cross_entropy(logits, torch.tensor(LABELS))

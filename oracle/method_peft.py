@@ -1,0 +1,129 @@
+"""LoRA, VeRA and AdaLoRA as peft trains them: one point with gradients, then 20 steps of AdamW.
+
+    python method_peft.py ../test/fixtures/methods
+
+Writes lora, vera and adalora, each .json and .safetensors; reads batches.json there. AdaLoRA follows peft's
+documentation: backward, optimizer.step(), update_and_allocate(step) with steps from 0, zero_grad().
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import torch
+from adapters import TARGETS
+from fixtures import write_json, write_tensors
+from peft import AdaLoraConfig, LoraConfig, TaskType, VeraConfig, get_peft_model
+from torch.nn.functional import cross_entropy
+from training import (
+    LEARNING_RATE,
+    STEPS,
+    WEIGHT_DECAY,
+    at_point,
+    base_model,
+    disturb,
+    modules_of,
+    optimizer_groups,
+    prefixed,
+    read_batches,
+    restore,
+)
+
+COMMON = {"task_type": TaskType.SEQ_CLS, "target_modules": list(TARGETS)}
+CONFIGS = {
+    "lora": LoraConfig(**COMMON, r=4, lora_alpha=8, lora_dropout=0.0),
+    "vera": VeraConfig(**COMMON, r=16, d_initial=0.1, vera_dropout=0.0, projection_prng_key=5, save_projection=True),
+    "adalora": AdaLoraConfig(
+        **COMMON,
+        init_r=6,
+        target_r=3,
+        tinit=2,
+        tfinal=4,
+        deltaT=2,
+        beta1=0.85,
+        beta2=0.85,
+        orth_reg_weight=0.5,
+        lora_alpha=12,
+        total_step=STEPS,
+    ),
+}
+FACTS = {
+    "lora": {"rank": 4, "alpha": 8},
+    "vera": {"rank": 16},
+    "adalora": {
+        "initialRank": 6,
+        "targetRank": 3,
+        "initialSteps": 2,
+        "finalSteps": 4,
+        "interval": 2,
+        "beta1": 0.85,
+        "beta2": 0.85,
+        "orthogonalWeight": 0.5,
+        "alpha": 12,
+        "totalSteps": STEPS,
+    },
+}
+
+
+def short(name):
+    """peft's name of a parameter → `<module>.A`, `.B`, `.E`, `.d`, `.b`, `classifier.weight`, `classifier.bias`."""
+    name = name.removeprefix("base_model.model.").removeprefix("bert.")
+    name = name.replace("modules_to_save.default.", "")
+    name = re.sub(r"\.default(\.weight)?$", "", name)
+    return name.replace(".lora_", ".").replace(".vera_lambda_", ".")
+
+
+def write_method(method, out):
+    torch.manual_seed(21)
+    config = CONFIGS[method]
+    model = get_peft_model(base_model(), config).eval()
+    parameters = {short(name): p for name, p in model.named_parameters() if p.requires_grad}
+    batches = read_batches(out)
+
+    def loss_of(batch):
+        arguments, labels = batch
+        # The forward pass of peft's AdaLoRA adds its penalty to this loss.
+        result = model(**arguments, labels=labels)
+        return result.loss, result.logits
+
+    tensors = prefixed("initial", parameters)
+    if method == "vera":
+        tensors |= {"A": model.base_model.vera_A["default"], "B": model.base_model.vera_B["default"]}
+    disturb(parameters, 0.2, seed=22)
+    tensors |= prefixed("point", parameters)
+    point, gradients = at_point(loss_of, batches[0], parameters)
+    tensors |= prefixed("gradients", gradients)
+    restore(parameters, tensors, "initial")
+
+    optimizer = torch.optim.AdamW(optimizer_groups(parameters))
+    steps = []
+    for step in range(STEPS):
+        batch = batches[step % len(batches)]
+        loss, logits = loss_of(batch)
+        loss.backward()
+        optimizer.step()
+        record = {"loss": loss.item()}
+        if method == "adalora":
+            model.base_model.update_and_allocate(step)
+            record["crossEntropy"] = cross_entropy(logits, batch[1]).item()
+            record["ranks"] = [int((p != 0).sum()) for name, p in parameters.items() if name.endswith(".E")]
+        optimizer.zero_grad()
+        steps.append(record)
+    tensors |= prefixed("final", parameters)
+    facts = {
+        **FACTS[method],
+        "modules": modules_of(parameters),
+        "learningRate": LEARNING_RATE,
+        "weightDecay": WEIGHT_DECAY,
+        "point": point,
+        "steps": steps,
+    }
+    if method == "adalora":
+        pattern = model.peft_config["default"].rank_pattern
+        facts["rankPattern"] = {short(name).removesuffix(".E"): kept for name, kept in pattern.items()}
+    write_json(out / f"{method}.json", facts)
+    write_tensors(out / f"{method}.safetensors", tensors)
+
+
+for method in CONFIGS:
+    write_method(method, Path(sys.argv[1]))
