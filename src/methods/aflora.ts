@@ -1,0 +1,127 @@
+import { z } from "zod";
+import { UserError } from "../errors.ts";
+import { type FreezableMatrix, FreezingController } from "../freezing/controller.ts";
+import { defaultFreezeSchedule } from "../freezing/schedule.ts";
+import { gemm, mul, reshape } from "../graph/ops.ts";
+import type { LinearSite } from "../models/architecture.ts";
+import { constant, kaimingUniform } from "./initializers.ts";
+import type { AdapterParameter, MethodDefinition } from "./method.ts";
+import { checkRank, duration, resolveDuration, targetModules } from "./options.ts";
+import { selectSites } from "./target-modules.ts";
+
+const matrixMode = z.enum(["frozen", "trained", "adaptive"]);
+
+const options = z.object({
+  rank: z.int().positive().default(4).describe("rank of the projection matrices"),
+  targetModules: targetModules.describe("layers to adapt, by name, end of name or pattern with *; all where absent"),
+  attentionMatrices: matrixMode
+    .default("frozen")
+    .describe("projection matrices of attention layers: frozen at random, trained, or adaptively frozen"),
+  ffnMatrices: matrixMode.default("adaptive").describe("the same for feed-forward layers"),
+  vectors: z.boolean().default(true).describe("train the feature transformation vectors d and b"),
+  freezeRule: z
+    .enum(["element-quantile", "matrix-fraction"])
+    .default("element-quantile")
+    .describe("element-quantile made the published numbers; matrix-fraction is the paper's text"),
+  freezeScore: z
+    .enum(["gradient", "sensitivity", "magnitude"])
+    .default("gradient")
+    .describe("|∂L/∂θ|, |θ · ∂L/∂θ| or |θ|, averaged and weighed by its uncertainty"),
+  freezeInterval: z.int().positive().default(10).describe("steps between two checks of the freezing schedule"),
+  freezeInitial: duration.describe("ti: nothing freezes before; the smaller of one epoch and 10% where absent"),
+  freezeFinal: duration.describe("tf: everything is frozen after all but this; 70% where absent"),
+  freezeWindowed: z.boolean().default(true).describe("average gradients over an interval, as the reference code does"),
+  freezeTogether: z.boolean().default(false).describe("freeze A and B of a layer as one"),
+  beta1: z.number().min(0).lt(1).default(0.85).describe("decay of the average importance"),
+  beta2: z.number().min(0).lt(1).default(0.95).describe("decay of its uncertainty"),
+});
+
+/** AFLoRA's matrices start within `sqrt(6 / columns)`: gain √2. */
+const projection = kaimingUniform(Math.SQRT2);
+
+/**
+ * AFLoRA (arXiv 2403.13269; spec sections 1-3): `y = W0 x + Λb B Λd A x`. The projection matrices A `[rank, in]` and
+ * B `[out, rank]` of attention layers stay as drawn; those of feed-forward layers train until the freezing schedule
+ * takes them; the vectors d `[rank]` and b `[out]` train to the end.
+ */
+export const aflora: MethodDefinition<typeof options> = {
+  name: "aflora",
+  summary: "adaptive freezing of low-rank adaptation",
+  options,
+
+  create(settings, { sites, totalSteps, stepsPerEpoch }, state) {
+    const { rank } = settings;
+    const adapted = selectSites(sites, settings.targetModules);
+    const modeOf = ({ role }: LinearSite) => (role === "attention" ? settings.attentionMatrices : settings.ffnMatrices);
+    const parameters: AdapterParameter[] = [];
+    const freezable: FreezableMatrix[] = [];
+    const alwaysTrained = new Set<string>();
+    for (const site of adapted) {
+      const { name, inFeatures, outFeatures } = site;
+      checkRank(rank, site);
+      for (const [matrix, shape] of Object.entries({ A: [rank, inFeatures], B: [outFeatures, rank] })) {
+        const own = { name: `${name}.${matrix}`, shape, initialize: projection, decays: true };
+        parameters.push(own);
+        if (modeOf(site) === "trained") alwaysTrained.add(own.name);
+        if (modeOf(site) === "adaptive") {
+          const size = shape[0]! * shape[1]!;
+          freezable.push({ name: own.name, size, ...(settings.freezeTogether && { group: name }) });
+        }
+      }
+      parameters.push({ name: `${name}.d`, shape: [rank], initialize: constant(0.1), decays: true });
+      // Without trained vectors b = 0 would hold the adapter at nothing for ever: B takes over its part.
+      parameters.push({
+        name: `${name}.b`,
+        shape: [outFeatures],
+        initialize: constant(settings.vectors ? 0 : 1),
+        decays: true,
+      });
+      if (settings.vectors) alwaysTrained.add(`${name}.d`).add(`${name}.b`);
+    }
+    if (alwaysTrained.size + freezable.length === 0) {
+      throw new UserError("nothing trains: with vectors off, train or adaptively freeze some projection matrices");
+    }
+
+    const defaults = defaultFreezeSchedule(totalSteps, stepsPerEpoch);
+    const controller = new FreezingController(
+      {
+        matrices: freezable,
+        beta1: settings.beta1,
+        beta2: settings.beta2,
+        interval: settings.freezeInterval,
+        totalSteps,
+        initialSteps: resolveDuration(settings.freezeInitial, totalSteps, stepsPerEpoch) ?? defaults.initialSteps,
+        finalSteps: resolveDuration(settings.freezeFinal, totalSteps, stepsPerEpoch) ?? defaults.finalSteps,
+        rule: settings.freezeRule,
+        score: settings.freezeScore,
+        windowed: settings.freezeWindowed,
+      },
+      state,
+    );
+
+    const adaptedNames = new Set(adapted.map(({ name }) => name));
+    return {
+      parameters,
+      trainable: () =>
+        new Set([
+          ...alwaysTrained,
+          ...freezable.map(({ name }) => name).filter((name) => !controller.frozenAtStep.has(name)),
+        ]),
+      adapt(parameter, x, base, { name, outFeatures }) {
+        if (!adaptedNames.has(name)) return base;
+        const down = gemm(x, parameter(`${name}.A`), { transB: true });
+        const scaled = mul(down, parameter(`${name}.d`));
+        // b scales the rows of B, which at low rank are far fewer than the tokens' outputs.
+        const up = mul(parameter(`${name}.B`), reshape(parameter(`${name}.b`), [outFeatures, 1]));
+        return gemm(scaled, up, { transB: true, addend: base });
+      },
+      observe(step, gradients, values) {
+        if (controller.frozenAtStep.size === freezable.length) return undefined;
+        controller.observe(step, gradients, values);
+        const check = controller.lastCheck;
+        return check?.step === step ? check : undefined;
+      },
+      state: () => controller.state(),
+    };
+  },
+};

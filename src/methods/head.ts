@@ -1,0 +1,12 @@
+import { z } from "zod";
+import type { MethodDefinition } from "./method.ts";
+
+const options = z.object({});
+
+/** The head alone: the base model stays as it is. The baseline that every other method has to beat. */
+export const head: MethodDefinition<typeof options> = {
+  name: "head",
+  summary: "the classification head alone, as a baseline",
+  options,
+  create: () => ({ parameters: [], trainable: () => new Set() }),
+};

@@ -1,0 +1,44 @@
+import { didYouMean, UserError } from "../errors.ts";
+import { aflora } from "./aflora.ts";
+import { head } from "./head.ts";
+import type { MethodDefinition } from "./method.ts";
+
+/** Every method: a new one is one file and one line here. */
+const METHODS: readonly MethodDefinition[] = [aflora, head];
+
+export const METHOD_NAMES: readonly string[] = METHODS.map(({ name }) => name);
+
+/** @throws UserError where there is no such method, with the list of those that are. */
+export function findMethod(name: string): MethodDefinition {
+  const method = METHODS.find((candidate) => candidate.name === name);
+  if (!method) {
+    throw new UserError(
+      `unknown method "${name}"${didYouMean(name, METHOD_NAMES)} (methods: ${METHOD_NAMES.join(", ")})`,
+    );
+  }
+  return method;
+}
+
+/**
+ * A method's options with defaults filled in.
+ * @throws UserError naming the option that is unknown, of another method or malformed.
+ */
+export function parseMethodOptions(
+  method: MethodDefinition,
+  given: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  const known = Object.keys(method.options.shape);
+  for (const key of Object.keys(given)) {
+    if (known.includes(key)) continue;
+    const owners = METHODS.filter(({ options }) => key in options.shape).map(({ name }) => name);
+    throw new UserError(
+      owners.length > 0
+        ? `option "${key}" belongs to ${owners.join(" and ")}, not to method "${method.name}"`
+        : `unknown option "${key}" of method "${method.name}"${didYouMean(key, known)}`,
+    );
+  }
+  const result = method.options.safeParse(given);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new UserError(`option "${issue!.path.join(".")}" of method "${method.name}": ${issue!.message}`);
+}

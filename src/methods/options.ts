@@ -1,0 +1,38 @@
+import { z } from "zod";
+import { UserError } from "../errors.ts";
+import type { LinearSite } from "../models/architecture.ts";
+
+/** Layers to adapt; several on the command line are parted by commas. */
+export const targetModules = z
+  .preprocess((value) => (typeof value === "string" ? value.split(",") : value), z.array(z.string().min(1)).min(1))
+  .optional();
+
+/** A stretch of training: steps (`200`), a share of all steps (`70%`) or epochs (`14epochs`). */
+export const duration = z
+  .preprocess(
+    (value) => (typeof value === "number" ? String(value) : value),
+    z.string().regex(/^\d+(\.\d+)?(%|epochs?)?$/, 'give steps ("200"), a share ("70%") or epochs ("14epochs")'),
+  )
+  .optional();
+
+/** A duration in optimizer steps, rounded down. */
+export function resolveDuration(
+  text: string | undefined,
+  totalSteps: number,
+  stepsPerEpoch: number,
+): number | undefined {
+  if (text === undefined) return undefined;
+  const amount = Number.parseFloat(text);
+  return Math.floor(
+    text.endsWith("%") ? (amount * totalSteps) / 100 : /epoch/.test(text) ? amount * stepsPerEpoch : amount,
+  );
+}
+
+/** @throws UserError where the rank is more than the layer's smaller side. */
+export function checkRank(rank: number, { name, inFeatures, outFeatures }: LinearSite): void {
+  if (rank > Math.min(inFeatures, outFeatures)) {
+    throw new UserError(
+      `rank ${rank} is more than layer "${name}" [${outFeatures}, ${inFeatures}] has; give a lower --rank`,
+    );
+  }
+}

@@ -1,0 +1,24 @@
+import { z } from "zod";
+import { UserError } from "../errors.ts";
+
+/**
+ * config.json through a family's schema.
+ * @throws UserError naming the setting that is missing, malformed or not supported.
+ */
+export function parseConfig<T>(schema: z.ZodType<T>, raw: unknown): T {
+  const result = schema.safeParse(raw);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new UserError(`config.json: "${issue!.path.join(".")}" is not supported: ${issue!.message}`);
+}
+
+const labels = z.object({
+  id2label: z.record(z.string(), z.string()).optional(),
+  num_labels: z.int().positive().optional(),
+});
+
+/** Number of labels of the checkpoint's own head; 2 where config.json does not say, as in transformers. */
+export function labelCountOf(raw: unknown): number {
+  const { id2label, num_labels } = parseConfig(labels, raw);
+  return num_labels ?? (id2label && Object.keys(id2label).length) ?? 2;
+}

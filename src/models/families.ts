@@ -1,0 +1,30 @@
+import { didYouMean, UserError } from "../errors.ts";
+import type { Architecture, ModelConfig } from "./architecture.ts";
+import { bert } from "./bert.ts";
+
+/** Every supported family: a new one is one file and one line here. */
+const FAMILIES: readonly Architecture[] = [bert];
+
+/** Supported values of `model_type`. */
+export const MODEL_TYPES: readonly string[] = FAMILIES.flatMap(({ modelTypes }) => modelTypes);
+
+/** A model's family and its configuration. */
+export interface ModelDescription {
+  architecture: Architecture;
+  config: ModelConfig;
+}
+
+/**
+ * Picks the family by `model_type` of a parsed config.json.
+ * @throws UserError where the family is not supported (with the list of those that are) or a setting is not.
+ */
+export function describeModel(raw: unknown): ModelDescription {
+  const modelType = (raw as { model_type?: unknown } | null)?.model_type;
+  const architecture = FAMILIES.find(({ modelTypes }) => modelTypes.includes(String(modelType)));
+  if (!architecture) {
+    throw new UserError(
+      `config.json: model_type "${modelType}" is not supported${didYouMean(String(modelType), MODEL_TYPES)} (supported: ${MODEL_TYPES.join(", ")})`,
+    );
+  }
+  return { architecture, config: architecture.readConfig(raw) };
+}

@@ -1,0 +1,112 @@
+import { product, type Shape } from "../graph/dimension.ts";
+import type { Graph, Value } from "../graph/graph.ts";
+import { gemm, layerNorm, mul } from "../graph/ops.ts";
+import type { LinearSite, ModelInputs, WeightSpec } from "./architecture.ts";
+
+/** How a model is written: what trains, what stands beside its linear layers, whether dropout is on. */
+export interface ForwardHooks {
+  /** Whether a weight of the model itself trains. */
+  trains(weight: WeightSpec): boolean;
+  /** Changes the output of an adapted linear layer: `x [tokens, in]`, `base [tokens, out]` → `[tokens, out]`. */
+  adapt?(x: Value, base: Value, site: LinearSite): Value;
+  /** Dropout as in training. */
+  dropout: boolean;
+}
+
+/** A dropout layer: its mask is an input, drawn outside the graph so that a resumed run draws the same. */
+export interface DropoutLayer {
+  /** Leaf that takes the mask. */
+  input: string;
+  rate: number;
+  /** `hidden`: `[batch*sequence, width]`; `pooled`: `[batch, width]`; `attention`: `[batch, width, sequence, sequence]`. */
+  kind: "hidden" | "pooled" | "attention";
+  /** Hidden size, or number of heads. */
+  width: number;
+}
+
+/** Rows of `[batch*sequence, …]` values: all examples' first tokens, then all second ones, … */
+export const TOKENS = product(["batch", "sequence"]);
+
+/** What an architecture writes its forward pass with; keeps account of the weights, linear layers and dropouts it met. */
+export class ForwardContext {
+  readonly graph: Graph;
+  readonly weights = new Map<string, WeightSpec>();
+  readonly sites: LinearSite[] = [];
+  readonly dropouts: DropoutLayer[] = [];
+  readonly #hooks: ForwardHooks;
+  #part: WeightSpec["part"] = "backbone";
+
+  constructor(graph: Graph, hooks: ForwardHooks) {
+    this.graph = graph;
+    this.#hooks = hooks;
+  }
+
+  /** The leaves that every model reads. */
+  inputs(): ModelInputs {
+    return {
+      inputIds: this.graph.leaf("input", "inputIds", "int32", ["sequence", "batch"]),
+      tokenTypeIds: this.graph.leaf("input", "tokenTypeIds", "int32", ["sequence", "batch"]),
+      attentionMask: this.graph.leaf("input", "attentionMask", "float32", ["batch", "sequence"]),
+    };
+  }
+
+  /** Writes the head: weights met meanwhile are the head's. */
+  head<T>(write: () => T): T {
+    this.#part = "head";
+    try {
+      return write();
+    } finally {
+      this.#part = "backbone";
+    }
+  }
+
+  /** A weight of the checkpoint by its name without the family's prefix. */
+  weight(name: string, shape: Shape): Value {
+    const spec = this.weights.get(name) ?? { name, shape, part: this.#part };
+    this.weights.set(name, spec);
+    return this.graph.leaf(this.#hooks.trains(spec) ? "trainable" : "frozen", name, "float32", shape);
+  }
+
+  /** A linear layer that methods may adapt: `x [tokens, in]` → `[tokens, out]`. */
+  linear(x: Value, site: LinearSite, { bias = true } = {}): Value {
+    this.sites.push(site);
+    const base = this.dense(x, site.name, site.inFeatures, site.outFeatures, { bias });
+    const adapt = this.#hooks.adapt;
+    return adapt ? this.graph.within({ part: "adapter" }, () => adapt(x, base, site)) : base;
+  }
+
+  /** A linear layer that methods leave alone, such as a head's. */
+  dense(x: Value, name: string, inFeatures: number, outFeatures: number, { bias = true } = {}): Value {
+    const weight = this.weight(`${name}.weight`, [outFeatures, inFeatures]);
+    const addend = bias ? this.weight(`${name}.bias`, [outFeatures]) : undefined;
+    return gemm(x, weight, { transB: true, addend });
+  }
+
+  /** Layer normalisation with the weights of module `name`. */
+  layerNorm(x: Value, name: string, epsilon: number, { bias = true } = {}): Value {
+    const width = x.shape.slice(-1);
+    return layerNorm(
+      x,
+      this.weight(`${name}.weight`, width),
+      bias ? this.weight(`${name}.bias`, width) : undefined,
+      epsilon,
+    );
+  }
+
+  /** Dropout of hidden states `[batch*sequence, width]` or of pooled ones `[batch, width]`. */
+  dropout(x: Value, rate: number): Value {
+    return this.#dropout(x, rate, x.shape[0] === TOKENS ? "hidden" : "pooled", x.shape[1] as number);
+  }
+
+  /** Dropout of attention probabilities `[batch, heads, sequence, sequence]`. */
+  attentionDropout(probabilities: Value, rate: number): Value {
+    return this.#dropout(probabilities, rate, "attention", probabilities.shape[1] as number);
+  }
+
+  #dropout(x: Value, rate: number, kind: DropoutLayer["kind"], width: number): Value {
+    if (!this.#hooks.dropout || rate === 0) return x;
+    const input = `dropout.${this.dropouts.length}`;
+    this.dropouts.push({ input, rate, kind, width });
+    return mul(x, this.graph.leaf("input", input, x.dtype, x.shape));
+  }
+}

@@ -1,0 +1,32 @@
+import type { ModelDescription } from "../models/families.ts";
+import type { InputTensor } from "../runtime/session.ts";
+import type { Encoding } from "../tokenization/tokenizer.ts";
+
+/**
+ * Lays encodings out as a model's inputs, padded to the longest: ids `[sequence, batch]`, mask `[batch, sequence]`.
+ * @param padTokenId fills the places after an example's end
+ */
+export function modelInputs(
+  { architecture, config }: ModelDescription,
+  encodings: readonly Encoding[],
+  padTokenId: number,
+): Record<string, InputTensor> {
+  const batch = encodings.length;
+  const sequence = Math.max(...encodings.map(({ inputIds }) => inputIds.length));
+  const inputIds = new Int32Array(sequence * batch).fill(padTokenId);
+  const tokenTypeIds = new Int32Array(sequence * batch);
+  const attentionMask = new Float32Array(batch * sequence);
+  encodings.forEach((encoding, row) => {
+    for (let position = 0; position < encoding.inputIds.length; position++) {
+      inputIds[position * batch + row] = encoding.inputIds[position]!;
+      tokenTypeIds[position * batch + row] = encoding.tokenTypeIds[position]!;
+      attentionMask[row * sequence + position] = 1;
+    }
+  });
+  return {
+    inputIds: { data: inputIds, shape: [sequence, batch] },
+    tokenTypeIds: { data: tokenTypeIds, shape: [sequence, batch] },
+    attentionMask: { data: attentionMask, shape: [batch, sequence] },
+    ...architecture.lengthInputs?.(config, sequence),
+  };
+}
