@@ -2,10 +2,10 @@ import * as Plot from "@observablehq/plot";
 import { UserError } from "../errors.ts";
 import type { RunRecords } from "../runs/read-run.ts";
 import type { RunResult } from "../runs/records.ts";
-import { draw } from "./drawing.ts";
+import { draw, labelRoom, shortened } from "./drawing.ts";
 import { averagePattern } from "./freezing-pictures.ts";
 import type { Picture, Table } from "./page.ts";
-import { counted, deviation, duration, grouped, mean, number, prefixed, spread } from "./quantities.ts";
+import { counted, deviation, duration, grouped, mean, number, prefixed, spread, tick } from "./quantities.ts";
 
 /** A finished run as one of a comparison: runs of one label and task differ in their seed alone. */
 interface Compared {
@@ -64,27 +64,29 @@ function bars(
   axis: string,
   reference?: number,
 ): Picture {
-  const [least, most] = [Math.min(...values.map(({ value }) => value)), Math.max(...values.map(({ value }) => value))];
-  const log = least > 0 && most / least > 30;
+  const positive = values.flatMap(({ value }) => (value > 0 ? value : []));
+  const [least, most] = [Math.min(...positive), Math.max(...positive)];
+  const log = most / least > 30;
   const start = log ? 10 ** Math.floor(Math.log10(least) - 0.01) : 0;
+  const end = ({ value }: { value: number }) => Math.max(value, start);
   return {
     title,
     summary: log ? `${summary} The scale is logarithmic.` : summary,
-    svg: draw(title, {
+    svg: draw({
       height: 50 + 30 * values.length,
-      marginLeft: labelRoom(values),
+      marginLeft: labelRoom(values.map(({ label }) => label)),
       marginRight: 64,
       x: {
         label: axis,
         grid: true,
         ticks: 4,
-        tickFormat: "~s",
+        tickFormat: tick,
         ...(log ? { type: "log", domain: [start, most] } : {}),
       },
       y: { label: null, domain: values.map(({ label }) => label), tickSize: 0, tickFormat: shortened },
       marks: [
-        Plot.barX(values, { x1: start, x2: "value", y: "label", fill: "var(--series-0)", insetTop: 3, insetBottom: 3 }),
-        Plot.text(values, { x: "value", y: "label", text: "shown", textAnchor: "start", dx: 5 }),
+        Plot.barX(values, { x1: start, x2: end, y: "label", fill: "var(--series-0)", insetTop: 3, insetBottom: 3 }),
+        Plot.text(values, { x: end, y: "label", text: "shown", textAnchor: "start", dx: 5 }),
         reference === undefined ? null : Plot.ruleX([reference], { stroke: "var(--ink)", strokeDasharray: "3 3" }),
         Plot.ruleX([start]),
       ],
@@ -96,11 +98,6 @@ function bars(
     },
   };
 }
-
-/** Long labels are cut in pictures; the table has them in full. */
-const shortened = (label: string) => (label.length > 24 ? `${label.slice(0, 23)}…` : label);
-const labelRoom = (values: { label: string }[]) =>
-  14 + 6.8 * Math.max(...values.map(({ label }) => shortened(label).length));
 
 /** Run time, FLOPs and trainable parameters by method, over the tasks that all of them ran; ELoRA = 1 where it is among them. */
 function costs(runs: Compared[]): Picture[] {
@@ -180,12 +177,13 @@ function scores(task: string, runs: Compared[]): Picture {
         return `Highest ${metric}: ${best.label}, ${best.shown}.`;
       })
       .join(" ")} Dots are means, bars one standard deviation to each side.`,
-    svg: draw(title, {
-      height: 40 + metrics.size * (30 + 26 * labels.length),
-      marginLeft: labelRoom(values),
+    svg: draw({
+      height: 50 + metrics.size * (30 + 26 * labels.length),
+      marginLeft: labelRoom(values.map(({ label }) => label)),
       marginRight: 16,
       marginTop: 26,
-      x: { label: null, grid: true, nice: true, ticks: 5 },
+      marginBottom: 24,
+      x: { label: null, tickFormat: tick, grid: true, nice: true, ticks: 5 },
       y: { label: null, domain: labels, tickSize: 0, tickFormat: shortened },
       fy: { label: null, axis: null, domain: [...metrics.keys()], padding: 0.2 },
       marks: [

@@ -7,14 +7,22 @@ const { document } = parseHTML("<!doctype html><html></html>");
 /** Width of every picture in its own units: the page scales it to a phone's column or half a desktop's. */
 export const width = 440;
 
-/** Draws a plot to SVG that scales with its place and that screen readers take as one picture called `title`. */
-export function draw(title: string, options: Plot.PlotOptions): Markup {
-  const svg = Plot.plot({ document, width, marginLeft: 52, style: { fontSize: "12px" }, ...options });
+/** Draws a plot to SVG that scales with its place. */
+export function draw(options: Plot.PlotOptions): Markup {
+  const svg = Plot.plot({ document, width, marginLeft: 60, marginBottom: 42, style: { fontSize: "12px" }, ...options });
   svg.removeAttribute("width");
   svg.removeAttribute("height");
-  svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", title);
   return new Markup(svg.outerHTML);
+}
+
+/** Long labels of an axis are cut; the table beside the picture has them in full. */
+export function shortened(label: string): string {
+  return label.length > 24 ? `${label.slice(0, 23)}…` : label;
+}
+
+/** Room to the left of a picture for these labels, in its units. */
+export function labelRoom(labels: string[]): number {
+  return 16 + 6.8 * Math.max(...labels.map((label) => shortened(label).length));
 }
 
 /** Values cut into at most `most` runs of equal length (the last may be shorter), so that long runs stay readable. */

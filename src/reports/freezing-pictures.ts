@@ -1,11 +1,12 @@
 import * as Plot from "@observablehq/plot";
 import type { FreezingRecord } from "../runs/records.ts";
-import { bins, draw } from "./drawing.ts";
+import { bins, draw, labelRoom, shortened, width } from "./drawing.ts";
 import type { Picture } from "./page.ts";
-import { counted, deviation, duration, grouped, mean, number } from "./quantities.ts";
+import { counted, deviation, duration, grouped, mean, number, short } from "./quantities.ts";
 
-/** Names of a table's columns and curves thinned out to this many checks. */
-const mostChecks = 60;
+/** Scores are drawn and listed at about this many checks, however long the run. */
+const mostChecks = 40;
+/** Colours of the heat map, and of blocks in their order, in the page's style. */
 const shades = 6;
 const orders = 4;
 
@@ -41,21 +42,20 @@ function heatMap(
   const missing = known.length < cells.length;
   const fill = (value: number | null) => (value === null ? "var(--never)" : `var(--heat-${shade(value)})`);
   const ink = (value: number | null) => (value === null ? "var(--never-ink)" : `var(--heat-ink-${shade(value)})`);
-  const longest = Math.max(...kinds.map((kind) => kind.length));
-  const left = Math.min(180, 16 + longest * 6.6);
+  const left = labelRoom(kinds);
   // Numbers are written into cells that are wide enough for them.
-  const roomy = (440 - left) / blocks.length >= 8 + 6.2 * Math.max(...known.map((value) => number(value).length), 0);
+  const roomy = (width - left) / blocks.length >= 8 + 6.2 * Math.max(...known.map((value) => number(value).length), 0);
   return {
     title,
     summary: words.summary,
     legend: [
       ...used.map((k) => ({
         color: `var(--heat-${k})`,
-        label: most > least ? `${number(edge(k))} to ${number(edge(k + 1))}` : number(least),
+        label: most > least ? `${short(edge(k))} to ${short(edge(k + 1))}` : short(least),
       })),
       ...(missing ? [{ color: "var(--never)", label: words.missing }] : []),
     ],
-    svg: draw(title, {
+    svg: draw({
       height: 60 + 30 * kinds.length,
       marginLeft: left,
       marginRight: 4,
@@ -66,7 +66,7 @@ function heatMap(
         ticks: blocks.filter((_, i) => i % Math.ceil(blocks.length / 14) === 0),
         tickSize: 0,
       },
-      y: { label: null, domain: kinds, tickSize: 0 },
+      y: { label: null, domain: kinds, tickSize: 0, tickFormat: shortened },
       color: { type: "identity" },
       marks: [
         Plot.cell(cells, {
@@ -135,7 +135,7 @@ function schedule(checks: FreezingRecord[]): Picture {
       { color: "var(--series-0)", label: "matrices frozen" },
       { color: "var(--series-1)", label: "asked, r(t)" },
     ],
-    svg: draw(title, {
+    svg: draw({
       height: 240,
       x: { label: "step" },
       y: { label: "fraction of matrices", domain: [0, 1], tickFormat: "%", grid: true },
@@ -164,7 +164,8 @@ const percent = (fraction: number) => `${number(Math.round(fraction * 1000) / 10
 /** Score of every matrix until it froze, one band per kind of matrix, with the threshold. */
 function scores(checks: FreezingRecord[]): Picture {
   const steps = frozenSteps(checks);
-  const shown = bins(checks, mostChecks).flatMap((bin) => bin.filter((check, i) => i === 0 || check.frozen.length));
+  const sampled = bins(checks, mostChecks).map((bin) => bin[0]!);
+  const shown = checks.filter((check) => check.frozen.length || sampled.includes(check));
   const blocks = [...new Set([...steps.keys()].map((matrix) => place(matrix).block))].sort((a, b) => +a - +b);
   const groups = bins(blocks, orders);
   const color = (block: string) => {
@@ -196,7 +197,7 @@ function scores(checks: FreezingRecord[]): Picture {
       })),
       ...(levels.length ? [{ color: "var(--ink)", label: "threshold (dashed)" }] : []),
     ],
-    svg: draw(title, {
+    svg: draw({
       height: 60 + 90 * kinds.length,
       marginTop: 24,
       x: { label: "step" },
@@ -232,9 +233,9 @@ function scores(checks: FreezingRecord[]): Picture {
       ],
     }),
     numbers: {
-      caption: `Scores at ${counted(shown.length, "check")} of ${checks.length}`,
+      caption: `Scores at ${counted(sampled.length, "check")} of ${checks.length}`,
       columns: ["step", "r(t)", "threshold", ...steps.keys()],
-      rows: shown.map(({ step, fraction, threshold, scores }) => [
+      rows: sampled.map(({ step, fraction, threshold, scores }) => [
         number(step),
         percent(fraction),
         number(threshold),

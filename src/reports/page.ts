@@ -35,9 +35,9 @@ export interface Picture {
 
 export function figure(picture: Picture, id: string): Markup {
   return html`<figure id="${id}">
-<figcaption><h2>${picture.title}</h2><p>${picture.summary}</p></figcaption>
+<figcaption><h2 id="${id}-title">${picture.title}</h2><p>${picture.summary}</p></figcaption>
 ${picture.legend && html`<ul class="legend">${picture.legend.map(({ color, label }) => html`<li><span style="background:${color}"></span>${label}</li>`)}</ul>`}
-${picture.svg}
+<div role="img" aria-labelledby="${id}-title">${picture.svg}</div>
 <details id="${id}-numbers"><summary>Numbers<span class="hidden"> of “${picture.title}”</span></summary>${table(picture.numbers)}</details>
 </figure>
 `;
@@ -106,14 +106,15 @@ figure svg { width: 100%; height: auto; --plot-background: var(--page); }
 .scroll:focus-visible { outline: 2px solid var(--series-0); }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding: .25rem 0; }
-th, td { padding: .2rem 1rem .2rem 0; border-bottom: 1px solid var(--rule); text-align: left; font-weight: normal; vertical-align: top; }
-thead th { font-weight: 600; position: sticky; top: 0; background: var(--page); }
-tbody th { font-weight: 600; }
+th, td { padding: .2rem 1rem .2rem 0; border-bottom: 1px solid var(--rule); text-align: left; vertical-align: top; white-space: nowrap; }
+tbody th, td:last-child { white-space: normal; overflow-wrap: anywhere; min-width: 8rem; }
+th { font-weight: 600; }
+thead th { position: sticky; top: 0; background: var(--page); }
 .facts .scroll { max-height: none; }
-.facts td { overflow-wrap: anywhere; }
+.facts caption { color: inherit; font-size: 1.1rem; font-weight: bold; padding-top: 1rem; }
 summary { cursor: pointer; }
 #live { position: sticky; top: 0; z-index: 1; margin: 0; padding: .25rem 0; background: var(--page); border-bottom: 1px solid var(--rule); font-size: .9rem; }
 .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 @media print { body { max-width: none; padding: 0; font-size: 10pt; } .pictures { grid-template-columns: 1fr 1fr; } #live { display: none; }
-  details:not([open]) { display: none; } .scroll { max-height: none; overflow: visible; } * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
+  details:not([open]) { display: none; } .scroll { max-height: none; overflow: visible; } table { font-size: 8pt; } caption, thead { break-after: avoid; } th, td { white-space: normal; padding-right: .5rem; } * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 `;

@@ -1,5 +1,6 @@
 const plain = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 4 });
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+const compact = new Intl.NumberFormat("en-US", { notation: "compact", maximumSignificantDigits: 5 });
 const prefixes = ["", "k", "M", "G", "T", "P", "E"];
 
 /** A number with four significant digits; counts in full. JSON writes NaN and infinities as null, shown as a dash. */
@@ -10,11 +11,21 @@ export function number(value: number | null | undefined): string {
   return size < 1e-4 || size >= 1e9 ? value.toExponential(2) : size >= 1e4 ? whole.format(value) : plain.format(value);
 }
 
+/** A number with two significant digits, whole where it has more. */
+export function short(value: number): string {
+  return number(Math.abs(value) >= 10 ? Math.round(value) : Number(value.toPrecision(2)));
+}
+
 /** A number with a decimal prefix and its unit, such as `1.23 GB`. */
 export function prefixed(value: number, unit: string): string {
   if (!Number.isFinite(value)) return "–";
   const power = Math.min(prefixes.length - 1, Math.max(0, Math.floor(Math.log10(Math.abs(value) || 1) / 3)));
   return `${(value / 1000 ** power).toPrecision(3)} ${prefixes[power]}${unit}`;
+}
+
+/** A tick of an axis, such as `150K`. */
+export function tick(value: number): string {
+  return compact.format(value);
 }
 
 /** Seconds in the units that people say. */
@@ -49,7 +60,7 @@ export function median(values: number[]): number {
 
 /** A mean over seeds, with its standard deviation where there are several. */
 export function spread(values: number[]): string {
-  return values.length > 1 ? `${number(mean(values))} ± ${number(deviation(values))}` : number(mean(values));
+  return values.length > 1 ? `${number(mean(values))} ± ${short(deviation(values))}` : number(mean(values));
 }
 
 /** Values gathered under the keys that `key` gives them, in order of first appearance. */

@@ -17,7 +17,7 @@ export function renderReport(runs: RunRecords[]): string {
   if (runs.length === 1) return page(runTitle(runs[0]!), runContent(runs[0]!));
   const finished = runs.filter(hasResult);
   if (!finished.length) throw new UserError("there is no finished run to report; give the folder of at least one");
-  const title = `aflora: ${counted(finished.length, "run")} compared`;
+  const title = `${counted(finished.length, "run")} compared`;
   const { pictures, facts } = comparison(finished);
   return page(title, content(title, "", pictures, [facts]));
 }
@@ -45,7 +45,7 @@ export async function writeReport(directories: string[], out: string): Promise<v
 const hasResult = (run: RunRecords): run is RunRecords & { result: RunResult } => run.result !== undefined;
 
 export function runTitle({ config, result }: RunRecords): string {
-  return `aflora: ${result?.method ?? config.method ?? "run"} on ${result?.task ?? config.task ?? "own data"}`;
+  return `${result?.method ?? config.method ?? "run"} on ${result?.task ?? config.task ?? "own data"}`;
 }
 
 /** What stands on the page of one run; of a run still being written, what there is so far. */
@@ -63,7 +63,7 @@ function content(title: string, state: string, pictures: Picture[], tables: Tabl
 ${state && html`<p>${state}</p>`}
 <div class="pictures">
 ${pictures.map((picture, i) => figure(picture, `picture-${i + 1}`))}</div>
-<section class="facts">${tables.map((facts) => html`<h2>${facts.caption}</h2>${table(facts)}`)}</section>
+<section class="facts">${tables.map(table)}</section>
 `;
 }
 

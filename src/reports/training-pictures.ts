@@ -3,7 +3,7 @@ import type { RunRecords } from "../runs/read-run.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../runs/records.ts";
 import { bins, draw } from "./drawing.ts";
 import type { Picture } from "./page.ts";
-import { counted, duration, grouped, mean, median, number } from "./quantities.ts";
+import { counted, duration, grouped, mean, median, number, tick } from "./quantities.ts";
 
 const mostPoints = 150;
 
@@ -29,10 +29,10 @@ function loss(steps: StepRecord[], evaluations: EvaluationRecord[]): Picture {
       { color: "var(--series-0)", label: "training" },
       ...(best ? [{ color: "var(--series-1)", label: "validation (dots)" }] : []),
     ],
-    svg: draw(title, {
+    svg: draw({
       height: 240,
       x: { label: "step" },
-      y: { label: "loss", grid: true },
+      y: { label: "loss", tickFormat: tick, grid: true },
       marks: [
         Plot.lineY(training, { x: "step", y: "loss", stroke: "var(--series-0)" }),
         Plot.lineY(evaluations, { x: "step", y: "loss", stroke: "var(--series-1)" }),
@@ -69,10 +69,10 @@ function metrics(evaluations: EvaluationRecord[]): Picture {
       })
       .join(" "),
     legend: names.map((name) => ({ color: color(name), label: name })),
-    svg: draw(title, {
+    svg: draw({
       height: 240,
-      x: { label: "epoch", interval: 1, ticks: Math.min(10, evaluations.length), tickFormat: number },
-      y: { label: names.length === 1 ? names[0]! : "metric", grid: true },
+      x: { label: "epoch", interval: 1, ticks: Math.min(10, evaluations.length), tickFormat: tick },
+      y: { label: names.length === 1 ? names[0]! : "metric", tickFormat: tick, grid: true },
       color: { type: "identity" },
       marks: [
         Plot.lineY(points, { x: "epoch", y: "value", z: "metric", stroke: ({ metric }) => color(metric) }),
@@ -100,10 +100,10 @@ function trainable(steps: StepRecord[]): Picture {
         ? `${number(first.trainable)} throughout`
         : `From ${number(first.trainable)} to ${number(last.trainable)}, ${number(Math.round(mean(steps.map(({ trainable }) => trainable))))} on average`
     }; the head is not counted.`,
-    svg: draw(title, {
+    svg: draw({
       height: 240,
       x: { label: "step" },
-      y: { label: "parameters", tickFormat: "~s", grid: true, zero: true },
+      y: { label: "parameters", tickFormat: tick, grid: true, zero: true },
       marks: [
         Plot.ruleY([0]),
         Plot.lineY([...shown, last], {
@@ -142,13 +142,13 @@ function stepTimes(steps: StepRecord[], checks: FreezingRecord[]): Picture {
       stages.length > 1
         ? `A step took ${duration(first.seconds)} (median) with ${counted(first.frozen, "matrix", "matrices")} frozen, ${duration(last.seconds)} with ${number(last.frozen)}. Upright lines: matrices froze.`
         : `A step took ${duration(first.seconds)} (median).`,
-    svg: draw(title, {
+    svg: draw({
       height: 240,
       x: { label: "step" },
-      y: { label: "seconds", grid: true, zero: true },
+      y: { label: "seconds", tickFormat: tick, grid: true, zero: true },
       marks: [
         Plot.ruleY([0]),
-        Plot.ruleX(freezes, { x: "step", stroke: "var(--series-1)", strokeOpacity: 0.5 }),
+        Plot.ruleX(freezes, { x: "step", stroke: "var(--series-1)", strokeOpacity: 0.4, strokeWidth: 0.75 }),
         Plot.lineY(points, { x: "step", y: "seconds", stroke: "var(--series-0)" }),
       ],
     }),

@@ -82,16 +82,20 @@ export function makeUp({
       memory: 5.2e8,
     };
   });
-  const level = { aflora: 0.87, lora: 0.86, elora: 0.855, adalora: 0.862, sora: 0.858, full: 0.864, head: 0.79 }[method] ?? 0.8;
-  const evaluations = Array.from({ length: epochs }, (_, i): EvaluationRecord => ({
-    kind: "evaluation",
-    step: ((i + 1) * steps) / epochs,
-    epoch: i + 1,
-    metrics: Object.fromEntries(
-      metrics.map((metric, k) => [metric, level - 0.08 / (i + 1) + 0.02 * noise(i, 7 + k) - 0.03 * k]),
-    ),
-    loss: 0.34 + 0.1 * Math.abs(i - 2) ** 1.2,
-  }));
+  const level =
+    { aflora: 0.87, lora: 0.86, elora: 0.855, adalora: 0.862, sora: 0.858, full: 0.864, head: 0.79 }[method] ?? 0.8;
+  const evaluations = Array.from(
+    { length: epochs },
+    (_, i): EvaluationRecord => ({
+      kind: "evaluation",
+      step: ((i + 1) * steps) / epochs,
+      epoch: i + 1,
+      metrics: Object.fromEntries(
+        metrics.map((metric, k) => [metric, level - 0.08 / (i + 1) + 0.02 * noise(i, 7 + k) - 0.03 * k]),
+      ),
+      loss: 0.34 + 0.1 * Math.abs(i - 2) ** 1.2,
+    }),
+  );
   const trainable = stepRecords.map((record) => record.trainable);
   const seconds = stepRecords.reduce((sum, record) => sum + record.seconds, 0);
   const last = evaluations.at(-1)!;

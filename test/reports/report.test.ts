@@ -1,0 +1,223 @@
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseHTML } from "linkedom";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { renderReport, writeReport } from "../../src/reports/report.ts";
+import type { RunRecords } from "../../src/runs/read-run.ts";
+import { type MadeUp, makeUp, writeRun } from "./made-up-run.ts";
+
+let home: string;
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-reports-"));
+});
+afterAll(() => rm(home, { recursive: true }));
+
+const records = (of: MadeUp = {}): RunRecords => ({ directory: "runs/made-up", ...makeUp(of) });
+const parsed = (runs: RunRecords[]) => parseHTML(renderReport(runs)).document;
+const titles = (page: Document) => [...page.querySelectorAll("figure h2")].map((title) => title.textContent);
+const figure = (page: Document, title: string) =>
+  [...page.querySelectorAll("figure")].find((figure) => figure.querySelector("h2")!.textContent === title)!;
+const cells = (row: Element) => [...row.children].map((cell) => cell.textContent);
+const numbers = (of: Element) => [...of.querySelectorAll("tbody tr")].map(cells);
+
+describe("of one run", () => {
+  test("shows the paper's figure with one cell a matrix, and the same numbers as a table", () => {
+    const run = records({ blocks: 12 });
+    const heatMap = figure(parsed([run]), "Iterations until frozen");
+    expect(heatMap.querySelectorAll('g[aria-label="cell"] rect')).toHaveLength(48);
+    const at = run.result!.frozenAtStep;
+    expect(numbers(heatMap)[0]).toEqual([
+      "intermediate.A",
+      ...Array.from({ length: 12 }, (_, block) => String(at[`encoder.layer.${block}.intermediate.dense.A`])),
+    ]);
+    expect(heatMap.querySelector("figcaption p")!.textContent).toContain(
+      `encoder.layer.11.intermediate.dense.A last (step ${at["encoder.layer.11.intermediate.dense.A"]})`,
+    );
+  });
+
+  test("has every picture, each with a summary, a name for screen readers and its numbers", () => {
+    const page = parsed([records()]);
+    expect(titles(page)).toEqual([
+      "Loss",
+      "Validation metrics",
+      "Trainable parameters",
+      "Seconds a step",
+      "Iterations until frozen",
+      "Freezing schedule r(t)",
+      "Freezing scores and threshold",
+    ]);
+    for (const of of page.querySelectorAll("figure")) {
+      const title = of.querySelector("h2")!.textContent;
+      expect(of.querySelector("figcaption p")!.textContent!.length).toBeGreaterThan(20);
+      expect(
+        page.getElementById(of.querySelector('[role="img"]:has(svg)')!.getAttribute("aria-labelledby")!)!.textContent,
+      ).toBe(title);
+      expect(numbers(of).length, title!).toBeGreaterThan(0);
+      expect(of.textContent).not.toMatch(/NaN|undefined|Infinity|null/);
+    }
+  });
+
+  test("draws one curve of scores a matrix, a dot where it froze, and the threshold in each band", () => {
+    const scores = figure(parsed([records()]), "Freezing scores and threshold");
+    const lines = [...scores.querySelectorAll('g[aria-label="line"]')];
+    expect(lines.map((group) => group.querySelectorAll("path").length).reduce((a, b) => a + b)).toBe(24 + 4);
+    expect(scores.querySelectorAll('g[aria-label="dot"] circle')).toHaveLength(24);
+  });
+
+  test("shows no freezing where there is none", () => {
+    const page = parsed([records({ method: "lora" })]);
+    expect(titles(page)).toEqual(["Loss", "Validation metrics", "Trainable parameters", "Seconds a step"]);
+  });
+
+  test("shows what there is of a run that has only begun", () => {
+    const { result: _, ...begun } = records();
+    const nothing = { ...begun, steps: [], evaluations: [], freezing: [] };
+    expect(titles(parsed([nothing]))).toEqual([]);
+    const page = parsed([{ ...nothing, steps: begun.steps.slice(0, 1), freezing: begun.freezing.slice(0, 1) }]);
+    expect(titles(page)).toEqual([
+      "Loss",
+      "Trainable parameters",
+      "Seconds a step",
+      "Iterations until frozen",
+      "Freezing schedule r(t)",
+    ]);
+    expect(page.body.textContent).not.toMatch(/NaN|undefined|Infinity/);
+    expect(figure(page, "Iterations until frozen").textContent).toContain("None of 24 matrices has frozen");
+  });
+
+  test("a matrix that never froze is told apart", () => {
+    const run = records();
+    for (const check of run.freezing)
+      check.frozen = check.frozen.filter((name) => name !== "encoder.layer.5.intermediate.dense.A");
+    const heatMap = figure(parsed([run]), "Iterations until frozen");
+    expect(heatMap.querySelectorAll('rect[fill="var(--never)"]')).toHaveLength(1);
+    expect(heatMap.querySelector(".legend")!.textContent).toContain("not frozen");
+  });
+
+  test("stays small and thins its tables out, however long the run", () => {
+    const run = records({ blocks: 24, steps: 20_000 });
+    expect(renderReport([run]).length).toBeLessThan(600_000);
+    expect(numbers(figure(parsed([run]), "Loss")).length).toBeLessThan(200);
+  });
+
+  test("asks nothing of the network and runs no script", () => {
+    const page = parsed([records()]);
+    expect(page.querySelectorAll("script, img, iframe, object, [onload], [src]")).toHaveLength(0);
+    expect(page.querySelector('meta[http-equiv="Content-Security-Policy"]')!.getAttribute("content")).toBe(
+      "default-src 'none'; style-src 'unsafe-inline'; img-src data:",
+    );
+  });
+
+  test("escapes whatever stands in names, paths and options", () => {
+    const evil = `</title></svg><script>alert(1)</script>"'><img src=x onerror=alert(1)>&amp;`;
+    const run = records({ method: evil, task: evil, model: evil, metrics: [evil], options: { [evil]: evil } });
+    const named = (name: string) => name.replace("encoder", evil).replace("dense", evil);
+    for (const other of records().freezing) {
+      const scores = Object.entries(other.scores).map(([name, score]) => [named(name), score]);
+      run.freezing.push({ ...other, frozen: other.frozen.map(named), scores: Object.fromEntries(scores) });
+    }
+    for (const runs of [[{ ...run, directory: evil }], [run, { ...run, directory: evil }]]) {
+      const html = renderReport(runs);
+      expect(html).not.toMatch(/<script|<img/);
+      const page = parseHTML(html).document;
+      expect(page.querySelectorAll("script, img, [onerror]")).toHaveLength(0);
+      expect(page.title).toBe(runs.length === 1 ? `${evil} on ${evil}` : "2 runs compared");
+      expect(page.querySelector(".facts")!.textContent).toContain(evil);
+    }
+  });
+});
+
+describe("of several runs", () => {
+  const seeds = (of: MadeUp) => [1, 2, 3].map((seed) => records({ ...of, seed }));
+
+  test("compares cost to ELoRA's, scores with their spread and the freezing pattern over seeds", () => {
+    const runs = ["cola", "rte"].flatMap((task) =>
+      ["lora", "elora", "aflora"].flatMap((method) => seeds({ method, task })),
+    );
+    const page = parsed(runs);
+    expect(titles(page)).toEqual([
+      "Scores on cola",
+      "Scores on rte",
+      "Run time relative to ELoRA",
+      "Floating-point operations relative to ELoRA",
+      "Trainable parameters relative to ELoRA",
+      "Iterations until frozen: aflora on cola",
+      "Spread of iterations until frozen: aflora on cola",
+      "Iterations until frozen: aflora on rte",
+      "Spread of iterations until frozen: aflora on rte",
+    ]);
+    const flops = figure(page, "Floating-point operations relative to ELoRA");
+    expect(flops.querySelectorAll('g[aria-label="bar"] rect')).toHaveLength(3);
+    expect(numbers(flops)).toEqual([
+      ["lora", "0.35×"],
+      ["elora", "1×"],
+      ["aflora", "0.34×"],
+    ]);
+    const scores = figure(page, "Scores on cola");
+    expect(scores.querySelectorAll('g[aria-label="dot"] circle')).toHaveLength(3);
+    expect(scores.querySelectorAll('g[aria-label="rule"] line')).toHaveLength(3);
+    const accuracies = seeds({ method: "lora" }).map(({ result }) => result!.metrics.accuracy!);
+    const average = accuracies.reduce((a, b) => a + b) / 3;
+    const deviation = Math.sqrt(accuracies.reduce((sum, value) => sum + (value - average) ** 2, 0) / 2);
+    expect(numbers(scores)[0]).toEqual(["lora", `${average.toPrecision(4)} ± ${deviation.toPrecision(2)}`, "3"]);
+    const spread = figure(page, "Spread of iterations until frozen: aflora on cola");
+    expect(spread.querySelectorAll('g[aria-label="cell"] rect')).toHaveLength(24);
+    expect(numbers(page.querySelector(".facts")!)).toHaveLength(18);
+  });
+
+  test("shows costs as they are where ELoRA is not among them", () => {
+    const page = parsed([records({ method: "lora" }), records({ method: "aflora" })]);
+    expect(titles(page)).toContain("Run time");
+    expect(numbers(figure(page, "Floating-point operations"))).toEqual([
+      ["lora", "14.7 TFLOP"],
+      ["aflora", "14.3 TFLOP"],
+    ]);
+  });
+
+  test("tells runs of one method apart by the options in which they differ", () => {
+    const page = parsed([4, 8].flatMap((rank) => seeds({ method: "lora", options: { rank } })));
+    expect(numbers(figure(page, "Scores on sst2")).map(([label]) => label)).toEqual(["lora, rank 4", "lora, rank 8"]);
+  });
+
+  test("leaves out what has not finished", () => {
+    const { result: _, ...unfinished } = records({ seed: 2 });
+    expect(parsed([records(), unfinished]).title).toBe("1 run compared");
+    expect(() => renderReport([unfinished, unfinished])).toThrow("there is no finished run to report");
+  });
+});
+
+describe("written to a file", () => {
+  test("holds the runs' report and nothing is left beside it", async () => {
+    const directory = await writeRun(join(home, "one"), makeUp());
+    await writeReport([directory], join(directory, "report.html"));
+    expect(await readFile(join(directory, "report.html"), "utf8")).toContain("Iterations until frozen");
+    expect((await readdir(directory)).sort()).toEqual([
+      "config.json",
+      "freezing.jsonl",
+      "metrics.jsonl",
+      "report.html",
+      "result.json",
+    ]);
+  });
+
+  test("refuses runs that have no task in common, and unfinished ones", async () => {
+    const cola = await writeRun(join(home, "cola"), makeUp({ task: "cola" }));
+    const rte = await writeRun(join(home, "rte"), makeUp({ task: "rte", method: "lora" }));
+    const growing = await writeRun(join(home, "growing"), makeUp(), false);
+    const out = join(home, "none.html");
+    await expect(writeReport([cola, rte], out)).rejects.toThrow(
+      `can't be compared, for no task was run by all: aflora on cola in ${cola}; lora on rte in ${rte}`,
+    );
+    await expect(writeReport([cola, growing], out)).rejects.toThrow("did not finish");
+    await expect(writeReport([cola, home], out)).rejects.toThrow("is no run folder");
+    expect(await readdir(home)).not.toContain("none.html");
+  });
+
+  test("says where it can't be written", async () => {
+    const directory = await writeRun(join(home, "unwritable"), makeUp());
+    await expect(writeReport([directory], join(home, "nowhere", "report.html"))).rejects.toThrow(
+      /can't write the report to .*report\.html \(ENOENT\)/,
+    );
+  });
+});

@@ -1,0 +1,89 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { startWatchServer } from "../../src/reports/watch-server.ts";
+import { makeUp, writeRun } from "./made-up-run.ts";
+
+let home: string;
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-watch-"));
+});
+afterAll(() => rm(home, { recursive: true }));
+
+const run = makeUp();
+
+async function watched(name: string) {
+  const begun = { ...run, steps: run.steps.slice(0, 10), evaluations: [], freezing: [] };
+  const directory = await writeRun(join(home, name), begun, false);
+  const server = await startWatchServer({ directory });
+  onTestFinished(() => server.close().catch(() => {}));
+  return { directory, server };
+}
+
+/** Asks with headers that `fetch` does not let one set. */
+function ask(url: string, headers: Record<string, string>, method = "GET"): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const asking = request(url, { headers, method }, (response) => {
+      response.destroy();
+      resolve(response.statusCode!);
+    });
+    asking.on("error", reject).end();
+  });
+}
+
+test("serves on loopback alone, and only to pages that were opened as loopback", async () => {
+  const { server } = await watched("loopback");
+  expect(server.url).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/$/);
+  const { port } = new URL(server.url);
+  for (const host of [`127.0.0.1:${port}`, `localhost:${port}`, "LOCALHOST", `[::1]:${port}`]) {
+    expect(await ask(server.url, { host }), host).toBe(200);
+  }
+  for (const host of [
+    "evil.example",
+    `evil.example:${port}`,
+    "127.0.0.1.evil.example",
+    "localhost@evil.example",
+    "0.0.0.0",
+  ]) {
+    for (const path of ["", "events", "watch.js"]) expect(await ask(server.url + path, { host }), host).toBe(403);
+  }
+});
+
+test("answers odd requests without falling over", async () => {
+  const { server } = await watched("odd");
+  expect(await ask(server.url, {}, "POST")).toBe(405);
+  expect(await ask(`${server.url}/`, {})).toBe(404);
+  expect(await ask(`${server.url}result.json`, {})).toBe(404);
+  expect(await ask(`${server.url}?again`, {})).toBe(200);
+});
+
+test("a page opened late has everything so far, and an open one is told of more and of the end", async () => {
+  const { directory, server } = await watched("late");
+  expect(await (await fetch(server.url)).text()).toContain("10 steps so far");
+  const events = await fetch(`${server.url}events`);
+  const told = events.text();
+  for (const step of run.steps.slice(10, 40)) await server.push(step);
+  for (const check of run.freezing) await server.push(check);
+  await server.push(run.evaluations[0]!);
+  const page = await (await fetch(server.url)).text();
+  expect(page).toContain("40 steps so far. Latest: accuracy");
+  expect(page).toContain("24 of 24 matrices froze");
+  await writeRun(directory, run);
+  await server.close();
+  const messages = (await told).trimEnd().split("\n\n");
+  expect(messages[0]).toContain("10 steps so far");
+  expect(messages.at(-2)).toContain("Best epoch 4");
+  expect(messages.at(-1)).toBe("event: end\ndata:");
+  await expect(fetch(server.url)).rejects.toThrow();
+});
+
+test("a port that is taken, and a folder that is no run, are refused", async () => {
+  const { directory, server } = await watched("taken");
+  const port = Number(new URL(server.url).port);
+  await expect(startWatchServer({ directory, port })).rejects.toThrow(
+    `can't watch on port ${port} of 127.0.0.1 (EADDRINUSE)`,
+  );
+  await expect(startWatchServer({ directory: home })).rejects.toThrow("is no run folder");
+});
