@@ -25,6 +25,26 @@ export function frozenSteps(checks: FreezingRecord[]): Map<string, number | null
   return steps;
 }
 
+/** Shades of the heat map for these sorted values: one a value where they are few, else one a range. */
+function shading(values: number[]): { shade: (value: number) => number; swatches: { color: string; label: string }[] } {
+  const color = (shade: number) => `var(--heat-${shade})`;
+  const distinct = [...new Set(values)];
+  if (distinct.length <= shades) {
+    const shade = (value: number) =>
+      Math.round((distinct.indexOf(value) * (shades - 1)) / Math.max(1, distinct.length - 1));
+    return { shade, swatches: distinct.map((value) => ({ color: color(shade(value)), label: number(value) })) };
+  }
+  const least = distinct[0]!;
+  const width = (distinct.at(-1)! - least) / shades;
+  return {
+    shade: (value) => Math.min(shades - 1, Math.floor((value - least) / width)),
+    swatches: Array.from({ length: shades }, (_, k) => ({
+      color: color(k),
+      label: `${short(least + k * width)} to ${short(least + (k + 1) * width)}`,
+    })),
+  };
+}
+
 /** A value of every matrix, laid out as matrix × block: the paper's figure. */
 function heatMap(
   title: string,
@@ -34,11 +54,8 @@ function heatMap(
   const cells = [...values].map(([matrix, value]) => ({ ...place(matrix), value }));
   const blocks = [...new Set(cells.map((cell) => cell.block))].sort((a, b) => Number(a) - Number(b));
   const kinds = [...grouped(cells, (cell) => cell.kind).keys()];
-  const known = cells.flatMap(({ value }) => value ?? []);
-  const [least, most] = known.length ? [Math.min(...known), Math.max(...known)] : [0, 0];
-  const shade = (value: number) => Math.min(shades - 1, Math.floor(((value - least) / (most - least || 1)) * shades));
-  const edge = (k: number) => least + ((most - least) * k) / shades;
-  const used = most > least ? [...Array(shades).keys()] : known.length ? [0] : [];
+  const known = cells.flatMap(({ value }) => value ?? []).sort((a, b) => a - b);
+  const { shade, swatches } = shading(known);
   const missing = known.length < cells.length;
   const fill = (value: number | null) => (value === null ? "var(--never)" : `var(--heat-${shade(value)})`);
   const ink = (value: number | null) => (value === null ? "var(--never-ink)" : `var(--heat-ink-${shade(value)})`);
@@ -48,13 +65,7 @@ function heatMap(
   return {
     title,
     summary: words.summary,
-    legend: [
-      ...used.map((k) => ({
-        color: `var(--heat-${k})`,
-        label: most > least ? `${short(edge(k))} to ${short(edge(k + 1))}` : short(least),
-      })),
-      ...(missing ? [{ color: "var(--never)", label: words.missing }] : []),
-    ],
+    legend: [...swatches, ...(missing ? [{ color: "var(--never)", label: words.missing }] : [])],
     svg: draw({
       height: 60 + 30 * kinds.length,
       marginLeft: left,

@@ -98,7 +98,7 @@ h2 { font-size: 1.1rem; margin: 0; overflow-wrap: anywhere; }
 p { margin: .25rem 0 .5rem; }
 figcaption p, caption, summary, .legend { color: var(--muted); font-size: .9rem; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 27rem), 1fr)); gap: 2rem 2.5rem; margin: 1.5rem 0; }
-figure { margin: 0; min-width: 0; break-inside: avoid; }
+figure { margin: 0; min-width: 0; max-width: 34rem; break-inside: avoid; }
 figure svg { width: 100%; height: auto; --plot-background: var(--page); }
 .legend { display: flex; flex-wrap: wrap; gap: .1rem 1rem; margin: .25rem 0; padding: 0; list-style: none; }
 .legend span { display: inline-block; width: .9em; height: .9em; margin-right: .4em; vertical-align: -.1em; border: 1px solid var(--rule); }
