@@ -1,13 +1,13 @@
 import { z } from "zod";
 import { UserError } from "../errors.ts";
-import { type FreezableMatrix, FreezingController } from "../freezing/controller.ts";
+import { type FreezableMatrix, FreezingController, type FreezingState } from "../freezing/controller.ts";
 import { defaultFreezeSchedule } from "../freezing/schedule.ts";
 import { gemm, mul, reshape } from "../graph/ops.ts";
 import type { LinearSite } from "../models/architecture.ts";
 import { constant, kaimingUniform } from "./initializers.ts";
 import type { AdapterParameter, MethodDefinition } from "./method.ts";
 import { checkRank, duration, resolveDuration, targetModules } from "./options.ts";
-import { selectSites } from "./target-modules.ts";
+import { adaptOnly, selectSites } from "./target-modules.ts";
 
 const matrixMode = z.enum(["frozen", "trained", "adaptive"]);
 
@@ -96,10 +96,9 @@ export const aflora: MethodDefinition<typeof options> = {
         score: settings.freezeScore,
         windowed: settings.freezeWindowed,
       },
-      state,
+      state as FreezingState | undefined,
     );
 
-    const adaptedNames = new Set(adapted.map(({ name }) => name));
     return {
       parameters,
       trainable: () =>
@@ -107,14 +106,13 @@ export const aflora: MethodDefinition<typeof options> = {
           ...alwaysTrained,
           ...freezable.map(({ name }) => name).filter((name) => !controller.frozenAtStep.has(name)),
         ]),
-      adapt(parameter, x, base, { name, outFeatures }) {
-        if (!adaptedNames.has(name)) return base;
+      adapt: adaptOnly(adapted, (parameter, x, layer, { name, outFeatures }) => {
         const down = gemm(x, parameter(`${name}.A`), { transB: true });
         const scaled = mul(down, parameter(`${name}.d`));
         // b scales the rows of B, which at low rank are far fewer than the tokens' outputs.
         const up = mul(parameter(`${name}.B`), reshape(parameter(`${name}.b`), [outFeatures, 1]));
-        return gemm(scaled, up, { transB: true, addend: base });
-      },
+        return gemm(scaled, up, { transB: true, addend: layer(x) });
+      }),
       observe(step, gradients, values) {
         if (controller.frozenAtStep.size === freezable.length) return undefined;
         controller.observe(step, gradients, values);

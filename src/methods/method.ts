@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import type { FreezingCheck, FreezingState } from "../freezing/controller.ts";
+import type { FreezingCheck } from "../freezing/controller.ts";
 import type { Value } from "../graph/graph.ts";
 import type { LinearSite } from "../models/architecture.ts";
 import type { Initializer } from "./initializers.ts";
@@ -26,6 +26,24 @@ export interface MethodSetting {
 /** Arrays by name, row-major. */
 export type Arrays = ReadonlyMap<string, Float32Array>;
 
+/** What a method keeps between two steps: `scalars` is plain JSON, `arrays` can go into a safetensors file. */
+export interface MethodState {
+  scalars: object;
+  arrays: Map<string, Float32Array>;
+}
+
+/**
+ * Writes an adapted linear layer, `x [tokens, in]` → `[tokens, out]`.
+ * @param parameter the graph's leaf for a parameter of the method
+ * @param layer the layer of the base model, as it is
+ */
+export type Adapt = (
+  parameter: (name: string) => Value,
+  x: Value,
+  layer: (input: Value) => Value,
+  site: LinearSite,
+) => Value;
+
 /** A fine-tuning method at work: what stands beside the base, how a layer's output changes, what trains now. */
 export interface Method {
   readonly parameters: readonly AdapterParameter[];
@@ -33,11 +51,8 @@ export interface Method {
   readonly trainsBackbone?: boolean;
   /** Names of the parameters that train at the next step; those left out get no gradient nodes at all. */
   trainable(): ReadonlySet<string>;
-  /**
-   * Output of an adapted linear layer: `x [tokens, in]`, `base [tokens, out]` → `[tokens, out]`.
-   * @param parameter the graph's leaf for a parameter of this method
-   */
-  adapt?(parameter: (name: string) => Value, x: Value, base: Value, site: LinearSite): Value;
+  /** How linear layers are written; every layer of the model is asked for. */
+  adapt?: Adapt;
   /** A scalar that the loss gains, once a step. */
   penalty?(parameter: (name: string) => Value): Value | undefined;
   /**
@@ -46,12 +61,12 @@ export interface Method {
    * @returns the check of the freezing schedule, where one was made
    */
   observe?(step: number, gradients: Arrays, parameters: Arrays): FreezingCheck | undefined;
-  /** Changes parameters after the optimizer's step. */
+  /** Changes parameters after the optimizer's step; `gradients` are the clipped ones. */
   afterStep?(step: number, gradients: Arrays, parameters: Arrays): void;
   /** Trainable parameters now, where that is not the number of elements that get a gradient. */
   countTrainable?(parameters: Arrays): number;
   /** What to save between two steps beside the parameters; `create` takes it back. */
-  state?(): FreezingState;
+  state?(): MethodState;
 }
 
 /** A fine-tuning method: one file each. */
@@ -65,5 +80,5 @@ export interface MethodDefinition<Options extends z.ZodObject = z.ZodObject> {
    * @param state what {@link Method.state} gave, to go on from there
    * @throws UserError where options contradict each other or the model
    */
-  create(options: z.output<Options>, setting: MethodSetting, state?: FreezingState): Method;
+  create(options: z.output<Options>, setting: MethodSetting, state?: MethodState): Method;
 }

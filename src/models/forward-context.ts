@@ -7,8 +7,8 @@ import type { LinearSite, ModelInputs, WeightSpec } from "./architecture.ts";
 export interface ForwardHooks {
   /** Whether a weight of the model itself trains. */
   trains(weight: WeightSpec): boolean;
-  /** Changes the output of an adapted linear layer: `x [tokens, in]`, `base [tokens, out]` → `[tokens, out]`. */
-  adapt?(x: Value, base: Value, site: LinearSite): Value;
+  /** Writes a linear layer with an adapter, `x [tokens, in]` → `[tokens, out]`; `layer` is the base model's own. */
+  adapt?(x: Value, layer: (input: Value) => Value, site: LinearSite): Value;
   /** Dropout as in training. */
   dropout: boolean;
 }
@@ -70,9 +70,12 @@ export class ForwardContext {
   /** A linear layer that methods may adapt: `x [tokens, in]` → `[tokens, out]`. */
   linear(x: Value, site: LinearSite, { bias = true } = {}): Value {
     this.sites.push(site);
-    const base = this.dense(x, site.name, site.inFeatures, site.outFeatures, { bias });
+    const layer = (input: Value): Value =>
+      this.graph.within({ part: "base" }, () =>
+        this.dense(input, site.name, site.inFeatures, site.outFeatures, { bias }),
+      );
     const adapt = this.#hooks.adapt;
-    return adapt ? this.graph.within({ part: "adapter" }, () => adapt(x, base, site)) : base;
+    return adapt ? this.graph.within({ part: "adapter" }, () => adapt(x, layer, site)) : layer(x);
   }
 
   /** A linear layer that methods leave alone, such as a head's. */

@@ -60,12 +60,13 @@ export function writeStep(model: AdaptedModel, objective: Objective, { dropout }
 
 function writeForward(model: AdaptedModel, kindOf: (name: string) => "trainable" | "frozen", dropout: boolean) {
   const { architecture, config, method, labelCount } = model;
+  const { adapt } = method;
   const graph = new Graph();
   const specs = new Map(method.parameters.map((parameter) => [parameter.name, parameter]));
   const parameter = (name: string): Value => graph.leaf(kindOf(name), name, "float32", specs.get(name)!.shape);
   const context = new ForwardContext(graph, {
     trains: ({ name, part }: WeightSpec) => (part === "head" ? model.trainsHead(name) : method.trainsBackbone === true),
-    ...(method.adapt && { adapt: method.adapt.bind(method, parameter) }),
+    ...(adapt && { adapt: (x, layer, site) => adapt(parameter, x, layer, site) }),
     dropout,
   });
   const hidden = architecture.backbone(context, config, context.inputs());
