@@ -1,0 +1,60 @@
+/**
+ * SentencePiece's compiled normalisation: what stands for a run of characters. The bytes are a length, a double-array trie
+ * (darts-clone) from UTF-8 to offsets, and the replacements, each ended by a zero byte.
+ */
+export class Charsmap {
+  private readonly trie: Uint32Array;
+  private readonly replacements: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const trieBytes = bytes.length < 4 ? 0 : Math.min(view.getUint32(0, true), bytes.length - 4);
+    this.trie = Uint32Array.from({ length: trieBytes >> 2 }, (_, i) => view.getUint32(4 + 4 * i, true));
+    this.replacements = bytes.subarray(4 + trieBytes);
+  }
+
+  static fromBase64(text: string): Charsmap {
+    return new Charsmap(Uint8Array.from(atob(text), (character) => character.charCodeAt(0)));
+  }
+
+  /**
+   * The text with each grapheme of less than 6 bytes replaced as a whole where the map begins so, else each of its characters
+   * alone: as Hugging Face's `spm_precompiled` does, which is what Transformers uses.
+   */
+  apply(text: string): string {
+    let result = "";
+    for (const { segment } of new Intl.Segmenter().segment(text)) {
+      const whole = encoder.encode(segment);
+      const replacement = whole.length < 6 ? this.find(whole) : undefined;
+      if (replacement !== undefined) result += replacement;
+      else for (const character of segment) result += this.find(encoder.encode(character)) ?? character;
+    }
+    return result;
+  }
+
+  /** The replacement of the shortest beginning of `key` that the trie holds. */
+  private find(key: Uint8Array): string | undefined {
+    let node = offsetOf(this.trie[0] ?? 0);
+    for (const byte of key) {
+      node ^= byte;
+      const unit = this.trie[node] ?? 0;
+      // A unit's label is its low byte, and the top bit is not set; byte 0 ends a key.
+      if (byte === 0 || (unit & 0x8000_00ff) !== byte) return undefined;
+      node ^= offsetOf(unit);
+      if (unit & 0x100) return this.replacement((this.trie[node] ?? 0) & 0x7fff_ffff);
+    }
+    return undefined;
+  }
+
+  private replacement(start: number): string {
+    return decoder.decode(this.replacements.subarray(start, this.replacements.indexOf(0, start)));
+  }
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** Where a unit's children lie, to be combined by exclusive or. */
+function offsetOf(unit: number): number {
+  return (unit >>> 10) << ((unit & 0x200) >>> 6);
+}
