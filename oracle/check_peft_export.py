@@ -2,8 +2,9 @@
 
     python check_peft_export.py BASE_FOLDER INPUTS.json [ADAPTER_FOLDER]
 
-INPUTS.json has `examples` with inputIds and tokenTypeIds, as test/fixtures/minilm/logits.json; the answer has the same rows with
-`logits` (of every real token where the task is token classification). Without ADAPTER_FOLDER the base is a merged model with its head.
+INPUTS.json has `examples` with inputIds and tokenTypeIds, as test/fixtures/minilm/logits.json; the answer has the same
+rows with `logits` (of every real token where the task is token classification). Without ADAPTER_FOLDER the base is a
+merged model with its head.
 Fails when the adapter's file has a tensor that peft does not read, or lacks one that peft needs.
 """
 

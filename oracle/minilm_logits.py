@@ -1,6 +1,6 @@
 """Logits of the bundled encoder on 32 real sentences and pairs: logits.json and head.safetensors.
 
-    python minilm_logits.py MINILM_FOLDER GLUE_FOLDER ../test/fixtures/minilm
+python minilm_logits.py MINILM_FOLDER GLUE_FOLDER ../test/fixtures/minilm
 """
 
 import sys

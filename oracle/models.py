@@ -4,8 +4,8 @@
 
 Each folder is a Hugging Face folder of `…ForSequenceClassification` (config.json, model.safetensors) with inputs.json
 (examples with ids, label and logits, and the mean loss) and gradients.safetensors (every parameter's). The first
-configuration of a family also has token-classification.json and token-classification.safetensors: the same backbone under
-`…ForTokenClassification`, the weights that only this model has, and their gradients under `gradients.<name>`.
+configuration of a family also has token-classification.json and token-classification.safetensors: the same backbone
+under `…ForTokenClassification`, the weights that only this model has, and their gradients as `gradients.<name>`.
 """
 
 import inspect
@@ -28,7 +28,13 @@ TOKEN_LABELS = 5
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 LARGER = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 80}
-ROBERTA = {"vocab_size": 120, "max_position_embeddings": 40, "pad_token_id": 1, "type_vocab_size": 1, "layer_norm_eps": 1e-5}
+ROBERTA = {
+    "vocab_size": 120,
+    "max_position_embeddings": 40,
+    "pad_token_id": 1,
+    "type_vocab_size": 1,
+    "layer_norm_eps": 1e-5,
+}
 DEBERTA = {
     "vocab_size": 120,
     "max_position_embeddings": 32,
@@ -53,7 +59,14 @@ MODELS = {
     "bert-1": ("bert", {**SMALL, **THREE, "vocab_size": 120, "max_position_embeddings": 40}, {}),
     "bert-2": (
         "bert",
-        {**LARGER, **REGRESSION, "vocab_size": 90, "max_position_embeddings": 32, "hidden_act": "relu", "layer_norm_eps": 1e-5},
+        {
+            **LARGER,
+            **REGRESSION,
+            "vocab_size": 90,
+            "max_position_embeddings": 32,
+            "hidden_act": "relu",
+            "layer_norm_eps": 1e-5,
+        },
         {},
     ),
     "roberta-1": ("roberta", {**SMALL, **THREE, **ROBERTA}, {}),
@@ -64,7 +77,15 @@ MODELS = {
     "camembert-2": ("camembert", {**LARGER, **REGRESSION, **ROBERTA}, {}),
     "distilbert-1": (
         "distilbert",
-        {**THREE, "vocab_size": 120, "max_position_embeddings": 40, "dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64},
+        {
+            **THREE,
+            "vocab_size": 120,
+            "max_position_embeddings": 40,
+            "dim": 32,
+            "n_layers": 2,
+            "n_heads": 2,
+            "hidden_dim": 64,
+        },
         {},
     ),
     "distilbert-2": (
@@ -220,7 +241,9 @@ def write_model(out, name):
     (folder / "config.json").write_text(json.dumps(written, indent=2) + "\n")
     (folder / "model.safetensors").chmod(0o644)
     reloaded = AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval()
-    assert torch.equal(reloaded(**arguments(model, rows)).logits, result.logits), f"{name} does not reload to the same logits"
+    assert torch.equal(reloaded(**arguments(model, rows)).logits, result.logits), (
+        f"{name} does not reload to the same logits"
+    )
 
     examples = [
         {**row, "label": label, "logits": logits}

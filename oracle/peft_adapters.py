@@ -2,9 +2,9 @@
 
     python peft_adapters.py ../test/fixtures/peft
 
-One folder each: `lora` (all linear layers of the blocks), `lora-patterns` (layers by a regular expression, ranks and alphas of
-their own, rank-stabilised scale), `vera` and `adalora` (some ranks pruned). Each has adapter_config.json, adapter_model.safetensors
-and logits.json (the rows of bert-1's inputs.json).
+One folder each: `lora` (all linear layers of the blocks), `lora-patterns` (layers by a regular expression, ranks and
+alphas of their own, rank-stabilised scale), `vera` and `adalora` (some ranks pruned). Each has adapter_config.json,
+adapter_model.safetensors and logits.json (the rows of bert-1's inputs.json).
 """
 
 import json
