@@ -1,6 +1,6 @@
 import { broadcast, type Dimension, product, type Shape, ShapeError, sameShape, showShape } from "./dimension.ts";
 import type { DataType, GraphNode, Value } from "./graph.ts";
-import type { OnnxNodeOptions, Op } from "./op.ts";
+import type { OnnxEmitter, OnnxNodeOptions, Op } from "./op.ts";
 
 /** Domain of ONNX Runtime's own ops. */
 const MICROSOFT = "com.microsoft";
@@ -240,13 +240,14 @@ const MATMUL = define({
     const [a, b] = inputs as [Value, Value];
     const left = transBatchA ? rotateBatch(a.shape) : a.shape;
     const right = transBatchB ? rotateBatch(b.shape) : b.shape;
-    if (left.length < 3 || !sameShape(left.slice(0, -2), right.slice(0, -2))) {
-      fail("FusedMatMul", inputs, "takes stacks of matrices with equal leading sizes");
+    const batch = broadcast(left.slice(0, -2), right.slice(0, -2));
+    if (left.length < 3 || left.length !== right.length || !batch) {
+      fail("FusedMatMul", inputs, "takes stacks of matrices whose leading sizes broadcast");
     }
     const [m, ka] = transA ? [left.at(-1)!, left.at(-2)!] : [left.at(-2)!, left.at(-1)!];
     const [kb, n] = transB ? [right.at(-1)!, right.at(-2)!] : [right.at(-2)!, right.at(-1)!];
     if (ka !== kb) fail("FusedMatMul", inputs, `the inner sizes ${ka} and ${kb} differ`);
-    return [{ dtype: a.dtype, shape: [...left.slice(0, -2), m, n] }];
+    return [{ dtype: a.dtype, shape: [...batch, m, n] }];
   },
   onnx: emitAs("FusedMatMul", ({ attributes }) => ({
     domain: MICROSOFT,
@@ -261,9 +262,13 @@ const MATMUL = define({
   gradient({ inputs, attributes }, [dy], needed) {
     const [a, b] = inputs as [Value, Value];
     const { transA, transB, transBatchA, transBatchB, alpha } = attributes as unknown as Required<MatmulOptions>;
-    const unrotate = (value: Value, rotated: boolean): Value => {
-      const rank = value.shape.length;
-      return rotated ? transpose(value, [rank - 2, ...Array.from({ length: rank - 2 }, (_, i) => i), rank - 1]) : value;
+    // A gradient has the stack's leading sizes and its operand's axes in order: summed where the operand was broadcast,
+    // then laid out as it is stored.
+    const asStored = (gradient: Value, operand: Value, rotated: boolean): Value => {
+      const summed = unbroadcast(gradient, rotated ? rotateBatch(operand.shape) : operand.shape);
+      const rank = summed.shape.length;
+      const stored = [rank - 2, ...Array.from({ length: rank - 2 }, (_, i) => i), rank - 1];
+      return rotated ? transpose(summed, stored) : summed;
     };
     const da = (): Value =>
       transA
@@ -273,7 +278,10 @@ const MATMUL = define({
       transB
         ? matmul(dy!, a, { transA: true, transB: transA, transBatchB: transBatchA, alpha })
         : matmul(a, dy!, { transA: !transA, transBatchA, alpha });
-    return [needed[0] ? unrotate(da(), transBatchA) : undefined, needed[1] ? unrotate(db(), transBatchB) : undefined];
+    return [
+      needed[0] ? asStored(da(), a, transBatchA) : undefined,
+      needed[1] ? asStored(db(), b, transBatchB) : undefined,
+    ];
   },
   macs: ({ inputs, attributes, outputs }) => {
     const a = attributes.transBatchA ? rotateBatch(inputs[0]!.shape) : inputs[0]!.shape;
@@ -290,7 +298,10 @@ export interface MatmulOptions {
   alpha?: number;
 }
 
-/** Product of stacked matrices, `alpha · op(a) · op(b)`: `[…batch, m, k] × [batch…, k, n] → […batch, m, n]`. float32 only. */
+/**
+ * Product of stacked matrices, `alpha · op(a) · op(b)`: `[…batch, m, k] × […batch, k, n] → […batch, m, n]`, leading
+ * sizes broadcast. float32 only.
+ */
 export function matmul(a: Value, b: Value, options: MatmulOptions = {}): Value {
   const { transA = false, transB = false, transBatchA = false, transBatchB = false, alpha = 1 } = options;
   return a.graph.apply(MATMUL, [a, b], { transA, transB, transBatchA, transBatchB, alpha })[0]!;
@@ -591,6 +602,70 @@ const PAD = define({
 export function padTo(x: Value, axis: number, start: number, size: Dimension): Value {
   return x.graph.apply(PAD, [x], { axis, start, size })[0]!;
 }
+
+/** Sizes of a node's `[…, rows, columns]` as a Reshape's target: 0 keeps a leading size, -1 stands for the last one. */
+function rowsTarget(emitter: OnnxEmitter, leading: number, rows: Dimension): string {
+  const kept = emitter.int64(Array(leading).fill(0));
+  return emitter.emit("Concat", [kept, emitter.shapeTensor([rows]), emitter.int64([-1])], { attributes: { axis: 0 } });
+}
+
+// Row i of [n, 2n] starts at i·2n, and what it keeps at i·(2n-1) + n: without the first n elements the same memory is n
+// rows of 2n-1 elements, whose first n are the answer.
+const ALIGN = define({
+  name: "AlignDistances",
+  infer(inputs) {
+    const [x] = inputs as [Value];
+    const rows = x.shape.at(-2);
+    if (rows === undefined || x.shape.at(-1) !== product([2, rows]))
+      fail("AlignDistances", inputs, "takes [..., n, 2*n]");
+    return [{ dtype: x.dtype, shape: [...x.shape.slice(0, -1), rows] }];
+  },
+  onnx(node, emitter) {
+    const [x] = node.inputs as [Value];
+    const leading = x.shape.length - 2;
+    const rows = x.shape[leading]!;
+    const size = emitter.shapeTensor([rows]);
+    const flat = emitter.emit("Reshape", [emitter.nameOf(x), emitter.int64([...Array(leading).fill(0), -1])]);
+    const end = emitter.int64([2 ** 31 - 1]);
+    const shifted = emitter.emit("Slice", [flat, size, end, emitter.int64([leading])]);
+    const skewed = emitter.emit("Reshape", [shifted, rowsTarget(emitter, leading, rows)]);
+    emitter.emit("Slice", [skewed, emitter.int64([0]), size, emitter.int64([leading + 1])], {
+      outputs: [emitter.nameOf(node.outputs[0]!)],
+    });
+  },
+  gradient: (_node, [dy]) => [unary(SPREAD, dy!)],
+});
+
+/** Picks from every row its own stretch: `x [..., n, 2*n]` → `y [..., n, n]` with `y[i, j] = x[i, n + j - i]`. */
+export const alignDistances = (x: Value): Value => unary(ALIGN, x);
+
+/** The other way round: `y[i, n + j - i] = x[i, j]`, zeros elsewhere. */
+const SPREAD = define({
+  name: "SpreadDistances",
+  infer(inputs) {
+    const [x] = inputs as [Value];
+    const rows = x.shape.at(-2);
+    if (rows === undefined || x.shape.at(-1) !== rows) fail("SpreadDistances", inputs, "takes [..., n, n]");
+    return [{ dtype: x.dtype, shape: [...x.shape.slice(0, -1), product([2, rows])] }];
+  },
+  onnx(node, emitter) {
+    const [x] = node.inputs as [Value];
+    const leading = x.shape.length - 2;
+    const rows = x.shape[leading]!;
+    const size = emitter.shapeTensor([rows]);
+    const pad = (value: string, before: string, after: string, axis: number): string => {
+      const pads = emitter.emit("Concat", [before, after], { attributes: { axis: 0 } });
+      return emitter.emit("Pad", [value, pads, "", emitter.int64([axis])]);
+    };
+    const none = emitter.int64([0]);
+    const after = emitter.emit("Sub", [size, emitter.int64([1])]);
+    const skewed = pad(emitter.nameOf(x), none, after, leading + 1);
+    const flat = emitter.emit("Reshape", [skewed, emitter.int64([...Array(leading).fill(0), -1])]);
+    emitter.emit("Reshape", [pad(flat, size, none, leading), rowsTarget(emitter, leading, rows)], {
+      outputs: [emitter.nameOf(node.outputs[0]!)],
+    });
+  },
+});
 
 // ---------------------------------------------------------------- look-up
 

@@ -74,14 +74,25 @@ const cases: Record<string, fc.Arbitrary<Case>> = {
       apply: ([a, b, c]) => op.gemm(a!, b!, { transA, transB, alpha: 0.7, addend: c }),
     })),
   FusedMatMul: fc
-    .tuple(fc.array(size, { minLength: 1, maxLength: 2 }), size, size, size, fc.tuple(flag, flag, flag, flag))
-    .map(([batch, m, k, n, [transA, transB, transBatchA, transBatchB]]) => {
-      const stored = (rows: number, columns: number, trans: boolean, transBatch: boolean): number[] => {
+    .tuple(
+      fc.array(size, { minLength: 1, maxLength: 2 }),
+      size,
+      size,
+      size,
+      fc.tuple(flag, flag, flag, flag),
+      fc.constantFrom("a", "b", undefined),
+    )
+    .map(([batch, m, k, n, [transA, transB, transBatchA, transBatchB], broadcast]) => {
+      const stored = (leading: number[], rows: number, columns: number, trans: boolean, transBatch: boolean) => {
         const [r, c] = trans ? [columns, rows] : [rows, columns];
-        return transBatch ? [r, ...batch, c] : [...batch, r, c];
+        return transBatch ? [r, ...leading, c] : [...leading, r, c];
       };
+      const single = [1, ...batch.slice(1)];
       return {
-        shapes: [stored(m, k, transA, transBatchA), stored(k, n, transB, transBatchB)],
+        shapes: [
+          stored(broadcast === "a" ? single : batch, m, k, transA, transBatchA),
+          stored(broadcast === "b" ? single : batch, k, n, transB, transBatchB),
+        ],
         apply: ([a, b]) => op.matmul(a!, b!, { transA, transB, transBatchA, transBatchB, alpha: 0.7 }),
       };
     }),
@@ -131,6 +142,11 @@ const cases: Record<string, fc.Arbitrary<Case>> = {
     shapes: [["batch", 2], ["n"]],
     sizes: { batch: length, n: before + length + after },
     apply: ([x, y]) => op.mul(op.padTo(x!, 0, before, symbolic ? "n" : before + length + after), op.reduceSum(y!, [0])),
+  })),
+  AlignDistances: fc.tuple(size, size).map(([n, leading]) => ({
+    shapes: [[leading, "sequence", "2*sequence"], ["sequence"]],
+    sizes: { sequence: n },
+    apply: ([x, y]) => op.mul(op.alignDistances(x!), y!),
   })),
   Gather: fc.tuple(size, fc.array(fc.nat(3), { minLength: 1, maxLength: 6 })).map(([width, indices]) => ({
     shapes: [[4, width]],
@@ -230,6 +246,16 @@ describe("gradient rules against central differences", () => {
   });
 });
 
+test("rows aligned by distance: y[i, j] = x[i, n + j - i]", async () => {
+  const graph = new Graph();
+  const x = graph.leaf("input", "x", "float32", ["batch", "n", "2*n"]);
+  const compiled = await runtime.compile({ y: op.alignDistances(x) }, new Map());
+  const data = Float32Array.from({ length: 36 }, (_, i) => i);
+  const { y } = await compiled.run({ x: { data, shape: [2, 3, 6] } });
+  await compiled.release();
+  expect([...y!]).toEqual([3, 4, 5, 8, 9, 10, 13, 14, 15, 21, 22, 23, 26, 27, 28, 31, 32, 33]);
+});
+
 describe("shape errors", () => {
   const graph = new Graph();
   const leaf = (name: string, s: Shape): Value => graph.leaf("frozen", name, "float32", s);
@@ -253,6 +279,7 @@ describe("shape errors", () => {
     ["Concat", () => op.concat([leaf("a", [2, 3]), leaf("b", [2, 4])], 0)],
     ["Slice", () => op.slice(leaf("a", [2, 3]), 1, 2, 4)],
     ["Pad", () => op.padTo(leaf("a", [2, 3]), 2, 0, 4)],
+    ["AlignDistances", () => op.alignDistances(leaf("a", [2, 3]))],
     ["Gather", () => op.gather(leaf("a", [2, 3]), leaf("b", [2, 4]))],
     ["Exp", () => op.exp(graph.leaf("input", "ids", "int32", [2]))],
   ])("%s", (name, write) => {
