@@ -74,6 +74,8 @@ export interface MethodDefinition<Options extends z.ZodObject = z.ZodObject> {
   name: string;
   /** One line for `--help`. */
   summary: string;
+  /** Peak learning rates where nothing is known of the task. */
+  recipe: { learningRate: number; headLearningRate: number };
   /** The method's own options, each with its default and a description: flags and config keys are made of them. */
   options: Options;
   /**

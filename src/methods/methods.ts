@@ -1,10 +1,15 @@
 import { didYouMean, UserError } from "../errors.ts";
+import { adalora } from "./adalora.ts";
 import { aflora } from "./aflora.ts";
+import { elora } from "./elora.ts";
+import { full } from "./full.ts";
 import { head } from "./head.ts";
+import { lora } from "./lora.ts";
 import type { MethodDefinition } from "./method.ts";
+import { sora } from "./sora.ts";
 
 /** Every method: a new one is one file and one line here. */
-const METHODS: readonly MethodDefinition[] = [aflora, head];
+const METHODS: readonly MethodDefinition[] = [aflora, lora, elora, adalora, sora, full, head];
 
 export const METHOD_NAMES: readonly string[] = METHODS.map(({ name }) => name);
 
@@ -21,11 +26,13 @@ export function findMethod(name: string): MethodDefinition {
 
 /**
  * A method's options with defaults filled in.
+ * @param others names that are known beside the method's options, to suggest
  * @throws UserError naming the option that is unknown, of another method or malformed.
  */
 export function parseMethodOptions(
   method: MethodDefinition,
   given: Readonly<Record<string, unknown>>,
+  others: readonly string[] = [],
 ): Record<string, unknown> {
   const known = Object.keys(method.options.shape);
   for (const key of Object.keys(given)) {
@@ -34,7 +41,7 @@ export function parseMethodOptions(
     throw new UserError(
       owners.length > 0
         ? `option "${key}" belongs to ${owners.join(" and ")}, not to method "${method.name}"`
-        : `unknown option "${key}" of method "${method.name}"${didYouMean(key, known)}`,
+        : `unknown option "${key}" of method "${method.name}"${didYouMean(key, [...known, ...others])}`,
     );
   }
   const result = method.options.safeParse(given);

@@ -25,3 +25,21 @@ export function objectiveLoss(objective: Objective, logits: Value, targets: Valu
     }
   }
 }
+
+/** The loss of one row of weight 1, as {@link objectiveLoss} counts it; binary cross-entropy is a mean over labels. */
+export function rowLoss(objective: Objective, logits: Float32Array, targets: Float32Array): number {
+  switch (objective) {
+    case "cross-entropy": {
+      const largest = Math.max(...logits);
+      const normaliser = largest + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - largest), 0));
+      return logits.reduce((sum, logit, i) => sum + targets[i]! * (normaliser - logit), 0);
+    }
+    case "binary-cross-entropy":
+      return (
+        logits.reduce((sum, z, i) => sum + Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z))) - z * targets[i]!, 0) /
+        logits.length
+      );
+    case "squared-error":
+      return logits.reduce((sum, logit, i) => sum + (logit - targets[i]!) ** 2, 0);
+  }
+}

@@ -1,0 +1,53 @@
+import type { CompiledGraph, Runtime, Weights } from "../runtime/session.ts";
+import type { Encoding } from "../tokenization/tokenizer.ts";
+import { cutMicroBatches } from "./micro-batches.ts";
+import { modelInputs } from "./model-inputs.ts";
+import { type AdaptedModel, writeInference } from "./step-graph.ts";
+
+/** An adapted model that is only asked for logits. */
+export class Predictor {
+  readonly #model: AdaptedModel;
+  readonly #graph: CompiledGraph;
+  readonly #padTokenId: number;
+
+  private constructor(model: AdaptedModel, graph: CompiledGraph, padTokenId: number) {
+    this.#model = model;
+    this.#graph = graph;
+    this.#padTokenId = padTokenId;
+  }
+
+  static async compile(
+    model: AdaptedModel,
+    weights: Weights,
+    runtime: Runtime,
+    padTokenId: number,
+  ): Promise<Predictor> {
+    return new Predictor(model, await runtime.compile(writeInference(model), weights), padTokenId);
+  }
+
+  /**
+   * Logits of each encoding, `[labels]`, in the order given.
+   * @param tokenBudget most tokens of one run of the graph, padding included
+   */
+  async logits(encodings: readonly Encoding[], tokenBudget = 2048): Promise<Float32Array[]> {
+    const { labelCount } = this.#model;
+    const results: Float32Array[] = new Array(encodings.length);
+    const lengths = encodings.map(({ inputIds }) => inputIds.length);
+    for (const rows of cutMicroBatches(lengths, tokenBudget)) {
+      const inputs = modelInputs(
+        this.#model,
+        rows.map((row) => encodings[row]!),
+        this.#padTokenId,
+      );
+      const { logits } = await this.#graph.run(inputs);
+      rows.forEach((row, i) => {
+        results[row] = logits!.slice(i * labelCount, (i + 1) * labelCount);
+      });
+    }
+    return results;
+  }
+
+  release(): Promise<void> {
+    return this.#graph.release();
+  }
+}

@@ -1,0 +1,54 @@
+/** One optimizer step: a line of `metrics.jsonl` with `kind: "step"`. */
+export interface StepRecord {
+  kind: "step";
+  /** From 0. */
+  step: number;
+  /** Fractional epoch after this step, from 0. */
+  epoch: number;
+  /** Mean loss over the batch's examples, penalties of the method included. */
+  loss: number;
+  learningRate: number;
+  /** Global norm of the gradient before clipping. */
+  gradientNorm: number;
+  /** Trainable parameters of the adapter at this step, head not counted. */
+  trainable: number;
+  /** Projection matrices frozen so far (those frozen at random from the start not counted). */
+  frozen: number;
+  /** Wall-clock seconds of this step. */
+  seconds: number;
+  /** Real tokens, padding not counted. */
+  tokens: number;
+  /** Resident memory of the process, bytes; absent where the platform cannot say. */
+  memory?: number;
+}
+
+/** One evaluation, at the end of an epoch: a line of `metrics.jsonl` with `kind: "evaluation"`. */
+export interface EvaluationRecord {
+  kind: "evaluation";
+  /** Optimizer steps done. */
+  step: number;
+  /** Epochs done. */
+  epoch: number;
+  /** Metric → value, in Hugging Face's names and scale; of several splits, `<metric>_<split>`. */
+  metrics: Record<string, number>;
+  /** Mean loss over the validation examples. */
+  loss: number;
+}
+
+/** One line of `metrics.jsonl`. */
+export type MetricsRecord = StepRecord | EvaluationRecord;
+
+/** One check of the freezing schedule: a line of `freezing.jsonl`. */
+export interface FreezingRecord {
+  step: number;
+  /** r(t): the fraction that the schedule asks to be frozen (spec section 3). */
+  fraction: number;
+  /** Threshold of `element-quantile`; null where nothing was compared. */
+  threshold: number | null;
+  /** Score of every projection matrix under the schedule, frozen ones included, at this check. */
+  scores: Record<string, number>;
+  /** Names that froze at this check. */
+  frozen: string[];
+  /** Seconds that compiling the step again took; 0 where nothing froze. */
+  compileSeconds: number;
+}

@@ -1,0 +1,161 @@
+import { countFlops, totalFlops } from "../graph/flops.ts";
+import type { DropoutLayer } from "../models/forward-context.ts";
+import type { CompiledGraph, InputTensor, Runtime, Weights } from "../runtime/session.ts";
+import { fillAttentionMask, fillHiddenMask } from "./dropout.ts";
+import { cutMicroBatches } from "./micro-batches.ts";
+import { modelInputs } from "./model-inputs.ts";
+import type { Objective } from "./objective.ts";
+import { type AdaptedModel, GRADIENT, writeStep } from "./step-graph.ts";
+import type { TrainingExample } from "./training-example.ts";
+
+export interface StepSettings {
+  objective: Objective;
+  /** Most tokens of a micro-batch, padding included. */
+  tokenBudget: number;
+  /** Dropout as the model's configuration says. */
+  dropout: boolean;
+  /** Of the dropout masks. */
+  seed: number;
+  padTokenId: number;
+}
+
+export interface StepOutcome {
+  /** Mean over the batch's examples. */
+  loss: number;
+  /** Of the mean loss, by parameter; the caller may change the arrays. */
+  gradients: Map<string, Float32Array>;
+  /** Real tokens. */
+  tokens: number;
+  /** Floating-point operations done, padding included. */
+  flops: number;
+}
+
+/** A compiled training step: a batch goes in as micro-batches, its loss and gradients come out. */
+export class TrainingStep {
+  readonly #model: AdaptedModel;
+  readonly #settings: StepSettings;
+  readonly #graph: CompiledGraph;
+  readonly #dropouts: readonly DropoutLayer[];
+  readonly #flops: ReturnType<typeof countFlops>;
+  /** Room for masks, kept from one micro-batch to the next. */
+  readonly #masks: Float32Array<ArrayBuffer>[];
+
+  private constructor(
+    model: AdaptedModel,
+    settings: StepSettings,
+    graph: CompiledGraph,
+    dropouts: readonly DropoutLayer[],
+    flops: ReturnType<typeof countFlops>,
+  ) {
+    this.#model = model;
+    this.#settings = settings;
+    this.#graph = graph;
+    this.#dropouts = dropouts;
+    this.#flops = flops;
+    this.#masks = dropouts.map(() => new Float32Array(0));
+  }
+
+  /** Writes and compiles the step for what trains now. `weights` holds the model's and the method's, changed in place. */
+  static async compile(
+    model: AdaptedModel,
+    weights: Weights,
+    runtime: Runtime,
+    settings: StepSettings,
+  ): Promise<TrainingStep> {
+    const { outputs, dropouts } = writeStep(model, settings.objective, settings);
+    const graph = await runtime.compile(outputs, weights);
+    return new TrainingStep(model, settings, graph, dropouts, countFlops(Object.values(outputs)));
+  }
+
+  get compileSeconds(): number {
+    return this.#graph.compileSeconds;
+  }
+
+  /**
+   * Loss and gradients of a batch: its micro-batches' sums, so that they equal those of one padded batch.
+   * @param step number of the optimizer step, from 0: selects the dropout masks
+   */
+  async run(step: number, batch: readonly TrainingExample[]): Promise<StepOutcome> {
+    const total = batch.reduce((sum, { weight }) => sum + weight, 0);
+    const scale = this.#settings.objective === "binary-cross-entropy" ? total * this.#model.labelCount : total;
+    const outcome: StepOutcome = { loss: 0, gradients: new Map(), tokens: 0, flops: 0 };
+    const lengths = batch.map(({ encoding }) => encoding.inputIds.length);
+    for (const [i, rows] of cutMicroBatches(lengths, this.#settings.tokenBudget).entries()) {
+      const examples = rows.map((row) => batch[row]!);
+      const length = lengths[rows[0]!]!;
+      const results = await this.#graph.run(this.#inputs(step, examples, length, scale, i === 0 ? 1 : 0));
+      outcome.loss += results.loss![0]!;
+      outcome.tokens += rows.reduce((sum, row) => sum + lengths[row]!, 0);
+      outcome.flops += totalFlops(this.#flops({ batch: rows.length, sequence: length }));
+      for (const [output, values] of Object.entries(results)) {
+        if (output.startsWith(GRADIENT)) addTo(outcome.gradients, output.slice(GRADIENT.length), values);
+      }
+    }
+    return outcome;
+  }
+
+  release(): Promise<void> {
+    return this.#graph.release();
+  }
+
+  #inputs(
+    step: number,
+    examples: readonly TrainingExample[],
+    length: number,
+    scale: number,
+    penaltyWeight: number,
+  ): Record<string, InputTensor> {
+    const { labelCount } = this.#model;
+    const targets = new Float32Array(examples.length * labelCount);
+    examples.forEach((example, row) => {
+      targets.set(example.targets, row * labelCount);
+    });
+    return {
+      ...modelInputs(
+        this.#model,
+        examples.map(({ encoding }) => encoding),
+        this.#settings.padTokenId,
+      ),
+      ...this.#dropoutInputs(step, examples, length),
+      targets: { data: targets, shape: [examples.length, labelCount] },
+      rowWeights: { data: Float32Array.from(examples, ({ weight }) => weight / scale), shape: [examples.length, 1] },
+      penaltyWeight: { data: Float32Array.of(penaltyWeight), shape: [] },
+    };
+  }
+
+  #dropoutInputs(step: number, examples: readonly TrainingExample[], length: number): Record<string, InputTensor> {
+    const count = examples.length;
+    const indices = examples.map(({ index }) => index);
+    const tokenExamples = Uint32Array.from({ length: count * length }, (_, row) => indices[row % count]!);
+    const tokenPositions = Uint32Array.from({ length: count * length }, (_, row) => Math.floor(row / count));
+    const inputs: Record<string, InputTensor> = {};
+    this.#dropouts.forEach(({ input, rate, kind, width }, site) => {
+      const shape = {
+        hidden: [count * length, width],
+        pooled: [count, width],
+        attention: [count, width, length, length],
+      }[kind];
+      const mask = this.#mask(
+        site,
+        shape.reduce((size, d) => size * d, 1),
+      );
+      const which = { seed: this.#settings.seed, step, site, probability: rate };
+      if (kind === "attention") fillAttentionMask(mask, which, indices, width, length);
+      else if (kind === "hidden") fillHiddenMask(mask, which, tokenExamples, tokenPositions, width);
+      else fillHiddenMask(mask, which, indices, new Uint32Array(count), width);
+      inputs[input] = { data: mask, shape };
+    });
+    return inputs;
+  }
+
+  #mask(site: number, size: number): Float32Array<ArrayBuffer> {
+    if (this.#masks[site]!.length < size) this.#masks[site] = new Float32Array(size);
+    return this.#masks[site]!.subarray(0, size);
+  }
+}
+
+function addTo(sums: Map<string, Float32Array>, name: string, values: Float32Array): void {
+  const sum = sums.get(name);
+  if (!sum) sums.set(name, values);
+  else for (let i = 0; i < sum.length; i++) sum[i]! += values[i]!;
+}
