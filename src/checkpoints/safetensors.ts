@@ -1,8 +1,8 @@
-import { closeSync, openSync, readSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { writeAtomically } from "./atomic-file.ts";
+import { readRange } from "./read-range.ts";
 import { decodeStored, ELEMENT_BYTES, encodeHalf } from "./stored-values.ts";
 import type { StoredType, TensorInfo, TensorSource } from "./tensor-source.ts";
 
@@ -43,7 +43,7 @@ export async function openSafetensors(path: string): Promise<TensorSource> {
       const entry = entries.get(name);
       if (!entry) throw new UserError(`${path} has no tensor "${name}"`);
       const buffer = new ArrayBuffer(entry.end - entry.begin);
-      readFully(path, name, buffer, dataStart + entry.begin);
+      readRange(path, name, buffer, dataStart + entry.begin);
       return decodeStored(entry.dtype, buffer);
     },
   };
@@ -178,31 +178,6 @@ function isStoredType(dtype: string): dtype is StoredType {
 
 function countElements(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
-}
-
-/** Fills `buffer` from `position` of the file. */
-function readFully(path: string, name: string, buffer: ArrayBuffer, position: number): void {
-  const bytes = new Uint8Array(buffer);
-  let file: number;
-  try {
-    file = openSync(path, "r");
-  } catch (error) {
-    throw new UserError(`cannot read tensor "${name}": ${(error as Error).message}`);
-  }
-  try {
-    // One system call reads at most 2 GiB.
-    for (let done = 0; done < bytes.length; ) {
-      const count = readSync(file, bytes, done, Math.min(bytes.length - done, 2 ** 30), position + done);
-      if (count === 0) {
-        throw new UserError(
-          `${path} is truncated: tensor "${name}" needs ${bytes.length} bytes and only ${done} are left; get the file again`,
-        );
-      }
-      done += count;
-    }
-  } finally {
-    closeSync(file);
-  }
 }
 
 /** Appends all of `bytes`; one system call writes at most 2 GiB. */
