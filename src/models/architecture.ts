@@ -14,9 +14,14 @@ export interface Architecture<Config extends ModelConfig = ModelConfig> {
   backbone(context: ForwardContext, config: Config, inputs: ModelInputs): Value;
   /** `[batch, labels]` from the hidden states, as the family's `…ForSequenceClassification`. */
   sequenceHead(context: ForwardContext, config: Config, hidden: Value, labelCount: number): Value;
+  /** `[batch*sequence, labels]` from the hidden states, as the family's `…ForTokenClassification`. */
+  tokenHead(context: ForwardContext, config: Config, hidden: Value, labelCount: number): Value;
   /** Inputs that depend on nothing but the padded length, such as relative positions, by leaf name. */
   lengthInputs?(config: Config, sequence: number): Record<string, LengthInput>;
 }
+
+/** What a head labels: the whole text, or each of its tokens. */
+export type HeadKind = "sequence" | "token";
 
 export interface LengthInput {
   data: Float32Array | Int32Array;

@@ -12,6 +12,9 @@ export function parseConfig<T>(schema: z.ZodType<T>, raw: unknown): T {
   throw new UserError(`config.json: "${issue!.path.join(".")}" is not supported: ${issue!.message}`);
 }
 
+/** A dropout's rate. */
+export const rate = z.number().min(0).lt(1);
+
 const labels = z.object({
   id2label: z.record(z.string(), z.string()).optional(),
   num_labels: z.int().positive().optional(),

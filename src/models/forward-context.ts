@@ -18,8 +18,13 @@ export interface DropoutLayer {
   /** Leaf that takes the mask. */
   input: string;
   rate: number;
-  /** `hidden`: `[batch*sequence, width]`; `pooled`: `[batch, width]`; `attention`: `[batch, width, sequence, sequence]`. */
-  kind: "hidden" | "pooled" | "attention";
+  /**
+   * `hidden`: `[batch*sequence, width]`; `pooled`: `[batch, width]`; `attention`: `[batch, width, sequence, sequence]`;
+   * `rows`: `[rows, width]`, the same rows for every example, numbered by the input `rowNumbers`.
+   */
+  kind: "hidden" | "pooled" | "attention" | "rows";
+  /** Name of the int32 input `[rows]` that numbers the rows: rows of one number share their draws. */
+  rowNumbers?: string;
   /** Hidden size, or number of heads. */
   width: number;
 }
@@ -31,7 +36,8 @@ export const TOKENS = product(["batch", "sequence"]);
 export class ForwardContext {
   readonly graph: Graph;
   readonly weights = new Map<string, WeightSpec>();
-  readonly sites: LinearSite[] = [];
+  /** By name: a layer that is used twice is one layer. */
+  readonly sites = new Map<string, LinearSite>();
   readonly dropouts: DropoutLayer[] = [];
   readonly #hooks: ForwardHooks;
   #part: WeightSpec["part"] = "backbone";
@@ -69,7 +75,7 @@ export class ForwardContext {
 
   /** A linear layer that methods may adapt: `x [tokens, in]` → `[tokens, out]`. */
   linear(x: Value, site: LinearSite, { bias = true } = {}): Value {
-    this.sites.push(site);
+    this.sites.set(site.name, site);
     const layer = (input: Value): Value =>
       this.graph.within({ part: "base" }, () =>
         this.dense(input, site.name, site.inFeatures, site.outFeatures, { bias }),
@@ -106,10 +112,15 @@ export class ForwardContext {
     return this.#dropout(probabilities, rate, "attention", probabilities.shape[1] as number);
   }
 
-  #dropout(x: Value, rate: number, kind: DropoutLayer["kind"], width: number): Value {
+  /** Dropout of what is looked up by `rowNumbers [rows]`, an input, once for all examples: `[rows, width]`. */
+  rowDropout(x: Value, rate: number, rowNumbers: Value): Value {
+    return this.#dropout(x, rate, "rows", x.shape[1] as number, rowNumbers.leaf!.name);
+  }
+
+  #dropout(x: Value, rate: number, kind: DropoutLayer["kind"], width: number, rowNumbers?: string): Value {
     if (!this.#hooks.dropout || rate === 0) return x;
     const input = `dropout.${this.dropouts.length}`;
-    this.dropouts.push({ input, rate, kind, width });
+    this.dropouts.push({ input, rate, kind, width, ...(rowNumbers && { rowNumbers }) });
     return mul(x, this.graph.leaf("input", input, x.dtype, x.shape));
   }
 }

@@ -2,15 +2,18 @@ import { gradients } from "../graph/gradients.ts";
 import { Graph, type Value } from "../graph/graph.ts";
 import { add, mul } from "../graph/ops.ts";
 import type { Method } from "../methods/method.ts";
-import type { WeightSpec } from "../models/architecture.ts";
+import type { HeadKind, WeightSpec } from "../models/architecture.ts";
 import type { ModelDescription } from "../models/families.ts";
 import { type DropoutLayer, ForwardContext } from "../models/forward-context.ts";
+import { writeModel } from "../models/trace.ts";
 import { type Objective, objectiveLoss } from "./objective.ts";
 
 /** A model with a method beside it and a head. */
 export interface AdaptedModel extends ModelDescription {
   method: Method;
   labelCount: number;
+  /** What the head labels: whole texts where absent. */
+  head?: HeadKind;
   /** Which weights of the head train. */
   trainsHead(name: string): boolean;
 }
@@ -25,7 +28,7 @@ export interface StepGraph {
   dropouts: readonly DropoutLayer[];
 }
 
-/** The logits alone, without dropout: `[batch, labels]`. */
+/** The logits alone, without dropout: `[batch, labels]`, or `[batch*sequence, labels]` of a token head. */
 export function writeInference(model: AdaptedModel): { logits: Value } {
   return { logits: writeForward(model, () => "frozen", false).logits };
 }
@@ -59,7 +62,7 @@ export function writeStep(model: AdaptedModel, objective: Objective, { dropout }
 }
 
 function writeForward(model: AdaptedModel, kindOf: (name: string) => "trainable" | "frozen", dropout: boolean) {
-  const { architecture, config, method, labelCount } = model;
+  const { method } = model;
   const { adapt } = method;
   const graph = new Graph();
   const specs = new Map(method.parameters.map((parameter) => [parameter.name, parameter]));
@@ -69,7 +72,6 @@ function writeForward(model: AdaptedModel, kindOf: (name: string) => "trainable"
     ...(adapt && { adapt: (x, layer, site) => adapt(parameter, x, layer, site) }),
     dropout,
   });
-  const hidden = architecture.backbone(context, config, context.inputs());
-  const logits = context.head(() => architecture.sequenceHead(context, config, hidden, labelCount));
+  const logits = writeModel(context, model, model.labelCount, model.head);
   return { context, logits, parameter };
 }

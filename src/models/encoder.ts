@@ -1,0 +1,152 @@
+import type { Value } from "../graph/graph.ts";
+import { add, gather, reshape, sliceSize } from "../graph/ops.ts";
+import { ACTIVATIONS, type Activation } from "./activation.ts";
+import type { ModelInputs, SiteRole } from "./architecture.ts";
+import { attention } from "./attention.ts";
+import { type ForwardContext, TOKENS } from "./forward-context.ts";
+
+/** What the embeddings of BERT and its relatives need to know. */
+export interface EmbeddingConfig {
+  vocabularySize: number;
+  embeddingSize: number;
+  /** 0 where the family has no types. */
+  typeVocabularySize: number;
+  maxLength: number;
+  /** Row of the first token's position: the rows before it are padding's. */
+  firstPosition: number;
+  layerNormEpsilon: number;
+  hiddenDropout: number;
+}
+
+/** What the blocks of BERT and its relatives need to know. */
+export interface EncoderConfig {
+  hiddenSize: number;
+  layerCount: number;
+  heads: number;
+  intermediateSize: number;
+  activation: Activation;
+  layerNormEpsilon: number;
+  hiddenDropout: number;
+  /** Dropout of attention probabilities. */
+  attentionDropout: number;
+}
+
+/** Sum of word, position and type embeddings, `[batch*sequence, embedding]`. */
+export function embeddingSum(
+  context: ForwardContext,
+  config: Omit<EmbeddingConfig, "layerNormEpsilon" | "hiddenDropout">,
+  { inputIds, tokenTypeIds }: ModelInputs,
+  { positions = true } = {},
+): Value {
+  const { embeddingSize, typeVocabularySize, firstPosition } = config;
+  const table = (name: string, rows: number) => context.weight(`embeddings.${name}.weight`, [rows, embeddingSize]);
+  let sum = gather(table("word_embeddings", config.vocabularySize), inputIds);
+  if (typeVocabularySize > 0) {
+    const types = table("token_type_embeddings", typeVocabularySize);
+    sum = add(sum, typeVocabularySize === 1 ? types : gather(types, tokenTypeIds));
+  }
+  if (positions) {
+    const rows = sliceSize(
+      table("position_embeddings", firstPosition + config.maxLength),
+      0,
+      firstPosition,
+      "sequence",
+    );
+    sum = add(sum, reshape(rows, ["sequence", 1, embeddingSize]));
+  }
+  return reshape(sum, [TOKENS, embeddingSize]);
+}
+
+/** Embeddings as BERT has them: summed, normalised, with dropout, `[batch*sequence, embedding]`. */
+export function bertEmbeddings(context: ForwardContext, config: EmbeddingConfig, inputs: ModelInputs): Value {
+  const sum = embeddingSum(context, config, inputs);
+  return context.dropout(context.layerNorm(sum, "embeddings.LayerNorm", config.layerNormEpsilon), config.hiddenDropout);
+}
+
+/** A family's names for the modules of a block. */
+export interface BlockNames {
+  /** The list of blocks. */
+  blocks: string;
+  query: string;
+  key: string;
+  value: string;
+  attended: string;
+  attendedNorm: string;
+  inner: string;
+  outer: string;
+  outerNorm: string;
+}
+
+export const BERT_NAMES: BlockNames = {
+  blocks: "encoder.layer",
+  query: "attention.self.query",
+  key: "attention.self.key",
+  value: "attention.self.value",
+  attended: "attention.output.dense",
+  attendedNorm: "attention.output.LayerNorm",
+  inner: "intermediate.dense",
+  outer: "output.dense",
+  outerNorm: "output.LayerNorm",
+};
+
+/** A block's attention while it is written. */
+export interface BlockAttention {
+  /** `[batch*sequence, hidden]` */
+  query: Value;
+  key: Value;
+  /** A linear layer of this block by its name within the block, as an attention site: `[rows, hidden]` → the same. */
+  linear(x: Value, name: string): Value;
+  /** Where the block's weights are: `encoder.layer.0`. */
+  prefix: string;
+}
+
+export interface BlockOptions {
+  names?: BlockNames;
+  /** What is added to the scaled scores, broadcast over `[batch, heads, sequence, sequence]`. */
+  bias(attention: BlockAttention): Value;
+  /** Factor of the scores; one over the root of a head's size where absent. */
+  scale?: number;
+  /** Dropout of attention's output; {@link EncoderConfig.hiddenDropout} where absent. */
+  attendedDropout?: number;
+}
+
+/**
+ * A block of BERT's kind, `[batch*sequence, hidden]` → the same: self-attention and feed-forward network, each
+ * followed by dropout, the residual and a normalisation.
+ */
+export function encoderBlock(
+  context: ForwardContext,
+  config: EncoderConfig,
+  x: Value,
+  block: number,
+  { names = BERT_NAMES, bias, scale, attendedDropout = config.hiddenDropout }: BlockOptions,
+): Value {
+  const { hiddenSize, intermediateSize, heads } = config;
+  const prefix = `${names.blocks}.${block}`;
+  const site = (input: Value, name: string, role: SiteRole, outFeatures: number): Value => {
+    const inFeatures = input.shape[1] as number;
+    return context.linear(input, { name: `${prefix}.${name}`, role, block, inFeatures, outFeatures });
+  };
+  const residual = (input: Value, output: Value, dropout: number, name: string): Value =>
+    context.layerNorm(add(context.dropout(output, dropout), input), `${prefix}.${name}`, config.layerNormEpsilon);
+  const linear = (input: Value, name: string): Value => site(input, name, "attention", hiddenSize);
+
+  const query = linear(x, names.query);
+  const key = linear(x, names.key);
+  const value = linear(x, names.value);
+  const attended = attention(
+    context,
+    { query, key, value },
+    { heads, bias: bias({ query, key, linear, prefix }), dropout: config.attentionDropout, ...(scale && { scale }) },
+  );
+  const afterAttention = residual(x, linear(attended, names.attended), attendedDropout, names.attendedNorm);
+  const inner = ACTIVATIONS[config.activation](site(afterAttention, names.inner, "ffn", intermediateSize));
+  return residual(afterAttention, site(inner, names.outer, "ffn", hiddenSize), config.hiddenDropout, names.outerNorm);
+}
+
+/** All blocks, one after the other. */
+export function encoder(context: ForwardContext, config: EncoderConfig, embeddings: Value, options: BlockOptions) {
+  let x = embeddings;
+  for (let block = 0; block < config.layerCount; block++) x = encoderBlock(context, config, x, block, options);
+  return x;
+}

@@ -1,0 +1,81 @@
+import { z } from "zod";
+import { add, gather, reshape, transpose } from "../graph/ops.ts";
+import type { Architecture } from "./architecture.ts";
+import { maskBias } from "./attention.ts";
+import { type BertConfig, bertConfig, bertSchema } from "./bert.ts";
+import { parseConfig } from "./config.ts";
+import { BERT_NAMES, type BlockNames, bertEmbeddings, encoder } from "./encoder.ts";
+import { firstTokenHead, plainTokenHead } from "./heads.ts";
+
+const schema = bertSchema
+  .omit({ classifier_dropout: true, type_vocab_size: true })
+  .extend({ relative_attention_num_buckets: z.int().min(4).default(32) });
+
+interface MPNetConfig extends BertConfig {
+  buckets: number;
+}
+
+const NAMES: BlockNames = {
+  ...BERT_NAMES,
+  query: "attention.attn.q",
+  key: "attention.attn.k",
+  value: "attention.attn.v",
+  attended: "attention.attn.o",
+  attendedNorm: "attention.LayerNorm",
+};
+
+/** Row of the first token's position: MPNet's padding is token 1 whatever config.json says. */
+const FIRST_POSITION = 2;
+
+/** Distance from which on all distances share a bucket. */
+const FAR = 128;
+
+/**
+ * MPNet (arXiv 2004.09297): BERT without token types, with a bias by relative position that all blocks share; Hugging
+ * Face's `modeling_mpnet.py`.
+ */
+export const mpnet: Architecture<MPNetConfig> = {
+  modelTypes: ["mpnet"],
+  prefix: "mpnet",
+
+  readConfig(raw) {
+    const config = parseConfig(schema, raw);
+    return {
+      ...bertConfig(raw, { ...config, classifier_dropout: null, type_vocab_size: 0 }, FIRST_POSITION),
+      buckets: config.relative_attention_num_buckets,
+    };
+  },
+
+  backbone(context, config, inputs) {
+    const table = context.weight("encoder.relative_attention_bias.weight", [config.buckets, config.heads]);
+    const buckets = context.graph.leaf("input", "relativeBuckets", "int32", ["sequence", "sequence"]);
+    const positions = reshape(transpose(gather(table, buckets), [2, 0, 1]), [1, config.heads, "sequence", "sequence"]);
+    const bias = add(positions, maskBias(inputs.attentionMask));
+    return encoder(context, config, bertEmbeddings(context, config, inputs), { names: NAMES, bias: () => bias });
+  },
+
+  lengthInputs(config, sequence) {
+    const data = new Int32Array(sequence * sequence);
+    for (let query = 0; query < sequence; query++) {
+      for (let key = 0; key < sequence; key++) data[query * sequence + key] = bucketOf(key - query, config.buckets);
+    }
+    return { relativeBuckets: { data, shape: [sequence, sequence] } };
+  },
+
+  sequenceHead: (context, config, hidden, labelCount) =>
+    firstTokenHead(context, hidden, labelCount, { activation: "tanh", dropout: config.classifierDropout }),
+
+  tokenHead: (context, config, hidden, labelCount) =>
+    plainTokenHead(context, hidden, labelCount, config.classifierDropout),
+};
+
+/** T5's buckets: half of them for keys after the query; of each half, half for single distances, the rest logarithmic. */
+function bucketOf(distance: number, buckets: number): number {
+  const half = Math.floor(buckets / 2);
+  const start = distance > 0 ? half : 0;
+  const size = Math.abs(distance);
+  const single = Math.floor(half / 2);
+  if (size < single) return start + size;
+  const far = single + Math.floor((Math.log(size / single) / Math.log(FAR / single)) * (half - single));
+  return start + Math.min(far, half - 1);
+}
