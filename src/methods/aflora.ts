@@ -13,7 +13,7 @@ const matrixMode = z.enum(["frozen", "trained", "adaptive"]);
 
 const options = z.object({
   rank: z.int().positive().default(4).describe("rank of the projection matrices"),
-  targetModules: targetModules.describe("layers to adapt, by name, end of name or pattern with *; all where absent"),
+  targetModules,
   attentionMatrices: matrixMode
     .default("frozen")
     .describe("projection matrices of attention layers: frozen at random, trained, or adaptively frozen"),
@@ -47,6 +47,7 @@ const projection = kaimingUniform(Math.SQRT2);
 export const aflora: MethodDefinition<typeof options> = {
   name: "aflora",
   summary: "adaptive freezing of low-rank adaptation",
+  recipe: { learningRate: 4e-3, headLearningRate: 4e-3 },
   options,
 
   create(settings, { sites, totalSteps, stepsPerEpoch }, state) {

@@ -7,6 +7,7 @@ const options = z.object({});
 export const head: MethodDefinition<typeof options> = {
   name: "head",
   summary: "the classification head alone, as a baseline",
+  recipe: { learningRate: 4e-3, headLearningRate: 4e-3 },
   options,
   create: () => ({ parameters: [], trainable: () => new Set() }),
 };

@@ -12,13 +12,16 @@ export const constant =
   (shape) =>
     new Float32Array(sizeOf(shape)).fill(value);
 
-/** Kaiming-uniform: bound `gain · sqrt(3 / columns)`. Gain √2 is AFLoRA's, gain √(1/3) PyTorch's `a = √5` (spec sections 1 and 6). */
+/** Kaiming-uniform: bound `gain · sqrt(3 / columns)`. Gain √2 is AFLoRA's and ELoRA's. */
 export const kaimingUniform =
   (gain: number): Initializer =>
   (shape, random) => {
     const bound = gain * Math.sqrt(3 / shape.at(-1)!);
     return new Float32Array(sizeOf(shape)).map(() => (2 * uniformFloat64(random) - 1) * bound);
   };
+
+/** Within `1 / sqrt(columns)`, as LoRA's A starts: PyTorch's Kaiming-uniform with a = √5. */
+export const downProjection = kaimingUniform(Math.sqrt(1 / 3));
 
 /** N(0, deviation²) by Box and Muller. */
 export const normal =

@@ -5,7 +5,11 @@ import type { LinearSite } from "../models/architecture.ts";
 /** Layers to adapt; several on the command line are parted by commas. */
 export const targetModules = z
   .preprocess((value) => (typeof value === "string" ? value.split(",") : value), z.array(z.string().min(1)).min(1))
-  .optional();
+  .optional()
+  .describe("layers to adapt, by name, end of name or pattern with *; all where absent");
+
+/** LoRA's scale, for methods that multiply their adapter by `alpha / rank`. */
+export const alpha = z.number().positive().default(16).describe("the adapter is scaled by alpha / rank");
 
 /** A stretch of training: steps (`200`), a share of all steps (`70%`) or epochs (`14epochs`). */
 export const duration = z
@@ -28,11 +32,11 @@ export function resolveDuration(
   );
 }
 
-/** @throws UserError where the rank is more than the layer's smaller side. */
-export function checkRank(rank: number, { name, inFeatures, outFeatures }: LinearSite): void {
+/** @throws UserError where the rank is more than the layer's smaller side, naming the flag that gives it. */
+export function checkRank(rank: number, { name, inFeatures, outFeatures }: LinearSite, flag = "--rank"): void {
   if (rank > Math.min(inFeatures, outFeatures)) {
     throw new UserError(
-      `rank ${rank} is more than layer "${name}" [${outFeatures}, ${inFeatures}] has; give a lower --rank`,
+      `rank ${rank} is more than layer "${name}" [${outFeatures}, ${inFeatures}] has; give a lower ${flag}`,
     );
   }
 }

@@ -1,0 +1,76 @@
+import { z } from "zod";
+import type { Value } from "../graph/graph.ts";
+import { abs, add, gemm, mul, sumAll } from "../graph/ops.ts";
+import { constant, downProjection, normal } from "./initializers.ts";
+import type { MethodDefinition } from "./method.ts";
+import { alpha, checkRank, targetModules } from "./options.ts";
+import { adaptOnly, selectSites } from "./target-modules.ts";
+
+const options = z.object({
+  rank: z.int().positive().default(8).describe("number of gates of a layer: the rank that it starts with"),
+  alpha,
+  targetModules,
+  gatePenalty: z.number().min(0).default(10).describe("λ1: weight in the loss of the gates' mean absolute value"),
+  gateThreshold: z.number().min(0).default(3e-4).describe("λ2: what every step shrinks a gate by"),
+});
+
+/**
+ * SoRA (Ding et al. 2023, arXiv 2311.11696; spec section 6): `y = W0 x + (α/r) B diag(g) A x`, A `[rank, in]` and
+ * B `[out, rank]` as LoRA's, gates g `[rank]` drawn from N(0, 1). The loss gains `λ1 Σ|g| / (number of gates)`. Gates
+ * have no weight decay; after each step of AdamW they go through a soft threshold λ2. The paper's zeroes `|g| < λ2`; the
+ * released code, which is matched here, shrinks first and tests after, so that it zeroes `|g| < 2 λ2`. What stands
+ * behind a closed gate does not count as trainable.
+ */
+export const sora: MethodDefinition<typeof options> = {
+  name: "sora",
+  summary: "sparse low-rank adaptation: LoRA with gates that close",
+  recipe: { learningRate: 8e-4, headLearningRate: 8e-4 },
+  options,
+
+  create({ rank, alpha, targetModules, gatePenalty, gateThreshold }, { sites }) {
+    const adapted = selectSites(sites, targetModules);
+    const parameters = adapted.flatMap((site) => {
+      checkRank(rank, site);
+      const { name, inFeatures, outFeatures } = site;
+      return [
+        { name: `${name}.A`, shape: [rank, inFeatures], initialize: downProjection, decays: true },
+        { name: `${name}.B`, shape: [outFeatures, rank], initialize: constant(0), decays: true },
+        { name: `${name}.g`, shape: [rank], initialize: normal(1), decays: false },
+      ];
+    });
+    const names = new Set(parameters.map(({ name }) => name));
+    return {
+      parameters,
+      trainable: () => names,
+      adapt: adaptOnly(adapted, (parameter, x, layer, { name }) => {
+        const gated = mul(gemm(x, parameter(`${name}.A`), { transB: true }), parameter(`${name}.g`));
+        return gemm(gated, parameter(`${name}.B`), { transB: true, alpha: alpha / rank, addend: layer(x) });
+      }),
+      penalty(parameter) {
+        const sums = adapted.map(({ name }): Value => sumAll(abs(parameter(`${name}.g`))));
+        return mul(
+          sums.reduce((total, one) => add(total, one)),
+          gatePenalty / (rank * adapted.length),
+        );
+      },
+      afterStep(_step, _gradients, values) {
+        for (const { name } of adapted) softThreshold(values.get(`${name}.g`)!, gateThreshold);
+      },
+      countTrainable: (values) =>
+        adapted.reduce((total, { name, inFeatures, outFeatures }) => {
+          const open = values.get(`${name}.g`)!.filter((gate) => gate !== 0).length;
+          return total + open * (inFeatures + outFeatures + 1);
+        }, 0),
+    };
+  },
+};
+
+/** Shrinks every gate by `threshold`, then closes those within it; in place and in float32, as the released code. */
+function softThreshold(gates: Float32Array, threshold: number): void {
+  const limit = Math.fround(threshold);
+  for (let i = 0; i < gates.length; i++) {
+    const gate = gates[i]!;
+    const shrunk = Math.fround(gate > limit ? gate - limit : gate < -limit ? gate + limit : gate);
+    gates[i] = Math.abs(shrunk) < limit ? 0 : shrunk;
+  }
+}

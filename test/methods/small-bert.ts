@@ -1,0 +1,178 @@
+import { readFileSync } from "node:fs";
+import { openSafetensors } from "../../src/checkpoints/safetensors.ts";
+import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
+import { randomFor } from "../../src/methods/initializers.ts";
+import type { Method, MethodDefinition, MethodSetting, MethodState } from "../../src/methods/method.ts";
+import { parseMethodOptions } from "../../src/methods/methods.ts";
+import type { ModelDescription } from "../../src/models/families.ts";
+import { describeModel } from "../../src/models/families.ts";
+import { readModelWeights } from "../../src/models/model-weights.ts";
+import { traceModel } from "../../src/models/trace.ts";
+import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import type { CompiledGraph, InputTensor } from "../../src/runtime/session.ts";
+import { AdamW } from "../../src/training/adamw.ts";
+import { clipGradients } from "../../src/training/gradient-norm.ts";
+import { modelInputs } from "../../src/training/model-inputs.ts";
+import { type AdaptedModel, GRADIENT, writeInference, writeStep } from "../../src/training/step-graph.ts";
+
+const fixtures = new URL("../fixtures/", import.meta.url);
+const runtime = nodeRuntime({ threads: 1 });
+
+export const readJson = (file: string) => JSON.parse(readFileSync(new URL(file, fixtures), "utf8"));
+export const openFixture = (file: string): Promise<TensorSource> => openSafetensors(new URL(file, fixtures).pathname);
+
+export interface Row {
+  inputIds: number[];
+  tokenTypeIds: number[];
+  label: number;
+}
+
+/** The four batches that oracle/training.py trains on, in turn. */
+export const batches: Row[][] = readJson("methods/batches.json");
+
+/** A model of a Hugging Face folder with its weights; the head is the classifier matrix and its bias. */
+export interface Base extends ModelDescription {
+  labelCount: number;
+  weights: ReadonlyMap<string, Float32Array>;
+}
+
+export async function readBase(config: unknown, source: TensorSource): Promise<Base> {
+  const description = describeModel(config);
+  const { labelCount } = description.config;
+  const { weights } = readModelWeights(source, description, traceModel(description, labelCount));
+  return { ...description, labelCount, weights };
+}
+
+/** The small BERT of oracle/models.py. */
+export const smallBert = async (): Promise<Base> =>
+  readBase(readJson("models/bert-1/config.json"), await openFixture("models/bert-1/model.safetensors"));
+
+export function settingOf(base: Base, totalSteps = 20): MethodSetting {
+  return { sites: traceModel(base, base.labelCount).sites, totalSteps, stepsPerEpoch: 5 };
+}
+
+export interface StepOptions {
+  learningRate?: number;
+  headLearningRate?: number;
+  weightDecay?: number;
+  learningRateFactor?: (step: number) => number;
+  maxGradNorm?: number;
+}
+
+/** A method beside a model, with weights of its own: what the training loop does, one whole batch a step. */
+export class Bench {
+  readonly model: AdaptedModel;
+  readonly weights: Map<string, Float32Array>;
+  #compiled: { key: string; graph: CompiledGraph } | undefined;
+  #optimizer: AdamW | undefined;
+  #step = 0;
+
+  constructor(base: Base, method: Method, { trainsPooler = false } = {}) {
+    const trainsHead = (name: string) => trainsPooler || name.startsWith("classifier.");
+    this.model = { ...base, method, trainsHead };
+    const copies = [...base.weights].map(([name, values]) => [name, values.slice()] as const);
+    this.weights = new Map(method.trainsBackbone ? copies : base.weights);
+    for (const [name, values] of copies) if (trainsHead(name)) this.weights.set(name, values);
+    for (const { name, shape, initialize } of method.parameters) {
+      this.weights.set(name, initialize(shape, randomFor(1, name)));
+    }
+  }
+
+  static create(
+    base: Base,
+    definition: MethodDefinition,
+    given: Record<string, unknown> = {},
+    state?: MethodState,
+  ): Bench {
+    return new Bench(base, definition.create(parseMethodOptions(definition, given), settingOf(base), state));
+  }
+
+  /** Takes the parameters that a fixture has under `<moment>.`; one that this bench lacks is an error. */
+  load(tensors: TensorSource, moment: string): void {
+    for (const name of tensors.tensors.keys()) {
+      if (!name.startsWith(`${moment}.`)) continue;
+      const own = this.weights.get(name.slice(moment.length + 1));
+      if (!own) throw new Error(`no parameter for ${name}`);
+      own.set(tensors.read(name));
+    }
+  }
+
+  async logits(rows: readonly Row[]): Promise<Float32Array> {
+    const graph = await runtime.compile(writeInference(this.model), this.weights);
+    const { logits } = await graph.run(modelInputs(this.model, rows.map(encodingOf), 0));
+    await graph.release();
+    return logits!;
+  }
+
+  /** Loss and gradients of one batch, dropout off. Compiled again when what trains changes. */
+  async differentiate(rows: readonly Row[]): Promise<{ loss: number; gradients: Map<string, Float32Array> }> {
+    const key = [...this.model.method.trainable()].join();
+    if (this.#compiled?.key !== key) {
+      await this.release();
+      const { outputs } = writeStep(this.model, "cross-entropy", { dropout: false });
+      this.#compiled = { key, graph: await runtime.compile(outputs, this.weights) };
+    }
+    const { labelCount } = this.model;
+    const targets = new Float32Array(rows.length * labelCount);
+    rows.forEach(({ label }, row) => {
+      targets[row * labelCount + label] = 1;
+    });
+    const inputs: Record<string, InputTensor> = {
+      ...modelInputs(this.model, rows.map(encodingOf), 0),
+      targets: { data: targets, shape: [rows.length, labelCount] },
+      rowWeights: { data: new Float32Array(rows.length).fill(1 / rows.length), shape: [rows.length, 1] },
+      penaltyWeight: { data: Float32Array.of(1), shape: [] },
+    };
+    const results = await this.#compiled.graph.run(inputs);
+    const gradients = new Map<string, Float32Array>();
+    for (const [name, values] of Object.entries(results)) {
+      if (name.startsWith(GRADIENT)) gradients.set(name.slice(GRADIENT.length), values.slice());
+    }
+    return { loss: results.loss![0]!, gradients };
+  }
+
+  /** One optimizer step; gives the loss before it and the gradient's norm before clipping. */
+  async step(rows: readonly Row[], options: StepOptions = {}): Promise<{ loss: number; gradientNorm: number }> {
+    const { method } = this.model;
+    const { loss, gradients } = await this.differentiate(rows);
+    this.#optimizer ??= this.#makeOptimizer([...gradients.keys()], options);
+    method.observe?.(this.#step, gradients, this.weights);
+    const gradientNorm = clipGradients(gradients, options.maxGradNorm ?? Number.POSITIVE_INFINITY);
+    this.#optimizer.step(this.weights, gradients, options.learningRateFactor?.(this.#step) ?? 1);
+    method.afterStep?.(this.#step, gradients, this.weights);
+    this.#step++;
+    return { loss, gradientNorm };
+  }
+
+  async release(): Promise<void> {
+    await this.#compiled?.graph.release();
+    this.#compiled = undefined;
+  }
+
+  #makeOptimizer(names: string[], { learningRate = 1e-2, headLearningRate, weightDecay = 0.01 }: StepOptions): AdamW {
+    const decays = new Map(this.model.method.parameters.map(({ name, decays }) => [name, decays]));
+    return new AdamW(
+      names.map((name) => ({
+        names: [name],
+        learningRate: name.startsWith("classifier.") ? (headLearningRate ?? learningRate) : learningRate,
+        weightDecay: (decays.get(name) ?? name !== "classifier.bias") ? weightDecay : 0,
+      })),
+    );
+  }
+}
+
+const encodingOf = ({ inputIds, tokenTypeIds }: Row) => ({
+  inputIds: Int32Array.from(inputIds),
+  tokenTypeIds: Int32Array.from(tokenTypeIds),
+});
+
+/** Largest difference over the largest element of `expected`; of zeros, 0 or infinity. */
+export function relativeError(found: Float32Array, expected: Float32Array): number {
+  let scale = 0;
+  let worst = 0;
+  for (let i = 0; i < expected.length; i++) {
+    scale = Math.max(scale, Math.abs(expected[i]!));
+    worst = Math.max(worst, Math.abs(found[i]! - expected[i]!));
+  }
+  return worst === 0 ? 0 : worst / scale;
+}
