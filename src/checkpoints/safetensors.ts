@@ -29,15 +29,21 @@ interface Entry extends TensorInfo {
   end: number;
 }
 
+interface Header {
+  entries: Map<string, Entry>;
+  metadata: Record<string, string>;
+}
+
 /**
  * Opens a safetensors file: its header is read and checked now, each tensor when asked for. The file is open only
  * during a read, so there is nothing to close.
  * @throws UserError where the file is missing, truncated or no safetensors file.
  */
 export async function openSafetensors(path: string): Promise<TensorSource> {
-  const { entries, dataStart } = await readHeader(path);
+  const { entries, metadata, dataStart } = await readHeader(path);
   return {
     location: path,
+    metadata,
     tensors: entries,
     read(name) {
       const entry = entries.get(name);
@@ -85,7 +91,7 @@ export async function writeSafetensors(
   });
 }
 
-async function readHeader(path: string): Promise<{ entries: Map<string, Entry>; dataStart: number }> {
+async function readHeader(path: string): Promise<Header & { dataStart: number }> {
   let file: FileHandle;
   try {
     file = await open(path);
@@ -107,14 +113,14 @@ async function readHeader(path: string): Promise<{ entries: Map<string, Entry>; 
     const header = new Uint8Array(headerLength);
     await file.read(header, 0, headerLength, 8);
     const dataStart = 8 + headerLength;
-    return { entries: parseHeader(path, header, stat.size - dataStart), dataStart };
+    return { ...parseHeader(path, header, stat.size - dataStart), dataStart };
   } finally {
     await file.close();
   }
 }
 
 /** The header's tensors, checked against each other and against the length of the data. */
-function parseHeader(path: string, header: Uint8Array, dataLength: number): Map<string, Entry> {
+function parseHeader(path: string, header: Uint8Array, dataLength: number): Header {
   let parsed: unknown;
   try {
     parsed = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(header));
@@ -146,7 +152,8 @@ function parseHeader(path: string, header: Uint8Array, dataLength: number): Map<
   if (expected !== dataLength) {
     throw new UserError(`${path} is damaged: its tensors take ${expected} bytes, but the file holds ${dataLength}`);
   }
-  return entries;
+  const texts = z.record(z.string(), z.string()).safeParse((parsed as Record<string, unknown>).__metadata__);
+  return { entries, metadata: texts.data ?? {} };
 }
 
 function parseEntry(path: string, name: string, value: unknown): Entry {

@@ -10,6 +10,8 @@ export interface TensorInfo {
 export interface TensorSource {
   /** Where the tensors come from, for error messages: a file or a folder. */
   readonly location: string;
+  /** Texts that the format keeps beside the tensors; safetensors only. */
+  readonly metadata?: Readonly<Record<string, string>>;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   /**
    * The tensor's values as float32, row-major.
