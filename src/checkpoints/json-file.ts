@@ -1,0 +1,22 @@
+import { readFile } from "node:fs/promises";
+import { UserError } from "../errors.ts";
+
+/**
+ * Reads and parses a JSON file.
+ * @returns undefined where there is no such file; null only where the file says so.
+ * @throws UserError where the file cannot be read or is not JSON.
+ */
+export async function readJsonFile(path: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw new UserError(`cannot read ${path}: ${(error as Error).message}`);
+  }
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new UserError(`${path} is not valid JSON: ${(error as Error).message}`);
+  }
+}
