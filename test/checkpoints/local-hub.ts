@@ -1,0 +1,132 @@
+import { createHash } from "node:crypto";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+/** A repository as the local hub serves it. */
+export interface HostedRepository {
+  kind: "model" | "dataset";
+  name: string;
+  files: Record<string, Buffer | string>;
+  /** Files that are kept apart, behind a redirect to another host, named by their SHA-256. */
+  large?: string[];
+  /** Refused without this token; `gated` says so in the hub's way. */
+  token?: string;
+  gated?: boolean;
+  revisions?: string[];
+}
+
+export interface Received {
+  host: "hub" | "storage";
+  path: string;
+  headers: IncomingMessage["headers"];
+}
+
+export const COMMIT = "0123456789abcdef0123456789abcdef01234567";
+
+/**
+ * A server on 127.0.0.1 that answers as the hub does: information, listings, files, redirects of large files to storage at
+ * another port, ranges, and the hub's refusals.
+ */
+export class LocalHub {
+  readonly repositories: HostedRepository[] = [];
+  readonly received: Received[] = [];
+  /** Bytes after which the next answers of the storage break off, one each. */
+  breakOff: number[] = [];
+  /** What the storage answers instead of the file, by its path. */
+  replaced = new Map<string, Buffer>();
+  ignoreRanges = false;
+  private readonly hub = createServer((request, answer) => this.answerAsHub(request, answer));
+  private readonly storage = createServer((request, answer) => this.answerAsStorage(request, answer));
+
+  async start(): Promise<void> {
+    await Promise.all([this.hub, this.storage].map((server) => listen(server)));
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.hub, this.storage].map((server) => close(server)));
+  }
+
+  get endpoint(): string {
+    return address(this.hub);
+  }
+
+  private answerAsHub(request: IncomingMessage, answer: ServerResponse): unknown {
+    const path = decodeURIComponent(request.url!.split("?")[0]!);
+    this.received.push({ host: "hub", path, headers: request.headers });
+    const [, api, kind, name, what, rest] =
+      /^\/(api\/)?(models\/|datasets\/)?([^/]+\/[^/]+)\/(revision|tree|resolve)\/(.+)$/.exec(path) ?? [];
+    const repository = this.repositories.find(
+      (each) => each.name === name && each.kind === (kind === "datasets/" ? "dataset" : "model"),
+    );
+    // The hub does not tell those without a token what there is.
+    if (!repository) return refuse(answer, request.headers.authorization ? 404 : 401, "RepoNotFound");
+    const allowed = !repository.token || request.headers.authorization === `Bearer ${repository.token}`;
+    if (!allowed && repository.gated && what === "resolve") return refuse(answer, 401, "GatedRepo");
+    if (!allowed && !repository.gated) return refuse(answer, 401, "RepoNotFound");
+    if (what === "revision") {
+      const known = ["main", COMMIT, ...(repository.revisions ?? [])].includes(rest!);
+      if (!known) return refuse(answer, 404, "RevisionNotFound");
+      return json(answer, { _id: "1", id: name, sha: COMMIT, private: false, lastModified: "2024-01-01T00:00:00Z" });
+    }
+    if (api)
+      return json(
+        answer,
+        Object.entries(repository.files).map(([file, content]) => entryOf(repository, file, content)),
+      );
+    const file = rest!.slice(rest!.indexOf("/") + 1);
+    const content = repository.files[file];
+    if (content === undefined) return refuse(answer, 404, "EntryNotFound");
+    if (!repository.large?.includes(file)) return answer.end(this.replaced.get(file) ?? content);
+    return answer.writeHead(302, { Location: `${address(this.storage)}/${name}/${file}` }).end();
+  }
+
+  private answerAsStorage(request: IncomingMessage, answer: ServerResponse): unknown {
+    const path = request.url!;
+    this.received.push({ host: "storage", path, headers: request.headers });
+    const repository = this.repositories.find(({ name }) => path.startsWith(`/${name}/`))!;
+    const file = path.slice(repository.name.length + 2);
+    const content = this.replaced.get(file) ?? Buffer.from(repository.files[file]!);
+    const from = this.ignoreRanges ? 0 : Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
+    if (from > 0 && from >= content.length) return answer.writeHead(416).end();
+    const part = content.subarray(from);
+    answer.writeHead(from ? 206 : 200, {
+      "Content-Length": part.length,
+      ...(from && { "Content-Range": `bytes ${from}-${content.length - 1}/${content.length}` }),
+    });
+    const limit = this.breakOff.shift();
+    if (limit === undefined) return answer.end(part);
+    return answer.write(part.subarray(0, limit), () => answer.destroy());
+  }
+}
+
+function entryOf(repository: HostedRepository, path: string, content: Buffer | string) {
+  const bytes = Buffer.from(content);
+  const git = createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex");
+  const entry = { type: "file", path, size: bytes.length, oid: git };
+  if (!repository.large?.includes(path)) return entry;
+  return {
+    ...entry,
+    lfs: { oid: createHash("sha256").update(bytes).digest("hex"), size: bytes.length, pointerSize: 134 },
+  };
+}
+
+function json(answer: ServerResponse, value: unknown): void {
+  answer.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify(value));
+}
+
+function refuse(answer: ServerResponse, status: number, code: string): void {
+  answer.writeHead(status, { "Content-Type": "application/json", "X-Error-Code": code }).end('{"error":"refused"}');
+}
+
+function listen(server: Server): Promise<void> {
+  return new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+}
+
+function close(server: Server): Promise<void> {
+  server.closeAllConnections();
+  return new Promise((resolve) => server.close(() => resolve()));
+}
+
+function address(server: Server): string {
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
