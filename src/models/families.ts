@@ -1,13 +1,14 @@
 import { didYouMean, UserError } from "../errors.ts";
 import type { Architecture, ModelConfig } from "./architecture.ts";
 import { bert } from "./bert.ts";
+import { deberta } from "./deberta.ts";
 import { distilbert } from "./distilbert.ts";
 import { electra } from "./electra.ts";
 import { mpnet } from "./mpnet.ts";
 import { roberta } from "./roberta.ts";
 
 /** Every supported family: a new one is one file and one line here. */
-const FAMILIES: readonly Architecture[] = [bert, roberta, distilbert, electra, mpnet];
+const FAMILIES: readonly Architecture[] = [bert, roberta, distilbert, electra, mpnet, deberta];
 
 /** Supported values of `model_type`. */
 export const MODEL_TYPES: readonly string[] = FAMILIES.flatMap(({ modelTypes }) => modelTypes);

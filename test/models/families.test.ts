@@ -3,13 +3,14 @@ import { describe, expect, test } from "vitest";
 import { openSafetensors } from "../../src/checkpoints/safetensors.ts";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
 import type { Method } from "../../src/methods/method.ts";
-import { describeModel, MODEL_TYPES } from "../../src/models/families.ts";
+import { describeModel, MODEL_TYPES, type ModelDescription } from "../../src/models/families.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import type { InputTensor } from "../../src/runtime/session.ts";
+import type { InputTensor, Weights } from "../../src/runtime/session.ts";
 import { modelInputs } from "../../src/training/model-inputs.ts";
-import { GRADIENT, writeInference, writeStep } from "../../src/training/step-graph.ts";
+import type { Objective } from "../../src/training/objective.ts";
+import { type AdaptedModel, GRADIENT, writeInference, writeStep } from "../../src/training/step-graph.ts";
 
 const folder = new URL("../fixtures/models/", import.meta.url);
 const runtime = nodeRuntime({ threads: 1 });
@@ -19,75 +20,170 @@ interface Fixture {
   loss: number;
 }
 
+interface TokenFixture {
+  examples: { labels: number[]; logits: number[][] }[];
+  loss: number;
+}
+
+const read = (name: string) => JSON.parse(readFileSync(new URL(name, folder), "utf8"));
+const open = (name: string): Promise<TensorSource> => openSafetensors(new URL(name, folder).pathname);
+
 /** Trains every weight of the model: only so are all gradients looked at. */
 const everything: Method = { parameters: [], trainsBackbone: true, trainable: () => new Set() };
+const headOnly: Method = { parameters: [], trainable: () => new Set() };
 
-const supported = readdirSync(folder).filter((name) => {
-  const config = new URL(`${name}/config.json`, folder);
-  return existsSync(config) && MODEL_TYPES.includes(JSON.parse(readFileSync(config, "utf8")).model_type);
+const folders = readdirSync(folder).filter((name) => existsSync(new URL(`${name}/config.json`, folder)));
+
+test("every family has two fixtures or more", () => {
+  for (const modelType of MODEL_TYPES) {
+    const own = folders.filter((name) => read(`${name}/config.json`).model_type === modelType);
+    expect(own.length, modelType).toBeGreaterThanOrEqual(2);
+  }
 });
 
 describe("families against transformers and autograd (oracle/models.py)", () => {
-  test.each(supported)("%s", async (name) => {
-    const read = (file: string) => JSON.parse(readFileSync(new URL(`${name}/${file}`, folder), "utf8"));
-    const open = (file: string): Promise<TensorSource> => openSafetensors(new URL(`${name}/${file}`, folder).pathname);
-    const rawConfig = read("config.json");
-    const { examples, loss: expectedLoss } = read("inputs.json") as Fixture;
+  test.each(folders)("%s", async (name) => {
+    const rawConfig = read(`${name}/config.json`);
+    const { examples, loss: expectedLoss } = read(`${name}/inputs.json`) as Fixture;
     const description = describeModel(rawConfig);
     const labelCount = description.config.labelCount;
-    const weights = readModelWeights(
-      await open("model.safetensors"),
+    const { weights, missing, unused } = readModelWeights(
+      await open(`${name}/model.safetensors`),
       description,
       traceModel(description, labelCount),
-    ).weights;
-    const model = { ...description, method: everything, labelCount, trainsHead: () => true };
-    const inputs: Record<string, InputTensor> = modelInputs(
-      description,
-      examples.map(({ inputIds, tokenTypeIds }) => ({
-        inputIds: Int32Array.from(inputIds),
-        tokenTypeIds: Int32Array.from(tokenTypeIds),
-      })),
-      0,
     );
+    expect([missing, unused]).toEqual([[], []]);
+    const model: AdaptedModel = { ...description, method: everything, labelCount, trainsHead: () => true };
+    const inputs = inputsOf(description, examples);
 
-    const inference = await runtime.compile(writeInference(model), weights);
-    const { logits } = await inference.run(inputs);
-    await inference.release();
+    const logits = await runInference(model, weights, inputs);
     examples.forEach((example, row) => {
-      example.logits.forEach((expected, label) => {
-        expect(Math.abs(logits![row * labelCount + label]! - expected)).toBeLessThan(1e-4);
+      expectLogits(logits, row, example.logits);
+    });
+
+    const objective = objectiveOf(rawConfig.problem_type);
+    const targets = new Float32Array(examples.length * labelCount);
+    examples.forEach(({ label }, row) => {
+      if (objective === "cross-entropy") targets[row * labelCount + (label as number)] = 1;
+      else targets.set([label].flat(), row * labelCount);
+    });
+    // PyTorch's binary cross-entropy is a mean over the labels too.
+    const weight = 1 / (examples.length * (objective === "binary-cross-entropy" ? labelCount : 1));
+    const results = await runStep(model, objective, weights, {
+      ...inputs,
+      targets: { data: targets, shape: [examples.length, labelCount] },
+      rowWeights: { data: new Float32Array(examples.length).fill(weight), shape: [examples.length, 1] },
+    });
+    expect(results.loss![0]).toBeCloseTo(expectedLoss, 5);
+    expectGradients(description, results, await open(`${name}/gradients.safetensors`));
+  });
+
+  const withTokens = folders.filter((name) => existsSync(new URL(`${name}/token-classification.json`, folder)));
+  test.each(withTokens)("%s for tokens", async (name) => {
+    const { examples } = read(`${name}/inputs.json`) as Fixture;
+    const tokens = read(`${name}/token-classification.json`) as TokenFixture;
+    const description = describeModel(read(`${name}/config.json`));
+    const labelCount = tokens.examples[0]!.logits[0]!.length;
+    const trace = traceModel(description, labelCount, "token");
+    // The backbone is the sequence classifier's; a module of the head may have the same name in both.
+    const { weights } = readModelWeights(await open(`${name}/model.safetensors`), description, {
+      ...trace,
+      weights: new Map([...trace.weights].filter(([, { part }]) => part === "backbone")),
+    });
+    const expected = await open(`${name}/token-classification.safetensors`);
+    const heads = [...trace.weights.values()].filter(({ part }) => part === "head");
+    for (const head of heads) weights.set(head.name, expected.read(head.name));
+    const model: AdaptedModel = {
+      ...description,
+      method: headOnly,
+      labelCount,
+      head: "token",
+      trainsHead: () => true,
+    };
+    const inputs = inputsOf(description, examples);
+
+    const logits = await runInference(model, weights, inputs);
+    const batch = examples.length;
+    tokens.examples.forEach((example, row) => {
+      example.logits.forEach((token, position) => {
+        expectLogits(logits, position * batch + row, token);
       });
     });
 
-    const regression = rawConfig.problem_type === "regression";
-    const targets = new Float32Array(examples.length * labelCount);
-    examples.forEach(({ label }, row) => {
-      if (regression) targets[row] = label as number;
-      else targets[row * labelCount + (label as number)] = 1;
+    const rows = inputs.inputIds!.data.length;
+    const count = tokens.examples.flatMap(({ labels }) => labels).filter((label) => label >= 0).length;
+    const targets = new Float32Array(rows * labelCount);
+    const rowWeights = new Float32Array(rows);
+    tokens.examples.forEach(({ labels }, row) => {
+      labels.forEach((label, position) => {
+        if (label < 0) return;
+        targets[(position * batch + row) * labelCount + label] = 1;
+        rowWeights[position * batch + row] = 1 / count;
+      });
     });
-    const step = writeStep(model, regression ? "squared-error" : "cross-entropy", { dropout: false });
-    const compiled = await runtime.compile(step.outputs, weights);
-    const results = await compiled.run({
+    const results = await runStep(model, "cross-entropy", weights, {
       ...inputs,
-      targets: { data: targets, shape: [examples.length, labelCount] },
-      rowWeights: { data: new Float32Array(examples.length).fill(1 / examples.length), shape: [examples.length, 1] },
+      targets: { data: targets, shape: [rows, labelCount] },
+      rowWeights: { data: rowWeights, shape: [rows, 1] },
     });
-    await compiled.release();
-    expect(results.loss![0]).toBeCloseTo(expectedLoss, 5);
-
-    const gradients = await open("gradients.safetensors");
-    const found = Object.keys(results).filter((key) => key.startsWith(GRADIENT));
-    const missing = new Set(gradients.tensors.keys());
-    for (const key of found) {
-      const weight = key.slice(GRADIENT.length);
-      const full = [`${description.architecture.prefix}.${weight}`, weight].find((k) => gradients.tensors.has(k));
-      if (!full) continue;
-      missing.delete(full);
-      expectClose(weight, results[key]!, gradients.read(full));
+    expect(results.loss![0]).toBeCloseTo(tokens.loss, 5);
+    for (const { name: weight } of heads) {
+      expectClose(weight, results[GRADIENT + weight]!, expected.read(`gradients.${weight}`));
     }
-    expect([...missing]).toEqual([]);
   });
 });
+
+function inputsOf(description: ModelDescription, examples: Fixture["examples"]): Record<string, InputTensor> {
+  const encodings = examples.map(({ inputIds, tokenTypeIds }) => ({
+    inputIds: Int32Array.from(inputIds),
+    tokenTypeIds: Int32Array.from(tokenTypeIds),
+  }));
+  return modelInputs(description, encodings, 0);
+}
+
+async function runInference(model: AdaptedModel, weights: Weights, inputs: Record<string, InputTensor>) {
+  const compiled = await runtime.compile(writeInference(model), weights);
+  const { logits } = await compiled.run(inputs);
+  await compiled.release();
+  return logits!;
+}
+
+async function runStep(
+  model: AdaptedModel,
+  objective: Objective,
+  weights: Weights,
+  inputs: Record<string, InputTensor>,
+): Promise<Record<string, Float32Array>> {
+  const compiled = await runtime.compile(writeStep(model, objective, { dropout: false }).outputs, weights);
+  const results = await compiled.run(inputs);
+  await compiled.release();
+  return results;
+}
+
+function objectiveOf(problemType: string): Objective {
+  if (problemType === "regression") return "squared-error";
+  return problemType === "multi_label_classification" ? "binary-cross-entropy" : "cross-entropy";
+}
+
+function expectLogits(logits: Float32Array, row: number, expected: readonly number[]): void {
+  expected.forEach((value, label) => {
+    expect(Math.abs(logits[row * expected.length + label]! - value)).toBeLessThan(1e-4);
+  });
+}
+
+/** Every gradient of the fixture was found, and is the same. */
+function expectGradients(
+  { architecture }: ModelDescription,
+  results: Record<string, Float32Array>,
+  expected: TensorSource,
+): void {
+  for (const full of expected.tensors.keys()) {
+    const names = [full, full.slice(architecture.prefix.length + 1)];
+    const name = names.find((candidate) => results[GRADIENT + candidate]);
+    expect(name, full).toBeDefined();
+    expectClose(full, results[GRADIENT + name]!, expected.read(full));
+  }
+}
 
 /** Relative to the largest element; what is zero but for rounding (a key's bias) is compared absolutely. */
 function expectClose(name: string, found: Float32Array, expected: Float32Array): void {
