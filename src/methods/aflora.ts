@@ -102,6 +102,7 @@ export const aflora: MethodDefinition<typeof options> = {
 
     return {
       parameters,
+      freezable: freezable.map(({ name }) => name),
       trainable: () =>
         new Set([
           ...alwaysTrained,

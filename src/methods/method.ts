@@ -47,6 +47,8 @@ export type Adapt = (
 /** A fine-tuning method at work: what stands beside the base, how a layer's output changes, what trains now. */
 export interface Method {
   readonly parameters: readonly AdapterParameter[];
+  /** Names of the parameters that a freezing schedule may freeze. */
+  readonly freezable?: readonly string[];
   /** Whether the base model's own weights train too. */
   readonly trainsBackbone?: boolean;
   /** Names of the parameters that train at the next step; those left out get no gradient nodes at all. */

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { didYouMean, UserError } from "../errors.ts";
+import { UserError } from "../errors.ts";
 import { findMethod, METHOD_NAMES, parseMethodOptions } from "../methods/methods.ts";
 import { DEVICES } from "../runtime/session.ts";
 import { AFLORA_RECIPES } from "../training/recipes.ts";

@@ -1,7 +1,7 @@
 import { countFlops, totalFlops } from "../graph/flops.ts";
 import type { DropoutLayer } from "../models/forward-context.ts";
 import type { CompiledGraph, InputTensor, Runtime, Weights } from "../runtime/session.ts";
-import { fillAttentionMask, fillHiddenMask } from "./dropout.ts";
+import { DropoutInputs } from "./dropout-inputs.ts";
 import { cutMicroBatches } from "./micro-batches.ts";
 import { modelInputs } from "./model-inputs.ts";
 import type { Objective } from "./objective.ts";
@@ -35,10 +35,8 @@ export class TrainingStep {
   readonly #model: AdaptedModel;
   readonly #settings: StepSettings;
   readonly #graph: CompiledGraph;
-  readonly #dropouts: readonly DropoutLayer[];
+  readonly #dropouts: DropoutInputs;
   readonly #flops: ReturnType<typeof countFlops>;
-  /** Room for masks, kept from one micro-batch to the next. */
-  readonly #masks: Float32Array<ArrayBuffer>[];
 
   private constructor(
     model: AdaptedModel,
@@ -50,9 +48,8 @@ export class TrainingStep {
     this.#model = model;
     this.#settings = settings;
     this.#graph = graph;
-    this.#dropouts = dropouts;
+    this.#dropouts = new DropoutInputs(dropouts);
     this.#flops = flops;
-    this.#masks = dropouts.map(() => new Float32Array(0));
   }
 
   /** Writes and compiles the step for what trains now. `weights` holds the model's and the method's, changed in place. */
@@ -110,47 +107,24 @@ export class TrainingStep {
     examples.forEach((example, row) => {
       targets.set(example.targets, row * labelCount);
     });
+    const inputs = modelInputs(
+      this.#model,
+      examples.map(({ encoding }) => encoding),
+      this.#settings.padTokenId,
+    );
+    const draw = {
+      seed: this.#settings.seed,
+      step,
+      examples: examples.map(({ index }) => index),
+      sequence: length,
+    };
     return {
-      ...modelInputs(
-        this.#model,
-        examples.map(({ encoding }) => encoding),
-        this.#settings.padTokenId,
-      ),
-      ...this.#dropoutInputs(step, examples, length),
+      ...inputs,
+      ...this.#dropouts.draw(draw, inputs),
       targets: { data: targets, shape: [examples.length, labelCount] },
       rowWeights: { data: Float32Array.from(examples, ({ weight }) => weight / scale), shape: [examples.length, 1] },
       penaltyWeight: { data: Float32Array.of(penaltyWeight), shape: [] },
     };
-  }
-
-  #dropoutInputs(step: number, examples: readonly TrainingExample[], length: number): Record<string, InputTensor> {
-    const count = examples.length;
-    const indices = examples.map(({ index }) => index);
-    const tokenExamples = Uint32Array.from({ length: count * length }, (_, row) => indices[row % count]!);
-    const tokenPositions = Uint32Array.from({ length: count * length }, (_, row) => Math.floor(row / count));
-    const inputs: Record<string, InputTensor> = {};
-    this.#dropouts.forEach(({ input, rate, kind, width }, site) => {
-      const shape = {
-        hidden: [count * length, width],
-        pooled: [count, width],
-        attention: [count, width, length, length],
-      }[kind];
-      const mask = this.#mask(
-        site,
-        shape.reduce((size, d) => size * d, 1),
-      );
-      const which = { seed: this.#settings.seed, step, site, probability: rate };
-      if (kind === "attention") fillAttentionMask(mask, which, indices, width, length);
-      else if (kind === "hidden") fillHiddenMask(mask, which, tokenExamples, tokenPositions, width);
-      else fillHiddenMask(mask, which, indices, new Uint32Array(count), width);
-      inputs[input] = { data: mask, shape };
-    });
-    return inputs;
-  }
-
-  #mask(site: number, size: number): Float32Array<ArrayBuffer> {
-    if (this.#masks[site]!.length < size) this.#masks[site] = new Float32Array(size);
-    return this.#masks[site]!.subarray(0, size);
   }
 }
 

@@ -1,0 +1,75 @@
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { writeAtomically } from "../checkpoints/atomic-file.ts";
+import { openSafetensors, writeSafetensors } from "../checkpoints/safetensors.ts";
+import { UserError } from "../errors.ts";
+import type { TaskData } from "../tasks/example.ts";
+
+const adapterSchema = z.object({
+  format: z.literal("aflora-adapter"),
+  /** Name or folder of the base model. */
+  model: z.string(),
+  modelType: z.string(),
+  method: z.string(),
+  methodOptions: z.record(z.string(), z.unknown()),
+  task: z.object({
+    name: z.string(),
+    kind: z.enum(["classification", "regression", "multi-label", "token-classification"]),
+    labels: z.array(z.string()),
+    metrics: z.array(z.string()),
+  }),
+  maxLength: z.int().positive(),
+});
+
+/** `adapter.json`: what an adapter is for and how its layers are computed. */
+export interface AdapterDescription extends z.output<typeof adapterSchema> {
+  task: Pick<TaskData, "name" | "kind" | "labels" | "metrics">;
+}
+
+/** An adapter: what was trained beside a base model, unfolded, and the head. */
+export interface Adapter {
+  description: AdapterDescription;
+  parameters: Map<string, Float32Array>;
+}
+
+const WEIGHTS = "adapter.safetensors";
+const DESCRIPTION = "adapter.json";
+
+/** Writes an adapter folder, each file whole or not at all. @returns bytes of the weights' file. */
+export async function saveAdapter(
+  directory: string,
+  { description, parameters }: Adapter,
+  shapes: ReadonlyMap<string, readonly number[]>,
+): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  const tensors = [...parameters].map(([name, data]) => {
+    return [name, { dtype: "F32" as const, shape: shapes.get(name)!, data }] as const;
+  });
+  await writeSafetensors(join(directory, WEIGHTS), new Map(tensors));
+  await writeAtomically(join(directory, DESCRIPTION), (file) =>
+    file.writeFile(`${JSON.stringify(description, null, 2)}\n`),
+  );
+}
+
+/**
+ * Reads an adapter folder.
+ * @throws UserError where it is none, or damaged.
+ */
+export async function loadAdapter(directory: string): Promise<Adapter> {
+  const path = join(directory, DESCRIPTION);
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch {
+    throw new UserError(`${directory} is no adapter folder: it has no ${DESCRIPTION}`);
+  }
+  let description: AdapterDescription;
+  try {
+    description = adapterSchema.parse(JSON.parse(text)) as AdapterDescription;
+  } catch {
+    throw new UserError(`${path} is damaged; train again or restore it from a copy`);
+  }
+  const source = await openSafetensors(join(directory, WEIGHTS));
+  return { description, parameters: new Map([...source.tensors.keys()].map((name) => [name, source.read(name)])) };
+}

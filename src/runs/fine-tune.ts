@@ -1,0 +1,265 @@
+import { stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { UserError } from "../errors.ts";
+import { findMethod, parseMethodOptions } from "../methods/methods.ts";
+import { nodeRuntime } from "../runtime/runtime-node.ts";
+import type { Runtime } from "../runtime/session.ts";
+import { balancedClassWeights } from "../tasks/class-weights.ts";
+import type { TaskData } from "../tasks/example.ts";
+import { loadGlueTask } from "../tasks/glue.ts";
+import { loadTableTask } from "../tasks/table.ts";
+import type { EncodedSplit } from "../training/evaluate.ts";
+import type { EvaluationRecord, FreezingRecord, StepRecord } from "../training/records.ts";
+import type { AdaptedModel } from "../training/step-graph.ts";
+import { stepsPerEpoch, type TrainOutcome, train } from "../training/train.ts";
+import { labelCountFor, trainingExamples } from "../training/training-example.ts";
+import { type Adapter, loadAdapter, saveAdapter } from "./adapter.ts";
+import { type BaseModel, BUNDLED_MODEL, loadBaseModel } from "./base-model.ts";
+import { adaptedShapes, FineTunedModel, initialParameters } from "./fine-tuned-model.ts";
+import { readRunRecords } from "./read-run.ts";
+import type { RunResult } from "./records.ts";
+import { type RunConfig, resolveConfig } from "./run-config.ts";
+import { RunFolder } from "./run-folder.ts";
+import { loadTrainingState, saveTrainingState } from "./training-checkpoint.ts";
+
+/** What is known when training begins. */
+export interface RunStart {
+  directory: string;
+  config: RunConfig;
+  task: TaskData;
+  base: BaseModel;
+  totalSteps: number;
+  /** Steps done before, where the run goes on from a checkpoint. */
+  stepsDone: number;
+}
+
+export interface FineTuneOptions {
+  /** Replace an old run in the output folder. */
+  overwrite?: boolean;
+  /** Go on with the run in the output folder. */
+  resume?: boolean;
+  onStart?(start: RunStart): void | Promise<void>;
+  onStep?(record: StepRecord): void | Promise<void>;
+  onFreezingCheck?(record: FreezingRecord): void | Promise<void>;
+  onEvaluation?(record: EvaluationRecord): void | Promise<void>;
+  /** Aborting ends the run after the step at hand, with everything saved that `resume` needs. */
+  signal?: AbortSignal;
+}
+
+export interface FineTuneOutcome {
+  directory: string;
+  /** Undefined where the run was aborted. */
+  result: RunResult | undefined;
+}
+
+/**
+ * Fine-tunes a model as `given` says (keys of `aflora train`'s config file) and writes a run folder: records as they come,
+ * a checkpoint each epoch, and at the end the best epoch's adapter, read back from disk and compared, and `result.json`.
+ * @throws UserError where an option, the data or the model cannot be used; then nothing is written.
+ */
+export async function fineTune(
+  given: Readonly<Record<string, unknown>>,
+  options: FineTuneOptions = {},
+): Promise<FineTuneOutcome> {
+  const config = options.resume ? await savedConfig(given) : resolveConfig(given);
+  const directory = resolve(config.output ?? join("runs", defaultName(config)));
+  const task = await loadTask(config);
+  const base = await loadBaseModel(config.model ?? BUNDLED_MODEL, labelCountFor(task), config.seed);
+  const maxLength = Math.min(config.maxLength, base.config.maxLength);
+  const classWeights = config.classWeights && balancedClassWeights(task.train, task.labels.length);
+  const examples = trainingExamples(task, task.train, base.tokenizer, maxLength, classWeights);
+  const validation = task.validation.map((split): EncodedSplit => {
+    return { ...split, encoded: trainingExamples(task, split.examples, base.tokenizer, maxLength) };
+  });
+
+  const perEpoch = stepsPerEpoch(examples.length, config.batchSize);
+  const totalSteps = perEpoch * config.epochs;
+  const checkpoint = join(directory, "checkpoints", "last.safetensors");
+  const resumed = options.resume ? await loadTrainingState(checkpoint) : undefined;
+  const definition = findMethod(config.method);
+  const methodOptions = parseMethodOptions(definition, pick(config, Object.keys(definition.options.shape)));
+  const setting = { sites: base.trace.sites, totalSteps, stepsPerEpoch: perEpoch };
+  const method = definition.create(methodOptions, setting, resumed?.method);
+  const weights = new Map([...base.weights, ...initialParameters(method, config.seed)]);
+  const model: AdaptedModel = { ...base, method, trainsHead: headTrains(config.head, base) };
+  const runtime = nodeRuntime({ device: config.device, ...(config.threads && { threads: config.threads }) });
+
+  const folder = resumed
+    ? await RunFolder.resume(directory, resumed.step)
+    : await RunFolder.create(
+        directory,
+        { ...config, model: base.name, task: task.name, output: directory },
+        options.overwrite === true,
+      );
+  try {
+    await options.onStart?.({ directory, config, task, base, totalSteps, stepsDone: resumed?.step ?? 0 });
+    let peakMemory = 0;
+    const outcome = await train({
+      model,
+      weights,
+      task,
+      train: examples,
+      validation,
+      settings: config,
+      padTokenId: base.tokenizer.padTokenId,
+      runtime,
+      resume: resumed,
+      signal: options.signal,
+      onCheckpoint: (state) => saveTrainingState(checkpoint, state),
+      async onStep(record) {
+        const memory = process.memoryUsage.rss();
+        peakMemory = Math.max(peakMemory, memory);
+        await folder.addMetrics({ ...record, memory });
+        await options.onStep?.({ ...record, memory });
+      },
+      async onFreezingCheck(record) {
+        await folder.addFreezing(record);
+        await options.onFreezingCheck?.(record);
+      },
+      async onEvaluation(record) {
+        peakMemory = Math.max(peakMemory, process.memoryUsage.rss());
+        await folder.addMetrics(record);
+        await options.onEvaluation?.(record);
+      },
+    });
+    if (outcome.aborted) return { directory, result: undefined };
+
+    const { name, kind, labels, metrics } = task;
+    const adapter: Adapter = {
+      description: {
+        format: "aflora-adapter",
+        model: base.name,
+        modelType: base.config.modelType,
+        method: config.method,
+        methodOptions,
+        task: { name, kind, labels, metrics },
+        maxLength,
+      },
+      parameters: bestParameters(outcome, base, model),
+    };
+    await saveAdapter(folder.path("adapter"), adapter, adaptedShapes(base, method));
+    await verifyAdapter(folder.path("adapter"), adapter, base, runtime, task);
+    const result = await summarise(config, outcome, {
+      base,
+      task,
+      peakMemory,
+      freezable: method.freezable ?? [],
+      adapterFile: folder.path("adapter", "adapter.safetensors"),
+    });
+    await folder.writeResult(result);
+    return { directory, result };
+  } finally {
+    await folder.close();
+  }
+}
+
+/** Reads the data that a run's options name. @throws UserError where they cannot be read or hold one class only. */
+export function loadTask(config: RunConfig): Promise<TaskData> {
+  if (config.task !== undefined && config.data !== undefined) return loadGlueTask(config.task, config.data);
+  const { train: file, validation, validationSplit, text, textPair, label, kind, seed } = config;
+  const given = { validation, validationSplit, text, textPair, label, kind };
+  const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  return loadTableTask({ train: file!, seed, ...present });
+}
+
+/** The saved options of a run to go on with; options given again must be the same, except where and how to compute. */
+async function savedConfig(given: Readonly<Record<string, unknown>>): Promise<RunConfig> {
+  if (typeof given.output !== "string") throw new UserError("which run is to go on? Name its folder with --output DIR");
+  const { config: saved, result } = await readRunRecords(given.output);
+  // A task of the user's own is saved by the name "custom", which names no files.
+  const config = saved.train === undefined ? saved : { ...saved, task: undefined };
+  if (result) throw new UserError(`the run in ${given.output} has finished; nothing is left to resume`);
+  const mayChange = ["threads", "device", "output"];
+  for (const [key, value] of Object.entries(given)) {
+    if (value !== undefined && !mayChange.includes(key) && JSON.stringify(value) !== JSON.stringify(config[key])) {
+      throw new UserError(
+        `--resume: the run in ${given.output} has ${key} ${JSON.stringify(config[key])}, not ${JSON.stringify(value)}; leave the option out or start a new run`,
+      );
+    }
+  }
+  const changed = Object.fromEntries(mayChange.map((key) => [key, given[key] ?? config[key]]));
+  return resolveConfig({ ...config, ...changed });
+}
+
+function defaultName({ task, train: file, method }: RunConfig): string {
+  const subject = task ?? file!.replace(/^.*[/\\]/, "").replace(/\.\w+$/, "");
+  const time = new Date().toISOString().slice(0, 19).replace(/:/g, "").replace("T", "-");
+  return `${subject}-${method}-${time}`;
+}
+
+function pick(config: RunConfig, keys: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(keys.filter((key) => config[key] !== undefined).map((key) => [key, config[key]]));
+}
+
+/** Which of the head's weights train (`--head`). */
+function headTrains(choice: RunConfig["head"], base: BaseModel): (name: string) => boolean {
+  const made = new Set(base.newWeights.map(({ name }) => name));
+  const classifier = [...base.trace.weights.values()].filter(({ part }) => part === "head").at(-1)!.name;
+  const module = classifier.replace(/\.\w+$/, "");
+  if (choice === "classifier") return (name) => name === `${module}.weight`;
+  if (choice === "all") return () => true;
+  return (name) => made.has(name) || name.startsWith(`${module}.`);
+}
+
+/** The best epoch's parameters: the method's, and what of the head or the backbone trained or was made new. */
+function bestParameters({ state }: TrainOutcome, base: BaseModel, model: AdaptedModel): Map<string, Float32Array> {
+  const best = state.best!.parameters;
+  const untrained = base.newWeights.filter(({ name }) => !model.trainsHead(name));
+  return new Map([...best, ...untrained.map(({ name }) => [name, base.weights.get(name)!] as const)]);
+}
+
+/** Texts on which a saved adapter is compared with the one in memory. */
+const VERIFIED_EXAMPLES = 16;
+
+/** Reads the adapter back and compares its logits with those of the parameters in memory, to the bit. */
+async function verifyAdapter(
+  directory: string,
+  adapter: Adapter,
+  base: BaseModel,
+  runtime: Runtime,
+  task: TaskData,
+): Promise<void> {
+  const examples = task.validation[0]!.examples.slice(0, VERIFIED_EXAMPLES);
+  const logitsOf = async (candidate: Adapter): Promise<Float32Array[]> => {
+    const model = await FineTunedModel.adapt(base, candidate, runtime);
+    try {
+      return await model.logits(examples);
+    } finally {
+      await model.release();
+    }
+  };
+  const expected = await logitsOf(adapter);
+  const found = await logitsOf(await loadAdapter(directory));
+  if (found.some((row, i) => row.some((logit, j) => logit !== expected[i]![j]))) {
+    throw new Error(`the adapter in ${directory} does not give the logits that it had in memory; it must not be used`);
+  }
+}
+
+async function summarise(
+  config: RunConfig,
+  { state, best, last, trainable }: TrainOutcome,
+  facts: { base: BaseModel; task: TaskData; peakMemory: number; freezable: readonly string[]; adapterFile: string },
+): Promise<RunResult> {
+  const training = state.stepSeconds.reduce((sum, seconds) => sum + seconds, 0);
+  const sorted = state.stepSeconds.toSorted((a, b) => a - b);
+  return {
+    method: config.method,
+    task: facts.task.name,
+    model: facts.base.name,
+    seed: config.seed,
+    metrics: best!.metrics,
+    bestEpoch: best!.epoch,
+    lastEpochMetrics: last!.metrics,
+    trainable,
+    frozen: { count: Object.keys(state.frozenAtStep).length, of: facts.freezable.length },
+    frozenAtStep: Object.fromEntries(facts.freezable.map((name) => [name, state.frozenAtStep[name] ?? null])),
+    steps: state.step,
+    epochs: state.evaluations.length,
+    seconds: state.seconds,
+    secondsPerStep: sorted[sorted.length >> 1]!,
+    tokensPerSecond: state.tokens / training,
+    peakMemory: facts.peakMemory,
+    flops: state.flops,
+    adapterBytes: (await stat(facts.adapterFile)).size,
+  };
+}

@@ -1,0 +1,143 @@
+import { existsSync } from "node:fs";
+import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { writeAtomically } from "../checkpoints/atomic-file.ts";
+import { UserError } from "../errors.ts";
+import type { FreezingRecord, MetricsRecord, RunResult } from "./records.ts";
+
+const LOCK = "run.lock";
+
+/** A run folder that this process writes to. */
+export class RunFolder {
+  readonly directory: string;
+  readonly #metrics: FileHandle;
+  readonly #freezing: FileHandle;
+
+  private constructor(directory: string, metrics: FileHandle, freezing: FileHandle) {
+    this.directory = directory;
+    this.#metrics = metrics;
+    this.#freezing = freezing;
+  }
+
+  /**
+   * Makes a run folder; with `overwrite` in place of an old run.
+   * @throws UserError where the folder is not empty, is no run folder, or another process writes to it.
+   */
+  static async create(directory: string, config: object, overwrite: boolean): Promise<RunFolder> {
+    if (existsSync(directory)) {
+      await refuseIfLocked(directory);
+      await removeOldRun(directory, overwrite);
+    }
+    await mkdir(directory, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
+      throw new UserError(`cannot make the run folder ${directory}: ${error.message}; choose another --output`);
+    });
+    await lock(directory);
+    await writeJson(join(directory, "config.json"), config);
+    return RunFolder.#open(directory);
+  }
+
+  /**
+   * Opens the folder of a run that was cut off, with its records of steps from `step` on removed.
+   * @throws UserError where another process writes to it.
+   */
+  static async resume(directory: string, step: number): Promise<RunFolder> {
+    await refuseIfLocked(directory);
+    await lock(directory);
+    // An evaluation counts the steps done, a step record is numbered from 0.
+    await keepLines(join(directory, "metrics.jsonl"), (record) =>
+      record.kind === "evaluation" ? (record.step as number) <= step : (record.step as number) < step,
+    );
+    await keepLines(join(directory, "freezing.jsonl"), (record) => (record.step as number) < step);
+    return RunFolder.#open(directory);
+  }
+
+  static async #open(directory: string): Promise<RunFolder> {
+    return new RunFolder(
+      directory,
+      await open(join(directory, "metrics.jsonl"), "a"),
+      await open(join(directory, "freezing.jsonl"), "a"),
+    );
+  }
+
+  async addMetrics(record: MetricsRecord): Promise<void> {
+    await this.#metrics.appendFile(`${JSON.stringify(record)}\n`);
+  }
+
+  async addFreezing(record: FreezingRecord): Promise<void> {
+    await this.#freezing.appendFile(`${JSON.stringify(record)}\n`);
+  }
+
+  async writeResult(result: RunResult): Promise<void> {
+    await writeJson(join(this.directory, "result.json"), result);
+  }
+
+  /** Path of a file or folder in the run folder. */
+  path(...parts: string[]): string {
+    return join(this.directory, ...parts);
+  }
+
+  /** Closes the record files and gives the lock back. */
+  async close(): Promise<void> {
+    await this.#metrics.close();
+    await this.#freezing.close();
+    await rm(join(this.directory, LOCK), { force: true });
+  }
+}
+
+/** Files and folders of a run; `--overwrite` removes these and nothing else. */
+const RUN_FILES = [
+  "config.json",
+  "metrics.jsonl",
+  "freezing.jsonl",
+  "result.json",
+  "report.html",
+  "checkpoints",
+  "adapter",
+];
+
+async function removeOldRun(directory: string, overwrite: boolean): Promise<void> {
+  const files = RUN_FILES.filter((name) => existsSync(join(directory, name)));
+  if (files.length === 0) return;
+  if (!overwrite) {
+    throw new UserError(
+      `${directory} already holds a run; --overwrite replaces it, --resume continues it, --output names another folder`,
+    );
+  }
+  for (const name of files) await rm(join(directory, name), { recursive: true, force: true });
+}
+
+async function lock(directory: string): Promise<void> {
+  await writeFile(join(directory, LOCK), `${process.pid}\n`, { flag: "wx" });
+}
+
+/** A lock whose process is gone was left by a crash and is taken away. */
+async function refuseIfLocked(directory: string): Promise<void> {
+  const path = join(directory, LOCK);
+  const pid = Number.parseInt(await readFile(path, "utf8").catch(() => ""), 10);
+  if (isRunning(pid)) throw new UserError(`process ${pid} is writing the run in ${directory}; wait until it ends`);
+  await rm(path, { force: true });
+}
+
+function isRunning(pid: number): boolean {
+  if (Number.isNaN(pid)) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+async function writeJson(path: string, value: object): Promise<void> {
+  await writeAtomically(path, (file) => file.writeFile(`${JSON.stringify(value, null, 2)}\n`));
+}
+
+/** Keeps a JSON Lines file's whole lines that `keep` accepts. */
+async function keepLines(path: string, keep: (record: Record<string, unknown>) => boolean): Promise<void> {
+  const text = await readFile(path, "utf8").catch(() => "");
+  const whole = text.slice(0, text.lastIndexOf("\n") + 1);
+  const kept = whole.split("\n").filter((line) => line !== "" && keep(JSON.parse(line)));
+  const temporary = `${path}.tmp`;
+  await writeFile(temporary, kept.map((line) => `${line}\n`).join(""));
+  await rename(temporary, path);
+}

@@ -1,0 +1,61 @@
+import { access, mkdir } from "node:fs/promises";
+import { dirname } from "node:path";
+import { openSafetensors, type TensorToWrite, writeSafetensors } from "../checkpoints/safetensors.ts";
+import { UserError } from "../errors.ts";
+import type { TrainingState } from "../training/train.ts";
+
+/** Groups of arrays in a checkpoint, by the prefix of their names. */
+const PARTS = ["parameters", "best", "optimizer", "method"] as const;
+
+/** Name of the scalar part in the file's metadata. */
+const SCALARS = "aflora";
+
+/** Writes a training state as one safetensors file, whole or not at all: arrays as tensors, the rest as metadata. */
+export async function saveTrainingState(path: string, state: TrainingState): Promise<void> {
+  const { parameters, best, optimizer, method, ...scalars } = state;
+  const arrays: Record<(typeof PARTS)[number], ReadonlyMap<string, Float32Array> | undefined> = {
+    parameters,
+    best: best?.parameters,
+    optimizer: optimizer.arrays,
+    method: method?.arrays,
+  };
+  const tensors = new Map<string, TensorToWrite>();
+  for (const part of PARTS) {
+    for (const [name, data] of arrays[part] ?? []) {
+      tensors.set(`${part}:${name}`, { dtype: "F32", shape: [data.length], data });
+    }
+  }
+  const plain = { ...scalars, bestEpoch: best?.epoch, optimizer: optimizer.scalars, method: method?.scalars };
+  await mkdir(dirname(path), { recursive: true });
+  await writeSafetensors(path, tensors, { [SCALARS]: JSON.stringify(plain) });
+}
+
+/**
+ * Reads a training state back.
+ * @throws UserError where there is none or it is damaged.
+ */
+export async function loadTrainingState(path: string): Promise<TrainingState> {
+  const exists = await access(path).then(
+    () => true,
+    () => false,
+  );
+  if (!exists)
+    throw new UserError(`there is nothing to resume from: ${path} does not exist; run again with --overwrite`);
+  const source = await openSafetensors(path);
+  const text = source.metadata?.[SCALARS];
+  if (text === undefined) throw new UserError(`${path} is no training checkpoint; run again with --overwrite`);
+  const { bestEpoch, optimizer, method, ...scalars } = JSON.parse(text);
+  const part = (prefix: (typeof PARTS)[number]): Map<string, Float32Array> =>
+    new Map(
+      [...source.tensors.keys()]
+        .filter((name) => name.startsWith(`${prefix}:`))
+        .map((name) => [name.slice(prefix.length + 1), source.read(name)]),
+    );
+  return {
+    ...scalars,
+    parameters: part("parameters"),
+    ...(bestEpoch !== undefined && { best: { epoch: bestEpoch, parameters: part("best") } }),
+    optimizer: { scalars: optimizer, arrays: part("optimizer") },
+    ...(method && { method: { scalars: method, arrays: part("method") } }),
+  };
+}
