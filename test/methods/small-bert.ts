@@ -9,14 +9,17 @@ import { describeModel } from "../../src/models/families.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import type { CompiledGraph, InputTensor } from "../../src/runtime/session.ts";
 import { AdamW } from "../../src/training/adamw.ts";
 import { clipGradients } from "../../src/training/gradient-norm.ts";
 import { modelInputs } from "../../src/training/model-inputs.ts";
-import { type AdaptedModel, GRADIENT, writeInference, writeStep } from "../../src/training/step-graph.ts";
+import { TrainingStep } from "../../src/training/step.ts";
+import { type AdaptedModel, writeInference } from "../../src/training/step-graph.ts";
 
 const fixtures = new URL("../fixtures/", import.meta.url);
 const runtime = nodeRuntime({ threads: 1 });
+
+/** So few tokens a micro-batch that every batch is cut: penalties must still count once. */
+const stepSettings = { objective: "cross-entropy", tokenBudget: 24, dropout: false, seed: 1, padTokenId: 0 } as const;
 
 export const readJson = (file: string) => JSON.parse(readFileSync(new URL(file, fixtures), "utf8"));
 export const openFixture = (file: string): Promise<TensorSource> => openSafetensors(new URL(file, fixtures).pathname);
@@ -59,11 +62,11 @@ export interface StepOptions {
   maxGradNorm?: number;
 }
 
-/** A method beside a model, with weights of its own: what the training loop does, one whole batch a step. */
+/** A method beside a model, with weights of its own: what the training loop does, on batches of the caller's choice. */
 export class Bench {
   readonly model: AdaptedModel;
   readonly weights: Map<string, Float32Array>;
-  #compiled: { key: string; graph: CompiledGraph } | undefined;
+  #compiled: { key: string; step: TrainingStep } | undefined;
   #optimizer: AdamW | undefined;
   #step = 0;
 
@@ -104,31 +107,19 @@ export class Bench {
     return logits!;
   }
 
-  /** Loss and gradients of one batch, dropout off. Compiled again when what trains changes. */
+  /** Loss and gradients of one batch, dropout off, in micro-batches. Compiled again when what trains changes. */
   async differentiate(rows: readonly Row[]): Promise<{ loss: number; gradients: Map<string, Float32Array> }> {
     const key = [...this.model.method.trainable()].join();
     if (this.#compiled?.key !== key) {
       await this.release();
-      const { outputs } = writeStep(this.model, "cross-entropy", { dropout: false });
-      this.#compiled = { key, graph: await runtime.compile(outputs, this.weights) };
+      this.#compiled = { key, step: await TrainingStep.compile(this.model, this.weights, runtime, stepSettings) };
     }
-    const { labelCount } = this.model;
-    const targets = new Float32Array(rows.length * labelCount);
-    rows.forEach(({ label }, row) => {
-      targets[row * labelCount + label] = 1;
+    const examples = rows.map((row, index) => {
+      const targets = new Float32Array(this.model.labelCount);
+      targets[row.label] = 1;
+      return { index, encoding: encodingOf(row), targets, weight: 1 };
     });
-    const inputs: Record<string, InputTensor> = {
-      ...modelInputs(this.model, rows.map(encodingOf), 0),
-      targets: { data: targets, shape: [rows.length, labelCount] },
-      rowWeights: { data: new Float32Array(rows.length).fill(1 / rows.length), shape: [rows.length, 1] },
-      penaltyWeight: { data: Float32Array.of(1), shape: [] },
-    };
-    const results = await this.#compiled.graph.run(inputs);
-    const gradients = new Map<string, Float32Array>();
-    for (const [name, values] of Object.entries(results)) {
-      if (name.startsWith(GRADIENT)) gradients.set(name.slice(GRADIENT.length), values.slice());
-    }
-    return { loss: results.loss![0]!, gradients };
+    return this.#compiled.step.run(this.#step, examples);
   }
 
   /** One optimizer step; gives the loss before it and the gradient's norm before clipping. */
@@ -145,7 +136,7 @@ export class Bench {
   }
 
   async release(): Promise<void> {
-    await this.#compiled?.graph.release();
+    await this.#compiled?.step.release();
     this.#compiled = undefined;
   }
 

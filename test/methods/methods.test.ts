@@ -1,0 +1,344 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { UserError } from "../../src/errors.ts";
+import { liveNodes } from "../../src/graph/graph.ts";
+import { constant, normal, randomFor } from "../../src/methods/initializers.ts";
+import type { Method, MethodSetting, MethodState } from "../../src/methods/method.ts";
+import { findMethod, METHOD_NAMES, parseMethodOptions } from "../../src/methods/methods.ts";
+import type { LinearSite } from "../../src/models/architecture.ts";
+import { traceModel } from "../../src/models/trace.ts";
+import { writeStep } from "../../src/training/step-graph.ts";
+import { ia3 } from "./ia3.ts";
+import { Bench, batches, settingOf, smallBert } from "./small-bert.ts";
+
+/** Linear layers of BERT's kind. */
+function sitesOf(blocks: number, hidden: number, inner: number): LinearSite[] {
+  const layers: [string, LinearSite["role"], number, number][] = [
+    ["attention.self.query", "attention", hidden, hidden],
+    ["attention.self.key", "attention", hidden, hidden],
+    ["attention.self.value", "attention", hidden, hidden],
+    ["attention.output.dense", "attention", hidden, hidden],
+    ["intermediate.dense", "ffn", hidden, inner],
+    ["output.dense", "ffn", inner, hidden],
+  ];
+  return Array.from({ length: blocks }, (_, block) =>
+    layers.map(([name, role, inFeatures, outFeatures]) => ({
+      name: `encoder.layer.${block}.${name}`,
+      role,
+      block,
+      inFeatures,
+      outFeatures,
+    })),
+  ).flat();
+}
+
+/** DeBERTaV3-base's shape. */
+const paper: MethodSetting = { sites: sitesOf(12, 768, 3072), totalSteps: 100, stepsPerEpoch: 10 };
+const small: MethodSetting = { sites: sitesOf(1, 4, 8), totalSteps: 40, stepsPerEpoch: 10 };
+
+function create(name: string, given: Record<string, unknown>, setting: MethodSetting, state?: MethodState): Method {
+  const definition = findMethod(name);
+  return definition.create(parseMethodOptions(definition, given), setting, state);
+}
+
+function trainableElements(method: Method): number {
+  const trainable = method.trainable();
+  return method.parameters
+    .filter(({ name }) => trainable.has(name))
+    .reduce((total, { shape }) => total + shape.reduce((size, dimension) => size * dimension, 1), 0);
+}
+
+function valuesOf(method: Method): Map<string, Float32Array> {
+  return new Map(method.parameters.map(({ name, shape, initialize }) => [name, initialize(shape, randomFor(1, name))]));
+}
+
+function madeUpGradients(method: Method, step: number): Map<string, Float32Array> {
+  return new Map(
+    method.parameters.map(({ name, shape }) => [name, normal(0.1)(shape, randomFor(step, name))] as const),
+  );
+}
+
+const bitsOf = (values: Float32Array) => [...new Uint32Array(values.buffer, values.byteOffset, values.length)];
+
+describe("numbers of trainable parameters (spec section 5, DeBERTaV3-base's shape)", () => {
+  test.each([
+    ["aflora", {}, 451_872],
+    ["aflora", { ffnMatrices: "frozen" }, 83_232],
+    ["lora", {}, 1_327_104],
+    ["elora", {}, 156_672],
+    ["elora", { sharing: "sliced" }, 156_672],
+    ["elora", { sharing: "layer" }, 156_672],
+    ["head", {}, 0],
+  ])("%s %j", (name, given, expected) => {
+    expect(trainableElements(create(name, given, paper))).toBe(expected);
+  });
+
+  test("AFLoRA once everything has frozen", () => {
+    const method = create("aflora", { freezeInitial: 0, freezeFinal: 2 }, { ...paper, totalSteps: 3 });
+    for (let step = 0; step < 3; step++) method.observe!(step, madeUpGradients(method, step), valuesOf(method));
+    expect(trainableElements(method)).toBe(83_232);
+  });
+
+  test("SoRA leaves out what stands behind closed gates", () => {
+    const method = create("sora", { rank: 4 }, small);
+    const values = valuesOf(method);
+    expect(method.countTrainable!(values)).toBe(trainableElements(method));
+    values.get("encoder.layer.0.output.dense.g")!.set([0, 0.5, 0, 0]);
+    expect(method.countTrainable!(values)).toBe(trainableElements(method) - 3 * (8 + 4 + 1));
+  });
+
+  test("AdaLoRA counts everything, then what the latest pruning kept", () => {
+    const method = create("adalora", { rank: 2, initialRank: 4 }, small);
+    const values = valuesOf(method);
+    expect(method.countTrainable!(values)).toBe(trainableElements(method));
+    for (let step = 0; step < small.totalSteps; step++) {
+      for (const { name } of small.sites) values.get(`${name}.E`)!.fill(0.1);
+      method.afterStep!(step, madeUpGradients(method, step), values);
+    }
+    const kept = small.sites.map(({ name }) => values.get(`${name}.E`)!.filter((value) => value !== 0).length);
+    expect(kept.reduce((a, b) => a + b)).toBe(2 * small.sites.length);
+    const expected = small.sites.map(({ inFeatures, outFeatures }, i) => kept[i]! * (inFeatures + outFeatures + 1));
+    expect(method.countTrainable!(values)).toBe(expected.reduce((a, b) => a + b));
+  });
+
+  test("full fine-tuning: every weight of the backbone has a gradient", async () => {
+    const base = await smallBert();
+    const bench = Bench.create(base, findMethod("full"));
+    const { gradients } = await bench.differentiate(batches[0]!);
+    const weights = [...traceModel(base, base.labelCount).weights.values()];
+    const expected = weights.filter(({ name, part }) => part === "backbone" || name.startsWith("classifier."));
+    expect([...gradients.keys()].sort()).toEqual(expected.map(({ name }) => name).sort());
+    await bench.release();
+  });
+});
+
+describe("before the first step", () => {
+  const rank = { rank: 4 };
+  test.each([
+    ["aflora", rank],
+    ["lora", rank],
+    ["elora", {}],
+    ["elora", { sharing: "sliced" }],
+    ["elora", { sharing: "layer", rank: 40 }],
+    ["adalora", rank],
+    ["sora", rank],
+  ])("%s %j gives the base model's logits, to the bit", async (name, given) => {
+    const base = await smallBert();
+    const expected = await Bench.create(base, findMethod("head")).logits(batches[0]!);
+    const found = await Bench.create(base, findMethod(name), given).logits(batches[0]!);
+    expect(bitsOf(found)).toEqual(bitsOf(expected));
+  });
+});
+
+describe("ELoRA", () => {
+  const shapesOf = (sharing: string) =>
+    create("elora", { sharing, rank: 16 }, small)
+      .parameters.filter(({ name }) => /\.[AB]$/.test(name))
+      .map(({ name, shape }) => `${name} ${shape.join("x")}`);
+
+  test("shares A and B by shape, as one pair cut to size, or not at all", () => {
+    expect(shapesOf("shape")).toEqual([
+      "shared.4x4.A 16x4",
+      "shared.4x4.B 4x16",
+      "shared.8x4.A 16x4",
+      "shared.8x4.B 8x16",
+      "shared.4x8.A 16x8",
+      "shared.4x8.B 4x16",
+    ]);
+    expect(shapesOf("sliced")).toEqual(["shared.A 16x8", "shared.B 8x16"]);
+    expect(shapesOf("layer")).toHaveLength(12);
+  });
+
+  test.each(["shape", "sliced", "layer"])(
+    "%s: no product of the backward pass has a matrix's size",
+    async (sharing) => {
+      const base = await smallBert();
+      const bench = Bench.create(base, findMethod("elora"), { sharing, rank: 16 });
+      const { outputs } = writeStep(bench.model, "cross-entropy", { dropout: false });
+      const products = liveNodes(Object.values(outputs)).filter(
+        ({ op, provenance }) => op.name === "Gemm" && provenance.pass === "backward" && provenance.part === "adapter",
+      );
+      expect(products.length).toBeGreaterThan(0);
+      for (const { outputs } of products) expect(outputs[0]!.shape[0]).not.toBeTypeOf("number");
+    },
+  );
+
+  test("sliced: layers of one size share one cut", async () => {
+    const base = await smallBert();
+    const bench = Bench.create(base, findMethod("elora"), { sharing: "sliced", rank: 16 });
+    const { outputs } = writeStep(bench.model, "cross-entropy", { dropout: false });
+    const cuts = liveNodes(Object.values(outputs)).filter(
+      ({ op, inputs }) => op.name === "Slice" && inputs[0]!.leaf?.name.startsWith("shared."),
+    );
+    expect(cuts).toHaveLength(2);
+  });
+});
+
+describe("AdaLoRA", () => {
+  test("goes on from a saved state as if it had not stopped", () => {
+    const run = (stops: number[]) => {
+      let method = create("adalora", { rank: 2, initialRank: 4, pruneInterval: 5 }, small);
+      const values = valuesOf(method);
+      for (let step = 0; step < small.totalSteps; step++) {
+        if (stops.includes(step)) {
+          const state = structuredClone(method.state!());
+          method = create("adalora", { rank: 2, initialRank: 4, pruneInterval: 5 }, small, state);
+        }
+        for (const { name } of small.sites) values.get(`${name}.E`)!.fill(0.1);
+        method.afterStep!(step, madeUpGradients(method, step), values);
+      }
+      return { values: Object.fromEntries(values), count: method.countTrainable!(values) };
+    };
+    expect(run([3, 12, 30])).toEqual(run([]));
+  });
+
+  test.each([
+    [{ rank: 4, initialRank: 4 }, /nothing can be pruned from rank 4 to 4; give an initialRank above rank/],
+    [{ rank: 2, pruneInitial: "50%", pruneFinal: "50%" }, /nothing can be pruned in 40 steps with pruneInitial 20/],
+    [{ rank: 2, pruneFinal: 0 }, /pruneFinal must be at least 1/],
+  ])("refuses a schedule in which nothing can be pruned: %j", (given, message) => {
+    expect(() => create("adalora", given, small)).toThrow(message);
+    expect(() => create("adalora", given, small)).toThrow(UserError);
+  });
+});
+
+describe("AFLoRA's ablation", () => {
+  const modes = ["frozen", "trained", "adaptive"] as const;
+  const combinations = modes.flatMap((attention) => modes.map((ffn) => [attention, ffn] as const));
+
+  test.each(combinations)("attention matrices %s, feed-forward matrices %s", (attention, ffn) => {
+    const method = create("aflora", { attentionMatrices: attention, ffnMatrices: ffn, rank: 2 }, small);
+    const expected = (...trained: string[]) =>
+      small.sites
+        .flatMap(({ name, role }) => {
+          const matrices = trained.includes(role === "attention" ? attention : ffn) ? ["A", "B"] : [];
+          return ["d", "b", ...matrices].map((parameter) => `${name}.${parameter}`);
+        })
+        .sort();
+    expect([...method.trainable()].sort()).toEqual(expected("trained", "adaptive"));
+    const values = valuesOf(method);
+    for (let step = 0; step < small.totalSteps; step++) method.observe!(step, madeUpGradients(method, step), values);
+    expect([...method.trainable()].sort()).toEqual(expected("trained"));
+  });
+
+  test.each(["gradient", "sensitivity", "magnitude"])("score %s freezes everything in the end", (freezeScore) => {
+    const method = create("aflora", { freezeScore, rank: 2 }, small);
+    const values = valuesOf(method);
+    for (let step = 0; step < small.totalSteps; step++) method.observe!(step, madeUpGradients(method, step), values);
+    expect([...method.trainable()].filter((name) => /\.[AB]$/.test(name))).toEqual([]);
+  });
+
+  test("A and B of a layer freeze apart, or together", () => {
+    const checks = (freezeTogether: boolean) => {
+      const setting = { ...small, sites: sitesOf(4, 4, 8) };
+      const given = { freezeTogether, rank: 2, freezeRule: "matrix-fraction", freezeInterval: 1 };
+      const method = create("aflora", given, setting);
+      const values = valuesOf(method);
+      return Array.from({ length: setting.totalSteps }, (_, step) =>
+        method.observe!(step, madeUpGradients(method, step), values),
+      ).flatMap((check) => (check?.frozen.length ? [check.frozen.map((name) => name.replace(/\.[AB]$/, ""))] : []));
+    };
+    const paired = (layers: string[]) => layers.length === 2 * new Set(layers).size;
+    expect(checks(true).every(paired)).toBe(true);
+    expect(checks(false).every(paired)).toBe(false);
+  });
+
+  test("vectors off: b = 1, and only matrices train", () => {
+    const method = create("aflora", { vectors: false, rank: 2 }, small);
+    expect([...method.trainable()].every((name) => /\.[AB]$/.test(name))).toBe(true);
+    expect(method.parameters.find(({ name }) => name.endsWith(".b"))!.initialize([2], randomFor(1, ""))).toEqual(
+      constant(1)([2], randomFor(1, "")),
+    );
+    expect(() => create("aflora", { vectors: false, ffnMatrices: "frozen", rank: 2 }, small)).toThrow("nothing trains");
+  });
+
+  test.each(["aflora", "lora", "elora", "adalora", "sora"])("%s: target layers by name, end or pattern", (name) => {
+    const adapted = (targetModules: unknown) => {
+      const { parameters } = create(name, { targetModules, rank: 2 }, small);
+      const sites = parameters.map((parameter) => parameter.name.replace(/\.\w+$/, ""));
+      return [...new Set(sites)].filter((site) => !site.startsWith("shared"));
+    };
+    expect(adapted(["query", "encoder.layer.0.output.dense"])).toEqual([
+      "encoder.layer.0.attention.self.query",
+      "encoder.layer.0.output.dense",
+    ]);
+    expect(adapted("attention.*")).toHaveLength(4);
+    expect(() => adapted("keys")).toThrow(/targetModules: "keys" matches no layer; block 0 has encoder.layer.0.att/);
+  });
+});
+
+describe("bad input", () => {
+  test.each(["aflora", "lora", "adalora", "sora"])("%s refuses a rank above a layer's size; ELoRA does not", (name) => {
+    expect(() => create(name, { rank: 5 }, small)).toThrow(
+      /^rank \d is more than layer "encoder.layer.0.attention.self.query" \[4, 4\] has; give a lower --rank$/,
+    );
+    expect(create("elora", { rank: 5 }, small).parameters).not.toEqual([]);
+  });
+
+  test.each([
+    ["lora", { freezeRule: "matrix-fraction" }, 'option "freezeRule" belongs to aflora, not to method "lora"'],
+    ["full", { rank: 4 }, /option "rank" belongs to aflora and lora and elora and adalora and sora/],
+    ["sora", { gatePenaltty: 1 }, 'unknown option "gatePenaltty" of method "sora"; did you mean "gatePenalty"?'],
+    ["elora", { sharing: "some" }, /option "sharing" of method "elora": .*"shape"\|"sliced"\|"layer"/],
+    ["lora", { rank: 0 }, /option "rank" of method "lora"/],
+  ])("%s %j", (name, given, message) => {
+    expect(() => create(name, given, small)).toThrow(message);
+    expect(() => create(name, given, small)).toThrow(UserError);
+  });
+
+  test("an unknown method", () => {
+    expect(() => findMethod("lorra")).toThrow('unknown method "lorra"; did you mean "lora"?');
+  });
+});
+
+describe("documentation", () => {
+  const page = readFileSync(new URL("../../docs/methods.md", import.meta.url), "utf8");
+
+  test("has every method with all its options and their defaults", () => {
+    for (const name of METHOD_NAMES) {
+      const section = page.split(/^## /m).find((text) => text.includes(`(\`--method ${name}\`)`));
+      expect(section, name).toBeDefined();
+      const defaults = parseMethodOptions(findMethod(name), {});
+      for (const option of Object.keys(findMethod(name).options.shape)) {
+        const row = section!.split("\n").find((line) => line.startsWith(`| \`${option}\` |`));
+        expect(row, `${name}: ${option}`).toBeDefined();
+        if (defaults[option] !== undefined) expect(row).toContain(`| ${defaults[option]} |`);
+      }
+    }
+  });
+
+  test("shows the example that is tested here", () => {
+    const code = readFileSync(new URL("ia3.ts", import.meta.url), "utf8");
+    const asInSource = code.replaceAll("../../src/methods/", "./").replaceAll("../../src/", "../");
+    expect(page).toContain(`\`\`\`ts\n${asInSource}\`\`\``);
+  });
+});
+
+describe("the example of a seventh method, (IA)³", () => {
+  test("starts as the base model, has a scale for each key, value and inner activation, and trains", async () => {
+    const base = await smallBert();
+    const method = ia3.create(ia3.options.parse({}), settingOf(base));
+    expect(trainableElements(method)).toBe(2 * (32 + 32 + 64));
+    const bench = new Bench(base, method);
+    const expected = await Bench.create(base, findMethod("head")).logits(batches[0]!);
+    expect(bitsOf(await bench.logits(batches[0]!))).toEqual(bitsOf(expected));
+
+    // Each scale's gradient by a central difference, at one element.
+    const { gradients } = await bench.differentiate(batches[0]!);
+    for (const { name } of method.parameters) {
+      const values = bench.weights.get(name)!;
+      const lossAt = async (value: number) => {
+        values[1] = value;
+        return (await bench.differentiate(batches[0]!)).loss;
+      };
+      const difference = ((await lossAt(1.05)) - (await lossAt(0.95))) / 0.1;
+      values[1] = 1;
+      expect(gradients.get(name)![1]!, name).toBeCloseTo(difference, 4);
+    }
+
+    const losses: number[] = [];
+    for (let step = 0; step < 20; step++) losses.push((await bench.step(batches[step % batches.length]!)).loss);
+    expect(losses.at(-1)!).toBeLessThan(losses[3]!);
+    await bench.release();
+  });
+});
