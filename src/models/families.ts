@@ -4,11 +4,12 @@ import { bert } from "./bert.ts";
 import { deberta } from "./deberta.ts";
 import { distilbert } from "./distilbert.ts";
 import { electra } from "./electra.ts";
+import { modernbert } from "./modernbert.ts";
 import { mpnet } from "./mpnet.ts";
 import { roberta } from "./roberta.ts";
 
 /** Every supported family: a new one is one file and one line here. */
-const FAMILIES: readonly Architecture[] = [bert, roberta, distilbert, electra, mpnet, deberta];
+const FAMILIES: readonly Architecture[] = [bert, roberta, distilbert, electra, mpnet, deberta, modernbert];
 
 /** Supported values of `model_type`. */
 export const MODEL_TYPES: readonly string[] = FAMILIES.flatMap(({ modelTypes }) => modelTypes);
