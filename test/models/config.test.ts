@@ -1,0 +1,38 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { UserError } from "../../src/errors.ts";
+import { describeModel } from "../../src/models/families.ts";
+
+const fixture = (name: string) =>
+  JSON.parse(readFileSync(new URL(`../fixtures/models/${name}/config.json`, import.meta.url), "utf8"));
+
+describe("settings that would change the numbers are refused by name", () => {
+  test.each([
+    ["bert-1", { position_embedding_type: "relative_key" }],
+    ["bert-1", { is_decoder: true }],
+    ["bert-1", { hidden_act: "gelu_10" }],
+    ["bert-1", { hidden_size: undefined }],
+    ["roberta-1", { hidden_dropout_prob: 1 }],
+    ["distilbert-1", { activation: "selu" }],
+    ["electra-1", { embedding_size: 0 }],
+    ["mpnet-1", { relative_attention_num_buckets: 2 }],
+    ["deberta-v2-2", { conv_kernel_size: 5 }],
+    ["deberta-v2-2", { conv_groups: 2 }],
+    ["deberta-v2-1", { pos_att_type: "p2c|p2p" }],
+    ["deberta-v2-1", { pooler_hidden_size: 8 }],
+    ["deberta-v2-1", { attention_head_size: 8 }],
+    ["modernbert-1", { rope_scaling: { type: "linear", factor: 2 } }],
+    ["modernbert-1", { layer_types: ["full_attention"] }],
+    ["modernbert-1", { classifier_pooling: "max" }],
+  ])("%s with %o", (name, setting) => {
+    const read = () => describeModel({ ...fixture(name), ...setting });
+    expect(read).toThrow(UserError);
+    expect(read).toThrow(new RegExp(`^config.json: "${Object.keys(setting)[0]}.*" is not supported: .`));
+  });
+
+  test("an unknown family is named beside the known ones", () => {
+    expect(() => describeModel({ model_type: "modernbertt" })).toThrow(
+      /model_type "modernbertt" is not supported.*modernbert.*\(supported: bert, roberta, .*deberta-v2, modernbert\)/,
+    );
+  });
+});

@@ -1,0 +1,81 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import type { Shape } from "../../src/graph/dimension.ts";
+import { Graph } from "../../src/graph/graph.ts";
+import { aflora } from "../../src/methods/aflora.ts";
+import { describeModel } from "../../src/models/families.ts";
+import { ForwardContext } from "../../src/models/forward-context.ts";
+import { traceModel, writeModel } from "../../src/models/trace.ts";
+
+const rawConfig = JSON.parse(
+  readFileSync(new URL("../fixtures/configs/deberta-v3-base.json", import.meta.url), "utf8"),
+);
+const description = describeModel(rawConfig);
+const size = (shape: Shape): number => (shape as number[]).reduce((product, d) => product * d, 1);
+
+describe("DeBERTaV3-base from its config.json alone (spec section 5)", () => {
+  const { sites, weights } = traceModel(description, 2);
+
+  test("has 183,831,552 weights beside the head's", () => {
+    const backbone = [...weights.values()].filter(({ part }) => part === "backbone");
+    expect(backbone.reduce((total, { shape }) => total + size(shape), 0)).toBe(183_831_552);
+  });
+
+  test("has six linear layers a block, each once though positions pass two of them again", () => {
+    expect(sites).toHaveLength(72);
+    expect(sites.slice(0, 6).map(({ name, role }) => `${role} ${name}`)).toEqual([
+      "attention encoder.layer.0.attention.self.query_proj",
+      "attention encoder.layer.0.attention.self.key_proj",
+      "attention encoder.layer.0.attention.self.value_proj",
+      "attention encoder.layer.0.attention.output.dense",
+      "ffn encoder.layer.0.intermediate.dense",
+      "ffn encoder.layer.0.output.dense",
+    ]);
+  });
+
+  test.each([
+    ["at step 0", "adaptive", 451_872],
+    ["all frozen", "frozen", 83_232],
+  ])("AFLoRA r = 4 trains the published number of parameters %s", (_, ffnMatrices, expected) => {
+    const method = aflora.create(aflora.options.parse({ ffnMatrices }), {
+      sites,
+      totalSteps: 1000,
+      stepsPerEpoch: 100,
+    });
+    const trained = method.parameters.filter(({ name }) => method.trainable().has(name));
+    expect(trained.reduce((total, { shape }) => total + size(shape), 0)).toBe(expected);
+  });
+});
+
+describe("DeBERTa's relative positions", () => {
+  const inputs = (sequence: number) => {
+    const { relativePositions, reversedPositions } = description.architecture.lengthInputs!(
+      description.config,
+      sequence,
+    );
+    return [relativePositions!.data, reversedPositions!.data];
+  };
+
+  test("near distances have an embedding each, whichever of the two ways they are listed", () => {
+    const [relative, reversed] = inputs(4);
+    expect([...relative!]).toEqual([260, 259, 258, 257, 256, 255, 254, 253]);
+    expect([...reversed!].slice(1).map((row) => relative![row])).toEqual([253, 254, 255, 256, 257, 258, 259]);
+  });
+
+  test("far distances share logarithmic buckets, the last of which is distance 511", () => {
+    const [relative] = inputs(512);
+    const row = (distance: number) => relative![512 - distance];
+    expect([128, 129, 130, 131, 511, -128, -129, -511].map(row)).toEqual([384, 385, 386, 387, 511, 128, 127, 1]);
+    const far = Array.from({ length: 384 }, (_, i) => row(128 + i)!);
+    expect(far).toEqual([...far].sort((a, b) => a - b));
+    expect(new Set(far).size).toBeLessThan(129);
+  });
+
+  test("their dropout draws by embedding, not by place", () => {
+    const context = new ForwardContext(new Graph(), { trains: () => false, dropout: true });
+    writeModel(context, description, 2);
+    const rows = context.dropouts.filter(({ kind }) => kind === "rows");
+    expect(rows).toHaveLength(12);
+    expect(rows[0]).toMatchObject({ rate: 0.1, width: 768, rowNumbers: "relativePositions" });
+  });
+});
