@@ -73,6 +73,11 @@ const paraphrases = "msr_paraphrase_train.txt";
 /** Names of the GLUE tasks, as `loadGlueTask` takes them. */
 export const glueTaskNames: readonly string[] = Object.keys(tasks);
 
+/** Metrics of the GLUE task of exactly this name; undefined where there is none. */
+export function glueMetrics(name: string): MetricName[] | undefined {
+  return Object.hasOwn(tasks, name) ? tasks[name]!.metrics : undefined;
+}
+
 /**
  * Reads a GLUE task in the official layout. `name` may be written in any case and with dashes (`SST-2`); `directory` holds
  * the official folders (`SST-2/` and so on) or the task's own files. MRPC may also be Microsoft's `msr_paraphrase_train.txt`

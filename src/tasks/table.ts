@@ -32,7 +32,8 @@ export interface TableTaskOptions {
   kind?: TaskKind;
 }
 
-const metrics: Record<TaskKind, MetricName[]> = {
+/** Metrics of the user's own tasks; the first picks the best epoch. */
+export const metrics: Readonly<Record<TaskKind, MetricName[]>> = {
   classification: ["accuracy", "macro_f1"],
   regression: ["pearson", "spearmanr", "mean_squared_error"],
   "multi-label": ["micro_f1", "macro_f1"],
@@ -122,7 +123,7 @@ async function readSource(file: string, columns: Columns, kind: TaskKind | undef
 }
 
 /** What the rows themselves say, as `TableTaskOptions.kind` tells. */
-function inferKind(table: Table, columns: Columns): TaskKind {
+export function inferKind(table: Table, columns: Columns): TaskKind {
   const text = columnIndex(table, columns.text);
   const label = columnIndex(table, columns.label!);
   if (table.rows.some(({ cells }) => Array.isArray(cells[text]))) return "token-classification";
@@ -134,7 +135,7 @@ function inferKind(table: Table, columns: Columns): TaskKind {
 }
 
 /** Sorted names of all labels in a column; none for regression. */
-function labelsOf(table: Table, name: string, kind: TaskKind): string[] {
+export function labelsOf(table: Table, name: string, kind: TaskKind): string[] {
   const column = columnIndex(table, name);
   const values = table.rows.flatMap((row): (string | number)[] =>
     kind === "regression" ? [realOf(table, row, column)] : namesOf(table, row, column, kind),

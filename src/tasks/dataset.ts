@@ -1,0 +1,80 @@
+import { type HubOptions, resolveDataset } from "../checkpoints/hub.ts";
+import { UserError } from "../errors.ts";
+import type { TaskData, TaskKind } from "./example.ts";
+import { glueMetrics } from "./glue.ts";
+import { type ParquetTable, readParquet } from "./parquet.ts";
+import { splitExamples } from "./split.ts";
+import { type Columns, examplesOf, inferKind, labelsOf, metrics } from "./table.ts";
+
+/** A data set on the hub as a task. */
+export interface DatasetTaskOptions {
+  /** `owner/name[@revision]` */
+  dataset: string;
+  /** Which part of it, such as `cola` of `nyu-mll/glue`; needed where there are several. */
+  configuration?: string;
+  /** Fraction of the training rows to hold out; unless given, the data set's own validation splits, or 0.1 where it has none. */
+  validationSplit?: number;
+  /** Seed of that split; 42 unless given. */
+  seed?: number;
+  /** Column of the text; unless given, `text`, or the first of the one or two columns that hold text. */
+  text?: string;
+  /** Column of the second text; unless given, the second of two columns that hold text where `text` is not given either. */
+  textPair?: string;
+  /** `label` unless given. */
+  label?: string;
+  /** Unless given, the rows tell, as `TableTaskOptions.kind` says. */
+  kind?: TaskKind;
+}
+
+/**
+ * Loads a data set of the hub as a task: its split `train`, and every one that is called `validation…` or `dev`. Classes keep
+ * the data set's names and order. Those of GLUE (`owner/glue`) are GLUE's tasks with GLUE's metrics, any other is `custom`.
+ * @throws UserError where the data set is not there, has no training rows, or lacks a column.
+ */
+export async function loadDatasetTask(options: DatasetTaskOptions, hub: HubOptions = {}): Promise<TaskData> {
+  const { dataset, configuration, seed = 42 } = options;
+  const isValidation = (split: string) => /^(validation|valid$|dev$)/.test(split);
+  const found = await resolveDataset(dataset, configuration, (split) => split === "train" || isValidation(split), hub);
+  const read = (split: string, files: string[]) => readParquet(`${found.name}, split ${split}`, files);
+  const files = found.splits.get("train");
+  if (!files) throw new UserError(`${found.name} has no split "train" to learn from`);
+  const table = await read("train", files);
+
+  const columns = columnsOf(table, options);
+  const kind = options.kind ?? inferKind(table, columns);
+  const labels = [...(table.classNames.get(columns.label) ?? labelsOf(table, columns.label, kind))];
+  const ofGlue = /\/glue(@|$)/.test(dataset) && configuration !== undefined ? glueMetrics(configuration) : undefined;
+  const about = { name: ofGlue ? configuration! : "custom", kind, labels, metrics: ofGlue ?? metrics[kind] };
+
+  const examples = examplesOf(table, columns, kind, labels);
+  const splits = [...found.splits].filter(([split]) => isValidation(split));
+  if (splits.length === 0 || options.validationSplit !== undefined) {
+    const { train, held } = splitExamples(examples, options.validationSplit ?? 0.1, seed, kind);
+    return { ...about, train, validation: [{ name: "validation", examples: held }] };
+  }
+  const validation = [];
+  for (const [split, paths] of splits) {
+    const name = split.startsWith("validation") ? split : "validation";
+    validation.push({ name, examples: examplesOf(await read(split, paths), columns, kind, labels) });
+  }
+  return { ...about, train: examples, validation };
+}
+
+function columnsOf(
+  table: ParquetTable,
+  { text, textPair, label = "label" }: DatasetTaskOptions,
+): Columns & { label: string } {
+  if (text !== undefined || table.columns.includes("text")) {
+    return { text: text ?? "text", label, ...(textPair !== undefined && { textPair }) };
+  }
+  const [first, second, ...more] = table.columns.filter(
+    (name, i) => name !== label && !table.classNames.has(name) && typeof table.rows[0]!.cells[i] === "string",
+  );
+  if (first === undefined || more.length > 0) {
+    throw new UserError(
+      `${table.source} has the columns ${table.columns.join(", ")}; say with --text which holds the text`,
+    );
+  }
+  const pair = textPair ?? second;
+  return { text: first, label, ...(pair !== undefined && { textPair: pair }) };
+}

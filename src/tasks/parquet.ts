@@ -1,0 +1,62 @@
+import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
+import { UserError } from "../errors.ts";
+import type { Table } from "./rows.ts";
+
+/** Rows of parquet files; a row's `line` is its number, from 1. */
+export interface ParquetTable extends Table {
+  /** Column → names of its classes in the order of their numbers, where the data set says so. */
+  classNames: ReadonlyMap<string, readonly string[]>;
+}
+
+/** What Hugging Face's datasets library writes about a column. */
+interface Feature {
+  _type?: string;
+  names?: string[];
+  feature?: Feature;
+}
+
+/**
+ * Reads parquet files of the same columns, one after the other. Numbers of classes become their names, and a class of -1,
+ * which stands for none, undefined.
+ * @param source the data set and split, for error messages.
+ * @throws UserError where a file is damaged or packed in a way that is not supported, or there are no rows.
+ */
+export async function readParquet(source: string, files: readonly string[]): Promise<ParquetTable> {
+  const objects: Record<string, unknown>[] = [];
+  let columns: string[] = [];
+  let classNames = new Map<string, string[]>();
+  for (const path of files) {
+    try {
+      const file = await asyncBufferFromFile(path);
+      const metadata = await parquetMetadataAsync(file);
+      const about = metadata.key_value_metadata?.find(({ key }) => key === "huggingface")?.value;
+      classNames = classNamesOf(about);
+      for (const object of await parquetReadObjects({ file, metadata })) objects.push(object);
+      columns = [...new Set([...columns, ...Object.keys(objects[0] ?? {})])];
+    } catch (error) {
+      throw new UserError(`${source}: cannot read ${path}: ${(error as Error).message}`);
+    }
+  }
+  if (objects.length === 0) throw new UserError(`${source} has no rows`);
+  const rows = objects.map((object, index) => ({
+    line: index + 1,
+    cells: columns.map((column) => cellOf(object[column], classNames.get(column))),
+  }));
+  return { source, columns, rows, classNames };
+}
+
+function classNamesOf(about: string | undefined): Map<string, string[]> {
+  const features: Record<string, Feature> = about === undefined ? {} : (JSON.parse(about).info?.features ?? {});
+  const names = new Map<string, string[]>();
+  for (const [column, feature] of Object.entries(features)) {
+    const { _type, names: found } = feature.feature ?? feature;
+    if (_type === "ClassLabel" && found) names.set(column, found);
+  }
+  return names;
+}
+
+function cellOf(value: unknown, classNames: readonly string[] | undefined): unknown {
+  if (Array.isArray(value)) return value.map((each) => cellOf(each, classNames));
+  const plain = typeof value === "bigint" ? Number(value) : value;
+  return classNames && typeof plain === "number" ? classNames[plain] : plain;
+}

@@ -1,0 +1,105 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { HubOptions } from "../../src/checkpoints/hub.ts";
+import { UserError } from "../../src/errors.ts";
+import { loadDatasetTask } from "../../src/tasks/dataset.ts";
+import { readParquet } from "../../src/tasks/parquet.ts";
+import { LocalHub } from "../checkpoints/local-hub.ts";
+
+const path = (name: string) => fileURLToPath(new URL(`../fixtures/parquet/${name}.parquet`, import.meta.url));
+
+describe("loadDatasetTask", () => {
+  const local = new LocalHub();
+  let hub: HubOptions;
+  beforeAll(async () => {
+    await local.start();
+    hub = { endpoint: local.endpoint, cache: await mkdtemp(join(tmpdir(), "aflora-dataset-")), offline: false };
+    const parts = ["train-00000-of-00002", "train-00001-of-00002", "validation-00000-of-00001"];
+    const cola = await Promise.all(parts.map((part) => readFile(path(`cola-${part}`))));
+    const unlabelled = await readFile(path("unlabelled-train"));
+    const glue = {
+      ...Object.fromEntries(parts.map((part, i) => [`cola/${part}.parquet`, cola[i]!])),
+      "cola/test-00000-of-00001.parquet": unlabelled,
+      "stsb/train-00000-of-00001.parquet": await readFile(path("stsb-train")),
+    };
+    local.repositories.push(
+      { kind: "dataset", name: "owner/glue", files: glue, large: Object.keys(glue) },
+      { kind: "dataset", name: "owner/tagged", files: { "data/train.parquet": await readFile(path("tagged-train")) } },
+      { kind: "dataset", name: "owner/unlabelled", files: { "train.parquet": unlabelled } },
+      { kind: "dataset", name: "owner/test-only", files: { "test.parquet": unlabelled } },
+      { kind: "dataset", name: "owner/damaged", files: { "train.parquet": "no parquet" } },
+    );
+  });
+  afterAll(async () => {
+    await local.stop();
+    await rm(hub.cache!, { recursive: true });
+  });
+
+  it("reads a GLUE task as GLUE defines it, its shards joined and its classes named", async () => {
+    const task = await loadDatasetTask({ dataset: "owner/glue", configuration: "cola" }, hub);
+    expect(task).toMatchObject({
+      name: "cola",
+      kind: "classification",
+      labels: ["unacceptable", "acceptable"],
+      metrics: ["matthews_correlation"],
+    });
+    expect(task.train).toHaveLength(24);
+    expect(task.train[0]).toEqual({
+      index: 0,
+      text: "One more pseudo generalization and I'm giving up.",
+      label: 1,
+    });
+    expect(task.validation.map(({ name, examples }) => [name, examples.length])).toEqual([["validation", 12]]);
+  });
+
+  it("reads pairs with real numbers, and holds rows out where there is no validation split", async () => {
+    const task = await loadDatasetTask({ dataset: "owner/glue", configuration: "stsb", validationSplit: 0.2 }, hub);
+    expect(task).toMatchObject({ name: "stsb", kind: "regression", labels: [], metrics: ["pearson", "spearmanr"] });
+    expect(task.train).toHaveLength(24);
+    expect(task.validation[0]!.examples).toHaveLength(6);
+    expect(task.train[0]).toMatchObject({
+      text: "A plane is taking off.",
+      textPair: "An air plane is taking off.",
+      label: 5,
+    });
+  });
+
+  it("reads words with tags", async () => {
+    const task = await loadDatasetTask({ dataset: "owner/tagged", text: "tokens", label: "ner_tags" }, hub);
+    expect(task).toMatchObject({
+      name: "custom",
+      kind: "token-classification",
+      labels: ["O", "B-PER", "I-PER", "B-LOC"],
+    });
+    expect(task.train[0]).toMatchObject({ text: "Ada Lovelace lived in London .", labels: [1, 2, 0, 0, 3, 0] });
+  });
+
+  it("says what is wrong with a data set", async () => {
+    const refused = async (dataset: string, message: RegExp, more = {}) => {
+      const error = await loadDatasetTask({ dataset, ...more }, hub).catch((each) => each);
+      expect(error).toBeInstanceOf(UserError);
+      expect(error.message).toMatch(message);
+    };
+    await refused("owner/unlabelled", /split train, line 1: no label in column "label"/);
+    await refused("owner/test-only", /no split "train"/);
+    await refused("owner/damaged", /owner\/damaged, split train: cannot read .*parquet/);
+    await refused("owner/tagged", /has the columns id, tokens, ner_tags; say with --text/, { label: "id" });
+    await refused("owner/glue", /no column "sentense".*did you mean "sentence"/, {
+      configuration: "cola",
+      text: "sentense",
+      label: "sentence",
+    });
+  });
+});
+
+describe("readParquet", () => {
+  it("turns numbers of classes into names, and large integers into numbers", async () => {
+    const { columns, rows, classNames } = await readParquet("cola", [path("cola-validation-00000-of-00001")]);
+    expect(columns).toEqual(["sentence", "label", "idx"]);
+    expect(classNames.get("label")).toEqual(["unacceptable", "acceptable"]);
+    expect(rows[0]).toEqual({ line: 1, cells: [expect.any(String), "acceptable", 0] });
+  });
+});
