@@ -1,0 +1,272 @@
+import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
+import { z } from "zod";
+import { UserError } from "../errors.ts";
+import { makeExact } from "./exact.ts";
+import type { Encoding, Tokenizer, WordEncoding } from "./tokenizer.ts";
+
+const specialItem = z.object({ SpecialToken: z.object({ id: z.string(), type_id: z.int() }) });
+const sequenceItem = z.object({ Sequence: z.object({ id: z.enum(["A", "B"]), type_id: z.int() }) });
+const templateSchema = z.array(z.union([specialItem, sequenceItem]));
+const processorSchema = z.discriminatedUnion("type", [
+  z.object({
+    type: z.literal("TemplateProcessing"),
+    single: templateSchema,
+    pair: templateSchema,
+    special_tokens: z.record(z.string(), z.object({ ids: z.array(z.int()) })).optional(),
+  }),
+  z.object({ type: z.enum(["BertProcessing", "RobertaProcessing"]), cls: tokenPair(), sep: tokenPair() }),
+  z.object({ type: z.literal("ByteLevel") }),
+  z.object({
+    type: z.literal("Sequence"),
+    get processors() {
+      return z.array(processorSchema);
+    },
+  }),
+]);
+
+const preTokenizerSchema = z.looseObject({
+  type: z.string(),
+  add_prefix_space: z.boolean().optional(),
+  get pretokenizers() {
+    return z.array(preTokenizerSchema).optional();
+  },
+});
+
+const tokenizerSchema = z.looseObject({
+  added_tokens: z.array(z.looseObject({ id: z.int(), content: z.string() })).default([]),
+  normalizer: z.looseObject({ type: z.string() }).nullable().default(null),
+  pre_tokenizer: preTokenizerSchema.nullable().default(null),
+  model: z.looseObject({}),
+  post_processor: processorSchema.nullable().default(null),
+  decoder: z.unknown().default(null),
+  truncation: z.object({ direction: z.string().optional() }).nullish(),
+  padding: z.object({ pad_token: z.string() }).nullish(),
+});
+
+const settingsSchema = z.looseObject({
+  pad_token: z.union([z.string(), z.object({ content: z.string() })]).nullish(),
+  truncation_side: z.enum(["left", "right"]).optional(),
+  do_lower_case: z.boolean().optional(),
+  strip_accents: z.boolean().nullish(),
+  tokenize_chinese_chars: z.boolean().optional(),
+});
+
+/** `[content, id]` */
+function tokenPair() {
+  return z.tuple([z.string(), z.int()]);
+}
+
+type Processor = z.output<typeof processorSchema>;
+type TokenizerJson = z.output<typeof tokenizerSchema>;
+type Settings = z.output<typeof settingsSchema>;
+
+/** A part of an encoding: one of the texts, or special tokens. */
+interface TemplatePart {
+  content: "A" | "B" | readonly number[];
+  typeId: number;
+}
+
+/**
+ * The tokenizer that a `tokenizer.json` describes.
+ * @param json parsed `tokenizer.json`.
+ * @param settings parsed `tokenizer_config.json`, or an empty object.
+ * @param location where both come from, for error messages.
+ * @throws UserError where they are malformed, or of a kind that is not supported.
+ */
+export function createTokenizer(json: unknown, settings: unknown, location: string): Tokenizer {
+  return new JsonTokenizer(
+    parse(tokenizerSchema, json, `${location}: tokenizer.json`),
+    parse(settingsSchema, settings, `${location}: tokenizer_config.json`),
+    location,
+  );
+}
+
+class JsonTokenizer implements Tokenizer {
+  readonly padTokenId: number;
+  private readonly library: LibraryTokenizer;
+  private readonly single: readonly TemplatePart[];
+  private readonly pair: readonly TemplatePart[];
+  private readonly cutsLeft: boolean;
+  /** Words of a list get a space before them where the tokenizer tells a word's beginning by it. */
+  private readonly wordPrefix: string;
+
+  constructor(json: TokenizerJson, settings: Settings, location: string) {
+    const exactJson = { ...json, normalizer: withSettings(json.normalizer, settings) };
+    try {
+      this.library = new LibraryTokenizer(exactJson, settings);
+      makeExact(this.library as Parameters<typeof makeExact>[0], exactJson);
+    } catch (error) {
+      throw new UserError(`${location}: this kind of tokenizer is not supported: ${(error as Error).message}`);
+    }
+    this.single = templateOf(json.post_processor, "single", this.library, location);
+    this.pair = templateOf(json.post_processor, "pair", this.library, location);
+    this.cutsLeft = (settings.truncation_side ?? json.truncation?.direction?.toLowerCase()) === "left";
+    this.wordPrefix = joinsWords(json.pre_tokenizer) ? " " : "";
+    this.padTokenId = padTokenId(json, settings, this.library, location);
+  }
+
+  encode(text: string, textPair: string | undefined, maxLength: number): Encoding {
+    const paired = textPair !== undefined;
+    const template = paired ? this.pair : this.single;
+    const room = roomFor(template, maxLength);
+    const a = this.idsOf(text);
+    const b = paired ? this.idsOf(textPair) : [];
+    const [keepA, keepB] = longestFirst(a.length, b.length, room);
+    return fill(template, this.cut(a, keepA), this.cut(b, keepB));
+  }
+
+  encodeWords(words: readonly string[], maxLength: number): WordEncoding {
+    const room = roomFor(this.single, maxLength);
+    const ids: number[] = [];
+    const wordOf: number[] = [];
+    for (const [i, word] of words.entries()) {
+      for (const id of this.idsOf(word === "" || word.startsWith(" ") ? word : this.wordPrefix + word)) {
+        ids.push(id);
+        wordOf.push(i);
+      }
+    }
+    const encoding = fill(this.single, this.cut(ids, room), []);
+    const wordIds = new Int32Array(encoding.inputIds.length).fill(-1);
+    wordIds.set(this.cut(wordOf, room), offsetOfA(this.single));
+    return { ...encoding, wordIds };
+  }
+
+  /** Ids of a text without special tokens around it. */
+  private idsOf(text: string): number[] {
+    return this.library.encode(text, { add_special_tokens: false }).ids;
+  }
+
+  /** The first `length` of `values`, or the last where the model's settings cut at the left. */
+  private cut(values: number[], length: number): number[] {
+    if (values.length <= length) return values;
+    return this.cutsLeft ? values.slice(values.length - length) : values.slice(0, length);
+  }
+}
+
+function parse<T>(schema: z.ZodType<T>, value: unknown, file: string): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new UserError(
+    `${file} is malformed or not supported: ${issue!.path.join(".") || "the whole"}: ${issue!.message}`,
+  );
+}
+
+/** BERT's normalizer as the settings change it: in Transformers `tokenizer_config.json` wins. */
+function withSettings(normalizer: TokenizerJson["normalizer"], settings: Settings): TokenizerJson["normalizer"] {
+  if (normalizer?.type !== "BertNormalizer") return normalizer;
+  return {
+    ...normalizer,
+    ...(settings.do_lower_case !== undefined && { lowercase: settings.do_lower_case }),
+    ...(settings.strip_accents !== undefined && { strip_accents: settings.strip_accents }),
+    ...(settings.tokenize_chinese_chars !== undefined && { handle_chinese_chars: settings.tokenize_chinese_chars }),
+  };
+}
+
+/** How a text or a pair is put between special tokens. */
+function templateOf(
+  processor: Processor | null,
+  form: "single" | "pair",
+  library: LibraryTokenizer,
+  location: string,
+): TemplatePart[] {
+  switch (processor?.type) {
+    case "TemplateProcessing":
+      return processor[form].map((item) => {
+        if ("Sequence" in item) return { content: item.Sequence.id, typeId: item.Sequence.type_id };
+        const { id: token, type_id: typeId } = item.SpecialToken;
+        const ids = processor.special_tokens?.[token]?.ids ?? [library.token_to_id(token)];
+        if (!ids.every((id) => id !== undefined)) {
+          throw new UserError(`${location}: the special token "${token}" is not in the vocabulary`);
+        }
+        return { content: ids, typeId };
+      });
+    case "BertProcessing":
+    case "RobertaProcessing": {
+      const cls = [processor.cls[1]];
+      const sep = [processor.sep[1]];
+      const bert = processor.type === "BertProcessing";
+      const single: TemplatePart[] = [
+        { content: cls, typeId: 0 },
+        { content: "A", typeId: 0 },
+        { content: sep, typeId: 0 },
+      ];
+      if (form === "single") return single;
+      // RoBERTa puts two separators between the texts and knows one token type.
+      const second: TemplatePart[] = ["B" as const, sep].map((content) => ({ content, typeId: bert ? 1 : 0 }));
+      return bert ? [...single, ...second] : [...single, { content: sep, typeId: 0 }, ...second];
+    }
+    case "Sequence": {
+      const last = processor.processors.findLast(({ type }) => type !== "ByteLevel") ?? null;
+      return templateOf(last, form, library, location);
+    }
+    default:
+      return [{ content: "A", typeId: 0 }, ...(form === "pair" ? [{ content: "B" as const, typeId: 1 }] : [])];
+  }
+}
+
+/** Whether the words of a byte-level tokenizer run into each other without a space before each. */
+function joinsWords(preTokenizer: TokenizerJson["pre_tokenizer"]): boolean {
+  if (!preTokenizer) return false;
+  return (
+    (preTokenizer.type === "ByteLevel" && !preTokenizer.add_prefix_space) ||
+    (preTokenizer.pretokenizers ?? []).some(joinsWords)
+  );
+}
+
+function padTokenId(json: TokenizerJson, settings: Settings, library: LibraryTokenizer, location: string): number {
+  const named = typeof settings.pad_token === "string" ? settings.pad_token : settings.pad_token?.content;
+  const candidates = [named, json.padding?.pad_token, "[PAD]", "<pad>"].filter((token) => token !== undefined);
+  for (const token of candidates) {
+    const id = library.token_to_id(token);
+    if (id !== undefined) return id;
+  }
+  throw new UserError(
+    `${location}: the tokenizer has no padding token; name one as pad_token in tokenizer_config.json`,
+  );
+}
+
+/** Tokens that are left for the texts. */
+function roomFor(template: readonly TemplatePart[], maxLength: number): number {
+  const special = template.reduce((sum, { content }) => sum + (typeof content === "string" ? 0 : content.length), 0);
+  if (maxLength < special) {
+    throw new UserError(
+      `a maximum length of ${maxLength} tokens is too short: the special tokens alone take ${special}; choose a larger one`,
+    );
+  }
+  return maxLength - special;
+}
+
+/**
+ * How many tokens of each text stay, as Hugging Face's tokenizers library counts them: the longer text is cut until both
+ * are equal, then both; the second keeps the odd token.
+ */
+function longestFirst(a: number, b: number, room: number): [number, number] {
+  if (a + b <= room) return [a, b];
+  const shorter = Math.min(a, b);
+  const longer = Math.max(shorter, room - shorter);
+  const half = Math.floor(room / 2);
+  const [few, many] = shorter + longer > room ? [half, room - half] : [shorter, longer];
+  return a > b ? [many, few] : [few, many];
+}
+
+function fill(template: readonly TemplatePart[], a: readonly number[], b: readonly number[]): Encoding {
+  const inputIds: number[] = [];
+  const tokenTypeIds: number[] = [];
+  for (const { content, typeId } of template) {
+    for (const id of content === "A" ? a : content === "B" ? b : content) {
+      inputIds.push(id);
+      tokenTypeIds.push(typeId);
+    }
+  }
+  return { inputIds: Int32Array.from(inputIds), tokenTypeIds: Int32Array.from(tokenTypeIds) };
+}
+
+/** Special tokens before the first text. */
+function offsetOfA(template: readonly TemplatePart[]): number {
+  const before = template.slice(
+    0,
+    template.findIndex(({ content }) => content === "A"),
+  );
+  return before.reduce((sum, { content }) => sum + content.length, 0);
+}

@@ -1,0 +1,164 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { beforeAll, describe, expect, test } from "vitest";
+import { UserError } from "../../src/errors.ts";
+import { loadTokenizer } from "../../src/tokenization/load-tokenizer-node.ts";
+import type { Tokenizer } from "../../src/tokenization/tokenizer.ts";
+import { createTokenizer } from "../../src/tokenization/tokenizer-json.ts";
+
+const bundled = fileURLToPath(new URL("../../assets/all-MiniLM-L6-v2", import.meta.url));
+const fixture: {
+  examples: { texts: [string, string?]; encodings: { maxLength: number; inputIds: number[]; ones: number }[] }[];
+  words: { words: string[]; maxLength: number; inputIds: number[]; wordIds: number[] }[];
+} = JSON.parse(readFileSync(new URL("../fixtures/tokenizer-bert.json", import.meta.url), "utf8"));
+
+describe("the bundled tokenizer equals Transformers'", () => {
+  let tokenizer: Tokenizer;
+  beforeAll(async () => {
+    tokenizer = await loadTokenizer(bundled);
+  });
+
+  test("on real and odd texts and pairs, whole and cut", () => {
+    expect(fixture.examples.length).toBeGreaterThanOrEqual(500);
+    for (const { texts, encodings } of fixture.examples) {
+      for (const { maxLength, inputIds, ones } of encodings) {
+        const found = tokenizer.encode(texts[0], texts[1], maxLength);
+        const where = `${JSON.stringify(texts)} cut to ${maxLength}`;
+        expect([...found.inputIds], where).toEqual(inputIds);
+        const zeros = inputIds.length - ones;
+        expect([...found.tokenTypeIds], where).toEqual([...Array(zeros).fill(0), ...Array(ones).fill(1)]);
+      }
+    }
+  });
+
+  test("on lists of words", () => {
+    for (const { words, maxLength, inputIds, wordIds } of fixture.words) {
+      const found = tokenizer.encodeWords(words, maxLength);
+      expect([...found.inputIds], JSON.stringify(words)).toEqual(inputIds);
+      expect([...found.wordIds], JSON.stringify(words)).toEqual(wordIds);
+      expect([...found.tokenTypeIds]).toEqual(inputIds.map(() => 0));
+    }
+  });
+
+  test("and pads with its own token", () => expect(tokenizer.padTokenId).toBe(0));
+
+  test("a maximum length below the special tokens is refused", () => {
+    expect(() => tokenizer.encode("a", undefined, 1)).toThrow(UserError);
+    expect(() => tokenizer.encode("a", "b", 2)).toThrow(
+      /length of 2 tokens is too short: the special tokens .* take 3/,
+    );
+    expect([...tokenizer.encode("a", "b", 3).inputIds]).toEqual([101, 102, 102]);
+  });
+});
+
+/** A tokenizer of lower-case letters: byte-level BPE without merges, `Ġ` for a space. */
+function letters(changes: object = {}, settings: object = {}): Tokenizer {
+  const vocab = Object.fromEntries(["<s>", "<pad>", "</s>", "Ġ", ..."abcdefgh"].map((token, id) => [token, id]));
+  const added = ["<s>", "<pad>", "</s>"].map((content, id) => ({ content, id, special: true }));
+  return createTokenizer(
+    {
+      added_tokens: added,
+      normalizer: null,
+      pre_tokenizer: { type: "ByteLevel", add_prefix_space: false },
+      model: { type: "BPE", vocab, merges: [] },
+      post_processor: { type: "RobertaProcessing", cls: ["<s>", 0], sep: ["</s>", 2], add_prefix_space: false },
+      decoder: { type: "ByteLevel" },
+      ...changes,
+    },
+    settings,
+    "letters",
+  );
+}
+const [A, B, C, D] = [4, 5, 6, 7];
+
+describe("other kinds of tokenizer.json", () => {
+  const encode = (tokenizer: Tokenizer, text: string, pair?: string, maxLength = 100) => {
+    const { inputIds, tokenTypeIds } = tokenizer.encode(text, pair, maxLength);
+    return { ids: [...inputIds], types: [...tokenTypeIds] };
+  };
+
+  test("RoBERTa: two separators between the texts, one token type", () => {
+    expect(encode(letters(), "ab", "c")).toEqual({ ids: [0, A, B, 2, 2, C, 2], types: [0, 0, 0, 0, 0, 0, 0] });
+    expect(encode(letters(), "ab")).toEqual({ ids: [0, A, B, 2], types: [0, 0, 0, 0] });
+    expect(letters().padTokenId).toBe(1);
+  });
+
+  test("BERT's own processor: token types", () => {
+    const tokenizer = letters({ post_processor: { type: "BertProcessing", cls: ["<s>", 0], sep: ["</s>", 2] } });
+    expect(encode(tokenizer, "ab", "c")).toEqual({ ids: [0, A, B, 2, C, 2], types: [0, 0, 0, 0, 1, 1] });
+  });
+
+  test("no processor, a byte-level one, or one in a sequence", () => {
+    const bare = { ids: [A, B, C], types: [0, 0, 1] };
+    expect(encode(letters({ post_processor: null }), "ab", "c")).toEqual(bare);
+    expect(encode(letters({ post_processor: { type: "ByteLevel" } }), "ab", "c")).toEqual(bare);
+    const template = {
+      type: "TemplateProcessing",
+      single: [{ SpecialToken: { id: "<s>", type_id: 0 } }, { Sequence: { id: "A", type_id: 0 } }],
+      pair: [{ Sequence: { id: "B", type_id: 0 } }, { Sequence: { id: "A", type_id: 1 } }],
+    };
+    const sequence = letters({ post_processor: { type: "Sequence", processors: [{ type: "ByteLevel" }, template] } });
+    expect(encode(sequence, "ab")).toEqual({ ids: [0, A, B], types: [0, 0, 0] });
+    expect(encode(sequence, "ab", "c")).toEqual({ ids: [C, A, B], types: [0, 1, 1] });
+  });
+
+  test("words begin with a space where that tells words apart", () => {
+    const { inputIds, wordIds } = letters().encodeWords(["ab", "", " c"], 100);
+    expect([...inputIds]).toEqual([0, 3, A, B, 3, C, 2]);
+    expect([...wordIds]).toEqual([-1, 0, 0, 0, 2, 2, -1]);
+  });
+
+  test("settings can cut at the left", () => {
+    const tokenizer = letters({}, { truncation_side: "left" });
+    expect(encode(tokenizer, "abcd", undefined, 4).ids).toEqual([0, C, D, 2]);
+    expect(encode(tokenizer, "abcd", "a", 7).ids).toEqual([0, C, D, 2, 2, A, 2]);
+    const { wordIds } = tokenizer.encodeWords(["a", "b"], 4);
+    expect([...wordIds]).toEqual([-1, 1, 1, -1]);
+    expect(encode(letters({ truncation: { direction: "Left" } }), "abcd", undefined, 4).ids).toEqual([0, C, D, 2]);
+  });
+
+  test("tokenizer_config.json decides how BERT's normalizer treats case and accents", () => {
+    const json = JSON.parse(readFileSync(join(bundled, "tokenizer.json"), "utf8"));
+    const first = (settings: object) =>
+      createTokenizer(json, settings, "here").encode("Hello é", undefined, 9).inputIds;
+    const [hello, e, unknown] = [7592, 1041, 100];
+    expect([...first({})]).toEqual([101, hello, e, 102]);
+    // The vocabulary has neither "Hello" nor an "é".
+    expect([...first({ do_lower_case: false })]).toEqual([101, unknown, unknown, 102]);
+    expect([...first({ strip_accents: false })]).toEqual([101, hello, unknown, 102]);
+  });
+
+  test("malformed or unknown ones are refused", () => {
+    const refuses = (changes: object, message: RegExp) => {
+      expect(() => letters(changes)).toThrow(UserError);
+      expect(() => letters(changes)).toThrow(message);
+    };
+    refuses({ model: undefined }, /^letters: tokenizer\.json is malformed or not supported: model/);
+    refuses({ model: { type: "Strange" } }, /^letters: this kind of tokenizer is not supported: .*Strange/);
+    refuses({ normalizer: { type: "Strange" } }, /not supported: .*Strange/);
+    refuses({ post_processor: { type: "Strange" } }, /post_processor/);
+    const unknown = [{ SpecialToken: { id: "<x>", type_id: 0 } }];
+    refuses(
+      { post_processor: { type: "TemplateProcessing", single: unknown, pair: unknown } },
+      /"<x>" is not in the vocab/,
+    );
+    refuses({ added_tokens: [], model: { type: "BPE", vocab: { a: 0 }, merges: [] } }, /no padding token/);
+  });
+});
+
+test("a folder without a tokenizer, or with a damaged one, is refused", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "tokenizer-"));
+  try {
+    await expect(loadTokenizer(folder)).rejects.toThrow(
+      /has no tokenizer: expected tokenizer\.json or one of .*vocab\.txt/,
+    );
+    writeFileSync(join(folder, "vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nhi\n");
+    expect([...(await loadTokenizer(folder)).encode("HI", undefined, 9).inputIds]).toEqual([2, 5, 3]);
+    writeFileSync(join(folder, "tokenizer.json"), "{");
+    await expect(loadTokenizer(folder)).rejects.toThrow(/tokenizer\.json is not valid JSON/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
