@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { readJsonFile } from "../checkpoints/json-file.ts";
 import { UserError } from "../errors.ts";
 import {
   type BuiltTokenizer,
@@ -23,35 +24,33 @@ export async function readVocabularyFiles(folder: string): Promise<BuiltTokenize
     const bytes = await readIfThere(path);
     if (!bytes) continue;
     const settings = await readSettings(folder);
-    const { model_type: modelType = "" } = (await readJson<{ model_type?: string }>(join(folder, "config.json"))) ?? {};
+    const modelType = String((await readObject(folder, "config.json")).model_type ?? "");
     if (name.endsWith(".model")) return fromSentencePiece(bytes, path, settings, modelType);
     if (name === "vocab.txt") return fromWordPiece(bytes.toString(), settings, modelType);
     const merges = await readIfThere(join(folder, "merges.txt"));
-    if (!merges)
-      throw new UserError(`${folder} has a vocab.json but no merges.txt, which belongs to it; add that file`);
-    return fromMerges((await readJson<Record<string, number>>(path))!, merges.toString(), settings);
+    if (!merges) throw new UserError(`${folder} has a vocab.json but no merges.txt, which belongs to it; add that one`);
+    return fromMerges((await readObject(folder, name)) as Record<string, number>, merges.toString(), settings);
   }
   return undefined;
 }
 
 /** `tokenizer_config.json`, and what older models keep beside it; the former wins. */
 async function readSettings(folder: string): Promise<TokenizerSettings> {
-  const [settings, specials, added] = await Promise.all(
-    ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"].map((name) =>
-      readJson<Record<string, unknown>>(join(folder, name)),
-    ),
-  );
-  const decoder = Object.entries(added ?? {}).map(([content, id]) => [id, { content, special: false }]);
-  return { added_tokens_decoder: Object.fromEntries(decoder), ...specials, ...settings };
+  const added = Object.entries(await readObject(folder, "added_tokens.json"));
+  return {
+    added_tokens_decoder: Object.fromEntries(added.map(([content, id]) => [id, { content }])),
+    ...(await readObject(folder, "special_tokens_map.json")),
+    ...(await readObject(folder, "tokenizer_config.json")),
+  };
 }
 
-async function readJson<T>(path: string): Promise<T | undefined> {
-  const bytes = await readIfThere(path);
-  try {
-    return bytes && (JSON.parse(bytes.toString()) as T);
-  } catch (error) {
-    throw new UserError(`${path} is not valid JSON: ${(error as Error).message}`);
-  }
+/** A JSON object of the folder; empty where there is no such file. */
+async function readObject(folder: string, name: string): Promise<Record<string, unknown>> {
+  const path = join(folder, name);
+  const value = (await readJsonFile(path)) ?? {};
+  if (typeof value !== "object" || Array.isArray(value))
+    throw new UserError(`${path} is damaged: expected a JSON object`);
+  return value as Record<string, unknown>;
 }
 
 async function readIfThere(path: string): Promise<Buffer | undefined> {

@@ -1,9 +1,10 @@
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { openModelFolder } from "../../src/checkpoints/model-folder.ts";
 import { openPickle } from "../../src/checkpoints/pickle.ts";
 import { openSafetensors } from "../../src/checkpoints/safetensors.ts";
 import { UserError } from "../../src/errors.ts";
@@ -62,6 +63,22 @@ describe("openPickle", () => {
         else for (const tensor of source.tensors.keys()) source.read(tensor);
       }
     }
+    await rm(folder, { recursive: true });
+  });
+
+  it("reads shards by their index", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "aflora-pickle-"));
+    const shards = [
+      "pytorch_model-00001-of-00002.bin",
+      "pytorch_model-00002-of-00002.bin",
+      "pytorch_model.bin.index.json",
+    ];
+    for (const name of shards) await copyFile(fixture(name), join(folder, name));
+    await writeFile(join(folder, "config.json"), '{"model_type":"bert"}');
+    const { weights } = await openModelFolder(folder);
+    const expected = await openSafetensors(fixture("sound.safetensors"));
+    expect([...weights.tensors.keys()].sort()).toEqual(["encoder", "permuted", "transposed", "window"]);
+    for (const name of weights.tensors.keys()) expect(weights.read(name), name).toEqual(expected.read(name));
     await rm(folder, { recursive: true });
   });
 
