@@ -300,9 +300,10 @@ describe("documentation", () => {
       expect(section, name).toBeDefined();
       const defaults = parseMethodOptions(findMethod(name), {});
       for (const option of Object.keys(findMethod(name).options.shape)) {
-        const row = section!.split("\n").find((line) => line.startsWith(`| \`${option}\` |`));
+        const rows = section!.split("\n").map((line) => line.split("|").map((cell) => cell.trim()));
+        const row = rows.find(([, first]) => first === `\`${option}\``);
         expect(row, `${name}: ${option}`).toBeDefined();
-        if (defaults[option] !== undefined) expect(row).toContain(`| ${defaults[option]} |`);
+        if (defaults[option] !== undefined) expect(row![2], `${name}: ${option}`).toBe(String(defaults[option]));
       }
     }
   });
