@@ -9,7 +9,7 @@ import type { MethodDefinition } from "./method.ts";
 import { sora } from "./sora.ts";
 
 /** Every method: a new one is one file and one line here. */
-const METHODS: readonly MethodDefinition[] = [aflora, lora, elora, adalora, sora, full, head];
+export const METHODS: readonly MethodDefinition[] = [aflora, lora, elora, adalora, sora, full, head];
 
 export const METHOD_NAMES: readonly string[] = METHODS.map(({ name }) => name);
 

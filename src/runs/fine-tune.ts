@@ -29,6 +29,8 @@ export interface RunStart {
   task: TaskData;
   base: BaseModel;
   totalSteps: number;
+  /** Number of projection matrices that a schedule may freeze. */
+  freezable: number;
   /** Steps done before, where the run goes on from a checkpoint. */
   stepsDone: number;
 }
@@ -92,7 +94,15 @@ export async function fineTune(
         options.overwrite === true,
       );
   try {
-    await options.onStart?.({ directory, config, task, base, totalSteps, stepsDone: resumed?.step ?? 0 });
+    await options.onStart?.({
+      directory,
+      config,
+      task,
+      base,
+      totalSteps,
+      freezable: method.freezable?.length ?? 0,
+      stepsDone: resumed?.step ?? 0,
+    });
     let peakMemory = 0;
     const outcome = await train({
       model,

@@ -189,7 +189,14 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
     return epochsDone >= epochs || (patience !== undefined && epochsDone - best >= patience && best > 0);
   };
 
+  const evaluateNow = async (epoch: number): Promise<EvaluationRecord> => {
+    const record = { ...(await evaluate(predictor, task, options.validation)), step: state.step, epoch };
+    return { kind: "evaluation", ...record };
+  };
+
   try {
+    // Where the run starts from, so that what training gains can be told.
+    if (state.step === 0) await options.onEvaluation?.(await evaluateNow(0));
     while (!finished() && !signal?.aborted) {
       const epoch = Math.floor(state.step / perEpoch);
       const order = epochOrder(settings.seed, epoch, options.train.length);
@@ -243,12 +250,7 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
         });
       }
       if (state.step % perEpoch !== 0) break;
-      const evaluation: EvaluationRecord = {
-        kind: "evaluation",
-        step: state.step,
-        epoch: epoch + 1,
-        ...(await evaluate(predictor, task, options.validation)),
-      };
+      const evaluation = await evaluateNow(epoch + 1);
       const best = bestEvaluation();
       state.evaluations.push(evaluation);
       if (!best || mainMetric(evaluation) > mainMetric(best)) {

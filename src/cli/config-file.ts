@@ -1,0 +1,27 @@
+import { readFile } from "node:fs/promises";
+import { parse } from "yaml";
+import { UserError } from "../errors.ts";
+
+/**
+ * Reads a JSON or YAML file of options; keys may be written with dashes or underscores.
+ * @throws UserError where it cannot be read or holds anything but options.
+ */
+export async function readConfigFile(path: string): Promise<Record<string, unknown>> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    throw new UserError(`cannot read config file ${path}: ${(error as Error).message}`);
+  }
+  let options: unknown;
+  try {
+    options = parse(text);
+  } catch (error) {
+    throw new UserError(`${path} is neither JSON nor YAML: ${(error as Error).message.split("\n")[0]}`);
+  }
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw new UserError(`${path} must hold options, such as "epochs: 3"`);
+  }
+  const camel = (name: string): string => name.replace(/[-_](\w)/g, (_, letter: string) => letter.toUpperCase());
+  return Object.fromEntries(Object.entries(options).map(([name, value]) => [camel(name), value]));
+}

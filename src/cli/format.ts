@@ -1,0 +1,38 @@
+/** `1 h 02 min`, `3 min 20 s`, `12 s` */
+export function duration(seconds: number): string {
+  const whole = Math.round(seconds);
+  if (whole >= 3600)
+    return `${Math.floor(whole / 3600)} h ${String(Math.floor((whole % 3600) / 60)).padStart(2, "0")} min`;
+  if (whole >= 60) return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, "0")} s`;
+  return `${seconds < 10 ? seconds.toFixed(1) : whole} s`;
+}
+
+/** `343 MB`, `1.2 GB`, in powers of 1000 */
+export function bytes(count: number): string {
+  if (count >= 1e9) return `${(count / 1e9).toFixed(1)} GB`;
+  if (count >= 1e6) return `${Math.round(count / 1e6)} MB`;
+  return `${Math.round(count / 1e3)} kB`;
+}
+
+/** `113,040` */
+export const integer = (count: number): string => Math.round(count).toLocaleString("en-US");
+
+/** `accuracy 0.8521, f1 0.8990` */
+export const metrics = (values: Readonly<Record<string, number>>): string =>
+  Object.entries(values)
+    .map(([name, value]) => `${name} ${value.toFixed(4)}`)
+    .join(", ");
+
+/** Columns padded to equal width, numbers to the right. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const isNumber = rows[0]!.map((_, column) => rows.slice(1).every((row) => /^[\d.,%×–-]*$/.test(row[column]!)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => (isNumber[column] ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
+}

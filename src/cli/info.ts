@@ -1,0 +1,31 @@
+import { availableParallelism, cpus, totalmem } from "node:os";
+import { Command } from "commander";
+import { METHOD_NAMES } from "../methods/methods.ts";
+import { MODEL_TYPES } from "../models/families.ts";
+import { availableDevices, onnxRuntimeVersion } from "../runtime/runtime-node.ts";
+import { bytes, table } from "./format.ts";
+import { packageVersion } from "./version.ts";
+
+/** `aflora info` */
+export function infoCommand(): Command {
+  return new Command("info")
+    .description("show versions, devices and cores, and what is supported")
+    .option("--json", "as JSON")
+    .action(({ json }: { json?: boolean }) => {
+      const info = {
+        aflora: packageVersion(),
+        node: process.versions.node,
+        onnxRuntime: onnxRuntimeVersion(),
+        devices: availableDevices(),
+        cpu: cpus()[0]?.model ?? "unknown",
+        cores: availableParallelism(),
+        memory: totalmem(),
+        methods: METHOD_NAMES,
+        modelTypes: MODEL_TYPES,
+      };
+      const rows = Object.entries({ ...info, memory: bytes(info.memory) }).map(([name, value]) => {
+        return [name, Array.isArray(value) ? value.join(", ") : String(value)];
+      });
+      process.stdout.write(json ? `${JSON.stringify(info, null, 2)}\n` : `${table([["", ""], ...rows]).trimStart()}\n`);
+    });
+}

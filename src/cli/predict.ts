@@ -1,0 +1,94 @@
+import { Command } from "commander";
+import { UserError } from "../errors.ts";
+import { FineTunedModel, type PredictionInput, type TextPrediction } from "../runs/fine-tuned-model.ts";
+import { nodeRuntime } from "../runtime/runtime-node.ts";
+import type { Device } from "../runtime/session.ts";
+import { readExamples } from "../tasks/table.ts";
+import { givenOptions } from "./schema-options.ts";
+
+const EXAMPLES = `
+Examples:
+  $ aflora predict --run runs/tickets "My card was charged twice"
+  $ aflora predict --run runs/rte "A man sleeps." --text-pair "Nobody is awake."
+  $ aflora predict --run runs/tickets --file new.csv --text message --json
+  $ cat messages.txt | aflora predict --run runs/tickets
+`;
+
+/** `aflora predict` */
+export function predictCommand(): Command {
+  const command = new Command("predict")
+    .description("label texts with a fine-tuned model: from arguments, a file or stdin (one text a line)")
+    .argument("[texts...]", "texts to label")
+    .requiredOption("--run <dir>", "run folder, or its adapter folder")
+    .option("--file <file>", "texts from a CSV, TSV, JSONL or TXT file")
+    .option("--text <column>", "column of the text, in a file with columns")
+    .option("--text-pair <text>", "second text of each pair; with --file, its column")
+    .option("--device <cpu|webgpu|cuda>", "where to compute", "cpu")
+    .option("--threads <n>", "threads to compute with", Number)
+    .option("--json", "as JSON Lines, every label with its probability");
+  return command.addHelpText("after", EXAMPLES).action(async (texts: string[]) => {
+    const options = givenOptions<PredictOptions>(command);
+    const inputs = await readInputs(texts, options);
+    const { device, threads, json } = options;
+    const model = await FineTunedModel.load(
+      options.run,
+      nodeRuntime({ ...(device && { device }), ...(threads && { threads }) }),
+    );
+    try {
+      const predictions = await model.predict(inputs);
+      predictions.forEach((prediction, i) => {
+        process.stdout.write(`${json ? asJson(inputs[i]!, prediction) : asText(inputs[i]!, prediction)}\n`);
+      });
+    } finally {
+      await model.release();
+    }
+  });
+}
+
+interface PredictOptions {
+  run: string;
+  file?: string;
+  text?: string;
+  textPair?: string;
+  device?: Device;
+  threads?: number;
+  json?: boolean;
+}
+
+async function readInputs(texts: readonly string[], options: PredictOptions): Promise<PredictionInput[]> {
+  const { file, text = "text", textPair } = options;
+  if (file !== undefined) {
+    if (texts.length > 0) throw new UserError("give texts or --file, not both");
+    const columns = { text, ...(textPair !== undefined && { textPair }) };
+    const examples = await readExamples(file, columns, "classification", []);
+    return examples.map((example) =>
+      example.textPair === undefined ? example.text : [example.text, example.textPair],
+    );
+  }
+  const given = texts.length > 0 ? texts : await readLines();
+  if (given.length === 0) throw new UserError("nothing to label: give texts, --file FILE, or text on stdin");
+  return textPair === undefined ? [...given] : given.map((first) => [first, textPair] as const);
+}
+
+/** The non-empty lines of stdin, where something is piped in. */
+async function readLines(): Promise<string[]> {
+  if (process.stdin.isTTY) return [];
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks)
+    .toString("utf8")
+    .split(/\r?\n/)
+    .filter((line) => line.trim() !== "");
+}
+
+function asJson(input: PredictionInput, prediction: TextPrediction): string {
+  const texts = typeof input === "string" ? { text: input } : { text: input[0], textPair: input[1] };
+  return JSON.stringify({ ...texts, ...prediction });
+}
+
+function asText(input: PredictionInput, { value, label, labels }: TextPrediction): string {
+  const text = typeof input === "string" ? input : input.join(" | ");
+  if (value !== undefined) return `${value.toFixed(4)}\t${text}`;
+  const shown = label === undefined ? labels!.filter(({ probability }) => probability > 0.5) : labels!.slice(0, 1);
+  return `${shown.map((l) => `${l.label} ${l.probability.toFixed(3)}`).join(", ") || "none"}\t${text}`;
+}

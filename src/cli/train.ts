@@ -1,0 +1,60 @@
+import { join } from "node:path";
+import { Command } from "commander";
+import { METHODS } from "../methods/methods.ts";
+import { writeReport } from "../reports/report.ts";
+import type { RunResult } from "../runs/records.ts";
+import { runOptions } from "../runs/run-config.ts";
+import { readConfigFile } from "./config-file.ts";
+import { bytes, duration, integer, metrics } from "./format.ts";
+import { INTERRUPTED, runTraining } from "./run-training.ts";
+import { addSchemaOptions, givenOptions } from "./schema-options.ts";
+
+const EXAMPLES = `
+Examples:
+  $ aflora train --train tickets.csv --text message --label team
+  $ aflora train --task rte --data glue --epochs 10 --output runs/rte
+  $ aflora train --config run.yaml --seed 7
+  $ aflora train --output runs/rte --resume
+`;
+
+/** `aflora train` */
+export function trainCommand(): Command {
+  const command = new Command("train")
+    .description("fine-tune a model on a GLUE task or on your own examples, and write a run folder")
+    .option("--config <file>", "options from a JSON or YAML file, by their names without dashes; flags win")
+    .option("--overwrite", "replace an old run in the output folder")
+    .option("--resume", "go on with the run in the output folder");
+  addSchemaOptions(command, runOptions, "Run:");
+  for (const method of METHODS) {
+    if (Object.keys(method.options.shape).length > 0) {
+      addSchemaOptions(command, method.options, `Method ${method.name}, ${method.summary}:`);
+    }
+  }
+  return command.addHelpText("after", EXAMPLES).action(async () => {
+    const { config, overwrite = false, resume = false, ...flags } = givenOptions(command);
+    const file = config === undefined ? {} : await readConfigFile(config as string);
+    const outcome = await runTraining(
+      { ...file, ...flags },
+      { overwrite: overwrite === true, resume: resume === true },
+    );
+    if (!outcome.result) {
+      process.stderr.write(`interrupted; go on with: aflora train --output ${outcome.directory} --resume\n`);
+      process.exitCode = INTERRUPTED;
+      return;
+    }
+    await writeReport([outcome.directory], join(outcome.directory, "report.html"));
+    process.stdout.write(`${summary(outcome.directory, outcome.result)}\n`);
+  });
+}
+
+/** What a run came to, in a few lines. */
+export function summary(directory: string, result: RunResult): string {
+  const { trainable, frozen } = result;
+  return [
+    `best epoch ${result.bestEpoch}: ${metrics(result.metrics)}; last epoch: ${metrics(result.lastEpochMetrics)}`,
+    `trainable parameters: ${integer(trainable.start)} at the start, ${integer(trainable.average)} on average, ${integer(trainable.end)} at the end; head ${integer(trainable.head)}`,
+    ...(frozen.of > 0 ? [`projection matrices frozen: ${frozen.count} of ${frozen.of}`] : []),
+    `${duration(result.seconds)}, ${integer(result.tokensPerSecond)} tokens/s, peak memory ${bytes(result.peakMemory)}, adapter ${bytes(result.adapterBytes)}`,
+    `run folder: ${directory}`,
+  ].join("\n");
+}

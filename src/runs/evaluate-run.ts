@@ -1,0 +1,84 @@
+import { nodeRuntime } from "../runtime/runtime-node.ts";
+import type { Device } from "../runtime/session.ts";
+import type { EvaluationSplit } from "../tasks/example.ts";
+import { classCounts, computeMetrics, confusionMatrix, macroF1, predictionOf } from "../tasks/metrics.ts";
+import { readExamples } from "../tasks/table.ts";
+import { labelCountFor } from "../training/training-example.ts";
+import { loadTask } from "./fine-tune.ts";
+import { FineTunedModel } from "./fine-tuned-model.ts";
+import { readRunRecords } from "./read-run.ts";
+import type { RunConfig } from "./run-config.ts";
+
+/** Where to find the examples, if not where the run found its own. */
+export interface EvaluationSource {
+  /** Folder with a GLUE task's files. */
+  data?: string;
+  /** File of the user's own examples, and its columns. */
+  validation?: string;
+  text?: string;
+  textPair?: string;
+  label?: string;
+  device?: Device;
+  threads?: number;
+}
+
+/** How a fine-tuned model does on one split. */
+export interface RunEvaluation {
+  split: string;
+  examples: number;
+  /** The task's own, and macro F1 of a classification. */
+  metrics: Record<string, number>;
+  labels: readonly string[];
+  /** `[true label, predicted label]`; classification only. */
+  confusion?: number[][];
+}
+
+/**
+ * Evaluates a run's model on its validation data, or on other data of its task.
+ * @throws UserError where the run or the data cannot be read, or the data has a label that the model does not know.
+ */
+export async function evaluateRun(run: string, source: EvaluationSource = {}): Promise<RunEvaluation[]> {
+  const { device, threads } = source;
+  const model = await FineTunedModel.load(run, nodeRuntime({ ...(device && { device }), ...(threads && { threads }) }));
+  try {
+    const { task } = model.description;
+    const results: RunEvaluation[] = [];
+    for (const { name, examples } of await splitsOf(run, source, model)) {
+      const predictions = (await model.logits(examples)).map((row) =>
+        predictionOf(task.kind, row, labelCountFor(task)),
+      );
+      const result: RunEvaluation = {
+        split: name,
+        examples: examples.length,
+        metrics: computeMetrics(task, predictions, examples),
+        labels: task.labels,
+      };
+      if (task.kind === "classification") {
+        result.confusion = confusionMatrix(
+          predictions.map(({ label }) => label!),
+          examples.map(({ label }) => label!),
+          task.labels.length,
+        );
+        result.metrics.macro_f1 = macroF1(classCounts(result.confusion));
+      }
+      results.push(result);
+    }
+    return results;
+  } finally {
+    await model.release();
+  }
+}
+
+async function splitsOf(run: string, source: EvaluationSource, model: FineTunedModel): Promise<EvaluationSplit[]> {
+  const { config } = await readRunRecords(run);
+  const { kind, labels } = model.description.task;
+  if (source.validation !== undefined) {
+    const text = source.text ?? (config.text as string | undefined) ?? "text";
+    const label = source.label ?? (config.label as string | undefined) ?? "label";
+    const textPair = source.textPair ?? (config.textPair as string | undefined);
+    const columns = { text, label, ...(textPair !== undefined && { textPair }) };
+    return [{ name: source.validation, examples: await readExamples(source.validation, columns, kind, labels) }];
+  }
+  const saved = { ...config, ...(config.train !== undefined && { task: undefined }) } as unknown as RunConfig;
+  return (await loadTask({ ...saved, ...(source.data !== undefined && { data: source.data }) })).validation;
+}
