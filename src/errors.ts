@@ -9,7 +9,8 @@ export class UserError extends Error {
 /** The closest of `candidates` to `word`, as `; did you mean "x"?`, or nothing where none is close. */
 export function didYouMean(word: string, candidates: Iterable<string>): string {
   let best = "";
-  let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
+  // A word of which no letter would be left is no misspelling.
+  let bestDistance = Math.min(Math.max(2, Math.floor(word.length / 3)) + 1, word.length);
   for (const candidate of candidates) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
