@@ -1,7 +1,6 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
-import { writeReport } from "../reports/report.ts";
 import { readRunRecords } from "../runs/read-run.ts";
 import type { RunResult } from "../runs/records.ts";
 import { bytes, duration, integer, table } from "./format.ts";
@@ -22,7 +21,6 @@ export function demoCommand(): Command {
       process.stderr.write("\nAFLoRA: adapters beside every linear layer, projection matrices freezing on the way\n");
       const adapted = await run(join(output, "aflora"), { method: "aflora" });
       if (!adapted) return;
-      await writeReport([adapted.directory], join(adapted.directory, "report.html"));
       process.stdout.write(`\n${await story(baseline.result, adapted)}\n`);
     });
 }

@@ -5,6 +5,7 @@ import { demoCommand } from "./demo.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { infoCommand } from "./info.ts";
 import { predictCommand } from "./predict.ts";
+import { reportCommand } from "./report.ts";
 import { trainCommand } from "./train.ts";
 import { packageVersion } from "./version.ts";
 
@@ -21,6 +22,7 @@ const program = new Command("aflora")
   .addCommand(trainCommand())
   .addCommand(evaluateCommand())
   .addCommand(predictCommand())
+  .addCommand(reportCommand())
   .addCommand(infoCommand());
 
 for (const command of [program, ...program.commands]) {

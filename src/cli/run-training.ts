@@ -1,4 +1,6 @@
-import { type FineTuneOptions, type FineTuneOutcome, fineTune } from "../runs/fine-tune.ts";
+import { fineTuneWithReport, type ReportedRunOptions } from "../reports/reported-run.ts";
+import type { FineTuneOutcome } from "../runs/fine-tune.ts";
+import type { FineTuneConfig } from "../runs/fine-tune-config.ts";
 import { TrainingProgress } from "./progress.ts";
 
 /** Exit code of a process that Ctrl-C ended. */
@@ -10,7 +12,7 @@ export const INTERRUPTED = 130;
  */
 export async function runTraining(
   given: Readonly<Record<string, unknown>>,
-  options: Pick<FineTuneOptions, "overwrite" | "resume"> = {},
+  options: Pick<ReportedRunOptions, "overwrite" | "resume"> & { watch?: { port?: number } } = {},
 ): Promise<FineTuneOutcome> {
   const progress = new TrainingProgress();
   const abort = new AbortController();
@@ -21,7 +23,15 @@ export async function runTraining(
   };
   process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
   try {
-    return await fineTune(given, { ...options, ...progress.callbacks, signal: abort.signal });
+    const { watch, ...rest } = options;
+    const onServing = (url: string): void => progress.log(`watch the run at ${url}`);
+    // The options were given as text: it is there that they are checked.
+    return await fineTuneWithReport(given as FineTuneConfig, {
+      ...rest,
+      ...progress.callbacks,
+      ...(watch && { watch: { ...watch, onServing } }),
+      signal: abort.signal,
+    });
   } finally {
     process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
     progress.stop();

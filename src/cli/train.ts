@@ -1,7 +1,5 @@
-import { join } from "node:path";
 import { Command } from "commander";
 import { METHODS } from "../methods/methods.ts";
-import { writeReport } from "../reports/report.ts";
 import type { RunResult } from "../runs/records.ts";
 import { runOptions } from "../runs/run-config.ts";
 import { readConfigFile } from "./config-file.ts";
@@ -23,7 +21,9 @@ export function trainCommand(): Command {
     .description("fine-tune a model on a GLUE task or on your own examples, and write a run folder")
     .option("--config <file>", "options from a JSON or YAML file, by their names without dashes; flags win")
     .option("--overwrite", "replace an old run in the output folder")
-    .option("--resume", "go on with the run in the output folder");
+    .option("--resume", "go on with the run in the output folder")
+    .option("--watch", "serve a page on 127.0.0.1 that follows the run, and show its address")
+    .option("--watch-port <n>", "port of that page (a free one)", Number);
   addSchemaOptions(command, runOptions, "Run:");
   for (const method of METHODS) {
     if (Object.keys(method.options.shape).length > 0) {
@@ -31,18 +31,23 @@ export function trainCommand(): Command {
     }
   }
   return command.addHelpText("after", EXAMPLES).action(async () => {
-    const { config, overwrite = false, resume = false, ...flags } = givenOptions(command);
+    const { config, overwrite = false, resume = false, watch, watchPort, ...flags } = givenOptions(command);
     const file = config === undefined ? {} : await readConfigFile(config as string);
     const outcome = await runTraining(
       { ...file, ...flags },
-      { overwrite: overwrite === true, resume: resume === true },
+      {
+        overwrite: overwrite === true,
+        resume: resume === true,
+        ...((watch || watchPort !== undefined) && {
+          watch: watchPort === undefined ? {} : { port: watchPort as number },
+        }),
+      },
     );
     if (!outcome.result) {
       process.stderr.write(`interrupted; go on with: aflora train --output ${outcome.directory} --resume\n`);
       process.exitCode = INTERRUPTED;
       return;
     }
-    await writeReport([outcome.directory], join(outcome.directory, "report.html"));
     process.stdout.write(`${summary(outcome.directory, outcome.result)}\n`);
   });
 }

@@ -4,7 +4,10 @@ import type { LinearSite } from "../models/architecture.ts";
 
 /** Layers to adapt; several on the command line are parted by commas. */
 export const targetModules = z
-  .preprocess((value) => (typeof value === "string" ? value.split(",") : value), z.array(z.string().min(1)).min(1))
+  .preprocess(
+    (value: string | readonly string[] | undefined) => (typeof value === "string" ? value.split(",") : value),
+    z.array(z.string().min(1)).min(1),
+  )
   .optional()
   .describe("layers to adapt, by name, end of name or pattern with *; all where absent");
 
@@ -14,7 +17,7 @@ export const alpha = z.number().positive().default(16).describe("the adapter is 
 /** A stretch of training: steps (`200`), a share of all steps (`70%`) or epochs (`14epochs`). */
 export const duration = z
   .preprocess(
-    (value) => (typeof value === "number" ? String(value) : value),
+    (value: string | number | undefined) => (typeof value === "number" ? String(value) : value),
     z.string().regex(/^\d+(\.\d+)?(%|epochs?)?$/, 'give steps ("200"), a share ("70%") or epochs ("14epochs")'),
   )
   .optional();

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { UserError } from "../errors.ts";
 import { readRunRecords } from "../runs/read-run.ts";
@@ -92,14 +92,7 @@ export async function startWatchServer({
     else response.writeHead(404).end("No such page.\n");
   });
 
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", ({ code }: NodeJS.ErrnoException) =>
-      reject(
-        new UserError(`can't watch on port ${port} of 127.0.0.1 (${code}); give another port, or none for a free one`),
-      ),
-    );
-    server.listen({ host: "127.0.0.1", port }, resolve);
-  });
+  await listen(server, port);
 
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
@@ -125,6 +118,25 @@ export async function startWatchServer({
       }
     },
   };
+}
+
+/**
+ * Tries a port before a run folder is made for it in vain.
+ * @throws {UserError} where the port can't be had.
+ */
+export async function checkPort(port: number): Promise<void> {
+  const server = createServer();
+  await listen(server, port);
+  await new Promise((resolve) => server.close(resolve));
+}
+
+async function listen(server: Server, port: number): Promise<void> {
+  const refuse = (what: string) => new UserError(`can't watch on ${what}; give another port, or none for a free one`);
+  if (!Number.isInteger(port) || port < 0 || port > 65535) throw refuse(`port ${port}, which is none`);
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", ({ code }: NodeJS.ErrnoException) => reject(refuse(`port ${port} of 127.0.0.1 (${code})`)));
+    server.listen({ host: "127.0.0.1", port }, resolve);
+  });
 }
 
 function isLoopback({ headers }: IncomingMessage): boolean {
