@@ -1,0 +1,105 @@
+import { randomFor } from "../src/methods/initializers.ts";
+import type { Method, MethodDefinition } from "../src/methods/method.ts";
+import { describeModel, type ModelDescription } from "../src/models/families.ts";
+import { type ModelTrace, traceModel } from "../src/models/trace.ts";
+import { initialParameters } from "../src/runs/fine-tuned-model.ts";
+import type { AdaptedModel } from "../src/training/step-graph.ts";
+import type { TrainingExample } from "../src/training/training-example.ts";
+
+/** Shapes to measure, as config.json gives them. */
+export const CONFIGS = {
+  "all-MiniLM-L6-v2": {
+    model_type: "bert",
+    vocab_size: 30522,
+    hidden_size: 384,
+    num_hidden_layers: 6,
+    num_attention_heads: 12,
+    intermediate_size: 1536,
+  },
+  "bert-base": {
+    model_type: "bert",
+    vocab_size: 30522,
+    hidden_size: 768,
+    num_hidden_layers: 12,
+    num_attention_heads: 12,
+    intermediate_size: 3072,
+  },
+  "deberta-v3-base": {
+    model_type: "deberta-v2",
+    vocab_size: 128100,
+    hidden_size: 768,
+    num_hidden_layers: 12,
+    num_attention_heads: 12,
+    intermediate_size: 3072,
+    relative_attention: true,
+    position_buckets: 256,
+    pos_att_type: ["p2c", "c2p"],
+    share_att_key: true,
+    norm_rel_ebd: "layer_norm",
+    position_biased_input: false,
+    max_position_embeddings: 512,
+    max_relative_positions: -1,
+    type_vocab_size: 0,
+    layer_norm_eps: 1e-7,
+    pooler_hidden_act: "gelu",
+    pooler_dropout: 0,
+  },
+} as const;
+
+export type ConfigName = keyof typeof CONFIGS;
+
+/** A model of random weights: speed does not depend on what they are. */
+export interface RandomModel {
+  description: ModelDescription;
+  trace: ModelTrace;
+  weights: Map<string, Float32Array>;
+}
+
+const LABELS = 2;
+
+export function randomModel(name: ConfigName): RandomModel {
+  const description = describeModel(CONFIGS[name]);
+  const trace = traceModel(description, LABELS);
+  const weights = new Map<string, Float32Array>();
+  for (const { name: weight, shape } of trace.weights.values()) {
+    const size = (shape as number[]).reduce((product, d) => product * d, 1);
+    const values = new Float32Array(size);
+    // A cheap sequence: drawing 184 million normal numbers would take longer than the measurement.
+    for (let i = 0; i < size; i++) values[i] = ((((i * 2654435761) >>> 0) / 2 ** 32) * 2 - 1) * 0.04;
+    if (/norm.*weight$/i.test(weight)) values.fill(1);
+    weights.set(weight, values);
+  }
+  return { description, trace, weights };
+}
+
+/** The model with a method beside it; its parameters are added to the weights. */
+export function adapted(
+  model: RandomModel,
+  definition: MethodDefinition,
+  options: Record<string, unknown> = {},
+): AdaptedModel & { weights: Map<string, Float32Array> } {
+  const setting = { sites: model.trace.sites, totalSteps: 1000, stepsPerEpoch: 100 };
+  const method = definition.create(definition.options.parse(options), setting);
+  const weights = new Map([...model.weights, ...initialParameters(method, 1)]);
+  return { ...model.description, method, labelCount: LABELS, trainsHead: (name) => /^classifier/.test(name), weights };
+}
+
+/** The method as it is when only `trainable` is left to train. */
+export function frozenTo(method: Method, trainable: ReadonlySet<string>): Method {
+  return { ...method, trainable: () => trainable };
+}
+
+/** A batch of `rows` examples of `length` tokens each. */
+export function batchOf(rows: number, length: number): TrainingExample[] {
+  const random = randomFor(7, "batch");
+  const token = (): number => 5 + ((random.next() >>> 0) % 20_000);
+  return Array.from({ length: rows }, (_, index) => {
+    const encoding = { inputIds: Int32Array.from({ length }, token), tokenTypeIds: new Int32Array(length) };
+    return { index, encoding, targets: Float32Array.of(1, 0), weight: 1 };
+  });
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
+}

@@ -1,0 +1,74 @@
+/**
+ * Speed of an AFLoRA training step, dropout on, at 512-token micro-batches, beside a bare matrix product measured
+ * alternately in the same run; each model in a process of its own, so that peak memory is its own.
+ *
+ *     npm run bench:step [-- MODEL]
+ */
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { aflora } from "../src/methods/aflora.ts";
+import { nodeRuntime } from "../src/runtime/runtime-node.ts";
+import { TrainingStep } from "../src/training/step.ts";
+import { BareProduct } from "./bare-product.ts";
+import { adapted, batchOf, CONFIGS, type ConfigName, frozenTo, median, randomModel } from "./random-model.ts";
+
+const [ROWS, LENGTH] = [8, 64];
+const ROUNDS = 9;
+const WARM_UP = 2;
+
+async function measure(name: ConfigName): Promise<void> {
+  const runtime = nodeRuntime();
+  const model = adapted(randomModel(name), aflora);
+  const settings = {
+    objective: "cross-entropy",
+    tokenBudget: ROWS * LENGTH,
+    dropout: true,
+    seed: 1,
+    padTokenId: 0,
+  } as const;
+  const step = await TrainingStep.compile(model, model.weights, runtime, settings);
+  const { hidden_size: hidden, intermediate_size: intermediate, num_hidden_layers: layers } = CONFIGS[name];
+  const bare = await BareProduct.compile(runtime, { tokens: ROWS * LENGTH, hidden, intermediate, layers });
+  const batch = batchOf(ROWS, LENGTH);
+
+  const speeds: { step: number; bare: number; ratio: number }[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const before = await bare.measure();
+    const start = performance.now();
+    const { flops } = await step.run(round, batch);
+    const speed = flops / (performance.now() - start) / 1e6;
+    const limit = (before + (await bare.measure())) / 2;
+    if (round >= WARM_UP) speeds.push({ step: speed, bare: limit, ratio: speed / limit });
+  }
+
+  // The compilation that freezing half of the projection matrices brings about.
+  const { freezable = [] } = model.method;
+  const left = new Set([...model.method.trainable()].filter((parameter) => freezable.indexOf(parameter) % 2 < 1));
+  await step.release();
+  const frozen = await TrainingStep.compile(
+    { ...model, method: frozenTo(model.method, left) },
+    model.weights,
+    runtime,
+    settings,
+  );
+  await frozen.release();
+  await bare.release();
+
+  const middle = (key: "step" | "bare" | "ratio"): number => median(speeds.map((speed) => speed[key]));
+  console.log(
+    `${name}: step ${middle("step").toFixed(1)} GFLOP/s, bare product ${middle("bare").toFixed(1)} GFLOP/s, ratio ${middle("ratio").toFixed(2)}; ` +
+      `peak memory ${Math.round(process.resourceUsage().maxRSS / 1e3)} MB; compiled again after a freeze in ${(frozen.compileSeconds * 1000).toFixed(0)} ms ` +
+      `(${ROWS} x ${LENGTH} tokens, ${runtime.threads} threads, medians of ${speeds.length} rounds)`,
+  );
+}
+
+const [wanted, child] = process.argv.slice(2);
+if (child === "--here") {
+  await measure(wanted as ConfigName);
+} else {
+  for (const name of wanted ? [wanted] : Object.keys(CONFIGS)) {
+    spawnSync(process.execPath, [...process.execArgv, fileURLToPath(import.meta.url), name, "--here"], {
+      stdio: "inherit",
+    });
+  }
+}
