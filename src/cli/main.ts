@@ -11,6 +11,8 @@ import { packageVersion } from "./version.ts";
 
 const USER_ERROR = 2;
 const OUR_ERROR = 1;
+/** Columns of help and messages: longer lines are hard to read. */
+const MAX_WIDTH = 100;
 
 const program = new Command("aflora")
   .description(
@@ -25,21 +27,45 @@ const program = new Command("aflora")
   .addCommand(reportCommand())
   .addCommand(infoCommand());
 
+const helpWidth = Math.min(process.stdout.columns ?? MAX_WIDTH, MAX_WIDTH);
 for (const command of [program, ...program.commands]) {
-  command.exitOverride().configureHelp({ sortSubcommands: false, helpWidth: 110 }).showSuggestionAfterError();
+  command
+    .exitOverride()
+    .configureHelp({ helpWidth })
+    .configureOutput({ outputError: (message, write) => write(inOneLine(message)) });
 }
 
-/** Flags may be written with underscores, as other training tools do. */
-const withDashes = (argument: string): string =>
-  argument.startsWith("--") ? argument.replace(/^[^=]*/, (flag) => flag.replaceAll("_", "-")) : argument;
+// A reader that has seen enough, such as head, is no error.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+  });
+}
 
-const verbose = process.argv.includes("--verbose");
-const given = process.argv.slice(2).filter((argument) => argument !== "--verbose");
+const [given, texts] = splitAtDashes(process.argv.slice(2));
+const verbose = given.includes("--verbose");
 try {
-  await program.parseAsync(given.map(withDashes), { from: "user" });
+  const flags = given.filter((argument) => argument !== "--verbose").map(withDashes);
+  await program.parseAsync([...flags, ...texts], { from: "user" });
 } catch (error) {
   process.exitCode = exitCodeOf(error);
   if (!(error instanceof CommanderError)) explain(error);
+}
+
+/** Arguments up to `--`, and the rest, which is no flags. */
+function splitAtDashes(all: readonly string[]): [flags: string[], rest: string[]] {
+  const end = all.indexOf("--");
+  return end < 0 ? [[...all], []] : [all.slice(0, end), all.slice(end)];
+}
+
+/** Flags may be written with underscores, as other training tools do. */
+function withDashes(argument: string): string {
+  return argument.startsWith("--") ? argument.replace(/^[^=]*/, (flag) => flag.replaceAll("_", "-")) : argument;
+}
+
+/** Commander puts its suggestion on a line of its own. */
+function inOneLine(message: string): string {
+  return message.replace(/\n\(Did you mean (.*)\?\)/, "; did you mean $1?");
 }
 
 function exitCodeOf(error: unknown): number {

@@ -14,40 +14,53 @@ interface Property {
 /** `learningRate` → `learning-rate` */
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
-/** Adds a flag for each option of a schema, under a heading; names taken already are left alone. */
+/**
+ * Adds a flag for each option of a schema, under a heading. Flags that the command has already are named there with the
+ * default that holds here.
+ */
 export function addSchemaOptions(command: Command, schema: z.ZodObject, heading: string): void {
   const { properties } = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as {
     properties: Record<string, Property>;
   };
+  const taken = new Set(command.options.map((option) => option.attributeName()));
+  const shared = Object.entries(properties)
+    .filter(([name]) => taken.has(name))
+    .map(([name, { default: value }]) => `--${kebab(name)}${value === undefined ? "" : ` (${value})`}`);
+  const group = shared.length === 0 ? `${heading}:` : `${heading}:\n  (also ${shared.join(", ")})`;
   for (const [name, property] of Object.entries(properties)) {
-    if (command.options.some((option) => option.attributeName() === name)) continue;
-    command.addOption(flagFor(name, property).helpGroup(heading));
+    if (taken.has(name)) continue;
+    for (const flag of flagsFor(name, property)) command.addOption(flag.helpGroup(group));
   }
 }
 
-function flagFor(
+/** The flag of an option; a switch has two, of which help shows the one that changes something. */
+function flagsFor(
   name: string,
   { type, enum: choices, const: only, default: value, description = "" }: Property,
-): Option {
-  const shown = value === undefined ? description : `${description} (default: ${value})`;
-  if (type === "boolean") return new Option(`--${value === true ? "no-" : ""}${kebab(name)}`, shown);
+): Option[] {
+  const flag = kebab(name);
+  if (type === "boolean") {
+    const on = new Option(`--${flag}`, description);
+    const off = new Option(`--no-${flag}`, `no ${description}`);
+    return value === true ? [on.hideHelp(), off] : [on, off.hideHelp()];
+  }
   const allowed = choices ?? (only === undefined ? undefined : [only]);
-  const what = allowed ? allowed.join("|") : type === "number" || type === "integer" ? "n" : "value";
-  const option = new Option(`--${kebab(name)} <${what}>`, shown);
-  return type === "number" || type === "integer" ? option.argParser((text) => parseNumber(name, text)) : option;
+  const isNumber = type === "number" || type === "integer";
+  const what = allowed ? "choice" : isNumber ? "n" : "value";
+  const facts = [...(allowed ? [allowed.join(", ")] : []), ...(value === undefined ? [] : [`default: ${value}`])].join(
+    "; ",
+  );
+  const option = new Option(`--${flag} <${what}>`, facts ? `${description} (${facts})` : description);
+  return [isNumber ? option.argParser((text) => parseNumber(flag, text)) : option];
 }
 
-function parseNumber(name: string, text: string): number {
+function parseNumber(flag: string, text: string): number {
   const value = Number(text);
-  if (text.trim() === "" || Number.isNaN(value)) {
-    throw new UserError(`--${kebab(name)} must be a number, not "${text}"`);
-  }
+  if (text.trim() === "" || Number.isNaN(value)) throw new UserError(`--${flag} must be a number, not "${text}"`);
   return value;
 }
 
-/**
- * Flags that were really given, by option name: commander reports `--no-x` flags as true where they were not.
- */
+/** Flags that were really given, by option name: commander reports `--no-x` flags as true where they were not. */
 export function givenOptions<Options extends object = Record<string, unknown>>(command: Command): Options {
   const given = Object.entries(command.opts()).filter(([name]) => command.getOptionValueSource(name) === "cli");
   return Object.fromEntries(given) as Options;

@@ -24,10 +24,10 @@ export function trainCommand(): Command {
     .option("--resume", "go on with the run in the output folder")
     .option("--watch", "serve a page on 127.0.0.1 that follows the run, and show its address")
     .option("--watch-port <n>", "port of that page (a free one)", Number);
-  addSchemaOptions(command, runOptions, "Run:");
+  addSchemaOptions(command, runOptions, "Run");
   for (const method of METHODS) {
     if (Object.keys(method.options.shape).length > 0) {
-      addSchemaOptions(command, method.options, `Method ${method.name}, ${method.summary}:`);
+      addSchemaOptions(command, method.options, `Method ${method.name}: ${method.summary}`);
     }
   }
   return command.addHelpText("after", EXAMPLES).action(async () => {

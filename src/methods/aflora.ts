@@ -18,7 +18,7 @@ const options = z.object({
     .default("frozen")
     .describe("projection matrices of attention layers: frozen at random, trained, or adaptively frozen"),
   ffnMatrices: matrixMode.default("adaptive").describe("the same for feed-forward layers"),
-  vectors: z.boolean().default(true).describe("train the feature transformation vectors d and b"),
+  vectors: z.boolean().default(true).describe("training of the feature transformation vectors d and b"),
   freezeRule: z
     .enum(["element-quantile", "matrix-fraction"])
     .default("element-quantile")
@@ -30,7 +30,10 @@ const options = z.object({
   freezeInterval: z.int().positive().default(10).describe("steps between two checks of the freezing schedule"),
   freezeInitial: duration.describe("ti: nothing freezes before; the smaller of one epoch and 10% where absent"),
   freezeFinal: duration.describe("tf: everything is frozen after all but this; 70% where absent"),
-  freezeWindowed: z.boolean().default(true).describe("average gradients over an interval, as the reference code does"),
+  freezeWindowed: z
+    .boolean()
+    .default(true)
+    .describe("averaging of gradients over an interval, which the reference code does"),
   freezeTogether: z.boolean().default(false).describe("freeze A and B of a layer as one"),
   beta1: z.number().min(0).lt(1).default(0.85).describe("decay of the average importance"),
   beta2: z.number().min(0).lt(1).default(0.95).describe("decay of its uncertainty"),

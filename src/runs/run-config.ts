@@ -51,7 +51,7 @@ export const runOptions = z.object({
   warmupRatio: share.default(0.06).describe("share of the steps over which the learning rate rises"),
   maxGradNorm: positive.default(0.1).describe("global norm to which gradients are clipped"),
   maxLength: count.default(256).describe("tokens after which examples are cut"),
-  dropout: z.boolean().default(true).describe("dropout as the model's config says"),
+  dropout: z.boolean().default(true).describe("dropout, where the model's config has it"),
   patience: count.optional().describe("stop after this many epochs without a better evaluation"),
   seed: z
     .int()
