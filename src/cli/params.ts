@@ -1,0 +1,89 @@
+import { Command } from "commander";
+import { readFolderConfig } from "../checkpoints/model-folder.ts";
+import { UserError } from "../errors.ts";
+import { type MethodCosts, methodCosts } from "../experiments/method-cost.ts";
+import { totalFlops } from "../graph/flops.ts";
+import { findMethod, METHODS, parseMethodOptions } from "../methods/methods.ts";
+import { describeModel } from "../models/families.ts";
+import { BUNDLED_MODEL, modelDirectory } from "../runs/base-model.ts";
+import { integer, table } from "./format.ts";
+import { addSchemaOptions, givenOptions } from "./schema-options.ts";
+
+const EXAMPLES = `
+Examples:
+  $ aflora params --model deberta-v3-base/config.json --method aflora --rank 4
+  $ aflora params --method lora --target-modules query,value --json
+`;
+
+/** `aflora params` */
+export function paramsCommand(): Command {
+  const command = new Command("params")
+    .description("count a method's trainable parameters and FLOPs on a model, from its config.json alone")
+    .option("--model <path>", "model folder, or a config.json (the bundled encoder's where absent)")
+    .option("--method <name>", "fine-tuning method", "aflora")
+    .option("--sequence-length <n>", "tokens of a sequence, for the FLOPs of attention", Number, 128)
+    .option("--json", "as JSON");
+  for (const { name, summary, options } of METHODS) {
+    if (Object.keys(options.shape).length > 0) addSchemaOptions(command, options, `Method ${name}, ${summary}`);
+  }
+  return command.addHelpText("after", EXAMPLES).action(async () => {
+    const {
+      model = BUNDLED_MODEL,
+      method = "aflora",
+      sequenceLength = 128,
+      json,
+      ...flags
+    } = givenOptions<ParamsOptions>(command);
+    if (!Number.isInteger(sequenceLength) || sequenceLength < 1) {
+      throw new UserError("--sequence-length must be a whole number of tokens, at least 1");
+    }
+    const definition = findMethod(method);
+    const options = parseMethodOptions(definition, flags);
+    const description = describeModel(await readFolderConfig(modelDirectory(model)));
+    const costs = methodCosts(description, definition, options, sequenceLength);
+    process.stdout.write(
+      json ? `${JSON.stringify({ model, method, options, ...costs }, null, 2)}\n` : `${describe(method, costs)}\n`,
+    );
+  });
+}
+
+interface ParamsOptions {
+  model?: string;
+  method?: string;
+  sequenceLength?: number;
+  json?: boolean;
+  [methodOption: string]: unknown;
+}
+
+function describe(method: string, { costs, head, sequenceLength, adaptedLayers }: MethodCosts): string {
+  const names = Object.keys(costs[0]!.modules);
+  const whens = costs.map(({ when }) => when);
+  const flops = (count: number): string => `${(count / 1e6).toFixed(3)}`;
+  return [
+    table([
+      ["trainable parameters by module", ...whens],
+      ...names.map((name) => [name, ...costs.map(({ modules }) => integer(modules[name] ?? 0))]),
+      ["in all", ...costs.map(({ trainable }) => integer(trainable))],
+    ]),
+    "",
+    `head, counted apart: ${integer(head)}`,
+    "",
+    `MFLOP of one training step per token, ${sequenceLength} tokens a sequence:`,
+    table([
+      ["", ...whens],
+      ...(["base", "adapter"] as const).flatMap((part) =>
+        (["forward", "backward"] as const).map((pass) => [
+          `${part}, ${pass}`,
+          ...costs.map(({ flops: of }) => flops(of[part][pass])),
+        ]),
+      ),
+      ["in all", ...costs.map(({ flops: of }) => flops(totalFlops(of)))],
+    ]),
+    ...(adaptedLayers.adapter > 0
+      ? [
+          "",
+          `of which the adapted linear layers, forward: ${flops(adaptedLayers.base)} the layers themselves, ${flops(adaptedLayers.adapter)} their ${method} adapters`,
+        ]
+      : []),
+  ].join("\n");
+}
