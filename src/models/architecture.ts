@@ -32,6 +32,8 @@ export interface LengthInput {
 export interface ModelConfig {
   modelType: string;
   hiddenSize: number;
+  /** Attention heads of a block; they share the hidden size evenly. */
+  heads: number;
   layerCount: number;
   /** Most tokens of one example, special tokens included. */
   maxLength: number;

@@ -278,7 +278,8 @@ function convolve(
   const weight = context.weight("encoder.conv.conv.weight", [hiddenSize, hiddenSize, 3]);
   const bias = context.weight("encoder.conv.conv.bias", [hiddenSize]);
   // With zeros before and after, the tokens shifted by one place are slices; as columns they make it one product.
-  const padded = padTo(reshape(embeddings, ["sequence", product(["batch", hiddenSize])]), 0, 1, "2*sequence");
+  // Three times the length has room for a zero on either side even of a single token.
+  const padded = padTo(reshape(embeddings, ["sequence", product(["batch", hiddenSize])]), 0, 1, "3*sequence");
   const shifted = [0, 1, 2].map((start) => reshape(sliceSize(padded, 0, start, "sequence"), [TOKENS, hiddenSize, 1]));
   const columns = reshape(concat(shifted, 2), [TOKENS, 3 * hiddenSize]);
   const convolved = gemm(columns, reshape(weight, [hiddenSize, 3 * hiddenSize]), { transB: true, addend: bias });

@@ -32,5 +32,11 @@ export function describeModel(raw: unknown): ModelDescription {
       `config.json: model_type "${modelType}" is not supported${didYouMean(String(modelType), MODEL_TYPES)} (supported: ${MODEL_TYPES.join(", ")})`,
     );
   }
-  return { architecture, config: architecture.readConfig(raw) };
+  const config = architecture.readConfig(raw);
+  if (config.hiddenSize % config.heads !== 0) {
+    throw new UserError(
+      `config.json: a hidden size of ${config.hiddenSize} cannot be shared by ${config.heads} attention heads; it must be a multiple of their number`,
+    );
+  }
+  return { architecture, config };
 }

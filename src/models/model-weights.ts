@@ -8,7 +8,7 @@ import type { ModelTrace } from "./trace.ts";
 export interface ModelWeights {
   /** By name without the family's prefix. */
   weights: Map<string, Float32Array>;
-  /** Weights of the head that the checkpoint lacks: they must be made new. */
+  /** Weights of the head that the checkpoint lacks, or has for another task: they must be made new. */
   missing: WeightSpec[];
   /** Tensors of the checkpoint that the model has no use for. */
   unused: string[];
@@ -16,38 +16,52 @@ export interface ModelWeights {
 
 /**
  * Reads the weights that a model needs, with or without the family's prefix before their names.
- * @throws UserError where a backbone weight is missing or any has another shape than config.json says.
+ * @param takes whether a weight of the head may be taken from the checkpoint; one of another shape never is.
+ * @throws UserError where a backbone weight is missing or has another shape than config.json says.
  */
 export function readModelWeights(
   source: TensorSource,
   { architecture }: ModelDescription,
-  trace: ModelTrace,
+  trace: Pick<ModelTrace, "weights">,
+  takes: (weight: WeightSpec) => boolean = () => true,
 ): ModelWeights {
   const weights = new Map<string, Float32Array>();
   const missing: WeightSpec[] = [];
   const unused = new Set(source.tensors.keys());
   for (const spec of trace.weights.values()) {
-    const stored = storedNames(spec.name, architecture.prefix).find((name) => source.tensors.has(name));
-    if (stored === undefined && spec.part === "head") {
-      missing.push(spec);
-    } else if (stored === undefined) {
-      throw new UserError(`${source.location} has no tensor "${spec.name}", which its config.json calls for`);
-    } else {
-      const found = source.tensors.get(stored)!.shape;
-      if (found.join() !== spec.shape.join()) {
-        throw new UserError(
-          `${source.location}: tensor "${stored}" is [${found.join(", ")}], but config.json calls for [${spec.shape.join(", ")}]`,
-        );
-      }
+    const stored = storedName(spec, source, architecture.prefix);
+    const found = stored === undefined ? undefined : source.tensors.get(stored)!.shape;
+    const fits = found?.join() === spec.shape.join();
+    if (stored !== undefined && fits && (spec.part === "backbone" || takes(spec))) {
       unused.delete(stored);
       weights.set(spec.name, source.read(stored));
+    } else if (spec.part === "head") {
+      missing.push(spec);
+    } else if (found === undefined) {
+      throw new UserError(`${source.location} has no tensor "${spec.name}", which its config.json calls for`);
+    } else {
+      throw new UserError(
+        `${source.location}: tensor "${stored}" is [${found.join(", ")}], but config.json calls for [${spec.shape.join(", ")}]`,
+      );
     }
   }
   return { weights, missing, unused: [...unused] };
 }
 
-/** Names that checkpoints use for a weight; old ones call a normalisation's weight and bias gamma and beta. */
-function storedNames(name: string, prefix: string): string[] {
+/** Output layers of language models, which share their weights with the word embeddings. */
+const TIED_TO_WORDS = /(^|\.)(decoder|vocab_projector|generator_lm_head)\.weight$/;
+
+/** What a checkpoint calls a weight. */
+function storedName({ name, shape }: WeightSpec, source: TensorSource, prefix: string): string | undefined {
+  // Old checkpoints call a normalisation's weight and bias gamma and beta.
   const old = name.replace(/LayerNorm\.weight$/, "LayerNorm.gamma").replace(/LayerNorm\.bias$/, "LayerNorm.beta");
-  return [...new Set([name, old])].flatMap((n) => [`${prefix}.${n}`, n]);
+  const names = [name, old].flatMap((each) => [`${prefix}.${each}`, each]);
+  const stored = names.find((each) => source.tensors.has(each));
+  if (stored !== undefined) return stored;
+  // Of weights that are one in memory a checkpoint may keep one; safetensors files may say which.
+  const kept = names.map((each) => source.metadata?.[each]).find((each) => each && source.tensors.has(each));
+  if (kept !== undefined || !/(word|tok)_embeddings\.weight$/.test(name)) return kept;
+  return [...source.tensors].find(
+    ([each, info]) => TIED_TO_WORDS.test(each) && info.shape.join() === shape.join(),
+  )?.[0];
 }

@@ -68,6 +68,10 @@ const schema = z
   .refine((config) => !config.layer_types || config.layer_types.length === config.num_hidden_layers, {
     path: ["layer_types"],
     error: "it must name num_hidden_layers layers",
+  })
+  .refine(({ hidden_size: hidden, num_attention_heads: heads }) => hidden % (2 * heads) === 0, {
+    path: ["hidden_size"],
+    error: "it must be a multiple of twice num_attention_heads, because positions turn pairs of features",
   });
 
 /**

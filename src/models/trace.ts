@@ -23,11 +23,15 @@ export interface ModelTrace {
   sites: readonly LinearSite[];
   /** Every weight by name, the head's among them. */
   weights: ReadonlyMap<string, WeightSpec>;
+  /** Module of the head's last layer, whose outputs are the labels: `classifier`, `classifier.out_proj`. */
+  classifier: string;
 }
 
 /** Layers and weights of a model with a head for `labelCount` labels. */
 export function traceModel(description: ModelDescription, labelCount: number, head?: HeadKind): ModelTrace {
   const context = new ForwardContext(new Graph(), { trains: () => false, dropout: false });
   writeModel(context, description, labelCount, head);
-  return { sites: [...context.sites.values()], weights: context.weights };
+  const last = [...context.weights.values()].findLast(({ part }) => part === "head")!;
+  const classifier = last.name.slice(0, last.name.lastIndexOf("."));
+  return { sites: [...context.sites.values()], weights: context.weights, classifier };
 }

@@ -24,10 +24,21 @@ describe("settings that would change the numbers are refused by name", () => {
     ["modernbert-1", { rope_scaling: { type: "linear", factor: 2 } }],
     ["modernbert-1", { layer_types: ["full_attention"] }],
     ["modernbert-1", { classifier_pooling: "max" }],
+    ["modernbert-1", { hidden_size: 34 }],
   ])("%s with %o", (name, setting) => {
     const read = () => describeModel({ ...fixture(name), ...setting });
     expect(read).toThrow(UserError);
     expect(read).toThrow(new RegExp(`^config.json: "${Object.keys(setting)[0]}.*" is not supported: .`));
+  });
+
+  test.each([
+    ["bert-1", "hidden_size"],
+    ["distilbert-1", "dim"],
+    ["deberta-v2-1", "hidden_size"],
+  ])("%s with heads that do not share the hidden size evenly", (name, setting) => {
+    const uneven = { ...fixture(name), [setting]: 33, pooler_hidden_size: undefined };
+    expect(() => describeModel(uneven)).toThrow(UserError);
+    expect(() => describeModel(uneven)).toThrow(/hidden size of 33 cannot be shared by 2 attention heads/);
   });
 
   test("an unknown family is named beside the known ones", () => {

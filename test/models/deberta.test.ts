@@ -1,11 +1,17 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { openSafetensors } from "../../src/checkpoints/safetensors.ts";
 import type { Shape } from "../../src/graph/dimension.ts";
 import { Graph } from "../../src/graph/graph.ts";
 import { aflora } from "../../src/methods/aflora.ts";
+import type { Method } from "../../src/methods/method.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { ForwardContext } from "../../src/models/forward-context.ts";
+import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel, writeModel } from "../../src/models/trace.ts";
+import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { Predictor } from "../../src/training/predictor.ts";
+import type { AdaptedModel } from "../../src/training/step-graph.ts";
 
 const rawConfig = JSON.parse(
   readFileSync(new URL("../fixtures/configs/deberta-v3-base.json", import.meta.url), "utf8"),
@@ -44,6 +50,25 @@ describe("DeBERTaV3-base from its config.json alone (spec section 5)", () => {
     });
     const trained = method.parameters.filter(({ name }) => method.trainable().has(name));
     expect(trained.reduce((total, { shape }) => total + size(shape), 0)).toBe(expected);
+  });
+});
+
+test("DeBERTa-v2-xlarge's convolution reads a single token as it reads it in a longer batch", async () => {
+  const folder = new URL("../fixtures/models/deberta-v2-2/", import.meta.url);
+  const small = describeModel(JSON.parse(readFileSync(new URL("config.json", folder), "utf8")));
+  const { labelCount } = small.config;
+  const source = await openSafetensors(new URL("model.safetensors", folder).pathname);
+  const { weights } = readModelWeights(source, small, traceModel(small, labelCount));
+  const method: Method = { parameters: [], trainable: () => new Set() };
+  const model: AdaptedModel = { ...small, method, labelCount, trainsHead: () => false };
+  const predictor = await Predictor.compile(model, weights, nodeRuntime({ threads: 1 }), 0);
+  const one = { inputIds: Int32Array.of(7), tokenTypeIds: Int32Array.of(0) };
+  const three = { inputIds: Int32Array.of(7, 8, 9), tokenTypeIds: new Int32Array(3) };
+  const [alone] = await predictor.logits([one]);
+  const [beside] = await predictor.logits([one, three]);
+  await predictor.release();
+  alone!.forEach((logit, i) => {
+    expect(logit).toBeCloseTo(beside![i]!, 5);
   });
 });
 
