@@ -46,6 +46,8 @@ export interface TrainingState {
   step: number;
   tokens: number;
   flops: number;
+  /** Trainable parameters before the first step. */
+  trainableAtStart: number;
   /** Sum over steps of the trainable parameters. */
   trainableSum: number;
   /** Wall-clock seconds so far. */
@@ -152,6 +154,7 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
     step: 0,
     tokens: 0,
     flops: 0,
+    trainableAtStart: 0,
     trainableSum: 0,
     seconds: 0,
     stepSeconds: [],
@@ -180,7 +183,7 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
     state.method = method.state?.();
     await options.onCheckpoint?.(state);
   };
-  const trainableAtStart = countTrainable();
+  if (!options.resume) state.trainableAtStart = countTrainable();
   let step = await TrainingStep.compile(model, weights, runtime, stepSettings);
   const predictor = await Predictor.compile(model, weights, runtime, padTokenId);
   const finished = (): boolean => {
@@ -196,7 +199,7 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
 
   try {
     // Where the run starts from, so that what training gains can be told.
-    if (state.step === 0) await options.onEvaluation?.(await evaluateNow(0));
+    if (!options.resume) await options.onEvaluation?.(await evaluateNow(0));
     while (!finished() && !signal?.aborted) {
       const epoch = Math.floor(state.step / perEpoch);
       const order = epochOrder(settings.seed, epoch, options.train.length);
@@ -260,15 +263,16 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
       await checkpoint();
     }
     const aborted = !finished();
-    if (aborted && state.step % perEpoch !== 0) await checkpoint();
+    // At the end of an epoch there is one already.
+    if (aborted && (state.step === 0 || state.step % perEpoch !== 0)) await checkpoint();
     state.seconds = (performance.now() - started) / 1000;
     return {
       state,
       best: bestEvaluation(),
       last: state.evaluations.at(-1),
       trainable: {
-        start: trainableAtStart,
-        average: state.step ? state.trainableSum / state.step : trainableAtStart,
+        start: state.trainableAtStart,
+        average: state.step ? state.trainableSum / state.step : state.trainableAtStart,
         end: countTrainable(),
         head: head.trained.reduce((sum, name) => sum + weights.get(name)!.length, 0),
       },
