@@ -7,6 +7,7 @@ import type { Runtime } from "../runtime/session.ts";
 import { balancedClassWeights } from "../tasks/class-weights.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { loadGlueTask } from "../tasks/glue.ts";
+import { splitExamples } from "../tasks/split.ts";
 import { loadTableTask } from "../tasks/table.ts";
 import type { EncodedSplit } from "../training/evaluate.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../training/records.ts";
@@ -164,9 +165,14 @@ export async function fineTune(
 }
 
 /** Reads the data that a run's options name. @throws UserError where they cannot be read or hold one class only. */
-export function loadTask(config: RunConfig): Promise<TaskData> {
-  if (config.task !== undefined && config.data !== undefined) return loadGlueTask(config.task, config.data);
+export async function loadTask(config: RunConfig): Promise<TaskData> {
   const { train: file, validation, validationSplit, text, textPair, label, kind, seed } = config;
+  if (config.task !== undefined && config.data !== undefined) {
+    const task = await loadGlueTask(config.task, config.data);
+    if (validationSplit === undefined) return task;
+    const { train, held } = splitExamples(task.train, validationSplit, seed, task.kind);
+    return { ...task, train, validation: [{ name: "validation", examples: held }] };
+  }
   const given = { validation, validationSplit, text, textPair, label, kind };
   const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   return loadTableTask({ train: file!, seed, ...present });

@@ -24,7 +24,9 @@ export const runOptions = z.object({
     .gt(0)
     .lt(1)
     .optional()
-    .describe("share of --train to hold out where there is no --validation (0.1)"),
+    .describe(
+      "share of the training examples to hold out and validate on (0.1 of --train without --validation; else the task's own validation data)",
+    ),
   text: z.string().optional().describe("column of the text"),
   textPair: z.string().optional().describe("column of the second text of a pair"),
   label: z.string().optional().describe("column of the label"),

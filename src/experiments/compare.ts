@@ -1,0 +1,150 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { readFinishedRun } from "../runs/read-run.ts";
+import type { RunResult } from "../runs/records.ts";
+import {
+  type ComparisonOptions,
+  type Plan,
+  runFolder,
+  type Setting,
+  settingName,
+  type TrialRun,
+  trialsOf,
+} from "./plan.ts";
+
+/** How to do one run: `resume` goes on from its checkpoint, else what is left of an old try is replaced. */
+export type Runner = (config: Readonly<Record<string, unknown>>, how: { resume: boolean }) => Promise<RunEnd>;
+
+/** How a run ended; `failed` says why. */
+export type RunEnd = "finished" | "interrupted" | { failed: string };
+
+/** A finished run of a comparison. */
+export interface ComparedRun {
+  directory: string;
+  task: string;
+  method: string;
+  rank?: number;
+  seed: number;
+  learningRate: number;
+  headLearningRate: number;
+  result: RunResult;
+}
+
+/** A learning rate that `--search` tried for a setting; `score` is the task's first metric, absent where the trial failed. */
+export interface Trial {
+  directory: string;
+  learningRate: number;
+  headLearningRate: number;
+  score?: number;
+}
+
+export interface SettingSearch {
+  task: string;
+  method: string;
+  rank?: number;
+  trials: Trial[];
+  /** The best trial's; absent where all failed. */
+  chosen?: Trial;
+}
+
+export interface ComparisonOutcome {
+  runs: ComparedRun[];
+  failed: { directory: string; reason: string }[];
+  searches: SettingSearch[];
+  interrupted: boolean;
+}
+
+/**
+ * Does all runs of a plan, one after another: finished ones are skipped, unfinished ones resumed, and one that fails
+ * does not keep the rest from running.
+ */
+export async function runComparison(
+  { settings }: Plan,
+  comparison: ComparisonOptions,
+  run: Runner,
+  report: (line: string) => void,
+): Promise<ComparisonOutcome> {
+  const { output, seeds, search } = comparison;
+  const outcome: ComparisonOutcome = { runs: [], failed: [], searches: [], interrupted: false };
+  const total = settings.length * (seeds.length + (search?.trials ?? 0));
+  let count = 0;
+
+  /** @returns whether the folder holds a finished run now */
+  const finish = async (directory: string, config: Readonly<Record<string, unknown>>): Promise<boolean> => {
+    if (outcome.interrupted) return false;
+    count++;
+    const resume = existsSync(join(directory, "checkpoints", "last.safetensors"));
+    if (existsSync(join(directory, "result.json"))) {
+      report(`[${count}/${total}] ${directory}: finished before`);
+      return true;
+    }
+    report(`[${count}/${total}] ${directory}${resume ? ": going on with it" : ""}`);
+    const end = await run({ ...config, output: directory }, { resume });
+    if (end === "interrupted") outcome.interrupted = true;
+    else if (end !== "finished") {
+      outcome.failed.push({ directory, reason: end.failed });
+      report(`${directory} failed: ${end.failed}; going on with the others`);
+    }
+    return end === "finished";
+  };
+
+  for (const setting of settings) {
+    let rates: Pick<Trial, "learningRate" | "headLearningRate"> | undefined;
+    if (search) {
+      const found = await searchRates(setting, trialsOf(setting, comparison), finish);
+      if (outcome.interrupted) return outcome;
+      outcome.searches.push(found);
+      const { chosen } = found;
+      if (!chosen) {
+        outcome.failed.push({
+          directory: join(output, setting.task, settingName(setting)),
+          reason: "no learning-rate trial finished",
+        });
+        count += seeds.length;
+        continue;
+      }
+      report(`${setting.task}, ${settingName(setting)}: chose learning rate ${chosen.learningRate}`);
+      rates = { learningRate: chosen.learningRate, headLearningRate: chosen.headLearningRate };
+    }
+    for (const seed of seeds) {
+      const directory = runFolder(output, setting, seed);
+      if (await finish(directory, { ...setting.config, ...rates, seed })) {
+        outcome.runs.push(await readRun(directory, setting, seed));
+      }
+      if (outcome.interrupted) return outcome;
+    }
+  }
+  return outcome;
+}
+
+async function searchRates(
+  { task, method, rank }: Setting,
+  planned: readonly TrialRun[],
+  finish: (directory: string, config: Readonly<Record<string, unknown>>) => Promise<boolean>,
+): Promise<SettingSearch> {
+  const trials: Trial[] = [];
+  for (const { directory, config } of planned) {
+    const { learningRate, headLearningRate } = config;
+    const finished = await finish(directory, config);
+    const score = finished ? Object.values((await readFinishedRun(directory)).result.metrics)[0] : undefined;
+    trials.push({ directory, learningRate, headLearningRate, ...(score !== undefined && { score }) });
+  }
+  // Of equals the first, which is nearest the recipe.
+  const scored = trials.filter(({ score }) => score !== undefined);
+  const chosen = scored.toSorted((a, b) => b.score! - a.score!)[0];
+  return { task, method, ...(rank !== undefined && { rank }), trials, ...(chosen && { chosen }) };
+}
+
+async function readRun(directory: string, { task, method, rank }: Setting, seed: number): Promise<ComparedRun> {
+  const { result, config } = await readFinishedRun(directory);
+  return {
+    directory,
+    task,
+    method,
+    ...(rank !== undefined && { rank }),
+    seed,
+    learningRate: config.learningRate as number,
+    headLearningRate: config.headLearningRate as number,
+    result,
+  };
+}

@@ -1,0 +1,218 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { readFolderConfig } from "../checkpoints/model-folder.ts";
+import { UserError } from "../errors.ts";
+import type { MethodDefinition } from "../methods/method.ts";
+import { findMethod, METHODS, parseMethodOptions } from "../methods/methods.ts";
+import { describeModel } from "../models/families.ts";
+import { traceModel } from "../models/trace.ts";
+import { BUNDLED_MODEL, modelDirectory } from "../runs/base-model.ts";
+import { loadTask } from "../runs/fine-tune.ts";
+import { readRunRecords } from "../runs/read-run.ts";
+import { type RunConfig, resolveConfig, runOptions } from "../runs/run-config.ts";
+import { stepsPerEpoch } from "../training/train.ts";
+import { PUBLISHED_SETTINGS } from "./published-settings.ts";
+
+/** What to compare. */
+export interface ComparisonOptions {
+  methods: readonly string[];
+  /** GLUE tasks; none where `options` name the user's own examples. */
+  tasks: readonly string[];
+  seeds: readonly number[];
+  /** Ranks for every method that has one; each method's own default where empty. */
+  ranks: readonly number[];
+  /** Folder of the comparison; `<task>/<method>[-r<rank>]-s<seed>` in it are the run folders. */
+  output: string;
+  /** `paper`: each method's published setting of a task (docs/compare.md). */
+  preset?: "paper";
+  /** Learning-rate trials of every method on a split of the training data, before its runs. */
+  search?: { trials: number };
+  /** Options of every run, and of methods: those go to each method that has them. */
+  options: Readonly<Record<string, unknown>>;
+}
+
+/** Runs that differ in nothing but their seed. */
+export interface Setting {
+  task: string;
+  method: string;
+  rank?: number;
+  /** Options of a run but its seed and its folder. */
+  config: Readonly<Record<string, unknown>>;
+}
+
+export interface Plan {
+  settings: Setting[];
+  /** What the reader of the numbers must know: where a published setting is missing. */
+  notes: string[];
+}
+
+/** Share of the training examples on which trials are evaluated; the rest trains. */
+const HELD_OUT = 0.2;
+
+/** Own examples' task, in folder names. */
+const OWN_TASK = "custom";
+
+/**
+ * Lays out all runs of a comparison and checks everything about them that can be known before the first one starts.
+ * @throws UserError where a method, task, option, layer pattern, rank or schedule cannot work
+ */
+export async function planComparison(comparison: ComparisonOptions): Promise<Plan> {
+  const { methods, tasks, ranks, seeds, search, preset } = comparison;
+  if (methods.length === 0) throw new UserError("which methods are to be compared? Name them with --methods");
+  if (seeds.length === 0) throw new UserError("give at least one seed with --seeds");
+  if (search && preset) throw new UserError("--search looks for learning rates that --preset gives; give one of both");
+  const definitions = methods.map(findMethod);
+  const given = separate(comparison.options, definitions);
+  for (const key of ["learningRate", "headLearningRate"]) {
+    if (search && key in given.run) throw new UserError(`--search looks for the learning rates; leave ${key} out`);
+  }
+  const notes: string[] = [];
+  const settings: Setting[] = [];
+  for (const task of tasks.length > 0 ? tasks : [undefined]) {
+    for (const definition of definitions) {
+      const { name: method, options } = definition;
+      const own = Object.fromEntries(Object.entries(given.methods).filter(([key]) => key in options.shape));
+      const published = preset && publishedSetting(method, task, notes);
+      const ranksHere = "rank" in options.shape && ranks.length > 0 ? ranks : [undefined];
+      for (const rank of ranksHere) {
+        const ranked = rank === undefined ? {} : { rank };
+        const config = { ...published, ...given.run, ...own, ...ranked, method, ...(task !== undefined && { task }) };
+        settings.push({ task: folderName(task), method, ...ranked, config });
+      }
+    }
+  }
+  await checkSettings(settings, seeds[0]!, search !== undefined);
+  for (const setting of settings) {
+    for (const { directory, config } of search ? trialsOf(setting, comparison) : []) {
+      await checkFolder(directory, config, MAY_DIFFER);
+    }
+    for (const seed of seeds) {
+      const found = search ? ["learningRate", "headLearningRate"] : [];
+      await checkFolder(runFolder(comparison.output, setting, seed), { ...setting.config, seed }, [
+        ...MAY_DIFFER,
+        ...found,
+      ]);
+    }
+  }
+  return { settings, notes };
+}
+
+/** `rte/aflora-r4-s1` in the comparison's folder. */
+export function runFolder(output: string, { task, method, rank }: Setting, seed: number): string {
+  return join(output, task, `${settingName({ method, rank })}-s${seed}`);
+}
+
+/** `aflora-r4`, or `aflora` where ranks are not compared. */
+export function settingName({ method, rank }: { method: string; rank?: number | undefined }): string {
+  return rank === undefined ? method : `${method}-r${rank}`;
+}
+
+/** A run on a split of the training data, with a learning rate to try. */
+export interface TrialRun {
+  directory: string;
+  config: Record<string, unknown> & { learningRate: number; headLearningRate: number };
+}
+
+/**
+ * The trials of a setting: the training data split by the first seed, learning rates half a decade apart, first the
+ * recipe's, then the next above, the next below and so on.
+ */
+export function trialsOf(setting: Setting, { output, seeds, search }: ComparisonOptions): TrialRun[] {
+  const recipe = resolveConfig(trialConfig(setting, seeds[0]!));
+  // Rounded, so that the rates read well in folder names and tables.
+  const scaled = (rate: number, factor: number): number => Number((rate * factor).toPrecision(2));
+  return Array.from({ length: search!.trials }, (_, i) => {
+    const factor = 10 ** ((i % 2 === 1 ? i + 1 : -i) / 4);
+    const learningRate = scaled(recipe.learningRate, factor);
+    const headLearningRate = scaled(recipe.headLearningRate, factor);
+    return {
+      directory: join(output, setting.task, "search", `${settingName(setting)}-lr${learningRate}`),
+      config: { ...trialConfig(setting, seeds[0]!), learningRate, headLearningRate },
+    };
+  });
+}
+
+/** The validation data stays unseen: a part of the training data takes its place. */
+function trialConfig({ config }: Setting, seed: number): Record<string, unknown> {
+  const { validation: _, ...rest } = config;
+  return { ...rest, seed, validationSplit: HELD_OUT };
+}
+
+function folderName(task: string | undefined): string {
+  return task === undefined ? OWN_TASK : task.toLowerCase().replace(/[^a-z0-9]/g, "");
+}
+
+/** Options of runs and options of methods; one that no method here has is refused. */
+function separate(options: Readonly<Record<string, unknown>>, definitions: readonly MethodDefinition[]) {
+  const run: Record<string, unknown> = {};
+  const methods: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(options)) {
+    if (key in runOptions.shape) run[key] = value;
+    else if (definitions.some(({ options }) => key in options.shape)) methods[key] = value;
+    else refuse(key, definitions);
+  }
+  return { run, methods };
+}
+
+function refuse(key: string, definitions: readonly MethodDefinition[]): never {
+  const names = definitions.map(({ name }) => name).join(", ");
+  const owners = METHODS.filter(({ options }) => key in options.shape).map(({ name }) => name);
+  throw new UserError(
+    owners.length > 0
+      ? `option "${key}" belongs to ${owners.join(" and ")}, not to the methods compared here (${names})`
+      : `unknown option "${key}"`,
+  );
+}
+
+/** A method's published setting of a task; notes what is not published. The classifier's matrix alone trains in the head. */
+function publishedSetting(method: string, task: string | undefined, notes: string[]): Record<string, unknown> {
+  const head = { head: "classifier" };
+  const published = PUBLISHED_SETTINGS[method];
+  const setting = task === undefined ? undefined : published?.tasks[folderName(task)];
+  if (setting) {
+    const note = `${method}: settings of ${published!.source}`;
+    if (!notes.includes(note)) notes.push(note);
+    return { ...head, ...setting };
+  }
+  notes.push(`${method} on ${folderName(task)}: no published setting; aflora's defaults are used`);
+  return head;
+}
+
+/** Options, data, layers, ranks and schedules of every setting, without weights. */
+async function checkSettings(settings: readonly Setting[], seed: number, search: boolean): Promise<void> {
+  const examples = new Map<string, number>();
+  for (const setting of settings) {
+    const { task, method } = setting;
+    const config = resolveConfig({ ...(search ? trialConfig(setting, seed) : setting.config), seed });
+    if (!examples.has(task)) examples.set(task, (await loadTask(config)).train.length);
+    const description = describeModel(await readFolderConfig(modelDirectory(config.model ?? BUNDLED_MODEL)));
+    const { sites } = traceModel(description, description.config.labelCount);
+    const perEpoch = stepsPerEpoch(examples.get(task)!, config.batchSize);
+    const definition = findMethod(method);
+    const own = Object.keys(definition.options.shape).filter((key) => config[key] !== undefined);
+    const options = parseMethodOptions(definition, Object.fromEntries(own.map((key) => [key, config[key]])));
+    definition.create(options, { sites, totalSteps: perEpoch * config.epochs, stepsPerEpoch: perEpoch });
+  }
+}
+
+/** Options that may differ between a run of an earlier comparison and the same run now. */
+const MAY_DIFFER = ["output", "task", "threads", "device"];
+
+/** A run that is there already must be the run that is asked for. */
+async function checkFolder(
+  directory: string,
+  config: Readonly<Record<string, unknown>>,
+  mayDiffer: readonly string[],
+): Promise<void> {
+  if (!existsSync(join(directory, "config.json"))) return;
+  const { config: saved } = await readRunRecords(directory);
+  const resolved: RunConfig = resolveConfig(config);
+  const wanted: Record<string, unknown> = { ...resolved, model: resolved.model ?? BUNDLED_MODEL };
+  for (const key of new Set([...Object.keys(saved), ...Object.keys(wanted)])) {
+    const [before, now] = [JSON.stringify(saved[key]), JSON.stringify(wanted[key])];
+    if (before === now || mayDiffer.includes(key)) continue;
+    throw new UserError(
+      `${directory} holds a run with ${key} ${before ?? "not given"}, not ${now ?? "left out"}; choose another --output, or remove that folder`,
+    );
+  }
+}
