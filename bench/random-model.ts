@@ -95,7 +95,7 @@ export function batchOf(rows: number, length: number): TrainingExample[] {
   const token = (): number => 5 + ((random.next() >>> 0) % 20_000);
   return Array.from({ length: rows }, (_, index) => {
     const encoding = { inputIds: Int32Array.from({ length }, token), tokenTypeIds: new Int32Array(length) };
-    return { index, encoding, targets: Float32Array.of(1, 0), weight: 1 };
+    return { index, encoding, targets: Float32Array.of(1, 0), weights: Float32Array.of(1) };
   });
 }
 

@@ -57,7 +57,7 @@ export class Runtime {
     } catch (error) {
       if (this.device === "cpu") throw error;
       throw new UserError(
-        `device "${this.device}" cannot be used on this machine: ${firstLine(error)}; use --device cpu`,
+        `device "${this.device}" cannot be used on this machine: ${reason(error)}; use --device cpu`,
         { cause: error },
       );
     }
@@ -89,8 +89,10 @@ function weightOf(weights: Weights, name: string): Float32Array {
   return data;
 }
 
-function firstLine(error: unknown): string {
-  return String(error instanceof Error ? error.message : error).split("\n")[0]!;
+/** What ONNX Runtime says went wrong, without the place in its source where it noticed. */
+function reason(error: unknown): string {
+  const [line] = String(error instanceof Error ? error.message : error).split("\n");
+  return line!.replace(/^.*(was false\. |\[ONNXRuntimeError\] : \d+ : \w+ : )/, "");
 }
 
 /** A graph ready to run. Runs compute on the calling thread. */

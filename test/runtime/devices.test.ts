@@ -1,0 +1,74 @@
+import { describe, expect, test } from "vitest";
+import { UserError } from "../../src/errors.ts";
+import { Graph } from "../../src/graph/graph.ts";
+import { add } from "../../src/graph/ops.ts";
+import { aflora } from "../../src/methods/aflora.ts";
+import { normal, randomFor } from "../../src/methods/initializers.ts";
+import { availableDevices, nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import type { Device } from "../../src/runtime/session.ts";
+import { type StepOutcome, TrainingStep } from "../../src/training/step.ts";
+import { type Base, batches, settingOf, smallBert } from "../methods/small-bert.ts";
+
+/** One AFLoRA step, dropout on, at parameters that are all away from zero. */
+async function stepOn(device: Device, base: Base): Promise<StepOutcome> {
+  const method = aflora.create(aflora.options.parse({}), settingOf(base));
+  const away = method.parameters.map(({ name, shape }) => [name, normal(0.3)(shape, randomFor(3, name))] as const);
+  const weights = new Map([...base.weights, ...away]);
+  const model = { ...base, method, trainsHead: (name: string) => name.startsWith("classifier") };
+  const settings = { objective: "cross-entropy", tokenBudget: 64, dropout: true, seed: 1, padTokenId: 0 } as const;
+  const step = await TrainingStep.compile(model, weights, nodeRuntime({ device, threads: 1 }), settings);
+  const examples = batches[0]!.map(({ inputIds, tokenTypeIds, label }, index) => {
+    const targets = new Float32Array(base.labelCount);
+    targets[label] = 1;
+    const encoding = { inputIds: Int32Array.from(inputIds), tokenTypeIds: Int32Array.from(tokenTypeIds) };
+    return { index, encoding, targets, weights: Float32Array.of(1) };
+  });
+  try {
+    return await step.run(0, examples);
+  } finally {
+    await step.release();
+  }
+}
+
+describe("devices", () => {
+  test("webgpu gives the CPU's loss and gradients", async (context) => {
+    const base = await smallBert();
+    const expected = await stepOn("cpu", base);
+    let found: StepOutcome;
+    try {
+      found = await stepOn("webgpu", base);
+    } catch (error) {
+      if (error instanceof UserError) context.skip(`no WebGPU device here: ${error.message}`);
+      throw error;
+    }
+    expect(Math.abs(found.loss / expected.loss - 1)).toBeLessThan(1e-3);
+    expect([...found.gradients.keys()]).toEqual([...expected.gradients.keys()]);
+    for (const [name, gradient] of expected.gradients) {
+      const scale = Math.max(...gradient.map(Math.abs));
+      const worst = Math.max(...gradient.map((value, i) => Math.abs(value - found.gradients.get(name)![i]!)));
+      expect(worst / scale, name).toBeLessThan(1e-3);
+    }
+    // A software device takes most of a minute to compile its shaders.
+  }, 300_000);
+
+  test("a device that is missing is the user's mistake, in one sentence", async (context) => {
+    if (!availableDevices().includes("cuda")) {
+      expect(() => nodeRuntime({ device: "cuda" })).toThrow(
+        /device "cuda" is not in this build of ONNX Runtime; it has cpu/,
+      );
+      return;
+    }
+    const graph = new Graph();
+    const x = graph.leaf("input", "x", "float32", ["n"]);
+    const attempt = nodeRuntime({ device: "cuda" }).compile({ y: add(x, x) }, new Map());
+    const failure = await attempt.then(
+      (compiled) => compiled.release(),
+      (error: unknown) => error,
+    );
+    if (failure === undefined) context.skip("this machine has a CUDA device");
+    expect(failure).toBeInstanceOf(UserError);
+    expect((failure as UserError).message).toMatch(
+      /^device "cuda" cannot be used on this machine: [^\n]*; use --device cpu$/,
+    );
+  });
+});
