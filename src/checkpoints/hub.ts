@@ -9,16 +9,16 @@ import { type DownloadProgress, downloadFiles, type RemoteFile, reasonOf } from 
 /** Where and how to fetch; what is not given comes from the environment, as with other Hugging Face tools. */
 export interface HubOptions {
   /** Branch, tag or commit; `main` unless given. */
-  revision?: string;
+  revision?: string | undefined;
   /** Use the cache alone; unless given, whether `HF_HUB_OFFLINE` is set. */
-  offline?: boolean;
+  offline?: boolean | undefined;
   /** Unless given, `HF_TOKEN`. It is sent to the hub alone, never shown or stored. */
   token?: string;
   /** Unless given, `HF_ENDPOINT`, or https://huggingface.co. */
   endpoint?: string;
   /** Unless given, `HF_HUB_CACHE`, `HF_HOME/hub`, or `~/.cache/huggingface/hub`. */
   cache?: string;
-  onProgress?: (progress: DownloadProgress) => void;
+  onProgress?: ((progress: DownloadProgress) => void) | undefined;
 }
 
 /** A repository at one commit, and how to get its files. */
@@ -57,10 +57,18 @@ const WEIGHTS = [
 /**
  * The folder of a model: the folder itself where there is one of that name, else a snapshot in the Hugging Face cache of
  * the hub's `owner/name[@revision]`, fetched as far as it is missing: configuration, tokenizer and weights alone.
+ * A snapshot's folder is named by its commit; a commit that the cache holds is not asked for again.
  * @throws UserError where there is no such model, it may not be read, or something of it is missing or arrives damaged.
  */
 export async function resolveModel(nameOrFolder: string, options: HubOptions = {}): Promise<string> {
-  if ((await stat(nameOrFolder).catch(() => undefined))?.isDirectory()) return nameOrFolder;
+  const isFolder = (await stat(nameOrFolder).catch(() => undefined))?.isDirectory();
+  // A revision says that the hub's is meant.
+  if (isFolder && !(options.revision !== undefined && HUB_NAME.test(nameOrFolder))) return nameOrFolder;
+  const revision = options.revision ?? split(nameOrFolder)[1];
+  if (revision !== undefined && COMMIT.test(revision) && !options.offline) {
+    const cached = await resolveModel(nameOrFolder, { ...options, revision, offline: true }).catch(() => undefined);
+    if (cached !== undefined) return cached;
+  }
   if (!HUB_NAME.test(nameOrFolder)) {
     throw new UserError(`no such model folder: ${nameOrFolder}; give a folder, or owner/name of a model on the hub`);
   }

@@ -15,6 +15,7 @@ export function evaluateCommand(): Command {
     .option("--label <column>", "column of the label")
     .option("--device <cpu|webgpu|cuda>", "where to compute", "cpu")
     .option("--threads <n>", "threads to compute with", Number)
+    .option("--offline", "ask no hub: a model or data set of it comes from the cache alone")
     .option("--json", "as JSON");
   return command.action(async () => {
     const { run, json, ...given } = givenOptions(command);

@@ -1,9 +1,11 @@
 import { Command } from "commander";
 import { UserError } from "../errors.ts";
-import { FineTunedModel, type PredictionInput, type TextPrediction } from "../runs/fine-tuned-model.ts";
+import { FineTunedModel, type TextPrediction } from "../runs/fine-tuned-model.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Device } from "../runtime/session.ts";
+import type { Example, TaskKind } from "../tasks/example.ts";
 import { readExamples } from "../tasks/table.ts";
+import { downloadLine } from "./download-line.ts";
 import { givenOptions } from "./schema-options.ts";
 
 const EXAMPLES = `
@@ -25,16 +27,15 @@ export function predictCommand(): Command {
     .option("--text-pair <text>", "second text of each pair; with --file, its column")
     .option("--device <cpu|webgpu|cuda>", "where to compute", "cpu")
     .option("--threads <n>", "threads to compute with", Number)
+    .option("--offline", "ask no hub: a model of it comes from the cache alone")
     .option("--json", "as JSON Lines, every label with its probability");
   return command.addHelpText("after", EXAMPLES).action(async (texts: string[]) => {
     const options = givenOptions<PredictOptions>(command);
-    const inputs = await readInputs(texts, options);
-    const { device, threads, json } = options;
-    const model = await FineTunedModel.load(
-      options.run,
-      nodeRuntime({ ...(device && { device }), ...(threads && { threads }) }),
-    );
+    const { device, threads, offline, json } = options;
+    const runtime = nodeRuntime({ ...(device && { device }), ...(threads && { threads }) });
+    const model = await FineTunedModel.load(options.run, runtime, { offline, onProgress: downloadLine() });
     try {
+      const inputs = await readInputs(texts, options, model.description.task.kind);
       const predictions = await model.predict(inputs);
       predictions.forEach((prediction, i) => {
         process.stdout.write(`${json ? asJson(inputs[i]!, prediction) : asText(inputs[i]!, prediction)}\n`);
@@ -52,22 +53,23 @@ interface PredictOptions {
   textPair?: string;
   device?: Device;
   threads?: number;
+  offline?: boolean;
   json?: boolean;
 }
 
-async function readInputs(texts: readonly string[], options: PredictOptions): Promise<PredictionInput[]> {
+/** A text as the user gave it. */
+type Input = Pick<Example, "text" | "textPair" | "words">;
+
+async function readInputs(texts: readonly string[], options: PredictOptions, kind: TaskKind): Promise<Input[]> {
   const { file, text = "text", textPair } = options;
   if (file !== undefined) {
     if (texts.length > 0) throw new UserError("give texts or --file, not both");
     const columns = { text, ...(textPair !== undefined && { textPair }) };
-    const examples = await readExamples(file, columns, "classification", []);
-    return examples.map((example) =>
-      example.textPair === undefined ? example.text : [example.text, example.textPair],
-    );
+    return readExamples(file, columns, kind, []);
   }
   const given = texts.length > 0 ? texts : await readLines();
   if (given.length === 0) throw new UserError("nothing to label: give texts, --file FILE, or text on stdin");
-  return textPair === undefined ? [...given] : given.map((first) => [first, textPair] as const);
+  return given.map((text) => (textPair === undefined ? { text } : { text, textPair }));
 }
 
 /** The non-empty lines of stdin, where something is piped in. */
@@ -81,14 +83,17 @@ async function readLines(): Promise<string[]> {
     .filter((line) => line.trim() !== "");
 }
 
-function asJson(input: PredictionInput, prediction: TextPrediction): string {
-  const texts = typeof input === "string" ? { text: input } : { text: input[0], textPair: input[1] };
-  return JSON.stringify({ ...texts, ...prediction });
+function asJson({ text, textPair }: Input, prediction: TextPrediction): string {
+  return JSON.stringify({ text, textPair, ...prediction });
 }
 
-function asText(input: PredictionInput, { value, label, labels }: TextPrediction): string {
-  const text = typeof input === "string" ? input : input.join(" | ");
-  if (value !== undefined) return `${value.toFixed(4)}\t${text}`;
+function asText({ text, textPair }: Input, { value, label, labels, entities }: TextPrediction): string {
+  const texts = textPair === undefined ? text : `${text} | ${textPair}`;
+  if (value !== undefined) return `${value.toFixed(4)}\t${texts}`;
+  if (entities) {
+    const found = entities.map((entity) => `${entity.text} [${entity.type} ${entity.probability.toFixed(3)}]`);
+    return `${found.join(", ") || "none"}\t${texts}`;
+  }
   const shown = label === undefined ? labels!.filter(({ probability }) => probability > 0.5) : labels!.slice(0, 1);
-  return `${shown.map((l) => `${l.label} ${l.probability.toFixed(3)}`).join(", ") || "none"}\t${text}`;
+  return `${shown.map((l) => `${l.label} ${l.probability.toFixed(3)}`).join(", ") || "none"}\t${texts}`;
 }

@@ -1,6 +1,7 @@
 import { fineTuneWithReport, type ReportedRunOptions } from "../reports/reported-run.ts";
 import type { FineTuneOutcome } from "../runs/fine-tune.ts";
 import type { FineTuneConfig } from "../runs/fine-tune-config.ts";
+import { downloadLine } from "./download-line.ts";
 import { TrainingProgress } from "./progress.ts";
 
 /** Exit code of a process that Ctrl-C ended. */
@@ -29,6 +30,7 @@ export async function runTraining(
     return await fineTuneWithReport(given as FineTuneConfig, {
       ...rest,
       ...progress.callbacks,
+      onDownload: downloadLine(),
       ...(watch && { watch: { ...watch, onServing } }),
       signal: abort.signal,
     });

@@ -8,8 +8,9 @@ import type { TaskData } from "../tasks/example.ts";
 
 const adapterSchema = z.object({
   format: z.literal("aflora-adapter"),
-  /** Name or folder of the base model. */
+  /** Name or folder of the base model; of one on the hub `owner/name`, with its commit as revision. */
   model: z.string(),
+  revision: z.string().optional(),
   modelType: z.string(),
   method: z.string(),
   methodOptions: z.record(z.string(), z.unknown()),

@@ -1,9 +1,8 @@
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Device } from "../runtime/session.ts";
 import type { EvaluationSplit } from "../tasks/example.ts";
-import { classCounts, computeMetrics, confusionMatrix, macroF1, predictionOf } from "../tasks/metrics.ts";
+import { classCounts, computeMetrics, confusionMatrix, macroF1 } from "../tasks/metrics.ts";
 import { readExamples } from "../tasks/table.ts";
-import { labelCountFor } from "../training/training-example.ts";
 import { loadTask } from "./fine-tune.ts";
 import { FineTunedModel } from "./fine-tuned-model.ts";
 import { readRunRecords } from "./read-run.ts";
@@ -18,6 +17,8 @@ export interface EvaluationSource {
   text?: string;
   textPair?: string;
   label?: string;
+  /** Ask no hub: a model or data set of it comes from the cache alone. */
+  offline?: boolean;
   device?: Device;
   threads?: number;
 }
@@ -38,15 +39,14 @@ export interface RunEvaluation {
  * @throws UserError where the run or the data cannot be read, or the data has a label that the model does not know.
  */
 export async function evaluateRun(run: string, source: EvaluationSource = {}): Promise<RunEvaluation[]> {
-  const { device, threads } = source;
-  const model = await FineTunedModel.load(run, nodeRuntime({ ...(device && { device }), ...(threads && { threads }) }));
+  const { device, threads, offline } = source;
+  const runtime = nodeRuntime({ ...(device && { device }), ...(threads && { threads }) });
+  const model = await FineTunedModel.load(run, runtime, { offline });
   try {
     const { task } = model.description;
     const results: RunEvaluation[] = [];
     for (const { name, examples } of await splitsOf(run, source, model)) {
-      const predictions = (await model.logits(examples)).map((row) =>
-        predictionOf(task.kind, row, labelCountFor(task)),
-      );
+      const predictions = await model.predictLabels(examples);
       const result: RunEvaluation = {
         split: name,
         examples: examples.length,
@@ -79,6 +79,6 @@ async function splitsOf(run: string, source: EvaluationSource, model: FineTunedM
     const columns = { text, label, ...(textPair !== undefined && { textPair }) };
     return [{ name: source.validation, examples: await readExamples(source.validation, columns, kind, labels) }];
   }
-  const saved = { ...config, ...(config.train !== undefined && { task: undefined }) } as unknown as RunConfig;
-  return (await loadTask({ ...saved, ...(source.data !== undefined && { data: source.data }) })).validation;
+  const saved = { ...config, ...(source.data !== undefined && { data: source.data }) } as unknown as RunConfig;
+  return (await loadTask(saved, { offline: source.offline })).validation;
 }

@@ -1,10 +1,13 @@
 import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import type { HubOptions } from "../checkpoints/hub.ts";
+import type { DownloadProgress } from "../checkpoints/hub-download.ts";
 import { UserError } from "../errors.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { balancedClassWeights } from "../tasks/class-weights.ts";
+import { loadDatasetTask } from "../tasks/dataset.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { loadGlueTask } from "../tasks/glue.ts";
 import { splitExamples } from "../tasks/split.ts";
@@ -13,10 +16,11 @@ import type { EncodedSplit } from "../training/evaluate.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../training/records.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
 import { stepsPerEpoch, type TrainOutcome, train } from "../training/train.ts";
-import { labelCountFor, trainingExamples } from "../training/training-example.ts";
+import { trainingExamples } from "../training/training-example.ts";
 import { type Adapter, loadAdapter, saveAdapter } from "./adapter.ts";
 import { type BaseModel, BUNDLED_MODEL, loadBaseModel } from "./base-model.ts";
 import { adaptedShapes, FineTunedModel, initialParameters } from "./fine-tuned-model.ts";
+import { headTrains } from "./head.ts";
 import { readRunRecords } from "./read-run.ts";
 import type { RunResult } from "./records.ts";
 import { type RunConfig, resolveConfig } from "./run-config.ts";
@@ -41,6 +45,8 @@ export interface FineTuneOptions {
   overwrite?: boolean;
   /** Go on with the run in the output folder. */
   resume?: boolean;
+  /** Told while a model or a data set comes from the hub. */
+  onDownload?(progress: DownloadProgress): void;
   onStart?(start: RunStart): void | Promise<void>;
   onStep?(record: StepRecord): void | Promise<void>;
   onFreezingCheck?(record: FreezingRecord): void | Promise<void>;
@@ -66,10 +72,12 @@ export async function fineTune(
 ): Promise<FineTuneOutcome> {
   const config = options.resume ? await savedConfig(given) : resolveConfig(given);
   const directory = resolve(config.output ?? join("runs", defaultName(config)));
-  const task = await loadTask(config);
-  const base = await loadBaseModel(config.model ?? BUNDLED_MODEL, labelCountFor(task), config.seed);
+  const { revision, offline } = config;
+  const hub = { offline, onProgress: options.onDownload };
+  const task = await loadTask(config, hub);
+  const base = await loadBaseModel(config.model ?? BUNDLED_MODEL, task, config.seed, { ...hub, revision });
   const maxLength = Math.min(config.maxLength, base.config.maxLength);
-  const classWeights = config.classWeights && balancedClassWeights(task.train, task.labels.length);
+  const classWeights = config.classWeights && classWeightsFor(task);
   const examples = trainingExamples(task, task.train, base.tokenizer, maxLength, classWeights);
   const validation = task.validation.map((split): EncodedSplit => {
     return { ...split, encoded: trainingExamples(task, split.examples, base.tokenizer, maxLength) };
@@ -91,7 +99,7 @@ export async function fineTune(
     ? await RunFolder.resume(directory, resumed.step)
     : await RunFolder.create(
         directory,
-        { ...config, model: base.name, task: task.name, output: directory },
+        { ...config, model: base.name, revision: base.revision, task: task.name, output: directory },
         options.overwrite === true,
       );
   try {
@@ -140,6 +148,7 @@ export async function fineTune(
       description: {
         format: "aflora-adapter",
         model: base.name,
+        ...(base.revision && { revision: base.revision }),
         modelType: base.config.modelType,
         method: config.method,
         methodOptions,
@@ -165,7 +174,7 @@ export async function fineTune(
 }
 
 /** Reads the data that a run's options name. @throws UserError where they cannot be read or hold one class only. */
-export async function loadTask(config: RunConfig): Promise<TaskData> {
+export async function loadTask(config: RunConfig, hub: HubOptions = {}): Promise<TaskData> {
   const { train: file, validation, validationSplit, text, textPair, label, kind, seed } = config;
   if (config.task !== undefined && config.data !== undefined) {
     const task = await loadGlueTask(config.task, config.data);
@@ -173,19 +182,32 @@ export async function loadTask(config: RunConfig): Promise<TaskData> {
     const { train, held } = splitExamples(task.train, validationSplit, seed, task.kind);
     return { ...task, train, validation: [{ name: "validation", examples: held }] };
   }
-  const given = { validation, validationSplit, text, textPair, label, kind };
+  const { dataset, datasetConfig: configuration } = config;
+  const given = { validation, validationSplit, text, textPair, label, kind, configuration };
   const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  if (dataset !== undefined) return loadDatasetTask({ dataset, seed, ...present }, hub);
   return loadTableTask({ train: file!, seed, ...present });
+}
+
+/** Weights under which every class, or tag of a word, counts alike. */
+function classWeightsFor({ kind, labels, train }: TaskData): number[] {
+  if (kind !== "classification" && kind !== "token-classification") {
+    throw new UserError(`--class-weights weighs classes, of which ${kind} has none; leave it out`);
+  }
+  return balancedClassWeights(
+    train.flatMap((example) => example.labels ?? [example.label!]),
+    labels.length,
+  );
 }
 
 /** The saved options of a run to go on with; options given again must be the same, except where and how to compute. */
 async function savedConfig(given: Readonly<Record<string, unknown>>): Promise<RunConfig> {
   if (typeof given.output !== "string") throw new UserError("which run is to go on? Name its folder with --output DIR");
   const { config: saved, result } = await readRunRecords(given.output);
-  // A task of the user's own is saved by the name "custom", which names no files.
-  const config = saved.train === undefined ? saved : { ...saved, task: undefined };
+  // A task that is not read from a folder is saved by its name alone, which names no files.
+  const config = saved.data === undefined ? { ...saved, task: undefined } : saved;
   if (result) throw new UserError(`the run in ${given.output} has finished; nothing is left to resume`);
-  const mayChange = ["threads", "device", "output"];
+  const mayChange = ["threads", "device", "output", "offline"];
   for (const [key, value] of Object.entries(given)) {
     if (value !== undefined && !mayChange.includes(key) && JSON.stringify(value) !== JSON.stringify(config[key])) {
       throw new UserError(
@@ -197,24 +219,15 @@ async function savedConfig(given: Readonly<Record<string, unknown>>): Promise<Ru
   return resolveConfig({ ...config, ...changed });
 }
 
-function defaultName({ task, train: file, method }: RunConfig): string {
-  const subject = task ?? file!.replace(/^.*[/\\]/, "").replace(/\.\w+$/, "");
+function defaultName({ task, train: file, dataset, datasetConfig, method }: RunConfig): string {
+  const source = datasetConfig ?? dataset?.replace(/@.*$/, "") ?? file!.replace(/\.\w+$/, "");
+  const subject = task ?? source.replace(/^.*[/\\]/, "");
   const time = new Date().toISOString().slice(0, 19).replace(/:/g, "").replace("T", "-");
   return `${subject}-${method}-${time}`;
 }
 
 function pick(config: RunConfig, keys: readonly string[]): Record<string, unknown> {
   return Object.fromEntries(keys.filter((key) => config[key] !== undefined).map((key) => [key, config[key]]));
-}
-
-/** Which of the head's weights train (`--head`). */
-function headTrains(choice: RunConfig["head"], base: BaseModel): (name: string) => boolean {
-  const made = new Set(base.newWeights.map(({ name }) => name));
-  const classifier = [...base.trace.weights.values()].filter(({ part }) => part === "head").at(-1)!.name;
-  const module = classifier.replace(/\.\w+$/, "");
-  if (choice === "classifier") return (name) => name === `${module}.weight`;
-  if (choice === "all") return () => true;
-  return (name) => made.has(name) || name.startsWith(`${module}.`);
 }
 
 /** The best epoch's parameters: the method's, and what of the head or the backbone trained or was made new. */

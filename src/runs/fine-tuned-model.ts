@@ -1,19 +1,27 @@
 import { access } from "node:fs/promises";
 import { join } from "node:path";
+import type { HubOptions } from "../checkpoints/hub.ts";
 import { UserError } from "../errors.ts";
 import { randomFor } from "../methods/initializers.ts";
 import type { Method } from "../methods/method.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
+import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Runtime } from "../runtime/session.ts";
-import type { Example } from "../tasks/example.ts";
+import type { Example, TaskKind } from "../tasks/example.ts";
+import { entitiesOf, type Prediction } from "../tasks/metrics.ts";
+import { locateWords, splitWords } from "../tasks/words.ts";
+import type { Encoding, WordEncoding } from "../tokenization/tokenizer.ts";
 import { Predictor } from "../training/predictor.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
-import { labelCountFor } from "../training/training-example.ts";
+import { encodeExample, firstTokens, predictionFor } from "../training/training-example.ts";
 import { type Adapter, type AdapterDescription, loadAdapter } from "./adapter.ts";
 import { type BaseModel, loadBaseModel } from "./base-model.ts";
 
-/** A text to predict for, or the two texts of a pair. */
-export type PredictionInput = string | readonly [text: string, textPair: string];
+/** A text to predict for, the two texts of a pair, or an example; its words, where it has none, are split as the text says. */
+export type PredictionInput =
+  | string
+  | readonly [text: string, textPair: string]
+  | Pick<Example, "text" | "textPair" | "words">;
 
 export interface LabelProbability {
   label: string;
@@ -28,6 +36,31 @@ export interface TextPrediction {
   labels?: LabelProbability[];
   /** Regression. */
   value?: number;
+  /** Token classification: every word. */
+  words?: WordPrediction[];
+  /** Token classification: words that are one thing, such as a name. */
+  entities?: EntityPrediction[];
+}
+
+/** A stretch of a text: `[start, end)` in UTF-16 units, as JavaScript counts. */
+export interface Span {
+  start: number;
+  end: number;
+}
+
+export interface WordPrediction extends Span {
+  word: string;
+  /** The likeliest, and how likely; absent where the text was cut before the word. */
+  label?: string;
+  probability?: number;
+}
+
+export interface EntityPrediction extends Span {
+  /** `PER` of the labels `B-PER` and `I-PER`. */
+  type: string;
+  text: string;
+  /** Mean of its words'. */
+  probability: number;
 }
 
 /** A base model with an adapter, ready to predict. */
@@ -46,9 +79,14 @@ export class FineTunedModel {
    * Loads the adapter of a run folder, or an adapter folder, and its base model.
    * @throws UserError where either is missing or damaged, or they do not fit.
    */
-  static async load(directory: string, runtime: Runtime): Promise<FineTunedModel> {
+  static async load(
+    directory: string,
+    runtime: Runtime = nodeRuntime(),
+    hub: HubOptions = {},
+  ): Promise<FineTunedModel> {
     const adapter = await loadAdapter(await adapterFolder(directory));
-    const base = await loadBaseModel(adapter.description.model, labelCountFor(adapter.description.task), 0);
+    const { model, revision, task } = adapter.description;
+    const base = await loadBaseModel(model, task, 0, { ...hub, ...(revision && { revision }) });
     return FineTunedModel.adapt(base, adapter, runtime);
   }
 
@@ -77,19 +115,32 @@ export class FineTunedModel {
 
   /** Predicts for each input, in order. */
   async predict(inputs: readonly PredictionInput[]): Promise<TextPrediction[]> {
-    const examples = inputs.map((input, index): Example => {
-      return typeof input === "string" ? { index, text: input } : { index, text: input[0], textPair: input[1] };
-    });
-    const logits = await this.logits(examples);
-    return logits.map((row) => describePrediction(this.description.task, row));
+    const { task } = this.description;
+    const examples = inputs.map((input, index) => exampleOf(input, index, task.kind));
+    const encodings = examples.map((example) => this.#encode(example));
+    const logits = await this.predictor.logits(encodings);
+    return logits.map((values, i) =>
+      task.kind === "token-classification"
+        ? describeWords(task.labels, examples[i]!, encodings[i] as WordEncoding, values)
+        : describePrediction(task, values),
+    );
   }
 
-  /** Logits of each example, `[labels]`. */
+  /** What the model says of each example, written as the example's own label is. */
+  async predictLabels(examples: readonly Example[]): Promise<Prediction[]> {
+    const encodings = examples.map((example) => this.#encode(example));
+    const logits = await this.predictor.logits(encodings);
+    return logits.map((values, i) => predictionFor(this.description.task, examples[i]!, encodings[i]!, values));
+  }
+
+  /** Logits of each example, `[labels]`, or `[tokens, labels]` of token classification. */
   logits(examples: readonly Example[]): Promise<Float32Array[]> {
-    const { tokenizer } = this.base;
-    return this.predictor.logits(
-      examples.map(({ text, textPair }) => tokenizer.encode(text, textPair, this.description.maxLength)),
-    );
+    return this.predictor.logits(examples.map((example) => this.#encode(example)));
+  }
+
+  #encode(example: Example): Encoding {
+    const { task, maxLength } = this.description;
+    return encodeExample(task.kind, example, this.base.tokenizer, maxLength);
   }
 
   release(): Promise<void> {
@@ -111,6 +162,35 @@ export function initialParameters(method: Method, seed: number): Map<string, Flo
   return new Map(
     method.parameters.map(({ name, shape, initialize }) => [name, initialize(shape, randomFor(seed, name))]),
   );
+}
+
+function exampleOf(input: PredictionInput, index: number, kind: TaskKind): Example {
+  const given =
+    typeof input === "string" ? { text: input } : "text" in input ? input : { text: input[0], textPair: input[1] };
+  if (kind !== "token-classification") return { index, ...given };
+  if (given.textPair !== undefined) throw new UserError("token classification takes single texts, not pairs");
+  return { index, ...given, words: given.words ?? splitWords(given.text) };
+}
+
+function describeWords(
+  labels: readonly string[],
+  { text, words }: Example,
+  encoding: WordEncoding,
+  logits: Float32Array,
+): TextPrediction {
+  const predicted = locateWords(text, words!).map((span, i): WordPrediction => ({ word: words![i]!, ...span }));
+  for (const [word, token] of firstTokens(encoding)) {
+    const probabilities = softmax(logits.subarray(token * labels.length, (token + 1) * labels.length));
+    const probability = Math.max(...probabilities);
+    Object.assign(predicted[word]!, { label: labels[probabilities.indexOf(probability)], probability });
+  }
+  const entities = entitiesOf(predicted.map(({ label }) => label ?? "O")).map(({ type, start, end }) => {
+    const own = predicted.slice(start, end);
+    const span = { start: own[0]!.start, end: own.at(-1)!.end };
+    const probability = own.reduce((sum, word) => sum + word.probability!, 0) / own.length;
+    return { type, text: text.slice(span.start, span.end), ...span, probability };
+  });
+  return { words: predicted, entities };
 }
 
 function describePrediction({ kind, labels }: AdapterDescription["task"], logits: Float32Array): TextPrediction {

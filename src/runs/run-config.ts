@@ -10,7 +10,13 @@ const share = z.number().min(0).max(1);
 
 /** Options of a run beside those of its method. Each is a flag of `aflora train` and a key of its config file. */
 export const runOptions = z.object({
-  model: z.string().min(1).optional().describe("model folder; the bundled all-MiniLM-L6-v2 where absent"),
+  model: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("model folder, or owner/name[@revision] on the hub; the bundled all-MiniLM-L6-v2 where absent"),
+  revision: z.string().min(1).optional().describe("branch, tag or commit of a model on the hub (main)"),
+  offline: z.boolean().optional().describe("ask no hub: models and data sets from its cache alone"),
   method: z
     .string()
     .default("aflora")
@@ -19,6 +25,8 @@ export const runOptions = z.object({
   data: z.string().optional().describe("folder with the official GLUE folders, or with the task's own files"),
   train: z.string().optional().describe("training examples: CSV, TSV or JSONL file"),
   validation: z.string().optional().describe("validation examples, likewise"),
+  dataset: z.string().min(1).optional().describe("training and validation examples: owner/name[@revision] on the hub"),
+  datasetConfig: z.string().min(1).optional().describe("which part of --dataset, such as cola of nyu-mll/glue"),
   validationSplit: z
     .number()
     .gt(0)
@@ -91,8 +99,10 @@ export function resolveConfig(given: Readonly<Record<string, unknown>>): RunConf
     throw new UserError(`option "${issue!.path.join(".")}": ${issue!.message}`);
   }
   const config = result.data;
-  if ((config.task === undefined) === (config.train === undefined)) {
-    throw new UserError("give either a GLUE task (--task cola --data DIR) or your own examples (--train FILE)");
+  if ([config.task, config.train, config.dataset].filter((source) => source !== undefined).length !== 1) {
+    throw new UserError(
+      "give either a GLUE task (--task cola --data DIR), your own examples (--train FILE) or a data set of the hub (--dataset OWNER/NAME)",
+    );
   }
   if (config.task !== undefined && config.data === undefined) {
     throw new UserError(`where are the files of task "${config.task}"? Give their folder with --data DIR`);
@@ -103,7 +113,8 @@ export function resolveConfig(given: Readonly<Record<string, unknown>>): RunConf
     Object.fromEntries(present.filter(([key]) => !own.includes(key))),
     own,
   );
-  const task = config.task?.toLowerCase().replace(/[^a-z0-9]/g, "");
+  const ofGlue = /\/glue(@|$)/.test(config.dataset ?? "") ? config.datasetConfig : undefined;
+  const task = (config.task ?? ofGlue)?.toLowerCase().replace(/[^a-z0-9]/g, "");
   const published = method.name === "aflora" && task !== undefined ? AFLORA_RECIPES[task] : undefined;
   const recipe = { epochs: 10, ...method.recipe, ...published };
   const learningRate = config.learningRate ?? recipe.learningRate;

@@ -134,18 +134,17 @@ export function multiLabelCounts(
   return counts;
 }
 
-/**
- * Counts of entities over sentences of tags: an entity is right where type, start and end are. Entities are read as
- * conlleval and seqeval (not strict) read them: one starts at `B-`, and at `I-` after another type or `O`. BIOES works too.
- */
+/** Counts of entities over sentences of tags: an entity is right where type, start and end are. */
 export function entityCounts(
   predictions: readonly (readonly string[])[],
   labels: readonly (readonly string[])[],
 ): Counts {
   const counts = { truePositives: 0, falsePositives: 0, falseNegatives: 0 };
+  const setOf = (tags: readonly string[]): Set<string> =>
+    new Set(entitiesOf(tags).map(({ type, start, end }) => `${type} ${start} ${end}`));
   labels.forEach((truth, row) => {
-    const expected = entitiesOf(truth);
-    const found = entitiesOf(predictions[row]!);
+    const expected = setOf(truth);
+    const found = setOf(predictions[row]!);
     const shared = [...found].filter((entity) => expected.has(entity)).length;
     counts.truePositives += shared;
     counts.falsePositives += found.size - shared;
@@ -210,14 +209,25 @@ export function meanSquaredError(predictions: Numbers, labels: Numbers): number 
   return ratio(sum(Array.from(labels, (label, index) => (predictions[index]! - label) ** 2)), labels.length);
 }
 
-/** Entities of a sentence as `type start end`. */
-function entitiesOf(tags: readonly string[]): Set<string> {
-  const entities = new Set<string>();
+/** Words that are one thing: those from `start` on, before `end`. */
+export interface Entity {
+  /** `PER` of `B-PER`; empty where tags have no type. */
+  type: string;
+  start: number;
+  end: number;
+}
+
+/**
+ * Entities of a sentence's tags, read as conlleval and seqeval (not strict) read them: one starts at `B-`, and at `I-` after
+ * another type or `O`. BIOES works too.
+ */
+export function entitiesOf(tags: readonly string[]): Entity[] {
+  const entities: Entity[] = [];
   let start = -1;
   tags.forEach((tag, index) => {
     if (tag[0] === "O") return;
     if (!continues(tags[index - 1], tag)) start = index;
-    if (!continues(tag, tags[index + 1])) entities.add(`${tag.slice(2)} ${start} ${index}`);
+    if (!continues(tag, tags[index + 1])) entities.push({ type: tag.slice(2), start, end: index + 1 });
   });
   return entities;
 }

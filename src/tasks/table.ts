@@ -88,7 +88,7 @@ export function examplesOf(table: Table, columns: Columns, kind: TaskKind, label
   const classes = new Map(labels.map((name, index) => [name, index]));
 
   return table.rows.map((row, index) => {
-    const example: Example = { index, ...textOf(table, row, text, kind) };
+    const example: Example = { index, ...textOf(table, row, text, kind, label !== undefined) };
     if (textPair !== undefined) example.textPair = textOf(table, row, textPair, "classification").text;
     // One text of a pair may be empty, as some of QQP's are.
     if (`${example.text}${example.textPair ?? ""}`.trim() === "") {
@@ -161,13 +161,19 @@ export function columnIndex(table: Table, name: string): number {
   throw new UserError(`${table.source} has no column "${name}"${help}`);
 }
 
-/** A cell as text; for token classification as words, which plain text parts by spaces. */
-function textOf(table: Table, row: Row, column: number, kind: TaskKind): { text: string; words?: string[] } {
+/** A cell as text; for token classification as words, which plain text that has tags parts by spaces. */
+function textOf(
+  table: Table,
+  row: Row,
+  column: number,
+  kind: TaskKind,
+  tagged = true,
+): { text: string; words?: string[] } {
   const cell = row.cells[column] ?? "";
   if (typeof cell === "object" && !(Array.isArray(cell) && kind === "token-classification")) {
     throw new UserError(`${place(table, row)}: no text but an object or array in column "${table.columns[column]}"`);
   }
-  if (kind !== "token-classification") return { text: String(cell) };
+  if (kind !== "token-classification" || (!tagged && !Array.isArray(cell))) return { text: String(cell) };
   const words = Array.isArray(cell) ? cell.map(String) : String(cell).trim().split(/\s+/);
   return { text: words.join(" "), words };
 }

@@ -26,11 +26,11 @@ export class Predictor {
   }
 
   /**
-   * Logits of each encoding, `[labels]`, in the order given.
+   * Logits of each encoding, `[labels]`, or `[tokens, labels]` of a token head, in the order given.
    * @param tokenBudget most tokens of one run of the graph, padding included
    */
   async logits(encodings: readonly Encoding[], tokenBudget = 2048): Promise<Float32Array[]> {
-    const { labelCount } = this.#model;
+    const { labelCount, head } = this.#model;
     const results: Float32Array[] = new Array(encodings.length);
     const lengths = encodings.map(({ inputIds }) => inputIds.length);
     for (const rows of cutMicroBatches(lengths, tokenBudget)) {
@@ -41,7 +41,12 @@ export class Predictor {
       );
       const { logits } = await this.#graph.run(inputs);
       rows.forEach((row, i) => {
-        results[row] = logits!.slice(i * labelCount, (i + 1) * labelCount);
+        const values = new Float32Array(head === "token" ? lengths[row]! * labelCount : labelCount);
+        // Rows of one position stand together: an example's tokens are the batch's size apart.
+        for (let at = 0, from = i; at < values.length; at += labelCount, from += rows.length) {
+          values.set(logits!.subarray(from * labelCount, (from + 1) * labelCount), at);
+        }
+        results[row] = values;
       });
     }
     return results;

@@ -20,7 +20,7 @@ export interface StepSettings {
 }
 
 export interface StepOutcome {
-  /** Mean over the batch's examples. */
+  /** Mean over the rows that the batch's examples label, by their weights. */
   loss: number;
   /** Of the mean loss, by parameter; the caller may change the arrays. */
   gradients: Map<string, Float32Array>;
@@ -73,7 +73,7 @@ export class TrainingStep {
    * @param step number of the optimizer step, from 0: selects the dropout masks
    */
   async run(step: number, batch: readonly TrainingExample[]): Promise<StepOutcome> {
-    const total = batch.reduce((sum, { weight }) => sum + weight, 0);
+    const total = batch.reduce((sum, { weights }) => sum + weights.reduce((a, b) => a + b, 0), 0) || 1;
     const scale = this.#settings.objective === "binary-cross-entropy" ? total * this.#model.labelCount : total;
     const outcome: StepOutcome = { loss: 0, gradients: new Map(), tokens: 0, flops: 0 };
     const lengths = batch.map(({ encoding }) => encoding.inputIds.length);
@@ -102,10 +102,16 @@ export class TrainingStep {
     scale: number,
     penaltyWeight: number,
   ): Record<string, InputTensor> {
-    const { labelCount } = this.#model;
-    const targets = new Float32Array(examples.length * labelCount);
-    examples.forEach((example, row) => {
-      targets.set(example.targets, row * labelCount);
+    const { labelCount, head } = this.#model;
+    const rows = head === "token" ? examples.length * length : examples.length;
+    const targets = new Float32Array(rows * labelCount);
+    const weights = new Float32Array(rows);
+    examples.forEach((example, i) => {
+      // Rows of one position stand together: an example's tokens are the batch's size apart.
+      for (let row = 0, to = i; row < example.weights.length; row++, to += examples.length) {
+        targets.set(example.targets.subarray(row * labelCount, (row + 1) * labelCount), to * labelCount);
+        weights[to] = example.weights[row]! / scale;
+      }
     });
     const inputs = modelInputs(
       this.#model,
@@ -121,8 +127,8 @@ export class TrainingStep {
     return {
       ...inputs,
       ...this.#dropouts.draw(draw, inputs),
-      targets: { data: targets, shape: [examples.length, labelCount] },
-      rowWeights: { data: Float32Array.from(examples, ({ weight }) => weight / scale), shape: [examples.length, 1] },
+      targets: { data: targets, shape: [rows, labelCount] },
+      rowWeights: { data: weights, shape: [rows, 1] },
       penaltyWeight: { data: Float32Array.of(penaltyWeight), shape: [] },
     };
   }

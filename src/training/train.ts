@@ -97,7 +97,9 @@ export const stepsPerEpoch = (examples: number, batchSize: number): number => Ma
 
 /** Names of the weights that stand in the model's head, and of those that train with it. */
 function headWeights(model: AdaptedModel): { all: Set<string>; trained: string[] } {
-  const head = [...traceModel(model, model.labelCount).weights.values()].filter(({ part }) => part === "head");
+  const head = [...traceModel(model, model.labelCount, model.head).weights.values()].filter(
+    ({ part }) => part === "head",
+  );
   const names = head.map(({ name }) => name);
   return { all: new Set(names), trained: names.filter((name) => model.trainsHead(name)) };
 }
@@ -107,7 +109,7 @@ function parameterGroups(model: AdaptedModel, settings: TrainingSettings): Param
   const { learningRate, headLearningRate, weightDecay } = settings;
   const head = headWeights(model);
   const backbone = model.method.trainsBackbone
-    ? [...traceModel(model, model.labelCount).weights.keys()].filter((name) => !head.all.has(name))
+    ? [...traceModel(model, model.labelCount, model.head).weights.keys()].filter((name) => !head.all.has(name))
     : [];
   const decays = (name: string) => !/(bias|norm\w*\.weight)$/i.test(name);
   const adapter = model.method.parameters;

@@ -117,7 +117,7 @@ export class Bench {
     const examples = rows.map((row, index) => {
       const targets = new Float32Array(this.model.labelCount);
       targets[row.label] = 1;
-      return { index, encoding: encodingOf(row), targets, weight: 1 };
+      return { index, encoding: encodingOf(row), targets, weights: Float32Array.of(1) };
     });
     return this.#compiled.step.run(this.#step, examples);
   }

@@ -1,0 +1,16 @@
+import type { BaseModel } from "./base-model.ts";
+import type { RunConfig } from "./run-config.ts";
+
+/**
+ * Which of the head's weights train (`--head`): `new`, what the checkpoint lacks and the last layer in any case; `all`; or
+ * `classifier`, the last layer's matrix alone, as in the paper.
+ */
+export function headTrains(
+  choice: RunConfig["head"],
+  { trace, newWeights }: Pick<BaseModel, "trace" | "newWeights">,
+): (name: string) => boolean {
+  if (choice === "classifier") return (name) => name === `${trace.classifier}.weight`;
+  if (choice === "all") return () => true;
+  const made = new Set(newWeights.map(({ name }) => name));
+  return (name) => made.has(name) || name.startsWith(`${trace.classifier}.`);
+}
