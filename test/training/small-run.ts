@@ -1,0 +1,147 @@
+import { randomFor } from "../../src/methods/initializers.ts";
+import type { Arrays, MethodDefinition, MethodState } from "../../src/methods/method.ts";
+import { parseMethodOptions } from "../../src/methods/methods.ts";
+import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import type { Example, TaskData } from "../../src/tasks/example.ts";
+import type { Encoding } from "../../src/tokenization/tokenizer.ts";
+import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../src/training/records.ts";
+import type { AdaptedModel } from "../../src/training/step-graph.ts";
+import {
+  stepsPerEpoch,
+  type TrainingSettings,
+  type TrainOptions,
+  type TrainOutcome,
+  train,
+} from "../../src/training/train.ts";
+import type { TrainingExample } from "../../src/training/training-example.ts";
+import { type Base, settingOf } from "../methods/small-bert.ts";
+
+export const runtime = nodeRuntime({ threads: 1 });
+
+/** A classification task: the token after [CLS] tells the class. Every third example is a pair; lengths differ. */
+export const TASK: Pick<TaskData, "kind" | "labels" | "metrics"> = {
+  kind: "classification",
+  labels: ["a", "b", "c"],
+  metrics: ["accuracy"],
+};
+
+/** Example number `index`, always the same. */
+export function encodingOf(index: number): Encoding {
+  const length = 5 + ((index * 7) % 13);
+  const pairFrom = index % 3 === 1 ? 4 : length;
+  return {
+    inputIds: Int32Array.from({ length }, (_, i) => (i === 1 ? 10 + (index % 3) : 20 + ((index * 31 + i * 17) % 90))),
+    tokenTypeIds: Int32Array.from({ length }, (_, i) => (i < pairFrom ? 0 : 1)),
+  };
+}
+
+export function examplesOf(
+  count: number,
+  label = (index: number) => index % 3,
+): (Example & { label: number } & TrainingExample)[] {
+  return Array.from({ length: count }, (_, index) => {
+    const targets = new Float32Array(3);
+    targets[label(index)] = 1;
+    return { index, text: "", label: label(index), encoding: encodingOf(index), targets, weights: Float32Array.of(1) };
+  });
+}
+
+export const SETTINGS: TrainingSettings = {
+  epochs: 3,
+  batchSize: 6,
+  tokenBudget: 40,
+  learningRate: 5e-3,
+  headLearningRate: 5e-3,
+  weightDecay: 0.1,
+  warmupRatio: 0.06,
+  maxGradNorm: 0.1,
+  seed: 7,
+  dropout: true,
+};
+
+export interface SmallRun extends TrainOutcome {
+  steps: StepRecord[];
+  freezing: FreezingRecord[];
+  evaluations: EvaluationRecord[];
+  /** Weights at the end. */
+  weights: Map<string, Float32Array>;
+}
+
+export interface SmallRunOptions
+  extends Partial<Pick<TrainOptions, "train" | "validation" | "task" | "resume" | "onCheckpoint" | "signal">> {
+  options?: Record<string, unknown>;
+  settings?: Partial<TrainingSettings>;
+  /** Changes weights before the first step. */
+  prepare?(weights: Map<string, Float32Array>): void;
+  onStep?(record: StepRecord, weights: Arrays): void;
+  onEvaluation?(record: EvaluationRecord): void;
+  /** Told the gradients that a step gave. */
+  onGradients?(step: number, gradients: Arrays): void;
+}
+
+/** A training run on the small BERT: 20 examples, so that an epoch has three batches of 6 and one of 2. */
+export async function smallRun(
+  base: Base,
+  definition: MethodDefinition,
+  { options = {}, prepare, onStep, onEvaluation, onGradients, ...given }: SmallRunOptions = {},
+): Promise<SmallRun> {
+  const settings = { ...SETTINGS, ...given.settings };
+  const examples = given.train ?? examplesOf(20);
+  const perEpoch = stepsPerEpoch(examples.length, settings.batchSize);
+  const setting = { ...settingOf(base), totalSteps: perEpoch * settings.epochs, stepsPerEpoch: perEpoch };
+  const state: MethodState | undefined = given.resume?.method;
+  const method = definition.create(parseMethodOptions(definition, options), setting, state);
+  const weights = new Map([...base.weights].map(([name, values]) => [name, values.slice()]));
+  for (const { name, shape, initialize } of method.parameters) weights.set(name, initialize(shape, randomFor(1, name)));
+  prepare?.(weights);
+  const watched = onGradients && {
+    ...method,
+    observe(...[step, gradients, values]: Parameters<NonNullable<typeof method.observe>>) {
+      onGradients(step, gradients);
+      return method.observe?.(step, gradients, values);
+    },
+  };
+  const model: AdaptedModel = {
+    ...base,
+    method: watched ?? method,
+    trainsHead: (name) => name.startsWith("classifier."),
+  };
+  const held = examplesOf(9);
+  const run = { steps: [] as StepRecord[], freezing: [] as FreezingRecord[], evaluations: [] as EvaluationRecord[] };
+  const outcome = await train({
+    task: TASK,
+    validation: [{ name: "validation", examples: held, encoded: held }],
+    ...given,
+    train: examples,
+    model,
+    weights,
+    settings,
+    padTokenId: 0,
+    runtime,
+    onStep(record) {
+      run.steps.push(record);
+      onStep?.(record, weights);
+    },
+    onFreezingCheck: (record) => void run.freezing.push(record),
+    onEvaluation(record) {
+      run.evaluations.push(record);
+      onEvaluation?.(record);
+    },
+  });
+  return { ...outcome, ...run, weights };
+}
+
+/** What must be the same in two runs: everything but how long it took. */
+export function numbersOf({ steps, freezing, evaluations, weights, state, best, last, trainable }: SmallRun) {
+  return {
+    steps: steps.map(({ seconds, ...record }) => record),
+    freezing: freezing.map(({ compileSeconds, ...record }) => record),
+    evaluations,
+    best,
+    last,
+    trainable,
+    weights,
+    bestParameters: state.best?.parameters,
+    totals: [state.step, state.tokens, state.flops, state.frozenAtStep],
+  };
+}

@@ -1,0 +1,132 @@
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { aflora } from "../../src/methods/aflora.ts";
+import { normal, randomFor } from "../../src/methods/initializers.ts";
+import { type Objective, rowLoss } from "../../src/training/objective.ts";
+import { Predictor } from "../../src/training/predictor.ts";
+import { type StepOutcome, type StepSettings, TrainingStep } from "../../src/training/step.ts";
+import type { AdaptedModel } from "../../src/training/step-graph.ts";
+import type { TrainingExample } from "../../src/training/training-example.ts";
+import { type Base, relativeError, settingOf, smallBert } from "../methods/small-bert.ts";
+import { encodingOf, examplesOf, runtime } from "./small-run.ts";
+
+let model: AdaptedModel;
+let weights: Map<string, Float32Array>;
+beforeAll(async () => {
+  const base: Base = await smallBert();
+  const method = aflora.create(aflora.options.parse({}), settingOf(base));
+  weights = new Map(base.weights);
+  for (const { name, shape, initialize } of method.parameters) {
+    // At b = 0 nothing but b has a gradient.
+    const draw = name.endsWith(".b") ? normal(0.5) : initialize;
+    weights.set(name, draw(shape, randomFor(1, name)));
+  }
+  model = { ...base, method, trainsHead: () => true };
+});
+
+const compiled: TrainingStep[] = [];
+afterEach(async () => {
+  for (const step of compiled.splice(0)) await step.release();
+});
+
+/** The batch's loss and gradients in micro-batches of `tokenBudget` tokens. */
+async function run(
+  batch: readonly TrainingExample[],
+  tokenBudget: number,
+  { step = 3, ...settings }: Partial<StepSettings> & { step?: number } = {},
+): Promise<StepOutcome> {
+  const defaults = { objective: "cross-entropy", dropout: true, seed: 5, padTokenId: 0 } as const;
+  const made = await TrainingStep.compile(model, weights, runtime, { ...defaults, ...settings, tokenBudget });
+  compiled.push(made);
+  return made.run(step, batch);
+}
+
+/** The same but for float32's rounding: sums are taken in another order. */
+function expectSame(found: StepOutcome, expected: StepOutcome): void {
+  expect(found.loss).toBeCloseTo(expected.loss, 6);
+  expect(new Set(found.gradients.keys())).toEqual(new Set(expected.gradients.keys()));
+  for (const [name, gradient] of expected.gradients) {
+    expect(relativeError(found.gradients.get(name)!, gradient), name).toBeLessThan(2e-5);
+  }
+  expect(found.tokens).toBe(expected.tokens);
+}
+
+describe("micro-batches, dropout on, equal one padded batch", () => {
+  // Lengths from 5 to 17, every third a pair.
+  const batch = examplesOf(12);
+  const lengths = batch.map(({ encoding }) => encoding.inputIds.length);
+
+  test.each([1, 30, 60])("cut at %i tokens", async (budget) => {
+    const whole = await run(batch, 12 * 17);
+    expect(whole.gradients.size).toBeGreaterThan(30);
+    for (const [name, gradient] of whole.gradients) {
+      expect(
+        gradient.some((value) => value !== 0),
+        name,
+      ).toBe(true);
+    }
+    expectSame(await run(batch, budget), whole);
+  });
+
+  test("padding costs time only", async () => {
+    const real = lengths.reduce((sum, length) => sum + length, 0);
+    const [whole, cut] = [await run(batch, 12 * 17), await run(batch, 30)];
+    expect([whole.tokens, cut.tokens]).toEqual([real, real]);
+    expect(cut.flops).toBeLessThan(whole.flops);
+  });
+
+  test("a partial last batch counts as its own examples' mean, each alone as in company", async () => {
+    const partial = examplesOf(20).slice(18);
+    const alone = [await run([partial[0]!], 1000), await run([partial[1]!], 1000)] as const;
+    const together = await run(partial, 1000);
+    expect(together.loss).toBeCloseTo((alone[0].loss + alone[1].loss) / 2, 6);
+    for (const [name, gradient] of together.gradients) {
+      const [a, b] = alone.map(({ gradients }) => gradients.get(name)!);
+      expect(
+        relativeError(
+          gradient,
+          a!.map((value, i) => (value + b![i]!) / 2),
+        ),
+        name,
+      ).toBeLessThan(2e-5);
+    }
+  });
+
+  test("with class weights, too", async () => {
+    const weighted = batch.map((example) => ({ ...example, weights: Float32Array.of([0.5, 1, 3][example.label]!) }));
+    expectSame(await run(weighted, 30), await run(weighted, 12 * 17));
+  });
+
+  test("masks change with the step and with the seed, and with nothing else", async () => {
+    const first = await run(batch, 60);
+    expect((await run(batch, 60)).loss).toBe(first.loss);
+    expect((await run(batch, 60, { step: 4 })).loss).not.toBe(first.loss);
+    expect((await run(batch, 60, { seed: 6 })).loss).not.toBe(first.loss);
+    // Other examples in the batch, another order: an example keeps its masks.
+    expectSame(await run(batch.toReversed(), 30), first);
+  });
+});
+
+describe("the loss is the mean over examples, by their weights", () => {
+  const targetsOf: Record<Objective, (index: number) => number[]> = {
+    "cross-entropy": (index) => [0, 1, 2].map((label) => Number(label === index % 3)),
+    "binary-cross-entropy": (index) => [index % 2, Number(index % 3 === 0), 1],
+    "squared-error": (index) => [index / 4, -1, 0.5],
+  };
+
+  test.each(Object.keys(targetsOf) as Objective[])("%s", async (objective) => {
+    const batch = Array.from({ length: 7 }, (_, index): TrainingExample => {
+      const targets = Float32Array.from(targetsOf[objective](index));
+      return { index, encoding: encodingOf(index), targets, weights: Float32Array.of(1 + (index % 3)) };
+    });
+    const { loss } = await run(batch, 40, { objective, dropout: false });
+    const predictor = await Predictor.compile(model, weights, runtime, 0);
+    const logits = await predictor.logits(batch.map(({ encoding }) => encoding));
+    await predictor.release();
+    const total = batch.reduce((sum, example) => sum + example.weights[0]!, 0);
+    const sum = batch.reduce(
+      (all, example, i) => all + example.weights[0]! * rowLoss(objective, logits[i]!, example.targets),
+      0,
+    );
+    expect(loss).toBeCloseTo(sum / total, 5);
+  });
+});

@@ -1,0 +1,228 @@
+import { beforeAll, describe, expect, test } from "vitest";
+import { UserError } from "../../src/errors.ts";
+import { adalora } from "../../src/methods/adalora.ts";
+import { aflora } from "../../src/methods/aflora.ts";
+import { full } from "../../src/methods/full.ts";
+import { head } from "../../src/methods/head.ts";
+import { lora } from "../../src/methods/lora.ts";
+import type { MethodDefinition } from "../../src/methods/method.ts";
+import { sora } from "../../src/methods/sora.ts";
+import { Predictor } from "../../src/training/predictor.ts";
+import type { TrainingState } from "../../src/training/train.ts";
+import { type Base, settingOf, smallBert } from "../methods/small-bert.ts";
+import { examplesOf, numbersOf, runtime, SETTINGS, type SmallRun, smallRun } from "./small-run.ts";
+
+let base: Base;
+beforeAll(async () => {
+  base = await smallBert();
+});
+
+/** Freezing begins after two steps and ends at the eighth of twelve. */
+const FREEZING = { freezeInterval: 2, freezeInitial: 2, freezeFinal: 4 };
+
+describe("a run is a function of its options", () => {
+  test("the same seed gives the same run twice, to the bit; another seed another run", async () => {
+    const [first, second] = [await smallRun(base, aflora), await smallRun(base, aflora)];
+    expect(numbersOf(second)).toEqual(numbersOf(first));
+    const other = await smallRun(base, aflora, { settings: { seed: 8 } });
+    expect(other.steps.map(({ loss }) => loss)).not.toEqual(first.steps.map(({ loss }) => loss));
+  });
+
+  // Before the first step, within an epoch (before, amid and after freezing), and at the end of one.
+  const cuts: [string, MethodDefinition, Record<string, unknown>, number[]][] = [
+    ["aflora", aflora as MethodDefinition, FREEZING, [0, 1, 4, 6, 8, 11]],
+    ["lora", lora as MethodDefinition, {}, [6]],
+    ["adalora", adalora as MethodDefinition, { rank: 2, pruneInitial: 1, pruneFinal: 2, pruneInterval: 2 }, [6]],
+    ["sora", sora as MethodDefinition, {}, [6]],
+    ["full", full as MethodDefinition, {}, [6]],
+  ];
+  test.each(cuts)("%s: cut off and resumed, it is the run that was not cut", async (_, method, options, stops) => {
+    const whole = numbersOf(await smallRun(base, method, { options }));
+    for (const stop of stops) {
+      const parts = await cutAndResumed(method, options, stop);
+      expect(numbersOf(parts), `cut after ${stop} steps`).toEqual(whole);
+    }
+  });
+
+  async function cutAndResumed(
+    method: MethodDefinition,
+    options: Record<string, unknown>,
+    stop: number,
+  ): Promise<SmallRun> {
+    const abort = new AbortController();
+    if (stop === 0) abort.abort();
+    let saved: TrainingState | undefined;
+    const first = await smallRun(base, method, {
+      options,
+      signal: abort.signal,
+      onStep: ({ step }) => step + 1 === stop && abort.abort(),
+      onCheckpoint: (state) => {
+        saved = structuredClone(state);
+      },
+    });
+    expect(first).toMatchObject({ aborted: true, state: { step: stop } });
+    expect(saved?.step).toBe(stop);
+    const second = await smallRun(base, method, { options, resume: saved! });
+    expect(second.aborted).toBe(false);
+    return {
+      ...second,
+      steps: [...first.steps, ...second.steps],
+      freezing: [...first.freezing, ...second.freezing],
+      evaluations: [...first.evaluations, ...second.evaluations],
+    };
+  }
+
+  test("aborted in its last step, a run is finished all the same", async () => {
+    const abort = new AbortController();
+    const run = await smallRun(base, head, {
+      signal: abort.signal,
+      onStep: ({ step }) => step === 11 && abort.abort(),
+    });
+    expect(run).toMatchObject({ aborted: false, last: { epoch: 3 } });
+  });
+});
+
+test("an epoch takes every example once, its last batch is partial, and warm-up and decay are linear", async () => {
+  const { steps, evaluations } = await smallRun(base, head, { settings: { warmupRatio: 0.25, epochs: 2 } });
+  expect(steps.map(({ step, epoch }) => [step, epoch])).toEqual(
+    Array.from({ length: 8 }, (_, step) => [step, (step + 1) / 4]),
+  );
+  const tokens = examplesOf(20).reduce((sum, { encoding }) => sum + encoding.inputIds.length, 0);
+  expect(steps.slice(0, 4).reduce((sum, step) => sum + step.tokens, 0)).toBe(tokens);
+  const factors = [0, 1 / 2, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6];
+  steps.forEach(({ learningRate }, i) => {
+    expect(learningRate).toBeCloseTo(SETTINGS.learningRate * factors[i]!, 12);
+  });
+  expect(evaluations.map(({ epoch, step }) => [epoch, step])).toEqual([
+    [0, 0],
+    [1, 4],
+    [2, 8],
+  ]);
+});
+
+test("training lowers the loss and learns the task; the head has a learning rate of its own", async () => {
+  const settings = { epochs: 30, maxGradNorm: 1, headLearningRate: 1e-30, weightDecay: 0 };
+  const seen = examplesOf(20);
+  const validation = [{ name: "validation", examples: seen, encoded: seen }];
+  const { steps, last, weights } = await smallRun(base, lora, { settings, validation });
+  expect(last!.metrics.accuracy).toBe(1);
+  expect(steps.at(-1)!.loss).toBeLessThan(steps[0]!.loss / 2);
+  expect(weights.get("classifier.weight")).toEqual(base.weights.get("classifier.weight"));
+  // What is not to train has not moved.
+  const word = "embeddings.word_embeddings.weight";
+  expect(weights.get(word)).toEqual(base.weights.get(word));
+});
+
+test("regression: the loss is the mean squared error, and falls", async () => {
+  const value = (index: number) => (index % 3) - 1;
+  const examples = examplesOf(20, () => 0).map((example) => {
+    return { ...example, label: value(example.index), targets: Float32Array.of(value(example.index)) };
+  });
+  const width = base.config.hiddenSize;
+  const weights = new Map(base.weights);
+  weights.set("classifier.weight", base.weights.get("classifier.weight")!.slice(0, width));
+  weights.set("classifier.bias", base.weights.get("classifier.bias")!.slice(0, 1));
+  const validation = [{ name: "validation", examples, encoded: examples }];
+  const { evaluations, last } = await smallRun({ ...base, labelCount: 1, weights }, lora, {
+    task: { kind: "regression", labels: [], metrics: ["pearson", "spearmanr", "mean_squared_error"] },
+    train: examples,
+    validation,
+    settings: { epochs: 30, maxGradNorm: 1 },
+  });
+  expect(last!.metrics.pearson).toBeGreaterThan(0.9);
+  expect(last!.loss).toBeCloseTo(last!.metrics.mean_squared_error!, 5);
+  expect(last!.loss).toBeLessThan(evaluations[0]!.loss / 2);
+});
+
+describe("epochs", () => {
+  test("the best is kept while the last is reported", async () => {
+    // Validation labels are turned round: the better the task is learnt, the worse the metric.
+    const turned = examplesOf(9, (index) => (index + 1) % 3);
+    const validation = [{ name: "validation", examples: turned, encoded: turned }];
+    const { best, last, state, evaluations, weights } = await smallRun(base, lora, {
+      validation,
+      settings: { epochs: 15, maxGradNorm: 1 },
+    });
+    const scores = evaluations.slice(1).map(({ metrics }) => metrics.accuracy!);
+    expect(best!.metrics.accuracy).toBe(Math.max(...scores));
+    expect(best!.epoch).toBe(scores.indexOf(Math.max(...scores)) + 1);
+    expect(last!).toEqual(evaluations.at(-1));
+    expect(last!.metrics.accuracy).toBeLessThan(best!.metrics.accuracy!);
+
+    // The kept parameters are those that gave the best evaluation.
+    const model = { ...base, method: lora.create(lora.options.parse({}), settingOf(base)), trainsHead: () => false };
+    const predictor = await Predictor.compile(model, new Map([...weights, ...state.best!.parameters]), runtime, 0);
+    const logits = await predictor.logits(turned.map(({ encoding }) => encoding));
+    await predictor.release();
+    const right = logits.filter((row, i) => row.indexOf(Math.max(...row)) === turned[i]!.label).length;
+    expect(right / 9).toBe(best!.metrics.accuracy);
+  });
+
+  test("without a better one for as many as patience allows, the run stops early", async () => {
+    // So low a learning rate that no prediction changes: the first epoch stays the best.
+    const settings = { epochs: 10, patience: 2, learningRate: 1e-12, headLearningRate: 1e-12 };
+    const { aborted, best, last, state } = await smallRun(base, lora, { settings });
+    expect([aborted, best!.epoch, last!.epoch, state.step]).toEqual([false, 1, 3, 12]);
+  });
+});
+
+describe("a loss or gradient that is no number stops the run with step and batch named", () => {
+  test("from the first step", async () => {
+    const prepare = (weights: Map<string, Float32Array>) => {
+      weights.get("encoder.layer.0.output.dense.bias")![0] = Number.NaN;
+    };
+    await expect(smallRun(base, lora, { prepare })).rejects.toThrow(
+      new UserError("the loss is NaN at step 0 (epoch 1, batch 1 of 4); lower the learning rate"),
+    );
+  });
+
+  test("from a learning rate far too high", async () => {
+    const run = smallRun(base, lora, { settings: { learningRate: 1e30, headLearningRate: 1e30 } });
+    await expect(run).rejects.toThrow(UserError);
+    await expect(run).rejects.toThrow(
+      /^the (loss|norm of the gradient) is (NaN|Infinity) at step 2 \(epoch 1, batch 3 of 4\)/,
+    );
+  });
+});
+
+test("what freezes at step t still takes step t, has no gradient from t + 1 on, and never moves again", async () => {
+  const gradients: Set<string>[] = [];
+  const matrices: Map<string, Float32Array>[] = [];
+  const { freezing, steps, state, trainable } = await smallRun(base, aflora, {
+    options: FREEZING,
+    onGradients: (step, given) => {
+      gradients[step] = new Set(given.keys());
+    },
+    onStep: ({ step }, weights) => {
+      const names = [...weights.keys()].filter((name) => /\.[AB]$/.test(name));
+      matrices[step] = new Map(names.map((name) => [name, weights.get(name)!.slice()]));
+    },
+  });
+  const frozen = Object.entries(state.frozenAtStep);
+  // Two feed-forward layers in each of two blocks, A and B each; not all at one check.
+  expect(frozen).toHaveLength(8);
+  expect(new Set(frozen.map(([, at]) => at)).size).toBeGreaterThan(1);
+  for (const [name, at] of frozen) {
+    expect(freezing.find(({ step }) => step === at)!.frozen).toContain(name);
+    steps.forEach(({ step }) => {
+      expect(gradients[step]!.has(name), `${name} at step ${step}`).toBe(step <= at);
+      if (step > 0) {
+        const moved = matrices[step]!.get(name)!.some((value, i) => value !== matrices[step - 1]!.get(name)![i]);
+        expect(moved, `${name} at step ${step}`).toBe(step <= at);
+      }
+    });
+  }
+  // A step's count of trainable parameters is of the elements that got a gradient, the head's left out.
+  steps.forEach(({ step, trainable: count, frozen: soFar }) => {
+    const own = [...gradients[step]!].filter((name) => !name.startsWith("classifier."));
+    const sizes = new Map([...state.parameters].map(([name, values]) => [name, values.length]));
+    expect(count).toBe(own.reduce((sum, name) => sum + sizes.get(name)!, 0));
+    expect(soFar).toBe(frozen.filter(([, at]) => at <= step).length);
+  });
+  expect(trainable.start).toBe(steps[0]!.trainable);
+  expect(trainable.average).toBeCloseTo(steps.reduce((sum, step) => sum + step.trainable, 0) / steps.length, 6);
+  expect(trainable.end).toBe(steps.at(-1)!.trainable);
+  expect(trainable.head).toBe(3 * 32 + 3);
+  // Compiling again is told where something froze, and only there.
+  for (const { frozen: names, compileSeconds } of freezing) expect(compileSeconds > 0).toBe(names.length > 0);
+});
