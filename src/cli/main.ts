@@ -1,9 +1,11 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
 import { UserError } from "../errors.ts";
+import { compareCommand } from "./compare.ts";
 import { demoCommand } from "./demo.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { infoCommand } from "./info.ts";
+import { paramsCommand } from "./params.ts";
 import { predictCommand } from "./predict.ts";
 import { reportCommand } from "./report.ts";
 import { trainCommand } from "./train.ts";
@@ -24,6 +26,8 @@ const program = new Command("aflora")
   .addCommand(trainCommand())
   .addCommand(evaluateCommand())
   .addCommand(predictCommand())
+  .addCommand(compareCommand())
+  .addCommand(paramsCommand())
   .addCommand(reportCommand())
   .addCommand(infoCommand());
 

@@ -24,7 +24,7 @@ export function paramsCommand(): Command {
     .option("--sequence-length <n>", "tokens of a sequence, for the FLOPs of attention", Number, 128)
     .option("--json", "as JSON");
   for (const { name, summary, options } of METHODS) {
-    if (Object.keys(options.shape).length > 0) addSchemaOptions(command, options, `Method ${name}, ${summary}`);
+    if (Object.keys(options.shape).length > 0) addSchemaOptions(command, options, `Method ${name}: ${summary}`);
   }
   return command.addHelpText("after", EXAMPLES).action(async () => {
     const {

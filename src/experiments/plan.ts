@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { resolveModel } from "../checkpoints/hub.ts";
 import { readFolderConfig } from "../checkpoints/model-folder.ts";
 import { UserError } from "../errors.ts";
 import type { MethodDefinition } from "../methods/method.ts";
@@ -185,7 +186,9 @@ async function checkSettings(settings: readonly Setting[], seed: number, search:
     const { task, method } = setting;
     const config = resolveConfig({ ...(search ? trialConfig(setting, seed) : setting.config), seed });
     if (!examples.has(task)) examples.set(task, (await loadTask(config)).train.length);
-    const description = describeModel(await readFolderConfig(modelDirectory(config.model ?? BUNDLED_MODEL)));
+    const { model = BUNDLED_MODEL } = config;
+    const folder = model === BUNDLED_MODEL ? modelDirectory(model) : await resolveModel(model);
+    const description = describeModel(await readFolderConfig(folder));
     const { sites } = traceModel(description, description.config.labelCount);
     const perEpoch = stepsPerEpoch(examples.get(task)!, config.batchSize);
     const definition = findMethod(method);

@@ -1,0 +1,233 @@
+import { spawn } from "node:child_process";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { constants, tmpdir } from "node:os";
+import { join } from "node:path";
+import { Command } from "commander";
+import { writeAtomically } from "../checkpoints/atomic-file.ts";
+import { UserError } from "../errors.ts";
+import { type ComparisonOutcome, type RunEnd, runComparison } from "../experiments/compare.ts";
+import { type ComparisonRow, comparisonTable, type Spread } from "../experiments/comparison-table.ts";
+import { type ComparisonOptions, planComparison, settingName } from "../experiments/plan.ts";
+import { METHODS } from "../methods/methods.ts";
+import { renderReport } from "../reports/report.ts";
+import { readRunRecords } from "../runs/read-run.ts";
+import { runOptions } from "../runs/run-config.ts";
+import { bytes, integer, table } from "./format.ts";
+import { INTERRUPTED } from "./run-training.ts";
+import { addSchemaOptions, givenOptions } from "./schema-options.ts";
+
+const EXAMPLES = `
+Examples:
+  $ aflora compare --methods aflora,lora,elora --tasks rte,cola --data glue --seeds 1,2,3
+  $ aflora compare --methods aflora,lora --ranks 2,4,8 --tasks rte --data glue --epochs 5
+  $ aflora compare --methods aflora,lora --train tickets.csv --text message --label team --search
+
+The same command again goes on where it stopped: finished runs are kept.
+`;
+
+const FAILED = 1;
+
+/** Options of a run that a comparison sets itself. */
+const OWN = { method: true, task: true, seed: true, output: true } as const;
+
+/** `aflora compare` */
+export function compareCommand(): Command {
+  const command = new Command("compare")
+    .description("fine-tune with several methods, on several tasks, with several seeds, and compare")
+    .requiredOption("--methods <names>", "methods, parted by commas", words)
+    .option("--tasks <names>", "GLUE tasks, parted by commas, read from --data", words)
+    .option("--seeds <numbers>", "seeds, parted by commas (default: 42)", numbers)
+    .option("--ranks <numbers>", "ranks for every method that has one (each method's own)", numbers)
+    .option("--output <dir>", "folder of the comparison, a run folder each in it (default: runs/compare)")
+    .option("--preset <name>", "paper: each method's published settings of a task")
+    .option("--search", "give every method the same number of learning rates to try on a split of the training data")
+    .option("--trials <n>", "learning rates to try with --search (default: 4)", Number)
+    .option("--markdown", "show the table as Markdown")
+    .option("--json", "show the comparison as JSON");
+  addSchemaOptions(command, runOptions.omit(OWN), "Every run");
+  for (const { name, summary, options } of METHODS) {
+    // One rank for every method would be --ranks with one number.
+    const shape = "rank" in options.shape ? options.omit({ rank: true }) : options;
+    if (Object.keys(shape.shape).length > 0) addSchemaOptions(command, shape, `Method ${name}: ${summary}`);
+  }
+  return command.addHelpText("after", EXAMPLES).action(async () => {
+    const { markdown, json, ...flags } = givenOptions<Flags>(command);
+    const comparison = comparisonOf(flags);
+    const plan = await planComparison(comparison);
+    const { output } = comparison;
+    for (const note of plan.notes) log(note);
+    const outcome = await runComparison(plan, comparison, trainInProcess, log);
+    const rows = comparisonTable(outcome.runs);
+    const summary = { ...comparison, notes: plan.notes, rows, ...outcome };
+    await mkdir(output, { recursive: true });
+    const write = (name: string, text: string): Promise<void> =>
+      writeAtomically(join(output, name), (file) => file.writeFile(text));
+    const text = `${JSON.stringify(summary, null, 2)}\n`;
+    await write("comparison.json", text);
+    await write("comparison.md", markdownPage(rows, plan.notes, outcome));
+    if (outcome.runs.length > 0) {
+      const records = await Promise.all(outcome.runs.map(({ directory }) => readRunRecords(directory)));
+      await write("report.html", renderReport(records));
+    }
+    if (json) process.stdout.write(text);
+    else if (rows.length > 0) process.stdout.write(`${markdown ? markdownTable(cells(rows)) : table(cells(rows))}\n`);
+    for (const { directory, reason } of outcome.failed) log(`failed: ${directory}: ${reason}`);
+    if (outcome.interrupted) log("interrupted; the same command again goes on from here");
+    else log(`comparison.md, comparison.json and report.html are in ${output}`);
+    process.exitCode = outcome.interrupted ? INTERRUPTED : outcome.failed.length > 0 ? FAILED : 0;
+  });
+}
+
+interface Flags {
+  methods: string[];
+  tasks?: string[];
+  seeds?: number[];
+  ranks?: number[];
+  output?: string;
+  preset?: string;
+  search?: boolean;
+  trials?: number;
+  markdown?: boolean;
+  json?: boolean;
+  [option: string]: unknown;
+}
+
+function comparisonOf(flags: Flags): ComparisonOptions {
+  const { methods, tasks = [], seeds = [42], ranks = [], output = join("runs", "compare"), ...others } = flags;
+  const { preset, search, trials, ...options } = others;
+  if (preset !== undefined && preset !== "paper") throw new UserError(`--preset must be paper, not "${preset}"`);
+  if (trials !== undefined && !search) throw new UserError("--trials is the number of trials of --search; give both");
+  if (trials !== undefined && (!Number.isInteger(trials) || trials < 1)) {
+    throw new UserError("--trials must be a whole number, at least 1");
+  }
+  return {
+    methods: [...new Set(methods)],
+    tasks: [...new Set(tasks)],
+    seeds: [...new Set(seeds)],
+    ranks: [...new Set(ranks)],
+    output,
+    ...(preset && { preset }),
+    ...(search && { search: { trials: trials ?? 4 } }),
+    options,
+  };
+}
+
+function words(text: string): string[] {
+  return text
+    .split(",")
+    .map((word) => word.trim())
+    .filter((word) => word !== "");
+}
+
+function numbers(text: string): number[] {
+  return words(text).map((word) => {
+    if (!/^\d+$/.test(word)) throw new UserError(`"${word}" is no whole number; give numbers parted by commas`);
+    return Number(word);
+  });
+}
+
+const log = (line: string): void => void process.stderr.write(`${line}\n`);
+
+/**
+ * A run in a process of its own, so that its peak memory is its own and a crash takes nothing else with it. Ctrl-C goes
+ * to that process, which saves what `resume` needs.
+ */
+async function trainInProcess(
+  config: Readonly<Record<string, unknown>>,
+  { resume }: { resume: boolean },
+): Promise<RunEnd> {
+  const folder = await mkdtemp(join(tmpdir(), "aflora-"));
+  try {
+    const file = join(folder, "config.json");
+    // A run that goes on has its options already, but for where to compute.
+    const { output, threads, device } = config;
+    await writeFile(file, JSON.stringify(resume ? { output, threads, device } : config));
+    const program = [...process.execArgv, process.argv[1]!, "train", "--config", file];
+    // A group of its own: a terminal sends Ctrl-C to whole groups, and a second one would end the run unsaved.
+    const child = spawn(process.execPath, [...program, resume ? "--resume" : "--overwrite"], {
+      stdio: ["ignore", process.stderr, "inherit"],
+      detached: true,
+    });
+    let asked = false;
+    const forward = (signal: NodeJS.Signals): void => {
+      asked = true;
+      child.kill(signal);
+    };
+    process.on("SIGINT", forward).on("SIGTERM", forward);
+    try {
+      const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
+        child.on("error", reject).on("close", (...end) => resolve(end));
+      });
+      if (code === 0) return "finished";
+      if (code === INTERRUPTED || asked) return "interrupted";
+      if (signal) return { failed: `ended by ${signal} (${constants.signals[signal]})` };
+      return { failed: `exit code ${code}, for the reason above` };
+    } finally {
+      process.off("SIGINT", forward).off("SIGTERM", forward);
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** The comparison as rows of text, the first its heading. */
+function cells(rows: readonly ComparisonRow[]): string[][] {
+  const columns = new Map<string, (row: ComparisonRow) => Spread | undefined>();
+  for (const { scores } of rows) {
+    for (const [task, metrics] of Object.entries(scores)) {
+      for (const metric of Object.keys(metrics)) {
+        columns.set(`${task} ${metric}`, (row) => row.scores[task]?.[metric]);
+      }
+    }
+  }
+  return [
+    ["method", ...columns.keys(), "average", "trainable", "s/step", "peak memory", "FLOPs, ELoRA = 1"],
+    ...rows.map((row) => [
+      settingName(row),
+      ...[...columns.values()].map((value) => score(value(row))),
+      score(row.average),
+      integer(row.trainable),
+      row.secondsPerStep.toPrecision(3),
+      bytes(row.peakMemory),
+      row.flopsToElora?.toFixed(2) ?? "–",
+    ]),
+  ];
+}
+
+function score(spread: Spread | undefined): string {
+  if (!spread) return "–";
+  const { mean, deviation } = spread;
+  return deviation === undefined ? mean.toFixed(4) : `${mean.toFixed(4)} ± ${deviation.toFixed(4)}`;
+}
+
+function markdownTable([heading, ...rows]: string[][]): string {
+  const line = (row: readonly string[]): string => `| ${row.join(" | ")} |`;
+  return [line(heading!), line(heading!.map(() => "---")), ...rows.map(line)].join("\n");
+}
+
+function markdownPage(rows: readonly ComparisonRow[], notes: readonly string[], outcome: ComparisonOutcome): string {
+  const sections = ["# Comparison"];
+  if (rows.length > 0) {
+    sections.push(
+      markdownTable(cells(rows)),
+      "Mean ± standard deviation over seeds. Trainable parameters are averaged over training, the head not counted; time is the median step's, FLOPs are those spent in training.",
+    );
+  }
+  if (notes.length > 0) sections.push(notes.map((note) => `- ${note}`).join("\n"));
+  if (outcome.searches.length > 0) {
+    const searched = outcome.searches.map(({ task, method, rank, trials, chosen }) => [
+      task,
+      settingName({ method, rank }),
+      trials.map((trial) => `${trial.learningRate}: ${trial.score?.toFixed(4) ?? "failed"}`).join(", "),
+      chosen ? String(chosen.learningRate) : "–",
+    ]);
+    sections.push(
+      "## Learning rates tried on a split of the training data",
+      markdownTable([["task", "method", "score by learning rate", "chosen"], ...searched]),
+    );
+  }
+  if (outcome.failed.length > 0) {
+    sections.push("## Failed", outcome.failed.map(({ directory, reason }) => `- ${directory}: ${reason}`).join("\n"));
+  }
+  return `${sections.join("\n\n")}\n`;
+}
