@@ -81,7 +81,7 @@ export class FreezingController {
   readonly #scratch: Float32Array<ArrayBuffer>;
 
   /**
-   * @param state what {@link state} gave, to go on from there with the same configuration; its arrays are copied
+   * @param state what {@link FreezingController.state | state()} gave, to go on from there with the same configuration; its arrays are copied
    * @throws UserError where the configuration contradicts itself or the state does not fit it
    */
   constructor(config: FreezingConfig, state?: FreezingState) {

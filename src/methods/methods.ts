@@ -13,9 +13,23 @@ export const METHODS: readonly MethodDefinition[] = [aflora, lora, elora, adalor
 
 export const METHOD_NAMES: readonly string[] = METHODS.map(({ name }) => name);
 
+const registered: MethodDefinition[] = [];
+
+/**
+ * Makes a method of the caller's own known by its name, to this process: runs take it, and adapters trained with it
+ * can be read.
+ * @throws UserError where the name is taken.
+ */
+export function registerMethod(method: MethodDefinition): void {
+  if ([...METHODS, ...registered].some(({ name }) => name === method.name)) {
+    throw new UserError(`there is a method "${method.name}" already; give the new one another name`);
+  }
+  registered.push(method);
+}
+
 /** @throws UserError where there is no such method, with the list of those that are. */
 export function findMethod(name: string): MethodDefinition {
-  const method = METHODS.find((candidate) => candidate.name === name);
+  const method = [...METHODS, ...registered].find((candidate) => candidate.name === name);
   if (!method) {
     throw new UserError(
       `unknown method "${name}"${didYouMean(name, METHOD_NAMES)} (methods: ${METHOD_NAMES.join(", ")})`,

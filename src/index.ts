@@ -1,0 +1,75 @@
+/**
+ * Fine-tune transformer models from TypeScript, on your own machine, with adaptive freezing of low-rank adapters.
+ *
+ * {@link fineTune} trains and writes a run folder, {@link FineTunedModel} predicts with it, {@link evaluateRun} measures
+ * it, {@link readRunRecords} and {@link writeReport} show what happened. {@link FreezingController} is the paper's
+ * method alone, without models or training; {@link registerMethod} adds a method of your own.
+ *
+ * Mistakes that the caller can mend are thrown as {@link UserError}: one sentence that names what, where and what to do.
+ * @module
+ */
+export type { HubOptions } from "./checkpoints/hub.ts";
+export type { DownloadProgress } from "./checkpoints/hub-download.ts";
+export { UserError } from "./errors.ts";
+export {
+  type FreezableMatrix,
+  type FreezeRule,
+  type FreezingCheck,
+  type FreezingConfig,
+  FreezingController,
+  type FreezingState,
+} from "./freezing/controller.ts";
+export { defaultFreezeSchedule, type FreezeSchedule, frozenFraction } from "./freezing/schedule.ts";
+export type { FreezeScore } from "./freezing/score.ts";
+export type { Dimension, Shape } from "./graph/dimension.ts";
+export type { Attributes, AttributeValue, DataType, Graph, Leaf, LeafKind, Provenance, Value } from "./graph/graph.ts";
+/** Operations on values of a graph: what a method of your own writes its layers with. */
+export * as ops from "./graph/ops.ts";
+export { constant, type Initializer, kaimingUniform, normal } from "./methods/initializers.ts";
+export type {
+  Adapt,
+  AdapterParameter,
+  Arrays,
+  Method,
+  MethodDefinition,
+  MethodSetting,
+  MethodState,
+} from "./methods/method.ts";
+export { METHOD_NAMES, registerMethod } from "./methods/methods.ts";
+export { adaptOnly, selectSites } from "./methods/target-modules.ts";
+export type { LinearSite, SiteRole } from "./models/architecture.ts";
+export { MODEL_TYPES } from "./models/families.ts";
+export { writeReport } from "./reports/report.ts";
+export { fineTuneWithReport as fineTune, type ReportedRunOptions as FineTuneOptions } from "./reports/reported-run.ts";
+export { startWatchServer, type WatchServer } from "./reports/watch-server.ts";
+export { type Adapter, type AdapterDescription, loadAdapter } from "./runs/adapter.ts";
+export { type BaseModel, BUNDLED_MODEL, loadBaseModel } from "./runs/base-model.ts";
+export { type EvaluationSource, evaluateRun, type RunEvaluation } from "./runs/evaluate-run.ts";
+export type { FineTuneOutcome, RunStart } from "./runs/fine-tune.ts";
+export type { FineTuneConfig, MethodOptions, RunOptions } from "./runs/fine-tune-config.ts";
+export {
+  type EntityPrediction,
+  FineTunedModel,
+  type LabelProbability,
+  type PredictionInput,
+  type Span,
+  type TextPrediction,
+  type WordPrediction,
+} from "./runs/fine-tuned-model.ts";
+export { type RunRecords, readFinishedRun, readRunRecords } from "./runs/read-run.ts";
+export type { EvaluationRecord, FreezingRecord, MetricsRecord, RunResult, StepRecord } from "./runs/records.ts";
+export type { RunConfig } from "./runs/run-config.ts";
+export { availableDevices, nodeRuntime } from "./runtime/runtime-node.ts";
+export {
+  CompiledGraph,
+  type Device,
+  type InputTensor,
+  type OnnxRuntime,
+  Runtime,
+  type RuntimeOptions,
+  type TensorData,
+  type Weights,
+} from "./runtime/session.ts";
+export type { EvaluationSplit, Example, MetricName, TaskData, TaskKind } from "./tasks/example.ts";
+export type { Prediction } from "./tasks/metrics.ts";
+export type { Encoding, Tokenizer, WordEncoding } from "./tokenization/tokenizer.ts";

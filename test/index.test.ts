@@ -1,0 +1,88 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import {
+  evaluateRun,
+  type FineTuneConfig,
+  FineTunedModel,
+  FreezingController,
+  fineTune,
+  nodeRuntime,
+  readRunRecords,
+  registerMethod,
+  UserError,
+} from "../src/index.ts";
+import { ia3 } from "./methods/ia3.ts";
+import { tickets, writeCsv, writeTinyModel } from "./tiny-model.ts";
+
+let home: string;
+let data: { model: string; train: string; text: string; label: string; epochs: number; batchSize: number };
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-index-"));
+  const model = await writeTinyModel(join(home, "model"));
+  const train = await writeCsv(join(home, "tickets.csv"), tickets());
+  data = { model, train, text: "message", label: "team", epochs: 2, batchSize: 8 };
+});
+afterAll(() => rm(home, { recursive: true }));
+
+test("fine-tune, read the run, evaluate and predict", async () => {
+  const steps: number[] = [];
+  const { directory, result } = await fineTune(
+    { ...data, freezeInterval: 1, output: join(home, "run") },
+    { onStep: ({ step }) => void steps.push(step) },
+  );
+  expect(steps).toHaveLength(result!.steps);
+  expect((await readRunRecords(directory)).steps).toHaveLength(steps.length);
+  const [evaluation] = await evaluateRun(directory);
+  expect(evaluation!.metrics.accuracy).toBe(result!.metrics.accuracy);
+  const model = await FineTunedModel.load(directory);
+  const [prediction] = await model.predict(["my card was charged twice"]);
+  await model.release();
+  expect(prediction!.labels!.map(({ label }) => label).sort()).toEqual(["billing", "bug", "delivery"]);
+});
+
+test("the signal ends a run, and resuming finishes it", async () => {
+  const abort = new AbortController();
+  const output = join(home, "resumed");
+  const aborted = await fineTune({ ...data, output }, { signal: abort.signal, onStep: () => abort.abort() });
+  expect(aborted.result).toBeUndefined();
+  const { result } = await fineTune({ output }, { resume: true });
+  expect(result!.epochs).toBe(2);
+});
+
+test("a method of the caller's own trains and is read back", async () => {
+  registerMethod(ia3);
+  expect(() => registerMethod(ia3)).toThrow(
+    new UserError('there is a method "ia3" already; give the new one another name'),
+  );
+  const output = join(home, "ia3");
+  await fineTune({ ...data, output, method: "ia3", targetModules: ["key"] } as unknown as FineTuneConfig);
+  const model = await FineTunedModel.load(output, nodeRuntime({ threads: 1 }));
+  expect(model.description.methodOptions).toEqual({ targetModules: ["key"] });
+  await model.release();
+});
+
+test("the freezing controller stands alone", () => {
+  const controller = new FreezingController({
+    matrices: [
+      { name: "down", size: 2 },
+      { name: "up", size: 2 },
+    ],
+    beta1: 0.85,
+    beta2: 0.95,
+    interval: 1,
+    totalSteps: 10,
+    initialSteps: 1,
+    finalSteps: 7,
+    rule: "matrix-fraction",
+    score: "gradient",
+    windowed: false,
+  });
+  const gradients = new Map([
+    ["down", new Float32Array([3, 4])],
+    ["up", new Float32Array([0.1, 0.2])],
+  ]);
+  const frozen = Array.from({ length: 5 }, (_, step) => controller.observe(step, gradients));
+  expect(frozen).toEqual([[], [], ["up"], ["down"], []]);
+});
