@@ -3,6 +3,15 @@ import type { Op } from "./op.ts";
 
 export type DataType = "float32" | "float64" | "int32" | "int64" | "bool";
 
+/** ONNX's codes of element types. */
+export const ELEMENT_TYPE: Readonly<Record<DataType, number>> = {
+  float32: 1,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float64: 11,
+};
+
 /** What a leaf is to the runtime: data of this run, a weight that stays, or a weight that an optimizer changes. */
 export type LeafKind = "input" | "frozen" | "trainable" | "constant";
 

@@ -1,10 +1,7 @@
 import { coefficientOf, type Dimension, evaluate, type Shape, ShapeError, symbolsOf } from "./dimension.ts";
-import { type DataType, type GraphNode, liveLeaves, liveNodes, type Value } from "./graph.ts";
+import { type DataType, ELEMENT_TYPE, type GraphNode, liveLeaves, liveNodes, type Value } from "./graph.ts";
 import { ModelProto } from "./onnx-schema.ts";
 import type { OnnxEmitter, OnnxNodeOptions } from "./op.ts";
-
-/** ONNX's element type codes. */
-const ELEMENT_TYPE: Record<DataType, number> = { float32: 1, int32: 6, int64: 7, bool: 9, float64: 11 };
 
 const ARRAY: Record<DataType, (data: readonly number[]) => ArrayBufferView> = {
   float32: (data) => Float32Array.from(data),

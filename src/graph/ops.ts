@@ -1,5 +1,5 @@
 import { broadcast, type Dimension, product, type Shape, ShapeError, sameShape, showShape } from "./dimension.ts";
-import type { DataType, GraphNode, Value } from "./graph.ts";
+import { type DataType, ELEMENT_TYPE, type GraphNode, type Value } from "./graph.ts";
 import type { OnnxEmitter, OnnxNodeOptions, Op } from "./op.ts";
 
 /** Domain of ONNX Runtime's own ops. */
@@ -157,6 +157,15 @@ export const abs = (x: Value): Value => unary(ABS, x);
 export const sign = (x: Value): Value => unary(SIGN, x);
 /** Gaussian error linear unit in its exact form, `x·Φ(x)`. float32 only. */
 export const gelu = (x: Value): Value => unary(GELU, x);
+
+const CAST = define({
+  name: "Cast",
+  infer: ([x], { to }) => [{ dtype: to as DataType, shape: x!.shape }],
+  onnx: emitAs("Cast", ({ outputs }) => ({ attributes: { to: ELEMENT_TYPE[outputs[0]!.dtype] } })),
+});
+
+/** The same numbers as another type. Nothing flows back through it. */
+export const cast = (x: Value, to: DataType): Value => x.graph.apply(CAST, [x], { to })[0]!;
 
 // ---------------------------------------------------------------- products
 
