@@ -20,9 +20,14 @@ export async function writeAtomically(path: string, write: (file: FileHandle) =>
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
-    const reason = WRITE_FAILURES[(error as NodeJS.ErrnoException).code ?? ""];
-    throw reason ? new UserError(`cannot write ${path}: ${reason}`) : error;
+    throw writeFailure(path, error);
   }
+}
+
+/** Why `path` cannot be written, as a person would be told; an error of another kind as it is. */
+export function writeFailure(path: string, error: unknown): unknown {
+  const reason = WRITE_FAILURES[(error as NodeJS.ErrnoException).code ?? ""];
+  return reason ? new UserError(`cannot write ${path}: ${reason}`) : error;
 }
 
 /** What the system's error codes mean to the person who chose the path. */

@@ -1,7 +1,8 @@
 import { Command } from "commander";
 import { evaluateRun, type RunEvaluation } from "../runs/evaluate-run.ts";
+import { runOptions } from "../runs/run-config.ts";
 import { metrics, table } from "./format.ts";
-import { givenOptions } from "./schema-options.ts";
+import { addSchemaOptions, givenOptions } from "./schema-options.ts";
 
 /** `aflora evaluate` */
 export function evaluateCommand(): Command {
@@ -13,10 +14,8 @@ export function evaluateCommand(): Command {
     .option("--text <column>", "column of the text")
     .option("--text-pair <column>", "column of the second text of a pair")
     .option("--label <column>", "column of the label")
-    .option("--device <cpu|webgpu|cuda>", "where to compute", "cpu")
-    .option("--threads <n>", "threads to compute with", Number)
-    .option("--offline", "ask no hub: a model or data set of it comes from the cache alone")
     .option("--json", "as JSON");
+  addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
   return command.action(async () => {
     const { run, json, ...given } = givenOptions(command);
     const evaluations = await evaluateRun(run as string, given);

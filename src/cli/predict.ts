@@ -1,12 +1,12 @@
 import { Command } from "commander";
 import { UserError } from "../errors.ts";
 import { FineTunedModel, type TextPrediction } from "../runs/fine-tuned-model.ts";
-import { nodeRuntime } from "../runtime/runtime-node.ts";
+import { runOptions, runtimeFor } from "../runs/run-config.ts";
 import type { Device } from "../runtime/session.ts";
 import type { Example, TaskKind } from "../tasks/example.ts";
 import { readExamples } from "../tasks/table.ts";
 import { downloadLine } from "./download-line.ts";
-import { givenOptions } from "./schema-options.ts";
+import { addSchemaOptions, givenOptions } from "./schema-options.ts";
 
 const EXAMPLES = `
 Examples:
@@ -25,15 +25,13 @@ export function predictCommand(): Command {
     .option("--file <file>", "texts from a CSV, TSV, JSONL or TXT file")
     .option("--text <column>", "column of the text, in a file with columns")
     .option("--text-pair <text>", "second text of each pair; with --file, its column")
-    .option("--device <cpu|webgpu|cuda>", "where to compute", "cpu")
-    .option("--threads <n>", "threads to compute with", Number)
-    .option("--offline", "ask no hub: a model of it comes from the cache alone")
     .option("--json", "as JSON Lines, every label with its probability");
+  addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
   return command.addHelpText("after", EXAMPLES).action(async (texts: string[]) => {
     const options = givenOptions<PredictOptions>(command);
-    const { device, threads, offline, json } = options;
-    const runtime = nodeRuntime({ ...(device && { device }), ...(threads && { threads }) });
-    const model = await FineTunedModel.load(options.run, runtime, { offline, onProgress: downloadLine() });
+    const { offline, json } = options;
+    const hub = { offline, onProgress: downloadLine() };
+    const model = await FineTunedModel.load(options.run, runtimeFor(options), hub);
     try {
       const inputs = await readInputs(texts, options, model.description.task.kind);
       const predictions = await model.predict(inputs);

@@ -1,4 +1,3 @@
-import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Device } from "../runtime/session.ts";
 import type { EvaluationSplit } from "../tasks/example.ts";
 import { classCounts, computeMetrics, confusionMatrix, macroF1 } from "../tasks/metrics.ts";
@@ -6,7 +5,7 @@ import { readExamples } from "../tasks/table.ts";
 import { loadTask } from "./fine-tune.ts";
 import { FineTunedModel } from "./fine-tuned-model.ts";
 import { readRunRecords } from "./read-run.ts";
-import type { RunConfig } from "./run-config.ts";
+import { type RunConfig, runtimeFor } from "./run-config.ts";
 
 /** Where to find the examples, if not where the run found its own. */
 export interface EvaluationSource {
@@ -39,9 +38,8 @@ export interface RunEvaluation {
  * @throws UserError where the run or the data cannot be read, or the data has a label that the model does not know.
  */
 export async function evaluateRun(run: string, source: EvaluationSource = {}): Promise<RunEvaluation[]> {
-  const { device, threads, offline } = source;
-  const runtime = nodeRuntime({ ...(device && { device }), ...(threads && { threads }) });
-  const model = await FineTunedModel.load(run, runtime, { offline });
+  const { offline } = source;
+  const model = await FineTunedModel.load(run, runtimeFor(source), { offline });
   try {
     const { task } = model.description;
     const results: RunEvaluation[] = [];

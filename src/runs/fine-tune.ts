@@ -4,7 +4,6 @@ import type { HubOptions } from "../checkpoints/hub.ts";
 import type { DownloadProgress } from "../checkpoints/hub-download.ts";
 import { UserError } from "../errors.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
-import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { balancedClassWeights } from "../tasks/class-weights.ts";
 import { loadDatasetTask } from "../tasks/dataset.ts";
@@ -23,7 +22,7 @@ import { adaptedShapes, FineTunedModel, initialParameters } from "./fine-tuned-m
 import { headTrains } from "./head.ts";
 import { readRunRecords } from "./read-run.ts";
 import type { RunResult } from "./records.ts";
-import { type RunConfig, resolveConfig } from "./run-config.ts";
+import { type RunConfig, resolveConfig, runtimeFor } from "./run-config.ts";
 import { RunFolder } from "./run-folder.ts";
 import { loadTrainingState, saveTrainingState } from "./training-checkpoint.ts";
 
@@ -93,7 +92,7 @@ export async function fineTune(
   const method = definition.create(methodOptions, setting, resumed?.method);
   const weights = new Map([...base.weights, ...initialParameters(method, config.seed)]);
   const model: AdaptedModel = { ...base, method, trainsHead: headTrains(config.head, base) };
-  const runtime = nodeRuntime({ device: config.device, ...(config.threads && { threads: config.threads }) });
+  const runtime = runtimeFor(config);
 
   const folder = resumed
     ? await RunFolder.resume(directory, resumed.step)
@@ -207,16 +206,17 @@ async function savedConfig(given: Readonly<Record<string, unknown>>): Promise<Ru
   // A task that is not read from a folder is saved by its name alone, which names no files.
   const config = saved.data === undefined ? { ...saved, task: undefined } : saved;
   if (result) throw new UserError(`the run in ${given.output} has finished; nothing is left to resume`);
-  const mayChange = ["threads", "device", "output", "offline"];
-  for (const [key, value] of Object.entries(given)) {
-    if (value !== undefined && !mayChange.includes(key) && JSON.stringify(value) !== JSON.stringify(config[key])) {
+  const asked = Object.entries(given).filter(([, value]) => value !== undefined);
+  const resolved = resolveConfig({ ...config, ...Object.fromEntries(asked), method: config.method });
+  for (const [key, value] of asked) {
+    const [before, now] = [config[key], key === "method" ? value : resolved[key]].map((each) => JSON.stringify(each));
+    if (before !== now && !["threads", "device", "output", "offline"].includes(key)) {
       throw new UserError(
-        `--resume: the run in ${given.output} has ${key} ${JSON.stringify(config[key])}, not ${JSON.stringify(value)}; leave the option out or start a new run`,
+        `--resume: the run in ${given.output} has ${key} ${before ?? "unset"}, not ${now}; leave the option out or start a new run`,
       );
     }
   }
-  const changed = Object.fromEntries(mayChange.map((key) => [key, given[key] ?? config[key]]));
-  return resolveConfig({ ...config, ...changed });
+  return resolved;
 }
 
 function defaultName({ task, train: file, dataset, datasetConfig, method }: RunConfig): string {

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { findMethod, METHOD_NAMES, parseMethodOptions } from "../methods/methods.ts";
-import { DEVICES } from "../runtime/session.ts";
+import { nodeRuntime } from "../runtime/runtime-node.ts";
+import { DEVICES, type Device, type Runtime } from "../runtime/session.ts";
 import { AFLORA_RECIPES } from "../training/recipes.ts";
 
 const positive = z.number().positive();
@@ -77,6 +78,22 @@ export const runOptions = z.object({
   output: z.string().min(1).optional().describe("run folder to write (runs/<task>-<method>-<date>)"),
 });
 
+/** The options among them that say where to compute. */
+export const computeOptions = runOptions.pick({ device: true, threads: true });
+
+/** @throws UserError where an option is malformed, or the device is not there. */
+export function runtimeFor(given: { device?: Device | undefined; threads?: number | undefined }): Runtime {
+  const { device, threads } = checked(computeOptions, given);
+  return nodeRuntime({ device, ...(threads !== undefined && { threads }) });
+}
+
+function checked<Schema extends z.ZodType>(schema: Schema, given: object): z.output<Schema> {
+  const result = schema.safeParse(given);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new UserError(`option "${issue!.path.join(".")}": ${issue!.message}`);
+}
+
 /** A run's options with every default filled in. */
 export type RunConfig = z.output<typeof runOptions> & {
   epochs: number;
@@ -93,12 +110,7 @@ export type RunConfig = z.output<typeof runOptions> & {
 export function resolveConfig(given: Readonly<Record<string, unknown>>): RunConfig {
   const own = Object.keys(runOptions.shape);
   const present = Object.entries(given).filter(([, value]) => value !== undefined);
-  const result = runOptions.safeParse(Object.fromEntries(present.filter(([key]) => own.includes(key))));
-  if (!result.success) {
-    const [issue] = result.error.issues;
-    throw new UserError(`option "${issue!.path.join(".")}": ${issue!.message}`);
-  }
-  const config = result.data;
+  const config = checked(runOptions, Object.fromEntries(present.filter(([key]) => own.includes(key))));
   if ([config.task, config.train, config.dataset].filter((source) => source !== undefined).length !== 1) {
     throw new UserError(
       "give either a GLUE task (--task cola --data DIR), your own examples (--train FILE) or a data set of the hub (--dataset OWNER/NAME)",

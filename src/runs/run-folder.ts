@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
-import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { writeAtomically } from "../checkpoints/atomic-file.ts";
+import { writeAtomically, writeFailure } from "../checkpoints/atomic-file.ts";
 import { UserError } from "../errors.ts";
 import type { FreezingRecord, MetricsRecord, RunResult } from "./records.ts";
 
@@ -20,8 +20,8 @@ export class RunFolder {
   }
 
   /**
-   * Makes a run folder; with `overwrite` in place of an old run.
-   * @throws UserError where the folder is not empty, is no run folder, or another process writes to it.
+   * Makes a run folder; with `overwrite` in place of an old run. Files that are no run's stay.
+   * @throws UserError where there is a run already, another process writes to it, or the folder cannot be written.
    */
   static async create(directory: string, config: object, overwrite: boolean): Promise<RunFolder> {
     if (existsSync(directory)) {
@@ -31,40 +31,54 @@ export class RunFolder {
     await mkdir(directory, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
       throw new UserError(`cannot make the run folder ${directory}: ${error.message}; choose another --output`);
     });
-    await lock(directory);
-    await writeJson(join(directory, "config.json"), config);
-    return RunFolder.#open(directory);
+    return RunFolder.#open(directory, () => writeJson(join(directory, "config.json"), config));
   }
 
   /**
    * Opens the folder of a run that was cut off, with its records of steps from `step` on removed.
-   * @throws UserError where another process writes to it.
+   * @throws UserError where another process writes to it, or it cannot be written.
    */
   static async resume(directory: string, step: number): Promise<RunFolder> {
     await refuseIfLocked(directory);
-    await lock(directory);
-    // An evaluation counts the steps done, a step record is numbered from 0.
-    await keepLines(join(directory, "metrics.jsonl"), (record) =>
-      record.kind === "evaluation" ? (record.step as number) <= step : (record.step as number) < step,
-    );
-    await keepLines(join(directory, "freezing.jsonl"), (record) => (record.step as number) < step);
-    return RunFolder.#open(directory);
+    return RunFolder.#open(directory, async () => {
+      // An evaluation counts the steps done, a step record is numbered from 0.
+      await keepLines(join(directory, "metrics.jsonl"), (record) =>
+        record.kind === "evaluation" ? (record.step as number) <= step : (record.step as number) < step,
+      );
+      await keepLines(join(directory, "freezing.jsonl"), (record) => (record.step as number) < step);
+    });
   }
 
-  static async #open(directory: string): Promise<RunFolder> {
-    return new RunFolder(
-      directory,
-      await open(join(directory, "metrics.jsonl"), "a"),
-      await open(join(directory, "freezing.jsonl"), "a"),
-    );
+  /** Takes the lock, prepares the folder and opens the record files; gives the lock back where that fails. */
+  static async #open(directory: string, prepare: () => Promise<void>): Promise<RunFolder> {
+    await lock(directory);
+    try {
+      await prepare();
+      return new RunFolder(
+        directory,
+        await open(join(directory, "metrics.jsonl"), "a"),
+        await open(join(directory, "freezing.jsonl"), "a"),
+      );
+    } catch (error) {
+      await unlock(directory);
+      throw writeFailure(directory, error);
+    }
   }
 
   async addMetrics(record: MetricsRecord): Promise<void> {
-    await this.#metrics.appendFile(`${JSON.stringify(record)}\n`);
+    await this.#append(this.#metrics, "metrics.jsonl", record);
   }
 
   async addFreezing(record: FreezingRecord): Promise<void> {
-    await this.#freezing.appendFile(`${JSON.stringify(record)}\n`);
+    await this.#append(this.#freezing, "freezing.jsonl", record);
+  }
+
+  async #append(file: FileHandle, name: string, record: object): Promise<void> {
+    try {
+      await file.appendFile(`${JSON.stringify(record)}\n`);
+    } catch (error) {
+      throw writeFailure(this.path(name), error);
+    }
   }
 
   async writeResult(result: RunResult): Promise<void> {
@@ -80,7 +94,7 @@ export class RunFolder {
   async close(): Promise<void> {
     await this.#metrics.close();
     await this.#freezing.close();
-    await rm(join(this.directory, LOCK), { force: true });
+    await unlock(this.directory);
   }
 }
 
@@ -107,15 +121,24 @@ async function removeOldRun(directory: string, overwrite: boolean): Promise<void
 }
 
 async function lock(directory: string): Promise<void> {
-  await writeFile(join(directory, LOCK), `${process.pid}\n`, { flag: "wx" });
+  const path = join(directory, LOCK);
+  await writeFile(path, `${process.pid}\n`, { flag: "wx" }).catch((error: unknown) => {
+    throw writeFailure(path, error);
+  });
 }
+
+const unlock = (directory: string): Promise<void> => rm(join(directory, LOCK), { force: true });
 
 /** A lock whose process is gone was left by a crash and is taken away. */
 async function refuseIfLocked(directory: string): Promise<void> {
   const path = join(directory, LOCK);
   const pid = Number.parseInt(await readFile(path, "utf8").catch(() => ""), 10);
-  if (isRunning(pid)) throw new UserError(`process ${pid} is writing the run in ${directory}; wait until it ends`);
-  await rm(path, { force: true });
+  if (isRunning(pid)) {
+    throw new UserError(
+      `process ${pid} is writing the run in ${directory}; wait until it ends, or remove ${LOCK} if it is no run`,
+    );
+  }
+  await unlock(directory);
 }
 
 function isRunning(pid: number): boolean {
@@ -137,7 +160,5 @@ async function keepLines(path: string, keep: (record: Record<string, unknown>) =
   const text = await readFile(path, "utf8").catch(() => "");
   const whole = text.slice(0, text.lastIndexOf("\n") + 1);
   const kept = whole.split("\n").filter((line) => line !== "" && keep(JSON.parse(line)));
-  const temporary = `${path}.tmp`;
-  await writeFile(temporary, kept.map((line) => `${line}\n`).join(""));
-  await rename(temporary, path);
+  await writeAtomically(path, (file) => file.writeFile(kept.map((line) => `${line}\n`).join("")));
 }
