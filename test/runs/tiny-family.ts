@@ -1,6 +1,7 @@
 import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { openSafetensors, writeSafetensors } from "../../src/checkpoints/safetensors.ts";
 
 const LETTERS = [..."abcdefghijklmnopqrstuvwxyz"];
 
@@ -49,6 +50,17 @@ export async function writeTinyFamily(directory: string, name: string, settings:
   await writeFile(join(directory, "tokenizer.json"), JSON.stringify(letterTokenizer(config.pad_token_id ?? 0)));
   await cp(join(fixture, "model.safetensors"), join(directory, "model.safetensors"));
   return directory;
+}
+
+/** Takes everything but the backbone out of a model folder, as checkpoints of pretraining have no head. */
+export async function removeHead(directory: string, prefix: string): Promise<void> {
+  const path = join(directory, "model.safetensors");
+  const source = await openSafetensors(path);
+  const kept = [...source.tensors].filter(([name]) => name.startsWith(`${prefix}.`) && !/pooler/.test(name));
+  const tensors = kept.map(
+    ([name, { shape }]) => [name, { dtype: "F32" as const, shape, data: source.read(name) }] as const,
+  );
+  await writeSafetensors(path, new Map(tensors));
 }
 
 /** Words of three letters: those of a name begin with x or z. */
