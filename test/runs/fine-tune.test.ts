@@ -1,0 +1,340 @@
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { appendFile, cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { UserError } from "../../src/errors.ts";
+import { loadAdapter } from "../../src/runs/adapter.ts";
+import { evaluateRun } from "../../src/runs/evaluate-run.ts";
+import { type FineTuneOptions, fineTune } from "../../src/runs/fine-tune.ts";
+import { FineTunedModel } from "../../src/runs/fine-tuned-model.ts";
+import { readRunRecords } from "../../src/runs/read-run.ts";
+import type { RunResult } from "../../src/runs/records.ts";
+import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
+
+let home: string;
+let model: string;
+let train: string;
+/** A finished run: 41 training and 4 validation examples, 6 steps an epoch, 24 in all. */
+let whole: string;
+let result: RunResult;
+
+const SETTINGS = { text: "message", label: "team", epochs: 4, batchSize: 7, learningRate: 1e-2, threads: 1 };
+
+/** Fine-tunes into a folder of this name. */
+async function run(name: string, given: Record<string, unknown> = {}, options: FineTuneOptions = {}) {
+  return fineTune({ model, train, ...SETTINGS, output: join(home, name), ...given }, options);
+}
+
+/** Leaves a run that was cut off after `steps` optimizer steps. */
+async function interrupted(name: string, steps: number, options: FineTuneOptions = {}): Promise<string> {
+  const abort = new AbortController();
+  if (steps === 0) abort.abort();
+  const outcome = await run(name, {}, {
+    ...options,
+    signal: abort.signal,
+    onStep: ({ step }) => step + 1 === steps && abort.abort(),
+  } as FineTuneOptions);
+  expect(outcome.result).toBeUndefined();
+  return outcome.directory;
+}
+
+const resume = (directory: string, given: Record<string, unknown> = {}) =>
+  fineTune({ output: directory, ...given }, { resume: true });
+
+const lines = async (...path: string[]): Promise<Record<string, unknown>[]> =>
+  (await readFile(join(...path), "utf8"))
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+
+/** What two runs must have in common: everything but time, memory and place. */
+async function contentOf(directory: string) {
+  const without =
+    (...keys: string[]) =>
+    (record: object) =>
+      Object.fromEntries(Object.entries(record).filter(([key]) => !keys.includes(key)));
+  const { config, steps, evaluations, freezing, result } = await readRunRecords(directory);
+  return {
+    config: without("output")(config),
+    steps: steps.map(without("seconds", "memory")),
+    evaluations,
+    freezing: freezing.map(without("compileSeconds")),
+    result: without("seconds", "secondsPerStep", "tokensPerSecond", "peakMemory")(result!),
+    adapter: await readFile(join(directory, "adapter", "adapter.safetensors")),
+  };
+}
+
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-runs-"));
+  model = await writeTinyModel(join(home, "model"));
+  train = await writeCsv(join(home, "tickets.csv"), tickets());
+  const outcome = await run("whole");
+  whole = outcome.directory;
+  result = outcome.result!;
+});
+afterAll(() => rm(home, { recursive: true }));
+
+describe("a run folder", () => {
+  test("holds config, records, checkpoint, adapter and result, and nothing else", async () => {
+    expect((await readdir(whole, { recursive: true })).sort()).toEqual(
+      [
+        "adapter",
+        "adapter/adapter.json",
+        "adapter/adapter.safetensors",
+        "checkpoints",
+        "checkpoints/last.safetensors",
+        "config.json",
+        "freezing.jsonl",
+        "metrics.jsonl",
+        "result.json",
+      ].sort(),
+    );
+  });
+
+  test("config.json has every option, defaults filled in", async () => {
+    const config = JSON.parse(await readFile(join(whole, "config.json"), "utf8"));
+    expect(config).toMatchObject({
+      ...{ method: "aflora", model, train, task: "custom", text: "message", label: "team", output: whole },
+      ...{ epochs: 4, batchSize: 7, tokenBudget: 512, maxLength: 256, seed: 42, device: "cpu", head: "new" },
+      ...{ learningRate: 1e-2, headLearningRate: 4e-3, weightDecay: 0.1, warmupRatio: 0.06, maxGradNorm: 0.1 },
+      ...{ rank: 4, freezeRule: "element-quantile", freezeScore: "gradient", freezeInterval: 10, beta1: 0.85 },
+    });
+  });
+
+  test("metrics.jsonl has one record a step and one an evaluation, the model's before training first", async () => {
+    const records = await lines(whole, "metrics.jsonl");
+    const steps = records.filter(({ kind }) => kind === "step");
+    expect(steps.map(({ step }) => step)).toEqual(Array.from({ length: 24 }, (_, step) => step));
+    for (const record of steps) {
+      for (const key of ["epoch", "loss", "learningRate", "gradientNorm", "trainable", "frozen", "seconds", "tokens"]) {
+        expect(record[key], key).toEqual(expect.any(Number));
+      }
+      expect(record.memory).toBeGreaterThan(50e6);
+    }
+    expect(records[0]).toMatchObject({ kind: "evaluation", epoch: 0, step: 0 });
+    const evaluations = records.filter(({ kind }) => kind === "evaluation");
+    expect(evaluations.map(({ step }) => step)).toEqual([0, 6, 12, 18, 24]);
+  });
+
+  test("freezing.jsonl has one record a check, with every matrix's score", async () => {
+    const checks = await lines(whole, "freezing.jsonl");
+    const names = Object.keys(result.frozenAtStep);
+    expect(names).toHaveLength(8);
+    for (const { scores } of checks) expect(Object.keys(scores as object)).toEqual(names);
+    for (const [name, at] of Object.entries(result.frozenAtStep)) {
+      expect(checks.find(({ step }) => step === at)!.frozen).toContain(name);
+    }
+  });
+
+  test("result.json says what the run came to", async () => {
+    expect(JSON.parse(await readFile(join(whole, "result.json"), "utf8"))).toEqual(result);
+    const { steps, evaluations } = await readRunRecords(whole);
+    const trained = evaluations.slice(1);
+    const best = Math.max(...trained.map(({ metrics }) => metrics.accuracy!));
+    expect(result).toMatchObject({
+      ...{ method: "aflora", task: "custom", model, seed: 42, steps: 24, epochs: 4 },
+      lastEpochMetrics: trained.at(-1)!.metrics,
+      metrics: trained[result.bestEpoch - 1]!.metrics,
+      frozen: { count: 8, of: 8 },
+      trainable: { start: steps[0]!.trainable, end: steps.at(-1)!.trainable, head: 3 * 32 + 3 },
+      adapterBytes: (await stat(join(whole, "adapter", "adapter.safetensors"))).size,
+    });
+    expect(result.metrics.accuracy).toBe(best);
+    expect(result.trainable.average).toBeCloseTo(steps.reduce((sum, { trainable }) => sum + trainable, 0) / 24, 6);
+    const seconds = steps.reduce((sum, step) => sum + step.seconds, 0);
+    expect(result.tokensPerSecond).toBeCloseTo(steps.reduce((sum, step) => sum + step.tokens, 0) / seconds, 3);
+    expect(result.seconds).toBeGreaterThanOrEqual(seconds);
+    expect(result.peakMemory).toBe(Math.max(result.peakMemory, ...steps.map(({ memory }) => memory!)));
+    expect(result.flops).toBeGreaterThan(0);
+  });
+
+  test("its adapter holds what trained, and gives the best epoch's metrics again", async () => {
+    const { description, parameters } = await loadAdapter(join(whole, "adapter"));
+    expect(description).toMatchObject({
+      ...{ format: "aflora-adapter", model, modelType: "bert", method: "aflora", maxLength: 40 },
+      task: { name: "custom", kind: "classification", labels: ["billing", "bug", "delivery"] },
+    });
+    // Six linear layers in each of two blocks, with A, B, d and b each, and the classifier.
+    expect(parameters.size).toBe(2 * 6 * 4 + 2);
+    const [evaluation] = await evaluateRun(whole, { threads: 1 });
+    expect(evaluation!.metrics).toEqual(result.metrics);
+    expect(evaluation!.confusion!.flat().reduce((sum, count) => sum + count, 0)).toBe(evaluation!.examples);
+  });
+
+  test("an adapter folder alone is enough to predict", async () => {
+    const runtime = nodeRuntime({ threads: 1 });
+    const [ofRun, ofAdapter] = [
+      await FineTunedModel.load(whole, runtime),
+      await FineTunedModel.load(join(whole, "adapter"), runtime),
+    ];
+    const inputs = ["my card was charged twice", "the app does not open"].map((text) => ({ text }));
+    const predictions = await ofRun.predict(inputs);
+    expect(await ofAdapter.predict(inputs)).toEqual(predictions);
+    for (const { label, labels } of predictions) {
+      expect(labels!.map((each) => each.label).sort()).toEqual(["billing", "bug", "delivery"]);
+      expect(label).toBe(labels![0]!.label);
+      expect(labels!.reduce((sum, { probability }) => sum + probability, 0)).toBeCloseTo(1, 5);
+    }
+    await ofRun.release();
+    await ofAdapter.release();
+  });
+
+  test("class weights change the run", async () => {
+    const { directory } = await run("weighted", { classWeights: "balanced", train: await uneven() });
+    const { directory: plain } = await run("unweighted", { train: await uneven() });
+    const losses = async (of: string) => (await readRunRecords(of)).steps.map(({ loss }) => loss);
+    expect(await losses(directory)).not.toEqual(await losses(plain));
+  });
+
+  /** Half of one class left out. */
+  const uneven = () =>
+    writeCsv(
+      join(home, "uneven.csv"),
+      tickets().filter(({ team }, i) => team !== "bug" || i % 2 === 0),
+    );
+});
+
+describe("a folder that holds a run", () => {
+  test("is refused, naming --overwrite and --resume, and stays as it was", async () => {
+    const before = await contentOf(whole);
+    await expect(run("whole")).rejects.toThrow(
+      new UserError(
+        `${whole} already holds a run; --overwrite replaces it, --resume continues it, --output names another folder`,
+      ),
+    );
+    expect(await contentOf(whole)).toEqual(before);
+  });
+
+  test("is replaced with --overwrite, which removes a run's files and nothing else", async () => {
+    const directory = join(home, "replaced");
+    await cp(whole, directory, { recursive: true });
+    await writeFile(join(directory, "notes.txt"), "mine");
+    await writeFile(join(directory, "report.html"), "old");
+    await run("replaced", { epochs: 1 }, { overwrite: true });
+    expect(await readFile(join(directory, "notes.txt"), "utf8")).toBe("mine");
+    expect(existsSync(join(directory, "report.html"))).toBe(false);
+    expect((await readRunRecords(directory)).steps).toHaveLength(6);
+  });
+
+  test("is left alone while another process writes to it, and taken over where that one is gone", async () => {
+    const directory = await interrupted("locked", 3);
+    await writeFile(join(directory, "run.lock"), `${process.pid}\n`);
+    const locked = `process ${process.pid} is writing the run in ${directory}; wait until it ends, or remove run.lock if it is no run`;
+    await expect(resume(directory)).rejects.toThrow(new UserError(locked));
+    await expect(run("locked", {}, { overwrite: true })).rejects.toThrow(new UserError(locked));
+    const { pid } = spawnSync(process.execPath, ["--version"]);
+    await writeFile(join(directory, "run.lock"), `${pid}\n`);
+    expect((await resume(directory)).result?.steps).toBe(24);
+    expect(existsSync(join(directory, "run.lock"))).toBe(false);
+  });
+});
+
+describe("a run that was cut off", () => {
+  test.each([0, 3, 6, 13])("after %i steps goes on from its folder as if nothing had been", async (steps) => {
+    const directory = await interrupted(`cut-${steps}`, steps);
+    expect(await readdir(directory)).not.toContain("run.lock");
+    expect((await readRunRecords(directory)).result).toBeUndefined();
+    const { result: found } = await resume(directory);
+    expect(found).toMatchObject({ metrics: result.metrics, trainable: result.trainable, frozen: result.frozen });
+    expect(await contentOf(directory)).toEqual(await contentOf(whole));
+  });
+
+  test("by a crash goes on from the last checkpoint: later records and half a line are dropped", async () => {
+    const crash = run(
+      "crashed",
+      {},
+      {
+        onStep: ({ step }) => {
+          if (step === 9) throw new Error("power cut");
+        },
+      },
+    );
+    await expect(crash).rejects.toThrow("power cut");
+    const directory = join(home, "crashed");
+    await appendFile(join(directory, "metrics.jsonl"), '{"kind":"step","st');
+    await appendFile(join(directory, "freezing.jsonl"), '{"step":1');
+    await resume(directory);
+    expect(await contentOf(directory)).toEqual(await contentOf(whole));
+  });
+
+  test("may be given its options again, in another spelling, and run on another number of threads", async () => {
+    const directory = await interrupted("again", 3);
+    const again = { ...SETTINGS, model, train, freezeInterval: 10, threads: 2 };
+    expect((await resume(directory, again)).result?.steps).toBe(24);
+  });
+
+  test("keeps its options", async () => {
+    const directory = await interrupted("other", 3);
+    const refused = async (given: Record<string, unknown>, message: string) =>
+      expect(resume(directory, given)).rejects.toThrow(new UserError(message));
+    const advice = "leave the option out or start a new run";
+    await refused({ epochs: 9 }, `--resume: the run in ${directory} has epochs 4, not 9; ${advice}`);
+    await refused({ method: "lora" }, `--resume: the run in ${directory} has method "aflora", not "lora"; ${advice}`);
+    await refused({ patience: 2 }, `--resume: the run in ${directory} has patience unset, not 2; ${advice}`);
+    await refused({ epohcs: 4 }, 'unknown option "epohcs" of method "aflora"; did you mean "epochs"?');
+  });
+
+  test("has nothing left to resume once it is finished, or before anything was saved", async () => {
+    await expect(resume(whole)).rejects.toThrow(
+      new UserError(`the run in ${whole} has finished; nothing is left to resume`),
+    );
+    await expect(fineTune({}, { resume: true })).rejects.toThrow(
+      new UserError("which run is to go on? Name its folder with --output DIR"),
+    );
+    await expect(resume(join(home, "nowhere"))).rejects.toThrow(/nowhere is no run folder/);
+    const crash = run(
+      "early",
+      {},
+      {
+        onStart: () => {
+          throw new Error("power cut");
+        },
+      },
+    );
+    await expect(crash).rejects.toThrow("power cut");
+    await expect(resume(join(home, "early"))).rejects.toThrow(/nothing to resume from: .*; run again with --overwrite/);
+  });
+
+  test("with a damaged checkpoint is refused", async () => {
+    const directory = await interrupted("damaged", 3);
+    const checkpoint = join(directory, "checkpoints", "last.safetensors");
+    await writeFile(checkpoint, (await readFile(checkpoint)).subarray(0, 5000));
+    await expect(resume(directory)).rejects.toThrow(UserError);
+    await expect(resume(directory)).rejects.toThrow(/last\.safetensors/);
+  });
+});
+
+test("early stopping ends a run with a result", async () => {
+  const { result: stopped } = await run("patient", { patience: 1, learningRate: 1e-12, headLearningRate: 1e-12 });
+  expect(stopped).toMatchObject({ bestEpoch: 1, epochs: 2, steps: 12 });
+});
+
+test("a loss that is no number ends the run; no result is written, the lock is given back", async () => {
+  const exploding = run("exploding", { learningRate: 1e30, headLearningRate: 1e30, warmupRatio: 0 });
+  await expect(exploding).rejects.toThrow(
+    /^the (loss|norm of the gradient) is .* at step \d+ \(epoch 1, batch \d of 6\)/,
+  );
+  expect((await readdir(join(home, "exploding"))).sort()).toEqual(["config.json", "freezing.jsonl", "metrics.jsonl"]);
+});
+
+test("where an option, the data or the model cannot be used, nothing is written", async () => {
+  const cases: Record<string, unknown>[] = [
+    { rank: 0 },
+    { rank: 100 },
+    { learningRate: "fast" },
+    { model: join(home, "nowhere") },
+    { train: join(home, "nowhere.csv") },
+    { text: "nowhere" },
+    { device: "abacus" },
+    { threads: 0.5 },
+  ];
+  for (const given of cases) {
+    await expect(run("never", given), JSON.stringify(given)).rejects.toThrow(UserError);
+    expect(existsSync(join(home, "never"))).toBe(false);
+  }
+  await writeFile(join(home, "a-file"), "");
+  await expect(run("a-file/run")).rejects.toThrow(/^cannot make the run folder .*; choose another --output$/);
+});
