@@ -1,0 +1,321 @@
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Runner, runComparison } from "../../src/experiments/compare.ts";
+import { type ComparisonOptions, planComparison } from "../../src/experiments/plan.ts";
+import { PUBLISHED_SETTINGS } from "../../src/experiments/published-settings.ts";
+import { METHOD_NAMES } from "../../src/methods/methods.ts";
+import { fineTune } from "../../src/runs/fine-tune.ts";
+import { readFinishedRun } from "../../src/runs/read-run.ts";
+import type { RunConfig } from "../../src/runs/run-config.ts";
+import { glueTaskNames } from "../../src/tasks/glue.ts";
+import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
+
+let folder: string;
+let options: Record<string, unknown>;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "aflora-compare-"));
+  const model = await writeTinyModel(join(folder, "model"));
+  const train = await writeCsv(join(folder, "tickets.csv"), tickets());
+  options = { model, train, text: "message", label: "team", epochs: 2, batchSize: 16, threads: 1 };
+  await writeGlue();
+});
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** RTE and CoLA in GLUE's layout, made of the tickets. */
+async function writeGlue(): Promise<void> {
+  const rows = tickets();
+  const label = (team: string, names: string[]) => names[Number(team === "bug")]!;
+  const files: Record<string, string[]> = {
+    RTE: [
+      "index\tsentence1\tsentence2\tlabel",
+      ...rows.map(
+        ({ message, team }, i) => `${i}\t${message}\t${team}\t${label(team, ["entailment", "not_entailment"])}`,
+      ),
+    ],
+    CoLA: rows.map(({ message, team }) => `made\t${label(team, ["0", "1"])}\t\t${message}`),
+  };
+  for (const [task, lines] of Object.entries(files)) {
+    await mkdir(join(folder, "glue", task), { recursive: true });
+    for (const file of ["train.tsv", "dev.tsv"]) {
+      await writeFile(join(folder, "glue", task, file), `${lines.join("\n")}\n`);
+    }
+  }
+}
+
+function comparison(more: Partial<ComparisonOptions> = {}): ComparisonOptions {
+  const output = join(folder, `out-${Math.random().toString(36).slice(2)}`);
+  return { methods: ["aflora", "lora"], tasks: [], seeds: [1], ranks: [4], output, options, ...more };
+}
+
+/** Runs in this process, which is quicker than a process each. */
+const here: Runner = async (config, { resume }) => {
+  await fineTune(config as RunConfig, { resume, overwrite: !resume });
+  return "finished";
+};
+
+async function compare(given: ComparisonOptions, runner = here) {
+  const lines: string[] = [];
+  const outcome = await runComparison(await planComparison(given), given, runner, (line) => lines.push(line));
+  return { ...outcome, lines };
+}
+
+describe("runs", () => {
+  test("one folder for each method, rank, task and seed; finished ones are skipped, one that fails is reported", async () => {
+    const given = comparison({
+      tasks: ["RTE", "cola"],
+      ranks: [2, 4],
+      methods: ["lora", "head"],
+      options: { ...options, train: undefined, text: undefined, label: undefined, data: join(folder, "glue") },
+    });
+    const failing: Runner = async (config, how) =>
+      config.rank === 4 && config.task === "cola" ? { failed: "for a test" } : here(config, how);
+    const first = await compare(given, failing);
+    expect(first.runs.map(({ directory }) => directory.slice(given.output.length + 1))).toEqual([
+      "rte/lora-r2-s1",
+      "rte/lora-r4-s1",
+      "rte/head-s1",
+      "cola/lora-r2-s1",
+      "cola/head-s1",
+    ]);
+    expect(first.failed).toEqual([{ directory: join(given.output, "cola/lora-r4-s1"), reason: "for a test" }]);
+    const written = await stat(join(given.output, "rte/lora-r2-s1/result.json"));
+    const second = await compare(given);
+    expect(second.runs).toHaveLength(6);
+    expect(second.lines.filter((line) => line.includes("finished before"))).toHaveLength(5);
+    expect((await stat(join(given.output, "rte/lora-r2-s1/result.json"))).mtimeMs).toBe(written.mtimeMs);
+  });
+
+  test("a run with other options in the folder is refused before anything runs", async () => {
+    const given = comparison({ methods: ["lora"] });
+    await compare(given);
+    await expect(compare({ ...given, options: { ...options, learningRate: 0.5 } })).rejects.toThrow(
+      /lora-r4-s1 holds a run with learningRate 0\.0004, not 0\.5; choose another --output/,
+    );
+  });
+});
+
+describe("--search", () => {
+  test("as many trials for every method, on a split of the training data; the best rate is the run's", async () => {
+    const given = comparison({ search: { trials: 3 } });
+    const { searches, runs } = await compare(given);
+    expect(searches.map(({ trials }) => trials.map(({ learningRate }) => learningRate))).toEqual([
+      [0.004, 0.013, 0.0013],
+      [0.0004, 0.0013, 0.00013],
+    ]);
+    for (const [i, { trials, chosen }] of searches.entries()) {
+      expect(chosen!.score).toBe(Math.max(...trials.map(({ score }) => score!)));
+      expect(runs[i]!.learningRate).toBe(chosen!.learningRate);
+      for (const { directory } of trials) {
+        const { config } = await readFinishedRun(directory);
+        expect(config.validationSplit).toBe(0.2);
+      }
+    }
+    expect(await readdir(join(given.output, "custom", "search"))).toHaveLength(6);
+    expect((await readFinishedRun(runs[0]!.directory)).config.validationSplit).toBeUndefined();
+  });
+
+  test("leaves the validation data of a GLUE task alone", async () => {
+    const { model, threads, epochs } = options;
+    const own = { model, threads, epochs, data: join(folder, "glue") };
+    const given = comparison({ tasks: ["rte"], methods: ["head"], search: { trials: 1 }, options: own });
+    let seen: number[] = [];
+    await compare(given, async (config) => {
+      await fineTune(config as RunConfig, {
+        onStart: ({ task }) => {
+          seen = [...seen, task.train.length, task.validation[0]!.examples.length];
+        },
+      });
+      return "finished";
+    });
+    expect(seen).toEqual([36, 9, 45, 45]);
+  });
+});
+
+describe("--preset paper", () => {
+  test("every method of the paper's table has a source, and GLUE's tasks or none", () => {
+    expect(Object.keys(PUBLISHED_SETTINGS).toSorted()).toEqual(METHOD_NAMES.filter((n) => n !== "head").toSorted());
+    for (const { source, tasks } of Object.values(PUBLISHED_SETTINGS)) {
+      expect(source).not.toBe("");
+      for (const task of Object.keys(tasks)) expect(glueTaskNames).toContain(task);
+    }
+  });
+
+  test("each method's own setting, given options first; what is not published is said", async () => {
+    const own = { model: options.model, data: join(folder, "glue"), epochs: 3 };
+    const given = comparison({
+      tasks: ["cola"],
+      methods: ["aflora", "lora", "sora"],
+      ranks: [],
+      preset: "paper",
+      options: own,
+    });
+    const { settings, notes } = await planComparison(given);
+    expect(settings.map(({ config }) => [config.learningRate, config.headLearningRate, config.batchSize])).toEqual([
+      [1e-2, 4e-2, 64],
+      [4e-4, 4e-4, 32],
+      [undefined, undefined, undefined],
+    ]);
+    expect(settings.every(({ config }) => config.head === "classifier" && config.epochs === 3)).toBe(true);
+    expect(notes).toContain("sora on cola: no published setting; aflora's defaults are used");
+    expect(notes.find((note) => note.startsWith("lora"))).toContain("arXiv 2106.09685");
+  });
+});
+
+/** The command itself, in a process. */
+function aflora(args: string[], onStderr?: (text: string, interrupt: () => void) => void) {
+  const child = spawn(process.execPath, ["--import", "tsx", "src/cli/main.ts", ...args], {
+    cwd: fileURLToPath(new URL("../..", import.meta.url)),
+  });
+  let [stdout, stderr] = ["", ""];
+  child.stdout.on("data", (chunk) => {
+    stdout += chunk;
+  });
+  child.stderr.on("data", (chunk) => {
+    stderr += chunk;
+    onStderr?.(stderr, () => child.kill("SIGINT"));
+  });
+  return new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) => {
+    child.on("close", (code) => resolve({ code, stdout, stderr }));
+  });
+}
+
+const flags = (): string[] => [
+  ...["--model", join(folder, "model"), "--train", join(folder, "tickets.csv"), "--text", "message"],
+  ...["--label", "team", "--batch-size", "16", "--threads", "1"],
+];
+
+describe("aflora compare", () => {
+  test("Ctrl-C saves and stops; the same command goes on and writes table, JSON and report", async () => {
+    const output = join(folder, "interrupted");
+    const args = [
+      "compare",
+      "--methods",
+      "lora,head",
+      "--seeds",
+      "1",
+      "--output",
+      output,
+      ...flags(),
+      "--epochs",
+      "40",
+    ];
+    let asked = false;
+    const first = await aflora(args, (text, interrupt) => {
+      if (asked || !text.includes("epoch 2:")) return;
+      asked = true;
+      interrupt();
+    });
+    expect(first.code).toBe(130);
+    expect(first.stderr).toContain("interrupted; the same command again goes on from here");
+    expect(existsSync(join(output, "custom/lora-s1/checkpoints/last.safetensors"))).toBe(true);
+    expect(existsSync(join(output, "custom/head-s1"))).toBe(false);
+
+    const second = await aflora([...args, "--markdown"]);
+    expect(second.stderr).toContain("going on after step");
+    expect(second.code).toBe(0);
+    expect(second.stdout.split("\n").slice(0, 2)).toEqual([
+      "| method | custom accuracy | custom macro_f1 | average | trainable | s/step | peak memory | FLOPs, ELoRA = 1 |",
+      "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]);
+    const json = JSON.parse(await readFile(join(output, "comparison.json"), "utf8"));
+    expect(json.rows.map(({ method }: { method: string }) => method)).toEqual(["lora", "head"]);
+    expect(json.runs).toHaveLength(2);
+    expect(await readFile(join(output, "comparison.md"), "utf8")).toContain(second.stdout.trim());
+    expect(await readFile(join(output, "report.html"), "utf8")).toContain("2 runs compared");
+    expect(existsSync(join(output, "custom/head-s1/report.html"))).toBe(true);
+  });
+
+  test("a run that fails is reported, the others carry on, and the exit code is 1", async () => {
+    const output = join(folder, "failing");
+    // A folder that a run cannot be written to: there is a file of its name.
+    await mkdir(join(output, "custom"), { recursive: true });
+    await writeFile(join(output, "custom", "lora-s1"), "");
+    const args = ["compare", "--methods", "lora,head", "--seeds", "1", "--output", output, ...flags(), "--epochs", "1"];
+    const { code, stdout, stderr } = await aflora([...args, "--json"]);
+    expect(code).toBe(1);
+    expect(stderr).toContain(`failed: ${join(output, "custom", "lora-s1")}`);
+    const { rows, failed } = JSON.parse(stdout);
+    expect(rows.map(({ method }: { method: string }) => method)).toEqual(["head"]);
+    expect(failed).toHaveLength(1);
+  });
+});
+
+describe("a plan that cannot work is refused before anything is written", () => {
+  test.each<[string, () => Partial<ComparisonOptions>, RegExp]>([
+    ["unknown method", () => ({ methods: ["aflora", "lorra"] }), /unknown method "lorra".*lora/],
+    ["rank above the layers", () => ({ methods: ["lora"], ranks: [4, 64] }), /rank 64 is more than layer/],
+    ["no data", () => ({ tasks: ["rte"], options: { data: join(folder, "none") } }), /no such folder/],
+    ["no method", () => ({ methods: [] }), /name them with --methods/i],
+  ])("%s", async (_, more, message) => {
+    await expect(planComparison(comparison(more()))).rejects.toThrow(message);
+  });
+});
+
+describe("bad input: one sentence, exit code 2, nothing written", () => {
+  const config = () => ["--model", join(folder, "model")];
+  test.each<[string, () => string[], RegExp]>([
+    [
+      "unknown method",
+      () => ["params", ...config(), "--method", "afora"],
+      /unknown method "afora".*did you mean.*aflora/i,
+    ],
+    [
+      "pattern that matches nothing",
+      () => ["params", ...config(), "--target-modules", "q_proj"],
+      /"q_proj" matches no layer; block 0 has encoder\.layer\.0\.attention\.self\.query/,
+    ],
+    ["rank above the layer's size", () => ["params", ...config(), "--rank", "33"], /rank 33 is more than layer/],
+    [
+      "another method's option",
+      () => ["params", ...config(), "--method", "lora", "--freeze-rule", "matrix-fraction"],
+      /"freezeRule" belongs to aflora, not to method "lora"/,
+    ],
+    [
+      "AdaLoRA schedule without room",
+      () => ["params", ...config(), "--method", "adalora", "--prune-initial", "60%", "--prune-final", "50%"],
+      /AdaLoRA: nothing can be pruned/,
+    ],
+    ["no model", () => ["params", "--model", join(folder, "none")], /there is no model folder/],
+    [
+      "option that no compared method has",
+      () => ["compare", "--methods", "lora,head", "--beta1", "0.5", ...flags()],
+      /"beta1" belongs to aflora and adalora, not to the methods compared here \(lora, head\)/,
+    ],
+    [
+      "AdaLoRA without time to prune",
+      () => [
+        "compare",
+        "--methods",
+        "adalora",
+        "--epochs",
+        "1",
+        "--prune-initial",
+        "2",
+        "--prune-final",
+        "2",
+        ...flags(),
+      ],
+      /AdaLoRA: nothing can be pruned in 3 steps/,
+    ],
+    [
+      "search and preset",
+      () => ["compare", "--methods", "lora", "--search", "--preset", "paper", ...flags()],
+      /give one of both/,
+    ],
+  ])("%s", async (_, args, message) => {
+    const output = join(folder, "bad");
+    const given = args();
+    const { code, stderr } = await aflora(given[0] === "compare" ? [...given, "--output", output] : given);
+    expect(stderr).toMatch(message);
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+    expect(code).toBe(2);
+    expect(existsSync(output)).toBe(false);
+  });
+});

@@ -1,0 +1,79 @@
+import { describe, expect, test } from "vitest";
+import { readFolderConfig } from "../../src/checkpoints/model-folder.ts";
+import { methodCosts } from "../../src/experiments/method-cost.ts";
+import { totalFlops } from "../../src/graph/flops.ts";
+import { findMethod, parseMethodOptions } from "../../src/methods/methods.ts";
+import { describeModel } from "../../src/models/families.ts";
+
+const paper = describeModel(
+  await readFolderConfig(new URL("../fixtures/configs/deberta-v3-base.json", import.meta.url).pathname),
+);
+const tiny = describeModel(
+  await readFolderConfig(new URL("../fixtures/models/bert-1/config.json", import.meta.url).pathname),
+);
+
+function costs(name: string, given: Record<string, unknown> = {}, model = paper, sequenceLength = 128) {
+  const definition = findMethod(name);
+  return methodCosts(model, definition, parseMethodOptions(definition, given), sequenceLength);
+}
+
+describe("DeBERTaV3-base from its config alone (spec section 5)", () => {
+  test.each([
+    ["full", [183_831_552]],
+    ["lora", [1_327_104]],
+    ["elora", [156_672]],
+    ["aflora", [451_872, 83_232]],
+    ["head", [0]],
+  ])("%s: %j trainable parameters", (name, expected) => {
+    const { costs: found } = costs(name);
+    expect(found.map(({ trainable }) => trainable)).toEqual(expected);
+    for (const { modules, trainable } of found) {
+      expect(Object.values(modules).reduce((sum, count) => sum + count, 0)).toBe(trainable);
+    }
+  });
+
+  test("by module: AFLoRA's attention layers have vectors alone, its feed-forward layers matrices too", () => {
+    const [start, end] = costs("aflora").costs;
+    const attention = "encoder.layer.11.attention.self.query_proj";
+    const ffn = "encoder.layer.11.intermediate.dense";
+    expect(start!.modules[attention]).toBe(4 + 768);
+    expect(start!.modules[ffn]).toBe(4 + 3072 + 4 * (768 + 3072));
+    expect([end!.modules[attention], end!.modules[ffn]]).toEqual([4 + 768, 4 + 3072]);
+  });
+
+  test("the head is counted apart: pooler and classifier", () => {
+    expect(costs("aflora").head).toBe(768 * 768 + 768 + 768 * 2 + 2);
+  });
+
+  test("forward operations of adapted layers: AFLoRA r = 4 and LoRA r = 8 are 0.34 ± 0.01 of ELoRA's", () => {
+    const forward = (name: string): number => {
+      const { base, adapter } = costs(name).adaptedLayers;
+      return base + adapter;
+    };
+    expect(Math.abs(forward("aflora") / forward("elora") - 0.34)).toBeLessThanOrEqual(0.01);
+    expect(Math.abs(forward("lora") / forward("elora") - 0.34)).toBeLessThanOrEqual(0.01);
+  });
+
+  test("what freezes saves work in the adapters' backward pass alone", () => {
+    const [start, end] = costs("aflora").costs.map(({ flops }) => flops);
+    expect(end!.base).toEqual(start!.base);
+    expect(end!.adapter.forward).toBe(start!.adapter.forward);
+    expect(end!.adapter.backward).toBeLessThan(start!.adapter.backward);
+  });
+});
+
+test("operations of a small BERT, forward, counted by hand", () => {
+  const [hidden, inner, blocks, sequence, labels] = [32, 64, 2, 16, 3];
+  const layers = 4 * hidden * hidden + 2 * hidden * inner;
+  const attention = 2 * sequence * hidden;
+  const head = (hidden * hidden + hidden * labels) / sequence;
+  const { flops } = costs("lora", { rank: 4 }, tiny, sequence).costs[0]!;
+  expect(flops.base.forward).toBeCloseTo(2 * (blocks * (layers + attention) + head), 6);
+  expect(flops.adapter.forward).toBe(2 * blocks * 4 * (4 * 2 * hidden + 2 * (hidden + inner)));
+  expect(totalFlops(flops)).toBeGreaterThan(2 * (flops.base.forward + flops.adapter.forward) * 0.9);
+});
+
+test("layers without an adapter are no adapted layers", () => {
+  const { adaptedLayers } = costs("lora", { rank: 4, targetModules: "query" }, tiny);
+  expect(adaptedLayers).toEqual({ base: 2 * 2 * 32 * 32, adapter: 2 * 2 * 4 * (32 + 32) });
+});
