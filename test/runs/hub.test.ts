@@ -1,0 +1,117 @@
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { UserError } from "../../src/errors.ts";
+import { evaluateRun } from "../../src/runs/evaluate-run.ts";
+import { fineTune } from "../../src/runs/fine-tune.ts";
+import { FineTunedModel } from "../../src/runs/fine-tuned-model.ts";
+import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { COMMIT, LocalHub } from "../checkpoints/local-hub.ts";
+import { writeTinyFamily } from "./tiny-family.ts";
+
+const QUICK = { threads: 1, epochs: 1, method: "lora" };
+const TOKEN = "hf_a_secret";
+const parquet = (name: string) => readFile(fileURLToPath(new URL(`../fixtures/parquet/${name}`, import.meta.url)));
+
+let home: string;
+let hub: LocalHub;
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-hub-runs-"));
+});
+afterAll(() => rm(home, { recursive: true }));
+
+beforeEach(async () => {
+  hub = new LocalHub();
+  await hub.start();
+  const folder = await writeTinyFamily(join(home, "bert"), "bert-1");
+  const names = ["config.json", "tokenizer.json", "model.safetensors"];
+  const files = Object.fromEntries(
+    await Promise.all(names.map(async (name) => [name, await readFile(join(folder, name))])),
+  );
+  const cola = ["train-00000-of-00002", "train-00001-of-00002", "validation-00000-of-00001"];
+  const glue = Object.fromEntries(
+    await Promise.all(
+      cola.map(async (part) => [`cola/${part}.parquet`, await parquet(`cola-${part}.parquet`)] as const),
+    ),
+  );
+  hub.repositories.push(
+    { kind: "model", name: "owner/tiny", files, large: ["model.safetensors"], revisions: ["v1"], token: TOKEN },
+    { kind: "dataset", name: "owner/glue", files: glue },
+    { kind: "dataset", name: "owner/tagged", files: { "train.parquet": await parquet("tagged-train.parquet") } },
+  );
+  for (const name of ["HF_HUB_CACHE", "HF_HUB_OFFLINE"]) vi.stubEnv(name, undefined);
+  vi.stubEnv("HF_TOKEN", TOKEN);
+  vi.stubEnv("HF_ENDPOINT", hub.endpoint);
+  vi.stubEnv("HF_HOME", await mkdtemp(join(home, "cache-")));
+});
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await hub.stop();
+});
+
+const output = () => mkdtemp(join(home, "run-"));
+const json = async (...path: string[]) => JSON.parse(await readFile(join(...path), "utf8"));
+const data = { dataset: "owner/glue", datasetConfig: "cola" };
+
+test("a model and a data set by their hub ids; the run is known by the commit and used without the hub", async () => {
+  const directory = await output();
+  const fetched = new Set<string>();
+  const { result } = await fineTune(
+    { ...QUICK, ...data, model: "owner/tiny@v1", output: directory },
+    { onDownload: ({ file }) => void fetched.add(file) },
+  );
+  expect(result).toMatchObject({ model: "owner/tiny", task: "cola" });
+  expect(Object.keys(result!.metrics)).toEqual(["matthews_correlation"]);
+  expect([...fetched]).toContain("model.safetensors");
+  expect([...fetched].filter((name) => name.endsWith(".parquet"))).toHaveLength(3);
+
+  const model = { model: "owner/tiny", revision: COMMIT };
+  expect(await json(directory, "config.json")).toMatchObject({ ...model, ...data });
+  expect(await json(directory, "adapter", "adapter.json")).toMatchObject(model);
+  for (const entry of await readdir(home, { recursive: true, withFileTypes: true })) {
+    if (entry.isFile()) expect(await readFile(join(entry.parentPath, entry.name), "latin1")).not.toContain(TOKEN);
+  }
+
+  // From here on there is no hub.
+  await hub.stop();
+  const [evaluation] = await evaluateRun(directory, { threads: 1, offline: true });
+  expect(evaluation!.metrics).toMatchObject(result!.metrics);
+  const again = await fineTune({ ...QUICK, ...data, model: "owner/tiny@v1", offline: true, output: await output() });
+  expect(again.result!.metrics).toEqual(result!.metrics);
+  // A commit never changes, so that the cache will do without being told.
+  const tagger = await FineTunedModel.load(directory, nodeRuntime({ threads: 1 }));
+  expect((await tagger.predict(["ab cd"]))[0]!.labels).toHaveLength(2);
+  await tagger.release();
+  await expect(evaluateRun(directory, { threads: 1 })).rejects.toThrow(/cannot reach .*use --offline/);
+});
+
+test("the published settings hold for GLUE's tasks from the hub too", async () => {
+  const directory = await output();
+  await fineTune({ ...QUICK, ...data, model: "owner/tiny", method: "aflora", output: directory });
+  expect(await json(directory, "config.json")).toMatchObject({ learningRate: 1e-2, headLearningRate: 4e-2 });
+});
+
+test("columns and kind apply to a data set of the hub", async () => {
+  const options = { dataset: "owner/tagged", text: "tokens", label: "ner_tags", validationSplit: 0.4, batchSize: 2 };
+  const { result } = await fineTune({ ...QUICK, ...options, model: "owner/tiny", output: await output() });
+  expect(Object.keys(result!.metrics)).toEqual(["f1", "precision", "recall", "accuracy"]);
+});
+
+test("what is not there is refused, and nothing is written", async () => {
+  const refused = async (options: Record<string, unknown>, message: RegExp) => {
+    const directory = join(home, "nothing");
+    const error = await fineTune({ ...QUICK, output: directory, ...options }).catch((each) => each);
+    expect(error).toBeInstanceOf(UserError);
+    expect(error.message).toMatch(message);
+    expect(error.message).not.toContain(TOKEN);
+    expect(await readdir(home)).not.toContain("nothing");
+  };
+  await refused({ ...data, model: "owner/none" }, /there is no model owner\/none/);
+  await refused({ ...data, model: "owner/tiny@v2" }, /has no revision "v2"/);
+  await refused({ ...data, model: "owner/tiny", revision: "v3" }, /has no revision "v3"/);
+  await refused({ ...data, model: "owner/other", offline: true }, /not in the cache/);
+  await refused({ dataset: "owner/none", model: "owner/tiny" }, /there is no data set owner\/none/);
+  await refused({ ...data, train: "some.csv" }, /give either a GLUE task .*--dataset OWNER\/NAME/);
+});
