@@ -10,6 +10,8 @@ const LINE_INTERVAL = 10;
 export class TrainingProgress {
   readonly #bars: MultiBar | undefined;
   #bar: SingleBar | undefined;
+  /** A second line under the bar: one would be too long for most terminals. */
+  #facts: SingleBar | undefined;
   #start: RunStart | undefined;
   #tokens = 0;
   #seconds = 0;
@@ -22,8 +24,10 @@ export class TrainingProgress {
   constructor() {
     if (process.stderr.isTTY) {
       this.#bars = new MultiBar({
-        format: "{bar} {value}/{total} {details}",
-        barsize: 20,
+        format: "{bar} {value}/{total} | {details}",
+        barsize: 16,
+        barCompleteChar: "█",
+        barIncompleteChar: "░",
         hideCursor: true,
         linewrap: false,
         forceRedraw: true,
@@ -67,7 +71,8 @@ export class TrainingProgress {
     }
     if (stepsDone > 0) this.log(`going on after step ${stepsDone}`);
     this.#freezable = start.freezable > 0 ? `/${start.freezable}` : "";
-    this.#bar = this.#bars?.create(totalSteps, stepsDone, { details: "" });
+    this.#bar = this.#bars?.create(totalSteps, stepsDone, { details: "starting" });
+    this.#facts = this.#bars?.create(totalSteps, stepsDone, { details: "" }, { format: "{details}" });
   }
 
   #step(record: StepRecord): void {
@@ -76,23 +81,25 @@ export class TrainingProgress {
     this.#stepsHere++;
     this.#peakMemory = Math.max(this.#peakMemory, record.memory ?? 0);
     const left = (this.#start!.totalSteps - record.step - 1) * (this.#seconds / this.#stepsHere);
-    const details = [
+    const details = joined([
       `loss ${record.loss.toFixed(3)}`,
-      this.#metric,
       `${integer(this.#tokens / this.#seconds)} tokens/s`,
       `${duration(left)} left`,
-      bytes(this.#peakMemory),
+    ]);
+    const facts = joined([
+      this.#metric,
+      `peak ${bytes(this.#peakMemory)}`,
       `${integer(record.trainable)} trainable`,
       this.#freezable && `${record.frozen}${this.#freezable} frozen`,
-    ]
-      .filter(Boolean)
-      .join(" | ");
-    if (this.#bar) this.#bar.update(record.step + 1, { details });
-    else if (this.#seconds - this.#lastLine >= LINE_INTERVAL || record.step + 1 === this.#start!.totalSteps) {
+    ]);
+    const done = record.step + 1;
+    const { totalSteps } = this.#start!;
+    if (this.#bar) {
+      this.#bar.update(done, { details });
+      this.#facts?.update(done, { details: facts });
+    } else if (this.#seconds - this.#lastLine >= LINE_INTERVAL || done === totalSteps) {
       this.#lastLine = this.#seconds;
-      this.log(
-        `step ${record.step + 1}/${this.#start!.totalSteps} | lr ${record.learningRate.toPrecision(3)} | ${details}`,
-      );
+      this.log(joined([`step ${done}/${totalSteps}`, `lr ${record.learningRate.toPrecision(3)}`, details, facts]));
     }
   }
 
@@ -101,7 +108,7 @@ export class TrainingProgress {
     const names =
       frozen.length <= 4 ? frozen.join(", ") : `${frozen.slice(0, 3).join(", ")} and ${frozen.length - 3} more`;
     this.log(
-      `step ${step + 1}: froze ${names} (r = ${fraction.toFixed(2)}); compiled again in ${duration(compileSeconds)}`,
+      `step ${step}: froze ${names} (r = ${fraction.toFixed(2)}); compiled again in ${duration(compileSeconds)}`,
     );
   }
 
@@ -111,3 +118,5 @@ export class TrainingProgress {
     this.log(`epoch ${record.epoch}: ${metrics(record.metrics)}, loss ${record.loss.toFixed(4)}`);
   }
 }
+
+const joined = (parts: readonly string[]): string => parts.filter(Boolean).join(" | ");
