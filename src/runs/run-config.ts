@@ -119,6 +119,14 @@ export function resolveConfig(given: Readonly<Record<string, unknown>>): RunConf
   if (config.task !== undefined && config.data === undefined) {
     throw new UserError(`where are the files of task "${config.task}"? Give their folder with --data DIR`);
   }
+  for (const [option, source] of [
+    ["validation", "train"],
+    ["datasetConfig", "dataset"],
+  ] as const) {
+    if (config[option] !== undefined && config[source] === undefined) {
+      throw new UserError(`option "${option}" goes with "${source}", which is not given; leave it out`);
+    }
+  }
   const method = findMethod(config.method);
   const methodOptions = parseMethodOptions(
     method,
