@@ -15,6 +15,9 @@ import { headFor, labelCountFor } from "../training/training-example.ts";
 /** The encoder that comes with aflora: sentence-transformers/all-MiniLM-L6-v2. */
 export const BUNDLED_MODEL = "all-MiniLM-L6-v2";
 
+/** Its name on the hub. */
+export const BUNDLED_ON_HUB = `sentence-transformers/${BUNDLED_MODEL}`;
+
 /** A pretrained model in memory, with a head for a task. */
 export interface BaseModel extends ModelDescription {
   /** The name or folder it was asked for by; of a model on the hub `owner/name`. */

@@ -1,12 +1,9 @@
-import { access } from "node:fs/promises";
-import { join } from "node:path";
-import type { HubOptions } from "../checkpoints/hub.ts";
 import { UserError } from "../errors.ts";
 import { randomFor } from "../methods/initializers.ts";
 import type { Method } from "../methods/method.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
-import type { Runtime } from "../runtime/session.ts";
+import type { Runtime, Weights } from "../runtime/session.ts";
 import type { Example, TaskKind } from "../tasks/example.ts";
 import { entitiesOf, type Prediction } from "../tasks/metrics.ts";
 import { locateWords, splitWords } from "../tasks/words.ts";
@@ -14,8 +11,9 @@ import type { Encoding, WordEncoding } from "../tokenization/tokenizer.ts";
 import { Predictor } from "../training/predictor.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
 import { encodeExample, firstTokens, predictionFor } from "../training/training-example.ts";
-import { type Adapter, type AdapterDescription, loadAdapter } from "./adapter.ts";
+import type { Adapter, AdapterDescription } from "./adapter.ts";
 import { type BaseModel, loadBaseModel } from "./base-model.ts";
+import { type BaseOptions, openAdapter } from "./open-adapter.ts";
 
 /** A text to predict for, the two texts of a pair, or an example; its words, where it has none, are split as the text says. */
 export type PredictionInput =
@@ -67,26 +65,30 @@ export interface EntityPrediction extends Span {
 export class FineTunedModel {
   readonly description: AdapterDescription;
   readonly base: BaseModel;
-  readonly predictor: Predictor;
+  /** What the adapter has in place of the base model's: the method's parameters, the head, a trained backbone. */
+  readonly parameters: Weights;
+  readonly #predictor: Predictor;
 
-  private constructor(description: AdapterDescription, base: BaseModel, predictor: Predictor) {
+  /** @param adapter one that {@link fitAdapter} gave, which `predictor` computes */
+  constructor(base: BaseModel, { description, parameters }: FittedAdapter, predictor: Predictor) {
     this.description = description;
     this.base = base;
-    this.predictor = predictor;
+    this.parameters = parameters;
+    this.#predictor = predictor;
   }
 
   /**
-   * Loads the adapter of a run folder, or an adapter folder, and its base model.
+   * Loads the adapter of a run folder, or an adapter folder (aflora's or Hugging Face PEFT's), and its base model.
    * @throws UserError where either is missing or damaged, or they do not fit.
    */
   static async load(
     directory: string,
     runtime: Runtime = nodeRuntime(),
-    hub: HubOptions = {},
+    options: BaseOptions = {},
   ): Promise<FineTunedModel> {
-    const adapter = await loadAdapter(await adapterFolder(directory));
+    const adapter = await openAdapter(directory, options);
     const { model, revision, task } = adapter.description;
-    const base = await loadBaseModel(model, task, 0, { ...hub, ...(revision && { revision }) });
+    const base = await loadBaseModel(model, task, 0, { ...options, ...(revision && { revision }) });
     return FineTunedModel.adapt(base, adapter, runtime);
   }
 
@@ -94,23 +96,9 @@ export class FineTunedModel {
    * Puts an adapter on a base model in memory. The model's weights are not copied.
    * @throws UserError where they do not fit.
    */
-  static async adapt(base: BaseModel, { description, parameters }: Adapter, runtime: Runtime): Promise<FineTunedModel> {
-    const definition = findMethod(description.method);
-    const options = parseMethodOptions(definition, description.methodOptions);
-    const method = definition.create(options, { sites: base.trace.sites, totalSteps: 1, stepsPerEpoch: 1 });
-    const weights = new Map(base.weights);
-    for (const [name, shape] of adaptedShapes(base, method)) {
-      const values = parameters.get(name);
-      if (values?.length === shape.reduce((size, d) => size * d, 1)) weights.set(name, values);
-      else if (values || method.parameters.some((parameter) => parameter.name === name)) {
-        throw new UserError(
-          `the adapter does not fit base model ${base.name}: "${name}" should be [${shape.join(", ")}] but has ${values?.length ?? "no"} values`,
-        );
-      }
-    }
-    const model: AdaptedModel = { ...base, method, trainsHead: () => false };
-    const predictor = await Predictor.compile(model, weights, runtime, base.tokenizer.padTokenId);
-    return new FineTunedModel(description, base, predictor);
+  static async adapt(base: BaseModel, adapter: Adapter, runtime: Runtime): Promise<FineTunedModel> {
+    const fitted = fitAdapter(base, adapter);
+    return new FineTunedModel(base, fitted, await compilePredictor(base, fitted, runtime));
   }
 
   /** Predicts for each input, in order. */
@@ -118,7 +106,7 @@ export class FineTunedModel {
     const { task } = this.description;
     const examples = inputs.map((input, index) => exampleOf(input, index, task.kind));
     const encodings = examples.map((example) => this.#encode(example));
-    const logits = await this.predictor.logits(encodings);
+    const logits = await this.#predictor.logits(encodings, this.parameters);
     return logits.map((values, i) =>
       task.kind === "token-classification"
         ? describeWords(task.labels, examples[i]!, encodings[i] as WordEncoding, values)
@@ -129,13 +117,16 @@ export class FineTunedModel {
   /** What the model says of each example, written as the example's own label is. */
   async predictLabels(examples: readonly Example[]): Promise<Prediction[]> {
     const encodings = examples.map((example) => this.#encode(example));
-    const logits = await this.predictor.logits(encodings);
+    const logits = await this.#predictor.logits(encodings, this.parameters);
     return logits.map((values, i) => predictionFor(this.description.task, examples[i]!, encodings[i]!, values));
   }
 
   /** Logits of each example, `[labels]`, or `[tokens, labels]` of token classification. */
   logits(examples: readonly Example[]): Promise<Float32Array[]> {
-    return this.predictor.logits(examples.map((example) => this.#encode(example)));
+    return this.#predictor.logits(
+      examples.map((example) => this.#encode(example)),
+      this.parameters,
+    );
   }
 
   #encode(example: Example): Encoding {
@@ -144,8 +135,47 @@ export class FineTunedModel {
   }
 
   release(): Promise<void> {
-    return this.predictor.release();
+    return this.#predictor.release();
   }
+}
+
+/** An adapter that fits a base model, with everything that it can stand for. */
+export interface FittedAdapter extends Adapter {
+  method: Method;
+}
+
+/**
+ * The method at work on a base model with an adapter's parameters; parts of the head that the adapter leaves to the base
+ * model are among them.
+ * @throws UserError where the adapter does not fit the base model.
+ */
+export function fitAdapter(base: BaseModel, { description, parameters }: Adapter): FittedAdapter {
+  const definition = findMethod(description.method);
+  const options = parseMethodOptions(definition, description.methodOptions);
+  // Nothing is scheduled here: there are as many steps as any schedule in steps, epochs or shares could ask for.
+  const method = definition.create(options, { sites: base.trace.sites, totalSteps: 2 ** 40, stepsPerEpoch: 1 });
+  const own = new Set(method.parameters.map(({ name }) => name));
+  const fitted = new Map<string, Float32Array>();
+  for (const [name, shape] of adaptedShapes(base, method)) {
+    const values = parameters.get(name) ?? (own.has(name) ? undefined : base.weights.get(name));
+    if (values?.length !== shape.reduce((size, d) => size * d, 1)) {
+      throw new UserError(
+        `the adapter does not fit base model ${base.name}: "${name}" should be [${shape.join(", ")}] but has ${values?.length ?? "no"} values`,
+      );
+    }
+    fitted.set(name, values);
+  }
+  return { description, parameters: fitted, method };
+}
+
+/** Compiles a base model with an adapter's method; the arrays of adapters of the same kind can be fed in turn. */
+export function compilePredictor(
+  base: BaseModel,
+  { method, parameters }: FittedAdapter,
+  runtime: Runtime,
+): Promise<Predictor> {
+  const model: AdaptedModel = { ...base, method, trainsHead: () => true };
+  return Predictor.compile(model, new Map([...base.weights, ...parameters]), runtime, base.tokenizer.padTokenId);
 }
 
 /** Shape of everything that an adapter may hold: the method's parameters, the head, and where it trains the backbone. */
@@ -207,13 +237,4 @@ function softmax(logits: Float32Array): Float32Array {
   const powers = logits.map((logit) => Math.exp(logit - largest));
   const total = powers.reduce((sum, power) => sum + power, 0);
   return powers.map((power) => power / total);
-}
-
-/** The adapter folder of a run, or the folder itself where it is one. */
-async function adapterFolder(directory: string): Promise<string> {
-  const inRun = join(directory, "adapter");
-  return access(join(inRun, "adapter.json")).then(
-    () => inRun,
-    () => directory,
-  );
 }

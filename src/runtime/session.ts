@@ -102,6 +102,7 @@ export class CompiledGraph {
   readonly #session: InferenceSession;
   readonly #Tensor: TensorConstructor;
   readonly #inputs: readonly Value[];
+  readonly #weights: readonly Value[];
   readonly #fedWeights: ReadonlyMap<string, Tensor>;
 
   constructor(
@@ -114,13 +115,9 @@ export class CompiledGraph {
     this.#session = session;
     this.#Tensor = Tensor;
     this.#inputs = inputs.filter(({ leaf }) => leaf!.kind === "input");
+    this.#weights = inputs.filter(({ leaf }) => leaf!.kind !== "input");
     this.#fedWeights = new Map(
-      inputs
-        .filter(({ leaf }) => leaf!.kind !== "input")
-        .map((value) => {
-          const name = value.leaf!.name;
-          return [name, makeTensor(Tensor, value, { data: weightOf(weights, name), shape: value.shape as number[] })];
-        }),
+      this.#weights.map((value) => [value.leaf!.name, this.#weightTensor(value, weightOf(weights, value.leaf!.name))]),
     );
     this.compileSeconds = compileSeconds;
   }
@@ -132,11 +129,17 @@ export class CompiledGraph {
 
   /**
    * Runs the graph. Inputs that this graph does not read are ignored.
+   * @param instead arrays to use in this run alone, in place of weights of these names: trainable ones, which are never
+   * embedded
    * @returns each output's elements, row-major.
    * @throws Error where an input is missing or has a size that its shape does not allow.
    */
-  async run(inputs: Readonly<Record<string, InputTensor>>): Promise<Record<string, Float32Array>> {
+  async run(inputs: Readonly<Record<string, InputTensor>>, instead?: Weights): Promise<Record<string, Float32Array>> {
     const feeds: Record<string, Tensor> = Object.fromEntries(this.#fedWeights);
+    for (const value of instead ? this.#weights : []) {
+      const own = instead!.get(value.leaf!.name);
+      if (own) feeds[value.leaf!.name] = this.#weightTensor(value, own);
+    }
     for (const value of this.#inputs) {
       const { name } = value.leaf!;
       const input = inputs[name];
@@ -145,6 +148,10 @@ export class CompiledGraph {
     }
     const results = await this.#session.run(feeds);
     return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, tensor.data as Float32Array]));
+  }
+
+  #weightTensor(value: Value, data: Float32Array): Tensor {
+    return makeTensor(this.#Tensor, value, { data, shape: value.shape as number[] });
   }
 
   /** Frees the session; a process must not exit before. */

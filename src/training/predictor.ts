@@ -27,9 +27,10 @@ export class Predictor {
 
   /**
    * Logits of each encoding, `[labels]`, or `[tokens, labels]` of a token head, in the order given.
+   * @param adapter arrays of the method and the head to use this time, in place of those compiled with
    * @param tokenBudget most tokens of one run of the graph, padding included
    */
-  async logits(encodings: readonly Encoding[], tokenBudget = 2048): Promise<Float32Array[]> {
+  async logits(encodings: readonly Encoding[], adapter?: Weights, tokenBudget = 2048): Promise<Float32Array[]> {
     const { labelCount, head } = this.#model;
     const results: Float32Array[] = new Array(encodings.length);
     const lengths = encodings.map(({ inputIds }) => inputIds.length);
@@ -39,7 +40,7 @@ export class Predictor {
         rows.map((row) => encodings[row]!),
         this.#padTokenId,
       );
-      const { logits } = await this.#graph.run(inputs);
+      const { logits } = await this.#graph.run(inputs, adapter);
       rows.forEach((row, i) => {
         const values = new Float32Array(head === "token" ? lengths[row]! * labelCount : labelCount);
         // Rows of one position stand together: an example's tokens are the batch's size apart.

@@ -28,9 +28,12 @@ export interface StepGraph {
   dropouts: readonly DropoutLayer[];
 }
 
-/** The logits alone, without dropout: `[batch, labels]`, or `[batch*sequence, labels]` of a token head. */
+/**
+ * The logits alone, without dropout: `[batch, labels]`, or `[batch*sequence, labels]` of a token head. The method's
+ * parameters are trainable leaves all the same: they may change, or give way to another adapter's, between two runs.
+ */
 export function writeInference(model: AdaptedModel): { logits: Value } {
-  return { logits: writeForward(model, () => "frozen", false).logits };
+  return { logits: writeForward(model, () => "trainable", false).logits };
 }
 
 /** One training step of `model` with what trains now. */
