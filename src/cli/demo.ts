@@ -6,8 +6,16 @@ import type { RunResult } from "../runs/records.ts";
 import { bytes, duration, integer, table } from "./format.ts";
 import { INTERRUPTED, runTraining } from "./run-training.ts";
 
-/** Settings with which the demo is both quick and good; the paper's are for far longer runs. */
-const SETTINGS = { task: "sst2", data: fileURLToPath(new URL("../../assets/sst2", import.meta.url)) };
+/** Settings for a run of minutes; the paper's are for far longer ones. */
+const SETTINGS = {
+  task: "sst2",
+  data: fileURLToPath(new URL("../../assets/sst2", import.meta.url)),
+  batchSize: 16,
+  learningRate: 0.01,
+  headLearningRate: 0.01,
+  weightDecay: 0,
+  maxGradNorm: 1,
+};
 
 /** `aflora demo` */
 export function demoCommand(): Command {
@@ -16,10 +24,10 @@ export function demoCommand(): Command {
     .option("--output <dir>", "folder for the two runs", "runs/demo")
     .action(async ({ output }: { output: string }) => {
       process.stderr.write("Baseline: the head alone, the encoder as it is\n");
-      const baseline = await run(join(output, "head"), { method: "head", epochs: 1, learningRate: 4e-3 });
+      const baseline = await run(join(output, "head"), { method: "head", epochs: 1 });
       if (!baseline) return;
       process.stderr.write("\nAFLoRA: adapters beside every linear layer, projection matrices freezing on the way\n");
-      const adapted = await run(join(output, "aflora"), { method: "aflora" });
+      const adapted = await run(join(output, "aflora"), { method: "aflora", epochs: 3 });
       if (!adapted) return;
       process.stdout.write(`\n${await story(baseline.result, adapted)}\n`);
     });
