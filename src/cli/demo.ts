@@ -15,6 +15,7 @@ const SETTINGS = {
   headLearningRate: 0.01,
   weightDecay: 0,
   maxGradNorm: 1,
+  dropout: false,
 };
 
 /** `aflora demo` */
@@ -27,7 +28,7 @@ export function demoCommand(): Command {
       const baseline = await run(join(output, "head"), { method: "head", epochs: 1 });
       if (!baseline) return;
       process.stderr.write("\nAFLoRA: adapters beside every linear layer, projection matrices freezing on the way\n");
-      const adapted = await run(join(output, "aflora"), { method: "aflora", epochs: 3 });
+      const adapted = await run(join(output, "aflora"), { method: "aflora", epochs: 2 });
       if (!adapted) return;
       process.stdout.write(`\n${await story(baseline.result, adapted)}\n`);
     });
