@@ -43,6 +43,7 @@ export { writeReport } from "./reports/report.ts";
 export { fineTuneWithReport as fineTune, type ReportedRunOptions as FineTuneOptions } from "./reports/reported-run.ts";
 export { startWatchServer, type WatchServer } from "./reports/watch-server.ts";
 export { type Adapter, type AdapterDescription, loadAdapter } from "./runs/adapter.ts";
+export { AdapterHost } from "./runs/adapter-host.ts";
 export { type BaseModel, BUNDLED_MODEL, loadBaseModel } from "./runs/base-model.ts";
 export { type EvaluationSource, evaluateRun, type RunEvaluation } from "./runs/evaluate-run.ts";
 export type { FineTuneOutcome, RunStart } from "./runs/fine-tune.ts";

@@ -1,10 +1,14 @@
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+
+/** They train the bundled encoder: seconds, but on a busy machine minutes. */
+const TIMEOUT = 300_000;
 
 let home: string;
 beforeAll(async () => {
@@ -12,24 +16,63 @@ beforeAll(async () => {
 });
 afterAll(() => rm(home, { recursive: true }));
 
-/** Runs an example as a user would, on the sources rather than on what was built last. @returns what it printed. */
-async function run(name: string): Promise<string> {
+/** Node's arguments that run an example as a user would, on the sources rather than on what was built last. */
+function example(name: string): string[] {
   const file = fileURLToPath(new URL(`../examples/${name}.ts`, import.meta.url));
-  const flags = ["--conditions", "aflora-source", "--import", "tsx"];
-  const { stdout } = await promisify(execFile)(process.execPath, [...flags, file, join(home, name)]);
+  return ["--conditions", "aflora-source", "--import", "tsx", file, join(home, name)];
+}
+
+/** @returns what it printed */
+async function run(name: string): Promise<string> {
+  const { stdout } = await promisify(execFile)(process.execPath, example(name));
   return stdout;
 }
 
-test("support tickets are routed to their teams", async () => {
-  const printed = await run("route-tickets");
-  const best = Math.max(...[...printed.matchAll(/accuracy (\d\.\d+)/g)].map(([, accuracy]) => Number(accuracy)));
-  expect(best).toBeGreaterThan(0.8);
-  expect(printed).toMatch(/matrices froze/);
-  expect(printed).toMatch(/You took the money twice this month → billing/);
-});
+test(
+  "support tickets are routed to their teams",
+  async () => {
+    const printed = await run("route-tickets");
+    const best = Math.max(...[...printed.matchAll(/accuracy (\d\.\d+)/g)].map(([, accuracy]) => Number(accuracy)));
+    expect(best).toBeGreaterThan(0.8);
+    expect(printed).toMatch(/matrices froze/);
+    expect(printed).toMatch(/You took the money twice this month → billing/);
+  },
+  TIMEOUT,
+);
 
-test("two methods are compared in one report", async () => {
-  const printed = await run("compare-methods");
-  expect(printed).toMatch(/aflora.*\n.*lora/);
-  expect(await readFile(join(home, "compare-methods", "comparison.html"), "utf8")).toContain("2 runs compared");
-});
+test(
+  "two methods are compared in one report",
+  async () => {
+    const printed = await run("compare-methods");
+    expect(printed).toMatch(/aflora.*\n.*lora/);
+    expect(await readFile(join(home, "compare-methods", "comparison.html"), "utf8")).toContain("2 runs compared");
+  },
+  TIMEOUT,
+);
+
+test(
+  "two adapters over one encoder answer over HTTP",
+  async () => {
+    const server = spawn(process.execPath, [...example("serve-adapters"), "0"], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    onTestFinished(() => void server.kill("SIGKILL"));
+    const [line] = await once(server.stdout, "data");
+    const url = /http:\S+/.exec(String(line))![0];
+    const ask = async (question: string, text: string) =>
+      (await fetch(`${url}/${question}?text=${encodeURIComponent(text)}`)).json();
+
+    const text = "Somebody took my parcel, there is nothing at my door";
+    const [team, urgent] = await Promise.all([ask("team", text), ask("urgent", text)]);
+    expect(team.label).toBe("shipping");
+    expect(team.labels).toHaveLength(4);
+    expect(urgent.labels.map(({ label }: { label: string }) => label).sort()).toEqual(["no", "yes"]);
+    expect(await ask("team", text)).toEqual(team);
+    expect((await fetch(`${url}/team`)).status).toBe(400);
+    expect((await fetch(`${url}/weather?text=x`)).status).toBe(404);
+
+    server.kill("SIGTERM");
+    expect(await once(server, "exit")).toEqual([0, null]);
+  },
+  TIMEOUT,
+);
