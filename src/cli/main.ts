@@ -4,6 +4,7 @@ import { UserError } from "../errors.ts";
 import { compareCommand } from "./compare.ts";
 import { demoCommand } from "./demo.ts";
 import { evaluateCommand } from "./evaluate.ts";
+import { exportCommand } from "./export.ts";
 import { infoCommand } from "./info.ts";
 import { paramsCommand } from "./params.ts";
 import { predictCommand } from "./predict.ts";
@@ -26,6 +27,7 @@ const program = new Command("aflora")
   .addCommand(trainCommand())
   .addCommand(evaluateCommand())
   .addCommand(predictCommand())
+  .addCommand(exportCommand())
   .addCommand(compareCommand())
   .addCommand(paramsCommand())
   .addCommand(reportCommand())

@@ -1,0 +1,60 @@
+import { Command, Option } from "commander";
+import { EXPORT_FORMATS, type ExportOptions, type ExportReport, exportRun } from "../exports/export-run.ts";
+import { runOptions } from "../runs/run-config.ts";
+import { downloadLine } from "./download-line.ts";
+import { bytes, table } from "./format.ts";
+import { addSchemaOptions, givenOptions } from "./schema-options.ts";
+
+const EXAMPLES = `
+Examples:
+  $ aflora export --run runs/tickets --format peft --output tickets-peft
+  $ aflora export --run runs/tickets --format merged --output tickets-model
+  $ aflora export --run runs/tickets --format onnx --dtype q8 --output tickets-onnx
+`;
+
+interface Given extends Omit<ExportOptions, "as"> {
+  run: string;
+  as?: "lora";
+  json?: boolean;
+  device?: "cpu" | "webgpu" | "cuda";
+  threads?: number;
+  offline?: boolean;
+}
+
+/** `aflora export` */
+export function exportCommand(): Command {
+  const command = new Command("export")
+    .description("write a run's model for PEFT, Transformers or Transformers.js, and check that it computes the same")
+    .requiredOption("--run <dir>", "run folder")
+    .addOption(
+      new Option("--format <format>", "peft: an adapter; merged: a model folder; onnx: a folder for Transformers.js")
+        .choices(EXPORT_FORMATS)
+        .makeOptionMandatory(),
+    )
+    .requiredOption("--output <dir>", "folder to write, new or empty")
+    .addOption(
+      new Option("--dtype <dtype>", "onnx: q8 writes a model with int8 weights too").choices(["float32", "q8"]),
+    )
+    .addOption(new Option("--as <type>", "peft: AdaLoRA as a LoRA of its remaining ranks").choices(["lora"]))
+    .option("--json", "as JSON");
+  addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
+  return command.addHelpText("after", EXAMPLES).action(async () => {
+    const { run, json, device, threads, offline, ...options } = givenOptions<Given>(command);
+    const report = await exportRun(run, options, { device, threads, offline, onProgress: downloadLine() });
+    process.stdout.write(`${json ? JSON.stringify(report, null, 2) : describe(report)}\n`);
+  });
+}
+
+function describe({ directory, files, comparedTexts, largestDifference, q8 }: ExportReport): string {
+  const lines = [
+    table([["", ""], ...Object.entries(files).map(([name, size]) => [name, bytes(size)])]).trimStart(),
+    "",
+    `compared with the run's model on ${comparedTexts} texts: logits differ by at most ${largestDifference.toExponential(1)}`,
+  ];
+  if (q8) {
+    lines.push(
+      `int8: logits differ by at most ${q8.largestDifference.toFixed(3)}, and ${(100 * q8.sameLabel).toFixed(1)} % have the same likeliest label`,
+    );
+  }
+  return [...lines, `folder: ${directory}`].join("\n");
+}

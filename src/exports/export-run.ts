@@ -1,0 +1,297 @@
+import { mkdir, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { InferenceSession, Tensor } from "onnxruntime-node";
+import type { HubOptions } from "../checkpoints/hub.ts";
+import { UserError } from "../errors.ts";
+import type { Adapter } from "../runs/adapter.ts";
+import { type BaseModel, loadBaseModel } from "../runs/base-model.ts";
+import { loadTask } from "../runs/fine-tune.ts";
+import { FineTunedModel, fitAdapter } from "../runs/fine-tuned-model.ts";
+import { openAdapter } from "../runs/open-adapter.ts";
+import { readPeftAdapter } from "../runs/peft-adapter.ts";
+import { readFinishedRun } from "../runs/read-run.ts";
+import { type RunConfig, runtimeFor } from "../runs/run-config.ts";
+import type { Device, Runtime } from "../runtime/session.ts";
+import type { Example } from "../tasks/example.ts";
+import { encodeExample } from "../training/training-example.ts";
+import { adaptedSites, mergeWeights } from "./merge.ts";
+import { writeMergedFolder } from "./merged.ts";
+import { ONNX_FILES, writeOnnxFolder } from "./onnx.ts";
+import { writePeftFolder } from "./peft.ts";
+
+export const EXPORT_FORMATS = ["peft", "merged", "onnx"] as const;
+export type ExportFormat = (typeof EXPORT_FORMATS)[number];
+
+export interface ExportOptions {
+  format: ExportFormat;
+  /** Folder to write; it must not hold anything. */
+  output: string;
+  /** `onnx`: write the model with int8 weights too. */
+  dtype?: "float32" | "q8" | undefined;
+  /** `peft`: write an AdaLoRA adapter as an ordinary LoRA of its remaining ranks. */
+  as?: "lora" | undefined;
+}
+
+export interface ExportReport {
+  format: ExportFormat;
+  directory: string;
+  /** By path within the folder, bytes. */
+  files: Record<string, number>;
+  /** Texts on which the exported model was compared with the run's. */
+  comparedTexts: number;
+  /** Largest difference of a logit. */
+  largestDifference: number;
+  /** The model with int8 weights: its largest difference, and the share of outputs whose likeliest label is the same. */
+  q8?: { largestDifference: number; sameLabel: number };
+}
+
+/** Largest difference between the logits of an exported model and those of the run that is let pass. */
+const TOLERANCE = 1e-4;
+
+/** Most texts to compare on. */
+const COMPARED_TEXTS = 32;
+
+/** What is compared where a run's own validation texts can no longer be read. */
+const SENTENCES = [
+  "The film is a warm, funny and wise look at growing old.",
+  "My card was charged twice and nobody answers the phone!",
+  "It rained.",
+  "Two hours of noise, and not one idea worth the price of the ticket.",
+  "Where is the order that I placed on the 3rd of May?",
+  "A man is playing a large flute in front of a small crowd.",
+  "Prices rose by 4.5 % in March, the bank said on Tuesday, more than most economists had expected after a mild winter.",
+  "¿Qué? Ünïcödé, 東京 and emoji 🙂 are texts too.",
+];
+
+/**
+ * Exports a finished run's adapter, best epoch, to another tool's format, and compares the result with the run's model
+ * before it is put in place: where their logits differ by more than 1e-4, nothing is left behind.
+ * @throws UserError where the folder is no finished run, the output is not empty, or the format has no place for the method.
+ */
+export async function exportRun(
+  run: string,
+  options: ExportOptions,
+  where: { device?: Device | undefined; threads?: number | undefined } & HubOptions = {},
+): Promise<ExportReport> {
+  const { config } = await readFinishedRun(run);
+  await refuseIfNotEmpty(options.output);
+  const { device, threads, ...hub } = where;
+  const adapter = await openAdapter(run);
+  const { model, revision, task } = adapter.description;
+  const base = await loadBaseModel(model, task, 0, { ...hub, ...(revision !== undefined && { revision }) });
+  return exportAdapter(base, adapter, options, runtimeFor({ device, threads }), await textsOf(config, task.kind, hub));
+}
+
+/** Exports an adapter in memory, as {@link exportRun} does. @param examples what to compare on */
+export async function exportAdapter(
+  base: BaseModel,
+  adapter: Adapter,
+  { format, output, dtype = "float32", as }: ExportOptions,
+  runtime: Runtime,
+  examples: readonly Example[],
+): Promise<ExportReport> {
+  if (dtype === "q8" && format !== "onnx") throw new UserError("--dtype q8 is for --format onnx");
+  if (as !== undefined && format !== "peft") throw new UserError(`--as ${as} is for --format peft`);
+  await refuseIfNotEmpty(output);
+  const { description } = adapter;
+  const fitted = fitAdapter(base, adapter);
+  const directory = resolve(output);
+  const temporary = `${directory}.${process.pid}.tmp`;
+  const model = await FineTunedModel.adapt(base, adapter, runtime);
+  try {
+    const expected = await model.logits(examples);
+    await mkdir(temporary, { recursive: true });
+    const report: ExportReport = {
+      format,
+      directory,
+      files: {},
+      comparedTexts: examples.length,
+      largestDifference: 0,
+    };
+    if (format === "peft") {
+      await writePeftFolder(temporary, base, adapter, adaptedSites(base, fitted.method), as);
+      report.largestDifference = difference(expected, await peftLogits(temporary, base, adapter, runtime, examples));
+    } else {
+      const weights = await mergeWeights(base, fitted.method, fitted.parameters, runtime);
+      if (format === "merged") {
+        await writeMergedFolder(temporary, base, description, weights);
+        report.largestDifference = difference(expected, await mergedLogits(temporary, adapter, runtime, examples));
+      } else {
+        await writeOnnxFolder(temporary, base, description, weights, dtype === "q8");
+        const logitsOf = (file: string) => onnxLogits(join(temporary, file), base, adapter, runtime, examples);
+        report.largestDifference = difference(expected, await logitsOf(ONNX_FILES.float32));
+        if (dtype === "q8") {
+          const found = await logitsOf(ONNX_FILES.q8);
+          const sameLabel = shareOfSameLabels(expected, found, base.labelCount);
+          report.q8 = { largestDifference: difference(expected, found), sameLabel };
+        }
+      }
+    }
+    // Written so that a difference that is no number is refused too.
+    if (!(report.largestDifference <= TOLERANCE)) {
+      throw new Error(
+        `the exported model's logits differ from the run's by ${report.largestDifference}, more than ${TOLERANCE}; nothing was written to ${output}`,
+      );
+    }
+    report.files = await sizesIn(temporary);
+    await rmdir(directory).catch(() => undefined);
+    await rename(temporary, directory);
+    return report;
+  } finally {
+    await model.release();
+    await rm(temporary, { recursive: true, force: true });
+  }
+}
+
+/** @throws UserError where there is something in the folder, or it is a file. */
+async function refuseIfNotEmpty(output: string): Promise<void> {
+  const found = await stat(output).catch(() => undefined);
+  if (!found) return;
+  if (!found.isDirectory()) throw new UserError(`${output} is a file; name a new folder with --output`);
+  if ((await readdir(output)).length > 0) {
+    throw new UserError(`${output} is not empty; name a new folder with --output, or empty that one`);
+  }
+}
+
+/** The run's own validation texts as far as they can be read. */
+async function textsOf(
+  config: object,
+  kind: Adapter["description"]["task"]["kind"],
+  hub: HubOptions,
+): Promise<Example[]> {
+  try {
+    const { validation } = await loadTask(config as RunConfig, hub);
+    return validation[0]!.examples.slice(0, COMPARED_TEXTS);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return SENTENCES.map((text, index) => ({
+      index,
+      text,
+      ...(kind === "token-classification" && { words: text.split(" ") }),
+    }));
+  }
+}
+
+async function peftLogits(
+  folder: string,
+  base: BaseModel,
+  { description }: Adapter,
+  runtime: Runtime,
+  examples: readonly Example[],
+): Promise<Float32Array[]> {
+  const read = await readPeftAdapter(folder, { model: base.directory });
+  const { task, maxLength } = description;
+  const again = { ...read, description: { ...read.description, task, maxLength } };
+  return released(await FineTunedModel.adapt(base, again, runtime), examples);
+}
+
+async function mergedLogits(
+  folder: string,
+  { description }: Adapter,
+  runtime: Runtime,
+  examples: readonly Example[],
+): Promise<Float32Array[]> {
+  const alone = { ...description, method: "head", methodOptions: {} };
+  const base = await loadBaseModel(folder, description.task, 0);
+  return released(await FineTunedModel.adapt(base, { description: alone, parameters: new Map() }, runtime), examples);
+}
+
+async function released(model: FineTunedModel, examples: readonly Example[]): Promise<Float32Array[]> {
+  try {
+    return await model.logits(examples);
+  } finally {
+    await model.release();
+  }
+}
+
+/** Texts that an ONNX file is given at once: padding must make no difference. */
+const BATCH = 8;
+
+/** The exported file as Transformers.js runs it, with inputs as its tokenizer pads them. */
+async function onnxLogits(
+  path: string,
+  { tokenizer, labelCount, head }: BaseModel,
+  { description }: Adapter,
+  runtime: Runtime,
+  examples: readonly Example[],
+): Promise<Float32Array[]> {
+  const session = await InferenceSession.create(path, { intraOpNumThreads: runtime.threads, interOpNumThreads: 1 });
+  try {
+    const results: Float32Array[] = [];
+    for (let start = 0; start < examples.length; start += BATCH) {
+      const encodings = examples
+        .slice(start, start + BATCH)
+        .map((example) => encodeExample(description.task.kind, example, tokenizer, description.maxLength));
+      const sequence = Math.max(...encodings.map(({ inputIds }) => inputIds.length));
+      const padded = (rows: ArrayLike<number>[], filler: number): Tensor => {
+        const data = new BigInt64Array(rows.length * sequence).fill(BigInt(filler));
+        rows.forEach((row, i) => {
+          for (let j = 0; j < row.length; j++) data[i * sequence + j] = BigInt(row[j]!);
+        });
+        return new Tensor("int64", data, [rows.length, sequence]);
+      };
+      const inputs: Record<string, Tensor> = {
+        input_ids: padded(
+          encodings.map(({ inputIds }) => inputIds),
+          tokenizer.padTokenId,
+        ),
+        attention_mask: padded(
+          encodings.map(({ inputIds }) => new Uint8Array(inputIds.length).fill(1)),
+          0,
+        ),
+        token_type_ids: padded(
+          encodings.map(({ tokenTypeIds }) => tokenTypeIds),
+          0,
+        ),
+      };
+      const given = session.inputNames.map((name) => [name, inputs[name]!] as const);
+      const { logits } = await session.run(Object.fromEntries(given));
+      const values = logits!.data as Float32Array;
+      encodings.forEach(({ inputIds }, i) => {
+        const size = head === "token" ? inputIds.length * labelCount : labelCount;
+        const from = i * (head === "token" ? sequence * labelCount : labelCount);
+        results.push(values.slice(from, from + size));
+      });
+    }
+    return results;
+  } finally {
+    await session.release();
+  }
+}
+
+function difference(expected: readonly Float32Array[], found: readonly Float32Array[]): number {
+  // Of a pair where one is NaN, the difference is NaN, and so is the largest.
+  return expected.reduce(
+    (largest, row, i) => row.reduce((most, logit, j) => Math.max(most, Math.abs(logit - found[i]![j]!)), largest),
+    0,
+  );
+}
+
+/** Of the rows of `labelCount` logits, how many have the same largest one. */
+function shareOfSameLabels(
+  expected: readonly Float32Array[],
+  found: readonly Float32Array[],
+  labelCount: number,
+): number {
+  let [same, rows] = [0, 0];
+  expected.forEach((logits, i) => {
+    for (let from = 0; from < logits.length; from += labelCount, rows++) {
+      const likeliest = (all: Float32Array): number => {
+        const row = all.subarray(from, from + labelCount);
+        return row.indexOf(Math.max(...row));
+      };
+      if (likeliest(logits) === likeliest(found[i]!)) same++;
+    }
+  });
+  return same / rows;
+}
+
+async function sizesIn(folder: string): Promise<Record<string, number>> {
+  const sizes: Record<string, number> = {};
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const path = join(entry.parentPath, entry.name);
+    sizes[path.slice(folder.length + 1)] = (await stat(path)).size;
+  }
+  return sizes;
+}

@@ -1,0 +1,114 @@
+import { existsSync } from "node:fs";
+import { copyFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { readJsonFile } from "../checkpoints/json-file.ts";
+import { readFolderConfig } from "../checkpoints/model-folder.ts";
+import type { WeightSpec } from "../models/architecture.ts";
+import type { ModelDescription } from "../models/families.ts";
+import type { AdapterDescription } from "../runs/adapter.ts";
+import { type BaseModel, BUNDLED_MODEL, BUNDLED_ON_HUB } from "../runs/base-model.ts";
+import { readVocabularyFiles } from "../tokenization/vocabulary-files-node.ts";
+import { labelCountFor } from "../training/training-example.ts";
+
+/** What Hugging Face's classes of a family begin with, by `model_type`. */
+const CLASS_NAMES: Readonly<Record<string, string>> = {
+  bert: "Bert",
+  roberta: "Roberta",
+  "xlm-roberta": "XLMRoberta",
+  camembert: "Camembert",
+  distilbert: "DistilBert",
+  electra: "Electra",
+  mpnet: "MPNet",
+  "deberta-v2": "DebertaV2",
+  modernbert: "ModernBert",
+};
+
+/** Class of Hugging Face Transformers that a fine-tuned model is. */
+export function className(modelType: string, kind: AdapterDescription["task"]["kind"]): string {
+  const task = kind === "token-classification" ? "TokenClassification" : "SequenceClassification";
+  return `${CLASS_NAMES[modelType]}For${task}`;
+}
+
+/** A module or weight in a checkpoint of the task's model: what belongs to the backbone stands under its prefix. */
+export function fullName(
+  { architecture, config }: ModelDescription,
+  { name, part }: Pick<WeightSpec, "name" | "part">,
+) {
+  // BERT's pooler is part of Hugging Face's backbone, though only the head reads it; other families have it outside.
+  const inBackbone = part === "backbone" || (config.modelType === "bert" && name.startsWith("pooler."));
+  return inBackbone ? `${architecture.prefix}.${name}` : name;
+}
+
+/** The base model's name for other tools. */
+export const publicName = (base: BaseModel): string => (base.name === BUNDLED_MODEL ? BUNDLED_ON_HUB : base.name);
+
+const PROBLEM_TYPES = {
+  classification: "single_label_classification",
+  regression: "regression",
+  "multi-label": "multi_label_classification",
+  "token-classification": null,
+} as const;
+
+/** Names of a task's outputs; a regression has one without a name. */
+export function labelNames({ kind, labels }: AdapterDescription["task"]): string[] {
+  return Array.from({ length: labelCountFor({ kind, labels: [...labels] }) }, (_, i) => labels[i] ?? `LABEL_${i}`);
+}
+
+/** The base model's config.json with the task's head. @param more settings to add */
+export async function writeConfig(
+  folder: string,
+  base: BaseModel,
+  { task }: AdapterDescription,
+  more: Record<string, unknown> = {},
+): Promise<void> {
+  const { _name_or_path, torch_dtype, num_labels, ...config } = await readFolderConfig(base.directory);
+  const names = labelNames(task);
+  await writeJson(join(folder, "config.json"), {
+    ...config,
+    architectures: [className(base.config.modelType, task.kind)],
+    id2label: Object.fromEntries(names.map((name, i) => [i, name])),
+    label2id: Object.fromEntries(names.map((name, i) => [name, i])),
+    problem_type: PROBLEM_TYPES[task.kind],
+    dtype: "float32",
+    ...more,
+  });
+}
+
+/** Files that tokenizers of Hugging Face consist of. */
+const TOKENIZER_FILES = [
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "vocab.txt",
+  "vocab.json",
+  "merges.txt",
+  "spm.model",
+  "sentencepiece.bpe.model",
+];
+
+/** Copies the base model's tokenizer. */
+export async function copyTokenizer(folder: string, base: BaseModel): Promise<void> {
+  for (const name of TOKENIZER_FILES) {
+    const path = join(base.directory, name);
+    if (existsSync(path)) await copyFile(path, join(folder, name));
+  }
+}
+
+/** The base model's tokenizer as tokenizer.json, built from older files where need be; texts are cut as in training. */
+export async function writeTokenizerJson(folder: string, base: BaseModel, maxLength: number): Promise<void> {
+  const json = await readJsonFile(join(base.directory, "tokenizer.json"));
+  const settings = (await readJsonFile(join(base.directory, "tokenizer_config.json"))) as object | undefined;
+  const built = json === undefined ? await readVocabularyFiles(base.directory) : undefined;
+  await writeJson(join(folder, "tokenizer.json"), json ?? built!.tokenizer);
+  await writeJson(join(folder, "tokenizer_config.json"), {
+    tokenizer_class: "PreTrainedTokenizerFast",
+    ...built?.config,
+    ...settings,
+    model_max_length: maxLength,
+  });
+}
+
+export async function writeJson(path: string, value: object): Promise<void> {
+  await writeFile(path, `${JSON.stringify(value, null, 2)}\n`);
+}

@@ -1,0 +1,22 @@
+import { join } from "node:path";
+import { writeSafetensors } from "../checkpoints/safetensors.ts";
+import type { Arrays } from "../methods/method.ts";
+import type { AdapterDescription } from "../runs/adapter.ts";
+import type { BaseModel } from "../runs/base-model.ts";
+import { copyTokenizer, fullName, writeConfig } from "./hugging-face.ts";
+
+/** Writes a Hugging Face model folder with `weights` (by name without the family's prefix) in float32. */
+export async function writeMergedFolder(
+  folder: string,
+  base: BaseModel,
+  description: AdapterDescription,
+  weights: Arrays,
+): Promise<void> {
+  const tensors = [...base.trace.weights.values()].map((weight) => {
+    const shape = weight.shape as number[];
+    return [fullName(base, weight), { dtype: "F32" as const, shape, data: weights.get(weight.name)! }] as const;
+  });
+  await writeSafetensors(join(folder, "model.safetensors"), new Map(tensors), { format: "pt" });
+  await writeConfig(folder, base, description);
+  await copyTokenizer(folder, base);
+}
