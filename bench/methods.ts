@@ -1,0 +1,157 @@
+/**
+ * What a training step of each method costs on a BERT-base-sized random encoder, dropout on, optimizer included: all
+ * methods take a step in turn, round after round, so that what else the machine does falls on all of them. Peak memory
+ * is that of a process for each method alone.
+ *
+ *     npm run bench:methods
+ */
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import type { FreezingState } from "../src/freezing/controller.ts";
+import { aflora } from "../src/methods/aflora.ts";
+import { elora } from "../src/methods/elora.ts";
+import { full } from "../src/methods/full.ts";
+import { lora } from "../src/methods/lora.ts";
+import type { MethodDefinition, MethodState } from "../src/methods/method.ts";
+import { nodeRuntime } from "../src/runtime/runtime-node.ts";
+import { AdamW } from "../src/training/adamw.ts";
+import { clipGradients } from "../src/training/gradient-norm.ts";
+import { TrainingStep } from "../src/training/step.ts";
+import { adapted, batchOf, median, type RandomModel, randomModel } from "./random-model.ts";
+
+const [ROWS, LENGTH] = [8, 64];
+const ROUNDS = 7;
+const WARM_UP = 2;
+
+interface Variant {
+  name: string;
+  definition: MethodDefinition;
+  options?: Record<string, unknown>;
+  /** Which of AFLoRA's matrices under the schedule are frozen, by their number. */
+  frozen?: (matrix: number) => boolean;
+}
+
+const VARIANTS: readonly Variant[] = [
+  { name: "AFLoRA r=4, nothing frozen", definition: aflora, options: { rank: 4 }, frozen: () => false },
+  // A and B of every other feed-forward layer.
+  { name: "AFLoRA r=4, half frozen", definition: aflora, options: { rank: 4 }, frozen: (matrix) => matrix % 4 < 2 },
+  { name: "AFLoRA r=4, all frozen", definition: aflora, options: { rank: 4 }, frozen: () => true },
+  { name: "LoRA r=8", definition: lora, options: { rank: 8 } },
+  // Sharing by shape is ELoRA's fastest form: nothing is cut, and one pair stays in the caches from layer to layer.
+  { name: "ELoRA r=1024", definition: elora, options: { rank: 1024, sharing: "shape" } },
+  { name: "full fine-tuning", definition: full },
+];
+
+/** One method's training step, ready to be taken. */
+class MethodStep {
+  readonly #step: TrainingStep;
+  readonly #take: (number: number) => Promise<void>;
+
+  private constructor(step: TrainingStep, take: (number: number) => Promise<void>) {
+    this.#step = step;
+    this.#take = take;
+  }
+
+  static async prepare(base: RandomModel, { definition, options, frozen }: Variant): Promise<MethodStep> {
+    const model = adapted(base, definition, options);
+    if (frozen) model.method = partlyFrozen(base, options!, frozen);
+    const { method, weights } = model;
+    const step = await TrainingStep.compile(model, weights, nodeRuntime(), {
+      objective: "cross-entropy",
+      tokenBudget: ROWS * LENGTH,
+      dropout: true,
+      seed: 1,
+      padTokenId: 0,
+    });
+    // So small a rate that nothing moves: the methods share the base model's weights.
+    const optimizer = new AdamW([{ names: [...weights.keys()], learningRate: 1e-12, weightDecay: 0 }]);
+    const batch = batchOf(ROWS, LENGTH);
+    return new MethodStep(step, async (number) => {
+      const { gradients } = await step.run(number, batch);
+      method.observe?.(number, gradients, weights);
+      clipGradients(gradients, 0.1);
+      optimizer.step(weights, gradients, 1);
+      method.afterStep?.(number, gradients, weights);
+    });
+  }
+
+  /** Seconds of one step. */
+  async take(number: number): Promise<number> {
+    const start = performance.now();
+    await this.#take(number);
+    return (performance.now() - start) / 1000;
+  }
+
+  release(): Promise<void> {
+    return this.#step.release();
+  }
+}
+
+/** AFLoRA as it is once these matrices have frozen; the schedule is long, so that none does while measuring. */
+function partlyFrozen({ trace }: RandomModel, options: Record<string, unknown>, frozen: (matrix: number) => boolean) {
+  const setting = { sites: trace.sites, totalSteps: 1000, stepsPerEpoch: 100 };
+  const create = (state?: MethodState) => aflora.create(aflora.options.parse(options), setting, state);
+  const method = create();
+  const state = method.state!() as FreezingState;
+  method.freezable!.forEach((name, matrix) => {
+    if (frozen(matrix)) state.scalars.frozenAtStep[name] = 0;
+  });
+  return create(state);
+}
+
+/** Peak memory of a process that does nothing but steps of one method, MB. */
+function peakMemory(variant: number): number {
+  const program = [...process.execArgv, fileURLToPath(import.meta.url), "--memory", String(variant)];
+  const { stdout, status } = spawnSync(process.execPath, program, { stdio: ["ignore", "pipe", "inherit"] });
+  if (status !== 0) throw new Error(`measuring the memory of ${VARIANTS[variant]!.name} failed`);
+  return Number(stdout);
+}
+
+async function printMemory(variant: Variant): Promise<void> {
+  const step = await MethodStep.prepare(randomModel("bert-base"), variant);
+  for (let number = 0; number < 3; number++) await step.take(number);
+  await step.release();
+  process.stdout.write(String(process.resourceUsage().maxRSS / 1e3));
+}
+
+async function main(): Promise<void> {
+  // First, while this process is small: a child's peak begins at its parent's.
+  const memory = VARIANTS.map((_, variant) => peakMemory(variant));
+  const base = randomModel("bert-base");
+  const steps: MethodStep[] = [];
+  for (const variant of VARIANTS) steps.push(await MethodStep.prepare(base, variant));
+  const rounds: number[][] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const seconds: number[] = [];
+    for (const step of steps) seconds.push(await step.take(round));
+    if (round >= WARM_UP) rounds.push(seconds);
+  }
+  for (const step of steps) await step.release();
+
+  const ratio = (a: number, b: number): number => median(rounds.map((seconds) => seconds[a]! / seconds[b]!));
+  const [nothing, half, all, ofLora, ofElora] = [0, 1, 2, 3, 4];
+  console.log(
+    `bert-base, ${ROWS} x ${LENGTH} tokens, ${nodeRuntime().threads} threads, medians of ${rounds.length} rounds\n`,
+  );
+  VARIANTS.forEach(({ name }, variant) => {
+    const seconds = median(rounds.map((round) => round[variant]!));
+    console.log(
+      `${name.padEnd(28)}${seconds.toFixed(3).padStart(8)} s a step ${ratio(variant, nothing).toFixed(2).padStart(6)} × AFLoRA's, ` +
+        `${Math.round(memory[variant]!)} MB`,
+    );
+  });
+  const versus = (what: string, a: number, b: number): void =>
+    console.log(
+      `${what}: ${ratio(a, b).toFixed(3)} × the time, ${(memory[a]! / memory[b]!).toFixed(3)} × the peak memory`,
+    );
+  console.log("");
+  versus("ELoRA over AFLoRA, nothing frozen", ofElora, nothing);
+  versus("ELoRA over AFLoRA, all frozen", ofElora, all);
+  versus("LoRA over AFLoRA, all frozen", ofLora, all);
+  versus("AFLoRA half frozen over nothing frozen", half, nothing);
+  versus("AFLoRA all frozen over half frozen", all, half);
+}
+
+const [mode, variant] = process.argv.slice(2);
+if (mode === "--memory") await printMemory(VARIANTS[Number(variant)]!);
+else await main();
