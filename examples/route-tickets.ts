@@ -1,9 +1,11 @@
 /**
- * Routes support tickets to teams: fine-tunes the bundled encoder on a CSV file, then labels new messages.
+ * Routes support tickets to teams: fine-tunes the bundled encoder on a CSV file, labels new messages, and writes the
+ * model as a folder that Transformers.js loads.
  * Run it with: npx tsx examples/route-tickets.ts [folder for the run]
  */
+import { rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { FineTunedModel, fineTune } from "aflora";
+import { exportRun, FineTunedModel, fineTune } from "aflora";
 
 const [output = "runs/tickets"] = process.argv.slice(2);
 
@@ -38,3 +40,8 @@ predictions.forEach(({ label, labels }, i) => {
   console.log(`${messages[i]} → ${label} (${labels![0]!.probability.toFixed(2)})`);
 });
 await model.release();
+
+const exported = `${directory}-onnx`;
+await rm(exported, { recursive: true, force: true });
+const { comparedTexts, largestDifference } = await exportRun(directory, { format: "onnx", output: exported });
+console.log(`${exported}: logits equal on ${comparedTexts} texts within ${largestDifference.toExponential(0)}`);

@@ -2,7 +2,7 @@
  * Fine-tune transformer models from TypeScript, on your own machine, with adaptive freezing of low-rank adapters.
  *
  * {@link fineTune} trains and writes a run folder, {@link FineTunedModel} predicts with it, {@link evaluateRun} measures
- * it, {@link readRunRecords} and {@link writeReport} show what happened. {@link FreezingController} is the paper's
+ * it, {@link exportRun} writes it for PEFT, Transformers and Transformers.js, {@link readRunRecords} and {@link writeReport} show what happened. {@link FreezingController} is the paper's
  * method alone, without models or training; {@link registerMethod} adds a method of your own.
  *
  * Mistakes that the caller can mend are thrown as {@link UserError}: one sentence that names what, where and what to do.
@@ -11,6 +11,13 @@
 export type { HubOptions } from "./checkpoints/hub.ts";
 export type { DownloadProgress } from "./checkpoints/hub-download.ts";
 export { UserError } from "./errors.ts";
+export {
+  EXPORT_FORMATS,
+  type ExportFormat,
+  type ExportOptions,
+  type ExportReport,
+  exportRun,
+} from "./exports/export-run.ts";
 export {
   type FreezableMatrix,
   type FreezeRule,
@@ -42,7 +49,7 @@ export { MODEL_TYPES } from "./models/families.ts";
 export { writeReport } from "./reports/report.ts";
 export { fineTuneWithReport as fineTune, type ReportedRunOptions as FineTuneOptions } from "./reports/reported-run.ts";
 export { startWatchServer, type WatchServer } from "./reports/watch-server.ts";
-export { type Adapter, type AdapterDescription, loadAdapter } from "./runs/adapter.ts";
+export type { Adapter, AdapterDescription } from "./runs/adapter.ts";
 export { AdapterHost } from "./runs/adapter-host.ts";
 export { type BaseModel, BUNDLED_MODEL, loadBaseModel } from "./runs/base-model.ts";
 export { type EvaluationSource, evaluateRun, type RunEvaluation } from "./runs/evaluate-run.ts";
@@ -57,6 +64,7 @@ export {
   type TextPrediction,
   type WordPrediction,
 } from "./runs/fine-tuned-model.ts";
+export { type BaseOptions, openAdapter } from "./runs/open-adapter.ts";
 export { type RunRecords, readFinishedRun, readRunRecords } from "./runs/read-run.ts";
 export type { EvaluationRecord, FreezingRecord, MetricsRecord, RunResult, StepRecord } from "./runs/records.ts";
 export type { RunConfig } from "./runs/run-config.ts";

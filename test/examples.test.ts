@@ -36,6 +36,9 @@ test(
     expect(best).toBeGreaterThan(0.8);
     expect(printed).toMatch(/matrices froze/);
     expect(printed).toMatch(/You took the money twice this month → billing/);
+    expect(printed).toMatch(/route-tickets-onnx: logits equal on 22 texts/);
+    const config = JSON.parse(await readFile(join(home, "route-tickets-onnx", "config.json"), "utf8"));
+    expect(Object.values(config.id2label)).toEqual(["account", "billing", "shipping", "technical"]);
   },
   TIMEOUT,
 );

@@ -69,7 +69,11 @@ export class FineTunedModel {
   readonly parameters: Weights;
   readonly #predictor: Predictor;
 
-  /** @param adapter one that {@link fitAdapter} gave, which `predictor` computes */
+  /**
+   * Callers outside of the package use {@link load} or {@link adapt}.
+   * @internal
+   * @param adapter one that `fitAdapter` gave, which `predictor` computes
+   */
   constructor(base: BaseModel, { description, parameters }: FittedAdapter, predictor: Predictor) {
     this.description = description;
     this.base = base;
