@@ -20,7 +20,7 @@ const EXAMPLES = `
 Examples:
   $ aflora compare --methods aflora,lora,elora --tasks rte,cola --data glue --seeds 1,2,3
   $ aflora compare --methods aflora,lora --ranks 2,4,8 --tasks rte --data glue --epochs 5
-  $ aflora compare --methods aflora,lora --train tickets.csv --text message --label team --search
+  $ aflora compare --methods aflora,lora --train tickets.csv --text message --label team --validation held.csv --search
 
 The same command again goes on where it stopped: finished runs are kept.
 `;
@@ -140,8 +140,8 @@ async function trainInProcess(
   try {
     const file = join(folder, "config.json");
     // A run that goes on has its options already, but for where to compute.
-    const { output, threads, device } = config;
-    await writeFile(file, JSON.stringify(resume ? { output, threads, device } : config));
+    const { output, threads, device, offline } = config;
+    await writeFile(file, JSON.stringify(resume ? { output, threads, device, offline } : config));
     const program = [...process.execArgv, process.argv[1]!, "train", "--config", file];
     // A group of its own: a terminal sends Ctrl-C to whole groups, and a second one would end the run unsaved.
     const child = spawn(process.execPath, [...program, resume ? "--resume" : "--overwrite"], {

@@ -64,9 +64,7 @@ export async function planComparison(comparison: ComparisonOptions): Promise<Pla
   if (search && preset) throw new UserError("--search looks for learning rates that --preset gives; give one of both");
   const definitions = methods.map(findMethod);
   const given = separate(comparison.options, definitions);
-  for (const key of ["learningRate", "headLearningRate"]) {
-    if (search && key in given.run) throw new UserError(`--search looks for the learning rates; leave ${key} out`);
-  }
+  if (search) checkSearchable(given.run);
   const notes: string[] = [];
   const settings: Setting[] = [];
   for (const task of tasks.length > 0 ? tasks : [undefined]) {
@@ -155,6 +153,18 @@ function separate(options: Readonly<Record<string, unknown>>, definitions: reado
   return { run, methods };
 }
 
+/** The learning rates must be open, and the validation data apart from what trials are trained and judged on. */
+function checkSearchable(run: Readonly<Record<string, unknown>>): void {
+  for (const key of ["learningRate", "headLearningRate", "validationSplit"]) {
+    if (key in run) throw new UserError(`--search chooses ${key} itself; leave it out`);
+  }
+  if (run.train !== undefined && run.validation === undefined) {
+    throw new UserError(
+      "--search splits the training data, so that it needs other data to compare on: give --validation FILE",
+    );
+  }
+}
+
 function refuse(key: string, definitions: readonly MethodDefinition[]): never {
   const names = definitions.map(({ name }) => name).join(", ");
   const owners = METHODS.filter(({ options }) => key in options.shape).map(({ name }) => name);
@@ -185,9 +195,9 @@ async function checkSettings(settings: readonly Setting[], seed: number, search:
   for (const setting of settings) {
     const { task, method } = setting;
     const config = resolveConfig({ ...(search ? trialConfig(setting, seed) : setting.config), seed });
-    if (!examples.has(task)) examples.set(task, (await loadTask(config)).train.length);
-    const { model = BUNDLED_MODEL } = config;
-    const folder = model === BUNDLED_MODEL ? modelDirectory(model) : await resolveModel(model);
+    if (!examples.has(task)) examples.set(task, (await loadTask(config, { offline: config.offline })).train.length);
+    const { model = BUNDLED_MODEL, revision, offline } = config;
+    const folder = model === BUNDLED_MODEL ? modelDirectory(model) : await resolveModel(model, { revision, offline });
     const description = describeModel(await readFolderConfig(folder));
     const { sites } = traceModel(description, description.config.labelCount);
     const perEpoch = stepsPerEpoch(examples.get(task)!, config.batchSize);
@@ -199,7 +209,7 @@ async function checkSettings(settings: readonly Setting[], seed: number, search:
 }
 
 /** Options that may differ between a run of an earlier comparison and the same run now. */
-const MAY_DIFFER = ["output", "task", "threads", "device"];
+const MAY_DIFFER = ["output", "task", "threads", "device", "offline", "revision"];
 
 /** A run that is there already must be the run that is asked for. */
 async function checkFolder(
@@ -210,7 +220,9 @@ async function checkFolder(
   if (!existsSync(join(directory, "config.json"))) return;
   const { config: saved } = await readRunRecords(directory);
   const resolved: RunConfig = resolveConfig(config);
-  const wanted: Record<string, unknown> = { ...resolved, model: resolved.model ?? BUNDLED_MODEL };
+  const { model = BUNDLED_MODEL } = resolved;
+  // A model of the hub is saved without the revision that its name may carry.
+  const wanted: Record<string, unknown> = { ...resolved, model: existsSync(model) ? model : model.replace(/@.*$/, "") };
   for (const key of new Set([...Object.keys(saved), ...Object.keys(wanted)])) {
     const [before, now] = [JSON.stringify(saved[key]), JSON.stringify(wanted[key])];
     if (before === now || mayDiffer.includes(key)) continue;

@@ -103,7 +103,8 @@ describe("runs", () => {
 
 describe("--search", () => {
   test("as many trials for every method, on a split of the training data; the best rate is the run's", async () => {
-    const given = comparison({ search: { trials: 3 } });
+    const validation = await writeCsv(join(folder, "held.csv"), tickets(1));
+    const given = comparison({ search: { trials: 3 }, options: { ...options, validation } });
     const { searches, runs } = await compare(given);
     expect(searches.map(({ trials }) => trials.map(({ learningRate }) => learningRate))).toEqual([
       [0.004, 0.013, 0.0013],
@@ -252,6 +253,12 @@ describe("a plan that cannot work is refused before anything is written", () => 
     ["unknown method", () => ({ methods: ["aflora", "lorra"] }), /unknown method "lorra".*lora/],
     ["rank above the layers", () => ({ methods: ["lora"], ranks: [4, 64] }), /rank 64 is more than layer/],
     ["no data", () => ({ tasks: ["rte"], options: { data: join(folder, "none") } }), /no such folder/],
+    ["search with nothing apart to compare on", () => ({ search: { trials: 2 } }), /give --validation FILE/],
+    [
+      "search for a rate that is given",
+      () => ({ search: { trials: 2 }, options: { ...options, learningRate: 1e-3 } }),
+      /--search chooses learningRate itself/,
+    ],
     ["no method", () => ({ methods: [] }), /name them with --methods/i],
   ])("%s", async (_, more, message) => {
     await expect(planComparison(comparison(more()))).rejects.toThrow(message);
