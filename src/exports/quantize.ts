@@ -129,4 +129,4 @@ function tensor(name: string, dataType: number, dims: number[], data: Int8Array 
 }
 
 /** The bytes may begin anywhere: they are copied to where numbers may stand. */
-const floats = (bytes: Uint8Array): Float32Array => new Float32Array(bytes.slice().buffer);
+const floats = (bytes: Uint8Array): Float32Array => new Float32Array(new Uint8Array(bytes).buffer);
