@@ -1,0 +1,191 @@
+import { existsSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { readRunRecords } from "../../src/runs/read-run.ts";
+import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
+import { Aflora, aflora, type Ended } from "./aflora.ts";
+
+let home: string;
+/** Of the run that the other tests evaluate and predict with. */
+let trained: Ended;
+
+const words = (command: string): string[] => command.split(" ");
+
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-cli-"));
+  await writeTinyModel(join(home, "model"));
+  await writeCsv(join(home, "tickets.csv"), tickets());
+  await writeFile(
+    join(home, "run.yaml"),
+    "model: ./model\ntrain: tickets.csv\ntext: message\nlabel: team\nepochs: 9\nbatch-size: 7\nfreezeTogether: true\ndropout: false\n",
+  );
+  trained = await aflora(
+    words("train --config run.yaml --epochs 3 --learning_rate=0.01 --threads 1 --output run"),
+    home,
+  );
+});
+afterAll(() => rm(home, { recursive: true }));
+
+describe("train", () => {
+  test("says on stdout what the run came to, on stderr how it goes, in plain lines where that is no terminal", async () => {
+    const { code, stdout, stderr } = trained;
+    expect(code, stderr).toBe(0);
+    const { result } = await readRunRecords(join(home, "run"));
+    expect(stdout).toContain(`best epoch ${result!.bestEpoch}: accuracy ${result!.metrics.accuracy!.toFixed(4)}`);
+    expect(stdout).toContain(`run folder: ${join(home, "run")}\n`);
+    expect(stderr).toMatch(/^epoch 0: accuracy [\d.]+, macro_f1 [\d.]+, loss [\d.]+$/m);
+    expect(stderr).toMatch(
+      /^step 18\/18 \| lr \S+ \| loss \S+ \| [\d,]+ tokens\/s \| 0\.0 s left \| accuracy \S+ \| peak \d+ MB \| \d+ trainable \| 8\/8 frozen$/m,
+    );
+    expect(stderr).toMatch(/^step \d+: froze .* \(r = [\d.]+\); compiled again in [\d.]+ s$/m);
+    expect(stderr).not.toContain("\u001b");
+    expect(existsSync(join(home, "run", "report.html"))).toBe(true);
+  });
+
+  test("takes options from a file, in any spelling; flags win, with underscores too", async () => {
+    const { config } = await readRunRecords(join(home, "run"));
+    expect(config).toMatchObject({ epochs: 3, batchSize: 7, learningRate: 0.01, freezeTogether: true, dropout: false });
+    await writeFile(
+      join(home, "run.json"),
+      JSON.stringify({ ...config, output: "from-json", task: undefined, epochs: 1 }),
+    );
+    const flags = "--dropout --no-freeze-together --no_vectors";
+    const { code, stderr } = await aflora(words(`train --config run.json ${flags}`), home);
+    expect(code, stderr).toBe(0);
+    expect((await readRunRecords(join(home, "from-json"))).config).toMatchObject({
+      ...{ epochs: 1, dropout: true, freezeTogether: false, vectors: false },
+    });
+  });
+});
+
+describe("predict", () => {
+  const LABEL = "(billing|bug|delivery) 0\\.\\d{3}";
+  const TEXTS = ["my card was charged twice", "the app does not open"];
+  const LINES = new RegExp(`^${LABEL}\\t${TEXTS[0]}\\n${LABEL}\\t${TEXTS[1]}\\n$`);
+
+  test("labels texts from arguments, stdin and files alike", async () => {
+    const fromArguments = await aflora(["predict", "--run", "run", ...TEXTS], home);
+    expect(fromArguments).toMatchObject({ code: 0, stderr: "", stdout: expect.stringMatching(LINES) });
+    const fromStdin = await aflora(words("predict --run run"), home, `${TEXTS.join("\n")}\n\n`);
+    expect(fromStdin).toEqual(fromArguments);
+    await writeFile(join(home, "texts.txt"), TEXTS.join("\n"));
+    expect(await aflora(words("predict --run run --file texts.txt"), home)).toEqual(fromArguments);
+    await writeFile(join(home, "texts.csv"), `id,body\n1,${TEXTS.join("\n2,")}\n`);
+    expect(await aflora(words("predict --run run/adapter --file texts.csv --text body"), home)).toEqual(fromArguments);
+  });
+
+  test("--json gives every label with its probability, a line each", async () => {
+    const { stdout } = await aflora(["predict", "--run", "run", "--json", "--", ...TEXTS, "--no_flag"], home);
+    const lines = stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(lines.map(({ text }) => text)).toEqual([...TEXTS, "--no_flag"]);
+    for (const { label, labels } of lines) {
+      expect(labels).toHaveLength(3);
+      expect(labels[0].label).toBe(label);
+      expect(labels[0].probability + labels[1].probability + labels[2].probability).toBeCloseTo(1, 5);
+    }
+  });
+});
+
+describe("evaluate", () => {
+  test("gives metrics and a confusion matrix of the run's own validation data", async () => {
+    const { code, stdout } = await aflora(words("evaluate --run run --threads 1"), home);
+    const { result } = await readRunRecords(join(home, "run"));
+    expect(code).toBe(0);
+    expect(stdout).toContain(`accuracy ${result!.metrics.accuracy!.toFixed(4)}, macro_f1 `);
+    expect(stdout).toMatch(
+      /^rows: true label, columns: predicted\n +billing {2}bug {2}delivery\nbilling +\d+ +\d+ +\d+\nbug .*\ndelivery .*\n$/m,
+    );
+  });
+
+  test("or of other data; --json has the numbers", async () => {
+    const { code, stdout } = await aflora(words("evaluate --run run --validation tickets.csv --json"), home);
+    expect(code).toBe(0);
+    const [evaluation] = JSON.parse(stdout);
+    expect(evaluation).toMatchObject({ split: "tickets.csv", examples: 45, labels: ["billing", "bug", "delivery"] });
+    const { confusion, metrics } = evaluation;
+    expect(confusion.map((row: number[]) => row[0]! + row[1]! + row[2]!)).toEqual([15, 15, 15]);
+    expect(metrics.accuracy).toBeCloseTo((confusion[0][0] + confusion[1][1] + confusion[2][2]) / 45, 10);
+  });
+});
+
+test("info shows versions, devices and cores", async () => {
+  const { code, stdout } = await aflora(["info"], home);
+  expect(code).toBe(0);
+  for (const name of ["aflora", "node", "onnxRuntime", "devices", "cores", "memory"]) {
+    expect(stdout).toMatch(new RegExp(`^${name} +\\S`, "m"));
+  }
+  const info = JSON.parse((await aflora(["info", "--json"], home)).stdout);
+  expect(info.devices).toContain("cpu");
+  expect((await aflora(["--version"], home)).stdout.trim()).toBe(info.aflora);
+});
+
+describe("help", () => {
+  const commands = ["", "demo", "train", "evaluate", "predict", "compare", "params", "report", "info"];
+  test.each(commands)("of `aflora %s` is at most 100 columns wide", async (command) => {
+    const { code, stdout, stderr } = await aflora([...command.split(" ").filter(Boolean), "--help"], home);
+    expect([code, stderr]).toEqual([0, ""]);
+    expect(stdout).toMatch(/^Usage: aflora /);
+    expect(stdout.split("\n").filter((line) => line.length > 100 && !line.startsWith("  $ aflora"))).toEqual([]);
+  });
+
+  test("is what aflora without a command shows", async () => {
+    const { code, stdout, stderr } = await aflora([], home);
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr).toMatch(/^Usage: aflora /);
+  });
+
+  test("may be cut short by its reader", async () => {
+    const running = new Aflora(["train", "--help"], home);
+    running.process.stdout.destroy();
+    expect(await running.ended).toEqual({ code: 0, stdout: "", stderr: "" });
+  });
+});
+
+// Windows has no signals that a process could answer.
+describe.skipIf(process.platform === "win32")("Ctrl-C", () => {
+  const options = "--text message --label team --model ./model --threads 1";
+
+  test("ends a run after the step at hand, with all that --resume needs", async () => {
+    const running = new Aflora(
+      words(`train --train tickets.csv ${options} --batch-size 4 --epochs 60 --output cut`),
+      home,
+    );
+    await running.says(/^epoch 1:/m);
+    running.process.kill("SIGINT");
+    const { code, stdout, stderr } = await running.ended;
+    expect([code, stdout]).toEqual([130, ""]);
+    const directory = join(home, "cut");
+    expect(stderr).toContain("ending after this step; press Ctrl-C again to end at once\n");
+    expect(stderr).toMatch(new RegExp(`\ninterrupted; go on with: aflora train --output ${directory} --resume\n$`));
+    const before = (await readRunRecords(directory)).steps.length;
+    expect(before).toBeLessThan(600);
+
+    const resumed = await aflora(["train", "--output", directory, "--resume"], home);
+    expect(resumed.code, resumed.stderr).toBe(0);
+    expect(resumed.stderr).toContain(`going on after step ${before}\n`);
+    const { steps, result } = await readRunRecords(directory);
+    expect(steps.map(({ step }) => step)).toEqual(Array.from({ length: 600 }, (_, step) => step));
+    expect(result).toMatchObject({ steps: 600, epochs: 60 });
+  });
+
+  test("twice ends it at once", async () => {
+    // One step of a great many micro-batches: it takes far longer than the second signal.
+    const many = Array.from({ length: 1000 }, () => tickets(1)).flat();
+    await writeCsv(join(home, "many.csv"), many);
+    const flags = "--batch-size 13500 --token-budget 1 --validation tickets.csv --epochs 1000";
+    const running = new Aflora(words(`train --train many.csv ${options} ${flags} --output dropped`), home);
+    await running.says(/^epoch 0:/m);
+    running.process.kill("SIGINT");
+    await running.says(/^ending after this step/m);
+    running.process.kill("SIGINT");
+    const { code, stderr } = await running.ended;
+    expect(code).toBe(130);
+    expect(stderr).toMatch(/ending after this step; press Ctrl-C again to end at once\n$/);
+    expect(existsSync(join(home, "dropped", "checkpoints"))).toBe(false);
+  });
+});
