@@ -14,6 +14,7 @@ Examples:
   $ aflora predict --run runs/rte "A man sleeps." --text-pair "Nobody is awake."
   $ aflora predict --run runs/tickets --file new.csv --text message --json
   $ cat messages.txt | aflora predict --run runs/tickets
+  $ aflora predict --adapter peft-folder --model bert-base-uncased-folder "Where is my order?"
 `;
 
 /** `aflora predict` */
@@ -21,7 +22,9 @@ export function predictCommand(): Command {
   const command = new Command("predict")
     .description("label texts with a fine-tuned model: from arguments, a file or stdin (one text a line)")
     .argument("[texts...]", "texts to label")
-    .requiredOption("--run <dir>", "run folder, or its adapter folder")
+    .option("--run <dir>", "run folder, or its adapter folder")
+    .option("--adapter <dir>", "adapter folder in place of --run, such as one that Hugging Face PEFT made")
+    .option("--model <name>", "base model to use in place of the one that the adapter names")
     .option("--file <file>", "texts from a CSV, TSV, JSONL or TXT file")
     .option("--text <column>", "column of the text, in a file with columns")
     .option("--text-pair <text>", "second text of each pair; with --file, its column")
@@ -29,9 +32,10 @@ export function predictCommand(): Command {
   addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
   return command.addHelpText("after", EXAMPLES).action(async (texts: string[]) => {
     const options = givenOptions<PredictOptions>(command);
-    const { offline, json } = options;
-    const hub = { offline, onProgress: downloadLine() };
-    const model = await FineTunedModel.load(options.run, runtimeFor(options), hub);
+    const { run, adapter, model: base, offline, json } = options;
+    if ((run === undefined) === (adapter === undefined)) throw new UserError("give either --run DIR or --adapter DIR");
+    const from = { model: base, offline, onProgress: downloadLine() };
+    const model = await FineTunedModel.load((run ?? adapter)!, runtimeFor(options), from);
     try {
       const inputs = await readInputs(texts, options, model.description.task.kind);
       const predictions = await model.predict(inputs);
@@ -45,7 +49,9 @@ export function predictCommand(): Command {
 }
 
 interface PredictOptions {
-  run: string;
+  run?: string;
+  adapter?: string;
+  model?: string;
   file?: string;
   text?: string;
   textPair?: string;

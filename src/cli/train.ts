@@ -12,6 +12,7 @@ Examples:
   $ aflora train --train tickets.csv --text message --label team
   $ aflora train --task rte --data glue --epochs 10 --output runs/rte
   $ aflora train --config run.yaml --seed 7
+  $ aflora train --train more.csv --text message --label team --adapter runs/tickets
   $ aflora train --output runs/rte --resume
 `;
 

@@ -4,7 +4,8 @@ import type { HubOptions } from "../checkpoints/hub.ts";
 import type { DownloadProgress } from "../checkpoints/hub-download.ts";
 import { UserError } from "../errors.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
-import type { Runtime } from "../runtime/session.ts";
+import type { WeightSpec } from "../models/architecture.ts";
+import type { Runtime, Weights } from "../runtime/session.ts";
 import { balancedClassWeights } from "../tasks/class-weights.ts";
 import { loadDatasetTask } from "../tasks/dataset.ts";
 import type { TaskData } from "../tasks/example.ts";
@@ -20,10 +21,12 @@ import { type Adapter, loadAdapter, saveAdapter } from "./adapter.ts";
 import { type BaseModel, BUNDLED_MODEL, loadBaseModel } from "./base-model.ts";
 import { adaptedShapes, FineTunedModel, initialParameters } from "./fine-tuned-model.ts";
 import { headTrains } from "./head.ts";
+import { openAdapter } from "./open-adapter.ts";
 import { readRunRecords } from "./read-run.ts";
 import type { RunResult } from "./records.ts";
 import { type RunConfig, resolveConfig, runtimeFor } from "./run-config.ts";
 import { RunFolder } from "./run-folder.ts";
+import { startFrom, withAdapterOptions } from "./starting-adapter.ts";
 import { loadTrainingState, saveTrainingState } from "./training-checkpoint.ts";
 
 /** What is known when training begins. */
@@ -69,12 +72,19 @@ export async function fineTune(
   given: Readonly<Record<string, unknown>>,
   options: FineTuneOptions = {},
 ): Promise<FineTuneOutcome> {
-  const config = options.resume ? await savedConfig(given) : resolveConfig(given);
+  const asked = { offline: given.offline === true, onProgress: options.onDownload };
+  const config = options.resume ? await savedConfig(given) : resolveConfig(await withAdapterOptions(given, asked));
   const directory = resolve(config.output ?? join("runs", defaultName(config)));
   const { revision, offline } = config;
-  const hub = { offline, onProgress: options.onDownload };
+  const hub = { ...asked, offline };
   const task = await loadTask(config, hub);
-  const base = await loadBaseModel(config.model ?? BUNDLED_MODEL, task, config.seed, { ...hub, revision });
+  const loaded = await loadBaseModel(config.model ?? BUNDLED_MODEL, task, config.seed, { ...hub, revision });
+  const start =
+    config.adapter === undefined
+      ? undefined
+      : startFrom(loaded, await openAdapter(config.adapter, { ...hub, model: loaded.directory }));
+  const base = start ? { ...loaded, newWeights: start.newWeights } : loaded;
+  const ownHead = [...base.newWeights, ...(start?.brought ?? [])];
   const maxLength = Math.min(config.maxLength, base.config.maxLength);
   const classWeights = config.classWeights && classWeightsFor(task);
   const examples = trainingExamples(task, task.train, base.tokenizer, maxLength, classWeights);
@@ -90,8 +100,10 @@ export async function fineTune(
   const methodOptions = parseMethodOptions(definition, pick(config, Object.keys(definition.options.shape)));
   const setting = { sites: base.trace.sites, totalSteps, stepsPerEpoch: perEpoch };
   const method = definition.create(methodOptions, setting, resumed?.method);
-  const weights = new Map([...base.weights, ...initialParameters(method, config.seed)]);
-  const model: AdaptedModel = { ...base, method, trainsHead: headTrains(config.head, base) };
+  const initial = start?.parameters ?? initialParameters(method, config.seed);
+  const weights = new Map([...base.weights, ...initial]);
+  const trainsHead = headTrains(config.head, { trace: base.trace, newWeights: ownHead });
+  const model: AdaptedModel = { ...base, method, trainsHead };
   const runtime = runtimeFor(config);
 
   const folder = resumed
@@ -154,7 +166,7 @@ export async function fineTune(
         task: { name, kind, labels, metrics },
         maxLength,
       },
-      parameters: bestParameters(outcome, base, model),
+      parameters: bestParameters(outcome, ownHead, weights),
     };
     await saveAdapter(folder.path("adapter"), adapter, adaptedShapes(base, method));
     await verifyAdapter(folder.path("adapter"), adapter, base, runtime, task);
@@ -230,11 +242,15 @@ function pick(config: RunConfig, keys: readonly string[]): Record<string, unknow
   return Object.fromEntries(keys.filter((key) => config[key] !== undefined).map((key) => [key, config[key]]));
 }
 
-/** The best epoch's parameters: the method's, and what of the head or the backbone trained or was made new. */
-function bestParameters({ state }: TrainOutcome, base: BaseModel, model: AdaptedModel): Map<string, Float32Array> {
+/** The best epoch's parameters: the method's, what of the head or the backbone trained, and what the checkpoint lacks. */
+function bestParameters(
+  { state }: TrainOutcome,
+  ownHead: readonly WeightSpec[],
+  weights: Weights,
+): Map<string, Float32Array> {
   const best = state.best!.parameters;
-  const untrained = base.newWeights.filter(({ name }) => !model.trainsHead(name));
-  return new Map([...best, ...untrained.map(({ name }) => [name, base.weights.get(name)!] as const)]);
+  const untrained = ownHead.filter(({ name }) => !best.has(name));
+  return new Map([...best, ...untrained.map(({ name }) => [name, weights.get(name)!] as const)]);
 }
 
 /** Texts on which a saved adapter is compared with the one in memory. */

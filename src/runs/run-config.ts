@@ -22,6 +22,11 @@ export const runOptions = z.object({
     .string()
     .default("aflora")
     .describe(`fine-tuning method: ${METHOD_NAMES.join(", ")}`),
+  adapter: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("adapter to go on from: a run's, or one that Hugging Face PEFT made; its method and base model are used"),
   task: z.string().optional().describe("GLUE task, read from --data"),
   data: z.string().optional().describe("folder with the official GLUE folders, or with the task's own files"),
   train: z.string().optional().describe("training examples: CSV, TSV or JSONL file"),
