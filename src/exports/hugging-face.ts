@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { copyFile, writeFile } from "node:fs/promises";
+import { copyFile, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { readJsonFile } from "../checkpoints/json-file.ts";
 import { readFolderConfig } from "../checkpoints/model-folder.ts";
@@ -63,7 +63,7 @@ export async function writeConfig(
 ): Promise<void> {
   const { _name_or_path, torch_dtype, num_labels, ...config } = await readFolderConfig(base.directory);
   const names = labelNames(task);
-  await writeJson(join(folder, "config.json"), {
+  const written = {
     ...config,
     architectures: [className(base.config.modelType, task.kind)],
     id2label: Object.fromEntries(names.map((name, i) => [i, name])),
@@ -71,6 +71,19 @@ export async function writeConfig(
     problem_type: PROBLEM_TYPES[task.kind],
     dtype: "float32",
     ...more,
+  };
+  const original = await readFile(join(base.directory, "config.json"), "utf8");
+  await writeFile(join(folder, "config.json"), `${withDecimals(JSON.stringify(written, null, 2), original)}\n`);
+}
+
+/** Python tells 2.0 from 2, and Transformers refuses the one for the other: numbers are written as they were. */
+function withDecimals(json: string, original: string): string {
+  const literals = new Map(
+    [...original.matchAll(/("[^"]+")\s*:\s*(-?\d+\.0+)(?=\s*[,}])/g)].map(([, key, literal]) => [key!, literal!]),
+  );
+  return json.replace(/("[^"]+"): (-?\d+)(?=[,\n])/g, (all, key: string, number: string) => {
+    const literal = literals.get(key);
+    return literal !== undefined && Number(literal) === Number(number) ? `${key}: ${literal}` : all;
   });
 }
 
