@@ -1,0 +1,84 @@
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, rm, unlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { exportRun } from "../../src/exports/export-run.ts";
+import { fineTune } from "../../src/runs/fine-tune.ts";
+import { FineTunedModel } from "../../src/runs/fine-tuned-model.ts";
+import { writeTinyFamily } from "../runs/tiny-family.ts";
+import { tickets, writeCsv } from "../tiny-model.ts";
+
+let directory: string;
+let run: string;
+let train: string;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "aflora-export-"));
+  const model = await writeTinyFamily(join(directory, "model"), "bert-1");
+  train = await writeCsv(join(directory, "tickets.csv"), tickets(1));
+  run = join(directory, "run");
+  const columns = { text: "message", label: "team" };
+  await fineTune({
+    model,
+    train,
+    validation: train,
+    ...columns,
+    epochs: 2,
+    threads: 1,
+    learningRate: 1e-2,
+    output: run,
+  });
+});
+afterAll(() => rm(directory, { recursive: true, force: true }));
+
+test("a run's adapter as PEFT's is read back to the same predictions", async () => {
+  const output = join(directory, "peft");
+  const report = await exportRun(run, { format: "peft", output }, { threads: 1 });
+  expect(report).toMatchObject({ format: "peft", directory: output, comparedTexts: 15 });
+  expect(report.largestDifference).toBeLessThan(1e-5);
+  expect(Object.keys(report.files).sort()).toEqual(["README.md", "adapter_config.json", "adapter_model.safetensors"]);
+
+  const own = await FineTunedModel.load(run);
+  const read = await FineTunedModel.load(output);
+  const [expected] = await own.predict(["my parcel is late"]);
+  const [found] = await read.predict(["my parcel is late"]);
+  await own.release();
+  await read.release();
+  // PEFT keeps no names of labels.
+  const probabilities = (prediction: typeof expected) => prediction!.labels!.map(({ probability }) => probability);
+  probabilities(found).forEach((probability, i) => {
+    expect(probability).toBeCloseTo(probabilities(expected)[i]!, 5);
+  });
+});
+
+test("an empty folder may be given; texts that are gone are made up for by built-in ones", async () => {
+  const moved = `${train}.moved`;
+  await writeCsv(moved, tickets(1));
+  await unlink(train);
+  const output = join(directory, "empty");
+  await mkdir(output);
+  const report = await exportRun(run, { format: "onnx", dtype: "q8", output }, { threads: 1 });
+  expect(report.comparedTexts).toBeGreaterThan(4);
+  expect(report.q8!.largestDifference).toBeGreaterThan(0);
+  expect(existsSync(join(output, "onnx", "model_quantized.onnx"))).toBe(true);
+  await writeCsv(train, tickets(1));
+});
+
+test.each([
+  ["nowhere", { format: "merged" }, /nowhere is no run folder/],
+  ["run", { format: "merged", dtype: "q8" }, /--dtype q8 is for --format onnx/],
+  ["run", { format: "onnx", as: "lora" }, /--as lora is for --format peft/],
+  ["run", { format: "peft", as: "lora" }, /--as lora is for AdaLoRA/],
+] as const)("refused, and nothing written: %s %j", async (name, options, message) => {
+  const output = join(directory, "refused");
+  await expect(exportRun(join(directory, name), { ...options, output })).rejects.toThrow(message);
+  expect(existsSync(output)).toBe(false);
+});
+
+test("a run that is not finished is refused", async () => {
+  await unlink(join(run, "result.json"));
+  await expect(exportRun(run, { format: "merged", output: join(directory, "early") })).rejects.toThrow(
+    /did not finish/,
+  );
+});

@@ -1,0 +1,80 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Adapter } from "../../src/runs/adapter.ts";
+import { AdapterHost } from "../../src/runs/adapter-host.ts";
+import { FineTunedModel } from "../../src/runs/fine-tuned-model.ts";
+import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { EXAMPLES, tinyAdapter } from "../exports/tiny-adapter.ts";
+import { writeTinyFamily } from "./tiny-family.ts";
+
+const runtime = nodeRuntime({ threads: 1 });
+let directory: string;
+let model: string;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "aflora-host-"));
+  model = await writeTinyFamily(join(directory, "model"), "bert-1");
+});
+afterAll(() => rm(directory, { recursive: true, force: true }));
+
+/** An adapter, and the logits that it gives alone. */
+async function alone(...given: Parameters<typeof tinyAdapter>): Promise<{ adapter: Adapter; logits: Float32Array[] }> {
+  const { base, adapter } = await tinyAdapter(...given);
+  const tuned = await FineTunedModel.adapt(base, adapter, runtime);
+  const logits = await tuned.logits(EXAMPLES);
+  await tuned.release();
+  return { adapter, logits };
+}
+
+/** The same kind of adapter with other values. */
+function negated({ description, parameters }: Adapter): Adapter {
+  return { description, parameters: new Map([...parameters].map(([name, values]) => [name, values.map((x) => -x)])) };
+}
+
+test("adapters of one kind share a graph, and each gives what it gives alone, in any order", async () => {
+  const one = await alone(model, "aflora", { rank: 4 });
+  const score = { name: "score", kind: "regression" as const, labels: [], metrics: ["pearson" as const] };
+  const other = await alone(model, "lora", { rank: 2 }, score);
+  const host = await AdapterHost.load(model, runtime);
+  await host.add("one", one.adapter);
+  await host.add("turned", negated(one.adapter));
+  expect(host.compiledGraphs).toBe(1);
+  await host.add("other", other.adapter);
+  expect(host.compiledGraphs).toBe(2);
+  expect(host.names).toEqual(["one", "turned", "other"]);
+
+  const turned = await host.use("turned").logits(EXAMPLES);
+  expect(await host.use("one").logits(EXAMPLES)).toEqual(one.logits);
+  expect(await host.use("other").logits(EXAMPLES)).toEqual(other.logits);
+  expect(turned).not.toEqual(one.logits);
+  expect(await host.use("turned").logits(EXAMPLES)).toEqual(turned);
+  const [value] = await host.use("other").predict(["a text"]);
+  expect(value!.value).toBeTypeOf("number");
+
+  host.remove("one");
+  expect(() => host.use("one")).toThrow(/there is no adapter "one".*\(adapters: turned, other\)/);
+  await host.release();
+});
+
+test("the base model's arrays are there once, however many adapters", async () => {
+  const { adapter } = await alone(model, "lora", { rank: 2 });
+  const host = await AdapterHost.load(model, runtime);
+  for (let i = 0; i < 5; i++) await host.add(`adapter ${i}`, i % 2 ? adapter : negated(adapter));
+  const embeddings = host.names.map((name) => host.use(name).base.weights.get("embeddings.word_embeddings.weight"));
+  expect(new Set(embeddings).size).toBe(1);
+  expect(host.compiledGraphs).toBe(1);
+  await host.release();
+});
+
+test("an adapter that does not fit is refused, the others stay", async () => {
+  const wide = await writeTinyFamily(join(directory, "wide"), "bert-2");
+  const { adapter } = await alone(wide, "lora", { rank: 2 });
+  const fits = await alone(model, "lora", { rank: 2 });
+  const host = await AdapterHost.load(model, runtime);
+  await host.add("fits", fits.adapter);
+  await expect(host.add("wide", adapter)).rejects.toThrow(/does not fit base model .*: ".*" should be \[/);
+  expect(await host.use("fits").logits(EXAMPLES)).toEqual(fits.logits);
+  await host.release();
+});
