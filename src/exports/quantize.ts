@@ -33,7 +33,8 @@ interface Message {
  * @param linear names of the linear layers' weights to quantise
  */
 export function quantizeOnnx(bytes: Uint8Array, linear: ReadonlySet<string>): Uint8Array {
-  const model = ModelProto.decode(bytes) as unknown as Message;
+  // As numbers, sizes are compared thousands of times faster than as objects.
+  const model = ModelProto.toObject(ModelProto.decode(bytes), { longs: Number }) as Message;
   const { graph } = model;
   const weights = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));
   const nodes: NodeMessage[] = [];
@@ -81,7 +82,7 @@ export function quantizeOnnx(bytes: Uint8Array, linear: ReadonlySet<string>): Ui
   const read = new Set(nodes.flatMap(({ input }) => input));
   graph.node = nodes;
   graph.initializer = [...graph.initializer.filter(({ name }) => read.has(name)), ...[...quantized.values()].flat()];
-  return ModelProto.encode(model as object).finish();
+  return ModelProto.encode(ModelProto.fromObject(model)).finish();
 }
 
 /** Small tables would gain nothing. */
