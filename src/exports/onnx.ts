@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { UserError } from "../errors.ts";
 import type { Dimension, Shape } from "../graph/dimension.ts";
 import { type DataType, Graph, type LeafKind, type Value } from "../graph/graph.ts";
 import { encodeOnnx } from "../graph/onnx.ts";
@@ -16,9 +17,13 @@ import { quantizeOnnx } from "./quantize.ts";
 /** Where Transformers.js looks for a model: as it is, and with int8 weights (`dtype: "q8"`). */
 export const ONNX_FILES = { float32: "onnx/model.onnx", q8: "onnx/model_quantized.onnx" } as const;
 
+/** Bytes of weights; a protobuf message has at most 2 GiB, tables and graph included. */
+const LARGEST = 2 ** 31 - 2 ** 27;
+
 /**
  * Writes a folder that Transformers.js loads by its path: configuration, tokenizer and the model with `weights` in it.
  * @param q8 whether to write the model with int8 weights too
+ * @throws UserError where the model is too large for the format.
  */
 export async function writeOnnxFolder(
   folder: string,
@@ -27,6 +32,12 @@ export async function writeOnnxFolder(
   weights: Arrays,
   q8: boolean,
 ): Promise<void> {
+  const size = [...base.trace.weights.keys()].reduce((bytes, name) => bytes + weights.get(name)!.byteLength, 0);
+  if (size > LARGEST) {
+    throw new UserError(
+      `the model has ${(size / 1e9).toFixed(1)} GB of weights, more than an ONNX file can hold; use --format merged`,
+    );
+  }
   await mkdir(join(folder, "onnx"));
   const maxLength = Math.min(description.maxLength, base.config.maxLength);
   const bytes = encodeModel(base, weights, maxLength);

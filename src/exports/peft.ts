@@ -41,6 +41,7 @@ export async function writePeftFolder(
   await writeSafetensors(join(folder, "adapter_model.safetensors"), tensors, { format: "pt" });
   await writeJson(join(folder, PEFT_CONFIG), {
     base_model_name_or_path: publicName(base),
+    ...(base.revision !== undefined && { revision: base.revision }),
     task_type: description.task.kind === "token-classification" ? "TOKEN_CLS" : "SEQ_CLS",
     inference_mode: true,
     target_modules: targetModules(base, sites),

@@ -22,6 +22,8 @@ export const PEFT_CONFIG = "adapter_config.json";
 const positive = z.int().positive();
 const common = z.looseObject({
   base_model_name_or_path: z.string().nullish(),
+  /** The base model's. */
+  revision: z.string().nullish(),
   task_type: z.string().nullish(),
   bias: z.string().default("none"),
 });
@@ -89,9 +91,12 @@ export async function readPeftAdapter(
   const config = await readConfig(directory);
   const named = model ?? config.base_model_name_or_path;
   const name = named === BUNDLED_ON_HUB ? BUNDLED_MODEL : named;
+  const revision = (model === undefined && config.revision) || undefined;
   if (!name) throw new UserError(`${join(directory, PEFT_CONFIG)} names no base model; give it with --model`);
   const source = await openWeights(directory);
-  const raw = await readFolderConfig(name === BUNDLED_MODEL ? modelDirectory(name) : await resolveModel(name, hub));
+  const raw = await readFolderConfig(
+    name === BUNDLED_MODEL ? modelDirectory(name) : await resolveModel(name, { ...hub, revision }),
+  );
   const base = describeModel(raw);
   const head: HeadKind = config.task_type === "TOKEN_CLS" ? "token" : "sequence";
   const labelCount = labelCountIn(source, base, head);
@@ -107,6 +112,7 @@ export async function readPeftAdapter(
   const description: AdapterDescription = {
     format: "aflora-adapter",
     model: name,
+    ...(revision !== undefined && { revision }),
     modelType: base.config.modelType,
     method: translated.method,
     methodOptions: {
