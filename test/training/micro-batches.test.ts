@@ -6,6 +6,14 @@ test("sorts by length and fills each micro-batch up to the budget", () => {
   expect(cutMicroBatches([5, 9, 2, 9, 4, 30], 20)).toEqual([[5], [1, 3], [0, 4, 2]]);
 });
 
+test("pads less by another micro-batch where that is worth a run", () => {
+  expect(cutMicroBatches([100, 90, 10, 10], 512)).toEqual([
+    [0, 1],
+    [2, 3],
+  ]);
+  expect(cutMicroBatches([20, 18, 10, 10], 512)).toEqual([[0, 1, 2, 3]]);
+});
+
 test("an empty batch has no micro-batches", () => {
   expect(cutMicroBatches([], 512)).toEqual([]);
 });
