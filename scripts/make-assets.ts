@@ -13,7 +13,7 @@ import { openSafetensors, type TensorToWrite, writeSafetensors } from "../src/ch
 import { epochOrder } from "../src/training/batch-order.ts";
 
 const SAMPLE_SEED = 42;
-const SAMPLE_SIZE = 4000;
+const SAMPLE_SIZE = 4500;
 const FEWEST_WORDS = 5;
 
 const [modelFolder, sst2Folder] = process.argv.slice(2);

@@ -10,9 +10,9 @@ import { INTERRUPTED, runTraining } from "./run-training.ts";
 const SETTINGS = {
   task: "sst2",
   data: fileURLToPath(new URL("../../assets/sst2", import.meta.url)),
-  batchSize: 16,
-  learningRate: 0.01,
-  headLearningRate: 0.01,
+  batchSize: 32,
+  learningRate: 0.015,
+  headLearningRate: 0.015,
   weightDecay: 0,
   maxGradNorm: 1,
   dropout: false,
