@@ -247,7 +247,7 @@ const TRANSLATE: {
     const even = read.every((layer) => layer.rank === rank && layer.scale === read[0]!.scale);
     const parameters = new Map<string, Float32Array>();
     for (const { site, rank: own, scale, A, B } of read) {
-      parameters.set(`${site.name}.A`, even ? A : padRows(A, rank * site.inFeatures));
+      parameters.set(`${site.name}.A`, even ? A : spreadRows(A, range(own), rank));
       parameters.set(`${site.name}.B`, even ? B : spreadColumns(B, range(own), rank, scale));
     }
     return { method: "lora", options: { rank, alpha: even ? read[0]!.scale * rank : rank }, parameters };
@@ -303,12 +303,6 @@ function patternValue(patterns: Readonly<Record<string, number>> | null | undefi
 }
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
-
-function padRows(values: Float32Array, size: number): Float32Array {
-  const padded = new Float32Array(size);
-  padded.set(values);
-  return padded;
-}
 
 /** Rows put where they were among `count`, zeros elsewhere. */
 function spreadRows(values: Float32Array, places: readonly number[], count: number): Float32Array {

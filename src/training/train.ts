@@ -95,24 +95,27 @@ export interface TrainOutcome {
 /** Steps of one epoch, the partial last batch included. */
 export const stepsPerEpoch = (examples: number, batchSize: number): number => Math.ceil(examples / batchSize);
 
-/** Names of the weights that stand in the model's head, and of those that train with it. */
-function headWeights(model: AdaptedModel): { all: Set<string>; trained: string[] } {
-  const head = [...traceModel(model, model.labelCount, model.head).weights.values()].filter(
-    ({ part }) => part === "head",
-  );
-  const names = head.map(({ name }) => name);
-  return { all: new Set(names), trained: names.filter((name) => model.trainsHead(name)) };
+/** Names of the model's own weights: the head's, those of them that train, and the backbone's where it trains. */
+interface OwnWeights {
+  head: ReadonlySet<string>;
+  trainedHead: readonly string[];
+  trainedBackbone: readonly string[];
+}
+
+function ownWeights(model: AdaptedModel): OwnWeights {
+  const specs = [...traceModel(model, model.labelCount, model.head).weights.values()];
+  const namesOf = (part: "head" | "backbone"): string[] => specs.filter((s) => s.part === part).map(({ name }) => name);
+  return {
+    head: new Set(namesOf("head")),
+    trainedHead: namesOf("head").filter((name) => model.trainsHead(name)),
+    trainedBackbone: model.method.trainsBackbone ? namesOf("backbone") : [],
+  };
 }
 
 /** AdamW's groups: the head has a learning rate of its own; biases, normalisations and what a method exempts do not decay. */
-function parameterGroups(model: AdaptedModel, settings: TrainingSettings): ParameterGroup[] {
+function parameterGroups({ method }: AdaptedModel, own: OwnWeights, settings: TrainingSettings): ParameterGroup[] {
   const { learningRate, headLearningRate, weightDecay } = settings;
-  const head = headWeights(model);
-  const backbone = model.method.trainsBackbone
-    ? [...traceModel(model, model.labelCount, model.head).weights.keys()].filter((name) => !head.all.has(name))
-    : [];
   const decays = (name: string) => !/(bias|norm\w*\.weight)$/i.test(name);
-  const adapter = model.method.parameters;
   const group = (names: string[], rate: number, decay: boolean): ParameterGroup => ({
     names,
     learningRate: rate,
@@ -121,14 +124,14 @@ function parameterGroups(model: AdaptedModel, settings: TrainingSettings): Param
   return [true, false].flatMap((decay) => [
     group(
       [
-        ...adapter.filter((parameter) => parameter.decays === decay).map(({ name }) => name),
-        ...backbone.filter((name) => decays(name) === decay),
+        ...method.parameters.filter((parameter) => parameter.decays === decay).map(({ name }) => name),
+        ...own.trainedBackbone.filter((name) => decays(name) === decay),
       ],
       learningRate,
       decay,
     ),
     group(
-      head.trained.filter((name) => decays(name) === decay),
+      own.trainedHead.filter((name) => decays(name) === decay),
       headLearningRate,
       decay,
     ),
@@ -147,11 +150,10 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
   const perEpoch = stepsPerEpoch(options.train.length, batchSize);
   const totalSteps = epochs * perEpoch;
   const stepSettings = { objective: OBJECTIVES[task.kind], padTokenId, ...settings };
-  const head = headWeights(model);
-  const trained = [...method.parameters.map(({ name }) => name), ...head.trained];
-  if (method.trainsBackbone) trained.push(...[...weights.keys()].filter((name) => !head.all.has(name)));
+  const own = ownWeights(model);
+  const trained = [...method.parameters.map(({ name }) => name), ...own.trainedHead, ...own.trainedBackbone];
 
-  const optimizer = new AdamW(parameterGroups(model, settings), options.resume?.optimizer);
+  const optimizer = new AdamW(parameterGroups(model, own, settings), options.resume?.optimizer);
   const state: TrainingState = options.resume ?? {
     step: 0,
     tokens: 0,
@@ -171,7 +173,7 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
   const countTrainable = (gradients?: ReadonlyMap<string, Float32Array>): number => {
     if (method.countTrainable) return method.countTrainable(weights);
     const names = gradients?.keys() ?? (method.trainsBackbone ? trained : method.trainable());
-    return [...names].filter((name) => !head.all.has(name)).reduce((sum, name) => sum + weights.get(name)!.length, 0);
+    return [...names].filter((name) => !own.head.has(name)).reduce((sum, name) => sum + weights.get(name)!.length, 0);
   };
   const mainMetric = ({ metrics }: EvaluationRecord): number => Object.values(metrics)[0]!;
   const bestEvaluation = (): EvaluationRecord | undefined =>
@@ -276,7 +278,7 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
         start: state.trainableAtStart,
         average: state.step ? state.trainableSum / state.step : state.trainableAtStart,
         end: countTrainable(),
-        head: head.trained.reduce((sum, name) => sum + weights.get(name)!.length, 0),
+        head: own.trainedHead.reduce((sum, name) => sum + weights.get(name)!.length, 0),
       },
       aborted,
     };
