@@ -63,7 +63,9 @@ export async function loadAdapter(directory: string): Promise<Adapter> {
   try {
     text = await readFile(path, "utf8");
   } catch {
-    throw new UserError(`${directory} is no adapter folder: it has no ${DESCRIPTION}`);
+    throw new UserError(
+      `${directory} is no adapter folder: it has no ${DESCRIPTION}; give the folder of a run that has finished, or its adapter folder`,
+    );
   }
   let description: AdapterDescription;
   try {

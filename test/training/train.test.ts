@@ -204,6 +204,8 @@ test("what freezes at step t still takes step t, has no gradient from t + 1 on, 
   expect(new Set(frozen.map(([, at]) => at)).size).toBeGreaterThan(1);
   for (const [name, at] of frozen) {
     expect(freezing.find(({ step }) => step === at)!.frozen).toContain(name);
+    // Nor does the optimizer keep its moments.
+    expect([...state.optimizer.arrays.keys()].filter((key) => key.startsWith(name))).toEqual([]);
     steps.forEach(({ step }) => {
       expect(gradients[step]!.has(name), `${name} at step ${step}`).toBe(step <= at);
       if (step > 0) {
