@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { UserError } from "../errors.ts";
+import { writeAtomically } from "./atomic-file.ts";
 
 /**
  * Reads and parses a JSON file.
@@ -19,4 +20,12 @@ export async function readJsonFile(path: string): Promise<unknown> {
   } catch (error) {
     throw new UserError(`${path} is not valid JSON: ${(error as Error).message}`);
   }
+}
+
+/**
+ * Writes a value as indented JSON, the file whole or not at all.
+ * @throws UserError where the disk is full or the place cannot be written.
+ */
+export function writeJsonFile(path: string, value: object): Promise<void> {
+  return writeAtomically(path, (file) => file.writeFile(`${JSON.stringify(value, null, 2)}\n`));
 }

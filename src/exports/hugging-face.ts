@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { copyFile, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { readJsonFile } from "../checkpoints/json-file.ts";
+import { readJsonFile, writeJsonFile } from "../checkpoints/json-file.ts";
 import { readFolderConfig } from "../checkpoints/model-folder.ts";
 import type { WeightSpec } from "../models/architecture.ts";
 import type { ModelDescription } from "../models/families.ts";
@@ -113,15 +113,11 @@ export async function writeTokenizerJson(folder: string, base: BaseModel, maxLen
   const json = await readJsonFile(join(base.directory, "tokenizer.json"));
   const settings = (await readJsonFile(join(base.directory, "tokenizer_config.json"))) as object | undefined;
   const built = json === undefined ? await readVocabularyFiles(base.directory) : undefined;
-  await writeJson(join(folder, "tokenizer.json"), json ?? built!.tokenizer);
-  await writeJson(join(folder, "tokenizer_config.json"), {
+  await writeJsonFile(join(folder, "tokenizer.json"), json ?? built!.tokenizer);
+  await writeJsonFile(join(folder, "tokenizer_config.json"), {
     tokenizer_class: "PreTrainedTokenizerFast",
     ...built?.config,
     ...settings,
     model_max_length: maxLength,
   });
-}
-
-export async function writeJson(path: string, value: object): Promise<void> {
-  await writeFile(path, `${JSON.stringify(value, null, 2)}\n`);
 }

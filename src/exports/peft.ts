@@ -1,5 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { writeJsonFile } from "../checkpoints/json-file.ts";
 import { type TensorToWrite, writeSafetensors } from "../checkpoints/safetensors.ts";
 import { UserError } from "../errors.ts";
 import type { Arrays } from "../methods/method.ts";
@@ -7,7 +8,7 @@ import type { LinearSite } from "../models/architecture.ts";
 import type { Adapter, AdapterDescription } from "../runs/adapter.ts";
 import type { BaseModel } from "../runs/base-model.ts";
 import { PEFT_CONFIG } from "../runs/peft-adapter.ts";
-import { className, fullName, labelNames, publicName, writeJson } from "./hugging-face.ts";
+import { className, fullName, labelNames, publicName } from "./hugging-face.ts";
 import { foldLayer, isLowRank } from "./low-rank.ts";
 
 /** What a method's adapter is in PEFT: settings of its type, and tensors by name without `base_model.model.`. */
@@ -39,7 +40,7 @@ export async function writePeftFolder(
   for (const [name, data] of [...layers, ...head.tensors]) tensors.set(`base_model.model.${name}`, data);
   for (const [name, data] of shared) tensors.set(`base_model.${name}`, data);
   await writeSafetensors(join(folder, "adapter_model.safetensors"), tensors, { format: "pt" });
-  await writeJson(join(folder, PEFT_CONFIG), {
+  await writeJsonFile(join(folder, PEFT_CONFIG), {
     base_model_name_or_path: publicName(base),
     ...(base.revision !== undefined && { revision: base.revision }),
     task_type: description.task.kind === "token-classification" ? "TOKEN_CLS" : "SEQ_CLS",

@@ -143,15 +143,23 @@ const GELU = defineUnary(
 );
 
 const unary = (op: Op, x: Value): Value => x.graph.apply(op, [x])[0]!;
+/** `-x`, element-wise. */
 export const neg = (x: Value): Value => unary(NEG, x);
+/** `eˣ`, element-wise. */
 export const exp = (x: Value): Value => unary(EXP, x);
+/** Natural logarithm, element-wise. */
 export const log = (x: Value): Value => unary(LOG, x);
+/** Square root, element-wise. */
 export const sqrt = (x: Value): Value => unary(SQRT, x);
+/** Hyperbolic tangent, element-wise. */
 export const tanh = (x: Value): Value => unary(TANH, x);
+/** `1 / (1 + e⁻ˣ)`, element-wise. */
 export const sigmoid = (x: Value): Value => unary(SIGMOID, x);
 /** `log(1 + eˣ)` */
 export const softplus = (x: Value): Value => unary(SOFTPLUS, x);
+/** `max(x, 0)`, element-wise. */
 export const relu = (x: Value): Value => unary(RELU, x);
+/** `|x|`, element-wise. */
 export const abs = (x: Value): Value => unary(ABS, x);
 /** -1, 0 or 1; no gradient flows. */
 export const sign = (x: Value): Value => unary(SIGN, x);

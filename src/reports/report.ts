@@ -1,4 +1,4 @@
-import { rename, rm, writeFile } from "node:fs/promises";
+import { writeAtomically } from "../checkpoints/atomic-file.ts";
 import { UserError } from "../errors.ts";
 import { type RunRecords, readFinishedRun } from "../runs/read-run.ts";
 import type { RunResult } from "../runs/records.ts";
@@ -30,16 +30,7 @@ export async function writeReport(directories: string[], out: string): Promise<v
   const runs = await Promise.all(directories.map(readFinishedRun));
   if (runs.length > 1) checkComparable(runs);
   const report = renderReport(runs);
-  const partial = `${out}.${process.pid}.partial`;
-  try {
-    await writeFile(partial, report);
-    await rename(partial, out);
-  } catch (error) {
-    await rm(partial, { force: true });
-    throw new UserError(
-      `can't write the report to ${out} (${(error as NodeJS.ErrnoException).code}); give a file in a folder that exists and may be written`,
-    );
-  }
+  await writeAtomically(out, (file) => file.writeFile(report));
 }
 
 const hasResult = (run: RunRecords): run is RunRecords & { result: RunResult } => run.result !== undefined;

@@ -1,7 +1,7 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { writeAtomically } from "../checkpoints/atomic-file.ts";
+import { writeJsonFile } from "../checkpoints/json-file.ts";
 import { openSafetensors, writeSafetensors } from "../checkpoints/safetensors.ts";
 import { UserError } from "../errors.ts";
 import type { TaskData } from "../tasks/example.ts";
@@ -48,9 +48,7 @@ export async function saveAdapter(
     return [name, { dtype: "F32" as const, shape: shapes.get(name)!, data }] as const;
   });
   await writeSafetensors(join(directory, WEIGHTS), new Map(tensors));
-  await writeAtomically(join(directory, DESCRIPTION), (file) =>
-    file.writeFile(`${JSON.stringify(description, null, 2)}\n`),
-  );
+  await writeJsonFile(join(directory, DESCRIPTION), description);
 }
 
 /**

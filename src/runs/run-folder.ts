@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { type FileHandle, mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { writeAtomically, writeFailure } from "../checkpoints/atomic-file.ts";
+import { writeJsonFile } from "../checkpoints/json-file.ts";
 import { UserError } from "../errors.ts";
 import type { FreezingRecord, MetricsRecord, RunResult } from "./records.ts";
 
@@ -31,7 +32,7 @@ export class RunFolder {
     await mkdir(directory, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
       throw new UserError(`cannot make the run folder ${directory}: ${error.message}; choose another --output`);
     });
-    return RunFolder.#open(directory, () => writeJson(join(directory, "config.json"), config));
+    return RunFolder.#open(directory, () => writeJsonFile(join(directory, "config.json"), config));
   }
 
   /**
@@ -82,7 +83,7 @@ export class RunFolder {
   }
 
   async writeResult(result: RunResult): Promise<void> {
-    await writeJson(join(this.directory, "result.json"), result);
+    await writeJsonFile(join(this.directory, "result.json"), result);
   }
 
   /** Path of a file or folder in the run folder. */
@@ -149,10 +150,6 @@ function isRunning(pid: number): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "EPERM";
   }
-}
-
-async function writeJson(path: string, value: object): Promise<void> {
-  await writeAtomically(path, (file) => file.writeFile(`${JSON.stringify(value, null, 2)}\n`));
 }
 
 /** Keeps a JSON Lines file's whole lines that `keep` accepts. */
