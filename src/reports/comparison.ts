@@ -75,7 +75,7 @@ function bars(
     svg: draw({
       height: 50 + 30 * values.length,
       marginLeft: labelRoom(values.map(({ label }) => label)),
-      marginRight: 64,
+      marginRight: 20 + Math.max(...values.map(({ shown }) => shown.length)) * 7,
       x: {
         label: axis,
         grid: true,
