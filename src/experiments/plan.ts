@@ -11,6 +11,7 @@ import { BUNDLED_MODEL, modelDirectory } from "../runs/base-model.ts";
 import { loadTask } from "../runs/fine-tune.ts";
 import { readRunRecords } from "../runs/read-run.ts";
 import { type RunConfig, resolveConfig, runOptions } from "../runs/run-config.ts";
+import type { TaskData } from "../tasks/example.ts";
 import { stepsPerEpoch } from "../training/train.ts";
 import { PUBLISHED_SETTINGS } from "./published-settings.ts";
 
@@ -153,15 +154,10 @@ function separate(options: Readonly<Record<string, unknown>>, definitions: reado
   return { run, methods };
 }
 
-/** The learning rates must be open, and the validation data apart from what trials are trained and judged on. */
+/** The learning rates must be open, and so must the part of the training data to judge them on. */
 function checkSearchable(run: Readonly<Record<string, unknown>>): void {
   for (const key of ["learningRate", "headLearningRate", "validationSplit"]) {
     if (key in run) throw new UserError(`--search chooses ${key} itself; leave it out`);
-  }
-  if (run.train !== undefined && run.validation === undefined) {
-    throw new UserError(
-      "--search splits the training data, so that it needs other data to compare on: give --validation FILE",
-    );
   }
 }
 
@@ -195,7 +191,11 @@ async function checkSettings(settings: readonly Setting[], seed: number, search:
   for (const setting of settings) {
     const { task, method } = setting;
     const config = resolveConfig({ ...(search ? trialConfig(setting, seed) : setting.config), seed });
-    if (!examples.has(task)) examples.set(task, (await loadTask(config, { offline: config.offline })).train.length);
+    if (!examples.has(task)) {
+      const data = await loadTask(config, { offline: config.offline });
+      if (search) await checkApart(setting, seed, data);
+      examples.set(task, data.train.length);
+    }
     const { model = BUNDLED_MODEL, revision, offline } = config;
     const folder = model === BUNDLED_MODEL ? modelDirectory(model) : await resolveModel(model, { revision, offline });
     const description = describeModel(await readFolderConfig(folder));
@@ -205,6 +205,17 @@ async function checkSettings(settings: readonly Setting[], seed: number, search:
     const own = Object.keys(definition.options.shape).filter((key) => config[key] !== undefined);
     const options = parseMethodOptions(definition, Object.fromEntries(own.map((key) => [key, config[key]])));
     definition.create(options, { sites, totalSteps: perEpoch * config.epochs, stepsPerEpoch: perEpoch });
+  }
+}
+
+/** The runs must train on all that a trial is given: what they hold out themselves would have chosen their learning rate. */
+async function checkApart({ config }: Setting, seed: number, { train, validation }: TaskData): Promise<void> {
+  const run = resolveConfig({ ...config, seed });
+  const { train: all } = await loadTask(run, { offline: run.offline });
+  if (train.length + validation[0]!.examples.length > all.length) {
+    throw new UserError(
+      "--search splits the training data, so that it needs other data to compare on: give --validation FILE, or a data set with a validation split",
+    );
   }
 }
 

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { UserError } from "../../src/errors.ts";
+import { planComparison } from "../../src/experiments/plan.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 import { FineTunedModel } from "../../src/runs/fine-tuned-model.ts";
@@ -97,6 +98,18 @@ test("columns and kind apply to a data set of the hub", async () => {
   const options = { dataset: "owner/tagged", text: "tokens", label: "ner_tags", validationSplit: 0.4, batchSize: 2 };
   const { result } = await fineTune({ ...QUICK, ...options, model: "owner/tiny", output: await output() });
   expect(Object.keys(result!.metrics)).toEqual(["f1", "precision", "recall", "accuracy"]);
+});
+
+test("a search for learning rates needs a data set with a validation split", async () => {
+  const { "cola/validation-00000-of-00001.parquet": _, ...unsplit } = hub.repositories[1]!.files;
+  hub.repositories.push({ kind: "dataset", name: "owner/unsplit", files: unsplit });
+  const plan = (dataset: string) => {
+    const options = { ...data, dataset, model: "owner/tiny@v1", threads: 1, epochs: 1 };
+    const what = { methods: ["lora"], tasks: [], seeds: [1], ranks: [4], output: join(home, "compared"), options };
+    return planComparison({ ...what, search: { trials: 2 } });
+  };
+  await expect(plan("owner/unsplit")).rejects.toThrow(/give --validation FILE, or a data set with a validation split/);
+  expect((await plan("owner/glue")).settings).toHaveLength(1);
 });
 
 test("what is not there is refused, and nothing is written", async () => {
