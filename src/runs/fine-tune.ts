@@ -123,7 +123,9 @@ export async function fineTune(
       freezable: method.freezable?.length ?? 0,
       stepsDone: resumed?.step ?? 0,
     });
-    let peakMemory = 0;
+    // Of the steps before the cut too, where the run goes on.
+    const before = resumed ? (await readRunRecords(directory)).steps : [];
+    let peakMemory = before.reduce((peak, { memory = 0 }) => Math.max(peak, memory), 0);
     const outcome = await train({
       model,
       weights,

@@ -24,7 +24,7 @@ export interface RunResult {
   secondsPerStep: number;
   /** Real tokens per second of training, padding and evaluation not counted. */
   tokensPerSecond: number;
-  /** Highest resident memory of the process, bytes. */
+  /** Highest resident memory, bytes; of all its processes, where the run was cut off and went on. */
   peakMemory: number;
   /** Floating-point operations spent in training, forward and backward. */
   flops: number;

@@ -242,6 +242,13 @@ describe("a run that was cut off", () => {
     expect(await contentOf(directory)).toEqual(await contentOf(whole));
   });
 
+  test("keeps the peak memory of its first part", async () => {
+    const directory = await interrupted("large", 6);
+    const file = join(directory, "metrics.jsonl");
+    await writeFile(file, (await readFile(file, "utf8")).replace(/"memory":\d+/, '"memory":1e15'));
+    expect((await resume(directory)).result?.peakMemory).toBe(1e15);
+  });
+
   test("by a crash goes on from the last checkpoint: later records and half a line are dropped", async () => {
     const crash = run(
       "crashed",
