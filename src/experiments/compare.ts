@@ -1,15 +1,17 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { UserError } from "../errors.ts";
 import { readFinishedRun } from "../runs/read-run.ts";
 import type { RunResult } from "../runs/records.ts";
 import {
   type ComparisonOptions,
+  checkFolder,
+  nextPlace,
   type Plan,
   runFolder,
   type Setting,
   settingName,
-  type TrialRun,
-  trialsOf,
+  trialAt,
 } from "./plan.ts";
 
 /** How to do one run: `resume` goes on from its checkpoint, else what is left of an old try is replaced. */
@@ -91,7 +93,7 @@ export async function runComparison(
   for (const setting of settings) {
     let rates: Pick<Trial, "learningRate" | "headLearningRate"> | undefined;
     if (search) {
-      const found = await searchRates(setting, trialsOf(setting, comparison), finish);
+      const found = await searchRates(setting, comparison, finish);
       if (outcome.interrupted) return outcome;
       outcome.searches.push(found);
       const { chosen } = found;
@@ -108,7 +110,17 @@ export async function runComparison(
     }
     for (const seed of seeds) {
       const directory = runFolder(output, setting, seed);
-      if (await finish(directory, { ...setting.config, ...rates, seed })) {
+      const config = { ...setting.config, ...rates, seed };
+      try {
+        // Another search, of more trials or fewer, may have chosen another rate.
+        if (search) await checkFolder(directory, config);
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        outcome.failed.push({ directory, reason: error.message });
+        count++;
+        continue;
+      }
+      if (await finish(directory, config)) {
         outcome.runs.push(await readRun(directory, setting, seed));
       }
       if (outcome.interrupted) return outcome;
@@ -118,18 +130,23 @@ export async function runComparison(
 }
 
 async function searchRates(
-  { task, method, rank }: Setting,
-  planned: readonly TrialRun[],
+  setting: Setting,
+  comparison: ComparisonOptions,
   finish: (directory: string, config: Readonly<Record<string, unknown>>) => Promise<boolean>,
 ): Promise<SettingSearch> {
+  const { task, method, rank } = setting;
   const trials: Trial[] = [];
-  for (const { directory, config } of planned) {
+  const scores = new Map<number, number | undefined>();
+  while (trials.length < comparison.search!.trials) {
+    const place = nextPlace(scores);
+    const { directory, config } = trialAt(setting, comparison, place);
     const { learningRate, headLearningRate } = config;
     const finished = await finish(directory, config);
     const score = finished ? Object.values((await readFinishedRun(directory)).result.metrics)[0] : undefined;
+    scores.set(place, score);
     trials.push({ directory, learningRate, headLearningRate, ...(score !== undefined && { score }) });
   }
-  // Of equals the first, which is nearest the recipe.
+  // Of equals the first tried.
   const scored = trials.filter(({ score }) => score !== undefined);
   const chosen = scored.toSorted((a, b) => b.score! - a.score!)[0];
   return { task, method, ...(rank !== undefined && { rank }), trials, ...(chosen && { chosen }) };

@@ -83,15 +83,15 @@ export async function planComparison(comparison: ComparisonOptions): Promise<Pla
   }
   await checkSettings(settings, seeds[0]!, search !== undefined);
   for (const setting of settings) {
-    for (const { directory, config } of search ? trialsOf(setting, comparison) : []) {
-      await checkFolder(directory, config, MAY_DIFFER);
+    // As far as a search can go from the recipe.
+    const reach = (search?.trials ?? 0) - 1;
+    for (let place = -reach; place <= reach; place++) {
+      const { directory, config } = trialAt(setting, comparison, place);
+      await checkFolder(directory, config);
     }
     for (const seed of seeds) {
       const found = search ? ["learningRate", "headLearningRate"] : [];
-      await checkFolder(runFolder(comparison.output, setting, seed), { ...setting.config, seed }, [
-        ...MAY_DIFFER,
-        ...found,
-      ]);
+      await checkFolder(runFolder(comparison.output, setting, seed), { ...setting.config, seed }, found);
     }
   }
   return { settings, notes };
@@ -114,22 +114,34 @@ export interface TrialRun {
 }
 
 /**
- * The trials of a setting: the training data split by the first seed, learning rates half a decade apart, first the
- * recipe's, then the next above, the next below and so on.
+ * A trial of a setting on the training data split by the first seed, with a learning rate `place` half decades above the
+ * recipe's; the head's rate moves along.
  */
-export function trialsOf(setting: Setting, { output, seeds, search }: ComparisonOptions): TrialRun[] {
-  const recipe = resolveConfig(trialConfig(setting, seeds[0]!));
+export function trialAt(setting: Setting, { output, seeds }: ComparisonOptions, place: number): TrialRun {
+  const config = trialConfig(setting, seeds[0]!);
+  const recipe = resolveConfig(config);
   // Rounded, so that the rates read well in folder names and tables.
-  const scaled = (rate: number, factor: number): number => Number((rate * factor).toPrecision(2));
-  return Array.from({ length: search!.trials }, (_, i) => {
-    const factor = 10 ** ((i % 2 === 1 ? i + 1 : -i) / 4);
-    const learningRate = scaled(recipe.learningRate, factor);
-    const headLearningRate = scaled(recipe.headLearningRate, factor);
-    return {
-      directory: join(output, setting.task, "search", `${settingName(setting)}-lr${learningRate}`),
-      config: { ...trialConfig(setting, seeds[0]!), learningRate, headLearningRate },
-    };
-  });
+  const scaled = (rate: number): number => Number((rate * 10 ** (place / 2)).toPrecision(2));
+  const learningRate = scaled(recipe.learningRate);
+  const headLearningRate = scaled(recipe.headLearningRate);
+  return {
+    directory: join(output, setting.task, "search", `${settingName(setting)}-lr${learningRate}`),
+    config: { ...config, learningRate, headLearningRate },
+  };
+}
+
+/**
+ * Which place to try next: the recipe's, 0, then the untried one nearest the best so far, of two the higher.
+ * @param scores of the places tried; undefined where a trial failed: if all did, a lower rate is next
+ */
+export function nextPlace(scores: ReadonlyMap<number, number | undefined>): number {
+  if (scores.size === 0) return 0;
+  const scored = [...scores].filter(([, score]) => score !== undefined);
+  if (scored.length === 0) return Math.min(...scores.keys()) - 1;
+  const [best] = scored.toSorted(([, a], [, b]) => b! - a!)[0]!;
+  let distance = 1;
+  while (scores.has(best + distance) && scores.has(best - distance)) distance++;
+  return scores.has(best + distance) ? best - distance : best + distance;
 }
 
 /** The validation data stays unseen: a part of the training data takes its place. */
@@ -222,11 +234,15 @@ async function checkApart({ config }: Setting, seed: number, { train, validation
 /** Options that may differ between a run of an earlier comparison and the same run now. */
 const MAY_DIFFER = ["output", "task", "threads", "device", "offline", "revision"];
 
-/** A run that is there already must be the run that is asked for. */
-async function checkFolder(
+/**
+ * A run that is there already must be the run that is asked for.
+ * @param open options that are yet to be chosen
+ * @throws UserError where it is another one
+ */
+export async function checkFolder(
   directory: string,
   config: Readonly<Record<string, unknown>>,
-  mayDiffer: readonly string[],
+  open: readonly string[] = [],
 ): Promise<void> {
   if (!existsSync(join(directory, "config.json"))) return;
   const { config: saved } = await readRunRecords(directory);
@@ -236,7 +252,7 @@ async function checkFolder(
   const wanted: Record<string, unknown> = { ...resolved, model: existsSync(model) ? model : model.replace(/@.*$/, "") };
   for (const key of new Set([...Object.keys(saved), ...Object.keys(wanted)])) {
     const [before, now] = [JSON.stringify(saved[key]), JSON.stringify(wanted[key])];
-    if (before === now || mayDiffer.includes(key)) continue;
+    if (before === now || MAY_DIFFER.includes(key) || open.includes(key)) continue;
     throw new UserError(
       `${directory} holds a run with ${key} ${before ?? "not given"}, not ${now ?? "left out"}; choose another --output, or remove that folder`,
     );

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Runner, runComparison } from "../../src/experiments/compare.ts";
-import { type ComparisonOptions, planComparison } from "../../src/experiments/plan.ts";
+import { type ComparisonOptions, nextPlace, planComparison } from "../../src/experiments/plan.ts";
 import { PUBLISHED_SETTINGS } from "../../src/experiments/published-settings.ts";
 import { METHOD_NAMES } from "../../src/methods/methods.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
@@ -106,10 +106,15 @@ describe("--search", () => {
     const validation = await writeCsv(join(folder, "held.csv"), tickets(1));
     const given = comparison({ search: { trials: 3 }, options: { ...options, validation } });
     const { searches, runs } = await compare(given);
-    expect(searches.map(({ trials }) => trials.map(({ learningRate }) => learningRate))).toEqual([
-      [0.004, 0.013, 0.0013],
-      [0.0004, 0.0013, 0.00013],
-    ]);
+    const rates = [
+      { recipe: 0.004, above: 0.013, further: 0.04, below: 0.0013 },
+      { recipe: 0.0004, above: 0.0013, further: 0.004, below: 0.00013 },
+    ];
+    for (const [i, { recipe, above, further, below }] of rates.entries()) {
+      const { trials } = searches[i]!;
+      const third = trials[1]!.score! > trials[0]!.score! ? further : below;
+      expect(trials.map(({ learningRate }) => learningRate)).toEqual([recipe, above, third]);
+    }
     for (const [i, { trials, chosen }] of searches.entries()) {
       expect(chosen!.score).toBe(Math.max(...trials.map(({ score }) => score!)));
       expect(runs[i]!.learningRate).toBe(chosen!.learningRate);
@@ -120,6 +125,32 @@ describe("--search", () => {
     }
     expect(await readdir(join(given.output, "custom", "search"))).toHaveLength(6);
     expect((await readFinishedRun(runs[0]!.directory)).config.validationSplit).toBeUndefined();
+  });
+
+  test.each<[string, (place: number) => number | undefined, number[]]>([
+    ["both ways from the recipe's rate, where it is best", (place) => -Math.abs(place), [0, 1, -1, 2, -2]],
+    ["on upwards, where higher is better", (place) => place, [0, 1, 2, 3]],
+    ["on downwards, where lower is better", (place) => -place, [0, 1, -1, -2, -3]],
+    ["from the first of equals", () => 0, [0, 1, -1, 2]],
+    ["below rates at which training fails", (place) => (place > -2 ? undefined : 0), [0, -1, -2, -3]],
+  ])("goes %s", (_, scoreOf, places) => {
+    const scores = new Map<number, number | undefined>();
+    for (const place of places) {
+      expect(nextPlace(scores)).toBe(place);
+      scores.set(place, scoreOf(place));
+    }
+  });
+
+  test("a finished run with another rate than the chosen one is reported, not taken for it", async () => {
+    const validation = await writeCsv(join(folder, "held.csv"), tickets(1));
+    const given = comparison({ methods: ["head"], search: { trials: 1 }, options: { ...options, validation } });
+    const [run] = (await compare(given)).runs;
+    const file = join(run!.directory, "config.json");
+    const config = JSON.parse(await readFile(file, "utf8"));
+    await writeFile(file, JSON.stringify({ ...config, learningRate: 0.5 }));
+    const { runs, failed } = await compare(given);
+    expect(runs).toEqual([]);
+    expect(failed[0]!.reason).toMatch(/holds a run with learningRate 0\.5, not 0\.004; choose another --output/);
   });
 
   test("leaves the validation data of a GLUE task alone", async () => {
