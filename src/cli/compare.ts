@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Command } from "commander";
 import { writeAtomically } from "../checkpoints/atomic-file.ts";
 import { UserError } from "../errors.ts";
-import { type ComparisonOutcome, type RunEnd, runComparison } from "../experiments/compare.ts";
+import { type ComparisonOutcome, type RunEnd, runComparison, type Trial } from "../experiments/compare.ts";
 import { type ComparisonRow, comparisonTable, type Spread } from "../experiments/comparison-table.ts";
 import { type ComparisonOptions, planComparison, settingName } from "../experiments/plan.ts";
 import { METHODS } from "../methods/methods.ts";
@@ -205,6 +205,10 @@ function markdownTable([heading, ...rows]: string[][]): string {
   return [line(heading!), line(heading!.map(() => "---")), ...rows.map(line)].join("\n");
 }
 
+function trialText({ learningRate, score, loss }: Trial): string {
+  return `${learningRate}: ${score === undefined ? "failed" : `${score.toFixed(4)} (${loss!.toFixed(4)})`}`;
+}
+
 function markdownPage(rows: readonly ComparisonRow[], notes: readonly string[], outcome: ComparisonOutcome): string {
   const sections = ["# Comparison"];
   if (rows.length > 0) {
@@ -218,12 +222,12 @@ function markdownPage(rows: readonly ComparisonRow[], notes: readonly string[], 
     const searched = outcome.searches.map(({ task, method, rank, trials, chosen }) => [
       task,
       settingName({ method, rank }),
-      trials.map((trial) => `${trial.learningRate}: ${trial.score?.toFixed(4) ?? "failed"}`).join(", "),
+      trials.map(trialText).join(", "),
       chosen ? String(chosen.learningRate) : "–",
     ]);
     sections.push(
       "## Learning rates tried on a split of the training data",
-      markdownTable([["task", "method", "score by learning rate", "chosen"], ...searched]),
+      markdownTable([["task", "method", "score (lowest loss) by learning rate", "chosen"], ...searched]),
     );
   }
   if (outcome.failed.length > 0) {

@@ -4,6 +4,7 @@ import { UserError } from "../errors.ts";
 import { readFinishedRun } from "../runs/read-run.ts";
 import type { RunResult } from "../runs/records.ts";
 import {
+  bestPlace,
   type ComparisonOptions,
   checkFolder,
   nextPlace,
@@ -11,6 +12,7 @@ import {
   runFolder,
   type Setting,
   settingName,
+  type TrialScore,
   trialAt,
 } from "./plan.ts";
 
@@ -32,12 +34,11 @@ export interface ComparedRun {
   result: RunResult;
 }
 
-/** A learning rate that `--search` tried for a setting; `score` is the task's first metric, absent where the trial failed. */
-export interface Trial {
+/** A learning rate that `--search` tried for a setting; without a score where the trial failed. */
+export interface Trial extends Partial<TrialScore> {
   directory: string;
   learningRate: number;
   headLearningRate: number;
-  score?: number;
 }
 
 export interface SettingSearch {
@@ -135,21 +136,22 @@ async function searchRates(
   finish: (directory: string, config: Readonly<Record<string, unknown>>) => Promise<boolean>,
 ): Promise<SettingSearch> {
   const { task, method, rank } = setting;
-  const trials: Trial[] = [];
-  const scores = new Map<number, number | undefined>();
-  while (trials.length < comparison.search!.trials) {
-    const place = nextPlace(scores);
+  const trials = new Map<number, Trial>();
+  while (trials.size < comparison.search!.trials) {
+    const place = nextPlace(trials);
     const { directory, config } = trialAt(setting, comparison, place);
     const { learningRate, headLearningRate } = config;
     const finished = await finish(directory, config);
-    const score = finished ? Object.values((await readFinishedRun(directory)).result.metrics)[0] : undefined;
-    scores.set(place, score);
-    trials.push({ directory, learningRate, headLearningRate, ...(score !== undefined && { score }) });
+    trials.set(place, { directory, learningRate, headLearningRate, ...(finished && (await readScore(directory))) });
   }
-  // Of equals the first tried.
-  const scored = trials.filter(({ score }) => score !== undefined);
-  const chosen = scored.toSorted((a, b) => b.score! - a.score!)[0];
-  return { task, method, ...(rank !== undefined && { rank }), trials, ...(chosen && { chosen }) };
+  const chosen = trials.get(bestPlace(trials) ?? Number.NaN);
+  return { task, method, ...(rank !== undefined && { rank }), trials: [...trials.values()], ...(chosen && { chosen }) };
+}
+
+async function readScore(directory: string): Promise<TrialScore> {
+  const { result, evaluations } = await readFinishedRun(directory);
+  const trained = evaluations.filter(({ epoch }) => epoch > 0);
+  return { score: Object.values(result.metrics)[0]!, loss: Math.min(...trained.map(({ loss }) => loss)) };
 }
 
 async function readRun(directory: string, { task, method, rank }: Setting, seed: number): Promise<ComparedRun> {

@@ -130,15 +130,29 @@ export function trialAt(setting: Setting, { output, seeds }: ComparisonOptions, 
   };
 }
 
+/** What a trial came to on the held-out part: the task's first metric at its best epoch, and the lowest loss of an epoch. */
+export interface TrialScore {
+  score: number;
+  loss: number;
+}
+
+/** Scores by place, in the order of trying; absent where a trial failed. */
+export type TrialScores = ReadonlyMap<number, Partial<TrialScore>>;
+
+/** The best-scored place; of equals the one with the lower loss, then the first. Undefined where all trials failed. */
+export function bestPlace(scores: TrialScores): number | undefined {
+  const finished = [...scores].filter(([, { score }]) => score !== undefined);
+  return finished.toSorted(([, a], [, b]) => b.score! - a.score! || a.loss! - b.loss!)[0]?.[0];
+}
+
 /**
- * Which place to try next: the recipe's, 0, then the untried one nearest the best so far, of two the higher.
- * @param scores of the places tried; undefined where a trial failed: if all did, a lower rate is next
+ * Which place to try next: the recipe's, 0, then the untried one nearest the best so far, of two the higher; below them
+ * all where all failed.
  */
-export function nextPlace(scores: ReadonlyMap<number, number | undefined>): number {
+export function nextPlace(scores: TrialScores): number {
   if (scores.size === 0) return 0;
-  const scored = [...scores].filter(([, score]) => score !== undefined);
-  if (scored.length === 0) return Math.min(...scores.keys()) - 1;
-  const [best] = scored.toSorted(([, a], [, b]) => b! - a!)[0]!;
+  const best = bestPlace(scores);
+  if (best === undefined) return Math.min(...scores.keys()) - 1;
   let distance = 1;
   while (scores.has(best + distance) && scores.has(best - distance)) distance++;
   return scores.has(best + distance) ? best - distance : best + distance;

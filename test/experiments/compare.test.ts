@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Runner, runComparison } from "../../src/experiments/compare.ts";
-import { type ComparisonOptions, nextPlace, planComparison } from "../../src/experiments/plan.ts";
+import { type ComparisonOptions, nextPlace, planComparison, type TrialScore } from "../../src/experiments/plan.ts";
 import { PUBLISHED_SETTINGS } from "../../src/experiments/published-settings.ts";
 import { METHOD_NAMES } from "../../src/methods/methods.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
@@ -112,7 +112,9 @@ describe("--search", () => {
     ];
     for (const [i, { recipe, above, further, below }] of rates.entries()) {
       const { trials } = searches[i]!;
-      const third = trials[1]!.score! > trials[0]!.score! ? further : below;
+      const [first, second] = trials;
+      const gained = second!.score! - first!.score! || first!.loss! - second!.loss!;
+      const third = gained > 0 ? further : below;
       expect(trials.map(({ learningRate }) => learningRate)).toEqual([recipe, above, third]);
     }
     for (const [i, { trials, chosen }] of searches.entries()) {
@@ -127,17 +129,19 @@ describe("--search", () => {
     expect((await readFinishedRun(runs[0]!.directory)).config.validationSplit).toBeUndefined();
   });
 
-  test.each<[string, (place: number) => number | undefined, number[]]>([
+  test.each<[string, (place: number) => number | undefined, number[], ((place: number) => number)?]>([
     ["both ways from the recipe's rate, where it is best", (place) => -Math.abs(place), [0, 1, -1, 2, -2]],
     ["on upwards, where higher is better", (place) => place, [0, 1, 2, 3]],
     ["on downwards, where lower is better", (place) => -place, [0, 1, -1, -2, -3]],
     ["from the first of equals", () => 0, [0, 1, -1, 2]],
+    ["by the loss among equals", () => 0, [0, 1, 2, 3], (place) => 1 / (place + 9)],
     ["below rates at which training fails", (place) => (place > -2 ? undefined : 0), [0, -1, -2, -3]],
-  ])("goes %s", (_, scoreOf, places) => {
-    const scores = new Map<number, number | undefined>();
+  ])("goes %s", (_, scoreOf, places, lossOf = () => 1) => {
+    const scores = new Map<number, Partial<TrialScore>>();
     for (const place of places) {
       expect(nextPlace(scores)).toBe(place);
-      scores.set(place, scoreOf(place));
+      const score = scoreOf(place);
+      scores.set(place, score === undefined ? {} : { score, loss: lossOf(place) });
     }
   });
 
