@@ -29,9 +29,10 @@ export {
 export { defaultFreezeSchedule, type FreezeSchedule, frozenFraction } from "./freezing/schedule.ts";
 export type { FreezeScore } from "./freezing/score.ts";
 export type { Dimension, Shape } from "./graph/dimension.ts";
-export type { Attributes, AttributeValue, DataType, Graph, Leaf, LeafKind, Provenance, Value } from "./graph/graph.ts";
+export type { Attributes, AttributeValue, Graph, Leaf, LeafKind, Provenance, Value } from "./graph/graph.ts";
 /** Operations on values of a graph: what a method of your own writes its layers with. */
 export * as ops from "./graph/ops.ts";
+export type { DataType, Tensor, TensorData, Tensors } from "./graph/tensor.ts";
 export { constant, type Initializer, kaimingUniform, normal } from "./methods/initializers.ts";
 export type {
   Adapt,
@@ -76,7 +77,6 @@ export {
   type OnnxRuntime,
   Runtime,
   type RuntimeOptions,
-  type TensorData,
   type Weights,
 } from "./runtime/session.ts";
 export type { EvaluationSplit, Example, MetricName, TaskData, TaskKind } from "./tasks/example.ts";

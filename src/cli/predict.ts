@@ -1,10 +1,10 @@
 import { Command } from "commander";
+import { readExamples } from "../datasets/table.ts";
 import { UserError } from "../errors.ts";
 import { FineTunedModel, type TextPrediction } from "../runs/fine-tuned-model.ts";
 import { runOptions, runtimeFor } from "../runs/run-config.ts";
 import type { Device } from "../runtime/session.ts";
 import type { Example, TaskKind } from "../tasks/example.ts";
-import { readExamples } from "../tasks/table.ts";
 import { downloadLine } from "./download-line.ts";
 import { addSchemaOptions, givenOptions } from "./schema-options.ts";
 

@@ -1,11 +1,12 @@
 import type { Dimension, Shape } from "./dimension.ts";
 import type { Op } from "./op.ts";
-
-export type DataType = "float32" | "float64" | "int32" | "int64" | "bool";
+import type { DataType } from "./tensor.ts";
 
 /** ONNX's codes of element types. */
 export const ELEMENT_TYPE: Readonly<Record<DataType, number>> = {
   float32: 1,
+  uint8: 2,
+  int8: 3,
   int32: 6,
   int64: 7,
   bool: 9,

@@ -1,7 +1,8 @@
 import { coefficientOf, type Dimension, evaluate, type Shape, ShapeError, symbolsOf } from "./dimension.ts";
-import { type DataType, ELEMENT_TYPE, type GraphNode, liveLeaves, liveNodes, type Value } from "./graph.ts";
+import { ELEMENT_TYPE, type GraphNode, liveLeaves, liveNodes, type Value } from "./graph.ts";
 import { ModelProto } from "./onnx-schema.ts";
 import type { OnnxEmitter, OnnxNodeOptions } from "./op.ts";
+import type { DataType } from "./tensor.ts";
 
 const ARRAY: Record<DataType, (data: readonly number[]) => ArrayBufferView> = {
   float32: (data) => Float32Array.from(data),
@@ -9,6 +10,8 @@ const ARRAY: Record<DataType, (data: readonly number[]) => ArrayBufferView> = {
   int32: (data) => Int32Array.from(data),
   int64: (data) => BigInt64Array.from(data, BigInt),
   bool: (data) => Uint8Array.from(data),
+  int8: (data) => Int8Array.from(data),
+  uint8: (data) => Uint8Array.from(data),
 };
 
 const OPSET = 18;

@@ -1,5 +1,6 @@
 import type { Shape } from "./dimension.ts";
-import type { Attributes, DataType, GraphNode, Value } from "./graph.ts";
+import type { Attributes, GraphNode, Value } from "./graph.ts";
+import type { DataType } from "./tensor.ts";
 
 /** An entry of the table of ops: everything that differentiation and encoding need to know of it. */
 export interface Op {

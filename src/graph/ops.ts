@@ -1,6 +1,7 @@
 import { broadcast, type Dimension, product, type Shape, ShapeError, sameShape, showShape } from "./dimension.ts";
-import { type DataType, ELEMENT_TYPE, type GraphNode, type Value } from "./graph.ts";
+import { ELEMENT_TYPE, type GraphNode, type Value } from "./graph.ts";
 import type { OnnxEmitter, OnnxNodeOptions, Op } from "./op.ts";
+import type { DataType } from "./tensor.ts";
 
 /** Domain of ONNX Runtime's own ops. */
 const MICROSOFT = "com.microsoft";

@@ -1,7 +1,7 @@
+import { readExamples } from "../datasets/table.ts";
 import type { Device } from "../runtime/session.ts";
 import type { EvaluationSplit } from "../tasks/example.ts";
 import { classCounts, computeMetrics, confusionMatrix, macroF1 } from "../tasks/metrics.ts";
-import { readExamples } from "../tasks/table.ts";
 import { loadTask } from "./fine-tune.ts";
 import { FineTunedModel } from "./fine-tuned-model.ts";
 import { readRunRecords } from "./read-run.ts";

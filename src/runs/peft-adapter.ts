@@ -7,12 +7,12 @@ import { readFolderConfig } from "../checkpoints/model-folder.ts";
 import { openPickle } from "../checkpoints/pickle.ts";
 import { openSafetensors } from "../checkpoints/safetensors.ts";
 import type { TensorSource } from "../checkpoints/tensor-source.ts";
+import { metrics } from "../datasets/table.ts";
 import { UserError } from "../errors.ts";
 import type { HeadKind, LinearSite } from "../models/architecture.ts";
 import { describeModel, type ModelDescription } from "../models/families.ts";
 import { traceModel } from "../models/trace.ts";
 import type { TaskKind } from "../tasks/example.ts";
-import { metrics } from "../tasks/table.ts";
 import type { Adapter, AdapterDescription } from "./adapter.ts";
 import { BUNDLED_MODEL, BUNDLED_ON_HUB, modelDirectory } from "./base-model.ts";
 

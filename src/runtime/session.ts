@@ -1,7 +1,8 @@
 import type { InferenceSession, InferenceSessionFactory, Tensor, TensorConstructor } from "onnxruntime-common";
 import { UserError } from "../errors.ts";
-import type { DataType, Value } from "../graph/graph.ts";
+import type { Value } from "../graph/graph.ts";
 import { encodeOnnx } from "../graph/onnx.ts";
+import type { TensorData } from "../graph/tensor.ts";
 
 export type Device = "cpu" | "webgpu" | "cuda";
 export const DEVICES: readonly Device[] = ["cpu", "webgpu", "cuda"];
@@ -11,8 +12,6 @@ export interface OnnxRuntime {
   InferenceSession: InferenceSessionFactory;
   Tensor: TensorConstructor;
 }
-
-export type TensorData = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array;
 
 /** Data of one input of a run; the size of every dimension as numbers. */
 export interface InputTensor {
@@ -165,8 +164,6 @@ export class CompiledGraph {
   }
 }
 
-const TENSOR_TYPE = { float32: "float32", float64: "float64", int32: "int32", int64: "int64", bool: "bool" } as const;
-
 function makeTensor(Tensor: TensorConstructor, value: Value, { data, shape }: InputTensor): Tensor {
   const expected =
     value.shape.length === shape.length && value.shape.every((d, i) => typeof d === "string" || d === shape[i]);
@@ -175,6 +172,6 @@ function makeTensor(Tensor: TensorConstructor, value: Value, { data, shape }: In
       `"${value.label}" must be [${value.shape.join(", ")}], not ${data.length} numbers as [${shape.join(", ")}]`,
     );
   }
-  const type: DataType = value.dtype;
-  return new Tensor(TENSOR_TYPE[type] as "float32", data as Float32Array, shape);
+  // The binding's overloads know one type each; the names are the same.
+  return new Tensor(value.dtype as "float32", data as Float32Array, shape);
 }

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { glueTaskNames } from "../../src/datasets/glue.ts";
 import { type Runner, runComparison } from "../../src/experiments/compare.ts";
 import { type ComparisonOptions, nextPlace, planComparison, type TrialScore } from "../../src/experiments/plan.ts";
 import { PUBLISHED_SETTINGS } from "../../src/experiments/published-settings.ts";
@@ -12,7 +13,6 @@ import { METHOD_NAMES } from "../../src/methods/methods.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 import { readFinishedRun } from "../../src/runs/read-run.ts";
 import type { RunConfig } from "../../src/runs/run-config.ts";
-import { glueTaskNames } from "../../src/tasks/glue.ts";
 import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
 
 let folder: string;

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { AutoModelForSequenceClassification, AutoTokenizer, env, pipeline } from "@huggingface/transformers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openSafetensors } from "../../src/checkpoints/safetensors.ts";
+import { loadGlueTask } from "../../src/datasets/glue.ts";
 import { exportAdapter } from "../../src/exports/export-run.ts";
 import { className } from "../../src/exports/hugging-face.ts";
 import { MODEL_TYPES } from "../../src/models/families.ts";
@@ -13,7 +14,6 @@ import { loadAdapter } from "../../src/runs/adapter.ts";
 import { loadBaseModel } from "../../src/runs/base-model.ts";
 import { FineTunedModel } from "../../src/runs/fine-tuned-model.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import { loadGlueTask } from "../../src/tasks/glue.ts";
 import { removeHead, writeTinyFamily } from "../runs/tiny-family.ts";
 import { EXAMPLES, tinyAdapter } from "./tiny-adapter.ts";
 

@@ -2,8 +2,9 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { evaluate, type Shape, ShapeError } from "../../src/graph/dimension.ts";
 import { gradients } from "../../src/graph/gradients.ts";
-import { type DataType, Graph, liveNodes, type Value } from "../../src/graph/graph.ts";
+import { Graph, liveNodes, type Value } from "../../src/graph/graph.ts";
 import * as op from "../../src/graph/ops.ts";
+import type { DataType } from "../../src/graph/tensor.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import type { InputTensor } from "../../src/runtime/session.ts";
 

@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { didYouMean, UserError } from "../errors.ts";
-import type { EvaluationSplit, MetricName, TaskData } from "./example.ts";
+import type { EvaluationSplit, MetricName, TaskData } from "../tasks/example.ts";
 import { list, readTable, type Table, type TableOptions } from "./rows.ts";
 import { type Columns, columnIndex, examplesOf } from "./table.ts";
 

@@ -1,7 +1,7 @@
 import { didYouMean, UserError } from "../errors.ts";
-import type { Example, MetricName, TaskData, TaskKind } from "./example.ts";
+import type { Example, MetricName, TaskData, TaskKind } from "../tasks/example.ts";
+import { splitExamples } from "../tasks/split.ts";
 import { list, place, type Row, readTable, type Table, tableFormat } from "./rows.ts";
-import { splitExamples } from "./split.ts";
 
 /** Which columns of a table hold what. */
 export interface Columns {

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { glueTaskNames, loadGlueTask } from "../../src/datasets/glue.ts";
 import { UserError } from "../../src/errors.ts";
-import { glueTaskNames, loadGlueTask } from "../../src/tasks/glue.ts";
 
 let folder: string;
 beforeAll(async () => {

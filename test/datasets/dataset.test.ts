@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { HubOptions } from "../../src/checkpoints/hub.ts";
+import { loadDatasetTask } from "../../src/datasets/dataset.ts";
+import { readParquet } from "../../src/datasets/parquet.ts";
 import { UserError } from "../../src/errors.ts";
-import { loadDatasetTask } from "../../src/tasks/dataset.ts";
-import { readParquet } from "../../src/tasks/parquet.ts";
 import { LocalHub } from "../checkpoints/local-hub.ts";
 
 const path = (name: string) => fileURLToPath(new URL(`../fixtures/parquet/${name}.parquet`, import.meta.url));

@@ -2,8 +2,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { loadTableTask, readExamples } from "../../src/datasets/table.ts";
 import { UserError } from "../../src/errors.ts";
-import { loadTableTask, readExamples } from "../../src/tasks/table.ts";
 
 let folder: string;
 beforeAll(async () => {

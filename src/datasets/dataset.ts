@@ -1,9 +1,9 @@
 import { type HubOptions, resolveDataset } from "../checkpoints/hub.ts";
 import { UserError } from "../errors.ts";
-import type { TaskData, TaskKind } from "./example.ts";
+import type { TaskData, TaskKind } from "../tasks/example.ts";
+import { splitExamples } from "../tasks/split.ts";
 import { glueMetrics } from "./glue.ts";
 import { type ParquetTable, readParquet } from "./parquet.ts";
-import { splitExamples } from "./split.ts";
 import { type Columns, examplesOf, inferKind, labelsOf, metrics } from "./table.ts";
 
 /** A data set on the hub as a task. */

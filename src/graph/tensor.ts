@@ -1,0 +1,49 @@
+/** Element types, in ONNX's names. */
+export type DataType = "float32" | "float64" | "int32" | "int64" | "bool" | "int8" | "uint8";
+
+/** How the elements of each type lie in memory; a bool is a byte. */
+interface ArrayOfType {
+  float32: Float32Array;
+  float64: Float64Array;
+  int32: Int32Array;
+  int64: BigInt64Array;
+  bool: Uint8Array;
+  int8: Int8Array;
+  uint8: Uint8Array;
+}
+
+export type TensorData<Type extends DataType = DataType> = ArrayOfType[Type];
+
+/** Numbers of one type in a shape, row-major. Whoever holds a tensor may change its elements in place. */
+export interface Tensor<Type extends DataType = DataType> {
+  readonly dtype: Type;
+  readonly shape: readonly number[];
+  /** As many elements as the shape has. */
+  readonly data: TensorData<Type>;
+}
+
+/** Tensors by name: weights, parameters, gradients, what is kept between two steps. */
+export type Tensors<Type extends DataType = DataType> = ReadonlyMap<string, Tensor<Type>>;
+
+/** Number of elements of a shape; 1 for a scalar's `[]`. */
+export function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((size, dimension) => size * dimension, 1);
+}
+
+/** A float32 tensor over `data`; zeros where it is not given. */
+export function float32(
+  shape: readonly number[],
+  data: Float32Array = new Float32Array(sizeOf(shape)),
+): Tensor<"float32"> {
+  return { dtype: "float32", shape, data };
+}
+
+/** An int32 tensor over `data`. */
+export function int32(shape: readonly number[], data: Int32Array): Tensor<"int32"> {
+  return { dtype: "int32", shape, data };
+}
+
+/** A copy that shares no memory. */
+export function copyOf<Type extends DataType>({ dtype, shape, data }: Tensor<Type>): Tensor<Type> {
+  return { dtype, shape, data: data.slice() as TensorData<Type> };
+}
