@@ -6,11 +6,11 @@ import { Command } from "commander";
 import { writeAtomically } from "../checkpoints/atomic-file.ts";
 import { UserError } from "../errors.ts";
 import { type ComparisonOutcome, type RunEnd, runComparison, type Trial } from "../experiments/compare.ts";
-import { type ComparisonRow, comparisonTable, type Spread } from "../experiments/comparison-table.ts";
+import { type Comparison, type ComparisonRow, compareRuns } from "../experiments/comparison.ts";
 import { type ComparisonOptions, planComparison, settingName } from "../experiments/plan.ts";
-import { METHODS } from "../methods/methods.ts";
-import { renderReport } from "../reports/report.ts";
-import { readRunRecords } from "../runs/read-run.ts";
+import type { Spread } from "../experiments/statistics.ts";
+import { COST_REFERENCE, METHODS } from "../methods/methods.ts";
+import { renderComparison } from "../reports/report.ts";
 import { runOptions } from "../runs/run-config.ts";
 import { bytes, integer, table } from "./format.ts";
 import { INTERRUPTED } from "./run-training.ts";
@@ -52,25 +52,24 @@ export function compareCommand(): Command {
   }
   return command.addHelpText("after", EXAMPLES).action(async () => {
     const { markdown, json, ...flags } = givenOptions<Flags>(command);
-    const comparison = comparisonOf(flags);
-    const plan = await planComparison(comparison);
-    const { output } = comparison;
+    const options = comparisonOf(flags);
+    const plan = await planComparison(options);
+    const { output } = options;
     for (const note of plan.notes) log(note);
-    const outcome = await runComparison(plan, comparison, trainInProcess, log);
-    const rows = comparisonTable(outcome.runs);
-    const summary = { ...comparison, notes: plan.notes, rows, ...outcome };
+    const outcome = await runComparison(plan, options, trainInProcess, log);
+    const comparison = compareRuns(outcome.runs);
     await mkdir(output, { recursive: true });
     const write = (name: string, text: string): Promise<void> =>
       writeAtomically(join(output, name), (file) => file.writeFile(text));
-    const text = `${JSON.stringify(summary, null, 2)}\n`;
+    const text = `${JSON.stringify(summary(options, plan.notes, outcome, comparison), null, 2)}\n`;
     await write("comparison.json", text);
-    await write("comparison.md", markdownPage(rows, plan.notes, outcome));
-    if (outcome.runs.length > 0) {
-      const records = await Promise.all(outcome.runs.map(({ directory }) => readRunRecords(directory)));
-      await write("report.html", renderReport(records));
-    }
+    await write("comparison.md", markdownPage(comparison, plan.notes, outcome));
+    if (outcome.runs.length > 0) await write("report.html", renderComparison(comparison));
     if (json) process.stdout.write(text);
-    else if (rows.length > 0) process.stdout.write(`${markdown ? markdownTable(cells(rows)) : table(cells(rows))}\n`);
+    else if (outcome.runs.length > 0) {
+      const rows = cells(comparison);
+      process.stdout.write(`${markdown ? markdownTable(rows) : table(rows)}\n`);
+    }
     for (const { directory, reason } of outcome.failed) log(`failed: ${directory}: ${reason}`);
     if (outcome.interrupted) log("interrupted; the same command again goes on from here");
     else log(`comparison.md, comparison.json and report.html are in ${output}`);
@@ -170,8 +169,23 @@ async function trainInProcess(
   }
 }
 
+/** `comparison.json`: what was asked for, its numbers, and what every run came to. */
+function summary(
+  options: ComparisonOptions,
+  notes: readonly string[],
+  { runs: _, ...outcome }: ComparisonOutcome,
+  { runs, ...numbers }: Comparison,
+): object {
+  const results = runs.map(({ label, run: { directory, config, result } }) => {
+    const { learningRate, headLearningRate } = config;
+    const { method, task, seed } = result;
+    return { directory, label, task, method, seed, learningRate, headLearningRate, result };
+  });
+  return { ...options, notes, ...numbers, runs: results, ...outcome };
+}
+
 /** The comparison as rows of text, the first its heading. */
-function cells(rows: readonly ComparisonRow[]): string[][] {
+function cells({ rows }: Comparison): string[][] {
   const columns = new Map<string, (row: ComparisonRow) => Spread | undefined>();
   for (const { scores } of rows) {
     for (const [task, metrics] of Object.entries(scores)) {
@@ -181,15 +195,23 @@ function cells(rows: readonly ComparisonRow[]): string[][] {
     }
   }
   return [
-    ["method", ...columns.keys(), "average", "trainable", "s/step", "peak memory", "FLOPs, ELoRA = 1"],
+    [
+      "method",
+      ...columns.keys(),
+      "average",
+      "trainable",
+      "s/step",
+      "peak memory",
+      `FLOPs, ${COST_REFERENCE.label} = 1`,
+    ],
     ...rows.map((row) => [
-      settingName(row),
+      row.label,
       ...[...columns.values()].map((value) => score(value(row))),
       score(row.average),
-      integer(row.trainable),
-      row.secondsPerStep.toPrecision(3),
+      row.costs ? integer(row.costs.trainable) : "–",
+      row.costs?.secondsPerStep.toPrecision(3) ?? "–",
       bytes(row.peakMemory),
-      row.flopsToElora?.toFixed(2) ?? "–",
+      row.relativeCosts?.flops.toFixed(2) ?? "–",
     ]),
   ];
 }
@@ -209,11 +231,11 @@ function trialText({ learningRate, score, loss }: Trial): string {
   return `${learningRate}: ${score === undefined ? "failed" : `${score.toFixed(4)} (${loss!.toFixed(4)})`}`;
 }
 
-function markdownPage(rows: readonly ComparisonRow[], notes: readonly string[], outcome: ComparisonOutcome): string {
+function markdownPage(comparison: Comparison, notes: readonly string[], outcome: ComparisonOutcome): string {
   const sections = ["# Comparison"];
-  if (rows.length > 0) {
+  if (comparison.rows.length > 0) {
     sections.push(
-      markdownTable(cells(rows)),
+      markdownTable(cells(comparison)),
       "Mean ± standard deviation over seeds. Trainable parameters are averaged over training, the head not counted; time is the median step's, FLOPs are those spent in training.",
     );
   }

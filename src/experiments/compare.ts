@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "../errors.ts";
 import { readFinishedRun } from "../runs/read-run.ts";
-import type { RunResult } from "../runs/records.ts";
+import type { LabelledRun } from "./comparison.ts";
 import {
   bestPlace,
   type ComparisonOptions,
@@ -22,18 +22,6 @@ export type Runner = (config: Readonly<Record<string, unknown>>, how: { resume: 
 /** How a run ended; `failed` says why. */
 export type RunEnd = "finished" | "interrupted" | { failed: string };
 
-/** A finished run of a comparison. */
-export interface ComparedRun {
-  directory: string;
-  task: string;
-  method: string;
-  rank?: number;
-  seed: number;
-  learningRate: number;
-  headLearningRate: number;
-  result: RunResult;
-}
-
 /** A learning rate that `--search` tried for a setting; without a score where the trial failed. */
 export interface Trial extends Partial<TrialScore> {
   directory: string;
@@ -51,7 +39,7 @@ export interface SettingSearch {
 }
 
 export interface ComparisonOutcome {
-  runs: ComparedRun[];
+  runs: LabelledRun[];
   failed: { directory: string; reason: string }[];
   searches: SettingSearch[];
   interrupted: boolean;
@@ -122,7 +110,7 @@ export async function runComparison(
         continue;
       }
       if (await finish(directory, config)) {
-        outcome.runs.push(await readRun(directory, setting, seed));
+        outcome.runs.push({ label: settingName(setting), run: await readFinishedRun(directory) });
       }
       if (outcome.interrupted) return outcome;
     }
@@ -151,19 +139,6 @@ async function searchRates(
 async function readScore(directory: string): Promise<TrialScore> {
   const { result, evaluations } = await readFinishedRun(directory);
   const trained = evaluations.filter(({ epoch }) => epoch > 0);
-  return { score: Object.values(result.metrics)[0]!, loss: Math.min(...trained.map(({ loss }) => loss)) };
-}
-
-async function readRun(directory: string, { task, method, rank }: Setting, seed: number): Promise<ComparedRun> {
-  const { result, config } = await readFinishedRun(directory);
-  return {
-    directory,
-    task,
-    method,
-    ...(rank !== undefined && { rank }),
-    seed,
-    learningRate: config.learningRate as number,
-    headLearningRate: config.headLearningRate as number,
-    result,
-  };
+  const [metric, score] = Object.entries(result.metrics)[0]!;
+  return { metric, score, loss: Math.min(...trained.map(({ loss }) => loss)) };
 }

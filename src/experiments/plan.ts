@@ -13,6 +13,7 @@ import { readRunRecords } from "../runs/read-run.ts";
 import { type RunConfig, resolveConfig, runOptions } from "../runs/run-config.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { stepsPerEpoch } from "../training/train.ts";
+import { byScore } from "./best.ts";
 import { PUBLISHED_SETTINGS } from "./published-settings.ts";
 
 /** What to compare. */
@@ -132,6 +133,7 @@ export function trialAt(setting: Setting, { output, seeds }: ComparisonOptions, 
 
 /** What a trial came to on the held-out part: the task's first metric at its best epoch, and the lowest loss of an epoch. */
 export interface TrialScore {
+  metric: string;
   score: number;
   loss: number;
 }
@@ -141,8 +143,8 @@ export type TrialScores = ReadonlyMap<number, Partial<TrialScore>>;
 
 /** The best-scored place; of equals the one with the lower loss, then the first. Undefined where all trials failed. */
 export function bestPlace(scores: TrialScores): number | undefined {
-  const finished = [...scores].filter(([, { score }]) => score !== undefined);
-  return finished.toSorted(([, a], [, b]) => b.score! - a.score! || a.loss! - b.loss!)[0]?.[0];
+  const finished = [...scores].filter((scored): scored is [number, TrialScore] => scored[1].score !== undefined);
+  return finished.toSorted(([, a], [, b]) => byScore(a.metric)(a.score, b.score) || a.loss - b.loss)[0]?.[0];
 }
 
 /**

@@ -13,6 +13,9 @@ export const METHODS: readonly MethodDefinition[] = [aflora, lora, elora, adalor
 
 export const METHOD_NAMES: readonly string[] = METHODS.map(({ name }) => name);
 
+/** The method that comparisons give costs relative to, as tables call it. */
+export const COST_REFERENCE = { method: elora, label: "ELoRA" };
+
 const registered: MethodDefinition[] = [];
 
 /**

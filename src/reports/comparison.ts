@@ -1,60 +1,11 @@
 import * as Plot from "@observablehq/plot";
-import { UserError } from "../errors.ts";
-import type { RunRecords } from "../runs/read-run.ts";
-import type { RunResult } from "../runs/records.ts";
+import type { Comparison, Costs } from "../experiments/comparison.ts";
+import { grouped } from "../experiments/statistics.ts";
+import { COST_REFERENCE } from "../methods/methods.ts";
 import { draw, labelRoom, shortened } from "./drawing.ts";
 import { averagePattern } from "./freezing-pictures.ts";
 import type { Picture, Table } from "./page.ts";
-import { counted, deviation, duration, grouped, mean, number, prefixed, spread, tick } from "./quantities.ts";
-
-/** A finished run as one of a comparison: runs of one label and task differ in their seed alone. */
-interface Compared {
-  label: string;
-  result: RunResult;
-  run: RunRecords;
-}
-
-/** What is the same for every seed of a setting is its options without these. */
-const ofOneRun = new Set(["seed", "output"]);
-
-/** Names each run by its method, and by those of its options in which it differs from runs of that method on the same task. */
-function labelled(runs: (RunRecords & { result: RunResult })[]): Compared[] {
-  const varying = new Map(
-    [...grouped(runs, (run) => run.result.method)].map(([method, ofMethod]) => {
-      const options = [...new Set(ofMethod.flatMap(({ config }) => Object.keys(config)))];
-      const differs = (of: RunRecords[], option: string) =>
-        new Set(of.map(({ config }) => JSON.stringify(config[option]))).size > 1;
-      const tasks = [...grouped(ofMethod, (run) => run.result.task).values()];
-      return [
-        method,
-        options.filter((option) => !ofOneRun.has(option) && tasks.some((ofTask) => differs(ofTask, option))),
-      ];
-    }),
-  );
-  return runs.map((run) => {
-    const options = varying.get(run.result.method)!.map((option) => `${option} ${text(run.config[option])}`);
-    return { label: [run.result.method, ...options].join(", "), result: run.result, run };
-  });
-}
-
-const text = (value: unknown) => (typeof value === "string" ? value : (JSON.stringify(value) ?? "default"));
-
-/**
- * Checks that the runs have something to compare: a task on which every method ran, and more than one run of it.
- * @throws {UserError} naming the methods and tasks otherwise.
- */
-export function checkComparable(runs: (RunRecords & { result: RunResult })[]): void {
-  const methods = new Set(runs.map(({ result }) => result.method));
-  const tasks = grouped(runs, ({ result }) => result.task);
-  const shared = [...tasks.values()].some(
-    (of) => of.length > 1 && new Set(of.map(({ result }) => result.method)).size === methods.size,
-  );
-  if (shared) return;
-  const ran = runs.map(({ directory, result }) => `${result.method} on ${result.task} in ${directory}`);
-  throw new UserError(
-    `these runs can't be compared, for no task was run by all: ${ran.join("; ")}; give runs of the same task`,
-  );
-}
+import { counted, duration, number, prefixed, spread, tick } from "./quantities.ts";
 
 /** Horizontal bars with their values written beside them; on a logarithmic scale where the longest would hide the rest. */
 function bars(
@@ -99,93 +50,67 @@ function bars(
   };
 }
 
-/** Run time, FLOPs and trainable parameters by method, over the tasks that all of them ran; ELoRA = 1 where it is among them. */
-function costs(runs: Compared[]): Picture[] {
-  const labels = [...grouped(runs, ({ label }) => label).keys()];
-  const tasks = [...grouped(runs, ({ result }) => result.task)].filter(
-    ([, of]) => new Set(of.map(({ label }) => label)).size === labels.length,
-  );
-  if (!tasks.length || labels.length < 2) return [];
-  const reference = runs.find(({ result }) => result.method === "elora")?.label;
-  const measures: {
-    title: string;
-    of: (result: RunResult) => number;
-    shown: (value: number) => string;
-    unit: string;
-  }[] = [
-    { title: "Run time", of: ({ seconds }) => seconds, shown: duration, unit: "seconds" },
-    { title: "Floating-point operations", of: ({ flops }) => flops, shown: (v) => prefixed(v, "FLOP"), unit: "FLOP" },
-    {
-      title: "Trainable parameters",
-      of: ({ trainable }) => trainable.average,
-      shown: (value) => number(Math.round(value)),
-      unit: "parameters, average over training",
-    },
-  ];
-  const over = `over ${counted(tasks.length, "task")} (${tasks.map(([task]) => task).join(", ")})`;
-  return measures.map(({ title, of, shown, unit }) => {
-    const values = labels.map((label) => {
-      const ofTasks = tasks.map(([, runs]) => {
-        const average = (label: string) =>
-          mean(runs.filter((run) => run.label === label).map(({ result }) => of(result)));
-        return average(label) / (reference === undefined ? 1 : average(reference));
-      });
-      const value = mean(ofTasks);
-      return {
-        label,
-        value,
-        shown: reference === undefined ? shown(value) : `${number(Number(value.toPrecision(3)))}×`,
-      };
-    });
+/** Costs that are drawn, by their names in the comparison. */
+const measures: { cost: keyof Costs; title: string; shown: (value: number) => string; unit: string }[] = [
+  { cost: "seconds", title: "Run time", shown: duration, unit: "seconds" },
+  { cost: "flops", title: "Floating-point operations", shown: (value) => prefixed(value, "FLOP"), unit: "FLOP" },
+  {
+    cost: "trainable",
+    title: "Trainable parameters",
+    shown: (value) => number(Math.round(value)),
+    unit: "parameters, average over training",
+  },
+];
+
+/** Costs of every setting over the tasks that all of them ran, relative to the reference's where it is among them. */
+function costs({ rows, sharedTasks, reference }: Comparison): Picture[] {
+  if (sharedTasks.length === 0 || rows.length < 2) return [];
+  const over = `over ${counted(sharedTasks.length, "task")} (${sharedTasks.join(", ")})`;
+  return measures.map(({ cost, title, shown, unit }) => {
+    const values = rows.map(({ label, costs, relativeCosts }) =>
+      relativeCosts
+        ? { label, value: relativeCosts[cost], shown: `${number(Number(relativeCosts[cost].toPrecision(3)))}×` }
+        : { label, value: costs![cost], shown: shown(costs![cost]) },
+    );
     const ordered = values.toSorted((a, b) => a.value - b.value);
     const [least, most] = [ordered[0]!, ordered.at(-1)!];
-    return bars(
-      reference === undefined ? title : `${title} relative to ELoRA`,
-      `Mean ${over}: least for ${least.label} (${least.shown}), most for ${most.label} (${most.shown}).`,
-      values,
-      reference === undefined ? unit : `${title.toLowerCase()}, ELoRA = 1`,
-      reference === undefined ? undefined : 1,
-    );
+    const summary = `Mean ${over}: least for ${least.label} (${least.shown}), most for ${most.label} (${most.shown}).`;
+    const { label: one } = COST_REFERENCE;
+    return reference === undefined
+      ? bars(title, summary, values, unit)
+      : bars(`${title} relative to ${one}`, summary, values, `${title.toLowerCase()}, ${one} = 1`, 1);
   });
 }
 
-/** Metrics of every method on one task, with the standard deviation over its runs. */
-function scores(task: string, runs: Compared[]): Picture {
-  const values = [...grouped(runs, ({ label }) => label)].flatMap(([label, of]) =>
-    Object.keys(of[0]!.result.metrics).map((metric) => {
-      const values = of.flatMap(({ result }) => result.metrics[metric] ?? []);
-      const [middle, width] = [mean(values), deviation(values)];
-      return {
-        label,
-        metric,
-        middle,
-        low: middle - width,
-        high: middle + width,
-        runs: values.length,
-        shown: spread(values),
-      };
+/** Metrics of every setting on one task, with the standard deviation over its runs. */
+function scores(task: string, { rows, best }: Comparison): Picture {
+  const ran = rows.filter(({ scores }) => scores[task]);
+  const labels = ran.map(({ label }) => label);
+  const spreads = new Map(ran.map(({ label, scores }) => [label, scores[task]!]));
+  const metrics = best.filter((of) => of.task === task).map(({ metric }) => metric);
+  const values = [...spreads].flatMap(([label, of]) =>
+    Object.entries(of).map(([metric, { mean, deviation = 0 }]) => {
+      return { label, metric, mean, low: mean - deviation, high: mean + deviation, shown: spread(of[metric]!) };
     }),
   );
-  const metrics = grouped(values, ({ metric }) => metric);
-  const labels = [...grouped(values, ({ label }) => label).keys()];
   const title = `Scores on ${task}`;
   return {
     title,
-    summary: `${[...metrics]
-      .map(([metric, of]) => {
-        const best = of.reduce((a, b) => (b.middle > a.middle ? b : a));
-        return `Highest ${metric}: ${best.label}, ${best.shown}.`;
+    summary: `${best
+      .filter((of) => of.task === task)
+      .map(({ metric, best, label }) => {
+        return `${best === "lowest" ? "Lowest" : "Highest"} ${metric}: ${label}, ${spread(spreads.get(label)![metric]!)}.`;
       })
       .join(" ")} Dots are means, bars one standard deviation to each side.`,
     svg: draw({
-      height: 50 + metrics.size * (30 + 26 * labels.length),
+      height: 50 + metrics.length * (30 + 26 * labels.length),
       marginLeft: labelRoom(values.map(({ label }) => label)),
       marginRight: 16,
       marginTop: 26,
       marginBottom: 24,
       x: { label: null, tickFormat: tick, grid: true, nice: true, ticks: 5 },
       y: { label: null, domain: labels, tickSize: 0, tickFormat: shortened },
-      fy: { label: null, axis: null, domain: [...metrics.keys()], padding: 0.2 },
+      fy: { label: null, axis: null, domain: metrics, padding: 0.2 },
       marks: [
         Plot.frame({ strokeOpacity: 0.25 }),
         Plot.ruleY(values, {
@@ -197,14 +122,14 @@ function scores(task: string, runs: Compared[]): Picture {
           strokeWidth: 2,
         }),
         Plot.dot(values, {
-          x: "middle",
+          x: "mean",
           y: "label",
           fy: "metric",
           r: 4.5,
           fill: "var(--series-0)",
           title: ({ label, metric, shown }) => `${label}, ${metric}: ${shown}`,
         }),
-        Plot.text([...metrics.keys()], {
+        Plot.text(metrics, {
           fy: (metric) => metric,
           text: (metric) => metric,
           frameAnchor: "top-left",
@@ -215,28 +140,24 @@ function scores(task: string, runs: Compared[]): Picture {
     }),
     numbers: {
       caption: `Mean ± standard deviation on ${task}`,
-      columns: ["method", ...metrics.keys(), "runs"],
-      rows: labels.map((label) => {
-        const of = values.filter((value) => value.label === label);
-        return [
-          label,
-          ...[...metrics.keys()].map((metric) => of.find((value) => value.metric === metric)?.shown ?? "–"),
-          of[0]!.runs,
-        ];
-      }),
+      columns: ["method", ...metrics, "runs"],
+      rows: [...spreads].map(([label, of]) => [
+        label,
+        ...metrics.map((metric) => (of[metric] ? spread(of[metric]) : "–")),
+        Math.max(...Object.values(of).map(({ count }) => count)),
+      ]),
     },
   };
 }
 
-/** Pictures and the table of facts of several finished runs. */
-export function comparison(runs: (RunRecords & { result: RunResult })[]): { pictures: Picture[]; facts: Table } {
-  const compared = labelled(runs);
-  const tasks = grouped(compared, ({ result }) => result.task);
+/** Pictures and the table of facts of a comparison. */
+export function comparisonContent(comparison: Comparison): { pictures: Picture[]; facts: Table } {
+  const { runs, tasks } = comparison;
   return {
     pictures: [
-      ...[...tasks].map(([task, of]) => scores(task, of)),
-      ...costs(compared),
-      ...[...tasks].flatMap(([task, of]) =>
+      ...tasks.map((task) => scores(task, comparison)),
+      ...costs(comparison),
+      ...[...grouped(runs, ({ run }) => run.result.task)].flatMap(([task, of]) =>
         [...grouped(of, ({ label }) => label)].flatMap(([label, ofLabel]) =>
           averagePattern(
             `${label} on ${task}`,
@@ -261,7 +182,7 @@ export function comparison(runs: (RunRecords & { result: RunResult })[]): { pict
         "operations",
         "folder",
       ],
-      rows: compared.map(({ label, result, run }) => [
+      rows: runs.map(({ label, run: { directory, result } }) => [
         label,
         result.task,
         String(result.seed),
@@ -273,7 +194,7 @@ export function comparison(runs: (RunRecords & { result: RunResult })[]): { pict
         duration(result.secondsPerStep),
         prefixed(result.peakMemory, "B"),
         prefixed(result.flops, "FLOP"),
-        run.directory,
+        directory,
       ]),
     },
   };

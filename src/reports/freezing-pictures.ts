@@ -1,8 +1,9 @@
 import * as Plot from "@observablehq/plot";
+import { deviation, grouped, mean } from "../experiments/statistics.ts";
 import type { FreezingRecord } from "../runs/records.ts";
 import { bins, draw, labelRoom, shortened, width } from "./drawing.ts";
 import type { Picture } from "./page.ts";
-import { counted, deviation, duration, grouped, mean, number, short } from "./quantities.ts";
+import { counted, duration, number, short } from "./quantities.ts";
 
 /** Scores are drawn and listed at about this many checks, however long the run. */
 const mostChecks = 40;

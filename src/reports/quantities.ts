@@ -1,3 +1,5 @@
+import type { Spread } from "../experiments/statistics.ts";
+
 const plain = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 4 });
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const compact = new Intl.NumberFormat("en-US", { notation: "compact", maximumSignificantDigits: 5 });
@@ -43,34 +45,7 @@ export function counted(count: number, one: string, several = `${one}s`): string
   return `${number(count)} ${count === 1 ? one : several}`;
 }
 
-export function mean(values: number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
-}
-
-/** Sample standard deviation; 0 for a single value. */
-export function deviation(values: number[]): number {
-  const middle = mean(values);
-  return Math.sqrt(values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / Math.max(1, values.length - 1));
-}
-
-export function median(values: number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
-}
-
 /** A mean over seeds, with its standard deviation where there are several. */
-export function spread(values: number[]): string {
-  return values.length > 1 ? `${number(mean(values))} ± ${short(deviation(values))}` : number(mean(values));
-}
-
-/** Values gathered under the keys that `key` gives them, in order of first appearance. */
-export function grouped<T, K>(values: Iterable<T>, key: (value: T) => K): Map<K, T[]> {
-  const groups = new Map<K, T[]>();
-  for (const value of values) {
-    const name = key(value);
-    const group = groups.get(name);
-    if (group) group.push(value);
-    else groups.set(name, [value]);
-  }
-  return groups;
+export function spread({ mean, deviation }: Spread): string {
+  return deviation === undefined ? number(mean) : `${number(mean)} ± ${short(deviation)}`;
 }

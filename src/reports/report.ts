@@ -1,8 +1,9 @@
 import { writeAtomically } from "../checkpoints/atomic-file.ts";
 import { UserError } from "../errors.ts";
-import { type RunRecords, readFinishedRun } from "../runs/read-run.ts";
-import type { RunResult } from "../runs/records.ts";
-import { checkComparable, comparison, metricsText } from "./comparison.ts";
+import { type Comparison, compareRuns } from "../experiments/comparison.ts";
+import { checkComparable, labelRuns } from "../experiments/label-runs.ts";
+import { type FinishedRun, type RunRecords, readFinishedRun } from "../runs/read-run.ts";
+import { comparisonContent, metricsText } from "./comparison.ts";
 import { freezingPictures } from "./freezing-pictures.ts";
 import { figure, html, type Markup, type Picture, page, type Table, table } from "./page.ts";
 import { counted, duration, number, prefixed } from "./quantities.ts";
@@ -17,8 +18,13 @@ export function renderReport(runs: RunRecords[]): string {
   if (runs.length === 1) return page(runTitle(runs[0]!), runContent(runs[0]!));
   const finished = runs.filter(hasResult);
   if (!finished.length) throw new UserError("there is no finished run to report; give the folder of at least one");
-  const title = `${counted(finished.length, "run")} compared`;
-  const { pictures, facts } = comparison(finished);
+  return renderComparison(compareRuns(labelRuns(finished)));
+}
+
+/** The page of a comparison, likewise. */
+export function renderComparison(comparison: Comparison): string {
+  const title = `${counted(comparison.runs.length, "run")} compared`;
+  const { pictures, facts } = comparisonContent(comparison);
   return page(title, content(title, "", pictures, [facts]));
 }
 
@@ -33,7 +39,7 @@ export async function writeReport(directories: string[], out: string): Promise<v
   await writeAtomically(out, (file) => file.writeFile(report));
 }
 
-const hasResult = (run: RunRecords): run is RunRecords & { result: RunResult } => run.result !== undefined;
+const hasResult = (run: RunRecords): run is FinishedRun => run.result !== undefined;
 
 export function runTitle({ config, result }: RunRecords): string {
   return `${result?.method ?? config.method ?? "run"} on ${result?.task ?? config.task ?? "own data"}`;

@@ -1,9 +1,11 @@
 import * as Plot from "@observablehq/plot";
+import { bestIs, bestOf } from "../experiments/best.ts";
+import { grouped, mean, median } from "../experiments/statistics.ts";
 import type { RunRecords } from "../runs/read-run.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../runs/records.ts";
 import { bins, draw } from "./drawing.ts";
 import type { Picture } from "./page.ts";
-import { counted, duration, grouped, mean, median, number, tick } from "./quantities.ts";
+import { counted, duration, number, tick } from "./quantities.ts";
 
 const mostPoints = 150;
 
@@ -64,8 +66,9 @@ function metrics(evaluations: EvaluationRecord[]): Picture {
     summary: names
       .map((name) => {
         const of = points.filter(({ metric }) => metric === name);
-        const best = of.reduce((a, b) => (b.value > a.value ? b : a));
-        return `${name} was highest, ${number(best.value)}, after epoch ${best.epoch} and ${number(of.at(-1)!.value)} at the end.`;
+        const best = bestOf(name, of, ({ value }) => value);
+        if (!best) return `${name} was no number after any epoch.`;
+        return `${name} was ${bestIs(name)}, ${number(best.value)}, after epoch ${best.epoch} and ${number(of.at(-1)!.value)} at the end.`;
       })
       .join(" "),
     legend: names.map((name) => ({ color: color(name), label: name })),

@@ -15,6 +15,11 @@ export interface RunRecords {
   result?: RunResult;
 }
 
+/** The records of a run that has ended. */
+export interface FinishedRun extends RunRecords {
+  result: RunResult;
+}
+
 /**
  * Reads a run folder, also one that is still being written: then `result` is absent and a half-written last line is left out.
  * @throws {UserError} where the folder is no run, or one of its files is damaged (file and line named).
@@ -40,7 +45,7 @@ export async function readRunRecords(directory: string): Promise<RunRecords> {
  * Reads a run that has ended.
  * @throws {UserError} as `readRunRecords`, and where the run is still being written or was cut off.
  */
-export async function readFinishedRun(directory: string): Promise<RunRecords & { result: RunResult }> {
+export async function readFinishedRun(directory: string): Promise<FinishedRun> {
   const { result, ...records } = await readRunRecords(directory);
   if (result) return { ...records, result };
   const locked = await access(join(directory, "run.lock")).then(

@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { glueTaskNames } from "../../src/datasets/glue.ts";
 import { type Runner, runComparison } from "../../src/experiments/compare.ts";
+import type { LabelledRun } from "../../src/experiments/comparison.ts";
 import { type ComparisonOptions, nextPlace, planComparison, type TrialScore } from "../../src/experiments/plan.ts";
 import { PUBLISHED_SETTINGS } from "../../src/experiments/published-settings.ts";
 import { METHOD_NAMES } from "../../src/methods/methods.ts";
@@ -77,7 +78,7 @@ describe("runs", () => {
     const failing: Runner = async (config, how) =>
       config.rank === 4 && config.task === "cola" ? { failed: "for a test" } : here(config, how);
     const first = await compare(given, failing);
-    expect(first.runs.map(({ directory }) => directory.slice(given.output.length + 1))).toEqual([
+    expect(first.runs.map(({ run }) => run.directory.slice(given.output.length + 1))).toEqual([
       "rte/lora-r2-s1",
       "rte/lora-r4-s1",
       "rte/head-s1",
@@ -119,37 +120,38 @@ describe("--search", () => {
     }
     for (const [i, { trials, chosen }] of searches.entries()) {
       expect(chosen!.score).toBe(Math.max(...trials.map(({ score }) => score!)));
-      expect(runs[i]!.learningRate).toBe(chosen!.learningRate);
+      expect(runs[i]!.run.config.learningRate).toBe(chosen!.learningRate);
       for (const { directory } of trials) {
         const { config } = await readFinishedRun(directory);
         expect(config.validationSplit).toBe(0.2);
       }
     }
     expect(await readdir(join(given.output, "custom", "search"))).toHaveLength(6);
-    expect((await readFinishedRun(runs[0]!.directory)).config.validationSplit).toBeUndefined();
+    expect((await readFinishedRun(runs[0]!.run.directory)).config.validationSplit).toBeUndefined();
   });
 
-  test.each<[string, (place: number) => number | undefined, number[], ((place: number) => number)?]>([
+  test.each<[string, (place: number) => number | undefined, number[], ((place: number) => number)?, string?]>([
     ["both ways from the recipe's rate, where it is best", (place) => -Math.abs(place), [0, 1, -1, 2, -2]],
     ["on upwards, where higher is better", (place) => place, [0, 1, 2, 3]],
     ["on downwards, where lower is better", (place) => -place, [0, 1, -1, -2, -3]],
     ["from the first of equals", () => 0, [0, 1, -1, 2]],
     ["by the loss among equals", () => 0, [0, 1, 2, 3], (place) => 1 / (place + 9)],
+    ["on upwards by errors that fall", (place) => -place, [0, 1, 2, 3], () => 1, "mean_squared_error"],
     ["below rates at which training fails", (place) => (place > -2 ? undefined : 0), [0, -1, -2, -3]],
-  ])("goes %s", (_, scoreOf, places, lossOf = () => 1) => {
+  ])("goes %s", (_, scoreOf, places, lossOf = () => 1, metric = "accuracy") => {
     const scores = new Map<number, Partial<TrialScore>>();
     for (const place of places) {
       expect(nextPlace(scores)).toBe(place);
       const score = scoreOf(place);
-      scores.set(place, score === undefined ? {} : { score, loss: lossOf(place) });
+      scores.set(place, score === undefined ? {} : { metric, score, loss: lossOf(place) });
     }
   });
 
   test("a finished run with another rate than the chosen one is reported, not taken for it", async () => {
     const validation = await writeCsv(join(folder, "held.csv"), tickets(1));
     const given = comparison({ methods: ["head"], search: { trials: 1 }, options: { ...options, validation } });
-    const [run] = (await compare(given)).runs;
-    const file = join(run!.directory, "config.json");
+    const [{ run }] = (await compare(given)).runs as [LabelledRun];
+    const file = join(run.directory, "config.json");
     const config = JSON.parse(await readFile(file, "utf8"));
     await writeFile(file, JSON.stringify({ ...config, learningRate: 0.5 }));
     const { runs, failed } = await compare(given);

@@ -58,6 +58,12 @@ describe("of one run", () => {
     }
   });
 
+  test("says after which epoch an error was lowest", () => {
+    const run = records({ metrics: ["mean_squared_error"] });
+    const summary = figure(parsed([run]), "Validation metrics").querySelector("figcaption p")!.textContent!;
+    expect(summary).toMatch(/^mean_squared_error was lowest, [\d.]+, after epoch 1 and/);
+  });
+
   test("draws one curve of scores a matrix, a dot where it froze, and the threshold in each band", () => {
     const scores = figure(parsed([records()]), "Freezing scores and threshold");
     const lines = [...scores.querySelectorAll('g[aria-label="line"]')];
@@ -173,6 +179,24 @@ describe("of several runs", () => {
       ["lora", "14.7 TFLOP"],
       ["aflora", "14.3 TFLOP"],
     ]);
+  });
+
+  test("of several ranks of ELoRA the highest is the one that costs are relative to", () => {
+    const elora = [4, 8].map((rank) => records({ method: "elora", options: { rank } }));
+    elora[1]!.result!.flops *= 2;
+    expect(numbers(figure(parsed(elora), "Floating-point operations relative to ELoRA"))).toEqual([
+      ["elora, rank 4", "0.5×"],
+      ["elora, rank 8", "1×"],
+    ]);
+  });
+
+  test("calls the lowest mean squared error the best", () => {
+    const runs = ["lora", "head"].map((method) => records({ method, metrics: ["pearson", "mean_squared_error"] }));
+    const summary = figure(parsed(runs), "Scores on sst2").querySelector("figcaption p")!.textContent!;
+    const error = runs.map(({ result }) => result!.metrics.mean_squared_error!);
+    expect(error[1]).toBeLessThan(error[0]!);
+    expect(summary).toContain("Highest pearson: lora, ");
+    expect(summary).toContain(`Lowest mean_squared_error: head, ${error[1]!.toPrecision(4)}.`);
   });
 
   test("tells runs of one method apart by the options in which they differ", () => {

@@ -1,0 +1,46 @@
+import { UserError } from "../errors.ts";
+import type { FinishedRun, RunRecords } from "../runs/read-run.ts";
+import type { LabelledRun } from "./comparison.ts";
+import { grouped } from "./statistics.ts";
+
+/** What is the same for every seed of a setting is its options without these. */
+const ofOneRun = new Set(["seed", "output"]);
+
+/** Names each run by its method, and by those of its options in which it differs from runs of that method on the same task. */
+export function labelRuns(runs: readonly FinishedRun[]): LabelledRun[] {
+  const varying = new Map(
+    [...grouped(runs, (run) => run.result.method)].map(([method, ofMethod]) => {
+      const options = [...new Set(ofMethod.flatMap(({ config }) => Object.keys(config)))];
+      const differs = (of: RunRecords[], option: string) =>
+        new Set(of.map(({ config }) => JSON.stringify(config[option]))).size > 1;
+      const tasks = [...grouped(ofMethod, (run) => run.result.task).values()];
+      return [
+        method,
+        options.filter((option) => !ofOneRun.has(option) && tasks.some((ofTask) => differs(ofTask, option))),
+      ];
+    }),
+  );
+  return runs.map((run) => {
+    const options = varying.get(run.result.method)!.map((option) => `${option} ${text(run.config[option])}`);
+    return { label: [run.result.method, ...options].join(", "), run };
+  });
+}
+
+const text = (value: unknown) => (typeof value === "string" ? value : (JSON.stringify(value) ?? "default"));
+
+/**
+ * Checks that the runs have something to compare: a task on which every method ran, and more than one run of it.
+ * @throws {UserError} naming the methods and tasks otherwise.
+ */
+export function checkComparable(runs: readonly FinishedRun[]): void {
+  const methods = new Set(runs.map(({ result }) => result.method));
+  const tasks = grouped(runs, ({ result }) => result.task);
+  const shared = [...tasks.values()].some(
+    (of) => of.length > 1 && new Set(of.map(({ result }) => result.method)).size === methods.size,
+  );
+  if (shared) return;
+  const ran = runs.map(({ directory, result }) => `${result.method} on ${result.task} in ${directory}`);
+  throw new UserError(
+    `these runs can't be compared, for no task was run by all: ${ran.join("; ")}; give runs of the same task`,
+  );
+}

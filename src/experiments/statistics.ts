@@ -1,0 +1,44 @@
+/** Mean of values; NaN of none. */
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** Sample standard deviation; 0 for a single value. */
+export function deviation(values: readonly number[]): number {
+  const middle = mean(values);
+  return Math.sqrt(values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / Math.max(1, values.length - 1));
+}
+
+/** The value in the middle, or the mean of the two that are. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
+}
+
+/** Mean and sample standard deviation over seeds; a single value has no deviation. */
+export interface Spread {
+  mean: number;
+  deviation?: number;
+  count: number;
+}
+
+/** The spread of at least one value. */
+export function spreadOf(values: readonly number[]): Spread {
+  return {
+    mean: mean(values),
+    ...(values.length > 1 && { deviation: deviation(values) }),
+    count: values.length,
+  };
+}
+
+/** Values gathered under the keys that `key` gives them, in order of first appearance. */
+export function grouped<T, K>(values: Iterable<T>, key: (value: T) => K): Map<K, T[]> {
+  const groups = new Map<K, T[]>();
+  for (const value of values) {
+    const name = key(value);
+    const group = groups.get(name);
+    if (group) group.push(value);
+    else groups.set(name, [value]);
+  }
+  return groups;
+}
