@@ -1,3 +1,4 @@
+import { float32, type Tensor } from "../src/graph/tensor.ts";
 import { randomFor } from "../src/methods/initializers.ts";
 import type { Method, MethodDefinition } from "../src/methods/method.ts";
 import { describeModel, type ModelDescription } from "../src/models/families.ts";
@@ -52,7 +53,7 @@ export type ConfigName = keyof typeof CONFIGS;
 export interface RandomModel {
   description: ModelDescription;
   trace: ModelTrace;
-  weights: Map<string, Float32Array>;
+  weights: Map<string, Tensor<"float32">>;
 }
 
 const LABELS = 2;
@@ -60,14 +61,14 @@ const LABELS = 2;
 export function randomModel(name: ConfigName): RandomModel {
   const description = describeModel(CONFIGS[name]);
   const trace = traceModel(description, LABELS);
-  const weights = new Map<string, Float32Array>();
+  const weights = new Map<string, Tensor<"float32">>();
   for (const { name: weight, shape } of trace.weights.values()) {
-    const size = (shape as number[]).reduce((product, d) => product * d, 1);
-    const values = new Float32Array(size);
+    const tensor = float32(shape as number[]);
+    const { data: values } = tensor;
     // A cheap sequence: drawing 184 million normal numbers would take longer than the measurement.
-    for (let i = 0; i < size; i++) values[i] = ((((i * 2654435761) >>> 0) / 2 ** 32) * 2 - 1) * 0.04;
+    for (let i = 0; i < values.length; i++) values[i] = ((((i * 2654435761) >>> 0) / 2 ** 32) * 2 - 1) * 0.04;
     if (/norm.*weight$/i.test(weight)) values.fill(1);
-    weights.set(weight, values);
+    weights.set(weight, tensor);
   }
   return { description, trace, weights };
 }
@@ -77,7 +78,7 @@ export function adapted(
   model: RandomModel,
   definition: MethodDefinition,
   options: Record<string, unknown> = {},
-): AdaptedModel & { weights: Map<string, Float32Array> } {
+): AdaptedModel & { weights: Map<string, Tensor<"float32">> } {
   const setting = { sites: model.trace.sites, totalSteps: 1000, stepsPerEpoch: 100 };
   const method = definition.create(definition.options.parse(options), setting);
   const weights = new Map([...model.weights, ...initialParameters(method, 1)]);

@@ -32,12 +32,11 @@ export type { Dimension, Shape } from "./graph/dimension.ts";
 export type { Attributes, AttributeValue, Graph, Leaf, LeafKind, Provenance, Value } from "./graph/graph.ts";
 /** Operations on values of a graph: what a method of your own writes its layers with. */
 export * as ops from "./graph/ops.ts";
-export type { DataType, Tensor, TensorData, Tensors } from "./graph/tensor.ts";
+export { type DataType, float32, int32, type Tensor, type TensorData, type Tensors } from "./graph/tensor.ts";
 export { constant, type Initializer, kaimingUniform, normal } from "./methods/initializers.ts";
 export type {
   Adapt,
   AdapterParameter,
-  Arrays,
   Method,
   MethodDefinition,
   MethodSetting,
@@ -73,11 +72,9 @@ export { availableDevices, nodeRuntime } from "./runtime/runtime-node.ts";
 export {
   CompiledGraph,
   type Device,
-  type InputTensor,
   type OnnxRuntime,
   Runtime,
   type RuntimeOptions,
-  type Weights,
 } from "./runtime/session.ts";
 export type { EvaluationSplit, Example, MetricName, TaskData, TaskKind } from "./tasks/example.ts";
 export type { Prediction } from "./tasks/metrics.ts";

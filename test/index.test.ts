@@ -8,6 +8,7 @@ import {
   FineTunedModel,
   FreezingController,
   fineTune,
+  float32,
   nodeRuntime,
   readRunRecords,
   registerMethod,
@@ -80,8 +81,8 @@ test("the freezing controller stands alone", () => {
     windowed: false,
   });
   const gradients = new Map([
-    ["down", new Float32Array([3, 4])],
-    ["up", new Float32Array([0.1, 0.2])],
+    ["down", float32([2], Float32Array.of(3, 4))],
+    ["up", float32([2], Float32Array.of(0.1, 0.2))],
   ]);
   const frozen = Array.from({ length: 5 }, (_, step) => controller.observe(step, gradients));
   expect(frozen).toEqual([[], [], ["up"], ["down"], []]);

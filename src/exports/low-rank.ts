@@ -1,4 +1,4 @@
-import type { Arrays } from "../methods/method.ts";
+import { float32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import type { LinearSite } from "../models/architecture.ts";
 import type { AdapterDescription } from "../runs/adapter.ts";
 
@@ -6,11 +6,11 @@ import type { AdapterDescription } from "../runs/adapter.ts";
 export interface LowRank {
   rank: number;
   alpha: number;
-  A: Float32Array;
-  B: Float32Array;
+  A: Tensor<"float32">;
+  B: Tensor<"float32">;
 }
 
-type Fold = (site: LinearSite, parameter: (name: string) => Float32Array, options: FoldOptions) => LowRank;
+type Fold = (site: LinearSite, parameter: (name: string) => Tensor<"float32">, options: FoldOptions) => LowRank;
 
 /** Options of all methods that a fold reads; each method has those that its own fold asks for. */
 interface FoldOptions {
@@ -39,8 +39,8 @@ const FOLDS: Readonly<Record<string, Fold>> = {
 
   elora: ({ name, inFeatures, outFeatures }, parameter, { rank, sharing }) => {
     const owner = sharing === "layer" ? name : sharing === "sliced" ? "shared" : `shared.${outFeatures}x${inFeatures}`;
-    const A = scaleRows(cutColumns(parameter(`${owner}.A`), rank, inFeatures), parameter(`${name}.d`));
-    const B = scaleRows(parameter(`${owner}.B`).subarray(0, outFeatures * rank), parameter(`${name}.b`));
+    const A = scaleRows(cutColumns(parameter(`${owner}.A`), inFeatures), parameter(`${name}.d`));
+    const B = scaleRows(cutRows(parameter(`${owner}.B`), outFeatures), parameter(`${name}.b`));
     return { rank, alpha: rank, A, B };
   },
 };
@@ -52,36 +52,44 @@ export const isLowRank = (method: string): boolean => method in FOLDS;
 export function foldLayer(
   { method, methodOptions }: AdapterDescription,
   site: LinearSite,
-  parameters: Arrays,
+  parameters: Tensors<"float32">,
 ): LowRank {
   return FOLDS[method]!(site, (name) => parameters.get(name)!, methodOptions as unknown as FoldOptions);
 }
 
 /** Keeps the directions whose gate is open, at least one; gate and scale go into A. */
-function compact(A: Float32Array, gates: Float32Array, B: Float32Array, scale: number): LowRank {
-  const open = [...gates.keys()].filter((i) => gates[i] !== 0);
+function compact(A: Tensor<"float32">, gates: Tensor<"float32">, B: Tensor<"float32">, scale: number): LowRank {
+  const [count, width] = A.shape as [number, number];
+  const height = B.shape[0]!;
+  const open = [...gates.data.keys()].filter((i) => gates.data[i] !== 0);
   const kept = open.length > 0 ? open : [0];
   const rank = kept.length;
-  const width = A.length / gates.length;
-  const height = B.length / gates.length;
-  const rows = new Float32Array(rank * width);
-  const columns = new Float32Array(height * rank);
+  const [rows, columns] = [float32([rank, width]), float32([height, rank])];
   kept.forEach((from, to) => {
-    for (let j = 0; j < width; j++) rows[to * width + j] = A[from * width + j]! * gates[from]! * scale;
-    for (let i = 0; i < height; i++) columns[i * rank + to] = B[i * gates.length + from]!;
+    for (let j = 0; j < width; j++) rows.data[to * width + j] = A.data[from * width + j]! * gates.data[from]! * scale;
+    for (let i = 0; i < height; i++) columns.data[i * rank + to] = B.data[i * count + from]!;
   });
   return { rank, alpha: rank, A: rows, B: columns };
 }
 
-function scaleRows(matrix: Float32Array, factors: Float32Array): Float32Array {
-  const width = matrix.length / factors.length;
-  return matrix.map((value, i) => value * factors[Math.floor(i / width)]!);
+function scaleRows({ shape, data }: Tensor<"float32">, { data: factors }: Tensor<"float32">): Tensor<"float32"> {
+  const width = shape[1]!;
+  return float32(
+    shape,
+    data.map((value, i) => value * factors[Math.floor(i / width)]!),
+  );
 }
 
-/** The first `columns` of a matrix of `rows`. */
-function cutColumns(matrix: Float32Array, rows: number, columns: number): Float32Array {
-  const width = matrix.length / rows;
-  const cut = new Float32Array(rows * columns);
-  for (let row = 0; row < rows; row++) cut.set(matrix.subarray(row * width, row * width + columns), row * columns);
+/** The first `columns` of a matrix. */
+function cutColumns({ shape, data }: Tensor<"float32">, columns: number): Tensor<"float32"> {
+  const [rows, width] = shape as [number, number];
+  const cut = float32([rows, columns]);
+  for (let row = 0; row < rows; row++) cut.data.set(data.subarray(row * width, row * width + columns), row * columns);
   return cut;
+}
+
+/** The first `rows` of a matrix, over the same memory. */
+function cutRows({ shape, data }: Tensor<"float32">, rows: number): Tensor<"float32"> {
+  const width = shape[1]!;
+  return float32([rows, width], data.subarray(0, rows * width));
 }

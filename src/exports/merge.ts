@@ -1,6 +1,7 @@
 import { Graph, type Value } from "../graph/graph.ts";
 import { gemm, transpose } from "../graph/ops.ts";
-import type { Arrays, Method } from "../methods/method.ts";
+import { asFloat32, float32, type Tensor, type Tensors } from "../graph/tensor.ts";
+import type { Method } from "../methods/method.ts";
 import type { LinearSite } from "../models/architecture.ts";
 import type { BaseModel } from "../runs/base-model.ts";
 import type { Runtime } from "../runtime/session.ts";
@@ -13,9 +14,9 @@ import type { Runtime } from "../runtime/session.ts";
 export async function mergeWeights(
   base: BaseModel,
   method: Method,
-  parameters: Arrays,
+  parameters: Tensors<"float32">,
   runtime: Runtime,
-): Promise<Map<string, Float32Array>> {
+): Promise<Tensors<"float32">> {
   const merged = new Map(base.weights);
   for (const name of base.trace.weights.keys()) {
     const trained = parameters.get(name);
@@ -26,11 +27,11 @@ export async function mergeWeights(
     const compiled = await runtime.compile(writeMergedLayer(base, method, site), weights);
     try {
       const { weight, bias } = await compiled.run({
-        identity: { data: identity(site.inFeatures), shape: [site.inFeatures, site.inFeatures] },
-        zeros: { data: new Float32Array(site.inFeatures), shape: [1, site.inFeatures] },
+        identity: identity(site.inFeatures),
+        zeros: float32([1, site.inFeatures]),
       });
-      merged.set(`${site.name}.weight`, weight!);
-      if (bias) merged.set(`${site.name}.bias`, bias);
+      merged.set(`${site.name}.weight`, asFloat32(weight!));
+      if (bias) merged.set(`${site.name}.bias`, float32([site.outFeatures], asFloat32(bias).data));
     } finally {
       await compiled.release();
     }
@@ -69,8 +70,8 @@ function writeMergedLayer(base: BaseModel, method: Method, site: LinearSite): Re
   return { weight, bias: method.adapt!(parameter, input("zeros"), layer(ownWeight(`${site.name}.bias`)), site) };
 }
 
-function identity(size: number): Float32Array {
-  const matrix = new Float32Array(size * size);
-  for (let i = 0; i < size; i++) matrix[i * (size + 1)] = 1;
+function identity(size: number): Tensor<"float32"> {
+  const matrix = float32([size, size]);
+  for (let i = 0; i < size; i++) matrix.data[i * (size + 1)] = 1;
   return matrix;
 }

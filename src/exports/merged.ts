@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { writeSafetensors } from "../checkpoints/safetensors.ts";
-import type { Arrays } from "../methods/method.ts";
+import type { Tensors } from "../graph/tensor.ts";
 import type { AdapterDescription } from "../runs/adapter.ts";
 import type { BaseModel } from "../runs/base-model.ts";
 import { copyTokenizer, fullName, writeConfig } from "./hugging-face.ts";
@@ -10,11 +10,10 @@ export async function writeMergedFolder(
   folder: string,
   base: BaseModel,
   description: AdapterDescription,
-  weights: Arrays,
+  weights: Tensors<"float32">,
 ): Promise<void> {
   const tensors = [...base.trace.weights.values()].map((weight) => {
-    const shape = weight.shape as number[];
-    return [fullName(base, weight), { dtype: "F32" as const, shape, data: weights.get(weight.name)! }] as const;
+    return [fullName(base, weight), { ...weights.get(weight.name)!, dtype: "F32" as const }] as const;
   });
   await writeSafetensors(join(folder, "model.safetensors"), new Map(tensors), { format: "pt" });
   await writeConfig(folder, base, description);

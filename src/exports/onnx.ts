@@ -5,8 +5,7 @@ import type { Dimension, Shape } from "../graph/dimension.ts";
 import { Graph, type LeafKind, type Value } from "../graph/graph.ts";
 import { encodeOnnx } from "../graph/onnx.ts";
 import { cast, gather, reduceSum, reshape, sliceSize, sub, transpose } from "../graph/ops.ts";
-import type { DataType } from "../graph/tensor.ts";
-import type { Arrays } from "../methods/method.ts";
+import { type DataType, float32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import type { LengthInput, ModelInputs } from "../models/architecture.ts";
 import { ForwardContext } from "../models/forward-context.ts";
 import { writeModel } from "../models/trace.ts";
@@ -30,10 +29,10 @@ export async function writeOnnxFolder(
   folder: string,
   base: BaseModel,
   description: AdapterDescription,
-  weights: Arrays,
+  weights: Tensors<"float32">,
   q8: boolean,
 ): Promise<void> {
-  const size = [...base.trace.weights.keys()].reduce((bytes, name) => bytes + weights.get(name)!.byteLength, 0);
+  const size = [...base.trace.weights.keys()].reduce((bytes, name) => bytes + weights.get(name)!.data.byteLength, 0);
   if (size > LARGEST) {
     throw new UserError(
       `the model has ${(size / 1e9).toFixed(1)} GB of weights, more than an ONNX file can hold; use --format merged`,
@@ -54,7 +53,7 @@ export async function writeOnnxFolder(
 }
 
 /** The model with its weights as an ONNX file, with the inputs and the output that Transformers.js knows. */
-function encodeModel(base: BaseModel, weights: Arrays, maxLength: number): Uint8Array {
+function encodeModel(base: BaseModel, weights: Tensors<"float32">, maxLength: number): Uint8Array {
   const graph = new ExportGraph(base, maxLength);
   const { labelCount, head } = base;
   const logits = writeModel(new ExportContext(graph), base, labelCount, head);
@@ -85,7 +84,7 @@ class ExportContext extends ForwardContext {
 
 /** Computes what depends on the padded length alone from tables for lengths up to `maxLength`: nobody feeds it. */
 class ExportGraph extends Graph {
-  readonly tables = new Map<string, Float32Array>();
+  readonly tables = new Map<string, Tensor<"float32">>();
   readonly #base: BaseModel;
   readonly #maxLength: number;
   readonly #longest: Record<string, LengthInput>;
@@ -108,7 +107,7 @@ class ExportGraph extends Graph {
   }
 
   #table(name: string, data: Float32Array | Int32Array, shape: readonly number[]): Value {
-    this.tables.set(name, Float32Array.from(data));
+    this.tables.set(name, float32(shape, Float32Array.from(data)));
     return super.leaf("frozen", name, "float32", shape);
   }
 

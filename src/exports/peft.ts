@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { writeJsonFile } from "../checkpoints/json-file.ts";
 import { type TensorToWrite, writeSafetensors } from "../checkpoints/safetensors.ts";
 import { UserError } from "../errors.ts";
-import type { Arrays } from "../methods/method.ts";
+import { float32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import type { LinearSite } from "../models/architecture.ts";
 import type { Adapter, AdapterDescription } from "../runs/adapter.ts";
 import type { BaseModel } from "../runs/base-model.ts";
@@ -19,7 +19,7 @@ interface PeftForm {
   shared?: Map<string, TensorToWrite>;
 }
 
-const tensor = (data: Float32Array, ...shape: number[]): TensorToWrite => ({ dtype: "F32", shape, data });
+const toWrite = (tensor: Tensor<"float32">): TensorToWrite => ({ ...tensor, dtype: "F32" });
 
 /**
  * Writes an adapter folder of Hugging Face PEFT: AFLoRA, SoRA, LoRA and ELoRA as LoRA, ELoRA that shares its
@@ -57,7 +57,7 @@ export async function writePeftFolder(
 function peftForm(
   base: BaseModel,
   description: AdapterDescription,
-  parameters: Arrays,
+  parameters: Tensors<"float32">,
   sites: readonly LinearSite[],
   as: "lora" | undefined,
 ): PeftForm {
@@ -76,7 +76,7 @@ function peftForm(
 function loraForm(
   base: BaseModel,
   description: AdapterDescription,
-  parameters: Arrays,
+  parameters: Tensors<"float32">,
   sites: readonly LinearSite[],
 ): PeftForm {
   const folded = sites.map((site) => ({ site, ...foldLayer(description, site, parameters) }));
@@ -91,9 +91,9 @@ function loraForm(
   const patternOf = (value: "rank" | "alpha") =>
     Object.fromEntries(others.map((layer) => [siteName(base, layer.site), layer[value]]));
   const layers = new Map<string, TensorToWrite>();
-  for (const { site, rank, A, B } of folded) {
-    layers.set(`${siteName(base, site)}.lora_A.weight`, tensor(A, rank, site.inFeatures));
-    layers.set(`${siteName(base, site)}.lora_B.weight`, tensor(B, site.outFeatures, rank));
+  for (const { site, A, B } of folded) {
+    layers.set(`${siteName(base, site)}.lora_A.weight`, toWrite(A));
+    layers.set(`${siteName(base, site)}.lora_B.weight`, toWrite(B));
   }
   const config = {
     peft_type: "LORA",
@@ -111,7 +111,7 @@ function loraForm(
 function adaloraForm(
   base: BaseModel,
   { methodOptions }: AdapterDescription,
-  parameters: Arrays,
+  parameters: Tensors<"float32">,
   sites: readonly LinearSite[],
 ): PeftForm {
   const { rank, alpha } = methodOptions as { rank: number; alpha: number };
@@ -119,7 +119,7 @@ function adaloraForm(
   const rankPattern: Record<string, boolean[]> = {};
   const layers = new Map<string, TensorToWrite>();
   for (const site of sites) {
-    const [A, E, B] = ["A", "E", "B"].map((part) => parameters.get(`${site.name}.${part}`)!) as [
+    const [A, E, B] = ["A", "E", "B"].map((part) => parameters.get(`${site.name}.${part}`)!.data) as [
       Float32Array,
       Float32Array,
       Float32Array,
@@ -130,29 +130,22 @@ function adaloraForm(
     const count = kept.filter(Boolean).length;
     const name = siteName(base, site);
     rankPattern[`${name}.lora_E`] = kept;
-    layers.set(
-      `${name}.lora_A`,
-      tensor(
-        A.filter((_, i) => kept[Math.floor(i / site.inFeatures)]),
-        count,
-        site.inFeatures,
-      ),
+    const set = (part: string, shape: number[], values: Float32Array) =>
+      layers.set(`${name}.${part}`, toWrite(float32(shape, values)));
+    set(
+      "lora_A",
+      [count, site.inFeatures],
+      A.filter((_, i) => kept[Math.floor(i / site.inFeatures)]),
     );
-    layers.set(
-      `${name}.lora_E`,
-      tensor(
-        E.filter((_, i) => kept[i]),
-        count,
-        1,
-      ),
+    set(
+      "lora_E",
+      [count, 1],
+      E.filter((_, i) => kept[i]),
     );
-    layers.set(
-      `${name}.lora_B`,
-      tensor(
-        B.filter((_, i) => kept[i % initialRank]),
-        site.outFeatures,
-        count,
-      ),
+    set(
+      "lora_B",
+      [site.outFeatures, count],
+      B.filter((_, i) => kept[i % initialRank]),
     );
   }
   const config = {
@@ -173,22 +166,22 @@ function adaloraForm(
 function veraForm(
   base: BaseModel,
   { methodOptions }: AdapterDescription,
-  parameters: Arrays,
+  parameters: Tensors<"float32">,
   sites: readonly LinearSite[],
 ): PeftForm {
   const rank = methodOptions.rank as number;
-  const shared = (name: string): Float32Array => parameters.get(`shared.${name}`)!;
+  const parameter = (name: string): TensorToWrite => toWrite(parameters.get(name)!);
   const layers = new Map<string, TensorToWrite>();
   for (const site of sites) {
-    layers.set(`${siteName(base, site)}.vera_lambda_d`, tensor(parameters.get(`${site.name}.d`)!, rank));
-    layers.set(`${siteName(base, site)}.vera_lambda_b`, tensor(parameters.get(`${site.name}.b`)!, site.outFeatures));
+    layers.set(`${siteName(base, site)}.vera_lambda_d`, parameter(`${site.name}.d`));
+    layers.set(`${siteName(base, site)}.vera_lambda_b`, parameter(`${site.name}.b`));
   }
   return {
     config: { peft_type: "VERA", r: rank, vera_dropout: 0, projection_prng_key: 0, save_projection: true },
     layers,
     shared: new Map([
-      ["vera_A", tensor(shared("A"), rank, shared("A").length / rank)],
-      ["vera_B", tensor(shared("B"), shared("B").length / rank, rank)],
+      ["vera_A", parameter("shared.A")],
+      ["vera_B", parameter("shared.B")],
     ]),
   };
 }
@@ -210,7 +203,10 @@ function targetModules(base: BaseModel, sites: readonly LinearSite[]): string[] 
  * The head's modules that PEFT must keep whole: those with something in the adapter, and those that PEFT keeps whatever
  * is said (it matches `classifier` with the end of each name).
  */
-function headToSave(base: BaseModel, parameters: Arrays): { modules: string[]; tensors: Map<string, TensorToWrite> } {
+function headToSave(
+  base: BaseModel,
+  parameters: Tensors<"float32">,
+): { modules: string[]; tensors: Map<string, TensorToWrite> } {
   const weights = [...base.trace.weights.values()].filter(({ part }) => part === "head");
   const moduleOf = (name: string): string => name.slice(0, name.indexOf("."));
   const saved = new Set(weights.filter(({ name }) => parameters.has(name)).map(({ name }) => moduleOf(name)));
@@ -218,8 +214,8 @@ function headToSave(base: BaseModel, parameters: Arrays): { modules: string[]; t
   const tensors = weights
     .filter(({ name }) => saved.has(moduleOf(name)))
     .map((weight) => {
-      const data = parameters.get(weight.name) ?? base.weights.get(weight.name)!;
-      return [fullName(base, weight), tensor(data, ...(weight.shape as number[]))] as const;
+      const tensor = parameters.get(weight.name) ?? base.weights.get(weight.name)!;
+      return [fullName(base, weight), toWrite(tensor)] as const;
     });
   return { modules: [...saved].sort(), tensors: new Map(tensors) };
 }

@@ -1,4 +1,5 @@
 import { UserError } from "../errors.ts";
+import { float32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import { type FreezeSchedule, frozenFraction, isCheck, isFinal, validateSchedule } from "./schedule.ts";
 import {
   elementScores,
@@ -51,10 +52,10 @@ export interface FreezingCheck {
   frozen: string[];
 }
 
-/** A controller between two steps: `scalars` is plain JSON, `arrays` can go into a safetensors file. */
+/** A controller between two steps: `scalars` is plain JSON, `tensors` can go into a safetensors file. */
 export interface FreezingState {
   scalars: { frozenAtStep: Record<string, number>; scores: Record<string, number> };
-  arrays: Map<string, Float32Array>;
+  tensors: Tensors<"float32">;
 }
 
 /** What freezes as one: a matrix, or the matrices of a group. */
@@ -81,7 +82,7 @@ export class FreezingController {
   readonly #scratch: Float32Array<ArrayBuffer>;
 
   /**
-   * @param state what {@link FreezingController.state | state()} gave, to go on from there with the same configuration; its arrays are copied
+   * @param state what {@link FreezingController.state | state()} gave, to go on from there with the same configuration; its tensors are copied
    * @throws UserError where the configuration contradicts itself or the state does not fit it
    */
   constructor(config: FreezingConfig, state?: FreezingState) {
@@ -120,16 +121,12 @@ export class FreezingController {
    * Takes in one optimizer step. A freeze takes effect from the next step: the returned matrices still get this step's
    * update.
    * @param step from 0; every step must be observed, in order
-   * @param gradients of the whole batch, not clipped, `[size]` of every matrix still trainable
+   * @param gradients of the whole batch, not clipped, of every matrix still trainable
    * @param weights likewise; for the scores `sensitivity` and `magnitude`
    * @returns names that freeze at this step, in the order of `matrices`
    * @throws UserError where a matrix is missing or of another size
    */
-  observe(
-    step: number,
-    gradients: ReadonlyMap<string, Float32Array>,
-    weights?: ReadonlyMap<string, Float32Array>,
-  ): string[] {
+  observe(step: number, gradients: Tensors<"float32">, weights?: Tensors<"float32">): string[] {
     if (this.#trainable.length === 0) return [];
     for (const { matrices } of this.#trainable) {
       for (const matrix of matrices) this.#accumulate(step, matrix, gradients, weights);
@@ -137,20 +134,22 @@ export class FreezingController {
     return isCheck(step, this.#config) ? this.#check(step, weights) : [];
   }
 
-  /** What to save between two steps. The arrays are the live ones: write or copy them before the next step. */
+  /** What to save between two steps. The tensors are the live ones: write or copy them before the next step. */
   state(): FreezingState {
-    const arrays = new Map<string, Float32Array>();
+    const tensors = new Map<string, Tensor<"float32">>();
     for (const [name, importance] of this.#importance) {
-      for (const [part, values] of Object.entries(importance)) arrays.set(`${name}.${part}`, values);
+      for (const [part, values] of Object.entries(importance)) {
+        tensors.set(`${name}.${part}`, float32([values.length], values));
+      }
     }
-    return { scalars: { frozenAtStep: Object.fromEntries(this.#frozenAtStep), scores: { ...this.#scores } }, arrays };
+    return { scalars: { frozenAtStep: Object.fromEntries(this.#frozenAtStep), scores: { ...this.#scores } }, tensors };
   }
 
   #accumulate(
     step: number,
     matrix: FreezableMatrix,
-    gradients: ReadonlyMap<string, Float32Array>,
-    weights?: ReadonlyMap<string, Float32Array>,
+    gradients: Tensors<"float32">,
+    weights?: Tensors<"float32">,
   ): void {
     const { score, beta1, beta2, interval } = this.#config;
     const importance = this.#importance.get(matrix.name);
@@ -170,7 +169,7 @@ export class FreezingController {
     }
   }
 
-  #check(step: number, weights?: ReadonlyMap<string, Float32Array>): string[] {
+  #check(step: number, weights?: Tensors<"float32">): string[] {
     const units = this.#trainable.map((unit) => ({ ...unit, score: this.#score(unit, weights) }));
     for (const { matrices, score } of units) for (const { name } of matrices) this.#scores[name] = score;
 
@@ -194,7 +193,7 @@ export class FreezingController {
   #select<Scored extends Unit & { score: number }>(
     units: Scored[],
     fraction: number,
-    weights?: ReadonlyMap<string, Float32Array>,
+    weights?: Tensors<"float32">,
   ): { freezing: Scored[]; threshold: number | null } {
     if (this.#config.rule === "matrix-fraction") {
       let missing = Math.floor(fraction * this.#config.matrices.length) - this.#frozenAtStep.size;
@@ -215,14 +214,14 @@ export class FreezingController {
   }
 
   /** Mean score over the unit's elements, rounded to float32 so that it compares with an element's score. */
-  #score(unit: Unit, weights?: ReadonlyMap<string, Float32Array>): number {
+  #score(unit: Unit, weights?: Tensors<"float32">): number {
     let total = 0;
     for (const elements of this.#elements([unit], weights)) total += sum(elements);
     return Math.fround(total / unit.size);
   }
 
   /** The score of every element of each matrix in turn; each array is overwritten by the next. */
-  *#elements(units: readonly Unit[], weights?: ReadonlyMap<string, Float32Array>): Generator<Float32Array> {
+  *#elements(units: readonly Unit[], weights?: Tensors<"float32">): Generator<Float32Array> {
     for (const { matrices } of units) {
       for (const matrix of matrices) {
         const elements = this.#scratch.subarray(0, matrix.size);
@@ -239,7 +238,7 @@ export class FreezingController {
 function startImportance(matrix: FreezableMatrix, { windowed }: FreezingConfig, state?: FreezingState): Importance {
   const start = (part: keyof Importance) => {
     if (!state) return new Float32Array(matrix.size);
-    const saved = state.arrays.get(`${matrix.name}.${part}`);
+    const saved = state.tensors.get(`${matrix.name}.${part}`)?.data;
     if (saved?.length !== matrix.size) {
       throw new UserError(
         `Freezing state: "${matrix.name}.${part}" has ${saved?.length ?? "no"} values, expected ${matrix.size}; ` +
@@ -254,10 +253,10 @@ function startImportance(matrix: FreezableMatrix, { windowed }: FreezingConfig, 
 
 function valuesOf(
   { name, size }: FreezableMatrix,
-  values: ReadonlyMap<string, Float32Array> | undefined,
+  values: Tensors<"float32"> | undefined,
   what: "gradient" | "weight",
 ): Float32Array {
-  const found = values?.get(name);
+  const found = values?.get(name)?.data;
   if (found?.length === size) return found;
   throw new UserError(
     `Freezing: the ${what} of "${name}" has ${found?.length ?? "no"} values, expected ${size}; ` +

@@ -2,7 +2,7 @@ import { coefficientOf, type Dimension, evaluate, type Shape, ShapeError, symbol
 import { ELEMENT_TYPE, type GraphNode, liveLeaves, liveNodes, type Value } from "./graph.ts";
 import { ModelProto } from "./onnx-schema.ts";
 import type { OnnxEmitter, OnnxNodeOptions } from "./op.ts";
-import type { DataType } from "./tensor.ts";
+import type { DataType, Tensors } from "./tensor.ts";
 
 const ARRAY: Record<DataType, (data: readonly number[]) => ArrayBufferView> = {
   float32: (data) => Float32Array.from(data),
@@ -138,16 +138,13 @@ export interface EncodedGraph {
  * Encodes what `outputs` need as an ONNX model. Leaves named in `embedded` become initializers; constants always do.
  * @throws ShapeError where a symbol's size cannot be read from any input.
  */
-export function encodeOnnx(
-  outputs: Readonly<Record<string, Value>>,
-  embedded: ReadonlyMap<string, Float32Array> = new Map(),
-): EncodedGraph {
+export function encodeOnnx(outputs: Readonly<Record<string, Value>>, embedded: Tensors = new Map()): EncodedGraph {
   const values = Object.values(outputs);
   const leaves = liveLeaves(values);
   const fed = leaves.filter(({ leaf }) => leaf!.kind !== "constant" && !embedded.has(leaf!.name));
   const encoder = new Encoder(fed);
   for (const value of leaves) {
-    const data = value.leaf!.data ? ARRAY[value.dtype](value.leaf!.data) : embedded.get(value.leaf!.name);
+    const data = value.leaf!.data ? ARRAY[value.dtype](value.leaf!.data) : embedded.get(value.leaf!.name)?.data;
     if (!data) continue;
     const dims = value.shape.map((size) => evaluate(size, {}));
     encoder.initializers.push(tensorMessage(value.leaf!.name, value.dtype, dims, data));

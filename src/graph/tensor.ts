@@ -43,6 +43,12 @@ export function int32(shape: readonly number[], data: Int32Array): Tensor<"int32
   return { dtype: "int32", shape, data };
 }
 
+/** @throws Error where the tensor holds numbers of another type. */
+export function asFloat32(tensor: Tensor): Tensor<"float32"> {
+  if (tensor.dtype !== "float32") throw new Error(`a tensor of ${tensor.dtype} stands where float32 is needed`);
+  return tensor as Tensor<"float32">;
+}
+
 /** A copy that shares no memory. */
 export function copyOf<Type extends DataType>({ dtype, shape, data }: Tensor<Type>): Tensor<Type> {
   return { dtype, shape, data: data.slice() as TensorData<Type> };

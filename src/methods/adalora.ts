@@ -3,9 +3,10 @@ import { UserError } from "../errors.ts";
 import { elementScores, type Importance, instantImportance, kthSmallest, updateAverages } from "../freezing/score.ts";
 import type { Value } from "../graph/graph.ts";
 import { add, gemm, mul, sqrt, sumAll } from "../graph/ops.ts";
+import { float32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import type { LinearSite } from "../models/architecture.ts";
 import { constant, normal } from "./initializers.ts";
-import type { Arrays, MethodDefinition, MethodState } from "./method.ts";
+import type { MethodDefinition, MethodState } from "./method.ts";
 import { alpha, checkRank, duration, resolveDuration, targetModules } from "./options.ts";
 import { adaptOnly, selectSites } from "./target-modules.ts";
 
@@ -144,14 +145,14 @@ class RankAllocator {
       );
     }
     this.#config = config;
-    for (const [name, values] of state?.arrays ?? []) {
+    for (const [name, { data }] of state?.tensors ?? []) {
       const [, owner, part] = /^(.*)\.(kept|average|uncertainty)$/.exec(name)!;
-      if (part === "kept") this.#kept.set(owner!, values.slice());
-      else this.#importance.set(owner!, { ...this.#importance.get(owner!)!, [part!]: values.slice() });
+      if (part === "kept") this.#kept.set(owner!, data.slice());
+      else this.#importance.set(owner!, { ...this.#importance.get(owner!)!, [part!]: data.slice() });
     }
   }
 
-  afterStep(step: number, gradients: Arrays, values: Arrays): void {
+  afterStep(step: number, gradients: Tensors<"float32">, values: Tensors<"float32">): void {
     const { totalSteps, finalSteps, initialSteps, interval } = this.#config;
     const last = totalSteps - finalSteps;
     if (step < last) this.#observe(gradients, values);
@@ -169,22 +170,24 @@ class RankAllocator {
     }, 0);
   }
 
-  /** What to save between two steps. The arrays are the live ones. */
+  /** What to save between two steps. The tensors are the live ones. */
   state(): MethodState {
-    const arrays = new Map<string, Float32Array>();
-    for (const [name, kept] of this.#kept) arrays.set(`${name}.kept`, kept);
+    const tensors = new Map<string, Tensor<"float32">>();
+    const add = (name: string, values: Float32Array) => tensors.set(name, float32([values.length], values));
+    for (const [name, kept] of this.#kept) add(`${name}.kept`, kept);
     for (const [name, { average, uncertainty }] of this.#importance) {
-      arrays.set(`${name}.average`, average).set(`${name}.uncertainty`, uncertainty);
+      add(`${name}.average`, average);
+      add(`${name}.uncertainty`, uncertainty);
     }
-    return { scalars: {}, arrays };
+    return { scalars: {}, tensors };
   }
 
-  #observe(gradients: Arrays, values: Arrays): void {
+  #observe(gradients: Tensors<"float32">, values: Tensors<"float32">): void {
     const { sites, beta1, beta2 } = this.#config;
     for (const name of sites.flatMap((site) => [`${site.name}.A`, `${site.name}.E`, `${site.name}.B`])) {
-      const value = values.get(name)!;
+      const value = values.get(name)!.data;
       const sensitivity = new Float32Array(value.length);
-      instantImportance(sensitivity, gradients.get(name)!, value);
+      instantImportance(sensitivity, gradients.get(name)!.data, value);
       const importance = this.#importance.get(name) ?? {
         average: new Float32Array(value.length),
         uncertainty: new Float32Array(value.length),
@@ -238,9 +241,9 @@ class RankAllocator {
     return result;
   }
 
-  #zeroPruned(values: Arrays): void {
+  #zeroPruned(values: Tensors<"float32">): void {
     for (const [name, kept] of this.#kept) {
-      const lambda = values.get(`${name}.E`)!;
+      const lambda = values.get(`${name}.E`)!.data;
       for (let i = 0; i < kept.length; i++) if (kept[i] === 0) lambda[i] = 0;
     }
   }

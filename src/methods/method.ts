@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import type { FreezingCheck } from "../freezing/controller.ts";
 import type { Value } from "../graph/graph.ts";
+import type { Tensors } from "../graph/tensor.ts";
 import type { LinearSite } from "../models/architecture.ts";
 import type { Initializer } from "./initializers.ts";
 
@@ -23,13 +24,10 @@ export interface MethodSetting {
   stepsPerEpoch: number;
 }
 
-/** Arrays by name, row-major. */
-export type Arrays = ReadonlyMap<string, Float32Array>;
-
-/** What a method keeps between two steps: `scalars` is plain JSON, `arrays` can go into a safetensors file. */
+/** What a method keeps between two steps: `scalars` is plain JSON, `tensors` can go into a safetensors file. */
 export interface MethodState {
   scalars: object;
-  arrays: Map<string, Float32Array>;
+  tensors: Tensors<"float32">;
 }
 
 /**
@@ -62,11 +60,11 @@ export interface Method {
    * still gets this step's update.
    * @returns the check of the freezing schedule, where one was made
    */
-  observe?(step: number, gradients: Arrays, parameters: Arrays): FreezingCheck | undefined;
+  observe?(step: number, gradients: Tensors<"float32">, parameters: Tensors<"float32">): FreezingCheck | undefined;
   /** Changes parameters after the optimizer's step; `gradients` are the clipped ones. */
-  afterStep?(step: number, gradients: Arrays, parameters: Arrays): void;
+  afterStep?(step: number, gradients: Tensors<"float32">, parameters: Tensors<"float32">): void;
   /** Trainable parameters now, where that is not the number of elements that get a gradient. */
-  countTrainable?(parameters: Arrays): number;
+  countTrainable?(parameters: Tensors<"float32">): number;
   /** What to save between two steps beside the parameters; `create` takes it back. */
   state?(): MethodState;
 }

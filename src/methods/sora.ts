@@ -54,11 +54,11 @@ export const sora: MethodDefinition<typeof options> = {
         );
       },
       afterStep(_step, _gradients, values) {
-        for (const { name } of adapted) softThreshold(values.get(`${name}.g`)!, gateThreshold);
+        for (const { name } of adapted) softThreshold(values.get(`${name}.g`)!.data, gateThreshold);
       },
       countTrainable: (values) =>
         adapted.reduce((total, { name, inFeatures, outFeatures }) => {
-          const open = values.get(`${name}.g`)!.filter((gate) => gate !== 0).length;
+          const open = values.get(`${name}.g`)!.data.filter((gate) => gate !== 0).length;
           return total + open * (inFeatures + outFeatures + 1);
         }, 0),
     };

@@ -1,5 +1,6 @@
 import type { Shape } from "../graph/dimension.ts";
 import type { Value } from "../graph/graph.ts";
+import type { Tensor } from "../graph/tensor.ts";
 import type { ForwardContext } from "./forward-context.ts";
 
 /** A family of models: one file each, chosen by `model_type` of config.json. */
@@ -23,10 +24,7 @@ export interface Architecture<Config extends ModelConfig = ModelConfig> {
 /** What a head labels: the whole text, or each of its tokens. */
 export type HeadKind = "sequence" | "token";
 
-export interface LengthInput {
-  data: Float32Array | Int32Array;
-  shape: readonly number[];
-}
+export type LengthInput = Tensor<"float32"> | Tensor<"int32">;
 
 /** What every family's configuration has. */
 export interface ModelConfig {

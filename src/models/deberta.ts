@@ -14,8 +14,9 @@ import {
   sliceSize,
   transpose,
 } from "../graph/ops.ts";
+import { int32 } from "../graph/tensor.ts";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activation.ts";
-import type { Architecture, ModelConfig } from "./architecture.ts";
+import type { Architecture, LengthInput, ModelConfig } from "./architecture.ts";
 import { maskBias, splitHeads } from "./attention.ts";
 import { labelCountOf, parseConfig, rate } from "./config.ts";
 import {
@@ -245,7 +246,7 @@ function relativePositions(
  * `relativePositions`: row of the embedding of distance `sequence - r` (query minus key), r from 0 to 2·sequence - 1;
  * `reversedPositions`: where among these the distance `r - sequence` is. Row 0 is never looked at.
  */
-function distanceInputs({ span, farthest }: RelativeConfig, sequence: number) {
+function distanceInputs({ span, farthest }: RelativeConfig, sequence: number): Record<string, LengthInput> {
   const rows = Array.from({ length: 2 * sequence }, (_, r) => r);
   const embedding = (distance: number): number => {
     const bucket = farthest === undefined ? distance : bucketOf(distance, span, farthest);
@@ -253,8 +254,14 @@ function distanceInputs({ span, farthest }: RelativeConfig, sequence: number) {
   };
   const shape = [2 * sequence];
   return {
-    relativePositions: { data: Int32Array.from(rows, (r) => embedding(sequence - r)), shape },
-    reversedPositions: { data: Int32Array.from(rows, (r) => Math.min(2 * sequence - r, 2 * sequence - 1)), shape },
+    relativePositions: int32(
+      shape,
+      Int32Array.from(rows, (r) => embedding(sequence - r)),
+    ),
+    reversedPositions: int32(
+      shape,
+      Int32Array.from(rows, (r) => Math.min(2 * sequence - r, 2 * sequence - 1)),
+    ),
   };
 }
 

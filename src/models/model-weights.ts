@@ -1,5 +1,6 @@
 import type { TensorSource } from "../checkpoints/tensor-source.ts";
 import { UserError } from "../errors.ts";
+import { float32, type Tensor } from "../graph/tensor.ts";
 import type { WeightSpec } from "./architecture.ts";
 import type { ModelDescription } from "./families.ts";
 import type { ModelTrace } from "./trace.ts";
@@ -7,7 +8,7 @@ import type { ModelTrace } from "./trace.ts";
 /** A model's weights as a checkpoint has them. */
 export interface ModelWeights {
   /** By name without the family's prefix. */
-  weights: Map<string, Float32Array>;
+  weights: Map<string, Tensor<"float32">>;
   /** Weights of the head that the checkpoint lacks, or has for another task: they must be made new. */
   missing: WeightSpec[];
   /** Tensors of the checkpoint that the model has no use for. */
@@ -25,7 +26,7 @@ export function readModelWeights(
   trace: Pick<ModelTrace, "weights">,
   takes: (weight: WeightSpec) => boolean = () => true,
 ): ModelWeights {
-  const weights = new Map<string, Float32Array>();
+  const weights = new Map<string, Tensor<"float32">>();
   const missing: WeightSpec[] = [];
   const unused = new Set(source.tensors.keys());
   for (const spec of trace.weights.values()) {
@@ -34,7 +35,7 @@ export function readModelWeights(
     const fits = found?.join() === spec.shape.join();
     if (stored !== undefined && fits && (spec.part === "backbone" || takes(spec))) {
       unused.delete(stored);
-      weights.set(spec.name, source.read(stored));
+      weights.set(spec.name, float32(spec.shape as number[], source.read(stored)));
     } else if (spec.part === "head") {
       missing.push(spec);
     } else if (found === undefined) {

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Value } from "../graph/graph.ts";
 import { add, concat, div, gather, mul, reduceSum, reshape, slice, sub, transpose } from "../graph/ops.ts";
+import { float32 } from "../graph/tensor.ts";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activation.ts";
 import type { Architecture, LengthInput, ModelConfig, ModelInputs, SiteRole } from "./architecture.ts";
 import { attention, maskBias, splitHeads } from "./attention.ts";
@@ -139,7 +140,7 @@ export const modernbert: Architecture<ModernBertConfig> = {
         const distance = Math.abs(Math.floor(i / sequence) - (i % sequence));
         data[i] = distance <= config.window ? 0 : -1e30;
       }
-      inputs.localBias = { data, shape: [sequence, sequence] };
+      inputs.localBias = float32([sequence, sequence], data);
     }
     return inputs;
   },
@@ -231,8 +232,8 @@ function rotaryInputs(config: ModernBertConfig, reach: Reach, sequence: number):
   });
   const shape = [sequence, half];
   return {
-    [`cosine.${reach}`]: { data: angles.map(Math.cos), shape },
-    [`sine.${reach}`]: { data: angles.map(Math.sin), shape },
+    [`cosine.${reach}`]: float32(shape, angles.map(Math.cos)),
+    [`sine.${reach}`]: float32(shape, angles.map(Math.sin)),
   };
 }
 

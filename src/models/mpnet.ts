@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { add, gather, reshape, transpose } from "../graph/ops.ts";
+import { int32 } from "../graph/tensor.ts";
 import type { Architecture } from "./architecture.ts";
 import { maskBias } from "./attention.ts";
 import { type BertConfig, bertConfig, bertSchema } from "./bert.ts";
@@ -59,7 +60,7 @@ export const mpnet: Architecture<MPNetConfig> = {
     for (let query = 0; query < sequence; query++) {
       for (let key = 0; key < sequence; key++) data[query * sequence + key] = bucketOf(key - query, config.buckets);
     }
-    return { relativeBuckets: { data, shape: [sequence, sequence] } };
+    return { relativeBuckets: int32([sequence, sequence], data) };
   },
 
   sequenceHead: (context, config, hidden, labelCount) =>

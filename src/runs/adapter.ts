@@ -4,6 +4,7 @@ import { z } from "zod";
 import { writeJsonFile } from "../checkpoints/json-file.ts";
 import { openSafetensors, writeSafetensors } from "../checkpoints/safetensors.ts";
 import { UserError } from "../errors.ts";
+import { float32, type Tensors } from "../graph/tensor.ts";
 import type { TaskData } from "../tasks/example.ts";
 
 const adapterSchema = z.object({
@@ -31,22 +32,16 @@ export interface AdapterDescription extends z.output<typeof adapterSchema> {
 /** An adapter: what was trained beside a base model, unfolded, and the head. */
 export interface Adapter {
   description: AdapterDescription;
-  parameters: Map<string, Float32Array>;
+  parameters: Tensors<"float32">;
 }
 
 const WEIGHTS = "adapter.safetensors";
 const DESCRIPTION = "adapter.json";
 
-/** Writes an adapter folder, each file whole or not at all. @returns bytes of the weights' file. */
-export async function saveAdapter(
-  directory: string,
-  { description, parameters }: Adapter,
-  shapes: ReadonlyMap<string, readonly number[]>,
-): Promise<void> {
+/** Writes an adapter folder, each file whole or not at all. */
+export async function saveAdapter(directory: string, { description, parameters }: Adapter): Promise<void> {
   await mkdir(directory, { recursive: true });
-  const tensors = [...parameters].map(([name, data]) => {
-    return [name, { dtype: "F32" as const, shape: shapes.get(name)!, data }] as const;
-  });
+  const tensors = [...parameters].map(([name, tensor]) => [name, { ...tensor, dtype: "F32" as const }] as const);
   await writeSafetensors(join(directory, WEIGHTS), new Map(tensors));
   await writeJsonFile(join(directory, DESCRIPTION), description);
 }
@@ -72,5 +67,6 @@ export async function loadAdapter(directory: string): Promise<Adapter> {
     throw new UserError(`${path} is damaged; train again or restore it from a copy`);
   }
   const source = await openSafetensors(join(directory, WEIGHTS));
-  return { description, parameters: new Map([...source.tensors.keys()].map((name) => [name, source.read(name)])) };
+  const read = [...source.tensors].map(([name, { shape }]) => [name, float32(shape, source.read(name))] as const);
+  return { description, parameters: new Map(read) };
 }

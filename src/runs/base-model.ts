@@ -2,6 +2,7 @@ import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type HubOptions, resolveModel } from "../checkpoints/hub.ts";
 import { type FolderConfig, openModelFolder } from "../checkpoints/model-folder.ts";
+import type { Tensor } from "../graph/tensor.ts";
 import { constant, normal, randomFor } from "../methods/initializers.ts";
 import type { HeadKind, WeightSpec } from "../models/architecture.ts";
 import { describeModel, type ModelDescription } from "../models/families.ts";
@@ -30,7 +31,7 @@ export interface BaseModel extends ModelDescription {
   labelCount: number;
   head: HeadKind;
   /** By name without the family's prefix. */
-  weights: Map<string, Float32Array>;
+  weights: Map<string, Tensor<"float32">>;
   /** Parts of the head that the checkpoint lacks, or has for other labels: made new. */
   newWeights: WeightSpec[];
   /** Tensors of the checkpoint that the model has no use for. */

@@ -6,9 +6,10 @@ import { loadDatasetTask } from "../datasets/dataset.ts";
 import { loadGlueTask } from "../datasets/glue.ts";
 import { loadTableTask } from "../datasets/table.ts";
 import { UserError } from "../errors.ts";
+import { float32, type Tensors } from "../graph/tensor.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
 import type { WeightSpec } from "../models/architecture.ts";
-import type { Runtime, Weights } from "../runtime/session.ts";
+import type { Runtime } from "../runtime/session.ts";
 import { balancedClassWeights } from "../tasks/class-weights.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { splitExamples } from "../tasks/split.ts";
@@ -19,7 +20,7 @@ import { stepsPerEpoch, type TrainOutcome, train } from "../training/train.ts";
 import { trainingExamples } from "../training/training-example.ts";
 import { type Adapter, loadAdapter, saveAdapter } from "./adapter.ts";
 import { type BaseModel, BUNDLED_MODEL, loadBaseModel } from "./base-model.ts";
-import { adaptedShapes, FineTunedModel, initialParameters } from "./fine-tuned-model.ts";
+import { FineTunedModel, initialParameters } from "./fine-tuned-model.ts";
 import { headTrains } from "./head.ts";
 import { openAdapter } from "./open-adapter.ts";
 import { readRunRecords } from "./read-run.ts";
@@ -170,7 +171,7 @@ export async function fineTune(
       },
       parameters: bestParameters(outcome, ownHead, weights),
     };
-    await saveAdapter(folder.path("adapter"), adapter, adaptedShapes(base, method));
+    await saveAdapter(folder.path("adapter"), adapter);
     await verifyAdapter(folder.path("adapter"), adapter, base, runtime, task);
     const result = await summarise(config, outcome, {
       base,
@@ -248,11 +249,13 @@ function pick(config: RunConfig, keys: readonly string[]): Record<string, unknow
 function bestParameters(
   { state }: TrainOutcome,
   ownHead: readonly WeightSpec[],
-  weights: Weights,
-): Map<string, Float32Array> {
+  weights: Tensors<"float32">,
+): Tensors<"float32"> {
   const best = state.best!.parameters;
   const untrained = ownHead.filter(({ name }) => !best.has(name));
-  return new Map([...best, ...untrained.map(({ name }) => [name, weights.get(name)!] as const)]);
+  // Checkpoints of earlier versions hold flat arrays: shapes are the weights'.
+  const trained = [...best].map(([name, { data }]) => [name, float32(weights.get(name)!.shape, data)] as const);
+  return new Map([...trained, ...untrained.map(({ name }) => [name, weights.get(name)!] as const)]);
 }
 
 /** Texts on which a saved adapter is compared with the one in memory. */

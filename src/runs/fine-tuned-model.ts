@@ -1,9 +1,10 @@
 import { UserError } from "../errors.ts";
+import type { Tensor, Tensors } from "../graph/tensor.ts";
 import { randomFor } from "../methods/initializers.ts";
 import type { Method } from "../methods/method.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
-import type { Runtime, Weights } from "../runtime/session.ts";
+import type { Runtime } from "../runtime/session.ts";
 import type { Example, TaskKind } from "../tasks/example.ts";
 import { entitiesOf, type Prediction } from "../tasks/metrics.ts";
 import { locateWords, splitWords } from "../tasks/words.ts";
@@ -66,7 +67,7 @@ export class FineTunedModel {
   readonly description: AdapterDescription;
   readonly base: BaseModel;
   /** What the adapter has in place of the base model's: the method's parameters, the head, a trained backbone. */
-  readonly parameters: Weights;
+  readonly parameters: Tensors<"float32">;
   readonly #predictor: Predictor;
 
   /**
@@ -159,12 +160,12 @@ export function fitAdapter(base: BaseModel, { description, parameters }: Adapter
   // Nothing is scheduled here: there are as many steps as any schedule in steps, epochs or shares could ask for.
   const method = definition.create(options, { sites: base.trace.sites, totalSteps: 2 ** 40, stepsPerEpoch: 1 });
   const own = new Set(method.parameters.map(({ name }) => name));
-  const fitted = new Map<string, Float32Array>();
+  const fitted = new Map<string, Tensor<"float32">>();
   for (const [name, shape] of adaptedShapes(base, method)) {
     const values = parameters.get(name) ?? (own.has(name) ? undefined : base.weights.get(name));
-    if (values?.length !== shape.reduce((size, d) => size * d, 1)) {
+    if (values?.shape.join() !== shape.join()) {
       throw new UserError(
-        `the adapter does not fit base model ${base.name}: "${name}" should be [${shape.join(", ")}] but has ${values?.length ?? "no"} values`,
+        `the adapter does not fit base model ${base.name}: "${name}" should be [${shape.join(", ")}] but is ${values ? `[${values.shape.join(", ")}]` : "missing"}`,
       );
     }
     fitted.set(name, values);
@@ -192,7 +193,7 @@ export function adaptedShapes(base: BaseModel, method: Method): Map<string, read
 }
 
 /** First values of a method's parameters, each from a random stream of its own. */
-export function initialParameters(method: Method, seed: number): Map<string, Float32Array> {
+export function initialParameters(method: Method, seed: number): Tensors<"float32"> {
   return new Map(
     method.parameters.map(({ name, shape, initialize }) => [name, initialize(shape, randomFor(seed, name))]),
   );

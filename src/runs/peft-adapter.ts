@@ -9,6 +9,7 @@ import { openSafetensors } from "../checkpoints/safetensors.ts";
 import type { TensorSource } from "../checkpoints/tensor-source.ts";
 import { metrics } from "../datasets/table.ts";
 import { UserError } from "../errors.ts";
+import { float32, type Tensor } from "../graph/tensor.ts";
 import type { HeadKind, LinearSite } from "../models/architecture.ts";
 import { describeModel, type ModelDescription } from "../models/families.ts";
 import { traceModel } from "../models/trace.ts";
@@ -74,7 +75,7 @@ interface Parts {
 interface Translated {
   method: string;
   options: Record<string, unknown>;
-  parameters: Map<string, Float32Array>;
+  parameters: Map<string, Tensor<"float32">>;
 }
 
 /**
@@ -106,7 +107,7 @@ export async function readPeftAdapter(
   const translated = TRANSLATE[config.peft_type](config as never, parts, source, name);
   for (const [own, stored] of parts.head) {
     checkShape(source, stored, trace.weights.get(own)!.shape as number[], name);
-    translated.parameters.set(own, source.read(stored));
+    translated.parameters.set(own, readTensor(source, stored));
   }
   const adapted = trace.sites.filter((site) => parts.layers.has(site));
   const description: AdapterDescription = {
@@ -215,12 +216,15 @@ function readPart(
   part: string,
   shape: readonly number[],
   baseName: string,
-): Float32Array {
+): Tensor<"float32"> {
   const stored = tensors.get(part);
   if (stored === undefined) throw new UserError(`${source.location} is damaged: layer "${site.name}" has no ${part}`);
   checkShape(source, stored, shape, baseName);
-  return source.read(stored);
+  return readTensor(source, stored);
 }
+
+const readTensor = (source: TensorSource, stored: string): Tensor<"float32"> =>
+  float32(source.tensors.get(stored)!.shape, source.read(stored));
 
 const TRANSLATE: {
   [Type in PeftConfig["peft_type"]]: (
@@ -245,7 +249,7 @@ const TRANSLATE: {
     });
     const rank = Math.max(...read.map((layer) => layer.rank));
     const even = read.every((layer) => layer.rank === rank && layer.scale === read[0]!.scale);
-    const parameters = new Map<string, Float32Array>();
+    const parameters = new Map<string, Tensor<"float32">>();
     for (const { site, rank: own, scale, A, B } of read) {
       parameters.set(`${site.name}.A`, even ? A : spreadRows(A, range(own), rank));
       parameters.set(`${site.name}.B`, even ? B : spreadColumns(B, range(own), rank, scale));
@@ -264,8 +268,8 @@ const TRANSLATE: {
     checkShape(source, storedA, [config.r, Math.max(...sites.map(({ inFeatures }) => inFeatures))], baseName);
     checkShape(source, storedB, [Math.max(...sites.map(({ outFeatures }) => outFeatures)), config.r], baseName);
     const parameters = new Map([
-      ["shared.A", source.read(storedA)],
-      ["shared.B", source.read(storedB)],
+      ["shared.A", readTensor(source, storedA)],
+      ["shared.B", readTensor(source, storedB)],
     ]);
     for (const [site, tensors] of layers) {
       parameters.set(`${site.name}.d`, readPart(source, site, tensors, "vera_lambda_d", [config.r], baseName));
@@ -276,7 +280,7 @@ const TRANSLATE: {
 
   ADALORA(config, { layers }, source, baseName) {
     const initialRank = config.init_r;
-    const parameters = new Map<string, Float32Array>();
+    const parameters = new Map<string, Tensor<"float32">>();
     for (const [site, tensors] of layers) {
       const { inFeatures, outFeatures } = site;
       const pattern = Object.entries(config.rank_pattern ?? {}).find(([key]) =>
@@ -305,22 +309,27 @@ function patternValue(patterns: Readonly<Record<string, number>> | null | undefi
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
 /** Rows put where they were among `count`, zeros elsewhere. */
-function spreadRows(values: Float32Array, places: readonly number[], count: number): Float32Array {
-  const width = values.length / places.length;
-  const spread = new Float32Array(count * width);
+function spreadRows({ shape, data }: Tensor<"float32">, places: readonly number[], count: number): Tensor<"float32"> {
+  const width = shape[1]!;
+  const spread = float32([count, width]);
   places.forEach((place, i) => {
-    spread.set(values.subarray(i * width, (i + 1) * width), place * width);
+    spread.data.set(data.subarray(i * width, (i + 1) * width), place * width);
   });
   return spread;
 }
 
 /** Columns put where they were among `count`, zeros elsewhere, all times `scale`. */
-function spreadColumns(values: Float32Array, places: readonly number[], count: number, scale: number): Float32Array {
-  const rows = values.length / places.length;
-  const spread = new Float32Array(rows * count);
+function spreadColumns(
+  { shape, data }: Tensor<"float32">,
+  places: readonly number[],
+  count: number,
+  scale: number,
+): Tensor<"float32"> {
+  const rows = shape[0]!;
+  const spread = float32([rows, count]);
   for (let row = 0; row < rows; row++) {
     places.forEach((place, i) => {
-      spread[row * count + place] = values[row * places.length + i]! * scale;
+      spread.data[row * count + place] = data[row * places.length + i]! * scale;
     });
   }
   return spread;

@@ -1,13 +1,13 @@
 import type { HubOptions } from "../checkpoints/hub.ts";
 import { UserError } from "../errors.ts";
+import type { Tensors } from "../graph/tensor.ts";
 import type { WeightSpec } from "../models/architecture.ts";
-import type { Weights } from "../runtime/session.ts";
 import type { Adapter } from "./adapter.ts";
 import type { BaseModel } from "./base-model.ts";
 import { fitAdapter } from "./fine-tuned-model.ts";
 import { openAdapter } from "./open-adapter.ts";
 
-/** Options of methods that say what arrays an adapter consists of and how they are computed with; others may change. */
+/** Options of methods that say what parameters an adapter consists of and how they are computed with; others may change. */
 const FIXED = ["rank", "initialRank", "alpha", "targetModules", "sharing"];
 
 /**
@@ -38,7 +38,7 @@ export async function withAdapterOptions(
 /** What training goes on from. */
 export interface Start {
   /** The method's parameters, and the head. */
-  parameters: Weights;
+  parameters: Tensors<"float32">;
   /** Parts of the head that are the adapter's. */
   brought: WeightSpec[];
   /** Parts of the head that neither the adapter nor the checkpoint has. */
@@ -52,7 +52,7 @@ export interface Start {
 export function startFrom(base: BaseModel, adapter: Adapter): Start {
   const head = [...base.trace.weights.values()].filter(({ part }) => part === "head");
   const fits = ({ name }: WeightSpec): boolean =>
-    adapter.parameters.get(name)?.length === base.weights.get(name)!.length;
+    adapter.parameters.get(name)?.data.length === base.weights.get(name)!.data.length;
   const left = new Set(head.filter((weight) => !fits(weight)).map(({ name }) => name));
   const parameters = new Map([...adapter.parameters].filter(([name]) => !left.has(name)));
   return {

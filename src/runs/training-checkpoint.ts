@@ -2,32 +2,31 @@ import { access, mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../checkpoints/safetensors.ts";
 import { UserError } from "../errors.ts";
+import { float32, type Tensors } from "../graph/tensor.ts";
 import type { TrainingState } from "../training/train.ts";
 
-/** Groups of arrays in a checkpoint, by the prefix of their names. */
+/** Groups of tensors in a checkpoint, by the prefix of their names. */
 const PARTS = ["parameters", "best", "optimizer", "method"] as const;
 
 /** Name of the scalar part in the file's metadata. */
 const SCALARS = "aflora";
 
-/** Writes a training state as one safetensors file, whole or not at all: arrays as tensors, the rest as metadata. */
+/** Writes a training state as one safetensors file, whole or not at all: the rest as metadata. */
 export async function saveTrainingState(path: string, state: TrainingState): Promise<void> {
   const { parameters, best, optimizer, method, ...scalars } = state;
-  const arrays: Record<(typeof PARTS)[number], ReadonlyMap<string, Float32Array> | undefined> = {
+  const tensors: Record<(typeof PARTS)[number], Tensors<"float32"> | undefined> = {
     parameters,
     best: best?.parameters,
-    optimizer: optimizer.arrays,
-    method: method?.arrays,
+    optimizer: optimizer.tensors,
+    method: method?.tensors,
   };
-  const tensors = new Map<string, TensorToWrite>();
+  const written = new Map<string, TensorToWrite>();
   for (const part of PARTS) {
-    for (const [name, data] of arrays[part] ?? []) {
-      tensors.set(`${part}:${name}`, { dtype: "F32", shape: [data.length], data });
-    }
+    for (const [name, tensor] of tensors[part] ?? []) written.set(`${part}:${name}`, { ...tensor, dtype: "F32" });
   }
   const plain = { ...scalars, bestEpoch: best?.epoch, optimizer: optimizer.scalars, method: method?.scalars };
   await mkdir(dirname(path), { recursive: true });
-  await writeSafetensors(path, tensors, { [SCALARS]: JSON.stringify(plain) });
+  await writeSafetensors(path, written, { [SCALARS]: JSON.stringify(plain) });
 }
 
 /**
@@ -45,17 +44,17 @@ export async function loadTrainingState(path: string): Promise<TrainingState> {
   const text = source.metadata?.[SCALARS];
   if (text === undefined) throw new UserError(`${path} is no training checkpoint; run again with --overwrite`);
   const { bestEpoch, optimizer, method, ...scalars } = JSON.parse(text);
-  const part = (prefix: (typeof PARTS)[number]): Map<string, Float32Array> =>
+  const part = (prefix: (typeof PARTS)[number]): Tensors<"float32"> =>
     new Map(
-      [...source.tensors.keys()]
-        .filter((name) => name.startsWith(`${prefix}:`))
-        .map((name) => [name.slice(prefix.length + 1), source.read(name)]),
+      [...source.tensors]
+        .filter(([name]) => name.startsWith(`${prefix}:`))
+        .map(([name, { shape }]) => [name.slice(prefix.length + 1), float32(shape, source.read(name))]),
     );
   return {
     ...scalars,
     parameters: part("parameters"),
     ...(bestEpoch !== undefined && { best: { epoch: bestEpoch, parameters: part("best") } }),
-    optimizer: { scalars: optimizer, arrays: part("optimizer") },
-    ...(method && { method: { scalars: method, arrays: part("method") } }),
+    optimizer: { scalars: optimizer, tensors: part("optimizer") },
+    ...(method && { method: { scalars: method, tensors: part("method") } }),
   };
 }

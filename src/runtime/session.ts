@@ -1,8 +1,13 @@
-import type { InferenceSession, InferenceSessionFactory, Tensor, TensorConstructor } from "onnxruntime-common";
+import type {
+  InferenceSession,
+  InferenceSessionFactory,
+  Tensor as OnnxTensor,
+  TensorConstructor,
+} from "onnxruntime-common";
 import { UserError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { encodeOnnx } from "../graph/onnx.ts";
-import type { TensorData } from "../graph/tensor.ts";
+import { type DataType, sizeOf, type Tensor, type TensorData, type Tensors } from "../graph/tensor.ts";
 
 export type Device = "cpu" | "webgpu" | "cuda";
 export const DEVICES: readonly Device[] = ["cpu", "webgpu", "cuda"];
@@ -12,15 +17,6 @@ export interface OnnxRuntime {
   InferenceSession: InferenceSessionFactory;
   Tensor: TensorConstructor;
 }
-
-/** Data of one input of a run; the size of every dimension as numbers. */
-export interface InputTensor {
-  data: TensorData;
-  shape: readonly number[];
-}
-
-/** One copy of the weights by name, shared by every graph that is compiled over them. Arrays may be changed in place. */
-export type Weights = ReadonlyMap<string, Float32Array>;
 
 export interface RuntimeOptions {
   device: Device;
@@ -44,9 +40,10 @@ export class Runtime {
    * Compiles what `outputs` need into a session that reads its weights from `weights`. On the CPU and WebGPU they
    * are fed at each run, so that sessions are small and share one copy; on CUDA, where feeding would upload them at
    * each run, frozen ones are embedded.
+   * @param weights by name, one copy for every graph that is compiled over them; may be changed in place
    * @throws UserError where the device is missing on this machine.
    */
-  async compile(outputs: Readonly<Record<string, Value>>, weights: Weights, profile?: string): Promise<CompiledGraph> {
+  async compile(outputs: Readonly<Record<string, Value>>, weights: Tensors, profile?: string): Promise<CompiledGraph> {
     const start = performance.now();
     const embedded = this.device === "cuda" ? frozenWeights(outputs, weights) : undefined;
     const { bytes, inputs } = encodeOnnx(outputs, embedded);
@@ -76,16 +73,16 @@ export class Runtime {
   }
 }
 
-function frozenWeights(outputs: Readonly<Record<string, Value>>, weights: Weights): Map<string, Float32Array> {
+function frozenWeights(outputs: Readonly<Record<string, Value>>, weights: Tensors): Tensors {
   const graph = Object.values(outputs)[0]!.graph;
   const frozen = [...graph.leaves.values()].filter(({ leaf }) => leaf!.kind === "frozen");
   return new Map(frozen.map(({ leaf }) => [leaf!.name, weightOf(weights, leaf!.name)]));
 }
 
-function weightOf(weights: Weights, name: string): Float32Array {
-  const data = weights.get(name);
-  if (!data) throw new Error(`the graph reads a weight "${name}" that was not given`);
-  return data;
+function weightOf(weights: Tensors, name: string): Tensor {
+  const weight = weights.get(name);
+  if (!weight) throw new Error(`the graph reads a weight "${name}" that was not given`);
+  return weight;
 }
 
 /** What ONNX Runtime says went wrong, without the place in its source where it noticed. */
@@ -102,13 +99,13 @@ export class CompiledGraph {
   readonly #Tensor: TensorConstructor;
   readonly #inputs: readonly Value[];
   readonly #weights: readonly Value[];
-  readonly #fedWeights: ReadonlyMap<string, Tensor>;
+  readonly #fedWeights: ReadonlyMap<string, OnnxTensor>;
 
   constructor(
     session: InferenceSession,
     Tensor: TensorConstructor,
     inputs: readonly Value[],
-    weights: Weights,
+    weights: Tensors,
     compileSeconds: number,
   ) {
     this.#session = session;
@@ -116,7 +113,7 @@ export class CompiledGraph {
     this.#inputs = inputs.filter(({ leaf }) => leaf!.kind === "input");
     this.#weights = inputs.filter(({ leaf }) => leaf!.kind !== "input");
     this.#fedWeights = new Map(
-      this.#weights.map((value) => [value.leaf!.name, this.#weightTensor(value, weightOf(weights, value.leaf!.name))]),
+      this.#weights.map((value) => [value.leaf!.name, makeTensor(Tensor, value, weightOf(weights, value.leaf!.name))]),
     );
     this.compileSeconds = compileSeconds;
   }
@@ -128,16 +125,16 @@ export class CompiledGraph {
 
   /**
    * Runs the graph. Inputs that this graph does not read are ignored.
-   * @param instead arrays to use in this run alone, in place of weights of these names: trainable ones, which are never
+   * @param instead tensors to use in this run alone, in place of weights of these names: trainable ones, which are never
    * embedded
-   * @returns each output's elements, row-major.
-   * @throws Error where an input is missing or has a size that its shape does not allow.
+   * @returns the outputs by name
+   * @throws Error where an input is missing, of another type, or has a size that its shape does not allow.
    */
-  async run(inputs: Readonly<Record<string, InputTensor>>, instead?: Weights): Promise<Record<string, Float32Array>> {
-    const feeds: Record<string, Tensor> = Object.fromEntries(this.#fedWeights);
+  async run(inputs: Readonly<Record<string, Tensor>>, instead?: Tensors): Promise<Record<string, Tensor>> {
+    const feeds: Record<string, OnnxTensor> = Object.fromEntries(this.#fedWeights);
     for (const value of instead ? this.#weights : []) {
       const own = instead!.get(value.leaf!.name);
-      if (own) feeds[value.leaf!.name] = this.#weightTensor(value, own);
+      if (own) feeds[value.leaf!.name] = makeTensor(this.#Tensor, value, own);
     }
     for (const value of this.#inputs) {
       const { name } = value.leaf!;
@@ -146,11 +143,7 @@ export class CompiledGraph {
       feeds[name] = makeTensor(this.#Tensor, value, input);
     }
     const results = await this.#session.run(feeds);
-    return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, tensor.data as Float32Array]));
-  }
-
-  #weightTensor(value: Value, data: Float32Array): Tensor {
-    return makeTensor(this.#Tensor, value, { data, shape: value.shape as number[] });
+    return Object.fromEntries(Object.entries(results).map(([name, result]) => [name, tensorOf(result)]));
   }
 
   /** Frees the session; a process must not exit before. */
@@ -164,14 +157,21 @@ export class CompiledGraph {
   }
 }
 
-function makeTensor(Tensor: TensorConstructor, value: Value, { data, shape }: InputTensor): Tensor {
+function makeTensor(Tensor: TensorConstructor, value: Value, { dtype, shape, data }: Tensor): OnnxTensor {
   const expected =
-    value.shape.length === shape.length && value.shape.every((d, i) => typeof d === "string" || d === shape[i]);
-  if (!expected || data.length !== shape.reduce((size, d) => size * d, 1)) {
+    value.dtype === dtype &&
+    value.shape.length === shape.length &&
+    value.shape.every((d, i) => typeof d === "string" || d === shape[i]);
+  if (!expected || data.length !== sizeOf(shape)) {
     throw new Error(
-      `"${value.label}" must be [${value.shape.join(", ")}], not ${data.length} numbers as [${shape.join(", ")}]`,
+      `"${value.label}" must be ${value.dtype} [${value.shape.join(", ")}], not ${data.length} numbers of ${dtype} as [${shape.join(", ")}]`,
     );
   }
   // The binding's overloads know one type each; the names are the same.
   return new Tensor(value.dtype as "float32", data as Float32Array, shape);
+}
+
+/** ONNX Runtime's names of types are ours. */
+function tensorOf({ type, dims, data }: OnnxTensor): Tensor {
+  return { dtype: type as DataType, shape: dims, data: data as TensorData };
 }

@@ -1,3 +1,5 @@
+import { copyOf, float32, type Tensor, type Tensors } from "../graph/tensor.ts";
+
 const BETA1 = 0.9;
 const BETA2 = 0.999;
 const EPSILON = 1e-8;
@@ -10,18 +12,18 @@ export interface ParameterGroup {
   weightDecay: number;
 }
 
-/** An optimizer between two steps: `scalars` is plain JSON, `arrays` can go into a safetensors file. */
+/** An optimizer between two steps: `scalars` is plain JSON, `tensors` can go into a safetensors file. */
 export interface AdamWState {
   scalars: { steps: Record<string, number> };
-  arrays: Map<string, Float32Array>;
+  tensors: Tensors<"float32">;
 }
 
-/** What is kept for one parameter, `[size]` each. */
+/** What is kept for one parameter, in its shape. */
 interface Moments {
   /** Steps taken so far. */
   steps: number;
-  first: Float32Array;
-  second: Float32Array;
+  first: Tensor<"float32">;
+  second: Tensor<"float32">;
 }
 
 /**
@@ -32,43 +34,36 @@ export class AdamW {
   readonly #settings = new Map<string, ParameterGroup>();
   readonly #moments = new Map<string, Moments>();
 
-  /** @param state what {@link state} gave, to go on from there; its arrays are copied */
+  /** @param state what {@link state} gave, to go on from there; its tensors are copied */
   constructor(groups: readonly ParameterGroup[], state?: AdamWState) {
     for (const group of groups) for (const name of group.names) this.#settings.set(name, group);
     for (const [name, steps] of Object.entries(state?.scalars.steps ?? {})) {
-      const [first, second] = ["first", "second"].map((moment) =>
-        state?.arrays.get(`${name}.${moment}Moment`)?.slice(),
-      );
+      const [first, second] = ["first", "second"].map((moment) => state?.tensors.get(`${name}.${moment}Moment`));
       if (!first || !second) throw new Error(`The optimizer state lacks the moments of "${name}"`);
-      this.#moments.set(name, { steps, first, second });
+      this.#moments.set(name, { steps, first: copyOf(first), second: copyOf(second) });
     }
   }
 
   /**
    * One step, in place, of the parameters that have a gradient; the others stay as they are, without decay.
-   * @param parameters `[size]` each
-   * @param gradients likewise, clipped
+   * @param gradients clipped
    * @param learningRateFactor on every group's peak learning rate
    */
-  step(
-    parameters: ReadonlyMap<string, Float32Array>,
-    gradients: ReadonlyMap<string, Float32Array>,
-    learningRateFactor: number,
-  ): void {
+  step(parameters: Tensors<"float32">, gradients: Tensors<"float32">, learningRateFactor: number): void {
     for (const [name, gradient] of gradients) {
       const parameter = parameters.get(name);
       const settings = this.#settings.get(name);
-      if (!settings || parameter?.length !== gradient.length) {
+      if (!settings || parameter?.data.length !== gradient.data.length) {
         throw new Error(`The gradient "${name}" has no parameter of its size in a group of the optimizer`);
       }
       const moments = this.#moments.get(name) ?? {
         steps: 0,
-        first: new Float32Array(gradient.length),
-        second: new Float32Array(gradient.length),
+        first: float32(parameter.shape),
+        second: float32(parameter.shape),
       };
       this.#moments.set(name, moments);
       moments.steps++;
-      update(parameter, gradient, moments, settings.learningRate * learningRateFactor, settings.weightDecay);
+      update(parameter.data, gradient.data, moments, settings.learningRate * learningRateFactor, settings.weightDecay);
     }
   }
 
@@ -77,21 +72,22 @@ export class AdamW {
     for (const name of names) this.#moments.delete(name);
   }
 
-  /** What to save between two steps. The arrays are the live ones: write or copy them before the next step. */
+  /** What to save between two steps. The tensors are the live ones: write or copy them before the next step. */
   state(): AdamWState {
-    const state: AdamWState = { scalars: { steps: {} }, arrays: new Map() };
+    const counts: Record<string, number> = {};
+    const tensors = new Map<string, Tensor<"float32">>();
     for (const [name, { steps, first, second }] of this.#moments) {
-      state.scalars.steps[name] = steps;
-      state.arrays.set(`${name}.firstMoment`, first).set(`${name}.secondMoment`, second);
+      counts[name] = steps;
+      tensors.set(`${name}.firstMoment`, first).set(`${name}.secondMoment`, second);
     }
-    return state;
+    return { scalars: { steps: counts }, tensors };
   }
 }
 
 function update(
   parameter: Float32Array,
   gradient: Float32Array,
-  { steps, first, second }: Moments,
+  { steps, first: { data: first }, second: { data: second } }: Moments,
   learningRate: number,
   weightDecay: number,
 ): void {

@@ -1,5 +1,5 @@
+import { float32, sizeOf, type Tensor } from "../graph/tensor.ts";
 import type { DropoutLayer } from "../models/forward-context.ts";
-import type { InputTensor } from "../runtime/session.ts";
 import { fillAttentionMask, fillHiddenMask } from "./dropout.ts";
 
 /** Which masks to draw: those of an optimizer step for the examples of a micro-batch. */
@@ -25,21 +25,18 @@ export class DropoutInputs {
   /** @param inputs the model's other inputs: layers that drop rows read the rows' numbers there */
   draw(
     { seed, step, examples, sequence }: DropoutDraw,
-    inputs: Readonly<Record<string, InputTensor>>,
-  ): Record<string, InputTensor> {
+    inputs: Readonly<Record<string, Tensor>>,
+  ): Record<string, Tensor> {
     const batch = examples.length;
     const tokens = batch * sequence;
     const tokenExamples = Uint32Array.from({ length: tokens }, (_, row) => examples[row % batch]!);
     const tokenPositions = Uint32Array.from({ length: tokens }, (_, row) => Math.floor(row / batch));
-    const masks: Record<string, InputTensor> = {};
+    const masks: Record<string, Tensor> = {};
     this.#layers.forEach(({ input, rate, kind, width, rowNumbers }, site) => {
       const which = { seed, step, site, probability: rate };
       const mask = (shape: readonly number[]): Float32Array<ArrayBuffer> => {
-        const data = this.#room(
-          site,
-          shape.reduce((size, d) => size * d, 1),
-        );
-        masks[input] = { data, shape };
+        const data = this.#room(site, sizeOf(shape));
+        masks[input] = float32(shape, data);
         return data;
       };
       switch (kind) {

@@ -1,5 +1,5 @@
+import { float32, int32, type Tensor } from "../graph/tensor.ts";
 import type { ModelDescription } from "../models/families.ts";
-import type { InputTensor } from "../runtime/session.ts";
 import type { Encoding } from "../tokenization/tokenizer.ts";
 
 /**
@@ -10,7 +10,7 @@ export function modelInputs(
   { architecture, config }: ModelDescription,
   encodings: readonly Encoding[],
   padTokenId: number,
-): Record<string, InputTensor> {
+): Record<string, Tensor> {
   const batch = encodings.length;
   const sequence = Math.max(...encodings.map(({ inputIds }) => inputIds.length));
   const inputIds = new Int32Array(sequence * batch).fill(padTokenId);
@@ -24,9 +24,9 @@ export function modelInputs(
     }
   });
   return {
-    inputIds: { data: inputIds, shape: [sequence, batch] },
-    tokenTypeIds: { data: tokenTypeIds, shape: [sequence, batch] },
-    attentionMask: { data: attentionMask, shape: [batch, sequence] },
+    inputIds: int32([sequence, batch], inputIds),
+    tokenTypeIds: int32([sequence, batch], tokenTypeIds),
+    attentionMask: float32([batch, sequence], attentionMask),
     ...architecture.lengthInputs?.(config, sequence),
   };
 }

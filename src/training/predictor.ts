@@ -1,4 +1,5 @@
-import type { CompiledGraph, Runtime, Weights } from "../runtime/session.ts";
+import { asFloat32, type Tensors } from "../graph/tensor.ts";
+import type { CompiledGraph, Runtime } from "../runtime/session.ts";
 import type { Encoding } from "../tokenization/tokenizer.ts";
 import { cutMicroBatches } from "./micro-batches.ts";
 import { modelInputs } from "./model-inputs.ts";
@@ -18,7 +19,7 @@ export class Predictor {
 
   static async compile(
     model: AdaptedModel,
-    weights: Weights,
+    weights: Tensors,
     runtime: Runtime,
     padTokenId: number,
   ): Promise<Predictor> {
@@ -27,10 +28,10 @@ export class Predictor {
 
   /**
    * Logits of each encoding, `[labels]`, or `[tokens, labels]` of a token head, in the order given.
-   * @param adapter arrays of the method and the head to use this time, in place of those compiled with
+   * @param adapter parameters of the method and the head to use this time, in place of those compiled with
    * @param tokenBudget most tokens of one run of the graph, padding included
    */
-  async logits(encodings: readonly Encoding[], adapter?: Weights, tokenBudget = 2048): Promise<Float32Array[]> {
+  async logits(encodings: readonly Encoding[], adapter?: Tensors, tokenBudget = 2048): Promise<Float32Array[]> {
     const { labelCount, head } = this.#model;
     const results: Float32Array[] = new Array(encodings.length);
     const lengths = encodings.map(({ inputIds }) => inputIds.length);
@@ -40,12 +41,13 @@ export class Predictor {
         rows.map((row) => encodings[row]!),
         this.#padTokenId,
       );
-      const { logits } = await this.#graph.run(inputs, adapter);
+      const outputs = await this.#graph.run(inputs, adapter);
+      const logits = asFloat32(outputs.logits!).data;
       rows.forEach((row, i) => {
         const values = new Float32Array(head === "token" ? lengths[row]! * labelCount : labelCount);
         // Rows of one position stand together: an example's tokens are the batch's size apart.
         for (let at = 0, from = i; at < values.length; at += labelCount, from += rows.length) {
-          values.set(logits!.subarray(from * labelCount, (from + 1) * labelCount), at);
+          values.set(logits.subarray(from * labelCount, (from + 1) * labelCount), at);
         }
         results[row] = values;
       });

@@ -1,6 +1,7 @@
 import { countFlops, totalFlops } from "../graph/flops.ts";
+import { asFloat32, float32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import type { DropoutLayer } from "../models/forward-context.ts";
-import type { CompiledGraph, InputTensor, Runtime, Weights } from "../runtime/session.ts";
+import type { CompiledGraph, Runtime } from "../runtime/session.ts";
 import { DropoutInputs } from "./dropout-inputs.ts";
 import { cutMicroBatches } from "./micro-batches.ts";
 import { modelInputs } from "./model-inputs.ts";
@@ -22,8 +23,8 @@ export interface StepSettings {
 export interface StepOutcome {
   /** Mean over the rows that the batch's examples label, by their weights. */
   loss: number;
-  /** Of the mean loss, by parameter; the caller may change the arrays. */
-  gradients: Map<string, Float32Array>;
+  /** Of the mean loss, by parameter; the caller may change them in place. */
+  gradients: Map<string, Tensor<"float32">>;
   /** Real tokens. */
   tokens: number;
   /** Floating-point operations done, padding included. */
@@ -55,7 +56,7 @@ export class TrainingStep {
   /** Writes and compiles the step for what trains now. `weights` holds the model's and the method's, changed in place. */
   static async compile(
     model: AdaptedModel,
-    weights: Weights,
+    weights: Tensors,
     runtime: Runtime,
     settings: StepSettings,
   ): Promise<TrainingStep> {
@@ -81,11 +82,11 @@ export class TrainingStep {
       const examples = rows.map((row) => batch[row]!);
       const length = lengths[rows[0]!]!;
       const results = await this.#graph.run(this.#inputs(step, examples, length, scale, i === 0 ? 1 : 0));
-      outcome.loss += results.loss![0]!;
+      outcome.loss += asFloat32(results.loss!).data[0]!;
       outcome.tokens += rows.reduce((sum, row) => sum + lengths[row]!, 0);
       outcome.flops += totalFlops(this.#flops({ batch: rows.length, sequence: length }));
-      for (const [output, values] of Object.entries(results)) {
-        if (output.startsWith(GRADIENT)) addTo(outcome.gradients, output.slice(GRADIENT.length), values);
+      for (const [output, gradient] of Object.entries(results)) {
+        if (output.startsWith(GRADIENT)) addTo(outcome.gradients, output.slice(GRADIENT.length), asFloat32(gradient));
       }
     }
     return outcome;
@@ -101,7 +102,7 @@ export class TrainingStep {
     length: number,
     scale: number,
     penaltyWeight: number,
-  ): Record<string, InputTensor> {
+  ): Record<string, Tensor> {
     const { labelCount, head } = this.#model;
     const rows = head === "token" ? examples.length * length : examples.length;
     const targets = new Float32Array(rows * labelCount);
@@ -127,15 +128,15 @@ export class TrainingStep {
     return {
       ...inputs,
       ...this.#dropouts.draw(draw, inputs),
-      targets: { data: targets, shape: [rows, labelCount] },
-      rowWeights: { data: weights, shape: [rows, 1] },
-      penaltyWeight: { data: Float32Array.of(penaltyWeight), shape: [] },
+      targets: float32([rows, labelCount], targets),
+      rowWeights: float32([rows, 1], weights),
+      penaltyWeight: float32([], Float32Array.of(penaltyWeight)),
     };
   }
 }
 
-function addTo(sums: Map<string, Float32Array>, name: string, values: Float32Array): void {
+function addTo(sums: Map<string, Tensor<"float32">>, name: string, gradient: Tensor<"float32">): void {
   const sum = sums.get(name);
-  if (!sum) sums.set(name, values);
-  else for (let i = 0; i < sum.length; i++) sum[i]! += values[i]!;
+  if (!sum) sums.set(name, gradient);
+  else for (let i = 0; i < sum.data.length; i++) sum.data[i]! += gradient.data[i]!;
 }

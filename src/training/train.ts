@@ -1,4 +1,5 @@
 import { UserError } from "../errors.ts";
+import { copyOf, type Tensors } from "../graph/tensor.ts";
 import type { MethodState } from "../methods/method.ts";
 import { traceModel } from "../models/trace.ts";
 import type { Runtime } from "../runtime/session.ts";
@@ -37,9 +38,6 @@ export interface TrainingSettings {
   dropout: boolean;
 }
 
-/** Parameters by name, copied. */
-export type Parameters = Map<string, Float32Array>;
-
 /** Everything that a run needs to go on from between two steps exactly as if it had not stopped. */
 export interface TrainingState {
   /** Optimizer steps done. */
@@ -55,8 +53,9 @@ export interface TrainingState {
   stepSeconds: number[];
   evaluations: EvaluationRecord[];
   frozenAtStep: Record<string, number>;
-  parameters: Parameters;
-  best?: { epoch: number; parameters: Parameters };
+  /** Copies, as those of the best epoch. */
+  parameters: Tensors<"float32">;
+  best?: { epoch: number; parameters: Tensors<"float32"> };
   optimizer: AdamWState;
   method?: MethodState | undefined;
 }
@@ -64,7 +63,7 @@ export interface TrainingState {
 export interface TrainOptions {
   model: AdaptedModel;
   /** The model's weights and the method's parameters by name; what trains is changed in place. */
-  weights: Map<string, Float32Array>;
+  weights: Tensors<"float32">;
   task: Pick<TaskData, "kind" | "labels" | "metrics">;
   train: readonly TrainingExample[];
   validation: readonly EncodedSplit[];
@@ -167,13 +166,15 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
     parameters: new Map(),
     optimizer: optimizer.state(),
   };
-  for (const [name, values] of state.parameters) weights.get(name)!.set(values);
+  for (const [name, values] of state.parameters) weights.get(name)!.data.set(values.data);
 
-  const copyTrained = (): Parameters => new Map(trained.map((name) => [name, weights.get(name)!.slice()]));
-  const countTrainable = (gradients?: ReadonlyMap<string, Float32Array>): number => {
+  const copyTrained = (): Tensors<"float32"> => new Map(trained.map((name) => [name, copyOf(weights.get(name)!)]));
+  const sizeOfAll = (names: readonly string[]): number =>
+    names.reduce((sum, name) => sum + weights.get(name)!.data.length, 0);
+  const countTrainable = (gradients?: Tensors<"float32">): number => {
     if (method.countTrainable) return method.countTrainable(weights);
     const names = gradients?.keys() ?? (method.trainsBackbone ? trained : method.trainable());
-    return [...names].filter((name) => !own.head.has(name)).reduce((sum, name) => sum + weights.get(name)!.length, 0);
+    return sizeOfAll([...names].filter((name) => !own.head.has(name)));
   };
   const mainMetric = ({ metrics }: EvaluationRecord): number => Object.values(metrics)[0]!;
   const bestEvaluation = (): EvaluationRecord | undefined =>
@@ -278,7 +279,7 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
         start: state.trainableAtStart,
         average: state.step ? state.trainableSum / state.step : state.trainableAtStart,
         end: countTrainable(),
-        head: own.trainedHead.reduce((sum, name) => sum + weights.get(name)!.length, 0),
+        head: sizeOfAll(own.trainedHead),
       },
       aborted,
     };

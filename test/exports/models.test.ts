@@ -183,7 +183,7 @@ describe("nothing is left behind", () => {
   test("where logits are no numbers", async () => {
     const model = await writeTinyFamily(join(directory, "broken-model"), "bert-1");
     const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 });
-    adapter.parameters.get("encoder.layer.0.output.dense.B")!.fill(Number.NaN);
+    adapter.parameters.get("encoder.layer.0.output.dense.B")!.data.fill(Number.NaN);
     const output = join(directory, "broken");
     await expect(exportAdapter(base, adapter, { format: "merged", output }, runtime, EXAMPLES)).rejects.toThrow(
       /nothing was written/,

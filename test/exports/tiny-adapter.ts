@@ -1,3 +1,4 @@
+import type { Tensor } from "../../src/graph/tensor.ts";
 import { constant, normal, randomFor } from "../../src/methods/initializers.ts";
 import { findMethod, parseMethodOptions } from "../../src/methods/methods.ts";
 import type { Adapter } from "../../src/runs/adapter.ts";
@@ -40,20 +41,21 @@ export async function tinyAdapter(
   const definition = findMethod(method);
   const methodOptions = parseMethodOptions(definition, given);
   const work = definition.create(methodOptions, { sites: base.trace.sites, totalSteps: 1000, stepsPerEpoch: 100 });
-  const parameters = new Map<string, Float32Array>();
+  const parameters = new Map<string, Tensor<"float32">>();
   const own = new Set(work.parameters.map(({ name }) => name));
   for (const [name, shape] of adaptedShapes(base, work)) {
     const initialize = name.endsWith(".d") ? constant(0.3) : normal(own.has(name) ? 0.2 : 0.1);
-    const values = initialize(shape, randomFor(7, name));
+    const tensor = initialize(shape, randomFor(7, name));
+    const { data: values } = tensor;
     if (/\.[gE]$/.test(name)) for (let i = 1; i < values.length; i += 3) values[i] = 0;
     // A layer all of whose gates are closed.
     if (/layer\.0\.output\.dense\.[gE]$/.test(name)) values.fill(0);
     if (work.trainsBackbone && base.trace.weights.get(name)!.part === "backbone") {
-      base.weights.get(name)!.forEach((weight, i) => {
+      base.weights.get(name)!.data.forEach((weight, i) => {
         values[i] = weight + 0.1 * values[i]!;
       });
     }
-    parameters.set(name, values);
+    parameters.set(name, tensor);
   }
   const { config } = base;
   const description = { model, modelType: config.modelType, method, methodOptions, task, maxLength: 24 };

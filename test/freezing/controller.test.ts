@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type FreezingConfig, FreezingController, type FreezingState } from "../../src/freezing/controller.ts";
 import { frozenFraction } from "../../src/freezing/schedule.ts";
+import { copyOf, float32, type Tensors } from "../../src/graph/tensor.ts";
 
 interface Trace {
   config: Pick<FreezingConfig, "beta1" | "beta2" | "interval" | "totalSteps" | "initialSteps" | "finalSteps">;
@@ -23,10 +24,12 @@ const reference: FreezingConfig = {
   windowed: true,
 };
 
+const vector = (...values: number[]) => float32([values.length], Float32Array.from(values));
+
 /** The trace's gradients at a step, of the matrices that are not frozen yet. */
-function gradientsAt(step: number, controller: FreezingController): Map<string, Float32Array> {
+function gradientsAt(step: number, controller: FreezingController): Tensors<"float32"> {
   const names = reference.matrices.map(({ name }) => name).filter((name) => !controller.frozen.has(name));
-  return new Map(names.map((name) => [name, Float32Array.from(trace.gradients[name]![step]!)]));
+  return new Map(names.map((name) => [name, vector(...trace.gradients[name]![step]!)]));
 }
 
 /** Drives a controller over the trace from `from` on and returns what each check saw and did. */
@@ -41,13 +44,11 @@ function drive(controller: FreezingController, from = 0) {
   return checks;
 }
 
-/** A state as it comes back from disk: scalars through JSON, arrays through their bytes. */
-function saveAndLoad({ scalars, arrays }: FreezingState): FreezingState {
+/** A state as it comes back from disk: scalars through JSON, tensors as copies. */
+function saveAndLoad({ scalars, tensors }: FreezingState): FreezingState {
   return {
     scalars: JSON.parse(JSON.stringify(scalars)),
-    arrays: new Map(
-      [...arrays].map(([name, values]) => [name, new Float32Array(new Uint8Array(values.slice().buffer).buffer)]),
-    ),
+    tensors: new Map([...tensors].map(([name, tensor]) => [name, copyOf(tensor)])),
   };
 }
 
@@ -89,8 +90,8 @@ test("scores per step follow the spec's formulas", () => {
     rule: "matrix-fraction",
     windowed: false,
   });
-  controller.observe(0, new Map([["A", Float32Array.of(-4, 2)]]));
-  controller.observe(1, new Map([["A", Float32Array.of(2, 2)]]));
+  controller.observe(0, new Map([["A", vector(-4, 2)]]));
+  controller.observe(1, new Map([["A", vector(2, 2)]]));
   // Ī: 2, 1 then 2, 1.5; U: 2, 1 then 0, 0.5; Ū: 1, 0.5 then 0.5, 0.5.
   expect(controller.lastCheck).toMatchObject({ scores: { A: (2 * 0.5 + 1.5 * 0.5) / 2 }, threshold: null, frozen: [] });
 });
@@ -111,21 +112,26 @@ describe("scores", () => {
   const gradients = [1, 2].map(
     (scale) =>
       new Map([
-        ["A", Float32Array.of(scale, -scale)],
-        ["B", Float32Array.of(-3 * scale)],
+        ["A", vector(scale, -scale)],
+        ["B", vector(-3 * scale)],
       ]),
   );
   const weights = new Map([
-    ["A", Float32Array.of(6, -2)],
-    ["B", Float32Array.of(-1)],
+    ["A", vector(6, -2)],
+    ["B", vector(-1)],
   ]);
 
   test("sensitivity multiplies the gradient by the weight", () => {
     const config1 = { ...config, beta1: 0.5, score: "sensitivity" } as const;
     const bySensitivity = new FreezingController(config1);
     const byGradient = new FreezingController({ ...config1, score: "gradient" });
-    const products = (of: Map<string, Float32Array>) =>
-      new Map([...of].map(([name, values]) => [name, values.map((value, i) => value * weights.get(name)![i]!)]));
+    const products = (of: Tensors<"float32">) =>
+      new Map(
+        [...of].map(([name, { data }]) => [
+          name,
+          vector(...data.map((value, i) => value * weights.get(name)!.data[i]!)),
+        ]),
+      );
     gradients.forEach((gradient, step) => {
       bySensitivity.observe(step, gradient, weights);
       byGradient.observe(step, products(gradient));
@@ -138,7 +144,7 @@ describe("scores", () => {
     expect(controller.observe(0, gradients[0]!, weights)).toEqual([]);
     expect(controller.observe(139, gradients[1]!, weights)).toEqual(["B"]);
     expect(controller.lastCheck).toMatchObject({ scores: { A: 4, B: 1 }, threshold: 2 });
-    expect(controller.state().arrays.size).toBe(0);
+    expect(controller.state().tensors.size).toBe(0);
   });
 
   test("a missing weight is named", () => {
@@ -185,12 +191,12 @@ describe.each(["element-quantile", "matrix-fraction"] as const)("A and B of a la
 test("equal scores freeze once the schedule is past its end, and a step after that does nothing", () => {
   const matrices = ["A", "B"].map((name) => ({ name, size: 3 }));
   const controller = new FreezingController({ ...reference, matrices, interval: 7 });
-  const gradients = new Map(matrices.map(({ name, size }) => [name, new Float32Array(size).fill(0.1)]));
+  const gradients = new Map(matrices.map(({ name, size }) => [name, vector(...new Array<number>(size).fill(0.1))]));
   for (let step = 0; step <= 140; step++) expect(controller.observe(step, gradients)).toEqual([]);
   expect(controller.observe(141, gradients)).toEqual(["A", "B"]);
   expect(controller.lastCheck).toMatchObject({ step: 141, fraction: 1, threshold: null });
   expect(controller.observe(142, new Map())).toEqual([]);
-  expect(controller.state().arrays.size).toBe(0);
+  expect(controller.state().tensors.size).toBe(0);
 });
 
 describe("refuses", () => {
@@ -211,7 +217,7 @@ describe("refuses", () => {
 
   test("a gradient of another size", () => {
     const controller = new FreezingController({ ...reference, matrices: [{ name: "A", size: 2 }] });
-    expect(() => controller.observe(0, new Map([["A", new Float32Array(3)]]))).toThrow(
+    expect(() => controller.observe(0, new Map([["A", vector(0, 0, 0)]]))).toThrow(
       'Freezing: the gradient of "A" has 3 values, expected 2',
     );
   });
@@ -230,7 +236,7 @@ describe("for every rule, score and schedule", () => {
         const frozen = drive(controller).flatMap((check) => check.frozen);
         expect(new Set(frozen).size).toBe(frozen.length);
         expect([...controller.frozen]).toEqual(expect.arrayContaining(frozen));
-        const kept = [...controller.state().arrays.keys()].map((key) => key.slice(0, key.lastIndexOf(".")));
+        const kept = [...controller.state().tensors.keys()].map((key) => key.slice(0, key.lastIndexOf(".")));
         for (const name of kept) expect(controller.frozen).not.toContain(name);
         if (variant.finalSteps > 1) expect(frozen.length).toBe(reference.matrices.length);
       }),

@@ -4,9 +4,8 @@ import { evaluate, type Shape, ShapeError } from "../../src/graph/dimension.ts";
 import { gradients } from "../../src/graph/gradients.ts";
 import { Graph, liveNodes, type Value } from "../../src/graph/graph.ts";
 import * as op from "../../src/graph/ops.ts";
-import type { DataType } from "../../src/graph/tensor.ts";
+import { asFloat32, type DataType, float32, int32, type Tensor } from "../../src/graph/tensor.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import type { InputTensor } from "../../src/runtime/session.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
 
@@ -178,16 +177,16 @@ async function checkGradient(name: string, sample: Case): Promise<void> {
   const derivatives = gradients(loss, operands);
 
   const FloatArray = dtype === "float64" ? Float64Array : Float32Array;
-  const random = (s: Shape, seed: number, from: number, to: number): InputTensor => {
+  const random = (s: Shape, seed: number, from: number, to: number): Tensor => {
     const numbers = s.map((d) => evaluate(d, { ...sizes, indices: indices.length }));
     const count = numbers.reduce((a, b) => a * b, 1);
     const data = FloatArray.from(
       Array.from({ length: count }, (_, i) => from + (to - from) * pseudoRandom(seed * 1000 + i)),
     );
-    return { data, shape: numbers };
+    return { dtype, data, shape: numbers };
   };
-  const inputs: Record<string, InputTensor> = {
-    indices: { data: Int32Array.from(indices), shape: [indices.length] },
+  const inputs: Record<string, Tensor> = {
+    indices: int32([indices.length], Int32Array.from(indices)),
     direction: random(y.shape, 99, 0.5, 1.5),
   };
   operands.forEach((_, i) => {
@@ -204,12 +203,12 @@ async function checkGradient(name: string, sample: Case): Promise<void> {
       for (let j = 0; j < data.length; j++) {
         const before = data[j] as number;
         data[j] = before + step;
-        const above = (await compiled.run(inputs)).loss![0]!;
+        const above = (await compiled.run(inputs)).loss!.data[0]! as number;
         data[j] = before - step;
-        const below = (await compiled.run(inputs)).loss![0]!;
+        const below = (await compiled.run(inputs)).loss!.data[0]! as number;
         data[j] = before;
         const expected = (above - below) / (2 * step);
-        const found = analytic[`d${i}`]![j]!;
+        const found = analytic[`d${i}`]!.data[j]! as number;
         expect(
           Math.abs(found - expected),
           `operand ${i}, element ${j}: ${found}, by differences ${expected}`,
@@ -239,10 +238,10 @@ describe("gradient rules against central differences", () => {
     const x = graph.leaf("input", "x", "float32", ["n"]);
     const [dx] = gradients(op.sumAll(op.gelu(x)), [x]);
     const compiled = await runtime.compile({ dx: dx! }, new Map());
-    const { dx: found } = await compiled.run({ x: { data: Float32Array.of(0, -0, 1e-20, 30, -30), shape: [5] } });
+    const { dx: found } = await compiled.run({ x: float32([5], Float32Array.of(0, -0, 1e-20, 30, -30)) });
     await compiled.release();
     [0.5, 0.5, 0.5, 1, 0].forEach((expected, i) => {
-      expect(found![i]).toBeCloseTo(expected, 5);
+      expect(found!.data[i]).toBeCloseTo(expected, 5);
     });
   });
 });
@@ -252,9 +251,9 @@ test("rows aligned by distance: y[i, j] = x[i, n + j - i]", async () => {
   const x = graph.leaf("input", "x", "float32", ["batch", "n", "2*n"]);
   const compiled = await runtime.compile({ y: op.alignDistances(x) }, new Map());
   const data = Float32Array.from({ length: 36 }, (_, i) => i);
-  const { y } = await compiled.run({ x: { data, shape: [2, 3, 6] } });
+  const { y } = await compiled.run({ x: float32([2, 3, 6], data) });
   await compiled.release();
-  expect([...y!]).toEqual([3, 4, 5, 8, 9, 10, 13, 14, 15, 21, 22, 23, 26, 27, 28, 31, 32, 33]);
+  expect([...asFloat32(y!).data]).toEqual([3, 4, 5, 8, 9, 10, 13, 14, 15, 21, 22, 23, 26, 27, 28, 31, 32, 33]);
 });
 
 describe("shape errors", () => {

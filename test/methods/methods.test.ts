@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
 import { liveNodes } from "../../src/graph/graph.ts";
+import type { Tensors } from "../../src/graph/tensor.ts";
 import { constant, normal, randomFor } from "../../src/methods/initializers.ts";
 import type { Method, MethodSetting, MethodState } from "../../src/methods/method.ts";
 import { findMethod, METHOD_NAMES, parseMethodOptions } from "../../src/methods/methods.ts";
@@ -48,11 +49,11 @@ function trainableElements(method: Method): number {
     .reduce((total, { shape }) => total + shape.reduce((size, dimension) => size * dimension, 1), 0);
 }
 
-function valuesOf(method: Method): Map<string, Float32Array> {
+function valuesOf(method: Method): Tensors<"float32"> {
   return new Map(method.parameters.map(({ name, shape, initialize }) => [name, initialize(shape, randomFor(1, name))]));
 }
 
-function madeUpGradients(method: Method, step: number): Map<string, Float32Array> {
+function madeUpGradients(method: Method, step: number): Tensors<"float32"> {
   return new Map(
     method.parameters.map(({ name, shape }) => [name, normal(0.1)(shape, randomFor(step, name))] as const),
   );
@@ -83,7 +84,7 @@ describe("numbers of trainable parameters (spec section 5, DeBERTaV3-base's shap
     const method = create("sora", { rank: 4 }, small);
     const values = valuesOf(method);
     expect(method.countTrainable!(values)).toBe(trainableElements(method));
-    values.get("encoder.layer.0.output.dense.g")!.set([0, 0.5, 0, 0]);
+    values.get("encoder.layer.0.output.dense.g")!.data.set([0, 0.5, 0, 0]);
     expect(method.countTrainable!(values)).toBe(trainableElements(method) - 3 * (8 + 4 + 1));
   });
 
@@ -92,10 +93,10 @@ describe("numbers of trainable parameters (spec section 5, DeBERTaV3-base's shap
     const values = valuesOf(method);
     expect(method.countTrainable!(values)).toBe(trainableElements(method));
     for (let step = 0; step < small.totalSteps; step++) {
-      for (const { name } of small.sites) values.get(`${name}.E`)!.fill(0.1);
+      for (const { name } of small.sites) values.get(`${name}.E`)!.data.fill(0.1);
       method.afterStep!(step, madeUpGradients(method, step), values);
     }
-    const kept = small.sites.map(({ name }) => values.get(`${name}.E`)!.filter((value) => value !== 0).length);
+    const kept = small.sites.map(({ name }) => values.get(`${name}.E`)!.data.filter((value) => value !== 0).length);
     expect(kept.reduce((a, b) => a + b)).toBe(2 * small.sites.length);
     const expected = small.sites.map(({ inFeatures, outFeatures }, i) => kept[i]! * (inFeatures + outFeatures + 1));
     expect(method.countTrainable!(values)).toBe(expected.reduce((a, b) => a + b));
@@ -184,7 +185,7 @@ describe("AdaLoRA", () => {
           const state = structuredClone(method.state!());
           method = create("adalora", { rank: 2, initialRank: 4, pruneInterval: 5 }, small, state);
         }
-        for (const { name } of small.sites) values.get(`${name}.E`)!.fill(0.1);
+        for (const { name } of small.sites) values.get(`${name}.E`)!.data.fill(0.1);
         method.afterStep!(step, madeUpGradients(method, step), values);
       }
       return { values: Object.fromEntries(values), count: method.countTrainable!(values) };
@@ -327,14 +328,14 @@ describe("the example of a seventh method, (IA)³", () => {
     // Each scale's gradient by a central difference, at one element.
     const { gradients } = await bench.differentiate(batches[0]!);
     for (const { name } of method.parameters) {
-      const values = bench.weights.get(name)!;
+      const { data: values } = bench.weights.get(name)!;
       const lossAt = async (value: number) => {
         values[1] = value;
         return (await bench.differentiate(batches[0]!)).loss;
       };
       const difference = ((await lossAt(1.05)) - (await lossAt(0.95))) / 0.1;
       values[1] = 1;
-      expect(gradients.get(name)![1]!, name).toBeCloseTo(difference, 4);
+      expect(gradients.get(name)!.data[1]!, name).toBeCloseTo(difference, 4);
     }
 
     const losses: number[] = [];

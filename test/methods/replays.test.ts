@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { openSafetensors } from "../../src/checkpoints/safetensors.ts";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
+import { float32 } from "../../src/graph/tensor.ts";
 import { aflora } from "../../src/methods/aflora.ts";
 import { findMethod } from "../../src/methods/methods.ts";
 import { learningRateFactor } from "../../src/training/learning-rate.ts";
@@ -61,7 +62,7 @@ describe("against Hugging Face peft, and SoRA against PyTorch (oracle/method_pef
       const tensors = await openFixture(`methods/${file}.safetensors`);
       const bench = Bench.create(await smallBert(), findMethod(name), optionsOf(readJson(`methods/${file}.json`)));
       for (const shared of ["A", "B"]) {
-        if (tensors.tensors.has(shared)) bench.weights.get(`shared.${shared}`)!.set(tensors.read(shared));
+        if (tensors.tensors.has(shared)) bench.weights.get(`shared.${shared}`)!.data.set(tensors.read(shared));
       }
 
       bench.load(tensors, "point");
@@ -70,14 +71,14 @@ describe("against Hugging Face peft, and SoRA against PyTorch (oracle/method_pef
       bench.load(tensors, "initial");
       const kept = (parameter: string) =>
         trace.modules.map(
-          (module) => bench.weights.get(`${module}.${parameter}`)!.filter((value) => value !== 0).length,
+          (module) => bench.weights.get(`${module}.${parameter}`)!.data.filter((value) => value !== 0).length,
         );
       for (const [step, expected] of trace.steps.entries()) {
         const { loss } = await bench.step(batches[step % batches.length]!);
         expect(Math.abs(loss / expected.loss - 1), `loss of step ${step}`).toBeLessThan(1e-3);
         if (expected.ranks) expect(kept("E"), `ranks after step ${step}`).toEqual(expected.ranks);
         if (expected.zeroGates) {
-          const rank = bench.weights.get(`${trace.modules[0]}.g`)!.length;
+          const rank = bench.weights.get(`${trace.modules[0]}.g`)!.data.length;
           expect(
             kept("g").map((open) => rank - open),
             `zero gates after step ${step}`,
@@ -86,7 +87,7 @@ describe("against Hugging Face peft, and SoRA against PyTorch (oracle/method_pef
       }
       for (const [module, pattern] of Object.entries(trace.rankPattern ?? {})) {
         expect(
-          [...bench.weights.get(`${module}.E`)!].map((value) => value !== 0),
+          [...bench.weights.get(`${module}.E`)!.data].map((value) => value !== 0),
           module,
         ).toEqual(pattern);
       }
@@ -146,14 +147,14 @@ describe("AFLoRA against PyTorch", () => {
     const base = await readBase(config, weights);
     const head = await openFixture("minilm/head.safetensors");
     const withHead = new Map(base.weights);
-    for (const name of head.tensors.keys()) withHead.set(name, head.read(name));
+    for (const [name, { shape }] of head.tensors) withHead.set(name, float32(shape, head.read(name)));
     const method = aflora.create(
       aflora.options.parse({ rank: facts.rank, attentionMatrices: "trained", ffnMatrices: "trained" }),
       settingOf(base),
     );
     const bench = new Bench({ ...base, weights: withHead }, method, { trainsPooler: true });
     const parameters = await openFixture("minilm/aflora.safetensors");
-    for (const name of parameters.tensors.keys()) bench.weights.get(name)!.set(parameters.read(name));
+    for (const name of parameters.tensors.keys()) bench.weights.get(name)!.data.set(parameters.read(name));
     const rows = facts.examples.map((example: number, i: number) => ({ ...texts[example]!, label: facts.labels[i] }));
     const gradients = await openFixture("minilm/aflora-gradients.safetensors");
     await expectPoint(bench, rows, facts, gradients, "");
@@ -177,7 +178,7 @@ async function expectPoint(
   const expected = [...tensors.tensors.keys()].filter((name) => name.startsWith(prefix));
   expect([...gradients.keys()].map((name) => prefix + name).sort()).toEqual(expected.sort());
   for (const [name, gradient] of gradients) {
-    expect(relativeError(gradient, tensors.read(prefix + name)), name).toBeLessThan(1e-3);
+    expect(relativeError(gradient, { data: tensors.read(prefix + name) }), name).toBeLessThan(1e-3);
   }
 }
 
@@ -185,6 +186,6 @@ function expectFinal(bench: Bench, tensors: TensorSource, prefix: string): void 
   for (const name of tensors.tensors.keys()) {
     if (!name.startsWith(prefix)) continue;
     const found = bench.weights.get(name.slice(prefix.length))!;
-    expect(relativeError(found, tensors.read(name)), name).toBeLessThan(1e-3);
+    expect(relativeError(found, { data: tensors.read(name) }), name).toBeLessThan(1e-3);
   }
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { openSafetensors } from "../../src/checkpoints/safetensors.ts";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
+import { asFloat32, copyOf, type Tensor, type Tensors } from "../../src/graph/tensor.ts";
 import { randomFor } from "../../src/methods/initializers.ts";
 import type { Method, MethodDefinition, MethodSetting, MethodState } from "../../src/methods/method.ts";
 import { parseMethodOptions } from "../../src/methods/methods.ts";
@@ -36,7 +37,7 @@ export const batches: Row[][] = readJson("methods/batches.json");
 /** A model of a Hugging Face folder with its weights; the head is the classifier matrix and its bias. */
 export interface Base extends ModelDescription {
   labelCount: number;
-  weights: ReadonlyMap<string, Float32Array>;
+  weights: Tensors<"float32">;
 }
 
 export async function readBase(config: unknown, source: TensorSource): Promise<Base> {
@@ -65,7 +66,7 @@ export interface StepOptions {
 /** A method beside a model, with weights of its own: what the training loop does, on batches of the caller's choice. */
 export class Bench {
   readonly model: AdaptedModel;
-  readonly weights: Map<string, Float32Array>;
+  readonly weights: Map<string, Tensor<"float32">>;
   #compiled: { key: string; step: TrainingStep } | undefined;
   #optimizer: AdamW | undefined;
   #step = 0;
@@ -73,7 +74,7 @@ export class Bench {
   constructor(base: Base, method: Method, { trainsPooler = false } = {}) {
     const trainsHead = (name: string) => trainsPooler || name.startsWith("classifier.");
     this.model = { ...base, method, trainsHead };
-    const copies = [...base.weights].map(([name, values]) => [name, values.slice()] as const);
+    const copies = [...base.weights].map(([name, values]) => [name, copyOf(values)] as const);
     this.weights = new Map(method.trainsBackbone ? copies : base.weights);
     for (const [name, values] of copies) if (trainsHead(name)) this.weights.set(name, values);
     for (const { name, shape, initialize } of method.parameters) {
@@ -96,7 +97,7 @@ export class Bench {
       if (!name.startsWith(`${moment}.`)) continue;
       const own = this.weights.get(name.slice(moment.length + 1));
       if (!own) throw new Error(`no parameter for ${name}`);
-      own.set(tensors.read(name));
+      own.data.set(tensors.read(name));
     }
   }
 
@@ -104,11 +105,11 @@ export class Bench {
     const graph = await runtime.compile(writeInference(this.model), this.weights);
     const { logits } = await graph.run(modelInputs(this.model, rows.map(encodingOf), 0));
     await graph.release();
-    return logits!;
+    return asFloat32(logits!).data;
   }
 
   /** Loss and gradients of one batch, dropout off, in micro-batches. Compiled again when what trains changes. */
-  async differentiate(rows: readonly Row[]): Promise<{ loss: number; gradients: Map<string, Float32Array> }> {
+  async differentiate(rows: readonly Row[]): Promise<{ loss: number; gradients: Map<string, Tensor<"float32">> }> {
     const key = [...this.model.method.trainable()].join();
     if (this.#compiled?.key !== key) {
       await this.release();
@@ -157,8 +158,10 @@ const encodingOf = ({ inputIds, tokenTypeIds }: Row) => ({
   tokenTypeIds: Int32Array.from(tokenTypeIds),
 });
 
+type Values = Pick<Tensor<"float32">, "data">;
+
 /** Largest difference over the largest element of `expected`; of zeros, 0 or infinity. */
-export function relativeError(found: Float32Array, expected: Float32Array): number {
+export function relativeError({ data: found }: Values, { data: expected }: Values): number {
   let scale = 0;
   let worst = 0;
   for (let i = 0; i < expected.length; i++) {

@@ -2,12 +2,12 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { openSafetensors } from "../../src/checkpoints/safetensors.ts";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
+import { asFloat32, float32, type Tensor, type Tensors } from "../../src/graph/tensor.ts";
 import type { Method } from "../../src/methods/method.ts";
 import { describeModel, MODEL_TYPES, type ModelDescription } from "../../src/models/families.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import type { InputTensor, Weights } from "../../src/runtime/session.ts";
 import { modelInputs } from "../../src/training/model-inputs.ts";
 import type { Objective } from "../../src/training/objective.ts";
 import { type AdaptedModel, GRADIENT, writeInference, writeStep } from "../../src/training/step-graph.ts";
@@ -71,8 +71,8 @@ describe("families against transformers and autograd (oracle/models.py)", () => 
     const weight = 1 / (examples.length * (objective === "binary-cross-entropy" ? labelCount : 1));
     const results = await runStep(model, objective, weights, {
       ...inputs,
-      targets: { data: targets, shape: [examples.length, labelCount] },
-      rowWeights: { data: new Float32Array(examples.length).fill(weight), shape: [examples.length, 1] },
+      targets: float32([examples.length, labelCount], targets),
+      rowWeights: float32([examples.length, 1], new Float32Array(examples.length).fill(weight)),
     });
     expect(results.loss![0]).toBeCloseTo(expectedLoss, 5);
     expectGradients(description, results, await open(`${name}/gradients.safetensors`));
@@ -92,7 +92,7 @@ describe("families against transformers and autograd (oracle/models.py)", () => 
     });
     const expected = await open(`${name}/token-classification.safetensors`);
     const heads = [...trace.weights.values()].filter(({ part }) => part === "head");
-    for (const head of heads) weights.set(head.name, expected.read(head.name));
+    for (const head of heads) weights.set(head.name, float32(head.shape as number[], expected.read(head.name)));
     const model: AdaptedModel = {
       ...description,
       method: headOnly,
@@ -123,8 +123,8 @@ describe("families against transformers and autograd (oracle/models.py)", () => 
     });
     const results = await runStep(model, "cross-entropy", weights, {
       ...inputs,
-      targets: { data: targets, shape: [rows, labelCount] },
-      rowWeights: { data: rowWeights, shape: [rows, 1] },
+      targets: float32([rows, labelCount], targets),
+      rowWeights: float32([rows, 1], rowWeights),
     });
     expect(results.loss![0]).toBeCloseTo(tokens.loss, 5);
     for (const { name: weight } of heads) {
@@ -133,7 +133,7 @@ describe("families against transformers and autograd (oracle/models.py)", () => 
   });
 });
 
-function inputsOf(description: ModelDescription, examples: Fixture["examples"]): Record<string, InputTensor> {
+function inputsOf(description: ModelDescription, examples: Fixture["examples"]): Record<string, Tensor> {
   const encodings = examples.map(({ inputIds, tokenTypeIds }) => ({
     inputIds: Int32Array.from(inputIds),
     tokenTypeIds: Int32Array.from(tokenTypeIds),
@@ -141,23 +141,23 @@ function inputsOf(description: ModelDescription, examples: Fixture["examples"]):
   return modelInputs(description, encodings, 0);
 }
 
-async function runInference(model: AdaptedModel, weights: Weights, inputs: Record<string, InputTensor>) {
+async function runInference(model: AdaptedModel, weights: Tensors, inputs: Record<string, Tensor>) {
   const compiled = await runtime.compile(writeInference(model), weights);
   const { logits } = await compiled.run(inputs);
   await compiled.release();
-  return logits!;
+  return asFloat32(logits!).data;
 }
 
 async function runStep(
   model: AdaptedModel,
   objective: Objective,
-  weights: Weights,
-  inputs: Record<string, InputTensor>,
+  weights: Tensors,
+  inputs: Record<string, Tensor>,
 ): Promise<Record<string, Float32Array>> {
   const compiled = await runtime.compile(writeStep(model, objective, { dropout: false }).outputs, weights);
   const results = await compiled.run(inputs);
   await compiled.release();
-  return results;
+  return Object.fromEntries(Object.entries(results).map(([name, value]) => [name, asFloat32(value).data]));
 }
 
 function objectiveOf(problemType: string): Objective {

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { float32 } from "../../src/graph/tensor.ts";
 import type { Adapter } from "../../src/runs/adapter.ts";
 import { AdapterHost } from "../../src/runs/adapter-host.ts";
 import { FineTunedModel } from "../../src/runs/fine-tuned-model.ts";
@@ -30,7 +31,18 @@ async function alone(...given: Parameters<typeof tinyAdapter>): Promise<{ adapte
 
 /** The same kind of adapter with other values. */
 function negated({ description, parameters }: Adapter): Adapter {
-  return { description, parameters: new Map([...parameters].map(([name, values]) => [name, values.map((x) => -x)])) };
+  return {
+    description,
+    parameters: new Map(
+      [...parameters].map(([name, { shape, data }]) => [
+        name,
+        float32(
+          shape,
+          data.map((x) => -x),
+        ),
+      ]),
+    ),
+  };
 }
 
 test("adapters of one kind share a graph, and each gives what it gives alone, in any order", async () => {

@@ -42,9 +42,9 @@ test("a LoRA that peft made is where training starts: its arrays, scale and head
   expect(description).toMatchObject({ method: "lora", methodOptions: { rank: 4, alpha: 8 }, model });
   const source = await openSafetensors(join(PEFT_LORA, "adapter_model.safetensors"));
   const layer = "encoder.layer.1.attention.self.query";
-  expect(parameters.get(`${layer}.A`)).toEqual(source.read(`base_model.model.bert.${layer}.lora_A.weight`));
-  expect(parameters.get(`${layer}.B`)).toEqual(source.read(`base_model.model.bert.${layer}.lora_B.weight`));
-  expect(parameters.get("classifier.bias")).toEqual(source.read("base_model.model.classifier.bias"));
+  expect(parameters.get(`${layer}.A`)!.data).toEqual(source.read(`base_model.model.bert.${layer}.lora_A.weight`));
+  expect(parameters.get(`${layer}.B`)!.data).toEqual(source.read(`base_model.model.bert.${layer}.lora_B.weight`));
+  expect(parameters.get("classifier.bias")!.data).toEqual(source.read("base_model.model.classifier.bias"));
 });
 
 test("a run of one's own goes on where its best epoch was", async () => {

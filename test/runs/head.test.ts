@@ -73,8 +73,8 @@ describe("a checkpoint's own classifier", () => {
     expect(made).toEqual(["classifier.weight", "classifier.bias"]);
     expect(base.unused).toEqual(expect.arrayContaining(made));
     // Drawn, not read; the bias starts at 0.
-    expect(base.weights.get("classifier.bias")).toEqual(new Float32Array(3));
-    const deviation = Math.hypot(...base.weights.get("classifier.weight")!) / Math.sqrt(3 * 32);
+    expect(base.weights.get("classifier.bias")!.data).toEqual(new Float32Array(3));
+    const deviation = Math.hypot(...base.weights.get("classifier.weight")!.data) / Math.sqrt(3 * 32);
     expect(deviation).toBeCloseTo(0.02, 2);
   });
 });

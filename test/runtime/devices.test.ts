@@ -43,9 +43,9 @@ describe("devices", () => {
     }
     expect(Math.abs(found.loss / expected.loss - 1)).toBeLessThan(1e-3);
     expect([...found.gradients.keys()]).toEqual([...expected.gradients.keys()]);
-    for (const [name, gradient] of expected.gradients) {
+    for (const [name, { data: gradient }] of expected.gradients) {
       const scale = Math.max(...gradient.map(Math.abs));
-      const worst = Math.max(...gradient.map((value, i) => Math.abs(value - found.gradients.get(name)![i]!)));
+      const worst = Math.max(...gradient.map((value, i) => Math.abs(value - found.gradients.get(name)!.data[i]!)));
       expect(worst / scale, name).toBeLessThan(1e-3);
     }
     // A software device takes most of a minute to compile its shaders.

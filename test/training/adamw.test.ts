@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { float32, type Tensors } from "../../src/graph/tensor.ts";
 import { AdamW, type ParameterGroup } from "../../src/training/adamw.ts";
 import { clipGradients } from "../../src/training/gradient-norm.ts";
 import { learningRateFactor } from "../../src/training/learning-rate.ts";
@@ -15,13 +16,15 @@ const fixture: {
   steps: { gradients: Values; norm: number; learningRateFactor: number; parameters: Values }[];
 } = JSON.parse(readFileSync("test/fixtures/training/adamw.json", "utf8"));
 
-const arrays = (values: Values) =>
-  new Map(Object.entries(values).map(([name, numbers]) => [name, Float32Array.from(numbers)]));
+const tensors = (values: Values) =>
+  new Map(
+    Object.entries(values).map(([name, numbers]) => [name, float32([numbers.length], Float32Array.from(numbers))]),
+  );
 
 /** Steps `from` up to, but not including, `to`. */
-function train(optimizer: AdamW, parameters: Map<string, Float32Array>, from: number, to: number): void {
+function train(optimizer: AdamW, parameters: Tensors<"float32">, from: number, to: number): void {
   for (let step = from; step < to; step++) {
-    const gradients = arrays(fixture.steps[step]!.gradients);
+    const gradients = tensors(fixture.steps[step]!.gradients);
     clipGradients(gradients, fixture.maxGradNorm);
     optimizer.step(parameters, gradients, learningRateFactor(step, fixture.totalSteps, fixture.warmupRatio));
   }
@@ -30,7 +33,7 @@ function train(optimizer: AdamW, parameters: Map<string, Float32Array>, from: nu
 describe("20 steps of PyTorch, some parameters without gradients for a while", () => {
   test("clipping norms and learning rates are the same", () => {
     fixture.steps.forEach((expected, step) => {
-      const norm = clipGradients(arrays(expected.gradients), fixture.maxGradNorm);
+      const norm = clipGradients(tensors(expected.gradients), fixture.maxGradNorm);
       expect(norm / expected.norm).toBeCloseTo(1, 6);
       expect(learningRateFactor(step, fixture.totalSteps, fixture.warmupRatio)).toBeCloseTo(
         expected.learningRateFactor,
@@ -41,13 +44,13 @@ describe("20 steps of PyTorch, some parameters without gradients for a while", (
 
   test("parameters are the same but for float32 rounding", () => {
     const optimizer = new AdamW(fixture.groups);
-    const parameters = arrays(fixture.start);
+    const parameters = tensors(fixture.start);
     fixture.steps.forEach((expected, step) => {
       train(optimizer, parameters, step, step + 1);
       for (const [name, values] of Object.entries(expected.parameters)) {
         values.forEach((value, i) => {
           // Four units in the last place of the largest parameters, which are about 2.
-          expect(Math.abs(parameters.get(name)![i]! - value)).toBeLessThan(4 * 2 ** -22);
+          expect(Math.abs(parameters.get(name)!.data[i]! - value)).toBeLessThan(4 * 2 ** -22);
         });
       }
     });
@@ -55,10 +58,10 @@ describe("20 steps of PyTorch, some parameters without gradients for a while", (
 });
 
 test("a state saved at any step continues identically", () => {
-  const straight = arrays(fixture.start);
+  const straight = tensors(fixture.start);
   train(new AdamW(fixture.groups), straight, 0, fixture.totalSteps);
   for (const stop of [0, 1, 5, 12, 19]) {
-    const parameters = arrays(fixture.start);
+    const parameters = tensors(fixture.start);
     const first = new AdamW(fixture.groups);
     train(first, parameters, 0, stop);
     const state = first.state();
@@ -70,7 +73,7 @@ test("a state saved at any step continues identically", () => {
 
 test("a resumed optimizer leaves the state it was given alone", () => {
   const optimizer = new AdamW(fixture.groups);
-  const parameters = arrays(fixture.start);
+  const parameters = tensors(fixture.start);
   train(optimizer, parameters, 0, 3);
   const before = structuredClone(optimizer.state());
   train(new AdamW(fixture.groups, optimizer.state()), parameters, 3, 4);
@@ -79,16 +82,16 @@ test("a resumed optimizer leaves the state it was given alone", () => {
 
 test("a dropped parameter keeps no state", () => {
   const optimizer = new AdamW(fixture.groups);
-  train(optimizer, arrays(fixture.start), 0, 12);
+  train(optimizer, tensors(fixture.start), 0, 12);
   expect(Object.keys(optimizer.state().scalars.steps)).toContain("matrix");
   optimizer.drop(["matrix"]);
-  const { scalars, arrays: kept } = optimizer.state();
+  const { scalars, tensors: kept } = optimizer.state();
   expect(Object.keys(scalars.steps).sort()).toEqual(["head.bias", "head.weight", "late"]);
   expect(kept.size).toBe(6);
 });
 
 test("a gradient without a parameter of its size is refused", () => {
   const optimizer = new AdamW(fixture.groups);
-  const gradients = new Map([["matrix", new Float32Array(5)]]);
-  expect(() => optimizer.step(arrays(fixture.start), gradients, 1)).toThrow('"matrix" has no parameter of its size');
+  const gradients = new Map([["matrix", float32([5])]]);
+  expect(() => optimizer.step(tensors(fixture.start), gradients, 1)).toThrow('"matrix" has no parameter of its size');
 });

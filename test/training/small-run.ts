@@ -1,5 +1,6 @@
+import { copyOf, type Tensors } from "../../src/graph/tensor.ts";
 import { randomFor } from "../../src/methods/initializers.ts";
-import type { Arrays, MethodDefinition, MethodState } from "../../src/methods/method.ts";
+import type { MethodDefinition, MethodState } from "../../src/methods/method.ts";
 import { parseMethodOptions } from "../../src/methods/methods.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import type { Example, TaskData } from "../../src/tasks/example.ts";
@@ -64,7 +65,7 @@ export interface SmallRun extends TrainOutcome {
   freezing: FreezingRecord[];
   evaluations: EvaluationRecord[];
   /** Weights at the end. */
-  weights: Map<string, Float32Array>;
+  weights: Tensors<"float32">;
 }
 
 export interface SmallRunOptions
@@ -72,11 +73,11 @@ export interface SmallRunOptions
   options?: Record<string, unknown>;
   settings?: Partial<TrainingSettings>;
   /** Changes weights before the first step. */
-  prepare?(weights: Map<string, Float32Array>): void;
-  onStep?(record: StepRecord, weights: Arrays): void;
+  prepare?(weights: Tensors<"float32">): void;
+  onStep?(record: StepRecord, weights: Tensors<"float32">): void;
   onEvaluation?(record: EvaluationRecord): void;
   /** Told the gradients that a step gave. */
-  onGradients?(step: number, gradients: Arrays): void;
+  onGradients?(step: number, gradients: Tensors<"float32">): void;
 }
 
 /** A training run on the small BERT: 20 examples, so that an epoch has three batches of 6 and one of 2. */
@@ -91,7 +92,7 @@ export async function smallRun(
   const setting = { ...settingOf(base), totalSteps: perEpoch * settings.epochs, stepsPerEpoch: perEpoch };
   const state: MethodState | undefined = given.resume?.method;
   const method = definition.create(parseMethodOptions(definition, options), setting, state);
-  const weights = new Map([...base.weights].map(([name, values]) => [name, values.slice()]));
+  const weights = new Map([...base.weights].map(([name, values]) => [name, copyOf(values)]));
   for (const { name, shape, initialize } of method.parameters) weights.set(name, initialize(shape, randomFor(1, name)));
   prepare?.(weights);
   const watched = onGradients && {

@@ -1,4 +1,5 @@
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { float32, type Tensor } from "../../src/graph/tensor.ts";
 import { aflora } from "../../src/methods/aflora.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
 import { type Objective, rowLoss } from "../../src/training/objective.ts";
@@ -10,7 +11,7 @@ import { type Base, relativeError, settingOf, smallBert } from "../methods/small
 import { encodingOf, examplesOf, runtime } from "./small-run.ts";
 
 let model: AdaptedModel;
-let weights: Map<string, Float32Array>;
+let weights: Map<string, Tensor<"float32">>;
 beforeAll(async () => {
   const base: Base = await smallBert();
   const method = aflora.create(aflora.options.parse({}), settingOf(base));
@@ -60,7 +61,7 @@ describe("micro-batches, dropout on, equal one padded batch", () => {
     expect(whole.gradients.size).toBeGreaterThan(30);
     for (const [name, gradient] of whole.gradients) {
       expect(
-        gradient.some((value) => value !== 0),
+        gradient.data.some((value) => value !== 0),
         name,
       ).toBe(true);
     }
@@ -84,7 +85,10 @@ describe("micro-batches, dropout on, equal one padded batch", () => {
       expect(
         relativeError(
           gradient,
-          a!.map((value, i) => (value + b![i]!) / 2),
+          float32(
+            a!.shape,
+            a!.data.map((value, i) => (value + b!.data[i]!) / 2),
+          ),
         ),
         name,
       ).toBeLessThan(2e-5);

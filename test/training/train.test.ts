@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
+import { copyOf, float32, type Tensors } from "../../src/graph/tensor.ts";
 import { adalora } from "../../src/methods/adalora.ts";
 import { aflora } from "../../src/methods/aflora.ts";
 import { full } from "../../src/methods/full.ts";
@@ -120,8 +121,8 @@ test("regression: the loss is the mean squared error, and falls", async () => {
   });
   const width = base.config.hiddenSize;
   const weights = new Map(base.weights);
-  weights.set("classifier.weight", base.weights.get("classifier.weight")!.slice(0, width));
-  weights.set("classifier.bias", base.weights.get("classifier.bias")!.slice(0, 1));
+  weights.set("classifier.weight", float32([1, width], base.weights.get("classifier.weight")!.data.slice(0, width)));
+  weights.set("classifier.bias", float32([1], base.weights.get("classifier.bias")!.data.slice(0, 1)));
   const validation = [{ name: "validation", examples, encoded: examples }];
   const { evaluations, last } = await smallRun({ ...base, labelCount: 1, weights }, lora, {
     task: { kind: "regression", labels: [], metrics: ["pearson", "spearmanr", "mean_squared_error"] },
@@ -168,8 +169,8 @@ describe("epochs", () => {
 
 describe("a loss or gradient that is no number stops the run with step and batch named", () => {
   test("from the first step", async () => {
-    const prepare = (weights: Map<string, Float32Array>) => {
-      weights.get("encoder.layer.0.output.dense.bias")![0] = Number.NaN;
+    const prepare = (weights: Tensors<"float32">) => {
+      weights.get("encoder.layer.0.output.dense.bias")!.data[0] = Number.NaN;
     };
     await expect(smallRun(base, lora, { prepare })).rejects.toThrow(
       new UserError("the loss is NaN at step 0 (epoch 1, batch 1 of 4); lower the learning rate"),
@@ -187,7 +188,7 @@ describe("a loss or gradient that is no number stops the run with step and batch
 
 test("what freezes at step t still takes step t, has no gradient from t + 1 on, and never moves again", async () => {
   const gradients: Set<string>[] = [];
-  const matrices: Map<string, Float32Array>[] = [];
+  const matrices: Tensors<"float32">[] = [];
   const { freezing, steps, state, trainable } = await smallRun(base, aflora, {
     options: FREEZING,
     onGradients: (step, given) => {
@@ -195,7 +196,7 @@ test("what freezes at step t still takes step t, has no gradient from t + 1 on, 
     },
     onStep: ({ step }, weights) => {
       const names = [...weights.keys()].filter((name) => /\.[AB]$/.test(name));
-      matrices[step] = new Map(names.map((name) => [name, weights.get(name)!.slice()]));
+      matrices[step] = new Map(names.map((name) => [name, copyOf(weights.get(name)!)]));
     },
   });
   const frozen = Object.entries(state.frozenAtStep);
@@ -205,11 +206,13 @@ test("what freezes at step t still takes step t, has no gradient from t + 1 on, 
   for (const [name, at] of frozen) {
     expect(freezing.find(({ step }) => step === at)!.frozen).toContain(name);
     // Nor does the optimizer keep its moments.
-    expect([...state.optimizer.arrays.keys()].filter((key) => key.startsWith(name))).toEqual([]);
+    expect([...state.optimizer.tensors.keys()].filter((key) => key.startsWith(name))).toEqual([]);
     steps.forEach(({ step }) => {
       expect(gradients[step]!.has(name), `${name} at step ${step}`).toBe(step <= at);
       if (step > 0) {
-        const moved = matrices[step]!.get(name)!.some((value, i) => value !== matrices[step - 1]!.get(name)![i]);
+        const moved = matrices[step]!.get(name)!.data.some(
+          (value, i) => value !== matrices[step - 1]!.get(name)!.data[i],
+        );
         expect(moved, `${name} at step ${step}`).toBe(step <= at);
       }
     });
@@ -217,7 +220,7 @@ test("what freezes at step t still takes step t, has no gradient from t + 1 on, 
   // A step's count of trainable parameters is of the elements that got a gradient, the head's left out.
   steps.forEach(({ step, trainable: count, frozen: soFar }) => {
     const own = [...gradients[step]!].filter((name) => !name.startsWith("classifier."));
-    const sizes = new Map([...state.parameters].map(([name, values]) => [name, values.length]));
+    const sizes = new Map([...state.parameters].map(([name, values]) => [name, values.data.length]));
     expect(count).toBe(own.reduce((sum, name) => sum + sizes.get(name)!, 0));
     expect(soFar).toBe(frozen.filter(([, at]) => at <= step).length);
   });
