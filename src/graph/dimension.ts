@@ -1,4 +1,4 @@
-/** A size: a number, a symbol (`"batch"`), or a product in canonical form (`"batch*sequence"`, `"2*batch"`). */
+/** A size: a number, a symbol (`"batch"`), or a polynomial in canonical form (`"2*batch*sequence"`, `"past+sequence"`). */
 export type Dimension = number | string;
 export type Shape = readonly Dimension[];
 
@@ -7,54 +7,70 @@ export class ShapeError extends Error {
   override name = "ShapeError";
 }
 
-/** A dimension as coefficient × sorted symbols. */
-interface Monomial {
+/** One summand of a dimension: `2*batch*sequence`; no symbols for a plain number. */
+export interface Term {
   coefficient: number;
-  symbols: string[];
+  /** Sorted. */
+  symbols: readonly string[];
 }
 
-function parse(dimension: Dimension): Monomial {
-  if (typeof dimension === "number") return { coefficient: dimension, symbols: [] };
-  const parts = dimension.split("*");
-  const first = Number(parts[0]);
-  return Number.isNaN(first) ? { coefficient: 1, symbols: parts } : { coefficient: first, symbols: parts.slice(1) };
+/** The summands of a dimension: those of `"2*batch+1"` are 2 × batch and 1. */
+export function termsOf(dimension: Dimension): Term[] {
+  if (typeof dimension === "number") return [{ coefficient: dimension, symbols: [] }];
+  return dimension.split("+").map((term) => {
+    const factors = term.split("*");
+    const first = Number(factors[0]);
+    return Number.isNaN(first)
+      ? { coefficient: 1, symbols: factors }
+      : { coefficient: first, symbols: factors.slice(1) };
+  });
 }
 
-function format({ coefficient, symbols }: Monomial): Dimension {
-  if (coefficient === 0 || symbols.length === 0) return coefficient;
-  return (coefficient === 1 ? [] : [String(coefficient)]).concat(symbols).join("*");
+/** Like terms collected and sorted by their symbols, the plain number last: equal dimensions are equal strings. */
+function canonical(terms: readonly Term[]): Dimension {
+  const coefficients = new Map<string, number>();
+  for (const { coefficient, symbols } of terms) {
+    const key = symbols.toSorted().join("*");
+    coefficients.set(key, (coefficients.get(key) ?? 0) + coefficient);
+  }
+  const constant = coefficients.get("") ?? 0;
+  coefficients.delete("");
+  const symbolic = [...coefficients]
+    .filter(([, coefficient]) => coefficient !== 0)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([symbols, coefficient]) => (coefficient === 1 ? symbols : `${coefficient}*${symbols}`));
+  if (symbolic.length === 0) return constant;
+  return [...symbolic, ...(constant === 0 ? [] : [constant])].join("+");
 }
+
+/** Sum of dimensions in canonical form: `sum(["sequence", "past", 0])` is `"past+sequence"`. */
+export const sum = (dimensions: Shape): Dimension => canonical(dimensions.flatMap(termsOf));
+
+/** `a - b` in canonical form. */
+export const difference = (a: Dimension, b: Dimension): Dimension => sum([a, product([-1, b])]);
 
 /** Product of dimensions in canonical form: `product(["sequence", 2, "batch"])` is `"2*batch*sequence"`. */
 export function product(dimensions: Shape): Dimension {
-  let coefficient = 1;
-  const symbols: string[] = [];
+  let total: Term[] = [{ coefficient: 1, symbols: [] }];
   for (const dimension of dimensions) {
-    const factor = parse(dimension);
-    coefficient *= factor.coefficient;
-    symbols.push(...factor.symbols);
+    const factor = termsOf(dimension);
+    total = total.flatMap((a) =>
+      factor.map((b) => ({ coefficient: a.coefficient * b.coefficient, symbols: [...a.symbols, ...b.symbols] })),
+    );
   }
-  return format({ coefficient, symbols: symbols.sort() });
+  return canonical(total);
 }
 
 /** The dimension with its symbols replaced by numbers. */
 export function evaluate(dimension: Dimension, sizes: Readonly<Record<string, number>>): number {
-  const { coefficient, symbols } = parse(dimension);
-  return symbols.reduce((size, symbol) => {
-    const value = sizes[symbol];
-    if (value === undefined) throw new ShapeError(`no size given for "${symbol}"`);
-    return size * value;
-  }, coefficient);
-}
-
-/** Symbols of a dimension: `["batch", "sequence"]` for `"batch*sequence"`. */
-export function symbolsOf(dimension: Dimension): string[] {
-  return parse(dimension).symbols;
-}
-
-/** The number in front of a dimension's symbols: 2 for `"2*batch"`. */
-export function coefficientOf(dimension: Dimension): number {
-  return parse(dimension).coefficient;
+  return termsOf(dimension).reduce((total, { coefficient, symbols }) => {
+    const size = symbols.reduce((product, symbol) => {
+      const value = sizes[symbol];
+      if (value === undefined) throw new ShapeError(`no size given for "${symbol}"`);
+      return product * value;
+    }, coefficient);
+    return total + size;
+  }, 0);
 }
 
 /** NumPy's broadcasting; undefined where two sizes differ and neither is 1. */

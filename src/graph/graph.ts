@@ -22,18 +22,20 @@ export interface Provenance {
   pass: "forward" | "backward";
 }
 
-/** An application of an op. */
-export interface GraphNode {
+/** An application of an op; the op's own rules see it with the types of its operands and attributes. */
+export interface GraphNode<Inputs extends readonly Value[] = readonly Value[], Attrs extends Attributes = Attributes> {
   op: Op;
-  inputs: readonly Value[];
-  attributes: Attributes;
+  inputs: Inputs;
+  attributes: Attrs;
   outputs: readonly Value[];
   provenance: Provenance;
 }
 
 /** Plain data that selects a variant of an op: axes, flags, sizes. */
 export type Attributes = Readonly<Record<string, AttributeValue>>;
-export type AttributeValue = number | boolean | string | readonly Dimension[] | undefined;
+export type AttributeValue = number | boolean | string | readonly Dimension[];
+/** Of an op that has no variants. */
+export type NoAttributes = Readonly<Record<string, never>>;
 
 /** A tensor in a graph: a leaf, or an output of a node. */
 export class Value {
@@ -103,17 +105,21 @@ export class Graph {
     return value;
   }
 
-  /** Applies an op: checks the shapes and returns its outputs. */
-  apply(op: Op, inputs: readonly Value[], attributes: Attributes = {}): readonly Value[] {
+  /** Applies an op: checks the shapes and returns its result, the first output. */
+  apply<Inputs extends readonly Value[], Attrs extends Attributes>(
+    op: Op<Inputs, Attrs>,
+    inputs: Inputs,
+    attributes: Attrs,
+  ): Value {
     const key = `${op.name}(${inputs.map((input) => input.id).join()})${JSON.stringify(attributes)}`;
     const known = this.#nodes.get(key);
-    if (known) return known.outputs;
+    if (known) return known.outputs[0]!;
     const results = op.infer(inputs, attributes);
     const outputs: Value[] = [];
     const node: GraphNode = { op, inputs, attributes, outputs, provenance: this.#provenance };
     for (const { dtype, shape } of results) outputs.push(new Value(this, this.#nextId++, dtype, shape, { node }));
     this.#nodes.set(key, node);
-    return outputs;
+    return outputs[0]!;
   }
 
   /** Runs `write` with the nodes it makes ascribed to a part or a pass. */

@@ -1,4 +1,4 @@
-import { coefficientOf, type Dimension, evaluate, type Shape, ShapeError, symbolsOf } from "./dimension.ts";
+import { type Dimension, evaluate, type Shape, ShapeError, termsOf } from "./dimension.ts";
 import { ELEMENT_TYPE, type GraphNode, liveLeaves, liveNodes, type Value } from "./graph.ts";
 import { ModelProto } from "./onnx-schema.ts";
 import type { OnnxEmitter, OnnxNodeOptions } from "./op.ts";
@@ -33,16 +33,14 @@ class Encoder implements OnnxEmitter {
   readonly #names = new Map<Value, string>();
   readonly #int64 = new Map<string, string>();
   readonly #emitted = new Map<string, string>();
-  readonly #symbolSources = new Map<string, { input: Value; axis: number }>();
+  /** Where a size can be read. */
+  readonly #sizeSources = new Map<Dimension, { input: Value; axis: number }>();
   #count = 0;
 
   constructor(inputs: readonly Value[]) {
     for (const input of inputs) {
       input.shape.forEach((dimension, axis) => {
-        const [symbol, ...others] = symbolsOf(dimension);
-        if (symbol && others.length === 0 && coefficientOf(dimension) === 1 && !this.#symbolSources.has(symbol)) {
-          this.#symbolSources.set(symbol, { input, axis });
-        }
+        if (!this.#sizeSources.has(dimension)) this.#sizeSources.set(dimension, { input, axis });
       });
     }
   }
@@ -51,22 +49,24 @@ class Encoder implements OnnxEmitter {
     this.#names.set(value, name);
   }
 
-  nameOf(value: Value): string {
+  #nameOf(value: Value | string): string {
+    if (typeof value === "string") return value;
     return this.#names.get(value) ?? value.leaf?.name ?? `v${value.id}`;
   }
 
-  emit(opType: string, inputs: readonly string[], options: OnnxNodeOptions = {}): string {
+  emit(opType: string, inputs: readonly (Value | string)[], options: OnnxNodeOptions = {}): string {
     const { domain = "", attributes = {}, outputs } = options;
-    const key = outputs ? "" : JSON.stringify([opType, inputs, domain, attributes]);
+    const input = inputs.map((value) => this.#nameOf(value));
+    const key = outputs ? "" : JSON.stringify([opType, input, domain, attributes]);
     const known = key && this.#emitted.get(key);
     if (known) return known;
-    const names = outputs ?? [`t${this.#count++}`];
+    const names = outputs?.map((value) => this.#nameOf(value)) ?? [`t${this.#count++}`];
     if (key) this.#emitted.set(key, names[0]!);
     this.nodes.push({
       name: `${opType}_${this.nodes.length}`,
       opType,
       domain,
-      input: inputs,
+      input,
       output: names,
       attribute: Object.entries(attributes).map(([name, value]) => attributeMessage(name, value)),
     });
@@ -85,22 +85,26 @@ class Encoder implements OnnxEmitter {
   }
 
   shapeTensor(shape: Shape): string {
-    if (shape.every((dimension) => typeof dimension === "number")) return this.int64(shape as number[]);
+    if (shape.every((dimension) => typeof dimension === "number")) return this.int64(shape);
     const parts = shape.map((dimension) => this.#dimensionTensor(dimension));
     return parts.length === 1 ? parts[0]! : this.emit("Concat", parts, { attributes: { axis: 0 } });
   }
 
+  /** A size that an input has is read from there, any other is computed from its symbols. */
   #dimensionTensor(dimension: Dimension): string {
     if (typeof dimension === "number") return this.int64([dimension]);
-    const factors = symbolsOf(dimension).map((symbol) => {
-      const source = this.#symbolSources.get(symbol);
-      if (!source) throw new ShapeError(`no input has a dimension "${symbol}" to read its size from`);
-      const attributes = { start: source.axis, end: source.axis + 1 };
-      return this.emit("Shape", [this.nameOf(source.input)], { attributes });
+    const source = this.#sizeSources.get(dimension);
+    if (source) {
+      return this.emit("Shape", [source.input], { attributes: { start: source.axis, end: source.axis + 1 } });
+    }
+    const terms = termsOf(dimension).map(({ coefficient, symbols }) => {
+      if (symbols[0] === dimension)
+        throw new ShapeError(`no input has a dimension "${dimension}" to read its size from`);
+      const factors = symbols.map((symbol) => this.#dimensionTensor(symbol));
+      if (coefficient !== 1 || factors.length === 0) factors.push(this.int64([coefficient]));
+      return factors.reduce((total, factor) => this.emit("Mul", [total, factor]));
     });
-    const coefficient = coefficientOf(dimension);
-    if (coefficient !== 1) factors.push(this.int64([coefficient]));
-    return factors.reduce((total, factor) => this.emit("Mul", [total, factor]));
+    return terms.reduce((total, term) => this.emit("Add", [total, term]));
   }
 
   encodeNode(node: GraphNode): void {
@@ -159,7 +163,7 @@ export function encodeOnnx(outputs: Readonly<Record<string, Value>>, embedded: T
     named.add(value);
   }
   for (const node of liveNodes(values)) encoder.encodeNode(node);
-  for (const [name, value] of copies) encoder.emit("Identity", [encoder.nameOf(value)], { outputs: [name] });
+  for (const [name, value] of copies) encoder.emit("Identity", [value], { outputs: [name] });
 
   const message = {
     irVersion: IR_VERSION,

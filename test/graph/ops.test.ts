@@ -17,9 +17,9 @@ interface Case {
   high?: number;
   /** Sizes of symbols in the shapes. */
   sizes?: Record<string, number>;
-  /** A look-up's indices. */
-  indices?: number[];
-  apply(operands: Value[], indices: Value): Value;
+  /** Indices of a look-up. */
+  indices?: { shape: Shape; data: number[] }[];
+  apply(operands: Value[], indices: Value[]): Value;
 }
 
 const size = fc.integer({ min: 1, max: 4 });
@@ -48,6 +48,48 @@ const unary = (apply: (x: Value) => Value, low = -2, high = 2): fc.Arbitrary<Cas
 const lastAxis = (apply: (x: Value) => Value): fc.Arbitrary<Case> =>
   shape(1, 3).map((s) => ({ shapes: [[...s, 3]], apply: ([x]) => apply(x!) }));
 
+/** Examples of `lengths` tokens, their rows one after the other, and where these stand among `[batch, sequence]`. */
+function layOut(lengths: readonly number[]): { places: number[]; rowPlaces: number[]; sequence: number } {
+  const sequence = Math.max(...lengths);
+  const places = new Array<number>(lengths.length * sequence).fill(-1);
+  const rowPlaces: number[] = [];
+  lengths.forEach((length, example) => {
+    for (let i = 0; i < length; i++) {
+      const place = example * sequence + i;
+      places[place] = rowPlaces.length;
+      rowPlaces.push(place);
+    }
+  });
+  return { places, rowPlaces, sequence };
+}
+
+const raggedRows = fc.array(size, { minLength: 1, maxLength: 3 }).map((lengths) => {
+  const { places, rowPlaces, sequence } = layOut(lengths);
+  return {
+    sizes: { batch: lengths.length, sequence, tokens: rowPlaces.length },
+    indices: [
+      { shape: ["batch", "sequence"], data: places },
+      { shape: ["tokens"], data: rowPlaces },
+    ],
+  };
+});
+
+/** 1 at padding, 0 at real tokens. */
+const isPadding = (places: Value): Value => op.relu(op.neg(op.cast(places, "float64")));
+
+/** Every token looks at all real tokens of its example: what stands on padding reaches nothing. */
+function paddedAttention(x: Value, places: Value, rowPlaces: Value): Value {
+  const width = x.shape[1]!;
+  const padded = op.pad(x, places, rowPlaces);
+  const queries = op.reshape(padded, ["batch", "sequence", 1, width]);
+  const keys = op.reshape(padded, ["batch", 1, "sequence", width]);
+  const scores = op.reduceSum(op.mul(queries, keys), [-1]);
+  const mask = op.reshape(op.mul(isPadding(places), -1e30), ["batch", 1, "sequence"]);
+  const probabilities = op.softmax(op.add(scores, mask));
+  const mixed = op.reduceSum(op.mul(op.reshape(probabilities, ["batch", "sequence", "sequence", 1]), keys), [2]);
+  return op.unpad(mixed, places, rowPlaces);
+}
+
 const cases: Record<string, fc.Arbitrary<Case>> = {
   Add: binary(op.add),
   Sub: binary(op.sub),
@@ -75,19 +117,19 @@ const cases: Record<string, fc.Arbitrary<Case>> = {
     })),
   FusedMatMul: fc
     .tuple(
-      fc.array(size, { minLength: 1, maxLength: 2 }),
+      fc.array(size, { minLength: 1, maxLength: 3 }),
       size,
       size,
       size,
       fc.tuple(flag, flag, flag, flag),
-      fc.constantFrom("a", "b", undefined),
+      fc.tuple(fc.constantFrom("a", "b", undefined), fc.constantFrom(0, -1)),
     )
-    .map(([batch, m, k, n, [transA, transB, transBatchA, transBatchB], broadcast]) => {
+    .map(([batch, m, k, n, [transA, transB, transBatchA, transBatchB], [broadcast, axis]]) => {
       const stored = (leading: number[], rows: number, columns: number, trans: boolean, transBatch: boolean) => {
         const [r, c] = trans ? [columns, rows] : [rows, columns];
         return transBatch ? [r, ...leading, c] : [...leading, r, c];
       };
-      const single = [1, ...batch.slice(1)];
+      const single = batch.with(axis, 1);
       return {
         shapes: [
           stored(broadcast === "a" ? single : batch, m, k, transA, transBatchA),
@@ -129,8 +171,9 @@ const cases: Record<string, fc.Arbitrary<Case>> = {
     shapes: [s],
     apply: ([x]) => op.transpose(x!, permutation),
   })),
-  Concat: fc.tuple(shape(2, 2), size, size, fc.constantFrom(0, 1)).map(([s, n, m, axis]) => ({
-    shapes: [s.map((d, i) => (i === axis ? n : d)), s.map((d, i) => (i === axis ? m : d))],
+  Concat: fc.tuple(shape(2, 2), size, size, fc.constantFrom(0, 1), flag).map(([s, n, m, axis, symbolic]) => ({
+    shapes: (symbolic ? ["past", "sequence"] : [n, m]).map((size) => s.map((d, i) => (i === axis ? size : d))),
+    sizes: { past: n, sequence: m },
     apply: (values) => op.concat(values, axis),
   })),
   Slice: fc.tuple(size, size, size, flag).map(([before, length, after, symbolic]) => ({
@@ -150,8 +193,20 @@ const cases: Record<string, fc.Arbitrary<Case>> = {
   })),
   Gather: fc.tuple(size, fc.array(fc.nat(3), { minLength: 1, maxLength: 6 })).map(([width, indices]) => ({
     shapes: [[4, width]],
-    indices,
-    apply: ([table], index) => op.gather(table!, index),
+    indices: [{ shape: ["looked"], data: indices }],
+    sizes: { looked: indices.length },
+    apply: ([table], [index]) => op.gather(table!, index!),
+  })),
+  PadRows: fc.tuple(raggedRows, size, fc.constantFrom("zeros", "attention")).map(([ragged, width, use]) => ({
+    ...ragged,
+    shapes: [["tokens", width]],
+    apply: ([x], [places, rowPlaces]) =>
+      use === "zeros" ? op.pad(x!, places!, rowPlaces!, { zeros: true }) : paddedAttention(x!, places!, rowPlaces!),
+  })),
+  UnpadRows: fc.tuple(raggedRows, shape(0, 2)).map(([ragged, width]) => ({
+    ...ragged,
+    shapes: [["batch", "sequence", ...width]],
+    apply: ([x], [places, rowPlaces]) => op.unpad(op.tanh(x!), places!, rowPlaces!),
   })),
 };
 
@@ -167,28 +222,31 @@ function pseudoRandom(seed: number): number {
 async function checkGradient(name: string, sample: Case): Promise<void> {
   const dtype: DataType = float32Only.has(name) ? "float32" : "float64";
   const [step, tolerance] = dtype === "float64" ? [1e-5, 1e-6] : [1e-2, 4e-3];
-  const { low = -2, high = 2, sizes = {}, indices = [0] } = sample;
+  const { low = -2, high = 2, sizes = {}, indices = [] } = sample;
   const graph = new Graph();
   const operands = sample.shapes.map((s, i) => graph.leaf("input", `x${i}`, dtype, s));
-  const index = graph.leaf("input", "indices", "int32", ["indices"]);
-  const y = sample.apply(operands, index);
+  const y = sample.apply(
+    operands,
+    indices.map((index, i) => graph.leaf("input", `indices${i}`, "int32", index.shape)),
+  );
   const direction = graph.leaf("input", "direction", dtype, y.shape);
   const loss = op.sumAll(op.mul(y, direction));
   const derivatives = gradients(loss, operands);
 
   const FloatArray = dtype === "float64" ? Float64Array : Float32Array;
   const random = (s: Shape, seed: number, from: number, to: number): Tensor => {
-    const numbers = s.map((d) => evaluate(d, { ...sizes, indices: indices.length }));
+    const numbers = s.map((d) => evaluate(d, sizes));
     const count = numbers.reduce((a, b) => a * b, 1);
     const data = FloatArray.from(
       Array.from({ length: count }, (_, i) => from + (to - from) * pseudoRandom(seed * 1000 + i)),
     );
     return { dtype, data, shape: numbers };
   };
-  const inputs: Record<string, Tensor> = {
-    indices: int32([indices.length], Int32Array.from(indices)),
-    direction: random(y.shape, 99, 0.5, 1.5),
-  };
+  const inputs: Record<string, Tensor> = { direction: random(y.shape, 99, 0.5, 1.5) };
+  indices.forEach(({ shape, data }, i) => {
+    const numbers = shape.map((d) => evaluate(d, sizes));
+    inputs[`indices${i}`] = int32(numbers, Int32Array.from(data));
+  });
   operands.forEach((_, i) => {
     inputs[`x${i}`] = random(sample.shapes[i]!, i, low, high);
   });
@@ -256,9 +314,44 @@ test("rows aligned by distance: y[i, j] = x[i, n + j - i]", async () => {
   expect([...asFloat32(y!).data]).toEqual([3, 4, 5, 8, 9, 10, 13, 14, 15, 21, 22, 23, 26, 27, 28, 31, 32, 33]);
 });
 
+test.each([false, true])("rows of real tokens padded and back (zeros: %s), against a loop", async (zeros) => {
+  const lengths = [2, 4, 1];
+  const { places, rowPlaces, sequence } = layOut(lengths);
+  const rows = Array.from({ length: rowPlaces.length * 2 }, (_, i) => i + 1);
+  const graph = new Graph();
+  const placesLeaf = graph.leaf("input", "places", "int32", ["batch", "sequence"]);
+  const rowPlacesLeaf = graph.leaf("input", "rowPlaces", "int32", ["tokens"]);
+  const padded = op.pad(graph.leaf("input", "rows", "float32", ["tokens", 2]), placesLeaf, rowPlacesLeaf, { zeros });
+  expect(padded.shape).toEqual(["batch", "sequence", 2]);
+  const back = op.unpad(padded, placesLeaf, rowPlacesLeaf);
+  expect(back.shape).toEqual(["tokens", 2]);
+  const compiled = await runtime.compile({ padded, back }, new Map());
+  const found = await compiled.run({
+    rows: float32([rowPlaces.length, 2], Float32Array.from(rows)),
+    places: int32([lengths.length, sequence], Int32Array.from(places)),
+    rowPlaces: int32([rowPlaces.length], Int32Array.from(rowPlaces)),
+  });
+  await compiled.release();
+  expect([...asFloat32(found.back!).data]).toEqual(rows);
+  const { data } = asFloat32(found.padded!);
+  let row = 0;
+  lengths.forEach((length, example) => {
+    for (let i = 0; i < sequence; i++) {
+      const place = example * sequence + i;
+      if (i < length) {
+        expect([...data.slice(place * 2, place * 2 + 2)]).toEqual([rows[row * 2], rows[row * 2 + 1]]);
+        row++;
+      } else if (zeros) {
+        expect([...data.slice(place * 2, place * 2 + 2)]).toEqual([0, 0]);
+      }
+    }
+  });
+});
+
 describe("shape errors", () => {
   const graph = new Graph();
   const leaf = (name: string, s: Shape): Value => graph.leaf("frozen", name, "float32", s);
+  const int = (name: string, s: Shape): Value => graph.leaf("input", name, "int32", s);
 
   test("name the op, the operands and their shapes", () => {
     expect(() => op.gemm(leaf("hidden", ["batch", 8]), leaf("weight", [4, 9]), { transB: true })).toThrow(
@@ -281,6 +374,9 @@ describe("shape errors", () => {
     ["Pad", () => op.padTo(leaf("a", [2, 3]), 2, 0, 4)],
     ["AlignDistances", () => op.alignDistances(leaf("a", [2, 3]))],
     ["Gather", () => op.gather(leaf("a", [2, 3]), leaf("b", [2, 4]))],
+    ["PadRows", () => op.pad(leaf("a", [2, 3]), int("places", [4]), int("rowPlaces", [3]))],
+    ["UnpadRows", () => op.unpad(leaf("a", [2, 3]), int("places", [4]), int("rowPlaces", [3]))],
+    ["UnpadRows", () => op.unpad(leaf("a", [2, 3]), int("two", [2]), leaf("b", [2, 4]))],
     ["Exp", () => op.exp(graph.leaf("input", "ids", "int32", [2]))],
   ])("%s", (name, write) => {
     expect(write).toThrow(ShapeError);

@@ -1,0 +1,55 @@
+import { ShapeError, showShape } from "../dimension.ts";
+import type { Attributes, NoAttributes, Value } from "../graph.ts";
+import type { Op } from "../op.ts";
+import type { DataType } from "../tensor.ts";
+
+/** Domain of ONNX Runtime's own ops. */
+export const MICROSOFT = "com.microsoft";
+
+export const FLOATS: readonly DataType[] = ["float32", "float64"];
+export const NUMBERS: readonly DataType[] = ["float32", "float64", "int32", "int64"];
+
+const table = new Map<string, Op>();
+
+/** Every op by its name, its ONNX one where there is one. */
+export const ops: ReadonlyMap<string, Op> = table;
+
+/** Enters an op of these operands and attributes into the table. */
+export function define<Inputs extends readonly Value[], Attrs extends Attributes = NoAttributes>(
+  op: Op<Inputs, Attrs>,
+): Op<Inputs, Attrs> {
+  table.set(op.name, op);
+  return op;
+}
+
+/** @throws ShapeError naming the op, the reason, the operands and their shapes. */
+export function fail(name: string, inputs: readonly Value[], reason: string): never {
+  const operands = inputs.map((input) => `${input.label} ${input.dtype}${showShape(input.shape)}`).join(", ");
+  throw new ShapeError(`${name}: ${reason} (operands: ${operands})`);
+}
+
+/** @throws ShapeError where the operands' types differ or are not among `allowed`. */
+export function requireType(name: string, inputs: readonly Value[], allowed: readonly DataType[]): void {
+  const [first] = inputs;
+  if (inputs.some((input) => input.dtype !== first!.dtype)) fail(name, inputs, "the operands' types differ");
+  if (!allowed.includes(first!.dtype)) fail(name, inputs, `takes ${allowed.join(" or ")}`);
+}
+
+/** @throws ShapeError where one of `indices` holds no integers. */
+export function requireIndices(name: string, inputs: readonly Value[], indices: readonly Value[]): void {
+  if (indices.some(({ dtype }) => dtype !== "int32" && dtype !== "int64")) {
+    fail(name, inputs, "the indices must be integers");
+  }
+}
+
+/** Shape rule of an op on floats whose result is like its operand. */
+export function likeOperand(name: string): Op<[Value], Attributes>["infer"] {
+  return (inputs) => {
+    requireType(name, inputs, FLOATS);
+    const [{ dtype, shape }] = inputs;
+    return [{ dtype, shape }];
+  };
+}
+
+/** Applies an op of one operand without variants. */
+export const unary = (op: Op<[Value]>, x: Value): Value => x.graph.apply(op, [x], {});

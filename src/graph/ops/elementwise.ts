@@ -1,0 +1,120 @@
+import { broadcast } from "../dimension.ts";
+import { ELEMENT_TYPE, type Value } from "../graph.ts";
+import type { Op } from "../op.ts";
+import type { DataType } from "../tensor.ts";
+import { define, FLOATS, fail, likeOperand, MICROSOFT, NUMBERS, requireType, unary } from "./define.ts";
+import { emitAs } from "./emit.ts";
+
+/** A value, or a number that stands for a scalar of the other operand's type. */
+export type Operand = Value | number;
+
+// ---------------------------------------------------------------- two operands
+
+function defineBinary(
+  name: string,
+  allowed: readonly DataType[],
+  gradient: (a: Value, b: Value, y: Value, dy: Value) => [Value, Value],
+): Op<[Value, Value]> {
+  return define<[Value, Value]>({
+    name,
+    infer(inputs) {
+      requireType(name, inputs, allowed);
+      const [a, b] = inputs;
+      const shape = broadcast(a.shape, b.shape);
+      if (!shape) fail(name, inputs, "the shapes do not broadcast");
+      return [{ dtype: a.dtype, shape }];
+    },
+    onnx: emitAs(name),
+    gradient: ({ inputs: [a, b], outputs: [y] }, dy) => gradient(a, b, y!, dy),
+  });
+}
+
+const ADD = defineBinary("Add", NUMBERS, (_a, _b, _y, dy) => [dy, dy]);
+const SUB = defineBinary("Sub", NUMBERS, (_a, _b, _y, dy) => [dy, neg(dy)]);
+const MUL = defineBinary("Mul", NUMBERS, (a, b, _y, dy) => [mul(dy, b), mul(dy, a)]);
+const DIV = defineBinary("Div", FLOATS, (_a, b, y, dy) => {
+  const scaled = div(dy, b);
+  return [scaled, neg(mul(scaled, y))];
+});
+
+/** `a + b`, broadcast. */
+export const add = (a: Operand, b: Operand): Value => binary(ADD, a, b);
+/** `a - b`, broadcast. */
+export const sub = (a: Operand, b: Operand): Value => binary(SUB, a, b);
+/** `a ∘ b`, broadcast. */
+export const mul = (a: Operand, b: Operand): Value => binary(MUL, a, b);
+/** `a / b`, broadcast. */
+export const div = (a: Operand, b: Operand): Value => binary(DIV, a, b);
+
+/** @throws ShapeError where both operands are numbers. */
+function binary(op: Op<[Value, Value]>, a: Operand, b: Operand): Value {
+  const like = typeof a === "number" ? b : a;
+  if (typeof like === "number") fail(op.name, [], "one operand must be a value");
+  const lift = (operand: Operand): Value =>
+    typeof operand === "number" ? like.graph.constant([operand], like.dtype) : operand;
+  return like.graph.apply(op, [lift(a), lift(b)], {});
+}
+
+// ---------------------------------------------------------------- one operand
+
+function defineUnary(name: string, gradient?: (x: Value, y: Value, dy: Value) => Value, domain?: string): Op<[Value]> {
+  return define<[Value]>({
+    name,
+    infer: likeOperand(name),
+    onnx: emitAs(name, () => (domain ? { domain } : {})),
+    ...(gradient && { gradient: ({ inputs: [x], outputs: [y] }, dy) => [gradient(x, y!, dy)] }),
+  });
+}
+
+const NEG = defineUnary("Neg", (_x, _y, dy) => neg(dy));
+const EXP = defineUnary("Exp", (_x, y, dy) => mul(dy, y));
+const LOG = defineUnary("Log", (x, _y, dy) => div(dy, x));
+const SQRT = defineUnary("Sqrt", (_x, y, dy) => div(mul(dy, 0.5), y));
+const TANH = defineUnary("Tanh", (_x, y, dy) => mul(dy, sub(1, mul(y, y))));
+const SIGMOID = defineUnary("Sigmoid", (_x, y, dy) => mul(dy, mul(y, sub(1, y))));
+const SOFTPLUS = defineUnary("Softplus", (x, _y, dy) => mul(dy, sigmoid(x)));
+const RELU = defineUnary("Relu", (_x, y, dy) => mul(dy, sign(y)));
+const ABS = defineUnary("Abs", (x, _y, dy) => mul(dy, sign(x)));
+const SIGN = defineUnary("Sign");
+// Φ(x) is had from gelu(x)/x, since Gelu is quick and Erf slow; the tiny shift keeps 0/0 out and is lost beside any other x.
+const GELU = defineUnary(
+  "Gelu",
+  (x, y, dy) => {
+    const density = mul(exp(mul(mul(x, x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
+    const distribution = div(add(y, 5e-31), add(x, 1e-30));
+    return mul(dy, add(distribution, mul(x, density)));
+  },
+  MICROSOFT,
+);
+
+/** `-x`, element-wise. */
+export const neg = (x: Value): Value => unary(NEG, x);
+/** `eˣ`, element-wise. */
+export const exp = (x: Value): Value => unary(EXP, x);
+/** Natural logarithm, element-wise. */
+export const log = (x: Value): Value => unary(LOG, x);
+/** Square root, element-wise. */
+export const sqrt = (x: Value): Value => unary(SQRT, x);
+/** Hyperbolic tangent, element-wise. */
+export const tanh = (x: Value): Value => unary(TANH, x);
+/** `1 / (1 + e⁻ˣ)`, element-wise. */
+export const sigmoid = (x: Value): Value => unary(SIGMOID, x);
+/** `log(1 + eˣ)` */
+export const softplus = (x: Value): Value => unary(SOFTPLUS, x);
+/** `max(x, 0)`, element-wise. */
+export const relu = (x: Value): Value => unary(RELU, x);
+/** `|x|`, element-wise. */
+export const abs = (x: Value): Value => unary(ABS, x);
+/** -1, 0 or 1; no gradient flows. */
+export const sign = (x: Value): Value => unary(SIGN, x);
+/** Gaussian error linear unit in its exact form, `x·Φ(x)`. float32 only. */
+export const gelu = (x: Value): Value => unary(GELU, x);
+
+const CAST = define<[Value], { to: DataType }>({
+  name: "Cast",
+  infer: ([{ shape }], { to }) => [{ dtype: to, shape }],
+  onnx: emitAs("Cast", ({ to }) => ({ attributes: { to: ELEMENT_TYPE[to] } })),
+});
+
+/** The same numbers as another type. Nothing flows back through it. */
+export const cast = (x: Value, to: DataType): Value => x.graph.apply(CAST, [x], { to });

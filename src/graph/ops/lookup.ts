@@ -1,0 +1,35 @@
+import type { Dimension } from "../dimension.ts";
+import { ELEMENT_TYPE, type Value } from "../graph.ts";
+import { define, fail, requireIndices } from "./define.ts";
+import { emitAs } from "./emit.ts";
+
+const GATHER = define<[Value, Value]>({
+  name: "Gather",
+  infer(inputs) {
+    const [table, indices] = inputs;
+    if (table.shape.length < 1) fail("Gather", inputs, "looks up rows of a table");
+    requireIndices("Gather", inputs, [indices]);
+    return [{ dtype: table.dtype, shape: [...indices.shape, ...table.shape.slice(1)] }];
+  },
+  onnx: emitAs("Gather", () => ({ attributes: { axis: 0 } })),
+  gradient: ({ inputs: [table, indices] }, dy) => [
+    dy.graph.apply(SCATTER_ROWS, [dy, indices, dy.graph.constant([0], dy.dtype)], { rows: table.shape[0]! }),
+  ],
+});
+
+/** Rows of a table: `table [rows, …width]`, `indices [...]` → `[..., …width]`. */
+export const gather = (table: Value, indices: Value): Value => table.graph.apply(GATHER, [table, indices], {});
+
+/** Rows summed where `indices` says, of a table of `rows`: operands are the rows, the indices and a scalar 0. */
+const SCATTER_ROWS = define<[Value, Value, Value], { rows: Dimension }>({
+  name: "ScatterND",
+  infer: ([updates, indices], { rows }) => [
+    { dtype: updates.dtype, shape: [rows, ...updates.shape.slice(indices.shape.length)] },
+  ],
+  onnx({ inputs: [updates, indices, zero], outputs }, emitter) {
+    const zeros = emitter.emit("Expand", [zero, emitter.shapeTensor(outputs[0]!.shape)]);
+    const wide = emitter.emit("Cast", [indices], { attributes: { to: ELEMENT_TYPE.int64 } });
+    const rows = emitter.emit("Unsqueeze", [wide, emitter.int64([-1])]);
+    emitter.emit("ScatterND", [zeros, rows, updates], { attributes: { reduction: "add" }, outputs });
+  },
+});

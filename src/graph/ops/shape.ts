@@ -1,0 +1,63 @@
+import { broadcast, product, type Shape, sameShape, showShape } from "../dimension.ts";
+import type { Value } from "../graph.ts";
+import { define, fail } from "./define.ts";
+import { emitAs, reshapeTarget } from "./emit.ts";
+
+const RESHAPE = define<[Value], { shape: Shape }>({
+  name: "Reshape",
+  infer(inputs, { shape }) {
+    const [x] = inputs;
+    if (product(x.shape) !== product(shape)) fail("Reshape", inputs, `cannot become ${showShape(shape)}`);
+    return [{ dtype: x.dtype, shape }];
+  },
+  onnx({ inputs: [x], attributes: { shape }, outputs }, emitter) {
+    emitter.emit("Reshape", [x, reshapeTarget(emitter, x.shape, shape)], { outputs });
+  },
+  gradient: ({ inputs: [x] }, dy) => [reshape(dy, x.shape)],
+});
+
+/** The same elements, row-major, in another shape. */
+export function reshape(x: Value, shape: Shape): Value {
+  return sameShape(x.shape, shape) ? x : x.graph.apply(RESHAPE, [x], { shape });
+}
+
+const EXPAND = define<[Value], { shape: Shape }>({
+  name: "Expand",
+  infer(inputs, { shape }) {
+    const [x] = inputs;
+    if (!sameShape(broadcast(x.shape, shape) ?? [], shape)) fail("Expand", inputs, `cannot become ${showShape(shape)}`);
+    return [{ dtype: x.dtype, shape }];
+  },
+  onnx({ inputs: [x], attributes: { shape }, outputs }, emitter) {
+    emitter.emit("Expand", [x, emitter.shapeTensor(shape)], { outputs });
+  },
+  gradient: (_node, dy) => [dy],
+});
+
+/** Broadcasts to a shape. */
+export function expand(x: Value, shape: Shape): Value {
+  return sameShape(x.shape, shape) ? x : x.graph.apply(EXPAND, [x], { shape });
+}
+
+const TRANSPOSE = define<[Value], { permutation: readonly number[] }>({
+  name: "Transpose",
+  infer(inputs, { permutation }) {
+    const [x] = inputs;
+    if (permutation.length !== x.shape.length || new Set(permutation).size !== permutation.length) {
+      fail("Transpose", inputs, `[${permutation.join(", ")}] is no permutation of its axes`);
+    }
+    return [{ dtype: x.dtype, shape: permutation.map((axis) => x.shape[axis]!) }];
+  },
+  onnx: emitAs("Transpose", ({ permutation }) => ({ attributes: { perm: permutation } })),
+  gradient: ({ attributes: { permutation } }, dy) => [
+    transpose(
+      dy,
+      permutation.map((_, axis) => permutation.indexOf(axis)),
+    ),
+  ],
+});
+
+/** Axis `i` of the result is axis `permutation[i]` of `x`. */
+export function transpose(x: Value, permutation: readonly number[]): Value {
+  return x.graph.apply(TRANSPOSE, [x], { permutation });
+}

@@ -1,0 +1,83 @@
+import { type Dimension, difference, sum } from "../dimension.ts";
+import type { Value } from "../graph.ts";
+import { define, fail } from "./define.ts";
+import { emitAs } from "./emit.ts";
+
+const CONCAT = define<readonly Value[], { axis: number }>({
+  name: "Concat",
+  infer(inputs, { axis }) {
+    const { dtype, shape: like } = inputs[0]!;
+    const fits = inputs.every(
+      (input) =>
+        input.dtype === dtype &&
+        input.shape.length === like.length &&
+        input.shape.every((size, i) => i === axis || size === like[i]),
+    );
+    if (!fits || like[axis] === undefined) fail("Concat", inputs, `must agree except on axis ${axis}`);
+    return [{ dtype, shape: like.with(axis, sum(inputs.map(({ shape }) => shape[axis]!))) }];
+  },
+  onnx: emitAs("Concat", ({ axis }) => ({ attributes: { axis } })),
+  gradient({ inputs, attributes: { axis } }, dy) {
+    let start: Dimension = 0;
+    return inputs.map(({ shape }) => {
+      const part = sliceSize(dy, axis, start, shape[axis]!);
+      start = sum([start, shape[axis]!]);
+      return part;
+    });
+  },
+});
+
+/** Joins values along an axis. */
+export function concat(values: readonly Value[], axis: number): Value {
+  return values[0]!.graph.apply(CONCAT, values, { axis });
+}
+
+/** Where a part lies on an axis. */
+type Part = { axis: number; start: Dimension; size: Dimension };
+
+const SLICE = define<[Value], Part>({
+  name: "Slice",
+  infer(inputs, { axis, start, size }) {
+    const [{ dtype, shape }] = inputs;
+    const whole = shape[axis];
+    const end = sum([start, size]);
+    const tooLong = typeof whole === "number" && typeof end === "number" && end > whole;
+    if (whole === undefined || (typeof start === "number" && start < 0) || tooLong) {
+      fail("Slice", inputs, `axis ${axis} has no ${size} elements from ${start}`);
+    }
+    return [{ dtype, shape: shape.with(axis, size) }];
+  },
+  onnx({ inputs: [x], attributes: { axis, start, size }, outputs }, emitter) {
+    const [from, to] = [emitter.shapeTensor([start]), emitter.shapeTensor([sum([start, size])])];
+    emitter.emit("Slice", [x, from, to, emitter.int64([axis])], { outputs });
+  },
+  gradient: ({ inputs: [x], attributes: { axis, start } }, dy) => [padTo(dy, axis, start, x.shape[axis]!)],
+});
+
+/** Elements `start … start + size - 1` of an axis. */
+export function sliceSize(x: Value, axis: number, start: Dimension, size: Dimension): Value {
+  return x.graph.apply(SLICE, [x], { axis, start, size });
+}
+
+/** Elements `start … end - 1` of an axis. */
+export const slice = (x: Value, axis: number, start: number, end: number): Value =>
+  sliceSize(x, axis, start, end - start);
+
+const PAD = define<[Value], Part>({
+  name: "Pad",
+  infer(inputs, { axis, size }) {
+    const [{ dtype, shape }] = inputs;
+    if (shape[axis] === undefined) fail("Pad", inputs, `has no axis ${axis}`);
+    return [{ dtype, shape: shape.with(axis, size) }];
+  },
+  onnx({ inputs: [x], attributes: { axis, start, size }, outputs }, emitter) {
+    const pads = emitter.shapeTensor([start, difference(size, sum([start, x.shape[axis]!]))]);
+    emitter.emit("Pad", [x, pads, "", emitter.int64([axis])], { outputs });
+  },
+  gradient: ({ inputs: [x], attributes: { axis, start } }, dy) => [sliceSize(dy, axis, start, x.shape[axis]!)],
+});
+
+/** `x` at `start` of an axis of length `size`, zeros around it. */
+export function padTo(x: Value, axis: number, start: Dimension, size: Dimension): Value {
+  return x.graph.apply(PAD, [x], { axis, start, size });
+}
