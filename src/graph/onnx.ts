@@ -1,7 +1,14 @@
 import { type Dimension, evaluate, type Shape, ShapeError, termsOf } from "./dimension.ts";
-import { ELEMENT_TYPE, type GraphNode, liveLeaves, liveNodes, type Value } from "./graph.ts";
+import {
+  ELEMENT_TYPE,
+  type GraphNode,
+  liveLeaves,
+  liveNodes,
+  type OnnxEmitter,
+  type OnnxNodeOptions,
+  type Value,
+} from "./graph.ts";
 import { ModelProto } from "./onnx-schema.ts";
-import type { OnnxEmitter, OnnxNodeOptions } from "./op.ts";
 import type { DataType, Tensors } from "./tensor.ts";
 
 const ARRAY: Record<DataType, (data: readonly number[]) => ArrayBufferView> = {

@@ -1,6 +1,5 @@
 import { ShapeError, showShape } from "../dimension.ts";
-import type { Attributes, NoAttributes, Value } from "../graph.ts";
-import type { Op } from "../op.ts";
+import type { Attributes, NoAttributes, Op, Value } from "../graph.ts";
 import type { DataType } from "../tensor.ts";
 
 /** Domain of ONNX Runtime's own ops. */

@@ -1,6 +1,5 @@
 import { type Dimension, difference, product } from "../dimension.ts";
-import type { Value } from "../graph.ts";
-import type { OnnxEmitter } from "../op.ts";
+import type { OnnxEmitter, Value } from "../graph.ts";
 import { define, fail, unary } from "./define.ts";
 
 /** Sizes of a node's `[…, rows, columns]` as a Reshape's target: 0 keeps a leading size, -1 stands for the last one. */

@@ -1,6 +1,5 @@
 import { broadcast } from "../dimension.ts";
-import { ELEMENT_TYPE, type Value } from "../graph.ts";
-import type { Op } from "../op.ts";
+import { ELEMENT_TYPE, type Op, type Value } from "../graph.ts";
 import type { DataType } from "../tensor.ts";
 import { define, FLOATS, fail, likeOperand, MICROSOFT, NUMBERS, requireType, unary } from "./define.ts";
 import { emitAs } from "./emit.ts";

@@ -1,6 +1,5 @@
 import type { Shape } from "../dimension.ts";
-import type { Attributes, Value } from "../graph.ts";
-import type { OnnxEmitter, OnnxNodeOptions, Op } from "../op.ts";
+import type { Attributes, OnnxEmitter, OnnxNodeOptions, Op, Value } from "../graph.ts";
 
 /** ONNX form of an op that is one ONNX node with the same inputs. */
 export function emitAs<Inputs extends readonly Value[], Attrs extends Attributes>(
