@@ -1,9 +1,9 @@
+import { initialParameters } from "../src/finetuning/fine-tuned-model.ts";
 import { float32, type Tensor } from "../src/graph/tensor.ts";
 import { randomFor } from "../src/methods/initializers.ts";
 import type { Method, MethodDefinition } from "../src/methods/method.ts";
 import { describeModel, type ModelDescription } from "../src/models/families.ts";
 import { type ModelTrace, traceModel } from "../src/models/trace.ts";
-import { initialParameters } from "../src/runs/fine-tuned-model.ts";
 import type { AdaptedModel } from "../src/training/step-graph.ts";
 import type { TrainingExample } from "../src/training/training-example.ts";
 

@@ -8,8 +8,9 @@
  * Mistakes that the caller can mend are thrown as {@link UserError}: one sentence that names what, where and what to do.
  * @module
  */
-export type { HubOptions } from "./checkpoints/hub.ts";
-export type { DownloadProgress } from "./checkpoints/hub-download.ts";
+
+export type { DownloadProgress } from "./checkpoints/hub-download-node.ts";
+export type { HubOptions } from "./checkpoints/hub-node.ts";
 export { UserError } from "./errors.ts";
 export {
   EXPORT_FORMATS,
@@ -18,6 +19,18 @@ export {
   type ExportReport,
   exportRun,
 } from "./exports/export-run.ts";
+export type { Adapter, AdapterDescription } from "./finetuning/adapter.ts";
+export { AdapterHost } from "./finetuning/adapter-host.ts";
+export { type BaseModel, BUNDLED_MODEL, loadBaseModel } from "./finetuning/base-model.ts";
+export {
+  type EntityPrediction,
+  FineTunedModel,
+  type LabelProbability,
+  type PredictionInput,
+  type Span,
+  type TextPrediction,
+  type WordPrediction,
+} from "./finetuning/fine-tuned-model.ts";
 export {
   type FreezableMatrix,
   type FreezeRule,
@@ -49,21 +62,9 @@ export { MODEL_TYPES } from "./models/families.ts";
 export { writeReport } from "./reports/report.ts";
 export { fineTuneWithReport as fineTune, type ReportedRunOptions as FineTuneOptions } from "./reports/reported-run.ts";
 export { startWatchServer, type WatchServer } from "./reports/watch-server.ts";
-export type { Adapter, AdapterDescription } from "./runs/adapter.ts";
-export { AdapterHost } from "./runs/adapter-host.ts";
-export { type BaseModel, BUNDLED_MODEL, loadBaseModel } from "./runs/base-model.ts";
 export { type EvaluationSource, evaluateRun, type RunEvaluation } from "./runs/evaluate-run.ts";
 export type { FineTuneOutcome, RunStart } from "./runs/fine-tune.ts";
 export type { FineTuneConfig, MethodOptions, RunOptions } from "./runs/fine-tune-config.ts";
-export {
-  type EntityPrediction,
-  FineTunedModel,
-  type LabelProbability,
-  type PredictionInput,
-  type Span,
-  type TextPrediction,
-  type WordPrediction,
-} from "./runs/fine-tuned-model.ts";
 export { type BaseOptions, openAdapter } from "./runs/open-adapter.ts";
 export { type RunRecords, readFinishedRun, readRunRecords } from "./runs/read-run.ts";
 export type { EvaluationRecord, FreezingRecord, MetricsRecord, RunResult, StepRecord } from "./runs/records.ts";

@@ -3,8 +3,8 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
-import { readJsonFile } from "./json-file.ts";
-import { openPickle } from "./pickle.ts";
+import { readJsonFile } from "./json-file-node.ts";
+import { openPickle } from "./pickle-node.ts";
 import { openSafetensors } from "./safetensors.ts";
 import type { TensorSource } from "./tensor-source.ts";
 

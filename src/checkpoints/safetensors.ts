@@ -1,7 +1,7 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
-import { writeAtomically } from "./atomic-file.ts";
+import { writeAtomically } from "./atomic-file-node.ts";
 import { readRange } from "./read-range.ts";
 import { decodeStored, ELEMENT_BYTES, encodeHalf } from "./stored-values.ts";
 import type { StoredType, TensorInfo, TensorSource } from "./tensor-source.ts";

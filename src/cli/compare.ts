@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
-import { writeAtomically } from "../checkpoints/atomic-file.ts";
+import { writeAtomically } from "../checkpoints/atomic-file-node.ts";
 import { UserError } from "../errors.ts";
 import { type ComparisonOutcome, type RunEnd, runComparison, type Trial } from "../experiments/compare.ts";
 import { type Comparison, type ComparisonRow, compareRuns } from "../experiments/comparison.ts";

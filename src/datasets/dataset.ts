@@ -1,4 +1,4 @@
-import { type HubOptions, resolveDataset } from "../checkpoints/hub.ts";
+import { type HubOptions, resolveDataset } from "../checkpoints/hub-node.ts";
 import { UserError } from "../errors.ts";
 import type { TaskData, TaskKind } from "../tasks/example.ts";
 import { splitExamples } from "../tasks/split.ts";

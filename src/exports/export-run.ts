@@ -1,12 +1,12 @@
 import { mkdir, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import type { HubOptions } from "../checkpoints/hub.ts";
+import type { HubOptions } from "../checkpoints/hub-node.ts";
 import { UserError } from "../errors.ts";
-import type { Adapter } from "../runs/adapter.ts";
-import { type BaseModel, loadBaseModel } from "../runs/base-model.ts";
+import type { Adapter } from "../finetuning/adapter.ts";
+import { type BaseModel, loadBaseModel } from "../finetuning/base-model.ts";
+import { FineTunedModel, fitAdapter } from "../finetuning/fine-tuned-model.ts";
 import { loadTask } from "../runs/fine-tune.ts";
-import { FineTunedModel, fitAdapter } from "../runs/fine-tuned-model.ts";
 import { openAdapter } from "../runs/open-adapter.ts";
 import { readPeftAdapter } from "../runs/peft-adapter.ts";
 import { readFinishedRun } from "../runs/read-run.ts";

@@ -1,13 +1,13 @@
 import { existsSync } from "node:fs";
 import { copyFile, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { readJsonFile, writeJsonFile } from "../checkpoints/json-file.ts";
+import { readJsonFile, writeJsonFile } from "../checkpoints/json-file-node.ts";
 import { readFolderConfig } from "../checkpoints/model-folder.ts";
+import type { AdapterDescription } from "../finetuning/adapter.ts";
+import { type BaseModel, BUNDLED_MODEL, BUNDLED_ON_HUB } from "../finetuning/base-model.ts";
 import type { WeightSpec } from "../models/architecture.ts";
 import type { ModelDescription } from "../models/families.ts";
-import type { AdapterDescription } from "../runs/adapter.ts";
-import { type BaseModel, BUNDLED_MODEL, BUNDLED_ON_HUB } from "../runs/base-model.ts";
-import { readVocabularyFiles } from "../tokenization/vocabulary-files-node.ts";
+import { readVocabularyFiles } from "../tokenization/read-vocabulary-files.ts";
 import { labelCountFor } from "../training/training-example.ts";
 
 /** What Hugging Face's classes of a family begin with, by `model_type`. */

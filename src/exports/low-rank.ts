@@ -1,6 +1,6 @@
+import type { AdapterDescription } from "../finetuning/adapter.ts";
 import { float32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import type { LinearSite } from "../models/architecture.ts";
-import type { AdapterDescription } from "../runs/adapter.ts";
 
 /** What an adapter adds to a layer's weight: `alpha / rank · B A`, A `[rank, in]` and B `[out, rank]`. */
 export interface LowRank {

@@ -1,9 +1,9 @@
+import type { BaseModel } from "../finetuning/base-model.ts";
 import { Graph, type Value } from "../graph/graph.ts";
 import { gemm, transpose } from "../graph/ops.ts";
 import { asFloat32, float32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import type { Method } from "../methods/method.ts";
 import type { LinearSite } from "../models/architecture.ts";
-import type { BaseModel } from "../runs/base-model.ts";
 import type { Runtime } from "../runtime/session.ts";
 
 /**

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { writeSafetensors } from "../checkpoints/safetensors.ts";
+import type { AdapterDescription } from "../finetuning/adapter.ts";
+import type { BaseModel } from "../finetuning/base-model.ts";
 import type { Tensors } from "../graph/tensor.ts";
-import type { AdapterDescription } from "../runs/adapter.ts";
-import type { BaseModel } from "../runs/base-model.ts";
 import { copyTokenizer, fullName, writeConfig } from "./hugging-face.ts";
 
 /** Writes a Hugging Face model folder with `weights` (by name without the family's prefix) in float32. */

@@ -1,6 +1,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../errors.ts";
+import type { AdapterDescription } from "../finetuning/adapter.ts";
+import type { BaseModel } from "../finetuning/base-model.ts";
 import type { Dimension, Shape } from "../graph/dimension.ts";
 import { Graph, type LeafKind, type Value } from "../graph/graph.ts";
 import { encodeOnnx } from "../graph/onnx.ts";
@@ -9,8 +11,6 @@ import { type DataType, float32, type Tensor, type Tensors } from "../graph/tens
 import type { LengthInput, ModelInputs } from "../models/architecture.ts";
 import { ForwardContext } from "../models/forward-context.ts";
 import { writeModel } from "../models/trace.ts";
-import type { AdapterDescription } from "../runs/adapter.ts";
-import type { BaseModel } from "../runs/base-model.ts";
 import { labelNames, writeConfig, writeTokenizerJson } from "./hugging-face.ts";
 import { quantizeOnnx } from "./quantize.ts";
 

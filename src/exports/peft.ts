@@ -1,12 +1,12 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { writeJsonFile } from "../checkpoints/json-file.ts";
+import { writeJsonFile } from "../checkpoints/json-file-node.ts";
 import { type TensorToWrite, writeSafetensors } from "../checkpoints/safetensors.ts";
 import { UserError } from "../errors.ts";
+import type { Adapter, AdapterDescription } from "../finetuning/adapter.ts";
+import type { BaseModel } from "../finetuning/base-model.ts";
 import { float32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import type { LinearSite } from "../models/architecture.ts";
-import type { Adapter, AdapterDescription } from "../runs/adapter.ts";
-import type { BaseModel } from "../runs/base-model.ts";
 import { PEFT_CONFIG } from "../runs/peft-adapter.ts";
 import { className, fullName, labelNames, publicName } from "./hugging-face.ts";
 import { foldLayer, isLowRank } from "./low-rank.ts";

@@ -1,4 +1,4 @@
-import { writeAtomically } from "../checkpoints/atomic-file.ts";
+import { writeAtomically } from "../checkpoints/atomic-file-node.ts";
 import { UserError } from "../errors.ts";
 import { type Comparison, compareRuns } from "../experiments/comparison.ts";
 import { checkComparable, labelRuns } from "../experiments/label-runs.ts";

@@ -1,11 +1,15 @@
 import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import type { HubOptions } from "../checkpoints/hub.ts";
-import type { DownloadProgress } from "../checkpoints/hub-download.ts";
+import type { DownloadProgress } from "../checkpoints/hub-download-node.ts";
+import type { HubOptions } from "../checkpoints/hub-node.ts";
 import { loadDatasetTask } from "../datasets/dataset.ts";
 import { loadGlueTask } from "../datasets/glue.ts";
 import { loadTableTask } from "../datasets/table.ts";
 import { UserError } from "../errors.ts";
+import { type Adapter, loadAdapter, saveAdapter } from "../finetuning/adapter.ts";
+import { type BaseModel, BUNDLED_MODEL, loadBaseModel } from "../finetuning/base-model.ts";
+import { FineTunedModel, initialParameters } from "../finetuning/fine-tuned-model.ts";
+import { headTrains } from "../finetuning/head.ts";
 import { float32, type Tensors } from "../graph/tensor.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
 import type { WeightSpec } from "../models/architecture.ts";
@@ -18,10 +22,6 @@ import type { EvaluationRecord, FreezingRecord, StepRecord } from "../training/r
 import type { AdaptedModel } from "../training/step-graph.ts";
 import { stepsPerEpoch, type TrainOutcome, train } from "../training/train.ts";
 import { trainingExamples } from "../training/training-example.ts";
-import { type Adapter, loadAdapter, saveAdapter } from "./adapter.ts";
-import { type BaseModel, BUNDLED_MODEL, loadBaseModel } from "./base-model.ts";
-import { FineTunedModel, initialParameters } from "./fine-tuned-model.ts";
-import { headTrains } from "./head.ts";
 import { openAdapter } from "./open-adapter.ts";
 import { readRunRecords } from "./read-run.ts";
 import type { RunResult } from "./records.ts";

@@ -1,21 +1,21 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { type HubOptions, resolveModel } from "../checkpoints/hub.ts";
-import { readJsonFile } from "../checkpoints/json-file.ts";
+import { type HubOptions, resolveModel } from "../checkpoints/hub-node.ts";
+import { readJsonFile } from "../checkpoints/json-file-node.ts";
 import { readFolderConfig } from "../checkpoints/model-folder.ts";
-import { openPickle } from "../checkpoints/pickle.ts";
+import { openPickle } from "../checkpoints/pickle-node.ts";
 import { openSafetensors } from "../checkpoints/safetensors.ts";
 import type { TensorSource } from "../checkpoints/tensor-source.ts";
 import { metrics } from "../datasets/table.ts";
 import { UserError } from "../errors.ts";
+import type { Adapter, AdapterDescription } from "../finetuning/adapter.ts";
+import { BUNDLED_MODEL, BUNDLED_ON_HUB, modelDirectory } from "../finetuning/base-model.ts";
 import { float32, type Tensor } from "../graph/tensor.ts";
 import type { HeadKind, LinearSite } from "../models/architecture.ts";
 import { describeModel, type ModelDescription } from "../models/families.ts";
 import { traceModel } from "../models/trace.ts";
 import type { TaskKind } from "../tasks/example.ts";
-import type { Adapter, AdapterDescription } from "./adapter.ts";
-import { BUNDLED_MODEL, BUNDLED_ON_HUB, modelDirectory } from "./base-model.ts";
 
 /** Name of the file by which an adapter folder of Hugging Face PEFT is told. */
 export const PEFT_CONFIG = "adapter_config.json";

@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { type FileHandle, mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { writeAtomically, writeFailure } from "../checkpoints/atomic-file.ts";
-import { writeJsonFile } from "../checkpoints/json-file.ts";
+import { writeAtomically, writeFailure } from "../checkpoints/atomic-file-node.ts";
+import { writeJsonFile } from "../checkpoints/json-file-node.ts";
 import { UserError } from "../errors.ts";
 import type { FreezingRecord, MetricsRecord, RunResult } from "./records.ts";
 

@@ -1,10 +1,10 @@
-import type { HubOptions } from "../checkpoints/hub.ts";
+import type { HubOptions } from "../checkpoints/hub-node.ts";
 import { UserError } from "../errors.ts";
+import type { Adapter } from "../finetuning/adapter.ts";
+import type { BaseModel } from "../finetuning/base-model.ts";
+import { fitAdapter } from "../finetuning/fine-tuned-model.ts";
 import type { Tensors } from "../graph/tensor.ts";
 import type { WeightSpec } from "../models/architecture.ts";
-import type { Adapter } from "./adapter.ts";
-import type { BaseModel } from "./base-model.ts";
-import { fitAdapter } from "./fine-tuned-model.ts";
 import { openAdapter } from "./open-adapter.ts";
 
 /** Options of methods that say what parameters an adapter consists of and how they are computed with; others may change. */

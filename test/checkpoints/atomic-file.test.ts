@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { writeAtomically } from "../../src/checkpoints/atomic-file.ts";
+import { writeAtomically } from "../../src/checkpoints/atomic-file-node.ts";
 import { UserError } from "../../src/errors.ts";
 
 let folder: string;

@@ -3,8 +3,8 @@ import { mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/pro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { type HubOptions, resolveDataset, resolveModel } from "../../src/checkpoints/hub.ts";
-import type { DownloadProgress } from "../../src/checkpoints/hub-download.ts";
+import type { DownloadProgress } from "../../src/checkpoints/hub-download-node.ts";
+import { type HubOptions, resolveDataset, resolveModel } from "../../src/checkpoints/hub-node.ts";
 import { UserError } from "../../src/errors.ts";
 import { COMMIT, LocalHub } from "./local-hub.ts";
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { openModelFolder } from "../../src/checkpoints/model-folder.ts";
-import { openPickle } from "../../src/checkpoints/pickle.ts";
+import { openPickle } from "../../src/checkpoints/pickle-node.ts";
 import { openSafetensors } from "../../src/checkpoints/safetensors.ts";
 import { UserError } from "../../src/errors.ts";
 

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openSafetensors } from "../../src/checkpoints/safetensors.ts";
 import { exportAdapter } from "../../src/exports/export-run.ts";
-import { FineTunedModel } from "../../src/runs/fine-tuned-model.ts";
+import { FineTunedModel } from "../../src/finetuning/fine-tuned-model.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { writeTinyFamily } from "../runs/tiny-family.ts";
 import { EXAMPLES, LOW_RANK, tinyAdapter } from "./tiny-adapter.ts";

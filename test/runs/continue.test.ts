@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openSafetensors } from "../../src/checkpoints/safetensors.ts";
-import { loadAdapter } from "../../src/runs/adapter.ts";
+import { loadAdapter } from "../../src/finetuning/adapter.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 import type { EvaluationRecord } from "../../src/training/records.ts";
 import { tickets, writeCsv } from "../tiny-model.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
-import { loadTokenizer } from "../../src/tokenization/load-tokenizer-node.ts";
+import { loadTokenizer } from "../../src/tokenization/load-tokenizer.ts";
 import type { Tokenizer } from "../../src/tokenization/tokenizer.ts";
 import { createTokenizer } from "../../src/tokenization/tokenizer-json.ts";
 

@@ -6,7 +6,7 @@ import { Tokenizer } from "@huggingface/tokenizers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { UserError } from "../../src/errors.ts";
 import { makeExact } from "../../src/tokenization/exact.ts";
-import { readVocabularyFiles } from "../../src/tokenization/vocabulary-files-node.ts";
+import { readVocabularyFiles } from "../../src/tokenization/read-vocabulary-files.ts";
 
 const fixtures = fileURLToPath(new URL("../fixtures/tokenizers", import.meta.url));
 const readJson = async (path: string) => JSON.parse(await readFile(path, "utf8"));

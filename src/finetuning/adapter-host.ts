@@ -1,7 +1,8 @@
-import type { HubOptions } from "../checkpoints/hub.ts";
+import type { HubOptions } from "../checkpoints/hub-node.ts";
 import { didYouMean, UserError } from "../errors.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
 import { traceModel } from "../models/trace.ts";
+import { openAdapter } from "../runs/open-adapter.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Predictor } from "../training/predictor.ts";
@@ -9,7 +10,6 @@ import { headFor, labelCountFor } from "../training/training-example.ts";
 import type { Adapter, AdapterDescription } from "./adapter.ts";
 import { type BaseModel, loadBaseModel } from "./base-model.ts";
 import { compilePredictor, FineTunedModel, fitAdapter } from "./fine-tuned-model.ts";
-import { openAdapter } from "./open-adapter.ts";
 
 /**
  * One base model in memory that serves many adapters, of any methods and tasks. An adapter's arrays are inputs of the

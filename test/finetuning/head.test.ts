@@ -2,10 +2,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { loadBaseModel } from "../../src/runs/base-model.ts";
-import { headTrains } from "../../src/runs/head.ts";
+import { loadBaseModel } from "../../src/finetuning/base-model.ts";
+import { headTrains } from "../../src/finetuning/head.ts";
 import type { TaskData } from "../../src/tasks/example.ts";
-import { writeTinyFamily } from "./tiny-family.ts";
+import { writeTinyFamily } from "../runs/tiny-family.ts";
 
 let home: string;
 beforeAll(async () => {

@@ -1,7 +1,7 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { writeJsonFile } from "../checkpoints/json-file.ts";
+import { writeJsonFile } from "../checkpoints/json-file-node.ts";
 import { openSafetensors, writeSafetensors } from "../checkpoints/safetensors.ts";
 import { UserError } from "../errors.ts";
 import { float32, type Tensors } from "../graph/tensor.ts";

@@ -3,8 +3,8 @@ import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { datasetInfo, listFiles, modelInfo } from "@huggingface/hub";
 import { didYouMean, UserError } from "../errors.ts";
-import { writeAtomically } from "./atomic-file.ts";
-import { type DownloadProgress, downloadFiles, type RemoteFile, reasonOf } from "./hub-download.ts";
+import { writeAtomically } from "./atomic-file-node.ts";
+import { type DownloadProgress, downloadFiles, type RemoteFile, reasonOf } from "./hub-download-node.ts";
 
 /** Where and how to fetch; what is not given comes from the environment, as with other Hugging Face tools. */
 export interface HubOptions {

@@ -2,13 +2,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Adapter } from "../../src/finetuning/adapter.ts";
+import { AdapterHost } from "../../src/finetuning/adapter-host.ts";
+import { FineTunedModel } from "../../src/finetuning/fine-tuned-model.ts";
 import { float32 } from "../../src/graph/tensor.ts";
-import type { Adapter } from "../../src/runs/adapter.ts";
-import { AdapterHost } from "../../src/runs/adapter-host.ts";
-import { FineTunedModel } from "../../src/runs/fine-tuned-model.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { EXAMPLES, tinyAdapter } from "../exports/tiny-adapter.ts";
-import { writeTinyFamily } from "./tiny-family.ts";
+import { writeTinyFamily } from "../runs/tiny-family.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
 let directory: string;

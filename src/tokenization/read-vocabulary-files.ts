@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { readJsonFile } from "../checkpoints/json-file.ts";
+import { readJsonFile } from "../checkpoints/json-file-node.ts";
 import { UserError } from "../errors.ts";
 import {
   type BuiltTokenizer,

@@ -1,9 +1,9 @@
 import { join } from "node:path";
-import { readJsonFile } from "../checkpoints/json-file.ts";
+import { readJsonFile } from "../checkpoints/json-file-node.ts";
 import { UserError } from "../errors.ts";
+import { readVocabularyFiles, VOCABULARY_FILES } from "./read-vocabulary-files.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { createTokenizer } from "./tokenizer-json.ts";
-import { readVocabularyFiles, VOCABULARY_FILES } from "./vocabulary-files-node.ts";
 
 /**
  * Loads the tokenizer of a Hugging Face model folder: its tokenizer.json, or else its older vocabulary files.

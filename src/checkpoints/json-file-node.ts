@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { UserError } from "../errors.ts";
-import { writeAtomically } from "./atomic-file.ts";
+import { writeAtomically } from "./atomic-file-node.ts";
 
 /**
  * Reads and parses a JSON file.

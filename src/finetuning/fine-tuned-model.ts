@@ -3,6 +3,7 @@ import type { Tensor, Tensors } from "../graph/tensor.ts";
 import { randomFor } from "../methods/initializers.ts";
 import type { Method } from "../methods/method.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
+import { type BaseOptions, openAdapter } from "../runs/open-adapter.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example, TaskKind } from "../tasks/example.ts";
@@ -14,7 +15,6 @@ import type { AdaptedModel } from "../training/step-graph.ts";
 import { encodeExample, firstTokens, predictionFor } from "../training/training-example.ts";
 import type { Adapter, AdapterDescription } from "./adapter.ts";
 import { type BaseModel, loadBaseModel } from "./base-model.ts";
-import { type BaseOptions, openAdapter } from "./open-adapter.ts";
 
 /** A text to predict for, the two texts of a pair, or an example; its words, where it has none, are split as the text says. */
 export type PredictionInput =

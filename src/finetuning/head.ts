@@ -1,5 +1,5 @@
+import type { RunConfig } from "../runs/run-config.ts";
 import type { BaseModel } from "./base-model.ts";
-import type { RunConfig } from "./run-config.ts";
 
 /**
  * Which of the head's weights train (`--head`): `new`, what the checkpoint lacks and the last layer in any case; `all`; or

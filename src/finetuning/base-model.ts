@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type HubOptions, resolveModel } from "../checkpoints/hub.ts";
+import { type HubOptions, resolveModel } from "../checkpoints/hub-node.ts";
 import { type FolderConfig, openModelFolder } from "../checkpoints/model-folder.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { constant, normal, randomFor } from "../methods/initializers.ts";
@@ -9,7 +9,7 @@ import { describeModel, type ModelDescription } from "../models/families.ts";
 import { readModelWeights } from "../models/model-weights.ts";
 import { type ModelTrace, traceModel } from "../models/trace.ts";
 import type { TaskData } from "../tasks/example.ts";
-import { loadTokenizer } from "../tokenization/load-tokenizer-node.ts";
+import { loadTokenizer } from "../tokenization/load-tokenizer.ts";
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
 import { headFor, labelCountFor } from "../training/training-example.ts";
 
