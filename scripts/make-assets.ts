@@ -9,7 +9,8 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { openSafetensors, type TensorToWrite, writeSafetensors } from "../src/checkpoints/safetensors.ts";
+import type { TensorToWrite } from "../src/checkpoints/safetensors.ts";
+import { openSafetensorsFile, writeSafetensors } from "../src/checkpoints/safetensors-node.ts";
 import { epochOrder } from "../src/training/batch-order.ts";
 
 const SAMPLE_SEED = 42;
@@ -31,10 +32,10 @@ async function makeModel(from: string, to: string): Promise<void> {
   for (const file of ["config.json", "tokenizer.json", "tokenizer_config.json"]) {
     await writeFile(join(to, file), await readFile(join(from, file)));
   }
-  const source = await openSafetensors(join(from, "model.safetensors"));
+  const source = await openSafetensorsFile(join(from, "model.safetensors"));
   const tensors = new Map<string, TensorToWrite>();
-  for (const [name, { shape }] of source.tensors) {
-    if (!name.endsWith("position_ids")) tensors.set(name, { dtype: "F16", shape, data: source.read(name) });
+  for (const name of source.tensors.keys()) {
+    if (!name.endsWith("position_ids")) tensors.set(name, { ...(await source.read(name)), storedAs: "F16" });
   }
   await writeSafetensors(join(to, "model.safetensors"), tensors, { format: "pt" });
 }

@@ -9,8 +9,11 @@
  * @module
  */
 
+export type { ByteSource } from "./checkpoints/byte-source.ts";
 export type { DownloadProgress } from "./checkpoints/hub-download-node.ts";
 export type { HubOptions } from "./checkpoints/hub-node.ts";
+export type { ModelFiles, WeightFormat } from "./checkpoints/model-files.ts";
+export type { StoredType, TensorInfo, TensorSource } from "./checkpoints/tensor-source.ts";
 export { UserError } from "./errors.ts";
 export {
   EXPORT_FORMATS,
@@ -20,16 +23,14 @@ export {
   exportRun,
 } from "./exports/export-run.ts";
 export type { Adapter, AdapterDescription } from "./finetuning/adapter.ts";
-export { AdapterHost } from "./finetuning/adapter-host.ts";
-export { type BaseModel, BUNDLED_MODEL, loadBaseModel } from "./finetuning/base-model.ts";
-export {
-  type EntityPrediction,
-  FineTunedModel,
-  type LabelProbability,
-  type PredictionInput,
-  type Span,
-  type TextPrediction,
-  type WordPrediction,
+export type { BaseModel } from "./finetuning/base-model.ts";
+export type {
+  EntityPrediction,
+  LabelProbability,
+  PredictionInput,
+  Span,
+  TextPrediction,
+  WordPrediction,
 } from "./finetuning/fine-tuned-model.ts";
 export {
   type FreezableMatrix,
@@ -65,6 +66,9 @@ export { startWatchServer, type WatchServer } from "./reports/watch-server.ts";
 export { type EvaluationSource, evaluateRun, type RunEvaluation } from "./runs/evaluate-run.ts";
 export type { FineTuneOutcome, RunStart } from "./runs/fine-tune.ts";
 export type { FineTuneConfig, MethodOptions, RunOptions } from "./runs/fine-tune-config.ts";
+export { AdapterHost } from "./runs/load-adapter-host.ts";
+export { BUNDLED_MODEL, loadBaseModel } from "./runs/load-base-model.ts";
+export { FineTunedModel } from "./runs/load-fine-tuned-model.ts";
 export { type BaseOptions, openAdapter } from "./runs/open-adapter.ts";
 export { type RunRecords, readFinishedRun, readRunRecords } from "./runs/read-run.ts";
 export type { EvaluationRecord, FreezingRecord, MetricsRecord, RunResult, StepRecord } from "./runs/records.ts";

@@ -5,7 +5,6 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import {
   evaluateRun,
   type FineTuneConfig,
-  FineTunedModel,
   FreezingController,
   fineTune,
   float32,
@@ -14,6 +13,7 @@ import {
   registerMethod,
   UserError,
 } from "../src/index.ts";
+import { FineTunedModel } from "../src/runs/load-fine-tuned-model.ts";
 import { ia3 } from "./methods/ia3.ts";
 import { tickets, writeCsv, writeTinyModel } from "./tiny-model.ts";
 

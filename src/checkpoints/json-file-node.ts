@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { UserError } from "../errors.ts";
 import { writeAtomically } from "./atomic-file-node.ts";
+import { parseJson } from "./json-file.ts";
 
 /**
  * Reads and parses a JSON file.
@@ -15,11 +16,7 @@ export async function readJsonFile(path: string): Promise<unknown> {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw new UserError(`cannot read ${path}: ${(error as Error).message}`);
   }
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new UserError(`${path} is not valid JSON: ${(error as Error).message}`);
-  }
+  return parseJson(text, path);
 }
 
 /**

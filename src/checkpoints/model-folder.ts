@@ -1,16 +1,12 @@
-import { existsSync } from "node:fs";
-import { stat } from "node:fs/promises";
-import { join } from "node:path";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
-import { readJsonFile } from "./json-file-node.ts";
-import { openPickle } from "./pickle-node.ts";
+import { readJson } from "./json-file.ts";
+import type { ModelFiles, WeightFormat } from "./model-files.ts";
 import { openSafetensors } from "./safetensors.ts";
 import type { TensorSource } from "./tensor-source.ts";
 
 /** A Hugging Face model folder. */
 export interface ModelFolder {
-  directory: string;
   /** config.json; what a family needs of it, the family checks. */
   config: FolderConfig;
   weights: TensorSource;
@@ -28,73 +24,86 @@ const configSchema = z.looseObject({
 
 const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) });
 
-type Opener = (path: string) => Promise<TensorSource>;
-
-/** Files that hold a model's weights: the first that is there is used. */
-const WEIGHT_FILES: readonly (readonly [name: string, open: Opener])[] = [
-  ["model.safetensors", openSafetensors],
-  ["model.safetensors.index.json", (path) => openShards(path, openSafetensors)],
-  ["pytorch_model.bin", openPickle],
-  ["pytorch_model.bin.index.json", (path) => openShards(path, openPickle)],
-];
+/** The format that can be read everywhere. */
+const SAFETENSORS: WeightFormat = { file: "model.safetensors", open: openSafetensors };
 
 /**
- * Opens a Hugging Face model folder: its config.json and its weights, in one file or in shards.
- * @throws UserError where the folder, its config.json or its weights are missing or damaged.
+ * Opens a Hugging Face model folder: its config.json and its weights, in one file or in shards. Of several formats
+ * safetensors is taken.
+ * @throws UserError where its config.json or its weights are missing or damaged.
  */
-export async function openModelFolder(directory: string): Promise<ModelFolder> {
-  const config = await readFolderConfig(directory);
-  for (const [name, open] of WEIGHT_FILES) {
-    const path = join(directory, name);
-    if (existsSync(path)) return { directory, config, weights: await open(path) };
+export async function openModelFolder(files: ModelFiles): Promise<ModelFolder> {
+  const config = await readModelConfig(files);
+  const formats = [SAFETENSORS, ...(files.formats ?? [])];
+  for (const format of formats) {
+    const source = await files.open(format.file);
+    if (source) return { config, weights: await format.open(source) };
+    const index = indexOf(format);
+    const map = await readJson(files, index);
+    if (map !== undefined) return { config, weights: await openShards(files, index, map, format) };
   }
-  throw new UserError(`${directory} has no weights: expected one of ${WEIGHT_FILES.map(([name]) => name).join(", ")}`);
+  const expected = formats.flatMap((format) => [format.file, indexOf(format)]);
+  throw new UserError(`${files.location} has no weights: expected one of ${expected.join(", ")}`);
 }
 
 /**
- * Reads a model's config.json, from its folder or by the file's own path; weights are not looked at.
+ * Reads a model's config.json; weights are not looked at.
  * @throws UserError where it is missing, not JSON or names no model_type.
  */
-export async function readFolderConfig(path: string): Promise<FolderConfig> {
-  const found = await stat(path).catch(() => undefined);
-  if (!found) throw new UserError(`there is no model folder ${path}; check the path`);
-  const file = found.isDirectory() ? join(path, "config.json") : path;
-  const raw = await readJsonFile(file);
+export async function readModelConfig(files: ModelFiles): Promise<FolderConfig> {
+  const raw = await readJson(files, "config.json");
   if (raw === undefined) {
-    throw new UserError(`${path} has no config.json; expected a Hugging Face model folder`);
+    throw new UserError(`${files.location} has no config.json; expected a Hugging Face model folder`);
   }
+  return parseConfig(raw, `${files.location}/config.json`);
+}
+
+/** @param location for error messages. @throws UserError where it names no model_type. */
+export function parseConfig(raw: unknown, location: string): FolderConfig {
   const result = configSchema.safeParse(raw);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
-  throw new UserError(`${file} is no model's config: ${issue!.path.join(".") || "the whole"}: ${issue!.message}`);
+  throw new UserError(`${location} is no model's config: ${issue!.path.join(".") || "the whole"}: ${issue!.message}`);
 }
 
+/** Name of the file that says in which shard each tensor is. */
+const indexOf = ({ file }: WeightFormat): string => `${file}.index.json`;
+
 /** Tensors spread over several files of a folder, by the folder's index. */
-async function openShards(indexPath: string, open: Opener): Promise<TensorSource> {
-  const index = indexSchema.safeParse(await readJsonFile(indexPath));
-  if (!index.success) throw new UserError(`${indexPath} is damaged: expected a "weight_map" of tensors to files`);
+async function openShards(
+  files: ModelFiles,
+  indexName: string,
+  raw: unknown,
+  format: WeightFormat,
+): Promise<TensorSource> {
+  const location = `${files.location}/${indexName}`;
+  const index = indexSchema.safeParse(raw);
+  if (!index.success) throw new UserError(`${location} is damaged: expected a "weight_map" of tensors to files`);
   const shardOf = Object.entries(index.data.weight_map);
   const shards = new Map<string, TensorSource>();
   for (const file of new Set(shardOf.map(([, name]) => name))) {
     // A plain name stays in the folder; anything else may climb out of it.
     if (!/^[^/\\:]+$/.test(file) || file === "..") {
-      throw new UserError(`${indexPath} names a shard "${file}" outside its folder; refused`);
+      throw new UserError(`${location} names a shard "${file}" outside its folder; refused`);
     }
-    shards.set(file, await open(join(indexPath, "..", file)));
+    const source = await files.open(file);
+    if (!source)
+      throw new UserError(`cannot read ${files.location}/${file}: it is not there, but ${indexName} names it`);
+    shards.set(file, await format.open(source));
   }
   const tensors = new Map(
     shardOf.map(([name, file]) => {
       const info = shards.get(file)!.tensors.get(name);
-      if (!info) throw new UserError(`${indexPath} says that tensor "${name}" is in ${file}, but it is not there`);
+      if (!info) throw new UserError(`${location} says that tensor "${name}" is in ${file}, but it is not there`);
       return [name, info];
     }),
   );
   return {
-    location: indexPath,
+    location,
     tensors,
-    read(name) {
+    async read(name) {
       const file = index.data.weight_map[name];
-      if (!tensors.has(name) || file === undefined) throw new UserError(`${indexPath} has no tensor "${name}"`);
+      if (!tensors.has(name) || file === undefined) throw new UserError(`${location} has no tensor "${name}"`);
       return shards.get(file)!.read(name);
     },
   };

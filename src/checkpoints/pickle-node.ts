@@ -1,7 +1,8 @@
-import { type FileHandle, open } from "node:fs/promises";
-import { openPromise, type ZipFile } from "yauzl";
+import { Readable } from "node:stream";
+import { fromRandomAccessReaderPromise, RandomAccessReader, type ZipFile } from "yauzl";
 import { UserError } from "../errors.ts";
-import { readRange } from "./read-range.ts";
+import { float32, sizeOf } from "../graph/tensor.ts";
+import { type ByteSource, readTensor } from "./byte-source.ts";
 import { decodeStored, ELEMENT_BYTES } from "./stored-values.ts";
 import type { StoredType, TensorInfo, TensorSource } from "./tensor-source.ts";
 import { type Allowed, Global, unpickle } from "./unpickle.ts";
@@ -58,69 +59,85 @@ interface Range {
  * description of the tensors is read now, as data alone: nothing in the file is run. Values are read when asked for.
  * @throws UserError where the file is missing, damaged, claims more data than it has, or asks for anything but tensors.
  */
-export async function openPickle(path: string): Promise<TensorSource> {
-  let file: FileHandle;
-  try {
-    file = await open(path);
-  } catch (error) {
-    throw new UserError(`cannot read ${path}: ${(error as Error).message}`);
-  }
-  let contents: { root: unknown; ranges: ReadonlyMap<string, Range> };
-  try {
-    const { size } = await file.stat();
-    const isZip = (await readAt(file, 0, Math.min(4, size))).toString("latin1") === "PK\x03\x04";
-    contents = isZip ? await readZip(path, file) : await readLegacy(path, file, size);
-  } finally {
-    await file.close();
-  }
-
-  const tensors = tensorsOf(path, contents.root, contents.ranges);
+export async function openPickle(source: ByteSource): Promise<TensorSource> {
+  const { location } = source;
+  const isZip = (await textAt(source, 0, 4)) === "PK\x03\x04";
+  const contents: Contents = isZip ? await readZip(source) : await readLegacy(source);
+  const tensors = tensorsOf(location, contents.root, contents.ranges);
   return {
-    location: path,
+    location,
     tensors,
-    read(name) {
+    async read(name) {
       const tensor = tensors.get(name);
-      if (!tensor) throw new UserError(`${path} has no tensor "${name}"`);
+      if (!tensor) throw new UserError(`${location} has no tensor "${name}"`);
       const width = ELEMENT_BYTES[tensor.dtype];
-      const { start } = contents.ranges.get(tensor.storage.key)!;
-      const buffer = new ArrayBuffer(span(tensor) * width);
-      readRange(path, name, buffer, start + tensor.offset * width);
-      return rowMajor(decodeStored(tensor.dtype, buffer), tensor);
+      const start = contents.ranges.get(tensor.storage.key)!.start + tensor.offset * width;
+      const bytes = await readTensor(source, name, start, start + span(tensor) * width);
+      return float32(tensor.shape, rowMajor(decodeStored(tensor.dtype, bytes.buffer), tensor));
     },
   };
 }
 
-async function readZip(path: string, file: FileHandle) {
-  const entries = await zipEntries(path);
+/** What is pickled, and where the storages are that its tensors look at. */
+interface Contents {
+  root: unknown;
+  ranges: ReadonlyMap<string, Range>;
+}
+
+async function textAt(source: ByteSource, start: number, length: number): Promise<string> {
+  return new TextDecoder("latin1").decode(await source.read(start, start + length));
+}
+
+async function readZip(source: ByteSource): Promise<Contents> {
+  const { location } = source;
+  const entries = await zipEntries(source);
   const pickle = [...entries].find(([name]) => /^[^/]+\/data\.pkl$/.test(name));
-  if (!pickle) throw new UserError(`${path} is a zip, but not one of torch.save: it holds no data.pkl`);
+  if (!pickle) throw new UserError(`${location} is a zip, but not one of torch.save: it holds no data.pkl`);
   const [name, range] = pickle;
   const folder = name.slice(0, -"data.pkl".length);
 
   const byteOrder = entries.get(`${folder}byteorder`);
-  if (byteOrder && (await readAt(file, byteOrder.start, Math.min(byteOrder.bytes, 8))).toString() !== "little") {
-    throw new UserError(`${path} was saved on a big-endian machine, which is not supported; save it as safetensors`);
+  if (byteOrder && (await textAt(source, byteOrder.start, Math.min(byteOrder.bytes, 8))) !== "little") {
+    throw new UserError(
+      `${location} was saved on a big-endian machine, which is not supported; save it as safetensors`,
+    );
   }
   if (range.bytes > MAX_PICKLE)
-    throw new UserError(`${path}: data.pkl claims ${range.bytes} bytes, more than any model needs`);
-  const { value: root } = unpickle(await readAt(file, range.start, range.bytes), path, tensorsOnly);
+    throw new UserError(`${location}: data.pkl claims ${range.bytes} bytes, more than any model needs`);
+  const { value: root } = unpickle(await source.read(range.start, range.start + range.bytes), location, tensorsOnly);
 
   const prefix = `${folder}data/`;
   const storages = [...entries].filter(([entry]) => entry.startsWith(prefix));
   return { root, ranges: new Map(storages.map(([entry, data]) => [entry.slice(prefix.length), data])) };
 }
 
+/** A source as the zip reader takes it. */
+class ZipReader extends RandomAccessReader {
+  constructor(readonly source: ByteSource) {
+    super();
+  }
+
+  override _readStreamForRange(start: number, end: number): Readable {
+    return Readable.from(chunks(this.source, start, end));
+  }
+}
+
+async function* chunks(source: ByteSource, start: number, end: number): AsyncIterable<Buffer> {
+  yield Buffer.from((await source.read(start, end)).buffer);
+}
+
 /** Where each entry's bytes lie in the file; torch.save compresses nothing, so an entry that is compressed is refused. */
-async function zipEntries(path: string): Promise<Map<string, Range>> {
+async function zipEntries(source: ByteSource): Promise<Map<string, Range>> {
+  const { location } = source;
   const entries = new Map<string, Range>();
   let zip: ZipFile | undefined;
   try {
-    zip = await openPromise(path, { autoClose: false });
+    zip = await fromRandomAccessReaderPromise(new ZipReader(source), source.size, { autoClose: false });
     for await (const entry of zip.eachEntry()) {
       const { fileName, compressionMethod, compressedSize, uncompressedSize } = entry;
       if (compressionMethod !== 0 || entry.isEncrypted()) {
         throw new UserError(
-          `${path}: "${fileName}" is compressed or encrypted (${compressedSize} bytes that claim to be ${uncompressedSize}), which torch.save never does; refused`,
+          `${location}: "${fileName}" is compressed or encrypted (${compressedSize} bytes that claim to be ${uncompressedSize}), which torch.save never does; refused`,
         );
       }
       const { fileDataStart: start } = await zip.readLocalFileHeaderPromise(entry, { minimal: true });
@@ -129,7 +146,7 @@ async function zipEntries(path: string): Promise<Map<string, Range>> {
   } catch (error) {
     if (error instanceof UserError) throw error;
     // Among these: names that climb out of the folder, and entries that reach past the end of the file.
-    throw new UserError(`${path} is damaged or no file of torch.save: ${(error as Error).message}`);
+    throw new UserError(`${location} is damaged or no file of torch.save: ${(error as Error).message}`);
   } finally {
     zip?.close();
   }
@@ -137,9 +154,11 @@ async function zipEntries(path: string): Promise<Map<string, Range>> {
 }
 
 /** Pickles one after another (magic number, version, machine, tensors, storage keys), then each storage with its length before it. */
-async function readLegacy(path: string, file: FileHandle, size: number) {
-  const head = await readAt(file, 0, Math.min(size, MAX_PICKLE));
-  if (head[0] !== 0x80) throw new UserError(`${path} is no file of torch.save: it begins neither a zip nor a pickle`);
+async function readLegacy(source: ByteSource): Promise<Contents> {
+  const { location, size } = source;
+  const head = await source.read(0, Math.min(size, MAX_PICKLE));
+  if (head[0] !== 0x80)
+    throw new UserError(`${location} is no file of torch.save: it begins neither a zip nor a pickle`);
   const values: unknown[] = [];
   let at = 0;
   // The storages' lengths and types are known from the persistent ids of the fourth pickle.
@@ -153,20 +172,20 @@ async function readLegacy(path: string, file: FileHandle, size: number) {
     },
   };
   while (values.length < 5) {
-    const { value, end } = unpickle(head, path, allowed, at);
+    const { value, end } = unpickle(head, location, allowed, at);
     values.push(value);
     at = end;
-    if (values[0] !== LEGACY_MAGIC) throw new UserError(`${path} holds a pickle, but not one of torch.save`);
+    if (values[0] !== LEGACY_MAGIC) throw new UserError(`${location} holds a pickle, but not one of torch.save`);
   }
   const [, , , root, keys] = values;
   const ranges = new Map<string, Range>();
   for (const key of Array.isArray(keys) ? keys : []) {
     const storage = storages.get(String(key));
-    if (!storage) throw new UserError(`${path} is damaged: it holds a storage "${key}" that no tensor names`);
+    if (!storage) throw new UserError(`${location} is damaged: it holds a storage "${key}" that no tensor names`);
     const bytes = storage.length * ELEMENT_BYTES[storage.dtype];
     if (at + 8 + bytes > size) {
       throw new UserError(
-        `${path} is truncated: storage "${key}" needs ${bytes} bytes from byte ${at + 8} on, and the file has ${size}; get the file again`,
+        `${location} is truncated: storage "${key}" needs ${bytes} bytes from byte ${at + 8} on, and the file has ${size}; get the file again`,
       );
     }
     ranges.set(storage.key, { start: at + 8, bytes });
@@ -199,7 +218,7 @@ const tensorsOnly: Allowed = {
 };
 
 /** The tensors of a state dictionary, each checked to lie within its storage, and that within the file. */
-function tensorsOf(path: string, root: unknown, ranges: ReadonlyMap<string, Range>): Map<string, StridedTensor> {
+function tensorsOf(location: string, root: unknown, ranges: ReadonlyMap<string, Range>): Map<string, StridedTensor> {
   const tensors = new Map<string, StridedTensor>();
   for (const [name, tensor] of root instanceof Map ? root : []) {
     if (!(tensor instanceof StridedTensor)) continue;
@@ -210,21 +229,17 @@ function tensorsOf(path: string, root: unknown, ranges: ReadonlyMap<string, Rang
       strides.length === shape.length &&
       offset + span(tensor) <= storage.length &&
       // A stride of 0 would let a few bytes claim to be a tensor of any size.
-      countElements(shape) <= storage.length;
+      sizeOf(shape) <= storage.length;
     if (!fits) {
       throw new UserError(
-        `${path} is damaged: tensor "${name}" of shape [${shape}] claims more data than the file holds for it (${available} bytes)`,
+        `${location} is damaged: tensor "${name}" of shape [${shape}] claims more data than the file holds for it (${available} bytes)`,
       );
     }
     tensors.set(String(name), tensor);
   }
   if (tensors.size === 0)
-    throw new UserError(`${path} holds no tensors; expected a state dictionary saved by torch.save`);
+    throw new UserError(`${location} holds no tensors; expected a state dictionary saved by torch.save`);
   return tensors;
-}
-
-function countElements(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
 }
 
 /** Elements from a tensor's first to its last, both counted. */
@@ -235,8 +250,8 @@ function span({ shape, strides }: StridedTensor): number {
 
 /** The tensor's values in row-major order, from its span of the storage. */
 function rowMajor(values: Float32Array, { shape, strides }: StridedTensor): Float32Array {
-  const count = countElements(shape);
-  const contiguous = shape.map((_, axis) => countElements(shape.slice(axis + 1)));
+  const count = sizeOf(shape);
+  const contiguous = shape.map((_, axis) => sizeOf(shape.slice(axis + 1)));
   if (shape.every((size, axis) => size === 1 || strides[axis] === contiguous[axis])) return values;
   const result = new Float32Array(count);
   for (let i = 0; i < count; i++) {
@@ -247,9 +262,4 @@ function rowMajor(values: Float32Array, { shape, strides }: StridedTensor): Floa
     result[i] = values[from]!;
   }
   return result;
-}
-
-async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, position);
-  return buffer.subarray(0, bytesRead);
 }

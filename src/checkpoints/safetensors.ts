@@ -1,17 +1,12 @@
-import { type FileHandle, open } from "node:fs/promises";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
-import { writeAtomically } from "./atomic-file-node.ts";
-import { readRange } from "./read-range.ts";
+import { float32, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { type ByteSource, readTensor } from "./byte-source.ts";
 import { decodeStored, ELEMENT_BYTES, encodeHalf } from "./stored-values.ts";
 import type { StoredType, TensorInfo, TensorSource } from "./tensor-source.ts";
 
-/** A tensor to write: float32 values, stored as they are or as half precision. */
-export interface TensorToWrite {
-  dtype: "F32" | "F16";
-  shape: readonly number[];
-  data: Float32Array;
-}
+/** A tensor to write: stored as it is, or in half precision. */
+export type TensorToWrite = Tensor<"float32"> & { readonly storedAs?: "F16" };
 
 /** Largest header that the format allows, bytes. */
 const MAX_HEADER = 100_000_000;
@@ -35,42 +30,57 @@ interface Header {
 }
 
 /**
- * Opens a safetensors file: its header is read and checked now, each tensor when asked for. The file is open only
- * during a read, so there is nothing to close.
- * @throws UserError where the file is missing, truncated or no safetensors file.
+ * Opens a safetensors file: its header is read and checked now, each tensor when asked for.
+ * @throws UserError where the file is truncated or no safetensors file.
  */
-export async function openSafetensors(path: string): Promise<TensorSource> {
-  const { entries, metadata, dataStart } = await readHeader(path);
+export async function openSafetensors(source: ByteSource): Promise<TensorSource> {
+  const { location } = source;
+  const { entries, metadata, dataStart } = await readHeader(source);
   return {
-    location: path,
+    location,
     metadata,
     tensors: entries,
-    read(name) {
+    async read(name) {
       const entry = entries.get(name);
-      if (!entry) throw new UserError(`${path} has no tensor "${name}"`);
-      const buffer = new ArrayBuffer(entry.end - entry.begin);
-      readRange(path, name, buffer, dataStart + entry.begin);
-      return decodeStored(entry.dtype, buffer);
+      if (!entry) throw new UserError(`${location} has no tensor "${name}"`);
+      const bytes = await readTensor(source, name, dataStart + entry.begin, dataStart + entry.end);
+      return float32(entry.shape, decodeStored(entry.dtype, bytes.buffer));
     },
   };
 }
 
-/**
- * Writes tensors as a safetensors file, whole or not at all (see `writeAtomically`).
- * @param metadata text to keep in the header.
- * @throws UserError where the file cannot be written; Error where a tensor's data do not fit its shape.
- */
-export async function writeSafetensors(
-  path: string,
+/** Tensors as the bytes of a safetensors file. @param metadata text to keep in the header */
+export function safetensorsBytes(
   tensors: ReadonlyMap<string, TensorToWrite>,
-  metadata?: Record<string, string>,
-): Promise<void> {
+  metadata?: Readonly<Record<string, string>>,
+): Uint8Array<ArrayBuffer> {
+  const { size, pieces } = layOut(tensors, metadata);
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for (const piece of pieces()) {
+    bytes.set(piece, at);
+    at += piece.length;
+  }
+  return bytes;
+}
+
+/**
+ * How tensors lie in a safetensors file.
+ * @returns the file's size, and its bytes from the first to the last in pieces, each made when it is asked for.
+ * @throws Error where a tensor's data do not fit its shape.
+ */
+export function layOut(
+  tensors: ReadonlyMap<string, TensorToWrite>,
+  metadata?: Readonly<Record<string, string>>,
+): { size: number; pieces(): Iterable<Uint8Array> } {
+  const stored = [...tensors].map(([name, tensor]) => ({ name, tensor, dtype: tensor.storedAs ?? ("F32" as const) }));
   // Wider types first, so that every tensor starts at a multiple of its element's size.
-  const ordered = [...tensors].sort(([, a], [, b]) => ELEMENT_BYTES[b.dtype] - ELEMENT_BYTES[a.dtype]);
+  stored.sort((a, b) => ELEMENT_BYTES[b.dtype] - ELEMENT_BYTES[a.dtype]);
   const header: Record<string, unknown> = metadata ? { __metadata__: metadata } : {};
   let end = 0;
-  for (const [name, { dtype, shape, data }] of ordered) {
-    if (countElements(shape) !== data.length) {
+  for (const { name, dtype, tensor } of stored) {
+    const { shape, data } = tensor;
+    if (sizeOf(shape) !== data.length) {
       throw new Error(`tensor "${name}" has ${data.length} values, but its shape is [${shape}]`);
     }
     const begin = end;
@@ -82,98 +92,87 @@ export async function writeSafetensors(
   const padded = new Uint8Array(8 + Math.ceil(text.length / 8) * 8).fill(0x20);
   new DataView(padded.buffer).setBigUint64(0, BigInt(padded.length - 8), true);
   padded.set(text, 8);
-  await writeAtomically(path, async (file) => {
-    await writeFully(file, padded);
-    for (const [, { dtype, data }] of ordered) {
-      const stored = dtype === "F16" ? encodeHalf(data) : data;
-      await writeFully(file, new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength));
-    }
-  });
+  return {
+    size: padded.length + end,
+    *pieces() {
+      yield padded;
+      for (const { dtype, tensor } of stored) {
+        const data = dtype === "F16" ? encodeHalf(tensor.data) : tensor.data;
+        yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+      }
+    },
+  };
 }
 
-async function readHeader(path: string): Promise<Header & { dataStart: number }> {
-  let file: FileHandle;
-  try {
-    file = await open(path);
-  } catch (error) {
-    throw new UserError(`cannot read ${path}: ${(error as Error).message}`);
+async function readHeader(source: ByteSource): Promise<Header & { dataStart: number }> {
+  const { location, size } = source;
+  if (size < 8) throw new UserError(`${location} is no safetensors file: it has only ${size} bytes`);
+  const length = await source.read(0, 8);
+  const headerLength = Number(new DataView(length.buffer).getBigUint64(0, true));
+  if (headerLength > Math.min(size - 8, MAX_HEADER)) {
+    throw new UserError(
+      `${location} is truncated or no safetensors file: its header claims ${headerLength} bytes, and the file has ${size}`,
+    );
   }
-  try {
-    const stat = await file.stat();
-    if (!stat.isFile()) throw new UserError(`${path} is not a file; expected a safetensors file`);
-    const length = new DataView(new ArrayBuffer(8));
-    if (stat.size < 8) throw new UserError(`${path} is no safetensors file: it has only ${stat.size} bytes`);
-    await file.read(length, 0, 8, 0);
-    const headerLength = Number(length.getBigUint64(0, true));
-    if (headerLength > Math.min(stat.size - 8, MAX_HEADER)) {
-      throw new UserError(
-        `${path} is truncated or no safetensors file: its header claims ${headerLength} bytes, and the file has ${stat.size}`,
-      );
-    }
-    const header = new Uint8Array(headerLength);
-    await file.read(header, 0, headerLength, 8);
-    const dataStart = 8 + headerLength;
-    return { ...parseHeader(path, header, stat.size - dataStart), dataStart };
-  } finally {
-    await file.close();
-  }
+  const dataStart = 8 + headerLength;
+  return { ...parseHeader(location, await source.read(8, dataStart), size - dataStart), dataStart };
 }
 
 /** The header's tensors, checked against each other and against the length of the data. */
-function parseHeader(path: string, header: Uint8Array, dataLength: number): Header {
+function parseHeader(location: string, header: Uint8Array, dataLength: number): Header {
   let parsed: unknown;
   try {
     parsed = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(header));
   } catch {
-    throw new UserError(`${path} is no safetensors file: its header is not JSON`);
+    throw new UserError(`${location} is no safetensors file: its header is not JSON`);
   }
   if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
-    throw new UserError(`${path} is no safetensors file: its header is not a JSON object`);
+    throw new UserError(`${location} is no safetensors file: its header is not a JSON object`);
   }
   const entries = new Map<string, Entry>();
   for (const [name, value] of Object.entries(parsed)) {
-    if (name !== "__metadata__") entries.set(name, parseEntry(path, name, value));
+    if (name !== "__metadata__") entries.set(name, parseEntry(location, name, value));
   }
   // The format leaves no gap between tensors and none after the last.
   let expected = 0;
   for (const [name, { begin, end }] of [...entries].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end)) {
     if (end > dataLength) {
       throw new UserError(
-        `${path} is truncated: tensor "${name}" ends at byte ${end} of the data, but there are only ${dataLength} bytes; get the file again`,
+        `${location} is truncated: tensor "${name}" ends at byte ${end} of the data, but there are only ${dataLength} bytes; get the file again`,
       );
     }
     if (begin !== expected) {
       throw new UserError(
-        `${path} is damaged: tensor "${name}" begins at byte ${begin} of the data, expected ${expected}, where the tensor before it ends`,
+        `${location} is damaged: tensor "${name}" begins at byte ${begin} of the data, expected ${expected}, where the tensor before it ends`,
       );
     }
     expected = end;
   }
   if (expected !== dataLength) {
-    throw new UserError(`${path} is damaged: its tensors take ${expected} bytes, but the file holds ${dataLength}`);
+    throw new UserError(`${location} is damaged: its tensors take ${expected} bytes, but the file holds ${dataLength}`);
   }
   const texts = z.record(z.string(), z.string()).safeParse((parsed as Record<string, unknown>).__metadata__);
   return { entries, metadata: texts.data ?? {} };
 }
 
-function parseEntry(path: string, name: string, value: unknown): Entry {
+function parseEntry(location: string, name: string, value: unknown): Entry {
   const result = entrySchema.safeParse(value);
   if (!result.success) {
     throw new UserError(
-      `${path} is damaged: the header's entry for tensor "${name}" has no valid dtype, shape and data_offsets`,
+      `${location} is damaged: the header's entry for tensor "${name}" has no valid dtype, shape and data_offsets`,
     );
   }
   const { dtype, shape, data_offsets } = result.data;
   if (!isStoredType(dtype)) {
     throw new UserError(
-      `${path}: tensor "${name}" has type ${dtype}, which is not supported; expected one of ${Object.keys(ELEMENT_BYTES).join(", ")}`,
+      `${location}: tensor "${name}" has type ${dtype}, which is not supported; expected one of ${Object.keys(ELEMENT_BYTES).join(", ")}`,
     );
   }
   const [begin, end] = data_offsets;
-  const bytes = countElements(shape) * ELEMENT_BYTES[dtype];
+  const bytes = sizeOf(shape) * ELEMENT_BYTES[dtype];
   if (end - begin !== bytes) {
     throw new UserError(
-      `${path} is damaged: tensor "${name}" of type ${dtype} and shape [${shape}] needs ${bytes} bytes, but the header gives it ${end - begin}`,
+      `${location} is damaged: tensor "${name}" of type ${dtype} and shape [${shape}] needs ${bytes} bytes, but the header gives it ${end - begin}`,
     );
   }
   return { dtype, shape, begin, end };
@@ -181,15 +180,4 @@ function parseEntry(path: string, name: string, value: unknown): Entry {
 
 function isStoredType(dtype: string): dtype is StoredType {
   return Object.hasOwn(ELEMENT_BYTES, dtype);
-}
-
-function countElements(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
-}
-
-/** Appends all of `bytes`; one system call writes at most 2 GiB. */
-async function writeFully(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    done += (await file.write(bytes, done, Math.min(bytes.length - done, 2 ** 30))).bytesWritten;
-  }
 }

@@ -1,3 +1,5 @@
+import type { Tensor } from "../graph/tensor.ts";
+
 /** Element types that checkpoints store and we read, in safetensors' names. */
 export type StoredType = "F64" | "F32" | "F16" | "BF16" | "I64" | "I32" | "U8" | "BOOL";
 
@@ -14,8 +16,15 @@ export interface TensorSource {
   readonly metadata?: Readonly<Record<string, string>>;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   /**
-   * The tensor's values as float32, row-major.
+   * The tensor in float32. Its elements are the caller's own.
    * @throws UserError where the name is not there or the file ends too early.
    */
-  read(name: string): Float32Array;
+  read(name: string): Promise<Tensor<"float32">>;
+}
+
+/** All tensors of a checkpoint. */
+export async function readTensors(source: TensorSource): Promise<Map<string, Tensor<"float32">>> {
+  const tensors = new Map<string, Tensor<"float32">>();
+  for (const name of source.tensors.keys()) tensors.set(name, await source.read(name));
+  return tensors;
 }

@@ -1,11 +1,11 @@
 import { Command } from "commander";
-import { readFolderConfig } from "../checkpoints/model-folder.ts";
+import { readFolderConfig } from "../checkpoints/model-folder-node.ts";
 import { UserError } from "../errors.ts";
 import { type MethodCosts, methodCosts } from "../experiments/method-cost.ts";
-import { BUNDLED_MODEL, modelDirectory } from "../finetuning/base-model.ts";
 import { totalFlops } from "../graph/flops.ts";
 import { findMethod, METHODS, parseMethodOptions } from "../methods/methods.ts";
 import { describeModel } from "../models/families.ts";
+import { BUNDLED_MODEL, modelDirectory } from "../runs/load-base-model.ts";
 import { integer, table } from "./format.ts";
 import { addSchemaOptions, givenOptions } from "./schema-options.ts";
 

@@ -1,7 +1,8 @@
 import { Command } from "commander";
 import { readExamples } from "../datasets/table.ts";
 import { UserError } from "../errors.ts";
-import { FineTunedModel, type TextPrediction } from "../finetuning/fine-tuned-model.ts";
+import type { TextPrediction } from "../finetuning/fine-tuned-model.ts";
+import { FineTunedModel } from "../runs/load-fine-tuned-model.ts";
 import { runOptions, runtimeFor } from "../runs/run-config.ts";
 import type { Device } from "../runtime/session.ts";
 import type { Example, TaskKind } from "../tasks/example.ts";

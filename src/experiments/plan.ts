@@ -1,14 +1,14 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { resolveModel } from "../checkpoints/hub-node.ts";
-import { readFolderConfig } from "../checkpoints/model-folder.ts";
+import { readFolderConfig } from "../checkpoints/model-folder-node.ts";
 import { UserError } from "../errors.ts";
-import { BUNDLED_MODEL, modelDirectory } from "../finetuning/base-model.ts";
 import type { MethodDefinition } from "../methods/method.ts";
 import { findMethod, METHODS, parseMethodOptions } from "../methods/methods.ts";
 import { describeModel } from "../models/families.ts";
 import { traceModel } from "../models/trace.ts";
 import { loadTask } from "../runs/fine-tune.ts";
+import { BUNDLED_MODEL, modelDirectory } from "../runs/load-base-model.ts";
 import { readRunRecords } from "../runs/read-run.ts";
 import { type RunConfig, resolveConfig, runOptions } from "../runs/run-config.ts";
 import type { TaskData } from "../tasks/example.ts";

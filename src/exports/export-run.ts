@@ -4,9 +4,11 @@ import { InferenceSession, Tensor } from "onnxruntime-node";
 import type { HubOptions } from "../checkpoints/hub-node.ts";
 import { UserError } from "../errors.ts";
 import type { Adapter } from "../finetuning/adapter.ts";
-import { type BaseModel, loadBaseModel } from "../finetuning/base-model.ts";
-import { FineTunedModel, fitAdapter } from "../finetuning/fine-tuned-model.ts";
+import type { BaseModel } from "../finetuning/base-model.ts";
+import { fitAdapter } from "../finetuning/fine-tuned-model.ts";
 import { loadTask } from "../runs/fine-tune.ts";
+import { loadBaseModel } from "../runs/load-base-model.ts";
+import { FineTunedModel } from "../runs/load-fine-tuned-model.ts";
 import { openAdapter } from "../runs/open-adapter.ts";
 import { readPeftAdapter } from "../runs/peft-adapter.ts";
 import { readFinishedRun } from "../runs/read-run.ts";
@@ -179,7 +181,7 @@ async function peftLogits(
   runtime: Runtime,
   examples: readonly Example[],
 ): Promise<Float32Array[]> {
-  const read = await readPeftAdapter(folder, { model: base.directory });
+  const read = await readPeftAdapter(folder, { model: base.files.location });
   const { task, maxLength } = description;
   const again = { ...read, description: { ...read.description, task, maxLength } };
   return released(await FineTunedModel.adapt(base, again, runtime), examples);

@@ -1,12 +1,14 @@
-import { existsSync } from "node:fs";
-import { copyFile, readFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { readJsonFile, writeJsonFile } from "../checkpoints/json-file-node.ts";
-import { readFolderConfig } from "../checkpoints/model-folder.ts";
+import { readAll, readText } from "../checkpoints/byte-source.ts";
+import { readJson } from "../checkpoints/json-file.ts";
+import { writeJsonFile } from "../checkpoints/json-file-node.ts";
+import { readModelConfig } from "../checkpoints/model-folder.ts";
 import type { AdapterDescription } from "../finetuning/adapter.ts";
-import { type BaseModel, BUNDLED_MODEL, BUNDLED_ON_HUB } from "../finetuning/base-model.ts";
+import type { BaseModel } from "../finetuning/base-model.ts";
 import type { WeightSpec } from "../models/architecture.ts";
 import type { ModelDescription } from "../models/families.ts";
+import { BUNDLED_MODEL, BUNDLED_ON_HUB } from "../runs/load-base-model.ts";
 import { readVocabularyFiles } from "../tokenization/read-vocabulary-files.ts";
 import { labelCountFor } from "../training/training-example.ts";
 
@@ -61,7 +63,7 @@ export async function writeConfig(
   { task }: AdapterDescription,
   more: Record<string, unknown> = {},
 ): Promise<void> {
-  const { _name_or_path, torch_dtype, num_labels, ...config } = await readFolderConfig(base.directory);
+  const { _name_or_path, torch_dtype, num_labels, ...config } = await readModelConfig(base.files);
   const names = labelNames(task);
   const written = {
     ...config,
@@ -72,7 +74,7 @@ export async function writeConfig(
     dtype: "float32",
     ...more,
   };
-  const original = await readFile(join(base.directory, "config.json"), "utf8");
+  const original = await readText((await base.files.open("config.json"))!);
   await writeFile(join(folder, "config.json"), `${withDecimals(JSON.stringify(written, null, 2), original)}\n`);
 }
 
@@ -103,16 +105,16 @@ const TOKENIZER_FILES = [
 /** Copies the base model's tokenizer. */
 export async function copyTokenizer(folder: string, base: BaseModel): Promise<void> {
   for (const name of TOKENIZER_FILES) {
-    const path = join(base.directory, name);
-    if (existsSync(path)) await copyFile(path, join(folder, name));
+    const file = await base.files.open(name);
+    if (file) await writeFile(join(folder, name), await readAll(file));
   }
 }
 
 /** The base model's tokenizer as tokenizer.json, built from older files where need be; texts are cut as in training. */
 export async function writeTokenizerJson(folder: string, base: BaseModel, maxLength: number): Promise<void> {
-  const json = await readJsonFile(join(base.directory, "tokenizer.json"));
-  const settings = (await readJsonFile(join(base.directory, "tokenizer_config.json"))) as object | undefined;
-  const built = json === undefined ? await readVocabularyFiles(base.directory) : undefined;
+  const json = await readJson(base.files, "tokenizer.json");
+  const settings = (await readJson(base.files, "tokenizer_config.json")) as object | undefined;
+  const built = json === undefined ? await readVocabularyFiles(base.files) : undefined;
   await writeJsonFile(join(folder, "tokenizer.json"), json ?? built!.tokenizer);
   await writeJsonFile(join(folder, "tokenizer_config.json"), {
     tokenizer_class: "PreTrainedTokenizerFast",

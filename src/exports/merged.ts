@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { writeSafetensors } from "../checkpoints/safetensors.ts";
+import { writeSafetensors } from "../checkpoints/safetensors-node.ts";
 import type { AdapterDescription } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
 import type { Tensors } from "../graph/tensor.ts";
@@ -13,7 +13,7 @@ export async function writeMergedFolder(
   weights: Tensors<"float32">,
 ): Promise<void> {
   const tensors = [...base.trace.weights.values()].map((weight) => {
-    return [fullName(base, weight), { ...weights.get(weight.name)!, dtype: "F32" as const }] as const;
+    return [fullName(base, weight), weights.get(weight.name)!] as const;
   });
   await writeSafetensors(join(folder, "model.safetensors"), new Map(tensors), { format: "pt" });
   await writeConfig(folder, base, description);

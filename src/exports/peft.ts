@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { writeJsonFile } from "../checkpoints/json-file-node.ts";
-import { type TensorToWrite, writeSafetensors } from "../checkpoints/safetensors.ts";
+import { writeSafetensors } from "../checkpoints/safetensors-node.ts";
 import { UserError } from "../errors.ts";
 import type { Adapter, AdapterDescription } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
@@ -14,12 +14,10 @@ import { foldLayer, isLowRank } from "./low-rank.ts";
 /** What a method's adapter is in PEFT: settings of its type, and tensors by name without `base_model.model.`. */
 interface PeftForm {
   config: Record<string, unknown>;
-  layers: Map<string, TensorToWrite>;
+  layers: Map<string, Tensor<"float32">>;
   /** Beside the layers, by their names without `base_model.`. */
-  shared?: Map<string, TensorToWrite>;
+  shared?: Map<string, Tensor<"float32">>;
 }
-
-const toWrite = (tensor: Tensor<"float32">): TensorToWrite => ({ ...tensor, dtype: "F32" });
 
 /**
  * Writes an adapter folder of Hugging Face PEFT: AFLoRA, SoRA, LoRA and ELoRA as LoRA, ELoRA that shares its
@@ -36,7 +34,7 @@ export async function writePeftFolder(
 ): Promise<void> {
   const { config, layers, shared = new Map() } = peftForm(base, description, parameters, sites, as);
   const head = headToSave(base, parameters);
-  const tensors = new Map<string, TensorToWrite>();
+  const tensors = new Map<string, Tensor<"float32">>();
   for (const [name, data] of [...layers, ...head.tensors]) tensors.set(`base_model.model.${name}`, data);
   for (const [name, data] of shared) tensors.set(`base_model.${name}`, data);
   await writeSafetensors(join(folder, "adapter_model.safetensors"), tensors, { format: "pt" });
@@ -90,10 +88,10 @@ function loraForm(
   const others = folded.filter((layer) => layer.rank !== r || layer.alpha !== alpha);
   const patternOf = (value: "rank" | "alpha") =>
     Object.fromEntries(others.map((layer) => [siteName(base, layer.site), layer[value]]));
-  const layers = new Map<string, TensorToWrite>();
+  const layers = new Map<string, Tensor<"float32">>();
   for (const { site, A, B } of folded) {
-    layers.set(`${siteName(base, site)}.lora_A.weight`, toWrite(A));
-    layers.set(`${siteName(base, site)}.lora_B.weight`, toWrite(B));
+    layers.set(`${siteName(base, site)}.lora_A.weight`, A);
+    layers.set(`${siteName(base, site)}.lora_B.weight`, B);
   }
   const config = {
     peft_type: "LORA",
@@ -117,7 +115,7 @@ function adaloraForm(
   const { rank, alpha } = methodOptions as { rank: number; alpha: number };
   const initialRank = (methodOptions.initialRank as number | undefined) ?? Math.round(1.5 * rank);
   const rankPattern: Record<string, boolean[]> = {};
-  const layers = new Map<string, TensorToWrite>();
+  const layers = new Map<string, Tensor<"float32">>();
   for (const site of sites) {
     const [A, E, B] = ["A", "E", "B"].map((part) => parameters.get(`${site.name}.${part}`)!.data) as [
       Float32Array,
@@ -131,7 +129,7 @@ function adaloraForm(
     const name = siteName(base, site);
     rankPattern[`${name}.lora_E`] = kept;
     const set = (part: string, shape: number[], values: Float32Array) =>
-      layers.set(`${name}.${part}`, toWrite(float32(shape, values)));
+      layers.set(`${name}.${part}`, float32(shape, values));
     set(
       "lora_A",
       [count, site.inFeatures],
@@ -170,8 +168,8 @@ function veraForm(
   sites: readonly LinearSite[],
 ): PeftForm {
   const rank = methodOptions.rank as number;
-  const parameter = (name: string): TensorToWrite => toWrite(parameters.get(name)!);
-  const layers = new Map<string, TensorToWrite>();
+  const parameter = (name: string): Tensor<"float32"> => parameters.get(name)!;
+  const layers = new Map<string, Tensor<"float32">>();
   for (const site of sites) {
     layers.set(`${siteName(base, site)}.vera_lambda_d`, parameter(`${site.name}.d`));
     layers.set(`${siteName(base, site)}.vera_lambda_b`, parameter(`${site.name}.b`));
@@ -206,7 +204,7 @@ function targetModules(base: BaseModel, sites: readonly LinearSite[]): string[] 
 function headToSave(
   base: BaseModel,
   parameters: Tensors<"float32">,
-): { modules: string[]; tensors: Map<string, TensorToWrite> } {
+): { modules: string[]; tensors: Map<string, Tensor<"float32">> } {
   const weights = [...base.trace.weights.values()].filter(({ part }) => part === "head");
   const moduleOf = (name: string): string => name.slice(0, name.indexOf("."));
   const saved = new Set(weights.filter(({ name }) => parameters.has(name)).map(({ name }) => moduleOf(name)));
@@ -215,7 +213,7 @@ function headToSave(
     .filter(({ name }) => saved.has(moduleOf(name)))
     .map((weight) => {
       const tensor = parameters.get(weight.name) ?? base.weights.get(weight.name)!;
-      return [fullName(base, weight), toWrite(tensor)] as const;
+      return [fullName(base, weight), tensor] as const;
     });
   return { modules: [...saved].sort(), tensors: new Map(tensors) };
 }

@@ -1,15 +1,17 @@
-import type { HubOptions } from "../checkpoints/hub-node.ts";
 import { didYouMean, UserError } from "../errors.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
-import { traceModel } from "../models/trace.ts";
-import { openAdapter } from "../runs/open-adapter.ts";
-import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Predictor } from "../training/predictor.ts";
 import { headFor, labelCountFor } from "../training/training-example.ts";
 import type { Adapter, AdapterDescription } from "./adapter.ts";
-import { type BaseModel, loadBaseModel } from "./base-model.ts";
+import { type BaseModel, withHead } from "./base-model.ts";
 import { compilePredictor, FineTunedModel, fitAdapter } from "./fine-tuned-model.ts";
+
+/** A compiled graph, and how many adapters it is kept for. */
+interface SharedPredictor {
+  compiled: Promise<Predictor>;
+  users: number;
+}
 
 /**
  * One base model in memory that serves many adapters, of any methods and tasks. An adapter's arrays are inputs of the
@@ -17,23 +19,16 @@ import { compilePredictor, FineTunedModel, fitAdapter } from "./fine-tuned-model
  * another costs nothing.
  */
 export class AdapterHost {
-  readonly #base: BaseModel;
+  readonly base: BaseModel;
   readonly #runtime: Runtime;
-  readonly #models = new Map<string, FineTunedModel>();
+  readonly #models = new Map<string, { model: FineTunedModel; kind: string }>();
   /** By what they compute. */
-  readonly #predictors = new Map<string, Promise<Predictor>>();
+  readonly #predictors = new Map<string, SharedPredictor>();
 
-  private constructor(base: BaseModel, runtime: Runtime) {
-    this.#base = base;
+  /** @param base of any task: each adapter is given the head of its own */
+  constructor(base: BaseModel, runtime: Runtime) {
+    this.base = base;
     this.#runtime = runtime;
-  }
-
-  /**
-   * Loads a base model: a folder, the bundled model's name, or `owner/name` on the hub.
-   * @throws UserError where it is missing, damaged or not supported.
-   */
-  static async load(model: string, runtime: Runtime = nodeRuntime(), hub: HubOptions = {}): Promise<AdapterHost> {
-    return new AdapterHost(await loadBaseModel(model, { kind: "regression", labels: [] }, 0, hub), runtime);
   }
 
   /** Names of the adapters at hand. */
@@ -48,22 +43,34 @@ export class AdapterHost {
 
   /**
    * Makes an adapter available under a name, in place of one that had it.
-   * @param adapter run folder, adapter folder of aflora's or of Hugging Face PEFT's, or an adapter in memory
-   * @throws UserError where it cannot be read or does not fit the base model.
+   * @throws UserError where it does not fit the base model; then what had the name keeps it.
    */
-  async add(name: string, adapter: string | Adapter): Promise<void> {
-    const opened = typeof adapter === "string" ? await openAdapter(adapter, { model: this.#base.directory }) : adapter;
-    const base = withHead(this.#base, opened.description.task);
-    const fitted = fitAdapter(base, opened);
-    const key = kindOf(opened.description);
-    const predictor = this.#predictors.get(key) ?? compilePredictor(base, fitted, this.#runtime);
-    this.#predictors.set(key, predictor);
-    this.#models.set(name, new FineTunedModel(base, fitted, await predictor));
+  async add(name: string, adapter: Adapter): Promise<void> {
+    const base = await withHead(this.base, adapter.description.task, 0);
+    const fitted = fitAdapter(base, adapter);
+    const kind = kindOf(adapter.description);
+    const shared = this.#predictors.get(kind) ?? { compiled: compilePredictor(base, fitted, this.#runtime), users: 0 };
+    this.#predictors.set(kind, shared);
+    shared.users++;
+    let predictor: Predictor;
+    try {
+      predictor = await shared.compiled;
+    } catch (error) {
+      // The next adapter of the kind is compiled anew: what failed may have been a lack of memory.
+      if (this.#predictors.get(kind) === shared) this.#predictors.delete(kind);
+      throw error;
+    }
+    const old = this.#models.get(name);
+    this.#models.set(name, { model: new FineTunedModel(base, fitted, predictor), kind });
+    if (old) await this.#leave(old.kind);
   }
 
-  /** Forgets an adapter. */
-  remove(name: string): void {
+  /** Forgets an adapter; a graph that no other needs is released. Predictions with it must have ended. */
+  async remove(name: string): Promise<void> {
+    const known = this.#models.get(name);
+    if (!known) return;
     this.#models.delete(name);
+    await this.#leave(known.kind);
   }
 
   /**
@@ -71,28 +78,31 @@ export class AdapterHost {
    * @throws UserError where there is no adapter of that name.
    */
   use(name: string): FineTunedModel {
-    const model = this.#models.get(name);
-    if (!model) {
+    const known = this.#models.get(name);
+    if (!known) {
       throw new UserError(
         `there is no adapter "${name}"${didYouMean(name, this.names)} (adapters: ${this.names.join(", ")})`,
       );
     }
-    return model;
+    return known.model;
   }
 
   /** Frees what was compiled; a process must not exit before. */
   async release(): Promise<void> {
-    for (const predictor of this.#predictors.values()) await (await predictor).release();
+    const shared = [...this.#predictors.values()];
     this.#predictors.clear();
     this.#models.clear();
+    for (const { compiled } of shared) await (await compiled).release();
   }
-}
 
-/** The same base model and arrays with a head for another task. */
-function withHead(base: BaseModel, task: AdapterDescription["task"]): BaseModel {
-  const labelCount = labelCountFor(task);
-  const head = headFor(task.kind);
-  return { ...base, labelCount, head, trace: traceModel(base, labelCount, head) };
+  /** One adapter of a kind is gone: the last of them takes the graph with it. */
+  async #leave(kind: string): Promise<void> {
+    const shared = this.#predictors.get(kind)!;
+    shared.users--;
+    if (shared.users > 0) return;
+    this.#predictors.delete(kind);
+    await (await shared.compiled).release();
+  }
 }
 
 /** Adapters of one kind differ in their arrays alone. */

@@ -1,10 +1,10 @@
-import { mkdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { z } from "zod";
-import { writeJsonFile } from "../checkpoints/json-file-node.ts";
-import { openSafetensors, writeSafetensors } from "../checkpoints/safetensors.ts";
+import { readText } from "../checkpoints/byte-source.ts";
+import type { ModelFiles } from "../checkpoints/model-files.ts";
+import { openSafetensors, safetensorsBytes } from "../checkpoints/safetensors.ts";
+import { readTensors } from "../checkpoints/tensor-source.ts";
 import { UserError } from "../errors.ts";
-import { float32, type Tensors } from "../graph/tensor.ts";
+import type { Tensors } from "../graph/tensor.ts";
 import type { TaskData } from "../tasks/example.ts";
 
 const adapterSchema = z.object({
@@ -35,38 +35,39 @@ export interface Adapter {
   parameters: Tensors<"float32">;
 }
 
-const WEIGHTS = "adapter.safetensors";
-const DESCRIPTION = "adapter.json";
+/** File of an adapter folder with the parameters. */
+export const ADAPTER_WEIGHTS = "adapter.safetensors";
+/** File of an adapter folder with the description. */
+export const ADAPTER_DESCRIPTION = "adapter.json";
 
-/** Writes an adapter folder, each file whole or not at all. */
-export async function saveAdapter(directory: string, { description, parameters }: Adapter): Promise<void> {
-  await mkdir(directory, { recursive: true });
-  const tensors = [...parameters].map(([name, tensor]) => [name, { ...tensor, dtype: "F32" as const }] as const);
-  await writeSafetensors(join(directory, WEIGHTS), new Map(tensors));
-  await writeJsonFile(join(directory, DESCRIPTION), description);
+/** An adapter as the bytes of its files, by name: what an adapter folder holds. */
+export function adapterBytes({ description, parameters }: Adapter): Record<string, Uint8Array<ArrayBuffer>> {
+  return {
+    [ADAPTER_WEIGHTS]: safetensorsBytes(parameters),
+    [ADAPTER_DESCRIPTION]: new TextEncoder().encode(`${JSON.stringify(description, null, 2)}\n`),
+  };
 }
 
 /**
- * Reads an adapter folder.
- * @throws UserError where it is none, or damaged.
+ * Reads an adapter from its files.
+ * @throws UserError where they are none, or damaged.
  */
-export async function loadAdapter(directory: string): Promise<Adapter> {
-  const path = join(directory, DESCRIPTION);
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch {
+export async function readAdapter(files: ModelFiles): Promise<Adapter> {
+  const { location } = files;
+  const file = await files.open(ADAPTER_DESCRIPTION);
+  if (!file) {
     throw new UserError(
-      `${directory} is no adapter folder: it has no ${DESCRIPTION}; give the folder of a run that has finished, or its adapter folder`,
+      `${location} is no adapter folder: it has no ${ADAPTER_DESCRIPTION}; give the folder of a run that has finished, or its adapter folder`,
     );
   }
+  const text = await readText(file);
   let description: AdapterDescription;
   try {
     description = adapterSchema.parse(JSON.parse(text)) as AdapterDescription;
   } catch {
-    throw new UserError(`${path} is damaged; train again or restore it from a copy`);
+    throw new UserError(`${file.location} is damaged; train again or restore it from a copy`);
   }
-  const source = await openSafetensors(join(directory, WEIGHTS));
-  const read = [...source.tensors].map(([name, { shape }]) => [name, float32(shape, source.read(name))] as const);
-  return { description, parameters: new Map(read) };
+  const stored = await files.open(ADAPTER_WEIGHTS);
+  if (!stored) throw new UserError(`${location} has no ${ADAPTER_WEIGHTS}; train again or restore it from a copy`);
+  return { description, parameters: await readTensors(await openSafetensors(stored)) };
 }

@@ -1,8 +1,6 @@
-import { basename } from "node:path";
-import { fileURLToPath } from "node:url";
-import { type HubOptions, resolveModel } from "../checkpoints/hub-node.ts";
-import { type FolderConfig, openModelFolder } from "../checkpoints/model-folder.ts";
-import type { Tensor } from "../graph/tensor.ts";
+import type { ModelFiles } from "../checkpoints/model-files.ts";
+import { type FolderConfig, type ModelFolder, openModelFolder } from "../checkpoints/model-folder.ts";
+import type { Tensor, Tensors } from "../graph/tensor.ts";
 import { constant, normal, randomFor } from "../methods/initializers.ts";
 import type { HeadKind, WeightSpec } from "../models/architecture.ts";
 import { describeModel, type ModelDescription } from "../models/families.ts";
@@ -13,19 +11,14 @@ import { loadTokenizer } from "../tokenization/load-tokenizer.ts";
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
 import { headFor, labelCountFor } from "../training/training-example.ts";
 
-/** The encoder that comes with aflora: sentence-transformers/all-MiniLM-L6-v2. */
-export const BUNDLED_MODEL = "all-MiniLM-L6-v2";
-
-/** Its name on the hub. */
-export const BUNDLED_ON_HUB = `sentence-transformers/${BUNDLED_MODEL}`;
-
 /** A pretrained model in memory, with a head for a task. */
 export interface BaseModel extends ModelDescription {
   /** The name or folder it was asked for by; of a model on the hub `owner/name`. */
   name: string;
   /** Of a model on the hub, the commit that it is. */
   revision?: string;
-  directory: string;
+  /** Where it was read from: its configuration, tokenizer and weights. */
+  files: ModelFiles;
   tokenizer: Tokenizer;
   trace: ModelTrace;
   labelCount: number;
@@ -38,57 +31,57 @@ export interface BaseModel extends ModelDescription {
   unused: string[];
 }
 
-/** Folder of a model: the bundled one by its name, any other as given. */
-export function modelDirectory(name: string): string {
-  return name === BUNDLED_MODEL ? fileURLToPath(new URL(`../../assets/${BUNDLED_MODEL}`, import.meta.url)) : name;
+/** What a model is called, where not by its location. */
+export type ModelName = Pick<BaseModel, "name" | "revision">;
+
+type HeadTask = Pick<TaskData, "kind" | "labels">;
+
+/**
+ * Reads a model. What the head lacks for the task is drawn from `seed` as Hugging Face does: matrices normal, biases 0,
+ * normalisations 1. The checkpoint's own classifier is kept where it is for the same labels.
+ * @throws UserError where it is no model, not supported or damaged.
+ */
+export async function readBaseModel(
+  files: ModelFiles,
+  task: HeadTask,
+  seed: number,
+  name: ModelName = { name: files.location },
+): Promise<BaseModel> {
+  const folder = await openModelFolder(files);
+  const description = describeModel(folder.config);
+  const read = await readForTask(folder, description, task, seed);
+  return { ...description, ...name, files, tokenizer: await loadTokenizer(files), ...read };
 }
 
 /**
- * Reads a model from its folder, the hub (`owner/name[@revision]`) or its cache. What the head lacks for the task is drawn
- * from `seed` as Hugging Face does: matrices normal, biases 0, normalisations 1. The checkpoint's own classifier is kept where it is for the
- * same labels.
- * @throws UserError where it is no model, not supported, damaged or cannot be fetched.
+ * The same model with a head for another task, as `readBaseModel` reads one; the backbone's arrays are shared.
+ * @throws UserError where the model's files cannot be read any more.
  */
-export async function loadBaseModel(
-  name: string,
-  task: Pick<TaskData, "kind" | "labels">,
+export async function withHead(base: BaseModel, task: HeadTask, seed: number): Promise<BaseModel> {
+  const read = await readForTask(await openModelFolder(base.files), base, task, seed, base.weights);
+  return { ...base, ...read };
+}
+
+/** What of a model depends on its task, with its weights. @param backbone arrays that are there already */
+async function readForTask(
+  { config, weights: source }: ModelFolder,
+  description: ModelDescription,
+  task: HeadTask,
   seed: number,
-  hub: HubOptions = {},
-): Promise<BaseModel> {
-  const directory = name === BUNDLED_MODEL ? modelDirectory(name) : await resolveModel(name, hub);
-  const onHub = name !== BUNDLED_MODEL && directory !== name;
-  const folder = await openModelFolder(directory);
-  const description = describeModel(folder.config);
+  backbone?: Tensors<"float32">,
+): Promise<Pick<BaseModel, "trace" | "labelCount" | "head" | "weights" | "newWeights" | "unused">> {
   const labelCount = labelCountFor(task);
   const head = headFor(task.kind);
   const trace = traceModel(description, labelCount, head);
-  const known = hasLabels(folder.config, description.config.labelCount, head, task.labels, labelCount);
-  const { weights, missing, unused } = readModelWeights(
-    folder.weights,
-    description,
-    trace,
-    (weight) => known || !weight.name.startsWith(`${trace.classifier}.`),
-  );
-  for (const { name: missed, shape } of missing) {
+  const known = hasLabels(config, description.config.labelCount, head, task.labels, labelCount);
+  const takes = (weight: WeightSpec) => known || !weight.name.startsWith(`${trace.classifier}.`);
+  const { weights, missing, unused } = await readModelWeights(source, description, trace, takes, backbone);
+  for (const { name, shape } of missing) {
     const matrix = shape.length > 1;
-    const initialize = matrix
-      ? normal(description.config.initializerRange)
-      : constant(missed.endsWith(".bias") ? 0 : 1);
-    weights.set(missed, initialize(shape as number[], randomFor(seed, missed)));
+    const initialize = matrix ? normal(description.config.initializerRange) : constant(name.endsWith(".bias") ? 0 : 1);
+    weights.set(name, initialize(shape as number[], randomFor(seed, name)));
   }
-  return {
-    ...description,
-    name: onHub ? name.replace(/@.*$/, "") : name,
-    ...(onHub && { revision: basename(directory) }),
-    directory,
-    tokenizer: await loadTokenizer(directory),
-    trace,
-    labelCount,
-    head,
-    weights,
-    newWeights: missing,
-    unused,
-  };
+  return { trace, labelCount, head, weights, newWeights: missing, unused };
 }
 
 /** Whether a checkpoint's head is of this kind and for these labels in this order; unnamed labels go by their numbers. */

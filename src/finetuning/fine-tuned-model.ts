@@ -3,8 +3,6 @@ import type { Tensor, Tensors } from "../graph/tensor.ts";
 import { randomFor } from "../methods/initializers.ts";
 import type { Method } from "../methods/method.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
-import { type BaseOptions, openAdapter } from "../runs/open-adapter.ts";
-import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example, TaskKind } from "../tasks/example.ts";
 import { entitiesOf, type Prediction } from "../tasks/metrics.ts";
@@ -14,7 +12,7 @@ import { Predictor } from "../training/predictor.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
 import { encodeExample, firstTokens, predictionFor } from "../training/training-example.ts";
 import type { Adapter, AdapterDescription } from "./adapter.ts";
-import { type BaseModel, loadBaseModel } from "./base-model.ts";
+import type { BaseModel } from "./base-model.ts";
 
 /** A text to predict for, the two texts of a pair, or an example; its words, where it has none, are split as the text says. */
 export type PredictionInput =
@@ -71,7 +69,7 @@ export class FineTunedModel {
   readonly #predictor: Predictor;
 
   /**
-   * Callers outside of the package use {@link load} or {@link adapt}.
+   * Callers outside of the package use {@link adapt}.
    * @internal
    * @param adapter one that `fitAdapter` gave, which `predictor` computes
    */
@@ -83,27 +81,22 @@ export class FineTunedModel {
   }
 
   /**
-   * Loads the adapter of a run folder, or an adapter folder (aflora's or Hugging Face PEFT's), and its base model.
-   * @throws UserError where either is missing or damaged, or they do not fit.
-   */
-  static async load(
-    directory: string,
-    runtime: Runtime = nodeRuntime(),
-    options: BaseOptions = {},
-  ): Promise<FineTunedModel> {
-    const adapter = await openAdapter(directory, options);
-    const { model, revision, task } = adapter.description;
-    const base = await loadBaseModel(model, task, 0, { ...options, ...(revision && { revision }) });
-    return FineTunedModel.adapt(base, adapter, runtime);
-  }
-
-  /**
    * Puts an adapter on a base model in memory. The model's weights are not copied.
    * @throws UserError where they do not fit.
    */
-  static async adapt(base: BaseModel, adapter: Adapter, runtime: Runtime): Promise<FineTunedModel> {
+  static async adapt<Model extends FineTunedModel>(
+    this: new (
+      base: BaseModel,
+      adapter: FittedAdapter,
+      predictor: Predictor,
+    ) => Model,
+    base: BaseModel,
+    adapter: Adapter,
+    runtime: Runtime,
+  ): Promise<Model> {
     const fitted = fitAdapter(base, adapter);
-    return new FineTunedModel(base, fitted, await compilePredictor(base, fitted, runtime));
+    // Node's class, which also loads from folders, inherits this.
+    return new this(base, fitted, await compilePredictor(base, fitted, runtime));
   }
 
   /** Predicts for each input, in order. */

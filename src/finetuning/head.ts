@@ -1,12 +1,14 @@
-import type { RunConfig } from "../runs/run-config.ts";
 import type { BaseModel } from "./base-model.ts";
+
+/** Parts of the head that train. */
+export type HeadChoice = "new" | "all" | "classifier";
 
 /**
  * Which of the head's weights train (`--head`): `new`, what the checkpoint lacks and the last layer in any case; `all`; or
  * `classifier`, the last layer's matrix alone, as in the paper.
  */
 export function headTrains(
-  choice: RunConfig["head"],
+  choice: HeadChoice,
   { trace, newWeights }: Pick<BaseModel, "trace" | "newWeights">,
 ): (name: string) => boolean {
   if (choice === "classifier") return (name) => name === `${trace.classifier}.weight`;

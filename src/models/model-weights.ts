@@ -1,6 +1,6 @@
 import type { TensorSource } from "../checkpoints/tensor-source.ts";
 import { UserError } from "../errors.ts";
-import { float32, type Tensor } from "../graph/tensor.ts";
+import type { Tensor, Tensors } from "../graph/tensor.ts";
 import type { WeightSpec } from "./architecture.ts";
 import type { ModelDescription } from "./families.ts";
 import type { ModelTrace } from "./trace.ts";
@@ -18,14 +18,16 @@ export interface ModelWeights {
 /**
  * Reads the weights that a model needs, with or without the family's prefix before their names.
  * @param takes whether a weight of the head may be taken from the checkpoint; one of another shape never is.
+ * @param backbone the backbone's arrays, where they are in memory already.
  * @throws UserError where a backbone weight is missing or has another shape than config.json says.
  */
-export function readModelWeights(
+export async function readModelWeights(
   source: TensorSource,
   { architecture }: ModelDescription,
   trace: Pick<ModelTrace, "weights">,
   takes: (weight: WeightSpec) => boolean = () => true,
-): ModelWeights {
+  backbone?: Tensors<"float32">,
+): Promise<ModelWeights> {
   const weights = new Map<string, Tensor<"float32">>();
   const missing: WeightSpec[] = [];
   const unused = new Set(source.tensors.keys());
@@ -35,7 +37,8 @@ export function readModelWeights(
     const fits = found?.join() === spec.shape.join();
     if (stored !== undefined && fits && (spec.part === "backbone" || takes(spec))) {
       unused.delete(stored);
-      weights.set(spec.name, float32(spec.shape as number[], source.read(stored)));
+      const kept = spec.part === "backbone" ? backbone?.get(spec.name) : undefined;
+      weights.set(spec.name, kept ?? (await source.read(stored)));
     } else if (spec.part === "head") {
       missing.push(spec);
     } else if (found === undefined) {

@@ -1,9 +1,9 @@
 import { readExamples } from "../datasets/table.ts";
-import { FineTunedModel } from "../finetuning/fine-tuned-model.ts";
 import type { Device } from "../runtime/session.ts";
 import type { EvaluationSplit } from "../tasks/example.ts";
 import { classCounts, computeMetrics, confusionMatrix, macroF1 } from "../tasks/metrics.ts";
 import { loadTask } from "./fine-tune.ts";
+import { FineTunedModel } from "./load-fine-tuned-model.ts";
 import { readRunRecords } from "./read-run.ts";
 import { type RunConfig, runtimeFor } from "./run-config.ts";
 

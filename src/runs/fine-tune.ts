@@ -6,9 +6,9 @@ import { loadDatasetTask } from "../datasets/dataset.ts";
 import { loadGlueTask } from "../datasets/glue.ts";
 import { loadTableTask } from "../datasets/table.ts";
 import { UserError } from "../errors.ts";
-import { type Adapter, loadAdapter, saveAdapter } from "../finetuning/adapter.ts";
-import { type BaseModel, BUNDLED_MODEL, loadBaseModel } from "../finetuning/base-model.ts";
-import { FineTunedModel, initialParameters } from "../finetuning/fine-tuned-model.ts";
+import type { Adapter } from "../finetuning/adapter.ts";
+import type { BaseModel } from "../finetuning/base-model.ts";
+import { initialParameters } from "../finetuning/fine-tuned-model.ts";
 import { headTrains } from "../finetuning/head.ts";
 import { float32, type Tensors } from "../graph/tensor.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
@@ -22,6 +22,9 @@ import type { EvaluationRecord, FreezingRecord, StepRecord } from "../training/r
 import type { AdaptedModel } from "../training/step-graph.ts";
 import { stepsPerEpoch, type TrainOutcome, train } from "../training/train.ts";
 import { trainingExamples } from "../training/training-example.ts";
+import { loadAdapter, saveAdapter } from "./adapter-folder.ts";
+import { BUNDLED_MODEL, loadBaseModel } from "./load-base-model.ts";
+import { FineTunedModel } from "./load-fine-tuned-model.ts";
 import { openAdapter } from "./open-adapter.ts";
 import { readRunRecords } from "./read-run.ts";
 import type { RunResult } from "./records.ts";
@@ -83,7 +86,7 @@ export async function fineTune(
   const start =
     config.adapter === undefined
       ? undefined
-      : startFrom(loaded, await openAdapter(config.adapter, { ...hub, model: loaded.directory }));
+      : startFrom(loaded, await openAdapter(config.adapter, { ...hub, model: loaded.files.location }));
   const base = start ? { ...loaded, newWeights: start.newWeights } : loaded;
   const ownHead = [...base.newWeights, ...(start?.brought ?? [])];
   const maxLength = Math.min(config.maxLength, base.config.maxLength);

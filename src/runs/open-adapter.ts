@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { HubOptions } from "../checkpoints/hub-node.ts";
-import { type Adapter, loadAdapter } from "../finetuning/adapter.ts";
+import type { Adapter } from "../finetuning/adapter.ts";
+import { loadAdapter } from "./adapter-folder.ts";
 import { PEFT_CONFIG, readPeftAdapter } from "./peft-adapter.ts";
 
 /** Where an adapter's base model comes from. */

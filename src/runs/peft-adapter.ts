@@ -1,21 +1,22 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { fileSource } from "../checkpoints/file-source-node.ts";
 import { type HubOptions, resolveModel } from "../checkpoints/hub-node.ts";
 import { readJsonFile } from "../checkpoints/json-file-node.ts";
-import { readFolderConfig } from "../checkpoints/model-folder.ts";
+import { readFolderConfig } from "../checkpoints/model-folder-node.ts";
 import { openPickle } from "../checkpoints/pickle-node.ts";
-import { openSafetensors } from "../checkpoints/safetensors.ts";
-import type { TensorSource } from "../checkpoints/tensor-source.ts";
+import { openSafetensorsFile } from "../checkpoints/safetensors-node.ts";
+import { readTensors } from "../checkpoints/tensor-source.ts";
 import { metrics } from "../datasets/table.ts";
 import { UserError } from "../errors.ts";
 import type { Adapter, AdapterDescription } from "../finetuning/adapter.ts";
-import { BUNDLED_MODEL, BUNDLED_ON_HUB, modelDirectory } from "../finetuning/base-model.ts";
-import { float32, type Tensor } from "../graph/tensor.ts";
+import { float32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import type { HeadKind, LinearSite } from "../models/architecture.ts";
 import { describeModel, type ModelDescription } from "../models/families.ts";
 import { traceModel } from "../models/trace.ts";
 import type { TaskKind } from "../tasks/example.ts";
+import { BUNDLED_MODEL, BUNDLED_ON_HUB, modelDirectory } from "./load-base-model.ts";
 
 /** Name of the file by which an adapter folder of Hugging Face PEFT is told. */
 export const PEFT_CONFIG = "adapter_config.json";
@@ -71,6 +72,13 @@ interface Parts {
   shared: Map<string, string>;
 }
 
+/** An adapter's tensors as PEFT keeps them. */
+interface Stored {
+  /** For error messages. */
+  location: string;
+  tensors: Tensors<"float32">;
+}
+
 /** What a PEFT adapter comes to in aflora's terms. */
 interface Translated {
   method: string;
@@ -94,7 +102,7 @@ export async function readPeftAdapter(
   const name = named === BUNDLED_ON_HUB ? BUNDLED_MODEL : named;
   const revision = (model === undefined && config.revision) || undefined;
   if (!name) throw new UserError(`${join(directory, PEFT_CONFIG)} names no base model; give it with --model`);
-  const source = await openWeights(directory);
+  const source = await readWeights(directory);
   const raw = await readFolderConfig(
     name === BUNDLED_MODEL ? modelDirectory(name) : await resolveModel(name, { ...hub, revision }),
   );
@@ -107,7 +115,7 @@ export async function readPeftAdapter(
   const translated = TRANSLATE[config.peft_type](config as never, parts, source, name);
   for (const [own, stored] of parts.head) {
     checkShape(source, stored, trace.weights.get(own)!.shape as number[], name);
-    translated.parameters.set(own, readTensor(source, stored));
+    translated.parameters.set(own, source.tensors.get(stored)!);
   }
   const adapted = trace.sites.filter((site) => parts.layers.has(site));
   const description: AdapterDescription = {
@@ -150,10 +158,12 @@ async function readConfig(directory: string): Promise<PeftConfig> {
   return config;
 }
 
-function openWeights(directory: string): Promise<TensorSource> {
+async function readWeights(directory: string): Promise<Stored> {
   const pickled = join(directory, "adapter_model.bin");
   const path = join(directory, "adapter_model.safetensors");
-  return !existsSync(path) && existsSync(pickled) ? openPickle(pickled) : openSafetensors(path);
+  const isPickle = !existsSync(path) && existsSync(pickled);
+  const source = isPickle ? await openPickle(await fileSource(pickled)) : await openSafetensorsFile(path);
+  return { location: source.location, tensors: await readTensors(source) };
 }
 
 /** A tensor's name in the model: without what PEFT puts before it and, where it is there, the family's prefix. */
@@ -163,7 +173,7 @@ function plainName(stored: string, { architecture }: ModelDescription): string {
 }
 
 /** Rows of the head's last layer; the base model's own number of labels where the adapter has no head. */
-function labelCountIn(source: TensorSource, base: ModelDescription, head: HeadKind): number {
+function labelCountIn(source: Stored, base: ModelDescription, head: HeadKind): number {
   const { labelCount } = base.config;
   const last = `${traceModel(base, labelCount, head).classifier}.weight`;
   const stored = [...source.tensors].find(([name]) => plainName(name, base) === last);
@@ -171,7 +181,7 @@ function labelCountIn(source: TensorSource, base: ModelDescription, head: HeadKi
 }
 
 function sortTensors(
-  source: TensorSource,
+  source: Stored,
   base: ModelDescription,
   baseName: string,
   sites: readonly LinearSite[],
@@ -200,7 +210,7 @@ function sortTensors(
   return parts;
 }
 
-function checkShape(source: TensorSource, stored: string, expected: readonly number[], baseName: string): void {
+function checkShape(source: Stored, stored: string, expected: readonly number[], baseName: string): void {
   const found = source.tensors.get(stored)!.shape;
   if (found.join() === expected.join()) return;
   throw new UserError(
@@ -210,7 +220,7 @@ function checkShape(source: TensorSource, stored: string, expected: readonly num
 
 /** A tensor of a layer, of the shape that it must have. */
 function readPart(
-  source: TensorSource,
+  source: Stored,
   site: LinearSite,
   tensors: ReadonlyMap<string, string>,
   part: string,
@@ -220,17 +230,14 @@ function readPart(
   const stored = tensors.get(part);
   if (stored === undefined) throw new UserError(`${source.location} is damaged: layer "${site.name}" has no ${part}`);
   checkShape(source, stored, shape, baseName);
-  return readTensor(source, stored);
+  return source.tensors.get(stored)!;
 }
-
-const readTensor = (source: TensorSource, stored: string): Tensor<"float32"> =>
-  float32(source.tensors.get(stored)!.shape, source.read(stored));
 
 const TRANSLATE: {
   [Type in PeftConfig["peft_type"]]: (
     config: Extract<PeftConfig, { peft_type: Type }>,
     parts: Parts,
-    source: TensorSource,
+    source: Stored,
     baseName: string,
   ) => Translated;
 } = {
@@ -268,8 +275,8 @@ const TRANSLATE: {
     checkShape(source, storedA, [config.r, Math.max(...sites.map(({ inFeatures }) => inFeatures))], baseName);
     checkShape(source, storedB, [Math.max(...sites.map(({ outFeatures }) => outFeatures)), config.r], baseName);
     const parameters = new Map([
-      ["shared.A", readTensor(source, storedA)],
-      ["shared.B", readTensor(source, storedB)],
+      ["shared.A", source.tensors.get(storedA)!],
+      ["shared.B", source.tensors.get(storedB)!],
     ]);
     for (const [site, tensors] of layers) {
       parameters.set(`${site.name}.d`, readPart(source, site, tensors, "vera_lambda_d", [config.r], baseName));

@@ -1,8 +1,9 @@
 import { access, mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
-import { openSafetensors, type TensorToWrite, writeSafetensors } from "../checkpoints/safetensors.ts";
+import { openSafetensorsFile, writeSafetensors } from "../checkpoints/safetensors-node.ts";
+import { readTensors } from "../checkpoints/tensor-source.ts";
 import { UserError } from "../errors.ts";
-import { float32, type Tensors } from "../graph/tensor.ts";
+import type { Tensor, Tensors } from "../graph/tensor.ts";
 import type { TrainingState } from "../training/train.ts";
 
 /** Groups of tensors in a checkpoint, by the prefix of their names. */
@@ -20,9 +21,9 @@ export async function saveTrainingState(path: string, state: TrainingState): Pro
     optimizer: optimizer.tensors,
     method: method?.tensors,
   };
-  const written = new Map<string, TensorToWrite>();
+  const written = new Map<string, Tensor<"float32">>();
   for (const part of PARTS) {
-    for (const [name, tensor] of tensors[part] ?? []) written.set(`${part}:${name}`, { ...tensor, dtype: "F32" });
+    for (const [name, tensor] of tensors[part] ?? []) written.set(`${part}:${name}`, tensor);
   }
   const plain = { ...scalars, bestEpoch: best?.epoch, optimizer: optimizer.scalars, method: method?.scalars };
   await mkdir(dirname(path), { recursive: true });
@@ -40,15 +41,16 @@ export async function loadTrainingState(path: string): Promise<TrainingState> {
   );
   if (!exists)
     throw new UserError(`there is nothing to resume from: ${path} does not exist; run again with --overwrite`);
-  const source = await openSafetensors(path);
+  const source = await openSafetensorsFile(path);
   const text = source.metadata?.[SCALARS];
   if (text === undefined) throw new UserError(`${path} is no training checkpoint; run again with --overwrite`);
   const { bestEpoch, optimizer, method, ...scalars } = JSON.parse(text);
+  const read = await readTensors(source);
   const part = (prefix: (typeof PARTS)[number]): Tensors<"float32"> =>
     new Map(
-      [...source.tensors]
+      [...read]
         .filter(([name]) => name.startsWith(`${prefix}:`))
-        .map(([name, { shape }]) => [name.slice(prefix.length + 1), float32(shape, source.read(name))]),
+        .map(([name, tensor]) => [name.slice(prefix.length + 1), tensor]),
     );
   return {
     ...scalars,

@@ -1,5 +1,5 @@
-import { join } from "node:path";
-import { readJsonFile } from "../checkpoints/json-file-node.ts";
+import { readJson } from "../checkpoints/json-file.ts";
+import type { ModelFiles } from "../checkpoints/model-files.ts";
 import { UserError } from "../errors.ts";
 import { readVocabularyFiles, VOCABULARY_FILES } from "./read-vocabulary-files.ts";
 import type { Tokenizer } from "./tokenizer.ts";
@@ -9,14 +9,15 @@ import { createTokenizer } from "./tokenizer-json.ts";
  * Loads the tokenizer of a Hugging Face model folder: its tokenizer.json, or else its older vocabulary files.
  * @throws UserError where there is none, or it is damaged or of a kind that is not supported.
  */
-export async function loadTokenizer(folder: string): Promise<Tokenizer> {
-  const json = await readJsonFile(join(folder, "tokenizer.json"));
+export async function loadTokenizer(files: ModelFiles): Promise<Tokenizer> {
+  const { location } = files;
+  const json = await readJson(files, "tokenizer.json");
   if (json !== undefined) {
-    return createTokenizer(json, (await readJsonFile(join(folder, "tokenizer_config.json"))) ?? {}, folder);
+    return createTokenizer(json, (await readJson(files, "tokenizer_config.json")) ?? {}, location);
   }
-  const built = await readVocabularyFiles(folder);
-  if (built) return createTokenizer(built.tokenizer, built.config, folder);
+  const built = await readVocabularyFiles(files);
+  if (built) return createTokenizer(built.tokenizer, built.config, location);
   throw new UserError(
-    `${folder} has no tokenizer: expected tokenizer.json or one of ${VOCABULARY_FILES.join(", ")}; add the file of the model's own tokenizer`,
+    `${location} has no tokenizer: expected tokenizer.json or one of ${VOCABULARY_FILES.join(", ")}; add the file of the model's own tokenizer`,
   );
 }

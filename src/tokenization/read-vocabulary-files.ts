@@ -1,6 +1,6 @@
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
-import { readJsonFile } from "../checkpoints/json-file-node.ts";
+import { readAll, readText } from "../checkpoints/byte-source.ts";
+import { readJson } from "../checkpoints/json-file.ts";
+import type { ModelFiles } from "../checkpoints/model-files.ts";
 import { UserError } from "../errors.ts";
 import {
   type BuiltTokenizer,
@@ -18,46 +18,38 @@ export const VOCABULARY_FILES = ["spm.model", "sentencepiece.bpe.model", "vocab.
  * @returns undefined where the folder has no such files.
  * @throws UserError where a file is damaged, or one of a pair is missing.
  */
-export async function readVocabularyFiles(folder: string): Promise<BuiltTokenizer | undefined> {
+export async function readVocabularyFiles(files: ModelFiles): Promise<BuiltTokenizer | undefined> {
   for (const name of VOCABULARY_FILES) {
-    const path = join(folder, name);
-    const bytes = await readIfThere(path);
-    if (!bytes) continue;
-    const settings = await readSettings(folder);
-    const modelType = String((await readObject(folder, "config.json")).model_type ?? "");
-    if (name.endsWith(".model")) return fromSentencePiece(bytes, path, settings, modelType);
-    if (name === "vocab.txt") return fromWordPiece(bytes.toString(), settings, modelType);
-    const merges = await readIfThere(join(folder, "merges.txt"));
-    if (!merges) throw new UserError(`${folder} has a vocab.json but no merges.txt, which belongs to it; add that one`);
-    return fromMerges((await readObject(folder, name)) as Record<string, number>, merges.toString(), settings);
+    const source = await files.open(name);
+    if (!source) continue;
+    const settings = await readSettings(files);
+    const modelType = String((await readObject(files, "config.json")).model_type ?? "");
+    if (name.endsWith(".model")) return fromSentencePiece(await readAll(source), source.location, settings, modelType);
+    if (name === "vocab.txt") return fromWordPiece(await readText(source), settings, modelType);
+    const merges = await files.open("merges.txt");
+    if (!merges) {
+      throw new UserError(`${files.location} has a vocab.json but no merges.txt, which belongs to it; add that one`);
+    }
+    const vocabulary = (await readObject(files, name)) as Record<string, number>;
+    return fromMerges(vocabulary, await readText(merges), settings);
   }
   return undefined;
 }
 
 /** `tokenizer_config.json`, and what older models keep beside it; the former wins. */
-async function readSettings(folder: string): Promise<TokenizerSettings> {
-  const added = Object.entries(await readObject(folder, "added_tokens.json"));
+async function readSettings(files: ModelFiles): Promise<TokenizerSettings> {
+  const added = Object.entries(await readObject(files, "added_tokens.json"));
   return {
     added_tokens_decoder: Object.fromEntries(added.map(([content, id]) => [id, { content }])),
-    ...(await readObject(folder, "special_tokens_map.json")),
-    ...(await readObject(folder, "tokenizer_config.json")),
+    ...(await readObject(files, "special_tokens_map.json")),
+    ...(await readObject(files, "tokenizer_config.json")),
   };
 }
 
 /** A JSON object of the folder; empty where there is no such file. */
-async function readObject(folder: string, name: string): Promise<Record<string, unknown>> {
-  const path = join(folder, name);
-  const value = (await readJsonFile(path)) ?? {};
+async function readObject(files: ModelFiles, name: string): Promise<Record<string, unknown>> {
+  const value = (await readJson(files, name)) ?? {};
   if (typeof value !== "object" || Array.isArray(value))
-    throw new UserError(`${path} is damaged: expected a JSON object`);
+    throw new UserError(`${files.location}/${name} is damaged: expected a JSON object`);
   return value as Record<string, unknown>;
-}
-
-async function readIfThere(path: string): Promise<Buffer | undefined> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw new UserError(`cannot read ${path}: ${(error as Error).message}`);
-  }
 }

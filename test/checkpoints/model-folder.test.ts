@@ -3,9 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openModelFolder, readFolderConfig } from "../../src/checkpoints/model-folder.ts";
-import { writeSafetensors } from "../../src/checkpoints/safetensors.ts";
+import { folderFiles } from "../../src/checkpoints/file-source-node.ts";
+import { openModelFolder } from "../../src/checkpoints/model-folder.ts";
+import { readFolderConfig } from "../../src/checkpoints/model-folder-node.ts";
+import { writeSafetensors } from "../../src/checkpoints/safetensors-node.ts";
 import { UserError } from "../../src/errors.ts";
+import { float32 } from "../../src/graph/tensor.ts";
 
 const bundled = fileURLToPath(new URL("../../assets/all-MiniLM-L6-v2", import.meta.url));
 const config = { model_type: "bert", architectures: ["BertModel"], hidden_size: 4 };
@@ -28,12 +31,7 @@ function folder(files: Record<string, unknown>): string {
 }
 
 const tensors = (entries: Record<string, number[]>) =>
-  new Map(
-    Object.entries(entries).map(([name, values]) => [
-      name,
-      { dtype: "F32" as const, shape: [values.length], data: new Float32Array(values) },
-    ]),
-  );
+  new Map(Object.entries(entries).map(([name, values]) => [name, float32([values.length], new Float32Array(values))]));
 
 async function refusal(action: Promise<unknown>): Promise<string> {
   const error = await action.then(
@@ -45,12 +43,11 @@ async function refusal(action: Promise<unknown>): Promise<string> {
 }
 
 test("the bundled encoder: all of BERT's weights, finite, in half precision", async () => {
-  const { config, weights, directory } = await openModelFolder(bundled);
-  expect(directory).toBe(bundled);
+  const { config, weights } = await openModelFolder(folderFiles(bundled));
   expect(config).toMatchObject({ model_type: "bert", architectures: ["BertModel"], hidden_size: 384 });
   let parameters = 0;
   for (const [name, { dtype, shape }] of weights.tensors) {
-    const values = weights.read(name);
+    const { data: values } = await weights.read(name);
     expect(dtype).toBe("F16");
     expect(values).toHaveLength(shape.reduce((product, size) => product * size, 1));
     if (!values.every(Number.isFinite)) expect.fail(`${name} is not finite`);
@@ -66,11 +63,11 @@ describe("shards", () => {
     const path = folder({ "config.json": config, "model.safetensors.index.json": index });
     await writeSafetensors(join(path, index.weight_map.a), tensors({ a: [1, 2], unlisted: [5] }));
     await writeSafetensors(join(path, index.weight_map.b), tensors({ b: [3] }));
-    const { weights } = await openModelFolder(path);
+    const { weights } = await openModelFolder(folderFiles(path));
     expect([...weights.tensors.keys()]).toEqual(["a", "b"]);
-    expect([...weights.read("a"), ...weights.read("b")]).toEqual([1, 2, 3]);
+    expect([...(await weights.read("a")).data, ...(await weights.read("b")).data]).toEqual([1, 2, 3]);
     for (const absent of ["unlisted", "toString"]) {
-      expect(() => weights.read(absent)).toThrow(new RegExp(`index\\.json has no tensor "${absent}"`));
+      await expect(weights.read(absent)).rejects.toThrow(new RegExp(`index\\.json has no tensor "${absent}"`));
     }
   });
 
@@ -78,35 +75,50 @@ describe("shards", () => {
     "must not be outside the folder: %s",
     async (shard) => {
       const path = folder({ "config.json": config, "model.safetensors.index.json": { weight_map: { a: shard } } });
-      expect(await refusal(openModelFolder(path))).toContain(`names a shard "${shard}" outside its folder; refused`);
+      expect(await refusal(openModelFolder(folderFiles(path)))).toContain(
+        `names a shard "${shard}" outside its folder; refused`,
+      );
     },
   );
 
   test("missing shard, tensor or map", async () => {
     const path = folder({ "config.json": config, "model.safetensors.index.json": index });
     await writeSafetensors(join(path, index.weight_map.a), tensors({ a: [1, 2] }));
-    expect(await refusal(openModelFolder(path))).toMatch(/cannot read .*model-00002-of-00002\.safetensors/);
+    expect(await refusal(openModelFolder(folderFiles(path)))).toMatch(
+      /cannot read .*model-00002-of-00002\.safetensors/,
+    );
     await writeSafetensors(join(path, index.weight_map.b), tensors({ c: [1] }));
-    expect(await refusal(openModelFolder(path))).toMatch(/tensor "b" is in model-00002-.*but it is not there/);
+    expect(await refusal(openModelFolder(folderFiles(path)))).toMatch(
+      /tensor "b" is in model-00002-.*but it is not there/,
+    );
     const damaged = folder({ "config.json": config, "model.safetensors.index.json": { weight_map: ["a"] } });
-    expect(await refusal(openModelFolder(damaged))).toMatch(/index\.json is damaged: expected a "weight_map"/);
+    expect(await refusal(openModelFolder(folderFiles(damaged)))).toMatch(
+      /index\.json is damaged: expected a "weight_map"/,
+    );
   });
 });
 
 test("safetensors go before a pickle, which alone is read where there is nothing else", async () => {
   const both = folder({ "config.json": config, "pytorch_model.bin": "no pickle" });
-  expect(await refusal(openModelFolder(both))).toMatch(/pytorch_model\.bin/);
+  expect(await refusal(openModelFolder(folderFiles(both)))).toMatch(/pytorch_model\.bin/);
   await writeSafetensors(join(both, "model.safetensors"), tensors({ a: [1] }));
-  expect([...(await openModelFolder(both)).weights.read("a")]).toEqual([1]);
+  const { weights } = await openModelFolder(folderFiles(both));
+  expect([...(await weights.read("a")).data]).toEqual([1]);
 });
 
 test("a folder that is none, or lacks something, is refused", async () => {
-  expect(await refusal(openModelFolder(join(root, "nowhere")))).toMatch(/there is no model folder .*nowhere/);
-  expect(await refusal(openModelFolder(folder({})))).toMatch(/has no config\.json/);
-  expect(await refusal(openModelFolder(folder({ "config.json": "{" })))).toMatch(/config\.json is not valid JSON/);
-  expect(await refusal(openModelFolder(folder({ "config.json": [] })))).toMatch(/config\.json is no model's config/);
-  expect(await refusal(openModelFolder(folder({ "config.json": {} })))).toMatch(/config\.json .*model_type/);
-  expect(await refusal(openModelFolder(folder({ "config.json": config })))).toMatch(
+  expect(await refusal(readFolderConfig(join(root, "nowhere")))).toMatch(/there is no model folder .*nowhere/);
+  expect(await refusal(openModelFolder(folderFiles(folder({}))))).toMatch(/has no config\.json/);
+  expect(await refusal(openModelFolder(folderFiles(folder({ "config.json": "{" }))))).toMatch(
+    /config\.json is not valid JSON/,
+  );
+  expect(await refusal(openModelFolder(folderFiles(folder({ "config.json": [] }))))).toMatch(
+    /config\.json is no model's config/,
+  );
+  expect(await refusal(openModelFolder(folderFiles(folder({ "config.json": {} }))))).toMatch(
+    /config\.json .*model_type/,
+  );
+  expect(await refusal(openModelFolder(folderFiles(folder({ "config.json": config }))))).toMatch(
     /has no weights: expected one of model\.safetensors, .*pytorch_model\.bin/,
   );
 });

@@ -4,25 +4,28 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { fileSource, folderFiles } from "../../src/checkpoints/file-source-node.ts";
 import { openModelFolder } from "../../src/checkpoints/model-folder.ts";
 import { openPickle } from "../../src/checkpoints/pickle-node.ts";
-import { openSafetensors } from "../../src/checkpoints/safetensors.ts";
+import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import { UserError } from "../../src/errors.ts";
 
 const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/torch-files/${name}`, import.meta.url));
 
+const openFile = async (path: string) => openPickle(await fileSource(path));
+
 describe("openPickle", () => {
   it.each(["sound.bin", "legacy.bin", "protocol4.bin"])("reads %s as PyTorch wrote it", async (name) => {
-    const expected = await openSafetensors(fixture("sound.safetensors"));
-    const source = await openPickle(fixture(name));
+    const expected = await openSafetensorsFile(fixture("sound.safetensors"));
+    const source = await openFile(fixture(name));
     expect([...source.tensors.keys()].sort()).toEqual([...expected.tensors.keys()].sort());
     for (const [tensor, { shape }] of expected.tensors) {
       expect(source.tensors.get(tensor)!.shape, tensor).toEqual(shape);
-      expect(source.read(tensor), tensor).toEqual(expected.read(tensor));
+      expect(await source.read(tensor), tensor).toEqual(await expected.read(tensor));
     }
     expect(source.tensors.get("half")!.dtype).toBe("F16");
     expect(source.tensors.get("position_ids")!.dtype).toBe("I64");
-    expect(() => source.read("missing")).toThrow(UserError);
+    await expect(source.read("missing")).rejects.toThrow(UserError);
   });
 
   it.each([
@@ -38,8 +41,8 @@ describe("openPickle", () => {
     ["hostile-repeat.bin", /"w".*claims more data/],
     ["hostile-directory.bin", /16777216 > 416/],
   ])("refuses %s", async (name, message) => {
-    await expect(openPickle(fixture(name))).rejects.toThrow(message);
-    await expect(openPickle(fixture(name))).rejects.toThrow(UserError);
+    await expect(openFile(fixture(name))).rejects.toThrow(message);
+    await expect(openFile(fixture(name))).rejects.toThrow(UserError);
     expect(existsSync("hostile-pickle-was-run")).toBe(false);
   });
 
@@ -50,7 +53,7 @@ describe("openPickle", () => {
       for (let cut = 0; cut < whole.length; cut += 1 + (cut >> 4)) {
         const path = join(folder, `cut-${cut}-${name}`);
         await writeFile(path, whole.subarray(0, cut));
-        await expect(openPickle(path)).rejects.toThrow(UserError);
+        await expect(openFile(path)).rejects.toThrow(UserError);
       }
       for (let at = 0; at < whole.length; at += 1 + (at >> 5)) {
         const path = join(folder, `changed-${at}-${name}`);
@@ -58,9 +61,9 @@ describe("openPickle", () => {
           path,
           Buffer.concat([whole.subarray(0, at), Buffer.from([whole[at]! ^ 0x51]), whole.subarray(at + 1)]),
         );
-        const source = await openPickle(path).catch((error) => error);
+        const source = await openFile(path).catch((error) => error);
         if (source instanceof Error) expect(source, `byte ${at} of ${name}: ${source.stack}`).toBeInstanceOf(UserError);
-        else for (const tensor of source.tensors.keys()) source.read(tensor);
+        else for (const tensor of source.tensors.keys()) await source.read(tensor);
       }
     }
     await rm(folder, { recursive: true });
@@ -75,14 +78,15 @@ describe("openPickle", () => {
     ];
     for (const name of shards) await copyFile(fixture(name), join(folder, name));
     await writeFile(join(folder, "config.json"), '{"model_type":"bert"}');
-    const { weights } = await openModelFolder(folder);
-    const expected = await openSafetensors(fixture("sound.safetensors"));
+    const { weights } = await openModelFolder(folderFiles(folder));
+    const expected = await openSafetensorsFile(fixture("sound.safetensors"));
     expect([...weights.tensors.keys()].sort()).toEqual(["encoder", "permuted", "transposed", "window"]);
-    for (const name of weights.tensors.keys()) expect(weights.read(name), name).toEqual(expected.read(name));
+    for (const name of weights.tensors.keys())
+      expect(await weights.read(name), name).toEqual(await expected.read(name));
     await rm(folder, { recursive: true });
   });
 
   it("names a missing file", async () => {
-    await expect(openPickle(fixture("none.bin"))).rejects.toThrow(/cannot read .*none\.bin/);
+    await expect(openFile(fixture("none.bin"))).rejects.toThrow(/cannot read .*none\.bin/);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { readFolderConfig } from "../../src/checkpoints/model-folder.ts";
+import { readFolderConfig } from "../../src/checkpoints/model-folder-node.ts";
 import { methodCosts } from "../../src/experiments/method-cost.ts";
 import { totalFlops } from "../../src/graph/flops.ts";
 import { findMethod, parseMethodOptions } from "../../src/methods/methods.ts";

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { exportRun } from "../../src/exports/export-run.ts";
-import { FineTunedModel } from "../../src/finetuning/fine-tuned-model.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
+import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { writeTinyFamily } from "../runs/tiny-family.ts";
 import { tickets, writeCsv } from "../tiny-model.ts";
 

@@ -5,14 +5,14 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { AutoModelForSequenceClassification, AutoTokenizer, env, pipeline } from "@huggingface/transformers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openSafetensors } from "../../src/checkpoints/safetensors.ts";
+import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import { loadGlueTask } from "../../src/datasets/glue.ts";
 import { exportAdapter } from "../../src/exports/export-run.ts";
 import { className } from "../../src/exports/hugging-face.ts";
-import { loadAdapter } from "../../src/finetuning/adapter.ts";
-import { loadBaseModel } from "../../src/finetuning/base-model.ts";
-import { FineTunedModel } from "../../src/finetuning/fine-tuned-model.ts";
 import { MODEL_TYPES } from "../../src/models/families.ts";
+import { loadAdapter } from "../../src/runs/adapter-folder.ts";
+import { loadBaseModel } from "../../src/runs/load-base-model.ts";
+import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { removeHead, writeTinyFamily } from "../runs/tiny-family.ts";
 import { EXAMPLES, tinyAdapter } from "./tiny-adapter.ts";
@@ -97,7 +97,7 @@ describe("merged and ONNX folders compute what the adapter on its base does", ()
     const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 });
     const output = join(directory, "bare-merged");
     await exportAdapter(base, adapter, { format: "merged", output }, runtime, EXAMPLES);
-    const { tensors } = await openSafetensors(join(output, "model.safetensors"));
+    const { tensors } = await openSafetensorsFile(join(output, "model.safetensors"));
     expect([...tensors.keys()]).toEqual(
       expect.arrayContaining(["bert.embeddings.LayerNorm.weight", "bert.pooler.dense.bias", "classifier.weight"]),
     );

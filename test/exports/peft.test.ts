@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openSafetensors } from "../../src/checkpoints/safetensors.ts";
+import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import { exportAdapter } from "../../src/exports/export-run.ts";
-import { FineTunedModel } from "../../src/finetuning/fine-tuned-model.ts";
+import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { writeTinyFamily } from "../runs/tiny-family.ts";
 import { EXAMPLES, LOW_RANK, tinyAdapter } from "./tiny-adapter.ts";
@@ -35,13 +35,13 @@ describe("adapters for PEFT, as peft itself computed them (oracle/check_peft_exp
     // The folder is the one that peft was given.
     expect(readJson(join(output, "adapter_config.json"))).toEqual(readJson(join(fixture, "adapter_config.json")));
     const [written, stored] = await Promise.all(
-      [output, fixture].map((folder) => openSafetensors(join(folder, "adapter_model.safetensors"))),
+      [output, fixture].map((folder) => openSafetensorsFile(join(folder, "adapter_model.safetensors"))),
     );
     expect([...written!.tensors.keys()].sort()).toEqual([...stored!.tensors.keys()].sort());
     for (const [name, { shape }] of stored!.tensors) {
       expect(written!.tensors.get(name)!.shape, name).toEqual(shape);
-      const values = stored!.read(name);
-      written!.read(name).forEach((value, i) => {
+      const values = (await stored!.read(name)).data;
+      (await written!.read(name)).data.forEach((value, i) => {
         expect(Math.abs(value - values[i]!)).toBeLessThan(1e-6);
       });
     }

@@ -1,9 +1,10 @@
 import type { Adapter } from "../../src/finetuning/adapter.ts";
-import { type BaseModel, loadBaseModel } from "../../src/finetuning/base-model.ts";
+import type { BaseModel } from "../../src/finetuning/base-model.ts";
 import { adaptedShapes } from "../../src/finetuning/fine-tuned-model.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { constant, normal, randomFor } from "../../src/methods/initializers.ts";
 import { findMethod, parseMethodOptions } from "../../src/methods/methods.ts";
+import { loadBaseModel } from "../../src/runs/load-base-model.ts";
 import type { Example } from "../../src/tasks/example.ts";
 
 /** Every low-rank method, small, and what PEFT has for it. */

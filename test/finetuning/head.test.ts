@@ -2,8 +2,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { loadBaseModel } from "../../src/finetuning/base-model.ts";
 import { headTrains } from "../../src/finetuning/head.ts";
+import { loadBaseModel } from "../../src/runs/load-base-model.ts";
 import type { TaskData } from "../../src/tasks/example.ts";
 import { writeTinyFamily } from "../runs/tiny-family.ts";
 

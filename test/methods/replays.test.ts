@@ -1,8 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { openSafetensors } from "../../src/checkpoints/safetensors.ts";
+import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
-import { float32 } from "../../src/graph/tensor.ts";
 import { aflora } from "../../src/methods/aflora.ts";
 import { findMethod } from "../../src/methods/methods.ts";
 import { learningRateFactor } from "../../src/training/learning-rate.ts";
@@ -62,13 +61,14 @@ describe("against Hugging Face peft, and SoRA against PyTorch (oracle/method_pef
       const tensors = await openFixture(`methods/${file}.safetensors`);
       const bench = Bench.create(await smallBert(), findMethod(name), optionsOf(readJson(`methods/${file}.json`)));
       for (const shared of ["A", "B"]) {
-        if (tensors.tensors.has(shared)) bench.weights.get(`shared.${shared}`)!.data.set(tensors.read(shared));
+        if (tensors.tensors.has(shared))
+          bench.weights.get(`shared.${shared}`)!.data.set((await tensors.read(shared)).data);
       }
 
-      bench.load(tensors, "point");
+      await bench.load(tensors, "point");
       await expectPoint(bench, batches[0]!, trace.point, tensors, "gradients.");
 
-      bench.load(tensors, "initial");
+      await bench.load(tensors, "initial");
       const kept = (parameter: string) =>
         trace.modules.map(
           (module) => bench.weights.get(`${module}.${parameter}`)!.data.filter((value) => value !== 0).length,
@@ -91,7 +91,7 @@ describe("against Hugging Face peft, and SoRA against PyTorch (oracle/method_pef
           module,
         ).toEqual(pattern);
       }
-      expectFinal(bench, tensors, "final.");
+      await expectFinal(bench, tensors, "final.");
       await bench.release();
     },
   );
@@ -102,8 +102,8 @@ describe("AFLoRA against PyTorch", () => {
     const { rank, point } = readJson("methods/aflora.json");
     const tensors = await openFixture("methods/aflora.safetensors");
     const bench = Bench.create(await smallBert(), aflora, { rank });
-    bench.load(tensors, "initial");
-    bench.load(tensors, "point");
+    await bench.load(tensors, "initial");
+    await bench.load(tensors, "point");
     await expectPoint(bench, batches[0]!, point, tensors, "gradients.");
     await bench.release();
   });
@@ -119,7 +119,7 @@ describe("AFLoRA against PyTorch", () => {
       ...unscheduled,
       trainable: () => new Set([...method.trainable()].filter((name) => !frozen.has(name))),
     });
-    bench.load(tensors, "initial");
+    await bench.load(tensors, "initial");
     for (const [step, expected] of facts.runs[run].entries()) {
       const { loss, gradientNorm } = await bench.step(batches[step % batches.length]!, {
         learningRate: facts.learningRate,
@@ -134,7 +134,7 @@ describe("AFLoRA against PyTorch", () => {
       expect(Math.abs(gradientNorm / expected.gradientNorm - 1), `norm at step ${step}`).toBeLessThan(1e-3);
       if (run !== "unfrozen" && step === facts.freezeStep) for (const name of facts.freezes) frozen.add(name);
     }
-    expectFinal(bench, tensors, `final.${run}.`);
+    await expectFinal(bench, tensors, `final.${run}.`);
     await bench.release();
   });
 
@@ -142,19 +142,21 @@ describe("AFLoRA against PyTorch", () => {
   test.skipIf(!existsSync(encoder))("loss and gradients on the bundled encoder (oracle/minilm_aflora.py)", async () => {
     const facts = readJson("minilm/aflora.json");
     const texts: Omit<Row, "label">[] = readJson("minilm/logits.json").examples;
-    const weights = await openSafetensors(new URL("model.safetensors", encoder).pathname);
+    const weights = await openSafetensorsFile(new URL("model.safetensors", encoder).pathname);
     const config = JSON.parse(readFileSync(new URL("config.json", encoder), "utf8"));
     const base = await readBase(config, weights);
     const head = await openFixture("minilm/head.safetensors");
     const withHead = new Map(base.weights);
-    for (const [name, { shape }] of head.tensors) withHead.set(name, float32(shape, head.read(name)));
+    for (const name of head.tensors.keys()) withHead.set(name, await head.read(name));
     const method = aflora.create(
       aflora.options.parse({ rank: facts.rank, attentionMatrices: "trained", ffnMatrices: "trained" }),
       settingOf(base),
     );
     const bench = new Bench({ ...base, weights: withHead }, method, { trainsPooler: true });
     const parameters = await openFixture("minilm/aflora.safetensors");
-    for (const name of parameters.tensors.keys()) bench.weights.get(name)!.data.set(parameters.read(name));
+    for (const name of parameters.tensors.keys()) {
+      bench.weights.get(name)!.data.set((await parameters.read(name)).data);
+    }
     const rows = facts.examples.map((example: number, i: number) => ({ ...texts[example]!, label: facts.labels[i] }));
     const gradients = await openFixture("minilm/aflora-gradients.safetensors");
     await expectPoint(bench, rows, facts, gradients, "");
@@ -178,14 +180,14 @@ async function expectPoint(
   const expected = [...tensors.tensors.keys()].filter((name) => name.startsWith(prefix));
   expect([...gradients.keys()].map((name) => prefix + name).sort()).toEqual(expected.sort());
   for (const [name, gradient] of gradients) {
-    expect(relativeError(gradient, { data: tensors.read(prefix + name) }), name).toBeLessThan(1e-3);
+    expect(relativeError(gradient, await tensors.read(prefix + name)), name).toBeLessThan(1e-3);
   }
 }
 
-function expectFinal(bench: Bench, tensors: TensorSource, prefix: string): void {
+async function expectFinal(bench: Bench, tensors: TensorSource, prefix: string): Promise<void> {
   for (const name of tensors.tensors.keys()) {
     if (!name.startsWith(prefix)) continue;
     const found = bench.weights.get(name.slice(prefix.length))!;
-    expect(relativeError(found, { data: tensors.read(name) }), name).toBeLessThan(1e-3);
+    expect(relativeError(found, await tensors.read(name)), name).toBeLessThan(1e-3);
   }
 }

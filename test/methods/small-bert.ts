@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { openSafetensors } from "../../src/checkpoints/safetensors.ts";
+import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
 import { asFloat32, copyOf, type Tensor, type Tensors } from "../../src/graph/tensor.ts";
 import { randomFor } from "../../src/methods/initializers.ts";
@@ -23,7 +23,8 @@ const runtime = nodeRuntime({ threads: 1 });
 const stepSettings = { objective: "cross-entropy", tokenBudget: 24, dropout: false, seed: 1, padTokenId: 0 } as const;
 
 export const readJson = (file: string) => JSON.parse(readFileSync(new URL(file, fixtures), "utf8"));
-export const openFixture = (file: string): Promise<TensorSource> => openSafetensors(new URL(file, fixtures).pathname);
+export const openFixture = (file: string): Promise<TensorSource> =>
+  openSafetensorsFile(new URL(file, fixtures).pathname);
 
 export interface Row {
   inputIds: number[];
@@ -43,7 +44,7 @@ export interface Base extends ModelDescription {
 export async function readBase(config: unknown, source: TensorSource): Promise<Base> {
   const description = describeModel(config);
   const { labelCount } = description.config;
-  const { weights } = readModelWeights(source, description, traceModel(description, labelCount));
+  const { weights } = await readModelWeights(source, description, traceModel(description, labelCount));
   return { ...description, labelCount, weights };
 }
 
@@ -92,12 +93,12 @@ export class Bench {
   }
 
   /** Takes the parameters that a fixture has under `<moment>.`; one that this bench lacks is an error. */
-  load(tensors: TensorSource, moment: string): void {
+  async load(tensors: TensorSource, moment: string): Promise<void> {
     for (const name of tensors.tensors.keys()) {
       if (!name.startsWith(`${moment}.`)) continue;
       const own = this.weights.get(name.slice(moment.length + 1));
       if (!own) throw new Error(`no parameter for ${name}`);
-      own.data.set(tensors.read(name));
+      own.data.set((await tensors.read(name)).data);
     }
   }
 

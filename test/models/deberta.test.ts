@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { openSafetensors } from "../../src/checkpoints/safetensors.ts";
+import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import type { Shape } from "../../src/graph/dimension.ts";
 import { Graph } from "../../src/graph/graph.ts";
 import { aflora } from "../../src/methods/aflora.ts";
@@ -57,8 +57,8 @@ test("DeBERTa-v2-xlarge's convolution reads a single token as it reads it in a l
   const folder = new URL("../fixtures/models/deberta-v2-2/", import.meta.url);
   const small = describeModel(JSON.parse(readFileSync(new URL("config.json", folder), "utf8")));
   const { labelCount } = small.config;
-  const source = await openSafetensors(new URL("model.safetensors", folder).pathname);
-  const { weights } = readModelWeights(source, small, traceModel(small, labelCount));
+  const source = await openSafetensorsFile(new URL("model.safetensors", folder).pathname);
+  const { weights } = await readModelWeights(source, small, traceModel(small, labelCount));
   const method: Method = { parameters: [], trainable: () => new Set() };
   const model: AdaptedModel = { ...small, method, labelCount, trainsHead: () => false };
   const predictor = await Predictor.compile(model, weights, nodeRuntime({ threads: 1 }), 0);

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { openSafetensors } from "../../src/checkpoints/safetensors.ts";
+import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
 import { asFloat32, float32, type Tensor, type Tensors } from "../../src/graph/tensor.ts";
 import type { Method } from "../../src/methods/method.ts";
@@ -26,7 +26,7 @@ interface TokenFixture {
 }
 
 const read = (name: string) => JSON.parse(readFileSync(new URL(name, folder), "utf8"));
-const open = (name: string): Promise<TensorSource> => openSafetensors(new URL(name, folder).pathname);
+const open = (name: string): Promise<TensorSource> => openSafetensorsFile(new URL(name, folder).pathname);
 
 /** Trains every weight of the model: only so are all gradients looked at. */
 const everything: Method = { parameters: [], trainsBackbone: true, trainable: () => new Set() };
@@ -47,7 +47,7 @@ describe("families against transformers and autograd (oracle/models.py)", () => 
     const { examples, loss: expectedLoss } = read(`${name}/inputs.json`) as Fixture;
     const description = describeModel(rawConfig);
     const labelCount = description.config.labelCount;
-    const { weights, missing, unused } = readModelWeights(
+    const { weights, missing, unused } = await readModelWeights(
       await open(`${name}/model.safetensors`),
       description,
       traceModel(description, labelCount),
@@ -75,7 +75,7 @@ describe("families against transformers and autograd (oracle/models.py)", () => 
       rowWeights: float32([examples.length, 1], new Float32Array(examples.length).fill(weight)),
     });
     expect(results.loss![0]).toBeCloseTo(expectedLoss, 5);
-    expectGradients(description, results, await open(`${name}/gradients.safetensors`));
+    await expectGradients(description, results, await open(`${name}/gradients.safetensors`));
   });
 
   const withTokens = folders.filter((name) => existsSync(new URL(`${name}/token-classification.json`, folder)));
@@ -86,13 +86,13 @@ describe("families against transformers and autograd (oracle/models.py)", () => 
     const labelCount = tokens.examples[0]!.logits[0]!.length;
     const trace = traceModel(description, labelCount, "token");
     // The backbone is the sequence classifier's; a module of the head may have the same name in both.
-    const { weights } = readModelWeights(await open(`${name}/model.safetensors`), description, {
+    const { weights } = await readModelWeights(await open(`${name}/model.safetensors`), description, {
       ...trace,
       weights: new Map([...trace.weights].filter(([, { part }]) => part === "backbone")),
     });
     const expected = await open(`${name}/token-classification.safetensors`);
     const heads = [...trace.weights.values()].filter(({ part }) => part === "head");
-    for (const head of heads) weights.set(head.name, float32(head.shape as number[], expected.read(head.name)));
+    for (const head of heads) weights.set(head.name, await expected.read(head.name));
     const model: AdaptedModel = {
       ...description,
       method: headOnly,
@@ -128,7 +128,7 @@ describe("families against transformers and autograd (oracle/models.py)", () => 
     });
     expect(results.loss![0]).toBeCloseTo(tokens.loss, 5);
     for (const { name: weight } of heads) {
-      expectClose(weight, results[GRADIENT + weight]!, expected.read(`gradients.${weight}`));
+      expectClose(weight, results[GRADIENT + weight]!, (await expected.read(`gradients.${weight}`)).data);
     }
   });
 });
@@ -172,16 +172,16 @@ function expectLogits(logits: Float32Array, row: number, expected: readonly numb
 }
 
 /** Every gradient of the fixture was found, and is the same. */
-function expectGradients(
+async function expectGradients(
   { architecture }: ModelDescription,
   results: Record<string, Float32Array>,
   expected: TensorSource,
-): void {
+): Promise<void> {
   for (const full of expected.tensors.keys()) {
     const names = [full, full.slice(architecture.prefix.length + 1)];
     const name = names.find((candidate) => results[GRADIENT + candidate]);
     expect(name, full).toBeDefined();
-    expectClose(full, results[GRADIENT + name]!, expected.read(full));
+    expectClose(full, results[GRADIENT + name]!, (await expected.read(full)).data);
   }
 }
 

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
+import { float32 } from "../../src/graph/tensor.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel } from "../../src/models/trace.ts";
@@ -14,7 +15,7 @@ function checkpoint(shapes: Record<string, readonly number[]>, metadata: Record<
     location: "checkpoint",
     metadata,
     tensors: new Map(Object.entries(shapes).map(([name, shape]) => [name, { dtype: "F32", shape }])),
-    read: (name) => new Float32Array(shapes[name]!.reduce((size, d) => size * d, 1)),
+    read: async (name) => float32(shapes[name]!),
   };
 }
 
@@ -26,39 +27,46 @@ const shapes = Object.fromEntries(
 const names = (specs: { name: string }[]) => specs.map(({ name }) => name);
 
 describe("readModelWeights", () => {
-  test("a classifier for another number of labels is left aside, the rest of the head kept", () => {
-    const found = readModelWeights(checkpoint(shapes), bert, traceModel(bert, 2));
+  test("a classifier for another number of labels is left aside, the rest of the head kept", async () => {
+    const found = await readModelWeights(checkpoint(shapes), bert, traceModel(bert, 2));
     expect(names(found.missing)).toEqual(["classifier.weight", "classifier.bias"]);
     expect(found.unused).toEqual(["bert.classifier.weight", "bert.classifier.bias"]);
     expect(found.weights.has("pooler.dense.weight")).toBe(true);
   });
 
-  test("weights that the task cannot use are left aside though they fit", () => {
-    const found = readModelWeights(checkpoint(shapes), bert, trace, ({ name }) => !name.startsWith("classifier."));
+  test("weights that the task cannot use are left aside though they fit", async () => {
+    const found = await readModelWeights(
+      checkpoint(shapes),
+      bert,
+      trace,
+      ({ name }) => !name.startsWith("classifier."),
+    );
     expect(names(found.missing)).toEqual(["classifier.weight", "classifier.bias"]);
   });
 
-  test("what belongs to the head is made new where it is missing, what belongs to the backbone is not", () => {
+  test("what belongs to the head is made new where it is missing, what belongs to the backbone is not", async () => {
     const { "bert.pooler.dense.weight": _, ...headless } = shapes;
-    expect(names(readModelWeights(checkpoint(headless), bert, trace).missing)).toEqual(["pooler.dense.weight"]);
+    expect(names((await readModelWeights(checkpoint(headless), bert, trace)).missing)).toEqual(["pooler.dense.weight"]);
     const { "bert.encoder.layer.1.output.dense.bias": __, ...incomplete } = shapes;
-    expect(() => readModelWeights(checkpoint(incomplete), bert, trace)).toThrow(
+    await expect(readModelWeights(checkpoint(incomplete), bert, trace)).rejects.toThrow(
       /^checkpoint has no tensor "encoder\.layer\.1\.output\.dense\.bias", which its config\.json calls for$/,
     );
     const other = { ...shapes, "bert.embeddings.LayerNorm.weight": [16] };
-    expect(() => readModelWeights(checkpoint(other), bert, trace)).toThrow(
+    await expect(readModelWeights(checkpoint(other), bert, trace)).rejects.toThrow(
       /^checkpoint: tensor "bert\.embeddings\.LayerNorm\.weight" is \[16\], but config\.json calls for \[32\]$/,
     );
   });
 
-  test("word embeddings that are kept under the name of what is tied to them are found", () => {
+  test("word embeddings that are kept under the name of what is tied to them are found", async () => {
     const { "bert.embeddings.word_embeddings.weight": words, ...others } = shapes;
     const decoder = { ...others, "cls.predictions.decoder.weight": words! };
-    expect(readModelWeights(checkpoint(decoder), bert, trace).unused).toEqual([]);
+    expect((await readModelWeights(checkpoint(decoder), bert, trace)).unused).toEqual([]);
     const shared = { ...others, "some.name": words! };
     const metadata = { "bert.embeddings.word_embeddings.weight": "some.name" };
-    expect(readModelWeights(checkpoint(shared, metadata), bert, trace).unused).toEqual([]);
-    expect(() => readModelWeights(checkpoint(shared), bert, trace)).toThrow(/no tensor "embeddings\.word_embeddings/);
+    expect((await readModelWeights(checkpoint(shared, metadata), bert, trace)).unused).toEqual([]);
+    await expect(readModelWeights(checkpoint(shared), bert, trace)).rejects.toThrow(
+      /no tensor "embeddings\.word_embeddings/,
+    );
   });
 });
 

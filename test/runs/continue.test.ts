@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { openSafetensors } from "../../src/checkpoints/safetensors.ts";
-import { loadAdapter } from "../../src/finetuning/adapter.ts";
+import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
+import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 import type { EvaluationRecord } from "../../src/training/records.ts";
 import { tickets, writeCsv } from "../tiny-model.ts";
@@ -40,11 +40,12 @@ test("a LoRA that peft made is where training starts: its arrays, scale and head
   await fineTune(given);
   const { description, parameters } = await loadAdapter(join(directory, "peft", "adapter"));
   expect(description).toMatchObject({ method: "lora", methodOptions: { rank: 4, alpha: 8 }, model });
-  const source = await openSafetensors(join(PEFT_LORA, "adapter_model.safetensors"));
+  const source = await openSafetensorsFile(join(PEFT_LORA, "adapter_model.safetensors"));
   const layer = "encoder.layer.1.attention.self.query";
-  expect(parameters.get(`${layer}.A`)!.data).toEqual(source.read(`base_model.model.bert.${layer}.lora_A.weight`));
-  expect(parameters.get(`${layer}.B`)!.data).toEqual(source.read(`base_model.model.bert.${layer}.lora_B.weight`));
-  expect(parameters.get("classifier.bias")!.data).toEqual(source.read("base_model.model.classifier.bias"));
+  const read = (name: string) => source.read(`base_model.model.${name}`);
+  expect(parameters.get(`${layer}.A`)).toEqual(await read(`bert.${layer}.lora_A.weight`));
+  expect(parameters.get(`${layer}.B`)).toEqual(await read(`bert.${layer}.lora_B.weight`));
+  expect(parameters.get("classifier.bias")).toEqual(await read("classifier.bias"));
 });
 
 test("a run of one's own goes on where its best epoch was", async () => {

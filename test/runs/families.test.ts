@@ -2,10 +2,10 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { loadBaseModel } from "../../src/finetuning/base-model.ts";
-import { FineTunedModel } from "../../src/finetuning/fine-tuned-model.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
+import { loadBaseModel } from "../../src/runs/load-base-model.ts";
+import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { conll, removeHead, taggedSentences, writeTinyFamily } from "./tiny-family.ts";
 

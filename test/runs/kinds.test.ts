@@ -3,10 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
-import { loadAdapter } from "../../src/finetuning/adapter.ts";
-import { FineTunedModel } from "../../src/finetuning/fine-tuned-model.ts";
+import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
+import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { conll, taggedSentences, writeTinyFamily } from "./tiny-family.ts";
 

@@ -4,9 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openSafetensors, type TensorToWrite, writeSafetensors } from "../../src/checkpoints/safetensors.ts";
-import { loadBaseModel } from "../../src/finetuning/base-model.ts";
-import { compilePredictor, FineTunedModel, fitAdapter } from "../../src/finetuning/fine-tuned-model.ts";
+import type { TensorToWrite } from "../../src/checkpoints/safetensors.ts";
+import { openSafetensorsFile, writeSafetensors } from "../../src/checkpoints/safetensors-node.ts";
+import { readTensors } from "../../src/checkpoints/tensor-source.ts";
+import { compilePredictor, fitAdapter } from "../../src/finetuning/fine-tuned-model.ts";
+import { float32 } from "../../src/graph/tensor.ts";
+import { loadBaseModel } from "../../src/runs/load-base-model.ts";
+import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { readPeftAdapter } from "../../src/runs/peft-adapter.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { writeTinyFamily } from "./tiny-family.ts";
@@ -34,10 +38,8 @@ function changed(name: string, settings: object): string {
 /** Changes a copy's tensors. */
 async function rewrite(folder: string, change: (tensors: Map<string, TensorToWrite>) => void): Promise<string> {
   const path = join(folder, "adapter_model.safetensors");
-  const source = await openSafetensors(path);
-  const tensors = new Map(
-    [...source.tensors].map(([name, { shape }]) => [name, { dtype: "F32" as const, shape, data: source.read(name) }]),
-  );
+  const source = await openSafetensorsFile(path);
+  const tensors: Map<string, TensorToWrite> = await readTensors(source);
   change(tensors);
   await writeSafetensors(path, tensors);
   return folder;
@@ -126,7 +128,7 @@ describe("bad input", () => {
     await expect(readPeftAdapter(vera, { model })).rejects.toThrow(/save_projection=True/);
     const dora = await rewrite(changed("lora", { r: 4, task_type: "SEQ_CLS" }), (tensors) => {
       const name = "base_model.model.bert.encoder.layer.0.output.dense.lora_magnitude_vector";
-      tensors.set(name, { dtype: "F32", shape: [1], data: Float32Array.of(1) });
+      tensors.set(name, float32([1]));
     });
     await expect(readPeftAdapter(dora, { model })).rejects.toThrow(/lora_magnitude_vector" is nothing that aflora/);
   });

@@ -1,7 +1,8 @@
 import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { openSafetensors, writeSafetensors } from "../../src/checkpoints/safetensors.ts";
+import { openSafetensorsFile, writeSafetensors } from "../../src/checkpoints/safetensors-node.ts";
+import { readTensors } from "../../src/checkpoints/tensor-source.ts";
 
 const LETTERS = [..."abcdefghijklmnopqrstuvwxyz"];
 
@@ -55,12 +56,10 @@ export async function writeTinyFamily(directory: string, name: string, settings:
 /** Takes everything but the backbone out of a model folder, as checkpoints of pretraining have no head. */
 export async function removeHead(directory: string, prefix: string): Promise<void> {
   const path = join(directory, "model.safetensors");
-  const source = await openSafetensors(path);
-  const kept = [...source.tensors].filter(([name]) => name.startsWith(`${prefix}.`) && !/pooler/.test(name));
-  const tensors = kept.map(
-    ([name, { shape }]) => [name, { dtype: "F32" as const, shape, data: source.read(name) }] as const,
-  );
-  await writeSafetensors(path, new Map(tensors));
+  const source = await openSafetensorsFile(path);
+  const tensors = await readTensors(source);
+  const kept = [...tensors].filter(([name]) => name.startsWith(`${prefix}.`) && !/pooler/.test(name));
+  await writeSafetensors(path, new Map(kept));
 }
 
 /** Words of three letters: those of a name begin with x or z. */

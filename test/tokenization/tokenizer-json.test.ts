@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
+import { folderFiles } from "../../src/checkpoints/file-source-node.ts";
 import { UserError } from "../../src/errors.ts";
 import { loadTokenizer } from "../../src/tokenization/load-tokenizer.ts";
 import type { Tokenizer } from "../../src/tokenization/tokenizer.ts";
@@ -17,7 +18,7 @@ const fixture: {
 describe("the bundled tokenizer equals Transformers'", () => {
   let tokenizer: Tokenizer;
   beforeAll(async () => {
-    tokenizer = await loadTokenizer(bundled);
+    tokenizer = await loadTokenizer(folderFiles(bundled));
   });
 
   test("on real and odd texts and pairs, whole and cut", () => {
@@ -151,13 +152,13 @@ describe("other kinds of tokenizer.json", () => {
 test("a folder without a tokenizer, or with a damaged one, is refused", async () => {
   const folder = mkdtempSync(join(tmpdir(), "tokenizer-"));
   try {
-    await expect(loadTokenizer(folder)).rejects.toThrow(
+    await expect(loadTokenizer(folderFiles(folder))).rejects.toThrow(
       /has no tokenizer: expected tokenizer\.json or one of .*vocab\.txt/,
     );
     writeFileSync(join(folder, "vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nhi\n");
-    expect([...(await loadTokenizer(folder)).encode("HI", undefined, 9).inputIds]).toEqual([2, 5, 3]);
+    expect([...(await loadTokenizer(folderFiles(folder))).encode("HI", undefined, 9).inputIds]).toEqual([2, 5, 3]);
     writeFileSync(join(folder, "tokenizer.json"), "{");
-    await expect(loadTokenizer(folder)).rejects.toThrow(/tokenizer\.json is not valid JSON/);
+    await expect(loadTokenizer(folderFiles(folder))).rejects.toThrow(/tokenizer\.json is not valid JSON/);
   } finally {
     rmSync(folder, { recursive: true });
   }

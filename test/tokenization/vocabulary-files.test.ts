@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Tokenizer } from "@huggingface/tokenizers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { folderFiles } from "../../src/checkpoints/file-source-node.ts";
 import { UserError } from "../../src/errors.ts";
 import { makeExact } from "../../src/tokenization/exact.ts";
 import { readVocabularyFiles } from "../../src/tokenization/read-vocabulary-files.ts";
@@ -31,7 +32,7 @@ describe("tokenizers without tokenizer.json", () => {
   ])("%s gives the ids of Transformers on 500 real and odd texts and pairs", async (kind, files) => {
     const place = await mkdtemp(join(folder, kind));
     for (const file of files) await copyFile(join(fixtures, kind, file), join(place, file.split("/").at(-1)!));
-    const { tokenizer: json, config } = (await readVocabularyFiles(place))!;
+    const { tokenizer: json, config } = (await readVocabularyFiles(folderFiles(place)))!;
     const tokenizer = new Tokenizer(json, config);
     makeExact(tokenizer, json);
     const expected: { inputIds: number[]; tokenTypeIds?: number[] }[] = await readJson(
@@ -48,7 +49,7 @@ describe("tokenizers without tokenizer.json", () => {
   const build = async (files: Record<string, string | Uint8Array>) => {
     const place = await mkdtemp(join(folder, "built-"));
     for (const [name, content] of Object.entries(files)) await writeFile(join(place, name), content);
-    return readVocabularyFiles(place);
+    return readVocabularyFiles(folderFiles(place));
   };
 
   it("keeps tokens that were added later, from either kind of settings file", async () => {

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
-import { openSafetensors } from "../../src/checkpoints/safetensors.ts";
+import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import type { Tensors } from "../../src/graph/tensor.ts";
 import { head } from "../../src/methods/head.ts";
 import { describeModel } from "../../src/models/families.ts";
@@ -46,8 +46,8 @@ describe("rows of a token head", () => {
   beforeAll(async () => {
     const description = describeModel(JSON.parse(readFileSync(new URL("config.json", folder), "utf8")));
     const trace = traceModel(description, LABELS, "token");
-    const source = await openSafetensors(new URL("model.safetensors", folder).pathname);
-    weights = readModelWeights(source, description, trace).weights;
+    const source = await openSafetensorsFile(new URL("model.safetensors", folder).pathname);
+    ({ weights } = await readModelWeights(source, description, trace));
     const method = head.create({}, { sites: trace.sites, totalSteps: 1, stepsPerEpoch: 1 });
     model = { ...description, method, labelCount: LABELS, head: "token", trainsHead: () => true };
   });

@@ -1,0 +1,36 @@
+import type { FileHandle } from "node:fs/promises";
+import { writeAtomically } from "./atomic-file-node.ts";
+import { fileSource } from "./file-source-node.ts";
+import { layOut, openSafetensors, type TensorToWrite } from "./safetensors.ts";
+import type { TensorSource } from "./tensor-source.ts";
+
+/**
+ * Opens a safetensors file on the disk.
+ * @throws UserError where it is missing, truncated or no safetensors file.
+ */
+export async function openSafetensorsFile(path: string): Promise<TensorSource> {
+  return openSafetensors(await fileSource(path));
+}
+
+/**
+ * Writes tensors as a safetensors file, whole or not at all (see `writeAtomically`), without holding its bytes.
+ * @param metadata text to keep in the header.
+ * @throws UserError where the file cannot be written; Error where a tensor's data do not fit its shape.
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, TensorToWrite>,
+  metadata?: Readonly<Record<string, string>>,
+): Promise<void> {
+  const { pieces } = layOut(tensors, metadata);
+  await writeAtomically(path, async (file) => {
+    for (const piece of pieces()) await writeFully(file, piece);
+  });
+}
+
+/** Appends all of `bytes`; one system call writes at most 2 GiB. */
+async function writeFully(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    done += (await file.write(bytes, done, Math.min(bytes.length - done, 2 ** 30))).bytesWritten;
+  }
+}

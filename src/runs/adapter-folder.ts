@@ -1,0 +1,21 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { folderFiles } from "../checkpoints/file-source-node.ts";
+import { writeJsonFile } from "../checkpoints/json-file-node.ts";
+import { writeSafetensors } from "../checkpoints/safetensors-node.ts";
+import { ADAPTER_DESCRIPTION, ADAPTER_WEIGHTS, type Adapter, readAdapter } from "../finetuning/adapter.ts";
+
+/** Writes an adapter folder, each file whole or not at all. */
+export async function saveAdapter(directory: string, { description, parameters }: Adapter): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  await writeSafetensors(join(directory, ADAPTER_WEIGHTS), parameters);
+  await writeJsonFile(join(directory, ADAPTER_DESCRIPTION), description);
+}
+
+/**
+ * Reads an adapter folder.
+ * @throws UserError where it is none, or damaged.
+ */
+export function loadAdapter(directory: string): Promise<Adapter> {
+  return readAdapter(folderFiles(directory));
+}

@@ -1,0 +1,28 @@
+import type { HubOptions } from "../checkpoints/hub-node.ts";
+import type { Adapter } from "../finetuning/adapter.ts";
+import { AdapterHost as Host } from "../finetuning/adapter-host.ts";
+import { nodeRuntime } from "../runtime/runtime-node.ts";
+import type { Runtime } from "../runtime/session.ts";
+import { loadBaseModel } from "./load-base-model.ts";
+import { openAdapter } from "./open-adapter.ts";
+
+/** One base model in memory that serves many adapters, which Node can load from folders. */
+export class AdapterHost extends Host {
+  /**
+   * Loads a base model: a folder, the bundled model's name, or `owner/name` on the hub.
+   * @throws UserError where it is missing, damaged or not supported.
+   */
+  static async load(model: string, runtime: Runtime = nodeRuntime(), hub: HubOptions = {}): Promise<AdapterHost> {
+    return new AdapterHost(await loadBaseModel(model, { kind: "regression", labels: [] }, 0, hub), runtime);
+  }
+
+  /**
+   * Makes an adapter available under a name, in place of one that had it.
+   * @param adapter run folder, adapter folder of aflora's or of Hugging Face PEFT's, or an adapter in memory
+   * @throws UserError where it cannot be read or does not fit the base model.
+   */
+  override async add(name: string, adapter: string | Adapter): Promise<void> {
+    const { location } = this.base.files;
+    await super.add(name, typeof adapter === "string" ? await openAdapter(adapter, { model: location }) : adapter);
+  }
+}

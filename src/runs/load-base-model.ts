@@ -1,0 +1,33 @@
+import { basename } from "node:path";
+import { fileURLToPath } from "node:url";
+import { folderFiles } from "../checkpoints/file-source-node.ts";
+import { type HubOptions, resolveModel } from "../checkpoints/hub-node.ts";
+import { type BaseModel, readBaseModel } from "../finetuning/base-model.ts";
+import type { TaskData } from "../tasks/example.ts";
+
+/** The encoder that comes with aflora: sentence-transformers/all-MiniLM-L6-v2. */
+export const BUNDLED_MODEL = "all-MiniLM-L6-v2";
+
+/** Its name on the hub. */
+export const BUNDLED_ON_HUB = `sentence-transformers/${BUNDLED_MODEL}`;
+
+/** Folder of a model: the bundled one by its name, any other as given. */
+export function modelDirectory(name: string): string {
+  return name === BUNDLED_MODEL ? fileURLToPath(new URL(`../../assets/${BUNDLED_MODEL}`, import.meta.url)) : name;
+}
+
+/**
+ * Reads a model, as `readBaseModel` does, from its folder, the hub (`owner/name[@revision]`) or its cache.
+ * @throws UserError where it is no model, not supported, damaged or cannot be fetched.
+ */
+export async function loadBaseModel(
+  name: string,
+  task: Pick<TaskData, "kind" | "labels">,
+  seed: number,
+  hub: HubOptions = {},
+): Promise<BaseModel> {
+  const directory = name === BUNDLED_MODEL ? modelDirectory(name) : await resolveModel(name, hub);
+  const onHub = name !== BUNDLED_MODEL && directory !== name;
+  const called = onHub ? { name: name.replace(/@.*$/, ""), revision: basename(directory) } : { name };
+  return readBaseModel(folderFiles(directory), task, seed, called);
+}

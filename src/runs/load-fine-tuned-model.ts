@@ -1,0 +1,23 @@
+import { FineTunedModel as Model } from "../finetuning/fine-tuned-model.ts";
+import { nodeRuntime } from "../runtime/runtime-node.ts";
+import type { Runtime } from "../runtime/session.ts";
+import { loadBaseModel } from "./load-base-model.ts";
+import { type BaseOptions, openAdapter } from "./open-adapter.ts";
+
+/** A base model with an adapter, ready to predict, which Node can load from folders. */
+export class FineTunedModel extends Model {
+  /**
+   * Loads the adapter of a run folder, or an adapter folder (aflora's or Hugging Face PEFT's), and its base model.
+   * @throws UserError where either is missing or damaged, or they do not fit.
+   */
+  static async load(
+    directory: string,
+    runtime: Runtime = nodeRuntime(),
+    options: BaseOptions = {},
+  ): Promise<FineTunedModel> {
+    const adapter = await openAdapter(directory, options);
+    const { model, revision, task } = adapter.description;
+    const base = await loadBaseModel(model, task, 0, { ...options, ...(revision && { revision }) });
+    return FineTunedModel.adapt(base, adapter, runtime);
+  }
+}
