@@ -1,22 +1,15 @@
-import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { writeReport } from "../../src/reports/report.ts";
 import { startWatchServer } from "../../src/reports/watch-server.ts";
+import { inChromium, installedChromium, launchChromium } from "../chromium.ts";
 import { makeUp, writeRun } from "./made-up-run.ts";
 
-const installed = [
-  "/usr/bin/chromium",
-  "/usr/bin/chromium-browser",
-  "/usr/bin/google-chrome",
-  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-].find(existsSync);
-
-describe.skipIf(!installed)(installed ? "in headless Chromium" : "skipped: no Chromium is installed here", () => {
+describe.skipIf(!installedChromium)(inChromium, () => {
   let home: string;
   let browser: Browser;
   let one: string;
@@ -24,8 +17,7 @@ describe.skipIf(!installed)(installed ? "in headless Chromium" : "skipped: no Ch
 
   beforeAll(async () => {
     home = await mkdtemp(join(tmpdir(), "aflora-browser-"));
-    // Chromium's sandbox does not work for root and in many containers.
-    browser = await chromium.launch({ executablePath: installed!, args: ["--no-sandbox"] });
+    browser = await launchChromium();
     const directory = await writeRun(join(home, "one"), makeUp({ blocks: 12, metrics: ["accuracy", "f1"] }));
     one = join(home, "one.html");
     await writeReport([directory], one);

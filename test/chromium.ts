@@ -1,0 +1,20 @@
+import { existsSync } from "node:fs";
+import { type Browser, chromium } from "playwright-core";
+
+/** A Chromium that is installed on this machine. */
+export const installedChromium = [
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+  "/usr/bin/google-chrome",
+  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+].find(existsSync);
+
+/** What a group of tests that need a browser is called. */
+export const inChromium = installedChromium ? "in headless Chromium" : "skipped: no Chromium is installed here";
+
+/** Starts it headless, with an empty profile of its own. */
+export function launchChromium(): Promise<Browser> {
+  // Chromium's sandbox does not work for root and in many containers.
+  const args = ["--no-sandbox", "--disable-gpu", "--disable-quic"];
+  return chromium.launch({ executablePath: installedChromium!, args });
+}
