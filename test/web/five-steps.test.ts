@@ -80,8 +80,8 @@ describe.skipIf(!installedChromium)(inChromium, () => {
 });
 
 test("a bundle with a module of Node is refused, with who imports it", async () => {
-  const entry = fileURLToPath(new URL("../../src/checkpoints/atomic-file.ts", import.meta.url));
+  const entry = fileURLToPath(new URL("../../src/checkpoints/atomic-file-node.ts", import.meta.url));
   await expect(bundleForBrowser(entry, join(tmpdir(), "aflora-no-bundle"))).rejects.toThrow(
-    /atomic-file\.ts imports node:\S+, which no browser has/,
+    /atomic-file-node\.ts imports node:\S+, which no browser has/,
   );
 });

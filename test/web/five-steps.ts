@@ -1,5 +1,5 @@
-import { decodeStored } from "../../src/checkpoints/stored-values.ts";
-import type { TensorInfo, TensorSource } from "../../src/checkpoints/tensor-source.ts";
+import { bytesSource } from "../../src/checkpoints/byte-source.ts";
+import { openSafetensors } from "../../src/checkpoints/safetensors.ts";
 import { copyOf, type Tensor } from "../../src/graph/tensor.ts";
 import { aflora } from "../../src/methods/aflora.ts";
 import { constant, normal, randomFor } from "../../src/methods/initializers.ts";
@@ -37,8 +37,8 @@ export async function fiveSteps(runtime: Runtime, read: (file: string) => Promis
 
   const description = describeModel(await json("config.json"));
   const trace = traceModel(description, LABELS.length);
-  const source = safetensors(await read("model.safetensors"));
-  const { weights, missing } = readModelWeights(source, description, trace);
+  const source = await openSafetensors(bytesSource("the model", new Uint8Array(await read("model.safetensors"))));
+  const { weights, missing } = await readModelWeights(source, description, trace);
   for (const { name, shape } of missing) {
     const initialize = shape.length > 1 ? normal(0.02) : constant(0);
     weights.set(name, initialize(shape as number[], randomFor(SEED, name)));
@@ -90,20 +90,4 @@ export async function fiveSteps(runtime: Runtime, read: (file: string) => Promis
   }
   await step.release();
   return { losses, gradients: first, tokensPerSecond: tokens / (milliseconds / 1000) };
-}
-
-/** The tensors of a sound safetensors file in memory: src/checkpoints reads files of Node's alone so far. */
-function safetensors(bytes: ArrayBuffer): TensorSource {
-  const dataStart = 8 + Number(new DataView(bytes).getBigUint64(0, true));
-  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 8, dataStart - 8)));
-  const { __metadata__, ...entries } = header as Record<string, TensorInfo & { data_offsets: [number, number] }>;
-  return {
-    location: "model.safetensors",
-    tensors: new Map(Object.entries(entries)),
-    read(name) {
-      const { dtype, data_offsets } = entries[name]!;
-      const [begin, end] = data_offsets.map((offset) => dataStart + offset);
-      return decodeStored(dtype, bytes.slice(begin, end));
-    },
-  };
 }
