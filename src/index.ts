@@ -56,6 +56,7 @@ export type {
   MethodSetting,
   MethodState,
 } from "./methods/method.ts";
+export type { MethodOptions } from "./methods/method-options.ts";
 export { METHOD_NAMES, registerMethod } from "./methods/methods.ts";
 export { adaptOnly, selectSites } from "./methods/target-modules.ts";
 export type { LinearSite, SiteRole } from "./models/architecture.ts";
@@ -65,14 +66,14 @@ export { fineTuneWithReport as fineTune, type ReportedRunOptions as FineTuneOpti
 export { startWatchServer, type WatchServer } from "./reports/watch-server.ts";
 export { type EvaluationSource, evaluateRun, type RunEvaluation } from "./runs/evaluate-run.ts";
 export type { FineTuneOutcome, RunStart } from "./runs/fine-tune.ts";
-export type { FineTuneConfig, MethodOptions, RunOptions } from "./runs/fine-tune-config.ts";
+export type { FineTuneConfig, RunOptions } from "./runs/fine-tune-config.ts";
 export { AdapterHost } from "./runs/load-adapter-host.ts";
 export { BUNDLED_MODEL, loadBaseModel } from "./runs/load-base-model.ts";
 export { FineTunedModel } from "./runs/load-fine-tuned-model.ts";
 export { type BaseOptions, openAdapter } from "./runs/open-adapter.ts";
 export { type RunRecords, readFinishedRun, readRunRecords } from "./runs/read-run.ts";
 export type { EvaluationRecord, FreezingRecord, MetricsRecord, RunResult, StepRecord } from "./runs/records.ts";
-export type { RunConfig } from "./runs/run-config.ts";
+export type { DataSource, RunConfig, RunSettings } from "./runs/run-config.ts";
 export { availableDevices, nodeRuntime } from "./runtime/runtime-node.ts";
 export {
   CompiledGraph,

@@ -177,7 +177,7 @@ function summary(
   { runs, ...numbers }: Comparison,
 ): object {
   const results = runs.map(({ label, run: { directory, config, result } }) => {
-    const { learningRate, headLearningRate } = config;
+    const { learningRate, headLearningRate } = config.run;
     const { method, task, seed } = result;
     return { directory, label, task, method, seed, learningRate, headLearningRate, result };
   });

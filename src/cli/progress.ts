@@ -62,7 +62,7 @@ export class TrainingProgress {
     const { base, task, config, totalSteps, stepsDone } = start;
     const examples = task.validation.reduce((sum, split) => sum + split.examples.length, 0);
     this.log(
-      `${config.method} on ${base.name}, task ${task.name}: ${integer(task.train.length)} training and ${integer(examples)} validation examples, ${integer(totalSteps)} steps`,
+      `${config.method.name} on ${base.name}, task ${task.name}: ${integer(task.train.length)} training and ${integer(examples)} validation examples, ${integer(totalSteps)} steps`,
     );
     if (base.newWeights.length > 0) this.log(`made new: ${base.newWeights.map(({ name }) => name).join(", ")}`);
     if (base.unused.length > 0) {

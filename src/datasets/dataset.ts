@@ -11,19 +11,19 @@ export interface DatasetTaskOptions {
   /** `owner/name[@revision]` */
   dataset: string;
   /** Which part of it, such as `cola` of `nyu-mll/glue`; needed where there are several. */
-  configuration?: string;
+  configuration?: string | undefined;
   /** Fraction of the training rows to hold out; unless given, the data set's own validation splits, or 0.1 where it has none. */
-  validationSplit?: number;
+  validationSplit?: number | undefined;
   /** Seed of that split; 42 unless given. */
-  seed?: number;
+  seed?: number | undefined;
   /** Column of the text; unless given, `text`, or the first of the one or two columns that hold text. */
-  text?: string;
+  text?: string | undefined;
   /** Column of the second text; unless given, the second of two columns that hold text where `text` is not given either. */
-  textPair?: string;
+  textPair?: string | undefined;
   /** `label` unless given. */
-  label?: string;
+  label?: string | undefined;
   /** Unless given, the rows tell, as `TableTaskOptions.kind` says. */
-  kind?: TaskKind;
+  kind?: TaskKind | undefined;
 }
 
 /**

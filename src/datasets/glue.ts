@@ -85,7 +85,7 @@ export function glueMetrics(name: string): MetricName[] | undefined {
  * @throws UserError where the task is unknown, a file is missing, or a row is malformed.
  */
 export async function loadGlueTask(name: string, directory: string): Promise<TaskData> {
-  const key = plain(name);
+  const key = glueTaskName(name);
   const task = Object.hasOwn(tasks, key) ? tasks[key] : undefined;
   if (!task) {
     throw new UserError(
@@ -93,7 +93,7 @@ export async function loadGlueTask(name: string, directory: string): Promise<Tas
     );
   }
   const kind = task.labels.length ? "classification" : "regression";
-  const own = (await entriesOf(directory)).find((entry) => plain(entry) === key);
+  const own = (await entriesOf(directory)).find((entry) => glueTaskName(entry) === key);
   const folder = own === undefined ? directory : join(directory, own);
   const files = await entriesOf(folder);
   const read = (file: string) => readTable(join(folder, file), "tsv", task);
@@ -116,7 +116,7 @@ export async function loadGlueTask(name: string, directory: string): Promise<Tas
 }
 
 /** `STS-B` → `stsb`. */
-function plain(name: string): string {
+export function glueTaskName(name: string): string {
   return name.toLowerCase().replace(/[-_]/g, "");
 }
 

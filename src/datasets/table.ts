@@ -16,20 +16,20 @@ export interface Columns {
 export interface TableTaskOptions {
   /** CSV, TSV, JSONL or CoNLL file, by its ending; a `.txt` file is read as CoNLL where `kind` is `token-classification`. */
   train: string;
-  validation?: string;
+  validation?: string | undefined;
   /** Fraction of the training rows to hold out where there is no validation file; 0.1 unless given. */
-  validationSplit?: number;
+  validationSplit?: number | undefined;
   /** Seed of that split; 42 unless given. */
-  seed?: number;
+  seed?: number | undefined;
   /** Column names; `text` and `label` unless given. */
-  text?: string;
-  textPair?: string;
-  label?: string;
+  text?: string | undefined;
+  textPair?: string | undefined;
+  label?: string | undefined;
   /**
    * Unless given, the rows tell: arrays of words → token classification, arrays of labels → multi-label, real numbers that
    * are not all integers → regression, anything else → classification. In a CSV or TSV file, multi-label must be asked for.
    */
-  kind?: TaskKind;
+  kind?: TaskKind | undefined;
 }
 
 /** Metrics of the user's own tasks; the first picks the best epoch. */

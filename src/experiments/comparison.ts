@@ -96,7 +96,7 @@ const taskOf = ({ run }: LabelledRun): string => run.result.task;
 
 /** The rank that a run's method was given or took by default. */
 function rankOf({ run }: LabelledRun): number | undefined {
-  const { rank } = run.config;
+  const { rank } = run.config.method.options;
   return typeof rank === "number" ? rank : undefined;
 }
 

@@ -1,5 +1,6 @@
 import { UserError } from "../errors.ts";
-import type { FinishedRun, RunRecords } from "../runs/read-run.ts";
+import type { FinishedRun } from "../runs/read-run.ts";
+import { flatOptions } from "../runs/run-config.ts";
 import type { LabelledRun } from "./comparison.ts";
 import { grouped } from "./statistics.ts";
 
@@ -8,21 +9,22 @@ const ofOneRun = new Set(["seed", "output"]);
 
 /** Names each run by its method, and by those of its options in which it differs from runs of that method on the same task. */
 export function labelRuns(runs: readonly FinishedRun[]): LabelledRun[] {
+  const known = runs.map((run) => ({ run, method: run.result.method, options: flatOptions(run.config) }));
   const varying = new Map(
-    [...grouped(runs, (run) => run.result.method)].map(([method, ofMethod]) => {
-      const options = [...new Set(ofMethod.flatMap(({ config }) => Object.keys(config)))];
-      const differs = (of: RunRecords[], option: string) =>
-        new Set(of.map(({ config }) => JSON.stringify(config[option]))).size > 1;
-      const tasks = [...grouped(ofMethod, (run) => run.result.task).values()];
+    [...grouped(known, ({ method }) => method)].map(([method, ofMethod]) => {
+      const options = [...new Set(ofMethod.flatMap(({ options }) => Object.keys(options)))];
+      const differs = (of: typeof known, option: string) =>
+        new Set(of.map(({ options }) => JSON.stringify(options[option]))).size > 1;
+      const tasks = [...grouped(ofMethod, ({ run }) => run.result.task).values()];
       return [
         method,
         options.filter((option) => !ofOneRun.has(option) && tasks.some((ofTask) => differs(ofTask, option))),
       ];
     }),
   );
-  return runs.map((run) => {
-    const options = varying.get(run.result.method)!.map((option) => `${option} ${text(run.config[option])}`);
-    return { label: [run.result.method, ...options].join(", "), run };
+  return known.map(({ run, method, options }) => {
+    const own = varying.get(method)!.map((option) => `${option} ${text(options[option])}`);
+    return { label: [method, ...own].join(", "), run };
   });
 }
 

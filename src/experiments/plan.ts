@@ -2,15 +2,16 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { resolveModel } from "../checkpoints/hub-node.ts";
 import { readFolderConfig } from "../checkpoints/model-folder-node.ts";
+import { glueTaskName } from "../datasets/glue.ts";
 import { UserError } from "../errors.ts";
 import type { MethodDefinition } from "../methods/method.ts";
-import { findMethod, METHODS, parseMethodOptions } from "../methods/methods.ts";
+import { findMethod, METHODS } from "../methods/methods.ts";
 import { describeModel } from "../models/families.ts";
 import { traceModel } from "../models/trace.ts";
 import { loadTask } from "../runs/fine-tune.ts";
 import { BUNDLED_MODEL, modelDirectory } from "../runs/load-base-model.ts";
 import { readRunRecords } from "../runs/read-run.ts";
-import { type RunConfig, resolveConfig, runOptions } from "../runs/run-config.ts";
+import { flatOptions, resolveConfig, runOptions } from "../runs/run-config.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { stepsPerEpoch } from "../training/train.ts";
 import { byScore } from "./best.ts";
@@ -120,7 +121,7 @@ export interface TrialRun {
  */
 export function trialAt(setting: Setting, { output, seeds }: ComparisonOptions, place: number): TrialRun {
   const config = trialConfig(setting, seeds[0]!);
-  const recipe = resolveConfig(config);
+  const { run: recipe } = resolveConfig(config);
   // Rounded, so that the rates read well in folder names and tables.
   const scaled = (rate: number): number => Number((rate * 10 ** (place / 2)).toPrecision(2));
   const learningRate = scaled(recipe.learningRate);
@@ -167,7 +168,7 @@ function trialConfig({ config }: Setting, seed: number): Record<string, unknown>
 }
 
 function folderName(task: string | undefined): string {
-  return task === undefined ? OWN_TASK : task.toLowerCase().replace(/[^a-z0-9]/g, "");
+  return task === undefined ? OWN_TASK : glueTaskName(task);
 }
 
 /** Options of runs and options of methods; one that no method here has is refused. */
@@ -217,29 +218,30 @@ function publishedSetting(method: string, task: string | undefined, notes: strin
 async function checkSettings(settings: readonly Setting[], seed: number, search: boolean): Promise<void> {
   const examples = new Map<string, number>();
   for (const setting of settings) {
-    const { task, method } = setting;
+    const { task } = setting;
     const config = resolveConfig({ ...(search ? trialConfig(setting, seed) : setting.config), seed });
     if (!examples.has(task)) {
-      const data = await loadTask(config, { offline: config.offline });
+      const data = await loadTask(config, { offline: config.run.offline });
       if (search) await checkApart(setting, seed, data);
       examples.set(task, data.train.length);
     }
-    const { model = BUNDLED_MODEL, revision, offline } = config;
+    const { model = BUNDLED_MODEL, revision, offline } = config.run;
     const folder = model === BUNDLED_MODEL ? modelDirectory(model) : await resolveModel(model, { revision, offline });
     const description = describeModel(await readFolderConfig(folder));
     const { sites } = traceModel(description, description.config.labelCount);
-    const perEpoch = stepsPerEpoch(examples.get(task)!, config.batchSize);
-    const definition = findMethod(method);
-    const own = Object.keys(definition.options.shape).filter((key) => config[key] !== undefined);
-    const options = parseMethodOptions(definition, Object.fromEntries(own.map((key) => [key, config[key]])));
-    definition.create(options, { sites, totalSteps: perEpoch * config.epochs, stepsPerEpoch: perEpoch });
+    const perEpoch = stepsPerEpoch(examples.get(task)!, config.run.batchSize);
+    findMethod(config.method.name).create(config.method.options, {
+      sites,
+      totalSteps: perEpoch * config.run.epochs,
+      stepsPerEpoch: perEpoch,
+    });
   }
 }
 
 /** The runs must train on all that a trial is given: what they hold out themselves would have chosen their learning rate. */
 async function checkApart({ config }: Setting, seed: number, { train, validation }: TaskData): Promise<void> {
-  const run = resolveConfig({ ...config, seed });
-  const { train: all } = await loadTask(run, { offline: run.offline });
+  const resolved = resolveConfig({ ...config, seed });
+  const { train: all } = await loadTask(resolved, { offline: resolved.run.offline });
   if (train.length + validation[0]!.examples.length > all.length) {
     throw new UserError(
       "--search splits the training data, so that it needs other data to compare on: give --validation FILE, or a data set with a validation split",
@@ -248,7 +250,7 @@ async function checkApart({ config }: Setting, seed: number, { train, validation
 }
 
 /** Options that may differ between a run of an earlier comparison and the same run now. */
-const MAY_DIFFER = ["output", "task", "threads", "device", "offline", "revision"];
+const MAY_DIFFER = ["output", "threads", "device", "offline", "revision"];
 
 /**
  * A run that is there already must be the run that is asked for.
@@ -261,11 +263,14 @@ export async function checkFolder(
   open: readonly string[] = [],
 ): Promise<void> {
   if (!existsSync(join(directory, "config.json"))) return;
-  const { config: saved } = await readRunRecords(directory);
-  const resolved: RunConfig = resolveConfig(config);
-  const { model = BUNDLED_MODEL } = resolved;
+  const saved = flatOptions((await readRunRecords(directory)).config);
+  const resolved = resolveConfig(config);
+  const { model = BUNDLED_MODEL } = resolved.run;
   // A model of the hub is saved without the revision that its name may carry.
-  const wanted: Record<string, unknown> = { ...resolved, model: existsSync(model) ? model : model.replace(/@.*$/, "") };
+  const wanted: Record<string, unknown> = {
+    ...flatOptions(resolved),
+    model: existsSync(model) ? model : model.replace(/@.*$/, ""),
+  };
   for (const key of new Set([...Object.keys(saved), ...Object.keys(wanted)])) {
     const [before, now] = [JSON.stringify(saved[key]), JSON.stringify(wanted[key])];
     if (before === now || MAY_DIFFER.includes(key) || open.includes(key)) continue;

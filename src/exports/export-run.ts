@@ -157,12 +157,12 @@ async function refuseIfNotEmpty(output: string): Promise<void> {
 
 /** The run's own validation texts as far as they can be read. */
 async function textsOf(
-  config: object,
+  config: RunConfig,
   kind: Adapter["description"]["task"]["kind"],
   hub: HubOptions,
 ): Promise<Example[]> {
   try {
-    const { validation } = await loadTask(config as RunConfig, hub);
+    const { validation } = await loadTask(config, hub);
     return validation[0]!.examples.slice(0, COMPARED_TEXTS);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;

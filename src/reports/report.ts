@@ -3,6 +3,7 @@ import { UserError } from "../errors.ts";
 import { type Comparison, compareRuns } from "../experiments/comparison.ts";
 import { checkComparable, labelRuns } from "../experiments/label-runs.ts";
 import { type FinishedRun, type RunRecords, readFinishedRun } from "../runs/read-run.ts";
+import { flatOptions, glueTaskOf, type RunConfig } from "../runs/run-config.ts";
 import { comparisonContent, metricsText } from "./comparison.ts";
 import { freezingPictures } from "./freezing-pictures.ts";
 import { figure, html, type Markup, type Picture, page, type Table, table } from "./page.ts";
@@ -42,7 +43,7 @@ export async function writeReport(directories: string[], out: string): Promise<v
 const hasResult = (run: RunRecords): run is FinishedRun => run.result !== undefined;
 
 export function runTitle({ config, result }: RunRecords): string {
-  return `${result?.method ?? config.method ?? "run"} on ${result?.task ?? config.task ?? "own data"}`;
+  return `${config.method.name} on ${result?.task ?? taskOf(config)}`;
 }
 
 /** What stands on the page of one run; of a run still being written, what there is so far. */
@@ -63,6 +64,9 @@ ${pictures.map((picture, i) => figure(picture, `picture-${i + 1}`))}</div>
 <section class="facts">${tables.map(table)}</section>
 `;
 }
+
+/** The task as the result will name it. */
+const taskOf = ({ source }: RunConfig) => glueTaskOf(source) ?? "custom";
 
 /** What the run came to. */
 function facts({ result, config, steps, freezing, directory }: RunRecords): Table {
@@ -91,10 +95,10 @@ function facts({ result, config, steps, freezing, directory }: RunRecords): Tabl
         ["adapter file", prefixed(result.adapterBytes, "B")],
       ]
     : [
-        ["method", text(config.method)],
-        ["task", text(config.task)],
-        ["model", text(config.model)],
-        ["seed", text(config.seed)],
+        ["method", config.method.name],
+        ["task", taskOf(config)],
+        ["model", text(config.run.model)],
+        ["seed", String(config.run.seed)],
         ["steps", number(steps.length)],
       ];
   return { caption: "Facts of the run", columns: ["fact", "value"], rows: [...rows, ["folder", directory]] };
@@ -105,7 +109,7 @@ function options({ config }: RunRecords): Table {
   return {
     caption: "Options",
     columns: ["option", "value"],
-    rows: Object.entries(config).map(([option, value]) => [option, text(value)]),
+    rows: Object.entries(flatOptions(config)).map(([option, value]) => [option, text(value)]),
   };
 }
 

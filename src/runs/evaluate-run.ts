@@ -5,7 +5,7 @@ import { classCounts, computeMetrics, confusionMatrix, macroF1 } from "../tasks/
 import { loadTask } from "./fine-tune.ts";
 import { FineTunedModel } from "./load-fine-tuned-model.ts";
 import { readRunRecords } from "./read-run.ts";
-import { type RunConfig, runtimeFor } from "./run-config.ts";
+import { runtimeFor } from "./run-config.ts";
 
 /** Where to find the examples, if not where the run found its own. */
 export interface EvaluationSource {
@@ -69,14 +69,14 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
 
 async function splitsOf(run: string, source: EvaluationSource, model: FineTunedModel): Promise<EvaluationSplit[]> {
   const { config } = await readRunRecords(run);
-  const { kind, labels } = model.description.task;
+  const { name, kind, labels } = model.description.task;
   if (source.validation !== undefined) {
-    const text = source.text ?? (config.text as string | undefined) ?? "text";
-    const label = source.label ?? (config.label as string | undefined) ?? "label";
-    const textPair = source.textPair ?? (config.textPair as string | undefined);
+    const text = source.text ?? config.run.text ?? "text";
+    const label = source.label ?? config.run.label ?? "label";
+    const textPair = source.textPair ?? config.run.textPair;
     const columns = { text, label, ...(textPair !== undefined && { textPair }) };
     return [{ name: source.validation, examples: await readExamples(source.validation, columns, kind, labels) }];
   }
-  const saved = { ...config, ...(source.data !== undefined && { data: source.data }) } as unknown as RunConfig;
-  return (await loadTask(saved, { offline: source.offline })).validation;
+  const given = source.data === undefined ? config : { ...config, source: { task: name, data: source.data } };
+  return (await loadTask(given, { offline: source.offline })).validation;
 }

@@ -11,7 +11,7 @@ import type { BaseModel } from "../finetuning/base-model.ts";
 import { initialParameters } from "../finetuning/fine-tuned-model.ts";
 import { headTrains } from "../finetuning/head.ts";
 import { float32, type Tensors } from "../graph/tensor.ts";
-import { findMethod, parseMethodOptions } from "../methods/methods.ts";
+import { findMethod } from "../methods/methods.ts";
 import type { WeightSpec } from "../models/architecture.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { balancedClassWeights } from "../tasks/class-weights.ts";
@@ -28,7 +28,7 @@ import { FineTunedModel } from "./load-fine-tuned-model.ts";
 import { openAdapter } from "./open-adapter.ts";
 import { readRunRecords } from "./read-run.ts";
 import type { RunResult } from "./records.ts";
-import { type RunConfig, resolveConfig, runtimeFor } from "./run-config.ts";
+import { type DataSource, flatOptions, type RunConfig, resolveConfig, runtimeFor } from "./run-config.ts";
 import { RunFolder } from "./run-folder.ts";
 import { startFrom, withAdapterOptions } from "./starting-adapter.ts";
 import { loadTrainingState, saveTrainingState } from "./training-checkpoint.ts";
@@ -78,43 +78,43 @@ export async function fineTune(
 ): Promise<FineTuneOutcome> {
   const asked = { offline: given.offline === true, onProgress: options.onDownload };
   const config = options.resume ? await savedConfig(given) : resolveConfig(await withAdapterOptions(given, asked));
-  const directory = resolve(config.output ?? join("runs", defaultName(config)));
-  const { revision, offline } = config;
+  const { run, method: methodConfig } = config;
+  const directory = resolve(run.output ?? join("runs", defaultName(config)));
+  const { revision, offline } = run;
   const hub = { ...asked, offline };
   const task = await loadTask(config, hub);
-  const loaded = await loadBaseModel(config.model ?? BUNDLED_MODEL, task, config.seed, { ...hub, revision });
+  const loaded = await loadBaseModel(run.model ?? BUNDLED_MODEL, task, run.seed, { ...hub, revision });
   const start =
-    config.adapter === undefined
+    run.adapter === undefined
       ? undefined
-      : startFrom(loaded, await openAdapter(config.adapter, { ...hub, model: loaded.files.location }));
+      : startFrom(loaded, await openAdapter(run.adapter, { ...hub, model: loaded.files.location }));
   const base = start ? { ...loaded, newWeights: start.newWeights } : loaded;
   const ownHead = [...base.newWeights, ...(start?.brought ?? [])];
-  const maxLength = Math.min(config.maxLength, base.config.maxLength);
-  const classWeights = config.classWeights && classWeightsFor(task);
+  const maxLength = Math.min(run.maxLength, base.config.maxLength);
+  const classWeights = run.classWeights && classWeightsFor(task);
   const examples = trainingExamples(task, task.train, base.tokenizer, maxLength, classWeights);
   const validation = task.validation.map((split): EncodedSplit => {
     return { ...split, encoded: trainingExamples(task, split.examples, base.tokenizer, maxLength) };
   });
 
-  const perEpoch = stepsPerEpoch(examples.length, config.batchSize);
-  const totalSteps = perEpoch * config.epochs;
+  const perEpoch = stepsPerEpoch(examples.length, run.batchSize);
+  const totalSteps = perEpoch * run.epochs;
   const checkpoint = join(directory, "checkpoints", "last.safetensors");
   const resumed = options.resume ? await loadTrainingState(checkpoint) : undefined;
-  const definition = findMethod(config.method);
-  const methodOptions = parseMethodOptions(definition, pick(config, Object.keys(definition.options.shape)));
+  const definition = findMethod(methodConfig.name);
   const setting = { sites: base.trace.sites, totalSteps, stepsPerEpoch: perEpoch };
-  const method = definition.create(methodOptions, setting, resumed?.method);
-  const initial = start?.parameters ?? initialParameters(method, config.seed);
+  const method = definition.create(methodConfig.options, setting, resumed?.method);
+  const initial = start?.parameters ?? initialParameters(method, run.seed);
   const weights = new Map([...base.weights, ...initial]);
-  const trainsHead = headTrains(config.head, { trace: base.trace, newWeights: ownHead });
+  const trainsHead = headTrains(run.head, { trace: base.trace, newWeights: ownHead });
   const model: AdaptedModel = { ...base, method, trainsHead };
-  const runtime = runtimeFor(config);
+  const runtime = runtimeFor(run);
 
   const folder = resumed
     ? await RunFolder.resume(directory, resumed.step)
     : await RunFolder.create(
         directory,
-        { ...config, model: base.name, revision: base.revision, task: task.name, output: directory },
+        flatOptions({ ...config, run: { ...run, model: base.name, revision: base.revision, output: directory } }),
         options.overwrite === true,
       );
   try {
@@ -136,7 +136,7 @@ export async function fineTune(
       task,
       train: examples,
       validation,
-      settings: config,
+      settings: run,
       padTokenId: base.tokenizer.padTokenId,
       runtime,
       resume: resumed,
@@ -167,8 +167,8 @@ export async function fineTune(
         model: base.name,
         ...(base.revision && { revision: base.revision }),
         modelType: base.config.modelType,
-        method: config.method,
-        methodOptions,
+        method: methodConfig.name,
+        methodOptions: methodConfig.options,
         task: { name, kind, labels, metrics },
         maxLength,
       },
@@ -191,19 +191,21 @@ export async function fineTune(
 }
 
 /** Reads the data that a run's options name. @throws UserError where they cannot be read or hold one class only. */
-export async function loadTask(config: RunConfig, hub: HubOptions = {}): Promise<TaskData> {
-  const { train: file, validation, validationSplit, text, textPair, label, kind, seed } = config;
-  if (config.task !== undefined && config.data !== undefined) {
-    const task = await loadGlueTask(config.task, config.data);
+export async function loadTask(
+  { source, run }: Pick<RunConfig, "source" | "run">,
+  hub: HubOptions = {},
+): Promise<TaskData> {
+  const { validationSplit, text, textPair, label, kind, seed } = run;
+  if ("task" in source) {
+    const task = await loadGlueTask(source.task, source.data);
     if (validationSplit === undefined) return task;
     const { train, held } = splitExamples(task.train, validationSplit, seed, task.kind);
     return { ...task, train, validation: [{ name: "validation", examples: held }] };
   }
-  const { dataset, datasetConfig: configuration } = config;
-  const given = { validation, validationSplit, text, textPair, label, kind, configuration };
-  const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  if (dataset !== undefined) return loadDatasetTask({ dataset, seed, ...present }, hub);
-  return loadTableTask({ train: file!, seed, ...present });
+  const given = { seed, validationSplit, text, textPair, label, kind };
+  if ("train" in source) return loadTableTask({ ...given, ...source });
+  const { dataset, datasetConfig: configuration } = source;
+  return loadDatasetTask({ ...given, dataset, configuration }, hub);
 }
 
 /** Weights under which every class, or tag of a word, counts alike. */
@@ -220,14 +222,14 @@ function classWeightsFor({ kind, labels, train }: TaskData): number[] {
 /** The saved options of a run to go on with; options given again must be the same, except where and how to compute. */
 async function savedConfig(given: Readonly<Record<string, unknown>>): Promise<RunConfig> {
   if (typeof given.output !== "string") throw new UserError("which run is to go on? Name its folder with --output DIR");
-  const { config: saved, result } = await readRunRecords(given.output);
-  // A task that is not read from a folder is saved by its name alone, which names no files.
-  const config = saved.data === undefined ? { ...saved, task: undefined } : saved;
+  const { config, result } = await readRunRecords(given.output);
   if (result) throw new UserError(`the run in ${given.output} has finished; nothing is left to resume`);
+  const saved = flatOptions(config);
   const asked = Object.entries(given).filter(([, value]) => value !== undefined);
-  const resolved = resolveConfig({ ...config, ...Object.fromEntries(asked), method: config.method });
+  const resolved = resolveConfig({ ...saved, ...Object.fromEntries(asked), method: saved.method });
+  const found = flatOptions(resolved);
   for (const [key, value] of asked) {
-    const [before, now] = [config[key], key === "method" ? value : resolved[key]].map((each) => JSON.stringify(each));
+    const [before, now] = [saved[key], key === "method" ? value : found[key]].map((each) => JSON.stringify(each));
     if (before !== now && !["threads", "device", "output", "offline"].includes(key)) {
       throw new UserError(
         `--resume: the run in ${given.output} has ${key} ${before ?? "unset"}, not ${now}; leave the option out or start a new run`,
@@ -237,15 +239,16 @@ async function savedConfig(given: Readonly<Record<string, unknown>>): Promise<Ru
   return resolved;
 }
 
-function defaultName({ task, train: file, dataset, datasetConfig, method }: RunConfig): string {
-  const source = datasetConfig ?? dataset?.replace(/@.*$/, "") ?? file!.replace(/\.\w+$/, "");
-  const subject = task ?? source.replace(/^.*[/\\]/, "");
+function defaultName({ source, method }: RunConfig): string {
   const time = new Date().toISOString().slice(0, 19).replace(/:/g, "").replace("T", "-");
-  return `${subject}-${method}-${time}`;
+  return `${subjectOf(source).replace(/^.*[/\\]/, "")}-${method.name}-${time}`;
 }
 
-function pick(config: RunConfig, keys: readonly string[]): Record<string, unknown> {
-  return Object.fromEntries(keys.filter((key) => config[key] !== undefined).map((key) => [key, config[key]]));
+/** What the examples are, as a folder's name begins. */
+function subjectOf(source: DataSource): string {
+  if ("task" in source) return source.task;
+  if ("train" in source) return source.train.replace(/\.\w+$/, "");
+  return source.datasetConfig ?? source.dataset.replace(/@.*$/, "");
 }
 
 /** The best epoch's parameters: the method's, what of the head or the backbone trained, and what the checkpoint lacks. */
@@ -296,10 +299,10 @@ async function summarise(
   const training = state.stepSeconds.reduce((sum, seconds) => sum + seconds, 0);
   const sorted = state.stepSeconds.toSorted((a, b) => a - b);
   return {
-    method: config.method,
+    method: config.method.name,
     task: facts.task.name,
     model: facts.base.name,
-    seed: config.seed,
+    seed: config.run.seed,
     metrics: best!.metrics,
     bestEpoch: best!.epoch,
     lastEpochMetrics: last!.metrics,

@@ -2,12 +2,13 @@ import { access, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../errors.ts";
 import type { EvaluationRecord, FreezingRecord, MetricsRecord, RunResult, StepRecord } from "./records.ts";
+import { parseSavedConfig, type RunConfig } from "./run-config.ts";
 
 /** Everything a run has written about itself, read back from its folder. */
 export interface RunRecords {
   directory: string;
   /** `config.json`: the run's options, all resolved. */
-  config: Readonly<Record<string, unknown>>;
+  config: RunConfig;
   steps: StepRecord[];
   evaluations: EvaluationRecord[];
   freezing: FreezingRecord[];
@@ -22,18 +23,19 @@ export interface FinishedRun extends RunRecords {
 
 /**
  * Reads a run folder, also one that is still being written: then `result` is absent and a half-written last line is left out.
- * @throws {UserError} where the folder is no run, or one of its files is damaged (file and line named).
+ * @throws {UserError} where the folder is no run, or one of its files is damaged (file and line or option named).
  */
 export async function readRunRecords(directory: string): Promise<RunRecords> {
-  const config = await readObject<Record<string, unknown>>(join(directory, "config.json"));
-  if (!config) {
+  const file = join(directory, "config.json");
+  const saved = await readObject<Record<string, unknown>>(file);
+  if (!saved) {
     throw new UserError(`${directory} is no run folder: it has no config.json; give the folder that a run wrote`);
   }
   const result = await readObject<RunResult>(join(directory, "result.json"));
   const metrics = await readLines<MetricsRecord>(join(directory, "metrics.jsonl"), !result);
   return {
     directory,
-    config,
+    config: parseSavedConfig(saved, file),
     steps: metrics.filter((record) => record.kind === "step"),
     evaluations: metrics.filter((record) => record.kind === "evaluation"),
     freezing: await readLines<FreezingRecord>(join(directory, "freezing.jsonl"), !result),

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { glueTaskName } from "../datasets/glue.ts";
 import { UserError } from "../errors.ts";
 import { findMethod, METHOD_NAMES, parseMethodOptions } from "../methods/methods.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
@@ -99,14 +100,32 @@ function checked<Schema extends z.ZodType>(schema: Schema, given: object): z.out
   throw new UserError(`option "${issue!.path.join(".")}": ${issue!.message}`);
 }
 
-/** A run's options with every default filled in. */
-export type RunConfig = z.output<typeof runOptions> & {
+type GivenOptions = z.output<typeof runOptions>;
+
+/** Where a run's examples come from: a GLUE task's files, files of the user's own, or a data set of the hub. */
+export type DataSource =
+  | { task: string; data: string }
+  | { train: string; validation?: string | undefined }
+  | { dataset: string; datasetConfig?: string | undefined };
+
+/** Options of a run beside its data source and its method, with every default filled in. */
+export interface RunSettings
+  extends Omit<GivenOptions, "method" | "task" | "data" | "train" | "validation" | "dataset" | "datasetConfig"> {
   epochs: number;
   learningRate: number;
   headLearningRate: number;
-  /** The method's own options, among the others. */
-  [methodOption: string]: unknown;
-};
+}
+
+/** A run's options, checked, with every default filled in. */
+export interface RunConfig {
+  source: DataSource;
+  run: RunSettings;
+  method: {
+    name: string;
+    /** The method's own, as its schema gives them. */
+    options: Record<string, unknown>;
+  };
+}
 
 /**
  * Checks options given as flags, config file or library call, and fills in defaults: the paper's for a GLUE task.
@@ -115,39 +134,74 @@ export type RunConfig = z.output<typeof runOptions> & {
 export function resolveConfig(given: Readonly<Record<string, unknown>>): RunConfig {
   const own = Object.keys(runOptions.shape);
   const present = Object.entries(given).filter(([, value]) => value !== undefined);
-  const config = checked(runOptions, Object.fromEntries(present.filter(([key]) => own.includes(key))));
-  if ([config.task, config.train, config.dataset].filter((source) => source !== undefined).length !== 1) {
-    throw new UserError(
-      "give either a GLUE task (--task cola --data DIR), your own examples (--train FILE) or a data set of the hub (--dataset OWNER/NAME)",
-    );
-  }
-  if (config.task !== undefined && config.data === undefined) {
-    throw new UserError(`where are the files of task "${config.task}"? Give their folder with --data DIR`);
-  }
-  for (const [option, source] of [
-    ["validation", "train"],
-    ["datasetConfig", "dataset"],
-  ] as const) {
-    if (config[option] !== undefined && config[source] === undefined) {
-      throw new UserError(`option "${option}" goes with "${source}", which is not given; leave it out`);
-    }
-  }
-  const method = findMethod(config.method);
+  const options = checked(runOptions, Object.fromEntries(present.filter(([key]) => own.includes(key))));
+  const { method: name, task: _, data, train, validation, dataset, datasetConfig, ...settings } = options;
+  const source = sourceOf(options);
+  const method = findMethod(name);
   const methodOptions = parseMethodOptions(
     method,
     Object.fromEntries(present.filter(([key]) => !own.includes(key))),
     own,
   );
-  const ofGlue = /\/glue(@|$)/.test(config.dataset ?? "") ? config.datasetConfig : undefined;
-  const task = (config.task ?? ofGlue)?.toLowerCase().replace(/[^a-z0-9]/g, "");
+  const task = glueTaskOf(source);
   const published = method.name === "aflora" && task !== undefined ? AFLORA_RECIPES[task] : undefined;
   const recipe = { epochs: 10, ...method.recipe, ...published };
-  const learningRate = config.learningRate ?? recipe.learningRate;
-  return {
-    ...config,
-    ...methodOptions,
-    epochs: config.epochs ?? (task !== undefined ? (AFLORA_RECIPES[task]?.epochs ?? 10) : recipe.epochs),
-    learningRate,
-    headLearningRate: config.headLearningRate ?? recipe.headLearningRate,
+  const run = {
+    ...settings,
+    epochs: settings.epochs ?? (task !== undefined ? (AFLORA_RECIPES[task]?.epochs ?? 10) : recipe.epochs),
+    learningRate: settings.learningRate ?? recipe.learningRate,
+    headLearningRate: settings.headLearningRate ?? recipe.headLearningRate,
   };
+  return { source, run, method: { name, options: methodOptions } };
+}
+
+function sourceOf({ task, data, train, validation, dataset, datasetConfig }: GivenOptions): DataSource {
+  const only = [task, train, dataset].filter((source) => source !== undefined).length === 1;
+  for (const [option, value, source, given] of [
+    ["data", data, "task", task],
+    ["validation", validation, "train", train],
+    ["datasetConfig", datasetConfig, "dataset", dataset],
+  ] as const) {
+    if (only && value !== undefined && given === undefined) {
+      throw new UserError(`option "${option}" goes with "${source}", which is not given; leave it out`);
+    }
+  }
+  if (only && task !== undefined) {
+    if (data !== undefined) return { task: glueTaskName(task), data };
+    throw new UserError(`where are the files of task "${task}"? Give their folder with --data DIR`);
+  }
+  if (only && train !== undefined) return { train, validation };
+  if (only && dataset !== undefined) return { dataset, datasetConfig };
+  throw new UserError(
+    "give either a GLUE task (--task cola --data DIR), your own examples (--train FILE) or a data set of the hub (--dataset OWNER/NAME)",
+  );
+}
+
+/** The GLUE task that a run's examples are of, from files or from the hub. */
+export function glueTaskOf(source: DataSource): string | undefined {
+  if ("task" in source) return source.task;
+  if (!("dataset" in source) || source.datasetConfig === undefined) return undefined;
+  return /\/glue(@|$)/.test(source.dataset) ? glueTaskName(source.datasetConfig) : undefined;
+}
+
+/** A run's options side by side, as flags, config files and `config.json` have them; `resolveConfig` takes them back. */
+export function flatOptions({ source, run, method }: RunConfig): Record<string, unknown> {
+  const all = { method: method.name, ...source, ...run, ...method.options };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+}
+
+/**
+ * Reads the options of a `config.json` back. An older run's may lack options: they get today's defaults.
+ * @param file named in errors
+ * @throws UserError naming the file and the option that is unknown, missing or malformed.
+ */
+export function parseSavedConfig(saved: Readonly<Record<string, unknown>>, file: string): RunConfig {
+  // Runs used to save the task's name also where the examples came from elsewhere.
+  const { task, ...others } = saved;
+  try {
+    return resolveConfig(saved.data === undefined ? others : saved);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(`${file} is damaged: ${error.message}; restore it from a copy, or run again with --overwrite`);
+  }
 }

@@ -46,17 +46,14 @@ describe("train", () => {
 
   test("takes options from a file, in any spelling; flags win, with underscores too", async () => {
     const { config } = await readRunRecords(join(home, "run"));
-    expect(config).toMatchObject({ epochs: 3, batchSize: 7, learningRate: 0.01, freezeTogether: true, dropout: false });
-    await writeFile(
-      join(home, "run.json"),
-      JSON.stringify({ ...config, output: "from-json", task: undefined, epochs: 1 }),
-    );
-    const flags = "--dropout --no-freeze-together --no_vectors";
-    const { code, stderr } = await aflora(words(`train --config run.json ${flags}`), home);
+    expect(config.run).toMatchObject({ epochs: 3, batchSize: 7, learningRate: 0.01, dropout: false });
+    expect(config.method.options).toMatchObject({ freezeTogether: true });
+    const flags = "--output from-json --epochs 1 --dropout --no-freeze-together --no_vectors";
+    const { code, stderr } = await aflora(words(`train --config run/config.json ${flags}`), home);
     expect(code, stderr).toBe(0);
-    expect((await readRunRecords(join(home, "from-json"))).config).toMatchObject({
-      ...{ epochs: 1, dropout: true, freezeTogether: false, vectors: false },
-    });
+    const { config: found } = await readRunRecords(join(home, "from-json"));
+    expect(found.run).toMatchObject({ epochs: 1, batchSize: 7, dropout: true });
+    expect(found.method.options).toMatchObject({ freezeTogether: false, vectors: false });
   });
 });
 

@@ -13,7 +13,6 @@ import { PUBLISHED_SETTINGS } from "../../src/experiments/published-settings.ts"
 import { METHOD_NAMES } from "../../src/methods/methods.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 import { readFinishedRun } from "../../src/runs/read-run.ts";
-import type { RunConfig } from "../../src/runs/run-config.ts";
 import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
 
 let folder: string;
@@ -57,7 +56,7 @@ function comparison(more: Partial<ComparisonOptions> = {}): ComparisonOptions {
 
 /** Runs in this process, which is quicker than a process each. */
 const here: Runner = async (config, { resume }) => {
-  await fineTune(config as RunConfig, { resume, overwrite: !resume });
+  await fineTune(config, { resume, overwrite: !resume });
   return "finished";
 };
 
@@ -120,14 +119,14 @@ describe("--search", () => {
     }
     for (const [i, { trials, chosen }] of searches.entries()) {
       expect(chosen!.score).toBe(Math.max(...trials.map(({ score }) => score!)));
-      expect(runs[i]!.run.config.learningRate).toBe(chosen!.learningRate);
+      expect(runs[i]!.run.config.run.learningRate).toBe(chosen!.learningRate);
       for (const { directory } of trials) {
         const { config } = await readFinishedRun(directory);
-        expect(config.validationSplit).toBe(0.2);
+        expect(config.run.validationSplit).toBe(0.2);
       }
     }
     expect(await readdir(join(given.output, "custom", "search"))).toHaveLength(6);
-    expect((await readFinishedRun(runs[0]!.run.directory)).config.validationSplit).toBeUndefined();
+    expect((await readFinishedRun(runs[0]!.run.directory)).config.run.validationSplit).toBeUndefined();
   });
 
   test.each<[string, (place: number) => number | undefined, number[], ((place: number) => number)?, string?]>([
@@ -165,7 +164,7 @@ describe("--search", () => {
     const given = comparison({ tasks: ["rte"], methods: ["head"], search: { trials: 1 }, options: own });
     let seen: number[] = [];
     await compare(given, async (config) => {
-      await fineTune(config as RunConfig, {
+      await fineTune(config, {
         onStart: ({ task }) => {
           seen = [...seen, task.train.length, task.validation[0]!.examples.length];
         },

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { compareRuns, type LabelledRun } from "../../src/experiments/comparison.ts";
 import { renderComparison } from "../../src/reports/report.ts";
 import type { RunResult } from "../../src/runs/records.ts";
+import { resolveConfig } from "../../src/runs/run-config.ts";
 
 function run(
   method: string,
@@ -33,10 +34,11 @@ function run(
     adapterBytes: 100,
   };
   const label = rank === undefined ? method : `${method}-r${rank}`;
+  const config = resolveConfig({ method, rank, seed, train: "made-up.csv" });
   const directory = `${task}/${label}-s${seed}`;
   return {
     label,
-    run: { directory, config: { method, rank, seed }, steps: [], evaluations: [], freezing: [], result },
+    run: { directory, config, steps: [], evaluations: [], freezing: [], result },
   };
 }
 

@@ -1,6 +1,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { findMethod, METHOD_NAMES, parseMethodOptions } from "../../src/methods/methods.ts";
 import type { EvaluationRecord, FreezingRecord, RunResult, StepRecord } from "../../src/runs/records.ts";
+import { flatOptions, type RunConfig, resolveConfig } from "../../src/runs/run-config.ts";
 
 export interface MadeUp {
   method?: string;
@@ -124,20 +126,12 @@ export function makeUp({
     flops: 4.2e13 * ({ elora: 1, aflora: 0.34, lora: 0.35, full: 0.6, head: 0.12 }[method] ?? 0.4),
     adapterBytes: 4 * start,
   };
-  const config = {
-    method,
-    model,
-    task,
-    seed,
-    epochs,
-    batchSize: 32,
-    rank: 4,
-    learningRate: 4e-3,
-    headLearningRate: 4e-3,
-    ...(freezes && { freezeRule: "element-quantile" }),
+  const { source, run } = resolveConfig({
+    ...{ task, data: "glue", model, seed, epochs, batchSize: 32, learningRate: 4e-3, headLearningRate: 4e-3 },
     output: `runs/${method}-${task}-${seed}`,
-    ...options,
-  };
+  });
+  const own = METHOD_NAMES.includes(method) ? parseMethodOptions(findMethod(method), {}) : {};
+  const config: RunConfig = { source, run, method: { name: method, options: { ...own, ...options } } };
   return { config, steps: stepRecords, evaluations, freezing, result };
 }
 
@@ -146,7 +140,7 @@ const lines = (records: object[]) => records.map((record) => `${JSON.stringify(r
 /** Writes a made-up run's folder; of an unfinished one, everything but its result. */
 export async function writeRun(directory: string, run: ReturnType<typeof makeUp>, finished = true): Promise<string> {
   await mkdir(directory, { recursive: true });
-  await writeFile(join(directory, "config.json"), JSON.stringify(run.config));
+  await writeFile(join(directory, "config.json"), JSON.stringify(flatOptions(run.config)));
   const metrics = [...run.steps, ...run.evaluations].sort((a, b) => a.step - b.step);
   await writeFile(join(directory, "metrics.jsonl"), lines(metrics));
   if (run.freezing.length) await writeFile(join(directory, "freezing.jsonl"), lines(run.freezing));

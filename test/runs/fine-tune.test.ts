@@ -11,6 +11,7 @@ import { type FineTuneOptions, fineTune } from "../../src/runs/fine-tune.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import type { RunResult } from "../../src/runs/records.ts";
+import { flatOptions } from "../../src/runs/run-config.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
 
@@ -58,7 +59,7 @@ async function contentOf(directory: string) {
       Object.fromEntries(Object.entries(record).filter(([key]) => !keys.includes(key)));
   const { config, steps, evaluations, freezing, result } = await readRunRecords(directory);
   return {
-    config: without("output")(config),
+    config: without("output")(flatOptions(config)),
     steps: steps.map(without("seconds", "memory")),
     evaluations,
     freezing: freezing.map(without("compileSeconds")),
@@ -97,7 +98,7 @@ describe("a run folder", () => {
   test("config.json has every option, defaults filled in", async () => {
     const config = JSON.parse(await readFile(join(whole, "config.json"), "utf8"));
     expect(config).toMatchObject({
-      ...{ method: "aflora", model, train, task: "custom", text: "message", label: "team", output: whole },
+      ...{ method: "aflora", model, train, text: "message", label: "team", output: whole },
       ...{ epochs: 4, batchSize: 7, tokenBudget: 512, maxLength: 256, seed: 42, device: "cpu", head: "new" },
       ...{ learningRate: 1e-2, headLearningRate: 4e-3, weightDecay: 0.1, warmupRatio: 0.06, maxGradNorm: 0.1 },
       ...{ rank: 4, freezeRule: "element-quantile", freezeScore: "gradient", freezeInterval: 10, beta1: 0.85 },

@@ -1,9 +1,10 @@
-import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { appendFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
 import { readFinishedRun, readRunRecords } from "../../src/runs/read-run.ts";
+import { resolveConfig } from "../../src/runs/run-config.ts";
 import { makeUp, writeRun } from "../reports/made-up-run.ts";
 
 let home: string;
@@ -67,4 +68,46 @@ test("a damaged line is named", async () => {
   await expect(readRunRecords(directory)).rejects.toThrow(/freezing\.jsonl, line 2, is not a JSON object/);
   await writeFile(join(directory, "result.json"), "[]");
   await expect(readRunRecords(directory)).rejects.toThrow(/result\.json is not a JSON object/);
+});
+
+describe("config.json", () => {
+  /** A run folder whose config.json is changed. */
+  async function changed(name: string, change: (config: Record<string, unknown>) => object): Promise<string> {
+    const directory = await writeRun(join(home, name), makeUp());
+    const file = join(directory, "config.json");
+    await writeFile(file, JSON.stringify(change(JSON.parse(await readFile(file, "utf8")))));
+    return directory;
+  }
+
+  test("holds all options side by side, and gives the same options when they are given again", async () => {
+    const { config } = makeUp();
+    const file = join(await writeRun(join(home, "flat"), makeUp()), "config.json");
+    const saved = JSON.parse(await readFile(file, "utf8"));
+    expect(saved).toMatchObject({ method: "aflora", task: "sst2", data: "glue", epochs: 4, rank: 4, beta1: 0.85 });
+    expect(resolveConfig(saved)).toEqual(config);
+  });
+
+  test("of an older run, with fewer options, has today's defaults for the others", async () => {
+    const directory = await changed("older", ({ patience, tokenBudget, freezeInterval, ...older }) => older);
+    expect((await readRunRecords(directory)).config).toEqual(makeUp().config);
+  });
+
+  test("of an older run names its task also where that names no files", async () => {
+    const directory = await changed("named", ({ data, ...older }) => ({ ...older, task: "custom", train: "own.csv" }));
+    expect((await readRunRecords(directory)).config.source).toEqual({ train: "own.csv" });
+  });
+
+  test.each<[string, object, RegExp]>([
+    ["a malformed option", { epochs: "many" }, /option "epochs": .*expected number/],
+    ["a malformed option of the method", { rank: 0 }, /option "rank" of method "aflora": /],
+    ["an unknown option", { epohcs: 3 }, /unknown option "epohcs"/],
+    ["an unknown method", { method: "afora" }, /unknown method "afora"/],
+    ["two sources of examples", { train: "own.csv" }, /give either a GLUE task/],
+  ])("damaged by %s is refused, naming file and option", async (name, damage, message) => {
+    const directory = await changed(name, (config) => ({ ...config, ...damage }));
+    const error = await readRunRecords(directory).catch((thrown) => thrown);
+    expect(error).toBeInstanceOf(UserError);
+    expect(error.message).toMatch(message);
+    expect(error.message).toContain(`${join(directory, "config.json")} is damaged: `);
+  });
 });
