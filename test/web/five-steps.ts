@@ -1,13 +1,10 @@
-import { bytesSource } from "../../src/checkpoints/byte-source.ts";
-import { openSafetensors } from "../../src/checkpoints/safetensors.ts";
+import type { ModelFiles } from "../../src/checkpoints/model-files.ts";
+import { readBaseModel } from "../../src/finetuning/base-model.ts";
 import { copyOf, type Tensor } from "../../src/graph/tensor.ts";
 import { aflora } from "../../src/methods/aflora.ts";
-import { constant, normal, randomFor } from "../../src/methods/initializers.ts";
-import { describeModel } from "../../src/models/families.ts";
-import { readModelWeights } from "../../src/models/model-weights.ts";
-import { traceModel } from "../../src/models/trace.ts";
+import { normal, randomFor } from "../../src/methods/initializers.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
-import { createTokenizer } from "../../src/tokenization/tokenizer-json.ts";
+import type { TaskData } from "../../src/tasks/example.ts";
 import { AdamW } from "../../src/training/adamw.ts";
 import { clipGradients } from "../../src/training/gradient-norm.ts";
 import { TrainingStep } from "../../src/training/step.ts";
@@ -16,7 +13,7 @@ import { trainingExamples } from "../../src/training/training-example.ts";
 const STEPS = 5;
 const BATCH = 8;
 const SEED = 42;
-const LABELS = ["negative", "positive"];
+const TASK: Pick<TaskData, "kind" | "labels"> = { kind: "classification", labels: ["negative", "positive"] };
 
 export interface FiveSteps {
   /** Of each step, before it. */
@@ -29,20 +26,12 @@ export interface FiveSteps {
 
 /**
  * Trains five steps of AFLoRA, dropout on, on a text classification: the same code in Node and in a page.
- * @param read gives a file's bytes: one of a model folder, or `data.tsv` (SST-2's columns)
+ * @param tsv the data, in SST-2's columns
  */
-export async function fiveSteps(runtime: Runtime, read: (file: string) => Promise<ArrayBuffer>): Promise<FiveSteps> {
-  const text = async (file: string) => new TextDecoder().decode(await read(file));
-  const json = async (file: string): Promise<unknown> => JSON.parse(await text(file));
-
-  const description = describeModel(await json("config.json"));
-  const trace = traceModel(description, LABELS.length);
-  const source = await openSafetensors(bytesSource("the model", new Uint8Array(await read("model.safetensors"))));
-  const { weights, missing } = await readModelWeights(source, description, trace);
-  for (const { name, shape } of missing) {
-    const initialize = shape.length > 1 ? normal(0.02) : constant(0);
-    weights.set(name, initialize(shape as number[], randomFor(SEED, name)));
-  }
+export async function fiveSteps(runtime: Runtime, files: ModelFiles, tsv: string): Promise<FiveSteps> {
+  const base = await readBaseModel(files, TASK, SEED);
+  const { trace, tokenizer } = base;
+  const weights = new Map(base.weights);
   const setting = { sites: trace.sites, totalSteps: STEPS, stepsPerEpoch: STEPS };
   const method = aflora.create(aflora.options.parse({}), setting);
   for (const { name, shape, initialize } of method.parameters) {
@@ -51,8 +40,7 @@ export async function fiveSteps(runtime: Runtime, read: (file: string) => Promis
     weights.set(name, draw(shape, randomFor(SEED, name)));
   }
 
-  const tokenizer = createTokenizer(await json("tokenizer.json"), await json("tokenizer_config.json"), "the model");
-  const rows = (await text("data.tsv"))
+  const rows = tsv
     .trim()
     .split("\n")
     .slice(1, 1 + STEPS * BATCH);
@@ -60,14 +48,9 @@ export async function fiveSteps(runtime: Runtime, read: (file: string) => Promis
     const [sentence, label] = row.split("\t");
     return { index, text: sentence!, label: Number(label) };
   });
-  const encoded = trainingExamples({ kind: "classification", labels: LABELS }, examples, tokenizer, 128);
+  const encoded = trainingExamples(TASK, examples, tokenizer, 128);
 
-  const model = {
-    ...description,
-    method,
-    labelCount: LABELS.length,
-    trainsHead: (name: string) => /^classifier/.test(name),
-  };
+  const model = { ...base, method, trainsHead: (name: string) => name.startsWith(`${trace.classifier}.`) };
   const { padTokenId } = tokenizer;
   const settings = { objective: "cross-entropy", tokenBudget: 256, dropout: true, seed: SEED, padTokenId } as const;
   const step = await TrainingStep.compile(model, weights, runtime, settings);
