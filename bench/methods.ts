@@ -14,6 +14,7 @@ import { full } from "../src/methods/full.ts";
 import { lora } from "../src/methods/lora.ts";
 import type { MethodDefinition, MethodState } from "../src/methods/method.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
+import { crossEntropy } from "../src/tasks/objective.ts";
 import { AdamW } from "../src/training/adamw.ts";
 import { clipGradients } from "../src/training/gradient-norm.ts";
 import { TrainingStep } from "../src/training/step.ts";
@@ -58,7 +59,7 @@ class MethodStep {
     if (frozen) model.method = partlyFrozen(base, options!, frozen);
     const { method, weights } = model;
     const step = await TrainingStep.compile(model, weights, nodeRuntime(), {
-      objective: "cross-entropy",
+      objective: crossEntropy,
       tokenBudget: ROWS * LENGTH,
       dropout: true,
       seed: 1,

@@ -10,6 +10,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { aflora } from "../src/methods/aflora.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
+import { crossEntropy } from "../src/tasks/objective.ts";
 import { TrainingStep } from "../src/training/step.ts";
 import { adapted, batchOf, CONFIGS, type ConfigName, median, randomModel } from "./random-model.ts";
 
@@ -24,7 +25,7 @@ async function compare(python: string, name: ConfigName, rows: number, length: n
   const answers = createInterface({ input: peer.stdout })[Symbol.asyncIterator]();
   const model = adapted(randomModel(name), aflora);
   const step = await TrainingStep.compile(model, model.weights, runtime, {
-    objective: "cross-entropy",
+    objective: crossEntropy,
     tokenBudget: rows * length,
     dropout: true,
     seed: 1,

@@ -4,8 +4,8 @@ import { randomFor } from "../src/methods/initializers.ts";
 import type { Method, MethodDefinition } from "../src/methods/method.ts";
 import { describeModel, type ModelDescription } from "../src/models/families.ts";
 import { type ModelTrace, traceModel } from "../src/models/trace.ts";
+import type { TrainingExample } from "../src/tasks/task-kind.ts";
 import type { AdaptedModel } from "../src/training/step-graph.ts";
-import type { TrainingExample } from "../src/training/training-example.ts";
 
 /** Shapes to measure, as config.json gives them. */
 export const CONFIGS = {
@@ -96,7 +96,7 @@ export function batchOf(rows: number, length: number): TrainingExample[] {
   const token = (): number => 5 + ((random.next() >>> 0) % 20_000);
   return Array.from({ length: rows }, (_, index) => {
     const encoding = { inputIds: Int32Array.from({ length }, token), tokenTypeIds: new Int32Array(length) };
-    return { index, encoding, targets: Float32Array.of(1, 0), weights: Float32Array.of(1) };
+    return { index, encoding, targets: float32([1, 2], Float32Array.of(1, 0)), weights: Float32Array.of(1) };
   });
 }
 

@@ -8,6 +8,7 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { aflora } from "../src/methods/aflora.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
+import { crossEntropy } from "../src/tasks/objective.ts";
 import { TrainingStep } from "../src/training/step.ts";
 import { BareProduct } from "./bare-product.ts";
 import { adapted, batchOf, CONFIGS, type ConfigName, frozenTo, median, randomModel } from "./random-model.ts";
@@ -20,7 +21,7 @@ async function measure(name: ConfigName): Promise<void> {
   const runtime = nodeRuntime();
   const model = adapted(randomModel(name), aflora);
   const settings = {
-    objective: "cross-entropy",
+    objective: crossEntropy,
     tokenBudget: ROWS * LENGTH,
     dropout: true,
     seed: 1,

@@ -3,7 +3,7 @@
  *
  * {@link fineTune} trains and writes a run folder, {@link FineTunedModel} predicts with it, {@link evaluateRun} measures
  * it, {@link exportRun} writes it for PEFT, Transformers and Transformers.js, {@link readRunRecords} and {@link writeReport} show what happened. {@link FreezingController} is the paper's
- * method alone, without models or training; {@link registerMethod} adds a method of your own.
+ * method alone, without models or training; {@link registerMethod} adds a method and {@link registerTaskKind} a kind of task of your own.
  *
  * Mistakes that the caller can mend are thrown as {@link UserError}: one sentence that names what, where and what to do.
  * @module
@@ -24,14 +24,7 @@ export {
 } from "./exports/export-run.ts";
 export type { Adapter, AdapterDescription } from "./finetuning/adapter.ts";
 export type { BaseModel } from "./finetuning/base-model.ts";
-export type {
-  EntityPrediction,
-  LabelProbability,
-  PredictionInput,
-  Span,
-  TextPrediction,
-  WordPrediction,
-} from "./finetuning/fine-tuned-model.ts";
+export type { PredictionInput } from "./finetuning/fine-tuned-model.ts";
 export {
   type FreezableMatrix,
   type FreezeRule,
@@ -82,6 +75,25 @@ export {
   Runtime,
   type RuntimeOptions,
 } from "./runtime/session.ts";
-export type { EvaluationSplit, Example, MetricName, TaskData, TaskKind } from "./tasks/example.ts";
-export type { Prediction } from "./tasks/metrics.ts";
+export type { ClassifiedText } from "./tasks/classification.ts";
+export type { EvaluationSplit, Example, Prediction, TaskData } from "./tasks/example.ts";
+export type { MultiLabelledText } from "./tasks/multi-label.ts";
+export { binaryCrossEntropy, crossEntropy, type Objective, squaredError } from "./tasks/objective.ts";
+export type { LabelProbability } from "./tasks/probabilities.ts";
+export type { ScoredText } from "./tasks/regression.ts";
+/** Cells of tables: what a kind of task of your own reads its labels with. */
+export * as rows from "./tasks/rows.ts";
+export type {
+  EncodedExample,
+  EvaluationDetails,
+  HuggingFaceForm,
+  Metric,
+  Targets,
+  TaskKind,
+  TextInput,
+  TrainingExample,
+} from "./tasks/task-kind.ts";
+export { registerTaskKind, TASK_KIND_NAMES, type TextPrediction } from "./tasks/task-kinds.ts";
+export type { EntityPrediction, Span, TaggedText, WordPrediction } from "./tasks/token-classification.ts";
+export { sequenceClassification, textsOf, wholeText } from "./tasks/whole-text.ts";
 export type { Encoding, Tokenizer, WordEncoding } from "./tokenization/tokenizer.ts";

@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { loadGlueTask } from "../src/datasets/glue.ts";
+import { loadGlueTask } from "../src/datasets/glue-node.ts";
 
 test("the bundled part of SST-2 loads as GLUE's, and no dev sentence is trained on", async () => {
   const { train, validation } = await loadGlueTask("sst2", fileURLToPath(new URL("../assets/sst2", import.meta.url)));

@@ -1,11 +1,10 @@
 import { Command } from "commander";
-import { readExamples } from "../datasets/table.ts";
+import { readExamples } from "../datasets/table-node.ts";
 import { UserError } from "../errors.ts";
-import type { TextPrediction } from "../finetuning/fine-tuned-model.ts";
 import { FineTunedModel } from "../runs/load-fine-tuned-model.ts";
 import { runOptions, runtimeFor } from "../runs/run-config.ts";
 import type { Device } from "../runtime/session.ts";
-import type { Example, TaskKind } from "../tasks/example.ts";
+import type { TextInput } from "../tasks/task-kind.ts";
 import { downloadLine } from "./download-line.ts";
 import { addSchemaOptions, givenOptions } from "./schema-options.ts";
 
@@ -41,7 +40,11 @@ export function predictCommand(): Command {
       const inputs = await readInputs(texts, options, model.description.task.kind);
       const predictions = await model.predict(inputs);
       predictions.forEach((prediction, i) => {
-        process.stdout.write(`${json ? asJson(inputs[i]!, prediction) : asText(inputs[i]!, prediction)}\n`);
+        const { text, textPair } = inputs[i]!;
+        const line = json
+          ? JSON.stringify({ text, textPair, ...prediction })
+          : `${model.kind.lineOf(prediction)}\t${textPair === undefined ? text : `${text} | ${textPair}`}`;
+        process.stdout.write(`${line}\n`);
       });
     } finally {
       await model.release();
@@ -62,10 +65,7 @@ interface PredictOptions {
   json?: boolean;
 }
 
-/** A text as the user gave it. */
-type Input = Pick<Example, "text" | "textPair" | "words">;
-
-async function readInputs(texts: readonly string[], options: PredictOptions, kind: TaskKind): Promise<Input[]> {
+async function readInputs(texts: readonly string[], options: PredictOptions, kind: string): Promise<TextInput[]> {
   const { file, text = "text", textPair } = options;
   if (file !== undefined) {
     if (texts.length > 0) throw new UserError("give texts or --file, not both");
@@ -86,19 +86,4 @@ async function readLines(): Promise<string[]> {
     .toString("utf8")
     .split(/\r?\n/)
     .filter((line) => line.trim() !== "");
-}
-
-function asJson({ text, textPair }: Input, prediction: TextPrediction): string {
-  return JSON.stringify({ text, textPair, ...prediction });
-}
-
-function asText({ text, textPair }: Input, { value, label, labels, entities }: TextPrediction): string {
-  const texts = textPair === undefined ? text : `${text} | ${textPair}`;
-  if (value !== undefined) return `${value.toFixed(4)}\t${texts}`;
-  if (entities) {
-    const found = entities.map((entity) => `${entity.text} [${entity.type} ${entity.probability.toFixed(3)}]`);
-    return `${found.join(", ") || "none"}\t${texts}`;
-  }
-  const shown = label === undefined ? labels!.filter(({ probability }) => probability > 0.5) : labels!.slice(0, 1);
-  return `${shown.map((l) => `${l.label} ${l.probability.toFixed(3)}`).join(", ") || "none"}\t${texts}`;
 }

@@ -4,6 +4,7 @@ import { gemm } from "../graph/ops.ts";
 import type { Method, MethodDefinition } from "../methods/method.ts";
 import type { ModelDescription } from "../models/families.ts";
 import { type ModelTrace, traceModel } from "../models/trace.ts";
+import { crossEntropy } from "../tasks/objective.ts";
 import { type AdaptedModel, writeStep } from "../training/step-graph.ts";
 
 /** What a method costs at one moment of training. */
@@ -73,7 +74,7 @@ function costOf(when: MethodCost["when"], model: AdaptedModel, trace: ModelTrace
     const module = name.slice(0, name.lastIndexOf("."));
     modules[module] = (modules[module] ?? 0) + sizeOf(shape);
   }
-  const { outputs } = writeStep(model, "cross-entropy", { dropout: false });
+  const { outputs } = writeStep(model, crossEntropy, { dropout: false });
   const flops = countFlops(Object.values(outputs))({ batch: 1, sequence });
   for (const passes of Object.values(flops)) {
     passes.forward /= sequence;

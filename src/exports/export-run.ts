@@ -15,7 +15,8 @@ import { readFinishedRun } from "../runs/read-run.ts";
 import { type RunConfig, runtimeFor } from "../runs/run-config.ts";
 import type { Device, Runtime } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
-import { encodeExample } from "../training/training-example.ts";
+import type { TaskKind } from "../tasks/task-kind.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
 import { adaptedSites, mergeWeights } from "./merge.ts";
 import { writeMergedFolder } from "./merged.ts";
 import { ONNX_FILES, writeOnnxFolder } from "./onnx.ts";
@@ -81,7 +82,13 @@ export async function exportRun(
   const adapter = await openAdapter(run);
   const { model, revision, task } = adapter.description;
   const base = await loadBaseModel(model, task, 0, { ...hub, ...(revision !== undefined && { revision }) });
-  return exportAdapter(base, adapter, options, runtimeFor({ device, threads }), await textsOf(config, task.kind, hub));
+  return exportAdapter(
+    base,
+    adapter,
+    options,
+    runtimeFor({ device, threads }),
+    await textsOf(config, findTaskKind(task.kind), hub),
+  );
 }
 
 /** Exports an adapter in memory, as {@link exportRun} does. @param examples what to compare on */
@@ -156,21 +163,13 @@ async function refuseIfNotEmpty(output: string): Promise<void> {
 }
 
 /** The run's own validation texts as far as they can be read. */
-async function textsOf(
-  config: RunConfig,
-  kind: Adapter["description"]["task"]["kind"],
-  hub: HubOptions,
-): Promise<Example[]> {
+async function textsOf(config: RunConfig, kind: TaskKind, hub: HubOptions): Promise<Example[]> {
   try {
     const { validation } = await loadTask(config, hub);
     return validation[0]!.examples.slice(0, COMPARED_TEXTS);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    return SENTENCES.map((text, index) => ({
-      index,
-      text,
-      ...(kind === "token-classification" && { words: text.split(" ") }),
-    }));
+    return SENTENCES.map((text, index) => ({ index, ...kind.exampleOfInput({ text }) }));
   }
 }
 
@@ -212,18 +211,20 @@ const BATCH = 8;
 /** The exported file as Transformers.js runs it, with inputs as its tokenizer pads them. */
 async function onnxLogits(
   path: string,
-  { tokenizer, labelCount, head }: BaseModel,
+  { tokenizer, labelCount }: BaseModel,
   { description }: Adapter,
   runtime: Runtime,
   examples: readonly Example[],
 ): Promise<Float32Array[]> {
   const session = await InferenceSession.create(path, { intraOpNumThreads: runtime.threads, interOpNumThreads: 1 });
   try {
+    const kind = findTaskKind(description.task.kind);
     const results: Float32Array[] = [];
     for (let start = 0; start < examples.length; start += BATCH) {
-      const encodings = examples
+      const encoded = examples
         .slice(start, start + BATCH)
-        .map((example) => encodeExample(description.task.kind, example, tokenizer, description.maxLength));
+        .map((example) => kind.encode(example, tokenizer, description.maxLength));
+      const encodings = encoded.map(({ encoding }) => encoding);
       const sequence = Math.max(...encodings.map(({ inputIds }) => inputIds.length));
       const padded = (rows: ArrayLike<number>[], filler: number): Tensor => {
         const data = new BigInt64Array(rows.length * sequence).fill(BigInt(filler));
@@ -249,10 +250,11 @@ async function onnxLogits(
       const given = session.inputNames.map((name) => [name, inputs[name]!] as const);
       const { logits } = await session.run(Object.fromEntries(given));
       const values = logits!.data as Float32Array;
-      encodings.forEach(({ inputIds }, i) => {
-        const size = head === "token" ? inputIds.length * labelCount : labelCount;
-        const from = i * (head === "token" ? sequence * labelCount : labelCount);
-        results.push(values.slice(from, from + size));
+      encoded.forEach(({ rows }, i) => {
+        // `[batch, labels]`, or of tokens `[batch, sequence, labels]`.
+        const at = rows ? [...rows].map((token) => i * sequence + token) : [i];
+        const own = at.flatMap((row) => [...values.subarray(row * labelCount, (row + 1) * labelCount)]);
+        results.push(Float32Array.from(own));
       });
     }
     return results;

@@ -9,8 +9,8 @@ import type { BaseModel } from "../finetuning/base-model.ts";
 import type { WeightSpec } from "../models/architecture.ts";
 import type { ModelDescription } from "../models/families.ts";
 import { BUNDLED_MODEL, BUNDLED_ON_HUB } from "../runs/load-base-model.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
 import { readVocabularyFiles } from "../tokenization/read-vocabulary-files.ts";
-import { labelCountFor } from "../training/training-example.ts";
 
 /** What Hugging Face's classes of a family begin with, by `model_type`. */
 const CLASS_NAMES: Readonly<Record<string, string>> = {
@@ -26,9 +26,8 @@ const CLASS_NAMES: Readonly<Record<string, string>> = {
 };
 
 /** Class of Hugging Face Transformers that a fine-tuned model is. */
-export function className(modelType: string, kind: AdapterDescription["task"]["kind"]): string {
-  const task = kind === "token-classification" ? "TokenClassification" : "SequenceClassification";
-  return `${CLASS_NAMES[modelType]}For${task}`;
+export function className(modelType: string, kind: string): string {
+  return findTaskKind(kind).huggingFace.autoClass.replace("AutoModel", CLASS_NAMES[modelType]!);
 }
 
 /** A module or weight in a checkpoint of the task's model: what belongs to the backbone stands under its prefix. */
@@ -44,16 +43,9 @@ export function fullName(
 /** The base model's name for other tools. */
 export const publicName = (base: BaseModel): string => (base.name === BUNDLED_MODEL ? BUNDLED_ON_HUB : base.name);
 
-const PROBLEM_TYPES = {
-  classification: "single_label_classification",
-  regression: "regression",
-  "multi-label": "multi_label_classification",
-  "token-classification": null,
-} as const;
-
-/** Names of a task's outputs; a regression has one without a name. */
+/** Names of a task's outputs; where its kind has no labels, their numbers. */
 export function labelNames({ kind, labels }: AdapterDescription["task"]): string[] {
-  return Array.from({ length: labelCountFor({ kind, labels: [...labels] }) }, (_, i) => labels[i] ?? `LABEL_${i}`);
+  return Array.from({ length: findTaskKind(kind).outputs(labels) }, (_, i) => labels[i] ?? `LABEL_${i}`);
 }
 
 /** The base model's config.json with the task's head. @param more settings to add */
@@ -70,7 +62,7 @@ export async function writeConfig(
     architectures: [className(base.config.modelType, task.kind)],
     id2label: Object.fromEntries(names.map((name, i) => [i, name])),
     label2id: Object.fromEntries(names.map((name, i) => [name, i])),
-    problem_type: PROBLEM_TYPES[task.kind],
+    problem_type: findTaskKind(task.kind).huggingFace.problemType,
     dtype: "float32",
     ...more,
   };

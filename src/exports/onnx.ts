@@ -11,6 +11,7 @@ import { type DataType, float32, type Tensor, type Tensors } from "../graph/tens
 import type { LengthInput, ModelInputs } from "../models/architecture.ts";
 import { ForwardContext } from "../models/forward-context.ts";
 import { writeModel } from "../models/trace.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
 import { labelNames, writeConfig, writeTokenizerJson } from "./hugging-face.ts";
 import { quantizeOnnx } from "./quantize.ts";
 
@@ -147,40 +148,33 @@ class ExportGraph extends Graph {
 }
 
 function readme({ task, maxLength }: AdapterDescription, q8: boolean): string {
-  const names = labelNames(task);
-  const isPipeline = task.kind === "classification" || task.kind === "multi-label";
+  const { huggingFace } = findTaskKind(task.kind);
+  const { pipelineCall, showLogits } = huggingFace.readme;
   const dtype = q8 ? `"fp32", or "q8" for the model with int8 weights` : `"fp32"`;
-  const kind = task.kind === "token-classification" ? "token-classification" : "text-classification";
   const pipeline = `\`\`\`js
 import { env, pipeline } from "@huggingface/transformers";
 
 env.localModelPath = "/models/"; // where this folder lies
-const classify = await pipeline("${kind}", "NAME_OF_THIS_FOLDER", { dtype: "fp32" });
-console.log(await classify("a text"${task.kind === "multi-label" ? ", { top_k: null }" : ""}));
+const classify = await pipeline("${huggingFace.pipeline}", "NAME_OF_THIS_FOLDER", { dtype: "fp32" });
+console.log(await ${pipelineCall});
 \`\`\``;
-  const value =
-    task.kind === "regression"
-      ? `console.log(logits.data[0]); // the predicted value`
-      : task.kind === "multi-label"
-        ? `console.log([...logits.sigmoid().data]); // probability of ${names.join(", ")}`
-        : `console.log(logits.tolist()[0]); // scores of ${names.join(", ")}`;
   const byHand = `\`\`\`js
-import { AutoModelForSequenceClassification, AutoTokenizer, env } from "@huggingface/transformers";
+import { ${huggingFace.autoClass}, AutoTokenizer, env } from "@huggingface/transformers";
 
 env.localModelPath = "/models/"; // where this folder lies
 const tokenizer = await AutoTokenizer.from_pretrained("NAME_OF_THIS_FOLDER");
-const model = await AutoModelForSequenceClassification.from_pretrained("NAME_OF_THIS_FOLDER", { dtype: "fp32" });
+const model = await ${huggingFace.autoClass}.from_pretrained("NAME_OF_THIS_FOLDER", { dtype: "fp32" });
 const inputs = tokenizer("first text", { text_pair: "second text", padding: true, truncation: true });
 const { logits } = await model(inputs);
-${value}
+${showLogits?.(labelNames(task))}
 \`\`\``;
   const sections = [
     `# ${task.name}`,
     `An ONNX model for Transformers.js and ONNX Runtime; texts are cut to ${maxLength} tokens. \`dtype\` is ${dtype}.`,
-    ...(isPipeline || kind === "token-classification" ? [pipeline] : []),
-    ...(kind === "text-classification"
+    ...(pipelineCall ? [pipeline] : []),
+    ...(showLogits
       ? [
-          `The text-classification pipeline takes no pairs and turns the one output of a regression into 1. For those, call the model (a single text is given without \`text_pair\`):`,
+          `The ${huggingFace.pipeline} pipeline takes no pairs and turns the one output of a regression into 1. For those, call the model (a single text is given without \`text_pair\`):`,
           byHand,
         ]
       : []),

@@ -8,7 +8,8 @@ import type { BaseModel } from "../finetuning/base-model.ts";
 import { float32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import type { LinearSite } from "../models/architecture.ts";
 import { PEFT_CONFIG } from "../runs/peft-adapter.ts";
-import { className, fullName, labelNames, publicName } from "./hugging-face.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
+import { fullName, labelNames, publicName } from "./hugging-face.ts";
 import { foldLayer, isLowRank } from "./low-rank.ts";
 
 /** What a method's adapter is in PEFT: settings of its type, and tensors by name without `base_model.model.`. */
@@ -41,7 +42,7 @@ export async function writePeftFolder(
   await writeJsonFile(join(folder, PEFT_CONFIG), {
     base_model_name_or_path: publicName(base),
     ...(base.revision !== undefined && { revision: base.revision }),
-    task_type: description.task.kind === "token-classification" ? "TOKEN_CLS" : "SEQ_CLS",
+    task_type: findTaskKind(description.task.kind).huggingFace.peftTaskType,
     inference_mode: true,
     target_modules: targetModules(base, sites),
     modules_to_save: head.modules,
@@ -49,7 +50,7 @@ export async function writePeftFolder(
     fan_in_fan_out: false,
     ...config,
   });
-  await writeFile(join(folder, "README.md"), readme(base, description));
+  await writeFile(join(folder, "README.md"), readmeOf(base, description));
 }
 
 function peftForm(
@@ -218,9 +219,9 @@ function headToSave(
   return { modules: [...saved].sort(), tensors: new Map(tensors) };
 }
 
-function readme(base: BaseModel, { task, method }: AdapterDescription): string {
+function readmeOf(base: BaseModel, { task, method }: AdapterDescription): string {
   const names = labelNames(task);
-  const auto = className(base.config.modelType, task.kind).replace(/^.*For/, "AutoModelFor");
+  const { autoClass: auto, readme } = findTaskKind(task.kind).huggingFace;
   return `# ${task.name}: adapter for ${publicName(base)}
 
 Trained with aflora (method ${method}); loads with Hugging Face PEFT:
@@ -233,6 +234,6 @@ base = ${auto}.from_pretrained("${publicName(base)}", num_labels=${names.length}
 model = PeftModel.from_pretrained(base, "path/of/this/folder")
 \`\`\`
 
-${task.kind === "regression" ? "The one output is the predicted value." : `Labels in order: ${names.join(", ")}.`}
+${readme.outputs(names)}
 `;
 }

@@ -1,8 +1,8 @@
 import { didYouMean, UserError } from "../errors.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
 import type { Runtime } from "../runtime/session.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
 import type { Predictor } from "../training/predictor.ts";
-import { headFor, labelCountFor } from "../training/training-example.ts";
 import type { Adapter, AdapterDescription } from "./adapter.ts";
 import { type BaseModel, withHead } from "./base-model.ts";
 import { compilePredictor, FineTunedModel, fitAdapter } from "./fine-tuned-model.ts";
@@ -108,5 +108,6 @@ export class AdapterHost {
 /** Adapters of one kind differ in their arrays alone. */
 function kindOf({ method, methodOptions, task }: AdapterDescription): string {
   const options = Object.entries(parseMethodOptions(findMethod(method), methodOptions)).sort();
-  return JSON.stringify([method, options, labelCountFor(task), headFor(task.kind)]);
+  const { head, outputs } = findTaskKind(task.kind);
+  return JSON.stringify([method, options, outputs(task.labels), head]);
 }

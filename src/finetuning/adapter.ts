@@ -5,7 +5,7 @@ import { openSafetensors, safetensorsBytes } from "../checkpoints/safetensors.ts
 import { readTensors } from "../checkpoints/tensor-source.ts";
 import { UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
-import type { TaskData } from "../tasks/example.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
 
 const adapterSchema = z.object({
   format: z.literal("aflora-adapter"),
@@ -17,7 +17,8 @@ const adapterSchema = z.object({
   methodOptions: z.record(z.string(), z.unknown()),
   task: z.object({
     name: z.string(),
-    kind: z.enum(["classification", "regression", "multi-label", "token-classification"]),
+    /** Name of the kind of task. */
+    kind: z.string(),
     labels: z.array(z.string()),
     metrics: z.array(z.string()),
   }),
@@ -25,9 +26,7 @@ const adapterSchema = z.object({
 });
 
 /** `adapter.json`: what an adapter is for and how its layers are computed. */
-export interface AdapterDescription extends z.output<typeof adapterSchema> {
-  task: Pick<TaskData, "name" | "kind" | "labels" | "metrics">;
-}
+export type AdapterDescription = z.output<typeof adapterSchema>;
 
 /** An adapter: what was trained beside a base model, unfolded, and the head. */
 export interface Adapter {
@@ -50,7 +49,7 @@ export function adapterBytes({ description, parameters }: Adapter): Record<strin
 
 /**
  * Reads an adapter from its files.
- * @throws UserError where they are none, or damaged.
+ * @throws UserError where they are none, damaged, or for a kind of task that is not known.
  */
 export async function readAdapter(files: ModelFiles): Promise<Adapter> {
   const { location } = files;
@@ -63,10 +62,11 @@ export async function readAdapter(files: ModelFiles): Promise<Adapter> {
   const text = await readText(file);
   let description: AdapterDescription;
   try {
-    description = adapterSchema.parse(JSON.parse(text)) as AdapterDescription;
+    description = adapterSchema.parse(JSON.parse(text));
   } catch {
     throw new UserError(`${file.location} is damaged; train again or restore it from a copy`);
   }
+  findTaskKind(description.task.kind, file.location);
   const stored = await files.open(ADAPTER_WEIGHTS);
   if (!stored) throw new UserError(`${location} has no ${ADAPTER_WEIGHTS}; train again or restore it from a copy`);
   return { description, parameters: await readTensors(await openSafetensors(stored)) };

@@ -7,9 +7,10 @@ import { describeModel, type ModelDescription } from "../models/families.ts";
 import { readModelWeights } from "../models/model-weights.ts";
 import { type ModelTrace, traceModel } from "../models/trace.ts";
 import type { TaskData } from "../tasks/example.ts";
+import type { TaskKind } from "../tasks/task-kind.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
 import { loadTokenizer } from "../tokenization/load-tokenizer.ts";
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
-import { headFor, labelCountFor } from "../training/training-example.ts";
 
 /** A pretrained model in memory, with a head for a task. */
 export interface BaseModel extends ModelDescription {
@@ -39,11 +40,12 @@ type HeadTask = Pick<TaskData, "kind" | "labels">;
 /**
  * Reads a model. What the head lacks for the task is drawn from `seed` as Hugging Face does: matrices normal, biases 0,
  * normalisations 1. The checkpoint's own classifier is kept where it is for the same labels.
+ * @param task what the head is for; where absent, as the checkpoint classifies texts
  * @throws UserError where it is no model, not supported or damaged.
  */
 export async function readBaseModel(
   files: ModelFiles,
-  task: HeadTask,
+  task: HeadTask | undefined,
   seed: number,
   name: ModelName = { name: files.location },
 ): Promise<BaseModel> {
@@ -66,14 +68,15 @@ export async function withHead(base: BaseModel, task: HeadTask, seed: number): P
 async function readForTask(
   { config, weights: source }: ModelFolder,
   description: ModelDescription,
-  task: HeadTask,
+  task: HeadTask | undefined,
   seed: number,
   backbone?: Tensors<"float32">,
 ): Promise<Pick<BaseModel, "trace" | "labelCount" | "head" | "weights" | "newWeights" | "unused">> {
-  const labelCount = labelCountFor(task);
-  const head = headFor(task.kind);
+  const kind = task && findTaskKind(task.kind);
+  const labelCount = kind?.outputs(task!.labels) ?? description.config.labelCount;
+  const head = kind?.head ?? "sequence";
   const trace = traceModel(description, labelCount, head);
-  const known = hasLabels(config, description.config.labelCount, head, task.labels, labelCount);
+  const known = !kind || hasLabels(config, description.config.labelCount, kind, task!.labels, labelCount);
   const takes = (weight: WeightSpec) => known || !weight.name.startsWith(`${trace.classifier}.`);
   const { weights, missing, unused } = await readModelWeights(source, description, trace, takes, backbone);
   for (const { name, shape } of missing) {
@@ -84,15 +87,15 @@ async function readForTask(
   return { trace, labelCount, head, weights, newWeights: missing, unused };
 }
 
-/** Whether a checkpoint's head is of this kind and for these labels in this order; unnamed labels go by their numbers. */
+/** Whether a checkpoint's head is for this kind of task and these labels in this order; unnamed labels go by their numbers. */
 function hasLabels(
   { architectures, id2label }: FolderConfig,
   ownCount: number,
-  head: HeadKind,
+  { huggingFace }: TaskKind,
   labels: readonly string[],
   labelCount: number,
 ): boolean {
-  const suffix = head === "token" ? "ForTokenClassification" : "ForSequenceClassification";
+  const suffix = huggingFace.autoClass.replace("AutoModel", "");
   if (ownCount !== labelCount || !architectures?.some((name) => name.endsWith(suffix))) return false;
   return labels.every((label, i) => {
     const own = id2label?.[i] ?? `LABEL_${i}`;

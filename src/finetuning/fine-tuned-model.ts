@@ -4,65 +4,21 @@ import { randomFor } from "../methods/initializers.ts";
 import type { Method } from "../methods/method.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
 import type { Runtime } from "../runtime/session.ts";
-import type { Example, TaskKind } from "../tasks/example.ts";
-import { entitiesOf, type Prediction } from "../tasks/metrics.ts";
-import { locateWords, splitWords } from "../tasks/words.ts";
-import type { Encoding, WordEncoding } from "../tokenization/tokenizer.ts";
+import type { Example, Prediction } from "../tasks/example.ts";
+import type { EncodedExample, TaskKind, TextInput } from "../tasks/task-kind.ts";
+import { findTaskKind, type TextPrediction } from "../tasks/task-kinds.ts";
 import { Predictor } from "../training/predictor.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
-import { encodeExample, firstTokens, predictionFor } from "../training/training-example.ts";
 import type { Adapter, AdapterDescription } from "./adapter.ts";
 import type { BaseModel } from "./base-model.ts";
 
 /** A text to predict for, the two texts of a pair, or an example; its words, where it has none, are split as the text says. */
-export type PredictionInput =
-  | string
-  | readonly [text: string, textPair: string]
-  | Pick<Example, "text" | "textPair" | "words">;
-
-export interface LabelProbability {
-  label: string;
-  probability: number;
-}
-
-/** What a model says of one text. */
-export interface TextPrediction {
-  /** Classification: the likeliest label. */
-  label?: string;
-  /** Classification and multi-label: every label, likeliest first. */
-  labels?: LabelProbability[];
-  /** Regression. */
-  value?: number;
-  /** Token classification: every word. */
-  words?: WordPrediction[];
-  /** Token classification: words that are one thing, such as a name. */
-  entities?: EntityPrediction[];
-}
-
-/** A stretch of a text: `[start, end)` in UTF-16 units, as JavaScript counts. */
-export interface Span {
-  start: number;
-  end: number;
-}
-
-export interface WordPrediction extends Span {
-  word: string;
-  /** The likeliest, and how likely; absent where the text was cut before the word. */
-  label?: string;
-  probability?: number;
-}
-
-export interface EntityPrediction extends Span {
-  /** `PER` of the labels `B-PER` and `I-PER`. */
-  type: string;
-  text: string;
-  /** Mean of its words'. */
-  probability: number;
-}
+export type PredictionInput = string | readonly [text: string, textPair: string] | TextInput;
 
 /** A base model with an adapter, ready to predict. */
 export class FineTunedModel {
   readonly description: AdapterDescription;
+  readonly kind: TaskKind<TextPrediction>;
   readonly base: BaseModel;
   /** What the adapter has in place of the base model's: the method's parameters, the head, a trained backbone. */
   readonly parameters: Tensors<"float32">;
@@ -75,6 +31,7 @@ export class FineTunedModel {
    */
   constructor(base: BaseModel, { description, parameters }: FittedAdapter, predictor: Predictor) {
     this.description = description;
+    this.kind = findTaskKind(description.task.kind);
     this.base = base;
     this.parameters = parameters;
     this.#predictor = predictor;
@@ -101,35 +58,31 @@ export class FineTunedModel {
 
   /** Predicts for each input, in order. */
   async predict(inputs: readonly PredictionInput[]): Promise<TextPrediction[]> {
-    const { task } = this.description;
-    const examples = inputs.map((input, index) => exampleOf(input, index, task.kind));
-    const encodings = examples.map((example) => this.#encode(example));
-    const logits = await this.#predictor.logits(encodings, this.parameters);
-    return logits.map((values, i) =>
-      task.kind === "token-classification"
-        ? describeWords(task.labels, examples[i]!, encodings[i] as WordEncoding, values)
-        : describePrediction(task, values),
-    );
+    const examples = inputs.map((input, index) => ({ index, ...this.kind.exampleOfInput(textsOf(input)) }));
+    const encoded = this.#encode(examples);
+    const logits = await this.#predictor.logits(encoded, this.parameters);
+    return logits.map((values, i) => this.kind.describe(this.#labels, examples[i]!, encoded[i]!, values));
   }
 
   /** What the model says of each example, written as the example's own label is. */
   async predictLabels(examples: readonly Example[]): Promise<Prediction[]> {
-    const encodings = examples.map((example) => this.#encode(example));
-    const logits = await this.#predictor.logits(encodings, this.parameters);
-    return logits.map((values, i) => predictionFor(this.description.task, examples[i]!, encodings[i]!, values));
+    const encoded = this.#encode(examples);
+    const logits = await this.#predictor.logits(encoded, this.parameters);
+    return logits.map((values, i) => this.kind.predict(this.#labels, examples[i]!, encoded[i]!, values));
   }
 
-  /** Logits of each example, `[labels]`, or `[tokens, labels]` of token classification. */
+  /** Logits of each example, `[rows, outputs]`: one row, or one for each word that was read. */
   logits(examples: readonly Example[]): Promise<Float32Array[]> {
-    return this.#predictor.logits(
-      examples.map((example) => this.#encode(example)),
-      this.parameters,
-    );
+    return this.#predictor.logits(this.#encode(examples), this.parameters);
   }
 
-  #encode(example: Example): Encoding {
-    const { task, maxLength } = this.description;
-    return encodeExample(task.kind, example, this.base.tokenizer, maxLength);
+  get #labels(): readonly string[] {
+    return this.description.task.labels;
+  }
+
+  #encode(examples: readonly Example[]): EncodedExample[] {
+    const { tokenizer } = this.base;
+    return examples.map((example) => this.kind.encode(example, tokenizer, this.description.maxLength));
   }
 
   release(): Promise<void> {
@@ -192,47 +145,7 @@ export function initialParameters(method: Method, seed: number): Tensors<"float3
   );
 }
 
-function exampleOf(input: PredictionInput, index: number, kind: TaskKind): Example {
-  const given =
-    typeof input === "string" ? { text: input } : "text" in input ? input : { text: input[0], textPair: input[1] };
-  if (kind !== "token-classification") return { index, ...given };
-  if (given.textPair !== undefined) throw new UserError("token classification takes single texts, not pairs");
-  return { index, ...given, words: given.words ?? splitWords(given.text) };
-}
-
-function describeWords(
-  labels: readonly string[],
-  { text, words }: Example,
-  encoding: WordEncoding,
-  logits: Float32Array,
-): TextPrediction {
-  const predicted = locateWords(text, words!).map((span, i): WordPrediction => ({ word: words![i]!, ...span }));
-  for (const [word, token] of firstTokens(encoding)) {
-    const probabilities = softmax(logits.subarray(token * labels.length, (token + 1) * labels.length));
-    const probability = Math.max(...probabilities);
-    Object.assign(predicted[word]!, { label: labels[probabilities.indexOf(probability)], probability });
-  }
-  const entities = entitiesOf(predicted.map(({ label }) => label ?? "O")).map(({ type, start, end }) => {
-    const own = predicted.slice(start, end);
-    const span = { start: own[0]!.start, end: own.at(-1)!.end };
-    const probability = own.reduce((sum, word) => sum + word.probability!, 0) / own.length;
-    return { type, text: text.slice(span.start, span.end), ...span, probability };
-  });
-  return { words: predicted, entities };
-}
-
-function describePrediction({ kind, labels }: AdapterDescription["task"], logits: Float32Array): TextPrediction {
-  if (kind === "regression") return { value: logits[0]! };
-  const probabilities = kind === "multi-label" ? logits.map((z) => 1 / (1 + Math.exp(-z))) : softmax(logits);
-  const ranked = labels
-    .map((label, i) => ({ label, probability: probabilities[i]! }))
-    .sort((a, b) => b.probability - a.probability);
-  return kind === "multi-label" ? { labels: ranked } : { label: ranked[0]!.label, labels: ranked };
-}
-
-function softmax(logits: Float32Array): Float32Array {
-  const largest = Math.max(...logits);
-  const powers = logits.map((logit) => Math.exp(logit - largest));
-  const total = powers.reduce((sum, power) => sum + power, 0);
-  return powers.map((power) => power / total);
+function textsOf(input: PredictionInput): TextInput {
+  if (typeof input === "string") return { text: input };
+  return "text" in input ? input : { text: input[0], textPair: input[1] };
 }

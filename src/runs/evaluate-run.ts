@@ -1,7 +1,8 @@
-import { readExamples } from "../datasets/table.ts";
+import { readExamples } from "../datasets/table-node.ts";
 import type { Device } from "../runtime/session.ts";
 import type { EvaluationSplit } from "../tasks/example.ts";
-import { classCounts, computeMetrics, confusionMatrix, macroF1 } from "../tasks/metrics.ts";
+import { computeMetrics } from "../tasks/examples.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
 import { loadTask } from "./fine-tune.ts";
 import { FineTunedModel } from "./load-fine-tuned-model.ts";
 import { readRunRecords } from "./read-run.ts";
@@ -26,10 +27,10 @@ export interface EvaluationSource {
 export interface RunEvaluation {
   split: string;
   examples: number;
-  /** The task's own, and macro F1 of a classification. */
+  /** The task's own, and what its kind adds to them, such as macro F1. */
   metrics: Record<string, number>;
   labels: readonly string[];
-  /** `[true label, predicted label]`; classification only. */
+  /** `[true label, predicted label]`, of kinds that have it. */
   confusion?: number[][];
 }
 
@@ -45,21 +46,14 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
     const results: RunEvaluation[] = [];
     for (const { name, examples } of await splitsOf(run, source, model)) {
       const predictions = await model.predictLabels(examples);
-      const result: RunEvaluation = {
+      const details = findTaskKind(task.kind).detailsOf?.(predictions, examples, task.labels);
+      results.push({
         split: name,
         examples: examples.length,
-        metrics: computeMetrics(task, predictions, examples),
         labels: task.labels,
-      };
-      if (task.kind === "classification") {
-        result.confusion = confusionMatrix(
-          predictions.map(({ label }) => label!),
-          examples.map(({ label }) => label!),
-          task.labels.length,
-        );
-        result.metrics.macro_f1 = macroF1(classCounts(result.confusion));
-      }
-      results.push(result);
+        ...details,
+        metrics: { ...computeMetrics(task, predictions, examples), ...details?.metrics },
+      });
     }
     return results;
   } finally {

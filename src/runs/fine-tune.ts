@@ -2,9 +2,9 @@ import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { DownloadProgress } from "../checkpoints/hub-download-node.ts";
 import type { HubOptions } from "../checkpoints/hub-node.ts";
-import { loadDatasetTask } from "../datasets/dataset.ts";
-import { loadGlueTask } from "../datasets/glue.ts";
-import { loadTableTask } from "../datasets/table.ts";
+import { loadDatasetTask } from "../datasets/dataset-node.ts";
+import { loadGlueTask } from "../datasets/glue-node.ts";
+import { loadTableTask } from "../datasets/table-node.ts";
 import { UserError } from "../errors.ts";
 import type { Adapter } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
@@ -14,14 +14,14 @@ import { float32, type Tensors } from "../graph/tensor.ts";
 import { findMethod } from "../methods/methods.ts";
 import type { WeightSpec } from "../models/architecture.ts";
 import type { Runtime } from "../runtime/session.ts";
-import { balancedClassWeights } from "../tasks/class-weights.ts";
+import { classWeightsOf } from "../tasks/class-weights.ts";
 import type { TaskData } from "../tasks/example.ts";
-import { splitExamples } from "../tasks/split.ts";
+import { trainingExamples } from "../tasks/examples.ts";
+import { holdOut } from "../tasks/split.ts";
 import type { EncodedSplit } from "../training/evaluate.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../training/records.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
 import { stepsPerEpoch, type TrainOutcome, train } from "../training/train.ts";
-import { trainingExamples } from "../training/training-example.ts";
 import { loadAdapter, saveAdapter } from "./adapter-folder.ts";
 import { BUNDLED_MODEL, loadBaseModel } from "./load-base-model.ts";
 import { FineTunedModel } from "./load-fine-tuned-model.ts";
@@ -91,7 +91,7 @@ export async function fineTune(
   const base = start ? { ...loaded, newWeights: start.newWeights } : loaded;
   const ownHead = [...base.newWeights, ...(start?.brought ?? [])];
   const maxLength = Math.min(run.maxLength, base.config.maxLength);
-  const classWeights = run.classWeights && classWeightsFor(task);
+  const classWeights = run.classWeights && classWeightsOf(task);
   const examples = trainingExamples(task, task.train, base.tokenizer, maxLength, classWeights);
   const validation = task.validation.map((split): EncodedSplit => {
     return { ...split, encoded: trainingExamples(task, split.examples, base.tokenizer, maxLength) };
@@ -198,25 +198,12 @@ export async function loadTask(
   const { validationSplit, text, textPair, label, kind, seed } = run;
   if ("task" in source) {
     const task = await loadGlueTask(source.task, source.data);
-    if (validationSplit === undefined) return task;
-    const { train, held } = splitExamples(task.train, validationSplit, seed, task.kind);
-    return { ...task, train, validation: [{ name: "validation", examples: held }] };
+    return validationSplit === undefined ? task : holdOut(task, validationSplit, seed);
   }
   const given = { seed, validationSplit, text, textPair, label, kind };
   if ("train" in source) return loadTableTask({ ...given, ...source });
   const { dataset, datasetConfig: configuration } = source;
   return loadDatasetTask({ ...given, dataset, configuration }, hub);
-}
-
-/** Weights under which every class, or tag of a word, counts alike. */
-function classWeightsFor({ kind, labels, train }: TaskData): number[] {
-  if (kind !== "classification" && kind !== "token-classification") {
-    throw new UserError(`--class-weights weighs classes, of which ${kind} has none; leave it out`);
-  }
-  return balancedClassWeights(
-    train.flatMap((example) => example.labels ?? [example.label!]),
-    labels.length,
-  );
 }
 
 /** The saved options of a run to go on with; options given again must be the same, except where and how to compute. */

@@ -13,7 +13,7 @@ export class AdapterHost extends Host {
    * @throws UserError where it is missing, damaged or not supported.
    */
   static async load(model: string, runtime: Runtime = nodeRuntime(), hub: HubOptions = {}): Promise<AdapterHost> {
-    return new AdapterHost(await loadBaseModel(model, { kind: "regression", labels: [] }, 0, hub), runtime);
+    return new AdapterHost(await loadBaseModel(model, undefined, 0, hub), runtime);
   }
 
   /**

@@ -22,7 +22,7 @@ export function modelDirectory(name: string): string {
  */
 export async function loadBaseModel(
   name: string,
-  task: Pick<TaskData, "kind" | "labels">,
+  task: Pick<TaskData, "kind" | "labels"> | undefined,
   seed: number,
   hub: HubOptions = {},
 ): Promise<BaseModel> {

@@ -8,14 +8,13 @@ import { readFolderConfig } from "../checkpoints/model-folder-node.ts";
 import { openPickle } from "../checkpoints/pickle-node.ts";
 import { openSafetensorsFile } from "../checkpoints/safetensors-node.ts";
 import { readTensors } from "../checkpoints/tensor-source.ts";
-import { metrics } from "../datasets/table.ts";
 import { UserError } from "../errors.ts";
 import type { Adapter, AdapterDescription } from "../finetuning/adapter.ts";
 import { float32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import type { HeadKind, LinearSite } from "../models/architecture.ts";
 import { describeModel, type ModelDescription } from "../models/families.ts";
 import { traceModel } from "../models/trace.ts";
-import type { TaskKind } from "../tasks/example.ts";
+import { headOfPeftTask, recognizeHead } from "../tasks/task-kinds.ts";
 import { BUNDLED_MODEL, BUNDLED_ON_HUB, modelDirectory } from "./load-base-model.ts";
 
 /** Name of the file by which an adapter folder of Hugging Face PEFT is told. */
@@ -107,7 +106,7 @@ export async function readPeftAdapter(
     name === BUNDLED_MODEL ? modelDirectory(name) : await resolveModel(name, { ...hub, revision }),
   );
   const base = describeModel(raw);
-  const head: HeadKind = config.task_type === "TOKEN_CLS" ? "token" : "sequence";
+  const head = headOfPeftTask(config.task_type);
   const labelCount = labelCountIn(source, base, head);
   const trace = traceModel(base, labelCount, head);
   const headNames = [...trace.weights.values()].filter(({ part }) => part === "head").map((weight) => weight.name);
@@ -348,15 +347,8 @@ function taskOf(
   head: HeadKind,
   raw: { id2label?: Record<string, string> | undefined; problem_type?: string | null | undefined },
 ): AdapterDescription["task"] {
-  const kind: TaskKind =
-    head === "token"
-      ? "token-classification"
-      : labelCount === 1
-        ? "regression"
-        : raw.problem_type === "multi_label_classification"
-          ? "multi-label"
-          : "classification";
   const known = Object.keys(raw.id2label ?? {}).length === labelCount ? raw.id2label : undefined;
-  const labels = kind === "regression" ? [] : range(labelCount).map((i) => known?.[i] ?? `LABEL_${i}`);
-  return { name: "custom", kind, labels, metrics: metrics[kind] };
+  const outputs = range(labelCount).map((i) => known?.[i] ?? `LABEL_${i}`);
+  const { kind, labels } = recognizeHead(head, outputs, raw.problem_type);
+  return { name: "custom", kind: kind.name, labels, metrics: [...kind.defaultMetrics] };
 }

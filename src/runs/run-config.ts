@@ -1,9 +1,10 @@
 import { z } from "zod";
-import { glueTaskName } from "../datasets/glue.ts";
 import { UserError } from "../errors.ts";
 import { findMethod, METHOD_NAMES, parseMethodOptions } from "../methods/methods.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import { DEVICES, type Device, type Runtime } from "../runtime/session.ts";
+import { glueTaskName } from "../tasks/glue.ts";
+import { findTaskKind, TASK_KIND_NAMES } from "../tasks/task-kinds.ts";
 import { AFLORA_RECIPES } from "../training/recipes.ts";
 
 const positive = z.number().positive();
@@ -46,9 +47,9 @@ export const runOptions = z.object({
   textPair: z.string().optional().describe("column of the second text of a pair"),
   label: z.string().optional().describe("column of the label"),
   kind: z
-    .enum(["classification", "regression", "multi-label", "token-classification"])
+    .string()
     .optional()
-    .describe("what to predict; told by the labels where absent"),
+    .describe(`what to predict: ${TASK_KIND_NAMES.join(", ")}; told by the labels where absent`),
   classWeights: z
     .literal("balanced")
     .optional()
@@ -137,6 +138,7 @@ export function resolveConfig(given: Readonly<Record<string, unknown>>): RunConf
   const options = checked(runOptions, Object.fromEntries(present.filter(([key]) => own.includes(key))));
   const { method: name, task: _, data, train, validation, dataset, datasetConfig, ...settings } = options;
   const source = sourceOf(options);
+  if (options.kind !== undefined) findTaskKind(options.kind, 'option "kind"');
   const method = findMethod(name);
   const methodOptions = parseMethodOptions(
     method,

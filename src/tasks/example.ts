@@ -1,6 +1,3 @@
-/** What a task predicts for one example. */
-export type TaskKind = "classification" | "regression" | "multi-label" | "token-classification";
-
 /** One row of a data set. */
 export interface Example {
   /** Position in its split, from 0: stable across epochs, so that dropout can be drawn per example. */
@@ -8,13 +5,16 @@ export interface Example {
   text: string;
   /** Second sentence of a pair. */
   textPair?: string;
-  /** The words of `text`, which joins them by spaces: token classification only. */
+  /** The words of `text`, which joins them by spaces: of kinds that label words. */
   words?: string[];
-  /** Class index into `TaskData.labels`, or the real value for regression. Absent where the data has no labels. */
+  /** Class index into `TaskData.labels`, or a real value, as the kind says. Absent where the data has no labels. */
   label?: number;
-  /** Class indices: of multi-label those that hold, ascending; of token classification one per word. */
+  /** Class indices, where an example has several, as the kind says. */
   labels?: number[];
 }
+
+/** What a model says of one example, written as the example's own label is. */
+export type Prediction = Pick<Example, "label" | "labels">;
 
 /** A named list of examples to evaluate on: MNLI has two, every other task one. */
 export interface EvaluationSplit {
@@ -27,23 +27,12 @@ export interface EvaluationSplit {
 export interface TaskData {
   /** GLUE's lower-case name (`cola`, `sst2`, …) or `custom`. */
   name: string;
-  kind: TaskKind;
-  /** Class names in label order; empty for regression. */
+  /** Name of its kind. */
+  kind: string;
+  /** Class names in label order; empty where the kind has none. */
   labels: string[];
   train: Example[];
   validation: EvaluationSplit[];
-  /** Metrics in Hugging Face's names, in the order shown; the first is the one that picks the best epoch. */
-  metrics: MetricName[];
+  /** Some of the kind's metrics, in the order shown; the first is the one that picks the best epoch. */
+  metrics: string[];
 }
-
-export type MetricName =
-  | "accuracy"
-  | "f1"
-  | "macro_f1"
-  | "micro_f1"
-  | "precision"
-  | "recall"
-  | "matthews_correlation"
-  | "pearson"
-  | "spearmanr"
-  | "mean_squared_error";

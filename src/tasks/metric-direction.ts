@@ -1,7 +1,13 @@
-/** Metrics of which a lower value is better, in Hugging Face's names; of every other a higher one is. */
-const LOWER: ReadonlySet<string> = new Set(["mean_squared_error", "loss", "perplexity"]);
+import { metricDirections } from "./task-kinds.ts";
 
-/** Whether a lower value of a metric is better; of several splits (`accuracy_matched`) the metric's own name decides. */
+/**
+ * Whether a lower value of a metric is better, as the kinds of tasks say that have it; of the loss it is.
+ * @param metric as records have it: of several splits with the split's name behind (`accuracy_matched`)
+ */
 export function lowerIsBetter(metric: string): boolean {
-  return LOWER.has(metric.replace(/_(mis)?matched$/, ""));
+  const known = new Map([...metricDirections(), ["loss", false]]);
+  const [own] = [...known.keys()]
+    .filter((name) => metric === name || metric.startsWith(`${name}_`))
+    .sort((a, b) => b.length - a.length);
+  return own !== undefined && !known.get(own);
 }

@@ -1,7 +1,4 @@
-import type { Example, MetricName, TaskData, TaskKind } from "./example.ts";
-
-/** What a model says of one example, written as the example's own label is. */
-export type Prediction = Pick<Example, "label" | "labels">;
+// Metrics in Hugging Face's names and scale, equal to those of scikit-learn, SciPy and seqeval.
 
 /** True and false positives and false negatives of one class, or of all entities. */
 export interface Counts {
@@ -11,87 +8,6 @@ export interface Counts {
 }
 
 type Numbers = ArrayLike<number>;
-
-/**
- * The prediction that one example's logits make: `[classes]` for classification (the largest wins) and multi-label (those
- * above 0, probability above one half), `[1]` for regression, `[words, classes]` for token classification.
- */
-export function predictionOf(kind: TaskKind, logits: Numbers, classes: number): Prediction {
-  if (kind === "regression") return { label: logits[0]! };
-  if (kind === "classification") return { label: argmax(logits, 0, classes) };
-  if (kind === "multi-label") return { labels: range(classes).filter((index) => logits[index]! > 0) };
-  return { labels: range(logits.length / classes).map((word) => argmax(logits, word * classes, classes)) };
-}
-
-/**
- * A task's metrics in Hugging Face's names and scale (0 to 1; correlations -1 to 1), equal to those of scikit-learn, SciPy
- * and seqeval. Where a metric is undefined (no positives, no variance) it is 0. `micro_f1` and `macro_f1` of single labels
- * leave out classes that occur in neither, as scikit-learn does. Token classification scores whole entities, and counts
- * words that a prediction does not reach, because the text was cut, as outside any.
- */
-export function computeMetrics(
-  task: Pick<TaskData, "kind" | "labels" | "metrics">,
-  predictions: readonly Prediction[],
-  examples: readonly Example[],
-): Partial<Record<MetricName, number>> {
-  const compute = metricsOf(task, predictions, examples);
-  return Object.fromEntries(
-    task.metrics.map((name) => {
-      const metric = compute[name];
-      if (!metric) throw new Error(`no metric ${name} for ${task.kind}`);
-      return [name, metric()];
-    }),
-  );
-}
-
-type Metrics = Partial<Record<MetricName, () => number>>;
-
-function metricsOf(
-  { kind, labels: names }: Pick<TaskData, "kind" | "labels">,
-  predictions: readonly Prediction[],
-  examples: readonly Example[],
-): Metrics {
-  if (kind === "multi-label") {
-    const counts = multiLabelCounts(
-      predictions.map(({ labels }) => labels!),
-      examples.map(({ labels }) => labels!),
-      names.length,
-    );
-    return { micro_f1: () => microF1(counts), macro_f1: () => macroF1(counts) };
-  }
-  if (kind === "token-classification") {
-    const outside = names.indexOf("O");
-    const found = predictions.map(({ labels }, row) => examples[row]!.labels!.map((_, i) => labels![i] ?? outside));
-    const truth = examples.map(({ labels }) => labels!);
-    const tags = (rows: number[][]) => rows.map((row) => row.map((index) => names[index] ?? "O"));
-    const counts = entityCounts(tags(found), tags(truth));
-    return {
-      f1: () => f1Of(counts),
-      precision: () => precisionOf(counts),
-      recall: () => recallOf(counts),
-      accuracy: () => accuracy(found.flat(), truth.flat()),
-    };
-  }
-  const found = predictions.map(({ label }) => label!);
-  const truth = examples.map(({ label }) => label!);
-  if (kind === "regression") {
-    return {
-      pearson: () => pearson(found, truth),
-      spearmanr: () => spearman(found, truth),
-      mean_squared_error: () => meanSquaredError(found, truth),
-    };
-  }
-  const confusion = confusionMatrix(found, truth, names.length);
-  const counts = classCounts(confusion);
-  const present = counts.filter((count) => count.truePositives + count.falsePositives + count.falseNegatives > 0);
-  return {
-    accuracy: () => accuracy(found, truth),
-    f1: () => f1Of(counts[1]!),
-    macro_f1: () => macroF1(present),
-    micro_f1: () => microF1(present),
-    matthews_correlation: () => matthewsCorrelation(confusion),
-  };
-}
 
 /** Fraction of predictions that equal their label. */
 export function accuracy(predictions: Numbers, labels: Numbers): number {
@@ -253,12 +169,6 @@ function centred(values: Numbers): number[] {
   const shifted = Array.from(values, (value) => value - values[0]!);
   const mean = sum(shifted) / shifted.length;
   return shifted.map((value) => value - mean);
-}
-
-function argmax(values: Numbers, start: number, length: number): number {
-  let best = 0;
-  for (let i = 1; i < length; i++) if (values[start + i]! > values[start + best]!) best = i;
-  return best;
 }
 
 function range(length: number): number[] {

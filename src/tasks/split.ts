@@ -1,23 +1,24 @@
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { UserError } from "../errors.ts";
-import type { Example, TaskKind } from "./example.ts";
+import type { Example, TaskData } from "./example.ts";
+import { findTaskKind } from "./task-kinds.ts";
 
 /**
  * Splits examples in two by a seeded draw: `fraction` of them held out, the rest to train on, both in their old order and
- * indexed anew. Classification is stratified: each class gives its share to within one example, and never its only one.
+ * indexed anew. Each class gives its share to within one example, and never its only one.
+ * @param stratum an example's class; all are alike where absent
  * @throws UserError where `fraction` is not between 0 and 1 or holds nothing out.
  */
 export function splitExamples(
   examples: readonly Example[],
   fraction: number,
   seed: number,
-  kind: TaskKind,
+  stratum: (example: Example) => number = () => 0,
 ): { train: Example[]; held: Example[] } {
   if (!(fraction > 0 && fraction < 1)) {
     throw new UserError(`the validation split must be a fraction between 0 and 1, not ${fraction}`);
   }
-  const stratum = (example: Example) => (kind === "classification" ? example.label! : 0);
   const order = shuffled(examples, seed).sort((a, b) => stratum(a) - stratum(b));
   const chosen = new Set<Example>();
   const share = (count: number) => Math.round(count * fraction);
@@ -39,6 +40,15 @@ export function splitExamples(
     );
   }
   return split;
+}
+
+/**
+ * The task with a part of its training examples held out to validate on, by its kind's classes.
+ * @throws UserError as {@link splitExamples}
+ */
+export function holdOut(task: TaskData, fraction: number, seed: number): TaskData {
+  const { train, held } = splitExamples(task.train, fraction, seed, findTaskKind(task.kind).stratumOf);
+  return { ...task, train, validation: [{ name: "validation", examples: held }] };
 }
 
 /** A copy in random order (Fisher and Yates). */

@@ -1,8 +1,9 @@
 import type { EvaluationSplit, TaskData } from "../tasks/example.ts";
-import { computeMetrics } from "../tasks/metrics.ts";
-import { rowLoss } from "./objective.ts";
+import { computeMetrics } from "../tasks/examples.ts";
+import type { TrainingExample } from "../tasks/task-kind.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
+import type { EvaluationLoss } from "./evaluation-loss.ts";
 import type { Predictor } from "./predictor.ts";
-import { labelCountFor, OBJECTIVES, predictionFor, type TrainingExample } from "./training-example.ts";
 
 /** A split to evaluate on: its examples as read and as encoded, in one order. */
 export interface EncodedSplit extends EvaluationSplit {
@@ -19,29 +20,25 @@ export interface Evaluation {
 /** Metrics and mean loss of a model on a task's splits. */
 export async function evaluate(
   predictor: Predictor,
+  objective: EvaluationLoss,
   task: Pick<TaskData, "kind" | "labels" | "metrics">,
   splits: readonly EncodedSplit[],
 ): Promise<Evaluation> {
   const metrics: Record<string, number> = {};
-  const labelCount = labelCountFor(task);
-  let loss = 0;
-  let count = 0;
+  const kind = findTaskKind(task.kind);
+  const allLogits: Float32Array[] = [];
   for (const { name, examples, encoded } of splits) {
-    const logits = await predictor.logits(encoded.map(({ encoding }) => encoding));
-    const predictions = logits.map((values, i) => predictionFor(task, examples[i]!, encoded[i]!.encoding, values));
+    const logits = await predictor.logits(encoded);
+    const predictions = logits.map((values, i) => kind.predict(task.labels, examples[i]!, encoded[i]!, values));
     const suffix = splits.length > 1 ? `_${name.replace("validation_", "")}` : "";
     for (const [metric, value] of Object.entries(computeMetrics(task, predictions, examples))) {
       metrics[metric + suffix] = value;
     }
-    logits.forEach((values, i) => {
-      const { targets, weights } = encoded[i]!;
-      weights.forEach((weight, row) => {
-        if (weight === 0) return;
-        const part = (all: Float32Array): Float32Array => all.subarray(row * labelCount, (row + 1) * labelCount);
-        loss += weight * rowLoss(OBJECTIVES[task.kind], part(values), part(targets));
-        count += weight;
-      });
-    });
+    allLogits.push(...logits);
   }
-  return { metrics, loss: loss / count };
+  const loss = await objective.mean(
+    allLogits,
+    splits.flatMap(({ encoded }) => encoded),
+  );
+  return { metrics, loss };
 }

@@ -1,6 +1,6 @@
 import { asFloat32, type Tensors } from "../graph/tensor.ts";
 import type { CompiledGraph, Runtime } from "../runtime/session.ts";
-import type { Encoding } from "../tokenization/tokenizer.ts";
+import type { EncodedExample } from "../tasks/task-kind.ts";
 import { cutMicroBatches } from "./micro-batches.ts";
 import { modelInputs } from "./model-inputs.ts";
 import { type AdaptedModel, writeInference } from "./step-graph.ts";
@@ -27,28 +27,34 @@ export class Predictor {
   }
 
   /**
-   * Logits of each encoding, `[labels]`, or `[tokens, labels]` of a token head, in the order given.
+   * Logits of each example, `[rows, outputs]`, in the order given.
    * @param adapter parameters of the method and the head to use this time, in place of those compiled with
    * @param tokenBudget most tokens of one run of the graph, padding included
    */
-  async logits(encodings: readonly Encoding[], adapter?: Tensors, tokenBudget = 2048): Promise<Float32Array[]> {
-    const { labelCount, head } = this.#model;
-    const results: Float32Array[] = new Array(encodings.length);
-    const lengths = encodings.map(({ inputIds }) => inputIds.length);
+  async logits(
+    examples: readonly Pick<EncodedExample, "encoding" | "rows">[],
+    adapter?: Tensors,
+    tokenBudget = 2048,
+  ): Promise<Float32Array[]> {
+    const { labelCount } = this.#model;
+    const results: Float32Array[] = new Array(examples.length);
+    const lengths = examples.map(({ encoding }) => encoding.inputIds.length);
     for (const rows of cutMicroBatches(lengths, tokenBudget)) {
       const inputs = modelInputs(
         this.#model,
-        rows.map((row) => encodings[row]!),
+        rows.map((row) => examples[row]!.encoding),
         this.#padTokenId,
       );
       const outputs = await this.#graph.run(inputs, adapter);
       const logits = asFloat32(outputs.logits!).data;
       rows.forEach((row, i) => {
-        const values = new Float32Array(head === "token" ? lengths[row]! * labelCount : labelCount);
-        // Rows of one position stand together: an example's tokens are the batch's size apart.
-        for (let at = 0, from = i; at < values.length; at += labelCount, from += rows.length) {
-          values.set(logits.subarray(from * labelCount, (from + 1) * labelCount), at);
-        }
+        const tokens = examples[row]!.rows ?? Int32Array.of(0);
+        const values = new Float32Array(tokens.length * labelCount);
+        tokens.forEach((token, own) => {
+          // Rows of one position stand together: an example's tokens are the batch's size apart.
+          const from = i + token * rows.length;
+          values.set(logits.subarray(from * labelCount, (from + 1) * labelCount), own * labelCount);
+        });
         results[row] = values;
       });
     }

@@ -6,7 +6,7 @@ import type { HeadKind, WeightSpec } from "../models/architecture.ts";
 import type { ModelDescription } from "../models/families.ts";
 import { type DropoutLayer, ForwardContext } from "../models/forward-context.ts";
 import { writeModel } from "../models/trace.ts";
-import { type Objective, objectiveLoss } from "./objective.ts";
+import type { Objective } from "../tasks/objective.ts";
 
 /** A model with a method beside it and a head. */
 export interface AdaptedModel extends ModelDescription {
@@ -45,9 +45,10 @@ export function writeStep(model: AdaptedModel, objective: Objective, { dropout }
     dropout,
   );
   const { graph } = context;
-  const targets = graph.leaf("input", "targets", "float32", logits.shape);
+  const { dtype, shape } = objective.target(model.labelCount);
+  const targets = graph.leaf("input", "targets", dtype, [logits.shape[0]!, ...shape]);
   const weights = graph.leaf("input", "rowWeights", "float32", [logits.shape[0]!, 1]);
-  const objectiveValue = objectiveLoss(objective, logits, targets, weights);
+  const objectiveValue = objective.loss(logits, targets, weights);
   const penalty = graph.within({ part: "adapter" }, () => model.method.penalty?.(parameter));
   // The penalty counts once a step, however many micro-batches the step is cut into.
   const loss = penalty

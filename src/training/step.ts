@@ -1,13 +1,13 @@
 import { countFlops, totalFlops } from "../graph/flops.ts";
-import { asFloat32, float32, type Tensor, type Tensors } from "../graph/tensor.ts";
+import { asFloat32, float32, int32, sizeOf, type Tensor, type Tensors } from "../graph/tensor.ts";
 import type { DropoutLayer } from "../models/forward-context.ts";
 import type { CompiledGraph, Runtime } from "../runtime/session.ts";
+import type { Objective } from "../tasks/objective.ts";
+import type { TrainingExample } from "../tasks/task-kind.ts";
 import { DropoutInputs } from "./dropout-inputs.ts";
 import { cutMicroBatches } from "./micro-batches.ts";
 import { modelInputs } from "./model-inputs.ts";
-import type { Objective } from "./objective.ts";
 import { type AdaptedModel, GRADIENT, writeStep } from "./step-graph.ts";
-import type { TrainingExample } from "./training-example.ts";
 
 export interface StepSettings {
   objective: Objective;
@@ -75,13 +75,12 @@ export class TrainingStep {
    */
   async run(step: number, batch: readonly TrainingExample[]): Promise<StepOutcome> {
     const total = batch.reduce((sum, { weights }) => sum + weights.reduce((a, b) => a + b, 0), 0) || 1;
-    const scale = this.#settings.objective === "binary-cross-entropy" ? total * this.#model.labelCount : total;
     const outcome: StepOutcome = { loss: 0, gradients: new Map(), tokens: 0, flops: 0 };
     const lengths = batch.map(({ encoding }) => encoding.inputIds.length);
     for (const [i, rows] of cutMicroBatches(lengths, this.#settings.tokenBudget).entries()) {
       const examples = rows.map((row) => batch[row]!);
       const length = lengths[rows[0]!]!;
-      const results = await this.#graph.run(this.#inputs(step, examples, length, scale, i === 0 ? 1 : 0));
+      const results = await this.#graph.run(this.#inputs(step, examples, length, total, i === 0 ? 1 : 0));
       outcome.loss += asFloat32(results.loss!).data[0]!;
       outcome.tokens += rows.reduce((sum, row) => sum + lengths[row]!, 0);
       outcome.flops += totalFlops(this.#flops({ batch: rows.length, sequence: length }));
@@ -100,19 +99,23 @@ export class TrainingStep {
     step: number,
     examples: readonly TrainingExample[],
     length: number,
-    scale: number,
+    total: number,
     penaltyWeight: number,
   ): Record<string, Tensor> {
     const { labelCount, head } = this.#model;
     const rows = head === "token" ? examples.length * length : examples.length;
-    const targets = new Float32Array(rows * labelCount);
+    const { dtype, shape } = this.#settings.objective.target(labelCount);
+    const width = sizeOf(shape);
+    const targets =
+      dtype === "int32" ? int32([rows, ...shape], new Int32Array(rows * width)) : float32([rows, ...shape]);
     const weights = new Float32Array(rows);
     examples.forEach((example, i) => {
-      // Rows of one position stand together: an example's tokens are the batch's size apart.
-      for (let row = 0, to = i; row < example.weights.length; row++, to += examples.length) {
-        targets.set(example.targets.subarray(row * labelCount, (row + 1) * labelCount), to * labelCount);
-        weights[to] = example.weights[row]! / scale;
-      }
+      example.weights.forEach((weight, row) => {
+        // Rows of one position stand together: an example's tokens are the batch's size apart.
+        const to = i + (example.rows?.[row] ?? 0) * examples.length;
+        targets.data.set(example.targets.data.subarray(row * width, (row + 1) * width), to * width);
+        weights[to] = weight / total;
+      });
     });
     const inputs = modelInputs(
       this.#model,
@@ -128,7 +131,7 @@ export class TrainingStep {
     return {
       ...inputs,
       ...this.#dropouts.draw(draw, inputs),
-      targets: float32([rows, labelCount], targets),
+      targets,
       rowWeights: float32([rows, 1], weights),
       penaltyWeight: float32([], Float32Array.of(penaltyWeight)),
     };

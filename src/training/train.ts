@@ -4,16 +4,18 @@ import type { MethodState } from "../methods/method.ts";
 import { traceModel } from "../models/trace.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
+import type { TrainingExample } from "../tasks/task-kind.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
 import { AdamW, type AdamWState, type ParameterGroup } from "./adamw.ts";
 import { epochOrder } from "./batch-order.ts";
 import { type EncodedSplit, evaluate } from "./evaluate.ts";
+import { EvaluationLoss } from "./evaluation-loss.ts";
 import { clipGradients } from "./gradient-norm.ts";
 import { learningRateFactor } from "./learning-rate.ts";
 import { Predictor } from "./predictor.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "./records.ts";
 import { TrainingStep } from "./step.ts";
 import type { AdaptedModel } from "./step-graph.ts";
-import { OBJECTIVES, type TrainingExample } from "./training-example.ts";
 
 export interface TrainingSettings {
   epochs: number;
@@ -148,7 +150,8 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
   const { batchSize, epochs, patience } = settings;
   const perEpoch = stepsPerEpoch(options.train.length, batchSize);
   const totalSteps = epochs * perEpoch;
-  const stepSettings = { objective: OBJECTIVES[task.kind], padTokenId, ...settings };
+  const { objective, metrics } = findTaskKind(task.kind);
+  const stepSettings = { objective, padTokenId, ...settings };
   const own = ownWeights(model);
   const trained = [...method.parameters.map(({ name }) => name), ...own.trainedHead, ...own.trainedBackbone];
 
@@ -177,6 +180,8 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
     return sizeOfAll([...names].filter((name) => !own.head.has(name)));
   };
   const mainMetric = ({ metrics }: EvaluationRecord): number => Object.values(metrics)[0]!;
+  const { higherIsBetter } = metrics[task.metrics[0]!]!;
+  const isBetter = (a: number, b: number): boolean => (higherIsBetter ? a > b : a < b);
   const bestEvaluation = (): EvaluationRecord | undefined =>
     state.evaluations.find(({ epoch }) => epoch === state.best?.epoch);
 
@@ -191,6 +196,7 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
   if (!options.resume) state.trainableAtStart = countTrainable();
   let step = await TrainingStep.compile(model, weights, runtime, stepSettings);
   const predictor = await Predictor.compile(model, weights, runtime, padTokenId);
+  const evaluationLoss = await EvaluationLoss.compile(objective, model.labelCount, runtime);
   const finished = (): boolean => {
     const best = state.best?.epoch ?? 0;
     const epochsDone = state.evaluations.length;
@@ -198,7 +204,11 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
   };
 
   const evaluateNow = async (epoch: number): Promise<EvaluationRecord> => {
-    const record = { ...(await evaluate(predictor, task, options.validation)), step: state.step, epoch };
+    const record = {
+      ...(await evaluate(predictor, evaluationLoss, task, options.validation)),
+      step: state.step,
+      epoch,
+    };
     return { kind: "evaluation", ...record };
   };
 
@@ -261,7 +271,7 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
       const evaluation = await evaluateNow(epoch + 1);
       const best = bestEvaluation();
       state.evaluations.push(evaluation);
-      if (!best || mainMetric(evaluation) > mainMetric(best)) {
+      if (!best || isBetter(mainMetric(evaluation), mainMetric(best))) {
         state.best = { epoch: epoch + 1, parameters: copyTrained() };
       }
       await options.onEvaluation?.(evaluation);
@@ -286,5 +296,6 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
   } finally {
     await step.release();
     await predictor.release();
+    await evaluationLoss.release();
   }
 }

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { HubOptions } from "../../src/checkpoints/hub-node.ts";
-import { loadDatasetTask } from "../../src/datasets/dataset.ts";
-import { readParquet } from "../../src/datasets/parquet.ts";
+import { loadDatasetTask } from "../../src/datasets/dataset-node.ts";
+import { readParquet } from "../../src/datasets/parquet-node.ts";
 import { UserError } from "../../src/errors.ts";
 import { LocalHub } from "../checkpoints/local-hub.ts";
 

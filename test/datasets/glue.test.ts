@@ -4,8 +4,9 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { glueTaskNames, loadGlueTask } from "../../src/datasets/glue.ts";
+import { loadGlueTask } from "../../src/datasets/glue-node.ts";
 import { UserError } from "../../src/errors.ts";
+import { GLUE_TASKS } from "../../src/tasks/glue.ts";
 
 let folder: string;
 beforeAll(async () => {
@@ -25,7 +26,7 @@ async function files(name: string, content: Record<string, string[][]>): Promise
 
 describe("official layouts", () => {
   it("knows eight tasks", () => {
-    expect(glueTaskNames).toEqual(["cola", "sst2", "mrpc", "stsb", "rte", "qnli", "mnli", "qqp"]);
+    expect([...GLUE_TASKS.keys()]).toEqual(["cola", "sst2", "mrpc", "stsb", "rte", "qnli", "mnli", "qqp"]);
   });
 
   it("CoLA has no header", async () => {

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { loadTableTask, readExamples } from "../../src/datasets/table.ts";
+import { loadTableTask, readExamples } from "../../src/datasets/table-node.ts";
 import { UserError } from "../../src/errors.ts";
 
 let folder: string;

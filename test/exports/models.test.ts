@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { AutoModelForSequenceClassification, AutoTokenizer, env, pipeline } from "@huggingface/transformers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
-import { loadGlueTask } from "../../src/datasets/glue.ts";
+import { loadGlueTask } from "../../src/datasets/glue-node.ts";
 import { exportAdapter } from "../../src/exports/export-run.ts";
 import { className } from "../../src/exports/hugging-face.ts";
 import { MODEL_TYPES } from "../../src/models/families.ts";

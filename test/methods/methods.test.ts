@@ -8,6 +8,7 @@ import type { Method, MethodSetting, MethodState } from "../../src/methods/metho
 import { findMethod, METHOD_NAMES, parseMethodOptions } from "../../src/methods/methods.ts";
 import type { LinearSite } from "../../src/models/architecture.ts";
 import { traceModel } from "../../src/models/trace.ts";
+import { crossEntropy } from "../../src/tasks/objective.ts";
 import { writeStep } from "../../src/training/step-graph.ts";
 import { ia3 } from "./ia3.ts";
 import { Bench, batches, settingOf, smallBert } from "./small-bert.ts";
@@ -155,7 +156,7 @@ describe("ELoRA", () => {
     async (sharing) => {
       const base = await smallBert();
       const bench = Bench.create(base, findMethod("elora"), { sharing, rank: 16 });
-      const { outputs } = writeStep(bench.model, "cross-entropy", { dropout: false });
+      const { outputs } = writeStep(bench.model, crossEntropy, { dropout: false });
       const products = liveNodes(Object.values(outputs)).filter(
         ({ op, provenance }) => op.name === "Gemm" && provenance.pass === "backward" && provenance.part === "adapter",
       );
@@ -167,7 +168,7 @@ describe("ELoRA", () => {
   test("sliced: layers of one size share one cut", async () => {
     const base = await smallBert();
     const bench = Bench.create(base, findMethod("elora"), { sharing: "sliced", rank: 16 });
-    const { outputs } = writeStep(bench.model, "cross-entropy", { dropout: false });
+    const { outputs } = writeStep(bench.model, crossEntropy, { dropout: false });
     const cuts = liveNodes(Object.values(outputs)).filter(
       ({ op, inputs }) => op.name === "Slice" && inputs[0]!.leaf?.name.startsWith("shared."),
     );

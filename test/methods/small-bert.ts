@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
-import { asFloat32, copyOf, type Tensor, type Tensors } from "../../src/graph/tensor.ts";
+import { asFloat32, copyOf, float32, type Tensor, type Tensors } from "../../src/graph/tensor.ts";
 import { randomFor } from "../../src/methods/initializers.ts";
 import type { Method, MethodDefinition, MethodSetting, MethodState } from "../../src/methods/method.ts";
 import { parseMethodOptions } from "../../src/methods/methods.ts";
@@ -10,6 +10,7 @@ import { describeModel } from "../../src/models/families.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { crossEntropy } from "../../src/tasks/objective.ts";
 import { AdamW } from "../../src/training/adamw.ts";
 import { clipGradients } from "../../src/training/gradient-norm.ts";
 import { modelInputs } from "../../src/training/model-inputs.ts";
@@ -20,7 +21,7 @@ const fixtures = new URL("../fixtures/", import.meta.url);
 const runtime = nodeRuntime({ threads: 1 });
 
 /** So few tokens a micro-batch that every batch is cut: penalties must still count once. */
-const stepSettings = { objective: "cross-entropy", tokenBudget: 24, dropout: false, seed: 1, padTokenId: 0 } as const;
+const stepSettings = { objective: crossEntropy, tokenBudget: 24, dropout: false, seed: 1, padTokenId: 0 } as const;
 
 export const readJson = (file: string) => JSON.parse(readFileSync(new URL(file, fixtures), "utf8"));
 export const openFixture = (file: string): Promise<TensorSource> =>
@@ -117,8 +118,8 @@ export class Bench {
       this.#compiled = { key, step: await TrainingStep.compile(this.model, this.weights, runtime, stepSettings) };
     }
     const examples = rows.map((row, index) => {
-      const targets = new Float32Array(this.model.labelCount);
-      targets[row.label] = 1;
+      const targets = float32([1, this.model.labelCount]);
+      targets.data[row.label] = 1;
       return { index, encoding: encodingOf(row), targets, weights: Float32Array.of(1) };
     });
     return this.#compiled.step.run(this.#step, examples);

@@ -62,8 +62,8 @@ test("DeBERTa-v2-xlarge's convolution reads a single token as it reads it in a l
   const method: Method = { parameters: [], trainable: () => new Set() };
   const model: AdaptedModel = { ...small, method, labelCount, trainsHead: () => false };
   const predictor = await Predictor.compile(model, weights, nodeRuntime({ threads: 1 }), 0);
-  const one = { inputIds: Int32Array.of(7), tokenTypeIds: Int32Array.of(0) };
-  const three = { inputIds: Int32Array.of(7, 8, 9), tokenTypeIds: new Int32Array(3) };
+  const one = { encoding: { inputIds: Int32Array.of(7), tokenTypeIds: Int32Array.of(0) } };
+  const three = { encoding: { inputIds: Int32Array.of(7, 8, 9), tokenTypeIds: new Int32Array(3) } };
   const [alone] = await predictor.logits([one]);
   const [beside] = await predictor.logits([one, three]);
   await predictor.release();

@@ -8,8 +8,8 @@ import { describeModel, MODEL_TYPES, type ModelDescription } from "../../src/mod
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { binaryCrossEntropy, crossEntropy, type Objective, squaredError } from "../../src/tasks/objective.ts";
 import { modelInputs } from "../../src/training/model-inputs.ts";
-import type { Objective } from "../../src/training/objective.ts";
 import { type AdaptedModel, GRADIENT, writeInference, writeStep } from "../../src/training/step-graph.ts";
 
 const folder = new URL("../fixtures/models/", import.meta.url);
@@ -64,15 +64,13 @@ describe("families against transformers and autograd (oracle/models.py)", () => 
     const objective = objectiveOf(rawConfig.problem_type);
     const targets = new Float32Array(examples.length * labelCount);
     examples.forEach(({ label }, row) => {
-      if (objective === "cross-entropy") targets[row * labelCount + (label as number)] = 1;
+      if (objective === crossEntropy) targets[row * labelCount + (label as number)] = 1;
       else targets.set([label].flat(), row * labelCount);
     });
-    // PyTorch's binary cross-entropy is a mean over the labels too.
-    const weight = 1 / (examples.length * (objective === "binary-cross-entropy" ? labelCount : 1));
     const results = await runStep(model, objective, weights, {
       ...inputs,
       targets: float32([examples.length, labelCount], targets),
-      rowWeights: float32([examples.length, 1], new Float32Array(examples.length).fill(weight)),
+      rowWeights: float32([examples.length, 1], new Float32Array(examples.length).fill(1 / examples.length)),
     });
     expect(results.loss![0]).toBeCloseTo(expectedLoss, 5);
     await expectGradients(description, results, await open(`${name}/gradients.safetensors`));
@@ -121,7 +119,7 @@ describe("families against transformers and autograd (oracle/models.py)", () => 
         rowWeights[position * batch + row] = 1 / count;
       });
     });
-    const results = await runStep(model, "cross-entropy", weights, {
+    const results = await runStep(model, crossEntropy, weights, {
       ...inputs,
       targets: float32([rows, labelCount], targets),
       rowWeights: float32([rows, 1], rowWeights),
@@ -161,8 +159,8 @@ async function runStep(
 }
 
 function objectiveOf(problemType: string): Objective {
-  if (problemType === "regression") return "squared-error";
-  return problemType === "multi_label_classification" ? "binary-cross-entropy" : "cross-entropy";
+  if (problemType === "regression") return squaredError;
+  return problemType === "multi_label_classification" ? binaryCrossEntropy : crossEntropy;
 }
 
 function expectLogits(logits: Float32Array, row: number, expected: readonly number[]): void {

@@ -60,10 +60,10 @@ describe("adapters that peft wrote give the logits that peft gave (oracle/peft_a
     const fitted = fitAdapter(base, adapter);
     const predictor = await compilePredictor(base, fitted, runtime);
     const { examples } = JSON.parse(readFileSync(join(FIXTURES, name, "logits.json"), "utf8"));
-    const encodings = examples.map(({ inputIds, tokenTypeIds }: Record<string, number[]>) => {
-      return { inputIds: Int32Array.from(inputIds!), tokenTypeIds: Int32Array.from(tokenTypeIds!) };
-    });
-    const logits = await predictor.logits(encodings);
+    const encoded = examples.map(({ inputIds, tokenTypeIds }: Record<string, number[]>) => ({
+      encoding: { inputIds: Int32Array.from(inputIds!), tokenTypeIds: Int32Array.from(tokenTypeIds!) },
+    }));
+    const logits = await predictor.logits(encoded);
     await predictor.release();
     examples.forEach((row: { logits: number[] }, i: number) => {
       row.logits.forEach((logit, j) => {

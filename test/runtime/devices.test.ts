@@ -2,10 +2,12 @@ import { describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
 import { Graph } from "../../src/graph/graph.ts";
 import { add } from "../../src/graph/ops.ts";
+import { float32 } from "../../src/graph/tensor.ts";
 import { aflora } from "../../src/methods/aflora.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
 import { availableDevices, nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import type { Device } from "../../src/runtime/session.ts";
+import { crossEntropy } from "../../src/tasks/objective.ts";
 import { type StepOutcome, TrainingStep } from "../../src/training/step.ts";
 import { type Base, batches, settingOf, smallBert } from "../methods/small-bert.ts";
 
@@ -15,11 +17,11 @@ async function stepOn(device: Device, base: Base): Promise<StepOutcome> {
   const away = method.parameters.map(({ name, shape }) => [name, normal(0.3)(shape, randomFor(3, name))] as const);
   const weights = new Map([...base.weights, ...away]);
   const model = { ...base, method, trainsHead: (name: string) => name.startsWith("classifier") };
-  const settings = { objective: "cross-entropy", tokenBudget: 64, dropout: true, seed: 1, padTokenId: 0 } as const;
+  const settings = { objective: crossEntropy, tokenBudget: 64, dropout: true, seed: 1, padTokenId: 0 } as const;
   const step = await TrainingStep.compile(model, weights, nodeRuntime({ device, threads: 1 }), settings);
   const examples = batches[0]!.map(({ inputIds, tokenTypeIds, label }, index) => {
-    const targets = new Float32Array(base.labelCount);
-    targets[label] = 1;
+    const targets = float32([1, base.labelCount]);
+    targets.data[label] = 1;
     const encoding = { inputIds: Int32Array.from(inputIds), tokenTypeIds: Int32Array.from(tokenTypeIds) };
     return { index, encoding, targets, weights: Float32Array.of(1) };
   });

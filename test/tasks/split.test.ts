@@ -11,7 +11,7 @@ it("takes from every class its share to within one, and never all of it", () => 
   fc.assert(
     fc.property(cases, ([labels, fraction, seed]) => {
       const examples = labels.map((label, index) => ({ index, text: `${index}`, label }));
-      const { train, held } = splitExamples(examples, fraction, seed, "classification");
+      const { train, held } = splitExamples(examples, fraction, seed, ({ label }) => label!);
       for (const part of [train, held]) {
         expect(part.map(({ index }) => index)).toEqual([...part.keys()]);
         const texts = part.map(({ text }) => Number(text));
@@ -30,13 +30,13 @@ it("takes from every class its share to within one, and never all of it", () => 
 
 it("takes from all examples alike where there are no classes", () => {
   const examples = Array.from({ length: 50 }, (_, index) => ({ index, text: `${index}`, label: index / 3 }));
-  const { train, held } = splitExamples(examples, 0.3, 1, "regression");
+  const { train, held } = splitExamples(examples, 0.3, 1);
   expect([train.length, held.length]).toEqual([35, 15]);
 });
 
 it("takes nothing from classes of one example, however many there are", () => {
   const label = (index: number) => Math.max(0, index - 20);
   const examples = Array.from({ length: 100 }, (_, index) => ({ index, text: `${index}`, label: label(index) }));
-  const { held } = splitExamples(examples, 0.2, 3, "classification");
+  const { held } = splitExamples(examples, 0.2, 3, ({ label }) => label!);
   expect(held.every((example) => example.label === 0)).toBe(true);
 });

@@ -1,9 +1,10 @@
-import { copyOf, type Tensors } from "../../src/graph/tensor.ts";
+import { copyOf, float32, type Tensors } from "../../src/graph/tensor.ts";
 import { randomFor } from "../../src/methods/initializers.ts";
 import type { MethodDefinition, MethodState } from "../../src/methods/method.ts";
 import { parseMethodOptions } from "../../src/methods/methods.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import type { Example, TaskData } from "../../src/tasks/example.ts";
+import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import type { Encoding } from "../../src/tokenization/tokenizer.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../src/training/records.ts";
 import type { AdaptedModel } from "../../src/training/step-graph.ts";
@@ -14,7 +15,6 @@ import {
   type TrainOutcome,
   train,
 } from "../../src/training/train.ts";
-import type { TrainingExample } from "../../src/training/training-example.ts";
 import { type Base, settingOf } from "../methods/small-bert.ts";
 
 export const runtime = nodeRuntime({ threads: 1 });
@@ -41,8 +41,8 @@ export function examplesOf(
   label = (index: number) => index % 3,
 ): (Example & { label: number } & TrainingExample)[] {
   return Array.from({ length: count }, (_, index) => {
-    const targets = new Float32Array(3);
-    targets[label(index)] = 1;
+    const targets = float32([1, 3]);
+    targets.data[label(index)] = 1;
     return { index, text: "", label: label(index), encoding: encodingOf(index), targets, weights: Float32Array.of(1) };
   });
 }

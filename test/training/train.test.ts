@@ -117,7 +117,7 @@ test("training lowers the loss and learns the task; the head has a learning rate
 test("regression: the loss is the mean squared error, and falls", async () => {
   const value = (index: number) => (index % 3) - 1;
   const examples = examplesOf(20, () => 0).map((example) => {
-    return { ...example, label: value(example.index), targets: Float32Array.of(value(example.index)) };
+    return { ...example, label: value(example.index), targets: float32([1, 1], Float32Array.of(value(example.index))) };
   });
   const width = base.config.hiddenSize;
   const weights = new Map(base.weights);
@@ -153,7 +153,7 @@ describe("epochs", () => {
     // The kept parameters are those that gave the best evaluation.
     const model = { ...base, method: lora.create(lora.options.parse({}), settingOf(base)), trainsHead: () => false };
     const predictor = await Predictor.compile(model, new Map([...weights, ...state.best!.parameters]), runtime, 0);
-    const logits = await predictor.logits(turned.map(({ encoding }) => encoding));
+    const logits = await predictor.logits(turned);
     await predictor.release();
     const right = logits.filter((row, i) => row.indexOf(Math.max(...row)) === turned[i]!.label).length;
     expect(right / 9).toBe(best!.metrics.accuracy);

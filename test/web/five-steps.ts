@@ -5,10 +5,11 @@ import { aflora } from "../../src/methods/aflora.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
 import type { TaskData } from "../../src/tasks/example.ts";
+import { trainingExamples } from "../../src/tasks/examples.ts";
+import { crossEntropy } from "../../src/tasks/objective.ts";
 import { AdamW } from "../../src/training/adamw.ts";
 import { clipGradients } from "../../src/training/gradient-norm.ts";
 import { TrainingStep } from "../../src/training/step.ts";
-import { trainingExamples } from "../../src/training/training-example.ts";
 
 const STEPS = 5;
 const BATCH = 8;
@@ -52,7 +53,7 @@ export async function fiveSteps(runtime: Runtime, files: ModelFiles, tsv: string
 
   const model = { ...base, method, trainsHead: (name: string) => name.startsWith(`${trace.classifier}.`) };
   const { padTokenId } = tokenizer;
-  const settings = { objective: "cross-entropy", tokenBudget: 256, dropout: true, seed: SEED, padTokenId } as const;
+  const settings = { objective: crossEntropy, tokenBudget: 256, dropout: true, seed: SEED, padTokenId } as const;
   const step = await TrainingStep.compile(model, weights, runtime, settings);
   let optimizer: AdamW | undefined;
   const losses: number[] = [];

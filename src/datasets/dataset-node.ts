@@ -1,10 +1,13 @@
 import { type HubOptions, resolveDataset } from "../checkpoints/hub-node.ts";
 import { UserError } from "../errors.ts";
-import type { TaskData, TaskKind } from "../tasks/example.ts";
-import { splitExamples } from "../tasks/split.ts";
-import { glueMetrics } from "./glue.ts";
-import { type ParquetTable, readParquet } from "./parquet.ts";
-import { type Columns, examplesOf, inferKind, labelsOf, metrics } from "./table.ts";
+import type { TaskData } from "../tasks/example.ts";
+import { examplesOf } from "../tasks/examples.ts";
+import { GLUE_TASKS } from "../tasks/glue.ts";
+import type { Columns } from "../tasks/rows.ts";
+import { holdOut } from "../tasks/split.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
+import { type ParquetTable, readParquet } from "./parquet-node.ts";
+import { taskOfTable } from "./table-task.ts";
 
 /** A data set on the hub as a task. */
 export interface DatasetTaskOptions {
@@ -23,7 +26,7 @@ export interface DatasetTaskOptions {
   /** `label` unless given. */
   label?: string | undefined;
   /** Unless given, the rows tell, as `TableTaskOptions.kind` says. */
-  kind?: TaskKind | undefined;
+  kind?: string | undefined;
 }
 
 /**
@@ -41,23 +44,21 @@ export async function loadDatasetTask(options: DatasetTaskOptions, hub: HubOptio
   const table = await read("train", files);
 
   const columns = columnsOf(table, options);
-  const kind = options.kind ?? inferKind(table, columns);
-  const labels = [...(table.classNames.get(columns.label) ?? labelsOf(table, columns.label, kind))];
-  const ofGlue = /\/glue(@|$)/.test(dataset) && configuration !== undefined ? glueMetrics(configuration) : undefined;
-  const about = { name: ofGlue ? configuration! : "custom", kind, labels, metrics: ofGlue ?? metrics[kind] };
+  const own = taskOfTable(table, columns, { kind: options.kind, labels: table.classNames.get(columns.label) });
+  const ofGlue = /\/glue(@|$)/.test(dataset) && configuration !== undefined ? GLUE_TASKS.get(configuration) : undefined;
+  const task = ofGlue ? { ...own, name: configuration!, metrics: ofGlue.metrics } : own;
 
-  const examples = examplesOf(table, columns, kind, labels);
   const splits = [...found.splits].filter(([split]) => isValidation(split));
   if (splits.length === 0 || options.validationSplit !== undefined) {
-    const { train, held } = splitExamples(examples, options.validationSplit ?? 0.1, seed, kind);
-    return { ...about, train, validation: [{ name: "validation", examples: held }] };
+    return holdOut(task, options.validationSplit ?? 0.1, seed);
   }
+  const kind = findTaskKind(task.kind);
   const validation = [];
   for (const [split, paths] of splits) {
     const name = split.startsWith("validation") ? split : "validation";
-    validation.push({ name, examples: examplesOf(await read(split, paths), columns, kind, labels) });
+    validation.push({ name, examples: examplesOf(await read(split, paths), columns, kind, task.labels) });
   }
-  return { ...about, train: examples, validation };
+  return { ...task, validation };
 }
 
 function columnsOf(

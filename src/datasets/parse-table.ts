@@ -1,23 +1,6 @@
-import { readFile } from "node:fs/promises";
-import { extname } from "node:path";
-import { parse } from "csv-parse/sync";
+import { parse } from "csv-parse/browser/esm/sync";
 import { UserError } from "../errors.ts";
-
-/** One row of a file. */
-export interface Row {
-  /** Line where the row starts, from 1. */
-  line: number;
-  /** In the order of the table's columns: text, or any JSON value; undefined where a JSON object lacks the key. */
-  cells: readonly unknown[];
-}
-
-/** Rows of a file, not yet examples. */
-export interface Table {
-  /** Where the rows come from, for error messages. */
-  source: string;
-  columns: readonly string[];
-  rows: readonly Row[];
-}
+import { list, type Table } from "../tasks/rows.ts";
 
 export interface TableOptions {
   /** Column names of a `tsv` file that has no header. */
@@ -46,13 +29,13 @@ const formats: Record<string, TableFormat> = {
  * @throws UserError where the ending names none.
  */
 export function tableFormat(file: string): TableFormat {
-  const format = formats[extname(file).toLowerCase()];
+  const format = formats[/\.[^./\\]*$/.exec(file)?.[0].toLowerCase() ?? ""];
   if (!format) throw new UserError(`${file}: unknown kind of file; its name must end in ${list(Object.keys(formats))}`);
   return format;
 }
 
 /**
- * Reads a file into rows:
+ * Rows of a file's text:
  * - `csv`: quoted where need be, first row a header;
  * - `tsv`: as GLUE writes it, a quote is text;
  * - `jsonl`: one JSON object a line; the columns are all keys met;
@@ -61,42 +44,14 @@ export function tableFormat(file: string): TableFormat {
  * - `lines`: one text a line → column `text`.
  *
  * Blank lines count for nothing.
- * @throws UserError where the file cannot be read, is not UTF-8, has no rows, or a row does not fit the header.
+ * @param file its name, for error messages
+ * @throws UserError where there are no rows, or a row does not fit the header.
  */
-export async function readTable(file: string, format: TableFormat, options: TableOptions = {}): Promise<Table> {
-  const text = await readText(file);
+export function parseTable(text: string, file: string, format: TableFormat, options: TableOptions = {}): Table {
   if (text.trim() === "") throw new UserError(`${file} is empty`);
   const table = { source: file, ...parsers[format](text, file, options) };
   if (table.rows.length === 0) throw new UserError(`${file} has no rows, only a header`);
   return table;
-}
-
-/** `file, line n`, as error messages name a row. */
-export function place(table: Table, row: Row): string {
-  return `${table.source}, line ${row.line}`;
-}
-
-/** Names for an error message: all, or the first twenty of many. */
-export function list(names: readonly string[]): string {
-  return names.slice(0, 20).join(", ") + (names.length > 20 ? `, … (${names.length} in all)` : "");
-}
-
-async function readText(file: string): Promise<string> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await readFile(file);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ENOTDIR") throw new UserError(`no such file: ${file}`);
-    if (code === "EISDIR") throw new UserError(`${file} is a folder, not a file`);
-    throw new UserError(`cannot read ${file}: ${message}`);
-  }
-  try {
-    // Drops a byte-order mark as well: MRPC has one.
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    throw new UserError(`${file} is not UTF-8 text; save it with that encoding`);
-  }
 }
 
 type Parser = (text: string, file: string, options: TableOptions) => Omit<Table, "source">;

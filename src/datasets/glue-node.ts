@@ -1,64 +1,44 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { didYouMean, UserError } from "../errors.ts";
-import type { EvaluationSplit, MetricName, TaskData } from "../tasks/example.ts";
-import { list, readTable, type Table, type TableOptions } from "./rows.ts";
-import { type Columns, columnIndex, examplesOf } from "./table.ts";
+import type { EvaluationSplit, TaskData } from "../tasks/example.ts";
+import { examplesOf } from "../tasks/examples.ts";
+import { GLUE_TASKS, glueTaskName } from "../tasks/glue.ts";
+import { type Columns, columnIndex, list, type Table } from "../tasks/rows.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
+import type { TableOptions } from "./parse-table.ts";
+import { readTable } from "./read-table-node.ts";
 
-interface GlueTask extends TableOptions, Columns {
-  /** Names in the order of Hugging Face's `glue` data set; empty for regression. */
-  labels: string[];
-  /** How the files write them, where not by name. */
+/** How a task's files are written. */
+interface Layout extends TableOptions, Columns {
+  /** How labels are written, where not by name. */
   written?: string[];
-  /** The first picks the best epoch. */
-  metrics: MetricName[];
   /** Validation splits and their files, where there is not just `dev.tsv`. */
   validation?: Record<string, string>;
 }
 
-const entailment = ["entailment", "not_entailment"];
 const digits = ["0", "1"];
+const sentences = { text: "sentence1", textPair: "sentence2" };
 
-const tasks: Record<string, GlueTask> = {
+const layouts: Readonly<Record<string, Layout>> = {
   cola: {
-    labels: ["unacceptable", "acceptable"],
     written: digits,
-    metrics: ["matthews_correlation"],
     header: ["source", "label", "mark", "sentence"],
     text: "sentence",
     label: "label",
   },
-  sst2: { labels: ["negative", "positive"], written: digits, metrics: ["accuracy"], text: "sentence", label: "label" },
-  mrpc: {
-    labels: ["not_equivalent", "equivalent"],
-    written: digits,
-    // The paper picks MRPC's best epoch by F1.
-    metrics: ["f1", "accuracy"],
-    text: "#1 String",
-    textPair: "#2 String",
-    label: "Quality",
-  },
-  stsb: {
-    labels: [],
-    metrics: ["pearson", "spearmanr"],
-    text: "sentence1",
-    textPair: "sentence2",
-    label: "score",
-  },
-  rte: { labels: entailment, metrics: ["accuracy"], text: "sentence1", textPair: "sentence2", label: "label" },
-  qnli: { labels: entailment, metrics: ["accuracy"], text: "question", textPair: "sentence", label: "label" },
+  sst2: { written: digits, text: "sentence", label: "label" },
+  mrpc: { written: digits, text: "#1 String", textPair: "#2 String", label: "Quality" },
+  stsb: { ...sentences, label: "score" },
+  rte: { ...sentences, label: "label" },
+  qnli: { text: "question", textPair: "sentence", label: "label" },
   mnli: {
-    labels: ["entailment", "neutral", "contradiction"],
-    metrics: ["accuracy"],
-    text: "sentence1",
-    textPair: "sentence2",
+    ...sentences,
     label: "gold_label",
     validation: { validation_matched: "dev_matched.tsv", validation_mismatched: "dev_mismatched.tsv" },
   },
   qqp: {
-    labels: ["not_duplicate", "duplicate"],
     written: digits,
-    metrics: ["accuracy", "f1"],
     text: "question1",
     textPair: "question2",
     label: "is_duplicate",
@@ -70,14 +50,6 @@ const tasks: Record<string, GlueTask> = {
 /** MRPC's file as Microsoft gives it. */
 const paraphrases = "msr_paraphrase_train.txt";
 
-/** Names of the GLUE tasks, as `loadGlueTask` takes them. */
-export const glueTaskNames: readonly string[] = Object.keys(tasks);
-
-/** Metrics of the GLUE task of exactly this name; undefined where there is none. */
-export function glueMetrics(name: string): MetricName[] | undefined {
-  return Object.hasOwn(tasks, name) ? tasks[name]!.metrics : undefined;
-}
-
 /**
  * Reads a GLUE task in the official layout. `name` may be written in any case and with dashes (`SST-2`); `directory` holds
  * the official folders (`SST-2/` and so on) or the task's own files. MRPC may also be Microsoft's `msr_paraphrase_train.txt`
@@ -86,18 +58,18 @@ export function glueMetrics(name: string): MetricName[] | undefined {
  */
 export async function loadGlueTask(name: string, directory: string): Promise<TaskData> {
   const key = glueTaskName(name);
-  const task = Object.hasOwn(tasks, key) ? tasks[key] : undefined;
+  const task = GLUE_TASKS.get(key);
   if (!task) {
-    throw new UserError(
-      `unknown GLUE task "${name}"; there are ${list(glueTaskNames)}${didYouMean(key, glueTaskNames)}`,
-    );
+    const names = [...GLUE_TASKS.keys()];
+    throw new UserError(`unknown GLUE task "${name}"; there are ${list(names)}${didYouMean(key, names)}`);
   }
-  const kind = task.labels.length ? "classification" : "regression";
+  const layout = layouts[key]!;
+  const kind = findTaskKind(task.kind);
   const own = (await entriesOf(directory)).find((entry) => glueTaskName(entry) === key);
   const folder = own === undefined ? directory : join(directory, own);
   const files = await entriesOf(folder);
-  const read = (file: string) => readTable(join(folder, file), "tsv", task);
-  const examples = (table: Table) => examplesOf(table, task, kind, task.written ?? task.labels);
+  const read = (file: string) => readTable(join(folder, file), "tsv", layout);
+  const examples = (table: Table) => examplesOf(table, layout, kind, layout.written ?? task.labels);
 
   let train: Table;
   const validation: EvaluationSplit[] = [];
@@ -107,17 +79,11 @@ export async function loadGlueTask(name: string, directory: string): Promise<Tas
     validation.push({ name: "validation", examples: examples(split.validation) });
   } else {
     train = await read("train.tsv");
-    for (const [split, file] of Object.entries(task.validation ?? { validation: "dev.tsv" })) {
+    for (const [split, file] of Object.entries(layout.validation ?? { validation: "dev.tsv" })) {
       validation.push({ name: split, examples: examples(await read(file)) });
     }
   }
-  const { labels, metrics } = task;
-  return { name: key, kind, labels, train: examples(train), validation, metrics };
-}
-
-/** `STS-B` → `stsb`. */
-export function glueTaskName(name: string): string {
-  return name.toLowerCase().replace(/[-_]/g, "");
+  return { name: key, ...task, train: examples(train), validation };
 }
 
 async function entriesOf(folder: string): Promise<string[]> {

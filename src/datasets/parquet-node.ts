@@ -1,6 +1,6 @@
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
 import { UserError } from "../errors.ts";
-import type { Table } from "./rows.ts";
+import type { Table } from "../tasks/rows.ts";
 
 /** Rows of parquet files; a row's `line` is its number, from 1. */
 export interface ParquetTable extends Table {

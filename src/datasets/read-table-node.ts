@@ -1,0 +1,30 @@
+import { readFile } from "node:fs/promises";
+import { UserError } from "../errors.ts";
+import type { Table } from "../tasks/rows.ts";
+import { parseTable, type TableFormat, type TableOptions } from "./parse-table.ts";
+
+/**
+ * Reads a file into rows, as {@link parseTable} parses it.
+ * @throws UserError where the file cannot be read, is not UTF-8, has no rows, or a row does not fit the header.
+ */
+export async function readTable(file: string, format: TableFormat, options: TableOptions = {}): Promise<Table> {
+  return parseTable(await readText(file), file, format, options);
+}
+
+async function readText(file: string): Promise<string> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFile(file);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") throw new UserError(`no such file: ${file}`);
+    if (code === "EISDIR") throw new UserError(`${file} is a folder, not a file`);
+    throw new UserError(`cannot read ${file}: ${message}`);
+  }
+  try {
+    // Drops a byte-order mark as well: MRPC has one.
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new UserError(`${file} is not UTF-8 text; save it with that encoding`);
+  }
+}

@@ -1,0 +1,77 @@
+import { UserError } from "../errors.ts";
+import type { Example, TaskData } from "../tasks/example.ts";
+import { examplesOf } from "../tasks/examples.ts";
+import type { Columns, Table } from "../tasks/rows.ts";
+import { holdOut } from "../tasks/split.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
+import { tableFormat } from "./parse-table.ts";
+import { readTable } from "./read-table-node.ts";
+import { taskOfTable } from "./table-task.ts";
+
+/** A task of the user's own. */
+export interface TableTaskOptions {
+  /** CSV, TSV, JSONL or CoNLL file, by its ending; a `.txt` file is read as CoNLL where `kind` labels words. */
+  train: string;
+  validation?: string | undefined;
+  /** Fraction of the training rows to hold out where there is no validation file; 0.1 unless given. */
+  validationSplit?: number | undefined;
+  /** Seed of that split; 42 unless given. */
+  seed?: number | undefined;
+  /** Column names; `text` and `label` unless given. */
+  text?: string | undefined;
+  textPair?: string | undefined;
+  label?: string | undefined;
+  /**
+   * Name of a kind of task. Unless given, the rows tell: arrays of words → token classification, arrays of labels →
+   * multi-label, real numbers that are not all integers → regression, anything else → classification. In a CSV or TSV
+   * file, multi-label must be asked for.
+   */
+  kind?: string | undefined;
+}
+
+/**
+ * Reads the user's own files as a task named `custom`. Labels are sorted: integers by value, names alphabetically.
+ * @throws UserError where a file cannot be read, a column is missing, or a row has no text or no sound label.
+ */
+export async function loadTableTask(options: TableTaskOptions): Promise<TaskData> {
+  const { train: file, validation, validationSplit, seed = 42, text = "text", textPair, label = "label" } = options;
+  if (validation !== undefined && validationSplit !== undefined) {
+    throw new UserError("give a validation file or a validation split, not both");
+  }
+  const columns = { text, label, ...(textPair !== undefined && { textPair }) };
+  const source = await readSource(file, columns, options.kind);
+  const task = taskOfTable(source.table, source.columns, { kind: options.kind });
+  if (validation === undefined) return holdOut(task, validationSplit ?? 0.1, seed);
+  const held = await readExamples(validation, columns, task.kind, task.labels);
+  return { ...task, validation: [{ name: "validation", examples: held }] };
+}
+
+/**
+ * Reads examples for a task whose labels are known, to evaluate on or to predict; without `columns.label` they have none.
+ * A `.txt` file holds one text a line; with labels, one word and its tag a line.
+ * @throws UserError as `loadTableTask`, and where a label is not among `labels`.
+ */
+export async function readExamples(
+  file: string,
+  columns: Columns,
+  kind: string,
+  labels: readonly string[],
+): Promise<Example[]> {
+  const source = await readSource(file, columns, kind);
+  return examplesOf(source.table, source.columns, findTaskKind(kind), labels);
+}
+
+/** A file's table; where the format has no column names of its own, the columns are `text` and `label`. */
+async function readSource<Known extends Columns>(
+  file: string,
+  columns: Known,
+  kind: string | undefined,
+): Promise<{ table: Table; columns: Known }> {
+  const ending = tableFormat(file);
+  const labelled = columns.label !== undefined;
+  const inWords = kind !== undefined && findTaskKind(kind).oneWordALine === true;
+  const format = ending === "lines" && labelled && inWords ? "conll" : ending;
+  const table = await readTable(file, format);
+  if (format !== "conll" && format !== "lines") return { table, columns };
+  return { table, columns: { ...columns, text: "text", ...(labelled && { label: "label" }) } };
+}

@@ -1,0 +1,55 @@
+import type { Tokenizer } from "../tokenization/tokenizer.ts";
+import type { Example, Prediction, TaskData } from "./example.ts";
+import { type Columns, columnOf, type Table } from "./rows.ts";
+import type { TaskKind, TrainingExample } from "./task-kind.ts";
+import { findTaskKind } from "./task-kinds.ts";
+
+/**
+ * Examples of a table's rows, in their order.
+ * @throws UserError where a column is missing, or a row has no text, no label, or one that is not among `labels`.
+ */
+export function examplesOf(
+  table: Table,
+  columns: Columns,
+  kind: Pick<TaskKind, "exampleOfRow">,
+  labels: readonly string[],
+): Example[] {
+  const texts = columnOf(table, columns.text);
+  const pairs = columns.textPair === undefined ? undefined : columnOf(table, columns.textPair);
+  const labelled = columns.label === undefined ? undefined : columnOf(table, columns.label);
+  return texts.map((text, index) => {
+    const cells = { text, ...(pairs && { textPair: pairs[index]! }), ...(labelled && { label: labelled[index]! }) };
+    return { index, ...kind.exampleOfRow(cells, labels) };
+  });
+}
+
+/** Encodes examples and lays out their targets. @param classWeights `[labels]`; 1 each where absent */
+export function trainingExamples(
+  { kind: name, labels }: Pick<TaskData, "kind" | "labels">,
+  examples: readonly Example[],
+  tokenizer: Tokenizer,
+  maxLength: number,
+  classWeights?: readonly number[],
+): TrainingExample[] {
+  const kind = findTaskKind(name);
+  return examples.map((example) => {
+    const encoded = kind.encode(example, tokenizer, maxLength);
+    return { ...encoded, ...kind.targets(example, encoded, labels, classWeights) };
+  });
+}
+
+/** A task's metrics, in their order. @throws Error where the kind has no such metric. */
+export function computeMetrics(
+  task: Pick<TaskData, "kind" | "labels" | "metrics">,
+  predictions: readonly Prediction[],
+  examples: readonly Example[],
+): Record<string, number> {
+  const { metrics } = findTaskKind(task.kind);
+  return Object.fromEntries(
+    task.metrics.map((name) => {
+      const metric = metrics[name];
+      if (!metric) throw new Error(`no metric ${name} for ${task.kind}`);
+      return [name, metric.compute(predictions, examples, task.labels)];
+    }),
+  );
+}

@@ -1,0 +1,32 @@
+import { classification } from "./classification.ts";
+import type { TaskData } from "./example.ts";
+import { regression } from "./regression.ts";
+
+/** What a GLUE task asks, in the names of Hugging Face's `glue` data set. */
+export type GlueTask = Pick<TaskData, "kind" | "labels" | "metrics">;
+
+const entailment = ["entailment", "not_entailment"];
+
+const classes = (labels: string[], metrics: string[]): GlueTask => ({
+  kind: classification.name,
+  labels,
+  metrics,
+});
+
+/** By lower-case name; the first metric picks the best epoch. */
+export const GLUE_TASKS: ReadonlyMap<string, GlueTask> = new Map([
+  ["cola", classes(["unacceptable", "acceptable"], ["matthews_correlation"])],
+  ["sst2", classes(["negative", "positive"], ["accuracy"])],
+  // The paper picks MRPC's best epoch by F1.
+  ["mrpc", classes(["not_equivalent", "equivalent"], ["f1", "accuracy"])],
+  ["stsb", { kind: regression.name, labels: [], metrics: ["pearson", "spearmanr"] }],
+  ["rte", classes(entailment, ["accuracy"])],
+  ["qnli", classes(entailment, ["accuracy"])],
+  ["mnli", classes(["entailment", "neutral", "contradiction"], ["accuracy"])],
+  ["qqp", classes(["not_duplicate", "duplicate"], ["accuracy", "f1"])],
+]);
+
+/** `STS-B` → `stsb`. */
+export function glueTaskName(name: string): string {
+  return name.toLowerCase().replace(/[-_]/g, "");
+}

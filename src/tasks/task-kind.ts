@@ -1,0 +1,130 @@
+import type { Tensor } from "../graph/tensor.ts";
+import type { HeadKind } from "../models/architecture.ts";
+import type { Encoding, Tokenizer } from "../tokenization/tokenizer.ts";
+import type { Example, Prediction } from "./example.ts";
+import type { Objective } from "./objective.ts";
+import type { Cell, ExampleCells, Table } from "./rows.ts";
+
+/** An example as training and prediction take it. */
+export interface EncodedExample {
+  /** Position in the training set: dropout is drawn by it. */
+  index: number;
+  encoding: Encoding;
+  /** Positions of the tokens that get outputs, ascending; absent where the text as a whole gets them (one row). */
+  rows?: Int32Array;
+}
+
+/** What the rows of an example are to come to. */
+export interface Targets {
+  /** `[rows, ...objective.target]` */
+  targets: Tensor<"float32"> | Tensor<"int32">;
+  /** `[rows]`: what each counts for, such as its class's weight. */
+  weights: Float32Array;
+}
+
+export interface TrainingExample extends EncodedExample, Targets {}
+
+/** A text to predict for, or a pair; its words, where a kind that labels words is not to split it itself. */
+export type TextInput = Pick<Example, "text" | "textPair" | "words">;
+
+/** How good predictions are, as one number. */
+export interface Metric {
+  higherIsBetter: boolean;
+  /** 0 where it is not defined, such as without any positives. */
+  compute(predictions: readonly Prediction[], examples: readonly Example[], labels: readonly string[]): number;
+}
+
+/** What an evaluation shows beside a task's metrics. */
+export interface EvaluationDetails {
+  metrics: Record<string, number>;
+  /** Counts of examples `[true label, predicted label]`. */
+  confusion?: number[][];
+}
+
+/** What a model of this kind is to Hugging Face's tools. */
+export interface HuggingFaceForm {
+  autoClass: `AutoModelFor${string}`;
+  /** `problem_type` of config.json. */
+  problemType: string | null;
+  /** `task_type` of adapter_config.json. */
+  peftTaskType: string;
+  /** Name of the pipeline in Transformers and Transformers.js. */
+  pipeline: string;
+  /** What the README of an export says. */
+  readme: {
+    /** A sentence on the outputs of these names. */
+    outputs(names: readonly string[]): string;
+    /** How `classify`, the pipeline, is called in JavaScript; absent where it does not serve this kind. */
+    pipelineCall?: string;
+    /** JavaScript that shows what `logits` say; absent where the pipeline serves all that the kind takes. */
+    showLogits?(names: readonly string[]): string;
+  };
+}
+
+/**
+ * A kind of task: how rows become examples, what is minimised, what a model's outputs say, and how good that is.
+ * Each is one object in a file of its own; nothing outside of `tasks/` knows them apart.
+ */
+export interface TaskKind<Shown extends object = object> {
+  readonly name: string;
+  /** One line for --help. */
+  readonly summary: string;
+  /** What the model's head gives outputs: the whole text, or tokens. */
+  readonly head: HeadKind;
+  readonly objective: Objective;
+  /** In Hugging Face's names and scale: 0 to 1, correlations -1 to 1. */
+  readonly metrics: Readonly<Record<string, Metric>>;
+  /** Metrics of a task that names none, in the order shown; the first picks the best epoch. */
+  readonly defaultMetrics: readonly string[];
+  readonly huggingFace: HuggingFaceForm;
+  /** Whether a `.txt` file with labels has one word and its tag a line, as CoNLL files do. */
+  readonly oneWordALine?: boolean;
+  /** How the kind is told where nobody names it; absent: it must be asked for. */
+  readonly recognition?: {
+    /** Kinds are tried in ascending order: the first that fits is taken. */
+    order: number;
+    /** Whether examples of these texts and labels, row by row, are of this kind. */
+    fitsRows(texts: readonly Cell[], labels: readonly Cell[]): boolean;
+    /** Labels of the task that a checkpoint's head was made for; undefined where that is none of this kind. */
+    labelsOfHead(outputs: readonly string[], problemType: string | null | undefined): string[] | undefined;
+  };
+
+  /** Number of the head's outputs. */
+  outputs(labels: readonly string[]): number;
+  /**
+   * A column's labels, in their order; none where the kind has no classes.
+   * @throws UserError where a cell holds no sound label, or there is nothing to learn.
+   */
+  labelsIn(table: Table, column: string): string[];
+  /**
+   * An example of a row.
+   * @throws UserError where it has no text, no label, or one that is not among `labels`.
+   */
+  exampleOfRow(cells: ExampleCells, labels: readonly string[]): Omit<Example, "index">;
+  /** An example to predict for. @throws UserError where the kind does not take such texts. */
+  exampleOfInput(input: TextInput): Omit<Example, "index">;
+  encode(example: Example, tokenizer: Tokenizer, maxLength: number): EncodedExample;
+  /** Targets and weights of an example that has its label. @param classWeights `[labels]`; 1 each where absent */
+  targets(
+    example: Example,
+    encoded: EncodedExample,
+    labels: readonly string[],
+    classWeights?: readonly number[],
+  ): Targets;
+  /** What a model says of an example, as its own label is written. @param logits `[rows, outputs]` */
+  predict(labels: readonly string[], example: Example, encoded: EncodedExample, logits: Float32Array): Prediction;
+  /** What people are shown. @param logits `[rows, outputs]` */
+  describe(labels: readonly string[], example: Example, encoded: EncodedExample, logits: Float32Array): Shown;
+  /** The same in a line, without the text. */
+  lineOf(shown: Shown): string;
+  /** What `evaluate` shows beside the task's metrics. */
+  detailsOf?(
+    predictions: readonly Prediction[],
+    examples: readonly Example[],
+    labels: readonly string[],
+  ): EvaluationDetails;
+  /** The class of which a held-out part gets its share; absent: examples are drawn alike. */
+  stratumOf?(example: Example): number;
+  /** The classes that an example counts for where rare ones are to weigh more; absent: there are none to weigh. */
+  classesOf?(example: Example): readonly number[];
+}

@@ -1,0 +1,106 @@
+import { didYouMean, UserError } from "../errors.ts";
+import type { HeadKind } from "../models/architecture.ts";
+import { type ClassifiedText, classification } from "./classification.ts";
+import { type MultiLabelledText, multiLabel } from "./multi-label.ts";
+import { regression, type ScoredText } from "./regression.ts";
+import { columnOf, type Table } from "./rows.ts";
+import type { TaskKind } from "./task-kind.ts";
+import { type TaggedText, tokenClassification } from "./token-classification.ts";
+import { wholeText } from "./whole-text.ts";
+
+/** What a model says of one text, as its kind of task describes it; a kind of the caller's own may say something else. */
+export type TextPrediction = Partial<ClassifiedText & ScoredText & MultiLabelledText & TaggedText>;
+
+/** Every kind of task: a new one is one file and one line here. */
+export const TASK_KINDS: readonly TaskKind<TextPrediction>[] = [
+  classification,
+  regression,
+  multiLabel,
+  tokenClassification,
+];
+
+export const TASK_KIND_NAMES: readonly string[] = TASK_KINDS.map(({ name }) => name);
+
+const registered: TaskKind<TextPrediction>[] = [];
+
+const known = (): TaskKind<TextPrediction>[] => [...TASK_KINDS, ...registered];
+
+/**
+ * Makes a kind of task of the caller's own known by its name, to this process: runs take it, and adapters trained for it
+ * can be read.
+ * @throws UserError where the name is taken, or a metric of it is known with another direction.
+ */
+export function registerTaskKind(kind: TaskKind): void {
+  for (const { name, metrics } of known()) {
+    if (name === kind.name) {
+      throw new UserError(`there is a task kind "${name}" already; give the new one another name`);
+    }
+    // Records of runs know a metric by its name alone.
+    for (const [metric, { higherIsBetter }] of Object.entries(kind.metrics)) {
+      if (metrics[metric] && metrics[metric].higherIsBetter !== higherIsBetter) {
+        throw new UserError(
+          `task kind "${kind.name}": of the metric "${metric}" a ${higherIsBetter ? "lower" : "higher"} value is better in "${name}"; give it another name`,
+        );
+      }
+    }
+  }
+  registered.push(kind);
+}
+
+/**
+ * @param where what names the kind, for the error message
+ * @throws UserError where there is no such kind, with the list of those that are.
+ */
+export function findTaskKind(name: string, where?: string): TaskKind<TextPrediction> {
+  const kind = known().find((candidate) => candidate.name === name);
+  if (kind) return kind;
+  const names = known().map((each) => each.name);
+  throw new UserError(
+    `${where ? `${where}: ` : ""}unknown task kind "${name}"${didYouMean(name, names)} (kinds: ${names.join(", ")})`,
+  );
+}
+
+/** Kinds that can be told where nobody names them, in the order in which they are tried. */
+function recognizable() {
+  return known()
+    .flatMap((kind) => (kind.recognition ? [{ kind, ...kind.recognition }] : []))
+    .sort((a, b) => a.order - b.order);
+}
+
+/** The kind of task that a table's rows say they are for. @throws UserError where a column is missing. */
+export function recognizeRows(table: Table, textColumn: string, labelColumn: string): TaskKind<TextPrediction> {
+  const [texts, labels] = [columnOf(table, textColumn), columnOf(table, labelColumn)];
+  return recognizable().find(({ fitsRows }) => fitsRows(texts, labels))!.kind;
+}
+
+/** What a head gives outputs whose adapter PEFT says is for this type of task; whole texts, where it says none of ours. */
+export function headOfPeftTask(taskType: string | null | undefined): HeadKind {
+  return known().find(({ huggingFace }) => huggingFace.peftTaskType === taskType)?.head ?? wholeText.head;
+}
+
+/**
+ * The kind of task and the labels that a checkpoint's head says it is for.
+ * @param outputs names of the head's outputs
+ * @param problemType as config.json has it
+ * @throws UserError where it says nothing of the kind.
+ */
+export function recognizeHead(
+  head: HeadKind,
+  outputs: readonly string[],
+  problemType: string | null | undefined,
+): { kind: TaskKind<TextPrediction>; labels: string[] } {
+  for (const { kind, labelsOfHead } of recognizable()) {
+    const labels = kind.head === head ? labelsOfHead(outputs, problemType) : undefined;
+    if (labels) return { kind, labels };
+  }
+  throw new UserError(`no kind of task is known whose model has a ${head} head of ${outputs.length} outputs`);
+}
+
+/** Every known metric, and whether a higher value of it is better. */
+export function metricDirections(): ReadonlyMap<string, boolean> {
+  return new Map(
+    known().flatMap(({ metrics }) =>
+      Object.entries(metrics).map(([name, { higherIsBetter }]) => [name, higherIsBetter] as const),
+    ),
+  );
+}

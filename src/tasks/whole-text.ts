@@ -1,0 +1,28 @@
+import type { Example } from "./example.ts";
+import { type ExampleCells, requireText, textOf } from "./rows.ts";
+import type { EncodedExample, TaskKind } from "./task-kind.ts";
+
+/** What kinds have in common that say something of a text, or a pair, as a whole. */
+export const wholeText = {
+  head: "sequence",
+  encode: ({ index, text, textPair }, tokenizer, maxLength): EncodedExample => ({
+    index,
+    encoding: tokenizer.encode(text, textPair, maxLength),
+  }),
+  exampleOfInput: (input) => input,
+} as const satisfies Partial<TaskKind>;
+
+/** Hugging Face's classes for such kinds. */
+export const sequenceClassification = {
+  autoClass: "AutoModelForSequenceClassification",
+  peftTaskType: "SEQ_CLS",
+  pipeline: "text-classification",
+} as const;
+
+/** The text or texts of a row. @throws UserError where there are none. */
+export function textsOf(cells: ExampleCells): Pick<Example, "text" | "textPair"> {
+  const text = textOf(cells.text);
+  const textPair = cells.textPair && textOf(cells.textPair);
+  requireText(cells, text, textPair);
+  return { text, ...(textPair !== undefined && { textPair }) };
+}
