@@ -63,7 +63,6 @@ class MethodStep {
       tokenBudget: ROWS * LENGTH,
       dropout: true,
       seed: 1,
-      padTokenId: 0,
     });
     // So small a rate that nothing moves: the methods share the base model's weights.
     const optimizer = new AdamW([{ names: [...weights.keys()], learningRate: 1e-12, weightDecay: 0 }]);

@@ -29,7 +29,6 @@ async function compare(python: string, name: ConfigName, rows: number, length: n
     tokenBudget: rows * length,
     dropout: true,
     seed: 1,
-    padTokenId: 0,
   });
   const batch = batchOf(rows, length);
   const rounds: { ours: number; theirs: number }[] = [];

@@ -25,7 +25,6 @@ async function measure(name: ConfigName): Promise<void> {
     tokenBudget: ROWS * LENGTH,
     dropout: true,
     seed: 1,
-    padTokenId: 0,
   } as const;
   const step = await TrainingStep.compile(model, model.weights, runtime, settings);
   const { hidden_size: hidden, intermediate_size: intermediate, num_hidden_layers: layers } = CONFIGS[name];

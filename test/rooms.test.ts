@@ -1,5 +1,5 @@
 import { readdir, readFile } from "node:fs/promises";
-import { dirname, join, relative } from "node:path";
+import { dirname, join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { expect, test } from "vitest";
@@ -10,22 +10,61 @@ const SOURCE = root("src");
 /** `graph` of `graph/ops.ts`. */
 const roomOf = (file: string) => file.split(/[/\\]/)[0]!;
 
+interface SourceFile {
+  /** Path within src/, with forward slashes. */
+  path: string;
+  text: string;
+  /** Files of ours that it imports, types included, likewise. */
+  imports: string[];
+}
+
+const slashes = (path: string) => path.split(sep).join("/");
+
+async function sourceFiles(): Promise<SourceFile[]> {
+  const entries = await readdir(SOURCE, { recursive: true, withFileTypes: true });
+  return Promise.all(
+    entries
+      .filter((entry) => entry.isFile())
+      .map(async (entry) => {
+        const path = join(entry.parentPath, entry.name);
+        const text = await readFile(path, "utf8");
+        const named = ts.preProcessFile(text).importedFiles.map(({ fileName }) => fileName);
+        const ours = named.filter((name) => name.startsWith("."));
+        const imports = ours.map((name) => slashes(relative(SOURCE, join(dirname(path), name))));
+        return { path: slashes(relative(SOURCE, path)), text, imports };
+      }),
+  );
+}
+
 test("a room imports only from rooms above it in the table of docs/architecture.md", async () => {
   const table = await readFile(root("docs/architecture.md"), "utf8");
   // The errors that every room throws lie below all of them.
   const rooms = ["errors.ts", ...[...table.matchAll(/^\| `([\w.]+)\/?` \|/gm)].map(([, room]) => room!)];
   expect(rooms.toSorted()).toEqual((await readdir(SOURCE)).toSorted());
 
-  const wrong: string[] = [];
-  for (const entry of await readdir(SOURCE, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue;
-    const path = join(entry.parentPath, entry.name);
-    const file = relative(SOURCE, path);
-    for (const { fileName } of ts.preProcessFile(await readFile(path, "utf8")).importedFiles) {
-      if (!fileName.startsWith(".")) continue;
-      const imported = relative(SOURCE, join(dirname(path), fileName));
-      if (rooms.indexOf(roomOf(imported)) > rooms.indexOf(roomOf(file))) wrong.push(`${file} imports ${imported}`);
-    }
-  }
+  const wrong = (await sourceFiles()).flatMap(({ path, imports }) =>
+    imports
+      .filter((imported) => rooms.indexOf(roomOf(imported)) > rooms.indexOf(roomOf(path)))
+      .map((imported) => `${path} imports ${imported}`),
+  );
   expect(wrong).toEqual([]);
+});
+
+test("no files import each other in a circle, types included", async () => {
+  const importsOf = new Map((await sourceFiles()).map(({ path, imports }) => [path, imports]));
+  const done = new Set<string>();
+  const circles: string[] = [];
+  const visit = (file: string, way: readonly string[]): void => {
+    if (way.includes(file)) circles.push([...way.slice(way.indexOf(file)), file].join(" → "));
+    if (done.has(file) || way.includes(file)) return;
+    for (const imported of importsOf.get(file) ?? []) visit(imported, [...way, file]);
+    done.add(file);
+  };
+  for (const file of importsOf.keys()) visit(file, []);
+  expect(circles).toEqual([]);
+});
+
+test("no source file is longer than 350 lines", async () => {
+  const long = (await sourceFiles()).filter(({ text }) => text.split("\n").length > 351).map(({ path }) => path);
+  expect(long).toEqual([]);
 });

@@ -12,31 +12,16 @@ import { BUNDLED_MODEL, BUNDLED_ON_HUB } from "../runs/load-base-model.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { readVocabularyFiles } from "../tokenization/read-vocabulary-files.ts";
 
-/** What Hugging Face's classes of a family begin with, by `model_type`. */
-const CLASS_NAMES: Readonly<Record<string, string>> = {
-  bert: "Bert",
-  roberta: "Roberta",
-  "xlm-roberta": "XLMRoberta",
-  camembert: "Camembert",
-  distilbert: "DistilBert",
-  electra: "Electra",
-  mpnet: "MPNet",
-  "deberta-v2": "DebertaV2",
-  modernbert: "ModernBert",
-};
-
 /** Class of Hugging Face Transformers that a fine-tuned model is. */
-export function className(modelType: string, kind: string): string {
-  return findTaskKind(kind).huggingFace.autoClass.replace("AutoModel", CLASS_NAMES[modelType]!);
+export function className({ architecture, config }: ModelDescription, kind: string): string {
+  const begin = architecture.modelTypes[config.modelType]!;
+  return findTaskKind(kind).huggingFace.autoClass.replace("AutoModel", begin);
 }
 
 /** A module or weight in a checkpoint of the task's model: what belongs to the backbone stands under its prefix. */
-export function fullName(
-  { architecture, config }: ModelDescription,
-  { name, part }: Pick<WeightSpec, "name" | "part">,
-) {
-  // BERT's pooler is part of Hugging Face's backbone, though only the head reads it; other families have it outside.
-  const inBackbone = part === "backbone" || (config.modelType === "bert" && name.startsWith("pooler."));
+export function fullName({ architecture }: ModelDescription, { name, part }: Pick<WeightSpec, "name" | "part">) {
+  const underPrefix = architecture.headUnderPrefix?.some((module) => name.startsWith(`${module}.`));
+  const inBackbone = part === "backbone" || underPrefix;
   return inBackbone ? `${architecture.prefix}.${name}` : name;
 }
 
@@ -59,7 +44,7 @@ export async function writeConfig(
   const names = labelNames(task);
   const written = {
     ...config,
-    architectures: [className(base.config.modelType, task.kind)],
+    architectures: [className(base, task.kind)],
     id2label: Object.fromEntries(names.map((name, i) => [i, name])),
     label2id: Object.fromEntries(names.map((name, i) => [name, i])),
     problem_type: findTaskKind(task.kind).huggingFace.problemType,

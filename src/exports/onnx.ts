@@ -3,16 +3,16 @@ import { join } from "node:path";
 import { UserError } from "../errors.ts";
 import type { AdapterDescription } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
-import type { Dimension, Shape } from "../graph/dimension.ts";
-import { Graph, type LeafKind, type Value } from "../graph/graph.ts";
+import { Graph } from "../graph/graph.ts";
 import { encodeOnnx } from "../graph/onnx.ts";
-import { cast, gather, reduceSum, reshape, sliceSize, sub, transpose } from "../graph/ops.ts";
-import { type DataType, float32, type Tensor, type Tensors } from "../graph/tensor.ts";
-import type { LengthInput, ModelInputs } from "../models/architecture.ts";
+import { reshape } from "../graph/ops.ts";
+import type { Tensors } from "../graph/tensor.ts";
 import { ForwardContext } from "../models/forward-context.ts";
-import { writeModel } from "../models/trace.ts";
+import type { TokenStream } from "../models/token-stream.ts";
+import { labelsTokens, writeModel } from "../models/trace.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { labelNames, writeConfig, writeTokenizerJson } from "./hugging-face.ts";
+import { PaddedStream } from "./padded-stream.ts";
 import { quantizeOnnx } from "./quantize.ts";
 
 /** Where Transformers.js looks for a model: as it is, and with int8 weights (`dtype: "q8"`). */
@@ -54,96 +54,26 @@ export async function writeOnnxFolder(
 }
 
 /** The model with its weights as an ONNX file, with the inputs and the output that Transformers.js knows. */
-function encodeModel(base: BaseModel, weights: Tensors<"float32">, maxLength: number): Uint8Array {
-  const graph = new ExportGraph(base, maxLength);
+function encodeModel(base: BaseModel, weights: Tensors, maxLength: number): Uint8Array {
+  const graph = new Graph();
+  const stream = new PaddedStream(graph, maxLength);
   const { labelCount, head } = base;
-  const logits = writeModel(new ExportContext(graph), base, labelCount, head);
-  const shaped = head === "token" ? transpose(reshape(logits, ["sequence", "batch", labelCount]), [1, 0, 2]) : logits;
-  return encodeOnnx({ logits: shaped }, new Map([...weights, ...graph.tables])).bytes;
+  const logits = writeModel(new ExportContext(graph, stream), base, labelCount, head);
+  const shaped = labelsTokens(head) ? reshape(logits, ["batch", "sequence", labelCount]) : logits;
+  return encodeOnnx({ logits: shaped }, new Map([...weights, ...stream.tables])).bytes;
 }
 
-/** Takes `[batch, sequence]` int64 inputs, as every tool gives them. */
+/** Writes a model over texts as every tool gives them. */
 class ExportContext extends ForwardContext {
-  constructor(graph: Graph) {
+  readonly #stream: PaddedStream;
+
+  constructor(graph: Graph, stream: PaddedStream) {
     super(graph, { trains: () => false, dropout: false });
+    this.#stream = stream;
   }
 
-  override inputs(): ModelInputs {
-    const input = (name: string): Value => this.graph.leaf("input", name, "int64", ["batch", "sequence"]);
-    const positions = (name: string): Value => cast(transpose(input(name), [1, 0]), "int32");
-    return {
-      inputIds: positions("input_ids"),
-      tokenTypeIds: positions("token_type_ids"),
-      attentionMask: cast(input("attention_mask"), "float32"),
-    };
-  }
-
-  override rowDropout(x: Value): Value {
-    return x;
-  }
-}
-
-/** Computes what depends on the padded length alone from tables for lengths up to `maxLength`: nobody feeds it. */
-class ExportGraph extends Graph {
-  readonly tables = new Map<string, Tensor<"float32">>();
-  readonly #base: BaseModel;
-  readonly #maxLength: number;
-  readonly #longest: Record<string, LengthInput>;
-
-  constructor(base: BaseModel, maxLength: number) {
-    super();
-    this.#base = base;
-    this.#maxLength = maxLength;
-    this.#longest = this.#inputsOf(maxLength);
-  }
-
-  override leaf(kind: Exclude<LeafKind, "constant">, name: string, dtype: DataType, shape: Shape): Value {
-    const longest = this.#longest[name];
-    if (!longest || kind !== "input") return super.leaf(kind, name, dtype, shape);
-    return this.#isCut(name) ? this.#cut(name, longest, dtype, shape) : this.#select(name, longest, dtype, shape);
-  }
-
-  #inputsOf(length: number): Record<string, LengthInput> {
-    return this.#base.architecture.lengthInputs?.(this.#base.config, length) ?? {};
-  }
-
-  #table(name: string, data: Float32Array | Int32Array, shape: readonly number[]): Value {
-    this.tables.set(name, float32(shape, Float32Array.from(data)));
-    return super.leaf("frozen", name, "float32", shape);
-  }
-
-  /** Whether a shorter length's values are the first of the longest one's along every axis. */
-  #isCut(name: string): boolean {
-    const longest = this.#longest[name]!;
-    return [1, 2, this.#maxLength >> 1, this.#maxLength - 1]
-      .filter((length) => length > 0)
-      .every((length) => {
-        const { data, shape } = this.#inputsOf(length)[name]!;
-        const width = shape.at(-1)!;
-        const stride = longest.shape.at(-1)!;
-        return data.every((value, i) => value === longest.data[Math.floor(i / width) * stride + (i % width)]);
-      });
-  }
-
-  #cut(name: string, { data, shape }: LengthInput, dtype: DataType, wanted: Shape): Value {
-    const table = this.#table(name, data, shape);
-    const cut = wanted.reduce<Value>(
-      (value, size, axis) => (typeof size === "number" ? value : sliceSize(value, axis, 0, size)),
-      table,
-    );
-    return dtype === "float32" ? cut : cast(cut, dtype);
-  }
-
-  /** A row for each length, of which the right one is looked up and cut. */
-  #select(name: string, { shape }: LengthInput, dtype: DataType, wanted: Shape): Value {
-    const rows = this.#maxLength;
-    const width = shape[0]!;
-    const all = new Float32Array(rows * width);
-    for (let length = 1; length <= rows; length++) all.set(this.#inputsOf(length)[name]!.data, (length - 1) * width);
-    const ones = this.#table("lengths", new Float32Array(rows).fill(1), [rows]);
-    const row = sub(reduceSum(sliceSize(ones, 0, 0, "sequence"), [0]), 1);
-    const found = gather(this.#table(name, all, [rows, width]), cast(row, "int32"));
-    return cast(sliceSize(reshape(found, [width]), 0, 0, wanted[0] as Dimension), dtype);
+  override tokens(): TokenStream {
+    return this.#stream;
   }
 }
 

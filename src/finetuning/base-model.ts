@@ -2,7 +2,7 @@ import type { ModelFiles } from "../checkpoints/model-files.ts";
 import { type FolderConfig, type ModelFolder, openModelFolder } from "../checkpoints/model-folder.ts";
 import type { Tensor, Tensors } from "../graph/tensor.ts";
 import { constant, normal, randomFor } from "../methods/initializers.ts";
-import type { HeadKind, WeightSpec } from "../models/architecture.ts";
+import type { HeadName, WeightSpec } from "../models/architecture.ts";
 import { describeModel, type ModelDescription } from "../models/families.ts";
 import { readModelWeights } from "../models/model-weights.ts";
 import { type ModelTrace, traceModel } from "../models/trace.ts";
@@ -23,7 +23,7 @@ export interface BaseModel extends ModelDescription {
   tokenizer: Tokenizer;
   trace: ModelTrace;
   labelCount: number;
-  head: HeadKind;
+  head: HeadName;
   /** By name without the family's prefix. */
   weights: Map<string, Tensor<"float32">>;
   /** Parts of the head that the checkpoint lacks, or has for other labels: made new. */

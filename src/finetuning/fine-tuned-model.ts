@@ -126,7 +126,7 @@ export function compilePredictor(
   runtime: Runtime,
 ): Promise<Predictor> {
   const model: AdaptedModel = { ...base, method, trainsHead: () => true };
-  return Predictor.compile(model, new Map([...base.weights, ...parameters]), runtime, base.tokenizer.padTokenId);
+  return Predictor.compile(model, new Map([...base.weights, ...parameters]), runtime);
 }
 
 /** Shape of everything that an adapter may hold: the method's parameters, the head, and where it trains the backbone. */

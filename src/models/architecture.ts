@@ -1,36 +1,88 @@
-import type { Shape } from "../graph/dimension.ts";
 import type { Value } from "../graph/graph.ts";
-import type { Tensor } from "../graph/tensor.ts";
 import type { ForwardContext } from "./forward-context.ts";
+import type { TokenStream } from "./token-stream.ts";
 
-/** A family of models: one file each, chosen by `model_type` of config.json. */
-export interface Architecture<Config extends ModelConfig = ModelConfig> {
-  /** Values of `model_type` that this family answers to. */
-  modelTypes: readonly string[];
-  /** What its weights' names begin with in checkpoints of task models: `bert` in `bert.encoder.…`. */
-  prefix: string;
-  /** @throws UserError where config.json has a setting that is missing, malformed or not supported. */
-  readConfig(raw: unknown): Config;
-  /** Final hidden states, `[batch*sequence, hidden]` with the rows of one position together (sequence-major). */
-  backbone(context: ForwardContext, config: Config, inputs: ModelInputs): Value;
-  /** `[batch, labels]` from the hidden states, as the family's `…ForSequenceClassification`. */
-  sequenceHead(context: ForwardContext, config: Config, hidden: Value, labelCount: number): Value;
-  /** `[batch*sequence, labels]` from the hidden states, as the family's `…ForTokenClassification`. */
-  tokenHead(context: ForwardContext, config: Config, hidden: Value, labelCount: number): Value;
-  /** Inputs that depend on nothing but the padded length, such as relative positions, by leaf name. */
-  lengthInputs?(config: Config, sequence: number): Record<string, LengthInput>;
+export type { LinearSite, SiteRole, WeightSpec } from "./model-parts.ts";
+
+/**
+ * What a head gives: `sequence` a row of outputs for each example, `embedding` likewise its vector; `token` and
+ * `languageModel` a row for each token that counts.
+ */
+export type HeadName = keyof Heads<ModelConfig>;
+
+/** Writes a head: one of {@link Heads}. */
+export type Head<Config extends ModelConfig> = (
+  context: ForwardContext,
+  config: Config,
+  hidden: Value,
+  outputs: number,
+) => Value;
+
+/** The heads of a family; it need not have all. */
+export interface Heads<Config extends ModelConfig> {
+  /** From all rows `[tokens, hidden]` to `[batch, outputs]`, and so does `embedding`. */
+  sequence?(...args: Parameters<Head<Config>>): Value;
+  embedding?(...args: Parameters<Head<Config>>): Value;
+  /** From the rows that count, `[outputRows, hidden]`, to `[outputRows, outputs]`, and so does `languageModel`. */
+  token?(...args: Parameters<Head<Config>>): Value;
+  languageModel?(...args: Parameters<Head<Config>>): Value;
 }
 
-/** What a head labels: the whole text, or each of its tokens. */
-export type HeadKind = "sequence" | "token";
+/** What all families have, whatever their kind. */
+interface Family<Config extends ModelConfig> {
+  /** Values of `model_type` that this family answers to, each with what Hugging Face's classes begin with: `Bert`. */
+  modelTypes: Readonly<Record<string, string>>;
+  /** What its weights' names begin with in checkpoints of task models: `bert` in `bert.encoder.…`. */
+  prefix: string;
+  /** Modules that only a head reads though Hugging Face has them under the prefix, such as BERT's pooler. */
+  headUnderPrefix?: readonly string[];
+  /** @throws UserError where config.json has a setting that is missing, malformed or not supported. */
+  readConfig(raw: unknown): Config;
+  /** The heads that it offers, as the family's `…For…` classes have them. */
+  heads: Heads<Config>;
+}
 
-export type LengthInput = Tensor<"float32"> | Tensor<"int32">;
+/** Every token sees every other: BERT and its relatives. */
+export interface EncoderArchitecture<Config extends ModelConfig = ModelConfig> extends Family<Config> {
+  kind: "encoder";
+  /** Final hidden states, `[tokens, hidden]`. */
+  encode(context: ForwardContext, config: Config, tokens: TokenStream): Value;
+}
+
+/** Every token sees those before it. */
+export interface DecoderArchitecture<Config extends ModelConfig = ModelConfig> extends Family<Config> {
+  kind: "decoder";
+  /** Final hidden states, `[tokens, hidden]`. */
+  decode(context: ForwardContext, config: Config, tokens: TokenStream): Value;
+}
+
+/** A decoder that also sees another text, which an encoder has read. */
+export interface EncoderDecoderArchitecture<Config extends ModelConfig = ModelConfig> extends Family<Config> {
+  kind: "encoder-decoder";
+  /** The encoder's hidden states, `[tokens, hidden]`. */
+  encode(context: ForwardContext, config: Config, tokens: TokenStream): Value;
+  /** Final hidden states of the decoder's own text, `[decoder.tokens, hidden]`. */
+  decode(context: ForwardContext, config: Config, tokens: TokenStream, encoded: Encoded): Value;
+}
+
+/** What a decoder sees of the encoder. */
+export interface Encoded {
+  /** `[tokens, hidden]` */
+  hidden: Value;
+  tokens: TokenStream;
+}
+
+/** A family of models: one file each, chosen by `model_type` of config.json. */
+export type Architecture<Config extends ModelConfig = ModelConfig> =
+  | EncoderArchitecture<Config>
+  | DecoderArchitecture<Config>
+  | EncoderDecoderArchitecture<Config>;
 
 /** What every family's configuration has. */
 export interface ModelConfig {
   modelType: string;
   hiddenSize: number;
-  /** Attention heads of a block; they share the hidden size evenly. */
+  /** Attention heads of a block. */
   heads: number;
   layerCount: number;
   /** Most tokens of one example, special tokens included. */
@@ -41,36 +93,4 @@ export interface ModelConfig {
   usesTokenTypes: boolean;
   /** Number of labels that the checkpoint's own head has. */
   labelCount: number;
-}
-
-/** Leaves that every model reads. */
-export interface ModelInputs {
-  /** `[sequence, batch]` int32 */
-  inputIds: Value;
-  /** `[sequence, batch]` int32 */
-  tokenTypeIds: Value;
-  /** `[batch, sequence]`, 1 at real tokens and 0 at padding. */
-  attentionMask: Value;
-}
-
-/** Whether a linear layer belongs to a block's attention or to its feed-forward network: methods treat them apart. */
-export type SiteRole = "attention" | "ffn";
-
-/** A linear layer that methods may adapt. */
-export interface LinearSite {
-  /** Its module in Hugging Face's names, without the family's prefix: `encoder.layer.0.attention.self.query`. */
-  name: string;
-  role: SiteRole;
-  /** Index of its block, from 0. */
-  block: number;
-  inFeatures: number;
-  outFeatures: number;
-}
-
-/** A weight that a model reads. */
-export interface WeightSpec {
-  /** Without the family's prefix. */
-  name: string;
-  shape: Shape;
-  part: "backbone" | "head";
 }

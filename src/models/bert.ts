@@ -1,11 +1,10 @@
 import { z } from "zod";
 import { tanh } from "../graph/ops.ts";
 import { ACTIVATION_NAMES } from "./activation.ts";
-import type { Architecture, ModelConfig } from "./architecture.ts";
-import { maskBias } from "./attention.ts";
+import type { EncoderArchitecture, ModelConfig } from "./architecture.ts";
 import { labelCountOf, parseConfig, rate } from "./config.ts";
 import { bertEmbeddings, type EmbeddingConfig, type EncoderConfig, encoder } from "./encoder.ts";
-import { firstTokens, plainTokenHead } from "./heads.ts";
+import { plainTokenHead } from "./heads.ts";
 
 /** Configuration of BERT and of what shares its settings. */
 export interface BertConfig extends ModelConfig, EmbeddingConfig, EncoderConfig {
@@ -57,22 +56,22 @@ export function bertConfig(raw: unknown, config: z.output<typeof bertSchema>, fi
 }
 
 /** BERT and what shares its layout (MiniLM): Devlin et al., arXiv 1810.04805; Hugging Face's `modeling_bert.py`. */
-export const bert: Architecture<BertConfig> = {
-  modelTypes: ["bert"],
+export const bert: EncoderArchitecture<BertConfig> = {
+  kind: "encoder",
+  modelTypes: { bert: "Bert" },
   prefix: "bert",
+  headUnderPrefix: ["pooler"],
 
   readConfig: (raw) => bertConfig(raw, parseConfig(bertSchema, raw)),
 
-  backbone(context, config, inputs) {
-    const mask = maskBias(inputs.attentionMask);
-    return encoder(context, config, bertEmbeddings(context, config, inputs), { bias: () => mask });
-  },
+  encode: (context, config, tokens) => encoder(context, config, tokens, bertEmbeddings(context, config, tokens)),
 
-  sequenceHead(context, { hiddenSize, classifierDropout }, hidden, labelCount) {
-    const pooled = tanh(context.dense(firstTokens(hidden), "pooler.dense", hiddenSize, hiddenSize));
-    return context.dense(context.dropout(pooled, classifierDropout), "classifier", hiddenSize, labelCount);
+  heads: {
+    sequence(context, { hiddenSize, classifierDropout }, hidden, outputs) {
+      const first = context.tokens().first(hidden);
+      const pooled = tanh(context.dense(first, "pooler.dense", hiddenSize, hiddenSize));
+      return context.dense(context.dropout(pooled, classifierDropout), "classifier", hiddenSize, outputs);
+    },
+    token: plainTokenHead(({ classifierDropout }) => classifierDropout),
   },
-
-  tokenHead: (context, config, hidden, labelCount) =>
-    plainTokenHead(context, hidden, labelCount, config.classifierDropout),
 };

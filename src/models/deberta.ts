@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { product } from "../graph/dimension.ts";
+import { type Dimension, product } from "../graph/dimension.ts";
 import type { Value } from "../graph/graph.ts";
 import {
   add,
@@ -8,16 +8,16 @@ import {
   gather,
   gemm,
   matmul,
-  mul,
   padTo,
   reshape,
+  slice,
   sliceSize,
+  sub,
   transpose,
 } from "../graph/ops.ts";
-import { int32 } from "../graph/tensor.ts";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activation.ts";
-import type { Architecture, LengthInput, ModelConfig } from "./architecture.ts";
-import { maskBias, splitHeads } from "./attention.ts";
+import type { EncoderArchitecture, ModelConfig } from "./architecture.ts";
+import { maskBias } from "./attention.ts";
 import { labelCountOf, parseConfig, rate } from "./config.ts";
 import {
   BERT_NAMES,
@@ -27,8 +27,10 @@ import {
   embeddingSum,
   encoderBlock,
 } from "./encoder.ts";
-import { type ForwardContext, TOKENS } from "./forward-context.ts";
-import { firstTokens, plainTokenHead } from "./heads.ts";
+import type { ForwardContext } from "./forward-context.ts";
+import { plainTokenHead } from "./heads.ts";
+import type { LengthTable } from "./length-table.ts";
+import type { TokenStream } from "./token-stream.ts";
 
 interface DebertaConfig extends ModelConfig, EmbeddingConfig, EncoderConfig {
   absolutePositions: boolean;
@@ -113,8 +115,9 @@ const NAMES = {
  * DeBERTa-v2 and v3 (arXiv 2006.03654, 2111.09543): blocks of BERT's kind with disentangled attention; Hugging Face's
  * `modeling_deberta_v2.py`.
  */
-export const deberta: Architecture<DebertaConfig> = {
-  modelTypes: ["deberta-v2"],
+export const deberta: EncoderArchitecture<DebertaConfig> = {
+  kind: "encoder",
+  modelTypes: { "deberta-v2": "DebertaV2" },
   prefix: "deberta",
 
   readConfig(raw) {
@@ -159,44 +162,41 @@ export const deberta: Architecture<DebertaConfig> = {
     };
   },
 
-  backbone(context, config, inputs) {
+  encode(context, config, tokens) {
     const { convolution, embeddingSize, heads, hiddenSize, layerNormEpsilon, relative } = config;
-    const sum = embeddingSum(context, config, inputs, { positions: config.absolutePositions });
+    const sum = embeddingSum(context, config, tokens, { positions: config.absolutePositions });
     const projected =
       embeddingSize === hiddenSize
         ? sum
         : context.dense(sum, "embeddings.embed_proj", embeddingSize, hiddenSize, { bias: false });
-    let embeddings = context.layerNorm(projected, "embeddings.LayerNorm", layerNormEpsilon);
-    // The convolution reaches over an example's end: only there does what stands at padding matter.
-    if (convolution) embeddings = mul(embeddings, reshape(transpose(inputs.attentionMask, [1, 0]), [TOKENS, 1]));
-    embeddings = context.dropout(embeddings, config.hiddenDropout);
+    const normalised = context.layerNorm(projected, "embeddings.LayerNorm", layerNormEpsilon);
+    const embeddings = context.dropout(normalised, config.hiddenDropout);
 
-    const mask = maskBias(inputs.attentionMask);
-    const positions = relative && relativePositions(context, config, relative);
+    const mask = maskBias(tokens);
+    const positions = relative && relativePositions(context, tokens, config, relative);
     const terms = 1 + Number(relative?.contentToPosition ?? 0) + Number(relative?.positionToContent ?? 0);
     const scale = 1 / Math.sqrt((hiddenSize / heads) * terms);
     let x = embeddings;
     for (let block = 0; block < config.layerCount; block++) {
-      x = encoderBlock(context, config, x, block, {
+      x = encoderBlock(context, config, tokens, x, block, {
         names: NAMES,
         scale,
         bias: (attention) => (positions ? add(positions(attention, scale), mask) : mask),
       });
-      if (block === 0 && convolution) x = convolve(context, config, convolution, embeddings, x);
+      if (block === 0 && convolution) x = convolve(context, tokens, config, convolution, embeddings, x);
     }
     return x;
   },
 
-  lengthInputs: ({ relative }, sequence) => (relative ? distanceInputs(relative, sequence) : {}),
-
-  sequenceHead(context, config, hidden, labelCount) {
-    const { hiddenSize } = config;
-    const first = context.dropout(firstTokens(hidden), config.poolerDropout);
-    const pooled = ACTIVATIONS[config.poolerActivation](context.dense(first, "pooler.dense", hiddenSize, hiddenSize));
-    return context.dense(context.dropout(pooled, config.classifierDropout), "classifier", hiddenSize, labelCount);
+  heads: {
+    sequence(context, config, hidden, outputs) {
+      const { hiddenSize } = config;
+      const first = context.dropout(context.tokens().first(hidden), config.poolerDropout);
+      const pooled = ACTIVATIONS[config.poolerActivation](context.dense(first, "pooler.dense", hiddenSize, hiddenSize));
+      return context.dense(context.dropout(pooled, config.classifierDropout), "classifier", hiddenSize, outputs);
+    },
+    token: plainTokenHead(({ hiddenDropout }) => hiddenDropout),
   },
-
-  tokenHead: (context, config, hidden, labelCount) => plainTokenHead(context, hidden, labelCount, config.hiddenDropout),
 };
 
 /**
@@ -208,12 +208,14 @@ export const deberta: Architecture<DebertaConfig> = {
  */
 function relativePositions(
   context: ForwardContext,
+  tokens: TokenStream,
   { heads, hiddenSize, hiddenDropout, layerNormEpsilon }: DebertaConfig,
-  { span, normalised, sharedKeys, contentToPosition, positionToContent }: RelativeConfig,
+  relative: RelativeConfig,
 ): (attention: BlockAttention, scale: number) => Value {
-  const { graph } = context;
+  const { span, normalised, sharedKeys, contentToPosition, positionToContent } = relative;
+  const distances: Dimension = product([2, tokens.sequence]);
   const table = context.weight("encoder.rel_embeddings.weight", [2 * span, hiddenSize]);
-  const numbers = graph.leaf("input", "relativePositions", "int32", ["2*sequence"]);
+  const numbers = tokens.table("relativePositions", relativeTable(relative));
   const found = gather(table, numbers);
   const embedded = normalised ? context.layerNorm(found, "encoder.LayerNorm", layerNormEpsilon) : found;
 
@@ -223,8 +225,7 @@ function relativePositions(
       sharedKeys ? linear(rows, shared) : context.dense(rows, `${prefix}.${own}`, hiddenSize, hiddenSize);
     const scores = (content: Value, position: Value): Value =>
       alignDistances(
-        matmul(splitHeads(content, heads), reshape(position, ["2*sequence", 1, heads, hiddenSize / heads]), {
-          transBatchA: true,
+        matmul(tokens.splitHeads(content, heads), reshape(position, [distances, 1, heads, hiddenSize / heads]), {
           transBatchB: true,
           transB: true,
           alpha: scale,
@@ -234,7 +235,9 @@ function relativePositions(
     if (contentToPosition) terms.push(scores(query, project(NAMES.key, "attention.self.pos_key_proj")));
     if (positionToContent) {
       // Here keys are the rows, so that distances run the other way; the result is turned back.
-      const reversal = graph.leaf("input", "reversedPositions", "int32", ["2*sequence"]);
+      const own = tokens.table("distances", { dtype: "int32", axes: ["distance"], value: (distance) => distance! });
+      // Row r takes what stands r places from the end, counted as -r; row 0 is never looked at.
+      const reversal = sub(own, slice(own, 0, 0, 1));
       const reversed = gather(project(NAMES.query, "attention.self.pos_query_proj"), reversal);
       terms.push(transpose(scores(key, reversed), [0, 1, 3, 2]));
     }
@@ -242,26 +245,15 @@ function relativePositions(
   };
 }
 
-/**
- * `relativePositions`: row of the embedding of distance `sequence - r` (query minus key), r from 0 to 2·sequence - 1;
- * `reversedPositions`: where among these the distance `r - sequence` is. Row 0 is never looked at.
- */
-function distanceInputs({ span, farthest }: RelativeConfig, sequence: number): Record<string, LengthInput> {
-  const rows = Array.from({ length: 2 * sequence }, (_, r) => r);
-  const embedding = (distance: number): number => {
-    const bucket = farthest === undefined ? distance : bucketOf(distance, span, farthest);
-    return Math.min(Math.max(bucket + span, 0), 2 * span - 1);
-  };
-  const shape = [2 * sequence];
+/** Row of the embedding of each distance, query minus key. */
+function relativeTable({ span, farthest }: RelativeConfig): LengthTable {
   return {
-    relativePositions: int32(
-      shape,
-      Int32Array.from(rows, (r) => embedding(sequence - r)),
-    ),
-    reversedPositions: int32(
-      shape,
-      Int32Array.from(rows, (r) => Math.min(2 * sequence - r, 2 * sequence - 1)),
-    ),
+    dtype: "int32",
+    axes: ["distance"],
+    value(distance) {
+      const bucket = farthest === undefined ? distance! : bucketOf(distance!, span, farthest);
+      return Math.min(Math.max(bucket + span, 0), 2 * span - 1);
+    },
   };
 }
 
@@ -277,6 +269,7 @@ function bucketOf(distance: number, buckets: number, farthest: number): number {
 /** DeBERTa-v2-xlarge's convolution over the embeddings, added to the first block's output and normalised. */
 function convolve(
   context: ForwardContext,
+  tokens: TokenStream,
   { hiddenSize, hiddenDropout, layerNormEpsilon }: DebertaConfig,
   activation: Activation,
   embeddings: Value,
@@ -284,11 +277,15 @@ function convolve(
 ): Value {
   const weight = context.weight("encoder.conv.conv.weight", [hiddenSize, hiddenSize, 3]);
   const bias = context.weight("encoder.conv.conv.bias", [hiddenSize]);
-  // With zeros before and after, the tokens shifted by one place are slices; as columns they make it one product.
+  const { sequence } = tokens;
+  // With zeros before and after each text, the tokens shifted by one place are slices; as columns they make it one product.
   // Three times the length has room for a zero on either side even of a single token.
-  const padded = padTo(reshape(embeddings, ["sequence", product(["batch", hiddenSize])]), 0, 1, "3*sequence");
-  const shifted = [0, 1, 2].map((start) => reshape(sliceSize(padded, 0, start, "sequence"), [TOKENS, hiddenSize, 1]));
-  const columns = reshape(concat(shifted, 2), [TOKENS, 3 * hiddenSize]);
+  const padded = padTo(tokens.pad(embeddings), 1, 1, product([3, sequence]));
+  const shifted = [0, 1, 2].map((start) => {
+    const rows = tokens.unpad(sliceSize(padded, 1, start, sequence));
+    return reshape(rows, [tokens.tokens, hiddenSize, 1]);
+  });
+  const columns = reshape(concat(shifted, 2), [tokens.tokens, 3 * hiddenSize]);
   const convolved = gemm(columns, reshape(weight, [hiddenSize, 3 * hiddenSize]), { transB: true, addend: bias });
   const activated = ACTIVATIONS[activation](context.dropout(convolved, hiddenDropout));
   return context.layerNorm(add(output, activated), "encoder.conv.LayerNorm", layerNormEpsilon);

@@ -1,11 +1,10 @@
 import { z } from "zod";
 import { relu } from "../graph/ops.ts";
 import { ACTIVATION_NAMES } from "./activation.ts";
-import type { Architecture, ModelConfig } from "./architecture.ts";
-import { maskBias } from "./attention.ts";
+import type { EncoderArchitecture, ModelConfig } from "./architecture.ts";
 import { labelCountOf, parseConfig, rate } from "./config.ts";
 import { type BlockNames, bertEmbeddings, type EmbeddingConfig, type EncoderConfig, encoder } from "./encoder.ts";
-import { firstTokens, plainTokenHead } from "./heads.ts";
+import { plainTokenHead } from "./heads.ts";
 
 interface DistilBertConfig extends ModelConfig, EmbeddingConfig, EncoderConfig {
   classifierDropout: number;
@@ -39,8 +38,9 @@ const NAMES: BlockNames = {
 };
 
 /** DistilBERT (arXiv 1910.01108): BERT without token types and pooler; Hugging Face's `modeling_distilbert.py`. */
-export const distilbert: Architecture<DistilBertConfig> = {
-  modelTypes: ["distilbert"],
+export const distilbert: EncoderArchitecture<DistilBertConfig> = {
+  kind: "encoder",
+  modelTypes: { distilbert: "DistilBert" },
   prefix: "distilbert",
 
   readConfig(raw) {
@@ -67,16 +67,17 @@ export const distilbert: Architecture<DistilBertConfig> = {
     };
   },
 
-  backbone(context, config, inputs) {
-    const mask = maskBias(inputs.attentionMask);
-    const embeddings = bertEmbeddings(context, config, inputs);
-    return encoder(context, config, embeddings, { names: NAMES, bias: () => mask, attendedDropout: 0 });
+  encode(context, config, tokens) {
+    const embeddings = bertEmbeddings(context, config, tokens);
+    return encoder(context, config, tokens, embeddings, { names: NAMES, attendedDropout: 0 });
   },
 
-  sequenceHead(context, { hiddenSize, classifierDropout }, hidden, labelCount) {
-    const inner = relu(context.dense(firstTokens(hidden), "pre_classifier", hiddenSize, hiddenSize));
-    return context.dense(context.dropout(inner, classifierDropout), "classifier", hiddenSize, labelCount);
+  heads: {
+    sequence(context, { hiddenSize, classifierDropout }, hidden, outputs) {
+      const first = context.tokens().first(hidden);
+      const inner = relu(context.dense(first, "pre_classifier", hiddenSize, hiddenSize));
+      return context.dense(context.dropout(inner, classifierDropout), "classifier", hiddenSize, outputs);
+    },
+    token: plainTokenHead(({ hiddenDropout }) => hiddenDropout),
   },
-
-  tokenHead: (context, config, hidden, labelCount) => plainTokenHead(context, hidden, labelCount, config.hiddenDropout),
 };

@@ -1,6 +1,5 @@
 import { z } from "zod";
-import type { Architecture } from "./architecture.ts";
-import { maskBias } from "./attention.ts";
+import type { EncoderArchitecture } from "./architecture.ts";
 import { type BertConfig, bertConfig, bertSchema } from "./bert.ts";
 import { parseConfig } from "./config.ts";
 import { bertEmbeddings, encoder } from "./encoder.ts";
@@ -12,8 +11,9 @@ const schema = bertSchema.extend({ embedding_size: z.int().positive().default(12
  * ELECTRA's discriminator (arXiv 2003.10555): BERT whose embeddings may be narrower than its blocks; Hugging Face's
  * `modeling_electra.py`.
  */
-export const electra: Architecture<BertConfig> = {
-  modelTypes: ["electra"],
+export const electra: EncoderArchitecture<BertConfig> = {
+  kind: "encoder",
+  modelTypes: { electra: "Electra" },
   prefix: "electra",
 
   readConfig(raw) {
@@ -21,20 +21,15 @@ export const electra: Architecture<BertConfig> = {
     return { ...bertConfig(raw, config), embeddingSize: config.embedding_size };
   },
 
-  backbone(context, config, inputs) {
+  encode(context, config, tokens) {
     const { embeddingSize, hiddenSize } = config;
-    const embeddings = bertEmbeddings(context, config, inputs);
+    const embeddings = bertEmbeddings(context, config, tokens);
     const projected =
       embeddingSize === hiddenSize
         ? embeddings
         : context.dense(embeddings, "embeddings_project", embeddingSize, hiddenSize);
-    const mask = maskBias(inputs.attentionMask);
-    return encoder(context, config, projected, { bias: () => mask });
+    return encoder(context, config, tokens, projected);
   },
 
-  sequenceHead: (context, config, hidden, labelCount) =>
-    firstTokenHead(context, hidden, labelCount, { activation: "gelu", dropout: config.classifierDropout }),
-
-  tokenHead: (context, config, hidden, labelCount) =>
-    plainTokenHead(context, hidden, labelCount, config.classifierDropout),
+  heads: { sequence: firstTokenHead("gelu"), token: plainTokenHead(({ classifierDropout }) => classifierDropout) },
 };

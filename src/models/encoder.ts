@@ -1,9 +1,10 @@
 import type { Value } from "../graph/graph.ts";
-import { add, gather, reshape, sliceSize } from "../graph/ops.ts";
+import { add, gather } from "../graph/ops.ts";
 import { ACTIVATIONS, type Activation } from "./activation.ts";
-import type { ModelInputs, SiteRole } from "./architecture.ts";
-import { attention } from "./attention.ts";
-import { type ForwardContext, TOKENS } from "./forward-context.ts";
+import type { SiteRole } from "./architecture.ts";
+import { attention, maskBias } from "./attention.ts";
+import type { ForwardContext } from "./forward-context.ts";
+import type { TokenStream } from "./token-stream.ts";
 
 /** What the embeddings of BERT and its relatives need to know. */
 export interface EmbeddingConfig {
@@ -31,35 +32,31 @@ export interface EncoderConfig {
   attentionDropout: number;
 }
 
-/** Sum of word, position and type embeddings, `[batch*sequence, embedding]`. */
+/** Sum of word, position and type embeddings, `[tokens, embedding]`. */
 export function embeddingSum(
   context: ForwardContext,
   config: Omit<EmbeddingConfig, "layerNormEpsilon" | "hiddenDropout">,
-  { inputIds, tokenTypeIds }: ModelInputs,
+  tokens: TokenStream,
   { positions = true } = {},
 ): Value {
   const { embeddingSize, typeVocabularySize, firstPosition } = config;
   const table = (name: string, rows: number) => context.weight(`embeddings.${name}.weight`, [rows, embeddingSize]);
-  let sum = gather(table("word_embeddings", config.vocabularySize), inputIds);
+  let sum = gather(table("word_embeddings", config.vocabularySize), tokens.inputIds);
   if (typeVocabularySize > 0) {
     const types = table("token_type_embeddings", typeVocabularySize);
-    sum = add(sum, typeVocabularySize === 1 ? types : gather(types, tokenTypeIds));
+    sum = add(sum, typeVocabularySize === 1 ? types : gather(types, tokens.tokenTypeIds));
   }
   if (positions) {
-    const rows = sliceSize(
-      table("position_embeddings", firstPosition + config.maxLength),
-      0,
-      firstPosition,
-      "sequence",
-    );
-    sum = add(sum, reshape(rows, ["sequence", 1, embeddingSize]));
+    const rows = table("position_embeddings", firstPosition + config.maxLength);
+    const first = context.graph.constant([firstPosition], "int32");
+    sum = add(sum, gather(rows, firstPosition > 0 ? add(tokens.positionIds, first) : tokens.positionIds));
   }
-  return reshape(sum, [TOKENS, embeddingSize]);
+  return sum;
 }
 
-/** Embeddings as BERT has them: summed, normalised, with dropout, `[batch*sequence, embedding]`. */
-export function bertEmbeddings(context: ForwardContext, config: EmbeddingConfig, inputs: ModelInputs): Value {
-  const sum = embeddingSum(context, config, inputs);
+/** Embeddings as BERT has them: summed, normalised, with dropout, `[tokens, embedding]`. */
+export function bertEmbeddings(context: ForwardContext, config: EmbeddingConfig, tokens: TokenStream): Value {
+  const sum = embeddingSum(context, config, tokens);
   return context.dropout(context.layerNorm(sum, "embeddings.LayerNorm", config.layerNormEpsilon), config.hiddenDropout);
 }
 
@@ -91,7 +88,7 @@ export const BERT_NAMES: BlockNames = {
 
 /** A block's attention while it is written. */
 export interface BlockAttention {
-  /** `[batch*sequence, hidden]` */
+  /** `[tokens, hidden]` */
   query: Value;
   key: Value;
   /** A linear layer of this block by its name within the block, as an attention site: `[rows, hidden]` → the same. */
@@ -102,8 +99,8 @@ export interface BlockAttention {
 
 export interface BlockOptions {
   names?: BlockNames;
-  /** What is added to the scaled scores, broadcast over `[batch, heads, sequence, sequence]`. */
-  bias(attention: BlockAttention): Value;
+  /** What is added to the scaled scores, broadcast over `[batch, heads, sequence, sequence]`; padding's mask where absent. */
+  bias?(attention: BlockAttention): Value;
   /** Factor of the scores; one over the root of a head's size where absent. */
   scale?: number;
   /** Dropout of attention's output; {@link EncoderConfig.hiddenDropout} where absent. */
@@ -111,12 +108,13 @@ export interface BlockOptions {
 }
 
 /**
- * A block of BERT's kind, `[batch*sequence, hidden]` → the same: self-attention and feed-forward network, each
+ * A block of BERT's kind, `[tokens, hidden]` → the same: self-attention and feed-forward network, each
  * followed by dropout, the residual and a normalisation.
  */
 export function encoderBlock(
   context: ForwardContext,
   config: EncoderConfig,
+  tokens: TokenStream,
   x: Value,
   block: number,
   { names = BERT_NAMES, bias, scale, attendedDropout = config.hiddenDropout }: BlockOptions,
@@ -137,7 +135,13 @@ export function encoderBlock(
   const attended = attention(
     context,
     { query, key, value },
-    { heads, bias: bias({ query, key, linear, prefix }), dropout: config.attentionDropout, ...(scale && { scale }) },
+    { queries: tokens },
+    {
+      heads,
+      bias: bias?.({ query, key, linear, prefix }) ?? maskBias(tokens),
+      dropout: config.attentionDropout,
+      ...(scale && { scale }),
+    },
   );
   const afterAttention = residual(x, linear(attended, names.attended), attendedDropout, names.attendedNorm);
   const inner = ACTIVATIONS[config.activation](site(afterAttention, names.inner, "ffn", intermediateSize));
@@ -145,8 +149,14 @@ export function encoderBlock(
 }
 
 /** All blocks, one after the other. */
-export function encoder(context: ForwardContext, config: EncoderConfig, embeddings: Value, options: BlockOptions) {
+export function encoder(
+  context: ForwardContext,
+  config: EncoderConfig,
+  tokens: TokenStream,
+  embeddings: Value,
+  options: BlockOptions = {},
+): Value {
   let x = embeddings;
-  for (let block = 0; block < config.layerCount; block++) x = encoderBlock(context, config, x, block, options);
+  for (let block = 0; block < config.layerCount; block++) x = encoderBlock(context, config, tokens, x, block, options);
   return x;
 }

@@ -12,7 +12,24 @@ import { roberta } from "./roberta.ts";
 const FAMILIES: readonly Architecture[] = [bert, roberta, distilbert, electra, mpnet, deberta, modernbert];
 
 /** Supported values of `model_type`. */
-export const MODEL_TYPES: readonly string[] = FAMILIES.flatMap(({ modelTypes }) => modelTypes);
+export const MODEL_TYPES: readonly string[] = FAMILIES.flatMap(({ modelTypes }) => Object.keys(modelTypes));
+
+const registered: Architecture[] = [];
+
+/**
+ * Makes a family of the caller's own known to this process by its values of `model_type`.
+ * @throws UserError where one of them is taken.
+ */
+export function registerArchitecture<Config extends ModelConfig>(architecture: Architecture<Config>): void {
+  const taken = Object.keys(architecture.modelTypes).find((modelType) => familyOf(modelType));
+  if (taken !== undefined) {
+    throw new UserError(`there is a family for model_type "${taken}" already; give the new one another name`);
+  }
+  registered.push(architecture);
+}
+
+const familyOf = (modelType: string): Architecture | undefined =>
+  [...FAMILIES, ...registered].find(({ modelTypes }) => Object.hasOwn(modelTypes, modelType));
 
 /** A model's family and its configuration. */
 export interface ModelDescription {
@@ -26,7 +43,7 @@ export interface ModelDescription {
  */
 export function describeModel(raw: unknown): ModelDescription {
   const modelType = (raw as { model_type?: unknown } | null)?.model_type;
-  const architecture = FAMILIES.find(({ modelTypes }) => modelTypes.includes(String(modelType)));
+  const architecture = familyOf(String(modelType));
   if (!architecture) {
     throw new UserError(
       `config.json: model_type "${modelType}" is not supported${didYouMean(String(modelType), MODEL_TYPES)} (supported: ${MODEL_TYPES.join(", ")})`,

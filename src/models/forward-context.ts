@@ -1,7 +1,8 @@
-import { product, type Shape } from "../graph/dimension.ts";
+import type { Dimension, Shape } from "../graph/dimension.ts";
 import type { Graph, Value } from "../graph/graph.ts";
 import { gemm, layerNorm, mul } from "../graph/ops.ts";
-import type { LinearSite, ModelInputs, WeightSpec } from "./architecture.ts";
+import type { LinearSite, WeightSpec } from "./model-parts.ts";
+import { RaggedStream, type StreamInputs, type TokenStream } from "./token-stream.ts";
 
 /** How a model is written: what trains, what stands beside its linear layers, whether dropout is on. */
 export interface ForwardHooks {
@@ -18,19 +19,10 @@ export interface DropoutLayer {
   /** Leaf that takes the mask. */
   input: string;
   rate: number;
-  /**
-   * `hidden`: `[batch*sequence, width]`; `pooled`: `[batch, width]`; `attention`: `[batch, width, sequence, sequence]`;
-   * `rows`: `[rows, width]`, the same rows for every example, numbered by the input `rowNumbers`.
-   */
-  kind: "hidden" | "pooled" | "attention" | "rows";
-  /** Name of the int32 input `[rows]` that numbers the rows: rows of one number share their draws. */
+  shape: Shape;
+  /** Name of the int32 input that numbers the rows, where they are no tokens: rows of one number share their draws. */
   rowNumbers?: string;
-  /** Hidden size, or number of heads. */
-  width: number;
 }
-
-/** Rows of `[batch*sequence, …]` values: all examples' first tokens, then all second ones, … */
-export const TOKENS = product(["batch", "sequence"]);
 
 /** What an architecture writes its forward pass with; keeps account of the weights, linear layers and dropouts it met. */
 export class ForwardContext {
@@ -39,6 +31,7 @@ export class ForwardContext {
   /** By name: a layer that is used twice is one layer. */
   readonly sites = new Map<string, LinearSite>();
   readonly dropouts: DropoutLayer[] = [];
+  readonly #streams = new Map<string, RaggedStream>();
   readonly #hooks: ForwardHooks;
   #part: WeightSpec["part"] = "backbone";
 
@@ -47,13 +40,16 @@ export class ForwardContext {
     this.#hooks = hooks;
   }
 
-  /** The leaves that every model reads. */
-  inputs(): ModelInputs {
-    return {
-      inputIds: this.graph.leaf("input", "inputIds", "int32", ["sequence", "batch"]),
-      tokenTypeIds: this.graph.leaf("input", "tokenTypeIds", "int32", ["sequence", "batch"]),
-      attentionMask: this.graph.leaf("input", "attentionMask", "float32", ["batch", "sequence"]),
-    };
+  /** The texts that the model reads; of an encoder-decoder, the decoder's own with the prefix `decoder.`. */
+  tokens(prefix = ""): TokenStream {
+    const known = this.#streams.get(prefix) ?? new RaggedStream(this.graph, prefix);
+    this.#streams.set(prefix, known);
+    return known;
+  }
+
+  /** What the texts' streams must be fed. */
+  get streams(): StreamInputs[] {
+    return [...this.#streams.values()].map(({ inputs }) => inputs);
   }
 
   /** Writes the head: weights met meanwhile are the head's. */
@@ -102,25 +98,24 @@ export class ForwardContext {
     );
   }
 
-  /** Dropout of hidden states `[batch*sequence, width]` or of pooled ones `[batch, width]`. */
+  /**
+   * Dropout of hidden states `[tokens, width]`, `[outputRows, width]` or `[batch, width]`, or of attention probabilities
+   * `[batch, heads, queries, keys]`.
+   */
   dropout(x: Value, rate: number): Value {
-    return this.#dropout(x, rate, x.shape[0] === TOKENS ? "hidden" : "pooled", x.shape[1] as number);
-  }
-
-  /** Dropout of attention probabilities `[batch, heads, sequence, sequence]`. */
-  attentionDropout(probabilities: Value, rate: number): Value {
-    return this.#dropout(probabilities, rate, "attention", probabilities.shape[1] as number);
+    return this.#dropout(x, rate);
   }
 
   /** Dropout of what is looked up by `rowNumbers [rows]`, an input, once for all examples: `[rows, width]`. */
   rowDropout(x: Value, rate: number, rowNumbers: Value): Value {
-    return this.#dropout(x, rate, "rows", x.shape[1] as number, rowNumbers.leaf!.name);
+    return this.#dropout(x, rate, rowNumbers.leaf?.name);
   }
 
-  #dropout(x: Value, rate: number, kind: DropoutLayer["kind"], width: number, rowNumbers?: string): Value {
+  #dropout(x: Value, rate: number, rowNumbers?: string): Value {
     if (!this.#hooks.dropout || rate === 0) return x;
     const input = `dropout.${this.dropouts.length}`;
-    this.dropouts.push({ input, rate, kind, width, ...(rowNumbers && { rowNumbers }) });
-    return mul(x, this.graph.leaf("input", input, x.dtype, x.shape));
+    const shape: readonly Dimension[] = x.shape;
+    this.dropouts.push({ input, rate, shape, ...(rowNumbers !== undefined && { rowNumbers }) });
+    return mul(x, this.graph.leaf("input", input, x.dtype, shape));
   }
 }

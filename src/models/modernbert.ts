@@ -1,13 +1,13 @@
 import { z } from "zod";
 import type { Value } from "../graph/graph.ts";
-import { add, concat, div, gather, mul, reduceSum, reshape, slice, sub, transpose } from "../graph/ops.ts";
-import { float32 } from "../graph/tensor.ts";
+import { add, concat, div, gather, mul, reduceSum, reshape, slice, sub } from "../graph/ops.ts";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activation.ts";
-import type { Architecture, LengthInput, ModelConfig, ModelInputs, SiteRole } from "./architecture.ts";
-import { attention, maskBias, splitHeads } from "./attention.ts";
+import type { EncoderArchitecture, ModelConfig, SiteRole } from "./architecture.ts";
+import { attention, maskBias } from "./attention.ts";
 import { labelCountOf, parseConfig, rate } from "./config.ts";
-import { type ForwardContext, TOKENS } from "./forward-context.ts";
-import { firstTokens, plainTokenHead } from "./heads.ts";
+import type { ForwardContext } from "./forward-context.ts";
+import { plainTokenHead } from "./heads.ts";
+import type { TokenStream } from "./token-stream.ts";
 
 interface ModernBertConfig extends ModelConfig {
   vocabularySize: number;
@@ -79,8 +79,9 @@ const schema = z
  * ModernBERT (arXiv 2412.13663): normalisation before each part, rotary positions, global and local attention in
  * turns, gated feed-forward networks; Hugging Face's `modeling_modernbert.py`.
  */
-export const modernbert: Architecture<ModernBertConfig> = {
-  modelTypes: ["modernbert"],
+export const modernbert: EncoderArchitecture<ModernBertConfig> = {
+  kind: "encoder",
+  modelTypes: { modernbert: "ModernBert" },
   prefix: "model",
 
   readConfig(raw) {
@@ -120,65 +121,56 @@ export const modernbert: Architecture<ModernBertConfig> = {
     };
   },
 
-  backbone(context, config, inputs) {
+  encode(context, config, tokens) {
     const words = context.weight("embeddings.tok_embeddings.weight", [config.vocabularySize, config.hiddenSize]);
-    const embeddings = reshape(gather(words, inputs.inputIds), [TOKENS, config.hiddenSize]);
+    const embeddings = gather(words, tokens.inputIds);
     let x = context.dropout(norm(context, config, embeddings, "embeddings.norm"), config.embeddingDropout);
     for (let block = 0; block < config.layerCount; block++) {
-      x = add(x, attentionPart(context, config, x, block, reachBias(context, config.reach[block]!, inputs)));
+      x = add(x, attentionPart(context, config, tokens, x, block));
       x = add(x, feedForwardPart(context, config, x, block));
     }
     return norm(context, config, x, "final_norm");
   },
 
-  lengthInputs(config, sequence) {
-    const inputs: Record<string, LengthInput> = {};
-    for (const reach of new Set(config.reach)) Object.assign(inputs, rotaryInputs(config, reach, sequence));
-    if (config.reach.includes("sliding_attention")) {
-      const data = new Float32Array(sequence * sequence);
-      for (let i = 0; i < data.length; i++) {
-        const distance = Math.abs(Math.floor(i / sequence) - (i % sequence));
-        data[i] = distance <= config.window ? 0 : -1e30;
-      }
-      inputs.localBias = float32([sequence, sequence], data);
-    }
-    return inputs;
+  heads: {
+    sequence(context, config, hidden, outputs) {
+      const tokens = context.tokens();
+      const pooled = config.classifierPooling === "cls" ? tokens.first(hidden) : meanOfTokens(tokens, hidden);
+      const inner = context.dropout(predictionHead(context, config, pooled), config.classifierDropout);
+      return context.dense(inner, "classifier", config.hiddenSize, outputs);
+    },
+    token: plainTokenHead(({ classifierDropout }) => classifierDropout, predictionHead),
   },
-
-  sequenceHead(context, config, hidden, labelCount) {
-    const pooled = config.classifierPooling === "cls" ? firstTokens(hidden) : meanOfTokens(context, hidden);
-    const inner = context.dropout(predictionHead(context, config, pooled), config.classifierDropout);
-    return context.dense(inner, "classifier", config.hiddenSize, labelCount);
-  },
-
-  tokenHead: (context, config, hidden, labelCount) =>
-    plainTokenHead(context, predictionHead(context, config, hidden), labelCount, config.classifierDropout),
 };
 
 function norm(context: ForwardContext, config: ModernBertConfig, x: Value, name: string): Value {
   return context.layerNorm(x, name, config.layerNormEpsilon, { bias: config.normBias });
 }
 
-/** A block's attention, `[batch*sequence, hidden]` → the same. The first block has no normalisation of its own. */
-function attentionPart(context: ForwardContext, config: ModernBertConfig, x: Value, block: number, bias: Value): Value {
+/** A block's attention, `[tokens, hidden]` → the same. The first block has no normalisation of its own. */
+function attentionPart(
+  context: ForwardContext,
+  config: ModernBertConfig,
+  tokens: TokenStream,
+  x: Value,
+  block: number,
+): Value {
   const { hiddenSize, heads, attentionDropout, attentionBias } = config;
+  const reach = config.reach[block]!;
   const normalised = block === 0 ? x : norm(context, config, x, `layers.${block}.attn_norm`);
   const projected = linear(context, normalised, block, "attn.Wqkv", "attention", 3 * hiddenSize, attentionBias);
   const part = (index: number): Value => slice(projected, 1, index * hiddenSize, (index + 1) * hiddenSize);
   const attended = attention(
     context,
-    {
-      query: rotate(context, config, part(0), config.reach[block]!),
-      key: rotate(context, config, part(1), config.reach[block]!),
-      value: part(2),
-    },
-    { heads, bias, dropout: attentionDropout },
+    { query: rotate(config, tokens, part(0), reach), key: rotate(config, tokens, part(1), reach), value: part(2) },
+    { queries: tokens },
+    { heads, bias: reachBias(config, tokens, reach), dropout: attentionDropout },
   );
   const output = linear(context, attended, block, "attn.Wo", "attention", hiddenSize, attentionBias);
   return context.dropout(output, attentionDropout);
 }
 
-/** A block's feed-forward network, half of whose inner units gate the other half: `[batch*sequence, hidden]` → the same. */
+/** A block's feed-forward network, half of whose inner units gate the other half: `[tokens, hidden]` → the same. */
 function feedForwardPart(context: ForwardContext, config: ModernBertConfig, x: Value, block: number): Value {
   const { hiddenSize, intermediateSize, mlpBias } = config;
   const normalised = norm(context, config, x, `layers.${block}.mlp_norm`);
@@ -202,46 +194,40 @@ function linear(
 }
 
 /** What is added to the scores of a block with this reach: nothing at tokens that it sees. */
-function reachBias(context: ForwardContext, reach: Reach, { attentionMask }: ModelInputs): Value {
-  const mask = maskBias(attentionMask);
+function reachBias({ window }: ModernBertConfig, tokens: TokenStream, reach: Reach): Value {
+  const mask = maskBias(tokens);
   if (reach === "full_attention") return mask;
-  const local = context.graph.leaf("input", "localBias", "float32", ["sequence", "sequence"]);
-  return add(mask, reshape(local, [1, 1, "sequence", "sequence"]));
-}
-
-/** Turns each head's pairs of features by an angle that grows with the position, `[batch*sequence, hidden]`. */
-function rotate(context: ForwardContext, { heads, hiddenSize }: ModernBertConfig, x: Value, reach: Reach): Value {
-  const size = hiddenSize / heads;
-  const half = size / 2;
-  const angle = (name: string): Value =>
-    reshape(context.graph.leaf("input", `${name}.${reach}`, "float32", ["sequence", half]), ["sequence", 1, 1, half]);
-  const [cosine, sine] = [angle("cosine"), angle("sine")];
-  const parts = splitHeads(x, heads);
-  const [first, second] = [slice(parts, 3, 0, half), slice(parts, 3, half, size)];
-  const turned = [sub(mul(first, cosine), mul(second, sine)), add(mul(second, cosine), mul(first, sine))];
-  return reshape(concat(turned, 3), x.shape);
-}
-
-/** Cosines and sines of the angles, `[sequence, half a head]`. */
-function rotaryInputs(config: ModernBertConfig, reach: Reach, sequence: number): Record<string, LengthInput> {
-  const half = config.hiddenSize / config.heads / 2;
-  // Rounded to float32 on the way as PyTorch does: far positions would differ otherwise.
-  const angles = Float32Array.from({ length: sequence * half }, (_, i) => {
-    const frequency = Math.fround(1 / config.theta[reach] ** ((i % half) / half));
-    return Math.floor(i / half) * frequency;
+  const local = tokens.table("localBias", {
+    dtype: "float32",
+    axes: ["position", "position"],
+    value: (query, key) => (Math.abs(query! - key!) <= window ? 0 : -1e30),
   });
-  const shape = [sequence, half];
-  return {
-    [`cosine.${reach}`]: float32(shape, angles.map(Math.cos)),
-    [`sine.${reach}`]: float32(shape, angles.map(Math.sin)),
-  };
+  return add(mask, reshape(local, [1, 1, tokens.sequence, tokens.sequence]));
 }
 
-/** Mean over an example's real tokens, `[batch, hidden]`. */
-function meanOfTokens(context: ForwardContext, hidden: Value): Value {
-  const mask = reshape(transpose(context.inputs().attentionMask, [1, 0]), ["sequence", "batch", 1]);
-  const tokens = reshape(hidden, ["sequence", "batch", hidden.shape[1]!]);
-  return div(reduceSum(mul(tokens, mask), [0]), reduceSum(mask, [0]));
+/** Turns each head's pairs of features by an angle that grows with the position, `[tokens, hidden]` (arXiv 2104.09864). */
+function rotate(config: ModernBertConfig, tokens: TokenStream, x: Value, reach: Reach): Value {
+  const size = config.hiddenSize / config.heads;
+  const half = size / 2;
+  const ofPositions = (name: string, value: (angle: number) => number): Value => {
+    const table = tokens.table(`${name}.${reach}`, {
+      dtype: "float32",
+      axes: ["position", half],
+      // Rounded to float32 on the way as PyTorch does: far positions would differ otherwise.
+      value: (position, pair) => value(Math.fround(position! * Math.fround(1 / config.theta[reach] ** (pair! / half)))),
+    });
+    return reshape(gather(table, tokens.positionIds), [tokens.tokens, 1, half]);
+  };
+  const [cosine, sine] = [ofPositions("cosine", Math.cos), ofPositions("sine", Math.sin)];
+  const parts = reshape(x, [tokens.tokens, config.heads, size]);
+  const [first, second] = [slice(parts, 2, 0, half), slice(parts, 2, half, size)];
+  const turned = [sub(mul(first, cosine), mul(second, sine)), add(mul(second, cosine), mul(first, sine))];
+  return reshape(concat(turned, 2), x.shape);
+}
+
+/** Mean over an example's tokens, `[batch, hidden]`. */
+function meanOfTokens(tokens: TokenStream, hidden: Value): Value {
+  return div(reduceSum(tokens.pad(hidden), [1]), reduceSum(tokens.attentionMask, [1], true));
 }
 
 /** Dense layer, activation and normalisation before the classifier, on pooled or on all tokens. */

@@ -1,7 +1,6 @@
 import { z } from "zod";
 import { add, gather, reshape, transpose } from "../graph/ops.ts";
-import { int32 } from "../graph/tensor.ts";
-import type { Architecture } from "./architecture.ts";
+import type { EncoderArchitecture } from "./architecture.ts";
 import { maskBias } from "./attention.ts";
 import { type BertConfig, bertConfig, bertSchema } from "./bert.ts";
 import { parseConfig } from "./config.ts";
@@ -35,8 +34,9 @@ const FAR = 128;
  * MPNet (arXiv 2004.09297): BERT without token types, with a bias by relative position that all blocks share; Hugging
  * Face's `modeling_mpnet.py`.
  */
-export const mpnet: Architecture<MPNetConfig> = {
-  modelTypes: ["mpnet"],
+export const mpnet: EncoderArchitecture<MPNetConfig> = {
+  kind: "encoder",
+  modelTypes: { mpnet: "MPNet" },
   prefix: "mpnet",
 
   readConfig(raw) {
@@ -47,27 +47,23 @@ export const mpnet: Architecture<MPNetConfig> = {
     };
   },
 
-  backbone(context, config, inputs) {
+  encode(context, config, tokens) {
     const table = context.weight("encoder.relative_attention_bias.weight", [config.buckets, config.heads]);
-    const buckets = context.graph.leaf("input", "relativeBuckets", "int32", ["sequence", "sequence"]);
-    const positions = reshape(transpose(gather(table, buckets), [2, 0, 1]), [1, config.heads, "sequence", "sequence"]);
-    const bias = add(positions, maskBias(inputs.attentionMask));
-    return encoder(context, config, bertEmbeddings(context, config, inputs), { names: NAMES, bias: () => bias });
+    const buckets = tokens.table("relativeBuckets", {
+      dtype: "int32",
+      axes: ["position", "position"],
+      value: (query, key) => bucketOf(key! - query!, config.buckets),
+    });
+    const { sequence } = tokens;
+    const positions = reshape(transpose(gather(table, buckets), [2, 0, 1]), [1, config.heads, sequence, sequence]);
+    const bias = add(positions, maskBias(tokens));
+    return encoder(context, config, tokens, bertEmbeddings(context, config, tokens), {
+      names: NAMES,
+      bias: () => bias,
+    });
   },
 
-  lengthInputs(config, sequence) {
-    const data = new Int32Array(sequence * sequence);
-    for (let query = 0; query < sequence; query++) {
-      for (let key = 0; key < sequence; key++) data[query * sequence + key] = bucketOf(key - query, config.buckets);
-    }
-    return { relativeBuckets: int32([sequence, sequence], data) };
-  },
-
-  sequenceHead: (context, config, hidden, labelCount) =>
-    firstTokenHead(context, hidden, labelCount, { activation: "tanh", dropout: config.classifierDropout }),
-
-  tokenHead: (context, config, hidden, labelCount) =>
-    plainTokenHead(context, hidden, labelCount, config.classifierDropout),
+  heads: { sequence: firstTokenHead("tanh"), token: plainTokenHead(({ classifierDropout }) => classifierDropout) },
 };
 
 /** T5's buckets: half of them for keys after the query; of each half, half for single distances, the rest logarithmic. */

@@ -1,6 +1,5 @@
 import { z } from "zod";
-import type { Architecture } from "./architecture.ts";
-import { maskBias } from "./attention.ts";
+import type { EncoderArchitecture } from "./architecture.ts";
 import { type BertConfig, bertConfig, bertSchema } from "./bert.ts";
 import { parseConfig } from "./config.ts";
 import { bertEmbeddings, encoder } from "./encoder.ts";
@@ -12,8 +11,9 @@ const schema = bertSchema.extend({ pad_token_id: z.int().nonnegative().default(1
  * RoBERTa (arXiv 1907.11692), XLM-RoBERTa (1911.02116) and CamemBERT (1911.03894): BERT whose positions start after
  * the padding's; Hugging Face's `modeling_roberta.py`.
  */
-export const roberta: Architecture<BertConfig> = {
-  modelTypes: ["roberta", "xlm-roberta", "camembert"],
+export const roberta: EncoderArchitecture<BertConfig> = {
+  kind: "encoder",
+  modelTypes: { roberta: "Roberta", "xlm-roberta": "XLMRoberta", camembert: "Camembert" },
   prefix: "roberta",
 
   readConfig(raw) {
@@ -21,14 +21,7 @@ export const roberta: Architecture<BertConfig> = {
     return bertConfig(raw, config, config.pad_token_id + 1);
   },
 
-  backbone(context, config, inputs) {
-    const mask = maskBias(inputs.attentionMask);
-    return encoder(context, config, bertEmbeddings(context, config, inputs), { bias: () => mask });
-  },
+  encode: (context, config, tokens) => encoder(context, config, tokens, bertEmbeddings(context, config, tokens)),
 
-  sequenceHead: (context, config, hidden, labelCount) =>
-    firstTokenHead(context, hidden, labelCount, { activation: "tanh", dropout: config.classifierDropout }),
-
-  tokenHead: (context, config, hidden, labelCount) =>
-    plainTokenHead(context, hidden, labelCount, config.classifierDropout),
+  heads: { sequence: firstTokenHead("tanh"), token: plainTokenHead(({ classifierDropout }) => classifierDropout) },
 };

@@ -1,20 +1,45 @@
+import { UserError } from "../errors.ts";
 import { Graph, type Value } from "../graph/graph.ts";
-import type { HeadKind, LinearSite, WeightSpec } from "./architecture.ts";
+import type { Architecture, HeadName, LinearSite, WeightSpec } from "./architecture.ts";
 import type { ModelDescription } from "./families.ts";
 import { ForwardContext } from "./forward-context.ts";
 
+/** Whether a head gives a row of outputs for each of some tokens, rather than one for each example. */
+export const labelsTokens = (head: HeadName): boolean => head === "token" || head === "languageModel";
+
 /**
  * Writes a whole model, head included.
- * @returns the logits: `[batch, labels]`, or `[batch*sequence, labels]` of a token head
+ * @returns the head's outputs: `[batch, outputs]`, or `[outputRows, outputs]` of a head that labels tokens
+ * @throws UserError where the family has no such head.
  */
 export function writeModel(
   context: ForwardContext,
   { architecture, config }: ModelDescription,
-  labelCount: number,
-  head: HeadKind = "sequence",
+  outputs: number,
+  head: HeadName = "sequence",
 ): Value {
-  const hidden = architecture.backbone(context, config, context.inputs());
-  return context.head(() => architecture[`${head}Head`](context, config, hidden, labelCount));
+  const write = architecture.heads[head];
+  if (!write) {
+    const offered = Object.keys(architecture.heads).join(", ");
+    throw new UserError(`models of type "${config.modelType}" have no ${head} head (they have: ${offered})`);
+  }
+  const hidden = writeBackbone(context, architecture, config);
+  const own = context.tokens(architecture.kind === "encoder-decoder" ? "decoder." : "");
+  return context.head(() => write(context, config, labelsTokens(head) ? own.outputRows(hidden) : hidden, outputs));
+}
+
+function writeBackbone(context: ForwardContext, architecture: Architecture, config: ModelDescription["config"]): Value {
+  const tokens = context.tokens();
+  switch (architecture.kind) {
+    case "encoder":
+      return architecture.encode(context, config, tokens);
+    case "decoder":
+      return architecture.decode(context, config, tokens);
+    case "encoder-decoder": {
+      const encoded = { hidden: architecture.encode(context, config, tokens), tokens };
+      return architecture.decode(context, config, context.tokens("decoder."), encoded);
+    }
+  }
 }
 
 /** What a model consists of, found by writing its forward pass once; no weights are needed. */
@@ -27,10 +52,10 @@ export interface ModelTrace {
   classifier: string;
 }
 
-/** Layers and weights of a model with a head for `labelCount` labels. */
-export function traceModel(description: ModelDescription, labelCount: number, head?: HeadKind): ModelTrace {
+/** Layers and weights of a model with a head for `outputs` outputs. @throws UserError where it has no such head. */
+export function traceModel(description: ModelDescription, outputs: number, head?: HeadName): ModelTrace {
   const context = new ForwardContext(new Graph(), { trains: () => false, dropout: false });
-  writeModel(context, description, labelCount, head);
+  writeModel(context, description, outputs, head);
   const last = [...context.weights.values()].findLast(({ part }) => part === "head")!;
   const classifier = last.name.slice(0, last.name.lastIndexOf("."));
   return { sites: [...context.sites.values()], weights: context.weights, classifier };

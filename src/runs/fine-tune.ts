@@ -137,7 +137,6 @@ export async function fineTune(
       train: examples,
       validation,
       settings: run,
-      padTokenId: base.tokenizer.padTokenId,
       runtime,
       resume: resumed,
       signal: options.signal,

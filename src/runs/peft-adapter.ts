@@ -11,7 +11,7 @@ import { readTensors } from "../checkpoints/tensor-source.ts";
 import { UserError } from "../errors.ts";
 import type { Adapter, AdapterDescription } from "../finetuning/adapter.ts";
 import { float32, type Tensor, type Tensors } from "../graph/tensor.ts";
-import type { HeadKind, LinearSite } from "../models/architecture.ts";
+import type { HeadName, LinearSite } from "../models/architecture.ts";
 import { describeModel, type ModelDescription } from "../models/families.ts";
 import { traceModel } from "../models/trace.ts";
 import { headOfPeftTask, recognizeHead } from "../tasks/task-kinds.ts";
@@ -172,7 +172,7 @@ function plainName(stored: string, { architecture }: ModelDescription): string {
 }
 
 /** Rows of the head's last layer; the base model's own number of labels where the adapter has no head. */
-function labelCountIn(source: Stored, base: ModelDescription, head: HeadKind): number {
+function labelCountIn(source: Stored, base: ModelDescription, head: HeadName): number {
   const { labelCount } = base.config;
   const last = `${traceModel(base, labelCount, head).classifier}.weight`;
   const stored = [...source.tensors].find(([name]) => plainName(name, base) === last);
@@ -344,7 +344,7 @@ function spreadColumns(
 /** PEFT keeps no labels: their names are the base model's where it has as many. */
 function taskOf(
   labelCount: number,
-  head: HeadKind,
+  head: HeadName,
   raw: { id2label?: Record<string, string> | undefined; problem_type?: string | null | undefined },
 ): AdapterDescription["task"] {
   const known = Object.keys(raw.id2label ?? {}).length === labelCount ? raw.id2label : undefined;

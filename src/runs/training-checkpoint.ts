@@ -4,7 +4,7 @@ import { openSafetensorsFile, writeSafetensors } from "../checkpoints/safetensor
 import { readTensors } from "../checkpoints/tensor-source.ts";
 import { UserError } from "../errors.ts";
 import type { Tensor, Tensors } from "../graph/tensor.ts";
-import type { TrainingState } from "../training/train.ts";
+import type { TrainingState } from "../training/training-state.ts";
 
 /** Groups of tensors in a checkpoint, by the prefix of their names. */
 const PARTS = ["parameters", "best", "optimizer", "method"] as const;

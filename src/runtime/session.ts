@@ -91,6 +91,33 @@ function reason(error: unknown): string {
   return line!.replace(/^.*(was false\. |\[ONNXRuntimeError\] : \d+ : \w+ : )/, "");
 }
 
+/** A tensor that ONNX Runtime holds, where it is: the output of one run, to be an input of another. */
+export class KeptTensor {
+  /** @internal */
+  readonly value: OnnxTensor;
+
+  /** @internal */
+  constructor(value: OnnxTensor) {
+    this.value = value;
+  }
+
+  get shape(): readonly number[] {
+    return this.value.dims;
+  }
+
+  /** Its elements. */
+  read(): Tensor {
+    // ONNX Runtime's names of types are ours.
+    const { type, dims, data } = this.value;
+    return { dtype: type as DataType, shape: dims, data: data as TensorData };
+  }
+
+  /** Frees it. */
+  release(): void {
+    this.value.dispose();
+  }
+}
+
 /** A graph ready to run. Runs compute on the calling thread. */
 export class CompiledGraph {
   /** Seconds that encoding and building the session took. */
@@ -130,7 +157,16 @@ export class CompiledGraph {
    * @returns the outputs by name
    * @throws Error where an input is missing, of another type, or has a size that its shape does not allow.
    */
-  async run(inputs: Readonly<Record<string, Tensor>>, instead?: Tensors): Promise<Record<string, Tensor>> {
+  async run(inputs: Readonly<Record<string, Tensor | KeptTensor>>, instead?: Tensors): Promise<Record<string, Tensor>> {
+    const kept = await this.runAndKeep(inputs, instead);
+    return Object.fromEntries(Object.entries(kept).map(([name, output]) => [name, output.read()]));
+  }
+
+  /** As {@link run}, with outputs that stay with ONNX Runtime and can be fed to another run, such as a key-value cache. */
+  async runAndKeep(
+    inputs: Readonly<Record<string, Tensor | KeptTensor>>,
+    instead?: Tensors,
+  ): Promise<Record<string, KeptTensor>> {
     const feeds: Record<string, OnnxTensor> = Object.fromEntries(this.#fedWeights);
     for (const value of instead ? this.#weights : []) {
       const own = instead!.get(value.leaf!.name);
@@ -140,10 +176,10 @@ export class CompiledGraph {
       const { name } = value.leaf!;
       const input = inputs[name];
       if (!input) throw new Error(`input "${name}" is missing`);
-      feeds[name] = makeTensor(this.#Tensor, value, input);
+      feeds[name] = input instanceof KeptTensor ? input.value : makeTensor(this.#Tensor, value, input);
     }
     const results = await this.#session.run(feeds);
-    return Object.fromEntries(Object.entries(results).map(([name, result]) => [name, tensorOf(result)]));
+    return Object.fromEntries(Object.entries(results).map(([name, result]) => [name, new KeptTensor(result)]));
   }
 
   /** Frees the session; a process must not exit before. */
@@ -169,9 +205,4 @@ function makeTensor(Tensor: TensorConstructor, value: Value, { dtype, shape, dat
   }
   // The binding's overloads know one type each; the names are the same.
   return new Tensor(value.dtype as "float32", data as Float32Array, shape);
-}
-
-/** ONNX Runtime's names of types are ours. */
-function tensorOf({ type, dims, data }: OnnxTensor): Tensor {
-  return { dtype: type as DataType, shape: dims, data: data as TensorData };
 }

@@ -1,5 +1,5 @@
 import type { Tensor } from "../graph/tensor.ts";
-import type { HeadKind } from "../models/architecture.ts";
+import type { HeadName } from "../models/architecture.ts";
 import type { Encoding, Tokenizer } from "../tokenization/tokenizer.ts";
 import type { Example, Prediction } from "./example.ts";
 import type { Objective } from "./objective.ts";
@@ -10,6 +10,8 @@ export interface EncodedExample {
   /** Position in the training set: dropout is drawn by it. */
   index: number;
   encoding: Encoding;
+  /** Of encoder-decoders: the decoder's own text. */
+  decoder?: Encoding;
   /** Positions of the tokens that get outputs, ascending; absent where the text as a whole gets them (one row). */
   rows?: Int32Array;
 }
@@ -70,7 +72,7 @@ export interface TaskKind<Shown extends object = object> {
   /** One line for --help. */
   readonly summary: string;
   /** What the model's head gives outputs: the whole text, or tokens. */
-  readonly head: HeadKind;
+  readonly head: HeadName;
   readonly objective: Objective;
   /** In Hugging Face's names and scale: 0 to 1, correlations -1 to 1. */
   readonly metrics: Readonly<Record<string, Metric>>;

@@ -1,5 +1,5 @@
 import { didYouMean, UserError } from "../errors.ts";
-import type { HeadKind } from "../models/architecture.ts";
+import type { HeadName } from "../models/architecture.ts";
 import { type ClassifiedText, classification } from "./classification.ts";
 import { type MultiLabelledText, multiLabel } from "./multi-label.ts";
 import { regression, type ScoredText } from "./regression.ts";
@@ -74,7 +74,7 @@ export function recognizeRows(table: Table, textColumn: string, labelColumn: str
 }
 
 /** What a head gives outputs whose adapter PEFT says is for this type of task; whole texts, where it says none of ours. */
-export function headOfPeftTask(taskType: string | null | undefined): HeadKind {
+export function headOfPeftTask(taskType: string | null | undefined): HeadName {
   return known().find(({ huggingFace }) => huggingFace.peftTaskType === taskType)?.head ?? wholeText.head;
 }
 
@@ -85,7 +85,7 @@ export function headOfPeftTask(taskType: string | null | undefined): HeadKind {
  * @throws UserError where it says nothing of the kind.
  */
 export function recognizeHead(
-  head: HeadKind,
+  head: HeadName,
   outputs: readonly string[],
   problemType: string | null | undefined,
 ): { kind: TaskKind<TextPrediction>; labels: string[] } {

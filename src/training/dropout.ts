@@ -33,28 +33,34 @@ export function fillHiddenMask(
   }
 }
 
+/** The lengths of a side of the attention scores: of each example, and as padded. */
+export interface PaddedLengths {
+  lengths: ArrayLike<number>;
+  padded: number;
+}
+
 /**
  * Fills the dropout mask of attention probabilities, as {@link fillHiddenMask}; an entry depends on seed, step, site,
- * example, head, query and key position.
- * @param out `[examples, heads, length, length]`
+ * example, head, query and key position. Entries of padding stay as they are: nobody looks at them.
+ * @param out `[examples, heads, queries, keys]`, padded
  * @param examples indices in the training set
- * @param length padded length of the micro-batch
  */
 export function fillAttentionMask(
   out: Float32Array<ArrayBuffer>,
   site: DropoutSite,
   examples: ArrayLike<number>,
-  heads: number,
-  length: number,
+  { heads, queries, keys }: { heads: number; queries: PaddedLengths; keys: PaddedLengths },
 ): void {
   const mask = maskOf(out, site.probability);
   const key = siteKey(site);
-  let start = 0;
   for (let example = 0; example < examples.length; example++) {
     const exampleKey = mix(key + examples[example]!);
     for (let head = 0; head < heads; head++) {
       const headKey = mix(exampleKey + head);
-      for (let query = 0; query < length; query++, start += length) fillRow(mask, start, length, mix(headKey + query));
+      const start = (example * heads + head) * queries.padded;
+      for (let query = 0; query < queries.lengths[example]!; query++) {
+        fillRow(mask, (start + query) * keys.padded, keys.lengths[example]!, mix(headKey + query));
+      }
     }
   }
 }

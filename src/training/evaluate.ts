@@ -1,9 +1,13 @@
+import type { Tensors } from "../graph/tensor.ts";
+import type { Runtime } from "../runtime/session.ts";
 import type { EvaluationSplit, TaskData } from "../tasks/example.ts";
 import { computeMetrics } from "../tasks/examples.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
-import type { EvaluationLoss } from "./evaluation-loss.ts";
-import type { Predictor } from "./predictor.ts";
+import { ObjectiveGraph } from "./objective-graph.ts";
+import { totalWeight } from "./objective-inputs.ts";
+import { Predictor } from "./predictor.ts";
+import type { AdaptedModel } from "./step-graph.ts";
 
 /** A split to evaluate on: its examples as read and as encoded, in one order. */
 export interface EncodedSplit extends EvaluationSplit {
@@ -13,32 +17,65 @@ export interface EncodedSplit extends EvaluationSplit {
 export interface Evaluation {
   /** Of several splits, `<metric>_matched` and the like. */
   metrics: Record<string, number>;
-  /** Mean over all examples, or over all words. */
+  /** Mean over everything that is labelled, by weights. */
   loss: number;
 }
 
-/** Metrics and mean loss of a model on a task's splits. */
-export async function evaluate(
-  predictor: Predictor,
-  objective: EvaluationLoss,
-  task: Pick<TaskData, "kind" | "labels" | "metrics">,
-  splits: readonly EncodedSplit[],
-): Promise<Evaluation> {
-  const metrics: Record<string, number> = {};
-  const kind = findTaskKind(task.kind);
-  const allLogits: Float32Array[] = [];
-  for (const { name, examples, encoded } of splits) {
-    const logits = await predictor.logits(encoded);
-    const predictions = logits.map((values, i) => kind.predict(task.labels, examples[i]!, encoded[i]!, values));
-    const suffix = splits.length > 1 ? `_${name.replace("validation_", "")}` : "";
-    for (const [metric, value] of Object.entries(computeMetrics(task, predictions, examples))) {
-      metrics[metric + suffix] = value;
-    }
-    allLogits.push(...logits);
+type Task = Pick<TaskData, "kind" | "labels" | "metrics">;
+
+/** Metrics and mean loss of a model, whose weights may change between two evaluations. */
+export class Evaluator {
+  readonly #task: Task;
+  readonly #predictor: Predictor;
+  readonly #objective: ObjectiveGraph;
+  readonly #batchSize: number;
+
+  private constructor(task: Task, predictor: Predictor, objective: ObjectiveGraph, batchSize: number) {
+    this.#task = task;
+    this.#predictor = predictor;
+    this.#objective = objective;
+    this.#batchSize = batchSize;
   }
-  const loss = await objective.mean(
-    allLogits,
-    splits.flatMap(({ encoded }) => encoded),
-  );
-  return { metrics, loss };
+
+  /** @param batchSize examples over which a loss is taken that couples them, as in training */
+  static async compile(
+    model: AdaptedModel,
+    weights: Tensors,
+    runtime: Runtime,
+    task: Task,
+    { tokenBudget, batchSize }: { tokenBudget: number; batchSize: number },
+  ): Promise<Evaluator> {
+    const predictor = await Predictor.compile(model, weights, runtime, tokenBudget);
+    const objective = await ObjectiveGraph.compile(findTaskKind(task.kind).objective, model.labelCount, runtime);
+    return new Evaluator(task, predictor, objective, batchSize);
+  }
+
+  async evaluate(splits: readonly EncodedSplit[]): Promise<Evaluation> {
+    const { kind, labels } = this.#task;
+    const metrics: Record<string, number> = {};
+    let loss = 0;
+    let total = 0;
+    for (const { name, examples, encoded } of splits) {
+      const logits = await this.#predictor.logits(encoded);
+      const predictions = logits.map((values, i) =>
+        findTaskKind(kind).predict(labels, examples[i]!, encoded[i]!, values),
+      );
+      const suffix = splits.length > 1 ? `_${name.replace("validation_", "")}` : "";
+      for (const [metric, value] of Object.entries(computeMetrics(this.#task, predictions, examples))) {
+        metrics[metric + suffix] = value;
+      }
+      for (let start = 0; start < encoded.length; start += this.#batchSize) {
+        const part = encoded.slice(start, start + this.#batchSize);
+        const weight = totalWeight(part);
+        loss += weight * (await this.#objective.run(part, logits.slice(start, start + part.length))).loss;
+        total += weight;
+      }
+    }
+    return { metrics, loss: loss / total };
+  }
+
+  async release(): Promise<void> {
+    await this.#predictor.release();
+    await this.#objective.release();
+  }
 }

@@ -1,32 +1,140 @@
 import { float32, int32, type Tensor } from "../graph/tensor.ts";
-import type { ModelDescription } from "../models/families.ts";
+import { makeTable } from "../models/length-table.ts";
+import type { StreamInputs } from "../models/token-stream.ts";
+import type { EncodedExample } from "../tasks/task-kind.ts";
 import type { Encoding } from "../tokenization/tokenizer.ts";
 
+/** Which example and which of its positions each row of a value belongs to. */
+export interface RowOrigins {
+  /** Index in the training set, `[rows]`. */
+  examples: Uint32Array;
+  /** `[rows]` */
+  positions: Uint32Array;
+}
+
+/** A micro-batch as a compiled model takes it. */
+export interface LaidOutBatch {
+  inputs: Record<string, Tensor>;
+  /** The number that each symbol of a shape stands for. */
+  sizes: Record<string, number>;
+  /** By the symbol of a first dimension, where its rows come from. */
+  rows: Record<string, RowOrigins>;
+  /** By the symbol of a padded length, the length of each example, `[batch]`. */
+  lengths: Record<string, readonly number[]>;
+}
+
 /**
- * Lays encodings out as a model's inputs, padded to the longest: ids `[sequence, batch]`, mask `[batch, sequence]`.
- * @param padTokenId fills the places after an example's end
+ * Lays examples out as a model's inputs: flat rows of their tokens, one example after the other, and where each row
+ * stands when examples are laid side by side.
+ * @param streams what the model's texts must be fed, as its forward context tells
  */
-export function modelInputs(
-  { architecture, config }: ModelDescription,
+export function layOut(streams: readonly StreamInputs[], examples: readonly EncodedExample[]): LaidOutBatch {
+  const indices = Uint32Array.from(examples, ({ index }) => index);
+  const batch: LaidOutBatch = {
+    inputs: {},
+    sizes: { batch: examples.length },
+    rows: { batch: { examples: indices, positions: new Uint32Array(examples.length) } },
+    lengths: {},
+  };
+  for (const stream of streams) {
+    const encodings = examples.map(({ encoding, decoder }) => (stream.prefix === "" ? encoding : decoder!));
+    layOutStream(batch, stream, encodings, indices);
+  }
+  const own = streams.at(-1)!;
+  layOutOutputs(batch, own.prefix, examples);
+  return batch;
+}
+
+function layOutStream(
+  batch: LaidOutBatch,
+  { prefix, heads, tables }: StreamInputs,
   encodings: readonly Encoding[],
-  padTokenId: number,
-): Record<string, Tensor> {
-  const batch = encodings.length;
-  const sequence = Math.max(...encodings.map(({ inputIds }) => inputIds.length));
-  const inputIds = new Int32Array(sequence * batch).fill(padTokenId);
-  const tokenTypeIds = new Int32Array(sequence * batch);
-  const attentionMask = new Float32Array(batch * sequence);
-  encodings.forEach((encoding, row) => {
-    for (let position = 0; position < encoding.inputIds.length; position++) {
-      inputIds[position * batch + row] = encoding.inputIds[position]!;
-      tokenTypeIds[position * batch + row] = encoding.tokenTypeIds[position]!;
-      attentionMask[row * sequence + position] = 1;
+  indices: Uint32Array,
+): void {
+  const lengths = encodings.map(({ inputIds }) => inputIds.length);
+  const count = lengths.length;
+  const sequence = Math.max(...lengths);
+  const tokens = lengths.reduce((sum, length) => sum + length, 0);
+  const ids = new Int32Array(tokens);
+  const types = new Int32Array(tokens);
+  const positions = new Int32Array(tokens);
+  const owners = new Uint32Array(tokens);
+  const mask = new Float32Array(count * sequence);
+  const starts = new Int32Array(count);
+  let row = 0;
+  encodings.forEach(({ inputIds, tokenTypeIds }, example) => {
+    starts[example] = row;
+    ids.set(inputIds, row);
+    types.set(tokenTypeIds, row);
+    mask.fill(1, example * sequence, example * sequence + inputIds.length);
+    for (let position = 0; position < inputIds.length; position++, row++) {
+      positions[row] = position;
+      owners[row] = indices[example]!;
     }
   });
-  return {
-    inputIds: int32([sequence, batch], inputIds),
-    tokenTypeIds: int32([sequence, batch], tokenTypeIds),
-    attentionMask: float32([batch, sequence], attentionMask),
-    ...architecture.lengthInputs?.(config, sequence),
+  batch.sizes[`${prefix}tokens`] = tokens;
+  batch.sizes[`${prefix}sequence`] = sequence;
+  batch.lengths[`${prefix}sequence`] = lengths;
+  batch.rows[`${prefix}tokens`] = { examples: owners, positions: Uint32Array.from(positions) };
+  const put = (name: string, tensor: Tensor): void => {
+    batch.inputs[prefix + name] = tensor;
   };
+  put("inputIds", int32([tokens], ids));
+  put("tokenTypeIds", int32([tokens], types));
+  put("positionIds", int32([tokens], positions));
+  put("attentionMask", float32([count, sequence], mask));
+  for (const each of heads) {
+    const { places, rowPlaces } = placesOf(lengths, sequence, each);
+    put(`places.${each}`, int32([count, each, sequence], places));
+    put(`rowPlaces.${each}`, int32([each * tokens], rowPlaces));
+  }
+  putSelection(batch, prefix, "firstRows", starts);
+  putSelection(
+    batch,
+    prefix,
+    "lastRows",
+    starts.map((start, example) => start + lengths[example]! - 1),
+  );
+  for (const [name, table] of tables) batch.inputs[name] = makeTable(table, sequence);
+}
+
+/** Row, head by head, of each place `[batch, heads, sequence]`, and the place of each row, `[tokens*heads]`. */
+function placesOf(lengths: readonly number[], sequence: number, heads: number) {
+  const places = new Int32Array(lengths.length * heads * sequence).fill(-1);
+  const rowPlaces = new Int32Array(lengths.reduce((sum, length) => sum + length, 0) * heads);
+  let row = 0;
+  lengths.forEach((length, example) => {
+    for (let position = 0; position < length; position++) {
+      for (let head = 0; head < heads; head++, row++) {
+        const place = (example * heads + head) * sequence + position;
+        places[place] = row;
+        rowPlaces[row] = place;
+      }
+    }
+  });
+  return { places, rowPlaces };
+}
+
+/** The rows that get outputs: those that each example names, in order. */
+function layOutOutputs(batch: LaidOutBatch, prefix: string, examples: readonly EncodedExample[]): void {
+  if (!examples.some(({ rows }) => rows)) return;
+  const starts = batch.inputs[`${prefix}firstRows`]!.data as Int32Array;
+  const chosen = examples.flatMap(({ rows }, example) => Array.from(rows!, (position) => starts[example]! + position));
+  putSelection(batch, prefix, "outputRows", Int32Array.from(chosen));
+  batch.sizes.outputRows = chosen.length;
+  const { examples: owners, positions } = batch.rows[`${prefix}tokens`]!;
+  batch.rows.outputRows = {
+    examples: Uint32Array.from(chosen, (row) => owners[row]!),
+    positions: Uint32Array.from(chosen, (row) => positions[row]!),
+  };
+}
+
+/** Numbers of some rows, and for every row its place among them, -1 for those left out. */
+function putSelection({ inputs, sizes }: LaidOutBatch, prefix: string, name: string, rows: Int32Array): void {
+  const inverse = new Int32Array(sizes[`${prefix}tokens`]!).fill(-1);
+  rows.forEach((row, place) => {
+    inverse[row] = place;
+  });
+  inputs[prefix + name] = int32([rows.length], rows);
+  inputs[`${prefix}${name}.inverse`] = int32([inverse.length], inverse);
 }

@@ -1,62 +1,59 @@
 import { asFloat32, type Tensors } from "../graph/tensor.ts";
+import type { StreamInputs } from "../models/token-stream.ts";
 import type { CompiledGraph, Runtime } from "../runtime/session.ts";
 import type { EncodedExample } from "../tasks/task-kind.ts";
 import { cutMicroBatches } from "./micro-batches.ts";
-import { modelInputs } from "./model-inputs.ts";
+import { layOut } from "./model-inputs.ts";
 import { type AdaptedModel, writeInference } from "./step-graph.ts";
 
-/** An adapted model that is only asked for logits. */
-export class Predictor {
-  readonly #model: AdaptedModel;
-  readonly #graph: CompiledGraph;
-  readonly #padTokenId: number;
+/** Most tokens of one run of a predictor's graph, where nothing is asked for. */
+const TOKEN_BUDGET = 2048;
 
-  private constructor(model: AdaptedModel, graph: CompiledGraph, padTokenId: number) {
-    this.#model = model;
+/** An adapted model that is only asked for its head's outputs. */
+export class Predictor {
+  readonly #outputs: number;
+  readonly #streams: readonly StreamInputs[];
+  readonly #graph: CompiledGraph;
+  readonly #tokenBudget: number;
+
+  private constructor(outputs: number, streams: readonly StreamInputs[], graph: CompiledGraph, tokenBudget: number) {
+    this.#outputs = outputs;
+    this.#streams = streams;
     this.#graph = graph;
-    this.#padTokenId = padTokenId;
+    this.#tokenBudget = tokenBudget;
   }
 
+  /** @param tokenBudget most tokens of one run of the graph */
   static async compile(
     model: AdaptedModel,
     weights: Tensors,
     runtime: Runtime,
-    padTokenId: number,
+    tokenBudget = TOKEN_BUDGET,
   ): Promise<Predictor> {
-    return new Predictor(model, await runtime.compile(writeInference(model), weights), padTokenId);
+    const { outputs, streams } = writeInference(model);
+    return new Predictor(model.labelCount, streams, await runtime.compile(outputs, weights), tokenBudget);
   }
 
   /**
-   * Logits of each example, `[rows, outputs]`, in the order given.
-   * @param adapter parameters of the method and the head to use this time, in place of those compiled with
-   * @param tokenBudget most tokens of one run of the graph, padding included
+   * The head's outputs for each example, `[rows, outputs]`, in the order given.
+   * @param adapter tensors of the method and the head to use this time, in place of those compiled with
    */
-  async logits(
-    examples: readonly Pick<EncodedExample, "encoding" | "rows">[],
-    adapter?: Tensors,
-    tokenBudget = 2048,
-  ): Promise<Float32Array[]> {
-    const { labelCount } = this.#model;
+  async logits(examples: readonly EncodedExample[], adapter?: Tensors): Promise<Float32Array[]> {
     const results: Float32Array[] = new Array(examples.length);
-    const lengths = examples.map(({ encoding }) => encoding.inputIds.length);
-    for (const rows of cutMicroBatches(lengths, tokenBudget)) {
-      const inputs = modelInputs(
-        this.#model,
-        rows.map((row) => examples[row]!.encoding),
-        this.#padTokenId,
+    const lengths = examples.map(({ encoding, decoder }) => encoding.inputIds.length + (decoder?.inputIds.length ?? 0));
+    for (const chosen of cutMicroBatches(lengths, this.#tokenBudget)) {
+      const { inputs } = layOut(
+        this.#streams,
+        chosen.map((i) => examples[i]!),
       );
-      const outputs = await this.#graph.run(inputs, adapter);
-      const logits = asFloat32(outputs.logits!).data;
-      rows.forEach((row, i) => {
-        const tokens = examples[row]!.rows ?? Int32Array.of(0);
-        const values = new Float32Array(tokens.length * labelCount);
-        tokens.forEach((token, own) => {
-          // Rows of one position stand together: an example's tokens are the batch's size apart.
-          const from = i + token * rows.length;
-          values.set(logits.subarray(from * labelCount, (from + 1) * labelCount), own * labelCount);
-        });
-        results[row] = values;
-      });
+      const { logits } = await this.#graph.run(inputs, adapter);
+      const values = asFloat32(logits!).data;
+      let start = 0;
+      for (const i of chosen) {
+        const end = start + (examples[i]!.rows?.length ?? 1) * this.#outputs;
+        results[i] = values.slice(start, end);
+        start = end;
+      }
     }
     return results;
   }

@@ -1,10 +1,11 @@
 import { gradients } from "../graph/gradients.ts";
 import { Graph, type Value } from "../graph/graph.ts";
-import { add, mul } from "../graph/ops.ts";
+import { add, mul, sumAll } from "../graph/ops.ts";
 import type { Method } from "../methods/method.ts";
-import type { HeadKind, WeightSpec } from "../models/architecture.ts";
+import type { HeadName, WeightSpec } from "../models/architecture.ts";
 import type { ModelDescription } from "../models/families.ts";
 import { type DropoutLayer, ForwardContext } from "../models/forward-context.ts";
+import type { StreamInputs } from "../models/token-stream.ts";
 import { writeModel } from "../models/trace.ts";
 import type { Objective } from "../tasks/objective.ts";
 
@@ -12,8 +13,8 @@ import type { Objective } from "../tasks/objective.ts";
 export interface AdaptedModel extends ModelDescription {
   method: Method;
   labelCount: number;
-  /** What the head labels: whole texts where absent. */
-  head?: HeadKind;
+  /** Which of its family's heads it has; `sequence` where absent. */
+  head?: HeadName;
   /** Which weights of the head train. */
   trainsHead(name: string): boolean;
 }
@@ -21,23 +22,28 @@ export interface AdaptedModel extends ModelDescription {
 /** Prefix of the outputs that hold gradients. */
 export const GRADIENT = "gradient:";
 
-/** Forward, loss and backward as one graph. */
-export interface StepGraph {
-  /** `loss` `[]`, and `gradient:<name>` of every parameter that trains now. */
-  outputs: Record<string, Value>;
+/** A model as a graph, and what must be fed to it beside weights. */
+export interface ModelGraph<Output extends string = string> {
+  outputs: Record<Output, Value>;
+  streams: readonly StreamInputs[];
   dropouts: readonly DropoutLayer[];
 }
 
 /**
- * The logits alone, without dropout: `[batch, labels]`, or `[batch*sequence, labels]` of a token head. The method's
- * parameters are trainable leaves all the same: they may change, or give way to another adapter's, between two runs.
+ * The head's outputs alone, `[rows, outputs]`, without dropout unless asked for. The method's parameters are trainable
+ * leaves all the same: they may change, or give way to another adapter's, between two runs.
  */
-export function writeInference(model: AdaptedModel): { logits: Value } {
-  return { logits: writeForward(model, () => "trainable", false).logits };
+export function writeInference(model: AdaptedModel, { dropout = false } = {}): ModelGraph<"logits"> {
+  const { context, logits } = writeForward(model, () => "trainable", dropout);
+  return { outputs: { logits }, streams: context.streams, dropouts: context.dropouts };
 }
 
-/** One training step of `model` with what trains now. */
-export function writeStep(model: AdaptedModel, objective: Objective, { dropout }: { dropout: boolean }): StepGraph {
+/**
+ * One training step of `model` with what trains now: forward, loss and backward as one graph. Its outputs are `loss` `[]`
+ * and `gradient:<name>` of every parameter that trains. An objective that couples the rows of a batch is not in it: its
+ * gradient with respect to the outputs is fed (see {@link writeCoupling}), and `loss` is the method's penalty alone.
+ */
+export function writeStep(model: AdaptedModel, objective: Objective, { dropout }: { dropout: boolean }): ModelGraph {
   const trainable = model.method.trainable();
   const { context, logits, parameter } = writeForward(
     model,
@@ -45,24 +51,42 @@ export function writeStep(model: AdaptedModel, objective: Objective, { dropout }
     dropout,
   );
   const { graph } = context;
-  const { dtype, shape } = objective.target(model.labelCount);
-  const targets = graph.leaf("input", "targets", dtype, [logits.shape[0]!, ...shape]);
-  const weights = graph.leaf("input", "rowWeights", "float32", [logits.shape[0]!, 1]);
-  const objectiveValue = objective.loss(logits, targets, weights);
-  const penalty = graph.within({ part: "adapter" }, () => model.method.penalty?.(parameter));
+  const coupled = objective.couples === "batch";
+  const objectiveValue = coupled
+    ? sumAll(mul(logits, graph.leaf("input", "outputGradients", "float32", logits.shape)))
+    : writeObjective(objective, logits);
+  const written = graph.within({ part: "adapter" }, () => model.method.penalty?.(parameter));
   // The penalty counts once a step, however many micro-batches the step is cut into.
-  const loss = penalty
-    ? add(objectiveValue, mul(penalty, graph.leaf("input", "penaltyWeight", "float32", [])))
-    : objectiveValue;
+  const penalty = written && mul(written, graph.leaf("input", "penaltyWeight", "float32", []));
+  const total = penalty ? add(objectiveValue, penalty) : objectiveValue;
+  // What leads to a coupled loss's gradient is no loss itself.
+  const loss = coupled ? (penalty ?? graph.constant([0], "float32")) : total;
   const leaves = [...graph.leaves.values()].filter(({ leaf }) => leaf!.kind === "trainable");
-  const derivatives = gradients(loss, leaves);
+  const derivatives = gradients(total, leaves);
   return {
     outputs: {
       loss,
       ...Object.fromEntries(leaves.map(({ leaf }, i) => [GRADIENT + leaf!.name, derivatives[i]!])),
     },
+    streams: context.streams,
     dropouts: context.dropouts,
   };
+}
+
+/** The objective by itself, over outputs that are fed as `logits` `[rows, outputs]`, and its gradient with respect to them. */
+export function writeCoupling(objective: Objective, outputs: number): Record<"loss" | "outputGradients", Value> {
+  const logits = new Graph().leaf("input", "logits", "float32", ["rows", outputs]);
+  const loss = writeObjective(objective, logits);
+  return { loss, outputGradients: gradients(loss, [logits])[0]! };
+}
+
+/** The objective over `logits` `[rows, outputs]`, with targets and weights as inputs. */
+function writeObjective(objective: Objective, logits: Value): Value {
+  const { graph, shape } = logits;
+  const [rows, outputs] = shape as [string, number];
+  const target = objective.target(outputs);
+  const targets = graph.leaf("input", "targets", target.dtype, [rows, ...target.shape]);
+  return objective.loss(logits, targets, graph.leaf("input", "rowWeights", "float32", [rows, 1]));
 }
 
 function writeForward(model: AdaptedModel, kindOf: (name: string) => "trainable" | "frozen", dropout: boolean) {

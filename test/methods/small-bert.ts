@@ -13,7 +13,7 @@ import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { crossEntropy } from "../../src/tasks/objective.ts";
 import { AdamW } from "../../src/training/adamw.ts";
 import { clipGradients } from "../../src/training/gradient-norm.ts";
-import { modelInputs } from "../../src/training/model-inputs.ts";
+import { layOut } from "../../src/training/model-inputs.ts";
 import { TrainingStep } from "../../src/training/step.ts";
 import { type AdaptedModel, writeInference } from "../../src/training/step-graph.ts";
 
@@ -21,7 +21,7 @@ const fixtures = new URL("../fixtures/", import.meta.url);
 const runtime = nodeRuntime({ threads: 1 });
 
 /** So few tokens a micro-batch that every batch is cut: penalties must still count once. */
-const stepSettings = { objective: crossEntropy, tokenBudget: 24, dropout: false, seed: 1, padTokenId: 0 } as const;
+const stepSettings = { objective: crossEntropy, tokenBudget: 24, dropout: false, seed: 1 } as const;
 
 export const readJson = (file: string) => JSON.parse(readFileSync(new URL(file, fixtures), "utf8"));
 export const openFixture = (file: string): Promise<TensorSource> =>
@@ -104,8 +104,10 @@ export class Bench {
   }
 
   async logits(rows: readonly Row[]): Promise<Float32Array> {
-    const graph = await runtime.compile(writeInference(this.model), this.weights);
-    const { logits } = await graph.run(modelInputs(this.model, rows.map(encodingOf), 0));
+    const { outputs, streams } = writeInference(this.model);
+    const graph = await runtime.compile(outputs, this.weights);
+    const examples = rows.map((row, index) => ({ index, encoding: encodingOf(row) }));
+    const { logits } = await graph.run(layOut(streams, examples).inputs);
     await graph.release();
     return asFloat32(logits!).data;
   }

@@ -7,6 +7,7 @@ import { aflora } from "../../src/methods/aflora.ts";
 import type { Method } from "../../src/methods/method.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { ForwardContext } from "../../src/models/forward-context.ts";
+import { makeTable } from "../../src/models/length-table.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel, writeModel } from "../../src/models/trace.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
@@ -61,9 +62,9 @@ test("DeBERTa-v2-xlarge's convolution reads a single token as it reads it in a l
   const { weights } = await readModelWeights(source, small, traceModel(small, labelCount));
   const method: Method = { parameters: [], trainable: () => new Set() };
   const model: AdaptedModel = { ...small, method, labelCount, trainsHead: () => false };
-  const predictor = await Predictor.compile(model, weights, nodeRuntime({ threads: 1 }), 0);
-  const one = { encoding: { inputIds: Int32Array.of(7), tokenTypeIds: Int32Array.of(0) } };
-  const three = { encoding: { inputIds: Int32Array.of(7, 8, 9), tokenTypeIds: new Int32Array(3) } };
+  const predictor = await Predictor.compile(model, weights, nodeRuntime({ threads: 1 }));
+  const one = { index: 0, encoding: { inputIds: Int32Array.of(7), tokenTypeIds: Int32Array.of(0) } };
+  const three = { index: 1, encoding: { inputIds: Int32Array.of(7, 8, 9), tokenTypeIds: new Int32Array(3) } };
   const [alone] = await predictor.logits([one]);
   const [beside] = await predictor.logits([one, three]);
   await predictor.release();
@@ -73,23 +74,18 @@ test("DeBERTa-v2-xlarge's convolution reads a single token as it reads it in a l
 });
 
 describe("DeBERTa's relative positions", () => {
-  const inputs = (sequence: number) => {
-    const { relativePositions, reversedPositions } = description.architecture.lengthInputs!(
-      description.config,
-      sequence,
-    );
-    return [relativePositions!.data, reversedPositions!.data];
-  };
+  const context = new ForwardContext(new Graph(), { trains: () => false, dropout: true });
+  writeModel(context, description, 2);
+  const relativePositions = (sequence: number) =>
+    makeTable(context.streams[0]!.tables.get("relativePositions")!, sequence).data;
 
-  test("near distances have an embedding each, whichever of the two ways they are listed", () => {
-    const [relative, reversed] = inputs(4);
-    expect([...relative!]).toEqual([260, 259, 258, 257, 256, 255, 254, 253]);
-    expect([...reversed!].slice(1).map((row) => relative![row])).toEqual([253, 254, 255, 256, 257, 258, 259]);
+  test("near distances have an embedding each", () => {
+    expect([...relativePositions(4)]).toEqual([260, 259, 258, 257, 256, 255, 254, 253]);
   });
 
   test("far distances share logarithmic buckets, the last of which is distance 511", () => {
-    const [relative] = inputs(512);
-    const row = (distance: number) => relative![512 - distance];
+    const relative = relativePositions(512);
+    const row = (distance: number) => relative[512 - distance];
     expect([128, 129, 130, 131, 511, -128, -129, -511].map(row)).toEqual([384, 385, 386, 387, 511, 128, 127, 1]);
     const far = Array.from({ length: 384 }, (_, i) => row(128 + i)!);
     expect(far).toEqual([...far].sort((a, b) => a - b));
@@ -97,10 +93,8 @@ describe("DeBERTa's relative positions", () => {
   });
 
   test("their dropout draws by embedding, not by place", () => {
-    const context = new ForwardContext(new Graph(), { trains: () => false, dropout: true });
-    writeModel(context, description, 2);
-    const rows = context.dropouts.filter(({ kind }) => kind === "rows");
+    const rows = context.dropouts.filter(({ rowNumbers }) => rowNumbers !== undefined);
     expect(rows).toHaveLength(12);
-    expect(rows[0]).toMatchObject({ rate: 0.1, width: 768, rowNumbers: "relativePositions" });
+    expect(rows[0]).toMatchObject({ rate: 0.1, shape: ["2*sequence", 768], rowNumbers: "relativePositions" });
   });
 });

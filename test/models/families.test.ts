@@ -2,14 +2,16 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
-import { asFloat32, float32, type Tensor, type Tensors } from "../../src/graph/tensor.ts";
+import { float32, type Tensor, type Tensors } from "../../src/graph/tensor.ts";
 import type { Method } from "../../src/methods/method.ts";
 import { describeModel, MODEL_TYPES, type ModelDescription } from "../../src/models/families.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { binaryCrossEntropy, crossEntropy, type Objective, squaredError } from "../../src/tasks/objective.ts";
-import { modelInputs } from "../../src/training/model-inputs.ts";
+import type { EncodedExample, TrainingExample } from "../../src/tasks/task-kind.ts";
+import { layOut } from "../../src/training/model-inputs.ts";
+import { objectiveInputs, totalWeight } from "../../src/training/objective-inputs.ts";
 import { type AdaptedModel, GRADIENT, writeInference, writeStep } from "../../src/training/step-graph.ts";
 
 const folder = new URL("../fixtures/models/", import.meta.url);
@@ -54,25 +56,22 @@ describe("families against transformers and autograd (oracle/models.py)", () => 
     );
     expect([missing, unused]).toEqual([[], []]);
     const model: AdaptedModel = { ...description, method: everything, labelCount, trainsHead: () => true };
-    const inputs = inputsOf(description, examples);
+    const encoded = examples.map(encodedOf);
 
-    const logits = await runInference(model, weights, inputs);
+    const logits = await runInference(model, weights, encoded);
     examples.forEach((example, row) => {
       expectLogits(logits, row, example.logits);
     });
 
     const objective = objectiveOf(rawConfig.problem_type);
-    const targets = new Float32Array(examples.length * labelCount);
-    examples.forEach(({ label }, row) => {
-      if (objective === crossEntropy) targets[row * labelCount + (label as number)] = 1;
-      else targets.set([label].flat(), row * labelCount);
+    const labelled = examples.map(({ label }, i): TrainingExample => {
+      const targets = new Float32Array(labelCount);
+      if (objective === crossEntropy) targets[label as number] = 1;
+      else targets.set([label].flat());
+      return { ...encoded[i]!, targets: float32([1, labelCount], targets), weights: Float32Array.of(1) };
     });
-    const results = await runStep(model, objective, weights, {
-      ...inputs,
-      targets: float32([examples.length, labelCount], targets),
-      rowWeights: float32([examples.length, 1], new Float32Array(examples.length).fill(1 / examples.length)),
-    });
-    expect(results.loss![0]).toBeCloseTo(expectedLoss, 5);
+    const results = await runStep(model, objective, weights, labelled);
+    expect(results.loss!.data[0]).toBeCloseTo(expectedLoss, 5);
     await expectGradients(description, results, await open(`${name}/gradients.safetensors`));
   });
 
@@ -90,7 +89,7 @@ describe("families against transformers and autograd (oracle/models.py)", () => 
     });
     const expected = await open(`${name}/token-classification.safetensors`);
     const heads = [...trace.weights.values()].filter(({ part }) => part === "head");
-    for (const head of heads) weights.set(head.name, await expected.read(head.name));
+    for (const each of heads) weights.set(each.name, await expected.read(each.name));
     const model: AdaptedModel = {
       ...description,
       method: headOnly,
@@ -98,64 +97,66 @@ describe("families against transformers and autograd (oracle/models.py)", () => 
       head: "token",
       trainsHead: () => true,
     };
-    const inputs = inputsOf(description, examples);
+    const encoded = examples.map(encodedOf);
 
-    const logits = await runInference(model, weights, inputs);
-    const batch = examples.length;
-    tokens.examples.forEach((example, row) => {
-      example.logits.forEach((token, position) => {
-        expectLogits(logits, position * batch + row, token);
+    const everyToken = encoded.map((each) => ({
+      ...each,
+      rows: each.encoding.inputIds.map((_, position) => position),
+    }));
+    const logits = await runInference(model, weights, everyToken);
+    tokens.examples
+      .flatMap((example) => example.logits)
+      .forEach((token, row) => {
+        expectLogits(logits, row, token);
       });
-    });
 
-    const rows = inputs.inputIds!.data.length;
-    const count = tokens.examples.flatMap(({ labels }) => labels).filter((label) => label >= 0).length;
-    const targets = new Float32Array(rows * labelCount);
-    const rowWeights = new Float32Array(rows);
-    tokens.examples.forEach(({ labels }, row) => {
-      labels.forEach((label, position) => {
-        if (label < 0) return;
-        targets[(position * batch + row) * labelCount + label] = 1;
-        rowWeights[position * batch + row] = 1 / count;
+    const labelled = tokens.examples.map(({ labels }, i): TrainingExample => {
+      const rows = Int32Array.from([...labels.keys()].filter((position) => labels[position]! >= 0));
+      const targets = new Float32Array(rows.length * labelCount);
+      rows.forEach((position, row) => {
+        targets[row * labelCount + labels[position]!] = 1;
       });
+      const weights = new Float32Array(rows.length).fill(1);
+      return { ...encoded[i]!, rows, targets: float32([rows.length, labelCount], targets), weights };
     });
-    const results = await runStep(model, crossEntropy, weights, {
-      ...inputs,
-      targets: float32([rows, labelCount], targets),
-      rowWeights: float32([rows, 1], rowWeights),
-    });
-    expect(results.loss![0]).toBeCloseTo(tokens.loss, 5);
+    const results = await runStep(model, crossEntropy, weights, labelled);
+    expect(results.loss!.data[0]).toBeCloseTo(tokens.loss, 5);
     for (const { name: weight } of heads) {
-      expectClose(weight, results[GRADIENT + weight]!, (await expected.read(`gradients.${weight}`)).data);
+      expectClose(
+        weight,
+        results[GRADIENT + weight]!.data as Float32Array,
+        (await expected.read(`gradients.${weight}`)).data,
+      );
     }
   });
 });
 
-function inputsOf(description: ModelDescription, examples: Fixture["examples"]): Record<string, Tensor> {
-  const encodings = examples.map(({ inputIds, tokenTypeIds }) => ({
-    inputIds: Int32Array.from(inputIds),
-    tokenTypeIds: Int32Array.from(tokenTypeIds),
-  }));
-  return modelInputs(description, encodings, 0);
+function encodedOf({ inputIds, tokenTypeIds }: Fixture["examples"][number], index: number): EncodedExample {
+  return { index, encoding: { inputIds: Int32Array.from(inputIds), tokenTypeIds: Int32Array.from(tokenTypeIds) } };
 }
 
-async function runInference(model: AdaptedModel, weights: Tensors, inputs: Record<string, Tensor>) {
-  const compiled = await runtime.compile(writeInference(model), weights);
-  const { logits } = await compiled.run(inputs);
+async function runInference(model: AdaptedModel, weights: Tensors, examples: readonly EncodedExample[]) {
+  const { outputs, streams } = writeInference(model);
+  const compiled = await runtime.compile(outputs, weights);
+  const { logits } = await compiled.run(layOut(streams, examples).inputs);
   await compiled.release();
-  return asFloat32(logits!).data;
+  return logits!.data as Float32Array;
 }
 
 async function runStep(
   model: AdaptedModel,
   objective: Objective,
   weights: Tensors,
-  inputs: Record<string, Tensor>,
-): Promise<Record<string, Float32Array>> {
-  const compiled = await runtime.compile(writeStep(model, objective, { dropout: false }).outputs, weights);
-  const results = await compiled.run(inputs);
+  examples: readonly TrainingExample[],
+): Promise<Record<string, Tensor>> {
+  const { outputs, streams } = writeStep(model, objective, { dropout: false });
+  const compiled = await runtime.compile(outputs, weights);
+  const results = await compiled.run({
+    ...layOut(streams, examples).inputs,
+    ...objectiveInputs(objective, model.labelCount, examples, totalWeight(examples)),
+  });
   await compiled.release();
-  return Object.fromEntries(Object.entries(results).map(([name, value]) => [name, asFloat32(value).data]));
+  return results;
 }
 
 function objectiveOf(problemType: string): Objective {
@@ -172,14 +173,14 @@ function expectLogits(logits: Float32Array, row: number, expected: readonly numb
 /** Every gradient of the fixture was found, and is the same. */
 async function expectGradients(
   { architecture }: ModelDescription,
-  results: Record<string, Float32Array>,
+  results: Record<string, Tensor>,
   expected: TensorSource,
 ): Promise<void> {
   for (const full of expected.tensors.keys()) {
     const names = [full, full.slice(architecture.prefix.length + 1)];
     const name = names.find((candidate) => results[GRADIENT + candidate]);
     expect(name, full).toBeDefined();
-    expectClose(full, results[GRADIENT + name]!, (await expected.read(full)).data);
+    expectClose(full, results[GRADIENT + name]!.data as Float32Array, (await expected.read(full)).data);
   }
 }
 

@@ -17,7 +17,7 @@ async function stepOn(device: Device, base: Base): Promise<StepOutcome> {
   const away = method.parameters.map(({ name, shape }) => [name, normal(0.3)(shape, randomFor(3, name))] as const);
   const weights = new Map([...base.weights, ...away]);
   const model = { ...base, method, trainsHead: (name: string) => name.startsWith("classifier") };
-  const settings = { objective: crossEntropy, tokenBudget: 64, dropout: true, seed: 1, padTokenId: 0 } as const;
+  const settings = { objective: crossEntropy, tokenBudget: 64, dropout: true, seed: 1 } as const;
   const step = await TrainingStep.compile(model, weights, nodeRuntime({ device, threads: 1 }), settings);
   const examples = batches[0]!.map(({ inputIds, tokenTypeIds, label }, index) => {
     const targets = float32([1, base.labelCount]);

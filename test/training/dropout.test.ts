@@ -14,7 +14,8 @@ function hidden(where: DropoutSite, rows: [example: number, position: number][],
 
 function attention(where: DropoutSite, examples: number[], heads: number, length: number): Float32Array {
   const out = new Float32Array(examples.length * heads * length * length);
-  fillAttentionMask(out, where, examples, heads, length);
+  const sides = { lengths: examples.map(() => length), padded: length };
+  fillAttentionMask(out, where, examples, { heads, queries: sides, keys: sides });
   return out;
 }
 

@@ -117,7 +117,6 @@ export async function smallRun(
     model,
     weights,
     settings,
-    padTokenId: 0,
     runtime,
     onStep(record) {
       run.steps.push(record);

@@ -1,8 +1,9 @@
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { gemm, logSoftmax, mul, neg, sumAll } from "../../src/graph/ops.ts";
 import { float32, type Tensor } from "../../src/graph/tensor.ts";
 import { aflora } from "../../src/methods/aflora.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
-import { binaryCrossEntropy, crossEntropy, squaredError } from "../../src/tasks/objective.ts";
+import { binaryCrossEntropy, crossEntropy, type Objective, squaredError } from "../../src/tasks/objective.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import { Predictor } from "../../src/training/predictor.ts";
 import { type StepOutcome, type StepSettings, TrainingStep } from "../../src/training/step.ts";
@@ -36,7 +37,7 @@ async function run(
   tokenBudget: number,
   { step = 3, ...settings }: Partial<StepSettings> & { step?: number } = {},
 ): Promise<StepOutcome> {
-  const defaults = { objective: crossEntropy, dropout: true, seed: 5, padTokenId: 0 } as const;
+  const defaults = { objective: crossEntropy, dropout: true, seed: 5 } as const;
   const made = await TrainingStep.compile(model, weights, runtime, { ...defaults, ...settings, tokenBudget });
   compiled.push(made);
   return made.run(step, batch);
@@ -52,7 +53,7 @@ function expectSame(found: StepOutcome, expected: StepOutcome): void {
   expect(found.tokens).toBe(expected.tokens);
 }
 
-describe("micro-batches, dropout on, equal one padded batch", () => {
+describe("micro-batches, dropout on, equal the batch in one piece", () => {
   // Lengths from 5 to 17, every third a pair.
   const batch = examplesOf(12);
   const lengths = batch.map(({ encoding }) => encoding.inputIds.length);
@@ -69,11 +70,36 @@ describe("micro-batches, dropout on, equal one padded batch", () => {
     expectSame(await run(batch, budget), whole);
   });
 
-  test("padding costs time only", async () => {
+  test("only attention's padding is computed for nothing", async () => {
     const real = lengths.reduce((sum, length) => sum + length, 0);
     const [whole, cut] = [await run(batch, 12 * 17), await run(batch, 30)];
     expect([whole.tokens, cut.tokens]).toEqual([real, real]);
     expect(cut.flops).toBeLessThan(whole.flops);
+    expect(cut.flops).toBeGreaterThan(0.9 * whole.flops);
+  });
+
+  test("an objective that needs the whole batch gets it, however the batch is cut", async () => {
+    // Each example is to be told from all others: its outputs against theirs.
+    const contrastive: Objective = {
+      couples: "batch",
+      target: crossEntropy.target,
+      loss: (outputs, _targets, weights) => {
+        const own = logSoftmax(gemm(outputs, outputs, { transB: true, alpha: 0.3 }));
+        return neg(sumAll(mul(mul(own, own), weights)));
+      },
+    };
+    const settings = { objective: contrastive };
+    const whole = await run(batch, 12 * 17, settings);
+    for (const [name, gradient] of whole.gradients) expect(gradient.data.some(Boolean), name).toBe(true);
+    expectSame(await run(batch, 30, settings), whole);
+    // Not a sum over parts of the batch.
+    const [half] = [await run(batch.slice(0, 6), 100, settings)];
+    expect(half.loss).not.toBeCloseTo(whole.loss, 2);
+  });
+
+  test("its gradients are the graph's own", async () => {
+    const alone: Objective = { ...crossEntropy, couples: "batch" };
+    expectSame(await run(batch, 30, { objective: alone }), await run(batch, 30));
   });
 
   test("a partial last batch counts as its own examples' mean, each alone as in company", async () => {
@@ -122,7 +148,7 @@ describe("the loss is the mean over examples, by their weights", () => {
       return { index, encoding: encodingOf(index), targets, weights: Float32Array.of(1 + (index % 3)) };
     });
     const { loss } = await run(batch, 40, { objective, dropout: false });
-    const predictor = await Predictor.compile(model, weights, runtime, 0);
+    const predictor = await Predictor.compile(model, weights, runtime);
     const logits = await predictor.logits(batch);
     await predictor.release();
     const total = batch.reduce((sum, example) => sum + example.weights[0]!, 0);

@@ -17,7 +17,7 @@ import { rowLosses } from "./row-loss.ts";
 
 const folder = new URL("../fixtures/models/bert-1/", import.meta.url);
 const runtime = nodeRuntime({ threads: 1 });
-const SETTINGS = { objective: crossEntropy, dropout: false, seed: 1, padTokenId: 0 } as const;
+const SETTINGS = { objective: crossEntropy, dropout: false, seed: 1 } as const;
 const LABELS = 3;
 
 /** A sentence of `words` words of one to three tokens each. */
@@ -49,7 +49,7 @@ describe("rows of a token head", () => {
   });
 
   test("logits come by example, whatever it was computed beside", async () => {
-    const predictor = await Predictor.compile(model, weights, runtime, 0);
+    const predictor = await Predictor.compile(model, weights, runtime);
     const together = await predictor.logits(sentences);
     for (const [i, each] of sentences.entries()) {
       const [alone] = await predictor.logits([each]);
@@ -70,7 +70,7 @@ describe("rows of a token head", () => {
     };
     const [whole, cut] = [await run(1000), await run(20)];
 
-    const predictor = await Predictor.compile(model, weights, runtime, 0);
+    const predictor = await Predictor.compile(model, weights, runtime);
     const logits = await predictor.logits(sentences);
     await predictor.release();
     let loss = 0;

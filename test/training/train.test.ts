@@ -9,7 +9,7 @@ import { lora } from "../../src/methods/lora.ts";
 import type { MethodDefinition } from "../../src/methods/method.ts";
 import { sora } from "../../src/methods/sora.ts";
 import { Predictor } from "../../src/training/predictor.ts";
-import type { TrainingState } from "../../src/training/train.ts";
+import type { TrainingState } from "../../src/training/training-state.ts";
 import { type Base, settingOf, smallBert } from "../methods/small-bert.ts";
 import { examplesOf, numbersOf, runtime, SETTINGS, type SmallRun, smallRun } from "./small-run.ts";
 
@@ -152,7 +152,7 @@ describe("epochs", () => {
 
     // The kept parameters are those that gave the best evaluation.
     const model = { ...base, method: lora.create(lora.options.parse({}), settingOf(base)), trainsHead: () => false };
-    const predictor = await Predictor.compile(model, new Map([...weights, ...state.best!.parameters]), runtime, 0);
+    const predictor = await Predictor.compile(model, new Map([...weights, ...state.best!.parameters]), runtime);
     const logits = await predictor.logits(turned);
     await predictor.release();
     const right = logits.filter((row, i) => row.indexOf(Math.max(...row)) === turned[i]!.label).length;

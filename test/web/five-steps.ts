@@ -52,8 +52,7 @@ export async function fiveSteps(runtime: Runtime, files: ModelFiles, tsv: string
   const encoded = trainingExamples(TASK, examples, tokenizer, 128);
 
   const model = { ...base, method, trainsHead: (name: string) => name.startsWith(`${trace.classifier}.`) };
-  const { padTokenId } = tokenizer;
-  const settings = { objective: crossEntropy, tokenBudget: 256, dropout: true, seed: SEED, padTokenId } as const;
+  const settings = { objective: crossEntropy, tokenBudget: 256, dropout: true, seed: SEED } as const;
   const step = await TrainingStep.compile(model, weights, runtime, settings);
   let optimizer: AdamW | undefined;
   const losses: number[] = [];

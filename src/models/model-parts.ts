@@ -1,0 +1,23 @@
+import type { Shape } from "../graph/dimension.ts";
+
+/** Whether a linear layer belongs to a block's attention or to its feed-forward network: methods treat them apart. */
+export type SiteRole = "attention" | "ffn";
+
+/** A linear layer that methods may adapt. */
+export interface LinearSite {
+  /** Its module in Hugging Face's names, without the family's prefix: `encoder.layer.0.attention.self.query`. */
+  name: string;
+  role: SiteRole;
+  /** Index of its block, from 0. */
+  block: number;
+  inFeatures: number;
+  outFeatures: number;
+}
+
+/** A weight that a model reads. */
+export interface WeightSpec {
+  /** Without the family's prefix. */
+  name: string;
+  shape: Shape;
+  part: "backbone" | "head";
+}

@@ -1,0 +1,54 @@
+import { evaluate } from "../graph/dimension.ts";
+import { float32, sizeOf, type Tensor } from "../graph/tensor.ts";
+import type { DropoutLayer } from "../models/forward-context.ts";
+import { fillAttentionMask, fillHiddenMask } from "./dropout.ts";
+import type { LaidOutBatch, RowOrigins } from "./model-inputs.ts";
+
+/** Draws the masks of a graph's dropout layers; their arrays are used again by the next draw. */
+export class DropoutMasks {
+  readonly #layers: readonly DropoutLayer[];
+  readonly #seed: number;
+  readonly #rooms: Float32Array<ArrayBuffer>[];
+
+  /** @param seed of all draws of a run */
+  constructor(layers: readonly DropoutLayer[], seed: number) {
+    this.#layers = layers;
+    this.#seed = seed;
+    this.#rooms = layers.map(() => new Float32Array(0));
+  }
+
+  /** The masks of optimizer step `step` for a micro-batch, by input name. */
+  draw(step: number, batch: LaidOutBatch): Record<string, Tensor> {
+    const masks: Record<string, Tensor> = {};
+    this.#layers.forEach((layer, site) => {
+      const which = { seed: this.#seed, step, site, probability: layer.rate };
+      const shape = layer.shape.map((dimension) => evaluate(dimension, batch.sizes));
+      const mask = this.#room(site, sizeOf(shape));
+      if (shape.length === 4) {
+        const [queries, keys] = layer.shape.slice(2).map((symbol) => batch.lengths[symbol as string]!);
+        fillAttentionMask(mask, which, batch.rows.batch!.examples, {
+          heads: shape[1]!,
+          queries: { lengths: queries!, padded: shape[2]! },
+          keys: { lengths: keys!, padded: shape[3]! },
+        });
+      } else {
+        const { examples, positions } = originsOf(layer, batch);
+        fillHiddenMask(mask, which, examples, positions, shape[1]!);
+      }
+      masks[layer.input] = float32(shape, mask);
+    });
+    return masks;
+  }
+
+  #room(site: number, size: number): Float32Array<ArrayBuffer> {
+    if (this.#rooms[site]!.length < size) this.#rooms[site] = new Float32Array(size);
+    return this.#rooms[site]!.subarray(0, size);
+  }
+}
+
+function originsOf({ shape, rowNumbers }: DropoutLayer, { inputs, rows }: LaidOutBatch): RowOrigins {
+  if (rowNumbers === undefined) return rows[shape[0] as string]!;
+  // No example's own: numbered by what is looked up.
+  const positions = Uint32Array.from(inputs[rowNumbers]!.data as Int32Array);
+  return { examples: new Uint32Array(positions.length), positions };
+}

@@ -1,0 +1,72 @@
+import { asFloat32, copyOf, sizeOf, type Tensors } from "../graph/tensor.ts";
+import { traceModel } from "../models/trace.ts";
+import type { ParameterGroup } from "./adamw.ts";
+import type { AdaptedModel } from "./step-graph.ts";
+
+/** Which parameters a run trains, and how many of them count. */
+export class TrainedParameters {
+  /** Names of everything that trains at any time: the method's, of the head what trains, the backbone where it does. */
+  readonly names: readonly string[];
+  /** The tensors of these names, which training changes in place. */
+  readonly tensors: Tensors<"float32">;
+  readonly #model: AdaptedModel;
+  readonly #head: ReadonlySet<string>;
+  readonly #trainedHead: readonly string[];
+  readonly #trainedBackbone: readonly string[];
+
+  constructor(model: AdaptedModel, weights: Tensors) {
+    const specs = [...traceModel(model, model.labelCount, model.head).weights.values()];
+    const namesOf = (part: "head" | "backbone") => specs.filter((s) => s.part === part).map(({ name }) => name);
+    this.#model = model;
+    this.#head = new Set(namesOf("head"));
+    this.#trainedHead = namesOf("head").filter((name) => model.trainsHead(name));
+    this.#trainedBackbone = model.method.trainsBackbone ? namesOf("backbone") : [];
+    const ofMethod = model.method.parameters.map(({ name }) => name);
+    this.names = [...ofMethod, ...this.#trainedHead, ...this.#trainedBackbone];
+    this.tensors = new Map(this.names.map((name) => [name, asFloat32(weights.get(name)!)]));
+  }
+
+  /** AdamW's groups: the head has a rate of its own; biases, normalisations and what the method exempts do not decay. */
+  groups(rates: { learningRate: number; headLearningRate: number; weightDecay: number }): ParameterGroup[] {
+    const { learningRate, headLearningRate, weightDecay } = rates;
+    const decays = (name: string) => !/(bias|norm\w*\.weight)$/i.test(name);
+    return [true, false].flatMap((decay) => {
+      const group = (names: string[], rate: number): ParameterGroup => ({
+        names,
+        learningRate: rate,
+        weightDecay: decay ? weightDecay : 0,
+      });
+      const ofMethod = this.#model.method.parameters.filter((parameter) => parameter.decays === decay);
+      const backbone = this.#trainedBackbone.filter((name) => decays(name) === decay);
+      const head = this.#trainedHead.filter((name) => decays(name) === decay);
+      return [group([...ofMethod.map(({ name }) => name), ...backbone], learningRate), group(head, headLearningRate)];
+    });
+  }
+
+  /** Parameters that train now, the head not counted. @param gradients of the latest step, where one was taken */
+  count(gradients?: Tensors<"float32">): number {
+    const { method } = this.#model;
+    if (method.countTrainable) return method.countTrainable(this.tensors);
+    const names = gradients?.keys() ?? (method.trainsBackbone ? this.names : method.trainable());
+    return this.#sizeOf([...names].filter((name) => !this.#head.has(name)));
+  }
+
+  /** Parameters of the head that train. */
+  get headCount(): number {
+    return this.#sizeOf(this.#trainedHead);
+  }
+
+  /** A copy of all of them. */
+  copy(): Tensors<"float32"> {
+    return new Map([...this.tensors].map(([name, tensor]) => [name, copyOf(tensor)]));
+  }
+
+  /** Puts a copy's values back. */
+  restore(copy: Tensors<"float32">): void {
+    for (const [name, { data }] of copy) this.tensors.get(name)!.data.set(data);
+  }
+
+  #sizeOf(names: readonly string[]): number {
+    return names.reduce((sum, name) => sum + sizeOf(this.tensors.get(name)!.shape), 0);
+  }
+}
