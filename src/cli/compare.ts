@@ -142,15 +142,17 @@ async function trainInProcess(
     const { output, threads, device, offline } = config;
     await writeFile(file, JSON.stringify(resume ? { output, threads, device, offline } : config));
     const program = [...process.execArgv, process.argv[1]!, "train", "--config", file];
-    // A group of its own: a terminal sends Ctrl-C to whole groups, and a second one would end the run unsaved.
+    // A group of its own: a terminal sends Ctrl-C to whole groups, and a second one would end the run unsaved. On Windows
+    // a kill would: there Ctrl-C reaches the run through the console that it shares with this process.
+    const windows = process.platform === "win32";
     const child = spawn(process.execPath, [...program, resume ? "--resume" : "--overwrite"], {
       stdio: ["ignore", process.stderr, "inherit"],
-      detached: true,
+      detached: !windows,
     });
     let asked = false;
     const forward = (signal: NodeJS.Signals): void => {
       asked = true;
-      child.kill(signal);
+      if (!windows) child.kill(signal);
     };
     process.on("SIGINT", forward).on("SIGTERM", forward);
     try {

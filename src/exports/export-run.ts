@@ -1,5 +1,5 @@
 import { mkdir, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join, relative, resolve, sep } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import type { HubOptions } from "../checkpoints/hub-node.ts";
 import { UserError } from "../errors.ts";
@@ -295,7 +295,7 @@ async function sizesIn(folder: string): Promise<Record<string, number>> {
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue;
     const path = join(entry.parentPath, entry.name);
-    sizes[path.slice(folder.length + 1)] = (await stat(path)).size;
+    sizes[relative(folder, path).replaceAll(sep, "/")] = (await stat(path)).size;
   }
   return sizes;
 }

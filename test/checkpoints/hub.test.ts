@@ -52,7 +52,10 @@ describe("resolveModel", () => {
     expect(folder).toBe(join(cache, "models--owner--model", "snapshots", COMMIT));
     expect((await readdir(folder)).sort()).toEqual(Object.keys(files).sort());
     expect(weights.equals(await readFile(join(folder, "model.safetensors")))).toBe(true);
-    expect(await readlink(join(folder, "model.safetensors"))).toBe(join("..", "..", "blobs", sha256));
+    // Windows lets few people make links; there the others have copies.
+    if (process.platform !== "win32") {
+      expect(await readlink(join(folder, "model.safetensors"))).toBe(join("..", "..", "blobs", sha256));
+    }
     expect(await readFile(join(cache, "models--owner--model", "refs", "main"), "utf8")).toBe(COMMIT);
     const total = Object.values(files).reduce((sum, content) => sum + content.length, 0);
     expect(progress.at(-1)).toMatchObject({ file: "model.safetensors", done: total, total });

@@ -70,11 +70,11 @@ const cases: [what: string, command: string, sentence: string | RegExp][] = [
     `${TRAIN} --model ./no-weights`,
     /no-weights has no weights: expected one of model\.safetensors/,
   ],
-  ["a truncated safetensors file", `${TRAIN} --model ./truncated`, /truncated\/model\.safetensors/],
+  ["a truncated safetensors file", `${TRAIN} --model ./truncated`, /truncated[\\/]model\.safetensors/],
   [
     "a tensor of the wrong shape",
     `${TRAIN} --model ./wrong-shape`,
-    /wrong-shape\/model\.safetensors: tensor "bert\.encoder\.layer\.0\.intermediate\.dense\.weight" is \[64, 32\], but config\.json calls for \[65, 32\]/,
+    /wrong-shape[\\/]model\.safetensors: tensor "bert\.encoder\.layer\.0\.intermediate\.dense\.weight" is \[64, 32\], but config\.json calls for \[65, 32\]/,
   ],
   [
     "an unsupported architecture",

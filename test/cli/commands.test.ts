@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -14,7 +14,8 @@ let trained: Ended;
 const words = (command: string): string[] => command.split(" ");
 
 beforeAll(async () => {
-  home = await mkdtemp(join(tmpdir(), "aflora-cli-"));
+  // By its real path, as the commands see it: macOS's tmpdir() is a link.
+  home = await realpath(await mkdtemp(join(tmpdir(), "aflora-cli-")));
   await writeTinyModel(join(home, "model"));
   await writeCsv(join(home, "tickets.csv"), tickets());
   await writeFile(

@@ -1,6 +1,6 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, sep } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadTableTask, readExamples } from "../../src/datasets/table-node.ts";
 import { UserError } from "../../src/errors.ts";
@@ -27,7 +27,7 @@ async function refuses(work: Promise<unknown>, message: string): Promise<void> {
     (reason) => reason,
   );
   expect(error).toBeInstanceOf(UserError);
-  expect(error.message.replaceAll(`${folder}/`, "")).toBe(message);
+  expect(error.message.replaceAll(folder + sep, "")).toBe(message);
 }
 
 const rows = "text,label\nfine day,good\nrain,bad\nsun,good\nstorm,bad\n";

@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { readFolderConfig } from "../../src/checkpoints/model-folder-node.ts";
 import { methodCosts } from "../../src/experiments/method-cost.ts";
@@ -6,10 +7,10 @@ import { findMethod, parseMethodOptions } from "../../src/methods/methods.ts";
 import { describeModel } from "../../src/models/families.ts";
 
 const paper = describeModel(
-  await readFolderConfig(new URL("../fixtures/configs/deberta-v3-base.json", import.meta.url).pathname),
+  await readFolderConfig(fileURLToPath(new URL("../fixtures/configs/deberta-v3-base.json", import.meta.url))),
 );
 const tiny = describeModel(
-  await readFolderConfig(new URL("../fixtures/models/bert-1/config.json", import.meta.url).pathname),
+  await readFolderConfig(fileURLToPath(new URL("../fixtures/models/bert-1/config.json", import.meta.url))),
 );
 
 function costs(name: string, given: Record<string, unknown> = {}, model = paper, sequenceLength = 128) {

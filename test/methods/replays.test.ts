@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
@@ -142,7 +143,7 @@ describe("AFLoRA against PyTorch", () => {
   test.skipIf(!existsSync(encoder))("loss and gradients on the bundled encoder (oracle/minilm_aflora.py)", async () => {
     const facts = readJson("minilm/aflora.json");
     const texts: Omit<Row, "label">[] = readJson("minilm/logits.json").examples;
-    const weights = await openSafetensorsFile(new URL("model.safetensors", encoder).pathname);
+    const weights = await openSafetensorsFile(fileURLToPath(new URL("model.safetensors", encoder)));
     const config = JSON.parse(readFileSync(new URL("config.json", encoder), "utf8"));
     const base = await readBase(config, weights);
     const head = await openFixture("minilm/head.safetensors");

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
 import { asFloat32, copyOf, float32, type Tensor, type Tensors } from "../../src/graph/tensor.ts";
@@ -25,7 +26,7 @@ const stepSettings = { objective: crossEntropy, tokenBudget: 24, dropout: false,
 
 export const readJson = (file: string) => JSON.parse(readFileSync(new URL(file, fixtures), "utf8"));
 export const openFixture = (file: string): Promise<TensorSource> =>
-  openSafetensorsFile(new URL(file, fixtures).pathname);
+  openSafetensorsFile(fileURLToPath(new URL(file, fixtures)));
 
 export interface Row {
   inputIds: number[];

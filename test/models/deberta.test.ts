@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import type { Shape } from "../../src/graph/dimension.ts";
@@ -58,7 +59,7 @@ test("DeBERTa-v2-xlarge's convolution reads a single token as it reads it in a l
   const folder = new URL("../fixtures/models/deberta-v2-2/", import.meta.url);
   const small = describeModel(JSON.parse(readFileSync(new URL("config.json", folder), "utf8")));
   const { labelCount } = small.config;
-  const source = await openSafetensorsFile(new URL("model.safetensors", folder).pathname);
+  const source = await openSafetensorsFile(fileURLToPath(new URL("model.safetensors", folder)));
   const { weights } = await readModelWeights(source, small, traceModel(small, labelCount));
   const method: Method = { parameters: [], trainable: () => new Set() };
   const model: AdaptedModel = { ...small, method, labelCount, trainsHead: () => false };

@@ -1,4 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
@@ -28,7 +29,7 @@ interface TokenFixture {
 }
 
 const read = (name: string) => JSON.parse(readFileSync(new URL(name, folder), "utf8"));
-const open = (name: string): Promise<TensorSource> => openSafetensorsFile(new URL(name, folder).pathname);
+const open = (name: string): Promise<TensorSource> => openSafetensorsFile(fileURLToPath(new URL(name, folder)));
 
 /** Trains every weight of the model: only so are all gradients looked at. */
 const everything: Method = { parameters: [], trainsBackbone: true, trainable: () => new Set() };

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { appendFile, cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, sep } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
 import { loadAdapter } from "../../src/runs/adapter-folder.ts";
@@ -80,7 +80,8 @@ afterAll(() => rm(home, { recursive: true }));
 
 describe("a run folder", () => {
   test("holds config, records, checkpoint, adapter and result, and nothing else", async () => {
-    expect((await readdir(whole, { recursive: true })).sort()).toEqual(
+    const files = await readdir(whole, { recursive: true });
+    expect(files.map((path) => path.replaceAll(sep, "/")).sort()).toEqual(
       [
         "adapter",
         "adapter/adapter.json",

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import { float32, type Tensors } from "../../src/graph/tensor.ts";
@@ -42,7 +43,7 @@ describe("rows of a token head", () => {
   beforeAll(async () => {
     const description = describeModel(JSON.parse(readFileSync(new URL("config.json", folder), "utf8")));
     const trace = traceModel(description, LABELS, "token");
-    const source = await openSafetensorsFile(new URL("model.safetensors", folder).pathname);
+    const source = await openSafetensorsFile(fileURLToPath(new URL("model.safetensors", folder)));
     ({ weights } = await readModelWeights(source, description, trace));
     const method = head.create({}, { sites: trace.sites, totalSteps: 1, stepsPerEpoch: 1 });
     model = { ...description, method, labelCount: LABELS, head: "token", trainsHead: () => true };
