@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Adapter } from "../../src/finetuning/adapter.ts";
 import { float32 } from "../../src/graph/tensor.ts";
+import { lora } from "../../src/methods/lora.ts";
+import { registerMethod } from "../../src/methods/methods.ts";
 import { AdapterHost } from "../../src/runs/load-adapter-host.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
@@ -65,7 +67,7 @@ test("adapters of one kind share a graph, and each gives what it gives alone, in
   const [value] = await host.use("other").predict(["a text"]);
   expect(value!.value).toBeTypeOf("number");
 
-  host.remove("one");
+  await host.remove("one");
   expect(() => host.use("one")).toThrow(/there is no adapter "one".*\(adapters: turned, other\)/);
   await host.release();
 });
@@ -88,5 +90,70 @@ test("an adapter that does not fit is refused, the others stay", async () => {
   await host.add("fits", fits.adapter);
   await expect(host.add("wide", adapter)).rejects.toThrow(/does not fit base model .*: ".*" should be \[/);
   expect(await host.use("fits").logits(EXAMPLES)).toEqual(fits.logits);
+  await host.release();
+});
+
+test("an adapter without a head of its own is given the checkpoint's", async () => {
+  const task = { name: "own", kind: "classification" as const, labels: ["0", "1", "2"], metrics: [] };
+  const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 }, task);
+  const own = [...adapter.parameters].filter(([name]) => base.trace.weights.get(name)?.part !== "head");
+  const headless = { ...adapter, parameters: new Map(own) };
+  const tuned = await FineTunedModel.adapt(base, headless, runtime);
+  const expected = await tuned.logits(EXAMPLES);
+  await tuned.release();
+  const host = await AdapterHost.load(model, runtime);
+  await host.add("headless", headless);
+  expect(await host.use("headless").logits(EXAMPLES)).toEqual(expected);
+  await host.release();
+});
+
+test("a kind of adapter that could not be compiled can be added later", async () => {
+  let broken = true;
+  const breaking: typeof lora = {
+    ...lora,
+    name: "breaks-once",
+    create(options, setting, state) {
+      const method = lora.create(options, setting, state);
+      return {
+        ...method,
+        adapt(...given) {
+          if (broken) throw new Error("no memory");
+          return method.adapt!(...given);
+        },
+      };
+    },
+  };
+  registerMethod(breaking);
+  broken = false;
+  const { adapter, logits } = await alone(model, "breaks-once", { rank: 2 });
+  broken = true;
+  const host = await AdapterHost.load(model, runtime);
+  await expect(host.add("one", adapter)).rejects.toThrow("no memory");
+  expect([host.compiledGraphs, host.names]).toEqual([0, []]);
+  broken = false;
+  await host.add("one", adapter);
+  expect(await host.use("one").logits(EXAMPLES)).toEqual(logits);
+  await host.release();
+});
+
+test("a graph is released with the last adapter that needs it, removed or replaced", async () => {
+  const { adapter, logits } = await alone(model, "lora", { rank: 2 });
+  const other = await alone(model, "lora", { rank: 3 });
+  const host = await AdapterHost.load(model, runtime);
+  await host.add("one", adapter);
+  await host.add("two", negated(adapter));
+  const [one, two] = [host.use("one"), host.use("two")];
+  await host.remove("two");
+  expect(host.compiledGraphs).toBe(1);
+  expect(await one.logits(EXAMPLES)).toEqual(logits);
+  await host.add("one", negated(adapter));
+  await host.add("one", adapter);
+  expect(await host.use("one").logits(EXAMPLES)).toEqual(logits);
+  await host.add("one", other.adapter);
+  expect(host.compiledGraphs).toBe(1);
+  await expect(two.logits(EXAMPLES)).rejects.toThrow();
+  expect(await host.use("one").logits(EXAMPLES)).toEqual(other.logits);
+  await host.remove("one");
+  expect(host.compiledGraphs).toBe(0);
   await host.release();
 });
