@@ -1,23 +1,24 @@
 import { existsSync } from "node:fs";
-import { type FileHandle, mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { writeAtomically, writeFailure } from "../checkpoints/atomic-file-node.ts";
 import { writeJsonFile } from "../checkpoints/json-file-node.ts";
 import { UserError } from "../errors.ts";
 import type { FreezingRecord, MetricsRecord, RunResult } from "./records.ts";
-
-const LOCK = "run.lock";
+import { lockRun, type Unlock } from "./run-lock.ts";
 
 /** A run folder that this process writes to. */
 export class RunFolder {
   readonly directory: string;
   readonly #metrics: FileHandle;
   readonly #freezing: FileHandle;
+  readonly #unlock: Unlock;
 
-  private constructor(directory: string, metrics: FileHandle, freezing: FileHandle) {
+  private constructor(directory: string, metrics: FileHandle, freezing: FileHandle, unlock: Unlock) {
     this.directory = directory;
     this.#metrics = metrics;
     this.#freezing = freezing;
+    this.#unlock = unlock;
   }
 
   /**
@@ -25,14 +26,13 @@ export class RunFolder {
    * @throws UserError where there is a run already, another process writes to it, or the folder cannot be written.
    */
   static async create(directory: string, config: object, overwrite: boolean): Promise<RunFolder> {
-    if (existsSync(directory)) {
-      await refuseIfLocked(directory);
-      await removeOldRun(directory, overwrite);
-    }
     await mkdir(directory, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
       throw new UserError(`cannot make the run folder ${directory}: ${error.message}; choose another --output`);
     });
-    return RunFolder.#open(directory, () => writeJsonFile(join(directory, "config.json"), config));
+    return RunFolder.#open(directory, async () => {
+      await removeOldRun(directory, overwrite);
+      await writeJsonFile(join(directory, "config.json"), config);
+    });
   }
 
   /**
@@ -40,7 +40,6 @@ export class RunFolder {
    * @throws UserError where another process writes to it, or it cannot be written.
    */
   static async resume(directory: string, step: number): Promise<RunFolder> {
-    await refuseIfLocked(directory);
     return RunFolder.#open(directory, async () => {
       // An evaluation counts the steps done, a step record is numbered from 0.
       await keepLines(join(directory, "metrics.jsonl"), (record) =>
@@ -52,16 +51,17 @@ export class RunFolder {
 
   /** Takes the lock, prepares the folder and opens the record files; gives the lock back where that fails. */
   static async #open(directory: string, prepare: () => Promise<void>): Promise<RunFolder> {
-    await lock(directory);
+    const unlock = await lockRun(directory);
     try {
       await prepare();
       return new RunFolder(
         directory,
         await open(join(directory, "metrics.jsonl"), "a"),
         await open(join(directory, "freezing.jsonl"), "a"),
+        unlock,
       );
     } catch (error) {
-      await unlock(directory);
+      await unlock();
       throw writeFailure(directory, error);
     }
   }
@@ -95,7 +95,7 @@ export class RunFolder {
   async close(): Promise<void> {
     await this.#metrics.close();
     await this.#freezing.close();
-    await unlock(this.directory);
+    await this.#unlock();
   }
 }
 
@@ -119,37 +119,6 @@ async function removeOldRun(directory: string, overwrite: boolean): Promise<void
     );
   }
   for (const name of files) await rm(join(directory, name), { recursive: true, force: true });
-}
-
-async function lock(directory: string): Promise<void> {
-  const path = join(directory, LOCK);
-  await writeFile(path, `${process.pid}\n`, { flag: "wx" }).catch((error: unknown) => {
-    throw writeFailure(path, error);
-  });
-}
-
-const unlock = (directory: string): Promise<void> => rm(join(directory, LOCK), { force: true });
-
-/** A lock whose process is gone was left by a crash and is taken away. */
-async function refuseIfLocked(directory: string): Promise<void> {
-  const path = join(directory, LOCK);
-  const pid = Number.parseInt(await readFile(path, "utf8").catch(() => ""), 10);
-  if (isRunning(pid)) {
-    throw new UserError(
-      `process ${pid} is writing the run in ${directory}; wait until it ends, or remove ${LOCK} if it is no run`,
-    );
-  }
-  await unlock(directory);
-}
-
-function isRunning(pid: number): boolean {
-  if (Number.isNaN(pid)) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
 }
 
 /** Keeps a JSON Lines file's whole lines that `keep` accepts. */
