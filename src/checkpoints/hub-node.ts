@@ -25,6 +25,7 @@ export interface HubOptions {
 interface Repository {
   /** As the user wrote it, for error messages. */
   name: string;
+  commit: string;
   /** Names of the files that there are: on the hub, or offline in the cache. */
   files: ReadonlySet<string>;
   /** Makes sure that these files, among `files`, lie in the folder that it returns. */
@@ -108,6 +109,8 @@ async function shardsOf(index: string, { name, files }: Repository): Promise<str
 export interface DatasetFiles {
   /** `owner/name`, with the configuration where there are several. */
   name: string;
+  /** The commit that it is. */
+  commit: string;
   /** Split (`train`, `validation`, …) → files in order. */
   splits: Map<string, string[]>;
 }
@@ -149,6 +152,7 @@ export async function resolveDataset(
   const folder = await repository.fetch(chosen.flatMap(([, paths]) => paths));
   return {
     name: names.length === 1 ? repository.name : `${repository.name} (${name})`,
+    commit: repository.commit,
     splits: new Map(chosen.map(([split, paths]) => [split, paths.map((path) => join(folder, path))])),
   };
 }
@@ -203,7 +207,8 @@ async function openCached(kind: Kind, name: string, revision: string, folder: st
     );
   }
   const files = new Set(entries.map((entry) => entry.replaceAll("\\", "/")));
-  return { name: `${name}, as far as it is in the cache (--offline),`, files, fetch: async () => snapshot };
+  const asFound = `${name}, as far as it is in the cache (--offline),`;
+  return { name: asFound, commit: commit.trim(), files, fetch: async () => snapshot };
 }
 
 const COMMIT = /^[0-9a-f]{40}$/;
@@ -251,6 +256,7 @@ async function openRemote(
 
   return {
     name,
+    commit,
     files: new Set(remote.keys()),
     async fetch(paths) {
       const wanted = paths.map((path) => remote.get(path)!);

@@ -46,7 +46,8 @@ export async function loadDatasetTask(options: DatasetTaskOptions, hub: HubOptio
   const columns = columnsOf(table, options);
   const own = taskOfTable(table, columns, { kind: options.kind, labels: table.classNames.get(columns.label) });
   const ofGlue = /\/glue(@|$)/.test(dataset) && configuration !== undefined ? GLUE_TASKS.get(configuration) : undefined;
-  const task = ofGlue ? { ...own, name: configuration!, metrics: ofGlue.metrics } : own;
+  const named = ofGlue ? { ...own, name: configuration!, metrics: ofGlue.metrics } : own;
+  const task = { ...named, origin: { revision: found.commit } };
 
   const splits = [...found.splits].filter(([split]) => isValidation(split));
   if (splits.length === 0 || options.validationSplit !== undefined) {

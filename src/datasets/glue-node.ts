@@ -67,14 +67,19 @@ export async function loadGlueTask(name: string, directory: string): Promise<Tas
   const kind = findTaskKind(task.kind);
   const own = (await entriesOf(directory)).find((entry) => glueTaskName(entry) === key);
   const folder = own === undefined ? directory : join(directory, own);
-  const files = await entriesOf(folder);
-  const read = (file: string) => readTable(join(folder, file), "tsv", layout);
+  const entries = await entriesOf(folder);
+  const files: string[] = [];
+  const path = (file: string): string => {
+    files.push(join(folder, file));
+    return files.at(-1)!;
+  };
+  const read = (file: string) => readTable(path(file), "tsv", layout);
   const examples = (table: Table) => examplesOf(table, layout, kind, layout.written ?? task.labels);
 
   let train: Table;
   const validation: EvaluationSplit[] = [];
-  if (key === "mrpc" && !files.includes("train.tsv") && files.includes(paraphrases)) {
-    const split = await splitParaphrases(await read(paraphrases), folder);
+  if (key === "mrpc" && !entries.includes("train.tsv") && entries.includes(paraphrases)) {
+    const split = await splitParaphrases(await read(paraphrases), path("dev_ids.tsv"));
     train = split.train;
     validation.push({ name: "validation", examples: examples(split.validation) });
   } else {
@@ -83,7 +88,7 @@ export async function loadGlueTask(name: string, directory: string): Promise<Tas
       validation.push({ name: split, examples: examples(await read(file)) });
     }
   }
-  return { name: key, ...task, train: examples(train), validation };
+  return { name: key, ...task, train: examples(train), validation, origin: { files } };
 }
 
 async function entriesOf(folder: string): Promise<string[]> {
@@ -95,8 +100,8 @@ async function entriesOf(folder: string): Promise<string[]> {
 }
 
 /** GLUE's validation rows of MRPC are those of Microsoft's training file that `dev_ids.tsv` lists as pairs of ids. */
-async function splitParaphrases(table: Table, folder: string): Promise<{ train: Table; validation: Table }> {
-  const ids = await readTable(join(folder, "dev_ids.tsv"), "tsv", { header: ["#1 ID", "#2 ID"] });
+async function splitParaphrases(table: Table, idFile: string): Promise<{ train: Table; validation: Table }> {
+  const ids = await readTable(idFile, "tsv", { header: ["#1 ID", "#2 ID"] });
   const pairs = new Set(ids.rows.map(({ cells }) => cells.join()));
   const columns = ids.columns.map((name) => columnIndex(table, name));
   const part = (held: boolean) => ({

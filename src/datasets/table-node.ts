@@ -40,7 +40,8 @@ export async function loadTableTask(options: TableTaskOptions): Promise<TaskData
   }
   const columns = { text, label, ...(textPair !== undefined && { textPair }) };
   const source = await readSource(file, columns, options.kind);
-  const task = taskOfTable(source.table, source.columns, { kind: options.kind });
+  const origin = { files: validation === undefined ? [file] : [file, validation] };
+  const task = { ...taskOfTable(source.table, source.columns, { kind: options.kind }), origin };
   if (validation === undefined) return holdOut(task, validationSplit ?? 0.1, seed);
   const held = await readExamples(validation, columns, task.kind, task.labels);
   return { ...task, validation: [{ name: "validation", examples: held }] };

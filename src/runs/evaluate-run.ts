@@ -62,7 +62,7 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
 }
 
 async function splitsOf(run: string, source: EvaluationSource, model: FineTunedModel): Promise<EvaluationSplit[]> {
-  const { config } = await readRunRecords(run);
+  const { config, dataFingerprint } = await readRunRecords(run);
   const { name, kind, labels } = model.description.task;
   if (source.validation !== undefined) {
     const text = source.text ?? config.run.text ?? "text";
@@ -72,5 +72,5 @@ async function splitsOf(run: string, source: EvaluationSource, model: FineTunedM
     return [{ name: source.validation, examples: await readExamples(source.validation, columns, kind, labels) }];
   }
   const given = source.data === undefined ? config : { ...config, source: { task: name, data: source.data } };
-  return (await loadTask(given, { offline: source.offline })).validation;
+  return (await loadTask(given, { offline: source.offline }, dataFingerprint)).validation;
 }

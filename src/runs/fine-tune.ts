@@ -23,6 +23,7 @@ import type { EvaluationRecord, FreezingRecord, StepRecord } from "../training/r
 import type { AdaptedModel } from "../training/step-graph.ts";
 import { stepsPerEpoch, type TrainOutcome, train } from "../training/train.ts";
 import { loadAdapter, saveAdapter } from "./adapter-folder.ts";
+import { type DataFingerprint, fingerprintOf, refuseOtherData } from "./data-fingerprint.ts";
 import { BUNDLED_MODEL, loadBaseModel } from "./load-base-model.ts";
 import { FineTunedModel } from "./load-fine-tuned-model.ts";
 import { openAdapter } from "./open-adapter.ts";
@@ -77,12 +78,15 @@ export async function fineTune(
   options: FineTuneOptions = {},
 ): Promise<FineTuneOutcome> {
   const asked = { offline: given.offline === true, onProgress: options.onDownload };
-  const config = options.resume ? await savedConfig(given) : resolveConfig(await withAdapterOptions(given, asked));
+  const saved = options.resume ? await savedRun(given) : undefined;
+  const config = saved?.config ?? resolveConfig(await withAdapterOptions(given, asked));
   const { run, method: methodConfig } = config;
   const directory = resolve(run.output ?? join("runs", defaultName(config)));
   const { revision, offline } = run;
   const hub = { ...asked, offline };
-  const task = await loadTask(config, hub);
+  const task = await loadTask(config, hub, saved?.dataFingerprint);
+  const dataFingerprint = await fingerprintOf(task.origin ?? {});
+  if (saved?.dataFingerprint) refuseOtherData(directory, saved.dataFingerprint, dataFingerprint);
   const loaded = await loadBaseModel(run.model ?? BUNDLED_MODEL, task, run.seed, { ...hub, revision });
   const start =
     run.adapter === undefined
@@ -115,6 +119,7 @@ export async function fineTune(
     : await RunFolder.create(
         directory,
         flatOptions({ ...config, run: { ...run, model: base.name, revision: base.revision, output: directory } }),
+        dataFingerprint,
         options.overwrite === true,
       );
   try {
@@ -189,10 +194,15 @@ export async function fineTune(
   }
 }
 
-/** Reads the data that a run's options name. @throws UserError where they cannot be read or hold one class only. */
+/**
+ * Reads the data that a run's options name.
+ * @param recorded of a run that is there: a data set of the hub is read at the commit that it had
+ * @throws UserError where they cannot be read or hold one class only.
+ */
 export async function loadTask(
   { source, run }: Pick<RunConfig, "source" | "run">,
   hub: HubOptions = {},
+  recorded: DataFingerprint = {},
 ): Promise<TaskData> {
   const { validationSplit, text, textPair, label, kind, seed } = run;
   if ("task" in source) {
@@ -202,13 +212,15 @@ export async function loadTask(
   const given = { seed, validationSplit, text, textPair, label, kind };
   if ("train" in source) return loadTableTask({ ...given, ...source });
   const { dataset, datasetConfig: configuration } = source;
-  return loadDatasetTask({ ...given, dataset, configuration }, hub);
+  return loadDatasetTask({ ...given, dataset, configuration }, { ...hub, revision: recorded.revision });
 }
 
 /** The saved options of a run to go on with; options given again must be the same, except where and how to compute. */
-async function savedConfig(given: Readonly<Record<string, unknown>>): Promise<RunConfig> {
+async function savedRun(
+  given: Readonly<Record<string, unknown>>,
+): Promise<{ config: RunConfig; dataFingerprint?: DataFingerprint | undefined }> {
   if (typeof given.output !== "string") throw new UserError("which run is to go on? Name its folder with --output DIR");
-  const { config, result } = await readRunRecords(given.output);
+  const { config, dataFingerprint, result } = await readRunRecords(given.output);
   if (result) throw new UserError(`the run in ${given.output} has finished; nothing is left to resume`);
   const saved = flatOptions(config);
   const asked = Object.entries(given).filter(([, value]) => value !== undefined);
@@ -222,7 +234,7 @@ async function savedConfig(given: Readonly<Record<string, unknown>>): Promise<Ru
       );
     }
   }
-  return resolved;
+  return { config: resolved, dataFingerprint };
 }
 
 function defaultName({ source, method }: RunConfig): string {

@@ -71,12 +71,8 @@ interface Parts {
   shared: Map<string, string>;
 }
 
-/** An adapter's tensors as PEFT keeps them. */
-interface Stored {
-  /** For error messages. */
-  location: string;
-  tensors: Tensors<"float32">;
-}
+/** An adapter's tensors as PEFT keeps them, and where they are, for error messages. */
+type Stored = { location: string; tensors: Tensors<"float32"> };
 
 /** What a PEFT adapter comes to in aflora's terms. */
 interface Translated {

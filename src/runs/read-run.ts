@@ -1,6 +1,7 @@
 import { access, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../errors.ts";
+import { type DataFingerprint, dataFingerprintSchema } from "./data-fingerprint.ts";
 import type { EvaluationRecord, FreezingRecord, MetricsRecord, RunResult, StepRecord } from "./records.ts";
 import { parseSavedConfig, type RunConfig } from "./run-config.ts";
 
@@ -9,6 +10,8 @@ export interface RunRecords {
   directory: string;
   /** `config.json`: the run's options, all resolved. */
   config: RunConfig;
+  /** `data.json`: what the examples were; runs of earlier versions do not say. */
+  dataFingerprint?: DataFingerprint;
   steps: StepRecord[];
   evaluations: EvaluationRecord[];
   freezing: FreezingRecord[];
@@ -31,11 +34,17 @@ export async function readRunRecords(directory: string): Promise<RunRecords> {
   if (!saved) {
     throw new UserError(`${directory} is no run folder: it has no config.json; give the folder that a run wrote`);
   }
+  const data = join(directory, "data.json");
+  const fingerprint = dataFingerprintSchema.optional().safeParse(await readObject(data));
+  if (!fingerprint.success) {
+    throw new UserError(`${data} is damaged; restore it from a copy, or run again with --overwrite`);
+  }
   const result = await readObject<RunResult>(join(directory, "result.json"));
   const metrics = await readLines<MetricsRecord>(join(directory, "metrics.jsonl"), !result);
   return {
     directory,
     config: parseSavedConfig(saved, file),
+    ...(fingerprint.data && { dataFingerprint: fingerprint.data }),
     steps: metrics.filter((record) => record.kind === "step"),
     evaluations: metrics.filter((record) => record.kind === "evaluation"),
     freezing: await readLines<FreezingRecord>(join(directory, "freezing.jsonl"), !result),

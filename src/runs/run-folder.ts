@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { writeAtomically, writeFailure } from "../checkpoints/atomic-file-node.ts";
 import { writeJsonFile } from "../checkpoints/json-file-node.ts";
 import { UserError } from "../errors.ts";
+import type { DataFingerprint } from "./data-fingerprint.ts";
 import type { FreezingRecord, MetricsRecord, RunResult } from "./records.ts";
 import { lockRun, type Unlock } from "./run-lock.ts";
 
@@ -25,12 +26,18 @@ export class RunFolder {
    * Makes a run folder; with `overwrite` in place of an old run. Files that are no run's stay.
    * @throws UserError where there is a run already, another process writes to it, or the folder cannot be written.
    */
-  static async create(directory: string, config: object, overwrite: boolean): Promise<RunFolder> {
+  static async create(
+    directory: string,
+    config: object,
+    data: DataFingerprint,
+    overwrite: boolean,
+  ): Promise<RunFolder> {
     await mkdir(directory, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
       throw new UserError(`cannot make the run folder ${directory}: ${error.message}; choose another --output`);
     });
     return RunFolder.#open(directory, async () => {
       await removeOldRun(directory, overwrite);
+      await writeJsonFile(join(directory, "data.json"), data);
       await writeJsonFile(join(directory, "config.json"), config);
     });
   }
@@ -102,6 +109,7 @@ export class RunFolder {
 /** Files and folders of a run; `--overwrite` removes these and nothing else. */
 const RUN_FILES = [
   "config.json",
+  "data.json",
   "metrics.jsonl",
   "freezing.jsonl",
   "result.json",

@@ -23,6 +23,14 @@ export interface EvaluationSplit {
   examples: Example[];
 }
 
+/** Where a task's examples were read from. */
+export interface DataOrigin {
+  /** Local files. */
+  files?: readonly string[];
+  /** Of a data set on the hub, the commit that it is. */
+  revision?: string;
+}
+
 /** A task read into memory. */
 export interface TaskData {
   /** GLUE's lower-case name (`cola`, `sst2`, …) or `custom`. */
@@ -35,4 +43,6 @@ export interface TaskData {
   validation: EvaluationSplit[];
   /** Some of the kind's metrics, in the order shown; the first is the one that picks the best epoch. */
   metrics: string[];
+  /** Absent where the examples were made in memory. */
+  origin?: DataOrigin;
 }

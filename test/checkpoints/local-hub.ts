@@ -13,6 +13,10 @@ export interface HostedRepository {
   token?: string;
   gated?: boolean;
   revisions?: string[];
+  /** The commit that `files` are, `COMMIT` unless given. */
+  commit?: string;
+  /** Files of earlier commits. */
+  history?: Record<string, HostedRepository["files"]>;
 }
 
 export interface Received {
@@ -64,17 +68,21 @@ export class LocalHub {
     if (!allowed && repository.gated && what === "resolve") return refuse(answer, 401, "GatedRepo");
     if (!allowed && !repository.gated) return refuse(answer, 401, "RepoNotFound");
     if (what === "revision") {
-      const known = ["main", COMMIT, ...(repository.revisions ?? [])].includes(rest!);
+      const { commit = COMMIT, revisions = [], history = {} } = repository;
+      const known = ["main", commit, ...revisions, ...Object.keys(history)].includes(rest!);
       if (!known) return refuse(answer, 404, "RevisionNotFound");
-      return json(answer, { _id: "1", id: name, sha: COMMIT, private: false, lastModified: "2024-01-01T00:00:00Z" });
+      const sha = rest! in history ? rest : commit;
+      return json(answer, { _id: "1", id: name, sha, private: false, lastModified: "2024-01-01T00:00:00Z" });
     }
+    const [at] = rest!.split("/");
+    const files = repository.history?.[at!] ?? repository.files;
     if (api)
       return json(
         answer,
-        Object.entries(repository.files).map(([file, content]) => entryOf(repository, file, content)),
+        Object.entries(files).map(([file, content]) => entryOf(repository, file, content)),
       );
     const file = rest!.slice(rest!.indexOf("/") + 1);
-    const content = repository.files[file];
+    const content = files[file];
     if (content === undefined) return refuse(answer, 404, "EntryNotFound");
     if (!repository.large?.includes(file)) return answer.end(this.replaced.get(file) ?? content);
     return answer.writeHead(302, { Location: `${address(this.storage)}/${name}/${file}` }).end();

@@ -34,7 +34,8 @@ describe("official layouts", () => {
       ["gj04", "1", "", "They drank the pub dry."],
       ["gj04", "0", "*", 'They "drank the pub.'],
     ];
-    const task = await loadGlueTask("CoLA", await files("cola", { "CoLA/train.tsv": rows, "CoLA/dev.tsv": rows }));
+    const directory = await files("cola", { "CoLA/train.tsv": rows, "CoLA/dev.tsv": rows });
+    const task = await loadGlueTask("CoLA", directory);
     expect(task).toEqual({
       name: "cola",
       kind: "classification",
@@ -45,6 +46,7 @@ describe("official layouts", () => {
         { index: 1, text: 'They "drank the pub.', label: 0 },
       ],
       validation: [{ name: "validation", examples: task.train }],
+      origin: { files: [join(directory, "CoLA", "train.tsv"), join(directory, "CoLA", "dev.tsv")] },
     });
   });
 
@@ -111,6 +113,8 @@ describe("official layouts", () => {
     expect(task.metrics).toEqual(["f1", "accuracy"]);
     expect(task.train.map(({ text }) => text)).toEqual(["a", "e"]);
     expect(task.validation[0]!.examples).toEqual([{ index: 0, text: "c", textPair: "d", label: 0 }]);
+    const read = ["msr_paraphrase_train.txt", "dev_ids.tsv"].map((file) => join(directory, file));
+    expect(task.origin).toEqual({ files: read });
   });
 });
 

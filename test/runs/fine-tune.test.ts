@@ -42,6 +42,12 @@ async function interrupted(name: string, steps: number, options: FineTuneOptions
   return outcome.directory;
 }
 
+/** Ends a run after its first step. */
+function aborting(): FineTuneOptions {
+  const abort = new AbortController();
+  return { signal: abort.signal, onStep: () => abort.abort() };
+}
+
 const resume = (directory: string, given: Record<string, unknown> = {}) =>
   fineTune({ output: directory, ...given }, { resume: true });
 
@@ -89,6 +95,7 @@ describe("a run folder", () => {
         "checkpoints",
         "checkpoints/last.safetensors",
         "config.json",
+        "data.json",
         "freezing.jsonl",
         "metrics.jsonl",
         "result.json",
@@ -275,6 +282,27 @@ describe("a run that was cut off", () => {
     expect((await resume(directory, again)).result?.steps).toBe(24);
   });
 
+  test("wants the data that it began with, to the byte", async () => {
+    const [own, held] = [join(home, "own.csv"), join(home, "held.csv")];
+    await cp(train, own);
+    await cp(train, held);
+    const { directory } = await run("data", { train: own, validation: held, epochs: 1 }, aborting());
+    const written = await readFile(held, "utf8");
+    for (const [file, text] of [
+      [held, written.replace(/\n[A-Za-z]/, "\n#")],
+      [own, `${written}${written.split("\n").at(-2)}\n`],
+    ] as const) {
+      await writeFile(file, text);
+      await expect(resume(directory)).rejects.toThrow(
+        new UserError(
+          `--resume: ${file} is not the data that the run in ${directory} began with; restore the file or start a new run`,
+        ),
+      );
+      await writeFile(file, written);
+    }
+    expect((await resume(directory)).result?.steps).toBe(7);
+  });
+
   test("keeps its options", async () => {
     const directory = await interrupted("other", 3);
     const refused = async (given: Record<string, unknown>, message: string) =>
@@ -326,7 +354,8 @@ test("a loss that is no number ends the run; no result is written, the lock is g
   await expect(exploding).rejects.toThrow(
     /^the (loss|norm of the gradient) is .* at step \d+ \(epoch 1, batch \d of 6\)/,
   );
-  expect((await readdir(join(home, "exploding"))).sort()).toEqual(["config.json", "freezing.jsonl", "metrics.jsonl"]);
+  const files = ["config.json", "data.json", "freezing.jsonl", "metrics.jsonl"];
+  expect((await readdir(join(home, "exploding"))).sort()).toEqual(files);
 });
 
 test("where an option, the data or the model cannot be used, nothing is written", async () => {

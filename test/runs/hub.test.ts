@@ -6,8 +6,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vi
 import { UserError } from "../../src/errors.ts";
 import { planComparison } from "../../src/experiments/plan.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
-import { fineTune } from "../../src/runs/fine-tune.ts";
+import { fineTune, loadTask, type RunStart } from "../../src/runs/fine-tune.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { readRunRecords } from "../../src/runs/read-run.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { COMMIT, LocalHub } from "../checkpoints/local-hub.ts";
 import { writeTinyFamily } from "./tiny-family.ts";
@@ -86,6 +87,29 @@ test("a model and a data set by their hub ids; the run is known by the commit an
   expect((await tagger.predict(["ab cd"]))[0]!.labels).toHaveLength(2);
   await tagger.release();
   await expect(evaluateRun(directory, { threads: 1 })).rejects.toThrow(/cannot reach .*use --offline/);
+});
+
+test("a run that goes on, and an evaluation, read the data set's commit that the run began with", async () => {
+  const folder = await writeTinyFamily(join(home, "resumed"), "bert-1");
+  const directory = await output();
+  const abort = new AbortController();
+  const given = { ...QUICK, ...data, model: folder, batchSize: 8, output: directory };
+  const began: RunStart[] = [];
+  const onStart = (start: RunStart) => void began.push(start);
+  await fineTune(given, { signal: abort.signal, onStart, onStep: () => abort.abort() });
+  expect((await readRunRecords(directory)).dataFingerprint).toEqual({ revision: COMMIT });
+
+  const repository = hub.repositories.find(({ name }) => name === "owner/glue")!;
+  const { "cola/train-00000-of-00002.parquet": _, ...fewer } = repository.files;
+  repository.history = { [COMMIT]: repository.files };
+  Object.assign(repository, { commit: COMMIT.replaceAll("0", "f"), files: fewer });
+  expect((await loadTask(began[0]!.config)).train.length).toBeLessThan(began[0]!.task.train.length);
+
+  const { result } = await fineTune({ output: directory }, { resume: true, onStart });
+  expect(result!.steps).toBe(3);
+  expect(began[1]!.task).toEqual(began[0]!.task);
+  repository.files = { "cola/train.parquet": fewer["cola/train-00001-of-00002.parquet"]! };
+  expect(await evaluateRun(directory, { threads: 1 })).toMatchObject([{ split: "validation", examples: 12 }]);
 });
 
 test("the published settings hold for GLUE's tasks from the hub too", async () => {

@@ -62,6 +62,13 @@ test("a run still being written, or cut off, is not finished", async () => {
   await expect(readFinishedRun(directory)).rejects.toThrow("is still being written");
 });
 
+test("a fingerprint of the data that is none is refused", async () => {
+  const directory = await writeRun(join(home, "fingerprint"), makeUp());
+  expect((await readRunRecords(directory)).dataFingerprint).toBeUndefined();
+  await writeFile(join(directory, "data.json"), '{"files":["own.csv"]}');
+  await expect(readRunRecords(directory)).rejects.toThrow(`${join(directory, "data.json")} is damaged`);
+});
+
 test("a damaged line is named", async () => {
   const directory = await writeRun(join(home, "damaged"), makeUp({ steps: 4 }));
   await writeFile(join(directory, "freezing.jsonl"), '{"step":0,"frozen":[],"scores":{}}\n{"step":\n');

@@ -68,12 +68,12 @@ test("a lock that somebody else has taken is not given back", async () => {
 test("an old run is not touched before the lock is held", async () => {
   await writeFile(join(directory, "config.json"), "{}");
   await writeLock(process.pid, "elsewhere", "token");
-  await expect(RunFolder.create(directory, { new: true }, true)).rejects.toThrow(/is writing the run/);
+  await expect(RunFolder.create(directory, { new: true }, {}, true)).rejects.toThrow(/is writing the run/);
   expect(await readFile(join(directory, "config.json"), "utf8")).toBe("{}");
   await rm(join(directory, "run.lock"));
-  await expect(RunFolder.create(directory, { new: true }, false)).rejects.toThrow(/already holds a run/);
+  await expect(RunFolder.create(directory, { new: true }, {}, false)).rejects.toThrow(/already holds a run/);
   expect((await readdir(directory)).sort()).toEqual(["config.json"]);
-  const folder = await RunFolder.create(directory, { new: true }, true);
+  const folder = await RunFolder.create(directory, { new: true }, {}, true);
   expect(JSON.parse(await readFile(join(directory, "config.json"), "utf8"))).toEqual({ new: true });
   await folder.close();
 });
