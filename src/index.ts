@@ -57,6 +57,7 @@ export { MODEL_TYPES } from "./models/families.ts";
 export { writeReport } from "./reports/report.ts";
 export { fineTuneWithReport as fineTune, type ReportedRunOptions as FineTuneOptions } from "./reports/reported-run.ts";
 export { startWatchServer, type WatchServer } from "./reports/watch-server.ts";
+export type { DataFingerprint } from "./runs/data-fingerprint.ts";
 export { type EvaluationSource, evaluateRun, type RunEvaluation } from "./runs/evaluate-run.ts";
 export type { FineTuneOutcome, RunStart } from "./runs/fine-tune.ts";
 export type { FineTuneConfig, RunOptions } from "./runs/fine-tune-config.ts";
@@ -76,7 +77,7 @@ export {
   type RuntimeOptions,
 } from "./runtime/session.ts";
 export type { ClassifiedText } from "./tasks/classification.ts";
-export type { EvaluationSplit, Example, Prediction, TaskData } from "./tasks/example.ts";
+export type { DataOrigin, EvaluationSplit, Example, Prediction, TaskData } from "./tasks/example.ts";
 export type { MultiLabelledText } from "./tasks/multi-label.ts";
 export { binaryCrossEntropy, crossEntropy, type Objective, squaredError } from "./tasks/objective.ts";
 export type { LabelProbability } from "./tasks/probabilities.ts";
