@@ -12,7 +12,8 @@ import { aflora } from "../src/methods/aflora.ts";
 import { elora } from "../src/methods/elora.ts";
 import { full } from "../src/methods/full.ts";
 import { lora } from "../src/methods/lora.ts";
-import type { MethodDefinition, MethodState } from "../src/methods/method.ts";
+import type { Adaptation, MethodDefinition, Schedule } from "../src/methods/method.ts";
+import { scheduleFor } from "../src/methods/methods.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { crossEntropy } from "../src/tasks/objective.ts";
 import { AdamW } from "../src/training/adamw.ts";
@@ -54,11 +55,15 @@ class MethodStep {
     this.#take = take;
   }
 
-  static async prepare(base: RandomModel, { definition, options, frozen }: Variant): Promise<MethodStep> {
+  static async prepare(base: RandomModel, { definition, options = {}, frozen }: Variant): Promise<MethodStep> {
     const model = adapted(base, definition, options);
-    if (frozen) model.method = partlyFrozen(base, options!, frozen);
-    const { method, weights } = model;
-    const step = await TrainingStep.compile(model, weights, nodeRuntime(), {
+    const { adaptation, weights } = model;
+    // So long that the schedule does nothing while measuring.
+    const run = { totalSteps: 1000, stepsPerEpoch: 100 };
+    const parsed = definition.options.parse(options);
+    const state = frozen && partlyFrozen(scheduleFor(definition, parsed, adaptation, run), adaptation, frozen);
+    const schedule = scheduleFor(definition, parsed, adaptation, run, state);
+    const step = await TrainingStep.compile({ ...model, trainable: schedule.trainable() }, weights, nodeRuntime(), {
       objective: crossEntropy,
       tokenBudget: ROWS * LENGTH,
       dropout: true,
@@ -69,10 +74,10 @@ class MethodStep {
     const batch = batchOf(ROWS, LENGTH);
     return new MethodStep(step, async (number) => {
       const { gradients } = await step.run(number, batch);
-      method.observe?.(number, gradients, weights);
+      schedule.observe?.(number, gradients, weights);
       clipGradients(gradients, 0.1);
       optimizer.step(weights, gradients, 1);
-      method.afterStep?.(number, gradients, weights);
+      schedule.afterStep?.(number, gradients, weights);
     });
   }
 
@@ -88,16 +93,13 @@ class MethodStep {
   }
 }
 
-/** AFLoRA as it is once these matrices have frozen; the schedule is long, so that none does while measuring. */
-function partlyFrozen({ trace }: RandomModel, options: Record<string, unknown>, frozen: (matrix: number) => boolean) {
-  const setting = { sites: trace.sites, totalSteps: 1000, stepsPerEpoch: 100 };
-  const create = (state?: MethodState) => aflora.create(aflora.options.parse(options), setting, state);
-  const method = create();
-  const state = method.state!() as FreezingState;
-  method.freezable!.forEach((name, matrix) => {
+/** The state of AFLoRA's schedule once these matrices have frozen. */
+function partlyFrozen(start: Schedule, { freezable }: Adaptation, frozen: (matrix: number) => boolean): FreezingState {
+  const state = start.state!() as FreezingState;
+  freezable!.forEach((name, matrix) => {
     if (frozen(matrix)) state.scalars.frozenAtStep[name] = 0;
   });
-  return create(state);
+  return state;
 }
 
 /** Peak memory of a process that does nothing but steps of one method, MB. */

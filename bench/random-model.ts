@@ -1,7 +1,7 @@
 import { initialParameters } from "../src/finetuning/fine-tuned-model.ts";
 import { float32, type Tensor } from "../src/graph/tensor.ts";
 import { randomFor } from "../src/methods/initializers.ts";
-import type { Method, MethodDefinition } from "../src/methods/method.ts";
+import type { MethodDefinition } from "../src/methods/method.ts";
 import { describeModel, type ModelDescription } from "../src/models/families.ts";
 import { type ModelTrace, traceModel } from "../src/models/trace.ts";
 import type { TrainingExample } from "../src/tasks/task-kind.ts";
@@ -79,15 +79,15 @@ export function adapted(
   definition: MethodDefinition,
   options: Record<string, unknown> = {},
 ): AdaptedModel & { weights: Map<string, Tensor<"float32">> } {
-  const setting = { sites: model.trace.sites, totalSteps: 1000, stepsPerEpoch: 100 };
-  const method = definition.create(definition.options.parse(options), setting);
-  const weights = new Map([...model.weights, ...initialParameters(method, 1)]);
-  return { ...model.description, method, labelCount: LABELS, trainsHead: (name) => /^classifier/.test(name), weights };
-}
-
-/** The method as it is when only `trainable` is left to train. */
-export function frozenTo(method: Method, trainable: ReadonlySet<string>): Method {
-  return { ...method, trainable: () => trainable };
+  const adaptation = definition.adapt(definition.options.parse(options), model.trace.sites);
+  const weights = new Map([...model.weights, ...initialParameters(adaptation, 1)]);
+  return {
+    ...model.description,
+    adaptation,
+    labelCount: LABELS,
+    trainsHead: (name) => /^classifier/.test(name),
+    weights,
+  };
 }
 
 /** A batch of `rows` examples of `length` tokens each. */

@@ -11,7 +11,7 @@ import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { crossEntropy } from "../src/tasks/objective.ts";
 import { TrainingStep } from "../src/training/step.ts";
 import { BareProduct } from "./bare-product.ts";
-import { adapted, batchOf, CONFIGS, type ConfigName, frozenTo, median, randomModel } from "./random-model.ts";
+import { adapted, batchOf, CONFIGS, type ConfigName, median, randomModel } from "./random-model.ts";
 
 const [ROWS, LENGTH] = [8, 64];
 const ROUNDS = 9;
@@ -42,15 +42,10 @@ async function measure(name: ConfigName): Promise<void> {
   }
 
   // The compilation that freezing half of the projection matrices brings about.
-  const { freezable = [] } = model.method;
-  const left = new Set([...model.method.trainable()].filter((parameter) => freezable.indexOf(parameter) % 2 < 1));
+  const { freezable = [], trainable } = model.adaptation;
+  const left = new Set([...trainable].filter((parameter) => freezable.indexOf(parameter) % 2 < 1));
   await step.release();
-  const frozen = await TrainingStep.compile(
-    { ...model, method: frozenTo(model.method, left) },
-    model.weights,
-    runtime,
-    settings,
-  );
+  const frozen = await TrainingStep.compile({ ...model, trainable: left }, model.weights, runtime, settings);
   await frozen.release();
   await bare.release();
 

@@ -20,11 +20,12 @@ export {
   type ExportFormat,
   type ExportOptions,
   type ExportReport,
-  exportRun,
-} from "./exports/export-run.ts";
+} from "./exchange/export-adapter-node.ts";
 export type { Adapter, AdapterDescription } from "./finetuning/adapter.ts";
 export type { BaseModel } from "./finetuning/base-model.ts";
+export { BUNDLED_MODEL } from "./finetuning/bundled-model.ts";
 export type { PredictionInput } from "./finetuning/fine-tuned-model.ts";
+export { loadBaseModel } from "./finetuning/load-base-model-node.ts";
 export {
   type FreezableMatrix,
   type FreezeRule,
@@ -43,15 +44,16 @@ export { type DataType, float32, int32, type Tensor, type TensorData, type Tenso
 export { constant, type Initializer, kaimingUniform, normal } from "./methods/initializers.ts";
 export type {
   Adapt,
+  Adaptation,
   AdapterParameter,
-  Method,
   MethodDefinition,
-  MethodSetting,
   MethodState,
+  RunLength,
+  Schedule,
 } from "./methods/method.ts";
 export type { MethodOptions } from "./methods/method-options.ts";
 export { METHOD_NAMES, registerMethod } from "./methods/methods.ts";
-export { adaptOnly, selectSites } from "./methods/target-modules.ts";
+export { selectSites } from "./methods/target-modules.ts";
 export type { LinearSite, SiteRole } from "./models/architecture.ts";
 export { MODEL_TYPES } from "./models/families.ts";
 export { writeReport } from "./reports/report.ts";
@@ -59,10 +61,10 @@ export { fineTuneWithReport as fineTune, type ReportedRunOptions as FineTuneOpti
 export { startWatchServer, type WatchServer } from "./reports/watch-server.ts";
 export type { DataFingerprint } from "./runs/data-fingerprint.ts";
 export { type EvaluationSource, evaluateRun, type RunEvaluation } from "./runs/evaluate-run.ts";
+export { exportRun } from "./runs/export-run.ts";
 export type { FineTuneOutcome, RunStart } from "./runs/fine-tune.ts";
 export type { FineTuneConfig, RunOptions } from "./runs/fine-tune-config.ts";
 export { AdapterHost } from "./runs/load-adapter-host.ts";
-export { BUNDLED_MODEL, loadBaseModel } from "./runs/load-base-model.ts";
 export { FineTunedModel } from "./runs/load-fine-tuned-model.ts";
 export { type BaseOptions, openAdapter } from "./runs/open-adapter.ts";
 export { type RunRecords, readFinishedRun, readRunRecords } from "./runs/read-run.ts";

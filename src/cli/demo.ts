@@ -1,6 +1,8 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
+import { head } from "../methods/head.ts";
+import { DEFAULT_METHOD } from "../methods/methods.ts";
 import { readRunRecords } from "../runs/read-run.ts";
 import type { RunResult } from "../runs/records.ts";
 import { bytes, duration, integer, table } from "./format.ts";
@@ -25,10 +27,10 @@ export function demoCommand(): Command {
     .option("--output <dir>", "folder for the two runs", "runs/demo")
     .action(async ({ output }: { output: string }) => {
       process.stderr.write("Baseline: the head alone, the encoder as it is\n");
-      const baseline = await run(join(output, "head"), { method: "head", epochs: 1 });
+      const baseline = await run(join(output, head.name), { method: head.name, epochs: 1 });
       if (!baseline) return;
       process.stderr.write("\nAFLoRA: adapters beside every linear layer, projection matrices freezing on the way\n");
-      const adapted = await run(join(output, "aflora"), { method: "aflora", epochs: 2 });
+      const adapted = await run(join(output, DEFAULT_METHOD.name), { method: DEFAULT_METHOD.name, epochs: 2 });
       if (!adapted) return;
       process.stdout.write(`\n${await story(baseline.result, adapted)}\n`);
     });

@@ -1,5 +1,7 @@
 import { Command, Option } from "commander";
-import { EXPORT_FORMATS, type ExportOptions, type ExportReport, exportRun } from "../exports/export-run.ts";
+import { EXPORT_FORMATS, type ExportOptions, type ExportReport } from "../exchange/export-adapter-node.ts";
+import { PEFT_FORMS, type PeftFormName } from "../exchange/peft/write-node.ts";
+import { exportRun } from "../runs/export-run.ts";
 import { runOptions } from "../runs/run-config.ts";
 import { downloadLine } from "./download-line.ts";
 import { bytes, table } from "./format.ts";
@@ -14,7 +16,7 @@ Examples:
 
 interface Given extends Omit<ExportOptions, "as"> {
   run: string;
-  as?: "lora";
+  as?: PeftFormName;
   json?: boolean;
   device?: "cpu" | "webgpu" | "cuda";
   threads?: number;
@@ -35,7 +37,7 @@ export function exportCommand(): Command {
     .addOption(
       new Option("--dtype <dtype>", "onnx: q8 writes a model with int8 weights too").choices(["float32", "q8"]),
     )
-    .addOption(new Option("--as <type>", "peft: AdaLoRA as a LoRA of its remaining ranks").choices(["lora"]))
+    .addOption(new Option("--as <type>", "peft: AdaLoRA as a LoRA of its remaining ranks").choices(PEFT_FORMS))
     .option("--json", "as JSON");
   addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
   return command.addHelpText("after", EXAMPLES).action(async () => {

@@ -2,10 +2,11 @@ import { Command } from "commander";
 import { readFolderConfig } from "../checkpoints/model-folder-node.ts";
 import { UserError } from "../errors.ts";
 import { type MethodCosts, methodCosts } from "../experiments/method-cost.ts";
+import { BUNDLED_MODEL } from "../finetuning/bundled-model.ts";
+import { modelDirectory } from "../finetuning/load-base-model-node.ts";
 import { totalFlops } from "../graph/flops.ts";
-import { findMethod, METHODS, parseMethodOptions } from "../methods/methods.ts";
+import { DEFAULT_METHOD, findMethod, METHODS, parseMethodOptions } from "../methods/methods.ts";
 import { describeModel } from "../models/families.ts";
-import { BUNDLED_MODEL, modelDirectory } from "../runs/load-base-model.ts";
 import { integer, table } from "./format.ts";
 import { addSchemaOptions, givenOptions } from "./schema-options.ts";
 
@@ -20,7 +21,7 @@ export function paramsCommand(): Command {
   const command = new Command("params")
     .description("count a method's trainable parameters and FLOPs on a model, from its config.json alone")
     .option("--model <path>", "model folder, or a config.json (the bundled encoder's where absent)")
-    .option("--method <name>", "fine-tuning method", "aflora")
+    .option("--method <name>", "fine-tuning method", DEFAULT_METHOD.name)
     .option("--sequence-length <n>", "tokens of a sequence, for the FLOPs of attention", Number, 128)
     .option("--json", "as JSON");
   for (const { name, summary, options } of METHODS) {
@@ -29,7 +30,7 @@ export function paramsCommand(): Command {
   return command.addHelpText("after", EXAMPLES).action(async () => {
     const {
       model = BUNDLED_MODEL,
-      method = "aflora",
+      method = DEFAULT_METHOD.name,
       sequenceLength = 128,
       json,
       ...flags

@@ -3,19 +3,19 @@ import { join } from "node:path";
 import { resolveModel } from "../checkpoints/hub-node.ts";
 import { readFolderConfig } from "../checkpoints/model-folder-node.ts";
 import { UserError } from "../errors.ts";
+import { BUNDLED_MODEL } from "../finetuning/bundled-model.ts";
+import { modelDirectory } from "../finetuning/load-base-model-node.ts";
 import type { MethodDefinition } from "../methods/method.ts";
-import { findMethod, METHODS } from "../methods/methods.ts";
+import { findMethod, METHODS, scheduleFor } from "../methods/methods.ts";
 import { describeModel } from "../models/families.ts";
 import { traceModel } from "../models/trace.ts";
 import { loadTask } from "../runs/fine-tune.ts";
-import { BUNDLED_MODEL, modelDirectory } from "../runs/load-base-model.ts";
 import { readRunRecords } from "../runs/read-run.ts";
 import { flatOptions, resolveConfig, runOptions } from "../runs/run-config.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { glueTaskName } from "../tasks/glue.ts";
 import { stepsPerEpoch } from "../training/train.ts";
 import { byScore } from "./best.ts";
-import { PUBLISHED_SETTINGS } from "./published-settings.ts";
 
 /** What to compare. */
 export interface ComparisonOptions {
@@ -74,7 +74,7 @@ export async function planComparison(comparison: ComparisonOptions): Promise<Pla
     for (const definition of definitions) {
       const { name: method, options } = definition;
       const own = Object.fromEntries(Object.entries(given.methods).filter(([key]) => key in options.shape));
-      const published = preset && publishedSetting(method, task, notes);
+      const published = preset && publishedSetting(definition, task, notes);
       const ranksHere = "rank" in options.shape && ranks.length > 0 ? ranks : [undefined];
       for (const rank of ranksHere) {
         const ranked = rank === undefined ? {} : { rank };
@@ -201,9 +201,12 @@ function refuse(key: string, definitions: readonly MethodDefinition[]): never {
 }
 
 /** A method's published setting of a task; notes what is not published. The classifier's matrix alone trains in the head. */
-function publishedSetting(method: string, task: string | undefined, notes: string[]): Record<string, unknown> {
+function publishedSetting(
+  { name: method, published }: MethodDefinition,
+  task: string | undefined,
+  notes: string[],
+): Record<string, unknown> {
   const head = { head: "classifier" };
-  const published = PUBLISHED_SETTINGS[method];
   const setting = task === undefined ? undefined : published?.tasks[folderName(task)];
   if (setting) {
     const note = `${method}: settings of ${published!.source}`;
@@ -230,11 +233,10 @@ async function checkSettings(settings: readonly Setting[], seed: number, search:
     const description = describeModel(await readFolderConfig(folder));
     const { sites } = traceModel(description, description.config.labelCount);
     const perEpoch = stepsPerEpoch(examples.get(task)!, config.run.batchSize);
-    findMethod(config.method.name).create(config.method.options, {
-      sites,
-      totalSteps: perEpoch * config.run.epochs,
-      stepsPerEpoch: perEpoch,
-    });
+    const definition = findMethod(config.method.name);
+    const { options } = config.method;
+    const run = { totalSteps: perEpoch * config.run.epochs, stepsPerEpoch: perEpoch };
+    scheduleFor(definition, options, definition.adapt(options, sites), run);
   }
 }
 

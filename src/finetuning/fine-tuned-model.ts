@@ -1,7 +1,7 @@
 import { UserError } from "../errors.ts";
 import type { Tensor, Tensors } from "../graph/tensor.ts";
 import { randomFor } from "../methods/initializers.ts";
-import type { Method } from "../methods/method.ts";
+import type { Adaptation } from "../methods/method.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example, Prediction } from "../tasks/example.ts";
@@ -92,22 +92,21 @@ export class FineTunedModel {
 
 /** An adapter that fits a base model, with everything that it can stand for. */
 export interface FittedAdapter extends Adapter {
-  method: Method;
+  adaptation: Adaptation;
 }
 
 /**
- * The method at work on a base model with an adapter's parameters; parts of the head that the adapter leaves to the base
+ * A base model as an adapter adapts it, with the adapter's parameters; parts of the head that the adapter leaves to the base
  * model are among them.
  * @throws UserError where the adapter does not fit the base model.
  */
 export function fitAdapter(base: BaseModel, { description, parameters }: Adapter): FittedAdapter {
   const definition = findMethod(description.method);
   const options = parseMethodOptions(definition, description.methodOptions);
-  // Nothing is scheduled here: there are as many steps as any schedule in steps, epochs or shares could ask for.
-  const method = definition.create(options, { sites: base.trace.sites, totalSteps: 2 ** 40, stepsPerEpoch: 1 });
-  const own = new Set(method.parameters.map(({ name }) => name));
+  const adaptation = definition.adapt(options, base.trace.sites);
+  const own = new Set(adaptation.parameters.map(({ name }) => name));
   const fitted = new Map<string, Tensor<"float32">>();
-  for (const [name, shape] of adaptedShapes(base, method)) {
+  for (const [name, shape] of adaptedShapes(base, adaptation)) {
     const values = parameters.get(name) ?? (own.has(name) ? undefined : base.weights.get(name));
     if (values?.shape.join() !== shape.join()) {
       throw new UserError(
@@ -116,33 +115,31 @@ export function fitAdapter(base: BaseModel, { description, parameters }: Adapter
     }
     fitted.set(name, values);
   }
-  return { description, parameters: fitted, method };
+  return { description, parameters: fitted, adaptation };
 }
 
 /** Compiles a base model with an adapter's method; the arrays of adapters of the same kind can be fed in turn. */
 export function compilePredictor(
   base: BaseModel,
-  { method, parameters }: FittedAdapter,
+  { adaptation, parameters }: FittedAdapter,
   runtime: Runtime,
 ): Promise<Predictor> {
-  const model: AdaptedModel = { ...base, method, trainsHead: () => true };
+  const model: AdaptedModel = { ...base, adaptation, trainsHead: () => true };
   return Predictor.compile(model, new Map([...base.weights, ...parameters]), runtime);
 }
 
 /** Shape of everything that an adapter may hold: the method's parameters, the head, and where it trains the backbone. */
-export function adaptedShapes(base: BaseModel, method: Method): Map<string, readonly number[]> {
-  const own = [...base.trace.weights.values()].filter(({ part }) => part === "head" || method.trainsBackbone);
+export function adaptedShapes(base: BaseModel, adaptation: Adaptation): Map<string, readonly number[]> {
+  const own = [...base.trace.weights.values()].filter(({ part }) => part === "head" || adaptation.trainsBackbone);
   return new Map([
-    ...method.parameters.map(({ name, shape }) => [name, shape] as const),
+    ...adaptation.parameters.map(({ name, shape }) => [name, shape] as const),
     ...own.map(({ name, shape }) => [name, shape as number[]] as const),
   ]);
 }
 
 /** First values of a method's parameters, each from a random stream of its own. */
-export function initialParameters(method: Method, seed: number): Tensors<"float32"> {
-  return new Map(
-    method.parameters.map(({ name, shape, initialize }) => [name, initialize(shape, randomFor(seed, name))]),
-  );
+export function initialParameters({ parameters }: Adaptation, seed: number): Tensors<"float32"> {
+  return new Map(parameters.map(({ name, shape, initialize }) => [name, initialize(shape, randomFor(seed, name))]));
 }
 
 function textsOf(input: PredictionInput): TextInput {

@@ -13,7 +13,7 @@ import {
 } from "./score.ts";
 
 /**
- * Which matrices freeze at a check (spec section 3): those whose mean score is below the r(t)-quantile of all elements
+ * Which matrices freeze at a check (docs/method.md): those whose mean score is below the r(t)-quantile of all elements
  * still trainable (the reference code), or the lowest until ⌊r(t)·N⌋ are frozen (the paper's text).
  */
 export type FreezeRule = "element-quantile" | "matrix-fraction";
@@ -65,7 +65,7 @@ interface Unit {
 }
 
 /**
- * Decides which projection matrices freeze, and when (spec sections 2 and 3). A frozen matrix stays frozen, and what
+ * Decides which projection matrices freeze, and when (docs/method.md). A frozen matrix stays frozen, and what
  * was kept for it is dropped; once all are frozen, a step costs nothing.
  */
 export class FreezingController {

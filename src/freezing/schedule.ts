@@ -1,6 +1,6 @@
 import { UserError } from "../errors.ts";
 
-/** When projection matrices freeze, in optimizer steps counted from 0 (spec section 3). */
+/** When projection matrices freeze, in optimizer steps counted from 0 (arXiv 2403.13269; docs/method.md). */
 export interface FreezeSchedule {
   /** ΔT: steps between two checks; also the averaging window of the windowed score. */
   interval: number;
@@ -14,7 +14,7 @@ export interface FreezeSchedule {
 
 /**
  * ti and tf that fit runs of any length: ti is the smaller of one epoch and T/10, tf is 70 % of T, both rounded down
- * (spec section 3, "Short runs").
+ * (docs/method.md, "Short runs").
  */
 export function defaultFreezeSchedule(
   totalSteps: number,
@@ -45,7 +45,7 @@ export function validateSchedule({ interval, totalSteps, initialSteps, finalStep
   }
 }
 
-/** r(t): the fraction of projection matrices that should be frozen after step `step` (spec section 3). */
+/** r(t): the fraction of projection matrices that should be frozen after step `step` (docs/method.md, "The schedule"). */
 export function frozenFraction(step: number, { totalSteps, initialSteps, finalSteps }: FreezeSchedule): number {
   if (step <= initialSteps) return 0;
   if (step > totalSteps - finalSteps) return 1;

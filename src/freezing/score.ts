@@ -1,5 +1,5 @@
 /**
- * What a projection matrix is scored by (spec section 2): the gradient `|∂L/∂θ|`, the sensitivity `|θ · ∂L/∂θ|`,
+ * What a projection matrix is scored by (arXiv 2403.13269; docs/method.md): the gradient `|∂L/∂θ|`, the sensitivity `|θ · ∂L/∂θ|`,
  * both averaged over steps and weighted by their uncertainty, or the plain magnitude `|θ|`.
  */
 export type FreezeScore = "gradient" | "sensitivity" | "magnitude";
@@ -21,7 +21,7 @@ export function instantImportance(out: Float32Array, gradient: Float32Array, wei
 }
 
 /**
- * One step of the averages Ī and Ū with I, in place (spec section 2). Each operation rounds to float32, as the
+ * One step of the averages Ī and Ū with I, in place (docs/method.md, "The freezing score"). Each operation rounds to float32, as the
  * reference code's does: thresholds then agree to the bit.
  */
 export function updateAverages(state: Importance, importance: Float32Array, beta1: number, beta2: number): void {

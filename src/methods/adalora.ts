@@ -1,14 +1,17 @@
 import { z } from "zod";
 import { UserError } from "../errors.ts";
-import { elementScores, type Importance, instantImportance, kthSmallest, updateAverages } from "../freezing/score.ts";
 import type { Value } from "../graph/graph.ts";
 import { add, gemm, mul, sqrt, sumAll } from "../graph/ops.ts";
-import { float32, type Tensor, type Tensors } from "../graph/tensor.ts";
-import type { LinearSite } from "../models/architecture.ts";
+import type { Tensor } from "../graph/tensor.ts";
 import { constant, normal } from "./initializers.ts";
-import type { MethodDefinition, MethodState } from "./method.ts";
+import { openGates, openPlaces } from "./low-rank.ts";
+import { places, spreadColumns, spreadRows, takeColumns, takeRows } from "./matrix.ts";
+import { type MethodDefinition, namesOf } from "./method.ts";
 import { alpha, checkRank, duration, resolveDuration, targetModules } from "./options.ts";
-import { adaptOnly, selectSites } from "./target-modules.ts";
+import { peftReading } from "./peft.ts";
+import { setting } from "./published.ts";
+import { RankAllocator } from "./rank-allocator.ts";
+import { selectSites } from "./target-modules.ts";
 
 const options = z.object({
   rank: z.int().positive().default(8).describe("singular values of a layer that are left in the end, on average"),
@@ -27,23 +30,39 @@ const options = z.object({
   beta2: z.number().min(0).lt(1).default(0.85).describe("decay of its uncertainty"),
 });
 
+const initialRankOf = ({ rank, initialRank = Math.round(1.5 * rank) }: z.output<typeof options>): number => initialRank;
+
 /**
- * AdaLoRA (Zhang et al. 2023, arXiv 2303.10512; spec section 6), as Hugging Face PEFT computes it:
- * `y = W0 x + α/(r + 1e-5) · P Λ Q x` with r the initial rank. Q is `A [r, in]`, Λ is `E [r, 1]`, P is `B [out, r]`,
- * named and shaped as PEFT's; P and Q start from N(0, 0.02²), Λ at 0. The loss gains a penalty that keeps P and Q near
- * orthogonal, and the least important entries of Λ are zeroed as a budget falls (see {@link RankAllocator}).
- * A zeroed entry still gets its gradient, so that it may come back until the budget is final. What counts as
- * trainable is what the latest pruning kept: an entry of Λ with its row of Q and column of P, as PEFT saves it.
+ * AdaLoRA (Zhang et al. 2023, arXiv 2303.10512), as Hugging Face PEFT computes it: `y = W0 x + α/(r + 1e-5) · P Λ Q x` with
+ * r the initial rank. Q is `A [r, in]`, Λ is `E [r, 1]`, P is `B [out, r]`, named and shaped as PEFT's; P and Q start from
+ * N(0, 0.02²), Λ at 0. The loss gains a penalty that keeps P and Q near orthogonal, and the least important entries of Λ
+ * are zeroed as a budget falls (see {@link RankAllocator}). A zeroed entry still gets its gradient, so that it may come
+ * back until the budget is final. What counts as trainable is what the latest pruning kept: an entry of Λ with its row of
+ * Q and column of P, as PEFT saves it.
  */
 export const adalora: MethodDefinition<typeof options> = {
   name: "adalora",
   summary: "low-rank adaptation in the form of an SVD, its rank moved to where it matters",
   recipe: { learningRate: 8e-4, headLearningRate: 8e-4 },
+  published: {
+    source: "AdaLoRA's released scripts (github.com/QingruZhang/AdaLoRA, NLU/scripts), DeBERTaV3-base",
+    tasks: {
+      cola: setting(25, 32, 8e-4),
+      sst2: setting(24, 32, 8e-4),
+      mrpc: setting(30, 32, 1e-3),
+      stsb: setting(25, 32, 2.2e-3),
+      rte: setting(50, 32, 1.2e-3),
+      qnli: setting(5, 32, 5e-4),
+      mnli: setting(7, 32, 5e-4),
+      qqp: setting(5, 32, 8e-4),
+    },
+  },
   options,
 
-  create(settings, { sites, totalSteps, stepsPerEpoch }, state) {
+  adapt(settings, sites) {
     const adapted = selectSites(sites, settings.targetModules);
-    const initialRank = settings.initialRank ?? Math.round(1.5 * settings.rank);
+    const initialRank = initialRankOf(settings);
+    const scale = settings.alpha / (initialRank + 1e-5);
     if (initialRank <= settings.rank) {
       throw new UserError(
         `AdaLoRA: nothing can be pruned from rank ${initialRank} to ${settings.rank}; give an initialRank above rank`,
@@ -58,30 +77,14 @@ export const adalora: MethodDefinition<typeof options> = {
         { name: `${name}.B`, shape: [outFeatures, initialRank], initialize: normal(0.02), decays: true },
       ];
     });
-    const names = new Set(parameters.map(({ name }) => name));
-    const allocator = new RankAllocator(
-      {
-        sites: adapted,
-        initialRank,
-        targetRank: settings.rank,
-        totalSteps,
-        initialSteps: resolveDuration(settings.pruneInitial, totalSteps, stepsPerEpoch) ?? Math.floor(totalSteps / 10),
-        finalSteps: resolveDuration(settings.pruneFinal, totalSteps, stepsPerEpoch) ?? Math.floor(totalSteps / 2),
-        interval: settings.pruneInterval,
-        beta1: settings.beta1,
-        beta2: settings.beta2,
-      },
-      state,
-    );
-
     return {
+      sites: adapted,
       parameters,
-      trainable: () => names,
-      adapt: adaptOnly(adapted, (parameter, x, layer, { name }) => {
+      trainable: namesOf(parameters),
+      adapt(parameter, x, layer, { name }) {
         const down = gemm(x, mul(parameter(`${name}.A`), parameter(`${name}.E`)), { transB: true });
-        const scale = settings.alpha / (initialRank + 1e-5);
         return gemm(down, parameter(`${name}.B`), { transB: true, alpha: scale, addend: layer(x) });
-      }),
+      },
       penalty(parameter) {
         const distances = adapted.flatMap(({ name }) => [
           distanceToIdentity(parameter(`${name}.A`), { transB: true }),
@@ -90,10 +93,85 @@ export const adalora: MethodDefinition<typeof options> = {
         const total = distances.reduce((sum, distance) => add(sum, distance));
         return mul(total, settings.orthogonality / distances.length);
       },
+      asLora: ({ name }, values) =>
+        openGates(values.get(`${name}.A`)!, values.get(`${name}.E`)!, values.get(`${name}.B`)!, scale),
+    };
+  },
+
+  schedule(settings, { sites, trainable }, run, state) {
+    const allocator = new RankAllocator(
+      {
+        sites,
+        initialRank: initialRankOf(settings),
+        targetRank: settings.rank,
+        totalSteps: run.totalSteps,
+        initialSteps: resolveDuration(settings.pruneInitial, run) ?? Math.floor(run.totalSteps / 10),
+        finalSteps: resolveDuration(settings.pruneFinal, run) ?? Math.floor(run.totalSteps / 2),
+        interval: settings.pruneInterval,
+        beta1: settings.beta1,
+        beta2: settings.beta2,
+      },
+      state,
+    );
+    return {
+      trainable: () => trainable,
       afterStep: (step, gradients, values) => allocator.afterStep(step, gradients, values),
       countTrainable: () => allocator.countKept(),
       state: () => allocator.state(),
     };
+  },
+
+  peft: {
+    write(settings, layers, values) {
+      const initialRank = initialRankOf(settings);
+      const rankPattern: Record<string, boolean[]> = {};
+      const tensors = new Map<string, Tensor<"float32">>();
+      for (const { site, module } of layers) {
+        const [A, E, B] = ["A", "E", "B"].map((part) => values.get(`${site.name}.${part}`)!);
+        // PEFT has no layers without any rank: a direction whose entry is 0 adds nothing.
+        const kept = openPlaces(E!);
+        rankPattern[`${module}.lora_E`] = places(initialRank).map((place) => kept.includes(place));
+        tensors.set(`${module}.lora_A`, takeRows(A!, kept));
+        tensors.set(`${module}.lora_E`, takeRows(E!, kept));
+        tensors.set(`${module}.lora_B`, takeColumns(B!, kept));
+      }
+      const config = {
+        peft_type: "ADALORA",
+        init_r: initialRank,
+        target_r: settings.rank,
+        lora_alpha: settings.alpha,
+        lora_dropout: 0,
+        rank_pattern: rankPattern,
+        // The ranks are final: a schedule without steps, in the only form that PEFT accepts.
+        tinit: 0,
+        tfinal: 0,
+        total_step: 1,
+      };
+      return { config, layers: tensors };
+    },
+
+    read: peftReading({
+      type: "ADALORA",
+      config: z.looseObject({
+        init_r: z.int().positive(),
+        target_r: z.int().positive(),
+        lora_alpha: z.number().positive(),
+        rank_pattern: z.record(z.string(), z.array(z.boolean())).nullish(),
+      }),
+      parts: ["lora_A", "lora_E", "lora_B"],
+      read({ init_r: initialRank, target_r, lora_alpha: alpha, rank_pattern }, { layers }) {
+        const parameters = new Map<string, Tensor<"float32">>();
+        for (const { site, module, tensor } of layers) {
+          const { name, inFeatures, outFeatures } = site;
+          const pattern = Object.entries(rank_pattern ?? {}).find(([key]) => `.${module}.lora_E`.endsWith(`.${key}`));
+          const kept = places(initialRank).filter((i) => pattern?.[1][i] ?? true);
+          parameters.set(`${name}.A`, spreadRows(tensor("lora_A", [kept.length, inFeatures]), kept, initialRank));
+          parameters.set(`${name}.E`, spreadRows(tensor("lora_E", [kept.length, 1]), kept, initialRank));
+          parameters.set(`${name}.B`, spreadColumns(tensor("lora_B", [outFeatures, kept.length]), kept, initialRank));
+        }
+        return { options: { rank: Math.min(target_r, initialRank - 1), initialRank, alpha }, parameters };
+      },
+    }),
   },
 };
 
@@ -104,147 +182,4 @@ function distanceToIdentity(matrix: Value, product: { transA: true } | { transB:
   const addend = matrix.graph.constant(minusIdentity, matrix.dtype, [rank, rank]);
   const difference = gemm(matrix, matrix, { ...product, addend });
   return sqrt(sumAll(mul(difference, difference)));
-}
-
-interface AllocatorConfig {
-  sites: readonly LinearSite[];
-  initialRank: number;
-  /** Average over the layers. */
-  targetRank: number;
-  totalSteps: number;
-  /** tinit */
-  initialSteps: number;
-  /** tfinal */
-  finalSteps: number;
-  /** ΔT */
-  interval: number;
-  beta1: number;
-  beta2: number;
-}
-
-/**
- * Decides which singular values stay, as PEFT does: after each optimizer step, with the new weights and the gradients
- * of the step, the sensitivity `|w · g|` goes into its average and uncertainty; a singular value's importance is the
- * product of both, plus the means of the same over its row of Q and column of P. From tinit to T - tfinal the budget
- * falls by a cubic, and every ΔT steps the least important entries of Λ beyond it become 0; those of the last pruning,
- * at T - tfinal, stay 0.
- */
-class RankAllocator {
-  readonly #config: AllocatorConfig;
-  /** Of every parameter; empty once the ranks are final. */
-  readonly #importance = new Map<string, Importance>();
-  /** By layer, 1 where the latest pruning kept the singular value and 0 where not, `[initialRank]`. */
-  readonly #kept = new Map<string, Float32Array>();
-
-  constructor(config: AllocatorConfig, state?: MethodState) {
-    const { totalSteps, initialSteps, finalSteps } = config;
-    if (finalSteps < 1 || initialSteps + finalSteps >= totalSteps) {
-      throw new UserError(
-        `AdaLoRA: nothing can be pruned in ${totalSteps} steps with pruneInitial ${initialSteps} and pruneFinal ` +
-          `${finalSteps}; pruneFinal must be at least 1 and both together less than all steps`,
-      );
-    }
-    this.#config = config;
-    for (const [name, { data }] of state?.tensors ?? []) {
-      const [, owner, part] = /^(.*)\.(kept|average|uncertainty)$/.exec(name)!;
-      if (part === "kept") this.#kept.set(owner!, data.slice());
-      else this.#importance.set(owner!, { ...this.#importance.get(owner!)!, [part!]: data.slice() });
-    }
-  }
-
-  afterStep(step: number, gradients: Tensors<"float32">, values: Tensors<"float32">): void {
-    const { totalSteps, finalSteps, initialSteps, interval } = this.#config;
-    const last = totalSteps - finalSteps;
-    if (step < last) this.#observe(gradients, values);
-    const prunes = step === last || (step > initialSteps && step < last && step % interval === 0);
-    if (prunes) this.#prune(step);
-    if (step >= last) this.#importance.clear();
-    if (prunes || step > last) this.#zeroPruned(values);
-  }
-
-  /** Parameters of the singular values that the latest pruning kept. */
-  countKept(): number {
-    return this.#config.sites.reduce((total, { name, inFeatures, outFeatures }) => {
-      const kept = this.#kept.get(name)?.filter((keeps) => keeps === 1).length ?? this.#config.initialRank;
-      return total + kept * (inFeatures + outFeatures + 1);
-    }, 0);
-  }
-
-  /** What to save between two steps. The tensors are the live ones. */
-  state(): MethodState {
-    const tensors = new Map<string, Tensor<"float32">>();
-    const add = (name: string, values: Float32Array) => tensors.set(name, float32([values.length], values));
-    for (const [name, kept] of this.#kept) add(`${name}.kept`, kept);
-    for (const [name, { average, uncertainty }] of this.#importance) {
-      add(`${name}.average`, average);
-      add(`${name}.uncertainty`, uncertainty);
-    }
-    return { scalars: {}, tensors };
-  }
-
-  #observe(gradients: Tensors<"float32">, values: Tensors<"float32">): void {
-    const { sites, beta1, beta2 } = this.#config;
-    for (const name of sites.flatMap((site) => [`${site.name}.A`, `${site.name}.E`, `${site.name}.B`])) {
-      const value = values.get(name)!.data;
-      const sensitivity = new Float32Array(value.length);
-      instantImportance(sensitivity, gradients.get(name)!.data, value);
-      const importance = this.#importance.get(name) ?? {
-        average: new Float32Array(value.length),
-        uncertainty: new Float32Array(value.length),
-      };
-      this.#importance.set(name, importance);
-      updateAverages(importance, sensitivity, beta1, beta2);
-    }
-  }
-
-  /** Keeps the most important singular values of all layers together; ties with the last to go, go too. */
-  #prune(step: number): void {
-    const { sites, initialRank } = this.#config;
-    const scores = new Float32Array(sites.length * initialRank);
-    for (const [i, site] of sites.entries()) scores.set(this.#importances(site), i * initialRank);
-    const excess = scores.length - this.#budget(step);
-    const threshold = excess > 0 ? kthSmallest(() => [scores], excess) : Number.NEGATIVE_INFINITY;
-    sites.forEach(({ name }, i) => {
-      const own = scores.subarray(i * initialRank, (i + 1) * initialRank);
-      this.#kept.set(
-        name,
-        Float32Array.from(own, (score) => Number(score > threshold)),
-      );
-    });
-  }
-
-  /** Singular values that all layers together may have after `step`. */
-  #budget(step: number): number {
-    const { sites, initialRank, targetRank, totalSteps, initialSteps, finalSteps } = this.#config;
-    const left = 1 - (step - initialSteps) / (totalSteps - finalSteps - initialSteps);
-    const target = targetRank * sites.length;
-    return Math.trunc((initialRank * sites.length - target) * (left * left * left) + target);
-  }
-
-  /** Importance of a layer's singular values, `[initialRank]`. */
-  #importances({ name, inFeatures, outFeatures }: LinearSite): Float32Array {
-    const scoresOf = (parameter: string): Float32Array => {
-      const importance = this.#importance.get(`${name}.${parameter}`)!;
-      const scores = new Float32Array(importance.average.length);
-      elementScores(scores, importance);
-      return scores;
-    };
-    const [q, p, result] = [scoresOf("A"), scoresOf("B"), scoresOf("E")];
-    const rank = result.length;
-    for (let i = 0; i < rank; i++) {
-      let row = 0;
-      for (let j = 0; j < inFeatures; j++) row += q[i * inFeatures + j]!;
-      let column = 0;
-      for (let j = 0; j < outFeatures; j++) column += p[j * rank + i]!;
-      result[i]! += row / inFeatures + column / outFeatures;
-    }
-    return result;
-  }
-
-  #zeroPruned(values: Tensors<"float32">): void {
-    for (const [name, kept] of this.#kept) {
-      const lambda = values.get(`${name}.E`)!.data;
-      for (let i = 0; i < kept.length; i++) if (kept[i] === 0) lambda[i] = 0;
-    }
-  }
 }

@@ -1,10 +1,15 @@
 import { z } from "zod";
+import { UserError } from "../errors.ts";
 import { add, gemm, mul, sliceSize } from "../graph/ops.ts";
+import type { Tensor } from "../graph/tensor.ts";
 import type { LinearSite } from "../models/architecture.ts";
 import { constant, kaimingUniform } from "./initializers.ts";
-import type { AdapterParameter, MethodDefinition } from "./method.ts";
+import { places, scaleRows, takeColumns, takeRows } from "./matrix.ts";
+import { type AdapterParameter, type MethodDefinition, namesOf } from "./method.ts";
 import { targetModules } from "./options.ts";
-import { adaptOnly, selectSites } from "./target-modules.ts";
+import { peftReading } from "./peft.ts";
+import { setting } from "./published.ts";
+import { selectSites } from "./target-modules.ts";
 
 const options = z.object({
   rank: z.int().positive().default(1024).describe("rank of the random projections; may be more than a layer's size"),
@@ -24,23 +29,31 @@ interface Pair {
 }
 
 /**
- * ELoRA, published as VeRA (Kopiczko et al. 2024, arXiv 2310.11454; spec section 6): `y = W0 x + Λb B Λd A x` with
- * A `[rank, in]` and B `[out, rank]` random and frozen throughout; the vectors d `[rank]`, 0.1 at the start, and
- * b `[out]`, 0 at the start, train. A and B are shared as AFLoRA's authors did in their comparison (`shape`), as
- * Hugging Face PEFT does (`sliced`), or not at all (`layer`).
+ * ELoRA, published as VeRA (Kopiczko et al. 2024, arXiv 2310.11454): `y = W0 x + Λb B Λd A x` with A `[rank, in]` and
+ * B `[out, rank]` random and frozen throughout; the vectors d `[rank]`, 0.1 at the start, and b `[out]`, 0 at the start,
+ * train. A and B are shared as AFLoRA's authors did in their comparison (`shape`), as Hugging Face PEFT does (`sliced`), or
+ * not at all (`layer`).
  */
 export const elora: MethodDefinition<typeof options> = {
   name: "elora",
   summary: "trained vectors between random frozen projections (VeRA)",
   recipe: { learningRate: 4e-3, headLearningRate: 4e-3 },
+  published: {
+    source: "VeRA (arXiv 2310.11454), appendix, RoBERTa-base, rank 1024; nothing for MNLI and QQP",
+    tasks: {
+      cola: setting(80, 64, 1e-2),
+      sst2: setting(60, 64, 4e-3),
+      mrpc: setting(30, 64, 1e-2, 4e-3),
+      stsb: setting(80, 64, 1e-2),
+      rte: setting(160, 64, 4e-3, 1e-2),
+      qnli: setting(25, 64, 1e-2, 4e-3),
+    },
+  },
   options,
 
-  create({ rank, sharing, targetModules }, { sites }) {
+  adapt({ rank, sharing, targetModules }, sites) {
     const adapted = selectSites(sites, targetModules);
-    const largest = {
-      columns: Math.max(...adapted.map(({ inFeatures }) => inFeatures)),
-      rows: Math.max(...adapted.map(({ outFeatures }) => outFeatures)),
-    };
+    const largest = largestOf(adapted);
     const pairOf = ({ name, inFeatures, outFeatures }: LinearSite): Pair => {
       if (sharing === "sliced") return { A: "shared.A", B: "shared.B", ...largest };
       const owner = sharing === "layer" ? name : `shared.${outFeatures}x${inFeatures}`;
@@ -59,11 +72,11 @@ export const elora: MethodDefinition<typeof options> = {
         { name: `${site.name}.b`, shape: [site.outFeatures], initialize: constant(0), decays: true },
       );
     }
-    const names = new Set(vectors.map(({ name }) => name));
     return {
+      sites: adapted,
       parameters: [...projections.values(), ...vectors],
-      trainable: () => names,
-      adapt: adaptOnly(adapted, (parameter, x, layer, site) => {
+      trainable: namesOf(vectors),
+      adapt(parameter, x, layer, site) {
         const { A, B, columns, rows } = pairOf(site);
         const { name, inFeatures, outFeatures } = site;
         // A cut is a copy, but layers of one size share it: equal nodes of a graph are one node.
@@ -74,7 +87,72 @@ export const elora: MethodDefinition<typeof options> = {
         // b scales the outputs, so that its gradient is a sum over tokens: at a high rank, scaling B's rows would cost
         // another product as large as this one.
         return add(layer(x), mul(up, parameter(`${name}.b`)));
-      }),
+      },
+      asLora(site, values) {
+        const { name, inFeatures, outFeatures } = site;
+        if (rank > Math.min(inFeatures, outFeatures)) {
+          throw new UserError(
+            `as LoRA, rank ${rank} is more than layer "${name}" [${outFeatures}, ${inFeatures}] has, and the adapter larger than the model; use --format merged, or train with --sharing sliced, which PEFT knows as VeRA`,
+          );
+        }
+        const { A, B } = pairOf(site);
+        const a = takeColumns(values.get(A)!, places(inFeatures));
+        const b = takeRows(values.get(B)!, places(outFeatures));
+        const [d, scale] = [values.get(`${name}.d`)!, values.get(`${name}.b`)!];
+        return { rank, alpha: rank, A: scaleRows(a, d), B: scaleRows(b, scale) };
+      },
     };
   },
+
+  peft: {
+    write({ rank, sharing }, layers, values) {
+      if (sharing !== "sliced") return undefined;
+      const tensors = new Map<string, Tensor<"float32">>();
+      for (const { site, module } of layers) {
+        tensors.set(`${module}.vera_lambda_d`, values.get(`${site.name}.d`)!);
+        tensors.set(`${module}.vera_lambda_b`, values.get(`${site.name}.b`)!);
+      }
+      return {
+        config: { peft_type: "VERA", r: rank, vera_dropout: 0, projection_prng_key: 0, save_projection: true },
+        layers: tensors,
+        shared: new Map([
+          ["vera_A", values.get("shared.A")!],
+          ["vera_B", values.get("shared.B")!],
+        ]),
+      };
+    },
+
+    read: peftReading({
+      type: "VERA",
+      config: z.looseObject({ r: z.int().positive() }),
+      parts: ["vera_lambda_d", "vera_lambda_b"],
+      shared: ["vera_A", "vera_B"],
+      read({ r: rank }, { location, layers, shared }) {
+        const { columns, rows } = largestOf(layers.map(({ site }) => site));
+        const [A, B] = [shared("vera_A", [rank, columns]), shared("vera_B", [rows, rank])];
+        if (!A || !B) {
+          throw new UserError(
+            `${location} has no vera_A and vera_B, and only PyTorch can draw them again; save the adapter with save_projection=True`,
+          );
+        }
+        const parameters = new Map([
+          ["shared.A", A],
+          ["shared.B", B],
+        ]);
+        for (const { site, tensor } of layers) {
+          parameters.set(`${site.name}.d`, tensor("vera_lambda_d", [rank]));
+          parameters.set(`${site.name}.b`, tensor("vera_lambda_b", [site.outFeatures]));
+        }
+        return { options: { rank, sharing: "sliced" }, parameters };
+      },
+    }),
+  },
 };
+
+/** Sizes of a pair of projections that all layers can be cut from. */
+function largestOf(sites: readonly LinearSite[]): Pick<Pair, "columns" | "rows"> {
+  return {
+    columns: Math.max(...sites.map(({ inFeatures }) => inFeatures)),
+    rows: Math.max(...sites.map(({ outFeatures }) => outFeatures)),
+  };
+}

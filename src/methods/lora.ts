@@ -1,9 +1,13 @@
 import { z } from "zod";
 import { gemm } from "../graph/ops.ts";
+import type { Tensor } from "../graph/tensor.ts";
 import { constant, downProjection } from "./initializers.ts";
-import type { MethodDefinition } from "./method.ts";
+import { places, spreadColumns, spreadRows } from "./matrix.ts";
+import { type MethodDefinition, namesOf } from "./method.ts";
 import { alpha, checkRank, targetModules } from "./options.ts";
-import { adaptOnly, selectSites } from "./target-modules.ts";
+import { peftReading } from "./peft.ts";
+import { setting } from "./published.ts";
+import { selectSites } from "./target-modules.ts";
 
 const options = z.object({
   rank: z.int().positive().default(8).describe("rank of the adapter"),
@@ -12,16 +16,29 @@ const options = z.object({
 });
 
 /**
- * LoRA (Hu et al. 2022, arXiv 2106.09685; spec section 6): `y = W0 x + (α/r) B A x`, A `[rank, in]` and B `[out, rank]`
- * trained, B = 0 at the start. As Hugging Face PEFT's.
+ * LoRA (Hu et al. 2022, arXiv 2106.09685): `y = W0 x + (α/r) B A x`, A `[rank, in]` and B `[out, rank]` trained, B = 0 at
+ * the start. As Hugging Face PEFT's.
  */
 export const lora: MethodDefinition<typeof options> = {
   name: "lora",
   summary: "low-rank adaptation",
   recipe: { learningRate: 4e-4, headLearningRate: 4e-4 },
+  published: {
+    source: "LoRA (arXiv 2106.09685), appendix D, RoBERTa-base; its authors have no settings for DeBERTaV3-base",
+    tasks: {
+      cola: setting(80, 32, 4e-4),
+      sst2: setting(60, 16, 5e-4),
+      mrpc: setting(30, 16, 4e-4),
+      stsb: setting(40, 16, 4e-4),
+      rte: setting(80, 32, 5e-4),
+      qnli: setting(25, 32, 4e-4),
+      mnli: setting(30, 16, 5e-4),
+      qqp: setting(25, 16, 5e-4),
+    },
+  },
   options,
 
-  create({ rank, alpha, targetModules }, { sites }) {
+  adapt({ rank, alpha, targetModules }, sites) {
     const adapted = selectSites(sites, targetModules);
     const parameters = adapted.flatMap((site) => {
       checkRank(rank, site);
@@ -31,14 +48,58 @@ export const lora: MethodDefinition<typeof options> = {
         { name: `${name}.B`, shape: [outFeatures, rank], initialize: constant(0), decays: true },
       ];
     });
-    const names = new Set(parameters.map(({ name }) => name));
     return {
+      sites: adapted,
       parameters,
-      trainable: () => names,
-      adapt: adaptOnly(adapted, (parameter, x, layer, { name }) => {
+      trainable: namesOf(parameters),
+      adapt(parameter, x, layer, { name }) {
         const down = gemm(x, parameter(`${name}.A`), { transB: true });
         return gemm(down, parameter(`${name}.B`), { transB: true, alpha: alpha / rank, addend: layer(x) });
-      }),
+      },
+      asLora: ({ name }, values) => ({ rank, alpha, A: values.get(`${name}.A`)!, B: values.get(`${name}.B`)! }),
     };
   },
+
+  peft: {
+    read: peftReading({
+      type: "LORA",
+      config: z.looseObject({
+        r: z.int().positive(),
+        lora_alpha: z.number().positive(),
+        use_rslora: z.boolean().default(false),
+        rank_pattern: z.record(z.string(), z.int().positive()).nullish(),
+        alpha_pattern: z.record(z.string(), z.number().positive()).nullish(),
+      }),
+      parts: ["lora_A", "lora_B"],
+      /** Ranks and alphas that differ come out as the largest rank, smaller ones filled with zeros, and a scale of 1. */
+      read(config, { layers }) {
+        const own = layers.map(({ site, module, tensor }) => {
+          const rank = patternValue(config.rank_pattern, module) ?? config.r;
+          const alpha = patternValue(config.alpha_pattern, module) ?? config.lora_alpha;
+          return {
+            site,
+            rank,
+            scale: alpha / (config.use_rslora ? Math.sqrt(rank) : rank),
+            A: tensor("lora_A", [rank, site.inFeatures]),
+            B: tensor("lora_B", [site.outFeatures, rank]),
+          };
+        });
+        const rank = Math.max(...own.map((layer) => layer.rank));
+        const { scale } = own[0]!;
+        const even = own.every((layer) => layer.rank === rank && layer.scale === scale);
+        const parameters = new Map<string, Tensor<"float32">>();
+        for (const { site, A, B, ...layer } of own) {
+          const all = places(layer.rank);
+          parameters.set(`${site.name}.A`, even ? A : spreadRows(A, all, rank));
+          parameters.set(`${site.name}.B`, even ? B : spreadColumns(B, all, rank, layer.scale));
+        }
+        return { options: { rank, alpha: even ? scale * rank : rank }, parameters };
+      },
+    }),
+  },
 };
+
+/** A layer's own value, as PEFT finds it: the first pattern that the end of its name matches. */
+function patternValue(patterns: Readonly<Record<string, number>> | null | undefined, module: string) {
+  return Object.entries(patterns ?? {}).find(([pattern]) => new RegExp(`^(.*\\.)?(${pattern})$`).test(module))?.[1];
+}

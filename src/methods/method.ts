@@ -4,6 +4,9 @@ import type { Value } from "../graph/graph.ts";
 import type { Tensors } from "../graph/tensor.ts";
 import type { LinearSite } from "../models/architecture.ts";
 import type { Initializer } from "./initializers.ts";
+import type { LowRank } from "./low-rank.ts";
+import type { PeftTranslation } from "./peft.ts";
+import type { PublishedSettings } from "./published.ts";
 
 /** A parameter that a method puts beside the base model. */
 export interface AdapterParameter {
@@ -13,21 +16,6 @@ export interface AdapterParameter {
   initialize: Initializer;
   /** Whether AdamW's weight decay applies to it. */
   decays: boolean;
-}
-
-/** Where a method is put to work. */
-export interface MethodSetting {
-  /** The model's linear layers in the order in which it uses them. */
-  sites: readonly LinearSite[];
-  /** Optimizer steps of the whole run. */
-  totalSteps: number;
-  stepsPerEpoch: number;
-}
-
-/** What a method keeps between two steps: `scalars` is plain JSON, `tensors` can go into a safetensors file. */
-export interface MethodState {
-  scalars: object;
-  tensors: Tensors<"float32">;
 }
 
 /**
@@ -42,19 +30,44 @@ export type Adapt = (
   site: LinearSite,
 ) => Value;
 
-/** A fine-tuning method at work: what stands beside the base, how a layer's output changes, what trains now. */
-export interface Method {
+/** A base model adapted by a method: what stands beside it, and how its layers' outputs change. */
+export interface Adaptation {
+  /** The layers that change; the model's others stay as they are. */
+  readonly sites: readonly LinearSite[];
   readonly parameters: readonly AdapterParameter[];
-  /** Names of the parameters that a freezing schedule may freeze. */
+  /** Names of the parameters that train, if only at first; the others get no gradient nodes at all. */
+  readonly trainable: ReadonlySet<string>;
+  /** Names of those of them that a schedule may freeze. */
   readonly freezable?: readonly string[];
   /** Whether the base model's own weights train too. */
   readonly trainsBackbone?: boolean;
-  /** Names of the parameters that train at the next step; those left out get no gradient nodes at all. */
-  trainable(): ReadonlySet<string>;
-  /** How linear layers are written; every layer of the model is asked for. */
+  /** How the layers that change are written. */
   adapt?: Adapt;
   /** A scalar that the loss gains, once a step. */
   penalty?(parameter: (name: string) => Value): Value | undefined;
+  /**
+   * What a layer has beside it as an ordinary LoRA; absent where it is none.
+   * @throws UserError where it would be larger than the layer
+   */
+  asLora?(site: LinearSite, parameters: Tensors<"float32">): LowRank;
+}
+
+/** How long a run is, in optimizer steps. */
+export interface RunLength {
+  totalSteps: number;
+  stepsPerEpoch: number;
+}
+
+/** What a schedule keeps between two steps: `scalars` is plain JSON, `tensors` can go into a safetensors file. */
+export interface MethodState {
+  scalars: object;
+  tensors: Tensors<"float32">;
+}
+
+/** What changes in the course of one run. */
+export interface Schedule {
+  /** Names of the parameters that train at the next step. */
+  trainable(): ReadonlySet<string>;
   /**
    * Looks at one step's gradients (of the whole batch, not clipped) before the optimizer takes it. What freezes here
    * still gets this step's update.
@@ -65,7 +78,7 @@ export interface Method {
   afterStep?(step: number, gradients: Tensors<"float32">, parameters: Tensors<"float32">): void;
   /** Trainable parameters now, where that is not the number of elements that get a gradient. */
   countTrainable?(parameters: Tensors<"float32">): number;
-  /** What to save between two steps beside the parameters; `create` takes it back. */
+  /** What to save between two steps beside the parameters; {@link MethodDefinition.schedule} takes it back. */
   state?(): MethodState;
 }
 
@@ -76,11 +89,24 @@ export interface MethodDefinition<Options extends z.ZodObject = z.ZodObject> {
   summary: string;
   /** Peak learning rates where nothing is known of the task. */
   recipe: { learningRate: number; headLearningRate: number };
+  published?: PublishedSettings;
   /** The method's own options, each with its default and a description: flags and config keys are made of them. */
   options: Options;
   /**
-   * @param state what {@link Method.state} gave, to go on from there
+   * Adapts a model that has the linear layers `sites`, in the order in which it uses them.
    * @throws UserError where options contradict each other or the model
    */
-  create(options: z.output<Options>, setting: MethodSetting, state?: MethodState): Method;
+  adapt(options: z.output<Options>, sites: readonly LinearSite[]): Adaptation;
+  /**
+   * What changes in the course of a run; where absent, everything that is trainable trains to the end.
+   * @param adaptation what `adapt` gave for the same options
+   * @param state what {@link Schedule.state} gave, to go on from there
+   * @throws UserError where the options do not fit the run's length, or the state does not fit the options
+   */
+  schedule?(options: z.output<Options>, adaptation: Adaptation, run: RunLength, state?: MethodState): Schedule;
+  /** What Hugging Face PEFT knows the method as, beside the LoRA that {@link Adaptation.asLora} makes of it. */
+  peft?: PeftTranslation<Options>;
 }
+
+export const namesOf = (parameters: readonly AdapterParameter[]): Set<string> =>
+  new Set(parameters.map(({ name }) => name));

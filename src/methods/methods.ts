@@ -5,11 +5,14 @@ import { elora } from "./elora.ts";
 import { full } from "./full.ts";
 import { head } from "./head.ts";
 import { lora } from "./lora.ts";
-import type { MethodDefinition } from "./method.ts";
+import type { Adaptation, MethodDefinition, MethodState, RunLength, Schedule } from "./method.ts";
 import { sora } from "./sora.ts";
 
 /** Every method: a new one is one file and one line here. */
 export const METHODS: readonly MethodDefinition[] = [aflora, lora, elora, adalora, sora, full, head];
+
+/** The method where none is named. */
+export const DEFAULT_METHOD = aflora;
 
 export const METHOD_NAMES: readonly string[] = METHODS.map(({ name }) => name);
 
@@ -24,15 +27,18 @@ const registered: MethodDefinition[] = [];
  * @throws UserError where the name is taken.
  */
 export function registerMethod(method: MethodDefinition): void {
-  if ([...METHODS, ...registered].some(({ name }) => name === method.name)) {
+  if (knownMethods().some(({ name }) => name === method.name)) {
     throw new UserError(`there is a method "${method.name}" already; give the new one another name`);
   }
   registered.push(method);
 }
 
+/** Every method that this process knows: those of the package and of the caller's own. */
+export const knownMethods = (): readonly MethodDefinition[] => [...METHODS, ...registered];
+
 /** @throws UserError where there is no such method, with the list of those that are. */
 export function findMethod(name: string): MethodDefinition {
-  const method = [...METHODS, ...registered].find((candidate) => candidate.name === name);
+  const method = knownMethods().find((candidate) => candidate.name === name);
   if (!method) {
     throw new UserError(
       `unknown method "${name}"${didYouMean(name, METHOD_NAMES)} (methods: ${METHOD_NAMES.join(", ")})`,
@@ -65,4 +71,19 @@ export function parseMethodOptions(
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   throw new UserError(`option "${issue!.path.join(".")}" of method "${method.name}": ${issue!.message}`);
+}
+
+/**
+ * What changes in the course of a run with a method: the method's schedule, or nothing.
+ * @param adaptation what the method gave for the same options
+ * @throws UserError where the options do not fit the run's length, or the state does not fit the options
+ */
+export function scheduleFor(
+  method: MethodDefinition,
+  options: Record<string, unknown>,
+  adaptation: Adaptation,
+  run: RunLength,
+  state?: MethodState,
+): Schedule {
+  return method.schedule?.(options, adaptation, run, state) ?? { trainable: () => adaptation.trainable };
 }

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { UserError } from "../errors.ts";
 import type { LinearSite } from "../models/architecture.ts";
+import type { RunLength } from "./method.ts";
 
 /** Layers to adapt; several on the command line are parted by commas. */
 export const targetModules = z
@@ -25,8 +26,7 @@ export const duration = z
 /** A duration in optimizer steps, rounded down. */
 export function resolveDuration(
   text: string | undefined,
-  totalSteps: number,
-  stepsPerEpoch: number,
+  { totalSteps, stepsPerEpoch }: RunLength,
 ): number | undefined {
   if (text === undefined) return undefined;
   const amount = Number.parseFloat(text);

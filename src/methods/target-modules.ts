@@ -1,6 +1,5 @@
 import { UserError } from "../errors.ts";
 import type { LinearSite } from "../models/architecture.ts";
-import type { Adapt } from "./method.ts";
 
 /**
  * The linear layers that `patterns` name: a module's whole name, its end (`query`, `output.dense`) or a pattern in
@@ -23,12 +22,6 @@ export function selectSites(
     for (const site of matches) selected.add(site);
   }
   return sites.filter((site) => selected.has(site));
-}
-
-/** `adapt` at the selected sites; the model's other layers stay as they are. */
-export function adaptOnly(selected: readonly LinearSite[], adapt: Adapt): Adapt {
-  const names = new Set(selected.map(({ name }) => name));
-  return (parameter, x, layer, site) => (names.has(site.name) ? adapt(parameter, x, layer, site) : layer(x));
 }
 
 function escapeExpression(text: string): string {

@@ -8,10 +8,12 @@ import { loadTableTask } from "../datasets/table-node.ts";
 import { UserError } from "../errors.ts";
 import type { Adapter } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
+import { BUNDLED_MODEL } from "../finetuning/bundled-model.ts";
 import { initialParameters } from "../finetuning/fine-tuned-model.ts";
 import { headTrains } from "../finetuning/head.ts";
+import { loadBaseModel } from "../finetuning/load-base-model-node.ts";
 import { float32, type Tensors } from "../graph/tensor.ts";
-import { findMethod } from "../methods/methods.ts";
+import { findMethod, scheduleFor } from "../methods/methods.ts";
 import type { WeightSpec } from "../models/architecture.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { classWeightsOf } from "../tasks/class-weights.ts";
@@ -24,7 +26,6 @@ import type { AdaptedModel } from "../training/step-graph.ts";
 import { stepsPerEpoch, type TrainOutcome, train } from "../training/train.ts";
 import { loadAdapter, saveAdapter } from "./adapter-folder.ts";
 import { type DataFingerprint, fingerprintOf, refuseOtherData } from "./data-fingerprint.ts";
-import { BUNDLED_MODEL, loadBaseModel } from "./load-base-model.ts";
 import { FineTunedModel } from "./load-fine-tuned-model.ts";
 import { openAdapter } from "./open-adapter.ts";
 import { readRunRecords } from "./read-run.ts";
@@ -106,12 +107,13 @@ export async function fineTune(
   const checkpoint = join(directory, "checkpoints", "last.safetensors");
   const resumed = options.resume ? await loadTrainingState(checkpoint) : undefined;
   const definition = findMethod(methodConfig.name);
-  const setting = { sites: base.trace.sites, totalSteps, stepsPerEpoch: perEpoch };
-  const method = definition.create(methodConfig.options, setting, resumed?.method);
-  const initial = start?.parameters ?? initialParameters(method, run.seed);
+  const adaptation = definition.adapt(methodConfig.options, base.trace.sites);
+  const length = { totalSteps, stepsPerEpoch: perEpoch };
+  const schedule = scheduleFor(definition, methodConfig.options, adaptation, length, resumed?.method);
+  const initial = start?.parameters ?? initialParameters(adaptation, run.seed);
   const weights = new Map([...base.weights, ...initial]);
   const trainsHead = headTrains(run.head, { trace: base.trace, newWeights: ownHead });
-  const model: AdaptedModel = { ...base, method, trainsHead };
+  const model: AdaptedModel = { ...base, adaptation, trainsHead };
   const runtime = runtimeFor(run);
 
   const folder = resumed
@@ -129,7 +131,7 @@ export async function fineTune(
       task,
       base,
       totalSteps,
-      freezable: method.freezable?.length ?? 0,
+      freezable: adaptation.freezable?.length ?? 0,
       stepsDone: resumed?.step ?? 0,
     });
     // Of the steps before the cut too, where the run goes on.
@@ -137,6 +139,7 @@ export async function fineTune(
     let peakMemory = before.reduce((peak, { memory = 0 }) => Math.max(peak, memory), 0);
     const outcome = await train({
       model,
+      schedule,
       weights,
       task,
       train: examples,
@@ -184,7 +187,7 @@ export async function fineTune(
       base,
       task,
       peakMemory,
-      freezable: method.freezable ?? [],
+      freezable: adaptation.freezable ?? [],
       adapterFile: folder.path("adapter", "adapter.safetensors"),
     });
     await folder.writeResult(result);

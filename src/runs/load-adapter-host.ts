@@ -1,9 +1,9 @@
 import type { HubOptions } from "../checkpoints/hub-node.ts";
 import type { Adapter } from "../finetuning/adapter.ts";
 import { AdapterHost as Host } from "../finetuning/adapter-host.ts";
+import { loadBaseModel } from "../finetuning/load-base-model-node.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Runtime } from "../runtime/session.ts";
-import { loadBaseModel } from "./load-base-model.ts";
 import { openAdapter } from "./open-adapter.ts";
 
 /** One base model in memory that serves many adapters, which Node can load from folders. */

@@ -1,7 +1,7 @@
 import { FineTunedModel as Model } from "../finetuning/fine-tuned-model.ts";
+import { loadBaseModel } from "../finetuning/load-base-model-node.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Runtime } from "../runtime/session.ts";
-import { loadBaseModel } from "./load-base-model.ts";
 import { type BaseOptions, openAdapter } from "./open-adapter.ts";
 
 /** A base model with an adapter, ready to predict, which Node can load from folders. */

@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { HubOptions } from "../checkpoints/hub-node.ts";
+import { PEFT_CONFIG, readPeftAdapter } from "../exchange/peft/read-node.ts";
 import type { Adapter } from "../finetuning/adapter.ts";
 import { loadAdapter } from "./adapter-folder.ts";
-import { PEFT_CONFIG, readPeftAdapter } from "./peft-adapter.ts";
 
 /** Where an adapter's base model comes from. */
 export interface BaseOptions extends HubOptions {

@@ -1,11 +1,10 @@
 import { z } from "zod";
 import { UserError } from "../errors.ts";
-import { findMethod, METHOD_NAMES, parseMethodOptions } from "../methods/methods.ts";
+import { DEFAULT_METHOD, findMethod, METHOD_NAMES, parseMethodOptions } from "../methods/methods.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import { DEVICES, type Device, type Runtime } from "../runtime/session.ts";
 import { glueTaskName } from "../tasks/glue.ts";
 import { findTaskKind, TASK_KIND_NAMES } from "../tasks/task-kinds.ts";
-import { AFLORA_RECIPES } from "../training/recipes.ts";
 
 const positive = z.number().positive();
 const count = z.int().positive();
@@ -22,7 +21,7 @@ export const runOptions = z.object({
   offline: z.boolean().optional().describe("ask no hub: models and data sets from its cache alone"),
   method: z
     .string()
-    .default("aflora")
+    .default(DEFAULT_METHOD.name)
     .describe(`fine-tuning method: ${METHOD_NAMES.join(", ")}`),
   adapter: z
     .string()
@@ -146,11 +145,11 @@ export function resolveConfig(given: Readonly<Record<string, unknown>>): RunConf
     own,
   );
   const task = glueTaskOf(source);
-  const published = method.name === "aflora" && task !== undefined ? AFLORA_RECIPES[task] : undefined;
-  const recipe = { epochs: 10, ...method.recipe, ...published };
+  const paper = task === undefined ? undefined : DEFAULT_METHOD.published?.tasks[task];
+  const recipe = (method.name === DEFAULT_METHOD.name && paper) || method.recipe;
   const run = {
     ...settings,
-    epochs: settings.epochs ?? (task !== undefined ? (AFLORA_RECIPES[task]?.epochs ?? 10) : recipe.epochs),
+    epochs: settings.epochs ?? paper?.epochs ?? 10,
     learningRate: settings.learningRate ?? recipe.learningRate,
     headLearningRate: settings.headLearningRate ?? recipe.headLearningRate,
   };

@@ -41,7 +41,7 @@ export type MetricsRecord = StepRecord | EvaluationRecord;
 /** One check of the freezing schedule: a line of `freezing.jsonl`. */
 export interface FreezingRecord {
   step: number;
-  /** r(t): the fraction that the schedule asks to be frozen (spec section 3). */
+  /** r(t): the fraction that the schedule asks to be frozen (docs/method.md). */
   fraction: number;
   /** Threshold of `element-quantile`; null where nothing was compared. */
   threshold: number | null;

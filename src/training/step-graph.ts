@@ -1,7 +1,7 @@
 import { gradients } from "../graph/gradients.ts";
 import { Graph, type Value } from "../graph/graph.ts";
 import { add, mul, sumAll } from "../graph/ops.ts";
-import type { Method } from "../methods/method.ts";
+import type { Adaptation } from "../methods/method.ts";
 import type { HeadName, WeightSpec } from "../models/architecture.ts";
 import type { ModelDescription } from "../models/families.ts";
 import { type DropoutLayer, ForwardContext } from "../models/forward-context.ts";
@@ -9,9 +9,11 @@ import type { StreamInputs } from "../models/token-stream.ts";
 import { writeModel } from "../models/trace.ts";
 import type { Objective } from "../tasks/objective.ts";
 
-/** A model with a method beside it and a head. */
+/** A model adapted by a method, with a head. */
 export interface AdaptedModel extends ModelDescription {
-  method: Method;
+  adaptation: Adaptation;
+  /** Which of the adaptation's parameters train now; all that are trainable where absent. */
+  trainable?: ReadonlySet<string>;
   labelCount: number;
   /** Which of its family's heads it has; `sequence` where absent. */
   head?: HeadName;
@@ -44,7 +46,7 @@ export function writeInference(model: AdaptedModel, { dropout = false } = {}): M
  * gradient with respect to the outputs is fed (see {@link writeCoupling}), and `loss` is the method's penalty alone.
  */
 export function writeStep(model: AdaptedModel, objective: Objective, { dropout }: { dropout: boolean }): ModelGraph {
-  const trainable = model.method.trainable();
+  const { adaptation, trainable = adaptation.trainable } = model;
   const { context, logits, parameter } = writeForward(
     model,
     (name) => (trainable.has(name) ? "trainable" : "frozen"),
@@ -55,7 +57,7 @@ export function writeStep(model: AdaptedModel, objective: Objective, { dropout }
   const objectiveValue = coupled
     ? sumAll(mul(logits, graph.leaf("input", "outputGradients", "float32", logits.shape)))
     : writeObjective(objective, logits);
-  const written = graph.within({ part: "adapter" }, () => model.method.penalty?.(parameter));
+  const written = graph.within({ part: "adapter" }, () => adaptation.penalty?.(parameter));
   // The penalty counts once a step, however many micro-batches the step is cut into.
   const penalty = written && mul(written, graph.leaf("input", "penaltyWeight", "float32", []));
   const total = penalty ? add(objectiveValue, penalty) : objectiveValue;
@@ -90,14 +92,16 @@ function writeObjective(objective: Objective, logits: Value): Value {
 }
 
 function writeForward(model: AdaptedModel, kindOf: (name: string) => "trainable" | "frozen", dropout: boolean) {
-  const { method } = model;
-  const { adapt } = method;
+  const { adapt, sites, parameters, trainsBackbone = false } = model.adaptation;
+  const adapted = new Set(sites.map(({ name }) => name));
   const graph = new Graph();
-  const specs = new Map(method.parameters.map((parameter) => [parameter.name, parameter]));
+  const specs = new Map(parameters.map((parameter) => [parameter.name, parameter]));
   const parameter = (name: string): Value => graph.leaf(kindOf(name), name, "float32", specs.get(name)!.shape);
   const context = new ForwardContext(graph, {
-    trains: ({ name, part }: WeightSpec) => (part === "head" ? model.trainsHead(name) : method.trainsBackbone === true),
-    ...(adapt && { adapt: (x, layer, site) => adapt(parameter, x, layer, site) }),
+    trains: ({ name, part }: WeightSpec) => (part === "head" ? model.trainsHead(name) : trainsBackbone),
+    ...(adapt && {
+      adapt: (x, layer, site) => (adapted.has(site.name) ? adapt(parameter, x, layer, site) : layer(x)),
+    }),
     dropout,
   });
   const logits = writeModel(context, model, model.labelCount, model.head);

@@ -1,5 +1,6 @@
 import { UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
+import type { Schedule } from "../methods/method.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
@@ -40,6 +41,7 @@ export interface TrainingSettings {
 
 export interface TrainOptions {
   model: AdaptedModel;
+  schedule: Schedule;
   /** The model's weights and the method's parameters by name; what trains is changed in place. */
   weights: Tensors;
   task: Pick<TaskData, "kind" | "labels" | "metrics">;
@@ -54,7 +56,7 @@ export interface TrainOptions {
   onCheckpoint?(state: TrainingState): void | Promise<void>;
   /** Aborting ends the run after the step at hand. */
   signal?: AbortSignal | undefined;
-  /** Where to go on from. The method must have been made with its state too. */
+  /** Where to go on from. The schedule must have been made with its state too. */
   resume?: TrainingState | undefined;
 }
 
@@ -77,22 +79,21 @@ export const stepsPerEpoch = (examples: number, batchSize: number): number => Ma
  * @throws UserError where the loss or a gradient is not finite, naming step and batch.
  */
 export async function train(options: TrainOptions): Promise<TrainOutcome> {
-  const { model, weights, task, settings, runtime, signal, resume } = options;
-  const { method } = model;
+  const { model, schedule, weights, task, settings, runtime, signal, resume } = options;
   const { batchSize, epochs, patience, seed } = settings;
   const perEpoch = stepsPerEpoch(options.train.length, batchSize);
   const totalSteps = epochs * perEpoch;
 
-  const parameters = new TrainedParameters(model, weights);
+  const parameters = new TrainedParameters(model, schedule, weights);
   if (resume) parameters.restore(resume.parameters);
   const optimizer = new AdamW(parameters.groups(settings), resume?.optimizer);
   const progress = new RunProgress(resume, parameters.count());
   const stateNow = (): TrainingState =>
-    progress.state({ parameters: parameters.copy(), optimizer: optimizer.state(), method: method.state?.() });
+    progress.state({ parameters: parameters.copy(), optimizer: optimizer.state(), method: schedule.state?.() });
   const finished = (): boolean =>
     progress.epochs >= epochs || (patience !== undefined && progress.epochsSinceBest >= patience);
 
-  const step = await CurrentStep.compile(model, weights, runtime, {
+  const step = await CurrentStep.compile(model, schedule, weights, runtime, {
     objective: findTaskKind(task.kind).objective,
     ...settings,
   });
@@ -115,12 +116,12 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
         const outcome = await step.run(t, examples);
         const { loss, gradients, tokens } = outcome;
         const trainable = parameters.count(gradients);
-        const check = method.observe?.(t, gradients, parameters.tensors);
+        const check = schedule.observe?.(t, gradients, parameters.tensors);
         const gradientNorm = clipGradients(gradients, settings.maxGradNorm);
         refuseIfNotFinite({ loss, gradientNorm }, `step ${t} (epoch ${epoch + 1}, batch ${batch + 1} of ${perEpoch})`);
         const factor = learningRateFactor(t, totalSteps, settings.warmupRatio);
         optimizer.step(parameters.tensors, gradients, factor);
-        method.afterStep?.(t, gradients, parameters.tensors);
+        schedule.afterStep?.(t, gradients, parameters.tensors);
 
         const seconds = (performance.now() - started) / 1000;
         progress.addStep(outcome, trainable, seconds);
@@ -192,11 +193,13 @@ class CurrentStep {
 
   static async compile(
     model: AdaptedModel,
+    schedule: Schedule,
     weights: Tensors,
     runtime: Runtime,
     settings: StepSettings,
   ): Promise<CurrentStep> {
-    const compile = (): Promise<TrainingStep> => TrainingStep.compile(model, weights, runtime, settings);
+    const compile = (): Promise<TrainingStep> =>
+      TrainingStep.compile({ ...model, trainable: schedule.trainable() }, weights, runtime, settings);
     return new CurrentStep(await compile(), compile);
   }
 

@@ -1,4 +1,5 @@
 import { asFloat32, copyOf, sizeOf, type Tensors } from "../graph/tensor.ts";
+import type { Schedule } from "../methods/method.ts";
 import { traceModel } from "../models/trace.ts";
 import type { ParameterGroup } from "./adamw.ts";
 import type { AdaptedModel } from "./step-graph.ts";
@@ -10,18 +11,20 @@ export class TrainedParameters {
   /** The tensors of these names, which training changes in place. */
   readonly tensors: Tensors<"float32">;
   readonly #model: AdaptedModel;
+  readonly #schedule: Schedule;
   readonly #head: ReadonlySet<string>;
   readonly #trainedHead: readonly string[];
   readonly #trainedBackbone: readonly string[];
 
-  constructor(model: AdaptedModel, weights: Tensors) {
+  constructor(model: AdaptedModel, schedule: Schedule, weights: Tensors) {
     const specs = [...traceModel(model, model.labelCount, model.head).weights.values()];
     const namesOf = (part: "head" | "backbone") => specs.filter((s) => s.part === part).map(({ name }) => name);
     this.#model = model;
+    this.#schedule = schedule;
     this.#head = new Set(namesOf("head"));
     this.#trainedHead = namesOf("head").filter((name) => model.trainsHead(name));
-    this.#trainedBackbone = model.method.trainsBackbone ? namesOf("backbone") : [];
-    const ofMethod = model.method.parameters.map(({ name }) => name);
+    this.#trainedBackbone = model.adaptation.trainsBackbone ? namesOf("backbone") : [];
+    const ofMethod = model.adaptation.parameters.map(({ name }) => name);
     this.names = [...ofMethod, ...this.#trainedHead, ...this.#trainedBackbone];
     this.tensors = new Map(this.names.map((name) => [name, asFloat32(weights.get(name)!)]));
   }
@@ -36,7 +39,7 @@ export class TrainedParameters {
         learningRate: rate,
         weightDecay: decay ? weightDecay : 0,
       });
-      const ofMethod = this.#model.method.parameters.filter((parameter) => parameter.decays === decay);
+      const ofMethod = this.#model.adaptation.parameters.filter((parameter) => parameter.decays === decay);
       const backbone = this.#trainedBackbone.filter((name) => decays(name) === decay);
       const head = this.#trainedHead.filter((name) => decays(name) === decay);
       return [group([...ofMethod.map(({ name }) => name), ...backbone], learningRate), group(head, headLearningRate)];
@@ -45,9 +48,9 @@ export class TrainedParameters {
 
   /** Parameters that train now, the head not counted. @param gradients of the latest step, where one was taken */
   count(gradients?: Tensors<"float32">): number {
-    const { method } = this.#model;
-    if (method.countTrainable) return method.countTrainable(this.tensors);
-    const names = gradients?.keys() ?? (method.trainsBackbone ? this.names : method.trainable());
+    if (this.#schedule.countTrainable) return this.#schedule.countTrainable(this.tensors);
+    const { trainsBackbone } = this.#model.adaptation;
+    const names = gradients?.keys() ?? (trainsBackbone ? this.names : this.#schedule.trainable());
     return this.#sizeOf([...names].filter((name) => !this.#head.has(name)));
   }
 

@@ -8,8 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Runner, runComparison } from "../../src/experiments/compare.ts";
 import type { LabelledRun } from "../../src/experiments/comparison.ts";
 import { type ComparisonOptions, nextPlace, planComparison, type TrialScore } from "../../src/experiments/plan.ts";
-import { PUBLISHED_SETTINGS } from "../../src/experiments/published-settings.ts";
-import { METHOD_NAMES } from "../../src/methods/methods.ts";
+import { METHODS } from "../../src/methods/methods.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 import { readFinishedRun } from "../../src/runs/read-run.ts";
 import { GLUE_TASKS } from "../../src/tasks/glue.ts";
@@ -177,8 +176,10 @@ describe("--search", () => {
 
 describe("--preset paper", () => {
   test("every method of the paper's table has a source, and GLUE's tasks or none", () => {
-    expect(Object.keys(PUBLISHED_SETTINGS).toSorted()).toEqual(METHOD_NAMES.filter((n) => n !== "head").toSorted());
-    for (const { source, tasks } of Object.values(PUBLISHED_SETTINGS)) {
+    const published = METHODS.filter(({ name }) => name !== "head");
+    expect(METHODS.filter((method) => method.published)).toEqual(published);
+    for (const method of published) {
+      const { source, tasks } = method.published!;
       expect(source).not.toBe("");
       for (const task of Object.keys(tasks)) expect([...GLUE_TASKS.keys()]).toContain(task);
     }
@@ -324,9 +325,9 @@ describe("bad input: one sentence, exit code 2, nothing written", () => {
       /"freezeRule" belongs to aflora, not to method "lora"/,
     ],
     [
-      "AdaLoRA schedule without room",
-      () => ["params", ...config(), "--method", "adalora", "--prune-initial", "60%", "--prune-final", "50%"],
-      /AdaLoRA: nothing can be pruned/,
+      "AdaLoRA without ranks to prune",
+      () => ["params", ...config(), "--method", "adalora", "--rank", "4", "--initial-rank", "4"],
+      /AdaLoRA: nothing can be pruned from rank 4 to 4/,
     ],
     ["no model", () => ["params", "--model", join(folder, "none")], /there is no model folder/],
     [

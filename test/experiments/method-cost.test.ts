@@ -18,7 +18,7 @@ function costs(name: string, given: Record<string, unknown> = {}, model = paper,
   return methodCosts(model, definition, parseMethodOptions(definition, given), sequenceLength);
 }
 
-describe("DeBERTaV3-base from its config alone (spec section 5)", () => {
+describe("DeBERTaV3-base from its config alone (docs/method.md)", () => {
   test.each([
     ["full", [183_831_552]],
     ["lora", [1_327_104]],

@@ -9,7 +9,7 @@ import { registerMethod } from "../../src/methods/methods.ts";
 import { AdapterHost } from "../../src/runs/load-adapter-host.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import { EXAMPLES, tinyAdapter } from "../exports/tiny-adapter.ts";
+import { EXAMPLES, tinyAdapter } from "../exchange/tiny-adapter.ts";
 import { writeTinyFamily } from "../runs/tiny-family.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
@@ -112,13 +112,13 @@ test("a kind of adapter that could not be compiled can be added later", async ()
   const breaking: typeof lora = {
     ...lora,
     name: "breaks-once",
-    create(options, setting, state) {
-      const method = lora.create(options, setting, state);
+    adapt(options, sites) {
+      const adaptation = lora.adapt(options, sites);
       return {
-        ...method,
+        ...adaptation,
         adapt(...given) {
           if (broken) throw new Error("no memory");
-          return method.adapt!(...given);
+          return adaptation.adapt!(...given);
         },
       };
     },

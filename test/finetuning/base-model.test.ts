@@ -9,7 +9,7 @@ import { memoryFiles, urlFiles } from "../../src/checkpoints/model-files.ts";
 import { adapterBytes, readAdapter } from "../../src/finetuning/adapter.ts";
 import { type BaseModel, readBaseModel, withHead } from "../../src/finetuning/base-model.ts";
 import { loadAdapter, saveAdapter } from "../../src/runs/adapter-folder.ts";
-import { EXAMPLES, tinyAdapter } from "../exports/tiny-adapter.ts";
+import { EXAMPLES, tinyAdapter } from "../exchange/tiny-adapter.ts";
 import { writeTinyFamily } from "../runs/tiny-family.ts";
 
 const task = { kind: "classification" as const, labels: ["bad", "good", "odd"] };

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { headTrains } from "../../src/finetuning/head.ts";
-import { loadBaseModel } from "../../src/runs/load-base-model.ts";
+import { loadBaseModel } from "../../src/finetuning/load-base-model-node.ts";
 import type { TaskData } from "../../src/tasks/example.ts";
 import { writeTinyFamily } from "../runs/tiny-family.ts";
 

@@ -79,7 +79,7 @@ describe("element-quantile against the reference code", () => {
   });
 });
 
-test("scores per step follow the spec's formulas", () => {
+test("scores per step follow the paper's formulas", () => {
   const controller = new FreezingController({
     ...reference,
     matrices: [{ name: "A", size: 2 }],

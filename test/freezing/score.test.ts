@@ -21,7 +21,7 @@ test("kthSmallest tells neighbouring floats apart", () => {
   expect(kthSmallest(() => [part], 2)).toBe(part[2]);
 });
 
-test("the averages follow the spec's formulas", () => {
+test("the averages follow the paper's formulas", () => {
   const state = { average: Float32Array.of(1), uncertainty: Float32Array.of(2) };
   updateAverages(state, Float32Array.of(3), 0.5, 0.75);
   expect(state).toEqual({ average: Float32Array.of(2), uncertainty: Float32Array.of(1.75) });

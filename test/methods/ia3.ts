@@ -3,7 +3,7 @@ import { mul } from "../../src/graph/ops.ts";
 import { constant } from "../../src/methods/initializers.ts";
 import type { MethodDefinition } from "../../src/methods/method.ts";
 import { targetModules } from "../../src/methods/options.ts";
-import { adaptOnly, selectSites } from "../../src/methods/target-modules.ts";
+import { selectSites } from "../../src/methods/target-modules.ts";
 
 const options = z.object({
   targetModules: targetModules.describe("attention layers whose outputs are scaled; key and value where absent"),
@@ -19,7 +19,7 @@ export const ia3: MethodDefinition<typeof options> = {
   recipe: { learningRate: 3e-3, headLearningRate: 3e-3 },
   options,
 
-  create({ targetModules }, { sites }) {
+  adapt({ targetModules }, sites) {
     const attention = sites.filter(({ role }) => role === "attention");
     const scaledOutputs = selectSites(attention, targetModules ?? ["key", "value"]);
     const scaledInputs = sites.filter(
@@ -35,14 +35,14 @@ export const ia3: MethodDefinition<typeof options> = {
       ...scaledOutputs.map(({ name, outFeatures }) => scale(name, outFeatures)),
       ...scaledInputs.map(({ name, inFeatures }) => scale(name, inFeatures)),
     ];
-    const names = new Set(parameters.map(({ name }) => name));
     return {
+      sites: [...scaledOutputs, ...scaledInputs],
       parameters,
-      trainable: () => names,
-      adapt: adaptOnly([...scaledOutputs, ...scaledInputs], (parameter, x, layer, { name, role }) => {
+      trainable: new Set(parameters.map(({ name }) => name)),
+      adapt(parameter, x, layer, { name, role }) {
         const scales = parameter(`${name}.l`);
         return role === "ffn" ? layer(mul(x, scales)) : mul(layer(x), scales);
-      }),
+      },
     };
   },
 };

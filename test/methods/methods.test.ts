@@ -4,14 +4,14 @@ import { UserError } from "../../src/errors.ts";
 import { liveNodes } from "../../src/graph/graph.ts";
 import type { Tensors } from "../../src/graph/tensor.ts";
 import { constant, normal, randomFor } from "../../src/methods/initializers.ts";
-import type { Method, MethodSetting, MethodState } from "../../src/methods/method.ts";
-import { findMethod, METHOD_NAMES, parseMethodOptions } from "../../src/methods/methods.ts";
+import type { Adaptation, MethodState, RunLength, Schedule } from "../../src/methods/method.ts";
+import { findMethod, METHOD_NAMES, parseMethodOptions, scheduleFor } from "../../src/methods/methods.ts";
 import type { LinearSite } from "../../src/models/architecture.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import { crossEntropy } from "../../src/tasks/objective.ts";
 import { writeStep } from "../../src/training/step-graph.ts";
 import { ia3 } from "./ia3.ts";
-import { Bench, batches, settingOf, smallBert } from "./small-bert.ts";
+import { Bench, batches, layersOf, smallBert } from "./small-bert.ts";
 
 /** Linear layers of BERT's kind. */
 function sitesOf(blocks: number, hidden: number, inner: number): LinearSite[] {
@@ -34,13 +34,22 @@ function sitesOf(blocks: number, hidden: number, inner: number): LinearSite[] {
   ).flat();
 }
 
-/** DeBERTaV3-base's shape. */
-const paper: MethodSetting = { sites: sitesOf(12, 768, 3072), totalSteps: 100, stepsPerEpoch: 10 };
-const small: MethodSetting = { sites: sitesOf(1, 4, 8), totalSteps: 40, stepsPerEpoch: 10 };
+interface Setting extends RunLength {
+  sites: readonly LinearSite[];
+}
 
-function create(name: string, given: Record<string, unknown>, setting: MethodSetting, state?: MethodState): Method {
+/** An adaptation with a schedule for a run. */
+type Method = Omit<Adaptation, "trainable"> & Schedule;
+
+/** DeBERTaV3-base's shape. */
+const paper: Setting = { sites: sitesOf(12, 768, 3072), totalSteps: 100, stepsPerEpoch: 10 };
+const small: Setting = { sites: sitesOf(1, 4, 8), totalSteps: 40, stepsPerEpoch: 10 };
+
+function create(name: string, given: Record<string, unknown>, { sites, ...run }: Setting, state?: MethodState): Method {
   const definition = findMethod(name);
-  return definition.create(parseMethodOptions(definition, given), setting, state);
+  const options = parseMethodOptions(definition, given);
+  const adaptation = definition.adapt(options, sites);
+  return { ...adaptation, ...scheduleFor(definition, options, adaptation, run, state) };
 }
 
 function trainableElements(method: Method): number {
@@ -62,7 +71,7 @@ function madeUpGradients(method: Method, step: number): Tensors<"float32"> {
 
 const bitsOf = (values: Float32Array) => [...new Uint32Array(values.buffer, values.byteOffset, values.length)];
 
-describe("numbers of trainable parameters (spec section 5, DeBERTaV3-base's shape)", () => {
+describe("numbers of trainable parameters (docs/method.md, DeBERTaV3-base's shape)", () => {
   test.each([
     ["aflora", {}, 451_872],
     ["aflora", { ffnMatrices: "frozen" }, 83_232],
@@ -129,6 +138,37 @@ describe("before the first step", () => {
     const expected = await Bench.create(base, findMethod("head")).logits(batches[0]!);
     const found = await Bench.create(base, findMethod(name), given).logits(batches[0]!);
     expect(bitsOf(found)).toEqual(bitsOf(expected));
+  });
+});
+
+describe("AFLoRA's start (docs/method.md)", () => {
+  const setting: Setting = { ...small, sites: sitesOf(2, 64, 256) };
+  const values = valuesOf(create("aflora", {}, setting));
+  const of = (parameter: string) => [...values].filter(([name]) => name.endsWith(`.${parameter}`));
+
+  test("d is 0.1 and b is 0 everywhere", () => {
+    for (const [parameter, start] of [
+      ["d", Math.fround(0.1)],
+      ["b", 0],
+    ] as const) {
+      expect(of(parameter)).toHaveLength(setting.sites.length);
+      for (const [name, { data }] of of(parameter)) expect(new Set(data), name).toEqual(new Set([start]));
+    }
+  });
+
+  test.each(["A", "B"])("%s is uniform within sqrt(6 / columns)", (parameter) => {
+    expect(of(parameter)).toHaveLength(setting.sites.length);
+    // As shares of the bound: of one distribution, whatever the layer's size.
+    const shares = of(parameter).flatMap(([, { shape, data }]) => {
+      return [...data].map((value) => value / Math.sqrt(6 / shape[1]!));
+    });
+    const mean = (power: number): number => shares.reduce((sum, share) => sum + share ** power, 0) / shares.length;
+    expect(Math.max(...shares.map(Math.abs))).toBeLessThanOrEqual(1 + 2 ** -23);
+    expect(Math.min(...shares)).toBeLessThan(-0.99);
+    expect(Math.max(...shares)).toBeGreaterThan(0.99);
+    // Of a uniform distribution on [-1, 1]: mean 0, mean square 1/3.
+    expect(Math.abs(mean(1))).toBeLessThan(0.03);
+    expect(Math.abs(mean(2) - 1 / 3)).toBeLessThan(0.02);
   });
 });
 
@@ -245,6 +285,14 @@ describe("AFLoRA's ablation", () => {
     expect(checks(false).every(paired)).toBe(false);
   });
 
+  test("a saved state that is none is refused", () => {
+    const state = { scalars: { frozenAtStep: {} }, tensors: new Map() };
+    expect(() => create("aflora", { rank: 2 }, small, state)).toThrow(UserError);
+    expect(() => create("aflora", { rank: 2 }, small, state)).toThrow(
+      /saved state .* is damaged; restore the checkpoint/,
+    );
+  });
+
   test("vectors off: b = 1, and only matrices train", () => {
     const method = create("aflora", { vectors: false, rank: 2 }, small);
     expect([...method.trainable()].every((name) => /\.[AB]$/.test(name))).toBe(true);
@@ -320,15 +368,15 @@ describe("documentation", () => {
 describe("the example of a seventh method, (IA)³", () => {
   test("starts as the base model, has a scale for each key, value and inner activation, and trains", async () => {
     const base = await smallBert();
-    const method = ia3.create(ia3.options.parse({}), settingOf(base));
-    expect(trainableElements(method)).toBe(2 * (32 + 32 + 64));
-    const bench = new Bench(base, method);
+    const adaptation = ia3.adapt(ia3.options.parse({}), layersOf(base));
+    expect(trainableElements({ ...adaptation, trainable: () => adaptation.trainable })).toBe(2 * (32 + 32 + 64));
+    const bench = new Bench(base, adaptation);
     const expected = await Bench.create(base, findMethod("head")).logits(batches[0]!);
     expect(bitsOf(await bench.logits(batches[0]!))).toEqual(bitsOf(expected));
 
     // Each scale's gradient by a central difference, at one element.
     const { gradients } = await bench.differentiate(batches[0]!);
-    for (const { name } of method.parameters) {
+    for (const { name } of adaptation.parameters) {
       const { data: values } = bench.weights.get(name)!;
       const lossAt = async (value: number) => {
         values[1] = value;

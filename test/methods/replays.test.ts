@@ -9,12 +9,12 @@ import { learningRateFactor } from "../../src/training/learning-rate.ts";
 import {
   Bench,
   batches,
+  layersOf,
   openFixture,
   type Row,
   readBase,
   readJson,
   relativeError,
-  settingOf,
   smallBert,
 } from "./small-bert.ts";
 
@@ -113,13 +113,10 @@ describe("AFLoRA against PyTorch", () => {
     const facts = readJson("methods/aflora.json");
     const tensors = await openFixture("methods/aflora.safetensors");
     const base = await smallBert();
-    const method = aflora.create(aflora.options.parse({ rank: facts.rank }), settingOf(base));
+    const adaptation = aflora.adapt(aflora.options.parse({ rank: facts.rank }), layersOf(base));
     const frozen = new Set<string>();
-    const { observe: _, ...unscheduled } = method;
-    const bench = new Bench(base, {
-      ...unscheduled,
-      trainable: () => new Set([...method.trainable()].filter((name) => !frozen.has(name))),
-    });
+    const schedule = { trainable: () => new Set([...adaptation.trainable].filter((name) => !frozen.has(name))) };
+    const bench = new Bench(base, adaptation, { schedule });
     await bench.load(tensors, "initial");
     for (const [step, expected] of facts.runs[run].entries()) {
       const { loss, gradientNorm } = await bench.step(batches[step % batches.length]!, {
@@ -149,11 +146,11 @@ describe("AFLoRA against PyTorch", () => {
     const head = await openFixture("minilm/head.safetensors");
     const withHead = new Map(base.weights);
     for (const name of head.tensors.keys()) withHead.set(name, await head.read(name));
-    const method = aflora.create(
+    const adaptation = aflora.adapt(
       aflora.options.parse({ rank: facts.rank, attentionMatrices: "trained", ffnMatrices: "trained" }),
-      settingOf(base),
+      layersOf(base),
     );
-    const bench = new Bench({ ...base, weights: withHead }, method, { trainsPooler: true });
+    const bench = new Bench({ ...base, weights: withHead }, adaptation, { trainsPooler: true });
     const parameters = await openFixture("minilm/aflora.safetensors");
     for (const name of parameters.tensors.keys()) {
       bench.weights.get(name)!.data.set((await parameters.read(name)).data);

@@ -4,8 +4,9 @@ import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
 import { asFloat32, copyOf, float32, type Tensor, type Tensors } from "../../src/graph/tensor.ts";
 import { randomFor } from "../../src/methods/initializers.ts";
-import type { Method, MethodDefinition, MethodSetting, MethodState } from "../../src/methods/method.ts";
-import { parseMethodOptions } from "../../src/methods/methods.ts";
+import type { Adaptation, MethodDefinition, RunLength, Schedule } from "../../src/methods/method.ts";
+import { parseMethodOptions, scheduleFor } from "../../src/methods/methods.ts";
+import type { LinearSite } from "../../src/models/architecture.ts";
 import type { ModelDescription } from "../../src/models/families.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
@@ -54,9 +55,10 @@ export async function readBase(config: unknown, source: TensorSource): Promise<B
 export const smallBert = async (): Promise<Base> =>
   readBase(readJson("models/bert-1/config.json"), await openFixture("models/bert-1/model.safetensors"));
 
-export function settingOf(base: Base, totalSteps = 20): MethodSetting {
-  return { sites: traceModel(base, base.labelCount).sites, totalSteps, stepsPerEpoch: 5 };
-}
+export const layersOf = (base: Base): readonly LinearSite[] => traceModel(base, base.labelCount).sites;
+
+/** As long as the runs of the fixtures. */
+const RUN: RunLength = { totalSteps: 20, stepsPerEpoch: 5 };
 
 export interface StepOptions {
   learningRate?: number;
@@ -69,29 +71,32 @@ export interface StepOptions {
 /** A method beside a model, with weights of its own: what the training loop does, on batches of the caller's choice. */
 export class Bench {
   readonly model: AdaptedModel;
+  readonly #schedule: Schedule;
   readonly weights: Map<string, Tensor<"float32">>;
   #compiled: { key: string; step: TrainingStep } | undefined;
   #optimizer: AdamW | undefined;
   #step = 0;
 
-  constructor(base: Base, method: Method, { trainsPooler = false } = {}) {
+  constructor(
+    base: Base,
+    adaptation: Adaptation,
+    { trainsPooler = false, schedule = { trainable: () => adaptation.trainable } as Schedule } = {},
+  ) {
+    this.#schedule = schedule;
     const trainsHead = (name: string) => trainsPooler || name.startsWith("classifier.");
-    this.model = { ...base, method, trainsHead };
+    this.model = { ...base, adaptation, trainsHead };
     const copies = [...base.weights].map(([name, values]) => [name, copyOf(values)] as const);
-    this.weights = new Map(method.trainsBackbone ? copies : base.weights);
+    this.weights = new Map(adaptation.trainsBackbone ? copies : base.weights);
     for (const [name, values] of copies) if (trainsHead(name)) this.weights.set(name, values);
-    for (const { name, shape, initialize } of method.parameters) {
+    for (const { name, shape, initialize } of adaptation.parameters) {
       this.weights.set(name, initialize(shape, randomFor(1, name)));
     }
   }
 
-  static create(
-    base: Base,
-    definition: MethodDefinition,
-    given: Record<string, unknown> = {},
-    state?: MethodState,
-  ): Bench {
-    return new Bench(base, definition.create(parseMethodOptions(definition, given), settingOf(base), state));
+  static create(base: Base, definition: MethodDefinition, given: Record<string, unknown> = {}): Bench {
+    const options = parseMethodOptions(definition, given);
+    const adaptation = definition.adapt(options, layersOf(base));
+    return new Bench(base, adaptation, { schedule: scheduleFor(definition, options, adaptation, RUN) });
   }
 
   /** Takes the parameters that a fixture has under `<moment>.`; one that this bench lacks is an error. */
@@ -115,10 +120,14 @@ export class Bench {
 
   /** Loss and gradients of one batch, dropout off, in micro-batches. Compiled again when what trains changes. */
   async differentiate(rows: readonly Row[]): Promise<{ loss: number; gradients: Map<string, Tensor<"float32">> }> {
-    const key = [...this.model.method.trainable()].join();
+    const trainable = this.#schedule.trainable();
+    const key = [...trainable].join();
     if (this.#compiled?.key !== key) {
       await this.release();
-      this.#compiled = { key, step: await TrainingStep.compile(this.model, this.weights, runtime, stepSettings) };
+      this.#compiled = {
+        key,
+        step: await TrainingStep.compile({ ...this.model, trainable }, this.weights, runtime, stepSettings),
+      };
     }
     const examples = rows.map((row, index) => {
       const targets = float32([1, this.model.labelCount]);
@@ -130,13 +139,12 @@ export class Bench {
 
   /** One optimizer step; gives the loss before it and the gradient's norm before clipping. */
   async step(rows: readonly Row[], options: StepOptions = {}): Promise<{ loss: number; gradientNorm: number }> {
-    const { method } = this.model;
     const { loss, gradients } = await this.differentiate(rows);
     this.#optimizer ??= this.#makeOptimizer([...gradients.keys()], options);
-    method.observe?.(this.#step, gradients, this.weights);
+    this.#schedule.observe?.(this.#step, gradients, this.weights);
     const gradientNorm = clipGradients(gradients, options.maxGradNorm ?? Number.POSITIVE_INFINITY);
     this.#optimizer.step(this.weights, gradients, options.learningRateFactor?.(this.#step) ?? 1);
-    method.afterStep?.(this.#step, gradients, this.weights);
+    this.#schedule.afterStep?.(this.#step, gradients, this.weights);
     this.#step++;
     return { loss, gradientNorm };
   }
@@ -147,7 +155,7 @@ export class Bench {
   }
 
   #makeOptimizer(names: string[], { learningRate = 1e-2, headLearningRate, weightDecay = 0.01 }: StepOptions): AdamW {
-    const decays = new Map(this.model.method.parameters.map(({ name, decays }) => [name, decays]));
+    const decays = new Map(this.model.adaptation.parameters.map(({ name, decays }) => [name, decays]));
     return new AdamW(
       names.map((name) => ({
         names: [name],

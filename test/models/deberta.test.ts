@@ -5,7 +5,7 @@ import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import type { Shape } from "../../src/graph/dimension.ts";
 import { Graph } from "../../src/graph/graph.ts";
 import { aflora } from "../../src/methods/aflora.ts";
-import type { Method } from "../../src/methods/method.ts";
+import { head } from "../../src/methods/head.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { ForwardContext } from "../../src/models/forward-context.ts";
 import { makeTable } from "../../src/models/length-table.ts";
@@ -21,7 +21,7 @@ const rawConfig = JSON.parse(
 const description = describeModel(rawConfig);
 const size = (shape: Shape): number => (shape as number[]).reduce((product, d) => product * d, 1);
 
-describe("DeBERTaV3-base from its config.json alone (spec section 5)", () => {
+describe("DeBERTaV3-base from its config.json alone (docs/method.md)", () => {
   const { sites, weights } = traceModel(description, 2);
 
   test("has 183,831,552 weights beside the head's", () => {
@@ -45,12 +45,8 @@ describe("DeBERTaV3-base from its config.json alone (spec section 5)", () => {
     ["at step 0", "adaptive", 451_872],
     ["all frozen", "frozen", 83_232],
   ])("AFLoRA r = 4 trains the published number of parameters %s", (_, ffnMatrices, expected) => {
-    const method = aflora.create(aflora.options.parse({ ffnMatrices }), {
-      sites,
-      totalSteps: 1000,
-      stepsPerEpoch: 100,
-    });
-    const trained = method.parameters.filter(({ name }) => method.trainable().has(name));
+    const { parameters, trainable } = aflora.adapt(aflora.options.parse({ ffnMatrices }), sites);
+    const trained = parameters.filter(({ name }) => trainable.has(name));
     expect(trained.reduce((total, { shape }) => total + size(shape), 0)).toBe(expected);
   });
 });
@@ -61,8 +57,8 @@ test("DeBERTa-v2-xlarge's convolution reads a single token as it reads it in a l
   const { labelCount } = small.config;
   const source = await openSafetensorsFile(fileURLToPath(new URL("model.safetensors", folder)));
   const { weights } = await readModelWeights(source, small, traceModel(small, labelCount));
-  const method: Method = { parameters: [], trainable: () => new Set() };
-  const model: AdaptedModel = { ...small, method, labelCount, trainsHead: () => false };
+  const adaptation = head.adapt({}, []);
+  const model: AdaptedModel = { ...small, adaptation, labelCount, trainsHead: () => false };
   const predictor = await Predictor.compile(model, weights, nodeRuntime({ threads: 1 }));
   const one = { index: 0, encoding: { inputIds: Int32Array.of(7), tokenTypeIds: Int32Array.of(0) } };
   const three = { index: 1, encoding: { inputIds: Int32Array.of(7, 8, 9), tokenTypeIds: new Int32Array(3) } };

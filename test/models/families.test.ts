@@ -4,7 +4,8 @@ import { describe, expect, test } from "vitest";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
 import { float32, type Tensor, type Tensors } from "../../src/graph/tensor.ts";
-import type { Method } from "../../src/methods/method.ts";
+import { full } from "../../src/methods/full.ts";
+import { head as headMethod } from "../../src/methods/head.ts";
 import { describeModel, MODEL_TYPES, type ModelDescription } from "../../src/models/families.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel } from "../../src/models/trace.ts";
@@ -32,8 +33,8 @@ const read = (name: string) => JSON.parse(readFileSync(new URL(name, folder), "u
 const open = (name: string): Promise<TensorSource> => openSafetensorsFile(fileURLToPath(new URL(name, folder)));
 
 /** Trains every weight of the model: only so are all gradients looked at. */
-const everything: Method = { parameters: [], trainsBackbone: true, trainable: () => new Set() };
-const headOnly: Method = { parameters: [], trainable: () => new Set() };
+const everything = full.adapt({}, []);
+const headOnly = headMethod.adapt({}, []);
 
 const folders = readdirSync(folder).filter((name) => existsSync(new URL(`${name}/config.json`, folder)));
 
@@ -56,7 +57,7 @@ describe("families against transformers and autograd (oracle/models.py)", () => 
       traceModel(description, labelCount),
     );
     expect([missing, unused]).toEqual([[], []]);
-    const model: AdaptedModel = { ...description, method: everything, labelCount, trainsHead: () => true };
+    const model: AdaptedModel = { ...description, adaptation: everything, labelCount, trainsHead: () => true };
     const encoded = examples.map(encodedOf);
 
     const logits = await runInference(model, weights, encoded);
@@ -93,7 +94,7 @@ describe("families against transformers and autograd (oracle/models.py)", () => 
     for (const each of heads) weights.set(each.name, await expected.read(each.name));
     const model: AdaptedModel = {
       ...description,
-      method: headOnly,
+      adaptation: headOnly,
       labelCount,
       head: "token",
       trainsHead: () => true,

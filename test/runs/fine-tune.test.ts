@@ -4,7 +4,10 @@ import { appendFile, cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from 
 import { tmpdir } from "node:os";
 import { join, sep } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openSafetensorsFile, writeSafetensors } from "../../src/checkpoints/safetensors-node.ts";
+import { readTensors } from "../../src/checkpoints/tensor-source.ts";
 import { UserError } from "../../src/errors.ts";
+import { float32 } from "../../src/graph/tensor.ts";
 import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { type FineTuneOptions, fineTune } from "../../src/runs/fine-tune.ts";
@@ -312,6 +315,20 @@ describe("a run that was cut off", () => {
     await refused({ method: "lora" }, `--resume: the run in ${directory} has method "aflora", not "lora"; ${advice}`);
     await refused({ patience: 2 }, `--resume: the run in ${directory} has patience unset, not 2; ${advice}`);
     await refused({ epohcs: 4 }, 'unknown option "epohcs" of method "aflora"; did you mean "epochs"?');
+  });
+
+  test("goes on from a checkpoint of earlier versions, whose tensors are flat", async () => {
+    const directory = await interrupted("flat", 23);
+    const path = join(directory, "checkpoints", "last.safetensors");
+    const source = await openSafetensorsFile(path);
+    const flat = [...(await readTensors(source))].map(
+      ([name, { data }]) => [name, float32([data.length], data)] as const,
+    );
+    await writeSafetensors(path, new Map(flat), source.metadata);
+    await resume(directory);
+    expect(await contentOf(directory)).toEqual(await contentOf(whole));
+    const { parameters } = await loadAdapter(join(directory, "adapter"));
+    expect(parameters.get("encoder.layer.0.output.dense.A")!.shape).toHaveLength(2);
   });
 
   test("has nothing left to resume once it is finished, or before anything was saved", async () => {

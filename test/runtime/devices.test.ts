@@ -9,14 +9,14 @@ import { availableDevices, nodeRuntime } from "../../src/runtime/runtime-node.ts
 import type { Device } from "../../src/runtime/session.ts";
 import { crossEntropy } from "../../src/tasks/objective.ts";
 import { type StepOutcome, TrainingStep } from "../../src/training/step.ts";
-import { type Base, batches, settingOf, smallBert } from "../methods/small-bert.ts";
+import { type Base, batches, layersOf, smallBert } from "../methods/small-bert.ts";
 
 /** One AFLoRA step, dropout on, at parameters that are all away from zero. */
 async function stepOn(device: Device, base: Base): Promise<StepOutcome> {
-  const method = aflora.create(aflora.options.parse({}), settingOf(base));
-  const away = method.parameters.map(({ name, shape }) => [name, normal(0.3)(shape, randomFor(3, name))] as const);
+  const adaptation = aflora.adapt(aflora.options.parse({}), layersOf(base));
+  const away = adaptation.parameters.map(({ name, shape }) => [name, normal(0.3)(shape, randomFor(3, name))] as const);
   const weights = new Map([...base.weights, ...away]);
-  const model = { ...base, method, trainsHead: (name: string) => name.startsWith("classifier") };
+  const model = { ...base, adaptation, trainsHead: (name: string) => name.startsWith("classifier") };
   const settings = { objective: crossEntropy, tokenBudget: 64, dropout: true, seed: 1 } as const;
   const step = await TrainingStep.compile(model, weights, nodeRuntime({ device, threads: 1 }), settings);
   const examples = batches[0]!.map(({ inputIds, tokenTypeIds, label }, index) => {

@@ -1,7 +1,7 @@
 import { copyOf, float32, type Tensors } from "../../src/graph/tensor.ts";
 import { randomFor } from "../../src/methods/initializers.ts";
-import type { MethodDefinition, MethodState } from "../../src/methods/method.ts";
-import { parseMethodOptions } from "../../src/methods/methods.ts";
+import type { MethodDefinition, Schedule } from "../../src/methods/method.ts";
+import { parseMethodOptions, scheduleFor } from "../../src/methods/methods.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import type { Example, TaskData } from "../../src/tasks/example.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
@@ -15,7 +15,7 @@ import {
   type TrainOutcome,
   train,
 } from "../../src/training/train.ts";
-import { type Base, settingOf } from "../methods/small-bert.ts";
+import { type Base, layersOf } from "../methods/small-bert.ts";
 
 export const runtime = nodeRuntime({ threads: 1 });
 
@@ -89,22 +89,24 @@ export async function smallRun(
   const settings = { ...SETTINGS, ...given.settings };
   const examples = given.train ?? examplesOf(20);
   const perEpoch = stepsPerEpoch(examples.length, settings.batchSize);
-  const setting = { ...settingOf(base), totalSteps: perEpoch * settings.epochs, stepsPerEpoch: perEpoch };
-  const state: MethodState | undefined = given.resume?.method;
-  const method = definition.create(parseMethodOptions(definition, options), setting, state);
+  const length = { totalSteps: perEpoch * settings.epochs, stepsPerEpoch: perEpoch };
+  const parsed = parseMethodOptions(definition, options);
+  const adaptation = definition.adapt(parsed, layersOf(base));
+  const schedule = scheduleFor(definition, parsed, adaptation, length, given.resume?.method);
   const weights = new Map([...base.weights].map(([name, values]) => [name, copyOf(values)]));
-  for (const { name, shape, initialize } of method.parameters) weights.set(name, initialize(shape, randomFor(1, name)));
+  for (const { name, shape, initialize } of adaptation.parameters)
+    weights.set(name, initialize(shape, randomFor(1, name)));
   prepare?.(weights);
-  const watched = onGradients && {
-    ...method,
-    observe(...[step, gradients, values]: Parameters<NonNullable<typeof method.observe>>) {
-      onGradients(step, gradients);
-      return method.observe?.(step, gradients, values);
+  const watched: Schedule = {
+    ...schedule,
+    observe(step, gradients, values) {
+      onGradients?.(step, gradients);
+      return schedule.observe?.(step, gradients, values);
     },
   };
   const model: AdaptedModel = {
     ...base,
-    method: watched ?? method,
+    adaptation,
     trainsHead: (name) => name.startsWith("classifier."),
   };
   const held = examplesOf(9);
@@ -115,6 +117,7 @@ export async function smallRun(
     ...given,
     train: examples,
     model,
+    schedule: watched,
     weights,
     settings,
     runtime,

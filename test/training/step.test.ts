@@ -8,7 +8,7 @@ import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import { Predictor } from "../../src/training/predictor.ts";
 import { type StepOutcome, type StepSettings, TrainingStep } from "../../src/training/step.ts";
 import type { AdaptedModel } from "../../src/training/step-graph.ts";
-import { type Base, relativeError, settingOf, smallBert } from "../methods/small-bert.ts";
+import { type Base, layersOf, relativeError, smallBert } from "../methods/small-bert.ts";
 import { rowLosses } from "./row-loss.ts";
 import { encodingOf, examplesOf, runtime } from "./small-run.ts";
 
@@ -16,14 +16,14 @@ let model: AdaptedModel;
 let weights: Map<string, Tensor<"float32">>;
 beforeAll(async () => {
   const base: Base = await smallBert();
-  const method = aflora.create(aflora.options.parse({}), settingOf(base));
+  const adaptation = aflora.adapt(aflora.options.parse({}), layersOf(base));
   weights = new Map(base.weights);
-  for (const { name, shape, initialize } of method.parameters) {
+  for (const { name, shape, initialize } of adaptation.parameters) {
     // At b = 0 nothing but b has a gradient.
     const draw = name.endsWith(".b") ? normal(0.5) : initialize;
     weights.set(name, draw(shape, randomFor(1, name)));
   }
-  model = { ...base, method, trainsHead: () => true };
+  model = { ...base, adaptation, trainsHead: () => true };
 });
 
 const compiled: TrainingStep[] = [];

@@ -45,8 +45,13 @@ describe("rows of a token head", () => {
     const trace = traceModel(description, LABELS, "token");
     const source = await openSafetensorsFile(fileURLToPath(new URL("model.safetensors", folder)));
     ({ weights } = await readModelWeights(source, description, trace));
-    const method = head.create({}, { sites: trace.sites, totalSteps: 1, stepsPerEpoch: 1 });
-    model = { ...description, method, labelCount: LABELS, head: "token", trainsHead: () => true };
+    model = {
+      ...description,
+      adaptation: head.adapt({}, []),
+      labelCount: LABELS,
+      head: "token",
+      trainsHead: () => true,
+    };
   });
 
   test("logits come by example, whatever it was computed beside", async () => {

@@ -10,7 +10,7 @@ import type { MethodDefinition } from "../../src/methods/method.ts";
 import { sora } from "../../src/methods/sora.ts";
 import { Predictor } from "../../src/training/predictor.ts";
 import type { TrainingState } from "../../src/training/training-state.ts";
-import { type Base, settingOf, smallBert } from "../methods/small-bert.ts";
+import { type Base, layersOf, smallBert } from "../methods/small-bert.ts";
 import { examplesOf, numbersOf, runtime, SETTINGS, type SmallRun, smallRun } from "./small-run.ts";
 
 let base: Base;
@@ -151,7 +151,8 @@ describe("epochs", () => {
     expect(last!.metrics.accuracy).toBeLessThan(best!.metrics.accuracy!);
 
     // The kept parameters are those that gave the best evaluation.
-    const model = { ...base, method: lora.create(lora.options.parse({}), settingOf(base)), trainsHead: () => false };
+    const adaptation = lora.adapt(lora.options.parse({}), layersOf(base));
+    const model = { ...base, adaptation, trainsHead: () => false };
     const predictor = await Predictor.compile(model, new Map([...weights, ...state.best!.parameters]), runtime);
     const logits = await predictor.logits(turned);
     await predictor.release();

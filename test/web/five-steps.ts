@@ -33,9 +33,8 @@ export async function fiveSteps(runtime: Runtime, files: ModelFiles, tsv: string
   const base = await readBaseModel(files, TASK, SEED);
   const { trace, tokenizer } = base;
   const weights = new Map(base.weights);
-  const setting = { sites: trace.sites, totalSteps: STEPS, stepsPerEpoch: STEPS };
-  const method = aflora.create(aflora.options.parse({}), setting);
-  for (const { name, shape, initialize } of method.parameters) {
+  const adaptation = aflora.adapt(aflora.options.parse({}), trace.sites);
+  for (const { name, shape, initialize } of adaptation.parameters) {
     // At b = 0 nothing but b has a gradient.
     const draw = name.endsWith(".b") ? normal(0.1) : initialize;
     weights.set(name, draw(shape, randomFor(SEED, name)));
@@ -51,7 +50,7 @@ export async function fiveSteps(runtime: Runtime, files: ModelFiles, tsv: string
   });
   const encoded = trainingExamples(TASK, examples, tokenizer, 128);
 
-  const model = { ...base, method, trainsHead: (name: string) => name.startsWith(`${trace.classifier}.`) };
+  const model = { ...base, adaptation, trainsHead: (name: string) => name.startsWith(`${trace.classifier}.`) };
   const settings = { objective: crossEntropy, tokenBudget: 256, dropout: true, seed: SEED } as const;
   const step = await TrainingStep.compile(model, weights, runtime, settings);
   let optimizer: AdamW | undefined;

@@ -2,14 +2,9 @@ import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { folderFiles } from "../checkpoints/file-source-node.ts";
 import { type HubOptions, resolveModel } from "../checkpoints/hub-node.ts";
-import { type BaseModel, readBaseModel } from "../finetuning/base-model.ts";
 import type { TaskData } from "../tasks/example.ts";
-
-/** The encoder that comes with aflora: sentence-transformers/all-MiniLM-L6-v2. */
-export const BUNDLED_MODEL = "all-MiniLM-L6-v2";
-
-/** Its name on the hub. */
-export const BUNDLED_ON_HUB = `sentence-transformers/${BUNDLED_MODEL}`;
+import { type BaseModel, readBaseModel } from "./base-model.ts";
+import { BUNDLED_MODEL } from "./bundled-model.ts";
 
 /** Folder of a model: the bundled one by its name, any other as given. */
 export function modelDirectory(name: string): string {

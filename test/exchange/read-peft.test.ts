@@ -7,13 +7,13 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { TensorToWrite } from "../../src/checkpoints/safetensors.ts";
 import { openSafetensorsFile, writeSafetensors } from "../../src/checkpoints/safetensors-node.ts";
 import { readTensors } from "../../src/checkpoints/tensor-source.ts";
+import { readPeftAdapter } from "../../src/exchange/peft/read-node.ts";
 import { compilePredictor, fitAdapter } from "../../src/finetuning/fine-tuned-model.ts";
+import { loadBaseModel } from "../../src/finetuning/load-base-model-node.ts";
 import { float32 } from "../../src/graph/tensor.ts";
-import { loadBaseModel } from "../../src/runs/load-base-model.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
-import { readPeftAdapter } from "../../src/runs/peft-adapter.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import { writeTinyFamily } from "./tiny-family.ts";
+import { writeTinyFamily } from "../runs/tiny-family.ts";
 
 const FIXTURES = fileURLToPath(new URL("../fixtures/peft/", import.meta.url));
 const runtime = nodeRuntime({ threads: 1 });

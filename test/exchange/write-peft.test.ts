@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
-import { exportAdapter } from "../../src/exports/export-run.ts";
+import { exportAdapter } from "../../src/exchange/export-adapter-node.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { writeTinyFamily } from "../runs/tiny-family.ts";
@@ -64,7 +64,7 @@ describe("what PEFT has no place for", () => {
     ["full", {}, undefined, /"full" leaves no adapter/],
     ["head", {}, undefined, /"head" leaves no adapter/],
     ["elora", { rank: 64, sharing: "shape" }, undefined, /rank 64 is more than layer .*--sharing sliced/],
-    ["lora", { rank: 2 }, "lora", /--as lora is for AdaLoRA/],
+    ["lora", { rank: 2 }, "lora", /--as lora is for adapters that PEFT has another form for/],
   ] as const)("%s %j", async (method, options, as, message) => {
     const { base, adapter } = await tinyAdapter(model, method, options);
     const output = join(directory, "refused");

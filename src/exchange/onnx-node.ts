@@ -11,7 +11,8 @@ import { ForwardContext } from "../models/forward-context.ts";
 import type { TokenStream } from "../models/token-stream.ts";
 import { labelsTokens, writeModel } from "../models/trace.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
-import { labelNames, writeConfig, writeTokenizerJson } from "./hugging-face.ts";
+import { labelNames } from "./hugging-face.ts";
+import { writeConfig, writeTokenizerJson } from "./hugging-face-node.ts";
 import { PaddedStream } from "./padded-stream.ts";
 import { quantizeOnnx } from "./quantize.ts";
 

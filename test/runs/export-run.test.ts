@@ -3,11 +3,11 @@ import { mkdir, mkdtemp, rm, unlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { exportRun } from "../../src/exports/export-run.ts";
+import { exportRun } from "../../src/runs/export-run.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
-import { writeTinyFamily } from "../runs/tiny-family.ts";
 import { tickets, writeCsv } from "../tiny-model.ts";
+import { writeTinyFamily } from "./tiny-family.ts";
 
 let directory: string;
 let run: string;
@@ -69,7 +69,7 @@ test.each([
   ["nowhere", { format: "merged" }, /nowhere is no run folder/],
   ["run", { format: "merged", dtype: "q8" }, /--dtype q8 is for --format onnx/],
   ["run", { format: "onnx", as: "lora" }, /--as lora is for --format peft/],
-  ["run", { format: "peft", as: "lora" }, /--as lora is for AdaLoRA/],
+  ["run", { format: "peft", as: "lora" }, /--as lora is for adapters that PEFT has another form for/],
 ] as const)("refused, and nothing written: %s %j", async (name, options, message) => {
   const output = join(directory, "refused");
   await expect(exportRun(join(directory, name), { ...options, output })).rejects.toThrow(message);

@@ -1,10 +1,10 @@
 import type { Adapter } from "../../src/finetuning/adapter.ts";
 import type { BaseModel } from "../../src/finetuning/base-model.ts";
 import { adaptedShapes } from "../../src/finetuning/fine-tuned-model.ts";
+import { loadBaseModel } from "../../src/finetuning/load-base-model-node.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { constant, normal, randomFor } from "../../src/methods/initializers.ts";
 import { findMethod, parseMethodOptions } from "../../src/methods/methods.ts";
-import { loadBaseModel } from "../../src/runs/load-base-model.ts";
 import type { Example } from "../../src/tasks/example.ts";
 
 /** Every low-rank method, small, and what PEFT has for it. */
@@ -41,7 +41,7 @@ export async function tinyAdapter(
   const base = { ...(await loadBaseModel(model, task, 3)), name: "tiny" };
   const definition = findMethod(method);
   const methodOptions = parseMethodOptions(definition, given);
-  const work = definition.create(methodOptions, { sites: base.trace.sites, totalSteps: 1000, stepsPerEpoch: 100 });
+  const work = definition.adapt(methodOptions, base.trace.sites);
   const parameters = new Map<string, Tensor<"float32">>();
   const own = new Set(work.parameters.map(({ name }) => name));
   for (const [name, shape] of adaptedShapes(base, work)) {

@@ -7,10 +7,10 @@ import { AutoModelForSequenceClassification, AutoTokenizer, env, pipeline } from
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import { loadGlueTask } from "../../src/datasets/glue-node.ts";
-import { exportAdapter } from "../../src/exports/export-run.ts";
-import { className } from "../../src/exports/hugging-face.ts";
+import { exportAdapter } from "../../src/exchange/export-adapter-node.ts";
+import { className } from "../../src/exchange/hugging-face.ts";
+import { loadBaseModel } from "../../src/finetuning/load-base-model-node.ts";
 import { loadAdapter } from "../../src/runs/adapter-folder.ts";
-import { loadBaseModel } from "../../src/runs/load-base-model.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { removeHead, writeTinyFamily } from "../runs/tiny-family.ts";

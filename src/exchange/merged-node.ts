@@ -3,7 +3,8 @@ import { writeSafetensors } from "../checkpoints/safetensors-node.ts";
 import type { AdapterDescription } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
 import type { Tensors } from "../graph/tensor.ts";
-import { copyTokenizer, fullName, writeConfig } from "./hugging-face.ts";
+import { fullName } from "./hugging-face.ts";
+import { copyTokenizer, writeConfig } from "./hugging-face-node.ts";
 
 /** Writes a Hugging Face model folder with `weights` (by name without the family's prefix) in float32. */
 export async function writeMergedFolder(

@@ -1,26 +1,20 @@
 import { mkdir, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { join, relative, resolve, sep } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import type { HubOptions } from "../checkpoints/hub-node.ts";
 import { UserError } from "../errors.ts";
 import type { Adapter } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
-import { fitAdapter } from "../finetuning/fine-tuned-model.ts";
-import { loadTask } from "../runs/fine-tune.ts";
-import { loadBaseModel } from "../runs/load-base-model.ts";
-import { FineTunedModel } from "../runs/load-fine-tuned-model.ts";
-import { openAdapter } from "../runs/open-adapter.ts";
-import { readPeftAdapter } from "../runs/peft-adapter.ts";
-import { readFinishedRun } from "../runs/read-run.ts";
-import { type RunConfig, runtimeFor } from "../runs/run-config.ts";
-import type { Device, Runtime } from "../runtime/session.ts";
+import { FineTunedModel, fitAdapter } from "../finetuning/fine-tuned-model.ts";
+import { loadBaseModel } from "../finetuning/load-base-model-node.ts";
+import { head } from "../methods/head.ts";
+import { mergeWeights } from "../methods/merge.ts";
+import type { Runtime } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
-import type { TaskKind } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
-import { adaptedSites, mergeWeights } from "./merge.ts";
-import { writeMergedFolder } from "./merged.ts";
-import { ONNX_FILES, writeOnnxFolder } from "./onnx.ts";
-import { writePeftFolder } from "./peft.ts";
+import { writeMergedFolder } from "./merged-node.ts";
+import { ONNX_FILES, writeOnnxFolder } from "./onnx-node.ts";
+import { readPeftAdapter } from "./peft/read-node.ts";
+import { type PeftFormName, writePeftFolder } from "./peft/write-node.ts";
 
 export const EXPORT_FORMATS = ["peft", "merged", "onnx"] as const;
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];
@@ -31,8 +25,8 @@ export interface ExportOptions {
   output: string;
   /** `onnx`: write the model with int8 weights too. */
   dtype?: "float32" | "q8" | undefined;
-  /** `peft`: write an AdaLoRA adapter as an ordinary LoRA of its remaining ranks. */
-  as?: "lora" | undefined;
+  /** `peft`: write an adapter that PEFT has a form of its own for, such as AdaLoRA's, as an ordinary LoRA. */
+  as?: PeftFormName | undefined;
 }
 
 export interface ExportReport {
@@ -51,47 +45,12 @@ export interface ExportReport {
 /** Largest difference between the logits of an exported model and those of the run that is let pass. */
 const TOLERANCE = 1e-4;
 
-/** Most texts to compare on. */
-const COMPARED_TEXTS = 32;
-
-/** What is compared where a run's own validation texts can no longer be read. */
-const SENTENCES = [
-  "The film is a warm, funny and wise look at growing old.",
-  "My card was charged twice and nobody answers the phone!",
-  "It rained.",
-  "Two hours of noise, and not one idea worth the price of the ticket.",
-  "Where is the order that I placed on the 3rd of May?",
-  "A man is playing a large flute in front of a small crowd.",
-  "Prices rose by 4.5 % in March, the bank said on Tuesday, more than most economists had expected after a mild winter.",
-  "¿Qué? Ünïcödé, 東京 and emoji 🙂 are texts too.",
-];
-
 /**
- * Exports a finished run's adapter, best epoch, to another tool's format, and compares the result with the run's model
- * before it is put in place: where their logits differ by more than 1e-4, nothing is left behind.
- * @throws UserError where the folder is no finished run, the output is not empty, or the format has no place for the method.
+ * Exports an adapter to another tool's format and compares the result with the adapter's own model before it is put in
+ * place: where their logits differ by more than 1e-4, nothing is left behind.
+ * @param examples what to compare on
+ * @throws UserError where the output is not empty, or the format has no place for the method.
  */
-export async function exportRun(
-  run: string,
-  options: ExportOptions,
-  where: { device?: Device | undefined; threads?: number | undefined } & HubOptions = {},
-): Promise<ExportReport> {
-  const { config } = await readFinishedRun(run);
-  await refuseIfNotEmpty(options.output);
-  const { device, threads, ...hub } = where;
-  const adapter = await openAdapter(run);
-  const { model, revision, task } = adapter.description;
-  const base = await loadBaseModel(model, task, 0, { ...hub, ...(revision !== undefined && { revision }) });
-  return exportAdapter(
-    base,
-    adapter,
-    options,
-    runtimeFor({ device, threads }),
-    await textsOf(config, findTaskKind(task.kind), hub),
-  );
-}
-
-/** Exports an adapter in memory, as {@link exportRun} does. @param examples what to compare on */
 export async function exportAdapter(
   base: BaseModel,
   adapter: Adapter,
@@ -118,10 +77,10 @@ export async function exportAdapter(
       largestDifference: 0,
     };
     if (format === "peft") {
-      await writePeftFolder(temporary, base, adapter, adaptedSites(base, fitted.method), as);
+      await writePeftFolder(temporary, base, fitted, adapter.parameters, as);
       report.largestDifference = difference(expected, await peftLogits(temporary, base, adapter, runtime, examples));
     } else {
-      const weights = await mergeWeights(base, fitted.method, fitted.parameters, runtime);
+      const weights = await mergeWeights(base.weights, fitted.adaptation, fitted.parameters, runtime);
       if (format === "merged") {
         await writeMergedFolder(temporary, base, description, weights);
         report.largestDifference = difference(expected, await mergedLogits(temporary, adapter, runtime, examples));
@@ -153,23 +112,12 @@ export async function exportAdapter(
 }
 
 /** @throws UserError where there is something in the folder, or it is a file. */
-async function refuseIfNotEmpty(output: string): Promise<void> {
+export async function refuseIfNotEmpty(output: string): Promise<void> {
   const found = await stat(output).catch(() => undefined);
   if (!found) return;
   if (!found.isDirectory()) throw new UserError(`${output} is a file; name a new folder with --output`);
   if ((await readdir(output)).length > 0) {
     throw new UserError(`${output} is not empty; name a new folder with --output, or empty that one`);
-  }
-}
-
-/** The run's own validation texts as far as they can be read. */
-async function textsOf(config: RunConfig, kind: TaskKind, hub: HubOptions): Promise<Example[]> {
-  try {
-    const { validation } = await loadTask(config, hub);
-    return validation[0]!.examples.slice(0, COMPARED_TEXTS);
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    return SENTENCES.map((text, index) => ({ index, ...kind.exampleOfInput({ text }) }));
   }
 }
 
@@ -192,7 +140,7 @@ async function mergedLogits(
   runtime: Runtime,
   examples: readonly Example[],
 ): Promise<Float32Array[]> {
-  const alone = { ...description, method: "head", methodOptions: {} };
+  const alone = { ...description, method: head.name, methodOptions: {} };
   const base = await loadBaseModel(folder, description.task, 0);
   return released(await FineTunedModel.adapt(base, { description: alone, parameters: new Map() }, runtime), examples);
 }

@@ -1,0 +1,31 @@
+import type { AdapterDescription } from "../finetuning/adapter.ts";
+import type { BaseModel } from "../finetuning/base-model.ts";
+import { BUNDLED_MODEL, BUNDLED_ON_HUB } from "../finetuning/bundled-model.ts";
+import type { LinearSite, WeightSpec } from "../models/architecture.ts";
+import type { ModelDescription } from "../models/families.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
+
+/** Class of Hugging Face Transformers that a fine-tuned model is. */
+export function className({ architecture, config }: ModelDescription, kind: string): string {
+  const begin = architecture.modelTypes[config.modelType]!;
+  return findTaskKind(kind).huggingFace.autoClass.replace("AutoModel", begin);
+}
+
+/** A module or weight in a checkpoint of the task's model: what belongs to the backbone stands under its prefix. */
+export function fullName({ architecture }: ModelDescription, { name, part }: Pick<WeightSpec, "name" | "part">) {
+  const underPrefix = architecture.headUnderPrefix?.some((module) => name.startsWith(`${module}.`));
+  const inBackbone = part === "backbone" || underPrefix;
+  return inBackbone ? `${architecture.prefix}.${name}` : name;
+}
+
+/** The base model's name for other tools. */
+export const publicName = (base: BaseModel): string => (base.name === BUNDLED_MODEL ? BUNDLED_ON_HUB : base.name);
+
+/** A linear layer's module in such a checkpoint. */
+export const moduleName = (base: ModelDescription, { name }: LinearSite): string =>
+  fullName(base, { name, part: "backbone" });
+
+/** Names of a task's outputs; where its kind has no labels, their numbers. */
+export function labelNames({ kind, labels }: AdapterDescription["task"]): string[] {
+  return Array.from({ length: findTaskKind(kind).outputs(labels) }, (_, i) => labels[i] ?? `LABEL_${i}`);
+}

@@ -1,0 +1,34 @@
+import type { Tensor, Tensors } from "../../graph/tensor.ts";
+import type { Adaptation } from "../../methods/method.ts";
+import type { NamedLayer, PeftForm } from "../../methods/peft.ts";
+
+/**
+ * An adapter as PEFT's LoRA, of any method whose layers are one; undefined for others. Layers of other ranks or alphas than
+ * the largest's have them in patterns.
+ * @throws UserError where a layer's would be larger than the layer
+ */
+export function loraForm(
+  { asLora }: Adaptation,
+  named: readonly NamedLayer[],
+  parameters: Tensors<"float32">,
+): PeftForm | undefined {
+  if (!asLora) return undefined;
+  const folded = named.map(({ site, module }) => ({ module, ...asLora(site, parameters) }));
+  const { rank: r, alpha } = folded.reduce((a, b) => (b.rank > a.rank ? b : a));
+  const others = folded.filter((layer) => layer.rank !== r || layer.alpha !== alpha);
+  const patternOf = (value: "rank" | "alpha") =>
+    Object.fromEntries(others.map((layer) => [layer.module, layer[value]]));
+  const layers = new Map<string, Tensor<"float32">>();
+  for (const { module, A, B } of folded) layers.set(`${module}.lora_A.weight`, A).set(`${module}.lora_B.weight`, B);
+  const config = {
+    peft_type: "LORA",
+    r,
+    lora_alpha: alpha,
+    lora_dropout: 0,
+    rank_pattern: patternOf("rank"),
+    alpha_pattern: patternOf("alpha"),
+    use_rslora: false,
+    use_dora: false,
+  };
+  return { config, layers };
+}

@@ -1,0 +1,39 @@
+import { float32, type Tensor } from "../graph/tensor.ts";
+
+/** An adapter of a layer as an ordinary LoRA: the layer's weight gains `alpha / rank · B A`. */
+export interface LowRank {
+  rank: number;
+  alpha: number;
+  /** `[rank, in]` */
+  A: Tensor<"float32">;
+  /** `[out, rank]` */
+  B: Tensor<"float32">;
+}
+
+/**
+ * `scale · B diag(gates) A` as LoRA of the open gates alone, or of one where all are closed, since LoRA has no rank 0; gate and
+ * scale go into A.
+ */
+export function openGates(
+  A: Tensor<"float32">,
+  gates: Tensor<"float32">,
+  B: Tensor<"float32">,
+  scale: number,
+): LowRank {
+  const [count, width] = A.shape as [number, number];
+  const height = B.shape[0]!;
+  const kept = openPlaces(gates);
+  const rank = kept.length;
+  const [rows, columns] = [float32([rank, width]), float32([height, rank])];
+  kept.forEach((from, to) => {
+    for (let j = 0; j < width; j++) rows.data[to * width + j] = A.data[from * width + j]! * gates.data[from]! * scale;
+    for (let i = 0; i < height; i++) columns.data[i * rank + to] = B.data[i * count + from]!;
+  });
+  return { rank, alpha: rank, A: rows, B: columns };
+}
+
+/** Where gates are not 0; the first place where all are. */
+export function openPlaces({ data }: Tensor<"float32">): number[] {
+  const open = [...data.keys()].filter((i) => data[i] !== 0);
+  return open.length > 0 ? open : [0];
+}

@@ -1,0 +1,59 @@
+import { float32, type Tensor } from "../graph/tensor.ts";
+
+type Matrix = Tensor<"float32">;
+
+/** Each row times its factor, `[rows]`. */
+export function scaleRows({ shape, data }: Matrix, { data: factors }: Tensor<"float32">): Matrix {
+  const width = shape[1]!;
+  return float32(
+    shape,
+    data.map((value, i) => value * factors[Math.floor(i / width)]!),
+  );
+}
+
+/** The rows at `places`. */
+export function takeRows({ shape, data }: Matrix, places: readonly number[]): Matrix {
+  const width = shape[1]!;
+  const taken = float32([places.length, width]);
+  places.forEach((place, i) => {
+    taken.data.set(data.subarray(place * width, (place + 1) * width), i * width);
+  });
+  return taken;
+}
+
+/** The columns at `places`. */
+export function takeColumns({ shape, data }: Matrix, places: readonly number[]): Matrix {
+  const [rows, width] = shape as [number, number];
+  const taken = float32([rows, places.length]);
+  for (let row = 0; row < rows; row++) {
+    places.forEach((place, i) => {
+      taken.data[row * places.length + i] = data[row * width + place]!;
+    });
+  }
+  return taken;
+}
+
+/** Rows put at their `places` among `count`, zeros elsewhere. */
+export function spreadRows({ shape, data }: Matrix, places: readonly number[], count: number): Matrix {
+  const width = shape[1]!;
+  const spread = float32([count, width]);
+  places.forEach((place, i) => {
+    spread.data.set(data.subarray(i * width, (i + 1) * width), place * width);
+  });
+  return spread;
+}
+
+/** Columns put at their `places` among `count`, zeros elsewhere, all times `scale`. */
+export function spreadColumns({ shape, data }: Matrix, places: readonly number[], count: number, scale = 1): Matrix {
+  const rows = shape[0]!;
+  const spread = float32([rows, count]);
+  for (let row = 0; row < rows; row++) {
+    places.forEach((place, i) => {
+      spread.data[row * count + place] = data[row * places.length + i]! * scale;
+    });
+  }
+  return spread;
+}
+
+/** 0, 1, … `count` - 1: every place. */
+export const places = (count: number): number[] => Array.from({ length: count }, (_, i) => i);

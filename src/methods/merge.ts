@@ -1,0 +1,65 @@
+import { Graph, type Value } from "../graph/graph.ts";
+import { gemm, transpose } from "../graph/ops.ts";
+import { asFloat32, float32, type Tensor, type Tensors } from "../graph/tensor.ts";
+import type { LinearSite } from "../models/architecture.ts";
+import type { Runtime } from "../runtime/session.ts";
+import type { Adaptation } from "./method.ts";
+
+/**
+ * A model's weights with an adapter worked into them. A layer's new weight is what the adapted layer, without its bias,
+ * makes of the identity matrix, and its new bias what it makes of zeros: that holds for every method that leaves a linear
+ * layer linear, and needs no code per method.
+ * @param weights the model's, by name
+ * @param parameters the method's, and those that stand in place of the model's own
+ */
+export async function mergeWeights(
+  weights: Tensors<"float32">,
+  adaptation: Adaptation,
+  parameters: Tensors<"float32">,
+  runtime: Runtime,
+): Promise<Tensors<"float32">> {
+  const own = [...weights].map(([name, weight]) => [name, parameters.get(name) ?? weight] as const);
+  const merged = new Map(own);
+  const all = new Map([...own, ...parameters]);
+  for (const site of adaptation.sites) {
+    const compiled = await runtime.compile(writeMergedLayer(weights, adaptation, site), all);
+    try {
+      const { weight, bias } = await compiled.run({
+        identity: identity(site.inFeatures),
+        zeros: float32([1, site.inFeatures]),
+      });
+      merged.set(`${site.name}.weight`, asFloat32(weight!));
+      if (bias) merged.set(`${site.name}.bias`, float32([site.outFeatures], asFloat32(bias).data));
+    } finally {
+      await compiled.release();
+    }
+  }
+  return merged;
+}
+
+/** A layer's new weight, and its new bias where it has one. */
+function writeMergedLayer(
+  weights: Tensors<"float32">,
+  { adapt, parameters }: Adaptation,
+  site: LinearSite,
+): Record<string, Value> {
+  const graph = new Graph();
+  const shapes = new Map(parameters.map(({ name, shape }) => [name, shape]));
+  const parameter = (name: string): Value => graph.leaf("frozen", name, "float32", shapes.get(name)!);
+  const ownWeight = (name: string): Value => graph.leaf("frozen", name, "float32", weights.get(name)!.shape);
+  const layer =
+    (addend?: Value) =>
+    (input: Value): Value =>
+      gemm(input, ownWeight(`${site.name}.weight`), { transB: true, addend });
+  const input = (name: string): Value => graph.leaf("input", name, "float32", [`${name}.rows`, site.inFeatures]);
+
+  const weight = transpose(adapt!(parameter, input("identity"), layer(), site), [1, 0]);
+  if (!weights.has(`${site.name}.bias`)) return { weight };
+  return { weight, bias: adapt!(parameter, input("zeros"), layer(ownWeight(`${site.name}.bias`)), site) };
+}
+
+function identity(size: number): Tensor<"float32"> {
+  const matrix = float32([size, size]);
+  for (let i = 0; i < size; i++) matrix.data[i * (size + 1)] = 1;
+  return matrix;
+}

@@ -1,0 +1,63 @@
+import type { HubOptions } from "../checkpoints/hub-node.ts";
+import { UserError } from "../errors.ts";
+import {
+  type ExportOptions,
+  type ExportReport,
+  exportAdapter,
+  refuseIfNotEmpty,
+} from "../exchange/export-adapter-node.ts";
+import { loadBaseModel } from "../finetuning/load-base-model-node.ts";
+import type { Device } from "../runtime/session.ts";
+import type { Example } from "../tasks/example.ts";
+import type { TaskKind } from "../tasks/task-kind.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
+import { loadTask } from "./fine-tune.ts";
+import { openAdapter } from "./open-adapter.ts";
+import { readFinishedRun } from "./read-run.ts";
+import { type RunConfig, runtimeFor } from "./run-config.ts";
+
+/** Most texts to compare on. */
+const COMPARED_TEXTS = 32;
+
+/** What is compared where a run's own validation texts can no longer be read. */
+const SENTENCES = [
+  "The film is a warm, funny and wise look at growing old.",
+  "My card was charged twice and nobody answers the phone!",
+  "It rained.",
+  "Two hours of noise, and not one idea worth the price of the ticket.",
+  "Where is the order that I placed on the 3rd of May?",
+  "A man is playing a large flute in front of a small crowd.",
+  "Prices rose by 4.5 % in March, the bank said on Tuesday, more than most economists had expected after a mild winter.",
+  "¿Qué? Ünïcödé, 東京 and emoji 🙂 are texts too.",
+];
+
+/**
+ * Exports a finished run's adapter, best epoch, to another tool's format, and compares the result with the run's model
+ * before it is put in place: where their logits differ by more than 1e-4, nothing is left behind.
+ * @throws UserError where the folder is no finished run, the output is not empty, or the format has no place for the method.
+ */
+export async function exportRun(
+  run: string,
+  options: ExportOptions,
+  where: { device?: Device | undefined; threads?: number | undefined } & HubOptions = {},
+): Promise<ExportReport> {
+  const { config } = await readFinishedRun(run);
+  await refuseIfNotEmpty(options.output);
+  const { device, threads, ...hub } = where;
+  const adapter = await openAdapter(run);
+  const { model, revision, task } = adapter.description;
+  const base = await loadBaseModel(model, task, 0, { ...hub, ...(revision !== undefined && { revision }) });
+  const examples = await textsOf(config, findTaskKind(task.kind), hub);
+  return exportAdapter(base, adapter, options, runtimeFor({ device, threads }), examples);
+}
+
+/** The run's own validation texts as far as they can be read. */
+async function textsOf(config: RunConfig, kind: TaskKind, hub: HubOptions): Promise<Example[]> {
+  try {
+    const { validation } = await loadTask(config, hub);
+    return validation[0]!.examples.slice(0, COMPARED_TEXTS);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return SENTENCES.map((text, index) => ({ index, ...kind.exampleOfInput({ text }) }));
+  }
+}

@@ -1,0 +1,26 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import { DEFAULT_METHOD, METHOD_NAMES } from "../src/methods/methods.ts";
+
+const SOURCE = fileURLToPath(new URL("../src", import.meta.url));
+
+/** Names that mean other things too: a head is a part of a model as well, and LoRA a type of PEFT's that any method may take. */
+const OTHERWISE: Readonly<Record<string, RegExp>> = {
+  head: /part|namesOf|RunConfig|RunSettings|"trace"|^\s*"head",$/,
+  lora: /PEFT_FORMS = \["lora"\]/,
+};
+
+test("outside of methods/ no source file names a method but the default", () => {
+  const others = METHOD_NAMES.filter((name) => name !== DEFAULT_METHOD.name);
+  const found: string[] = [];
+  for (const file of readdirSync(SOURCE, { recursive: true, encoding: "utf8" })) {
+    if (!file.endsWith(".ts") || file.startsWith("methods")) continue;
+    for (const line of readFileSync(join(SOURCE, file), "utf8").split("\n")) {
+      const [, name] = new RegExp(`["'\`](${others.join("|")})["'\`]`).exec(line) ?? [];
+      if (name !== undefined && !OTHERWISE[name]?.test(line)) found.push(`${file}: ${line.trim()}`);
+    }
+  }
+  expect(found).toEqual([]);
+});
