@@ -17,3 +17,8 @@ export interface MethodOptions {
   full: z.input<typeof full.options>;
   head: z.input<typeof head.options>;
 }
+
+/** Options with a method (`aflora` where absent) and the method's own beside them. */
+export type WithMethod<Others> =
+  | { [Name in keyof MethodOptions]: Others & { method: Name } & MethodOptions[Name] }[keyof MethodOptions]
+  | (Others & { method?: undefined } & MethodOptions["aflora"]);

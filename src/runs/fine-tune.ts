@@ -9,21 +9,14 @@ import { UserError } from "../errors.ts";
 import type { Adapter } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
 import { BUNDLED_MODEL } from "../finetuning/bundled-model.ts";
-import { initialParameters } from "../finetuning/fine-tuned-model.ts";
-import { headTrains } from "../finetuning/head.ts";
+import { FineTuning } from "../finetuning/fine-tuning.ts";
 import { loadBaseModel } from "../finetuning/load-base-model-node.ts";
-import { float32, type Tensors } from "../graph/tensor.ts";
-import { findMethod, scheduleFor } from "../methods/methods.ts";
-import type { WeightSpec } from "../models/architecture.ts";
+import { startFrom } from "../finetuning/start.ts";
 import type { Runtime } from "../runtime/session.ts";
-import { classWeightsOf } from "../tasks/class-weights.ts";
 import type { TaskData } from "../tasks/example.ts";
-import { trainingExamples } from "../tasks/examples.ts";
 import { holdOut } from "../tasks/split.ts";
-import type { EncodedSplit } from "../training/evaluate.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../training/records.ts";
-import type { AdaptedModel } from "../training/step-graph.ts";
-import { stepsPerEpoch, type TrainOutcome, train } from "../training/train.ts";
+import type { TrainOutcome } from "../training/train.ts";
 import { loadAdapter, saveAdapter } from "./adapter-folder.ts";
 import { type DataFingerprint, fingerprintOf, refuseOtherData } from "./data-fingerprint.ts";
 import { FineTunedModel } from "./load-fine-tuned-model.ts";
@@ -32,7 +25,7 @@ import { readRunRecords } from "./read-run.ts";
 import type { RunResult } from "./records.ts";
 import { type DataSource, flatOptions, type RunConfig, resolveConfig, runtimeFor } from "./run-config.ts";
 import { RunFolder } from "./run-folder.ts";
-import { startFrom, withAdapterOptions } from "./starting-adapter.ts";
+import { withAdapterOptions } from "./starting-adapter.ts";
 import { loadTrainingState, saveTrainingState } from "./training-checkpoint.ts";
 
 /** What is known when training begins. */
@@ -81,7 +74,7 @@ export async function fineTune(
   const asked = { offline: given.offline === true, onProgress: options.onDownload };
   const saved = options.resume ? await savedRun(given) : undefined;
   const config = saved?.config ?? resolveConfig(await withAdapterOptions(given, asked));
-  const { run, method: methodConfig } = config;
+  const { run } = config;
   const directory = resolve(run.output ?? join("runs", defaultName(config)));
   const { revision, offline } = run;
   const hub = { ...asked, offline };
@@ -94,30 +87,13 @@ export async function fineTune(
       ? undefined
       : startFrom(loaded, await openAdapter(run.adapter, { ...hub, model: loaded.files.location }));
   const base = start ? { ...loaded, newWeights: start.newWeights } : loaded;
-  const ownHead = [...base.newWeights, ...(start?.brought ?? [])];
-  const maxLength = Math.min(run.maxLength, base.config.maxLength);
-  const classWeights = run.classWeights && classWeightsOf(task);
-  const examples = trainingExamples(task, task.train, base.tokenizer, maxLength, classWeights);
-  const validation = task.validation.map((split): EncodedSplit => {
-    return { ...split, encoded: trainingExamples(task, split.examples, base.tokenizer, maxLength) };
-  });
-
-  const perEpoch = stepsPerEpoch(examples.length, run.batchSize);
-  const totalSteps = perEpoch * run.epochs;
   const checkpoint = join(directory, "checkpoints", "last.safetensors");
-  const resumed = options.resume ? await loadTrainingState(checkpoint) : undefined;
-  const definition = findMethod(methodConfig.name);
-  const adaptation = definition.adapt(methodConfig.options, base.trace.sites);
-  const length = { totalSteps, stepsPerEpoch: perEpoch };
-  const schedule = scheduleFor(definition, methodConfig.options, adaptation, length, resumed?.method);
-  const initial = start?.parameters ?? initialParameters(adaptation, run.seed);
-  const weights = new Map([...base.weights, ...initial]);
-  const trainsHead = headTrains(run.head, { trace: base.trace, newWeights: ownHead });
-  const model: AdaptedModel = { ...base, adaptation, trainsHead };
+  const resume = options.resume ? await loadTrainingState(checkpoint) : undefined;
+  const fineTuning = new FineTuning({ base, task, method: config.method, settings: run, start, resume });
   const runtime = runtimeFor(run);
 
-  const folder = resumed
-    ? await RunFolder.resume(directory, resumed.step)
+  const folder = resume
+    ? await RunFolder.resume(directory, resume.step)
     : await RunFolder.create(
         directory,
         flatOptions({ ...config, run: { ...run, model: base.name, revision: base.revision, output: directory } }),
@@ -130,23 +106,14 @@ export async function fineTune(
       config,
       task,
       base,
-      totalSteps,
-      freezable: adaptation.freezable?.length ?? 0,
-      stepsDone: resumed?.step ?? 0,
+      totalSteps: fineTuning.totalSteps,
+      freezable: fineTuning.freezable.length,
+      stepsDone: resume?.step ?? 0,
     });
     // Of the steps before the cut too, where the run goes on.
-    const before = resumed ? (await readRunRecords(directory)).steps : [];
+    const before = resume ? (await readRunRecords(directory)).steps : [];
     let peakMemory = before.reduce((peak, { memory = 0 }) => Math.max(peak, memory), 0);
-    const outcome = await train({
-      model,
-      schedule,
-      weights,
-      task,
-      train: examples,
-      validation,
-      settings: run,
-      runtime,
-      resume: resumed,
+    const outcome = await fineTuning.train(runtime, {
       signal: options.signal,
       onCheckpoint: (state) => saveTrainingState(checkpoint, state),
       async onStep(record) {
@@ -167,27 +134,14 @@ export async function fineTune(
     });
     if (outcome.aborted) return { directory, result: undefined };
 
-    const { name, kind, labels, metrics } = task;
-    const adapter: Adapter = {
-      description: {
-        format: "aflora-adapter",
-        model: base.name,
-        ...(base.revision && { revision: base.revision }),
-        modelType: base.config.modelType,
-        method: methodConfig.name,
-        methodOptions: methodConfig.options,
-        task: { name, kind, labels, metrics },
-        maxLength,
-      },
-      parameters: bestParameters(outcome, ownHead, weights),
-    };
+    const adapter = fineTuning.bestAdapter(outcome);
     await saveAdapter(folder.path("adapter"), adapter);
     await verifyAdapter(folder.path("adapter"), adapter, base, runtime, task);
     const result = await summarise(config, outcome, {
       base,
       task,
       peakMemory,
-      freezable: adaptation.freezable ?? [],
+      freezable: fineTuning.freezable,
       adapterFile: folder.path("adapter", "adapter.safetensors"),
     });
     await folder.writeResult(result);
@@ -250,19 +204,6 @@ function subjectOf(source: DataSource): string {
   if ("task" in source) return source.task;
   if ("train" in source) return source.train.replace(/\.\w+$/, "");
   return source.datasetConfig ?? source.dataset.replace(/@.*$/, "");
-}
-
-/** The best epoch's parameters: the method's, what of the head or the backbone trained, and what the checkpoint lacks. */
-function bestParameters(
-  { state }: TrainOutcome,
-  ownHead: readonly WeightSpec[],
-  weights: Tensors<"float32">,
-): Tensors<"float32"> {
-  const best = state.best!.parameters;
-  const untrained = ownHead.filter(({ name }) => !best.has(name));
-  // Checkpoints of earlier versions hold flat arrays: shapes are the weights'.
-  const trained = [...best].map(([name, { data }]) => [name, float32(weights.get(name)!.shape, data)] as const);
-  return new Map([...trained, ...untrained.map(({ name }) => [name, weights.get(name)!] as const)]);
 }
 
 /** Texts on which a saved adapter is compared with the one in memory. */

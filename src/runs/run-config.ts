@@ -1,14 +1,18 @@
 import { z } from "zod";
 import { UserError } from "../errors.ts";
-import { DEFAULT_METHOD, findMethod, METHOD_NAMES, parseMethodOptions } from "../methods/methods.ts";
+import {
+  checkOptions,
+  type FineTuningSettings,
+  type MethodChoice,
+  partOptions,
+  trainingOptions,
+  withRecipe,
+} from "../finetuning/training-options.ts";
+import { DEFAULT_METHOD, findMethod, METHOD_NAMES } from "../methods/methods.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import { DEVICES, type Device, type Runtime } from "../runtime/session.ts";
 import { glueTaskName } from "../tasks/glue.ts";
 import { findTaskKind, TASK_KIND_NAMES } from "../tasks/task-kinds.ts";
-
-const positive = z.number().positive();
-const count = z.int().positive();
-const share = z.number().min(0).max(1);
 
 /** Options of a run beside those of its method. Each is a flag of `aflora train` and a key of its config file. */
 export const runOptions = z.object({
@@ -49,34 +53,8 @@ export const runOptions = z.object({
     .string()
     .optional()
     .describe(`what to predict: ${TASK_KIND_NAMES.join(", ")}; told by the labels where absent`),
-  classWeights: z
-    .literal("balanced")
-    .optional()
-    .describe("weigh classes so that rare ones count as much as common ones"),
-  head: z
-    .enum(["new", "all", "classifier"])
-    .default("new")
-    .describe(
-      "parts of the head that train: newly made ones and the classifier, all, or the classifier's matrix alone",
-    ),
-  epochs: count.optional().describe("passes over the training examples (the paper's for a GLUE task, else 10)"),
-  batchSize: count.default(64).describe("examples of one optimizer step"),
-  tokenBudget: count.default(512).describe("most tokens computed at once; gradients are summed over micro-batches"),
-  learningRate: positive.optional().describe("peak learning rate (the paper's for a GLUE task, else the method's)"),
-  headLearningRate: positive.optional().describe("peak learning rate of the head"),
-  weightDecay: z.number().min(0).default(0.1).describe("AdamW's weight decay"),
-  warmupRatio: share.default(0.06).describe("share of the steps over which the learning rate rises"),
-  maxGradNorm: positive.default(0.1).describe("global norm to which gradients are clipped"),
-  maxLength: count.default(256).describe("tokens after which examples are cut"),
-  dropout: z.boolean().default(true).describe("dropout, where the model's config has it"),
-  patience: count.optional().describe("stop after this many epochs without a better evaluation"),
-  seed: z
-    .int()
-    .min(0)
-    .max(2 ** 32 - 1)
-    .default(42)
-    .describe("of initial values, order of examples and dropout"),
-  threads: count.optional().describe("threads to compute with (all cores)"),
+  ...trainingOptions.shape,
+  threads: z.int().positive().optional().describe("threads to compute with (all cores)"),
   device: z
     .enum(DEVICES as ["cpu", "webgpu", "cuda"])
     .default("cpu")
@@ -89,15 +67,8 @@ export const computeOptions = runOptions.pick({ device: true, threads: true });
 
 /** @throws UserError where an option is malformed, or the device is not there. */
 export function runtimeFor(given: { device?: Device | undefined; threads?: number | undefined }): Runtime {
-  const { device, threads } = checked(computeOptions, given);
+  const { device, threads } = checkOptions(computeOptions, given);
   return nodeRuntime({ device, ...(threads !== undefined && { threads }) });
-}
-
-function checked<Schema extends z.ZodType>(schema: Schema, given: object): z.output<Schema> {
-  const result = schema.safeParse(given);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw new UserError(`option "${issue!.path.join(".")}": ${issue!.message}`);
 }
 
 type GivenOptions = z.output<typeof runOptions>;
@@ -109,22 +80,17 @@ export type DataSource =
   | { dataset: string; datasetConfig?: string | undefined };
 
 /** Options of a run beside its data source and its method, with every default filled in. */
-export interface RunSettings
-  extends Omit<GivenOptions, "method" | "task" | "data" | "train" | "validation" | "dataset" | "datasetConfig"> {
-  epochs: number;
-  learningRate: number;
-  headLearningRate: number;
-}
+export type RunSettings = Omit<
+  GivenOptions,
+  "method" | "task" | "data" | "train" | "validation" | "dataset" | "datasetConfig"
+> &
+  FineTuningSettings;
 
 /** A run's options, checked, with every default filled in. */
 export interface RunConfig {
   source: DataSource;
   run: RunSettings;
-  method: {
-    name: string;
-    /** The method's own, as its schema gives them. */
-    options: Record<string, unknown>;
-  };
+  method: MethodChoice;
 }
 
 /**
@@ -132,28 +98,15 @@ export interface RunConfig {
  * @throws UserError naming the option that is unknown, of another method, missing or malformed.
  */
 export function resolveConfig(given: Readonly<Record<string, unknown>>): RunConfig {
-  const own = Object.keys(runOptions.shape);
-  const present = Object.entries(given).filter(([, value]) => value !== undefined);
-  const options = checked(runOptions, Object.fromEntries(present.filter(([key]) => own.includes(key))));
-  const { method: name, task: _, data, train, validation, dataset, datasetConfig, ...settings } = options;
+  const { options, method } = partOptions(runOptions, String(given.method ?? DEFAULT_METHOD.name), given);
+  const { method: _name, task: _task, data, train, validation, dataset, datasetConfig, ...settings } = options;
   const source = sourceOf(options);
   if (options.kind !== undefined) findTaskKind(options.kind, 'option "kind"');
-  const method = findMethod(name);
-  const methodOptions = parseMethodOptions(
-    method,
-    Object.fromEntries(present.filter(([key]) => !own.includes(key))),
-    own,
-  );
   const task = glueTaskOf(source);
-  const paper = task === undefined ? undefined : DEFAULT_METHOD.published?.tasks[task];
-  const recipe = (method.name === DEFAULT_METHOD.name && paper) || method.recipe;
-  const run = {
-    ...settings,
-    epochs: settings.epochs ?? paper?.epochs ?? 10,
-    learningRate: settings.learningRate ?? recipe.learningRate,
-    headLearningRate: settings.headLearningRate ?? recipe.headLearningRate,
-  };
-  return { source, run, method: { name, options: methodOptions } };
+  const published = task === undefined ? undefined : DEFAULT_METHOD.published?.tasks[task];
+  const rates = method.name === DEFAULT_METHOD.name ? published : undefined;
+  const run = withRecipe(settings, findMethod(method.name), { epochs: published?.epochs, rates });
+  return { source, run, method };
 }
 
 function sourceOf({ task, data, train, validation, dataset, datasetConfig }: GivenOptions): DataSource {

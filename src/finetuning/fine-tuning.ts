@@ -1,0 +1,123 @@
+import { float32, type Tensor } from "../graph/tensor.ts";
+import type { Schedule } from "../methods/method.ts";
+import { findMethod, scheduleFor } from "../methods/methods.ts";
+import type { WeightSpec } from "../models/architecture.ts";
+import type { Runtime } from "../runtime/session.ts";
+import { classWeightsOf } from "../tasks/class-weights.ts";
+import type { TaskData } from "../tasks/example.ts";
+import { trainingExamples } from "../tasks/examples.ts";
+import type { TrainingExample } from "../tasks/task-kind.ts";
+import type { EncodedSplit } from "../training/evaluate.ts";
+import type { AdaptedModel } from "../training/step-graph.ts";
+import { stepsPerEpoch, type TrainOptions, type TrainOutcome, train } from "../training/train.ts";
+import type { TrainingState } from "../training/training-state.ts";
+import type { Adapter } from "./adapter.ts";
+import type { BaseModel } from "./base-model.ts";
+import { initialParameters } from "./fine-tuned-model.ts";
+import { headTrains } from "./head.ts";
+import type { Start } from "./start.ts";
+import type { FineTuningSettings, MethodChoice } from "./training-options.ts";
+
+/** What to fine-tune on what, and how. */
+export interface FineTuningPlan {
+  /** With a head for the task. */
+  base: BaseModel;
+  task: TaskData;
+  method: MethodChoice;
+  settings: FineTuningSettings;
+  /** An adapter to go on from. */
+  start?: Start | undefined;
+  /** A state of this very plan to go on from. */
+  resume?: TrainingState | undefined;
+}
+
+type Callbacks = Pick<TrainOptions, "onStep" | "onFreezingCheck" | "onEvaluation" | "onCheckpoint" | "signal">;
+
+/** A base model, an adaptation of it and a task's examples, ready to train. */
+export class FineTuning {
+  readonly totalSteps: number;
+  /** Names of the parameters that a schedule may freeze. */
+  readonly freezable: readonly string[];
+  readonly #plan: FineTuningPlan;
+  readonly #model: AdaptedModel;
+  readonly #schedule: Schedule;
+  readonly #weights: ReadonlyMap<string, Tensor<"float32">>;
+  /** Parts of the head that are not the checkpoint's, so that the adapter must hold them. */
+  readonly #ownHead: readonly WeightSpec[];
+  readonly #maxLength: number;
+  readonly #train: readonly TrainingExample[];
+  readonly #validation: readonly EncodedSplit[];
+
+  /** @throws UserError where the method's options fit neither the model nor so short a run, or the task has no classes. */
+  constructor(plan: FineTuningPlan) {
+    const { base, task, method, settings, start, resume } = plan;
+    const { tokenizer } = base;
+    this.#plan = plan;
+    this.#maxLength = Math.min(settings.maxLength, base.config.maxLength);
+    const classWeights = settings.classWeights && classWeightsOf(task);
+    this.#train = trainingExamples(task, task.train, tokenizer, this.#maxLength, classWeights);
+    this.#validation = task.validation.map((split) => {
+      return { ...split, encoded: trainingExamples(task, split.examples, tokenizer, this.#maxLength) };
+    });
+
+    const perEpoch = stepsPerEpoch(this.#train.length, settings.batchSize);
+    this.totalSteps = perEpoch * settings.epochs;
+    const length = { totalSteps: this.totalSteps, stepsPerEpoch: perEpoch };
+    const definition = findMethod(method.name);
+    const adaptation = definition.adapt(method.options, base.trace.sites);
+    this.freezable = adaptation.freezable ?? [];
+    this.#schedule = scheduleFor(definition, method.options, adaptation, length, resume?.method);
+
+    const newWeights = start?.newWeights ?? base.newWeights;
+    this.#ownHead = [...newWeights, ...(start?.brought ?? [])];
+    const trainsHead = headTrains(settings.head, { trace: base.trace, newWeights: [...this.#ownHead] });
+    this.#model = { ...base, adaptation, trainsHead };
+    const initial = start?.parameters ?? initialParameters(adaptation, settings.seed);
+    this.#weights = new Map([...base.weights, ...initial]);
+  }
+
+  /** @throws UserError where the loss or a gradient is not finite. */
+  train(runtime: Runtime, callbacks: Callbacks = {}): Promise<TrainOutcome> {
+    const { task, settings, resume } = this.#plan;
+    return train({
+      ...callbacks,
+      model: this.#model,
+      schedule: this.#schedule,
+      weights: this.#weights,
+      task,
+      train: this.#train,
+      validation: this.#validation,
+      settings,
+      runtime,
+      resume,
+    });
+  }
+
+  /**
+   * The best epoch's adapter: the method's parameters, what of the head or the backbone trained, and what the checkpoint
+   * lacks.
+   */
+  bestAdapter({ state }: TrainOutcome): Adapter {
+    const { base, method, task } = this.#plan;
+    const best = state.best!.parameters;
+    const untrained = this.#ownHead.filter(({ name }) => !best.has(name));
+    const { name, kind, labels, metrics } = task;
+    return {
+      description: {
+        format: "aflora-adapter",
+        model: base.name,
+        ...(base.revision && { revision: base.revision }),
+        modelType: base.config.modelType,
+        method: method.name,
+        methodOptions: method.options,
+        task: { name, kind, labels, metrics },
+        maxLength: this.#maxLength,
+      },
+      parameters: new Map([
+        // Checkpoints of earlier versions hold flat arrays: shapes are the weights'.
+        ...[...best].map(([each, { data }]) => [each, float32(this.#weights.get(each)!.shape, data)] as const),
+        ...untrained.map((weight) => [weight.name, this.#weights.get(weight.name)!] as const),
+      ]),
+    };
+  }
+}

@@ -1,0 +1,33 @@
+/**
+ * Fine-tune transformer models in a web page, without a server: what of aflora needs no Node. Use it in a worker, because
+ * training keeps the thread that it runs on.
+ *
+ * {@link fineTune} reads a model and examples and trains; {@link adapterBytes} gives the files of the adapter, which Node's
+ * `aflora predict --adapter` takes as a folder, and {@link FineTunedModel} predicts with it.
+ *
+ * Mistakes that the caller can mend are thrown as {@link UserError}: one sentence that names what, where and what to do.
+ * @module
+ */
+export { type ModelFiles, memoryFiles, urlFiles } from "./checkpoints/model-files.ts";
+export { UserError } from "./errors.ts";
+export { type Adapter, type AdapterDescription, adapterBytes, readAdapter } from "./finetuning/adapter.ts";
+export { type BaseModel, readBaseModel } from "./finetuning/base-model.ts";
+export {
+  fineTuneInPage as fineTune,
+  type PageFineTuneConfig as FineTuneConfig,
+  type PageFineTuneOptions as FineTuneOptions,
+  type PageFineTuneOutcome as FineTuneOutcome,
+  type TableText,
+} from "./finetuning/fine-tune-in-page.ts";
+export { FineTunedModel, type PredictionInput } from "./finetuning/fine-tuned-model.ts";
+export type { MethodDefinition } from "./methods/method.ts";
+export type { MethodOptions } from "./methods/method-options.ts";
+export { registerMethod } from "./methods/methods.ts";
+export type { Architecture } from "./models/architecture.ts";
+export { registerArchitecture } from "./models/families.ts";
+export { webRuntime } from "./runtime/runtime-web.ts";
+export { Runtime } from "./runtime/session.ts";
+export type { TaskKind } from "./tasks/task-kind.ts";
+export { registerTaskKind, type TextPrediction } from "./tasks/task-kinds.ts";
+export type { EvaluationRecord, FreezingRecord, StepRecord } from "./training/records.ts";
+export type { TrainOutcome } from "./training/train.ts";
