@@ -54,8 +54,8 @@ export type {
 export type { MethodOptions } from "./methods/method-options.ts";
 export { METHOD_NAMES, registerMethod } from "./methods/methods.ts";
 export { selectSites } from "./methods/target-modules.ts";
-export type { LinearSite, SiteRole } from "./models/architecture.ts";
 export { MODEL_TYPES } from "./models/families.ts";
+export type { LinearSite, SiteRole } from "./models/model-parts.ts";
 export { writeReport } from "./reports/report.ts";
 export { fineTuneWithReport as fineTune, type ReportedRunOptions as FineTuneOptions } from "./reports/reported-run.ts";
 export { startWatchServer, type WatchServer } from "./reports/watch-server.ts";

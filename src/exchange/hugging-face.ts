@@ -1,8 +1,8 @@
 import type { AdapterDescription } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
 import { BUNDLED_MODEL, BUNDLED_ON_HUB } from "../finetuning/bundled-model.ts";
-import type { LinearSite, WeightSpec } from "../models/architecture.ts";
 import type { ModelDescription } from "../models/families.ts";
+import type { LinearSite, WeightSpec } from "../models/model-parts.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 
 /** Class of Hugging Face Transformers that a fine-tuned model is. */

@@ -1,7 +1,7 @@
 import { float32, type Tensor } from "../graph/tensor.ts";
 import type { Schedule } from "../methods/method.ts";
 import { findMethod, scheduleFor } from "../methods/methods.ts";
-import type { WeightSpec } from "../models/architecture.ts";
+import type { WeightSpec } from "../models/model-parts.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { classWeightsOf } from "../tasks/class-weights.ts";
 import type { TaskData } from "../tasks/example.ts";

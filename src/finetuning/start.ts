@@ -1,5 +1,5 @@
 import type { Tensors } from "../graph/tensor.ts";
-import type { WeightSpec } from "../models/architecture.ts";
+import type { WeightSpec } from "../models/model-parts.ts";
 import type { Adapter } from "./adapter.ts";
 import type { BaseModel } from "./base-model.ts";
 import { fitAdapter } from "./fine-tuned-model.ts";

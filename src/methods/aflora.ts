@@ -4,7 +4,7 @@ import { FreezingController, type FreezingState } from "../freezing/controller.t
 import { defaultFreezeSchedule } from "../freezing/schedule.ts";
 import { gemm, mul, reshape } from "../graph/ops.ts";
 import { sizeOf } from "../graph/tensor.ts";
-import type { LinearSite } from "../models/architecture.ts";
+import type { LinearSite } from "../models/model-parts.ts";
 import { constant, kaimingUniform } from "./initializers.ts";
 import { scaleRows } from "./matrix.ts";
 import type { AdapterParameter, MethodDefinition, MethodState } from "./method.ts";

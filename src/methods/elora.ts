@@ -2,7 +2,7 @@ import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { add, gemm, mul, sliceSize } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import type { LinearSite } from "../models/architecture.ts";
+import type { LinearSite } from "../models/model-parts.ts";
 import { constant, kaimingUniform } from "./initializers.ts";
 import { places, scaleRows, takeColumns, takeRows } from "./matrix.ts";
 import { type AdapterParameter, type MethodDefinition, namesOf } from "./method.ts";

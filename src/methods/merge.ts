@@ -1,7 +1,7 @@
 import { Graph, type Value } from "../graph/graph.ts";
 import { gemm, transpose } from "../graph/ops.ts";
 import { asFloat32, float32, type Tensor, type Tensors } from "../graph/tensor.ts";
-import type { LinearSite } from "../models/architecture.ts";
+import type { LinearSite } from "../models/model-parts.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Adaptation } from "./method.ts";
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { UserError } from "../errors.ts";
-import type { LinearSite } from "../models/architecture.ts";
+import type { LinearSite } from "../models/model-parts.ts";
 import type { RunLength } from "./method.ts";
 
 /** Layers to adapt; several on the command line are parted by commas. */

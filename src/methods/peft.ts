@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import type { Tensor, Tensors } from "../graph/tensor.ts";
-import type { LinearSite } from "../models/architecture.ts";
+import type { LinearSite } from "../models/model-parts.ts";
 
 /** A layer under its whole name in the model, `bert.encoder.layer.0.output.dense`. */
 export interface NamedLayer {

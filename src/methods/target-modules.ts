@@ -1,5 +1,5 @@
 import { UserError } from "../errors.ts";
-import type { LinearSite } from "../models/architecture.ts";
+import type { LinearSite } from "../models/model-parts.ts";
 
 /**
  * The linear layers that `patterns` name: a module's whole name, its end (`query`, `output.dense`) or a pattern in

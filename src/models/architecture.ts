@@ -2,8 +2,6 @@ import type { Value } from "../graph/graph.ts";
 import type { ForwardContext } from "./forward-context.ts";
 import type { TokenStream } from "./token-stream.ts";
 
-export type { LinearSite, SiteRole, WeightSpec } from "./model-parts.ts";
-
 /**
  * What a head gives: `sequence` a row of outputs for each example, `embedding` likewise its vector; `token` and
  * `languageModel` a row for each token that counts.

@@ -1,9 +1,9 @@
 import type { Value } from "../graph/graph.ts";
 import { add, gather } from "../graph/ops.ts";
 import { ACTIVATIONS, type Activation } from "./activation.ts";
-import type { SiteRole } from "./architecture.ts";
 import { attention, maskBias } from "./attention.ts";
 import type { ForwardContext } from "./forward-context.ts";
+import type { SiteRole } from "./model-parts.ts";
 import type { TokenStream } from "./token-stream.ts";
 
 /** What the embeddings of BERT and its relatives need to know. */

@@ -1,8 +1,8 @@
 import type { TensorSource } from "../checkpoints/tensor-source.ts";
 import { UserError } from "../errors.ts";
 import type { Tensor, Tensors } from "../graph/tensor.ts";
-import type { WeightSpec } from "./architecture.ts";
 import type { ModelDescription } from "./families.ts";
+import type { WeightSpec } from "./model-parts.ts";
 import type { ModelTrace } from "./trace.ts";
 
 /** A model's weights as a checkpoint has them. */

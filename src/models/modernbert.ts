@@ -2,11 +2,12 @@ import { z } from "zod";
 import type { Value } from "../graph/graph.ts";
 import { add, concat, div, gather, mul, reduceSum, reshape, slice, sub } from "../graph/ops.ts";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activation.ts";
-import type { EncoderArchitecture, ModelConfig, SiteRole } from "./architecture.ts";
+import type { EncoderArchitecture, ModelConfig } from "./architecture.ts";
 import { attention, maskBias } from "./attention.ts";
 import { labelCountOf, parseConfig, rate } from "./config.ts";
 import type { ForwardContext } from "./forward-context.ts";
 import { plainTokenHead } from "./heads.ts";
+import type { SiteRole } from "./model-parts.ts";
 import type { TokenStream } from "./token-stream.ts";
 
 interface ModernBertConfig extends ModelConfig {

@@ -1,8 +1,9 @@
 import { UserError } from "../errors.ts";
 import { Graph, type Value } from "../graph/graph.ts";
-import type { Architecture, HeadName, LinearSite, WeightSpec } from "./architecture.ts";
+import type { Architecture, HeadName } from "./architecture.ts";
 import type { ModelDescription } from "./families.ts";
 import { ForwardContext } from "./forward-context.ts";
+import type { LinearSite, WeightSpec } from "./model-parts.ts";
 
 /** Whether a head gives a row of outputs for each of some tokens, rather than one for each example. */
 export const labelsTokens = (head: HeadName): boolean => head === "token" || head === "languageModel";

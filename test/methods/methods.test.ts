@@ -6,7 +6,7 @@ import type { Tensors } from "../../src/graph/tensor.ts";
 import { constant, normal, randomFor } from "../../src/methods/initializers.ts";
 import type { Adaptation, MethodState, RunLength, Schedule } from "../../src/methods/method.ts";
 import { findMethod, METHOD_NAMES, parseMethodOptions, scheduleFor } from "../../src/methods/methods.ts";
-import type { LinearSite } from "../../src/models/architecture.ts";
+import type { LinearSite } from "../../src/models/model-parts.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import { crossEntropy } from "../../src/tasks/objective.ts";
 import { writeStep } from "../../src/training/step-graph.ts";

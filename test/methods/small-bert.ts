@@ -6,9 +6,9 @@ import { asFloat32, copyOf, float32, type Tensor, type Tensors } from "../../src
 import { randomFor } from "../../src/methods/initializers.ts";
 import type { Adaptation, MethodDefinition, RunLength, Schedule } from "../../src/methods/method.ts";
 import { parseMethodOptions, scheduleFor } from "../../src/methods/methods.ts";
-import type { LinearSite } from "../../src/models/architecture.ts";
 import type { ModelDescription } from "../../src/models/families.ts";
 import { describeModel } from "../../src/models/families.ts";
+import type { LinearSite } from "../../src/models/model-parts.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";

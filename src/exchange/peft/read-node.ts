@@ -16,8 +16,9 @@ import type { Tensor, Tensors } from "../../graph/tensor.ts";
 import type { MethodDefinition } from "../../methods/method.ts";
 import { knownMethods } from "../../methods/methods.ts";
 import type { PeftAdapter, PeftReading } from "../../methods/peft.ts";
-import type { HeadName, LinearSite } from "../../models/architecture.ts";
+import type { HeadName } from "../../models/architecture.ts";
 import { describeModel, type ModelDescription } from "../../models/families.ts";
+import type { LinearSite } from "../../models/model-parts.ts";
 import { traceModel } from "../../models/trace.ts";
 import { headOfPeftTask, recognizeHead } from "../../tasks/task-kinds.ts";
 

@@ -9,7 +9,7 @@ import type { FittedAdapter } from "../../finetuning/fine-tuned-model.ts";
 import type { Tensor, Tensors } from "../../graph/tensor.ts";
 import { findMethod, parseMethodOptions } from "../../methods/methods.ts";
 import type { PeftForm } from "../../methods/peft.ts";
-import type { LinearSite } from "../../models/architecture.ts";
+import type { LinearSite } from "../../models/model-parts.ts";
 import { findTaskKind } from "../../tasks/task-kinds.ts";
 import { fullName, labelNames, moduleName, publicName } from "../hugging-face.ts";
 import { loraForm } from "./lora-form.ts";
