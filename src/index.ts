@@ -25,7 +25,9 @@ export type { Adapter, AdapterDescription } from "./finetuning/adapter.ts";
 export type { BaseModel } from "./finetuning/base-model.ts";
 export { BUNDLED_MODEL } from "./finetuning/bundled-model.ts";
 export type { PredictionInput } from "./finetuning/fine-tuned-model.ts";
+export type { HeadChoice } from "./finetuning/head.ts";
 export { loadBaseModel } from "./finetuning/load-base-model-node.ts";
+export type { FineTuningSettings, MethodChoice } from "./finetuning/training-options.ts";
 export {
   type FreezableMatrix,
   type FreezeRule,
@@ -42,6 +44,7 @@ export type { Attributes, AttributeValue, Graph, Leaf, LeafKind, Provenance, Val
 export * as ops from "./graph/ops.ts";
 export { type DataType, float32, int32, type Tensor, type TensorData, type Tensors } from "./graph/tensor.ts";
 export { constant, type Initializer, kaimingUniform, normal } from "./methods/initializers.ts";
+export type { LowRank } from "./methods/low-rank.ts";
 export type {
   Adapt,
   Adaptation,
@@ -51,8 +54,10 @@ export type {
   RunLength,
   Schedule,
 } from "./methods/method.ts";
-export type { MethodOptions } from "./methods/method-options.ts";
+export type { MethodOptions, WithMethod } from "./methods/method-options.ts";
 export { METHOD_NAMES, registerMethod } from "./methods/methods.ts";
+export type { NamedLayer, PeftAdapter, PeftForm, PeftReading, PeftTranslation } from "./methods/peft.ts";
+export type { PublishedSetting, PublishedSettings } from "./methods/published.ts";
 export { selectSites } from "./methods/target-modules.ts";
 export { MODEL_TYPES } from "./models/families.ts";
 export type { LinearSite, SiteRole } from "./models/model-parts.ts";
@@ -74,6 +79,7 @@ export { availableDevices, nodeRuntime } from "./runtime/runtime-node.ts";
 export {
   CompiledGraph,
   type Device,
+  KeptTensor,
   type OnnxRuntime,
   Runtime,
   type RuntimeOptions,

@@ -23,11 +23,10 @@ export { FineTunedModel, type PredictionInput } from "./finetuning/fine-tuned-mo
 export type { MethodDefinition } from "./methods/method.ts";
 export type { MethodOptions } from "./methods/method-options.ts";
 export { registerMethod } from "./methods/methods.ts";
-export type { Architecture } from "./models/architecture.ts";
-export { registerArchitecture } from "./models/families.ts";
 export { webRuntime } from "./runtime/runtime-web.ts";
 export { Runtime } from "./runtime/session.ts";
 export type { TaskKind } from "./tasks/task-kind.ts";
 export { registerTaskKind, type TextPrediction } from "./tasks/task-kinds.ts";
 export type { EvaluationRecord, FreezingRecord, StepRecord } from "./training/records.ts";
 export type { TrainOutcome } from "./training/train.ts";
+export type { TrainingState } from "./training/training-state.ts";
