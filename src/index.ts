@@ -56,7 +56,7 @@ export type {
 } from "./methods/method.ts";
 export type { MethodOptions, WithMethod } from "./methods/method-options.ts";
 export { METHOD_NAMES, registerMethod } from "./methods/methods.ts";
-export type { NamedLayer, PeftAdapter, PeftForm, PeftReading, PeftTranslation } from "./methods/peft.ts";
+export type { NamedLayer, PeftAdapter, PeftForm, PeftLayer, PeftReading, PeftTranslation } from "./methods/peft.ts";
 export type { PublishedSetting, PublishedSettings } from "./methods/published.ts";
 export { selectSites } from "./methods/target-modules.ts";
 export { MODEL_TYPES } from "./models/families.ts";
