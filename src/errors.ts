@@ -1,3 +1,5 @@
+import type { z } from "zod";
+
 /**
  * A mistake that the user can mend: one clear sentence that names what, where and what to do.
  * The command line prints the message alone and exits with code 2.
@@ -29,4 +31,40 @@ function editDistance(a: string, b: string): number {
     row = next;
   }
   return row[b.length]!;
+}
+
+/** What a schema's types are called to people. */
+const TYPES: Readonly<Record<string, string>> = {
+  string: "a text",
+  number: "a number",
+  int: "a whole number",
+  boolean: "true or false",
+  array: "a list",
+  tuple: "a list",
+  record: "an object",
+};
+
+/**
+ * What is wrong with a value, in words: the error map to give to `safeParse`, whose own messages are for programmers.
+ * It goes on after a colon: `option "rank": it must be above 0, not -1`. A schema's own message goes before it.
+ */
+export function inWords(issue: z.core.$ZodRawIssue): string {
+  if (issue.input === undefined) return "it is missing";
+  const text = JSON.stringify(issue.input);
+  const not = `not ${text.length > 60 ? `${text.slice(0, 60)}…` : text}`;
+  switch (issue.code) {
+    case "invalid_type":
+      return `it must be ${TYPES[issue.expected] ?? `an ${issue.expected}`}, ${not}`;
+    case "invalid_value":
+      return `it must be ${issue.values.map((value) => JSON.stringify(value)).join(" or ")}, ${not}`;
+    case "too_small":
+      if (issue.origin !== "number" && issue.origin !== "int") return "it must not be empty";
+      return `it must be ${issue.inclusive ? "at least" : "above"} ${issue.minimum}, ${not}`;
+    case "too_big":
+      return `it must be ${issue.inclusive ? "at most" : "below"} ${issue.maximum}, ${not}`;
+    case "unrecognized_keys":
+      return `nothing is known of ${issue.keys.map((key) => `"${key}"`).join(", ")} in it`;
+    default:
+      return `it has a form that is not known here: ${text.length > 60 ? `${text.slice(0, 60)}…` : text}`;
+  }
 }

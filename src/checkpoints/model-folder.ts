@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { UserError } from "../errors.ts";
+import { inWords, UserError } from "../errors.ts";
 import { readJson } from "./json-file.ts";
 import type { ModelFiles, WeightFormat } from "./model-files.ts";
 import { openSafetensors } from "./safetensors.ts";
@@ -60,7 +60,7 @@ export async function readModelConfig(files: ModelFiles): Promise<FolderConfig> 
 
 /** @param location for error messages. @throws UserError where it names no model_type. */
 export function parseConfig(raw: unknown, location: string): FolderConfig {
-  const result = configSchema.safeParse(raw);
+  const result = configSchema.safeParse(raw, { error: inWords });
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   throw new UserError(`${location} is no model's config: ${issue!.path.join(".") || "the whole"}: ${issue!.message}`);

@@ -13,19 +13,25 @@ import { COST_REFERENCE, METHODS } from "../methods/methods.ts";
 import { renderComparison } from "../reports/report.ts";
 import { runOptions } from "../runs/run-config.ts";
 import { bytes, integer, table } from "./format.ts";
+import { addExamples, everydayHelp } from "./help.ts";
 import { INTERRUPTED } from "./run-training.ts";
 import { addSchemaOptions, givenOptions } from "./schema-options.ts";
 
-const EXAMPLES = `
-Examples:
-  $ aflora compare --methods aflora,lora,elora --tasks rte,cola --data glue --seeds 1,2,3
-  $ aflora compare --methods aflora,lora --ranks 2,4,8 --tasks rte --data glue --epochs 5
-  $ aflora compare --methods aflora,lora --train tickets.csv --text message --label team --validation held.csv --search
+const EXAMPLES = [
+  "aflora compare --methods aflora,lora,elora --tasks rte,cola --data glue --seeds 1,2,3",
+  "aflora compare --methods aflora,lora --ranks 2,4,8 --tasks rte --data glue --epochs 5",
+  "aflora compare --methods aflora,lora --train tickets.csv --text message --label team --validation held.csv --search",
+];
 
-The same command again goes on where it stopped: finished runs are kept.
-`;
+const NOTE = "The same command again goes on where it stopped: finished runs are kept.";
 
 const FAILED = 1;
+
+/** What most comparisons are given. */
+const EVERYDAY = [
+  ...["methods", "tasks", "seeds", "ranks", "output", "preset", "search", "markdown", "json", "model", "data"],
+  ...["train", "validation", "text", "label", "epochs", "batchSize"],
+];
 
 /** Options of a run that a comparison sets itself. */
 const OWN = { method: true, task: true, seed: true, output: true } as const;
@@ -50,7 +56,8 @@ export function compareCommand(): Command {
     const shape = "rank" in options.shape ? options.omit({ rank: true }) : options;
     if (Object.keys(shape.shape).length > 0) addSchemaOptions(command, shape, `Method ${name}: ${summary}`);
   }
-  return command.addHelpText("after", EXAMPLES).action(async () => {
+  everydayHelp(command, EVERYDAY);
+  return addExamples(command, EXAMPLES, NOTE).action(async () => {
     const { markdown, json, ...flags } = givenOptions<Flags>(command);
     const options = comparisonOf(flags);
     const plan = await planComparison(options);

@@ -6,6 +6,7 @@ import { DEFAULT_METHOD } from "../methods/methods.ts";
 import { readRunRecords } from "../runs/read-run.ts";
 import type { RunResult } from "../runs/records.ts";
 import { bytes, duration, integer, table } from "./format.ts";
+import { addExamples, STARTED_AS } from "./help.ts";
 import { INTERRUPTED, runTraining } from "./run-training.ts";
 
 /** Settings for a run of minutes; the paper's are for far longer ones. */
@@ -20,20 +21,22 @@ const SETTINGS = {
   dropout: false,
 };
 
+const EXAMPLES = ["aflora demo", "aflora demo --output /tmp/aflora-demo"];
+
 /** `aflora demo` */
 export function demoCommand(): Command {
-  return new Command("demo")
+  const command = new Command("demo")
     .description("fine-tune the bundled encoder on bundled film reviews with AFLoRA; needs no network")
-    .option("--output <dir>", "folder for the two runs", "runs/demo")
-    .action(async ({ output }: { output: string }) => {
-      process.stderr.write("Baseline: the head alone, the encoder as it is\n");
-      const baseline = await run(join(output, head.name), { method: head.name, epochs: 1 });
-      if (!baseline) return;
-      process.stderr.write("\nAFLoRA: adapters beside every linear layer, projection matrices freezing on the way\n");
-      const adapted = await run(join(output, DEFAULT_METHOD.name), { method: DEFAULT_METHOD.name, epochs: 2 });
-      if (!adapted) return;
-      process.stdout.write(`\n${await story(baseline.result, adapted)}\n`);
-    });
+    .option("--output <dir>", "folder for the two runs", "runs/demo");
+  return addExamples(command, EXAMPLES).action(async ({ output }: { output: string }) => {
+    process.stderr.write("Baseline: the head alone, the encoder as it is\n");
+    const baseline = await run(join(output, head.name), { method: head.name, epochs: 1 });
+    if (!baseline) return;
+    process.stderr.write("\nAFLoRA: adapters beside every linear layer, projection matrices freezing on the way\n");
+    const adapted = await run(join(output, DEFAULT_METHOD.name), { method: DEFAULT_METHOD.name, epochs: 2 });
+    if (!adapted) return;
+    process.stdout.write(`\n${await story(baseline.result, adapted)}\n`);
+  });
 }
 
 async function run(
@@ -71,7 +74,7 @@ async function story(
     "",
     `${duration(result.seconds)}, ${integer(result.tokensPerSecond)} tokens/s, peak memory ${bytes(result.peakMemory)}, adapter ${bytes(result.adapterBytes)}`,
     `run folder: ${directory} (open report.html there)`,
-    `try: npx aflora predict --run ${directory} "a warm, funny and wise film"`,
+    `try: ${STARTED_AS} predict --run ${directory} "a warm, funny and wise film"`,
   ].join("\n");
 }
 

@@ -1,8 +1,14 @@
 import { Command } from "commander";
 import { evaluateRun, type RunEvaluation } from "../runs/evaluate-run.ts";
 import { runOptions } from "../runs/run-config.ts";
-import { metrics, table } from "./format.ts";
+import { counted, metrics, table } from "./format.ts";
+import { addExamples } from "./help.ts";
 import { addSchemaOptions, givenOptions } from "./schema-options.ts";
+
+const EXAMPLES = [
+  "aflora evaluate --run runs/tickets",
+  "aflora evaluate --run runs/tickets --validation new.csv --json",
+];
 
 /** `aflora evaluate` */
 export function evaluateCommand(): Command {
@@ -16,7 +22,7 @@ export function evaluateCommand(): Command {
     .option("--label <column>", "column of the label")
     .option("--json", "as JSON");
   addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
-  return command.action(async () => {
+  return addExamples(command, EXAMPLES).action(async () => {
     const { run, json, ...given } = givenOptions(command);
     const evaluations = await evaluateRun(run as string, given);
     process.stdout.write(
@@ -26,7 +32,7 @@ export function evaluateCommand(): Command {
 }
 
 function describe({ split, examples, metrics: values, labels, confusion }: RunEvaluation): string {
-  const lines = [`${split}: ${examples} examples`, metrics(values)];
+  const lines = [`${split}: ${counted(examples, "example")}`, metrics(values)];
   if (confusion) {
     const rows = confusion.map((row, i) => [labels[i]!, ...row.map(String)]);
     lines.push("", "rows: true label, columns: predicted", table([["", ...labels], ...rows]));

@@ -4,15 +4,15 @@ import { PEFT_FORMS, type PeftFormName } from "../exchange/peft/write-node.ts";
 import { exportRun } from "../runs/export-run.ts";
 import { runOptions } from "../runs/run-config.ts";
 import { downloadLine } from "./download-line.ts";
-import { bytes, table } from "./format.ts";
+import { bytes, counted, table } from "./format.ts";
+import { addExamples } from "./help.ts";
 import { addSchemaOptions, givenOptions } from "./schema-options.ts";
 
-const EXAMPLES = `
-Examples:
-  $ aflora export --run runs/tickets --format peft --output tickets-peft
-  $ aflora export --run runs/tickets --format merged --output tickets-model
-  $ aflora export --run runs/tickets --format onnx --dtype q8 --output tickets-onnx
-`;
+const EXAMPLES = [
+  "aflora export --run runs/tickets --format peft --output tickets-peft",
+  "aflora export --run runs/tickets --format merged --output tickets-model",
+  "aflora export --run runs/tickets --format onnx --dtype q8 --output tickets-onnx",
+];
 
 interface Given extends Omit<ExportOptions, "as"> {
   run: string;
@@ -40,7 +40,7 @@ export function exportCommand(): Command {
     .addOption(new Option("--as <type>", "peft: AdaLoRA as a LoRA of its remaining ranks").choices(PEFT_FORMS))
     .option("--json", "as JSON");
   addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
-  return command.addHelpText("after", EXAMPLES).action(async () => {
+  return addExamples(command, EXAMPLES).action(async () => {
     const { run, json, device, threads, offline, ...options } = givenOptions<Given>(command);
     const report = await exportRun(run, options, { device, threads, offline, onProgress: downloadLine() });
     process.stdout.write(`${json ? JSON.stringify(report, null, 2) : describe(report)}\n`);
@@ -51,7 +51,7 @@ function describe({ directory, files, comparedTexts, largestDifference, q8 }: Ex
   const lines = [
     table([["", ""], ...Object.entries(files).map(([name, size]) => [name, bytes(size)])]).trimStart(),
     "",
-    `compared with the run's model on ${comparedTexts} texts: logits differ by at most ${largestDifference.toExponential(1)}`,
+    `compared with the run's model on ${counted(comparedTexts, "text")}: logits differ by at most ${largestDifference.toExponential(1)}`,
   ];
   if (q8) {
     lines.push(

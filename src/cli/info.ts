@@ -4,28 +4,29 @@ import { METHOD_NAMES } from "../methods/methods.ts";
 import { MODEL_TYPES } from "../models/families.ts";
 import { availableDevices, onnxRuntimeVersion } from "../runtime/runtime-node.ts";
 import { bytes, table } from "./format.ts";
+import { addExamples } from "./help.ts";
 import { packageVersion } from "./version.ts";
 
 /** `aflora info` */
 export function infoCommand(): Command {
-  return new Command("info")
+  const command = new Command("info")
     .description("show versions, devices and cores, and what is supported")
-    .option("--json", "as JSON")
-    .action(({ json }: { json?: boolean }) => {
-      const info = {
-        aflora: packageVersion(),
-        node: process.versions.node,
-        onnxRuntime: onnxRuntimeVersion(),
-        devices: availableDevices(),
-        cpu: cpus()[0]?.model ?? "unknown",
-        cores: availableParallelism(),
-        memory: totalmem(),
-        methods: METHOD_NAMES,
-        modelTypes: MODEL_TYPES,
-      };
-      const rows = Object.entries({ ...info, memory: bytes(info.memory) }).map(([name, value]) => {
-        return [name, Array.isArray(value) ? value.join(", ") : String(value)];
-      });
-      process.stdout.write(json ? `${JSON.stringify(info, null, 2)}\n` : `${table([["", ""], ...rows]).trimStart()}\n`);
+    .option("--json", "as JSON");
+  return addExamples(command, ["aflora info", "aflora info --json"]).action(({ json }: { json?: boolean }) => {
+    const info = {
+      aflora: packageVersion(),
+      node: process.versions.node,
+      onnxRuntime: onnxRuntimeVersion(),
+      devices: availableDevices(),
+      cpu: cpus()[0]?.model ?? "unknown",
+      cores: availableParallelism(),
+      memory: totalmem(),
+      methods: METHOD_NAMES,
+      modelTypes: MODEL_TYPES,
+    };
+    const rows = Object.entries({ ...info, memory: bytes(info.memory) }).map(([name, value]) => {
+      return [name, Array.isArray(value) ? value.join(", ") : String(value)];
     });
+    process.stdout.write(json ? `${JSON.stringify(info, null, 2)}\n` : `${table([["", ""], ...rows]).trimStart()}\n`);
+  });
 }

@@ -5,6 +5,7 @@ import { compareCommand } from "./compare.ts";
 import { demoCommand } from "./demo.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { exportCommand } from "./export.ts";
+import { addExamples, STARTED_AS } from "./help.ts";
 import { infoCommand } from "./info.ts";
 import { paramsCommand } from "./params.ts";
 import { predictCommand } from "./predict.ts";
@@ -17,7 +18,7 @@ const OUR_ERROR = 1;
 /** Columns of help and messages: longer lines are hard to read. */
 const MAX_WIDTH = 100;
 
-const program = new Command("aflora")
+const program = new Command(STARTED_AS)
   .description(
     "Fine-tune transformer models on your own machine, with adaptive freezing of low-rank adapters (AFLoRA).",
   )
@@ -33,11 +34,16 @@ const program = new Command("aflora")
   .addCommand(reportCommand())
   .addCommand(infoCommand());
 
+addExamples(program, [
+  "aflora demo",
+  "aflora train --train tickets.csv --text message --label team --output runs/tickets",
+]);
+
 const helpWidth = Math.min(process.stdout.columns ?? MAX_WIDTH, MAX_WIDTH);
 for (const command of [program, ...program.commands]) {
   command
     .exitOverride()
-    .configureHelp({ helpWidth })
+    .configureHelp({ ...command.configureHelp(), helpWidth })
     .configureOutput({ outputError: (message, write) => write(inOneLine(message)) });
 }
 

@@ -8,13 +8,13 @@ import { totalFlops } from "../graph/flops.ts";
 import { DEFAULT_METHOD, findMethod, METHODS, parseMethodOptions } from "../methods/methods.ts";
 import { describeModel } from "../models/families.ts";
 import { integer, table } from "./format.ts";
+import { addExamples, everydayHelp } from "./help.ts";
 import { addSchemaOptions, givenOptions } from "./schema-options.ts";
 
-const EXAMPLES = `
-Examples:
-  $ aflora params --model deberta-v3-base/config.json --method aflora --rank 4
-  $ aflora params --method lora --target-modules query,value --json
-`;
+const EXAMPLES = [
+  "aflora params --model deberta-v3-base/config.json --method aflora --rank 4",
+  "aflora params --method lora --target-modules query,value --json",
+];
 
 /** `aflora params` */
 export function paramsCommand(): Command {
@@ -27,7 +27,8 @@ export function paramsCommand(): Command {
   for (const { name, summary, options } of METHODS) {
     if (Object.keys(options.shape).length > 0) addSchemaOptions(command, options, `Method ${name}: ${summary}`);
   }
-  return command.addHelpText("after", EXAMPLES).action(async () => {
+  everydayHelp(command, ["model", "method", "sequenceLength", "json", "rank", "targetModules"]);
+  return addExamples(command, EXAMPLES).action(async () => {
     const {
       model = BUNDLED_MODEL,
       method = DEFAULT_METHOD.name,

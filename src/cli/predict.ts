@@ -6,16 +6,16 @@ import { runOptions, runtimeFor } from "../runs/run-config.ts";
 import type { Device } from "../runtime/session.ts";
 import type { TextInput } from "../tasks/task-kind.ts";
 import { downloadLine } from "./download-line.ts";
+import { addExamples } from "./help.ts";
 import { addSchemaOptions, givenOptions } from "./schema-options.ts";
 
-const EXAMPLES = `
-Examples:
-  $ aflora predict --run runs/tickets "My card was charged twice"
-  $ aflora predict --run runs/rte "A man sleeps." --text-pair "Nobody is awake."
-  $ aflora predict --run runs/tickets --file new.csv --text message --json
-  $ cat messages.txt | aflora predict --run runs/tickets
-  $ aflora predict --adapter peft-folder --model bert-base-uncased-folder "Where is my order?"
-`;
+const EXAMPLES = [
+  'aflora predict --run runs/tickets "My card was charged twice"',
+  'aflora predict --run runs/rte "A man sleeps." --text-pair "Nobody is awake."',
+  "aflora predict --run runs/tickets --file new.csv --text message --json",
+  "cat messages.txt | aflora predict --run runs/tickets",
+  'aflora predict --adapter peft-folder --model bert-base-uncased-folder "Where is my order?"',
+];
 
 /** `aflora predict` */
 export function predictCommand(): Command {
@@ -30,7 +30,7 @@ export function predictCommand(): Command {
     .option("--text-pair <text>", "second text of each pair; with --file, its column")
     .option("--json", "as JSON Lines, every label with its probability");
   addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
-  return command.addHelpText("after", EXAMPLES).action(async (texts: string[]) => {
+  return addExamples(command, EXAMPLES).action(async (texts: string[]) => {
     const options = givenOptions<PredictOptions>(command);
     const { run, adapter, model: base, offline, json } = options;
     if ((run === undefined) === (adapter === undefined)) throw new UserError("give either --run DIR or --adapter DIR");

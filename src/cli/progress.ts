@@ -1,40 +1,23 @@
-import { MultiBar, type SingleBar } from "cli-progress";
 import type { FineTuneOptions, RunStart } from "../runs/fine-tune.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../runs/records.ts";
-import { bytes, duration, integer, metrics } from "./format.ts";
+import { bytes, counted, duration, integer, metrics } from "./format.ts";
+import { StatusLines } from "./status-lines.ts";
 
 /** Plain lines come at most this often, seconds. */
 const LINE_INTERVAL = 10;
+const BAR_SIZE = 16;
 
 /** Shows a run's progress: a bar on a terminal, plain lines elsewhere. Everything goes to stderr. */
 export class TrainingProgress {
-  readonly #bars: MultiBar | undefined;
-  #bar: SingleBar | undefined;
-  /** A second line under the bar: one would be too long for most terminals. */
-  #facts: SingleBar | undefined;
+  readonly #status = process.stderr.isTTY ? new StatusLines(process.stderr) : undefined;
   #start: RunStart | undefined;
+  #latest: StepRecord | undefined;
   #tokens = 0;
   #seconds = 0;
   #stepsHere = 0;
   #peakMemory = 0;
   #metric = "";
   #lastLine = 0;
-  #freezable = "";
-
-  constructor() {
-    if (process.stderr.isTTY) {
-      this.#bars = new MultiBar({
-        format: "{bar} {value}/{total} | {details}",
-        barsize: 16,
-        barCompleteChar: "█",
-        barIncompleteChar: "░",
-        hideCursor: true,
-        linewrap: false,
-        forceRedraw: true,
-        stream: process.stderr,
-      });
-    }
-  }
 
   /** The callbacks to give to a run. */
   get callbacks(): Pick<FineTuneOptions, "onStart" | "onStep" | "onFreezingCheck" | "onEvaluation"> {
@@ -46,14 +29,14 @@ export class TrainingProgress {
     };
   }
 
-  /** Removes the bar. */
+  /** Leaves the bar as it is. */
   stop(): void {
-    this.#bars?.stop();
+    this.#status?.end();
   }
 
   /** Writes a line above the bar. */
   log(line: string): void {
-    if (this.#bars && this.#bar) this.#bars.log(`${line}\n`);
+    if (this.#status) this.#status.log(line);
     else process.stderr.write(`${line}\n`);
   }
 
@@ -62,44 +45,31 @@ export class TrainingProgress {
     const { base, task, config, totalSteps, stepsDone } = start;
     const examples = task.validation.reduce((sum, split) => sum + split.examples.length, 0);
     this.log(
-      `${config.method.name} on ${base.name}, task ${task.name}: ${integer(task.train.length)} training and ${integer(examples)} validation examples, ${integer(totalSteps)} steps`,
+      `${config.method.name} on ${base.name}, task ${task.name}: ${integer(task.train.length)} training and ${counted(examples, "validation example")}, ${counted(totalSteps, "step")}`,
     );
     if (base.newWeights.length > 0) this.log(`made new: ${base.newWeights.map(({ name }) => name).join(", ")}`);
     if (base.unused.length > 0) {
       const shown = base.unused.slice(0, 3).join(", ");
-      this.log(`not used: ${shown}${base.unused.length > 3 ? ` and ${base.unused.length - 3} more tensors` : ""}`);
+      const others = base.unused.length - 3;
+      this.log(`not used: ${shown}${others > 0 ? ` and ${counted(others, "more tensor")}` : ""}`);
     }
     if (stepsDone > 0) this.log(`going on after step ${stepsDone}`);
-    this.#freezable = start.freezable > 0 ? `/${start.freezable}` : "";
-    this.#bar = this.#bars?.create(totalSteps, stepsDone, { details: "starting" });
-    this.#facts = this.#bars?.create(totalSteps, stepsDone, { details: "" }, { format: "{details}" });
+    this.#show();
   }
 
   #step(record: StepRecord): void {
+    this.#latest = record;
     this.#tokens += record.tokens;
     this.#seconds += record.seconds;
     this.#stepsHere++;
     this.#peakMemory = Math.max(this.#peakMemory, record.memory ?? 0);
-    const left = (this.#start!.totalSteps - record.step - 1) * (this.#seconds / this.#stepsHere);
-    const details = joined([
-      `loss ${record.loss.toFixed(3)}`,
-      `${integer(this.#tokens / this.#seconds)} tokens/s`,
-      `${duration(left)} left`,
-    ]);
-    const facts = joined([
-      this.#metric,
-      `peak ${bytes(this.#peakMemory)}`,
-      `${integer(record.trainable)} trainable`,
-      this.#freezable && `${record.frozen}${this.#freezable} frozen`,
-    ]);
     const done = record.step + 1;
     const { totalSteps } = this.#start!;
-    if (this.#bar) {
-      this.#bar.update(done, { details });
-      this.#facts?.update(done, { details: facts });
-    } else if (this.#seconds - this.#lastLine >= LINE_INTERVAL || done === totalSteps) {
+    if (this.#status) this.#show();
+    else if (this.#seconds - this.#lastLine >= LINE_INTERVAL || done === totalSteps) {
       this.#lastLine = this.#seconds;
-      this.log(joined([`step ${done}/${totalSteps}`, `lr ${record.learningRate.toPrecision(3)}`, details, facts]));
+      const rate = `lr ${record.learningRate.toPrecision(3)}`;
+      this.log(joined([`step ${done}/${totalSteps}`, rate, this.#speed(record), this.#facts(record)]));
     }
   }
 
@@ -115,7 +85,35 @@ export class TrainingProgress {
   #evaluation(record: EvaluationRecord): void {
     const [name, value] = Object.entries(record.metrics)[0]!;
     this.#metric = `${name} ${value.toFixed(4)}`;
+    this.#show();
     this.log(`epoch ${record.epoch}: ${metrics(record.metrics)}, loss ${record.loss.toFixed(4)}`);
+  }
+
+  /** The bar, and what is known of the run under it: one line would be too long for most terminals. */
+  #show(): void {
+    const { totalSteps, stepsDone } = this.#start!;
+    const done = this.#latest ? this.#latest.step + 1 : stepsDone;
+    const filled = Math.round((BAR_SIZE * done) / totalSteps);
+    const bar = `${"█".repeat(filled)}${"░".repeat(BAR_SIZE - filled)} ${done}/${totalSteps}`;
+    this.#status?.set(
+      this.#latest ? [joined([bar, this.#speed(this.#latest)]), this.#facts(this.#latest)] : [`${bar} | starting`],
+    );
+  }
+
+  #speed({ step, loss }: StepRecord): string {
+    const left = (this.#start!.totalSteps - step - 1) * (this.#seconds / this.#stepsHere);
+    const speed = `${integer(this.#tokens / this.#seconds)} tokens/s`;
+    return joined([`loss ${loss.toFixed(3)}`, speed, `${duration(left)} left`]);
+  }
+
+  #facts({ trainable, frozen }: StepRecord): string {
+    const { freezable } = this.#start!;
+    return joined([
+      this.#metric,
+      `peak ${bytes(this.#peakMemory)}`,
+      `${integer(trainable)} trainable`,
+      freezable > 0 ? `${frozen}/${freezable} frozen` : "",
+    ]);
   }
 }
 

@@ -1,13 +1,10 @@
 import { join } from "node:path";
 import { Command } from "commander";
 import { writeReport } from "../reports/report.ts";
+import { addExamples } from "./help.ts";
 import { givenOptions } from "./schema-options.ts";
 
-const EXAMPLES = `
-Examples:
-  $ aflora report runs/tickets
-  $ aflora report runs/rte-* --output rte.html
-`;
+const EXAMPLES = ["aflora report runs/tickets", "aflora report runs/rte-* --output rte.html"];
 
 /** `aflora report` */
 export function reportCommand(): Command {
@@ -15,7 +12,7 @@ export function reportCommand(): Command {
     .description("draw a finished run, or several compared, as one HTML page that needs no network")
     .argument("<dirs...>", "run folders")
     .option("--output <file>", "page to write (report.html in the run's folder; of several runs, in this one)");
-  return command.addHelpText("after", EXAMPLES).action(async (directories: string[]) => {
+  return addExamples(command, EXAMPLES).action(async (directories: string[]) => {
     const { output = directories.length === 1 ? join(directories[0]!, "report.html") : "report.html" } = givenOptions<{
       output?: string;
     }>(command);

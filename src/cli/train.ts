@@ -4,17 +4,23 @@ import type { RunResult } from "../runs/records.ts";
 import { runOptions } from "../runs/run-config.ts";
 import { readConfigFile } from "./config-file.ts";
 import { bytes, duration, integer, metrics } from "./format.ts";
+import { addExamples, everydayHelp, STARTED_AS } from "./help.ts";
 import { INTERRUPTED, runTraining } from "./run-training.ts";
 import { addSchemaOptions, givenOptions } from "./schema-options.ts";
 
-const EXAMPLES = `
-Examples:
-  $ aflora train --train tickets.csv --text message --label team
-  $ aflora train --task rte --data glue --epochs 10 --output runs/rte
-  $ aflora train --config run.yaml --seed 7
-  $ aflora train --train more.csv --text message --label team --adapter runs/tickets
-  $ aflora train --output runs/rte --resume
-`;
+const EXAMPLES = [
+  "aflora train --train tickets.csv --text message --label team",
+  "aflora train --task rte --data glue --epochs 10 --output runs/rte",
+  "aflora train --config run.yaml --seed 7",
+  "aflora train --train more.csv --text message --label team --adapter runs/tickets",
+  "aflora train --output runs/rte --resume",
+];
+
+/** What most runs are given, and what ends or follows one. */
+const EVERYDAY = [
+  ...["config", "overwrite", "resume", "watch", "model", "method", "task", "data", "train", "validation", "text"],
+  ...["textPair", "label", "kind", "epochs", "batchSize", "learningRate", "rank", "seed", "device", "output"],
+];
 
 /** `aflora train` */
 export function trainCommand(): Command {
@@ -31,7 +37,8 @@ export function trainCommand(): Command {
       addSchemaOptions(command, method.options, `Method ${method.name}: ${method.summary}`);
     }
   }
-  return command.addHelpText("after", EXAMPLES).action(async () => {
+  everydayHelp(command, EVERYDAY);
+  return addExamples(command, EXAMPLES).action(async () => {
     const { config, overwrite = false, resume = false, watch, watchPort, ...flags } = givenOptions(command);
     const file = config === undefined ? {} : await readConfigFile(config as string);
     const outcome = await runTraining(
@@ -45,7 +52,7 @@ export function trainCommand(): Command {
       },
     );
     if (!outcome.result) {
-      process.stderr.write(`interrupted; go on with: aflora train --output ${outcome.directory} --resume\n`);
+      process.stderr.write(`interrupted; go on with: ${STARTED_AS} train --output ${outcome.directory} --resume\n`);
       process.exitCode = INTERRUPTED;
       return;
     }

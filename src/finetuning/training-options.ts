@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { UserError } from "../errors.ts";
+import { inWords, UserError } from "../errors.ts";
 import type { MethodDefinition } from "../methods/method.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
 import type { PublishedSetting } from "../methods/published.ts";
@@ -59,7 +59,7 @@ export interface MethodChoice {
  * @throws UserError naming the option that is malformed.
  */
 export function checkOptions<Schema extends z.ZodType>(schema: Schema, given: object): z.output<Schema> {
-  const result = schema.safeParse(given);
+  const result = schema.safeParse(given, { error: inWords });
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   throw new UserError(`option "${issue!.path.join(".")}": ${issue!.message}`);

@@ -1,4 +1,4 @@
-import { didYouMean, UserError } from "../errors.ts";
+import { didYouMean, inWords, UserError } from "../errors.ts";
 import { adalora } from "./adalora.ts";
 import { aflora } from "./aflora.ts";
 import { elora } from "./elora.ts";
@@ -67,7 +67,7 @@ export function parseMethodOptions(
         : `unknown option "${key}" of method "${method.name}"${didYouMean(key, [...known, ...others])}`,
     );
   }
-  const result = method.options.safeParse(given);
+  const result = method.options.safeParse(given, { error: inWords });
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   throw new UserError(`option "${issue!.path.join(".")}" of method "${method.name}": ${issue!.message}`);

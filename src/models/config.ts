@@ -1,12 +1,12 @@
 import { z } from "zod";
-import { UserError } from "../errors.ts";
+import { inWords, UserError } from "../errors.ts";
 
 /**
  * config.json through a family's schema.
  * @throws UserError naming the setting that is missing, malformed or not supported.
  */
 export function parseConfig<T>(schema: z.ZodType<T>, raw: unknown): T {
-  const result = schema.safeParse(raw);
+  const result = schema.safeParse(raw, { error: inWords });
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   throw new UserError(`config.json: "${issue!.path.join(".")}" is not supported: ${issue!.message}`);

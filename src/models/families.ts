@@ -46,7 +46,7 @@ export function describeModel(raw: unknown): ModelDescription {
   const architecture = familyOf(String(modelType));
   if (!architecture) {
     throw new UserError(
-      `config.json: model_type "${modelType}" is not supported${didYouMean(String(modelType), MODEL_TYPES)} (supported: ${MODEL_TYPES.join(", ")})`,
+      `config.json: model_type "${modelType}" is not supported${didYouMean(String(modelType), MODEL_TYPES)}; aflora fine-tunes encoders, which read a text, not models that write one (supported: ${MODEL_TYPES.join(", ")})`,
     );
   }
   const config = architecture.readConfig(raw);

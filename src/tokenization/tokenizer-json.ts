@@ -1,6 +1,6 @@
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { z } from "zod";
-import { UserError } from "../errors.ts";
+import { inWords, UserError } from "../errors.ts";
 import { makeExact } from "./exact.ts";
 import type { Encoding, Tokenizer, WordEncoding } from "./tokenizer.ts";
 
@@ -144,7 +144,7 @@ class JsonTokenizer implements Tokenizer {
 }
 
 function parse<T>(schema: z.ZodType<T>, value: unknown, file: string): T {
-  const result = schema.safeParse(value);
+  const result = schema.safeParse(value, { error: inWords });
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   throw new UserError(

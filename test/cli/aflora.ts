@@ -5,18 +5,26 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** Arguments of Node that start aflora: what was built, where it is as new as the sources, else the sources themselves. */
-const PROGRAM = ((): string[] => {
+/** The command line that starts aflora: what was built, where it is as new as the sources, else the sources themselves. */
+export const AFLORA: readonly string[] = ((): string[] => {
   const changed = (file: string): number => statSync(join(ROOT, file), { throwIfNoEntry: false })?.mtimeMs ?? 0;
   const sources = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" });
   const built = "dist/cli/main.js";
-  if (sources.every((file) => changed(join("src", file)) <= changed(built))) return [join(ROOT, built)];
+  if (sources.every((file) => changed(join("src", file)) <= changed(built)))
+    return [process.execPath, join(ROOT, built)];
   return [
+    process.execPath,
     "--import",
     new URL("../../node_modules/tsx/dist/loader.mjs", import.meta.url).href,
     join(ROOT, "src/cli/main.ts"),
   ];
 })();
+
+/** As a user's shell has it: `npm test` leaves what would make hints say `npx aflora`. */
+export const environment = (): NodeJS.ProcessEnv => {
+  const { npm_command: _, ...others } = process.env;
+  return others;
+};
 
 export interface Ended {
   code: number | null;
@@ -31,12 +39,20 @@ export class Aflora {
   #stdout = "";
   #stderr = "";
 
-  /** @param shell what to do in the shell before, such as setting limits */
-  constructor(args: readonly string[], cwd: string, { shell }: { shell?: string } = {}) {
-    const command = [process.execPath, ...PROGRAM, ...args];
+  /**
+   * @param shell what to do in the shell before, such as setting limits
+   * @param env variables of its own
+   */
+  constructor(
+    args: readonly string[],
+    cwd: string,
+    { shell, env = {} }: { shell?: string; env?: Readonly<Record<string, string>> } = {},
+  ) {
+    const command = [...AFLORA, ...args];
+    const options = { cwd, env: { ...environment(), ...env } };
     this.process = shell
-      ? spawn("sh", ["-c", `${shell}; exec "$@"`, "sh", ...command], { cwd })
-      : spawn(command[0]!, command.slice(1), { cwd });
+      ? spawn("sh", ["-c", `${shell}; exec "$@"`, "sh", ...command], options)
+      : spawn(command[0]!, command.slice(1), options);
     this.process.stdout.setEncoding("utf8").on("data", (text: string) => {
       this.#stdout += text;
     });
@@ -66,9 +82,13 @@ export class Aflora {
   }
 }
 
-/** Runs `aflora` to its end. @param input its stdin */
-export function aflora(args: readonly string[], cwd: string, input = ""): Promise<Ended> {
-  const running = new Aflora(args, cwd);
+/** Runs `aflora` to its end. @param input its stdin; `env`: variables of its own */
+export function aflora(
+  args: readonly string[],
+  cwd: string,
+  { input = "", env = {} }: { input?: string; env?: Readonly<Record<string, string>> } = {},
+): Promise<Ended> {
+  const running = new Aflora(args, cwd, { env });
   running.process.stdin.end(input);
   return running.ended;
 }

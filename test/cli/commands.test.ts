@@ -66,7 +66,7 @@ describe("predict", () => {
   test("labels texts from arguments, stdin and files alike", async () => {
     const fromArguments = await aflora(["predict", "--run", "run", ...TEXTS], home);
     expect(fromArguments).toMatchObject({ code: 0, stderr: "", stdout: expect.stringMatching(LINES) });
-    const fromStdin = await aflora(words("predict --run run"), home, `${TEXTS.join("\n")}\n\n`);
+    const fromStdin = await aflora(words("predict --run run"), home, { input: `${TEXTS.join("\n")}\n\n` });
     expect(fromStdin).toEqual(fromArguments);
     await writeFile(join(home, "texts.txt"), TEXTS.join("\n"));
     expect(await aflora(words("predict --run run --file texts.txt"), home)).toEqual(fromArguments);
@@ -123,12 +123,34 @@ test("info shows versions, devices and cores", async () => {
 });
 
 describe("help", () => {
-  const commands = ["", "demo", "train", "evaluate", "predict", "compare", "params", "report", "info"];
-  test.each(commands)("of `aflora %s` is at most 100 columns wide", async (command) => {
+  const commands = ["", "demo", "train", "evaluate", "predict", "export", "compare", "params", "report", "info"];
+  test.each(commands)("of `aflora %s` is at most 100 columns wide, and ends in two examples", async (command) => {
     const { code, stdout, stderr } = await aflora([...command.split(" ").filter(Boolean), "--help"], home);
     expect([code, stderr]).toEqual([0, ""]);
     expect(stdout).toMatch(/^Usage: aflora /);
-    expect(stdout.split("\n").filter((line) => line.length > 100 && !line.startsWith("  $ aflora"))).toEqual([]);
+    expect(stdout.split("\n").filter((line) => line.length > 100 && !line.includes("  $ "))).toEqual([]);
+    expect(stdout).toMatch(new RegExp(`\nExamples:\n(.*\\$ .*aflora ${command}.*\n){2}`));
+  });
+
+  test("of `aflora train` has the everyday options; --help-all has every one", async () => {
+    const short = await aflora(["train", "--help"], home);
+    const long = await aflora(["train", "--text", "message", "--help-all"], home);
+    expect([long.code, long.stderr]).toEqual([0, ""]);
+    for (const flag of ["--train <", "--epochs <", "--rank <", "--output <", "--help-all"]) {
+      expect(short.stdout).toContain(flag);
+      expect(long.stdout).toContain(flag);
+    }
+    for (const flag of ["--beta1 <", "--warmup-ratio <", "--orthogonality <"]) {
+      expect(short.stdout).not.toContain(flag);
+      expect(long.stdout).toContain(flag);
+    }
+    expect(short.stdout.split("\n").length).toBeLessThan(60);
+  });
+
+  test("names the command as it was started", async () => {
+    const { stdout } = await aflora(["train", "--help"], home, { env: { npm_command: "exec" } });
+    expect(stdout).toMatch(/^Usage: npx aflora train /);
+    expect(stdout).toContain("  $ npx aflora train --train tickets.csv");
   });
 
   test("is what aflora without a command shows", async () => {

@@ -8,7 +8,7 @@ import { readFolderConfig } from "../../checkpoints/model-folder-node.ts";
 import { openPickle } from "../../checkpoints/pickle-node.ts";
 import { openSafetensorsFile } from "../../checkpoints/safetensors-node.ts";
 import { readTensors } from "../../checkpoints/tensor-source.ts";
-import { UserError } from "../../errors.ts";
+import { inWords, UserError } from "../../errors.ts";
 import type { Adapter, AdapterDescription } from "../../finetuning/adapter.ts";
 import { BUNDLED_MODEL, BUNDLED_ON_HUB } from "../../finetuning/bundled-model.ts";
 import { modelDirectory } from "../../finetuning/load-base-model-node.ts";
@@ -147,7 +147,7 @@ async function readConfig(directory: string): Promise<PeftConfig> {
 }
 
 function checked<Schema extends z.ZodType>(schema: Schema, raw: unknown, path: string): z.output<Schema> {
-  const result = schema.safeParse(raw);
+  const result = schema.safeParse(raw, { error: inWords });
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   throw new UserError(`${path}: "${issue!.path.join(".")}": ${issue!.message}`);

@@ -1,0 +1,66 @@
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { readRunRecords } from "../../src/runs/read-run.ts";
+import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
+import { AFLORA, environment } from "./aflora.ts";
+import { Screen } from "./screen.ts";
+
+/** util-linux's `script` runs a program in a terminal of its own. */
+const TERMINAL = process.platform === "linux" && existsSync("/usr/bin/script");
+
+let home: string;
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-terminal-"));
+  await writeTinyModel(join(home, "model"));
+  await writeCsv(join(home, "tickets.csv"), tickets());
+});
+afterAll(() => rm(home, { recursive: true }));
+
+/** What stands on a terminal of so many columns after a run. */
+async function shown(columns: number, flags: string): Promise<string[]> {
+  const train = `train --model model --train tickets.csv --text message --label team --threads 1 ${flags}`;
+  const command = `stty cols ${columns} rows 50; ${AFLORA.join(" ")} ${train}`;
+  const options = { cwd: home, env: environment() };
+  const { stdout } = await promisify(execFile)("/usr/bin/script", ["-qec", command, "/dev/null"], options);
+  return new Screen(columns).write(stdout).rows;
+}
+
+describe.skipIf(!TERMINAL)(TERMINAL ? "on a terminal" : "skipped: no `script` to open a terminal with", () => {
+  test.each([40, 60, 100])(
+    "of %i columns lines above the bar stay whole, and nothing of the bar in them",
+    async (columns) => {
+      const output = `run-${columns}`;
+      const rows = await shown(columns, `--batch-size 4 --epochs 3 --freeze-interval 3 --output ${output}`);
+      const { freezing, evaluations, result } = await readRunRecords(join(home, output));
+      const lines: string[] = [];
+      rows.forEach((row, i) => {
+        // A full row goes on in the next one.
+        if (rows[i - 1]?.length === columns) lines.push(lines.pop()! + row);
+        else lines.push(row);
+      });
+      const froze = lines.filter((line) => / froze /.test(line));
+      expect(froze).toHaveLength(freezing.filter(({ frozen }) => frozen.length > 0).length);
+      for (const line of froze)
+        expect(line).toMatch(/^step \d+: froze .* \(r = [\d.]+\); compiled again in [\d.]+ m?s$/);
+      expect(
+        lines.filter((line) => /^epoch \d: accuracy [\d.]+, macro_f1 [\d.]+, loss [\d.]+$/.test(line)),
+      ).toHaveLength(4);
+      // One bar, which shows the last score.
+      const bars = lines.filter((line) => line.startsWith("█") || line.startsWith("░"));
+      expect(bars).toHaveLength(1);
+      expect(bars[0]).toContain(` ${result!.steps}/${result!.steps} | loss `.slice(0, columns - 17));
+      const score = evaluations.at(-1)!.metrics.accuracy!.toFixed(4);
+      expect(lines[lines.indexOf(bars[0]!) + 1]).toMatch(new RegExp(`^accuracy ${score} \\| peak `));
+    },
+  );
+
+  test("one step is one", async () => {
+    const rows = await shown(120, "--batch-size 64 --epochs 1 --output one");
+    expect(rows[0]).toMatch(/^aflora on model, task custom: 4\d training and \d validation examples, 1 step$/);
+  });
+});
