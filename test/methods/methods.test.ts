@@ -329,7 +329,11 @@ describe("bad input", () => {
     ["lora", { freezeRule: "matrix-fraction" }, 'option "freezeRule" belongs to aflora, not to method "lora"'],
     ["full", { rank: 4 }, /option "rank" belongs to aflora and lora and elora and adalora and sora/],
     ["sora", { gatePenaltty: 1 }, 'unknown option "gatePenaltty" of method "sora"; did you mean "gatePenalty"?'],
-    ["elora", { sharing: "some" }, /option "sharing" of method "elora": it must be "shape" or "sliced" or "layer", not "some"/],
+    [
+      "elora",
+      { sharing: "some" },
+      /option "sharing" of method "elora": it must be "shape" or "sliced" or "layer", not "some"/,
+    ],
     ["lora", { rank: 0 }, /option "rank" of method "lora"/],
   ])("%s %j", (name, given, message) => {
     expect(() => create(name, given, small)).toThrow(message);
