@@ -1,10 +1,14 @@
 import { randomUUID } from "node:crypto";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, readdir, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { UserError } from "../errors.ts";
+
+/** How the names end under which files are written; one that is left was a process's that ended meanwhile. */
+const TEMPORARY = /\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/;
 
 /**
  * Writes a file so that `path` holds either all of it or what was there before: under a temporary name beside it,
- * flushed to the disk, then renamed. The temporary file is removed where anything fails.
+ * flushed to the disk, then renamed, and the folder flushed too. The temporary file is removed where anything fails.
  * @throws UserError where the disk is full or the place cannot be written; what `write` throws passes through.
  */
 export async function writeAtomically(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
@@ -18,9 +22,29 @@ export async function writeAtomically(path: string, write: (file: FileHandle) =>
       await file.close();
     }
     await rename(temporary, path);
+    await flushFolder(dirname(path));
   } catch (error) {
     await rm(temporary, { force: true });
     throw writeFailure(path, error);
+  }
+}
+
+/** Removes what {@link writeAtomically} left in a folder, if there is one, where its process was ended meanwhile. */
+export async function removeTemporaries(folder: string): Promise<void> {
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names.filter((each) => TEMPORARY.test(each))) await rm(join(folder, name), { force: true });
+}
+
+/** So that a power cut does not undo a rename or a removal. Windows flushes no folders, and some disks refuse. */
+export async function flushFolder(folder: string): Promise<void> {
+  if (process.platform === "win32") return;
+  const handle = await open(folder, "r");
+  try {
+    await handle.sync();
+  } catch (error) {
+    if (!["EINVAL", "ENOTSUP"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+  } finally {
+    await handle.close();
   }
 }
 

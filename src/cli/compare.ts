@@ -14,7 +14,7 @@ import { renderComparison } from "../reports/report.ts";
 import { runOptions } from "../runs/run-config.ts";
 import { bytes, integer, table } from "./format.ts";
 import { addExamples, everydayHelp } from "./help.ts";
-import { INTERRUPTED } from "./run-training.ts";
+import { INTERRUPTED, SIGNALS } from "./run-training.ts";
 import { addSchemaOptions, givenOptions } from "./schema-options.ts";
 
 const EXAMPLES = [
@@ -161,7 +161,7 @@ async function trainInProcess(
       asked = true;
       if (!windows) child.kill(signal);
     };
-    process.on("SIGINT", forward).on("SIGTERM", forward);
+    for (const signal of SIGNALS) process.on(signal, forward);
     try {
       const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
         child.on("error", reject).on("close", (...end) => resolve(end));
@@ -171,7 +171,7 @@ async function trainInProcess(
       if (signal) return { failed: `ended by ${signal} (${constants.signals[signal]})` };
       return { failed: `exit code ${code}, for the reason above` };
     } finally {
-      process.off("SIGINT", forward).off("SIGTERM", forward);
+      for (const signal of SIGNALS) process.off(signal, forward);
     }
   } finally {
     await rm(folder, { recursive: true, force: true });

@@ -53,6 +53,7 @@ export class TrainingProgress {
       const others = base.unused.length - 3;
       this.log(`not used: ${shown}${others > 0 ? ` and ${counted(others, "more tensor")}` : ""}`);
     }
+    for (const note of start.notes) this.log(note);
     if (stepsDone > 0) this.log(`going on after step ${stepsDone}`);
     this.#show();
   }

@@ -4,6 +4,9 @@ import type { FineTuneConfig } from "../runs/fine-tune-config.ts";
 import { downloadLine } from "./download-line.ts";
 import { TrainingProgress } from "./progress.ts";
 
+/** Signals that ask a run to end: Ctrl-C, a system that shuts down, a terminal that is closed. */
+export const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
 /** Exit code of a process that Ctrl-C ended. */
 export const INTERRUPTED = 130;
 
@@ -22,7 +25,7 @@ export async function runTraining(
     abort.abort();
     progress.log("ending after this step; press Ctrl-C again to end at once");
   };
-  process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
+  for (const signal of SIGNALS) process.on(signal, interrupt);
   try {
     const { watch, ...rest } = options;
     const onServing = (url: string): void => progress.log(`watch the run at ${url}`);
@@ -35,7 +38,7 @@ export async function runTraining(
       signal: abort.signal,
     });
   } finally {
-    process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
+    for (const signal of SIGNALS) process.off(signal, interrupt);
     progress.stop();
   }
 }

@@ -13,7 +13,7 @@ const EXAMPLES = [
   "aflora train --task rte --data glue --epochs 10 --output runs/rte",
   "aflora train --config run.yaml --seed 7",
   "aflora train --train more.csv --text message --label team --adapter runs/tickets",
-  "aflora train --output runs/rte --resume",
+  "aflora train --resume runs/rte",
 ];
 
 /** What most runs are given, and what ends or follows one. */
@@ -28,7 +28,7 @@ export function trainCommand(): Command {
     .description("fine-tune a model on a GLUE task or on your own examples, and write a run folder")
     .option("--config <file>", "options from a JSON or YAML file, by their names without dashes; flags win")
     .option("--overwrite", "replace an old run in the output folder")
-    .option("--resume", "go on with the run in the output folder")
+    .option("--resume [dir]", "go on with the run in this folder, or in --output; the folder knows its options")
     .option("--watch", "serve a page on 127.0.0.1 that follows the run, and show its address")
     .option("--watch-port <n>", "port of that page (a free one)", Number);
   addSchemaOptions(command, runOptions, "Run");
@@ -42,17 +42,17 @@ export function trainCommand(): Command {
     const { config, overwrite = false, resume = false, watch, watchPort, ...flags } = givenOptions(command);
     const file = config === undefined ? {} : await readConfigFile(config as string);
     const outcome = await runTraining(
-      { ...file, ...flags },
+      { ...file, ...flags, ...(typeof resume === "string" && { output: resume }) },
       {
         overwrite: overwrite === true,
-        resume: resume === true,
+        resume: resume !== false,
         ...((watch || watchPort !== undefined) && {
           watch: watchPort === undefined ? {} : { port: watchPort as number },
         }),
       },
     );
     if (!outcome.result) {
-      process.stderr.write(`interrupted; go on with: ${STARTED_AS} train --output ${outcome.directory} --resume\n`);
+      process.stderr.write(`interrupted; go on with: ${STARTED_AS} train --resume ${outcome.directory}\n`);
       process.exitCode = INTERRUPTED;
       return;
     }

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "../errors.ts";
+import { hasCheckpoint } from "../runs/checkpoint-folder.ts";
 import { readFinishedRun } from "../runs/read-run.ts";
 import type { LabelledRun } from "./comparison.ts";
 import {
@@ -64,7 +65,7 @@ export async function runComparison(
   const finish = async (directory: string, config: Readonly<Record<string, unknown>>): Promise<boolean> => {
     if (outcome.interrupted) return false;
     count++;
-    const resume = existsSync(join(directory, "checkpoints", "last.safetensors"));
+    const resume = await hasCheckpoint(directory);
     if (existsSync(join(directory, "result.json"))) {
       report(`[${count}/${total}] ${directory}: finished before`);
       return true;

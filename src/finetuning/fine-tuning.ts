@@ -31,7 +31,10 @@ export interface FineTuningPlan {
   resume?: TrainingState | undefined;
 }
 
-type Callbacks = Pick<TrainOptions, "onStep" | "onFreezingCheck" | "onEvaluation" | "onCheckpoint" | "signal">;
+type Callbacks = Pick<
+  TrainOptions,
+  "onStep" | "onFreezingCheck" | "onEvaluation" | "checkpointIsDue" | "onCheckpoint" | "signal"
+>;
 
 /** A base model, an adaptation of it and a task's examples, ready to train. */
 export class FineTuning {

@@ -15,8 +15,8 @@ export interface ReportedRunOptions extends FineTuneOptions {
 }
 
 /**
- * Fine-tunes a model and writes a run folder: records as they come, a checkpoint each epoch, and at the end the best
- * epoch's adapter, read back from disk and compared, `result.json` and `report.html` (docs/formats.md).
+ * Fine-tunes a model and writes a run folder: records as they come, checkpoints by step or time and each epoch, and at
+ * the end the best epoch's adapter, read back from disk and compared, `result.json` and `report.html` (docs/formats.md).
  * @param config options of `aflora train`, by their names without dashes
  * @throws UserError where an option, the data, the model or the port cannot be used; then nothing is written
  */

@@ -18,15 +18,17 @@ import { holdOut } from "../tasks/split.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../training/records.ts";
 import type { TrainOutcome } from "../training/train.ts";
 import { loadAdapter, saveAdapter } from "./adapter-folder.ts";
+import { CheckpointClock } from "./checkpoint-clock.ts";
+import { findCheckpoint } from "./checkpoint-folder.ts";
 import { type DataFingerprint, fingerprintOf, refuseOtherData } from "./data-fingerprint.ts";
 import { FineTunedModel } from "./load-fine-tuned-model.ts";
+import { machineNote, thisMachine } from "./machine.ts";
 import { openAdapter } from "./open-adapter.ts";
 import { readRunRecords } from "./read-run.ts";
 import type { RunResult } from "./records.ts";
 import { type DataSource, flatOptions, type RunConfig, resolveConfig, runtimeFor } from "./run-config.ts";
 import { RunFolder } from "./run-folder.ts";
 import { withAdapterOptions } from "./starting-adapter.ts";
-import { loadTrainingState, saveTrainingState } from "./training-checkpoint.ts";
 
 /** What is known when training begins. */
 export interface RunStart {
@@ -39,6 +41,8 @@ export interface RunStart {
   freezable: number;
   /** Steps done before, where the run goes on from a checkpoint. */
   stepsDone: number;
+  /** What a person should know before it begins. */
+  notes: readonly string[];
 }
 
 export interface FineTuneOptions {
@@ -64,7 +68,7 @@ export interface FineTuneOutcome {
 
 /**
  * Fine-tunes a model as `given` says (keys of `aflora train`'s config file) and writes a run folder: records as they come,
- * a checkpoint each epoch, and at the end the best epoch's adapter, read back from disk and compared, and `result.json`.
+ * checkpoints by step or time and each epoch, and at the end the best epoch's adapter, read back from disk and compared, and `result.json`.
  * @throws UserError where an option, the data or the model cannot be used; then nothing is written.
  */
 export async function fineTune(
@@ -87,19 +91,22 @@ export async function fineTune(
       ? undefined
       : startFrom(loaded, await openAdapter(run.adapter, { ...hub, model: loaded.files.location }));
   const base = start ? { ...loaded, newWeights: start.newWeights } : loaded;
-  const checkpoint = join(directory, "checkpoints", "last.safetensors");
-  const resume = options.resume ? await loadTrainingState(checkpoint) : undefined;
+  const found = saved && (await findCheckpoint(directory, saved.stepsRecorded));
+  const resume = found?.state;
   const fineTuning = new FineTuning({ base, task, method: config.method, settings: run, start, resume });
   const runtime = runtimeFor(run);
 
-  const folder = resume
-    ? await RunFolder.resume(directory, resume.step)
+  const folder = saved
+    ? await RunFolder.resume(directory, found)
     : await RunFolder.create(
         directory,
         flatOptions({ ...config, run: { ...run, model: base.name, revision: base.revision, output: directory } }),
         dataFingerprint,
         options.overwrite === true,
       );
+  const machine = thisMachine(runtime);
+  const elsewhere = found?.machine && machineNote(found.machine, machine);
+  const clock = new CheckpointClock(String(run.checkpointEvery), resume?.step ?? 0);
   try {
     await options.onStart?.({
       directory,
@@ -109,13 +116,18 @@ export async function fineTune(
       totalSteps: fineTuning.totalSteps,
       freezable: fineTuning.freezable.length,
       stepsDone: resume?.step ?? 0,
+      notes: [...(found?.notes ?? []), ...(elsewhere ? [elsewhere] : [])],
     });
     // Of the steps before the cut too, where the run goes on.
     const before = resume ? (await readRunRecords(directory)).steps : [];
     let peakMemory = before.reduce((peak, { memory = 0 }) => Math.max(peak, memory), 0);
     const outcome = await fineTuning.train(runtime, {
       signal: options.signal,
-      onCheckpoint: (state) => saveTrainingState(checkpoint, state),
+      checkpointIsDue: (step) => clock.isDue(step),
+      async onCheckpoint(state) {
+        await folder.saveCheckpoint({ state, machine });
+        clock.saved(state.step);
+      },
       async onStep(record) {
         const memory = process.memoryUsage.rss();
         peakMemory = Math.max(peakMemory, memory);
@@ -175,9 +187,9 @@ export async function loadTask(
 /** The saved options of a run to go on with; options given again must be the same, except where and how to compute. */
 async function savedRun(
   given: Readonly<Record<string, unknown>>,
-): Promise<{ config: RunConfig; dataFingerprint?: DataFingerprint | undefined }> {
-  if (typeof given.output !== "string") throw new UserError("which run is to go on? Name its folder with --output DIR");
-  const { config, dataFingerprint, result } = await readRunRecords(given.output);
+): Promise<{ config: RunConfig; dataFingerprint?: DataFingerprint | undefined; stepsRecorded: number }> {
+  if (typeof given.output !== "string") throw new UserError("which run is to go on? Name its folder with --resume DIR");
+  const { config, dataFingerprint, steps, result } = await readRunRecords(given.output);
   if (result) throw new UserError(`the run in ${given.output} has finished; nothing is left to resume`);
   const saved = flatOptions(config);
   const asked = Object.entries(given).filter(([, value]) => value !== undefined);
@@ -185,13 +197,13 @@ async function savedRun(
   const found = flatOptions(resolved);
   for (const [key, value] of asked) {
     const [before, now] = [saved[key], key === "method" ? value : found[key]].map((each) => JSON.stringify(each));
-    if (before !== now && !["threads", "device", "output", "offline"].includes(key)) {
+    if (before !== now && !["threads", "device", "output", "offline", "checkpointEvery"].includes(key)) {
       throw new UserError(
         `--resume: the run in ${given.output} has ${key} ${before ?? "unset"}, not ${now}; leave the option out or start a new run`,
       );
     }
   }
-  return { config: resolved, dataFingerprint };
+  return { config: resolved, dataFingerprint, stepsRecorded: steps.length };
 }
 
 function defaultName({ source, method }: RunConfig): string {

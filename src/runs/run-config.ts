@@ -13,6 +13,7 @@ import { nodeRuntime } from "../runtime/runtime-node.ts";
 import { DEVICES, type Device, type Runtime } from "../runtime/session.ts";
 import { glueTaskName } from "../tasks/glue.ts";
 import { findTaskKind, TASK_KIND_NAMES } from "../tasks/task-kinds.ts";
+import { CHECKPOINT_INTERVAL } from "./checkpoint-clock.ts";
 
 /** Options of a run beside those of its method. Each is a flag of `aflora train` and a key of its config file. */
 export const runOptions = z.object({
@@ -59,6 +60,11 @@ export const runOptions = z.object({
     .enum(DEVICES as ["cpu", "webgpu", "cuda"])
     .default("cpu")
     .describe("where to compute"),
+  checkpointEvery: z
+    .union([z.string(), z.number()])
+    .refine((every) => CHECKPOINT_INTERVAL.test(String(every)), "give steps (200) or seconds (60s)")
+    .default("60s")
+    .describe("how often to save what --resume needs: steps (200) or seconds (60s)"),
   output: z.string().min(1).optional().describe("run folder to write (runs/<task>-<method>-<date>)"),
 });
 

@@ -1,9 +1,11 @@
 import { existsSync } from "node:fs";
 import { type FileHandle, mkdir, open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { writeAtomically, writeFailure } from "../checkpoints/atomic-file-node.ts";
+import { removeTemporaries, writeAtomically, writeFailure } from "../checkpoints/atomic-file-node.ts";
 import { writeJsonFile } from "../checkpoints/json-file-node.ts";
 import { UserError } from "../errors.ts";
+import type { Checkpoint } from "./checkpoint-file.ts";
+import { CHECKPOINTS, type FoundCheckpoint, refuseIfGoneOn, saveCheckpoint } from "./checkpoint-folder.ts";
 import type { DataFingerprint } from "./data-fingerprint.ts";
 import type { FreezingRecord, MetricsRecord, RunResult } from "./records.ts";
 import { lockRun, type Unlock } from "./run-lock.ts";
@@ -43,14 +45,19 @@ export class RunFolder {
   }
 
   /**
-   * Opens the folder of a run that was cut off, with its records of steps from `step` on removed.
-   * @throws UserError where another process writes to it, or it cannot be written.
+   * Opens the folder of a run that was cut off, without records and checkpoints of what came after `found`.
+   * @param found the checkpoint that it goes on from; absent where it was cut off before the first
+   * @throws UserError where another process writes to it or has since it was found, or it cannot be written.
    */
-  static async resume(directory: string, step: number): Promise<RunFolder> {
+  static async resume(directory: string, found: FoundCheckpoint | undefined): Promise<RunFolder> {
     return RunFolder.#open(directory, async () => {
-      // An evaluation counts the steps done, a step record is numbered from 0.
+      await refuseIfGoneOn(directory, found);
+      const { step = 0, evaluations = [] } = found?.state ?? {};
       await keepLines(join(directory, "metrics.jsonl"), (record) =>
-        record.kind === "evaluation" ? (record.step as number) <= step : (record.step as number) < step,
+        // The evaluation before the first step stands in no state.
+        record.kind === "evaluation"
+          ? found !== undefined && (record.epoch as number) <= evaluations.length
+          : (record.step as number) < step,
       );
       await keepLines(join(directory, "freezing.jsonl"), (record) => (record.step as number) < step);
     });
@@ -60,6 +67,7 @@ export class RunFolder {
   static async #open(directory: string, prepare: () => Promise<void>): Promise<RunFolder> {
     const unlock = await lockRun(directory);
     try {
+      for (const part of ["", CHECKPOINTS, "adapter"]) await removeTemporaries(join(directory, part));
       await prepare();
       return new RunFolder(
         directory,
@@ -89,6 +97,13 @@ export class RunFolder {
     }
   }
 
+  /** Saves a checkpoint, and the records up to it before that. */
+  async saveCheckpoint(checkpoint: Checkpoint): Promise<void> {
+    await this.#metrics.sync();
+    await this.#freezing.sync();
+    await saveCheckpoint(this.directory, checkpoint);
+  }
+
   async writeResult(result: RunResult): Promise<void> {
     await writeJsonFile(join(this.directory, "result.json"), result);
   }
@@ -114,13 +129,14 @@ const RUN_FILES = [
   "freezing.jsonl",
   "result.json",
   "report.html",
-  "checkpoints",
+  CHECKPOINTS,
   "adapter",
 ];
 
 async function removeOldRun(directory: string, overwrite: boolean): Promise<void> {
   const files = RUN_FILES.filter((name) => existsSync(join(directory, name)));
-  if (files.length === 0) return;
+  // A process that ended while it made the folder leaves no run.
+  if (files.every((name) => name === "data.json")) return;
   if (!overwrite) {
     throw new UserError(
       `${directory} already holds a run; --overwrite replaces it, --resume continues it, --output names another folder`,

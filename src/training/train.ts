@@ -52,7 +52,12 @@ export interface TrainOptions {
   onStep?(record: StepRecord): void | Promise<void>;
   onFreezingCheck?(record: FreezingRecord): void | Promise<void>;
   onEvaluation?(record: EvaluationRecord): void | Promise<void>;
-  /** Called at the end of each epoch and where the run is aborted: save it, and the run can go on from it. */
+  /** Asked between two steps whether to save what is done; the parameters are copied only then. */
+  checkpointIsDue?(stepsDone: number): boolean;
+  /**
+   * Called before the first step, where one is due, at the end of each epoch and where the run is aborted: save it, and
+   * the run can go on from it.
+   */
   onCheckpoint?(state: TrainingState): void | Promise<void>;
   /** Aborting ends the run after the step at hand. */
   signal?: AbortSignal | undefined;
@@ -90,6 +95,11 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
   const progress = new RunProgress(resume, parameters.count());
   const stateNow = (): TrainingState =>
     progress.state({ parameters: parameters.copy(), optimizer: optimizer.state(), method: schedule.state?.() });
+  let saved: number | undefined;
+  const checkpoint = async (): Promise<void> => {
+    await options.onCheckpoint?.(stateNow());
+    saved = progress.step;
+  };
   const finished = (): boolean =>
     progress.epochs >= epochs || (patience !== undefined && progress.epochsSinceBest >= patience);
 
@@ -103,12 +113,15 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
   };
   try {
     // Where the run starts from, so that what training gains can be told.
-    if (!resume) await options.onEvaluation?.(await evaluate(0));
-
+    if (!resume) {
+      await options.onEvaluation?.(await evaluate(0));
+      await checkpoint();
+    }
     while (!finished() && !signal?.aborted) {
-      const epoch = Math.floor(progress.step / perEpoch);
+      const epoch = progress.epochs;
       const order = epochOrder(seed, epoch, options.train.length);
-      for (let batch = progress.step % perEpoch; batch < perEpoch && !signal?.aborted; batch++) {
+      // A run may go on after an epoch's last step, with its evaluation to come.
+      for (let batch = progress.step - epoch * perEpoch; batch < perEpoch && !signal?.aborted; batch++) {
         const started = performance.now();
         const t = progress.step;
         const examples = [...order.subarray(batch * batchSize, (batch + 1) * batchSize)].map((i) => options.train[i]!);
@@ -144,19 +157,18 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
           seconds,
           tokens,
         });
+        if (options.checkpointIsDue?.(progress.step)) await checkpoint();
       }
-      if (progress.step % perEpoch !== 0) break;
+      if (progress.step < (epoch + 1) * perEpoch) break;
       const evaluation = await evaluate(epoch + 1);
       progress.addEvaluation(evaluation, () => parameters.copy());
       await options.onEvaluation?.(evaluation);
-      await options.onCheckpoint?.(stateNow());
+      await checkpoint();
     }
 
     const aborted = !finished();
-    // At the end of an epoch there is a checkpoint already.
-    const unsaved = aborted && (progress.step === 0 || progress.step % perEpoch !== 0);
+    if (aborted && saved !== progress.step) await checkpoint();
     const state = stateNow();
-    if (unsaved) await options.onCheckpoint?.(state);
     return {
       state,
       best: progress.best,

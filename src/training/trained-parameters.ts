@@ -1,3 +1,4 @@
+import { UserError } from "../errors.ts";
 import { asFloat32, copyOf, sizeOf, type Tensors } from "../graph/tensor.ts";
 import type { Schedule } from "../methods/method.ts";
 import { traceModel } from "../models/trace.ts";
@@ -64,9 +65,15 @@ export class TrainedParameters {
     return new Map([...this.tensors].map(([name, tensor]) => [name, copyOf(tensor)]));
   }
 
-  /** Puts a copy's values back. */
+  /** Puts a copy's values back. @throws UserError where it is of other parameters than these. */
   restore(copy: Tensors<"float32">): void {
-    for (const [name, { data }] of copy) this.tensors.get(name)!.data.set(data);
+    for (const name of this.names) {
+      const [own, saved] = [this.tensors.get(name)!, copy.get(name)];
+      if (saved?.data.length !== own.data.length || copy.size !== this.names.length) {
+        throw new UserError(`the checkpoint is of another model or method: its ${name} does not fit; start a new run`);
+      }
+      own.data.set(saved.data);
+    }
   }
 
   #sizeOf(names: readonly string[]): number {

@@ -9,6 +9,7 @@ import { type Runner, runComparison } from "../../src/experiments/compare.ts";
 import type { LabelledRun } from "../../src/experiments/comparison.ts";
 import { type ComparisonOptions, nextPlace, planComparison, type TrialScore } from "../../src/experiments/plan.ts";
 import { METHODS } from "../../src/methods/methods.ts";
+import { hasCheckpoint } from "../../src/runs/checkpoint-folder.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 import { readFinishedRun } from "../../src/runs/read-run.ts";
 import { GLUE_TASKS } from "../../src/tasks/glue.ts";
@@ -255,7 +256,7 @@ describe("aflora compare", () => {
     });
     expect(first.code).toBe(130);
     expect(first.stderr).toContain("interrupted; the same command again goes on from here");
-    expect(existsSync(join(output, "custom/lora-s1/checkpoints/last.safetensors"))).toBe(true);
+    expect(await hasCheckpoint(join(output, "custom/lora-s1"))).toBe(true);
     expect(existsSync(join(output, "custom/head-s1"))).toBe(false);
 
     const second = await aflora([...args, "--markdown"]);

@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { appendFile, cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, sep } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -10,7 +11,7 @@ import { UserError } from "../../src/errors.ts";
 import { float32 } from "../../src/graph/tensor.ts";
 import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
-import { type FineTuneOptions, fineTune } from "../../src/runs/fine-tune.ts";
+import { type FineTuneOptions, fineTune, type RunStart } from "../../src/runs/fine-tune.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import type { RunResult } from "../../src/runs/records.ts";
@@ -50,6 +51,13 @@ function aborting(): FineTuneOptions {
   const abort = new AbortController();
   return { signal: abort.signal, onStep: () => abort.abort() };
 }
+
+/** A callback that throws at one record. */
+const failing =
+  <Value>(at: (record: Value) => boolean) =>
+  (record: Value): void => {
+    if (at(record)) throw new Error("power cut");
+  };
 
 const resume = (directory: string, given: Record<string, unknown> = {}) =>
   fineTune({ output: directory, ...given }, { resume: true });
@@ -96,7 +104,8 @@ describe("a run folder", () => {
         "adapter/adapter.json",
         "adapter/adapter.safetensors",
         "checkpoints",
-        "checkpoints/last.safetensors",
+        "checkpoints/step-18.safetensors",
+        "checkpoints/step-24.safetensors",
         "config.json",
         "data.json",
         "freezing.jsonl",
@@ -319,26 +328,33 @@ describe("a run that was cut off", () => {
 
   test("goes on from a checkpoint of earlier versions, whose tensors are flat", async () => {
     const directory = await interrupted("flat", 23);
-    const path = join(directory, "checkpoints", "last.safetensors");
-    const source = await openSafetensorsFile(path);
+    const checkpoints = join(directory, "checkpoints");
+    const source = await openSafetensorsFile(join(checkpoints, "step-23.safetensors"));
     const flat = [...(await readTensors(source))].map(
       ([name, { data }]) => [name, float32([data.length], data)] as const,
     );
-    await writeSafetensors(path, new Map(flat), source.metadata);
+    const { sha256, ...metadata } = source.metadata!;
+    expect(sha256).toMatch(/^[0-9a-f]{64}$/);
+    await rm(checkpoints, { recursive: true });
+    await mkdir(checkpoints);
+    await writeSafetensors(join(checkpoints, "last.safetensors"), new Map(flat), metadata);
     await resume(directory);
     expect(await contentOf(directory)).toEqual(await contentOf(whole));
     const { parameters } = await loadAdapter(join(directory, "adapter"));
     expect(parameters.get("encoder.layer.0.output.dense.A")!.shape).toHaveLength(2);
   });
 
-  test("has nothing left to resume once it is finished, or before anything was saved", async () => {
+  test("has nothing left to resume once it is finished", async () => {
     await expect(resume(whole)).rejects.toThrow(
       new UserError(`the run in ${whole} has finished; nothing is left to resume`),
     );
     await expect(fineTune({}, { resume: true })).rejects.toThrow(
-      new UserError("which run is to go on? Name its folder with --output DIR"),
+      new UserError("which run is to go on? Name its folder with --resume DIR"),
     );
     await expect(resume(join(home, "nowhere"))).rejects.toThrow(/nowhere is no run folder/);
+  });
+
+  test("before its first step begins anew, but not where its checkpoints were lost", async () => {
     const crash = run(
       "early",
       {},
@@ -349,15 +365,85 @@ describe("a run that was cut off", () => {
       },
     );
     await expect(crash).rejects.toThrow("power cut");
-    await expect(resume(join(home, "early"))).rejects.toThrow(/nothing to resume from: .*; run again with --overwrite/);
+    await resume(join(home, "early"));
+    expect(await contentOf(join(home, "early"))).toEqual(await contentOf(whole));
+
+    const directory = await interrupted("lost", 3);
+    await rm(join(directory, "checkpoints"), { recursive: true });
+    await expect(resume(directory)).rejects.toThrow(/nothing to resume from: .*; run again with --overwrite/);
   });
 
-  test("with a damaged checkpoint is refused", async () => {
-    const directory = await interrupted("damaged", 3);
-    const checkpoint = join(directory, "checkpoints", "last.safetensors");
-    await writeFile(checkpoint, (await readFile(checkpoint)).subarray(0, 5000));
-    await expect(resume(directory)).rejects.toThrow(UserError);
-    await expect(resume(directory)).rejects.toThrow(/last\.safetensors/);
+  test("between an epoch's last step and its evaluation makes up for that", async () => {
+    const crash = run("unevaluated", { checkpointEvery: 6 }, { onEvaluation: failing(({ epoch }) => epoch === 2) });
+    await expect(crash).rejects.toThrow("power cut");
+    const directory = join(home, "unevaluated");
+    expect(await readdir(join(directory, "checkpoints"))).toContain("step-12.safetensors");
+    await resume(directory);
+    expect({ ...(await contentOf(directory)), config: {} }).toEqual({ ...(await contentOf(whole)), config: {} });
+  });
+
+  test("loses at most the checkpoint interval, by steps or seconds; the last two checkpoints are kept", async () => {
+    for (const [checkpointEvery, kept] of [
+      [2, ["step-2.safetensors", "step-4.safetensors"]],
+      ["0.000001s", ["step-4.safetensors", "step-5.safetensors"]],
+      ["60s", ["step-0.safetensors"]],
+    ] as const) {
+      const name = `every-${checkpointEvery}`;
+      const crash = run(name, { checkpointEvery }, { onStep: failing(({ step }) => step === 5) });
+      await expect(crash).rejects.toThrow("power cut");
+      expect((await readdir(join(home, name, "checkpoints"))).sort()).toEqual(kept);
+      await resume(join(home, name));
+      expect({ ...(await contentOf(join(home, name))), config: {} }).toEqual({
+        ...(await contentOf(whole)),
+        config: {},
+      });
+    }
+    for (const checkpointEvery of ["0", 0, "0s", "0.0s", "often", -1, 1.5]) {
+      await expect(run("never", { checkpointEvery })).rejects.toThrow(/option "checkpointEvery": give steps/);
+    }
+  });
+
+  test("elsewhere is told that bits may differ", async () => {
+    const directory = await interrupted("elsewhere", 3);
+    const starts: RunStart[] = [];
+    const onStart = (start: RunStart) => void starts.push(start);
+    await fineTune({ output: directory, threads: 2 }, { resume: true, ...aborting(), onStart });
+    expect(starts[0]!.notes).toEqual([
+      "the run goes on with another number of threads (1, now 2); its numbers may differ in their last bits",
+    ]);
+  });
+
+  test("is cleared of what a process left that ended while it wrote", async () => {
+    const directory = await interrupted("orphans", 3);
+    const orphan = `step-3.safetensors.${randomUUID()}.tmp`;
+    await writeFile(join(directory, "checkpoints", orphan), "half");
+    await writeFile(join(directory, `metrics.jsonl.${randomUUID()}.tmp`), "half");
+    await writeFile(join(directory, "mine.tmp"), "");
+    await resume(directory);
+    const left = await readdir(directory, { recursive: true });
+    expect(left.filter((name) => name.endsWith(".tmp"))).toEqual(["mine.tmp"]);
+  });
+
+  test.each([
+    ["cut short", (bytes: Buffer) => bytes.subarray(0, 5000)],
+    ["changed in one bit", (bytes: Buffer) => bytes.fill(bytes.at(-100)! ^ 1, bytes.length - 100, bytes.length - 99)],
+  ])("with its newest checkpoint %s names it and goes on from the one before", async (damage, damaged) => {
+    const directory = await interrupted(`damaged: ${damage}`, 9);
+    const checkpoints = join(directory, "checkpoints");
+    const newest = join(checkpoints, "step-9.safetensors");
+    await writeFile(newest, damaged(await readFile(newest)));
+    const starts: RunStart[] = [];
+    const onStart = (start: RunStart) => void starts.push(start);
+    await fineTune({ output: directory }, { resume: true, ...aborting(), onStart });
+    expect(starts[0]!.stepsDone).toBe(6);
+    expect(starts[0]!.notes[0]).toMatch(/step-9\.safetensors .*; the checkpoint before it is used$/);
+    expect(existsSync(newest)).toBe(false);
+    await resume(directory);
+    expect(await contentOf(directory)).toEqual(await contentOf(whole));
+
+    for (const name of await readdir(checkpoints)) await writeFile(join(checkpoints, name), "damaged");
+    await rm(join(directory, "result.json"));
+    await expect(resume(directory)).rejects.toThrow(/no checkpoint of .* can be read; run again with --overwrite/);
   });
 });
 
@@ -371,7 +457,7 @@ test("a loss that is no number ends the run; no result is written, the lock is g
   await expect(exploding).rejects.toThrow(
     /^the (loss|norm of the gradient) is .* at step \d+ \(epoch 1, batch \d of 6\)/,
   );
-  const files = ["config.json", "data.json", "freezing.jsonl", "metrics.jsonl"];
+  const files = ["checkpoints", "config.json", "data.json", "freezing.jsonl", "metrics.jsonl"];
   expect((await readdir(join(home, "exploding"))).sort()).toEqual(files);
 });
 

@@ -1,0 +1,29 @@
+/** `200`: every 200 steps; `60s`: every 60 seconds. */
+export const CHECKPOINT_INTERVAL = /^(?:[1-9]\d*|(?!0+(?:\.0*)?s)\d+(?:\.\d+)?s)$/;
+
+/** Says when a checkpoint is due. */
+export class CheckpointClock {
+  readonly #steps: number;
+  readonly #seconds: number;
+  #savedStep: number;
+  #savedAt = performance.now();
+
+  /** @param every as {@link CHECKPOINT_INTERVAL} @param step done when the clock starts */
+  constructor(every: string, step: number) {
+    const length = Number.parseFloat(every);
+    [this.#steps, this.#seconds] = every.endsWith("s")
+      ? [Number.POSITIVE_INFINITY, length]
+      : [length, Number.POSITIVE_INFINITY];
+    this.#savedStep = step;
+  }
+
+  isDue(step: number): boolean {
+    return step - this.#savedStep >= this.#steps || performance.now() - this.#savedAt >= this.#seconds * 1000;
+  }
+
+  /** A checkpoint is there. */
+  saved(step: number): void {
+    this.#savedStep = step;
+    this.#savedAt = performance.now();
+  }
+}

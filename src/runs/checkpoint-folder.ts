@@ -1,0 +1,83 @@
+import { existsSync } from "node:fs";
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { UserError } from "../errors.ts";
+import { type Checkpoint, readCheckpoint, writeCheckpoint } from "./checkpoint-file.ts";
+
+/** Folder in a run's folder. */
+export const CHECKPOINTS = "checkpoints";
+
+/** Checkpoints that are kept: the one before the newest is there where the newest is damaged. */
+const KEPT = 2;
+
+/** `step-200.safetensors` after 200 steps; runs of earlier versions have one of the other name. */
+const NAME = /^(?:step-(\d+)|last)\.safetensors$/;
+
+export interface FoundCheckpoint extends Checkpoint {
+  path: string;
+  /** What a person should know of newer ones that could not be read. */
+  notes: string[];
+}
+
+/** Writes a run's checkpoint, and removes those that are not kept. */
+export async function saveCheckpoint(directory: string, checkpoint: Checkpoint): Promise<void> {
+  await mkdir(join(directory, CHECKPOINTS), { recursive: true });
+  await writeCheckpoint(join(directory, CHECKPOINTS, `step-${checkpoint.state.step}.safetensors`), checkpoint);
+  for (const path of (await checkpointsOf(directory)).slice(KEPT)) await rm(path, { force: true });
+}
+
+/**
+ * The newest checkpoint of a run that is whole.
+ * @returns undefined where the run was cut off before the first.
+ * @throws UserError where there is none any more, or all are damaged.
+ */
+export async function findCheckpoint(directory: string, stepsRecorded: number): Promise<FoundCheckpoint | undefined> {
+  const paths = await checkpointsOf(directory);
+  if (paths.length === 0) {
+    if (stepsRecorded === 0) return undefined;
+    throw new UserError(
+      `there is nothing to resume from: ${join(directory, CHECKPOINTS)} holds no checkpoint; run again with --overwrite`,
+    );
+  }
+  const notes: string[] = [];
+  for (const path of paths) {
+    try {
+      return { ...(await readCheckpoint(path)), path, notes };
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      notes.push(`${error.message}; the checkpoint before it is used`);
+    }
+  }
+  throw new UserError(`no checkpoint of ${directory} can be read; run again with --overwrite (${notes[0]})`);
+}
+
+/**
+ * For the process that holds the run's lock: another may have had it since `found` was read. Damaged checkpoints that are
+ * newer are removed.
+ * @throws UserError where the run has gone on or has finished.
+ */
+export async function refuseIfGoneOn(directory: string, found: FoundCheckpoint | undefined): Promise<void> {
+  const paths = await checkpointsOf(directory);
+  const at = found ? paths.indexOf(found.path) : paths.length;
+  if (existsSync(join(directory, "result.json")) || at !== (found?.notes.length ?? 0)) {
+    throw new UserError(`the run in ${directory} has gone on meanwhile; resume it again if it has not finished`);
+  }
+  for (const path of paths.slice(0, at)) await rm(path, { force: true });
+}
+
+/** Whether a run has something to go on from. */
+export async function hasCheckpoint(directory: string): Promise<boolean> {
+  return (await checkpointsOf(directory)).length > 0;
+}
+
+/** Paths of a run's checkpoints, the newest first. */
+async function checkpointsOf(directory: string): Promise<string[]> {
+  const names = await readdir(join(directory, CHECKPOINTS)).catch(() => []);
+  return names
+    .flatMap((name) => {
+      const match = NAME.exec(name);
+      return match ? [{ name, step: Number(match[1] ?? -1) }] : [];
+    })
+    .sort((a, b) => b.step - a.step)
+    .map(({ name }) => join(directory, CHECKPOINTS, name));
+}
