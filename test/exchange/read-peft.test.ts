@@ -121,6 +121,13 @@ describe("bad input", () => {
     );
   });
 
+  test("an adapter of no layer", async () => {
+    const bare = await rewrite(changed("lora", { lora_alpha: 8 }), (tensors) => {
+      for (const name of tensors.keys()) if (name.includes("lora_")) tensors.delete(name);
+    });
+    await expect(readPeftAdapter(bare, { model })).rejects.toThrow(/adapter_model\.safetensors adapts no layer/);
+  });
+
   test("VeRA without its projections, tensors that aflora does not know", async () => {
     const vera = await rewrite(changed("vera", { save_projection: false }), (tensors) => {
       tensors.delete("base_model.vera_A");

@@ -92,6 +92,8 @@ export async function readPeftAdapter(
   const trace = traceModel(base, labelCount, kind);
   const headNames = [...trace.weights.values()].filter(({ part }) => part === "head").map((weight) => weight.name);
   const parts = sortTensors(source, base, name, trace.sites, headNames, reading);
+  if (parts.layers.size === 0)
+    throw new UserError(`${source.location} adapts no layer; it holds a head alone, or nothing`);
   const translated = reading.read(own, adapterOf(parts, source, name));
   const head = [...parts.head].map(([weight, stored]) => {
     checkShape(source, stored, trace.weights.get(weight)!.shape as number[], name);
