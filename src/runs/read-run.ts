@@ -1,9 +1,10 @@
-import { access, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../errors.ts";
 import { type DataFingerprint, dataFingerprintSchema } from "./data-fingerprint.ts";
 import type { EvaluationRecord, FreezingRecord, MetricsRecord, RunResult, StepRecord } from "./records.ts";
 import { parseSavedConfig, type RunConfig } from "./run-config.ts";
+import { isRunLocked } from "./run-lock.ts";
 
 /** Everything a run has written about itself, read back from its folder. */
 export interface RunRecords {
@@ -59,12 +60,8 @@ export async function readRunRecords(directory: string): Promise<RunRecords> {
 export async function readFinishedRun(directory: string): Promise<FinishedRun> {
   const { result, ...records } = await readRunRecords(directory);
   if (result) return { ...records, result };
-  const locked = await access(join(directory, "run.lock")).then(
-    () => true,
-    () => false,
-  );
   throw new UserError(
-    locked
+    (await isRunLocked(directory))
       ? `the run in ${directory} is still being written (it has a run.lock and no result.json); wait until it ends`
       : `the run in ${directory} did not finish (it has no result.json); continue it with --resume, or run it again with --overwrite`,
   );

@@ -1,84 +1,86 @@
-import { randomUUID } from "node:crypto";
-import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { writeFailure } from "../checkpoints/atomic-file-node.ts";
 import { UserError } from "../errors.ts";
+import { holdFolder, isFolderHeld } from "./kernel-lock.ts";
 
-/** File that a run's folder holds while a process writes the run: three lines, its id, its host and a token. */
+/**
+ * File that a run's folder holds while a process writes the run: its id and its host, a line each. Among processes of one
+ * host the kernel decides who may write; the file tells people, and other hosts that share the folder.
+ */
 const LOCK = "run.lock";
 
-/** Gives a lock back, unless somebody took it away. */
+/** Gives a lock back. */
 export type Unlock = () => Promise<void>;
 
 /**
- * Takes the lock of a run's folder. A lock whose process is gone was left by a crash and is broken; one of another host
- * counts as held, since nobody can tell from here.
- * @throws UserError where another process holds it, or the folder cannot be written.
+ * Takes the lock of a run's folder, which ends with the process, however that ends.
+ * @throws UserError where another process of this host holds it, or one of another host has left its name, or the folder
+ * cannot be written.
  */
 export async function lockRun(directory: string): Promise<Unlock> {
   const path = join(directory, LOCK);
-  const own = `${process.pid}\n${hostname()}\n${randomUUID()}\n`;
-  await take(path, own, directory);
-  return async () => {
-    if ((await textOf(path)) === own) await rm(path, { force: true });
-  };
-}
-
-async function take(path: string, own: string, directory: string): Promise<void> {
-  while (!(await create(path, own))) {
-    const held = await textOf(path);
-    // It was given back just now.
-    if (held === undefined) continue;
-    const [pid, host = "", token = ""] = held.split("\n");
-    refuseIfHeld(pid!, host, directory);
-    // One process breaks a dead lock: the one that holds the lock on that. It is replaced, never absent in between.
-    const claim = `${path}.${token || "old"}`;
-    await take(claim, own, directory);
-    try {
-      if ((await textOf(path)) !== held) continue;
-      await writeFile(`${claim}.new`, own);
-      await rename(`${claim}.new`, path);
-      return;
-    } finally {
-      await rm(claim, { force: true });
-    }
-  }
-}
-
-/** @returns whether there was no such file, and now is, with this text. */
-async function create(path: string, text: string): Promise<boolean> {
+  const release = await holdFolder(directory);
+  if (!release) throw await refusal(directory);
   try {
-    await writeFile(path, text, { flag: "wx" });
-    return true;
+    const own = `${process.pid}\n${hostname()}\n`;
+    await writeName(path, own, directory);
+    return async () => {
+      if ((await textOf(path)) === own) await rm(path, { force: true });
+      await release();
+    };
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    // On a full disk the file may be there, and empty.
-    if ((await textOf(path)) === "") await rm(path, { force: true });
-    throw writeFailure(path, error);
+    await release();
+    throw error;
   }
 }
 
-function refuseIfHeld(pid: string, host: string, directory: string): void {
-  const elsewhere = host !== "" && host !== hostname();
-  // A lock without a process is one that is being written.
-  if (!elsewhere && pid !== "" && !isRunning(Number.parseInt(pid, 10))) return;
-  const holder = pid === "" ? "another process" : `process ${pid}${elsewhere ? ` on ${host}` : ""}`;
-  throw new UserError(
-    `${holder} is writing the run in ${directory}; wait until it ends, or remove ${LOCK} if it is no run`,
+/** Whether a process is writing the run in a folder; of other hosts, whether one has said so. */
+export async function isRunLocked(directory: string): Promise<boolean> {
+  const text = await textOf(join(directory, LOCK));
+  return text !== undefined && (isElsewhere(text) || (await isFolderHeld(directory)));
+}
+
+async function writeName(path: string, own: string, directory: string): Promise<void> {
+  try {
+    // Another host may come at the same time.
+    await writeFile(path, own, { flag: "wx" });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") {
+      // On a full disk the file may be there, and empty.
+      if ((await textOf(path)) === "") await rm(path, { force: true });
+      throw writeFailure(path, error);
+    }
+    if (isElsewhere((await textOf(path)) ?? "")) throw await refusal(directory);
+    // The kernel says that whoever of this host left it has ended.
+    await writeFile(path, own).catch((reason: unknown) => {
+      throw writeFailure(path, reason);
+    });
+  }
+}
+
+async function refusal(directory: string): Promise<UserError> {
+  const text = (await textOf(join(directory, LOCK))) ?? "";
+  const [pid = "", host = ""] = text.split("\n");
+  const holder = /^\d{1,10}$/.test(pid) ? `process ${pid}` : "another process";
+  return new UserError(
+    isElsewhere(text)
+      ? `${holder} on ${host} is writing the run in ${directory}; wait until it ends, or remove ${LOCK} if it has`
+      : `${holder} is writing the run in ${directory}; wait until it ends`,
   );
 }
 
-async function textOf(path: string): Promise<string | undefined> {
-  return readFile(path, "utf8").catch(() => undefined);
+/** Whether a lock's text names another host: there nobody here can ask the kernel. */
+function isElsewhere(text: string): boolean {
+  const host = text.split("\n")[1] ?? "";
+  return host !== "" && host !== hostname();
 }
 
-function isRunning(pid: number): boolean {
-  if (Number.isNaN(pid)) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
+/** At most as much as a lock has; nothing where there is none or it cannot be read. */
+async function textOf(path: string): Promise<string | undefined> {
+  return readFile(path, "utf8").then(
+    (text) => text.slice(0, 1000),
+    () => undefined,
+  );
 }

@@ -1,4 +1,3 @@
-import { spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
@@ -16,6 +15,7 @@ import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import type { RunResult } from "../../src/runs/records.ts";
 import { flatOptions } from "../../src/runs/run-config.ts";
+import { lockRun } from "../../src/runs/run-lock.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
 
@@ -242,12 +242,12 @@ describe("a folder that holds a run", () => {
 
   test("is left alone while another process writes to it, and taken over where that one is gone", async () => {
     const directory = await interrupted("locked", 3);
-    await writeFile(join(directory, "run.lock"), `${process.pid}\n`);
-    const locked = `process ${process.pid} is writing the run in ${directory}; wait until it ends, or remove run.lock if it is no run`;
+    const unlock = await lockRun(directory);
+    const locked = `process ${process.pid} is writing the run in ${directory}; wait until it ends`;
     await expect(resume(directory)).rejects.toThrow(new UserError(locked));
     await expect(run("locked", {}, { overwrite: true })).rejects.toThrow(new UserError(locked));
-    const { pid } = spawnSync(process.execPath, ["--version"]);
-    await writeFile(join(directory, "run.lock"), `${pid}\n`);
+    await unlock();
+    await writeFile(join(directory, "run.lock"), `${process.pid}\n`);
     expect((await resume(directory)).result?.steps).toBe(24);
     expect(existsSync(join(directory, "run.lock"))).toBe(false);
   });

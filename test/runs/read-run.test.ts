@@ -1,10 +1,11 @@
 import { appendFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
 import { readFinishedRun, readRunRecords } from "../../src/runs/read-run.ts";
 import { resolveConfig } from "../../src/runs/run-config.ts";
+import { lockRun } from "../../src/runs/run-lock.ts";
 import { makeUp, writeRun } from "../reports/made-up-run.ts";
 
 let home: string;
@@ -58,8 +59,11 @@ test("a run still being written, or cut off, is not finished", async () => {
   await expect(readFinishedRun(directory)).rejects.toThrow(
     "did not finish (it has no result.json); continue it with --resume",
   );
-  await writeFile(join(directory, "run.lock"), String(process.pid));
+  const unlock = await lockRun(directory);
   await expect(readFinishedRun(directory)).rejects.toThrow("is still being written");
+  await unlock();
+  await writeFile(join(directory, "run.lock"), `1\n${hostname()}\n`);
+  await expect(readFinishedRun(directory)).rejects.toThrow("did not finish");
 });
 
 test("a fingerprint of the data that is none is refused", async () => {

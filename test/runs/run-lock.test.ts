@@ -1,11 +1,11 @@
-import { spawnSync } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as wait } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { RunFolder } from "../../src/runs/run-folder.ts";
-import { lockRun } from "../../src/runs/run-lock.ts";
+import { isRunLocked, lockRun } from "../../src/runs/run-lock.ts";
 
 let directory: string;
 beforeEach(async () => {
@@ -13,29 +13,26 @@ beforeEach(async () => {
 });
 afterEach(() => rm(directory, { recursive: true }));
 
-const deadProcess = () => spawnSync(process.execPath, ["--version"]).pid;
 const writeLock = (...lines: unknown[]) => writeFile(join(directory, "run.lock"), `${lines.join("\n")}\n`);
 
 test.each([
-  ["nobody's", () => []],
-  ["a crashed process's", () => [deadProcess(), hostname(), "token"]],
-  ["a crashed process's of an earlier version", () => [deadProcess()]],
+  ["nobody's", undefined],
+  ["a crashed process's of this process's id, as in a container", [process.pid, hostname()]],
+  ["of an earlier version", [process.pid, hostname(), "token"]],
+  ["no number", ["x".repeat(1e6)]],
+  ["empty", []],
 ])("of many that want a lock that is %s, one gets it", async (_, lines) => {
   for (let round = 0; round < 20; round++) {
-    const held = lines();
-    if (held.length > 0) await writeLock(...held);
-    // They begin one after another, so that some find the lock dead that others have broken meanwhile.
-    const tries = await Promise.allSettled(
-      Array.from({ length: 32 }, async (_, i) => {
-        await wait(i / 8);
-        return lockRun(directory);
-      }),
-    );
+    if (lines) await writeLock(...lines);
+    const tries = await Promise.allSettled(Array.from({ length: 32 }, () => lockRun(directory)));
     const [unlock, ...others] = tries.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
     expect(others).toEqual([]);
     for (const each of tries) {
-      if (each.status === "rejected")
-        expect(each.reason.message).toMatch(/is writing the run in .*; wait until it ends/);
+      if (each.status === "rejected") {
+        expect(each.reason.message).toMatch(
+          /^(another process|process \d+) is writing the run in .*; wait until it ends$/,
+        );
+      }
     }
     expect(await readdir(directory)).toEqual(["run.lock"]);
     await unlock!();
@@ -43,31 +40,43 @@ test.each([
   }
 });
 
-test("a crash while a dead lock was being broken stops nobody", async () => {
-  await writeLock(deadProcess(), hostname(), "token");
-  await writeFile(join(directory, "run.lock.token"), `${deadProcess()}\n${hostname()}\nother\n`);
-  const unlock = await lockRun(directory);
-  await unlock();
-  expect(await readdir(directory)).toEqual([]);
+test("a lock goes with its process, and is held against another process by any path to the folder", async () => {
+  const lock = new URL("../../src/runs/run-lock.ts", import.meta.url).href;
+  const program = `import { lockRun } from ${JSON.stringify(lock)}; await lockRun(process.argv[1]); console.log("held"); setInterval(() => {}, 1000);`;
+  const holder = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", program, directory], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  await once(holder.stdout, "data");
+  const other = `${directory}-link`;
+  await symlink(directory, other, "junction");
+  await expect(lockRun(other)).rejects.toThrow(
+    `process ${holder.pid} is writing the run in ${other}; wait until it ends`,
+  );
+  expect(await isRunLocked(directory)).toBe(true);
+  holder.kill("SIGKILL");
+  await once(holder, "exit");
+  expect(await isRunLocked(directory)).toBe(false);
+  await (await lockRun(other))();
+  await rm(other);
 });
 
-test("a lock of another host is held, whatever runs here, and so is one that is being written", async () => {
-  await writeLock(deadProcess(), "elsewhere", "token");
+test("a lock of another host is held, whatever runs here", async () => {
+  await writeLock(process.pid, "elsewhere");
   await expect(lockRun(directory)).rejects.toThrow(/process \d+ on elsewhere is writing the run in .*remove run\.lock/);
-  await writeFile(join(directory, "run.lock"), "");
-  await expect(lockRun(directory)).rejects.toThrow(/another process is writing the run/);
+  await rm(join(directory, "run.lock"));
+  await (await lockRun(directory))();
 });
 
 test("a lock that somebody else has taken is not given back", async () => {
   const unlock = await lockRun(directory);
-  await writeLock(process.pid, hostname(), "another's");
+  await writeLock(process.pid, "elsewhere");
   await unlock();
-  expect(await readFile(join(directory, "run.lock"), "utf8")).toContain("another's");
+  expect(await readFile(join(directory, "run.lock"), "utf8")).toContain("elsewhere");
 });
 
 test("an old run is not touched before the lock is held", async () => {
   await writeFile(join(directory, "config.json"), "{}");
-  await writeLock(process.pid, "elsewhere", "token");
+  await writeLock(process.pid, "elsewhere");
   await expect(RunFolder.create(directory, { new: true }, {}, true)).rejects.toThrow(/is writing the run/);
   expect(await readFile(join(directory, "config.json"), "utf8")).toBe("{}");
   await rm(join(directory, "run.lock"));
