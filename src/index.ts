@@ -2,8 +2,10 @@
  * Fine-tune transformer models from TypeScript, on your own machine, with adaptive freezing of low-rank adapters.
  *
  * {@link fineTune} trains and writes a run folder, {@link FineTunedModel} predicts with it, {@link evaluateRun} measures
- * it, {@link exportRun} writes it for PEFT, Transformers and Transformers.js, {@link readRunRecords} and {@link writeReport} show what happened. {@link FreezingController} is the paper's
- * method alone, without models or training; {@link registerMethod} adds a method and {@link registerTaskKind} a kind of task of your own.
+ * it, {@link exportRun} writes it for PEFT, Transformers and Transformers.js, {@link readRunRecords} and {@link writeReport}
+ * show what happened. {@link FreezingController} is the paper's method alone, without models or training.
+ * {@link registerMethod}, {@link registerTaskKind} and {@link registerArchitecture} add a method, a kind of task and a
+ * family of models of your own.
  *
  * Mistakes that the caller can mend are thrown as {@link UserError}: one sentence that names what, where and what to do.
  * @module
@@ -40,7 +42,7 @@ export { defaultFreezeSchedule, type FreezeSchedule, frozenFraction } from "./fr
 export type { FreezeScore } from "./freezing/score.ts";
 export type { Dimension, Shape } from "./graph/dimension.ts";
 export type { Attributes, AttributeValue, Graph, Leaf, LeafKind, Provenance, Value } from "./graph/graph.ts";
-/** Operations on values of a graph: what a method of your own writes its layers with. */
+/** Operations on values of a graph: what a method of your own writes its layers with, and a family its forward pass. */
 export * as ops from "./graph/ops.ts";
 export { type DataType, float32, int32, type Tensor, type TensorData, type Tensors } from "./graph/tensor.ts";
 export { constant, type Initializer, kaimingUniform, normal } from "./methods/initializers.ts";
@@ -59,8 +61,24 @@ export { METHOD_NAMES, registerMethod } from "./methods/methods.ts";
 export type { NamedLayer, PeftAdapter, PeftForm, PeftLayer, PeftReading, PeftTranslation } from "./methods/peft.ts";
 export type { PublishedSetting, PublishedSettings } from "./methods/published.ts";
 export { selectSites } from "./methods/target-modules.ts";
-export { MODEL_TYPES } from "./models/families.ts";
+export type {
+  Architecture,
+  DecoderArchitecture,
+  Encoded,
+  EncoderArchitecture,
+  EncoderDecoderArchitecture,
+  Head,
+  HeadName,
+  Heads,
+  ModelConfig,
+} from "./models/architecture.ts";
+export { type AttentionOptions, attention, causalBias, maskBias } from "./models/attention.ts";
+export { labelCountOf, parseConfig } from "./models/config.ts";
+export { MODEL_TYPES, registerArchitecture } from "./models/families.ts";
+export type { ForwardContext } from "./models/forward-context.ts";
+export type { LengthTable, TableAxis } from "./models/length-table.ts";
 export type { LinearSite, SiteRole } from "./models/model-parts.ts";
+export type { TokenStream } from "./models/token-stream.ts";
 export { writeReport } from "./reports/report.ts";
 export { fineTuneWithReport as fineTune, type ReportedRunOptions as FineTuneOptions } from "./reports/reported-run.ts";
 export { startWatchServer, type WatchServer } from "./reports/watch-server.ts";

@@ -14,9 +14,15 @@ const WORDS =
 export async function writeTinyModel(directory: string): Promise<string> {
   await mkdir(directory, { recursive: true });
   for (const file of ["config.json", "model.safetensors"]) await cp(join(BERT, file), join(directory, file));
+  await writeVocabulary(directory);
+  return directory;
+}
+
+/** Writes the vocabulary of a model folder. @returns its size */
+export async function writeVocabulary(directory: string): Promise<number> {
   const words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ...WORDS];
   await writeFile(join(directory, "vocab.txt"), words.map((word) => `${word}\n`).join(""));
-  return directory;
+  return words.length;
 }
 
 const TEXTS: Record<string, string[]> = {

@@ -73,7 +73,9 @@ class ExportContext extends ForwardContext {
     this.#stream = stream;
   }
 
-  override tokens(): TokenStream {
+  /** @throws UserError where a model reads a second text: what tools call such a model with is not written yet. */
+  override tokens(prefix = ""): TokenStream {
+    if (prefix !== "") throw new UserError("encoder-decoders cannot be written as ONNX yet; use --format merged");
     return this.#stream;
   }
 }

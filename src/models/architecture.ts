@@ -8,12 +8,16 @@ import type { TokenStream } from "./token-stream.ts";
  */
 export type HeadName = keyof Heads<ModelConfig>;
 
-/** Writes a head: one of {@link Heads}. */
+/**
+ * Writes a head: one of {@link Heads}.
+ * @param tokens the text or texts whose hidden states these are: a decoder's own, where there are two
+ */
 export type Head<Config extends ModelConfig> = (
   context: ForwardContext,
   config: Config,
   hidden: Value,
   outputs: number,
+  tokens: TokenStream,
 ) => Value;
 
 /** The heads of a family; it need not have all. */
@@ -80,8 +84,6 @@ export type Architecture<Config extends ModelConfig = ModelConfig> =
 export interface ModelConfig {
   modelType: string;
   hiddenSize: number;
-  /** Attention heads of a block. */
-  heads: number;
   layerCount: number;
   /** Most tokens of one example, special tokens included. */
   maxLength: number;

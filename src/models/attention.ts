@@ -9,6 +9,20 @@ export function maskBias({ attentionMask, sequence }: TokenStream): Value {
   return reshape(mul(sub(attentionMask, 1), 1e30), ["batch", 1, 1, sequence]);
 }
 
+/**
+ * Likewise where every token sees itself and those before it alone. `queries` and keys are the same text.
+ * @returns `[batch, 1, sequence, sequence]`
+ */
+export function causalBias(tokens: TokenStream): Value {
+  const { sequence } = tokens;
+  const later = tokens.table("causalBias", {
+    dtype: "float32",
+    axes: ["position", "position"],
+    value: (query, key) => (key! <= query! ? 0 : -1e30),
+  });
+  return add(maskBias(tokens), reshape(later, [1, 1, sequence, sequence]));
+}
+
 export interface AttentionOptions {
   /** Heads of the queries. */
   heads: number;

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { tanh } from "../graph/ops.ts";
 import { ACTIVATION_NAMES } from "./activation.ts";
 import type { EncoderArchitecture, ModelConfig } from "./architecture.ts";
-import { labelCountOf, parseConfig, rate } from "./config.ts";
+import { evenHeads, labelCountOf, parseConfig, rate } from "./config.ts";
 import { bertEmbeddings, type EmbeddingConfig, type EncoderConfig, encoder } from "./encoder.ts";
 import { plainTokenHead } from "./heads.ts";
 
@@ -39,7 +39,7 @@ export function bertConfig(raw: unknown, config: z.output<typeof bertSchema>, fi
     hiddenSize: config.hidden_size,
     embeddingSize: config.hidden_size,
     layerCount: config.num_hidden_layers,
-    heads: config.num_attention_heads,
+    heads: evenHeads(config.hidden_size, config.num_attention_heads),
     intermediateSize: config.intermediate_size,
     activation: config.hidden_act,
     hiddenDropout: config.hidden_dropout_prob,
@@ -67,8 +67,8 @@ export const bert: EncoderArchitecture<BertConfig> = {
   encode: (context, config, tokens) => encoder(context, config, tokens, bertEmbeddings(context, config, tokens)),
 
   heads: {
-    sequence(context, { hiddenSize, classifierDropout }, hidden, outputs) {
-      const first = context.tokens().first(hidden);
+    sequence(context, { hiddenSize, classifierDropout }, hidden, outputs, tokens) {
+      const first = tokens.first(hidden);
       const pooled = tanh(context.dense(first, "pooler.dense", hiddenSize, hiddenSize));
       return context.dense(context.dropout(pooled, classifierDropout), "classifier", hiddenSize, outputs);
     },

@@ -20,6 +20,14 @@ const labels = z.object({
   num_labels: z.int().positive().optional(),
 });
 
+/** The number of attention heads that share a hidden size. @throws UserError where they do not share it evenly. */
+export function evenHeads(hiddenSize: number, heads: number): number {
+  if (hiddenSize % heads === 0) return heads;
+  throw new UserError(
+    `config.json: a hidden size of ${hiddenSize} cannot be shared by ${heads} attention heads; it must be a multiple of their number`,
+  );
+}
+
 /** Number of labels of the checkpoint's own head; 2 where config.json does not say, as in transformers. */
 export function labelCountOf(raw: unknown): number {
   const { id2label, num_labels } = parseConfig(labels, raw);

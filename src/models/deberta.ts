@@ -18,7 +18,7 @@ import {
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activation.ts";
 import type { EncoderArchitecture, ModelConfig } from "./architecture.ts";
 import { maskBias } from "./attention.ts";
-import { labelCountOf, parseConfig, rate } from "./config.ts";
+import { evenHeads, labelCountOf, parseConfig, rate } from "./config.ts";
 import {
   BERT_NAMES,
   type BlockAttention,
@@ -131,7 +131,7 @@ export const deberta: EncoderArchitecture<DebertaConfig> = {
       hiddenSize: config.hidden_size,
       embeddingSize: config.embedding_size ?? config.hidden_size,
       layerCount: config.num_hidden_layers,
-      heads: config.num_attention_heads,
+      heads: evenHeads(config.hidden_size, config.num_attention_heads),
       intermediateSize: config.intermediate_size,
       activation: config.hidden_act,
       hiddenDropout: config.hidden_dropout_prob,
@@ -189,9 +189,9 @@ export const deberta: EncoderArchitecture<DebertaConfig> = {
   },
 
   heads: {
-    sequence(context, config, hidden, outputs) {
+    sequence(context, config, hidden, outputs, tokens) {
       const { hiddenSize } = config;
-      const first = context.dropout(context.tokens().first(hidden), config.poolerDropout);
+      const first = context.dropout(tokens.first(hidden), config.poolerDropout);
       const pooled = ACTIVATIONS[config.poolerActivation](context.dense(first, "pooler.dense", hiddenSize, hiddenSize));
       return context.dense(context.dropout(pooled, config.classifierDropout), "classifier", hiddenSize, outputs);
     },

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { relu } from "../graph/ops.ts";
 import { ACTIVATION_NAMES } from "./activation.ts";
 import type { EncoderArchitecture, ModelConfig } from "./architecture.ts";
-import { labelCountOf, parseConfig, rate } from "./config.ts";
+import { evenHeads, labelCountOf, parseConfig, rate } from "./config.ts";
 import { type BlockNames, bertEmbeddings, type EmbeddingConfig, type EncoderConfig, encoder } from "./encoder.ts";
 import { plainTokenHead } from "./heads.ts";
 
@@ -51,7 +51,7 @@ export const distilbert: EncoderArchitecture<DistilBertConfig> = {
       hiddenSize: config.dim,
       embeddingSize: config.dim,
       layerCount: config.n_layers,
-      heads: config.n_heads,
+      heads: evenHeads(config.dim, config.n_heads),
       intermediateSize: config.hidden_dim,
       activation: config.activation,
       hiddenDropout: config.dropout,
@@ -73,8 +73,8 @@ export const distilbert: EncoderArchitecture<DistilBertConfig> = {
   },
 
   heads: {
-    sequence(context, { hiddenSize, classifierDropout }, hidden, outputs) {
-      const first = context.tokens().first(hidden);
+    sequence(context, { hiddenSize, classifierDropout }, hidden, outputs, tokens) {
+      const first = tokens.first(hidden);
       const inner = relu(context.dense(first, "pre_classifier", hiddenSize, hiddenSize));
       return context.dense(context.dropout(inner, classifierDropout), "classifier", hiddenSize, outputs);
     },

@@ -28,8 +28,10 @@ export function registerArchitecture<Config extends ModelConfig>(architecture: A
   registered.push(architecture);
 }
 
+const known = (): Architecture[] => [...FAMILIES, ...registered];
+
 const familyOf = (modelType: string): Architecture | undefined =>
-  [...FAMILIES, ...registered].find(({ modelTypes }) => Object.hasOwn(modelTypes, modelType));
+  known().find(({ modelTypes }) => Object.hasOwn(modelTypes, modelType));
 
 /** A model's family and its configuration. */
 export interface ModelDescription {
@@ -45,15 +47,10 @@ export function describeModel(raw: unknown): ModelDescription {
   const modelType = (raw as { model_type?: unknown } | null)?.model_type;
   const architecture = familyOf(String(modelType));
   if (!architecture) {
+    const types = known().flatMap(({ modelTypes }) => Object.keys(modelTypes));
     throw new UserError(
-      `config.json: model_type "${modelType}" is not supported${didYouMean(String(modelType), MODEL_TYPES)}; aflora fine-tunes encoders, which read a text, not models that write one (supported: ${MODEL_TYPES.join(", ")})`,
+      `config.json: model_type "${modelType}" is not supported${didYouMean(String(modelType), types)}; aflora fine-tunes encoders, which read a text, not models that write one (supported: ${types.join(", ")})`,
     );
   }
-  const config = architecture.readConfig(raw);
-  if (config.hiddenSize % config.heads !== 0) {
-    throw new UserError(
-      `config.json: a hidden size of ${config.hiddenSize} cannot be shared by ${config.heads} attention heads; it must be a multiple of their number`,
-    );
-  }
-  return { architecture, config };
+  return { architecture, config: architecture.readConfig(raw) };
 }

@@ -134,8 +134,7 @@ export const modernbert: EncoderArchitecture<ModernBertConfig> = {
   },
 
   heads: {
-    sequence(context, config, hidden, outputs) {
-      const tokens = context.tokens();
+    sequence(context, config, hidden, outputs, tokens) {
       const pooled = config.classifierPooling === "cls" ? tokens.first(hidden) : meanOfTokens(tokens, hidden);
       const inner = context.dropout(predictionHead(context, config, pooled), config.classifierDropout);
       return context.dense(inner, "classifier", config.hiddenSize, outputs);

@@ -26,7 +26,8 @@ export function writeModel(
   }
   const hidden = writeBackbone(context, architecture, config);
   const own = context.tokens(architecture.kind === "encoder-decoder" ? "decoder." : "");
-  return context.head(() => write(context, config, labelsTokens(head) ? own.outputRows(hidden) : hidden, outputs));
+  const rows = labelsTokens(head) ? own.outputRows(hidden) : hidden;
+  return context.head(() => write(context, config, rows, outputs, own));
 }
 
 function writeBackbone(context: ForwardContext, architecture: Architecture, config: ModelDescription["config"]): Value {
