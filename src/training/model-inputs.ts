@@ -1,3 +1,4 @@
+import { UserError } from "../errors.ts";
 import { float32, int32, type Tensor } from "../graph/tensor.ts";
 import { makeTable } from "../models/length-table.ts";
 import type { StreamInputs } from "../models/token-stream.ts";
@@ -27,6 +28,7 @@ export interface LaidOutBatch {
  * Lays examples out as a model's inputs: flat rows of their tokens, one example after the other, and where each row
  * stands when examples are laid side by side.
  * @param streams what the model's texts must be fed, as its forward context tells
+ * @throws UserError where the model reads a second text and the kind of task gives none.
  */
 export function layOut(streams: readonly StreamInputs[], examples: readonly EncodedExample[]): LaidOutBatch {
   const indices = Uint32Array.from(examples, ({ index }) => index);
@@ -37,12 +39,19 @@ export function layOut(streams: readonly StreamInputs[], examples: readonly Enco
     lengths: {},
   };
   for (const stream of streams) {
-    const encodings = examples.map(({ encoding, decoder }) => (stream.prefix === "" ? encoding : decoder!));
+    const encodings = examples.map((example) => (stream.prefix === "" ? example.encoding : decoderTextOf(example)));
     layOutStream(batch, stream, encodings, indices);
   }
   const own = streams.at(-1)!;
   layOutOutputs(batch, own.prefix, examples);
   return batch;
+}
+
+function decoderTextOf({ decoder }: EncodedExample): Encoding {
+  if (decoder) return decoder;
+  throw new UserError(
+    "an encoder-decoder needs a kind of task that gives its decoder a text; take another model or kind",
+  );
 }
 
 function layOutStream(
