@@ -1,6 +1,7 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -73,6 +74,28 @@ test(
     expect(await ask("team", text)).toEqual(team);
     expect((await fetch(`${url}/team`)).status).toBe(400);
     expect((await fetch(`${url}/weather?text=x`)).status).toBe(404);
+
+    const { port } = new URL(url);
+    for (const [request, status] of [
+      ["GET // HTTP/1.1", 404],
+      ["GET http://[ HTTP/1.1", 404],
+      ["GET /team?text=%E0%A4%A HTTP/1.1", 200],
+      ["GET * HTTP/1.1", 404],
+      ["POST /team?text=x HTTP/1.1\r\nContent-Length: 1000000000", 405],
+      ["GET /team?text=x HTTP/1.1\r\nTransfer-Encoding: chunked", 413],
+      [`GET /${"x".repeat(20_000)} HTTP/1.1`, 431],
+      ["\0\u00ff", 400],
+    ] as const) {
+      const socket = connect(Number(port), "127.0.0.1");
+      socket.end(`${request}\r\nHost: x\r\nConnection: close\r\n\r\n`);
+      const [answer] = await once(socket, "data");
+      expect(String(answer).slice(9, 12), request).toBe(String(status));
+      socket.destroy();
+    }
+    // More at a time than may wait: some are told so, none is lost.
+    const many = await Promise.all(Array.from({ length: 100 }, () => fetch(`${url}/team?text=x`)));
+    for (const { status } of many) expect([200, 503]).toContain(status);
+    expect(await ask("team", text)).toEqual(team);
 
     server.kill("SIGTERM");
     // Windows ends a process without asking it.

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { type FileHandle, open, readdir, rename, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { UserError } from "../errors.ts";
 
@@ -35,6 +35,13 @@ export async function removeTemporaries(folder: string): Promise<void> {
   for (const name of names.filter((each) => TEMPORARY.test(each))) await rm(join(folder, name), { force: true });
 }
 
+/** Makes a folder, and those that it lies in, as far as they are not there. @throws UserError where it cannot be made. */
+export async function makeFolder(path: string): Promise<void> {
+  await mkdir(path, { recursive: true }).catch((error: unknown) => {
+    throw writeFailure(path, error);
+  });
+}
+
 /** So that a power cut does not undo a rename or a removal. Windows flushes no folders, and some disks refuse. */
 export async function flushFolder(folder: string): Promise<void> {
   if (process.platform === "win32") return;
@@ -64,5 +71,6 @@ const WRITE_FAILURES: Record<string, string> = {
   EPERM: "permission denied; choose another place or change its permissions",
   ENOENT: "its folder does not exist; make the folder first",
   ENOTDIR: "its folder is a file; choose another place",
+  EEXIST: "there is a file of that name; remove it or choose another place",
   EISDIR: "there is a folder of that name; choose another name",
 };

@@ -1,5 +1,4 @@
-import { fineTuneWithReport, type ReportedRunOptions } from "../reports/reported-run.ts";
-import type { FineTuneOutcome } from "../runs/fine-tune.ts";
+import { fineTuneWithReport, type ReportedRunOptions, type ReportedRunOutcome } from "../reports/reported-run.ts";
 import type { FineTuneConfig } from "../runs/fine-tune-config.ts";
 import { downloadLine } from "./download-line.ts";
 import { TrainingProgress } from "./progress.ts";
@@ -17,7 +16,7 @@ export const INTERRUPTED = 130;
 export async function runTraining(
   given: Readonly<Record<string, unknown>>,
   options: Pick<ReportedRunOptions, "overwrite" | "resume"> & { watch?: { port?: number } } = {},
-): Promise<FineTuneOutcome> {
+): Promise<ReportedRunOutcome> {
   const progress = new TrainingProgress();
   const abort = new AbortController();
   const interrupt = (): void => {
@@ -30,13 +29,15 @@ export async function runTraining(
     const { watch, ...rest } = options;
     const onServing = (url: string): void => progress.log(`watch the run at ${url}`);
     // The options were given as text: it is there that they are checked.
-    return await fineTuneWithReport(given as FineTuneConfig, {
+    const outcome = await fineTuneWithReport(given as FineTuneConfig, {
       ...rest,
       ...progress.callbacks,
       onDownload: downloadLine(),
       ...(watch && { watch: { ...watch, onServing } }),
       signal: abort.signal,
     });
+    if (outcome.reportFailure) progress.log(outcome.reportFailure);
+    return outcome;
   } finally {
     for (const signal of SIGNALS) process.off(signal, interrupt);
     progress.stop();

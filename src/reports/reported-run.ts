@@ -4,6 +4,11 @@ import type { FineTuneConfig } from "../runs/fine-tune-config.ts";
 import { writeReport } from "./report.ts";
 import { checkPort, startWatchServer, type WatchServer } from "./watch-server.ts";
 
+export interface ReportedRunOutcome extends FineTuneOutcome {
+  /** Why there is no report of a run that has finished, and what to repeat. */
+  reportFailure?: string;
+}
+
 export interface ReportedRunOptions extends FineTuneOptions {
   /** Serve a page on 127.0.0.1 that follows the run and closes with it. */
   watch?: {
@@ -23,7 +28,7 @@ export interface ReportedRunOptions extends FineTuneOptions {
 export async function fineTuneWithReport(
   config: FineTuneConfig,
   { watch, ...options }: ReportedRunOptions = {},
-): Promise<FineTuneOutcome> {
+): Promise<ReportedRunOutcome> {
   if (watch?.port !== undefined) await checkPort(watch.port);
   let server: WatchServer | undefined;
   let outcome: FineTuneOutcome;
@@ -53,6 +58,16 @@ export async function fineTuneWithReport(
     await server?.close();
   }
   const { directory, result } = outcome;
-  if (result) await writeReport([directory], join(directory, "report.html"));
-  return outcome;
+  if (!result) return outcome;
+  try {
+    await writeReport([directory], join(directory, "report.html"));
+    return outcome;
+  } catch (error) {
+    // The run has finished all the same.
+    const reason = error instanceof Error ? error.message : String(error);
+    return {
+      ...outcome,
+      reportFailure: `${reason}; the run has finished, only its report is missing: aflora report ${directory}`,
+    };
+  }
 }

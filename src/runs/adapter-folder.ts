@@ -1,5 +1,5 @@
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { makeFolder } from "../checkpoints/atomic-file-node.ts";
 import { folderFiles } from "../checkpoints/file-source-node.ts";
 import { writeJsonFile } from "../checkpoints/json-file-node.ts";
 import { writeSafetensors } from "../checkpoints/safetensors-node.ts";
@@ -7,7 +7,7 @@ import { ADAPTER_DESCRIPTION, ADAPTER_WEIGHTS, type Adapter, readAdapter } from 
 
 /** Writes an adapter folder, each file whole or not at all. */
 export async function saveAdapter(directory: string, { description, parameters }: Adapter): Promise<void> {
-  await mkdir(directory, { recursive: true });
+  await makeFolder(directory);
   await writeSafetensors(join(directory, ADAPTER_WEIGHTS), parameters);
   await writeJsonFile(join(directory, ADAPTER_DESCRIPTION), description);
 }

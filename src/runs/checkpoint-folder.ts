@@ -1,6 +1,6 @@
-import { existsSync } from "node:fs";
-import { mkdir, readdir, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { readdir, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { makeFolder } from "../checkpoints/atomic-file-node.ts";
 import { UserError } from "../errors.ts";
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from "./checkpoint-file.ts";
 
@@ -21,7 +21,7 @@ export interface FoundCheckpoint extends Checkpoint {
 
 /** Writes a run's checkpoint, and removes those that are not kept. */
 export async function saveCheckpoint(directory: string, checkpoint: Checkpoint): Promise<void> {
-  await mkdir(join(directory, CHECKPOINTS), { recursive: true });
+  await makeFolder(join(directory, CHECKPOINTS));
   await writeCheckpoint(join(directory, CHECKPOINTS, `step-${checkpoint.state.step}.safetensors`), checkpoint);
   for (const path of (await checkpointsOf(directory)).slice(KEPT)) await rm(path, { force: true });
 }
@@ -51,18 +51,10 @@ export async function findCheckpoint(directory: string, stepsRecorded: number): 
   throw new UserError(`no checkpoint of ${directory} can be read; run again with --overwrite (${notes[0]})`);
 }
 
-/**
- * For the process that holds the run's lock: another may have had it since `found` was read. Damaged checkpoints that are
- * newer are removed.
- * @throws UserError where the run has gone on or has finished.
- */
-export async function refuseIfGoneOn(directory: string, found: FoundCheckpoint | undefined): Promise<void> {
-  const paths = await checkpointsOf(directory);
-  const at = found ? paths.indexOf(found.path) : paths.length;
-  if (existsSync(join(directory, "result.json")) || at !== (found?.notes.length ?? 0)) {
-    throw new UserError(`the run in ${directory} has gone on meanwhile; resume it again if it has not finished`);
-  }
-  for (const path of paths.slice(0, at)) await rm(path, { force: true });
+/** Removes checkpoints that are newer than the one that was found: they are damaged. */
+export async function removeNewer({ path, notes }: FoundCheckpoint): Promise<void> {
+  const newer = (await checkpointsOf(dirname(dirname(path)))).slice(0, notes.length);
+  for (const each of newer) await rm(each, { force: true });
 }
 
 /** Whether a run has something to go on from. */

@@ -1,4 +1,5 @@
-import { stat } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { DownloadProgress } from "../checkpoints/hub-download-node.ts";
 import type { HubOptions } from "../checkpoints/hub-node.ts";
@@ -28,6 +29,7 @@ import { readRunRecords } from "./read-run.ts";
 import type { RunResult } from "./records.ts";
 import { type DataSource, flatOptions, type RunConfig, resolveConfig, runtimeFor } from "./run-config.ts";
 import { RunFolder } from "./run-folder.ts";
+import { lockRun } from "./run-lock.ts";
 import { withAdapterOptions } from "./starting-adapter.ts";
 
 /** What is known when training begins. */
@@ -74,6 +76,21 @@ export interface FineTuneOutcome {
 export async function fineTune(
   given: Readonly<Record<string, unknown>>,
   options: FineTuneOptions = {},
+): Promise<FineTuneOutcome> {
+  const { output } = given;
+  // Before anything of a run is read: another process may be going on with it. Else there is nothing to lock yet.
+  const isRun = options.resume && typeof output === "string" && existsSync(join(output, "config.json"));
+  const unlock = isRun ? await lockRun(output) : undefined;
+  try {
+    return await fineTuneInFolder(given, options);
+  } finally {
+    await unlock?.();
+  }
+}
+
+async function fineTuneInFolder(
+  given: Readonly<Record<string, unknown>>,
+  options: FineTuneOptions,
 ): Promise<FineTuneOutcome> {
   const asked = { offline: given.offline === true, onProgress: options.onDownload };
   const saved = options.resume ? await savedRun(given) : undefined;
@@ -147,17 +164,19 @@ export async function fineTune(
     if (outcome.aborted) return { directory, result: undefined };
 
     const adapter = fineTuning.bestAdapter(outcome);
-    await saveAdapter(folder.path("adapter"), adapter);
-    await verifyAdapter(folder.path("adapter"), adapter, base, runtime, task);
-    const result = await summarise(config, outcome, {
-      base,
-      task,
-      peakMemory,
-      freezable: fineTuning.freezable,
-      adapterFile: folder.path("adapter", "adapter.safetensors"),
-    });
-    await folder.writeResult(result);
-    return { directory, result };
+    const facts = { base, task, peakMemory, freezable: fineTuning.freezable };
+    try {
+      await saveVerified(folder.path("adapter"), adapter, base, runtime, task);
+      const adapterFile = folder.path("adapter", "adapter.safetensors");
+      const result = await summarise(config, outcome, { ...facts, adapterFile });
+      await folder.writeResult(result);
+      return { directory, result };
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      throw new UserError(
+        `${error.message}; training has ended and is saved: --resume ${directory} writes what is missing`,
+      );
+    }
   } finally {
     await folder.close();
   }
@@ -221,8 +240,8 @@ function subjectOf(source: DataSource): string {
 /** Texts on which a saved adapter is compared with the one in memory. */
 const VERIFIED_EXAMPLES = 16;
 
-/** Reads the adapter back and compares its logits with those of the parameters in memory, to the bit. */
-async function verifyAdapter(
+/** Writes an adapter, reads it back and compares its logits with those of the parameters in memory, to the bit. */
+async function saveVerified(
   directory: string,
   adapter: Adapter,
   base: BaseModel,
@@ -239,8 +258,11 @@ async function verifyAdapter(
     }
   };
   const expected = await logitsOf(adapter);
+  await saveAdapter(directory, adapter);
   const found = await logitsOf(await loadAdapter(directory));
+  // NaN differs from itself, so that an adapter that gives it is none.
   if (found.some((row, i) => row.some((logit, j) => logit !== expected[i]![j]))) {
+    await rm(directory, { recursive: true });
     throw new Error(`the adapter in ${directory} does not give the logits that it had in memory; it must not be used`);
   }
 }

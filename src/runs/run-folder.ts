@@ -5,7 +5,7 @@ import { removeTemporaries, writeAtomically, writeFailure } from "../checkpoints
 import { writeJsonFile } from "../checkpoints/json-file-node.ts";
 import { UserError } from "../errors.ts";
 import type { Checkpoint } from "./checkpoint-file.ts";
-import { CHECKPOINTS, type FoundCheckpoint, refuseIfGoneOn, saveCheckpoint } from "./checkpoint-folder.ts";
+import { CHECKPOINTS, type FoundCheckpoint, removeNewer, saveCheckpoint } from "./checkpoint-folder.ts";
 import type { DataFingerprint } from "./data-fingerprint.ts";
 import type { FreezingRecord, MetricsRecord, RunResult } from "./records.ts";
 import { lockRun, type Unlock } from "./run-lock.ts";
@@ -15,9 +15,9 @@ export class RunFolder {
   readonly directory: string;
   readonly #metrics: FileHandle;
   readonly #freezing: FileHandle;
-  readonly #unlock: Unlock;
+  readonly #unlock: Unlock | undefined;
 
-  private constructor(directory: string, metrics: FileHandle, freezing: FileHandle, unlock: Unlock) {
+  private constructor(directory: string, metrics: FileHandle, freezing: FileHandle, unlock: Unlock | undefined) {
     this.directory = directory;
     this.#metrics = metrics;
     this.#freezing = freezing;
@@ -37,7 +37,7 @@ export class RunFolder {
     await mkdir(directory, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
       throw new UserError(`cannot make the run folder ${directory}: ${error.message}; choose another --output`);
     });
-    return RunFolder.#open(directory, async () => {
+    return RunFolder.#open(directory, await lockRun(directory), async () => {
       await removeOldRun(directory, overwrite);
       await writeJsonFile(join(directory, "data.json"), data);
       await writeJsonFile(join(directory, "config.json"), config);
@@ -45,13 +45,14 @@ export class RunFolder {
   }
 
   /**
-   * Opens the folder of a run that was cut off, without records and checkpoints of what came after `found`.
+   * Opens the folder of a run that was cut off, whose lock the caller holds, without records and checkpoints of what came
+   * after `found`.
    * @param found the checkpoint that it goes on from; absent where it was cut off before the first
-   * @throws UserError where another process writes to it or has since it was found, or it cannot be written.
+   * @throws UserError where it cannot be written.
    */
   static async resume(directory: string, found: FoundCheckpoint | undefined): Promise<RunFolder> {
-    return RunFolder.#open(directory, async () => {
-      await refuseIfGoneOn(directory, found);
+    return RunFolder.#open(directory, undefined, async () => {
+      if (found) await removeNewer(found);
       const { step = 0, evaluations = [] } = found?.state ?? {};
       await keepLines(join(directory, "metrics.jsonl"), (record) =>
         // The evaluation before the first step stands in no state.
@@ -63,9 +64,8 @@ export class RunFolder {
     });
   }
 
-  /** Takes the lock, prepares the folder and opens the record files; gives the lock back where that fails. */
-  static async #open(directory: string, prepare: () => Promise<void>): Promise<RunFolder> {
-    const unlock = await lockRun(directory);
+  /** Prepares the folder and opens the record files; gives the lock back where that fails. */
+  static async #open(directory: string, unlock: Unlock | undefined, prepare: () => Promise<void>): Promise<RunFolder> {
     try {
       for (const part of ["", CHECKPOINTS, "adapter"]) await removeTemporaries(join(directory, part));
       await prepare();
@@ -76,7 +76,7 @@ export class RunFolder {
         unlock,
       );
     } catch (error) {
-      await unlock();
+      await unlock?.();
       throw writeFailure(directory, error);
     }
   }
@@ -113,11 +113,11 @@ export class RunFolder {
     return join(this.directory, ...parts);
   }
 
-  /** Closes the record files and gives the lock back. */
+  /** Closes the record files and gives back the lock that `create` took. */
   async close(): Promise<void> {
     await this.#metrics.close();
     await this.#freezing.close();
-    await this.#unlock();
+    await this.#unlock?.();
   }
 }
 

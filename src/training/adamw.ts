@@ -48,8 +48,10 @@ export class AdamW {
    * One step, in place, of the parameters that have a gradient; the others stay as they are, without decay.
    * @param gradients clipped
    * @param learningRateFactor on every group's peak learning rate
+   * @returns the name of a parameter that has a value now that is not finite
    */
-  step(parameters: Tensors<"float32">, gradients: Tensors<"float32">, learningRateFactor: number): void {
+  step(parameters: Tensors<"float32">, gradients: Tensors<"float32">, learningRateFactor: number): string | undefined {
+    let notFinite: string | undefined;
     for (const [name, gradient] of gradients) {
       const parameter = parameters.get(name);
       const settings = this.#settings.get(name);
@@ -63,8 +65,10 @@ export class AdamW {
       };
       this.#moments.set(name, moments);
       moments.steps++;
-      update(parameter.data, gradient.data, moments, settings.learningRate * learningRateFactor, settings.weightDecay);
+      const learningRate = settings.learningRate * learningRateFactor;
+      if (!update(parameter.data, gradient.data, moments, learningRate, settings.weightDecay)) notFinite ??= name;
     }
+    return notFinite;
   }
 
   /** Forgets parameters that are frozen from now on. */
@@ -84,13 +88,16 @@ export class AdamW {
   }
 }
 
+/** @returns whether every value is finite after it. */
 function update(
   parameter: Float32Array,
   gradient: Float32Array,
   { steps, first: { data: first }, second: { data: second } }: Moments,
   learningRate: number,
   weightDecay: number,
-): void {
+): boolean {
+  // Of finite values 0, else NaN; a value may overflow where it is rounded to float32.
+  let differences = 0;
   const decay = 1 - learningRate * weightDecay;
   const stepSize = learningRate / (1 - BETA1 ** steps);
   const rootScale = 1 / Math.sqrt(1 - BETA2 ** steps);
@@ -101,5 +108,7 @@ function update(
     first[i] = m;
     second[i] = v;
     parameter[i] = decay * parameter[i]! - (stepSize * m) / (Math.sqrt(v) * rootScale + EPSILON);
+    differences += parameter[i]! - parameter[i]!;
   }
+  return differences === 0;
 }

@@ -1,3 +1,4 @@
+import { UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { EvaluationSplit, TaskData } from "../tasks/example.ts";
@@ -57,6 +58,11 @@ export class Evaluator {
     let total = 0;
     for (const { name, examples, encoded } of splits) {
       const logits = await this.#predictor.logits(encoded);
+      if (logits.some((values) => values.some((value) => !Number.isFinite(value)))) {
+        throw new UserError(
+          `the model's outputs on the ${name} examples are not finite; lower the learning rate, or check the model's weights`,
+        );
+      }
       const predictions = logits.map((values, i) =>
         findTaskKind(kind).predict(labels, examples[i]!, encoded[i]!, values),
       );

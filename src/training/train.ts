@@ -81,7 +81,7 @@ export const stepsPerEpoch = (examples: number, batchSize: number): number => Ma
 /**
  * Fine-tunes `model` on `train` with AdamW, evaluating after each epoch.
  * The same options give the same numbers, to the bit, whether the run is cut off and resumed or not.
- * @throws UserError where the loss or a gradient is not finite, naming step and batch.
+ * @throws UserError where the loss, a gradient, a parameter or the model's outputs are not finite, naming what and when.
  */
 export async function train(options: TrainOptions): Promise<TrainOutcome> {
   const { model, schedule, weights, task, settings, runtime, signal, resume } = options;
@@ -131,9 +131,11 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
         const trainable = parameters.count(gradients);
         const check = schedule.observe?.(t, gradients, parameters.tensors);
         const gradientNorm = clipGradients(gradients, settings.maxGradNorm);
-        refuseIfNotFinite({ loss, gradientNorm }, `step ${t} (epoch ${epoch + 1}, batch ${batch + 1} of ${perEpoch})`);
+        const where = `step ${t} (epoch ${epoch + 1}, batch ${batch + 1} of ${perEpoch})`;
+        refuseIfNotFinite({ loss, gradientNorm }, gradients, where);
         const factor = learningRateFactor(t, totalSteps, settings.warmupRatio);
-        optimizer.step(parameters.tensors, gradients, factor);
+        const overflown = optimizer.step(parameters.tensors, gradients, factor);
+        if (overflown) throw new UserError(`${overflown} has values that are not finite after ${where}; ${ADVICE}`);
         schedule.afterStep?.(t, gradients, parameters.tensors);
 
         const seconds = (performance.now() - started) / 1000;
@@ -187,10 +189,20 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
   }
 }
 
-function refuseIfNotFinite({ loss, gradientNorm }: { loss: number; gradientNorm: number }, where: string): void {
-  if (Number.isFinite(loss) && Number.isFinite(gradientNorm)) return;
-  const what = Number.isFinite(loss) ? `norm of the gradient is ${gradientNorm}` : `loss is ${loss}`;
-  throw new UserError(`the ${what} at ${where}; lower the learning rate`);
+const ADVICE = "lower the learning rate";
+
+/** @param gradients clipped by a norm that is not finite: those that made it so have values that are not either */
+function refuseIfNotFinite(
+  { loss, gradientNorm }: { loss: number; gradientNorm: number },
+  gradients: Tensors<"float32">,
+  where: string,
+): void {
+  if (!Number.isFinite(loss)) throw new UserError(`the loss is ${loss} at ${where}; ${ADVICE}`);
+  if (Number.isFinite(gradientNorm)) return;
+  const of = [...gradients].find(([, { data }]) => data.some((value) => !Number.isFinite(value)))?.[0];
+  throw new UserError(
+    `the norm of the gradient is ${gradientNorm} at ${where}${of ? `, for one of ${of}` : ""}; ${ADVICE}`,
+  );
 }
 
 /** The training step for what trains now, compiled again when that changes. */

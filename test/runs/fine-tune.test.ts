@@ -8,6 +8,7 @@ import { openSafetensorsFile, writeSafetensors } from "../../src/checkpoints/saf
 import { readTensors } from "../../src/checkpoints/tensor-source.ts";
 import { UserError } from "../../src/errors.ts";
 import { float32 } from "../../src/graph/tensor.ts";
+import { fineTuneWithReport } from "../../src/reports/reported-run.ts";
 import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { type FineTuneOptions, fineTune, type RunStart } from "../../src/runs/fine-tune.ts";
@@ -459,6 +460,44 @@ test("a loss that is no number ends the run; no result is written, the lock is g
   );
   const files = ["checkpoints", "config.json", "data.json", "freezing.jsonl", "metrics.jsonl"];
   expect((await readdir(join(home, "exploding"))).sort()).toEqual(files);
+});
+
+test.each([
+  [
+    "a parameter",
+    1e39,
+    /^\S+ has values that are not finite after step 0 \(epoch 1, batch 1 of 1\); lower the learning rate$/,
+  ],
+  ["the outputs", 1e30, /^the model's outputs on the validation examples are not finite; lower the learning rate/],
+])("where the last step's learning rate overflows in %s, there is no adapter", async (what, rate, message) => {
+  const rates = { learningRate: rate, headLearningRate: rate, warmupRatio: 0 };
+  const one = { epochs: 1, batchSize: 1000, method: "lora" };
+  await expect(run(`overflow in ${what}`, { ...rates, ...one })).rejects.toThrow(message);
+  const directory = join(home, `overflow in ${what}`);
+  expect(await readdir(directory)).not.toContain("adapter");
+  expect(await readdir(join(directory, "checkpoints"))).toEqual(["step-0.safetensors"]);
+});
+
+test("what fails after training says that it is saved and what to repeat", async () => {
+  const directory = join(home, "unsaved");
+  const inTheWay = join(directory, "adapter");
+  const failing = run("unsaved", {}, { onStart: () => writeFile(inTheWay, "") });
+  await expect(failing).rejects.toThrow(
+    `cannot write ${inTheWay}: there is a file of that name; remove it or choose another place; training has ended and is saved: --resume ${directory} writes what is missing`,
+  );
+  await rm(inTheWay);
+  await resume(directory);
+  expect(await contentOf(directory)).toEqual(await contentOf(whole));
+});
+
+test("a run whose report cannot be written has finished, and says what to repeat", async () => {
+  const output = join(home, "unreported");
+  const onStart = () => mkdir(join(output, "report.html")).then(() => undefined);
+  const outcome = await fineTuneWithReport({ model, train, ...SETTINGS, output }, { onStart });
+  expect(outcome.result?.steps).toBe(24);
+  expect(outcome.reportFailure).toMatch(
+    /report\.html: .*; the run has finished, only its report is missing: aflora report /,
+  );
 });
 
 test("where an option, the data or the model cannot be used, nothing is written", async () => {

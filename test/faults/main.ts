@@ -1,0 +1,21 @@
+/**
+ * Things that go wrong, tried on the real parts: npm run test:faults -- killer --kills 100 --seed 1
+ * Without a program's name each runs with its defaults.
+ */
+import { killRuns } from "./killer.ts";
+import { optionsOf } from "./program.ts";
+import { raceRuns } from "./racer.ts";
+
+const PROGRAMS: Record<string, (args: string[]) => Promise<string>> = {
+  killer: (args) => killRuns(optionsOf(args, { kills: 100, seed: 1 })),
+  racer: (args) => raceRuns(optionsOf(args, { races: 200, seed: 1 })),
+};
+
+const [name, ...args] = process.argv.slice(2);
+const chosen = name === undefined ? Object.keys(PROGRAMS) : [name];
+for (const each of chosen) {
+  const program = PROGRAMS[each];
+  if (!program) throw new Error(`there is no program ${each}; there are ${Object.keys(PROGRAMS).join(", ")}`);
+  const started = performance.now();
+  console.log(`${each}: ${await program(args)} (${Math.round((performance.now() - started) / 1000)} s)`);
+}
