@@ -13,6 +13,11 @@ interface SharedPredictor {
   users: number;
 }
 
+export interface AddOptions {
+  /** Take the place of an adapter that has the name. */
+  replace?: boolean;
+}
+
 /**
  * One base model in memory that serves many adapters, of any methods and tasks. An adapter's arrays are inputs of the
  * compiled graph, so adapters of the same method, options and number of labels share one graph, and changing from one to
@@ -42,10 +47,12 @@ export class AdapterHost {
   }
 
   /**
-   * Makes an adapter available under a name, in place of one that had it.
-   * @throws UserError where it does not fit the base model; then what had the name keeps it.
+   * Makes an adapter available under a name.
+   * @throws UserError where the name is taken and `replace` is not asked for, or the adapter does not fit the base model; then
+   * what had the name keeps it.
    */
-  async add(name: string, adapter: Adapter): Promise<void> {
+  async add(name: string, adapter: Adapter, { replace = false }: AddOptions = {}): Promise<void> {
+    this.#refuseTaken(name, replace);
     const base = await withHead(this.base, adapter.description.task, 0);
     const fitted = fitAdapter(base, adapter);
     const kind = kindOf(adapter.description);
@@ -61,6 +68,11 @@ export class AdapterHost {
       throw error;
     }
     const old = this.#models.get(name);
+    if (old && !replace) {
+      // Another took the name while this one was compiled.
+      await this.#leave(kind);
+      this.#refuseTaken(name, replace);
+    }
     this.#models.set(name, { model: new FineTunedModel(base, fitted, predictor), kind });
     if (old) await this.#leave(old.kind);
   }
@@ -93,6 +105,13 @@ export class AdapterHost {
     this.#predictors.clear();
     this.#models.clear();
     for (const { compiled } of shared) await (await compiled).release();
+  }
+
+  #refuseTaken(name: string, replace: boolean): void {
+    if (replace || !this.#models.has(name)) return;
+    throw new UserError(
+      `there is an adapter "${name}" already; give the new one another name, or { replace: true } to put it in its place`,
+    );
   }
 
   /** One adapter of a kind is gone: the last of them takes the graph with it. */

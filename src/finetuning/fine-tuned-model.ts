@@ -7,6 +7,7 @@ import type { Runtime } from "../runtime/session.ts";
 import type { Example, Prediction } from "../tasks/example.ts";
 import type { EncodedExample, TaskKind, TextInput } from "../tasks/task-kind.ts";
 import { findTaskKind, type TextPrediction } from "../tasks/task-kinds.ts";
+import type { TaskPredictions } from "../tasks/task-predictions.ts";
 import { Predictor } from "../training/predictor.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
 import type { Adapter, AdapterDescription } from "./adapter.ts";
@@ -15,10 +16,10 @@ import type { BaseModel } from "./base-model.ts";
 /** A text to predict for, the two texts of a pair, or an example; its words, where it has none, are split as the text says. */
 export type PredictionInput = string | readonly [text: string, textPair: string] | TextInput;
 
-/** A base model with an adapter, ready to predict. */
-export class FineTunedModel {
+/** A base model with an adapter, ready to predict. `Shown` is what it says of a text, where its kind of task is known. */
+export class FineTunedModel<Shown extends object = TextPrediction> {
   readonly description: AdapterDescription;
-  readonly kind: TaskKind<TextPrediction>;
+  readonly kind: TaskKind<Shown>;
   readonly base: BaseModel;
   /** What the adapter has in place of the base model's: the method's parameters, the head, a trained backbone. */
   readonly parameters: Tensors<"float32">;
@@ -31,7 +32,8 @@ export class FineTunedModel {
    */
   constructor(base: BaseModel, { description, parameters }: FittedAdapter, predictor: Predictor) {
     this.description = description;
-    this.kind = findTaskKind(description.task.kind);
+    const kind: TaskKind = findTaskKind(description.task.kind);
+    this.kind = kind as TaskKind<Shown>;
     this.base = base;
     this.parameters = parameters;
     this.#predictor = predictor;
@@ -41,27 +43,37 @@ export class FineTunedModel {
    * Puts an adapter on a base model in memory. The model's weights are not copied.
    * @throws UserError where they do not fit.
    */
-  static async adapt<Model extends FineTunedModel>(
-    this: new (
-      base: BaseModel,
-      adapter: FittedAdapter,
-      predictor: Predictor,
-    ) => Model,
-    base: BaseModel,
-    adapter: Adapter,
-    runtime: Runtime,
-  ): Promise<Model> {
+  static async adapt(base: BaseModel, adapter: Adapter, runtime: Runtime): Promise<FineTunedModel> {
     const fitted = fitAdapter(base, adapter);
     // Node's class, which also loads from folders, inherits this.
     return new this(base, fitted, await compilePredictor(base, fitted, runtime));
   }
 
-  /** Predicts for each input, in order. */
-  async predict(inputs: readonly PredictionInput[]): Promise<TextPrediction[]> {
+  /**
+   * The same model, typed as one of this kind of task.
+   * @throws UserError where it is of another.
+   */
+  ofKind<Name extends keyof TaskPredictions>(name: Name): FineTunedModel<TaskPredictions[Name]> {
+    if (this.kind.name !== name) {
+      throw new UserError(`the model is for ${this.kind.name}, not for ${name}; ask for what it was trained for`);
+    }
+    return this as FineTunedModel<TaskPredictions[Name]>;
+  }
+
+  /**
+   * Predicts for each input, in order; an empty text is a text like any other.
+   * @throws UserError where an input is none, or the model was released.
+   */
+  predict(inputs: readonly PredictionInput[]): Promise<Shown[]>;
+  /** Predicts for one text. */
+  predict(input: string | TextInput): Promise<Shown>;
+  async predict(given: readonly PredictionInput[] | string | TextInput): Promise<Shown[] | Shown> {
+    const inputs = isList(given) ? given : [given];
     const examples = inputs.map((input, index) => ({ index, ...this.kind.exampleOfInput(textsOf(input)) }));
     const encoded = this.#encode(examples);
     const logits = await this.#predictor.logits(encoded, this.parameters);
-    return logits.map((values, i) => this.kind.describe(this.#labels, examples[i]!, encoded[i]!, values));
+    const shown = logits.map((values, i) => this.kind.describe(this.#labels, examples[i]!, encoded[i]!, values));
+    return isList(given) ? shown : shown[0]!;
   }
 
   /** What the model says of each example, written as the example's own label is. */
@@ -85,6 +97,7 @@ export class FineTunedModel {
     return examples.map((example) => this.kind.encode(example, tokenizer, this.description.maxLength));
   }
 
+  /** Frees what was compiled; a process must not exit before. Nothing can be predicted afterwards. */
   release(): Promise<void> {
     return this.#predictor.release();
   }
@@ -142,7 +155,17 @@ export function initialParameters({ parameters }: Adaptation, seed: number): Ten
   return new Map(parameters.map(({ name, shape, initialize }) => [name, initialize(shape, randomFor(seed, name))]));
 }
 
+const isList = (given: readonly PredictionInput[] | string | TextInput): given is readonly PredictionInput[] =>
+  Array.isArray(given);
+
+/** @throws UserError where JavaScript's caller gave something else. */
 function textsOf(input: PredictionInput): TextInput {
-  if (typeof input === "string") return { text: input };
-  return "text" in input ? input : { text: input[0], textPair: input[1] };
+  const texts =
+    typeof input === "string" ? { text: input } : isPair(input) ? { text: input[0], textPair: input[1] } : input;
+  if (typeof texts?.text === "string" && ["string", "undefined"].includes(typeof texts.textPair)) return texts;
+  throw new UserError(
+    `predict takes a text, a list of texts, of pairs [text, textPair] or of { text, textPair }, not ${JSON.stringify(input)}`,
+  );
 }
+
+const isPair = (input: PredictionInput): input is readonly [string, string] => Array.isArray(input);

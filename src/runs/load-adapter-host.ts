@@ -1,6 +1,6 @@
 import type { HubOptions } from "../checkpoints/hub-node.ts";
 import type { Adapter } from "../finetuning/adapter.ts";
-import { AdapterHost as Host } from "../finetuning/adapter-host.ts";
+import { type AddOptions, AdapterHost as Host } from "../finetuning/adapter-host.ts";
 import { loadBaseModel } from "../finetuning/load-base-model-node.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Runtime } from "../runtime/session.ts";
@@ -17,12 +17,13 @@ export class AdapterHost extends Host {
   }
 
   /**
-   * Makes an adapter available under a name, in place of one that had it.
+   * Makes an adapter available under a name.
    * @param adapter run folder, adapter folder of aflora's or of Hugging Face PEFT's, or an adapter in memory
-   * @throws UserError where it cannot be read or does not fit the base model.
+   * @throws UserError where it cannot be read or does not fit the base model, or the name is taken and `replace` not asked for.
    */
-  override async add(name: string, adapter: string | Adapter): Promise<void> {
+  override async add(name: string, adapter: string | Adapter, options: AddOptions = {}): Promise<void> {
     const { location } = this.base.files;
-    await super.add(name, typeof adapter === "string" ? await openAdapter(adapter, { model: location }) : adapter);
+    const opened = typeof adapter === "string" ? await openAdapter(adapter, { model: location }) : adapter;
+    await super.add(name, opened, options);
   }
 }

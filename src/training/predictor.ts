@@ -1,3 +1,4 @@
+import { UserError } from "../errors.ts";
 import { asFloat32, type Tensors } from "../graph/tensor.ts";
 import type { StreamInputs } from "../models/token-stream.ts";
 import type { CompiledGraph, Runtime } from "../runtime/session.ts";
@@ -15,6 +16,7 @@ export class Predictor {
   readonly #streams: readonly StreamInputs[];
   readonly #graph: CompiledGraph;
   readonly #tokenBudget: number;
+  #released = false;
 
   private constructor(outputs: number, streams: readonly StreamInputs[], graph: CompiledGraph, tokenBudget: number) {
     this.#outputs = outputs;
@@ -37,8 +39,10 @@ export class Predictor {
   /**
    * The head's outputs for each example, `[rows, outputs]`, in the order given.
    * @param adapter tensors of the method and the head to use this time, in place of those compiled with
+   * @throws UserError where it was released.
    */
   async logits(examples: readonly EncodedExample[], adapter?: Tensors): Promise<Float32Array[]> {
+    if (this.#released) throw new UserError("the model was released and can predict no more; load it again");
     const results: Float32Array[] = new Array(examples.length);
     const lengths = examples.map(({ encoding, decoder }) => encoding.inputIds.length + (decoder?.inputIds.length ?? 0));
     for (const chosen of cutMicroBatches(lengths, this.#tokenBudget)) {
@@ -58,7 +62,10 @@ export class Predictor {
     return results;
   }
 
-  release(): Promise<void> {
-    return this.#graph.release();
+  /** Frees the graph; more than once does no more. */
+  async release(): Promise<void> {
+    if (this.#released) return;
+    this.#released = true;
+    await this.#graph.release();
   }
 }

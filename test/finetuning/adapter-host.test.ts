@@ -146,13 +146,29 @@ test("a graph is released with the last adapter that needs it, removed or replac
   await host.remove("two");
   expect(host.compiledGraphs).toBe(1);
   expect(await one.logits(EXAMPLES)).toEqual(logits);
-  await host.add("one", negated(adapter));
-  await host.add("one", adapter);
+  await host.add("one", negated(adapter), { replace: true });
+  await host.add("one", adapter, { replace: true });
   expect(await host.use("one").logits(EXAMPLES)).toEqual(logits);
-  await host.add("one", other.adapter);
+  await host.add("one", other.adapter, { replace: true });
   expect(host.compiledGraphs).toBe(1);
   await expect(two.logits(EXAMPLES)).rejects.toThrow();
   expect(await host.use("one").logits(EXAMPLES)).toEqual(other.logits);
+  await host.remove("one");
+  expect(host.compiledGraphs).toBe(0);
+  await host.release();
+});
+
+test("a known name is replaced only where that is asked for, also while another takes it", async () => {
+  const { adapter, logits } = await alone(model, "lora", { rank: 2 });
+  const host = await AdapterHost.load(model, runtime);
+  const taken = /^there is an adapter "one" already; give the new one another name, or \{ replace: true \}/;
+  const added = await Promise.allSettled([host.add("one", adapter), host.add("one", adapter)]);
+  expect(added.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+  expect(added.find(({ status }) => status === "rejected")).toMatchObject({
+    reason: { message: expect.stringMatching(taken) },
+  });
+  await expect(host.add("one", negated(adapter))).rejects.toThrow(taken);
+  expect(await host.use("one").logits(EXAMPLES)).toEqual(logits);
   await host.remove("one");
   expect(host.compiledGraphs).toBe(0);
   await host.release();

@@ -1,0 +1,15 @@
+import type { ClassifiedText } from "./classification.ts";
+import type { MultiLabelledText } from "./multi-label.ts";
+import type { ScoredText } from "./regression.ts";
+import type { TaggedText } from "./token-classification.ts";
+
+/**
+ * What a model says of one text, by the name of its kind of task (docs/tasks.md). A program that registers a kind declares its
+ * own here: `declare module "aflora" { interface TaskPredictions { … } }`.
+ */
+export interface TaskPredictions {
+  classification: ClassifiedText;
+  regression: ScoredText;
+  "multi-label": MultiLabelledText;
+  "token-classification": TaggedText;
+}

@@ -1,0 +1,89 @@
+import { fileURLToPath } from "node:url";
+import ts from "typescript";
+import { describe, expect, test } from "vitest";
+import { METHODS } from "../src/methods/methods.ts";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+/** Where a program of the reader's would stand. */
+const FILE = `${ROOT}test/program.ts`;
+
+const config = ts.readConfigFile(`${ROOT}tsconfig.json`, ts.sys.readFile).config;
+const { options } = ts.convertCompilerOptionsFromJson({ ...config.compilerOptions, noUnusedLocals: false }, ROOT);
+let before: ts.Program | undefined;
+
+/** What the compiler says of a program that uses the package, line by line. */
+function errorsOf(text: string): string[] {
+  const host = ts.createCompilerHost(options);
+  const { getSourceFile, fileExists, readFile } = host;
+  host.fileExists = (file) => file === FILE || fileExists(file);
+  host.readFile = (file) => (file === FILE ? text : readFile(file));
+  host.getSourceFile = (file, ...given) =>
+    file === FILE
+      ? ts.createSourceFile(file, text, ts.ScriptTarget.ES2023)
+      : (before?.getSourceFile(file) ?? getSourceFile(file, ...given));
+  const program = ts.createProgram([FILE], options, host, before);
+  before = program;
+  return program
+    .getSemanticDiagnostics(program.getSourceFile(FILE))
+    .map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, "\n"));
+}
+
+const fineTune = (given: string): string =>
+  `import { fineTune } from "aflora";\nawait fineTune({ train: "a.csv", ${given} });`;
+
+describe("options of fineTune", () => {
+  test.each(METHODS.map(({ name }) => name))("method %s type-checks", (name) => {
+    expect(errorsOf(fineTune(`method: "${name}", epochs: 3`))).toEqual([]);
+  });
+
+  test("a method's own options are known, with and without its name", () => {
+    expect(errorsOf(fineTune('freezeRule: "matrix-fraction"'))).toEqual([]);
+    expect(errorsOf(fineTune('method: "lora", rank: 4, alpha: 8'))).toEqual([]);
+  });
+
+  test.each([
+    ["epohcs: 3", "epohcs"],
+    ['method: "lora", rnk: 4', "rnk"],
+    ['method: "head", epohcs: 3', "epohcs"],
+    ['method: "full", rank: 3', "rank"],
+    ['method: "lora", freezeRule: "matrix-fraction"', "freezeRule"],
+  ])("{ %s } is refused by the option's name", (given, option) => {
+    const errors = errorsOf(fineTune(given));
+    expect(errors).toHaveLength(1);
+    expect(errors[0]).toMatch(new RegExp(`Object literal may only specify known properties, (and|but) '${option}'`));
+  });
+
+  test("a method that nobody declared is refused; one that a program declares is checked", () => {
+    expect(errorsOf(fineTune('method: "ia3"')).join()).toContain('"ia3"');
+    const declared = 'declare module "aflora" { interface MethodOptions { ia3: { targetModules?: string[] } } }\n';
+    expect(errorsOf(declared + fineTune('method: "ia3", targetModules: ["key"]'))).toEqual([]);
+    expect(errorsOf(declared + fineTune('method: "ia3", rank: 4'))[0]).toContain("'rank' does not exist");
+  });
+});
+
+const predict = (kind: string, use: string): string =>
+  `import { FineTunedModel } from "aflora";
+const model = (await FineTunedModel.load("run")).ofKind("${kind}");
+const one = await model.predict("a text");
+const [first] = await model.predict(["a text"]);
+${use}`;
+
+describe("predictions have the type of their kind of task", () => {
+  test.each([
+    ["classification", "const label: string = one.label; const p: number = first!.labels[0]!.probability;"],
+    ["regression", "const value: number = one.value + first!.value;"],
+    ["multi-label", "const label: string = one.labels[0]!.label;"],
+    ["token-classification", "const span: number = one.words[0]!.start + first!.entities[0]!.end;"],
+  ])("%s", (kind, use) => {
+    expect(errorsOf(predict(kind, use))).toEqual([]);
+    expect(errorsOf(predict(kind, "one.level;")).join()).toContain("Property 'level' does not exist");
+  });
+
+  test("a kind that a program declares; one that nobody does is refused", () => {
+    const declared = 'declare module "aflora" { interface TaskPredictions { levels: { level: string } } }\n';
+    const use = "const level: string = one.level + first!.level;";
+    expect(errorsOf(declared + predict("levels", use))).toEqual([]);
+    expect(errorsOf(predict("levels", use)).join()).toContain('"levels"');
+    expect(errorsOf(fineTune('kind: "levels"'))).toEqual([]);
+  });
+});
