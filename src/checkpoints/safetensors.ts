@@ -107,8 +107,8 @@ export function layOut(
 async function readHeader(source: ByteSource): Promise<Header & { dataStart: number }> {
   const { location, size } = source;
   if (size < 8) throw new UserError(`${location} is no safetensors file: it has only ${size} bytes`);
-  const length = await source.read(0, 8);
-  const headerLength = Number(new DataView(length.buffer).getBigUint64(0, true));
+  // Little-endian; a number that is too large to be exact is far too large for a header.
+  const headerLength = (await source.read(0, 8)).reduceRight((sum, byte) => sum * 256 + byte, 0);
   if (headerLength > Math.min(size - 8, MAX_HEADER)) {
     throw new UserError(
       `${location} is truncated or no safetensors file: its header claims ${headerLength} bytes, and the file has ${size}`,

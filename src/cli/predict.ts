@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { linesOf } from "../datasets/parse-table.ts";
 import { readExamples } from "../datasets/table-node.ts";
 import { UserError } from "../errors.ts";
 import { FineTunedModel } from "../runs/load-fine-tuned-model.ts";
@@ -43,7 +44,7 @@ export function predictCommand(): Command {
         const { text, textPair } = inputs[i]!;
         const line = json
           ? JSON.stringify({ text, textPair, ...prediction })
-          : `${model.kind.lineOf(prediction)}\t${textPair === undefined ? text : `${text} | ${textPair}`}`;
+          : `${model.kind.lineOf(prediction)}\t${inOneLine(textPair === undefined ? text : `${text} | ${textPair}`)}`;
         process.stdout.write(`${line}\n`);
       });
     } finally {
@@ -77,13 +78,13 @@ async function readInputs(texts: readonly string[], options: PredictOptions, kin
   return given.map((text) => (textPair === undefined ? { text } : { text, textPair }));
 }
 
-/** The non-empty lines of stdin, where something is piped in. */
+/** Line breaks and tabs would end the line or its column. */
+const inOneLine = (text: string): string => text.replace(/\s*[\r\n\t]\s*/g, " ");
+
+/** The lines of stdin, empty ones among them, where something is piped in. */
 async function readLines(): Promise<string[]> {
   if (process.stdin.isTTY) return [];
   const chunks: Buffer[] = [];
   for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks)
-    .toString("utf8")
-    .split(/\r?\n/)
-    .filter((line) => line.trim() !== "");
+  return linesOf(Buffer.concat(chunks).toString("utf8"), true).map(({ content }) => content);
 }

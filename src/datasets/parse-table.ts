@@ -1,12 +1,14 @@
-import { parse } from "csv-parse/browser/esm/sync";
 import { UserError } from "../errors.ts";
 import { list, type Table } from "../tasks/rows.ts";
+import { parseCsv } from "./parse-csv.ts";
 
 export interface TableOptions {
   /** Column names of a `tsv` file that has no header. */
   header?: readonly string[];
   /** Leave out `tsv` rows with too few fields instead of refusing them. */
   skipShort?: boolean;
+  /** Blank lines are rows of empty cells, so that there is one row for each line, as predictions have it. */
+  everyLine?: boolean;
 }
 
 /** How a file's rows are written. */
@@ -36,19 +38,19 @@ export function tableFormat(file: string): TableFormat {
 
 /**
  * Rows of a file's text:
- * - `csv`: quoted where need be, first row a header;
+ * - `csv`: quoted where need be, first row a header; semicolons or tabs part the cells where the header has no comma;
  * - `tsv`: as GLUE writes it, a quote is text;
  * - `jsonl`: one JSON object a line; the columns are all keys met;
  * - `conll`: one word a line with its tag last, a blank line between sentences → columns `text` and `label`, arrays both;
  *   no `label` where the lines are words alone;
  * - `lines`: one text a line → column `text`.
  *
- * Blank lines count for nothing.
+ * Blank lines count for nothing, unless `everyLine` is asked for.
  * @param file its name, for error messages
  * @throws UserError where there are no rows, or a row does not fit the header.
  */
 export function parseTable(text: string, file: string, format: TableFormat, options: TableOptions = {}): Table {
-  if (text.trim() === "") throw new UserError(`${file} is empty`);
+  if (isBlank(text) && !(options.everyLine && text !== "")) throw new UserError(`${file} is empty`);
   const table = { source: file, ...parsers[format](text, file, options) };
   if (table.rows.length === 0) throw new UserError(`${file} has no rows, only a header`);
   return table;
@@ -57,39 +59,24 @@ export function parseTable(text: string, file: string, format: TableFormat, opti
 type Parser = (text: string, file: string, options: TableOptions) => Omit<Table, "source">;
 
 const parsers: Record<TableFormat, Parser> = {
-  csv(text, file) {
-    let records: { record: string[]; info: { lines: number } }[];
-    try {
-      records = parse(text, {
-        info: true,
-        record_delimiter: ["\r\n", "\n", "\r"],
-        relax_column_count: true,
-        relax_quotes: true,
-        skip_empty_lines: true,
-      }) as unknown as typeof records;
-    } catch (error) {
-      throw new UserError(`${file} is not well-formed CSV: ${(error as Error).message}`);
-    }
-    const rows = records.map(({ record, info }) => ({
-      // The parser counts the line where a row ends.
-      line: info.lines - (record.join("").match(/\r\n|\n|\r/g)?.length ?? 0),
-      cells: record,
-    }));
-    return withHeader(rows, file);
+  csv(text, file, { everyLine }) {
+    const [header, ...rows] = fromFirst(parseCsv(text, file), ({ cells }) => cells.length > 0);
+    return withHeader([header!, ...rows.filter(({ cells }) => everyLine || cells.length > 0)], file);
   },
 
-  tsv(text, file, { header, skipShort }) {
-    const rows = linesOf(text).map(({ line, content }) => ({ line, cells: content.split("\t") }));
+  tsv(text, file, { header, skipShort, everyLine }) {
+    const lines = fromFirst(linesOf(text, everyLine), ({ content }) => !isBlank(content));
+    const rows = lines.map(({ line, content }) => ({ line, cells: isBlank(content) ? [] : content.split("\t") }));
     if (header) rows.unshift({ line: 0, cells: [...header] });
     const width = rows[0]!.cells.length;
     return withHeader(skipShort ? rows.filter(({ cells }) => cells.length >= width) : rows, file);
   },
 
-  jsonl(text, file) {
-    const objects = linesOf(text).map(({ line, content }) => {
+  jsonl(text, file, { everyLine }) {
+    const objects = linesOf(text, everyLine).map(({ line, content }) => {
       let value: unknown;
       try {
-        value = JSON.parse(content);
+        value = isBlank(content) ? {} : JSON.parse(content);
       } catch (error) {
         throw new UserError(`${file}, line ${line}: not valid JSON: ${(error as Error).message}`);
       }
@@ -125,32 +112,47 @@ const parsers: Record<TableFormat, Parser> = {
     return { columns: width > 1 ? ["text", "label"] : ["text"], rows };
   },
 
-  lines(text) {
-    return { columns: ["text"], rows: linesOf(text).map(({ line, content }) => ({ line, cells: [content] })) };
+  lines(text, _file, { everyLine }) {
+    return {
+      columns: ["text"],
+      rows: linesOf(text, everyLine).map(({ line, content }) => ({ line, cells: [content] })),
+    };
   },
 };
 
-/** Lines that are not blank, with their numbers from 1. */
-function linesOf(text: string): { line: number; content: string }[] {
-  return text
-    .split(/\r\n|\n/)
-    .map((content, index) => ({ line: index + 1, content }))
-    .filter(({ content }) => content.trim() !== "");
+interface Line {
+  line: number;
+  content: string;
 }
 
+const isBlank = (content: string): boolean => content.trim() === "";
+
+/** Lines with their numbers from 1: those that are not blank, or every one, where a line break ends the last. */
+export function linesOf(text: string, everyLine = false): Line[] {
+  const lines = text.split(/\r\n|\n/);
+  if (everyLine && lines.at(-1) === "") lines.pop();
+  return lines
+    .map((content, index) => ({ line: index + 1, content }))
+    .filter(({ content }) => everyLine || !isBlank(content));
+}
+
+const fromFirst = <Row>(rows: readonly Row[], test: (row: Row) => boolean): Row[] => rows.slice(rows.findIndex(test));
+
+/** Rows under their header; one without cells has empty ones. */
 function withHeader([header, ...rows]: { line: number; cells: string[] }[], file: string): Omit<Table, "source"> {
   const columns = header!.cells.map((name) => name.trim());
   const twice = columns.find((name, index) => name !== "" && columns.indexOf(name) !== index);
   if (twice !== undefined) throw new UserError(`${file}: the header names the column "${twice}" twice`);
   for (const { line, cells } of rows) {
-    if (cells.length !== columns.length) {
+    if (cells.length > 0 && cells.length !== columns.length) {
       const few = cells.length < columns.length;
       throw new UserError(
         `${file}, line ${line}: ${count(cells)}, too ${few ? "few" : "many"}: the header has ${columns.length} (${list(columns)})`,
       );
     }
   }
-  return { columns, rows };
+  const empty = columns.map(() => "");
+  return { columns, rows: rows.map(({ line, cells }) => ({ line, cells: cells.length > 0 ? cells : empty })) };
 }
 
 function count(fields: readonly string[]): string {

@@ -48,8 +48,8 @@ export async function loadTableTask(options: TableTaskOptions): Promise<TaskData
 }
 
 /**
- * Reads examples for a task whose labels are known, to evaluate on or to predict; without `columns.label` they have none.
- * A `.txt` file holds one text a line; with labels, one word and its tag a line.
+ * Reads examples for a task whose labels are known, to evaluate on or to predict; without `columns.label` they have none, and
+ * there is one for each line, blank ones among them. A `.txt` file holds one text a line; with labels, one word and its tag a line.
  * @throws UserError as `loadTableTask`, and where a label is not among `labels`.
  */
 export async function readExamples(
@@ -72,7 +72,7 @@ async function readSource<Known extends Columns>(
   const labelled = columns.label !== undefined;
   const inWords = kind !== undefined && findTaskKind(kind).oneWordALine === true;
   const format = ending === "lines" && labelled && inWords ? "conll" : ending;
-  const table = await readTable(file, format);
+  const table = await readTable(file, format, { everyLine: !labelled });
   if (format !== "conll" && format !== "lines") return { table, columns };
   return { table, columns: { ...columns, text: "text", ...(labelled && { label: "label" }) } };
 }

@@ -1,11 +1,11 @@
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
 import type { Example, Prediction, TaskData } from "./example.ts";
-import { type Columns, columnOf, type Table } from "./rows.ts";
+import { type Cell, type Columns, cellError, columnOf, type Table } from "./rows.ts";
 import type { TaskKind, TrainingExample } from "./task-kind.ts";
 import { findTaskKind } from "./task-kinds.ts";
 
 /**
- * Examples of a table's rows, in their order.
+ * Examples of a table's rows, in their order. Where there are labels, a row must have a text.
  * @throws UserError where a column is missing, or a row has no text, no label, or one that is not among `labels`.
  */
 export function examplesOf(
@@ -19,8 +19,15 @@ export function examplesOf(
   const labelled = columns.label === undefined ? undefined : columnOf(table, columns.label);
   return texts.map((text, index) => {
     const cells = { text, ...(pairs && { textPair: pairs[index]! }), ...(labelled && { label: labelled[index]! }) };
-    return { index, ...kind.exampleOfRow(cells, labels) };
+    const example = { index, ...kind.exampleOfRow(cells, labels) };
+    if (labelled) requireText(example, text);
+    return example;
   });
+}
+
+/** One text of a pair may be empty, as some of QQP's are. */
+function requireText({ text, textPair = "" }: Example, cell: Cell): void {
+  if (`${text}${textPair}`.trim() === "") throw cellError(cell, "no text");
 }
 
 /** Encodes examples and lays out their targets. @param classWeights `[labels]`; 1 each where absent */

@@ -75,11 +75,6 @@ export function textOf(cell: Cell): string {
   return String(value);
 }
 
-/** @throws UserError where an example has nothing but white space; one text of a pair may be empty, as some of QQP's are. */
-export function requireText({ text }: ExampleCells, ...texts: (string | undefined)[]): void {
-  if (texts.join("").trim() === "") throw new UserError(`${text.place}: no text in column "${text.column}"`);
-}
-
 /** A name of a label: a cell's, or that of one of its parts. @throws UserError where it is none. */
 export function labelNameOf(cell: Cell, part: unknown = cell.value): string {
   if (typeof part === "object" && part !== null) throw cellError(cell, "not a label but an object or array");

@@ -5,7 +5,7 @@ import type { Example, Prediction } from "./example.ts";
 import { accuracy, type Counts, entitiesOf, entityCounts, f1Of, precisionOf, recallOf } from "./metrics.ts";
 import { crossEntropy } from "./objective.ts";
 import { argmax, softmax } from "./probabilities.ts";
-import { type Cell, cellError, distinctLabels, labelIndex, labelNameOf, requireText, textOf } from "./rows.ts";
+import { type Cell, cellError, distinctLabels, labelIndex, labelNameOf, textOf } from "./rows.ts";
 import type { EncodedExample, Metric, TaskKind } from "./task-kind.ts";
 import { locateWords, splitWords } from "./words.ts";
 
@@ -137,7 +137,6 @@ export const tokenClassification: TaskKind<TaggedText> = {
     const { label } = cells;
     const { text, words } = textAndWords(cells.text, label !== undefined);
     const textPair = cells.textPair && textOf(cells.textPair);
-    requireText(cells, text, textPair);
     const example = { text, ...(words && { words }), ...(textPair !== undefined && { textPair }) };
     if (!label) return example;
     const tags = tagsOf(label).map((tag) => labelIndex(label, tag, labels));

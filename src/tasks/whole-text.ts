@@ -1,5 +1,5 @@
 import type { Example } from "./example.ts";
-import { type ExampleCells, requireText, textOf } from "./rows.ts";
+import { type ExampleCells, textOf } from "./rows.ts";
 import type { EncodedExample, TaskKind } from "./task-kind.ts";
 
 /** What kinds have in common that say something of a text, or a pair, as a whole. */
@@ -19,10 +19,9 @@ export const sequenceClassification = {
   pipeline: "text-classification",
 } as const;
 
-/** The text or texts of a row. @throws UserError where there are none. */
+/** The text or texts of a row. @throws UserError where a cell holds none. */
 export function textsOf(cells: ExampleCells): Pick<Example, "text" | "textPair"> {
   const text = textOf(cells.text);
   const textPair = cells.textPair && textOf(cells.textPair);
-  requireText(cells, text, textPair);
   return { text, ...(textPair !== undefined && { textPair }) };
 }

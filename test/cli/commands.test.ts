@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, realpath, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
@@ -45,6 +46,22 @@ describe("train", () => {
     expect(existsSync(join(home, "run", "report.html"))).toBe(true);
   });
 
+  test("makes a run folder of its own where no --output names one", async () => {
+    const sst2 = fileURLToPath(new URL("../../assets/sst2", import.meta.url));
+    for (const file of ["train.tsv", "dev.tsv"]) {
+      const lines = (await readFile(join(sst2, file), "utf8")).split("\n").slice(0, 21);
+      await mkdir(join(home, "glue", "SST-2"), { recursive: true });
+      await writeFile(join(home, "glue", "SST-2", file), lines.join("\n"));
+    }
+    for (const source of ["--task sst2 --data glue", "--train tickets.csv --text message --label team"]) {
+      const { code, stdout, stderr } = await aflora(words(`train ${source} --model ./model --epochs 2`), home);
+      expect(code, stderr).toBe(0);
+      const [, folder] = /^run folder: (.*)$/m.exec(stdout)!;
+      expect(folder).toMatch(/[/\\]runs[/\\](sst2|tickets)-aflora-\d{4}-\d\d-\d\d-\d{6}$/);
+      expect((await readRunRecords(folder!)).result).toBeDefined();
+    }
+  });
+
   test("takes options from a file, in any spelling; flags win, with underscores too", async () => {
     const { config } = await readRunRecords(join(home, "run"));
     expect(config.run).toMatchObject({ epochs: 3, batchSize: 7, learningRate: 0.01, dropout: false });
@@ -66,12 +83,42 @@ describe("predict", () => {
   test("labels texts from arguments, stdin and files alike", async () => {
     const fromArguments = await aflora(["predict", "--run", "run", ...TEXTS], home);
     expect(fromArguments).toMatchObject({ code: 0, stderr: "", stdout: expect.stringMatching(LINES) });
-    const fromStdin = await aflora(words("predict --run run"), home, { input: `${TEXTS.join("\n")}\n\n` });
+    const fromStdin = await aflora(words("predict --run run"), home, { input: `${TEXTS.join("\n")}\n` });
     expect(fromStdin).toEqual(fromArguments);
     await writeFile(join(home, "texts.txt"), TEXTS.join("\n"));
     expect(await aflora(words("predict --run run --file texts.txt"), home)).toEqual(fromArguments);
     await writeFile(join(home, "texts.csv"), `id,body\n1,${TEXTS.join("\n2,")}\n`);
     expect(await aflora(words("predict --run run/adapter --file texts.csv --text body"), home)).toEqual(fromArguments);
+  });
+
+  test("gives one record for each input in order, empty ones too, each on one line", async () => {
+    const texts = ["my card", "", "two\nlines\tand a tab", ""];
+    const record = (text: string): RegExp => new RegExp(`^${LABEL}\\t${text}$`);
+    const expectRecords = ({ code, stdout }: Ended, ...expected: string[]): void => {
+      expect(code).toBe(0);
+      const lines = stdout.split("\n");
+      expect(lines).toHaveLength(expected.length + 1);
+      expected.forEach((text, i) => expect(lines[i]).toMatch(record(text)));
+    };
+    const shown = ["my card", "", "two lines and a tab", ""];
+    expectRecords(await aflora(["predict", "--run", "run", ...texts], home), ...shown);
+    expectRecords(
+      await aflora(words("predict --run run"), home, { input: "my card\n\nbug\n\n" }),
+      "my card",
+      "",
+      "bug",
+      "",
+    );
+    const cells = texts.map((text, i) => `${i},"${text}"\n`).join("");
+    await writeFile(join(home, "gaps.csv"), `id,body\n${cells}`);
+    expectRecords(await aflora(words("predict --run run --file gaps.csv --text body"), home), ...shown);
+    const { stdout } = await aflora(words("predict --run run --file gaps.csv --text body --json"), home);
+    expect(
+      stdout
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line).text),
+    ).toEqual(texts);
   });
 
   test("--json gives every label with its probability, a line each", async () => {

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, sep } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { parseTable } from "../../src/datasets/parse-table.ts";
 import { loadTableTask, readExamples } from "../../src/datasets/table-node.ts";
 import { UserError } from "../../src/errors.ts";
 
@@ -53,6 +54,29 @@ describe("classification", () => {
       { index: 2, text: "a", textPair: "b", label: 1 },
     ]);
     expect(task.validation).toEqual([{ name: "validation", examples: task.train }]);
+  });
+
+  it.each([
+    [";", "semicolons, as spreadsheets write them"],
+    ["\t", "tabs"],
+  ])("reads CSV whose cells are parted by %j: %s", async (delimiter) => {
+    const content = 'text,label\n"a; b\tc",x\n"say ""no"", it says",y\nplain,x\n'.replaceAll(",", "|");
+    const train = await file("parted.csv", content.replaceAll("|", delimiter));
+    const task = await loadTableTask({ train, validation: train });
+    const { text } = task.train[1]!;
+    expect(task.labels).toEqual(["x", "y"]);
+    expect([task.train[0]!.text, text]).toEqual(["a; b\tc", `say "no"${delimiter} it says`]);
+  });
+
+  it("takes a comma over a semicolon, quotes within a cell as text, and each kind of line end", async () => {
+    const { columns, rows } = parseTable('text,label;kind\r5" wide, tall";x\n"a"b",y\r\n"",x;', "odd.csv", "csv");
+    expect(columns).toEqual(["text", "label;kind"]);
+    expect(rows.map(({ cells }) => cells)).toEqual([
+      ['5" wide', ' tall";x'],
+      ['a"b', "y"],
+      ["", "x;"],
+    ]);
+    expect(rows.map(({ line }) => line)).toEqual([2, 3, 4]);
   });
 
   it("takes quotes in TSV literally", async () => {
@@ -156,11 +180,12 @@ describe("readExamples", () => {
     const lines = await file("texts.txt", "one text\n\n  two\n");
     expect(await readExamples(lines, { text: "review" }, "classification", [])).toEqual([
       { index: 0, text: "one text" },
-      { index: 1, text: "  two" },
+      { index: 1, text: "" },
+      { index: 2, text: "  two" },
     ]);
     // Where nothing is tagged, what splits the text into words is left to the reader.
-    expect((await readExamples(lines, { text: "review" }, "token-classification", []))[1]).toEqual({
-      index: 1,
+    expect((await readExamples(lines, { text: "review" }, "token-classification", []))[2]).toEqual({
+      index: 2,
       text: "  two",
     });
     const table = await file("texts.csv", "a,b,label\nx,y,whatever\n");
@@ -171,6 +196,17 @@ describe("readExamples", () => {
     expect((await readExamples(words, { text: "x" }, "token-classification", ["O"])).map((each) => each.words)).toEqual(
       [["In", "Rome"], ["Yes"]],
     );
+  });
+
+  it.each([
+    ["csv", 'id,text\n1,one\n\n2,\n3,"two\nlines"\n\n'],
+    ["tsv", "id\ttext\n1\tone\n\n2\t\n3\ttwo\n\n"],
+    ["jsonl", '{"text":"one"}\n\n{"text":""}\n{"text":"two"}\n{"id":5}\n'],
+    ["txt", "one\n\n \ntwo\n\n"],
+  ])("has one example for each line of a %s file without labels, empty ones too", async (ending, content) => {
+    const examples = await readExamples(await file(`gaps.${ending}`, content), { text: "text" }, "classification", []);
+    expect(examples.map(({ index }) => index)).toEqual([0, 1, 2, 3, 4]);
+    expect(examples.map(({ text }) => text.trim().slice(0, 3))).toEqual(["one", "", "", "two", ""]);
   });
 
   it("uses the labels that it is given", async () => {
@@ -222,7 +258,7 @@ describe("bad input is refused in one sentence", () => {
   it("malformed CSV and JSON", async () => {
     await refuses(
       load("open.csv", 'text,label\n"a,b\n'),
-      "open.csv is not well-formed CSV: Quote Not Closed: the parsing is finished with an opening quote at line 2",
+      "open.csv is not well-formed CSV: a quote that opens in line 2 is never closed",
     );
     await refuses(
       load("array.jsonl", '{"text":"a","label":"b"}\n["a"]\n'),
