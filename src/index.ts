@@ -24,6 +24,7 @@ export {
   type ExportReport,
 } from "./exchange/export-adapter-node.ts";
 export type { Adapter, AdapterDescription } from "./finetuning/adapter.ts";
+export type { AddOptions } from "./finetuning/adapter-host.ts";
 export type { BaseModel } from "./finetuning/base-model.ts";
 export { BUNDLED_MODEL } from "./finetuning/bundled-model.ts";
 export type { PredictionInput } from "./finetuning/fine-tuned-model.ts";
@@ -56,8 +57,7 @@ export type {
   RunLength,
   Schedule,
 } from "./methods/method.ts";
-// By star, so that a program can add to the interface: `declare module "aflora"` reaches no name that is exported alone.
-export type * from "./methods/method-options.ts";
+export type { MethodOptions, WithMethod } from "./methods/method-options.ts";
 export { METHOD_NAMES, registerMethod } from "./methods/methods.ts";
 export type { NamedLayer, PeftAdapter, PeftForm, PeftLayer, PeftReading, PeftTranslation } from "./methods/peft.ts";
 export type { PublishedSetting, PublishedSettings } from "./methods/published.ts";
@@ -122,7 +122,7 @@ export type {
   TrainingExample,
 } from "./tasks/task-kind.ts";
 export { registerTaskKind, TASK_KIND_NAMES, type TextPrediction } from "./tasks/task-kinds.ts";
-export type * from "./tasks/task-predictions.ts";
+export type { TaskPredictions } from "./tasks/task-predictions.ts";
 export type { EntityPrediction, Span, TaggedText, WordPrediction } from "./tasks/token-classification.ts";
 export { sequenceClassification, textsOf, wholeText } from "./tasks/whole-text.ts";
 export type { Encoding, Tokenizer, WordEncoding } from "./tokenization/tokenizer.ts";

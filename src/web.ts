@@ -21,14 +21,13 @@ export {
 } from "./finetuning/fine-tune-in-page.ts";
 export { FineTunedModel, type PredictionInput } from "./finetuning/fine-tuned-model.ts";
 export type { MethodDefinition } from "./methods/method.ts";
-// By star, so that a program can add to the interface: `declare module "aflora"` reaches no name that is exported alone.
-export type * from "./methods/method-options.ts";
+export type { MethodOptions } from "./methods/method-options.ts";
 export { registerMethod } from "./methods/methods.ts";
 export { webRuntime } from "./runtime/runtime-web.ts";
 export { Runtime } from "./runtime/session.ts";
 export type { TaskKind } from "./tasks/task-kind.ts";
 export { registerTaskKind, type TextPrediction } from "./tasks/task-kinds.ts";
-export type * from "./tasks/task-predictions.ts";
+export type { TaskPredictions } from "./tasks/task-predictions.ts";
 export type { EvaluationRecord, FreezingRecord, StepRecord } from "./training/records.ts";
 export type { TrainOutcome } from "./training/train.ts";
 export type { TrainingState } from "./training/training-state.ts";
