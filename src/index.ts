@@ -74,6 +74,7 @@ export type {
   ModelConfig,
 } from "./models/architecture.ts";
 export { type AttentionOptions, attention, causalBias, maskBias } from "./models/attention.ts";
+export type { BaseFormat } from "./models/base-format.ts";
 export { labelCountOf, parseConfig } from "./models/config.ts";
 export { MODEL_TYPES, registerArchitecture } from "./models/families.ts";
 export type { ForwardContext } from "./models/forward-context.ts";

@@ -65,6 +65,9 @@ export function summary(directory: string, result: RunResult): string {
   const { trainable, frozen } = result;
   return [
     `best epoch ${result.bestEpoch}: ${metrics(result.metrics)}; last epoch: ${metrics(result.lastEpochMetrics)}`,
+    ...(result.float32Metrics
+      ? [`on the float32 base model, as exports and predictions use it: ${metrics(result.float32Metrics)}`]
+      : []),
     `trainable parameters: ${integer(trainable.start)} at the start, ${integer(trainable.average)} on average, ${integer(trainable.end)} at the end; head ${integer(trainable.head)}`,
     ...(frozen.of > 0 ? [`projection matrices frozen: ${frozen.count} of ${frozen.of}`] : []),
     `${duration(result.seconds)}, ${integer(result.tokensPerSecond)} tokens/s, peak memory ${bytes(result.peakMemory)}, adapter ${bytes(result.adapterBytes)}`,

@@ -1,12 +1,9 @@
 import { ELEMENT_TYPE } from "../graph/graph.ts";
 import { ModelProto } from "../graph/onnx-schema.ts";
-
-/** ONNX's code of int8, which the graphs that aflora writes itself do without. */
-const INT8 = 3;
+import { quantizeMatrix, transposeBytes } from "../graph/quantize.ts";
 
 /** Bound of linear layers' weights: on processors without dot products of bytes, pairs of larger ones would overflow. */
 const LINEAR_BOUND = 64;
-const TABLE_BOUND = 127;
 
 interface NodeMessage {
   name: string;
@@ -91,13 +88,10 @@ const isLarge = ({ dims: [rows, width] }: TensorMessage): boolean => rows! * wid
 /** `[out, in]` float32 as `[in, out]` int8 with a scale for each output. */
 function quantizeLinear({ name, dims, rawData }: TensorMessage): TensorMessage[] {
   const [rows, width] = dims as [number, number];
-  const { values, scales } = quantizeRows(floats(rawData), width, LINEAR_BOUND);
-  const turned = new Int8Array(values.length);
-  for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < width; column++) turned[column * rows + row] = values[row * width + column]!;
-  }
+  const { values, scales } = quantizeMatrix(floats(rawData), width, "rows", LINEAR_BOUND);
+  const turned = transposeBytes(values, width);
   return [
-    tensor(`${name}:int8`, INT8, [width, rows], turned),
+    tensor(`${name}:int8`, ELEMENT_TYPE.int8, [width, rows], turned),
     tensor(`${name}:scale`, ELEMENT_TYPE.float32, [rows], scales),
   ];
 }
@@ -105,24 +99,11 @@ function quantizeLinear({ name, dims, rawData }: TensorMessage): TensorMessage[]
 /** `[rows, width]` float32 as int8 with a scale for each row. */
 function quantizeTable({ name, dims, rawData }: TensorMessage): TensorMessage[] {
   const [rows, width] = dims as [number, number];
-  const { values, scales } = quantizeRows(floats(rawData), width, TABLE_BOUND);
+  const { values, scales } = quantizeMatrix(floats(rawData), width);
   return [
-    tensor(`${name}:int8`, INT8, [rows, width], values),
+    tensor(`${name}:int8`, ELEMENT_TYPE.int8, [rows, width], values),
     tensor(`${name}:scale`, ELEMENT_TYPE.float32, [rows, 1], scales),
   ];
-}
-
-/** Each row as whole numbers from `-bound` to `bound`, times its scale. */
-function quantizeRows(values: Float32Array, width: number, bound: number): { values: Int8Array; scales: Float32Array } {
-  const scales = new Float32Array(values.length / width);
-  const whole = new Int8Array(values.length);
-  for (let row = 0; row < scales.length; row++) {
-    const own = values.subarray(row * width, (row + 1) * width);
-    const largest = own.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-    scales[row] = largest / bound || 1;
-    for (let i = 0; i < width; i++) whole[row * width + i] = Math.round(own[i]! / scales[row]!);
-  }
-  return { values: whole, scales };
 }
 
 function tensor(name: string, dataType: number, dims: number[], data: Int8Array | Float32Array): TensorMessage {

@@ -3,6 +3,7 @@ import { type FolderConfig, type ModelFolder, openModelFolder } from "../checkpo
 import type { Tensor, Tensors } from "../graph/tensor.ts";
 import { constant, normal, randomFor } from "../methods/initializers.ts";
 import type { HeadName } from "../models/architecture.ts";
+import type { BaseFormat } from "../models/base-format.ts";
 import { describeModel, type ModelDescription } from "../models/families.ts";
 import type { WeightSpec } from "../models/model-parts.ts";
 import { readModelWeights } from "../models/model-weights.ts";
@@ -25,16 +26,20 @@ export interface BaseModel extends ModelDescription {
   trace: ModelTrace;
   labelCount: number;
   head: HeadName;
+  /** How the backbone's weights are stored. */
+  format: BaseFormat;
   /** By name without the family's prefix. */
   weights: Map<string, Tensor<"float32">>;
+  /** What stands in place of weights of the backbone that are not stored in float32. */
+  quantized: Tensors;
   /** Parts of the head that the checkpoint lacks, or has for other labels: made new. */
   newWeights: WeightSpec[];
   /** Tensors of the checkpoint that the model has no use for. */
   unused: string[];
 }
 
-/** What a model is called, where not by its location. */
-export type ModelName = Pick<BaseModel, "name" | "revision">;
+/** How a model's weights are stored (float32 where absent), and what it is called, where not by its location. */
+export type BaseOptions = Partial<Pick<BaseModel, "name" | "revision" | "format">>;
 
 type HeadTask = Pick<TaskData, "kind" | "labels">;
 
@@ -48,12 +53,20 @@ export async function readBaseModel(
   files: ModelFiles,
   task: HeadTask | undefined,
   seed: number,
-  name: ModelName = { name: files.location },
+  { format = "float32", ...name }: BaseOptions = {},
 ): Promise<BaseModel> {
   const folder = await openModelFolder(files);
   const description = describeModel(folder.config);
-  const read = await readForTask(folder, description, task, seed);
-  return { ...description, ...name, files, tokenizer: await loadTokenizer(files), ...read };
+  const read = await readForTask(folder, { ...description, format }, task, seed);
+  return {
+    name: files.location,
+    ...description,
+    ...name,
+    files,
+    format,
+    tokenizer: await loadTokenizer(files),
+    ...read,
+  };
 }
 
 /**
@@ -61,31 +74,33 @@ export async function readBaseModel(
  * @throws UserError where the model's files cannot be read any more.
  */
 export async function withHead(base: BaseModel, task: HeadTask, seed: number): Promise<BaseModel> {
-  const read = await readForTask(await openModelFolder(base.files), base, task, seed, base.weights);
+  const read = await readForTask(await openModelFolder(base.files), base, task, seed, base);
   return { ...base, ...read };
 }
 
 /** What of a model depends on its task, with its weights. @param backbone arrays that are there already */
 async function readForTask(
   { config, weights: source }: ModelFolder,
-  description: ModelDescription,
+  description: ModelDescription & Pick<BaseModel, "format">,
   task: HeadTask | undefined,
   seed: number,
-  backbone?: Tensors<"float32">,
-): Promise<Pick<BaseModel, "trace" | "labelCount" | "head" | "weights" | "newWeights" | "unused">> {
+  backbone?: Pick<BaseModel, "weights" | "quantized">,
+): Promise<Pick<BaseModel, "trace" | "labelCount" | "head" | "weights" | "quantized" | "newWeights" | "unused">> {
   const kind = task && findTaskKind(task.kind);
   const labelCount = kind?.outputs(task!.labels) ?? description.config.labelCount;
   const head = kind?.head ?? "sequence";
   const trace = traceModel(description, labelCount, head);
   const known = !kind || hasLabels(config, description.config.labelCount, kind, task!.labels, labelCount);
   const takes = (weight: WeightSpec) => known || !weight.name.startsWith(`${trace.classifier}.`);
-  const { weights, missing, unused } = await readModelWeights(source, description, trace, takes, backbone);
+  const { format } = description;
+  const read = await readModelWeights(source, description, trace, { takes, format, backbone });
+  const { weights, quantized, missing, unused } = read;
   for (const { name, shape } of missing) {
     const matrix = shape.length > 1;
     const initialize = matrix ? normal(description.config.initializerRange) : constant(name.endsWith(".bias") ? 0 : 1);
     weights.set(name, initialize(shape as number[], randomFor(seed, name)));
   }
-  return { trace, labelCount, head, weights, newWeights: missing, unused };
+  return { trace, labelCount, head, weights, quantized, newWeights: missing, unused };
 }
 
 /** Whether a checkpoint's head is for this kind of task and these labels in this order; unnamed labels go by their numbers. */

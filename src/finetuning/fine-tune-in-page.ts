@@ -73,7 +73,8 @@ export async function fineTuneInPage(
   const task = validation
     ? withValidation(all, taskOf(validation, columns, all))
     : holdOut(all, validationSplit, settings.seed);
-  const base = await readBaseModel(typeof model === "string" ? urlFiles(model) : model, task, settings.seed);
+  const files = typeof model === "string" ? urlFiles(model) : model;
+  const base = await readBaseModel(files, task, settings.seed, { format: settings.base });
   const plan = { base, task, method, settings: withRecipe(settings, findMethod(name)) };
   const fineTuning = new FineTuning(plan);
   const runtime = given ?? (await webRuntime({ threads: 1 }));

@@ -138,7 +138,7 @@ export function compilePredictor(
   runtime: Runtime,
 ): Promise<Predictor> {
   const model: AdaptedModel = { ...base, adaptation, trainsHead: () => true };
-  return Predictor.compile(model, new Map([...base.weights, ...parameters]), runtime);
+  return Predictor.compile(model, new Map([...base.weights, ...base.quantized, ...parameters]), runtime);
 }
 
 /** Shape of everything that an adapter may hold: the method's parameters, the head, and where it trains the backbone. */

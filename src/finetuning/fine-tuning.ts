@@ -1,3 +1,4 @@
+import { UserError } from "../errors.ts";
 import { float32, type Tensor } from "../graph/tensor.ts";
 import type { Schedule } from "../methods/method.ts";
 import { findMethod, scheduleFor } from "../methods/methods.ts";
@@ -7,7 +8,7 @@ import { classWeightsOf } from "../tasks/class-weights.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { trainingExamples } from "../tasks/examples.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
-import type { EncodedSplit } from "../training/evaluate.ts";
+import { type EncodedSplit, type Evaluation, Evaluator } from "../training/evaluate.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
 import { stepsPerEpoch, type TrainOptions, type TrainOutcome, train } from "../training/train.ts";
 import type { TrainingState } from "../training/training-state.ts";
@@ -51,7 +52,10 @@ export class FineTuning {
   readonly #train: readonly TrainingExample[];
   readonly #validation: readonly EncodedSplit[];
 
-  /** @throws UserError where the method's options fit neither the model nor so short a run, or the task has no classes. */
+  /**
+   * @throws UserError where the method's options fit neither the model nor so short a run, the method trains a base that
+   * is not float32, or the task has no classes.
+   */
   constructor(plan: FineTuningPlan) {
     const { base, task, method, settings, start, resume } = plan;
     const { tokenizer } = base;
@@ -68,6 +72,11 @@ export class FineTuning {
     const length = { totalSteps: this.totalSteps, stepsPerEpoch: perEpoch };
     const definition = findMethod(method.name);
     const adaptation = definition.adapt(method.options, base.trace.sites);
+    if (adaptation.trainsBackbone && base.format !== "float32") {
+      throw new UserError(
+        `method "${method.name}" trains the base model itself, which only --base float32 can; not ${base.format}`,
+      );
+    }
     this.freezable = adaptation.freezable ?? [];
     this.#schedule = scheduleFor(definition, method.options, adaptation, length, resume?.method);
 
@@ -86,7 +95,7 @@ export class FineTuning {
       ...callbacks,
       model: this.#model,
       schedule: this.#schedule,
-      weights: this.#weights,
+      weights: new Map<string, Tensor>([...this.#weights, ...this.#plan.base.quantized]),
       task,
       train: this.#train,
       validation: this.#validation,
@@ -94,6 +103,19 @@ export class FineTuning {
       runtime,
       resume,
     });
+  }
+
+  /** How an adapter does on the validation examples beside `base`, the plan's model in another format. */
+  async evaluateOn(base: BaseModel, { parameters }: Adapter, runtime: Runtime): Promise<Evaluation> {
+    const { task, settings } = this.#plan;
+    const model = { ...this.#model, format: base.format };
+    const weights = new Map<string, Tensor>([...base.weights, ...base.quantized, ...parameters]);
+    const evaluator = await Evaluator.compile(model, weights, runtime, task, settings);
+    try {
+      return await evaluator.evaluate(this.#validation);
+    } finally {
+      await evaluator.release();
+    }
   }
 
   /**

@@ -2,6 +2,7 @@ import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { folderFiles } from "../checkpoints/file-source-node.ts";
 import { type HubOptions, resolveModel } from "../checkpoints/hub-node.ts";
+import type { BaseFormat } from "../models/base-format.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { type BaseModel, readBaseModel } from "./base-model.ts";
 import { BUNDLED_MODEL } from "./bundled-model.ts";
@@ -19,10 +20,10 @@ export async function loadBaseModel(
   name: string,
   task: Pick<TaskData, "kind" | "labels"> | undefined,
   seed: number,
-  hub: HubOptions = {},
+  { format, ...hub }: HubOptions & { format?: BaseFormat | undefined } = {},
 ): Promise<BaseModel> {
   const directory = name === BUNDLED_MODEL ? modelDirectory(name) : await resolveModel(name, hub);
   const onHub = name !== BUNDLED_MODEL && directory !== name;
   const called = onHub ? { name: name.replace(/@.*$/, ""), revision: basename(directory) } : { name };
-  return readBaseModel(folderFiles(directory), task, seed, called);
+  return readBaseModel(folderFiles(directory), task, seed, { ...called, ...(format && { format }) });
 }

@@ -3,6 +3,7 @@ import { inWords, UserError } from "../errors.ts";
 import type { MethodDefinition } from "../methods/method.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
 import type { PublishedSetting } from "../methods/published.ts";
+import { BASE_FORMATS, type BaseFormat } from "../models/base-format.ts";
 import type { TrainingSettings } from "../training/train.ts";
 import type { HeadChoice } from "./head.ts";
 
@@ -15,6 +16,10 @@ export const trainingOptions = z.object({
     .literal("balanced")
     .optional()
     .describe("weigh classes so that rare ones count as much as common ones"),
+  base: z
+    .enum(BASE_FORMATS)
+    .default("float32")
+    .describe("how the frozen base model is stored and multiplied in training; exports and predictions use float32"),
   head: z
     .enum(["new", "all", "classifier"])
     .default("new")
@@ -42,6 +47,7 @@ export const trainingOptions = z.object({
 
 /** The same with what else fine-tuning asks for, all resolved. */
 export interface FineTuningSettings extends TrainingSettings {
+  base: BaseFormat;
   head: HeadChoice;
   /** Tokens after which examples are cut. */
   maxLength: number;

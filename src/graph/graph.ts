@@ -66,6 +66,8 @@ export interface OnnxEmitter {
   emit(opType: string, inputs: readonly (Value | string)[], options?: OnnxNodeOptions): string;
   /** Adds (once) a one-dimensional int64 constant and returns its name. */
   int64(values: readonly number[]): string;
+  /** Adds (once) a constant of shape `[]` and returns its name. */
+  scalar(dtype: DataType, value: number): string;
   /** Name of a one-dimensional int64 tensor that holds `shape`, symbols read from the inputs that carry them. */
   shapeTensor(shape: Shape): string;
 }

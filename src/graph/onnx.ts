@@ -38,7 +38,7 @@ class Encoder implements OnnxEmitter {
   readonly nodes: NodeMessage[] = [];
   readonly initializers: object[] = [];
   readonly #names = new Map<Value, string>();
-  readonly #int64 = new Map<string, string>();
+  readonly #constants = new Set<string>();
   readonly #emitted = new Map<string, string>();
   /** Where a size can be read. */
   readonly #sizeSources = new Map<Dimension, { input: Value; axis: number }>();
@@ -81,13 +81,16 @@ class Encoder implements OnnxEmitter {
   }
 
   int64(values: readonly number[]): string {
-    const key = values.join();
-    let name = this.#int64.get(key);
-    if (name === undefined) {
-      name = `int64:${key}`;
-      this.#int64.set(key, name);
-      this.initializers.push(tensorMessage(name, "int64", [values.length], ARRAY.int64(values)));
-    }
+    return this.#constant(`int64:${values.join()}`, "int64", [values.length], values);
+  }
+
+  scalar(dtype: DataType, value: number): string {
+    return this.#constant(`${dtype} scalar:${value}`, dtype, [], [value]);
+  }
+
+  #constant(name: string, dtype: DataType, shape: readonly number[], values: readonly number[]): string {
+    if (!this.#constants.has(name)) this.initializers.push(tensorMessage(name, dtype, shape, ARRAY[dtype](values)));
+    this.#constants.add(name);
     return name;
   }
 

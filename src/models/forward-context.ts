@@ -1,6 +1,7 @@
 import type { Dimension, Shape } from "../graph/dimension.ts";
 import type { Graph, Value } from "../graph/graph.ts";
-import { gemm, layerNorm, mul } from "../graph/ops.ts";
+import { layerNorm, linear, mul } from "../graph/ops.ts";
+import { type BaseFormat, storedLeaves } from "./base-format.ts";
 import type { LinearSite, WeightSpec } from "./model-parts.ts";
 import { RaggedStream, type StreamInputs, type TokenStream } from "./token-stream.ts";
 
@@ -8,6 +9,8 @@ import { RaggedStream, type StreamInputs, type TokenStream } from "./token-strea
 export interface ForwardHooks {
   /** Whether a weight of the model itself trains. */
   trains(weight: WeightSpec): boolean;
+  /** How weights that do not train are stored; float32 where absent. */
+  format?: BaseFormat | undefined;
   /** Writes a linear layer with an adapter, `x [tokens, in]` → `[tokens, out]`; `layer` is the base model's own. */
   adapt?(x: Value, layer: (input: Value) => Value, site: LinearSite): Value;
   /** Dropout as in training. */
@@ -64,9 +67,17 @@ export class ForwardContext {
 
   /** A weight of the checkpoint by its name without the family's prefix. */
   weight(name: string, shape: Shape): Value {
-    const spec = this.weights.get(name) ?? { name, shape, part: this.#part };
-    this.weights.set(name, spec);
-    return this.graph.leaf(this.#hooks.trains(spec) ? "trainable" : "frozen", name, "float32", shape);
+    return this.#leaf(this.#meet({ name, shape, part: this.#part }));
+  }
+
+  #meet(weight: WeightSpec): WeightSpec {
+    const spec = this.weights.get(weight.name) ?? weight;
+    this.weights.set(spec.name, spec);
+    return spec;
+  }
+
+  #leaf(weight: WeightSpec): Value {
+    return this.graph.leaf(this.#hooks.trains(weight) ? "trainable" : "frozen", weight.name, "float32", weight.shape);
   }
 
   /** A linear layer that methods may adapt: `x [tokens, in]` → `[tokens, out]`. */
@@ -82,9 +93,13 @@ export class ForwardContext {
 
   /** A linear layer that methods leave alone, such as a head's. */
   dense(x: Value, name: string, inFeatures: number, outFeatures: number, { bias = true } = {}): Value {
-    const weight = this.weight(`${name}.weight`, [outFeatures, inFeatures]);
-    const addend = bias ? this.weight(`${name}.bias`, [outFeatures]) : undefined;
-    return gemm(x, weight, { transB: true, addend });
+    const shape = [outFeatures, inFeatures];
+    const weight = this.#meet({ name: `${name}.weight`, shape, part: this.#part, use: "linear" });
+    const stored = this.#hooks.trains(weight)
+      ? undefined
+      : storedLeaves(this.graph, weight, this.#hooks.format ?? "float32");
+    const leaf = stored ?? this.#leaf(weight);
+    return linear(x, leaf, bias ? this.weight(`${name}.bias`, [outFeatures]) : undefined);
   }
 
   /** Layer normalisation with the weights of module `name`. */

@@ -1,6 +1,7 @@
 import type { TensorSource } from "../checkpoints/tensor-source.ts";
 import { UserError } from "../errors.ts";
 import type { Tensor, Tensors } from "../graph/tensor.ts";
+import { type BaseFormat, isQuantized, quantizeWeight } from "./base-format.ts";
 import type { ModelDescription } from "./families.ts";
 import type { WeightSpec } from "./model-parts.ts";
 import type { ModelTrace } from "./trace.ts";
@@ -9,26 +10,36 @@ import type { ModelTrace } from "./trace.ts";
 export interface ModelWeights {
   /** By name without the family's prefix. */
   weights: Map<string, Tensor<"float32">>;
+  /** What stands in place of weights that are not kept in float32. */
+  quantized: Tensors;
   /** Weights of the head that the checkpoint lacks, or has for another task: they must be made new. */
   missing: WeightSpec[];
   /** Tensors of the checkpoint that the model has no use for. */
   unused: string[];
 }
 
+export interface ReadOptions {
+  /** Whether a weight of the head may be taken from the checkpoint; one of another shape never is. */
+  takes?(weight: WeightSpec): boolean;
+  /** How the backbone's weights are kept; float32 where absent. */
+  format?: BaseFormat;
+  /** The backbone's tensors, where they are in memory already in this format. */
+  backbone?: Pick<ModelWeights, "weights" | "quantized"> | undefined;
+}
+
 /**
- * Reads the weights that a model needs, with or without the family's prefix before their names.
- * @param takes whether a weight of the head may be taken from the checkpoint; one of another shape never is.
- * @param backbone the backbone's arrays, where they are in memory already.
+ * Reads the weights that a model needs, with or without the family's prefix before their names. One by one they get the
+ * format that they are kept in, so that no more than a layer is there in both.
  * @throws UserError where a backbone weight is missing or has another shape than config.json says.
  */
 export async function readModelWeights(
   source: TensorSource,
   { architecture }: ModelDescription,
   trace: Pick<ModelTrace, "weights">,
-  takes: (weight: WeightSpec) => boolean = () => true,
-  backbone?: Tensors<"float32">,
+  { takes = () => true, format = "float32", backbone }: ReadOptions = {},
 ): Promise<ModelWeights> {
   const weights = new Map<string, Tensor<"float32">>();
+  const quantized = new Map(backbone?.quantized);
   const missing: WeightSpec[] = [];
   const unused = new Set(source.tensors.keys());
   for (const spec of trace.weights.values()) {
@@ -37,8 +48,14 @@ export async function readModelWeights(
     const fits = found?.join() === spec.shape.join();
     if (stored !== undefined && fits && (spec.part === "backbone" || takes(spec))) {
       unused.delete(stored);
-      const kept = spec.part === "backbone" ? backbone?.get(spec.name) : undefined;
-      weights.set(spec.name, kept ?? (await source.read(stored)));
+      if (!isQuantized(spec, format)) {
+        const kept = spec.part === "backbone" ? backbone?.weights.get(spec.name) : undefined;
+        weights.set(spec.name, kept ?? (await source.read(stored)));
+      } else if (!backbone) {
+        for (const [name, tensor] of quantizeWeight(spec, format, await source.read(stored))) {
+          quantized.set(name, tensor);
+        }
+      }
     } else if (spec.part === "head") {
       missing.push(spec);
     } else if (found === undefined) {
@@ -49,7 +66,7 @@ export async function readModelWeights(
       );
     }
   }
-  return { weights, missing, unused: [...unused] };
+  return { weights, quantized, missing, unused: [...unused] };
 }
 
 /** Output layers of language models, which share their weights with the word embeddings. */

@@ -78,6 +78,9 @@ function facts({ result, config, steps, freezing, directory }: RunRecords): Tabl
         ["model", result.model],
         ["seed", String(result.seed)],
         [`metrics, best epoch (${result.bestEpoch})`, metricsText(result.metrics)],
+        ...(result.float32Metrics
+          ? [["metrics on the float32 base model", metricsText(result.float32Metrics)] as [string, string]]
+          : []),
         [`metrics, last epoch (${result.epochs})`, metricsText(result.lastEpochMetrics)],
         ["trainable parameters at the start", number(result.trainable.start)],
         ["trainable parameters, average", number(Math.round(result.trainable.average))],

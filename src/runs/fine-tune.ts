@@ -13,9 +13,11 @@ import { BUNDLED_MODEL } from "../finetuning/bundled-model.ts";
 import { FineTuning } from "../finetuning/fine-tuning.ts";
 import { loadBaseModel } from "../finetuning/load-base-model-node.ts";
 import { startFrom } from "../finetuning/start.ts";
+import type { BaseFormat } from "../models/base-format.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { holdOut } from "../tasks/split.ts";
+import type { Evaluation } from "../training/evaluate.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../training/records.ts";
 import type { TrainOutcome } from "../training/train.ts";
 import { loadAdapter, saveAdapter } from "./adapter-folder.ts";
@@ -102,7 +104,9 @@ async function fineTuneInFolder(
   const task = await loadTask(config, hub, saved?.dataFingerprint);
   const dataFingerprint = await fingerprintOf(task.origin ?? {});
   if (saved?.dataFingerprint) refuseOtherData(directory, saved.dataFingerprint, dataFingerprint);
-  const loaded = await loadBaseModel(run.model ?? BUNDLED_MODEL, task, run.seed, { ...hub, revision });
+  const load = (format: BaseFormat): Promise<BaseModel> =>
+    loadBaseModel(run.model ?? BUNDLED_MODEL, task, run.seed, { ...hub, revision, format });
+  const loaded = await load(run.base);
   const start =
     run.adapter === undefined
       ? undefined
@@ -166,9 +170,11 @@ async function fineTuneInFolder(
     const adapter = fineTuning.bestAdapter(outcome);
     const facts = { base, task, peakMemory, freezable: fineTuning.freezable };
     try {
-      await saveVerified(folder.path("adapter"), adapter, base, runtime, task);
+      const exact = run.base === "float32" ? base : await load("float32");
+      await saveVerified(folder.path("adapter"), adapter, exact, runtime, task);
+      const onFloat32 = exact === base ? undefined : await fineTuning.evaluateOn(exact, adapter, runtime);
       const adapterFile = folder.path("adapter", "adapter.safetensors");
-      const result = await summarise(config, outcome, { ...facts, adapterFile });
+      const result = await summarise(config, outcome, { ...facts, onFloat32, adapterFile });
       await folder.writeResult(result);
       return { directory, result };
     } catch (error) {
@@ -270,7 +276,14 @@ async function saveVerified(
 async function summarise(
   config: RunConfig,
   { state, best, last, trainable }: TrainOutcome,
-  facts: { base: BaseModel; task: TaskData; peakMemory: number; freezable: readonly string[]; adapterFile: string },
+  facts: {
+    base: BaseModel;
+    onFloat32: Evaluation | undefined;
+    task: TaskData;
+    peakMemory: number;
+    freezable: readonly string[];
+    adapterFile: string;
+  },
 ): Promise<RunResult> {
   const training = state.stepSeconds.reduce((sum, seconds) => sum + seconds, 0);
   const sorted = state.stepSeconds.toSorted((a, b) => a - b);
@@ -279,7 +292,9 @@ async function summarise(
     task: facts.task.name,
     model: facts.base.name,
     seed: config.run.seed,
+    base: config.run.base,
     metrics: best!.metrics,
+    ...(facts.onFloat32 && { float32Metrics: facts.onFloat32.metrics }),
     bestEpoch: best!.epoch,
     lastEpochMetrics: last!.metrics,
     trainable,

@@ -1,13 +1,19 @@
 export type { EvaluationRecord, FreezingRecord, MetricsRecord, StepRecord } from "../training/records.ts";
 
+import type { BaseFormat } from "../models/base-format.ts";
+
 /** `result.json`: what a run came to. */
 export interface RunResult {
   method: string;
   task: string;
   model: string;
   seed: number;
+  /** How the base model was stored in training; runs of earlier versions, which knew float32 alone, do not say. */
+  base?: BaseFormat;
   /** Metrics of the best epoch; `confusion` and the like are left to `aflora evaluate`. */
   metrics: Record<string, number>;
+  /** The same adapter's beside the float32 base model, where training used another: those of what is exported. */
+  float32Metrics?: Record<string, number>;
   bestEpoch: number;
   lastEpochMetrics: Record<string, number>;
   /** Trainable parameters; the head is counted apart. */

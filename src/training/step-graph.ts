@@ -3,6 +3,7 @@ import { Graph, type Value } from "../graph/graph.ts";
 import { add, mul, sumAll } from "../graph/ops.ts";
 import type { Adaptation } from "../methods/method.ts";
 import type { HeadName } from "../models/architecture.ts";
+import type { BaseFormat } from "../models/base-format.ts";
 import type { ModelDescription } from "../models/families.ts";
 import { type DropoutLayer, ForwardContext } from "../models/forward-context.ts";
 import type { WeightSpec } from "../models/model-parts.ts";
@@ -16,6 +17,8 @@ export interface AdaptedModel extends ModelDescription {
   /** Which of the adaptation's parameters train now; all that are trainable where absent. */
   trainable?: ReadonlySet<string>;
   labelCount: number;
+  /** How weights of the backbone that do not train are stored; float32 where absent. */
+  format?: BaseFormat;
   /** Which of its family's heads it has; `sequence` where absent. */
   head?: HeadName;
   /** Which weights of the head train. */
@@ -103,6 +106,7 @@ function writeForward(model: AdaptedModel, kindOf: (name: string) => "trainable"
     ...(adapt && {
       adapt: (x, layer, site) => (adapted.has(site.name) ? adapt(parameter, x, layer, site) : layer(x)),
     }),
+    format: model.format,
     dropout,
   });
   const logits = writeModel(context, model, model.labelCount, model.head);

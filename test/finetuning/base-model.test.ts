@@ -8,6 +8,7 @@ import { folderFiles } from "../../src/checkpoints/file-source-node.ts";
 import { memoryFiles, urlFiles } from "../../src/checkpoints/model-files.ts";
 import { adapterBytes, readAdapter } from "../../src/finetuning/adapter.ts";
 import { type BaseModel, readBaseModel, withHead } from "../../src/finetuning/base-model.ts";
+import { BASE_FORMATS } from "../../src/models/base-format.ts";
 import { loadAdapter, saveAdapter } from "../../src/runs/adapter-folder.ts";
 import { EXAMPLES, tinyAdapter } from "../exchange/tiny-adapter.ts";
 import { writeTinyFamily } from "../runs/tiny-family.ts";
@@ -23,7 +24,13 @@ beforeAll(async () => {
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
 /** What a model is but for where it came from. */
-const contents = ({ weights, newWeights, unused, config }: BaseModel) => ({ weights, newWeights, unused, config });
+const contents = ({ weights, quantized, newWeights, unused, config }: BaseModel) => ({
+  weights,
+  quantized,
+  newWeights,
+  unused,
+  config,
+});
 
 test("a model is the same from a folder, a web server and memory", async () => {
   const expected = await readBaseModel(folderFiles(model), task, 1);
@@ -47,14 +54,19 @@ test("a model is the same from a folder, a web server and memory", async () => {
   expect(fromMemory.tokenizer.encode(text, undefined, 20)).toEqual(expected.tokenizer.encode(text, undefined, 20));
 });
 
-test("with another task's head a model shares its backbone and is what it would have been", async () => {
-  const base = await readBaseModel(folderFiles(model), { kind: "regression", labels: [] }, 1);
-  const other = await withHead(base, task, 5);
-  expect(contents(other)).toEqual(contents(await readBaseModel(folderFiles(model), task, 5)));
-  for (const { name, part } of base.trace.weights.values()) {
-    if (part === "backbone") expect(other.weights.get(name), name).toBe(base.weights.get(name));
-  }
-});
+test.each(BASE_FORMATS)(
+  "with another task's head a model (%s) shares its backbone and is what it would have been",
+  async (format) => {
+    const base = await readBaseModel(folderFiles(model), { kind: "regression", labels: [] }, 1, { format });
+    const other = await withHead(base, task, 5);
+    expect(contents(other)).toEqual(contents(await readBaseModel(folderFiles(model), task, 5, { format })));
+    for (const { name, part } of base.trace.weights.values()) {
+      if (part === "backbone") expect(other.weights.get(name), name).toBe(base.weights.get(name));
+    }
+    for (const [name, tensor] of base.quantized) expect(other.quantized.get(name), name).toBe(tensor);
+    expect(base.quantized.size > 0).toBe(format !== "float32");
+  },
+);
 
 test("an adapter's bytes are what its folder holds, and read back as they were", async () => {
   const { adapter } = await tinyAdapter(model, "aflora", { rank: 4 });

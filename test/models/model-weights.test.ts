@@ -1,7 +1,10 @@
 import { readFileSync } from "node:fs";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
-import { float32 } from "../../src/graph/tensor.ts";
+import { float32, sizeOf } from "../../src/graph/tensor.ts";
+import { BASE_FORMATS } from "../../src/models/base-format.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel } from "../../src/models/trace.ts";
@@ -35,12 +38,8 @@ describe("readModelWeights", () => {
   });
 
   test("weights that the task cannot use are left aside though they fit", async () => {
-    const found = await readModelWeights(
-      checkpoint(shapes),
-      bert,
-      trace,
-      ({ name }) => !name.startsWith("classifier."),
-    );
+    const takes = ({ name }: { name: string }) => !name.startsWith("classifier.");
+    const found = await readModelWeights(checkpoint(shapes), bert, trace, { takes });
     expect(names(found.missing)).toEqual(["classifier.weight", "classifier.bias"]);
   });
 
@@ -67,6 +66,63 @@ describe("readModelWeights", () => {
     await expect(readModelWeights(checkpoint(shared), bert, trace)).rejects.toThrow(
       /no tensor "embeddings\.word_embeddings/,
     );
+  });
+});
+
+const wide = {
+  model_type: "bert",
+  vocab_size: 100,
+  hidden_size: 256,
+  num_hidden_layers: 6,
+  num_attention_heads: 4,
+  intermediate_size: 1024,
+};
+
+describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a base in %s", (format) => {
+  const specs = [...trace.weights.values()];
+  const linear = specs.filter(({ name }) => /^encoder.*(query|key|value|dense)\.weight$/.test(name));
+
+  test("has linear layers' weights of the backbone in other tensors, and all else in float32", async () => {
+    const { weights, quantized } = await readModelWeights(checkpoint(shapes), bert, trace, { format });
+    expect(linear).toHaveLength(2 * 6);
+    for (const { name } of linear) {
+      expect(weights.has(name), name).toBe(false);
+      const own = [...quantized.keys()].filter((part) => part.startsWith(`${name}.${format}.`));
+      expect(own.length, name).toBeGreaterThan(1);
+    }
+    for (const { name, part } of specs) if (part === "head") expect(weights.has(name), name).toBe(true);
+    expect(weights.size).toBe(trace.weights.size - linear.length);
+  });
+
+  test("is never there in float32 too, but for two layers", async () => {
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    const bytes = (): number => {
+      collect();
+      return process.memoryUsage().arrayBuffers;
+    };
+    const large = describeModel(wide);
+    const largeTrace = traceModel(large, 2);
+    const shapesOf = new Map([...largeTrace.weights.values()].map(({ name, shape }) => [name, shape as number[]]));
+    const source = checkpoint(Object.fromEntries(shapesOf));
+    const before = bytes();
+    const seen: number[] = [];
+    const watched: TensorSource = {
+      ...source,
+      async read(name) {
+        const tensor = await source.read(name);
+        seen.push(bytes() - before);
+        return tensor;
+      },
+    };
+    const { weights, quantized } = await readModelWeights(watched, large, largeTrace, { format });
+    const kept = bytes() - before;
+    const layer = 4 * wide.hidden_size * wide.intermediate_size;
+    expect(seen).toHaveLength(shapesOf.size);
+    expect(weights.size + quantized.size).toBeGreaterThan(seen.length);
+    // What else the process holds comes and goes a little.
+    expect(Math.max(...seen)).toBeLessThan(kept + 2 * layer + 2e5);
+    expect(kept).toBeLessThan(0.6 * 4 * [...shapesOf.values()].reduce((sum, shape) => sum + sizeOf(shape), 0));
   });
 });
 

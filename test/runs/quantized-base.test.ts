@@ -1,0 +1,64 @@
+import { existsSync } from "node:fs";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { UserError } from "../../src/errors.ts";
+import { BASE_FORMATS } from "../../src/models/base-format.ts";
+import { evaluateRun } from "../../src/runs/evaluate-run.ts";
+import { type FineTuneOptions, fineTune } from "../../src/runs/fine-tune.ts";
+import { readRunRecords } from "../../src/runs/read-run.ts";
+import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
+
+let home: string;
+let model: string;
+let train: string;
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-quantized-"));
+  model = await writeTinyModel(join(home, "model"));
+  train = await writeCsv(join(home, "tickets.csv"), tickets());
+});
+afterAll(() => rm(home, { recursive: true }));
+
+function run(name: string, given: Record<string, unknown>, options: FineTuneOptions = {}) {
+  const settings = { text: "message", label: "team", epochs: 4, batchSize: 7, learningRate: 1e-2, threads: 1 };
+  return fineTune({ model, train, ...settings, output: join(home, name), ...given }, options);
+}
+
+const losses = async (directory: string) => (await readRunRecords(directory)).steps.map(({ loss }) => loss);
+const adapterOf = (directory: string) => readFile(join(directory, "adapter", "adapter.safetensors"));
+
+describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a run with an %s base", (base) => {
+  test("trains, and is scored beside the float32 base, which is what predicts", async () => {
+    const { directory, result } = await run(`${base}-whole`, { base });
+    const { directory: plain, result: float32 } = await run(`${base}-float32`, {});
+    expect((await readRunRecords(directory)).config.run.base).toBe(base);
+    expect([result!.base, float32!.base]).toEqual([base, "float32"]);
+    expect(float32).not.toHaveProperty("float32Metrics");
+    expect(result!.metrics.accuracy).toBeGreaterThan(0.5);
+    const [evaluation] = await evaluateRun(directory, { threads: 1 });
+    expect(evaluation!.metrics).toMatchObject(result!.float32Metrics!);
+    const [found, expected] = [await losses(directory), await losses(plain)];
+    expect(found).not.toEqual(expected);
+    found.forEach((loss, step) => {
+      expect(Math.abs(loss / expected[step]! - 1), String(step)).toBeLessThan(0.1);
+    });
+  });
+
+  test("that was cut off goes on to the same adapter, to the bit", async () => {
+    const { directory: whole } = await run(`${base}-uncut`, { base });
+    const abort = new AbortController();
+    const onStep = ({ step }: { step: number }) => step === 8 && abort.abort();
+    const { directory } = await run(`${base}-cut`, { base }, { signal: abort.signal, onStep } as FineTuneOptions);
+    await fineTune({ output: directory }, { resume: true });
+    expect(await losses(directory)).toEqual(await losses(whole));
+    expect(await adapterOf(directory)).toEqual(await adapterOf(whole));
+  });
+
+  test("is refused to a method that trains the base itself, before anything is written", async () => {
+    await expect(run(`${base}-full`, { base, method: "full" })).rejects.toThrow(
+      new UserError(`method "full" trains the base model itself, which only --base float32 can; not ${base}`),
+    );
+    expect(existsSync(join(home, `${base}-full`))).toBe(false);
+  });
+});

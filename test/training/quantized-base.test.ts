@@ -1,0 +1,111 @@
+import { existsSync, readdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { loadGlueTask } from "../../src/datasets/glue-node.ts";
+import { BUNDLED_MODEL } from "../../src/finetuning/bundled-model.ts";
+import { fitAdapter } from "../../src/finetuning/fine-tuned-model.ts";
+import { loadBaseModel } from "../../src/finetuning/load-base-model-node.ts";
+import { float32, type Tensor } from "../../src/graph/tensor.ts";
+import { normal, randomFor } from "../../src/methods/initializers.ts";
+import { findMethod, METHOD_NAMES, parseMethodOptions } from "../../src/methods/methods.ts";
+import type { BaseFormat } from "../../src/models/base-format.ts";
+import { loadAdapter } from "../../src/runs/adapter-folder.ts";
+import { trainingExamples } from "../../src/tasks/examples.ts";
+import { crossEntropy, squaredError } from "../../src/tasks/objective.ts";
+import type { TrainingExample } from "../../src/tasks/task-kind.ts";
+import { type StepOutcome, TrainingStep } from "../../src/training/step.ts";
+import type { AdaptedModel } from "../../src/training/step-graph.ts";
+import { type Base, layersOf, openFixture, readBase, readJson, smallBert } from "../methods/small-bert.ts";
+import { cosine, quantizedOf } from "../quantized.ts";
+import { examplesOf, runtime } from "./small-run.ts";
+
+/** How near gradients must come to float32's: the mean cosine of parameters. */
+const FORMATS: readonly (readonly [Exclude<BaseFormat, "float32">, number])[] = [["int8", 0.99]];
+
+/** One step, dropout on, with a base in some format; parameters are all away from zero. */
+async function stepWith(base: Base, format: BaseFormat, methodName: string): Promise<StepOutcome> {
+  const method = findMethod(methodName);
+  const adaptation = method.adapt(parseMethodOptions(method, {}), layersOf(base));
+  const weights = new Map<string, Tensor>([...base.weights, ...quantizedOf(base, base.weights, format)]);
+  // The float32 weights of what is stored otherwise are gone: a graph that read them would not compile.
+  if (format !== "float32") for (const { name } of layersOf(base)) weights.delete(`${name}.weight`);
+  for (const { name, shape } of adaptation.parameters) weights.set(name, normal(0.3)(shape, randomFor(3, name)));
+  const model: AdaptedModel = { ...base, adaptation, format, trainsHead: (name) => name.startsWith("classifier") };
+  const objective = base.labelCount === 1 ? squaredError : crossEntropy;
+  const step = await TrainingStep.compile(model, weights, runtime, { ...settings, objective });
+  try {
+    return await step.run(0, batchFor(base));
+  } finally {
+    await step.release();
+  }
+}
+
+/** Six examples of ids and labels that the model has. */
+function batchFor({ labelCount }: Base): TrainingExample[] {
+  return examplesOf(6).map(({ encoding, ...example }) => {
+    const targets = float32([1, labelCount]);
+    targets.data[example.index % labelCount] = 1;
+    return { ...example, encoding: { ...encoding, inputIds: encoding.inputIds.map((id) => id % 80) }, targets };
+  });
+}
+
+/** Mean cosine of the parameters' gradients. */
+function agreement(found: StepOutcome, expected: StepOutcome): number {
+  expect([...found.gradients.keys()]).toEqual([...expected.gradients.keys()]);
+  const cosines = [...expected.gradients].map(([name, gradient]) => cosine(found.gradients.get(name)!, gradient));
+  return cosines.reduce((sum, each) => sum + each, 0) / cosines.length;
+}
+
+const settings = { tokenBudget: 512, dropout: true, seed: 1 };
+const withoutFull = METHOD_NAMES.filter((name) => name !== "full");
+
+describe.each(FORMATS)("a step with an %s base", (format, least) => {
+  const models = new URL("../fixtures/models/", import.meta.url);
+  const folders = readdirSync(models).filter((name) => existsSync(new URL(`${name}/config.json`, models)));
+
+  test.each(folders)("of %s has float32's gradients but for rounding", async (name) => {
+    const weights = await openFixture(`models/${name}/model.safetensors`);
+    const base = await readBase(readJson(`models/${name}/config.json`), weights);
+    const [expected, found] = [await stepWith(base, "float32", "aflora"), await stepWith(base, format, "aflora")];
+    expect(agreement(found, expected)).toBeGreaterThan(least);
+    expect(found.loss).not.toBe(expected.loss);
+    expect(Math.abs(found.loss / expected.loss - 1)).toBeLessThan(0.05);
+    expect(found.flops).toBe(expected.flops);
+  });
+
+  test.each(withoutFull)("with %s", async (method) => {
+    const base = await smallBert();
+    const [expected, found] = [await stepWith(base, "float32", method), await stepWith(base, format, method)];
+    expect(agreement(found, expected)).toBeGreaterThan(least);
+  });
+
+  test("of the bundled encoder with a trained adapter, on real sentences", async () => {
+    const adapter = await loadAdapter(fileURLToPath(new URL("../fixtures/minilm/sst2-adapter", import.meta.url)));
+    const { task: kept } = adapter.description;
+    const assets = fileURLToPath(new URL("../../assets", import.meta.url));
+    const task = { ...(await loadGlueTask("sst2", assets)), labels: kept.labels };
+    const base = await loadBaseModel(BUNDLED_MODEL, task, 1);
+    const { adaptation, parameters } = fitAdapter(base, adapter);
+    const examples = trainingExamples(task, task.train.slice(0, 160), base.tokenizer, 128);
+    const compile = (stored: BaseFormat): Promise<TrainingStep> => {
+      const quantized = quantizedOf(base, base.weights, stored);
+      const weights = new Map<string, Tensor>([...base.weights, ...quantized, ...parameters]);
+      const model = {
+        ...base,
+        adaptation,
+        format: stored,
+        trainsHead: (name: string) => name.startsWith("classifier"),
+      };
+      return TrainingStep.compile(model, weights, runtime, { ...settings, objective: crossEntropy });
+    };
+    const steps = [await compile("float32"), await compile(format)] as const;
+    const means: number[] = [];
+    for (let batch = 0; batch < 20; batch++) {
+      const rows = examples.slice(batch * 8, (batch + 1) * 8);
+      const [expected, found] = [await steps[0].run(batch, rows), await steps[1].run(batch, rows)];
+      means.push(agreement(found, expected));
+    }
+    for (const step of steps) await step.release();
+    expect(means.reduce((sum, mean) => sum + mean, 0) / means.length).toBeGreaterThan(least);
+  }, 120_000);
+});
