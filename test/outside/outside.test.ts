@@ -91,10 +91,9 @@ test("the run is evaluated and predicts", async () => {
   const [evaluation] = await evaluateRun(run, { threads: 1 });
   expect(evaluation!.metrics).toEqual(result!.metrics);
   const tuned = await FineTunedModel.load(run, nodeRuntime({ threads: 1 }));
-  const predictions = await tuned.predict(["my card was charged twice", "the app does not open"]);
+  const [high, low] = await tuned.ofKind("ranking").predict(["my card was charged twice", "the app does not open"]);
   await tuned.release();
-  const [high, low] = predictions as { score?: number }[];
-  expect(high!.score).toBeGreaterThan(low!.score!);
+  expect(high!.score).toBeGreaterThan(low!.score);
 });
 
 test("it is exported, and what is written computes the same", async () => {

@@ -19,6 +19,12 @@ export interface RankedText {
   score: number;
 }
 
+declare module "../../src/index.ts" {
+  interface TaskPredictions {
+    ranking: RankedText;
+  }
+}
+
 /** Each text of a batch is compared with every other (RankNet, Burges et al. 2005): log(1 + e^(s_low - s_high)), summed. */
 const pairwise: Objective = {
   couples: "batch",

@@ -16,8 +16,14 @@ import {
 } from "../../src/index.ts";
 import { tickets, writeCsv } from "../tiny-model.ts";
 import { writeRandomModel } from "./random-model.ts";
-import { ranking } from "./ranking.ts";
+import { type RankedText, ranking } from "./ranking.ts";
 import { relay } from "./relay.ts";
+
+declare module "../../src/index.ts" {
+  interface TaskPredictions {
+    "answer-ranking": RankedText;
+  }
+}
 
 const CONFIG = {
   model_type: "relay",
@@ -76,11 +82,11 @@ test("an encoder-decoder trains, evaluates, predicts and is merged; what it cann
   const [evaluation] = await evaluateRun(directory, { threads: 1 });
   expect(evaluation!.metrics).toEqual(result!.metrics);
   const tuned = await FineTunedModel.load(directory, nodeRuntime({ threads: 1 }));
-  const [late, refund] = (await tuned.predict(
-    ["late", "refund money"].map((textPair) => ({ text: "my card was charged twice", textPair })),
-  )) as { score?: number }[];
+  const [late, refund] = await tuned
+    .ofKind("answer-ranking")
+    .predict(["late", "refund money"].map((textPair) => ({ text: "my card was charged twice", textPair })));
   await tuned.release();
-  expect(late!.score).toBeGreaterThan(refund!.score!);
+  expect(late!.score).toBeGreaterThan(refund!.score);
 
   const merged = await exportRun(directory, { format: "merged", output: join(home, "merged") }, { threads: 1 });
   expect(merged.largestDifference).toBeLessThan(1e-5);
