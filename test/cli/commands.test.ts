@@ -98,7 +98,7 @@ describe("predict", () => {
       expect(code).toBe(0);
       const lines = stdout.split("\n");
       expect(lines).toHaveLength(expected.length + 1);
-      expected.forEach((text, i) => expect(lines[i]).toMatch(record(text)));
+      for (const [i, text] of expected.entries()) expect(lines[i]).toMatch(record(text));
     };
     const shown = ["my card", "", "two lines and a tab", ""];
     expectRecords(await aflora(["predict", "--run", "run", ...texts], home), ...shown);

@@ -101,7 +101,7 @@ describe.skipIf(!installed)(
       run.kill("SIGINT");
       const [code] = await once(run, "exit");
       expect(code).toBe(130);
-      expect(log()).toContain(`--output ${output} --resume`);
+      expect(log()).toContain(`train --resume ${output}`);
       await page.getByText("The run has ended").waitFor();
       expect(complaints).toEqual([]);
       await expect(fetch(url)).rejects.toThrow();

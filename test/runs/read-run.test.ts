@@ -109,7 +109,7 @@ describe("config.json", () => {
   });
 
   test.each<[string, object, RegExp]>([
-    ["a malformed option", { epochs: "many" }, /option "epochs": .*expected number/],
+    ["a malformed option", { epochs: "many" }, /option "epochs": .*it must be a number/],
     ["a malformed option of the method", { rank: 0 }, /option "rank" of method "aflora": /],
     ["an unknown option", { epohcs: 3 }, /unknown option "epohcs"/],
     ["an unknown method", { method: "afora" }, /unknown method "afora"/],
