@@ -25,8 +25,8 @@ export interface RemoteFile {
   url: string;
 }
 
-/** Fetches a URL; throws a UserError where the answer is final, another error where a second try may help. */
-export type Request = (url: string, headers: Record<string, string>) => Promise<Response>;
+/** Fetches a file; throws a UserError where the answer is final, another error where a second try may help. */
+export type Request = (file: RemoteFile, headers: Record<string, string>) => Promise<Response>;
 
 /** Tries in a row that bring no new byte, after which a download gives up. */
 const MAX_FAILURES = 4;
@@ -112,13 +112,14 @@ async function append(
   onBytes: (done: number, fresh: number) => void,
 ): Promise<void> {
   const range: Record<string, string> = have ? { Range: `bytes=${have}-` } : {};
-  const response = await request(file.url, { ...range, "Accept-Encoding": "identity" });
+  const response = await request(file, { ...range, "Accept-Encoding": "identity" });
   // A server may answer a range with the whole.
   const resumed = response.status === 206;
   let done = resumed ? have : 0;
   const length = response.headers.get("Content-Length");
   const refuse = async (size: string | number) => {
-    await response.body?.cancel();
+    // One that is being read is cancelled where its loop ends.
+    if (!response.body?.locked) await response.body?.cancel();
     await rm(part, { force: true });
     throw new UserError(`${file.url} has ${size} bytes, but the hub names ${file.size}; it was not kept, so try again`);
   };

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { datasetInfo, listFiles, modelInfo } from "@huggingface/hub";
 import { didYouMean, UserError } from "../errors.ts";
 import { writeAtomically } from "./atomic-file-node.ts";
+import { boundedFetch, deadlineFor, type FetchBounds, SILENCE, SMALL_ANSWER } from "./bounded-fetch.ts";
 import { type DownloadProgress, downloadFiles, type RemoteFile, reasonOf } from "./hub-download-node.ts";
 
 /** Where and how to fetch; what is not given comes from the environment, as with other Hugging Face tools. */
@@ -19,6 +20,10 @@ export interface HubOptions {
   /** Unless given, `HF_HUB_CACHE`, `HF_HOME/hub`, or `~/.cache/huggingface/hub`. */
   cache?: string;
   onProgress?: ((progress: DownloadProgress) => void) | undefined;
+  /** Seconds without a byte after which a connection counts as broken; 30 unless given. */
+  timeout?: number | undefined;
+  /** Aborting ends what is being fetched; what has come is kept for the next time. */
+  signal?: AbortSignal | undefined;
 }
 
 /** A repository at one commit, and how to get its files. */
@@ -211,6 +216,9 @@ async function openCached(kind: Kind, name: string, revision: string, folder: st
   return { name: asFound, commit: commit.trim(), files, fetch: async () => snapshot };
 }
 
+/** Pages of a listing, 1,000 files each. */
+const MAX_PAGES = 1000;
+
 const COMMIT = /^[0-9a-f]{40}$/;
 const HASH = /^([0-9a-f]{40}|[0-9a-f]{64})$/;
 
@@ -226,14 +234,28 @@ async function openRemote(
   if (token && !token.startsWith("hf_")) {
     throw new UserError("HF_TOKEN holds no token of the hub: those begin with hf_; set it right or unset it");
   }
-  const request: typeof fetch = async (url, init) => {
-    const response = await fetch(url, init);
+  const { timeout = SILENCE / 1000, signal } = options;
+  const request = async (url: string | URL, init: RequestInit, bounds: Pick<FetchBounds, "deadline" | "maxBytes">) => {
+    const response = await boundedFetch(url, init, { silence: timeout * 1000, signal, ...bounds });
     // 416 answers a range that begins at the end of the file.
     if (!response.ok && response.status !== 416) throw await refusal(response, kind, name, revision, endpoint, !!token);
     return response;
   };
   const repo = { type: kind, name };
-  const access = { hubUrl: endpoint, fetch: request, ...(token && { accessToken: token }) };
+  const asked = new Set<string>();
+  const ask = (async (url: string | URL, init: RequestInit = {}) => {
+    const { origin, href } = new URL(url);
+    // A listing names its next page itself, and the request has the token in it.
+    if (origin !== new URL(endpoint).origin) {
+      throw new UserError(`${endpoint} sends to ${origin} for a listing of ${name}; refused`);
+    }
+    if (asked.has(href) || asked.size === MAX_PAGES) {
+      throw new UserError(`${endpoint} does not come to an end with its listing of ${name}; refused`);
+    }
+    asked.add(href);
+    return request(url, init, SMALL_ANSWER);
+  }) as typeof fetch;
+  const access = { hubUrl: endpoint, fetch: ask, ...(token && { accessToken: token }) };
 
   const remote = new Map<string, RemoteFile>();
   let commit: string;
@@ -247,7 +269,7 @@ async function openRemote(
       remote.set(path, { path, size: lfs?.size ?? size, hash: lfs?.oid ?? oid ?? "", url });
     }
   } catch (error) {
-    if (error instanceof UserError) throw error;
+    if (error instanceof UserError || signal?.aborted) throw error;
     throw new UserError(
       `cannot reach ${endpoint} (${reasonOf(error)}); check the connection, or use --offline for what is in the cache`,
     );
@@ -267,7 +289,13 @@ async function openRemote(
         folder,
         commit,
         wanted,
-        (url, headers) => request(url, { headers: { ...headers, ...(token && { Authorization: `Bearer ${token}` }) } }),
+        ({ url, size }, headers) =>
+          request(
+            url,
+            { headers: { ...headers, ...(token && { Authorization: `Bearer ${token}` }) } },
+            // Who appends counts the bytes.
+            { deadline: deadlineFor(size), maxBytes: Number.POSITIVE_INFINITY },
+          ),
         options.onProgress,
       );
       if (commit !== revision) {

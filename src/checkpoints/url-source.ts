@@ -1,4 +1,5 @@
 import { UserError } from "../errors.ts";
+import { boundedFetch, deadlineFor, SILENCE } from "./bounded-fetch.ts";
 import { type ByteSource, bytesSource } from "./byte-source.ts";
 
 /** Bytes that the first request asks for: small files, and the headers of most large ones, need no second. */
@@ -15,7 +16,7 @@ const NOT_THERE = [404, 410];
  * @throws UserError where it cannot be fetched or is too large.
  */
 export async function urlSource(url: string, maxSize = 2 ** 33): Promise<ByteSource | undefined> {
-  const response = await request(url, 0, FIRST_BYTES);
+  const response = await request(url, maxSize, 0, FIRST_BYTES);
   if (NOT_THERE.includes(response.status)) {
     await response.body?.cancel();
     return undefined;
@@ -23,7 +24,7 @@ export async function urlSource(url: string, maxSize = 2 ** 33): Promise<ByteSou
   const size = totalSize(response);
   if (size === undefined) {
     // Also of an empty file, of which no range can be given, and where the server may not be asked for the size.
-    const whole = response.status === 200 ? response : await again(url, response);
+    const whole = response.status === 200 ? response : await again(url, maxSize, response);
     return bytesSource(url, ...(await readBody(url, whole, maxSize)));
   }
   if (size > maxSize) {
@@ -39,7 +40,7 @@ export async function urlSource(url: string, maxSize = 2 ** 33): Promise<ByteSou
       const end = Math.min(asked, size);
       if (end <= first.length) return first.slice(start, Math.max(start, end));
       if (start >= end) return new Uint8Array();
-      const range = await request(url, start, end);
+      const range = await request(url, end - start, start, end);
       if (range.status !== 206 || range.headers.get("ETag") !== version) {
         await range.body?.cancel();
         throw new UserError(`${url} changed while it was read, or is no longer there; load it again`);
@@ -50,11 +51,13 @@ export async function urlSource(url: string, maxSize = 2 ** 33): Promise<ByteSou
 }
 
 /** Asks for bytes `[start, end)`, or the whole. Compressed answers would have ranges and sizes of their own. */
-async function request(url: string, start?: number, end?: number): Promise<Response> {
+async function request(url: string, maxBytes: number, start?: number, end?: number): Promise<Response> {
   const range = start === undefined ? undefined : { Range: `bytes=${start}-${end! - 1}` };
   let response: Response;
   try {
-    response = await fetch(url, { headers: { "Accept-Encoding": "identity", ...range } });
+    // A byte more than there should be says so.
+    const bounds = { silence: SILENCE, deadline: deadlineFor(maxBytes), maxBytes: maxBytes + 1 };
+    response = await boundedFetch(url, { headers: { "Accept-Encoding": "identity", ...range } }, bounds);
   } catch (error) {
     throw unreachable(url, error);
   }
@@ -65,9 +68,9 @@ async function request(url: string, start?: number, end?: number): Promise<Respo
   );
 }
 
-async function again(url: string, refused: Response): Promise<Response> {
+async function again(url: string, maxSize: number, refused: Response): Promise<Response> {
   await refused.body?.cancel();
-  const response = await request(url);
+  const response = await request(url, maxSize);
   if (response.status === 200) return response;
   await response.body?.cancel();
   throw new UserError(`cannot fetch ${url}: the server answers ${response.status} when asked for the whole file`);

@@ -19,8 +19,14 @@ export async function runTraining(
 ): Promise<ReportedRunOutcome> {
   const progress = new TrainingProgress();
   const abort = new AbortController();
+  let begun = false;
   const interrupt = (): void => {
     if (abort.signal.aborted) process.exit(INTERRUPTED);
+    if (!begun) {
+      // Nothing is written yet, and what was fetched is kept: no need to wait for a download or a load.
+      process.stderr.write("interrupted before training began\n");
+      process.exit(INTERRUPTED);
+    }
     abort.abort();
     progress.log("ending after this step; press Ctrl-C again to end at once");
   };
@@ -32,6 +38,10 @@ export async function runTraining(
     const outcome = await fineTuneWithReport(given as FineTuneConfig, {
       ...rest,
       ...progress.callbacks,
+      onStart(start) {
+        begun = true;
+        return progress.callbacks.onStart?.(start);
+      },
       onDownload: downloadLine(),
       ...(watch && { watch: { ...watch, onServing } }),
       signal: abort.signal,

@@ -60,7 +60,10 @@ export interface FineTuneOptions {
   onStep?(record: StepRecord): void | Promise<void>;
   onFreezingCheck?(record: FreezingRecord): void | Promise<void>;
   onEvaluation?(record: EvaluationRecord): void | Promise<void>;
-  /** Aborting ends the run after the step at hand, with everything saved that `resume` needs. */
+  /**
+   * Aborting ends a download at once, with the signal's reason, and a run after the step at hand, with everything saved
+   * that `resume` needs.
+   */
   signal?: AbortSignal;
 }
 
@@ -94,7 +97,7 @@ async function fineTuneInFolder(
   given: Readonly<Record<string, unknown>>,
   options: FineTuneOptions,
 ): Promise<FineTuneOutcome> {
-  const asked = { offline: given.offline === true, onProgress: options.onDownload };
+  const asked = { offline: given.offline === true, onProgress: options.onDownload, signal: options.signal };
   const saved = options.resume ? await savedRun(given) : undefined;
   const config = saved?.config ?? resolveConfig(await withAdapterOptions(given, asked));
   const { run } = config;

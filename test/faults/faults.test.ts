@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { faceHostileHub } from "./hostile-hub.ts";
 import { killRuns } from "./killer.ts";
 import { raceRuns } from "./racer.ts";
 
@@ -9,4 +10,8 @@ test("runs that are killed go on to the bit", async () => {
 
 test("of two processes on one run folder one writes", async () => {
   expect(await raceRuns({ races: 6, seed: 5 })).toMatch(/^6 races/);
+});
+
+test("a hostile hub is told from a good one in a sentence, in time, and gets no token to another host", async () => {
+  expect(await faceHostileHub({ silence: 0.5 })).toMatch(/hostile hubs: each ended in a sentence/);
 });

@@ -2,12 +2,14 @@
  * Things that go wrong, tried on the real parts: npm run test:faults -- killer --kills 100 --seed 1
  * Without a program's name each runs with its defaults.
  */
+import { faceHostileHub } from "./hostile-hub.ts";
 import { killRuns } from "./killer.ts";
 import { optionsOf } from "./program.ts";
 import { raceRuns } from "./racer.ts";
 
 const PROGRAMS: Record<string, (args: string[]) => Promise<string>> = {
   killer: (args) => killRuns(optionsOf(args, { kills: 100, seed: 1 })),
+  hub: (args) => faceHostileHub(optionsOf(args, { silence: 5 })),
   racer: (args) => raceRuns(optionsOf(args, { races: 200, seed: 1 })),
 };
 
