@@ -1,0 +1,151 @@
+import { existsSync } from "node:fs";
+import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { environment } from "../cli/aflora.ts";
+import { blocksOf, commandsOf, ROOT } from "./pages.ts";
+import { installed, packed, ran, runs, shortenDemo, typeChecks, writeData } from "./project.ts";
+
+/** Each takes seconds, but on a busy machine minutes. */
+const TIMEOUT = 600_000;
+const PAGES = [
+  "README.md",
+  "CONTRIBUTING.md",
+  ...(await readdir(join(ROOT, "docs"))).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`),
+];
+/** Blocks are written for a POSIX shell. */
+const SHELL = process.platform !== "win32";
+
+let home: string;
+let project: string;
+let byNpm: boolean;
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-docs-"));
+  project = join(home, "my-project");
+  byNpm = await installed(await packed(home), project);
+  await writeData(project);
+  await shortenDemo(project, 96);
+}, TIMEOUT);
+afterAll(() => rm(home, { recursive: true }));
+
+/** Runs a block's commands in a project's shell, where `aflora` and `npx aflora` are the installed one. */
+function shell(commands: string, folder: string): Promise<string> {
+  const PATH = [join(folder, "node_modules/.bin"), process.env.PATH].join(delimiter);
+  return ran("bash", ["-c", commands], folder, { ...environment(), PATH, npm_config_offline: "true" });
+}
+
+/** A page's TypeScript blocks as files of the project. */
+async function programsOf(page: string, folder: string): Promise<Map<string, string>> {
+  const programs = new Map<string, string>();
+  for (const block of blocksOf(page).filter(({ language }) => language === "ts")) {
+    // What is not of an installed package cannot be checked in a project.
+    if (/from "\.\.\//.test(block.text)) continue;
+    const name = `${block.place.replace(/\W/g, "-")}.mts`;
+    await writeFile(join(folder, name), block.text);
+    programs.set(block.place, name);
+  }
+  return programs;
+}
+
+test("npm installs the package in an empty folder", ({ skip }) => {
+  if (!byNpm) skip("neither npm's registry nor a cache of what aflora needs is here");
+  expect(existsSync(join(project, "package-lock.json"))).toBe(true);
+});
+
+test("pages of the package link to nothing that it lacks", async () => {
+  const installedFiles = join(project, "node_modules/aflora");
+  const missing: string[] = [];
+  for (const page of PAGES) {
+    const text = await readFile(join(installedFiles, page), "utf8");
+    for (const [, link] of text.matchAll(/(?:\]\(|src="|srcset=")(?!https?:|#)([^)"#]+)/g)) {
+      if (!existsSync(join(installedFiles, page, "..", link!))) missing.push(`${page}: ${link}`);
+    }
+  }
+  expect(missing).toEqual([]);
+});
+
+test("CommonJS requires the package", async () => {
+  const program =
+    'const { fineTune } = require("aflora"); console.log(typeof fineTune, typeof require("aflora/web").fineTune)';
+  expect(
+    await ran(process.execPath, ["-e", JSON.stringify(program).slice(1, -1).replaceAll('\\"', '"')], project),
+  ).toBe("function function\n");
+});
+
+describe.each(PAGES)("%s", (page) => {
+  const blocks = blocksOf(page);
+  let folder: string;
+  beforeAll(async () => {
+    if (page === "README.md") {
+      folder = project;
+      return;
+    }
+    // The README's runs are there for the pages that speak of them.
+    folder = join(home, page.replace(/\W/g, "-"));
+    await cp(project, folder, {
+      recursive: true,
+      filter: (path) => !/node_modules|\.mts$|tickets-(peft|merged|onnx)/.test(path),
+    });
+    await symlink(join(project, "node_modules"), join(folder, "node_modules"));
+  });
+
+  test("has no commands outside of a sh block", async () => {
+    expect((await readFile(join(ROOT, page), "utf8")).match(/^ {4}(npx |\$ )?(aflora|npm) .*/gm)).toBeNull();
+  });
+
+  for (const block of blocks.filter(({ language }) => language === "sh")) {
+    const { place, notRun } = block;
+    test.skipIf(!SHELL || notRun !== undefined)(
+      notRun === undefined ? place : `${place}, not run: ${notRun}`,
+      () => shell(commandsOf(block), folder),
+      TIMEOUT,
+    );
+  }
+
+  const programs = blocks.filter(({ language }) => language === "ts");
+  if (programs.length === 0) return;
+  test.each([
+    ["nodenext", ["--module", "nodenext"]],
+    ["bundler", ["--module", "esnext", "--moduleResolution", "bundler"]],
+  ])(
+    "programs type-check with %s",
+    async (_, flags) => {
+      const files = [...(await programsOf(page, folder)).values()];
+      if (files.length > 0) await typeChecks(files, folder, flags);
+    },
+    TIMEOUT,
+  );
+
+  for (const block of programs) {
+    const { place, notRun, before } = block;
+    test.skipIf((!SHELL && before !== undefined) || notRun !== undefined)(
+      notRun === undefined ? place : `${place}, not run: ${notRun}`,
+      async () => {
+        if (before !== undefined) await shell(`set -e\n${before}`, folder);
+        await runs((await programsOf(page, folder)).get(place)!, folder);
+      },
+      TIMEOUT,
+    );
+  }
+});
+
+test.skipIf(!SHELL)("a model trained on what a spreadsheet wrote labels it", async () => {
+  const { stdout } = {
+    stdout: await shell('aflora predict --run runs/tickets --json "My card was charged twice"', project),
+  };
+  const { labels } = JSON.parse(stdout);
+  expect(labels.map(({ label }: { label: string }) => label).sort()).toEqual([
+    "account",
+    "billing",
+    "shipping",
+    "technical",
+  ]);
+  const file = JSON.parse(await readFile(join(project, "runs/tickets/config.json"), "utf8"));
+  expect(file.train).toMatch(/tickets\.csv$/);
+  const lines = (await shell("aflora predict --run runs/tickets --file tickets.csv --text message --json", project))
+    .trimEnd()
+    .split("\n");
+  expect(JSON.parse(lines[0]!).text.replace("\r", "")).toBe('They said "paid" 😀,\nbut my card was charged twice');
+  expect(lines).toHaveLength(90);
+});
