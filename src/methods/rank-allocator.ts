@@ -38,7 +38,7 @@ export class RankAllocator {
     const { totalSteps, initialSteps, finalSteps } = config;
     if (finalSteps < 1 || initialSteps + finalSteps >= totalSteps) {
       throw new UserError(
-        `AdaLoRA: nothing can be pruned in ${totalSteps} steps with pruneInitial ${initialSteps} and pruneFinal ` +
+        `AdaLoRA: nothing can be pruned in ${totalSteps === 1 ? "1 step" : `${totalSteps} steps`} with pruneInitial ${initialSteps} and pruneFinal ` +
           `${finalSteps}; pruneFinal must be at least 1 and both together less than all steps`,
       );
     }
