@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { cp, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { environment } from "../cli/aflora.ts";
 import { ROOT } from "./pages.ts";
@@ -107,8 +107,10 @@ export async function writeData(project: string): Promise<void> {
   for (const config of ["config.json", "deberta-v3-base/config.json"]) {
     await write(config, await readFile(join(ROOT, "test/fixtures/configs/deberta-v3-base.json"), "utf8"));
   }
-  const kind = await readFile(join(ROOT, "test/tasks/ordinal-regression.ts"), "utf8");
-  await write("ordinal-regression.ts", kind.replace('"../../src/index.ts"', '"aflora"'));
+  for (const extension of ["tasks/ordinal-regression.ts", "outside/output-scales.ts"]) {
+    const text = await readFile(join(ROOT, "test", extension), "utf8");
+    await write(basename(extension), text.replaceAll('"../../src/index.ts"', '"aflora"'));
+  }
 }
 
 /** The same rows with a byte-order mark, CRLF, quotes, emoji and cells of several lines. */
