@@ -71,7 +71,9 @@ export async function openPickle(source: ByteSource): Promise<TensorSource> {
       const tensor = tensors.get(name);
       if (!tensor) throw new UserError(`${location} has no tensor "${name}"`);
       const width = ELEMENT_BYTES[tensor.dtype];
-      const start = contents.ranges.get(tensor.storage.key)!.start + tensor.offset * width;
+      const range = contents.ranges.get(tensor.storage.key);
+      if (!range) throw new UserError(`${location} is damaged: the storage of tensor "${name}" is not in it`);
+      const start = range.start + tensor.offset * width;
       const bytes = await readTensor(source, name, start, start + span(tensor) * width);
       return float32(tensor.shape, rowMajor(decodeStored(tensor.dtype, bytes.buffer), tensor));
     },
@@ -166,8 +168,8 @@ async function readLegacy(source: ByteSource): Promise<Contents> {
   const allowed: Allowed = {
     ...tensorsOnly,
     persistent(id) {
-      const storage = tensorsOnly.persistent(id) as Storage;
-      storages.set(storage.key, storage);
+      const storage = tensorsOnly.persistent(id) as Storage | undefined;
+      if (storage) storages.set(storage.key, storage);
       return storage;
     },
   };

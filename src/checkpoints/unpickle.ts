@@ -8,6 +8,9 @@ export class Global {
   }
 }
 
+/** Most bytes of an integer: sizes take 8, and longer ones take time by the square of their length. */
+const MAX_INTEGER = 1024;
+
 /** What a pickle may do; all else is refused. */
 export interface Allowed {
   /** Names that the pickle may mention. */
@@ -61,11 +64,13 @@ export function unpickle(
   };
   /** A little-endian integer in two's complement. */
   const integer = (length: number) => {
+    if (length > MAX_INTEGER) throw damaged(`an integer of ${length} bytes`);
     const from = skip(length);
     let value = 0n;
     for (let i = length - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[from + i]!);
     value = BigInt.asIntN(8 * length, value);
-    return BigInt(Number(value)) === value ? Number(value) : value;
+    const number = Number(value);
+    return Number.isFinite(number) && BigInt(number) === value ? number : value;
   };
 
   const top = () => {

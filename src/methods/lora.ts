@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { refuseSlowExpression } from "../checkpoints/bounded-expression.ts";
+import { UserError } from "../errors.ts";
 import { gemm } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { constant, downProjection } from "./initializers.ts";
@@ -101,5 +103,15 @@ export const lora: MethodDefinition<typeof options> = {
 
 /** A layer's own value, as PEFT finds it: the first pattern that the end of its name matches. */
 function patternValue(patterns: Readonly<Record<string, number>> | null | undefined, module: string) {
-  return Object.entries(patterns ?? {}).find(([pattern]) => new RegExp(`^(.*\\.)?(${pattern})$`).test(module))?.[1];
+  return Object.entries(patterns ?? {}).find(([pattern]) => expressionOf(pattern).test(module))?.[1];
+}
+
+/** @throws UserError where a stranger's pattern is no expression, or one that may take for ever. */
+function expressionOf(pattern: string): RegExp {
+  refuseSlowExpression(pattern, "adapter_config.json");
+  try {
+    return new RegExp(`^(.*\\.)?(${pattern})$`);
+  } catch {
+    throw new UserError(`adapter_config.json: "${pattern.slice(0, 60)}" is no regular expression`);
+  }
 }

@@ -6,11 +6,22 @@ import { inWords, UserError } from "../errors.ts";
  * @throws UserError naming the setting that is missing, malformed or not supported.
  */
 export function parseConfig<T>(schema: z.ZodType<T>, raw: unknown): T {
+  for (const [key, most] of Object.entries(LIMITS)) {
+    const value = (raw as Record<string, unknown> | null)?.[key];
+    if (typeof value === "number" && value > most) {
+      throw new UserError(
+        `config.json: "${key}" is not supported: ${value} is more than the ${most} that any model needs`,
+      );
+    }
+  }
   const result = schema.safeParse(raw, { error: inWords });
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   throw new UserError(`config.json: "${issue!.path.join(".")}" is not supported: ${issue!.message}`);
 }
+
+/** What is counted before a weight is looked at; all other sizes must be those of the weights that are there. */
+const LIMITS = { num_hidden_layers: 1000, n_layers: 1000, num_labels: 100_000 };
 
 /** A dropout's rate. */
 export const rate = z.number().min(0).lt(1);

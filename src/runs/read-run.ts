@@ -1,7 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { z } from "zod";
 import { UserError } from "../errors.ts";
 import { type DataFingerprint, dataFingerprintSchema } from "./data-fingerprint.ts";
+import { freezingRecord, metricsRecord, runResult } from "./record-schemas.ts";
 import type { EvaluationRecord, FreezingRecord, MetricsRecord, RunResult, StepRecord } from "./records.ts";
 import { parseSavedConfig, type RunConfig } from "./run-config.ts";
 import { isRunLocked } from "./run-lock.ts";
@@ -40,15 +42,28 @@ export async function readRunRecords(directory: string): Promise<RunRecords> {
   if (!fingerprint.success) {
     throw new UserError(`${data} is damaged; restore it from a copy, or run again with --overwrite`);
   }
-  const result = await readObject<RunResult>(join(directory, "result.json"));
-  const metrics = await readLines<MetricsRecord>(join(directory, "metrics.jsonl"), !result);
+  const resultFile = join(directory, "result.json");
+  const result = await readObject<RunResult>(resultFile);
+  const [issue] = (result && runResult.safeParse(result).error?.issues) ?? [];
+  if (issue)
+    throw new UserError(
+      `${resultFile} is damaged: ${issue.path.join(".")} is malformed; run it again with --overwrite`,
+    );
+  const metrics = await readLines<MetricsRecord>(join(directory, "metrics.jsonl"), metricsRecord, !result);
+  const evaluations = metrics.filter((record) => record.kind === "evaluation");
+  // They stand epoch by epoch: a number far beyond would be drawn.
+  const strange = evaluations.find(({ epoch }, index) => epoch > index + 1);
+  if (strange)
+    throw new UserError(
+      `${join(directory, "metrics.jsonl")} is damaged: an evaluation of epoch ${strange.epoch} follows none`,
+    );
   return {
     directory,
     config: parseSavedConfig(saved, file),
     ...(fingerprint.data && { dataFingerprint: fingerprint.data }),
     steps: metrics.filter((record) => record.kind === "step"),
-    evaluations: metrics.filter((record) => record.kind === "evaluation"),
-    freezing: await readLines<FreezingRecord>(join(directory, "freezing.jsonl"), !result),
+    evaluations,
+    freezing: await readLines<FreezingRecord>(join(directory, "freezing.jsonl"), freezingRecord, !result),
     ...(result && { result }),
   };
 }
@@ -84,11 +99,17 @@ async function readObject<T extends object>(file: string): Promise<T | undefined
 }
 
 /** The records of a JSON Lines file, none where there is no file. */
-async function readLines<T extends object>(file: string, growing: boolean): Promise<T[]> {
+async function readLines<T extends object>(file: string, schema: z.ZodType, growing: boolean): Promise<T[]> {
   const lines = ((await readIfThere(file)) ?? "").split("\n");
   // What follows the last line break is empty, or a record that is being written.
   if (growing || lines.at(-1) === "") lines.pop();
-  return lines.map((line, index) => parseObject<T>(line, `${file}, line ${index + 1},`));
+  return lines.map((line, index) => {
+    const where = `${file}, line ${index + 1},`;
+    const record = parseObject<T>(line, where);
+    const [issue] = schema.safeParse(record).error?.issues ?? [];
+    if (!issue) return record;
+    throw new UserError(`${where} is no record: ${issue.path.join(".")} is malformed; run it again with --overwrite`);
+  });
 }
 
 function parseObject<T extends object>(text: string, where: string): T {

@@ -1,5 +1,6 @@
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { z } from "zod";
+import { refuseSlowExpression } from "../checkpoints/bounded-expression.ts";
 import { inWords, UserError } from "../errors.ts";
 import { makeExact } from "./exact.ts";
 import type { Encoding, Tokenizer, WordEncoding } from "./tokenizer.ts";
@@ -92,6 +93,7 @@ class JsonTokenizer implements Tokenizer {
 
   constructor(json: TokenizerJson, settings: Settings, location: string) {
     const exactJson = { ...json, normalizer: withSettings(json.normalizer, settings) };
+    refuseSlowExpressions([json.normalizer, json.pre_tokenizer], `${location}: tokenizer.json`);
     try {
       this.library = new LibraryTokenizer(exactJson, settings);
       makeExact(this.library as Parameters<typeof makeExact>[0], exactJson);
@@ -140,6 +142,15 @@ class JsonTokenizer implements Tokenizer {
   private cut(values: number[], length: number): number[] {
     if (values.length <= length) return values;
     return this.cutsLeft ? values.slice(values.length - length) : values.slice(0, length);
+  }
+}
+
+/** Of everything that a text goes through. */
+function refuseSlowExpressions(part: unknown, where: string): void {
+  if (typeof part !== "object" || part === null) return;
+  for (const [key, value] of Object.entries(part)) {
+    if (key === "Regex" && typeof value === "string") refuseSlowExpression(value, where);
+    else refuseSlowExpressions(value, where);
   }
 }
 

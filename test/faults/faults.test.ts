@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { fuzzReaders } from "./fuzzer.ts";
 import { faceHostileHub } from "./hostile-hub.ts";
 import { killRuns } from "./killer.ts";
 import { raceRuns } from "./racer.ts";
@@ -14,4 +15,11 @@ test("of two processes on one run folder one writes", async () => {
 
 test("a hostile hub is told from a good one in a sentence, in time, and gets no token to another host", async () => {
   expect(await faceHostileHub({ silence: 0.5 })).toMatch(/hostile hubs: each ended in a sentence/);
+});
+
+test("damaged and made-up files are read right or refused in a sentence", async () => {
+  const lines = (await fuzzReaders({ count: 100, seed: 5, reader: "all" })).split("\n");
+  expect(lines).toHaveLength(13);
+  // Some are still whole.
+  for (const line of lines) expect(line).toMatch(/: 100 inputs, [1-9]\d* read, [1-9]\d* refused in a sentence/);
 });

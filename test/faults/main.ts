@@ -2,6 +2,7 @@
  * Things that go wrong, tried on the real parts: npm run test:faults -- killer --kills 100 --seed 1
  * Without a program's name each runs with its defaults.
  */
+import { fuzzReaders } from "./fuzzer.ts";
 import { faceHostileHub } from "./hostile-hub.ts";
 import { killRuns } from "./killer.ts";
 import { optionsOf } from "./program.ts";
@@ -9,6 +10,7 @@ import { raceRuns } from "./racer.ts";
 
 const PROGRAMS: Record<string, (args: string[]) => Promise<string>> = {
   killer: (args) => killRuns(optionsOf(args, { kills: 100, seed: 1 })),
+  fuzzer: (args) => fuzzReaders(optionsOf(args, { count: 10_000, seed: 1, reader: "all" })),
   hub: (args) => faceHostileHub(optionsOf(args, { silence: 5 })),
   racer: (args) => raceRuns(optionsOf(args, { races: 200, seed: 1 })),
 };

@@ -25,6 +25,8 @@ describe("settings that would change the numbers are refused by name", () => {
     ["modernbert-1", { layer_types: ["full_attention"] }],
     ["modernbert-1", { classifier_pooling: "max" }],
     ["modernbert-1", { hidden_size: 34 }],
+    ["bert-1", { num_hidden_layers: 1e9 }],
+    ["distilbert-1", { n_layers: 1e9 }],
   ])("%s with %o", (name, setting) => {
     const read = () => describeModel({ ...fixture(name), ...setting });
     expect(read).toThrow(UserError);

@@ -81,6 +81,25 @@ test("a damaged line is named", async () => {
   await expect(readRunRecords(directory)).rejects.toThrow(/result\.json is not a JSON object/);
 });
 
+test.each([
+  [
+    "metrics.jsonl",
+    { kind: "evaluation", epoch: 1e9, step: 0, metrics: { accuracy: 1 }, loss: 0 },
+    /an evaluation of epoch 1000000000 follows none/,
+  ],
+  [
+    "metrics.jsonl",
+    { kind: "evaluation", epoch: 1, step: 0, metrics: [], loss: 0 },
+    /line \d+, is no record: metrics is malformed/,
+  ],
+  ["metrics.jsonl", { kind: "step", step: -1 }, /line \d+, is no record: step is malformed/],
+  ["freezing.jsonl", { step: 0, scores: {}, frozen: [1] }, /line \d+, is no record: frozen.0 is malformed/],
+])("a record in %s that is none is refused: %o", async (file, record, message) => {
+  const directory = await writeRun(join(home, `none-${file}-${JSON.stringify(record).length}`), makeUp({ steps: 4 }));
+  await appendFile(join(directory, file), `${JSON.stringify(record)}\n`);
+  await expect(readRunRecords(directory)).rejects.toThrow(message);
+});
+
 describe("config.json", () => {
   /** A run folder whose config.json is changed. */
   async function changed(name: string, change: (config: Record<string, unknown>) => object): Promise<string> {

@@ -1,0 +1,59 @@
+import { z } from "zod";
+
+/** JSON has no NaN and writes null. */
+const measured = z.number().nullable();
+const count = z.int().nonnegative();
+/** A line of `metrics.jsonl`. */
+export const metricsRecord = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("step"),
+    step: count,
+    epoch: z.number(),
+    loss: measured,
+    learningRate: z.number(),
+    gradientNorm: measured,
+    trainable: z.number(),
+    frozen: z.number(),
+    seconds: z.number(),
+    tokens: z.number(),
+    memory: z.number().optional(),
+  }),
+  z.object({
+    kind: z.literal("evaluation"),
+    step: count,
+    epoch: count,
+    metrics: z.record(z.string(), measured),
+    loss: measured,
+  }),
+]);
+/** A line of `freezing.jsonl`; what only tells of a check may be absent. */
+export const freezingRecord = z.object({
+  step: count,
+  fraction: z.number().optional(),
+  threshold: measured.optional(),
+  scores: z.record(z.string(), measured),
+  frozen: z.array(z.string()),
+  compileSeconds: z.number().optional(),
+});
+
+/** `result.json` */
+export const runResult = z.looseObject({
+  method: z.string(),
+  task: z.string(),
+  model: z.string(),
+  seed: z.number(),
+  metrics: z.record(z.string(), measured),
+  bestEpoch: count,
+  lastEpochMetrics: z.record(z.string(), measured),
+  trainable: z.object({ start: measured, average: measured, end: measured, head: measured }),
+  frozen: z.object({ count, of: count }),
+  frozenAtStep: z.record(z.string(), count.nullable()),
+  steps: count,
+  epochs: count,
+  seconds: measured,
+  secondsPerStep: measured,
+  tokensPerSecond: measured,
+  peakMemory: measured,
+  flops: measured,
+  adapterBytes: measured,
+});

@@ -1,0 +1,173 @@
+/** Reads fuzzed files of one kind, one after another; tells its parent of each that begins, and what is not as it should be. */
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { fileSource, folderFiles } from "../../src/checkpoints/file-source-node.ts";
+import { openPickle } from "../../src/checkpoints/pickle-node.ts";
+import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
+import { readTensors } from "../../src/checkpoints/tensor-source.ts";
+import { readConfigFile } from "../../src/cli/config-file.ts";
+import { readParquet } from "../../src/datasets/parquet-node.ts";
+import { readTable } from "../../src/datasets/read-table-node.ts";
+import { UserError } from "../../src/errors.ts";
+import { describeModel } from "../../src/models/families.ts";
+import { traceModel } from "../../src/models/trace.ts";
+import { runContent } from "../../src/reports/report.ts";
+import { loadAdapter } from "../../src/runs/adapter-folder.ts";
+import { readCheckpoint } from "../../src/runs/checkpoint-file.ts";
+import { openAdapter } from "../../src/runs/open-adapter.ts";
+import { readFinishedRun } from "../../src/runs/read-run.ts";
+import { loadTokenizer } from "../../src/tokenization/load-tokenizer.ts";
+import { readVocabularyFiles } from "../../src/tokenization/read-vocabulary-files.ts";
+import { writeTinyModel } from "../tiny-model.ts";
+import { mutate } from "./mutate.ts";
+import { pick, randomOf } from "./program.ts";
+
+export type FuzzMessage =
+  | { begins: number }
+  | { wrong: string }
+  | { done: { read: number; refused: number; growth: number } };
+
+const fixture = (path: string): string => fileURLToPath(new URL(`../fixtures/${path}`, import.meta.url));
+
+interface Reader {
+  /** Folder that is copied, and files in it of which one is changed each time. */
+  folder: string;
+  files: string[];
+  read(folder: string, file: string): Promise<unknown>;
+}
+
+/** Made of vocabulary files. */
+const TOKENIZERS = "tokenizers";
+
+const tokenize = (folder: string, file: string): Promise<void> => sentence(dirname(join(folder, file)));
+
+const sentence = async (folder: string): Promise<void> => {
+  const tokenizer = await loadTokenizer(folderFiles(folder));
+  tokenizer.encode("Money lost,  again: naïve 東京 … aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!", "a second text", 64);
+};
+const run = fixture("runs/finished");
+const TABLE = 'text,label\n"a, b",x\nsecond,y\n';
+
+const READERS: Record<string, Reader> = {
+  safetensors: {
+    folder: fixture("torch-files"),
+    files: ["sound.safetensors"],
+    read: async (folder, file) => readTensors(await openSafetensorsFile(join(folder, file))),
+  },
+  config: {
+    folder: fixture("models/bert-1"),
+    files: ["config.json"],
+    read: async (folder) => traceModel(describeModel(JSON.parse(await json(join(folder, "config.json")))), 2),
+  },
+  tokenizer: { folder: TOKENIZERS, files: ["bert/tokenizer.json", "roberta/tokenizer.json"], read: tokenize },
+  vocabulary: { folder: fixture("tokenizers/roberta"), files: ["vocab.json", "merges.txt"], read: sentence },
+  "sentence pieces": { folder: fixture("tokenizers/xlm-roberta"), files: ["sentencepiece.bpe.model"], read: sentence },
+  adapter: { folder: join(run, "adapter"), files: ["adapter.json", "adapter.safetensors"], read: loadAdapter },
+  PEFT: {
+    folder: fixture("peft/lora-patterns"),
+    files: ["adapter_config.json", "adapter_model.safetensors"],
+    read: (folder) => openAdapter(folder, { model: join(folder, "model"), offline: true }),
+  },
+  checkpoint: {
+    folder: fixture("runs/cut-off/checkpoints"),
+    files: ["last.safetensors"],
+    read: (folder, file) => readCheckpoint(join(folder, file)),
+  },
+  pickle: {
+    folder: fixture("torch-files"),
+    files: ["sound.bin", "legacy.bin", "protocol4.bin"],
+    read: async (folder, file) => readTensors(await openPickle(await fileSource(join(folder, file)))),
+  },
+  table: {
+    folder: "",
+    files: ["a.csv", "a.tsv", "a.jsonl", "a.conll"],
+    read: (folder, file) => readTable(join(folder, file), file.slice(2) as "csv"),
+  },
+  parquet: {
+    folder: fixture("parquet"),
+    files: ["cola-train-00000-of-00002.parquet", "stsb-train.parquet", "tagged-train.parquet"],
+    read: (folder, file) => readParquet("train", [join(folder, file)]),
+  },
+  YAML: { folder: "", files: ["run.yaml"], read: (folder, file) => readConfigFile(join(folder, file)) },
+  records: {
+    folder: run,
+    files: ["config.json", "metrics.jsonl", "freezing.jsonl", "result.json"],
+    read: async (folder) => runContent(await readFinishedRun(folder)),
+  },
+};
+
+/** A config's text, as its readers get it. */
+async function json(path: string): Promise<string> {
+  const text = await readFile(path, "utf8");
+  try {
+    JSON.parse(text);
+  } catch {
+    throw new UserError(`${path} is not valid JSON`);
+  }
+  return text;
+}
+
+async function prepare(home: string, { folder, files }: Reader): Promise<void> {
+  if (folder === TOKENIZERS) {
+    const [bert, roberta] = [
+      folderFiles(await writeTinyModel(join(home, "model"))),
+      folderFiles(fixture("tokenizers/roberta")),
+    ];
+    for (const [name, from] of Object.entries({ bert, roberta })) {
+      await mkdir(join(home, name));
+      await writeFile(join(home, name, "tokenizer.json"), JSON.stringify((await readVocabularyFiles(from))!.tokenizer));
+    }
+  } else if (folder !== "") await cp(folder, home, { recursive: true });
+  else {
+    await writeFile(join(home, "a.csv"), TABLE);
+    await writeFile(join(home, "a.tsv"), TABLE.replaceAll(",", "\t"));
+    await writeFile(join(home, "a.jsonl"), '{"text":"a","label":1}\n{"text":"b","label":[2,3]}\n');
+    await writeFile(join(home, "a.conll"), "EU B-ORG\nrejects O\n\nGerman B-MISC\n");
+    await writeFile(join(home, "run.yaml"), "epochs: 3\ntrain: &a tickets.csv\nlabels: [*a, {b: c}]\ntext: |\n  x\n");
+  }
+  if (files.includes("adapter_config.json")) await writeTinyModel(join(home, "model"));
+}
+
+async function fuzz(name: string, count: number, seed: number): Promise<void> {
+  const send = (message: FuzzMessage): void => void process.send!(message);
+  const reader = READERS[name]!;
+  const random = randomOf(seed);
+  const home = await mkdtemp(join(tmpdir(), "aflora-fuzz-"));
+  let now = "";
+  process.on("unhandledRejection", (error) => send({ wrong: `${now}: left unhandled: ${(error as Error).stack}` }));
+  try {
+    await prepare(home, reader);
+    const originals = new Map<string, Buffer>();
+    for (const file of reader.files) originals.set(file, await readFile(join(home, file)));
+    const before = process.memoryUsage.rss();
+    const done = { read: 0, refused: 0, growth: 0 };
+    for (let i = 0; i < count; i++) {
+      const file = pick(reader.files, random);
+      const bytes = mutate(originals.get(file)!, random);
+      now = `${name}, input ${i} of seed ${seed} (${file})`;
+      await mkdir(dirname(join(home, file)), { recursive: true });
+      await writeFile(join(home, file), bytes);
+      send({ begins: i });
+      try {
+        await reader.read(home, file);
+        done.read++;
+      } catch (error) {
+        if (error instanceof UserError) done.refused++;
+        else send({ wrong: `${now}: ${(error as Error).stack}` });
+      }
+      await writeFile(join(home, file), originals.get(file)!);
+      done.growth = Math.max(done.growth, process.memoryUsage.rss() - before);
+    }
+    send({ done });
+  } finally {
+    await rm(home, { recursive: true });
+    process.disconnect?.();
+  }
+}
+
+if (process.send) {
+  const [name, count, seed] = process.argv.slice(2);
+  await fuzz(name!, Number(count), Number(seed));
+}

@@ -1,0 +1,79 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import type { FuzzMessage } from "./fuzz-worker.ts";
+
+/** Milliseconds that an input may take. */
+const PATIENCE = 5000;
+/** Bytes beyond what the process had that an input of a few kilobytes may take. */
+const MEMORY = 64 * 2 ** 20;
+
+const READERS = [
+  ...["safetensors", "config", "tokenizer", "vocabulary", "sentence pieces", "adapter", "PEFT", "checkpoint"],
+  ...["pickle", "table", "parquet", "YAML", "records"],
+];
+
+/**
+ * Gives readers damaged and made-up files.
+ * @param reader one of them, or all
+ * @returns what was done, a line each
+ * @throws where one crashes, hangs, throws an error without a type, or takes memory without measure.
+ */
+export async function fuzzReaders({
+  count,
+  seed,
+  reader,
+}: {
+  count: number;
+  seed: number;
+  reader: string;
+}): Promise<string> {
+  const lines: string[] = [];
+  const wrong: string[] = [];
+  for (const name of reader === "all" ? READERS : [reader]) {
+    const { line, found } = await fuzzReader(name, count, seed);
+    lines.push(line);
+    wrong.push(...found);
+  }
+  if (wrong.length > 0) throw new Error(`${wrong.length} wrong:\n${wrong.join("\n")}\n${lines.join("\n")}`);
+  return lines.join("\n");
+}
+
+function fuzzReader(name: string, count: number, seed: number): Promise<{ line: string; found: string[] }> {
+  const worker: ChildProcess = fork(
+    fileURLToPath(new URL("fuzz-worker.ts", import.meta.url)),
+    [name, String(count), String(seed)],
+    { execArgv: ["--import", "tsx", "--max-old-space-size=128"], silent: true },
+  );
+  const found = new Set<string>();
+  let errors = "";
+  worker.stderr!.on("data", (text) => {
+    errors = (errors + text).slice(-2000);
+  });
+  let line = `${name}: did not end`;
+  let last = 0;
+  let watch: NodeJS.Timeout | undefined;
+  const hangs = (): void => {
+    found.add(`${name}, input ${last} of seed ${seed}: longer than ${PATIENCE} ms`);
+    worker.kill("SIGKILL");
+  };
+  worker.on("message", (message: FuzzMessage) => {
+    clearTimeout(watch);
+    if ("begins" in message) {
+      last = message.begins;
+      watch = setTimeout(hangs, PATIENCE);
+    } else if ("wrong" in message) found.add(message.wrong);
+    else {
+      const { read, refused, growth } = message.done;
+      line = `${name}: ${count} inputs, ${read} read, ${refused} refused in a sentence, ${Math.ceil(growth / 2 ** 20)} MiB more memory`;
+      if (growth > MEMORY) found.add(`${name}: ${growth} bytes more memory`);
+    }
+  });
+  return new Promise((resolve) => {
+    worker.on("exit", (code, signal) => {
+      clearTimeout(watch);
+      if (line.endsWith("did not end"))
+        found.add(`${name}, input ${last} of seed ${seed}: ${code ?? signal} ${errors}`);
+      resolve({ line, found: [...found] });
+    });
+  });
+}
