@@ -40,6 +40,31 @@ export function quantizeMatrix(
   return { values, scales, sums };
 }
 
+/** Numbers that share a scale in 4 bits. */
+export const GROUP = 32;
+
+/**
+ * Numbers in 4 bits by groups of {@link GROUP}, the last one filled with zeros: each is `(q - 8) · scale` with q from 0 to 15.
+ * @returns the q two to a byte, a group's first half in the low halves of its bytes; and the groups' scales
+ */
+export function quantizeGroups(values: Float32Array): {
+  packed: Uint8Array<ArrayBuffer>;
+  scales: Float32Array<ArrayBuffer>;
+} {
+  const half = GROUP / 2;
+  const scales = new Float32Array(Math.ceil(values.length / GROUP));
+  const packed = new Uint8Array(scales.length * half);
+  for (let group = 0; group < scales.length; group++) {
+    const own = values.subarray(group * GROUP, (group + 1) * GROUP);
+    // The number farthest from 0 gets the -8 that has no counterpart, whatever its sign.
+    const farthest = own.reduce((most, value) => (Math.abs(value) > Math.abs(most) ? value : most), 0);
+    scales[group] = farthest / -8 || 1;
+    const code = (value = 0): number => Math.min(15, Math.max(0, Math.round(value / scales[group]!) + 8));
+    for (let i = 0; i < half; i++) packed[group * half + i] = code(own[i]) | (code(own[i + half]) << 4);
+  }
+  return { packed, scales };
+}
+
 /** `[rows, width]` as `[width, rows]`. */
 export function transposeBytes(values: Int8Array, width: number): Int8Array<ArrayBuffer> {
   const rows = values.length / width;

@@ -1,20 +1,29 @@
 import type { Graph } from "../graph/graph.ts";
-import type { LinearFormat, StoredWeight } from "../graph/ops/linear-format.ts";
+import { int4 } from "../graph/ops/linear-int4.ts";
 import { int8 } from "../graph/ops/linear-int8.ts";
+import { rows8 } from "../graph/ops/lookup-int8.ts";
+import type { LinearFormat, StoredWeight, TableFormat, WeightFormat } from "../graph/ops/weight-format.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { WeightSpec } from "./model-parts.ts";
 
 /** How the weights of a base model that does not train are stored. */
-export type BaseFormat = "float32" | "int8";
-export const BASE_FORMATS: readonly BaseFormat[] = ["float32", "int8"];
+export type BaseFormat = "float32" | "int8" | "int4";
+export const BASE_FORMATS: readonly BaseFormat[] = ["float32", "int8", "int4"];
 
-/** Formats other than float32 of linear layers' weights. */
-const LINEAR_FORMATS: Record<Exclude<BaseFormat, "float32">, LinearFormat> = { int8 };
+/** Kind of format by what a weight is used as. */
+export interface FormatFor {
+  linear: LinearFormat;
+  table: TableFormat;
+}
+
+const FORMATS: Record<Exclude<BaseFormat, "float32">, FormatFor> = {
+  int8: { linear: int8, table: rows8 },
+  int4: { linear: int4, table: rows8 },
+};
 
 /** The format of a weight under a base of format `base`; undefined for one that is float32 all the same. */
-function formatOf({ part, use }: WeightSpec, base: BaseFormat): LinearFormat | undefined {
-  if (base === "float32" || part !== "backbone" || use !== "linear") return undefined;
-  return LINEAR_FORMATS[base];
+function formatOf({ part, use }: WeightSpec, base: BaseFormat): WeightFormat | undefined {
+  return base === "float32" || part === "head" || !use ? undefined : FORMATS[base][use];
 }
 
 const partName = (weight: WeightSpec, base: BaseFormat, part: string): string => `${weight.name}.${base}.${part}`;
@@ -29,13 +38,17 @@ export function quantizeWeight(weight: WeightSpec, base: BaseFormat, values: Ten
 }
 
 /** Leaves of a weight that does not train; undefined where it is float32. */
-export function storedLeaves(graph: Graph, weight: WeightSpec, base: BaseFormat): StoredWeight | undefined {
-  const format = formatOf(weight, base);
-  if (!format) return undefined;
-  const leaves = Object.entries(format.parts(...featuresOf(weight))).map(([part, { dtype, shape }]) => {
-    return [part, graph.leaf("frozen", partName(weight, base, part), dtype, shape)] as const;
+export function storedLeaves<Use extends keyof FormatFor>(
+  graph: Graph,
+  weight: WeightSpec,
+  base: BaseFormat,
+  use: Use,
+): StoredWeight<FormatFor[Use]> | undefined {
+  if (base === "float32" || formatOf({ ...weight, use }, base) === undefined) return undefined;
+  const format = FORMATS[base][use];
+  const shape = weight.shape as [number, number];
+  const leaves = Object.entries(format.parts(...shape)).map(([part, like]) => {
+    return [part, graph.leaf("frozen", partName(weight, base, part), like.dtype, like.shape)] as const;
   });
-  return { format, parts: Object.fromEntries(leaves) };
+  return { format, shape, parts: Object.fromEntries(leaves) };
 }
-
-const featuresOf = ({ shape }: WeightSpec): [number, number] => shape as [number, number];

@@ -41,7 +41,7 @@ export function embeddingSum(
 ): Value {
   const { embeddingSize, typeVocabularySize, firstPosition } = config;
   const table = (name: string, rows: number) => context.weight(`embeddings.${name}.weight`, [rows, embeddingSize]);
-  let sum = gather(table("word_embeddings", config.vocabularySize), tokens.inputIds);
+  let sum = context.lookup("embeddings.word_embeddings", [config.vocabularySize, embeddingSize], tokens.inputIds);
   if (typeVocabularySize > 0) {
     const types = table("token_type_embeddings", typeVocabularySize);
     sum = add(sum, typeVocabularySize === 1 ? types : gather(types, tokens.tokenTypeIds));

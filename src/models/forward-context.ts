@@ -1,7 +1,7 @@
 import type { Dimension, Shape } from "../graph/dimension.ts";
 import type { Graph, Value } from "../graph/graph.ts";
-import { layerNorm, linear, mul } from "../graph/ops.ts";
-import { type BaseFormat, storedLeaves } from "./base-format.ts";
+import { layerNorm, linear, lookup, mul } from "../graph/ops.ts";
+import { type BaseFormat, type FormatFor, storedLeaves } from "./base-format.ts";
 import type { LinearSite, WeightSpec } from "./model-parts.ts";
 import { RaggedStream, type StreamInputs, type TokenStream } from "./token-stream.ts";
 
@@ -76,6 +76,13 @@ export class ForwardContext {
     return spec;
   }
 
+  /** A weight that a base may store otherwise than in float32, where it does not train. */
+  #stored<Use extends keyof FormatFor>(name: string, shape: [number, number], use: Use) {
+    const weight = this.#meet({ name, shape, part: this.#part, use });
+    const { trains, format = "float32" } = this.#hooks;
+    return (trains(weight) ? undefined : storedLeaves(this.graph, weight, format, use)) ?? this.#leaf(weight);
+  }
+
   #leaf(weight: WeightSpec): Value {
     return this.graph.leaf(this.#hooks.trains(weight) ? "trainable" : "frozen", weight.name, "float32", weight.shape);
   }
@@ -93,13 +100,13 @@ export class ForwardContext {
 
   /** A linear layer that methods leave alone, such as a head's. */
   dense(x: Value, name: string, inFeatures: number, outFeatures: number, { bias = true } = {}): Value {
-    const shape = [outFeatures, inFeatures];
-    const weight = this.#meet({ name: `${name}.weight`, shape, part: this.#part, use: "linear" });
-    const stored = this.#hooks.trains(weight)
-      ? undefined
-      : storedLeaves(this.graph, weight, this.#hooks.format ?? "float32");
-    const leaf = stored ?? this.#leaf(weight);
-    return linear(x, leaf, bias ? this.weight(`${name}.bias`, [outFeatures]) : undefined);
+    const weight = this.#stored(`${name}.weight`, [outFeatures, inFeatures], "linear");
+    return linear(x, weight, bias ? this.weight(`${name}.bias`, [outFeatures]) : undefined);
+  }
+
+  /** Rows of a table of words, `[rows, width]` by `indices [...]` → `[..., width]`. */
+  lookup(name: string, shape: [rows: number, width: number], indices: Value): Value {
+    return lookup(this.#stored(`${name}.weight`, shape, "table"), indices);
   }
 
   /** Layer normalisation with the weights of module `name`. */

@@ -20,6 +20,6 @@ export interface WeightSpec {
   name: string;
   shape: Shape;
   part: "backbone" | "head";
-  /** Set where it is the matrix of a linear layer and read as that alone: then a base may store it otherwise. */
-  use?: "linear";
+  /** Set where it is read as the matrix of a linear layer, or as a table of words, and not else: a base may store it otherwise. */
+  use?: "linear" | "table";
 }

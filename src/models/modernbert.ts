@@ -123,8 +123,8 @@ export const modernbert: EncoderArchitecture<ModernBertConfig> = {
   },
 
   encode(context, config, tokens) {
-    const words = context.weight("embeddings.tok_embeddings.weight", [config.vocabularySize, config.hiddenSize]);
-    const embeddings = gather(words, tokens.inputIds);
+    const { vocabularySize, hiddenSize } = config;
+    const embeddings = context.lookup("embeddings.tok_embeddings", [vocabularySize, hiddenSize], tokens.inputIds);
     let x = context.dropout(norm(context, config, embeddings, "embeddings.norm"), config.embeddingDropout);
     for (let block = 0; block < config.layerCount; block++) {
       x = add(x, attentionPart(context, config, tokens, x, block));

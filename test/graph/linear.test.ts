@@ -2,12 +2,15 @@ import { describe, expect, test } from "vitest";
 import { countFlops } from "../../src/graph/flops.ts";
 import { gradients } from "../../src/graph/gradients.ts";
 import { Graph, liveLeaves, type Value } from "../../src/graph/graph.ts";
-import type { LinearFormat } from "../../src/graph/ops/linear-format.ts";
+import { int4 } from "../../src/graph/ops/linear-int4.ts";
 import { int8 } from "../../src/graph/ops/linear-int8.ts";
-import { linear, mul, sumAll } from "../../src/graph/ops.ts";
-import { asFloat32, float32, type Tensor } from "../../src/graph/tensor.ts";
+import { rows8 } from "../../src/graph/ops/lookup-int8.ts";
+import type { LinearFormat } from "../../src/graph/ops/weight-format.ts";
+import { linear, lookup, mul, sumAll, tanh } from "../../src/graph/ops.ts";
+import { asFloat32, float32, int32, type Tensor } from "../../src/graph/tensor.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { dequantizeGroups } from "../quantized.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
 
@@ -37,7 +40,11 @@ async function run({ x, dy, weight, bias }: Operands, format: LinearFormat | und
   const leaves = Object.fromEntries(Object.entries(parts).map(([part, tensor]) => [part, leaf(part, tensor)]));
   const input = graph.leaf("trainable", "x", "float32", ["rows", inFeatures]);
   const addend = graph.leaf("trainable", "bias", "float32", [outFeatures]);
-  const y = linear(input, format ? { format, parts: leaves } : leaves.weight!, biased ? addend : undefined);
+  const y = linear(
+    input,
+    format ? { format, shape: [outFeatures, inFeatures], parts: leaves } : leaves.weight!,
+    biased ? addend : undefined,
+  );
   const loss = sumAll(mul(y, graph.leaf("input", "dy", "float32", ["rows", outFeatures])));
   const [dx, dBias] = gradients(loss, biased ? [input, addend] : [input]);
   const outputs: Record<string, Value> = { y, dx: dx!, ...(dBias && { dBias }) };
@@ -70,6 +77,15 @@ const transposed = ({ shape, data }: Tensor<"float32">): Tensor<"float32"> => {
 };
 
 const largest = (values: ArrayLike<number>): number => Array.from(values).reduce((m, v) => Math.max(m, Math.abs(v)), 0);
+
+/** The same but for float32's rounding. */
+function expectNear(found: Float32Array, expected: number[]): void {
+  const scale = largest(expected) || 1;
+  expect(found).toHaveLength(expected.length);
+  found.forEach((value, i) => {
+    expect(Math.abs(value - expected[i]!) / scale, String(i)).toBeLessThan(1e-5);
+  });
+}
 
 describe("a float32 weight", () => {
   test("is a plain product, with gradients for all of it", async () => {
@@ -117,14 +133,6 @@ describe("a weight in 8 bits", () => {
     return results;
   }
 
-  function expectExact(found: Float32Array, expected: number[]): void {
-    const scale = largest(expected) || 1;
-    expect(found).toHaveLength(expected.length);
-    found.forEach((value, i) => {
-      expect(Math.abs(value - expected[i]!) / scale, String(i)).toBeLessThan(1e-5);
-    });
-  }
-
   test.each([
     [1, 4, 3],
     [7, 32, 48],
@@ -136,10 +144,9 @@ describe("a weight in 8 bits", () => {
       const given = operands(rows, inFeatures, outFeatures);
       for (const biased of [true, false]) {
         const { y, dx, dBias } = await run(given, int8, biased);
-        expectExact(y, exact(given.x.data, given.weight, biased ? given.bias.data : undefined));
-        expectExact(dx, exact(given.dy.data, transposed(given.weight)));
-        if (biased)
-          expectExact(dBias!, product(transposed(given.dy).data, new Float32Array(rows).fill(1), rows).flat());
+        expectNear(y, exact(given.x.data, given.weight, biased ? given.bias.data : undefined));
+        expectNear(dx, exact(given.dy.data, transposed(given.weight)));
+        if (biased) expectNear(dBias!, product(transposed(given.dy).data, new Float32Array(rows).fill(1), rows).flat());
       }
     },
   );
@@ -189,5 +196,90 @@ describe("a weight in 8 bits", () => {
   test("counts the operations of the plain product", async () => {
     const given = operands(6, 16, 8);
     expect((await run(given, int8)).flops).toEqual((await run(given, undefined, false)).flops);
+  });
+});
+
+describe("a weight in 4 bits", () => {
+  test("is its groups of 32, each from -8 to 7 times its scale, and as near as that can be", () => {
+    const weight = drawn([6, 64], "weight");
+    weight.data.fill(0, 0, 32);
+    const { packed, scales } = int4.quantize(weight);
+    expect([packed.shape, scales.shape]).toEqual([[12, 16], [12]]);
+    const values = dequantizeGroups(int4.quantize(weight), weight.data.length);
+    weight.data.forEach((value, i) => {
+      const own = weight.data.subarray(i - (i % 32), i - (i % 32) + 32);
+      const step = Math.abs(Number(scales.data[Math.floor(i / 32)]));
+      // Half a step, or a whole one on the side that ends at 7.
+      const farthest = own.reduce((most, each) => (Math.abs(each) > Math.abs(most) ? each : most), 0);
+      const bound = value * farthest < 0 ? step : step / 2;
+      expect(Math.abs(values[i]! - value), String(i)).toBeLessThanOrEqual(bound * 1.0001 + (farthest === 0 ? 0 : 1e-7));
+      expect(step).toBeCloseTo(farthest === 0 ? 1 : Math.abs(farthest) / 8, 6);
+    });
+  });
+
+  test.each([
+    [1, 32, 3],
+    [7, 64, 48],
+    [40, 48, 80],
+    [3, 5, 7],
+  ])("%i rows, %i × %i: a plain product with the weight scaled back", async (rows, inFeatures, outFeatures) => {
+    const given = operands(rows, inFeatures, outFeatures);
+    const weight = float32(given.weight.shape, dequantizeGroups(int4.quantize(given.weight), given.weight.data.length));
+    for (const biased of [true, false]) {
+      const [found, plain] = [await run(given, int4, biased), await run({ ...given, weight }, undefined, biased)];
+      expectNear(found.y, Array.from(plain.y));
+      expectNear(found.dx, Array.from(plain.dx));
+      if (biased) expectNear(found.dBias!, Array.from(plain.dBias!));
+      expect(found.flops).toEqual((await run(given, undefined, false)).flops);
+    }
+  });
+
+  test("is float32 only while it is multiplied", async () => {
+    const [layers, width] = [24, 1024];
+    const graph = new Graph();
+    const leaf = (name: string, { dtype, shape }: Tensor): Value => graph.leaf("frozen", name, dtype, shape);
+    const weights = new Map<string, Tensor>([["x", drawn([8, width], "x")]]);
+    const x = graph.leaf("trainable", "x", "float32", [8, width]);
+    let y = x;
+    for (let layer = 0; layer < layers; layer++) {
+      const stored = Object.entries(int4.quantize(drawn([width, width], "weight")));
+      for (const [part, tensor] of stored) weights.set(`${layer}.${part}`, tensor);
+      const parts = Object.fromEntries(stored.map(([part, tensor]) => [part, leaf(`${layer}.${part}`, tensor)]));
+      y = tanh(linear(y, { format: int4, shape: [width, width], parts }));
+    }
+    const compiled = await runtime.compile({ dx: gradients(sumAll(y), [x])[0]! }, weights);
+    const before = process.memoryUsage().rss;
+    await compiled.run({});
+    const grown = process.memoryUsage().rss - before;
+    await compiled.release();
+    expect(grown).toBeLessThan((layers * width * width * 4) / 2);
+  });
+});
+
+describe("a table in 8 bits", () => {
+  test("gives rows of whole numbers times their scale, and nothing flows back", async () => {
+    const table = drawn([20, 24], "table");
+    table.data.fill(0, 0, 24);
+    const { bytes, scales } = rows8.quantize(table);
+    const graph = new Graph();
+    const parts = {
+      bytes: graph.leaf("frozen", "bytes", "int8", bytes.shape),
+      scales: graph.leaf("frozen", "scales", "float32", scales.shape),
+    };
+    const indices = graph.leaf("input", "indices", "int32", ["n"]);
+    const rows = lookup({ format: rows8, shape: [20, 24], parts }, indices);
+    const compiled = await runtime.compile({ rows }, new Map(Object.entries({ bytes, scales })));
+    const numbers = [3, 0, 19, 3];
+    const found = asFloat32((await compiled.run({ indices: int32([4], Int32Array.from(numbers)) })).rows!);
+    await compiled.release();
+    expect(found.shape).toEqual([4, 24]);
+    numbers.forEach((row, i) => {
+      const own = table.data.subarray(row * 24, (row + 1) * 24);
+      found.data.subarray(i * 24, (i + 1) * 24).forEach((value, k) => {
+        expect(value).toBe(Math.fround(Number(bytes.data[row * 24 + k]) * Number(scales.data[row])));
+        expect(Math.abs(value - own[k]!)).toBeLessThanOrEqual((largest(own) / 254) * 1.0001);
+      });
+    });
+    expect(() => gradients(sumAll(rows), [parts.scales])).toThrow(/does not depend/);
   });
 });

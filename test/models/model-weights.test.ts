@@ -80,18 +80,18 @@ const wide = {
 
 describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a base in %s", (format) => {
   const specs = [...trace.weights.values()];
-  const linear = specs.filter(({ name }) => /^encoder.*(query|key|value|dense)\.weight$/.test(name));
+  const other = specs.filter(({ name }) => /^encoder.*(query|key|value|dense)\.weight$|word_emb/.test(name));
 
-  test("has linear layers' weights of the backbone in other tensors, and all else in float32", async () => {
+  test("has the backbone's linear layers and word embeddings in other tensors, and all else in float32", async () => {
     const { weights, quantized } = await readModelWeights(checkpoint(shapes), bert, trace, { format });
-    expect(linear).toHaveLength(2 * 6);
-    for (const { name } of linear) {
+    expect(other).toHaveLength(2 * 6 + 1);
+    for (const { name } of other) {
       expect(weights.has(name), name).toBe(false);
       const own = [...quantized.keys()].filter((part) => part.startsWith(`${name}.${format}.`));
       expect(own.length, name).toBeGreaterThan(1);
     }
     for (const { name, part } of specs) if (part === "head") expect(weights.has(name), name).toBe(true);
-    expect(weights.size).toBe(trace.weights.size - linear.length);
+    expect(weights.size).toBe(trace.weights.size - other.length);
   });
 
   test("is never there in float32 too, but for two layers", async () => {

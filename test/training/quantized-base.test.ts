@@ -16,11 +16,28 @@ import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import { type StepOutcome, TrainingStep } from "../../src/training/step.ts";
 import type { AdaptedModel } from "../../src/training/step-graph.ts";
 import { type Base, layersOf, openFixture, readBase, readJson, smallBert } from "../methods/small-bert.ts";
-import { cosine, quantizedOf } from "../quantized.ts";
+import { cosine, dequantizedOf, quantizedOf } from "../quantized.ts";
 import { examplesOf, runtime } from "./small-run.ts";
 
-/** How near gradients must come to float32's: the mean cosine of parameters. */
-const FORMATS: readonly (readonly [Exclude<BaseFormat, "float32">, number])[] = [["int8", 0.99]];
+interface Expectation {
+  format: Exclude<BaseFormat, "float32">;
+  /** Float32 weights to compare a step with, and the least mean cosine of the parameters' gradients. */
+  reference(base: Base): Base;
+  least: number;
+  /** Likewise of real weights and sentences, compared with the weights as they are. */
+  leastReal: number;
+}
+
+const FORMATS: readonly Expectation[] = [
+  { format: "int8", reference: (base) => base, least: 0.99, leastReal: 0.99 },
+  {
+    format: "int4",
+    // What the weights say after rounding is computed in float32; models as narrow as the fixtures' feel the rounding most.
+    reference: (base) => ({ ...base, weights: dequantizedOf(base, base.weights) }),
+    least: 0.999999,
+    leastReal: 0.88,
+  },
+];
 
 /** One step, dropout on, with a base in some format; parameters are all away from zero. */
 async function stepWith(base: Base, format: BaseFormat, methodName: string): Promise<StepOutcome> {
@@ -29,7 +46,7 @@ async function stepWith(base: Base, format: BaseFormat, methodName: string): Pro
   const weights = new Map<string, Tensor>([...base.weights, ...quantizedOf(base, base.weights, format)]);
   // The float32 weights of what is stored otherwise are gone: a graph that read them would not compile.
   if (format !== "float32") for (const { name } of layersOf(base)) weights.delete(`${name}.weight`);
-  for (const { name, shape } of adaptation.parameters) weights.set(name, normal(0.3)(shape, randomFor(3, name)));
+  for (const { name, shape } of adaptation.parameters) weights.set(name, normal(0.1)(shape, randomFor(3, name)));
   const model: AdaptedModel = { ...base, adaptation, format, trainsHead: (name) => name.startsWith("classifier") };
   const objective = base.labelCount === 1 ? squaredError : crossEntropy;
   const step = await TrainingStep.compile(model, weights, runtime, { ...settings, objective });
@@ -40,9 +57,9 @@ async function stepWith(base: Base, format: BaseFormat, methodName: string): Pro
   }
 }
 
-/** Six examples of ids and labels that the model has. */
+/** Examples of ids and labels that the model has. */
 function batchFor({ labelCount }: Base): TrainingExample[] {
-  return examplesOf(6).map(({ encoding, ...example }) => {
+  return examplesOf(24).map(({ encoding, ...example }) => {
     const targets = float32([1, labelCount]);
     targets.data[example.index % labelCount] = 1;
     return { ...example, encoding: { ...encoding, inputIds: encoding.inputIds.map((id) => id % 80) }, targets };
@@ -59,23 +76,30 @@ function agreement(found: StepOutcome, expected: StepOutcome): number {
 const settings = { tokenBudget: 512, dropout: true, seed: 1 };
 const withoutFull = METHOD_NAMES.filter((name) => name !== "full");
 
-describe.each(FORMATS)("a step with an %s base", (format, least) => {
+describe.each(FORMATS)("a step with an $format base", ({ format, reference, least, leastReal }) => {
   const models = new URL("../fixtures/models/", import.meta.url);
   const folders = readdirSync(models).filter((name) => existsSync(new URL(`${name}/config.json`, models)));
 
   test.each(folders)("of %s has float32's gradients but for rounding", async (name) => {
     const weights = await openFixture(`models/${name}/model.safetensors`);
     const base = await readBase(readJson(`models/${name}/config.json`), weights);
-    const [expected, found] = [await stepWith(base, "float32", "aflora"), await stepWith(base, format, "aflora")];
-    expect(agreement(found, expected)).toBeGreaterThan(least);
-    expect(found.loss).not.toBe(expected.loss);
+    const plain = await stepWith(base, "float32", "aflora");
+    const [expected, found] = [
+      await stepWith(reference(base), "float32", "aflora"),
+      await stepWith(base, format, "aflora"),
+    ];
+    // Where rounding takes a ReLU's input past 0 its gradient jumps, and 48 features are few to average over.
+    const jumps = format === "int8" && "activation" in base.config && base.config.activation === "relu";
+    expect(agreement(found, expected)).toBeGreaterThan(jumps ? 0.95 : least);
+    expect(found.loss).not.toBe(plain.loss);
     expect(Math.abs(found.loss / expected.loss - 1)).toBeLessThan(0.05);
     expect(found.flops).toBe(expected.flops);
   });
 
   test.each(withoutFull)("with %s", async (method) => {
     const base = await smallBert();
-    const [expected, found] = [await stepWith(base, "float32", method), await stepWith(base, format, method)];
+    const expected = await stepWith(reference(base), "float32", method);
+    const found = await stepWith(base, format, method);
     expect(agreement(found, expected)).toBeGreaterThan(least);
   });
 
@@ -106,6 +130,6 @@ describe.each(FORMATS)("a step with an %s base", (format, least) => {
       means.push(agreement(found, expected));
     }
     for (const step of steps) await step.release();
-    expect(means.reduce((sum, mean) => sum + mean, 0) / means.length).toBeGreaterThan(least);
+    expect(means.reduce((sum, mean) => sum + mean, 0) / means.length).toBeGreaterThan(leastReal);
   }, 120_000);
 });

@@ -3,7 +3,7 @@ import { ELEMENT_TYPE, type OnnxEmitter, type Value } from "../graph.ts";
 import { quantizeMatrix, transposeBytes } from "../quantize.ts";
 import { float32 } from "../tensor.ts";
 import { define, fail, MICROSOFT, requireType } from "./define.ts";
-import { type LinearFormat, like } from "./linear-format.ts";
+import { type LinearFormat, like } from "./weight-format.ts";
 
 type Factors = [bytes: Value, scales: Value, sums: Value];
 
@@ -88,7 +88,7 @@ export const int8: LinearFormat<Part> = {
       backwardSums: float32([inFeatures], backward.sums),
     };
   },
-  linear: (x, { forward, forwardScales, forwardSums, backward, backwardScales, backwardSums }, bias) =>
+  linear: (x, { forward, forwardScales, forwardSums, backward, backwardScales, backwardSums }, _shape, bias) =>
     multiply(
       x,
       ...[forward, forwardScales, forwardSums],

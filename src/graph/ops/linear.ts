@@ -1,12 +1,12 @@
 import { Value } from "../graph.ts";
-import type { StoredWeight } from "./linear-format.ts";
 import { gemm } from "./products.ts";
+import type { LinearFormat, StoredWeight } from "./weight-format.ts";
 
 /**
  * A linear layer, `x Wᵀ + bias`: `[rows, in]` → `[rows, out]`. A weight that is a float32 leaf `[out, in]` makes a plain
  * product, through which everything can train; to one that is stored otherwise no gradient flows.
  */
-export function linear(x: Value, weight: Value | StoredWeight, bias?: Value): Value {
+export function linear(x: Value, weight: Value | StoredWeight<LinearFormat>, bias?: Value): Value {
   if (weight instanceof Value) return gemm(x, weight, { transB: true, addend: bias });
-  return weight.format.linear(x, weight.parts, bias);
+  return weight.format.linear(x, weight.parts, weight.shape, bias);
 }

@@ -1,7 +1,8 @@
 import type { Dimension } from "../dimension.ts";
-import { ELEMENT_TYPE, type Value } from "../graph.ts";
+import { ELEMENT_TYPE, Value } from "../graph.ts";
 import { define, fail, requireIndices } from "./define.ts";
 import { emitAs } from "./emit.ts";
+import type { StoredWeight, TableFormat } from "./weight-format.ts";
 
 const GATHER = define<[Value, Value]>({
   name: "Gather",
@@ -19,6 +20,11 @@ const GATHER = define<[Value, Value]>({
 
 /** Rows of a table: `table [rows, …width]`, `indices [...]` → `[..., …width]`. */
 export const gather = (table: Value, indices: Value): Value => table.graph.apply(GATHER, [table, indices], {});
+
+/** Rows of a table `[rows, width]`, however it is stored: `indices [...]` → `[..., width]`. Only a float32 leaf can train. */
+export function lookup(table: Value | StoredWeight<TableFormat>, indices: Value): Value {
+  return table instanceof Value ? gather(table, indices) : table.format.lookup(table.parts, indices);
+}
 
 /** Rows summed where `indices` says, of a table of `rows`: operands are the rows, the indices and a scalar 0. */
 const SCATTER_ROWS = define<[Value, Value, Value], { rows: Dimension }>({

@@ -1,0 +1,99 @@
+import { product, sameShape } from "../dimension.ts";
+import { ELEMENT_TYPE, type OnnxEmitter, type Value } from "../graph.ts";
+import { GROUP, quantizeGroups } from "../quantize.ts";
+import { float32 } from "../tensor.ts";
+import { define, fail, requireType } from "./define.ts";
+import { type LinearFormat, like } from "./weight-format.ts";
+
+/** Sizes of the weight; whether it is multiplied as it is, for gradients, or transposed. */
+type Product = { outFeatures: number; inFeatures: number; transposed: boolean };
+
+/** Operands: rows, packed groups, their scales, and what is added to the product. */
+const LINEAR_INT4 = define<[Value, Value, Value, ...Value[]], Product>({
+  name: "LinearInt4",
+  infer(inputs, { outFeatures, inFeatures, transposed }) {
+    const [x, packed, scales, addend] = inputs;
+    requireType("LinearInt4", [packed], ["uint8"]);
+    requireType("LinearInt4", [x, scales, ...(addend ? [addend] : [])], ["float32"]);
+    const groups = groupsOf(outFeatures, inFeatures);
+    const [k, n] = transposed ? [inFeatures, outFeatures] : [outFeatures, inFeatures];
+    const fits =
+      x.shape.length === 2 &&
+      x.shape[1] === k &&
+      sameShape(packed.shape, [groups, GROUP / 2]) &&
+      sameShape(scales.shape, [groups]);
+    if (!fits) fail("LinearInt4", inputs, `takes rows [m, ${k}], [${groups}, ${GROUP / 2}] and [${groups}]`);
+    return [{ dtype: "float32", shape: [x.shape[0]!, n] }];
+  },
+  onnx({ inputs: [x, packed, scales, addend], attributes, outputs }, emitter) {
+    const { outFeatures, inFeatures, transposed } = attributes;
+    const weight = dequantize(x, packed, scales, [outFeatures, inFeatures], emitter);
+    emitter.emit("Gemm", [x, weight, ...(addend ? [addend] : [])], {
+      attributes: { transB: Number(transposed) },
+      outputs,
+    });
+  },
+  gradient: ({ inputs: [, packed, scales], attributes }, dy) => [
+    multiply(dy, packed, scales, { ...attributes, transposed: !attributes.transposed }),
+    undefined,
+    undefined,
+    dy,
+  ],
+  accumulate: ({ inputs: [x, packed, scales, taken], attributes }, addend) =>
+    taken ? undefined : multiply(x, packed, scales, attributes, addend),
+  macs: ({ inputs: [x], outputs: [y] }) => [...y!.shape, x.shape[1]!],
+});
+
+const multiply = (x: Value, packed: Value, scales: Value, product: Product, addend?: Value): Value =>
+  x.graph.apply(LINEAR_INT4, [x, packed, scales, ...(addend ? [addend] : [])], product);
+
+const groupsOf = (outFeatures: number, inFeatures: number): number => Math.ceil((outFeatures * inFeatures) / GROUP);
+
+/** The float32 matrix, for this product alone. */
+function dequantize(
+  x: Value,
+  packed: Value,
+  scales: Value,
+  shape: readonly [number, number],
+  emitter: OnnxEmitter,
+): string {
+  const emit: OnnxEmitter["emit"] = (...node) => emitter.emit(...node);
+  const bytes = { attributes: { to: ELEMENT_TYPE.uint8 } };
+  // Without rows in between, ONNX Runtime would unpack a weight once for both directions, or all weights first, and keep
+  // them: so what unpacks is made of no numbers at all of the rows that it is for.
+  const [zero, flat] = [emitter.int64([0]), emitter.int64([-1])];
+  const nothing = emit("Reshape", [emit("Slice", [x, zero, zero, zero]), flat]);
+  const none = emit("Cast", [nothing], { attributes: { to: ELEMENT_TYPE.int64 } });
+  const byte = (value: number): string =>
+    emit("Cast", [emit("Concat", [emitter.int64([value]), none], { attributes: { axis: 0 } })], bytes);
+  const low = emit("BitwiseAnd", [packed, byte(15)]);
+  const high = emit("BitShift", [packed, byte(4)], { attributes: { direction: "RIGHT" } });
+  const groups = emit("Concat", [low, high], { attributes: { axis: 1 } });
+  const middle = emit("Expand", [emitter.scalar("uint8", 8), emitter.shapeTensor(scales.shape)]);
+  const numbers = emit("DequantizeLinear", [groups, scales, middle], { attributes: { axis: 0 } });
+  const size = product(shape) as number;
+  if (size % GROUP === 0) return emit("Reshape", [numbers, emitter.int64(shape)]);
+  const all = emit("Reshape", [numbers, flat]);
+  return emit("Reshape", [emit("Slice", [all, zero, emitter.int64([size])]), emitter.int64(shape)]);
+}
+
+/**
+ * Weights in 4 bits, one copy for both directions: groups of 32 numbers that lie side by side (in a row, where its length is
+ * a multiple of 32) have a scale, and lie two to a byte: the first 16 in the low halves of the group's bytes, the others in
+ * the high ones. A layer is scaled back to float32 for each product and then forgotten. Rows are not rounded.
+ */
+export const int4: LinearFormat<"packed" | "scales"> = {
+  parts(outFeatures, inFeatures) {
+    const groups = groupsOf(outFeatures, inFeatures);
+    return { packed: like("uint8", groups, GROUP / 2), scales: like("float32", groups) };
+  },
+  quantize({ data }) {
+    const { packed, scales } = quantizeGroups(data);
+    return {
+      packed: { ...like("uint8", scales.length, GROUP / 2), data: packed },
+      scales: float32([scales.length], scales),
+    };
+  },
+  linear: (x, { packed, scales }, [outFeatures, inFeatures], bias) =>
+    multiply(x, packed, scales, { outFeatures, inFeatures, transposed: true }, bias),
+};

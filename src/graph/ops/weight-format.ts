@@ -1,0 +1,40 @@
+import type { Value } from "../graph.ts";
+import type { DataType, Tensor } from "../tensor.ts";
+
+/** A way to store a matrix that does not train: tensors that stand in its place, by part. */
+export interface WeightFormat<Part extends string = string> {
+  /** What the tensors of a matrix `[rows, width]` are like. */
+  parts(rows: number, width: number): Record<Part, Pick<Tensor, "dtype" | "shape">>;
+  /** The tensors, from the matrix. */
+  quantize(weight: Tensor<"float32">): Record<Part, Tensor>;
+}
+
+export type MatrixShape = readonly [rows: number, width: number];
+
+/** A format for the weight `[out, in]` of a linear layer. */
+export interface LinearFormat<Part extends string = string> extends WeightFormat<Part> {
+  /** `x Wᵀ + bias`, `[rows, in]` → `[rows, out]`, of a weight of this shape. The gradient flows to `x` and to the bias. */
+  linear(x: Value, parts: Readonly<Record<Part, Value>>, shape: MatrixShape, bias?: Value): Value;
+}
+
+/** A format for a table whose rows are looked up. */
+export interface TableFormat<Part extends string = string> extends WeightFormat<Part> {
+  /** `[rows, width]` by `indices [...]` → float32 `[..., width]`. No gradient flows. */
+  lookup(parts: Readonly<Record<Part, Value>>, indices: Value): Value;
+}
+
+/** A matrix in some format as a graph reads it. */
+export interface StoredWeight<Format extends WeightFormat> {
+  format: Format;
+  shape: MatrixShape;
+  parts: Readonly<Record<string, Value>>;
+}
+
+/** Description of a tensor. */
+export const like = <Type extends DataType>(
+  dtype: Type,
+  ...shape: number[]
+): Pick<Tensor<Type>, "dtype" | "shape"> => ({
+  dtype,
+  shape,
+});
