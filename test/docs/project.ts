@@ -82,7 +82,9 @@ export async function writeData(project: string): Promise<void> {
   };
   const tickets = await readFile(join(ROOT, "examples/tickets.csv"), "utf8");
   await write("tickets.csv", messy(tickets));
-  await write("new.csv", messy(tickets.split("\n").slice(0, 13).join("\n")));
+  // As a spreadsheet writes it where a comma stands in numbers.
+  const own = ['"My card was charged; twice";billing;no', '"The app\r\ndoes not open 😀";technical;yes'];
+  await write("new.csv", `\ufeff${["message;team;urgent", ...own].join("\r\n")}\r\n`);
 
   const answers = ["yes", "no"].flatMap((label) =>
     [1, 2, 3].map((n) => JSON.stringify({ text: `Is ${n} a number?`, answer: `${label}, ${n}`, label })),
