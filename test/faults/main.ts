@@ -2,16 +2,20 @@
  * Things that go wrong, tried on the real parts: npm run test:faults -- killer --kills 100 --seed 1
  * Without a program's name each runs with its defaults.
  */
+import { fillDisk } from "./full-disk.ts";
 import { fuzzReaders } from "./fuzzer.ts";
 import { faceHostileHub } from "./hostile-hub.ts";
 import { killRuns } from "./killer.ts";
+import { watchMemory } from "./memory.ts";
 import { optionsOf } from "./program.ts";
 import { raceRuns } from "./racer.ts";
 
 const PROGRAMS: Record<string, (args: string[]) => Promise<string>> = {
   killer: (args) => killRuns(optionsOf(args, { kills: 100, seed: 1 })),
+  disk: (args) => fillDisk(optionsOf(args, { count: 20, seed: 1 })),
   fuzzer: (args) => fuzzReaders(optionsOf(args, { count: 10_000, seed: 1, reader: "all" })),
   hub: (args) => faceHostileHub(optionsOf(args, { silence: 5 })),
+  memory: (args) => watchMemory(optionsOf(args, { steps: 2000, seed: 1 })),
   racer: (args) => raceRuns(optionsOf(args, { races: 200, seed: 1 })),
 };
 
