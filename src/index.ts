@@ -86,7 +86,7 @@ export { fineTuneWithReport as fineTune, type ReportedRunOptions as FineTuneOpti
 export { startWatchServer, type WatchServer } from "./reports/watch-server.ts";
 export type { DataFingerprint } from "./runs/data-fingerprint.ts";
 export { type EvaluationSource, evaluateRun, type RunEvaluation } from "./runs/evaluate-run.ts";
-export { exportRun } from "./runs/export-run.ts";
+export { exportRun, type RunExportReport } from "./runs/export-run.ts";
 export type { FineTuneOutcome, RunStart } from "./runs/fine-tune.ts";
 export type { FineTuneConfig, RunOptions } from "./runs/fine-tune-config.ts";
 export { AdapterHost } from "./runs/load-adapter-host.ts";

@@ -1,7 +1,7 @@
 import { Command, Option } from "commander";
-import { EXPORT_FORMATS, type ExportOptions, type ExportReport } from "../exchange/export-adapter-node.ts";
+import { EXPORT_FORMATS, type ExportOptions } from "../exchange/export-adapter-node.ts";
 import { PEFT_FORMS, type PeftFormName } from "../exchange/peft/write-node.ts";
-import { exportRun } from "../runs/export-run.ts";
+import { exportRun, type RunExportReport } from "../runs/export-run.ts";
 import { runOptions } from "../runs/run-config.ts";
 import { downloadLine } from "./download-line.ts";
 import { bytes, counted, table } from "./format.ts";
@@ -47,12 +47,13 @@ export function exportCommand(): Command {
   });
 }
 
-function describe({ directory, files, comparedTexts, largestDifference, q8 }: ExportReport): string {
+function describe({ directory, files, comparedTexts, largestDifference, q8, note }: RunExportReport): string {
   const lines = [
     table([["", ""], ...Object.entries(files).map(([name, size]) => [name, bytes(size)])]).trimStart(),
     "",
     `compared with the run's model on ${counted(comparedTexts, "text")}: logits differ by at most ${largestDifference.toExponential(1)}`,
   ];
+  if (note !== undefined) lines.splice(-1, 0, `note: ${note}`);
   if (q8) {
     lines.push(
       `int8: logits differ by at most ${q8.largestDifference.toFixed(3)}, and ${(100 * q8.sameLabel).toFixed(1)} % have the same likeliest label`,

@@ -11,7 +11,7 @@ import { describeModel } from "../models/families.ts";
 import { traceModel } from "../models/trace.ts";
 import { loadTask } from "../runs/fine-tune.ts";
 import { readRunRecords } from "../runs/read-run.ts";
-import { flatOptions, resolveConfig, runOptions } from "../runs/run-config.ts";
+import { flatOptions, resolveConfig, runOptions, withAbsolutePaths } from "../runs/run-config.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { glueTaskName } from "../tasks/glue.ts";
 import { stepsPerEpoch } from "../training/train.ts";
@@ -265,8 +265,8 @@ export async function checkFolder(
   open: readonly string[] = [],
 ): Promise<void> {
   if (!existsSync(join(directory, "config.json"))) return;
-  const saved = flatOptions((await readRunRecords(directory)).config);
-  const resolved = resolveConfig(config);
+  const saved = flatOptions(withAbsolutePaths((await readRunRecords(directory)).config));
+  const resolved = withAbsolutePaths(resolveConfig(config));
   const { model = BUNDLED_MODEL } = resolved.run;
   // A model of the hub is saved without the revision that its name may carry.
   const wanted: Record<string, unknown> = {

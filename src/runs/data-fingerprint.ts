@@ -11,7 +11,7 @@ export const dataFingerprintSchema = z.object({
   revision: z.string().optional(),
 });
 
-/** What a run's examples were: a run that goes on must find the same ones. */
+/** What a run's examples were: whoever reads them again must find the same ones. */
 export type DataFingerprint = z.output<typeof dataFingerprintSchema>;
 
 /** The fingerprint of data that were just read. */
@@ -21,14 +21,21 @@ export async function fingerprintOf({ files, revision }: DataOrigin): Promise<Da
   return { ...(files && { files: hashes }), ...(revision !== undefined && { revision }) };
 }
 
-/** @throws UserError where a local file is not what it was when the run in `directory` began. */
-export function refuseOtherData(directory: string, before: DataFingerprint, now: DataFingerprint): void {
-  const [old, found] = [before.files ?? {}, now.files ?? {}];
-  const changed = Object.keys({ ...old, ...found }).find((file) => old[file] !== found[file]);
-  if (changed === undefined) return;
-  throw new UserError(
-    `--resume: ${changed} is not the data that the run in ${directory} began with; restore the file or start a new run`,
-  );
+/**
+ * Checks that local files are still what they were when a run began.
+ * @param whose what the files are for, and `remedy` what to do, for the error message
+ * @throws UserError naming the file that is gone or changed.
+ */
+export async function refuseOtherData({ files = {} }: DataFingerprint, whose: string, remedy: string): Promise<void> {
+  for (const [file, hash] of Object.entries(files)) {
+    const found = await hashOf(file).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
+      throw new UserError(`cannot read ${file}: ${error.message}`);
+    });
+    if (found === hash) continue;
+    const what = found === undefined ? "is missing, which held" : "is not";
+    throw new UserError(`${file} ${what} the data that ${whose} began with; ${remedy}`);
+  }
 }
 
 async function hashOf(file: string): Promise<string> {

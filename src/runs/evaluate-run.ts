@@ -3,6 +3,7 @@ import type { Device } from "../runtime/session.ts";
 import type { EvaluationSplit } from "../tasks/example.ts";
 import { computeMetrics } from "../tasks/examples.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
+import { refuseOtherData } from "./data-fingerprint.ts";
 import { loadTask } from "./fine-tune.ts";
 import { FineTunedModel } from "./load-fine-tuned-model.ts";
 import { readRunRecords } from "./read-run.ts";
@@ -36,7 +37,8 @@ export interface RunEvaluation {
 
 /**
  * Evaluates a run's model on its validation data, or on other data of its task.
- * @throws UserError where the run or the data cannot be read, or the data has a label that the model does not know.
+ * @throws UserError where the run or the data cannot be read, the run's own files are gone or changed, or the data has a label
+ * that the model does not know.
  */
 export async function evaluateRun(run: string, source: EvaluationSource = {}): Promise<RunEvaluation[]> {
   const { offline } = source;
@@ -70,6 +72,10 @@ async function splitsOf(run: string, source: EvaluationSource, model: FineTunedM
     const textPair = source.textPair ?? config.run.textPair;
     const columns = { text, label, ...(textPair !== undefined && { textPair }) };
     return [{ name: source.validation, examples: await readExamples(source.validation, columns, kind, labels) }];
+  }
+  if (source.data === undefined) {
+    const remedy = "restore the file, or name other examples with --validation FILE (of a GLUE task --data DIR)";
+    await refuseOtherData(dataFingerprint ?? {}, `the run in ${run}`, remedy);
   }
   const given = source.data === undefined ? config : { ...config, source: { task: name, data: source.data } };
   return (await loadTask(given, { offline: source.offline }, dataFingerprint)).validation;

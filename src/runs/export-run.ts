@@ -11,13 +11,20 @@ import type { Device } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
+import { refuseOtherData } from "./data-fingerprint.ts";
 import { loadTask } from "./fine-tune.ts";
 import { openAdapter } from "./open-adapter.ts";
-import { readFinishedRun } from "./read-run.ts";
-import { type RunConfig, runtimeFor } from "./run-config.ts";
+import { type FinishedRun, readFinishedRun } from "./read-run.ts";
+import { runtimeFor } from "./run-config.ts";
 
 /** Most texts to compare on. */
 const COMPARED_TEXTS = 32;
+
+/** What an export of a run came to. */
+export interface RunExportReport extends ExportReport {
+  /** Why built-in sentences were compared on, where the run's own validation texts could not be. */
+  note?: string;
+}
 
 /** What is compared where a run's own validation texts can no longer be read. */
 const SENTENCES = [
@@ -33,31 +40,41 @@ const SENTENCES = [
 
 /**
  * Exports a finished run's adapter, best epoch, to another tool's format, and compares the result with the run's model
- * before it is put in place: where their logits differ by more than 1e-4, nothing is left behind.
+ * before it is put in place: where their logits differ by more than 1e-4, nothing is left behind. Compared is on the run's validation
+ * texts or, with a note, on built-in sentences where those are gone or changed.
  * @throws UserError where the folder is no finished run, the output is not empty, or the format has no place for the method.
  */
 export async function exportRun(
   run: string,
   options: ExportOptions,
   where: { device?: Device | undefined; threads?: number | undefined } & HubOptions = {},
-): Promise<ExportReport> {
-  const { config } = await readFinishedRun(run);
+): Promise<RunExportReport> {
+  const finished = await readFinishedRun(run);
   await refuseIfNotEmpty(options.output);
   const { device, threads, ...hub } = where;
   const adapter = await openAdapter(run);
   const { model, revision, task } = adapter.description;
   const base = await loadBaseModel(model, task, 0, { ...hub, ...(revision !== undefined && { revision }) });
-  const examples = await textsOf(config, findTaskKind(task.kind), hub);
-  return exportAdapter(base, adapter, options, runtimeFor({ device, threads }), examples);
+  const { examples, note } = await textsOf(finished, findTaskKind(task.kind), hub);
+  const report = await exportAdapter(base, adapter, options, runtimeFor({ device, threads }), examples);
+  return { ...report, ...(note !== undefined && { note }) };
 }
 
-/** The run's own validation texts as far as they can be read. */
-async function textsOf(config: RunConfig, kind: TaskKind, hub: HubOptions): Promise<Example[]> {
+/** The run's own validation texts, where they are still what they were. */
+async function textsOf(
+  { directory, config, dataFingerprint = {} }: FinishedRun,
+  kind: TaskKind,
+  hub: HubOptions,
+): Promise<{ examples: Example[]; note?: string }> {
   try {
-    const { validation } = await loadTask(config, hub);
-    return validation[0]!.examples.slice(0, COMPARED_TEXTS);
+    await refuseOtherData(dataFingerprint, `the run in ${directory}`, "restore it to compare on its texts");
+    const { validation } = await loadTask(config, hub, dataFingerprint);
+    return { examples: validation[0]!.examples.slice(0, COMPARED_TEXTS) };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    return SENTENCES.map((text, index) => ({ index, ...kind.exampleOfInput({ text }) }));
+    return {
+      examples: SENTENCES.map((text, index) => ({ index, ...kind.exampleOfInput({ text }) })),
+      note: `compared on built-in sentences: ${error.message}`,
+    };
   }
 }

@@ -29,7 +29,14 @@ import { machineNote, thisMachine } from "./machine.ts";
 import { openAdapter } from "./open-adapter.ts";
 import { readRunRecords } from "./read-run.ts";
 import type { RunResult } from "./records.ts";
-import { type DataSource, flatOptions, type RunConfig, resolveConfig, runtimeFor } from "./run-config.ts";
+import {
+  type DataSource,
+  flatOptions,
+  type RunConfig,
+  resolveConfig,
+  runtimeFor,
+  withAbsolutePaths,
+} from "./run-config.ts";
 import { RunFolder } from "./run-folder.ts";
 import { lockRun } from "./run-lock.ts";
 import { withAdapterOptions } from "./starting-adapter.ts";
@@ -99,14 +106,16 @@ async function fineTuneInFolder(
 ): Promise<FineTuneOutcome> {
   const asked = { offline: given.offline === true, onProgress: options.onDownload, signal: options.signal };
   const saved = options.resume ? await savedRun(given) : undefined;
-  const config = saved?.config ?? resolveConfig(await withAdapterOptions(given, asked));
+  const config = saved?.config ?? withAbsolutePaths(resolveConfig(await withAdapterOptions(given, asked)));
   const { run } = config;
   const directory = resolve(run.output ?? join("runs", defaultName(config)));
   const { revision, offline } = run;
   const hub = { ...asked, offline };
+  if (saved?.dataFingerprint) {
+    await refuseOtherData(saved.dataFingerprint, `the run in ${directory}`, "restore the file or start a new run");
+  }
   const task = await loadTask(config, hub, saved?.dataFingerprint);
   const dataFingerprint = await fingerprintOf(task.origin ?? {});
-  if (saved?.dataFingerprint) refuseOtherData(directory, saved.dataFingerprint, dataFingerprint);
   const load = (format: BaseFormat): Promise<BaseModel> =>
     loadBaseModel(run.model ?? BUNDLED_MODEL, task, run.seed, { ...hub, revision, format });
   const loaded = await load(run.base);
@@ -219,9 +228,10 @@ async function savedRun(
   if (typeof given.output !== "string") throw new UserError("which run is to go on? Name its folder with --resume DIR");
   const { config, dataFingerprint, steps, result } = await readRunRecords(given.output);
   if (result) throw new UserError(`the run in ${given.output} has finished; nothing is left to resume`);
-  const saved = flatOptions(config);
+  const saved = flatOptions(withAbsolutePaths(config));
   const asked = Object.entries(given).filter(([, value]) => value !== undefined);
-  const resolved = resolveConfig({ ...saved, ...Object.fromEntries(asked), method: saved.method });
+  const again = resolveConfig({ ...saved, ...Object.fromEntries(asked), method: saved.method });
+  const resolved = withAbsolutePaths(again);
   const found = flatOptions(resolved);
   for (const [key, value] of asked) {
     const [before, now] = [saved[key], key === "method" ? value : found[key]].map((each) => JSON.stringify(each));

@@ -1,5 +1,8 @@
+import { statSync } from "node:fs";
+import { resolve } from "node:path";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
+import { BUNDLED_MODEL } from "../finetuning/bundled-model.ts";
 import {
   checkOptions,
   type FineTuningSettings,
@@ -136,6 +139,30 @@ function sourceOf({ task, data, train, validation, dataset, datasetConfig }: Giv
     "give either a GLUE task (--task cola --data DIR), your own examples (--train FILE) or a data set of the hub (--dataset OWNER/NAME)",
   );
 }
+
+/** The same options with every path absolute, so that they hold in whatever folder they are read. */
+export function withAbsolutePaths({ source, run, method }: RunConfig): RunConfig {
+  const { model, revision, adapter } = run;
+  const isFolder = model !== undefined && model !== BUNDLED_MODEL && revision === undefined && isDirectory(model);
+  return {
+    source: absoluteSource(source),
+    run: {
+      ...run,
+      ...(isFolder && { model: resolve(model) }),
+      ...(adapter !== undefined && { adapter: resolve(adapter) }),
+    },
+    method,
+  };
+}
+
+function absoluteSource(source: DataSource): DataSource {
+  if ("task" in source) return { ...source, data: resolve(source.data) };
+  if (!("train" in source)) return source;
+  const { train, validation } = source;
+  return { train: resolve(train), validation: validation === undefined ? undefined : resolve(validation) };
+}
+
+const isDirectory = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 
 /** The GLUE task that a run's examples are of, from files or from the hub. */
 export function glueTaskOf(source: DataSource): string | undefined {

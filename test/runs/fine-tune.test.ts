@@ -308,7 +308,7 @@ describe("a run that was cut off", () => {
       await writeFile(file, text);
       await expect(resume(directory)).rejects.toThrow(
         new UserError(
-          `--resume: ${file} is not the data that the run in ${directory} began with; restore the file or start a new run`,
+          `${file} is not the data that the run in ${directory} began with; restore the file or start a new run`,
         ),
       );
       await writeFile(file, written);
