@@ -46,6 +46,7 @@ export async function runTraining(
       ...(watch && { watch: { ...watch, onServing } }),
       signal: abort.signal,
     });
+    for (const note of outcome.notes) progress.log(`note: ${note}`);
     if (outcome.reportFailure) progress.log(outcome.reportFailure);
     return outcome;
   } finally {

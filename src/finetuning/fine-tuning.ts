@@ -9,6 +9,7 @@ import type { TaskData } from "../tasks/example.ts";
 import { trainingExamples } from "../tasks/examples.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
 import { type EncodedSplit, type Evaluation, Evaluator } from "../training/evaluate.ts";
+import { isAllZero } from "../training/learning-rate.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
 import { stepsPerEpoch, type TrainOptions, type TrainOutcome, train } from "../training/train.ts";
 import type { TrainingState } from "../training/training-state.ts";
@@ -37,11 +38,16 @@ type Callbacks = Pick<
   "onStep" | "onFreezingCheck" | "onEvaluation" | "checkpointIsDue" | "onCheckpoint" | "signal"
 >;
 
+const NOTHING_TRAINS =
+  "nothing will train: the run has one step, and warm-up gives it learning rate 0; give more epochs, a smaller batchSize or warmupRatio 0";
+
 /** A base model, an adaptation of it and a task's examples, ready to train. */
 export class FineTuning {
   readonly totalSteps: number;
   /** Names of the parameters that a schedule may freeze. */
   readonly freezable: readonly string[];
+  /** What the user should know before it trains. */
+  readonly notes: readonly string[];
   readonly #plan: FineTuningPlan;
   readonly #model: AdaptedModel;
   readonly #schedule: Schedule;
@@ -79,6 +85,10 @@ export class FineTuning {
     }
     this.freezable = adaptation.freezable ?? [];
     this.#schedule = scheduleFor(definition, method.options, adaptation, length, resume?.method);
+    this.notes = [
+      ...(isAllZero(this.totalSteps, settings.warmupRatio) ? [NOTHING_TRAINS] : []),
+      ...(this.#schedule.note === undefined ? [] : [this.#schedule.note]),
+    ];
 
     const newWeights = start?.newWeights ?? base.newWeights;
     this.#ownHead = [...newWeights, ...(start?.brought ?? [])];

@@ -60,6 +60,12 @@ export function isCheck(step: number, schedule: FreezeSchedule): boolean {
   return step > schedule.initialSteps && step % schedule.interval === 0;
 }
 
+/** Whether some check falls between ti and T - tf, so that matrices freeze by degrees rather than all at once. */
+export function freezesByDegrees({ interval, totalSteps, initialSteps, finalSteps }: FreezeSchedule): boolean {
+  const next = (Math.floor(initialSteps / interval) + 1) * interval;
+  return next <= totalSteps - finalSteps;
+}
+
 /** Whether `step` is past T - tf, where whatever is left freezes. */
 export function isFinal(step: number, { totalSteps, finalSteps }: FreezeSchedule): boolean {
   return step > totalSteps - finalSteps;

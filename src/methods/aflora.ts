@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { FreezingController, type FreezingState } from "../freezing/controller.ts";
-import { defaultFreezeSchedule } from "../freezing/schedule.ts";
+import { defaultFreezeSchedule, freezesByDegrees } from "../freezing/schedule.ts";
 import { gemm, mul, reshape } from "../graph/ops.ts";
 import { sizeOf } from "../graph/tensor.ts";
 import type { LinearSite } from "../models/model-parts.ts";
@@ -123,17 +123,21 @@ export const aflora: MethodDefinition<typeof options> = {
     const sizes = new Map(parameters.map(({ name, shape }) => [name, sizeOf(shape)]));
     const layerOf = (name: string): string => name.slice(0, name.lastIndexOf("."));
     const defaults = defaultFreezeSchedule(run.totalSteps, run.stepsPerEpoch);
+    const freezeSchedule = {
+      interval: settings.freezeInterval,
+      totalSteps: run.totalSteps,
+      initialSteps: resolveDuration(settings.freezeInitial, run) ?? defaults.initialSteps,
+      finalSteps: resolveDuration(settings.freezeFinal, run) ?? defaults.finalSteps,
+    };
+    const tooShort = freezable.length > 0 && !freezesByDegrees(freezeSchedule);
     const controller = new FreezingController(
       {
+        ...freezeSchedule,
         matrices: freezable.map((name) => {
           return { name, size: sizes.get(name)!, ...(settings.freezeTogether && { group: layerOf(name) }) };
         }),
         beta1: settings.beta1,
         beta2: settings.beta2,
-        interval: settings.freezeInterval,
-        totalSteps: run.totalSteps,
-        initialSteps: resolveDuration(settings.freezeInitial, run) ?? defaults.initialSteps,
-        finalSteps: resolveDuration(settings.freezeFinal, run) ?? defaults.finalSteps,
         rule: settings.freezeRule,
         score: settings.freezeScore,
         windowed: settings.freezeWindowed,
@@ -141,6 +145,9 @@ export const aflora: MethodDefinition<typeof options> = {
       state && freezingState(state),
     );
     return {
+      note: tooShort
+        ? `the run's ${run.totalSteps} steps are too few for the freezing schedule: no check comes before all must be frozen; train longer, or give a smaller freezeInterval`
+        : undefined,
       trainable: () => new Set([...trainable].filter((name) => !controller.frozenAtStep.has(name))),
       observe(step, gradients, values) {
         if (controller.frozenAtStep.size === freezable.length) return undefined;

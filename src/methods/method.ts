@@ -66,6 +66,8 @@ export interface MethodState {
 
 /** What changes in the course of one run. */
 export interface Schedule {
+  /** What the user should know of it before training, such as that the run is too short for it. */
+  readonly note?: string | undefined;
   /** Names of the parameters that train at the next step. */
   trainable(): ReadonlySet<string>;
   /**

@@ -14,6 +14,7 @@ import { FineTuning } from "../finetuning/fine-tuning.ts";
 import { loadBaseModel } from "../finetuning/load-base-model-node.ts";
 import { startFrom } from "../finetuning/start.ts";
 import type { BaseFormat } from "../models/base-format.ts";
+import { deviceNote, openDevice } from "../runtime/devices-node.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { holdOut } from "../tasks/split.ts";
@@ -78,6 +79,8 @@ export interface FineTuneOutcome {
   directory: string;
   /** Undefined where the run was aborted. */
   result: RunResult | undefined;
+  /** What the user should know: that nothing was learned, perhaps. */
+  notes: string[];
 }
 
 /**
@@ -128,15 +131,22 @@ async function fineTuneInFolder(
   const resume = found?.state;
   const fineTuning = new FineTuning({ base, task, method: config.method, settings: run, start, resume });
   const runtime = runtimeFor(run);
+  // Before anything is written: a device that fails leaves no run folder behind.
+  const opened = runtime.device === "cpu" ? undefined : await openDevice(runtime);
+  const slow = opened && deviceNote(opened);
 
-  const folder = saved
-    ? await RunFolder.resume(directory, found)
-    : await RunFolder.create(
+  const folder = await (saved
+    ? RunFolder.resume(directory, found)
+    : RunFolder.create(
         directory,
         flatOptions({ ...config, run: { ...run, model: base.name, revision: base.revision, output: directory } }),
         dataFingerprint,
         options.overwrite === true,
-      );
+      )
+  ).catch(async (error) => {
+    await opened?.session.release();
+    throw error;
+  });
   const machine = thisMachine(runtime);
   const elsewhere = found?.machine && machineNote(found.machine, machine);
   const clock = new CheckpointClock(String(run.checkpointEvery), resume?.step ?? 0);
@@ -149,7 +159,12 @@ async function fineTuneInFolder(
       totalSteps: fineTuning.totalSteps,
       freezable: fineTuning.freezable.length,
       stepsDone: resume?.step ?? 0,
-      notes: [...(found?.notes ?? []), ...(elsewhere ? [elsewhere] : [])],
+      notes: [
+        ...(slow ? [slow] : []),
+        ...(resume ? [] : fineTuning.notes),
+        ...(found?.notes ?? []),
+        ...(elsewhere ? [elsewhere] : []),
+      ],
     });
     // Of the steps before the cut too, where the run goes on.
     const before = resume ? (await readRunRecords(directory)).steps : [];
@@ -177,7 +192,7 @@ async function fineTuneInFolder(
         await options.onEvaluation?.(record);
       },
     });
-    if (outcome.aborted) return { directory, result: undefined };
+    if (outcome.aborted) return { directory, result: undefined, notes: [] };
 
     const adapter = fineTuning.bestAdapter(outcome);
     const facts = { base, task, peakMemory, freezable: fineTuning.freezable };
@@ -188,7 +203,7 @@ async function fineTuneInFolder(
       const adapterFile = folder.path("adapter", "adapter.safetensors");
       const result = await summarise(config, outcome, { ...facts, onFloat32, adapterFile });
       await folder.writeResult(result);
-      return { directory, result };
+      return { directory, result, notes: outcome.notes };
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       throw new UserError(
@@ -197,6 +212,7 @@ async function fineTuneInFolder(
     }
   } finally {
     await folder.close();
+    await opened?.session.release();
   }
 }
 

@@ -5,9 +5,10 @@ import type {
   TensorConstructor,
 } from "onnxruntime-common";
 import { UserError } from "../errors.ts";
-import type { Value } from "../graph/graph.ts";
+import { Graph, type Value } from "../graph/graph.ts";
 import { encodeOnnx } from "../graph/onnx.ts";
-import { type DataType, sizeOf, type Tensor, type TensorData, type Tensors } from "../graph/tensor.ts";
+import { add } from "../graph/ops.ts";
+import { type DataType, float32, sizeOf, type Tensor, type TensorData, type Tensors } from "../graph/tensor.ts";
 
 export type Device = "cpu" | "webgpu" | "cuda";
 export const DEVICES: readonly Device[] = ["cpu", "webgpu", "cuda"];
@@ -58,6 +59,17 @@ export class Runtime {
       );
     }
     return new CompiledGraph(session, this.#onnxRuntime.Tensor, inputs, weights, (performance.now() - start) / 1000);
+  }
+
+  /**
+   * Compiles and runs a graph of one sum, to find out whether the device works.
+   * @throws UserError where it cannot be used on this machine.
+   */
+  async probe(): Promise<CompiledGraph> {
+    const x = new Graph().leaf("input", "x", "float32", [1]);
+    const compiled = await this.compile({ y: add(x, x) }, new Map());
+    await compiled.run({ x: float32([1]) });
+    return compiled;
   }
 
   #sessionOptions(profile: string | undefined): InferenceSession.SessionOptions {

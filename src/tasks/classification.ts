@@ -1,3 +1,4 @@
+import { UserError } from "../errors.ts";
 import { float32 } from "../graph/tensor.ts";
 import type { Example, Prediction } from "./example.ts";
 import {
@@ -23,6 +24,9 @@ export interface ClassifiedText {
   /** Every label, likeliest first. */
   labels: LabelProbability[];
 }
+
+/** Rows from which on labels that are all different are no classes, but the wrong column. */
+const SURELY_NO_CLASSES = 10;
 
 /** Of a list of labelled things, the classes. */
 const classes = (all: readonly Prediction[]): number[] => all.map(({ label }) => label!);
@@ -79,7 +83,16 @@ export const classification: TaskKind<ClassifiedText> = {
   },
 
   outputs: (labels) => labels.length,
-  labelsIn: (table, column) => distinctLabels(table, column, (cell) => [labelNameOf(cell)]),
+  labelsIn(table, column) {
+    const labels = distinctLabels(table, column, (cell) => [labelNameOf(cell)]);
+    const { length } = table.rows;
+    if (labels.length === length && length >= SURELY_NO_CLASSES) {
+      throw new UserError(
+        `${table.source}: ${length} texts with ${length} labels in column "${column}": is it the right column? Name the one of the labels with --label; numbers may be meant for --kind regression`,
+      );
+    }
+    return labels;
+  },
   exampleOfRow({ label, ...texts }, labels) {
     const example = textsOf(texts);
     return label ? { ...example, label: labelIndex(label, labelNameOf(label), labels) } : example;

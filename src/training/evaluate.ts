@@ -1,7 +1,7 @@
 import { UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
 import type { Runtime } from "../runtime/session.ts";
-import type { EvaluationSplit, TaskData } from "../tasks/example.ts";
+import type { EvaluationSplit, Prediction, TaskData } from "../tasks/example.ts";
 import { computeMetrics } from "../tasks/examples.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
@@ -20,6 +20,8 @@ export interface Evaluation {
   metrics: Record<string, number>;
   /** Mean over everything that is labelled, by weights. */
   loss: number;
+  /** Whether the model says the same of all examples, though their labels differ. */
+  alike: boolean;
 }
 
 type Task = Pick<TaskData, "kind" | "labels" | "metrics">;
@@ -56,6 +58,8 @@ export class Evaluator {
     const metrics: Record<string, number> = {};
     let loss = 0;
     let total = 0;
+    const said = new Set<string>();
+    const labelled = new Set<string>();
     for (const { name, examples, encoded } of splits) {
       const logits = await this.#predictor.logits(encoded);
       if (logits.some((values) => values.some((value) => !Number.isFinite(value)))) {
@@ -66,6 +70,9 @@ export class Evaluator {
       const predictions = logits.map((values, i) =>
         findTaskKind(kind).predict(labels, examples[i]!, encoded[i]!, values),
       );
+      for (const each of predictions) said.add(shortened(each));
+      for (const { label, labels } of examples)
+        labelled.add(shortened({ ...(label !== undefined && { label }), ...(labels && { labels }) }));
       const suffix = splits.length > 1 ? `_${name.replace("validation_", "")}` : "";
       for (const [metric, value] of Object.entries(computeMetrics(this.#task, predictions, examples))) {
         metrics[metric + suffix] = value;
@@ -77,11 +84,16 @@ export class Evaluator {
         total += weight;
       }
     }
-    return { metrics, loss: loss / total };
+    return { metrics, loss: loss / total, alike: said.size === 1 && labelled.size > 1 };
   }
 
   async release(): Promise<void> {
     await this.#predictor.release();
     await this.#objective.release();
   }
+}
+
+/** A label as text, numbers to four digits: values that differ in less are alike. */
+function shortened(prediction: Prediction): string {
+  return JSON.stringify(prediction, (_, value) => (typeof value === "number" ? value.toPrecision(4) : value));
 }

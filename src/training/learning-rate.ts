@@ -8,3 +8,9 @@ export function learningRateFactor(step: number, totalSteps: number, warmupRatio
   if (step < warmupSteps) return step / warmupSteps;
   return Math.max(0, (totalSteps - step) / Math.max(1, totalSteps - warmupSteps));
 }
+
+/** Whether every step of a run has factor 0, as the only one has with any warm-up. */
+export function isAllZero(totalSteps: number, warmupRatio: number): boolean {
+  for (let step = 0; step < totalSteps; step++) if (learningRateFactor(step, totalSteps, warmupRatio) > 0) return false;
+  return true;
+}

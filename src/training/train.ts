@@ -9,6 +9,7 @@ import { AdamW } from "./adamw.ts";
 import { epochOrder } from "./batch-order.ts";
 import { type EncodedSplit, Evaluator } from "./evaluate.ts";
 import { clipGradients } from "./gradient-norm.ts";
+import { learningNotes } from "./learning-notes.ts";
 import { learningRateFactor } from "./learning-rate.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "./records.ts";
 import { type StepSettings, TrainingStep } from "./step.ts";
@@ -73,6 +74,8 @@ export interface TrainOutcome {
   trainable: { start: number; average: number; end: number; head: number };
   /** Whether the signal ended the run. */
   aborted: boolean;
+  /** What a run that learned nothing says of itself. */
+  notes: string[];
 }
 
 /** Steps of one epoch, the partial last batch included. */
@@ -108,8 +111,14 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
     ...settings,
   });
   const evaluator = await Evaluator.compile(model, weights, runtime, task, settings);
+  const evaluations: EvaluationRecord[] = [...(resume?.evaluations ?? [])];
+  let saysTheSame = false;
   const evaluate = async (epoch: number): Promise<EvaluationRecord> => {
-    return { kind: "evaluation", ...(await evaluator.evaluate(options.validation)), step: progress.step, epoch };
+    const { alike, ...found } = await evaluator.evaluate(options.validation);
+    const record: EvaluationRecord = { kind: "evaluation", ...found, step: progress.step, epoch };
+    saysTheSame = alike;
+    evaluations.push(record);
+    return record;
   };
   try {
     // Where the run starts from, so that what training gains can be told.
@@ -182,6 +191,7 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
         head: parameters.headCount,
       },
       aborted,
+      notes: aborted ? [] : learningNotes(evaluations, saysTheSame),
     };
   } finally {
     await step.release();

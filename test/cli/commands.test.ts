@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, realpath, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
@@ -161,11 +161,16 @@ describe("evaluate", () => {
 test("info shows versions, devices and cores", async () => {
   const { code, stdout } = await aflora(["info"], home);
   expect(code).toBe(0);
-  for (const name of ["aflora", "node", "onnxRuntime", "devices", "cores", "memory"]) {
+  for (const name of ["aflora", "node", "onnxRuntime", "cpu", "cores", "memory"]) {
     expect(stdout).toMatch(new RegExp(`^${name} +\\S`, "m"));
   }
   const info = JSON.parse((await aflora(["info", "--json"], home)).stdout);
-  expect(info.devices).toContain("cpu");
+  expect(info.devices[0]).toMatchObject({ device: "cpu", usable: true, name: cpus()[0]!.model });
+  // What this machine has, not what the build could do.
+  for (const { device, usable, reason } of info.devices) {
+    if (usable) expect(reason).toBeUndefined();
+    else expect(reason).toMatch(new RegExp(`^device "${device}" cannot be used on this machine: `));
+  }
   expect((await aflora(["--version"], home)).stdout.trim()).toBe(info.aflora);
 });
 

@@ -6,6 +6,7 @@ import { float32, type Tensor } from "../../src/graph/tensor.ts";
 import { aflora } from "../../src/methods/aflora.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
 import { BASE_FORMATS, type BaseFormat } from "../../src/models/base-format.ts";
+import { deviceNote, findDevices } from "../../src/runtime/devices-node.ts";
 import { availableDevices, nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import type { Device } from "../../src/runtime/session.ts";
 import { crossEntropy } from "../../src/tasks/objective.ts";
@@ -83,5 +84,19 @@ describe("devices", () => {
     expect((failure as UserError).message).toMatch(
       /^device "cuda" cannot be used on this machine: [^\n]*; use --device cpu$/,
     );
+  });
+
+  test("software that imitates a GPU is named before training; what is real or not known is not", () => {
+    const found = { device: "webgpu", usable: true } as const;
+    expect(deviceNote({ ...found, name: "lavapipe", software: true })).toMatch(/^webgpu is lavapipe here, software/);
+    expect(deviceNote({ ...found, name: "NVIDIA H100", software: false })).toBeUndefined();
+    expect(deviceNote(found)).toBeUndefined();
+  });
+
+  test("every device of the build is tried: a session on it, or why there is none", async () => {
+    const found = await findDevices();
+    expect(found.map(({ device }) => device)).toEqual(availableDevices());
+    expect(found[0]).toMatchObject({ device: "cpu", usable: true });
+    for (const { usable, reason } of found) expect(usable).toBe(reason === undefined);
   });
 });
