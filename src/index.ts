@@ -82,7 +82,11 @@ export type { LengthTable, TableAxis } from "./models/length-table.ts";
 export type { LinearSite, SiteRole } from "./models/model-parts.ts";
 export type { TokenStream } from "./models/token-stream.ts";
 export { writeReport } from "./reports/report.ts";
-export { fineTuneWithReport as fineTune, type ReportedRunOptions as FineTuneOptions } from "./reports/reported-run.ts";
+export {
+  fineTuneWithReport as fineTune,
+  type ReportedRunOptions as FineTuneOptions,
+  type ReportedRunOutcome,
+} from "./reports/reported-run.ts";
 export { startWatchServer, type WatchServer } from "./reports/watch-server.ts";
 export type { DataFingerprint } from "./runs/data-fingerprint.ts";
 export { type EvaluationSource, evaluateRun, type RunEvaluation } from "./runs/evaluate-run.ts";
