@@ -1,61 +1,114 @@
 /**
- * Our training step beside PyTorch's on the same shapes, timed in turn: AFLoRA of rank 4, dropout on, random weights.
+ * Our training step beside PyTorch's on the same shapes, each in a process of its own, all timed in turn: dropout on, random
+ * weights.
  *
- *     npm run bench:peer -- PYTHON
+ *     npm run bench:peer -- PYTHON [MODEL [ROWSxLENGTH [METHOD]]]
  *
- * PYTHON is an interpreter with oracle/requirements.txt installed.
+ * PYTHON is an interpreter with oracle/requirements.txt installed, METHOD aflora (r = 4) or lora (r = 8; in PyTorch through peft).
  */
-import { spawn } from "node:child_process";
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { availableParallelism } from "node:os";
 import { createInterface } from "node:readline";
+import type { Readable, Writable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { aflora } from "../src/methods/aflora.ts";
-import { nodeRuntime } from "../src/runtime/runtime-node.ts";
-import { crossEntropy } from "../src/tasks/objective.ts";
-import { TrainingStep } from "../src/training/step.ts";
-import { adapted, batchOf, CONFIGS, type ConfigName, median, randomModel } from "./random-model.ts";
+import { BASE_FORMATS } from "../src/models/base-format.ts";
+import { CONFIGS, type ConfigName, median } from "./random-model.ts";
 
 const ROUNDS = 9;
 const WARM_UP = 2;
-const runtime = nodeRuntime();
+/** Threads of a step just done spin for some 40 ms, and would take cores from the next one. */
+const PAUSE = 150;
 
-async function compare(python: string, name: ConfigName, rows: number, length: number): Promise<void> {
-  const script = fileURLToPath(new URL("../oracle/step_speed.py", import.meta.url));
-  const settings = [JSON.stringify(CONFIGS[name]), rows, length, runtime.threads].map(String);
-  const peer = spawn(python, [script, ...settings], { stdio: ["pipe", "pipe", "inherit"] });
-  const answers = createInterface({ input: peer.stdout })[Symbol.asyncIterator]();
-  const model = adapted(randomModel(name), aflora);
-  const step = await TrainingStep.compile(model, model.weights, runtime, {
-    objective: crossEntropy,
-    tokenBudget: rows * length,
-    dropout: true,
-    seed: 1,
-  });
-  const batch = batchOf(rows, length);
-  const rounds: { ours: number; theirs: number }[] = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    peer.stdin.write("step\n");
-    const { value, done } = await answers.next();
-    if (done) throw new Error(`${python} ended; it needs oracle/requirements.txt`);
-    const start = performance.now();
-    await step.run(round, batch);
-    if (round >= WARM_UP) rounds.push({ theirs: Number(value) * 1000, ours: performance.now() - start });
+/** A process that makes a step when it is told to. */
+class Contestant {
+  readonly name: string;
+  readonly seconds: number[] = [];
+  peakMemory = 0;
+  /** Whether it is there still; what ended said why on stderr. */
+  runs = true;
+  readonly #child: ChildProcessByStdio<Writable, Readable, null>;
+  readonly #answers: AsyncIterator<string>;
+
+  constructor(name: string, command: string, args: readonly string[]) {
+    this.name = name;
+    this.#child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
+    // A process that has ended is noticed by the answer that does not come.
+    this.#child.stdin.on("error", () => {});
+    this.#answers = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
   }
-  peer.stdin.end();
-  await step.release();
-  console.log(
-    `${name}, ${rows} x ${length} tokens: aflora ${median(rounds.map(({ ours }) => ours)).toFixed(0)} ms, ` +
-      `PyTorch ${median(rounds.map(({ theirs }) => theirs)).toFixed(0)} ms, ` +
-      `PyTorch's over ours ${median(rounds.map(({ ours, theirs }) => theirs / ours)).toFixed(2)} ` +
-      `(${runtime.threads} threads, medians of ${rounds.length} rounds)`,
-  );
+
+  async step(): Promise<void> {
+    this.#child.stdin.write("step\n");
+    const { value, done } = await this.#answers.next();
+    if (done) {
+      this.runs = false;
+      return;
+    }
+    const [seconds, bytes] = value.split(" ").map(Number) as [number, number];
+    this.seconds.push(seconds);
+    this.peakMemory = bytes;
+  }
+
+  end(): void {
+    this.#child.stdin.end();
+  }
 }
 
-const python = process.argv[2] ?? "python3";
-for (const name of ["all-MiniLM-L6-v2", "bert-base"] as const) {
-  for (const [rows, length] of [
-    [16, 32],
-    [8, 64],
-  ] as const) {
-    await compare(python, name, rows, length);
+async function compare(python: string, name: ConfigName, rows: number, length: number, method: string): Promise<void> {
+  const sizes = [rows, length, availableParallelism()].map(String);
+  const own = fileURLToPath(new URL("peer-step.ts", import.meta.url));
+  const script = fileURLToPath(new URL("../oracle/step_speed.py", import.meta.url));
+  const ours = BASE_FORMATS.map(
+    (format) =>
+      new Contestant(`aflora, ${format}`, process.execPath, [
+        ...[...process.execArgv, own],
+        ...[name, method, format, ...sizes],
+      ]),
+  );
+  const theirs = ["float32", "bfloat16"].flatMap((precision) =>
+    ["eager", "compiled"].map(
+      (mode) =>
+        new Contestant(`PyTorch, ${precision}, ${mode}`, python, [
+          ...[script, JSON.stringify(CONFIGS[name]), ...sizes],
+          ...[method, precision, mode],
+        ]),
+    ),
+  );
+  const all = [...ours, ...theirs];
+  for (let round = 0; round < WARM_UP + ROUNDS; round++) {
+    for (const contestant of all.filter(({ runs }) => runs)) {
+      await contestant.step();
+      await sleep(PAUSE);
+    }
+  }
+  for (const contestant of all) contestant.end();
+
+  console.log(
+    `\n${name}, ${method}, ${rows} x ${length} tokens (${sizes[2]} threads, medians of ${ROUNDS} rounds, ratios with their range)`,
+  );
+  const columns = ours.map(({ name: of }) => of.replace("aflora, ", "over "));
+  console.log(`| | ms | tokens/s | peak memory | ${columns.join(" | ")} |\n|${" --- |".repeat(4 + ours.length)}`);
+  for (const { name: of, seconds, peakMemory, runs } of all) {
+    if (!runs) console.log(`| ${of} | does not run |`);
+    if (!runs) continue;
+    const timed = seconds.slice(WARM_UP);
+    const cells = ours.map(({ seconds: base }) => {
+      const ratios = timed.map((value, round) => value / base[WARM_UP + round]!);
+      return `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)}-${Math.max(...ratios).toFixed(2)})`;
+    });
+    const [ms, speed] = [median(timed) * 1000, (rows * length) / median(timed)];
+    console.log(
+      `| ${of} | ${ms.toFixed(0)} | ${speed.toFixed(0)} | ${(peakMemory / 1e6).toFixed(0)} MB | ${cells.join(" | ")} |`,
+    );
+  }
+}
+
+const [python = "python3", model, size, method = "aflora"] = process.argv.slice(2);
+const models = model === undefined ? (Object.keys(CONFIGS) as ConfigName[]) : [model as ConfigName];
+for (const name of models) {
+  for (const shape of size === undefined ? ["8x64", "4x256"] : [size]) {
+    const [rows, length] = shape.split("x").map(Number) as [number, number];
+    await compare(python, name, rows, length, method);
   }
 }

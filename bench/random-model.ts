@@ -2,6 +2,7 @@ import { initialParameters } from "../src/finetuning/fine-tuned-model.ts";
 import { float32, type Tensor } from "../src/graph/tensor.ts";
 import { randomFor } from "../src/methods/initializers.ts";
 import type { MethodDefinition } from "../src/methods/method.ts";
+import { type BaseFormat, isQuantized, quantizeWeight } from "../src/models/base-format.ts";
 import { describeModel, type ModelDescription } from "../src/models/families.ts";
 import { type ModelTrace, traceModel } from "../src/models/trace.ts";
 import type { TrainingExample } from "../src/tasks/task-kind.ts";
@@ -54,23 +55,27 @@ export interface RandomModel {
   description: ModelDescription;
   trace: ModelTrace;
   weights: Map<string, Tensor<"float32">>;
+  /** What stands in place of weights that are not stored in float32. */
+  quantized: Map<string, Tensor>;
 }
 
 const LABELS = 2;
 
-export function randomModel(name: ConfigName): RandomModel {
+export function randomModel(name: ConfigName, format: BaseFormat = "float32"): RandomModel {
   const description = describeModel(CONFIGS[name]);
   const trace = traceModel(description, LABELS);
   const weights = new Map<string, Tensor<"float32">>();
-  for (const { name: weight, shape } of trace.weights.values()) {
-    const tensor = float32(shape as number[]);
+  const quantized = new Map<string, Tensor>();
+  for (const spec of trace.weights.values()) {
+    const tensor = float32(spec.shape as number[]);
     const { data: values } = tensor;
     // A cheap sequence: drawing 184 million normal numbers would take longer than the measurement.
     for (let i = 0; i < values.length; i++) values[i] = ((((i * 2654435761) >>> 0) / 2 ** 32) * 2 - 1) * 0.04;
-    if (/norm.*weight$/i.test(weight)) values.fill(1);
-    weights.set(weight, tensor);
+    if (/norm.*weight$/i.test(spec.name)) values.fill(1);
+    if (!isQuantized(spec, format)) weights.set(spec.name, tensor);
+    else for (const [part, stored] of quantizeWeight(spec, format, tensor)) quantized.set(part, stored);
   }
-  return { description, trace, weights };
+  return { description, trace, weights, quantized };
 }
 
 /** The model with a method beside it; its parameters are added to the weights. */

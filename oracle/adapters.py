@@ -52,18 +52,20 @@ class SoRALinear(nn.Module):
 
 
 def adapt(model, make):
-    """Replaces every target layer of a BERT classifier by make(layer) and freezes the rest of the backbone.
+    """Replaces every target layer of a BERT or DeBERTa classifier by make(layer) and freezes the rest of the backbone.
 
-    Returns {module name without `bert.`: new layer}.
+    Returns {module name without the family's prefix, as BERT calls it: new layer}.
     """
     adapted = {}
-    for parameter in model.bert.parameters():
+    for parameter in model.base_model.parameters():
         parameter.requires_grad_(False)
-    for index, block in enumerate(model.bert.encoder.layer):
+    for index, block in enumerate(model.base_model.encoder.layer):
         for target in TARGETS:
             parent_name, _, child = target.rpartition(".")
             parent = block.get_submodule(parent_name)
-            layer = make(getattr(parent, child))
-            setattr(parent, child, layer)
+            # DeBERTa has query_proj where BERT has query.
+            own = child if hasattr(parent, child) else f"{child}_proj"
+            layer = make(getattr(parent, own))
+            setattr(parent, own, layer)
             adapted[f"encoder.layer.{index}.{target}"] = layer
     return adapted
