@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
+import { resolve } from "node:path";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
 import type { DataOrigin } from "../tasks/example.ts";
 
 export const dataFingerprintSchema = z.object({
-  /** SHA-256 of each local file, by its path. */
+  /** SHA-256 of each local file, by its absolute path. */
   files: z.record(z.string(), z.string()).optional(),
   /** Commit of a data set on the hub. */
   revision: z.string().optional(),
@@ -17,7 +18,7 @@ export type DataFingerprint = z.output<typeof dataFingerprintSchema>;
 /** The fingerprint of data that were just read. */
 export async function fingerprintOf({ files, revision }: DataOrigin): Promise<DataFingerprint> {
   const hashes: Record<string, string> = {};
-  for (const file of files ?? []) hashes[file] = await hashOf(file);
+  for (const file of files ?? []) hashes[resolve(file)] = await hashOf(file);
   return { ...(files && { files: hashes }), ...(revision !== undefined && { revision }) };
 }
 

@@ -109,7 +109,8 @@ async function fineTuneInFolder(
 ): Promise<FineTuneOutcome> {
   const asked = { offline: given.offline === true, onProgress: options.onDownload, signal: options.signal };
   const saved = options.resume ? await savedRun(given) : undefined;
-  const config = saved?.config ?? withAbsolutePaths(resolveConfig(await withAdapterOptions(given, asked)));
+  const asGiven = saved?.config ?? resolveConfig(await withAdapterOptions(given, asked));
+  const config = withAbsolutePaths(asGiven);
   const { run } = config;
   const directory = resolve(run.output ?? join("runs", defaultName(config)));
   const { revision, offline } = run;
@@ -117,7 +118,8 @@ async function fineTuneInFolder(
   if (saved?.dataFingerprint) {
     await refuseOtherData(saved.dataFingerprint, `the run in ${directory}`, "restore the file or start a new run");
   }
-  const task = await loadTask(config, hub, saved?.dataFingerprint);
+  // Errors name files as the user did.
+  const task = await loadTask(asGiven, hub, saved?.dataFingerprint);
   const dataFingerprint = await fingerprintOf(task.origin ?? {});
   const load = (format: BaseFormat): Promise<BaseModel> =>
     loadBaseModel(run.model ?? BUNDLED_MODEL, task, run.seed, { ...hub, revision, format });
