@@ -1,3 +1,4 @@
+import { basename, isAbsolute } from "node:path";
 import type { FineTuneOptions, RunStart } from "../runs/fine-tune.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../runs/records.ts";
 import { bytes, counted, duration, integer, metrics } from "./format.ts";
@@ -45,7 +46,7 @@ export class TrainingProgress {
     const { base, task, config, totalSteps, stepsDone } = start;
     const examples = task.validation.reduce((sum, split) => sum + split.examples.length, 0);
     this.log(
-      `${config.method.name} on ${base.name}, task ${task.name}: ${integer(task.train.length)} training and ${counted(examples, "validation example")}, ${counted(totalSteps, "step")}`,
+      `${config.method.name} on ${isAbsolute(base.name) ? basename(base.name) : base.name}, task ${task.name}: ${integer(task.train.length)} training and ${counted(examples, "validation example")}, ${counted(totalSteps, "step")}`,
     );
     if (base.newWeights.length > 0) this.log(`made new: ${base.newWeights.map(({ name }) => name).join(", ")}`);
     if (base.unused.length > 0) {

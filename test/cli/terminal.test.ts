@@ -39,8 +39,8 @@ describe.skipIf(!TERMINAL)(TERMINAL ? "on a terminal" : "skipped: no `script` to
       const { freezing, evaluations, result } = await readRunRecords(join(home, output));
       const lines: string[] = [];
       rows.forEach((row, i) => {
-        // A full row goes on in the next one.
-        if (rows[i - 1]?.length === columns) lines.push(lines.pop()! + row);
+        // A full row goes on in the next one, unless the line just fills it and the bar comes next.
+        if (rows[i - 1]?.length === columns && !/^[█░]/.test(row)) lines.push(lines.pop()! + row);
         else lines.push(row);
       });
       const froze = lines.filter((line) => / froze /.test(line));

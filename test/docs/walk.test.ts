@@ -85,11 +85,11 @@ describe.each(PAGES)("%s", (page) => {
       folder = project;
       return;
     }
-    // The README's runs are there for the pages that speak of them.
+    // The README's runs are there for the pages that speak of them; a comparison goes on with its own folder's data only.
     folder = join(home, page.replace(/\W/g, "-"));
     await cp(project, folder, {
       recursive: true,
-      filter: (path) => !/node_modules|\.mts$|tickets-(peft|merged|onnx)/.test(path),
+      filter: (path) => !/node_modules|\.mts$|tickets-(peft|merged|onnx)|runs.compare/.test(path),
     });
     await symlink(join(project, "node_modules"), join(folder, "node_modules"));
   });
