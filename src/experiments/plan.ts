@@ -11,7 +11,7 @@ import { describeModel } from "../models/families.ts";
 import { traceModel } from "../models/trace.ts";
 import { loadTask } from "../runs/fine-tune.ts";
 import { readRunRecords } from "../runs/read-run.ts";
-import { flatOptions, resolveConfig, runOptions, withAbsolutePaths } from "../runs/run-config.ts";
+import { flatOptions, MAY_DIFFER, resolveConfig, runOptions, withAbsolutePaths } from "../runs/run-config.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { glueTaskName } from "../tasks/glue.ts";
 import { stepsPerEpoch } from "../training/train.ts";
@@ -251,9 +251,6 @@ async function checkApart({ config }: Setting, seed: number, { train, validation
   }
 }
 
-/** Options that may differ between a run of an earlier comparison and the same run now. */
-const MAY_DIFFER = ["output", "threads", "device", "offline", "revision"];
-
 /**
  * A run that is there already must be the run that is asked for.
  * @param open options that are yet to be chosen
@@ -275,7 +272,7 @@ export async function checkFolder(
   };
   for (const key of new Set([...Object.keys(saved), ...Object.keys(wanted)])) {
     const [before, now] = [JSON.stringify(saved[key]), JSON.stringify(wanted[key])];
-    if (before === now || MAY_DIFFER.includes(key) || open.includes(key)) continue;
+    if (before === now || key === "revision" || MAY_DIFFER.includes(key) || open.includes(key)) continue;
     throw new UserError(
       `${directory} holds a run with ${key} ${before ?? "not given"}, not ${now ?? "left out"}; choose another --output, or remove that folder`,
     );

@@ -33,6 +33,7 @@ import type { RunResult } from "./records.ts";
 import {
   type DataSource,
   flatOptions,
+  MAY_DIFFER,
   type RunConfig,
   resolveConfig,
   runtimeFor,
@@ -253,7 +254,7 @@ async function savedRun(
   const found = flatOptions(resolved);
   for (const [key, value] of asked) {
     const [before, now] = [saved[key], key === "method" ? value : found[key]].map((each) => JSON.stringify(each));
-    if (before !== now && !["threads", "device", "output", "offline", "checkpointEvery"].includes(key)) {
+    if (before !== now && !MAY_DIFFER.includes(key)) {
       throw new UserError(
         `--resume: the run in ${given.output} has ${key} ${before ?? "unset"}, not ${now}; leave the option out or start a new run`,
       );

@@ -71,6 +71,9 @@ export const runOptions = z.object({
   output: z.string().min(1).optional().describe("run folder to write (runs/<task>-<method>-<date>)"),
 });
 
+/** The options among them that say where and how a run is computed, not what: they may differ where it goes on. */
+export const MAY_DIFFER: readonly string[] = ["threads", "device", "output", "offline", "checkpointEvery"];
+
 /** The options among them that say where to compute. */
 export const computeOptions = runOptions.pick({ device: true, threads: true });
 

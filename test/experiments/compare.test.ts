@@ -98,6 +98,8 @@ describe("runs", () => {
     await expect(compare({ ...given, options: { ...options, learningRate: 0.5 } })).rejects.toThrow(
       /lora-r4-s1 holds a run with learningRate 0\.0004, not 0\.5; choose another --output/,
     );
+    const saved = await compare({ ...given, options: { ...options, checkpointEvery: "10s" } });
+    expect(saved.lines.filter((line) => line.includes("finished before"))).not.toEqual([]);
   });
 });
 
