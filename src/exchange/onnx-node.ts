@@ -14,7 +14,7 @@ import { findTaskKind } from "../tasks/task-kinds.ts";
 import { labelNames } from "./hugging-face.ts";
 import { writeConfig, writeTokenizerJson } from "./hugging-face-node.ts";
 import { PaddedStream } from "./padded-stream.ts";
-import { quantizeOnnx } from "./quantize.ts";
+import { quantizeOnnx } from "./quantize-onnx.ts";
 
 /** Where Transformers.js looks for a model: as it is, and with int8 weights (`dtype: "q8"`). */
 export const ONNX_FILES = { float32: "onnx/model.onnx", q8: "onnx/model_quantized.onnx" } as const;
