@@ -53,6 +53,7 @@ describe.skipIf(!TERMINAL)(TERMINAL ? "on a terminal" : "skipped: no `script` to
       // One bar, which shows the last score.
       const bars = lines.filter((line) => line.startsWith("█") || line.startsWith("░"));
       expect(bars).toHaveLength(1);
+      expect(bars[0]!.length).toBeLessThan(columns);
       expect(bars[0]).toContain(` ${result!.steps}/${result!.steps} | loss `.slice(0, columns - 17));
       const score = evaluations.at(-1)!.metrics.accuracy!.toFixed(4);
       expect(lines[lines.indexOf(bars[0]!) + 1]).toMatch(new RegExp(`^accuracy ${score} \\| peak `));
