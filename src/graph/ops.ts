@@ -2,6 +2,7 @@
 export { ops } from "./ops/define.ts";
 export * from "./ops/distances.ts";
 export * from "./ops/elementwise.ts";
+export * from "./ops/likelihood.ts";
 export * from "./ops/linear.ts";
 export * from "./ops/lookup.ts";
 export * from "./ops/normalisation.ts";

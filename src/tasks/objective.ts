@@ -1,5 +1,5 @@
 import type { Value } from "../graph/graph.ts";
-import { logSoftmax, mul, neg, softplus, sub, sumAll } from "../graph/ops.ts";
+import { logLikelihood, logSoftmax, mul, neg, softplus, sub, sumAll } from "../graph/ops.ts";
 
 /**
  * What a task minimises. Class weights, words of unequal number and the mean over a batch that is cut into micro-batches
@@ -26,6 +26,13 @@ export const crossEntropy: Objective = {
   couples: "nothing",
   target: likeOutputs,
   loss: (outputs, targets, weights) => neg(sumAll(mul(logSoftmax(outputs), mul(targets, weights)))),
+};
+
+/** Cross-entropy of the outputs' softmax with the number of the right output: nothing is as wide as a vocabulary but outputs. */
+export const indexCrossEntropy: Objective = {
+  couples: "nothing",
+  target: () => ({ dtype: "int32", shape: [] }),
+  loss: (outputs, targets, weights) => neg(sumAll(mul(logLikelihood(outputs, targets), weights))),
 };
 
 /** Cross-entropy of each output's sigmoid with its 0 or 1, a mean over the outputs. */

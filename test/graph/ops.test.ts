@@ -144,6 +144,12 @@ const cases: Record<string, fc.Arbitrary<Case>> = {
   })),
   Softmax: lastAxis(op.softmax),
   LogSoftmax: lastAxis(op.logSoftmax),
+  LogLikelihood: fc.tuple(size, fc.array(fc.nat(4), { minLength: 1, maxLength: 5 })).map(([width, targets]) => ({
+    shapes: [["looked", width]],
+    indices: [{ shape: ["looked"], data: targets.map((target) => target % width) }],
+    sizes: { looked: targets.length },
+    apply: ([x], [index]) => op.logLikelihood(x!, index!),
+  })),
   LayerNormalization: fc.tuple(shape(1, 2), fc.integer({ min: 2, max: 5 }), flag).map(([rows, width, bias]) => ({
     shapes: [[...rows, width], [width], ...(bias ? [[width]] : [])],
     apply: ([x, scale, shift]) => op.layerNorm(x!, scale!, shift, 0.05),
@@ -302,6 +308,20 @@ describe("gradient rules against central differences", () => {
       expect(found!.data[i]).toBeCloseTo(expected, 5);
     });
   });
+});
+
+test("a row's target is hit where it has the first of its largest outputs", async () => {
+  const graph = new Graph();
+  const logits = graph.leaf("input", "logits", "float32", ["rows", 3]);
+  const targets = graph.leaf("input", "targets", "int32", ["rows"]);
+  expect(() => op.hits(logits, graph.leaf("input", "other", "int32", ["others"]))).toThrow(ShapeError);
+  const compiled = await runtime.compile({ hits: op.hits(logits, targets) }, new Map());
+  const found = await compiled.run({
+    logits: float32([4, 3], Float32Array.of(1, 5, 2, 1, 5, 2, 4, 4, 0, 4, 4, 0)),
+    targets: int32([4], Int32Array.of(1, 2, 0, 1)),
+  });
+  await compiled.release();
+  expect([...asFloat32(found.hits!).data]).toEqual([1, 0, 1, 0]);
 });
 
 test("rows aligned by distance: y[i, j] = x[i, n + j - i]", async () => {
