@@ -11,7 +11,7 @@ import { aflora } from "../src/methods/aflora.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { crossEntropy } from "../src/tasks/objective.ts";
 import type { TrainingExample } from "../src/tasks/task-kind.ts";
-import { cutMicroBatches } from "../src/training/micro-batches.ts";
+import { cutMicroBatches, sizeOf } from "../src/training/micro-batches.ts";
 import { TrainingStep } from "../src/training/step.ts";
 import { adapted, batchOf, median, randomModel } from "./random-model.ts";
 
@@ -69,7 +69,7 @@ await step.release();
 
 console.log(`all-MiniLM-L6-v2's size, ${runtime.threads} threads, medians of ${ROUNDS - WARM_UP} rounds\n`);
 for (const { name, batches, seconds, tokensPerSecond } of variants) {
-  const runs = batches.map((batch) => cutMicroBatches(batch.map(lengthOf), BUDGET).length);
+  const runs = batches.map((batch) => cutMicroBatches(batch.map(sizeOf), { tokens: BUDGET, outputs: 2 }).length);
   const tokens = batches.map((batch) => batch.reduce((sum, example) => sum + lengthOf(example), 0));
   console.log(
     `${name.padEnd(16)}${mean(tokens).toFixed(0).padStart(5)} tokens in ${mean(runs).toFixed(1)} runs: ` +

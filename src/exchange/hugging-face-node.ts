@@ -22,8 +22,10 @@ export async function writeConfig(
   const written = {
     ...config,
     architectures: [className(base, task.kind)],
-    id2label: Object.fromEntries(names.map((name, i) => [i, name])),
-    label2id: Object.fromEntries(names.map((name, i) => [name, i])),
+    ...(names.length > 0 && {
+      id2label: Object.fromEntries(names.map((name, i) => [i, name])),
+      label2id: Object.fromEntries(names.map((name, i) => [name, i])),
+    }),
     problem_type: findTaskKind(task.kind).huggingFace.problemType,
     dtype: "float32",
     ...more,
@@ -47,6 +49,7 @@ function withDecimals(json: string, original: string): string {
 const TOKENIZER_FILES = [
   "tokenizer.json",
   "tokenizer_config.json",
+  "chat_template.jinja",
   "special_tokens_map.json",
   "added_tokens.json",
   "vocab.txt",

@@ -3,6 +3,7 @@ import type { BaseModel } from "../finetuning/base-model.ts";
 import { BUNDLED_MODEL, BUNDLED_ON_HUB } from "../finetuning/bundled-model.ts";
 import type { ModelDescription } from "../models/families.ts";
 import type { LinearSite, WeightSpec } from "../models/model-parts.ts";
+import { isPretrained } from "../models/trace.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 
 /** Class of Hugging Face Transformers that a fine-tuned model is. */
@@ -25,7 +26,9 @@ export const publicName = (base: BaseModel): string => (base.name === BUNDLED_MO
 export const moduleName = (base: ModelDescription, { name }: LinearSite): string =>
   fullName(base, { name, part: "backbone" });
 
-/** Names of a task's outputs; where its kind has no labels, their numbers. */
+/** Names of a task's outputs; where its kind has no labels, their numbers; none where they are the words of a vocabulary. */
 export function labelNames({ kind, labels }: AdapterDescription["task"]): string[] {
-  return Array.from({ length: findTaskKind(kind).outputs(labels) }, (_, i) => labels[i] ?? `LABEL_${i}`);
+  const { head, outputs } = findTaskKind(kind);
+  if (isPretrained(head)) return [];
+  return Array.from({ length: outputs(labels) }, (_, i) => labels[i] ?? `LABEL_${i}`);
 }

@@ -55,7 +55,7 @@ export class AdapterHost {
     this.#refuseTaken(name, replace);
     const base = await withHead(this.base, adapter.description.task, 0);
     const fitted = fitAdapter(base, adapter);
-    const kind = kindOf(adapter.description);
+    const kind = kindOf(adapter.description, base);
     const shared = this.#predictors.get(kind) ?? { compiled: compilePredictor(base, fitted, this.#runtime), users: 0 };
     this.#predictors.set(kind, shared);
     shared.users++;
@@ -125,8 +125,8 @@ export class AdapterHost {
 }
 
 /** Adapters of one kind differ in their arrays alone. */
-function kindOf({ method, methodOptions, task }: AdapterDescription): string {
+function kindOf({ method, methodOptions, task }: AdapterDescription, { labelCount, head }: BaseModel): string {
   const options = Object.entries(parseMethodOptions(findMethod(method), methodOptions)).sort();
-  const { head, outputs } = findTaskKind(task.kind);
-  return JSON.stringify([method, options, outputs(task.labels), head]);
+  const { readout } = findTaskKind(task.kind);
+  return JSON.stringify([method, options, labelCount, head, readout && task.kind]);
 }

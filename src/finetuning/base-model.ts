@@ -7,7 +7,7 @@ import type { BaseFormat } from "../models/base-format.ts";
 import { describeModel, type ModelDescription } from "../models/families.ts";
 import type { WeightSpec } from "../models/model-parts.ts";
 import { readModelWeights } from "../models/model-weights.ts";
-import { type ModelTrace, traceModel } from "../models/trace.ts";
+import { isPretrained, type ModelTrace, traceModel } from "../models/trace.ts";
 import type { TaskData } from "../tasks/example.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
@@ -87,7 +87,7 @@ async function readForTask(
   backbone?: Pick<BaseModel, "weights" | "quantized">,
 ): Promise<Pick<BaseModel, "trace" | "labelCount" | "head" | "weights" | "quantized" | "newWeights" | "unused">> {
   const kind = task && findTaskKind(task.kind);
-  const labelCount = kind?.outputs(task!.labels) ?? description.config.labelCount;
+  const labelCount = kind?.outputs(task!.labels, description.config) ?? description.config.labelCount;
   const head = kind?.head ?? "sequence";
   const trace = traceModel(description, labelCount, head);
   const known = !kind || hasLabels(config, description.config.labelCount, kind, task!.labels, labelCount);
@@ -107,10 +107,12 @@ async function readForTask(
 function hasLabels(
   { architectures, id2label }: FolderConfig,
   ownCount: number,
-  { huggingFace }: TaskKind,
+  { huggingFace, head }: TaskKind,
   labels: readonly string[],
   labelCount: number,
 ): boolean {
+  // A language model's outputs are its words, in the order of its vocabulary.
+  if (isPretrained(head)) return true;
   const suffix = huggingFace.autoClass.replace("AutoModel", "");
   if (ownCount !== labelCount || !architectures?.some((name) => name.endsWith(suffix))) return false;
   return labels.every((label, i) => {

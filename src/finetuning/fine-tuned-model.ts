@@ -5,10 +5,10 @@ import type { Adaptation } from "../methods/method.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example, Prediction } from "../tasks/example.ts";
-import type { EncodedExample, TaskKind, TextInput } from "../tasks/task-kind.ts";
+import type { TaskKind, TextInput } from "../tasks/task-kind.ts";
 import { findTaskKind, type TextPrediction } from "../tasks/task-kinds.ts";
 import type { TaskPredictions } from "../tasks/task-predictions.ts";
-import { Predictor } from "../training/predictor.ts";
+import { type PredictedExample, Predictor } from "../training/predictor.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
 import type { Adapter, AdapterDescription } from "./adapter.ts";
 import type { BaseModel } from "./base-model.ts";
@@ -83,7 +83,10 @@ export class FineTunedModel<Shown extends object = TextPrediction> {
     return logits.map((values, i) => this.kind.predict(this.#labels, examples[i]!, encoded[i]!, values));
   }
 
-  /** Logits of each example, `[rows, outputs]`: one row, or one for each word that was read. */
+  /**
+   * Logits of each example, `[rows, outputs]`: one row, or one for each word that was read. Of a kind that reads outputs within
+   * the graph what it reads, `[rows, width]`.
+   */
   logits(examples: readonly Example[]): Promise<Float32Array[]> {
     return this.#predictor.logits(this.#encode(examples), this.parameters);
   }
@@ -92,9 +95,12 @@ export class FineTunedModel<Shown extends object = TextPrediction> {
     return this.description.task.labels;
   }
 
-  #encode(examples: readonly Example[]): EncodedExample[] {
+  #encode(examples: readonly Example[]): PredictedExample[] {
     const { tokenizer } = this.base;
-    return examples.map((example) => this.kind.encode(example, tokenizer, this.description.maxLength));
+    return examples.map((example) => {
+      const encoded = this.kind.encode(example, tokenizer, this.description.maxLength);
+      return this.kind.readout ? { ...encoded, ...this.kind.targets(example, encoded, this.#labels) } : encoded;
+    });
   }
 
   /** Frees what was compiled; a process must not exit before. Nothing can be predicted afterwards. */
@@ -134,11 +140,13 @@ export function fitAdapter(base: BaseModel, { description, parameters }: Adapter
 /** Compiles a base model with an adapter's method; the arrays of adapters of the same kind can be fed in turn. */
 export function compilePredictor(
   base: BaseModel,
-  { adaptation, parameters }: FittedAdapter,
+  { description, adaptation, parameters }: FittedAdapter,
   runtime: Runtime,
 ): Promise<Predictor> {
   const model: AdaptedModel = { ...base, adaptation, trainsHead: () => true };
-  return Predictor.compile(model, new Map([...base.weights, ...base.quantized, ...parameters]), runtime);
+  return Predictor.compile(model, new Map([...base.weights, ...base.quantized, ...parameters]), runtime, {
+    readBy: findTaskKind(description.task.kind),
+  });
 }
 
 /** Shape of everything that an adapter may hold: the method's parameters, the head, and where it trains the backbone. */

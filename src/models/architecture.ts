@@ -93,4 +93,6 @@ export interface ModelConfig {
   usesTokenTypes: boolean;
   /** Number of labels that the checkpoint's own head has. */
   labelCount: number;
+  /** Rows of its table of words: outputs of a language-model head. */
+  vocabularySize: number;
 }

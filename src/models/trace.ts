@@ -8,6 +8,9 @@ import type { LinearSite, WeightSpec } from "./model-parts.ts";
 /** Whether a head gives a row of outputs for each of some tokens, rather than one for each example. */
 export const labelsTokens = (head: HeadName): boolean => head === "token" || head === "languageModel";
 
+/** Whether a head was pretrained with the rest of its model, and is not for one task: it trains where asked for alone. */
+export const isPretrained = (head: HeadName): boolean => head === "languageModel";
+
 /**
  * Writes a whole model, head included.
  * @returns the head's outputs: `[batch, outputs]`, or `[outputRows, outputs]` of a head that labels tokens
@@ -50,15 +53,18 @@ export interface ModelTrace {
   sites: readonly LinearSite[];
   /** Every weight by name, the head's among them. */
   weights: ReadonlyMap<string, WeightSpec>;
-  /** Module of the head's last layer, whose outputs are the labels: `classifier`, `classifier.out_proj`. */
-  classifier: string;
+  /**
+   * Module of the head's last layer, whose outputs are the labels: `classifier`, `classifier.out_proj`; undefined where the
+   * head has no weights of its own, as a language model's that is tied to its table of words.
+   */
+  classifier: string | undefined;
 }
 
 /** Layers and weights of a model with a head for `outputs` outputs. @throws UserError where it has no such head. */
 export function traceModel(description: ModelDescription, outputs: number, head?: HeadName): ModelTrace {
   const context = new ForwardContext(new Graph(), { trains: () => false, dropout: false });
   writeModel(context, description, outputs, head);
-  const last = [...context.weights.values()].findLast(({ part }) => part === "head")!;
-  const classifier = last.name.slice(0, last.name.lastIndexOf("."));
+  const last = [...context.weights.values()].findLast(({ part }) => part === "head");
+  const classifier = last?.name.slice(0, last.name.lastIndexOf("."));
   return { sites: [...context.sites.values()], weights: context.weights, classifier };
 }

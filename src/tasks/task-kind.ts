@@ -1,5 +1,6 @@
+import type { Value } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import type { HeadName } from "../models/architecture.ts";
+import type { HeadName, ModelConfig } from "../models/architecture.ts";
 import type { Encoding, Tokenizer } from "../tokenization/tokenizer.ts";
 import type { Example, Prediction } from "./example.ts";
 import type { Objective } from "./objective.ts";
@@ -63,6 +64,16 @@ export interface HuggingFaceForm {
   };
 }
 
+/** What leaves the graph in place of outputs that are too wide to look at: a few numbers for each row that has a target. */
+export interface Readout {
+  /** Numbers for each row. */
+  width: number;
+  /** `[rows, outputs]`, targets as the objective has them → `[rows, width]`. */
+  write(outputs: Value, targets: Value): Value;
+  /** The objective's loss of rows, summed by weights. @param values `[rows, width]` @param weights `[rows]` */
+  loss(values: Float32Array, weights: Float32Array): number;
+}
+
 /**
  * A kind of task: how rows become examples, what is minimised, what a model's outputs say, and how good that is.
  * Each is one object in a file of its own; nothing outside of `tasks/` knows them apart.
@@ -74,6 +85,11 @@ export interface TaskKind<Shown extends object = object> {
   /** What the model's head gives outputs: the whole text, or tokens. */
   readonly head: HeadName;
   readonly objective: Objective;
+  /**
+   * What predictions are made of in place of the outputs, in `predict` and `describe` too; then every example has a target. Its
+   * objective couples nothing.
+   */
+  readonly readout?: Readout;
   /** In Hugging Face's names and scale: 0 to 1, correlations -1 to 1. */
   readonly metrics: Readonly<Record<string, Metric>>;
   /** Metrics of a task that names none, in the order shown; the first picks the best epoch. */
@@ -91,8 +107,8 @@ export interface TaskKind<Shown extends object = object> {
     labelsOfHead(outputs: readonly string[], problemType: string | null | undefined): string[] | undefined;
   };
 
-  /** Number of the head's outputs. */
-  outputs(labels: readonly string[]): number;
+  /** Number of the head's outputs. @param config of a model with the head; absent where there is none at hand */
+  outputs(labels: readonly string[], config?: ModelConfig): number;
   /**
    * A column's labels, in their order; none where the kind has no classes.
    * @throws UserError where a cell holds no sound label, or there is nothing to learn.

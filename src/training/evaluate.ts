@@ -3,7 +3,7 @@ import type { Tensors } from "../graph/tensor.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { EvaluationSplit, Prediction, TaskData } from "../tasks/example.ts";
 import { computeMetrics } from "../tasks/examples.ts";
-import type { TrainingExample } from "../tasks/task-kind.ts";
+import type { Readout, TrainingExample } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { ObjectiveGraph } from "./objective-graph.ts";
 import { totalWeight } from "./objective-inputs.ts";
@@ -30,10 +30,10 @@ type Task = Pick<TaskData, "kind" | "labels" | "metrics">;
 export class Evaluator {
   readonly #task: Task;
   readonly #predictor: Predictor;
-  readonly #objective: ObjectiveGraph;
+  readonly #objective: ObjectiveGraph | Readout;
   readonly #batchSize: number;
 
-  private constructor(task: Task, predictor: Predictor, objective: ObjectiveGraph, batchSize: number) {
+  private constructor(task: Task, predictor: Predictor, objective: ObjectiveGraph | Readout, batchSize: number) {
     this.#task = task;
     this.#predictor = predictor;
     this.#objective = objective;
@@ -48,8 +48,9 @@ export class Evaluator {
     task: Task,
     { tokenBudget, batchSize }: { tokenBudget: number; batchSize: number },
   ): Promise<Evaluator> {
-    const predictor = await Predictor.compile(model, weights, runtime, tokenBudget);
-    const objective = await ObjectiveGraph.compile(findTaskKind(task.kind).objective, model.labelCount, runtime);
+    const kind = findTaskKind(task.kind);
+    const predictor = await Predictor.compile(model, weights, runtime, { tokenBudget, readBy: kind });
+    const objective = kind.readout ?? (await ObjectiveGraph.compile(kind.objective, model.labelCount, runtime));
     return new Evaluator(task, predictor, objective, batchSize);
   }
 
@@ -79,8 +80,12 @@ export class Evaluator {
       }
       for (let start = 0; start < encoded.length; start += this.#batchSize) {
         const part = encoded.slice(start, start + this.#batchSize);
+        const values = logits.slice(start, start + part.length);
         const weight = totalWeight(part);
-        loss += weight * (await this.#objective.run(part, logits.slice(start, start + part.length))).loss;
+        loss +=
+          this.#objective instanceof ObjectiveGraph
+            ? weight * (await this.#objective.run(part, values)).loss
+            : lossOf(this.#objective, part, values);
         total += weight;
       }
     }
@@ -89,9 +94,12 @@ export class Evaluator {
 
   async release(): Promise<void> {
     await this.#predictor.release();
-    await this.#objective.release();
+    if (this.#objective instanceof ObjectiveGraph) await this.#objective.release();
   }
 }
+
+const lossOf = (readout: Readout, examples: readonly TrainingExample[], values: readonly Float32Array[]): number =>
+  examples.reduce((sum, { weights }, i) => sum + readout.loss(values[i]!, weights), 0);
 
 /** A label as text, numbers to four digits: values that differ in less are alike. */
 function shortened(prediction: Prediction): string {

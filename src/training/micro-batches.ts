@@ -1,34 +1,60 @@
+import type { EncodedExample } from "../tasks/task-kind.ts";
+
 /** What running the graph once costs beside its tokens, in tokens: measured at about 32 for MiniLM's and BERT-base's sizes. */
 const RUN_COST = 32;
 
 /** What a padded pair of query and key costs, in tokens: attention alone is padded. */
 const PAIR_COST = 1 / 1024;
 
+/** Most numbers that a run's outputs may be, 128 MiB of float32: a language model's are as wide as its vocabulary. */
+const OUTPUT_BUDGET = 2 ** 25;
+
+/** What an example adds to a run. */
+export interface ExampleSize {
+  /** Of all its texts. */
+  tokens: number;
+  /** Rows that get outputs. */
+  rows: number;
+}
+
+export const sizeOf = ({ encoding, decoder, rows }: EncodedExample): ExampleSize => ({
+  tokens: encoding.inputIds.length + (decoder?.inputIds.length ?? 0),
+  rows: rows?.length ?? 1,
+});
+
 /**
- * Cuts a batch into micro-batches: rows are sorted by length, longest first, and cut where runs and attention's padding
- * together cost least, with at most `tokenBudget` real tokens and as many pairs of padded places as one text of that
- * length has; a single longer row stands alone. The micro-batches' summed gradients equal those of the whole batch.
- * Rows of equal length keep their order, so the cut is always the same.
- * @param lengths tokens of each row, `[rows]`
- * @returns indices into `lengths`, a list for each micro-batch, its longest row first
+ * Cuts a batch into micro-batches: examples are sorted by length, longest first, and cut where runs and attention's padding
+ * together cost least, with at most so many real tokens, as many pairs of padded places as one text of that length has,
+ * and outputs that fit into memory; a single longer example stands alone. The micro-batches' summed gradients equal those
+ * of the whole batch. Examples of equal length keep their order, so the cut is always the same.
+ * @param budget most tokens, and the outputs that a row gets
+ * @returns indices into `sizes`, a list for each micro-batch, its longest example first
  */
-export function cutMicroBatches(lengths: readonly number[], tokenBudget: number): number[][] {
+export function cutMicroBatches(
+  sizes: readonly ExampleSize[],
+  budget: { tokens: number; outputs: number },
+): number[][] {
+  const lengths = sizes.map(({ tokens }) => tokens);
   const order = lengths.map((_, row) => row).sort((a, b) => lengths[b]! - lengths[a]!);
-  // The least cost of the first `end` rows, and where their last micro-batch starts.
+  // The least cost of the first `end` examples, and where their last micro-batch starts.
   const cost = new Float64Array(order.length + 1).fill(Number.POSITIVE_INFINITY);
   const startOf = new Uint32Array(order.length + 1);
   cost[0] = 0;
   for (let start = 0; start < order.length; start++) {
     const longest = lengths[order[start]!]!;
     let tokens = 0;
-    for (let rows = 1; start + rows <= order.length; rows++) {
-      tokens += lengths[order[start + rows - 1]!]!;
-      const pairs = rows * longest * longest;
-      if (rows > 1 && (tokens > tokenBudget || pairs > tokenBudget * tokenBudget)) break;
+    let outputs = 0;
+    for (let count = 1; start + count <= order.length; count++) {
+      const added = sizes[order[start + count - 1]!]!;
+      tokens += added.tokens;
+      outputs += added.rows * budget.outputs;
+      const pairs = count * longest * longest;
+      const full = tokens > budget.tokens || pairs > budget.tokens ** 2 || outputs > OUTPUT_BUDGET;
+      if (count > 1 && full) break;
       const total = cost[start]! + RUN_COST + pairs * PAIR_COST;
-      if (total < cost[start + rows]!) {
-        cost[start + rows] = total;
-        startOf[start + rows] = start;
+      if (total < cost[start + count]!) {
+        cost[start + count] = total;
+        startOf[start + count] = start;
       }
     }
   }

@@ -1,65 +1,88 @@
 import { UserError } from "../errors.ts";
-import { asFloat32, type Tensors } from "../graph/tensor.ts";
+import { asFloat32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import type { StreamInputs } from "../models/token-stream.ts";
 import type { CompiledGraph, Runtime } from "../runtime/session.ts";
-import type { EncodedExample } from "../tasks/task-kind.ts";
-import { cutMicroBatches } from "./micro-batches.ts";
+import type { EncodedExample, Targets, TrainingExample } from "../tasks/task-kind.ts";
+import { cutMicroBatches, sizeOf } from "./micro-batches.ts";
 import { layOut } from "./model-inputs.ts";
-import { type AdaptedModel, writeInference } from "./step-graph.ts";
+import { objectiveInputs } from "./objective-inputs.ts";
+import { type AdaptedModel, type ReadBy, writeInference } from "./step-graph.ts";
 
 /** Most tokens of one run of a predictor's graph, where nothing is asked for. */
 const TOKEN_BUDGET = 2048;
 
+export interface PredictorOptions {
+  /** Most tokens of one run of the graph. */
+  tokenBudget?: number;
+  /** The kind that reads the outputs within the graph. */
+  readBy?: ReadBy | undefined;
+}
+
+/** An example to predict for, with what it is to come to where its kind reads outputs within the graph. */
+export type PredictedExample = EncodedExample & Partial<Targets>;
+
 /** An adapted model that is only asked for its head's outputs. */
 export class Predictor {
+  /** Of a row: the head's outputs, or what is read of them. */
+  readonly #width: number;
   readonly #outputs: number;
+  readonly #readBy: ReadBy | undefined;
   readonly #streams: readonly StreamInputs[];
   readonly #graph: CompiledGraph;
   readonly #tokenBudget: number;
   #released = false;
 
-  private constructor(outputs: number, streams: readonly StreamInputs[], graph: CompiledGraph, tokenBudget: number) {
+  private constructor(
+    outputs: number,
+    streams: readonly StreamInputs[],
+    graph: CompiledGraph,
+    { tokenBudget = TOKEN_BUDGET, readBy }: PredictorOptions,
+  ) {
+    this.#width = readBy?.readout?.width ?? outputs;
     this.#outputs = outputs;
+    this.#readBy = readBy;
     this.#streams = streams;
     this.#graph = graph;
     this.#tokenBudget = tokenBudget;
   }
 
-  /** @param tokenBudget most tokens of one run of the graph */
   static async compile(
     model: AdaptedModel,
     weights: Tensors,
     runtime: Runtime,
-    tokenBudget = TOKEN_BUDGET,
+    options: PredictorOptions = {},
   ): Promise<Predictor> {
-    const { outputs, streams } = writeInference(model);
-    return new Predictor(model.labelCount, streams, await runtime.compile(outputs, weights), tokenBudget);
+    const { outputs, streams } = writeInference(model, options);
+    return new Predictor(model.labelCount, streams, await runtime.compile(outputs, weights), options);
   }
 
   /**
-   * The head's outputs for each example, `[rows, outputs]`, in the order given.
+   * The head's outputs for each example, `[rows, outputs]`, or what is read of them, `[rows, width]`, in the order given.
    * @param adapter tensors of the method and the head to use this time, in place of those compiled with
    * @throws UserError where it was released.
    */
-  async logits(examples: readonly EncodedExample[], adapter?: Tensors): Promise<Float32Array[]> {
+  async logits(examples: readonly PredictedExample[], adapter?: Tensors): Promise<Float32Array[]> {
     if (this.#released) throw new UserError("the model was released and can predict no more; load it again");
     const results: Float32Array[] = new Array(examples.length);
-    const lengths = examples.map(({ encoding, decoder }) => encoding.inputIds.length + (decoder?.inputIds.length ?? 0));
-    for (const chosen of cutMicroBatches(lengths, this.#tokenBudget)) {
-      const { inputs } = layOut(
-        this.#streams,
-        chosen.map((i) => examples[i]!),
-      );
-      const { logits } = await this.#graph.run(inputs, adapter);
+    for (const chosen of cutMicroBatches(examples.map(sizeOf), { tokens: this.#tokenBudget, outputs: this.#outputs })) {
+      const part = chosen.map((i) => examples[i]!);
+      const { inputs } = layOut(this.#streams, part);
+      const { logits } = await this.#graph.run({ ...inputs, ...this.#targetsOf(part) }, adapter);
       const values = asFloat32(logits!).data;
       let start = 0;
       for (const i of chosen) {
-        const end = start + (examples[i]!.rows?.length ?? 1) * this.#outputs;
+        const end = start + (examples[i]!.rows?.length ?? 1) * this.#width;
         results[i] = values.slice(start, end);
         start = end;
       }
     }
     return results;
+  }
+
+  #targetsOf(examples: readonly PredictedExample[]): Record<string, Tensor> {
+    if (!this.#readBy?.readout) return {};
+    const { targets } = objectiveInputs(this.#readBy.objective, this.#outputs, examples as TrainingExample[], 1);
+    return { targets };
   }
 
   /** Frees the graph; more than once does no more. */

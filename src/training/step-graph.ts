@@ -10,6 +10,7 @@ import type { WeightSpec } from "../models/model-parts.ts";
 import type { StreamInputs } from "../models/token-stream.ts";
 import { writeModel } from "../models/trace.ts";
 import type { Objective } from "../tasks/objective.ts";
+import type { TaskKind } from "../tasks/task-kind.ts";
 
 /** A model adapted by a method, with a head. */
 export interface AdaptedModel extends ModelDescription {
@@ -25,6 +26,9 @@ export interface AdaptedModel extends ModelDescription {
   trainsHead(name: string): boolean;
 }
 
+/** What reads a model's outputs within the graph: its kind's readout, for targets as its objective has them. */
+export type ReadBy = Pick<TaskKind, "objective" | "readout">;
+
 /** Prefix of the outputs that hold gradients. */
 export const GRADIENT = "gradient:";
 
@@ -36,12 +40,17 @@ export interface ModelGraph<Output extends string = string> {
 }
 
 /**
- * The head's outputs alone, `[rows, outputs]`, without dropout unless asked for. The method's parameters are trainable
- * leaves all the same: they may change, or give way to another adapter's, between two runs.
+ * The head's outputs alone, `[rows, outputs]`, without dropout unless asked for; where they are read within the graph, what is
+ * read, `[rows, width]`, of targets that are fed. The method's parameters are trainable leaves all the same: they may change,
+ * or give way to another adapter's, between two runs.
  */
-export function writeInference(model: AdaptedModel, { dropout = false } = {}): ModelGraph<"logits"> {
+export function writeInference(
+  model: AdaptedModel,
+  { dropout = false, readBy }: { dropout?: boolean; readBy?: ReadBy | undefined } = {},
+): ModelGraph<"logits"> {
   const { context, logits } = writeForward(model, () => "trainable", dropout);
-  return { outputs: { logits }, streams: context.streams, dropouts: context.dropouts };
+  const read = readBy?.readout?.write(logits, targetsOf(readBy.objective, logits)) ?? logits;
+  return { outputs: { logits: read }, streams: context.streams, dropouts: context.dropouts };
 }
 
 /**
@@ -88,11 +97,15 @@ export function writeCoupling(objective: Objective, outputs: number): Record<"lo
 
 /** The objective over `logits` `[rows, outputs]`, with targets and weights as inputs. */
 function writeObjective(objective: Objective, logits: Value): Value {
-  const { graph, shape } = logits;
+  const weights = logits.graph.leaf("input", "rowWeights", "float32", [logits.shape[0]!, 1]);
+  return objective.loss(logits, targetsOf(objective, logits), weights);
+}
+
+/** The input that holds what `logits` `[rows, outputs]` are to come to. */
+function targetsOf(objective: Objective, { graph, shape }: Value): Value {
   const [rows, outputs] = shape as [string, number];
   const target = objective.target(outputs);
-  const targets = graph.leaf("input", "targets", target.dtype, [rows, ...target.shape]);
-  return objective.loss(logits, targets, graph.leaf("input", "rowWeights", "float32", [rows, 1]));
+  return graph.leaf("input", "targets", target.dtype, [rows, ...target.shape]);
 }
 
 function writeForward(model: AdaptedModel, kindOf: (name: string) => "trainable" | "frozen", dropout: boolean) {

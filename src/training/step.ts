@@ -4,7 +4,7 @@ import type { CompiledGraph, Runtime } from "../runtime/session.ts";
 import type { Objective } from "../tasks/objective.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
 import { DropoutMasks } from "./dropout-masks.ts";
-import { cutMicroBatches } from "./micro-batches.ts";
+import { cutMicroBatches, sizeOf } from "./micro-batches.ts";
 import { layOut } from "./model-inputs.ts";
 import { ObjectiveGraph } from "./objective-graph.ts";
 import { objectiveInputs, totalWeight } from "./objective-inputs.ts";
@@ -73,8 +73,8 @@ export class TrainingStep {
     const outputs = this.#model.labelCount;
     const total = totalWeight(batch);
     const outcome: StepOutcome = { loss: 0, gradients: new Map(), tokens: 0, flops: 0 };
-    const lengths = batch.map(({ encoding, decoder }) => encoding.inputIds.length + (decoder?.inputIds.length ?? 0));
-    const cut = cutMicroBatches(lengths, tokenBudget).map((rows) => rows.map((row) => batch[row]!));
+    const sizes = batch.map(sizeOf);
+    const cut = cutMicroBatches(sizes, { tokens: tokenBudget, outputs }).map((part) => part.map((i) => batch[i]!));
     const coupled = await this.#coupling?.run(step, cut);
     if (coupled) {
       outcome.loss = coupled.loss;
@@ -93,7 +93,7 @@ export class TrainingStep {
         if (output.startsWith(GRADIENT)) addTo(outcome.gradients, output.slice(GRADIENT.length), asFloat32(tensor));
       }
     }
-    outcome.tokens = lengths.reduce((sum, length) => sum + length, 0);
+    outcome.tokens = sizes.reduce((sum, { tokens }) => sum + tokens, 0);
     return outcome;
   }
 

@@ -1,6 +1,13 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { cutMicroBatches } from "../../src/training/micro-batches.ts";
+import { cutMicroBatches as cutExamples } from "../../src/training/micro-batches.ts";
+
+/** Of examples with one row each and few outputs. */
+const cutMicroBatches = (lengths: readonly number[], budget: number): number[][] =>
+  cutExamples(
+    lengths.map((tokens) => ({ tokens, rows: 1 })),
+    { tokens: budget, outputs: 2 },
+  );
 
 test("sorts by length and fills each micro-batch with tokens up to the budget", () => {
   expect(cutMicroBatches([5, 9, 2, 9, 4, 30], 20)).toEqual([[5], [1, 3], [0, 4, 2]]);
@@ -15,6 +22,14 @@ test("spares attention's padding by another run where that is worth it", () => {
     [2, 3],
   ]);
   expect(cutMicroBatches([100, 90, 10, 10], 512)).toEqual([[0, 1, 2, 3]]);
+});
+
+test("outputs as wide as a vocabulary are cut too, by the rows that get them", () => {
+  // 2²⁵ numbers are 128 rows of 2¹⁸ outputs.
+  const sizes = [100, 60, 60, 8].map((rows) => ({ tokens: 120, rows }));
+  expect(cutExamples(sizes, { tokens: 512, outputs: 2 ** 18 })).toEqual([[0], [1, 2, 3]]);
+  expect(cutExamples(sizes, { tokens: 512, outputs: 2 ** 10 })).toEqual([[0, 1, 2, 3]]);
+  expect(cutExamples([{ tokens: 900, rows: 900 }], { tokens: 512, outputs: 2 ** 18 })).toEqual([[0]]);
 });
 
 test("an empty batch has no micro-batches", () => {

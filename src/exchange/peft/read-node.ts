@@ -19,7 +19,7 @@ import type { PeftAdapter, PeftReading } from "../../methods/peft.ts";
 import type { HeadName } from "../../models/architecture.ts";
 import { describeModel, type ModelDescription } from "../../models/families.ts";
 import type { LinearSite } from "../../models/model-parts.ts";
-import { traceModel } from "../../models/trace.ts";
+import { isPretrained, traceModel } from "../../models/trace.ts";
 import { headOfPeftTask, recognizeHead } from "../../tasks/task-kinds.ts";
 
 /** Name of the file by which an adapter folder of Hugging Face PEFT is told. */
@@ -171,7 +171,8 @@ function plainName(stored: string, { architecture }: ModelDescription): string {
 
 /** Rows of the head's last layer; the base model's own number of labels where the adapter has no head. */
 function labelCountIn(source: Stored, base: ModelDescription, head: HeadName): number {
-  const { labelCount } = base.config;
+  const { labelCount, vocabularySize } = base.config;
+  if (isPretrained(head)) return vocabularySize;
   const last = `${traceModel(base, labelCount, head).classifier}.weight`;
   const stored = [...source.tensors].find(([name]) => plainName(name, base) === last);
   return stored?.[1].shape[0] ?? labelCount;

@@ -115,7 +115,7 @@ Trained with aflora (method ${method}); loads with Hugging Face PEFT:
 from transformers import ${auto}
 from peft import PeftModel
 
-base = ${auto}.from_pretrained("${publicName(base)}", num_labels=${names.length})
+base = ${auto}.from_pretrained("${publicName(base)}"${names.length > 0 ? `, num_labels=${names.length}` : ""})
 model = PeftModel.from_pretrained(base, "path/of/this/folder")
 \`\`\`
 
