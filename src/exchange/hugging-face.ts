@@ -14,9 +14,10 @@ export function className({ architecture, config }: ModelDescription, kind: stri
 
 /** A module or weight in a checkpoint of the task's model: what belongs to the backbone stands under its prefix. */
 export function fullName({ architecture }: ModelDescription, { name, part }: Pick<WeightSpec, "name" | "part">) {
-  const underPrefix = architecture.headUnderPrefix?.some((module) => name.startsWith(`${module}.`));
-  const inBackbone = part === "backbone" || underPrefix;
-  return inBackbone ? `${architecture.prefix}.${name}` : name;
+  const { prefix, headUnderPrefix = [], besidePrefix = [] } = architecture;
+  const isIn = (modules: readonly string[]): boolean => modules.some((module) => name.startsWith(`${module}.`));
+  const underPrefix = part === "backbone" ? !isIn(besidePrefix) : isIn(headUnderPrefix);
+  return underPrefix ? `${prefix}.${name}` : name;
 }
 
 /** The base model's name for other tools. */

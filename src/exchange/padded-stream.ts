@@ -17,6 +17,7 @@ const POSITIONS: LengthTable = { dtype: "int32", axes: ["position"], value: (pos
 export class PaddedStream implements TokenStream {
   readonly tokens = TOKENS;
   readonly sequence = "sequence";
+  readonly keys = "sequence";
   /** Tables for the longest text, to be embedded. */
   readonly tables = new Map<string, Tensor>();
   readonly #graph: Graph;
@@ -40,6 +41,14 @@ export class PaddedStream implements TokenStream {
     return reshape(expand(positions, ["batch", "sequence"]), [TOKENS]);
   }
 
+  get places(): Value {
+    return cast(this.table("positions", POSITIONS), "float32");
+  }
+
+  get keyPlaces(): Value {
+    return this.places;
+  }
+
   get attentionMask(): Value {
     return cast(this.#input("attention_mask"), "float32");
   }
@@ -52,6 +61,11 @@ export class PaddedStream implements TokenStream {
   joinHeads(padded: Value): Value {
     const [, heads, , size] = padded.shape as [string, number, string, number];
     return reshape(transpose(padded, [0, 2, 1, 3]), [TOKENS, heads * size]);
+  }
+
+  /** Nothing was read before. */
+  withPast(padded: Value): Value {
+    return padded;
   }
 
   pad(rows: Value): Value {
@@ -70,7 +84,7 @@ export class PaddedStream implements TokenStream {
 
   last(rows: Value): Value {
     const length = reduceSum(this.attentionMask, [1], true);
-    const positions = reshape(cast(this.table("positions", POSITIONS), "float32"), [1, "sequence"]);
+    const positions = reshape(this.places, [1, "sequence"]);
     // 1 at the last real token, 0 at all others.
     const isLast = relu(sub(1, abs(sub(positions, sub(length, 1)))));
     const padded = reshape(rows, ["batch", "sequence", rows.shape[1]!]);

@@ -92,7 +92,7 @@ export class FineTuning {
 
     const newWeights = start?.newWeights ?? base.newWeights;
     this.#ownHead = [...newWeights, ...(start?.brought ?? [])];
-    const trainsHead = headTrains(settings.head, { ...base, newWeights: [...this.#ownHead] });
+    const trainsHead = headTrains(settings.head, { trace: base.trace, newWeights: [...this.#ownHead] });
     this.#model = { ...base, adaptation, trainsHead };
     const initial = start?.parameters ?? initialParameters(adaptation, settings.seed);
     this.#weights = new Map([...base.weights, ...initial]);

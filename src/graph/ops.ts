@@ -8,6 +8,7 @@ export * from "./ops/lookup.ts";
 export * from "./ops/normalisation.ts";
 export * from "./ops/products.ts";
 export * from "./ops/reductions.ts";
+export * from "./ops/rotary.ts";
 export * from "./ops/rows.ts";
 export * from "./ops/shape.ts";
 export * from "./ops/slices.ts";

@@ -1,13 +1,17 @@
 import type { Value } from "../graph/graph.ts";
 import { add, gelu, mul, relu, sigmoid, tanh } from "../graph/ops.ts";
 
+/** GELU by way of the hyperbolic tangent. */
+function tanhGelu(x: Value): Value {
+  const inner = mul(add(x, mul(mul(mul(x, x), x), 0.044715)), Math.sqrt(2 / Math.PI));
+  return mul(mul(x, 0.5), add(tanh(inner), 1));
+}
+
 /** Activations by Hugging Face's names. */
 export const ACTIVATIONS = {
   gelu,
-  gelu_new: (x: Value): Value => {
-    const inner = mul(add(x, mul(mul(mul(x, x), x), 0.044715)), Math.sqrt(2 / Math.PI));
-    return mul(mul(x, 0.5), add(tanh(inner), 1));
-  },
+  gelu_new: tanhGelu,
+  gelu_pytorch_tanh: tanhGelu,
   relu,
   silu: (x: Value): Value => mul(x, sigmoid(x)),
   swish: (x: Value): Value => mul(x, sigmoid(x)),

@@ -20,7 +20,10 @@ export type Head<Config extends ModelConfig> = (
   tokens: TokenStream,
 ) => Value;
 
-/** The heads of a family; it need not have all. */
+/**
+ * The heads of a family; it need not have all. What `languageModel` reads is the pretrained model's own, and there in full,
+ * where other heads may be made new for a task.
+ */
 export interface Heads<Config extends ModelConfig> {
   /** From all rows `[tokens, hidden]` to `[batch, outputs]`, and so does `embedding`. */
   sequence?(...args: Parameters<Head<Config>>): Value;
@@ -38,6 +41,8 @@ interface Family<Config extends ModelConfig> {
   prefix: string;
   /** Modules that only a head reads though Hugging Face has them under the prefix, such as BERT's pooler. */
   headUnderPrefix?: readonly string[];
+  /** Modules of the pretrained model that stand beside what is under the prefix, such as a decoder's `lm_head`. */
+  besidePrefix?: readonly string[];
   /** @throws UserError where config.json has a setting that is missing, malformed or not supported. */
   readConfig(raw: unknown): Config;
   /** The heads that it offers, as the family's `…For…` classes have them. */

@@ -1,26 +1,26 @@
-import type { Dimension } from "../graph/dimension.ts";
+import { product } from "../graph/dimension.ts";
 import type { Value } from "../graph/graph.ts";
-import { add, matmul, mul, reshape, softmax, sub } from "../graph/ops.ts";
+import { add, matmul, mul, relu, reshape, sign, softmax, sub, tanh } from "../graph/ops.ts";
 import type { ForwardContext } from "./forward-context.ts";
 import type { TokenStream } from "./token-stream.ts";
 
 /** What is added to attention scores: 0 at real tokens, and so little at padding that its probability is exactly 0. */
-export function maskBias({ attentionMask, sequence }: TokenStream): Value {
-  return reshape(mul(sub(attentionMask, 1), 1e30), ["batch", 1, 1, sequence]);
+export function maskBias({ attentionMask, keys }: TokenStream): Value {
+  return reshape(mul(sub(attentionMask, 1), 1e30), ["batch", 1, 1, keys]);
 }
 
 /**
- * Likewise where every token sees itself and those before it alone. `queries` and keys are the same text.
- * @returns `[batch, 1, sequence, sequence]`
+ * Likewise where every token sees itself and those before it alone. Queries and keys are the same text.
+ * @param window how many tokens each sees, itself among them; all where absent
+ * @returns `[batch, 1, sequence, keys]`
  */
-export function causalBias(tokens: TokenStream): Value {
-  const { sequence } = tokens;
-  const later = tokens.table("causalBias", {
-    dtype: "float32",
-    axes: ["position", "position"],
-    value: (query, key) => (key! <= query! ? 0 : -1e30),
-  });
-  return add(maskBias(tokens), reshape(later, [1, 1, sequence, sequence]));
+export function causalBias(tokens: TokenStream, window?: number): Value {
+  const { sequence, keys } = tokens;
+  const before = sub(reshape(tokens.places, [sequence, 1]), reshape(tokens.keyPlaces, [1, keys]));
+  const isPositive = (x: Value): Value => relu(sign(x));
+  const later = isPositive(sub(0, before));
+  const hidden = window === undefined ? later : add(later, isPositive(sub(before, window - 1)));
+  return add(maskBias(tokens), reshape(mul(hidden, -1e30), [1, 1, sequence, keys]));
 }
 
 export interface AttentionOptions {
@@ -32,7 +32,11 @@ export interface AttentionOptions {
   bias: Value;
   dropout: number;
   /** Factor of the scores; one over the root of a head's size where absent. */
-  scale?: number;
+  scale?: number | undefined;
+  /** Scores are bent so that none is larger: `cap · tanh(score / cap)`, before the bias. */
+  cap?: number | undefined;
+  /** Index of the block whose keys and values these are, where a decoder may keep them for the tokens to come. */
+  block?: number;
 }
 
 /**
@@ -45,23 +49,22 @@ export function attention(
   context: ForwardContext,
   { query, key, value }: { query: Value; key: Value; value: Value },
   { queries, keys = queries }: { queries: TokenStream; keys?: TokenStream },
-  { heads, keyValueHeads = heads, bias, dropout, scale }: AttentionOptions,
+  { heads, keyValueHeads = heads, bias, dropout, scale, cap, block }: AttentionOptions,
 ): Value {
   const size = (query.shape[1] as number) / heads;
   const groups = heads / keyValueHeads;
-  // Query heads that share a key head stand beside each other, and the key is broadcast over them.
-  const grouped = (x: Value, of: number, length: Dimension): Value =>
-    groups === 1 ? x : reshape(x, ["batch", keyValueHeads, of, length, x.shape.at(-1)!]);
-  const k = grouped(keys.splitHeads(key, keyValueHeads), 1, keys.sequence);
-  const v = grouped(keys.splitHeads(value, keyValueHeads), 1, keys.sequence);
-  const q = grouped(queries.splitHeads(query, heads), groups, queries.sequence);
-  const scores = reshape(matmul(q, k, { transB: true, alpha: scale ?? 1 / Math.sqrt(size) }), [
-    "batch",
-    heads,
-    queries.sequence,
-    keys.sequence,
-  ]);
-  const probabilities = context.dropout(softmax(add(scores, bias)), dropout);
-  const attended = matmul(grouped(probabilities, groups, queries.sequence), v);
-  return queries.joinHeads(reshape(attended, ["batch", heads, queries.sequence, size]));
+  // Query heads that share a key head stand beside each other: to the key they are one head with more queries.
+  const grouped = (x: Value): Value =>
+    reshape(x, ["batch", keyValueHeads, product([groups, queries.sequence]), x.shape.at(-1)!]);
+  const ungrouped = (x: Value): Value => reshape(x, ["batch", heads, queries.sequence, x.shape.at(-1)!]);
+  const read = (rows: Value, part: "key" | "value"): Value => {
+    const padded = keys.splitHeads(rows, keyValueHeads);
+    return block === undefined ? padded : keys.withPast(padded, { block, part });
+  };
+  const [k, v] = [read(key, "key"), read(value, "value")];
+  const q = grouped(queries.splitHeads(query, heads));
+  const scores = ungrouped(matmul(q, k, { transB: true, alpha: scale ?? 1 / Math.sqrt(size) }));
+  const capped = cap === undefined ? scores : mul(tanh(mul(scores, 1 / cap)), cap);
+  const probabilities = context.dropout(softmax(add(capped, bias)), dropout);
+  return queries.joinHeads(ungrouped(matmul(grouped(probabilities), v)));
 }

@@ -4,12 +4,16 @@ import { bert } from "./bert.ts";
 import { deberta } from "./deberta.ts";
 import { distilbert } from "./distilbert.ts";
 import { electra } from "./electra.ts";
+import { llama } from "./llama.ts";
 import { modernbert } from "./modernbert.ts";
 import { mpnet } from "./mpnet.ts";
 import { roberta } from "./roberta.ts";
 
 /** Every supported family: a new one is one file and one line here. */
-const FAMILIES: readonly Architecture[] = [bert, roberta, distilbert, electra, mpnet, deberta, modernbert];
+const FAMILIES: readonly Architecture[] = [
+  ...[bert, roberta, distilbert, electra, mpnet, deberta, modernbert],
+  ...[llama],
+];
 
 /** Supported values of `model_type`. */
 export const MODEL_TYPES: readonly string[] = FAMILIES.flatMap(({ modelTypes }) => Object.keys(modelTypes));
@@ -49,7 +53,7 @@ export function describeModel(raw: unknown): ModelDescription {
   if (!architecture) {
     const types = known().flatMap(({ modelTypes }) => Object.keys(modelTypes));
     throw new UserError(
-      `config.json: model_type "${modelType}" is not supported${didYouMean(String(modelType), types)}; aflora fine-tunes encoders, which read a text, not models that write one (supported: ${types.join(", ")})`,
+      `config.json: model_type "${modelType}" is not supported${didYouMean(String(modelType), types)} (supported: ${types.join(", ")})`,
     );
   }
   return { architecture, config: architecture.readConfig(raw) };

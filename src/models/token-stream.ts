@@ -17,12 +17,19 @@ export interface TokenStream {
   readonly tokenTypeIds: Value;
   /** Position of each row in its example, from 0. */
   readonly positionIds: Value;
-  /** `[batch, sequence]`, 1 at real tokens and 0 at padding. */
+  /** Length that what these tokens look at has side by side: their own, with what was read before where it is kept. */
+  readonly keys: Dimension;
+  /** `[batch, keys]`, 1 at real tokens and 0 at padding. */
   readonly attentionMask: Value;
+  /** Where each token stands side by side, from 0, float32 `[sequence]`, and where each that it looks at, `[keys]`. */
+  readonly places: Value;
+  readonly keyPlaces: Value;
   /** Rows `[tokens, heads*size]` → `[batch, heads, sequence, size]`; what stands at padding is of no account. */
   splitHeads(rows: Value, heads: number): Value;
   /** `[batch, heads, sequence, size]` → rows `[tokens, heads*size]`. */
   joinHeads(padded: Value): Value;
+  /** A block's keys or values of these tokens, `[batch, heads, sequence, size]`, with those kept before: `[batch, heads, keys, size]`. */
+  withPast(padded: Value, part: CachePart): Value;
   /** Rows `[tokens, width]` → `[batch, sequence, width]`, zeros at padding. */
   pad(rows: Value): Value;
   /** `[batch, sequence, width]` → rows `[tokens, width]`. */
@@ -35,6 +42,12 @@ export interface TokenStream {
   outputRows(rows: Value): Value;
   /** A table for texts of the batch's length. */
   table(name: string, table: LengthTable): Value;
+}
+
+/** What is kept of a text that was read: a block's keys or its values. */
+export interface CachePart {
+  block: number;
+  part: "key" | "value";
 }
 
 /** What must be fed to a {@link RaggedStream} beside ids: found while a model is written. */
@@ -75,6 +88,18 @@ export class RaggedStream implements TokenStream {
     return this.#indices("positionIds", [this.tokens]);
   }
 
+  get keys(): Dimension {
+    return this.sequence;
+  }
+
+  get places(): Value {
+    return this.table("places", PLACES);
+  }
+
+  get keyPlaces(): Value {
+    return this.places;
+  }
+
   get attentionMask(): Value {
     return this.#graph.leaf("input", `${this.inputs.prefix}attentionMask`, "float32", ["batch", this.sequence]);
   }
@@ -87,6 +112,11 @@ export class RaggedStream implements TokenStream {
   joinHeads(padded: Value): Value {
     const [, heads, , size] = padded.shape as [Dimension, number, Dimension, number];
     return reshape(unpad(padded, ...this.#places(heads)), [this.tokens, heads * size]);
+  }
+
+  /** Nothing was read before. */
+  withPast(padded: Value): Value {
+    return padded;
   }
 
   pad(rows: Value): Value {
@@ -134,6 +164,8 @@ export class RaggedStream implements TokenStream {
     return this.#graph.leaf("input", this.inputs.prefix + name, "int32", shape);
   }
 }
+
+const PLACES: LengthTable = { dtype: "float32", axes: ["position"], value: (place) => place! };
 
 /** Number of tokens that get outputs. */
 export const OUTPUT_ROWS = "outputRows";

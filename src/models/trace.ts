@@ -8,7 +8,7 @@ import type { LinearSite, WeightSpec } from "./model-parts.ts";
 /** Whether a head gives a row of outputs for each of some tokens, rather than one for each example. */
 export const labelsTokens = (head: HeadName): boolean => head === "token" || head === "languageModel";
 
-/** Whether a head was pretrained with the rest of its model, and is not for one task: it trains where asked for alone. */
+/** Whether a head was pretrained with the rest of its model, and is not for one task: its weights are the backbone's. */
 export const isPretrained = (head: HeadName): boolean => head === "languageModel";
 
 /**
@@ -30,7 +30,8 @@ export function writeModel(
   const hidden = writeBackbone(context, architecture, config);
   const own = context.tokens(architecture.kind === "encoder-decoder" ? "decoder." : "");
   const rows = labelsTokens(head) ? own.outputRows(hidden) : hidden;
-  return context.head(() => write(context, config, rows, outputs, own));
+  const writeHead = (): Value => write(context, config, rows, outputs, own);
+  return isPretrained(head) ? writeHead() : context.head(writeHead);
 }
 
 function writeBackbone(context: ForwardContext, architecture: Architecture, config: ModelDescription["config"]): Value {
@@ -54,8 +55,8 @@ export interface ModelTrace {
   /** Every weight by name, the head's among them. */
   weights: ReadonlyMap<string, WeightSpec>;
   /**
-   * Module of the head's last layer, whose outputs are the labels: `classifier`, `classifier.out_proj`; undefined where the
-   * head has no weights of its own, as a language model's that is tied to its table of words.
+   * Module of the head's last layer, whose outputs are the labels: `classifier`, `classifier.out_proj`; absent where
+   * nothing of the head is made for a task.
    */
   classifier: string | undefined;
 }

@@ -100,6 +100,8 @@ const cases: Record<string, fc.Arbitrary<Case>> = {
   Log: unary(op.log, 0.5, 3),
   Sqrt: unary(op.sqrt, 0.5, 3),
   Tanh: unary(op.tanh),
+  Sin: unary(op.sin),
+  Cos: unary(op.cos),
   Sigmoid: unary(op.sigmoid),
   Softplus: unary(op.softplus),
   Relu: unary((x) => op.relu(op.sub(x, 1.2)), 0.1, 1).chain((c) => fc.constantFrom(c, { ...c, low: 1.4, high: 2 })),
@@ -153,6 +155,26 @@ const cases: Record<string, fc.Arbitrary<Case>> = {
   LayerNormalization: fc.tuple(shape(1, 2), fc.integer({ min: 2, max: 5 }), flag).map(([rows, width, bias]) => ({
     shapes: [[...rows, width], [width], ...(bias ? [[width]] : [])],
     apply: ([x, scale, shift]) => op.layerNorm(x!, scale!, shift, 0.05),
+  })),
+  SimplifiedLayerNormalization: fc.tuple(shape(1, 2), fc.integer({ min: 2, max: 5 })).map(([rows, width]) => ({
+    shapes: [[...rows, width], [width]],
+    apply: ([x, scale]) => op.rmsNorm(x!, scale!, 0.05),
+  })),
+  RotaryEmbedding: fc.tuple(size, size, size, fc.constantFrom(0, 2)).map(([rows, heads, pairs, still]) => ({
+    shapes: [["tokens", heads * (2 * pairs + still)]],
+    sizes: { tokens: rows },
+    apply: ([x]) => {
+      const angles = op.slice(op.mul(x!, 0), 1, 0, pairs);
+      const position = op.add(
+        angles,
+        x!.graph.constant(
+          Array.from({ length: pairs }, (_, i) => 0.3 + i),
+          "float32",
+          [pairs],
+        ),
+      );
+      return op.rotate(x!, op.cos(position), op.sin(position), heads);
+    },
   })),
   Reshape: fc.tuple(size, size, size).map(([a, b, c]) => ({
     shapes: [["batch*sequence", c * 2], ["batch"], ["sequence"]],
@@ -217,7 +239,7 @@ const cases: Record<string, fc.Arbitrary<Case>> = {
 };
 
 /** Kernels that ONNX Runtime has in float32 only (LayerNormalization's mean and deviation are float32 always). */
-const float32Only = new Set(["Gelu", "FusedMatMul", "LayerNormalization"]);
+const float32Only = new Set(["Gelu", "FusedMatMul", "LayerNormalization", "RotaryEmbedding"]);
 
 /** A repeatable number in [low, high). */
 function pseudoRandom(seed: number): number {

@@ -46,7 +46,7 @@ test("every family has two fixtures or more", () => {
 });
 
 describe("families against transformers and autograd (oracle/models.py)", () => {
-  test.each(folders)("%s", async (name) => {
+  test.each(folders.filter((name) => existsSync(new URL(`${name}/inputs.json`, folder))))("%s", async (name) => {
     const rawConfig = read(`${name}/config.json`);
     const { examples, loss: expectedLoss } = read(`${name}/inputs.json`) as Fixture;
     const description = describeModel(rawConfig);

@@ -70,6 +70,8 @@ const EXP = defineUnary("Exp", (_x, y, dy) => mul(dy, y));
 const LOG = defineUnary("Log", (x, _y, dy) => div(dy, x));
 const SQRT = defineUnary("Sqrt", (_x, y, dy) => div(mul(dy, 0.5), y));
 const TANH = defineUnary("Tanh", (_x, y, dy) => mul(dy, sub(1, mul(y, y))));
+const SIN = defineUnary("Sin", (x, _y, dy) => mul(dy, cos(x)));
+const COS = defineUnary("Cos", (x, _y, dy) => neg(mul(dy, sin(x))));
 const SIGMOID = defineUnary("Sigmoid", (_x, y, dy) => mul(dy, mul(y, sub(1, y))));
 const SOFTPLUS = defineUnary("Softplus", (x, _y, dy) => mul(dy, sigmoid(x)));
 const RELU = defineUnary("Relu", (_x, y, dy) => mul(dy, sign(y)));
@@ -96,6 +98,10 @@ export const log = (x: Value): Value => unary(LOG, x);
 export const sqrt = (x: Value): Value => unary(SQRT, x);
 /** Hyperbolic tangent, element-wise. */
 export const tanh = (x: Value): Value => unary(TANH, x);
+/** Sine of radians, element-wise. */
+export const sin = (x: Value): Value => unary(SIN, x);
+/** Cosine of radians, element-wise. */
+export const cos = (x: Value): Value => unary(COS, x);
 /** `1 / (1 + e⁻ˣ)`, element-wise. */
 export const sigmoid = (x: Value): Value => unary(SIGMOID, x);
 /** `log(1 + eˣ)` */

@@ -1,0 +1,55 @@
+import { sameShape } from "../dimension.ts";
+import type { Value } from "../graph.ts";
+import { define, fail, MICROSOFT, requireType } from "./define.ts";
+import { neg } from "./elementwise.ts";
+import { reshapeTarget } from "./emit.ts";
+
+const ROTARY = define<[Value, Value, Value], { heads: number }>({
+  name: "RotaryEmbedding",
+  infer(inputs, { heads }) {
+    requireType("RotaryEmbedding", inputs, ["float32"]);
+    const [x, cosine, sine] = inputs;
+    const [rows, width] = x.shape;
+    const pairs = cosine.shape[1];
+    const fits =
+      x.shape.length === 2 &&
+      cosine.shape.length === 2 &&
+      cosine.shape[0] === rows &&
+      sameShape(cosine.shape, sine.shape) &&
+      typeof width === "number" &&
+      typeof pairs === "number" &&
+      Number.isInteger(width / heads) &&
+      2 * pairs <= width / heads;
+    if (!fits)
+      fail("RotaryEmbedding", inputs, `takes rows of ${heads} heads, a cosine and a sine for pairs of features`);
+    return [{ dtype: x.dtype, shape: x.shape }];
+  },
+  onnx({ inputs: [x, cosine, sine], attributes: { heads }, outputs }, emitter) {
+    const [, width] = x.shape as [string, number];
+    const turned = 2 * (cosine.shape[1] as number);
+    const one = [1, ...x.shape];
+    // To the kernel all rows are one text, whose first position is 0: row i of the cosines is that of row i.
+    const text = emitter.emit("Reshape", [x, reshapeTarget(emitter, x.shape, one)]);
+    const attributes = {
+      num_heads: heads,
+      ...(turned < width / heads && { rotary_embedding_dim: turned }),
+    };
+    const rotated = emitter.emit("RotaryEmbedding", [text, emitter.int64([0]), cosine, sine], {
+      domain: MICROSOFT,
+      attributes,
+    });
+    emitter.emit("Reshape", [rotated, reshapeTarget(emitter, one, x.shape)], { outputs });
+  },
+  // A turn is undone by the turn the other way. Angles depend on positions alone: nothing flows to them.
+  gradient: ({ inputs: [, cosine, sine], attributes: { heads } }, dy) => [rotate(dy, cosine, neg(sine), heads)],
+});
+
+/**
+ * Turns pairs of features, row by row (arXiv 2104.09864): of each head's features, feature i and the one half of those
+ * that turn after it; features after `2 × pairs` stay. float32 only.
+ * @param x `[rows, heads*size]`
+ * @param cosine of each pair's angle, `[rows, pairs]`, as is `sine`
+ */
+export function rotate(x: Value, cosine: Value, sine: Value, heads: number): Value {
+  return x.graph.apply(ROTARY, [x, cosine, sine], { heads });
+}

@@ -1,0 +1,191 @@
+import { z } from "zod";
+import { UserError } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
+import { add, gather, gemm, mul, reshape, rmsNorm, rotate, tanh } from "../graph/ops.ts";
+import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activation.ts";
+import type { Heads, ModelConfig } from "./architecture.ts";
+import { attention, causalBias } from "./attention.ts";
+import { labelCountOf, rate } from "./config.ts";
+import type { ForwardContext } from "./forward-context.ts";
+import type { SiteRole } from "./model-parts.ts";
+import { type RotaryPositions, rotaryAngles } from "./rotary.ts";
+import type { TokenStream } from "./token-stream.ts";
+
+/** What Llama and its relatives need to know. */
+export interface DecoderConfig extends ModelConfig {
+  intermediateSize: number;
+  heads: number;
+  /** Heads of keys and values, each of which serves as many query heads. */
+  keyValueHeads: number;
+  /** Features of a head; all heads together need not be as wide as the hidden states. */
+  headSize: number;
+  activation: Activation;
+  normEpsilon: number;
+  attentionDropout: number;
+  classifierDropout: number;
+  /** Whether the words' output layer is their table of embeddings. */
+  tied: boolean;
+  /** Block by block. */
+  reach: readonly Reach[];
+  /** Which linear layers have biases: query, key and value; attention's output; the feed-forward network's. */
+  biases: { query: boolean; attended: boolean; feedForward: boolean };
+  /** Added to a normalisation's weight: Gemma's are stored as differences from 1. */
+  normOffset: number;
+  /** Whether each head's queries and keys are normalised. */
+  queryKeyNorm: boolean;
+  /** Whether a block's two parts are normalised after, as well as before. */
+  normAfter: boolean;
+  /** Factor of the embeddings. */
+  embeddingScale?: number;
+  /** Factor of attention scores; one over the root of a head's size where absent. */
+  scoreScale?: number | undefined;
+  /** Largest attention score and largest logit, to which they are bent. */
+  scoreCap?: number | undefined;
+  logitCap?: number | undefined;
+}
+
+/** What a block's attention sees of the text. */
+export interface Reach {
+  /** Number of tokens, itself among them; all before it where absent. */
+  window?: number | undefined;
+  positions: RotaryPositions;
+}
+
+/** Settings of config.json that families of this kind share; those that differ in defaults are the family's own. */
+export const decoderSettings = z.object({
+  model_type: z.string(),
+  vocab_size: z.int().positive(),
+  hidden_size: z.int().positive(),
+  intermediate_size: z.int().positive(),
+  num_hidden_layers: z.int().positive(),
+  num_attention_heads: z.int().positive(),
+  num_key_value_heads: z.int().positive().nullish(),
+  head_dim: z.int().positive().multipleOf(2).nullish(),
+  hidden_act: z.enum(ACTIVATION_NAMES).default("silu"),
+  max_position_embeddings: z.int().positive(),
+  initializer_range: z.number().default(0.02),
+  rms_norm_eps: z.number().positive().default(1e-6),
+  attention_dropout: rate.nullish(),
+  classifier_dropout: rate.nullish(),
+  tie_word_embeddings: z.boolean().default(false),
+});
+
+/** What of a configuration these settings alone say. @throws UserError where heads cannot share keys evenly. */
+export function decoderConfig(raw: unknown, settings: z.output<typeof decoderSettings>) {
+  const heads = settings.num_attention_heads;
+  const keyValueHeads = settings.num_key_value_heads ?? heads;
+  if (heads % keyValueHeads !== 0) {
+    throw new UserError(
+      `config.json: ${heads} attention heads cannot share ${keyValueHeads} key and value heads evenly`,
+    );
+  }
+  return {
+    modelType: settings.model_type,
+    vocabularySize: settings.vocab_size,
+    hiddenSize: settings.hidden_size,
+    intermediateSize: settings.intermediate_size,
+    layerCount: settings.num_hidden_layers,
+    heads,
+    keyValueHeads,
+    headSize: settings.head_dim ?? Math.floor(settings.hidden_size / heads),
+    activation: settings.hidden_act,
+    maxLength: settings.max_position_embeddings,
+    initializerRange: settings.initializer_range,
+    normEpsilon: settings.rms_norm_eps,
+    attentionDropout: settings.attention_dropout ?? 0,
+    classifierDropout: settings.classifier_dropout ?? 0.1,
+    tied: settings.tie_word_embeddings,
+    usesTokenTypes: false,
+    labelCount: labelCountOf(raw),
+    biases: { query: false, attended: false, feedForward: false },
+    normOffset: 0,
+    queryKeyNorm: false,
+    normAfter: false,
+  };
+}
+
+/** Final hidden states of Llama and its relatives, `[tokens, hidden]`. */
+export function decode(context: ForwardContext, config: DecoderConfig, tokens: TokenStream): Value {
+  const words = wordsOf(context, config, tokens.inputIds);
+  let x = config.embeddingScale === undefined ? words : mul(words, config.embeddingScale);
+  for (let block = 0; block < config.layerCount; block++) x = writeBlock(context, config, tokens, x, block);
+  return norm(context, config, x, "norm");
+}
+
+/** Heads of Hugging Face's `…ForSequenceClassification`, `…ForTokenClassification` and `…ForCausalLM`. */
+export const decoderHeads: Required<Pick<Heads<DecoderConfig>, "sequence" | "token" | "languageModel">> = {
+  // The last token has seen all others.
+  sequence: (context, { hiddenSize }, hidden, outputs, tokens) =>
+    context.dense(tokens.last(hidden), "score", hiddenSize, outputs, { bias: false }),
+  token: (context, { hiddenSize, classifierDropout }, hidden, outputs) =>
+    context.dense(context.dropout(hidden, classifierDropout), "score", hiddenSize, outputs),
+  languageModel(context, { tied, vocabularySize, hiddenSize, logitCap: cap }, hidden) {
+    const logits = tied
+      ? gemm(hidden, context.weight("embed_tokens.weight", [vocabularySize, hiddenSize]), { transB: true })
+      : context.dense(hidden, "lm_head", hiddenSize, vocabularySize, { bias: false });
+    return cap === undefined ? logits : mul(tanh(mul(logits, 1 / cap)), cap);
+  },
+};
+
+/** A table that is the output layer too stays in float32, since no other form serves both. */
+function wordsOf(context: ForwardContext, { tied, vocabularySize, hiddenSize }: DecoderConfig, ids: Value): Value {
+  const shape: [number, number] = [vocabularySize, hiddenSize];
+  return tied ? gather(context.weight("embed_tokens.weight", shape), ids) : context.lookup("embed_tokens", shape, ids);
+}
+
+/** `[tokens, hidden]` → the same: attention and a gated feed-forward network, each beside a residual path. */
+function writeBlock(
+  context: ForwardContext,
+  config: DecoderConfig,
+  tokens: TokenStream,
+  input: Value,
+  block: number,
+): Value {
+  const { hiddenSize, intermediateSize, heads, keyValueHeads, headSize, biases } = config;
+  const prefix = `layers.${block}`;
+  const normalise = (x: Value, name: string): Value => norm(context, config, x, `${prefix}.${name}`);
+  const linear = (x: Value, name: string, role: SiteRole, outFeatures: number, bias: boolean): Value => {
+    const site = { name: `${prefix}.${name}`, role, block, inFeatures: x.shape[1] as number, outFeatures };
+    return context.linear(x, site, { bias });
+  };
+
+  const { window, positions } = config.reach[block]!;
+  const angles = rotaryAngles(tokens, positions);
+  const turned = (x: Value, name: string, count: number): Value => {
+    const each = config.queryKeyNorm
+      ? reshape(normalise(reshape(x, [tokens.tokens, count, headSize]), `self_attn.${name}`), x.shape)
+      : x;
+    return rotate(each, ...angles, count);
+  };
+  const x = normalise(input, "input_layernorm");
+  const query = linear(x, "self_attn.q_proj", "attention", heads * headSize, biases.query);
+  const key = linear(x, "self_attn.k_proj", "attention", keyValueHeads * headSize, biases.query);
+  const value = linear(x, "self_attn.v_proj", "attention", keyValueHeads * headSize, biases.query);
+  const attended = attention(
+    context,
+    { query: turned(query, "q_norm", heads), key: turned(key, "k_norm", keyValueHeads), value },
+    { queries: tokens },
+    {
+      heads,
+      keyValueHeads,
+      bias: causalBias(tokens, window),
+      dropout: config.attentionDropout,
+      scale: config.scoreScale,
+      cap: config.scoreCap,
+      block,
+    },
+  );
+  const output = linear(attended, "self_attn.o_proj", "attention", hiddenSize, biases.attended);
+  const after = add(input, config.normAfter ? normalise(output, "post_attention_layernorm") : output);
+
+  const y = normalise(after, config.normAfter ? "pre_feedforward_layernorm" : "post_attention_layernorm");
+  const gate = ACTIVATIONS[config.activation](linear(y, "mlp.gate_proj", "ffn", intermediateSize, biases.feedForward));
+  const inner = mul(gate, linear(y, "mlp.up_proj", "ffn", intermediateSize, biases.feedForward));
+  const outer = linear(inner, "mlp.down_proj", "ffn", hiddenSize, biases.feedForward);
+  return add(after, config.normAfter ? normalise(outer, "post_feedforward_layernorm") : outer);
+}
+
+function norm(context: ForwardContext, { normEpsilon, normOffset }: DecoderConfig, x: Value, name: string): Value {
+  const weight = context.weight(`${name}.weight`, x.shape.slice(-1));
+  return rmsNorm(x, normOffset === 0 ? weight : add(weight, normOffset), normEpsilon);
+}
