@@ -10,6 +10,7 @@ import { type Comparison, type ComparisonRow, compareRuns } from "../experiments
 import { type ComparisonOptions, planComparison, settingName } from "../experiments/plan.ts";
 import type { Spread } from "../experiments/statistics.ts";
 import { COST_REFERENCE, METHODS } from "../methods/methods.ts";
+import { measuredOn } from "../reports/comparison.ts";
 import { renderComparison } from "../reports/report.ts";
 import { runOptions } from "../runs/run-config.ts";
 import { bytes, integer, table } from "./format.ts";
@@ -75,7 +76,9 @@ export function compareCommand(): Command {
     if (json) process.stdout.write(text);
     else if (outcome.runs.length > 0) {
       const rows = cells(comparison);
-      process.stdout.write(`${markdown ? markdownTable(rows) : table(rows)}\n`);
+      const data = dataLines(comparison);
+      const shown = markdown ? [markdownTable(rows), markdownList(data)] : [table(rows), data.join("\n")];
+      process.stdout.write(`${shown.join("\n\n")}\n`);
     }
     for (const { directory, reason } of outcome.failed) log(`failed: ${directory}: ${reason}`);
     if (outcome.interrupted) log("interrupted; the same command again goes on from here");
@@ -185,21 +188,21 @@ function summary(
   { runs: _, ...outcome }: ComparisonOutcome,
   { runs, ...numbers }: Comparison,
 ): object {
-  const results = runs.map(({ label, run: { directory, config, result } }) => {
+  const results = runs.map(({ label, task, run: { directory, config, result } }) => {
     const { learningRate, headLearningRate } = config.run;
-    const { method, task, seed } = result;
+    const { method, seed } = result;
     return { directory, label, task, method, seed, learningRate, headLearningRate, result };
   });
   return { ...options, notes, ...numbers, runs: results, ...outcome };
 }
 
 /** The comparison as rows of text, the first its heading. */
-function cells({ rows }: Comparison): string[][] {
+function cells({ rows, data }: Comparison): string[][] {
   const columns = new Map<string, (row: ComparisonRow) => Spread | undefined>();
   for (const { scores } of rows) {
     for (const [task, metrics] of Object.entries(scores)) {
       for (const metric of Object.keys(metrics)) {
-        columns.set(`${task} ${metric}`, (row) => row.scores[task]?.[metric]);
+        columns.set(`${data[task]!.name} ${metric}`, (row) => row.scores[task]?.[metric]);
       }
     }
   }
@@ -225,6 +228,11 @@ function cells({ rows }: Comparison): string[][] {
   ];
 }
 
+/** What the scores of each column are of. */
+function dataLines({ data }: Comparison): string[] {
+  return Object.values(data).map((of) => `${of.name}: ${measuredOn(of)}`);
+}
+
 function score(spread: Spread | undefined): string {
   if (!spread) return "–";
   const { mean, deviation } = spread;
@@ -236,6 +244,8 @@ function markdownTable([heading, ...rows]: string[][]): string {
   return [line(heading!), line(heading!.map(() => "---")), ...rows.map(line)].join("\n");
 }
 
+const markdownList = (lines: readonly string[]): string => lines.map((line) => `- ${line}`).join("\n");
+
 function trialText({ learningRate, score, loss }: Trial): string {
   return `${learningRate}: ${score === undefined ? "failed" : `${score.toFixed(4)} (${loss!.toFixed(4)})`}`;
 }
@@ -245,10 +255,11 @@ function markdownPage(comparison: Comparison, notes: readonly string[], outcome:
   if (comparison.rows.length > 0) {
     sections.push(
       markdownTable(cells(comparison)),
+      markdownList(dataLines(comparison)),
       "Mean ± standard deviation over seeds. Trainable parameters are averaged over training, the head not counted; time is the median step's, FLOPs are those spent in training.",
     );
   }
-  if (notes.length > 0) sections.push(notes.map((note) => `- ${note}`).join("\n"));
+  if (notes.length > 0) sections.push(markdownList(notes));
   if (outcome.searches.length > 0) {
     const searched = outcome.searches.map(({ task, method, rank, trials, chosen }) => [
       task,
@@ -262,7 +273,7 @@ function markdownPage(comparison: Comparison, notes: readonly string[], outcome:
     );
   }
   if (outcome.failed.length > 0) {
-    sections.push("## Failed", outcome.failed.map(({ directory, reason }) => `- ${directory}: ${reason}`).join("\n"));
+    sections.push("## Failed", markdownList(outcome.failed.map(({ directory, reason }) => `${directory}: ${reason}`)));
   }
   return `${sections.join("\n\n")}\n`;
 }

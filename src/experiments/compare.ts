@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { UserError } from "../errors.ts";
 import { hasCheckpoint } from "../runs/checkpoint-folder.ts";
 import { readFinishedRun } from "../runs/read-run.ts";
-import type { LabelledRun } from "./comparison.ts";
+import type { LabelledRun } from "./compared-data.ts";
 import {
   bestPlace,
   type ComparisonOptions,

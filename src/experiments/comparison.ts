@@ -1,14 +1,9 @@
 import { COST_REFERENCE } from "../methods/methods.ts";
-import type { FinishedRun } from "../runs/read-run.ts";
 import type { RunResult } from "../runs/records.ts";
+import type { ScoredData } from "../runs/run-data.ts";
 import { bestIs, bestOf } from "./best.ts";
+import { type ComparedRun, dataByTask, type LabelledRun, withTasks } from "./compared-data.ts";
 import { grouped, mean, type Spread, spreadOf } from "./statistics.ts";
-
-/** A run under the name of its setting: runs of one label and task differ in their seed alone. */
-export interface LabelledRun {
-  label: string;
-  run: FinishedRun;
-}
 
 /** What training cost, as mean over runs and tasks. */
 export interface Costs {
@@ -50,8 +45,10 @@ export interface BestScore {
 
 /** All numbers of a comparison: tables, pages and files show them and compute none. */
 export interface Comparison {
-  runs: readonly LabelledRun[];
+  runs: readonly ComparedRun[];
   tasks: string[];
+  /** What each task's scores were measured on; no two have one name. */
+  data: Record<string, ScoredData>;
   /** Tasks that all settings ran: costs are averaged over them. */
   sharedTasks: string[];
   rows: ComparisonRow[];
@@ -61,9 +58,10 @@ export interface Comparison {
 }
 
 /** Mean ± standard deviation over seeds, average over tasks, best settings and costs; one row for each label. */
-export function compareRuns(runs: readonly LabelledRun[]): Comparison {
+export function compareRuns(labelled: readonly LabelledRun[]): Comparison {
+  const runs = withTasks(labelled);
   const byLabel = grouped(runs, ({ label }) => label);
-  const byTask = grouped(runs, taskOf);
+  const byTask = grouped(runs, ({ task }) => task);
   const tasks = [...byTask.keys()];
   const sharedTasks = tasks.filter((task) => grouped(byTask.get(task)!, ({ label }) => label).size === byLabel.size);
   const costs = new Map([...byLabel].map(([label, of]) => [label, sharedTasks.map((task) => costsOn(task, of))]));
@@ -78,7 +76,9 @@ export function compareRuns(runs: readonly LabelledRun[]): Comparison {
       label,
       method: of[0]!.run.result.method,
       ...(rank !== undefined && { rank }),
-      scores: Object.fromEntries([...grouped(of, taskOf)].map(([task, ofTask]) => [task, spreadsOf(ofTask)])),
+      scores: Object.fromEntries(
+        [...grouped(of, ({ task }) => task)].map(([task, ofTask]) => [task, spreadsOf(ofTask)]),
+      ),
       ...(average && { average }),
       ...(own.length > 0 && { costs: meanCosts(own) }),
       ...(own.length > 0 &&
@@ -89,10 +89,16 @@ export function compareRuns(runs: readonly LabelledRun[]): Comparison {
     };
   });
   const best = tasks.flatMap((task) => bestOn(task, rows));
-  return { runs, tasks, sharedTasks, rows, best, ...(reference !== undefined && { reference }) };
+  return {
+    runs,
+    tasks,
+    data: dataByTask(byTask),
+    sharedTasks,
+    rows,
+    best,
+    ...(reference !== undefined && { reference }),
+  };
 }
-
-const taskOf = ({ run }: LabelledRun): string => run.result.task;
 
 /** The rank that a run's method was given or took by default. */
 function rankOf({ run }: LabelledRun): number | undefined {
@@ -164,7 +170,7 @@ const mapCosts = (of: (name: keyof Costs) => number): Costs => ({
 const meanCosts = (costs: readonly Costs[]): Costs => mapCosts((name) => mean(costs.map((cost) => cost[name])));
 
 /** Mean over a setting's runs of a task. */
-function costsOn(task: string, runs: readonly LabelledRun[]): Costs {
-  const results = runs.filter((run) => taskOf(run) === task).map(({ run }) => run.result);
+function costsOn(task: string, runs: readonly ComparedRun[]): Costs {
+  const results = runs.filter((run) => run.task === task).map(({ run }) => run.result);
   return meanCosts(results.map(({ trainable, ...result }) => ({ ...result, trainable: trainable.average })));
 }

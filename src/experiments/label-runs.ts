@@ -1,13 +1,17 @@
 import { UserError } from "../errors.ts";
 import type { FinishedRun } from "../runs/read-run.ts";
 import { flatOptions } from "../runs/run-config.ts";
-import type { LabelledRun } from "./comparison.ts";
+import { dataIdentity } from "../runs/run-data.ts";
+import type { LabelledRun } from "./compared-data.ts";
 import { grouped } from "./statistics.ts";
 
-/** What is the same for every seed of a setting is its options without these. */
-const ofOneRun = new Set(["seed", "output"]);
+/** Options that say nothing of a setting: what is of one run alone, and the data, by which runs are told apart anyway. */
+const NO_SETTING = new Set([
+  ...["seed", "output"],
+  ...["task", "data", "train", "validation", "validationSplit", "dataset", "datasetConfig"],
+]);
 
-/** Names each run by its method, and by those of its options in which it differs from runs of that method on the same task. */
+/** Names each run by its method, and by those of its options in which it differs from runs of that method on the same data. */
 export function labelRuns(runs: readonly FinishedRun[]): LabelledRun[] {
   const known = runs.map((run) => ({ run, method: run.result.method, options: flatOptions(run.config) }));
   const varying = new Map(
@@ -15,10 +19,10 @@ export function labelRuns(runs: readonly FinishedRun[]): LabelledRun[] {
       const options = [...new Set(ofMethod.flatMap(({ options }) => Object.keys(options)))];
       const differs = (of: typeof known, option: string) =>
         new Set(of.map(({ options }) => JSON.stringify(options[option]))).size > 1;
-      const tasks = [...grouped(ofMethod, ({ run }) => run.result.task).values()];
+      const data = [...grouped(ofMethod, ({ run }) => dataIdentity(run).examples).values()];
       return [
         method,
-        options.filter((option) => !ofOneRun.has(option) && tasks.some((ofTask) => differs(ofTask, option))),
+        options.filter((option) => !NO_SETTING.has(option) && data.some((ofData) => differs(ofData, option))),
       ];
     }),
   );

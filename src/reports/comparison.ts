@@ -2,6 +2,7 @@ import * as Plot from "@observablehq/plot";
 import type { Comparison, Costs } from "../experiments/comparison.ts";
 import { grouped } from "../experiments/statistics.ts";
 import { COST_REFERENCE } from "../methods/methods.ts";
+import { type ScoredData, scoredData } from "../runs/run-data.ts";
 import { draw, labelRoom, shortened } from "./drawing.ts";
 import { averagePattern } from "./freezing-pictures.ts";
 import type { Picture, Table } from "./page.ts";
@@ -63,9 +64,9 @@ const measures: { cost: keyof Costs; title: string; shown: (value: number) => st
 ];
 
 /** Costs of every setting over the tasks that all of them ran, relative to the reference's where it is among them. */
-function costs({ rows, sharedTasks, reference }: Comparison): Picture[] {
+function costs({ rows, sharedTasks, data, reference }: Comparison): Picture[] {
   if (sharedTasks.length === 0 || rows.length < 2) return [];
-  const over = `over ${counted(sharedTasks.length, "task")} (${sharedTasks.join(", ")})`;
+  const over = `over ${counted(sharedTasks.length, "task")} (${sharedTasks.map((task) => data[task]!.name).join(", ")})`;
   return measures.map(({ cost, title, shown, unit }) => {
     const values = rows.map(({ label, costs, relativeCosts }) =>
       relativeCosts
@@ -83,7 +84,7 @@ function costs({ rows, sharedTasks, reference }: Comparison): Picture[] {
 }
 
 /** Metrics of every setting on one task, with the standard deviation over its runs. */
-function scores(task: string, { rows, best }: Comparison): Picture {
+function scores(task: string, { rows, best, data }: Comparison): Picture {
   const ran = rows.filter(({ scores }) => scores[task]);
   const labels = ran.map(({ label }) => label);
   const spreads = new Map(ran.map(({ label, scores }) => [label, scores[task]!]));
@@ -93,10 +94,11 @@ function scores(task: string, { rows, best }: Comparison): Picture {
       return { label, metric, mean, low: mean - deviation, high: mean + deviation, shown: spread(of[metric]!) };
     }),
   );
-  const title = `Scores on ${task}`;
+  const of = data[task]!;
+  const title = `Scores on ${of.name}`;
   return {
     title,
-    summary: `${best
+    summary: `${measuredOn(of)} ${best
       .filter((of) => of.task === task)
       .map(({ metric, best, label }) => {
         return `${best === "lowest" ? "Lowest" : "Highest"} ${metric}: ${label}, ${spread(spreads.get(label)![metric]!)}.`;
@@ -139,7 +141,7 @@ function scores(task: string, { rows, best }: Comparison): Picture {
       ],
     }),
     numbers: {
-      caption: `Mean ± standard deviation on ${task}`,
+      caption: `Mean ± standard deviation on ${of.name}`,
       columns: ["method", ...metrics, "runs"],
       rows: [...spreads].map(([label, of]) => [
         label,
@@ -152,15 +154,15 @@ function scores(task: string, { rows, best }: Comparison): Picture {
 
 /** Pictures and the table of facts of a comparison. */
 export function comparisonContent(comparison: Comparison): { pictures: Picture[]; facts: Table } {
-  const { runs, tasks } = comparison;
+  const { runs, tasks, data } = comparison;
   return {
     pictures: [
       ...tasks.map((task) => scores(task, comparison)),
       ...costs(comparison),
-      ...[...grouped(runs, ({ run }) => run.result.task)].flatMap(([task, of]) =>
+      ...[...grouped(runs, ({ task }) => task)].flatMap(([task, of]) =>
         [...grouped(of, ({ label }) => label)].flatMap(([label, ofLabel]) =>
           averagePattern(
-            `${label} on ${task}`,
+            `${label} on ${data[task]!.name}`,
             ofLabel.map(({ run }) => run.freezing),
           ),
         ),
@@ -170,9 +172,11 @@ export function comparisonContent(comparison: Comparison): { pictures: Picture[]
       caption: "All runs",
       columns: [
         "method",
-        "task",
+        "data",
         "seed",
         "metrics, best epoch",
+        "trained on",
+        "scored on",
         "trainable, average",
         "head",
         "frozen",
@@ -182,20 +186,26 @@ export function comparisonContent(comparison: Comparison): { pictures: Picture[]
         "operations",
         "folder",
       ],
-      rows: runs.map(({ label, run: { directory, result } }) => [
-        label,
-        result.task,
-        String(result.seed),
-        metricsText(result.metrics),
-        number(Math.round(result.trainable.average)),
-        number(result.trainable.head),
-        `${result.frozen.count} of ${result.frozen.of}`,
-        duration(result.seconds),
-        duration(result.secondsPerStep),
-        prefixed(result.peakMemory, "B"),
-        prefixed(result.flops, "FLOP"),
-        directory,
-      ]),
+      rows: runs.map(({ label, task, run }) => {
+        const { directory, result } = run;
+        const { trainedOn = "–", scoredOn = "–" } = scoredData([run]);
+        return [
+          label,
+          data[task]!.name,
+          String(result.seed),
+          metricsText(result.metrics),
+          trainedOn,
+          scoredOn,
+          number(Math.round(result.trainable.average)),
+          number(result.trainable.head),
+          `${result.frozen.count} of ${result.frozen.of}`,
+          duration(result.seconds),
+          duration(result.secondsPerStep),
+          prefixed(result.peakMemory, "B"),
+          prefixed(result.flops, "FLOP"),
+          directory,
+        ];
+      }),
     },
   };
 }
@@ -204,3 +214,9 @@ export const metricsText = (metrics: Record<string, number>) =>
   Object.entries(metrics)
     .map(([metric, value]) => `${metric} ${number(value)}`)
     .join(", ");
+
+/** `90 training examples; scores are of 10 held out (10 %, drawn by seed 42).` */
+export function measuredOn({ trainedOn, scoredOn }: ScoredData): string {
+  if (scoredOn === undefined) return "The version that ran it did not record which examples scores are of.";
+  return `${trainedOn} training examples; scores are of ${scoredOn}.`;
+}

@@ -3,8 +3,9 @@ import { UserError } from "../errors.ts";
 import { type Comparison, compareRuns } from "../experiments/comparison.ts";
 import { checkComparable, labelRuns } from "../experiments/label-runs.ts";
 import { type FinishedRun, type RunRecords, readFinishedRun } from "../runs/read-run.ts";
-import { flatOptions, glueTaskOf, type RunConfig } from "../runs/run-config.ts";
-import { comparisonContent, metricsText } from "./comparison.ts";
+import { flatOptions } from "../runs/run-config.ts";
+import { scoredData } from "../runs/run-data.ts";
+import { comparisonContent, measuredOn, metricsText } from "./comparison.ts";
 import { freezingPictures } from "./freezing-pictures.ts";
 import { figure, html, type Markup, type Picture, page, type Table, table } from "./page.ts";
 import { counted, duration, number, prefixed } from "./quantities.ts";
@@ -26,7 +27,12 @@ export function renderReport(runs: RunRecords[]): string {
 export function renderComparison(comparison: Comparison): string {
   const title = `${counted(comparison.runs.length, "run")} compared`;
   const { pictures, facts } = comparisonContent(comparison);
-  return page(title, content(title, "", pictures, [facts]));
+  const { tasks, runs } = comparison;
+  const mixed = tasks.length > new Set(runs.map(({ run }) => run.result.task)).size;
+  const state = mixed
+    ? "Runs on other data, or on another split of them, stand apart: their scores do not compare."
+    : "";
+  return page(title, content(title, state, pictures, [facts]));
 }
 
 /**
@@ -42,8 +48,8 @@ export async function writeReport(directories: string[], out: string): Promise<v
 
 const hasResult = (run: RunRecords): run is FinishedRun => run.result !== undefined;
 
-export function runTitle({ config, result }: RunRecords): string {
-  return `${config.method.name} on ${result?.task ?? taskOf(config)}`;
+export function runTitle(run: RunRecords): string {
+  return `${run.config.method.name} on ${scoredData([run]).name}`;
 }
 
 /** What stands on the page of one run; of a run still being written, what there is so far. */
@@ -53,7 +59,7 @@ export function runContent(run: RunRecords): Markup {
     ? `Best epoch ${result.bestEpoch}: ${metricsText(result.metrics)}.`
     : `${counted(steps.length, "step")} so far.${evaluations.length ? ` Latest: ${metricsText(evaluations.at(-1)!.metrics)}.` : ""}`;
   const pictures = [...trainingPictures(run), ...freezingPictures(run.freezing)];
-  return content(runTitle(run), state, pictures, [facts(run), options(run)]);
+  return content(runTitle(run), `${state} ${measuredOn(scoredData([run]))}`, pictures, [facts(run), options(run)]);
 }
 
 function content(title: string, state: string, pictures: Picture[], tables: Table[]): Markup {
@@ -65,16 +71,20 @@ ${pictures.map((picture, i) => figure(picture, `picture-${i + 1}`))}</div>
 `;
 }
 
-/** The task as the result will name it. */
-const taskOf = ({ source }: RunConfig) => glueTaskOf(source) ?? "custom";
-
 /** What the run came to. */
-function facts({ result, config, steps, freezing, directory }: RunRecords): Table {
+function facts(run: RunRecords): Table {
+  const { result, config, steps, freezing, directory } = run;
+  const { name, trainedOn = "–", scoredOn = "–" } = scoredData([run]);
+  const data: [string, string][] = [
+    ["data", name],
+    ["examples trained on", trainedOn],
+    ["examples scored on", scoredOn],
+  ];
   const compiling = freezing.reduce((sum, { compileSeconds }) => sum + compileSeconds, 0);
   const rows: [string, string | number][] = result
     ? [
         ["method", result.method],
-        ["task", result.task],
+        ...data,
         ["model", result.model],
         ["seed", String(result.seed)],
         [`metrics, best epoch (${result.bestEpoch})`, metricsText(result.metrics)],
@@ -99,7 +109,7 @@ function facts({ result, config, steps, freezing, directory }: RunRecords): Tabl
       ]
     : [
         ["method", config.method.name],
-        ["task", taskOf(config)],
+        ...data,
         ["model", text(config.run.model)],
         ["seed", String(config.run.seed)],
         ["steps", number(steps.length)],

@@ -3,24 +3,63 @@ import { createReadStream } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
-import type { DataOrigin } from "../tasks/example.ts";
+import type { Example, TaskData } from "../tasks/example.ts";
+
+const count = z.int().nonnegative();
+const examplesSchema = z.object({
+  /** Number of training examples. */
+  train: count,
+  /** Number of examples of each validation split. */
+  validation: z.record(z.string(), count),
+  /** How the validation examples were drawn; absent where they are the data's own. */
+  heldOut: z.object({ fraction: z.number(), seed: z.number() }).optional(),
+  /** Of all examples in whatever order and split, and of the validation examples. */
+  sha256: z.object({ all: z.string(), validation: z.string() }),
+});
 
 export const dataFingerprintSchema = z.object({
   /** SHA-256 of each local file, by its absolute path. */
   files: z.record(z.string(), z.string()).optional(),
   /** Commit of a data set on the hub. */
   revision: z.string().optional(),
+  /** The examples as they were read and split; runs of earlier versions do not say. */
+  examples: examplesSchema.optional(),
 });
 
 /** What a run's examples were: whoever reads them again must find the same ones. */
 export type DataFingerprint = z.output<typeof dataFingerprintSchema>;
 
-/** The fingerprint of data that were just read. */
-export async function fingerprintOf({ files, revision }: DataOrigin): Promise<DataFingerprint> {
+/** The fingerprint of a task that was just read. */
+export async function fingerprintOf(task: TaskData): Promise<DataFingerprint> {
+  const { origin: { files, revision } = {}, train, validation, heldOut } = task;
   const hashes: Record<string, string> = {};
   for (const file of files ?? []) hashes[resolve(file)] = await hashOf(file);
-  return { ...(files && { files: hashes }), ...(revision !== undefined && { revision }) };
+  const held = validation.map(({ name, examples }) => ({ name, digests: digestsOf(examples, task) }));
+  const all = [digestsOf(train, task), ...held.map(({ digests }) => digests)].flat();
+  return {
+    ...(files && { files: hashes }),
+    ...(revision !== undefined && { revision }),
+    examples: {
+      train: train.length,
+      validation: Object.fromEntries(validation.map(({ name, examples }) => [name, examples.length])),
+      ...(heldOut && { heldOut }),
+      sha256: {
+        all: sha256(all.sort().join("")),
+        validation: sha256(held.map(({ name, digests }) => `${name}:${digests.join("")}`).join("\n")),
+      },
+    },
+  };
 }
+
+/** A hash of each example, wherever it stands; classes by their names. */
+function digestsOf(examples: readonly Example[], { kind, labels: names }: TaskData): string[] {
+  const named = (label: number | undefined): unknown => (label === undefined ? undefined : (names[label] ?? label));
+  return examples.map(({ text, textPair, words, label, labels }) =>
+    sha256(JSON.stringify([kind, text, textPair, words, named(label), labels?.map(named)])),
+  );
+}
+
+const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
 
 /**
  * Checks that local files are still what they were when a run began.

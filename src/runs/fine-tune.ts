@@ -121,7 +121,7 @@ async function fineTuneInFolder(
   }
   // Errors name files as the user did.
   const task = await loadTask(asGiven, hub, saved?.dataFingerprint);
-  const dataFingerprint = await fingerprintOf(task.origin ?? {});
+  const dataFingerprint = await fingerprintOf(task);
   const load = (format: BaseFormat): Promise<BaseModel> =>
     loadBaseModel(run.model ?? BUNDLED_MODEL, task, run.seed, { ...hub, revision, format });
   const loaded = await load(run.base);

@@ -31,6 +31,13 @@ export interface DataOrigin {
   revision?: string;
 }
 
+/** A draw of validation examples. */
+export interface HeldOut {
+  /** Share of the examples that it was to be. */
+  fraction: number;
+  seed: number;
+}
+
 /** A task read into memory. */
 export interface TaskData {
   /** GLUE's lower-case name (`cola`, `sst2`, …) or `custom`. */
@@ -45,4 +52,6 @@ export interface TaskData {
   metrics: string[];
   /** Absent where the examples were made in memory. */
   origin?: DataOrigin;
+  /** How the validation examples were drawn out of the training ones; absent where they are the data's own. */
+  heldOut?: HeldOut;
 }

@@ -48,7 +48,7 @@ export function splitExamples(
  */
 export function holdOut(task: TaskData, fraction: number, seed: number): TaskData {
   const { train, held } = splitExamples(task.train, fraction, seed, findTaskKind(task.kind).stratumOf);
-  return { ...task, train, validation: [{ name: "validation", examples: held }] };
+  return { ...task, train, validation: [{ name: "validation", examples: held }], heldOut: { fraction, seed } };
 }
 
 /** A copy in random order (Fisher and Yates). */

@@ -6,7 +6,7 @@ import { join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Runner, runComparison } from "../../src/experiments/compare.ts";
-import type { LabelledRun } from "../../src/experiments/comparison.ts";
+import type { LabelledRun } from "../../src/experiments/compared-data.ts";
 import { type ComparisonOptions, nextPlace, planComparison, type TrialScore } from "../../src/experiments/plan.ts";
 import { METHODS } from "../../src/methods/methods.ts";
 import { hasCheckpoint } from "../../src/runs/checkpoint-folder.ts";
@@ -265,7 +265,7 @@ describe("aflora compare", () => {
     expect(second.stderr).toContain("going on after step");
     expect(second.code).toBe(0);
     expect(second.stdout.split("\n").slice(0, 2)).toEqual([
-      "| method | custom accuracy | custom macro_f1 | average | trainable | s/step | peak memory | FLOPs, ELoRA = 1 |",
+      "| method | tickets.csv accuracy | tickets.csv macro_f1 | average | trainable | s/step | peak memory | FLOPs, ELoRA = 1 |",
       "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]);
     const json = JSON.parse(await readFile(join(output, "comparison.json"), "utf8"));

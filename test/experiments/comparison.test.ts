@@ -1,6 +1,7 @@
 import { parseHTML } from "linkedom";
 import { expect, test } from "vitest";
-import { compareRuns, type LabelledRun } from "../../src/experiments/comparison.ts";
+import type { LabelledRun } from "../../src/experiments/compared-data.ts";
+import { compareRuns } from "../../src/experiments/comparison.ts";
 import { renderComparison } from "../../src/reports/report.ts";
 import type { RunResult } from "../../src/runs/records.ts";
 import { resolveConfig } from "../../src/runs/run-config.ts";
@@ -34,7 +35,7 @@ function run(
     adapterBytes: 100,
   };
   const label = rank === undefined ? method : `${method}-r${rank}`;
-  const config = resolveConfig({ method, rank, seed, train: "made-up.csv" });
+  const config = resolveConfig({ method, rank, seed, train: "made-up.csv", validation: "held.csv" });
   const directory = `${task}/${label}-s${seed}`;
   return {
     label,
@@ -138,4 +139,41 @@ test("a run whose metric is no number, which JSON writes as null, is left out of
   expect(rows[0]!.average).toEqual({ mean: 0.4, count: 1 });
   expect(rows[1]!.average).toBeUndefined();
   expect(best).toEqual([{ task: "stsb", metric: "pearson", best: "highest", label: "lora" }]);
+});
+
+/** As if a run had recorded that it was scored on these examples. */
+function scored(of: LabelledRun, all: string, validation: string, seed?: number): LabelledRun {
+  const heldOut = seed === undefined ? undefined : { fraction: 0.1, seed };
+  const examples = { train: 90, validation: { validation: 10 }, heldOut, sha256: { all, validation } };
+  return { ...of, run: { ...of.run, dataFingerprint: { examples } } };
+}
+
+test("runs on other data, or on another split of them, share no scores and no costs", () => {
+  const [aflora, elora] = ["aflora", "elora"].map((method) => run(method, "custom", 1, { accuracy: 0.8 }));
+  const on = (...runs: LabelledRun[]) => compareRuns(runs).tasks;
+  expect(on(scored(aflora!, "a", "a1"), scored(elora!, "a", "a1"))).toEqual(["custom"]);
+  expect(on(scored(aflora!, "a", "a1"), scored(elora!, "b", "a1"))).toEqual(["custom 1", "custom 2"]);
+  expect(on(scored(aflora!, "a", "a1"), scored(elora!, "a", "a2"))).toEqual(["custom 1", "custom 2"]);
+  expect(on(scored(aflora!, "a", "a1", 1), scored(elora!, "a", "a2", 2))).toEqual(["custom 1", "custom 2"]);
+  // Another version did not record it: nobody knows.
+  expect(on(aflora!, scored(elora!, "a", "a1"))).toEqual(["custom 1", "custom 2"]);
+
+  const { rows, best, sharedTasks, data } = compareRuns([scored(aflora!, "a", "a1"), scored(elora!, "a", "a2")]);
+  expect(rows.map(({ scores }) => Object.keys(scores))).toEqual([["custom 1"], ["custom 2"]]);
+  expect(best.map(({ label }) => label)).toEqual(["aflora", "elora"]);
+  expect([sharedTasks, rows[0]!.costs]).toEqual([[], undefined]);
+  expect(Object.values(data).map(({ name }) => name)).toEqual(["made-up.csv (1)", "made-up.csv (2)"]);
+});
+
+test("settings whose seeds drew the same validation examples are compared over these seeds", () => {
+  const drawn = (method: string, seed: number) =>
+    scored(run(method, "custom", seed, { accuracy: 0.8 }), "a", `${seed}`, seed);
+  const { tasks, data } = compareRuns([1, 2].flatMap((seed) => [drawn("aflora", seed), drawn("lora", seed)]));
+  expect(tasks).toEqual(["custom"]);
+  expect(data.custom).toEqual({
+    name: "made-up.csv",
+    trainedOn: "90",
+    scoredOn: "10 held out (10 %, drawn by seeds 1, 2)",
+  });
+  expect(compareRuns([drawn("aflora", 1), drawn("aflora", 2), drawn("lora", 1)]).tasks).toHaveLength(2);
 });

@@ -1,0 +1,74 @@
+import { basename } from "node:path";
+import type { RunRecords } from "./read-run.ts";
+import { type DataSource, glueTaskOf } from "./run-config.ts";
+
+/** The data that scores came from, in words. */
+export interface ScoredData {
+  /** A GLUE task's name, or what the user's own data are called. */
+  name: string;
+  /** `90`: number of training examples. Runs of earlier versions say neither. */
+  trainedOn?: string;
+  /** `10 held out (10 %, drawn by seed 42)`: how many examples were scored, and which. */
+  scoredOn?: string;
+}
+
+/** Says which data the scores of runs came from. @param runs at least one, of one identity but for the draw */
+export function scoredData(runs: readonly RunRecords[]): ScoredData {
+  const { config, result } = runs[0]!;
+  const { source } = config;
+  const task = result?.task ?? glueTaskOf(source) ?? "custom";
+  const name = task === "custom" ? nameOf(source) : task;
+  const known = runs.flatMap(({ dataFingerprint }) => dataFingerprint?.examples ?? []);
+  const [first] = known;
+  if (!first) return { name };
+  const seeds = distinct(known.flatMap(({ heldOut }) => heldOut?.seed ?? []));
+  const which = (split: string): string => {
+    if (!first.heldOut)
+      return "train" in source && source.validation ? `of ${basename(source.validation)}` : `of the ${split} split`;
+    const share = Number((100 * first.heldOut.fraction).toPrecision(3));
+    return `held out (${share} %, drawn by ${seeds.length > 1 ? "seeds" : "seed"} ${seeds.join(", ")})`;
+  };
+  // Draws by several seeds may differ in size.
+  const counted = (counts: readonly number[]): string =>
+    distinct(counts.map((count) => count.toLocaleString("en-US"))).join(" or ");
+  const scored = Object.keys(first.validation).map(
+    (split) => `${counted(known.map(({ validation }) => validation[split]!))} ${which(split)}`,
+  );
+  return { name, trainedOn: counted(known.map(({ train }) => train)), scoredOn: scored.join(" and ") };
+}
+
+const distinct = <T>(values: readonly T[]): T[] => [...new Set(values)];
+
+function nameOf(source: DataSource): string {
+  if ("task" in source) return source.task;
+  if ("train" in source) return basename(source.train);
+  const { dataset, datasetConfig } = source;
+  return datasetConfig === undefined ? dataset : `${dataset}, ${datasetConfig}`;
+}
+
+/** What must be equal for two runs' scores to be compared. */
+export interface DataIdentity {
+  /** Of the examples and the rule by which they are split. */
+  examples: string;
+  /** Of the validation examples, where a seed draws them; else empty. */
+  draw: string;
+}
+
+/** The identity of a run's data. For a run of an earlier version its files, or else their paths, stand for the examples. */
+export function dataIdentity({ config: { source, run }, dataFingerprint = {} }: RunRecords): DataIdentity {
+  const { examples, files, revision } = dataFingerprint;
+  if (examples) {
+    const { heldOut, sha256 } = examples;
+    return {
+      examples: JSON.stringify([sha256.all, heldOut ? heldOut.fraction : sha256.validation]),
+      draw: heldOut ? sha256.validation : "",
+    };
+  }
+  const { validationSplit, text, textPair, label, kind, seed } = run;
+  const drawn = validationSplit !== undefined || ("train" in source && source.validation === undefined);
+  const read = (files && Object.values(files)) ?? { ...source, revision };
+  return {
+    examples: JSON.stringify([read, validationSplit, text, textPair, label, kind]),
+    draw: drawn ? String(seed) : "",
+  };
+}
