@@ -8,12 +8,11 @@ import { encodeOnnx } from "../graph/onnx.ts";
 import { reshape } from "../graph/ops.ts";
 import type { Tensors } from "../graph/tensor.ts";
 import { ForwardContext } from "../models/forward-context.ts";
-import type { TokenStream } from "../models/token-stream.ts";
+import { PaddedStream } from "../models/padded-stream.ts";
 import { labelsTokens, writeModel } from "../models/trace.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { labelNames } from "./hugging-face.ts";
 import { writeConfig, writeTokenizerJson } from "./hugging-face-node.ts";
-import { PaddedStream } from "./padded-stream.ts";
 import { quantizeOnnx } from "./quantize-onnx.ts";
 
 /** Where Transformers.js looks for a model: as it is, and with int8 weights (`dtype: "q8"`). */
@@ -59,25 +58,18 @@ function encodeModel(base: BaseModel, weights: Tensors, maxLength: number): Uint
   const graph = new Graph();
   const stream = new PaddedStream(graph, maxLength);
   const { labelCount, head } = base;
-  const logits = writeModel(new ExportContext(graph, stream), base, labelCount, head);
+  const context = new ForwardContext(graph, {
+    trains: () => false,
+    dropout: false,
+    stream(_, prefix) {
+      if (prefix === "") return stream;
+      // What tools call a model with that reads a second text is not written yet.
+      throw new UserError("encoder-decoders cannot be written as ONNX yet; use --format merged");
+    },
+  });
+  const logits = writeModel(context, base, labelCount, head);
   const shaped = labelsTokens(head) ? reshape(logits, ["batch", "sequence", labelCount]) : logits;
   return encodeOnnx({ logits: shaped }, new Map([...weights, ...stream.tables])).bytes;
-}
-
-/** Writes a model over texts as every tool gives them. */
-class ExportContext extends ForwardContext {
-  readonly #stream: PaddedStream;
-
-  constructor(graph: Graph, stream: PaddedStream) {
-    super(graph, { trains: () => false, dropout: false });
-    this.#stream = stream;
-  }
-
-  /** @throws UserError where a model reads a second text: what tools call such a model with is not written yet. */
-  override tokens(prefix = ""): TokenStream {
-    if (prefix !== "") throw new UserError("encoder-decoders cannot be written as ONNX yet; use --format merged");
-    return this.#stream;
-  }
 }
 
 function readme({ task, maxLength }: AdapterDescription, q8: boolean): string {

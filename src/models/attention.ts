@@ -12,15 +12,16 @@ export function maskBias({ attentionMask, keys }: TokenStream): Value {
 /**
  * Likewise where every token sees itself and those before it alone. Queries and keys are the same text.
  * @param window how many tokens each sees, itself among them; all where absent
- * @returns `[batch, 1, sequence, keys]`
+ * @returns `[rows, 1, sequence, keys]`, which broadcasts to `[batch, heads, sequence, keys]`
  */
 export function causalBias(tokens: TokenStream, window?: number): Value {
   const { sequence, keys } = tokens;
-  const before = sub(reshape(tokens.places, [sequence, 1]), reshape(tokens.keyPlaces, [1, keys]));
+  const [own, seen] = [tokens.places, tokens.keyPlaces];
+  const before = sub(reshape(own, [own.shape[0]!, 1, sequence, 1]), reshape(seen, [seen.shape[0]!, 1, 1, keys]));
   const isPositive = (x: Value): Value => relu(sign(x));
   const later = isPositive(sub(0, before));
   const hidden = window === undefined ? later : add(later, isPositive(sub(before, window - 1)));
-  return add(maskBias(tokens), reshape(mul(hidden, -1e30), [1, 1, sequence, keys]));
+  return add(maskBias(tokens), mul(hidden, -1e30));
 }
 
 export interface AttentionOptions {
@@ -35,8 +36,6 @@ export interface AttentionOptions {
   scale?: number | undefined;
   /** Scores are bent so that none is larger: `cap · tanh(score / cap)`, before the bias. */
   cap?: number | undefined;
-  /** Index of the block whose keys and values these are, where a decoder may keep them for the tokens to come. */
-  block?: number;
 }
 
 /**
@@ -49,7 +48,7 @@ export function attention(
   context: ForwardContext,
   { query, key, value }: { query: Value; key: Value; value: Value },
   { queries, keys = queries }: { queries: TokenStream; keys?: TokenStream },
-  { heads, keyValueHeads = heads, bias, dropout, scale, cap, block }: AttentionOptions,
+  { heads, keyValueHeads = heads, bias, dropout, scale, cap }: AttentionOptions,
 ): Value {
   const size = (query.shape[1] as number) / heads;
   const groups = heads / keyValueHeads;
@@ -57,11 +56,7 @@ export function attention(
   const grouped = (x: Value): Value =>
     reshape(x, ["batch", keyValueHeads, product([groups, queries.sequence]), x.shape.at(-1)!]);
   const ungrouped = (x: Value): Value => reshape(x, ["batch", heads, queries.sequence, x.shape.at(-1)!]);
-  const read = (rows: Value, part: "key" | "value"): Value => {
-    const padded = keys.splitHeads(rows, keyValueHeads);
-    return block === undefined ? padded : keys.withPast(padded, { block, part });
-  };
-  const [k, v] = [read(key, "key"), read(value, "value")];
+  const [k, v] = keys.withPast(keys.splitHeads(key, keyValueHeads), keys.splitHeads(value, keyValueHeads));
   const q = grouped(queries.splitHeads(query, heads));
   const scores = ungrouped(matmul(q, k, { transB: true, alpha: scale ?? 1 / Math.sqrt(size) }));
   const capped = cap === undefined ? scores : mul(tanh(mul(scores, 1 / cap)), cap);

@@ -172,7 +172,6 @@ function writeBlock(
       dropout: config.attentionDropout,
       scale: config.scoreScale,
       cap: config.scoreCap,
-      block,
     },
   );
   const output = linear(attended, "self_attn.o_proj", "attention", hiddenSize, biases.attended);

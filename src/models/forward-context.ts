@@ -15,6 +15,8 @@ export interface ForwardHooks {
   adapt?(x: Value, layer: (input: Value) => Value, site: LinearSite): Value;
   /** Dropout as in training. */
   dropout: boolean;
+  /** The texts with this prefix as the model reads them; rows of real tokens alone where absent. */
+  stream?: ((graph: Graph, prefix: string) => TokenStream) | undefined;
 }
 
 /** A dropout layer: its mask is an input, drawn outside the graph so that a resumed run draws the same. */
@@ -45,6 +47,7 @@ export class ForwardContext {
 
   /** The texts that the model reads; of an encoder-decoder, the decoder's own with the prefix `decoder.`. */
   tokens(prefix = ""): TokenStream {
+    if (this.#hooks.stream) return this.#hooks.stream(this.graph, prefix);
     const known = this.#streams.get(prefix) ?? new RaggedStream(this.graph, prefix);
     this.#streams.set(prefix, known);
     return known;

@@ -21,15 +21,21 @@ export interface TokenStream {
   readonly keys: Dimension;
   /** `[batch, keys]`, 1 at real tokens and 0 at padding. */
   readonly attentionMask: Value;
-  /** Where each token stands side by side, from 0, float32 `[sequence]`, and where each that it looks at, `[keys]`. */
+  /**
+   * Where each token stands in its text, from 0, as texts are side by side, float32 `[rows, sequence]`, and where each that it
+   * looks at, `[rows, keys]`; `rows` is `batch`, or 1 where all texts begin at the same place.
+   */
   readonly places: Value;
   readonly keyPlaces: Value;
   /** Rows `[tokens, heads*size]` → `[batch, heads, sequence, size]`; what stands at padding is of no account. */
   splitHeads(rows: Value, heads: number): Value;
   /** `[batch, heads, sequence, size]` → rows `[tokens, heads*size]`. */
   joinHeads(padded: Value): Value;
-  /** A block's keys or values of these tokens, `[batch, heads, sequence, size]`, with those kept before: `[batch, heads, keys, size]`. */
-  withPast(padded: Value, part: CachePart): Value;
+  /**
+   * The keys and values of these tokens, `[batch, heads, sequence, size]`, with those of the tokens that were read before,
+   * `[batch, heads, keys, size]`. Each attention of a model asks once, in the same order.
+   */
+  withPast(keys: Value, values: Value): [Value, Value];
   /** Rows `[tokens, width]` → `[batch, sequence, width]`, zeros at padding. */
   pad(rows: Value): Value;
   /** `[batch, sequence, width]` → rows `[tokens, width]`. */
@@ -42,12 +48,6 @@ export interface TokenStream {
   outputRows(rows: Value): Value;
   /** A table for texts of the batch's length. */
   table(name: string, table: LengthTable): Value;
-}
-
-/** What is kept of a text that was read: a block's keys or its values. */
-export interface CachePart {
-  block: number;
-  part: "key" | "value";
 }
 
 /** What must be fed to a {@link RaggedStream} beside ids: found while a model is written. */
@@ -93,7 +93,7 @@ export class RaggedStream implements TokenStream {
   }
 
   get places(): Value {
-    return this.table("places", PLACES);
+    return reshape(this.table("places", PLACES), [1, this.sequence]);
   }
 
   get keyPlaces(): Value {
@@ -115,8 +115,8 @@ export class RaggedStream implements TokenStream {
   }
 
   /** Nothing was read before. */
-  withPast(padded: Value): Value {
-    return padded;
+  withPast(keys: Value, values: Value): [Value, Value] {
+    return [keys, values];
   }
 
   pad(rows: Value): Value {

@@ -5,7 +5,7 @@ import type { Adaptation } from "../methods/method.ts";
 import type { HeadName } from "../models/architecture.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { ModelDescription } from "../models/families.ts";
-import { type DropoutLayer, ForwardContext } from "../models/forward-context.ts";
+import { type DropoutLayer, ForwardContext, type ForwardHooks } from "../models/forward-context.ts";
 import type { WeightSpec } from "../models/model-parts.ts";
 import type { StreamInputs } from "../models/token-stream.ts";
 import { writeModel } from "../models/trace.ts";
@@ -39,6 +39,10 @@ export interface ModelGraph<Output extends string = string> {
   dropouts: readonly DropoutLayer[];
 }
 
+export interface InferenceOptions extends Partial<Pick<ForwardHooks, "dropout" | "stream">> {
+  readBy?: ReadBy | undefined;
+}
+
 /**
  * The head's outputs alone, `[rows, outputs]`, without dropout unless asked for; where they are read within the graph, what is
  * read, `[rows, width]`, of targets that are fed. The method's parameters are trainable leaves all the same: they may change,
@@ -46,9 +50,9 @@ export interface ModelGraph<Output extends string = string> {
  */
 export function writeInference(
   model: AdaptedModel,
-  { dropout = false, readBy }: { dropout?: boolean; readBy?: ReadBy | undefined } = {},
+  { dropout = false, readBy, stream }: InferenceOptions = {},
 ): ModelGraph<"logits"> {
-  const { context, logits } = writeForward(model, () => "trainable", dropout);
+  const { context, logits } = writeForward(model, () => "trainable", { dropout, stream });
   const read = readBy?.readout?.write(logits, targetsOf(readBy.objective, logits)) ?? logits;
   return { outputs: { logits: read }, streams: context.streams, dropouts: context.dropouts };
 }
@@ -60,11 +64,9 @@ export function writeInference(
  */
 export function writeStep(model: AdaptedModel, objective: Objective, { dropout }: { dropout: boolean }): ModelGraph {
   const { adaptation, trainable = adaptation.trainable } = model;
-  const { context, logits, parameter } = writeForward(
-    model,
-    (name) => (trainable.has(name) ? "trainable" : "frozen"),
+  const { context, logits, parameter } = writeForward(model, (name) => (trainable.has(name) ? "trainable" : "frozen"), {
     dropout,
-  );
+  });
   const { graph } = context;
   const coupled = objective.couples === "batch";
   const objectiveValue = coupled
@@ -108,7 +110,11 @@ function targetsOf(objective: Objective, { graph, shape }: Value): Value {
   return graph.leaf("input", "targets", target.dtype, [rows, ...target.shape]);
 }
 
-function writeForward(model: AdaptedModel, kindOf: (name: string) => "trainable" | "frozen", dropout: boolean) {
+function writeForward(
+  model: AdaptedModel,
+  kindOf: (name: string) => "trainable" | "frozen",
+  hooks: Pick<ForwardHooks, "dropout" | "stream">,
+) {
   const { adapt, sites, parameters, trainsBackbone = false } = model.adaptation;
   const adapted = new Set(sites.map(({ name }) => name));
   const graph = new Graph();
@@ -120,7 +126,7 @@ function writeForward(model: AdaptedModel, kindOf: (name: string) => "trainable"
       adapt: (x, layer, site) => (adapted.has(site.name) ? adapt(parameter, x, layer, site) : layer(x)),
     }),
     format: model.format,
-    dropout,
+    ...hooks,
   });
   const logits = writeModel(context, model, model.labelCount, model.head);
   return { context, logits, parameter };

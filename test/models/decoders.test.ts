@@ -1,60 +1,15 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
 import { fullName } from "../../src/exchange/hugging-face.ts";
-import { asFloat32, float32, type Tensor, type Tensors } from "../../src/graph/tensor.ts";
-import { full } from "../../src/methods/full.ts";
-import type { HeadName } from "../../src/models/architecture.ts";
-import { describeModel, type ModelDescription } from "../../src/models/families.ts";
-import { readModelWeights } from "../../src/models/model-weights.ts";
+import { float32, type Tensor, type Tensors } from "../../src/graph/tensor.ts";
+import type { ModelDescription } from "../../src/models/families.ts";
 import { traceModel } from "../../src/models/trace.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { crossEntropy } from "../../src/tasks/objective.ts";
 import type { EncodedExample, TrainingExample } from "../../src/tasks/task-kind.ts";
 import { layOut } from "../../src/training/model-inputs.ts";
 import { objectiveInputs, totalWeight } from "../../src/training/objective-inputs.ts";
-import { type AdaptedModel, GRADIENT, writeInference, writeStep } from "../../src/training/step-graph.ts";
-
-const folder = new URL("../fixtures/models/", import.meta.url);
-const runtime = nodeRuntime({ threads: 1 });
-
-interface Fixture {
-  examples: { inputIds: number[] }[];
-  loss: number;
-  long: { inputIds: number[]; rows: number };
-  sequence?: { labels: number[]; loss: number };
-  token?: { labels: number[]; loss: number };
-}
-
-const read = (name: string) => JSON.parse(readFileSync(new URL(name, folder), "utf8"));
-const open = (name: string): Promise<TensorSource> => openSafetensorsFile(fileURLToPath(new URL(name, folder)));
-const folders = readdirSync(folder).filter((name) => existsSync(new URL(`${name}/decoder.json`, folder)));
-const LABELS = 3;
-
-/** A fixture under a head, every weight trained. */
-async function load(name: string, head: HeadName) {
-  const description = describeModel(read(`${name}/config.json`));
-  const labelCount = head === "languageModel" ? description.config.vocabularySize : LABELS;
-  const expected = await open(`${name}/decoder.safetensors`);
-  const trace = traceModel(description, labelCount, head);
-  const { weights, missing, unused } = await readModelWeights(
-    await open(`${name}/model.safetensors`),
-    description,
-    trace,
-  );
-  for (const { name: own } of missing) weights.set(own, await expected.read(`${head}.${own}`));
-  const adaptation = full.adapt({}, trace.sites);
-  const model: AdaptedModel = { ...description, adaptation, labelCount, head, trainsHead: () => true };
-  return { model, weights, missing, unused, expected, fixture: read(`${name}/decoder.json`) as Fixture };
-}
-
-const exampleOf = (inputIds: readonly number[], index: number, rows?: Int32Array): EncodedExample => ({
-  index,
-  encoding: { inputIds: Int32Array.from(inputIds), tokenTypeIds: new Int32Array(inputIds.length) },
-  ...(rows && { rows }),
-});
+import { type AdaptedModel, GRADIENT, writeStep } from "../../src/training/step-graph.ts";
+import { DECODERS, exampleOf, infer, LABELS, loadDecoder, numbersOf, runtime } from "./decoder-fixture.ts";
 
 /** Every position of a text but the last `without`. */
 const positions = (inputIds: readonly number[], without = 0): Int32Array =>
@@ -71,11 +26,11 @@ function labelled(example: EncodedExample, classes: readonly number[], count: nu
 }
 
 describe("decoders against transformers and autograd (oracle/decoders.py)", () => {
-  test.each(folders)("%s as a language model", async (name) => {
-    const { model, weights, missing, unused, expected, fixture } = await load(name, "languageModel");
+  test.each(DECODERS)("%s as a language model", async (name) => {
+    const { model, weights, missing, unused, expected, numbers } = await loadDecoder(name, "languageModel");
     expect([missing, unused]).toEqual([[], []]);
 
-    const texts = fixture.examples.map(({ inputIds }) => inputIds);
+    const texts = numbers.examples.map(({ inputIds }) => inputIds);
     const logits = await infer(
       model,
       weights,
@@ -83,7 +38,7 @@ describe("decoders against transformers and autograd (oracle/decoders.py)", () =
     );
     expectNumbers(logits, await expected.read("logits"));
 
-    const { inputIds, rows } = fixture.long;
+    const { inputIds, rows } = numbers.long;
     const last = positions(inputIds).subarray(-rows);
     expectNumbers(await infer(model, weights, [exampleOf(inputIds, 0, last)]), await expected.read("long.logits"));
 
@@ -91,17 +46,17 @@ describe("decoders against transformers and autograd (oracle/decoders.py)", () =
       labelled(exampleOf(ids, i, positions(ids, 1)), ids.slice(1), model.labelCount),
     );
     const results = await train(model, weights, examples);
-    expect(results.loss!.data[0]).toBeCloseTo(fixture.loss, 5);
+    expect(results.loss!.data[0]).toBeCloseTo(numbers.loss, 5);
     const compared = await expectGradients(model, results, expected, "gradients.");
     expect(compared.sort()).toEqual([...weights.keys()].sort());
   });
 
-  test.each(folders)("%s for texts", async (name) => {
-    const { model, weights, missing, expected, fixture } = await load(name, "sequence");
+  test.each(DECODERS)("%s for texts", async (name) => {
+    const { model, weights, missing, expected, numbers } = await loadDecoder(name, "sequence");
     expect(missing.map((weight) => weight.name)).toEqual(["score.weight"]);
-    const texts = fixture.examples.map(({ inputIds }, i) => exampleOf(inputIds, i));
+    const texts = numbers.examples.map(({ inputIds }, i) => exampleOf(inputIds, i));
     expectNumbers(await infer(model, weights, texts), await expected.read("sequence.logits"));
-    const { labels, loss } = fixture.sequence!;
+    const { labels, loss } = numbers.sequence!;
     const results = await train(
       model,
       weights,
@@ -111,12 +66,12 @@ describe("decoders against transformers and autograd (oracle/decoders.py)", () =
     expect(await expectGradients(model, results, expected, "sequence.gradients.")).toContain("score.weight");
   });
 
-  const withTokens = folders.filter((name) => read(`${name}/decoder.json`).token);
+  const withTokens = DECODERS.filter((name) => numbersOf(name).token);
   test.each(withTokens)("%s for words", async (name) => {
-    const { model, weights, expected, fixture } = await load(name, "token");
-    const texts = fixture.examples.map(({ inputIds }, i) => exampleOf(inputIds, i, positions(inputIds)));
+    const { model, weights, expected, numbers } = await loadDecoder(name, "token");
+    const texts = numbers.examples.map(({ inputIds }, i) => exampleOf(inputIds, i, positions(inputIds)));
     expectNumbers(await infer(model, weights, texts), await expected.read("token.logits"));
-    const { labels, loss } = fixture.token!;
+    const { labels, loss } = numbers.token!;
     let row = 0;
     const examples = texts.map((example) => {
       const start = row;
@@ -129,8 +84,8 @@ describe("decoders against transformers and autograd (oracle/decoders.py)", () =
   });
 
   test("names in checkpoints are those that the family's weights get back", async () => {
-    for (const name of folders) {
-      const { model, expected } = await load(name, "languageModel");
+    for (const name of DECODERS) {
+      const { model, expected } = await loadDecoder(name, "languageModel");
       const names = [...traceModel(model, 0, "languageModel").weights.values()].map((weight) =>
         fullName(model, weight),
       );
@@ -139,14 +94,6 @@ describe("decoders against transformers and autograd (oracle/decoders.py)", () =
     }
   });
 });
-
-async function infer(model: AdaptedModel, weights: Tensors, examples: readonly EncodedExample[]) {
-  const { outputs, streams } = writeInference(model);
-  const compiled = await runtime.compile(outputs, weights);
-  const { logits } = await compiled.run(layOut(streams, examples).inputs);
-  await compiled.release();
-  return asFloat32(logits!).data;
-}
 
 async function train(model: AdaptedModel, weights: Tensors, examples: readonly TrainingExample[]) {
   const { outputs, streams } = writeStep(model, crossEntropy, { dropout: false });

@@ -37,3 +37,19 @@ export const sumAll = (x: Value): Value =>
     x,
     x.shape.map((_, axis) => axis),
   );
+
+const CUMULATIVE_SUM = define<[Value], { axis: number }>({
+  name: "CumSum",
+  infer(inputs, { axis }) {
+    requireType("CumSum", inputs, FLOATS);
+    const [{ dtype, shape }] = inputs;
+    if (shape[axis] === undefined) fail("CumSum", inputs, `has no axis ${axis}`);
+    return [{ dtype, shape }];
+  },
+  onnx({ inputs: [x], attributes: { axis }, outputs }, emitter) {
+    emitter.emit("CumSum", [x, emitter.scalar("int64", axis)], { outputs });
+  },
+});
+
+/** Sums along an axis from its start up to each element. Nothing flows back through it. */
+export const cumulativeSum = (x: Value, axis: number): Value => x.graph.apply(CUMULATIVE_SUM, [x], { axis });

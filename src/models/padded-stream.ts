@@ -1,9 +1,9 @@
-import { difference, product } from "../graph/dimension.ts";
+import { type Dimension, difference, product } from "../graph/dimension.ts";
 import type { Graph, Value } from "../graph/graph.ts";
 import { abs, cast, expand, mul, reduceSum, relu, reshape, sliceSize, sub, transpose } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import { type LengthTable, makeTable, tableShape } from "../models/length-table.ts";
-import type { TokenStream } from "../models/token-stream.ts";
+import { type LengthTable, makeTable, tableShape } from "./length-table.ts";
+import type { TokenStream } from "./token-stream.ts";
 
 const TOKENS = product(["batch", "sequence"]);
 
@@ -16,24 +16,24 @@ const POSITIONS: LengthTable = { dtype: "int32", axes: ["position"], value: (pos
  */
 export class PaddedStream implements TokenStream {
   readonly tokens = TOKENS;
-  readonly sequence = "sequence";
-  readonly keys = "sequence";
+  readonly sequence: Dimension = "sequence";
+  readonly keys: Dimension = "sequence";
   /** Tables for the longest text, to be embedded. */
   readonly tables = new Map<string, Tensor>();
-  readonly #graph: Graph;
+  protected readonly graph: Graph;
   readonly #maxLength: number;
 
   constructor(graph: Graph, maxLength: number) {
-    this.#graph = graph;
+    this.graph = graph;
     this.#maxLength = maxLength;
   }
 
   get inputIds(): Value {
-    return reshape(cast(this.#input("input_ids"), "int32"), [TOKENS]);
+    return reshape(cast(this.input("input_ids"), "int32"), [TOKENS]);
   }
 
   get tokenTypeIds(): Value {
-    return reshape(cast(this.#input("token_type_ids"), "int32"), [TOKENS]);
+    return reshape(cast(this.input("token_type_ids"), "int32"), [TOKENS]);
   }
 
   get positionIds(): Value {
@@ -42,7 +42,7 @@ export class PaddedStream implements TokenStream {
   }
 
   get places(): Value {
-    return cast(this.table("positions", POSITIONS), "float32");
+    return reshape(cast(this.table("positions", POSITIONS), "float32"), [1, "sequence"]);
   }
 
   get keyPlaces(): Value {
@@ -50,7 +50,12 @@ export class PaddedStream implements TokenStream {
   }
 
   get attentionMask(): Value {
-    return cast(this.#input("attention_mask"), "float32");
+    return cast(this.input("attention_mask"), "float32");
+  }
+
+  /** Of the rows, `[batch, sequence]`. */
+  protected get ownMask(): Value {
+    return this.attentionMask;
   }
 
   splitHeads(rows: Value, heads: number): Value {
@@ -64,12 +69,12 @@ export class PaddedStream implements TokenStream {
   }
 
   /** Nothing was read before. */
-  withPast(padded: Value): Value {
-    return padded;
+  withPast(keys: Value, values: Value): [Value, Value] {
+    return [keys, values];
   }
 
   pad(rows: Value): Value {
-    const mask = reshape(this.attentionMask, ["batch", "sequence", 1]);
+    const mask = reshape(this.ownMask, ["batch", "sequence", 1]);
     return mul(reshape(rows, ["batch", "sequence", rows.shape[1]!]), mask);
   }
 
@@ -84,9 +89,8 @@ export class PaddedStream implements TokenStream {
 
   last(rows: Value): Value {
     const length = reduceSum(this.attentionMask, [1], true);
-    const positions = reshape(this.places, [1, "sequence"]);
     // 1 at the last real token, 0 at all others.
-    const isLast = relu(sub(1, abs(sub(positions, sub(length, 1)))));
+    const isLast = relu(sub(1, abs(sub(this.places, sub(length, 1)))));
     const padded = reshape(rows, ["batch", "sequence", rows.shape[1]!]);
     return reduceSum(mul(padded, reshape(isLast, ["batch", "sequence", 1])), [1]);
   }
@@ -97,9 +101,9 @@ export class PaddedStream implements TokenStream {
 
   table(name: string, table: LengthTable): Value {
     this.tables.set(name, makeTable(table, this.#maxLength));
-    const longest = this.#graph.leaf("frozen", name, table.dtype, tableShape(table, this.#maxLength));
+    const longest = this.graph.leaf("frozen", name, table.dtype, tableShape(table, this.#maxLength));
     return table.axes.reduce<Value>((value, axis, i) => {
-      if (axis === "position") return sliceSize(value, i, 0, "sequence");
+      if (axis === "position") return sliceSize(value, i, ...this.cut(table, i));
       // Distances from length down to 1 - length stand in the middle of those of a longer text.
       if (axis === "distance") {
         return sliceSize(value, i, difference(this.#maxLength, "sequence"), product([2, "sequence"]));
@@ -108,7 +112,12 @@ export class PaddedStream implements TokenStream {
     }, longest);
   }
 
-  #input(name: string): Value {
-    return this.#graph.leaf("input", name, "int64", ["batch", "sequence"]);
+  /** Start and length of the part of a table's axis of positions that these texts read. */
+  protected cut(_table: LengthTable, _axis: number): [start: Dimension, size: Dimension] {
+    return [0, "sequence"];
+  }
+
+  protected input(name: string, length: Dimension = "sequence"): Value {
+    return this.graph.leaf("input", name, "int64", ["batch", length]);
   }
 }
