@@ -20,6 +20,7 @@ const entrySchema = z.object({
 
 /** A tensor's place in the data, which begins after the header. */
 interface Entry extends TensorInfo {
+  dtype: StoredType;
   begin: number;
   end: number;
 }

@@ -45,6 +45,12 @@ export function decodeStored(dtype: StoredType, buffer: ArrayBuffer): Float32Arr
   }
 }
 
+/** The number that 16 bits are in half precision. */
+export function decodeHalf(bits: number): number {
+  halfTable ??= makeHalfTable();
+  return halfTable[bits]!;
+}
+
 /** float32 values as IEEE half-precision bits, rounded to nearest, ties to even; too large becomes infinite. */
 export function encodeHalf(values: Float32Array): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);

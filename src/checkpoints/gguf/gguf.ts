@@ -1,0 +1,29 @@
+import { UserError } from "../../errors.ts";
+import { float32 } from "../../graph/tensor.ts";
+import { type ByteSource, readTensor } from "../byte-source.ts";
+import type { TensorSource } from "../tensor-source.ts";
+import { GGML_TYPES } from "./ggml-types.ts";
+import { type GgufHeader, readGgufHeader } from "./header.ts";
+
+/** A GGUF file: its metadata, and its tensors under llama.cpp's names. */
+export interface Gguf extends Pick<TensorSource, "location" | "read">, GgufHeader {}
+
+/**
+ * Opens a GGUF file, as llama.cpp and Ollama keep models: its header is read and checked now, a tensor when asked for.
+ * @throws UserError as {@link readGgufHeader}.
+ */
+export async function openGguf(source: ByteSource): Promise<Gguf> {
+  const { location } = source;
+  const { metadata, tensors } = await readGgufHeader(source);
+  return {
+    location,
+    metadata,
+    tensors,
+    async read(name) {
+      const entry = tensors.get(name);
+      if (!entry) throw new UserError(`${location} has no tensor "${name}"`);
+      const stored = await readTensor(source, name, entry.begin, entry.end);
+      return float32(entry.shape, GGML_TYPES[entry.dtype].decode(stored));
+    },
+  };
+}
