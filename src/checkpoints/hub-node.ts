@@ -61,20 +61,21 @@ const WEIGHTS = [
 ];
 
 /**
- * The folder of a model: the folder itself where there is one of that name, else a snapshot in the Hugging Face cache of
+ * The folder of a model: the folder itself, or a GGUF file, where there is one of that name, else a snapshot in the Hugging Face cache of
  * the hub's `owner/name[@revision]`, fetched as far as it is missing: configuration, tokenizer and weights alone.
  * A snapshot's folder is named by its commit; a commit that the cache holds is not asked for again.
  * @throws UserError where there is no such model, it may not be read, or something of it is missing or arrives damaged.
  */
 export async function resolveModel(nameOrFolder: string, options: HubOptions = {}): Promise<string> {
-  const isFolder = (await stat(nameOrFolder).catch(() => undefined))?.isDirectory();
+  const isThere = (await stat(nameOrFolder).catch(() => undefined)) !== undefined;
   // A revision says that the hub's is meant.
-  if (isFolder && !(options.revision !== undefined && HUB_NAME.test(nameOrFolder))) return nameOrFolder;
+  if (isThere && !(options.revision !== undefined && HUB_NAME.test(nameOrFolder))) return nameOrFolder;
   const revision = options.revision ?? split(nameOrFolder)[1];
   if (revision !== undefined && COMMIT.test(revision) && !options.offline) {
     const cached = await resolveModel(nameOrFolder, { ...options, revision, offline: true }).catch(() => undefined);
     if (cached !== undefined) return cached;
   }
+  if (nameOrFolder.endsWith(".gguf")) throw new UserError(`there is no file ${nameOrFolder}; check the path`);
   if (!HUB_NAME.test(nameOrFolder)) {
     throw new UserError(`no such model folder: ${nameOrFolder}; give a folder, or owner/name of a model on the hub`);
   }

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
-import { folderFiles } from "../checkpoints/file-source-node.ts";
 import { type HubOptions, resolveModel } from "../checkpoints/hub-node.ts";
+import { modelFiles } from "../checkpoints/model-folder-node.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { type BaseModel, readBaseModel } from "./base-model.ts";
@@ -13,7 +13,7 @@ export function modelDirectory(name: string): string {
 }
 
 /**
- * Reads a model, as `readBaseModel` does, from its folder, the hub (`owner/name[@revision]`) or its cache.
+ * Reads a model, as `readBaseModel` does, from its folder, a GGUF file, the hub (`owner/name[@revision]`) or its cache.
  * @throws UserError where it is no model, not supported, damaged or cannot be fetched.
  */
 export async function loadBaseModel(
@@ -25,5 +25,5 @@ export async function loadBaseModel(
   const directory = name === BUNDLED_MODEL ? modelDirectory(name) : await resolveModel(name, hub);
   const onHub = name !== BUNDLED_MODEL && directory !== name;
   const called = onHub ? { name: name.replace(/@.*$/, ""), revision: basename(directory) } : { name };
-  return readBaseModel(folderFiles(directory), task, seed, { ...called, ...(format && { format }) });
+  return readBaseModel(await modelFiles(directory), task, seed, { ...called, ...(format && { format }) });
 }

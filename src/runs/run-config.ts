@@ -1,4 +1,4 @@
-import { statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
@@ -24,7 +24,7 @@ export const runOptions = z.object({
     .string()
     .min(1)
     .optional()
-    .describe("model folder, or owner/name[@revision] on the hub; the bundled all-MiniLM-L6-v2 where absent"),
+    .describe("model folder, GGUF file, or owner/name[@revision] on the hub; the bundled all-MiniLM-L6-v2 where absent"),
   revision: z.string().min(1).optional().describe("branch, tag or commit of a model on the hub (main)"),
   offline: z.boolean().optional().describe("ask no hub: models and data sets from its cache alone"),
   method: z
@@ -146,12 +146,12 @@ function sourceOf({ task, data, train, validation, dataset, datasetConfig }: Giv
 /** The same options with every path absolute, so that they hold in whatever folder they are read. */
 export function withAbsolutePaths({ source, run, method }: RunConfig): RunConfig {
   const { model, revision, adapter } = run;
-  const isFolder = model !== undefined && model !== BUNDLED_MODEL && revision === undefined && isDirectory(model);
+  const isPath = model !== undefined && model !== BUNDLED_MODEL && revision === undefined && existsSync(model);
   return {
     source: absoluteSource(source),
     run: {
       ...run,
-      ...(isFolder && { model: resolve(model) }),
+      ...(isPath && { model: resolve(model) }),
       ...(adapter !== undefined && { adapter: resolve(adapter) }),
     },
     method,
@@ -164,8 +164,6 @@ function absoluteSource(source: DataSource): DataSource {
   const { train, validation } = source;
   return { train: resolve(train), validation: validation === undefined ? undefined : resolve(validation) };
 }
-
-const isDirectory = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 
 /** The GLUE task that a run's examples are of, from files or from the hub. */
 export function glueTaskOf(source: DataSource): string | undefined {

@@ -10,6 +10,7 @@ interface Description {
   handle_chinese_chars?: boolean;
   strip_accents?: boolean | null;
   lowercase?: boolean;
+  individual_digits?: boolean;
   strip_left?: boolean;
   strip_right?: boolean;
 }
@@ -74,6 +75,8 @@ function correctPreTokenizer(json: Description, library: LibraryPreTokenizer): v
   for (const [i, each] of (json.pretokenizers ?? []).entries()) correctPreTokenizer(each, library.tokenizers![i]!);
   // JavaScript's \s counts U+FEFF as white space and leaves out U+0085.
   if (json.type === "WhitespaceSplit") library.pre_tokenize_text = (text) => text.match(/\P{White_Space}+/gu) ?? [];
+  // Digits of any script, and fractions, as Rust's is_numeric counts them.
+  if (json.type === "Digits") library.pattern = json.individual_digits ? /\P{N}+|\p{N}/gu : /\P{N}+|\p{N}+/gu;
   if (json.type === "ByteLevel") {
     library.pattern =
       /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;

@@ -34,6 +34,10 @@ const single = (dtype: "F32" | "F16" | "BF16", bytes: number): BlockType => ({
 /** Half-precision number at byte `at`. */
 const half = (stored: Uint8Array, at: number): number => decodeHalf(stored[at]! | (stored[at + 1]! << 8));
 
+/** 32 bits at byte `at`. */
+const uint32 = (stored: Uint8Array, at: number): number =>
+  stored[at]! | (stored[at + 1]! << 8) | (stored[at + 2]! << 16) | (stored[at + 3]! << 24);
+
 /**
  * Blocks of 32 numbers with a scale: `scale · (q - middle)`, or with a least number, `scale · q + least`. The q lie in the
  * low and then the high halves of 16 bytes; a fifth bit of each lies before them.
@@ -46,13 +50,12 @@ function small(bits: 4 | 5, withLeast: boolean): BlockType {
     const scale = half(stored, at);
     // Adding -0 leaves a zero's sign as it is.
     const least = withLeast ? half(stored, at + 2) : -0;
-    const fifth = (i: number): number => {
-      return bits === 5 ? ((stored[at + highBits + (i >> 3)]! >> (i & 7)) & 1) << 4 : 0;
-    };
+    // Bit i is the fifth of number i.
+    const fifth = bits === 5 ? uint32(stored, at + highBits) : 0;
     for (let i = 0; i < 16; i++) {
       const byte = stored[at + low + i]!;
-      out[to + i] = scale * (((byte & 15) | fifth(i)) - middle) + least;
-      out[to + 16 + i] = scale * (((byte >> 4) | fifth(16 + i)) - middle) + least;
+      out[to + i] = scale * (((byte & 15) | (((fifth >> i) & 1) << 4)) - middle) + least;
+      out[to + 16 + i] = scale * (((byte >> 4) | (((fifth >> (16 + i)) & 1) << 4)) - middle) + least;
     }
   });
 }

@@ -1,0 +1,308 @@
+import { z } from "zod";
+import { inWords, UserError } from "../../errors.ts";
+import { float32, type Tensor } from "../../graph/tensor.ts";
+import type { Gguf } from "./gguf.ts";
+
+/** How a family of models is kept in GGUF, as llama.cpp's `convert_hf_to_gguf.py` does. */
+export interface GgufArchitecture {
+  /** `general.architecture` */
+  name: string;
+  /** The values of `model_type` that are kept so; a file is read as the first. */
+  modelTypes: readonly [string, ...string[]];
+  /** What its classes of Hugging Face begin with. */
+  className: string;
+  /** Modules in Hugging Face's names, by GGUF's; `#` is a block's number. */
+  modules: Readonly<Record<string, string>>;
+  /** Whether rows of queries and keys lie pair by pair, where Hugging Face has first halves and then second halves. */
+  pairsHeads?: boolean;
+  /** Whether normalisations are kept as differences from 0, where Hugging Face has differences from 1. */
+  addsOne?: boolean;
+  /** Modules whose matrix Hugging Face keeps `[in, out]`, by GGUF's names. */
+  transposed?: readonly string[];
+  /** config.json's settings beside those that all have. @throws UserError where one is missing or not supported. */
+  config(settings: Settings, file: Gguf): Promise<Record<string, unknown>> | Record<string, unknown>;
+}
+
+const natural = z.int().positive();
+const settingsSchema = z.looseObject({
+  block_count: natural,
+  context_length: natural,
+  embedding_length: natural,
+  feed_forward_length: natural,
+  "attention.head_count": natural,
+  "attention.head_count_kv": natural.optional(),
+  "attention.key_length": natural.optional(),
+  "attention.layer_norm_rms_epsilon": z.number().positive().optional(),
+  "attention.layer_norm_epsilon": z.number().positive().optional(),
+  "attention.sliding_window": natural.optional(),
+  attn_logit_softcapping: z.number().positive().optional(),
+  final_logit_softcapping: z.number().positive().optional(),
+  "rope.dimension_count": natural.optional(),
+  "rope.freq_base": z.number().positive().optional(),
+  "rope.freq_base_swa": z.number().positive().optional(),
+  "rope.scaling.type": z.enum(["none", "linear", "yarn"]).default("none"),
+  "rope.scaling.factor": z.number().min(1).optional(),
+  "rope.scaling.original_context_length": natural.optional(),
+  expert_count: z.literal(0).optional(),
+});
+
+/** What a file says under its architecture's name. */
+type Settings = z.output<typeof settingsSchema>;
+
+const ATTENTION = { attn_q: "q_proj", attn_k: "k_proj", attn_v: "v_proj", attn_output: "o_proj" };
+
+/** Modules of Llama and its relatives, those between a block's two parts aside. */
+const LLAMA_MODULES = {
+  token_embd: "model.embed_tokens",
+  output_norm: "model.norm",
+  output: "lm_head",
+  ...blockModules({
+    attn_norm: "input_layernorm",
+    ...Object.fromEntries(Object.entries(ATTENTION).map(([own, name]) => [own, `self_attn.${name}`])),
+    attn_q_norm: "self_attn.q_norm",
+    attn_k_norm: "self_attn.k_norm",
+    ffn_gate: "mlp.gate_proj",
+    ffn_up: "mlp.up_proj",
+    ffn_down: "mlp.down_proj",
+  }),
+};
+
+const PRE_NORMS = blockModules({ ffn_norm: "post_attention_layernorm" });
+const GEMMA_NORMS = blockModules({
+  post_attention_norm: "post_attention_layernorm",
+  ffn_norm: "pre_feedforward_layernorm",
+  post_ffw_norm: "post_feedforward_layernorm",
+});
+
+function blockModules(modules: Record<string, string>, blocks = "model.layers"): Record<string, string> {
+  return Object.fromEntries(Object.entries(modules).map(([own, name]) => [`blk.#.${own}`, `${blocks}.#.${name}`]));
+}
+
+/** Every architecture that is read: a new one is one entry. */
+export const GGUF_ARCHITECTURES: readonly GgufArchitecture[] = [
+  {
+    name: "llama",
+    modelTypes: ["llama", "mistral"],
+    className: "Llama",
+    modules: { ...LLAMA_MODULES, ...PRE_NORMS },
+    pairsHeads: true,
+    config: async (settings, file) => ({
+      ...llamaConfig(settings, file, settings["rope.dimension_count"]),
+      ...(await ropeFactors(file, settings)),
+      attention_bias: file.tensors.has("blk.0.attn_q.bias"),
+      mlp_bias: file.tensors.has("blk.0.ffn_up.bias"),
+    }),
+  },
+  {
+    name: "qwen2",
+    modelTypes: ["qwen2"],
+    className: "Qwen2",
+    modules: { ...LLAMA_MODULES, ...PRE_NORMS },
+    config: llamaConfig,
+  },
+  {
+    name: "qwen3",
+    modelTypes: ["qwen3"],
+    className: "Qwen3",
+    modules: { ...LLAMA_MODULES, ...PRE_NORMS },
+    config: llamaConfig,
+  },
+  {
+    name: "gemma2",
+    modelTypes: ["gemma2"],
+    className: "Gemma2",
+    modules: { ...LLAMA_MODULES, ...GEMMA_NORMS },
+    addsOne: true,
+    config: (settings, file) => ({
+      ...gemmaConfig(settings, file, 46),
+      attn_logit_softcapping: number(settings.attn_logit_softcapping ?? 50),
+      final_logit_softcapping: number(settings.final_logit_softcapping ?? 30),
+    }),
+  },
+  {
+    name: "gemma3",
+    modelTypes: ["gemma3_text"],
+    className: "Gemma3",
+    modules: { ...LLAMA_MODULES, ...GEMMA_NORMS },
+    addsOne: true,
+    config: (settings, file) => ({
+      ...gemmaConfig(settings, file, 62),
+      rope_theta: number(settings["rope.freq_base"] ?? 1_000_000),
+      rope_local_base_freq: number(settings["rope.freq_base_swa"] ?? 10_000),
+      // The file does not say: every sixth block of Gemma 3 sees the whole text.
+      sliding_window_pattern: 6,
+    }),
+  },
+  {
+    name: "gpt2",
+    modelTypes: ["gpt2"],
+    className: "GPT2",
+    modules: {
+      token_embd: "transformer.wte",
+      position_embd: "transformer.wpe",
+      output_norm: "transformer.ln_f",
+      output: "lm_head",
+      ...blockModules(
+        {
+          attn_norm: "ln_1",
+          attn_qkv: "attn.c_attn",
+          attn_output: "attn.c_proj",
+          ffn_norm: "ln_2",
+          ffn_up: "mlp.c_fc",
+          ffn_down: "mlp.c_proj",
+        },
+        "transformer.h",
+      ),
+    },
+    transposed: ["attn_qkv", "attn_output", "ffn_up", "ffn_down"],
+    config: (settings) => ({
+      n_embd: settings.embedding_length,
+      n_layer: settings.block_count,
+      n_head: settings["attention.head_count"],
+      n_inner: settings.feed_forward_length,
+      n_positions: settings.context_length,
+      layer_norm_epsilon: number(settings["attention.layer_norm_epsilon"] ?? 1e-5),
+    }),
+  },
+];
+
+/** The architecture of a file. @throws UserError where it is none that is supported. */
+export function architectureOf({ location, metadata }: Pick<Gguf, "location" | "metadata">): GgufArchitecture {
+  const name = metadata.get("general.architecture");
+  const found = GGUF_ARCHITECTURES.find((architecture) => architecture.name === name);
+  if (found) return found;
+  const names = GGUF_ARCHITECTURES.map((architecture) => architecture.name).join(", ");
+  throw new UserError(
+    typeof name === "string"
+      ? `${location}: models of architecture "${name.slice(0, 60)}" are not supported in GGUF (supported: ${names})`
+      : `${location} names no architecture; expected a GGUF file with a language model`,
+  );
+}
+
+/** A GGUF file's model as config.json has it. @throws UserError where it is not supported or something is missing. */
+export async function configOf(file: Gguf): Promise<Record<string, unknown>> {
+  const { location, metadata, tensors } = file;
+  const type = metadata.get("general.type") ?? "model";
+  if (type !== "model") throw new UserError(`${location} is no model but of type "${String(type).slice(0, 60)}"`);
+  const { name, modelTypes, className, config } = architectureOf(file);
+  const own = [...metadata].filter(([key]) => key.startsWith(`${name}.`));
+  const parsed = settingsSchema.safeParse(
+    Object.fromEntries(own.map(([key, value]) => [key.slice(name.length + 1), value])),
+    { error: inWords },
+  );
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw new UserError(`${location}: "${name}.${issue!.path.join(".")}" is not supported: ${issue!.message}`);
+  }
+  const [vocabularySize] = tensors.get("token_embd.weight")?.shape ?? [];
+  if (vocabularySize === undefined) throw new UserError(`${location} has no tensor "token_embd.weight"`);
+  const [modelType] = modelTypes;
+  return {
+    model_type: modelType,
+    architectures: [`${className}ForCausalLM`],
+    vocab_size: vocabularySize,
+    tie_word_embeddings: !tensors.has("output.weight"),
+    bos_token_id: metadata.get("tokenizer.ggml.bos_token_id") ?? null,
+    eos_token_id: metadata.get("tokenizer.ggml.eos_token_id") ?? null,
+    pad_token_id: metadata.get("tokenizer.ggml.padding_token_id") ?? null,
+    ...(await config(parsed.data, file)),
+  };
+}
+
+/** A float32 of the file as the decimal that was meant: 0.00001, not 0.000009999999747378752. */
+function number(value: number): number {
+  const decimal = Number(value.toPrecision(7));
+  return Math.fround(decimal) === value ? decimal : value;
+}
+
+/** @param ownHeadSize features of a head, where the architecture says so under a name of its own */
+function llamaConfig(settings: Settings, { location }: Pick<Gguf, "location">, ownHeadSize?: unknown) {
+  const heads = settings["attention.head_count"];
+  const even = Math.floor(settings.embedding_length / heads);
+  const headSize = settings["attention.key_length"] ?? (typeof ownHeadSize === "number" ? ownHeadSize : even);
+  const turned = settings["rope.dimension_count"] ?? headSize;
+  if (turned !== headSize) {
+    throw new UserError(
+      `${location} is not supported: positions turn ${turned} of the ${headSize} features of a head, not all`,
+    );
+  }
+  const scaling = ropeScaling(settings, location);
+  return {
+    hidden_size: settings.embedding_length,
+    intermediate_size: settings.feed_forward_length,
+    num_hidden_layers: settings.block_count,
+    num_attention_heads: heads,
+    num_key_value_heads: settings["attention.head_count_kv"] ?? heads,
+    head_dim: headSize,
+    max_position_embeddings: settings.context_length,
+    rms_norm_eps: number(settings["attention.layer_norm_rms_epsilon"] ?? 1e-6),
+    rope_theta: number(settings["rope.freq_base"] ?? 10_000),
+    ...(scaling && { rope_scaling: scaling }),
+  };
+}
+
+function ropeScaling(settings: Settings, location: string): Record<string, unknown> | undefined {
+  const { "rope.scaling.type": type, "rope.scaling.factor": factor } = settings;
+  if (type === "none") return undefined;
+  if (factor === undefined) throw new UserError(`${location} scales its positions, but names no factor`);
+  const original = settings["rope.scaling.original_context_length"];
+  return {
+    rope_type: type,
+    factor: number(factor),
+    ...(type === "yarn" && original !== undefined && { original_max_position_embeddings: original }),
+  };
+}
+
+/** @param largest blocks of the largest model, whose scores have another scale, as llama.cpp knows too */
+function gemmaConfig(settings: Settings, file: Gguf, largest: number) {
+  const config = llamaConfig(settings, file);
+  return {
+    ...config,
+    hidden_activation: "gelu_pytorch_tanh",
+    sliding_window: settings["attention.sliding_window"] ?? 4096,
+    query_pre_attn_scalar:
+      settings.block_count === largest ? settings.embedding_length / settings["attention.head_count"] : config.head_dim,
+  };
+}
+
+/** Llama 3's scaling of positions, of which a file has only what came out of it: a factor for each pair of features. */
+async function ropeFactors(file: Gguf, settings: Settings): Promise<Record<string, unknown>> {
+  if (!file.tensors.has("rope_freqs.weight")) return {};
+  const { data: factors } = await file.read("rope_freqs.weight");
+  const theta = settings["rope.freq_base"] ?? 10_000;
+  const scaling = {
+    rope_type: "llama3",
+    factor: Math.max(...factors),
+    low_freq_factor: 1,
+    high_freq_factor: 4,
+    original_max_position_embeddings: 8192,
+  };
+  const { low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: trained, factor } = scaling;
+  const expected = factors.map((_, pair) => {
+    const turns = trained / (2 * Math.PI * theta ** (pair / factors.length));
+    const kept = Math.min(1, Math.max(0, (turns - low) / (high - low)));
+    return 1 / ((1 - kept) / factor + kept);
+  });
+  if (factors.every((each, i) => Math.abs(each / expected[i]! - 1) < 1e-3)) return { rope_scaling: scaling };
+  throw new UserError(`${file.location} is not supported: it scales its positions otherwise than Llama 3 does`);
+}
+
+/**
+ * Rows of queries or keys, `[heads · size, …]`, from one order to the other: of each head's features i and i + size / 2, which
+ * positions turn together, llama.cpp has one beside the other.
+ */
+export function turnPairs(tensor: Tensor<"float32">, heads: number, to: "halves" | "pairs"): Tensor<"float32"> {
+  const rows = tensor.shape[0]!;
+  const width = tensor.data.length / rows;
+  const half = rows / heads / 2;
+  const turned = float32(tensor.shape);
+  for (let row = 0; row < rows; row++) {
+    const head = Math.floor(row / (2 * half));
+    const inHead = row - head * 2 * half;
+    // Where the row lies in llama.cpp's order, if it is this one in Hugging Face's.
+    const paired = head * 2 * half + 2 * (inHead % half) + Math.floor(inHead / half);
+    const [from, into] = to === "halves" ? [paired, row] : [row, paired];
+    turned.data.set(tensor.data.subarray(from * width, (from + 1) * width), into * width);
+  }
+  return turned;
+}

@@ -1,0 +1,254 @@
+import { UserError } from "../../errors.ts";
+import type { Gguf } from "./gguf.ts";
+import type { GgufValue } from "./header.ts";
+
+/** What a model folder's `tokenizer.json` and `tokenizer_config.json` would hold. */
+export interface GgufTokenizer {
+  json: object;
+  settings: Record<string, unknown>;
+}
+
+/** Numbers of `tokenizer.ggml.token_type`. */
+const [CONTROL, USER_DEFINED] = [3, 4];
+
+const byteLevel = (split: string | undefined) => ({
+  type: "ByteLevel",
+  add_prefix_space: false,
+  trim_offsets: true,
+  use_regex: split === undefined,
+});
+
+/** Cuts texts by an expression, and then into bytes. */
+const splitBy = (expression: string) => ({
+  type: "Sequence",
+  pretokenizers: [
+    { type: "Split", pattern: { Regex: expression }, behavior: "Isolated", invert: false },
+    byteLevel(expression),
+  ],
+});
+
+const LLAMA_3 = splitBy(
+  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+);
+const QWEN_2 = splitBy(
+  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+);
+
+/** How texts are cut before bytes are paired, by `tokenizer.ggml.pre`; llama.cpp's `llama-vocab.cpp` has all. */
+const PRE_TOKENIZERS: Readonly<Record<string, Partial<BytePairs>>> = {
+  "gpt-2": {},
+  // Each digit by itself.
+  smollm: {
+    preTokenizer: {
+      type: "Sequence",
+      pretokenizers: [{ type: "Digits", individual_digits: true }, byteLevel(undefined)],
+    },
+  },
+  ...Object.fromEntries(
+    ["llama-bpe", "llama3", "llama-v3"].map((name) => [
+      name,
+      { preTokenizer: LLAMA_3, ignoreMerges: true, addsBos: true },
+    ]),
+  ),
+  ...Object.fromEntries(
+    ["qwen2", "deepseek-r1-qwen"].map((name) => [name, { preTokenizer: QWEN_2, normalizer: { type: "NFC" } }]),
+  ),
+};
+
+/** What kinds of byte-level tokenizers differ in. */
+interface BytePairs {
+  normalizer: object | null;
+  preTokenizer: object;
+  /** Whether a word of the vocabulary is taken whole, however its parts may merge. */
+  ignoreMerges: boolean;
+  /** Whether texts begin with a token of their own where the file does not say. */
+  addsBos: boolean;
+}
+
+/**
+ * The tokenizer of a GGUF file, its chat template among the settings.
+ * @throws UserError where there is none, or one of a kind that is not supported.
+ */
+export function tokenizerOf(file: Gguf): GgufTokenizer {
+  const { location, metadata } = file;
+  const get = (key: string): GgufValue | undefined => metadata.get(`tokenizer.ggml.${key}`);
+  const tokens = listOf(get("tokens"), "string");
+  if (!tokens) throw new UserError(`${location} has no tokenizer: "tokenizer.ggml.tokens" is missing`);
+  const model = get("model");
+  if (model !== "gpt2" && model !== "llama") {
+    throw new UserError(
+      `${location}: tokenizers of kind "${String(model).slice(0, 60)}" are not supported; gpt2 (byte pairs) and llama (SentencePiece) are`,
+    );
+  }
+  const token = (name: string): string | undefined => {
+    const id = get(`${name}_token_id`);
+    return typeof id === "number" ? tokens[id] : undefined;
+  };
+  const [bos, eos, unknown] = [token("bos"), token("eos"), token("unknown")];
+  const kind = model === "gpt2" ? bytePairs(file, tokens) : sentencePieces(file, tokens, unknown);
+  const types = listOf(get("token_type"), "number") ?? [];
+  const added = tokens.flatMap((content, id) => {
+    const type = types[id];
+    if (type !== CONTROL && type !== USER_DEFINED) return [];
+    const plain = { lstrip: false, rstrip: false, single_word: false, normalized: false };
+    return { id, content, ...plain, special: type === CONTROL };
+  });
+  const addsBos = bos !== undefined && (get("add_bos_token") ?? kind.addsBos) === true;
+  const addsEos = eos !== undefined && get("add_eos_token") === true;
+  const template = metadata.get("tokenizer.chat_template");
+  const contextLength = metadata.get(`${metadata.get("general.architecture")}.context_length`);
+  return {
+    json: {
+      version: "1.0",
+      truncation: null,
+      padding: null,
+      added_tokens: added,
+      normalizer: kind.normalizer,
+      pre_tokenizer: kind.preTokenizer,
+      post_processor:
+        addsBos || addsEos ? surround(tokens, addsBos ? bos : undefined, addsEos ? eos : undefined) : null,
+      decoder: kind.decoder,
+      model: kind.model,
+    },
+    settings: {
+      tokenizer_class: "PreTrainedTokenizerFast",
+      ...(bos !== undefined && { bos_token: bos }),
+      ...(eos !== undefined && { eos_token: eos }),
+      ...(unknown !== undefined && { unk_token: unknown }),
+      // Llama has none: what follows a text's end counts for nothing.
+      pad_token: token("padding") ?? eos ?? unknown ?? tokens[0],
+      add_bos_token: addsBos,
+      add_eos_token: addsEos,
+      clean_up_tokenization_spaces: false,
+      ...(typeof contextLength === "number" && { model_max_length: contextLength }),
+      ...(typeof template === "string" && { chat_template: template }),
+    },
+  };
+}
+
+/** What kinds of tokenizers differ in. */
+interface Kind extends Omit<BytePairs, "ignoreMerges"> {
+  model: object;
+  decoder: object;
+}
+
+const BYTES = byteLevel(undefined);
+
+function bytePairs({ location, metadata }: Gguf, tokens: readonly string[]): Kind {
+  const pre = metadata.get("tokenizer.ggml.pre") ?? "gpt-2";
+  const own = PRE_TOKENIZERS[String(pre)];
+  if (!own) {
+    throw new UserError(
+      `${location}: texts are cut by "${String(pre).slice(0, 60)}", which is not supported; ${Object.keys(PRE_TOKENIZERS).join(", ")} are`,
+    );
+  }
+  const merges = listOf(metadata.get("tokenizer.ggml.merges"), "string");
+  if (!merges) throw new UserError(`${location} has no merges of its tokenizer: "tokenizer.ggml.merges" is missing`);
+  const { normalizer = null, preTokenizer = BYTES, ignoreMerges = false, addsBos = false } = own;
+  return {
+    normalizer,
+    preTokenizer,
+    addsBos,
+    decoder: BYTES,
+    model: {
+      type: "BPE",
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: "",
+      end_of_word_suffix: "",
+      fuse_unk: false,
+      byte_fallback: false,
+      ignore_merges: ignoreMerges,
+      vocab: idsOf(tokens),
+      merges,
+    },
+  };
+}
+
+function sentencePieces({ location, metadata }: Gguf, stored: readonly string[], unknown: string | undefined): Kind {
+  const scores = listOf(metadata.get("tokenizer.ggml.scores"), "number");
+  if (scores?.length !== stored.length) {
+    throw new UserError(`${location} is damaged: its tokenizer has ${stored.length} pieces and not as many scores`);
+  }
+  const gemma = String(metadata.get("general.architecture")).startsWith("gemma");
+  // Gemma's pieces of spaces alone are kept as such, and its scores are not in the order of its merges.
+  const tokens = gemma ? stored.map((token) => (/^ {2,}$/.test(token) ? "▁".repeat(token.length) : token)) : stored;
+  const merges = listOf(metadata.get("tokenizer.ggml.merges"), "string")?.map((merge) => merge.split(" "));
+  const prefix = !gemma && metadata.get("tokenizer.ggml.add_space_prefix") !== false;
+  return {
+    normalizer: gemma ? { type: "Replace", pattern: { String: " " }, content: "▁" } : null,
+    preTokenizer: gemma
+      ? { type: "Split", pattern: { String: " " }, behavior: "MergedWithPrevious", invert: false }
+      : { type: "Metaspace", replacement: "▁", prepend_scheme: prefix ? "first" : "never", split: false },
+    addsBos: true,
+    decoder: {
+      type: "Sequence",
+      decoders: [
+        { type: "Replace", pattern: { String: "▁" }, content: " " },
+        { type: "ByteFallback" },
+        { type: "Fuse" },
+        ...(prefix ? [{ type: "Strip", content: " ", start: 1, stop: 0 }] : []),
+      ],
+    },
+    model: {
+      type: "BPE",
+      dropout: null,
+      unk_token: unknown ?? null,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: true,
+      byte_fallback: true,
+      ignore_merges: false,
+      vocab: idsOf(tokens),
+      merges: merges ?? mergesOf(tokens, gemma ? tokens.map((_, id) => -id) : scores),
+    },
+  };
+}
+
+/** Which pieces merge into which, the best first: what SentencePiece finds by its pieces' scores alone. */
+function mergesOf(tokens: readonly string[], scores: readonly number[]): [string, string][] {
+  const ids = new Map(tokens.map((token, id) => [token, id]));
+  const merges: { pair: [string, string]; score: number; left: number; right: number }[] = [];
+  for (const [token, id] of ids) {
+    const characters = Array.from(token);
+    const own = [];
+    for (let left = 1; left < characters.length; left++) {
+      const pair: [string, string] = [characters.slice(0, left).join(""), characters.slice(left).join("")];
+      if (!pair.every((part) => ids.has(part))) continue;
+      own.push({ pair, score: scores[id]!, left, right: characters.length - left });
+    }
+    merges.push(
+      ...own.sort((a, b) => ids.get(a.pair[0])! - ids.get(b.pair[0])! || ids.get(a.pair[1])! - ids.get(b.pair[1])!),
+    );
+  }
+  return merges.sort((a, b) => b.score - a.score || b.left - a.left || b.right - a.right).map(({ pair }) => pair);
+}
+
+const idsOf = (tokens: readonly string[]): Record<string, number> =>
+  Object.fromEntries(tokens.map((token, id) => [token, id]));
+
+/** Tokens before and after each text. */
+function surround(tokens: readonly string[], bos: string | undefined, eos: string | undefined): object {
+  const special = (id: string, type_id: number) => ({ SpecialToken: { id, type_id } });
+  const around = (id: "A" | "B", type_id: number) => [
+    ...(bos === undefined ? [] : [special(bos, type_id)]),
+    { Sequence: { id, type_id } },
+    ...(eos === undefined ? [] : [special(eos, type_id)]),
+  ];
+  const used = [bos, eos].filter((token) => token !== undefined);
+  return {
+    type: "TemplateProcessing",
+    single: around("A", 0),
+    pair: [...around("A", 0), ...around("B", 1)],
+    special_tokens: Object.fromEntries(
+      used.map((token) => [token, { id: token, ids: [tokens.indexOf(token)], tokens: [token] }]),
+    ),
+  };
+}
+
+/** A list of the metadata, where it is one of this type. */
+function listOf(value: GgufValue | undefined, type: "string"): readonly string[] | undefined;
+function listOf(value: GgufValue | undefined, type: "number"): readonly number[] | undefined;
+function listOf(value: GgufValue | undefined, type: string): readonly unknown[] | undefined {
+  return Array.isArray(value) && value.every((each) => typeof each === type) ? value : undefined;
+}
