@@ -53,6 +53,8 @@ def byte_pairs(pre):
         "merges": [" ".join(merge) for merge in model["merges"]],
         "bos": 1,
         "eos": 2,
+        # As Llama 3's does, whether or not its file says so.
+        "add_bos": pre == "llama-bpe",
     }
 
 
@@ -151,7 +153,7 @@ def write(name):
     heads, pairs = config.num_attention_heads, getattr(config, "num_key_value_heads", config.num_attention_heads)
     state = {}
     for weight, tensor in model.state_dict().items():
-        if weight == "lm_head.weight" and config.tie_word_embeddings or weight.endswith("attn.bias"):
+        if weight == "lm_head.weight" and config.tie_word_embeddings or weight.endswith(".attn.bias"):
             continue
         # Numbers that survive adding 1.
         values = (torch.round(torch.randn_like(tensor) * 0.3 * 1024) / 1024).numpy()

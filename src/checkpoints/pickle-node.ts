@@ -3,8 +3,8 @@ import { fromRandomAccessReaderPromise, RandomAccessReader, type ZipFile } from 
 import { UserError } from "../errors.ts";
 import { float32, sizeOf } from "../graph/tensor.ts";
 import { type ByteSource, readTensor } from "./byte-source.ts";
-import { decodeStored, ELEMENT_BYTES } from "./stored-values.ts";
-import type { StoredType, TensorInfo, TensorSource } from "./tensor-source.ts";
+import { decodeStored, ELEMENT_BYTES, type StoredType } from "./stored-values.ts";
+import type { TensorInfo, TensorSource } from "./tensor-source.ts";
 import { type Allowed, Global, unpickle } from "./unpickle.ts";
 
 const STORAGE_TYPES: Readonly<Record<string, StoredType>> = {

@@ -2,8 +2,8 @@ import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { float32, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { type ByteSource, readTensor } from "./byte-source.ts";
-import { decodeStored, ELEMENT_BYTES, encodeHalf } from "./stored-values.ts";
-import type { StoredType, TensorInfo, TensorSource } from "./tensor-source.ts";
+import { decodeStored, ELEMENT_BYTES, encodeHalf, type StoredType } from "./stored-values.ts";
+import type { TensorInfo, TensorSource } from "./tensor-source.ts";
 
 /** A tensor to write: stored as it is, or in half precision. */
 export type TensorToWrite = Tensor<"float32"> & { readonly storedAs?: "F16" };

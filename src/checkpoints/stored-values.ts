@@ -1,4 +1,5 @@
-import type { StoredType } from "./tensor-source.ts";
+/** Element types that checkpoints store and we read, in safetensors' names. */
+export type StoredType = "F64" | "F32" | "F16" | "BF16" | "I64" | "I32" | "U8" | "BOOL";
 
 /** Bytes that one element of each stored type takes. */
 export const ELEMENT_BYTES: Readonly<Record<StoredType, number>> = {

@@ -1,8 +1,6 @@
 import type { Tensor } from "../graph/tensor.ts";
 import type { GgmlType } from "./gguf/ggml-types.ts";
-
-/** Element types that checkpoints store and we read, in safetensors' names. */
-export type StoredType = "F64" | "F32" | "F16" | "BF16" | "I64" | "I32" | "U8" | "BOOL";
+import type { StoredType } from "./stored-values.ts";
 
 export interface TensorInfo {
   dtype: StoredType | GgmlType;

@@ -24,7 +24,9 @@ export const runOptions = z.object({
     .string()
     .min(1)
     .optional()
-    .describe("model folder, GGUF file, or owner/name[@revision] on the hub; the bundled all-MiniLM-L6-v2 where absent"),
+    .describe(
+      "model folder, GGUF file, or owner/name[@revision] on the hub; the bundled all-MiniLM-L6-v2 where absent",
+    ),
   revision: z.string().min(1).optional().describe("branch, tag or commit of a model on the hub (main)"),
   offline: z.boolean().optional().describe("ask no hub: models and data sets from its cache alone"),
   method: z

@@ -1,5 +1,11 @@
 import { decodeHalf, decodeStored } from "../stored-values.ts";
 
+/** The types that are read, by ggml's names. */
+export type GgmlType =
+  | ("F32" | "F16" | "BF16")
+  | ("Q4_0" | "Q4_1" | "Q5_0" | "Q5_1" | "Q8_0")
+  | ("Q4_K" | "Q5_K" | "Q6_K");
+
 /** A way in which ggml stores numbers: blocks of so many numbers, each in so many bytes. */
 interface BlockType {
   /** Numbers of a block. */
@@ -84,10 +90,10 @@ function large(fifth: boolean): BlockType {
 }
 
 /**
- * The types that are read, by ggml's names, with what the blocks of `ggml-common.h` hold. Numbers are, to the bit, those of
+ * What the blocks of `ggml-common.h` hold. Numbers are, to the bit, those of
  * the Python package `gguf`.
  */
-export const GGML_TYPES = {
+export const GGML_TYPES: Readonly<Record<GgmlType, BlockType>> = {
   F32: single("F32", 4),
   F16: single("F16", 2),
   BF16: single("BF16", 2),
@@ -112,9 +118,7 @@ export const GGML_TYPES = {
       out[to + i] = Math.fround(scales * scale) * ((low | (high << 4)) - 32);
     }
   }),
-} as const satisfies Record<string, BlockType>;
-
-export type GgmlType = keyof typeof GGML_TYPES;
+};
 
 /** ggml's types by their numbers in files; some of them are supported. */
 export const GGML_TYPE_NAMES: Readonly<Record<number, string>> = {
