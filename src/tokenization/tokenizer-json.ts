@@ -2,6 +2,7 @@ import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { z } from "zod";
 import { refuseSlowExpression } from "../checkpoints/bounded-expression.ts";
 import { inWords, UserError } from "../errors.ts";
+import { ChatTemplate } from "./chat-template.ts";
 import { makeExact } from "./exact.ts";
 import type { Encoding, Tokenizer, WordEncoding } from "./tokenizer.ts";
 
@@ -44,8 +45,20 @@ const tokenizerSchema = z.looseObject({
   padding: z.object({ pad_token: z.string() }).nullish(),
 });
 
+/** A special token as `tokenizer_config.json` names it. */
+const named = z.union([z.string(), z.object({ content: z.string() }).transform(({ content }) => content)]).nullish();
+
 const settingsSchema = z.looseObject({
-  pad_token: z.union([z.string(), z.object({ content: z.string() })]).nullish(),
+  bos_token: named,
+  eos_token: named,
+  unk_token: named,
+  sep_token: named,
+  cls_token: named,
+  mask_token: named,
+  pad_token: named,
+  /** One, or several by name. */
+  chat_template: z.union([z.string(), z.array(z.object({ name: z.string(), template: z.string() }))]).nullish(),
+  clean_up_tokenization_spaces: z.boolean().nullish(),
   truncation_side: z.enum(["left", "right"]).optional(),
   do_lower_case: z.boolean().optional(),
   strip_accents: z.boolean().nullish(),
@@ -84,6 +97,8 @@ export function createTokenizer(json: unknown, settings: unknown, location: stri
 
 class JsonTokenizer implements Tokenizer {
   readonly padTokenId: number;
+  readonly specialTokens: Tokenizer["specialTokens"];
+  readonly chatTemplate: ChatTemplate | undefined;
   private readonly library: LibraryTokenizer;
   private readonly single: readonly TemplatePart[];
   private readonly pair: readonly TemplatePart[];
@@ -104,6 +119,8 @@ class JsonTokenizer implements Tokenizer {
     this.pair = templateOf(json.post_processor, "pair", this.library, location);
     this.cutsLeft = (settings.truncation_side ?? json.truncation?.direction?.toLowerCase()) === "left";
     this.wordPrefix = joinsWords(json.pre_tokenizer) ? " " : "";
+    this.specialTokens = specialTokensOf(settings, this.library);
+    this.chatTemplate = chatTemplateOf(settings, location);
     this.padTokenId = padTokenId(json, settings, this.library, location);
   }
 
@@ -133,9 +150,12 @@ class JsonTokenizer implements Tokenizer {
     return { ...encoding, wordIds };
   }
 
-  /** Ids of a text without special tokens around it. */
-  private idsOf(text: string): number[] {
+  idsOf(text: string): number[] {
     return this.library.encode(text, { add_special_tokens: false }).ids;
+  }
+
+  decode(ids: readonly number[], { skipSpecialTokens = false } = {}): string {
+    return ids.length === 0 ? "" : this.library.decode([...ids], { skip_special_tokens: skipSpecialTokens });
   }
 
   /** The first `length` of `values`, or the last where the model's settings cut at the left. */
@@ -225,11 +245,33 @@ function joinsWords(preTokenizer: TokenizerJson["pre_tokenizer"]): boolean {
   );
 }
 
+function specialTokensOf(settings: Settings, library: LibraryTokenizer): Tokenizer["specialTokens"] {
+  const found = (["bos", "eos"] as const).flatMap((name) => {
+    const text = settings[`${name}_token`];
+    const id = text ? library.token_to_id(text) : undefined;
+    return text && id !== undefined ? [[name, { id, text }] as const] : [];
+  });
+  return Object.fromEntries(found);
+}
+
+/** The template is not looked at before it is used. */
+function chatTemplateOf(settings: Settings, location: string): ChatTemplate | undefined {
+  const { chat_template: template } = settings;
+  if (!template) return undefined;
+  const sources =
+    typeof template === "string"
+      ? { default: template }
+      : Object.fromEntries(template.map(({ name, template }) => [name, template]));
+  const tokens = Object.entries(settings).filter(
+    (entry): entry is [string, string] => /^[a-z]+_token$/.test(entry[0]) && typeof entry[1] === "string",
+  );
+  return new ChatTemplate(sources, Object.fromEntries(tokens), location);
+}
+
 function padTokenId(json: TokenizerJson, settings: Settings, library: LibraryTokenizer, location: string): number {
-  const named = typeof settings.pad_token === "string" ? settings.pad_token : settings.pad_token?.content;
-  const candidates = [named, json.padding?.pad_token, "[PAD]", "<pad>"].filter((token) => token !== undefined);
-  for (const token of candidates) {
-    const id = library.token_to_id(token);
+  // Language models often have no padding token; what ends a text stands for it, as people have it in Transformers.
+  for (const token of [settings.pad_token, json.padding?.pad_token, "[PAD]", "<pad>", settings.eos_token]) {
+    const id = token ? library.token_to_id(token) : undefined;
     if (id !== undefined) return id;
   }
   throw new UserError(

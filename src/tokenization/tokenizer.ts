@@ -1,3 +1,5 @@
+import type { ChatTemplate } from "./chat-template.ts";
+
 /** Token ids of one text or pair, special tokens included, not padded. */
 export interface Encoding {
   /** `[tokens]` */
@@ -12,9 +14,19 @@ export interface WordEncoding extends Encoding {
   wordIds: Int32Array;
 }
 
-/** Text to token ids, as the model's Hugging Face tokenizer makes them. */
+/** A token with a part of its own, such as the one that ends a text. */
+export interface SpecialToken {
+  id: number;
+  text: string;
+}
+
+/** Text to token ids and back, as the model's Hugging Face tokenizer makes them. */
 export interface Tokenizer {
   readonly padTokenId: number;
+  /** By the names that Transformers has for them, `bos` and `eos` without `_token`; those that the model's files name. */
+  readonly specialTokens: Readonly<Partial<Record<"bos" | "eos", SpecialToken>>>;
+  /** How conversations are written, where the model's files say. */
+  readonly chatTemplate: ChatTemplate | undefined;
   /**
    * Encodes a text or a pair, cut to at most `maxLength` tokens (special tokens counted) as Transformers'
    * `truncation="longest_first"` cuts. An empty second text is a pair all the same, as in Transformers' batches.
@@ -27,4 +39,8 @@ export interface Tokenizer {
    * @throws UserError where the special tokens alone are longer.
    */
   encodeWords(words: readonly string[], maxLength: number): WordEncoding;
+  /** Ids of a text as it stands: special tokens that are written in it are known, none is put around it. */
+  idsOf(text: string): number[];
+  /** The text of ids, special tokens written out unless they are to be left out. */
+  decode(ids: readonly number[], options?: { skipSpecialTokens?: boolean }): string;
 }

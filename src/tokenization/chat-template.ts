@@ -1,0 +1,194 @@
+import { Template } from "@huggingface/jinja";
+import { UserError } from "../errors.ts";
+
+/** One turn of a conversation, as chat templates take it; a template may look at other fields too. */
+export interface ChatMessage {
+  role: string;
+  content?: string | null;
+  [field: string]: unknown;
+}
+
+/** Part of a text: `[start, end)` in UTF-16 units. */
+export interface TextSpan {
+  start: number;
+  end: number;
+}
+
+export interface ChatTemplateOptions {
+  /** Tools that the model may call, as JSON schemas. */
+  tools?: readonly unknown[] | undefined;
+  /** End with what an answer begins with, so that the model writes one. */
+  addGenerationPrompt?: boolean;
+}
+
+/** Templates by name: a model may have one for conversations with tools. */
+export type TemplateSources = Readonly<Record<string, string>>;
+
+/** Noncharacters, which no text holds: they stand around what the assistant wrote. */
+const [BEGIN, END] = ["\ufdd0", "\ufdd1"];
+
+/**
+ * A model's chat template: from a conversation to the text that the model reads, as Transformers' `apply_chat_template`
+ * (huggingface.co/docs/transformers/chat_templating). Templates are Jinja with `trim_blocks` and `lstrip_blocks`.
+ */
+export class ChatTemplate {
+  readonly #sources: TemplateSources;
+  readonly #tokens: Readonly<Record<string, string>>;
+  readonly #location: string;
+  readonly #compiled = new Map<string, Template>();
+
+  /**
+   * @param sources `default`, and `tool_use` where tools have one of their own
+   * @param tokens special tokens by the names that templates know them by: `bos_token`, `eos_token`
+   * @param location of the template, for error messages
+   */
+  constructor(sources: TemplateSources, tokens: Readonly<Record<string, string>>, location: string) {
+    this.#sources = sources;
+    this.#tokens = tokens;
+    this.#location = location;
+  }
+
+  /**
+   * A conversation as text, special tokens written out.
+   * @throws UserError where the template refuses the conversation or cannot be used.
+   */
+  render(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): string {
+    return this.#render(this.#sourceFor(options), messages, options);
+  }
+
+  /**
+   * A conversation as text, and what of it each of the assistant's turns is, in order: all that the model writes after its
+   * prompt, the token that ends the turn included. Where the template marks it (`{% generation %}`) it is what is marked.
+   * @throws UserError where the template refuses the conversation, or does not show where a turn stands.
+   */
+  renderTurns(
+    messages: readonly ChatMessage[],
+    options: Pick<ChatTemplateOptions, "tools"> = {},
+  ): { text: string; turns: TextSpan[] } {
+    const source = this.#sourceFor(options);
+    const text = this.#render(source, messages, options);
+    const marked = source.replace(
+      /\{%(-?)\s*(end)?generation\s*(-?)%\}/g,
+      (_, left, end, right) => `{%${left} if true %}${end ? END : BEGIN}{% endif ${right}%}`,
+    );
+    if (marked !== source) {
+      const turns = spansIn(this.#render(marked, messages, options), text);
+      if (turns) return { text, turns };
+    }
+    return { text, turns: this.#turnsByParts(text, messages, options) };
+  }
+
+  /**
+   * A turn is what the conversation up to it adds to that before it, with the prompt for an answer. Where templates write a
+   * turn otherwise once others follow, it is the content that stands between marks, and the special token behind it.
+   */
+  #turnsByParts(text: string, messages: readonly ChatMessage[], options: ChatTemplateOptions): TextSpan[] {
+    let contents: (TextSpan | undefined)[] | undefined;
+    const turns: TextSpan[] = [];
+    for (const [i, { role }] of messages.entries()) {
+      if (role !== "assistant") continue;
+      const turn = this.#turnByPrefixes(text, messages, i, options);
+      contents ??= turn ? undefined : this.#contentSpans(text, messages, options);
+      const found = turn ?? contents![turns.length];
+      if (!found) {
+        throw new UserError(
+          `${this.#location}: the chat template does not show which part of its text turn ${i + 1} is; mark what the assistant writes with {% generation %}`,
+        );
+      }
+      turns.push(found);
+    }
+    return turns;
+  }
+
+  #turnByPrefixes(
+    text: string,
+    messages: readonly ChatMessage[],
+    turn: number,
+    options: ChatTemplateOptions,
+  ): TextSpan | undefined {
+    // Of no messages templates write nothing, not even the prompt.
+    if (turn === 0) return undefined;
+    try {
+      const before = this.render(messages.slice(0, turn), { ...options, addGenerationPrompt: true });
+      const last = turn === messages.length - 1;
+      const whole = last ? text : this.render(messages.slice(0, turn + 1), options);
+      if (!whole.startsWith(before) || !text.startsWith(whole)) return undefined;
+      return { start: before.length, end: before.length + whole.slice(before.length).trimEnd().length };
+    } catch (error) {
+      // A template may refuse a part of a conversation that it takes as a whole.
+      if (error instanceof UserError) return undefined;
+      throw error;
+    }
+  }
+
+  /** Of each of the assistant's turns its content with the special token behind it; undefined where it cannot be told. */
+  #contentSpans(
+    text: string,
+    messages: readonly ChatMessage[],
+    options: ChatTemplateOptions,
+  ): (TextSpan | undefined)[] {
+    const marked = messages.map((message) => {
+      const { role, content } = message;
+      if (role !== "assistant" || !content?.trim()) return message;
+      // Templates may trim contents: marks stand within what is left.
+      const before = content.length - content.trimStart().length;
+      const after = content.trimEnd().length;
+      const core = BEGIN + content.slice(before, after) + END;
+      return { ...message, content: content.slice(0, before) + core + content.slice(after) };
+    });
+    const spans = spansIn(this.render(marked, options), text) ?? [];
+    const ofTurns = marked.filter(({ role }) => role === "assistant");
+    const withContent = ofTurns.filter(({ content }) => content?.includes(BEGIN));
+    if (spans.length !== withContent.length) return [];
+    const tokens = Object.values(this.#tokens).filter((token) => token !== "");
+    return ofTurns.map((message) => {
+      const span = spans[withContent.indexOf(message)];
+      if (!span) return undefined;
+      const rest = text.slice(span.end);
+      const ended = /^\s*(<[^<>\s]*>)/.exec(rest);
+      const closing = ended && (tokens.includes(ended[1]!) || ended[1]!.startsWith("<|") || /end|eot/.test(ended[1]!));
+      return closing ? { start: span.start, end: span.end + ended[0].length } : span;
+    });
+  }
+
+  /** @throws UserError where there is none. */
+  #sourceFor({ tools }: ChatTemplateOptions): string {
+    const source = (tools ? this.#sources.tool_use : undefined) ?? this.#sources.default;
+    if (source !== undefined) return source;
+    throw new UserError(
+      `${this.#location} has chat templates named ${Object.keys(this.#sources).join(", ")}, but none is the default; name one "default"`,
+    );
+  }
+
+  #render(
+    source: string,
+    messages: readonly ChatMessage[],
+    { tools, addGenerationPrompt }: ChatTemplateOptions,
+  ): string {
+    try {
+      const template = this.#compiled.get(source) ?? new Template(source);
+      this.#compiled.set(source, template);
+      return template.render({
+        messages,
+        tools: tools ?? null,
+        documents: null,
+        add_generation_prompt: addGenerationPrompt ?? false,
+        ...this.#tokens,
+      });
+    } catch (error) {
+      throw new UserError(`${this.#location}: the chat template fails: ${(error as Error).message}`);
+    }
+  }
+}
+
+/** Where marks stand in pairs; undefined where the text without them is another one. */
+function spansIn(marked: string, text: string): TextSpan[] | undefined {
+  const spans: TextSpan[] = [];
+  let removed = 0;
+  for (const { index, 0: mark } of marked.matchAll(/[\ufdd0\ufdd1]/g)) {
+    const place = index - removed++;
+    if (mark === BEGIN) spans.push({ start: place, end: place });
+    else if (spans.length > 0) spans.at(-1)!.end = place;
+  }
+  return marked.replace(/[\ufdd0\ufdd1]/g, "") === text ? spans : undefined;
+}

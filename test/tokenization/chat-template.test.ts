@@ -1,0 +1,128 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { folderFiles } from "../../src/checkpoints/file-source-node.ts";
+import { UserError } from "../../src/errors.ts";
+import { languageModel } from "../../src/tasks/language-model.ts";
+import { type ChatMessage, ChatTemplate } from "../../src/tokenization/chat-template.ts";
+import { loadTokenizer } from "../../src/tokenization/load-tokenizer.ts";
+
+const CHAT = fileURLToPath(new URL("../fixtures/chat/", import.meta.url));
+const read = (name: string) => JSON.parse(readFileSync(`${CHAT}${name}`, "utf8"));
+const TOKENS = { bos_token: "<s>", eos_token: "<|im_end|>", pad_token: "<pad>" };
+
+interface Given {
+  messages: ChatMessage[];
+  tools?: unknown[];
+}
+const conversations: Given[] = read("conversations.json");
+const rendered: Record<string, ([string, string] | null)[]> = read("rendered.json");
+
+const sourceOf = (name: string) => readFileSync(`${CHAT}templates/${name}.jinja`, "utf8");
+const templateOf = (name: string) => new ChatTemplate({ default: sourceOf(name) }, TOKENS, "here");
+
+const names = readdirSync(`${CHAT}templates`)
+  .filter((file) => file.endsWith(".jinja"))
+  .map((file) => file.replace(".jinja", ""));
+
+describe.each(names)("%s", (name) => {
+  const template = templateOf(name);
+  const expected = rendered[name]!;
+
+  test("writes 100 conversations as Transformers does, and refuses those that it refuses", () => {
+    expect(expected).toHaveLength(100);
+    conversations.forEach(({ messages, tools }, i) => {
+      const write = (addGenerationPrompt: boolean) => template.render(messages, { tools, addGenerationPrompt });
+      if (!expected[i]) {
+        expect(() => write(false)).toThrow(UserError);
+        return;
+      }
+      const [text, prompt] = expected[i];
+      expect(write(false)).toBe(text);
+      expect(write(true)).toBe(text + prompt);
+    });
+  });
+
+  test("shows where the assistant's turns stand", () => {
+    conversations.forEach(({ messages, tools }, i) => {
+      if (!expected[i]) return;
+      const { text, turns } = template.renderTurns(messages, { tools });
+      expect(text).toBe(expected[i][0]);
+      const said = messages.filter(({ role }) => role === "assistant");
+      expect(turns).toHaveLength(said.length);
+      let before = 0;
+      turns.forEach(({ start, end }, turn) => {
+        expect(start).toBeGreaterThanOrEqual(before);
+        before = end;
+        const own = text.slice(start, end);
+        const { content, tool_calls: calls } = said[turn]!;
+        // The content, what ends a turn, and nothing that others said.
+        expect(own).toContain((content ?? "").trim());
+        expect(own).toMatch(/(<\|im_end\|>|<\|eot_id\|>|<end_of_turn>)$/);
+        expect(own.length - (content ?? "").length).toBeLessThan(calls ? 400 : 16);
+      });
+    });
+  });
+});
+
+test("the assistant's tokens are those that Transformers' mask has, where a template marks them", async () => {
+  const tokenizer = await loadTokenizer(folderFiles(`${CHAT}tokenizer`));
+  const chatty = Object.assign(Object.create(tokenizer), { chatTemplate: templateOf("marked") });
+  const masks: { ids: number[]; mask: number[] }[] = read("masks.json");
+  masks.forEach(({ ids, mask }, index) => {
+    const encoded = languageModel.encode({ index, text: "", ...conversations[index]! }, chatty, 10_000);
+    expect([...encoded.encoding.inputIds]).toEqual(ids);
+    const counted = new Array(ids.length).fill(0);
+    for (const row of encoded.rows!) counted[row + 1] = 1;
+    expect(counted).toEqual(mask);
+  });
+});
+
+test("a template that writes a turn otherwise once others follow: its contents tell", () => {
+  // As reasoning models do: only the last turn keeps what was thought.
+  const source =
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' and loop.last %}<think>\n\n</think>\n\n{% endif %}{{ m.content | trim }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+  const messages = [
+    { role: "user", content: "a" },
+    { role: "assistant", content: " b\n" },
+    { role: "user", content: "c" },
+    { role: "assistant", content: "d" },
+  ];
+  const { text, turns } = new ChatTemplate({ default: source }, TOKENS, "here").renderTurns(messages);
+  expect(turns.map(({ start, end }) => text.slice(start, end))).toEqual([
+    "b<|im_end|>",
+    "<think>\n\n</think>\n\nd<|im_end|>",
+  ]);
+});
+
+test("a template for tools is taken for them, and today's date can be written", () => {
+  const template = new ChatTemplate(
+    { default: "{{ strftime_now('%Y') }}", tool_use: "{{ tools | length }}" },
+    TOKENS,
+    "here",
+  );
+  expect(template.render([])).toBe(String(new Date().getFullYear()));
+  expect(template.render([], { tools: [{}] })).toBe("1");
+});
+
+test("a template that cannot be read or is missing is a sentence", () => {
+  const broken = new ChatTemplate({ default: "{% if %}" }, TOKENS, "models/mine");
+  expect(() => broken.render([])).toThrow(/^models\/mine: the chat template fails: /);
+  const named = new ChatTemplate({ rag: "" }, TOKENS, "models/mine");
+  expect(() => named.render([])).toThrow(
+    new UserError('models/mine has chat templates named rag, but none is the default; name one "default"'),
+  );
+});
+
+describe("ids and text", () => {
+  test("special tokens that are written are known, and texts come back", async () => {
+    const tokenizer = await loadTokenizer(folderFiles(`${CHAT}tokenizer`));
+    const text = "<|im_start|>user\nnaïve 東京 🙂  two  spaces<|im_end|>\n";
+    const ids = tokenizer.idsOf(text);
+    expect([ids[0], ids.at(-2)]).toEqual([3, 4]);
+    expect(tokenizer.decode(ids)).toBe(text);
+    expect(tokenizer.decode(ids, { skipSpecialTokens: true })).toBe("user\nnaïve 東京 🙂  two  spaces\n");
+    expect(tokenizer.decode([])).toBe("");
+    expect(tokenizer.specialTokens).toEqual({ bos: { id: 0, text: "<s>" }, eos: { id: 4, text: "<|im_end|>" } });
+  });
+});
