@@ -5,6 +5,7 @@ import { UserError } from "../errors.ts";
 import { FineTunedModel } from "../runs/load-fine-tuned-model.ts";
 import { runOptions, runtimeFor } from "../runs/run-config.ts";
 import type { Device } from "../runtime/session.ts";
+import { namedColumns } from "../tasks/rows.ts";
 import type { TextInput } from "../tasks/task-kind.ts";
 import { downloadLine } from "./download-line.ts";
 import { addExamples } from "./help.ts";
@@ -67,11 +68,10 @@ interface PredictOptions {
 }
 
 async function readInputs(texts: readonly string[], options: PredictOptions, kind: string): Promise<TextInput[]> {
-  const { file, text = "text", textPair } = options;
+  const { file, text, textPair } = options;
   if (file !== undefined) {
     if (texts.length > 0) throw new UserError("give texts or --file, not both");
-    const columns = { text, ...(textPair !== undefined && { textPair }) };
-    return readExamples(file, columns, kind, []);
+    return readExamples(file, namedColumns({ text, textPair }), kind, []);
   }
   const given = texts.length > 0 ? texts : await readLines();
   if (given.length === 0) throw new UserError("nothing to label: give texts, --file FILE, or text on stdin");

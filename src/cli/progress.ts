@@ -54,6 +54,7 @@ export class TrainingProgress {
       const others = base.unused.length - 3;
       this.log(`not used: ${shown}${others > 0 ? ` and ${counted(others, "more tensor")}` : ""}`);
     }
+    for (const line of sampleLines(start.sample ?? [])) this.log(line);
     for (const note of start.notes) this.log(note);
     if (stepsDone > 0) this.log(`going on after step ${stepsDone}`);
     this.#show();
@@ -117,6 +118,20 @@ export class TrainingProgress {
       freezable > 0 ? `${frozen}/${freezable} frozen` : "",
     ]);
   }
+}
+
+/** Characters of an example that are shown at most. */
+const SHOWN = 1500;
+
+/** An example as the model reads it, what counts between brackets. */
+function sampleLines(parts: NonNullable<RunStart["sample"]>): string[] {
+  if (parts.length === 0) return [];
+  const marked = parts.map(({ text, counts }) => (counts ? `⟦${text}⟧` : text)).join("");
+  const shown = marked.length > SHOWN ? `${marked.slice(0, SHOWN)}…` : marked;
+  return [
+    "the first example, with what counts for the loss between ⟦ and ⟧:",
+    ...shown.split("\n").map((line) => `  ${line}`),
+  ];
 }
 
 const joined = (parts: readonly string[]): string => parts.filter(Boolean).join(" | ");

@@ -3,9 +3,9 @@ import { UserError } from "../errors.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { examplesOf } from "../tasks/examples.ts";
 import { GLUE_TASKS } from "../tasks/glue.ts";
-import type { Columns } from "../tasks/rows.ts";
+import { type Columns, namedColumns } from "../tasks/rows.ts";
 import { holdOut } from "../tasks/split.ts";
-import { findTaskKind } from "../tasks/task-kinds.ts";
+import { findTaskKind, recognizeColumns } from "../tasks/task-kinds.ts";
 import { type ParquetTable, readParquet } from "./parquet-node.ts";
 import { taskOfTable } from "./table-task.ts";
 
@@ -44,7 +44,10 @@ export async function loadDatasetTask(options: DatasetTaskOptions, hub: HubOptio
   const table = await read("train", files);
 
   const columns = columnsOf(table, options);
-  const own = taskOfTable(table, columns, { kind: options.kind, labels: table.classNames.get(columns.label) });
+  const own = taskOfTable(table, columns, {
+    kind: kindOf(table, options)?.name,
+    labels: columns.label === undefined ? undefined : table.classNames.get(columns.label),
+  });
   const ofGlue = /\/glue(@|$)/.test(dataset) && configuration !== undefined ? GLUE_TASKS.get(configuration) : undefined;
   const named = ofGlue ? { ...own, name: configuration!, metrics: ofGlue.metrics } : own;
   const task = { ...named, origin: { revision: found.commit } };
@@ -62,10 +65,14 @@ export async function loadDatasetTask(options: DatasetTaskOptions, hub: HubOptio
   return { ...task, validation };
 }
 
-function columnsOf(
-  table: ParquetTable,
-  { text, textPair, label = "label" }: DatasetTaskOptions,
-): Columns & { label: string } {
+/** The kind that is asked for, or that the columns tell. */
+const kindOf = (table: ParquetTable, { kind, text, label }: DatasetTaskOptions) =>
+  kind === undefined ? recognizeColumns(table, namedColumns({ text, label })) : findTaskKind(kind);
+
+function columnsOf(table: ParquetTable, options: DatasetTaskOptions): Columns {
+  const { text, textPair, label = "label" } = options;
+  const own = kindOf(table, options)?.columnsIn?.(table, namedColumns({ text, textPair, label: options.label }));
+  if (own) return own;
   if (text !== undefined || table.columns.includes("text")) {
     return { text: text ?? "text", label, ...(textPair !== undefined && { textPair }) };
   }

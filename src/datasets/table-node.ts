@@ -1,7 +1,7 @@
 import { UserError } from "../errors.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
-import { examplesOf } from "../tasks/examples.ts";
-import type { Columns, Table } from "../tasks/rows.ts";
+import { columnsFor, examplesOf } from "../tasks/examples.ts";
+import { type Columns, namedColumns, type Table } from "../tasks/rows.ts";
 import { holdOut } from "../tasks/split.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { tableFormat } from "./parse-table.ts";
@@ -17,12 +17,12 @@ export interface TableTaskOptions {
   validationSplit?: number | undefined;
   /** Seed of that split; 42 unless given. */
   seed?: number | undefined;
-  /** Column names; `text` and `label` unless given. */
+  /** Column names; unless given, those of the kind, which mostly are `text` and `label`. */
   text?: string | undefined;
   textPair?: string | undefined;
   label?: string | undefined;
   /**
-   * Name of a kind of task. Unless given, the rows tell: arrays of words → token classification, arrays of labels →
+   * Name of a kind of task. Unless given, columns tell (`messages`, `prompt` and `completion` → language model), or the rows: arrays of words → token classification, arrays of labels →
    * multi-label, real numbers that are not all integers → regression, anything else → classification. In a CSV or TSV
    * file, multi-label must be asked for.
    */
@@ -34,45 +34,51 @@ export interface TableTaskOptions {
  * @throws UserError where a file cannot be read, a column is missing, or a row has no text or no sound label.
  */
 export async function loadTableTask(options: TableTaskOptions): Promise<TaskData> {
-  const { train: file, validation, validationSplit, seed = 42, text = "text", textPair, label = "label" } = options;
+  const { train: file, validation, validationSplit, seed = 42, text, textPair, label } = options;
   if (validation !== undefined && validationSplit !== undefined) {
     throw new UserError("give a validation file or a validation split, not both");
   }
-  const columns = { text, label, ...(textPair !== undefined && { textPair }) };
-  const source = await readSource(file, columns, options.kind);
+  const named = namedColumns({ text, textPair, label });
+  const source = await readSource(file, named, options.kind, true);
   const origin = { files: validation === undefined ? [file] : [file, validation] };
-  const task = { ...taskOfTable(source.table, source.columns, { kind: options.kind }), origin };
+  const task = { ...taskOfTable(source.table, source.named, { kind: options.kind }), origin };
   if (validation === undefined) return holdOut(task, validationSplit ?? 0.1, seed);
-  const held = await readExamples(validation, columns, task.kind, task.labels);
+  const held = await readExamples(validation, named, task.kind, task.labels, { labelled: true });
   return { ...task, validation: [{ name: "validation", examples: held }] };
 }
 
 /**
- * Reads examples for a task whose labels are known, to evaluate on or to predict; without `columns.label` they have none, and
- * there is one for each line, blank ones among them. A `.txt` file holds one text a line; with labels, one word and its tag a line.
+ * Reads examples for a task whose labels are known, to evaluate on or to predict. Where they are not `labelled`, as they are where
+ * a label's column is named, there is one for each line, blank ones among them. A `.txt` file holds one text a line; with labels,
+ * where the kind labels words, one word and its tag a line.
  * @throws UserError as `loadTableTask`, and where a label is not among `labels`.
  */
 export async function readExamples(
   file: string,
-  columns: Columns,
+  named: Partial<Columns>,
   kind: string,
   labels: readonly string[],
+  { labelled = named.label !== undefined } = {},
 ): Promise<Example[]> {
-  const source = await readSource(file, columns, kind);
-  return examplesOf(source.table, source.columns, findTaskKind(kind), labels);
+  const source = await readSource(file, named, kind, labelled);
+  const found = findTaskKind(kind);
+  const { label, ...texts } = columnsFor(found, source.table, source.named);
+  // What a kind finds by itself may be there without labels, but not the column that most have them in.
+  const has = label !== undefined && (labelled || (found.columnsIn && source.table.columns.includes(label)));
+  return examplesOf(source.table, { ...texts, ...(has && { label }) }, found, labels);
 }
 
 /** A file's table; where the format has no column names of its own, the columns are `text` and `label`. */
-async function readSource<Known extends Columns>(
+async function readSource(
   file: string,
-  columns: Known,
+  named: Partial<Columns>,
   kind: string | undefined,
-): Promise<{ table: Table; columns: Known }> {
+  labelled: boolean,
+): Promise<{ table: Table; named: Partial<Columns> }> {
   const ending = tableFormat(file);
-  const labelled = columns.label !== undefined;
   const inWords = kind !== undefined && findTaskKind(kind).oneWordALine === true;
   const format = ending === "lines" && labelled && inWords ? "conll" : ending;
   const table = await readTable(file, format, { everyLine: !labelled });
-  if (format !== "conll" && format !== "lines") return { table, columns };
-  return { table, columns: { ...columns, text: "text", ...(labelled && { label: "label" }) } };
+  const isNamed = format !== "conll" && format !== "lines";
+  return { table, named: isNamed ? named : {} };
 }

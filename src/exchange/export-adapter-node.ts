@@ -8,6 +8,7 @@ import { FineTunedModel, fitAdapter } from "../finetuning/fine-tuned-model.ts";
 import { loadBaseModel } from "../finetuning/load-base-model-node.ts";
 import { head } from "../methods/head.ts";
 import { mergeWeights } from "../methods/merge.ts";
+import { isPretrained } from "../models/trace.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
@@ -60,6 +61,9 @@ export async function exportAdapter(
 ): Promise<ExportReport> {
   if (dtype === "q8" && format !== "onnx") throw new UserError("--dtype q8 is for --format onnx");
   if (as !== undefined && format !== "peft") throw new UserError(`--as ${as} is for --format peft`);
+  if (format === "onnx" && isPretrained(base.head)) {
+    throw new UserError("language models cannot be written as ONNX yet; use --format merged or peft");
+  }
   await refuseIfNotEmpty(output);
   const { description } = adapter;
   const fitted = fitAdapter(base, adapter);

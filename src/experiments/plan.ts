@@ -9,7 +9,7 @@ import type { MethodDefinition } from "../methods/method.ts";
 import { findMethod, METHODS, scheduleFor } from "../methods/methods.ts";
 import { describeModel } from "../models/families.ts";
 import { traceModel } from "../models/trace.ts";
-import { loadTask } from "../runs/fine-tune.ts";
+import { loadTask } from "../runs/load-task.ts";
 import { readRunRecords } from "../runs/read-run.ts";
 import { flatOptions, MAY_DIFFER, resolveConfig, runOptions, withAbsolutePaths } from "../runs/run-config.ts";
 import type { TaskData } from "../tasks/example.ts";

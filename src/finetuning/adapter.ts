@@ -5,6 +5,7 @@ import { openSafetensors, safetensorsBytes } from "../checkpoints/safetensors.ts
 import { readTensors } from "../checkpoints/tensor-source.ts";
 import { UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
+import { LOSS_ON } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 
 const adapterSchema = z.object({
@@ -23,6 +24,7 @@ const adapterSchema = z.object({
     metrics: z.array(z.string()),
   }),
   maxLength: z.int().positive(),
+  lossOn: z.enum(LOSS_ON).optional(),
 });
 
 /** `adapter.json`: what an adapter is for and how its layers are computed. */

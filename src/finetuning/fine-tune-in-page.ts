@@ -8,7 +8,9 @@ import { DEFAULT_METHOD, findMethod } from "../methods/methods.ts";
 import { webRuntime } from "../runtime/runtime-web.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
+import { namedColumns } from "../tasks/rows.ts";
 import { holdOut } from "../tasks/split.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
 import type { TrainOptions, TrainOutcome } from "../training/train.ts";
 import type { Adapter } from "./adapter.ts";
 import { type BaseModel, readBaseModel } from "./base-model.ts";
@@ -23,9 +25,9 @@ export interface TableText {
 }
 
 const pageOptions = trainingOptions.extend({
-  text: z.string().default("text"),
+  text: z.string().optional(),
   textPair: z.string().optional(),
-  label: z.string().default("label"),
+  label: z.string().optional(),
   kind: z.string().optional(),
   validationSplit: z.number().gt(0).lt(1).default(0.1),
 });
@@ -68,14 +70,19 @@ export async function fineTuneInPage(
   const { method: name = DEFAULT_METHOD.name, ...others } = config;
   const { options, method } = partOptions(pageOptions, name, others);
   const { text, textPair, label, kind, validationSplit, ...settings } = options;
-  const columns = { text, label, ...(textPair !== undefined && { textPair }) };
+  const columns = namedColumns({ text, label, textPair });
   const all = taskOf(train, columns, { kind });
   const task = validation
     ? withValidation(all, taskOf(validation, columns, all))
     : holdOut(all, validationSplit, settings.seed);
   const files = typeof model === "string" ? urlFiles(model) : model;
   const base = await readBaseModel(files, task, settings.seed, { format: settings.base });
-  const plan = { base, task, method, settings: withRecipe(settings, findMethod(name)) };
+  const plan = {
+    base,
+    task,
+    method,
+    settings: withRecipe(settings, findMethod(name), { kind: findTaskKind(task.kind) }),
+  };
   const fineTuning = new FineTuning(plan);
   const runtime = given ?? (await webRuntime({ threads: 1 }));
   const outcome = await fineTuning.train(runtime, callbacks);

@@ -97,8 +97,9 @@ export class FineTunedModel<Shown extends object = TextPrediction> {
 
   #encode(examples: readonly Example[]): PredictedExample[] {
     const { tokenizer } = this.base;
+    const { maxLength, lossOn } = this.description;
     return examples.map((example) => {
-      const encoded = this.kind.encode(example, tokenizer, this.description.maxLength);
+      const encoded = this.kind.encode(example, tokenizer, maxLength, lossOn);
       return this.kind.readout ? { ...encoded, ...this.kind.targets(example, encoded, this.#labels) } : encoded;
     });
   }

@@ -5,9 +5,10 @@ import { findMethod, scheduleFor } from "../methods/methods.ts";
 import type { WeightSpec } from "../models/model-parts.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { classWeightsOf } from "../tasks/class-weights.ts";
-import type { TaskData } from "../tasks/example.ts";
+import type { EvaluationSplit, TaskData } from "../tasks/example.ts";
 import { trainingExamples } from "../tasks/examples.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
 import { type EncodedSplit, type Evaluation, Evaluator } from "../training/evaluate.ts";
 import { isAllZero } from "../training/learning-rate.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
@@ -48,6 +49,8 @@ export class FineTuning {
   readonly freezable: readonly string[];
   /** What the user should know before it trains. */
   readonly notes: readonly string[];
+  /** The first training example as the model reads it, of kinds that learn to write: what of it counts for the loss. */
+  readonly sample: readonly { text: string; counts: boolean }[] | undefined;
   readonly #plan: FineTuningPlan;
   readonly #model: AdaptedModel;
   readonly #schedule: Schedule;
@@ -67,11 +70,16 @@ export class FineTuning {
     const { tokenizer } = base;
     this.#plan = plan;
     this.#maxLength = Math.min(settings.maxLength, base.config.maxLength);
+    const { lossOn } = settings;
     const classWeights = settings.classWeights && classWeightsOf(task);
-    this.#train = trainingExamples(task, task.train, tokenizer, this.#maxLength, classWeights);
-    this.#validation = task.validation.map((split) => {
-      return { ...split, encoded: trainingExamples(task, split.examples, tokenizer, this.#maxLength) };
-    });
+    const encode = (split: EvaluationSplit, more = {}): EncodedSplit => {
+      const encoded = trainingExamples(task, split.examples, tokenizer, this.#maxLength, { lossOn, ...more });
+      return withoutEmpty({ ...split, encoded }, `with --max-length ${this.#maxLength}`);
+    };
+    const train = encode({ name: "training", examples: task.train }, { classWeights });
+    this.#train = train.encoded;
+    this.#validation = task.validation.map((split) => encode(split));
+    this.sample = findTaskKind(task.kind).countedParts?.(this.#train[0]!, tokenizer);
 
     const perEpoch = stepsPerEpoch(this.#train.length, settings.batchSize);
     this.totalSteps = perEpoch * settings.epochs;
@@ -86,6 +94,7 @@ export class FineTuning {
     this.freezable = adaptation.freezable ?? [];
     this.#schedule = scheduleFor(definition, method.options, adaptation, length, resume?.method);
     this.notes = [
+      ...cutNotes(task.train.length, train, this.#maxLength),
       ...(isAllZero(this.totalSteps, settings.warmupRatio) ? [NOTHING_TRAINS] : []),
       ...(this.#schedule.note === undefined ? [] : [this.#schedule.note]),
     ];
@@ -147,6 +156,7 @@ export class FineTuning {
         methodOptions: method.options,
         task: { name, kind, labels, metrics },
         maxLength: this.#maxLength,
+        ...(this.#plan.settings.lossOn && { lossOn: this.#plan.settings.lossOn }),
       },
       parameters: new Map([
         // Checkpoints of earlier versions hold flat arrays: shapes are the weights'.
@@ -155,4 +165,29 @@ export class FineTuning {
       ]),
     };
   }
+}
+
+/**
+ * A split without examples that teach nothing.
+ * @param how it was encoded, for error messages
+ * @throws UserError where none is left.
+ */
+function withoutEmpty({ name, examples, encoded }: EncodedSplit, how: string): EncodedSplit {
+  const isLeft = (i: number): boolean => encoded[i]!.cut === undefined || encoded[i]!.rows!.length > 0;
+  const left = { name, examples: examples.filter((_, i) => isLeft(i)), encoded: encoded.filter((_, i) => isLeft(i)) };
+  if (left.encoded.length > 0 || examples.length === 0) return left;
+  throw new UserError(
+    `of none of the ${examples.length} ${name} examples anything is left that counts ${how}; raise it`,
+  );
+}
+
+/** How many training examples were cut, and how many left out. @param all their number before */
+function cutNotes(all: number, { encoded }: EncodedSplit, maxLength: number): string[] {
+  const cut = encoded.filter((example) => example.cut).length;
+  const left = all - encoded.length;
+  const of = `of ${all} training examples`;
+  return [
+    ...(cut > 0 ? [`${cut} ${of} are longer than ${maxLength} tokens and are cut there (--max-length)`] : []),
+    ...(left > 0 ? [`${left} ${of} have nothing that counts within ${maxLength} tokens and are left out`] : []),
+  ];
 }

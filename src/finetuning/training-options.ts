@@ -4,11 +4,22 @@ import type { MethodDefinition } from "../methods/method.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
 import type { PublishedSetting } from "../methods/published.ts";
 import { BASE_FORMATS, type BaseFormat } from "../models/base-format.ts";
+import { LOSS_ON, type LossOn, type TaskKind } from "../tasks/task-kind.ts";
+import { TASK_KINDS } from "../tasks/task-kinds.ts";
 import type { TrainingSettings } from "../training/train.ts";
 import type { HeadChoice } from "./head.ts";
 
 const positive = z.number().positive();
 const count = z.int().positive();
+
+/** What a run has where neither it, nor a paper, nor its kind of task says. */
+const RECIPE = { epochs: 10, batchSize: 64, maxLength: 256 };
+
+/** That, and what kinds of tasks have in its place. */
+function defaultOf(name: keyof typeof RECIPE): string {
+  const others = TASK_KINDS.flatMap((kind) => (kind.recipe ? [`; ${kind.name}: ${kind.recipe[name]}`] : []));
+  return RECIPE[name] + others.join("");
+}
 
 /** Options of training beside the method's own, wherever it runs. */
 export const trainingOptions = z.object({
@@ -26,15 +37,21 @@ export const trainingOptions = z.object({
     .describe(
       "parts of the head that train: newly made ones and the classifier, all, or the classifier's matrix alone",
     ),
-  epochs: count.optional().describe("passes over the training examples (the paper's for a GLUE task, else 10)"),
-  batchSize: count.default(64).describe("examples of one optimizer step"),
+  epochs: count
+    .optional()
+    .describe(`passes over the training examples (the paper's for its tasks, else ${defaultOf("epochs")})`),
+  batchSize: count.optional().describe(`examples of one optimizer step (${defaultOf("batchSize")})`),
   tokenBudget: count.default(512).describe("most tokens computed at once; gradients are summed over micro-batches"),
   learningRate: positive.optional().describe("peak learning rate (the paper's for a GLUE task, else the method's)"),
   headLearningRate: positive.optional().describe("peak learning rate of the head"),
   weightDecay: z.number().min(0).default(0.1).describe("AdamW's weight decay"),
   warmupRatio: z.number().min(0).max(1).default(0.06).describe("share of the steps over which the learning rate rises"),
   maxGradNorm: positive.default(0.1).describe("global norm to which gradients are clipped"),
-  maxLength: count.default(256).describe("tokens after which examples are cut"),
+  maxLength: count.optional().describe(`tokens after which examples are cut (${defaultOf("maxLength")})`),
+  lossOn: z
+    .enum(LOSS_ON)
+    .optional()
+    .describe("what of a text counts, of kinds that learn to write: every turn of the assistant, its last one, or all"),
   dropout: z.boolean().default(true).describe("dropout, where the model's config has it"),
   patience: count.optional().describe("stop after this many epochs without a better evaluation"),
   seed: z
@@ -52,6 +69,8 @@ export interface FineTuningSettings extends TrainingSettings {
   /** Tokens after which examples are cut. */
   maxLength: number;
   classWeights?: "balanced" | undefined;
+  /** What of a text counts, of kinds that learn to write; as the kind has it where absent. */
+  lossOn?: LossOn | undefined;
 }
 
 /** A method by name, with its options as its schema gives them. */
@@ -88,16 +107,23 @@ export function partOptions<Schema extends z.ZodObject>(
   return { options, method: { name, options: parseMethodOptions(findMethod(name), others, own) } };
 }
 
-/** What is not given is the paper's for its task, or the method's. */
+/** What is not given is the paper's for its task, the kind's, or the method's. */
 export function withRecipe<Given extends z.output<typeof trainingOptions>>(
   given: Given,
   method: MethodDefinition,
-  paper?: { epochs?: number | undefined; rates?: PublishedSetting | undefined },
-): Given & Pick<TrainingSettings, "epochs" | "learningRate" | "headLearningRate"> {
-  const { learningRate, headLearningRate } = paper?.rates ?? method.recipe;
+  from: {
+    epochs?: number | undefined;
+    rates?: PublishedSetting | undefined;
+    kind?: Pick<TaskKind, "recipe"> | undefined;
+  } = {},
+): Given & Pick<FineTuningSettings, "epochs" | "batchSize" | "maxLength" | "learningRate" | "headLearningRate"> {
+  const { learningRate, headLearningRate } = from.rates ?? method.recipe;
+  const recipe = { ...RECIPE, ...from.kind?.recipe };
   return {
     ...given,
-    epochs: given.epochs ?? paper?.epochs ?? 10,
+    epochs: given.epochs ?? from.epochs ?? recipe.epochs,
+    batchSize: given.batchSize ?? recipe.batchSize,
+    maxLength: given.maxLength ?? recipe.maxLength,
     learningRate: given.learningRate ?? learningRate,
     headLearningRate: given.headLearningRate ?? headLearningRate,
   };

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { UserError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
-import { add, mul, reshape, rmsNorm, rotate, tanh } from "../graph/ops.ts";
+import { add, gather, gemm, mul, reshape, rmsNorm, rotate, tanh } from "../graph/ops.ts";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activation.ts";
 import type { Heads, ModelConfig } from "./architecture.ts";
 import { attention, causalBias } from "./attention.ts";
@@ -106,7 +106,7 @@ export function decoderConfig(raw: unknown, settings: z.output<typeof decoderSet
 
 /** Final hidden states of Llama and its relatives, `[tokens, hidden]`. */
 export function decode(context: ForwardContext, config: DecoderConfig, tokens: TokenStream): Value {
-  const words = context.lookup("embed_tokens", [config.vocabularySize, config.hiddenSize], tokens.inputIds);
+  const words = wordsOf(context, config, tokens.inputIds);
   let x = config.embeddingScale === undefined ? words : mul(words, config.embeddingScale);
   for (let block = 0; block < config.layerCount; block++) x = writeBlock(context, config, tokens, x, block);
   return norm(context, config, x, "norm");
@@ -119,11 +119,19 @@ export const decoderHeads: Required<Pick<Heads<DecoderConfig>, "sequence" | "tok
     context.dense(tokens.last(hidden), "score", hiddenSize, outputs, { bias: false }),
   token: (context, { hiddenSize, classifierDropout }, hidden, outputs) =>
     context.dense(context.dropout(hidden, classifierDropout), "score", hiddenSize, outputs),
-  languageModel(context, { tied, vocabularySize, logitCap: cap }, hidden) {
-    const logits = context.unembed(hidden, tied ? "embed_tokens" : "lm_head", vocabularySize);
+  languageModel(context, { tied, vocabularySize, hiddenSize, logitCap: cap }, hidden) {
+    const logits = tied
+      ? gemm(hidden, context.weight("embed_tokens.weight", [vocabularySize, hiddenSize]), { transB: true })
+      : context.dense(hidden, "lm_head", hiddenSize, vocabularySize, { bias: false });
     return cap === undefined ? logits : mul(tanh(mul(logits, 1 / cap)), cap);
   },
 };
+
+/** A table that is the output layer too stays in float32, since no other form serves both. */
+function wordsOf(context: ForwardContext, { tied, vocabularySize, hiddenSize }: DecoderConfig, ids: Value): Value {
+  const shape: [number, number] = [vocabularySize, hiddenSize];
+  return tied ? gather(context.weight("embed_tokens.weight", shape), ids) : context.lookup("embed_tokens", shape, ids);
+}
 
 /** `[tokens, hidden]` → the same: attention and a gated feed-forward network, each beside a residual path. */
 function writeBlock(

@@ -20,9 +20,6 @@ export interface WeightSpec {
   name: string;
   shape: Shape;
   part: "backbone" | "head";
-  /**
-   * Set where it is read as the matrix of a linear layer, or as a table of words, and not else: a base may store it otherwise.
-   * A table of words may be multiplied with, too.
-   */
+  /** Set where it is read as the matrix of a linear layer, or as a table of words, and not else: a base may store it otherwise. */
   use?: "linear" | "table";
 }

@@ -54,9 +54,10 @@ export async function fingerprintOf(task: TaskData): Promise<DataFingerprint> {
 /** A hash of each example, wherever it stands; classes by their names. */
 function digestsOf(examples: readonly Example[], { kind, labels: names }: TaskData): string[] {
   const named = (label: number | undefined): unknown => (label === undefined ? undefined : (names[label] ?? label));
-  return examples.map(({ text, textPair, words, label, labels }) =>
-    sha256(JSON.stringify([kind, text, textPair, words, named(label), labels?.map(named)])),
-  );
+  return examples.map(({ text, textPair, words, label, labels, messages, tools }) => {
+    const conversation = messages ? [messages, tools] : [];
+    return sha256(JSON.stringify([kind, text, textPair, words, named(label), labels?.map(named), ...conversation]));
+  });
 }
 
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");

@@ -2,10 +2,11 @@ import { readExamples } from "../datasets/table-node.ts";
 import type { Device } from "../runtime/session.ts";
 import type { EvaluationSplit } from "../tasks/example.ts";
 import { computeMetrics } from "../tasks/examples.ts";
+import { namedColumns } from "../tasks/rows.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { refuseOtherData } from "./data-fingerprint.ts";
-import { loadTask } from "./fine-tune.ts";
 import { FineTunedModel } from "./load-fine-tuned-model.ts";
+import { loadTask } from "./load-task.ts";
 import { readRunRecords } from "./read-run.ts";
 import { runtimeFor } from "./run-config.ts";
 
@@ -67,11 +68,13 @@ async function splitsOf(run: string, source: EvaluationSource, model: FineTunedM
   const { config, dataFingerprint } = await readRunRecords(run);
   const { name, kind, labels } = model.description.task;
   if (source.validation !== undefined) {
-    const text = source.text ?? config.run.text ?? "text";
-    const label = source.label ?? config.run.label ?? "label";
-    const textPair = source.textPair ?? config.run.textPair;
-    const columns = { text, label, ...(textPair !== undefined && { textPair }) };
-    return [{ name: source.validation, examples: await readExamples(source.validation, columns, kind, labels) }];
+    const named = namedColumns({
+      text: source.text ?? config.run.text,
+      label: source.label ?? config.run.label,
+      textPair: source.textPair ?? config.run.textPair,
+    });
+    const examples = await readExamples(source.validation, named, kind, labels, { labelled: true });
+    return [{ name: source.validation, examples }];
   }
   if (source.data === undefined) {
     const remedy = "restore the file, or name other examples with --validation FILE (of a GLUE task --data DIR)";

@@ -12,7 +12,7 @@ import type { Example } from "../tasks/example.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { refuseOtherData } from "./data-fingerprint.ts";
-import { loadTask } from "./fine-tune.ts";
+import { loadTask } from "./load-task.ts";
 import { openAdapter } from "./open-adapter.ts";
 import { type FinishedRun, readFinishedRun } from "./read-run.ts";
 import { runtimeFor } from "./run-config.ts";

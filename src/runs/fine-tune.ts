@@ -3,9 +3,6 @@ import { rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { DownloadProgress } from "../checkpoints/hub-download-node.ts";
 import type { HubOptions } from "../checkpoints/hub-node.ts";
-import { loadDatasetTask } from "../datasets/dataset-node.ts";
-import { loadGlueTask } from "../datasets/glue-node.ts";
-import { loadTableTask } from "../datasets/table-node.ts";
 import { UserError } from "../errors.ts";
 import type { Adapter } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
@@ -17,7 +14,7 @@ import type { BaseFormat } from "../models/base-format.ts";
 import { deviceNote, openDevice } from "../runtime/devices-node.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
-import { holdOut } from "../tasks/split.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
 import type { Evaluation } from "../training/evaluate.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../training/records.ts";
 import type { TrainOutcome } from "../training/train.ts";
@@ -26,6 +23,7 @@ import { CheckpointClock } from "./checkpoint-clock.ts";
 import { findCheckpoint } from "./checkpoint-folder.ts";
 import { type DataFingerprint, fingerprintOf, refuseOtherData } from "./data-fingerprint.ts";
 import { FineTunedModel } from "./load-fine-tuned-model.ts";
+import { loadTask } from "./load-task.ts";
 import { machineNote, thisMachine } from "./machine.ts";
 import { openAdapter } from "./open-adapter.ts";
 import { readRunRecords } from "./read-run.ts";
@@ -56,6 +54,8 @@ export interface RunStart {
   stepsDone: number;
   /** What a person should know before it begins. */
   notes: readonly string[];
+  /** The first training example as the model reads it, where the run starts and learns to write: what of it counts. */
+  sample?: readonly { text: string; counts: boolean }[] | undefined;
 }
 
 export interface FineTuneOptions {
@@ -110,17 +110,20 @@ async function fineTuneInFolder(
 ): Promise<FineTuneOutcome> {
   const asked = { offline: given.offline === true, onProgress: options.onDownload, signal: options.signal };
   const saved = options.resume ? await savedRun(given) : undefined;
-  const asGiven = saved?.config ?? resolveConfig(await withAdapterOptions(given, asked));
-  const config = withAbsolutePaths(asGiven);
-  const { run } = config;
-  const directory = resolve(run.output ?? join("runs", defaultName(config)));
-  const { revision, offline } = run;
+  const withOptions = saved ? given : await withAdapterOptions(given, asked);
+  const asGiven = saved?.config ?? resolveConfig(withOptions);
+  const directory = resolve(asGiven.run.output ?? join("runs", defaultName(asGiven)));
+  const { revision, offline } = asGiven.run;
   const hub = { ...asked, offline };
   if (saved?.dataFingerprint) {
     await refuseOtherData(saved.dataFingerprint, `the run in ${directory}`, "restore the file or start a new run");
   }
   // Errors name files as the user did.
   const task = await loadTask(asGiven, hub, saved?.dataFingerprint);
+  // A kind that the data told may have a recipe of its own.
+  const told = saved || findTaskKind(task.kind).recipe === undefined ? {} : { kind: task.kind };
+  const config = withAbsolutePaths(saved?.config ?? resolveConfig({ ...withOptions, ...told }));
+  const { run } = config;
   const dataFingerprint = await fingerprintOf(task);
   const load = (format: BaseFormat): Promise<BaseModel> =>
     loadBaseModel(run.model ?? BUNDLED_MODEL, task, run.seed, { ...hub, revision, format });
@@ -162,6 +165,7 @@ async function fineTuneInFolder(
       totalSteps: fineTuning.totalSteps,
       freezable: fineTuning.freezable.length,
       stepsDone: resume?.step ?? 0,
+      sample: resume ? undefined : fineTuning.sample,
       notes: [
         ...(slow ? [slow] : []),
         ...(resume ? [] : fineTuning.notes),
@@ -217,27 +221,6 @@ async function fineTuneInFolder(
     await folder.close();
     await opened?.session.release();
   }
-}
-
-/**
- * Reads the data that a run's options name.
- * @param recorded of a run that is there: a data set of the hub is read at the commit that it had
- * @throws UserError where they cannot be read or hold one class only.
- */
-export async function loadTask(
-  { source, run }: Pick<RunConfig, "source" | "run">,
-  hub: HubOptions = {},
-  recorded: DataFingerprint = {},
-): Promise<TaskData> {
-  const { validationSplit, text, textPair, label, kind, seed } = run;
-  if ("task" in source) {
-    const task = await loadGlueTask(source.task, source.data);
-    return validationSplit === undefined ? task : holdOut(task, validationSplit, seed);
-  }
-  const given = { seed, validationSplit, text, textPair, label, kind };
-  if ("train" in source) return loadTableTask({ ...given, ...source });
-  const { dataset, datasetConfig: configuration } = source;
-  return loadDatasetTask({ ...given, dataset, configuration }, { ...hub, revision: recorded.revision });
 }
 
 /** The saved options of a run to go on with; options given again must be the same, except where and how to compute. */

@@ -115,11 +115,11 @@ export function resolveConfig(given: Readonly<Record<string, unknown>>): RunConf
   const { options, method } = partOptions(runOptions, String(given.method ?? DEFAULT_METHOD.name), given);
   const { method: _name, task: _task, data, train, validation, dataset, datasetConfig, ...settings } = options;
   const source = sourceOf(options);
-  if (options.kind !== undefined) findTaskKind(options.kind, 'option "kind"');
   const task = glueTaskOf(source);
   const published = task === undefined ? undefined : DEFAULT_METHOD.published?.tasks[task];
   const rates = method.name === DEFAULT_METHOD.name ? published : undefined;
-  const run = withRecipe(settings, findMethod(method.name), { epochs: published?.epochs, rates });
+  const kind = options.kind === undefined ? undefined : findTaskKind(options.kind, 'option "kind"');
+  const run = withRecipe(settings, findMethod(method.name), { epochs: published?.epochs, rates, kind });
   return { source, run, method };
 }
 

@@ -1,3 +1,5 @@
+import type { ChatMessage } from "../tokenization/chat-template.ts";
+
 /** One row of a data set. */
 export interface Example {
   /** Position in its split, from 0: stable across epochs, so that dropout can be drawn per example. */
@@ -7,14 +9,23 @@ export interface Example {
   textPair?: string;
   /** The words of `text`, which joins them by spaces: of kinds that label words. */
   words?: string[];
+  /** A conversation, of kinds that learn what is said in it. */
+  messages?: readonly ChatMessage[];
+  /** Tools that its assistant may call, as JSON schemas. */
+  tools?: readonly unknown[];
+  /** `file, line n`, where errors that come later are to name it. */
+  place?: string;
   /** Class index into `TaskData.labels`, or a real value, as the kind says. Absent where the data has no labels. */
   label?: number;
   /** Class indices, where an example has several, as the kind says. */
   labels?: number[];
 }
 
-/** What a model says of one example, written as the example's own label is. */
-export type Prediction = Pick<Example, "label" | "labels">;
+/** What a model says of one example, written as the example's own label is, or of how well it foresees its text. */
+export interface Prediction extends Pick<Example, "label" | "labels"> {
+  /** Of the tokens that count: how many, the logarithm of their probability, and how many were the likeliest. */
+  likelihood?: { tokens: number; logProbability: number; hits: number };
+}
 
 /** A named list of examples to evaluate on: MNLI has two, every other task one. */
 export interface EvaluationSplit {

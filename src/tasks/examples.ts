@@ -1,8 +1,18 @@
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
 import type { Example, Prediction, TaskData } from "./example.ts";
 import { type Cell, type Columns, cellError, columnOf, type Table } from "./rows.ts";
-import type { TaskKind, TrainingExample } from "./task-kind.ts";
+import type { LossOn, TaskKind, TrainingExample } from "./task-kind.ts";
 import { findTaskKind } from "./task-kinds.ts";
+
+/**
+ * The columns of a table that its examples are made of.
+ * @param given their names, where somebody gave them
+ * @throws UserError where they cannot be told.
+ */
+export function columnsFor(kind: Pick<TaskKind, "columnsIn">, table: Table, given: Partial<Columns>): Columns {
+  const { text = "text", label = "label", textPair } = given;
+  return kind.columnsIn?.(table, given) ?? { text, label, ...(textPair !== undefined && { textPair }) };
+}
 
 /**
  * Examples of a table's rows, in their order. Where there are labels, a row must have a text.
@@ -30,17 +40,17 @@ function requireText({ text, textPair = "" }: Example, cell: Cell): void {
   if (`${text}${textPair}`.trim() === "") throw cellError(cell, "no text");
 }
 
-/** Encodes examples and lays out their targets. @param classWeights `[labels]`; 1 each where absent */
+/** Encodes examples and lays out their targets. @param classWeights `[labels]`; 1 each where absent @param lossOn as their kind has it where absent */
 export function trainingExamples(
   { kind: name, labels }: Pick<TaskData, "kind" | "labels">,
   examples: readonly Example[],
   tokenizer: Tokenizer,
   maxLength: number,
-  classWeights?: readonly number[],
+  { classWeights, lossOn }: { classWeights?: readonly number[] | undefined; lossOn?: LossOn | undefined } = {},
 ): TrainingExample[] {
   const kind = findTaskKind(name);
   return examples.map((example) => {
-    const encoded = kind.encode(example, tokenizer, maxLength);
+    const encoded = kind.encode(example, tokenizer, maxLength, lossOn);
     return { ...encoded, ...kind.targets(example, encoded, labels, classWeights) };
   });
 }

@@ -25,6 +25,10 @@ export interface Columns {
   label?: string;
 }
 
+/** The names among those that somebody may have given. */
+export const namedColumns = (given: { [Name in keyof Columns]?: string | undefined }): Partial<Columns> =>
+  Object.fromEntries(Object.entries(given).filter(([, name]) => name !== undefined));
+
 /** A cell, with what error messages say of it. */
 export interface Cell {
   value: unknown;

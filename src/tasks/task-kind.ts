@@ -4,7 +4,7 @@ import type { HeadName, ModelConfig } from "../models/architecture.ts";
 import type { Encoding, Tokenizer } from "../tokenization/tokenizer.ts";
 import type { Example, Prediction } from "./example.ts";
 import type { Objective } from "./objective.ts";
-import type { Cell, ExampleCells, Table } from "./rows.ts";
+import type { Cell, Columns, ExampleCells, Table } from "./rows.ts";
 
 /** An example as training and prediction take it. */
 export interface EncodedExample {
@@ -15,7 +15,16 @@ export interface EncodedExample {
   decoder?: Encoding;
   /** Positions of the tokens that get outputs, ascending; absent where the text as a whole gets them (one row). */
   rows?: Int32Array;
+  /**
+   * Whether tokens were cut away that a person should know of. Where a kind says that, an example without rows teaches nothing
+   * and is left out.
+   */
+  cut?: boolean;
 }
+
+/** What of an example counts for the loss, of kinds whose examples are texts to write: all of the assistant's turns, its last one, or the whole text. */
+export const LOSS_ON = ["assistant", "last", "all"] as const;
+export type LossOn = (typeof LOSS_ON)[number];
 
 /** What the rows of an example are to come to. */
 export interface Targets {
@@ -97,10 +106,14 @@ export interface TaskKind<Shown extends object = object> {
   readonly huggingFace: HuggingFaceForm;
   /** Whether a `.txt` file with labels has one word and its tag a line, as CoNLL files do. */
   readonly oneWordALine?: boolean;
+  /** What a run has that is not asked for something else; absent: what most have. */
+  readonly recipe?: { epochs: number; batchSize: number; maxLength: number };
   /** How the kind is told where nobody names it; absent: it must be asked for. */
   readonly recognition?: {
     /** Kinds are tried in ascending order: the first that fits is taken. */
     order: number;
+    /** Whether a table is of this kind by its columns' names alone, where nobody names columns. */
+    fitsColumns?(table: Table): boolean;
     /** Whether examples of these texts and labels, row by row, are of this kind. */
     fitsRows(texts: readonly Cell[], labels: readonly Cell[]): boolean;
     /** Labels of the task that a checkpoint's head was made for; undefined where that is none of this kind. */
@@ -115,13 +128,19 @@ export interface TaskKind<Shown extends object = object> {
    */
   labelsIn(table: Table, column: string): string[];
   /**
+   * The columns that examples are made of, by the names that are given; absent: `text` and `label` where nothing is given.
+   * @throws UserError where they cannot be told.
+   */
+  columnsIn?(table: Table, given: Partial<Columns>): Columns;
+  /**
    * An example of a row.
    * @throws UserError where it has no text, no label, or one that is not among `labels`.
    */
   exampleOfRow(cells: ExampleCells, labels: readonly string[]): Omit<Example, "index">;
   /** An example to predict for. @throws UserError where the kind does not take such texts. */
   exampleOfInput(input: TextInput): Omit<Example, "index">;
-  encode(example: Example, tokenizer: Tokenizer, maxLength: number): EncodedExample;
+  /** @param lossOn of kinds that have a choice; what they count by default where absent */
+  encode(example: Example, tokenizer: Tokenizer, maxLength: number, lossOn?: LossOn): EncodedExample;
   /** Targets and weights of an example that has its label. @param classWeights `[labels]`; 1 each where absent */
   targets(
     example: Example,
@@ -141,6 +160,8 @@ export interface TaskKind<Shown extends object = object> {
     examples: readonly Example[],
     labels: readonly string[],
   ): EvaluationDetails;
+  /** The text that a model reads, in order, parted by what counts for the loss: shown before training. */
+  countedParts?(encoded: EncodedExample, tokenizer: Tokenizer): { text: string; counts: boolean }[];
   /** The class of which a held-out part gets its share; absent: examples are drawn alike. */
   stratumOf?(example: Example): number;
   /** The classes that an example counts for where rare ones are to weigh more; absent: there are none to weigh. */

@@ -1,15 +1,16 @@
 import { didYouMean, UserError } from "../errors.ts";
 import type { HeadName } from "../models/architecture.ts";
 import { type ClassifiedText, classification } from "./classification.ts";
+import { languageModel, type TextLikelihood } from "./language-model.ts";
 import { type MultiLabelledText, multiLabel } from "./multi-label.ts";
 import { regression, type ScoredText } from "./regression.ts";
-import { columnOf, type Table } from "./rows.ts";
+import { type Columns, columnOf, type Table } from "./rows.ts";
 import type { TaskKind } from "./task-kind.ts";
 import { type TaggedText, tokenClassification } from "./token-classification.ts";
 import { wholeText } from "./whole-text.ts";
 
 /** What a model says of one text, as its kind of task describes it; a kind of the caller's own may say something else. */
-export type TextPrediction = Partial<ClassifiedText & ScoredText & MultiLabelledText & TaggedText>;
+export type TextPrediction = Partial<ClassifiedText & ScoredText & MultiLabelledText & TaggedText & TextLikelihood>;
 
 /** Every kind of task: a new one is one file and one line here. */
 export const TASK_KINDS: readonly TaskKind<TextPrediction>[] = [
@@ -17,6 +18,7 @@ export const TASK_KINDS: readonly TaskKind<TextPrediction>[] = [
   regression,
   multiLabel,
   tokenClassification,
+  languageModel,
 ];
 
 export const TASK_KIND_NAMES: readonly string[] = TASK_KINDS.map(({ name }) => name);
@@ -67,9 +69,20 @@ function recognizable() {
     .sort((a, b) => a.order - b.order);
 }
 
-/** The kind of task that a table's rows say they are for. @throws UserError where a column is missing. */
-export function recognizeRows(table: Table, textColumn: string, labelColumn: string): TaskKind<TextPrediction> {
-  const [texts, labels] = [columnOf(table, textColumn), columnOf(table, labelColumn)];
+/** The kind of task that a table's columns say it is for by their names alone, where nobody gave names and they do. */
+export function recognizeColumns(table: Table, given: Partial<Columns>): TaskKind<TextPrediction> | undefined {
+  if (given.text !== undefined || given.label !== undefined) return undefined;
+  return recognizable().find(({ fitsColumns }) => fitsColumns?.(table))?.kind;
+}
+
+/**
+ * The kind of task that a table says it is for, by its columns' names or else by its rows.
+ * @throws UserError where a column is missing.
+ */
+export function recognizeTable(table: Table, given: Partial<Columns>): TaskKind<TextPrediction> {
+  const own = recognizeColumns(table, given);
+  if (own) return own;
+  const [texts, labels] = [columnOf(table, given.text ?? "text"), columnOf(table, given.label ?? "label")];
   return recognizable().find(({ fitsRows }) => fitsRows(texts, labels))!.kind;
 }
 

@@ -1,4 +1,5 @@
 import type { ClassifiedText } from "./classification.ts";
+import type { TextLikelihood } from "./language-model.ts";
 import type { MultiLabelledText } from "./multi-label.ts";
 import type { ScoredText } from "./regression.ts";
 import type { TaggedText } from "./token-classification.ts";
@@ -12,4 +13,5 @@ export interface TaskPredictions {
   regression: ScoredText;
   "multi-label": MultiLabelledText;
   "token-classification": TaggedText;
+  "language-model": TextLikelihood;
 }

@@ -13,7 +13,7 @@ import { tokenClassification } from "../../src/tasks/token-classification.ts";
 import { ordinalRegression } from "./ordinal-regression.ts";
 
 const SOURCE = fileURLToPath(new URL("../../src", import.meta.url));
-const KINDS = "(kinds: classification, regression, multi-label, token-classification)";
+const KINDS = "(kinds: classification, regression, multi-label, token-classification, language-model)";
 
 test("no source file outside of tasks/ names a kind", async () => {
   const named = new RegExp(`["'\`](${TASK_KIND_NAMES.join("|")})["'\`]`);
@@ -108,7 +108,15 @@ describe("what logits say", () => {
       // Two tokens of word 0, none of word 1, one of word 2; word 3 was cut off.
       wordIds: Int32Array.of(-1, 0, 0, 2, -1),
     };
-    const tokenizer = { padTokenId: 0, encode: () => encoding, encodeWords: () => encoding };
+    const tokenizer = {
+      padTokenId: 0,
+      specialTokens: {},
+      chatTemplate: undefined,
+      encode: () => encoding,
+      encodeWords: () => encoding,
+      idsOf: () => [],
+      decode: () => "",
+    };
     const labels = ["B-X", "I-X", "O"];
     const encoded = tokenClassification.encode(example, tokenizer, 5);
     expect(encoded).toEqual({ index: 7, encoding, rows: Int32Array.of(1, 3) });

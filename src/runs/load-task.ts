@@ -1,0 +1,29 @@
+import type { HubOptions } from "../checkpoints/hub-node.ts";
+import { loadDatasetTask } from "../datasets/dataset-node.ts";
+import { loadGlueTask } from "../datasets/glue-node.ts";
+import { loadTableTask } from "../datasets/table-node.ts";
+import type { TaskData } from "../tasks/example.ts";
+import { holdOut } from "../tasks/split.ts";
+import type { DataFingerprint } from "./data-fingerprint.ts";
+import type { RunConfig } from "./run-config.ts";
+
+/**
+ * Reads the data that a run's options name.
+ * @param recorded of a run that is there: a data set of the hub is read at the commit that it had
+ * @throws UserError where they cannot be read or hold one class only.
+ */
+export async function loadTask(
+  { source, run }: Pick<RunConfig, "source" | "run">,
+  hub: HubOptions = {},
+  recorded: DataFingerprint = {},
+): Promise<TaskData> {
+  const { validationSplit, text, textPair, label, kind, seed } = run;
+  if ("task" in source) {
+    const task = await loadGlueTask(source.task, source.data);
+    return validationSplit === undefined ? task : holdOut(task, validationSplit, seed);
+  }
+  const given = { seed, validationSplit, text, textPair, label, kind };
+  if ("train" in source) return loadTableTask({ ...given, ...source });
+  const { dataset, datasetConfig: configuration } = source;
+  return loadDatasetTask({ ...given, dataset, configuration }, { ...hub, revision: recorded.revision });
+}

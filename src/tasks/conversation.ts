@@ -1,0 +1,79 @@
+import { didYouMean, type UserError } from "../errors.ts";
+import type { ChatMessage } from "../tokenization/chat-template.ts";
+import { type Cell, cellError } from "./rows.ts";
+
+/** Who may speak in a conversation; which of them a model knows, its chat template says. */
+const ROLES = ["system", "developer", "user", "assistant", "tool"];
+
+/** The same in ShareGPT's names. */
+const OLDER_ROLES: Readonly<Record<string, string>> = { human: "user", gpt: "assistant" };
+
+/** A conversation that was read from a row. */
+export interface Conversation {
+  messages: ChatMessage[];
+  /** Tools that the model may call, as JSON schemas. */
+  tools?: unknown[];
+}
+
+/**
+ * A cell's conversation: a list of `{ role, content }`, as OpenAI and Hugging Face have it, or of `{ from, value }`, as
+ * ShareGPT. Contents are texts, or lists of texts' parts.
+ * @param tools the cell with the tools, where there is one
+ * @throws UserError where it is none, a role is not known, or the assistant says nothing.
+ */
+export function conversationOf(cell: Cell, tools?: Cell): Conversation {
+  const turns = cell.value;
+  if (!Array.isArray(turns) || turns.length === 0) {
+    throw cellError(cell, "no conversation", '; write a list of {"role": "user", "content": "…"}');
+  }
+  const messages = turns.map((turn, i) => messageOf(cell, turn, i + 1));
+  if (!messages.some(({ role }) => role === "assistant")) {
+    throw cellError(cell, "the assistant has no turn to learn from");
+  }
+  const given = toolsOf(tools);
+  return { messages, ...(given && { tools: given }) };
+}
+
+function messageOf(cell: Cell, turn: unknown, number: number): ChatMessage {
+  const refuse = (what: string, help = ""): UserError => cellError(cell, `turn ${number} has ${what}`, help);
+  if (typeof turn !== "object" || turn === null) throw refuse('no form {"role": …, "content": …}');
+  const { from, value, ...fields } = turn as Record<string, unknown>;
+  const named = fields.role ?? from;
+  const role = OLDER_ROLES[String(named)] ?? named;
+  if (typeof role !== "string" || !ROLES.includes(role)) {
+    throw refuse(
+      `the unknown role "${role ?? ""}"`,
+      `; roles are ${ROLES.join(", ")}${didYouMean(String(role), ROLES)}`,
+    );
+  }
+  const content = contentOf(fields.content ?? value ?? null);
+  if (content === undefined) throw refuse("a content that is no text");
+  // A turn may be a call of tools alone.
+  if (role === "assistant" && !content?.trim() && !hasCalls(fields)) throw refuse("an empty answer of the assistant");
+  return { ...fields, role, content };
+}
+
+const hasCalls = ({ tool_calls: calls }: Record<string, unknown>): boolean => Array.isArray(calls) && calls.length > 0;
+
+/** undefined where it is something else. */
+function contentOf(content: unknown): string | null | undefined {
+  if (content === null || typeof content === "string") return content;
+  if (!Array.isArray(content)) return undefined;
+  const parts = content.map((part) => (part?.type === "text" && typeof part.text === "string" ? part.text : undefined));
+  return parts.includes(undefined) ? undefined : parts.join("");
+}
+
+/** @throws UserError where there are some, but not as a list. */
+function toolsOf(cell: Cell | undefined): unknown[] | undefined {
+  let value = cell?.value;
+  if (typeof value === "string" && value.trim() !== "") {
+    try {
+      value = JSON.parse(value);
+    } catch {
+      throw cellError(cell!, "tools that are not JSON");
+    }
+  }
+  if (!value || (Array.isArray(value) && value.length === 0)) return undefined;
+  if (Array.isArray(value)) return value;
+  throw cellError(cell!, "tools that are no list");
+}

@@ -1,0 +1,263 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { UserError } from "../../src/errors.ts";
+import { evaluateRun } from "../../src/runs/evaluate-run.ts";
+import { exportRun } from "../../src/runs/export-run.ts";
+import { fineTune, type RunStart } from "../../src/runs/fine-tune.ts";
+import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { readRunRecords } from "../../src/runs/read-run.ts";
+import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { chats, questions, writeJsonl, writeTinyLanguageModel } from "../tiny-language-model.ts";
+
+const QUICK = { threads: 1, method: "lora", learningRate: 0.03, maxGradNorm: 1, epochs: 6 };
+
+let home: string;
+let model: string;
+let plain: string;
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-language-model-"));
+  model = await writeTinyLanguageModel(join(home, "model"));
+  plain = await writeTinyLanguageModel(join(home, "plain"), { template: null });
+});
+afterAll(() => rm(home, { recursive: true }));
+
+describe("a chat model learns conversations", () => {
+  const output = () => join(home, "chat");
+  const config = () => ({ ...QUICK, model, train: join(home, "chat.jsonl"), output: output() });
+  let start: RunStart;
+  beforeAll(async () => {
+    await writeJsonl(join(home, "chat.jsonl"), chats(40));
+    await fineTune(config(), {
+      onStart(given) {
+        start = given;
+      },
+    });
+  });
+
+  test("the kind and its recipe follow from the columns", async () => {
+    const { config: saved, result, evaluations } = await readRunRecords(output());
+    expect(saved.run).toMatchObject({ kind: "language-model", batchSize: 8, maxLength: 1024 });
+    expect(result!.trainable).toMatchObject({ head: 0 });
+    const [before, after] = [evaluations[0]!, evaluations.at(-1)!];
+    expect(Object.keys(before.metrics)).toEqual(["perplexity", "token_accuracy"]);
+    for (const { metrics, loss } of evaluations) expect(Math.log(metrics.perplexity!)).toBeCloseTo(loss, 5);
+    expect(after.loss).toBeLessThan(before.loss / 3);
+    expect(after.metrics.token_accuracy).toBeGreaterThan(0.7);
+    // Lower is better: the best epoch is one with the least.
+    expect(result!.metrics.perplexity).toBe(
+      Math.min(...evaluations.slice(1).map(({ metrics }) => metrics.perplexity!)),
+    );
+  });
+
+  test("what counts is shown: the assistant's turns with the tokens that end them", () => {
+    const counted = (start.sample ?? []).filter(({ counts }) => counts).map(({ text }) => text);
+    expect(counted).toEqual([expect.stringMatching(/^The .*\.<\|im_end\|>$/), "Hello!<|im_end|>"]);
+    expect(start.sample!.map(({ text }) => text).join("")).toMatch(/^<\|im_start\|>system\n.*Thank you<\|im_end\|>\n/s);
+  });
+
+  test("the saved run is evaluated alike, and says how likely texts are", async () => {
+    const { result } = await readRunRecords(output());
+    const [own] = await evaluateRun(output(), { threads: 1 });
+    expect(own!.metrics).toMatchObject(result!.metrics);
+    const loaded = await FineTunedModel.load(output(), nodeRuntime({ threads: 1 }));
+    try {
+      const [seen, unseen] = await loaded.predict([
+        ["Where is the cat?", "The cat is on the mat."],
+        ["Where is the cat?", "rain three three days."],
+      ]);
+      expect(seen!.perplexity).toBeLessThan(unseen!.perplexity! / 10);
+      expect(seen!.perplexity).toBeCloseTo(Math.exp(-seen!.logProbability! / seen!.tokens!), 5);
+      // Without an assistant the whole text counts.
+      const whole = await loaded.predict("Where is the cat?");
+      expect(whole.tokens).toBeGreaterThan(4);
+    } finally {
+      await loaded.release();
+    }
+  });
+
+  test("a run that is cut off and resumed ends with the same adapter, to the bit", async () => {
+    const abort = new AbortController();
+    const other = { ...config(), output: join(home, "resumed") };
+    const cut = await fineTune(other, {
+      signal: abort.signal,
+      onStep({ step }) {
+        if (step === 7) abort.abort();
+      },
+    });
+    expect(cut.result).toBeUndefined();
+    await fineTune({ output: other.output }, { resume: true });
+    const adapterOf = (run: string) => readFile(join(run, "adapter", "adapter.safetensors"));
+    expect(await adapterOf(other.output)).toEqual(await adapterOf(output()));
+  });
+
+  test("its adapter goes out to PEFT and into a merged model", async () => {
+    const peft = await exportRun(output(), { format: "peft", output: join(home, "peft") });
+    expect(peft.largestDifference).toBeLessThan(1e-4);
+    const settings = JSON.parse(await readFile(join(home, "peft", "adapter_config.json"), "utf8"));
+    expect(settings).toMatchObject({ task_type: "CAUSAL_LM", peft_type: "LORA", modules_to_save: [] });
+    expect(settings.target_modules).toContain("self_attn.q_proj");
+    const merged = await exportRun(output(), { format: "merged", output: join(home, "merged") });
+    expect(merged.largestDifference).toBeLessThan(1e-4);
+    expect(Object.keys(merged.files)).toContain("chat_template.jinja");
+    const exported = JSON.parse(await readFile(join(home, "merged", "config.json"), "utf8"));
+    expect(exported.architectures).toEqual(["LlamaForCausalLM"]);
+    expect(exported.id2label).toBeUndefined();
+  });
+});
+
+describe("what counts", () => {
+  const sampleOf = async (rows: readonly object[], options: object = {}, from = model): Promise<string> => {
+    const train = await writeJsonl(join(home, "rows.jsonl"), rows);
+    let shown = "";
+    const config = {
+      ...QUICK,
+      model: from,
+      train,
+      epochs: 1,
+      overwrite: true,
+      output: join(home, "shown"),
+      ...options,
+    };
+    const abort = new AbortController();
+    const { overwrite, ...rest } = config;
+    await fineTune(rest, {
+      overwrite,
+      signal: abort.signal,
+      onStart({ sample }) {
+        shown = sample!.map(({ text, counts }) => (counts ? `⟦${text}⟧` : text)).join("");
+        abort.abort();
+      },
+    });
+    return shown;
+  };
+  const twice = <T>(row: T): T[] => new Array<T>(12).fill(row);
+
+  test("a completion after its prompt, with and without a chat template", async () => {
+    const rows = twice({ prompt: "How?", completion: "So." });
+    const chat = await sampleOf(rows);
+    expect(chat).toMatch(/How\?<\|im_end\|>\n<\|im_start\|>assistant\n⟦So\.<\|im_end\|>⟧\n$/);
+    expect(await sampleOf(rows, {}, plain)).toBe("How?\n⟦So.<|im_end|>⟧");
+    expect(await sampleOf(twice({ prompt: "How? ", completion: "So." }), {}, plain)).toBe("How? ⟦So.<|im_end|>⟧");
+    // The first token follows nothing.
+    expect(await sampleOf(rows, { lossOn: "all" }, plain)).toMatch(/^.{1,3}⟦.*\nSo\.<\|im_end\|>⟧$/s);
+  });
+
+  test("a text as a whole, and instructions with their inputs", async () => {
+    expect(await sampleOf(twice({ text: "So it is." }), { kind: "language-model" }, plain)).toMatch(
+      /^.{1,3}⟦.*\.<\|im_end\|>⟧$/,
+    );
+    const rows = twice({ instruction: "Add", input: "1 and 2", output: "3" });
+    expect(await sampleOf(rows, {}, plain)).toBe("Add\n\n1 and 2\n⟦3<|im_end|>⟧");
+    const others = twice({ question: "Add", answer: "3", unused: 1 });
+    expect(await sampleOf(others, { kind: "language-model", text: "question", label: "answer" }, plain)).toBe(
+      "Add\n⟦3<|im_end|>⟧",
+    );
+  });
+
+  test("the last answer alone, or all", async () => {
+    expect((await sampleOf(chats(12), { lossOn: "last" })).match(/⟦.*?⟧/gs)).toEqual(["⟦Hello!<|im_end|>⟧"]);
+    expect((await sampleOf(chats(12), { lossOn: "all" })).match(/⟦.*?⟧/gs)).toHaveLength(1);
+  });
+
+  test("two columns of a CSV file, whatever they are called", async () => {
+    const file = join(home, "two.csv");
+    await writeFile(file, `frage,antwort\n${"How?,So.\n".repeat(12)}`);
+    expect(await sampleOf(chats(1), { train: file, kind: "language-model" }, plain)).toBe("How?\n⟦So.<|im_end|>⟧");
+  });
+});
+
+test("micro-batches make no difference to the loss and its gradient", async () => {
+  const train = await writeJsonl(join(home, "cut.jsonl"), questions(16));
+  const firstLoss = async (tokenBudget: number) => {
+    const output = join(home, `budget-${tokenBudget}`);
+    await fineTune({ ...QUICK, model, train, epochs: 1, batchSize: 14, tokenBudget, output });
+    return (await readRunRecords(output)).steps[0]!;
+  };
+  const [whole, parts] = [await firstLoss(4000), await firstLoss(64)];
+  expect(parts.loss).toBeCloseTo(whole.loss, 5);
+  expect(parts.gradientNorm / whole.gradientNorm).toBeCloseTo(1, 4);
+});
+
+describe("long examples", () => {
+  test("are cut and counted; those of which nothing is left that counts are left out", async () => {
+    const long = { prompt: "the cat ".repeat(200), completion: "So." };
+    const half = { prompt: "How?", completion: "the cat ".repeat(100) };
+    const train = await writeJsonl(join(home, "long.jsonl"), [...questions(12), long, half, long]);
+    let notes: readonly string[] = [];
+    const validation = await writeJsonl(join(home, "held.jsonl"), questions(3));
+    await fineTune(
+      { ...QUICK, model, train, validation, epochs: 1, maxLength: 120, output: join(home, "long") },
+      {
+        onStart(start) {
+          notes = start.notes;
+        },
+      },
+    );
+    expect(notes).toContain("1 of 15 training examples are longer than 120 tokens and are cut there (--max-length)");
+    expect(notes).toContain("2 of 15 training examples have nothing that counts within 120 tokens and are left out");
+    await expect(
+      fineTune({ ...QUICK, model, train, validation, maxLength: 12, output: join(home, "none") }),
+    ).rejects.toThrow(
+      new UserError("of none of the 15 training examples anything is left that counts with --max-length 12; raise it"),
+    );
+  });
+});
+
+describe("what cannot be learned is refused with its line", () => {
+  const refused = async (row: object, from = model, options: object = {}) => {
+    const train = await writeJsonl(join(home, "bad.jsonl"), [...chats(1), row]);
+    return fineTune({ ...QUICK, ...options, validationSplit: 0.5, model: from, train, output: join(home, "bad") }).then(
+      () => "trained",
+      (error: Error) => {
+        expect(error).toBeInstanceOf(UserError);
+        return error.message.replaceAll(home, "");
+      },
+    );
+  };
+  const turn = (role: string, content: unknown) => ({ role, content });
+
+  test.each([
+    [
+      [turn("user", "a"), turn("assitant", "b")],
+      'turn 2 has the unknown role "assitant" in column "messages"; roles are',
+    ],
+    [[turn("user", "a"), turn("assistant", " ")], 'turn 2 has an empty answer of the assistant in column "messages"'],
+    [[turn("user", "a")], 'the assistant has no turn to learn from in column "messages"'],
+    [[], 'no conversation in column "messages"; write a list of {"role": "user", "content": "…"}'],
+    ["hello", 'no conversation in column "messages"; write a list of'],
+    [["hello"], 'turn 1 has no form {"role": …, "content": …} in column "messages"'],
+    [[turn("user", [{ type: "image" }]), turn("assistant", "b")], "turn 1 has a content that is no text"],
+  ])("%j", async (messages, said) => {
+    expect(await refused({ messages })).toContain(`/bad.jsonl, line 2: ${said}`);
+  });
+
+  test("an empty completion", async () => {
+    const train = await writeJsonl(join(home, "empty.jsonl"), [...questions(2), { prompt: "How?", completion: "" }]);
+    await expect(fineTune({ ...QUICK, model, train, output: join(home, "bad") })).rejects.toThrow(
+      `${train}, line 3: an empty answer in column "completion"; there is nothing to learn from it`,
+    );
+  });
+
+  test("a conversation that the template refuses, and one without a template", async () => {
+    const strict = await writeTinyLanguageModel(join(home, "strict"), { template: "mistral" });
+    const messages = [turn("assistant", "a"), turn("user", "b"), turn("assistant", "c")];
+    expect(await refused({ messages }, strict)).toBe(
+      "/bad.jsonl, line 2: /strict: the chat template fails: Conversation roles must alternate user/assistant/user/assistant/...",
+    );
+    // Where the template takes it, so does training.
+    expect(await refused({ messages }, model, { epochs: 1 })).toBe("trained");
+    await rm(join(home, "bad"), { recursive: true });
+    expect(await refused({ messages }, plain)).toMatch(
+      /^\/bad\.jsonl, line 1 is a conversation, but the model has no chat template; take one/,
+    );
+  });
+
+  test("an encoder, which writes no texts", async () => {
+    const train = await writeJsonl(join(home, "chat2.jsonl"), chats(12));
+    await expect(fineTune({ ...QUICK, train, output: join(home, "bad") })).rejects.toThrow(
+      'models of type "bert" have no languageModel head',
+    );
+  });
+});
