@@ -2,7 +2,6 @@ import { existsSync } from "node:fs";
 import { rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { DownloadProgress } from "../checkpoints/hub-download-node.ts";
-import type { HubOptions } from "../checkpoints/hub-node.ts";
 import { UserError } from "../errors.ts";
 import type { Adapter } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
