@@ -80,6 +80,8 @@ export class Runtime {
       // Shapes change from one micro-batch to the next: patterns remembered per shape would only hold memory.
       enableMemPattern: false,
       logSeverityLevel: 3,
+      // Threads of a session would spin for some 30 ms after a run, and slow down whatever runs then.
+      extra: { session: { force_spinning_stop: "1" } },
       ...(profile && { enableProfiling: true, profileFilePrefix: profile }),
     };
   }
