@@ -16,7 +16,7 @@ import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { trainingExamples } from "../src/tasks/examples.ts";
 import { crossEntropy } from "../src/tasks/objective.ts";
 import { AdamW } from "../src/training/adamw.ts";
-import { clipGradients } from "../src/training/gradient-norm.ts";
+import { clippingFactor, globalNorm } from "../src/training/gradient-norm.ts";
 import { type StepOutcome, TrainingStep } from "../src/training/step.ts";
 import { cosine } from "../test/quantized.ts";
 import { median } from "./random-model.ts";
@@ -57,8 +57,7 @@ let optimizer: AdamW | undefined;
 for (let i = 0; i < STEPS; i++) {
   const { gradients } = await training.run(i, batch(i));
   optimizer ??= new AdamW([{ names: [...gradients.keys()], learningRate: 4e-3, weightDecay: 0.1 }]);
-  clipGradients(gradients, 0.1);
-  optimizer.step(weights, gradients, Math.min(1, (i + 1) / 6));
+  optimizer.step(weights, gradients, Math.min(1, (i + 1) / 6), clippingFactor(globalNorm(gradients), 0.1));
 }
 await training.release();
 

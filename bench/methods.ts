@@ -17,7 +17,7 @@ import { scheduleFor } from "../src/methods/methods.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { crossEntropy } from "../src/tasks/objective.ts";
 import { AdamW } from "../src/training/adamw.ts";
-import { clipGradients } from "../src/training/gradient-norm.ts";
+import { clippingFactor, globalNorm, scaleGradients } from "../src/training/gradient-norm.ts";
 import { TrainingStep } from "../src/training/step.ts";
 import { adapted, batchOf, median, type RandomModel, randomModel } from "./random-model.ts";
 
@@ -75,9 +75,11 @@ class MethodStep {
     return new MethodStep(step, async (number) => {
       const { gradients } = await step.run(number, batch);
       schedule.observe?.(number, gradients, weights);
-      clipGradients(gradients, 0.1);
-      optimizer.step(weights, gradients, 1);
-      schedule.afterStep?.(number, gradients, weights);
+      const clipping = clippingFactor(globalNorm(gradients), 0.1);
+      optimizer.step(weights, gradients, 1, clipping);
+      if (!schedule.afterStep) return;
+      scaleGradients(gradients, clipping);
+      schedule.afterStep(number, gradients, weights);
     });
   }
 

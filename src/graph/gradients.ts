@@ -6,9 +6,10 @@ import { add, reduceSum, reshape } from "./ops.ts";
  * Appends the backward pass: the gradient of a scalar `loss` with respect to each of `wrt`, of the same shape.
  * Only paths from `wrt` to the loss count: what rules write beside them is read by nobody and dropped, so what is
  * frozen costs nothing.
+ * @param sums of the shapes of `wrt`, what the gradients are added to; to one that is a product at no cost
  * @throws Error where the loss is not a scalar or does not depend on one of `wrt`.
  */
-export function gradients(loss: Value, wrt: readonly Value[]): Value[] {
+export function gradients(loss: Value, wrt: readonly Value[], sums?: readonly Value[]): Value[] {
   if (loss.shape.length !== 0) throw new Error(`the loss must be a scalar, not [${loss.shape.join(", ")}]`);
   const { graph } = loss;
   return graph.within({ pass: "backward" }, () => {
@@ -37,10 +38,10 @@ export function gradients(loss: Value, wrt: readonly Value[]): Value[] {
         });
       });
     }
-    return wrt.map((value) => {
-      const gradient = gradientOf(value);
-      if (!gradient) throw new Error(`the loss does not depend on "${value.label}"`);
-      return gradient;
+    return wrt.map((value, i) => {
+      const own = contributions.get(value);
+      if (!own) throw new Error(`the loss does not depend on "${value.label}"`);
+      return total([...(sums ? [sums[i]!] : []), ...own])!;
     });
   });
 }

@@ -24,7 +24,7 @@ export function nodeRuntime({
   if (!available.includes(device)) {
     throw new UserError(`device "${device}" is not in this build of ONNX Runtime; it has ${available.join(" and ")}`);
   }
-  return new Runtime(onnxRuntime, { device, threads });
+  return new Runtime(onnxRuntime, { device, threads, writesInPlace: device === "cpu" });
 }
 
 /** Version of ONNX Runtime. */

@@ -21,6 +21,8 @@ export interface OnnxRuntime {
 
 export interface RuntimeOptions {
   device: Device;
+  /** Whether runs write their outputs into arrays that they are given; otherwise outputs are copied there. */
+  writesInPlace?: boolean;
   /** Threads of ONNX Runtime; its own default ignores the limits of containers. */
   threads: number;
 }
@@ -30,9 +32,11 @@ export class Runtime {
   readonly device: Device;
   readonly threads: number;
   readonly #onnxRuntime: OnnxRuntime;
+  readonly #writesInPlace: boolean;
 
-  constructor(onnxRuntime: OnnxRuntime, { device, threads }: RuntimeOptions) {
+  constructor(onnxRuntime: OnnxRuntime, { device, threads, writesInPlace = false }: RuntimeOptions) {
     this.#onnxRuntime = onnxRuntime;
+    this.#writesInPlace = writesInPlace;
     this.device = device;
     this.threads = threads;
   }
@@ -58,7 +62,13 @@ export class Runtime {
         { cause: error },
       );
     }
-    return new CompiledGraph(session, this.#onnxRuntime.Tensor, inputs, weights, (performance.now() - start) / 1000);
+    return new CompiledGraph(session, this.#onnxRuntime.Tensor, {
+      outputs,
+      inputs,
+      weights,
+      writesInPlace: this.#writesInPlace,
+      compileSeconds: (performance.now() - start) / 1000,
+    });
   }
 
   /**
@@ -138,6 +148,8 @@ export class CompiledGraph {
   readonly compileSeconds: number;
   readonly #session: InferenceSession;
   readonly #Tensor: TensorConstructor;
+  readonly #writesInPlace: boolean;
+  readonly #outputs: Readonly<Record<string, Value>>;
   readonly #inputs: readonly Value[];
   readonly #weights: readonly Value[];
   readonly #fedWeights: ReadonlyMap<string, OnnxTensor>;
@@ -145,12 +157,24 @@ export class CompiledGraph {
   constructor(
     session: InferenceSession,
     Tensor: TensorConstructor,
-    inputs: readonly Value[],
-    weights: Tensors,
-    compileSeconds: number,
+    {
+      outputs,
+      inputs,
+      weights,
+      writesInPlace,
+      compileSeconds,
+    }: {
+      outputs: Readonly<Record<string, Value>>;
+      inputs: readonly Value[];
+      weights: Tensors;
+      writesInPlace: boolean;
+      compileSeconds: number;
+    },
   ) {
     this.#session = session;
     this.#Tensor = Tensor;
+    this.#writesInPlace = writesInPlace;
+    this.#outputs = outputs;
     this.#inputs = inputs.filter(({ leaf }) => leaf!.kind === "input");
     this.#weights = inputs.filter(({ leaf }) => leaf!.kind !== "input");
     this.#fedWeights = new Map(
@@ -168,18 +192,38 @@ export class CompiledGraph {
    * Runs the graph. Inputs that this graph does not read are ignored.
    * @param instead tensors to use in this run alone, in place of weights of these names: trainable ones, which are never
    * embedded
+   * @param into tensors to write outputs of these names into. One may be an input too, where what reads it writes the
+   * output element by element, or before it.
    * @returns the outputs by name
    * @throws Error where an input is missing, of another type, or has a size that its shape does not allow.
    */
-  async run(inputs: Readonly<Record<string, Tensor | KeptTensor>>, instead?: Tensors): Promise<Record<string, Tensor>> {
-    const kept = await this.runAndKeep(inputs, instead);
-    return Object.fromEntries(Object.entries(kept).map(([name, output]) => [name, output.read()]));
+  async run(
+    inputs: Readonly<Record<string, Tensor | KeptTensor>>,
+    instead?: Tensors,
+    into?: Tensors,
+  ): Promise<Record<string, Tensor>> {
+    const results = await this.#run(inputs, instead, this.#writesInPlace ? into : undefined);
+    return Object.fromEntries(
+      Object.entries(results).map(([name, output]) => {
+        const given = into?.get(name);
+        if (given && !this.#writesInPlace) (given.data as Float32Array).set(output.read().data as Float32Array);
+        return [name, given ?? output.read()];
+      }),
+    );
   }
 
   /** As {@link run}, with outputs that stay with ONNX Runtime and can be fed to another run, such as a key-value cache. */
-  async runAndKeep(
+  runAndKeep(
     inputs: Readonly<Record<string, Tensor | KeptTensor>>,
     instead?: Tensors,
+  ): Promise<Record<string, KeptTensor>> {
+    return this.#run(inputs, instead);
+  }
+
+  async #run(
+    inputs: Readonly<Record<string, Tensor | KeptTensor>>,
+    instead?: Tensors,
+    into?: Tensors,
   ): Promise<Record<string, KeptTensor>> {
     const feeds: Record<string, OnnxTensor> = Object.fromEntries(this.#fedWeights);
     for (const value of instead ? this.#weights : []) {
@@ -192,8 +236,18 @@ export class CompiledGraph {
       if (!input) throw new Error(`input "${name}" is missing`);
       feeds[name] = input instanceof KeptTensor ? input.value : makeTensor(this.#Tensor, value, input);
     }
-    const results = await this.#session.run(feeds);
+    const results = await this.#session.run(feeds, into ? this.#fetches(into) : Object.keys(this.#outputs));
     return Object.fromEntries(Object.entries(results).map(([name, result]) => [name, new KeptTensor(result)]));
+  }
+
+  /** All outputs, with the tensor to write one into where there is one. */
+  #fetches(into: Tensors): Record<string, OnnxTensor | null> {
+    return Object.fromEntries(
+      Object.entries(this.#outputs).map(([name, value]) => {
+        const tensor = into.get(name);
+        return [name, tensor ? makeTensor(this.#Tensor, value, tensor) : null];
+      }),
+    );
   }
 
   /** Frees the session; a process must not exit before. */

@@ -46,11 +46,16 @@ export class AdamW {
 
   /**
    * One step, in place, of the parameters that have a gradient; the others stay as they are, without decay.
-   * @param gradients clipped
    * @param learningRateFactor on every group's peak learning rate
+   * @param clipping factor that clips the gradients: scaling them on the way saves full fine-tuning a pass over them
    * @returns the name of a parameter that has a value now that is not finite
    */
-  step(parameters: Tensors<"float32">, gradients: Tensors<"float32">, learningRateFactor: number): string | undefined {
+  step(
+    parameters: Tensors<"float32">,
+    gradients: Tensors<"float32">,
+    learningRateFactor: number,
+    clipping = 1,
+  ): string | undefined {
     let notFinite: string | undefined;
     for (const [name, gradient] of gradients) {
       const parameter = parameters.get(name);
@@ -65,8 +70,8 @@ export class AdamW {
       };
       this.#moments.set(name, moments);
       moments.steps++;
-      const learningRate = settings.learningRate * learningRateFactor;
-      if (!update(parameter.data, gradient.data, moments, learningRate, settings.weightDecay)) notFinite ??= name;
+      const rates = { learningRate: settings.learningRate * learningRateFactor, weightDecay: settings.weightDecay };
+      if (!update(parameter.data, gradient.data, moments, { ...rates, clipping })) notFinite ??= name;
     }
     return notFinite;
   }
@@ -93,8 +98,7 @@ function update(
   parameter: Float32Array,
   gradient: Float32Array,
   { steps, first: { data: first }, second: { data: second } }: Moments,
-  learningRate: number,
-  weightDecay: number,
+  { learningRate, weightDecay, clipping }: { learningRate: number; weightDecay: number; clipping: number },
 ): boolean {
   // Of finite values 0, else NaN; a value may overflow where it is rounded to float32.
   let differences = 0;
@@ -102,13 +106,14 @@ function update(
   const stepSize = learningRate / (1 - BETA1 ** steps);
   const rootScale = 1 / Math.sqrt(1 - BETA2 ** steps);
   for (let i = 0; i < parameter.length; i++) {
-    const g = gradient[i]!;
+    const g = gradient[i]! * clipping;
     const m = BETA1 * first[i]! + (1 - BETA1) * g;
     const v = BETA2 * second[i]! + (1 - BETA2) * g * g;
     first[i] = m;
     second[i] = v;
-    parameter[i] = decay * parameter[i]! - (stepSize * m) / (Math.sqrt(v) * rootScale + EPSILON);
-    differences += parameter[i]! - parameter[i]!;
+    const updated = Math.fround(decay * parameter[i]! - (stepSize * m) / (Math.sqrt(v) * rootScale + EPSILON));
+    parameter[i] = updated;
+    differences += updated - updated;
   }
   return differences === 0;
 }

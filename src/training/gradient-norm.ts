@@ -10,16 +10,17 @@ export function globalNorm(gradients: Tensors<"float32">): number {
 }
 
 /**
- * Scales all gradients in place so that their global norm is at most `maxNorm`, as PyTorch's `clip_grad_norm_`.
- * @returns the norm before clipping; where it is not finite the gradients are left as they are, for the caller to stop at
+ * What gradients of this global norm are multiplied by so that it is at most `maxNorm`, as PyTorch's `clip_grad_norm_`: 1
+ * where it is already, or where it is not finite, for the caller to stop at.
  */
-export function clipGradients(gradients: Tensors<"float32">, maxNorm: number): number {
-  const norm = globalNorm(gradients);
-  const scale = maxNorm / (norm + 1e-6);
-  if (scale < 1 && norm < Number.POSITIVE_INFINITY) {
-    for (const { data } of gradients.values()) {
-      for (let i = 0; i < data.length; i++) data[i]! *= scale;
-    }
+export function clippingFactor(norm: number, maxNorm: number): number {
+  return norm < Number.POSITIVE_INFINITY ? Math.min(1, maxNorm / (norm + 1e-6)) : 1;
+}
+
+/** Multiplies all gradients in place. */
+export function scaleGradients(gradients: Tensors<"float32">, factor: number): void {
+  if (factor === 1) return;
+  for (const { data } of gradients.values()) {
+    for (let i = 0; i < data.length; i++) data[i]! *= factor;
   }
-  return norm;
 }

@@ -31,6 +31,8 @@ export type ReadBy = Pick<TaskKind, "objective" | "readout">;
 
 /** Prefix of the outputs that hold gradients. */
 export const GRADIENT = "gradient:";
+/** Prefix of the inputs that hold what gradients are added to. */
+export const SUM = "sum:";
 
 /** A model as a graph, and what must be fed to it beside weights. */
 export interface ModelGraph<Output extends string = string> {
@@ -61,8 +63,13 @@ export function writeInference(
  * One training step of `model` with what trains now: forward, loss and backward as one graph. Its outputs are `loss` `[]`
  * and `gradient:<name>` of every parameter that trains. An objective that couples the rows of a batch is not in it: its
  * gradient with respect to the outputs is fed (see {@link writeCoupling}), and `loss` is the method's penalty alone.
+ * @param adds whether each gradient is added to an input `sum:<name>`
  */
-export function writeStep(model: AdaptedModel, objective: Objective, { dropout }: { dropout: boolean }): ModelGraph {
+export function writeStep(
+  model: AdaptedModel,
+  objective: Objective,
+  { dropout, adds = false }: { dropout: boolean; adds?: boolean },
+): ModelGraph {
   const { adaptation, trainable = adaptation.trainable } = model;
   const { context, logits, parameter } = writeForward(model, (name) => (trainable.has(name) ? "trainable" : "frozen"), {
     dropout,
@@ -79,7 +86,8 @@ export function writeStep(model: AdaptedModel, objective: Objective, { dropout }
   // What leads to a coupled loss's gradient is no loss itself.
   const loss = coupled ? (penalty ?? graph.constant([0], "float32")) : total;
   const leaves = [...graph.leaves.values()].filter(({ leaf }) => leaf!.kind === "trainable");
-  const derivatives = gradients(total, leaves);
+  const sums = leaves.map(({ leaf, dtype, shape }) => graph.leaf("input", SUM + leaf!.name, dtype, shape));
+  const derivatives = gradients(total, leaves, adds ? sums : undefined);
   return {
     outputs: {
       loss,

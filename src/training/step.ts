@@ -1,5 +1,5 @@
 import { countFlops, totalFlops } from "../graph/flops.ts";
-import { asFloat32, float32, type Tensor, type Tensors } from "../graph/tensor.ts";
+import { asFloat32, sizeOf as elementsOf, float32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import type { CompiledGraph, Runtime } from "../runtime/session.ts";
 import type { Objective } from "../tasks/objective.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
@@ -8,7 +8,7 @@ import { cutMicroBatches, sizeOf } from "./micro-batches.ts";
 import { layOut } from "./model-inputs.ts";
 import { ObjectiveGraph } from "./objective-graph.ts";
 import { objectiveInputs, totalWeight } from "./objective-inputs.ts";
-import { type AdaptedModel, GRADIENT, type ModelGraph, writeInference, writeStep } from "./step-graph.ts";
+import { type AdaptedModel, GRADIENT, type ModelGraph, SUM, writeInference, writeStep } from "./step-graph.ts";
 
 export interface StepSettings {
   objective: Objective;
@@ -23,7 +23,7 @@ export interface StepSettings {
 export interface StepOutcome {
   /** Mean over the rows that the batch's examples label, by their weights; the method's penalty included. */
   loss: number;
-  /** Of the mean loss, by parameter; the caller may change them. */
+  /** Of the mean loss, by parameter; the caller may change them, and has them until the next run. */
   gradients: Map<string, Tensor<"float32">>;
   /** Tokens read. */
   tokens: number;
@@ -31,18 +31,36 @@ export interface StepOutcome {
   flops: number;
 }
 
+/** Gradients of more elements than this are summed by the graph: in TypeScript it would take a good part of a step. */
+const LARGE = 2 ** 22;
+
 /** A compiled training step: a batch goes in as micro-batches, its loss and gradients come out. */
 export class TrainingStep {
   readonly #model: AdaptedModel;
   readonly #settings: StepSettings;
   readonly #graph: ModelRun;
   readonly #coupling: Coupling | undefined;
+  /** Where the graph sums gradients, by output. */
+  readonly #sums: Tensors<"float32"> | undefined;
+  readonly #compileAdding: () => Promise<ModelRun>;
+  /** For a batch's further micro-batches, where the graph adds their gradients to the sums. */
+  #adding: ModelRun | undefined;
 
-  private constructor(model: AdaptedModel, settings: StepSettings, graph: ModelRun, coupling: Coupling | undefined) {
+  private constructor(
+    model: AdaptedModel,
+    settings: StepSettings,
+    graph: ModelRun,
+    coupling: Coupling | undefined,
+    compileAdding: () => Promise<ModelRun>,
+  ) {
     this.#model = model;
     this.#settings = settings;
     this.#graph = graph;
     this.#coupling = coupling;
+    this.#compileAdding = compileAdding;
+    const shapes = graph.gradientShapes;
+    const elements = shapes.reduce((sum, [, shape]) => sum + elementsOf(shape), 0);
+    this.#sums = elements > LARGE ? new Map(shapes.map(([output, shape]) => [output, float32(shape)])) : undefined;
   }
 
   /** Writes and compiles the step for what trains now. `weights` holds the model's and the method's, changed in place. */
@@ -55,8 +73,9 @@ export class TrainingStep {
     const { objective, seed } = settings;
     const coupling =
       objective.couples === "batch" ? await Coupling.compile(model, weights, runtime, settings) : undefined;
-    const graph = await ModelRun.compile(writeStep(model, objective, settings), weights, runtime, seed);
-    return new TrainingStep(model, settings, graph, coupling);
+    const compile = (adds: boolean): Promise<ModelRun> =>
+      ModelRun.compile(writeStep(model, objective, { ...settings, adds }), weights, runtime, seed);
+    return new TrainingStep(model, settings, await compile(false), coupling, () => compile(true));
   }
 
   /** Seconds that compiling took. */
@@ -81,26 +100,50 @@ export class TrainingStep {
       outcome.flops = coupled.flops;
     }
     for (const [i, examples] of cut.entries()) {
-      const { results, flops } = await this.#graph.run(step, examples, {
+      const inputs = {
         ...(coupled
           ? { outputGradients: coupled.gradients[i]! }
           : objectiveInputs(objective, outputs, examples, total)),
         penaltyWeight: float32([], Float32Array.of(i === 0 ? 1 : 0)),
-      });
+      };
+      const { results, flops } = await (this.#sums && i > 0
+        ? this.#add(this.#sums, step, examples, inputs)
+        : this.#graph.run(step, examples, inputs, this.#sums));
       outcome.loss += Number(results.loss!.data[0]);
       outcome.flops += flops;
       for (const [output, tensor] of Object.entries(results)) {
-        if (output.startsWith(GRADIENT)) addTo(outcome.gradients, output.slice(GRADIENT.length), asFloat32(tensor));
+        if (!output.startsWith(GRADIENT)) continue;
+        const sum = outcome.gradients.get(output.slice(GRADIENT.length));
+        if (!sum) outcome.gradients.set(output.slice(GRADIENT.length), asFloat32(tensor));
+        else if (!this.#sums) addTo(sum, asFloat32(tensor));
       }
     }
     outcome.tokens = sizes.reduce((sum, { tokens }) => sum + tokens, 0);
     return outcome;
   }
 
+  /** A micro-batch whose gradients the graph adds to the sums, in place. */
+  async #add(
+    sums: Tensors<"float32">,
+    step: number,
+    examples: readonly TrainingExample[],
+    inputs: Record<string, Tensor>,
+  ): Promise<ModelOutcome> {
+    this.#adding ??= await this.#compileAdding();
+    const soFar = [...sums].map(([output, sum]) => [SUM + output.slice(GRADIENT.length), sum]);
+    return this.#adding.run(step, examples, { ...inputs, ...Object.fromEntries(soFar) }, sums);
+  }
+
   async release(): Promise<void> {
     await this.#coupling?.release();
     await this.#graph.compiled.release();
+    await this.#adding?.compiled.release();
   }
+}
+
+interface ModelOutcome {
+  results: Record<string, Tensor>;
+  flops: number;
 }
 
 /** A compiled model with what its runs are fed. */
@@ -121,9 +164,22 @@ class ModelRun {
     return new ModelRun(await runtime.compile(graph.outputs, weights), graph, seed);
   }
 
-  async run(step: number, examples: readonly TrainingExample[], more: Record<string, Tensor> = {}) {
+  /** Names and shapes of the outputs that hold gradients. */
+  get gradientShapes(): [output: string, shape: number[]][] {
+    const gradients = Object.entries(this.#graph.outputs).filter(([output]) => output.startsWith(GRADIENT));
+    return gradients.map(([output, { shape }]) => [output, shape as number[]]);
+  }
+
+  /** @param into tensors to write outputs into */
+  async run(
+    step: number,
+    examples: readonly TrainingExample[],
+    more: Record<string, Tensor> = {},
+    into?: Tensors,
+  ): Promise<ModelOutcome> {
     const batch = layOut(this.#graph.streams, examples);
-    const results = await this.compiled.run({ ...batch.inputs, ...this.#masks.draw(step, batch), ...more });
+    const inputs = { ...batch.inputs, ...this.#masks.draw(step, batch), ...more };
+    const results = await this.compiled.run(inputs, undefined, into);
     return { results, flops: totalFlops(this.#flops(batch.sizes)) };
   }
 }
@@ -169,8 +225,6 @@ class Coupling {
   }
 }
 
-function addTo(sums: Map<string, Tensor<"float32">>, name: string, gradient: Tensor<"float32">): void {
-  const sum = sums.get(name);
-  if (!sum) sums.set(name, gradient);
-  else for (let i = 0; i < gradient.data.length; i++) sum.data[i]! += gradient.data[i]!;
+function addTo({ data: sum }: Tensor<"float32">, { data: gradient }: Tensor<"float32">): void {
+  for (let i = 0; i < sum.length; i++) sum[i]! += gradient[i]!;
 }

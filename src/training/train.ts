@@ -8,7 +8,7 @@ import { findTaskKind } from "../tasks/task-kinds.ts";
 import { AdamW } from "./adamw.ts";
 import { epochOrder } from "./batch-order.ts";
 import { type EncodedSplit, Evaluator } from "./evaluate.ts";
-import { clipGradients } from "./gradient-norm.ts";
+import { clippingFactor, globalNorm, scaleGradients } from "./gradient-norm.ts";
 import { learningNotes } from "./learning-notes.ts";
 import { learningRateFactor } from "./learning-rate.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "./records.ts";
@@ -139,13 +139,17 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
         const { loss, gradients, tokens } = outcome;
         const trainable = parameters.count(gradients);
         const check = schedule.observe?.(t, gradients, parameters.tensors);
-        const gradientNorm = clipGradients(gradients, settings.maxGradNorm);
+        const gradientNorm = globalNorm(gradients);
         const where = `step ${t} (epoch ${epoch + 1}, batch ${batch + 1} of ${perEpoch})`;
         refuseIfNotFinite({ loss, gradientNorm }, gradients, where);
         const factor = learningRateFactor(t, totalSteps, settings.warmupRatio);
-        const overflown = optimizer.step(parameters.tensors, gradients, factor);
+        const clipping = clippingFactor(gradientNorm, settings.maxGradNorm);
+        const overflown = optimizer.step(parameters.tensors, gradients, factor, clipping);
         if (overflown) throw new UserError(`${overflown} has values that are not finite after ${where}; ${ADVICE}`);
-        schedule.afterStep?.(t, gradients, parameters.tensors);
+        if (schedule.afterStep) {
+          scaleGradients(gradients, clipping);
+          schedule.afterStep(t, gradients, parameters.tensors);
+        }
 
         const seconds = (performance.now() - started) / 1000;
         progress.addStep(outcome, trainable, seconds);
@@ -201,7 +205,7 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
 
 const ADVICE = "lower the learning rate";
 
-/** @param gradients clipped by a norm that is not finite: those that made it so have values that are not either */
+/** @param gradients of this norm: those that make it not finite have values that are not either */
 function refuseIfNotFinite(
   { loss, gradientNorm }: { loss: number; gradientNorm: number },
   gradients: Tensors<"float32">,

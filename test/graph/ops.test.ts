@@ -4,7 +4,7 @@ import { evaluate, type Shape, ShapeError } from "../../src/graph/dimension.ts";
 import { gradients } from "../../src/graph/gradients.ts";
 import { Graph, liveNodes, type Value } from "../../src/graph/graph.ts";
 import * as op from "../../src/graph/ops.ts";
-import { asFloat32, type DataType, float32, int32, type Tensor } from "../../src/graph/tensor.ts";
+import { asFloat32, copyOf, type DataType, float32, int32, type Tensor } from "../../src/graph/tensor.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
@@ -424,6 +424,48 @@ describe("shape errors", () => {
     expect(write).toThrow(ShapeError);
     expect(write).toThrow(new RegExp(`^${name}: `));
   });
+});
+
+test("gradients are added to sums, by the op itself where it accumulates", async () => {
+  const graph = new Graph();
+  const trained = { table: [5, 3], weight: [2, 3], bias: [2] };
+  const leaves = Object.entries(trained).map(([name, s]) => graph.leaf("trainable", name, "float32", s));
+  const [table, weight, bias] = leaves as [Value, Value, Value];
+  const rows = op.gather(table, graph.leaf("input", "indices", "int32", [4]));
+  const loss = op.sumAll(op.tanh(op.gemm(rows, weight, { transB: true, addend: bias })));
+  const sums = leaves.map(({ leaf, shape: s }) => graph.leaf("input", `sum:${leaf!.name}`, "float32", s));
+  const plain = gradients(loss, leaves);
+  const added = gradients(loss, leaves, sums);
+  expect(liveNodes([...plain, ...added]).filter(({ op: { name } }) => name === "Add")).toHaveLength(1);
+
+  const outputs = Object.fromEntries(
+    leaves.flatMap(({ leaf }, i) => [
+      [`plain:${leaf!.name}`, plain[i]!],
+      [`added:${leaf!.name}`, added[i]!],
+    ]),
+  );
+  const draw = (s: number[], from: number): Tensor<"float32"> => {
+    const tensor = float32(s);
+    tensor.data.forEach((_, i) => {
+      tensor.data[i] = Math.sin(from + 7 * i);
+    });
+    return tensor;
+  };
+  const weights = new Map(Object.entries(trained).map(([name, s], i) => [name, draw(s, i)]));
+  const compiled = await runtime.compile(outputs, weights);
+  const start = Object.entries(trained).map(([name, s], i) => [name, draw(s, 10 + i)] as const);
+  // In place: what is read is where the output goes.
+  const into = new Map(start.map(([name, tensor]) => [`added:${name}`, copyOf(tensor)]));
+  const inputs = Object.fromEntries(start.map(([name]) => [`sum:${name}`, into.get(`added:${name}`)!]));
+  const found = await compiled.run({ ...inputs, indices: int32([4], Int32Array.of(0, 2, 2, 4)) }, undefined, into);
+  await compiled.release();
+  for (const [name, { data }] of start) {
+    expect(found[`added:${name}`]).toBe(into.get(`added:${name}`));
+    const gradient = asFloat32(found[`plain:${name}`]!).data;
+    asFloat32(found[`added:${name}`]!).data.forEach((value, i) => {
+      expect(value, name).toBeCloseTo(data[i]! + gradient[i]!, 6);
+    });
+  }
 });
 
 describe("the graph", () => {

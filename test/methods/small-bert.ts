@@ -14,7 +14,7 @@ import { traceModel } from "../../src/models/trace.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { crossEntropy } from "../../src/tasks/objective.ts";
 import { AdamW } from "../../src/training/adamw.ts";
-import { clipGradients } from "../../src/training/gradient-norm.ts";
+import { clippingFactor, globalNorm, scaleGradients } from "../../src/training/gradient-norm.ts";
 import { layOut } from "../../src/training/model-inputs.ts";
 import { TrainingStep } from "../../src/training/step.ts";
 import { type AdaptedModel, writeInference } from "../../src/training/step-graph.ts";
@@ -142,7 +142,8 @@ export class Bench {
     const { loss, gradients } = await this.differentiate(rows);
     this.#optimizer ??= this.#makeOptimizer([...gradients.keys()], options);
     this.#schedule.observe?.(this.#step, gradients, this.weights);
-    const gradientNorm = clipGradients(gradients, options.maxGradNorm ?? Number.POSITIVE_INFINITY);
+    const gradientNorm = globalNorm(gradients);
+    scaleGradients(gradients, clippingFactor(gradientNorm, options.maxGradNorm ?? Number.POSITIVE_INFINITY));
     this.#optimizer.step(this.weights, gradients, options.learningRateFactor?.(this.#step) ?? 1);
     this.#schedule.afterStep?.(this.#step, gradients, this.weights);
     this.#step++;

@@ -2,7 +2,10 @@ import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { gemm, logSoftmax, mul, neg, sumAll } from "../../src/graph/ops.ts";
 import { float32, type Tensor } from "../../src/graph/tensor.ts";
 import { aflora } from "../../src/methods/aflora.ts";
+import { full } from "../../src/methods/full.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
+import { describeModel } from "../../src/models/families.ts";
+import { traceModel } from "../../src/models/trace.ts";
 import { binaryCrossEntropy, crossEntropy, type Objective, squaredError } from "../../src/tasks/objective.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import { Predictor } from "../../src/training/predictor.ts";
@@ -120,6 +123,33 @@ describe("micro-batches, dropout on, equal the batch in one piece", () => {
         name,
       ).toBeLessThan(2e-5);
     }
+  });
+
+  test("where all of a large model trains, too: the graph sums its gradients in arrays of the step's own", async () => {
+    const description = describeModel({
+      ...{ model_type: "bert", vocab_size: 2 ** 17, hidden_size: 32, num_hidden_layers: 1, num_attention_heads: 2 },
+      ...{ intermediate_size: 48, max_position_embeddings: 20 },
+    });
+    const large = new Map<string, Tensor<"float32">>();
+    for (const { name, shape } of traceModel(description, 3).weights.values()) {
+      large.set(name, normal(0.3)(shape as number[], randomFor(2, name)));
+    }
+    const adapted = { ...description, adaptation: full.adapt({}, []), labelCount: 3, trainsHead: () => true };
+    const compile = async (tokenBudget: number): Promise<TrainingStep> => {
+      const settings = { objective: crossEntropy, dropout: true, seed: 5, tokenBudget };
+      compiled.push(await TrainingStep.compile(adapted, large, runtime, settings));
+      return compiled.at(-1)!;
+    };
+    const whole = await (await compile(12 * 17)).run(3, batch);
+    const cut = await compile(30);
+    const other = await cut.run(2, batch);
+    const found = await cut.run(3, batch);
+    // A bias of all keys moves no probability: its gradient is nothing but rounding.
+    const nothing = "encoder.layer.0.attention.self.key.bias";
+    for (const { gradients } of [found, whole, other]) expect(gradients.delete(nothing)).toBe(true);
+    expectSame(found, whole);
+    for (const [name, { data }] of other.gradients) expect(found.gradients.get(name)!.data).toBe(data);
+    expect(found.loss).not.toBe(other.loss);
   });
 
   test("with class weights, too", async () => {

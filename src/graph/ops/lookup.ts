@@ -26,16 +26,19 @@ export function lookup(table: Value | StoredWeight<TableFormat>, indices: Value)
   return table instanceof Value ? gather(table, indices) : table.format.lookup(table.parts, indices);
 }
 
-/** Rows summed where `indices` says, of a table of `rows`: operands are the rows, the indices and a scalar 0. */
+/** Rows summed where `indices` says, into a table of `rows`: operands are the rows, the indices, and a scalar 0 or a table to start from. */
 const SCATTER_ROWS = define<[Value, Value, Value], { rows: Dimension }>({
   name: "ScatterND",
   infer: ([updates, indices], { rows }) => [
     { dtype: updates.dtype, shape: [rows, ...updates.shape.slice(indices.shape.length)] },
   ],
-  onnx({ inputs: [updates, indices, zero], outputs }, emitter) {
-    const zeros = emitter.emit("Expand", [zero, emitter.shapeTensor(outputs[0]!.shape)]);
+  onnx({ inputs: [updates, indices, start], outputs }, emitter) {
+    const [{ shape }] = outputs as [Value];
+    const table = start.shape.length > 0 ? start : emitter.emit("Expand", [start, emitter.shapeTensor(shape)]);
     const wide = emitter.emit("Cast", [indices], { attributes: { to: ELEMENT_TYPE.int64 } });
     const rows = emitter.emit("Unsqueeze", [wide, emitter.int64([-1])]);
-    emitter.emit("ScatterND", [zeros, rows, updates], { attributes: { reduction: "add" }, outputs });
+    emitter.emit("ScatterND", [table, rows, updates], { attributes: { reduction: "add" }, outputs });
   },
+  accumulate: ({ inputs: [updates, indices, start], attributes }, addend): Value | undefined =>
+    start.shape.length > 0 ? undefined : updates.graph.apply(SCATTER_ROWS, [updates, indices, addend], attributes),
 });
