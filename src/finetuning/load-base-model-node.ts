@@ -1,7 +1,9 @@
-import { basename } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { type FileHashes, notedFiles, refuseOtherFiles } from "../checkpoints/file-hashes-node.ts";
 import { type HubOptions, resolveModel } from "../checkpoints/hub-node.ts";
 import { modelFiles } from "../checkpoints/model-folder-node.ts";
+import { UserError } from "../errors.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { type BaseModel, readBaseModel } from "./base-model.ts";
@@ -12,18 +14,48 @@ export function modelDirectory(name: string): string {
   return name === BUNDLED_MODEL ? fileURLToPath(new URL(`../../assets/${BUNDLED_MODEL}`, import.meta.url)) : name;
 }
 
+/** A base model that was read from a folder or the hub. */
+export interface LoadedBaseModel extends BaseModel {
+  /** Hashes of its files; absent of a model on the hub, whose commit says what they are. */
+  fileHashes?(): Promise<FileHashes>;
+}
+
+/** What a base model must still be. */
+export interface RecordedBase {
+  /** Nothing is checked where absent. */
+  fileHashes: FileHashes | undefined;
+  /** What was trained on it, for error messages: `the run in runs/tickets`. */
+  whose: string;
+}
+
 /**
  * Reads a model, as `readBaseModel` does, from its folder, a GGUF file, the hub (`owner/name[@revision]`) or its cache.
- * @throws UserError where it is no model, not supported, damaged or cannot be fetched.
+ * @param recorded of a run or an adapter that is there already: files that changed since are refused
+ * @throws UserError where it is no model, not supported, damaged, not what was recorded, or cannot be fetched.
  */
 export async function loadBaseModel(
   name: string,
   task: Pick<TaskData, "kind" | "labels"> | undefined,
   seed: number,
-  { format, ...hub }: HubOptions & { format?: BaseFormat | undefined } = {},
-): Promise<BaseModel> {
+  {
+    format,
+    recorded,
+    ...hub
+  }: HubOptions & { format?: BaseFormat | undefined; recorded?: RecordedBase | undefined } = {},
+): Promise<LoadedBaseModel> {
   const directory = name === BUNDLED_MODEL ? modelDirectory(name) : await resolveModel(name, hub);
   const onHub = name !== BUNDLED_MODEL && directory !== name;
   const called = onHub ? { name: name.replace(/@.*$/, ""), revision: basename(directory) } : { name };
-  return readBaseModel(await modelFiles(directory), task, seed, { ...called, ...(format && { format }) });
+  const found = await modelFiles(directory);
+  const files = notedFiles(found);
+  const known = onHub ? undefined : recorded?.fileHashes;
+  if (known) await refuseOtherFiles(found, known, recorded!.whose);
+  const base = await readBaseModel(files, task, seed, { ...called, ...(format && { format }) });
+  const unread = Object.keys(known ?? {}).find((file) => !files.opened.has(file));
+  if (unread !== undefined) {
+    throw new UserError(
+      `${join(directory, unread)} is of the base model that ${recorded!.whose} was trained on, but other files there are read in its place; take those away`,
+    );
+  }
+  return onHub ? base : { ...base, fileHashes: files.hashes };
 }

@@ -22,6 +22,8 @@ export const dataFingerprintSchema = z.object({
   files: z.record(z.string(), z.string()).optional(),
   /** Commit of a data set on the hub. */
   revision: z.string().optional(),
+  /** SHA-256 of each file of the base model, where it is a folder. */
+  model: z.record(z.string(), z.string()).optional(),
   /** The examples as they were read and split; runs of earlier versions do not say. */
   examples: examplesSchema.optional(),
 });

@@ -53,8 +53,9 @@ export async function exportRun(
   await refuseIfNotEmpty(options.output);
   const { device, threads, ...hub } = where;
   const adapter = await openAdapter(run);
-  const { model, revision, task } = adapter.description;
-  const base = await loadBaseModel(model, task, 0, { ...hub, ...(revision !== undefined && { revision }) });
+  const { model, revision, modelFiles, task } = adapter.description;
+  const recorded = { fileHashes: modelFiles, whose: `the run in ${run}` };
+  const base = await loadBaseModel(model, task, 0, { ...hub, recorded, ...(revision !== undefined && { revision }) });
   const { examples, note } = await textsOf(finished, findTaskKind(task.kind), hub);
   const report = await exportAdapter(base, adapter, options, runtimeFor({ device, threads }), examples);
   return { ...report, ...(note !== undefined && { note }) };

@@ -1,13 +1,14 @@
 import { existsSync } from "node:fs";
 import { rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { refuseOtherFiles } from "../checkpoints/file-hashes-node.ts";
 import type { DownloadProgress } from "../checkpoints/hub-download-node.ts";
 import { UserError } from "../errors.ts";
 import type { Adapter } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
 import { BUNDLED_MODEL } from "../finetuning/bundled-model.ts";
 import { FineTuning } from "../finetuning/fine-tuning.ts";
-import { loadBaseModel } from "../finetuning/load-base-model-node.ts";
+import { type LoadedBaseModel, loadBaseModel } from "../finetuning/load-base-model-node.ts";
 import { startFrom } from "../finetuning/start.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import { deviceNote, openDevice } from "../runtime/devices-node.ts";
@@ -124,13 +125,17 @@ async function fineTuneInFolder(
   const config = withAbsolutePaths(saved?.config ?? resolveConfig({ ...withOptions, ...told }));
   const { run } = config;
   const dataFingerprint = await fingerprintOf(task);
-  const load = (format: BaseFormat): Promise<BaseModel> =>
-    loadBaseModel(run.model ?? BUNDLED_MODEL, task, run.seed, { ...hub, revision, format });
+  const recorded = { fileHashes: saved?.dataFingerprint?.model, whose: `the run in ${directory}` };
+  const load = (format: BaseFormat): Promise<LoadedBaseModel> =>
+    loadBaseModel(run.model ?? BUNDLED_MODEL, task, run.seed, { ...hub, revision, format, recorded });
   const loaded = await load(run.base);
-  const start =
-    run.adapter === undefined
-      ? undefined
-      : startFrom(loaded, await openAdapter(run.adapter, { ...hub, model: loaded.files.location }));
+  const modelFiles = await loaded.fileHashes?.();
+  const adapter =
+    run.adapter === undefined ? undefined : await openAdapter(run.adapter, { ...hub, model: loaded.files.location });
+  if (adapter?.description.modelFiles && given.model === undefined) {
+    await refuseOtherFiles(loaded.files, adapter.description.modelFiles, `the adapter in ${run.adapter}`);
+  }
+  const start = adapter ? startFrom(loaded, adapter) : undefined;
   const base = start ? { ...loaded, newWeights: start.newWeights } : loaded;
   const found = saved && (await findCheckpoint(directory, saved.stepsRecorded));
   const resume = found?.state;
@@ -145,7 +150,7 @@ async function fineTuneInFolder(
     : RunFolder.create(
         directory,
         flatOptions({ ...config, run: { ...run, model: base.name, revision: base.revision, output: directory } }),
-        dataFingerprint,
+        { ...dataFingerprint, ...(modelFiles && { model: modelFiles }) },
         options.overwrite === true,
       )
   ).catch(async (error) => {
@@ -200,12 +205,13 @@ async function fineTuneInFolder(
     });
     if (outcome.aborted) return { directory, result: undefined, notes: [] };
 
-    const adapter = fineTuning.bestAdapter(outcome);
+    const { description, parameters } = fineTuning.bestAdapter(outcome);
+    const best = { description: { ...description, ...(modelFiles && { modelFiles }) }, parameters };
     const facts = { base, task, peakMemory, freezable: fineTuning.freezable };
     try {
       const exact = run.base === "float32" ? base : await load("float32");
-      await saveVerified(folder.path("adapter"), adapter, exact, runtime, task);
-      const onFloat32 = exact === base ? undefined : await fineTuning.evaluateOn(exact, adapter, runtime);
+      await saveVerified(folder.path("adapter"), best, exact, runtime, task);
+      const onFloat32 = exact === base ? undefined : await fineTuning.evaluateOn(exact, best, runtime);
       const adapterFile = folder.path("adapter", "adapter.safetensors");
       const result = await summarise(config, outcome, { ...facts, onFloat32, adapterFile });
       await folder.writeResult(result);

@@ -8,7 +8,7 @@ import { type BaseOptions, openAdapter } from "./open-adapter.ts";
 export class FineTunedModel extends Model {
   /**
    * Loads the adapter of a run folder, or an adapter folder (aflora's or Hugging Face PEFT's), and its base model.
-   * @throws UserError where either is missing or damaged, or they do not fit.
+   * @throws UserError where either is missing or damaged, the base model's files changed, or they do not fit.
    */
   static async load(
     directory: string,
@@ -16,8 +16,11 @@ export class FineTunedModel extends Model {
     options: BaseOptions = {},
   ): Promise<FineTunedModel> {
     const adapter = await openAdapter(directory, options);
-    const { model, revision, task } = adapter.description;
-    const base = await loadBaseModel(model, task, 0, { ...options, ...(revision && { revision }) });
+    const { model, revision, modelFiles, task } = adapter.description;
+    // Another model may be named on purpose.
+    const recorded =
+      options.model === undefined ? { fileHashes: modelFiles, whose: `the adapter in ${directory}` } : undefined;
+    const base = await loadBaseModel(model, task, 0, { ...options, recorded, ...(revision && { revision }) });
     return FineTunedModel.adapt(base, adapter, runtime);
   }
 }
