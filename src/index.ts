@@ -110,19 +110,30 @@ export {
   Runtime,
   type RuntimeOptions,
 } from "./runtime/session.ts";
+export { type AnswerScores, scoreAnswers } from "./tasks/answers.ts";
 export type { ClassifiedText } from "./tasks/classification.ts";
 export type { DataOrigin, EvaluationSplit, Example, Prediction, TaskData } from "./tasks/example.ts";
+export type { TextLikelihood } from "./tasks/language-model.ts";
 export type { MultiLabelledText } from "./tasks/multi-label.ts";
-export { binaryCrossEntropy, crossEntropy, type Objective, squaredError } from "./tasks/objective.ts";
+export {
+  binaryCrossEntropy,
+  crossEntropy,
+  indexCrossEntropy,
+  type Objective,
+  squaredError,
+} from "./tasks/objective.ts";
 export type { LabelProbability } from "./tasks/probabilities.ts";
 export type { ScoredText } from "./tasks/regression.ts";
+export { type RougeScores, rouge } from "./tasks/rouge.ts";
 /** Cells of tables: what a kind of task of your own reads its labels with. */
 export * as rows from "./tasks/rows.ts";
 export type {
   EncodedExample,
   EvaluationDetails,
   HuggingFaceForm,
+  LossOn,
   Metric,
+  Readout,
   Targets,
   TaskKind,
   TextInput,
@@ -132,4 +143,10 @@ export { registerTaskKind, TASK_KIND_NAMES, type TextPrediction } from "./tasks/
 export type { TaskPredictions } from "./tasks/task-predictions.ts";
 export type { EntityPrediction, Span, TaggedText, WordPrediction } from "./tasks/token-classification.ts";
 export { sequenceClassification, textsOf, wholeText } from "./tasks/whole-text.ts";
-export type { Encoding, Tokenizer, WordEncoding } from "./tokenization/tokenizer.ts";
+export {
+  type ChatMessage,
+  ChatTemplate,
+  type ChatTemplateOptions,
+  type TextSpan,
+} from "./tokenization/chat-template.ts";
+export type { Encoding, SpecialToken, Tokenizer, WordEncoding } from "./tokenization/tokenizer.ts";

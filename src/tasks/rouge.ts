@@ -1,0 +1,102 @@
+import { stem } from "./porter-stemmer.ts";
+
+/** F-measures of a summary, 0 to 1, by the names of Python's rouge-score. */
+export interface RougeScores {
+  rouge1: number;
+  rouge2: number;
+  /** Longest common subsequence of the whole texts. */
+  rougeL: number;
+  /** Of sentences, one on each line: the union of what each sentence of the reference has in common with the summary's. */
+  rougeLsum: number;
+}
+
+/**
+ * How much of a reference a text has (Lin 2004, "ROUGE"), words stemmed, equal to Python's rouge-score with
+ * `use_stemmer=True`.
+ */
+export function rouge(text: string, reference: string): RougeScores {
+  const [found, truth] = [wordsOf(text), wordsOf(reference)];
+  return {
+    rouge1: ofGrams(found, truth, 1),
+    rouge2: ofGrams(found, truth, 2),
+    rougeL: fMeasure(commonPlaces(truth, found).length, found.length, truth.length),
+    rougeLsum: ofSentences(sentencesOf(text), sentencesOf(reference)),
+  };
+}
+
+/** Letters and digits of ASCII in lower case; words of four letters and more by their stems. */
+function wordsOf(text: string): string[] {
+  const words = text.toLowerCase().match(/[a-z0-9]+/g) ?? [];
+  return words.map((word) => (word.length > 3 ? stem(word) : word));
+}
+
+const sentencesOf = (text: string): string[][] =>
+  text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map(wordsOf);
+
+/** @param hits of both */
+function fMeasure(hits: number, found: number, truth: number): number {
+  return hits === 0 ? 0 : (2 * hits) / (found + truth);
+}
+
+function ofGrams(found: readonly string[], truth: readonly string[], n: number): number {
+  const [own, wanted] = [gramCounts(found, n), gramCounts(truth, n)];
+  let hits = 0;
+  for (const [gram, count] of wanted) hits += Math.min(count, own.get(gram) ?? 0);
+  return fMeasure(hits, Math.max(0, found.length - n + 1), Math.max(0, truth.length - n + 1));
+}
+
+const gramCounts = (words: readonly string[], n: number): Map<string, number> =>
+  countsOf(words.slice(n - 1).map((_, i) => words.slice(i, i + n).join(" ")));
+
+function countsOf(items: readonly string[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const item of items) counts.set(item, (counts.get(item) ?? 0) + 1);
+  return counts;
+}
+
+function ofSentences(found: readonly (readonly string[])[], truth: readonly (readonly string[])[]): number {
+  // A word counts no more often than it stands in both texts.
+  const [own, wanted] = [found, truth].map((sentences) => countsOf(sentences.flat())) as [
+    Map<string, number>,
+    Map<string, number>,
+  ];
+  let hits = 0;
+  for (const sentence of truth) {
+    const places = new Set(found.flatMap((each) => commonPlaces(sentence, each)));
+    for (const word of [...places].map((place) => sentence[place]!)) {
+      const [left, needed] = [own.get(word) ?? 0, wanted.get(word)!];
+      if (left === 0 || needed === 0) continue;
+      hits++;
+      own.set(word, left - 1);
+      wanted.set(word, needed - 1);
+    }
+  }
+  return fMeasure(hits, found.flat().length, truth.flat().length);
+}
+
+/** Places in `truth` of a longest common subsequence; of several the one that rouge-score finds. */
+function commonPlaces(truth: readonly string[], found: readonly string[]): number[] {
+  const width = found.length + 1;
+  const lengths = new Uint32Array((truth.length + 1) * width);
+  for (let i = 1; i <= truth.length; i++) {
+    for (let j = 1; j <= found.length; j++) {
+      lengths[i * width + j] =
+        truth[i - 1] === found[j - 1]
+          ? lengths[(i - 1) * width + j - 1]! + 1
+          : Math.max(lengths[(i - 1) * width + j]!, lengths[i * width + j - 1]!);
+    }
+  }
+  const places: number[] = [];
+  let [i, j] = [truth.length, found.length];
+  while (i > 0 && j > 0) {
+    if (truth[i - 1] === found[j - 1]) {
+      places.push(--i);
+      j--;
+    } else if (lengths[i * width + j - 1]! > lengths[(i - 1) * width + j]!) j--;
+    else i--;
+  }
+  return places;
+}
