@@ -23,8 +23,8 @@ export interface EncodedExample {
 }
 
 /** What of an example counts for the loss, of kinds whose examples are texts to write: all of the assistant's turns, its last one, or the whole text. */
-export const LOSS_ON = ["assistant", "last", "all"] as const;
-export type LossOn = (typeof LOSS_ON)[number];
+export type LossOn = "assistant" | "last" | "all";
+export const LOSS_ON = ["assistant", "last", "all"] as const satisfies readonly LossOn[];
 
 /** What the rows of an example are to come to. */
 export interface Targets {

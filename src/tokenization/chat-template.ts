@@ -21,9 +21,6 @@ export interface ChatTemplateOptions {
   addGenerationPrompt?: boolean;
 }
 
-/** Templates by name: a model may have one for conversations with tools. */
-export type TemplateSources = Readonly<Record<string, string>>;
-
 /** Noncharacters, which no text holds: they stand around what the assistant wrote. */
 const [BEGIN, END] = ["\ufdd0", "\ufdd1"];
 
@@ -32,17 +29,17 @@ const [BEGIN, END] = ["\ufdd0", "\ufdd1"];
  * (huggingface.co/docs/transformers/chat_templating). Templates are Jinja with `trim_blocks` and `lstrip_blocks`.
  */
 export class ChatTemplate {
-  readonly #sources: TemplateSources;
+  readonly #sources: Readonly<Record<string, string>>;
   readonly #tokens: Readonly<Record<string, string>>;
   readonly #location: string;
   readonly #compiled = new Map<string, Template>();
 
   /**
-   * @param sources `default`, and `tool_use` where tools have one of their own
+   * @param sources templates by name: `default`, and `tool_use` where tools have one of their own
    * @param tokens special tokens by the names that templates know them by: `bos_token`, `eos_token`
    * @param location of the template, for error messages
    */
-  constructor(sources: TemplateSources, tokens: Readonly<Record<string, string>>, location: string) {
+  constructor(sources: Readonly<Record<string, string>>, tokens: Readonly<Record<string, string>>, location: string) {
     this.#sources = sources;
     this.#tokens = tokens;
     this.#location = location;
