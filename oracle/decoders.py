@@ -27,6 +27,7 @@ from transformers.utils import logging
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
+torch.set_num_threads(1)
 
 LENGTHS = [19, 3, 26, 9]
 LONG = 400
@@ -43,6 +44,19 @@ SMALL = {
     "num_key_value_heads": 2,
     "intermediate_size": 56,
     "max_position_embeddings": 512,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+    "num_labels": LABELS,
+}
+
+GEMMA = {"head_dim": 10, "query_pre_attn_scalar": 14, "sliding_window": 6, "hidden_activation": "gelu_pytorch_tanh"}
+GPT2 = {
+    "vocab_size": 96,
+    "n_embd": 32,
+    "n_layer": 2,
+    "n_head": 4,
+    "n_positions": 512,
     "bos_token_id": 1,
     "eos_token_id": 2,
     "pad_token_id": 0,
@@ -88,6 +102,125 @@ MODELS = {
             "rope_scaling": {"type": "linear", "factor": 2.5},
         },
         {"rope_parameters": None, "rope_theta": 10000.0, "rope_scaling": {"type": "linear", "factor": 2.5}},
+    ),
+    # A window shorter than the examples, and none as later versions are published.
+    "mistral-1": (
+        "mistral",
+        {**SMALL, "head_dim": 10, "sliding_window": 6, "rope_theta": 10000.0},
+        {"rope_parameters": None, "rope_theta": 10000.0},
+    ),
+    "mistral-2": (
+        "mistral",
+        {**SMALL, "sliding_window": None, "rope_theta": 1000000.0, "num_key_value_heads": 1, "tie_word_embeddings": True},
+        {},
+    ),
+    "qwen2-1": (
+        "qwen2",
+        {**SMALL, "rope_theta": 1000000.0, "tie_word_embeddings": True},
+        {"rope_parameters": None, "rope_theta": 1000000.0, "layer_types": None},
+    ),
+    # Windows in later blocks, and YaRN as Qwen writes it for long texts.
+    "qwen2-2": (
+        "qwen2",
+        {
+            **SMALL,
+            "num_hidden_layers": 3,
+            "use_sliding_window": True,
+            "sliding_window": 7,
+            "max_window_layers": 1,
+            "rope_parameters": {
+                "rope_type": "yarn",
+                "rope_theta": 10000.0,
+                "factor": 4.0,
+                "original_max_position_embeddings": 64,
+            },
+        },
+        {},
+    ),
+    "qwen3-1": (
+        "qwen3",
+        {**SMALL, "head_dim": 12, "rope_theta": 1000000.0, "tie_word_embeddings": True},
+        {"rope_parameters": None, "rope_theta": 1000000.0, "rope_scaling": None, "layer_types": None},
+    ),
+    "qwen3-2": (
+        "qwen3",
+        {
+            **SMALL,
+            "head_dim": 8,
+            "attention_bias": True,
+            "layer_types": ["sliding_attention", "full_attention"],
+            "use_sliding_window": True,
+            "sliding_window": 5,
+            "rope_parameters": {
+                "rope_type": "yarn",
+                "rope_theta": 1000000.0,
+                "factor": 2.0,
+                "beta_fast": 16,
+                "beta_slow": 2,
+                "attention_factor": 0.9,
+                "original_max_position_embeddings": 128,
+            },
+        },
+        {},
+    ),
+    # As published: windows in every other block, bent scores and logits.
+    "gemma2-1": (
+        "gemma2",
+        {**SMALL, **GEMMA, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0},
+        {"rope_parameters": None, "rope_theta": 10000.0, "layer_types": None},
+    ),
+    "gemma2-2": (
+        "gemma2",
+        {
+            **SMALL,
+            **GEMMA,
+            "attn_logit_softcapping": None,
+            "final_logit_softcapping": None,
+            "attention_bias": True,
+            "tie_word_embeddings": False,
+            "layer_types": ["full_attention", "sliding_attention"],
+            "hidden_activation": "gelu",
+        },
+        {},
+    ),
+    # As published: a pattern of windows with wavelengths of their own, heads that normalise queries and keys.
+    "gemma3-1": (
+        "gemma3_text",
+        {**SMALL, **GEMMA, "num_hidden_layers": 4, "sliding_window_pattern": 3},
+        {
+            "rope_parameters": None,
+            "layer_types": None,
+            "sliding_window_pattern": 3,
+            "rope_theta": 1000000.0,
+            "rope_local_base_freq": 10000.0,
+        },
+    ),
+    "gemma3-2": (
+        "gemma3_text",
+        {
+            **SMALL,
+            **GEMMA,
+            "final_logit_softcapping": 3.0,
+            "tie_word_embeddings": False,
+            "layer_types": ["sliding_attention", "full_attention"],
+            "rope_parameters": {
+                "full_attention": {"rope_type": "linear", "rope_theta": 100000.0, "factor": 8.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 5000.0},
+            },
+        },
+        {},
+    ),
+    "gpt2-1": ("gpt2", {**GPT2}, {}),
+    "gpt2-2": (
+        "gpt2",
+        {
+            **GPT2,
+            "n_inner": 48,
+            "activation_function": "relu",
+            "scale_attn_by_inverse_layer_idx": True,
+            "tie_word_embeddings": False,
+        },
+        {},
     ),
 }
 
@@ -149,7 +282,7 @@ def greedy(model, config, length, generator):
         )[0]
         with torch.no_grad():
             best = model(found[None, :-1]).logits[0, length - 1 :].topk(2).values
-        if (best[:, 0] - best[:, 1]).min() > 1e-3:
+        if (best[:, 0] - best[:, 1]).min() > 2e-4:
             return {"prompt": prompt, "continuation": found[length:].tolist()}
 
 

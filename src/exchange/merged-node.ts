@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { writeSafetensors } from "../checkpoints/safetensors-node.ts";
 import type { AdapterDescription } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
-import type { Tensors } from "../graph/tensor.ts";
+import { type Tensors, transposed } from "../graph/tensor.ts";
 import { fullName } from "./hugging-face.ts";
 import { copyTokenizer, writeConfig } from "./hugging-face-node.ts";
 
@@ -14,7 +14,8 @@ export async function writeMergedFolder(
   weights: Tensors<"float32">,
 ): Promise<void> {
   const tensors = [...base.trace.weights.values()].map((weight) => {
-    return [fullName(base, weight), weights.get(weight.name)!] as const;
+    const tensor = weights.get(weight.name)!;
+    return [fullName(base, weight), weight.transposed ? transposed(tensor) : tensor] as const;
   });
   await writeSafetensors(join(folder, "model.safetensors"), new Map(tensors), { format: "pt" });
   await writeConfig(folder, base, description);

@@ -53,3 +53,13 @@ export function asFloat32(tensor: Tensor): Tensor<"float32"> {
 export function copyOf<Type extends DataType>({ dtype, shape, data }: Tensor<Type>): Tensor<Type> {
   return { dtype, shape, data: data.slice() as TensorData<Type> };
 }
+
+/** A matrix with rows and columns exchanged. */
+export function transposed({ shape, data }: Tensor<"float32">): Tensor<"float32"> {
+  const [rows, columns] = shape as [number, number];
+  const result = float32([columns, rows]);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) result.data[column * rows + row] = data[row * columns + column]!;
+  }
+  return result;
+}

@@ -31,6 +31,12 @@ const partName = (weight: WeightSpec, base: BaseFormat, part: string): string =>
 /** Whether a base of format `base` stores a weight otherwise than in float32. */
 export const isQuantized = (weight: WeightSpec, base: BaseFormat): boolean => formatOf(weight, base) !== undefined;
 
+/** Names of the tensors that stand in place of a weight that {@link isQuantized}. */
+export function quantizedNames(weight: WeightSpec, base: BaseFormat): string[] {
+  const parts = formatOf(weight, base)!.parts(...(weight.shape as [number, number]));
+  return Object.keys(parts).map((part) => partName(weight, base, part));
+}
+
 /** The tensors that stand in place of a weight that {@link isQuantized}, by name. */
 export function quantizeWeight(weight: WeightSpec, base: BaseFormat, values: Tensor<"float32">): [string, Tensor][] {
   const parts = formatOf(weight, base)!.quantize(values);

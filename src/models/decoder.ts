@@ -1,18 +1,19 @@
 import { z } from "zod";
 import { UserError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
-import { add, gather, gemm, mul, reshape, rmsNorm, rotate, tanh } from "../graph/ops.ts";
+import { add, mul, reshape, rmsNorm, rotate, tanh } from "../graph/ops.ts";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activation.ts";
-import type { Heads, ModelConfig } from "./architecture.ts";
+import type { Heads } from "./architecture.ts";
 import { attention, causalBias } from "./attention.ts";
 import { labelCountOf, rate } from "./config.ts";
 import type { ForwardContext } from "./forward-context.ts";
 import type { SiteRole } from "./model-parts.ts";
-import { type RotaryPositions, rotaryAngles } from "./rotary.ts";
+import { type RotaryPositions, ropeSettings, rotaryAngles, rotaryPositions } from "./rotary.ts";
 import type { TokenStream } from "./token-stream.ts";
+import { embedWords, type WordsConfig, wordLogits } from "./words.ts";
 
 /** What Llama and its relatives need to know. */
-export interface DecoderConfig extends ModelConfig {
+export interface DecoderConfig extends WordsConfig {
   intermediateSize: number;
   heads: number;
   /** Heads of keys and values, each of which serves as many query heads. */
@@ -23,8 +24,6 @@ export interface DecoderConfig extends ModelConfig {
   normEpsilon: number;
   attentionDropout: number;
   classifierDropout: number;
-  /** Whether the words' output layer is their table of embeddings. */
-  tied: boolean;
   /** Block by block. */
   reach: readonly Reach[];
   /** Which linear layers have biases: query, key and value; attention's output; the feed-forward network's. */
@@ -68,10 +67,34 @@ export const decoderSettings = z.object({
   attention_dropout: rate.nullish(),
   classifier_dropout: rate.nullish(),
   tie_word_embeddings: z.boolean().default(false),
+  rope_theta: z.number().positive().default(10_000),
+  rope_scaling: ropeSettings.nullish(),
+  rope_parameters: ropeSettings.nullish(),
 });
 
-/** What of a configuration these settings alone say. @throws UserError where heads cannot share keys evenly. */
-export function decoderConfig(raw: unknown, settings: z.output<typeof decoderSettings>) {
+/** `layer_types`: what each block's attention sees. */
+export type LayerType = "full_attention" | "sliding_attention";
+export const layerTypes = z.array(z.enum(["full_attention", "sliding_attention"])).nullish();
+
+/** Block by block; by their numbers where config.json names no types. @throws UserError where it names too few or too many. */
+export function typesOfBlocks(
+  {
+    num_hidden_layers: count,
+    layer_types,
+  }: { num_hidden_layers: number; layer_types?: LayerType[] | null | undefined },
+  byNumber: (block: number) => LayerType,
+): LayerType[] {
+  if (!layer_types) return Array.from({ length: count }, (_, block) => byNumber(block));
+  if (layer_types.length === count) return layer_types;
+  throw new UserError(`config.json: "layer_types" names ${layer_types.length} layers, but there are ${count}`);
+}
+
+/**
+ * A configuration by these settings: positions turn as they say, every block sees all that is before, and nothing else is
+ * but what Llama has.
+ * @throws UserError where heads cannot share keys evenly.
+ */
+export function decoderConfig(raw: unknown, settings: z.output<typeof decoderSettings>): DecoderConfig {
   const heads = settings.num_attention_heads;
   const keyValueHeads = settings.num_key_value_heads ?? heads;
   if (heads % keyValueHeads !== 0) {
@@ -79,6 +102,12 @@ export function decoderConfig(raw: unknown, settings: z.output<typeof decoderSet
       `config.json: ${heads} attention heads cannot share ${keyValueHeads} key and value heads evenly`,
     );
   }
+  const headSize = settings.head_dim ?? Math.floor(settings.hidden_size / heads);
+  const positions = rotaryPositions(settings.rope_parameters ?? settings.rope_scaling, {
+    theta: settings.rope_theta,
+    size: headSize,
+    maxLength: settings.max_position_embeddings,
+  });
   return {
     modelType: settings.model_type,
     vocabularySize: settings.vocab_size,
@@ -87,7 +116,7 @@ export function decoderConfig(raw: unknown, settings: z.output<typeof decoderSet
     layerCount: settings.num_hidden_layers,
     heads,
     keyValueHeads,
-    headSize: settings.head_dim ?? Math.floor(settings.hidden_size / heads),
+    headSize,
     activation: settings.hidden_act,
     maxLength: settings.max_position_embeddings,
     initializerRange: settings.initializer_range,
@@ -97,6 +126,7 @@ export function decoderConfig(raw: unknown, settings: z.output<typeof decoderSet
     tied: settings.tie_word_embeddings,
     usesTokenTypes: false,
     labelCount: labelCountOf(raw),
+    reach: Array.from({ length: settings.num_hidden_layers }, () => ({ positions })),
     biases: { query: false, attended: false, feedForward: false },
     normOffset: 0,
     queryKeyNorm: false,
@@ -106,7 +136,7 @@ export function decoderConfig(raw: unknown, settings: z.output<typeof decoderSet
 
 /** Final hidden states of Llama and its relatives, `[tokens, hidden]`. */
 export function decode(context: ForwardContext, config: DecoderConfig, tokens: TokenStream): Value {
-  const words = wordsOf(context, config, tokens.inputIds);
+  const words = embedWords(context, config, "embed_tokens", tokens.inputIds);
   let x = config.embeddingScale === undefined ? words : mul(words, config.embeddingScale);
   for (let block = 0; block < config.layerCount; block++) x = writeBlock(context, config, tokens, x, block);
   return norm(context, config, x, "norm");
@@ -119,19 +149,12 @@ export const decoderHeads: Required<Pick<Heads<DecoderConfig>, "sequence" | "tok
     context.dense(tokens.last(hidden), "score", hiddenSize, outputs, { bias: false }),
   token: (context, { hiddenSize, classifierDropout }, hidden, outputs) =>
     context.dense(context.dropout(hidden, classifierDropout), "score", hiddenSize, outputs),
-  languageModel(context, { tied, vocabularySize, hiddenSize, logitCap: cap }, hidden) {
-    const logits = tied
-      ? gemm(hidden, context.weight("embed_tokens.weight", [vocabularySize, hiddenSize]), { transB: true })
-      : context.dense(hidden, "lm_head", hiddenSize, vocabularySize, { bias: false });
+  languageModel(context, config, hidden) {
+    const { logitCap: cap } = config;
+    const logits = wordLogits(context, config, "embed_tokens", hidden);
     return cap === undefined ? logits : mul(tanh(mul(logits, 1 / cap)), cap);
   },
 };
-
-/** A table that is the output layer too stays in float32, since no other form serves both. */
-function wordsOf(context: ForwardContext, { tied, vocabularySize, hiddenSize }: DecoderConfig, ids: Value): Value {
-  const shape: [number, number] = [vocabularySize, hiddenSize];
-  return tied ? gather(context.weight("embed_tokens.weight", shape), ids) : context.lookup("embed_tokens", shape, ids);
-}
 
 /** `[tokens, hidden]` → the same: attention and a gated feed-forward network, each beside a residual path. */
 function writeBlock(

@@ -4,15 +4,21 @@ import { bert } from "./bert.ts";
 import { deberta } from "./deberta.ts";
 import { distilbert } from "./distilbert.ts";
 import { electra } from "./electra.ts";
+import { gemma2 } from "./gemma2.ts";
+import { gemma3 } from "./gemma3.ts";
+import { gpt2 } from "./gpt2.ts";
 import { llama } from "./llama.ts";
+import { mistral } from "./mistral.ts";
 import { modernbert } from "./modernbert.ts";
 import { mpnet } from "./mpnet.ts";
+import { qwen2 } from "./qwen2.ts";
+import { qwen3 } from "./qwen3.ts";
 import { roberta } from "./roberta.ts";
 
 /** Every supported family: a new one is one file and one line here. */
 const FAMILIES: readonly Architecture[] = [
   ...[bert, roberta, distilbert, electra, mpnet, deberta, modernbert],
-  ...[llama],
+  ...[llama, mistral, qwen2, qwen3, gemma2, gemma3, gpt2],
 ];
 
 /** Supported values of `model_type`. */

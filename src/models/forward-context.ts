@@ -29,6 +29,13 @@ export interface DropoutLayer {
   rowNumbers?: string;
 }
 
+export interface DenseOptions {
+  /** Whether it has a bias; it has one where absent. */
+  bias?: boolean;
+  /** Whether checkpoints hold its weight as `[in, out]`. */
+  transposed?: boolean;
+}
+
 /** What an architecture writes its forward pass with; keeps account of the weights, linear layers and dropouts it met. */
 export class ForwardContext {
   readonly graph: Graph;
@@ -80,8 +87,8 @@ export class ForwardContext {
   }
 
   /** A weight that a base may store otherwise than in float32, where it does not train. */
-  #stored<Use extends keyof FormatFor>(name: string, shape: [number, number], use: Use) {
-    const weight = this.#meet({ name, shape, part: this.#part, use });
+  #stored<Use extends keyof FormatFor>(name: string, shape: [number, number], use: Use, transposed = false) {
+    const weight = this.#meet({ name, shape, part: this.#part, use, ...(transposed && { transposed }) });
     const { trains, format = "float32" } = this.#hooks;
     return (trains(weight) ? undefined : storedLeaves(this.graph, weight, format, use)) ?? this.#leaf(weight);
   }
@@ -91,19 +98,25 @@ export class ForwardContext {
   }
 
   /** A linear layer that methods may adapt: `x [tokens, in]` → `[tokens, out]`. */
-  linear(x: Value, site: LinearSite, { bias = true } = {}): Value {
+  linear(x: Value, site: LinearSite, options?: DenseOptions): Value {
     this.sites.set(site.name, site);
     const layer = (input: Value): Value =>
       this.graph.within({ part: "base" }, () =>
-        this.dense(input, site.name, site.inFeatures, site.outFeatures, { bias }),
+        this.dense(input, site.name, site.inFeatures, site.outFeatures, options),
       );
     const adapt = this.#hooks.adapt;
     return adapt ? this.graph.within({ part: "adapter" }, () => adapt(x, layer, site)) : layer(x);
   }
 
   /** A linear layer that methods leave alone, such as a head's. */
-  dense(x: Value, name: string, inFeatures: number, outFeatures: number, { bias = true } = {}): Value {
-    const weight = this.#stored(`${name}.weight`, [outFeatures, inFeatures], "linear");
+  dense(
+    x: Value,
+    name: string,
+    inFeatures: number,
+    outFeatures: number,
+    { bias = true, transposed = false }: DenseOptions = {},
+  ): Value {
+    const weight = this.#stored(`${name}.weight`, [outFeatures, inFeatures], "linear", transposed);
     return linear(x, weight, bias ? this.weight(`${name}.bias`, [outFeatures]) : undefined);
   }
 

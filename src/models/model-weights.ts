@@ -1,7 +1,7 @@
 import type { TensorSource } from "../checkpoints/tensor-source.ts";
 import { UserError } from "../errors.ts";
-import type { Tensor, Tensors } from "../graph/tensor.ts";
-import { type BaseFormat, isQuantized, quantizeWeight } from "./base-format.ts";
+import { type Tensor, type Tensors, transposed } from "../graph/tensor.ts";
+import { type BaseFormat, isQuantized, quantizedNames, quantizeWeight } from "./base-format.ts";
 import type { ModelDescription } from "./families.ts";
 import type { WeightSpec } from "./model-parts.ts";
 import type { ModelTrace } from "./trace.ts";
@@ -45,16 +45,19 @@ export async function readModelWeights(
   for (const spec of trace.weights.values()) {
     const stored = storedName(spec, source, architecture.prefix);
     const found = stored === undefined ? undefined : source.tensors.get(stored)!.shape;
-    const fits = found?.join() === spec.shape.join();
+    const expected = spec.transposed ? spec.shape.toReversed() : spec.shape;
+    const fits = found?.join() === expected.join();
+    const read = async (): Promise<Tensor<"float32">> => {
+      const tensor = await source.read(stored!);
+      return spec.transposed ? transposed(tensor) : tensor;
+    };
     if (stored !== undefined && fits && (spec.part === "backbone" || takes(spec))) {
       unused.delete(stored);
       if (!isQuantized(spec, format)) {
         const kept = spec.part === "backbone" ? backbone?.weights.get(spec.name) : undefined;
-        weights.set(spec.name, kept ?? (await source.read(stored)));
-      } else if (!backbone) {
-        for (const [name, tensor] of quantizeWeight(spec, format, await source.read(stored))) {
-          quantized.set(name, tensor);
-        }
+        weights.set(spec.name, kept ?? (await read()));
+      } else if (!quantizedNames(spec, format).every((name) => quantized.has(name))) {
+        for (const [name, tensor] of quantizeWeight(spec, format, await read())) quantized.set(name, tensor);
       }
     } else if (spec.part === "head") {
       missing.push(spec);
@@ -62,7 +65,7 @@ export async function readModelWeights(
       throw new UserError(`${source.location} has no tensor "${spec.name}", which its config.json calls for`);
     } else {
       throw new UserError(
-        `${source.location}: tensor "${stored}" is [${found.join(", ")}], but config.json calls for [${spec.shape.join(", ")}]`,
+        `${source.location}: tensor "${stored}" is [${found.join(", ")}], but config.json calls for [${expected.join(", ")}]`,
       );
     }
   }

@@ -48,6 +48,13 @@ describe("--head", () => {
     expect(tokens.made).toEqual(["classifier.weight", "classifier.bias"]);
     expect(tokens.trained("new")).toEqual(tokens.made);
   });
+
+  test.each(["llama-1", "gpt2-1"])("%s, a decoder, has one layer to learn", async (name) => {
+    const { head, made, trained } = await load(name, TWO);
+    expect(head).toEqual(["score.weight"]);
+    expect(made).toEqual(head);
+    for (const choice of ["new", "all", "classifier"] as const) expect(trained(choice)).toEqual(head);
+  });
 });
 
 describe("a checkpoint's own classifier", () => {

@@ -27,6 +27,12 @@ describe("settings that would change the numbers are refused by name", () => {
     ["modernbert-1", { hidden_size: 34 }],
     ["bert-1", { num_hidden_layers: 1e9 }],
     ["distilbert-1", { n_layers: 1e9 }],
+    ["mistral-1", { sliding_window: 0 }],
+    ["qwen2-2", { rope_parameters: { rope_type: "dynamic", factor: 2 } }],
+    ["gemma2-1", { use_bidirectional_attention: true }],
+    ["gemma3-1", { attn_logit_softcapping: 50 }],
+    ["gpt2-1", { add_cross_attention: true }],
+    ["gpt2-1", { n_layer: 1e9 }],
   ])("%s with %o", (name, setting) => {
     const read = () => describeModel({ ...fixture(name), ...setting });
     expect(read).toThrow(UserError);
@@ -43,9 +49,15 @@ describe("settings that would change the numbers are refused by name", () => {
     expect(() => describeModel(uneven)).toThrow(/hidden size of 33 cannot be shared by 2 attention heads/);
   });
 
+  test("types of too few layers", () => {
+    const read = () => describeModel({ ...fixture("gemma2-2"), layer_types: ["full_attention"] });
+    expect(read).toThrow(UserError);
+    expect(read).toThrow(/"layer_types" names 1 layers, but there are 2/);
+  });
+
   test("an unknown family is named beside the known ones", () => {
     expect(() => describeModel({ model_type: "modernbertt" })).toThrow(
-      /model_type "modernbertt" is not supported.*modernbert.*\(supported: bert, roberta, .*deberta-v2, modernbert, llama/,
+      /model_type "modernbertt" is not supported.*modernbert.*\(supported: bert, roberta, .*deberta-v2, modernbert, llama, mistral, .*gpt2/,
     );
   });
 });

@@ -1,8 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
 import { fullName } from "../../src/exchange/hugging-face.ts";
-import { float32, type Tensor, type Tensors } from "../../src/graph/tensor.ts";
-import type { ModelDescription } from "../../src/models/families.ts";
+import { float32, type Tensor, type Tensors, transposed } from "../../src/graph/tensor.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import { crossEntropy } from "../../src/tasks/objective.ts";
 import type { EncodedExample, TrainingExample } from "../../src/tasks/task-kind.ts";
@@ -114,17 +113,20 @@ function expectNumbers(found: Float32Array, { data }: Tensor<"float32">): void {
 
 /** Every gradient of the fixture was found, and is the same relative to its largest element. @returns their names */
 async function expectGradients(
-  { architecture }: ModelDescription,
+  model: AdaptedModel,
   results: Record<string, Tensor>,
   expected: TensorSource,
   prefix: string,
 ): Promise<string[]> {
+  const { architecture, labelCount, head } = model;
+  const { weights } = traceModel(model, labelCount, head);
   const keys = [...expected.tensors.keys()].filter((key) => key.startsWith(prefix));
   return Promise.all(
     keys.map(async (key) => {
       const full = key.slice(prefix.length);
       const name = full.startsWith(`${architecture.prefix}.`) ? full.slice(architecture.prefix.length + 1) : full;
-      const { data } = await expected.read(key);
+      const stored = await expected.read(key);
+      const { data } = weights.get(name)!.transposed ? transposed(stored) : stored;
       const found = results[GRADIENT + name]!.data as Float32Array;
       const scale = Math.max(1e-4, ...data.map(Math.abs));
       const worst = data.reduce((most, value, i) => Math.max(most, Math.abs(value - found[i]!)), 0);

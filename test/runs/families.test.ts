@@ -57,12 +57,15 @@ describe("a pretrained checkpoint of every family is fine-tuned from files to pr
     ["deberta-v2-1", "deberta"],
     ["deberta-v2-2", "deberta"],
     ["modernbert-1", "model"],
+    ["llama-1", "model"],
+    ["qwen3-1", "model"],
+    ["gpt2-1", "transformer"],
   ])("%s", async (name, prefix) => {
     const model = await writeTinyFamily(join(home, name), name);
     await removeHead(model, prefix);
 
     const texts = await run(model, "texts.csv", { epochs: 8, dropout: false });
-    expect(texts.made.length).toBeGreaterThan(2);
+    expect(texts.made.some((each) => /classifier|score/.test(each))).toBe(true);
     expect(texts.losses.at(-1)).toBeLessThan(texts.losses[0]!);
     expect(texts.result.frozen.of).toBeGreaterThan(0);
     expect(texts.result.frozen.count).toBe(texts.result.frozen.of);

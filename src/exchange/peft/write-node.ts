@@ -45,7 +45,7 @@ export async function writePeftFolder(
     target_modules: targetModules(base, adaptation.sites),
     modules_to_save: head.modules,
     bias: "none",
-    fan_in_fan_out: false,
+    fan_in_fan_out: adaptation.sites.some(({ name }) => base.trace.weights.get(`${name}.weight`)!.transposed),
     ...config,
   });
   await writeFile(join(folder, "README.md"), readmeOf(base, description));
@@ -85,7 +85,7 @@ function targetModules(base: BaseModel, sites: readonly LinearSite[]): string[] 
 
 /**
  * The head's modules that PEFT must keep whole: those with something in the adapter, and those that PEFT keeps whatever
- * is said (it matches `classifier` with the end of each name).
+ * is said (it matches `classifier` and `score` with the end of each name).
  */
 function headToSave(
   base: BaseModel,
@@ -94,7 +94,7 @@ function headToSave(
   const weights = [...base.trace.weights.values()].filter(({ part }) => part === "head");
   const moduleOf = (name: string): string => name.slice(0, name.indexOf("."));
   const saved = new Set(weights.filter(({ name }) => parameters.has(name)).map(({ name }) => moduleOf(name)));
-  for (const { name } of weights) if (moduleOf(name).endsWith("classifier")) saved.add(moduleOf(name));
+  for (const { name } of weights) if (/(classifier|score)$/.test(moduleOf(name))) saved.add(moduleOf(name));
   const tensors = weights
     .filter(({ name }) => saved.has(moduleOf(name)))
     .map((weight) => {
