@@ -6,14 +6,15 @@
  *
  * PYTHON is an interpreter with oracle/requirements.txt installed, METHOD aflora (r = 4) or lora (r = 8; in PyTorch through peft).
  */
-import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { type ChildProcessByStdio, spawn, spawnSync } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { BASE_FORMATS } from "../src/models/base-format.ts";
-import { CONFIGS, type ConfigName, median } from "./random-model.ts";
+import { oneOf, refuse, shapeOf } from "./arguments.ts";
+import { CONFIG_NAMES, CONFIGS, type ConfigName, median } from "./random-model.ts";
 
 const ROUNDS = 9;
 const WARM_UP = 2;
@@ -104,11 +105,14 @@ async function compare(python: string, name: ConfigName, rows: number, length: n
   }
 }
 
+const METHODS = ["aflora", "lora"] as const;
+
 const [python = "python3", model, size, method = "aflora"] = process.argv.slice(2);
-const models = model === undefined ? (Object.keys(CONFIGS) as ConfigName[]) : [model as ConfigName];
+const models = model === undefined ? CONFIG_NAMES : [oneOf("model", model, CONFIG_NAMES)];
+const shapes = (size === undefined ? ["8x64", "4x256"] : [size]).map(shapeOf);
+const chosen = oneOf("method", method, METHODS);
+const { error } = spawnSync(python, ["--version"]);
+if (error) refuse(`cannot start ${python}: ${error.message}; give a Python interpreter`);
 for (const name of models) {
-  for (const shape of size === undefined ? ["8x64", "4x256"] : [size]) {
-    const [rows, length] = shape.split("x").map(Number) as [number, number];
-    await compare(python, name, rows, length, method);
-  }
+  for (const [rows, length] of shapes) await compare(python, name, rows, length, chosen);
 }

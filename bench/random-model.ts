@@ -50,6 +50,8 @@ export const CONFIGS = {
 
 export type ConfigName = keyof typeof CONFIGS;
 
+export const CONFIG_NAMES = Object.keys(CONFIGS) as ConfigName[];
+
 /** A model of random weights: speed does not depend on what they are. */
 export interface RandomModel {
   description: ModelDescription;

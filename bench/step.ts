@@ -10,8 +10,9 @@ import { aflora } from "../src/methods/aflora.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { crossEntropy } from "../src/tasks/objective.ts";
 import { TrainingStep } from "../src/training/step.ts";
+import { oneOf } from "./arguments.ts";
 import { BareProduct } from "./bare-product.ts";
-import { adapted, batchOf, CONFIGS, type ConfigName, median, randomModel } from "./random-model.ts";
+import { adapted, batchOf, CONFIG_NAMES, CONFIGS, type ConfigName, median, randomModel } from "./random-model.ts";
 
 const [ROWS, LENGTH] = [8, 64];
 const ROUNDS = 9;
@@ -61,7 +62,7 @@ const [wanted, child] = process.argv.slice(2);
 if (child === "--here") {
   await measure(wanted as ConfigName);
 } else {
-  for (const name of wanted ? [wanted] : Object.keys(CONFIGS)) {
+  for (const name of wanted ? [oneOf("model", wanted, CONFIG_NAMES)] : CONFIG_NAMES) {
     spawnSync(process.execPath, [...process.execArgv, fileURLToPath(import.meta.url), name, "--here"], {
       stdio: "inherit",
     });

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
+import * as onnxRuntime from "onnxruntime-node";
 import { UserError } from "../errors.ts";
 import { compareCommand } from "./compare.ts";
 import { demoCommand } from "./demo.ts";
@@ -46,6 +47,9 @@ for (const command of [program, ...program.commands]) {
     .configureHelp({ ...command.configureHelp(), helpWidth })
     .configureOutput({ outputError: (message, write) => write(inOneLine(message)) });
 }
+
+// What fails is said once, by the error that it becomes.
+onnxRuntime.env.logLevel = "fatal";
 
 // A reader that has seen enough, such as head, is no error.
 for (const stream of [process.stdout, process.stderr]) {

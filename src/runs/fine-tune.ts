@@ -159,6 +159,8 @@ async function fineTuneInFolder(
   });
   const machine = thisMachine(runtime);
   const elsewhere = found?.machine && machineNote(found.machine, machine);
+  // Neither does one that passed its trial and fails at the run's first step.
+  let kept = saved !== undefined || opened === undefined;
   const clock = new CheckpointClock(String(run.checkpointEvery), resume?.step ?? 0);
   try {
     await options.onStart?.({
@@ -188,6 +190,7 @@ async function fineTuneInFolder(
         clock.saved(state.step);
       },
       async onStep(record) {
+        kept = true;
         const memory = process.memoryUsage.rss();
         peakMemory = Math.max(peakMemory, memory);
         await folder.addMetrics({ ...record, memory });
@@ -203,6 +206,7 @@ async function fineTuneInFolder(
         await options.onEvaluation?.(record);
       },
     });
+    kept = true;
     if (outcome.aborted) return { directory, result: undefined, notes: [] };
 
     const { description, parameters } = fineTuning.bestAdapter(outcome);
@@ -223,7 +227,7 @@ async function fineTuneInFolder(
       );
     }
   } finally {
-    await folder.close();
+    await (kept ? folder.close() : folder.discard());
     await opened?.session.release();
   }
 }

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { type FileHandle, mkdir, open, readFile, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readFile, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { removeTemporaries, writeAtomically, writeFailure } from "../checkpoints/atomic-file-node.ts";
 import { writeJsonFile } from "../checkpoints/json-file-node.ts";
@@ -115,9 +115,21 @@ export class RunFolder {
 
   /** Closes the record files and gives back the lock that `create` took. */
   async close(): Promise<void> {
+    await this.#closeFiles();
+    await this.#unlock?.();
+  }
+
+  /** Closes the folder and removes the run, and the folder itself where it holds nothing else. */
+  async discard(): Promise<void> {
+    await this.#closeFiles();
+    for (const name of RUN_FILES) await rm(this.path(name), { recursive: true, force: true });
+    await this.#unlock?.();
+    await rmdir(this.directory).catch(() => undefined);
+  }
+
+  async #closeFiles(): Promise<void> {
     await this.#metrics.close();
     await this.#freezing.close();
-    await this.#unlock?.();
   }
 }
 

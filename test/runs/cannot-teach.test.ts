@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -73,4 +73,21 @@ test("a device that fails leaves no run folder behind", async ({ skip }) => {
   const output = join(home, "device");
   await expect(fineTune({ ...data, device: missing.device, output })).rejects.toThrow(missing.reason);
   expect(existsSync(output)).toBe(false);
+});
+
+test("nor does a device that fails after its trial, before the first step; what else is in the folder stays", async ({
+  skip,
+}) => {
+  const device = (await findDevices()).find(({ device, usable }) => usable && device !== "cpu")?.device;
+  if (!device) return skip("there is no device but the CPU here");
+  const onStart = (): void => {
+    throw new Error("device lost");
+  };
+  const output = join(home, "lost");
+  await expect(fineTune({ ...data, device, output }, { onStart })).rejects.toThrow("device lost");
+  expect(existsSync(output)).toBe(false);
+  await mkdir(output);
+  await writeFile(join(output, "notes.txt"), "mine");
+  await expect(fineTune({ ...data, device, output }, { onStart })).rejects.toThrow("device lost");
+  expect(await readdir(output)).toEqual(["notes.txt"]);
 });
