@@ -105,9 +105,7 @@ export class TrainingStep {
       const own = (): TrainingExample[] => chosen.map((row) => batch[row]!);
       const examples = chosen.map((row) => texts[row]!);
       const inputs = {
-        ...(coupled
-          ? { outputGradients: coupled.gradients[i]! }
-          : objectiveInputs(objective, outputs, own(), total)),
+        ...(coupled ? { outputGradients: coupled.gradients[i]! } : objectiveInputs(objective, outputs, own(), total)),
         penaltyWeight: float32([], Float32Array.of(i === 0 ? 1 : 0)),
       };
       const { results, flops } = await (this.#sums && i > 0
