@@ -101,7 +101,7 @@ export async function exportAdapter(
         if (dtype === "q8") {
           const found = await logitsOf(ONNX_FILES.q8);
           const agreement =
-            base.head === "embedding"
+            base.head === "pooled"
               ? { leastCosine: leastCosine(expected, found) }
               : { sameLabel: shareOfSameLabels(expected, found, base.labelCount) };
           report.q8 = { largestDifference: difference(expected, found), ...agreement };

@@ -19,7 +19,7 @@ export function fullName(
   { name, part }: Pick<WeightSpec, "name" | "part">,
 ) {
   // A model without a head is the backbone itself.
-  if (head === "embedding") return name;
+  if (head === "pooled") return name;
   const { prefix, headUnderPrefix = [], besidePrefix = [] } = architecture;
   const isIn = (modules: readonly string[]): boolean => modules.some((module) => name.startsWith(`${module}.`));
   const underPrefix = part === "backbone" ? !isIn(besidePrefix) : isIn(headUnderPrefix);
@@ -35,6 +35,6 @@ export const moduleName = (base: BaseModel, { name }: LinearSite): string => ful
 /** Names of a task's outputs; where its kind has no labels, their numbers; none where they are the words of a vocabulary. */
 export function labelNames({ kind, labels }: AdapterDescription["task"]): string[] {
   const { head, outputs } = findTaskKind(kind);
-  if (isPretrained(head) || head === "embedding") return [];
+  if (isPretrained(head) || head === "pooled") return [];
   return Array.from({ length: outputs(labels) }, (_, i) => labels[i] ?? `LABEL_${i}`);
 }

@@ -19,11 +19,11 @@ export async function writeMergedFolder(
     const tensor = weights.get(weight.name)!;
     return [fullName(base, weight), weight.transposed ? transposed(tensor) : tensor] as const;
   });
-  const all = new Map([...tensors, ...(base.head === "embedding" ? await kept(base) : [])]);
+  const all = new Map([...tensors, ...(base.head === "pooled" ? await kept(base) : [])]);
   await writeSafetensors(join(folder, "model.safetensors"), all, { format: "pt" });
   await writeConfig(folder, base, description);
   await copyTokenizer(folder, base);
-  if (base.head === "embedding") await writeSentenceFiles(folder, base, description.maxLength);
+  if (base.head === "pooled") await writeSentenceFiles(folder, base, description.maxLength);
 }
 
 /** What Transformers has in a model without a head, though nothing of an embedding reads it, such as BERT's pooler. */

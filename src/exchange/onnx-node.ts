@@ -52,7 +52,7 @@ export async function writeOnnxFolder(
   // In a page Transformers.js would otherwise ask for int8.
   await writeConfig(folder, base, description, q8 ? {} : { "transformers.js_config": { dtype: "fp32" } });
   await writeTokenizerJson(folder, base, maxLength);
-  if (base.head === "embedding") await writeSentenceFiles(folder, base, maxLength);
+  if (base.head === "pooled") await writeSentenceFiles(folder, base, maxLength);
   await writeFile(join(folder, "README.md"), readme(base, description, q8));
 }
 
@@ -75,7 +75,7 @@ function writeOutputs(graph: Graph, stream: PaddedStream, base: BaseModel): Reco
       throw new UserError("encoder-decoders cannot be written as ONNX yet; use --format merged");
     },
   });
-  if (head === "embedding") {
+  if (head === "pooled") {
     const hidden = writeHiddenStates(context, base);
     return {
       last_hidden_state: reshape(hidden, ["batch", "sequence", config.hiddenSize]),
@@ -97,7 +97,7 @@ function readme(base: BaseModel, { task, maxLength }: AdapterDescription, q8: bo
     `# ${task.name}`,
     `An ONNX model for Transformers.js and ONNX Runtime; texts are cut to ${maxLength} tokens. \`dtype\` is ${dtype}.`,
   ];
-  if (base.head === "embedding") return `${[...title, embeddingReadme(base)].join("\n\n")}\n`;
+  if (base.head === "pooled") return `${[...title, embeddingReadme(base)].join("\n\n")}\n`;
   const pipeline = `\`\`\`js
 import { env, pipeline } from "@huggingface/transformers";
 

@@ -5,7 +5,7 @@ import type { Adaptation } from "../methods/method.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example, Prediction } from "../tasks/example.ts";
-import type { RerankedText } from "../tasks/reranker.ts";
+import { type RerankedText, reranker } from "../tasks/reranker.ts";
 import type { TaskKind, TextInput } from "../tasks/task-kind.ts";
 import { findTaskKind, type TextPrediction } from "../tasks/task-kinds.ts";
 import type { TaskPredictions } from "../tasks/task-predictions.ts";
@@ -83,7 +83,9 @@ export class FineTunedModel<Shown extends object = TextPrediction> {
    * @throws UserError where the model does not embed, a text is none, or there are fewer dimensions.
    */
   async embed(texts: readonly string[], { dimensions }: { dimensions?: number } = {}): Promise<Float32Array[]> {
-    this.ofKind("embedding");
+    if (this.kind.head !== "pooled") {
+      throw new UserError(`the model is for ${this.kind.name} and embeds no texts; ask for what it was trained for`);
+    }
     const size = this.base.labelCount;
     if (dimensions !== undefined && !(Number.isInteger(dimensions) && dimensions >= 1 && dimensions <= size)) {
       throw new UserError(`an embedding of this model has ${size} dimensions, which cannot be cut to ${dimensions}`);
@@ -98,7 +100,11 @@ export class FineTunedModel<Shown extends object = TextPrediction> {
    * @throws UserError where the model is no reranker.
    */
   async rerank(query: string, passages: readonly string[]): Promise<(RerankedText & { index: number })[]> {
-    const found = await this.ofKind("reranker").predict(passages.map((passage) => [query, passage] as const));
+    const { name } = reranker;
+    if (this.kind.name !== name)
+      throw new UserError(`the model is for ${this.kind.name}, not a ${name}; train one first`);
+    const pairs = passages.map((passage) => [query, passage] as const);
+    const found = await (this as FineTunedModel as FineTunedModel<RerankedText>).predict(pairs);
     return found.map((shown, index) => ({ index, ...shown })).sort((a, b) => b.logit - a.logit);
   }
 

@@ -71,7 +71,7 @@ export class FineTuning {
     const { tokenizer } = base;
     const task = withTaskOptions(plan.task, settings, base.config);
     this.#plan = { ...plan, task };
-    const ofPooling = (base.head === "embedding" && base.pooling?.maxLength) || settings.maxLength;
+    const ofPooling = (base.head === "pooled" && base.pooling?.maxLength) || settings.maxLength;
     this.#maxLength = Math.min(settings.maxLength, base.config.maxLength, ofPooling);
     const { lossOn } = settings;
     const classWeights = settings.classWeights && classWeightsOf(task);

@@ -4,9 +4,9 @@ import type { TokenStream } from "./token-stream.ts";
 
 /**
  * What a head gives: `sequence` a row of outputs for each example; `token` and `languageModel` a row for each token that
- * counts; `embedding`, which every family has, a vector for each example: its pooled hidden states.
+ * counts; `pooled`, which every family has, a vector for each example: its pooled hidden states.
  */
-export type HeadName = keyof Heads<ModelConfig> | "embedding";
+export type HeadName = keyof Heads<ModelConfig> | "pooled";
 
 /**
  * Writes a head: one of {@link Heads}.

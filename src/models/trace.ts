@@ -23,7 +23,7 @@ export function writeModel(
   outputs: number,
   head: HeadName = "sequence",
 ): Value {
-  const write = head === "embedding" ? embeddingHead(pooling) : architecture.heads[head];
+  const write = head === "pooled" ? embeddingHead(pooling) : architecture.heads[head];
   if (!write) {
     const offered = Object.keys(architecture.heads).join(", ");
     throw new UserError(`models of type "${config.modelType}" have no ${head} head (they have: ${offered})`);

@@ -99,7 +99,7 @@ function dimensionsOf(text: string, { hiddenSize }: ModelSize): number[] {
 export const embedding: TaskKind<EmbeddedText> = {
   name: "embedding",
   summary: "a vector for each text, for search and similarity",
-  head: "embedding",
+  head: "pooled",
   objective: embeddingObjective("multiple-negatives-ranking", {}),
   metrics: {
     ...Object.fromEntries(

@@ -111,7 +111,7 @@ describe("pairs", () => {
     await expect(tuned.embed(["a"], { dimensions: 33 })).rejects.toThrow(
       /has 32 dimensions, which cannot be cut to 33/,
     );
-    await expect(tuned.rerank("a", ["b"])).rejects.toThrow(/is for embedding, not for reranker/);
+    await expect(tuned.rerank("a", ["b"])).rejects.toThrow(/is for embedding, not a reranker/);
     const { embedding } = await tuned.ofKind("embedding").predict("the app does not open");
     await tuned.release();
     expect(description).toMatchObject({

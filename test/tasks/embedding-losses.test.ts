@@ -47,7 +47,7 @@ function trainingExample({ texts, label }: Row, index: number): TrainingExample 
 test.each(Object.entries(cases))("%s: loss and gradients are sentence-transformers'", async (name, each) => {
   const examples = batches[each.batch]!.map(trainingExample);
   const objective = embedding.objectiveFor!({ loss: each.loss, ...each.settings });
-  const base = { ...(await smallBert()), head: "embedding" as const, labelCount: 32 };
+  const base = { ...(await smallBert()), head: "pooled" as const, labelCount: 32 };
   const adaptation = full.adapt({}, layersOf(base));
   const model = { ...base, adaptation, trainsHead: () => true };
   // Micro-batches of a text or two.
@@ -102,7 +102,7 @@ test("a batch of 256 in micro-batches of 512 tokens has the gradients of one unc
     3,
   ];
   const batch = Array.from({ length: 256 }, (_, i) => trainingExample({ texts: [ids(2 * i), ids(2 * i + 1)] }, i));
-  const base = { ...(await smallBert()), head: "embedding" as const, labelCount: 32 };
+  const base = { ...(await smallBert()), head: "pooled" as const, labelCount: 32 };
   const model = { ...base, adaptation: full.adapt({}, layersOf(base)), trainsHead: () => true };
   const objective = embedding.objectiveFor!({ loss: "multiple-negatives-ranking" });
   const run = async (tokenBudget: number) => {
@@ -129,7 +129,7 @@ test("the texts of an example draw dropout masks of their own", async () => {
     [2, 20, 30, 40, 3],
     [2, 20, 30, 40, 3],
   ];
-  const base = { ...(await smallBert()), head: "embedding" as const, labelCount: 32 };
+  const base = { ...(await smallBert()), head: "pooled" as const, labelCount: 32 };
   const model = { ...base, adaptation: full.adapt({}, layersOf(base)), trainsHead: () => true };
   const objective = embedding.objectiveFor!({ loss: "contrastive", margin: 0.5 });
   const run = async (dropout: boolean) => {

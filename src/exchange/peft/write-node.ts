@@ -50,7 +50,7 @@ export async function writePeftFolder(
     fan_in_fan_out: adaptation.sites.some(({ name }) => base.trace.weights.get(`${name}.weight`)!.transposed),
     ...config,
   });
-  const embeds = base.head === "embedding";
+  const embeds = base.head === "pooled";
   if (embeds) {
     await writeSentenceFiles(folder, base, description.maxLength);
     await copyTokenizer(folder, base);
