@@ -7,6 +7,7 @@ import { BUNDLED_MODEL } from "../finetuning/bundled-model.ts";
 import { modelDirectory } from "../finetuning/load-base-model-node.ts";
 import type { MethodDefinition } from "../methods/method.ts";
 import { findMethod, METHODS, scheduleFor } from "../methods/methods.ts";
+import { publishedOptions } from "../methods/published.ts";
 import { describeModel } from "../models/families.ts";
 import { traceModel } from "../models/trace.ts";
 import { loadTask } from "../runs/load-task.ts";
@@ -14,7 +15,7 @@ import { readRunRecords } from "../runs/read-run.ts";
 import { flatOptions, MAY_DIFFER, resolveConfig, runOptions, withAbsolutePaths } from "../runs/run-config.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { glueTaskName } from "../tasks/glue.ts";
-import { stepsPerEpoch } from "../training/batch-order.ts";
+import { stepsPerEpoch } from "../training/train.ts";
 import { byScore } from "./best.ts";
 
 /** What to compare. */
@@ -206,15 +207,14 @@ function publishedSetting(
   task: string | undefined,
   notes: string[],
 ): Record<string, unknown> {
-  const head = { head: "classifier" };
   const setting = task === undefined ? undefined : published?.tasks[folderName(task)];
   if (setting) {
     const note = `${method}: settings of ${published!.source}`;
     if (!notes.includes(note)) notes.push(note);
-    return { ...head, ...setting };
+    return publishedOptions(setting);
   }
   notes.push(`${method} on ${folderName(task)}: no published setting; aflora's defaults are used`);
-  return head;
+  return { head: "classifier" };
 }
 
 /** Options, data, layers, ranks and schedules of every setting, without weights. */

@@ -1,5 +1,8 @@
 import { UserError } from "../errors.ts";
 
+/** How r(t) rises: as the paper has it, or as the code that its authors released for GSM8K. */
+export type FreezeCurve = "cubic" | "quadratic";
+
 /** When projection matrices freeze, in optimizer steps counted from 0 (arXiv 2403.13269; docs/method.md). */
 export interface FreezeSchedule {
   /** ΔT: steps between two checks; also the averaging window of the windowed score. */
@@ -10,6 +13,8 @@ export interface FreezeSchedule {
   initialSteps: number;
   /** tf: everything is frozen during the last tf steps. */
   finalSteps: number;
+  /** How the fraction rises in between; cubic where absent. */
+  curve?: FreezeCurve;
 }
 
 /**
@@ -32,7 +37,7 @@ export function defaultFreezeSchedule(
 export function validateSchedule({ interval, totalSteps, initialSteps, finalSteps }: FreezeSchedule): void {
   const atLeast = { interval: 1, totalSteps: 1, initialSteps: 0, finalSteps: 0 };
   for (const [name, value] of Object.entries({ interval, totalSteps, initialSteps, finalSteps })) {
-    const least = atLeast[name as keyof FreezeSchedule];
+    const least = atLeast[name as keyof typeof atLeast];
     if (!Number.isInteger(value) || value < least) {
       throw new UserError(`Freezing schedule: ${name} is ${value}; give a whole number of steps, at least ${least}`);
     }
@@ -46,10 +51,13 @@ export function validateSchedule({ interval, totalSteps, initialSteps, finalStep
 }
 
 /** r(t): the fraction of projection matrices that should be frozen after step `step` (docs/method.md, "The schedule"). */
-export function frozenFraction(step: number, { totalSteps, initialSteps, finalSteps }: FreezeSchedule): number {
+export function frozenFraction(step: number, schedule: FreezeSchedule): number {
+  const { totalSteps, initialSteps, finalSteps, curve } = schedule;
   if (step <= initialSteps) return 0;
   if (step > totalSteps - finalSteps) return 1;
-  const left = 1 - (step - initialSteps) / (totalSteps - initialSteps - finalSteps);
+  const done = (step - initialSteps) / (totalSteps - initialSteps - finalSteps);
+  if (curve === "quadratic") return done * done;
+  const left = 1 - done;
   // Products, because the last bit of `**` differs between engines.
   return 1 - left * left * left;
 }

@@ -16,6 +16,7 @@ const matrixMode = z.enum(["frozen", "trained", "adaptive"]);
 
 const options = z.object({
   rank: z.int().positive().default(4).describe("rank of the projection matrices"),
+  alpha: z.number().positive().optional().describe("the adapter is scaled by alpha / rank; by 1 where absent"),
   targetModules,
   attentionMatrices: matrixMode
     .default("frozen")
@@ -31,6 +32,10 @@ const options = z.object({
     .default("gradient")
     .describe("|∂L/∂θ|, |θ · ∂L/∂θ| or |θ|, averaged and weighed by its uncertainty"),
   freezeInterval: z.int().positive().default(10).describe("steps between two checks of the freezing schedule"),
+  freezeCurve: z
+    .enum(["cubic", "quadratic"])
+    .default("cubic")
+    .describe("how the fraction to freeze rises: as in the paper, or as in the code released for GSM8K"),
   freezeInitial: duration.describe("ti: nothing freezes before; the smaller of one epoch and 10% where absent"),
   freezeFinal: duration.describe("tf: everything is frozen after all but this; 70% where absent"),
   freezeWindowed: z
@@ -55,7 +60,7 @@ export const aflora: MethodDefinition<typeof options> = {
   summary: "adaptive freezing of low-rank adaptation",
   recipe: { learningRate: 4e-3, headLearningRate: 4e-3 },
   published: {
-    source: "AFLoRA (arXiv 2403.13269) and its released scripts, DeBERTaV3-base",
+    source: "AFLoRA (arXiv 2403.13269) and its released scripts, DeBERTaV3-base, of GSM8K LLaMA-7B",
     tasks: {
       cola: setting(20, 64, 1e-2, 4e-2),
       sst2: setting(10, 64, 4e-3),
@@ -66,12 +71,29 @@ export const aflora: MethodDefinition<typeof options> = {
       qnli: setting(10, 256, 1e-3, 4e-3),
       mnli: setting(10, 256, 1e-2, 4e-3),
       qqp: setting(10, 256, 4e-3),
+      // The released code for language models; of LLaMA-7B's layers it adapts these, whatever they are part of.
+      gsm8k: {
+        ...setting(3, 1, 2e-3),
+        head: "new",
+        maxLength: 256,
+        lossOn: "all",
+        // 100 of its 30,000 steps.
+        warmupRatio: 1 / 300,
+        rank: 32,
+        alpha: 64,
+        targetModules: ["q_proj", "k_proj", "v_proj", "up_proj", "down_proj"],
+        attentionMatrices: "adaptive",
+        freezeCurve: "quadratic",
+        freezeInitial: "30%",
+        freezeFinal: "30%",
+      },
     },
   },
   options,
 
   adapt(settings, sites) {
     const { rank } = settings;
+    const scale = (settings.alpha ?? rank) / rank;
     const adapted = selectSites(sites, settings.targetModules);
     const modeOf = ({ role }: LinearSite) => (role === "attention" ? settings.attentionMatrices : settings.ffnMatrices);
     const parameters: AdapterParameter[] = [];
@@ -109,12 +131,12 @@ export const aflora: MethodDefinition<typeof options> = {
         const scaled = mul(down, parameter(`${name}.d`));
         // b scales the rows of B, which at low rank are far fewer than the tokens' outputs.
         const up = mul(parameter(`${name}.B`), reshape(parameter(`${name}.b`), [outFeatures, 1]));
-        return gemm(scaled, up, { transB: true, addend: layer(x) });
+        return gemm(scaled, up, { transB: true, alpha: scale, addend: layer(x) });
       },
       asLora({ name }, values) {
         const A = scaleRows(values.get(`${name}.A`)!, values.get(`${name}.d`)!);
         const B = scaleRows(values.get(`${name}.B`)!, values.get(`${name}.b`)!);
-        return { rank, alpha: rank, A, B };
+        return { rank, alpha: settings.alpha ?? rank, A, B };
       },
     };
   },
@@ -125,6 +147,7 @@ export const aflora: MethodDefinition<typeof options> = {
     const defaults = defaultFreezeSchedule(run.totalSteps, run.stepsPerEpoch);
     const freezeSchedule = {
       interval: settings.freezeInterval,
+      curve: settings.freezeCurve,
       totalSteps: run.totalSteps,
       initialSteps: resolveDuration(settings.freezeInitial, run) ?? defaults.initialSteps,
       finalSteps: resolveDuration(settings.freezeFinal, run) ?? defaults.finalSteps,

@@ -1,12 +1,13 @@
-/** What a method's authors trained a task with. */
+/** What a method's authors trained a task with: options of a run, and where they are not the defaults the method's own. */
 export interface PublishedSetting {
   epochs: number;
   batchSize: number;
   learningRate: number;
   headLearningRate: number;
+  [option: string]: unknown;
 }
 
-/** A method's published settings by GLUE task, and where they stand; tasks that are not published are absent. */
+/** A method's published settings by task, and where they stand; tasks that are not published are absent. */
 export interface PublishedSettings {
   source: string;
   tasks: Readonly<Record<string, PublishedSetting>>;
@@ -21,3 +22,9 @@ export function setting(
 ): PublishedSetting {
   return { epochs, batchSize, learningRate, headLearningRate };
 }
+
+/** A task's published setting as options. Of a classifier's head the last layer's matrix alone trains, as in the papers. */
+export const publishedOptions = (setting: PublishedSetting): Record<string, unknown> => ({
+  head: "classifier",
+  ...setting,
+});

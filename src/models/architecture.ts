@@ -3,10 +3,10 @@ import type { ForwardContext } from "./forward-context.ts";
 import type { TokenStream } from "./token-stream.ts";
 
 /**
- * What a head gives: `sequence` a row of outputs for each example; `token` and `languageModel` a row for each token that
- * counts; `pooled`, which every family has, a vector for each example: its pooled hidden states.
+ * What a head gives: `sequence` a row of outputs for each example, `embedding` likewise its vector; `token` and
+ * `languageModel` a row for each token that counts.
  */
-export type HeadName = keyof Heads<ModelConfig> | "pooled";
+export type HeadName = keyof Heads<ModelConfig>;
 
 /**
  * Writes a head: one of {@link Heads}.
@@ -25,8 +25,9 @@ export type Head<Config extends ModelConfig> = (
  * where other heads may be made new for a task.
  */
 export interface Heads<Config extends ModelConfig> {
-  /** From all rows `[tokens, hidden]` to `[batch, outputs]`. */
+  /** From all rows `[tokens, hidden]` to `[batch, outputs]`, and so does `embedding`. */
   sequence?(...args: Parameters<Head<Config>>): Value;
+  embedding?(...args: Parameters<Head<Config>>): Value;
   /** From the rows that count, `[outputRows, hidden]`, to `[outputRows, outputs]`, and so does `languageModel`. */
   token?(...args: Parameters<Head<Config>>): Value;
   languageModel?(...args: Parameters<Head<Config>>): Value;

@@ -1,6 +1,6 @@
 import type { HubOptions } from "../checkpoints/hub-node.ts";
 import { loadDatasetTask } from "../datasets/dataset-node.ts";
-import { loadGlueTask } from "../datasets/glue-node.ts";
+import { loadNamedTask } from "../datasets/named-task-node.ts";
 import { loadTableTask } from "../datasets/table-node.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { holdOut } from "../tasks/split.ts";
@@ -19,7 +19,7 @@ export async function loadTask(
 ): Promise<TaskData> {
   const { validationSplit, text, textPair, label, kind, seed } = run;
   if ("task" in source) {
-    const task = await loadGlueTask(source.task, source.data);
+    const task = await loadNamedTask(source.task, source.data, seed);
     return validationSplit === undefined ? task : holdOut(task, validationSplit, seed);
   }
   const given = { seed, validationSplit, text, textPair, label, kind };

@@ -12,6 +12,7 @@ import {
   withRecipe,
 } from "../finetuning/training-options.ts";
 import { DEFAULT_METHOD, findMethod, METHOD_NAMES } from "../methods/methods.ts";
+import { publishedOptions } from "../methods/published.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import { DEVICES, type Device, type Runtime } from "../runtime/session.ts";
 import { glueTaskName } from "../tasks/glue.ts";
@@ -38,8 +39,12 @@ export const runOptions = z.object({
     .min(1)
     .optional()
     .describe("adapter to go on from: a run's, or one that Hugging Face PEFT made; its method and base model are used"),
-  task: z.string().optional().describe("GLUE task, read from --data"),
+  task: z.string().optional().describe("GLUE task or gsm8k, read from --data"),
   data: z.string().optional().describe("folder with the official GLUE folders, or with the task's own files"),
+  preset: z
+    .literal("paper")
+    .optional()
+    .describe("all that the method's authors published of the task; what is given wins"),
   train: z.string().optional().describe("training examples: CSV, TSV or JSONL file"),
   validation: z.string().optional().describe("validation examples, likewise"),
   dataset: z.string().min(1).optional().describe("training and validation examples: owner/name[@revision] on the hub"),
@@ -87,7 +92,7 @@ export function runtimeFor(given: { device?: Device | undefined; threads?: numbe
 
 type GivenOptions = z.output<typeof runOptions>;
 
-/** Where a run's examples come from: a GLUE task's files, files of the user's own, or a data set of the hub. */
+/** Where a run's examples come from: a published task's files, files of the user's own, or a data set of the hub. */
 export type DataSource =
   | { task: string; data: string }
   | { train: string; validation?: string | undefined }
@@ -112,16 +117,34 @@ export interface RunConfig {
  * @throws UserError naming the option that is unknown, of another method, missing or malformed.
  */
 export function resolveConfig(given: Readonly<Record<string, unknown>>): RunConfig {
-  const { options, method } = partOptions(runOptions, String(given.method ?? DEFAULT_METHOD.name), given);
+  const name = String(given.method ?? DEFAULT_METHOD.name);
+  const { options, method } = partOptions(runOptions, name, withPreset(given, name));
   const { method: _name, task: _task, data, train, validation, dataset, datasetConfig, ...settings } = options;
   const source = sourceOf(options);
-  const task = glueTaskOf(source);
+  const task = namedTaskOf(source);
   const published = task === undefined ? undefined : DEFAULT_METHOD.published?.tasks[task];
   const rates = method.name === DEFAULT_METHOD.name ? published : undefined;
   const kind = options.kind === undefined ? undefined : findTaskKind(options.kind, 'option "kind"');
   const run = withRecipe(settings, findMethod(method.name), { epochs: published?.epochs, rates, kind });
   return { source, run, method };
 }
+
+/** With what the method's authors published of the task, where that is asked for. @throws UserError where it is nothing. */
+function withPreset(given: Readonly<Record<string, unknown>>, name: string): Readonly<Record<string, unknown>> {
+  if (given.preset === undefined) return given;
+  const { published } = findMethod(name);
+  const { options } = partOptions(runOptions, name, given);
+  const task = namedTaskOf(sourceOf(options));
+  const setting = task === undefined ? undefined : published?.tasks[task];
+  if (setting) return { ...publishedOptions(setting), ...definedOf(given) };
+  const known = Object.keys(published?.tasks ?? {}).join(", ");
+  throw new UserError(
+    `--preset paper: nothing is published of ${task ?? "examples of your own"} with method "${name}"${known ? `, but of ${known}` : ""}; leave it out`,
+  );
+}
+
+const definedOf = (given: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 
 function sourceOf({ task, data, train, validation, dataset, datasetConfig }: GivenOptions): DataSource {
   const only = [task, train, dataset].filter((source) => source !== undefined).length === 1;
@@ -141,7 +164,7 @@ function sourceOf({ task, data, train, validation, dataset, datasetConfig }: Giv
   if (only && train !== undefined) return { train, validation };
   if (only && dataset !== undefined) return { dataset, datasetConfig };
   throw new UserError(
-    "give either a GLUE task (--task cola --data DIR), your own examples (--train FILE) or a data set of the hub (--dataset OWNER/NAME)",
+    "give either a task (--task cola --data DIR), your own examples (--train FILE) or a data set of the hub (--dataset OWNER/NAME)",
   );
 }
 
@@ -167,8 +190,8 @@ function absoluteSource(source: DataSource): DataSource {
   return { train: resolve(train), validation: validation === undefined ? undefined : resolve(validation) };
 }
 
-/** The GLUE task that a run's examples are of, from files or from the hub. */
-export function glueTaskOf(source: DataSource): string | undefined {
+/** The published task that a run's examples are of, from files or from the hub. */
+export function namedTaskOf(source: DataSource): string | undefined {
   if ("task" in source) return source.task;
   if (!("dataset" in source) || source.datasetConfig === undefined) return undefined;
   return /\/glue(@|$)/.test(source.dataset) ? glueTaskName(source.datasetConfig) : undefined;

@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import type { RunRecords } from "./read-run.ts";
-import { type DataSource, glueTaskOf } from "./run-config.ts";
+import { type DataSource, namedTaskOf } from "./run-config.ts";
 
 /** The data that scores came from, in words. */
 export interface ScoredData {
@@ -16,7 +16,7 @@ export interface ScoredData {
 export function scoredData(runs: readonly RunRecords[]): ScoredData {
   const { config, result } = runs[0]!;
   const { source } = config;
-  const task = result?.task ?? glueTaskOf(source) ?? "custom";
+  const task = result?.task ?? namedTaskOf(source) ?? "custom";
   const name = task === "custom" ? nameOf(source) : task;
   const known = runs.flatMap(({ dataFingerprint }) => dataFingerprint?.examples ?? []);
   const [first] = known;

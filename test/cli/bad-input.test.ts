@@ -111,8 +111,8 @@ const cases: [what: string, command: string, sentence: string | RegExp][] = [
   ["a missing config file", `${TRAIN} --config nowhere.yaml`, /^cannot read config file nowhere\.yaml/],
   ["a config file of another kind", `${TRAIN} --config list.yaml`, 'list.yaml must hold options, such as "epochs: 3"'],
   ["a broken config file", `${TRAIN} --config broken.yaml`, /^broken\.yaml is neither JSON nor YAML/],
-  ["no data", "train --output out", /^give either a GLUE task/],
-  ["an unknown task", "train --task cols --data . --output out", /unknown GLUE task "cols".*did you mean "cola"\?/],
+  ["no data", "train --output out", /^give either a task/],
+  ["an unknown task", "train --task cols --data . --output out", /unknown task "cols".*did you mean "cola"\?/],
   ["a task's missing files", "train --task cola --data nowhere --output out", /nowhere/],
   [
     "an unknown device",

@@ -13,10 +13,21 @@ const tiny = describeModel(
   await readFolderConfig(fileURLToPath(new URL("../fixtures/models/bert-1/config.json", import.meta.url))),
 );
 
+const llama = describeModel(
+  await readFolderConfig(fileURLToPath(new URL("../fixtures/configs/llama-7b.json", import.meta.url))),
+);
+
 function costs(name: string, given: Record<string, unknown> = {}, model = paper, sequenceLength = 128) {
   const definition = findMethod(name);
   return methodCosts(model, definition, parseMethodOptions(definition, given), sequenceLength);
 }
+
+test("LLaMA-7B with the options published for GSM8K has the paper's counts", () => {
+  const { rank, alpha, targetModules, attentionMatrices } = findMethod("aflora").published!.tasks.gsm8k!;
+  const aflora = costs("aflora", { rank, alpha, targetModules, attentionMatrices }, llama).costs;
+  expect(aflora.map(({ trainable }) => trainable)).toEqual([56_980_480, 881_664]);
+  expect(costs("lora", { rank, alpha, targetModules }, llama).costs[0]!.trainable).toBe(56_098_816);
+});
 
 describe("DeBERTaV3-base from its config alone (docs/method.md)", () => {
   test.each([

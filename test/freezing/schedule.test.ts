@@ -14,10 +14,16 @@ describe("frozenFraction", () => {
     expect(frozenFraction(141, schedule)).toBe(1);
   });
 
-  test("never falls", () => {
-    for (let step = 1; step < 200; step++) {
-      expect(frozenFraction(step, schedule)).toBeGreaterThanOrEqual(frozenFraction(step - 1, schedule));
-    }
+  test("is quadratic between where that is asked for", () => {
+    const quadratic = { ...schedule, curve: "quadratic" } as const;
+    expect([20, 50, 80, 110, 140, 141].map((step) => frozenFraction(step, quadratic))).toEqual([
+      0, 0.0625, 0.25, 0.5625, 1, 1,
+    ]);
+  });
+
+  test.each(["cubic", "quadratic"] as const)("never falls (%s)", (curve) => {
+    const fractions = Array.from({ length: 200 }, (_, step) => frozenFraction(step, { ...schedule, curve }));
+    expect(fractions).toEqual(fractions.toSorted((a, b) => a - b));
   });
 });
 

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -104,6 +104,48 @@ describe("a chat model learns conversations", () => {
     const exported = JSON.parse(await readFile(join(home, "merged", "config.json"), "utf8"));
     expect(exported.architectures).toEqual(["LlamaForCausalLM"]);
     expect(exported.id2label).toBeUndefined();
+  });
+});
+
+describe("GSM8K as published", () => {
+  const data = () => join(home, "gsm8k");
+  beforeAll(async () => {
+    await mkdir(data());
+    const rows = Array.from({ length: 100 }, (_, i) => ({
+      question: `How many apples are left of ${i + 5} after 5 were eaten?`,
+      answer: `${i + 5} - 5 = <<${i + 5}-5=${i}>>${i}\n#### ${i}`,
+    }));
+    await writeJsonl(join(data(), "train.jsonl"), rows.slice(0, 60));
+    await writeJsonl(join(data(), "test.jsonl"), rows.slice(60));
+  });
+
+  test("the paper's recipe: all matrices freeze by degrees, and the adapter's scale goes out with it", async () => {
+    const output = join(home, "gsm8k-run");
+    const config = { model, task: "gsm8k", data: data(), preset: "paper", rank: 4, alpha: 8, threads: 1, output };
+    let shown = "";
+    await fineTune(config, {
+      onStart({ sample }) {
+        shown = sample!.map(({ text, counts }) => (counts ? `⟦${text}⟧` : text)).join("");
+      },
+    });
+    expect(shown).toMatch(/^<\|im_start\|>⟦system.*How many apples.*<<\d+-5=\d+>>\d+\n#### \d+<\|im_end\|>\n⟧$/s);
+    const { result, config: saved, freezing } = await readRunRecords(output);
+    expect(result).toMatchObject({ task: "gsm8k", steps: 3 * 54, epochs: 3, frozen: { count: 20, of: 20 } });
+    expect(saved.run).toMatchObject({ preset: "paper", lossOn: "all", batchSize: 1 });
+    const steps = Object.values(result!.frozenAtStep).map((step) => step!);
+    // ti = 48 of 162 steps, and all that is left is frozen past T - tf = 114.
+    expect(Math.min(...steps)).toBeGreaterThan(48);
+    expect(Math.max(...steps)).toBeLessThanOrEqual(115);
+    expect(new Set(steps).size).toBeGreaterThan(1);
+    expect(freezing.find(({ step }) => step === 60)!.fraction).toBeCloseTo((12 / 66) ** 2, 10);
+    const out = await exportRun(output, { format: "peft", output: join(home, "gsm8k-peft") });
+    expect(out.largestDifference).toBeLessThan(1e-4);
+    const settings = JSON.parse(await readFile(join(home, "gsm8k-peft", "adapter_config.json"), "utf8"));
+    expect(settings).toMatchObject({ r: 4, lora_alpha: 8 });
+    expect(settings.target_modules).not.toContain("self_attn.o_proj");
+    // The published test split, by its two columns.
+    const [tested] = await evaluateRun(output, { validation: join(data(), "test.jsonl"), threads: 1 });
+    expect(tested).toMatchObject({ examples: 40 });
   });
 });
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { flatOptions, glueTaskOf, resolveConfig } from "../../src/runs/run-config.ts";
+import { flatOptions, namedTaskOf, resolveConfig } from "../../src/runs/run-config.ts";
 
 test.each<[Record<string, string>, object, string | undefined]>([
   [{ task: "STS-B", data: "glue" }, { task: "stsb", data: "glue" }, "stsb"],
@@ -9,7 +9,7 @@ test.each<[Record<string, string>, object, string | undefined]>([
 ])("examples of %j", (given, source, task) => {
   const config = resolveConfig(given);
   expect(config.source).toEqual(source);
-  expect(glueTaskOf(config.source)).toBe(task);
+  expect(namedTaskOf(config.source)).toBe(task);
 });
 
 test("options of the run, its data and its method are told apart, and lie side by side again as they were given", () => {
@@ -28,7 +28,46 @@ test("options of the run, its data and its method are told apart, and lie side b
   expect(resolveConfig(flatOptions(config))).toEqual(config);
 });
 
+test("the paper's recipe of GSM8K: what is given wins, and what is saved comes back", () => {
+  const given = { task: "gsm8k", data: "gsm8k", preset: "paper" };
+  const config = resolveConfig(given);
+  expect(config.run).toMatchObject({
+    epochs: 3,
+    batchSize: 1,
+    learningRate: 2e-3,
+    maxLength: 256,
+    lossOn: "all",
+  });
+  expect(config.method.options).toMatchObject({
+    rank: 32,
+    alpha: 64,
+    targetModules: ["q_proj", "k_proj", "v_proj", "up_proj", "down_proj"],
+    attentionMatrices: "adaptive",
+    ffnMatrices: "adaptive",
+    freezeCurve: "quadratic",
+    freezeInitial: "30%",
+    freezeFinal: "30%",
+    freezeInterval: 10,
+    beta1: 0.85,
+    beta2: 0.95,
+  });
+  expect(resolveConfig(flatOptions(config))).toEqual(config);
+  const own = resolveConfig({ ...given, batchSize: 4, rank: 8 });
+  expect([own.run.batchSize, own.run.epochs, own.method.options.rank]).toEqual([4, 3, 8]);
+  // Of a classifier's head the matrix alone trains.
+  const cola = resolveConfig({ task: "cola", data: "glue", preset: "paper" });
+  expect(cola.run).toMatchObject({ epochs: 20, batchSize: 64, headLearningRate: 4e-2, head: "classifier" });
+});
+
 test.each<[Record<string, string>, string]>([
+  [
+    { task: "gsm8k", data: "gsm8k", preset: "paper", method: "lora" },
+    '--preset paper: nothing is published of gsm8k with method "lora", but of cola, sst2,',
+  ],
+  [
+    { train: "own.csv", preset: "paper", method: "full" },
+    "--preset paper: nothing is published of examples of your own",
+  ],
   [{ train: "own.csv", data: "glue" }, 'option "data" goes with "task", which is not given; leave it out'],
   [{ task: "cola" }, 'where are the files of task "cola"? Give their folder with --data DIR'],
 ])("refused: %j", (given, message) => {

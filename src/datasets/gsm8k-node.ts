@@ -1,0 +1,23 @@
+import { join } from "node:path";
+import type { TaskData } from "../tasks/example.ts";
+import { languageModel } from "../tasks/language-model.ts";
+import { holdOut } from "../tasks/split.ts";
+import { readTable } from "./read-table-node.ts";
+import { taskOfTable } from "./table-task.ts";
+
+/** Training examples that the recipe released with AFLoRA validates on. */
+const HELD_OUT = 120;
+
+/**
+ * Reads GSM8K as published (Cobbe et al. 2021, arXiv 2110.14168): `train.jsonl` with `question` and `answer`, whose reasoning ends in
+ * `#### 72`. It has no validation split: 120 of its training examples are held out, fewer of a part of it.
+ * @param seed of that draw
+ * @throws UserError where the file is missing or has no such columns.
+ */
+export async function loadGsm8k(directory: string, seed: number): Promise<TaskData> {
+  const file = join(directory, "train.jsonl");
+  const table = await readTable(file, "jsonl");
+  const task = taskOfTable(table, { text: "question", label: "answer" }, { kind: languageModel.name });
+  const fraction = Math.min(HELD_OUT / task.train.length, 0.1);
+  return holdOut({ ...task, name: "gsm8k", origin: { files: [file] } }, fraction, seed);
+}
