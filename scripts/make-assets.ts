@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { TensorToWrite } from "../src/checkpoints/safetensors.ts";
 import { openSafetensorsFile, writeSafetensors } from "../src/checkpoints/safetensors-node.ts";
+import { SENTENCE_FILES } from "../src/checkpoints/sentence-modules.ts";
 import { epochOrder } from "../src/training/batch-order.ts";
 
 const SAMPLE_SEED = 42;
@@ -28,8 +29,9 @@ await makeSst2(sst2Folder, join(assets, "sst2"));
 
 /** The model folder with its weights rounded to half precision and without the position ids, which are just 0, 1, 2, … */
 async function makeModel(from: string, to: string): Promise<void> {
-  await mkdir(to, { recursive: true });
-  for (const file of ["config.json", "tokenizer.json", "tokenizer_config.json"]) {
+  await mkdir(join(to, "1_Pooling"), { recursive: true });
+  const ofTransformers = ["config.json", "tokenizer.json", "tokenizer_config.json"];
+  for (const file of [...ofTransformers, ...Object.values(SENTENCE_FILES)]) {
     await writeFile(join(to, file), await readFile(join(from, file)));
   }
   const source = await openSafetensorsFile(join(from, "model.safetensors"));

@@ -6,6 +6,7 @@ import { didYouMean, UserError } from "../errors.ts";
 import { writeAtomically } from "./atomic-file-node.ts";
 import { boundedFetch, deadlineFor, type FetchBounds, SILENCE, SMALL_ANSWER } from "./bounded-fetch.ts";
 import { type DownloadProgress, downloadFiles, type RemoteFile, reasonOf } from "./hub-download-node.ts";
+import { SENTENCE_FILES } from "./sentence-modules.ts";
 
 /** Where and how to fetch; what is not given comes from the environment, as with other Hugging Face tools. */
 export interface HubOptions {
@@ -89,7 +90,7 @@ export async function resolveModel(nameOrFolder: string, options: HubOptions = {
     : VOCABULARIES.filter((file) => files.has(file));
   if (vocabularies.length === 0)
     throw new UserError(`${name} has no tokenizer; expected tokenizer.json or ${VOCABULARIES[0]}`);
-  const settings = TOKENIZER_SETTINGS.filter((file) => files.has(file));
+  const settings = [...TOKENIZER_SETTINGS, ...Object.values(SENTENCE_FILES)].filter((file) => files.has(file));
   const folder = await repository.fetch(["config.json", ...settings, ...vocabularies, weights]);
   if (weights.endsWith(".index.json")) await repository.fetch(await shardsOf(join(folder, weights), repository));
   return folder;

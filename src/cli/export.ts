@@ -51,13 +51,16 @@ function describe({ directory, files, comparedTexts, largestDifference, q8, note
   const lines = [
     table([["", ""], ...Object.entries(files).map(([name, size]) => [name, bytes(size)])]).trimStart(),
     "",
-    `compared with the run's model on ${counted(comparedTexts, "text")}: logits differ by at most ${largestDifference.toExponential(1)}`,
+    `compared with the run's model on ${counted(comparedTexts, "text")}: outputs differ by at most ${largestDifference.toExponential(1)}`,
   ];
   if (note !== undefined) lines.splice(-1, 0, `note: ${note}`);
   if (q8) {
-    lines.push(
-      `int8: logits differ by at most ${q8.largestDifference.toFixed(3)}, and ${(100 * q8.sameLabel).toFixed(1)} % have the same likeliest label`,
-    );
+    const { largestDifference: most, sameLabel, leastCosine } = q8;
+    const agreement =
+      leastCosine === undefined
+        ? `${(100 * sameLabel!).toFixed(1)} % have the same likeliest label`
+        : `a text's vectors have a cosine of at least ${leastCosine.toFixed(4)}`;
+    lines.push(`int8: outputs differ by at most ${most.toFixed(3)}, and ${agreement}`);
   }
   return [...lines, `folder: ${directory}`].join("\n");
 }

@@ -1,7 +1,7 @@
 import { type HubOptions, resolveDataset } from "../checkpoints/hub-node.ts";
 import { UserError } from "../errors.ts";
-import type { TaskData } from "../tasks/example.ts";
-import { examplesOf } from "../tasks/examples.ts";
+import type { Example, TaskData } from "../tasks/example.ts";
+import { columnsFor, examplesOf, numbered } from "../tasks/examples.ts";
 import { GLUE_TASKS } from "../tasks/glue.ts";
 import { type Columns, namedColumns } from "../tasks/rows.ts";
 import { holdOut } from "../tasks/split.ts";
@@ -43,9 +43,11 @@ export async function loadDatasetTask(options: DatasetTaskOptions, hub: HubOptio
   if (!files) throw new UserError(`${found.name} has no split "train" to learn from`);
   const table = await read("train", files);
 
-  const columns = columnsOf(table, options);
+  const known = kindOf(table, options);
+  const { text, textPair, label } = options;
+  const columns = known?.table ? namedColumns({ text, textPair, label }) : columnsOf(table, options);
   const own = taskOfTable(table, columns, {
-    kind: kindOf(table, options)?.name,
+    kind: known?.name,
     labels: columns.label === undefined ? undefined : table.classNames.get(columns.label),
   });
   const ofGlue = /\/glue(@|$)/.test(dataset) && configuration !== undefined ? GLUE_TASKS.get(configuration) : undefined;
@@ -57,10 +59,14 @@ export async function loadDatasetTask(options: DatasetTaskOptions, hub: HubOptio
     return holdOut(task, options.validationSplit ?? 0.1, seed);
   }
   const kind = findTaskKind(task.kind);
+  const examples = (held: ParquetTable): Example[] =>
+    kind.table
+      ? numbered(kind.table.read(held, columns, task.labels).examples)
+      : examplesOf(held, columnsFor(kind, held, columns), kind, task.labels);
   const validation = [];
   for (const [split, paths] of splits) {
     const name = split.startsWith("validation") ? split : "validation";
-    validation.push({ name, examples: examplesOf(await read(split, paths), columns, kind, task.labels) });
+    validation.push({ name, examples: examples(await read(split, paths)) });
   }
   return { ...task, validation };
 }

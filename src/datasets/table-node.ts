@@ -1,6 +1,6 @@
 import { UserError } from "../errors.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
-import { columnsFor, examplesOf } from "../tasks/examples.ts";
+import { columnsFor, examplesOf, numbered } from "../tasks/examples.ts";
 import { type Columns, namedColumns, type Table } from "../tasks/rows.ts";
 import { holdOut } from "../tasks/split.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
@@ -62,6 +62,7 @@ export async function readExamples(
 ): Promise<Example[]> {
   const source = await readSource(file, named, kind, labelled);
   const found = findTaskKind(kind);
+  if (found.table && labelled) return numbered(found.table.read(source.table, source.named, labels).examples);
   const { label, ...texts } = columnsFor(found, source.table, source.named);
   // What a kind finds by itself may be there without labels, but not the column that most have them in.
   const has = label !== undefined && (labelled || (found.columnsIn && source.table.columns.includes(label)));

@@ -1,5 +1,5 @@
 import type { TaskData } from "../tasks/example.ts";
-import { columnsFor, examplesOf } from "../tasks/examples.ts";
+import { columnsFor, examplesOf, numbered } from "../tasks/examples.ts";
 import type { Columns, Table } from "../tasks/rows.ts";
 import { findTaskKind, recognizeTable } from "../tasks/task-kinds.ts";
 
@@ -15,6 +15,10 @@ export function taskOfTable(
   given: { kind?: string | undefined; labels?: readonly string[] | undefined } = {},
 ): TaskData {
   const kind = given.kind === undefined ? recognizeTable(table, named) : findTaskKind(given.kind);
+  if (kind.table) {
+    const { examples, ...read } = kind.table.read(table, named, given.labels);
+    return { name: "custom", kind: kind.name, ...read, train: numbered(examples), validation: [] };
+  }
   const columns = columnsFor(kind, table, named);
   const labels = [...(given.labels ?? (columns.label === undefined ? [] : kind.labelsIn(table, columns.label)))];
   const train = examplesOf(table, columns, kind, labels);

@@ -12,8 +12,9 @@ import { isPretrained } from "../models/trace.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
+import { dot, unitVector } from "../tasks/vectors.ts";
 import { writeMergedFolder } from "./merged-node.ts";
-import { ONNX_FILES, writeOnnxFolder } from "./onnx-node.ts";
+import { ONNX_FILES, SENTENCE_EMBEDDING, writeOnnxFolder } from "./onnx-node.ts";
 import { readPeftAdapter } from "./peft/read-node.ts";
 import { type PeftFormName, writePeftFolder } from "./peft/write-node.ts";
 
@@ -39,8 +40,11 @@ export interface ExportReport {
   comparedTexts: number;
   /** Largest difference of a logit. */
   largestDifference: number;
-  /** The model with int8 weights: its largest difference, and the share of outputs whose likeliest label is the same. */
-  q8?: { largestDifference: number; sameLabel: number };
+  /**
+   * The model with int8 weights: its largest difference, and the share of outputs whose likeliest label is the same; of
+   * embeddings, the least cosine of a text's vectors.
+   */
+  q8?: { largestDifference: number; sameLabel?: number; leastCosine?: number };
 }
 
 /** Largest difference between the logits of an exported model and those of the run that is let pass. */
@@ -49,7 +53,7 @@ const TOLERANCE = 1e-4;
 /**
  * Exports an adapter to another tool's format and compares the result with the adapter's own model before it is put in
  * place: where their logits differ by more than 1e-4, nothing is left behind.
- * @param examples what to compare on
+ * @param given what to compare on
  * @throws UserError where the output is not empty, or the format has no place for the method.
  */
 export async function exportAdapter(
@@ -57,8 +61,10 @@ export async function exportAdapter(
   adapter: Adapter,
   { format, output, dtype = "float32", as }: ExportOptions,
   runtime: Runtime,
-  examples: readonly Example[],
+  given: readonly Example[],
 ): Promise<ExportReport> {
+  // One text of each is enough.
+  const examples = given.map(({ texts: _, ...example }) => example);
   if (dtype === "q8" && format !== "onnx") throw new UserError("--dtype q8 is for --format onnx");
   if (as !== undefined && format !== "peft") throw new UserError(`--as ${as} is for --format peft`);
   if (format === "onnx" && isPretrained(base.head)) {
@@ -94,8 +100,11 @@ export async function exportAdapter(
         report.largestDifference = difference(expected, await logitsOf(ONNX_FILES.float32));
         if (dtype === "q8") {
           const found = await logitsOf(ONNX_FILES.q8);
-          const sameLabel = shareOfSameLabels(expected, found, base.labelCount);
-          report.q8 = { largestDifference: difference(expected, found), sameLabel };
+          const agreement =
+            base.head === "pooled"
+              ? { leastCosine: leastCosine(expected, found) }
+              : { sameLabel: shareOfSameLabels(expected, found, base.labelCount) };
+          report.q8 = { largestDifference: difference(expected, found), ...agreement };
         }
       }
     }
@@ -200,8 +209,8 @@ async function onnxLogits(
         ),
       };
       const given = session.inputNames.map((name) => [name, inputs[name]!] as const);
-      const { logits } = await session.run(Object.fromEntries(given));
-      const values = logits!.data as Float32Array;
+      const outputs = await session.run(Object.fromEntries(given));
+      const values = (outputs[SENTENCE_EMBEDDING] ?? outputs.logits)!.data as Float32Array;
       encoded.forEach(({ rows }, i) => {
         // `[batch, labels]`, or of tokens `[batch, sequence, labels]`.
         const at = rows ? [...rows].map((token) => i * sequence + token) : [i];
@@ -241,6 +250,10 @@ function shareOfSameLabels(
   });
   return same / rows;
 }
+
+/** Of pairs of vectors. */
+const leastCosine = (expected: readonly Float32Array[], found: readonly Float32Array[]): number =>
+  Math.min(...expected.map((vector, i) => dot(unitVector(vector), unitVector(found[i]!))));
 
 async function sizesIn(folder: string): Promise<Record<string, number>> {
   const sizes: Record<string, number> = {};

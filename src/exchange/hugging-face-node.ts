@@ -74,7 +74,8 @@ export async function writeTokenizerJson(folder: string, base: BaseModel, maxLen
   const built = json === undefined ? await readVocabularyFiles(base.files) : undefined;
   await writeJsonFile(join(folder, "tokenizer.json"), json ?? built!.tokenizer);
   await writeJsonFile(join(folder, "tokenizer_config.json"), {
-    tokenizer_class: "PreTrainedTokenizerFast",
+    // Transformers.js tells the second text of a pair by BERT's class alone.
+    tokenizer_class: base.config.usesTokenTypes ? "BertTokenizer" : "PreTrainedTokenizerFast",
     ...built?.config,
     ...settings,
     model_max_length: maxLength,

@@ -9,11 +9,17 @@ import { findTaskKind } from "../tasks/task-kinds.ts";
 /** Class of Hugging Face Transformers that a fine-tuned model is. */
 export function className({ architecture, config }: ModelDescription, kind: string): string {
   const begin = architecture.modelTypes[config.modelType]!;
-  return findTaskKind(kind).huggingFace.autoClass.replace("AutoModel", begin);
+  const { autoClass } = findTaskKind(kind).huggingFace;
+  return autoClass === "AutoModel" ? `${begin}Model` : autoClass.replace("AutoModel", begin);
 }
 
 /** A module or weight in a checkpoint of the task's model: what belongs to the backbone stands under its prefix. */
-export function fullName({ architecture }: ModelDescription, { name, part }: Pick<WeightSpec, "name" | "part">) {
+export function fullName(
+  { architecture, head }: ModelDescription & Partial<Pick<BaseModel, "head">>,
+  { name, part }: Pick<WeightSpec, "name" | "part">,
+) {
+  // A model without a head is the backbone itself.
+  if (head === "pooled") return name;
   const { prefix, headUnderPrefix = [], besidePrefix = [] } = architecture;
   const isIn = (modules: readonly string[]): boolean => modules.some((module) => name.startsWith(`${module}.`));
   const underPrefix = part === "backbone" ? !isIn(besidePrefix) : isIn(headUnderPrefix);
@@ -24,12 +30,11 @@ export function fullName({ architecture }: ModelDescription, { name, part }: Pic
 export const publicName = (base: BaseModel): string => (base.name === BUNDLED_MODEL ? BUNDLED_ON_HUB : base.name);
 
 /** A linear layer's module in such a checkpoint. */
-export const moduleName = (base: ModelDescription, { name }: LinearSite): string =>
-  fullName(base, { name, part: "backbone" });
+export const moduleName = (base: BaseModel, { name }: LinearSite): string => fullName(base, { name, part: "backbone" });
 
 /** Names of a task's outputs; where its kind has no labels, their numbers; none where they are the words of a vocabulary. */
 export function labelNames({ kind, labels }: AdapterDescription["task"]): string[] {
   const { head, outputs } = findTaskKind(kind);
-  if (isPretrained(head)) return [];
+  if (isPretrained(head) || head === "pooled") return [];
   return Array.from({ length: outputs(labels) }, (_, i) => labels[i] ?? `LABEL_${i}`);
 }

@@ -1,10 +1,12 @@
 import { join } from "node:path";
+import { openModelFolder } from "../checkpoints/model-folder.ts";
 import { writeSafetensors } from "../checkpoints/safetensors-node.ts";
 import type { AdapterDescription } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
-import { type Tensors, transposed } from "../graph/tensor.ts";
+import { type Tensor, type Tensors, transposed } from "../graph/tensor.ts";
 import { fullName } from "./hugging-face.ts";
 import { copyTokenizer, writeConfig } from "./hugging-face-node.ts";
+import { writeSentenceFiles } from "./sentence-transformers-node.ts";
 
 /** Writes a Hugging Face model folder with `weights` (by name without the family's prefix) in float32. */
 export async function writeMergedFolder(
@@ -17,7 +19,21 @@ export async function writeMergedFolder(
     const tensor = weights.get(weight.name)!;
     return [fullName(base, weight), weight.transposed ? transposed(tensor) : tensor] as const;
   });
-  await writeSafetensors(join(folder, "model.safetensors"), new Map(tensors), { format: "pt" });
+  const all = new Map([...tensors, ...(base.head === "pooled" ? await kept(base) : [])]);
+  await writeSafetensors(join(folder, "model.safetensors"), all, { format: "pt" });
   await writeConfig(folder, base, description);
   await copyTokenizer(folder, base);
+  if (base.head === "pooled") await writeSentenceFiles(folder, base, description.maxLength);
+}
+
+/** What Transformers has in a model without a head, though nothing of an embedding reads it, such as BERT's pooler. */
+async function kept({ files, architecture, unused }: BaseModel): Promise<[string, Tensor<"float32">][]> {
+  const { weights } = await openModelFolder(files);
+  const plain = (name: string): string => name.replace(new RegExp(`^${architecture.prefix}\\.`), "");
+  const names = unused.filter((name) =>
+    architecture.headUnderPrefix?.some((module) => plain(name).startsWith(`${module}.`)),
+  );
+  return Promise.all(
+    names.map(async (name): Promise<[string, Tensor<"float32">]> => [plain(name), await weights.read(name)]),
+  );
 }

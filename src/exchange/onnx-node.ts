@@ -3,17 +3,19 @@ import { join } from "node:path";
 import { UserError } from "../errors.ts";
 import type { AdapterDescription } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
-import { Graph } from "../graph/graph.ts";
+import { Graph, type Value } from "../graph/graph.ts";
 import { encodeOnnx } from "../graph/onnx.ts";
 import { reshape } from "../graph/ops.ts";
 import type { Tensors } from "../graph/tensor.ts";
 import { ForwardContext } from "../models/forward-context.ts";
 import { PaddedStream } from "../models/padded-stream.ts";
-import { labelsTokens, writeModel } from "../models/trace.ts";
+import { MEAN_POOLING, type PoolingMode, writePooling } from "../models/pooling.ts";
+import { labelsTokens, writeHiddenStates, writeModel } from "../models/trace.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { labelNames } from "./hugging-face.ts";
 import { writeConfig, writeTokenizerJson } from "./hugging-face-node.ts";
 import { quantizeOnnx } from "./quantize-onnx.ts";
+import { writeSentenceFiles } from "./sentence-transformers-node.ts";
 
 /** Where Transformers.js looks for a model: as it is, and with int8 weights (`dtype: "q8"`). */
 export const ONNX_FILES = { float32: "onnx/model.onnx", q8: "onnx/model_quantized.onnx" } as const;
@@ -50,14 +52,20 @@ export async function writeOnnxFolder(
   // In a page Transformers.js would otherwise ask for int8.
   await writeConfig(folder, base, description, q8 ? {} : { "transformers.js_config": { dtype: "fp32" } });
   await writeTokenizerJson(folder, base, maxLength);
-  await writeFile(join(folder, "README.md"), readme(description, q8));
+  if (base.head === "pooled") await writeSentenceFiles(folder, base, maxLength);
+  await writeFile(join(folder, "README.md"), readme(base, description, q8));
 }
 
 /** The model with its weights as an ONNX file, with the inputs and the output that Transformers.js knows. */
 function encodeModel(base: BaseModel, weights: Tensors, maxLength: number): Uint8Array {
   const graph = new Graph();
   const stream = new PaddedStream(graph, maxLength);
-  const { labelCount, head } = base;
+  return encodeOnnx(writeOutputs(graph, stream, base), new Map([...weights, ...stream.tables])).bytes;
+}
+
+/** By the names that Transformers.js knows: `logits`; of a model that embeds, its tokens' hidden states, and their pooling. */
+function writeOutputs(graph: Graph, stream: PaddedStream, base: BaseModel): Record<string, Value> {
+  const { labelCount, head, config, pooling = MEAN_POOLING } = base;
   const context = new ForwardContext(graph, {
     trains: () => false,
     dropout: false,
@@ -67,15 +75,29 @@ function encodeModel(base: BaseModel, weights: Tensors, maxLength: number): Uint
       throw new UserError("encoder-decoders cannot be written as ONNX yet; use --format merged");
     },
   });
+  if (head === "pooled") {
+    const hidden = writeHiddenStates(context, base);
+    return {
+      last_hidden_state: reshape(hidden, ["batch", "sequence", config.hiddenSize]),
+      [SENTENCE_EMBEDDING]: writePooling(pooling, stream, hidden),
+    };
+  }
   const logits = writeModel(context, base, labelCount, head);
-  const shaped = labelsTokens(head) ? reshape(logits, ["batch", "sequence", labelCount]) : logits;
-  return encodeOnnx({ logits: shaped }, new Map([...weights, ...stream.tables])).bytes;
+  return { logits: labelsTokens(head) ? reshape(logits, ["batch", "sequence", labelCount]) : logits };
 }
 
-function readme({ task, maxLength }: AdapterDescription, q8: boolean): string {
+/** Output of a model that embeds: a vector for each text. */
+export const SENTENCE_EMBEDDING = "sentence_embedding";
+
+function readme(base: BaseModel, { task, maxLength }: AdapterDescription, q8: boolean): string {
   const { huggingFace } = findTaskKind(task.kind);
   const { pipelineCall, showLogits } = huggingFace.readme;
   const dtype = q8 ? `"fp32", or "q8" for the model with int8 weights` : `"fp32"`;
+  const title = [
+    `# ${task.name}`,
+    `An ONNX model for Transformers.js and ONNX Runtime; texts are cut to ${maxLength} tokens. \`dtype\` is ${dtype}.`,
+  ];
+  if (base.head === "pooled") return `${[...title, embeddingReadme(base)].join("\n\n")}\n`;
   const pipeline = `\`\`\`js
 import { env, pipeline } from "@huggingface/transformers";
 
@@ -94,8 +116,7 @@ const { logits } = await model(inputs);
 ${showLogits?.(labelNames(task))}
 \`\`\``;
   const sections = [
-    `# ${task.name}`,
-    `An ONNX model for Transformers.js and ONNX Runtime; texts are cut to ${maxLength} tokens. \`dtype\` is ${dtype}.`,
+    ...title,
     ...(pipelineCall ? [pipeline] : []),
     ...(showLogits
       ? [
@@ -105,4 +126,19 @@ ${showLogits?.(labelNames(task))}
       : []),
   ];
   return `${sections.join("\n\n")}\n`;
+}
+
+/** Transformers.js's names of ways of pooling. */
+const POOLING_IN_JS: Record<PoolingMode, string> = { mean: "mean", cls: "cls", lasttoken: "last_token" };
+
+function embeddingReadme({ pooling = MEAN_POOLING }: BaseModel): string {
+  return `\`\`\`js
+import { env, pipeline } from "@huggingface/transformers";
+
+env.localModelPath = "/models/"; // where this folder lies
+const embed = await pipeline("feature-extraction", "NAME_OF_THIS_FOLDER", { dtype: "fp32" });
+const vectors = await embed(["a text", "another"], { pooling: "${POOLING_IN_JS[pooling.mode]}", normalize: ${pooling.normalize} });
+\`\`\`
+
+ONNX Runtime gives the same vectors as the output \`${SENTENCE_EMBEDDING}\`.`;
 }

@@ -15,7 +15,7 @@ import { readRunRecords } from "../runs/read-run.ts";
 import { flatOptions, MAY_DIFFER, resolveConfig, runOptions, withAbsolutePaths } from "../runs/run-config.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { glueTaskName } from "../tasks/glue.ts";
-import { stepsPerEpoch } from "../training/train.ts";
+import { stepsPerEpoch } from "../training/batch-order.ts";
 import { byScore } from "./best.ts";
 
 /** What to compare. */

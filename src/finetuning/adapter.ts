@@ -24,6 +24,8 @@ const adapterSchema = z.object({
     kind: z.string(),
     labels: z.array(z.string()),
     metrics: z.array(z.string()),
+    /** Settings of the kind's own, such as its loss. */
+    options: z.record(z.string(), z.unknown()).optional(),
   }),
   maxLength: z.int().positive(),
   lossOn: z.enum(LOSS_ON).optional(),

@@ -1,5 +1,7 @@
 import type { ModelFiles } from "../checkpoints/model-files.ts";
 import { type FolderConfig, type ModelFolder, openModelFolder } from "../checkpoints/model-folder.ts";
+import { readSentenceModules } from "../checkpoints/sentence-modules.ts";
+import { UserError } from "../errors.ts";
 import type { Tensor, Tensors } from "../graph/tensor.ts";
 import { constant, normal, randomFor } from "../methods/initializers.ts";
 import type { HeadName } from "../models/architecture.ts";
@@ -7,6 +9,7 @@ import type { BaseFormat } from "../models/base-format.ts";
 import { describeModel, type ModelDescription } from "../models/families.ts";
 import type { WeightSpec } from "../models/model-parts.ts";
 import { readModelWeights } from "../models/model-weights.ts";
+import { MEAN_POOLING, POOLING_MODES, type Pooling } from "../models/pooling.ts";
 import { isPretrained, type ModelTrace, traceModel } from "../models/trace.ts";
 import type { TaskData } from "../tasks/example.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
@@ -56,7 +59,7 @@ export async function readBaseModel(
   { format = "float32", ...name }: BaseOptions = {},
 ): Promise<BaseModel> {
   const folder = await openModelFolder(files);
-  const description = describeModel(folder.config);
+  const description = { ...describeModel(folder.config), pooling: await poolingOf(files) };
   const read = await readForTask(folder, { ...description, format }, task, seed);
   return {
     name: files.location,
@@ -101,6 +104,18 @@ async function readForTask(
     weights.set(name, initialize(shape as number[], randomFor(seed, name)));
   }
   return { trace, labelCount, head, weights, quantized, newWeights: missing, unused };
+}
+
+/** How the folder says that texts are embedded. @throws UserError where it is in a way that is not known. */
+async function poolingOf(files: ModelFiles): Promise<Pooling> {
+  const modules = await readSentenceModules(files);
+  if (!modules) return MEAN_POOLING;
+  const { poolingModes, normalize, maxLength } = modules;
+  const mode = POOLING_MODES.find((known) => known === poolingModes.join());
+  if (mode) return { mode, normalize, maxLength };
+  throw new UserError(
+    `${files.location} pools a text's tokens by ${poolingModes.join(" and ")}, which is not supported; ${POOLING_MODES.join(", ")} are`,
+  );
 }
 
 /** Whether a checkpoint's head is for this kind of task and these labels in this order; unnamed labels go by their numbers. */

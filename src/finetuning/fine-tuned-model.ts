@@ -5,9 +5,11 @@ import type { Adaptation } from "../methods/method.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example, Prediction } from "../tasks/example.ts";
+import { type RerankedText, reranker } from "../tasks/reranker.ts";
 import type { TaskKind, TextInput } from "../tasks/task-kind.ts";
 import { findTaskKind, type TextPrediction } from "../tasks/task-kinds.ts";
 import type { TaskPredictions } from "../tasks/task-predictions.ts";
+import { unitVector } from "../tasks/vectors.ts";
 import { type PredictedExample, Predictor } from "../training/predictor.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
 import type { Adapter, AdapterDescription } from "./adapter.ts";
@@ -74,6 +76,36 @@ export class FineTunedModel<Shown extends object = TextPrediction> {
     const logits = await this.#predictor.logits(encoded, this.parameters);
     const shown = logits.map((values, i) => this.kind.describe(this.#labels, examples[i]!, encoded[i]!, values));
     return isList(given) ? shown : shown[0]!;
+  }
+
+  /**
+   * The vectors of texts, in order: `[hidden]`, or cut to `dimensions` and at length 1 again.
+   * @throws UserError where the model does not embed, a text is none, or there are fewer dimensions.
+   */
+  async embed(texts: readonly string[], { dimensions }: { dimensions?: number } = {}): Promise<Float32Array[]> {
+    if (this.kind.head !== "pooled") {
+      throw new UserError(`the model is for ${this.kind.name} and embeds no texts; ask for what it was trained for`);
+    }
+    const size = this.base.labelCount;
+    if (dimensions !== undefined && !(Number.isInteger(dimensions) && dimensions >= 1 && dimensions <= size)) {
+      throw new UserError(`an embedding of this model has ${size} dimensions, which cannot be cut to ${dimensions}`);
+    }
+    const examples = texts.map((text, index) => ({ index, ...this.kind.exampleOfInput(textsOf(text)) }));
+    const vectors = await this.logits(examples);
+    return dimensions === undefined ? vectors : vectors.map((vector) => unitVector(vector, dimensions));
+  }
+
+  /**
+   * Passages by how well they answer a query, the best first; `index` is a passage's place among those given.
+   * @throws UserError where the model is no reranker.
+   */
+  async rerank(query: string, passages: readonly string[]): Promise<(RerankedText & { index: number })[]> {
+    const { name } = reranker;
+    if (this.kind.name !== name)
+      throw new UserError(`the model is for ${this.kind.name}, not a ${name}; train one first`);
+    const pairs = passages.map((passage) => [query, passage] as const);
+    const found = await (this as FineTunedModel as FineTunedModel<RerankedText>).predict(pairs);
+    return found.map((shown, index) => ({ index, ...shown })).sort((a, b) => b.logit - a.logit);
   }
 
   /** What the model says of each example, written as the example's own label is. */

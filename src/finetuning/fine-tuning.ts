@@ -8,11 +8,12 @@ import { classWeightsOf } from "../tasks/class-weights.ts";
 import type { EvaluationSplit, TaskData } from "../tasks/example.ts";
 import { trainingExamples } from "../tasks/examples.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
-import { findTaskKind } from "../tasks/task-kinds.ts";
+import { findTaskKind, withTaskOptions } from "../tasks/task-kinds.ts";
+import { stepsPerEpoch } from "../training/batch-order.ts";
 import { type EncodedSplit, type Evaluation, Evaluator } from "../training/evaluate.ts";
 import { isAllZero } from "../training/learning-rate.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
-import { stepsPerEpoch, type TrainOptions, type TrainOutcome, train } from "../training/train.ts";
+import { type TrainOptions, type TrainOutcome, train } from "../training/train.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import type { Adapter } from "./adapter.ts";
 import type { BaseModel } from "./base-model.ts";
@@ -66,10 +67,12 @@ export class FineTuning {
    * is not float32, or the task has no classes.
    */
   constructor(plan: FineTuningPlan) {
-    const { base, task, method, settings, start, resume } = plan;
+    const { base, method, settings, start, resume } = plan;
     const { tokenizer } = base;
-    this.#plan = plan;
-    this.#maxLength = Math.min(settings.maxLength, base.config.maxLength);
+    const task = withTaskOptions(plan.task, settings, base.config);
+    this.#plan = { ...plan, task };
+    const ofPooling = (base.head === "pooled" && base.pooling?.maxLength) || settings.maxLength;
+    this.#maxLength = Math.min(settings.maxLength, base.config.maxLength, ofPooling);
     const { lossOn } = settings;
     const classWeights = settings.classWeights && classWeightsOf(task);
     const encode = (split: EvaluationSplit, more = {}): EncodedSplit => {
@@ -97,6 +100,7 @@ export class FineTuning {
       ...cutNotes(task.train.length, train, this.#maxLength),
       ...(isAllZero(this.totalSteps, settings.warmupRatio) ? [NOTHING_TRAINS] : []),
       ...(this.#schedule.note === undefined ? [] : [this.#schedule.note]),
+      ...(findTaskKind(task.kind).notesOf?.(task.train) ?? []),
     ];
 
     const newWeights = start?.newWeights ?? base.newWeights;
@@ -145,7 +149,7 @@ export class FineTuning {
     const { base, method, task } = this.#plan;
     const best = state.best!.parameters;
     const untrained = this.#ownHead.filter(({ name }) => !best.has(name));
-    const { name, kind, labels, metrics } = task;
+    const { name, kind, labels, metrics, options } = task;
     return {
       description: {
         format: "aflora-adapter",
@@ -154,7 +158,7 @@ export class FineTuning {
         modelType: base.config.modelType,
         method: method.name,
         methodOptions: method.options,
-        task: { name, kind, labels, metrics },
+        task: { name, kind, labels, metrics, ...(options && { options }) },
         maxLength: this.#maxLength,
         ...(this.#plan.settings.lossOn && { lossOn: this.#plan.settings.lossOn }),
       },

@@ -4,7 +4,8 @@ import type { MethodDefinition } from "../methods/method.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
 import type { PublishedSetting } from "../methods/published.ts";
 import { BASE_FORMATS, type BaseFormat } from "../models/base-format.ts";
-import { LOSS_ON, type LossOn, type TaskKind } from "../tasks/task-kind.ts";
+import { EMBEDDING_LOSSES } from "../tasks/embedding-losses.ts";
+import { type GivenTaskOptions, LOSS_ON, type LossOn, type TaskKind } from "../tasks/task-kind.ts";
 import { TASK_KINDS } from "../tasks/task-kinds.ts";
 import type { TrainingSettings } from "../training/train.ts";
 import type { HeadChoice } from "./head.ts";
@@ -27,6 +28,16 @@ export const trainingOptions = z.object({
     .literal("balanced")
     .optional()
     .describe("weigh classes so that rare ones count as much as common ones"),
+  loss: z
+    .string()
+    .optional()
+    .describe(`loss of an embedding: ${Object.keys(EMBEDDING_LOSSES).join(", ")} (by what the examples are)`),
+  dimensions: z
+    .string()
+    .optional()
+    .describe("sizes to which embeddings may be cut, such as 384,128,64: each is trained (Matryoshka)"),
+  bothDirections: z.boolean().optional().describe("multiple-negatives-ranking of anchors against positives, too"),
+  margin: positive.optional().describe("margin of the losses triplet and contrastive (0.5)"),
   base: z
     .enum(BASE_FORMATS)
     .default("float32")
@@ -63,7 +74,7 @@ export const trainingOptions = z.object({
 });
 
 /** The same with what else fine-tuning asks for, all resolved. */
-export interface FineTuningSettings extends TrainingSettings {
+export interface FineTuningSettings extends TrainingSettings, GivenTaskOptions {
   base: BaseFormat;
   head: HeadChoice;
   /** Tokens after which examples are cut. */

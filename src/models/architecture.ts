@@ -3,10 +3,10 @@ import type { ForwardContext } from "./forward-context.ts";
 import type { TokenStream } from "./token-stream.ts";
 
 /**
- * What a head gives: `sequence` a row of outputs for each example, `embedding` likewise its vector; `token` and
- * `languageModel` a row for each token that counts.
+ * What a head gives: `sequence` a row of outputs for each example; `token` and `languageModel` a row for each token that
+ * counts; `pooled`, which every family has, a vector for each example: its pooled hidden states.
  */
-export type HeadName = keyof Heads<ModelConfig>;
+export type HeadName = keyof Heads<ModelConfig> | "pooled";
 
 /**
  * Writes a head: one of {@link Heads}.
@@ -25,9 +25,8 @@ export type Head<Config extends ModelConfig> = (
  * where other heads may be made new for a task.
  */
 export interface Heads<Config extends ModelConfig> {
-  /** From all rows `[tokens, hidden]` to `[batch, outputs]`, and so does `embedding`. */
+  /** From all rows `[tokens, hidden]` to `[batch, outputs]`. */
   sequence?(...args: Parameters<Head<Config>>): Value;
-  embedding?(...args: Parameters<Head<Config>>): Value;
   /** From the rows that count, `[outputRows, hidden]`, to `[outputRows, outputs]`, and so does `languageModel`. */
   token?(...args: Parameters<Head<Config>>): Value;
   languageModel?(...args: Parameters<Head<Config>>): Value;

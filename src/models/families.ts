@@ -11,6 +11,7 @@ import { llama } from "./llama.ts";
 import { mistral } from "./mistral.ts";
 import { modernbert } from "./modernbert.ts";
 import { mpnet } from "./mpnet.ts";
+import type { Pooling } from "./pooling.ts";
 import { qwen2 } from "./qwen2.ts";
 import { qwen3 } from "./qwen3.ts";
 import { roberta } from "./roberta.ts";
@@ -47,6 +48,8 @@ const familyOf = (modelType: string): Architecture | undefined =>
 export interface ModelDescription {
   architecture: Architecture;
   config: ModelConfig;
+  /** How it embeds a text; the mean of its tokens where absent. */
+  pooling?: Pooling;
 }
 
 /**

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Value } from "../graph/graph.ts";
-import { add, concat, div, gather, mul, reduceSum, reshape, slice, sub } from "../graph/ops.ts";
+import { add, concat, gather, mul, reshape, slice, sub } from "../graph/ops.ts";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activation.ts";
 import type { EncoderArchitecture, ModelConfig } from "./architecture.ts";
 import { attention, maskBias } from "./attention.ts";
@@ -8,6 +8,7 @@ import { labelCountOf, parseConfig, rate } from "./config.ts";
 import type { ForwardContext } from "./forward-context.ts";
 import { plainTokenHead } from "./heads.ts";
 import type { SiteRole } from "./model-parts.ts";
+import { meanOfTokens } from "./pooling.ts";
 import type { TokenStream } from "./token-stream.ts";
 
 interface ModernBertConfig extends ModelConfig {
@@ -223,11 +224,6 @@ function rotate(config: ModernBertConfig, tokens: TokenStream, x: Value, reach: 
   const [first, second] = [slice(parts, 2, 0, half), slice(parts, 2, half, size)];
   const turned = [sub(mul(first, cosine), mul(second, sine)), add(mul(second, cosine), mul(first, sine))];
   return reshape(concat(turned, 2), x.shape);
-}
-
-/** Mean over an example's tokens, `[batch, hidden]`. */
-function meanOfTokens(tokens: TokenStream, hidden: Value): Value {
-  return div(reduceSum(tokens.pad(hidden), [1]), reduceSum(tokens.attentionMask, [1], true));
 }
 
 /** Dense layer, activation and normalisation before the classifier, on pooled or on all tokens. */

@@ -1,9 +1,10 @@
 import { UserError } from "../errors.ts";
 import { Graph, type Value } from "../graph/graph.ts";
-import type { Architecture, HeadName } from "./architecture.ts";
+import type { Head, HeadName, ModelConfig } from "./architecture.ts";
 import type { ModelDescription } from "./families.ts";
 import { ForwardContext } from "./forward-context.ts";
 import type { LinearSite, WeightSpec } from "./model-parts.ts";
+import { MEAN_POOLING, type Pooling, writePooling } from "./pooling.ts";
 
 /** Whether a head gives a row of outputs for each of some tokens, rather than one for each example. */
 export const labelsTokens = (head: HeadName): boolean => head === "token" || head === "languageModel";
@@ -18,23 +19,29 @@ export const isPretrained = (head: HeadName): boolean => head === "languageModel
  */
 export function writeModel(
   context: ForwardContext,
-  { architecture, config }: ModelDescription,
+  { architecture, config, pooling = MEAN_POOLING }: ModelDescription,
   outputs: number,
   head: HeadName = "sequence",
 ): Value {
-  const write = architecture.heads[head];
+  const write = head === "pooled" ? embeddingHead(pooling) : architecture.heads[head];
   if (!write) {
     const offered = Object.keys(architecture.heads).join(", ");
     throw new UserError(`models of type "${config.modelType}" have no ${head} head (they have: ${offered})`);
   }
-  const hidden = writeBackbone(context, architecture, config);
+  const hidden = writeHiddenStates(context, { architecture, config });
   const own = context.tokens(architecture.kind === "encoder-decoder" ? "decoder." : "");
   const rows = labelsTokens(head) ? own.outputRows(hidden) : hidden;
   const writeHead = (): Value => write(context, config, rows, outputs, own);
   return isPretrained(head) ? writeHead() : context.head(writeHead);
 }
 
-function writeBackbone(context: ForwardContext, architecture: Architecture, config: ModelDescription["config"]): Value {
+const embeddingHead =
+  (pooling: Pooling): Head<ModelConfig> =>
+  (_context, _config, hidden, _outputs, tokens) =>
+    writePooling(pooling, tokens, hidden);
+
+/** Writes a model without a head. @returns the final hidden states, `[tokens, hidden]` */
+export function writeHiddenStates(context: ForwardContext, { architecture, config }: ModelDescription): Value {
   const tokens = context.tokens();
   switch (architecture.kind) {
     case "encoder":

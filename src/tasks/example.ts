@@ -7,6 +7,8 @@ export interface Example {
   text: string;
   /** Second sentence of a pair. */
   textPair?: string;
+  /** Further texts, each of which goes through the model by itself: what an anchor or a query is compared with. */
+  texts?: readonly string[];
   /** The words of `text`, which joins them by spaces: of kinds that label words. */
   words?: string[];
   /** A conversation, of kinds that learn what is said in it. */
@@ -25,6 +27,8 @@ export interface Example {
 export interface Prediction extends Pick<Example, "label" | "labels"> {
   /** Of the tokens that count: how many, the logarithm of their probability, and how many were the likeliest. */
   likelihood?: { tokens: number; logProbability: number; hits: number };
+  /** Of kinds whose examples are several texts: what the head gives for each. */
+  vectors?: readonly Float32Array[];
 }
 
 /** A named list of examples to evaluate on: MNLI has two, every other task one. */
@@ -61,6 +65,8 @@ export interface TaskData {
   validation: EvaluationSplit[];
   /** Some of the kind's metrics, in the order shown; the first is the one that picks the best epoch. */
   metrics: string[];
+  /** Settings of the kind's own, such as its loss. */
+  options?: Readonly<Record<string, unknown>>;
   /** Absent where the examples were made in memory. */
   origin?: DataOrigin;
   /** How the validation examples were drawn out of the training ones; absent where they are the data's own. */

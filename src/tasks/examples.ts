@@ -4,6 +4,10 @@ import { type Cell, type Columns, cellError, columnOf, type Table } from "./rows
 import type { LossOn, TaskKind, TrainingExample } from "./task-kind.ts";
 import { findTaskKind } from "./task-kinds.ts";
 
+/** Examples with their positions. */
+export const numbered = (examples: readonly Omit<Example, "index">[]): Example[] =>
+  examples.map((example, index) => ({ index, ...example }));
+
 /**
  * The columns of a table that its examples are made of.
  * @param given their names, where somebody gave them

@@ -2,7 +2,7 @@ import type { Value } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { HeadName, ModelConfig } from "../models/architecture.ts";
 import type { Encoding, Tokenizer } from "../tokenization/tokenizer.ts";
-import type { Example, Prediction } from "./example.ts";
+import type { Example, Prediction, TaskData } from "./example.ts";
 import type { Objective } from "./objective.ts";
 import type { Cell, Columns, ExampleCells, Table } from "./rows.ts";
 
@@ -11,6 +11,11 @@ export interface EncodedExample {
   /** Position in the training set: dropout is drawn by it. */
   index: number;
   encoding: Encoding;
+  /**
+   * Further texts, each of which goes through the model by itself; their rows of outputs follow that of `encoding`. Where an
+   * example has some, the objective must couple the batch.
+   */
+  texts?: readonly Encoding[];
   /** Of encoder-decoders: the decoder's own text. */
   decoder?: Encoding;
   /** Positions of the tokens that get outputs, ascending; absent where the text as a whole gets them (one row). */
@@ -32,6 +37,8 @@ export interface Targets {
   targets: Tensor<"float32"> | Tensor<"int32">;
   /** `[rows]`: what each counts for, such as its class's weight. */
   weights: Float32Array;
+  /** What may be in a batch only once: examples that share any of it are kept apart. */
+  apart?: readonly string[];
 }
 
 export interface TrainingExample extends EncodedExample, Targets {}
@@ -55,7 +62,7 @@ export interface EvaluationDetails {
 
 /** What a model of this kind is to Hugging Face's tools. */
 export interface HuggingFaceForm {
-  autoClass: `AutoModelFor${string}`;
+  autoClass: "AutoModel" | `AutoModelFor${string}`;
   /** `problem_type` of config.json. */
   problemType: string | null;
   /** `task_type` of adapter_config.json. */
@@ -81,6 +88,32 @@ export interface Readout {
   write(outputs: Value, targets: Value): Value;
   /** The objective's loss of rows, summed by weights. @param values `[rows, width]` @param weights `[rows]` */
   loss(values: Float32Array, weights: Float32Array): number;
+}
+
+/** What of a model the number of its outputs may depend on. */
+export type ModelSize = Pick<ModelConfig, "hiddenSize">;
+
+/** Settings that kinds of tasks may have, where they are given. */
+export interface GivenTaskOptions {
+  loss?: string | undefined;
+  /** `384,128,64` */
+  dimensions?: string | undefined;
+  bothDirections?: boolean | undefined;
+  margin?: number | undefined;
+}
+
+/** How a kind reads a table by columns of its own. */
+export interface TableReading {
+  /**
+   * @param columns those that were named
+   * @param labels of the task, where they are known
+   * @throws UserError where columns are missing, or a row lacks a text or a sound label.
+   */
+  read(
+    table: Table,
+    columns: Partial<Columns>,
+    labels?: readonly string[],
+  ): { examples: Omit<Example, "index">[]; labels: string[]; metrics: string[]; options: Record<string, unknown> };
 }
 
 /**
@@ -119,6 +152,18 @@ export interface TaskKind<Shown extends object = object> {
     /** Labels of the task that a checkpoint's head was made for; undefined where that is none of this kind. */
     labelsOfHead(outputs: readonly string[], problemType: string | null | undefined): string[] | undefined;
   };
+
+  /** Reads tables that hold more than a text, a pair and a label. */
+  readonly table?: TableReading;
+  /**
+   * Settings of a task of this kind, such as its loss; absent: it has none.
+   * @throws UserError where one of those given is none, or does not go with the examples or the model.
+   */
+  optionsFor?(given: GivenTaskOptions, task: TaskData, model: ModelSize): Record<string, unknown>;
+  /** The objective that a task's settings ask for; {@link objective} where absent. */
+  objectiveFor?(options: Readonly<Record<string, unknown>>): Objective;
+  /** What the user should know of the training examples. */
+  notesOf?(examples: readonly Example[]): string[];
 
   /** Number of the head's outputs. @param config of a model with the head; absent where there is none at hand */
   outputs(labels: readonly string[], config?: ModelConfig): number;

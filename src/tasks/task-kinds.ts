@@ -1,16 +1,22 @@
 import { didYouMean, UserError } from "../errors.ts";
 import type { HeadName } from "../models/architecture.ts";
 import { type ClassifiedText, classification } from "./classification.ts";
+import { type EmbeddedText, embedding } from "./embedding.ts";
+import type { TaskData } from "./example.ts";
 import { languageModel, type TextLikelihood } from "./language-model.ts";
 import { type MultiLabelledText, multiLabel } from "./multi-label.ts";
+import type { Objective } from "./objective.ts";
 import { regression, type ScoredText } from "./regression.ts";
+import { type RerankedText, reranker } from "./reranker.ts";
 import { type Columns, columnOf, type Table } from "./rows.ts";
-import type { TaskKind } from "./task-kind.ts";
+import type { GivenTaskOptions, ModelSize, TaskKind } from "./task-kind.ts";
 import { type TaggedText, tokenClassification } from "./token-classification.ts";
 import { wholeText } from "./whole-text.ts";
 
 /** What a model says of one text, as its kind of task describes it; a kind of the caller's own may say something else. */
-export type TextPrediction = Partial<ClassifiedText & ScoredText & MultiLabelledText & TaggedText & TextLikelihood>;
+export type TextPrediction = Partial<
+  ClassifiedText & ScoredText & MultiLabelledText & TaggedText & TextLikelihood & EmbeddedText & RerankedText
+>;
 
 /** Every kind of task: a new one is one file and one line here. */
 export const TASK_KINDS: readonly TaskKind<TextPrediction>[] = [
@@ -19,6 +25,8 @@ export const TASK_KINDS: readonly TaskKind<TextPrediction>[] = [
   multiLabel,
   tokenClassification,
   languageModel,
+  embedding,
+  reranker,
 ];
 
 export const TASK_KIND_NAMES: readonly string[] = TASK_KINDS.map(({ name }) => name);
@@ -60,6 +68,27 @@ export function findTaskKind(name: string, where?: string): TaskKind<TextPredict
   throw new UserError(
     `${where ? `${where}: ` : ""}unknown task kind "${name}"${didYouMean(name, names)} (kinds: ${names.join(", ")})`,
   );
+}
+
+/**
+ * The task with its kind's settings, as they are given or by default.
+ * @throws UserError where a setting is given that does not go with the task.
+ */
+export function withTaskOptions(task: TaskData, settings: GivenTaskOptions, model: ModelSize): TaskData {
+  const { loss, dimensions, bothDirections, margin } = settings;
+  const given = { loss, dimensions, bothDirections, margin };
+  const { optionsFor } = findTaskKind(task.kind);
+  if (optionsFor) return { ...task, options: optionsFor(given, task, model) };
+  const [name] = Object.entries(given).find(([, value]) => value !== undefined && value !== false) ?? [];
+  if (name === undefined) return task;
+  const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  throw new UserError(`--${flag} is for embeddings, and the task is ${task.kind}; leave it out`);
+}
+
+/** What a task minimises: as its own settings say, or its kind. */
+export function objectiveOf({ kind: name, options = {} }: Pick<TaskData, "kind" | "options">): Objective {
+  const kind = findTaskKind(name);
+  return kind.objectiveFor?.(options) ?? kind.objective;
 }
 
 /** Kinds that can be told where nobody names them, in the order in which they are tried. */

@@ -1,7 +1,9 @@
 import type { ClassifiedText } from "./classification.ts";
+import type { EmbeddedText } from "./embedding.ts";
 import type { TextLikelihood } from "./language-model.ts";
 import type { MultiLabelledText } from "./multi-label.ts";
 import type { ScoredText } from "./regression.ts";
+import type { RerankedText } from "./reranker.ts";
 import type { TaggedText } from "./token-classification.ts";
 
 /**
@@ -14,4 +16,6 @@ export interface TaskPredictions {
   "multi-label": MultiLabelledText;
   "token-classification": TaggedText;
   "language-model": TextLikelihood;
+  embedding: EmbeddedText;
+  reranker: RerankedText;
 }

@@ -13,3 +13,35 @@ export function epochOrder(seed: number, epoch: number, count: number): Uint32Ar
   }
   return order;
 }
+
+/**
+ * The batches of an epoch, as indices of examples: always as many as {@link stepsPerEpoch}. What must be apart is: an example
+ * that shares something with one of a batch goes into the next that it fits, and is left out of the epoch where none is left.
+ */
+export function epochBatches(
+  seed: number,
+  epoch: number,
+  examples: readonly { apart?: readonly string[] }[],
+  batchSize: number,
+): number[][] {
+  const batches = Array.from({ length: stepsPerEpoch(examples.length, batchSize) }, () => ({
+    chosen: [] as number[],
+    held: new Set<string>(),
+  }));
+  let firstOpen = 0;
+  for (const i of epochOrder(seed, epoch, examples.length)) {
+    const { apart = [] } = examples[i]!;
+    while (batches[firstOpen]?.chosen.length === batchSize) firstOpen++;
+    for (let b = firstOpen; b < batches.length; b++) {
+      const { chosen, held } = batches[b]!;
+      if (chosen.length === batchSize || apart.some((each) => held.has(each))) continue;
+      chosen.push(i);
+      for (const each of apart) held.add(each);
+      break;
+    }
+  }
+  return batches.map(({ chosen }) => chosen);
+}
+
+/** Steps of one epoch, the partial last batch included. */
+export const stepsPerEpoch = (examples: number, batchSize: number): number => Math.ceil(examples / batchSize);

@@ -4,7 +4,7 @@ import type { Runtime } from "../runtime/session.ts";
 import type { EvaluationSplit, Prediction, TaskData } from "../tasks/example.ts";
 import { computeMetrics } from "../tasks/examples.ts";
 import type { Readout, TrainingExample } from "../tasks/task-kind.ts";
-import { findTaskKind } from "../tasks/task-kinds.ts";
+import { findTaskKind, objectiveOf } from "../tasks/task-kinds.ts";
 import { ObjectiveGraph } from "./objective-graph.ts";
 import { totalWeight } from "./objective-inputs.ts";
 import { Predictor } from "./predictor.ts";
@@ -24,7 +24,7 @@ export interface Evaluation {
   alike: boolean;
 }
 
-type Task = Pick<TaskData, "kind" | "labels" | "metrics">;
+type Task = Pick<TaskData, "kind" | "labels" | "metrics" | "options">;
 
 /** Metrics and mean loss of a model, whose weights may change between two evaluations. */
 export class Evaluator {
@@ -50,7 +50,7 @@ export class Evaluator {
   ): Promise<Evaluator> {
     const kind = findTaskKind(task.kind);
     const predictor = await Predictor.compile(model, weights, runtime, { tokenBudget, readBy: kind });
-    const objective = kind.readout ?? (await ObjectiveGraph.compile(kind.objective, model.labelCount, runtime));
+    const objective = kind.readout ?? (await ObjectiveGraph.compile(objectiveOf(task), model.labelCount, runtime));
     return new Evaluator(task, predictor, objective, batchSize);
   }
 
@@ -72,8 +72,7 @@ export class Evaluator {
         findTaskKind(kind).predict(labels, examples[i]!, encoded[i]!, values),
       );
       for (const each of predictions) said.add(shortened(each));
-      for (const { label, labels } of examples)
-        labelled.add(shortened({ ...(label !== undefined && { label }), ...(labels && { labels }) }));
+      for (const each of examples) labelled.add(shortened(each));
       const suffix = splits.length > 1 ? `_${name.replace("validation_", "")}` : "";
       for (const [metric, value] of Object.entries(computeMetrics(this.#task, predictions, examples))) {
         metrics[metric + suffix] = value;
@@ -102,6 +101,6 @@ const lossOf = (readout: Readout, examples: readonly TrainingExample[], values: 
   examples.reduce((sum, { weights }, i) => sum + readout.loss(values[i]!, weights), 0);
 
 /** A label as text, numbers to four digits: values that differ in less are alike. */
-function shortened(prediction: Prediction): string {
-  return JSON.stringify(prediction, (_, value) => (typeof value === "number" ? value.toPrecision(4) : value));
+function shortened({ label, labels }: Prediction): string {
+  return JSON.stringify({ label, labels }, (_, value) => (typeof value === "number" ? value.toPrecision(4) : value));
 }

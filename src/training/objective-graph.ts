@@ -24,7 +24,7 @@ export class ObjectiveGraph {
 
   /**
    * The loss of a whole batch, and its gradient with respect to the outputs.
-   * @param logits of each example, `[rows, outputs]`
+   * @param logits of the examples, `[rows, outputs]` of each or of each of its texts
    */
   async run(
     examples: readonly TrainingExample[],

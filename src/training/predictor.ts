@@ -6,6 +6,7 @@ import type { EncodedExample, Targets, TrainingExample } from "../tasks/task-kin
 import { cutMicroBatches, sizeOf } from "./micro-batches.ts";
 import { layOut } from "./model-inputs.ts";
 import { objectiveInputs } from "./objective-inputs.ts";
+import { singleTexts } from "./single-texts.ts";
 import { type AdaptedModel, type ReadBy, writeInference } from "./step-graph.ts";
 
 /** Most tokens of one run of a predictor's graph, where nothing is asked for. */
@@ -57,26 +58,28 @@ export class Predictor {
   }
 
   /**
-   * The head's outputs for each example, `[rows, outputs]`, or what is read of them, `[rows, width]`, in the order given.
+   * The head's outputs for each example, `[rows, outputs]`, or what is read of them, `[rows, width]`, in the order given; of one of
+   * several texts, those of each in turn.
    * @param adapter tensors of the method and the head to use this time, in place of those compiled with
    * @throws UserError where it was released.
    */
   async logits(examples: readonly PredictedExample[], adapter?: Tensors): Promise<Float32Array[]> {
     if (this.#released) throw new UserError("the model was released and can predict no more; load it again");
-    const results: Float32Array[] = new Array(examples.length);
-    for (const chosen of cutMicroBatches(examples.map(sizeOf), { tokens: this.#tokenBudget, outputs: this.#outputs })) {
-      const part = chosen.map((i) => examples[i]!);
+    const texts = singleTexts(examples);
+    const results: Float32Array[] = new Array(texts.length);
+    for (const chosen of cutMicroBatches(texts.map(sizeOf), { tokens: this.#tokenBudget, outputs: this.#outputs })) {
+      const part = chosen.map((i) => texts[i]!);
       const { inputs } = layOut(this.#streams, part);
       const { logits } = await this.#graph.run({ ...inputs, ...this.#targetsOf(part) }, adapter);
       const values = asFloat32(logits!).data;
       let start = 0;
       for (const i of chosen) {
-        const end = start + (examples[i]!.rows?.length ?? 1) * this.#width;
+        const end = start + (texts[i]!.rows?.length ?? 1) * this.#width;
         results[i] = values.slice(start, end);
         start = end;
       }
     }
-    return results;
+    return joinTexts(examples, results);
   }
 
   #targetsOf(examples: readonly PredictedExample[]): Record<string, Tensor> {
@@ -91,4 +94,21 @@ export class Predictor {
     this.#released = true;
     await this.#graph.release();
   }
+}
+
+/** One array for each example of those of its texts. */
+function joinTexts(examples: readonly EncodedExample[], ofTexts: Float32Array[]): Float32Array[] {
+  if (examples.length === ofTexts.length) return ofTexts;
+  let start = 0;
+  return examples.map(({ texts = [] }) => {
+    const own = ofTexts.slice(start, start + 1 + texts.length);
+    start += own.length;
+    const joined = new Float32Array(own.reduce((sum, { length }) => sum + length, 0));
+    let end = 0;
+    for (const values of own) {
+      joined.set(values, end);
+      end += values.length;
+    }
+    return joined;
+  });
 }

@@ -2,12 +2,13 @@ import { countFlops, totalFlops } from "../graph/flops.ts";
 import { asFloat32, sizeOf as elementsOf, float32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import type { CompiledGraph, Runtime } from "../runtime/session.ts";
 import type { Objective } from "../tasks/objective.ts";
-import type { TrainingExample } from "../tasks/task-kind.ts";
+import type { EncodedExample, TrainingExample } from "../tasks/task-kind.ts";
 import { DropoutMasks } from "./dropout-masks.ts";
 import { cutMicroBatches, sizeOf } from "./micro-batches.ts";
 import { layOut } from "./model-inputs.ts";
 import { ObjectiveGraph } from "./objective-graph.ts";
 import { objectiveInputs, totalWeight } from "./objective-inputs.ts";
+import { singleTexts } from "./single-texts.ts";
 import { type AdaptedModel, GRADIENT, type ModelGraph, SUM, writeInference, writeStep } from "./step-graph.ts";
 
 export interface StepSettings {
@@ -92,18 +93,19 @@ export class TrainingStep {
     const outputs = this.#model.labelCount;
     const total = totalWeight(batch);
     const outcome: StepOutcome = { loss: 0, gradients: new Map(), tokens: 0, flops: 0 };
-    const sizes = batch.map(sizeOf);
-    const cut = cutMicroBatches(sizes, { tokens: tokenBudget, outputs }).map((part) => part.map((i) => batch[i]!));
-    const coupled = await this.#coupling?.run(step, cut);
+    const texts = this.#coupling ? singleTexts(batch) : batch;
+    const sizes = texts.map(sizeOf);
+    const cut = cutMicroBatches(sizes, { tokens: tokenBudget, outputs });
+    const coupled = await this.#coupling?.run(step, batch, texts, cut);
     if (coupled) {
       outcome.loss = coupled.loss;
       outcome.flops = coupled.flops;
     }
-    for (const [i, examples] of cut.entries()) {
+    for (const [i, chosen] of cut.entries()) {
+      const own = (): TrainingExample[] => chosen.map((row) => batch[row]!);
+      const examples = chosen.map((row) => texts[row]!);
       const inputs = {
-        ...(coupled
-          ? { outputGradients: coupled.gradients[i]! }
-          : objectiveInputs(objective, outputs, examples, total)),
+        ...(coupled ? { outputGradients: coupled.gradients[i]! } : objectiveInputs(objective, outputs, own(), total)),
         penaltyWeight: float32([], Float32Array.of(i === 0 ? 1 : 0)),
       };
       const { results, flops } = await (this.#sums && i > 0
@@ -126,7 +128,7 @@ export class TrainingStep {
   async #add(
     sums: Tensors<"float32">,
     step: number,
-    examples: readonly TrainingExample[],
+    examples: readonly EncodedExample[],
     inputs: Record<string, Tensor>,
   ): Promise<ModelOutcome> {
     this.#adding ??= await this.#compileAdding();
@@ -173,7 +175,7 @@ class ModelRun {
   /** @param into tensors to write outputs into */
   async run(
     step: number,
-    examples: readonly TrainingExample[],
+    examples: readonly EncodedExample[],
     more: Record<string, Tensor> = {},
     into?: Tensors,
   ): Promise<ModelOutcome> {
@@ -205,17 +207,44 @@ class Coupling {
     return new Coupling(forward, objective, model.labelCount);
   }
 
-  /** @returns the loss, and for each micro-batch the gradient with respect to its outputs, `[rows, outputs]` */
-  async run(step: number, cut: readonly (readonly TrainingExample[])[]) {
-    const logits: Float32Array[] = [];
+  /**
+   * @param texts those of the batch's examples, one after the other
+   * @param cut into micro-batches, as indices of texts
+   * @returns the loss, and for each micro-batch the gradient with respect to its outputs, `[rows, outputs]`
+   */
+  async run(
+    step: number,
+    batch: readonly TrainingExample[],
+    texts: readonly EncodedExample[],
+    cut: readonly (readonly number[])[],
+  ) {
+    const logits: Float32Array[] = new Array(texts.length);
     let flops = 0;
-    for (const examples of cut) {
-      const run = await this.#forward.run(step, examples);
-      logits.push(asFloat32(run.results.logits!).data);
+    for (const chosen of cut) {
+      const run = await this.#forward.run(
+        step,
+        chosen.map((i) => texts[i]!),
+      );
+      const values = asFloat32(run.results.logits!).data;
+      let start = 0;
+      for (const i of chosen) {
+        const end = start + (texts[i]!.rows?.length ?? 1) * this.#outputs;
+        logits[i] = values.subarray(start, end);
+        start = end;
+      }
       flops += run.flops;
     }
-    const { loss, gradients } = await this.#objective.run(cut.flat(), logits);
-    const tensors = gradients.map((data) => float32([data.length / this.#outputs, this.#outputs], data));
+    const { loss, gradients } = await this.#objective.run(batch, logits);
+    const tensors = cut.map((chosen) => {
+      const rows = chosen.map((i) => gradients[i]!);
+      const joined = new Float32Array(rows.reduce((sum, { length }) => sum + length, 0));
+      let end = 0;
+      for (const row of rows) {
+        joined.set(row, end);
+        end += row.length;
+      }
+      return float32([joined.length / this.#outputs, this.#outputs], joined);
+    });
     return { loss, flops, gradients: tensors };
   }
 

@@ -4,9 +4,9 @@ import type { Schedule } from "../methods/method.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
-import { findTaskKind } from "../tasks/task-kinds.ts";
+import { objectiveOf } from "../tasks/task-kinds.ts";
 import { AdamW } from "./adamw.ts";
-import { epochOrder } from "./batch-order.ts";
+import { epochBatches, stepsPerEpoch } from "./batch-order.ts";
 import { type EncodedSplit, Evaluator } from "./evaluate.ts";
 import { clippingFactor, globalNorm, scaleGradients } from "./gradient-norm.ts";
 import { learningNotes } from "./learning-notes.ts";
@@ -45,7 +45,7 @@ export interface TrainOptions {
   schedule: Schedule;
   /** The model's weights and the method's parameters by name; what trains is changed in place. */
   weights: Tensors;
-  task: Pick<TaskData, "kind" | "labels" | "metrics">;
+  task: Pick<TaskData, "kind" | "labels" | "metrics" | "options">;
   train: readonly TrainingExample[];
   validation: readonly EncodedSplit[];
   settings: TrainingSettings;
@@ -78,9 +78,6 @@ export interface TrainOutcome {
   notes: string[];
 }
 
-/** Steps of one epoch, the partial last batch included. */
-export const stepsPerEpoch = (examples: number, batchSize: number): number => Math.ceil(examples / batchSize);
-
 /**
  * Fine-tunes `model` on `train` with AdamW, evaluating after each epoch.
  * The same options give the same numbers, to the bit, whether the run is cut off and resumed or not.
@@ -107,7 +104,7 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
     progress.epochs >= epochs || (patience !== undefined && progress.epochsSinceBest >= patience);
 
   const step = await CurrentStep.compile(model, schedule, weights, runtime, {
-    objective: findTaskKind(task.kind).objective,
+    objective: objectiveOf(task),
     ...settings,
   });
   const evaluator = await Evaluator.compile(model, weights, runtime, task, settings);
@@ -128,12 +125,12 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
     }
     while (!finished() && !signal?.aborted) {
       const epoch = progress.epochs;
-      const order = epochOrder(seed, epoch, options.train.length);
+      const batches = epochBatches(seed, epoch, options.train, batchSize);
       // A run may go on after an epoch's last step, with its evaluation to come.
       for (let batch = progress.step - epoch * perEpoch; batch < perEpoch && !signal?.aborted; batch++) {
         const started = performance.now();
         const t = progress.step;
-        const examples = [...order.subarray(batch * batchSize, (batch + 1) * batchSize)].map((i) => options.train[i]!);
+        const examples = batches[batch]!.map((i) => options.train[i]!);
 
         const outcome = await step.run(t, examples);
         const { loss, gradients, tokens } = outcome;

@@ -6,15 +6,10 @@ import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import type { Example, TaskData } from "../../src/tasks/example.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import type { Encoding } from "../../src/tokenization/tokenizer.ts";
+import { stepsPerEpoch } from "../../src/training/batch-order.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../src/training/records.ts";
 import type { AdaptedModel } from "../../src/training/step-graph.ts";
-import {
-  stepsPerEpoch,
-  type TrainingSettings,
-  type TrainOptions,
-  type TrainOutcome,
-  train,
-} from "../../src/training/train.ts";
+import { type TrainingSettings, type TrainOptions, type TrainOutcome, train } from "../../src/training/train.ts";
 import { type Base, layersOf } from "../methods/small-bert.ts";
 
 export const runtime = nodeRuntime({ threads: 1 });

@@ -12,6 +12,8 @@ import type { PeftForm } from "../../methods/peft.ts";
 import type { LinearSite } from "../../models/model-parts.ts";
 import { findTaskKind } from "../../tasks/task-kinds.ts";
 import { fullName, labelNames, moduleName, publicName } from "../hugging-face.ts";
+import { copyTokenizer } from "../hugging-face-node.ts";
+import { writeSentenceFiles } from "../sentence-transformers-node.ts";
 import { loraForm } from "./lora-form.ts";
 import { PEFT_CONFIG } from "./read-node.ts";
 
@@ -48,7 +50,12 @@ export async function writePeftFolder(
     fan_in_fan_out: adaptation.sites.some(({ name }) => base.trace.weights.get(`${name}.weight`)!.transposed),
     ...config,
   });
-  await writeFile(join(folder, "README.md"), readmeOf(base, description));
+  const embeds = base.head === "pooled";
+  if (embeds) {
+    await writeSentenceFiles(folder, base, description.maxLength);
+    await copyTokenizer(folder, base);
+  }
+  await writeFile(join(folder, "README.md"), embeds ? embeddingReadme(base, description) : readmeOf(base, description));
 }
 
 function formOf(
@@ -122,3 +129,17 @@ model = PeftModel.from_pretrained(base, "path/of/this/folder")
 ${readme.outputs(names)}
 `;
 }
+
+const embeddingReadme = (
+  base: BaseModel,
+  { task, method }: AdapterDescription,
+): string => `# ${task.name}: adapter for ${publicName(base)}
+
+Trained with aflora (method ${method}); loads with sentence-transformers, where peft is installed:
+
+\`\`\`python
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("path/of/this/folder")
+\`\`\`
+`;

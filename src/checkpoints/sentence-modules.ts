@@ -1,0 +1,80 @@
+import { z } from "zod";
+import { inWords, UserError } from "../errors.ts";
+import { readJson } from "./json-file.ts";
+import type { ModelFiles } from "./model-files.ts";
+
+/** Files by which a folder of sentence-transformers says how a text's vector is made; the pooling's is in the folder named in the first. */
+export const SENTENCE_FILES = {
+  modules: "modules.json",
+  pooling: "1_Pooling/config.json",
+  transformer: "sentence_bert_config.json",
+} as const;
+
+const modulesSchema = z.array(z.looseObject({ path: z.string(), type: z.string() }));
+const transformerSchema = z.looseObject({ max_seq_length: z.int().positive().nullish() });
+
+/** Ways of pooling by their older switches. */
+const SWITCHES: Readonly<Record<string, string>> = {
+  pooling_mode_cls_token: "cls",
+  pooling_mode_max_tokens: "max",
+  pooling_mode_mean_tokens: "mean",
+  pooling_mode_mean_sqrt_len_tokens: "mean_sqrt_len_tokens",
+  pooling_mode_weightedmean_tokens: "weightedmean",
+  pooling_mode_lasttoken: "lasttoken",
+};
+
+/** What a folder of sentence-transformers has behind its transformer. */
+export interface SentenceModules {
+  /** Ways of pooling, whose vectors stand beside each other where there are several. */
+  poolingModes: string[];
+  normalize: boolean;
+  maxLength?: number | undefined;
+}
+
+/**
+ * Reads the modules of a sentence-transformers folder.
+ * @returns undefined where the folder is none.
+ * @throws UserError where it is damaged, or has a module other than a transformer, a pooling and a normalisation.
+ */
+export async function readSentenceModules(files: ModelFiles): Promise<SentenceModules | undefined> {
+  const raw = await readJson(files, SENTENCE_FILES.modules);
+  if (raw === undefined) return undefined;
+  const modules = checked(modulesSchema, raw, `${files.location}/${SENTENCE_FILES.modules}`);
+  let [poolingModes, normalize]: [string[], boolean] = [["mean"], false];
+  for (const { type, path } of modules) {
+    const kind = type.replace(/^.*\./, "");
+    if (kind === "Pooling") {
+      const config = checked(
+        z.looseObject({}),
+        await readJson(files, `${path}/config.json`),
+        `${files.location}/${path}/config.json`,
+      );
+      poolingModes = modesOf(config);
+    } else if (kind === "Normalize") normalize = true;
+    else if (kind !== "Transformer") {
+      throw new UserError(
+        `${files.location} has a module ${kind} in ${SENTENCE_FILES.modules}, which is not supported; Transformer, Pooling and Normalize are`,
+      );
+    }
+  }
+  const transformer = await readJson(files, SENTENCE_FILES.transformer);
+  const { max_seq_length } =
+    transformer === undefined
+      ? {}
+      : checked(transformerSchema, transformer, `${files.location}/${SENTENCE_FILES.transformer}`);
+  return { poolingModes, normalize, maxLength: max_seq_length ?? undefined };
+}
+
+function modesOf(config: Record<string, unknown>): string[] {
+  const { pooling_mode } = config;
+  if (pooling_mode !== undefined) return [pooling_mode].flat().map(String);
+  const modes = Object.keys(SWITCHES).filter((name) => config[name] === true);
+  return modes.length > 0 ? modes.map((name) => SWITCHES[name]!) : ["mean"];
+}
+
+function checked<Schema extends z.ZodType>(schema: Schema, raw: unknown, location: string): z.output<Schema> {
+  const result = schema.safeParse(raw, { error: inWords });
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new UserError(`${location} is damaged: ${issue!.path.join(".") || "the whole"}: ${issue!.message}`);
+}

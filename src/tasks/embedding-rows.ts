@@ -1,0 +1,93 @@
+import { UserError } from "../errors.ts";
+import type { EmbeddingRows } from "./embedding-losses.ts";
+import type { Example } from "./example.ts";
+import {
+  type Cell,
+  type Columns,
+  cellError,
+  columnOf,
+  distinctLabels,
+  labelIndex,
+  labelNameOf,
+  list,
+  numberOf,
+  type Table,
+  textOf,
+} from "./rows.ts";
+import type { TableReading } from "./task-kind.ts";
+
+/** Metrics by what the examples are; the first picks the best epoch. */
+const METRICS: Record<EmbeddingRows, readonly string[]> = {
+  pairs: ["ndcg_at_10", "mrr_at_10", "map_at_100", "recall_at_1", "recall_at_3", "recall_at_5", "recall_at_10"],
+  scored: ["spearmanr", "pearson"],
+  labelled: ["average_precision"],
+  classes: ["precision_at_1", "map_at_100"],
+};
+
+/** Columns that hold what the examples are made of. */
+interface Found {
+  rows: EmbeddingRows;
+  /** The first text's, and those of the texts that it is compared with; the latter may be empty from the third on. */
+  texts: readonly string[];
+  label?: string;
+}
+
+/**
+ * Rows of pairs (`anchor`, `positive`) with any number of negatives (`negative`, `negative_2`, …), of scored pairs (`sentence1`,
+ * `sentence2`, `score`), of pairs with 0 or 1 (`label`), or of texts with a class (`text`, `label`).
+ */
+export const embeddingRows: TableReading = {
+  read(table, columns, labels) {
+    const { rows, texts, label } = findColumns(table, columns);
+    const cells = texts.map((column) => columnOf(table, column));
+    const labelled = label === undefined ? undefined : columnOf(table, label);
+    const classes =
+      rows === "classes" ? [...(labels ?? distinctLabels(table, label!, (cell) => [labelNameOf(cell)]))] : [];
+    const examples = cells[0]!.map((first, row) => {
+      const [text, ...further] = cells.map((column) => textOf(column[row]!));
+      for (const cell of [first, ...cells.slice(1, 2).map((column) => column[row]!)]) requireText(cell);
+      const cell = labelled?.[row];
+      return {
+        text: text!,
+        texts: further.filter((each) => each.trim() !== ""),
+        ...(cell && { label: labelOf(cell, rows, classes) }),
+      };
+    });
+    return { examples, labels: classes, metrics: [...METRICS[rows]], options: { rows } };
+  },
+};
+
+function findColumns(table: Table, named: Partial<Columns>): Found {
+  const has = (name: string): boolean => table.columns.includes(name);
+  const first = named.text ?? ["anchor", "sentence1", "text"].find(has);
+  const second = named.textPair ?? (named.text === undefined ? ["positive", "sentence2"].find(has) : undefined);
+  const label = named.label ?? ["score", "label"].find((name) => has(name) && name !== first && name !== second);
+  if (first !== undefined && second !== undefined) {
+    const negatives = table.columns.filter((name) => /^negative(_\d+)?$/.test(name));
+    if (label === undefined || negatives.length > 0) return { rows: "pairs", texts: [first, second, ...negatives] };
+    return { rows: isBinary(table, label) ? "labelled" : "scored", texts: [first, second], label };
+  }
+  if (first !== undefined && label !== undefined) return { rows: "classes", texts: [first], label };
+  throw new UserError(
+    `${table.source} has the columns ${list(table.columns)}; embeddings learn from pairs (anchor, positive, perhaps negative), scored pairs (sentence1, sentence2, score) or texts with a class (text, label); name yours with --text, --text-pair and --label`,
+  );
+}
+
+const isBinary = (table: Table, label: string): boolean =>
+  columnOf(table, label).every((cell) => numberOf(cell) === 0 || numberOf(cell) === 1);
+
+function requireText(cell: Cell): void {
+  if (textOf(cell).trim() === "") throw cellError(cell, "no text");
+}
+
+function labelOf(cell: Cell, rows: EmbeddingRows, classes: readonly string[]): number {
+  if (rows === "classes") return labelIndex(cell, labelNameOf(cell), classes);
+  const score = numberOf(cell);
+  if (!Number.isFinite(score))
+    throw cellError(cell, `"${cell.value ?? ""}" is no score`, "; give a number in every row");
+  return score;
+}
+
+/** How many of the pairs have a positive that is their anchor. */
+export const identicalPairs = (examples: readonly Example[]): number =>
+  examples.filter(({ text, texts = [] }) => texts[0]?.trim() === text.trim()).length;

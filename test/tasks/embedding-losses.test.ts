@@ -1,0 +1,147 @@
+import { afterEach, expect, test } from "vitest";
+import { float32 } from "../../src/graph/tensor.ts";
+import { full } from "../../src/methods/full.ts";
+import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { embedding } from "../../src/tasks/embedding.ts";
+import type { Objective } from "../../src/tasks/objective.ts";
+import { listNet } from "../../src/tasks/reranker.ts";
+import type { TrainingExample } from "../../src/tasks/task-kind.ts";
+import { ObjectiveGraph } from "../../src/training/objective-graph.ts";
+import { TrainingStep } from "../../src/training/step.ts";
+import { layersOf, openFixture, readJson, relativeError, smallBert } from "../methods/small-bert.ts";
+
+interface Row {
+  texts: number[][];
+  label?: number;
+}
+interface Case {
+  batch: string;
+  loss: string;
+  settings: Record<string, unknown>;
+  value: number;
+}
+
+const runtime = nodeRuntime({ threads: 1 });
+const { batches, cases }: { batches: Record<string, Row[]>; cases: Record<string, Case> } =
+  readJson("embeddings/losses.json");
+const stored = await openFixture("embeddings/losses.safetensors");
+
+const released: { release(): Promise<void> }[] = [];
+afterEach(async () => {
+  for (const each of released.splice(0)) await each.release();
+});
+
+function trainingExample({ texts, label }: Row, index: number): TrainingExample {
+  const encode = (ids: number[]) => ({ inputIds: Int32Array.from(ids), tokenTypeIds: new Int32Array(ids.length) });
+  const [encoding, ...others] = texts.map(encode);
+  const example = {
+    index,
+    text: "anchor",
+    texts: others.map((_, i) => `text ${i}`),
+    ...(label !== undefined && { label }),
+  };
+  const encoded = { index, encoding: encoding!, texts: others };
+  return { ...encoded, ...embedding.targets(example, encoded, []) };
+}
+
+test.each(Object.entries(cases))("%s: loss and gradients are sentence-transformers'", async (name, each) => {
+  const examples = batches[each.batch]!.map(trainingExample);
+  const objective = embedding.objectiveFor!({ loss: each.loss, ...each.settings });
+  const base = { ...(await smallBert()), head: "pooled" as const, labelCount: 32 };
+  const adaptation = full.adapt({}, layersOf(base));
+  const model = { ...base, adaptation, trainsHead: () => true };
+  // Micro-batches of a text or two.
+  const settings = { objective, tokenBudget: 20, dropout: false, seed: 1 };
+  const step = await TrainingStep.compile(model, base.weights, runtime, settings);
+  released.push(step);
+  const { loss, gradients } = await step.run(0, examples);
+  expect(Math.abs(loss / each.value - 1)).toBeLessThan(1e-4);
+  const names = [...stored.tensors.keys()].filter((key) => key.startsWith(`${name}.`));
+  expect(names).toHaveLength(3);
+  for (const key of names) {
+    const weight = key.slice(name.length + 1);
+    expect(relativeError(gradients.get(weight)!, await stored.read(key)), weight).toBeLessThan(1e-3);
+  }
+});
+
+const { graded, lists } = readJson("embeddings/reranker.json") as {
+  graded: { logits: number[]; labels: number[]; value: number; gradients: number[] };
+  lists: { sizes: number[]; logits: number[]; value: number; gradients: number[] };
+};
+const nothing = { inputIds: new Int32Array(), tokenTypeIds: new Int32Array() };
+
+async function objectiveOf(objective: Objective, examples: TrainingExample[], logits: number[]) {
+  const graph = await ObjectiveGraph.compile(objective, 1, runtime);
+  released.push(graph);
+  const { loss, gradients } = await graph.run(examples, [Float32Array.from(logits)]);
+  return { loss, gradients: [...gradients[0]!] };
+}
+
+test("a reranker's losses and gradients are sentence-transformers'", async () => {
+  const { reranker } = await import("../../src/tasks/reranker.ts");
+  const target = (example: { label?: number; texts?: string[] }, index: number): TrainingExample => {
+    const encoded = { index, encoding: nothing };
+    return { ...encoded, ...reranker.targets({ index, text: "", ...example }, encoded, []) };
+  };
+  const cases = [
+    [reranker.objective, graded.labels.map((label, i) => target({ label }, i)), graded],
+    [listNet, lists.sizes.map((size, i) => target({ texts: Array(size - 1).fill("") }, i)), lists],
+  ] as const;
+  for (const [objective, examples, expected] of cases) {
+    const { loss, gradients } = await objectiveOf(objective, [...examples], expected.logits);
+    expect(Math.abs(loss / expected.value - 1)).toBeLessThan(1e-4);
+    const found = float32([gradients.length], Float32Array.from(gradients));
+    expect(relativeError(found, float32([gradients.length], Float32Array.from(expected.gradients)))).toBeLessThan(1e-3);
+  }
+});
+
+test("a batch of 256 in micro-batches of 512 tokens has the gradients of one uncut batch, dropout on", async () => {
+  const ids = (seed: number) => [
+    2,
+    ...Array.from({ length: 3 + (seed % 12) }, (_, i) => 10 + ((seed * 31 + i * 7) % 110)),
+    3,
+  ];
+  const batch = Array.from({ length: 256 }, (_, i) => trainingExample({ texts: [ids(2 * i), ids(2 * i + 1)] }, i));
+  const base = { ...(await smallBert()), head: "pooled" as const, labelCount: 32 };
+  const model = { ...base, adaptation: full.adapt({}, layersOf(base)), trainsHead: () => true };
+  const objective = embedding.objectiveFor!({ loss: "multiple-negatives-ranking" });
+  const run = async (tokenBudget: number) => {
+    const step = await TrainingStep.compile(model, base.weights, runtime, {
+      objective,
+      tokenBudget,
+      dropout: true,
+      seed: 3,
+    });
+    released.push(step);
+    return step.run(2, batch);
+  };
+  const [whole, cut] = [await run(1e6), await run(512)];
+  expect(whole.tokens).toBeGreaterThan(5000);
+  expect(cut.loss).toBeCloseTo(whole.loss, 4);
+  for (const [name, gradient] of whole.gradients) {
+    // A key's bias shifts all scores of a query alike: its gradient is rounding.
+    if (!name.endsWith("key.bias")) expect(relativeError(cut.gradients.get(name)!, gradient), name).toBeLessThan(1e-4);
+  }
+});
+
+test("the texts of an example draw dropout masks of their own", async () => {
+  const texts = [
+    [2, 20, 30, 40, 3],
+    [2, 20, 30, 40, 3],
+  ];
+  const base = { ...(await smallBert()), head: "pooled" as const, labelCount: 32 };
+  const model = { ...base, adaptation: full.adapt({}, layersOf(base)), trainsHead: () => true };
+  const objective = embedding.objectiveFor!({ loss: "contrastive", margin: 0.5 });
+  const run = async (dropout: boolean) => {
+    const step = await TrainingStep.compile(model, base.weights, runtime, {
+      objective,
+      tokenBudget: 64,
+      dropout,
+      seed: 3,
+    });
+    released.push(step);
+    return (await step.run(0, [trainingExample({ texts, label: 1 }, 0)])).loss;
+  };
+  expect(await run(false)).toBeLessThan(1e-6);
+  expect(await run(true)).toBeGreaterThan(1e-4);
+});
