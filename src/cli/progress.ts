@@ -55,6 +55,10 @@ export class TrainingProgress {
       this.log(`not used: ${shown}${others > 0 ? ` and ${counted(others, "more tensor")}` : ""}`);
     }
     for (const line of sampleLines(start.sample ?? [])) this.log(line);
+    const { total, weights, optimizer, activations } = start.memory;
+    this.log(
+      `memory: about ${bytes(total)} expected, of it weights ${bytes(weights)}, optimizer ${bytes(optimizer)}, activations ${bytes(activations)}`,
+    );
     for (const note of start.notes) this.log(note);
     if (stepsDone > 0) this.log(`going on after step ${stepsDone}`);
     this.#show();

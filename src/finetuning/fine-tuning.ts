@@ -12,6 +12,8 @@ import { findTaskKind, withTaskOptions } from "../tasks/task-kinds.ts";
 import { stepsPerEpoch } from "../training/batch-order.ts";
 import { type EncodedSplit, type Evaluation, Evaluator } from "../training/evaluate.ts";
 import { isAllZero } from "../training/learning-rate.ts";
+import { estimateMemory, type MemoryEstimate } from "../training/memory-estimate.ts";
+import { sizeOf } from "../training/micro-batches.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
 import { type TrainOptions, type TrainOutcome, train } from "../training/train.ts";
 import type { TrainingState } from "../training/training-state.ts";
@@ -43,6 +45,9 @@ type Callbacks = Pick<
 const NOTHING_TRAINS =
   "nothing will train: the run has one step, and warm-up gives it learning rate 0; give more epochs, a smaller batchSize or warmupRatio 0";
 
+/** What training was seen to take of what is expected, at most: ONNX Runtime leaves gaps, and garbage stands for a while. */
+const MARGIN = 1.25;
+
 /** A base model, an adaptation of it and a task's examples, ready to train. */
 export class FineTuning {
   readonly totalSteps: number;
@@ -53,6 +58,8 @@ export class FineTuning {
   /** The first training example as the model reads it, of kinds that learn to write: what of it counts for the loss. */
   readonly sample: readonly { text: string; counts: boolean }[] | undefined;
   readonly #plan: FineTuningPlan;
+  #tokenBudget: number;
+  #estimate: ((tokenBudget: number) => MemoryEstimate) | undefined;
   readonly #model: AdaptedModel;
   readonly #schedule: Schedule;
   readonly #weights: ReadonlyMap<string, Tensor<"float32">>;
@@ -71,6 +78,7 @@ export class FineTuning {
     const { tokenizer } = base;
     const task = withTaskOptions(plan.task, settings, base.config);
     this.#plan = { ...plan, task };
+    this.#tokenBudget = settings.tokenBudget;
     const ofPooling = (base.head === "pooled" && base.pooling?.maxLength) || settings.maxLength;
     this.#maxLength = Math.min(settings.maxLength, base.config.maxLength, ofPooling);
     const { lossOn } = settings;
@@ -111,31 +119,58 @@ export class FineTuning {
     this.#weights = new Map([...base.weights, ...initial]);
   }
 
+  /** Most tokens of a micro-batch: what the settings say, or fewer where that would not fit. */
+  get tokenBudget(): number {
+    return this.#tokenBudget;
+  }
+
+  /** What training is expected to take, of which the weights are there already. */
+  get memory(): MemoryEstimate {
+    this.#estimate ??= estimateMemory(this.#training);
+    return this.#estimate(this.#tokenBudget);
+  }
+
+  /**
+   * Cuts micro-batches smaller until training is expected to fit, down to one text.
+   * @param available bytes beside what is in memory already
+   * @returns whether it does
+   */
+  fitMemory(available: number): boolean {
+    const longest = this.#train.reduce((most, example) => Math.max(most, sizeOf(example).tokens), 1);
+    const fits = (): boolean => MARGIN * (this.memory.optimizer + this.memory.activations) <= available;
+    while (!fits() && this.#tokenBudget > longest) {
+      this.#tokenBudget = Math.max(longest, Math.floor(this.#tokenBudget / 2));
+    }
+    return fits();
+  }
+
   /** @throws UserError where the loss or a gradient is not finite. */
   train(runtime: Runtime, callbacks: Callbacks = {}): Promise<TrainOutcome> {
+    return train({ ...callbacks, ...this.#training, runtime });
+  }
+
+  get #training(): Omit<TrainOptions, "runtime"> {
     const { task, settings, resume } = this.#plan;
-    return train({
-      ...callbacks,
+    return {
       model: this.#model,
       schedule: this.#schedule,
       weights: new Map<string, Tensor>([...this.#weights, ...this.#plan.base.quantized]),
       task,
       train: this.#train,
       validation: this.#validation,
-      settings,
-      runtime,
+      settings: { ...settings, tokenBudget: this.#tokenBudget },
       resume,
-    });
+    };
   }
 
   /** How an adapter does on the validation examples beside `base`, the plan's model in another format. */
   async evaluateOn(base: BaseModel, { parameters }: Adapter, runtime: Runtime): Promise<Evaluation> {
-    const { task, settings } = this.#plan;
+    const { task, settings, validation } = this.#training;
     const model = { ...this.#model, format: base.format };
     const weights = new Map<string, Tensor>([...base.weights, ...base.quantized, ...parameters]);
     const evaluator = await Evaluator.compile(model, weights, runtime, task, settings);
     try {
-      return await evaluator.evaluate(this.#validation);
+      return await evaluator.evaluate(validation);
     } finally {
       await evaluator.release();
     }

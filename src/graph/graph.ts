@@ -56,6 +56,8 @@ export interface Op<Inputs extends readonly Value[] = readonly Value[], Attrs ex
   gradient?(node: GraphNode<Inputs, Attrs>, dy: Value): (Value | undefined)[];
   /** The result with `addend`, of its shape, added at no cost; undefined where that place is taken. */
   accumulate?(node: GraphNode<Inputs, Attrs>, addend: Value): Value | undefined;
+  /** Whether the result only looks at its first operand's elements and takes no memory of its own. */
+  view?: boolean;
   /** Floating-point operations that a product does, as dimensions whose product × 2 counts them. */
   macs?(node: GraphNode<Inputs, Attrs>): Shape;
 }

@@ -12,6 +12,17 @@ interface ArrayOfType {
   uint8: Uint8Array;
 }
 
+/** Bytes of an element of each type. */
+export const ELEMENT_SIZE: Readonly<Record<DataType, number>> = {
+  float32: 4,
+  float64: 8,
+  int32: 4,
+  int64: 8,
+  bool: 1,
+  int8: 1,
+  uint8: 1,
+};
+
 export type TensorData<Type extends DataType = DataType> = ArrayOfType[Type];
 
 /** Numbers of one type in a shape, row-major. Whoever holds a tensor may change its elements in place. */

@@ -104,6 +104,9 @@ function facts(run: RunRecords): Table {
         ["compiling after freezing", duration(compiling)],
         ["tokens per second", number(Math.round(result.tokensPerSecond))],
         ["peak memory", prefixed(result.peakMemory, "B")],
+        ...(result.memoryEstimate
+          ? [["memory expected before training", prefixed(result.memoryEstimate.total, "B")] as [string, string]]
+          : []),
         ["floating-point operations", prefixed(result.flops, "FLOP")],
         ["adapter file", prefixed(result.adapterBytes, "B")],
       ]

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { rm, stat } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { refuseOtherFiles } from "../checkpoints/file-hashes-node.ts";
 import type { DownloadProgress } from "../checkpoints/hub-download-node.ts";
@@ -15,9 +15,7 @@ import { deviceNote, openDevice } from "../runtime/devices-node.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
-import type { Evaluation } from "../training/evaluate.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../training/records.ts";
-import type { TrainOutcome } from "../training/train.ts";
 import { loadAdapter, saveAdapter } from "./adapter-folder.ts";
 import { CheckpointClock } from "./checkpoint-clock.ts";
 import { findCheckpoint } from "./checkpoint-folder.ts";
@@ -25,6 +23,7 @@ import { type DataFingerprint, fingerprintOf, refuseOtherData } from "./data-fin
 import { FineTunedModel } from "./load-fine-tuned-model.ts";
 import { loadTask } from "./load-task.ts";
 import { machineNote, thisMachine } from "./machine.ts";
+import { fitIntoMemory, type RunMemory } from "./memory-fit.ts";
 import { openAdapter } from "./open-adapter.ts";
 import { readRunRecords } from "./read-run.ts";
 import type { RunResult } from "./records.ts";
@@ -39,6 +38,7 @@ import {
 } from "./run-config.ts";
 import { RunFolder } from "./run-folder.ts";
 import { lockRun } from "./run-lock.ts";
+import { summarise } from "./run-result.ts";
 import { withAdapterOptions } from "./starting-adapter.ts";
 
 /** What is known when training begins. */
@@ -52,6 +52,8 @@ export interface RunStart {
   freezable: number;
   /** Steps done before, where the run goes on from a checkpoint. */
   stepsDone: number;
+  /** What it is expected to take, bytes. */
+  memory: RunMemory;
   /** What a person should know before it begins. */
   notes: readonly string[];
   /** The first training example as the model reads it, where the run starts and learns to write: what of it counts. */
@@ -144,12 +146,22 @@ async function fineTuneInFolder(
   // Before anything is written: a device that fails leaves no run folder behind.
   const opened = runtime.device === "cpu" ? undefined : await openDevice(runtime);
   const slow = opened && deviceNote(opened);
+  const { memory, notes: memoryNotes } = fitIntoMemory(fineTuning, runtime.device);
 
   const folder = await (saved
     ? RunFolder.resume(directory, found)
     : RunFolder.create(
         directory,
-        flatOptions({ ...config, run: { ...run, model: base.name, revision: base.revision, output: directory } }),
+        flatOptions({
+          ...config,
+          run: {
+            ...run,
+            model: base.name,
+            revision: base.revision,
+            output: directory,
+            tokenBudget: fineTuning.tokenBudget,
+          },
+        }),
         { ...dataFingerprint, ...(modelFiles && { model: modelFiles }) },
         options.overwrite === true,
       )
@@ -172,7 +184,9 @@ async function fineTuneInFolder(
       freezable: fineTuning.freezable.length,
       stepsDone: resume?.step ?? 0,
       sample: resume ? undefined : fineTuning.sample,
+      memory,
       notes: [
+        ...memoryNotes,
         ...(slow ? [slow] : []),
         ...(resume ? [] : fineTuning.notes),
         ...(found?.notes ?? []),
@@ -191,10 +205,10 @@ async function fineTuneInFolder(
       },
       async onStep(record) {
         kept = true;
-        const memory = process.memoryUsage.rss();
-        peakMemory = Math.max(peakMemory, memory);
-        await folder.addMetrics({ ...record, memory });
-        await options.onStep?.({ ...record, memory });
+        const resident = process.memoryUsage.rss();
+        peakMemory = Math.max(peakMemory, resident);
+        await folder.addMetrics({ ...record, memory: resident });
+        await options.onStep?.({ ...record, memory: resident });
       },
       async onFreezingCheck(record) {
         await folder.addFreezing(record);
@@ -211,7 +225,7 @@ async function fineTuneInFolder(
 
     const { description, parameters } = fineTuning.bestAdapter(outcome);
     const best = { description: { ...description, ...(modelFiles && { modelFiles }) }, parameters };
-    const facts = { base, task, peakMemory, freezable: fineTuning.freezable };
+    const facts = { base, task, peakMemory, memory, freezable: fineTuning.freezable };
     try {
       const exact = run.base === "float32" ? base : await load("float32");
       await saveVerified(folder.path("adapter"), best, exact, runtime, task);
@@ -295,42 +309,4 @@ async function saveVerified(
     await rm(directory, { recursive: true });
     throw new Error(`the adapter in ${directory} does not give the logits that it had in memory; it must not be used`);
   }
-}
-
-async function summarise(
-  config: RunConfig,
-  { state, best, last, trainable }: TrainOutcome,
-  facts: {
-    base: BaseModel;
-    onFloat32: Evaluation | undefined;
-    task: TaskData;
-    peakMemory: number;
-    freezable: readonly string[];
-    adapterFile: string;
-  },
-): Promise<RunResult> {
-  const training = state.stepSeconds.reduce((sum, seconds) => sum + seconds, 0);
-  const sorted = state.stepSeconds.toSorted((a, b) => a - b);
-  return {
-    method: config.method.name,
-    task: facts.task.name,
-    model: facts.base.name,
-    seed: config.run.seed,
-    base: config.run.base,
-    metrics: best!.metrics,
-    ...(facts.onFloat32 && { float32Metrics: facts.onFloat32.metrics }),
-    bestEpoch: best!.epoch,
-    lastEpochMetrics: last!.metrics,
-    trainable,
-    frozen: { count: Object.keys(state.frozenAtStep).length, of: facts.freezable.length },
-    frozenAtStep: Object.fromEntries(facts.freezable.map((name) => [name, state.frozenAtStep[name] ?? null])),
-    steps: state.step,
-    epochs: state.evaluations.length,
-    seconds: state.seconds,
-    secondsPerStep: sorted[sorted.length >> 1]!,
-    tokensPerSecond: state.tokens / training,
-    peakMemory: facts.peakMemory,
-    flops: state.flops,
-    adapterBytes: (await stat(facts.adapterFile)).size,
-  };
 }

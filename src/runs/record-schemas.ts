@@ -54,6 +54,7 @@ export const runResult = z.looseObject({
   secondsPerStep: measured,
   tokensPerSecond: measured,
   peakMemory: measured,
+  memoryEstimate: z.object({ weights: count, optimizer: count, activations: count, total: count }).optional(),
   flops: measured,
   adapterBytes: measured,
 });

@@ -1,6 +1,7 @@
 export type { EvaluationRecord, FreezingRecord, MetricsRecord, StepRecord } from "../training/records.ts";
 
 import type { BaseFormat } from "../models/base-format.ts";
+import type { RunMemory } from "./memory-fit.ts";
 
 /** `result.json`: what a run came to. */
 export interface RunResult {
@@ -32,6 +33,8 @@ export interface RunResult {
   tokensPerSecond: number;
   /** Highest resident memory, bytes; of all its processes, where the run was cut off and went on. */
   peakMemory: number;
+  /** What was expected before training, bytes; runs of earlier versions do not say. */
+  memoryEstimate?: RunMemory;
   /** Floating-point operations spent in training, forward and backward. */
   flops: number;
   /** Size of `adapter/adapter.safetensors`, bytes. */

@@ -79,7 +79,11 @@ export const runOptions = z.object({
 });
 
 /** The options among them that say where and how a run is computed, not what: they may differ where it goes on. */
-export const MAY_DIFFER: readonly string[] = ["threads", "device", "output", "offline", "checkpointEvery"];
+export const MAY_DIFFER: readonly string[] = [
+  ...["threads", "device", "output", "offline", "checkpointEvery"],
+  // Lowered where memory is short.
+  "tokenBudget",
+];
 
 /** The options among them that say where to compute. */
 export const computeOptions = runOptions.pick({ device: true, threads: true });

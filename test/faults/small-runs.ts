@@ -14,7 +14,7 @@ export async function smallRun(home: string, epochs: number): Promise<Record<str
 /** What two runs must have in common to the bit: everything but time, memory, place and how often they saved. */
 export async function contentOf(directory: string): Promise<object> {
   const { steps, evaluations, freezing, result } = await readRunRecords(directory);
-  const { seconds, secondsPerStep, tokensPerSecond, peakMemory, ...told } = result!;
+  const { seconds, secondsPerStep, tokensPerSecond, peakMemory, memoryEstimate, ...told } = result!;
   return {
     steps: steps.map(({ seconds, memory, ...record }) => record),
     evaluations,

@@ -81,7 +81,7 @@ async function contentOf(directory: string) {
     steps: steps.map(without("seconds", "memory")),
     evaluations,
     freezing: freezing.map(without("compileSeconds")),
-    result: without("seconds", "secondsPerStep", "tokensPerSecond", "peakMemory")(result!),
+    result: without("seconds", "secondsPerStep", "tokensPerSecond", "peakMemory", "memoryEstimate")(result!),
     adapter: await readFile(join(directory, "adapter", "adapter.safetensors")),
   };
 }
@@ -170,6 +170,8 @@ describe("a run folder", () => {
     expect(result.tokensPerSecond).toBeCloseTo(steps.reduce((sum, step) => sum + step.tokens, 0) / seconds, 3);
     expect(result.seconds).toBeGreaterThanOrEqual(seconds);
     expect(result.peakMemory).toBe(Math.max(result.peakMemory, ...steps.map(({ memory }) => memory!)));
+    const { weights, optimizer, activations, total } = result.memoryEstimate!;
+    expect(total).toBeGreaterThan(weights + optimizer + activations);
     expect(result.flops).toBeGreaterThan(0);
   });
 

@@ -5,6 +5,7 @@ import { emitAs, reshapeTarget } from "./emit.ts";
 
 const RESHAPE = define<[Value], { shape: Shape }>({
   name: "Reshape",
+  view: true,
   infer(inputs, { shape }) {
     const [x] = inputs;
     if (product(x.shape) !== product(shape)) fail("Reshape", inputs, `cannot become ${showShape(shape)}`);

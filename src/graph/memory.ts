@@ -1,0 +1,42 @@
+import { evaluate, product } from "./dimension.ts";
+import { liveLeaves, liveNodes, type Value } from "./graph.ts";
+import { ELEMENT_SIZE } from "./tensor.ts";
+
+/**
+ * Plans the memory of a graph's run, which the result tells for any sizes: the most bytes that values take at once when
+ * nodes run in order, each value kept from the node that makes it to the last that reads it, inputs and outputs to the
+ * end. Weights are not counted. A runtime that computes in place takes less, one that cannot fill gaps more.
+ */
+export function planMemory(outputs: readonly Value[]): (sizes: Readonly<Record<string, number>>) => number {
+  const nodes = liveNodes(outputs);
+  // What only looks at another value's elements takes no memory and keeps that one.
+  const owner = (value: Value): Value => (value.node?.op.view ? owner(value.node.inputs[0]!) : value);
+  const lastRead = new Map<Value, number>();
+  nodes.forEach(({ inputs }, time) => {
+    for (const input of inputs) lastRead.set(owner(input), time);
+  });
+  for (const output of outputs) lastRead.set(owner(output), nodes.length);
+  const held = liveLeaves(outputs).filter(({ leaf }) => leaf!.kind === "input");
+  /** Values that each node makes, and those that nobody reads after it. */
+  const made = nodes.map(({ op, outputs }) => (op.view ? [] : outputs.filter((output) => lastRead.has(output))));
+  const freed: Value[][] = nodes.map(() => []);
+  for (const [value, time] of lastRead) if (value.node && time < nodes.length) freed[time]!.push(value);
+  return (sizes) => {
+    const known = new Map<string, number>();
+    const bytes = ({ dtype, shape }: Value): number => {
+      const key = shape.join();
+      const count = known.get(key) ?? evaluate(product(shape), sizes);
+      known.set(key, count);
+      return count * ELEMENT_SIZE[dtype];
+    };
+    const sum = (values: readonly Value[]): number => values.reduce((total, value) => total + bytes(value), 0);
+    let now = sum(held);
+    let most = now;
+    for (let time = 0; time < nodes.length; time++) {
+      now += sum(made[time]!);
+      most = Math.max(most, now);
+      now -= sum(freed[time]!);
+    }
+    return most;
+  };
+}

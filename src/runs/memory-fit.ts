@@ -1,0 +1,53 @@
+import { freemem, totalmem } from "node:os";
+import type { FineTuning } from "../finetuning/fine-tuning.ts";
+import type { Device } from "../runtime/session.ts";
+import type { MemoryEstimate } from "../training/memory-estimate.ts";
+
+/** What a run is expected to take, bytes; `total` is what its process will have. */
+export interface RunMemory extends MemoryEstimate {
+  total: number;
+}
+
+/**
+ * Bytes that this process may still take: what the machine has free and, in a container, what that allows. Other
+ * processes of the container are not seen.
+ */
+export function availableMemory(): number {
+  const used = process.memoryUsage.rss();
+  const [all, limit] = [totalmem(), process.constrainedMemory()];
+  // macOS counts as free only what nothing was ever read into.
+  const free = process.platform === "darwin" ? all - used : freemem();
+  // 0, or more than there is, where there is no limit.
+  return limit > 0 && limit < all ? Math.max(0, Math.min(free, limit - used)) : free;
+}
+
+/**
+ * Cuts a run's micro-batches smaller where they would not fit into memory.
+ * @param available bytes that may still be taken
+ * @returns what it is expected to take, and what the user should know
+ */
+export function fitIntoMemory(
+  fineTuning: FineTuning,
+  device: Device,
+  available = availableMemory(),
+): { memory: RunMemory; notes: string[] } {
+  const before = fineTuning.tokenBudget;
+  // Of other devices' memory nothing is known.
+  const fits = device !== "cpu" || fineTuning.fitMemory(available);
+  const { tokenBudget, memory } = fineTuning;
+  const more = memory.optimizer + memory.activations;
+  const notes: string[] = [];
+  if (tokenBudget < before) {
+    notes.push(
+      `micro-batches are cut to ${tokenBudget} tokens, because those of ${before} are not expected to fit into the ${megabytes(available)} of memory that are free`,
+    );
+  }
+  if (!fits) {
+    notes.push(
+      `one text of ${tokenBudget} tokens is expected to take ${megabytes(more)} more memory, but ${megabytes(available)} are free: the system may end the run; lower --max-length or choose a smaller model`,
+    );
+  }
+  return { memory: { ...memory, total: process.memoryUsage.rss() + more }, notes };
+}
+
+const megabytes = (count: number): string => `${Math.round(count / 1e6).toLocaleString("en-US")} MB`;

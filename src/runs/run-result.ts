@@ -1,0 +1,49 @@
+import { stat } from "node:fs/promises";
+import type { BaseModel } from "../finetuning/base-model.ts";
+import type { TaskData } from "../tasks/example.ts";
+import type { Evaluation } from "../training/evaluate.ts";
+import type { TrainOutcome } from "../training/train.ts";
+import type { RunMemory } from "./memory-fit.ts";
+import type { RunResult } from "./records.ts";
+import type { RunConfig } from "./run-config.ts";
+
+/** What a run came to, from what its training gave and what else is known of it. */
+export async function summarise(
+  config: RunConfig,
+  { state, best, last, trainable }: TrainOutcome,
+  facts: {
+    base: BaseModel;
+    onFloat32: Evaluation | undefined;
+    task: TaskData;
+    peakMemory: number;
+    memory: RunMemory;
+    freezable: readonly string[];
+    adapterFile: string;
+  },
+): Promise<RunResult> {
+  const training = state.stepSeconds.reduce((sum, seconds) => sum + seconds, 0);
+  const sorted = state.stepSeconds.toSorted((a, b) => a - b);
+  return {
+    method: config.method.name,
+    task: facts.task.name,
+    model: facts.base.name,
+    seed: config.run.seed,
+    base: config.run.base,
+    metrics: best!.metrics,
+    ...(facts.onFloat32 && { float32Metrics: facts.onFloat32.metrics }),
+    bestEpoch: best!.epoch,
+    lastEpochMetrics: last!.metrics,
+    trainable,
+    frozen: { count: Object.keys(state.frozenAtStep).length, of: facts.freezable.length },
+    frozenAtStep: Object.fromEntries(facts.freezable.map((name) => [name, state.frozenAtStep[name] ?? null])),
+    steps: state.step,
+    epochs: state.evaluations.length,
+    seconds: state.seconds,
+    secondsPerStep: sorted[sorted.length >> 1]!,
+    tokensPerSecond: state.tokens / training,
+    peakMemory: facts.peakMemory,
+    memoryEstimate: facts.memory,
+    flops: state.flops,
+    adapterBytes: (await stat(facts.adapterFile)).size,
+  };
+}

@@ -1,0 +1,85 @@
+import { planMemory } from "../graph/memory.ts";
+import { ELEMENT_SIZE, sizeOf as elementsOf } from "../graph/tensor.ts";
+import type { EncodedExample } from "../tasks/task-kind.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
+import { cutMicroBatches, sizeOf } from "./micro-batches.ts";
+import { layOut } from "./model-inputs.ts";
+import { GRADIENT, type ModelGraph, writeInference, writeStep } from "./step-graph.ts";
+import type { TrainOptions } from "./train.ts";
+import { TrainedParameters } from "./trained-parameters.ts";
+
+/** What training is expected to take, bytes. */
+export interface MemoryEstimate {
+  /** Of the model and the method, in the format they are kept in. */
+  weights: number;
+  /** AdamW's two moments, and copies of what trains: gradients, the best epoch's, a checkpoint's. */
+  optimizer: number;
+  /** The largest micro-batch's values, those kept for the backward pass above all, and the largest of an evaluation. */
+  activations: number;
+}
+
+/**
+ * Estimates the memory of training from its graphs, for any token budget: their values on the batch of the longest texts
+ * as they run node after node. What ONNX Runtime makes of a graph (work in place, gaps, scratch memory) is not in it.
+ */
+export function estimateMemory({
+  model,
+  schedule,
+  weights,
+  task,
+  train,
+  validation,
+  settings,
+}: Omit<TrainOptions, "runtime">): (tokenBudget: number) => MemoryEstimate {
+  const kind = findTaskKind(task.kind);
+  const { objective } = kind;
+  const step = writeStep({ ...model, trainable: schedule.trainable() }, objective, settings);
+  // A loss that couples rows takes a pass without gradients first.
+  const forward = objective.couples === "batch" ? [writeInference(model, settings)] : [];
+  const trained = new TrainedParameters(model, schedule, weights).tensors;
+  const gradients = Object.entries(step.outputs).filter(([name]) => name.startsWith(GRADIENT));
+  // The best epoch's and a checkpoint's copy; two moments, and the gradients of the step before.
+  const optimizer =
+    2 * sum([...trained.values()].map(({ data }) => data.byteLength)) +
+    3 * ELEMENT_SIZE.float32 * sum(gradients.map(([, { shape }]) => elementsOf(shape as number[])));
+  const batch = longestOf(train, settings.batchSize);
+  const evaluated = longestOf(
+    validation.flatMap(({ encoded }) => encoded),
+    settings.batchSize,
+  );
+  const evaluation = writeInference(model, { readBy: kind });
+  const plans = [
+    ...[...forward, step].map((graph) => planOf(graph, batch, model.labelCount)),
+    planOf(evaluation, evaluated, model.labelCount),
+  ];
+  return (tokenBudget) => ({
+    weights: sum([...weights.values()].map(({ data }) => data.byteLength)),
+    optimizer,
+    activations: sum(plans.map((plan) => plan(tokenBudget))),
+  });
+}
+
+/** The most that one of the micro-batches takes into which examples are cut. @param outputs that a row gets */
+function planOf(
+  graph: ModelGraph,
+  examples: readonly EncodedExample[],
+  outputs: number,
+): (tokenBudget: number) => number {
+  const bytes = planMemory(Object.values(graph.outputs));
+  const bytesOf = (part: readonly number[]): number =>
+    bytes(
+      layOut(
+        graph.streams,
+        part.map((i) => examples[i]!),
+      ).sizes,
+    );
+  return (tokenBudget) =>
+    Math.max(0, ...cutMicroBatches(examples.map(sizeOf), { tokens: tokenBudget, outputs }).map(bytesOf));
+}
+
+/** The `count` examples of most tokens. */
+function longestOf<Example extends EncodedExample>(examples: readonly Example[], count: number): Example[] {
+  return examples.toSorted((a, b) => sizeOf(b).tokens - sizeOf(a).tokens).slice(0, count);
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, each) => total + each, 0);

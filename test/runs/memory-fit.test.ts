@@ -1,0 +1,107 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir, totalmem } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { BUNDLED_MODEL } from "../../src/finetuning/bundled-model.ts";
+import { FineTuning } from "../../src/finetuning/fine-tuning.ts";
+import { loadBaseModel } from "../../src/finetuning/load-base-model-node.ts";
+import { loadTask } from "../../src/runs/load-task.ts";
+import { availableMemory, fitIntoMemory } from "../../src/runs/memory-fit.ts";
+import { resolveConfig } from "../../src/runs/run-config.ts";
+import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
+
+let home: string;
+let make: (given?: Record<string, unknown>) => Promise<FineTuning>;
+
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-memory-"));
+  const model = await writeTinyModel(join(home, "model"));
+  const train = await writeCsv(join(home, "tickets.csv"), tickets());
+  make = async (given) => {
+    const options = { model, train, text: "message", label: "team", epochs: 1, batchSize: 40, ...given };
+    const config = resolveConfig(options);
+    const task = await loadTask(config);
+    const base = await loadBaseModel(config.run.model ?? BUNDLED_MODEL, task, 1);
+    return new FineTuning({ base, task, method: config.method, settings: config.run });
+  };
+});
+afterAll(() => rm(home, { recursive: true }));
+
+const needed = ({ memory }: FineTuning): number => memory.optimizer + memory.activations;
+
+describe("what training is expected to take", () => {
+  test("grows with the tokens of a micro-batch, and AdamW's part with what trains", async () => {
+    const [wide, narrow, full] = [
+      await make({ tokenBudget: 400 }),
+      await make({ tokenBudget: 50 }),
+      await make({ method: "full" }),
+    ];
+    expect(wide.memory.activations).toBeGreaterThan(3 * narrow.memory.activations);
+    expect(wide.memory.optimizer).toBe(narrow.memory.optimizer);
+    // Two moments, gradients, two copies of nearly all weights.
+    expect(full.memory.optimizer / full.memory.weights).toBeGreaterThan(4.5);
+    expect(full.memory.optimizer / full.memory.weights).toBeLessThanOrEqual(5);
+    expect(narrow.memory.optimizer).toBeLessThan(full.memory.optimizer / 2);
+  });
+
+  test("is near to what ONNX Runtime takes of a larger batch", async () => {
+    // Of the bundled model's size, so that it stands out of what a process takes anyway.
+    const fineTuning = await make({ model: undefined, batchSize: 64, tokenBudget: 1024 });
+    const before = process.memoryUsage.rss();
+    let most = 0;
+    await fineTuning.train(nodeRuntime({ threads: 2 }), {
+      onStep() {
+        most = Math.max(most, process.memoryUsage.rss());
+      },
+    });
+    expect((most - before) / needed(fineTuning)).toBeGreaterThan(0.5);
+    expect((most - before) / needed(fineTuning)).toBeLessThan(2);
+  });
+});
+
+describe("a run that would not fit into memory", () => {
+  test("gets smaller micro-batches and says so, and as large ones as it asked for where it fits", async () => {
+    const fineTuning = await make({ tokenBudget: 400 });
+    const whole = needed(fineTuning);
+    expect(fitIntoMemory(fineTuning, "cpu", 2 * whole).notes).toEqual([]);
+    expect(fineTuning.tokenBudget).toBe(400);
+    const { memory, notes } = fitIntoMemory(fineTuning, "cpu", whole);
+    expect(fineTuning.tokenBudget).toBe(200);
+    expect(needed(fineTuning)).toBe(memory.optimizer + memory.activations);
+    expect(notes).toEqual([
+      expect.stringMatching(
+        /^micro-batches are cut to 200 tokens, because those of 400 are not expected to fit into the \d+ MB of memory that are free$/,
+      ),
+    ]);
+  });
+
+  test("is told where not even one text fits", async () => {
+    const fineTuning = await make();
+    const { notes } = fitIntoMemory(fineTuning, "cpu", 1000);
+    // The longest text.
+    expect(fineTuning.tokenBudget).toBeLessThan(12);
+    expect(notes[1]).toMatch(
+      /^one text of \d+ tokens is expected to take \d+ MB more memory, but 0 MB are free: the system may end the run; lower --max-length or choose a smaller model$/,
+    );
+  });
+
+  test("trains with them to the same numbers, but for their last bits", async () => {
+    const losses: number[][] = [];
+    for (const available of [Number.POSITIVE_INFINITY, 1000]) {
+      const fineTuning = await make();
+      fitIntoMemory(fineTuning, "cpu", available);
+      const found: number[] = [];
+      await fineTuning.train(nodeRuntime({ threads: 1 }), { onStep: ({ loss }) => void found.push(loss) });
+      losses.push(found);
+    }
+    losses[0]!.forEach((loss, step) => {
+      expect(losses[1]![step]).toBeCloseTo(loss, 5);
+    });
+  });
+
+  test("knows how much memory there is", () => {
+    expect(availableMemory()).toBeGreaterThan(0);
+    expect(availableMemory()).toBeLessThan(totalmem());
+  });
+});
