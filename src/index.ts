@@ -97,6 +97,7 @@ export type { FineTuneOutcome, RunStart } from "./runs/fine-tune.ts";
 export type { FineTuneConfig, RunOptions } from "./runs/fine-tune-config.ts";
 export { AdapterHost } from "./runs/load-adapter-host.ts";
 export { FineTunedModel } from "./runs/load-fine-tuned-model.ts";
+export type { RunMemory } from "./runs/memory-fit.ts";
 export { type BaseOptions, openAdapter } from "./runs/open-adapter.ts";
 export { type RunRecords, readFinishedRun, readRunRecords } from "./runs/read-run.ts";
 export type { EvaluationRecord, FreezingRecord, MetricsRecord, RunResult, StepRecord } from "./runs/records.ts";

@@ -15,8 +15,9 @@ import { renderComparison } from "../reports/report.ts";
 import { runOptions } from "../runs/run-config.ts";
 import { bytes, integer, table } from "./format.ts";
 import { addExamples, everydayHelp } from "./help.ts";
-import { INTERRUPTED, SIGNALS } from "./run-training.ts";
+import { INTERRUPTED } from "./run-training.ts";
 import { addSchemaOptions, givenOptions } from "./schema-options.ts";
+import { SIGNALS } from "./stop-signals.ts";
 
 const EXAMPLES = [
   "aflora compare --methods aflora,lora,elora --tasks rte,cola --data glue --seeds 1,2,3",

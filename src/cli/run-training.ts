@@ -2,15 +2,13 @@ import { fineTuneWithReport, type ReportedRunOptions, type ReportedRunOutcome } 
 import type { FineTuneConfig } from "../runs/fine-tune-config.ts";
 import { downloadLine } from "./download-line.ts";
 import { TrainingProgress } from "./progress.ts";
-
-/** Signals that ask a run to end: Ctrl-C, a system that shuts down, a terminal that is closed. */
-export const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+import { onceAskedToEnd } from "./stop-signals.ts";
 
 /** Exit code of a process that Ctrl-C ended. */
 export const INTERRUPTED = 130;
 
 /**
- * A run under the eyes of a user: progress on stderr; Ctrl-C ends it after the step at hand with everything saved,
+ * A run under the eyes of a user: progress on stderr; Ctrl-C ends it after the computation at hand with everything saved,
  * a second Ctrl-C at once.
  */
 export async function runTraining(
@@ -20,17 +18,15 @@ export async function runTraining(
   const progress = new TrainingProgress();
   const abort = new AbortController();
   let begun = false;
-  const interrupt = (): void => {
-    if (abort.signal.aborted) process.exit(INTERRUPTED);
+  const stopListening = onceAskedToEnd(() => {
     if (!begun) {
       // Nothing is written yet, and what was fetched is kept: no need to wait for a download or a load.
       process.stderr.write("interrupted before training began\n");
       process.exit(INTERRUPTED);
     }
     abort.abort();
-    progress.log("ending after this step; press Ctrl-C again to end at once");
-  };
-  for (const signal of SIGNALS) process.on(signal, interrupt);
+    progress.log("saving what is done; press Ctrl-C again to end at once");
+  });
   try {
     const { watch, ...rest } = options;
     const onServing = (url: string): void => progress.log(`watch the run at ${url}`);
@@ -50,7 +46,7 @@ export async function runTraining(
     if (outcome.reportFailure) progress.log(outcome.reportFailure);
     return outcome;
   } finally {
-    for (const signal of SIGNALS) process.off(signal, interrupt);
+    stopListening();
     progress.stop();
   }
 }

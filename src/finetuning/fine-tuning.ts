@@ -14,6 +14,7 @@ import { type EncodedSplit, type Evaluation, Evaluator } from "../training/evalu
 import { isAllZero } from "../training/learning-rate.ts";
 import { estimateMemory, type MemoryEstimate } from "../training/memory-estimate.ts";
 import { sizeOf } from "../training/micro-batches.ts";
+import { singleTexts } from "../training/single-texts.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
 import { type TrainOptions, type TrainOutcome, train } from "../training/train.ts";
 import type { TrainingState } from "../training/training-state.ts";
@@ -136,7 +137,7 @@ export class FineTuning {
    * @returns whether it does
    */
   fitMemory(available: number): boolean {
-    const longest = this.#train.reduce((most, example) => Math.max(most, sizeOf(example).tokens), 1);
+    const longest = singleTexts(this.#train).reduce((most, text) => Math.max(most, sizeOf(text).tokens), 1);
     const fits = (): boolean => MARGIN * (this.memory.optimizer + this.memory.activations) <= available;
     while (!fits() && this.#tokenBudget > longest) {
       this.#tokenBudget = Math.max(longest, Math.floor(this.#tokenBudget / 2));
@@ -164,13 +165,18 @@ export class FineTuning {
   }
 
   /** How an adapter does on the validation examples beside `base`, the plan's model in another format. */
-  async evaluateOn(base: BaseModel, { parameters }: Adapter, runtime: Runtime): Promise<Evaluation> {
+  async evaluateOn(
+    base: BaseModel,
+    { parameters }: Adapter,
+    runtime: Runtime,
+    signal?: AbortSignal,
+  ): Promise<Evaluation> {
     const { task, settings, validation } = this.#training;
     const model = { ...this.#model, format: base.format };
     const weights = new Map<string, Tensor>([...base.weights, ...base.quantized, ...parameters]);
     const evaluator = await Evaluator.compile(model, weights, runtime, task, settings);
     try {
-      return await evaluator.evaluate(validation);
+      return await evaluator.evaluate(validation, signal);
     } finally {
       await evaluator.release();
     }

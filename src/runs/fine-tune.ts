@@ -72,8 +72,8 @@ export interface FineTuneOptions {
   onFreezingCheck?(record: FreezingRecord): void | Promise<void>;
   onEvaluation?(record: EvaluationRecord): void | Promise<void>;
   /**
-   * Aborting ends a download at once, with the signal's reason, and a run after the step at hand, with everything saved
-   * that `resume` needs.
+   * Aborting ends a download at once, with the signal's reason, and a run after the computation at hand, with everything
+   * saved that `resume` needs.
    */
   signal?: AbortSignal;
 }
@@ -229,12 +229,15 @@ async function fineTuneInFolder(
     try {
       const exact = run.base === "float32" ? base : await load("float32");
       await saveVerified(folder.path("adapter"), best, exact, runtime, task);
-      const onFloat32 = exact === base ? undefined : await fineTuning.evaluateOn(exact, best, runtime);
+      const onFloat32 = exact === base ? undefined : await fineTuning.evaluateOn(exact, best, runtime, options.signal);
       const adapterFile = folder.path("adapter", "adapter.safetensors");
       const result = await summarise(config, outcome, { ...facts, onFloat32, adapterFile });
       await folder.writeResult(result);
       return { directory, result, notes: outcome.notes };
     } catch (error) {
+      // Training has ended and is saved: what is missing is written when the run goes on.
+      if (options.signal?.aborted && error === options.signal.reason)
+        return { directory, result: undefined, notes: [] };
       if (!(error instanceof UserError)) throw error;
       throw new UserError(
         `${error.message}; training has ended and is saved: --resume ${directory} writes what is missing`,

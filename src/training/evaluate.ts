@@ -54,7 +54,8 @@ export class Evaluator {
     return new Evaluator(task, predictor, objective, batchSize);
   }
 
-  async evaluate(splits: readonly EncodedSplit[]): Promise<Evaluation> {
+  /** @param signal ends it between two runs of the graph @throws the signal's reason; UserError where outputs are not finite */
+  async evaluate(splits: readonly EncodedSplit[], signal?: AbortSignal): Promise<Evaluation> {
     const { kind, labels } = this.#task;
     const metrics: Record<string, number> = {};
     let loss = 0;
@@ -62,7 +63,7 @@ export class Evaluator {
     const said = new Set<string>();
     const labelled = new Set<string>();
     for (const { name, examples, encoded } of splits) {
-      const logits = await this.#predictor.logits(encoded);
+      const logits = await this.#predictor.logits(encoded, undefined, signal);
       if (logits.some((values) => values.some((value) => !Number.isFinite(value)))) {
         throw new UserError(
           `the model's outputs on the ${name} examples are not finite; lower the learning rate, or check the model's weights`,

@@ -4,6 +4,7 @@ import type { EncodedExample } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { cutMicroBatches, sizeOf } from "./micro-batches.ts";
 import { layOut } from "./model-inputs.ts";
+import { singleTexts } from "./single-texts.ts";
 import { GRADIENT, type ModelGraph, writeInference, writeStep } from "./step-graph.ts";
 import type { TrainOptions } from "./train.ts";
 import { TrainedParameters } from "./trained-parameters.ts";
@@ -42,15 +43,14 @@ export function estimateMemory({
   const optimizer =
     2 * sum([...trained.values()].map(({ data }) => data.byteLength)) +
     3 * ELEMENT_SIZE.float32 * sum(gradients.map(([, { shape }]) => elementsOf(shape as number[])));
-  const batch = longestOf(train, settings.batchSize);
-  const evaluated = longestOf(
-    validation.flatMap(({ encoded }) => encoded),
-    settings.batchSize,
-  );
+  const [batch, evaluated] = [train, validation.flatMap(({ encoded }) => encoded)].map((examples) => {
+    const texts = singleTexts(examples);
+    return longestOf(texts, Math.ceil((settings.batchSize * texts.length) / examples.length));
+  });
   const evaluation = writeInference(model, { readBy: kind });
   const plans = [
-    ...[...forward, step].map((graph) => planOf(graph, batch, model.labelCount)),
-    planOf(evaluation, evaluated, model.labelCount),
+    ...[...forward, step].map((graph) => planOf(graph, batch!, model.labelCount)),
+    planOf(evaluation, evaluated!, model.labelCount),
   ];
   return (tokenBudget) => ({
     weights: sum([...weights.values()].map(({ data }) => data.byteLength)),
@@ -66,15 +66,17 @@ function planOf(
   outputs: number,
 ): (tokenBudget: number) => number {
   const bytes = planMemory(Object.values(graph.outputs));
-  const bytesOf = (part: readonly number[]): number =>
-    bytes(
-      layOut(
+  return (tokenBudget) => {
+    const found = new Map<string, Record<string, number>>();
+    for (const part of cutMicroBatches(examples.map(sizeOf), { tokens: tokenBudget, outputs })) {
+      const { sizes } = layOut(
         graph.streams,
         part.map((i) => examples[i]!),
-      ).sizes,
-    );
-  return (tokenBudget) =>
-    Math.max(0, ...cutMicroBatches(examples.map(sizeOf), { tokens: tokenBudget, outputs }).map(bytesOf));
+      );
+      found.set(JSON.stringify(sizes), sizes);
+    }
+    return Math.max(0, ...[...found.values()].map(bytes));
+  };
 }
 
 /** The `count` examples of most tokens. */

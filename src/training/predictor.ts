@@ -61,13 +61,19 @@ export class Predictor {
    * The head's outputs for each example, `[rows, outputs]`, or what is read of them, `[rows, width]`, in the order given; of one of
    * several texts, those of each in turn.
    * @param adapter tensors of the method and the head to use this time, in place of those compiled with
-   * @throws UserError where it was released.
+   * @param signal ends it between two runs of the graph
+   * @throws UserError where it was released; the signal's reason.
    */
-  async logits(examples: readonly PredictedExample[], adapter?: Tensors): Promise<Float32Array[]> {
+  async logits(
+    examples: readonly PredictedExample[],
+    adapter?: Tensors,
+    signal?: AbortSignal,
+  ): Promise<Float32Array[]> {
     if (this.#released) throw new UserError("the model was released and can predict no more; load it again");
     const texts = singleTexts(examples);
     const results: Float32Array[] = new Array(texts.length);
     for (const chosen of cutMicroBatches(texts.map(sizeOf), { tokens: this.#tokenBudget, outputs: this.#outputs })) {
+      signal?.throwIfAborted();
       const part = chosen.map((i) => texts[i]!);
       const { inputs } = layOut(this.#streams, part);
       const { logits } = await this.#graph.run({ ...inputs, ...this.#targetsOf(part) }, adapter);

@@ -87,8 +87,10 @@ export class TrainingStep {
   /**
    * Loss and gradients of a batch: its micro-batches' sums, so that they equal those of the batch in one piece.
    * @param step number of the optimizer step, from 0: selects the dropout masks
+   * @param signal ends it between two runs of the graph
+   * @throws the signal's reason
    */
-  async run(step: number, batch: readonly TrainingExample[]): Promise<StepOutcome> {
+  async run(step: number, batch: readonly TrainingExample[], signal?: AbortSignal): Promise<StepOutcome> {
     const { objective, tokenBudget } = this.#settings;
     const outputs = this.#model.labelCount;
     const total = totalWeight(batch);
@@ -96,12 +98,13 @@ export class TrainingStep {
     const texts = this.#coupling ? singleTexts(batch) : batch;
     const sizes = texts.map(sizeOf);
     const cut = cutMicroBatches(sizes, { tokens: tokenBudget, outputs });
-    const coupled = await this.#coupling?.run(step, batch, texts, cut);
+    const coupled = await this.#coupling?.run(step, batch, texts, cut, signal);
     if (coupled) {
       outcome.loss = coupled.loss;
       outcome.flops = coupled.flops;
     }
     for (const [i, chosen] of cut.entries()) {
+      signal?.throwIfAborted();
       const own = (): TrainingExample[] => chosen.map((row) => batch[row]!);
       const examples = chosen.map((row) => texts[row]!);
       const inputs = {
@@ -217,10 +220,12 @@ class Coupling {
     batch: readonly TrainingExample[],
     texts: readonly EncodedExample[],
     cut: readonly (readonly number[])[],
+    signal: AbortSignal | undefined,
   ) {
     const logits: Float32Array[] = new Array(texts.length);
     let flops = 0;
     for (const chosen of cut) {
+      signal?.throwIfAborted();
       const run = await this.#forward.run(
         step,
         chosen.map((i) => texts[i]!),

@@ -60,7 +60,7 @@ export interface TrainOptions {
    * the run can go on from it.
    */
   onCheckpoint?(state: TrainingState): void | Promise<void>;
-  /** Aborting ends the run after the step at hand. */
+  /** Aborting ends the run after the run of a graph at hand: a step or an evaluation that it cuts off is not taken. */
   signal?: AbortSignal | undefined;
   /** Where to go on from. The schedule must have been made with its state too. */
   resume?: TrainingState | undefined;
@@ -107,11 +107,15 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
     objective: objectiveOf(task),
     ...settings,
   });
-  const evaluator = await Evaluator.compile(model, weights, runtime, task, settings);
+  let evaluator: Evaluator | undefined;
   const evaluations: EvaluationRecord[] = [...(resume?.evaluations ?? [])];
   let saysTheSame = false;
-  const evaluate = async (epoch: number): Promise<EvaluationRecord> => {
-    const { alike, ...found } = await evaluator.evaluate(options.validation);
+  const evaluate = async (epoch: number): Promise<EvaluationRecord | undefined> => {
+    if (signal?.aborted) return undefined;
+    evaluator ??= await Evaluator.compile(model, weights, runtime, task, settings);
+    const evaluation = await unlessAborted(evaluator.evaluate(options.validation, signal), signal);
+    if (!evaluation) return undefined;
+    const { alike, ...found } = evaluation;
     const record: EvaluationRecord = { kind: "evaluation", ...found, step: progress.step, epoch };
     saysTheSame = alike;
     evaluations.push(record);
@@ -119,8 +123,9 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
   };
   try {
     // Where the run starts from, so that what training gains can be told.
-    if (!resume) {
-      await options.onEvaluation?.(await evaluate(0));
+    const first = resume ? undefined : await evaluate(0);
+    if (first) {
+      await options.onEvaluation?.(first);
       await checkpoint();
     }
     while (!finished() && !signal?.aborted) {
@@ -132,7 +137,8 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
         const t = progress.step;
         const examples = batches[batch]!.map((i) => options.train[i]!);
 
-        const outcome = await step.run(t, examples);
+        const outcome = await unlessAborted(step.run(t, examples, signal), signal);
+        if (!outcome) break;
         const { loss, gradients, tokens } = outcome;
         const trainable = parameters.count(gradients);
         const check = schedule.observe?.(t, gradients, parameters.tensors);
@@ -173,13 +179,15 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
       }
       if (progress.step < (epoch + 1) * perEpoch) break;
       const evaluation = await evaluate(epoch + 1);
+      if (!evaluation) break;
       progress.addEvaluation(evaluation, () => parameters.copy());
       await options.onEvaluation?.(evaluation);
       await checkpoint();
     }
 
     const aborted = !finished();
-    if (aborted && saved !== progress.step) await checkpoint();
+    // Before its first evaluation a run has not begun.
+    if (aborted && (resume || saved !== undefined) && saved !== progress.step) await checkpoint();
     const state = stateNow();
     return {
       state,
@@ -196,11 +204,24 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
     };
   } finally {
     await step.release();
-    await evaluator.release();
+    await evaluator?.release();
   }
 }
 
 const ADVICE = "lower the learning rate";
+
+/** What a promise gives; undefined where it fails because of the signal. */
+async function unlessAborted<Value>(
+  promise: Promise<Value>,
+  signal: AbortSignal | undefined,
+): Promise<Value | undefined> {
+  try {
+    return await promise;
+  } catch (error) {
+    if (signal?.aborted && error === signal.reason) return undefined;
+    throw error;
+  }
+}
 
 /** @param gradients of this norm: those that make it not finite have values that are not either */
 function refuseIfNotFinite(

@@ -1,7 +1,10 @@
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, realpath, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, open, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { readRunRecords } from "../../src/runs/read-run.ts";
@@ -222,7 +225,7 @@ describe("help", () => {
 describe.skipIf(process.platform === "win32")("Ctrl-C", () => {
   const options = "--text message --label team --model ./model --threads 1";
 
-  test("ends a run after the step at hand, with all that --resume needs", async () => {
+  test("ends a run after the computation at hand, with all that --resume needs", async () => {
     const running = new Aflora(
       words(`train --train tickets.csv ${options} --batch-size 4 --epochs 60 --output cut`),
       home,
@@ -232,7 +235,7 @@ describe.skipIf(process.platform === "win32")("Ctrl-C", () => {
     const { code, stdout, stderr } = await running.ended;
     expect([code, stdout]).toEqual([130, ""]);
     const directory = join(home, "cut");
-    expect(stderr).toContain("ending after this step; press Ctrl-C again to end at once\n");
+    expect(stderr).toContain("saving what is done; press Ctrl-C again to end at once\n");
     expect(stderr).toMatch(new RegExp(`\ninterrupted; go on with: aflora train --resume ${directory}\n$`));
     const before = (await readRunRecords(directory)).steps.length;
     expect(before).toBeLessThan(600);
@@ -245,21 +248,55 @@ describe.skipIf(process.platform === "win32")("Ctrl-C", () => {
     expect(result).toMatchObject({ steps: 600, epochs: 60 });
   });
 
-  test("twice ends it at once", async () => {
-    // One step of a great many micro-batches: it takes far longer than the second signal.
-    const many = Array.from({ length: 1000 }, () => tickets(1)).flat();
+  test("comes within a step or an evaluation too, and gives that up", async () => {
+    // Of a great many micro-batches.
+    const many = Array.from({ length: 200 }, () => tickets(1)).flat();
     await writeCsv(join(home, "many.csv"), many);
-    const flags = "--batch-size 13500 --token-budget 1 --validation tickets.csv --epochs 1000";
-    const running = new Aflora(words(`train --train many.csv ${options} ${flags} --output dropped`), home);
-    // It is there when the first step begins.
-    const checkpoint = join(home, "dropped", "checkpoints", "step-0.safetensors");
-    await vi.waitUntil(() => existsSync(checkpoint), { timeout: 60_000 });
-    running.process.kill("SIGINT");
-    await running.says(/^ending after this step/m);
+    for (const [name, flags] of Object.entries({
+      step: "--train many.csv --validation tickets.csv --batch-size 3000",
+      evaluation: "--train tickets.csv --validation many.csv",
+    })) {
+      const output = join(home, `within-${name}`);
+      const running = new Aflora(words(`train ${flags} ${options} --token-budget 1 --output ${output}`), home);
+      // It is there when the first step begins, and when the first evaluation does.
+      const written = name === "step" ? join("checkpoints", "step-0.safetensors") : "metrics.jsonl";
+      await vi.waitUntil(() => existsSync(join(output, written)), { timeout: 60_000 });
+      running.process.kill("SIGINT");
+      expect((await running.ended).code).toBe(130);
+      const { steps, evaluations } = await readRunRecords(output);
+      expect([steps.length, evaluations.length]).toEqual(name === "step" ? [0, 1] : [0, 0]);
+    }
+  });
+
+  test("before training begins ends it at once, with nothing written", async () => {
+    // A pipe that nobody writes to.
+    execFileSync("mkfifo", [join(home, "pipe.csv")]);
+    const running = new Aflora(words(`train --train pipe.csv ${options} --output none`), home);
+    const reading = await open(join(home, "pipe.csv"), "w");
     running.process.kill("SIGINT");
     const { code, stderr } = await running.ended;
-    expect(code).toBe(130);
-    expect(stderr).toMatch(/ending after this step; press Ctrl-C again to end at once\n$/);
-    expect(await readdir(join(home, "dropped", "checkpoints"))).toEqual(["step-0.safetensors"]);
+    await reading.close();
+    expect([code, stderr]).toEqual([130, "interrupted before training began\n"]);
+    expect(existsSync(join(home, "none"))).toBe(false);
+  });
+
+  test("comes once or twice at a time, and later ends at once", async () => {
+    const program = `
+      import { onceAskedToEnd } from ${JSON.stringify(new URL("../../src/cli/stop-signals.ts", import.meta.url).href)};
+      onceAskedToEnd(() => console.log("asked"));
+      console.log("ready");
+      setInterval(() => undefined, 1000);`;
+    const child = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "--eval", program]);
+    const says = async (text: string): Promise<void> =>
+      expect(String((await once(child.stdout, "data"))[0])).toBe(text);
+    await says("ready\n");
+    child.kill("SIGINT");
+    await says("asked\n");
+    child.kill("SIGINT");
+    child.kill("SIGHUP");
+    await wait(1500);
+    expect([child.exitCode, child.signalCode]).toEqual([null, null]);
+    child.kill("SIGINT");
+    expect(await once(child, "exit")).toEqual([null, "SIGINT"]);
   });
 });

@@ -266,6 +266,22 @@ describe("a run that was cut off", () => {
     expect(await contentOf(directory)).toEqual(await contentOf(whole));
   });
 
+  test.each([6, 8])("within the step or the evaluation after %i steps does that again", async (steps) => {
+    // Several runs of a graph each, of which the first is not the last.
+    const given = { tokenBudget: 12 };
+    const { directory: undisturbed } = await run(`undisturbed-${steps}`, given);
+    const abort = new AbortController();
+    const onStep = ({ step }: { step: number }): void => {
+      if (step + 1 === steps) setImmediate(() => abort.abort());
+    };
+    const { directory, result } = await run(`within-${steps}`, given, { signal: abort.signal, onStep });
+    expect(result).toBeUndefined();
+    const before = await readRunRecords(directory);
+    expect([before.steps.length, before.evaluations.length]).toEqual(steps === 6 ? [6, 1] : [8, 2]);
+    await resume(directory);
+    expect(await contentOf(directory)).toEqual(await contentOf(undisturbed));
+  });
+
   test("keeps the peak memory of its first part", async () => {
     const directory = await interrupted("large", 6);
     const file = join(directory, "metrics.jsonl");

@@ -62,8 +62,9 @@ describe("a run is a function of its options", () => {
       },
     });
     expect(first).toMatchObject({ aborted: true, state: { step: stop } });
-    expect(saved?.step).toBe(stop);
-    const second = await smallRun(base, method, { options, resume: saved! });
+    // Before its first evaluation a run has not begun: it does so anew.
+    expect(saved?.step).toBe(stop === 0 ? undefined : stop);
+    const second = await smallRun(base, method, { options, ...(saved && { resume: saved }) });
     expect(second.aborted).toBe(false);
     return {
       ...second,
@@ -73,13 +74,17 @@ describe("a run is a function of its options", () => {
     };
   }
 
-  test("aborted in its last step, a run is finished all the same", async () => {
+  test("aborted in its last step, it leaves the last evaluation to the run that goes on", async () => {
     const abort = new AbortController();
+    const saved: TrainingState[] = [];
     const run = await smallRun(base, head, {
       signal: abort.signal,
       onStep: ({ step }) => step === 11 && abort.abort(),
+      onCheckpoint: (state) => void saved.push(structuredClone(state)),
     });
-    expect(run).toMatchObject({ aborted: false, last: { epoch: 3 } });
+    expect(run).toMatchObject({ aborted: true, last: { epoch: 2 } });
+    const rest = await smallRun(base, head, { resume: saved.at(-1)! });
+    expect(rest).toMatchObject({ aborted: false, steps: [], last: { epoch: 3 } });
   });
 });
 
