@@ -43,8 +43,36 @@ export function quantizeMatrix(
 /** Numbers that share a scale in 4 bits. */
 export const GROUP = 32;
 
+/** A number in 4 bits, from -8 to 7. */
+const nibble = (value: number, scale: number): number => Math.min(7, Math.max(-8, Math.round(value / scale)));
+
+/** The scale, of few that are tried, that leaves a group the least squared error; never 0. */
+function groupScale(group: Float32Array): number {
+  let farthest = 0;
+  for (const value of group) if (Math.abs(value) > Math.abs(farthest)) farthest = value;
+  if (farthest === 0) return 1;
+  let [best, least] = [1, Number.POSITIVE_INFINITY];
+  // The number farthest from 0 becomes the -8, or the 7; then the scale is the one that suits the rounded numbers best.
+  for (const end of [-8, 7]) {
+    let scale = Math.fround(farthest / end);
+    for (let trial = 0; trial < 2; trial++) {
+      let [error, products, squares] = [0, 0, 0];
+      for (let i = 0; i < group.length; i++) {
+        const [value, whole] = [group[i]!, nibble(group[i]!, scale)];
+        error += (value - whole * scale) ** 2;
+        products += value * whole;
+        squares += whole * whole;
+      }
+      if (error < least) [best, least] = [scale, error];
+      scale = Math.fround(products / squares) || scale;
+    }
+  }
+  return best;
+}
+
 /**
  * Numbers in 4 bits by groups of {@link GROUP}, the last one filled with zeros: each is `(q - 8) · scale` with q from 0 to 15.
+ * Scales are chosen for the least squared error.
  * @returns the q two to a byte, a group's first half in the low halves of its bytes; and the groups' scales
  */
 export function quantizeGroups(values: Float32Array): {
@@ -56,10 +84,9 @@ export function quantizeGroups(values: Float32Array): {
   const packed = new Uint8Array(scales.length * half);
   for (let group = 0; group < scales.length; group++) {
     const own = values.subarray(group * GROUP, (group + 1) * GROUP);
-    // The number farthest from 0 gets the -8 that has no counterpart, whatever its sign.
-    const farthest = own.reduce((most, value) => (Math.abs(value) > Math.abs(most) ? value : most), 0);
-    scales[group] = farthest / -8 || 1;
-    const code = (value = 0): number => Math.min(15, Math.max(0, Math.round(value / scales[group]!) + 8));
+    const scale = groupScale(own);
+    scales[group] = scale;
+    const code = (value = 0): number => nibble(value, scale) + 8;
     for (let i = 0; i < half; i++) packed[group * half + i] = code(own[i]) | (code(own[i + half]) << 4);
   }
   return { packed, scales };

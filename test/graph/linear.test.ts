@@ -200,21 +200,37 @@ describe("a weight in 8 bits", () => {
 });
 
 describe("a weight in 4 bits", () => {
-  test("is its groups of 32, each from -8 to 7 times its scale, and as near as that can be", () => {
+  test("is its groups of 32, each from -8 to 7 times its scale, the nearest of these", () => {
     const weight = drawn([6, 64], "weight");
     weight.data.fill(0, 0, 32);
     const { packed, scales } = int4.quantize(weight);
     expect([packed.shape, scales.shape]).toEqual([[12, 16], [12]]);
     const values = dequantizeGroups(int4.quantize(weight), weight.data.length);
     weight.data.forEach((value, i) => {
-      const own = weight.data.subarray(i - (i % 32), i - (i % 32) + 32);
-      const step = Math.abs(Number(scales.data[Math.floor(i / 32)]));
-      // Half a step, or a whole one on the side that ends at 7.
-      const farthest = own.reduce((most, each) => (Math.abs(each) > Math.abs(most) ? each : most), 0);
-      const bound = value * farthest < 0 ? step : step / 2;
-      expect(Math.abs(values[i]! - value), String(i)).toBeLessThanOrEqual(bound * 1.0001 + (farthest === 0 ? 0 : 1e-7));
-      expect(step).toBeCloseTo(farthest === 0 ? 1 : Math.abs(farthest) / 8, 6);
+      const scale = Number(scales.data[Math.floor(i / 32)]);
+      const nearest = Math.min(7, Math.max(-8, Math.round(value / scale)));
+      expect(Math.abs(values[i]! - Math.fround(nearest * scale)), String(i)).toBe(0);
     });
+    expect(scales.data[0]).toBe(1);
+  });
+
+  test("has scales that leave less squared error than those by the number farthest from 0", () => {
+    const weight = drawn([40, 64], "weight");
+    const values = dequantizeGroups(int4.quantize(weight), weight.data.length);
+    const totals = { found: 0, plain: 0 };
+    for (let start = 0; start < values.length; start += 32) {
+      const own = weight.data.subarray(start, start + 32);
+      const error = (numbers: ArrayLike<number>): number =>
+        own.reduce((sum, value, i) => sum + (value - numbers[i]!) ** 2, 0);
+      const farthest = own.reduce((most, each) => (Math.abs(each) > Math.abs(most) ? each : most), 0);
+      const scale = farthest / -8;
+      const plain = error(own.map((value) => Math.min(7, Math.max(-8, Math.round(value / scale))) * scale));
+      const found = error(values.subarray(start, start + 32));
+      expect(found).toBeLessThanOrEqual(plain * 1.0001);
+      totals.found += found;
+      totals.plain += plain;
+    }
+    expect(totals.found).toBeLessThan(0.97 * totals.plain);
   });
 
   test.each([
