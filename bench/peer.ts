@@ -3,8 +3,11 @@
  * weights.
  *
  *     npm run bench:peer -- PYTHON [MODEL [ROWSxLENGTH [METHOD]]]
+ *     npm run bench:peer -- --epoch PYTHON [GLUE [ROUNDS]]
  *
  * PYTHON is an interpreter with oracle/requirements.txt installed, METHOD aflora (r = 4) or lora (r = 8; in PyTorch through peft).
+ * `--epoch` times whole epochs of CoLA and RTE instead, from data to metric; GLUE is the folder with the official files
+ * (../shared/data/glue), ROUNDS how often each goes (3).
  */
 import { type ChildProcessByStdio, spawn, spawnSync } from "node:child_process";
 import { availableParallelism } from "node:os";
@@ -12,8 +15,10 @@ import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { BASE_FORMATS } from "../src/models/base-format.ts";
 import { oneOf, refuse, shapeOf } from "./arguments.ts";
+import { compareEpochs } from "./peer-epochs.ts";
 import { CONFIG_NAMES, CONFIGS, type ConfigName, median } from "./random-model.ts";
 
 const ROUNDS = 9;
@@ -56,7 +61,7 @@ class Contestant {
   }
 }
 
-async function compare(python: string, name: ConfigName, rows: number, length: number, method: string): Promise<void> {
+async function compareSteps(python: string, name: ConfigName, rows: number, length: number, method: string): Promise<void> {
   const sizes = [rows, length, availableParallelism()].map(String);
   const own = fileURLToPath(new URL("peer-step.ts", import.meta.url));
   const script = fileURLToPath(new URL("../oracle/step_speed.py", import.meta.url));
@@ -107,12 +112,20 @@ async function compare(python: string, name: ConfigName, rows: number, length: n
 
 const METHODS = ["aflora", "lora"] as const;
 
-const [python = "python3", model, size, method = "aflora"] = process.argv.slice(2);
-const models = model === undefined ? CONFIG_NAMES : [oneOf("model", model, CONFIG_NAMES)];
-const shapes = (size === undefined ? ["8x64", "4x256"] : [size]).map(shapeOf);
-const chosen = oneOf("method", method, METHODS);
+const { values, positionals } = parseArgs({ options: { epoch: { type: "boolean" } }, allowPositionals: true });
+const [python = "python3", ...rest] = positionals;
 const { error } = spawnSync(python, ["--version"]);
 if (error) refuse(`cannot start ${python}: ${error.message}; give a Python interpreter`);
-for (const name of models) {
-  for (const [rows, length] of shapes) await compare(python, name, rows, length, chosen);
+if (values.epoch) {
+  const [glue = "../shared/data/glue", rounds = "3"] = rest;
+  if (!/^[1-9]\d*$/.test(rounds)) refuse(`"${rounds}" is no number of rounds`);
+  await compareEpochs(python, glue, Number(rounds));
+} else {
+  const [model, size, method = "aflora"] = rest;
+  const models = model === undefined ? CONFIG_NAMES : [oneOf("model", model, CONFIG_NAMES)];
+  const shapes = (size === undefined ? ["8x64", "4x256"] : [size]).map(shapeOf);
+  const chosen = oneOf("method", method, METHODS);
+  for (const name of models) {
+    for (const [rows, length] of shapes) await compareSteps(python, name, rows, length, chosen);
+  }
 }

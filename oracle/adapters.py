@@ -32,7 +32,9 @@ class AFLoRALinear(nn.Module):
         self.b = nn.Parameter(torch.zeros(base.out_features))
 
     def forward(self, x):
-        return self.base(x) + (((x @ self.A.T) * self.d) @ self.B.T) * self.b
+        y = self.base(x)
+        # Under autocast products are bfloat16, and float32 vectors would make all that follows float32.
+        return y + (((x @ self.A.T) * self.d.to(y.dtype)) @ self.B.T) * self.b.to(y.dtype)
 
 
 class SoRALinear(nn.Module):
