@@ -47,13 +47,13 @@ export function exportCommand(): Command {
   });
 }
 
-function describe({ directory, files, comparedTexts, largestDifference, q8, note }: RunExportReport): string {
+function describe({ directory, files, comparedTexts, largestDifference, q8, notes }: RunExportReport): string {
   const lines = [
     table([["", ""], ...Object.entries(files).map(([name, size]) => [name, bytes(size)])]).trimStart(),
     "",
     `compared with the run's model on ${counted(comparedTexts, "text")}: outputs differ by at most ${largestDifference.toExponential(1)}`,
   ];
-  if (note !== undefined) lines.splice(-1, 0, `note: ${note}`);
+  lines.splice(-1, 0, ...notes.map((note) => `note: ${note}`));
   if (q8) {
     const { largestDifference: most, sameLabel, leastCosine } = q8;
     const agreement =

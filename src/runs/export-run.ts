@@ -1,4 +1,5 @@
 import type { HubOptions } from "../checkpoints/hub-node.ts";
+import { openModelFolder } from "../checkpoints/model-folder.ts";
 import { UserError } from "../errors.ts";
 import {
   type ExportOptions,
@@ -6,6 +7,7 @@ import {
   exportAdapter,
   refuseIfNotEmpty,
 } from "../exchange/export-adapter-node.ts";
+import type { BaseModel } from "../finetuning/base-model.ts";
 import { loadBaseModel } from "../finetuning/load-base-model-node.ts";
 import type { Device } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
@@ -22,8 +24,11 @@ const COMPARED_TEXTS = 32;
 
 /** What an export of a run came to. */
 export interface RunExportReport extends ExportReport {
-  /** Why built-in sentences were compared on, where the run's own validation texts could not be. */
-  note?: string;
+  /**
+   * What should be known: why built-in sentences were compared on, where the run's own validation texts could not be; that
+   * the base model's file has its weights rounded alone.
+   */
+  notes: readonly string[];
 }
 
 /** What is compared where a run's own validation texts can no longer be read. */
@@ -58,7 +63,18 @@ export async function exportRun(
   const base = await loadBaseModel(model, task, 0, { ...hub, recorded, ...(revision !== undefined && { revision }) });
   const { examples, note } = await textsOf(finished, findTaskKind(task.kind), hub);
   const report = await exportAdapter(base, adapter, options, runtimeFor({ device, threads }), examples);
-  return { ...report, ...(note !== undefined && { note }) };
+  const rounded = options.format === "peft" ? undefined : await roundedNote(base);
+  return { ...report, notes: [note, rounded].filter((each) => each !== undefined) };
+}
+
+/** That an adapter was merged into weights that were rounded before, where the file has no others. */
+async function roundedNote({ files, name }: BaseModel): Promise<string | undefined> {
+  const { weights } = await openModelFolder(files);
+  const types = new Set(
+    [...weights.tensors.values()].map(({ dtype }) => dtype).filter((dtype) => dtype.startsWith("Q")),
+  );
+  if (types.size === 0) return undefined;
+  return `${name} has its weights in ${[...types].sort().join(", ")} alone: the adapter is merged into these, scaled back to float32`;
 }
 
 /** The run's own validation texts, where they are still what they were. */

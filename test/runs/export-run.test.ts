@@ -60,9 +60,11 @@ test("an empty folder may be given; texts that are gone are made up for by built
   await mkdir(output);
   const report = await exportRun(run, { format: "onnx", dtype: "q8", output }, { threads: 1 });
   expect(report.comparedTexts).toBeGreaterThan(4);
-  expect(report.note).toMatch(
-    /^compared on built-in sentences: .*tickets\.csv is missing, which held the data that the run in .* began with/,
-  );
+  expect(report.notes).toEqual([
+    expect.stringMatching(
+      /^compared on built-in sentences: .*tickets\.csv is missing, which held the data that the run in .* began with/,
+    ),
+  ]);
   expect(report.q8!.largestDifference).toBeGreaterThan(0);
   expect(existsSync(join(output, "onnx", "model_quantized.onnx"))).toBe(true);
   await writeCsv(train, tickets(1));
@@ -73,12 +75,12 @@ test("texts that have changed are not compared on without a word", async () => {
   const report = await exportRun(run, { format: "peft", output: join(directory, "changed") }, { threads: 1 });
   expect(report).toMatchObject({
     comparedTexts: 8,
-    note: expect.stringMatching(/tickets\.csv is not the data that the run/),
+    notes: [expect.stringMatching(/tickets\.csv is not the data that the run/)],
   });
   await writeCsv(train, tickets(1));
   const again = await exportRun(run, { format: "peft", output: join(directory, "restored") }, { threads: 1 });
   expect(again.comparedTexts).toBe(15);
-  expect(again).not.toHaveProperty("note");
+  expect(again.notes).toEqual([]);
 });
 
 test.each([

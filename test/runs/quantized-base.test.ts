@@ -2,10 +2,12 @@ import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
 import { BASE_FORMATS } from "../../src/models/base-format.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
+import { exportRun } from "../../src/runs/export-run.ts";
 import { type FineTuneOptions, fineTune } from "../../src/runs/fine-tune.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
@@ -60,5 +62,30 @@ describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a run with
       new UserError(`method "full" trains the base model itself, which only --base float32 can; not ${base}`),
     );
     expect(existsSync(join(home, `${base}-full`))).toBe(false);
+  });
+});
+
+describe("a base whose file has rounded weights alone", () => {
+  const file = fileURLToPath(new URL("../fixtures/gguf/llama.gguf", import.meta.url));
+
+  test.each(BASE_FORMATS)("trains under %s, and an export says what it is merged into", async (base) => {
+    const name = `gguf-${base}`;
+    const { directory, result } = await run(name, { model: file, base, method: "lora", epochs: 1, learningRate: 1e-3 });
+    expect(result!.base).toBe(base);
+    const merged = await exportRun(
+      directory,
+      { format: "merged", output: join(home, `${name}-merged`) },
+      { threads: 1 },
+    );
+    expect(merged.largestDifference).toBeLessThan(1e-4);
+    expect(merged.notes).toEqual([
+      `${file} has its weights in Q8_0 alone: the adapter is merged into these, scaled back to float32`,
+    ]);
+  });
+
+  test("is the only one that is named", async () => {
+    const { directory } = await run("plain", { epochs: 1 });
+    const output = join(home, "plain-merged");
+    expect((await exportRun(directory, { format: "merged", output }, { threads: 1 })).notes).toEqual([]);
   });
 });
