@@ -10,6 +10,7 @@ import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { exportRun } from "../../src/runs/export-run.ts";
 import { type FineTuneOptions, fineTune } from "../../src/runs/fine-tune.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
+import { chats, writeJsonl, writeTinyLanguageModel } from "../tiny-language-model.ts";
 import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
 
 let home: string;
@@ -55,6 +56,21 @@ describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a run with
     await fineTune({ output: directory }, { resume: true });
     expect(await losses(directory)).toEqual(await losses(whole));
     expect(await adapterOf(directory)).toEqual(await adapterOf(whole));
+  });
+
+  test("has a language model's tied words in 8 bits, near float32's", async () => {
+    const chat = await writeTinyLanguageModel(join(home, `${base}-chat-model`));
+    const texts = join(home, `${base}-chat.jsonl`);
+    await writeJsonl(texts, chats(24));
+    const given = { model: chat, train: texts, text: undefined, label: undefined, method: "lora", epochs: 2 };
+    const { directory, result } = await run(`${base}-chat`, { ...given, base });
+    const { directory: plain } = await run(`${base}-chat-plain`, given);
+    expect(result!.float32Metrics!.perplexity).toBeGreaterThan(1);
+    const [found, expected] = [await losses(directory), await losses(plain)];
+    expect(found).not.toEqual(expected);
+    found.forEach((loss, step) => {
+      expect(Math.abs(loss / expected[step]! - 1), String(step)).toBeLessThan(0.1);
+    });
   });
 
   test("is refused to a method that trains the base itself, before anything is written", async () => {
