@@ -61,7 +61,13 @@ class Contestant {
   }
 }
 
-async function compareSteps(python: string, name: ConfigName, rows: number, length: number, method: string): Promise<void> {
+async function compareSteps(
+  python: string,
+  name: ConfigName,
+  rows: number,
+  length: number,
+  method: string,
+): Promise<void> {
   const sizes = [rows, length, availableParallelism()].map(String);
   const own = fileURLToPath(new URL("peer-step.ts", import.meta.url));
   const script = fileURLToPath(new URL("../oracle/step_speed.py", import.meta.url));
