@@ -7,7 +7,7 @@
 import { fileURLToPath } from "node:url";
 import { loadGlueTask } from "../src/datasets/glue-node.ts";
 import { BUNDLED_MODEL } from "../src/finetuning/bundled-model.ts";
-import { initialParameters } from "../src/finetuning/fine-tuned-model.ts";
+import { initialParameters } from "../src/finetuning/fitted-adapter.ts";
 import { loadBaseModel } from "../src/finetuning/load-base-model-node.ts";
 import type { Tensor } from "../src/graph/tensor.ts";
 import { aflora } from "../src/methods/aflora.ts";

@@ -1,4 +1,4 @@
-import { initialParameters } from "../src/finetuning/fine-tuned-model.ts";
+import { initialParameters } from "../src/finetuning/fitted-adapter.ts";
 import { float32, type Tensor } from "../src/graph/tensor.ts";
 import { randomFor } from "../src/methods/initializers.ts";
 import type { MethodDefinition } from "../src/methods/method.ts";

@@ -31,8 +31,9 @@ export type { BaseModel } from "./finetuning/base-model.ts";
 export { BUNDLED_MODEL } from "./finetuning/bundled-model.ts";
 export type { PredictionInput } from "./finetuning/fine-tuned-model.ts";
 export type { HeadChoice } from "./finetuning/head.ts";
-export { loadBaseModel } from "./finetuning/load-base-model-node.ts";
+export { type LoadedBaseModel, loadBaseModel, type RecordedBase } from "./finetuning/load-base-model-node.ts";
 export type { FineTuningSettings, MethodChoice } from "./finetuning/training-options.ts";
+export type { Answer, AnswerEnd, AnswerOptions } from "./finetuning/write-answers.ts";
 export {
   type FreezableMatrix,
   type FreezeRule,
@@ -43,6 +44,7 @@ export {
 } from "./freezing/controller.ts";
 export { defaultFreezeSchedule, type FreezeSchedule, frozenFraction } from "./freezing/schedule.ts";
 export type { FreezeScore } from "./freezing/score.ts";
+export { type GenerationOptions, generationOptions } from "./generation/generation-options.ts";
 export type { Dimension, Shape } from "./graph/dimension.ts";
 export type { Attributes, AttributeValue, Graph, Leaf, LeafKind, Provenance, Value } from "./graph/graph.ts";
 /** Operations on values of a graph: what a method of your own writes its layers with, and a family its forward pass. */
@@ -79,7 +81,7 @@ export { type AttentionOptions, attention, causalBias, maskBias } from "./models
 export type { BaseFormat } from "./models/base-format.ts";
 export { labelCountOf, parseConfig } from "./models/config.ts";
 export { MODEL_TYPES, registerArchitecture } from "./models/families.ts";
-export type { ForwardContext } from "./models/forward-context.ts";
+export type { DenseOptions, ForwardContext } from "./models/forward-context.ts";
 export type { LengthTable, TableAxis } from "./models/length-table.ts";
 export type { LinearSite, SiteRole } from "./models/model-parts.ts";
 export type { TokenStream } from "./models/token-stream.ts";
@@ -113,7 +115,7 @@ export {
 } from "./runtime/session.ts";
 export { type AnswerScores, scoreAnswers } from "./tasks/answers.ts";
 export type { ClassifiedText } from "./tasks/classification.ts";
-export type { DataOrigin, EvaluationSplit, Example, Prediction, TaskData } from "./tasks/example.ts";
+export type { DataOrigin, EvaluationSplit, Example, HeldOut, Prediction, TaskData } from "./tasks/example.ts";
 export type { TextLikelihood } from "./tasks/language-model.ts";
 export type { MultiLabelledText } from "./tasks/multi-label.ts";
 export {
@@ -124,6 +126,7 @@ export {
   squaredError,
 } from "./tasks/objective.ts";
 export type { LabelProbability } from "./tasks/probabilities.ts";
+export type { Prompt } from "./tasks/prompt.ts";
 export type { ScoredText } from "./tasks/regression.ts";
 export { type RougeScores, rouge } from "./tasks/rouge.ts";
 /** Cells of tables: what a kind of task of your own reads its labels with. */

@@ -6,6 +6,7 @@ import type { Tensor } from "../src/graph/tensor.ts";
 import { constant, normal, randomFor } from "../src/methods/initializers.ts";
 import { describeModel } from "../src/models/families.ts";
 import { traceModel } from "../src/models/trace.ts";
+import { fineTune } from "../src/runs/fine-tune.ts";
 
 const CHAT = fileURLToPath(new URL("fixtures/chat/", import.meta.url));
 
@@ -71,4 +72,44 @@ export const chats = (count: number) =>
 export async function writeJsonl(path: string, rows: readonly object[]): Promise<string> {
   await writeFile(path, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
   return path;
+}
+
+/** What {@link trainedToAnswer} is taught. */
+export const ANSWERS: readonly (readonly [question: string, answer: string])[] = [
+  ["Where is the cat?", "The cat is on the mat."],
+  ["Where is the parcel?", "The parcel is late."],
+  ["Where is the sea?", "The sea is here."],
+  ["What is new?", "Nothing at all."],
+];
+
+/** A conversation that it is taught, too. */
+export const FOLLOWED_UP = [
+  { role: "user", content: ANSWERS[0]![0] },
+  { role: "assistant", content: ANSWERS[0]![1] },
+  { role: "user", content: "And the card?" },
+  { role: "assistant", content: "Lost in the rain." },
+];
+
+/** Trains a small chat model until it knows {@link ANSWERS} and {@link FOLLOWED_UP}. @returns the run folder, `run` in `home` */
+export async function trainedToAnswer(home: string): Promise<string> {
+  const conversations = ANSWERS.map(([question, answer]) => [
+    { role: "user", content: question },
+    { role: "assistant", content: answer },
+  ]);
+  const rows = [...conversations, FOLLOWED_UP].map((messages) => ({ messages }));
+  const train = await writeJsonl(join(home, "answers.jsonl"), rows);
+  const output = join(home, "run");
+  await fineTune({
+    model: await writeTinyLanguageModel(join(home, "model")),
+    train,
+    validation: train,
+    method: "full",
+    learningRate: 0.01,
+    maxGradNorm: 1,
+    batchSize: 5,
+    epochs: 80,
+    threads: 1,
+    output,
+  });
+  return output;
 }

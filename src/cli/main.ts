@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import * as onnxRuntime from "onnxruntime-node";
 import { UserError } from "../errors.ts";
+import { chatCommand } from "./chat.ts";
 import { compareCommand } from "./compare.ts";
 import { demoCommand } from "./demo.ts";
 import { evaluateCommand } from "./evaluate.ts";
@@ -11,6 +12,7 @@ import { infoCommand } from "./info.ts";
 import { paramsCommand } from "./params.ts";
 import { predictCommand } from "./predict.ts";
 import { reportCommand } from "./report.ts";
+import { serveCommand } from "./serve.ts";
 import { trainCommand } from "./train.ts";
 import { packageVersion } from "./version.ts";
 
@@ -29,6 +31,8 @@ const program = new Command(STARTED_AS)
   .addCommand(trainCommand())
   .addCommand(evaluateCommand())
   .addCommand(predictCommand())
+  .addCommand(chatCommand())
+  .addCommand(serveCommand())
   .addCommand(exportCommand())
   .addCommand(compareCommand())
   .addCommand(paramsCommand())

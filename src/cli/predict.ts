@@ -2,9 +2,13 @@ import { Command } from "commander";
 import { linesOf } from "../datasets/parse-table.ts";
 import { readExamples } from "../datasets/table-node.ts";
 import { UserError } from "../errors.ts";
+import { checkOptions } from "../finetuning/training-options.ts";
+import type { AnswerOptions } from "../finetuning/write-answers.ts";
+import { generationOptions } from "../generation/generation-options.ts";
 import { FineTunedModel } from "../runs/load-fine-tuned-model.ts";
 import { runOptions, runtimeFor } from "../runs/run-config.ts";
 import type { Device } from "../runtime/session.ts";
+import { promptOf } from "../tasks/prompt.ts";
 import { namedColumns } from "../tasks/rows.ts";
 import type { TextInput } from "../tasks/task-kind.ts";
 import { downloadLine } from "./download-line.ts";
@@ -17,13 +21,16 @@ const EXAMPLES = [
   "aflora predict --run runs/tickets --file new.csv --text message --json",
   "cat messages.txt | aflora predict --run runs/tickets",
   'aflora predict --adapter peft-folder --model bert-base-uncased-folder "Where is my order?"',
+  'aflora predict --run runs/support "How do I reset my password?" --max-new-tokens 80',
 ];
 
 /** `aflora predict` */
 export function predictCommand(): Command {
   const command = new Command("predict")
-    .description("label texts with a fine-tuned model: from arguments, a file or stdin (one text a line)")
-    .argument("[texts...]", "texts to label")
+    .description(
+      "label texts with a fine-tuned model, or answer them: from arguments, a file or stdin (one text a line)",
+    )
+    .argument("[texts...]", "texts to label or to answer")
     .option("--run <dir>", "run folder, or its adapter folder")
     .option("--adapter <dir>", "adapter folder in place of --run, such as one that Hugging Face PEFT made")
     .option("--model <name>", "base model to use in place of the one that the adapter names")
@@ -31,27 +38,56 @@ export function predictCommand(): Command {
     .option("--text <column>", "column of the text, in a file with columns")
     .option("--text-pair <text>", "second text of each pair; with --file, its column")
     .option("--json", "as JSON Lines, every label with its probability");
+  addSchemaOptions(command, generationOptions, "Answers of a language model");
   addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
   return addExamples(command, EXAMPLES).action(async (texts: string[]) => {
     const options = givenOptions<PredictOptions>(command);
-    const { run, adapter, model: base, offline, json } = options;
+    const { run, adapter, model: base, offline } = options;
     if ((run === undefined) === (adapter === undefined)) throw new UserError("give either --run DIR or --adapter DIR");
+    checkOptions(generationOptions, writingOptions(options));
     const from = { model: base, offline, onProgress: downloadLine() };
     const model = await FineTunedModel.load((run ?? adapter)!, runtimeFor(options), from);
     try {
       const inputs = await readInputs(texts, options, model.description.task.kind);
-      const predictions = await model.predict(inputs);
-      predictions.forEach((prediction, i) => {
-        const { text, textPair } = inputs[i]!;
-        const line = json
-          ? JSON.stringify({ text, textPair, ...prediction })
-          : `${model.kind.lineOf(prediction)}\t${inOneLine(textPair === undefined ? text : `${text} | ${textPair}`)}`;
-        process.stdout.write(`${line}\n`);
-      });
+      // A text with what follows it is not answered: it is said how likely that is.
+      if (model.writes && options.textPair === undefined) await answer(model, inputs, options);
+      else await label(model, inputs, options);
     } finally {
       await model.release();
     }
   });
+}
+
+async function label(model: FineTunedModel, inputs: readonly TextInput[], { json }: PredictOptions): Promise<void> {
+  const predictions = await model.predict(inputs);
+  predictions.forEach((prediction, i) => {
+    const { text, textPair } = inputs[i]!;
+    const line = json
+      ? JSON.stringify({ text, textPair, ...prediction })
+      : `${model.kind.lineOf(prediction)}\t${inOneLine(textPair === undefined ? text : `${text} | ${textPair}`)}`;
+    process.stdout.write(`${line}\n`);
+  });
+}
+
+/** Answers each text: one alone piece by piece as it is written, several on a line each. */
+async function answer(model: FineTunedModel, inputs: readonly TextInput[], options: PredictOptions): Promise<void> {
+  const writing = writingOptions(options);
+  const prompts = inputs.map((input) => promptOf(input));
+  if (prompts.length === 1 && !options.json) {
+    for await (const piece of model.answer(prompts[0]!, writing)) process.stdout.write(piece);
+    process.stdout.write("\n");
+    return;
+  }
+  await model.answers(prompts, writing, ({ text, ...end }, i) => {
+    const line = options.json ? JSON.stringify({ text: inputs[i]!.text, answer: text, ...end }) : inOneLine(text);
+    process.stdout.write(`${line}\n`);
+  });
+}
+
+/** How answers are to be written, among what was given. */
+function writingOptions(options: PredictOptions): AnswerOptions {
+  const known = Object.keys(generationOptions.shape);
+  return Object.fromEntries(Object.entries(options).filter(([name]) => known.includes(name)));
 }
 
 interface PredictOptions {

@@ -2,14 +2,15 @@ import { didYouMean, UserError } from "../errors.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
-import type { Predictor } from "../training/predictor.ts";
 import type { Adapter, AdapterDescription } from "./adapter.ts";
 import { type BaseModel, withHead } from "./base-model.ts";
-import { compilePredictor, FineTunedModel, fitAdapter } from "./fine-tuned-model.ts";
+import { CompiledModel } from "./compiled-model.ts";
+import { FineTunedModel } from "./fine-tuned-model.ts";
+import { fitAdapter } from "./fitted-adapter.ts";
 
-/** A compiled graph, and how many adapters it is kept for. */
-interface SharedPredictor {
-  compiled: Promise<Predictor>;
+/** What was compiled, and how many adapters it is kept for. */
+interface SharedModel {
+  compiled: Promise<CompiledModel>;
   users: number;
 }
 
@@ -28,7 +29,7 @@ export class AdapterHost {
   readonly #runtime: Runtime;
   readonly #models = new Map<string, { model: FineTunedModel; kind: string }>();
   /** By what they compute. */
-  readonly #predictors = new Map<string, SharedPredictor>();
+  readonly #shared = new Map<string, SharedModel>();
 
   /** @param base of any task: each adapter is given the head of its own */
   constructor(base: BaseModel, runtime: Runtime) {
@@ -43,7 +44,7 @@ export class AdapterHost {
 
   /** Number of graphs compiled for them. */
   get compiledGraphs(): number {
-    return this.#predictors.size;
+    return this.#shared.size;
   }
 
   /**
@@ -56,15 +57,15 @@ export class AdapterHost {
     const base = await withHead(this.base, adapter.description.task, 0);
     const fitted = fitAdapter(base, adapter);
     const kind = kindOf(adapter.description, base);
-    const shared = this.#predictors.get(kind) ?? { compiled: compilePredictor(base, fitted, this.#runtime), users: 0 };
-    this.#predictors.set(kind, shared);
+    const shared = this.#shared.get(kind) ?? { compiled: CompiledModel.compile(base, fitted, this.#runtime), users: 0 };
+    this.#shared.set(kind, shared);
     shared.users++;
-    let predictor: Predictor;
+    let compiled: CompiledModel;
     try {
-      predictor = await shared.compiled;
+      compiled = await shared.compiled;
     } catch (error) {
       // The next adapter of the kind is compiled anew: what failed may have been a lack of memory.
-      if (this.#predictors.get(kind) === shared) this.#predictors.delete(kind);
+      if (this.#shared.get(kind) === shared) this.#shared.delete(kind);
       throw error;
     }
     const old = this.#models.get(name);
@@ -73,7 +74,7 @@ export class AdapterHost {
       await this.#leave(kind);
       this.#refuseTaken(name, replace);
     }
-    this.#models.set(name, { model: new FineTunedModel(base, fitted, predictor), kind });
+    this.#models.set(name, { model: new FineTunedModel(base, fitted, compiled), kind });
     if (old) await this.#leave(old.kind);
   }
 
@@ -101,8 +102,8 @@ export class AdapterHost {
 
   /** Frees what was compiled; a process must not exit before. */
   async release(): Promise<void> {
-    const shared = [...this.#predictors.values()];
-    this.#predictors.clear();
+    const shared = [...this.#shared.values()];
+    this.#shared.clear();
     this.#models.clear();
     for (const { compiled } of shared) await (await compiled).release();
   }
@@ -116,10 +117,10 @@ export class AdapterHost {
 
   /** One adapter of a kind is gone: the last of them takes the graph with it. */
   async #leave(kind: string): Promise<void> {
-    const shared = this.#predictors.get(kind)!;
+    const shared = this.#shared.get(kind)!;
     shared.users--;
     if (shared.users > 0) return;
-    this.#predictors.delete(kind);
+    this.#shared.delete(kind);
     await (await shared.compiled).release();
   }
 }

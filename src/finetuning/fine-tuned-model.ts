@@ -1,22 +1,32 @@
 import { UserError } from "../errors.ts";
-import type { Tensor, Tensors } from "../graph/tensor.ts";
-import { randomFor } from "../methods/initializers.ts";
-import type { Adaptation } from "../methods/method.ts";
-import { findMethod, parseMethodOptions } from "../methods/methods.ts";
+import type { Tensors } from "../graph/tensor.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example, Prediction } from "../tasks/example.ts";
+import { type Prompt, promptIds } from "../tasks/prompt.ts";
 import { type RerankedText, reranker } from "../tasks/reranker.ts";
 import type { TaskKind, TextInput } from "../tasks/task-kind.ts";
 import { findTaskKind, type TextPrediction } from "../tasks/task-kinds.ts";
 import type { TaskPredictions } from "../tasks/task-predictions.ts";
 import { unitVector } from "../tasks/vectors.ts";
-import { type PredictedExample, Predictor } from "../training/predictor.ts";
-import type { AdaptedModel } from "../training/step-graph.ts";
+import type { PredictedExample } from "../training/predictor.ts";
 import type { Adapter, AdapterDescription } from "./adapter.ts";
 import type { BaseModel } from "./base-model.ts";
+import { CompiledModel } from "./compiled-model.ts";
+import { type FittedAdapter, fitAdapter } from "./fitted-adapter.ts";
+import {
+  type Answer,
+  type AnswerEnd,
+  type AnswerOptions,
+  type AnswerSource,
+  writeAnswer,
+  writeAnswers,
+} from "./write-answers.ts";
 
 /** A text to predict for, the two texts of a pair, or an example; its words, where it has none, are split as the text says. */
 export type PredictionInput = string | readonly [text: string, textPair: string] | TextInput;
+
+/** Answers that are written at once: each keeps keys and values of all its tokens. */
+const ANSWERS_AT_ONCE = 8;
 
 /** A base model with an adapter, ready to predict. `Shown` is what it says of a text, where its kind of task is known. */
 export class FineTunedModel<Shown extends object = TextPrediction> {
@@ -25,20 +35,21 @@ export class FineTunedModel<Shown extends object = TextPrediction> {
   readonly base: BaseModel;
   /** What the adapter has in place of the base model's: the method's parameters, the head, a trained backbone. */
   readonly parameters: Tensors<"float32">;
-  readonly #predictor: Predictor;
+  readonly #compiled: CompiledModel;
+  #released = false;
 
   /**
    * Callers outside of the package use {@link adapt}.
    * @internal
-   * @param adapter one that `fitAdapter` gave, which `predictor` computes
+   * @param adapter one that `fitAdapter` gave, which `compiled` computes
    */
-  constructor(base: BaseModel, { description, parameters }: FittedAdapter, predictor: Predictor) {
+  constructor(base: BaseModel, { description, parameters }: FittedAdapter, compiled: CompiledModel) {
     this.description = description;
     const kind: TaskKind = findTaskKind(description.task.kind);
     this.kind = kind as TaskKind<Shown>;
     this.base = base;
     this.parameters = parameters;
-    this.#predictor = predictor;
+    this.#compiled = compiled;
   }
 
   /**
@@ -48,7 +59,7 @@ export class FineTunedModel<Shown extends object = TextPrediction> {
   static async adapt(base: BaseModel, adapter: Adapter, runtime: Runtime): Promise<FineTunedModel> {
     const fitted = fitAdapter(base, adapter);
     // Node's class, which also loads from folders, inherits this.
-    return new this(base, fitted, await compilePredictor(base, fitted, runtime));
+    return new this(base, fitted, await CompiledModel.compile(base, fitted, runtime));
   }
 
   /**
@@ -73,7 +84,7 @@ export class FineTunedModel<Shown extends object = TextPrediction> {
     const inputs = isList(given) ? given : [given];
     const examples = inputs.map((input, index) => ({ index, ...this.kind.exampleOfInput(textsOf(input)) }));
     const encoded = this.#encode(examples);
-    const logits = await this.#predictor.logits(encoded, this.parameters);
+    const logits = await this.#compiled.predictor.logits(encoded, this.parameters);
     const shown = logits.map((values, i) => this.kind.describe(this.#labels, examples[i]!, encoded[i]!, values));
     return isList(given) ? shown : shown[0]!;
   }
@@ -111,7 +122,7 @@ export class FineTunedModel<Shown extends object = TextPrediction> {
   /** What the model says of each example, written as the example's own label is. */
   async predictLabels(examples: readonly Example[]): Promise<Prediction[]> {
     const encoded = this.#encode(examples);
-    const logits = await this.#predictor.logits(encoded, this.parameters);
+    const logits = await this.#compiled.predictor.logits(encoded, this.parameters);
     return logits.map((values, i) => this.kind.predict(this.#labels, examples[i]!, encoded[i]!, values));
   }
 
@@ -120,7 +131,56 @@ export class FineTunedModel<Shown extends object = TextPrediction> {
    * the graph what it reads, `[rows, width]`.
    */
   logits(examples: readonly Example[]): Promise<Float32Array[]> {
-    return this.#predictor.logits(this.#encode(examples), this.parameters);
+    return this.#compiled.predictor.logits(this.#encode(examples), this.parameters);
+  }
+
+  /** Whether it writes texts, which {@link answer} asks for. */
+  get writes(): boolean {
+    return this.kind.head === "languageModel";
+  }
+
+  /**
+   * Writes an answer, piece by piece.
+   *
+   *     for await (const piece of model.answer("What is new?")) process.stdout.write(piece);
+   *
+   * @returns pieces of its text as they come, and how it ended
+   * @throws UserError where the model labels texts, an option is malformed, or the prompt cannot be read or is too long.
+   */
+  async *answer(prompt: Prompt, options: AnswerOptions = {}): AsyncGenerator<string, AnswerEnd> {
+    return yield* writeAnswer(await this.#answerSource(), promptIds(prompt, this.base.tokenizer), options);
+  }
+
+  /**
+   * Writes an answer to each prompt, in order; several are written at once.
+   * @param onAnswer called with each answer as it is whole
+   * @throws UserError as {@link answer}.
+   */
+  async answers(
+    prompts: readonly Prompt[],
+    options: AnswerOptions = {},
+    onAnswer?: (answer: Answer, index: number) => void,
+  ): Promise<Answer[]> {
+    const source = await this.#answerSource();
+    const ids = prompts.map((prompt) => promptIds(prompt, this.base.tokenizer));
+    const all: Answer[] = [];
+    for (let start = 0; start < ids.length; start += ANSWERS_AT_ONCE) {
+      const answers = await writeAnswers(source, ids.slice(start, start + ANSWERS_AT_ONCE), options);
+      for (const answer of answers) {
+        all.push(answer);
+        onAnswer?.(answer, all.length - 1);
+      }
+    }
+    return all;
+  }
+
+  async #answerSource(): Promise<AnswerSource> {
+    if (!this.writes) {
+      throw new UserError(`the model is for ${this.kind.name} and writes no answers; ask it with predict`);
+    }
+    if (this.#released) throw new UserError("the model was released and can write no more; load it again");
+    const { tokenizer, config } = this.base;
+    return { ...(await this.#compiled.writer()), adapter: this.parameters, tokenizer, maxLength: config.maxLength };
   }
 
   get #labels(): readonly string[] {
@@ -137,63 +197,10 @@ export class FineTunedModel<Shown extends object = TextPrediction> {
   }
 
   /** Frees what was compiled; a process must not exit before. Nothing can be predicted afterwards. */
-  release(): Promise<void> {
-    return this.#predictor.release();
+  async release(): Promise<void> {
+    this.#released = true;
+    await this.#compiled.release();
   }
-}
-
-/** An adapter that fits a base model, with everything that it can stand for. */
-export interface FittedAdapter extends Adapter {
-  adaptation: Adaptation;
-}
-
-/**
- * A base model as an adapter adapts it, with the adapter's parameters; parts of the head that the adapter leaves to the base
- * model are among them.
- * @throws UserError where the adapter does not fit the base model.
- */
-export function fitAdapter(base: BaseModel, { description, parameters }: Adapter): FittedAdapter {
-  const definition = findMethod(description.method);
-  const options = parseMethodOptions(definition, description.methodOptions);
-  const adaptation = definition.adapt(options, base.trace.sites);
-  const own = new Set(adaptation.parameters.map(({ name }) => name));
-  const fitted = new Map<string, Tensor<"float32">>();
-  for (const [name, shape] of adaptedShapes(base, adaptation)) {
-    const values = parameters.get(name) ?? (own.has(name) ? undefined : base.weights.get(name));
-    if (values?.shape.join() !== shape.join()) {
-      throw new UserError(
-        `the adapter does not fit base model ${base.name}: "${name}" should be [${shape.join(", ")}] but is ${values ? `[${values.shape.join(", ")}]` : "missing"}`,
-      );
-    }
-    fitted.set(name, values);
-  }
-  return { description, parameters: fitted, adaptation };
-}
-
-/** Compiles a base model with an adapter's method; the arrays of adapters of the same kind can be fed in turn. */
-export function compilePredictor(
-  base: BaseModel,
-  { description, adaptation, parameters }: FittedAdapter,
-  runtime: Runtime,
-): Promise<Predictor> {
-  const model: AdaptedModel = { ...base, adaptation, trainsHead: () => true };
-  return Predictor.compile(model, new Map([...base.weights, ...base.quantized, ...parameters]), runtime, {
-    readBy: findTaskKind(description.task.kind),
-  });
-}
-
-/** Shape of everything that an adapter may hold: the method's parameters, the head, and where it trains the backbone. */
-export function adaptedShapes(base: BaseModel, adaptation: Adaptation): Map<string, readonly number[]> {
-  const own = [...base.trace.weights.values()].filter(({ part }) => part === "head" || adaptation.trainsBackbone);
-  return new Map([
-    ...adaptation.parameters.map(({ name, shape }) => [name, shape] as const),
-    ...own.map(({ name, shape }) => [name, shape as number[]] as const),
-  ]);
-}
-
-/** First values of a method's parameters, each from a random stream of its own. */
-export function initialParameters({ parameters }: Adaptation, seed: number): Tensors<"float32"> {
-  return new Map(parameters.map(({ name, shape, initialize }) => [name, initialize(shape, randomFor(seed, name))]));
 }
 
 const isList = (given: readonly PredictionInput[] | string | TextInput): given is readonly PredictionInput[] =>

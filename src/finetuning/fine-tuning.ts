@@ -20,7 +20,7 @@ import { type TrainOptions, type TrainOutcome, train } from "../training/train.t
 import type { TrainingState } from "../training/training-state.ts";
 import type { Adapter } from "./adapter.ts";
 import type { BaseModel } from "./base-model.ts";
-import { initialParameters } from "./fine-tuned-model.ts";
+import { initialParameters } from "./fitted-adapter.ts";
 import { headTrains } from "./head.ts";
 import type { Start } from "./start.ts";
 import type { FineTuningSettings, MethodChoice } from "./training-options.ts";

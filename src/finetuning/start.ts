@@ -2,7 +2,7 @@ import type { Tensors } from "../graph/tensor.ts";
 import type { WeightSpec } from "../models/model-parts.ts";
 import type { Adapter } from "./adapter.ts";
 import type { BaseModel } from "./base-model.ts";
-import { fitAdapter } from "./fine-tuned-model.ts";
+import { fitAdapter } from "./fitted-adapter.ts";
 
 /** What training goes on from. */
 export interface Start {

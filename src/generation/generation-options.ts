@@ -35,7 +35,10 @@ export const generationOptions = z.object({
     .default(false)
     .describe("of beams: end as soon as there are as many whole answers as beams"),
   seed: z.int().min(0).default(0).describe("what drawn tokens follow from"),
-  stop: z.array(z.string().min(1)).max(16).default([]).describe("texts at which an answer ends; they are left out"),
+  stop: z
+    .preprocess((value) => (typeof value === "string" ? [value] : value), z.array(z.string().min(1)).max(16))
+    .default([])
+    .describe("text at which an answer ends, and which is left out; of a library call several"),
 });
 
 /** Checked, with every default filled in. */

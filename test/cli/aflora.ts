@@ -67,18 +67,21 @@ export class Aflora {
   }
 
   /** Waits until the process has said something on stderr; fails where it ends before. */
-  async says(pattern: RegExp): Promise<void> {
-    const said = new Promise<void>((resolve) => {
+  async says(pattern: RegExp): Promise<RegExpExecArray> {
+    const said = new Promise<RegExpExecArray>((resolve) => {
       const look = (): void => {
-        if (pattern.test(this.#stderr)) resolve();
+        const found = pattern.exec(this.#stderr);
+        if (found) resolve(found);
       };
       this.process.stderr.on("data", look);
       look();
     });
     const end = this.ended.then(({ stderr }) => {
-      if (!pattern.test(stderr)) throw new Error(`ended without ${pattern}: ${stderr}`);
+      const found = pattern.exec(stderr);
+      if (!found) throw new Error(`ended without ${pattern}: ${stderr}`);
+      return found;
     });
-    await Promise.race([said, end]);
+    return Promise.race([said, end]);
   }
 }
 

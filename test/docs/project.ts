@@ -3,6 +3,7 @@ import { cp, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promis
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { environment } from "../cli/aflora.ts";
+import { chats, questions, writeJsonl, writeTinyLanguageModel } from "../tiny-language-model.ts";
 import { ROOT } from "./pages.ts";
 
 const execute = promisify(execFile);
@@ -106,6 +107,13 @@ export async function writeData(project: string): Promise<void> {
       "a\t1\t\tA man sleeps.\nb\t0\t*\tMan a sleeps.\nc\t1\t\tHe sings.\nd\t0\t*\tSings he a.\n",
     );
   }
+  for (const name of ["SmolLM2-135M", "SmolLM2-135M-Instruct"]) {
+    await writeTinyLanguageModel(join(project, name), { template: name.endsWith("Instruct") ? "smollm2" : null });
+  }
+  await writeJsonl(join(project, "chat.jsonl"), chats(12));
+  const asked = questions(12).map(({ prompt, completion }) => `"${prompt}","${completion}"`);
+  await write("pairs.csv", `question,answer\n${asked.join("\n")}\n`);
+  await write("questions.txt", "Where is the cat?\nWhere is the sea?\n");
   for (const config of ["config.json", "deberta-v3-base/config.json"]) {
     await write(config, await readFile(join(ROOT, "test/fixtures/configs/deberta-v3-base.json"), "utf8"));
   }

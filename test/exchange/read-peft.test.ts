@@ -8,7 +8,8 @@ import type { TensorToWrite } from "../../src/checkpoints/safetensors.ts";
 import { openSafetensorsFile, writeSafetensors } from "../../src/checkpoints/safetensors-node.ts";
 import { readTensors } from "../../src/checkpoints/tensor-source.ts";
 import { readPeftAdapter } from "../../src/exchange/peft/read-node.ts";
-import { compilePredictor, fitAdapter } from "../../src/finetuning/fine-tuned-model.ts";
+import { CompiledModel } from "../../src/finetuning/compiled-model.ts";
+import { fitAdapter } from "../../src/finetuning/fitted-adapter.ts";
 import { loadBaseModel } from "../../src/finetuning/load-base-model-node.ts";
 import { float32 } from "../../src/graph/tensor.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
@@ -58,7 +59,7 @@ describe("adapters that peft wrote give the logits that peft gave (oracle/peft_a
     expect(adapter.description.task.labels).toEqual(["LABEL_0", "LABEL_1", "LABEL_2"]);
     const base = await loadBaseModel(model, adapter.description.task, 0);
     const fitted = fitAdapter(base, adapter);
-    const predictor = await compilePredictor(base, fitted, runtime);
+    const { predictor } = await CompiledModel.compile(base, fitted, runtime);
     const { examples } = JSON.parse(readFileSync(join(FIXTURES, name, "logits.json"), "utf8"));
     const encoded = examples.map(({ inputIds, tokenTypeIds }: Record<string, number[]>) => ({
       encoding: { inputIds: Int32Array.from(inputIds!), tokenTypeIds: Int32Array.from(tokenTypeIds!) },

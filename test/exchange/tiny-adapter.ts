@@ -1,6 +1,6 @@
 import type { Adapter } from "../../src/finetuning/adapter.ts";
 import type { BaseModel } from "../../src/finetuning/base-model.ts";
-import { adaptedShapes } from "../../src/finetuning/fine-tuned-model.ts";
+import { adaptedShapes } from "../../src/finetuning/fitted-adapter.ts";
 import { loadBaseModel } from "../../src/finetuning/load-base-model-node.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { constant, normal, randomFor } from "../../src/methods/initializers.ts";

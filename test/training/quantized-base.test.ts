@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { loadGlueTask } from "../../src/datasets/glue-node.ts";
 import { BUNDLED_MODEL } from "../../src/finetuning/bundled-model.ts";
-import { fitAdapter } from "../../src/finetuning/fine-tuned-model.ts";
+import { fitAdapter } from "../../src/finetuning/fitted-adapter.ts";
 import { loadBaseModel } from "../../src/finetuning/load-base-model-node.ts";
 import { float32, type Tensor } from "../../src/graph/tensor.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";

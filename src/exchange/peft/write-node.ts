@@ -5,7 +5,7 @@ import { writeSafetensors } from "../../checkpoints/safetensors-node.ts";
 import { UserError } from "../../errors.ts";
 import type { AdapterDescription } from "../../finetuning/adapter.ts";
 import type { BaseModel } from "../../finetuning/base-model.ts";
-import type { FittedAdapter } from "../../finetuning/fine-tuned-model.ts";
+import type { FittedAdapter } from "../../finetuning/fitted-adapter.ts";
 import type { Tensor, Tensors } from "../../graph/tensor.ts";
 import { findMethod, parseMethodOptions } from "../../methods/methods.ts";
 import type { PeftForm } from "../../methods/peft.ts";

@@ -1,0 +1,121 @@
+import { readFile } from "node:fs/promises";
+import { basename, resolve } from "node:path";
+import { Command } from "commander";
+import { z } from "zod";
+import { UserError } from "../errors.ts";
+import type { Adapter } from "../finetuning/adapter.ts";
+import { checkOptions } from "../finetuning/training-options.ts";
+import { AdapterHost } from "../runs/load-adapter-host.ts";
+import { type BaseOptions, openAdapter } from "../runs/open-adapter.ts";
+import { computeOptions, runOptions, runtimeFor } from "../runs/run-config.ts";
+import type { Runtime } from "../runtime/session.ts";
+import { type ServedModels, serveModels } from "../serving/openai-server.ts";
+import { downloadLine } from "./download-line.ts";
+import { addExamples } from "./help.ts";
+import { addSchemaOptions, givenOptions } from "./schema-options.ts";
+import { SIGNALS } from "./stop-signals.ts";
+
+const EXAMPLES = [
+  "aflora serve --run runs/support",
+  "aflora serve --run runs/support --run runs/tickets --port 8080 --key-file key.txt",
+];
+
+const NOTE = `Ask it as one asks OpenAI, at the address that it shows: /v1/models, /v1/chat/completions, /v1/completions, and /v1/classify
+for models that label texts. A run's model is called as its folder is. Only this machine is listened to.`;
+
+const serveOptions = z.object({
+  port: z.int().min(0).max(65_535).default(8080).describe("where to listen on 127.0.0.1; 0: any free port"),
+  keyFile: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "file with a key that requests must bring as Authorization: Bearer KEY; also AFLORA_KEY of the environment",
+    ),
+  maxNewTokens: z.int().positive().default(512).describe("most tokens of an answer"),
+  maxWaiting: z.int().positive().default(16).describe("requests that wait or are answered, at the most"),
+  maxBodyBytes: z.int().positive().default(1_000_000).describe("bytes of a request's body, at the most"),
+});
+
+/** `aflora serve` */
+export function serveCommand(): Command {
+  const command = new Command("serve")
+    .description("serve fine-tuned models on 127.0.0.1 in the shapes of OpenAI's API")
+    .requiredOption(
+      "--run <dir>",
+      "run folder, or an adapter folder; several times for several, all over one base",
+      collect,
+    )
+    .option("--model <name>", "base model to use in place of the one that the adapters name");
+  addSchemaOptions(command, serveOptions, "Serving");
+  addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
+  return addExamples(command, EXAMPLES, NOTE).action(async () => {
+    const { run, model, offline, device, threads, ...given } = givenOptions<ServeCommandOptions>(command);
+    const { keyFile, ...options } = checkOptions(serveOptions, given);
+    const key = keyFile === undefined ? process.env.AFLORA_KEY : await readKey(keyFile);
+    const runtime = runtimeFor(checkOptions(computeOptions.partial(), { device, threads }));
+    const { host, models } = await loadModels(run, { model, offline, onProgress: downloadLine() }, runtime);
+    try {
+      const server = await serveModels(models, { ...options, key });
+      process.stderr.write(`serving ${[...models.keys()].join(", ")} at ${server.url}\n`);
+      await signalled();
+      await server.close();
+    } finally {
+      await host.release();
+    }
+  });
+}
+
+interface ServeCommandOptions {
+  run: string[];
+  model?: string;
+  keyFile?: string;
+  device?: "cpu" | "webgpu" | "cuda";
+  threads?: number;
+  offline?: boolean;
+}
+
+const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
+
+/**
+ * Loads adapters over their one base model, each by its folder's name.
+ * @throws UserError where they are over different base models, or two have one name.
+ */
+async function loadModels(
+  directories: readonly string[],
+  options: BaseOptions,
+  runtime: Runtime,
+): Promise<{ host: AdapterHost; models: ServedModels }> {
+  const adapters: { name: string; adapter: Adapter }[] = [];
+  for (const directory of directories) {
+    const name = basename(resolve(directory));
+    if (adapters.some((other) => other.name === name)) {
+      throw new UserError(
+        `two of the runs are called "${name}"; rename one's folder, since it is what requests ask for`,
+      );
+    }
+    adapters.push({ name, adapter: await openAdapter(directory, options) });
+  }
+  const [first, ...others] = adapters.map(({ adapter }) => adapter.description);
+  const other = others.find(({ model, revision }) => model !== first!.model || revision !== first!.revision);
+  if (other) {
+    throw new UserError(`the runs have different base models, ${first!.model} and ${other.model}; serve them apart`);
+  }
+  const { model, revision } = first!;
+  const host = await AdapterHost.load(model, runtime, { ...options, ...(revision && { revision }) });
+  for (const { name, adapter } of adapters) await host.add(name, adapter);
+  return { host, models: new Map(host.names.map((name) => [name, host.use(name)])) };
+}
+
+async function readKey(file: string): Promise<string> {
+  const key = (await readFile(file, "utf8").catch(() => undefined))?.trim();
+  if (!key) throw new UserError(`${file} holds no key; write one line of text into it`);
+  return key;
+}
+
+/** Waits for Ctrl-C, or what else ends a program. */
+async function signalled(): Promise<void> {
+  await new Promise<void>((resolve) => {
+    for (const signal of SIGNALS) process.once(signal, () => resolve());
+  });
+}

@@ -1,0 +1,86 @@
+import { z } from "zod";
+import { inWords } from "../errors.ts";
+
+/** A request that cannot be answered, as OpenAI's API says it. */
+export class RequestError extends Error {
+  readonly status: 400 | 401 | 403 | 404 | 405 | 413 | 503;
+  /** The field that is wrong. */
+  readonly param: string | null;
+  readonly code: string | null;
+
+  constructor(
+    status: RequestError["status"],
+    message: string,
+    { param = null, code = null }: { param?: string | null; code?: string | null } = {},
+  ) {
+    super(message);
+    this.status = status;
+    this.param = param;
+    this.code = code;
+  }
+}
+
+const text = z.union([
+  z.string(),
+  z
+    .array(z.object({ type: z.literal("text"), text: z.string() }))
+    .transform((parts) => parts.map((part) => part.text).join("")),
+]);
+
+/** What a request may ask of how an answer is written; what this server cannot do is refused, not passed over. */
+const writing = {
+  model: z.string(),
+  max_tokens: z.int().positive().nullish(),
+  temperature: z.number().min(0).max(2).nullish(),
+  top_p: z.number().gt(0).max(1).nullish(),
+  stop: z.union([z.string().min(1), z.array(z.string().min(1)).max(16)]).nullish(),
+  seed: z.int().nullish(),
+  stream: z.boolean().nullish(),
+  stream_options: z.object({ include_usage: z.boolean().optional() }).nullish(),
+  n: z.literal(1, "one answer a request is given").nullish(),
+  frequency_penalty: z.literal(0, "it is not supported").nullish(),
+  presence_penalty: z.literal(0, "it is not supported").nullish(),
+  // As llama.cpp and vLLM name them.
+  top_k: z.int().min(0).nullish(),
+  repetition_penalty: z.number().positive().nullish(),
+};
+
+/** Body of `POST /v1/chat/completions`. */
+export const chatRequest = z.object({
+  ...writing,
+  messages: z.array(z.object({ role: z.string().min(1), content: text })).min(1),
+  max_completion_tokens: z.int().positive().nullish(),
+  logprobs: z.literal(false, "it is not supported").nullish(),
+  response_format: z.object({ type: z.literal("text", "only text is supported") }).nullish(),
+  tools: z.array(z.unknown()).max(0, "tools are not supported").nullish(),
+});
+
+/** Body of `POST /v1/completions`. */
+export const completionRequest = z.object({
+  ...writing,
+  prompt: z.union([z.string(), z.array(z.string()).min(1).max(64)]),
+  logprobs: z.null("it is not supported").optional(),
+  echo: z.literal(false, "it is not supported").nullish(),
+  best_of: z.literal(1, "one answer a prompt is given").nullish(),
+  suffix: z.null("it is not supported").optional(),
+});
+
+/** Body of `POST /v1/classify`. */
+export const classifyRequest = z.object({
+  model: z.string(),
+  input: z.union([z.string(), z.array(z.string()).min(1).max(1024)]),
+});
+
+export type WritingRequest = z.output<typeof chatRequest> | z.output<typeof completionRequest>;
+
+/**
+ * A checked body.
+ * @throws RequestError naming the field that is wrong.
+ */
+export function parseBody<Schema extends z.ZodType>(schema: Schema, body: unknown): z.output<Schema> {
+  const { success, data, error } = schema.safeParse(body, { error: inWords });
+  if (success) return data;
+  const { path, message } = error.issues[0]!;
+  const param = path.join(".");
+  throw new RequestError(400, param ? `${param}: ${message}` : message, { param: param || null });
+}

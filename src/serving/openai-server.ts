@@ -1,0 +1,330 @@
+import { randomUUID, timingSafeEqual } from "node:crypto";
+import { createAdaptorServer, type ServerType } from "@hono/node-server";
+import { type Context, Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { streamSSE } from "hono/streaming";
+import { didYouMean, UserError } from "../errors.ts";
+import type { FineTunedModel } from "../finetuning/fine-tuned-model.ts";
+import type { AnswerEnd, AnswerOptions } from "../finetuning/write-answers.ts";
+import type { Prompt } from "../tasks/prompt.ts";
+import {
+  chatRequest,
+  classifyRequest,
+  completionRequest,
+  parseBody,
+  RequestError,
+  type WritingRequest,
+} from "./openai-requests.ts";
+import { WaitingLine } from "./waiting-line.ts";
+
+/** What is served, by the names that requests ask for. */
+export type ServedModels = ReadonlyMap<string, FineTunedModel>;
+
+export interface ServeOptions {
+  /** Where to listen, on 127.0.0.1 alone; 0: any free port. */
+  port: number;
+  /** What requests must bring as `Authorization: Bearer …`; none where absent. */
+  key?: string | undefined;
+  /** Most tokens of an answer, and what is given where a request names no number. */
+  maxNewTokens: number;
+  /** Requests that wait or are answered, at the most. */
+  maxWaiting: number;
+  /** Bytes of a request's body, at the most. */
+  maxBodyBytes: number;
+}
+
+export interface OpenAiServer {
+  /** Such as `http://127.0.0.1:8080/v1`. */
+  readonly url: string;
+  /** Ends what is being answered, and listens no more. */
+  close(): Promise<void>;
+}
+
+/**
+ * Serves models on 127.0.0.1 in the shapes of OpenAI's API: `/v1/models`, `/v1/chat/completions`, `/v1/completions`, and, for
+ * models that label texts, `/v1/classify` in vLLM's shape.
+ * @see https://platform.openai.com/docs/api-reference
+ * @throws UserError where the port cannot be had.
+ */
+export async function serveModels(models: ServedModels, options: ServeOptions): Promise<OpenAiServer> {
+  const closing = new AbortController();
+  const app = createApp(models, options, closing.signal);
+  const server = createAdaptorServer({
+    fetch: app.fetch,
+    // Whoever sends slowly or nothing is not waited for.
+    serverOptions: { headersTimeout: 5_000, requestTimeout: 30_000, keepAliveTimeout: 5_000 },
+  });
+  const port = await listen(server, options.port);
+  return {
+    url: `http://127.0.0.1:${port}/v1`,
+    async close() {
+      closing.abort();
+      const closed = new Promise((resolve) => server.close(resolve));
+      // A client that takes no answer must not keep the program from ending.
+      const impatience = setTimeout(() => "closeAllConnections" in server && server.closeAllConnections(), 1000);
+      await closed;
+      clearTimeout(impatience);
+    },
+  };
+}
+
+function createApp(models: ServedModels, options: ServeOptions, closing: AbortSignal): Hono {
+  const { key, maxWaiting, maxBodyBytes } = options;
+  const line = new WaitingLine(maxWaiting);
+  const created = nowInSeconds();
+  const app = new Hono();
+
+  app.onError((error, context) => {
+    if (error instanceof RequestError) return refuse(context, error);
+    // What a model cannot take is the request's fault.
+    if (error instanceof UserError) return refuse(context, new RequestError(400, error.message));
+    process.stderr.write(`${error.stack}\n`);
+    return context.json(DEFECT, 500);
+  });
+  app.notFound((context) =>
+    refuse(context, new RequestError(404, `there is no ${context.req.method} ${context.req.path} here`)),
+  );
+  app.use(async (context, next) => {
+    checkOrigin(context);
+    if (key !== undefined) checkKey(context, key);
+    await next();
+  });
+  app.use(
+    bodyLimit({
+      maxSize: maxBodyBytes,
+      onError: () => {
+        throw new RequestError(413, `a request's body has at most ${maxBodyBytes} bytes`);
+      },
+    }),
+  );
+
+  /** The model that a request asks for. */
+  const modelOf = (name: string, writes: boolean): FineTunedModel => {
+    const names = [...models.keys()];
+    const model = models.get(name);
+    if (!model) {
+      const message = `there is no model "${name}"${didYouMean(name, names)} (models: ${names.join(", ")})`;
+      throw new RequestError(404, message, { param: "model", code: "model_not_found" });
+    }
+    if (model.writes !== writes) {
+      const what = writes
+        ? `labels texts (${model.kind.name}); ask /v1/classify`
+        : "writes texts; ask /v1/chat/completions or /v1/completions";
+      throw new RequestError(400, `model "${name}" ${what}`, { param: "model" });
+    }
+    return model;
+  };
+
+  /** What a request asks for; whoever goes away is answered no more. */
+  const optionsFor = (context: Context, request: WritingRequest): AnswerOptions => ({
+    ...answerOptions(request, options.maxNewTokens),
+    signal: AbortSignal.any([closing, context.req.raw.signal]),
+  });
+
+  /** Answers some prompts, whole. */
+  const write = async (context: Context, request: WritingRequest, prompts: readonly Prompt[], form: WritingForm) => {
+    const model = modelOf(request.model, true);
+    const end = await line.turn();
+    try {
+      const answers = await model.answers(prompts, optionsFor(context, request));
+      const choices = answers.map(({ text, reason }, index) => ({ index, ...form.choice(text, reason) }));
+      return context.json({
+        ...headOf(form.idPrefix, request.model),
+        object: form.object,
+        choices,
+        usage: usage(answers),
+      });
+    } finally {
+      end();
+    }
+  };
+
+  /** Answers one prompt as it comes. */
+  const stream = async (context: Context, request: WritingRequest, prompt: Prompt, form: WritingForm) => {
+    const answer = modelOf(request.model, true).answer(prompt, optionsFor(context, request));
+    const end = await line.turn();
+    let next: IteratorResult<string, AnswerEnd>;
+    try {
+      // What is wrong with a prompt shows here, while the answer can still be an error.
+      next = await answer.next();
+    } catch (error) {
+      end();
+      throw error;
+    }
+    const head = { ...headOf(form.idPrefix, request.model), object: form.chunkObject };
+    return streamSSE(
+      context,
+      async (events) => {
+        const send = (fields: object) => events.writeSSE({ data: JSON.stringify({ ...head, ...fields }) });
+        const piece = (fields: object) => send({ choices: [{ index: 0, ...fields }] });
+        try {
+          if (form.opening) await piece(form.opening);
+          for (; !next.done; next = await answer.next()) await piece(form.piece(next.value, null));
+          await piece(form.piece(undefined, next.value.reason));
+          if (request.stream_options?.include_usage) await send({ choices: [], usage: usage([next.value]) });
+          await events.writeSSE({ data: "[DONE]" });
+        } finally {
+          end();
+        }
+      },
+      async (error, events) => {
+        process.stderr.write(`${error.stack}\n`);
+        await events.writeSSE({ data: JSON.stringify(DEFECT) });
+      },
+    );
+  };
+
+  app.get("/v1/models", (context) => {
+    const data = [...models.keys()].map((id) => ({ id, object: "model", created, owned_by: "aflora" }));
+    return context.json({ object: "list", data });
+  });
+
+  app.post("/v1/chat/completions", async (context) => {
+    const request = parseBody(chatRequest, await jsonBody(context));
+    const { messages } = request;
+    return request.stream ? stream(context, request, messages, CHAT) : write(context, request, [messages], CHAT);
+  });
+
+  app.post("/v1/completions", async (context) => {
+    const request = parseBody(completionRequest, await jsonBody(context));
+    const texts = typeof request.prompt === "string" ? [request.prompt] : request.prompt;
+    const prompts = texts.map((verbatim) => ({ verbatim }));
+    if (!request.stream) return write(context, request, prompts, COMPLETION);
+    if (prompts.length === 1) return stream(context, request, prompts[0]!, COMPLETION);
+    throw new RequestError(400, "several prompts cannot be streamed; ask for one at a time", { param: "prompt" });
+  });
+
+  app.post("/v1/classify", async (context) => {
+    const request = parseBody(classifyRequest, await jsonBody(context));
+    const model = modelOf(request.model, false);
+    const inputs = typeof request.input === "string" ? [request.input] : request.input;
+    const end = await line.turn();
+    try {
+      const predictions = await model.predict(inputs);
+      const data = predictions.map((prediction, index) => ({ index, ...prediction }));
+      return context.json({ ...headOf("classify", request.model), object: "list", data });
+    } finally {
+      end();
+    }
+  });
+
+  return app;
+}
+
+/** What tells the shapes of the two endpoints that write apart. */
+interface WritingForm {
+  idPrefix: string;
+  object: string;
+  chunkObject: string;
+  choice(text: string, finishReason: string): object;
+  /** What a piece of a streamed answer looks like; the last has none. */
+  piece(text: string | undefined, finishReason: string | null): object;
+  /** The first piece, where the shape has one of its own. */
+  opening?: object;
+}
+
+const CHAT: WritingForm = {
+  idPrefix: "chatcmpl",
+  object: "chat.completion",
+  chunkObject: "chat.completion.chunk",
+  choice: (content, finish_reason) => ({
+    message: { role: "assistant", content, refusal: null },
+    logprobs: null,
+    finish_reason,
+  }),
+  piece: (content, finish_reason) => ({
+    delta: content === undefined ? {} : { content },
+    logprobs: null,
+    finish_reason,
+  }),
+  opening: { delta: { role: "assistant", content: "" }, logprobs: null, finish_reason: null },
+};
+
+const COMPLETION: WritingForm = {
+  idPrefix: "cmpl",
+  object: "text_completion",
+  chunkObject: "text_completion",
+  choice: (text, finish_reason) => ({ text, logprobs: null, finish_reason }),
+  piece: (text = "", finish_reason) => ({ text, logprobs: null, finish_reason }),
+};
+
+/** What a client is told of an error that is ours. */
+const DEFECT = { error: { message: "this is a defect of aflora", type: "server_error", param: null, code: null } };
+
+function answerOptions(request: WritingRequest, most: number): AnswerOptions {
+  const chat = "max_completion_tokens" in request ? request.max_completion_tokens : undefined;
+  const asked = chat ?? request.max_tokens ?? most;
+  const { temperature, top_p, top_k, repetition_penalty, seed, stop } = request;
+  return {
+    maxNewTokens: Math.min(asked, most),
+    ...(typeof temperature === "number" && { temperature }),
+    ...(typeof top_p === "number" && { topP: top_p }),
+    ...(typeof top_k === "number" && { topK: top_k }),
+    ...(typeof repetition_penalty === "number" && { repetitionPenalty: repetition_penalty }),
+    ...(typeof seed === "number" && { seed: Math.abs(seed) }),
+    ...(stop != null && { stop: typeof stop === "string" ? [stop] : stop }),
+  };
+}
+
+const headOf = (idPrefix: string, model: string) => ({
+  id: `${idPrefix}-${randomUUID()}`,
+  created: nowInSeconds(),
+  model,
+});
+
+function usage(answers: readonly AnswerEnd[]) {
+  const sum = (of: (answer: AnswerEnd) => number) => answers.reduce((total, answer) => total + of(answer), 0);
+  const [prompt_tokens, completion_tokens] = [
+    sum(({ promptTokens }) => promptTokens),
+    sum(({ answerTokens }) => answerTokens),
+  ];
+  return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens };
+}
+
+async function jsonBody(context: Context): Promise<unknown> {
+  try {
+    return await context.req.json();
+  } catch (error) {
+    if (error instanceof RequestError) throw error;
+    throw new RequestError(400, "the body is no JSON");
+  }
+}
+
+const LOOPBACK = /^(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/i;
+
+/** A page elsewhere must not reach models through its reader's browser, nor by a name that points at 127.0.0.1. */
+function checkOrigin(context: Context): void {
+  const origin = context.req.header("origin");
+  const from = origin === undefined ? undefined : URL.canParse(origin) ? new URL(origin).host : "";
+  if (!LOOPBACK.test(context.req.header("host") ?? "") || (from !== undefined && !LOOPBACK.test(from))) {
+    throw new RequestError(403, "only 127.0.0.1 and localhost are served");
+  }
+}
+
+function checkKey(context: Context, key: string): void {
+  const [given, wanted] = [Buffer.from(context.req.header("authorization") ?? ""), Buffer.from(`Bearer ${key}`)];
+  if (given.length === wanted.length && timingSafeEqual(given, wanted)) return;
+  throw new RequestError(401, "the key is missing or wrong; give it as Authorization: Bearer KEY", {
+    code: "invalid_api_key",
+  });
+}
+
+function refuse(context: Context, { status, message, param, code }: RequestError): Response {
+  if (status === 503) context.header("Retry-After", "1");
+  return context.json({ error: { message, type: "invalid_request_error", param, code } }, status);
+}
+
+const nowInSeconds = (): number => Math.floor(Date.now() / 1000);
+
+async function listen(server: ServerType, port: number): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", ({ code }: NodeJS.ErrnoException) =>
+      reject(
+        new UserError(`can't listen on port ${port} of 127.0.0.1 (${code}); give another --port, or 0 for a free one`),
+      ),
+    );
+    server.listen({ host: "127.0.0.1", port }, resolve);
+  });
+  const address = server.address();
+  return typeof address === "object" && address ? address.port : port;
+}

@@ -1,0 +1,69 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import OpenAI from "openai";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { ANSWERS, FOLLOWED_UP, trainedToAnswer } from "../tiny-language-model.ts";
+import { Aflora } from "./aflora.ts";
+
+let home: string;
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-cli-language-model-"));
+  await trainedToAnswer(home);
+});
+afterAll(() => rm(home, { recursive: true }));
+
+const start = (...args: string[]): Aflora => new Aflora([...args, "--threads", "1"], home);
+
+test("predict answers: one text as it stands, several on a line each, or as JSON", async () => {
+  const [questions, answers] = [ANSWERS.map(([question]) => question), ANSWERS.map(([, answer]) => answer)];
+  expect(await start("predict", "--run", "run", questions[0]!).ended).toMatchObject({
+    code: 0,
+    stdout: `${answers[0]}\n`,
+  });
+  const several = await start("predict", "--run", "run", ...questions).ended;
+  expect(several.stdout).toBe(answers.map((answer) => `${answer}\n`).join(""));
+  const { stdout } = await start("predict", "--run", "run", "--json", "--max-new-tokens", "2", questions[0]!).ended;
+  expect(JSON.parse(stdout)).toMatchObject({ text: questions[0], reason: "length", answerTokens: 2 });
+});
+
+test("predict says how likely a given answer is", async () => {
+  const [[question, answer]] = ANSWERS as [[string, string]];
+  const { stdout } = await start("predict", "--run", "run", question, "--text-pair", answer).ended;
+  expect(stdout).toMatch(/^perplexity 1\.\d+ of \d+ tokens\t/);
+});
+
+test("chat remembers what was said until it is reset", async () => {
+  const talk = start("chat", "--run", "run");
+  const [first, answer, second, followed] = FOLLOWED_UP.map(({ content }) => content);
+  talk.process.stdin.end([first, second, "/reset", "/what", first, "/exit", first].map((line) => `${line}\n`).join(""));
+  const { code, stdout, stderr } = await talk.ended;
+  expect([code, stdout]).toEqual([0, `${answer}\n${followed}\n${answer}\n`]);
+  expect(stderr).toContain("/reset forgets what was said");
+});
+
+test("serve answers OpenAI's client until it is told to end", async () => {
+  const server = start("serve", "--run", "run", "--port", "0");
+  const url = (await server.says(/at (http:\S+)\n/))[1]!;
+  const client = new OpenAI({ baseURL: url, apiKey: "none" });
+  const [[question, answer]] = ANSWERS as [[string, string]];
+  const { choices } = await client.chat.completions.create({
+    model: "run",
+    messages: [{ role: "user", content: question }],
+  });
+  expect(choices[0]!.message.content).toBe(answer);
+  server.process.kill("SIGTERM");
+  expect(await server.ended).toMatchObject({ code: 0, stderr: `serving run at ${url}\n` });
+});
+
+test("what cannot be served or talked with is said in a sentence", async () => {
+  const twice = await start("serve", "--run", "run", "--run", join(home, "run")).ended;
+  expect([twice.code, twice.stderr]).toEqual([2, expect.stringContaining('two of the runs are called "run"')]);
+  const missing = await start("serve", "--run", "run", "--key-file", "none.txt").ended;
+  expect([missing.code, missing.stderr]).toEqual([2, "error: none.txt holds no key; write one line of text into it\n"]);
+  const malformed = await start("chat", "--run", "run", "--top-p", "2").ended;
+  expect([malformed.code, malformed.stderr]).toEqual([
+    2,
+    expect.stringContaining('option "topP": it must be at most 1'),
+  ]);
+});

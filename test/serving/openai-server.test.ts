@@ -1,0 +1,228 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import OpenAI from "openai";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { fineTune } from "../../src/runs/fine-tune.ts";
+import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { type OpenAiServer, serveModels } from "../../src/serving/openai-server.ts";
+import { ANSWERS, FOLLOWED_UP, trainedToAnswer } from "../tiny-language-model.ts";
+import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
+
+const LIMITS = { port: 0, maxNewTokens: 40, maxWaiting: 3, maxBodyBytes: 20_000 };
+
+let home: string;
+let models: Map<string, FineTunedModel>;
+let server: OpenAiServer;
+let client: OpenAI;
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-serving-"));
+  const output = join(home, "labels");
+  const train = await writeCsv(join(home, "tickets.csv"), tickets());
+  const model = await writeTinyModel(join(home, "encoder"));
+  await fineTune({ model, train, text: "message", label: "team", method: "lora", epochs: 2, threads: 1, output });
+  const runtime = nodeRuntime({ threads: 1 });
+  models = new Map([
+    ["answers", await FineTunedModel.load(await trainedToAnswer(home), runtime)],
+    ["labels", await FineTunedModel.load(output, runtime)],
+  ]);
+  server = await serveModels(models, LIMITS);
+  client = new OpenAI({ baseURL: server.url, apiKey: "none", maxRetries: 0 });
+});
+afterAll(async () => {
+  await server.close();
+  for (const model of models.values()) await model.release();
+  await rm(home, { recursive: true });
+});
+
+const [[question, expected]] = ANSWERS as [[string, string]];
+const ask = (content: string) => [{ role: "user", content }] as const;
+
+describe("OpenAI's own client", () => {
+  test("lists the models", async () => {
+    const names: string[] = [];
+    for await (const { id } of client.models.list()) names.push(id);
+    expect(names).toEqual(["answers", "labels"]);
+  });
+
+  test("is answered, whole and as the answer comes", async () => {
+    const whole = await client.chat.completions.create({ model: "answers", messages: [...ask(question)] });
+    expect(whole.choices).toMatchObject([
+      { index: 0, message: { role: "assistant", content: expected }, finish_reason: "stop" },
+    ]);
+    const { prompt_tokens, completion_tokens, total_tokens } = whole.usage!;
+    expect(prompt_tokens).toBeGreaterThan(5);
+    expect(total_tokens).toBe(prompt_tokens + completion_tokens);
+
+    const stream = await client.chat.completions.create({
+      model: "answers",
+      messages: [...ask(question)],
+      stream: true,
+      stream_options: { include_usage: true },
+    });
+    const chunks = [];
+    for await (const chunk of stream) chunks.push(chunk);
+    const pieces = chunks.flatMap(({ choices }) => choices.map(({ delta }) => delta.content ?? ""));
+    expect(pieces.join("")).toBe(expected);
+    expect(pieces.filter((piece) => piece !== "").length).toBeGreaterThan(2);
+    expect(chunks[0]!.choices[0]!.delta.role).toBe("assistant");
+    expect(chunks.at(-2)!.choices[0]!.finish_reason).toBe("stop");
+    expect(chunks.at(-1)).toMatchObject({ choices: [], usage: whole.usage });
+  });
+
+  test("has its conversation, options and limits heeded", async () => {
+    const { choices } = await client.chat.completions.create({
+      model: "answers",
+      messages: FOLLOWED_UP.slice(0, -1) as never,
+    });
+    expect(choices[0]!.message.content).toBe(FOLLOWED_UP.at(-1)!.content);
+    const short = await client.chat.completions.create({
+      model: "answers",
+      messages: [...ask(question)],
+      max_tokens: 2,
+    });
+    expect(short).toMatchObject({ choices: [{ finish_reason: "length" }], usage: { completion_tokens: 2 } });
+    const stopped = await client.chat.completions.create({
+      model: "answers",
+      messages: [...ask(question)],
+      stop: " mat",
+    });
+    expect(stopped.choices[0]!.message.content).toBe(expected.slice(0, expected.indexOf(" mat")));
+    const drawn = (seed: number) =>
+      client.chat.completions.create({ model: "answers", messages: [...ask("What?")], temperature: 2, seed });
+    const [one, same, other] = [await drawn(1), await drawn(1), await drawn(2)];
+    expect(one.choices).toEqual(same.choices);
+    expect(one.choices).not.toEqual(other.choices);
+  });
+
+  test("has texts gone on with as they stand", async () => {
+    const asked = models
+      .get("answers")!
+      .base.tokenizer.chatTemplate!.render([...ask(question)], { addGenerationPrompt: true });
+    const { choices } = await client.completions.create({ model: "answers", prompt: [asked, `${asked}The cat`] });
+    expect(choices.map(({ index, text }) => [index, text])).toEqual([
+      [0, expected],
+      [1, expected.slice("The cat".length)],
+    ]);
+    const stream = await client.completions.create({ model: "answers", prompt: asked, stream: true });
+    let text = "";
+    for await (const { choices } of stream) text += choices[0]!.text;
+    expect(text).toBe(expected);
+  });
+
+  test.each([
+    [
+      "a model that is not there",
+      { model: "answer", messages: ask("x") },
+      404,
+      /no model "answer"; did you mean "answers"/,
+    ],
+    [
+      "a model that labels",
+      { model: "labels", messages: ask("x") },
+      400,
+      /labels texts \(classification\); ask \/v1\/classify/,
+    ],
+    [
+      "a field of another type",
+      { model: "answers", messages: ask("x"), temperature: "hot" },
+      400,
+      /temperature: it must be a number/,
+    ],
+    ["several answers", { model: "answers", messages: ask("x"), n: 3 }, 400, /n: one answer a request/],
+    ["tools", { model: "answers", messages: ask("x"), tools: [{}] }, 400, /tools: tools are not supported/],
+    ["no messages", { model: "answers", messages: [] }, 400, /messages: it must not be empty/],
+    ["a prompt that is too long", { model: "answers", messages: ask("cat ".repeat(600)) }, 400, /leaves no room/],
+    ["a body that is too large", { model: "answers", messages: ask("x".repeat(30_000)) }, 413, /at most 20000 bytes/],
+  ])("is told in a sentence of %s", async (_, body, status, message) => {
+    for (const stream of [false, true]) {
+      const request = client.chat.completions.create({ ...body, stream } as never);
+      await expect(request).rejects.toMatchObject({ status, message: expect.stringMatching(message) });
+    }
+  });
+
+  test("is asked to come again where too many wait", async () => {
+    const all = await Promise.allSettled(
+      Array.from({ length: 8 }, () =>
+        client.chat.completions.create({ model: "answers", messages: [...ask(question)] }),
+      ),
+    );
+    const refused = all.filter(({ status }) => status === "rejected");
+    expect(refused.length).toBe(8 - LIMITS.maxWaiting);
+    for (const each of refused)
+      expect((each as PromiseRejectedResult).reason).toMatchObject({ status: 503, code: "overloaded" });
+    const again = await client.chat.completions.create({ model: "answers", messages: [...ask(question)] });
+    expect(again.choices[0]!.message.content).toBe(expected);
+  });
+
+  test("that goes away in the middle of an answer holds nobody up", async () => {
+    const stream = await client.chat.completions.create({
+      model: "answers",
+      messages: [...ask(question)],
+      stream: true,
+      temperature: 2,
+    });
+    for await (const _ of stream) break;
+    const next = await client.chat.completions.create({ model: "answers", messages: [...ask(question)] });
+    expect(next.choices[0]!.message.content).toBe(expected);
+  });
+});
+
+const post = (path: string, body: string, headers: Record<string, string> = {}) =>
+  fetch(`${server.url}${path}`, { method: "POST", body, headers: { "content-type": "application/json", ...headers } });
+
+test("texts are labelled, as the library labels them", async () => {
+  const input = ["my card was charged twice", "the app does not open"];
+  const answer = (await (await post("/classify", JSON.stringify({ model: "labels", input }))).json()) as {
+    data: object[];
+  };
+  expect(answer).toMatchObject({ object: "list", model: "labels" });
+  const predictions = await models.get("labels")!.predict(input);
+  expect(answer.data).toEqual(
+    JSON.parse(JSON.stringify(predictions.map((prediction, index) => ({ index, ...prediction })))),
+  );
+});
+
+test("what is no request is refused in a sentence", async () => {
+  const answers = [
+    await post("/chat/completions", "{"),
+    await post("/embeddings", "{}"),
+    await fetch(`${server.url}/chat/completions`),
+    await post("/chat/completions", "{}", { origin: "https://example.org" }),
+  ];
+  expect(answers.map(({ status }) => status)).toEqual([400, 404, 404, 403]);
+  for (const answer of answers) expect(await answer.json()).toMatchObject({ error: { message: expect.any(String) } });
+});
+
+test("a name that was made to point at 127.0.0.1 is refused", async () => {
+  const { port } = new URL(server.url);
+  const status = await new Promise((resolve, reject) => {
+    request({ host: "127.0.0.1", port, path: "/v1/models", headers: { host: "example.org" } }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    })
+      .on("error", reject)
+      .end();
+  });
+  expect(status).toBe(403);
+});
+
+test("with a key, only who has it is answered", async () => {
+  const locked = await serveModels(models, { ...LIMITS, key: "sesame" });
+  try {
+    const names = (apiKey: string) => new OpenAI({ baseURL: locked.url, apiKey, maxRetries: 0 }).models.list();
+    await expect(names("wrong")).rejects.toMatchObject({ status: 401 });
+    expect((await names("sesame")).data).toHaveLength(2);
+  } finally {
+    await locked.close();
+  }
+});
+
+test("a port that is taken is said in a sentence", async () => {
+  const port = Number(new URL(server.url).port);
+  await expect(serveModels(models, { ...LIMITS, port })).rejects.toThrow(
+    /can't listen on port \d+ of 127\.0\.0\.1 \(EADDRINUSE\)/,
+  );
+});
