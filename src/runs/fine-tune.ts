@@ -23,7 +23,7 @@ import { type DataFingerprint, fingerprintOf, refuseOtherData } from "./data-fin
 import { FineTunedModel } from "./load-fine-tuned-model.ts";
 import { loadTask } from "./load-task.ts";
 import { machineNote, thisMachine } from "./machine.ts";
-import { fitIntoMemory, type RunMemory } from "./memory-fit.ts";
+import { fitIntoMemory, float32TooLarge, type RunMemory } from "./memory-fit.ts";
 import { openAdapter } from "./open-adapter.ts";
 import { readRunRecords } from "./read-run.ts";
 import type { RunResult } from "./records.ts";
@@ -227,13 +227,14 @@ async function fineTuneInFolder(
     const best = { description: { ...description, ...(modelFiles && { modelFiles }) }, parameters };
     const facts = { base, task, peakMemory, memory, freezable: fineTuning.freezable };
     try {
-      const exact = run.base === "float32" ? base : await load("float32");
+      const tooLarge = run.base === "float32" ? undefined : float32TooLarge(base);
+      const exact = run.base === "float32" || tooLarge ? base : await load("float32");
       await saveVerified(folder.path("adapter"), best, exact, runtime, task);
       const onFloat32 = exact === base ? undefined : await fineTuning.evaluateOn(exact, best, runtime, options.signal);
       const adapterFile = folder.path("adapter", "adapter.safetensors");
       const result = await summarise(config, outcome, { ...facts, onFloat32, adapterFile });
       await folder.writeResult(result);
-      return { directory, result, notes: outcome.notes };
+      return { directory, result, notes: [...outcome.notes, ...(tooLarge ? [tooLarge] : [])] };
     } catch (error) {
       // Training has ended and is saved: what is missing is written when the run goes on.
       if (options.signal?.aborted && error === options.signal.reason)

@@ -1,5 +1,7 @@
 import { freemem, totalmem } from "node:os";
+import type { BaseModel } from "../finetuning/base-model.ts";
 import type { FineTuning } from "../finetuning/fine-tuning.ts";
+import { sizeOf } from "../graph/tensor.ts";
 import type { Device } from "../runtime/session.ts";
 import type { MemoryEstimate } from "../training/memory-estimate.ts";
 
@@ -48,6 +50,16 @@ export function fitIntoMemory(
     );
   }
   return { memory: { ...memory, total: process.memoryUsage.rss() + more }, notes };
+}
+
+/** What the user should know where a base model in fewer bits cannot be there in float32, too; else undefined. */
+export function float32TooLarge(
+  { trace, format }: Pick<BaseModel, "trace" | "format">,
+  available = availableMemory(),
+): string | undefined {
+  const bytes = [...trace.weights.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape as number[]), 0);
+  if (bytes < available) return undefined;
+  return `the base model takes ${megabytes(bytes)} in float32, but ${megabytes(available)} of memory are free: the adapter was scored beside its ${format} base alone`;
 }
 
 const megabytes = (count: number): string => `${Math.round(count / 1e6).toLocaleString("en-US")} MB`;

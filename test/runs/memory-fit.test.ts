@@ -6,7 +6,7 @@ import { BUNDLED_MODEL } from "../../src/finetuning/bundled-model.ts";
 import { FineTuning } from "../../src/finetuning/fine-tuning.ts";
 import { loadBaseModel } from "../../src/finetuning/load-base-model-node.ts";
 import { loadTask } from "../../src/runs/load-task.ts";
-import { availableMemory, fitIntoMemory } from "../../src/runs/memory-fit.ts";
+import { availableMemory, fitIntoMemory, float32TooLarge } from "../../src/runs/memory-fit.ts";
 import { resolveConfig } from "../../src/runs/run-config.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
@@ -104,4 +104,13 @@ describe("a run that would not fit into memory", () => {
     expect(availableMemory()).toBeGreaterThan(0);
     expect(availableMemory()).toBeLessThan(totalmem());
   });
+});
+
+test("a base in fewer bits is not read in float32 too, where that would not fit, and it is said", async () => {
+  const base = await loadBaseModel(BUNDLED_MODEL, undefined, 1, { format: "int4" });
+  expect(float32TooLarge(base)).toBeUndefined();
+  expect(float32TooLarge(base, 91e6)).toBeUndefined();
+  expect(float32TooLarge(base, 90e6)).toBe(
+    "the base model takes 91 MB in float32, but 90 MB of memory are free: the adapter was scored beside its int4 base alone",
+  );
 });
