@@ -11,6 +11,7 @@ import { FineTuning } from "../finetuning/fine-tuning.ts";
 import { type LoadedBaseModel, loadBaseModel } from "../finetuning/load-base-model-node.ts";
 import { startFrom } from "../finetuning/start.ts";
 import type { BaseFormat } from "../models/base-format.ts";
+import { cutsByteProducts } from "../runtime/byte-products.ts";
 import { deviceNote, openDevice } from "../runtime/devices-node.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
@@ -146,6 +147,7 @@ async function fineTuneInFolder(
   // Before anything is written: a device that fails leaves no run folder behind.
   const opened = runtime.device === "cpu" ? undefined : await openDevice(runtime);
   const slow = opened && deviceNote(opened);
+  const inexact = run.base === "int8" && runtime.device === "cpu" && (await cutsByteProducts(runtime));
   const { memory, notes: memoryNotes } = fitIntoMemory(fineTuning, runtime.device);
 
   const folder = await (saved
@@ -188,6 +190,7 @@ async function fineTuneInFolder(
       notes: [
         ...memoryNotes,
         ...(slow ? [slow] : []),
+        ...(inexact ? [INEXACT_BYTES] : []),
         ...(resume ? [] : fineTuning.notes),
         ...(found?.notes ?? []),
         ...(elsewhere ? [elsewhere] : []),
@@ -249,6 +252,9 @@ async function fineTuneInFolder(
     await opened?.session.release();
   }
 }
+
+const INEXACT_BYTES =
+  "this processor cuts off large sums of products of bytes (it has no VNNI), so that an int8 base is not multiplied exactly; --base float32 is";
 
 /** The saved options of a run to go on with; options given again must be the same, except where and how to compute. */
 async function savedRun(

@@ -1,0 +1,35 @@
+import { Graph } from "../graph/graph.ts";
+import { int8 } from "../graph/ops/linear-int8.ts";
+import { linear } from "../graph/ops.ts";
+import { asFloat32, float32, type Tensor } from "../graph/tensor.ts";
+import type { Runtime } from "./session.ts";
+
+const [ROWS, WIDTH, OUTPUTS] = [8, 64, 16];
+
+/**
+ * Whether products of bytes come out too small: x86 processors without VNNI add them two by two in 16 bits, and what is more
+ * than these hold is cut off. Tried with the largest bytes there are, whose sums are known.
+ */
+export async function cutsByteProducts(runtime: Runtime): Promise<boolean> {
+  const weight = float32([OUTPUTS, WIDTH]);
+  weight.data.fill(1);
+  const parts = int8.quantize(weight);
+  const graph = new Graph();
+  const leaves = Object.entries(parts).map(([name, { dtype, shape }]: [string, Tensor]) => {
+    return [name, graph.leaf("frozen", name, dtype, shape)] as const;
+  });
+  const x = graph.leaf("input", "x", "float32", ["rows", WIDTH]);
+  const stored = { format: int8, shape: [OUTPUTS, WIDTH] as const, parts: Object.fromEntries(leaves) };
+  const compiled = await runtime.compile({ y: linear(x, stored) }, new Map<string, Tensor>(Object.entries(parts)));
+  try {
+    const rows = float32([ROWS, WIDTH]);
+    rows.data.fill(1);
+    const { y } = await compiled.run({ x: rows });
+    return areCut(asFloat32(y!).data);
+  } finally {
+    await compiled.release();
+  }
+}
+
+/** Whether sums of as many ones are not that many. */
+export const areCut = (sums: Float32Array): boolean => sums.some((sum) => Math.abs(sum - WIDTH) > WIDTH / 100);
