@@ -12,6 +12,7 @@ const EXAMPLES = [
   "aflora export --run runs/tickets --format peft --output tickets-peft",
   "aflora export --run runs/tickets --format merged --output tickets-model",
   "aflora export --run runs/tickets --format onnx --dtype q8 --output tickets-onnx",
+  "aflora export --run runs/answers --format gguf --output answers-gguf",
 ];
 
 interface Given extends Omit<ExportOptions, "as"> {
@@ -26,10 +27,15 @@ interface Given extends Omit<ExportOptions, "as"> {
 /** `aflora export` */
 export function exportCommand(): Command {
   const command = new Command("export")
-    .description("write a run's model for PEFT, Transformers or Transformers.js, and check that it computes the same")
+    .description(
+      "write a run's model for PEFT, Transformers, Transformers.js or Ollama, and check that it computes the same",
+    )
     .requiredOption("--run <dir>", "run folder")
     .addOption(
-      new Option("--format <format>", "peft: an adapter; merged: a model folder; onnx: a folder for Transformers.js")
+      new Option(
+        "--format <format>",
+        "peft: an adapter; merged: a model folder; onnx: a folder for Transformers.js; gguf: an adapter for Ollama and llama.cpp",
+      )
         .choices(EXPORT_FORMATS)
         .makeOptionMandatory(),
     )

@@ -14,12 +14,13 @@ import type { Runtime } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { dot, unitVector } from "../tasks/vectors.ts";
+import { GGUF_ADAPTER, readGgufAdapter, writeGgufFolder } from "./gguf/adapter-node.ts";
 import { writeMergedFolder } from "./merged-node.ts";
 import { ONNX_FILES, SENTENCE_EMBEDDING, writeOnnxFolder } from "./onnx-node.ts";
 import { readPeftAdapter } from "./peft/read-node.ts";
 import { type PeftFormName, writePeftFolder } from "./peft/write-node.ts";
 
-export const EXPORT_FORMATS = ["peft", "merged", "onnx"] as const;
+export const EXPORT_FORMATS = ["peft", "merged", "onnx", "gguf"] as const;
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];
 
 export interface ExportOptions {
@@ -69,7 +70,7 @@ export async function exportAdapter(
   if (dtype === "q8" && format !== "onnx") throw new UserError("--dtype q8 is for --format onnx");
   if (as !== undefined && format !== "peft") throw new UserError(`--as ${as} is for --format peft`);
   if (format === "onnx" && isPretrained(base.head)) {
-    throw new UserError("language models cannot be written as ONNX yet; use --format merged or peft");
+    throw new UserError("language models cannot be written as ONNX yet; use --format merged, peft or gguf");
   }
   await refuseIfNotEmpty(output);
   const { description } = adapter;
@@ -90,6 +91,11 @@ export async function exportAdapter(
     if (format === "peft") {
       await writePeftFolder(temporary, base, fitted, adapter.parameters, as);
       report.largestDifference = difference(expected, await peftLogits(temporary, base, adapter, runtime, examples));
+    } else if (format === "gguf") {
+      await writeGgufFolder(temporary, base, fitted);
+      const again = await readGgufAdapter(join(temporary, GGUF_ADAPTER), base, description);
+      const found = await released(await FineTunedModel.adapt(base, again, runtime), examples);
+      report.largestDifference = difference(expected, found);
     } else {
       const weights = await mergeWeights(base.weights, fitted.adaptation, fitted.parameters, runtime);
       if (format === "merged") {

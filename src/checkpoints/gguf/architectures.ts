@@ -287,6 +287,30 @@ async function ropeFactors(file: Gguf, settings: Settings): Promise<Record<strin
   throw new UserError(`${file.location} is not supported: it scales its positions otherwise than Llama 3 does`);
 }
 
+/** What a Hugging Face checkpoint calls a module of GGUF's; undefined where it has none such. */
+export function huggingFaceModule({ modules }: GgufArchitecture, module: string): string | undefined {
+  const [block = ""] = /(?<=^blk\.)\d+/.exec(module) ?? [];
+  return modules[module.replace(/(?<=^blk\.)\d+/, "#")]?.replace("#", block);
+}
+
+/** What GGUF calls a module of Hugging Face's, under the family's prefix; undefined where it has none such. */
+export function ggufModule({ modules }: GgufArchitecture, module: string): string | undefined {
+  const [block = ""] = /(?<=\.)\d+(?=\.)/.exec(module) ?? [];
+  const own = Object.entries(modules).find(([, name]) => name.replace("#", block) === module)?.[0];
+  return own?.replace("#", block);
+}
+
+/** The heads that share the rows of a module of GGUF's that lie pair by pair; undefined of one whose rows do not. */
+export function headsInPairs(
+  { pairsHeads }: GgufArchitecture,
+  module: string,
+  config: Readonly<Record<string, unknown>>,
+): number | undefined {
+  if (!pairsHeads || !/\.attn_[qk]$/.test(module)) return undefined;
+  const { num_attention_heads: queries, num_key_value_heads: keys } = config;
+  return Number(module.endsWith("q") ? queries : (keys ?? queries));
+}
+
 /**
  * Rows of queries or keys, `[heads · size, …]`, from one order to the other: of each head's features i and i + size / 2, which
  * positions turn together, llama.cpp has one beside the other.

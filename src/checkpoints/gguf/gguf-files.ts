@@ -3,7 +3,14 @@ import { float32, type Tensor } from "../../graph/tensor.ts";
 import { type ByteSource, bytesSource } from "../byte-source.ts";
 import type { ModelFiles } from "../model-files.ts";
 import type { TensorSource } from "../tensor-source.ts";
-import { architectureOf, configOf, type GgufArchitecture, turnPairs } from "./architectures.ts";
+import {
+  architectureOf,
+  configOf,
+  type GgufArchitecture,
+  headsInPairs,
+  huggingFaceModule,
+  turnPairs,
+} from "./architectures.ts";
 import { type Gguf, openGguf } from "./gguf.ts";
 import { tokenizerOf } from "./tokenizer.ts";
 
@@ -62,17 +69,22 @@ function huggingFaceTensors(file: Gguf, config: Record<string, unknown>): Tensor
   };
 }
 
-function publicName({ modules }: GgufArchitecture, stored: string): string {
-  const [, module = "", part = ""] = /^(.*)\.(weight|bias)$/.exec(stored) ?? [];
-  const [block] = /(?<=^blk\.)\d+/.exec(module) ?? [];
-  const found = modules[module.replace(/(?<=^blk\.)\d+/, "#")];
-  return found === undefined ? stored : `${found.replace("#", block ?? "#")}.${part}`;
+/** A tensor's module and which part of it the tensor is. */
+function partsOf(stored: string): { module: string; part: string } {
+  const [, module = stored, part = ""] = /^(.*)\.(weight|bias)$/.exec(stored) ?? [];
+  return { module, part };
 }
 
-const moduleOf = (stored: string): string => stored.replace(/^blk\.\d+\./, "").replace(/\.(weight|bias)$/, "");
+function publicName(architecture: GgufArchitecture, stored: string): string {
+  const { module, part } = partsOf(stored);
+  const found = huggingFaceModule(architecture, module);
+  return found === undefined ? stored : `${found}.${part}`;
+}
 
-const isTransposed = ({ transposed }: GgufArchitecture, stored: string): boolean =>
-  stored.endsWith(".weight") && transposed?.includes(moduleOf(stored)) === true;
+function isTransposed({ transposed }: GgufArchitecture, stored: string): boolean {
+  const { module, part } = partsOf(stored);
+  return part === "weight" && transposed?.includes(module.replace(/^blk\.\d+\./, "")) === true;
+}
 
 function asInHuggingFace(
   architecture: GgufArchitecture,
@@ -80,18 +92,16 @@ function asInHuggingFace(
   stored: string,
   tensor: Tensor<"float32">,
 ): Tensor<"float32"> {
-  const module = moduleOf(stored);
   if (isTransposed(architecture, stored)) return transposed(tensor);
-  if (architecture.addsOne && module.endsWith("norm"))
+  const { module } = partsOf(stored);
+  if (architecture.addsOne && module.endsWith("norm")) {
     return float32(
       tensor.shape,
       tensor.data.map((value) => value - 1),
     );
-  if (architecture.pairsHeads && (module === "attn_q" || module === "attn_k")) {
-    const heads = module === "attn_q" ? config.num_attention_heads : config.num_key_value_heads;
-    return turnPairs(tensor, heads as number, "halves");
   }
-  return tensor;
+  const heads = headsInPairs(architecture, module, config);
+  return heads === undefined ? tensor : turnPairs(tensor, heads, "halves");
 }
 
 function transposed({ shape, data }: Tensor<"float32">): Tensor<"float32"> {

@@ -5,6 +5,7 @@ import { bytesSource } from "../../../src/checkpoints/byte-source.ts";
 import { type Gguf, openGguf } from "../../../src/checkpoints/gguf/gguf.ts";
 import { openSafetensorsFile } from "../../../src/checkpoints/safetensors-node.ts";
 import { UserError } from "../../../src/errors.ts";
+import { quantizeGroups } from "../../../src/graph/quantize.ts";
 
 const FIXTURES = fileURLToPath(new URL("../../fixtures/gguf/", import.meta.url));
 const sound = new Uint8Array(await readFile(`${FIXTURES}blocks.gguf`));
@@ -37,6 +38,22 @@ describe("a GGUF file", () => {
       expect(found.data.some((value) => value !== 0)).toBe(true);
     },
   );
+
+  it("holds Q4_0 that is the same under --base int4", async () => {
+    const file = await open(sound);
+    const { data } = await file.read("Q4_0");
+    const { packed, scales } = quantizeGroups(data);
+    const again = data.map((_, i) => {
+      const [group, inGroup] = [Math.floor(i / 32), i % 32];
+      const byte = packed[16 * group + (inGroup % 16)]!;
+      return scales[group]! * ((inGroup < 16 ? byte & 15 : byte >> 4) - 8);
+    });
+    expect(again.map((value) => value + 0)).toEqual(data.map((value) => value + 0));
+    // Behind each block's scale of two bytes.
+    const { begin, end } = file.tensors.get("Q4_0")!;
+    const stored = Uint8Array.from(sound.subarray(begin, end).filter((_, i) => i % 18 >= 2));
+    expect(packed).toEqual(stored);
+  });
 
   it("has metadata of every kind", async () => {
     const { metadata } = await open(sound);

@@ -1,0 +1,51 @@
+import type { Tensors } from "../../graph/tensor.ts";
+import { DEFAULT_ALIGNMENT, GGUF_MAGIC } from "./header.ts";
+
+/** Metadata to write: texts, and numbers as float32. */
+export type MetadataToWrite = Readonly<Record<string, string | number>>;
+
+/** Numbers of the format (ggml's docs/gguf.md): its version, and the types of a float32, of a text and of a tensor in F32. */
+const [VERSION, FLOAT32, TEXT, F32] = [3, 6, 8, 0];
+
+/** Tensors in float32 as the bytes of a GGUF file. */
+export function ggufBytes(metadata: MetadataToWrite, tensors: Tensors<"float32">): Uint8Array<ArrayBuffer> {
+  const header: Uint8Array[] = [encoder.encode(GGUF_MAGIC), uint32(VERSION)];
+  header.push(uint64(tensors.size), uint64(Object.keys(metadata).length));
+  for (const [key, value] of Object.entries(metadata)) {
+    header.push(...text(key));
+    if (typeof value === "string") header.push(uint32(TEXT), ...text(value));
+    else header.push(uint32(FLOAT32), new Uint8Array(Float32Array.of(value).buffer));
+  }
+  const data: Uint8Array[] = [];
+  let begin = 0;
+  for (const [name, { shape, data: values }] of tensors) {
+    header.push(...text(name), uint32(shape.length), ...shape.toReversed().map(uint64), uint32(F32), uint64(begin));
+    data.push(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), padding(values.byteLength));
+    begin += aligned(values.byteLength);
+  }
+  header.push(padding(header.reduce((sum, { length }) => sum + length, 0)));
+  return joined([...header, ...data]);
+}
+
+const encoder = new TextEncoder();
+
+const uint32 = (value: number): Uint8Array => new Uint8Array(Uint32Array.of(value).buffer);
+const uint64 = (value: number): Uint8Array => new Uint8Array(BigUint64Array.of(BigInt(value)).buffer);
+
+function text(value: string): Uint8Array[] {
+  const bytes = encoder.encode(value);
+  return [uint64(bytes.length), bytes];
+}
+
+const aligned = (bytes: number): number => Math.ceil(bytes / DEFAULT_ALIGNMENT) * DEFAULT_ALIGNMENT;
+const padding = (bytes: number): Uint8Array => new Uint8Array(aligned(bytes) - bytes);
+
+function joined(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.length;
+  }
+  return bytes;
+}
