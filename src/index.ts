@@ -93,7 +93,7 @@ export {
 } from "./reports/reported-run.ts";
 export { startWatchServer, type WatchServer } from "./reports/watch-server.ts";
 export type { DataFingerprint } from "./runs/data-fingerprint.ts";
-export { type EvaluationSource, evaluateRun, type RunEvaluation } from "./runs/evaluate-run.ts";
+export { type EvaluationSource, evaluateRun, type RunEvaluation, type ScoredAnswer } from "./runs/evaluate-run.ts";
 export { exportRun, type RunExportReport } from "./runs/export-run.ts";
 export type { FineTuneOutcome, RunStart } from "./runs/fine-tune.ts";
 export type { FineTuneConfig, RunOptions } from "./runs/fine-tune-config.ts";

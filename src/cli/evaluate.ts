@@ -1,38 +1,50 @@
 import { Command } from "commander";
+import { generationOptions } from "../generation/generation-options.ts";
 import { evaluateRun, type RunEvaluation } from "../runs/evaluate-run.ts";
 import { runOptions } from "../runs/run-config.ts";
 import { counted, metrics, table } from "./format.ts";
 import { addExamples } from "./help.ts";
 import { addSchemaOptions, givenOptions } from "./schema-options.ts";
+import { writingOptions } from "./writing-options.ts";
 
 const EXAMPLES = [
   "aflora evaluate --run runs/tickets",
   "aflora evaluate --run runs/tickets --validation new.csv --json",
+  "aflora evaluate --run runs/gsm8k --validation gsm8k/test.jsonl --generate 100 --num-beams 4",
 ];
 
 /** `aflora evaluate` */
 export function evaluateCommand(): Command {
   const command = new Command("evaluate")
-    .description("evaluate a fine-tuned model: metrics, macro F1 and a confusion matrix")
+    .description("evaluate a fine-tuned model: metrics, of classes a confusion matrix, of a language model its answers")
     .requiredOption("--run <dir>", "run folder")
     .option("--data <dir>", "folder with the GLUE task's files (the run's own where absent)")
     .option("--validation <file>", "examples: CSV, TSV or JSONL file (the run's own validation data where absent)")
     .option("--text <column>", "column of the text")
     .option("--text-pair <column>", "column of the second text of a pair")
     .option("--label <column>", "column of the label")
-    .option("--json", "as JSON");
+    .option("--generate <n>", "of a language model: answer so many examples too, and score the answers", Number)
+    .option("--json", "as JSON, answers among it");
+  addSchemaOptions(command, generationOptions, "Answers of a language model");
   addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
   return addExamples(command, EXAMPLES).action(async () => {
     const { run, json, ...given } = givenOptions(command);
-    const evaluations = await evaluateRun(run as string, given);
+    const answers = writingOptions(given);
+    const evaluations = await evaluateRun(run as string, { ...given, answers, onAnswer: showAnswered });
     process.stdout.write(
       json ? `${JSON.stringify(evaluations, null, 2)}\n` : `${evaluations.map(describe).join("\n\n")}\n`,
     );
   });
 }
 
-function describe({ split, examples, metrics: values, labels, confusion }: RunEvaluation): string {
-  const lines = [`${split}: ${counted(examples, "example")}`, metrics(values)];
+/** How far answering is, on a terminal. */
+function showAnswered(done: number, of: number): void {
+  if (process.stderr.isTTY) process.stderr.write(`\ranswered ${done} of ${of}\x1b[K${done === of ? "\n" : ""}`);
+}
+
+function describe({ split, examples, metrics: values, labels, confusion, answers }: RunEvaluation): string {
+  const scored = answers ? `, ${counted(answers.length, "answer")} scored` : "";
+  const lines = [`${split}: ${counted(examples, "example")}${scored}`, metrics(values)];
   if (confusion) {
     const rows = confusion.map((row, i) => [labels[i]!, ...row.map(String)]);
     lines.push("", "rows: true label, columns: predicted", table([["", ...labels], ...rows]));

@@ -2,7 +2,6 @@ import { Command } from "commander";
 import { linesOf } from "../datasets/parse-table.ts";
 import { readExamples } from "../datasets/table-node.ts";
 import { UserError } from "../errors.ts";
-import { checkOptions } from "../finetuning/training-options.ts";
 import type { AnswerOptions } from "../finetuning/write-answers.ts";
 import { generationOptions } from "../generation/generation-options.ts";
 import { FineTunedModel } from "../runs/load-fine-tuned-model.ts";
@@ -14,6 +13,7 @@ import type { TextInput } from "../tasks/task-kind.ts";
 import { downloadLine } from "./download-line.ts";
 import { addExamples } from "./help.ts";
 import { addSchemaOptions, givenOptions } from "./schema-options.ts";
+import { writingOptions } from "./writing-options.ts";
 
 const EXAMPLES = [
   'aflora predict --run runs/tickets "My card was charged twice"',
@@ -44,13 +44,13 @@ export function predictCommand(): Command {
     const options = givenOptions<PredictOptions>(command);
     const { run, adapter, model: base, offline } = options;
     if ((run === undefined) === (adapter === undefined)) throw new UserError("give either --run DIR or --adapter DIR");
-    checkOptions(generationOptions, writingOptions(options));
+    const writing = writingOptions(options);
     const from = { model: base, offline, onProgress: downloadLine() };
     const model = await FineTunedModel.load((run ?? adapter)!, runtimeFor(options), from);
     try {
       const inputs = await readInputs(texts, options, model.description.task.kind);
       // A text with what follows it is not answered: it is said how likely that is.
-      if (model.writes && options.textPair === undefined) await answer(model, inputs, options);
+      if (model.writes && options.textPair === undefined) await answer(model, inputs, writing, options);
       else await label(model, inputs, options);
     } finally {
       await model.release();
@@ -70,9 +70,13 @@ async function label(model: FineTunedModel, inputs: readonly TextInput[], { json
 }
 
 /** Answers each text: one alone piece by piece as it is written, several on a line each. */
-async function answer(model: FineTunedModel, inputs: readonly TextInput[], options: PredictOptions): Promise<void> {
-  const writing = writingOptions(options);
-  const prompts = inputs.map((input) => promptOf(input));
+async function answer(
+  model: FineTunedModel,
+  inputs: readonly TextInput[],
+  writing: AnswerOptions,
+  options: PredictOptions,
+): Promise<void> {
+  const prompts = inputs.map((input) => promptOf(input, model.base.tokenizer));
   if (prompts.length === 1 && !options.json) {
     for await (const piece of model.answer(prompts[0]!, writing)) process.stdout.write(piece);
     process.stdout.write("\n");
@@ -82,12 +86,6 @@ async function answer(model: FineTunedModel, inputs: readonly TextInput[], optio
     const line = options.json ? JSON.stringify({ text: inputs[i]!.text, answer: text, ...end }) : inOneLine(text);
     process.stdout.write(`${line}\n`);
   });
-}
-
-/** How answers are to be written, among what was given. */
-function writingOptions(options: PredictOptions): AnswerOptions {
-  const known = Object.keys(generationOptions.shape);
-  return Object.fromEntries(Object.entries(options).filter(([name]) => known.includes(name)));
 }
 
 interface PredictOptions {

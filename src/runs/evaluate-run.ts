@@ -1,7 +1,11 @@
 import { readExamples } from "../datasets/table-node.ts";
+import { UserError } from "../errors.ts";
+import type { AnswerOptions } from "../finetuning/write-answers.ts";
 import type { Device } from "../runtime/session.ts";
-import type { EvaluationSplit } from "../tasks/example.ts";
+import { scoreAnswers } from "../tasks/answers.ts";
+import type { EvaluationSplit, Example } from "../tasks/example.ts";
 import { computeMetrics } from "../tasks/examples.ts";
+import { answerOf, promptOf } from "../tasks/prompt.ts";
 import { namedColumns } from "../tasks/rows.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { refuseOtherData } from "./data-fingerprint.ts";
@@ -23,6 +27,20 @@ export interface EvaluationSource {
   offline?: boolean;
   device?: Device;
   threads?: number;
+  /** Of a language model: so many examples are answered too, and the answers scored. */
+  generate?: number;
+  /** How answers are written. */
+  answers?: AnswerOptions;
+  /** Told as answers are whole. */
+  onAnswer?(done: number, of: number): void;
+}
+
+/** An answer beside what it should be. */
+export interface ScoredAnswer {
+  /** What was asked, the conversation's last turn. */
+  text: string;
+  reference: string;
+  answer: string;
 }
 
 /** How a fine-tuned model does on one split. */
@@ -34,6 +52,8 @@ export interface RunEvaluation {
   labels: readonly string[];
   /** `[true label, predicted label]`, of kinds that have it. */
   confusion?: number[][];
+  /** Those that were scored, where that was asked for. */
+  answers?: ScoredAnswer[];
 }
 
 /**
@@ -42,7 +62,10 @@ export interface RunEvaluation {
  * that the model does not know.
  */
 export async function evaluateRun(run: string, source: EvaluationSource = {}): Promise<RunEvaluation[]> {
-  const { offline } = source;
+  const { offline, generate } = source;
+  if (generate !== undefined && !(Number.isInteger(generate) && generate > 0)) {
+    throw new UserError(`--generate takes a number of examples from 1, not ${generate}`);
+  }
   const model = await FineTunedModel.load(run, runtimeFor(source), { offline });
   try {
     const { task } = model.description;
@@ -50,12 +73,14 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
     for (const { name, examples } of await splitsOf(run, source, model)) {
       const predictions = await model.predictLabels(examples);
       const details = findTaskKind(task.kind).detailsOf?.(predictions, examples, task.labels);
+      const answers = source.generate === undefined ? undefined : await answersOf(model, examples, source);
       results.push({
         split: name,
         examples: examples.length,
         labels: task.labels,
         ...details,
-        metrics: { ...computeMetrics(task, predictions, examples), ...details?.metrics },
+        metrics: { ...computeMetrics(task, predictions, examples), ...details?.metrics, ...scoresOf(answers) },
+        ...(answers && { answers }),
       });
     }
     return results;
@@ -63,6 +88,34 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
     await model.release();
   }
 }
+
+/** @throws UserError where the model writes none, or no example has one to compare with. */
+async function answersOf(
+  model: FineTunedModel,
+  examples: readonly Example[],
+  { generate, answers, onAnswer }: EvaluationSource,
+): Promise<ScoredAnswer[]> {
+  const asked = examples
+    .flatMap((example) => {
+      const reference = answerOf(example);
+      return reference === undefined || example.tools ? [] : [{ example, reference }];
+    })
+    .slice(0, generate);
+  if (asked.length === 0) {
+    throw new UserError("--generate: no example has an answer to compare with; leave it out for texts without one");
+  }
+  const prompts = asked.map(({ example }) => promptOf(example, model.base.tokenizer));
+  const written = await model.answers(prompts, answers, (_, index) => onAnswer?.(index + 1, asked.length));
+  return asked.map(({ example: { text }, reference }, i) => ({ text, reference, answer: written[i]!.text }));
+}
+
+const scoresOf = (answers: readonly ScoredAnswer[] | undefined): object =>
+  answers
+    ? scoreAnswers(
+        answers.map(({ answer }) => answer),
+        answers.map(({ reference }) => reference),
+      )
+    : {};
 
 async function splitsOf(run: string, source: EvaluationSource, model: FineTunedModel): Promise<EvaluationSplit[]> {
   const { config, dataFingerprint } = await readRunRecords(run);

@@ -2,6 +2,7 @@ import { UserError } from "../errors.ts";
 import type { ChatMessage } from "../tokenization/chat-template.ts";
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
 import type { Example } from "./example.ts";
+import { separator } from "./written-text.ts";
 
 /**
  * What a language model is to answer: what a user says, or a conversation, both by the model's chat template where it has one; or
@@ -27,9 +28,14 @@ export function promptIds(prompt: Prompt, tokenizer: Tokenizer, tools?: readonly
   return tokenizer.idsOf(chatTemplate.render(messages, { tools, addGenerationPrompt: true }));
 }
 
-/** What an example asks: its conversation up to the assistant's last turn, or its text. */
-export function promptOf({ text, messages }: Pick<Example, "text" | "messages">): Prompt {
-  if (!messages) return text;
+/** What an example asks: its conversation up to the assistant's last turn, or its text, as training put it before the completion. */
+export function promptOf(
+  { text, textPair, messages }: Pick<Example, "text" | "textPair" | "messages">,
+  { chatTemplate }: Pick<Tokenizer, "chatTemplate">,
+): Prompt {
+  if (!messages) {
+    return chatTemplate || textPair === undefined ? text : { verbatim: text + separator(text, textPair) };
+  }
   const last = messages.findLastIndex(({ role }) => role === "assistant");
   return last < 0 ? messages : messages.slice(0, last);
 }

@@ -62,7 +62,7 @@ function inPlaceOf<T>({ place }: Example, work: () => T): T {
 }
 
 /** A prompt and its completion stand on lines of their own, unless there is white space between them already. */
-const separator = (prompt: string, completion: string): string =>
+export const separator = (prompt: string, completion: string): string =>
   /\s$/.test(prompt) || /^\s/.test(completion) ? "" : "\n";
 
 /** A text with the special tokens that the tokenizer puts around it. */

@@ -33,6 +33,18 @@ test("predict says how likely a given answer is", async () => {
   expect(stdout).toMatch(/^perplexity 1\.\d+ of \d+ tokens\t/);
 });
 
+test("evaluate answers and scores the answers", async () => {
+  const own = await start("evaluate", "--run", "run", "--generate", "3", "--json").ended;
+  const [{ metrics, answers }] = JSON.parse(own.stdout);
+  expect(metrics).toMatchObject({ exact_match: 1, rouge1: 1, rouge2: 1, rougeL: 1, rougeLsum: 1 });
+  expect(metrics.last_number).toBeUndefined();
+  expect(answers).toEqual(ANSWERS.slice(0, 3).map(([text, reference]) => ({ text, reference, answer: reference })));
+  const cut = await start("evaluate", "--run", "run", "--generate", "9", "--max-new-tokens", "1").ended;
+  expect(cut.stdout).toMatch(/^validation: 5 examples, 5 answers scored\n.*exact_match 0\.0000/);
+  const none = await start("evaluate", "--run", "run", "--generate", "0").ended;
+  expect(none).toMatchObject({ code: 2, stderr: "error: --generate takes a number of examples from 1, not 0\n" });
+});
+
 test("chat remembers what was said until it is reset", async () => {
   const talk = start("chat", "--run", "run");
   const [first, answer, second, followed] = FOLLOWED_UP.map(({ content }) => content);

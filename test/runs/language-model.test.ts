@@ -9,6 +9,8 @@ import { fineTune, type RunStart } from "../../src/runs/fine-tune.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { promptOf } from "../../src/tasks/prompt.ts";
+import { ChatTemplate } from "../../src/tokenization/chat-template.ts";
 import { chats, questions, writeJsonl, writeTinyLanguageModel } from "../tiny-language-model.ts";
 
 const QUICK = { threads: 1, method: "lora", learningRate: 0.03, maxGradNorm: 1, epochs: 6 };
@@ -196,6 +198,14 @@ describe("what counts", () => {
     expect(await sampleOf(others, { kind: "language-model", text: "question", label: "answer" }, plain)).toBe(
       "Add\n⟦3<|im_end|>⟧",
     );
+  });
+
+  test("is asked for as training put it before its completion", () => {
+    const row = { text: "How?", textPair: "So." };
+    expect(promptOf(row, { chatTemplate: undefined })).toEqual({ verbatim: "How?\n" });
+    expect(promptOf(row, { chatTemplate: new ChatTemplate({ default: "" }, {}, "here") })).toBe("How?");
+    const { messages } = chats(1)[0]!;
+    expect(promptOf({ text: "", messages }, { chatTemplate: undefined })).toEqual(messages.slice(0, 3));
   });
 
   test("the last answer alone, or all", async () => {
