@@ -169,7 +169,7 @@ export const aflora: MethodDefinition<typeof options> = {
     );
     return {
       note: tooShort
-        ? `the run's ${run.totalSteps} steps are too few for the freezing schedule: no check comes before all must be frozen; train longer, or give a smaller freezeInterval`
+        ? `${run.totalSteps === 1 ? "the run's one step is" : `the run's ${run.totalSteps} steps are`} too few for the freezing schedule: no check comes before all must be frozen; train longer, or give a smaller freezeInterval`
         : undefined,
       trainable: () => new Set([...trainable].filter((name) => !controller.frozenAtStep.has(name))),
       observe(step, gradients, values) {

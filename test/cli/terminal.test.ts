@@ -60,8 +60,16 @@ describe.skipIf(!TERMINAL)(TERMINAL ? "on a terminal" : "skipped: no `script` to
     },
   );
 
-  test("one step is one", async () => {
+  test("one step is one, and the learning rate 0 of it is said before and after", async () => {
     const rows = await shown(120, "--batch-size 64 --epochs 1 --output one");
     expect(rows[0]).toMatch(/^aflora on model, task custom: 4\d training and \d validation examples, 1 step$/);
+    const shownLines = rows.join("");
+    expect(shownLines).toContain(
+      "nothing will train: the run has one step, and warm-up gives it learning rate 0; give more",
+    );
+    expect(shownLines).toContain("the run's one step is too few for the freezing schedule: ");
+    expect(shownLines).toMatch(
+      /epoch 1: .*note: the validation loss did not move \(\S+ to \S+\), so nothing was learned/,
+    );
   });
 });
