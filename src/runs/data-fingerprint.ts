@@ -53,12 +53,12 @@ export async function fingerprintOf(task: TaskData): Promise<DataFingerprint> {
   };
 }
 
-/** A hash of each example, wherever it stands; classes by their names. */
+/** A hash of what each example says, wherever it stands; classes by their names. */
 function digestsOf(examples: readonly Example[], { kind, labels: names }: TaskData): string[] {
-  const named = (label: number | undefined): unknown => (label === undefined ? undefined : (names[label] ?? label));
-  return examples.map(({ text, textPair, words, label, labels, messages, tools }) => {
-    const conversation = messages ? [messages, tools] : [];
-    return sha256(JSON.stringify([kind, text, textPair, words, named(label), labels?.map(named), ...conversation]));
+  const named = (label: number): unknown => names[label] ?? label;
+  return examples.map(({ index, place, label, labels, ...said }) => {
+    const target = label === undefined ? labels?.map(named) : named(label);
+    return sha256(JSON.stringify([kind, Object.entries(said).sort(), target]));
   });
 }
 
