@@ -107,13 +107,21 @@ export async function writeData(project: string): Promise<void> {
       "a\t1\t\tA man sleeps.\nb\t0\t*\tMan a sleeps.\nc\t1\t\tHe sings.\nd\t0\t*\tSings he a.\n",
     );
   }
-  for (const name of ["SmolLM2-135M", "SmolLM2-135M-Instruct"]) {
+  // Decoders of random weights stand for those that the pages name.
+  for (const name of ["SmolLM2-135M", "SmolLM2-135M-Instruct", "Llama-2-7b-hf"]) {
     await writeTinyLanguageModel(join(project, name), { template: name.endsWith("Instruct") ? "smollm2" : null });
   }
   await writeJsonl(join(project, "chat.jsonl"), chats(12));
-  const asked = questions(12).map(({ prompt, completion }) => `"${prompt}","${completion}"`);
-  await write("pairs.csv", `question,answer\n${asked.join("\n")}\n`);
+  const asked = questions(12);
+  await write(
+    "pairs.csv",
+    `question,answer\n${asked.map(({ prompt, completion }) => `"${prompt}","${completion}"`).join("\n")}\n`,
+  );
   await write("questions.txt", "Where is the cat?\nWhere is the sea?\n");
+  await mkdir(join(project, "gsm8k"));
+  const solved = asked.map(({ prompt, completion }, i) => ({ question: prompt, answer: `${completion}\n#### ${i}` }));
+  await writeJsonl(join(project, "gsm8k/train.jsonl"), solved);
+  await writeJsonl(join(project, "gsm8k/test.jsonl"), solved.slice(0, 2));
   for (const config of ["config.json", "deberta-v3-base/config.json"]) {
     await write(config, await readFile(join(ROOT, "test/fixtures/configs/deberta-v3-base.json"), "utf8"));
   }

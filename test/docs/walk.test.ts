@@ -37,6 +37,14 @@ function shell(commands: string, folder: string): Promise<string> {
 
 const programName = ({ place }: Block): string => `${place.replace(/\W/g, "-")}.mts`;
 
+test("only what needs the hub, a GPU, a browser, Python or a clone is not run", () => {
+  const reasons = PAGES.flatMap(blocksOf).flatMap(({ place, notRun }) =>
+    notRun === undefined ? [] : `${place}: ${notRun}`,
+  );
+  const needed = /: (the hub|downloads CUDA|in a (browser|clone)|Python|the walk has|a file of the sources)/;
+  expect(reasons.filter((reason) => !needed.test(reason))).toEqual([]);
+});
+
 test("npm installs the package in an empty folder", ({ skip }) => {
   if (!byNpm) skip("neither npm's registry nor a cache of what aflora needs is here");
   expect(existsSync(join(project, "package-lock.json"))).toBe(true);

@@ -156,5 +156,5 @@ test("what is not there is refused, and nothing is written", async () => {
   await refused({ dataset: "owner/none", model: "owner/tiny" }, /there is no data set owner\/none/);
   await refused({ ...data, validation: "some.csv" }, /option "validation" goes with "train"/);
   await refused({ train: "some.csv", datasetConfig: "cola" }, /option "datasetConfig" goes with "dataset"/);
-  await refused({ ...data, train: "some.csv" }, /give either a GLUE task .*--dataset OWNER\/NAME/);
+  await refused({ ...data, train: "some.csv" }, /give either a task .*--dataset OWNER\/NAME/);
 });
