@@ -24,7 +24,7 @@ export function scoredData(runs: readonly RunRecords[]): ScoredData {
   const seeds = distinct(known.flatMap(({ heldOut }) => heldOut?.seed ?? []));
   const which = (split: string): string => {
     if (!first.heldOut)
-      return "train" in source && source.validation ? `of ${basename(source.validation)}` : `of the ${split} split`;
+      return "train" in source && source.validation ? `of ${basename(source.validation)}` : `in the ${split} split`;
     const share = Number((100 * first.heldOut.fraction).toPrecision(3));
     return `held out (${share} %, drawn by ${seeds.length > 1 ? "seeds" : "seed"} ${seeds.join(", ")})`;
   };
