@@ -37,11 +37,11 @@ function shell(commands: string, folder: string): Promise<string> {
 
 const programName = ({ place }: Block): string => `${place.replace(/\W/g, "-")}.mts`;
 
-test("only what needs the hub, a GPU, a browser, Python or a clone is not run", () => {
+test("only what needs the hub, a GPU, a browser, Python, a clone or a client is not run", () => {
   const reasons = PAGES.flatMap(blocksOf).flatMap(({ place, notRun }) =>
     notRun === undefined ? [] : `${place}: ${notRun}`,
   );
-  const needed = /: (the hub|downloads CUDA|in a (browser|clone)|Python|the walk has|a file of the sources)/;
+  const needed = /: (the hub|downloads CUDA|in a (browser|clone)|a server|Python|the walk has|a file of the sources)/;
   expect(reasons.filter((reason) => !needed.test(reason))).toEqual([]);
 });
 
