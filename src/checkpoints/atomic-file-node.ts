@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { type FileHandle, mkdir, open, readdir, rename, rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { UserError } from "../errors.ts";
 
 /** How the names end under which files are written; one that is left was a process's that ended meanwhile. */
@@ -33,6 +33,19 @@ export async function writeAtomically(path: string, write: (file: FileHandle) =>
 export async function removeTemporaries(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => []);
   for (const name of names.filter((each) => TEMPORARY.test(each))) await rm(join(folder, name), { force: true });
+}
+
+/** Milliseconds after which nobody writes a small file any more. */
+const OLD = 60_000;
+
+/** Removes what {@link writeAtomically} left of a small file that several processes may write, where one was ended meanwhile. */
+export async function removeOldTemporaries(path: string): Promise<void> {
+  const folder = dirname(path);
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names.filter((each) => each.startsWith(`${basename(path)}.`) && TEMPORARY.test(each))) {
+    const written = await stat(join(folder, name)).catch(() => undefined);
+    if (written && Date.now() - written.mtimeMs > OLD) await rm(join(folder, name), { force: true });
+  }
 }
 
 /** Makes a folder, and those that it lies in, as far as they are not there. @throws UserError where it cannot be made. */

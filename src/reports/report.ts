@@ -1,4 +1,4 @@
-import { writeAtomically } from "../checkpoints/atomic-file-node.ts";
+import { removeOldTemporaries, writeAtomically } from "../checkpoints/atomic-file-node.ts";
 import { UserError } from "../errors.ts";
 import { type Comparison, compareRuns } from "../experiments/comparison.ts";
 import { checkComparable, labelRuns } from "../experiments/label-runs.ts";
@@ -43,6 +43,7 @@ export async function writeReport(directories: string[], out: string): Promise<v
   const runs = await Promise.all(directories.map(readFinishedRun));
   if (runs.length > 1) checkComparable(runs);
   const report = renderReport(runs);
+  await removeOldTemporaries(out);
   await writeAtomically(out, (file) => file.writeFile(report));
 }
 

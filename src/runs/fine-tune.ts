@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { removeTemporaries } from "../checkpoints/atomic-file-node.ts";
 import { refuseOtherFiles } from "../checkpoints/file-hashes-node.ts";
 import type { DownloadProgress } from "../checkpoints/hub-download-node.ts";
 import { UserError } from "../errors.ts";
@@ -101,6 +102,8 @@ export async function fineTune(
   const isRun = options.resume && typeof output === "string" && existsSync(join(output, "config.json"));
   const unlock = isRun ? await lockRun(output) : undefined;
   try {
+    // Of a report, too, during which a process ended: the run itself may have finished.
+    if (isRun) await removeTemporaries(output);
     return await fineTuneInFolder(given, options);
   } finally {
     await unlock?.();

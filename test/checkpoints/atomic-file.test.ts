@@ -1,9 +1,9 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
+import { utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { writeAtomically } from "../../src/checkpoints/atomic-file-node.ts";
+import { removeOldTemporaries, writeAtomically } from "../../src/checkpoints/atomic-file-node.ts";
 import { UserError } from "../../src/errors.ts";
 
 let folder: string;
@@ -35,4 +35,14 @@ test.skipIf(!existsSync("/dev/full"))("a full disk is said to be full", async ()
     new UserError(`cannot write ${path}: the disk is full; free some space or choose another disk`),
   );
   expect(readdirSync(folder)).toEqual(["file"]);
+});
+
+test("what a process left that ended while it wrote is removed, but not what one may be writing", async () => {
+  const names = ["0", "1"].map((digit) => `file.${digit}0000000-0000-0000-0000-000000000000.tmp`);
+  const others = ["other.00000000-0000-0000-0000-000000000000.tmp", "file.tmp"];
+  for (const name of [...names, ...others]) await writeFile(join(folder, name), "half");
+  const old = new Date(Date.now() - 120_000);
+  for (const name of [names[0]!, ...others]) await utimes(join(folder, name), old, old);
+  await removeOldTemporaries(path);
+  expect(readdirSync(folder).sort()).toEqual(["file", names[1]!, ...others].sort());
 });

@@ -29,7 +29,9 @@ export async function killRuns({ kills, seed }: { kills: number; seed: number })
   const aflora = (...args: string[]): Aflora => new Aflora(["train", ...args], home);
   const flags = Object.entries(small).flatMap(([name, value]) => [`--${kebab(name)}`, String(value)]);
   const whole = new Map<string, { content: object; milliseconds: number }>();
-  const done = { kills: 0, runs: 0, lost: 0, beforeFirst: 0, whileWriting: 0 };
+  const done = { kills: 0, runs: 0, lost: 0, beforeFirst: 0, evaluating: 0 };
+  /** Kills by the kind of file that was half-written. */
+  const writing = new Map<string, number>();
   try {
     while (done.kills < kills) {
       const [method, interval] = [pick(METHODS, random), pick(INTERVALS, random)];
@@ -50,9 +52,9 @@ export async function killRuns({ kills, seed }: { kills: number; seed: number })
         const before = await stepsOf(output);
         const running = begun ? aflora("--resume", output) : aflora(...begin);
         // Some while it starts, some at the very end, where the adapter and the result are written.
-        const kind = random();
-        const begins = kind < 0.1 ? Promise.resolve() : running.says(BEGUN).catch(() => undefined);
-        const moment = (kind < 0.7 ? random() : 0.8 + 0.4 * random()) * milliseconds;
+        const when = random();
+        const begins = when < 0.1 ? Promise.resolve() : running.says(BEGUN).catch(() => undefined);
+        const moment = (when < 0.7 ? random() : 0.8 + 0.4 * random()) * milliseconds;
         const alive = begins.then(() => wait(moment, true));
         const killed = done.kills < kills && (await Promise.race([alive, running.ended.then(() => false)]));
         if (killed) running.process.kill("SIGKILL");
@@ -68,11 +70,16 @@ export async function killRuns({ kills, seed }: { kills: number; seed: number })
         done.kills++;
         if (before === 0 && (await stepsOf(output)) === 0) done.beforeFirst++;
         const left = existsSync(output) ? await readdir(output, { recursive: true }) : [];
-        if (left.some((name) => name.endsWith(".tmp"))) done.whileWriting++;
+        const half = left.find((name) => name.endsWith(".tmp"));
+        const kind = half?.replace(/[/\\].*/, "").replace(/\..*/, "");
+        if (kind !== undefined) writing.set(kind, (writing.get(kind) ?? 0) + 1);
+        if (await isEvaluating(output)) done.evaluating++;
       }
       assert.deepEqual(await contentOf(output), content, `${method} in ${output}, seed ${seed}`);
-      // A run that has finished is not started again: what was left of its report stays.
-      const left = (await readdir(output, { recursive: true })).filter((name) => !name.startsWith("report.html."));
+      // A run that has finished is refused, but cleared of what was left of its report.
+      const { code, stderr } = await aflora("--resume", output).ended;
+      assert.equal(code, 2, stderr);
+      const left = await readdir(output, { recursive: true });
       assert.deepEqual(
         left.filter((name) => name.endsWith(".tmp")),
         [],
@@ -82,13 +89,21 @@ export async function killRuns({ kills, seed }: { kills: number; seed: number })
   } finally {
     await rm(home, { recursive: true });
   }
-  return `${done.kills} SIGKILLs in ${done.runs} runs, ${done.beforeFirst} before the first step, ${done.whileWriting} while a file was being written: all ended equal to the bit; at most ${done.lost} steps lost at once`;
+  const files = [...writing].map(([kind, count]) => `${count} ${kind}`).join(", ");
+  return `${done.kills} SIGKILLs in ${done.runs} runs, ${done.beforeFirst} before the first step, ${done.evaluating} in an evaluation, some while a file was being written (${files}): all ended equal to the bit; at most ${done.lost} steps lost at once`;
 }
 
 /** Whole step records of a run. */
 async function stepsOf(directory: string): Promise<number> {
   const text = await readFile(join(directory, "metrics.jsonl"), "utf8").catch(() => "");
   return text.match(/^\{"kind":"step".*\}\n/gm)?.length ?? 0;
+}
+
+/** Whether an epoch's last step is the latest record. */
+async function isEvaluating(directory: string): Promise<boolean> {
+  const text = await readFile(join(directory, "metrics.jsonl"), "utf8").catch(() => "");
+  const last = text.slice(0, text.lastIndexOf("\n")).split("\n").at(-1);
+  return last !== undefined && /^\{"kind":"step","step":\d+,"epoch":\d+,/.test(last);
 }
 
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
