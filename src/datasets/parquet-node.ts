@@ -1,6 +1,7 @@
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
 import { UserError } from "../errors.ts";
 import type { Table } from "../tasks/rows.ts";
+import { checkFooter, checkPages } from "./parquet-bounds-node.ts";
 
 /** Rows of parquet files; a row's `line` is its number, from 1. */
 export interface ParquetTable extends Table {
@@ -28,7 +29,9 @@ export async function readParquet(source: string, files: readonly string[]): Pro
   for (const path of files) {
     try {
       const file = await asyncBufferFromFile(path);
+      await checkFooter(file);
       const metadata = await parquetMetadataAsync(file);
+      await checkPages(file, metadata);
       const about = metadata.key_value_metadata?.find(({ key }) => key === "huggingface")?.value;
       classNames = classNamesOf(about);
       for (const object of await parquetReadObjects({ file, metadata })) objects.push(object);
