@@ -1,3 +1,8 @@
+import { UserError } from "../errors.ts";
+
+/** Bytes that may stand for a run of characters; the longest of NFKC, an Arabic phrase's, are 33. */
+const LONGEST = 256;
+
 /**
  * SentencePiece's compiled normalisation: what stands for a run of characters. The bytes are a length, a double-array trie
  * (darts-clone) from UTF-8 to offsets, and the replacements, each ended by a zero byte.
@@ -47,7 +52,11 @@ export class Charsmap {
   }
 
   private replacement(start: number): string {
-    return decoder.decode(this.replacements.subarray(start, this.replacements.indexOf(0, start)));
+    const end = this.replacements.indexOf(0, start);
+    if (end < 0 || end - start > LONGEST) {
+      throw new UserError("the tokenizer's table of characters is damaged: what stands for one has no end");
+    }
+    return decoder.decode(this.replacements.subarray(start, end));
   }
 }
 

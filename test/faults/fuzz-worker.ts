@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { fileSource, folderFiles } from "../../src/checkpoints/file-source-node.ts";
+import { openModelFolder } from "../../src/checkpoints/model-folder.ts";
+import { modelFiles } from "../../src/checkpoints/model-folder-node.ts";
 import { openPickle } from "../../src/checkpoints/pickle-node.ts";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import { readTensors } from "../../src/checkpoints/tensor-source.ts";
@@ -12,6 +14,7 @@ import { readParquet } from "../../src/datasets/parquet-node.ts";
 import { readTable } from "../../src/datasets/read-table-node.ts";
 import { UserError } from "../../src/errors.ts";
 import { describeModel } from "../../src/models/families.ts";
+import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import { runContent } from "../../src/reports/report.ts";
 import { loadAdapter } from "../../src/runs/adapter-folder.ts";
@@ -27,7 +30,10 @@ import { pick, randomOf } from "./program.ts";
 export type FuzzMessage =
   | { begins: number }
   | { wrong: string }
-  | { done: { read: number; refused: number; growth: number } };
+  | { done: { read: number; refused: number; growth: number; slowest: number } };
+
+/** Seconds of computing that an input may take. */
+const PATIENCE = 5;
 
 const fixture = (path: string): string => fileURLToPath(new URL(`../fixtures/${path}`, import.meta.url));
 
@@ -75,6 +81,11 @@ const READERS: Record<string, Reader> = {
     files: ["last.safetensors"],
     read: (folder, file) => readCheckpoint(join(folder, file)),
   },
+  GGUF: {
+    folder: fixture("gguf"),
+    files: ["llama3.gguf", "gemma3.gguf", "qwen3.gguf", "gpt2.gguf"],
+    read: readGguf,
+  },
   pickle: {
     folder: fixture("torch-files"),
     files: ["sound.bin", "legacy.bin", "protocol4.bin"],
@@ -97,6 +108,16 @@ const READERS: Record<string, Reader> = {
     read: async (folder) => runContent(await readFinishedRun(folder)),
   },
 };
+
+/** All that a GGUF file stands for: configuration, tokenizer and tensors. */
+async function readGguf(folder: string, file: string): Promise<void> {
+  const files = await modelFiles(join(folder, file));
+  const { config, weights } = await openModelFolder(files);
+  const description = describeModel(config);
+  const trace = traceModel(description, description.config.vocabularySize, "languageModel");
+  (await loadTokenizer(files)).encode("Money lost,  again: naïve 東京 … aaaaaaaaaaaaaaa!", undefined, 64);
+  await readModelWeights(weights, description, trace);
+}
 
 /** A config's text, as its readers get it. */
 async function json(path: string): Promise<string> {
@@ -142,7 +163,7 @@ async function fuzz(name: string, count: number, seed: number): Promise<void> {
     const originals = new Map<string, Buffer>();
     for (const file of reader.files) originals.set(file, await readFile(join(home, file)));
     const before = process.memoryUsage.rss();
-    const done = { read: 0, refused: 0, growth: 0 };
+    const done = { read: 0, refused: 0, growth: 0, slowest: 0 };
     for (let i = 0; i < count; i++) {
       const file = pick(reader.files, random);
       const bytes = mutate(originals.get(file)!, random);
@@ -150,6 +171,7 @@ async function fuzz(name: string, count: number, seed: number): Promise<void> {
       await mkdir(dirname(join(home, file)), { recursive: true });
       await writeFile(join(home, file), bytes);
       send({ begins: i });
+      const started = process.cpuUsage();
       try {
         await reader.read(home, file);
         done.read++;
@@ -157,6 +179,10 @@ async function fuzz(name: string, count: number, seed: number): Promise<void> {
         if (error instanceof UserError) done.refused++;
         else send({ wrong: `${now}: ${(error as Error).stack}` });
       }
+      const { user, system } = process.cpuUsage(started);
+      const seconds = (user + system) / 1e6;
+      if (seconds > PATIENCE) send({ wrong: `${now}: ${seconds} seconds` });
+      done.slowest = Math.max(done.slowest, seconds);
       await writeFile(join(home, file), originals.get(file)!);
       done.growth = Math.max(done.growth, process.memoryUsage.rss() - before);
     }
