@@ -92,6 +92,12 @@ export {
   type ReportedRunOutcome,
 } from "./reports/reported-run.ts";
 export { startWatchServer, type WatchServer } from "./reports/watch-server.ts";
+export {
+  evaluateSearch,
+  type QueryOutcome,
+  type SearchEvaluation,
+  type SearchEvaluationOptions,
+} from "./retrieval/evaluate-search.ts";
 export type { DataFingerprint } from "./runs/data-fingerprint.ts";
 export { type EvaluationSource, evaluateRun, type RunEvaluation, type ScoredAnswer } from "./runs/evaluate-run.ts";
 export { exportRun, type RunExportReport } from "./runs/export-run.ts";
@@ -115,6 +121,7 @@ export {
 } from "./runtime/session.ts";
 export { type AnswerScores, scoreAnswers } from "./tasks/answers.ts";
 export type { ClassifiedText } from "./tasks/classification.ts";
+export type { EmbeddedText } from "./tasks/embedding.ts";
 export type { DataOrigin, EvaluationSplit, Example, HeldOut, Prediction, TaskData } from "./tasks/example.ts";
 export type { TextLikelihood } from "./tasks/language-model.ts";
 export type { MultiLabelledText } from "./tasks/multi-label.ts";
@@ -128,6 +135,7 @@ export {
 export type { LabelProbability } from "./tasks/probabilities.ts";
 export type { Prompt } from "./tasks/prompt.ts";
 export type { ScoredText } from "./tasks/regression.ts";
+export type { RerankedText } from "./tasks/reranker.ts";
 export { type RougeScores, rouge } from "./tasks/rouge.ts";
 /** Cells of tables: what a kind of task of your own reads its labels with. */
 export * as rows from "./tasks/rows.ts";

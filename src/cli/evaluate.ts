@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { generationOptions } from "../generation/generation-options.ts";
 import { evaluateRun, type RunEvaluation } from "../runs/evaluate-run.ts";
 import { runOptions } from "../runs/run-config.ts";
+import { asksForSearch, evaluateOnCorpus } from "./evaluate-search.ts";
 import { counted, metrics, table } from "./format.ts";
 import { addExamples } from "./help.ts";
 import { addSchemaOptions, givenOptions } from "./schema-options.ts";
@@ -11,6 +12,7 @@ const EXAMPLES = [
   "aflora evaluate --run runs/tickets",
   "aflora evaluate --run runs/tickets --validation new.csv --json",
   "aflora evaluate --run runs/gsm8k --validation gsm8k/test.jsonl --generate 100 --num-beams 4",
+  "aflora evaluate --run runs/search --corpus corpus.jsonl --queries queries.jsonl --qrels qrels.tsv",
 ];
 
 /** `aflora evaluate` */
@@ -24,11 +26,23 @@ export function evaluateCommand(): Command {
     .option("--text-pair <column>", "column of the second text of a pair")
     .option("--label <column>", "column of the label")
     .option("--generate <n>", "of a language model: answer so many examples too, and score the answers", Number)
+    .option(
+      "--corpus <file>",
+      "texts to search, with --queries and --qrels, in BEIR's layout: of embeddings and rerankers",
+    )
+    .option("--queries <file>", "queries: _id and text")
+    .option("--qrels <file>", "which text answers which query: query-id, corpus-id, score")
+    .option("--dimensions <n>", "with --corpus: cut embeddings to this size", Number)
+    .option("--output <file>", "with --corpus: an HTML page of scores and of queries that gained and lost")
     .option("--json", "as JSON, answers among it");
   addSchemaOptions(command, generationOptions, "Answers of a language model");
   addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
   return addExamples(command, EXAMPLES).action(async () => {
     const { run, json, ...given } = givenOptions(command);
+    if (asksForSearch(given)) {
+      await evaluateOnCorpus(run as string, given, json === true);
+      return;
+    }
     const answers = writingOptions(given);
     const evaluations = await evaluateRun(run as string, { ...given, answers, onAnswer: showAnswered });
     process.stdout.write(

@@ -38,4 +38,5 @@ export function table(rows: readonly (readonly string[])[]): string {
 }
 
 /** `1 step`, `1,200 steps` */
-export const counted = (count: number, noun: string): string => `${integer(count)} ${noun}${count === 1 ? "" : "s"}`;
+export const counted = (count: number, noun: string, plural = `${noun}s`): string =>
+  `${integer(count)} ${count === 1 ? noun : plural}`;

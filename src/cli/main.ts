@@ -5,13 +5,16 @@ import { UserError } from "../errors.ts";
 import { chatCommand } from "./chat.ts";
 import { compareCommand } from "./compare.ts";
 import { demoCommand } from "./demo.ts";
+import { embedCommand } from "./embed.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { exportCommand } from "./export.ts";
 import { addExamples, STARTED_AS } from "./help.ts";
 import { infoCommand } from "./info.ts";
+import { mineCommand } from "./mine.ts";
 import { paramsCommand } from "./params.ts";
 import { predictCommand } from "./predict.ts";
 import { reportCommand } from "./report.ts";
+import { searchCommand } from "./search.ts";
 import { serveCommand } from "./serve.ts";
 import { trainCommand } from "./train.ts";
 import { packageVersion } from "./version.ts";
@@ -33,6 +36,9 @@ const program = new Command(STARTED_AS)
   .addCommand(predictCommand())
   .addCommand(chatCommand())
   .addCommand(serveCommand())
+  .addCommand(embedCommand())
+  .addCommand(searchCommand())
+  .addCommand(mineCommand())
   .addCommand(exportCommand())
   .addCommand(compareCommand())
   .addCommand(paramsCommand())

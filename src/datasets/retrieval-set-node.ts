@@ -1,0 +1,82 @@
+import { UserError } from "../errors.ts";
+import { type Cell, columnOf, list, type Table, textOf } from "../tasks/rows.ts";
+import { tableFormat } from "./parse-table.ts";
+import { readTable } from "./read-table-node.ts";
+
+/** A text under its id. */
+export interface IdentifiedText {
+  id: string;
+  text: string;
+}
+
+/** Queries, the texts that are searched, and which of these answer which query (the layout of BEIR, arXiv 2104.08663). */
+export interface RetrievalSet {
+  corpus: IdentifiedText[];
+  /** Those that have a relevant text. */
+  queries: IdentifiedText[];
+  /** By a query's id, the ids of texts that answer it. */
+  relevant: ReadonlyMap<string, ReadonlySet<string>>;
+}
+
+/**
+ * Reads a corpus or queries: JSONL, CSV or TSV with `_id` (or `id`), `text` and perhaps `title`, which is put before the text; or
+ * a `.txt` file of a text a line, whose ids are the lines' numbers.
+ * @param column of the text, where it is not called `text`
+ * @throws UserError where the file cannot be read, a text has no id, or an id stands twice.
+ */
+export async function readIdentifiedTexts(file: string, column = "text"): Promise<IdentifiedText[]> {
+  const format = tableFormat(file);
+  const table = await readTable(file, format);
+  const lines = format === "lines";
+  const texts = columnOf(table, lines ? "text" : column);
+  const titles = !lines && table.columns.includes("title") ? columnOf(table, "title") : undefined;
+  const ids = idsOf(table);
+  const seen = new Map<string, Cell>();
+  return texts.map((cell, row) => {
+    const id = ids ? String(ids[row]!.value ?? "").trim() : String(table.rows[row]!.line);
+    if (id === "") throw new UserError(`${cell.place}: no id in column "${ids![row]!.column}"`);
+    const before = seen.get(id);
+    if (before) throw new UserError(`${cell.place}: the id "${id}" is that of ${before.place} too; ids must differ`);
+    seen.set(id, cell);
+    return { id, text: [titles ? textOf(titles[row]!) : "", textOf(cell)].filter(Boolean).join(" ") };
+  });
+}
+
+function idsOf(table: Table): Cell[] | undefined {
+  const name = ["_id", "id"].find((each) => table.columns.includes(each));
+  return name === undefined ? undefined : columnOf(table, name);
+}
+
+/**
+ * Reads a retrieval set. The relevances are a table of `query-id`, `corpus-id` and perhaps `score`; one above 0 is relevant.
+ * @throws UserError as {@link readIdentifiedTexts}, and where an id is unknown or nothing is relevant.
+ */
+export async function readRetrievalSet(files: {
+  corpus: string;
+  queries: string;
+  qrels: string;
+}): Promise<RetrievalSet> {
+  const corpus = await readIdentifiedTexts(files.corpus);
+  const queries = await readIdentifiedTexts(files.queries);
+  const table = await readTable(files.qrels, tableFormat(files.qrels));
+  const scores = table.columns.includes("score") ? columnOf(table, "score") : undefined;
+  const [ofQueries, ofCorpus] = [columnOf(table, "query-id"), columnOf(table, "corpus-id")];
+  const [knownQueries, knownTexts] = [queries, corpus].map((texts) => new Set(texts.map(({ id }) => id)));
+  const relevant = new Map<string, Set<string>>();
+  ofQueries.forEach((cell, row) => {
+    const [query, text] = [String(cell.value).trim(), String(ofCorpus[row]!.value).trim()];
+    if (!knownQueries!.has(query)) throw unknownId(cell, query, files.queries);
+    if (!knownTexts!.has(text)) throw unknownId(ofCorpus[row]!, text, files.corpus);
+    if (scores && !(Number(scores[row]!.value) > 0)) return;
+    relevant.set(query, (relevant.get(query) ?? new Set()).add(text));
+  });
+  if (relevant.size === 0) {
+    throw new UserError(
+      `${files.qrels} (${list(table.columns)}) says of no text that it answers a query; nothing can be measured`,
+    );
+  }
+  return { corpus, queries: queries.filter(({ id }) => relevant.has(id)), relevant };
+}
+
+const unknownId = ({ place, column }: Cell, id: string, file: string): UserError =>
+  new UserError(`${place}: the id "${id}" in column "${column}" is none of ${file}`);
