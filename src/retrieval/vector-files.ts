@@ -3,6 +3,7 @@ import { ByteWriter, ParquetWriter } from "hyparquet-writer";
 import { writeAtomically } from "../checkpoints/atomic-file-node.ts";
 import { fileSource } from "../checkpoints/file-source-node.ts";
 import { UserError } from "../errors.ts";
+import { VECTOR_COLUMN } from "../tasks/vectors.ts";
 
 /** Texts with their vectors, part by part. */
 export type VectorParts = AsyncIterable<{ texts: readonly string[]; vectors: readonly Float32Array[] }>;
@@ -22,9 +23,9 @@ export async function writeVectors(path: string, parts: VectorParts): Promise<vo
   await writeAtomically(path, (file) => write(file, parts));
 }
 
-/** One JSON object, `text` and `embedding`; float32 has no more than eight digits. */
+/** One JSON object of a text and its vector; float32 has no more than eight digits. */
 export function vectorLine(text: string, vector: Float32Array): string {
-  return `${JSON.stringify({ text, embedding: Array.from(vector, (value) => Number(value.toPrecision(8))) })}\n`;
+  return `${JSON.stringify({ text, [VECTOR_COLUMN]: Array.from(vector, (value) => Number(value.toPrecision(8))) })}\n`;
 }
 
 async function writeLines(file: FileHandle, parts: VectorParts): Promise<void> {
@@ -76,14 +77,14 @@ export async function readNpy(path: string): Promise<Float32Array[]> {
   return Array.from({ length: rows }, (_, i) => all.subarray(i * width, (i + 1) * width));
 }
 
-/** Columns `text` and `embedding`, a row group for each part. */
+/** Columns of texts and vectors, a row group for each part. */
 async function writeParquet(file: FileHandle, parts: VectorParts): Promise<void> {
   const writer = new ParquetWriter({
     writer: new FileBytes(file),
     schema: [
       { name: "root", num_children: 2 },
       { name: "text", type: "BYTE_ARRAY", converted_type: "UTF8", repetition_type: "REQUIRED" },
-      { name: "embedding", repetition_type: "REQUIRED", converted_type: "LIST", num_children: 1 },
+      { name: VECTOR_COLUMN, repetition_type: "REQUIRED", converted_type: "LIST", num_children: 1 },
       { name: "list", repetition_type: "REPEATED", num_children: 1 },
       { name: "element", type: "FLOAT", repetition_type: "REQUIRED" },
     ],
@@ -92,7 +93,7 @@ async function writeParquet(file: FileHandle, parts: VectorParts): Promise<void>
     await writer.write({
       columnData: [
         { name: "text", data: [...texts] },
-        { name: "embedding", data: vectors.map((vector) => Array.from(vector)) },
+        { name: VECTOR_COLUMN, data: vectors.map((vector) => Array.from(vector)) },
       ],
     });
   }

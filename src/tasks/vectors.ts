@@ -1,3 +1,6 @@
+/** What files call a text's vector, as predictions do. */
+export const VECTOR_COLUMN = "embedding";
+
 /** A text that a search found. */
 export interface Hit {
   /** Its number among those searched. */
