@@ -1,15 +1,16 @@
 import { float32, type Tensor, type Tensors } from "../src/graph/tensor.ts";
+import type { HeadName } from "../src/models/architecture.ts";
 import { type BaseFormat, isQuantized, quantizeWeight } from "../src/models/base-format.ts";
 import type { ModelDescription } from "../src/models/families.ts";
 import { traceModel } from "../src/models/trace.ts";
 
 /** What stands in place of a model's float32 weights under a base of this format. */
 export function quantizedOf(
-  model: ModelDescription & { labelCount: number },
+  model: ModelDescription & { labelCount: number; head?: HeadName },
   weights: Tensors<"float32">,
   format: BaseFormat,
 ): Map<string, Tensor> {
-  const specs = [...traceModel(model, model.labelCount).weights.values()];
+  const specs = [...traceModel(model, model.labelCount, model.head).weights.values()];
   return new Map(
     specs
       .filter((spec) => isQuantized(spec, format))
@@ -34,7 +35,9 @@ export function dequantizedOf(
   model: Parameters<typeof quantizedOf>[0],
   weights: Tensors<"float32">,
 ): Tensors<"float32"> {
-  const specs = [...traceModel(model, model.labelCount).weights.values()].filter((spec) => isQuantized(spec, "int4"));
+  const specs = [...traceModel(model, model.labelCount, model.head).weights.values()].filter((spec) =>
+    isQuantized(spec, "int4"),
+  );
   const found = specs.map((spec) => {
     const values = weights.get(spec.name)!;
     const parts = Object.fromEntries(

@@ -1,8 +1,8 @@
 import type { Graph } from "../graph/graph.ts";
 import { int4 } from "../graph/ops/linear-int4.ts";
 import { int8 } from "../graph/ops/linear-int8.ts";
-import { rows8 } from "../graph/ops/lookup-int8.ts";
-import type { LinearFormat, StoredWeight, TableFormat, WeightFormat } from "../graph/ops/weight-format.ts";
+import { tableInt8 } from "../graph/ops/table-int8.ts";
+import type { LinearFormat, StoredWeight, TableFormat } from "../graph/ops/weight-format.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { WeightSpec } from "./model-parts.ts";
 
@@ -10,19 +10,19 @@ import type { WeightSpec } from "./model-parts.ts";
 export type BaseFormat = "float32" | "int8" | "int4";
 export const BASE_FORMATS: readonly BaseFormat[] = ["float32", "int8", "int4"];
 
-/** Kind of format by what a weight is used as. */
-export interface FormatFor {
+/** Formats by what a weight is used as. */
+interface FormatFor {
   linear: LinearFormat;
   table: TableFormat;
 }
 
 const FORMATS: Record<Exclude<BaseFormat, "float32">, FormatFor> = {
-  int8: { linear: int8, table: rows8 },
-  int4: { linear: int4, table: rows8 },
+  int8: { linear: int8, table: tableInt8 },
+  int4: { linear: int4, table: tableInt8 },
 };
 
 /** The format of a weight under a base of format `base`; undefined for one that is float32 all the same. */
-function formatOf({ part, use }: WeightSpec, base: BaseFormat): WeightFormat | undefined {
+function formatOf({ part, use }: WeightSpec, base: BaseFormat): LinearFormat | TableFormat | undefined {
   return base === "float32" || part === "head" || !use ? undefined : FORMATS[base][use];
 }
 
@@ -43,15 +43,14 @@ export function quantizeWeight(weight: WeightSpec, base: BaseFormat, values: Ten
   return Object.entries(parts).map(([part, tensor]) => [partName(weight, base, part), tensor]);
 }
 
-/** Leaves of a weight that does not train; undefined where it is float32. */
-export function storedLeaves<Use extends keyof FormatFor>(
+/** Leaves of a weight that does not train, in the format of its use; undefined where it is float32. */
+export function storedLeaves(
   graph: Graph,
   weight: WeightSpec,
   base: BaseFormat,
-  use: Use,
-): StoredWeight<FormatFor[Use]> | undefined {
-  if (base === "float32" || formatOf({ ...weight, use }, base) === undefined) return undefined;
-  const format = FORMATS[base][use];
+): StoredWeight<LinearFormat | TableFormat> | undefined {
+  const format = formatOf(weight, base);
+  if (!format) return undefined;
   const shape = weight.shape as [number, number];
   const leaves = Object.entries(format.parts(...shape)).map(([part, like]) => {
     return [part, graph.leaf("frozen", partName(weight, base, part), like.dtype, like.shape)] as const;

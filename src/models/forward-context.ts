@@ -1,7 +1,8 @@
 import type { Dimension, Shape } from "../graph/dimension.ts";
 import type { Graph, Value } from "../graph/graph.ts";
+import type { StoredWeight, TableFormat } from "../graph/ops/weight-format.ts";
 import { layerNorm, linear, lookup, mul } from "../graph/ops.ts";
-import { type BaseFormat, type FormatFor, storedLeaves } from "./base-format.ts";
+import { type BaseFormat, storedLeaves } from "./base-format.ts";
 import type { LinearSite, WeightSpec } from "./model-parts.ts";
 import { RaggedStream, type StreamInputs, type TokenStream } from "./token-stream.ts";
 
@@ -77,7 +78,9 @@ export class ForwardContext {
 
   /** A weight of the checkpoint by its name without the family's prefix. */
   weight(name: string, shape: Shape): Value {
-    return this.#leaf(this.#meet({ name, shape, part: this.#part }));
+    const weight = this.#meet({ name, shape, part: this.#part });
+    if (weight.use) throw new Error(`weight "${name}" is read as a ${weight.use} before: it need not be float32`);
+    return this.#leaf(weight);
   }
 
   #meet(weight: WeightSpec): WeightSpec {
@@ -86,11 +89,16 @@ export class ForwardContext {
     return spec;
   }
 
-  /** A weight that a base may store otherwise than in float32, where it does not train. */
-  #stored<Use extends keyof FormatFor>(name: string, shape: [number, number], use: Use, transposed = false) {
+  /** A weight that a base may store otherwise than in float32, where it does not train. A table may be a layer's weight, too. */
+  #stored(name: string, shape: [number, number], use: "linear" | "table", transposed = false) {
     const weight = this.#meet({ name, shape, part: this.#part, use, ...(transposed && { transposed }) });
+    if (use === "table" && weight.use === "linear") throw new Error(`weight "${name}" is a linear layer's before`);
     const { trains, format = "float32" } = this.#hooks;
-    return (trains(weight) ? undefined : storedLeaves(this.graph, weight, format, use)) ?? this.#leaf(weight);
+    return (trains(weight) ? undefined : storedLeaves(this.graph, weight, format)) ?? this.#leaf(weight);
+  }
+
+  #table(name: string, shape: [number, number]): Value | StoredWeight<TableFormat> {
+    return this.#stored(`${name}.weight`, shape, "table") as Value | StoredWeight<TableFormat>;
   }
 
   #leaf(weight: WeightSpec): Value {
@@ -122,7 +130,15 @@ export class ForwardContext {
 
   /** Rows of a table of words, `[rows, width]` by `indices [...]` → `[..., width]`. */
   lookup(name: string, shape: [rows: number, width: number], indices: Value): Value {
-    return lookup(this.#stored(`${name}.weight`, shape, "table"), indices);
+    return lookup(this.#table(name, shape), indices);
+  }
+
+  /**
+   * A language model's output layer, `x [rows, width]` → `[rows, words]`: the product with a table of words, which may be the
+   * one that {@link lookup} reads.
+   */
+  unembed(x: Value, name: string, words: number, { bias }: { bias?: Value } = {}): Value {
+    return linear(x, this.#table(name, [words, x.shape[1] as number]), bias);
   }
 
   /** Layer normalisation with the weights of module `name`. */

@@ -20,7 +20,10 @@ export interface WeightSpec {
   name: string;
   shape: Shape;
   part: "backbone" | "head";
-  /** Set where it is read as the matrix of a linear layer, or as a table of words, and not else: a base may store it otherwise. */
+  /**
+   * Set where it is read as the matrix of a linear layer, or as a table of words, and not else: a base may store it otherwise.
+   * A table of words may be multiplied with, too.
+   */
   use?: "linear" | "table";
   /** Set where checkpoints hold it transposed, as GPT-2's do with linear layers: `[in, out]` for our `[out, in]`. */
   transposed?: true;

@@ -1,5 +1,4 @@
 import type { Value } from "../graph/graph.ts";
-import { gather, gemm } from "../graph/ops.ts";
 import type { ModelConfig } from "./architecture.ts";
 import type { ForwardContext } from "./forward-context.ts";
 
@@ -9,21 +8,12 @@ export interface WordsConfig extends ModelConfig {
   tied: boolean;
 }
 
-const shapeOf = ({ vocabularySize, hiddenSize }: WordsConfig): [number, number] => [vocabularySize, hiddenSize];
-
-/**
- * Embeddings of `ids [tokens]` by the table of module `name`, `[tokens, hidden]`. A table that is the output layer too stays in
- * float32, since no other form serves both.
- */
+/** Embeddings of `ids [tokens]` by the table of module `name`, `[tokens, hidden]`. */
 export function embedWords(context: ForwardContext, config: WordsConfig, name: string, ids: Value): Value {
-  return config.tied
-    ? gather(context.weight(`${name}.weight`, shapeOf(config)), ids)
-    : context.lookup(name, shapeOf(config), ids);
+  return context.lookup(name, [config.vocabularySize, config.hiddenSize], ids);
 }
 
 /** Logits of every word, `[rows, vocabulary]`, from the final hidden states: `lm_head`, or the table `name` where it is tied. */
 export function wordLogits(context: ForwardContext, config: WordsConfig, name: string, hidden: Value): Value {
-  return config.tied
-    ? gemm(hidden, context.weight(`${name}.weight`, shapeOf(config)), { transB: true })
-    : context.dense(hidden, "lm_head", config.hiddenSize, config.vocabularySize, { bias: false });
+  return context.unembed(hidden, config.tied ? name : "lm_head", config.vocabularySize);
 }

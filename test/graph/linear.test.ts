@@ -4,7 +4,7 @@ import { gradients } from "../../src/graph/gradients.ts";
 import { Graph, liveLeaves, type Value } from "../../src/graph/graph.ts";
 import { int4 } from "../../src/graph/ops/linear-int4.ts";
 import { int8 } from "../../src/graph/ops/linear-int8.ts";
-import { rows8 } from "../../src/graph/ops/lookup-int8.ts";
+import { tableInt8 } from "../../src/graph/ops/table-int8.ts";
 import type { LinearFormat } from "../../src/graph/ops/weight-format.ts";
 import { linear, lookup, mul, sumAll, tanh } from "../../src/graph/ops.ts";
 import { asFloat32, float32, int32, type Tensor } from "../../src/graph/tensor.ts";
@@ -276,14 +276,14 @@ describe("a table in 8 bits", () => {
   test("gives rows of whole numbers times their scale, and nothing flows back", async () => {
     const table = drawn([20, 24], "table");
     table.data.fill(0, 0, 24);
-    const { bytes, scales } = rows8.quantize(table);
+    const { bytes, scales } = tableInt8.quantize(table);
     const graph = new Graph();
     const parts = {
       bytes: graph.leaf("frozen", "bytes", "int8", bytes.shape),
       scales: graph.leaf("frozen", "scales", "float32", scales.shape),
     };
     const indices = graph.leaf("input", "indices", "int32", ["n"]);
-    const rows = lookup({ format: rows8, shape: [20, 24], parts }, indices);
+    const rows = lookup({ format: tableInt8, shape: [20, 24], parts }, indices);
     const compiled = await runtime.compile({ rows }, new Map(Object.entries({ bytes, scales })));
     const numbers = [3, 0, 19, 3];
     const found = asFloat32((await compiled.run({ indices: int32([4], Int32Array.from(numbers)) })).rows!);
@@ -298,4 +298,28 @@ describe("a table in 8 bits", () => {
     });
     expect(() => gradients(sumAll(rows), [parts.scales])).toThrow(/does not depend/);
   });
+
+  test.each([
+    [3, 20, 24],
+    // In two pieces.
+    [2, 4100, 520],
+  ])(
+    "%i rows, %i words × %i: is a layer's weight, too, scaled back for a plain product",
+    async (rows, words, width) => {
+      const given = operands(rows, width, words);
+      const { bytes, scales } = tableInt8.quantize(given.weight);
+      const scaled = Float32Array.from(
+        bytes.data as Int8Array,
+        (byte, i) => byte * Number(scales.data[Math.floor(i / width)]),
+      );
+      for (const biased of [true, false]) {
+        const found = await run(given, tableInt8, biased);
+        const plain = await run({ ...given, weight: float32([words, width], scaled) }, undefined, biased);
+        expectNear(found.y, Array.from(plain.y));
+        expectNear(found.dx, Array.from(plain.dx));
+        if (biased) expectNear(found.dBias!, Array.from(plain.dBias!));
+        expect(found.flops).toEqual(plain.flops);
+      }
+    },
+  );
 });

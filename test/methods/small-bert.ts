@@ -3,9 +3,10 @@ import { fileURLToPath } from "node:url";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
 import { asFloat32, copyOf, float32, type Tensor, type Tensors } from "../../src/graph/tensor.ts";
-import { randomFor } from "../../src/methods/initializers.ts";
+import { normal, randomFor } from "../../src/methods/initializers.ts";
 import type { Adaptation, MethodDefinition, RunLength, Schedule } from "../../src/methods/method.ts";
 import { parseMethodOptions, scheduleFor } from "../../src/methods/methods.ts";
+import type { HeadName } from "../../src/models/architecture.ts";
 import type { ModelDescription } from "../../src/models/families.ts";
 import { describeModel } from "../../src/models/families.ts";
 import type { LinearSite } from "../../src/models/model-parts.ts";
@@ -42,20 +43,23 @@ export const batches: Row[][] = readJson("methods/batches.json");
 export interface Base extends ModelDescription {
   labelCount: number;
   weights: Tensors<"float32">;
+  head?: HeadName;
 }
 
-export async function readBase(config: unknown, source: TensorSource): Promise<Base> {
+/** A model with one of its heads; what a checkpoint has not of it is drawn. */
+export async function readBase(config: unknown, source: TensorSource, head: HeadName = "sequence"): Promise<Base> {
   const description = describeModel(config);
-  const { labelCount } = description.config;
-  const { weights } = await readModelWeights(source, description, traceModel(description, labelCount));
-  return { ...description, labelCount, weights };
+  const labelCount = head === "languageModel" ? description.config.vocabularySize : description.config.labelCount;
+  const { weights, missing } = await readModelWeights(source, description, traceModel(description, labelCount, head));
+  for (const { name, shape } of missing) weights.set(name, normal(0.1)(shape as number[], randomFor(1, name)));
+  return { ...description, labelCount, weights, head };
 }
 
 /** The small BERT of oracle/models.py. */
 export const smallBert = async (): Promise<Base> =>
   readBase(readJson("models/bert-1/config.json"), await openFixture("models/bert-1/model.safetensors"));
 
-export const layersOf = (base: Base): readonly LinearSite[] => traceModel(base, base.labelCount).sites;
+export const layersOf = (base: Base): readonly LinearSite[] => traceModel(base, base.labelCount, base.head).sites;
 
 /** As long as the runs of the fixtures. */
 const RUN: RunLength = { totalSteps: 20, stepsPerEpoch: 5 };

@@ -5,13 +5,15 @@ import { loadGlueTask } from "../../src/datasets/glue-node.ts";
 import { BUNDLED_MODEL } from "../../src/finetuning/bundled-model.ts";
 import { fitAdapter } from "../../src/finetuning/fitted-adapter.ts";
 import { loadBaseModel } from "../../src/finetuning/load-base-model-node.ts";
-import { float32, type Tensor } from "../../src/graph/tensor.ts";
+import { float32, int32, type Tensor } from "../../src/graph/tensor.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
 import { findMethod, METHOD_NAMES, parseMethodOptions } from "../../src/methods/methods.ts";
+import type { HeadName } from "../../src/models/architecture.ts";
 import type { BaseFormat } from "../../src/models/base-format.ts";
+import { describeModel } from "../../src/models/families.ts";
 import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import { trainingExamples } from "../../src/tasks/examples.ts";
-import { crossEntropy, squaredError } from "../../src/tasks/objective.ts";
+import { crossEntropy, indexCrossEntropy, type Objective, squaredError } from "../../src/tasks/objective.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import { type StepOutcome, TrainingStep } from "../../src/training/step.ts";
 import type { AdaptedModel } from "../../src/training/step-graph.ts";
@@ -48,7 +50,7 @@ async function stepWith(base: Base, format: BaseFormat, methodName: string): Pro
   if (format !== "float32") for (const { name } of layersOf(base)) weights.delete(`${name}.weight`);
   for (const { name, shape } of adaptation.parameters) weights.set(name, normal(0.1)(shape, randomFor(3, name)));
   const model: AdaptedModel = { ...base, adaptation, format, trainsHead: (name) => name.startsWith("classifier") };
-  const objective = base.labelCount === 1 ? squaredError : crossEntropy;
+  const objective = objectiveOf(base);
   const step = await TrainingStep.compile(model, weights, runtime, { ...settings, objective });
   try {
     return await step.run(0, batchFor(base));
@@ -57,12 +59,23 @@ async function stepWith(base: Base, format: BaseFormat, methodName: string): Pro
   }
 }
 
-/** Examples of ids and labels that the model has. */
-function batchFor({ labelCount }: Base): TrainingExample[] {
+function objectiveOf({ labelCount, head }: Base): Objective {
+  if (head === "languageModel") return indexCrossEntropy;
+  return labelCount === 1 ? squaredError : crossEntropy;
+}
+
+/** Examples of ids and labels that the model has; of a language model, two tokens of each text that say the next one. */
+function batchFor({ labelCount, head }: Base): TrainingExample[] {
   return examplesOf(24).map(({ encoding, ...example }) => {
+    const inputIds = encoding.inputIds.map((id) => id % 80);
+    const own = { ...example, encoding: { ...encoding, inputIds } };
+    if (head === "languageModel") {
+      const targets = int32([2], inputIds.slice(2, 4));
+      return { ...own, rows: Int32Array.of(1, 2), targets, weights: Float32Array.of(1, 1) };
+    }
     const targets = float32([1, labelCount]);
     targets.data[example.index % labelCount] = 1;
-    return { ...example, encoding: { ...encoding, inputIds: encoding.inputIds.map((id) => id % 80) }, targets };
+    return { ...own, targets };
   });
 }
 
@@ -79,10 +92,14 @@ const withoutFull = METHOD_NAMES.filter((name) => name !== "full");
 describe.each(FORMATS)("a step with an $format base", ({ format, reference, least, leastReal }) => {
   const models = new URL("../fixtures/models/", import.meta.url);
   const folders = readdirSync(models).filter((name) => existsSync(new URL(`${name}/config.json`, models)));
+  const cases = folders.flatMap((name): [string, HeadName][] => {
+    const { heads } = describeModel(readJson(`models/${name}/config.json`)).architecture;
+    return (["sequence", "languageModel"] as const).flatMap((head) => (heads[head] ? [[name, head]] : []));
+  });
 
-  test.each(folders)("of %s has float32's gradients but for rounding", async (name) => {
+  test.each(cases)("of %s with its %s head has float32's gradients but for rounding", async (name, head) => {
     const weights = await openFixture(`models/${name}/model.safetensors`);
-    const base = await readBase(readJson(`models/${name}/config.json`), weights);
+    const base = await readBase(readJson(`models/${name}/config.json`), weights, head);
     const plain = await stepWith(base, "float32", "aflora");
     const [expected, found] = [
       await stepWith(reference(base), "float32", "aflora"),

@@ -17,8 +17,8 @@ export interface LinearFormat<Part extends string = string> extends WeightFormat
   linear(x: Value, parts: Readonly<Record<Part, Value>>, shape: MatrixShape, bias?: Value): Value;
 }
 
-/** A format for a table whose rows are looked up. */
-export interface TableFormat<Part extends string = string> extends WeightFormat<Part> {
+/** A format for a table of words `[words, width]`: rows are looked up, and a language model's output layer multiplies with it. */
+export interface TableFormat<Part extends string = string> extends LinearFormat<Part> {
   /** `[rows, width]` by `indices [...]` → float32 `[..., width]`. No gradient flows. */
   lookup(parts: Readonly<Record<Part, Value>>, indices: Value): Value;
 }

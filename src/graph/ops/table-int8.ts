@@ -1,0 +1,108 @@
+import { sameShape } from "../dimension.ts";
+import { ELEMENT_TYPE, type OnnxEmitter, type Value } from "../graph.ts";
+import { quantizeMatrix } from "../quantize.ts";
+import { float32 } from "../tensor.ts";
+import { define, fail, requireIndices, requireType } from "./define.ts";
+import { like, type TableFormat } from "./weight-format.ts";
+
+/** Most numbers of a table that a product scales back to float32 at once (8 MB). */
+const PIECE = 2 ** 21;
+
+/** @throws ShapeError where `bytes` and `scales` are no table. */
+function requireTable(name: string, inputs: readonly Value[], bytes: Value, scales: Value): void {
+  requireType(name, [bytes], ["int8"]);
+  requireType(name, [scales], ["float32"]);
+  if (bytes.shape.length !== 2 || !sameShape(scales.shape, [bytes.shape[0]!, 1])) {
+    fail(name, inputs, "takes a table [rows, width] with scales [rows, 1]");
+  }
+}
+
+const LOOKUP_INT8 = define<[Value, Value, Value]>({
+  name: "LookupInt8",
+  infer(inputs) {
+    const [bytes, scales, indices] = inputs;
+    requireTable("LookupInt8", inputs, bytes, scales);
+    requireIndices("LookupInt8", inputs, [indices]);
+    return [{ dtype: "float32", shape: [...indices.shape, bytes.shape[1]!] }];
+  },
+  onnx({ inputs: [bytes, scales, indices], outputs }, emitter) {
+    const attributes = { axis: 0 };
+    const rows = emitter.emit("Gather", [bytes, indices], { attributes });
+    const numbers = emitter.emit("Cast", [rows], { attributes: { to: ELEMENT_TYPE.float32 } });
+    emitter.emit("Mul", [numbers, emitter.emit("Gather", [scales, indices], { attributes })], { outputs });
+  },
+});
+
+/** `x · tableᵀ`, or `x · table` for gradients, and what is added to it. */
+const LINEAR_TABLE_INT8 = define<[Value, Value, Value, ...Value[]], { transposed: boolean }>({
+  name: "LinearTableInt8",
+  infer(inputs, { transposed }) {
+    const [x, bytes, scales, addend] = inputs;
+    requireTable("LinearTableInt8", inputs, bytes, scales);
+    requireType("LinearTableInt8", [x, ...(addend ? [addend] : [])], ["float32"]);
+    const [k, n] = transposed ? bytes.shape.toReversed() : bytes.shape;
+    if (x.shape.length !== 2 || x.shape[1] !== k) fail("LinearTableInt8", inputs, `takes rows [m, ${k}]`);
+    return [{ dtype: "float32", shape: [x.shape[0]!, n!] }];
+  },
+  onnx({ inputs: [x, bytes, scales, addend], attributes: { transposed }, outputs }, emitter) {
+    const emit: OnnxEmitter["emit"] = (...node) => emitter.emit(...node);
+    const [rows, width] = bytes.shape as [number, number];
+    const [first, last] = [emitter.int64([0]), emitter.int64([-1])];
+    // Pieces are made of no numbers at all of the rows that they are for, so that ONNX Runtime neither makes all of them
+    // first nor keeps one for the other direction.
+    const nothing = emit("Reshape", [emit("Slice", [x, first, first, first]), last]);
+    const none = emit("Cast", [nothing], { attributes: { to: ELEMENT_TYPE.int64 } });
+    const columns = (of: Value, start: number, end: number): Value | string =>
+      end - start === rows ? of : emit("Slice", [of, emitter.int64([start]), emitter.int64([end]), last]);
+    const piece = (start: number, end: number): string => {
+      const from = emit("Concat", [emitter.int64([start]), none], { attributes: { axis: 0 } });
+      const part = (whole: Value): string => emit("Slice", [whole, from, emitter.int64([end]), first]);
+      const scale = emit("Reshape", [part(scales), last]);
+      return emit("DequantizeLinear", [part(bytes), scale], { attributes: { axis: 0 } });
+    };
+    const size = Math.max(1, Math.floor(PIECE / width));
+    const parts = Array.from({ length: Math.ceil(rows / size) }, (_, i) => {
+      return [i * size, Math.min(rows, (i + 1) * size)] as const;
+    });
+    if (transposed) {
+      const products = parts.map(([start, end]) => {
+        const bias = addend ? [columns(addend, start, end)] : [];
+        return emit("Gemm", [x, piece(start, end), ...bias], { attributes: { transB: 1 } });
+      });
+      emit("Concat", products, { attributes: { axis: 1 }, outputs });
+      return;
+    }
+    let sum = addend ? [addend as Value | string] : [];
+    for (const [start, end] of parts) {
+      sum = [emit("Gemm", [columns(x, start, end), piece(start, end), ...sum], end === rows ? { outputs } : {})];
+    }
+  },
+  gradient: ({ inputs: [, bytes, scales], attributes: { transposed } }, dy) => [
+    multiply(dy, bytes, scales, !transposed),
+    undefined,
+    undefined,
+    dy,
+  ],
+  accumulate: ({ inputs: [x, bytes, scales, taken], attributes: { transposed } }, addend) =>
+    taken ? undefined : multiply(x, bytes, scales, transposed, addend),
+  macs: ({ inputs: [x], outputs: [y] }) => [...y!.shape, x.shape[1]!],
+});
+
+const multiply = (x: Value, bytes: Value, scales: Value, transposed: boolean, addend?: Value): Value =>
+  x.graph.apply(LINEAR_TABLE_INT8, [x, bytes, scales, ...(addend ? [addend] : [])], { transposed });
+
+/**
+ * Tables in 8 bits with a scale for each row, one copy for look-ups and for a language model's output layer. That one's
+ * products are float32's, of pieces of the table scaled back in turn: of the gradient of so many probabilities 255 steps would
+ * keep the largest alone.
+ */
+export const tableInt8: TableFormat<"bytes" | "scales"> = {
+  parts: (rows, width) => ({ bytes: like("int8", rows, width), scales: like("float32", rows, 1) }),
+  quantize({ shape, data }) {
+    const [rows, width] = shape as [number, number];
+    const { values, scales } = quantizeMatrix(data, width);
+    return { bytes: { ...like("int8", rows, width), data: values }, scales: float32([rows, 1], scales) };
+  },
+  lookup: ({ bytes, scales }, indices) => bytes.graph.apply(LOOKUP_INT8, [bytes, scales, indices], {}),
+  linear: (x, { bytes, scales }, _shape, bias) => multiply(x, bytes, scales, true, bias),
+};

@@ -1,0 +1,63 @@
+import { describe, expect, test } from "vitest";
+import { gradients } from "../../src/graph/gradients.ts";
+import { Graph, liveLeaves } from "../../src/graph/graph.ts";
+import { sumAll, tanh } from "../../src/graph/ops.ts";
+import { asFloat32, int32, type Tensor } from "../../src/graph/tensor.ts";
+import { normal, randomFor } from "../../src/methods/initializers.ts";
+import { BASE_FORMATS, type BaseFormat, quantizeWeight } from "../../src/models/base-format.ts";
+import { ForwardContext } from "../../src/models/forward-context.ts";
+import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+
+const [words, width] = [30, 16];
+
+/** A language model of two texts' words and nothing between them but a vector that trains. */
+function tied(format: BaseFormat) {
+  const graph = new Graph();
+  const trains = ({ name }: { name: string }): boolean => name === "norm.weight";
+  const context = new ForwardContext(graph, { trains, format, dropout: false });
+  const indices = graph.leaf("input", "indices", "int32", ["n"]);
+  const x = context.layerNorm(context.lookup("words", [words, width], indices), "norm", 1e-5, { bias: false });
+  const logits = context.unembed(x, "words", words);
+  const [gradient] = gradients(sumAll(tanh(logits)), [graph.leaves.get("norm.weight")!]);
+  return { context, outputs: { logits, gradient: gradient! } };
+}
+
+describe("a table of words that is the output layer, too", () => {
+  const table = normal(1)([words, width], randomFor(1, "words"));
+  const norm = normal(1)([width], randomFor(1, "norm"));
+  const indices = int32([3], Int32Array.of(4, 0, 29));
+
+  async function run(format: BaseFormat) {
+    const { context, outputs } = tied(format);
+    const spec = context.weights.get("words.weight")!;
+    const stored = format === "float32" ? [[spec.name, table] as const] : quantizeWeight(spec, format, table);
+    const weights = new Map<string, Tensor>([...stored, ["norm.weight", norm]]);
+    const compiled = await nodeRuntime({ threads: 1 }).compile(outputs, weights);
+    const results = await compiled.run({ indices });
+    await compiled.release();
+    const leaves = liveLeaves(Object.values(outputs)).map(({ leaf }) => leaf!);
+    return {
+      logits: asFloat32(results.logits!).data,
+      gradient: asFloat32(results.gradient!).data,
+      frozen: leaves.filter(({ kind }) => kind === "frozen").map(({ name }) => name),
+      stored: stored.map(([name]) => name),
+    };
+  }
+
+  test.each(BASE_FORMATS)("is one copy under %s, near float32's", async (format) => {
+    const [found, expected] = [await run(format), await run("float32")];
+    expect(found.frozen.toSorted()).toEqual(found.stored.toSorted());
+    expect(found.stored).toHaveLength(format === "float32" ? 1 : 2);
+    for (const name of ["logits", "gradient"] as const) {
+      const scale = Math.max(...expected[name].map(Math.abs));
+      found[name].forEach((value, i) => {
+        expect(Math.abs(value - expected[name][i]!) / scale, `${name} ${i}`).toBeLessThan(0.03);
+      });
+    }
+  });
+});
+
+test("a weight that may be stored otherwise is not read as it is", () => {
+  const { context } = tied("float32");
+  expect(() => context.weight("words.weight", [words, width])).toThrow(/"words.weight" is read as a table before/);
+});
