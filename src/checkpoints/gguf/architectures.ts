@@ -290,7 +290,8 @@ async function ropeFactors(file: Gguf, settings: Settings): Promise<Record<strin
 /** What a Hugging Face checkpoint calls a module of GGUF's; undefined where it has none such. */
 export function huggingFaceModule({ modules }: GgufArchitecture, module: string): string | undefined {
   const [block = ""] = /(?<=^blk\.)\d+/.exec(module) ?? [];
-  return modules[module.replace(/(?<=^blk\.)\d+/, "#")]?.replace("#", block);
+  const own = module.replace(/(?<=^blk\.)\d+/, "#");
+  return Object.hasOwn(modules, own) ? modules[own]!.replace("#", block) : undefined;
 }
 
 /** What GGUF calls a module of Hugging Face's, under the family's prefix; undefined where it has none such. */

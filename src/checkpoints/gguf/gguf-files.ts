@@ -12,7 +12,7 @@ import {
   turnPairs,
 } from "./architectures.ts";
 import { type Gguf, openGguf } from "./gguf.ts";
-import { tokenizerOf } from "./tokenizer.ts";
+import { type GgufTokenizer, tokenizerOf } from "./tokenizer.ts";
 
 /** What the file with the weights is called in the folder that a GGUF file stands for. */
 const WEIGHTS = "model.gguf";
@@ -26,10 +26,15 @@ export async function ggufFiles(source: ByteSource): Promise<ModelFiles> {
   const { location } = source;
   const file = await openGguf(source);
   const config = await configOf(file);
+  let tokenizer: GgufTokenizer | undefined;
+  const readTokenizer = (): GgufTokenizer => {
+    tokenizer ??= tokenizerOf(file);
+    return tokenizer;
+  };
   const made: Record<string, () => unknown> = {
     "config.json": () => config,
-    "tokenizer.json": () => tokenizerOf(file).json,
-    "tokenizer_config.json": () => tokenizerOf(file).settings,
+    "tokenizer.json": () => readTokenizer().json,
+    "tokenizer_config.json": () => readTokenizer().settings,
     "generation_config.json": () => ({ eos_token_id: endTokens(file) }),
   };
   return {

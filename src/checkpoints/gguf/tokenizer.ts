@@ -135,16 +135,15 @@ interface Kind extends Omit<BytePairs, "ignoreMerges"> {
 const BYTES = byteLevel(undefined);
 
 function bytePairs({ location, metadata }: Gguf, tokens: readonly string[]): Kind {
-  const pre = metadata.get("tokenizer.ggml.pre") ?? "gpt-2";
-  const own = PRE_TOKENIZERS[String(pre)];
-  if (!own) {
+  const pre = String(metadata.get("tokenizer.ggml.pre") ?? "gpt-2");
+  if (!Object.hasOwn(PRE_TOKENIZERS, pre)) {
     throw new UserError(
-      `${location}: texts are cut by "${String(pre).slice(0, 60)}", which is not supported; ${Object.keys(PRE_TOKENIZERS).join(", ")} are`,
+      `${location}: texts are cut by "${pre.slice(0, 60)}", which is not supported; ${Object.keys(PRE_TOKENIZERS).join(", ")} are`,
     );
   }
   const merges = listOf(metadata.get("tokenizer.ggml.merges"), "string");
   if (!merges) throw new UserError(`${location} has no merges of its tokenizer: "tokenizer.ggml.merges" is missing`);
-  const { normalizer = null, preTokenizer = BYTES, ignoreMerges = false, addsBos = false } = own;
+  const { normalizer = null, preTokenizer = BYTES, ignoreMerges = false, addsBos = false } = PRE_TOKENIZERS[pre]!;
   return {
     normalizer,
     preTokenizer,
