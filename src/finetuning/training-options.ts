@@ -53,6 +53,10 @@ export const trainingOptions = z.object({
     .describe(`passes over the training examples (the paper's for its tasks, else ${defaultOf("epochs")})`),
   batchSize: count.optional().describe(`examples of one optimizer step (${defaultOf("batchSize")})`),
   tokenBudget: count.default(512).describe("most tokens computed at once; gradients are summed over micro-batches"),
+  recompute: z
+    .boolean()
+    .default(false)
+    .describe("keep one hidden state a block and compute the block again in the backward pass: slower, in less memory"),
   learningRate: positive.optional().describe("peak learning rate (the paper's for a GLUE task, else the method's)"),
   headLearningRate: positive.optional().describe("peak learning rate of the head"),
   weightDecay: z.number().min(0).default(0.1).describe("AdamW's weight decay"),

@@ -1,6 +1,6 @@
 import { type Shape, sameShape } from "./dimension.ts";
-import { liveNodes, type Value } from "./graph.ts";
-import { add, reduceSum, reshape } from "./ops.ts";
+import { liveNodes, type Op, type Value } from "./graph.ts";
+import { add, after, reduceSum, reshape } from "./ops.ts";
 
 /**
  * Appends the backward pass: the gradient of a scalar `loss` with respect to each of `wrt`, of the same shape.
@@ -13,37 +13,90 @@ export function gradients(loss: Value, wrt: readonly Value[], sums?: readonly Va
   if (loss.shape.length !== 0) throw new Error(`the loss must be a scalar, not [${loss.shape.join(", ")}]`);
   const { graph } = loss;
   return graph.within({ pass: "backward" }, () => {
-    const forward = liveNodes([loss]);
-    const reaches = new Set<Value>(wrt);
-    for (const { op, inputs, outputs } of forward) {
-      if (op.gradient && inputs.some((input) => reaches.has(input))) for (const output of outputs) reaches.add(output);
-    }
-
-    const contributions = new Map<Value, Value[]>([[loss, [graph.constant([1], loss.dtype)]]]);
-    const gradientOf = (value: Value): Value | undefined => total(contributions.get(value) ?? []);
-    for (const node of forward.reverse()) {
-      const [result, ...others] = node.outputs;
-      if (others.some((output) => contributions.has(output))) {
-        throw new Error(`${node.op.name}: outputs after the first are for its own gradient rule only`);
-      }
-      const dy = reaches.has(result!) ? gradientOf(result!) : undefined;
-      if (!dy) continue;
-      graph.within({ part: node.provenance.part }, () => {
-        const results = node.op.gradient!(node, dy);
-        node.inputs.forEach((input, i) => {
-          const gradient = results[i];
-          if (!gradient || !reaches.has(input)) return;
-          const list = contributions.get(input) ?? [];
-          contributions.set(input, [...list, sumTo(gradient, input.shape)]);
-        });
-      });
-    }
+    const contributions = pullBack(loss, graph.constant([1], loss.dtype), wrt);
     return wrt.map((value, i) => {
       const own = contributions.get(value);
       if (!own) throw new Error(`the loss does not depend on "${value.label}"`);
       return total([...(sums ? [sums[i]!] : []), ...own])!;
     });
   });
+}
+
+/**
+ * Gradients of values between `wrt` and `y`, given that of `y`, as lists whose sums they are.
+ * @param given values behind which nothing is looked at
+ */
+function pullBack(
+  y: Value,
+  dy: Value,
+  wrt: readonly Value[],
+  given?: ReadonlySet<Value>,
+): ReadonlyMap<Value, readonly Value[]> {
+  const { graph } = y;
+  const forward = liveNodes([y], given);
+  const reaches = new Set<Value>(wrt);
+  for (const { op, inputs, outputs } of forward) {
+    if (op.gradient && inputs.some((input) => reaches.has(input))) for (const output of outputs) reaches.add(output);
+  }
+
+  const contributions = new Map<Value, Value[]>([[y, [dy]]]);
+  for (const node of forward.reverse()) {
+    const [result, ...others] = node.outputs;
+    if (others.some((output) => contributions.has(output))) {
+      throw new Error(`${node.op.name}: outputs after the first are for its own gradient rule only`);
+    }
+    const gradient = reaches.has(result!) ? total(contributions.get(result!) ?? []) : undefined;
+    if (!gradient) continue;
+    graph.within({ part: node.provenance.part }, () => {
+      const results = node.op.gradient!(node, gradient);
+      node.inputs.forEach((input, i) => {
+        const own = results[i];
+        if (!own || !reaches.has(input)) return;
+        const list = contributions.get(input) ?? [];
+        contributions.set(input, [...list, sumTo(own, input.shape)]);
+      });
+    });
+  }
+  return contributions;
+}
+
+/**
+ * What `write` makes of `x`, of whose way to it the backward pass keeps `x` alone: it is written again there, from `x` and
+ * after the gradient of the result is known (Chen et al., arXiv 1604.06174).
+ * @param write writes the same whenever it is called, a value of the shape of `x`
+ */
+export function recompute(x: Value, write: (x: Value) => Value): Value {
+  const { graph } = x;
+  const before = graph.valueCount;
+  const y = write(x);
+  const captured = capturedBy(y, x, before);
+  const op: Op = {
+    name: "Recompute",
+    infer: ([value]) => [{ dtype: value!.dtype, shape: value!.shape }],
+    onnx: ({ inputs: [value], outputs }, emitter) => void emitter.emit("Identity", [value!], { outputs }),
+    gradient(_node, dy) {
+      const again = after(x, dy);
+      const wrt = [again, ...captured];
+      const contributions = pullBack(write(again), dy, wrt, new Set(wrt));
+      return [undefined, ...wrt.map((value) => total(contributions.get(value) ?? []))];
+    },
+  };
+  return graph.apply(op, [y, x, ...captured], {});
+}
+
+/** Values, leaves among them, that were there before a graph had `before` values, and are read between `x` and `y`. */
+function capturedBy(y: Value, x: Value, before: number): Value[] {
+  const captured = new Set<Value>();
+  const seen = new Set<Value>([x]);
+  const stack = [y];
+  for (let value = stack.pop(); value; value = stack.pop()) {
+    if (seen.has(value)) continue;
+    seen.add(value);
+    if (value.leaf || value.id < before) captured.add(value);
+    else stack.push(...value.node!.inputs);
+  }
+  // Nothing flows to what does not train.
+  return [...captured].filter(({ leaf }) => !leaf || leaf.kind === "trainable" || leaf.kind === "input");
 }
 
 /** Undoes broadcasting: a gradient is summed over the axes along which its value was broadcast. */

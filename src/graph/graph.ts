@@ -142,6 +142,11 @@ export class Graph {
     return this.leaves.get(name) ?? this.#addLeaf({ name, kind: "constant", data }, dtype, shape);
   }
 
+  /** Number of values so far: ids of those to come begin there. */
+  get valueCount(): number {
+    return this.#nextId;
+  }
+
   #addLeaf(leaf: Leaf, dtype: DataType, shape: Shape): Value {
     const value = new Value(this, this.#nextId++, dtype, shape, { leaf });
     this.leaves.set(leaf.name, value);
@@ -177,8 +182,11 @@ export class Graph {
   }
 }
 
-/** Nodes that `outputs` need, each after the nodes it reads from; everything else is dead. */
-export function liveNodes(outputs: readonly Value[]): GraphNode[] {
+/**
+ * Nodes that `outputs` need, each after the nodes it reads from; everything else is dead.
+ * @param given values that are there already: what only they need is left out
+ */
+export function liveNodes(outputs: readonly Value[], given: ReadonlySet<Value> = new Set()): GraphNode[] {
   const order: GraphNode[] = [];
   const seen = new Set<GraphNode>();
   const stack = outputs.flatMap((value) => (value.node ? [{ node: value.node, next: 0 }] : []));
@@ -193,7 +201,7 @@ export function liveNodes(outputs: readonly Value[]): GraphNode[] {
     if (!input) {
       order.push(top.node);
       stack.pop();
-    } else if (input.node && !seen.has(input.node)) {
+    } else if (input.node && !given.has(input) && !seen.has(input.node)) {
       stack.push({ node: input.node, next: 0 });
     }
   }

@@ -176,7 +176,9 @@ export function encodeOnnx(outputs: Readonly<Record<string, Value>>, embedded: T
     else encoder.setName(value, name);
     named.add(value);
   }
-  for (const node of liveNodes(values)) encoder.encodeNode(node);
+  // ONNX Runtime keeps to this order. A step's gradients come in the order of the layers: those of the last layers are to be
+  // had first, so that what they are made of can be freed.
+  for (const node of liveNodes(values.toReversed())) encoder.encodeNode(node);
   for (const [name, value] of copies) encoder.emit("Identity", [value], { outputs: [name] });
 
   const message = {

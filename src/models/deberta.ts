@@ -178,11 +178,13 @@ export const deberta: EncoderArchitecture<DebertaConfig> = {
     const scale = 1 / Math.sqrt((hiddenSize / heads) * terms);
     let x = embeddings;
     for (let block = 0; block < config.layerCount; block++) {
-      x = encoderBlock(context, config, tokens, x, block, {
-        names: NAMES,
-        scale,
-        bias: (attention) => (positions ? add(positions(attention, scale), mask) : mask),
-      });
+      x = context.block(x, (input) =>
+        encoderBlock(context, config, tokens, input, block, {
+          names: NAMES,
+          scale,
+          bias: (attention) => (positions ? add(positions(attention, scale), mask) : mask),
+        }),
+      );
       if (block === 0 && convolution) x = convolve(context, tokens, config, convolution, embeddings, x);
     }
     return x;

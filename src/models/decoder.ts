@@ -138,7 +138,9 @@ export function decoderConfig(raw: unknown, settings: z.output<typeof decoderSet
 export function decode(context: ForwardContext, config: DecoderConfig, tokens: TokenStream): Value {
   const words = embedWords(context, config, "embed_tokens", tokens.inputIds);
   let x = config.embeddingScale === undefined ? words : mul(words, config.embeddingScale);
-  for (let block = 0; block < config.layerCount; block++) x = writeBlock(context, config, tokens, x, block);
+  for (let block = 0; block < config.layerCount; block++) {
+    x = context.block(x, (input) => writeBlock(context, config, tokens, input, block));
+  }
   return norm(context, config, x, "norm");
 }
 

@@ -157,6 +157,8 @@ export function encoder(
   options: BlockOptions = {},
 ): Value {
   let x = embeddings;
-  for (let block = 0; block < config.layerCount; block++) x = encoderBlock(context, config, tokens, x, block, options);
+  for (let block = 0; block < config.layerCount; block++) {
+    x = context.block(x, (input) => encoderBlock(context, config, tokens, input, block, options));
+  }
   return x;
 }

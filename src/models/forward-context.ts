@@ -1,4 +1,5 @@
 import type { Dimension, Shape } from "../graph/dimension.ts";
+import { recompute } from "../graph/gradients.ts";
 import type { Graph, Value } from "../graph/graph.ts";
 import type { StoredWeight, TableFormat } from "../graph/ops/weight-format.ts";
 import { layerNorm, linear, lookup, mul } from "../graph/ops.ts";
@@ -16,6 +17,8 @@ export interface ForwardHooks {
   adapt?(x: Value, layer: (input: Value) => Value, site: LinearSite): Value;
   /** Dropout as in training. */
   dropout: boolean;
+  /** Whether the backward pass computes a block's inner values again instead of keeping them. */
+  recompute?: boolean | undefined;
   /** The texts with this prefix as the model reads them; rows of real tokens alone where absent. */
   stream?: ((graph: Graph, prefix: string) => TokenStream) | undefined;
 }
@@ -47,6 +50,7 @@ export class ForwardContext {
   readonly #streams = new Map<string, RaggedStream>();
   readonly #hooks: ForwardHooks;
   #part: WeightSpec["part"] = "backbone";
+  #nextDropout = 0;
 
   constructor(graph: Graph, hooks: ForwardHooks) {
     this.graph = graph;
@@ -74,6 +78,23 @@ export class ForwardContext {
     } finally {
       this.#part = "backbone";
     }
+  }
+
+  /**
+   * One of the model's blocks, `[rows, hidden]` → the same; of its inner values nothing need be kept.
+   * @param write may be called again, and must then write the same
+   */
+  block(x: Value, write: (x: Value) => Value): Value {
+    if (!this.#hooks.recompute) return write(x);
+    const first = this.#nextDropout;
+    return recompute(x, (input) => {
+      // Written again, it has the same dropouts.
+      const next = this.#nextDropout;
+      this.#nextDropout = first;
+      const y = write(input);
+      this.#nextDropout = Math.max(next, this.#nextDropout);
+      return y;
+    });
   }
 
   /** A weight of the checkpoint by its name without the family's prefix. */
@@ -167,9 +188,9 @@ export class ForwardContext {
 
   #dropout(x: Value, rate: number, rowNumbers?: string): Value {
     if (!this.#hooks.dropout || rate === 0) return x;
-    const input = `dropout.${this.dropouts.length}`;
+    const input = `dropout.${this.#nextDropout}`;
     const shape: readonly Dimension[] = x.shape;
-    this.dropouts.push({ input, rate, shape, ...(rowNumbers !== undefined && { rowNumbers }) });
+    this.dropouts[this.#nextDropout++] = { input, rate, shape, ...(rowNumbers !== undefined && { rowNumbers }) };
     return mul(x, this.graph.leaf("input", input, x.dtype, shape));
   }
 }

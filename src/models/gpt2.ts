@@ -89,7 +89,9 @@ export const gpt2: DecoderArchitecture<Gpt2Config> = {
     const positions = context.weight("wpe.weight", [config.maxLength, config.hiddenSize]);
     const words = embedWords(context, config, "wte", tokens.inputIds);
     let x = context.dropout(add(words, gather(positions, tokens.positionIds)), config.embeddingDropout);
-    for (let block = 0; block < config.layerCount; block++) x = writeBlock(context, config, tokens, x, block);
+    for (let block = 0; block < config.layerCount; block++) {
+      x = context.block(x, (input) => writeBlock(context, config, tokens, input, block));
+    }
     return context.layerNorm(x, "ln_f", config.layerNormEpsilon);
   },
 

@@ -128,8 +128,10 @@ export const modernbert: EncoderArchitecture<ModernBertConfig> = {
     const embeddings = context.lookup("embeddings.tok_embeddings", [vocabularySize, hiddenSize], tokens.inputIds);
     let x = context.dropout(norm(context, config, embeddings, "embeddings.norm"), config.embeddingDropout);
     for (let block = 0; block < config.layerCount; block++) {
-      x = add(x, attentionPart(context, config, tokens, x, block));
-      x = add(x, feedForwardPart(context, config, x, block));
+      x = context.block(x, (input) => {
+        const attended = add(input, attentionPart(context, config, tokens, input, block));
+        return add(attended, feedForwardPart(context, config, attended, block));
+      });
     }
     return norm(context, config, x, "final_norm");
   },

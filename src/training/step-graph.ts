@@ -68,11 +68,12 @@ export function writeInference(
 export function writeStep(
   model: AdaptedModel,
   objective: Objective,
-  { dropout, adds = false }: { dropout: boolean; adds?: boolean },
+  { dropout, recompute, adds = false }: Pick<ForwardHooks, "dropout" | "recompute"> & { adds?: boolean },
 ): ModelGraph {
   const { adaptation, trainable = adaptation.trainable } = model;
   const { context, logits, parameter } = writeForward(model, (name) => (trainable.has(name) ? "trainable" : "frozen"), {
     dropout,
+    recompute,
   });
   const { graph } = context;
   const coupled = objective.couples === "batch";
@@ -121,7 +122,7 @@ function targetsOf(objective: Objective, { graph, shape }: Value): Value {
 function writeForward(
   model: AdaptedModel,
   kindOf: (name: string) => "trainable" | "frozen",
-  hooks: Pick<ForwardHooks, "dropout" | "stream">,
+  hooks: Pick<ForwardHooks, "dropout" | "recompute" | "stream">,
 ) {
   const { adapt, sites, parameters, trainsBackbone = false } = model.adaptation;
   const adapted = new Set(sites.map(({ name }) => name));

@@ -17,6 +17,8 @@ export interface StepSettings {
   tokenBudget: number;
   /** Dropout as the model's configuration says. */
   dropout: boolean;
+  /** Whether the backward pass computes each block again, instead of keeping what the forward pass had within it. */
+  recompute?: boolean | undefined;
   /** Of the dropout masks. */
   seed: number;
 }

@@ -38,6 +38,8 @@ export interface TrainingSettings {
   patience?: number | undefined;
   /** Dropout as the model's configuration says. */
   dropout: boolean;
+  /** Whether the backward pass computes each block again. */
+  recompute?: boolean | undefined;
 }
 
 export interface TrainOptions {

@@ -74,8 +74,10 @@ export const sparrow: DecoderArchitecture<SparrowConfig> = {
     const words = context.weight("embed_tokens.weight", [config.vocabularySize, config.hiddenSize]);
     const bias = causalBias(tokens);
     let x = ops.gather(words, tokens.inputIds);
-    for (let block = 0; block < config.layerCount; block++) x = writeBlock(context, config, tokens, x, bias, block);
-    return rmsNorm(context, config, x, "norm");
+    for (let block = 0; block < config.layerCount; block++) {
+      x = context.block(x, (input) => writeBlock(context, config, tokens, input, bias, block));
+    }
+    return norm(context, config, x, "norm");
   },
 
   heads: {
@@ -101,7 +103,7 @@ function writeBlock(
     return context.linear(x, site, { bias: false });
   };
 
-  let x = rmsNorm(context, config, input, `${prefix}.input_layernorm`);
+  let x = norm(context, config, input, `${prefix}.input_layernorm`);
   const query = linear(x, "self_attn.q_proj", "attention", heads * headSize);
   const key = linear(x, "self_attn.k_proj", "attention", keyValueHeads * headSize);
   const value = linear(x, "self_attn.v_proj", "attention", keyValueHeads * headSize);
@@ -113,20 +115,17 @@ function writeBlock(
   );
   const afterAttention = ops.add(input, linear(attended, "self_attn.o_proj", "attention", hiddenSize));
 
-  x = rmsNorm(context, config, afterAttention, `${prefix}.post_attention_layernorm`);
+  x = norm(context, config, afterAttention, `${prefix}.post_attention_layernorm`);
   const gate = linear(x, "mlp.gate_proj", "ffn", intermediateSize);
   const inner = ops.mul(ops.mul(gate, ops.sigmoid(gate)), linear(x, "mlp.up_proj", "ffn", intermediateSize));
   return ops.add(afterAttention, linear(inner, "mlp.down_proj", "ffn", hiddenSize));
 }
 
-/** `w ∘ x / sqrt(mean(x²) + ε)`, row by row (arXiv 1910.07467). */
-function rmsNorm(context: ForwardContext, { epsilon }: SparrowConfig, x: Value, name: string): Value {
-  const width = x.shape[1] as number;
-  const mean = ops.mul(ops.reduceSum(ops.mul(x, x), [1], true), 1 / width);
-  return ops.mul(ops.div(x, ops.sqrt(ops.add(mean, epsilon))), context.weight(`${name}.weight`, [width]));
+function norm(context: ForwardContext, { epsilon }: SparrowConfig, x: Value, name: string): Value {
+  return ops.rmsNorm(x, context.weight(`${name}.weight`, x.shape.slice(-1)), epsilon);
 }
 
-/** Turns each head's pairs of features by an angle that grows with the position, `[tokens, heads*size]` (arXiv 2104.09864). */
+/** Turns each head's pairs of features by an angle that grows with the position, `[tokens, heads*size]`. */
 function rotate({ headSize, theta }: SparrowConfig, tokens: TokenStream, x: Value, heads: number): Value {
   const half = headSize / 2;
   const ofPositions = (name: string, ofAngle: (angle: number) => number): Value => {
@@ -135,14 +134,7 @@ function rotate({ headSize, theta }: SparrowConfig, tokens: TokenStream, x: Valu
       axes: ["position", half],
       value: (position, pair) => ofAngle(position! / theta ** (pair! / half)),
     });
-    return ops.reshape(ops.gather(table, tokens.positionIds), [tokens.tokens, 1, half]);
+    return ops.gather(table, tokens.positionIds);
   };
-  const [cosine, sine] = [ofPositions("cosine", Math.cos), ofPositions("sine", Math.sin)];
-  const parts = ops.reshape(x, [tokens.tokens, heads, headSize]);
-  const [first, second] = [ops.slice(parts, 2, 0, half), ops.slice(parts, 2, half, headSize)];
-  const turned = [
-    ops.sub(ops.mul(first, cosine), ops.mul(second, sine)),
-    ops.add(ops.mul(second, cosine), ops.mul(first, sine)),
-  ];
-  return ops.reshape(ops.concat(turned, 2), x.shape);
+  return ops.rotate(x, ofPositions("cosine", Math.cos), ofPositions("sine", Math.sin), heads);
 }

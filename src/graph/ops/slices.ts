@@ -1,4 +1,4 @@
-import { type Dimension, difference, sum } from "../dimension.ts";
+import { type Dimension, difference, sameShape, sum } from "../dimension.ts";
 import type { Value } from "../graph.ts";
 import { define, fail } from "./define.ts";
 import { emitAs } from "./emit.ts";
@@ -81,3 +81,23 @@ const PAD = define<[Value], Part>({
 export function padTo(x: Value, axis: number, start: Dimension, size: Dimension): Value {
   return x.graph.apply(PAD, [x], { axis, start, size });
 }
+
+const AFTER = define<[Value, Value]>({
+  name: "After",
+  infer(inputs) {
+    const [x, other] = inputs;
+    if (x.dtype !== other.dtype || x.shape.length === 0 || !sameShape(x.shape.slice(1), other.shape.slice(1))) {
+      fail("After", inputs, "takes values that agree but on the first axis");
+    }
+    return [{ dtype: x.dtype, shape: x.shape }];
+  },
+  // With no rows of the other joined to it: ONNX Runtime sees that it needs both, and nothing that it could leave out.
+  onnx({ inputs: [x, other], outputs }, emitter) {
+    const zero = emitter.int64([0]);
+    const none = emitter.emit("Slice", [other, zero, zero, zero]);
+    emitter.emit("Concat", [x, none], { attributes: { axis: 0 }, outputs });
+  },
+});
+
+/** A copy of `x` that is not made before `other` is there. Nothing flows back through it. */
+export const after = (x: Value, other: Value): Value => x.graph.apply(AFTER, [x, other], {});

@@ -1,0 +1,55 @@
+import { expect, test } from "vitest";
+import { gradients, recompute } from "../../src/graph/gradients.ts";
+import { Graph, liveNodes, type Value } from "../../src/graph/graph.ts";
+import { add, gemm, mul, sumAll, tanh } from "../../src/graph/ops.ts";
+import { asFloat32, float32 } from "../../src/graph/tensor.ts";
+import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+
+/** Three blocks that share a weight and read a value from outside of them that trains too. */
+function write(again: boolean) {
+  const graph = new Graph();
+  const leaf = (name: string, shape: (number | string)[]): Value => graph.leaf("trainable", name, "float32", shape);
+  const shared = leaf("shared", [3, 3]);
+  const outside = tanh(leaf("outside", [3]));
+  const x = graph.leaf("input", "x", "float32", ["rows", 3]);
+  let y: Value = mul(x, leaf("scale", [3]));
+  for (const block of [0, 1, 2]) {
+    const inner = (input: Value): Value =>
+      add(input, add(tanh(gemm(tanh(gemm(input, leaf(`w${block}`, [3, 3]))), shared)), outside));
+    y = again ? recompute(y, inner) : inner(y);
+  }
+  const names = ["shared", "outside", "scale", "w0", "w1", "w2"];
+  const loss = sumAll(mul(y, y));
+  const found = gradients(
+    loss,
+    names.map((name) => graph.leaves.get(name)!),
+  );
+  return { loss, ...Object.fromEntries(found.map((gradient, i) => [`d${names[i]}`, gradient])) };
+}
+
+test("what is computed again gives the same gradients, to the bit, and is computed when it is needed", async () => {
+  const values = (size: number, seed: number) => Float32Array.from({ length: size }, (_, i) => Math.sin(seed + i));
+  const weights = new Map(
+    ["shared", "w0", "w1", "w2"].map((name, i) => [name, float32([3, 3], values(9, i))] as const),
+  );
+  weights.set("outside", float32([3], values(3, 7)));
+  weights.set("scale", float32([3], values(3, 8)));
+  const run = async (again: boolean) => {
+    const compiled = await nodeRuntime({ threads: 1 }).compile(write(again), weights);
+    const results = await compiled.run({ x: float32([5, 3], values(15, 9)) });
+    await compiled.release();
+    return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, [...asFloat32(tensor).data]]));
+  };
+  expect(await run(true)).toEqual(await run(false));
+});
+
+test("each block is written twice, and again only after the gradient that it is for", () => {
+  const outputs = Object.values(write(true));
+  const order = liveNodes(outputs).map(({ op }) => op.name);
+  expect(order.filter((name) => name === "After")).toHaveLength(3);
+  expect(order.filter((name) => name === "Gemm").length).toBe(
+    liveNodes(Object.values(write(false))).filter(({ op }) => op.name === "Gemm").length + 6,
+  );
+  const again = liveNodes(outputs).filter(({ op }) => op.name === "After");
+  for (const { inputs } of again) expect(inputs[1]!.node!.provenance.pass).toBe("backward");
+});

@@ -1,0 +1,69 @@
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import type { Tensor } from "../../src/graph/tensor.ts";
+import { float32 } from "../../src/graph/tensor.ts";
+import { normal, randomFor } from "../../src/methods/initializers.ts";
+import { findMethod, parseMethodOptions } from "../../src/methods/methods.ts";
+import { describeModel } from "../../src/models/families.ts";
+import { traceModel } from "../../src/models/trace.ts";
+import { crossEntropy } from "../../src/tasks/objective.ts";
+import type { TrainingExample } from "../../src/tasks/task-kind.ts";
+import { TrainingStep } from "../../src/training/step.ts";
+import type { AdaptedModel } from "../../src/training/step-graph.ts";
+import { runtime } from "./small-run.ts";
+
+const LABELS = 2;
+const DROPOUT = { hidden_dropout_prob: 0.1, attention_dropout: 0.1, attn_pdrop: 0.1, resid_pdrop: 0.1 };
+
+const examples = [7, 3, 12].map(
+  (length, index): TrainingExample => ({
+    index,
+    encoding: {
+      inputIds: Int32Array.from({ length }, (_, i) => 5 + ((index * 31 + i * 7) % 80)),
+      tokenTypeIds: new Int32Array(length),
+    },
+    targets: float32([1, LABELS], Float32Array.from([index % 2, 1 - (index % 2)])),
+    weights: Float32Array.of(1),
+  }),
+);
+
+test.each([
+  ["bert-1", "full"],
+  ["modernbert-2", "lora"],
+  ["deberta-v2-2", "full"],
+  ["mpnet-1", "aflora"],
+  ["llama-2", "adalora"],
+  ["gemma3-1", "full"],
+  ["gpt2-1", "aflora"],
+])("%s with %s: a step whose blocks are computed again is the same step", async (name, methodName) => {
+  const path = new URL(`../fixtures/models/${name}/config.json`, import.meta.url);
+  const description = describeModel({ ...JSON.parse(readFileSync(path, "utf8")), ...DROPOUT });
+  const trace = traceModel(description, LABELS);
+  const method = findMethod(methodName);
+  const adaptation = method.adapt(parseMethodOptions(method, {}), trace.sites);
+  const weights = new Map<string, Tensor>();
+  for (const spec of [...trace.weights.values(), ...adaptation.parameters]) {
+    weights.set(spec.name, normal(0.2)(spec.shape as number[], randomFor(3, spec.name)));
+  }
+  const model: AdaptedModel = { ...description, adaptation, labelCount: LABELS, trainsHead: () => true };
+  const settings = { objective: crossEntropy, tokenBudget: 16, dropout: true, seed: 1 };
+  const outcomes = [];
+  for (const recompute of [false, true]) {
+    const step = await TrainingStep.compile(model, weights, runtime, { ...settings, recompute });
+    const { loss, gradients, flops } = await step.run(0, examples);
+    outcomes.push({ loss, gradients: new Map([...gradients].map(([key, { data }]) => [key, [...data]])), flops });
+    await step.release();
+  }
+  const [kept, again] = outcomes;
+  expect([...kept!.gradients.values()].flat().some((value) => value !== 0)).toBe(true);
+  expect(again!.loss).toBe(kept!.loss);
+  expect([...again!.gradients.keys()]).toEqual([...kept!.gradients.keys()]);
+  for (const [parameter, expected] of kept!.gradients) {
+    const found = again!.gradients.get(parameter)!;
+    const largest = Math.max(...expected.map(Math.abs));
+    const worst = Math.max(...expected.map((value, i) => Math.abs(value - found[i]!)));
+    // What several blocks share may be summed in another order; all else is the same to the bit.
+    expect(worst, parameter).toBeLessThanOrEqual(methodName === "full" ? 1e-6 * largest : 0);
+  }
+  expect(again!.flops).toBeGreaterThan(1.1 * kept!.flops);
+});
