@@ -42,7 +42,7 @@ export {
   FreezingController,
   type FreezingState,
 } from "./freezing/controller.ts";
-export { defaultFreezeSchedule, type FreezeSchedule, frozenFraction } from "./freezing/schedule.ts";
+export { defaultFreezeSchedule, type FreezeCurve, type FreezeSchedule, frozenFraction } from "./freezing/schedule.ts";
 export type { FreezeScore } from "./freezing/score.ts";
 export { type GenerationOptions, generationOptions } from "./generation/generation-options.ts";
 export type { Dimension, Shape } from "./graph/dimension.ts";
@@ -84,6 +84,7 @@ export { MODEL_TYPES, registerArchitecture } from "./models/families.ts";
 export type { DenseOptions, ForwardContext } from "./models/forward-context.ts";
 export type { LengthTable, TableAxis } from "./models/length-table.ts";
 export type { LinearSite, SiteRole } from "./models/model-parts.ts";
+export type { Pooling } from "./models/pooling.ts";
 export type { TokenStream } from "./models/token-stream.ts";
 export { writeReport } from "./reports/report.ts";
 export {
@@ -142,10 +143,13 @@ export * as rows from "./tasks/rows.ts";
 export type {
   EncodedExample,
   EvaluationDetails,
+  GivenTaskOptions,
   HuggingFaceForm,
   LossOn,
   Metric,
+  ModelSize,
   Readout,
+  TableReading,
   Targets,
   TaskKind,
   TextInput,
