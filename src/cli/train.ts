@@ -13,13 +13,14 @@ const EXAMPLES = [
   "aflora train --task rte --data glue --epochs 10 --output runs/rte",
   "aflora train --config run.yaml --seed 7",
   "aflora train --train more.csv --text message --label team --adapter runs/tickets",
+  "aflora train --model SmolLM2-135M-Instruct --train chat.jsonl --method lora",
   "aflora train --resume runs/rte",
 ];
 
 /** What most runs are given, and what ends or follows one. */
 const EVERYDAY = [
   ...["config", "overwrite", "resume", "watch", "model", "method", "task", "data", "train", "validation", "text"],
-  ...["textPair", "label", "kind", "epochs", "batchSize", "learningRate", "rank", "seed", "device", "output"],
+  ...["textPair", "label", "kind", "epochs", "batchSize", "learningRate", "rank", "seed", "device", "output", "lossOn"],
 ];
 
 /** `aflora train` */

@@ -37,7 +37,7 @@ beforeAll(async () => {
   await writeTinyModel(at("wrong-shape"));
   await write("wrong-shape/config.json", JSON.stringify({ ...config, intermediate_size: 65 }));
   await writeTinyModel(at("unsupported"));
-  await write("unsupported/config.json", JSON.stringify({ ...config, model_type: "gpt2" }));
+  await write("unsupported/config.json", JSON.stringify({ ...config, model_type: "mamba" }));
 });
 afterAll(() => rm(home, { recursive: true }));
 
@@ -79,7 +79,7 @@ const cases: [what: string, command: string, sentence: string | RegExp][] = [
   [
     "an unsupported architecture",
     `${TRAIN} --model ./unsupported`,
-    /model_type "gpt2" is not supported; aflora fine-tunes encoders, .*\(supported: bert, roberta, .*modernbert\)/,
+    /model_type "mamba" is not supported.*\(supported: bert, roberta, .*modernbert, llama/,
   ],
   ["an existing run folder", `${TRAIN} --output run`, /run already holds a run; --overwrite replaces it/],
   ["rank 0", `${TRAIN} --rank 0`, 'option "rank" of method "aflora": it must be above 0, not 0'],
