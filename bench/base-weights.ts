@@ -1,0 +1,29 @@
+/**
+ * Bytes of the weights that a step of each size is fed, by how the base is stored; told by shapes alone.
+ *
+ *     npm run bench:weights
+ */
+import { Graph } from "../src/graph/graph.ts";
+import { sizeOf, type Tensor } from "../src/graph/tensor.ts";
+import { BASE_FORMATS, type BaseFormat, storedLeaves } from "../src/models/base-format.ts";
+import { describeModel } from "../src/models/families.ts";
+import type { WeightSpec } from "../src/models/model-parts.ts";
+import { traceModel } from "../src/models/trace.ts";
+import { CONFIG_NAMES, CONFIGS } from "./random-model.ts";
+
+const bytesOf = ({ dtype, shape }: Pick<Tensor, "dtype" | "shape">): number =>
+  sizeOf(shape) * (dtype.endsWith("32") ? 4 : 1);
+
+function bytesUnder(format: BaseFormat, weight: WeightSpec): number {
+  const stored = storedLeaves(new Graph(), weight, format);
+  const parts = stored ? Object.values(stored.parts) : [{ dtype: "float32" as const, shape: weight.shape }];
+  return parts.reduce((sum, { dtype, shape }) => sum + bytesOf({ dtype, shape: shape as number[] }), 0);
+}
+
+console.log(`| | ${BASE_FORMATS.join(" | ")} |\n|${" --- |".repeat(1 + BASE_FORMATS.length)}`);
+for (const name of CONFIG_NAMES) {
+  const weights = [...traceModel(describeModel(CONFIGS[name]), 2).weights.values()];
+  const totals = BASE_FORMATS.map((format) => weights.reduce((sum, weight) => sum + bytesUnder(format, weight), 0));
+  const cells = totals.map((total) => `${(total / 1e6).toFixed(1)} MB (${(total / totals[0]!).toFixed(3)})`);
+  console.log(`| ${name} | ${cells.join(" | ")} |`);
+}
