@@ -1,6 +1,5 @@
 import { mkdir, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { join, relative, resolve, sep } from "node:path";
-import { InferenceSession, Tensor } from "onnxruntime-node";
 import { UserError } from "../errors.ts";
 import type { Adapter } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
@@ -9,14 +8,13 @@ import { fitAdapter } from "../finetuning/fitted-adapter.ts";
 import { loadBaseModel } from "../finetuning/load-base-model-node.ts";
 import { head } from "../methods/head.ts";
 import { mergeWeights } from "../methods/merge.ts";
-import { isPretrained } from "../models/trace.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
-import { findTaskKind } from "../tasks/task-kinds.ts";
 import { dot, unitVector } from "../tasks/vectors.ts";
 import { GGUF_ADAPTER, readGgufAdapter, writeGgufFolder } from "./gguf/adapter-node.ts";
 import { writeMergedFolder } from "./merged-node.ts";
-import { ONNX_FILES, SENTENCE_EMBEDDING, writeOnnxFolder } from "./onnx-node.ts";
+import { ONNX_FILES, writeOnnxFolder } from "./onnx-node.ts";
+import { onnxOutputs } from "./onnx-outputs-node.ts";
 import { readPeftAdapter } from "./peft/read-node.ts";
 import { type PeftFormName, writePeftFolder } from "./peft/write-node.ts";
 
@@ -69,9 +67,6 @@ export async function exportAdapter(
   const examples = given.map(({ texts: _, ...example }) => example);
   if (dtype === "q8" && format !== "onnx") throw new UserError("--dtype q8 is for --format onnx");
   if (as !== undefined && format !== "peft") throw new UserError(`--as ${as} is for --format peft`);
-  if (format === "onnx" && isPretrained(base.head)) {
-    throw new UserError("language models cannot be written as ONNX yet; use --format merged, peft or gguf");
-  }
   await refuseIfNotEmpty(output);
   const { description } = adapter;
   const fitted = fitAdapter(base, adapter);
@@ -103,15 +98,16 @@ export async function exportAdapter(
         report.largestDifference = difference(expected, await mergedLogits(temporary, adapter, runtime, examples));
       } else {
         await writeOnnxFolder(temporary, base, description, weights, dtype === "q8");
-        const logitsOf = (file: string) => onnxLogits(join(temporary, file), base, adapter, runtime, examples);
-        report.largestDifference = difference(expected, await logitsOf(ONNX_FILES.float32));
+        const outputsOf = (file: string) => onnxOutputs(join(temporary, file), base, adapter, runtime, examples);
+        const whole = await outputsOf(ONNX_FILES.float32);
+        report.largestDifference = difference(expected, whole.values);
         if (dtype === "q8") {
-          const found = await logitsOf(ONNX_FILES.q8);
+          const { values, likeliest } = await outputsOf(ONNX_FILES.q8);
           const agreement =
             base.head === "pooled"
-              ? { leastCosine: leastCosine(expected, found) }
-              : { sameLabel: shareOfSameLabels(expected, found, base.labelCount) };
-          report.q8 = { largestDifference: difference(expected, found), ...agreement };
+              ? { leastCosine: leastCosine(expected, values) }
+              : { sameLabel: shareOfSameLabels(whole.likeliest, likeliest) };
+          report.q8 = { largestDifference: difference(expected, values), ...agreement };
         }
       }
     }
@@ -173,64 +169,6 @@ async function released(model: FineTunedModel, examples: readonly Example[]): Pr
   }
 }
 
-/** Texts that an ONNX file is given at once: padding must make no difference. */
-const BATCH = 8;
-
-/** The exported file as Transformers.js runs it, with inputs as its tokenizer pads them. */
-async function onnxLogits(
-  path: string,
-  { tokenizer, labelCount }: BaseModel,
-  { description }: Adapter,
-  runtime: Runtime,
-  examples: readonly Example[],
-): Promise<Float32Array[]> {
-  const session = await InferenceSession.create(path, { intraOpNumThreads: runtime.threads, interOpNumThreads: 1 });
-  try {
-    const kind = findTaskKind(description.task.kind);
-    const results: Float32Array[] = [];
-    for (let start = 0; start < examples.length; start += BATCH) {
-      const encoded = examples
-        .slice(start, start + BATCH)
-        .map((example) => kind.encode(example, tokenizer, description.maxLength));
-      const encodings = encoded.map(({ encoding }) => encoding);
-      const sequence = Math.max(...encodings.map(({ inputIds }) => inputIds.length));
-      const padded = (rows: ArrayLike<number>[], filler: number): Tensor => {
-        const data = new BigInt64Array(rows.length * sequence).fill(BigInt(filler));
-        rows.forEach((row, i) => {
-          for (let j = 0; j < row.length; j++) data[i * sequence + j] = BigInt(row[j]!);
-        });
-        return new Tensor("int64", data, [rows.length, sequence]);
-      };
-      const inputs: Record<string, Tensor> = {
-        input_ids: padded(
-          encodings.map(({ inputIds }) => inputIds),
-          tokenizer.padTokenId,
-        ),
-        attention_mask: padded(
-          encodings.map(({ inputIds }) => new Uint8Array(inputIds.length).fill(1)),
-          0,
-        ),
-        token_type_ids: padded(
-          encodings.map(({ tokenTypeIds }) => tokenTypeIds),
-          0,
-        ),
-      };
-      const given = session.inputNames.map((name) => [name, inputs[name]!] as const);
-      const outputs = await session.run(Object.fromEntries(given));
-      const values = (outputs[SENTENCE_EMBEDDING] ?? outputs.logits)!.data as Float32Array;
-      encoded.forEach(({ rows }, i) => {
-        // `[batch, labels]`, or of tokens `[batch, sequence, labels]`.
-        const at = rows ? [...rows].map((token) => i * sequence + token) : [i];
-        const own = at.flatMap((row) => [...values.subarray(row * labelCount, (row + 1) * labelCount)]);
-        results.push(Float32Array.from(own));
-      });
-    }
-    return results;
-  } finally {
-    await session.release();
-  }
-}
-
 function difference(expected: readonly Float32Array[], found: readonly Float32Array[]): number {
   // Of a pair where one is NaN, the difference is NaN, and so is the largest.
   return expected.reduce(
@@ -239,23 +177,11 @@ function difference(expected: readonly Float32Array[], found: readonly Float32Ar
   );
 }
 
-/** Of the rows of `labelCount` logits, how many have the same largest one. */
-function shareOfSameLabels(
-  expected: readonly Float32Array[],
-  found: readonly Float32Array[],
-  labelCount: number,
-): number {
-  let [same, rows] = [0, 0];
-  expected.forEach((logits, i) => {
-    for (let from = 0; from < logits.length; from += labelCount, rows++) {
-      const likeliest = (all: Float32Array): number => {
-        const row = all.subarray(from, from + labelCount);
-        return row.indexOf(Math.max(...row));
-      };
-      if (likeliest(logits) === likeliest(found[i]!)) same++;
-    }
-  });
-  return same / rows;
+/** Of all rows of outputs, how many have the same largest one. */
+function shareOfSameLabels(expected: readonly Int32Array[], found: readonly Int32Array[]): number {
+  const same = expected.map((likeliest, i) => likeliest.filter((output, row) => output === found[i]![row]).length);
+  const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0);
+  return sum(same) / sum(expected.map(({ length }) => length));
 }
 
 /** Of pairs of vectors. */

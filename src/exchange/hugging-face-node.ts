@@ -71,6 +71,7 @@ export async function copyTokenizer(folder: string, base: BaseModel): Promise<vo
 export async function writeTokenizerJson(folder: string, base: BaseModel, maxLength: number): Promise<void> {
   const json = await readJson(base.files, "tokenizer.json");
   const settings = (await readJson(base.files, "tokenizer_config.json")) as object | undefined;
+  const template = await base.files.open("chat_template.jinja");
   const built = json === undefined ? await readVocabularyFiles(base.files) : undefined;
   await writeJsonFile(join(folder, "tokenizer.json"), json ?? built!.tokenizer);
   await writeJsonFile(join(folder, "tokenizer_config.json"), {
@@ -78,6 +79,8 @@ export async function writeTokenizerJson(folder: string, base: BaseModel, maxLen
     tokenizer_class: base.config.usesTokenTypes ? "BertTokenizer" : "PreTrainedTokenizerFast",
     ...built?.config,
     ...settings,
+    // Transformers.js looks for it here alone.
+    ...(template && { chat_template: await readText(template) }),
     model_max_length: maxLength,
   });
 }

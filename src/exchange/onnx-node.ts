@@ -1,16 +1,19 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { writeJsonFile } from "../checkpoints/json-file-node.ts";
 import { UserError } from "../errors.ts";
 import type { AdapterDescription } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
+import { readGenerationTokens } from "../finetuning/generation-tokens.ts";
 import { Graph, type Value } from "../graph/graph.ts";
 import { encodeOnnx } from "../graph/onnx.ts";
 import { reshape } from "../graph/ops.ts";
 import type { Tensors } from "../graph/tensor.ts";
+import { CachedStream } from "../models/cached-stream.ts";
 import { ForwardContext } from "../models/forward-context.ts";
 import { PaddedStream } from "../models/padded-stream.ts";
 import { MEAN_POOLING, type PoolingMode, writePooling } from "../models/pooling.ts";
-import { labelsTokens, writeHiddenStates, writeModel } from "../models/trace.ts";
+import { isPretrained, labelsTokens, writeHiddenStates, writeModel } from "../models/trace.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { labelNames } from "./hugging-face.ts";
 import { writeConfig, writeTokenizerJson } from "./hugging-face-node.ts";
@@ -42,7 +45,10 @@ export async function writeOnnxFolder(
     );
   }
   await mkdir(join(folder, "onnx"));
-  const maxLength = Math.min(description.maxLength, base.config.maxLength);
+  // A language model goes on beyond the length of what it was taught.
+  const maxLength = isPretrained(base.head)
+    ? base.config.maxLength
+    : Math.min(description.maxLength, base.config.maxLength);
   const bytes = encodeModel(base, weights, maxLength);
   await writeFile(join(folder, ONNX_FILES.float32), bytes);
   if (q8) {
@@ -53,14 +59,29 @@ export async function writeOnnxFolder(
   await writeConfig(folder, base, description, q8 ? {} : { "transformers.js_config": { dtype: "fp32" } });
   await writeTokenizerJson(folder, base, maxLength);
   if (base.head === "pooled") await writeSentenceFiles(folder, base, maxLength);
+  if (isPretrained(base.head)) {
+    const { eosTokenIds } = await readGenerationTokens(base);
+    await writeJsonFile(join(folder, "generation_config.json"), { eos_token_id: eosTokenIds, do_sample: false });
+  }
   await writeFile(join(folder, "README.md"), readme(base, description, q8));
 }
 
 /** The model with its weights as an ONNX file, with the inputs and the output that Transformers.js knows. */
 function encodeModel(base: BaseModel, weights: Tensors, maxLength: number): Uint8Array {
   const graph = new Graph();
-  const stream = new PaddedStream(graph, maxLength);
-  return encodeOnnx(writeOutputs(graph, stream, base), new Map([...weights, ...stream.tables])).bytes;
+  const cached = isPretrained(base.head) ? new WholeCachedStream(graph, maxLength) : undefined;
+  const stream = cached ?? new PaddedStream(graph, maxLength);
+  const outputs = writeOutputs(graph, stream, base);
+  const embedded = new Map([...weights, ...stream.tables]);
+  // Transformers.js tells the number of texts by this name, and takes any other of a cache for 0.
+  return encodeOnnx({ ...outputs, ...cached?.present }, embedded, { batch: "batch_size" }).bytes;
+}
+
+/** A language model's texts, with outputs for each token, as other tools expect them. */
+class WholeCachedStream extends CachedStream {
+  override outputRows(rows: Value): Value {
+    return rows;
+  }
 }
 
 /** By the names that Transformers.js knows: `logits`; of a model that embeds, its tokens' hidden states, and their pooling. */
@@ -98,6 +119,7 @@ function readme(base: BaseModel, { task, maxLength }: AdapterDescription, q8: bo
     `An ONNX model for Transformers.js and ONNX Runtime; texts are cut to ${maxLength} tokens. \`dtype\` is ${dtype}.`,
   ];
   if (base.head === "pooled") return `${[...title, embeddingReadme(base)].join("\n\n")}\n`;
+  if (isPretrained(base.head)) return `${[...title, generationReadme(base)].join("\n\n")}\n`;
   const pipeline = `\`\`\`js
 import { env, pipeline } from "@huggingface/transformers";
 
@@ -126,6 +148,20 @@ ${showLogits?.(labelNames(task))}
       : []),
   ];
   return `${sections.join("\n\n")}\n`;
+}
+
+function generationReadme({ tokenizer }: BaseModel): string {
+  const prompt = tokenizer.chatTemplate
+    ? '[{ role: "user", content: "Where is my parcel?" }]'
+    : '"Where is my parcel?"';
+  return `\`\`\`js
+import { env, pipeline } from "@huggingface/transformers";
+
+env.localModelPath = "/models/"; // where this folder lies
+const write = await pipeline("text-generation", "NAME_OF_THIS_FOLDER", { dtype: "fp32" });
+const [{ generated_text }] = await write(${prompt}, { max_new_tokens: 100 });
+console.log(generated_text);
+\`\`\``;
 }
 
 /** Transformers.js's names of ways of pooling. */

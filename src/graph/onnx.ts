@@ -140,8 +140,10 @@ function tensorMessage(name: string, dtype: DataType, dims: readonly number[], d
   return { name, dims, dataType: ELEMENT_TYPE[dtype], rawData };
 }
 
-function valueInfo(name: string, { dtype, shape }: Value): object {
-  const dim = shape.map((size) => (typeof size === "number" ? { dimValue: size } : { dimParam: size }));
+function valueInfo(name: string, { dtype, shape }: Value, symbols: Readonly<Record<string, string>>): object {
+  const dim = shape.map((size) =>
+    typeof size === "number" ? { dimValue: size } : { dimParam: symbols[size] ?? size },
+  );
   return { name, type: { tensorType: { elemType: ELEMENT_TYPE[dtype], shape: { dim } } } };
 }
 
@@ -154,9 +156,14 @@ export interface EncodedGraph {
 
 /**
  * Encodes what `outputs` need as an ONNX model. Leaves named in `embedded` become initializers; constants always do.
+ * @param symbols what sizes of inputs and outputs are called in the file, where otherwise than here
  * @throws ShapeError where a symbol's size cannot be read from any input.
  */
-export function encodeOnnx(outputs: Readonly<Record<string, Value>>, embedded: Tensors = new Map()): EncodedGraph {
+export function encodeOnnx(
+  outputs: Readonly<Record<string, Value>>,
+  embedded: Tensors = new Map(),
+  symbols: Readonly<Record<string, string>> = {},
+): EncodedGraph {
   const values = Object.values(outputs);
   const leaves = liveLeaves(values);
   const fed = leaves.filter(({ leaf }) => leaf!.kind !== "constant" && !embedded.has(leaf!.name));
@@ -192,8 +199,8 @@ export function encodeOnnx(outputs: Readonly<Record<string, Value>>, embedded: T
       name: "aflora",
       node: encoder.nodes,
       initializer: encoder.initializers,
-      input: fed.map((value) => valueInfo(value.leaf!.name, value)),
-      output: Object.entries(outputs).map(([name, value]) => valueInfo(name, value)),
+      input: fed.map((value) => valueInfo(value.leaf!.name, value, symbols)),
+      output: Object.entries(outputs).map(([name, value]) => valueInfo(name, value, symbols)),
     },
   };
   return { bytes: ModelProto.encode(ModelProto.fromObject(message)).finish(), inputs: fed };
