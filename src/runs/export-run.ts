@@ -63,7 +63,8 @@ export async function exportRun(
   const base = await loadBaseModel(model, task, 0, { ...hub, recorded, ...(revision !== undefined && { revision }) });
   const { examples, note } = await textsOf(finished, findTaskKind(task.kind), hub);
   const report = await exportAdapter(base, adapter, options, runtimeFor({ device, threads }), examples);
-  const rounded = options.format === "peft" ? undefined : await roundedNote(base);
+  const merges = options.format === "merged" || options.format === "onnx";
+  const rounded = merges ? await roundedNote(base) : undefined;
   return { ...report, notes: [note, rounded].filter((each) => each !== undefined) };
 }
 

@@ -57,6 +57,7 @@ describe("a run on a GGUF file", () => {
     const report = await exportRun(output, { format: "gguf", output: join(folder, "out") });
     expect(Object.keys(report.files).sort()).toEqual(["Modelfile", "adapter.gguf"]);
     expect(report.largestDifference).toBeLessThan(1e-4);
+    expect(report.notes).toEqual([]);
     // The base model's folder in Hugging Face's form, with the adapter in it.
     const merged = await exportRun(output, { format: "merged", output: join(folder, "merged") });
     expect(Object.keys(merged.files)).toEqual(
