@@ -72,6 +72,7 @@ export function recompute(x: Value, write: (x: Value) => Value): Value {
   const captured = capturedBy(y, x, before);
   const op: Op = {
     name: "Recompute",
+    view: true,
     infer: ([value]) => [{ dtype: value!.dtype, shape: value!.shape }],
     onnx: ({ inputs: [value], outputs }, emitter) => void emitter.emit("Identity", [value!], { outputs }),
     gradient(_node, dy) {

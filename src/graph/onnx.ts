@@ -183,8 +183,8 @@ export function encodeOnnx(
     else encoder.setName(value, name);
     named.add(value);
   }
-  // ONNX Runtime keeps to this order. A step's gradients come in the order of the layers: those of the last layers are to be
-  // had first, so that what they are made of can be freed.
+  // ONNX Runtime sorts nodes anew, from the last that nobody reads. A step's gradients come in the order of the layers: written
+  // so, those of the last layers are had first, as `liveNodes` has them, and what they are made of can be freed.
   for (const node of liveNodes(values.toReversed())) encoder.encodeNode(node);
   for (const [name, value] of copies) encoder.emit("Identity", [value], { outputs: [name] });
 

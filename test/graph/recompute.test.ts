@@ -1,24 +1,25 @@
 import { expect, test } from "vitest";
 import { gradients, recompute } from "../../src/graph/gradients.ts";
 import { Graph, liveNodes, type Value } from "../../src/graph/graph.ts";
+import { planMemory } from "../../src/graph/memory.ts";
 import { add, gemm, mul, sumAll, tanh } from "../../src/graph/ops.ts";
 import { asFloat32, float32 } from "../../src/graph/tensor.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 
-/** Three blocks that share a weight and read a value from outside of them that trains too. */
-function write(again: boolean) {
+/** Blocks that share a weight and read a value from outside of them that trains too. */
+function write(again: boolean, blocks = 3) {
   const graph = new Graph();
   const leaf = (name: string, shape: (number | string)[]): Value => graph.leaf("trainable", name, "float32", shape);
   const shared = leaf("shared", [3, 3]);
   const outside = tanh(leaf("outside", [3]));
   const x = graph.leaf("input", "x", "float32", ["rows", 3]);
   let y: Value = mul(x, leaf("scale", [3]));
-  for (const block of [0, 1, 2]) {
+  for (let block = 0; block < blocks; block++) {
     const inner = (input: Value): Value =>
       add(input, add(tanh(gemm(tanh(gemm(input, leaf(`w${block}`, [3, 3]))), shared)), outside));
     y = again ? recompute(y, inner) : inner(y);
   }
-  const names = ["shared", "outside", "scale", "w0", "w1", "w2"];
+  const names = ["shared", "outside", "scale", ...Array.from({ length: blocks }, (_, block) => `w${block}`)];
   const loss = sumAll(mul(y, y));
   const found = gradients(
     loss,
@@ -52,4 +53,23 @@ test("each block is written twice, and again only after the gradient that it is 
   );
   const again = liveNodes(outputs).filter(({ op }) => op.name === "After");
   for (const { inputs } of again) expect(inputs[1]!.node!.provenance.pass).toBe("backward");
+});
+
+test("a block more takes as much memory as its input, and its gradients", () => {
+  const rows = 1000;
+  const bytes = (again: boolean, blocks: number): number => {
+    const graph = new Graph();
+    const leaves = Array.from({ length: blocks }, (_, block) =>
+      graph.leaf("trainable", `w${block}`, "float32", [3, 3]),
+    );
+    let y: Value = graph.leaf("input", "x", "float32", ["rows", 3]);
+    for (const leaf of leaves) {
+      const inner = (input: Value): Value => add(input, tanh(tanh(gemm(tanh(input), leaf))));
+      y = again ? recompute(y, inner) : inner(y);
+    }
+    return planMemory(gradients(sumAll(mul(y, y)), leaves))({ rows });
+  };
+  const hidden = 4 * 3 * rows;
+  expect(bytes(true, 9) - bytes(true, 8)).toBeLessThan(1.1 * hidden);
+  expect(bytes(false, 9) - bytes(false, 8)).toBeGreaterThan(2.9 * hidden);
 });
