@@ -1,6 +1,6 @@
 import { product } from "../graph/dimension.ts";
 import type { Value } from "../graph/graph.ts";
-import { add, matmul, mul, relu, reshape, sign, softmax, sub, tanh } from "../graph/ops.ts";
+import { add, matmul, mul, relu, reshape, sign, sub, tanh } from "../graph/ops.ts";
 import type { ForwardContext } from "./forward-context.ts";
 import type { TokenStream } from "./token-stream.ts";
 
@@ -60,6 +60,6 @@ export function attention(
   const q = grouped(queries.splitHeads(query, heads));
   const scores = ungrouped(matmul(q, k, { transB: true, alpha: scale ?? 1 / Math.sqrt(size) }));
   const capped = cap === undefined ? scores : mul(tanh(mul(scores, 1 / cap)), cap);
-  const probabilities = context.dropout(softmax(add(capped, bias)), dropout);
+  const probabilities = context.probabilities(add(capped, bias), dropout);
   return queries.joinHeads(ungrouped(matmul(grouped(probabilities), v)));
 }

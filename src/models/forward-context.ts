@@ -1,8 +1,8 @@
-import type { Dimension, Shape } from "../graph/dimension.ts";
+import type { Shape } from "../graph/dimension.ts";
 import { recompute } from "../graph/gradients.ts";
 import type { Graph, Value } from "../graph/graph.ts";
 import type { StoredWeight, TableFormat } from "../graph/ops/weight-format.ts";
-import { layerNorm, linear, lookup, mul } from "../graph/ops.ts";
+import { layerNorm, linear, lookup, mul, softmax } from "../graph/ops.ts";
 import { type BaseFormat, storedLeaves } from "./base-format.ts";
 import type { LinearSite, WeightSpec } from "./model-parts.ts";
 import { RaggedStream, type StreamInputs, type TokenStream } from "./token-stream.ts";
@@ -173,24 +173,28 @@ export class ForwardContext {
     );
   }
 
-  /**
-   * Dropout of hidden states `[tokens, width]`, `[outputRows, width]` or `[batch, width]`, or of attention probabilities
-   * `[batch, heads, queries, keys]`.
-   */
+  /** Dropout of hidden states `[tokens, width]`, `[outputRows, width]` or `[batch, width]`. */
   dropout(x: Value, rate: number): Value {
-    return this.#dropout(x, rate);
+    const mask = this.#mask(x, rate);
+    return mask ? mul(x, mask) : x;
+  }
+
+  /** Probabilities of attention by its scores `[batch, heads, queries, keys]`, with dropout. */
+  probabilities(scores: Value, rate: number): Value {
+    return softmax(scores, this.#mask(scores, rate));
   }
 
   /** Dropout of what is looked up by `rowNumbers [rows]`, an input, once for all examples: `[rows, width]`. */
   rowDropout(x: Value, rate: number, rowNumbers: Value): Value {
-    return this.#dropout(x, rate, rowNumbers.leaf?.name);
+    const mask = this.#mask(x, rate, rowNumbers.leaf?.name);
+    return mask ? mul(x, mask) : x;
   }
 
-  #dropout(x: Value, rate: number, rowNumbers?: string): Value {
-    if (!this.#hooks.dropout || rate === 0) return x;
+  /** The mask of a dropout layer over `x`, drawn outside; undefined where there is no dropout. */
+  #mask({ shape, dtype }: Value, rate: number, rowNumbers?: string): Value | undefined {
+    if (!this.#hooks.dropout || rate === 0) return undefined;
     const input = `dropout.${this.#nextDropout}`;
-    const shape: readonly Dimension[] = x.shape;
     this.dropouts[this.#nextDropout++] = { input, rate, shape, ...(rowNumbers !== undefined && { rowNumbers }) };
-    return mul(x, this.graph.leaf("input", input, x.dtype, shape));
+    return this.graph.leaf("input", input, dtype, shape);
   }
 }

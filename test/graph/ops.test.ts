@@ -144,7 +144,14 @@ const cases: Record<string, fc.Arbitrary<Case>> = {
     shapes: [s],
     apply: ([x]) => op.reduceSum(x!, axes, keep),
   })),
-  Softmax: lastAxis(op.softmax),
+  Softmax: fc.tuple(shape(1, 3), flag).map(([s, dropout]) => ({
+    shapes: [[...s, 3]],
+    apply: ([x]) => {
+      const size = s.reduce((product, d) => product * d, 3);
+      const mask = Array.from({ length: size }, (_, i) => (i % 4 === 1 ? 0 : 1.25));
+      return op.softmax(x!, dropout ? x!.graph.constant(mask, x!.dtype, x!.shape) : undefined);
+    },
+  })),
   LogSoftmax: lastAxis(op.logSoftmax),
   LogLikelihood: fc.tuple(size, fc.array(fc.nat(4), { minLength: 1, maxLength: 5 })).map(([width, targets]) => ({
     shapes: [["looked", width]],
@@ -428,7 +435,7 @@ describe("shape errors", () => {
 
 test("gradients are added to sums, by the op itself where it accumulates", async () => {
   const graph = new Graph();
-  const trained = { table: [5, 3], weight: [2, 3], bias: [2] };
+  const trained = { table: [5, 65], weight: [2, 65], bias: [2] };
   const leaves = Object.entries(trained).map(([name, s]) => graph.leaf("trainable", name, "float32", s));
   const [table, weight, bias] = leaves as [Value, Value, Value];
   const rows = op.gather(table, graph.leaf("input", "indices", "int32", [4]));

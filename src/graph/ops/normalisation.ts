@@ -5,18 +5,28 @@ import { add, div, exp, mul, sqrt, sub } from "./elementwise.ts";
 import { emitAs } from "./emit.ts";
 import { reduceSum } from "./reductions.ts";
 
-const SOFTMAX = define<[Value]>({
+/** Operands: scores and, where there is dropout, its mask. */
+const SOFTMAX = define<[Value, ...Value[]]>({
   name: "Softmax",
-  infer: likeOperand("Softmax"),
-  onnx: emitAs("Softmax", () => ({ attributes: { axis: -1 } })),
-  gradient({ outputs: [y] }, dy) {
+  infer(inputs) {
+    requireType("Softmax", inputs, FLOATS);
+    const [{ dtype, shape }, mask] = inputs;
+    if (mask && !sameShape(mask.shape, shape)) fail("Softmax", inputs, `the mask must be ${showShape(shape)}`);
+    return mask ? [1, 2].map(() => ({ dtype, shape })) : [{ dtype, shape }];
+  },
+  onnx({ inputs: [x, mask], outputs: [y, probabilities] }, emitter) {
+    emitter.emit("Softmax", [x], { attributes: { axis: -1 }, outputs: [probabilities ?? y!] });
+    if (mask) emitter.emit("Mul", [probabilities!, mask], { outputs: [y!] });
+  },
+  gradient({ outputs: [y, probabilities = y] }, dy) {
+    // With a mask, too: probabilities times their own gradient are y times dy.
     const weighted = mul(dy, y!);
-    return [sub(weighted, mul(y!, reduceSum(weighted, [-1], true)))];
+    return [sub(weighted, mul(probabilities!, reduceSum(weighted, [-1], true)))];
   },
 });
 
-/** Softmax over the last axis. */
-export const softmax = (x: Value): Value => unary(SOFTMAX, x);
+/** Softmax over the last axis; with dropout where its mask is given, of the same shape. */
+export const softmax = (x: Value, mask?: Value): Value => x.graph.apply(SOFTMAX, mask ? [x, mask] : [x], {});
 
 const LOG_SOFTMAX = define<[Value]>({
   name: "LogSoftmax",
@@ -43,12 +53,14 @@ const LAYER_NORM = define<[Value, Value, ...Value[]], { epsilon: number }>({
   },
   onnx: emitAs("LayerNormalization", ({ epsilon }) => ({ attributes: { axis: -1, epsilon: { float: epsilon } } })),
   gradient({ inputs: [x, scale], outputs: [, mean, inverseDeviation] }, dy) {
-    const normalised = mul(sub(x, mean!), inverseDeviation!);
     const rowMean = (value: Value): Value => mul(reduceSum(value, [-1], true), 1 / Number(x.shape.at(-1)));
+    // With g = dy ∘ scale and n = (x - mean) / deviation: dx = (g - mean(g) - n · mean(g n)) / deviation, written so that
+    // n is not needed and few operations are of x's size.
     const g = mul(dy, scale);
-    const centred = sub(g, rowMean(g));
-    const dx = mul(sub(centred, mul(normalised, rowMean(mul(g, normalised)))), inverseDeviation!);
-    return [dx, mul(dy, normalised), dy];
+    const mg = rowMean(g);
+    const slope = mul(sub(rowMean(mul(g, x)), mul(mean!, mg)), mul(inverseDeviation!, inverseDeviation!));
+    const dx = mul(sub(sub(g, mul(x, slope)), sub(mg, mul(mean!, slope))), inverseDeviation!);
+    return [dx, mul(dy, mul(sub(x, mean!), inverseDeviation!)), dy];
   },
 });
 

@@ -27,7 +27,7 @@ const GEMM = define<[Value, Value, ...Value[]], { transA: boolean; transB: boole
   })),
   gradient: ({ inputs: [a, b], attributes: { transA, transB, alpha } }, dy) => [
     transA ? gemm(b, dy, { transA: transB, transB: true, alpha }) : gemm(dy, b, { transB: !transB, alpha }),
-    transB ? gemm(dy, a, { transA: true, transB: transA, alpha }) : gemm(a, dy, { transA: !transA, alpha }),
+    transB ? turnedGemm(dy, a, { transB: transA, alpha }) : gemm(a, dy, { transA: !transA, alpha }),
     dy,
   ],
   accumulate: ({ inputs: [a, b, c], attributes }, addend) => (c ? undefined : gemm(a, b, { ...attributes, addend })),
@@ -49,6 +49,16 @@ export function gemm(
   { transA = false, transB = false, alpha = 1, addend }: GemmOptions = {},
 ): Value {
   return a.graph.apply(GEMM, addend ? [a, b, addend] : [a, b], { transA, transB, alpha });
+}
+
+/** Inner sizes of adapters: what is as thin is quick to turn. */
+const THIN = 64;
+
+/** `alpha · aᵀ · op(b)`; of a thin result its transpose is computed and turned, since turning the wide `a` takes longer. */
+function turnedGemm(a: Value, b: Value, { transB, alpha }: { transB: boolean; alpha: number }): Value {
+  const width = b.shape[transB ? 0 : 1]!;
+  if (typeof width !== "number" || width > THIN) return gemm(a, b, { transA: true, transB, alpha });
+  return transpose(gemm(b, a, { transA: !transB, alpha }), [1, 0]);
 }
 
 /** The operand's shape with its first axis moved to just before the last. */
