@@ -90,8 +90,12 @@ export class Runtime {
       // Shapes change from one micro-batch to the next: patterns remembered per shape would only hold memory.
       enableMemPattern: false,
       logSeverityLevel: 3,
-      // Threads of a session would spin for some 30 ms after a run, and slow down whatever runs then.
-      extra: { session: { force_spinning_stop: "1" } },
+      extra: {
+        // Threads of a session would spin for some 30 ms after a run, and slow down whatever runs then.
+        session: { force_spinning_stop: "1" },
+        // It would turn the wide operands of products whose thin results are turned instead.
+        optimization: { disable_specified_optimizers: "GemmTransposeFusion" },
+      },
       ...(profile && { enableProfiling: true, profileFilePrefix: profile }),
     };
   }
