@@ -1,6 +1,6 @@
 import { type Shape, sameShape } from "./dimension.ts";
 import { liveNodes, type Op, type Value } from "./graph.ts";
-import { add, after, reduceSum, reshape } from "./ops.ts";
+import { add, after, joinThinProducts, reduceSum, reshape } from "./ops.ts";
 
 /**
  * Appends the backward pass: the gradient of a scalar `loss` with respect to each of `wrt`, of the same shape.
@@ -112,9 +112,11 @@ function sumTo(gradient: Value, shape: Shape): Value {
 
 /** Sum of contributions; an op that accumulates takes the sum so far as its addend, which costs nothing. */
 function total(values: readonly Value[]): Value | undefined {
-  const products = values.filter(({ node }) => node?.op.accumulate);
-  const [first, ...rest] = [...values.filter((value) => !products.includes(value)), ...products];
-  return rest.reduce((sum, value) => sum && (accumulateInto(sum, value) ?? add(sum, value)), first);
+  const { product, others } = joinThinProducts(values);
+  const products = others.filter(({ node }) => node?.op.accumulate);
+  const [first, ...rest] = [...others.filter((value) => !products.includes(value)), ...products];
+  const sum = rest.reduce((sum, value) => sum && (accumulateInto(sum, value) ?? add(sum, value)), first);
+  return product && sum ? accumulateInto(sum, product) : (product ?? sum);
 }
 
 /** Provenance stays that of `value`: it is the same product. */

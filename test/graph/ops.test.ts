@@ -500,10 +500,29 @@ describe("the graph", () => {
   test("a sum of products becomes a chain of accumulating products", () => {
     const graph = new Graph();
     const x = graph.leaf("trainable", "x", "float32", [2, 3]);
-    const [a, b] = ["a", "b"].map((name) => graph.leaf("frozen", name, "float32", [3, 3]));
+    const [a, b] = ["a", "b"].map((name) => graph.leaf("frozen", name, "float32", [3, 20]));
     const [dx] = gradients(op.sumAll(op.add(op.tanh(op.gemm(x, a!)), op.tanh(op.gemm(x, b!)))), [x]);
     expect(dx!.node!.op.name).toBe("Gemm");
     expect(dx!.node!.inputs[2]!.node!.op.name).toBe("Gemm");
+  });
+
+  test("of thin products that are added one is made", () => {
+    const graph = new Graph();
+    const leaf = (name: string, ...s: number[]): Value => graph.leaf("trainable", name, "float32", s);
+    const sum = leaf("sum", 30, 20);
+    const first = op.gemm(leaf("a", 30, 2), leaf("b", 20, 2), { transB: true, alpha: 3, addend: sum });
+    const y = op.gemm(leaf("c", 30, 4), leaf("d", 4, 20), { addend: first, uncounted: [0, 0, 1] });
+    const { node } = y;
+    expect(node!.inputs.map(({ shape: s }) => s)).toEqual([[30, 6], [6, 20], sum.shape]);
+    expect(node!.op.macs!(node!)).toEqual([30, 20, 5]);
+    // Their gradients, too, where they come together.
+    const x = leaf("x", 30, 20);
+    const outputs = ["e", "f", "g"].map((name) => op.tanh(op.gemm(x, leaf(name, 20, 3))));
+    const [dx] = gradients(op.sumAll(outputs.reduce((total, each) => op.add(total, each))), [x]);
+    expect(dx!.node!.inputs.map(({ shape: s }) => s)).toEqual([
+      [30, 9],
+      [9, 20],
+    ]);
   });
 
   test("a loss that does not depend on a parameter is an error that names it", () => {

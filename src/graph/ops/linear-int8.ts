@@ -3,62 +3,85 @@ import { ELEMENT_TYPE, type OnnxEmitter, type Value } from "../graph.ts";
 import { quantizeMatrix, transposeBytes } from "../quantize.ts";
 import { float32 } from "../tensor.ts";
 import { define, fail, MICROSOFT, requireType } from "./define.ts";
+import { gemm } from "./products.ts";
+import { reshape } from "./shape.ts";
+import { concat } from "./slices.ts";
 import { type LinearFormat, like } from "./weight-format.ts";
 
 type Factors = [bytes: Value, scales: Value, sums: Value];
 
-/** Operands: rows, the weight's factors for this direction and for the other one, and a bias. */
-const LINEAR_INT8 = define<[Value, ...Factors, ...Factors, ...Value[]]>({
+/** Rows in 8 bits, each by its own range, so that its result does not depend on what else is in the batch: `(bytes - zero) · step`. */
+function quantizeRows(x: Value, emitter: OnnxEmitter): { bytes: string; step: string; zero: string } {
+  const emit: OnnxEmitter["emit"] = (...node) => emitter.emit(...node);
+  const axis = emitter.int64([-1]);
+  const low = emit("Relu", [emit("Neg", [emit("ReduceMin", [x, axis])])]);
+  const range = emit("Add", [emit("Relu", [emit("ReduceMax", [x, axis])]), low]);
+  // A row of zeros has a step all the same, to divide by.
+  const step = emit("Add", [
+    emit("Div", [range, emitter.scalar("float32", 255)]),
+    emitter.scalar("float32", 2 ** -108),
+  ]);
+  const zero = emit("Round", [emit("Div", [low, step])]);
+  const zeroByte = emit("Cast", [zero], { attributes: { to: ELEMENT_TYPE.uint8 } });
+  const bytes = emit("QuantizeLinear", [x, emit("Reshape", [step, axis]), emit("Reshape", [zeroByte, axis])], {
+    attributes: { axis: 0 },
+  });
+  return { bytes, step, zero };
+}
+
+/** `rows W`, of rows in 8 bits as if 0 were their byte 0. Operands: rows, the weight's factors for this direction and for the other one. */
+const LINEAR_INT8 = define<[Value, ...Factors, ...Factors]>({
   name: "LinearInt8",
   infer(inputs) {
-    const [x, bytes, scales, sums, otherBytes, otherScales, otherSums, bias] = inputs;
+    const [x, bytes, scales, sums, otherBytes, otherScales, otherSums] = inputs;
     requireType("LinearInt8", [bytes, otherBytes], ["int8"]);
     const [k, n] = bytes.shape;
-    requireType("LinearInt8", [x, scales, sums, otherScales, otherSums, ...(bias ? [bias] : [])], ["float32"]);
+    requireType("LinearInt8", [x, scales, sums, otherScales, otherSums], ["float32"]);
     const fits =
       x.shape.length === 2 &&
       x.shape[1] === k &&
       sameShape(otherBytes.shape, [n!, k!]) &&
-      [scales, sums, ...(bias ? [bias] : [])].every(({ shape }) => sameShape(shape, [n!])) &&
+      [scales, sums].every(({ shape }) => sameShape(shape, [n!])) &&
       [otherScales, otherSums].every(({ shape }) => sameShape(shape, [k!]));
-    if (!fits) fail("LinearInt8", inputs, "takes rows [m, k], [k, n], [n], [n], [n, k], [k], [k] and a bias [n]");
+    if (!fits) fail("LinearInt8", inputs, "takes rows [m, k], [k, n], [n], [n], [n, k], [k] and [k]");
     return [{ dtype: "float32", shape: [x.shape[0]!, n!] }];
   },
-  onnx({ inputs: [x, bytes, scales, sums, , , , bias], outputs }, emitter) {
-    const emit: OnnxEmitter["emit"] = (...node) => emitter.emit(...node);
-    const number = (value: number): string => emitter.scalar("float32", value);
-    // Each row by its own range: a row's result does not depend on what else is in the batch.
-    const axis = emitter.int64([-1]);
-    const low = emit("Min", [emit("ReduceMin", [x, axis]), number(0)]);
-    // A row of zeros has a range all the same, to divide by.
-    const high = emit("Max", [emit("ReduceMax", [x, axis]), number(2 ** -100)]);
-    const step = emit("Div", [emit("Sub", [high, low]), number(255)]);
-    const zero = emit("Round", [emit("Neg", [emit("Div", [low, step])])]);
-    const zeroByte = emit("Cast", [zero], { attributes: { to: ELEMENT_TYPE.uint8 } });
-    const rows = emit("QuantizeLinear", [x, emit("Reshape", [step, axis]), emit("Reshape", [zeroByte, axis])], {
-      attributes: { axis: 0 },
-    });
-    const product = emit("MatMulIntegerToFloat", [rows, bytes, number(1), scales], { domain: MICROSOFT });
-    // (rows - zero) W = rows W - zero · (sums of W's columns), which a thin product adds together with the bias.
-    const shift = emit("Neg", [emit("Mul", [zero, step])]);
-    const line = (vector: Value): string => emit("Unsqueeze", [vector, emitter.int64([0])]);
-    const [left, right] = bias
-      ? [
-          emit("Concat", [shift, emit("Div", [step, step])], { attributes: { axis: 1 } }),
-          emit("Concat", [line(sums), line(bias)], { attributes: { axis: 0 } }),
-        ]
-      : [shift, line(sums)];
-    emit("Gemm", [left, right, emit("Mul", [product, step])], { outputs });
+  onnx({ inputs: [x, bytes, scales], outputs }, emitter) {
+    const { bytes: rows, step } = quantizeRows(x, emitter);
+    const one = emitter.scalar("float32", 1);
+    const product = emitter.emit("MatMulIntegerToFloat", [rows, bytes, one, scales], { domain: MICROSOFT });
+    emitter.emit("Mul", [product, step], { outputs });
   },
-  gradient({ inputs: [, bytes, scales, sums, otherBytes, otherScales, otherSums] }, dy) {
-    const dx = multiply(dy, otherBytes, otherScales, otherSums, bytes, scales, sums);
-    return [dx, ...Array<undefined>(6), dy];
-  },
+  gradient: ({ inputs: [, bytes, scales, sums, otherBytes, otherScales, otherSums] }, dy) => [
+    multiply(dy, [otherBytes, otherScales, otherSums], [bytes, scales, sums]),
+  ],
   macs: ({ inputs: [x], outputs: [y] }) => [...y!.shape, x.shape[1]!],
 });
 
-const multiply = (x: Value, ...others: [...Factors, ...Factors, ...Value[]]): Value =>
-  x.graph.apply(LINEAR_INT8, [x, ...others], {});
+/** What rows in 8 bits count from, `[rows, 1]`; beside it a column of ones where a bias is added. No gradient flows. */
+const ROW_SHIFT = define<[Value], { ones: boolean }>({
+  name: "RowShift",
+  infer: ([{ dtype, shape }], { ones }) => [{ dtype, shape: [shape[0]!, ones ? 2 : 1] }],
+  onnx({ inputs: [x], attributes: { ones }, outputs }, emitter) {
+    const { step, zero } = quantizeRows(x, emitter);
+    const positive = emitter.emit("Mul", [zero, step]);
+    if (!ones) emitter.emit("Neg", [positive], { outputs });
+    else {
+      const columns = [emitter.emit("Neg", [positive]), emitter.emit("Div", [step, step])];
+      emitter.emit("Concat", columns, { attributes: { axis: 1 }, outputs });
+    }
+  },
+});
+
+/** `x W + bias`: `(bytes - zero) W = bytes W - zero · (sums of W's columns)`, which a thin product adds together with the bias. */
+function multiply(x: Value, own: Factors, other: Factors, bias?: Value): Value {
+  const { graph } = x;
+  const line = (vector: Value): Value => reshape(vector, [1, vector.shape[0]!]);
+  const shift = graph.apply(ROW_SHIFT, [x], { ones: bias !== undefined });
+  const right = bias ? concat([line(own[2]), line(bias)], 0) : line(own[2]);
+  const addend = graph.apply(LINEAR_INT8, [x, ...own, ...other], {});
+  return gemm(shift, right, { addend, uncounted: [0, 0, bias ? 2 : 1] });
+}
 
 /**
  * Weights in 8 bits, with a copy for each direction, since products take no transposed bytes: `forward` `[in, out]` with a
@@ -89,12 +112,7 @@ export const int8: LinearFormat<Part> = {
     };
   },
   linear: (x, { forward, forwardScales, forwardSums, backward, backwardScales, backwardSums }, _shape, bias) =>
-    multiply(
-      x,
-      ...[forward, forwardScales, forwardSums],
-      ...[backward, backwardScales, backwardSums],
-      ...(bias ? [bias] : []),
-    ),
+    multiply(x, [forward, forwardScales, forwardSums], [backward, backwardScales, backwardSums], bias),
 };
 
 type Direction = "forward" | "backward";

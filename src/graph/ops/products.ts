@@ -1,10 +1,17 @@
-import { broadcast, type Shape, sameShape, showShape } from "../dimension.ts";
+import { broadcast, difference, type Shape, sameShape, showShape } from "../dimension.ts";
 import type { Value } from "../graph.ts";
 import { define, FLOATS, fail, MICROSOFT, requireType } from "./define.ts";
+import { mul } from "./elementwise.ts";
 import { emitAs } from "./emit.ts";
 import { transpose } from "./shape.ts";
+import { concat } from "./slices.ts";
 
-const GEMM = define<[Value, Value, ...Value[]], { transA: boolean; transB: boolean; alpha: number }>({
+/** How much of each size, of rows, columns and what is summed over, counts for no operations of the model's own. */
+type Uncounted = readonly [rows: number, columns: number, inner: number];
+type GemmAttributes = { transA: boolean; transB: boolean; alpha: number; uncounted: Uncounted };
+const NOTHING: Uncounted = [0, 0, 0];
+
+const GEMM = define<[Value, Value, ...Value[]], GemmAttributes>({
   name: "Gemm",
   infer(inputs, { transA, transB }) {
     requireType("Gemm", inputs, FLOATS);
@@ -25,13 +32,21 @@ const GEMM = define<[Value, Value, ...Value[]], { transA: boolean; transB: boole
       ...(alpha !== 1 && { alpha: { float: alpha } }),
     },
   })),
-  gradient: ({ inputs: [a, b], attributes: { transA, transB, alpha } }, dy) => [
-    transA ? gemm(b, dy, { transA: transB, transB: true, alpha }) : gemm(dy, b, { transB: !transB, alpha }),
-    transB ? turnedGemm(dy, a, { transB: transA, alpha }) : gemm(a, dy, { transA: !transA, alpha }),
-    dy,
-  ],
+  gradient({ inputs: [a, b], attributes: { transA, transB, alpha, uncounted } }, dy) {
+    const [m, n, k] = uncounted;
+    return [
+      transA
+        ? gemm(b, dy, { transA: transB, transB: true, alpha, uncounted: [k, m, n] })
+        : gemm(dy, b, { transB: !transB, alpha, uncounted: [m, k, n] }),
+      transB
+        ? turnedGemm(dy, a, { transB: transA, alpha, uncounted: [n, k, m] })
+        : gemm(a, dy, { transA: !transA, alpha, uncounted: [k, n, m] }),
+      dy,
+    ];
+  },
   accumulate: ({ inputs: [a, b, c], attributes }, addend) => (c ? undefined : gemm(a, b, { ...attributes, addend })),
-  macs: ({ inputs: [a], attributes: { transA }, outputs: [y] }) => [...y!.shape, a.shape[transA ? 0 : 1]!],
+  macs: ({ inputs: [a], attributes: { transA, uncounted }, outputs: [y] }) =>
+    [...y!.shape, a.shape[transA ? 0 : 1]!].map((size, i) => difference(size, uncounted[i]!)),
 });
 
 export interface GemmOptions {
@@ -40,25 +55,97 @@ export interface GemmOptions {
   alpha?: number;
   /** Added to the product, broadcast; a whole matrix costs no more than a bias. */
   addend?: Value | undefined;
+  /** What is left out where operations are counted. */
+  uncounted?: Uncounted;
 }
 
-/** Product of matrices: `alpha · op(a) · op(b) + addend`, `[m, k] × [k, n] → [m, n]`. */
+/**
+ * Product of matrices: `alpha · op(a) · op(b) + addend`, `[m, k] × [k, n] → [m, n]`. Of a thin product and one that is its
+ * addend one is made.
+ */
 export function gemm(
   a: Value,
   b: Value,
-  { transA = false, transB = false, alpha = 1, addend }: GemmOptions = {},
+  { transA = false, transB = false, alpha = 1, addend, uncounted = NOTHING }: GemmOptions = {},
 ): Value {
-  return a.graph.apply(GEMM, addend ? [a, b, addend] : [a, b], { transA, transB, alpha });
+  const attributes = { transA, transB, alpha, uncounted };
+  const own = thinProduct(a, b, attributes);
+  const other = own && addend?.node?.inputs[2] && thinProductOf(addend);
+  if (own && other) return joined([other, own], other.addend);
+  return a.graph.apply(GEMM, addend ? [a, b, addend] : [a, b], attributes);
 }
 
-/** Inner sizes of adapters: what is as thin is quick to turn. */
-const THIN = 64;
+/** Inner sizes up to that of most adapters: a product as thin takes as long as reading and writing its result. */
+const THIN = 16;
+
+/** `left [m, k] · right [k, n] + addend` of a thin inner size. */
+interface ThinProduct {
+  left: Value;
+  right: Value;
+  addend?: Value | undefined;
+  /** Of the inner size. */
+  uncounted: number;
+}
+
+function thinProduct(
+  a: Value,
+  b: Value,
+  { transA, transB, alpha, uncounted }: GemmAttributes,
+  addend?: Value,
+): ThinProduct | undefined {
+  const inner = b.shape[transB ? 1 : 0]!;
+  if (transA || typeof inner !== "number" || inner > THIN) return undefined;
+  return {
+    left: alpha === 1 ? a : mul(a, alpha),
+    right: transB ? transpose(b, [1, 0]) : b,
+    addend,
+    uncounted: uncounted[2],
+  };
+}
+
+function thinProductOf({ node }: Value): ThinProduct | undefined {
+  if (node?.op.name !== GEMM.name) return undefined;
+  const [a, b, addend] = node.inputs;
+  return thinProduct(a!, b!, node.attributes as GemmAttributes, addend);
+}
+
+/** One product over the inner sizes of all. */
+function joined(products: readonly ThinProduct[], addend: Value | undefined): Value {
+  return gemm(
+    concat(
+      products.map(({ left }) => left),
+      1,
+    ),
+    concat(
+      products.map(({ right }) => right),
+      0,
+    ),
+    { addend, uncounted: [0, 0, products.reduce((sum, { uncounted }) => sum + uncounted, 0)] },
+  );
+}
+
+/** The thin products among summands made one, and apart from it what they are added to and the others. */
+export function joinThinProducts(summands: readonly Value[]): { product?: Value; others: Value[] } {
+  const thin = summands.flatMap((summand) => {
+    const product = thinProductOf(summand);
+    return product ? [{ ...product, node: summand.node! }] : [];
+  });
+  const own = thin.find(({ uncounted }) => uncounted === 0) ?? thin[0];
+  if (!own || thin.length < 2) return { others: [...summands] };
+  return {
+    product: own.left.graph.within(own.node.provenance, () => joined(thin, undefined)),
+    others: [...summands.filter((summand) => !thinProductOf(summand)), ...thin.flatMap(({ addend }) => addend ?? [])],
+  };
+}
 
 /** `alpha · aᵀ · op(b)`; of a thin result its transpose is computed and turned, since turning the wide `a` takes longer. */
-function turnedGemm(a: Value, b: Value, { transB, alpha }: { transB: boolean; alpha: number }): Value {
+function turnedGemm(a: Value, b: Value, options: { transB: boolean; alpha: number; uncounted: Uncounted }): Value {
+  const { transB, uncounted } = options;
   const width = b.shape[transB ? 0 : 1]!;
-  if (typeof width !== "number" || width > THIN) return gemm(a, b, { transA: true, transB, alpha });
-  return transpose(gemm(b, a, { transA: !transB, alpha }), [1, 0]);
+  if (typeof width !== "number" || width > THIN) return gemm(a, b, { ...options, transA: true });
+  const [rows, columns, inner] = uncounted;
+  const turned = gemm(b, a, { ...options, transA: !transB, transB: false, uncounted: [columns, rows, inner] });
+  return transpose(turned, [1, 0]);
 }
 
 /** The operand's shape with its first axis moved to just before the last. */
