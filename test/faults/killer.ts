@@ -13,6 +13,9 @@ const METHODS = ["aflora", "adalora", "lora", "sora"];
 /** What a run says when its steps begin. */
 const BEGUN = /^(epoch 0:|going on after)/m;
 
+/** What it says when its last epoch ends. */
+const TRAINED = /^epoch 30:/m;
+
 /** Steps between two checkpoints. */
 const INTERVALS = [1, 2, 5, 20];
 
@@ -53,8 +56,9 @@ export async function killRuns({ kills, seed }: { kills: number; seed: number })
         const running = begun ? aflora("--resume", output) : aflora(...begin);
         // Some while it starts, some at the very end, where the adapter and the result are written.
         const when = random();
-        const begins = when < 0.1 ? Promise.resolve() : running.says(BEGUN).catch(() => undefined);
-        const moment = (when < 0.7 ? random() : 0.8 + 0.4 * random()) * milliseconds;
+        const begins =
+          when < 0.1 ? Promise.resolve() : running.says(when < 0.8 ? BEGUN : TRAINED).catch(() => undefined);
+        const moment = (when < 0.8 ? random() : 0.1 * random()) * milliseconds;
         const alive = begins.then(() => wait(moment, true));
         const killed = done.kills < kills && (await Promise.race([alive, running.ended.then(() => false)]));
         if (killed) running.process.kill("SIGKILL");
