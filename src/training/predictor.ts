@@ -10,7 +10,7 @@ import { singleTexts } from "./single-texts.ts";
 import { type AdaptedModel, type ReadBy, writeInference } from "./step-graph.ts";
 
 /** Most tokens of one run of a predictor's graph, where nothing is asked for. */
-const TOKEN_BUDGET = 2048;
+export const TOKEN_BUDGET = 2048;
 
 export interface PredictorOptions {
   /** Most tokens of one run of the graph. */
