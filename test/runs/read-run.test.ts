@@ -132,7 +132,7 @@ describe("config.json", () => {
     ["a malformed option of the method", { rank: 0 }, /option "rank" of method "aflora": /],
     ["an unknown option", { epohcs: 3 }, /unknown option "epohcs"/],
     ["an unknown method", { method: "afora" }, /unknown method "afora"/],
-    ["two sources of examples", { train: "own.csv" }, /give either a GLUE task/],
+    ["two sources of examples", { train: "own.csv" }, /give either a task/],
   ])("damaged by %s is refused, naming file and option", async (name, damage, message) => {
     const directory = await changed(name, (config) => ({ ...config, ...damage }));
     const error = await readRunRecords(directory).catch((thrown) => thrown);
