@@ -6,10 +6,10 @@ import { DEFAULT_METHOD, METHOD_NAMES } from "../src/methods/methods.ts";
 
 const SOURCE = fileURLToPath(new URL("../src", import.meta.url));
 
-/** Names that mean other things too: a head is a part of a model as well, and LoRA a type of PEFT's that any method may take. */
+/** Names that mean other things too: a head is a part of a model as well, and LoRA a type of PEFT's and of GGUF's that any method may take. */
 const OTHERWISE: Readonly<Record<string, RegExp>> = {
   head: /part|namesOf|RunConfig|RunSettings|"trace"|^\s*"head",$/,
-  lora: /PEFT_FORMS = \["lora"\]/,
+  lora: /PEFT_FORMS = \["lora"\]|ADAPTER_TYPE = "lora"/,
 };
 
 test("outside of methods/ no source file names a method but the default", () => {

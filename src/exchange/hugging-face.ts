@@ -1,6 +1,7 @@
 import type { AdapterDescription } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
 import { BUNDLED_MODEL, BUNDLED_ON_HUB } from "../finetuning/bundled-model.ts";
+import type { HeadName } from "../models/architecture.ts";
 import type { ModelDescription } from "../models/families.ts";
 import type { LinearSite, WeightSpec } from "../models/model-parts.ts";
 import { isPretrained } from "../models/trace.ts";
@@ -15,7 +16,7 @@ export function className({ architecture, config }: ModelDescription, kind: stri
 
 /** A module or weight in a checkpoint of the task's model: what belongs to the backbone stands under its prefix. */
 export function fullName(
-  { architecture, head }: ModelDescription & Partial<Pick<BaseModel, "head">>,
+  { architecture, head }: ModelDescription & { head?: HeadName },
   { name, part }: Pick<WeightSpec, "name" | "part">,
 ) {
   // A model without a head is the backbone itself.

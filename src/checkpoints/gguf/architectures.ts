@@ -186,10 +186,8 @@ export async function configOf(file: Gguf): Promise<Record<string, unknown>> {
   if (type !== "model") throw new UserError(`${location} is no model but of type "${String(type).slice(0, 60)}"`);
   const { name, modelTypes, className, config } = architectureOf(file);
   const own = [...metadata].filter(([key]) => key.startsWith(`${name}.`));
-  const parsed = settingsSchema.safeParse(
-    Object.fromEntries(own.map(([key, value]) => [key.slice(name.length + 1), value])),
-    { error: inWords },
-  );
+  const settings = Object.fromEntries(own.map(([key, value]) => [key.slice(name.length + 1), value]));
+  const parsed = settingsSchema.safeParse(settings, { error: inWords });
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     throw new UserError(`${location}: "${name}.${issue!.path.join(".")}" is not supported: ${issue!.message}`);

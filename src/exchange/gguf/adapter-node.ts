@@ -23,6 +23,9 @@ import { isPretrained } from "../../models/trace.ts";
 import { moduleName } from "../hugging-face.ts";
 import { writeModelfile } from "./modelfile-node.ts";
 
+/** What GGUF calls an adapter that llama.cpp adds to a layer, whatever method made it. */
+const ADAPTER_TYPE = "lora";
+
 /** File of the adapter in its folder. */
 export const GGUF_ADAPTER = "adapter.gguf";
 
@@ -68,7 +71,7 @@ export async function writeGgufFolder(folder: string, base: BaseModel, adapter: 
     "general.type": "adapter",
     "general.architecture": architecture.name,
     "general.name": `${description.task.name}: ${description.method} adapter by aflora`,
-    "adapter.type": "lora",
+    "adapter.type": ADAPTER_TYPE,
     "adapter.lora.alpha": alpha,
   };
   await writeFile(join(folder, GGUF_ADAPTER), ggufBytes(metadata, tensors));
@@ -99,7 +102,7 @@ export async function readGgufAdapter(
   const [type, name, alpha] = ["adapter.type", "general.architecture", "adapter.lora.alpha"].map((key) =>
     metadata.get(key),
   );
-  if (type !== "lora" || typeof alpha !== "number") throw new UserError(`${path} is no LoRA adapter in GGUF`);
+  if (type !== ADAPTER_TYPE || typeof alpha !== "number") throw new UserError(`${path} is no LoRA adapter in GGUF`);
   if (name !== architecture.name) {
     throw new UserError(`${path} is an adapter for models of architecture "${name}", not "${architecture.name}"`);
   }

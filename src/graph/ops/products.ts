@@ -7,7 +7,7 @@ import { transpose } from "./shape.ts";
 import { concat } from "./slices.ts";
 
 /** How much of each size, of rows, columns and what is summed over, counts for no operations of the model's own. */
-type Uncounted = readonly [rows: number, columns: number, inner: number];
+export type Uncounted = readonly [rows: number, columns: number, inner: number];
 type GemmAttributes = { transA: boolean; transB: boolean; alpha: number; uncounted: Uncounted };
 const NOTHING: Uncounted = [0, 0, 0];
 
