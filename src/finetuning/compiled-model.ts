@@ -38,9 +38,12 @@ export class CompiledModel {
     }));
   }
 
-  /** What it writes with, compiled when first asked for. */
+  /** What it writes with, compiled when first asked for; again where that failed, since memory may have been short. */
   writer(): Promise<CompiledWriter> {
-    this.#writer ??= this.#compileWriter();
+    this.#writer ??= this.#compileWriter().catch((error: unknown) => {
+      this.#writer = undefined;
+      throw error;
+    });
     return this.#writer;
   }
 
