@@ -95,9 +95,15 @@ async function talk(model: FineTunedModel, system: string | undefined, options: 
     else if (said.startsWith("/")) process.stderr.write(`${HELP}\n`);
     else if (said !== "") {
       answering = new AbortController();
-      history.push({ role: "user", content: said });
-      const answer = await show(model.answer(history, { ...options, signal: answering.signal }));
-      history.push({ role: "assistant", content: answer });
+      const asked = [...history, { role: "user", content: said }];
+      try {
+        const answer = await show(model.answer(asked, { ...options, signal: answering.signal }));
+        history = [...asked, { role: "assistant", content: answer }];
+      } catch (error) {
+        // What cannot be answered, such as a talk grown too long, ends no talk.
+        if (!(error instanceof UserError)) throw error;
+        process.stderr.write(`error: ${error.message} (${HELP})\n`);
+      }
       answering = undefined;
     }
     lines.prompt();

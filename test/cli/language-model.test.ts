@@ -54,6 +54,15 @@ test("chat remembers what was said until it is reset", async () => {
   expect(stderr).toContain("/reset forgets what was said");
 });
 
+test("chat goes on after what it cannot answer", async () => {
+  const talk = start("chat", "--run", "run");
+  const [[question, answer]] = ANSWERS as [[string, string]];
+  talk.process.stdin.end(`${"cat ".repeat(600)}\n${question}\n`);
+  const { code, stdout, stderr } = await talk.ended;
+  expect([code, stdout]).toEqual([0, `${answer}\n`]);
+  expect(stderr).toMatch(/^error: a prompt of \d+ tokens leaves no room for an answer: .*\/reset forgets/m);
+});
+
 test("serve answers OpenAI's client until it is told to end", async () => {
   const server = start("serve", "--run", "run", "--port", "0");
   const url = (await server.says(/at (http:\S+)\n/))[1]!;
