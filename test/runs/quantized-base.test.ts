@@ -48,6 +48,17 @@ describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a run with
     });
   });
 
+  test("freezes within a check of when it does beside float32, and goes on without what froze", async () => {
+    const given = { freezeInterval: 2, freezeInitial: "10%", freezeFinal: "30%" };
+    const { directory, result } = await run(`${base}-freezes`, { base, ...given });
+    const { result: float32 } = await run(`${base}-freezes-float32`, given);
+    const expected = Object.entries(float32!.frozenAtStep);
+    expect(Object.keys(result!.frozenAtStep)).toEqual(expected.map(([name]) => name));
+    for (const [name, step] of expected) expect(Math.abs(result!.frozenAtStep[name]! - step!), name).toBeLessThan(3);
+    const { steps } = await readRunRecords(directory);
+    expect(steps.at(-1)!.trainable).toBeLessThan(steps[0]!.trainable);
+  });
+
   test("that was cut off goes on to the same adapter, to the bit", async () => {
     const { directory: whole } = await run(`${base}-uncut`, { base });
     const abort = new AbortController();
