@@ -1,60 +1,56 @@
-import protobuf from "protobufjs/light.js";
+import type { ProtobufSchema } from "./protobuf-message.ts";
+
+const OPERATOR_SET_ID = {
+  domain: { type: "string", id: 1 },
+  version: { type: "int64", id: 2 },
+} satisfies ProtobufSchema;
+
+const ATTRIBUTE = {
+  name: { type: "string", id: 1 },
+  f: { type: "float", id: 2 },
+  i: { type: "int64", id: 3 },
+  s: { type: "bytes", id: 4 },
+  ints: { repeated: true, type: "int64", id: 8 },
+  type: { type: "int32", id: 20 },
+} satisfies ProtobufSchema;
+
+const NODE = {
+  input: { repeated: true, type: "string", id: 1 },
+  output: { repeated: true, type: "string", id: 2 },
+  name: { type: "string", id: 3 },
+  opType: { type: "string", id: 4 },
+  attribute: { repeated: true, type: ATTRIBUTE, id: 5 },
+  domain: { type: "string", id: 7 },
+} satisfies ProtobufSchema;
+
+const TENSOR = {
+  dims: { repeated: true, type: "int64", id: 1 },
+  dataType: { type: "int32", id: 2 },
+  name: { type: "string", id: 8 },
+  rawData: { type: "bytes", id: 9 },
+} satisfies ProtobufSchema;
+
+const DIMENSION = { dimValue: { type: "int64", id: 1 }, dimParam: { type: "string", id: 2 } } satisfies ProtobufSchema;
+const TENSOR_SHAPE = { dim: { repeated: true, type: DIMENSION, id: 1 } } satisfies ProtobufSchema;
+const TENSOR_TYPE = {
+  elemType: { type: "int32", id: 1 },
+  shape: { type: TENSOR_SHAPE, id: 2 },
+} satisfies ProtobufSchema;
+const TYPE = { tensorType: { type: TENSOR_TYPE, id: 1 } } satisfies ProtobufSchema;
+const VALUE_INFO = { name: { type: "string", id: 1 }, type: { type: TYPE, id: 2 } } satisfies ProtobufSchema;
+
+const GRAPH = {
+  node: { repeated: true, type: NODE, id: 1 },
+  name: { type: "string", id: 2 },
+  initializer: { repeated: true, type: TENSOR, id: 5 },
+  input: { repeated: true, type: VALUE_INFO, id: 11 },
+  output: { repeated: true, type: VALUE_INFO, id: 12 },
+} satisfies ProtobufSchema;
 
 /** The part of ONNX's protobuf schema that aflora writes (onnx.proto, IR version 8). */
-const root = protobuf.Root.fromJSON({
-  nested: {
-    ModelProto: {
-      fields: {
-        irVersion: { type: "int64", id: 1 },
-        producerName: { type: "string", id: 2 },
-        graph: { type: "GraphProto", id: 7 },
-        opsetImport: { rule: "repeated", type: "OperatorSetIdProto", id: 8 },
-      },
-    },
-    OperatorSetIdProto: { fields: { domain: { type: "string", id: 1 }, version: { type: "int64", id: 2 } } },
-    GraphProto: {
-      fields: {
-        node: { rule: "repeated", type: "NodeProto", id: 1 },
-        name: { type: "string", id: 2 },
-        initializer: { rule: "repeated", type: "TensorProto", id: 5 },
-        input: { rule: "repeated", type: "ValueInfoProto", id: 11 },
-        output: { rule: "repeated", type: "ValueInfoProto", id: 12 },
-      },
-    },
-    NodeProto: {
-      fields: {
-        input: { rule: "repeated", type: "string", id: 1 },
-        output: { rule: "repeated", type: "string", id: 2 },
-        name: { type: "string", id: 3 },
-        opType: { type: "string", id: 4 },
-        attribute: { rule: "repeated", type: "AttributeProto", id: 5 },
-        domain: { type: "string", id: 7 },
-      },
-    },
-    AttributeProto: {
-      fields: {
-        name: { type: "string", id: 1 },
-        f: { type: "float", id: 2 },
-        i: { type: "int64", id: 3 },
-        s: { type: "bytes", id: 4 },
-        ints: { rule: "repeated", type: "int64", id: 8, options: { packed: false } },
-        type: { type: "int32", id: 20 },
-      },
-    },
-    TensorProto: {
-      fields: {
-        dims: { rule: "repeated", type: "int64", id: 1, options: { packed: false } },
-        dataType: { type: "int32", id: 2 },
-        name: { type: "string", id: 8 },
-        rawData: { type: "bytes", id: 9 },
-      },
-    },
-    ValueInfoProto: { fields: { name: { type: "string", id: 1 }, type: { type: "TypeProto", id: 2 } } },
-    TypeProto: { fields: { tensorType: { type: "TensorTypeProto", id: 1 } } },
-    TensorTypeProto: { fields: { elemType: { type: "int32", id: 1 }, shape: { type: "TensorShapeProto", id: 2 } } },
-    TensorShapeProto: { fields: { dim: { rule: "repeated", type: "DimensionProto", id: 1 } } },
-    DimensionProto: { fields: { dimValue: { type: "int64", id: 1 }, dimParam: { type: "string", id: 2 } } },
-  },
-});
-
-export const ModelProto: protobuf.Type = root.lookupType("ModelProto");
+export const MODEL: ProtobufSchema = {
+  irVersion: { type: "int64", id: 1 },
+  producerName: { type: "string", id: 2 },
+  graph: { type: GRAPH, id: 7 },
+  opsetImport: { repeated: true, type: OPERATOR_SET_ID, id: 8 },
+};

@@ -8,7 +8,8 @@ import {
   type OnnxNodeOptions,
   type Value,
 } from "./graph.ts";
-import { ModelProto } from "./onnx-schema.ts";
+import { MODEL } from "./onnx-schema.ts";
+import { encodeMessage } from "./protobuf-message.ts";
 import type { DataType, Tensors } from "./tensor.ts";
 
 const ARRAY: Record<DataType, (data: readonly number[]) => ArrayBufferView> = {
@@ -203,5 +204,5 @@ export function encodeOnnx(
       output: Object.entries(outputs).map(([name, value]) => valueInfo(name, value, symbols)),
     },
   };
-  return { bytes: ModelProto.encode(ModelProto.fromObject(message)).finish(), inputs: fed };
+  return { bytes: encodeMessage(MODEL, message), inputs: fed };
 }

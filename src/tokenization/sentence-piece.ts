@@ -1,5 +1,5 @@
-import protobuf from "protobufjs/light.js";
 import { UserError } from "../errors.ts";
+import { decodeMessage, type ProtobufSchema } from "../graph/protobuf-message.ts";
 
 /** A piece of the vocabulary with the logarithm of its probability. */
 export interface Piece {
@@ -15,21 +15,11 @@ export interface SentencePieceModel {
 }
 
 /** The part of sentencepiece_model.proto that is needed here. */
-const { root } = protobuf.Root.fromJSON({
-  nested: {
-    ModelProto: {
-      fields: {
-        pieces: { rule: "repeated", type: "SentencePiece", id: 1 },
-        trainerSpec: { type: "TrainerSpec", id: 2 },
-        normalizerSpec: { type: "NormalizerSpec", id: 3 },
-      },
-    },
-    SentencePiece: { fields: { piece: { type: "string", id: 1 }, score: { type: "float", id: 2 } } },
-    TrainerSpec: { fields: { modelType: { type: "int32", id: 3, options: { default: 1 } } } },
-    NormalizerSpec: { fields: { precompiledCharsmap: { type: "bytes", id: 2 } } },
-  },
-});
-const ModelProto = root.lookupType("ModelProto");
+const MODEL = {
+  pieces: { repeated: true, type: { piece: { type: "string", id: 1 }, score: { type: "float", id: 2 } }, id: 1 },
+  trainerSpec: { type: { modelType: { type: "int32", id: 3 } }, id: 2 },
+  normalizerSpec: { type: { precompiledCharsmap: { type: "bytes", id: 2 } }, id: 3 },
+} satisfies ProtobufSchema;
 
 /** `TrainerSpec.ModelType.UNIGRAM` */
 const UNIGRAM = 1;
@@ -40,18 +30,19 @@ const UNIGRAM = 1;
  */
 export function parseSentencePiece(bytes: Uint8Array, location: string): SentencePieceModel {
   let model: {
-    pieces: Piece[];
-    trainerSpec?: { modelType: number };
-    normalizerSpec?: { precompiledCharsmap: Uint8Array };
+    pieces: Partial<Piece>[];
+    trainerSpec?: { modelType?: number };
+    normalizerSpec?: { precompiledCharsmap?: Uint8Array };
   };
   try {
-    model = ModelProto.decode(bytes) as unknown as typeof model;
+    model = decodeMessage(MODEL, bytes) as typeof model;
   } catch (error) {
     throw new UserError(`${location} is damaged or no SentencePiece model: ${(error as Error).message}`);
   }
   if (model.pieces.length === 0) throw new UserError(`${location} is no SentencePiece model: it holds no pieces`);
-  if (model.trainerSpec && model.trainerSpec.modelType !== UNIGRAM) {
+  if ((model.trainerSpec?.modelType ?? UNIGRAM) !== UNIGRAM) {
     throw new UserError(`${location} is a SentencePiece model, but not of the unigram kind, which alone is supported`);
   }
-  return { pieces: model.pieces, charsmap: model.normalizerSpec?.precompiledCharsmap ?? new Uint8Array() };
+  const pieces = model.pieces.map(({ piece = "", score = 0 }) => ({ piece, score }));
+  return { pieces, charsmap: model.normalizerSpec?.precompiledCharsmap ?? new Uint8Array() };
 }

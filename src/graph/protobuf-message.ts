@@ -1,0 +1,80 @@
+import protobuf from "protobufjs/minimal.js";
+
+/** A field's number, and what it holds. */
+export interface ProtobufField {
+  id: number;
+  type: "int64" | "int32" | "float" | "string" | "bytes" | ProtobufSchema;
+  /** Lists are not packed. */
+  repeated?: true;
+}
+
+/** The fields of a message by name; those that are not named are passed over when one is read. */
+export interface ProtobufSchema {
+  readonly [name: string]: ProtobufField;
+}
+
+/** Ways in which a field's content follows its number. */
+const WIRE_TYPE = { int64: 0, int32: 0, float: 5, string: 2, bytes: 2, message: 2 } as const;
+
+/**
+ * A message as protobuf has it (https://protobuf.dev/programming-guides/encoding). protobufjs would make a function of text for each schema,
+ * which a page's policy forbids; its writer does not.
+ */
+export function encodeMessage(schema: ProtobufSchema, message: object): Uint8Array {
+  const writer = protobuf.Writer.create();
+  writeFields(writer, schema, message);
+  return writer.finish();
+}
+
+function writeFields(writer: protobuf.Writer, schema: ProtobufSchema, message: object): void {
+  const values = message as Readonly<Record<string, unknown>>;
+  for (const [name, { id, type, repeated }] of Object.entries(schema).sort(([, a], [, b]) => a.id - b.id)) {
+    const value = values[name];
+    if (value === undefined) continue;
+    for (const each of repeated ? (value as readonly unknown[]) : [value]) {
+      writer.uint32((id << 3) | WIRE_TYPE[typeof type === "string" ? type : "message"]);
+      if (typeof type !== "string") {
+        writer.fork();
+        writeFields(writer, type, each as object);
+        writer.ldelim();
+      } else if (type === "string") writer.string(each as string);
+      else if (type === "bytes") writer.bytes(each as Uint8Array);
+      else writer[type](each as number);
+    }
+  }
+}
+
+/**
+ * Reads a message: repeated fields are lists, also where there is nothing in them, others absent where the message does not have them. Bytes are
+ * views of those given.
+ * @throws Error where the bytes are no such message.
+ */
+export function decodeMessage(schema: ProtobufSchema, bytes: Uint8Array): Record<string, unknown> {
+  const fields = new Map(Object.entries(schema).map(([name, field]) => [field.id, { name, ...field }]));
+  const message: Record<string, unknown> = {};
+  for (const [name, { repeated }] of Object.entries(schema)) if (repeated) message[name] = [];
+  const reader = protobuf.Reader.create(bytes);
+  while (reader.pos < reader.len) {
+    const tag = reader.uint32();
+    const wireType = tag & 7;
+    const field = fields.get(tag >>> 3);
+    if (!field) {
+      reader.skipType(wireType);
+      continue;
+    }
+    const { name, type, repeated } = field;
+    if (wireType !== WIRE_TYPE[typeof type === "string" ? type : "message"]) {
+      throw new Error(`field ${tag >>> 3} is written as no "${name}" is`);
+    }
+    const value = readValue(reader, type);
+    if (repeated) (message[name] as unknown[]).push(value);
+    else message[name] = value;
+  }
+  return message;
+}
+
+function readValue(reader: protobuf.Reader, type: ProtobufField["type"]): unknown {
+  if (typeof type !== "string") return decodeMessage(type, reader.bytes());
+  // Whole numbers of 64 bits are objects where the package of such numbers is there.
+  return type === "int64" ? Number(reader.int64()) : reader[type]();
+}
