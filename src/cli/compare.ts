@@ -10,8 +10,8 @@ import { type Comparison, type ComparisonRow, compareRuns } from "../experiments
 import { type ComparisonOptions, planComparison, settingName } from "../experiments/plan.ts";
 import type { Spread } from "../experiments/statistics.ts";
 import { COST_REFERENCE, METHODS } from "../methods/methods.ts";
-import { measuredOn } from "../reports/comparison.ts";
 import { renderComparison } from "../reports/report.ts";
+import { measuredOn } from "../reports/run-page.ts";
 import { runOptions } from "../runs/run-config.ts";
 import { bytes, integer, table } from "./format.ts";
 import { addExamples, everydayHelp } from "./help.ts";

@@ -1,6 +1,6 @@
 import { Command, Option } from "commander";
 import { EXPORT_FORMATS, type ExportOptions } from "../exchange/export-adapter-node.ts";
-import { PEFT_FORMS, type PeftFormName } from "../exchange/peft/write-node.ts";
+import { PEFT_FORMS, type PeftFormName } from "../exchange/peft/write.ts";
 import { exportRun, type RunExportReport } from "../runs/export-run.ts";
 import { runOptions } from "../runs/run-config.ts";
 import { downloadLine } from "./download-line.ts";

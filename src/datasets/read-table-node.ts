@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { UserError } from "../errors.ts";
 import type { Table } from "../tasks/rows.ts";
+import { decodeText } from "./decode-text.ts";
 import { parseTable, type TableFormat, type TableOptions } from "./parse-table.ts";
 
 /**
@@ -21,10 +22,5 @@ async function readText(file: string): Promise<string> {
     if (code === "EISDIR") throw new UserError(`${file} is a folder, not a file`);
     throw new UserError(`cannot read ${file}: ${message}`);
   }
-  try {
-    // Drops a byte-order mark as well: MRPC has one.
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    throw new UserError(`${file} is not UTF-8 text; save it with that encoding`);
-  }
+  return decodeText(bytes, file);
 }

@@ -13,10 +13,11 @@ import type { Example } from "../tasks/example.ts";
 import { dot, unitVector } from "../tasks/vectors.ts";
 import { GGUF_ADAPTER, readGgufAdapter, writeGgufFolder } from "./gguf/adapter-node.ts";
 import { writeMergedFolder } from "./merged-node.ts";
-import { ONNX_FILES, writeOnnxFolder } from "./onnx-node.ts";
+import { ONNX_FILES, writeOnnxFolder } from "./onnx.ts";
 import { onnxOutputs } from "./onnx-outputs-node.ts";
+import { diskFolder } from "./output-folder-node.ts";
 import { readPeftAdapter } from "./peft/read-node.ts";
-import { type PeftFormName, writePeftFolder } from "./peft/write-node.ts";
+import { type PeftFormName, writePeftFolder } from "./peft/write.ts";
 
 export const EXPORT_FORMATS = ["peft", "merged", "onnx", "gguf"] as const;
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];
@@ -84,7 +85,7 @@ export async function exportAdapter(
       largestDifference: 0,
     };
     if (format === "peft") {
-      await writePeftFolder(temporary, base, fitted, adapter.parameters, as);
+      await writePeftFolder(diskFolder(temporary), base, fitted, adapter.parameters, as);
       report.largestDifference = difference(expected, await peftLogits(temporary, base, adapter, runtime, examples));
     } else if (format === "gguf") {
       await writeGgufFolder(temporary, base, fitted);
@@ -97,7 +98,7 @@ export async function exportAdapter(
         await writeMergedFolder(temporary, base, description, weights);
         report.largestDifference = difference(expected, await mergedLogits(temporary, adapter, runtime, examples));
       } else {
-        await writeOnnxFolder(temporary, base, description, weights, dtype === "q8");
+        await writeOnnxFolder(diskFolder(temporary), base, description, weights, dtype === "q8");
         const outputsOf = (file: string) => onnxOutputs(join(temporary, file), base, adapter, runtime, examples);
         const whole = await outputsOf(ONNX_FILES.float32);
         report.largestDifference = difference(expected, whole.values);

@@ -5,8 +5,9 @@ import type { AdapterDescription } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
 import { type Tensor, type Tensors, transposed } from "../graph/tensor.ts";
 import { fullName } from "./hugging-face.ts";
-import { copyTokenizer, writeConfig } from "./hugging-face-node.ts";
-import { writeSentenceFiles } from "./sentence-transformers-node.ts";
+import { copyTokenizer, writeConfig } from "./hugging-face-files.ts";
+import { diskFolder } from "./output-folder-node.ts";
+import { writeSentenceFiles } from "./sentence-transformers.ts";
 
 /** Writes a Hugging Face model folder with `weights` (by name without the family's prefix) in float32. */
 export async function writeMergedFolder(
@@ -21,9 +22,10 @@ export async function writeMergedFolder(
   });
   const all = new Map([...tensors, ...(base.head === "pooled" ? await kept(base) : [])]);
   await writeSafetensors(join(folder, "model.safetensors"), all, { format: "pt" });
-  await writeConfig(folder, base, description);
-  await copyTokenizer(folder, base);
-  if (base.head === "pooled") await writeSentenceFiles(folder, base, description.maxLength);
+  const files = diskFolder(folder);
+  await writeConfig(files, base, description);
+  await copyTokenizer(files, base);
+  if (base.head === "pooled") await writeSentenceFiles(files, base, description.maxLength);
 }
 
 /** What Transformers has in a model without a head, though nothing of an embedding reads it, such as BERT's pooler. */

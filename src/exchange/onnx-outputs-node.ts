@@ -7,7 +7,7 @@ import type { CompiledGraph, Runtime } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
 import type { EncodedExample, TaskKind } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
-import { SENTENCE_EMBEDDING } from "./onnx-node.ts";
+import { SENTENCE_EMBEDDING } from "./onnx.ts";
 
 /** Texts that an ONNX file is given at once: padding must make no difference. */
 const BATCH = 8;

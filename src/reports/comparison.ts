@@ -2,11 +2,12 @@ import * as Plot from "@observablehq/plot";
 import type { Comparison, Costs } from "../experiments/comparison.ts";
 import { grouped } from "../experiments/statistics.ts";
 import { COST_REFERENCE } from "../methods/methods.ts";
-import { type ScoredData, scoredData } from "../runs/run-data.ts";
+import { scoredData } from "../runs/run-data.ts";
 import { draw, labelRoom, shortened } from "./drawing.ts";
 import { averagePattern } from "./freezing-pictures.ts";
 import type { Picture, Table } from "./page.ts";
-import { counted, duration, number, prefixed, spread, tick } from "./quantities.ts";
+import { counted, duration, metricsText, number, prefixed, spread, tick } from "./quantities.ts";
+import { measuredOn } from "./run-page.ts";
 
 /** Horizontal bars with their values written beside them; on a logarithmic scale where the longest would hide the rest. */
 function bars(
@@ -208,15 +209,4 @@ export function comparisonContent(comparison: Comparison): { pictures: Picture[]
       }),
     },
   };
-}
-
-export const metricsText = (metrics: Record<string, number>) =>
-  Object.entries(metrics)
-    .map(([metric, value]) => `${metric} ${number(value)}`)
-    .join(", ");
-
-/** `90 training examples; scores are of 10 held out (10 %, drawn by seed 42).` */
-export function measuredOn({ trainedOn, scoredOn }: ScoredData): string {
-  if (scoredOn === undefined) return "The version that ran it did not record which examples scores are of.";
-  return `${trainedOn} training examples; scores are of ${scoredOn}.`;
 }

@@ -78,7 +78,7 @@ ${script && html`<p id="live" role="status">Watching the run</p>`}
 
 // Colours: Okabe and Ito's for series, one hue from pale to deep for the heat map, magma for the order of blocks.
 // Dark colours are for screens only, so that print is always dark on white.
-const style = `
+export const style = `
 :root { color-scheme: light; --page: #fff; --ink: #1b1f24; --muted: #57606a; --rule: #d0d7de;
   --series-0: #0072b2; --series-1: #d55e00; --series-2: #00805d; --series-3: #b25a8b;
   --heat-0: #d8e8f8; --heat-1: #b3d2f0; --heat-2: #84b6e2; --heat-3: #4f93cd; --heat-4: #2368aa; --heat-5: #0c3d73;

@@ -49,3 +49,9 @@ export function counted(count: number, one: string, several = `${one}s`): string
 export function spread({ mean, deviation }: Spread): string {
   return deviation === undefined ? number(mean) : `${number(mean)} ± ${short(deviation)}`;
 }
+
+/** `accuracy 0.9, macro_f1 0.88` */
+export const metricsText = (metrics: Record<string, number>): string =>
+  Object.entries(metrics)
+    .map(([metric, value]) => `${metric} ${number(value)}`)
+    .join(", ");

@@ -164,7 +164,11 @@ function stepTimes(steps: StepRecord[], checks: FreezingRecord[]): Picture {
 }
 
 /** Curves of one run's training: those for which there is a record yet. */
-export function trainingPictures({ steps, evaluations, freezing }: RunRecords): Picture[] {
+export function trainingPictures({
+  steps,
+  evaluations,
+  freezing,
+}: Pick<RunRecords, "steps" | "evaluations" | "freezing">): Picture[] {
   return [
     ...(steps.length ? [loss(steps, evaluations)] : []),
     ...(evaluations.length ? [metrics(evaluations)] : []),

@@ -4,7 +4,8 @@ import { UserError } from "../errors.ts";
 import { readRunRecords } from "../runs/read-run.ts";
 import type { FreezingRecord, MetricsRecord } from "../runs/records.ts";
 import { page } from "./page.ts";
-import { runContent, runTitle } from "./report.ts";
+import { reportedRun } from "./report.ts";
+import { runContent, runTitle } from "./run-page.ts";
 
 export interface WatchServer {
   /** Address of the page, such as `http://127.0.0.1:41234/`. */
@@ -54,7 +55,7 @@ export async function startWatchServer({
   let timer: NodeJS.Timeout | undefined;
   let drawing = 0;
 
-  const draw = () => `data: ${JSON.stringify(runContent(records).text)}\n\n`;
+  const draw = () => `data: ${JSON.stringify(runContent(reportedRun(records)).text)}\n\n`;
   const send = () => {
     timer = undefined;
     const start = performance.now();
@@ -66,7 +67,8 @@ export async function startWatchServer({
   const routes: Record<string, (response: ServerResponse) => void> = {
     "/": (response) => {
       response.setHeader("Content-Type", "text/html; charset=utf-8");
-      response.end(page(runTitle(records), runContent(records), "/watch.js"));
+      const run = reportedRun(records);
+      response.end(page(runTitle(run), runContent(run), "/watch.js"));
     },
     "/watch.js": (response) => {
       response.setHeader("Content-Type", "text/javascript; charset=utf-8");

@@ -1,11 +1,11 @@
 import { existsSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { removeTemporaries } from "../checkpoints/atomic-file-node.ts";
 import { refuseOtherFiles } from "../checkpoints/file-hashes-node.ts";
 import type { DownloadProgress } from "../checkpoints/hub-download-node.ts";
 import { UserError } from "../errors.ts";
-import type { Adapter } from "../finetuning/adapter.ts";
+import { ADAPTER_WEIGHTS, type Adapter } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
 import { BUNDLED_MODEL } from "../finetuning/bundled-model.ts";
 import { FineTuning } from "../finetuning/fine-tuning.ts";
@@ -237,8 +237,8 @@ async function fineTuneInFolder(
       const exact = run.base === "float32" || tooLarge ? base : await load("float32");
       await saveVerified(folder.path("adapter"), best, exact, runtime, task);
       const onFloat32 = exact === base ? undefined : await fineTuning.evaluateOn(exact, best, runtime, options.signal);
-      const adapterFile = folder.path("adapter", "adapter.safetensors");
-      const result = await summarise(config, outcome, { ...facts, onFloat32, adapterFile });
+      const { size: adapterBytes } = await stat(folder.path("adapter", ADAPTER_WEIGHTS));
+      const result = summarise(config, outcome, { ...facts, onFloat32, adapterBytes });
       await folder.writeResult(result);
       return { directory, result, notes: [...outcome.notes, ...(tooLarge ? [tooLarge] : [])] };
     } catch (error) {

@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { HubOptions } from "../checkpoints/hub-node.ts";
-import { PEFT_CONFIG, readPeftAdapter } from "../exchange/peft/read-node.ts";
+import { PEFT_CONFIG } from "../exchange/peft/peft-files.ts";
+import { readPeftAdapter } from "../exchange/peft/read-node.ts";
 import type { Adapter } from "../finetuning/adapter.ts";
 import { loadAdapter } from "./adapter-folder.ts";
 

@@ -1,4 +1,5 @@
 import { basename } from "node:path";
+import { heldOutText } from "../tasks/split.ts";
 import type { RunRecords } from "./read-run.ts";
 import { type DataSource, namedTaskOf } from "./run-config.ts";
 
@@ -25,8 +26,7 @@ export function scoredData(runs: readonly RunRecords[]): ScoredData {
   const which = (split: string): string => {
     if (!first.heldOut)
       return "train" in source && source.validation ? `of ${basename(source.validation)}` : `in the ${split} split`;
-    const share = Number((100 * first.heldOut.fraction).toPrecision(3));
-    return `held out (${share} %, drawn by ${seeds.length > 1 ? "seeds" : "seed"} ${seeds.join(", ")})`;
+    return heldOutText(first.heldOut.fraction, seeds);
   };
   // Draws by several seeds may differ in size.
   const counted = (counts: readonly number[]): string =>

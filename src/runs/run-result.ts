@@ -1,4 +1,3 @@
-import { stat } from "node:fs/promises";
 import type { BaseModel } from "../finetuning/base-model.ts";
 import type { TaskData } from "../tasks/example.ts";
 import type { Evaluation } from "../training/evaluate.ts";
@@ -8,8 +7,8 @@ import type { RunResult } from "./records.ts";
 import type { RunConfig } from "./run-config.ts";
 
 /** What a run came to, from what its training gave and what else is known of it. */
-export async function summarise(
-  config: RunConfig,
+export function summarise(
+  { method, run }: { method: { name: string }; run: Pick<RunConfig["run"], "seed" | "base"> },
   { state, best, last, trainable }: TrainOutcome,
   facts: {
     base: BaseModel;
@@ -18,17 +17,18 @@ export async function summarise(
     peakMemory: number;
     memory: RunMemory;
     freezable: readonly string[];
-    adapterFile: string;
+    /** Size of the adapter's file. */
+    adapterBytes: number;
   },
-): Promise<RunResult> {
+): RunResult {
   const training = state.stepSeconds.reduce((sum, seconds) => sum + seconds, 0);
   const sorted = state.stepSeconds.toSorted((a, b) => a - b);
   return {
-    method: config.method.name,
+    method: method.name,
     task: facts.task.name,
     model: facts.base.name,
-    seed: config.run.seed,
-    base: config.run.base,
+    seed: run.seed,
+    base: run.base,
     metrics: best!.metrics,
     ...(facts.onFloat32 && { float32Metrics: facts.onFloat32.metrics }),
     bestEpoch: best!.epoch,
@@ -44,6 +44,6 @@ export async function summarise(
     peakMemory: facts.peakMemory,
     memoryEstimate: facts.memory,
     flops: state.flops,
-    adapterBytes: (await stat(facts.adapterFile)).size,
+    adapterBytes: facts.adapterBytes,
   };
 }

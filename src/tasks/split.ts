@@ -51,6 +51,12 @@ export function holdOut(task: TaskData, fraction: number, seed: number): TaskDat
   return { ...task, train, validation: [{ name: "validation", examples: held }], heldOut: { fraction, seed } };
 }
 
+/** `held out (10 %, drawn by seed 42)`: which examples those are. @param seeds of draws of one fraction */
+export function heldOutText(fraction: number, seeds: readonly number[]): string {
+  const share = Number((100 * fraction).toPrecision(3));
+  return `held out (${share} %, drawn by ${seeds.length > 1 ? "seeds" : "seed"} ${seeds.join(", ")})`;
+}
+
 /** A copy in random order (Fisher and Yates). */
 function shuffled<T>(items: readonly T[], seed: number): T[] {
   const random = xoroshiro128plus(seed);

@@ -16,7 +16,8 @@ import { UserError } from "../../src/errors.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel } from "../../src/models/trace.ts";
-import { runContent } from "../../src/reports/report.ts";
+import { reportedRun } from "../../src/reports/report.ts";
+import { runContent } from "../../src/reports/run-page.ts";
 import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import { readCheckpoint } from "../../src/runs/checkpoint-file.ts";
 import { openAdapter } from "../../src/runs/open-adapter.ts";
@@ -105,7 +106,7 @@ const READERS: Record<string, Reader> = {
   records: {
     folder: run,
     files: ["config.json", "metrics.jsonl", "freezing.jsonl", "result.json"],
-    read: async (folder) => runContent(await readFinishedRun(folder)),
+    read: async (folder) => runContent(reportedRun(await readFinishedRun(folder))),
   },
 };
 

@@ -21,9 +21,7 @@ import { describeModel, type ModelDescription } from "../../models/families.ts";
 import type { LinearSite } from "../../models/model-parts.ts";
 import { isPretrained, traceModel } from "../../models/trace.ts";
 import { headOfPeftTask, recognizeHead } from "../../tasks/task-kinds.ts";
-
-/** Name of the file by which an adapter folder of Hugging Face PEFT is told. */
-export const PEFT_CONFIG = "adapter_config.json";
+import { PEFT_CONFIG, PEFT_WEIGHTS } from "./peft-files.ts";
 
 /** What every type's configuration has. */
 const common = z.looseObject({
@@ -157,7 +155,7 @@ function checked<Schema extends z.ZodType>(schema: Schema, raw: unknown, path: s
 
 async function readWeights(directory: string): Promise<Stored> {
   const pickled = join(directory, "adapter_model.bin");
-  const path = join(directory, "adapter_model.safetensors");
+  const path = join(directory, PEFT_WEIGHTS);
   const isPickle = !existsSync(path) && existsSync(pickled);
   const source = isPickle ? await openPickle(await fileSource(pickled)) : await openSafetensorsFile(path);
   return { location: source.location, tensors: await readTensors(source) };

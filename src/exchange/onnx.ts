@@ -1,6 +1,3 @@
-import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { writeJsonFile } from "../checkpoints/json-file-node.ts";
 import { UserError } from "../errors.ts";
 import type { AdapterDescription } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
@@ -16,9 +13,10 @@ import { MEAN_POOLING, type PoolingMode, writePooling } from "../models/pooling.
 import { isPretrained, labelsTokens, writeHiddenStates, writeModel } from "../models/trace.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { labelNames } from "./hugging-face.ts";
-import { writeConfig, writeTokenizerJson } from "./hugging-face-node.ts";
+import { writeConfig, writeTokenizerJson } from "./hugging-face-files.ts";
+import { type OutputFolder, writeJson } from "./output-folder.ts";
 import { quantizeOnnx } from "./quantize-onnx.ts";
-import { writeSentenceFiles } from "./sentence-transformers-node.ts";
+import { writeSentenceFiles } from "./sentence-transformers.ts";
 
 /** Where Transformers.js looks for a model: as it is, and with int8 weights (`dtype: "q8"`). */
 export const ONNX_FILES = { float32: "onnx/model.onnx", q8: "onnx/model_quantized.onnx" } as const;
@@ -32,7 +30,7 @@ const LARGEST = 2 ** 31 - 2 ** 27;
  * @throws UserError where the model is too large for the format.
  */
 export async function writeOnnxFolder(
-  folder: string,
+  folder: OutputFolder,
   base: BaseModel,
   description: AdapterDescription,
   weights: Tensors<"float32">,
@@ -44,16 +42,15 @@ export async function writeOnnxFolder(
       `the model has ${(size / 1e9).toFixed(1)} GB of weights, more than an ONNX file can hold; use --format merged`,
     );
   }
-  await mkdir(join(folder, "onnx"));
   // A language model goes on beyond the length of what it was taught.
   const maxLength = isPretrained(base.head)
     ? base.config.maxLength
     : Math.min(description.maxLength, base.config.maxLength);
   const bytes = encodeModel(base, weights, maxLength);
-  await writeFile(join(folder, ONNX_FILES.float32), bytes);
+  await folder.write(ONNX_FILES.float32, bytes);
   if (q8) {
     const linear = base.trace.sites.map(({ name }) => `${name}.weight`);
-    await writeFile(join(folder, ONNX_FILES.q8), quantizeOnnx(bytes, new Set(linear)));
+    await folder.write(ONNX_FILES.q8, quantizeOnnx(bytes, new Set(linear)));
   }
   // In a page Transformers.js would otherwise ask for int8.
   await writeConfig(folder, base, description, q8 ? {} : { "transformers.js_config": { dtype: "fp32" } });
@@ -61,9 +58,9 @@ export async function writeOnnxFolder(
   if (base.head === "pooled") await writeSentenceFiles(folder, base, maxLength);
   if (isPretrained(base.head)) {
     const { eosTokenIds } = await readGenerationTokens(base);
-    await writeJsonFile(join(folder, "generation_config.json"), { eos_token_id: eosTokenIds, do_sample: false });
+    await writeJson(folder, "generation_config.json", { eos_token_id: eosTokenIds, do_sample: false });
   }
-  await writeFile(join(folder, "README.md"), readme(base, description, q8));
+  await folder.write("README.md", readme(base, description, q8));
 }
 
 /** The model with its weights as an ONNX file, with the inputs and the output that Transformers.js knows. */

@@ -1,7 +1,4 @@
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { writeJsonFile } from "../../checkpoints/json-file-node.ts";
-import { writeSafetensors } from "../../checkpoints/safetensors-node.ts";
+import { safetensorsBytes } from "../../checkpoints/safetensors.ts";
 import { UserError } from "../../errors.ts";
 import type { AdapterDescription } from "../../finetuning/adapter.ts";
 import type { BaseModel } from "../../finetuning/base-model.ts";
@@ -12,10 +9,11 @@ import type { PeftForm } from "../../methods/peft.ts";
 import type { LinearSite } from "../../models/model-parts.ts";
 import { findTaskKind } from "../../tasks/task-kinds.ts";
 import { fullName, labelNames, moduleName, publicName } from "../hugging-face.ts";
-import { copyTokenizer } from "../hugging-face-node.ts";
-import { writeSentenceFiles } from "../sentence-transformers-node.ts";
+import { copyTokenizer } from "../hugging-face-files.ts";
+import { type OutputFolder, writeJson } from "../output-folder.ts";
+import { writeSentenceFiles } from "../sentence-transformers.ts";
 import { loraForm } from "./lora-form.ts";
-import { PEFT_CONFIG } from "./read-node.ts";
+import { PEFT_CONFIG, PEFT_WEIGHTS } from "./peft-files.ts";
 
 /** Forms that an adapter may be written in, where PEFT has another one for its method. */
 export const PEFT_FORMS = ["lora"] as const;
@@ -27,7 +25,7 @@ export type PeftFormName = (typeof PEFT_FORMS)[number];
  * @throws UserError where PEFT has nothing that the adapter could be.
  */
 export async function writePeftFolder(
-  folder: string,
+  folder: OutputFolder,
   base: BaseModel,
   { description, adaptation }: FittedAdapter,
   parameters: Tensors<"float32">,
@@ -38,8 +36,8 @@ export async function writePeftFolder(
   const tensors = new Map<string, Tensor<"float32">>();
   for (const [name, data] of [...layers, ...head.tensors]) tensors.set(`base_model.model.${name}`, data);
   for (const [name, data] of shared) tensors.set(`base_model.${name}`, data);
-  await writeSafetensors(join(folder, "adapter_model.safetensors"), tensors, { format: "pt" });
-  await writeJsonFile(join(folder, PEFT_CONFIG), {
+  await folder.write(PEFT_WEIGHTS, safetensorsBytes(tensors, { format: "pt" }));
+  await writeJson(folder, PEFT_CONFIG, {
     base_model_name_or_path: publicName(base),
     ...(base.revision !== undefined && { revision: base.revision }),
     task_type: findTaskKind(description.task.kind).huggingFace.peftTaskType,
@@ -55,7 +53,7 @@ export async function writePeftFolder(
     await writeSentenceFiles(folder, base, description.maxLength);
     await copyTokenizer(folder, base);
   }
-  await writeFile(join(folder, "README.md"), embeds ? embeddingReadme(base, description) : readmeOf(base, description));
+  await folder.write("README.md", embeds ? embeddingReadme(base, description) : readmeOf(base, description));
 }
 
 function formOf(

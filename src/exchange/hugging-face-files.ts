@@ -1,18 +1,16 @@
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { readAll, readText } from "../checkpoints/byte-source.ts";
 import { readJson } from "../checkpoints/json-file.ts";
-import { writeJsonFile } from "../checkpoints/json-file-node.ts";
 import { readModelConfig } from "../checkpoints/model-folder.ts";
 import type { AdapterDescription } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { readVocabularyFiles } from "../tokenization/read-vocabulary-files.ts";
 import { className, labelNames } from "./hugging-face.ts";
+import { type OutputFolder, writeJson } from "./output-folder.ts";
 
 /** The base model's config.json with the task's head. @param more settings to add */
 export async function writeConfig(
-  folder: string,
+  folder: OutputFolder,
   base: BaseModel,
   { task }: AdapterDescription,
   more: Record<string, unknown> = {},
@@ -31,7 +29,7 @@ export async function writeConfig(
     ...more,
   };
   const original = await readText((await base.files.open("config.json"))!);
-  await writeFile(join(folder, "config.json"), `${withDecimals(JSON.stringify(written, null, 2), original)}\n`);
+  await folder.write("config.json", `${withDecimals(JSON.stringify(written, null, 2), original)}\n`);
 }
 
 /** Python tells 2.0 from 2, and Transformers refuses the one for the other: numbers are written as they were. */
@@ -60,21 +58,21 @@ const TOKENIZER_FILES = [
 ];
 
 /** Copies the base model's tokenizer. */
-export async function copyTokenizer(folder: string, base: BaseModel): Promise<void> {
+export async function copyTokenizer(folder: OutputFolder, base: BaseModel): Promise<void> {
   for (const name of TOKENIZER_FILES) {
     const file = await base.files.open(name);
-    if (file) await writeFile(join(folder, name), await readAll(file));
+    if (file) await folder.write(name, await readAll(file));
   }
 }
 
 /** The base model's tokenizer as tokenizer.json, built from older files where need be; texts are cut as in training. */
-export async function writeTokenizerJson(folder: string, base: BaseModel, maxLength: number): Promise<void> {
+export async function writeTokenizerJson(folder: OutputFolder, base: BaseModel, maxLength: number): Promise<void> {
   const json = await readJson(base.files, "tokenizer.json");
   const settings = (await readJson(base.files, "tokenizer_config.json")) as object | undefined;
   const template = await base.files.open("chat_template.jinja");
   const built = json === undefined ? await readVocabularyFiles(base.files) : undefined;
-  await writeJsonFile(join(folder, "tokenizer.json"), json ?? built!.tokenizer);
-  await writeJsonFile(join(folder, "tokenizer_config.json"), {
+  await writeJson(folder, "tokenizer.json", json ?? built!.tokenizer);
+  await writeJson(folder, "tokenizer_config.json", {
     // Transformers.js tells the second text of a pair by BERT's class alone.
     tokenizer_class: base.config.usesTokenTypes ? "BertTokenizer" : "PreTrainedTokenizerFast",
     ...built?.config,

@@ -1,22 +1,19 @@
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
-import { writeJsonFile } from "../checkpoints/json-file-node.ts";
 import { SENTENCE_FILES } from "../checkpoints/sentence-modules.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
 import { MEAN_POOLING } from "../models/pooling.ts";
+import { type OutputFolder, writeJson } from "./output-folder.ts";
 
 /** Files by which sentence-transformers makes vectors of what the folder's model gives, as every version of it reads them. */
-export async function writeSentenceFiles(folder: string, base: BaseModel, maxLength: number): Promise<void> {
+export async function writeSentenceFiles(folder: OutputFolder, base: BaseModel, maxLength: number): Promise<void> {
   const { mode, normalize } = base.pooling ?? MEAN_POOLING;
   const modules = [
     { path: "", type: "Transformer" },
     { path: "1_Pooling", type: "Pooling" },
     ...(normalize ? [{ path: "2_Normalize", type: "Normalize" }] : []),
   ].map(({ path, type }, idx) => ({ idx, name: String(idx), path, type: `sentence_transformers.models.${type}` }));
-  await writeJsonFile(join(folder, SENTENCE_FILES.modules), modules);
-  await writeJsonFile(join(folder, SENTENCE_FILES.transformer), { max_seq_length: maxLength, do_lower_case: false });
-  await mkdir(join(folder, "1_Pooling"));
-  await writeJsonFile(join(folder, SENTENCE_FILES.pooling), {
+  await writeJson(folder, SENTENCE_FILES.modules, modules);
+  await writeJson(folder, SENTENCE_FILES.transformer, { max_seq_length: maxLength, do_lower_case: false });
+  await writeJson(folder, SENTENCE_FILES.pooling, {
     word_embedding_dimension: base.config.hiddenSize,
     pooling_mode_cls_token: mode === "cls",
     pooling_mode_mean_tokens: mode === "mean",
@@ -26,8 +23,8 @@ export async function writeSentenceFiles(folder: string, base: BaseModel, maxLen
     pooling_mode_lasttoken: mode === "lasttoken",
     include_prompt: true,
   });
-  if (normalize) await mkdir(join(folder, "2_Normalize"));
-  await writeJsonFile(join(folder, "config_sentence_transformers.json"), {
+  if (normalize) await folder.makeFolder("2_Normalize");
+  await writeJson(folder, "config_sentence_transformers.json", {
     prompts: {},
     default_prompt_name: null,
     similarity_fn_name: "cosine",

@@ -1,0 +1,12 @@
+/** Where the files of an export go. Names are paths within it, with `/`. */
+export interface OutputFolder {
+  /** Writes a file; folders on the way to it are made. */
+  write(name: string, content: string | Uint8Array): Promise<void>;
+  /** Makes a folder that may stay empty. */
+  makeFolder(name: string): Promise<void>;
+}
+
+/** Writes a value as indented JSON. */
+export function writeJson(folder: OutputFolder, name: string, value: object): Promise<void> {
+  return folder.write(name, `${JSON.stringify(value, null, 2)}\n`);
+}

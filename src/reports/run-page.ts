@@ -1,0 +1,115 @@
+import type { RunRecords } from "../runs/read-run.ts";
+import type { ScoredData } from "../runs/run-data.ts";
+import { freezingPictures } from "./freezing-pictures.ts";
+import { figure, html, type Markup, type Picture, type Table, table } from "./page.ts";
+import { counted, duration, metricsText, number, prefixed } from "./quantities.ts";
+import { trainingPictures } from "./training-pictures.ts";
+
+/** What the page of a run shows, wherever it was trained. */
+export interface ReportedRun extends Pick<RunRecords, "steps" | "evaluations" | "freezing" | "result"> {
+  method: string;
+  model: string;
+  seed: number;
+  data: ScoredData;
+  /** All of them, by their names. */
+  options: Readonly<Record<string, unknown>>;
+  /** The run's folder, where it has one. */
+  directory?: string;
+}
+
+export const runTitle = ({ method, data }: ReportedRun): string => `${method} on ${data.name}`;
+
+/** What stands on the page of one run; of a run still being written, what there is so far. */
+export function runContent(run: ReportedRun): Markup {
+  const { result, steps, evaluations, data } = run;
+  const state = result
+    ? `Best epoch ${result.bestEpoch}: ${metricsText(result.metrics)}.`
+    : `${counted(steps.length, "step")} so far.${evaluations.length ? ` Latest: ${metricsText(evaluations.at(-1)!.metrics)}.` : ""}`;
+  return content(runTitle(run), `${state} ${measuredOn(data)}`, runPictures(run), [facts(run), options(run)]);
+}
+
+/** Every picture of a run for which there is a record yet. */
+export function runPictures(run: Pick<ReportedRun, "steps" | "evaluations" | "freezing">): Picture[] {
+  return [...trainingPictures(run), ...freezingPictures(run.freezing)];
+}
+
+/** The pictures as figures. */
+const figures = (pictures: readonly Picture[]): Markup => html`<div class="pictures">
+${pictures.map((picture, i) => figure(picture, `picture-${i + 1}`))}</div>`;
+
+/** A page of pictures and tables. */
+export function content(title: string, state: string, pictures: Picture[], tables: Table[]): Markup {
+  return html`<h1>${title}</h1>
+${state && html`<p>${state}</p>`}
+${figures(pictures)}
+<section class="facts">${tables.map(table)}</section>
+`;
+}
+
+/** `90 training examples; scores are of 10 held out (10 %, drawn by seed 42).` */
+export function measuredOn({ trainedOn, scoredOn }: ScoredData): string {
+  if (scoredOn === undefined) return "The version that ran it did not record which examples scores are of.";
+  return `${trainedOn} training examples; scores are of ${scoredOn}.`;
+}
+
+/** What the run came to. */
+function facts(run: ReportedRun): Table {
+  const { result, steps, freezing, directory } = run;
+  const { name, trainedOn = "–", scoredOn = "–" } = run.data;
+  const data: [string, string][] = [
+    ["data", name],
+    ["examples trained on", trainedOn],
+    ["examples scored on", scoredOn],
+  ];
+  const compiling = freezing.reduce((sum, { compileSeconds }) => sum + compileSeconds, 0);
+  const rows: [string, string | number][] = result
+    ? [
+        ["method", result.method],
+        ...data,
+        ["model", result.model],
+        ["seed", String(result.seed)],
+        [`metrics, best epoch (${result.bestEpoch})`, metricsText(result.metrics)],
+        ...(result.float32Metrics
+          ? [["metrics on the float32 base model", metricsText(result.float32Metrics)] as [string, string]]
+          : []),
+        [`metrics, last epoch (${result.epochs})`, metricsText(result.lastEpochMetrics)],
+        ["trainable parameters at the start", number(result.trainable.start)],
+        ["trainable parameters, average", number(Math.round(result.trainable.average))],
+        ["trainable parameters at the end", number(result.trainable.end)],
+        ["trainable parameters of the head", number(result.trainable.head)],
+        ["matrices frozen", `${result.frozen.count} of ${result.frozen.of}`],
+        ["steps", number(result.steps)],
+        ["epochs", number(result.epochs)],
+        ["time", duration(result.seconds)],
+        ["median time of a step", duration(result.secondsPerStep)],
+        ["compiling after freezing", duration(compiling)],
+        ["tokens per second", number(Math.round(result.tokensPerSecond))],
+        ["peak memory", prefixed(result.peakMemory, "B")],
+        ...(result.memoryEstimate
+          ? [["memory expected before training", prefixed(result.memoryEstimate.total, "B")] as [string, string]]
+          : []),
+        ["floating-point operations", prefixed(result.flops, "FLOP")],
+        ["adapter file", prefixed(result.adapterBytes, "B")],
+      ]
+    : [
+        ["method", run.method],
+        ...data,
+        ["model", run.model],
+        ["seed", String(run.seed)],
+        ["steps", number(steps.length)],
+      ];
+  const place: [string, string][] = directory === undefined ? [] : [["folder", directory]];
+  return { caption: "Facts of the run", columns: ["fact", "value"], rows: [...rows, ...place] };
+}
+
+/** The options that the run was given or took by default. */
+function options({ options }: ReportedRun): Table {
+  return {
+    caption: "Options",
+    columns: ["option", "value"],
+    rows: Object.entries(options).map(([option, value]) => [option, text(value)]),
+  };
+}
+
+/** A value of an option as a table shows it. */
+export const text = (value: unknown): string => (typeof value === "string" ? value : (JSON.stringify(value) ?? "–"));

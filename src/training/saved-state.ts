@@ -1,0 +1,80 @@
+import { z } from "zod";
+import type { Tensor, Tensors } from "../graph/tensor.ts";
+import type { TrainingState } from "./training-state.ts";
+
+/** Groups of tensors in a saved state, by the prefix of their names. */
+const PARTS = ["parameters", "best", "optimizer", "method"] as const;
+
+const amount = z.number().nonnegative();
+/** JSON has no NaN: a correlation that is none is written as null. */
+const measured = z
+  .number()
+  .nullable()
+  .transform((value) => value ?? Number.NaN);
+const evaluation = z.object({
+  kind: z.literal("evaluation"),
+  metrics: z.record(z.string(), measured),
+  loss: measured,
+  step: amount,
+  epoch: amount,
+});
+const countersSchema = z.object({
+  step: z.int().nonnegative(),
+  tokens: amount,
+  flops: amount,
+  trainableAtStart: amount,
+  trainableSum: amount,
+  seconds: amount,
+  stepSeconds: z.array(amount),
+  evaluations: z.array(evaluation),
+  frozenAtStep: z.record(z.string(), amount),
+  bestEpoch: amount.optional(),
+  optimizer: z.object({ steps: z.record(z.string(), amount) }),
+  method: z.record(z.string(), z.unknown()).optional(),
+});
+
+/** A state of training as a file can hold it. */
+export interface SavedState {
+  /** Plain JSON. */
+  counters: Record<string, unknown>;
+  /** `parameters:…`, `best:…`, `optimizer:…` and `method:…` */
+  tensors: Tensors<"float32">;
+}
+
+/** Takes a state apart. The tensors are its own. */
+export function saveState({ parameters, best, optimizer, method, ...counted }: TrainingState): SavedState {
+  const parts: Record<(typeof PARTS)[number], Tensors<"float32"> | undefined> = {
+    parameters,
+    best: best?.parameters,
+    optimizer: optimizer.tensors,
+    method: method?.tensors,
+  };
+  const tensors = new Map<string, Tensor<"float32">>();
+  for (const part of PARTS) {
+    for (const [name, tensor] of parts[part] ?? []) tensors.set(`${part}:${name}`, tensor);
+  }
+  return {
+    counters: { ...counted, bestEpoch: best?.epoch, optimizer: optimizer.scalars, method: method?.scalars },
+    tensors,
+  };
+}
+
+/** Puts a state together again; undefined where its counters are none. */
+export function restoreState(counters: unknown, tensors: Tensors<"float32">): TrainingState | undefined {
+  const parsed = countersSchema.safeParse(counters);
+  if (!parsed.success) return undefined;
+  const { bestEpoch, optimizer, method, ...counted } = parsed.data;
+  const part = (prefix: (typeof PARTS)[number]): Tensors<"float32"> =>
+    new Map(
+      [...tensors]
+        .filter(([name]) => name.startsWith(`${prefix}:`))
+        .map(([name, tensor]) => [name.slice(prefix.length + 1), tensor]),
+    );
+  return {
+    ...counted,
+    parameters: part("parameters"),
+    ...(bestEpoch !== undefined && { best: { epoch: bestEpoch, parameters: part("best") } }),
+    optimizer: { scalars: optimizer, tensors: part("optimizer") },
+    ...(method && { method: { scalars: method, tensors: part("method") } }),
+  };
+}
