@@ -8,6 +8,8 @@
  * Mistakes that the caller can mend are thrown as {@link UserError}: one sentence that names what, where and what to do.
  * @module
  */
+export { type ByteSource, blobSource } from "./checkpoints/byte-source.ts";
+export { ggufFiles } from "./checkpoints/gguf/gguf-files.ts";
 export { type ModelFiles, memoryFiles, urlFiles } from "./checkpoints/model-files.ts";
 export { UserError } from "./errors.ts";
 export { type Adapter, type AdapterDescription, adapterBytes, readAdapter } from "./finetuning/adapter.ts";
@@ -17,6 +19,7 @@ export {
   type PageFineTuneConfig as FineTuneConfig,
   type PageFineTuneOptions as FineTuneOptions,
   type PageFineTuneOutcome as FineTuneOutcome,
+  type PageRunStart as RunStart,
   type TableText,
 } from "./finetuning/fine-tune-in-page.ts";
 export { FineTunedModel, type PredictionInput } from "./finetuning/fine-tuned-model.ts";
@@ -29,6 +32,7 @@ export { Runtime } from "./runtime/session.ts";
 export type { TaskKind } from "./tasks/task-kind.ts";
 export { registerTaskKind, type TextPrediction } from "./tasks/task-kinds.ts";
 export type { TaskPredictions } from "./tasks/task-predictions.ts";
+export type { MemoryEstimate } from "./training/memory-estimate.ts";
 export type { EvaluationRecord, FreezingRecord, StepRecord } from "./training/records.ts";
 export type { TrainOutcome } from "./training/train.ts";
 export type { TrainingState } from "./training/training-state.ts";

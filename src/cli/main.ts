@@ -18,6 +18,7 @@ import { searchCommand } from "./search.ts";
 import { serveCommand } from "./serve.ts";
 import { trainCommand } from "./train.ts";
 import { packageVersion } from "./version.ts";
+import { webCommand } from "./web.ts";
 
 const USER_ERROR = 2;
 const OUR_ERROR = 1;
@@ -36,6 +37,7 @@ const program = new Command(STARTED_AS)
   .addCommand(predictCommand())
   .addCommand(chatCommand())
   .addCommand(serveCommand())
+  .addCommand(webCommand())
   .addCommand(embedCommand())
   .addCommand(searchCommand())
   .addCommand(mineCommand())

@@ -13,7 +13,7 @@ import { type ServedModels, serveModels } from "../serving/openai-server.ts";
 import { downloadLine } from "./download-line.ts";
 import { addExamples } from "./help.ts";
 import { addSchemaOptions, givenOptions } from "./schema-options.ts";
-import { SIGNALS } from "./stop-signals.ts";
+import { signalled } from "./stop-signals.ts";
 
 const EXAMPLES = [
   "aflora serve --run runs/support",
@@ -111,11 +111,4 @@ async function readKey(file: string): Promise<string> {
   const key = (await readFile(file, "utf8").catch(() => undefined))?.trim();
   if (!key) throw new UserError(`${file} holds no key; write one line of text into it`);
   return key;
-}
-
-/** Waits for Ctrl-C, or what else ends a program. */
-async function signalled(): Promise<void> {
-  await new Promise<void>((resolve) => {
-    for (const signal of SIGNALS) process.once(signal, () => resolve());
-  });
 }

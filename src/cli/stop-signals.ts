@@ -23,3 +23,10 @@ export function onceAskedToEnd(asked: () => void): () => void {
   for (const signal of SIGNALS) process.on(signal, listen);
   return stop;
 }
+
+/** Waits for Ctrl-C, or what else ends a program. */
+export async function signalled(): Promise<void> {
+  await new Promise<void>((resolve) => {
+    for (const signal of SIGNALS) process.once(signal, () => resolve());
+  });
+}

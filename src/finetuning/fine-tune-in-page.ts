@@ -11,11 +11,18 @@ import type { TaskData } from "../tasks/example.ts";
 import { namedColumns } from "../tasks/rows.ts";
 import { holdOut } from "../tasks/split.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
+import type { MemoryEstimate } from "../training/memory-estimate.ts";
 import type { TrainOptions, TrainOutcome } from "../training/train.ts";
 import type { Adapter } from "./adapter.ts";
 import { type BaseModel, readBaseModel } from "./base-model.ts";
 import { FineTuning } from "./fine-tuning.ts";
-import { partOptions, trainingOptions, withRecipe } from "./training-options.ts";
+import {
+  type FineTuningSettings,
+  type MethodChoice,
+  partOptions,
+  trainingOptions,
+  withRecipe,
+} from "./training-options.ts";
 
 /** Examples as text, in one of the formats that `aflora train` reads: the name's ending says which. */
 export interface TableText {
@@ -37,6 +44,8 @@ export type PageFineTuneConfig = WithMethod<
   z.input<typeof pageOptions> & {
     /** Address of a Hugging Face model folder, or its files. */
     model: string | ModelFiles;
+    /** What the model is called in the adapter, such as `owner/name`; its address where absent. */
+    modelName?: string;
     /** Training examples. */
     train: TableText;
     /** Validation examples; a part of the training examples is held out where absent. */
@@ -44,14 +53,32 @@ export type PageFineTuneConfig = WithMethod<
   }
 >;
 
+/** What is known when training begins. */
+export interface PageRunStart {
+  task: TaskData;
+  base: BaseModel;
+  method: MethodChoice;
+  /** All options, with every default filled in. */
+  settings: FineTuningSettings;
+  totalSteps: number;
+  /** Steps done before, where the run goes on from a state. */
+  stepsDone: number;
+  /** Names of the projection matrices that a schedule may freeze. */
+  freezable: readonly string[];
+  memory: MemoryEstimate;
+  /** What a person should know before it begins. */
+  notes: readonly string[];
+}
+
 export interface PageFineTuneOptions
-  extends Pick<TrainOptions, "onStep" | "onFreezingCheck" | "onEvaluation" | "signal"> {
-  /** Where to compute; Wasm with one thread where absent. */
+  extends Pick<TrainOptions, "onStep" | "onFreezingCheck" | "onEvaluation" | "onCheckpoint" | "signal" | "resume"> {
+  /** Where to compute; Wasm with the threads that the page may have where absent. */
   runtime?: Runtime;
+  onStart?(start: PageRunStart): void | Promise<void>;
 }
 
 export interface PageFineTuneOutcome {
-  /** The best epoch's; undefined where the run was aborted. */
+  /** The best epoch's; undefined where the run was aborted before one had ended. */
   adapter: Adapter | undefined;
   outcome: TrainOutcome;
   /** What the adapter stands beside, and where it was computed: what predicting with it takes. */
@@ -59,34 +86,49 @@ export interface PageFineTuneOutcome {
   runtime: Runtime;
 }
 
+/** Bytes that Wasm can have; beside what is computed, the weights are there for as long as a graph runs. */
+const WASM_MEMORY = 2 ** 32;
+
 /**
  * Fine-tunes a model in a page: call it in a worker, because training keeps the thread that it runs on.
- * @throws UserError where an option, the examples or the model cannot be used.
+ *
+ * With `resume`, a state that `onCheckpoint` gave, and the same config it ends with the same adapter as if it had not stopped.
+ * @throws UserError where an option, the examples or the model cannot be used, or the model does not fit into a page's memory.
  */
 export async function fineTuneInPage(
-  { model, train, validation, ...config }: PageFineTuneConfig,
-  { runtime: given, ...callbacks }: PageFineTuneOptions = {},
+  { model, modelName, train, validation, ...config }: PageFineTuneConfig,
+  { runtime: given, onStart, resume, ...callbacks }: PageFineTuneOptions = {},
 ): Promise<PageFineTuneOutcome> {
   const { method: name = DEFAULT_METHOD.name, ...others } = config;
   const { options, method } = partOptions(pageOptions, name, others);
-  const { text, textPair, label, kind, validationSplit, ...settings } = options;
+  const { text, textPair, label, kind, validationSplit, ...training } = options;
   const columns = namedColumns({ text, label, textPair });
   const all = taskOf(train, columns, { kind });
   const task = validation
     ? withValidation(all, taskOf(validation, columns, all))
-    : holdOut(all, validationSplit, settings.seed);
+    : holdOut(all, validationSplit, training.seed);
+  const settings = withRecipe(training, findMethod(name), { kind: findTaskKind(task.kind) });
   const files = typeof model === "string" ? urlFiles(model) : model;
-  const base = await readBaseModel(files, task, settings.seed, { format: settings.base });
-  const plan = {
-    base,
-    task,
-    method,
-    settings: withRecipe(settings, findMethod(name), { kind: findTaskKind(task.kind) }),
-  };
-  const fineTuning = new FineTuning(plan);
-  const runtime = given ?? (await webRuntime({ threads: 1 }));
+  const base = await readBaseModel(files, task, settings.seed, {
+    format: settings.base,
+    ...(modelName !== undefined && { name: modelName }),
+  });
+  const fineTuning = new FineTuning({ base, task, method, settings, resume });
+  const { weights } = fineTuning.memory;
+  if (!fineTuning.fitMemory(WASM_MEMORY - weights)) throw tooLarge(fineTuning);
+  const runtime = given ?? (await webRuntime());
+  const { totalSteps, freezable, memory, notes } = fineTuning;
+  const stepsDone = resume?.step ?? 0;
+  await onStart?.({ task, base, method, settings, totalSteps, stepsDone, freezable, memory, notes });
   const outcome = await fineTuning.train(runtime, callbacks);
-  return { adapter: outcome.aborted ? undefined : fineTuning.bestAdapter(outcome), outcome, base, runtime };
+  return { adapter: outcome.state.best && fineTuning.bestAdapter(outcome), outcome, base, runtime };
+}
+
+function tooLarge({ memory: { weights, optimizer, activations }, tokenBudget }: FineTuning): UserError {
+  const needed = ((weights + optimizer + activations) / 1e9).toFixed(1);
+  return new UserError(
+    `training takes about ${needed} GB even with one text of ${tokenBudget} tokens at a time, and a page can have 4: lower maxLength, or choose a smaller model`,
+  );
 }
 
 function taskOf(

@@ -1,5 +1,5 @@
 import { randomUUID, timingSafeEqual } from "node:crypto";
-import { createAdaptorServer, type ServerType } from "@hono/node-server";
+import { createAdaptorServer } from "@hono/node-server";
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { streamSSE } from "hono/streaming";
@@ -7,6 +7,7 @@ import { didYouMean, UserError } from "../errors.ts";
 import type { FineTunedModel } from "../finetuning/fine-tuned-model.ts";
 import type { AnswerEnd, AnswerOptions } from "../finetuning/write-answers.ts";
 import type { Prompt } from "../tasks/prompt.ts";
+import { close, LOOPBACK, listen } from "./loopback.ts";
 import {
   chatRequest,
   classifyRequest,
@@ -59,11 +60,7 @@ export async function serveModels(models: ServedModels, options: ServeOptions): 
     url: `http://127.0.0.1:${port}/v1`,
     async close() {
       closing.abort();
-      const closed = new Promise((resolve) => server.close(resolve));
-      // A client that takes no answer must not keep the program from ending.
-      const impatience = setTimeout(() => "closeAllConnections" in server && server.closeAllConnections(), 1000);
-      await closed;
-      clearTimeout(impatience);
+      await close(server);
     },
   };
 }
@@ -290,8 +287,6 @@ async function jsonBody(context: Context): Promise<unknown> {
   }
 }
 
-const LOOPBACK = /^(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/i;
-
 /** A page elsewhere must not reach models through its reader's browser, nor by a name that points at 127.0.0.1. */
 function checkOrigin(context: Context): void {
   const origin = context.req.header("origin");
@@ -315,16 +310,3 @@ function refuse(context: Context, { status, message, param, code }: RequestError
 }
 
 const nowInSeconds = (): number => Math.floor(Date.now() / 1000);
-
-async function listen(server: ServerType, port: number): Promise<number> {
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", ({ code }: NodeJS.ErrnoException) =>
-      reject(
-        new UserError(`can't listen on port ${port} of 127.0.0.1 (${code}); give another --port, or 0 for a free one`),
-      ),
-    );
-    server.listen({ host: "127.0.0.1", port }, resolve);
-  });
-  const address = server.address();
-  return typeof address === "object" && address ? address.port : port;
-}

@@ -1,6 +1,6 @@
-import { isBuiltin } from "node:module";
 import { join } from "node:path";
-import { build, type Plugin } from "vite";
+import { build } from "vite";
+import { refuseNode } from "../../web/refuse-node.ts";
 
 /**
  * Bundles a module for a browser as ES modules, with the Wasm files that it names.
@@ -25,18 +25,3 @@ export async function bundleForBrowser(entry: string, directory: string): Promis
   });
   return join(directory, file);
 }
-
-const FOR_NODE_ALONE = ["onnxruntime-node"];
-
-/** A bundler would put an empty module in place of Node's, which fails only when it is used. */
-const refuseNode: Plugin = {
-  name: "refuse-node",
-  enforce: "pre",
-  resolveId(source, importer = "") {
-    // Its package.json says that a browser does without: it reads files only where there are some.
-    if (source === "fs" && /[/\\]node_modules[/\\]protobufjs[/\\]/.test(importer)) return;
-    if (isBuiltin(source) || FOR_NODE_ALONE.includes(source)) {
-      throw new Error(`${importer} imports ${source}, which no browser has`);
-    }
-  },
-};

@@ -1,0 +1,86 @@
+import { existsSync } from "node:fs";
+import { cp, mkdir, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { createAdaptorServer } from "@hono/node-server";
+import { serveStatic } from "@hono/node-server/serve-static";
+import { Hono } from "hono";
+import { UserError } from "../errors.ts";
+import { BUNDLED_MODEL } from "../finetuning/bundled-model.ts";
+import { modelDirectory } from "../finetuning/load-base-model-node.ts";
+import { close, LOOPBACK, listen } from "./loopback.ts";
+import { PAGE_POLICY } from "./page-policy.ts";
+
+/** Where the build puts the page; the same seen from the sources and from what they are built to. */
+const PAGE = fileURLToPath(new URL("../../dist/page", import.meta.url));
+
+/** Where the page looks for the model that comes with it. */
+const MODEL = `models/${BUNDLED_MODEL}`;
+
+/** Threads need a page that is isolated from others; nothing of it comes from elsewhere but a model of the hub. */
+const HEADERS = {
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Embedder-Policy": "require-corp",
+  "Cross-Origin-Resource-Policy": "same-origin",
+  "X-Content-Type-Options": "nosniff",
+  "Referrer-Policy": "no-referrer",
+  "Content-Security-Policy": `${PAGE_POLICY}; frame-ancestors 'none'`,
+};
+
+export interface PageServer {
+  /** Such as `http://127.0.0.1:8081/`. */
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+export interface PageOptions {
+  /** Folder that the build put the page into. */
+  page?: string;
+}
+
+/**
+ * Serves the page that trains in a browser, with the bundled model, on 127.0.0.1.
+ * @param port 0: any free one
+ * @throws UserError where the port cannot be had, or the page was not built.
+ */
+export async function servePage({ port, page = PAGE }: PageOptions & { port: number }): Promise<PageServer> {
+  const root = built(page);
+  const app = new Hono();
+  app.use(async (context, next) => {
+    if (!LOOPBACK.test(context.req.header("host") ?? "")) {
+      return context.text("Only 127.0.0.1 and localhost are served.\n", 403);
+    }
+    await next();
+    for (const [name, value] of Object.entries(HEADERS)) context.header(name, value);
+    context.header("Cache-Control", "no-cache");
+  });
+  app.use(
+    "/models/*",
+    serveStatic({ root: modelDirectory(BUNDLED_MODEL), rewriteRequestPath: (path) => path.slice(MODEL.length + 1) }),
+  );
+  app.use("/*", serveStatic({ root }));
+  const server = createAdaptorServer({ fetch: app.fetch });
+  const bound = await listen(server, port);
+  return { url: `http://127.0.0.1:${bound}/`, close: () => close(server) };
+}
+
+/**
+ * Writes the page as static files for any host, with the bundled model and a `_headers` file, as several hosts read it.
+ * @throws UserError where the folder is there already, or the page was not built.
+ */
+export async function writePage(folder: string, { page = PAGE }: PageOptions = {}): Promise<void> {
+  const root = built(page);
+  const directory = resolve(folder);
+  if (existsSync(directory)) throw new UserError(`${folder} is there already; name a new folder with --output`);
+  await mkdir(directory, { recursive: true });
+  await cp(root, directory, { recursive: true });
+  await cp(modelDirectory(BUNDLED_MODEL), join(directory, MODEL), { recursive: true });
+  const lines = Object.entries(HEADERS).map(([name, value]) => `  ${name}: ${value}\n`);
+  await writeFile(join(directory, "_headers"), `/*\n${lines.join("")}`);
+}
+
+/** @throws UserError where the page is not there. */
+function built(page: string): string {
+  if (existsSync(join(page, "index.html"))) return page;
+  throw new UserError(`the page is not built in ${page}; npm run build in the clone of aflora builds it`);
+}

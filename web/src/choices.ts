@@ -1,0 +1,28 @@
+import { METHODS } from "../../src/methods/methods.ts";
+import { TASK_KINDS } from "../../src/tasks/task-kinds.ts";
+
+/** A method as the page offers it. */
+export interface MethodChoice {
+  name: string;
+  summary: string;
+  learningRate: number;
+  headLearningRate: number;
+  /** Absent where it has none. */
+  rank?: number;
+}
+
+/** What a person may choose from. */
+export interface Choices {
+  methods: MethodChoice[];
+  kinds: { name: string; summary: string }[];
+}
+
+export function choices(): Choices {
+  return {
+    methods: METHODS.map(({ name, summary, recipe, options }) => {
+      const { rank } = options.parse({}) as { rank?: unknown };
+      return { name, summary, ...recipe, ...(typeof rank === "number" && { rank }) };
+    }),
+    kinds: TASK_KINDS.map(({ name, summary }) => ({ name, summary })),
+  };
+}

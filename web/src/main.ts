@@ -1,0 +1,137 @@
+import { metricsText } from "../../src/reports/quantities.ts";
+import type { ReportedRun } from "../../src/reports/run-page.ts";
+import { setUpDataStep } from "./data-step.ts";
+import { byId } from "./dom.ts";
+import type { DrawingHandlers } from "./drawing-worker.ts";
+import { LookStep } from "./look-step.ts";
+import { setUpModelStep } from "./model-step.ts";
+import { startOffline } from "./offline.ts";
+import { attempt, showProblem } from "./problems.ts";
+import type { RunRecords } from "./saved-run.ts";
+import { addSteps, followSteps, showSteps } from "./steps.ts";
+import { setUpTakeStep } from "./take-step.ts";
+import { setUpTrainForm, TrainingProgress } from "./train-step.ts";
+import type { EndFacts, SessionEvent, StartFacts } from "./training-session.ts";
+import type { TrainingHandlers } from "./training-worker.ts";
+import { setUpTryStep } from "./try-step.ts";
+import { callsTo } from "./worker-calls.ts";
+
+const home = new URL(".", document.baseURI).href;
+const training = callsTo<TrainingHandlers, SessionEvent>(
+  new Worker(new URL("./training-worker.ts", import.meta.url), { type: "module", name: home }),
+  heard,
+);
+const drawing = callsTo<DrawingHandlers>(
+  new Worker(new URL("./drawing-worker.ts", import.meta.url), { type: "module", name: "drawing" }),
+);
+
+const look = new LookStep(drawing);
+const progress = new TrainingProgress();
+const tryStep = setUpTryStep(training);
+let records: RunRecords = { steps: [], evaluations: [], freezing: [] };
+let about: StartFacts["run"] | undefined;
+let result: EndFacts["result"];
+setUpTakeStep(training, drawing, (): ReportedRun => ({ ...about!, ...records, ...(result && { result }) }));
+
+const choices = await training.choices();
+const form = setUpTrainForm(choices.methods);
+const model = setUpModelStep(training, (facts) => {
+  byId("start", HTMLButtonElement).disabled = !facts;
+  if (facts) addSteps("train");
+});
+const data = setUpDataStep(training, choices, (task) => {
+  showSteps(task ? ["data", "model"] : ["data"]);
+  if (!task) return;
+  form.suggest(task.examples);
+  void model.refresh();
+});
+showSteps(["data"]);
+followSteps();
+startOffline();
+
+const [pause, stop, start] = ["pause", "stop", "start"].map((id) => byId(id, HTMLButtonElement)) as [
+  HTMLButtonElement,
+  HTMLButtonElement,
+  HTMLButtonElement,
+];
+
+byId("options", HTMLFormElement).addEventListener("submit", (event) => {
+  event.preventDefault();
+  const options = form.options();
+  void run(() => training.train(options));
+});
+pause.addEventListener("click", () => {
+  const paused = pause.textContent === "Pause";
+  pause.textContent = paused ? "Go on" : "Pause";
+  if (paused) progress.say("Paused after the step at hand");
+  void (paused ? training.pause() : training.goOn());
+});
+stop.addEventListener("click", () => {
+  stop.disabled = true;
+  progress.say("Stopping after the computation at hand…");
+  void training.stop();
+});
+
+const left = await attempt("data-problem", () => training.leftRun());
+if (left) {
+  const { data: file, model: name, epoch, epochs } = left;
+  byId("left", HTMLElement).hidden = false;
+  byId("left-text", HTMLElement).textContent =
+    `${name} on ${file}, ${epoch === 0 ? "before its first epoch had ended" : `after epoch ${epoch}`}${epochs ? ` of ${epochs}` : ""}. What it had done is kept in this browser.`;
+  byId("left-go-on", HTMLButtonElement).addEventListener("click", () => {
+    byId("left", HTMLElement).hidden = true;
+    data.show(left.rows, left.settings.columns, left.settings.kind);
+    form.put(left.settings.options);
+    addSteps("train");
+    void run(() => training.goOnWithRun());
+  });
+  byId("left-forget", HTMLButtonElement).addEventListener("click", async () => {
+    byId("left", HTMLElement).hidden = true;
+    await attempt("data-problem", () => training.forgetRun());
+  });
+}
+
+/** Follows a run from its beginning to its end. */
+async function run(train: () => Promise<EndFacts>): Promise<void> {
+  byId("left", HTMLElement).hidden = true;
+  records = { steps: [], evaluations: [], freezing: [] };
+  about = undefined;
+  result = undefined;
+  lock(true);
+  progress.begin();
+  const end = await attempt("train-problem", train);
+  lock(false);
+  if (!end) return progress.say("");
+  result = end.result;
+  if (!end.finished)
+    return progress.end("Stopped before the first epoch had ended: there is nothing to take away.", []);
+  const how = end.stopped ? "Stopped." : "Done.";
+  progress.end(`${how} Best epoch ${result!.bestEpoch}: ${metricsText(result!.metrics)}.`, end.notes);
+  tryStep.begin(end);
+  addSteps("look", "try", "take");
+  await look.draw(records);
+}
+
+function heard(event: SessionEvent): void {
+  progress.take(event);
+  if (event.kind === "start") {
+    records = event.start.records;
+    about = event.start.run;
+    showSteps(["data", "model", "train", "look"]);
+  } else if (event.kind === "step") records.steps.push(event.record);
+  else if (event.kind === "freezing") records.freezing.push(event.record);
+  else if (event.kind === "evaluation") records.evaluations.push(event.record);
+  if (event.kind !== "download") look.follow(records);
+}
+
+/** While a run goes on nothing of it can be changed. */
+function lock(running: boolean): void {
+  data.lock(running);
+  model.lock(running);
+  form.lock(running);
+  start.hidden = running;
+  pause.hidden = stop.hidden = !running;
+  stop.disabled = false;
+  pause.textContent = "Pause";
+  if (running) showProblem("train-problem");
+}

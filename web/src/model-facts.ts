@@ -1,0 +1,55 @@
+import type { ModelFiles } from "../../src/checkpoints/model-files.ts";
+import { readModelConfig } from "../../src/checkpoints/model-folder.ts";
+import { UserError } from "../../src/errors.ts";
+import { sizeOf } from "../../src/graph/tensor.ts";
+import { describeModel } from "../../src/models/families.ts";
+import { traceModel } from "../../src/models/trace.ts";
+import { findTaskKind } from "../../src/tasks/task-kinds.ts";
+
+/** What is known of a model before its weights are read. */
+export interface ModelFacts {
+  name: string;
+  /** `model_type` of its config.json. */
+  type: string;
+  parameters: number;
+  /** Bytes that training is expected to take. */
+  memory: number;
+  /** Bytes to fetch; 0 where they are here already, absent where nobody says. */
+  download?: number;
+}
+
+/** Bytes that Wasm can have. */
+const WASM_MEMORY = 2 ** 32;
+/** Tokens that are computed at once. */
+const TOKENS = 512;
+/** A step keeps about so many numbers for each output of a linear layer. */
+const KEPT = 3;
+
+/**
+ * A model's size, from its configuration alone.
+ * @param labels number of the task's labels
+ * @throws UserError where it is no model, not supported, or too large for a page.
+ */
+export async function modelFacts(
+  name: string,
+  files: ModelFiles,
+  kind: string,
+  labels: readonly string[],
+): Promise<ModelFacts> {
+  const raw = await readModelConfig(files);
+  const description = describeModel(raw);
+  const { outputs, head } = findTaskKind(kind);
+  const { sites, weights } = traceModel(description, outputs(labels, description.config), head);
+  const parameters = sum([...weights.values()].map(({ shape }) => sizeOf(shape as number[])));
+  const activations = 4 * TOKENS * KEPT * sum(sites.map(({ outFeatures }) => outFeatures));
+  // Fed to Wasm, weights are there twice.
+  const inWasm = 4 * parameters + activations;
+  if (inWasm > WASM_MEMORY) {
+    throw new UserError(
+      `${name} has ${Math.round(parameters / 1e6).toLocaleString("en-US")} million weights and would take ${(inWasm / 1e9).toFixed(1)} GB, more than the 4 GB of a page; choose a smaller model, or train it with npx aflora train`,
+    );
+  }
+  return { name, type: description.config.modelType, parameters, memory: 4 * parameters + inWasm };
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, each) => total + each, 0);

@@ -1,0 +1,89 @@
+import { UserError } from "../../src/errors.ts";
+import { number, prefixed } from "../../src/reports/quantities.ts";
+import { byId } from "./dom.ts";
+import type { ModelFacts } from "./model-facts.ts";
+import type { ModelChoice } from "./model-store.ts";
+import { attempt, showProblem } from "./problems.ts";
+import type { TrainingHandlers } from "./training-worker.ts";
+import type { Called } from "./worker-calls.ts";
+
+export interface ModelStep {
+  /** Looks at the chosen model again, because the task is another. */
+  refresh(): Promise<void>;
+  lock(locked: boolean): void;
+}
+
+/** The step in which a model is chosen. @param onModel hears what it is; undefined while there is none */
+export function setUpModelStep(
+  training: Called<TrainingHandlers>,
+  onModel: (facts: ModelFacts | undefined) => void,
+): ModelStep {
+  const radios = [...document.querySelectorAll<HTMLInputElement>('input[name="model"]')];
+  const hub = byId("hub-id", HTMLInputElement);
+  const look = byId("hub-look", HTMLButtonElement);
+  const [folder, file] = [byId("disk-folder", HTMLInputElement), byId("disk-file", HTMLInputElement)];
+  const shown = byId("model-facts", HTMLElement);
+  let choice: ModelChoice | undefined = { from: "page" };
+  let asked = 0;
+
+  const choose = async (chosen: ModelChoice | undefined): Promise<void> => {
+    choice = chosen;
+    const turn = ++asked;
+    onModel(undefined);
+    showProblem("model-problem");
+    shown.textContent = "";
+    if (!chosen) return;
+    shown.textContent = "Looking at the model…";
+    const facts = await attempt("model-problem", () => training.chooseModel(chosen));
+    // Another was chosen meanwhile.
+    if (turn !== asked) return;
+    shown.textContent = facts ? inWords(facts) : "";
+    onModel(facts);
+  };
+
+  const byRadio = (): ModelChoice | undefined => {
+    const from = radios.find(({ checked }) => checked)?.value;
+    byId("hub-choice", HTMLElement).hidden = from !== "hub";
+    byId("disk-choice", HTMLElement).hidden = from !== "disk";
+    if (from === "page") return { from };
+    return from === "hub" && hub.value.trim() ? { from, id: hub.value } : undefined;
+  };
+  for (const radio of radios) radio.addEventListener("change", () => void choose(byRadio()));
+  look.addEventListener("click", () => void choose(byRadio()));
+  hub.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") void choose(byRadio());
+  });
+  for (const input of [folder, file]) {
+    input.addEventListener("change", () => {
+      const files = [...(input.files ?? [])];
+      if (files.length > 0) void choose(fromDisk(files)).catch((error) => showProblem("model-problem", error));
+    });
+  }
+  return {
+    refresh: () => choose(choice),
+    lock(locked) {
+      for (const control of [...radios, hub, look, folder, file]) control.disabled = locked;
+    },
+  };
+}
+
+/** Files of a folder by their paths in it, or a file alone. */
+function fromDisk(files: readonly File[]): ModelChoice {
+  const [first] = files;
+  const [name = ""] = first!.webkitRelativePath.split("/");
+  if (!name) return { from: "disk", name: first!.name, files: { [first!.name]: first! } };
+  const inFolder = files.map((file) => [file.webkitRelativePath.slice(name.length + 1), file] as const);
+  const read = inFolder.filter(([path]) => /\.(json|txt|model|jinja|safetensors|gguf)$/.test(path));
+  if (read.length === 0) throw new UserError(`${name} is no model's folder: it has no config.json`);
+  return { from: "disk", name, files: Object.fromEntries(read) };
+}
+
+function inWords({ type, parameters, memory, download }: ModelFacts): string {
+  const fetched =
+    download === undefined
+      ? "Its files are read when training begins."
+      : download === 0
+        ? "Its files are kept in this browser already."
+        : `${prefixed(download, "B")} are read once, when training begins.`;
+  return `${type}, ${number(Math.round(parameters / 1e5) / 10)} million weights; training takes about ${prefixed(memory, "B")} of memory. ${fetched}`;
+}

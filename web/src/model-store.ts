@@ -1,0 +1,178 @@
+import { type ByteSource, blobSource } from "../../src/checkpoints/byte-source.ts";
+import { ggufFiles } from "../../src/checkpoints/gguf/gguf-files.ts";
+import type { ModelFiles } from "../../src/checkpoints/model-files.ts";
+import { UserError } from "../../src/errors.ts";
+import { BUNDLED_MODEL } from "../../src/finetuning/bundled-model.ts";
+
+/** Which model, as a person chose it. */
+export type ModelChoice =
+  | { from: "page" }
+  /** `owner/name[@revision]` */
+  | { from: "hub"; id: string }
+  /** Files of a folder, by their paths within it, or one GGUF file. */
+  | { from: "disk"; name: string; files: Readonly<Record<string, Blob>> }
+  /** A model from the disk that an earlier visit has kept. */
+  | { from: "kept"; name: string; files: readonly string[] };
+
+/** How much of a file has come. */
+export interface DownloadProgress {
+  file: string;
+  received: number;
+  /** Absent where the server does not say. */
+  size?: number;
+}
+
+/** Where models are kept between visits. */
+const CACHE = "aflora-models";
+
+const HUB = "https://huggingface.co";
+const HUB_NAME = /^[\w.-]+\/[\w.-]+(@[\w./-]+)?$/;
+
+/** What a chosen model is called in the adapter. */
+export function nameOf(choice: ModelChoice): string {
+  if (choice.from === "page") return BUNDLED_MODEL;
+  return choice.from === "hub" ? choice.id.replace(/@.*/, "") : choice.name;
+}
+
+/**
+ * The files of a chosen model. Those of a server are fetched when they are opened and kept for later visits.
+ * @param home address of the page's own files
+ * @throws UserError where the choice names no model.
+ */
+export async function filesOf(
+  choice: ModelChoice,
+  home: string,
+  onProgress: (progress: DownloadProgress) => void,
+): Promise<ModelFiles> {
+  if (choice.from === "page")
+    return servedFiles(BUNDLED_MODEL, new URL(`models/${BUNDLED_MODEL}/`, home).href, onProgress);
+  if (choice.from === "hub") {
+    const id = choice.id.trim();
+    if (!HUB_NAME.test(id)) throw new UserError(`"${id}" names no model of the hub; write owner/name`);
+    const [name, revision = "main"] = id.split("@");
+    return servedFiles(name!, `${HUB}/${name}/resolve/${revision}/`, onProgress);
+  }
+  const files = choice.from === "kept" ? await keptFiles(choice.name, choice.files) : choice.files;
+  const [gguf] = Object.entries(files).filter(([name]) => name.endsWith(".gguf"));
+  if (gguf && !files["config.json"]) return ggufFiles(blobSource(`${choice.name}: ${gguf[0]}`, gguf[1]));
+  return {
+    location: choice.name,
+    async open(name) {
+      const file = Object.hasOwn(files, name) ? files[name] : undefined;
+      return file && blobSource(`${choice.name}/${name}`, file);
+    },
+  };
+}
+
+/** Keeps the files of a model from the disk, so that a run goes on with it after a reload. */
+export async function keep(name: string, files: Readonly<Record<string, Blob>>): Promise<void> {
+  const cache = await caches.open(CACHE);
+  for (const [file, blob] of Object.entries(files)) await cache.put(keptAt(name, file), new Response(blob));
+}
+
+async function keptFiles(name: string, names: readonly string[]): Promise<Record<string, Blob>> {
+  const cache = await caches.open(CACHE);
+  const files: Record<string, Blob> = {};
+  for (const file of names) {
+    const found = await cache.match(keptAt(name, file));
+    if (!found) throw new UserError(`the model ${name} is not kept in this browser any more; choose it again`);
+    files[file] = await found.blob();
+  }
+  return files;
+}
+
+const keptAt = (name: string, file: string): string =>
+  `/disk/${encodeURIComponent(name)}/${file.split("/").map(encodeURIComponent).join("/")}`;
+
+/** Files of a server, each whole, kept in the browser. */
+function servedFiles(name: string, folder: string, onProgress: (progress: DownloadProgress) => void): ModelFiles {
+  return {
+    location: name,
+    async open(file): Promise<ByteSource | undefined> {
+      const url = folder + file.split("/").map(encodeURIComponent).join("/");
+      const cache = await openCache();
+      let response = await cache?.match(url);
+      if (!response) {
+        response = await ask(name, url);
+        if (response.status !== 404) response = counted(response, file, onProgress);
+        // Also that a file is not there: without a network nothing else would say so.
+        if (cache) {
+          await stored(cache, url, response, name, file);
+          response = (await cache.match(url))!;
+        }
+      }
+      if (response.status === 404) return undefined;
+      return blobSource(`${name}/${file}`, await response.blob());
+    },
+  };
+}
+
+/** Pages that did not come over a safe connection have no cache. */
+const openCache = async (): Promise<Cache | undefined> => ("caches" in self ? caches.open(CACHE) : undefined);
+
+async function ask(name: string, url: string): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(url);
+  } catch {
+    throw new UserError(`${name} cannot be fetched from ${new URL(url).host}; check the connection`);
+  }
+  if (response.ok || response.status === 404) return response;
+  await response.body?.cancel();
+  // The hub says so of a repository that is not there as well as of one that is private.
+  if (response.status === 401 || response.status === 403) {
+    throw new UserError(
+      `there is no model ${name} for everyone to read on the hub; check its name, or download it and choose its folder`,
+    );
+  }
+  throw new UserError(`${new URL(url).host} answers ${response.status} when asked for ${name}; try again later`);
+}
+
+async function stored(cache: Cache, url: string, response: Response, name: string, file: string): Promise<void> {
+  try {
+    await cache.put(url, response);
+  } catch (error) {
+    const full = error instanceof DOMException && error.name === "QuotaExceededError";
+    throw new UserError(
+      full
+        ? `there is no room in this browser for ${file} of ${name}; free some space on the disk, or choose a smaller model`
+        : `${file} of ${name} broke off while it came; check the connection and try again`,
+    );
+  }
+}
+
+/** The same answer, with what has come of it told. */
+function counted(
+  { body, status, headers }: Response,
+  file: string,
+  onProgress: (progress: DownloadProgress) => void,
+): Response {
+  const length = Number(headers.get("Content-Length"));
+  // A compressed answer's length is not that of what comes out.
+  const known = length > 0 && !headers.get("Content-Encoding");
+  let received = 0;
+  const counting = new TransformStream<Uint8Array, Uint8Array>({
+    transform(piece, controller) {
+      received += piece.length;
+      onProgress({ file, received, ...(known && { size: length }) });
+      controller.enqueue(piece);
+    },
+  });
+  return new Response(body!.pipeThrough(counting), { status });
+}
+
+/**
+ * Bytes that a model's weights have where they lie, without fetching them; undefined where nobody says.
+ * @param files as `filesOf` gave them
+ */
+export async function weightBytes(choice: ModelChoice, home: string): Promise<number | undefined> {
+  if (choice.from === "disk") return Object.values(choice.files).reduce((sum, { size }) => sum + size, 0);
+  if (choice.from === "kept") return undefined;
+  const [name, revision = "main"] = choice.from === "hub" ? choice.id.trim().split("@") : [];
+  const folder =
+    choice.from === "page" ? new URL(`models/${BUNDLED_MODEL}/`, home).href : `${HUB}/${name}/resolve/${revision}/`;
+  const url = `${folder}model.safetensors`;
+  if (await (await openCache())?.match(url)) return 0;
+  const response = await fetch(url, { method: "HEAD" }).catch(() => undefined);
+  return response?.ok ? Number(response.headers.get("Content-Length")) || undefined : undefined;
+}

@@ -1,0 +1,96 @@
+import { blobSource } from "../../src/checkpoints/byte-source.ts";
+import { openSafetensors, safetensorsBytes } from "../../src/checkpoints/safetensors.ts";
+import { readTensors } from "../../src/checkpoints/tensor-source.ts";
+import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../src/training/records.ts";
+import { restoreState, saveState } from "../../src/training/saved-state.ts";
+import type { TrainingState } from "../../src/training/training-state.ts";
+import type { ModelChoice } from "./model-store.ts";
+
+/** What a run was told, as it is kept in the origin's private file system. */
+export interface RunSettings {
+  data: string;
+  model: Exclude<ModelChoice, { from: "disk" }>;
+  columns: { text?: string; textPair?: string; label?: string };
+  kind?: string;
+  options: Record<string, unknown>;
+}
+
+/** What a run has written about itself. */
+export interface RunRecords {
+  steps: StepRecord[];
+  evaluations: EvaluationRecord[];
+  freezing: FreezingRecord[];
+}
+
+/** A run that was left, and where it goes on. */
+export interface SavedRun {
+  settings: RunSettings;
+  /** The examples' file. */
+  text: string;
+  state: TrainingState;
+  records: RunRecords;
+}
+
+const FOLDER = "run";
+const SETTINGS = "settings.json";
+const DATA = "data";
+/** The one file that says where training stands: it is replaced as a whole. */
+const STATE = "state.safetensors";
+
+/** Whether this browser lets pages keep files, as it does where the page came over a safe connection. */
+export const canSave = (): boolean => typeof navigator.storage?.getDirectory === "function";
+
+const folder = async (): Promise<FileSystemDirectoryHandle> =>
+  (await navigator.storage.getDirectory()).getDirectoryHandle(FOLDER, { create: true });
+
+/** Begins to keep a run, in place of the one before. */
+export async function beginSaving(settings: RunSettings, text: string): Promise<void> {
+  await forgetRun();
+  const at = await folder();
+  await write(at, DATA, text);
+  await write(at, SETTINGS, JSON.stringify(settings));
+}
+
+/** Keeps where a run stands, whole or not at all. */
+export async function saveProgress(state: TrainingState, records: RunRecords): Promise<void> {
+  const { counters, tensors } = saveState(state);
+  const metadata = { aflora: JSON.stringify(counters), records: JSON.stringify(records) };
+  await write(await folder(), STATE, safetensorsBytes(tensors, metadata));
+}
+
+/** The run that was left; undefined where there is none, or what is kept of it cannot be read. */
+export async function findRun(): Promise<SavedRun | undefined> {
+  if (!canSave()) return undefined;
+  try {
+    const at = await folder();
+    const read = async (name: string): Promise<File> => (await at.getFileHandle(name)).getFile();
+    const source = await openSafetensors(blobSource(STATE, await read(STATE)));
+    const { aflora, records } = source.metadata ?? {};
+    const state = restoreState(JSON.parse(aflora!), await readTensors(source));
+    if (!state) return undefined;
+    return {
+      settings: JSON.parse(await (await read(SETTINGS)).text()) as RunSettings,
+      text: await (await read(DATA)).text(),
+      state,
+      records: JSON.parse(records!) as RunRecords,
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+export async function forgetRun(): Promise<void> {
+  const root = await navigator.storage.getDirectory();
+  await root.removeEntry(FOLDER, { recursive: true }).catch(() => undefined);
+}
+
+/** A writable file takes the old one's place when it is closed, not before. */
+async function write(
+  at: FileSystemDirectoryHandle,
+  name: string,
+  content: string | Uint8Array<ArrayBuffer>,
+): Promise<void> {
+  const file = await (await at.getFileHandle(name, { create: true })).createWritable();
+  await file.write(content);
+  await file.close();
+}

@@ -1,0 +1,178 @@
+import { duration, number, prefixed } from "../../src/reports/quantities.ts";
+import type { EvaluationRecord, StepRecord } from "../../src/training/records.ts";
+import type { MethodChoice } from "./choices.ts";
+import { byId, element, fillSelect } from "./dom.ts";
+import { settingsFor } from "./settings.ts";
+import type { SessionEvent, StartFacts } from "./training-session.ts";
+
+/** What trains, and how, as the form says; the names are those of `aflora train`. */
+export interface TrainForm {
+  options(): Record<string, unknown>;
+  /** Puts in what suits so many examples. */
+  suggest(examples: number): void;
+  /** Puts in the options of a run that was left. */
+  put(options: Readonly<Record<string, unknown>>): void;
+  lock(locked: boolean): void;
+}
+
+/** Fields that are plain numbers: option → id. */
+const NUMBERS = {
+  rank: "rank",
+  epochs: "epochs",
+  batchSize: "batch-size",
+  learningRate: "learning-rate",
+  maxLength: "max-length",
+  validationSplit: "validation-split",
+  seed: "seed",
+} as const;
+
+const DEFAULTS = { maxLength: 256, validationSplit: 0.1, seed: 42 };
+
+export function setUpTrainForm(methods: readonly MethodChoice[]): TrainForm {
+  const method = byId("method", HTMLSelectElement);
+  const [weights, base] = [byId("class-weights", HTMLSelectElement), byId("base", HTMLSelectElement)];
+  const fields = Object.entries(NUMBERS).map(([option, id]) => [option, byId(id, HTMLInputElement)] as const);
+  const field = (option: keyof typeof NUMBERS): HTMLInputElement => byId(NUMBERS[option], HTMLInputElement);
+  const chosen = (): MethodChoice => methods.find(({ name }) => name === method.value)!;
+  const showMethod = (): void => {
+    const { summary, rank, learningRate } = chosen();
+    byId("method-facts", HTMLElement).textContent = `${method.value}: ${summary}.`;
+    byId("rank-field", HTMLElement).hidden = rank === undefined;
+    field("rank").value = rank === undefined ? "" : String(rank);
+    field("learningRate").value = String(learningRate);
+  };
+  fillSelect(method, Object.fromEntries(methods.map(({ name }) => [name, name])), methods[0]!.name);
+  method.addEventListener("change", showMethod);
+  showMethod();
+  for (const [option, value] of Object.entries(DEFAULTS)) field(option as keyof typeof NUMBERS).value = String(value);
+  let examples = 0;
+  const put = (options: Readonly<Record<string, unknown>>): void => {
+    for (const [option, input] of fields) if (options[option] !== undefined) input.value = String(options[option]);
+  };
+  return {
+    options() {
+      const { learningRate, headLearningRate } = chosen();
+      const given = fields
+        .filter(([, input]) => input.value !== "")
+        .map(([option, input]) => [option, input.valueAsNumber]);
+      const rate = field("learningRate").valueAsNumber;
+      return {
+        method: method.value,
+        ...Object.fromEntries(given),
+        // The head's rate keeps its ratio to the method's.
+        headLearningRate: (headLearningRate * rate) / learningRate,
+        ...(weights.value && { classWeights: weights.value }),
+        base: base.value,
+      };
+    },
+    suggest(count) {
+      if (count === examples) return;
+      examples = count;
+      put(settingsFor(count));
+    },
+    put(options) {
+      if (typeof options.method === "string") method.value = options.method;
+      showMethod();
+      put(options);
+      weights.value = options.classWeights === undefined ? "" : String(options.classWeights);
+      base.value = String(options.base ?? "float32");
+    },
+    lock(locked) {
+      for (const control of [method, weights, base, ...fields.map(([, input]) => input)]) control.disabled = locked;
+    },
+  };
+}
+
+/** What is shown of a run while it goes on. */
+export class TrainingProgress {
+  #start: StartFacts | undefined;
+  #metric = "";
+  #latest: StepRecord | undefined;
+  #seconds = 0;
+  #tokens = 0;
+  #steps = 0;
+
+  begin(): void {
+    this.#start = undefined;
+    this.#latest = undefined;
+    this.#metric = "";
+    this.#seconds = this.#tokens = this.#steps = 0;
+    byId("progress", HTMLElement).hidden = false;
+    byId("bar", HTMLProgressElement).removeAttribute("value");
+    byId("numbers", HTMLElement).replaceChildren();
+    byId("notes", HTMLElement).replaceChildren();
+    this.say("Reading the model…");
+  }
+
+  take(event: SessionEvent): void {
+    if (event.kind === "download") {
+      const { file, received, size } = event.progress;
+      this.say(`Reading ${file}: ${prefixed(received, "B")}${size ? ` of ${prefixed(size, "B")}` : ""}`);
+      if (size) byId("bar", HTMLProgressElement).value = received / size;
+    } else if (event.kind === "start") this.#begun(event.start);
+    else if (event.kind === "step") this.#step(event.record);
+    else if (event.kind === "evaluation") this.#evaluated(event.record);
+  }
+
+  say(text: string): void {
+    byId("progress-text", HTMLElement).textContent = text;
+  }
+
+  /** Shows what a run that has ended says of itself. */
+  end(text: string, notes: readonly string[]): void {
+    this.say(text);
+    byId("bar", HTMLProgressElement).value = 1;
+    byId("notes", HTMLElement).append(...notes.map((note) => element("li", note)));
+  }
+
+  #begun(start: StartFacts): void {
+    this.#start = start;
+    byId("notes", HTMLElement).replaceChildren(...start.notes.map((note) => element("li", note)));
+    byId("bar", HTMLProgressElement).value = start.stepsDone / start.totalSteps;
+    const evaluation = start.records.evaluations.at(-1);
+    if (evaluation) this.#evaluated(evaluation);
+    this.say(
+      start.stepsDone > 0 ? `Going on after step ${number(start.stepsDone)}` : "Measuring the model before training…",
+    );
+    this.#show();
+  }
+
+  #step(record: StepRecord): void {
+    this.#latest = record;
+    this.#seconds += record.seconds;
+    this.#tokens += record.tokens;
+    this.#steps++;
+    const { totalSteps } = this.#start!;
+    const done = record.step + 1;
+    byId("bar", HTMLProgressElement).value = done / totalSteps;
+    const left = (totalSteps - done) * (this.#seconds / this.#steps);
+    this.say(`Step ${number(done)} of ${number(totalSteps)}, about ${duration(left)} left`);
+    this.#show();
+  }
+
+  #evaluated({ epoch, metrics }: EvaluationRecord): void {
+    const [name, value] = Object.entries(metrics)[0]!;
+    this.#metric = `${name.replaceAll("_", " ")}|${number(value)}|${epoch === 0 ? "before training" : `after epoch ${epoch}`}`;
+    this.#show();
+  }
+
+  #show(): void {
+    const [metric, value, when] = this.#metric.split("|");
+    const latest = this.#latest;
+    const facts: [string, string][] = [
+      ...(latest ? ([["loss", latest.loss.toFixed(3)]] as [string, string][]) : []),
+      ...(metric ? ([[`${metric}, ${when}`, value!]] as [string, string][]) : []),
+      ...(latest
+        ? ([
+            ["tokens a second", number(Math.round(this.#tokens / this.#seconds))],
+            ["trainable parameters", number(latest.trainable)],
+            ["matrices frozen", number(latest.frozen)],
+          ] as [string, string][])
+        : []),
+      ...(this.#start ? ([["memory, about", prefixed(this.#start.memory, "B")]] as [string, string][]) : []),
+    ];
+    byId("numbers", HTMLElement).replaceChildren(
+      ...facts.map(([name, shown]) => element("div", [element("dt", name), element("dd", shown)])),
+    );
+  }
+}

@@ -1,0 +1,384 @@
+import type { ModelFiles } from "../../src/checkpoints/model-files.ts";
+import { UserError } from "../../src/errors.ts";
+import { writeOnnxFolder } from "../../src/exchange/onnx.ts";
+import { writePeftFolder } from "../../src/exchange/peft/write.ts";
+import { type Adapter, adapterBytes } from "../../src/finetuning/adapter.ts";
+import type { BaseModel } from "../../src/finetuning/base-model.ts";
+import {
+  fineTuneInPage,
+  type PageFineTuneConfig,
+  type PageFineTuneOutcome,
+  type PageRunStart,
+} from "../../src/finetuning/fine-tune-in-page.ts";
+import { FineTunedModel } from "../../src/finetuning/fine-tuned-model.ts";
+import { fitAdapter } from "../../src/finetuning/fitted-adapter.ts";
+import { mergeWeights } from "../../src/methods/merge.ts";
+import type { ReportedRun } from "../../src/reports/run-page.ts";
+import type { RunResult } from "../../src/runs/records.ts";
+import { summarise } from "../../src/runs/run-result.ts";
+import { webRuntime } from "../../src/runtime/runtime-web.ts";
+import type { Runtime } from "../../src/runtime/session.ts";
+import type { Columns, Table } from "../../src/tasks/rows.ts";
+import { heldOutText } from "../../src/tasks/split.ts";
+import type { TextPrediction } from "../../src/tasks/task-kinds.ts";
+import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../src/training/records.ts";
+import type { TrainingState } from "../../src/training/training-state.ts";
+import { type FileFacts, factsOf, readExamples, type TaskFacts, taskFactsOf } from "./examples-file.ts";
+import { type ModelFacts, modelFacts } from "./model-facts.ts";
+import { type DownloadProgress, filesOf, keep, type ModelChoice, nameOf, weightBytes } from "./model-store.ts";
+import {
+  beginSaving,
+  canSave,
+  findRun,
+  forgetRun,
+  type RunRecords,
+  type RunSettings,
+  saveProgress,
+} from "./saved-run.ts";
+import { type WrongExample, wrongExamples } from "./wrong-examples.ts";
+import { zipFolder } from "./zip-folder.ts";
+
+/** What the page is told while a run goes on. */
+export type SessionEvent =
+  | { kind: "download"; progress: DownloadProgress }
+  | { kind: "start"; start: StartFacts }
+  | { kind: "step"; record: StepRecord }
+  | { kind: "freezing"; record: FreezingRecord }
+  | { kind: "evaluation"; record: EvaluationRecord };
+
+/** What is known when training begins. */
+export interface StartFacts {
+  totalSteps: number;
+  stepsDone: number;
+  threads: number;
+  /** Bytes that training is expected to take. */
+  memory: number;
+  notes: readonly string[];
+  /** Of steps that an earlier visit has done. */
+  records: RunRecords;
+  run: Omit<ReportedRun, keyof RunRecords>;
+}
+
+/** What a run came to. */
+export interface EndFacts {
+  /** Whether there is an adapter: an epoch has ended. */
+  finished: boolean;
+  /** Whether the person ended it before its time. */
+  stopped: boolean;
+  result?: RunResult;
+  notes: readonly string[];
+  /** How the model is asked: with one text, with two, or for an answer. */
+  asks: "text" | "pair" | "answer";
+}
+
+/** What the model says of a text. */
+export interface Said {
+  /** In a line. */
+  line: string;
+  /** Every label with its probability, the likeliest first, where the kind has them. */
+  labels: { label: string; probability: number }[];
+}
+
+/** A run that was left and can go on. */
+export interface LeftRun {
+  data: string;
+  model: string;
+  epoch: number;
+  epochs: number | undefined;
+  rows: FileFacts;
+  settings: RunSettings;
+}
+
+export type TakeFormat = "adapter" | "peft" | "onnx";
+
+interface Examples {
+  name: string;
+  text: string;
+  table: Table;
+}
+
+/** All that a page's worker knows: the examples, the model, the run, and what it came to. */
+export class TrainingSession {
+  readonly #home: string;
+  readonly #tell: (event: SessionEvent) => void;
+  #examples: Examples | undefined;
+  #task: { columns: Partial<Columns>; kind: string | undefined; facts: TaskFacts } | undefined;
+  #choice: ModelChoice = { from: "page" };
+  #files: ModelFiles | undefined;
+  #runtime: Runtime | undefined;
+  #abort: AbortController | undefined;
+  #paused: { wait: Promise<void>; goOn: () => void } | undefined;
+  #tuned: { model: FineTunedModel; adapter: Adapter; base: BaseModel; start: PageRunStart } | undefined;
+
+  /** @param home address of the page's own files */
+  constructor(home: string, tell: (event: SessionEvent) => void) {
+    this.#home = home;
+    this.#tell = tell;
+  }
+
+  async readFile(file: Blob, name: string): Promise<FileFacts> {
+    this.#examples = undefined;
+    const { text, table } = await readExamples(file, name);
+    this.#examples = { name, text, table };
+    return factsOf(name, table);
+  }
+
+  chooseColumns(columns: Partial<Columns>, kind: string | undefined): TaskFacts {
+    this.#task = undefined;
+    if (!this.#examples) throw new UserError("choose a file of examples first");
+    const facts = taskFactsOf(this.#examples.table, columns, kind);
+    this.#task = { columns, kind, facts };
+    return facts;
+  }
+
+  /** What is known of a model without its weights. */
+  async chooseModel(choice: ModelChoice): Promise<ModelFacts> {
+    this.#files = undefined;
+    if (!this.#task) throw new UserError("choose the examples first");
+    const files = await filesOf(choice, this.#home, (progress) => this.#tell({ kind: "download", progress }));
+    const { kind, labels } = this.#task.facts;
+    const facts = await modelFacts(
+      nameOf(choice),
+      files,
+      kind,
+      labels.map(({ name }) => name),
+    );
+    this.#choice = choice;
+    this.#files = files;
+    const download = await weightBytes(choice, this.#home);
+    return { ...facts, ...(download !== undefined && { download }) };
+  }
+
+  /** Trains on what was chosen, from the beginning. @param options by the names that `aflora train` gives them */
+  async train(options: Record<string, unknown>): Promise<EndFacts> {
+    const { columns, kind } = this.#task!;
+    const { name, text } = this.#examples!;
+    const model = this.#choice.from === "disk" ? await kept(this.#choice) : this.#choice;
+    const settings: RunSettings = { data: name, model, columns, ...(kind && { kind }), options };
+    return this.#run(settings, text, { steps: [], evaluations: [], freezing: [] });
+  }
+
+  /** A run that an earlier visit left. */
+  async leftRun(): Promise<LeftRun | undefined> {
+    const found = await findRun();
+    if (!found) return undefined;
+    const { settings, text, state } = found;
+    const { table } = await readExamples(new Blob([text]), settings.data);
+    const { epochs } = settings.options;
+    return {
+      data: settings.data,
+      model: nameOf(settings.model),
+      epoch: state.evaluations.length,
+      epochs: typeof epochs === "number" ? epochs : undefined,
+      rows: factsOf(settings.data, table),
+      settings,
+    };
+  }
+
+  /** Goes on with it. */
+  async goOnWithRun(): Promise<EndFacts> {
+    const found = await findRun();
+    if (!found) throw new UserError("what was kept of the run cannot be read any more; train again");
+    const { settings, text, state, records } = found;
+    const { table } = await readExamples(new Blob([text]), settings.data);
+    this.#examples = { name: settings.data, text, table };
+    this.#choice = settings.model;
+    this.#files = await filesOf(settings.model, this.#home, (progress) => this.#tell({ kind: "download", progress }));
+    return this.#run(settings, text, upTo(records, state.step), state);
+  }
+
+  async forgetRun(): Promise<void> {
+    if (canSave()) await forgetRun();
+  }
+
+  pause(): void {
+    let goOn = (): void => {};
+    const wait = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    this.#paused ??= { wait, goOn };
+  }
+
+  goOn(): void {
+    this.#paused?.goOn();
+    this.#paused = undefined;
+  }
+
+  stop(): void {
+    this.#abort?.abort();
+    this.goOn();
+  }
+
+  /** What the model says of a text. */
+  async ask(text: string, textPair: string): Promise<Said> {
+    const { model } = this.#tuned!;
+    if (model.writes) {
+      const [answer] = await model.answers([text], { maxNewTokens: 100 });
+      return { line: answer!.text, labels: [] };
+    }
+    const shown: TextPrediction = await model.predict(textPair === "" ? text : { text, textPair });
+    return { line: model.kind.lineOf(shown), labels: shown.labels?.flatMap(withProbability) ?? [] };
+  }
+
+  /** Validation examples of which the model says something else than their label. */
+  async wrong(): Promise<{ of: number; examples: WrongExample[] }> {
+    const { model, start } = this.#tuned!;
+    const { examples } = start.task.validation[0]!;
+    return { of: examples.length, examples: await wrongExamples(model, examples) };
+  }
+
+  /** The adapter, or the model, as a zipped folder. */
+  async take(format: TakeFormat): Promise<Blob> {
+    const { adapter, base, model } = this.#tuned!;
+    if (format === "adapter")
+      return zipFolder("adapter", async (folder) => {
+        for (const [name, bytes] of Object.entries(adapterBytes(adapter))) await folder.write(name, bytes);
+      });
+    const fitted = fitAdapter(base, adapter);
+    if (format === "peft")
+      return zipFolder("peft-adapter", (folder) => writePeftFolder(folder, base, fitted, adapter.parameters));
+    const weights = await mergeWeights(base.weights, fitted.adaptation, fitted.parameters, this.#runtime!);
+    return zipFolder("onnx-model", (folder) =>
+      writeOnnxFolder(folder, model.base, adapter.description, weights, false),
+    );
+  }
+
+  async #run(settings: RunSettings, text: string, records: RunRecords, resume?: TrainingState): Promise<EndFacts> {
+    await this.#tuned?.model.release();
+    this.#tuned = undefined;
+    this.#abort = new AbortController();
+    this.#runtime ??= await webRuntime();
+    const config = {
+      ...settings.options,
+      ...settings.columns,
+      ...(settings.kind !== undefined && { kind: settings.kind }),
+      model: this.#files!,
+      modelName: nameOf(settings.model),
+      train: { name: settings.data, text },
+    } as PageFineTuneConfig;
+    let started: PageRunStart | undefined;
+    const outcome = await withinMemory(
+      fineTuneInPage(config, {
+        runtime: this.#runtime,
+        signal: this.#abort.signal,
+        resume,
+        onStart: async (start) => {
+          started = start;
+          if (!resume && canSave()) await beginSaving(settings, text);
+          this.#tell({ kind: "start", start: this.#startFacts(start, settings, records) });
+        },
+        onStep: async (record) => {
+          records.steps.push(record);
+          this.#tell({ kind: "step", record });
+          await this.#turn();
+        },
+        onFreezingCheck: (record) => {
+          records.freezing.push(record);
+          this.#tell({ kind: "freezing", record });
+        },
+        onEvaluation: async (record) => {
+          records.evaluations.push(record);
+          this.#tell({ kind: "evaluation", record });
+          await this.#turn();
+        },
+        onCheckpoint: async (state) => {
+          if (canSave()) await saveProgress(state, records);
+        },
+      }),
+    );
+    return this.#end(started!, settings, outcome);
+  }
+
+  /** Lets the page's messages in: a step keeps this thread. */
+  async #turn(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = () => resolve();
+      port2.postMessage(undefined);
+    });
+    await this.#paused?.wait;
+  }
+
+  #startFacts(start: PageRunStart, { options, columns }: RunSettings, records: RunRecords): StartFacts {
+    const { task, base, method, settings, totalSteps, stepsDone, memory, notes } = start;
+    return {
+      totalSteps,
+      stepsDone,
+      threads: this.#runtime!.threads,
+      // Fed to Wasm, weights are there twice.
+      memory: 2 * memory.weights + memory.optimizer + memory.activations,
+      notes,
+      records,
+      run: {
+        method: method.name,
+        model: base.name,
+        seed: settings.seed,
+        data: {
+          name: this.#examples!.name,
+          trainedOn: task.train.length.toLocaleString("en-US"),
+          scoredOn: `${task.validation[0]!.examples.length.toLocaleString("en-US")} ${heldOutText(task.heldOut!.fraction, [task.heldOut!.seed])}`,
+        },
+        options: { ...options, ...columns, ...settings, ...method.options },
+      },
+    };
+  }
+
+  async #end(start: PageRunStart, settings: RunSettings, found: PageFineTuneOutcome): Promise<EndFacts> {
+    const { adapter, outcome, base, runtime } = found;
+    const asks = base.head === "languageModel" ? "answer" : settings.columns.textPair ? "pair" : "text";
+    const common = { stopped: outcome.aborted, notes: outcome.notes, asks } as const;
+    if (!adapter) return { ...common, finished: false };
+    const model = await withinMemory(FineTunedModel.adapt(base, adapter, runtime));
+    this.#tuned = { model, adapter, base, start };
+    const { memory, task, freezable } = start;
+    const result = summarise({ method: start.method, run: start.settings }, outcome, {
+      base,
+      task,
+      freezable,
+      onFloat32: undefined,
+      peakMemory: Number.NaN,
+      memory: { ...memory, total: 2 * memory.weights + memory.optimizer + memory.activations },
+      adapterBytes: adapterBytes(adapter)["adapter.safetensors"]!.byteLength,
+    });
+    return { ...common, finished: true, result };
+  }
+}
+
+/** A model from the disk, kept for later visits where there is room. */
+async function kept(choice: Extract<ModelChoice, { from: "disk" }>): Promise<RunSettings["model"]> {
+  const { name, files } = choice;
+  // Without it the run trains all the same; it cannot go on after a reload.
+  if ("caches" in self) await keep(name, files).catch(() => undefined);
+  return { from: "kept", name, files: Object.keys(files) };
+}
+
+/** What was recorded before a step. */
+function upTo({ steps, evaluations, freezing }: RunRecords, step: number): RunRecords {
+  return {
+    steps: steps.filter((record) => record.step < step),
+    evaluations: evaluations.filter((record) => record.step <= step),
+    freezing: freezing.filter((record) => record.step < step),
+  };
+}
+
+const withProbability = (entry: { label: string; probability?: number } | string) =>
+  typeof entry === "object" && entry.probability !== undefined
+    ? [{ label: entry.label, probability: entry.probability }]
+    : [];
+
+/** @throws UserError where the page ran out of memory. */
+async function withinMemory<Value>(promise: Promise<Value>): Promise<Value> {
+  try {
+    return await promise;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    if (
+      error instanceof UserError ||
+      !/bad_alloc|out of memory|allocation failed|memory access|Aborted\(/i.test(message)
+    )
+      throw error;
+    throw new UserError(
+      "this page's memory ran out; lower the longest text or the tokens computed at once, choose a smaller model, or close other tabs, then reload the page",
+    );
+  }
+}

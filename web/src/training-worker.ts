@@ -1,0 +1,28 @@
+import "./strict-policy.ts";
+import { choices } from "./choices.ts";
+import { TrainingSession } from "./training-session.ts";
+import { answerCalls, tellPage } from "./worker-calls.ts";
+
+// The page's address comes as this worker's name: its own files lie beside it.
+const session = new TrainingSession(self.name, tellPage);
+
+const handlers = {
+  choices,
+  readFile: session.readFile.bind(session),
+  chooseColumns: session.chooseColumns.bind(session),
+  chooseModel: session.chooseModel.bind(session),
+  train: session.train.bind(session),
+  leftRun: session.leftRun.bind(session),
+  goOnWithRun: session.goOnWithRun.bind(session),
+  forgetRun: session.forgetRun.bind(session),
+  pause: session.pause.bind(session),
+  goOn: session.goOn.bind(session),
+  stop: session.stop.bind(session),
+  ask: session.ask.bind(session),
+  wrong: session.wrong.bind(session),
+  take: session.take.bind(session),
+};
+
+export type TrainingHandlers = typeof handlers;
+
+answerCalls(handlers);

@@ -1,0 +1,58 @@
+import { byId, element, tableOf } from "./dom.ts";
+import { attempt } from "./problems.ts";
+import type { EndFacts, Said } from "./training-session.ts";
+import type { TrainingHandlers } from "./training-worker.ts";
+import type { Called } from "./worker-calls.ts";
+
+/** Labels that are shown with their probabilities. */
+const SHOWN = 8;
+
+/** The step in which the model is asked. */
+export function setUpTryStep(training: Called<TrainingHandlers>): { begin(end: EndFacts): void } {
+  const [text, pair] = [byId("ask-text", HTMLTextAreaElement), byId("ask-pair", HTMLTextAreaElement)];
+  const answer = byId("answer", HTMLElement);
+  const form = byId("ask", HTMLFormElement);
+  const wrong = byId("wrong", HTMLDetailsElement);
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const said = await attempt("try-problem", () => training.ask(text.value, pair.value));
+    answer.replaceChildren(...(said ? shown(said) : []));
+  });
+  text.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    form.requestSubmit();
+  });
+  return {
+    begin({ asks }) {
+      byId("ask-pair-field", HTMLElement).hidden = asks !== "pair";
+      answer.replaceChildren();
+      wrong.hidden = true;
+      void attempt("try-problem", async () => {
+        const { of, examples } = await training.wrong();
+        if (examples.length === 0) return;
+        wrong.hidden = false;
+        byId("wrong-summary", HTMLElement).textContent =
+          `Where it errs: ${examples.length} of ${of} validation examples`;
+        const rows = examples.map(({ text: asked, label, said }) => [asked, label, said]);
+        byId("wrong-list", HTMLElement).replaceChildren(
+          tableOf("Validation examples", ["text", "label", "the model says"], rows),
+        );
+      });
+    },
+  };
+}
+
+function shown({ line, labels }: Said): Node[] {
+  if (labels.length === 0) return [element("p", line, { class: "said" })];
+  const bars = labels
+    .slice(0, SHOWN)
+    .map(({ label, probability }) =>
+      element("li", [
+        element("span", label, { class: "name" }),
+        element("meter", [], { min: "0", max: "1", value: String(probability), "aria-hidden": "true" }),
+        element("output", `${(100 * probability).toFixed(1)} %`),
+      ]),
+    );
+  return [element("ol", bars, { class: "bars" })];
+}

@@ -1,0 +1,26 @@
+import { Zip, ZipPassThrough } from "fflate";
+import type { OutputFolder } from "../../src/exchange/output-folder.ts";
+
+/** A folder that `write` fills, as a zip file. Nothing is compressed: weights would gain little. */
+export async function zipFolder(name: string, write: (folder: OutputFolder) => Promise<void>): Promise<Blob> {
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  const zip = new Zip((error, piece) => {
+    if (error) throw error;
+    pieces.push(piece as Uint8Array<ArrayBuffer>);
+  });
+  const add = (path: string, content: Uint8Array): void => {
+    const file = new ZipPassThrough(`${name}/${path}`);
+    zip.add(file);
+    file.push(content, true);
+  };
+  await write({
+    async write(path, content) {
+      add(path, typeof content === "string" ? new TextEncoder().encode(content) : content);
+    },
+    async makeFolder(path) {
+      add(`${path}/`, new Uint8Array());
+    },
+  });
+  zip.end();
+  return new Blob(pieces, { type: "application/zip" });
+}
