@@ -1,15 +1,15 @@
 import { UserError } from "../errors.ts";
 import { float32, type Tensor, type Tensors } from "../graph/tensor.ts";
+import type { BlockCheck } from "./block-controller.ts";
 import { type FreezeSchedule, frozenFraction, isCheck, isFinal, validateSchedule } from "./schedule.ts";
 import {
   elementScores,
   type FreezeScore,
-  foldIntoWindow,
   type Importance,
   instantImportance,
   kthSmallest,
   sum,
-  updateAverages,
+  takeIn,
 } from "./score.ts";
 
 /**
@@ -42,7 +42,7 @@ export interface FreezingConfig extends FreezeSchedule {
 /** What one check of the schedule saw and did. */
 export interface FreezingCheck {
   step: number;
-  /** r(t) */
+  /** r(t); 0 where only blocks were looked at. */
   fraction: number;
   /** Threshold of `element-quantile`; null where nothing was compared. */
   threshold: number | null;
@@ -50,6 +50,8 @@ export interface FreezingCheck {
   scores: Record<string, number>;
   /** Names that froze, in the order of `matrices`. */
   frozen: string[];
+  /** What was seen of whole blocks, where a schedule settles them. */
+  blocks?: BlockCheck;
 }
 
 /** A controller between two steps: `scalars` is plain JSON, `tensors` can go into a safetensors file. */
@@ -151,22 +153,14 @@ export class FreezingController {
     gradients: Tensors<"float32">,
     weights?: Tensors<"float32">,
   ): void {
-    const { score, beta1, beta2, interval } = this.#config;
+    const { score } = this.#config;
     const importance = this.#importance.get(matrix.name);
     if (!importance) return;
     const now = this.#scratch.subarray(0, matrix.size);
     const weight = score === "sensitivity" ? valuesOf(matrix, weights, "weight") : undefined;
     instantImportance(now, valuesOf(matrix, gradients, "gradient"), weight);
 
-    const { window } = importance;
-    if (!window) {
-      updateAverages(importance, now, beta1, beta2);
-    } else if (step % interval === 0) {
-      updateAverages(importance, window, beta1, beta2);
-      window.set(now);
-    } else {
-      foldIntoWindow(window, now, step % interval);
-    }
+    takeIn(importance, now, step, this.#config);
   }
 
   #check(step: number, weights?: Tensors<"float32">): string[] {

@@ -44,6 +44,27 @@ export function foldIntoWindow(window: Float32Array, importance: Float32Array, c
   }
 }
 
+/**
+ * Takes step `step`'s I into Ī and Ū; where there is a window, its mean over `interval` steps, every `interval` steps
+ * (docs/method.md, "The released code averages first").
+ */
+export function takeIn(
+  state: Importance,
+  importance: Float32Array,
+  step: number,
+  { interval, beta1, beta2 }: { interval: number; beta1: number; beta2: number },
+): void {
+  const { window } = state;
+  if (!window) {
+    updateAverages(state, importance, beta1, beta2);
+  } else if (step % interval === 0) {
+    updateAverages(state, window, beta1, beta2);
+    window.set(importance);
+  } else {
+    foldIntoWindow(window, importance, step % interval);
+  }
+}
+
 /** Writes the score of every element, `Ī ∘ Ū`, into `out`. All `[size]`. */
 export function elementScores(out: Float32Array, { average, uncertainty }: Importance): void {
   for (let i = 0; i < out.length; i++) out[i] = average[i]! * uncertainty[i]!;

@@ -1,3 +1,5 @@
+import type { BlockCheck } from "../freezing/block-controller.ts";
+
 /** One optimizer step: a line of `metrics.jsonl` with `kind: "step"`. */
 export interface StepRecord {
   kind: "step";
@@ -14,6 +16,8 @@ export interface StepRecord {
   trainable: number;
   /** Projection matrices frozen so far (those frozen at random from the start not counted). */
   frozen: number;
+  /** Blocks that were settled in this step; absent where none ever settles. */
+  settled?: number;
   /** Wall-clock seconds of this step. */
   seconds: number;
   /** Real tokens, padding not counted. */
@@ -41,7 +45,7 @@ export type MetricsRecord = StepRecord | EvaluationRecord;
 /** One check of the freezing schedule: a line of `freezing.jsonl`. */
 export interface FreezingRecord {
   step: number;
-  /** r(t): the fraction that the schedule asks to be frozen (docs/method.md). */
+  /** r(t): the fraction that the schedule asks to be frozen (docs/method.md); 0 where the check was of blocks alone. */
   fraction: number;
   /** Threshold of `element-quantile`; null where nothing was compared. */
   threshold: number | null;
@@ -51,4 +55,6 @@ export interface FreezingRecord {
   frozen: string[];
   /** Seconds that compiling the step again took; 0 where nothing froze. */
   compileSeconds: number;
+  /** What was seen of whole blocks, where a schedule settles them (docs/blocks.md). */
+  blocks?: BlockCheck;
 }
