@@ -3,7 +3,8 @@
  *
  * {@link fineTune} trains and writes a run folder, {@link FineTunedModel} predicts with it, {@link evaluateRun} measures
  * it, {@link exportRun} writes it for PEFT, Transformers and Transformers.js, {@link readRunRecords} and {@link writeReport}
- * show what happened. {@link FreezingController} is the paper's method alone, without models or training.
+ * show what happened. {@link FreezingController} is the paper's method alone, without models or training, and
+ * {@link BlockController} its like for whole blocks.
  * {@link registerMethod}, {@link registerTaskKind} and {@link registerArchitecture} add a method, a kind of task and a
  * family of models of your own.
  *
@@ -34,6 +35,8 @@ export type { HeadChoice } from "./finetuning/head.ts";
 export { type LoadedBaseModel, loadBaseModel, type RecordedBase } from "./finetuning/load-base-model-node.ts";
 export type { FineTuningSettings, MethodChoice } from "./finetuning/training-options.ts";
 export type { Answer, AnswerEnd, AnswerOptions } from "./finetuning/write-answers.ts";
+export { type BlockCheck, BlockController, type BlockControllerState } from "./freezing/block-controller.ts";
+export type { BlockRuleName, BlockRuleState, BlockSchedule, FreezableBlock } from "./freezing/block-rules.ts";
 export {
   type FreezableMatrix,
   type FreezeRule,
@@ -60,6 +63,7 @@ export type {
   MethodState,
   RunLength,
   Schedule,
+  SettledBlocks,
 } from "./methods/method.ts";
 export type { MethodOptions, WithMethod } from "./methods/method-options.ts";
 export { METHOD_NAMES, registerMethod } from "./methods/methods.ts";
@@ -109,7 +113,14 @@ export { FineTunedModel } from "./runs/load-fine-tuned-model.ts";
 export type { RunMemory } from "./runs/memory-fit.ts";
 export { type BaseOptions, openAdapter } from "./runs/open-adapter.ts";
 export { type RunRecords, readFinishedRun, readRunRecords } from "./runs/read-run.ts";
-export type { EvaluationRecord, FreezingRecord, MetricsRecord, RunResult, StepRecord } from "./runs/records.ts";
+export type {
+  EvaluationRecord,
+  FreezingRecord,
+  MetricsRecord,
+  RunResult,
+  SettledBlocksResult,
+  StepRecord,
+} from "./runs/records.ts";
 export type { DataSource, RunConfig, RunSettings } from "./runs/run-config.ts";
 export { availableDevices, nodeRuntime } from "./runtime/runtime-node.ts";
 export {

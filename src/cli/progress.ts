@@ -55,9 +55,10 @@ export class TrainingProgress {
       this.log(`not used: ${shown}${others > 0 ? ` and ${counted(others, "more tensor")}` : ""}`);
     }
     for (const line of sampleLines(start.sample ?? [])) this.log(line);
-    const { total, weights, optimizer, activations } = start.memory;
+    const { total, weights, optimizer, activations, hiddenStates } = start.memory;
+    const kept = hiddenStates === undefined ? "" : `, hidden states of settled blocks up to ${bytes(hiddenStates)}`;
     this.log(
-      `memory: about ${bytes(total)} expected, of it weights ${bytes(weights)}, optimizer ${bytes(optimizer)}, activations ${bytes(activations)}`,
+      `memory: about ${bytes(total)} expected, of it weights ${bytes(weights)}, optimizer ${bytes(optimizer)}, activations ${bytes(activations)}${kept}`,
     );
     for (const note of start.notes) this.log(note);
     if (stepsDone > 0) this.log(`going on after step ${stepsDone}`);
@@ -80,13 +81,15 @@ export class TrainingProgress {
     }
   }
 
-  #freeze({ step, fraction, frozen, compileSeconds }: FreezingRecord): void {
-    if (frozen.length === 0) return;
+  #freeze({ step, fraction, frozen, blocks, compileSeconds }: FreezingRecord): void {
     const names =
       frozen.length <= 4 ? frozen.join(", ") : `${frozen.slice(0, 3).join(", ")} and ${frozen.length - 3} more`;
-    this.log(
-      `step ${step}: froze ${names} (r = ${fraction.toFixed(2)}); compiled again in ${duration(compileSeconds)}`,
-    );
+    const changes = [
+      ...(frozen.length > 0 ? [`froze ${names} (r = ${fraction.toFixed(2)})`] : []),
+      ...(blocks?.settled ? [`settled ${blocks.border} of ${counted(blocks.scores.length, "block")}`] : []),
+    ];
+    if (changes.length === 0) return;
+    this.log(`step ${step}: ${changes.join("; ")}; compiled again in ${duration(compileSeconds)}`);
   }
 
   #evaluation(record: EvaluationRecord): void {
@@ -113,13 +116,14 @@ export class TrainingProgress {
     return joined([`loss ${loss.toFixed(3)}`, speed, `${duration(left)} left`]);
   }
 
-  #facts({ trainable, frozen }: StepRecord): string {
+  #facts({ trainable, frozen, settled }: StepRecord): string {
     const { freezable } = this.#start!;
     return joined([
       this.#metric,
       `peak ${bytes(this.#peakMemory)}`,
       `${integer(trainable)} trainable`,
       freezable > 0 ? `${frozen}/${freezable} frozen` : "",
+      settled ? `${counted(settled, "block")} settled` : "",
     ]);
   }
 }

@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { METHODS } from "../methods/methods.ts";
-import type { RunResult } from "../runs/records.ts";
+import type { RunResult, SettledBlocksResult } from "../runs/records.ts";
 import { runOptions } from "../runs/run-config.ts";
 import { readConfigFile } from "./config-file.ts";
 import { bytes, duration, integer, metrics } from "./format.ts";
@@ -63,7 +63,7 @@ export function trainCommand(): Command {
 
 /** What a run came to, in a few lines. */
 export function summary(directory: string, result: RunResult): string {
-  const { trainable, frozen, memoryEstimate } = result;
+  const { trainable, frozen, blocks, memoryEstimate } = result;
   const expected = memoryEstimate ? ` (${bytes(memoryEstimate.total)} expected)` : "";
   return [
     `best epoch ${result.bestEpoch}: ${metrics(result.metrics)}; last epoch: ${metrics(result.lastEpochMetrics)}`,
@@ -72,7 +72,17 @@ export function summary(directory: string, result: RunResult): string {
       : []),
     `trainable parameters: ${integer(trainable.start)} at the start, ${integer(trainable.average)} on average, ${integer(trainable.end)} at the end; head ${integer(trainable.head)}`,
     ...(frozen.of > 0 ? [`projection matrices frozen: ${frozen.count} of ${frozen.of}`] : []),
+    ...(blocks ? [settledSummary(blocks, result.flops)] : []),
     `${duration(result.seconds)}, ${integer(result.tokensPerSecond)} tokens/s, peak memory ${bytes(result.peakMemory)}${expected}, adapter ${bytes(result.adapterBytes)}`,
     `run folder: ${directory}`,
   ].join("\n");
+}
+
+/** What blocks that left training came to. */
+function settledSummary({ settledAtStep, flopsSaved, secondsSaved }: SettledBlocksResult, flops: number): string {
+  const steps = settledAtStep.filter((step) => step !== null);
+  const count = `blocks settled: ${steps.length} of ${settledAtStep.length}`;
+  if (steps.length === 0) return count;
+  const share = Math.round((100 * flopsSaved) / (flops + flopsSaved));
+  return `${count} (at ${steps.length > 1 ? "steps" : "step"} ${steps.join(", ")}), which saved ${share} % of the operations and about ${duration(Math.max(0, secondsSaved))}`;
 }

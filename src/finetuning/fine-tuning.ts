@@ -1,6 +1,7 @@
 import { UserError } from "../errors.ts";
 import { float32, type Tensor } from "../graph/tensor.ts";
-import type { Schedule } from "../methods/method.ts";
+import { freezesBlocks, withBlockFreezing } from "../methods/block-freezing.ts";
+import type { MethodState, Schedule } from "../methods/method.ts";
 import { findMethod, scheduleFor } from "../methods/methods.ts";
 import type { WeightSpec } from "../models/model-parts.ts";
 import type { Runtime } from "../runtime/session.ts";
@@ -15,12 +16,12 @@ import { isAllZero } from "../training/learning-rate.ts";
 import { estimateMemory, type MemoryEstimate } from "../training/memory-estimate.ts";
 import { sizeOf } from "../training/micro-batches.ts";
 import { singleTexts } from "../training/single-texts.ts";
-import type { AdaptedModel } from "../training/step-graph.ts";
+import { type AdaptedModel, trainedByBlock } from "../training/step-graph.ts";
 import { type TrainOptions, type TrainOutcome, train } from "../training/train.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import type { Adapter } from "./adapter.ts";
 import type { BaseModel } from "./base-model.ts";
-import { initialParameters } from "./fitted-adapter.ts";
+import { adaptedShapes, initialParameters } from "./fitted-adapter.ts";
 import { headTrains } from "./head.ts";
 import type { Start } from "./start.ts";
 import type { FineTuningSettings, MethodChoice } from "./training-options.ts";
@@ -40,7 +41,7 @@ export interface FineTuningPlan {
 
 type Callbacks = Pick<
   TrainOptions,
-  "onStep" | "onFreezingCheck" | "onEvaluation" | "checkpointIsDue" | "onCheckpoint" | "signal"
+  "onStep" | "onFreezingCheck" | "onEvaluation" | "openSpill" | "checkpointIsDue" | "onCheckpoint" | "signal"
 >;
 
 const NOTHING_TRAINS =
@@ -54,6 +55,8 @@ export class FineTuning {
   readonly totalSteps: number;
   /** Names of the parameters that a schedule may freeze. */
   readonly freezable: readonly string[];
+  /** Number of the model's blocks, where they may settle; else 0. */
+  readonly blockCount: number;
   /** What the user should know before it trains. */
   readonly notes: readonly string[];
   /** The first training example as the model reads it, of kinds that learn to write: what of it counts for the loss. */
@@ -104,7 +107,21 @@ export class FineTuning {
       );
     }
     this.freezable = adaptation.freezable ?? [];
-    this.#schedule = scheduleFor(definition, method.options, adaptation, length, resume?.method);
+    const newWeights = start?.newWeights ?? base.newWeights;
+    this.#ownHead = [...newWeights, ...(start?.brought ?? [])];
+    const trainsHead = headTrains(settings.head, { trace: base.trace, newWeights: [...this.#ownHead] });
+    this.#model = { ...base, adaptation, trainsHead };
+    const shapes = adaptedShapes(base, adaptation);
+    const blocks = {
+      method: method.name,
+      trained: freezesBlocks(settings) ? trainedByBlock(this.#model) : [],
+      freezable: this.freezable,
+      shapeOf: (name: string) => shapes.get(name)!,
+    };
+    this.blockCount = blocks.trained.length;
+    const schedule = (state?: MethodState): Schedule =>
+      scheduleFor(definition, method.options, adaptation, length, state);
+    this.#schedule = withBlockFreezing(schedule, settings, blocks, length, resume?.method);
     this.notes = [
       ...cutNotes(task.train.length, train, this.#maxLength),
       ...(isAllZero(this.totalSteps, settings.warmupRatio) ? [NOTHING_TRAINS] : []),
@@ -112,10 +129,6 @@ export class FineTuning {
       ...(findTaskKind(task.kind).notesOf?.(task.train) ?? []),
     ];
 
-    const newWeights = start?.newWeights ?? base.newWeights;
-    this.#ownHead = [...newWeights, ...(start?.brought ?? [])];
-    const trainsHead = headTrains(settings.head, { trace: base.trace, newWeights: [...this.#ownHead] });
-    this.#model = { ...base, adaptation, trainsHead };
     const initial = start?.parameters ?? initialParameters(adaptation, settings.seed);
     this.#weights = new Map([...base.weights, ...initial]);
   }
@@ -131,6 +144,11 @@ export class FineTuning {
     return this.#estimate(this.#tokenBudget);
   }
 
+  /** The same for a step as the schedule has it now: after training, of what trained last. */
+  get memoryNow(): MemoryEstimate {
+    return estimateMemory(this.#training)(this.#tokenBudget);
+  }
+
   /**
    * Cuts micro-batches smaller until training is expected to fit, down to one text.
    * @param available bytes beside what is in memory already
@@ -138,7 +156,10 @@ export class FineTuning {
    */
   fitMemory(available: number): boolean {
     const longest = singleTexts(this.#train).reduce((most, text) => Math.max(most, sizeOf(text).tokens), 1);
-    const fits = (): boolean => MARGIN * (this.memory.optimizer + this.memory.activations) <= available;
+    const fits = (): boolean => {
+      const { optimizer, activations, hiddenStates = 0 } = this.memory;
+      return MARGIN * (optimizer + activations) + hiddenStates <= available;
+    };
     while (!fits() && this.#tokenBudget > longest) {
       this.#tokenBudget = Math.max(longest, Math.floor(this.#tokenBudget / 2));
     }

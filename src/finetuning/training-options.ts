@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { inWords, UserError } from "../errors.ts";
+import { type BlockFreezingSettings, blockFreezingOptions } from "../methods/block-freezing.ts";
 import type { MethodDefinition } from "../methods/method.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
 import type { PublishedSetting } from "../methods/published.ts";
@@ -7,7 +8,8 @@ import { BASE_FORMATS, type BaseFormat } from "../models/base-format.ts";
 import { EMBEDDING_LOSSES } from "../tasks/embedding-losses.ts";
 import { type GivenTaskOptions, LOSS_ON, type LossOn, type TaskKind } from "../tasks/task-kind.ts";
 import { TASK_KINDS } from "../tasks/task-kinds.ts";
-import type { TrainingSettings } from "../training/train.ts";
+import { PACKED_FORMATS } from "../training/packed-rows.ts";
+import { BLOCK_CACHE, type TrainingSettings } from "../training/train.ts";
 import type { HeadChoice } from "./head.ts";
 
 const positive = z.number().positive();
@@ -68,6 +70,18 @@ export const trainingOptions = z.object({
     .optional()
     .describe("what of a text counts, of kinds that learn to write: every turn of the assistant, its last one, or all"),
   dropout: z.boolean().default(true).describe("dropout, where the model's config has it"),
+  ...blockFreezingOptions.shape,
+  freezeBlocksCache: z
+    .enum([...PACKED_FORMATS, "none"])
+    .optional()
+    .describe(
+      `how the hidden states of blocks that have left are kept by example; none computes them again at each step (${BLOCK_CACHE.format})`,
+    ),
+  freezeBlocksMemory: z
+    .number()
+    .min(0)
+    .optional()
+    .describe(`MB of memory that they may take; more goes to a file in the run folder (${BLOCK_CACHE.memory})`),
   patience: count.optional().describe("stop after this many epochs without a better evaluation"),
   seed: z
     .int()
@@ -78,7 +92,7 @@ export const trainingOptions = z.object({
 });
 
 /** The same with what else fine-tuning asks for, all resolved. */
-export interface FineTuningSettings extends TrainingSettings, GivenTaskOptions {
+export interface FineTuningSettings extends TrainingSettings, GivenTaskOptions, BlockFreezingSettings {
   base: BaseFormat;
   head: HeadChoice;
   /** Tokens after which examples are cut. */

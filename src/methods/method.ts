@@ -64,12 +64,22 @@ export interface MethodState {
   tensors: Tensors<"float32">;
 }
 
+/** The blocks of a model, from the input side on, in which nothing changes any more. */
+export interface SettledBlocks {
+  /** How many. */
+  count: number;
+  /** Names of what trained in them, or was read by them and trained. */
+  parameters: ReadonlySet<string>;
+}
+
 /** What changes in the course of one run. */
 export interface Schedule {
   /** What the user should know of it before training, such as that the run is too short for it. */
   readonly note?: string | undefined;
   /** Names of the parameters that train at the next step. */
   trainable(): ReadonlySet<string>;
+  /** The blocks that are settled at the next step; absent where none ever is. */
+  settled?(): SettledBlocks;
   /**
    * Looks at one step's gradients (of the whole batch, not clipped) before the optimizer takes it. What freezes here
    * still gets this step's update.

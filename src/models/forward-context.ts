@@ -19,14 +19,21 @@ export interface ForwardHooks {
   dropout: boolean;
   /** Whether the backward pass computes a block's inner values again instead of keeping them. */
   recompute?: boolean | undefined;
+  /** Number of blocks whose work is done: the hidden states after them are an input, {@link BORDER}; none where absent. */
+  border?: number | undefined;
   /** The texts with this prefix as the model reads them; rows of real tokens alone where absent. */
   stream?: ((graph: Graph, prefix: string) => TokenStream) | undefined;
 }
+
+/** The input that holds the hidden states `[tokens, hidden]` after the blocks whose work is done. */
+export const BORDER = "border";
 
 /** A dropout layer: its mask is an input, drawn outside the graph so that a resumed run draws the same. */
 export interface DropoutLayer {
   /** Leaf that takes the mask. */
   input: string;
+  /** Its number within the model, by which its masks are drawn. */
+  site: number;
   rate: number;
   shape: Shape;
   /** Name of the int32 input that numbers the rows, where they are no tokens: rows of one number share their draws. */
@@ -47,6 +54,8 @@ export class ForwardContext {
   /** By name: a layer that is used twice is one layer. */
   readonly sites = new Map<string, LinearSite>();
   readonly dropouts: DropoutLayer[] = [];
+  /** Hidden states after each block, in order. */
+  readonly blocks: Value[] = [];
   readonly #streams = new Map<string, RaggedStream>();
   readonly #hooks: ForwardHooks;
   #part: WeightSpec["part"] = "backbone";
@@ -81,10 +90,20 @@ export class ForwardContext {
   }
 
   /**
-   * One of the model's blocks, `[rows, hidden]` → the same; of its inner values nothing need be kept.
+   * One of the model's blocks, `[rows, hidden]` → the same; of its inner values nothing need be kept. A block before the border
+   * is written, so that all is named and numbered as ever, but nobody reads it.
    * @param write may be called again, and must then write the same
    */
   block(x: Value, write: (x: Value) => Value): Value {
+    const { border = 0 } = this.#hooks;
+    const number = this.blocks.length;
+    const y = number < border ? write(x) : this.#block(x, write);
+    const hidden = number === border - 1 ? this.graph.leaf("input", BORDER, y.dtype, y.shape) : y;
+    this.blocks.push(hidden);
+    return hidden;
+  }
+
+  #block(x: Value, write: (x: Value) => Value): Value {
     if (!this.#hooks.recompute) return write(x);
     const first = this.#nextDropout;
     return recompute(x, (input) => {
@@ -193,8 +212,9 @@ export class ForwardContext {
   /** The mask of a dropout layer over `x`, drawn outside; undefined where there is no dropout. */
   #mask({ shape, dtype }: Value, rate: number, rowNumbers?: string): Value | undefined {
     if (!this.#hooks.dropout || rate === 0) return undefined;
-    const input = `dropout.${this.#nextDropout}`;
-    this.dropouts[this.#nextDropout++] = { input, rate, shape, ...(rowNumbers !== undefined && { rowNumbers }) };
+    const site = this.#nextDropout++;
+    const input = `dropout.${site}`;
+    this.dropouts[site] = { input, site, rate, shape, ...(rowNumbers !== undefined && { rowNumbers }) };
     return this.graph.leaf("input", input, dtype, shape);
   }
 }

@@ -2,6 +2,7 @@ import * as Plot from "@observablehq/plot";
 import type { Comparison, Costs } from "../experiments/comparison.ts";
 import { grouped } from "../experiments/statistics.ts";
 import { COST_REFERENCE } from "../methods/methods.ts";
+import type { RunResult } from "../runs/records.ts";
 import { scoredData } from "../runs/run-data.ts";
 import { draw, labelRoom, shortened } from "./drawing.ts";
 import { averagePattern } from "./freezing-pictures.ts";
@@ -156,6 +157,7 @@ function scores(task: string, { rows, best, data }: Comparison): Picture {
 /** Pictures and the table of facts of a comparison. */
 export function comparisonContent(comparison: Comparison): { pictures: Picture[]; facts: Table } {
   const { runs, tasks, data } = comparison;
+  const settles = runs.some(({ run }) => run.result.blocks);
   return {
     pictures: [
       ...tasks.map((task) => scores(task, comparison)),
@@ -181,6 +183,7 @@ export function comparisonContent(comparison: Comparison): { pictures: Picture[]
         "trainable, average",
         "head",
         "frozen",
+        ...(settles ? ["blocks settled", "operations saved"] : []),
         "time",
         "a step",
         "peak memory",
@@ -200,6 +203,7 @@ export function comparisonContent(comparison: Comparison): { pictures: Picture[]
           number(Math.round(result.trainable.average)),
           number(result.trainable.head),
           `${result.frozen.count} of ${result.frozen.of}`,
+          ...(settles ? settledCells(result) : []),
           duration(result.seconds),
           duration(result.secondsPerStep),
           prefixed(result.peakMemory, "B"),
@@ -209,4 +213,12 @@ export function comparisonContent(comparison: Comparison): { pictures: Picture[]
       }),
     },
   };
+}
+
+/** How many blocks left training, and what of the operations that saved. */
+function settledCells({ blocks, flops }: RunResult): [string, string] {
+  if (!blocks) return ["–", "–"];
+  const settled = blocks.settledAtStep.filter((step) => step !== null).length;
+  const share = (100 * blocks.flopsSaved) / (flops + blocks.flopsSaved);
+  return [`${settled} of ${blocks.settledAtStep.length}`, `${number(Math.round(share))} %`];
 }

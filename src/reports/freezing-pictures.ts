@@ -1,6 +1,7 @@
 import * as Plot from "@observablehq/plot";
 import { deviation, grouped, mean } from "../experiments/statistics.ts";
 import type { FreezingRecord } from "../runs/records.ts";
+import { settledSteps } from "./block-pictures.ts";
 import { bins, draw, labelRoom, shortened, width } from "./drawing.ts";
 import type { Picture } from "./page.ts";
 import { counted, duration, number, short } from "./quantities.ts";
@@ -113,12 +114,13 @@ function heatMap(
   };
 }
 
-/** Iterations until frozen, matrix × block. */
-function untilFrozen(steps: ReadonlyMap<string, number | null>): Picture {
+/** Iterations until frozen, matrix × block. @param settled of each block, where blocks may settle */
+function untilFrozen(steps: ReadonlyMap<string, number | null>, settled: readonly (number | null)[]): Picture {
   const frozen = [...steps].flatMap(([matrix, step]) => (step === null ? [] : [{ matrix, step }]));
   const first = frozen.reduce((a, b) => (b.step < a.step ? b : a), frozen[0]!);
   const last = frozen.reduce((a, b) => (b.step > a.step ? b : a), frozen[0]!);
-  return heatMap("Iterations until frozen", steps, {
+  const blocks = settled.map((step, block) => [`${block}.whole block`, step] as const);
+  return heatMap("Iterations until frozen", new Map([...steps, ...blocks]), {
     summary: frozen.length
       ? `${frozen.length} of ${counted(steps.size, "matrix", "matrices")} froze, ${first.matrix} first (step ${first.step}) and ${last.matrix} last (step ${last.step}).`
       : `None of ${counted(steps.size, "matrix", "matrices")} has frozen.`,
@@ -261,8 +263,10 @@ function scores(checks: FreezingRecord[]): Picture {
 export function freezingPictures(checks: FreezingRecord[]): Picture[] {
   const steps = frozenSteps(checks);
   if (!steps.size) return [];
-  const scored = checks.some((check) => Object.values(check.scores).some((score) => score > 0));
-  return [untilFrozen(steps), schedule(checks), ...(scored ? [scores(checks)] : [])];
+  const ofMatrices = checks.filter((check) => Object.keys(check.scores).length > 0);
+  const scored = ofMatrices.some((check) => Object.values(check.scores).some((score) => score > 0));
+  const settled = settledSteps(checks);
+  return [untilFrozen(steps, settled), schedule(ofMatrices), ...(scored ? [scores(ofMatrices)] : [])];
 }
 
 /** The freezing pattern of one method on one task, averaged over its runs, and how much it differs between them. */

@@ -1,5 +1,7 @@
 import type { RunRecords } from "../runs/read-run.ts";
+import type { SettledBlocksResult } from "../runs/records.ts";
 import type { ScoredData } from "../runs/run-data.ts";
+import { blockPictures } from "./block-pictures.ts";
 import { freezingPictures } from "./freezing-pictures.ts";
 import { figure, html, type Markup, type Picture, type Table, table } from "./page.ts";
 import { counted, duration, metricsText, number, prefixed } from "./quantities.ts";
@@ -30,7 +32,12 @@ export function runContent(run: ReportedRun): Markup {
 
 /** Every picture of a run for which there is a record yet. */
 export function runPictures(run: Pick<ReportedRun, "steps" | "evaluations" | "freezing">): Picture[] {
-  return [...trainingPictures(run), ...freezingPictures(run.freezing)];
+  const { steps, freezing } = run;
+  return [
+    ...trainingPictures(run),
+    ...freezingPictures(freezing),
+    ...blockPictures(freezing, steps.at(-1)?.step ?? 0),
+  ];
 }
 
 /** The pictures as figures. */
@@ -78,6 +85,7 @@ function facts(run: ReportedRun): Table {
         ["trainable parameters at the end", number(result.trainable.end)],
         ["trainable parameters of the head", number(result.trainable.head)],
         ["matrices frozen", `${result.frozen.count} of ${result.frozen.of}`],
+        ...(result.blocks ? settledFacts(result.blocks) : []),
         ["steps", number(result.steps)],
         ["epochs", number(result.epochs)],
         ["time", duration(result.seconds)],
@@ -100,6 +108,25 @@ function facts(run: ReportedRun): Table {
       ];
   const place: [string, string][] = directory === undefined ? [] : [["folder", directory]];
   return { caption: "Facts of the run", columns: ["fact", "value"], rows: [...rows, ...place] };
+}
+
+/** What blocks that left training came to. */
+function settledFacts({
+  settledAtStep,
+  flopsSaved,
+  secondsSaved,
+  activationsSaved,
+  kept,
+}: SettledBlocksResult): [string, string][] {
+  const settled = settledAtStep.filter((step) => step !== null);
+  return [
+    ["blocks settled", `${settled.length} of ${settledAtStep.length}`],
+    ["operations saved by settled blocks", prefixed(flopsSaved, "FLOP")],
+    ["time saved by settled blocks, about", duration(Math.max(0, secondsSaved))],
+    ["memory of a step less at the end, expected", prefixed(activationsSaved, "B")],
+    ["hidden states kept in memory", prefixed(kept.memory, "B")],
+    ["hidden states kept in a file", prefixed(kept.file, "B")],
+  ];
 }
 
 /** The options that the run was given or took by default. */

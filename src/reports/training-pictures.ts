@@ -131,19 +131,21 @@ function stepTimes(steps: StepRecord[], checks: FreezingRecord[]): Picture {
     step: bin.at(-1)!.step,
     seconds: median(bin.map((record) => record.seconds)),
   }));
-  const freezes = checks.filter(({ frozen }) => frozen.length);
-  const stages = [...grouped(steps, ({ frozen }) => frozen)].map(([frozen, of]) => ({
-    frozen,
+  const freezes = checks.filter(({ frozen, blocks }) => frozen.length || blocks?.settled);
+  const stages = [...grouped(steps, ({ frozen, settled = 0 }) => `${frozen} ${settled}`).values()].map((of) => ({
+    frozen: of[0]!.frozen,
+    settled: of[0]!.settled ?? 0,
     count: of.length,
     seconds: median(of.map(({ seconds }) => seconds)),
   }));
   const [first, last] = [stages[0]!, stages.at(-1)!];
+  const settles = last.settled > 0;
   const title = "Seconds a step";
   return {
     title,
     summary:
       stages.length > 1
-        ? `A step took ${duration(first.seconds)} (median) with ${counted(first.frozen, "matrix", "matrices")} frozen, ${duration(last.seconds)} with ${number(last.frozen)}. Upright lines: matrices froze.`
+        ? `A step took ${duration(first.seconds)} (median) with ${counted(first.frozen, "matrix", "matrices")} frozen, ${duration(last.seconds)} with ${number(last.frozen)}${settles ? ` and ${counted(last.settled, "block")} settled` : ""}. Upright lines: matrices froze${settles ? " or blocks settled" : ""}.`
         : `A step took ${duration(first.seconds)} (median).`,
     svg: draw({
       height: 240,
@@ -156,9 +158,14 @@ function stepTimes(steps: StepRecord[], checks: FreezingRecord[]): Picture {
       ],
     }),
     numbers: {
-      caption: "Median seconds of a step, by matrices frozen",
-      columns: ["matrices frozen", "steps", "seconds a step"],
-      rows: stages.map(({ frozen, count, seconds }) => [number(frozen), number(count), number(seconds)]),
+      caption: `Median seconds of a step, by matrices frozen${settles ? " and blocks settled" : ""}`,
+      columns: ["matrices frozen", ...(settles ? ["blocks settled"] : []), "steps", "seconds a step"],
+      rows: stages.map(({ frozen, settled, count, seconds }) => [
+        number(frozen),
+        ...(settles ? [number(settled)] : []),
+        number(count),
+        number(seconds),
+      ]),
     },
   };
 }

@@ -38,9 +38,10 @@ import {
   runtimeFor,
   withAbsolutePaths,
 } from "./run-config.ts";
-import { RunFolder } from "./run-folder.ts";
+import { HIDDEN_STATES, RunFolder } from "./run-folder.ts";
 import { lockRun } from "./run-lock.ts";
 import { summarise } from "./run-result.ts";
+import { openSpillFile } from "./spill-file.ts";
 import { withAdapterOptions } from "./starting-adapter.ts";
 
 /** What is known when training begins. */
@@ -204,6 +205,7 @@ async function fineTuneInFolder(
     let peakMemory = before.reduce((peak, { memory = 0 }) => Math.max(peak, memory), 0);
     const outcome = await fineTuning.train(runtime, {
       signal: options.signal,
+      openSpill: () => openSpillFile(folder.path(HIDDEN_STATES)),
       checkpointIsDue: (step) => clock.isDue(step),
       async onCheckpoint(state) {
         await folder.saveCheckpoint({ state, machine });
@@ -231,7 +233,9 @@ async function fineTuneInFolder(
 
     const { description, parameters } = fineTuning.bestAdapter(outcome);
     const best = { description: { ...description, ...(modelFiles && { modelFiles }) }, parameters };
-    const facts = { base, task, peakMemory, memory, freezable: fineTuning.freezable };
+    const { freezable, blockCount: count } = fineTuning;
+    const blocks = count > 0 ? { count, memoryAtEnd: fineTuning.memoryNow } : undefined;
+    const facts = { base, task, peakMemory, memory, freezable, blocks };
     try {
       const tooLarge = run.base === "float32" ? undefined : float32TooLarge(base);
       const exact = run.base === "float32" || tooLarge ? base : await load("float32");

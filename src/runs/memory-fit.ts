@@ -37,7 +37,7 @@ export function fitIntoMemory(
   // Of other devices' memory nothing is known.
   const fits = device !== "cpu" || fineTuning.fitMemory(available);
   const { tokenBudget, memory } = fineTuning;
-  const more = memory.optimizer + memory.activations;
+  const more = memory.optimizer + memory.activations + (memory.hiddenStates ?? 0);
   const notes: string[] = [];
   if (tokenBudget < before) {
     notes.push(

@@ -14,6 +14,7 @@ export const metricsRecord = z.discriminatedUnion("kind", [
     gradientNorm: measured,
     trainable: z.number(),
     frozen: z.number(),
+    settled: count.optional(),
     seconds: z.number(),
     tokens: z.number(),
     memory: z.number().optional(),
@@ -34,6 +35,7 @@ export const freezingRecord = z.object({
   scores: z.record(z.string(), measured),
   frozen: z.array(z.string()),
   compileSeconds: z.number().optional(),
+  blocks: z.object({ border: count, settled: count, threshold: measured, scores: z.array(measured) }).optional(),
 });
 
 /** `result.json` */
@@ -54,7 +56,18 @@ export const runResult = z.looseObject({
   secondsPerStep: measured,
   tokensPerSecond: measured,
   peakMemory: measured,
-  memoryEstimate: z.object({ weights: count, optimizer: count, activations: count, total: count }).optional(),
+  blocks: z
+    .object({
+      settledAtStep: z.array(count.nullable()),
+      flopsSaved: measured,
+      secondsSaved: measured,
+      activationsSaved: measured,
+      kept: z.object({ memory: count, file: count }),
+    })
+    .optional(),
+  memoryEstimate: z
+    .object({ weights: count, optimizer: count, activations: count, hiddenStates: count.optional(), total: count })
+    .optional(),
   flops: measured,
   adapterBytes: measured,
 });

@@ -3,6 +3,20 @@ export type { EvaluationRecord, FreezingRecord, MetricsRecord, StepRecord } from
 import type { BaseFormat } from "../models/base-format.ts";
 import type { RunMemory } from "./memory-fit.ts";
 
+/** What blocks that left training came to, and saved beside a run in which all stay. */
+export interface SettledBlocksResult {
+  /** Step at which each block settled, from the input side on; null where it never did. */
+  settledAtStep: (number | null)[];
+  /** Floating-point operations: those that the steps would have done in addition. */
+  flopsSaved: number;
+  /** Seconds of steps: those after the first block settled beside as many of the mean length before. */
+  secondsSaved: number;
+  /** Bytes that are expected of a step's activations before the first step, less those after the last. */
+  activationsSaved: number;
+  /** Most bytes of hidden states that were kept. */
+  kept: { memory: number; file: number };
+}
+
 /** `result.json`: what a run came to. */
 export interface RunResult {
   method: string;
@@ -23,6 +37,8 @@ export interface RunResult {
   frozen: { count: number; of: number };
   /** Step at which each projection matrix under the schedule froze; null where it never did. */
   frozenAtStep: Record<string, number | null>;
+  /** What blocks that left training came to; absent where none may leave. */
+  blocks?: SettledBlocksResult;
   steps: number;
   epochs: number;
   /** Wall-clock seconds of training, evaluation included. */

@@ -80,7 +80,7 @@ export const runOptions = z.object({
 
 /** The options among them that say where and how a run is computed, not what: they may differ where it goes on. */
 export const MAY_DIFFER: readonly string[] = [
-  ...["threads", "device", "output", "offline", "checkpointEvery"],
+  ...["threads", "device", "output", "offline", "checkpointEvery", "freezeBlocksMemory"],
   // Lowered where memory is short.
   "tokenBudget",
 ];

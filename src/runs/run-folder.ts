@@ -53,6 +53,7 @@ export class RunFolder {
   static async resume(directory: string, found: FoundCheckpoint | undefined): Promise<RunFolder> {
     return RunFolder.#open(directory, undefined, async () => {
       if (found) await removeNewer(found);
+      await rm(join(directory, HIDDEN_STATES), { force: true });
       const { step = 0, evaluations = [] } = found?.state ?? {};
       await keepLines(join(directory, "metrics.jsonl"), (record) =>
         // The evaluation before the first step stands in no state.
@@ -133,6 +134,9 @@ export class RunFolder {
   }
 }
 
+/** File of what training keeps of settled blocks beyond memory; it goes when training ends. */
+export const HIDDEN_STATES = "hidden-states.bin";
+
 /** Files and folders of a run; `--overwrite` removes these and nothing else. */
 const RUN_FILES = [
   "config.json",
@@ -141,6 +145,7 @@ const RUN_FILES = [
   "freezing.jsonl",
   "result.json",
   "report.html",
+  HIDDEN_STATES,
   CHECKPOINTS,
   "adapter",
 ];

@@ -1,7 +1,9 @@
 import type { BaseModel } from "../finetuning/base-model.ts";
 import type { TaskData } from "../tasks/example.ts";
 import type { Evaluation } from "../training/evaluate.ts";
+import type { MemoryEstimate } from "../training/memory-estimate.ts";
 import type { TrainOutcome } from "../training/train.ts";
+import type { TrainingState } from "../training/training-state.ts";
 import type { RunMemory } from "./memory-fit.ts";
 import type { RunResult } from "./records.ts";
 import type { RunConfig } from "./run-config.ts";
@@ -9,7 +11,7 @@ import type { RunConfig } from "./run-config.ts";
 /** What a run came to, from what its training gave and what else is known of it. */
 export function summarise(
   { method, run }: { method: { name: string }; run: Pick<RunConfig["run"], "seed" | "base"> },
-  { state, best, last, trainable }: TrainOutcome,
+  { state, best, last, trainable, kept }: TrainOutcome,
   facts: {
     base: BaseModel;
     onFloat32: Evaluation | undefined;
@@ -17,6 +19,8 @@ export function summarise(
     peakMemory: number;
     memory: RunMemory;
     freezable: readonly string[];
+    /** Where blocks may settle: how many there are, and what a step is expected to take at the end. */
+    blocks?: { count: number; memoryAtEnd: MemoryEstimate } | undefined;
     /** Size of the adapter's file. */
     adapterBytes: number;
   },
@@ -36,6 +40,15 @@ export function summarise(
     trainable,
     frozen: { count: Object.keys(state.frozenAtStep).length, of: facts.freezable.length },
     frozenAtStep: Object.fromEntries(facts.freezable.map((name) => [name, state.frozenAtStep[name] ?? null])),
+    ...(facts.blocks && {
+      blocks: {
+        settledAtStep: Array.from({ length: facts.blocks.count }, (_, block) => state.settledAtStep[block] ?? null),
+        flopsSaved: state.flopsSaved,
+        secondsSaved: secondsSaved(state),
+        activationsSaved: facts.memory.activations - facts.blocks.memoryAtEnd.activations,
+        kept,
+      },
+    }),
     steps: state.step,
     epochs: state.evaluations.length,
     seconds: state.seconds,
@@ -46,4 +59,12 @@ export function summarise(
     flops: state.flops,
     adapterBytes: facts.adapterBytes,
   };
+}
+
+/** By the mean step before the first block settled. */
+function secondsSaved({ stepSeconds, settledAtStep: [first] }: TrainingState): number {
+  if (first === undefined) return 0;
+  const [before, after] = [stepSeconds.slice(0, first + 1), stepSeconds.slice(first + 1)];
+  const sum = (seconds: readonly number[]): number => seconds.reduce((total, each) => total + each, 0);
+  return (after.length * sum(before)) / before.length - sum(after);
 }

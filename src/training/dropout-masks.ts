@@ -20,10 +20,10 @@ export class DropoutMasks {
   /** The masks of optimizer step `step` for a micro-batch, by input name. */
   draw(step: number, batch: LaidOutBatch): Record<string, Tensor> {
     const masks: Record<string, Tensor> = {};
-    this.#layers.forEach((layer, site) => {
-      const which = { seed: this.#seed, step, site, probability: layer.rate };
+    this.#layers.forEach((layer, i) => {
+      const which = { seed: this.#seed, step, site: layer.site, probability: layer.rate };
       const shape = layer.shape.map((dimension) => evaluate(dimension, batch.sizes));
-      const mask = this.#room(site, sizeOf(shape));
+      const mask = this.#room(i, sizeOf(shape));
       if (shape.length === 4) {
         const [queries, keys] = layer.shape.slice(2).map((symbol) => batch.lengths[symbol as string]!);
         fillAttentionMask(mask, which, batch.rows.batch!.examples, {
@@ -40,9 +40,9 @@ export class DropoutMasks {
     return masks;
   }
 
-  #room(site: number, size: number): Float32Array<ArrayBuffer> {
-    if (this.#rooms[site]!.length < size) this.#rooms[site] = new Float32Array(size);
-    return this.#rooms[site]!.subarray(0, size);
+  #room(i: number, size: number): Float32Array<ArrayBuffer> {
+    if (this.#rooms[i]!.length < size) this.#rooms[i] = new Float32Array(size);
+    return this.#rooms[i]!.subarray(0, size);
   }
 }
 

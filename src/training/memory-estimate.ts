@@ -4,9 +4,10 @@ import type { EncodedExample } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { cutMicroBatches, sizeOf } from "./micro-batches.ts";
 import { layOut } from "./model-inputs.ts";
+import { packedSize } from "./packed-rows.ts";
 import { singleTexts } from "./single-texts.ts";
 import { GRADIENT, type ModelGraph, writeInference, writeStep } from "./step-graph.ts";
-import type { TrainOptions } from "./train.ts";
+import { keptStates, type TrainingSettings, type TrainOptions } from "./train.ts";
 import { TrainedParameters } from "./trained-parameters.ts";
 
 /** What training is expected to take, bytes. */
@@ -17,6 +18,8 @@ export interface MemoryEstimate {
   optimizer: number;
   /** The largest micro-batch's values, those kept for the backward pass above all, and the largest of an evaluation. */
   activations: number;
+  /** Most that hidden states of settled blocks will take; absent where none settles. */
+  hiddenStates?: number;
 }
 
 /**
@@ -34,9 +37,10 @@ export function estimateMemory({
 }: Omit<TrainOptions, "runtime">): (tokenBudget: number) => MemoryEstimate {
   const kind = findTaskKind(task.kind);
   const { objective } = kind;
-  const step = writeStep({ ...model, trainable: schedule.trainable() }, objective, settings);
+  const now = { ...model, trainable: schedule.trainable(), settled: schedule.settled?.() };
+  const step = writeStep(now, objective, settings);
   // A loss that couples rows takes a pass without gradients first.
-  const forward = objective.couples === "batch" ? [writeInference(model, settings)] : [];
+  const forward = objective.couples === "batch" ? [writeInference(now, settings)] : [];
   const trained = new TrainedParameters(model, schedule, weights).tensors;
   const gradients = Object.entries(step.outputs).filter(([name]) => name.startsWith(GRADIENT));
   // The best epoch's and a checkpoint's copy; two moments, and the gradients of the step before.
@@ -56,7 +60,15 @@ export function estimateMemory({
     weights: sum([...weights.values()].map(({ data }) => data.byteLength)),
     optimizer,
     activations: sum(plans.map((plan) => plan(tokenBudget))),
+    ...(schedule.settled && { hiddenStates: hiddenStatesOf(train, settings, model.config.hiddenSize) }),
   });
+}
+
+/** All that is kept of the training examples, as far as it may be in memory. */
+function hiddenStatesOf(train: readonly EncodedExample[], settings: TrainingSettings, width: number): number {
+  const { format, memory } = keptStates(settings);
+  const tokens = sum(singleTexts(train).map(({ encoding }) => encoding.inputIds.length));
+  return Math.min(memory, packedSize(tokens, width, format));
 }
 
 /** The most that one of the micro-batches takes into which examples are cut. @param outputs that a row gets */

@@ -1,7 +1,7 @@
 import { gradients } from "../graph/gradients.ts";
-import { Graph, type Value } from "../graph/graph.ts";
+import { Graph, liveLeaves, type Value } from "../graph/graph.ts";
 import { add, mul, sumAll } from "../graph/ops.ts";
-import type { Adaptation } from "../methods/method.ts";
+import type { Adaptation, SettledBlocks } from "../methods/method.ts";
 import type { HeadName } from "../models/architecture.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { ModelDescription } from "../models/families.ts";
@@ -17,6 +17,8 @@ export interface AdaptedModel extends ModelDescription {
   adaptation: Adaptation;
   /** Which of the adaptation's parameters train now; all that are trainable where absent. */
   trainable?: ReadonlySet<string>;
+  /** Blocks whose work is done: the graph begins at their border, with hidden states that are fed. */
+  settled?: SettledBlocks | undefined;
   labelCount: number;
   /** How weights of the backbone that do not train are stored; float32 where absent. */
   format?: BaseFormat;
@@ -56,7 +58,44 @@ export function writeInference(
 ): ModelGraph<"logits"> {
   const { context, logits } = writeForward(model, () => "trainable", { dropout, stream });
   const read = readBy?.readout?.write(logits, targetsOf(readBy.objective, logits)) ?? logits;
-  return { outputs: { logits: read }, streams: context.streams, dropouts: context.dropouts };
+  return modelGraph(context, { logits: read });
+}
+
+/**
+ * One block by itself, without dropout: from the hidden states at its border, or the texts where it is the first, to those after
+ * it, `hidden` `[tokens, hidden]`.
+ */
+export function writeBlock(model: AdaptedModel, block: number): ModelGraph<"hidden"> {
+  const settled = { count: block, parameters: new Set<string>() };
+  const { context } = writeForward({ ...model, settled }, () => "trainable", { dropout: false });
+  return modelGraph(context, { hidden: context.blocks[block]! });
+}
+
+/**
+ * What trains, block by block: the names of what a block reads and none before it does. What stands before the first block is
+ * the first one's. Of an encoder-decoder the encoder's blocks alone.
+ */
+export function trainedByBlock(model: AdaptedModel): string[][] {
+  const { trainable } = model.adaptation;
+  const { context } = writeForward(model, (name) => (trainable.has(name) ? "trainable" : "frozen"), { dropout: false });
+  const rows = context.blocks[0]?.shape[0];
+  const met = new Set<Value>();
+  return context.blocks
+    .filter(({ shape }) => shape[0] === rows)
+    .map((hidden) => {
+      const own = liveLeaves([hidden]).filter((value) => value.leaf!.kind === "trainable" && !met.has(value));
+      for (const value of own) met.add(value);
+      return own.map(({ leaf }) => leaf!.name);
+    });
+}
+
+/** With the dropout layers that the outputs need. */
+function modelGraph<Output extends string>(
+  { streams, dropouts }: ForwardContext,
+  outputs: Record<Output, Value>,
+): ModelGraph<Output> {
+  const read = new Set(liveLeaves(Object.values<Value>(outputs)).map(({ leaf }) => leaf!.name));
+  return { outputs, streams, dropouts: dropouts.filter(({ input }) => read.has(input)) };
 }
 
 /**
@@ -86,17 +125,15 @@ export function writeStep(
   const total = penalty ? add(objectiveValue, penalty) : objectiveValue;
   // What leads to a coupled loss's gradient is no loss itself.
   const loss = coupled ? (penalty ?? graph.constant([0], "float32")) : total;
-  const leaves = [...graph.leaves.values()].filter(({ leaf }) => leaf!.kind === "trainable");
+  // What is settled is written but not read.
+  const read = model.settled ? liveLeaves([total]) : [...graph.leaves.values()];
+  const leaves = read.filter(({ leaf }) => leaf!.kind === "trainable");
   const sums = leaves.map(({ leaf, dtype, shape }) => graph.leaf("input", SUM + leaf!.name, dtype, shape));
   const derivatives = gradients(total, leaves, adds ? sums : undefined);
-  return {
-    outputs: {
-      loss,
-      ...Object.fromEntries(leaves.map(({ leaf }, i) => [GRADIENT + leaf!.name, derivatives[i]!])),
-    },
-    streams: context.streams,
-    dropouts: context.dropouts,
-  };
+  return modelGraph(context, {
+    loss,
+    ...Object.fromEntries(leaves.map(({ leaf }, i) => [GRADIENT + leaf!.name, derivatives[i]!])),
+  });
 }
 
 /** The objective by itself, over outputs that are fed as `logits` `[rows, outputs]`, and its gradient with respect to them. */
@@ -124,17 +161,20 @@ function writeForward(
   kindOf: (name: string) => "trainable" | "frozen",
   hooks: Pick<ForwardHooks, "dropout" | "recompute" | "stream">,
 ) {
+  const { settled } = model;
   const { adapt, sites, parameters, trainsBackbone = false } = model.adaptation;
   const adapted = new Set(sites.map(({ name }) => name));
   const graph = new Graph();
   const specs = new Map(parameters.map((parameter) => [parameter.name, parameter]));
   const parameter = (name: string): Value => graph.leaf(kindOf(name), name, "float32", specs.get(name)!.shape);
   const context = new ForwardContext(graph, {
-    trains: ({ name, part }: WeightSpec) => (part === "head" ? model.trainsHead(name) : trainsBackbone),
+    trains: ({ name, part }: WeightSpec) =>
+      part === "head" ? model.trainsHead(name) : trainsBackbone && !settled?.parameters.has(name),
     ...(adapt && {
       adapt: (x, layer, site) => (adapted.has(site.name) ? adapt(parameter, x, layer, site) : layer(x)),
     }),
     format: model.format,
+    border: settled?.count,
     ...hooks,
   });
   const logits = writeModel(context, model, model.labelCount, model.head);

@@ -3,6 +3,7 @@ import { asFloat32, sizeOf as elementsOf, float32, type Tensor, type Tensors } f
 import type { CompiledGraph, Runtime } from "../runtime/session.ts";
 import type { Objective } from "../tasks/objective.ts";
 import type { EncodedExample, TrainingExample } from "../tasks/task-kind.ts";
+import type { BorderStates } from "./border-states.ts";
 import { DropoutMasks } from "./dropout-masks.ts";
 import { cutMicroBatches, sizeOf } from "./micro-batches.ts";
 import { layOut } from "./model-inputs.ts";
@@ -21,6 +22,8 @@ export interface StepSettings {
   recompute?: boolean | undefined;
   /** Of the dropout masks. */
   seed: number;
+  /** Gives hidden states at the border of a model's settled blocks. */
+  borderStates?: BorderStates | undefined;
 }
 
 export interface StepOutcome {
@@ -32,6 +35,8 @@ export interface StepOutcome {
   tokens: number;
   /** Floating-point operations done. */
   flops: number;
+  /** Those that it would have done in addition had no block settled. */
+  flopsSaved: number;
 }
 
 /** Gradients of more elements than this are summed by the graph: in TypeScript it would take a good part of a step. */
@@ -76,8 +81,8 @@ export class TrainingStep {
     const { objective, seed } = settings;
     const coupling =
       objective.couples === "batch" ? await Coupling.compile(model, weights, runtime, settings) : undefined;
-    const compile = (adds: boolean): Promise<ModelRun> =>
-      ModelRun.compile(writeStep(model, objective, { ...settings, adds }), weights, runtime, seed);
+    const write = (adds: boolean) => (of: AdaptedModel) => writeStep(of, objective, { ...settings, adds });
+    const compile = (adds: boolean): Promise<ModelRun> => ModelRun.compile(model, write(adds), weights, runtime, seed);
     return new TrainingStep(model, settings, await compile(false), coupling, () => compile(true));
   }
 
@@ -93,17 +98,27 @@ export class TrainingStep {
    * @throws the signal's reason
    */
   async run(step: number, batch: readonly TrainingExample[], signal?: AbortSignal): Promise<StepOutcome> {
-    const { objective, tokenBudget } = this.#settings;
+    const { objective, tokenBudget, borderStates } = this.#settings;
     const outputs = this.#model.labelCount;
     const total = totalWeight(batch);
-    const outcome: StepOutcome = { loss: 0, gradients: new Map(), tokens: 0, flops: 0 };
+    const outcome: StepOutcome = { loss: 0, gradients: new Map(), tokens: 0, flops: 0, flopsSaved: 0 };
+    const add = ({ flops, flopsSaved }: Pick<StepOutcome, "flops" | "flopsSaved">): void => {
+      outcome.flops += flops;
+      outcome.flopsSaved += flopsSaved;
+    };
     const texts = this.#coupling ? singleTexts(batch) : batch;
     const sizes = texts.map(sizeOf);
     const cut = cutMicroBatches(sizes, { tokens: tokenBudget, outputs });
-    const coupled = await this.#coupling?.run(step, batch, texts, cut, signal);
+    const border = this.#model.settled?.count ?? 0;
+    if (border > 0) {
+      const flops = await borderStates!.prepare(texts, border, signal);
+      add({ flops, flopsSaved: -flops });
+    }
+    const fedAtBorder = (examples: readonly EncodedExample[]) => (border > 0 ? borderStates!.rows(examples) : {});
+    const coupled = await this.#coupling?.run(step, batch, texts, cut, fedAtBorder, signal);
     if (coupled) {
       outcome.loss = coupled.loss;
-      outcome.flops = coupled.flops;
+      add(coupled);
     }
     for (const [i, chosen] of cut.entries()) {
       signal?.throwIfAborted();
@@ -112,12 +127,13 @@ export class TrainingStep {
       const inputs = {
         ...(coupled ? { outputGradients: coupled.gradients[i]! } : objectiveInputs(objective, outputs, own(), total)),
         penaltyWeight: float32([], Float32Array.of(i === 0 ? 1 : 0)),
+        ...fedAtBorder(examples),
       };
-      const { results, flops } = await (this.#sums && i > 0
+      const { results, ...done } = await (this.#sums && i > 0
         ? this.#add(this.#sums, step, examples, inputs)
         : this.#graph.run(step, examples, inputs, this.#sums));
       outcome.loss += Number(results.loss!.data[0]);
-      outcome.flops += flops;
+      add(done);
       for (const [output, tensor] of Object.entries(results)) {
         if (!output.startsWith(GRADIENT)) continue;
         const sum = outcome.gradients.get(output.slice(GRADIENT.length));
@@ -148,9 +164,8 @@ export class TrainingStep {
   }
 }
 
-interface ModelOutcome {
+interface ModelOutcome extends Pick<StepOutcome, "flops" | "flopsSaved"> {
   results: Record<string, Tensor>;
-  flops: number;
 }
 
 /** A compiled model with what its runs are fed. */
@@ -159,16 +174,27 @@ class ModelRun {
   readonly #graph: ModelGraph;
   readonly #masks: DropoutMasks;
   readonly #flops: ReturnType<typeof countFlops>;
+  /** Had no block settled. */
+  readonly #wholeFlops: ReturnType<typeof countFlops>;
 
-  private constructor(compiled: CompiledGraph, graph: ModelGraph, seed: number) {
+  private constructor(compiled: CompiledGraph, graph: ModelGraph, whole: ModelGraph, seed: number) {
     this.compiled = compiled;
     this.#graph = graph;
     this.#masks = new DropoutMasks(graph.dropouts, seed);
     this.#flops = countFlops(Object.values(graph.outputs));
+    this.#wholeFlops = graph === whole ? this.#flops : countFlops(Object.values(whole.outputs));
   }
 
-  static async compile(graph: ModelGraph, weights: Tensors, runtime: Runtime, seed: number): Promise<ModelRun> {
-    return new ModelRun(await runtime.compile(graph.outputs, weights), graph, seed);
+  static async compile(
+    model: AdaptedModel,
+    write: (model: AdaptedModel) => ModelGraph,
+    weights: Tensors,
+    runtime: Runtime,
+    seed: number,
+  ): Promise<ModelRun> {
+    const graph = write(model);
+    const whole = model.settled?.count ? write(unsettled(model)) : graph;
+    return new ModelRun(await runtime.compile(graph.outputs, weights), graph, whole, seed);
   }
 
   /** Names and shapes of the outputs that hold gradients. */
@@ -187,7 +213,8 @@ class ModelRun {
     const batch = layOut(this.#graph.streams, examples);
     const inputs = { ...batch.inputs, ...this.#masks.draw(step, batch), ...more };
     const results = await this.compiled.run(inputs, undefined, into);
-    return { results, flops: totalFlops(this.#flops(batch.sizes)) };
+    const flops = totalFlops(this.#flops(batch.sizes));
+    return { results, flops, flopsSaved: totalFlops(this.#wholeFlops(batch.sizes)) - flops };
   }
 }
 
@@ -207,7 +234,8 @@ class Coupling {
   }
 
   static async compile(model: AdaptedModel, weights: Tensors, runtime: Runtime, settings: StepSettings) {
-    const forward = await ModelRun.compile(writeInference(model, settings), weights, runtime, settings.seed);
+    const write = (of: AdaptedModel): ModelGraph => writeInference(of, settings);
+    const forward = await ModelRun.compile(model, write, weights, runtime, settings.seed);
     const objective = await ObjectiveGraph.compile(settings.objective, model.labelCount, runtime);
     return new Coupling(forward, objective, model.labelCount);
   }
@@ -215,6 +243,7 @@ class Coupling {
   /**
    * @param texts those of the batch's examples, one after the other
    * @param cut into micro-batches, as indices of texts
+   * @param fedAtBorder what is fed of settled blocks
    * @returns the loss, and for each micro-batch the gradient with respect to its outputs, `[rows, outputs]`
    */
   async run(
@@ -222,16 +251,15 @@ class Coupling {
     batch: readonly TrainingExample[],
     texts: readonly EncodedExample[],
     cut: readonly (readonly number[])[],
+    fedAtBorder: (examples: readonly EncodedExample[]) => Record<string, Tensor>,
     signal: AbortSignal | undefined,
   ) {
     const logits: Float32Array[] = new Array(texts.length);
-    let flops = 0;
+    const done = { flops: 0, flopsSaved: 0 };
     for (const chosen of cut) {
       signal?.throwIfAborted();
-      const run = await this.#forward.run(
-        step,
-        chosen.map((i) => texts[i]!),
-      );
+      const examples = chosen.map((i) => texts[i]!);
+      const run = await this.#forward.run(step, examples, fedAtBorder(examples));
       const values = asFloat32(run.results.logits!).data;
       let start = 0;
       for (const i of chosen) {
@@ -239,7 +267,8 @@ class Coupling {
         logits[i] = values.subarray(start, end);
         start = end;
       }
-      flops += run.flops;
+      done.flops += run.flops;
+      done.flopsSaved += run.flopsSaved;
     }
     const { loss, gradients } = await this.#objective.run(batch, logits);
     const tensors = cut.map((chosen) => {
@@ -252,13 +281,19 @@ class Coupling {
       }
       return float32([joined.length / this.#outputs, this.#outputs], joined);
     });
-    return { loss, flops, gradients: tensors };
+    return { loss, ...done, gradients: tensors };
   }
 
   async release(): Promise<void> {
     await this.#forward.compiled.release();
     await this.#objective.release();
   }
+}
+
+/** The model as it would train had no block settled. */
+function unsettled({ settled, trainable, ...model }: AdaptedModel): AdaptedModel {
+  const own = [...settled!.parameters].filter((name) => model.adaptation.trainable.has(name));
+  return { ...model, ...(trainable && { trainable: new Set([...trainable, ...own]) }) };
 }
 
 function addTo({ data: sum }: Tensor<"float32">, { data: gradient }: Tensor<"float32">): void {

@@ -7,10 +7,13 @@ import type { TrainingExample } from "../tasks/task-kind.ts";
 import { objectiveOf } from "../tasks/task-kinds.ts";
 import { AdamW } from "./adamw.ts";
 import { epochBatches, stepsPerEpoch } from "./batch-order.ts";
+import { BorderStates } from "./border-states.ts";
 import { type EncodedSplit, Evaluator } from "./evaluate.ts";
 import { clippingFactor, globalNorm, scaleGradients } from "./gradient-norm.ts";
+import type { SpillFile } from "./hidden-state-cache.ts";
 import { learningNotes } from "./learning-notes.ts";
 import { learningRateFactor } from "./learning-rate.ts";
+import type { PackedFormat } from "./packed-rows.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "./records.ts";
 import { type StepSettings, TrainingStep } from "./step.ts";
 import type { AdaptedModel } from "./step-graph.ts";
@@ -40,7 +43,14 @@ export interface TrainingSettings {
   dropout: boolean;
   /** Whether the backward pass computes each block again. */
   recompute?: boolean | undefined;
+  /** How hidden states of settled blocks are kept by example; `none` computes them again at each step. */
+  freezeBlocksCache?: PackedFormat | "none" | undefined;
+  /** Most memory that they take, MB; what is beyond goes to {@link TrainOptions.openSpill}. */
+  freezeBlocksMemory?: number | undefined;
 }
+
+/** What {@link TrainingSettings} of settled blocks are where absent. */
+export const BLOCK_CACHE = { format: "int16", memory: 1024 } as const;
 
 export interface TrainOptions {
   model: AdaptedModel;
@@ -55,6 +65,8 @@ export interface TrainOptions {
   onStep?(record: StepRecord): void | Promise<void>;
   onFreezingCheck?(record: FreezingRecord): void | Promise<void>;
   onEvaluation?(record: EvaluationRecord): void | Promise<void>;
+  /** Opens a place for hidden states of settled blocks beyond what memory may hold; they are computed again where absent. */
+  openSpill?(): Promise<SpillFile>;
   /** Asked between two steps whether to save what is done; the parameters are copied only then. */
   checkpointIsDue?(stepsDone: number): boolean;
   /**
@@ -74,6 +86,8 @@ export interface TrainOutcome {
   best: EvaluationRecord | undefined;
   last: EvaluationRecord | undefined;
   trainable: { start: number; average: number; end: number; head: number };
+  /** Most bytes of hidden states that were kept of settled blocks. */
+  kept: { memory: number; file: number };
   /** Whether the signal ended the run. */
   aborted: boolean;
   /** What a run that learned nothing says of itself. */
@@ -105,9 +119,17 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
   const finished = (): boolean =>
     progress.epochs >= epochs || (patience !== undefined && progress.epochsSinceBest >= patience);
 
+  const borderStates =
+    schedule.settled &&
+    new BorderStates(model, weights, runtime, {
+      ...keptStates(settings),
+      tokenBudget: settings.tokenBudget,
+      openSpill: settings.freezeBlocksCache === "none" ? undefined : options.openSpill,
+    });
   const step = await CurrentStep.compile(model, schedule, weights, runtime, {
     objective: objectiveOf(task),
     ...settings,
+    borderStates,
   });
   let evaluator: Evaluator | undefined;
   const evaluations: EvaluationRecord[] = [...(resume?.evaluations ?? [])];
@@ -143,6 +165,7 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
         if (!outcome) break;
         const { loss, gradients, tokens } = outcome;
         const trainable = parameters.count(gradients);
+        const settled = schedule.settled?.().count;
         const check = schedule.observe?.(t, gradients, parameters.tensors);
         const gradientNorm = globalNorm(gradients);
         const where = `step ${t} (epoch ${epoch + 1}, batch ${batch + 1} of ${perEpoch})`;
@@ -159,10 +182,13 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
         const seconds = (performance.now() - started) / 1000;
         progress.addStep(outcome, trainable, seconds);
         if (check) {
+          const settles = check.blocks?.settled ?? 0;
           progress.addFrozen(check.frozen, t);
+          progress.addSettled(settles, t);
           optimizer.drop(check.frozen);
+          optimizer.drop(schedule.settled?.().parameters ?? []);
           // What freezes at a step takes part in it, and is gone from the next one.
-          const compileSeconds = check.frozen.length > 0 ? await step.compileAgain() : 0;
+          const compileSeconds = check.frozen.length > 0 || settles > 0 ? await step.compileAgain() : 0;
           await options.onFreezingCheck?.({ ...check, compileSeconds });
         }
         await options.onStep?.({
@@ -174,6 +200,7 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
           gradientNorm,
           trainable,
           frozen: progress.frozenCount,
+          ...(settled !== undefined && { settled }),
           seconds,
           tokens,
         });
@@ -201,13 +228,25 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
         end: parameters.count(),
         head: parameters.headCount,
       },
+      kept: borderStates?.largest ?? { memory: 0, file: 0 },
       aborted,
-      notes: aborted ? [] : learningNotes(evaluations, saysTheSame),
+      notes: aborted
+        ? []
+        : [...(borderStates?.note ? [borderStates.note] : []), ...learningNotes(evaluations, saysTheSame)],
     };
   } finally {
     await step.release();
+    await borderStates?.release();
     await evaluator?.release();
   }
+}
+
+/** How hidden states of settled blocks are kept, and in how many bytes of memory at most. */
+export function keptStates({
+  freezeBlocksCache: format = BLOCK_CACHE.format,
+  freezeBlocksMemory = BLOCK_CACHE.memory,
+}: TrainingSettings): { format: PackedFormat; memory: number } {
+  return format === "none" ? { format: "float32", memory: 0 } : { format, memory: freezeBlocksMemory * 1e6 };
 }
 
 const ADVICE = "lower the learning rate";
@@ -257,7 +296,12 @@ class CurrentStep {
     settings: StepSettings,
   ): Promise<CurrentStep> {
     const compile = (): Promise<TrainingStep> =>
-      TrainingStep.compile({ ...model, trainable: schedule.trainable() }, weights, runtime, settings);
+      TrainingStep.compile(
+        { ...model, trainable: schedule.trainable(), settled: schedule.settled?.() },
+        weights,
+        runtime,
+        settings,
+      );
     return new CurrentStep(await compile(), compile);
   }
 

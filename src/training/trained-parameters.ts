@@ -51,8 +51,9 @@ export class TrainedParameters {
   count(gradients?: Tensors<"float32">): number {
     if (this.#schedule.countTrainable) return this.#schedule.countTrainable(this.tensors);
     const { trainsBackbone } = this.#model.adaptation;
-    const names = gradients?.keys() ?? (trainsBackbone ? this.names : this.#schedule.trainable());
-    return this.#sizeOf([...names].filter((name) => !this.#head.has(name)));
+    const settled = this.#schedule.settled?.().parameters;
+    const now = trainsBackbone ? this.names.filter((name) => !settled?.has(name)) : this.#schedule.trainable();
+    return this.#sizeOf([...(gradients?.keys() ?? now)].filter((name) => !this.#head.has(name)));
   }
 
   /** Parameters of the head that train. */

@@ -11,6 +11,8 @@ export interface TrainingState {
   step: number;
   tokens: number;
   flops: number;
+  /** Operations that settled blocks have saved. */
+  flopsSaved: number;
   /** Trainable parameters before the first step. */
   trainableAtStart: number;
   /** Sum over steps of the trainable parameters. */
@@ -20,6 +22,8 @@ export interface TrainingState {
   stepSeconds: number[];
   evaluations: EvaluationRecord[];
   frozenAtStep: Record<string, number>;
+  /** Step at which each settled block settled, from the input side on. */
+  settledAtStep: number[];
   parameters: Tensors<"float32">;
   best?: { epoch: number; parameters: Tensors<"float32"> };
   optimizer: AdamWState;
@@ -39,8 +43,9 @@ export class RunProgress {
       const { parameters, optimizer, method, ...counted } = resume;
       this.#state = { ...counted };
     } else {
-      const nothing = { step: 0, tokens: 0, flops: 0, trainableSum: 0, seconds: 0 };
-      this.#state = { ...nothing, trainableAtStart, stepSeconds: [], evaluations: [], frozenAtStep: {} };
+      const nothing = { step: 0, tokens: 0, flops: 0, flopsSaved: 0, trainableSum: 0, seconds: 0 };
+      const lists = { stepSeconds: [], evaluations: [], settledAtStep: [] };
+      this.#state = { ...nothing, ...lists, trainableAtStart, frozenAtStep: {} };
     }
     this.#started = performance.now() - this.#state.seconds * 1000;
   }
@@ -80,10 +85,11 @@ export class RunProgress {
     return best ? this.epochs - best.epoch : 0;
   }
 
-  addStep({ tokens, flops }: StepOutcome, trainable: number, seconds: number): void {
+  addStep({ tokens, flops, flopsSaved }: StepOutcome, trainable: number, seconds: number): void {
     this.#state.step++;
     this.#state.tokens += tokens;
     this.#state.flops += flops;
+    this.#state.flopsSaved += flopsSaved;
     this.#state.trainableSum += trainable;
     this.#state.stepSeconds.push(seconds);
   }
@@ -91,6 +97,11 @@ export class RunProgress {
   /** @param step at which they froze, from 0 */
   addFrozen(names: readonly string[], step: number): void {
     for (const name of names) this.#state.frozenAtStep[name] = step;
+  }
+
+  /** @param count of blocks that settled at a step */
+  addSettled(count: number, step: number): void {
+    for (let i = 0; i < count; i++) this.#state.settledAtStep.push(step);
   }
 
   /** Takes in the evaluation after an epoch; the parameters are kept where it is the best by its first metric. */

@@ -1,6 +1,7 @@
 import { copyOf, float32, type Tensors } from "../../src/graph/tensor.ts";
+import { type BlockFreezingSettings, withBlockFreezing } from "../../src/methods/block-freezing.ts";
 import { randomFor } from "../../src/methods/initializers.ts";
-import type { MethodDefinition, Schedule } from "../../src/methods/method.ts";
+import type { MethodDefinition, MethodState, Schedule } from "../../src/methods/method.ts";
 import { parseMethodOptions, scheduleFor } from "../../src/methods/methods.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import type { Example, TaskData } from "../../src/tasks/example.ts";
@@ -8,7 +9,7 @@ import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import type { Encoding } from "../../src/tokenization/tokenizer.ts";
 import { stepsPerEpoch } from "../../src/training/batch-order.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../src/training/records.ts";
-import type { AdaptedModel } from "../../src/training/step-graph.ts";
+import { type AdaptedModel, trainedByBlock } from "../../src/training/step-graph.ts";
 import { type TrainingSettings, type TrainOptions, type TrainOutcome, train } from "../../src/training/train.ts";
 import { type Base, layersOf } from "../methods/small-bert.ts";
 
@@ -64,9 +65,12 @@ export interface SmallRun extends TrainOutcome {
 }
 
 export interface SmallRunOptions
-  extends Partial<Pick<TrainOptions, "train" | "validation" | "task" | "resume" | "onCheckpoint" | "signal">> {
+  extends Partial<
+    Pick<TrainOptions, "train" | "validation" | "task" | "resume" | "onCheckpoint" | "openSpill" | "signal">
+  > {
   options?: Record<string, unknown>;
   settings?: Partial<TrainingSettings>;
+  blocks?: BlockFreezingSettings;
   /** Changes weights before the first step. */
   prepare?(weights: Tensors<"float32">): void;
   onStep?(record: StepRecord, weights: Tensors<"float32">): void;
@@ -79,7 +83,7 @@ export interface SmallRunOptions
 export async function smallRun(
   base: Base,
   definition: MethodDefinition,
-  { options = {}, prepare, onStep, onEvaluation, onGradients, ...given }: SmallRunOptions = {},
+  { options = {}, blocks = {}, prepare, onStep, onEvaluation, onGradients, ...given }: SmallRunOptions = {},
 ): Promise<SmallRun> {
   const settings = { ...SETTINGS, ...given.settings };
   const examples = given.train ?? examplesOf(20);
@@ -87,22 +91,29 @@ export async function smallRun(
   const length = { totalSteps: perEpoch * settings.epochs, stepsPerEpoch: perEpoch };
   const parsed = parseMethodOptions(definition, options);
   const adaptation = definition.adapt(parsed, layersOf(base));
-  const schedule = scheduleFor(definition, parsed, adaptation, length, given.resume?.method);
+  const model: AdaptedModel = {
+    ...base,
+    adaptation,
+    trainsHead: (name) => name.startsWith("classifier."),
+  };
+  const own = (state?: MethodState): Schedule => scheduleFor(definition, parsed, adaptation, length, state);
+  const ofModel = {
+    method: definition.name,
+    trained: blocks.freezeBlocks ? trainedByBlock(model) : [],
+    freezable: adaptation.freezable ?? [],
+    shapeOf: (name: string) => weights.get(name)!.shape,
+  };
   const weights = new Map([...base.weights].map(([name, values]) => [name, copyOf(values)]));
   for (const { name, shape, initialize } of adaptation.parameters)
     weights.set(name, initialize(shape, randomFor(1, name)));
   prepare?.(weights);
+  const schedule = withBlockFreezing(own, blocks, ofModel, length, given.resume?.method);
   const watched: Schedule = {
     ...schedule,
     observe(step, gradients, values) {
       onGradients?.(step, gradients);
       return schedule.observe?.(step, gradients, values);
     },
-  };
-  const model: AdaptedModel = {
-    ...base,
-    adaptation,
-    trainsHead: (name) => name.startsWith("classifier."),
   };
   const held = examplesOf(9);
   const run = { steps: [] as StepRecord[], freezing: [] as FreezingRecord[], evaluations: [] as EvaluationRecord[] };

@@ -1,0 +1,184 @@
+import { z } from "zod";
+import { UserError } from "../errors.ts";
+import { BlockController, type BlockControllerState } from "../freezing/block-controller.ts";
+import { BLOCK_RULES, type BlockRuleName } from "../freezing/block-rules.ts";
+import { sizeOf, type Tensor, type Tensors } from "../graph/tensor.ts";
+import type { MethodState, RunLength, Schedule, SettledBlocks } from "./method.ts";
+import { duration, resolveDuration } from "./options.ts";
+
+/** Where nothing is given. */
+const DEFAULTS: Readonly<Record<BlockRuleName, { threshold: number; interval: string }>> = {
+  settled: { threshold: 0.2, interval: "10" },
+  linear: { threshold: 0, interval: "10" },
+  // The median, as in the paper, over as many intervals as its released command has.
+  autofreeze: { threshold: 0.5, interval: "5%" },
+};
+const EARLIEST = "30%";
+
+/** Options of a schedule for whole blocks, which any method may carry whose parameters change by their gradients alone. */
+export const blockFreezingOptions = z.object({
+  freezeBlocks: z
+    .enum(["off", ...BLOCK_RULES])
+    .default("off")
+    .describe(
+      "blocks that leave training for good, from the input side on: settled ones (by their scores), evenly over time, or by AutoFreeze's rule",
+    ),
+  freezeBlocksThreshold: z
+    .number()
+    .min(0)
+    .max(1)
+    .optional()
+    .describe(
+      `settled: share of its highest score at which a block is done (${DEFAULTS.settled.threshold}); autofreeze: quantile of the gradients' changes below which it is (${DEFAULTS.autofreeze.threshold})`,
+    ),
+  freezeBlocksEarliest: duration.describe(`no block leaves before this much of training (${EARLIEST})`),
+  freezeBlocksMost: z.int().positive().optional().describe("how many blocks may leave (all but the last)"),
+  freezeBlocksInterval: duration.describe(
+    `training between two looks at the blocks (${DEFAULTS.settled.interval} steps; autofreeze: ${DEFAULTS.autofreeze.interval})`,
+  ),
+});
+
+export type BlockFreezingSettings = Partial<z.output<typeof blockFreezingOptions>>;
+
+/** Whether blocks may leave training. */
+export const freezesBlocks = ({ freezeBlocks = "off" }: BlockFreezingSettings): boolean => freezeBlocks !== "off";
+
+/** What there is to settle. */
+export interface BlocksOfModel {
+  /** Of the method, for messages. */
+  method: string;
+  /** What trains, block by block from the input side on: names of what a block reads and none before it. */
+  trained: readonly (readonly string[])[];
+  /** Names of those of them that the method's own schedule freezes. */
+  freezable: readonly string[];
+  /** Shape of each by name. */
+  shapeOf(name: string): readonly number[];
+}
+
+/**
+ * A method's schedule with one for whole blocks beside it. A block settles only when what the method's own schedule freezes of
+ * it is frozen.
+ * @param make gives the method's own schedule, to go on from a state where there is one
+ * @param state what this schedule's `state` gave
+ * @throws UserError where the method or the model has no blocks that could settle, or the options contradict each other
+ */
+export function withBlockFreezing(
+  make: (state: MethodState | undefined) => Schedule,
+  settings: BlockFreezingSettings,
+  { method, trained, freezable, shapeOf }: BlocksOfModel,
+  run: RunLength,
+  state?: MethodState,
+): Schedule {
+  const { freezeBlocks: rule = "off" } = settings;
+  if (rule === "off") {
+    const own = blockFreezingOptions.omit({ freezeBlocks: true }).keyof().options;
+    const given = own.find((name) => settings[name] !== undefined);
+    if (given) throw new UserError(`option "${given}" goes with "freezeBlocks", which is off; give it a rule`);
+    return make(state);
+  }
+  const saved = state && savedState(state);
+  const own = make(saved?.method);
+  if (own.afterStep) {
+    throw new UserError(
+      `method "${method}" changes parameters of all blocks to the end of training, so that none settles; leave freezeBlocks off`,
+    );
+  }
+  if (trained.length === 0) {
+    throw new UserError("the model does not tell its blocks apart, so that none can settle; leave freezeBlocks off");
+  }
+  const most = settings.freezeBlocksMost ?? Math.max(1, trained.length - 1);
+  if (most > trained.length) {
+    throw new UserError(`option "freezeBlocksMost" is ${most}, but the model has ${trained.length} blocks; give fewer`);
+  }
+  const { threshold, interval } = DEFAULTS[rule];
+  const every = resolveDuration(settings.freezeBlocksInterval ?? interval, run)!;
+  const earliestStep = resolveDuration(settings.freezeBlocksEarliest ?? EARLIEST, run)!;
+  const ofOwnSchedule = new Set(freezable);
+  const schedule = {
+    rule,
+    totalSteps: run.totalSteps,
+    interval: Math.max(1, every),
+    earliestStep,
+    most,
+    threshold: settings.freezeBlocksThreshold ?? threshold,
+    beta1: 0.85,
+    beta2: 0.95,
+    blocks: trained.map((names) => ({
+      parameters: names
+        .filter((name) => !ofOwnSchedule.has(name))
+        .map((name) => ({ name, size: sizeOf(shapeOf(name)) })),
+      awaits: names.filter((name) => ofOwnSchedule.has(name)),
+    })),
+  };
+  const controller = new BlockController(schedule, saved?.blocks);
+  const settled = (): SettledBlocks => ({
+    count: controller.border,
+    parameters: new Set(trained.slice(0, controller.border).flat()),
+  });
+  const lastCheck = Math.floor((run.totalSteps - 1) / schedule.interval) * schedule.interval;
+  const tooShort =
+    lastCheck < Math.max(1, earliestStep)
+      ? `the run's ${run.totalSteps} steps are too few for blocks to settle: none is looked at after step ${earliestStep}; train longer, or give a smaller freezeBlocksInterval or freezeBlocksEarliest`
+      : undefined;
+  const notes = [own.note, tooShort].filter((note) => note !== undefined);
+  return {
+    ...own,
+    note: notes.length > 0 ? notes.join("; ") : undefined,
+    settled,
+    trainable() {
+      const { parameters } = settled();
+      return new Set([...own.trainable()].filter((name) => !parameters.has(name)));
+    },
+    observe(step, gradients, parameters) {
+      const check = own.observe?.(step, gradients, parameters);
+      const trainable = own.trainable();
+      const blocks = controller.observe(step, gradients, (name) => !trainable.has(name));
+      if (!blocks) return check;
+      return { ...(check ?? { step, fraction: 0, threshold: null, scores: {}, frozen: [] }), blocks };
+    },
+    state: () => stateOf(own.state?.(), controller.state()),
+  };
+}
+
+/** What tensors' names of the blocks' schedule begin with, among those of the method's own. */
+const PREFIX = "blocks:";
+
+function stateOf(method: MethodState | undefined, blocks: BlockControllerState): MethodState {
+  const own = [...blocks.tensors].map(([name, tensor]) => [PREFIX + name, tensor] as const);
+  return {
+    scalars: { method: method?.scalars ?? null, blocks: blocks.scalars },
+    tensors: new Map([...(method?.tensors ?? []), ...own]),
+  };
+}
+
+const savedScalars = z.object({
+  method: z.record(z.string(), z.unknown()).nullable(),
+  blocks: z.object({
+    settledAtStep: z.array(z.number()),
+    highest: z.array(z.number()),
+    norms: z.array(z.number().nullable()),
+  }),
+});
+
+function savedState({ scalars, tensors }: MethodState): {
+  method: MethodState | undefined;
+  blocks: BlockControllerState;
+} {
+  const read = savedScalars.safeParse(scalars);
+  if (!read.success) {
+    throw new UserError(
+      "the saved state of the blocks' schedule is damaged; restore the checkpoint from a copy, or run again with --overwrite",
+    );
+  }
+  const { method, blocks } = read.data;
+  const part = (own: boolean): Tensors<"float32"> =>
+    new Map<string, Tensor<"float32">>(
+      [...tensors].flatMap(([name, tensor]) =>
+        name.startsWith(PREFIX) === own ? [[own ? name.slice(PREFIX.length) : name, tensor]] : [],
+      ),
+    );
+  return {
+    method: method === null ? undefined : { scalars: method, tensors: part(false) },
+    blocks: { scalars: blocks, tensors: part(true) },
+  };
+}

@@ -1,0 +1,135 @@
+import * as Plot from "@observablehq/plot";
+import type { FreezingRecord } from "../runs/records.ts";
+import { bins, draw } from "./drawing.ts";
+import type { Picture } from "./page.ts";
+import { counted, duration, number } from "./quantities.ts";
+
+/** Scores are drawn and listed at about this many checks. */
+const mostChecks = 60;
+/** Colours of blocks in their order, in the page's style. */
+const orders = 4;
+
+/** A check of blocks, with what compiling the step again took after it. */
+type Check = NonNullable<FreezingRecord["blocks"]> & Pick<FreezingRecord, "step" | "compileSeconds">;
+
+function blockChecks(records: FreezingRecord[]): Check[] {
+  return records.flatMap(({ step, blocks, compileSeconds }) => (blocks ? [{ ...blocks, step, compileSeconds }] : []));
+}
+
+/** Step at which each block settled, from the input side on; null where it has not. Empty where none may. */
+export function settledSteps(records: FreezingRecord[]): (number | null)[] {
+  const checks = blockChecks(records);
+  const steps: (number | null)[] = (checks[0]?.scores ?? []).map(() => null);
+  for (const { step, border, settled } of checks) steps.fill(step, border - settled, border);
+  return steps;
+}
+
+/** How many blocks had left training, over time. */
+function border(checks: Check[], last: number): Picture {
+  const of = checks[0]!.scores.length;
+  const moves = checks.filter(({ settled }) => settled > 0);
+  const points = [{ step: 0, border: 0 }, ...moves, { step: last, border: checks.at(-1)!.border }];
+  const compiling = moves.reduce((sum, { compileSeconds }) => sum + compileSeconds, 0);
+  const settled = checks.at(-1)!.border;
+  return {
+    title: "Blocks settled",
+    summary: moves.length
+      ? `${settled} of ${counted(of, "block")} had settled by step ${last}, the first at step ${moves[0]!.step}, the last at step ${moves.at(-1)!.step}. Compiling the step again took ${duration(compiling)} in all.`
+      : `None of ${counted(of, "block")} has settled by step ${last}.`,
+    svg: draw({
+      height: 60 + 22 * of,
+      x: { label: "step" },
+      y: { label: "blocks settled", domain: [0, of], ticks: Math.min(of, 12), tickFormat: "d", grid: true },
+      marks: [
+        Plot.areaY(points, { x: "step", y: "border", fill: "var(--series-0)", fillOpacity: 0.15, curve: "step-after" }),
+        Plot.ruleY([0]),
+        Plot.lineY(points, { x: "step", y: "border", stroke: "var(--series-0)", strokeWidth: 2, curve: "step-after" }),
+      ],
+    }),
+    numbers: {
+      caption: "Checks at which blocks settled",
+      columns: ["step", "settled", "in all", "seconds compiling"],
+      rows: moves.map(({ step, settled, border, compileSeconds }) => [
+        number(step),
+        number(settled),
+        number(border),
+        number(compileSeconds),
+      ]),
+    },
+  };
+}
+
+/** Score of each block until it settled, with the threshold. */
+function scores(checks: Check[]): Picture {
+  const blocks = checks[0]!.scores.map((_, block) => block);
+  const groups = bins(blocks, orders);
+  const colorOf = (block: number) => {
+    const group = groups.findIndex((each) => each.includes(block));
+    return `var(--order-${groups.length > 1 ? Math.round((group * (orders - 1)) / (groups.length - 1)) : 0})`;
+  };
+  const sampled = bins(checks, mostChecks).map((bin) => bin[0]!);
+  const shown = checks.filter((check) => check.settled > 0 || sampled.includes(check));
+  const points = shown.flatMap(({ step, scores }) =>
+    scores.flatMap((score, block) => (score === null ? [] : [{ step, block, score }])),
+  );
+  const ends = shown.flatMap(({ step, border, settled, scores }) =>
+    blocks.slice(border - settled, border).flatMap((block) => {
+      const score = scores[block];
+      return score == null ? [] : [{ step, block, score }];
+    }),
+  );
+  const thresholds = shown.flatMap(({ step, threshold }) => (threshold === null ? [] : [{ step, threshold }]));
+  const all = points.map(({ score }) => score);
+  return {
+    title: "Scores of blocks",
+    summary: `Scores of ${counted(blocks.length, "block")} over ${counted(checks.length, "check")}, each until it settled (dot), from ${number(Math.min(...all))} to ${number(Math.max(...all))}; a block may settle below the threshold (dashed), and only after those before it.`,
+    legend: [
+      ...groups.map((group) => ({
+        color: colorOf(group[0]!),
+        label: group.length > 1 ? `blocks ${group[0]} to ${group.at(-1)}` : `block ${group[0]}`,
+      })),
+      { color: "var(--ink)", label: "threshold (dashed)" },
+    ],
+    svg: draw({
+      height: 260,
+      x: { label: "step" },
+      y: { label: "score", grid: true, zero: true },
+      color: { type: "identity" },
+      marks: [
+        Plot.ruleY([0]),
+        Plot.lineY(points, {
+          x: "step",
+          y: "score",
+          z: "block",
+          stroke: ({ block }) => colorOf(block),
+          strokeWidth: 1.25,
+        }),
+        Plot.dot(ends, {
+          x: "step",
+          y: "score",
+          r: 3.5,
+          fill: ({ block }) => colorOf(block),
+          title: ({ block, step }) => `block ${block} settled at step ${step}`,
+        }),
+        Plot.lineY(thresholds, { x: "step", y: "threshold", stroke: "var(--ink)", strokeDasharray: "4 3" }),
+      ],
+    }),
+    numbers: {
+      caption: `Scores at ${counted(shown.length, "check")} of ${checks.length}`,
+      columns: ["step", "threshold", ...blocks.map((block) => `block ${block}`)],
+      rows: shown.map(({ step, threshold, scores }) => [
+        number(step),
+        number(threshold),
+        ...scores.map((s) => number(s)),
+      ]),
+    },
+  };
+}
+
+/** Which blocks left training, when and why; nothing where none may. */
+export function blockPictures(records: FreezingRecord[], lastStep: number): Picture[] {
+  const checks = blockChecks(records);
+  if (checks.length === 0) return [];
+  const scored = checks.some((check) => check.scores.some((score) => score !== null && score > 0));
+  return [border(checks, lastStep), ...(scored ? [scores(checks)] : [])];
+}

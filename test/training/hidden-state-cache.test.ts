@@ -1,0 +1,85 @@
+import { existsSync } from "node:fs";
+import { mkdtemp, open, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { openSpillFile } from "../../src/runs/spill-file.ts";
+import { HiddenStateCache, type SpillFile } from "../../src/training/hidden-state-cache.ts";
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "aflora-cache-"));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const sizeOf = (example: number): number => 40 + 8 * (example % 7);
+const bytesOf = (example: number, border: number) =>
+  new Uint8Array(sizeOf(example)).fill((31 * example + border) % 251);
+
+test("20,000 texts: memory stays within its bound, the rest lies in a file, and every border's states come back", async () => {
+  const path = join(folder, "states.bin");
+  const bound = 100_000;
+  const cache = new HiddenStateCache({ memory: bound, openSpill: () => openSpillFile(path) });
+  const count = 20_000;
+  let most = 0;
+  for (const border of [1, 3]) {
+    for (let example = 0; example < count; example++) {
+      if (border === 3 && example % 3 === 0) continue;
+      await cache.put(example, { border, bytes: bytesOf(example, border) });
+      most = Math.max(most, cache.bytes);
+    }
+  }
+  expect(most).toBeLessThanOrEqual(bound);
+  const all = Array.from({ length: count }, (_, example) => sizeOf(example)).reduce((a, b) => a + b);
+  expect(cache.bytes).toBeGreaterThan(0.9 * bound);
+  expect(cache.bytes + cache.fileBytes).toBe(all);
+  for (let example = 0; example < count; example += 97) {
+    const border = example % 3 === 0 ? 1 : 3;
+    expect(await cache.get(example, sizeOf(example))).toMatchObject({ border, bytes: bytesOf(example, border) });
+  }
+  expect(await cache.get(0, 41)).toBeUndefined();
+  expect(existsSync(path)).toBe(true);
+  await cache.release();
+  expect(existsSync(path)).toBe(false);
+});
+
+test("without a file, what is beyond the bound is not kept", async () => {
+  const cache = new HiddenStateCache({ memory: 100 });
+  for (const example of [0, 1, 2]) await cache.put(example, { border: 1, bytes: bytesOf(example, 1) });
+  expect([await cache.get(0, 40), await cache.get(1, 48), await cache.get(2, 56)].map(Boolean)).toEqual([
+    true,
+    true,
+    false,
+  ]);
+  await cache.release();
+});
+
+test("a disk that is full: what is there stays, nothing is added, and why is told", async () => {
+  const path = join(folder, "states.bin");
+  let room = 200;
+  // A file on a disk with so much room: the system's own error, at the write that does not fit.
+  const full = async (): Promise<SpillFile> => {
+    const file = await openSpillFile(path);
+    return {
+      ...file,
+      async write(place, bytes) {
+        room -= bytes.length;
+        if (room < 0) {
+          const device = await open("/dev/full", "r+");
+          await device.write(bytes).finally(() => device.close());
+        }
+        await file.write(place, bytes);
+      },
+    };
+  };
+  if (!existsSync("/dev/full")) return;
+  const cache = new HiddenStateCache({ memory: 0, openSpill: full });
+  for (let example = 0; example < 10; example++) await cache.put(example, { border: 1, bytes: bytesOf(example, 1) });
+  expect(cache.failure).toMatch(/ENOSPC/);
+  expect(await cache.get(1, sizeOf(1))).toMatchObject({ bytes: bytesOf(1, 1) });
+  expect(await cache.get(9, sizeOf(9))).toBeUndefined();
+  // States of an earlier border that cannot be replaced are not taken for those of a later one.
+  await cache.put(1, { border: 2, bytes: bytesOf(1, 2) });
+  expect(await cache.get(1, sizeOf(1))).toBeUndefined();
+  await cache.release();
+});

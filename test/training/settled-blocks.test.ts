@@ -1,0 +1,276 @@
+import { readFileSync } from "node:fs";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { UserError } from "../../src/errors.ts";
+import { float32, type Tensor } from "../../src/graph/tensor.ts";
+import { adalora } from "../../src/methods/adalora.ts";
+import { aflora } from "../../src/methods/aflora.ts";
+import type { BlockFreezingSettings } from "../../src/methods/block-freezing.ts";
+import { head } from "../../src/methods/head.ts";
+import { normal, randomFor } from "../../src/methods/initializers.ts";
+import { lora } from "../../src/methods/lora.ts";
+import type { MethodDefinition } from "../../src/methods/method.ts";
+import { findMethod, parseMethodOptions } from "../../src/methods/methods.ts";
+import { describeModel } from "../../src/models/families.ts";
+import { traceModel } from "../../src/models/trace.ts";
+import { openSpillFile } from "../../src/runs/spill-file.ts";
+import { crossEntropy } from "../../src/tasks/objective.ts";
+import type { TrainingExample } from "../../src/tasks/task-kind.ts";
+import { BorderStates } from "../../src/training/border-states.ts";
+import { TrainingStep } from "../../src/training/step.ts";
+import { type AdaptedModel, trainedByBlock, writeStep } from "../../src/training/step-graph.ts";
+import type { TrainingState } from "../../src/training/training-state.ts";
+import { type Base, openFixture, readBase, readJson, smallBert } from "../methods/small-bert.ts";
+import { numbersOf, runtime, type SmallRun, type SmallRunOptions, smallRun } from "./small-run.ts";
+
+const LABELS = 2;
+const DROPOUT = {
+  ...{ hidden_dropout_prob: 0.1, attention_dropout: 0.1, attention_probs_dropout_prob: 0.1 },
+  ...{ attn_pdrop: 0.1, resid_pdrop: 0.1, mlp_dropout: 0.1 },
+};
+
+const examples = [7, 3, 12, 7, 7].map(
+  (length, index): TrainingExample => ({
+    index,
+    encoding: {
+      inputIds: Int32Array.from({ length }, (_, i) => 5 + ((index * 31 + i * 7) % 80)),
+      tokenTypeIds: new Int32Array(length),
+    },
+    targets: float32([1, LABELS], Float32Array.from([index % 2, 1 - (index % 2)])),
+    weights: Float32Array.of(1),
+  }),
+);
+
+function randomModel(name: string, methodName: string): { model: AdaptedModel; weights: Map<string, Tensor> } {
+  const path = new URL(`../fixtures/models/${name}/config.json`, import.meta.url);
+  const description = describeModel({ ...JSON.parse(readFileSync(path, "utf8")), ...DROPOUT });
+  const trace = traceModel(description, LABELS);
+  const method = findMethod(methodName);
+  const adaptation = method.adapt(parseMethodOptions(method, {}), trace.sites);
+  const weights = new Map<string, Tensor>();
+  for (const spec of [...trace.weights.values(), ...adaptation.parameters]) {
+    weights.set(spec.name, normal(0.2)(spec.shape as number[], randomFor(3, spec.name)));
+  }
+  return { model: { ...description, adaptation, labelCount: LABELS, trainsHead: () => true }, weights };
+}
+
+const families = [
+  ["bert-1", "aflora"],
+  ["bert-1", "full"],
+  ["modernbert-2", "lora"],
+  ["deberta-v2-2", "full"],
+  ["mpnet-1", "full"],
+  ["llama-2", "full"],
+  ["gpt2-1", "aflora"],
+] as const;
+
+describe.each(families)("%s with %s", (name, methodName) => {
+  const { model, weights } = randomModel(name, methodName);
+  const trained = trainedByBlock(model);
+
+  test("what trains is told apart by blocks: each name once, and of an adapter its own block's", () => {
+    const all = trained.flat();
+    expect(new Set(all).size).toBe(all.length);
+    expect(trained).toHaveLength(model.config.layerCount);
+    for (const { name, block } of methodName === "full" ? [] : model.adaptation.sites) {
+      const own = [...model.adaptation.trainable].filter((each) => each.startsWith(`${name}.`));
+      expect(trained[block]).toEqual(expect.arrayContaining(own));
+    }
+  });
+
+  test("gradients from any border on are those of the whole graph", async () => {
+    for (const count of new Set([1, trained.length])) {
+      const parameters = new Set(trained.slice(0, count).flat());
+      const trainable = new Set([...model.adaptation.trainable].filter((each) => !parameters.has(each)));
+      const settings = { objective: crossEntropy, tokenBudget: 16, dropout: false, seed: 1 };
+      const outcomes = [];
+      for (const border of [0, count]) {
+        const states = new BorderStates(model, weights, runtime, { format: "float32", memory: 1e6, tokenBudget: 16 });
+        const own = { ...model, trainable, settled: { count: border, parameters } };
+        const step = await TrainingStep.compile(own, weights, runtime, { ...settings, borderStates: states });
+        const { loss, gradients, flops, flopsSaved } = await step.run(0, examples);
+        const copies = new Map([...gradients].map(([key, { data }]) => [key, [...data]]));
+        const again = await step.run(1, examples);
+        outcomes.push({ loss, gradients: copies, flops, flopsSaved, again });
+        await step.release();
+        await states.release();
+      }
+      const [whole, fromBorder] = outcomes;
+      expect(Math.abs(fromBorder!.loss - whole!.loss)).toBeLessThanOrEqual(1e-6 * whole!.loss);
+      expect([...fromBorder!.gradients.keys()].sort()).toEqual([...whole!.gradients.keys()].sort());
+      expect([...fromBorder!.gradients.values()].flat().some((value) => value !== 0)).toBe(true);
+      for (const [parameter, expected] of whole!.gradients) {
+        const found = fromBorder!.gradients.get(parameter)!;
+        const largest = Math.max(...expected.map(Math.abs));
+        const worst = Math.max(...expected.map((value, i) => Math.abs(value - found[i]!)));
+        expect(worst, `${parameter} from border ${count}`).toBeLessThanOrEqual(1e-6 * largest);
+      }
+      // What is kept is not computed again; before, it costs a forward pass.
+      expect(fromBorder!.again.flops).toBeLessThan(fromBorder!.flops);
+      expect(fromBorder!.again.flops).toBeLessThan(whole!.flops);
+      expect(fromBorder!.again.loss).toBe(fromBorder!.loss);
+    }
+  });
+
+  test("hidden states at a border are a text's own, whatever stands beside it and wherever they were computed from", async () => {
+    const settings = { format: "int8", memory: 1e6, tokenBudget: 512 } as const;
+    const [together, apart] = [0, 1].map(() => new BorderStates(model, weights, runtime, settings));
+    await apart!.prepare(examples.slice(3, 4), 1);
+    await together!.prepare(examples, trained.length);
+    for (const example of examples) {
+      await together!.prepare(examples, trained.length);
+      const expected = [...together!.rows([example]).border.data];
+      await apart!.prepare([example], trained.length);
+      expect([...apart!.rows([example]).border.data]).toEqual(expected);
+    }
+    await together!.release();
+    await apart!.release();
+  });
+
+  test("dropout beyond the border is the whole graph's, and within settled blocks there is none", () => {
+    const whole = writeStep(model, crossEntropy, { dropout: true }).dropouts;
+    const settled = { count: 1, parameters: new Set(trained[0]) };
+    const trainable = new Set([...model.adaptation.trainable].filter((each) => !settled.parameters.has(each)));
+    const left = writeStep({ ...model, trainable, settled }, crossEntropy, { dropout: true }).dropouts;
+    expect(left.length).toBeGreaterThan(0);
+    expect(left.length).toBeLessThan(whole.length);
+    for (const layer of left) expect(whole).toContainEqual(layer);
+  });
+});
+
+/** Four blocks, of which some settle early; every second step is a check. */
+const BLOCKS: BlockFreezingSettings = {
+  freezeBlocks: "linear",
+  freezeBlocksEarliest: "2",
+  freezeBlocksInterval: "2",
+  freezeBlocksMost: 3,
+};
+const FREEZING = { freezeInterval: 2, freezeInitial: 1, freezeFinal: 10 };
+
+let bert: Base;
+let modern: Base;
+let folder: string;
+beforeAll(async () => {
+  bert = await smallBert();
+  modern = await readBase(
+    { ...readJson("models/modernbert-2/config.json"), ...DROPOUT, num_labels: 3 },
+    await openFixture("models/modernbert-2/model.safetensors"),
+  );
+  folder = await mkdtemp(join(tmpdir(), "aflora-blocks-"));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+/** What must be the same whatever is kept of settled blocks: operations differ where they are done again. */
+function trainedBy(run: SmallRun) {
+  const { totals: _, ...numbers } = numbersOf(run);
+  return { ...numbers, frozenAtStep: run.state.frozenAtStep, settledAtStep: run.state.settledAtStep };
+}
+
+/** What a run comes to that is cut off after so many steps and goes on from its checkpoint. */
+async function cutAfter(stop: number, run: (more: SmallRunOptions) => Promise<SmallRun>) {
+  const abort = new AbortController();
+  let saved: TrainingState | undefined;
+  const first = await run({
+    signal: abort.signal,
+    onStep: ({ step }) => step + 1 === stop && abort.abort(),
+    onCheckpoint: (state) => {
+      saved = structuredClone(state);
+    },
+  });
+  const second = await run({ resume: saved! });
+  return trainedBy({
+    ...second,
+    steps: [...first.steps, ...second.steps],
+    freezing: [...first.freezing, ...second.freezing],
+    evaluations: [...first.evaluations, ...second.evaluations],
+  });
+}
+
+const modernRun = (more: SmallRunOptions & { method?: MethodDefinition } = {}): Promise<SmallRun> =>
+  smallRun(modern, more.method ?? (lora as MethodDefinition), { blocks: BLOCKS, ...more });
+
+describe("a run whose blocks settle", () => {
+  test("is the same, to the bit, with its hidden states kept in memory, in a file or not at all", async () => {
+    const openSpill = () => openSpillFile(join(folder, "states.bin"));
+    const kept = await modernRun({ settings: { freezeBlocksCache: "float32" } });
+    expect(kept.state.settledAtStep).toEqual([2, 6, 8]);
+    expect(kept.steps.map(({ settled }) => settled)).toEqual([0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3, 3]);
+    expect(kept.kept.memory).toBeGreaterThan(0);
+    const inFile = await modernRun({ settings: { freezeBlocksCache: "float32", freezeBlocksMemory: 0 }, openSpill });
+    expect(inFile.kept).toEqual({ memory: 0, file: kept.kept.memory });
+    expect(await readdir(folder)).toEqual([]);
+    const again = await modernRun({ settings: { freezeBlocksCache: "none" } });
+    expect(again.kept).toEqual({ memory: 0, file: 0 });
+    expect(trainedBy(inFile)).toEqual(trainedBy(kept));
+    expect(trainedBy(again)).toEqual(trainedBy(kept));
+    expect(again.state.flops).toBeGreaterThan(kept.state.flops);
+    expect(kept.state.flopsSaved).toBeGreaterThan(again.state.flopsSaved);
+  });
+
+  test("goes on where the place for hidden states cannot be written, and says so", async () => {
+    const openSpill = () => openSpillFile(join(folder, "no such folder", "states.bin"));
+    const settings = { freezeBlocksCache: "int8", freezeBlocksMemory: 0.002 } as const;
+    const run = await modernRun({ settings, openSpill });
+    expect(run.notes).toContainEqual(expect.stringMatching(/could not be kept .*computed again at each step/));
+    expect(run.kept.memory).toBeLessThanOrEqual(2000);
+    expect(trainedBy(run)).toEqual(trainedBy(await modernRun({ settings: { freezeBlocksCache: "int8" } })));
+  });
+
+  // Amid what is kept for two borders; what was kept in 8 bits is rounded again as it was.
+  test.each(["float32", "int8"] as const)(
+    "cut off and resumed, it is the run that was not cut (%s)",
+    async (format) => {
+      const run = (more: SmallRunOptions) => modernRun({ settings: { freezeBlocksCache: format }, ...more });
+      expect(await cutAfter(8, run)).toEqual(trainedBy(await run({})));
+    },
+  );
+
+  test.each([
+    ["aflora", FREEZING, "settled", 1],
+    ["full", {}, "autofreeze", 0.9],
+  ] as const)("%s %j by the rule %s: cut off and resumed, likewise", async (name, options, freezeBlocks, threshold) => {
+    const blocks = { ...BLOCKS, freezeBlocks, freezeBlocksMost: 1, freezeBlocksThreshold: threshold };
+    const run = (more: SmallRunOptions) => smallRun(bert, findMethod(name), { options, blocks, ...more });
+    const whole = await run({});
+    if (freezeBlocks === "settled") expect(whole.state.settledAtStep).toHaveLength(1);
+    expect(await cutAfter(5, run)).toEqual(trainedBy(whole));
+  });
+
+  test("of AFLoRA a block settles only when its matrices are frozen, and what is settled trains no more", async () => {
+    const weights: Map<string, number[]>[] = [];
+    const run = await smallRun(bert, aflora as MethodDefinition, {
+      options: FREEZING,
+      blocks: { ...BLOCKS, freezeBlocksMost: 1, freezeBlocksEarliest: "0" },
+      onStep: (_, values) => void weights.push(new Map([...values].map(([name, { data }]) => [name, [...data]]))),
+    });
+    const [settledAt] = run.state.settledAtStep;
+    const frozen = Object.entries(run.state.frozenAtStep).filter(([name]) => name.includes("layer.0."));
+    expect(settledAt).toBeGreaterThanOrEqual(Math.max(...frozen.map(([, step]) => step)));
+    expect(run.freezing.filter(({ blocks }) => blocks?.settled)).toHaveLength(1);
+    const [atBorder, end] = [weights[settledAt!]!, weights.at(-1)!];
+    const moved = [...end].filter(([name, values]) => values.some((value, i) => value !== atBorder.get(name)![i]));
+    expect(moved.filter(([name]) => /layer\.0\.|embeddings/.test(name))).toEqual([]);
+    expect(moved.some(([name]) => name.includes("layer.1."))).toBe(true);
+  });
+
+  test("of a method that trains the head alone all blocks are done at once", async () => {
+    const blocks = { ...BLOCKS, freezeBlocks: "settled", freezeBlocksEarliest: "0", freezeBlocksMost: 2 } as const;
+    const run = await smallRun(bert, head as MethodDefinition, { blocks });
+    expect(run.state.settledAtStep).toEqual([2, 2]);
+  });
+
+  test("methods that change parameters of all blocks to the end are refused, as are options without a rule", async () => {
+    const options = { rank: 2, pruneInitial: 1, pruneFinal: 2, pruneInterval: 2 };
+    await expect(smallRun(bert, adalora as MethodDefinition, { options, blocks: BLOCKS })).rejects.toThrow(
+      /"adalora" changes parameters of all blocks/,
+    );
+    await expect(smallRun(bert, lora as MethodDefinition, { blocks: { freezeBlocksMost: 2 } })).rejects.toThrow(
+      UserError,
+    );
+    await expect(
+      smallRun(bert, lora as MethodDefinition, { blocks: { ...BLOCKS, freezeBlocksMost: 3 } }),
+    ).rejects.toThrow(/"freezeBlocksMost" is 3, but the model has 2 blocks/);
+  });
+});
