@@ -3,8 +3,8 @@ import { float32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import { elementScores, type Importance, instantImportance, sum, takeIn } from "./score.ts";
 
 /** When blocks settle, from the input side on (docs/blocks.md). */
-export const BLOCK_RULES = ["settled", "linear", "autofreeze"] as const;
-export type BlockRuleName = (typeof BLOCK_RULES)[number];
+export type BlockRuleName = "settled" | "linear" | "autofreeze";
+export const BLOCK_RULES = ["settled", "linear", "autofreeze"] as const satisfies readonly BlockRuleName[];
 
 /** What of a block trains until it settles. */
 export interface FreezableBlock {

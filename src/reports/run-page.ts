@@ -33,11 +33,7 @@ export function runContent(run: ReportedRun): Markup {
 /** Every picture of a run for which there is a record yet. */
 export function runPictures(run: Pick<ReportedRun, "steps" | "evaluations" | "freezing">): Picture[] {
   const { steps, freezing } = run;
-  return [
-    ...trainingPictures(run),
-    ...freezingPictures(freezing),
-    ...blockPictures(freezing, steps.at(-1)?.step ?? 0),
-  ];
+  return [...trainingPictures(run), ...freezingPictures(freezing), ...blockPictures(freezing, steps.at(-1)?.step ?? 0)];
 }
 
 /** The pictures as figures. */

@@ -45,7 +45,7 @@ export interface TrainingSettings {
   recompute?: boolean | undefined;
   /** How hidden states of settled blocks are kept by example; `none` computes them again at each step. */
   freezeBlocksCache?: PackedFormat | "none" | undefined;
-  /** Most memory that they take, MB; what is beyond goes to {@link TrainOptions.openSpill}. */
+  /** Most memory that they take, MB; what is beyond goes to a file, where there may be one. */
   freezeBlocksMemory?: number | undefined;
 }
 
