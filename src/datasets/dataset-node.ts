@@ -4,7 +4,7 @@ import type { Example, TaskData } from "../tasks/example.ts";
 import { columnsFor, examplesOf, numbered } from "../tasks/examples.ts";
 import { GLUE_TASKS } from "../tasks/glue.ts";
 import { type Columns, namedColumns } from "../tasks/rows.ts";
-import { holdOut } from "../tasks/split.ts";
+import { holdOut, sampleExamples } from "../tasks/split.ts";
 import { findTaskKind, recognizeColumns } from "../tasks/task-kinds.ts";
 import { type ParquetTable, readParquet } from "./parquet-node.ts";
 import { taskOfTable } from "./table-task.ts";
@@ -17,6 +17,8 @@ export interface DatasetTaskOptions {
   configuration?: string | undefined;
   /** Fraction of the training rows to hold out; unless given, the data set's own validation splits, or 0.1 where it has none. */
   validationSplit?: number | undefined;
+  /** Most training rows to use, the rows to hold out among them; all unless given. */
+  maxTrainSamples?: number | undefined;
   /** Seed of that split; 42 unless given. */
   seed?: number | undefined;
   /** Column of the text; unless given, `text`, or the first of the one or two columns that hold text. */
@@ -52,7 +54,7 @@ export async function loadDatasetTask(options: DatasetTaskOptions, hub: HubOptio
   });
   const ofGlue = /\/glue(@|$)/.test(dataset) && configuration !== undefined ? GLUE_TASKS.get(configuration) : undefined;
   const named = ofGlue ? { ...own, name: configuration!, metrics: ofGlue.metrics } : own;
-  const task = { ...named, origin: { revision: found.commit } };
+  const task = sampleExamples({ ...named, origin: { revision: found.commit } }, options.maxTrainSamples);
 
   const splits = [...found.splits].filter(([split]) => isValidation(split));
   if (splits.length === 0 || options.validationSplit !== undefined) {

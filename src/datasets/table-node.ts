@@ -2,7 +2,7 @@ import { UserError } from "../errors.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
 import { columnsFor, examplesOf, numbered } from "../tasks/examples.ts";
 import { type Columns, namedColumns, type Table } from "../tasks/rows.ts";
-import { holdOut } from "../tasks/split.ts";
+import { holdOut, sampleExamples } from "../tasks/split.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { tableFormat } from "./parse-table.ts";
 import { readTable } from "./read-table-node.ts";
@@ -15,6 +15,8 @@ export interface TableTaskOptions {
   validation?: string | undefined;
   /** Fraction of the training rows to hold out where there is no validation file; 0.1 unless given. */
   validationSplit?: number | undefined;
+  /** Most training rows to use, the rows to hold out among them; all unless given. */
+  maxTrainSamples?: number | undefined;
   /** Seed of that split; 42 unless given. */
   seed?: number | undefined;
   /** Column names; unless given, those of the kind, which mostly are `text` and `label`. */
@@ -41,7 +43,8 @@ export async function loadTableTask(options: TableTaskOptions): Promise<TaskData
   const named = namedColumns({ text, textPair, label });
   const source = await readSource(file, named, options.kind, true);
   const origin = { files: validation === undefined ? [file] : [file, validation] };
-  const task = { ...taskOfTable(source.table, source.named, { kind: options.kind }), origin };
+  const all = { ...taskOfTable(source.table, source.named, { kind: options.kind }), origin };
+  const task = sampleExamples(all, options.maxTrainSamples);
   if (validation === undefined) return holdOut(task, validationSplit ?? 0.1, seed);
   const held = await readExamples(validation, named, task.kind, task.labels, { labelled: true });
   return { ...task, validation: [{ name: "validation", examples: held }] };

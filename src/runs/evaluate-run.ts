@@ -18,6 +18,8 @@ import { runtimeFor } from "./run-config.ts";
 export interface EvaluationSource {
   /** Folder with a GLUE task's files. */
   data?: string;
+  /** The data's own validation examples, also where the run held out others of its training data. */
+  ownSplits?: boolean;
   /** File of the user's own examples, and its columns. */
   validation?: string;
   text?: string;
@@ -117,7 +119,12 @@ const scoresOf = (answers: readonly ScoredAnswer[] | undefined): object =>
       )
     : {};
 
-async function splitsOf(run: string, source: EvaluationSource, model: FineTunedModel): Promise<EvaluationSplit[]> {
+/** The examples that a source names, for a model of the run. */
+export async function splitsOf(
+  run: string,
+  source: EvaluationSource,
+  model: FineTunedModel,
+): Promise<EvaluationSplit[]> {
   const { config, dataFingerprint } = await readRunRecords(run);
   const { name, kind, labels } = model.description.task;
   if (source.validation !== undefined) {
@@ -133,6 +140,10 @@ async function splitsOf(run: string, source: EvaluationSource, model: FineTunedM
     const remedy = "restore the file, or name other examples with --validation FILE (of a GLUE task --data DIR)";
     await refuseOtherData(dataFingerprint ?? {}, `the run in ${run}`, remedy);
   }
-  const given = source.data === undefined ? config : { ...config, source: { task: name, data: source.data } };
+  const settings = source.ownSplits ? { ...config.run, validationSplit: undefined } : config.run;
+  const given = {
+    source: source.data === undefined ? config.source : { task: name, data: source.data },
+    run: settings,
+  };
   return (await loadTask(given, { offline: source.offline }, dataFingerprint)).validation;
 }

@@ -68,6 +68,8 @@ export interface FineTuneOptions {
   overwrite?: boolean;
   /** Go on with the run in the output folder. */
   resume?: boolean;
+  /** Pause after this many epochs of the run, with everything saved that `resume` needs. */
+  stopAfter?: number;
   /** Told while a model or a data set comes from the hub. */
   onDownload?(progress: DownloadProgress): void;
   onStart?(start: RunStart): void | Promise<void>;
@@ -83,7 +85,7 @@ export interface FineTuneOptions {
 
 export interface FineTuneOutcome {
   directory: string;
-  /** Undefined where the run was aborted. */
+  /** Undefined where the run was aborted or paused. */
   result: RunResult | undefined;
   /** What the user should know: that nothing was learned, perhaps. */
   notes: string[];
@@ -206,6 +208,7 @@ async function fineTuneInFolder(
     const outcome = await fineTuning.train(runtime, {
       signal: options.signal,
       openSpill: () => openSpillFile(folder.path(HIDDEN_STATES)),
+      stopAfter: options.stopAfter,
       checkpointIsDue: (step) => clock.isDue(step),
       async onCheckpoint(state) {
         await folder.saveCheckpoint({ state, machine });

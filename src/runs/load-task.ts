@@ -3,7 +3,7 @@ import { loadDatasetTask } from "../datasets/dataset-node.ts";
 import { loadNamedTask } from "../datasets/named-task-node.ts";
 import { loadTableTask } from "../datasets/table-node.ts";
 import type { TaskData } from "../tasks/example.ts";
-import { holdOut } from "../tasks/split.ts";
+import { holdOut, sampleExamples } from "../tasks/split.ts";
 import type { DataFingerprint } from "./data-fingerprint.ts";
 import type { RunConfig } from "./run-config.ts";
 
@@ -17,12 +17,12 @@ export async function loadTask(
   hub: HubOptions = {},
   recorded: DataFingerprint = {},
 ): Promise<TaskData> {
-  const { validationSplit, text, textPair, label, kind, seed } = run;
+  const { validationSplit, maxTrainSamples, text, textPair, label, kind, seed } = run;
   if ("task" in source) {
-    const task = await loadNamedTask(source.task, source.data, seed);
+    const task = sampleExamples(await loadNamedTask(source.task, source.data, seed), maxTrainSamples);
     return validationSplit === undefined ? task : holdOut(task, validationSplit, seed);
   }
-  const given = { seed, validationSplit, text, textPair, label, kind };
+  const given = { seed, validationSplit, maxTrainSamples, text, textPair, label, kind };
   if ("train" in source) return loadTableTask({ ...given, ...source });
   const { dataset, datasetConfig: configuration } = source;
   return loadDatasetTask({ ...given, dataset, configuration }, { ...hub, revision: recorded.revision });

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { z } from "zod";
@@ -80,6 +81,11 @@ export async function readFinishedRun(directory: string): Promise<FinishedRun> {
       ? `the run in ${directory} is still being written (it has a run.lock and no result.json); wait until it ends`
       : `the run in ${directory} did not finish (it has no result.json); continue it with --resume, or run it again with --overwrite`,
   );
+}
+
+/** Whether a folder holds a run that has ended. */
+export async function isFinished(directory: string): Promise<boolean> {
+  return existsSync(join(directory, "config.json")) && (await readRunRecords(directory)).result !== undefined;
 }
 
 /** The text of a file, or nothing where there is none. */

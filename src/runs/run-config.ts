@@ -57,6 +57,11 @@ export const runOptions = z.object({
     .describe(
       "share of the training examples to hold out and validate on (0.1 of --train without --validation; else the task's own validation data)",
     ),
+  maxTrainSamples: z
+    .int()
+    .positive()
+    .optional()
+    .describe("most training examples to use, those held out among them: the same draw whatever the seed (all)"),
   text: z.string().optional().describe("column of the text"),
   textPair: z.string().optional().describe("column of the second text of a pair"),
   label: z.string().optional().describe("column of the label"),

@@ -57,6 +57,16 @@ export function heldOutText(fraction: number, seeds: readonly number[]): string 
   return `held out (${share} %, drawn by ${seeds.length > 1 ? "seeds" : "seed"} ${seeds.join(", ")})`;
 }
 
+/** Of the draw of {@link sampleExamples}: it is the same for all runs, whatever their seeds, so that these train on the same examples. */
+const SAMPLE_SEED = 0;
+
+/** The task with at most `count` of its training examples, drawn by its kind's classes; all where there are no more. */
+export function sampleExamples(task: TaskData, count: number | undefined): TaskData {
+  if (count === undefined || count >= task.train.length) return task;
+  const { held } = splitExamples(task.train, count / task.train.length, SAMPLE_SEED, findTaskKind(task.kind).stratumOf);
+  return { ...task, train: held };
+}
+
 /** A copy in random order (Fisher and Yates). */
 function shuffled<T>(items: readonly T[], seed: number): T[] {
   const random = xoroshiro128plus(seed);

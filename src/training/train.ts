@@ -74,6 +74,8 @@ export interface TrainOptions {
    * the run can go on from it.
    */
   onCheckpoint?(state: TrainingState): void | Promise<void>;
+  /** Pause after this many epochs of the run, as if aborted there; nothing where the run ends before. */
+  stopAfter?: number | undefined;
   /** Aborting ends the run after the run of a graph at hand: a step or an evaluation that it cuts off is not taken. */
   signal?: AbortSignal | undefined;
   /** Where to go on from. The schedule must have been made with its state too. */
@@ -88,7 +90,7 @@ export interface TrainOutcome {
   trainable: { start: number; average: number; end: number; head: number };
   /** Most bytes of hidden states that were kept of settled blocks. */
   kept: { memory: number; file: number };
-  /** Whether the signal ended the run. */
+  /** Whether the signal or a pause ended the run. */
   aborted: boolean;
   /** What a run that learned nothing says of itself. */
   notes: string[];
@@ -100,7 +102,7 @@ export interface TrainOutcome {
  * @throws UserError where the loss, a gradient, a parameter or the model's outputs are not finite, naming what and when.
  */
 export async function train(options: TrainOptions): Promise<TrainOutcome> {
-  const { model, schedule, weights, task, settings, runtime, signal, resume } = options;
+  const { model, schedule, weights, task, settings, runtime, signal, resume, stopAfter } = options;
   const { batchSize, epochs, patience, seed } = settings;
   const perEpoch = stepsPerEpoch(options.train.length, batchSize);
   const totalSteps = epochs * perEpoch;
@@ -126,6 +128,8 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
       tokenBudget: settings.tokenBudget,
       openSpill: settings.freezeBlocksCache === "none" ? undefined : options.openSpill,
     });
+  const paused = (): boolean => stopAfter !== undefined && progress.epochs >= stopAfter;
+
   const step = await CurrentStep.compile(model, schedule, weights, runtime, {
     objective: objectiveOf(task),
     ...settings,
@@ -152,7 +156,7 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
       await options.onEvaluation?.(first);
       await checkpoint();
     }
-    while (!finished() && !signal?.aborted) {
+    while (!finished() && !paused() && !signal?.aborted) {
       const epoch = progress.epochs;
       const batches = epochBatches(seed, epoch, options.train, batchSize);
       // A run may go on after an epoch's last step, with its evaluation to come.
