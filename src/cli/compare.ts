@@ -10,6 +10,7 @@ import { type Comparison, type ComparisonRow, compareRuns } from "../experiments
 import { type ComparisonOptions, planComparison, settingName } from "../experiments/plan.ts";
 import type { Spread } from "../experiments/statistics.ts";
 import { COST_REFERENCE, METHODS } from "../methods/methods.ts";
+import { markdownTable } from "../reports/markdown-table.ts";
 import { renderComparison } from "../reports/report.ts";
 import { measuredOn } from "../reports/run-page.ts";
 import { runOptions } from "../runs/run-config.ts";
@@ -238,11 +239,6 @@ function score(spread: Spread | undefined): string {
   if (!spread) return "–";
   const { mean, deviation } = spread;
   return deviation === undefined ? mean.toFixed(4) : `${mean.toFixed(4)} ± ${deviation.toFixed(4)}`;
-}
-
-function markdownTable([heading, ...rows]: string[][]): string {
-  const line = (row: readonly string[]): string => `| ${row.join(" | ")} |`;
-  return [line(heading!), line(heading!.map(() => "---")), ...rows.map(line)].join("\n");
 }
 
 const markdownList = (lines: readonly string[]): string => lines.map((line) => `- ${line}`).join("\n");

@@ -22,6 +22,11 @@ export async function readConfigFile(path: string): Promise<Record<string, unkno
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
     throw new UserError(`${path} must hold options, such as "epochs: 3"`);
   }
+  return camelKeys(options);
+}
+
+/** An object's entries under names in camel case; nothing of what is no object. */
+export function camelKeys(options: unknown): Record<string, unknown> {
   const camel = (name: string): string => name.replace(/[-_](\w)/g, (_, letter: string) => letter.toUpperCase());
-  return Object.fromEntries(Object.entries(options).map(([name, value]) => [camel(name), value]));
+  return Object.fromEntries(Object.entries(options ?? {}).map(([name, value]) => [camel(name), value]));
 }

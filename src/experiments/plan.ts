@@ -1,22 +1,17 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { resolveModel } from "../checkpoints/hub-node.ts";
-import { readFolderConfig } from "../checkpoints/model-folder-node.ts";
 import { UserError } from "../errors.ts";
 import { BUNDLED_MODEL } from "../finetuning/bundled-model.ts";
-import { modelDirectory } from "../finetuning/load-base-model-node.ts";
 import type { MethodDefinition } from "../methods/method.ts";
-import { findMethod, METHODS, scheduleFor } from "../methods/methods.ts";
+import { findMethod, METHODS } from "../methods/methods.ts";
 import { publishedOptions } from "../methods/published.ts";
-import { describeModel } from "../models/families.ts";
-import { traceModel } from "../models/trace.ts";
 import { loadTask } from "../runs/load-task.ts";
 import { readRunRecords } from "../runs/read-run.ts";
 import { flatOptions, MAY_DIFFER, resolveConfig, runOptions, withAbsolutePaths } from "../runs/run-config.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { glueTaskName } from "../tasks/glue.ts";
-import { stepsPerEpoch } from "../training/batch-order.ts";
 import { byScore } from "./best.ts";
+import { RunChecker } from "./check-run.ts";
 
 /** What to compare. */
 export interface ComparisonOptions {
@@ -220,6 +215,7 @@ function publishedSetting(
 /** Options, data, layers, ranks and schedules of every setting, without weights. */
 async function checkSettings(settings: readonly Setting[], seed: number, search: boolean): Promise<void> {
   const examples = new Map<string, number>();
+  const checker = new RunChecker();
   for (const setting of settings) {
     const { task } = setting;
     const config = resolveConfig({ ...(search ? trialConfig(setting, seed) : setting.config), seed });
@@ -228,15 +224,7 @@ async function checkSettings(settings: readonly Setting[], seed: number, search:
       if (search) await checkApart(setting, seed, data);
       examples.set(task, data.train.length);
     }
-    const { model = BUNDLED_MODEL, revision, offline } = config.run;
-    const folder = model === BUNDLED_MODEL ? modelDirectory(model) : await resolveModel(model, { revision, offline });
-    const description = describeModel(await readFolderConfig(folder));
-    const { sites } = traceModel(description, description.config.labelCount);
-    const perEpoch = stepsPerEpoch(examples.get(task)!, config.run.batchSize);
-    const definition = findMethod(config.method.name);
-    const { options } = config.method;
-    const run = { totalSteps: perEpoch * config.run.epochs, stepsPerEpoch: perEpoch };
-    scheduleFor(definition, options, definition.adapt(options, sites), run);
+    await checker.check(config, examples.get(task)!);
   }
 }
 

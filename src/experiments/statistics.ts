@@ -42,3 +42,12 @@ export function grouped<T, K>(values: Iterable<T>, key: (value: T) => K): Map<K,
   }
   return groups;
 }
+
+/** Student's t at which 5 % lie beyond on both sides together, for 1, 2, … degrees of freedom; 2 stands for all that follow. */
+const T_95 = [12.71, 4.3, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23];
+
+/** Whether a mean lies further from 0 than its values' spread explains in 19 of 20 draws; nothing is told by one value. */
+export function isBeyondChance({ mean: middle, deviation: spread, count }: Spread): boolean {
+  if (spread === undefined) return false;
+  return Math.abs(middle) > (T_95[count - 2] ?? 2) * (spread / Math.sqrt(count));
+}

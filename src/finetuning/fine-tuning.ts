@@ -41,7 +41,14 @@ export interface FineTuningPlan {
 
 type Callbacks = Pick<
   TrainOptions,
-  "onStep" | "onFreezingCheck" | "onEvaluation" | "openSpill" | "checkpointIsDue" | "onCheckpoint" | "stopAfter" | "signal"
+  | "onStep"
+  | "onFreezingCheck"
+  | "onEvaluation"
+  | "openSpill"
+  | "checkpointIsDue"
+  | "onCheckpoint"
+  | "stopAfter"
+  | "signal"
 >;
 
 const NOTHING_TRAINS =

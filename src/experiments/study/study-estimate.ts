@@ -1,0 +1,81 @@
+import { secondsOf, type Timing, timeRun } from "../estimate.ts";
+import { mean } from "../statistics.ts";
+import type { Configuration, StudyPlan } from "./study-plan.ts";
+
+/** What a study is expected to take on this machine, one trial after another. */
+export interface StudyEstimate {
+  seconds: number;
+  /** Most that a trial's process is expected to take, bytes. */
+  memory: number;
+  /** Of each configuration the seconds of one trial, trained to its end. */
+  trials: { label: string; seconds: number }[];
+  /** Configurations that were timed; others take what those that are nearest took. */
+  timed: number;
+}
+
+/** Options that change nothing of what a step costs. */
+const FREE = [
+  ...["seed", "epochs", "patience", "learningRate", "headLearningRate", "weightDecay", "warmupRatio", "maxGradNorm"],
+  ...["beta1", "beta2", "alpha", "freezeRule", "freezeScore", "freezeCurve", "freezeInitial", "freezeFinal"],
+  ...["freezeInterval", "freezeWindowed", "freezeTogether", "orthogonality", "sparsity"],
+];
+
+/** Kinds of trials that are timed at most: each takes seconds. */
+const MOST_TIMED = 12;
+
+/** Seconds that a process takes until it reads its options: Node's start and loading aflora. */
+const processStart = (): number => Math.min(process.uptime(), 5);
+
+/** Times a few steps of each kind of trial that a study has. */
+export async function estimateStudy(
+  plan: StudyPlan,
+  onTiming: (label: string) => void = () => {},
+  signal?: AbortSignal,
+): Promise<StudyEstimate> {
+  const boot = processStart();
+  const timings = new Map<string, { timing: Timing; configuration: Configuration }>();
+  const kinds = plan.configurations.map((configuration) => ({ configuration, key: kindOf(configuration) }));
+  for (const { configuration, key } of kinds) {
+    if (timings.has(key) || timings.size >= MOST_TIMED) continue;
+    onTiming(configuration.label);
+    timings.set(key, { configuration, timing: await timeRun(configuration.trials[0]!.config, signal) });
+  }
+  const timingOf = (configuration: Configuration): Timing => {
+    const own = timings.get(kindOf(configuration))?.timing ?? nearest(configuration, [...timings.values()]);
+    // The number of epochs and steps is its own.
+    const { examples, epochs, batchSize } = configuration.length;
+    return { ...own, length: { ...own.length, epochs, stepsPerEpoch: Math.ceil(examples / batchSize) } };
+  };
+  const whole = plan.configurations.map((configuration) => {
+    const timing = timingOf(configuration);
+    return { label: configuration.label, timing, more: configuration.length.reported };
+  });
+  const trials = whole.map(({ label, timing, more }) => ({ label, seconds: boot + secondsOf(timing, more) }));
+  const seeds = plan.study.seeds.length;
+  let seconds = seeds * trials.reduce((sum, each) => sum + each.seconds, 0);
+  if (plan.rungs) {
+    // Which ones go on is not known: each rung's are taken to be like the mean.
+    seconds = plan.rungs.reduce((sum, rung, i) => {
+      const part = { from: plan.rungs![i - 1]?.epochs ?? 0, to: rung.epochs };
+      const each = mean(whole.map(({ timing, more }) => boot + secondsOf(timing, more, part)));
+      return sum + seeds * rung.configurations * each;
+    }, 0);
+  }
+  const memory = Math.max(...whole.map(({ timing }) => timing.memory.total));
+  return { seconds, memory, trials, timed: timings.size };
+}
+
+function kindOf({ trials }: Configuration): string {
+  return JSON.stringify(Object.entries(trials[0]!.config).filter(([key]) => !FREE.includes(key)));
+}
+
+/** Of those that were timed the one that shares most options. */
+function nearest(
+  { trials }: Configuration,
+  timed: readonly { timing: Timing; configuration: Configuration }[],
+): Timing {
+  const own = trials[0]!.config;
+  const shared = ({ configuration }: { configuration: Configuration }): number =>
+    Object.entries(configuration.trials[0]!.config).filter(([key, value]) => own[key] === value).length;
+  return timed.toSorted((a, b) => shared(b) - shared(a))[0]!.timing;
+}

@@ -1,0 +1,292 @@
+import * as Plot from "@observablehq/plot";
+import type { Spread } from "../experiments/statistics.ts";
+import type { ConfigurationRow, Interaction, MainEffect, TaskResults } from "../experiments/study/study-results.ts";
+import { draw, labelRoom, shortened } from "./drawing.ts";
+import type { Picture } from "./page.ts";
+import { counted, number, prefixed, short, spread, tick } from "./quantities.ts";
+
+/** Colours of the heat map in the page's style. */
+const SHADES = 6;
+/** Pairs of factors that are drawn at most. */
+const MOST_PAIRS = 10;
+
+const low = ({ mean, deviation = 0 }: Spread): number => mean - deviation;
+const high = ({ mean, deviation = 0 }: Spread): number => mean + deviation;
+
+/** The pictures of one task of a study. */
+export function studyPictures(results: TaskResults): Picture[] {
+  const { effects, interactions } = results;
+  return [
+    ...effects.filter(({ levels }) => levels.length > 1).map((effect) => mainEffect(effect, results)),
+    ...interactions
+      .filter(({ cells }) => cells.length > 3)
+      .slice(0, MOST_PAIRS)
+      .map((pair) => interaction(pair, results)),
+    ...coordinates(results),
+    ...tradeOffs(results),
+  ];
+}
+
+const whatScore = ({ metric, apart }: TaskResults): string => (apart ? metric : `${metric}, held out`);
+
+function mainEffect({ factor, levels }: MainEffect, results: TaskResults): Picture {
+  const { task, best } = results;
+  const order = levels.toSorted((a, b) => (best === "lowest" ? 1 : -1) * (a.score.mean - b.score.mean));
+  const [first, last] = [order[0]!, order.at(-1)!];
+  const points = levels.map(({ level, score }) => ({ level, mean: score.mean, low: low(score), high: high(score) }));
+  const title = `${factor} by itself, ${task}`;
+  return {
+    title,
+    summary: `Mean over all configurations with each value: best ${first.level} (${spread(first.score)}), worst ${last.level} (${spread(last.score)}). Bars are one standard deviation over ${counted(first.score.count, "seed")} to each side.`,
+    svg: draw({
+      height: 60 + 26 * levels.length,
+      marginLeft: labelRoom(levels.map(({ level }) => level)),
+      marginRight: 16,
+      x: { label: whatScore(results), grid: true, nice: true, ticks: 5, tickFormat: tick },
+      y: { label: null, domain: levels.map(({ level }) => level), tickSize: 0, tickFormat: shortened },
+      marks: [
+        Plot.ruleY(points, { x1: "low", x2: "high", y: "level", stroke: "var(--series-0)", strokeWidth: 2 }),
+        Plot.dot(points, { x: "mean", y: "level", r: 4.5, fill: "var(--series-0)" }),
+      ],
+    }),
+    numbers: {
+      caption: title,
+      columns: [factor, whatScore(results), "seeds", "configurations"],
+      rows: levels.map(({ level, score, configurations }) => [level, spread(score), score.count, configurations]),
+    },
+  };
+}
+
+function interaction({ factors: [a, b], cells }: Interaction, results: TaskResults): Picture {
+  const { task, best } = results;
+  const means = cells.map(({ score }) => score.mean);
+  const [least, most] = [Math.min(...means), Math.max(...means)];
+  const shade = (value: number): number =>
+    most > least ? Math.min(SHADES - 1, Math.floor(((value - least) / (most - least)) * SHADES)) : 0;
+  const rows = [...new Set(cells.map(({ levels }) => levels[0]))];
+  const columns = [...new Set(cells.map(({ levels }) => levels[1]))];
+  const shown = cells.map(({ levels, score }) => ({
+    a: levels[0],
+    b: levels[1],
+    text: number(Number(score.mean.toPrecision(3))),
+    shade: shade(score.mean),
+    full: spread(score),
+  }));
+  const chosen = cells.reduce((x, y) =>
+    (best === "lowest" ? y.score.mean < x.score.mean : y.score.mean > x.score.mean) ? y : x,
+  );
+  const title = `${a} × ${b}, ${task}`;
+  return {
+    title,
+    summary: `Best where ${a} is ${chosen.levels[0]} and ${b} is ${chosen.levels[1]}: ${spread(chosen.score)}. Means over the other factors and seeds go from ${number(least)} to ${number(most)}.`,
+    legend: Array.from({ length: most > least ? SHADES : 1 }, (_, k) => ({
+      color: `var(--heat-${k})`,
+      label: `${number(Number((least + (k * (most - least)) / SHADES).toPrecision(3)))} and more`,
+    })),
+    svg: draw({
+      height: 60 + 30 * rows.length,
+      marginLeft: labelRoom(rows),
+      marginRight: 4,
+      padding: 0.06,
+      x: { label: b, domain: columns, tickSize: 0, tickFormat: shortened },
+      y: { label: null, domain: rows, tickSize: 0, tickFormat: shortened },
+      color: { type: "identity" },
+      marks: [
+        Plot.cell(shown, {
+          x: "b",
+          y: "a",
+          fill: (cell: (typeof shown)[number]) => `var(--heat-${cell.shade})`,
+          title: (cell: (typeof shown)[number]) => `${a} ${cell.a}, ${b} ${cell.b}: ${cell.full}`,
+        }),
+        columns.length <= 8
+          ? Plot.text(shown, {
+              x: "b",
+              y: "a",
+              text: "text",
+              fill: (cell: (typeof shown)[number]) => `var(--heat-ink-${cell.shade})`,
+              fontSize: 11,
+            })
+          : null,
+      ],
+    }),
+    numbers: {
+      caption: title,
+      columns: [a, ...columns.map((level) => `${b} ${level}`)],
+      rows: rows.map((row) => [
+        row,
+        ...columns.map((column) => shown.find((cell) => cell.a === row && cell.b === column)?.full ?? "–"),
+      ]),
+    },
+  };
+}
+
+/** One line a configuration through its value of every factor to its score; those that did not finish are told apart. */
+function coordinates(results: TaskResults): Picture[] {
+  const { effects, rows, task } = results;
+  const factors = [...new Set(rows.flatMap(({ values }) => Object.keys(values)))].filter(
+    (name) => new Set(rows.map(({ values }) => values[name])).size > 1,
+  );
+  const scored = rows.filter(({ score, heldOut }) => score ?? heldOut);
+  if (factors.length < 2 || scored.length < 2) return [];
+  const of = ({ score, heldOut }: ConfigurationRow): number => (score ?? heldOut)!.mean;
+  const [least, most] = [Math.min(...scored.map(of)), Math.max(...scored.map(of))];
+  const place = (value: number): number => (most > least ? (value - least) / (most - least) : 0.5);
+  const levels = new Map(
+    factors.map((name) => {
+      const listed = effects.find(({ factor }) => factor === name)?.levels.map(({ level }) => level) ?? [];
+      return [name, [...new Set([...listed, ...rows.flatMap(({ values }) => values[name] ?? [])])]];
+    }),
+  );
+  const at = (name: string, level: string): number => {
+    const all = levels.get(name)!;
+    return all.length > 1 ? all.indexOf(level) / (all.length - 1) : 0.5;
+  };
+  const score = whatScore(results);
+  const ended = (row: ConfigurationRow): string =>
+    row.trials.failed > 0 ? "failed" : row.trials.pruned > 0 ? "pruned" : row.trials.open > 0 ? "open" : "finished";
+  const colors: Record<string, string> = {
+    pruned: "var(--series-1)",
+    failed: "var(--series-3)",
+    open: "var(--muted)",
+  };
+  const color = (row: ConfigurationRow): string =>
+    colors[ended(row)] ?? `var(--heat-${1 + Math.round(place(of(row)) * (SHADES - 2))})`;
+  const points = scored.flatMap((row) => [
+    ...factors.flatMap((name) => {
+      const level = row.values[name];
+      return level === undefined ? [] : [{ axis: name, y: at(name, level), row }];
+    }),
+    { axis: score, y: place(of(row)), row },
+  ]);
+  const ticks = factors.flatMap((name) =>
+    levels.get(name)!.map((level) => ({ axis: name, y: at(name, level), level: shortened(level) })),
+  );
+  const ends = [
+    { axis: score, y: 0, level: short(least) },
+    { axis: score, y: 1, level: short(most) },
+  ];
+  const present = [...new Set(scored.map(ended))];
+  const title = `All configurations, ${task}`;
+  return [
+    {
+      title,
+      summary: `${counted(scored.length, "configuration")}, each a line through its values to its ${score}, from ${number(least)} to ${number(most)}; the deeper the blue, the higher.`,
+      legend: present.map((name) => ({ color: colors[name] ?? "var(--heat-4)", label: name })),
+      svg: draw({
+        height: 280,
+        marginLeft: 50,
+        marginRight: 50,
+        marginBottom: 30,
+        x: { type: "point", domain: [...factors, score], label: null, tickSize: 0, tickFormat: shortened },
+        y: { axis: null, domain: [-0.05, 1.05] },
+        color: { type: "identity" },
+        marks: [
+          Plot.ruleX([...factors, score], { strokeOpacity: 0.3 }),
+          Plot.line(points, {
+            x: "axis",
+            y: "y",
+            z: (point: (typeof points)[number]) => point.row.label,
+            stroke: (point: (typeof points)[number]) => color(point.row),
+            strokeWidth: 1.5,
+            title: (point: (typeof points)[number]) =>
+              `${point.row.label}: ${number(of(point.row))}, ${ended(point.row)}`,
+          }),
+          Plot.text([...ticks, ...ends], {
+            x: "axis",
+            y: "y",
+            text: "level",
+            textAnchor: "start",
+            dx: 4,
+            fontSize: 11,
+            stroke: "var(--page)",
+            fill: "var(--ink)",
+          }),
+        ],
+      }),
+      numbers: {
+        caption: title,
+        columns: ["configuration", score, "ended", "epochs"],
+        rows: scored.map((row) => [row.label, spread((row.score ?? row.heldOut)!), ended(row), row.epochs]),
+      },
+    },
+  ];
+}
+
+const COSTS: {
+  title: string;
+  value: (row: ConfigurationRow) => number | undefined;
+  shown: (value: number) => string;
+  axis: string;
+}[] = [
+  {
+    title: "Score and trainable parameters",
+    value: ({ trainable }) => trainable?.mean,
+    shown: (value) => number(Math.round(value)),
+    axis: "trainable parameters, average over training",
+  },
+  {
+    title: "Score and time",
+    value: ({ seconds }) => seconds?.mean,
+    shown: (value) => `${short(value)} s`,
+    axis: "seconds of a run",
+  },
+  {
+    title: "Score and memory",
+    value: ({ peakMemory }) => peakMemory,
+    shown: (value) => prefixed(value, "B"),
+    axis: "peak memory, bytes",
+  },
+];
+
+/** The score of each configuration against what it costs, where costs differ by more than a hundredth. */
+function tradeOffs(results: TaskResults): Picture[] {
+  const { rows, task } = results;
+  return COSTS.flatMap(({ title: name, value, shown, axis }) => {
+    const points = rows.flatMap((row) => {
+      const cost = value(row);
+      return cost !== undefined && row.score
+        ? [
+            {
+              label: row.label,
+              cost,
+              mean: row.score.mean,
+              low: low(row.score),
+              high: high(row.score),
+              score: row.score,
+            },
+          ]
+        : [];
+    });
+    const costs = points.map(({ cost }) => cost);
+    const [least, most] = [Math.min(...costs), Math.max(...costs)];
+    if (points.length < 2 || most <= 1.01 * least) return [];
+    const log = least > 0 && most / least > 10;
+    const title = `${name}, ${task}`;
+    return [
+      {
+        title,
+        summary: `${counted(points.length, "configuration")}, from ${shown(least)} to ${shown(most)}${log ? ", on a logarithmic scale" : ""}. Bars are one standard deviation over seeds to each side.`,
+        svg: draw({
+          height: 240,
+          x: { label: axis, tickFormat: tick, ticks: 4, nice: true, ...(log && { type: "log" }) },
+          y: { label: whatScore(results), grid: true, nice: true, tickFormat: tick },
+          marks: [
+            Plot.ruleX(points, { x: "cost", y1: "low", y2: "high", stroke: "var(--series-0)", strokeOpacity: 0.5 }),
+            Plot.dot(points, {
+              x: "cost",
+              y: "mean",
+              r: 4,
+              fill: "var(--series-0)",
+              title: (point: (typeof points)[number]) => `${point.label}: ${spread(point.score)}, ${shown(point.cost)}`,
+            }),
+          ],
+        }),
+        numbers: {
+          caption: title,
+          columns: ["configuration", axis, whatScore(results)],
+          rows: points.map(({ label, cost, score }) => [label, shown(cost), spread(score)]),
+        },
+      },
+    ];
+  });
+}
