@@ -6,6 +6,7 @@ import { chatCommand } from "./chat.ts";
 import { compareCommand } from "./compare.ts";
 import { demoCommand } from "./demo.ts";
 import { embedCommand } from "./embed.ts";
+import { estimateCommand } from "./estimate.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { exportCommand } from "./export.ts";
 import { addExamples, STARTED_AS } from "./help.ts";
@@ -16,7 +17,10 @@ import { predictCommand } from "./predict.ts";
 import { reportCommand } from "./report.ts";
 import { searchCommand } from "./search.ts";
 import { serveCommand } from "./serve.ts";
+import { studyCommand } from "./study.ts";
 import { trainCommand } from "./train.ts";
+import { trialCommand } from "./trial.ts";
+import { tuneCommand } from "./tune.ts";
 import { packageVersion } from "./version.ts";
 import { webCommand } from "./web.ts";
 
@@ -43,6 +47,10 @@ const program = new Command(STARTED_AS)
   .addCommand(mineCommand())
   .addCommand(exportCommand())
   .addCommand(compareCommand())
+  .addCommand(tuneCommand())
+  .addCommand(studyCommand())
+  .addCommand(estimateCommand())
+  .addCommand(trialCommand(), { hidden: true })
   .addCommand(paramsCommand())
   .addCommand(reportCommand())
   .addCommand(infoCommand());

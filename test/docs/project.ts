@@ -107,6 +107,11 @@ export async function writeData(project: string): Promise<void> {
       "a\t1\t\tA man sleeps.\nb\t0\t*\tMan a sleeps.\nc\t1\t\tHe sings.\nd\t0\t*\tSings he a.\n",
     );
   }
+  const reviews = [0, 1].flatMap((label) =>
+    [1, 2, 3, 4, 5].map((n) => `film ${n} is ${label ? "good" : "bad"}\t${label}`),
+  );
+  for (const split of ["train", "dev"])
+    await write(`glue/SST-2/${split}.tsv`, `sentence\tlabel\n${reviews.join("\n")}\n`);
   // Decoders of random weights stand for those that the pages name.
   for (const name of ["SmolLM2-135M", "SmolLM2-135M-Instruct", "Llama-2-7b-hf"]) {
     await writeTinyLanguageModel(join(project, name), { template: name.endsWith("Instruct") ? "smollm2" : null });

@@ -1,0 +1,144 @@
+import { join } from "node:path";
+import { Command } from "commander";
+import { writeAtomically } from "../checkpoints/atomic-file-node.ts";
+import { UserError } from "../errors.ts";
+import { type PairedDifference, pairedDifference } from "../experiments/paired-difference.ts";
+import { type StudyResults, studyResults } from "../experiments/study/study-results.ts";
+import { keepWinner, searchFolder, tune } from "../experiments/tune.ts";
+import { METHODS } from "../methods/methods.ts";
+import { renderStudy, writeStudyPages } from "../reports/study.ts";
+import { readFinishedRun } from "../runs/read-run.ts";
+import { runOptions } from "../runs/run-config.ts";
+import { counted } from "./format.ts";
+import { addExamples, everydayHelp } from "./help.ts";
+import { INTERRUPTED } from "./run-training.ts";
+import { addSchemaOptions, givenOptions } from "./schema-options.ts";
+import { onceAskedToEnd } from "./stop-signals.ts";
+import { StudyProgressLines } from "./study-progress.ts";
+import { summary } from "./train.ts";
+import { runTrialInProcess } from "./trial-process.ts";
+
+const EXAMPLES = [
+  "aflora tune --train tickets.csv --text message --label team --minutes 20",
+  "aflora tune --train tickets.csv --text message --label team --validation held.csv --method lora --minutes 60",
+];
+
+const NOTE =
+  "What is given is fixed; method, learning rates, rank, batch size, clipping and epochs are tried where they are not.";
+
+const EVERYDAY = [
+  "minutes",
+  "metric",
+  "output",
+  "model",
+  "method",
+  "train",
+  "validation",
+  "text",
+  "label",
+  "task",
+  "data",
+  "seed",
+];
+
+/** `aflora tune` */
+export function tuneCommand(): Command {
+  const command = new Command("tune")
+    .description("find the settings that suit your data within a time, and train with them")
+    .requiredOption("--minutes <n>", "time for all of it", Number)
+    .option("--metric <name>", "metric to choose by (the task's first)");
+  addSchemaOptions(command, runOptions.omit({ validationSplit: true }), "Run");
+  for (const { name, summary: about, options } of METHODS) {
+    if (Object.keys(options.shape).length > 0) addSchemaOptions(command, options, `Method ${name}: ${about}`);
+  }
+  everydayHelp(command, EVERYDAY);
+  return addExamples(command, EXAMPLES, NOTE).action(async () => {
+    const { minutes, metric, output = join("runs", "tuned"), seed = 42, ...options } = givenOptions<Flags>(command);
+    if (!(minutes > 0)) throw new UserError(`--minutes must be above 0, not ${minutes}`);
+    const abort = new AbortController();
+    const lines = new StudyProgressLines();
+    let timer: NodeJS.Timeout | undefined;
+    let asked = false;
+    const stopListening = onceAskedToEnd(() => {
+      asked = true;
+      abort.abort();
+      lines.log("saving what is done; press Ctrl-C again to end at once");
+    });
+    try {
+      const { plan, outcome, winner, defaults } = await tune(
+        { options, minutes, output, seed, metric },
+        (job) => runTrialInProcess(job, { signal: abort.signal, onNews: (news) => lines.news(news) }),
+        {
+          onTrial: (...of) => lines.onTrial(...of),
+          onFailure: (...of) => lines.onFailure(...of),
+          onRung: (...of) => lines.onRung(...of),
+          onNote: (note) => lines.log(note),
+          endAfter(milliseconds) {
+            timer = setTimeout(() => abort.abort(), milliseconds);
+          },
+        },
+      );
+      if (asked || !winner || !defaults) {
+        lines.log(
+          asked
+            ? "interrupted; the same command again takes up what has finished"
+            : "no trial has finished in the time",
+        );
+        process.exitCode = asked ? INTERRUPTED : 1;
+        return;
+      }
+      lines.stop();
+      await keepWinner(winner, output);
+      const results = studyResults(plan, outcome);
+      const { reported } = winner.trial;
+      const difference =
+        winner === defaults || winner.trial.id === defaults.trial.id
+          ? undefined
+          : await pairedDifference(winner.directory, defaults.directory, reported ?? {});
+      const about = storyOf(results, winner.trial.configuration, difference, reported !== undefined);
+      const told: StudyResults = { ...results, title: "What was tried, and what won", about };
+      await writeStudyPages(searchFolder(output), told, outcome);
+      await writeAtomically(join(output, "tune.html"), (file) => file.writeFile(renderStudy(told, outcome)));
+      const { result } = await readFinishedRun(output);
+      process.stdout.write(`${about}\n${summary(output, result)}\nwhat was tried: ${join(output, "tune.html")}\n`);
+    } finally {
+      clearTimeout(timer);
+      stopListening();
+      lines.stop();
+    }
+  });
+}
+
+interface Flags {
+  minutes: number;
+  metric?: string;
+  output?: string;
+  seed?: number;
+  [option: string]: unknown;
+}
+
+/** What won, and by how much more than chance. */
+function storyOf(
+  { trials, tasks }: StudyResults,
+  winner: number,
+  difference: PairedDifference | undefined,
+  apart: boolean,
+): string {
+  const tried = counted(trials.length, "setting");
+  const label = tasks[0]!.rows[winner]!.label;
+  if (!difference) return `Of ${tried} the defaults of aflora train did best on the held-out examples: ${label}.`;
+  const { metric, examples, first, second, gain, standardError } = difference;
+  const four = (value: number): string => value.toFixed(4);
+  const scores = `${metric} is ${four(first)}, of the defaults ${four(second)}`;
+  const verdict =
+    gain > 2 * standardError
+      ? "more than chance in these examples explains"
+      : "no more than chance in these examples explains";
+  const where = apart
+    ? `On ${counted(examples, "example")} that played no part in the choice its`
+    : `On the ${counted(examples, "example")} held out, by which it was chosen, its`;
+  const caution = apart
+    ? ""
+    : " As the best of several by these examples it is partly luck: --validation FILE tells without.";
+  return `Of ${tried} this one did best on the held-out examples: ${label}. ${where} ${scores}; the difference, ${four(gain)} with a standard error of ${four(standardError)}, is ${verdict}.${caution}`;
+}

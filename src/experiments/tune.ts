@@ -1,0 +1,237 @@
+import { existsSync } from "node:fs";
+import { cp, rm } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
+import { uniformInt } from "pure-rand/distribution/uniformInt";
+import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
+import { readJsonFile, writeJsonFile } from "../checkpoints/json-file-node.ts";
+import { UserError } from "../errors.ts";
+import { DEFAULT_METHOD, findMethod } from "../methods/methods.ts";
+import { flatOptions, type RunConfig, resolveConfig, runOptions } from "../runs/run-config.ts";
+import { secondsOf, timeRun } from "./estimate.ts";
+import { type Choice, type Factor, shown } from "./study/factors.ts";
+import { epochsOf, rungsOf } from "./study/halving.ts";
+import {
+  heldOutScore,
+  orderOf,
+  runStudy,
+  type StudyOutcome,
+  type StudyProgress,
+  type TrialOutcome,
+  type TrialRunner,
+} from "./study/run-study.ts";
+import type { Study } from "./study/study-file.ts";
+import { planChoices, type StudyPlan } from "./study/study-plan.ts";
+
+/** How to look for the best settings. */
+export interface TuneOptions {
+  /** Options of a run; what is given here is not varied. */
+  options: Readonly<Record<string, unknown>>;
+  /** Time for all of it. */
+  minutes: number;
+  /** Run folder to write; the search lies in `search/` in it. */
+  output: string;
+  seed: number;
+  metric?: string | undefined;
+}
+
+export interface TuneOutcome {
+  plan: StudyPlan;
+  outcome: StudyOutcome;
+  /** Undefined where the search was interrupted before any trial had finished. */
+  winner: TrialOutcome | undefined;
+  /** What `aflora train` would have done with these data. */
+  defaults: TrialOutcome | undefined;
+}
+
+/** What is drawn: names as options have them. */
+const DRAWN = ["method", "learningRate", "rank", "batchSize", "maxGradNorm", "epochs"] as const;
+const METHODS_TRIED = [DEFAULT_METHOD.name, "lora"];
+const RANKS = [4, 8, 16];
+const NORMS = [0.1, 1];
+/** Learning rates go from half a decade below the recipe's to a decade above. */
+const DECADES: readonly [from: number, to: number] = [-0.5, 1];
+const REDUCTION = 3;
+const HELD_OUT = 0.2;
+/** Epochs without a better evaluation after which a trial stops. */
+const PATIENCE = 3;
+/** Candidates at most: more than these are hardly told apart on a held-out part. */
+const MOST = 40;
+/** Share of the time in which the search is planned to end, and in which it is ended: the rest is for writing the winner. */
+const PLANNED = 0.8;
+const ENDED = 0.93;
+
+/** Where the search lies in the run's folder. */
+export const searchFolder = (output: string): string => join(output, "search");
+
+/**
+ * Looks for the settings that do best on a held-out part of the training examples, within a time: first the defaults are
+ * trained to their end, then successive halving over methods, learning rates, ranks, batches, clipping and epochs takes
+ * the time that is left. The winner's run becomes the output folder.
+ * @throws UserError where the options, or so short a time, cannot work
+ */
+export async function tune(
+  { options, minutes, output, seed, metric }: TuneOptions,
+  run: TrialRunner,
+  progress: StudyProgress & { onNote?(note: string): void; endAfter(milliseconds: number): void },
+): Promise<TuneOutcome> {
+  const began = performance.now();
+  const total = 60 * minutes;
+  const elapsed = (): number => (performance.now() - began) / 1000;
+  const folder = searchFolder(output);
+  if (existsSync(join(output, "config.json")) && !existsSync(folder)) {
+    throw new UserError(`${output} already holds a run; choose another --output, or remove that folder`);
+  }
+  const study = studyOf(options, seed, metric);
+
+  const timing = await timeRun({ ...withoutValidation(study.options), seed, validationSplit: HELD_OUT });
+  const epochs = epochsThatFit(
+    timing.length.epochs,
+    (of) => secondsOf(timing, 0, { to: of }),
+    0.5 * PLANNED * total,
+    minutes,
+  );
+  if (epochs < timing.length.epochs) {
+    progress.onNote?.(
+      `the defaults' ${timing.length.epochs} epochs do not fit into the time: all trials have ${epochs}`,
+    );
+  }
+  const base = { ...study.options, epochs };
+  const resolved = resolveConfig({ ...withoutValidation(base), seed, validationSplit: HELD_OUT });
+  const first: Choice = { values: valuesOf(resolved, options), options: base };
+  const alone = await planChoices({ ...study, search: "grid", trials: undefined }, [first]);
+  const startedAt = elapsed();
+  const before = await runStudy(alone, folder, run, progress);
+  const [defaults] = before.trials as [TrialOutcome];
+  if (before.interrupted || defaults.status !== "finished") {
+    return { plan: alone, outcome: before, winner: undefined, defaults: undefined };
+  }
+
+  // Only now is there something to end with.
+  progress.endAfter(1000 * Math.max(0, ENDED * total - elapsed()));
+
+  // What the defaults took says what the others will: so much an epoch, and the rest once for each start.
+  const trained = defaults.records!.result!.seconds;
+  const perEpoch = trained / Math.max(1, defaults.epochs);
+  const perStart = Math.max(0, (defaults.processSeconds ?? elapsed() - startedAt) - trained);
+  const left = PLANNED * total - elapsed();
+  const costOf = (count: number): number => {
+    const rungs = rungsOf(count, epochs, REDUCTION);
+    const starts = rungs.reduce((sum, rung) => sum + rung.configurations, 0);
+    return epochsOf(rungs) * perEpoch + starts * perStart;
+  };
+  let count = 0;
+  while (count < MOST && costOf(count + 1) <= left) count++;
+  progress.onNote?.(`${count} other settings fit into the time that is left`);
+  const plan = await planChoices(study, [first, ...candidates(count, base, resolved, options)]);
+  const outcome = count === 0 ? before : await runStudy(plan, folder, run, progress);
+  return { plan: count === 0 ? alone : plan, outcome, winner: winnerOf(outcome, study), defaults };
+}
+
+/** The finished trial with the best held-out score, of equals the lower loss, then the first: the defaults. */
+function winnerOf({ trials }: StudyOutcome, study: Study): TrialOutcome | undefined {
+  const scored = trials.flatMap((outcome) => {
+    const score = outcome.status === "finished" ? heldOutScore(outcome, study) : undefined;
+    return score ? [{ outcome, ...score }] : [];
+  });
+  return scored.toSorted((a, b) => orderOf(study, a.metric)(a.score, b.score) || a.loss - b.loss)[0]?.outcome;
+}
+
+/** Puts the winner's run into the output folder, as `aflora train` would have left it. */
+export async function keepWinner(winner: TrialOutcome, output: string): Promise<void> {
+  for (const name of RUN) {
+    await rm(join(output, name), { recursive: true, force: true });
+    if (!existsSync(join(winner.directory, name))) continue;
+    if (name === "config.json") {
+      const config = (await readJsonFile(join(winner.directory, name))) as object;
+      await writeJsonFile(join(output, name), { ...config, output: resolve(output) });
+    } else await cp(join(winner.directory, name), join(output, name), { recursive: true });
+  }
+}
+
+const RUN = ["config.json", "data.json", "metrics.jsonl", "freezing.jsonl", "adapter", "report.html", "result.json"];
+
+function studyOf(options: Readonly<Record<string, unknown>>, seed: number, metric: string | undefined): Study {
+  for (const key of ["validationSplit", "patience"]) {
+    if (key in options) throw new UserError(`tune sets ${key} itself; leave it out`);
+  }
+  return {
+    title: "Tuning",
+    options: { method: DEFAULT_METHOD.name, ...options, patience: PATIENCE },
+    factors: DRAWN.filter((name) => !(name in options)).map(
+      (name): Factor => ({ name, levels: undefined, when: {}, draw: () => ({ label: "", options: {} }) }),
+    ),
+    search: "halving",
+    trials: undefined,
+    reduction: REDUCTION,
+    seeds: [seed],
+    metric,
+    holdOut: HELD_OUT,
+  };
+}
+
+function withoutValidation({ validation: _, ...others }: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return others;
+}
+
+/** @throws UserError where not even one epoch fits. */
+function epochsThatFit(wanted: number, cost: (epochs: number) => number, seconds: number, minutes: number): number {
+  let epochs = wanted;
+  while (epochs > 1 && cost(epochs) > seconds) epochs--;
+  if (cost(epochs) <= seconds) return epochs;
+  const needed = Math.ceil((cost(1) * minutes) / seconds);
+  throw new UserError(
+    `${minutes} minutes are too few: an epoch alone takes ${Math.ceil(cost(1))} s here; give --minutes ${needed} or more, or fewer examples with --max-train-samples`,
+  );
+}
+
+function candidates(
+  count: number,
+  base: Readonly<Record<string, unknown>>,
+  defaults: RunConfig,
+  given: Readonly<Record<string, unknown>>,
+): Choice[] {
+  const random = xoroshiro128plus(0);
+  return Array.from({ length: count }, () => candidate(random, base, defaults, given));
+}
+
+function candidate(
+  random: RandomGenerator,
+  base: Readonly<Record<string, unknown>>,
+  { run }: RunConfig,
+  given: Readonly<Record<string, unknown>>,
+): Choice {
+  const one = <T>(of: readonly T[]): T => of[uniformInt(random, 0, of.length - 1)]!;
+  const method = one(METHODS_TRIED);
+  const decades = DECADES[0] + (DECADES[1] - DECADES[0]) * uniformFloat64(random);
+  const drawn = {
+    method,
+    rank: one(RANKS),
+    batchSize: Math.max(1, Math.round(run.batchSize / one([1, 2, 4]))),
+    maxGradNorm: one(NORMS),
+    epochs: one([run.epochs, Math.ceil(run.epochs / 2)]),
+  };
+  const definition = findMethod(String(given.method ?? method));
+  const isOwn = (name: string): boolean => name in runOptions.shape || name in definition.options.shape;
+  const free = Object.entries(drawn).filter(([name]) => !(name in given));
+  const options = Object.fromEntries([...Object.entries(base), ...free].filter(([name]) => isOwn(name)));
+  const configOf = (of: Readonly<Record<string, unknown>>): RunConfig =>
+    resolveConfig({ ...withoutValidation(of), validationSplit: HELD_OUT });
+  const recipe = configOf(options).run;
+  const rates = Object.fromEntries(
+    (["learningRate", "headLearningRate"] as const)
+      .filter((name) => !(name in given))
+      .map((name) => [name, Number((recipe[name] * 10 ** decades).toPrecision(2))]),
+  );
+  const all = { ...options, ...rates };
+  return { values: valuesOf(configOf(all), given), options: all };
+}
+
+/** What a run has of what is drawn. */
+function valuesOf(config: RunConfig, given: Readonly<Record<string, unknown>>): Record<string, string> {
+  const all = flatOptions(config);
+  return Object.fromEntries(
+    DRAWN.flatMap((name) => (name in given || all[name] === undefined ? [] : [[name, shown(all[name])]])),
+  );
+}

@@ -1,0 +1,357 @@
+import { existsSync } from "node:fs";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { writeJsonFile } from "../../src/checkpoints/json-file-node.ts";
+import { secondsOf, timeRun } from "../../src/experiments/estimate.ts";
+import { pairedDifference } from "../../src/experiments/paired-difference.ts";
+import { gridOf, parseFactor } from "../../src/experiments/study/factors.ts";
+import { epochsOf, rungsOf } from "../../src/experiments/study/halving.ts";
+import { REPORTED, runStudy, type StudyOutcome, type TrialRunner } from "../../src/experiments/study/run-study.ts";
+import { parseStudy } from "../../src/experiments/study/study-file.ts";
+import { planStudy, trialFolder } from "../../src/experiments/study/study-plan.ts";
+import { studyResults } from "../../src/experiments/study/study-results.ts";
+import { keepWinner, tune } from "../../src/experiments/tune.ts";
+import { renderStudy } from "../../src/reports/study.ts";
+import { studyCsv, studyMarkdown } from "../../src/reports/study-tables.ts";
+import { evaluateRun } from "../../src/runs/evaluate-run.ts";
+import { fineTune } from "../../src/runs/fine-tune.ts";
+import { readFinishedRun } from "../../src/runs/read-run.ts";
+import { Aflora, aflora } from "../cli/aflora.ts";
+import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
+
+let folder: string;
+let options: Record<string, unknown>;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "aflora-study-"));
+  const model = await writeTinyModel(join(folder, "model"));
+  const train = await writeCsv(join(folder, "tickets.csv"), tickets());
+  const validation = await writeCsv(join(folder, "held.csv"), tickets(1));
+  options = { model, train, validation, text: "message", label: "team", epochs: 4, batchSize: 8, threads: 1 };
+});
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** Trials in this process, which is quicker than a process each. */
+const here: TrialRunner = async ({ config, resume, stopAfter, reported, directory }) => {
+  if (!existsSync(join(directory, "result.json"))) {
+    const { output, threads } = config;
+    const given = resume ? { output, threads } : config;
+    const { result } = await fineTune(given, {
+      resume,
+      overwrite: !resume,
+      ...(stopAfter !== undefined && { stopAfter }),
+    });
+    if (!result) return "paused";
+  }
+  const [split] = await evaluateRun(directory, { ...reported, threads: 1 });
+  await writeJsonFile(join(directory, REPORTED), split!.metrics);
+  return "finished";
+};
+
+const study = (more: Record<string, unknown>) =>
+  parseStudy({ options, vary: { rank: [2, 4], learningRate: [0.001, 0.03] }, seeds: [1, 2], ...more }, "made up");
+
+async function run(
+  given: Record<string, unknown>,
+  output = join(folder, `out-${Math.random().toString(36).slice(2)}`),
+  runner = here,
+) {
+  const ran: string[] = [];
+  const plan = await planStudy(study(given));
+  const outcome = await runStudy(plan, output, runner, { onTrial: ({ id }) => ran.push(id) });
+  return { plan, output, outcome, ran, results: studyResults(plan, outcome) };
+}
+
+/** Options as flags of the command. */
+const flagsOf = (of: Record<string, unknown>): string[] =>
+  Object.entries(of).flatMap(([name, value]) => [
+    `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
+    String(value),
+  ]);
+
+const statuses = ({ trials }: StudyOutcome) => trials.map(({ status }) => status);
+
+describe("factors", () => {
+  const labels = (factor: ReturnType<typeof parseFactor>) => factor.levels?.map(({ label }) => label);
+
+  test("a range in steps, linear or logarithmic, whole where the option is", () => {
+    expect(labels(parseFactor("learningRate", { from: 0.0001, to: 0.01, scale: "log", steps: 3 }))).toEqual([
+      "0.0001",
+      "0.001",
+      "0.01",
+    ]);
+    expect(labels(parseFactor("rank", { from: 2, to: 16, scale: "log", steps: 4 }))).toEqual(["2", "4", "8", "16"]);
+    expect(labels(parseFactor("beta1", { from: 0.5, to: 0.9, steps: 3 }))).toEqual(["0.5", "0.7", "0.9"]);
+  });
+
+  test("a condition keeps a factor from taking part, choices set several options", () => {
+    const factors = [
+      parseFactor("method", ["aflora", "lora"]),
+      parseFactor("beta1", { values: [0.8, 0.9], when: { method: "aflora" } }),
+      parseFactor("rule", { choices: { paper: { freezeRule: "matrix-fraction" } }, when: { method: ["aflora"] } }),
+    ];
+    expect(gridOf(factors, { epochs: 1 }).map(({ values }) => values)).toEqual([
+      { method: "aflora", beta1: "0.8", rule: "paper" },
+      { method: "aflora", beta1: "0.9", rule: "paper" },
+      { method: "lora" },
+    ]);
+  });
+
+  test.each<[string, string, unknown, RegExp]>([
+    ["no option", "betta1", [1], /factor "betta1": no option has this name; did you mean "beta1"\?/],
+    ["no values", "beta1", [], /factor "beta1" has no values/],
+    ["empty range", "beta1", { from: 0.9, to: 0.5 }, /the range from 0.9 to 0.5 is empty/],
+    ["a log of nothing", "learningRate", { from: 0, to: 1, scale: "log" }, /must begin above 0, not at 0/],
+    ["seed", "seed", [1], /can't be varied: give seeds in its place/],
+    ["threads", "threads", [1], /how a run is computed/],
+    ["unknown form", "beta1", { value: [1] }, /factor "beta1", values: it is missing/],
+    [
+      "unknown condition",
+      "beta1",
+      { values: [1], when: { methd: "lora" } },
+      /"methd", which is no option; did you mean "method"/,
+    ],
+    [
+      "unknown option of a choice",
+      "x",
+      { choices: { a: { rnk: 1 } } },
+      /option "rnk": no option has this name; did you mean "rank"/,
+    ],
+  ])("%s is refused", (_, name, given, message) => {
+    expect(() => parseFactor(name, given)).toThrow(message);
+  });
+});
+
+test("successive halving: one in three goes on, to three times as many epochs", () => {
+  expect(rungsOf(9, 9, 3)).toEqual([
+    { epochs: 1, configurations: 9 },
+    { epochs: 3, configurations: 3 },
+    { epochs: 9, configurations: 1 },
+  ]);
+  expect(epochsOf(rungsOf(9, 9, 3))).toBe(9 + 6 + 6);
+  expect(rungsOf(4, 2, 3)).toEqual([
+    { epochs: 1, configurations: 4 },
+    { epochs: 2, configurations: 2 },
+  ]);
+  expect(rungsOf(1, 5, 3)).toEqual([{ epochs: 5, configurations: 1 }]);
+});
+
+describe("a plan", () => {
+  test("names trials by what they are, wherever the files lie", async () => {
+    const ids = async (more: Record<string, unknown>) =>
+      (await planStudy(study(more))).configurations.flatMap(({ trials }) => trials.map(({ id }) => id));
+    const first = await ids({});
+    expect(new Set(first).size).toBe(8);
+    const moved = { train: join(folder, "copy.csv"), model: join(folder, "model-2") };
+    await writeTinyModel(moved.model);
+    await writeCsv(moved.train, tickets());
+    expect(await ids({ options: { ...options, ...moved, threads: 2 } })).toEqual(first);
+    await writeCsv(moved.train, tickets(2));
+    expect(await ids({ options: { ...options, ...moved } })).not.toContain(first[0]);
+    expect((await ids({ seeds: [2, 3], vary: { rank: [4], learningRate: [0.03] } }))[0]).toBe(first[7]);
+  });
+
+  test("names all trials that cannot work, before anything runs", async () => {
+    await expect(planStudy(study({ vary: { rank: [2, 33, 64] } }))).rejects.toThrow(
+      /2 of 3 configurations cannot work: rank 33: rank 33 is more than layer .*; rank 64: rank 64 is more/,
+    );
+    await expect(planStudy(study({ metric: "acuracy" }))).rejects.toThrow(/did you mean "accuracy"/);
+    await expect(planStudy(study({ options: { ...options, train: join(folder, "none.csv") } }))).rejects.toThrow(
+      /none\.csv/,
+    );
+  });
+
+  test("leaves options out that a configuration's method does not have", async () => {
+    const { configurations } = await planStudy(
+      study({ options: { ...options, beta1: 0.5 }, vary: { method: ["aflora", "lora"], beta2: [0.9, 0.95] } }),
+    );
+    expect(configurations.map(({ label }) => label)).toEqual([
+      "method aflora, beta2 0.9",
+      "method aflora, beta2 0.95",
+      "method lora, beta2 0.9",
+    ]);
+    await expect(
+      planStudy(study({ options: { ...options, method: "lora" }, vary: { beta2: [0.9, 0.95] } })),
+    ).rejects.toThrow(/"beta2" belongs to aflora/);
+  });
+
+  test("draws the same configurations again", async () => {
+    const vary = { learningRate: { from: 0.0001, to: 0.1, scale: "log" }, rank: [2, 4, 8] };
+    const labels = async () =>
+      (await planStudy(study({ search: "random", trials: 5, vary }))).configurations.map(({ label }) => label);
+    expect(await labels()).toHaveLength(5);
+    expect(await labels()).toEqual(await labels());
+  });
+});
+
+describe("a grid", () => {
+  test("does every trial once, goes on where it was, and keeps what still fits when it is changed", async () => {
+    const first = await run({});
+    expect(first.ran).toHaveLength(8);
+    expect(new Set(statuses(first.outcome))).toEqual(new Set(["finished"]));
+    const file = join(first.outcome.trials[0]!.directory, "result.json");
+    const written = (await stat(file)).mtimeMs;
+    expect((await run({}, first.output)).ran).toEqual([]);
+    const changed = await run({ vary: { rank: [2, 4, 8], learningRate: [0.001, 0.03] } }, first.output);
+    expect(changed.ran).toHaveLength(4);
+    expect((await stat(file)).mtimeMs).toBe(written);
+
+    const [task] = first.results.tasks;
+    expect(task).toMatchObject({ task: "tickets.csv", metric: "accuracy", best: "highest", apart: true });
+    expect(task!.effects.map(({ factor }) => factor)).toEqual(["rank", "learningRate"]);
+    // A main effect is the mean over the other factor, its spread that over seeds.
+    const reported = (rank: string, seed: number) =>
+      first.results.trials
+        .filter(({ values, seed: own }) => values.rank === rank && own === seed)
+        .map((row) => row.reported!);
+    const bySeed = [1, 2].map((seed) => reported("2", seed).reduce((a, b) => a + b) / 2);
+    expect(task!.effects[0]!.levels[0]!.score.mean).toBeCloseTo((bySeed[0]! + bySeed[1]!) / 2, 12);
+    expect(task!.effects[0]!.levels[0]!.score.deviation).toBeCloseTo(
+      Math.abs(bySeed[0]! - bySeed[1]!) / Math.SQRT2,
+      12,
+    );
+    expect(task!.interactions[0]!.cells).toHaveLength(4);
+
+    const csv = studyCsv(first.results).trimEnd().split("\n");
+    expect(csv[0]).toBe(
+      "rank,learningRate,id,task,seed,status,epochs,metric,heldOut,reported,trainable,seconds,peakMemory,flops,reason",
+    );
+    expect(csv).toHaveLength(9);
+    const page = renderStudy(first.results, first.outcome);
+    for (const title of [
+      "rank by itself",
+      "rank × learningRate",
+      "All configurations",
+      "Score and trainable parameters",
+    ]) {
+      expect(page).toContain(title);
+    }
+    expect(page).not.toMatch(/NaN|undefined|Infinity/);
+    expect(studyMarkdown(first.results)).toContain("| tickets.csv | accuracy, held out | accuracy, reported |");
+  });
+
+  test("tells a trial that fails apart, does the others, and tries it again", async () => {
+    const failing: TrialRunner = async (job) => (job.config.rank === 4 ? { failed: "for a test" } : here(job));
+    const first = await run({ seeds: [1] }, undefined, failing);
+    expect(statuses(first.outcome)).toEqual(["finished", "finished", "failed", "failed"]);
+    expect(first.results.trials[2]).toMatchObject({ status: "failed", reason: "for a test" });
+    expect(studyMarkdown(first.results)).toContain("## Failed");
+    expect((await run({ seeds: [1] }, first.output)).ran).toHaveLength(2);
+  });
+});
+
+test("halving resumes the survivors: they end as runs that were never cut off", async () => {
+  const vary = { learningRate: [0.0001, 0.001, 0.01, 0.03] };
+  const halved = await run({ search: "halving", reduction: 2, vary, seeds: [1] });
+  const grid = await run({ vary, seeds: [1] });
+  expect(statuses(halved.outcome).filter((status) => status === "finished")).toHaveLength(1);
+  expect(statuses(halved.outcome).filter((status) => status === "pruned")).toHaveLength(3);
+  const { trial, directory } = halved.outcome.trials.find(({ status }) => status === "finished")!;
+  const metrics = (of: string) => readFile(join(of, "adapter/adapter.safetensors"));
+  expect(await metrics(directory)).toEqual(await metrics(trialFolder(grid.output, trial)));
+  // Again: nothing is left to do, and it comes to the same.
+  const again = await run({ search: "halving", reduction: 2, vary, seeds: [1] }, halved.output);
+  expect(again.ran).toEqual([]);
+  expect(statuses(again.outcome)).toEqual(statuses(halved.outcome));
+});
+
+test("tune trains the defaults, then what fits into the time, and leaves the best as a run", async () => {
+  const { epochs: _, validation: __, batchSize: ___, ...data } = options;
+  const output = join(folder, "tuned");
+  const notes: string[] = [];
+  const given = { options: { ...data, epochs: 3 }, minutes: 0.25, output, seed: 1 };
+  const end = { onNote: (note: string) => notes.push(note), endAfter: () => {} };
+  const { outcome, winner, defaults } = await tune(given, here, end);
+  expect(notes.join()).toMatch(/[1-9]\d* other settings fit into the time/);
+  expect(defaults!.trial.config).toMatchObject({ method: "aflora", patience: 3 });
+  const scores = outcome.trials.flatMap(({ status, records }) =>
+    status === "finished" ? [records!.result!.metrics.accuracy!] : [],
+  );
+  expect(winner!.records!.result!.metrics.accuracy).toBe(Math.max(...scores));
+  await keepWinner(winner!, output);
+  expect((await readFinishedRun(output)).config.run.output).toBe(output);
+  const other = { ...given, output: winner!.directory };
+  await expect(tune(other, here, end)).rejects.toThrow(/already holds a run/);
+  await expect(tune({ ...given, minutes: 1e-4, output: join(folder, "none") }, here, end)).rejects.toThrow(
+    /minutes are too few/,
+  );
+
+  const difference = await pairedDifference(winner!.directory, defaults!.directory, {});
+  expect(difference.gain).toBeCloseTo(difference.first - difference.second, 12);
+  expect(await pairedDifference(winner!.directory, winner!.directory, {})).toMatchObject({ gain: 0, standardError: 0 });
+});
+
+test("an estimate is near what the run takes", async () => {
+  const given = { ...options, validation: undefined, epochs: 12, seed: 1 };
+  const timing = await timeRun(given);
+  const { result } = await fineTune({ ...given, output: join(folder, "estimated") });
+  expect(timing.length).toEqual({ epochs: 12, stepsPerEpoch: 5, validation: 5 });
+  // Of a run of milliseconds no more can be said; longer ones come nearer.
+  const ratio = secondsOf(timing) / result!.seconds;
+  expect(ratio).toBeGreaterThan(0.2);
+  expect(ratio).toBeLessThan(5);
+});
+
+/** A test that Windows skips: it has no signals that a process could answer. */
+const withSignals = test.skipIf(process.platform === "win32");
+
+describe("aflora study", () => {
+  const flags = () => flagsOf(options);
+
+  test("--dry-run lists trials with their time, and writes nothing", async () => {
+    const { code, stdout, stderr } = await aflora(
+      ["study", "--vary", "rank=2,4", "--seeds", "1,2", "--dry-run", ...flags(), "--output", "dry"],
+      folder,
+    );
+    expect(stderr).toContain("timing a few steps: rank 2");
+    expect(stdout).toMatch(/2 configurations × 2 seeds = 4 trials/);
+    expect(stdout).toMatch(/about \d+(\.\d)? s on this machine/);
+    expect(code).toBe(0);
+    expect(existsSync(join(folder, "dry"))).toBe(false);
+  });
+
+  withSignals("a study file, Ctrl-C and the same command again", async () => {
+    const file = join(folder, "ranks.yaml");
+    await writeFile(
+      file,
+      `title: Ranks\noptions: ${JSON.stringify({ ...options, epochs: 30 })}\nvary:\n  rank: [2, 4]\nseeds: [1]\n`,
+    );
+    const running = new Aflora(["study", file], folder);
+    await running.says(/\[1\/2\] rank 2, seed 1/);
+    const begun = join(folder, "runs/ranks/trials");
+    while (!existsSync(begun)) await new Promise((resolve) => setTimeout(resolve, 20));
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    running.process.kill("SIGINT");
+    const first = await running.ended;
+    expect(first.stderr).toContain("interrupted; the same command again goes on from here");
+    expect(first.code).toBe(130);
+    const second = await aflora(["study", file, "--json"], folder);
+    expect(second.code).toBe(0);
+    const { tasks, trials, title } = JSON.parse(second.stdout);
+    expect(title).toBe("Ranks");
+    expect(trials.map(({ status }: { status: string }) => status)).toEqual(["finished", "finished"]);
+    expect(tasks[0].apart).toBe(true);
+    for (const name of ["study.md", "study.json", "study.csv", "report.html"]) {
+      expect(existsSync(join(folder, "runs/ranks", name))).toBe(true);
+    }
+  });
+
+  test.each<[string, string[], RegExp]>([
+    [
+      "a factor that no option has",
+      ["--vary", "betta1=1,2"],
+      /factor "betta1": no option has this name; did you mean "beta1"/,
+    ],
+    ["no factor", [], /nothing varies/],
+    ["trials that cannot work", ["--vary", "rank=2,64"], /1 of 2 configurations cannot work: rank 64/],
+  ])("%s: one sentence, exit code 2, nothing written", async (_, args, message) => {
+    const { code, stderr } = await aflora(["study", ...args, ...flags(), "--output", "bad"], folder);
+    expect(stderr).toMatch(message);
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+    expect(code).toBe(2);
+    expect(existsSync(join(folder, "bad"))).toBe(false);
+  });
+});
