@@ -1,0 +1,38 @@
+import { join } from "node:path";
+import { mergeWeights } from "../methods/merge.ts";
+import { dot, unitVector } from "../tasks/vectors.ts";
+import { difference, type ExportFormatDefinition } from "./export-format-node.ts";
+import { ONNX_FILES, writeOnnxFolder } from "./onnx.ts";
+import { onnxOutputs } from "./onnx-outputs-node.ts";
+import { diskFolder } from "./output-folder-node.ts";
+
+/** A folder for Transformers.js and ONNX Runtime. */
+export const onnxFormat: ExportFormatDefinition = {
+  options: ["dtype"],
+  async write({ folder, base, adapter, fitted, options, runtime, examples, expected }) {
+    const q8 = options.dtype === "q8";
+    const weights = await mergeWeights(base.weights, fitted.adaptation, fitted.parameters, runtime);
+    await writeOnnxFolder(diskFolder(folder), base, adapter.description, weights, q8);
+    const outputsOf = (file: string) => onnxOutputs(join(folder, file), base, adapter, runtime, examples);
+    const whole = await outputsOf(ONNX_FILES.float32);
+    const largestDifference = difference(expected, whole.values);
+    if (!q8) return { largestDifference };
+    const { values, likeliest } = await outputsOf(ONNX_FILES.q8);
+    const agreement =
+      base.head === "pooled"
+        ? { leastCosine: leastCosine(expected, values) }
+        : { sameLabel: shareOfSameLabels(whole.likeliest, likeliest) };
+    return { largestDifference, q8: { largestDifference: difference(expected, values), ...agreement } };
+  },
+};
+
+/** Of all rows of outputs, how many have the same largest one. */
+function shareOfSameLabels(expected: readonly Int32Array[], found: readonly Int32Array[]): number {
+  const same = expected.map((likeliest, i) => likeliest.filter((output, row) => output === found[i]![row]).length);
+  const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0);
+  return sum(same) / sum(expected.map(({ length }) => length));
+}
+
+/** Of pairs of vectors. */
+const leastCosine = (expected: readonly Float32Array[], found: readonly Float32Array[]): number =>
+  Math.min(...expected.map((vector, i) => dot(unitVector(vector), unitVector(found[i]!))));
