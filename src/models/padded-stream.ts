@@ -1,6 +1,6 @@
 import { type Dimension, difference, product } from "../graph/dimension.ts";
 import type { Graph, Value } from "../graph/graph.ts";
-import { abs, cast, expand, mul, reduceSum, relu, reshape, sliceSize, sub, transpose } from "../graph/ops.ts";
+import { cast, cumulativeSum, expand, mul, reduceSum, relu, reshape, sliceSize, sub, transpose } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { type LengthTable, makeTable, tableShape } from "./length-table.ts";
 import type { TokenStream } from "./token-stream.ts";
@@ -88,9 +88,10 @@ export class PaddedStream implements TokenStream {
   }
 
   last(rows: Value): Value {
-    const length = reduceSum(this.attentionMask, [1], true);
-    // 1 at the last real token, 0 at all others.
-    const isLast = relu(sub(1, abs(sub(this.places, sub(length, 1)))));
+    const mask = this.attentionMask;
+    const after = sub(reduceSum(mask, [1], true), cumulativeSum(mask, 1));
+    // 1 at the last real token, which no other comes after, wherever padding stands; 0 at all others.
+    const isLast = mul(mask, relu(sub(1, after)));
     const padded = reshape(rows, ["batch", "sequence", rows.shape[1]!]);
     return reduceSum(mul(padded, reshape(isLast, ["batch", "sequence", 1])), [1]);
   }

@@ -4,11 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { AutoModelForSequenceClassification, AutoTokenizer, env, pipeline } from "@huggingface/transformers";
+import { InferenceSession, Tensor as OnnxTensor } from "onnxruntime-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import { loadGlueTask } from "../../src/datasets/glue-node.ts";
 import { exportAdapter } from "../../src/exchange/export-adapter-node.ts";
 import { className } from "../../src/exchange/hugging-face.ts";
+import { ONNX_FILES } from "../../src/exchange/onnx-node.ts";
 import { loadBaseModel } from "../../src/finetuning/load-base-model-node.ts";
 import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
@@ -108,6 +110,34 @@ describe("merged and ONNX folders compute what the adapter on its base does", ()
     );
     expect(className(base, "classification")).toBe("BertForSequenceClassification");
   });
+});
+
+test("a decoder's last token is found wherever padding stands", async () => {
+  const model = await writeTinyFamily(join(directory, "padded"), "llama-1");
+  const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 });
+  const output = join(directory, "padded-onnx");
+  await exportAdapter(base, adapter, { format: "onnx", output }, runtime, EXAMPLES);
+  const session = await InferenceSession.create(join(output, ONNX_FILES.float32), { intraOpNumThreads: 1 });
+  const ids = [...base.tokenizer.encode("a cat sat.", undefined, 20).inputIds];
+  const logits = async (before: number, after: number): Promise<Float32Array> => {
+    const row = (values: readonly number[], filler: number): OnnxTensor => {
+      const all = [...Array(before).fill(filler), ...values, ...Array(after).fill(filler)];
+      return new OnnxTensor("int64", BigInt64Array.from(all, BigInt), [1, all.length]);
+    };
+    const ones = ids.map(() => 1);
+    const found = await session.run({ input_ids: row(ids, 0), attention_mask: row(ones, 0) });
+    return found.logits!.data as Float32Array;
+  };
+  const alone = await logits(0, 0);
+  for (const [before, after] of [
+    [0, 4],
+    [5, 0],
+    [3, 2],
+  ] as const) {
+    const found = await logits(before, after);
+    expect(Math.max(...found.map((logit, i) => Math.abs(logit - alone[i]!))), `${before} ${after}`).toBeLessThan(1e-5);
+  }
+  await session.release();
 });
 
 describe("Transformers.js", () => {
