@@ -30,6 +30,7 @@ export class AdapterHost {
   readonly #models = new Map<string, { model: FineTunedModel; kind: string }>();
   /** By what they compute. */
   readonly #shared = new Map<string, SharedModel>();
+  #released = false;
 
   /** @param base of any task: each adapter is given the head of its own */
   constructor(base: BaseModel, runtime: Runtime) {
@@ -50,11 +51,13 @@ export class AdapterHost {
   /**
    * Makes an adapter available under a name.
    * @throws UserError where the name is taken and `replace` is not asked for, or the adapter does not fit the base model; then
-   * what had the name keeps it.
+   * what had the name keeps it. Likewise where the host was released, or is meanwhile.
    */
   async add(name: string, adapter: Adapter, { replace = false }: AddOptions = {}): Promise<void> {
+    this.#refuseIfReleased(name);
     this.#refuseTaken(name, replace);
     const base = await withHead(this.base, adapter.description.task, 0);
+    this.#refuseIfReleased(name);
     const fitted = fitAdapter(base, adapter);
     const kind = kindOf(adapter.description, base);
     const shared = this.#shared.get(kind) ?? { compiled: CompiledModel.compile(base, fitted, this.#runtime), users: 0 };
@@ -68,6 +71,7 @@ export class AdapterHost {
       if (this.#shared.get(kind) === shared) this.#shared.delete(kind);
       throw error;
     }
+    this.#refuseIfReleased(name);
     const old = this.#models.get(name);
     if (old && !replace) {
       // Another took the name while this one was compiled.
@@ -100,12 +104,22 @@ export class AdapterHost {
     return known.model;
   }
 
-  /** Frees what was compiled; a process must not exit before. */
+  /** Frees what was compiled; a process must not exit before. Nothing can be added afterwards. */
   async release(): Promise<void> {
+    this.#released = true;
     const shared = [...this.#shared.values()];
     this.#shared.clear();
     this.#models.clear();
-    for (const { compiled } of shared) await (await compiled).release();
+    for (const { compiled } of shared) {
+      // What could not be compiled is told to who adds it, and leaves nothing to free.
+      const there = await compiled.catch(() => undefined);
+      await there?.release();
+    }
+  }
+
+  #refuseIfReleased(name: string): void {
+    if (!this.#released) return;
+    throw new UserError(`the host was released, and adapter "${name}" was not added; load another host for it`);
   }
 
   #refuseTaken(name: string, replace: boolean): void {

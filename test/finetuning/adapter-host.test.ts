@@ -136,6 +136,22 @@ test("a kind of adapter that could not be compiled can be added later", async ()
   await host.release();
 });
 
+test("a host that is released while adapters are added frees what was compiled, and refuses them", async () => {
+  const [{ adapter }, other] = [await alone(model, "lora", { rank: 2 }), await alone(model, "lora", { rank: 3 })];
+  const host = await AdapterHost.load(model, runtime);
+  const adding = [host.add("one", adapter), host.add("two", negated(adapter)), host.add("three", other.adapter)];
+  const added = Promise.allSettled(adding);
+  // Until the first graph is being compiled.
+  while (host.compiledGraphs === 0) await new Promise((resolve) => setImmediate(resolve));
+  await host.release();
+  for (const each of await added) {
+    const message = /^the host was released, and adapter "\w+" was not added/;
+    expect(each).toMatchObject({ status: "rejected", reason: { message: expect.stringMatching(message) } });
+  }
+  expect([host.compiledGraphs, host.names]).toEqual([0, []]);
+  await host.release();
+});
+
 test("a graph is released with the last adapter that needs it, removed or replaced", async () => {
   const { adapter, logits } = await alone(model, "lora", { rank: 2 });
   const other = await alone(model, "lora", { rank: 3 });
