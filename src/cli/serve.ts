@@ -20,8 +20,9 @@ const EXAMPLES = [
   "aflora serve --run runs/support --run runs/tickets --port 8080 --key-file key.txt",
 ];
 
-const NOTE = `Ask it as one asks OpenAI, at the address that it shows: /v1/models, /v1/chat/completions, /v1/completions, and /v1/classify
-for models that label texts. A run's model is called as its folder is. Only this machine is listened to.`;
+const NOTE = `Ask it as one asks OpenAI, at the address that it shows: /v1/models, /v1/chat/completions, /v1/completions and /v1/embeddings;
+/v1/rerank for rerankers, as Cohere and Jina have it, and /v1/classify for models that label texts. A run's model is called as its
+folder is. Only this machine is listened to.`;
 
 const serveOptions = z.object({
   port: z.int().min(0).max(65_535).default(8080).describe("where to listen on 127.0.0.1; 0: any free port"),

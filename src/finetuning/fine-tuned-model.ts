@@ -8,6 +8,7 @@ import type { TaskKind, TextInput } from "../tasks/task-kind.ts";
 import { findTaskKind, type TextPrediction } from "../tasks/task-kinds.ts";
 import type { TaskPredictions } from "../tasks/task-predictions.ts";
 import { unitVector } from "../tasks/vectors.ts";
+import type { Encoding } from "../tokenization/tokenizer.ts";
 import type { PredictedExample } from "../training/predictor.ts";
 import type { Adapter, AdapterDescription } from "./adapter.ts";
 import type { BaseModel } from "./base-model.ts";
@@ -25,8 +26,16 @@ import {
 /** A text to predict for, the two texts of a pair, or an example; its words, where it has none, are split as the text says. */
 export type PredictionInput = string | readonly [text: string, textPair: string] | TextInput;
 
+/** A text, or the ids of its tokens as the model's tokenizer has them, special tokens included. */
+export type TextOrTokens = string | readonly number[];
+
 /** Answers that are written at once: each keeps keys and values of all its tokens. */
 const ANSWERS_AT_ONCE = 8;
+
+export interface ComputeOptions {
+  /** Ends a computation between two parts of it, with the signal's reason. */
+  signal?: AbortSignal | undefined;
+}
 
 /** A base model with an adapter, ready to predict. `Shown` is what it says of a text, where its kind of task is known. */
 export class FineTunedModel<Shown extends object = TextPrediction> {
@@ -77,45 +86,72 @@ export class FineTunedModel<Shown extends object = TextPrediction> {
    * Predicts for each input, in order; an empty text is a text like any other.
    * @throws UserError where an input is none, or the model was released.
    */
-  predict(inputs: readonly PredictionInput[]): Promise<Shown[]>;
+  predict(inputs: readonly PredictionInput[], options?: ComputeOptions): Promise<Shown[]>;
   /** Predicts for one text. */
-  predict(input: string | TextInput): Promise<Shown>;
-  async predict(given: readonly PredictionInput[] | string | TextInput): Promise<Shown[] | Shown> {
+  predict(input: string | TextInput, options?: ComputeOptions): Promise<Shown>;
+  async predict(
+    given: readonly PredictionInput[] | string | TextInput,
+    { signal }: ComputeOptions = {},
+  ): Promise<Shown[] | Shown> {
     const inputs = isList(given) ? given : [given];
     const examples = inputs.map((input, index) => ({ index, ...this.kind.exampleOfInput(textsOf(input)) }));
     const encoded = this.#encode(examples);
-    const logits = await this.#compiled.predictor.logits(encoded, this.parameters);
+    const logits = await this.#compiled.predictor.logits(encoded, this.parameters, signal);
     const shown = logits.map((values, i) => this.kind.describe(this.#labels, examples[i]!, encoded[i]!, values));
     return isList(given) ? shown : shown[0]!;
   }
 
+  /** Whether it makes vectors of texts, which {@link embed} asks for. */
+  get embeds(): boolean {
+    return this.kind.head === "pooled";
+  }
+
   /**
    * The vectors of texts, in order: `[hidden]`, or cut to `dimensions` and at length 1 again.
-   * @throws UserError where the model does not embed, a text is none, or there are fewer dimensions.
+   * @throws UserError where the model does not embed, a text is none, ids are not the tokenizer's or too many, or there are fewer
+   * dimensions.
    */
-  async embed(texts: readonly string[], { dimensions }: { dimensions?: number } = {}): Promise<Float32Array[]> {
-    if (this.kind.head !== "pooled") {
+  async embed(
+    texts: readonly TextOrTokens[],
+    { dimensions, signal }: ComputeOptions & { dimensions?: number | undefined } = {},
+  ): Promise<Float32Array[]> {
+    if (!this.embeds) {
       throw new UserError(`the model is for ${this.kind.name} and embeds no texts; ask for what it was trained for`);
     }
     const size = this.base.labelCount;
     if (dimensions !== undefined && !(Number.isInteger(dimensions) && dimensions >= 1 && dimensions <= size)) {
       throw new UserError(`an embedding of this model has ${size} dimensions, which cannot be cut to ${dimensions}`);
     }
-    const examples = texts.map((text, index) => ({ index, ...this.kind.exampleOfInput(textsOf(text)) }));
-    const vectors = await this.logits(examples);
+    const encoded = texts.map((text, index) =>
+      typeof text === "string" ? this.#encodeInput(text, index) : { index, encoding: this.#encodingOf(text) },
+    );
+    const vectors = await this.#compiled.predictor.logits(encoded, this.parameters, signal);
     return dimensions === undefined ? vectors : vectors.map((vector) => unitVector(vector, dimensions));
+  }
+
+  /** Ids of the tokens that a text comes to, special tokens included, cut to the length that the model reads. */
+  tokenIds(text: string): number[] {
+    return Array.from(this.#encodeInput(text, 0).encoding.inputIds);
+  }
+
+  /** Whether it puts passages in an order, which {@link rerank} asks for. */
+  get reranks(): boolean {
+    return this.kind.name === reranker.name;
   }
 
   /**
    * Passages by how well they answer a query, the best first; `index` is a passage's place among those given.
    * @throws UserError where the model is no reranker.
    */
-  async rerank(query: string, passages: readonly string[]): Promise<(RerankedText & { index: number })[]> {
-    const { name } = reranker;
-    if (this.kind.name !== name)
-      throw new UserError(`the model is for ${this.kind.name}, not a ${name}; train one first`);
+  async rerank(
+    query: string,
+    passages: readonly string[],
+    options: ComputeOptions = {},
+  ): Promise<(RerankedText & { index: number })[]> {
+    if (!this.reranks)
+      throw new UserError(`the model is for ${this.kind.name}, not a ${reranker.name}; train one first`);
     const pairs = passages.map((passage) => [query, passage] as const);
-    const found = await (this as FineTunedModel as FineTunedModel<RerankedText>).predict(pairs);
+    const found = await (this as FineTunedModel as FineTunedModel<RerankedText>).predict(pairs, options);
     return found.map((shown, index) => ({ index, ...shown })).sort((a, b) => b.logit - a.logit);
   }
 
@@ -185,6 +221,28 @@ export class FineTunedModel<Shown extends object = TextPrediction> {
 
   get #labels(): readonly string[] {
     return this.description.task.labels;
+  }
+
+  #encodeInput(input: PredictionInput, index: number): PredictedExample {
+    return this.#encode([{ index, ...this.kind.exampleOfInput(textsOf(input)) }])[0]!;
+  }
+
+  /** @throws UserError where ids are none of the model's, or more than it reads: cut, they would lack their end. */
+  #encodingOf(ids: readonly number[]): Encoding {
+    const { vocabularySize } = this.base.config;
+    const { maxLength } = this.description;
+    const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabularySize);
+    if (wrong !== undefined) {
+      throw new UserError(
+        `${wrong} is no id of a token: the model's tokenizer has those from 0 to ${vocabularySize - 1}`,
+      );
+    }
+    if (ids.length === 0 || ids.length > maxLength) {
+      throw new UserError(
+        `a text has from 1 to ${maxLength} tokens, not ${ids.length}; give fewer ids, or the text itself`,
+      );
+    }
+    return { inputIds: Int32Array.from(ids), tokenTypeIds: new Int32Array(ids.length) };
   }
 
   #encode(examples: readonly Example[]): PredictedExample[] {

@@ -3,7 +3,7 @@ import { ByteWriter, ParquetWriter } from "hyparquet-writer";
 import { writeAtomically } from "../checkpoints/atomic-file-node.ts";
 import { fileSource } from "../checkpoints/file-source-node.ts";
 import { UserError } from "../errors.ts";
-import { VECTOR_COLUMN } from "../tasks/vectors.ts";
+import { decimalsOf, VECTOR_COLUMN } from "../tasks/vectors.ts";
 
 /** Texts with their vectors, part by part. */
 export type VectorParts = AsyncIterable<{ texts: readonly string[]; vectors: readonly Float32Array[] }>;
@@ -23,9 +23,9 @@ export async function writeVectors(path: string, parts: VectorParts): Promise<vo
   await writeAtomically(path, (file) => write(file, parts));
 }
 
-/** One JSON object of a text and its vector; float32 has no more than eight digits. */
+/** One JSON object of a text and its vector. */
 export function vectorLine(text: string, vector: Float32Array): string {
-  return `${JSON.stringify({ text, [VECTOR_COLUMN]: Array.from(vector, (value) => Number(value.toPrecision(8))) })}\n`;
+  return `${JSON.stringify({ text, [VECTOR_COLUMN]: decimalsOf(vector) })}\n`;
 }
 
 async function writeLines(file: FileHandle, parts: VectorParts): Promise<void> {

@@ -71,6 +71,37 @@ export const classifyRequest = z.object({
   input: z.union([z.string(), z.array(z.string()).min(1).max(1024)]),
 });
 
+const tokens = z.array(z.int().min(0)).min(1);
+const listOf = <Each extends z.ZodType>(each: Each) =>
+  z.array(each).min(1).max(2048, "a request has at most 2048 texts");
+
+/** Body of `POST /v1/embeddings`: texts, or their tokens' ids in the model's own vocabulary. */
+export const embeddingsRequest = z.object({
+  model: z.string(),
+  input: z.union(
+    [z.string().min(1), listOf(z.string().min(1)), tokens, listOf(tokens)],
+    "it must be a text or a list of up to 2048 texts, or lists of token ids in their place, none of them empty",
+  ),
+  encoding_format: z.enum(["float", "base64"]).nullish(),
+  dimensions: z.int().positive().nullish(),
+});
+
+export type EmbeddingsRequest = z.output<typeof embeddingsRequest>;
+
+/** Body of `POST /v1/rerank`, as Cohere, Jina and vLLM have it. */
+export const rerankRequest = z.object({
+  model: z.string(),
+  query: z.string().min(1),
+  documents: z
+    .array(z.union([z.string(), z.object({ text: z.string() }).transform((document) => document.text)]))
+    .min(1)
+    .max(1024, "a request has at most 1024 documents"),
+  top_n: z.int().positive().nullish(),
+  return_documents: z.boolean().nullish(),
+});
+
+export type RerankRequest = z.output<typeof rerankRequest>;
+
 export type WritingRequest = z.output<typeof chatRequest> | z.output<typeof completionRequest>;
 
 /**

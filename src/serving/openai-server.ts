@@ -12,10 +12,13 @@ import {
   chatRequest,
   classifyRequest,
   completionRequest,
+  embeddingsRequest,
   parseBody,
   RequestError,
+  rerankRequest,
   type WritingRequest,
 } from "./openai-requests.ts";
+import { embeddingsAnswer, rerankAnswer } from "./retrieval-answers.ts";
 import { WaitingLine } from "./waiting-line.ts";
 
 /** What is served, by the names that requests ask for. */
@@ -42,8 +45,8 @@ export interface OpenAiServer {
 }
 
 /**
- * Serves models on 127.0.0.1 in the shapes of OpenAI's API: `/v1/models`, `/v1/chat/completions`, `/v1/completions`, and, for
- * models that label texts, `/v1/classify` in vLLM's shape.
+ * Serves models on 127.0.0.1 in the shapes of OpenAI's API: `/v1/models`, `/v1/chat/completions`, `/v1/completions` and
+ * `/v1/embeddings`; beside them `/v1/rerank` in Cohere's and Jina's shape and, for models that label texts, `/v1/classify` in vLLM's.
  * @see https://platform.openai.com/docs/api-reference
  * @throws UserError where the port cannot be had.
  */
@@ -96,20 +99,17 @@ function createApp(models: ServedModels, options: ServeOptions, closing: AbortSi
   );
 
   /** The model that a request asks for. */
-  const modelOf = (name: string, writes: boolean): FineTunedModel => {
+  const modelOf = (name: string, path: string): FineTunedModel => {
     const names = [...models.keys()];
     const model = models.get(name);
     if (!model) {
       const message = `there is no model "${name}"${didYouMean(name, names)} (models: ${names.join(", ")})`;
       throw new RequestError(404, message, { param: "model", code: "model_not_found" });
     }
-    if (model.writes !== writes) {
-      const what = writes
-        ? `labels texts (${model.kind.name}); ask /v1/classify`
-        : "writes texts; ask /v1/chat/completions or /v1/completions";
-      throw new RequestError(400, `model "${name}" ${what}`, { param: "model" });
-    }
-    return model;
+    const { does, paths } = SERVICES.find(({ fits }) => fits(model))!;
+    if (paths.includes(path)) return model;
+    const message = `model "${name}" ${does} (${model.kind.name}); ask ${paths.join(" or ")}`;
+    throw new RequestError(400, message, { param: "model" });
   };
 
   /** What a request asks for; whoever goes away is answered no more. */
@@ -120,7 +120,7 @@ function createApp(models: ServedModels, options: ServeOptions, closing: AbortSi
 
   /** Answers some prompts, whole. */
   const write = async (context: Context, request: WritingRequest, prompts: readonly Prompt[], form: WritingForm) => {
-    const model = modelOf(request.model, true);
+    const model = modelOf(request.model, context.req.path);
     const end = await line.turn();
     try {
       const answers = await model.answers(prompts, optionsFor(context, request));
@@ -138,7 +138,7 @@ function createApp(models: ServedModels, options: ServeOptions, closing: AbortSi
 
   /** Answers one prompt as it comes. */
   const stream = async (context: Context, request: WritingRequest, prompt: Prompt, form: WritingForm) => {
-    const answer = modelOf(request.model, true).answer(prompt, optionsFor(context, request));
+    const answer = modelOf(request.model, context.req.path).answer(prompt, optionsFor(context, request));
     const end = await line.turn();
     let next: IteratorResult<string, AnswerEnd>;
     try {
@@ -171,6 +171,24 @@ function createApp(models: ServedModels, options: ServeOptions, closing: AbortSi
     );
   };
 
+  /** Computes what is no writing, in its turn, unless whoever asked goes away. */
+  const compute = async <Found>(
+    context: Context,
+    name: string,
+    found: (model: FineTunedModel, signal: AbortSignal) => Promise<Found>,
+  ): Promise<Found> => {
+    const model = modelOf(name, context.req.path);
+    const signal = AbortSignal.any([closing, context.req.raw.signal]);
+    const end = await line.turn();
+    try {
+      return await found(model, signal);
+    } catch (error) {
+      throw signal.aborted ? new RequestError(503, "the server is closing") : error;
+    } finally {
+      end();
+    }
+  };
+
   app.get("/v1/models", (context) => {
     const data = [...models.keys()].map((id) => ({ id, object: "model", created, owned_by: "aflora" }));
     return context.json({ object: "list", data });
@@ -193,20 +211,35 @@ function createApp(models: ServedModels, options: ServeOptions, closing: AbortSi
 
   app.post("/v1/classify", async (context) => {
     const request = parseBody(classifyRequest, await jsonBody(context));
-    const model = modelOf(request.model, false);
     const inputs = typeof request.input === "string" ? [request.input] : request.input;
-    const end = await line.turn();
-    try {
-      const predictions = await model.predict(inputs);
-      const data = predictions.map((prediction, index) => ({ index, ...prediction }));
-      return context.json({ ...headOf("classify", request.model), object: "list", data });
-    } finally {
-      end();
-    }
+    const predictions = await compute(context, request.model, (model, signal) => model.predict(inputs, { signal }));
+    const data = predictions.map((prediction, index) => ({ index, ...prediction }));
+    return context.json({ ...headOf("classify", request.model), object: "list", data });
+  });
+
+  app.post("/v1/embeddings", async (context) => {
+    const request = parseBody(embeddingsRequest, await jsonBody(context));
+    return context.json(
+      await compute(context, request.model, (model, signal) => embeddingsAnswer(model, request, signal)),
+    );
+  });
+
+  app.post("/v1/rerank", async (context) => {
+    const request = parseBody(rerankRequest, await jsonBody(context));
+    const answer = await compute(context, request.model, (model, signal) => rerankAnswer(model, request, signal));
+    return context.json({ id: `rerank-${randomUUID()}`, ...answer });
   });
 
   return app;
 }
+
+/** What models do, and where they are asked for it: the first that fits a model. */
+const SERVICES: readonly { does: string; paths: readonly string[]; fits(model: FineTunedModel): boolean }[] = [
+  { does: "writes texts", paths: ["/v1/chat/completions", "/v1/completions"], fits: ({ writes }) => writes },
+  { does: "embeds texts", paths: ["/v1/embeddings"], fits: ({ embeds }) => embeds },
+  { does: "ranks passages", paths: ["/v1/rerank"], fits: ({ reranks }) => reranks },
+  { does: "labels texts", paths: ["/v1/classify"], fits: () => true },
+];
 
 /** What tells the shapes of the two endpoints that write apart. */
 interface WritingForm {
@@ -306,6 +339,8 @@ function checkKey(context: Context, key: string): void {
 
 function refuse(context: Context, { status, message, param, code }: RequestError): Response {
   if (status === 503) context.header("Retry-After", "1");
+  // What was not read of a body would stand before the next request.
+  if (status === 413) context.header("Connection", "close");
   return context.json({ error: { message, type: "invalid_request_error", param, code } }, status);
 }
 

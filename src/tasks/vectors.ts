@@ -16,6 +16,10 @@ export function unitVector(vector: Float32Array, size = vector.length): Float32A
   return cut.map((value) => value / (length || 1));
 }
 
+/** A vector's numbers as they are written: nine digits tell each float32 from all others. */
+export const decimalsOf = (vector: Float32Array): number[] =>
+  Array.from(vector, (value) => Number(value.toPrecision(9)));
+
 /** Inner product of vectors of one size. */
 export function dot(a: Float32Array, b: Float32Array): number {
   let [s0, s1, s2, s3] = [0, 0, 0, 0];

@@ -188,7 +188,7 @@ test("texts are labelled, as the library labels them", async () => {
 test("what is no request is refused in a sentence", async () => {
   const answers = [
     await post("/chat/completions", "{"),
-    await post("/embeddings", "{}"),
+    await post("/nothing", "{}"),
     await fetch(`${server.url}/chat/completions`),
     await post("/chat/completions", "{}", { origin: "https://example.org" }),
   ];
