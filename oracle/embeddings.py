@@ -62,6 +62,13 @@ def loss_cases():
         "cosent": ("scored", "cosent", {}, losses.CoSENTLoss(model)),
         "contrastive": ("labelled", "contrastive", {"margin": 0.4}, losses.ContrastiveLoss(model, margin=0.4)),
         "matryoshka": ("pairs", "multiple-negatives-ranking", {"dimensions": [32, 16, 8]}, ranking(model)),
+        "matryoshka-triplet": (
+            "triplets",
+            "triplet",
+            {"margin": 0.2, "dimensions": [32, 8]},
+            losses.TripletLoss(model, distance_metric=TripletDistanceMetric.COSINE, triplet_margin=0.2),
+        ),
+        "matryoshka-cosent": ("scored", "cosent", {"dimensions": [16, 4]}, losses.CoSENTLoss(model)),
     }
 
 

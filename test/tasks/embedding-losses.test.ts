@@ -145,3 +145,44 @@ test("the texts of an example draw dropout masks of their own", async () => {
   expect(await run(false)).toBeLessThan(1e-6);
   expect(await run(true)).toBeGreaterThan(1e-4);
 });
+
+test("texts with a class: loss and gradients are those of the paper's equation", async () => {
+  const [width, labels] = [3, [0, 1, 0, 2, 1, 0]];
+  const vectors = labels.map((_, i) => Array.from({ length: width }, (_, j) => Math.sin(3 * i + 2 * j + 1)));
+  // Khosla et al. 2020, eq. 2, at a temperature of 1/20; a text that is alone in its class adds nothing to the mean.
+  const lossOf = (all: readonly number[][]): number => {
+    const unit = all.map((vector) => vector.map((value) => value / Math.hypot(...vector)));
+    const score = (i: number, j: number): number =>
+      20 * unit[i]!.reduce((sum, value, k) => sum + value * unit[j]![k]!, 0);
+    const losses = labels.map((label, i) => {
+      const others = [...labels.keys()].filter((j) => j !== i);
+      const same = others.filter((j) => labels[j] === label);
+      const total = Math.log(others.reduce((sum, j) => sum + Math.exp(score(i, j)), 0));
+      return same.reduce((sum, j) => sum + (total - score(i, j)) / same.length, 0);
+    });
+    return losses.reduce((sum, each) => sum + each, 0) / labels.length;
+  };
+  const objective = embedding.objectiveFor!({ loss: "supervised-contrastive" });
+  const graph = await ObjectiveGraph.compile(objective, width, runtime);
+  released.push(graph);
+  const examples = labels.map((label, index) => {
+    const encoded = { index, encoding: nothing };
+    return { ...encoded, ...embedding.targets({ index, text: "", label }, encoded, []) };
+  });
+  const found = await graph.run(
+    examples,
+    vectors.map((vector) => Float32Array.from(vector)),
+  );
+  expect(found.loss).toBeCloseTo(lossOf(vectors), 4);
+  const step = 1e-4;
+  const expected = vectors.map((vector, i) =>
+    vector.map((_, j) => {
+      const moved = (by: number) =>
+        vectors.map((each, k) => each.map((value, l) => (k === i && l === j ? value + by : value)));
+      return (lossOf(moved(step)) - lossOf(moved(-step))) / (2 * step);
+    }),
+  );
+  for (const [i, gradient] of found.gradients.entries()) {
+    for (const [j, value] of gradient.entries()) expect(value).toBeCloseTo(expected[i]![j]!, 3);
+  }
+});

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { epochOrder } from "../../src/training/batch-order.ts";
+import { epochBatches, epochOrder, stepsPerEpoch } from "../../src/training/batch-order.ts";
 
 test("is a permutation, the same for the same seed and epoch", () => {
   fc.assert(
@@ -38,4 +38,32 @@ test("every order of three examples comes up equally often", () => {
   expect(counts.size).toBe(6);
   // Binomial with mean 1000 and deviation 29.
   for (const count of counts.values()) expect(Math.abs(count - 1000)).toBeLessThan(4 * 29);
+});
+
+test("what must be apart is in no batch together, and little of it sits an epoch out", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.nat(12), { minLength: 1, maxLength: 60 }),
+      fc.integer({ min: 1, max: 9 }),
+      (texts, size) => {
+        // As pairs have it: an anchor of its own, and an answer that others may have too.
+        const examples = texts.map((text, i) => ({ apart: [`anchor ${i}`, `answer ${text}`] }));
+        const batches = epochBatches(7, 1, examples, size);
+        expect(batches).toHaveLength(stepsPerEpoch(texts.length, size));
+        for (const batch of batches) {
+          const held = batch.flatMap((i) => examples[i]!.apart);
+          expect(new Set(held).size).toBe(held.length);
+          expect(batch.length).toBeLessThanOrEqual(size);
+        }
+        const taken = batches.flat();
+        expect(new Set(taken).size).toBe(taken.length);
+        // Who sits out found its answer in every batch that had room.
+        for (const i of examples.keys()) {
+          if (taken.includes(i)) continue;
+          const open = batches.filter((batch) => batch.length < size);
+          expect(open.every((batch) => batch.some((other) => texts[other] === texts[i]))).toBe(true);
+        }
+      },
+    ),
+  );
 });
