@@ -26,11 +26,12 @@ export {
   type ExportOptions,
   type ExportReport,
 } from "./exchange/export-adapter-node.ts";
+export type { ExportAgreement, FormatOptions } from "./exchange/export-format-node.ts";
 export type { Adapter, AdapterDescription } from "./finetuning/adapter.ts";
 export type { AddOptions } from "./finetuning/adapter-host.ts";
 export type { BaseModel } from "./finetuning/base-model.ts";
 export { BUNDLED_MODEL } from "./finetuning/bundled-model.ts";
-export type { PredictionInput } from "./finetuning/fine-tuned-model.ts";
+export type { ComputeOptions, PredictionInput, TextOrTokens } from "./finetuning/fine-tuned-model.ts";
 export type { HeadChoice } from "./finetuning/head.ts";
 export { type LoadedBaseModel, loadBaseModel, type RecordedBase } from "./finetuning/load-base-model-node.ts";
 export type { FineTuningSettings, MethodChoice } from "./finetuning/training-options.ts";
@@ -97,6 +98,7 @@ export {
   type ReportedRunOutcome,
 } from "./reports/reported-run.ts";
 export { startWatchServer, type WatchServer } from "./reports/watch-server.ts";
+export { evaluateBesideBaselines as evaluateRun } from "./retrieval/evaluate-beside-baselines.ts";
 export {
   evaluateSearch,
   type QueryOutcome,
@@ -104,7 +106,7 @@ export {
   type SearchEvaluationOptions,
 } from "./retrieval/evaluate-search.ts";
 export type { DataFingerprint } from "./runs/data-fingerprint.ts";
-export { type EvaluationSource, evaluateRun, type RunEvaluation, type ScoredAnswer } from "./runs/evaluate-run.ts";
+export type { EvaluationSource, RunEvaluation, ScoredAnswer } from "./runs/evaluate-run.ts";
 export { exportRun, type RunExportReport } from "./runs/export-run.ts";
 export type { FineTuneOutcome, RunStart } from "./runs/fine-tune.ts";
 export type { FineTuneConfig, RunOptions } from "./runs/fine-tune-config.ts";
@@ -118,6 +120,7 @@ export type {
   FreezingRecord,
   MetricsRecord,
   RunResult,
+  ScoresRecord,
   SettledBlocksResult,
   StepRecord,
 } from "./runs/records.ts";
@@ -135,6 +138,7 @@ export { type AnswerScores, scoreAnswers } from "./tasks/answers.ts";
 export type { ClassifiedText } from "./tasks/classification.ts";
 export type { EmbeddedText } from "./tasks/embedding.ts";
 export type { DataOrigin, EvaluationSplit, Example, HeldOut, Prediction, TaskData } from "./tasks/example.ts";
+export type { HeldOutSearch } from "./tasks/held-out-search.ts";
 export type { TextLikelihood } from "./tasks/language-model.ts";
 export type { MultiLabelledText } from "./tasks/multi-label.ts";
 export {
@@ -144,6 +148,7 @@ export {
   type Objective,
   squaredError,
 } from "./tasks/objective.ts";
+export type { PairScores } from "./tasks/pair-scores.ts";
 export type { LabelProbability } from "./tasks/probabilities.ts";
 export type { Prompt } from "./tasks/prompt.ts";
 export type { ScoredText } from "./tasks/regression.ts";

@@ -22,7 +22,12 @@ export {
   type PageRunStart as RunStart,
   type TableText,
 } from "./finetuning/fine-tune-in-page.ts";
-export { FineTunedModel, type PredictionInput } from "./finetuning/fine-tuned-model.ts";
+export {
+  type ComputeOptions,
+  FineTunedModel,
+  type PredictionInput,
+  type TextOrTokens,
+} from "./finetuning/fine-tuned-model.ts";
 export type { Answer, AnswerEnd, AnswerOptions } from "./finetuning/write-answers.ts";
 export type { MethodDefinition } from "./methods/method.ts";
 export type { MethodOptions } from "./methods/method-options.ts";

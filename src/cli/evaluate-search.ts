@@ -3,7 +3,7 @@ import { UserError } from "../errors.ts";
 import { renderSearch } from "../reports/search-page.ts";
 import { evaluateSearch, type SearchEvaluation, type SearchEvaluationOptions } from "../retrieval/evaluate-search.ts";
 import { downloadLine } from "./download-line.ts";
-import { counted, table } from "./format.ts";
+import { comparedTable, counted } from "./format.ts";
 import { ProgressLine } from "./progress-line.ts";
 
 type CorpusFiles = Pick<SearchEvaluationOptions, "corpus" | "queries" | "qrels" | "dimensions"> & { output?: string };
@@ -39,13 +39,5 @@ export async function evaluateOnCorpus(run: string, given: Partial<CorpusFiles>,
 }
 
 function describeSearch({ corpus, queries, systems }: SearchEvaluation): string {
-  const names = Object.keys(systems);
-  const metricNames = Object.keys(systems[names[0]!]!);
-  return [
-    `${counted(queries, "query", "queries")} against ${counted(corpus, "text")}`,
-    table([
-      ["", ...names],
-      ...metricNames.map((metric) => [metric, ...names.map((name) => systems[name]![metric]!.toFixed(4))]),
-    ]),
-  ].join("\n");
+  return `${counted(queries, "query", "queries")} against ${counted(corpus, "text")}\n${comparedTable(systems)}`;
 }

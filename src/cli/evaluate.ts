@@ -1,9 +1,10 @@
 import { Command } from "commander";
 import { generationOptions } from "../generation/generation-options.ts";
-import { evaluateRun, type RunEvaluation } from "../runs/evaluate-run.ts";
+import { evaluateBesideBaselines } from "../retrieval/evaluate-beside-baselines.ts";
+import type { RunEvaluation } from "../runs/evaluate-run.ts";
 import { runOptions } from "../runs/run-config.ts";
 import { asksForSearch, evaluateOnCorpus } from "./evaluate-search.ts";
-import { counted, metrics, table } from "./format.ts";
+import { comparedTable, counted, metrics, table } from "./format.ts";
 import { addExamples } from "./help.ts";
 import { addSchemaOptions, givenOptions } from "./schema-options.ts";
 import { writingOptions } from "./writing-options.ts";
@@ -44,7 +45,7 @@ export function evaluateCommand(): Command {
       return;
     }
     const answers = writingOptions(given);
-    const evaluations = await evaluateRun(run as string, { ...given, answers, onAnswer: showAnswered });
+    const evaluations = await evaluateBesideBaselines(run as string, { ...given, answers, onAnswer: showAnswered });
     process.stdout.write(
       json ? `${JSON.stringify(evaluations, null, 2)}\n` : `${evaluations.map(describe).join("\n\n")}\n`,
     );
@@ -56,9 +57,19 @@ function showAnswered(done: number, of: number): void {
   if (process.stderr.isTTY) process.stderr.write(`\ranswered ${done} of ${of}\x1b[K${done === of ? "\n" : ""}`);
 }
 
-function describe({ split, examples, metrics: values, labels, confusion, answers }: RunEvaluation): string {
+function describe({
+  split,
+  examples,
+  metrics: values,
+  beside = {},
+  labels,
+  confusion,
+  answers,
+}: RunEvaluation): string {
   const scored = answers ? `, ${counted(answers.length, "answer")} scored` : "";
-  const lines = [`${split}: ${counted(examples, "example")}${scored}`, metrics(values)];
+  const others = Object.keys(beside);
+  const measured = others.length > 0 ? comparedTable({ "fine-tuned": values, ...beside }) : metrics(values);
+  const lines = [`${split}: ${counted(examples, "example")}${scored}`, measured];
   if (confusion) {
     const rows = confusion.map((row, i) => [labels[i]!, ...row.map(String)]);
     lines.push("", "rows: true label, columns: predicted", table([["", ...labels], ...rows]));

@@ -37,6 +37,15 @@ export function table(rows: readonly (readonly string[])[]): string {
     .join("\n");
 }
 
+/** Metrics of several, side by side; a dash where one has no such metric. */
+export function comparedTable(systems: Readonly<Record<string, Readonly<Record<string, number>>>>): string {
+  const [names, values] = [Object.keys(systems), Object.values(systems)];
+  return table([
+    ["", ...names],
+    ...Object.keys(values[0]!).map((metric) => [metric, ...values.map((of) => of[metric]?.toFixed(4) ?? "–")]),
+  ]);
+}
+
 /** `1 step`, `1,200 steps` */
 export const counted = (count: number, noun: string, plural = `${noun}s`): string =>
   `${integer(count)} ${count === 1 ? noun : plural}`;

@@ -44,6 +44,7 @@ type Callbacks = Pick<
   | "onStep"
   | "onFreezingCheck"
   | "onEvaluation"
+  | "onScores"
   | "openSpill"
   | "checkpointIsDue"
   | "onCheckpoint"

@@ -53,6 +53,10 @@ export async function fineTuneWithReport(
         await options.onEvaluation?.(record);
         await server?.push(record);
       },
+      async onScores(record) {
+        await options.onScores?.(record);
+        await server?.push(record);
+      },
     });
   } finally {
     await server?.close();

@@ -5,6 +5,7 @@ import { blockPictures } from "./block-pictures.ts";
 import { freezingPictures } from "./freezing-pictures.ts";
 import { figure, html, type Markup, type Picture, type Table, table } from "./page.ts";
 import { counted, duration, metricsText, number, prefixed } from "./quantities.ts";
+import { scorePictures, scoreTables } from "./score-pictures.ts";
 import { trainingPictures } from "./training-pictures.ts";
 
 /** What the page of a run shows, wherever it was trained. */
@@ -15,6 +16,8 @@ export interface ReportedRun extends Pick<RunRecords, "steps" | "evaluations" | 
   data: ScoredData;
   /** All of them, by their names. */
   options: Readonly<Record<string, unknown>>;
+  /** Of runs in folders, of embeddings and rerankers. */
+  scores?: RunRecords["scores"];
   /** The run's folder, where it has one. */
   directory?: string;
 }
@@ -27,13 +30,21 @@ export function runContent(run: ReportedRun): Markup {
   const state = result
     ? `Best epoch ${result.bestEpoch}: ${metricsText(result.metrics)}.`
     : `${counted(steps.length, "step")} so far.${evaluations.length ? ` Latest: ${metricsText(evaluations.at(-1)!.metrics)}.` : ""}`;
-  return content(runTitle(run), `${state} ${measuredOn(data)}`, runPictures(run), [facts(run), options(run)]);
+  const tables = [...scoreTables(run), facts(run), options(run)];
+  return content(runTitle(run), `${state} ${measuredOn(data)}`, runPictures(run), tables);
 }
 
 /** Every picture of a run for which there is a record yet. */
-export function runPictures(run: Pick<ReportedRun, "steps" | "evaluations" | "freezing">): Picture[] {
+export function runPictures(
+  run: Pick<ReportedRun, "steps" | "evaluations" | "freezing" | "scores" | "result">,
+): Picture[] {
   const { steps, freezing } = run;
-  return [...trainingPictures(run), ...freezingPictures(freezing), ...blockPictures(freezing, steps.at(-1)?.step ?? 0)];
+  return [
+    ...trainingPictures(run),
+    ...scorePictures(run),
+    ...freezingPictures(freezing),
+    ...blockPictures(freezing, steps.at(-1)?.step ?? 0),
+  ];
 }
 
 /** The pictures as figures. */

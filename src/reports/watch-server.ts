@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { UserError } from "../errors.ts";
 import { readRunRecords } from "../runs/read-run.ts";
-import type { FreezingRecord, MetricsRecord } from "../runs/records.ts";
+import type { FreezingRecord, MetricsRecord, ScoresRecord } from "../runs/records.ts";
 import { page } from "./page.ts";
 import { reportedRun } from "./report.ts";
 import { runContent, runTitle } from "./run-page.ts";
@@ -14,7 +14,7 @@ export interface WatchServer {
    * Takes in a record that the run has just written. Await it between steps: a step keeps the thread,
    * and the browser is answered only while this waits for its turn.
    */
-  push(record: MetricsRecord | FreezingRecord): Promise<void>;
+  push(record: MetricsRecord | FreezingRecord | ScoresRecord): Promise<void>;
   /** Shows the run as its folder holds it now, tells the browser that it has ended, and stops serving. */
   close(): Promise<void>;
 }
@@ -101,6 +101,7 @@ export async function startWatchServer({
     push(record) {
       if (!("kind" in record)) records.freezing.push(record);
       else if (record.kind === "step") records.steps.push(record);
+      else if (record.kind === "scores") records.scores.push(record);
       else records.evaluations.push(record);
       if (watchers.size) timer ??= setTimeout(send, Math.max(pause, drawing * share));
       return new Promise((resolve) => setImmediate(resolve));

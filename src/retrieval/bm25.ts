@@ -12,9 +12,18 @@ export class WordSearch {
     this.#index.addAll(texts.map((text, id) => ({ id, text })));
   }
 
-  /** The texts that share the most telling words with a query, the best first; fewer where fewer share any. */
-  search(query: string, count: number): Hit[] {
-    const found = this.#index.search(query, { bm25: BM25, combineWith: "OR", prefix: false, fuzzy: false });
+  /**
+   * The texts that share the most telling words with a query, the best first; fewer where fewer share any.
+   * @param among numbers of the texts to look at; all where absent
+   */
+  search(query: string, count: number, among?: ReadonlySet<number>): Hit[] {
+    const found = this.#index.search(query, {
+      bm25: BM25,
+      combineWith: "OR",
+      prefix: false,
+      fuzzy: false,
+      ...(among && { filter: ({ id }) => among.has(id) }),
+    });
     return found.slice(0, count).map(({ id, score }) => ({ index: id, score }));
   }
 }

@@ -5,7 +5,13 @@ import type { FineTunedModel } from "../finetuning/fine-tuned-model.ts";
 import { FineTunedModel as Loaded } from "../runs/load-fine-tuned-model.ts";
 import { runtimeFor } from "../runs/run-config.ts";
 import type { Device } from "../runtime/session.ts";
-import { DEEPEST, SEARCH_METRIC_NAMES, type SearchOutcome, searchMetric } from "../tasks/retrieval-metrics.ts";
+import {
+  DEEPEST,
+  SEARCH_METRIC_NAMES,
+  type SearchOutcome,
+  searchMetric,
+  searchMetrics,
+} from "../tasks/retrieval-metrics.ts";
 import { type Hit, nearest } from "../tasks/vectors.ts";
 import { beforeTraining } from "./base-alone.ts";
 import { WordSearch } from "./bm25.ts";
@@ -94,9 +100,12 @@ type Search = (
   at: (done: number, of: number) => void,
 ) => Promise<System>;
 
-function searchWith({ kind }: FineTunedModel, dimensions: number | undefined): Search {
-  if (kind.head === "pooled") return (model, set, _first, at) => embedAndSearch(model, set, dimensions, at);
-  if (kind.table && kind.head === "sequence") return rerankFirstStage;
+function searchWith({ kind, embeds, reranks }: FineTunedModel, dimensions: number | undefined): Search {
+  if (embeds) return (model, set, _first, at) => embedAndSearch(model, set, dimensions, at);
+  if (reranks) {
+    if (dimensions === undefined) return rerankFirstStage;
+    throw new UserError("--dimensions is for embeddings, and the run's model is a reranker; leave it out");
+  }
   throw new UserError(`the run's model is for ${kind.name}; a corpus is searched with embeddings or a reranker`);
 }
 
@@ -169,12 +178,7 @@ function measured(set: RetrievalSet, systems: Record<string, System>): SearchEva
   return {
     corpus: set.corpus.length,
     queries: set.queries.length,
-    systems: Object.fromEntries(
-      names.map((name) => [
-        name,
-        Object.fromEntries(SEARCH_METRIC_NAMES.map((metric) => [metric, searchMetric(metric, outcomes[name]!)])),
-      ]),
-    ),
+    systems: Object.fromEntries(names.map((name) => [name, searchMetrics(SEARCH_METRIC_NAMES, outcomes[name]!)])),
     changes: changes.sort((a, b) => gain(b) - gain(a)),
     scores: Object.fromEntries(
       Object.entries(systems).flatMap(([name, { scores }]) => (scores ? [[name, scores]] : [])),

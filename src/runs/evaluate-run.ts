@@ -37,6 +37,12 @@ export interface EvaluationSource {
   onAnswer?(done: number, of: number): void;
 }
 
+/** Measures what else is to be compared on the same examples: by name, metric → value. */
+export type MeasureBeside = (
+  model: FineTunedModel,
+  examples: readonly Example[],
+) => Promise<Record<string, Record<string, number>> | undefined>;
+
 /** An answer beside what it should be. */
 export interface ScoredAnswer {
   /** What was asked, the conversation's last turn. */
@@ -51,6 +57,8 @@ export interface RunEvaluation {
   examples: number;
   /** The task's own, and what its kind adds to them, such as macro F1. */
   metrics: Record<string, number>;
+  /** Of embeddings and rerankers, the same of `before training` and, where the examples are a search, of `BM25`. */
+  beside?: Record<string, Record<string, number>>;
   labels: readonly string[];
   /** `[true label, predicted label]`, of kinds that have it. */
   confusion?: number[][];
@@ -63,7 +71,11 @@ export interface RunEvaluation {
  * @throws UserError where the run or the data cannot be read, the run's own files are gone or changed, or the data has a label
  * that the model does not know.
  */
-export async function evaluateRun(run: string, source: EvaluationSource = {}): Promise<RunEvaluation[]> {
+export async function evaluateRun(
+  run: string,
+  source: EvaluationSource = {},
+  measureBeside?: MeasureBeside,
+): Promise<RunEvaluation[]> {
   const { offline, generate } = source;
   if (generate !== undefined && !(Number.isInteger(generate) && generate > 0)) {
     throw new UserError(`--generate takes a number of examples from 1, not ${generate}`);
@@ -76,12 +88,14 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
       const predictions = await model.predictLabels(examples);
       const details = findTaskKind(task.kind).detailsOf?.(predictions, examples, task.labels);
       const answers = source.generate === undefined ? undefined : await answersOf(model, examples, source);
+      const beside = await measureBeside?.(model, examples);
       results.push({
         split: name,
         examples: examples.length,
         labels: task.labels,
         ...details,
         metrics: { ...computeMetrics(task, predictions, examples), ...details?.metrics, ...scoresOf(answers) },
+        ...(beside && { beside }),
         ...(answers && { answers }),
       });
     }

@@ -17,7 +17,7 @@ import { deviceNote, openDevice } from "../runtime/devices-node.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
-import type { EvaluationRecord, FreezingRecord, StepRecord } from "../training/records.ts";
+import type { EvaluationRecord, FreezingRecord, ScoresRecord, StepRecord } from "../training/records.ts";
 import { loadAdapter, saveAdapter } from "./adapter-folder.ts";
 import { CheckpointClock } from "./checkpoint-clock.ts";
 import { findCheckpoint } from "./checkpoint-folder.ts";
@@ -76,6 +76,7 @@ export interface FineTuneOptions {
   onStep?(record: StepRecord): void | Promise<void>;
   onFreezingCheck?(record: FreezingRecord): void | Promise<void>;
   onEvaluation?(record: EvaluationRecord): void | Promise<void>;
+  onScores?(record: ScoresRecord): void | Promise<void>;
   /**
    * Aborting ends a download at once, with the signal's reason, and a run after the computation at hand, with everything
    * saved that `resume` needs.
@@ -229,6 +230,12 @@ async function fineTuneInFolder(
         peakMemory = Math.max(peakMemory, process.memoryUsage.rss());
         await folder.addMetrics(record);
         await options.onEvaluation?.(record);
+      },
+      async onScores(record) {
+        // The examples are the same each time.
+        const written = record.epoch === 0 ? record : { ...record, texts: [] };
+        await folder.addScores(written);
+        await options.onScores?.(written);
       },
     });
     kept = true;

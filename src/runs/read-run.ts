@@ -4,8 +4,15 @@ import { join } from "node:path";
 import type { z } from "zod";
 import { UserError } from "../errors.ts";
 import { type DataFingerprint, dataFingerprintSchema } from "./data-fingerprint.ts";
-import { freezingRecord, metricsRecord, runResult } from "./record-schemas.ts";
-import type { EvaluationRecord, FreezingRecord, MetricsRecord, RunResult, StepRecord } from "./records.ts";
+import { freezingRecord, metricsRecord, runResult, scoresRecord } from "./record-schemas.ts";
+import type {
+  EvaluationRecord,
+  FreezingRecord,
+  MetricsRecord,
+  RunResult,
+  ScoresRecord,
+  StepRecord,
+} from "./records.ts";
 import { parseSavedConfig, type RunConfig } from "./run-config.ts";
 import { isRunLocked } from "./run-lock.ts";
 
@@ -19,6 +26,8 @@ export interface RunRecords {
   steps: StepRecord[];
   evaluations: EvaluationRecord[];
   freezing: FreezingRecord[];
+  /** Of embeddings and rerankers; runs of earlier versions have none. */
+  scores: ScoresRecord[];
   /** Absent while the run is being written, and where it was cut off. */
   result?: RunResult;
 }
@@ -65,6 +74,7 @@ export async function readRunRecords(directory: string): Promise<RunRecords> {
     steps: metrics.filter((record) => record.kind === "step"),
     evaluations,
     freezing: await readLines<FreezingRecord>(join(directory, "freezing.jsonl"), freezingRecord, !result),
+    scores: await readLines<ScoresRecord>(join(directory, "scores.jsonl"), scoresRecord, !result),
     ...(result && { result }),
   };
 }

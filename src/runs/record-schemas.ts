@@ -37,6 +37,16 @@ export const freezingRecord = z.object({
   compileSeconds: z.number().optional(),
   blocks: z.object({ border: count, settled: count, threshold: measured, scores: z.array(measured) }).optional(),
 });
+/** A line of `scores.jsonl`. */
+export const scoresRecord = z.object({
+  kind: z.literal("scores"),
+  epoch: count,
+  relevant: z.array(measured),
+  others: z.array(measured),
+  measure: z.enum(["ndcg_at_10", "rank_agreement"]),
+  values: z.array(measured),
+  texts: z.array(z.string()),
+});
 
 /** `result.json` */
 export const runResult = z.looseObject({

@@ -1,4 +1,4 @@
-export type { EvaluationRecord, FreezingRecord, MetricsRecord, StepRecord } from "../training/records.ts";
+export type { EvaluationRecord, FreezingRecord, MetricsRecord, ScoresRecord, StepRecord } from "../training/records.ts";
 
 import type { BaseFormat } from "../models/base-format.ts";
 import type { RunMemory } from "./memory-fit.ts";

@@ -7,14 +7,18 @@ import { UserError } from "../errors.ts";
 import type { Checkpoint } from "./checkpoint-file.ts";
 import { CHECKPOINTS, type FoundCheckpoint, removeNewer, saveCheckpoint } from "./checkpoint-folder.ts";
 import type { DataFingerprint } from "./data-fingerprint.ts";
-import type { FreezingRecord, MetricsRecord, RunResult } from "./records.ts";
+import type { FreezingRecord, MetricsRecord, RunResult, ScoresRecord } from "./records.ts";
 import { lockRun, type Unlock } from "./run-lock.ts";
+
+const SCORES = "scores.jsonl";
 
 /** A run folder that this process writes to. */
 export class RunFolder {
   readonly directory: string;
   readonly #metrics: FileHandle;
   readonly #freezing: FileHandle;
+  /** Of kinds of task that have scores. */
+  #scores: FileHandle | undefined;
   readonly #unlock: Unlock | undefined;
 
   private constructor(directory: string, metrics: FileHandle, freezing: FileHandle, unlock: Unlock | undefined) {
@@ -55,12 +59,13 @@ export class RunFolder {
       if (found) await removeNewer(found);
       await rm(join(directory, HIDDEN_STATES), { force: true });
       const { step = 0, evaluations = [] } = found?.state ?? {};
+      // The evaluation before the first step stands in no state.
+      const isKept = ({ epoch }: Record<string, unknown>): boolean =>
+        found !== undefined && (epoch as number) <= evaluations.length;
       await keepLines(join(directory, "metrics.jsonl"), (record) =>
-        // The evaluation before the first step stands in no state.
-        record.kind === "evaluation"
-          ? found !== undefined && (record.epoch as number) <= evaluations.length
-          : (record.step as number) < step,
+        record.kind === "evaluation" ? isKept(record) : (record.step as number) < step,
       );
+      if (existsSync(join(directory, SCORES))) await keepLines(join(directory, SCORES), isKept);
       await keepLines(join(directory, "freezing.jsonl"), (record) => (record.step as number) < step);
     });
   }
@@ -90,6 +95,13 @@ export class RunFolder {
     await this.#append(this.#freezing, "freezing.jsonl", record);
   }
 
+  async addScores(record: ScoresRecord): Promise<void> {
+    this.#scores ??= await open(this.path(SCORES), "a").catch((error: unknown) => {
+      throw writeFailure(this.path(SCORES), error);
+    });
+    await this.#append(this.#scores, SCORES, record);
+  }
+
   async #append(file: FileHandle, name: string, record: object): Promise<void> {
     try {
       await file.appendFile(`${JSON.stringify(record)}\n`);
@@ -102,6 +114,7 @@ export class RunFolder {
   async saveCheckpoint(checkpoint: Checkpoint): Promise<void> {
     await this.#metrics.sync();
     await this.#freezing.sync();
+    await this.#scores?.sync();
     await saveCheckpoint(this.directory, checkpoint);
   }
 
@@ -131,6 +144,7 @@ export class RunFolder {
   async #closeFiles(): Promise<void> {
     await this.#metrics.close();
     await this.#freezing.close();
+    await this.#scores?.close();
   }
 }
 
@@ -143,6 +157,7 @@ const RUN_FILES = [
   "data.json",
   "metrics.jsonl",
   "freezing.jsonl",
+  SCORES,
   "result.json",
   "report.html",
   HIDDEN_STATES,

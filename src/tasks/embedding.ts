@@ -8,17 +8,12 @@ import {
   TARGET_WIDTH,
 } from "./embedding-losses.ts";
 import { embeddingRows, identicalPairs } from "./embedding-rows.ts";
-import type { Example, Prediction } from "./example.ts";
+import { isPairs, outcomesOf, pairsAsSearch } from "./held-out-search.ts";
 import { pearson, spearman } from "./metrics.ts";
-import {
-  averagePrecision,
-  DEEPEST,
-  SEARCH_METRIC_NAMES,
-  type SearchOutcome,
-  searchMetric,
-} from "./retrieval-metrics.ts";
+import { scoresOfPairs } from "./pair-scores.ts";
+import { averagePrecision, SEARCH_METRIC_NAMES, searchMetric, searchMetrics } from "./retrieval-metrics.ts";
 import type { Metric, ModelSize, TaskKind } from "./task-kind.ts";
-import { dot, nearest, unitVector } from "./vectors.ts";
+import { dot, unitVector } from "./vectors.ts";
 import { textsOf } from "./whole-text.ts";
 
 /** What an embedding model makes of a text. */
@@ -30,6 +25,9 @@ export interface EmbeddedText {
 /** Cosine of an example's first text with its second. */
 const cosineOf = ([first, second]: readonly Float32Array[]): number => dot(unitVector(first!), unitVector(second!));
 
+/** What an evaluation says of pairs beside what picks the best epoch. */
+const PRECISIONS = SEARCH_METRIC_NAMES.filter((name) => name.startsWith("precision"));
+
 const ofCosines = (compute: (cosines: number[], labels: number[]) => number): Metric => ({
   higherIsBetter: true,
   compute: (predictions, examples) =>
@@ -38,52 +36,6 @@ const ofCosines = (compute: (cosines: number[], labels: number[]) => number): Me
       examples.map(({ label }) => label!),
     ),
 });
-
-/** Searches are made once for all metrics of the same predictions. */
-const searched = new WeakMap<readonly Prediction[], SearchOutcome[]>();
-
-/**
- * Of pairs: each anchor is a query, and all texts that anchors are compared with are searched; its positive is relevant,
- * and whatever else is a positive of an anchor of the same text. Of texts with a class: each text is a query among all others.
- */
-function outcomesOf(predictions: readonly Prediction[], examples: readonly Example[]): SearchOutcome[] {
-  const known = searched.get(predictions);
-  if (known) return known;
-  const outcomes = examples[0]?.texts?.length
-    ? searchPairs(predictions, examples)
-    : searchClasses(predictions, examples);
-  searched.set(predictions, outcomes);
-  return outcomes;
-}
-
-function searchPairs(predictions: readonly Prediction[], examples: readonly Example[]): SearchOutcome[] {
-  const corpus = new Map<string, Float32Array>();
-  const queries = new Map<string, { vector: Float32Array; relevant: Set<string> }>();
-  examples.forEach(({ text, texts = [] }, i) => {
-    const [anchor, ...others] = predictions[i]!.vectors!;
-    texts.forEach((each, j) => {
-      if (!corpus.has(each)) corpus.set(each, unitVector(others[j]!));
-    });
-    const query = queries.get(text) ?? { vector: unitVector(anchor!), relevant: new Set() };
-    queries.set(text, query);
-    query.relevant.add(texts[0]!);
-  });
-  const [names, vectors] = [[...corpus.keys()], [...corpus.values()]];
-  return [...queries.values()].map(({ vector, relevant }) => ({
-    hits: nearest(vector, vectors, DEEPEST).map(({ index }) => relevant.has(names[index]!)),
-    relevant: relevant.size,
-  }));
-}
-
-function searchClasses(predictions: readonly Prediction[], examples: readonly Example[]): SearchOutcome[] {
-  const vectors = predictions.map((each) => unitVector(each.vectors![0]!));
-  return examples.map(({ label }, own) => ({
-    hits: nearest(vectors[own]!, vectors, DEEPEST, (index) => index === own).map(
-      ({ index }) => examples[index]!.label === label,
-    ),
-    relevant: examples.filter((other, index) => index !== own && other.label === label).length,
-  }));
-}
 
 /** Sizes to which vectors may be cut. @throws UserError where one is none, or larger than the model's. */
 function dimensionsOf(text: string, { hiddenSize }: ModelSize): number[] {
@@ -118,6 +70,28 @@ export const embedding: TaskKind<EmbeddedText> = {
     ),
   },
   defaultMetrics: ["ndcg_at_10"],
+  detailsOf: (predictions, examples) => ({
+    metrics: isPairs(examples) ? searchMetrics(PRECISIONS, outcomesOf(predictions, examples)) : {},
+  }),
+  searchIn: (examples) => (isPairs(examples) ? pairsAsSearch(examples) : undefined),
+  pairScoresOf(predictions, examples) {
+    // Pairs with a score are no queries; a text with a class has a label, and no second text.
+    if (!isPairs(examples) && examples[0]?.texts?.length) {
+      return scoresOfPairs(
+        predictions.map(({ label }) => label!),
+        examples.map(({ label }) => label!),
+        examples.map(({ text, texts }) => `${text} | ${texts![0]}`),
+      );
+    }
+    const found = outcomesOf(predictions, examples);
+    return {
+      relevant: found.flatMap(({ relevantScore }) => relevantScore ?? []),
+      others: found.flatMap(({ otherScore }) => otherScore ?? []),
+      measure: "ndcg_at_10",
+      values: found.map((outcome) => searchMetric("ndcg_at_10", [outcome])),
+      texts: found.map(({ text }) => text),
+    };
+  },
   huggingFace: {
     autoClass: "AutoModel",
     problemType: null,

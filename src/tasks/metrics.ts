@@ -154,7 +154,7 @@ function continues(previous: string | undefined, tag: string | undefined): boole
 }
 
 /** Ranks from 1, equal values sharing their mean rank. */
-function ranks(values: Numbers): number[] {
+export function ranks(values: Numbers): number[] {
   const order = range(values.length).sort((a, b) => values[a]! - values[b]!);
   const result = new Array<number>(values.length);
   for (let start = 0, end = 0; start < order.length; start = end) {

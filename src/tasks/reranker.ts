@@ -3,8 +3,10 @@ import { add, logSoftmax, mul, neg, slice, sumAll } from "../graph/ops.ts";
 import { float32 } from "../graph/tensor.ts";
 import { equal, hide, turned } from "./batch-masks.ts";
 import type { Example, Prediction } from "./example.ts";
+import type { HeldOutSearch } from "./held-out-search.ts";
 import { spearman } from "./metrics.ts";
 import { binaryCrossEntropy, type Objective } from "./objective.ts";
+import { scoresOfPairs } from "./pair-scores.ts";
 import { sigmoid } from "./probabilities.ts";
 import { averagePrecision, type SearchOutcome, searchMetric } from "./retrieval-metrics.ts";
 import { type Cell, type Columns, cellError, columnOf, list, numberOf, type Table, textOf } from "./rows.ts";
@@ -96,6 +98,7 @@ const isRelevant = (label: number): boolean => label > 0.5;
 
 /** Passages of a query, with their logits, relevant or not. */
 interface Ranking {
+  query: string;
   scores: number[];
   relevant: boolean[];
 }
@@ -104,7 +107,7 @@ interface Ranking {
 export function rankingsOf(predictions: readonly Prediction[], examples: readonly Example[]): Ranking[] {
   const queries = new Map<string, Ranking>();
   examples.forEach(({ text, label }, i) => {
-    const ranking = queries.get(text) ?? { scores: [], relevant: [] };
+    const ranking = queries.get(text) ?? { query: text, scores: [], relevant: [] };
     queries.set(text, ranking);
     predictions[i]!.vectors!.forEach(([score], place) => {
       ranking.scores.push(score!);
@@ -114,10 +117,30 @@ export function rankingsOf(predictions: readonly Prediction[], examples: readonl
   return [...queries.values()].filter(({ relevant }) => relevant.includes(true));
 }
 
-export function outcomeOf({ scores, relevant }: Ranking): SearchOutcome {
+/** Each query's passages as a search among them; undefined where no query has both sorts. */
+function passagesAsSearch(examples: readonly Example[]): HeldOutSearch | undefined {
+  const places = new Map<string, number>();
+  const queries = new Map<string, { among: Set<number>; relevant: Set<number> }>();
+  for (const { text, textPair, texts = [], label } of examples) {
+    const query = queries.get(text) ?? { among: new Set(), relevant: new Set() };
+    queries.set(text, query);
+    [textPair!, ...texts].forEach((passage, place) => {
+      if (!places.has(passage)) places.set(passage, places.size);
+      query.among.add(places.get(passage)!);
+      if (label === undefined ? place === 0 : isRelevant(label)) query.relevant.add(places.get(passage)!);
+    });
+  }
+  const asked = [...queries].flatMap(([text, query]) => (query.relevant.size > 0 ? [{ text, ...query }] : []));
+  const comparable = asked.some(({ among, relevant }) => among.size > relevant.size);
+  return comparable ? { texts: [...places.keys()], queries: asked } : undefined;
+}
+
+export function outcomeOf({ scores, relevant }: Omit<Ranking, "query">): SearchOutcome {
   const order = [...scores.keys()].sort((a, b) => scores[b]! - scores[a]!);
   return { hits: order.map((i) => relevant[i]!), relevant: relevant.filter(Boolean).length };
 }
+
+const sigmoids = (logits: readonly number[]): number[] => [...sigmoid(Float32Array.from(logits))];
 
 const ofRankings = (compute: (rankings: Ranking[]) => number): Metric => ({
   higherIsBetter: true,
@@ -149,6 +172,26 @@ export const reranker: TaskKind<RerankedText> = {
     spearmanr: ofPairs(spearman),
   },
   defaultMetrics: ["average_precision"],
+  searchIn: passagesAsSearch,
+  pairScoresOf(predictions, examples) {
+    if (!passagesAsSearch(examples)) {
+      return scoresOfPairs(
+        sigmoids(predictions.map(({ label }) => label!)),
+        examples.map(({ label }) => label!),
+        examples.map(({ text, textPair }) => `${text} | ${textPair}`),
+      );
+    }
+    const rankings = rankingsOf(predictions, examples);
+    const scores = (wanted: boolean): number[] =>
+      rankings.flatMap((ranking) => sigmoids(ranking.scores.filter((_, i) => ranking.relevant[i] === wanted)));
+    return {
+      relevant: scores(true),
+      others: scores(false),
+      measure: "ndcg_at_10",
+      values: rankings.map((ranking) => searchMetric("ndcg_at_10", [outcomeOf(ranking)])),
+      texts: rankings.map(({ query }) => query),
+    };
+  },
   huggingFace: {
     ...sequenceClassification,
     problemType: null,

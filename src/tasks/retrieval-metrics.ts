@@ -49,6 +49,10 @@ export function searchMetric(name: string, outcomes: readonly SearchOutcome[]): 
   return outcomes.length === 0 ? 0 : sum / outcomes.length;
 }
 
+/** Metrics by these names. */
+export const searchMetrics = (names: readonly string[], outcomes: readonly SearchOutcome[]): Record<string, number> =>
+  Object.fromEntries(names.map((name) => [name, searchMetric(name, outcomes)]));
+
 /** Area under precision over recall as steps (scikit-learn's `average_precision_score`); equal scores count as one step. */
 export function averagePrecision(scores: readonly number[], relevant: readonly boolean[]): number {
   const order = [...scores.keys()].sort((a, b) => scores[b]! - scores[a]!);

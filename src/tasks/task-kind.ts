@@ -3,7 +3,9 @@ import type { Tensor } from "../graph/tensor.ts";
 import type { HeadName, ModelConfig } from "../models/architecture.ts";
 import type { Encoding, Tokenizer } from "../tokenization/tokenizer.ts";
 import type { Example, Prediction, TaskData } from "./example.ts";
+import type { HeldOutSearch } from "./held-out-search.ts";
 import type { Objective } from "./objective.ts";
+import type { PairScores } from "./pair-scores.ts";
 import type { Cell, Columns, ExampleCells, Table } from "./rows.ts";
 
 /** An example as training and prediction take it. */
@@ -205,6 +207,10 @@ export interface TaskKind<Shown extends object = object> {
     examples: readonly Example[],
     labels: readonly string[],
   ): EvaluationDetails;
+  /** Of kinds that search: held-out examples as a search, which other ways of searching can be put to; undefined of those that are none. */
+  searchIn?(examples: readonly Example[]): HeldOutSearch | undefined;
+  /** Of kinds that tell what belongs together: how well that goes, for a report. */
+  pairScoresOf?(predictions: readonly Prediction[], examples: readonly Example[]): PairScores;
   /** The text that a model reads, in order, parted by what counts for the loss: shown before training. */
   countedParts?(encoded: EncodedExample, tokenizer: Tokenizer): { text: string; counts: boolean }[];
   /** The class of which a held-out part gets its share; absent: examples are drawn alike. */

@@ -1,8 +1,10 @@
 import { UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
+import { releaseOnFailure } from "../runtime/release-on-failure.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { EvaluationSplit, Prediction, TaskData } from "../tasks/example.ts";
 import { computeMetrics } from "../tasks/examples.ts";
+import { type PairScores, shortScores } from "../tasks/pair-scores.ts";
 import type { Readout, TrainingExample } from "../tasks/task-kind.ts";
 import { findTaskKind, objectiveOf } from "../tasks/task-kinds.ts";
 import { ObjectiveGraph } from "./objective-graph.ts";
@@ -20,6 +22,8 @@ export interface Evaluation {
   metrics: Record<string, number>;
   /** Mean over everything that is labelled, by weights. */
   loss: number;
+  /** Of the first split, of kinds that tell what belongs together. */
+  scores?: PairScores;
   /** Whether the model says the same of all examples, though their labels differ. */
   alike: boolean;
 }
@@ -50,7 +54,9 @@ export class Evaluator {
   ): Promise<Evaluator> {
     const kind = findTaskKind(task.kind);
     const predictor = await Predictor.compile(model, weights, runtime, { tokenBudget, readBy: kind });
-    const objective = kind.readout ?? (await ObjectiveGraph.compile(objectiveOf(task), model.labelCount, runtime));
+    const objective =
+      kind.readout ??
+      (await releaseOnFailure(predictor, () => ObjectiveGraph.compile(objectiveOf(task), model.labelCount, runtime)));
     return new Evaluator(task, predictor, objective, batchSize);
   }
 
@@ -60,6 +66,7 @@ export class Evaluator {
     const metrics: Record<string, number> = {};
     let loss = 0;
     let total = 0;
+    let scores: PairScores | undefined;
     const said = new Set<string>();
     const labelled = new Set<string>();
     for (const { name, examples, encoded } of splits) {
@@ -74,6 +81,7 @@ export class Evaluator {
       );
       for (const each of predictions) said.add(shortened(each));
       for (const each of examples) labelled.add(shortened(each));
+      scores ??= findTaskKind(kind).pairScoresOf?.(predictions, examples);
       const suffix = splits.length > 1 ? `_${name.replace("validation_", "")}` : "";
       for (const [metric, value] of Object.entries(computeMetrics(this.#task, predictions, examples))) {
         metrics[metric + suffix] = value;
@@ -89,7 +97,8 @@ export class Evaluator {
         total += weight;
       }
     }
-    return { metrics, loss: loss / total, alike: said.size === 1 && labelled.size > 1 };
+    const shown = scores && { scores: shortScores(scores) };
+    return { metrics, loss: loss / total, ...shown, alike: said.size === 1 && labelled.size > 1 };
   }
 
   async release(): Promise<void> {

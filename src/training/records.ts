@@ -1,4 +1,5 @@
 import type { BlockCheck } from "../freezing/block-controller.ts";
+import type { PairScores } from "../tasks/pair-scores.ts";
 
 /** One optimizer step: a line of `metrics.jsonl` with `kind: "step"`. */
 export interface StepRecord {
@@ -37,6 +38,13 @@ export interface EvaluationRecord {
   metrics: Record<string, number>;
   /** Mean loss over the validation examples. */
   loss: number;
+}
+
+/** How an evaluation's model tells what belongs together: a line of `scores.jsonl`, of embeddings and rerankers. */
+export interface ScoresRecord extends PairScores {
+  kind: "scores";
+  /** Epochs done. */
+  epoch: number;
 }
 
 /** One line of `metrics.jsonl`. */

@@ -1,5 +1,6 @@
 import { countFlops, totalFlops } from "../graph/flops.ts";
 import { asFloat32, sizeOf as elementsOf, float32, type Tensor, type Tensors } from "../graph/tensor.ts";
+import { releaseOnFailure } from "../runtime/release-on-failure.ts";
 import type { CompiledGraph, Runtime } from "../runtime/session.ts";
 import type { Objective } from "../tasks/objective.ts";
 import type { EncodedExample, TrainingExample } from "../tasks/task-kind.ts";
@@ -83,7 +84,8 @@ export class TrainingStep {
       objective.couples === "batch" ? await Coupling.compile(model, weights, runtime, settings) : undefined;
     const write = (adds: boolean) => (of: AdaptedModel) => writeStep(of, objective, { ...settings, adds });
     const compile = (adds: boolean): Promise<ModelRun> => ModelRun.compile(model, write(adds), weights, runtime, seed);
-    return new TrainingStep(model, settings, await compile(false), coupling, () => compile(true));
+    const graph = await releaseOnFailure(coupling, () => compile(false));
+    return new TrainingStep(model, settings, graph, coupling, () => compile(true));
   }
 
   /** Seconds that compiling took. */
@@ -236,7 +238,9 @@ class Coupling {
   static async compile(model: AdaptedModel, weights: Tensors, runtime: Runtime, settings: StepSettings) {
     const write = (of: AdaptedModel): ModelGraph => writeInference(of, settings);
     const forward = await ModelRun.compile(model, write, weights, runtime, settings.seed);
-    const objective = await ObjectiveGraph.compile(settings.objective, model.labelCount, runtime);
+    const objective = await releaseOnFailure(forward, () =>
+      ObjectiveGraph.compile(settings.objective, model.labelCount, runtime),
+    );
     return new Coupling(forward, objective, model.labelCount);
   }
 

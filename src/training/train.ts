@@ -14,7 +14,7 @@ import type { SpillFile } from "./hidden-state-cache.ts";
 import { learningNotes } from "./learning-notes.ts";
 import { learningRateFactor } from "./learning-rate.ts";
 import type { PackedFormat } from "./packed-rows.ts";
-import type { EvaluationRecord, FreezingRecord, StepRecord } from "./records.ts";
+import type { EvaluationRecord, FreezingRecord, ScoresRecord, StepRecord } from "./records.ts";
 import { type StepSettings, TrainingStep } from "./step.ts";
 import type { AdaptedModel } from "./step-graph.ts";
 import { TrainedParameters } from "./trained-parameters.ts";
@@ -65,6 +65,8 @@ export interface TrainOptions {
   onStep?(record: StepRecord): void | Promise<void>;
   onFreezingCheck?(record: FreezingRecord): void | Promise<void>;
   onEvaluation?(record: EvaluationRecord): void | Promise<void>;
+  /** Told before each evaluation of kinds that have such. */
+  onScores?(record: ScoresRecord): void | Promise<void>;
   /** Opens a place for hidden states of settled blocks beyond what memory may hold; they are computed again where absent. */
   openSpill?(): Promise<SpillFile>;
   /** Asked between two steps whether to save what is done; the parameters are copied only then. */
@@ -143,9 +145,10 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
     evaluator ??= await Evaluator.compile(model, weights, runtime, task, settings);
     const evaluation = await unlessAborted(evaluator.evaluate(options.validation, signal), signal);
     if (!evaluation) return undefined;
-    const { alike, ...found } = evaluation;
+    const { alike, scores, ...found } = evaluation;
     const record: EvaluationRecord = { kind: "evaluation", ...found, step: progress.step, epoch };
     saysTheSame = alike;
+    if (scores) await options.onScores?.({ kind: "scores", epoch, ...scores });
     evaluations.push(record);
     return record;
   };

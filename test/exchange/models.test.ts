@@ -10,7 +10,7 @@ import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import { loadGlueTask } from "../../src/datasets/glue-node.ts";
 import { exportAdapter } from "../../src/exchange/export-adapter-node.ts";
 import { className } from "../../src/exchange/hugging-face.ts";
-import { ONNX_FILES } from "../../src/exchange/onnx-node.ts";
+import { ONNX_FILES } from "../../src/exchange/onnx.ts";
 import { loadBaseModel } from "../../src/finetuning/load-base-model-node.ts";
 import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";

@@ -39,7 +39,7 @@ function run(
   const directory = `${task}/${label}-s${seed}`;
   return {
     label,
-    run: { directory, config, steps: [], evaluations: [], freezing: [], result },
+    run: { directory, config, steps: [], evaluations: [], freezing: [], scores: [], result },
   };
 }
 

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { findMethod, METHOD_NAMES, parseMethodOptions } from "../../src/methods/methods.ts";
-import type { EvaluationRecord, FreezingRecord, RunResult, StepRecord } from "../../src/runs/records.ts";
+import type { EvaluationRecord, FreezingRecord, RunResult, ScoresRecord, StepRecord } from "../../src/runs/records.ts";
 import { flatOptions, type RunConfig, resolveConfig } from "../../src/runs/run-config.ts";
 
 export interface MadeUp {
@@ -132,7 +132,7 @@ export function makeUp({
   });
   const own = METHOD_NAMES.includes(method) ? parseMethodOptions(findMethod(method), {}) : {};
   const config: RunConfig = { source, run, method: { name: method, options: { ...own, ...options } } };
-  return { config, steps: stepRecords, evaluations, freezing, result };
+  return { config, steps: stepRecords, evaluations, freezing, scores: [] as ScoresRecord[], result };
 }
 
 const lines = (records: object[]) => records.map((record) => `${JSON.stringify(record)}\n`).join("");
@@ -143,6 +143,7 @@ export async function writeRun(directory: string, run: ReturnType<typeof makeUp>
   await writeFile(join(directory, "config.json"), JSON.stringify(flatOptions(run.config)));
   const metrics = [...run.steps, ...run.evaluations].sort((a, b) => a.step - b.step);
   await writeFile(join(directory, "metrics.jsonl"), lines(metrics));
+  if (run.scores.length) await writeFile(join(directory, "scores.jsonl"), lines(run.scores));
   if (run.freezing.length) await writeFile(join(directory, "freezing.jsonl"), lines(run.freezing));
   if (finished) await writeFile(join(directory, "result.json"), JSON.stringify(run.result));
   return directory;

@@ -5,6 +5,7 @@ import { parseHTML } from "linkedom";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { renderReport, writeReport } from "../../src/reports/report.ts";
 import type { RunRecords } from "../../src/runs/read-run.ts";
+import type { ScoresRecord } from "../../src/runs/records.ts";
 import { type MadeUp, makeUp, writeRun } from "./made-up-run.ts";
 
 let home: string;
@@ -74,6 +75,36 @@ describe("of one run", () => {
   test("shows no freezing where there is none", () => {
     const page = parsed([records({ method: "lora" })]);
     expect(titles(page)).toEqual(["Loss", "Validation metrics", "Trainable parameters", "Seconds a step"]);
+  });
+
+  test("of embeddings shows scores before and after training, and what gained and lost", () => {
+    const run = records({ method: "lora" });
+    const texts = Array.from({ length: 30 }, (_, i) => `query ${i}`);
+    const scoresOf = (epoch: number, apart: number): ScoresRecord => ({
+      kind: "scores",
+      epoch,
+      measure: "ndcg_at_10",
+      relevant: texts.map((_, i) => 0.5 + apart + 0.01 * (i % 7)),
+      others: texts.map((_, i) => 0.5 - apart + 0.01 * (i % 5)),
+      values: texts.map((_, i) => (i === 3 && epoch > 0 ? 0.1 : 0.4 + (epoch > 0 ? i / 100 : 0))),
+      texts: epoch === 0 ? texts : [],
+    });
+    run.scores.push(scoresOf(0, 0.05), scoresOf(3, 0.1), scoresOf(4, 0.2));
+    const page = parsed([run]);
+    expect(titles(page).slice(-2)).toEqual(["Scores, before training", "Scores, after epoch 4"]);
+    const [before, after] = titles(page)
+      .slice(-2)
+      .map((title) => figure(page, title!).textContent!);
+    expect(before).toMatch(/their means lie 0\.10\d* apart/);
+    expect(after).toMatch(/their means lie 0\.40\d* apart/);
+    const [gained, lost] = [...page.querySelectorAll(".facts table")];
+    expect(gained!.querySelector("caption")!.textContent).toBe("Queries that gained most by training, in NDCG@10");
+    expect(numbers(gained!)).toHaveLength(10);
+    expect(numbers(gained!)[0]).toEqual(["query 29", "0.4", "0.69"]);
+    expect(numbers(lost!)).toEqual([["query 3", "0.4", "0.1"]]);
+    // Nothing to compare with yet.
+    const { result: _, ...begun } = run;
+    expect(titles(parsed([{ ...begun, scores: run.scores.slice(0, 1) }])).join()).not.toContain("Scores");
   });
 
   test("shows what there is of a run that has only begun", () => {

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { AutoModelForSequenceClassification, AutoTokenizer, env, pipeline } from "@huggingface/transformers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadBaseModel } from "../../src/finetuning/load-base-model-node.ts";
-import { evaluateRun } from "../../src/runs/evaluate-run.ts";
+import { writeReport } from "../../src/reports/report.ts";
+import { evaluateBesideBaselines } from "../../src/retrieval/evaluate-beside-baselines.ts";
 import { exportRun } from "../../src/runs/export-run.ts";
 import { fineTune, type RunStart } from "../../src/runs/fine-tune.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
@@ -99,8 +100,41 @@ describe("pairs", () => {
     expect(result!.metrics.ndcg_at_10!).toBeGreaterThan(evaluations[0]!.metrics.ndcg_at_10! + 0.15);
     expect(result!.trainable.head).toBe(0);
     expect(steps).toHaveLength(60);
-    const [evaluation] = await evaluateRun(run(), { threads: 1 });
-    expect(evaluation!.metrics).toEqual(result!.metrics);
+    const [evaluation] = await evaluateBesideBaselines(run(), { threads: 1 });
+    expect(evaluation!.metrics).toMatchObject(result!.metrics);
+    const { precision_at_1, precision_at_10, recall_at_1 } = evaluation!.metrics;
+    // Each query has one text that answers it.
+    expect([precision_at_1, 10 * precision_at_10!]).toEqual([
+      recall_at_1,
+      expect.closeTo(result!.metrics.recall_at_10!),
+    ]);
+    expect(Object.keys(evaluation!.beside!)).toEqual(["before training", "BM25"]);
+    expect(evaluation!.beside!["before training"]).toMatchObject(evaluations[0]!.metrics);
+    expect(Object.keys(evaluation!.beside!.BM25!)).toEqual(Object.keys(evaluation!.metrics));
+  });
+
+  test("leave scores of what belongs together and what does not, before training and after each epoch", async () => {
+    const { scores, evaluations } = await readRunRecords(run());
+    expect(scores.map(({ epoch }) => epoch)).toEqual(evaluations.map(({ epoch }) => epoch));
+    const [first, last] = [scores[0]!, scores.at(-1)!];
+    expect(first.texts).toHaveLength(60);
+    expect(last.texts).toEqual([]);
+    const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b) / values.length;
+    for (const [i, { metrics }] of evaluations.entries()) {
+      expect(scores[i]!.measure).toBe("ndcg_at_10");
+      expect(mean(scores[i]!.values)).toBeCloseTo(metrics.ndcg_at_10!, 3);
+    }
+    const apart = ({ relevant, others }: typeof first): number => mean(relevant) - mean(others);
+    expect(apart(last)).toBeGreaterThan(apart(first) + 0.1);
+    await writeReport([run()], at("pairs.html"));
+    const page = await readFile(at("pairs.html"), "utf8");
+    for (const text of [
+      "Scores, before training",
+      "Scores, after epoch",
+      "Queries that gained most by training, in NDCG@10",
+    ]) {
+      expect(page).toContain(text);
+    }
   });
 
   test("embed and are cut as the model's folder says", async () => {
@@ -139,6 +173,7 @@ describe("pairs", () => {
     await fineTune({ output }, { resume: true });
     const [whole, resumed] = [await readRunRecords(run()), await readRunRecords(output)];
     expect(resumed.steps.map(({ loss }) => loss)).toEqual(whole.steps.map(({ loss }) => loss));
+    expect(resumed.scores).toEqual(whole.scores);
   });
 
   test("are written for sentence-transformers, Transformers.js and PEFT, with the same vectors", async () => {
@@ -213,8 +248,12 @@ test.each([
     output: at(name),
   };
   const { result } = await fineTune(given);
-  const { evaluations } = await readRunRecords(at(name));
+  const { evaluations, scores } = await readRunRecords(at(name));
   expect(Object.keys(result!.metrics)[0]).toBe(metric);
+  const [first, last] = [scores[0]!, scores.at(-1)!];
+  expect(first.values).toHaveLength(first.texts.length);
+  for (const { relevant, others } of [first, last])
+    expect(Math.min(relevant.length, others.length)).toBeGreaterThan(10);
   expect(result!.metrics[metric]!).toBeGreaterThan(evaluations[0]!.metrics[metric]! + 0.05);
 });
 
@@ -248,6 +287,12 @@ describe("rerankers", () => {
       output,
     });
     expect(Object.keys(result!.metrics)).toEqual(metrics);
+    const [evaluation] = await evaluateBesideBaselines(output, { threads: 1 });
+    expect(evaluation!.metrics).toEqual(result!.metrics);
+    expect(Object.keys(evaluation!.beside!.BM25!)).toEqual(["ndcg_at_10", "mrr_at_10"]);
+    const { scores } = await readRunRecords(output);
+    expect(scores[0]).toMatchObject({ measure: "ndcg_at_10" });
+    expect(new Set(scores[0]!.texts)).toEqual(new Set(all.map(({ message }) => message)));
     expect(result!.metrics.mrr_at_10!).toBeGreaterThan(0.85);
     const tuned = await FineTunedModel.load(output, runtime);
     const { query, passage, negative, negative_2 } = asked[0]!;

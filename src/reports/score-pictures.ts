@@ -1,0 +1,122 @@
+import * as Plot from "@observablehq/plot";
+import { mean, median } from "../experiments/statistics.ts";
+import type { RunRecords } from "../runs/read-run.ts";
+import type { PairScores } from "../tasks/pair-scores.ts";
+import { draw } from "./drawing.ts";
+import type { Picture, Table } from "./page.ts";
+import { number } from "./quantities.ts";
+
+/** Queries that are named of those that gained and of those that lost most. */
+const NAMED = 10;
+
+/** Parts of the range of scores that are counted apart. */
+const BINS = 30;
+
+/** Scores of what belongs together, and of what does not. */
+type Scores = Pick<PairScores, "relevant" | "others">;
+
+/** What measures are called to people, and what they are of. */
+const MEASURES: Record<PairScores["measure"], { measure: string; what: string; one: string }> = {
+  ndcg_at_10: { measure: "NDCG@10", what: "Queries", one: "query" },
+  rank_agreement: { measure: "agreement of ranks", what: "Pairs", one: "pair" },
+};
+
+/** What scores are read of. */
+type ScoredRun = Partial<Pick<RunRecords, "scores" | "result">>;
+
+/** How scores of the run's validation examples lay before training and after; nothing where there are none yet. */
+export function scorePictures(run: ScoredRun): Picture[] {
+  const found = beforeAndAfter(run);
+  return found ? scoreDistributions({ "before training": found.before, [found.now]: found.after }) : [];
+}
+
+/** The validation examples that gained and that lost most, likewise. */
+export function scoreTables(run: ScoredRun): Table[] {
+  const found = beforeAndAfter(run);
+  if (!found) return [];
+  const { before, after, now } = found;
+  const { measure, what, one } = MEASURES[before.measure];
+  const changes = before.values.map((value, i): Change => {
+    const then = after.values[i]!;
+    return { gain: then - value, row: [before.texts[i]!, number(value), number(then)] };
+  });
+  return changeTables(changes, { what, measure, names: [one, "before training", now] });
+}
+
+/** The scores of the starting point and of the best epoch, or of the latest where the run goes on. */
+function beforeAndAfter({ scores = [], result }: ScoredRun) {
+  const before = scores.find(({ epoch }) => epoch === 0);
+  const after = result ? scores.find(({ epoch }) => epoch === result.bestEpoch) : scores.at(-1);
+  return before && after && after !== before ? { before, after, now: `after epoch ${after.epoch}` } : undefined;
+}
+
+/** How scores lie, a picture for each system. */
+export const scoreDistributions = (systems: Readonly<Record<string, Scores>>): Picture[] =>
+  Object.entries(systems).map(([name, scores]) => distribution(name, scores, Object.values(systems)));
+
+function distribution(system: string, { relevant, others }: Scores, all: readonly Scores[]): Picture {
+  // All systems' on one axis, so that they compare.
+  const values = all.flatMap((scores) => [...scores.relevant, ...scores.others]);
+  const [from, to] = values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [1, 0]);
+  const size = (to - from || 1) / BINS;
+  const shares = (scores: readonly number[]): number[] => {
+    const counts = new Array<number>(BINS).fill(0);
+    for (const score of scores) counts[Math.min(BINS - 1, Math.floor((score - from) / size))]! += 1 / scores.length;
+    return counts;
+  };
+  const [ofRelevant, ofOthers] = [shares(relevant), shares(others)];
+  const points = (found: readonly number[]) => found.map((share, i) => ({ score: from + (i + 0.5) * size, share }));
+  const area = (found: readonly number[], color: string) => [
+    Plot.areaY(points(found), { x: "score", y: "share", fill: color, fillOpacity: 0.25 }),
+    Plot.lineY(points(found), { x: "score", y: "share", stroke: color }),
+  ];
+  const middle = (scores: number[]): string => (scores.length > 0 ? number(median(scores)) : "–");
+  return {
+    title: `Scores, ${system}`,
+    summary: `Relevant texts have a median score of ${middle(relevant)}, others of ${middle(others)}${
+      relevant.length > 0 && others.length > 0 ? `; their means lie ${number(mean(relevant) - mean(others))} apart` : ""
+    }.`,
+    legend: [
+      { color: "var(--series-0)", label: "relevant" },
+      { color: "var(--series-1)", label: "others" },
+    ],
+    svg: draw({
+      height: 220,
+      x: { label: "score of a query and a text" },
+      y: { label: "share", grid: true, tickFormat: (share: number) => `${Math.round(100 * share)} %` },
+      marks: [...area(ofOthers, "var(--series-1)"), ...area(ofRelevant, "var(--series-0)")],
+    }),
+    numbers: {
+      caption: "Share of scores in each part of the range",
+      columns: ["from", "relevant", "others"],
+      rows: ofRelevant.map((share, i) => [number(from + i * size), number(share), number(ofOthers[i])]),
+    },
+  };
+}
+
+/** A query with what it gained, and its row of a table. */
+export interface Change {
+  gain: number;
+  row: (string | number)[];
+}
+
+/** Those that gained and those that lost most. */
+export function changeTables(
+  changes: readonly Change[],
+  { what, measure, names }: { what: string; measure: string; names: string[] },
+): Table[] {
+  const most = (sign: 1 | -1): Change[] =>
+    changes
+      .filter(({ gain }) => sign * gain > 0)
+      .sort((a, b) => sign * (b.gain - a.gain))
+      .slice(0, NAMED);
+  const table = (title: string, chosen: Change[]): Table => ({
+    caption: chosen.length > 0 ? `${title}, in ${measure}` : `${title}: none`,
+    columns: names,
+    rows: chosen.map(({ row }) => row),
+  });
+  return [table(`${what} that gained most by training`, most(1)), table(`${what} that lost most`, most(-1))];
+}
+
+/** A text that fits into a table. */
+export const shortened = (text: string): string => (text.length > 200 ? `${text.slice(0, 199)}…` : text);

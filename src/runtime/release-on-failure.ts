@@ -1,0 +1,12 @@
+/** What `next` makes; where it fails, what was compiled before it is released: a process must not exit with live sessions. */
+export async function releaseOnFailure<Made>(
+  compiled: { release(): Promise<void> } | undefined,
+  next: () => Promise<Made>,
+): Promise<Made> {
+  try {
+    return await next();
+  } catch (error) {
+    await compiled?.release();
+    throw error;
+  }
+}

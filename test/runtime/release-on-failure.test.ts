@@ -1,0 +1,53 @@
+import * as onnxRuntime from "onnxruntime-node";
+import { expect, test } from "vitest";
+import { full } from "../../src/methods/full.ts";
+import { type OnnxRuntime, Runtime } from "../../src/runtime/session.ts";
+import { embedding } from "../../src/tasks/embedding.ts";
+import { Evaluator } from "../../src/training/evaluate.ts";
+import { TrainingStep } from "../../src/training/step.ts";
+import { layersOf, smallBert } from "../methods/small-bert.ts";
+
+/** ONNX Runtime that makes no more than so many sessions, as where memory ends, and how many of them are there. */
+function endingAfter(most: number): { runtime: Runtime; live(): number } {
+  let [made, live] = [0, 0];
+  const create = async (...given: [Uint8Array, onnxRuntime.InferenceSession.SessionOptions]) => {
+    if (made === most) throw new Error("no memory");
+    const session = await onnxRuntime.InferenceSession.create(...given);
+    [made, live] = [made + 1, live + 1];
+    const release = session.release.bind(session);
+    return Object.assign(session, {
+      async release() {
+        live--;
+        await release();
+      },
+    });
+  };
+  const limited = { ...onnxRuntime, InferenceSession: { create } } as unknown as OnnxRuntime;
+  return { runtime: new Runtime(limited, { device: "cpu", threads: 1 }), live: () => live };
+}
+
+test("what was compiled before something that could not be is released", async () => {
+  const base = { ...(await smallBert()), head: "pooled" as const, labelCount: 32 };
+  const model = { ...base, adaptation: full.adapt({}, layersOf(base)), trainsHead: () => true };
+  const objective = embedding.objectiveFor!({ loss: "multiple-negatives-ranking" });
+  const settings = { objective, tokenBudget: 64, dropout: false, seed: 1, batchSize: 4 };
+  const task = { kind: "embedding", labels: [], metrics: [], options: { loss: "multiple-negatives-ranking" } };
+  const compiled = {
+    // A forward pass, the objective and the step.
+    step: [3, (runtime: Runtime) => TrainingStep.compile(model, base.weights, runtime, settings)],
+    // A predictor and the objective.
+    evaluator: [2, (runtime: Runtime) => Evaluator.compile(model, base.weights, runtime, task, settings)],
+  } as const;
+  for (const [name, [sessions, compile]] of Object.entries(compiled)) {
+    for (let most = 0; most < sessions; most++) {
+      const { runtime, live } = endingAfter(most);
+      await expect(compile(runtime), `${name}, ${most}`).rejects.toThrow("no memory");
+      expect(live(), `${name}, ${most}`).toBe(0);
+    }
+    const { runtime, live } = endingAfter(sessions);
+    const whole = await compile(runtime);
+    expect(live()).toBe(sessions);
+    await whole.release();
+    expect(live()).toBe(0);
+  }
+});
