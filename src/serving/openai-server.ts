@@ -1,4 +1,4 @@
-import { randomUUID, timingSafeEqual } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { createAdaptorServer } from "@hono/node-server";
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
@@ -7,7 +7,8 @@ import { didYouMean, UserError } from "../errors.ts";
 import type { FineTunedModel } from "../finetuning/fine-tuned-model.ts";
 import type { AnswerEnd, AnswerOptions } from "../finetuning/write-answers.ts";
 import type { Prompt } from "../tasks/prompt.ts";
-import { close, LOOPBACK, listen } from "./loopback.ts";
+import { checkKey, checkOrigin } from "./access.ts";
+import { close, listen } from "./loopback.ts";
 import {
   chatRequest,
   classifyRequest,
@@ -20,6 +21,7 @@ import {
 } from "./openai-requests.ts";
 import { embeddingsAnswer, rerankAnswer } from "./retrieval-answers.ts";
 import { WaitingLine } from "./waiting-line.ts";
+import { answerOptions, CHAT, COMPLETION, usage, type WritingForm } from "./written-answers.ts";
 
 /** What is served, by the names that requests ask for. */
 export type ServedModels = ReadonlyMap<string, FineTunedModel>;
@@ -241,75 +243,14 @@ const SERVICES: readonly { does: string; paths: readonly string[]; fits(model: F
   { does: "labels texts", paths: ["/v1/classify"], fits: () => true },
 ];
 
-/** What tells the shapes of the two endpoints that write apart. */
-interface WritingForm {
-  idPrefix: string;
-  object: string;
-  chunkObject: string;
-  choice(text: string, finishReason: string): object;
-  /** What a piece of a streamed answer looks like; the last has none. */
-  piece(text: string | undefined, finishReason: string | null): object;
-  /** The first piece, where the shape has one of its own. */
-  opening?: object;
-}
-
-const CHAT: WritingForm = {
-  idPrefix: "chatcmpl",
-  object: "chat.completion",
-  chunkObject: "chat.completion.chunk",
-  choice: (content, finish_reason) => ({
-    message: { role: "assistant", content, refusal: null },
-    logprobs: null,
-    finish_reason,
-  }),
-  piece: (content, finish_reason) => ({
-    delta: content === undefined ? {} : { content },
-    logprobs: null,
-    finish_reason,
-  }),
-  opening: { delta: { role: "assistant", content: "" }, logprobs: null, finish_reason: null },
-};
-
-const COMPLETION: WritingForm = {
-  idPrefix: "cmpl",
-  object: "text_completion",
-  chunkObject: "text_completion",
-  choice: (text, finish_reason) => ({ text, logprobs: null, finish_reason }),
-  piece: (text = "", finish_reason) => ({ text, logprobs: null, finish_reason }),
-};
-
 /** What a client is told of an error that is ours. */
 const DEFECT = { error: { message: "this is a defect of aflora", type: "server_error", param: null, code: null } };
-
-function answerOptions(request: WritingRequest, most: number): AnswerOptions {
-  const chat = "max_completion_tokens" in request ? request.max_completion_tokens : undefined;
-  const asked = chat ?? request.max_tokens ?? most;
-  const { temperature, top_p, top_k, repetition_penalty, seed, stop } = request;
-  return {
-    maxNewTokens: Math.min(asked, most),
-    ...(typeof temperature === "number" && { temperature }),
-    ...(typeof top_p === "number" && { topP: top_p }),
-    ...(typeof top_k === "number" && { topK: top_k }),
-    ...(typeof repetition_penalty === "number" && { repetitionPenalty: repetition_penalty }),
-    ...(typeof seed === "number" && { seed: Math.abs(seed) }),
-    ...(stop != null && { stop: typeof stop === "string" ? [stop] : stop }),
-  };
-}
 
 const headOf = (idPrefix: string, model: string) => ({
   id: `${idPrefix}-${randomUUID()}`,
   created: nowInSeconds(),
   model,
 });
-
-function usage(answers: readonly AnswerEnd[]) {
-  const sum = (of: (answer: AnswerEnd) => number) => answers.reduce((total, answer) => total + of(answer), 0);
-  const [prompt_tokens, completion_tokens] = [
-    sum(({ promptTokens }) => promptTokens),
-    sum(({ answerTokens }) => answerTokens),
-  ];
-  return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens };
-}
 
 async function jsonBody(context: Context): Promise<unknown> {
   try {
@@ -318,23 +259,6 @@ async function jsonBody(context: Context): Promise<unknown> {
     if (error instanceof RequestError) throw error;
     throw new RequestError(400, "the body is no JSON");
   }
-}
-
-/** A page elsewhere must not reach models through its reader's browser, nor by a name that points at 127.0.0.1. */
-function checkOrigin(context: Context): void {
-  const origin = context.req.header("origin");
-  const from = origin === undefined ? undefined : URL.canParse(origin) ? new URL(origin).host : "";
-  if (!LOOPBACK.test(context.req.header("host") ?? "") || (from !== undefined && !LOOPBACK.test(from))) {
-    throw new RequestError(403, "only 127.0.0.1 and localhost are served");
-  }
-}
-
-function checkKey(context: Context, key: string): void {
-  const [given, wanted] = [Buffer.from(context.req.header("authorization") ?? ""), Buffer.from(`Bearer ${key}`)];
-  if (given.length === wanted.length && timingSafeEqual(given, wanted)) return;
-  throw new RequestError(401, "the key is missing or wrong; give it as Authorization: Bearer KEY", {
-    code: "invalid_api_key",
-  });
 }
 
 function refuse(context: Context, { status, message, param, code }: RequestError): Response {
