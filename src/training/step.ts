@@ -238,7 +238,7 @@ class Coupling {
   static async compile(model: AdaptedModel, weights: Tensors, runtime: Runtime, settings: StepSettings) {
     const write = (of: AdaptedModel): ModelGraph => writeInference(of, settings);
     const forward = await ModelRun.compile(model, write, weights, runtime, settings.seed);
-    const objective = await releaseOnFailure(forward, () =>
+    const objective = await releaseOnFailure(forward.compiled, () =>
       ObjectiveGraph.compile(settings.objective, model.labelCount, runtime),
     );
     return new Coupling(forward, objective, model.labelCount);
