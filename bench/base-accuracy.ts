@@ -20,15 +20,14 @@ import { oneOf, refuse } from "./arguments.ts";
 const SEEDS = [1, 2, 3];
 const SENTENCES = 10_000;
 const TASKS = [
-  { task: "cola", folder: "CoLA", metric: "matthews_correlation", epochs: 3 },
-  { task: "mrpc", folder: "MRPC", metric: "accuracy", epochs: 3 },
-  { task: "sst2", folder: "SST-2", metric: "accuracy", epochs: 2 },
+  // At the others' rate CoLA's runs answer all alike.
+  { task: "cola", folder: "CoLA", metric: "matthews_correlation", epochs: 3, rate: 0.01 },
+  { task: "mrpc", folder: "MRPC", metric: "accuracy", epochs: 3, rate: 0.015 },
+  { task: "sst2", folder: "SST-2", metric: "accuracy", epochs: 2, rate: 0.015 },
 ] as const;
 /** The demo's, with dropout, for runs of minutes; one thread, so that a process for each base may run beside another. */
 const SETTINGS = {
   batchSize: 32,
-  learningRate: 0.015,
-  headLearningRate: 0.015,
   weightDecay: 0,
   maxGradNorm: 1,
   threads: 1,
@@ -85,13 +84,14 @@ async function printTable(): Promise<void> {
 }
 
 for (const seed of SEEDS) {
-  for (const { task, folder, epochs } of TASKS) {
+  for (const { task, folder, epochs, rate } of TASKS) {
     const data = task === "sst2" ? await shortened(folder) : join(glue, folder);
     for (const base of formats) {
       const directory = directoryOf(task, base, seed);
       if (existsSync(join(directory, "result.json"))) continue;
       const resume = existsSync(join(directory, "config.json"));
-      await fineTune({ ...SETTINGS, task, data, epochs, base, seed, output: directory }, { resume });
+      const rates = { learningRate: rate, headLearningRate: rate };
+      await fineTune({ ...SETTINGS, ...rates, task, data, epochs, base, seed, output: directory }, { resume });
       await printTable();
     }
   }
