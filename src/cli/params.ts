@@ -23,26 +23,31 @@ export function paramsCommand(): Command {
     .option("--model <path>", "model folder, or a config.json (the bundled encoder's where absent)")
     .option("--method <name>", "fine-tuning method", DEFAULT_METHOD.name)
     .option("--sequence-length <n>", "tokens of a sequence, for the FLOPs of attention", Number, 128)
+    .option("--settled-blocks <n>", "with so many blocks out of training, too (train --freeze-blocks)", Number)
     .option("--json", "as JSON");
   for (const { name, summary, options } of METHODS) {
     if (Object.keys(options.shape).length > 0) addSchemaOptions(command, options, `Method ${name}: ${summary}`);
   }
-  everydayHelp(command, ["model", "method", "sequenceLength", "json", "rank", "targetModules"]);
+  everydayHelp(command, ["model", "method", "sequenceLength", "settledBlocks", "json", "rank", "targetModules"]);
   return addExamples(command, EXAMPLES).action(async () => {
     const {
       model = BUNDLED_MODEL,
       method = DEFAULT_METHOD.name,
       sequenceLength = 128,
+      settledBlocks = 0,
       json,
       ...flags
     } = givenOptions<ParamsOptions>(command);
     if (!Number.isInteger(sequenceLength) || sequenceLength < 1) {
       throw new UserError("--sequence-length must be a whole number of tokens, at least 1");
     }
+    if (!Number.isInteger(settledBlocks) || settledBlocks < 0) {
+      throw new UserError("--settled-blocks must be a whole number of blocks");
+    }
     const definition = findMethod(method);
     const options = parseMethodOptions(definition, flags);
     const description = describeModel(await readFolderConfig(modelDirectory(model)));
-    const costs = methodCosts(description, definition, options, sequenceLength);
+    const costs = methodCosts(description, definition, options, sequenceLength, settledBlocks);
     process.stdout.write(
       json ? `${JSON.stringify({ model, method, options, ...costs }, null, 2)}\n` : `${describe(method, costs)}\n`,
     );
@@ -53,6 +58,7 @@ interface ParamsOptions {
   model?: string;
   method?: string;
   sequenceLength?: number;
+  settledBlocks?: number;
   json?: boolean;
   [methodOption: string]: unknown;
 }

@@ -84,5 +84,5 @@ function settledSummary({ settledAtStep, flopsSaved, secondsSaved }: SettledBloc
   const count = `blocks settled: ${steps.length} of ${settledAtStep.length}`;
   if (steps.length === 0) return count;
   const share = Math.round((100 * flopsSaved) / (flops + flopsSaved));
-  return `${count} (at ${steps.length > 1 ? "steps" : "step"} ${steps.join(", ")}), which saved ${share} % of the operations and about ${duration(Math.max(0, secondsSaved))}`;
+  return `${count} (at ${steps.length > 1 ? "steps" : "step"} ${steps.join(", ")}), which saved ${share} % of the operations and ${secondsSaved > 0 ? `about ${duration(secondsSaved)}` : "no time"}`;
 }

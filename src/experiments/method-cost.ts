@@ -1,3 +1,4 @@
+import { UserError } from "../errors.ts";
 import { countFlops, type Flops } from "../graph/flops.ts";
 import { Graph } from "../graph/graph.ts";
 import { gemm } from "../graph/ops.ts";
@@ -6,12 +7,12 @@ import type { ModelDescription } from "../models/families.ts";
 import { type ModelTrace, traceModel } from "../models/trace.ts";
 import { crossEntropy } from "../tasks/objective.ts";
 import { layOut } from "../training/model-inputs.ts";
-import { type AdaptedModel, writeStep } from "../training/step-graph.ts";
+import { type AdaptedModel, trainedByBlock, writeStep } from "../training/step-graph.ts";
 
 /** What a method costs at one moment of training. */
 export interface MethodCost {
-  /** `at the start`, or `all frozen`: what a freezing schedule comes to. */
-  when: "at the start" | "all frozen";
+  /** `at the start`; `all frozen`: what a freezing schedule comes to; or with the first blocks settled, too. */
+  when: "at the start" | "all frozen" | `${number} of ${number} blocks settled`;
   /** Trainable parameters by module, modules without any left out; the head is not among them. */
   modules: Record<string, number>;
   /** Sum over the modules. */
@@ -33,13 +34,15 @@ export interface MethodCosts {
 /**
  * Trainable parameters and floating-point operations of a method on a model, from the model's config alone.
  * @param options the method's own, with defaults filled in
- * @throws UserError where the options do not fit the model
+ * @param settled number of blocks that have left training, to be counted too (docs/blocks.md); their hidden states are there
+ * @throws UserError where the options do not fit the model, or so many of its blocks cannot settle
  */
 export function methodCosts(
   description: ModelDescription,
   definition: MethodDefinition,
   options: Record<string, unknown>,
   sequenceLength: number,
+  settled = 0,
 ): MethodCosts {
   const { labelCount } = description.config;
   const trace = traceModel(description, labelCount);
@@ -51,6 +54,16 @@ export function methodCosts(
   if (frozen.size > 0) {
     costs.push(costOf("all frozen", { ...model, trainable: left }, trace, sequenceLength));
   }
+  if (settled > 0) {
+    const trained = trainedByBlock(model);
+    if (settled > trained.length) {
+      throw new UserError(`${settled} blocks cannot settle: the model has ${trained.length} that may`);
+    }
+    const parameters = new Set(trained.slice(0, settled).flat());
+    const trainable = new Set([...left].filter((name) => !parameters.has(name)));
+    const now = { ...model, trainable, settled: { count: settled, parameters } };
+    costs.push(costOf(`${settled} of ${trained.length} blocks settled`, now, trace, sequenceLength));
+  }
   const head = [...trace.weights.values()].filter(({ part }) => part === "head");
   return {
     head: head.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
@@ -61,11 +74,11 @@ export function methodCosts(
 }
 
 function costOf(when: MethodCost["when"], model: AdaptedModel, trace: ModelTrace, sequence: number): MethodCost {
-  const { adaptation, trainable = adaptation.trainable } = model;
-  const parameters = [
-    ...adaptation.parameters.filter(({ name }) => trainable.has(name)),
-    ...(adaptation.trainsBackbone ? [...trace.weights.values()].filter(({ part }) => part === "backbone") : []),
-  ];
+  const { adaptation, trainable = adaptation.trainable, settled } = model;
+  const backbone = adaptation.trainsBackbone
+    ? [...trace.weights.values()].filter(({ name, part }) => part === "backbone" && !settled?.parameters.has(name))
+    : [];
+  const parameters = [...adaptation.parameters.filter(({ name }) => trainable.has(name)), ...backbone];
   const modules: Record<string, number> = {};
   for (const { name, shape } of parameters) {
     const module = name.slice(0, name.lastIndexOf("."));

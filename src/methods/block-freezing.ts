@@ -8,8 +8,8 @@ import { duration, resolveDuration } from "./options.ts";
 
 /** Where nothing is given. */
 const DEFAULTS: Readonly<Record<BlockRuleName, { threshold: number; interval: string }>> = {
-  settled: { threshold: 0.2, interval: "10" },
-  linear: { threshold: 0, interval: "10" },
+  settled: { threshold: 0.2, interval: "1%" },
+  linear: { threshold: 0, interval: "1%" },
   // The median, as in the paper, over as many intervals as its released command has.
   autofreeze: { threshold: 0.5, interval: "5%" },
 };
@@ -34,7 +34,7 @@ export const blockFreezingOptions = z.object({
   freezeBlocksEarliest: duration.describe(`no block leaves before this much of training (${EARLIEST})`),
   freezeBlocksMost: z.int().positive().optional().describe("how many blocks may leave (all but the last)"),
   freezeBlocksInterval: duration.describe(
-    `training between two looks at the blocks (${DEFAULTS.settled.interval} steps; autofreeze: ${DEFAULTS.autofreeze.interval})`,
+    `training between two looks at the blocks (${DEFAULTS.settled.interval}; autofreeze: ${DEFAULTS.autofreeze.interval})`,
   ),
 });
 

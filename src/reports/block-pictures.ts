@@ -24,11 +24,26 @@ export function settledSteps(records: FreezingRecord[]): (number | null)[] {
   return steps;
 }
 
+const movesOf = (checks: Check[]): Check[] => checks.filter(({ settled }) => settled > 0);
+
+/** How many blocks were settled, from each step on at which that changed. */
+function path(checks: Check[], last: number): { step: number; border: number }[] {
+  const moves = movesOf(checks).map(({ step, border }) => ({ step, border }));
+  return [{ step: 0, border: 0 }, ...moves, { step: last, border: checks.at(-1)!.border }];
+}
+
+/** Axes of a drawing of paths. @param of number of blocks */
+const axes = (of: number) => ({
+  height: 60 + 22 * of,
+  x: { label: "step" },
+  y: { label: "blocks settled", domain: [0, of], ticks: Math.min(of, 12), tickFormat: "d", grid: true },
+});
+
 /** How many blocks had left training, over time. */
 function border(checks: Check[], last: number): Picture {
   const of = checks[0]!.scores.length;
-  const moves = checks.filter(({ settled }) => settled > 0);
-  const points = [{ step: 0, border: 0 }, ...moves, { step: last, border: checks.at(-1)!.border }];
+  const moves = movesOf(checks);
+  const points = path(checks, last);
   const compiling = moves.reduce((sum, { compileSeconds }) => sum + compileSeconds, 0);
   const settled = checks.at(-1)!.border;
   return {
@@ -37,9 +52,7 @@ function border(checks: Check[], last: number): Picture {
       ? `${settled} of ${counted(of, "block")} had settled by step ${last}, the first at step ${moves[0]!.step}, the last at step ${moves.at(-1)!.step}. Compiling the step again took ${duration(compiling)} in all.`
       : `None of ${counted(of, "block")} has settled by step ${last}.`,
     svg: draw({
-      height: 60 + 22 * of,
-      x: { label: "step" },
-      y: { label: "blocks settled", domain: [0, of], ticks: Math.min(of, 12), tickFormat: "d", grid: true },
+      ...axes(of),
       marks: [
         Plot.areaY(points, { x: "step", y: "border", fill: "var(--series-0)", fillOpacity: 0.15, curve: "step-after" }),
         Plot.ruleY([0]),
@@ -124,6 +137,54 @@ function scores(checks: Check[]): Picture {
       ]),
     },
   };
+}
+
+/** Which blocks left training in each run of a setting. */
+export function borderPaths(
+  label: string,
+  runs: { seed: number; records: FreezingRecord[]; lastStep: number }[],
+): Picture[] {
+  const paths = runs.flatMap(({ seed, records, lastStep }) => {
+    const checks = blockChecks(records);
+    if (checks.length === 0) return [];
+    return [{ of: checks[0]!.scores.length, seed, steps: settledSteps(records), points: path(checks, lastStep) }];
+  });
+  if (paths.length === 0) return [];
+  const of = paths[0]!.of;
+  const counts = paths.map(({ points }) => points.at(-1)!.border);
+  const [least, most] = [Math.min(...counts), Math.max(...counts)];
+  return [
+    {
+      title: `Blocks settled: ${label}`,
+      summary: `${least === most ? least : `${least} to ${most}`} of ${counted(of, "block")} settled, a line for each of ${counted(paths.length, "run")}.`,
+      svg: draw({
+        ...axes(of),
+        marks: [
+          Plot.ruleY([0]),
+          Plot.lineY(
+            paths.flatMap(({ seed, points }, run) => points.map((point) => ({ ...point, seed, run }))),
+            {
+              x: "step",
+              y: "border",
+              z: "run",
+              stroke: "var(--series-0)",
+              strokeWidth: 1.5,
+              strokeOpacity: 0.6,
+              curve: "step-after",
+            },
+          ),
+        ],
+      }),
+      numbers: {
+        caption: "Step at which each block settled",
+        columns: ["seed", ...Array.from({ length: of }, (_, block) => `block ${block}`)],
+        rows: paths.map(({ seed, steps }) => [
+          String(seed),
+          ...steps.map((step) => (step === null ? "not settled" : number(step))),
+        ]),
+      },
+    },
+  ];
 }
 
 /** Which blocks left training, when and why; nothing where none may. */

@@ -4,6 +4,7 @@ import { grouped } from "../experiments/statistics.ts";
 import { COST_REFERENCE } from "../methods/methods.ts";
 import type { RunResult } from "../runs/records.ts";
 import { scoredData } from "../runs/run-data.ts";
+import { borderPaths } from "./block-pictures.ts";
 import { draw, labelRoom, shortened } from "./drawing.ts";
 import { averagePattern } from "./freezing-pictures.ts";
 import type { Picture, Table } from "./page.ts";
@@ -163,12 +164,19 @@ export function comparisonContent(comparison: Comparison): { pictures: Picture[]
       ...tasks.map((task) => scores(task, comparison)),
       ...costs(comparison),
       ...[...grouped(runs, ({ task }) => task)].flatMap(([task, of]) =>
-        [...grouped(of, ({ label }) => label)].flatMap(([label, ofLabel]) =>
-          averagePattern(
-            `${label} on ${data[task]!.name}`,
-            ofLabel.map(({ run }) => run.freezing),
-          ),
-        ),
+        [...grouped(of, ({ label }) => label)].flatMap(([label, ofLabel]) => {
+          const title = `${label} on ${data[task]!.name}`;
+          const runs = ofLabel.map(({ run: { result, freezing } }) => {
+            return { seed: result.seed, records: freezing, lastStep: result.steps - 1 };
+          });
+          return [
+            ...averagePattern(
+              title,
+              runs.map(({ records }) => records),
+            ),
+            ...borderPaths(title, runs),
+          ];
+        }),
       ),
     ],
     facts: {

@@ -129,7 +129,7 @@ function settledFacts({
   return [
     ["blocks settled", `${settled.length} of ${settledAtStep.length}`],
     ["operations saved by settled blocks", prefixed(flopsSaved, "FLOP")],
-    ["time saved by settled blocks, about", duration(Math.max(0, secondsSaved))],
+    ["time saved by settled blocks, about", secondsSaved > 0 ? duration(secondsSaved) : "none"],
     ["memory of a step less at the end, expected", prefixed(activationsSaved, "B")],
     ["hidden states kept in memory", prefixed(kept.memory, "B")],
     ["hidden states kept in a file", prefixed(kept.file, "B")],

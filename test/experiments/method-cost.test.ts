@@ -66,6 +66,17 @@ describe("DeBERTaV3-base from its config alone (docs/method.md)", () => {
     expect(Math.abs(forward("lora") / forward("elora") - 0.34)).toBeLessThanOrEqual(0.01);
   });
 
+  test("with blocks settled a step costs what is left: half of the blocks, half of the work", () => {
+    const definition = findMethod("aflora");
+    const options = parseMethodOptions(definition, {});
+    const { costs: found } = methodCosts(paper, definition, options, 128, 6);
+    const [, frozen, half] = found;
+    expect(half).toMatchObject({ when: "6 of 12 blocks settled", trainable: 83_232 / 2 });
+    const share = totalFlops(half!.flops) / totalFlops(frozen!.flops);
+    expect(Math.abs(share - 0.5)).toBeLessThan(0.01);
+    expect(() => methodCosts(paper, definition, options, 128, 13)).toThrow("13 blocks cannot settle: the model has 12");
+  });
+
   test("what freezes saves work in the adapters' backward pass alone", () => {
     const [start, end] = costs("aflora").costs.map(({ flops }) => flops);
     expect(end!.base).toEqual(start!.base);

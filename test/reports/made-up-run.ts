@@ -135,6 +135,35 @@ export function makeUp({
   return { config, steps: stepRecords, evaluations, freezing, scores: [] as ScoresRecord[], result };
 }
 
+/** The same run with blocks that settle from a third of it on, one every 20 steps, all but the last. */
+export function withSettledBlocks(run: ReturnType<typeof makeUp>, blocks = 6): ReturnType<typeof makeUp> {
+  const { steps, freezing, result } = run;
+  const first = steps.length / 3;
+  const settledBy = (step: number): number =>
+    step < first ? 0 : Math.min(blocks - 1, 1 + Math.floor((step - first) / 20));
+  const checks = steps.flatMap(({ step }): FreezingRecord[] => {
+    if (step === 0 || step % 10 > 0) return [];
+    const border = settledBy(step);
+    const settled = border - settledBy(step - 10);
+    const active = (block: number) => block >= border - settled && block < blocks - 1;
+    const scores = Array.from({ length: blocks }, (_, block) =>
+      active(block) ? Math.exp(-step / (60 * (block + 1))) : null,
+    );
+    const own = { step, fraction: 0, threshold: null, scores: {}, frozen: [], compileSeconds: settled ? 0.2 : 0 };
+    return [{ ...own, blocks: { border, settled, threshold: 0.2, scores } }];
+  });
+  const settledAtStep = Array.from({ length: blocks }, (_, block) =>
+    block === blocks - 1 ? null : first + 20 * block,
+  );
+  const saved = { flopsSaved: 3e13, secondsSaved: -1, activationsSaved: 5e7, kept: { memory: 6e6, file: 0 } };
+  return {
+    ...run,
+    steps: steps.map((record) => ({ ...record, settled: settledBy(record.step - 1) })),
+    freezing: [...freezing, ...checks].sort((a, b) => a.step - b.step),
+    result: { ...result, blocks: { settledAtStep, ...saved } },
+  };
+}
+
 const lines = (records: object[]) => records.map((record) => `${JSON.stringify(record)}\n`).join("");
 
 /** Writes a made-up run's folder; of an unfinished one, everything but its result. */

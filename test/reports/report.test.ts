@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { renderReport, writeReport } from "../../src/reports/report.ts";
 import type { RunRecords } from "../../src/runs/read-run.ts";
 import type { ScoresRecord } from "../../src/runs/records.ts";
-import { type MadeUp, makeUp, writeRun } from "./made-up-run.ts";
+import { type MadeUp, makeUp, withSettledBlocks, writeRun } from "./made-up-run.ts";
 
 let home: string;
 beforeAll(async () => {
@@ -70,6 +70,23 @@ describe("of one run", () => {
     const lines = [...scores.querySelectorAll('g[aria-label="line"]')];
     expect(lines.map((group) => group.querySelectorAll("path").length).reduce((a, b) => a + b)).toBe(24 + 4);
     expect(scores.querySelectorAll('g[aria-label="dot"] circle')).toHaveLength(24);
+  });
+
+  test("draws the border over time and the scores of blocks, and has whole blocks in the heat map", () => {
+    const page = parsed([{ directory: "runs/made-up", ...withSettledBlocks(makeUp()) }]);
+    expect(titles(page).slice(-2)).toEqual(["Blocks settled", "Scores of blocks"]);
+    expect(numbers(figure(page, "Blocks settled"))).toEqual(
+      [80, 100, 120, 140, 160].map((step, i) => [String(step), "1", String(i + 1), "0.2"]),
+    );
+    const heatMap = numbers(figure(page, "Iterations until frozen"));
+    expect(heatMap.at(-1)).toEqual(["whole block", "80", "100", "120", "140", "160", "not frozen"]);
+    expect(heatMap.slice(0, -1)).toEqual(numbers(figure(parsed([records()]), "Iterations until frozen")));
+    expect(numbers(figure(page, "Freezing schedule r(t)"))).toEqual(
+      numbers(figure(parsed([records()]), "Freezing schedule r(t)")),
+    );
+    const facts = Object.fromEntries(numbers(page.querySelector(".facts")!));
+    expect(facts).toMatchObject({ "blocks settled": "5 of 6", "time saved by settled blocks, about": "none" });
+    for (const of of page.querySelectorAll("figure")) expect(of.textContent).not.toMatch(/NaN|undefined|Infinity|null/);
   });
 
   test("shows no freezing where there is none", () => {
@@ -201,6 +218,17 @@ describe("of several runs", () => {
     const spread = figure(page, "Spread of iterations until frozen: aflora on cola");
     expect(spread.querySelectorAll('g[aria-label="cell"] rect')).toHaveLength(24);
     expect(numbers(page.querySelector(".facts")!)).toHaveLength(18);
+  });
+
+  test("draws each run's border, where blocks settle", () => {
+    const settling = [1, 2].map((seed) => ({ directory: `runs/${seed}`, ...withSettledBlocks(makeUp({ seed })) }));
+    const page = parsed([...settling, records({ method: "elora" })]);
+    const path = figure(page, "Blocks settled: aflora on sst2");
+    expect(path.querySelectorAll('g[aria-label="line"] path')).toHaveLength(2);
+    expect(numbers(path)).toEqual(
+      [1, 2].map((seed) => [String(seed), "80", "100", "120", "140", "160", "not settled"]),
+    );
+    expect(page.body.textContent).toContain("5 of 6");
   });
 
   test("shows costs as they are where ELoRA is not among them", () => {

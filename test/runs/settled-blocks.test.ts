@@ -1,0 +1,82 @@
+import { existsSync } from "node:fs";
+import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { UserError } from "../../src/errors.ts";
+import { evaluateRun } from "../../src/runs/evaluate-run.ts";
+import { type FineTuneOptions, fineTune } from "../../src/runs/fine-tune.ts";
+import { readRunRecords } from "../../src/runs/read-run.ts";
+import { HIDDEN_STATES } from "../../src/runs/run-folder.ts";
+import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
+
+let home: string;
+let model: string;
+let train: string;
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-settled-"));
+  model = await writeTinyModel(join(home, "model"));
+  train = await writeCsv(join(home, "tickets.csv"), tickets());
+});
+afterAll(() => rm(home, { recursive: true }));
+
+const BLOCKS = { freezeBlocks: "linear", freezeBlocksEarliest: "25%", freezeBlocksInterval: "4" };
+
+function run(name: string, given: Record<string, unknown>, options: FineTuneOptions = {}) {
+  const settings = { text: "message", label: "team", epochs: 4, batchSize: 7, learningRate: 1e-2, threads: 1 };
+  return fineTune({ model, train, ...settings, ...BLOCKS, output: join(home, name), ...given }, options);
+}
+
+const adapterOf = (directory: string) => readFile(join(directory, "adapter", "adapter.safetensors"));
+
+test.each(["float32", "int8"])("a run whose block settles says so in its records (%s base)", async (base) => {
+  const { directory, result } = await run(`records-${base}`, { base, method: "lora" });
+  const { steps, freezing, result: saved } = await readRunRecords(directory);
+  const { blocks } = saved!;
+  expect(blocks).toMatchObject({ settledAtStep: [8, null], kept: { file: 0 } });
+  expect(freezing.map(({ step, blocks }) => [step, blocks!.border])).toEqual([
+    [4, 0],
+    [8, 1],
+  ]);
+  expect(steps.map(({ settled }) => settled)).toEqual(steps.map(({ step }) => Number(step > 8)));
+  expect(blocks!.flopsSaved).toBeGreaterThan(0.1 * result!.flops);
+  expect(blocks!.activationsSaved).toBeGreaterThan(0);
+  expect(blocks!.kept.memory).toBeGreaterThan(0);
+  // What is evaluated is the whole model.
+  const [evaluation] = await evaluateRun(directory, { threads: 1 });
+  expect(evaluation!.metrics).toMatchObject(result!.float32Metrics ?? result!.metrics);
+});
+
+test("hidden states beyond memory are in a file while it trains, and gone in the end, cut off or not", async () => {
+  const given = { freezeBlocksMemory: 0, checkpointEvery: 3 };
+  const { directory: whole, result } = await run("whole", given);
+  expect(result!.blocks!.kept).toMatchObject({ memory: 0 });
+  expect(result!.blocks!.kept.file).toBeGreaterThan(0);
+  const abort = new AbortController();
+  let size = 0;
+  const { directory } = await run("cut", given, {
+    signal: abort.signal,
+    async onStep({ step }) {
+      if (step !== 16) return;
+      size = (await stat(join(home, "cut", HIDDEN_STATES))).size;
+      abort.abort();
+    },
+  });
+  expect(size).toBeGreaterThan(0);
+  for (const each of [whole, directory]) expect(existsSync(join(each, HIDDEN_STATES))).toBe(false);
+  // More memory changes nothing that is trained.
+  await fineTune({ output: directory, freezeBlocksMemory: 10 }, { resume: true });
+  expect(await adapterOf(directory)).toEqual(await adapterOf(whole));
+});
+
+test("what cannot be is refused before anything is written", async () => {
+  const refusal = async (given: Record<string, unknown>) => {
+    const error = await run("refused", given).catch((error: unknown) => error);
+    expect(error).toBeInstanceOf(UserError);
+    expect(existsSync(join(home, "refused"))).toBe(false);
+    return (error as Error).message;
+  };
+  expect(await refusal({ method: "sora" })).toMatch(/"sora" changes parameters of all blocks/);
+  expect(await refusal({ freezeBlocks: "off" })).toMatch(/"freezeBlocksEarliest" goes with "freezeBlocks"/);
+  expect(await refusal({ freezeBlocksMost: 3 })).toMatch(/"freezeBlocksMost" is 3, but the model has 2 blocks/);
+});
