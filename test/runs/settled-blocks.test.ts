@@ -8,6 +8,7 @@ import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { type FineTuneOptions, fineTune } from "../../src/runs/fine-tune.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import { HIDDEN_STATES } from "../../src/runs/run-folder.ts";
+import { chats, writeJsonl, writeTinyLanguageModel } from "../tiny-language-model.ts";
 import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
 
 let home: string;
@@ -67,6 +68,41 @@ test("hidden states beyond memory are in a file while it trains, and gone in the
   // More memory changes nothing that is trained.
   await fineTune({ output: directory, freezeBlocksMemory: 10 }, { resume: true });
   expect(await adapterOf(directory)).toEqual(await adapterOf(whole));
+});
+
+/** Pairs of tickets of one team, each with one of another: an objective that couples the batch, and three texts an example. */
+const pairs = tickets(2).map(({ message: anchor, team }, i, all) => {
+  const [own, others] = [true, false].map((same) => all.filter((each) => (each.team === team) === same));
+  return { anchor, positive: own![(i + 1) % own!.length]!.message, negative: others![i % others!.length]!.message };
+});
+
+test.each([
+  ["an embedding, whose loss couples texts", "embedding", "lora"],
+  ["a language model, whose words are tied", "chat", "full"],
+] as const)("%s: what is kept changes nothing, to the bit", async (_, kind, method) => {
+  const texts = join(home, `${kind}.jsonl`);
+  await writeJsonl(texts, kind === "chat" ? chats(24) : pairs);
+  const given = {
+    ...{
+      train: texts,
+      text: undefined,
+      label: undefined,
+      method,
+      epochs: 2,
+      maxLength: kind === "chat" ? 256 : 40,
+      learningRate: 1e-3,
+    },
+    ...(kind === "chat" && { model: await writeTinyLanguageModel(join(home, "chat-model")) }),
+  };
+  const kept = await run(`${kind}-kept`, { ...given, freezeBlocksCache: "float32" });
+  const again = await run(`${kind}-again`, { ...given, freezeBlocksCache: "none" });
+  expect(kept.result!.blocks!.settledAtStep.filter((step) => step !== null)).toHaveLength(1);
+  expect(await adapterOf(again.directory)).toEqual(await adapterOf(kept.directory));
+  const { steps } = await readRunRecords(kept.directory);
+  expect(new Set(steps.map(({ loss }) => loss)).size).toBe(steps.length);
+  if (method !== "full") return;
+  // What a settled block reads trains no more: the words, which are the output layer, too.
+  expect(steps[0]!.trainable - steps.at(-1)!.trainable).toBeGreaterThan(512 * 32);
 });
 
 test("what cannot be is refused before anything is written", async () => {
