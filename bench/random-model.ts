@@ -1,10 +1,11 @@
 import { initialParameters } from "../src/finetuning/fitted-adapter.ts";
-import { float32, type Tensor } from "../src/graph/tensor.ts";
+import { float32, int32, type Tensor } from "../src/graph/tensor.ts";
 import { randomFor } from "../src/methods/initializers.ts";
 import type { MethodDefinition } from "../src/methods/method.ts";
+import type { HeadName } from "../src/models/architecture.ts";
 import { type BaseFormat, isQuantized, quantizeWeight } from "../src/models/base-format.ts";
 import { describeModel, type ModelDescription } from "../src/models/families.ts";
-import { type ModelTrace, traceModel } from "../src/models/trace.ts";
+import { defaultHead, isPretrained, type ModelTrace, traceModel } from "../src/models/trace.ts";
 import type { TrainingExample } from "../src/tasks/task-kind.ts";
 import type { AdaptedModel } from "../src/training/step-graph.ts";
 
@@ -48,6 +49,20 @@ export const CONFIGS = {
   },
 } as const;
 
+/** The paper's third model: an encoder-decoder, which reads two texts. */
+export const BART_LARGE = {
+  model_type: "bart",
+  vocab_size: 50265,
+  d_model: 1024,
+  encoder_layers: 12,
+  decoder_layers: 12,
+  encoder_attention_heads: 16,
+  decoder_attention_heads: 16,
+  encoder_ffn_dim: 4096,
+  decoder_ffn_dim: 4096,
+  max_position_embeddings: 1024,
+} as const;
+
 export type ConfigName = keyof typeof CONFIGS;
 
 export const CONFIG_NAMES = Object.keys(CONFIGS) as ConfigName[];
@@ -56,6 +71,8 @@ export const CONFIG_NAMES = Object.keys(CONFIGS) as ConfigName[];
 export interface RandomModel {
   description: ModelDescription;
   trace: ModelTrace;
+  head: HeadName;
+  labelCount: number;
   weights: Map<string, Tensor<"float32">>;
   /** What stands in place of weights that are not stored in float32. */
   quantized: Map<string, Tensor>;
@@ -63,9 +80,11 @@ export interface RandomModel {
 
 const LABELS = 2;
 
-export function randomModel(name: ConfigName, format: BaseFormat = "float32"): RandomModel {
-  const description = describeModel(CONFIGS[name]);
-  const trace = traceModel(description, LABELS);
+export function randomModel(name: ConfigName | "bart-large", format: BaseFormat = "float32"): RandomModel {
+  const description = describeModel(name === "bart-large" ? BART_LARGE : CONFIGS[name]);
+  const head = defaultHead(description.architecture);
+  const labelCount = isPretrained(head) ? description.config.vocabularySize : LABELS;
+  const trace = traceModel(description, labelCount, head);
   const weights = new Map<string, Tensor<"float32">>();
   const quantized = new Map<string, Tensor>();
   let first = 0;
@@ -80,7 +99,7 @@ export function randomModel(name: ConfigName, format: BaseFormat = "float32"): R
     if (!isQuantized(spec, format)) weights.set(spec.name, tensor);
     else for (const [part, stored] of quantizeWeight(spec, format, tensor)) quantized.set(part, stored);
   }
-  return { description, trace, weights, quantized };
+  return { description, trace, head, labelCount, weights, quantized };
 }
 
 /** A 32-bit number with a sign: Wellons' lowbias32 (nullprogram.com/blog/2018/07/31). */
@@ -101,7 +120,8 @@ export function adapted(
   return {
     ...model.description,
     adaptation,
-    labelCount: LABELS,
+    labelCount: model.labelCount,
+    head: model.head,
     trainsHead: (name) => /^classifier/.test(name),
     weights,
   };
@@ -114,6 +134,22 @@ export function batchOf(rows: number, length: number): TrainingExample[] {
   return Array.from({ length: rows }, (_, index) => {
     const encoding = { inputIds: Int32Array.from({ length }, token), tokenTypeIds: new Int32Array(length) };
     return { index, encoding, targets: float32([1, 2], Float32Array.of(1, 0)), weights: Float32Array.of(1) };
+  });
+}
+
+/** The same of two texts: each token of the decoder's is to be foreseen. */
+export function textPairs(rows: number, length: number, decoderLength: number): TrainingExample[] {
+  const decoders = batchOf(rows, decoderLength);
+  return batchOf(rows, length).map(({ index, encoding }, i) => {
+    const decoder = decoders[i]!.encoding;
+    return {
+      index,
+      encoding,
+      decoder,
+      rows: Int32Array.from(decoder.inputIds.keys()),
+      targets: int32([decoderLength], decoder.inputIds),
+      weights: new Float32Array(decoderLength).fill(1),
+    };
   });
 }
 

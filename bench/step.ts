@@ -1,6 +1,8 @@
 /**
  * Speed of an AFLoRA training step, dropout on, at 512-token micro-batches, beside a bare matrix product measured
- * alternately in the same run; each model in a process of its own, so that peak memory is its own.
+ * alternately in the same run; each model in a process of its own, so that peak memory is its own. `bart-large`, the
+ * encoder-decoder, reads 4 texts of 512 tokens with 64 that are to be written of each, text by text, and is measured where
+ * it is asked for: it takes minutes.
  *
  *     npm run bench:step [-- MODEL]
  */
@@ -8,29 +10,56 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { aflora } from "../src/methods/aflora.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
-import { crossEntropy } from "../src/tasks/objective.ts";
+import { crossEntropy, indexCrossEntropy } from "../src/tasks/objective.ts";
 import { TrainingStep } from "../src/training/step.ts";
 import { oneOf } from "./arguments.ts";
 import { BareProduct } from "./bare-product.ts";
-import { adapted, batchOf, CONFIG_NAMES, CONFIGS, type ConfigName, median, randomModel } from "./random-model.ts";
+import {
+  adapted,
+  BART_LARGE,
+  batchOf,
+  CONFIG_NAMES,
+  CONFIGS,
+  type ConfigName,
+  median,
+  randomModel,
+  textPairs,
+} from "./random-model.ts";
 
-const [ROWS, LENGTH] = [8, 64];
+const BART = "bart-large";
+type Model = ConfigName | typeof BART;
+
+/** Examples of a step, the tokens of their texts, and how wide a model is. */
+function shapeOf(name: Model) {
+  if (name === BART) {
+    const { d_model: hidden, encoder_ffn_dim: intermediate } = BART_LARGE;
+    const [rows, length, decoderLength] = [4, 512, 64];
+    const batch = textPairs(rows, length, decoderLength);
+    // As many products as are worth timing: there is no need for as many weights as the model has.
+    const bare = { tokens: length + decoderLength, hidden, intermediate, layers: 6 };
+    return { batch, bare, said: `${rows} x (${length} + ${decoderLength})` };
+  }
+  const { hidden_size: hidden, intermediate_size: intermediate, num_hidden_layers: layers } = CONFIGS[name];
+  const [rows, length] = [8, 64];
+  const bare = { tokens: rows * length, hidden, intermediate, layers };
+  return { batch: batchOf(rows, length), bare, said: `${rows} x ${length}` };
+}
+
 const ROUNDS = 9;
 const WARM_UP = 2;
 
-async function measure(name: ConfigName): Promise<void> {
+async function measure(name: Model): Promise<void> {
   const runtime = nodeRuntime();
+  const { batch, bare: products, said } = shapeOf(name);
   const model = adapted(randomModel(name), aflora);
   const settings = {
-    objective: crossEntropy,
-    tokenBudget: ROWS * LENGTH,
+    objective: name === BART ? indexCrossEntropy : crossEntropy,
+    tokenBudget: products.tokens,
     dropout: true,
     seed: 1,
   } as const;
   const step = await TrainingStep.compile(model, model.weights, runtime, settings);
-  const { hidden_size: hidden, intermediate_size: intermediate, num_hidden_layers: layers } = CONFIGS[name];
-  const bare = await BareProduct.compile(runtime, { tokens: ROWS * LENGTH, hidden, intermediate, layers });
-  const batch = batchOf(ROWS, LENGTH);
+  const bare = await BareProduct.compile(runtime, products);
 
   const speeds: { step: number; bare: number; ratio: number }[] = [];
   for (let round = 0; round < ROUNDS; round++) {
@@ -54,15 +83,15 @@ async function measure(name: ConfigName): Promise<void> {
   console.log(
     `${name}: step ${middle("step").toFixed(1)} GFLOP/s, bare product ${middle("bare").toFixed(1)} GFLOP/s, ratio ${middle("ratio").toFixed(2)}; ` +
       `peak memory ${Math.round(process.resourceUsage().maxRSS / 1e3)} MB; compiled again after a freeze in ${(frozen.compileSeconds * 1000).toFixed(0)} ms ` +
-      `(${ROWS} x ${LENGTH} tokens, ${runtime.threads} threads, medians of ${speeds.length} rounds)`,
+      `(${said} tokens, ${runtime.threads} threads, medians of ${speeds.length} rounds)`,
   );
 }
 
 const [wanted, child] = process.argv.slice(2);
 if (child === "--here") {
-  await measure(wanted as ConfigName);
+  await measure(wanted as Model);
 } else {
-  for (const name of wanted ? [oneOf("model", wanted, CONFIG_NAMES)] : CONFIG_NAMES) {
+  for (const name of wanted ? [oneOf<Model>("model", wanted, [...CONFIG_NAMES, BART])] : CONFIG_NAMES) {
     spawnSync(process.execPath, [...process.execArgv, fileURLToPath(import.meta.url), name, "--here"], {
       stdio: "inherit",
     });

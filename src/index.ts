@@ -74,7 +74,6 @@ export { selectSites } from "./methods/target-modules.ts";
 export type {
   Architecture,
   DecoderArchitecture,
-  Encoded,
   EncoderArchitecture,
   EncoderDecoderArchitecture,
   Head,
@@ -90,7 +89,7 @@ export type { DenseOptions, ForwardContext } from "./models/forward-context.ts";
 export type { LengthTable, TableAxis } from "./models/length-table.ts";
 export type { LinearSite, SiteRole } from "./models/model-parts.ts";
 export type { Pooling } from "./models/pooling.ts";
-export type { TokenStream } from "./models/token-stream.ts";
+export type { Encoded, KeyStream, TokenStream } from "./models/token-stream.ts";
 export { writeReport } from "./reports/report.ts";
 export {
   fineTuneWithReport as fineTune,
@@ -134,12 +133,11 @@ export {
   Runtime,
   type RuntimeOptions,
 } from "./runtime/session.ts";
-export { type AnswerScores, scoreAnswers } from "./tasks/answers.ts";
+export { type AnswerScores, type ScoringOptions, scoreAnswers } from "./tasks/answers.ts";
 export type { ClassifiedText } from "./tasks/classification.ts";
 export type { EmbeddedText } from "./tasks/embedding.ts";
 export type { DataOrigin, EvaluationSplit, Example, HeldOut, Prediction, TaskData } from "./tasks/example.ts";
 export type { HeldOutSearch } from "./tasks/held-out-search.ts";
-export type { TextLikelihood } from "./tasks/language-model.ts";
 export type { MultiLabelledText } from "./tasks/multi-label.ts";
 export {
   binaryCrossEntropy,
@@ -158,6 +156,7 @@ export { type RougeScores, rouge } from "./tasks/rouge.ts";
 export * as rows from "./tasks/rows.ts";
 export type {
   EncodedExample,
+  EncodeSettings,
   EvaluationDetails,
   GivenTaskOptions,
   HuggingFaceForm,
@@ -175,6 +174,7 @@ export { registerTaskKind, TASK_KIND_NAMES, type TextPrediction } from "./tasks/
 export type { TaskPredictions } from "./tasks/task-predictions.ts";
 export type { EntityPrediction, Span, TaggedText, WordPrediction } from "./tasks/token-classification.ts";
 export { sequenceClassification, textsOf, wholeText } from "./tasks/whole-text.ts";
+export type { TextLikelihood } from "./tasks/written-tokens.ts";
 export {
   type ChatMessage,
   ChatTemplate,

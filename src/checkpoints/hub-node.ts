@@ -52,7 +52,7 @@ const VOCABULARIES = [
   "sentencepiece.bpe.model",
   "added_tokens.json",
 ];
-const TOKENIZER_SETTINGS = ["tokenizer_config.json", "special_tokens_map.json"];
+const SETTINGS = ["tokenizer_config.json", "special_tokens_map.json", "generation_config.json"];
 /** The first that there is holds the weights. */
 const WEIGHTS = [
   "model.safetensors",
@@ -90,7 +90,7 @@ export async function resolveModel(nameOrFolder: string, options: HubOptions = {
     : VOCABULARIES.filter((file) => files.has(file));
   if (vocabularies.length === 0)
     throw new UserError(`${name} has no tokenizer; expected tokenizer.json or ${VOCABULARIES[0]}`);
-  const settings = [...TOKENIZER_SETTINGS, ...Object.values(SENTENCE_FILES)].filter((file) => files.has(file));
+  const settings = [...SETTINGS, ...Object.values(SENTENCE_FILES)].filter((file) => files.has(file));
   const folder = await repository.fetch(["config.json", ...settings, ...vocabularies, weights]);
   if (weights.endsWith(".index.json")) await repository.fetch(await shardsOf(join(folder, weights), repository));
   return folder;

@@ -7,7 +7,6 @@ import { generationOptions } from "../generation/generation-options.ts";
 import { FineTunedModel } from "../runs/load-fine-tuned-model.ts";
 import { runOptions, runtimeFor } from "../runs/run-config.ts";
 import type { Device } from "../runtime/session.ts";
-import { promptOf } from "../tasks/prompt.ts";
 import { namedColumns } from "../tasks/rows.ts";
 import type { TextInput } from "../tasks/task-kind.ts";
 import { downloadLine } from "./download-line.ts";
@@ -76,7 +75,7 @@ async function answer(
   writing: AnswerOptions,
   options: PredictOptions,
 ): Promise<void> {
-  const prompts = inputs.map((input) => promptOf(input, model.base.tokenizer));
+  const prompts = inputs.map((input) => model.promptOf(input));
   if (prompts.length === 1 && !options.json) {
     for await (const piece of model.answer(prompts[0]!, writing)) process.stdout.write(piece);
     process.stdout.write("\n");

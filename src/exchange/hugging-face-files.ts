@@ -3,6 +3,7 @@ import { readJson } from "../checkpoints/json-file.ts";
 import { readModelConfig } from "../checkpoints/model-folder.ts";
 import type { AdapterDescription } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
+import { readGenerationSettings } from "../finetuning/generation-settings.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { readVocabularyFiles } from "../tokenization/read-vocabulary-files.ts";
 import { className, labelNames } from "./hugging-face.ts";
@@ -26,10 +27,42 @@ export async function writeConfig(
     }),
     problem_type: findTaskKind(task.kind).huggingFace.problemType,
     dtype: "float32",
+    ...(base.architecture.kind === "encoder-decoder" && prefixSettings(task)),
     ...more,
   };
   const original = await readText((await base.files.open("config.json"))!);
   await folder.write("config.json", `${withDecimals(JSON.stringify(written, null, 2), original)}\n`);
+}
+
+/** What pipelines put before each text: the prefix that the model was trained with, and no other. */
+function prefixSettings({ kind, options }: AdapterDescription["task"]): Record<string, unknown> {
+  const { pipeline } = findTaskKind(kind).huggingFace;
+  const prefix = options?.prefix;
+  return {
+    is_encoder_decoder: true,
+    prefix: undefined,
+    task_specific_params: prefix ? { [pipeline]: { prefix }, "text2text-generation": { prefix } } : undefined,
+  };
+}
+
+/** What Transformers had in config.json before there was a generation_config.json. */
+const GENERATION_KEYS = [
+  ...["num_beams", "length_penalty", "early_stopping", "no_repeat_ngram_size", "repetition_penalty", "min_length"],
+  ...["max_length", "forced_bos_token_id", "forced_eos_token_id", "bos_token_id", "pad_token_id"],
+];
+
+/** How a model that writes does so: as the base model's files say; a decoder takes the likeliest token each time. */
+export async function writeGenerationConfig(folder: OutputFolder, base: BaseModel): Promise<void> {
+  const { tokens } = await readGenerationSettings(base);
+  const { decoderStart } = base.tokenizer.specialTokens;
+  let settings: Record<string, unknown> = { do_sample: false };
+  if (decoderStart) {
+    const own = (await readJson(base.files, "generation_config.json")) as Record<string, unknown> | undefined;
+    const config: Record<string, unknown> = await readModelConfig(base.files);
+    const older = Object.fromEntries(GENERATION_KEYS.flatMap((key) => (key in config ? [[key, config[key]]] : [])));
+    settings = { ...(own ?? older), decoder_start_token_id: decoderStart.id };
+  }
+  await writeJson(folder, "generation_config.json", { ...settings, eos_token_id: tokens.eosTokenIds });
 }
 
 /** Python tells 2.0 from 2, and Transformers refuses the one for the other: numbers are written as they were. */
@@ -55,6 +88,7 @@ const TOKENIZER_FILES = [
   "merges.txt",
   "spm.model",
   "sentencepiece.bpe.model",
+  "spiece.model",
 ];
 
 /** Copies the base model's tokenizer. */

@@ -10,7 +10,8 @@ import { findTaskKind } from "../tasks/task-kinds.ts";
 /** Class of Hugging Face Transformers that a fine-tuned model is. */
 export function className({ architecture, config }: ModelDescription, kind: string): string {
   const begin = architecture.modelTypes[config.modelType]!;
-  const { autoClass } = findTaskKind(kind).huggingFace;
+  const { autoClass, className: own } = findTaskKind(kind).huggingFace;
+  if (own) return begin + own;
   return autoClass === "AutoModel" ? `${begin}Model` : autoClass.replace("AutoModel", begin);
 }
 
@@ -22,7 +23,8 @@ export function fullName(
   // A model without a head is the backbone itself.
   if (head === "pooled") return name;
   const { prefix, headUnderPrefix = [], besidePrefix = [] } = architecture;
-  const isIn = (modules: readonly string[]): boolean => modules.some((module) => name.startsWith(`${module}.`));
+  const isIn = (modules: readonly string[]): boolean =>
+    modules.some((module) => name === module || name.startsWith(`${module}.`));
   const underPrefix = part === "backbone" ? !isIn(besidePrefix) : isIn(headUnderPrefix);
   return underPrefix ? `${prefix}.${name}` : name;
 }

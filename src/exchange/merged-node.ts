@@ -5,7 +5,7 @@ import type { AdapterDescription } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
 import { type Tensor, type Tensors, transposed } from "../graph/tensor.ts";
 import { fullName } from "./hugging-face.ts";
-import { copyTokenizer, writeConfig } from "./hugging-face-files.ts";
+import { copyTokenizer, writeConfig, writeGenerationConfig } from "./hugging-face-files.ts";
 import { diskFolder } from "./output-folder-node.ts";
 import { writeSentenceFiles } from "./sentence-transformers.ts";
 
@@ -25,6 +25,7 @@ export async function writeMergedFolder(
   const files = diskFolder(folder);
   await writeConfig(files, base, description);
   await copyTokenizer(files, base);
+  if (base.architecture.kind === "encoder-decoder") await writeGenerationConfig(files, base);
   if (base.head === "pooled") await writeSentenceFiles(files, base, description.maxLength);
 }
 

@@ -1,8 +1,7 @@
-import { join } from "node:path";
 import { mergeWeights } from "../methods/merge.ts";
 import { dot, unitVector } from "../tasks/vectors.ts";
 import { difference, type ExportFormatDefinition } from "./export-format-node.ts";
-import { ONNX_FILES, writeOnnxFolder } from "./onnx.ts";
+import { type OnnxType, writeOnnxFolder } from "./onnx.ts";
 import { onnxOutputs } from "./onnx-outputs-node.ts";
 import { diskFolder } from "./output-folder-node.ts";
 
@@ -13,11 +12,11 @@ export const onnxFormat: ExportFormatDefinition = {
     const q8 = options.dtype === "q8";
     const weights = await mergeWeights(base.weights, fitted.adaptation, fitted.parameters, runtime);
     await writeOnnxFolder(diskFolder(folder), base, adapter.description, weights, q8);
-    const outputsOf = (file: string) => onnxOutputs(join(folder, file), base, adapter, runtime, examples);
-    const whole = await outputsOf(ONNX_FILES.float32);
+    const outputsOf = (type: OnnxType) => onnxOutputs(folder, type, base, adapter, runtime, examples);
+    const whole = await outputsOf("float32");
     const largestDifference = difference(expected, whole.values);
     if (!q8) return { largestDifference };
-    const { values, likeliest } = await outputsOf(ONNX_FILES.q8);
+    const { values, likeliest } = await outputsOf("q8");
     const agreement =
       base.head === "pooled"
         ? { leastCosine: leastCosine(expected, values) }

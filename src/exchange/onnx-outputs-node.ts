@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import type { Adapter } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
@@ -7,7 +8,8 @@ import type { CompiledGraph, Runtime } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
 import type { EncodedExample, TaskKind } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
-import { SENTENCE_EMBEDDING } from "./onnx.ts";
+import type { Encoding } from "../tokenization/tokenizer.ts";
+import { ONNX_NAMES, type OnnxType, onnxFile, SENTENCE_EMBEDDING } from "./onnx.ts";
 
 /** Texts that an ONNX file is given at once: padding must make no difference. */
 const BATCH = 8;
@@ -20,26 +22,38 @@ export interface OnnxOutputs {
   likeliest: Int32Array[];
 }
 
-/** Runs an exported file as Transformers.js does, with inputs as its tokenizer pads them, and nothing read before. */
+/** Runs an exported model as Transformers.js does, with inputs as its tokenizer pads them, and nothing read before. */
 export async function onnxOutputs(
-  path: string,
-  { tokenizer, labelCount }: BaseModel,
+  folder: string,
+  type: OnnxType,
+  base: BaseModel,
   { description }: Adapter,
   runtime: Runtime,
   examples: readonly Example[],
 ): Promise<OnnxOutputs> {
   const { task, maxLength, lossOn } = description;
+  const { tokenizer, labelCount } = base;
   const kind = findTaskKind(task.kind);
-  const session = await InferenceSession.create(path, { intraOpNumThreads: runtime.threads, interOpNumThreads: 1 });
+  const open = (name: string) =>
+    InferenceSession.create(join(folder, onnxFile(name, type)), {
+      intraOpNumThreads: runtime.threads,
+      interOpNumThreads: 1,
+    });
+  const hasEncoder = base.architecture.kind === "encoder-decoder";
+  const session = await open(hasEncoder ? ONNX_NAMES.decoder : ONNX_NAMES.whole);
+  const encoder = hasEncoder ? await open(ONNX_NAMES.encoder) : undefined;
   const readout = await compileReadout(kind, labelCount, runtime);
   try {
     const outputs: OnnxOutputs = { values: [], likeliest: [] };
     for (let start = 0; start < examples.length; start += BATCH) {
       const part = examples.slice(start, start + BATCH);
-      const encoded = part.map((example) => kind.encode(example, tokenizer, maxLength, lossOn));
-      const sequence = Math.max(...encoded.map(({ encoding }) => encoding.inputIds.length));
-      const results = await session.run(inputsOf(session, encoded, sequence, tokenizer.padTokenId));
+      const settings = { lossOn, options: task.options };
+      const encoded = part.map((example) => kind.encode(example, tokenizer, maxLength, settings));
+      const own = encoded.map(({ encoding, decoder }) => (encoder ? decoder! : encoding));
+      const given = encoder && (await readBy(encoder, encoded, tokenizer.padTokenId));
+      const results = await session.run(inputsOf(session, own, tokenizer.padTokenId, given));
       const all = (results[SENTENCE_EMBEDDING] ?? results.logits)!.data as Float32Array;
+      const sequence = longestOf(own);
       for (const [i, each] of encoded.entries()) {
         // `[batch, outputs]`, or of tokens `[batch, sequence, outputs]`.
         const rows = each.rows ? Array.from(each.rows, (token) => i * sequence + token) : [i];
@@ -54,17 +68,37 @@ export async function onnxOutputs(
     return outputs;
   } finally {
     await session.release();
+    await encoder?.release();
     await readout?.graph.release();
   }
 }
 
-/** By the names that the file has for them. */
+const longestOf = (encodings: readonly Encoding[]): number =>
+  Math.max(...encodings.map(({ inputIds }) => inputIds.length));
+
+/** What a decoder is given of the texts that an encoder reads. */
+async function readBy(
+  encoder: InferenceSession,
+  encoded: readonly EncodedExample[],
+  padTokenId: number,
+): Promise<Record<string, Tensor>> {
+  const inputs = inputsOf(
+    encoder,
+    encoded.map(({ encoding }) => encoding),
+    padTokenId,
+  );
+  const { last_hidden_state: hidden } = await encoder.run(inputs);
+  return { encoder_hidden_states: hidden!, encoder_attention_mask: inputs.attention_mask! };
+}
+
+/** By the names that the file has for them. @param given what is there already */
 function inputsOf(
   session: InferenceSession,
-  encoded: readonly EncodedExample[],
-  sequence: number,
+  encodings: readonly Encoding[],
   padTokenId: number,
+  given: Readonly<Record<string, Tensor>> = {},
 ): Record<string, Tensor> {
+  const sequence = longestOf(encodings);
   const padded = (rows: readonly ArrayLike<number>[], filler: number): Tensor => {
     const data = new BigInt64Array(rows.length * sequence).fill(BigInt(filler));
     rows.forEach((row, i) => {
@@ -72,7 +106,6 @@ function inputsOf(
     });
     return new Tensor("int64", data, [rows.length, sequence]);
   };
-  const encodings = encoded.map(({ encoding }) => encoding);
   const inputs: Record<string, () => Tensor> = {
     input_ids: () =>
       padded(
@@ -90,8 +123,11 @@ function inputsOf(
         0,
       ),
   };
-  const given = session.inputNames.map((name, i) => [name, inputs[name]?.() ?? emptyCache(session, i, encoded.length)]);
-  return Object.fromEntries(given as [string, Tensor][]);
+  const all = session.inputNames.map((name, i) => [
+    name,
+    given[name] ?? inputs[name]?.() ?? emptyCache(session, i, encodings.length),
+  ]);
+  return Object.fromEntries(all as [string, Tensor][]);
 }
 
 /** Keys or values of no tokens, `[batch, heads, 0, size]`. */

@@ -1,25 +1,31 @@
 import { UserError } from "../errors.ts";
 import type { AdapterDescription } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
-import { readGenerationTokens } from "../finetuning/generation-tokens.ts";
-import { Graph, type Value } from "../graph/graph.ts";
+import { Graph, liveLeaves, type Value } from "../graph/graph.ts";
 import { encodeOnnx } from "../graph/onnx.ts";
 import { reshape } from "../graph/ops.ts";
 import type { Tensors } from "../graph/tensor.ts";
-import { CachedStream } from "../models/cached-stream.ts";
-import { ForwardContext } from "../models/forward-context.ts";
+import { CachedStream, WrittenStream } from "../models/cached-stream.ts";
+import { EncodedStream } from "../models/encoded-stream.ts";
+import { ForwardContext, type ForwardHooks } from "../models/forward-context.ts";
 import { PaddedStream } from "../models/padded-stream.ts";
 import { MEAN_POOLING, type PoolingMode, writePooling } from "../models/pooling.ts";
-import { isPretrained, labelsTokens, writeHiddenStates, writeModel } from "../models/trace.ts";
+import { isPretrained, labelsTokens, writeEncoder, writeHiddenStates, writeModel } from "../models/trace.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { labelNames } from "./hugging-face.ts";
-import { writeConfig, writeTokenizerJson } from "./hugging-face-files.ts";
-import { type OutputFolder, writeJson } from "./output-folder.ts";
+import { writeConfig, writeGenerationConfig, writeTokenizerJson } from "./hugging-face-files.ts";
+import type { OutputFolder } from "./output-folder.ts";
 import { quantizeOnnx } from "./quantize-onnx.ts";
 import { writeSentenceFiles } from "./sentence-transformers.ts";
 
-/** Where Transformers.js looks for a model: as it is, and with int8 weights (`dtype: "q8"`). */
-export const ONNX_FILES = { float32: "onnx/model.onnx", q8: "onnx/model_quantized.onnx" } as const;
+export type OnnxType = "float32" | "q8";
+
+/** Names that Transformers.js has for a model's files. */
+export const ONNX_NAMES = { whole: "model", encoder: "encoder_model", decoder: "decoder_model_merged" } as const;
+
+/** Where Transformers.js looks for a file: as it is, and with int8 weights (`dtype: "q8"`). */
+export const onnxFile = (name: string, type: OnnxType): string =>
+  `onnx/${name}${type === "q8" ? "_quantized" : ""}.onnx`;
 
 /** Bytes of weights; a protobuf message has at most 2 GiB, tables and graph included. */
 const LARGEST = 2 ** 31 - 2 ** 27;
@@ -36,42 +42,77 @@ export async function writeOnnxFolder(
   weights: Tensors<"float32">,
   q8: boolean,
 ): Promise<void> {
-  const size = [...base.trace.weights.keys()].reduce((bytes, name) => bytes + weights.get(name)!.data.byteLength, 0);
-  if (size > LARGEST) {
-    throw new UserError(
-      `the model has ${(size / 1e9).toFixed(1)} GB of weights, more than an ONNX file can hold; use --format merged`,
-    );
+  if (base.architecture.kind === "encoder-decoder" && !isPretrained(base.head)) {
+    throw new UserError("an encoder-decoder that writes no texts cannot be written as ONNX; use --format merged");
   }
   // A language model goes on beyond the length of what it was taught.
   const maxLength = isPretrained(base.head)
     ? base.config.maxLength
     : Math.min(description.maxLength, base.config.maxLength);
-  const bytes = encodeModel(base, weights, maxLength);
-  await folder.write(ONNX_FILES.float32, bytes);
-  if (q8) {
-    const linear = base.trace.sites.map(({ name }) => `${name}.weight`);
-    await folder.write(ONNX_FILES.q8, quantizeOnnx(bytes, new Set(linear)));
+  const files = base.architecture.kind === "encoder-decoder" ? encodeTwoTexts : encodeWhole;
+  for (const [name, bytes] of files(base, weights, maxLength)) {
+    await folder.write(onnxFile(name, "float32"), bytes);
+    if (q8) {
+      const linear = base.trace.sites.map((site) => `${site.name}.weight`);
+      await folder.write(onnxFile(name, "q8"), quantizeOnnx(bytes, new Set(linear)));
+    }
   }
   // In a page Transformers.js would otherwise ask for int8.
   await writeConfig(folder, base, description, q8 ? {} : { "transformers.js_config": { dtype: "fp32" } });
-  await writeTokenizerJson(folder, base, maxLength);
+  const reads = base.architecture.kind === "encoder-decoder" ? Math.min(description.maxLength, maxLength) : maxLength;
+  await writeTokenizerJson(folder, base, reads);
   if (base.head === "pooled") await writeSentenceFiles(folder, base, maxLength);
-  if (isPretrained(base.head)) {
-    const { eosTokenIds } = await readGenerationTokens(base);
-    await writeJson(folder, "generation_config.json", { eos_token_id: eosTokenIds, do_sample: false });
-  }
+  if (isPretrained(base.head)) await writeGenerationConfig(folder, base);
   await folder.write("README.md", readme(base, description, q8));
 }
 
 /** The model with its weights as an ONNX file, with the inputs and the output that Transformers.js knows. */
-function encodeModel(base: BaseModel, weights: Tensors, maxLength: number): Uint8Array {
+function* encodeWhole(base: BaseModel, weights: Tensors, maxLength: number): Generator<[string, Uint8Array]> {
   const graph = new Graph();
   const cached = isPretrained(base.head) ? new WholeCachedStream(graph, maxLength) : undefined;
   const stream = cached ?? new PaddedStream(graph, maxLength);
-  const outputs = writeOutputs(graph, stream, base);
-  const embedded = new Map([...weights, ...stream.tables]);
+  const outputs = writeOutputs(contextOf(graph, { stream: () => stream }), stream, base);
+  yield [ONNX_NAMES.whole, encode({ ...outputs, ...cached?.cache.present }, weights, stream)];
+}
+
+/**
+ * An encoder-decoder as two files: what its encoder makes of a text, and what its decoder goes on with, given that. The keys and
+ * values of the encoder's text are outputs of the decoder's first run, and inputs of the others.
+ */
+function* encodeTwoTexts(base: BaseModel, weights: Tensors, maxLength: number): Generator<[string, Uint8Array]> {
+  const { labelCount, head, config } = base;
+  const reading = new Graph();
+  const stream = new PaddedStream(reading, maxLength);
+  const { hidden } = writeEncoder(contextOf(reading, { stream: () => stream }), base);
+  const states = reshape(hidden, ["batch", "sequence", config.hiddenSize]);
+  yield [ONNX_NAMES.encoder, encode({ last_hidden_state: states }, weights, stream)];
+
+  const writing = new Graph();
+  const written = new WholeWrittenStream(writing, maxLength);
+  const source = new EncodedStream(writing);
+  const context = contextOf(writing, { stream: () => written, encoded: (_, width) => source.encoded(width) });
+  const logits = reshape(writeModel(context, base, labelCount, head), ["batch", "sequence", labelCount]);
+  const outputs = { logits, ...written.cache.present, ...source.cache.present };
+  yield [ONNX_NAMES.decoder, encode(outputs, weights, written)];
+}
+
+const contextOf = (graph: Graph, hooks: Pick<ForwardHooks, "stream" | "encoded">): ForwardContext =>
+  new ForwardContext(graph, { trains: () => false, dropout: false, ...hooks });
+
+/** @throws UserError where the weights that are read are more than a file can hold. */
+function encode(outputs: Record<string, Value>, weights: Tensors, { tables }: PaddedStream): Uint8Array {
+  const embedded = new Map([...weights, ...tables]);
+  const size = liveLeaves(Object.values(outputs)).reduce(
+    (bytes, { leaf }) => bytes + (embedded.get(leaf!.name)?.data.byteLength ?? 0),
+    0,
+  );
+  if (size > LARGEST) {
+    throw new UserError(
+      `the model has ${(size / 1e9).toFixed(1)} GB of weights, more than an ONNX file can hold; use --format merged`,
+    );
+  }
   // Transformers.js tells the number of texts by this name, and takes any other of a cache for 0.
-  return encodeOnnx({ ...outputs, ...cached?.present }, embedded, { batch: "batch_size" }).bytes;
+  return encodeOnnx(outputs, embedded, { batch: "batch_size" }).bytes;
 }
 
 /** A language model's texts, with outputs for each token, as other tools expect them. */
@@ -81,18 +122,16 @@ class WholeCachedStream extends CachedStream {
   }
 }
 
+/** The same of what an encoder-decoder writes. */
+class WholeWrittenStream extends WrittenStream {
+  override outputRows(rows: Value): Value {
+    return rows;
+  }
+}
+
 /** By the names that Transformers.js knows: `logits`; of a model that embeds, its tokens' hidden states, and their pooling. */
-function writeOutputs(graph: Graph, stream: PaddedStream, base: BaseModel): Record<string, Value> {
+function writeOutputs(context: ForwardContext, stream: PaddedStream, base: BaseModel): Record<string, Value> {
   const { labelCount, head, config, pooling = MEAN_POOLING } = base;
-  const context = new ForwardContext(graph, {
-    trains: () => false,
-    dropout: false,
-    stream(_, prefix) {
-      if (prefix === "") return stream;
-      // What tools call a model with that reads a second text is not written yet.
-      throw new UserError("encoder-decoders cannot be written as ONNX yet; use --format merged");
-    },
-  });
   if (head === "pooled") {
     const hidden = writeHiddenStates(context, base);
     return {
@@ -116,6 +155,9 @@ function readme(base: BaseModel, { task, maxLength }: AdapterDescription, q8: bo
     `An ONNX model for Transformers.js and ONNX Runtime; texts are cut to ${maxLength} tokens. \`dtype\` is ${dtype}.`,
   ];
   if (base.head === "pooled") return `${[...title, embeddingReadme(base)].join("\n\n")}\n`;
+  if (base.architecture.kind === "encoder-decoder") {
+    return `${[...title, rewritingReadme(huggingFace.pipeline)].join("\n\n")}\n`;
+  }
   if (isPretrained(base.head)) return `${[...title, generationReadme(base)].join("\n\n")}\n`;
   const pipeline = `\`\`\`js
 import { env, pipeline } from "@huggingface/transformers";
@@ -159,6 +201,20 @@ const write = await pipeline("text-generation", "NAME_OF_THIS_FOLDER", { dtype: 
 const [{ generated_text }] = await write(${prompt}, { max_new_tokens: 100 });
 console.log(generated_text);
 \`\`\``;
+}
+
+function rewritingReadme(pipeline: string): string {
+  return `\`\`\`js
+import { env, pipeline } from "@huggingface/transformers";
+
+env.localModelPath = "/models/"; // where this folder lies
+const write = await pipeline("${pipeline}", "NAME_OF_THIS_FOLDER", { dtype: "fp32" });
+const [{ summary_text }] = await write("A long text.", { max_new_tokens: 100 });
+console.log(summary_text);
+\`\`\`
+
+A prefix that the model was trained with is in config.json, and the pipeline puts it there. Transformers.js searches with no
+beams: what it writes is what \`aflora predict --num-beams 1\` writes.`;
 }
 
 /** Transformers.js's names of ways of pooling. */

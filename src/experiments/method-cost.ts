@@ -4,7 +4,7 @@ import { Graph } from "../graph/graph.ts";
 import { gemm } from "../graph/ops.ts";
 import type { Adaptation, MethodDefinition } from "../methods/method.ts";
 import type { ModelDescription } from "../models/families.ts";
-import { type ModelTrace, traceModel } from "../models/trace.ts";
+import { defaultHead, isPretrained, type ModelTrace, traceModel } from "../models/trace.ts";
 import { crossEntropy } from "../tasks/objective.ts";
 import { layOut } from "../training/model-inputs.ts";
 import { type AdaptedModel, trainedByBlock, writeStep } from "../training/step-graph.ts";
@@ -24,7 +24,7 @@ export interface MethodCost {
 export interface MethodCosts {
   /** Parameters of the head, counted apart. */
   head: number;
-  /** Tokens of the sequence that `costs` assume: attention's share grows with it. */
+  /** Tokens of the sequence, or of each of an encoder-decoder's two, that `costs` assume: attention's share grows with it. */
   sequenceLength: number;
   costs: MethodCost[];
   /** Forward operations per token of the adapted linear layers and of their adapters, and of nothing else. */
@@ -44,10 +44,11 @@ export function methodCosts(
   sequenceLength: number,
   settled = 0,
 ): MethodCosts {
-  const { labelCount } = description.config;
-  const trace = traceModel(description, labelCount);
+  const head = defaultHead(description.architecture);
+  const labelCount = isPretrained(head) ? description.config.vocabularySize : description.config.labelCount;
+  const trace = traceModel(description, labelCount, head);
   const adaptation = definition.adapt(options, trace.sites);
-  const model = { ...description, adaptation, labelCount, trainsHead: () => true };
+  const model = { ...description, adaptation, labelCount, head, trainsHead: () => true };
   const frozen = new Set(adaptation.freezable);
   const left = new Set([...adaptation.trainable].filter((name) => !frozen.has(name)));
   const costs = [costOf("at the start", model, trace, sequenceLength)];
@@ -64,9 +65,9 @@ export function methodCosts(
     const now = { ...model, trainable, settled: { count: settled, parameters } };
     costs.push(costOf(`${settled} of ${trained.length} blocks settled`, now, trace, sequenceLength));
   }
-  const head = [...trace.weights.values()].filter(({ part }) => part === "head");
+  const ofHead = [...trace.weights.values()].filter(({ part }) => part === "head");
   return {
-    head: head.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
+    head: ofHead.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
     sequenceLength,
     costs,
     adaptedLayers: adaptedLayers(adaptation),
@@ -76,7 +77,7 @@ export function methodCosts(
 function costOf(when: MethodCost["when"], model: AdaptedModel, trace: ModelTrace, sequence: number): MethodCost {
   const { adaptation, trainable = adaptation.trainable, settled } = model;
   const backbone = adaptation.trainsBackbone
-    ? [...trace.weights.values()].filter(({ name, part }) => part === "backbone" && !settled?.parameters.has(name))
+    ? [...trace.weights.values()].filter(({ name, part, buffer }) => part === "backbone" && !buffer && !settled?.parameters.has(name))
     : [];
   const parameters = [...adaptation.parameters.filter(({ name }) => trainable.has(name)), ...backbone];
   const modules: Record<string, number> = {};
@@ -86,11 +87,14 @@ function costOf(when: MethodCost["when"], model: AdaptedModel, trace: ModelTrace
   }
   const { outputs, streams } = writeStep(model, crossEntropy, { dropout: false });
   const encoding = { inputIds: new Int32Array(sequence), tokenTypeIds: new Int32Array(sequence) };
-  const { sizes } = layOut(streams, [{ index: 0, encoding }]);
+  // Of a language model every token is to be foreseen; an encoder-decoder's two texts are of one length.
+  const rows = isPretrained(model.head ?? "sequence") && { rows: Int32Array.from(encoding.inputIds.keys()) };
+  const { sizes } = layOut(streams, [{ index: 0, encoding, decoder: encoding, ...rows }]);
   const flops = countFlops(Object.values(outputs))(sizes);
+  const tokens = sequence * streams.length;
   for (const passes of Object.values(flops)) {
-    passes.forward /= sequence;
-    passes.backward /= sequence;
+    passes.forward /= tokens;
+    passes.backward /= tokens;
   }
   return { when, modules, trainable: Object.values(modules).reduce((sum, count) => sum + count, 0), flops };
 }

@@ -10,10 +10,10 @@ import { describeModel, type ModelDescription } from "../models/families.ts";
 import type { WeightSpec } from "../models/model-parts.ts";
 import { readModelWeights } from "../models/model-weights.ts";
 import { MEAN_POOLING, POOLING_MODES, type Pooling } from "../models/pooling.ts";
-import { isPretrained, type ModelTrace, traceModel } from "../models/trace.ts";
+import { defaultHead, isPretrained, type ModelTrace, traceModel } from "../models/trace.ts";
 import type { TaskData } from "../tasks/example.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
-import { findTaskKind } from "../tasks/task-kinds.ts";
+import { findTaskKind, kindsForModel } from "../tasks/task-kinds.ts";
 import { loadTokenizer } from "../tokenization/load-tokenizer.ts";
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
 
@@ -90,8 +90,11 @@ async function readForTask(
   backbone?: Pick<BaseModel, "weights" | "quantized">,
 ): Promise<Pick<BaseModel, "trace" | "labelCount" | "head" | "weights" | "quantized" | "newWeights" | "unused">> {
   const kind = task && findTaskKind(task.kind);
-  const labelCount = kind?.outputs(task!.labels, description.config) ?? description.config.labelCount;
-  const head = kind?.head ?? "sequence";
+  const head = kind?.head ?? defaultHead(description.architecture);
+  const { labelCount: ownCount, vocabularySize } = description.config;
+  const labelCount =
+    kind?.outputs(task!.labels, description.config) ?? (isPretrained(head) ? vocabularySize : ownCount);
+  if (kind) refuseOtherModel(kind, description);
   const trace = traceModel(description, labelCount, head);
   const known = !kind || hasLabels(config, description.config.labelCount, kind, task!.labels, labelCount);
   const takes = (weight: WeightSpec) => known || !weight.name.startsWith(`${trace.classifier}.`);
@@ -105,6 +108,17 @@ async function readForTask(
   }
   return { trace, labelCount, head, weights, quantized, newWeights: missing, unused };
 }
+
+/** @throws UserError where the kind of task is for another kind of model. */
+function refuseOtherModel({ name, modelKind }: TaskKind, { architecture, config }: ModelDescription): void {
+  if (modelKind === undefined || modelKind === architecture.kind) return;
+  const others = kindsForModel(architecture.kind);
+  throw new UserError(
+    `task kind "${name}" is for ${PLURAL[modelKind]}, and models of type "${config.modelType}" are ${PLURAL[architecture.kind]}; take another model${others.length > 0 ? `, or --kind ${others.join(" or ")}` : ""}`,
+  );
+}
+
+const PLURAL = { encoder: "encoders", decoder: "decoders", "encoder-decoder": "encoder-decoders" } as const;
 
 /** How the folder says that texts are embedded. @throws UserError where it is in a way that is not known. */
 async function poolingOf(files: ModelFiles): Promise<Pooling> {

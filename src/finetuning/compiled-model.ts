@@ -1,5 +1,4 @@
 import { CachedDecoder } from "../generation/cached-decoder.ts";
-import type { GenerationTokens } from "../generation/generation-options.ts";
 import type { Tensors } from "../graph/tensor.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
@@ -7,12 +6,11 @@ import { Predictor } from "../training/predictor.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
 import type { BaseModel } from "./base-model.ts";
 import type { FittedAdapter } from "./fitted-adapter.ts";
-import { readGenerationTokens } from "./generation-tokens.ts";
+import { type GenerationSettings, readGenerationSettings } from "./generation-settings.ts";
 
 /** What a language model writes with. */
-export interface CompiledWriter {
+export interface CompiledWriter extends GenerationSettings {
   decoder: CachedDecoder;
-  tokens: GenerationTokens;
 }
 
 /** A base model with an adapter's method, compiled; the arrays of adapters of the same kind can be fed in turn. */
@@ -33,7 +31,7 @@ export class CompiledModel {
     const weights: Tensors = new Map([...base.weights, ...base.quantized, ...parameters]);
     const predictor = await Predictor.compile(model, weights, runtime, { readBy: findTaskKind(description.task.kind) });
     return new CompiledModel(predictor, async () => ({
-      tokens: await readGenerationTokens(base),
+      ...(await readGenerationSettings(base)),
       decoder: await CachedDecoder.compile(model, weights, runtime),
     }));
   }

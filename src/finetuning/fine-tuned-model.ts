@@ -2,7 +2,7 @@ import { UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example, Prediction } from "../tasks/example.ts";
-import { type Prompt, promptIds } from "../tasks/prompt.ts";
+import { type Prompt, promptIds, promptOf } from "../tasks/prompt.ts";
 import { type RerankedText, reranker } from "../tasks/reranker.ts";
 import type { TaskKind, TextInput } from "../tasks/task-kind.ts";
 import { findTaskKind, type TextPrediction } from "../tasks/task-kinds.ts";
@@ -184,7 +184,7 @@ export class FineTunedModel<Shown extends object = TextPrediction> {
    * @throws UserError where the model labels texts, an option is malformed, or the prompt cannot be read or is too long.
    */
   async *answer(prompt: Prompt, options: AnswerOptions = {}): AsyncGenerator<string, AnswerEnd> {
-    return yield* writeAnswer(await this.#answerSource(), promptIds(prompt, this.base.tokenizer), options);
+    return yield* writeAnswer(await this.#answerSource(), this.#promptIds(prompt), options);
   }
 
   /**
@@ -198,7 +198,7 @@ export class FineTunedModel<Shown extends object = TextPrediction> {
     onAnswer?: (answer: Answer, index: number) => void,
   ): Promise<Answer[]> {
     const source = await this.#answerSource();
-    const ids = prompts.map((prompt) => promptIds(prompt, this.base.tokenizer));
+    const ids = prompts.map((prompt) => this.#promptIds(prompt));
     const all: Answer[] = [];
     for (let start = 0; start < ids.length; start += ANSWERS_AT_ONCE) {
       const answers = await writeAnswers(source, ids.slice(start, start + ANSWERS_AT_ONCE), options);
@@ -216,7 +216,29 @@ export class FineTunedModel<Shown extends object = TextPrediction> {
     }
     if (this.#released) throw new UserError("the model was released and can write no more; load it again");
     const { tokenizer, config } = this.base;
-    return { ...(await this.#compiled.writer()), adapter: this.parameters, tokenizer, maxLength: config.maxLength };
+    const decoderStart = this.#readsSources ? tokenizer.specialTokens.decoderStart?.id : undefined;
+    const { maxLength } = config;
+    return { ...(await this.#compiled.writer()), adapter: this.parameters, tokenizer, maxLength, decoderStart };
+  }
+
+  /** Whether what is asked is a text of its own, which an encoder reads. */
+  get #readsSources(): boolean {
+    return this.base.architecture.kind === "encoder-decoder";
+  }
+
+  /** What an example asks this model. */
+  promptOf(example: Pick<Example, "text" | "textPair" | "messages">): Prompt {
+    return this.#readsSources ? example.text : promptOf(example, this.base.tokenizer);
+  }
+
+  /** Of an encoder-decoder, its encoder's text as in training: with the task's prefix, and cut. */
+  #promptIds(prompt: Prompt): number[] {
+    if (!this.#readsSources) return promptIds(prompt, this.base.tokenizer);
+    if (typeof prompt !== "string") {
+      throw new UserError(`a model of the kind ${this.kind.name} is given a text by itself, and no conversation`);
+    }
+    const [encoded] = this.#encode([{ index: 0, text: prompt }]);
+    return [...encoded!.encoding.inputIds];
   }
 
   get #labels(): readonly string[] {
@@ -247,9 +269,9 @@ export class FineTunedModel<Shown extends object = TextPrediction> {
 
   #encode(examples: readonly Example[]): PredictedExample[] {
     const { tokenizer } = this.base;
-    const { maxLength, lossOn } = this.description;
+    const { maxLength, lossOn, task } = this.description;
     return examples.map((example) => {
-      const encoded = this.kind.encode(example, tokenizer, maxLength, lossOn);
+      const encoded = this.kind.encode(example, tokenizer, maxLength, { lossOn, options: task.options });
       return this.kind.readout ? { ...encoded, ...this.kind.targets(example, encoded, this.#labels) } : encoded;
     });
   }

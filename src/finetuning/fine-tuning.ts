@@ -131,7 +131,7 @@ export class FineTuning {
       scheduleFor(definition, method.options, adaptation, length, state);
     this.#schedule = withBlockFreezing(schedule, settings, blocks, length, resume?.method);
     this.notes = [
-      ...cutNotes(task.train.length, train, this.#maxLength),
+      ...cutNotes(task.train.length, train, this.#maxLength, task.options?.maxTargetLength),
       ...(isAllZero(this.totalSteps, settings.warmupRatio) ? [NOTHING_TRAINS] : []),
       ...(this.#schedule.note === undefined ? [] : [this.#schedule.note]),
       ...(findTaskKind(task.kind).notesOf?.(task.train) ?? []),
@@ -256,12 +256,18 @@ function withoutEmpty({ name, examples, encoded }: EncodedSplit, how: string): E
 }
 
 /** How many training examples were cut, and how many left out. @param all their number before */
-function cutNotes(all: number, { encoded }: EncodedSplit, maxLength: number): string[] {
+function cutNotes(all: number, { encoded }: EncodedSplit, maxLength: number, maxTargetLength: unknown): string[] {
   const cut = encoded.filter((example) => example.cut).length;
+  const cutTargets = encoded.filter((example) => example.decoderCut).length;
   const left = all - encoded.length;
   const of = `of ${all} training examples`;
   return [
     ...(cut > 0 ? [`${cut} ${of} are longer than ${maxLength} tokens and are cut there (--max-length)`] : []),
+    ...(cutTargets > 0
+      ? [
+          `what ${cutTargets} ${of} are to come to is longer than ${maxTargetLength} tokens and is cut there (--max-target-length)`,
+        ]
+      : []),
     ...(left > 0 ? [`${left} ${of} have nothing that counts within ${maxLength} tokens and are left out`] : []),
   ];
 }

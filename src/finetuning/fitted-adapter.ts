@@ -36,7 +36,9 @@ export function fitAdapter(base: BaseModel, { description, parameters }: Adapter
 
 /** Shape of everything that an adapter may hold: the method's parameters, the head, and where it trains the backbone. */
 export function adaptedShapes(base: BaseModel, adaptation: Adaptation): Map<string, readonly number[]> {
-  const own = [...base.trace.weights.values()].filter(({ part }) => part === "head" || adaptation.trainsBackbone);
+  const own = [...base.trace.weights.values()].filter(
+    ({ part, buffer }) => !buffer && (part === "head" || adaptation.trainsBackbone),
+  );
   return new Map([
     ...adaptation.parameters.map(({ name, shape }) => [name, shape] as const),
     ...own.map(({ name, shape }) => [name, shape as number[]] as const),

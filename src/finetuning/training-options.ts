@@ -40,6 +40,11 @@ export const trainingOptions = z.object({
     .describe("sizes to which embeddings may be cut, such as 384,128,64: each is trained (Matryoshka)"),
   bothDirections: z.boolean().optional().describe("multiple-negatives-ranking of anchors against positives, too"),
   margin: positive.optional().describe("margin of the losses triplet and contrastive (0.5)"),
+  prefix: z
+    .string()
+    .optional()
+    .describe('what stands before each text of which another is written, such as "summarize: " for T5'),
+  maxTargetLength: count.optional().describe("tokens after which texts that are to be written of others are cut (128)"),
   base: z
     .enum(BASE_FORMATS)
     .default("float32")
@@ -146,7 +151,7 @@ export function withRecipe<Given extends z.output<typeof trainingOptions>>(
     kind?: Pick<TaskKind, "recipe"> | undefined;
   } = {},
 ): Given & Pick<FineTuningSettings, "epochs" | "batchSize" | "maxLength" | "learningRate" | "headLearningRate"> {
-  const { learningRate, headLearningRate } = from.rates ?? method.recipe;
+  const { learningRate, headLearningRate } = { ...method.recipe, ...from.rates };
   const recipe = { ...RECIPE, ...from.kind?.recipe };
   return {
     ...given,

@@ -6,6 +6,7 @@ import { generateTokens } from "../generation/generate-tokens.ts";
 import { type GenerationOptions, type GenerationTokens, generationOptions } from "../generation/generation-options.ts";
 import type { Tensors } from "../graph/tensor.ts";
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
+import type { GenerationSettings } from "./generation-settings.ts";
 import { checkOptions } from "./training-options.ts";
 
 /** How answers are to be written. */
@@ -28,13 +29,14 @@ export interface Answer extends AnswerEnd {
 }
 
 /** What writes: a compiled decoder with an adapter's tensors, and what its tokens mean. */
-export interface AnswerSource {
+export interface AnswerSource extends GenerationSettings {
   decoder: CachedDecoder;
   adapter: Tensors;
   tokenizer: Tokenizer;
-  tokens: GenerationTokens;
-  /** Most tokens of a prompt with its answer. */
+  /** Most tokens of a prompt with its answer; of an encoder-decoder, of the answer. */
   maxLength: number;
+  /** Of an encoder-decoder, whose encoder reads the prompts: what its decoder reads first. */
+  decoderStart?: number | undefined;
 }
 
 /**
@@ -78,15 +80,20 @@ interface Piece {
 class AnswerWriter {
   readonly #source: AnswerSource;
   readonly #prompts: readonly (readonly number[])[];
+  /** What answers go on from. */
+  readonly #begun: readonly (readonly number[])[];
   readonly #options: GenerationOptions & GenerationTokens;
   readonly #signal: AbortSignal | undefined;
   readonly #texts: readonly AnswerText[];
   readonly #ids: readonly number[][];
 
   constructor(source: AnswerSource, prompts: readonly (readonly number[])[], { signal, ...given }: AnswerOptions) {
-    const { tokenizer, maxLength, tokens } = source;
-    const options = checkOptions(generationOptions, given);
-    const longest = Math.max(...prompts.map(({ length }) => length));
+    const { tokenizer, maxLength, tokens, defaults, decoderStart } = source;
+    // Who asks for drawn tokens asks for no search.
+    const own = given.temperature ? { ...defaults, numBeams: 1 } : defaults;
+    const options = checkOptions(generationOptions, { ...own, ...given });
+    this.#begun = decoderStart === undefined ? prompts : prompts.map(() => [decoderStart]);
+    const longest = Math.max(...this.#begun.map(({ length }) => length));
     const room = maxLength - longest;
     if (room < 1) {
       throw new UserError(
@@ -105,15 +112,15 @@ class AnswerWriter {
   /** What can be read of the answers, as it comes. */
   async *pieces(): AsyncGenerator<Piece> {
     const { decoder, adapter } = this.#source;
-    const reader = decoder.reader(adapter);
+    const reader = decoder.reader(adapter, this.#prompts);
     try {
       const { numBeams } = this.#options;
       if (numBeams > 1) {
-        const found = await beamSearch(reader, this.#prompts, this.#options);
+        const found = await beamSearch(reader, this.#begun, this.#options);
         for (const [prompt, ids] of found.entries()) for (const token of ids) yield this.#take(prompt, token);
       } else {
         const ended = (prompt: number): boolean => this.#texts[prompt]!.stopped || this.#signal?.aborted === true;
-        const tokens = generateTokens(reader, this.#prompts, this.#options, ended);
+        const tokens = generateTokens(reader, this.#begun, this.#options, ended);
         for await (const { prompt, token } of tokens) yield this.#take(prompt, token);
       }
       for (const [prompt, text] of this.#texts.entries()) yield { prompt, text: text.finish() };

@@ -1,70 +1,206 @@
 import { UserError } from "../errors.ts";
-import { asFloat32, float32, type Tensor, type Tensors } from "../graph/tensor.ts";
-import { CachedStream } from "../models/cached-stream.ts";
+import type { Value } from "../graph/graph.ts";
+import { asFloat32, float32, int64, type Tensor, type Tensors } from "../graph/tensor.ts";
+import { CachedStream, WrittenStream } from "../models/cached-stream.ts";
+import { EncodedStream } from "../models/encoded-stream.ts";
+import type { KeyCache } from "../models/key-cache.ts";
 import { type CompiledGraph, KeptTensor, type Runtime } from "../runtime/session.ts";
 import { type AdaptedModel, writeInference } from "../training/step-graph.ts";
+import { SourceEncoder } from "./source-encoder.ts";
 import type { TextReader } from "./text-reader.ts";
 
 /** An adapted language model compiled to read texts on from where it is in them: its keys and values stay with ONNX Runtime. */
 export class CachedDecoder {
   readonly #graph: CompiledGraph;
   readonly #layout: CacheLayout;
+  readonly #encoder: SourceEncoder | undefined;
 
-  private constructor(graph: CompiledGraph, layout: CacheLayout) {
+  private constructor(graph: CompiledGraph, layout: CacheLayout, encoder: SourceEncoder | undefined) {
     this.#graph = graph;
     this.#layout = layout;
+    this.#encoder = encoder;
   }
 
   /** @throws UserError where the model has no `languageModel` head. */
   static async compile(model: AdaptedModel, weights: Tensors, runtime: Runtime): Promise<CachedDecoder> {
-    const { maxLength } = model.config;
+    const { maxLength, hiddenSize } = model.config;
+    const hasEncoder = model.architecture.kind === "encoder-decoder";
+    const Stream = hasEncoder ? WrittenStream : CachedStream;
     let stream: CachedStream | undefined;
+    let source: EncodedStream | undefined;
     const { outputs } = writeInference(
       { ...model, head: "languageModel" },
-      { stream: (graph) => (stream ??= new CachedStream(graph, maxLength)) },
+      {
+        stream: (graph) => (stream ??= new Stream(graph, maxLength)),
+        encoded(graph, width) {
+          source ??= new EncodedStream(graph);
+          return source.encoded(width);
+        },
+      },
     );
-    const { past, present, tables } = stream!;
-    const graph = await runtime.compile({ ...outputs, ...present }, new Map([...weights, ...tables]));
-    const presents = Object.keys(present);
-    const caches = Object.entries(past).map(([input, { shape }], i) => {
-      const [, heads, , size] = shape as [unknown, number, unknown, number];
-      return { input, output: presents[i]!, heads, size };
-    });
-    return new CachedDecoder(graph, { caches, maxLength });
+    const { cache, tables } = stream!;
+    const graph = await runtime.compile(
+      { ...outputs, ...cache.present, ...source?.cache.present },
+      new Map([...weights, ...tables]),
+    );
+    const encoder = hasEncoder ? await SourceEncoder.compile(model, weights, runtime) : undefined;
+    const layout = {
+      caches: cachesOf(cache),
+      sourceCaches: source ? cachesOf(source.cache) : [],
+      maxLength,
+      hiddenSize,
+    };
+    return new CachedDecoder(graph, layout, encoder);
   }
 
   /**
    * A reader that has read nothing yet; several may read in turn.
    * @param adapter tensors of the method and the head to read with, in place of those compiled with
+   * @param sources of an encoder-decoder: ids of the text that its encoder reads beside each text
    */
-  reader(adapter?: Tensors): TextReader {
-    return new CachedReader(this.#graph, this.#layout, adapter);
+  reader(adapter?: Tensors, sources?: readonly (readonly number[])[]): TextReader {
+    if (!this.#encoder) return new CachedReader(this.#graph, this.#layout, adapter);
+    const encoder = this.#encoder;
+    const read = (): Promise<SourceTexts> => SourceTexts.read(encoder, this.#layout, sources ?? [], adapter);
+    return new CachedReader(this.#graph, this.#layout, adapter, read);
   }
 
   /** Frees the graph; its readers can read no more. */
-  release(): Promise<void> {
-    return this.#graph.release();
+  async release(): Promise<void> {
+    await this.#graph.release();
+    await this.#encoder?.release();
   }
 }
 
+/** Keys or values of an attention: an input of one run, an output of the one before. */
+interface CacheTensor {
+  input: string;
+  output: string;
+  heads: number;
+  size: number;
+}
+
 interface CacheLayout {
-  caches: readonly { input: string; output: string; heads: number; size: number }[];
+  caches: readonly CacheTensor[];
+  /** Of the text that an encoder has read. */
+  sourceCaches: readonly CacheTensor[];
   maxLength: number;
+  hiddenSize: number;
+}
+
+function cachesOf({ past, present }: KeyCache): CacheTensor[] {
+  const outputs = Object.keys(present);
+  return Object.entries(past).map(([input, { shape }]: [string, Value], i) => {
+    const [, heads, , size] = shape as [unknown, number, unknown, number];
+    return { input, output: outputs[i]!, heads, size };
+  });
+}
+
+type Inputs = Record<string, Tensor | KeptTensor>;
+
+/** Keys or values of no tokens yet. */
+const emptyCaches = (caches: readonly CacheTensor[], texts: number): Inputs =>
+  Object.fromEntries(caches.map(({ input, heads, size }) => [input, float32([texts, heads, 0, size])]));
+
+/** The outputs that are inputs of the next run. */
+const taken = (caches: readonly CacheTensor[], results: Record<string, KeptTensor>): Inputs =>
+  Object.fromEntries(caches.map(({ input, output }) => [input, results[output]!]));
+
+const valuesOf = (tensor: Tensor | KeptTensor): Tensor<"float32"> =>
+  asFloat32(tensor instanceof KeptTensor ? tensor.read() : tensor);
+
+function release(inputs: Inputs): void {
+  for (const tensor of Object.values(inputs)) if (tensor instanceof KeptTensor) tensor.release();
+}
+
+/** What a decoder sees of the texts that an encoder has read, text for text. */
+class SourceTexts {
+  readonly #layout: CacheLayout;
+  /** Which of the texts that were read stands beside each text. */
+  #sources: readonly number[];
+  #mask: Tensor<"int64">;
+  /** Once keys and values are there, nothing but the length is taken of hidden states: zeros stand for them. */
+  #hidden: KeptTensor | Tensor<"float32">;
+  #cache: Inputs;
+
+  private constructor(layout: CacheLayout, mask: Tensor<"int64">, hidden: KeptTensor) {
+    const [texts] = mask.shape as [number, number];
+    this.#layout = layout;
+    this.#mask = mask;
+    this.#hidden = hidden;
+    this.#sources = Array.from({ length: texts }, (_, i) => i);
+    this.#cache = emptyCaches(layout.sourceCaches, texts);
+  }
+
+  static async read(
+    encoder: SourceEncoder,
+    layout: CacheLayout,
+    sources: readonly (readonly number[])[],
+    adapter: Tensors | undefined,
+  ): Promise<SourceTexts> {
+    const { mask, hidden } = await encoder.read(sources, adapter);
+    return new SourceTexts(layout, mask, hidden);
+  }
+
+  get inputs(): Inputs {
+    return { encoder_hidden_states: this.#hidden, encoder_attention_mask: this.#mask, ...this.#cache };
+  }
+
+  /** Keeps the keys and values that the first run gave; later ones give the same again. */
+  take(results: Record<string, KeptTensor>): void {
+    const given = taken(this.#layout.sourceCaches, results);
+    if (!(this.#hidden instanceof KeptTensor)) {
+      release(given);
+      return;
+    }
+    this.#hidden.release();
+    this.#hidden = float32([...this.#mask.shape, this.#layout.hiddenSize]);
+    this.#cache = given;
+  }
+
+  keep(texts: readonly number[]): void {
+    const sources = texts.map((text) => this.#sources[text]!);
+    // Beams of one text have one source: mostly nothing moves.
+    if (sources.join() === this.#sources.join()) return;
+    const places = this.#mask.shape[1]!;
+    const mask = new BigInt64Array(texts.length * places);
+    texts.forEach((text, i) => {
+      mask.set(this.#mask.data.subarray(text * places, (text + 1) * places), i * places);
+    });
+    const cache = Object.entries(this.#cache).map(([name, tensor]) => [name, rowsOf(valuesOf(tensor), texts, 0)]);
+    release(this.#cache);
+    this.#cache = Object.fromEntries(cache);
+    this.#mask = { ...this.#mask, shape: [texts.length, places], data: mask };
+    this.#hidden = float32([...this.#mask.shape, this.#layout.hiddenSize]);
+    this.#sources = sources;
+  }
+
+  release(): void {
+    release({ ...this.#cache, hidden: this.#hidden });
+  }
 }
 
 class CachedReader implements TextReader {
   readonly #graph: CompiledGraph;
   readonly #layout: CacheLayout;
   readonly #adapter: Tensors | undefined;
+  readonly #readSources: (() => Promise<SourceTexts>) | undefined;
+  #sources: SourceTexts | undefined;
   /** Of each text, which places hold a token; texts stand at the right. */
   #mask: boolean[][] | undefined;
   /** `[texts, heads, places, size]` by name of input. */
-  #cache: Record<string, Tensor | KeptTensor> = {};
+  #cache: Inputs = {};
 
-  constructor(graph: CompiledGraph, layout: CacheLayout, adapter: Tensors | undefined) {
+  constructor(
+    graph: CompiledGraph,
+    layout: CacheLayout,
+    adapter: Tensors | undefined,
+    readSources?: () => Promise<SourceTexts>,
+  ) {
     this.#graph = graph;
     this.#layout = layout;
     this.#adapter = adapter;
+    this.#readSources = readSources;
   }
 
   async read(more: readonly (readonly number[])[]): Promise<Float32Array[]> {
@@ -72,9 +208,8 @@ class CachedReader implements TextReader {
     const count = more.length;
     if (!this.#mask) {
       this.#mask = more.map(() => []);
-      this.#cache = Object.fromEntries(
-        caches.map(({ input, heads, size }) => [input, float32([count, heads, 0, size])]),
-      );
+      this.#cache = emptyCaches(caches, count);
+      this.#sources = await this.#readSources?.();
     }
     if (this.#mask.length !== count) throw new Error(`${this.#mask.length} texts are read, not ${count}`);
     const sequence = Math.max(...more.map(({ length }) => length));
@@ -92,13 +227,15 @@ class CachedReader implements TextReader {
         input_ids: int64([count, sequence], ids),
         attention_mask: int64([count, mask[0]!.length], mask.flat().map(Number)),
         ...this.#cache,
+        ...this.#sources?.inputs,
       },
       this.#adapter,
     );
-    this.#forget();
+    release(this.#cache);
     this.#mask = mask;
-    this.#cache = Object.fromEntries(caches.map(({ input, output }) => [input, results[output]!]));
-    const { data } = asFloat32(results.logits!.read());
+    this.#cache = taken(caches, results);
+    this.#sources?.take(results);
+    const { data } = valuesOf(results.logits!);
     const width = data.length / count;
     const logits = more.map((_, i) => data.slice(i * width, (i + 1) * width));
     results.logits!.release();
@@ -109,22 +246,19 @@ class CachedReader implements TextReader {
     const mask = texts.map((text) => this.#mask![text]!);
     // Places before the first token of the longest text that is left hold nothing any more.
     const unused = Math.min(...mask.map((places) => places.indexOf(true)));
-    const cache = Object.entries(this.#cache).map(([name, tensor]) => {
-      return [name, rowsOf(asFloat32(tensor instanceof KeptTensor ? tensor.read() : tensor), texts, unused)] as const;
-    });
-    this.#forget();
+    const cache = Object.entries(this.#cache).map(([name, tensor]) => [name, rowsOf(valuesOf(tensor), texts, unused)]);
+    release(this.#cache);
     this.#mask = mask.map((places) => places.slice(unused));
     this.#cache = Object.fromEntries(cache);
+    this.#sources?.keep(texts);
   }
 
   release(): void {
-    this.#forget();
-    this.#mask = undefined;
-  }
-
-  #forget(): void {
-    for (const tensor of Object.values(this.#cache)) if (tensor instanceof KeptTensor) tensor.release();
+    release(this.#cache);
+    this.#sources?.release();
     this.#cache = {};
+    this.#sources = undefined;
+    this.#mask = undefined;
   }
 }
 
@@ -141,9 +275,3 @@ function rowsOf({ shape, data }: Tensor<"float32">, texts: readonly number[], un
   });
   return rows;
 }
-
-const int64 = (shape: readonly number[], values: readonly number[]): Tensor<"int64"> => ({
-  dtype: "int64",
-  shape,
-  data: BigInt64Array.from(values, BigInt),
-});

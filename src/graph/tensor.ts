@@ -54,6 +54,11 @@ export function int32(shape: readonly number[], data: Int32Array): Tensor<"int32
   return { dtype: "int32", shape, data };
 }
 
+/** An int64 tensor of whole numbers. */
+export function int64(shape: readonly number[], values: readonly number[]): Tensor<"int64"> {
+  return { dtype: "int64", shape, data: BigInt64Array.from(values, BigInt) };
+}
+
 /** @throws Error where the tensor holds numbers of another type. */
 export function asFloat32(tensor: Tensor): Tensor<"float32"> {
   if (tensor.dtype !== "float32") throw new Error(`a tensor of ${tensor.dtype} stands where float32 is needed`);

@@ -60,7 +60,8 @@ export const aflora: MethodDefinition<typeof options> = {
   summary: "adaptive freezing of low-rank adaptation",
   recipe: { learningRate: 4e-3, headLearningRate: 4e-3 },
   published: {
-    source: "AFLoRA (arXiv 2403.13269) and its released scripts, DeBERTaV3-base, of GSM8K LLaMA-7B",
+    source:
+      "AFLoRA (arXiv 2403.13269) and its released scripts, DeBERTaV3-base, of GSM8K LLaMA-7B, of summarization BART-Large",
     tasks: {
       cola: setting(20, 64, 1e-2, 4e-2),
       sst2: setting(10, 64, 4e-3),
@@ -87,6 +88,8 @@ export const aflora: MethodDefinition<typeof options> = {
         freezeInitial: "30%",
         freezeFinal: "30%",
       },
+      // BART-Large on CNN/DailyMail, of which no more than this is published: attention to both texts, and the FFN.
+      summarization: { head: "new", rank: 16 },
     },
   },
   options,

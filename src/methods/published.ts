@@ -1,9 +1,12 @@
-/** What a method's authors trained a task with: options of a run, and where they are not the defaults the method's own. */
+/**
+ * What a method's authors trained a task with: options of a run, and where they are not the defaults the method's own; as
+ * far as it is published.
+ */
 export interface PublishedSetting {
-  epochs: number;
-  batchSize: number;
-  learningRate: number;
-  headLearningRate: number;
+  epochs?: number;
+  batchSize?: number;
+  learningRate?: number;
+  headLearningRate?: number;
   [option: string]: unknown;
 }
 
@@ -19,7 +22,7 @@ export function setting(
   batchSize: number,
   learningRate: number,
   headLearningRate = learningRate,
-): PublishedSetting {
+): Required<PublishedSetting> {
   return { epochs, batchSize, learningRate, headLearningRate };
 }
 

@@ -1,6 +1,6 @@
 import type { Value } from "../graph/graph.ts";
 import type { ForwardContext } from "./forward-context.ts";
-import type { TokenStream } from "./token-stream.ts";
+import type { Encoded, TokenStream } from "./token-stream.ts";
 
 /**
  * What a head gives: `sequence` a row of outputs for each example; `token` and `languageModel` a row for each token that
@@ -40,7 +40,7 @@ interface Family<Config extends ModelConfig> {
   prefix: string;
   /** Modules that only a head reads though Hugging Face has them under the prefix, such as BERT's pooler. */
   headUnderPrefix?: readonly string[];
-  /** Modules of the pretrained model that stand beside what is under the prefix, such as a decoder's `lm_head`. */
+  /** Modules and weights of the pretrained model that stand beside what is under the prefix, such as a decoder's `lm_head`. */
   besidePrefix?: readonly string[];
   /** @throws UserError where config.json has a setting that is missing, malformed or not supported. */
   readConfig(raw: unknown): Config;
@@ -69,13 +69,6 @@ export interface EncoderDecoderArchitecture<Config extends ModelConfig = ModelCo
   encode(context: ForwardContext, config: Config, tokens: TokenStream): Value;
   /** Final hidden states of the decoder's own text, `[decoder.tokens, hidden]`. */
   decode(context: ForwardContext, config: Config, tokens: TokenStream, encoded: Encoded): Value;
-}
-
-/** What a decoder sees of the encoder. */
-export interface Encoded {
-  /** `[tokens, hidden]` */
-  hidden: Value;
-  tokens: TokenStream;
 }
 
 /** A family of models: one file each, chosen by `model_type` of config.json. */

@@ -2,10 +2,10 @@ import { product } from "../graph/dimension.ts";
 import type { Value } from "../graph/graph.ts";
 import { add, matmul, mul, relu, reshape, sign, sub, tanh } from "../graph/ops.ts";
 import type { ForwardContext } from "./forward-context.ts";
-import type { TokenStream } from "./token-stream.ts";
+import type { KeyStream, TokenStream } from "./token-stream.ts";
 
 /** What is added to attention scores: 0 at real tokens, and so little at padding that its probability is exactly 0. */
-export function maskBias({ attentionMask, keys }: TokenStream): Value {
+export function maskBias({ attentionMask, keys }: KeyStream): Value {
   return reshape(mul(sub(attentionMask, 1), 1e30), ["batch", 1, 1, keys]);
 }
 
@@ -47,7 +47,7 @@ export interface AttentionOptions {
 export function attention(
   context: ForwardContext,
   { query, key, value }: { query: Value; key: Value; value: Value },
-  { queries, keys = queries }: { queries: TokenStream; keys?: TokenStream },
+  { queries, keys = queries }: { queries: TokenStream; keys?: KeyStream },
   { heads, keyValueHeads = heads, bias, dropout, scale, cap }: AttentionOptions,
 ): Value {
   const size = (query.shape[1] as number) / heads;

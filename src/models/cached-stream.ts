@@ -1,14 +1,11 @@
 import { type Dimension, difference, sum } from "../graph/dimension.ts";
-import type { Value } from "../graph/graph.ts";
-import { cast, concat, cumulativeSum, reshape, sliceSize, sub } from "../graph/ops.ts";
+import type { Graph, Value } from "../graph/graph.ts";
+import { cast, cumulativeSum, expand, reshape, sliceSize, sub } from "../graph/ops.ts";
+import { KeyCache } from "./key-cache.ts";
 import type { LengthTable } from "./length-table.ts";
 import { PaddedStream } from "./padded-stream.ts";
 
 const KEYS = sum(["past", "sequence"]);
-
-/** Names of the input and of the output that hold a block's keys or values, as ONNX exports of Hugging Face's models call them. */
-export const pastName = (block: number, part: "key" | "value"): string => `past_key_values.${block}.${part}`;
-export const presentName = (block: number, part: "key" | "value"): string => `present.${block}.${part}`;
 
 /**
  * Texts that a decoder reads on: `input_ids` `[batch, sequence]` int64 are what comes after what it has read, whose keys and
@@ -18,11 +15,13 @@ export const presentName = (block: number, part: "key" | "value"): string => `pr
  */
 export class CachedStream extends PaddedStream {
   override readonly keys = KEYS;
-  /** Keys and values `[batch, heads, past+sequence, size]` by name of output. */
-  readonly present: Record<string, Value> = {};
-  /** The inputs that they are in the next run, by name. */
-  readonly past: Record<string, Value> = {};
-  #blocks = 0;
+  readonly cache: KeyCache;
+
+  /** @param names what names of keys and values have before their own, such as `decoder.` */
+  constructor(graph: Graph, maxLength: number, names = "") {
+    super(graph, maxLength);
+    this.cache = new KeyCache(graph, "past", names);
+  }
 
   override get attentionMask(): Value {
     return cast(this.input("attention_mask", KEYS), "float32");
@@ -45,18 +44,7 @@ export class CachedStream extends PaddedStream {
   }
 
   override withPast(keys: Value, values: Value): [Value, Value] {
-    const block = this.#blocks++;
-    return [this.#after(block, "key", keys), this.#after(block, "value", values)];
-  }
-
-  #after(block: number, part: "key" | "value", own: Value): Value {
-    const [, heads, , size] = own.shape as Dimension[];
-    const name = pastName(block, part);
-    const past = this.graph.leaf("input", name, "float32", ["batch", heads!, "past", size!]);
-    this.past[name] = past;
-    const present = concat([past, own], 2);
-    this.present[presentName(block, part)] = present;
-    return present;
+    return this.cache.join(keys, values);
   }
 
   /** The last place. */
@@ -75,5 +63,16 @@ export class CachedStream extends PaddedStream {
   protected override cut({ axes }: LengthTable, axis: number): [start: Dimension, size: Dimension] {
     const isQueries = axes.indexOf("position") === axis && axes.lastIndexOf("position") !== axis;
     return isQueries ? ["past", "sequence"] : [0, KEYS];
+  }
+}
+
+/** Texts that an encoder-decoder writes: all begin with the same token and grow by one at a time, so that none is padded. */
+export class WrittenStream extends CachedStream {
+  constructor(graph: Graph, maxLength: number) {
+    super(graph, maxLength, "decoder.");
+  }
+
+  override get attentionMask(): Value {
+    return expand(this.graph.constant([1], "float32", [1, 1]), ["batch", KEYS]);
   }
 }

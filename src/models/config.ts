@@ -21,7 +21,10 @@ export function parseConfig<T>(schema: z.ZodType<T>, raw: unknown): T {
 }
 
 /** What is counted before a weight is looked at; all other sizes must be those of the weights that are there. */
-const LIMITS = { num_hidden_layers: 1000, n_layer: 1000, n_layers: 1000, num_labels: 100_000 };
+const LIMITS = {
+  ...{ num_hidden_layers: 1000, n_layer: 1000, n_layers: 1000, num_labels: 100_000 },
+  ...{ encoder_layers: 1000, decoder_layers: 1000, num_layers: 1000, num_decoder_layers: 1000 },
+};
 
 /** A dropout's rate. */
 export const rate = z.number().min(0).lt(1);

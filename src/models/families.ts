@@ -1,5 +1,6 @@
 import { didYouMean, UserError } from "../errors.ts";
 import type { Architecture, ModelConfig } from "./architecture.ts";
+import { bart } from "./bart.ts";
 import { bert } from "./bert.ts";
 import { deberta } from "./deberta.ts";
 import { distilbert } from "./distilbert.ts";
@@ -15,11 +16,13 @@ import type { Pooling } from "./pooling.ts";
 import { qwen2 } from "./qwen2.ts";
 import { qwen3 } from "./qwen3.ts";
 import { roberta } from "./roberta.ts";
+import { t5 } from "./t5.ts";
 
 /** Every supported family: a new one is one file and one line here. */
 const FAMILIES: readonly Architecture[] = [
   ...[bert, roberta, distilbert, electra, mpnet, deberta, modernbert],
   ...[llama, mistral, qwen2, qwen3, gemma2, gemma3, gpt2],
+  ...[bart, t5],
 ];
 
 /** Supported values of `model_type`. */

@@ -5,7 +5,7 @@ import type { StoredWeight, TableFormat } from "../graph/ops/weight-format.ts";
 import { layerNorm, linear, lookup, mul, softmax } from "../graph/ops.ts";
 import { type BaseFormat, storedLeaves } from "./base-format.ts";
 import type { LinearSite, WeightSpec } from "./model-parts.ts";
-import { RaggedStream, type StreamInputs, type TokenStream } from "./token-stream.ts";
+import { type Encoded, RaggedStream, type StreamInputs, type TokenStream } from "./token-stream.ts";
 
 /** How a model is written: what trains, what stands beside its linear layers, whether dropout is on. */
 export interface ForwardHooks {
@@ -23,6 +23,8 @@ export interface ForwardHooks {
   border?: number | undefined;
   /** The texts with this prefix as the model reads them; rows of real tokens alone where absent. */
   stream?: ((graph: Graph, prefix: string) => TokenStream) | undefined;
+  /** What an encoder has read before, of this width; the encoder is written, too, where absent. */
+  encoded?: ((graph: Graph, width: number) => Encoded) | undefined;
 }
 
 /** The input that holds the hidden states `[tokens, hidden]` after the blocks whose work is done. */
@@ -74,6 +76,11 @@ export class ForwardContext {
     return known;
   }
 
+  /** What was read before of the text that the decoder sees, of this width; undefined where the encoder is to be written. */
+  encoded(width: number): Encoded | undefined {
+    return this.#hooks.encoded?.(this.graph, width);
+  }
+
   /** What the texts' streams must be fed. */
   get streams(): StreamInputs[] {
     return [...this.#streams.values()].map(({ inputs }) => inputs);
@@ -123,6 +130,11 @@ export class ForwardContext {
     return this.#leaf(weight);
   }
 
+  /** A weight that is no parameter: it never trains, and is zeros where a checkpoint lacks it. */
+  buffer(name: string, shape: Shape): Value {
+    return this.#leaf(this.#meet({ name, shape, part: this.#part, buffer: true }));
+  }
+
   #meet(weight: WeightSpec): WeightSpec {
     const spec = this.weights.get(weight.name) ?? weight;
     this.weights.set(spec.name, spec);
@@ -142,7 +154,8 @@ export class ForwardContext {
   }
 
   #leaf(weight: WeightSpec): Value {
-    return this.graph.leaf(this.#hooks.trains(weight) ? "trainable" : "frozen", weight.name, "float32", weight.shape);
+    const trains = !weight.buffer && this.#hooks.trains(weight);
+    return this.graph.leaf(trains ? "trainable" : "frozen", weight.name, "float32", weight.shape);
   }
 
   /** A linear layer that methods may adapt: `x [tokens, in]` → `[tokens, out]`. */

@@ -25,6 +25,8 @@ export interface WeightSpec {
    * A table of words may be multiplied with, too.
    */
   use?: "linear" | "table";
+  /** Set where it is no parameter of the model: it never trains, and a checkpoint may lack it, where it is zeros. */
+  buffer?: true;
   /** Set where checkpoints hold it transposed, as GPT-2's do with linear layers: `[in, out]` for our `[out, in]`. */
   transposed?: true;
 }

@@ -1,6 +1,6 @@
 import type { TensorSource } from "../checkpoints/tensor-source.ts";
 import { UserError } from "../errors.ts";
-import { type Tensor, type Tensors, transposed } from "../graph/tensor.ts";
+import { float32, type Tensor, type Tensors, transposed } from "../graph/tensor.ts";
 import { type BaseFormat, isQuantized, quantizedNames, quantizeWeight } from "./base-format.ts";
 import type { ModelDescription } from "./families.ts";
 import type { WeightSpec } from "./model-parts.ts";
@@ -59,6 +59,8 @@ export async function readModelWeights(
       } else if (!quantizedNames(spec, format).every((name) => quantized.has(name))) {
         for (const [name, tensor] of quantizeWeight(spec, format, await read())) quantized.set(name, tensor);
       }
+    } else if (spec.buffer && found === undefined) {
+      weights.set(spec.name, float32(spec.shape as number[]));
     } else if (spec.part === "head") {
       missing.push(spec);
     } else if (found === undefined) {
@@ -72,8 +74,8 @@ export async function readModelWeights(
   return { weights, quantized, missing, unused: [...unused] };
 }
 
-/** Output layers of language models, which share their weights with the word embeddings. */
-const TIED_TO_WORDS = /(^|\.)(decoder|vocab_projector|generator_lm_head)\.weight$/;
+/** What else models call the table of words: output layers that share it, and the embeddings of an encoder-decoder's stacks. */
+const TIED_TO_WORDS = /(^|\.)(decoder|vocab_projector|generator_lm_head|(encoder|decoder)\.embed_tokens)\.weight$/;
 
 /** What a checkpoint calls a weight. */
 function storedName({ name, shape }: WeightSpec, source: TensorSource, prefix: string): string | undefined {
@@ -84,7 +86,7 @@ function storedName({ name, shape }: WeightSpec, source: TensorSource, prefix: s
   if (stored !== undefined) return stored;
   // Of weights that are one in memory a checkpoint may keep one; safetensors files may say which.
   const kept = names.map((each) => source.metadata?.[each]).find((each) => each && source.tensors.has(each));
-  if (kept !== undefined || !/(word|tok)_embeddings\.weight$/.test(name)) return kept;
+  if (kept !== undefined || !/((word|tok)_embeddings|^shared)\.weight$/.test(name)) return kept;
   return [...source.tensors].find(
     ([each, info]) => TIED_TO_WORDS.test(each) && info.shape.join() === shape.join(),
   )?.[0];

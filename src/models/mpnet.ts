@@ -6,6 +6,7 @@ import { type BertConfig, bertConfig, bertSchema } from "./bert.ts";
 import { parseConfig } from "./config.ts";
 import { BERT_NAMES, type BlockNames, bertEmbeddings, encoder } from "./encoder.ts";
 import { firstTokenHead, plainTokenHead } from "./heads.ts";
+import { relativeBucket } from "./relative-bucket.ts";
 
 const schema = bertSchema
   .omit({ classifier_dropout: true, type_vocab_size: true })
@@ -52,7 +53,7 @@ export const mpnet: EncoderArchitecture<MPNetConfig> = {
     const buckets = tokens.table("relativeBuckets", {
       dtype: "int32",
       axes: ["position", "position"],
-      value: (query, key) => bucketOf(key! - query!, config.buckets),
+      value: (query, key) => relativeBucket(key! - query!, { buckets: config.buckets, farthest: FAR, bothWays: true }),
     });
     const { sequence } = tokens;
     const positions = reshape(transpose(gather(table, buckets), [2, 0, 1]), [1, config.heads, sequence, sequence]);
@@ -65,14 +66,3 @@ export const mpnet: EncoderArchitecture<MPNetConfig> = {
 
   heads: { sequence: firstTokenHead("tanh"), token: plainTokenHead(({ classifierDropout }) => classifierDropout) },
 };
-
-/** T5's buckets: half of them for keys after the query; of each half, half for single distances, the rest logarithmic. */
-function bucketOf(distance: number, buckets: number): number {
-  const half = Math.floor(buckets / 2);
-  const start = distance > 0 ? half : 0;
-  const size = Math.abs(distance);
-  const single = Math.floor(half / 2);
-  if (size < single) return start + size;
-  const far = single + Math.floor((Math.log(size / single) / Math.log(FAR / single)) * (half - single));
-  return start + Math.min(far, half - 1);
-}

@@ -3,11 +3,33 @@ import type { Graph, Value } from "../graph/graph.ts";
 import { pad, reshape, unpad } from "../graph/ops.ts";
 import { type LengthTable, tableShape } from "./length-table.ts";
 
+/** Texts that attention looks at. */
+export interface KeyStream {
+  /** Length that they have side by side, with what was read before where it is kept. */
+  readonly keys: Dimension;
+  /** `[batch, keys]`, 1 at real tokens and 0 at padding. */
+  readonly attentionMask: Value;
+  /** Rows `[tokens, heads*size]` → `[batch, heads, sequence, size]`; what stands at padding is of no account. */
+  splitHeads(rows: Value, heads: number): Value;
+  /**
+   * The keys and values of these tokens, `[batch, heads, sequence, size]`, with those of the tokens that were read before,
+   * `[batch, heads, keys, size]`. Each attention of a model asks once, in the same order.
+   */
+  withPast(keys: Value, values: Value): [Value, Value];
+}
+
+/** What a decoder sees of the encoder. */
+export interface Encoded {
+  /** Of the tokens whose keys and values are not remembered yet, `[tokens, hidden]`. */
+  hidden: Value;
+  tokens: KeyStream;
+}
+
 /**
  * The texts of a batch as a model reads them. Hidden states are flat rows, one for each token; only attention, and what
  * else looks from one token to another, lays examples side by side and pads them.
  */
-export interface TokenStream {
+export interface TokenStream extends KeyStream {
   /** Number of rows. */
   readonly tokens: Dimension;
   /** Length that examples have side by side. */
@@ -17,25 +39,14 @@ export interface TokenStream {
   readonly tokenTypeIds: Value;
   /** Position of each row in its example, from 0. */
   readonly positionIds: Value;
-  /** Length that what these tokens look at has side by side: their own, with what was read before where it is kept. */
-  readonly keys: Dimension;
-  /** `[batch, keys]`, 1 at real tokens and 0 at padding. */
-  readonly attentionMask: Value;
   /**
    * Where each token stands in its text, from 0, as texts are side by side, float32 `[rows, sequence]`, and where each that it
    * looks at, `[rows, keys]`; `rows` is `batch`, or 1 where all texts begin at the same place.
    */
   readonly places: Value;
   readonly keyPlaces: Value;
-  /** Rows `[tokens, heads*size]` → `[batch, heads, sequence, size]`; what stands at padding is of no account. */
-  splitHeads(rows: Value, heads: number): Value;
   /** `[batch, heads, sequence, size]` → rows `[tokens, heads*size]`. */
   joinHeads(padded: Value): Value;
-  /**
-   * The keys and values of these tokens, `[batch, heads, sequence, size]`, with those of the tokens that were read before,
-   * `[batch, heads, keys, size]`. Each attention of a model asks once, in the same order.
-   */
-  withPast(keys: Value, values: Value): [Value, Value];
   /** Rows `[tokens, width]` → `[batch, sequence, width]`, zeros at padding. */
   pad(rows: Value): Value;
   /** `[batch, sequence, width]` → rows `[tokens, width]`. */

@@ -1,16 +1,20 @@
 import { UserError } from "../errors.ts";
 import { Graph, type Value } from "../graph/graph.ts";
-import type { Head, HeadName, ModelConfig } from "./architecture.ts";
+import type { Architecture, Head, HeadName, ModelConfig } from "./architecture.ts";
 import type { ModelDescription } from "./families.ts";
 import { ForwardContext } from "./forward-context.ts";
 import type { LinearSite, WeightSpec } from "./model-parts.ts";
 import { MEAN_POOLING, type Pooling, writePooling } from "./pooling.ts";
+import type { Encoded } from "./token-stream.ts";
 
 /** Whether a head gives a row of outputs for each of some tokens, rather than one for each example. */
 export const labelsTokens = (head: HeadName): boolean => head === "token" || head === "languageModel";
 
 /** Whether a head was pretrained with the rest of its model, and is not for one task: its weights are the backbone's. */
 export const isPretrained = (head: HeadName): boolean => head === "languageModel";
+
+/** The head that a model has where nothing is said of its task: that for whole texts, where its family offers it. */
+export const defaultHead = ({ heads }: Architecture): HeadName => (heads.sequence ? "sequence" : "languageModel");
 
 /**
  * Writes a whole model, head included.
@@ -42,17 +46,23 @@ const embeddingHead =
 
 /** Writes a model without a head. @returns the final hidden states, `[tokens, hidden]` */
 export function writeHiddenStates(context: ForwardContext, { architecture, config }: ModelDescription): Value {
-  const tokens = context.tokens();
   switch (architecture.kind) {
     case "encoder":
-      return architecture.encode(context, config, tokens);
+      return architecture.encode(context, config, context.tokens());
     case "decoder":
-      return architecture.decode(context, config, tokens);
+      return architecture.decode(context, config, context.tokens());
     case "encoder-decoder": {
-      const encoded = { hidden: architecture.encode(context, config, tokens), tokens };
+      const encoded = context.encoded(config.hiddenSize) ?? writeEncoder(context, { architecture, config });
       return architecture.decode(context, config, context.tokens("decoder."), encoded);
     }
   }
+}
+
+/** Writes an encoder-decoder's encoder alone. */
+export function writeEncoder(context: ForwardContext, { architecture, config }: ModelDescription): Encoded {
+  if (architecture.kind !== "encoder-decoder") throw new Error(`${config.modelType} is no encoder-decoder`);
+  const tokens = context.tokens();
+  return { hidden: architecture.encode(context, config, tokens), tokens };
 }
 
 /** What a model consists of, found by writing its forward pass once; no weights are needed. */

@@ -13,10 +13,32 @@ const shades = 6;
 const orders = 4;
 
 /** A projection matrix's place: which block it stands in, and which of the block's matrices it is. */
-function place(matrix: string): { block: string; kind: string } {
-  const [, block, kind] = /^(?:.*?\.)?(\d+)\.(.+)$/.exec(matrix) ?? [];
-  return block && kind ? { block, kind: kind.replace(".dense", "") } : { block: "–", kind: matrix };
+interface Place {
+  /** Its number; of an encoder-decoder with the stack before it: `e0`, `d0`. */
+  block: string;
+  kind: string;
 }
+
+/** Finds places of a run's matrices. */
+function placer(matrices: Iterable<string>): (matrix: string) => Place {
+  const hasDecoder = [...matrices].some((matrix) => matrix.startsWith("decoder."));
+  return (matrix) => {
+    const [, block, kind] = /^(?:.*?\.)?(\d+)\.(.+)$/.exec(matrix) ?? [];
+    if (!block || !kind) return { block: "–", kind: matrix };
+    return { block: (hasDecoder ? matrix[0]! : "") + block, kind: kind.replace(".dense", "") };
+  };
+}
+
+/** Blocks in their order, the encoder's first. */
+function inOrder(blocks: Iterable<string>): string[] {
+  const stack = (block: string): number => Number(block.startsWith("d"));
+  const number = (block: string): number => Number(block.replace(/^[de]/, ""));
+  return [...new Set(blocks)].sort((a, b) => stack(a) - stack(b) || number(a) - number(b));
+}
+
+/** What the axis of blocks says. */
+const blockLabel = (blocks: readonly string[]): string =>
+  blocks.some((block) => block.startsWith("d")) ? "block (e: encoder, d: decoder)" : "block";
 
 /** Step at which each matrix under the schedule froze; null where it has not. */
 export function frozenSteps(checks: FreezingRecord[]): Map<string, number | null> {
@@ -53,8 +75,9 @@ function heatMap(
   values: ReadonlyMap<string, number | null>,
   words: { summary: string; unit: string; missing: string },
 ): Picture {
+  const place = placer(values.keys());
   const cells = [...values].map(([matrix, value]) => ({ ...place(matrix), value }));
-  const blocks = [...new Set(cells.map((cell) => cell.block))].sort((a, b) => Number(a) - Number(b));
+  const blocks = inOrder(cells.map((cell) => cell.block));
   const kinds = [...grouped(cells, (cell) => cell.kind).keys()];
   const known = cells.flatMap(({ value }) => value ?? []).sort((a, b) => a - b);
   const { shade, swatches } = shading(known);
@@ -74,7 +97,7 @@ function heatMap(
       marginRight: 4,
       padding: 0.06,
       x: {
-        label: "block",
+        label: blockLabel(blocks),
         domain: blocks,
         ticks: blocks.filter((_, i) => i % Math.ceil(blocks.length / 14) === 0),
         tickSize: 0,
@@ -180,7 +203,8 @@ function scores(checks: FreezingRecord[]): Picture {
   const steps = frozenSteps(checks);
   const sampled = bins(checks, mostChecks).map((bin) => bin[0]!);
   const shown = checks.filter((check) => check.frozen.length || sampled.includes(check));
-  const blocks = [...new Set([...steps.keys()].map((matrix) => place(matrix).block))].sort((a, b) => +a - +b);
+  const place = placer(steps.keys());
+  const blocks = inOrder([...steps.keys()].map((matrix) => place(matrix).block));
   const groups = bins(blocks, orders);
   const color = (block: string) => {
     const group = groups.findIndex((group) => group.includes(block));

@@ -5,8 +5,9 @@ import type { Device } from "../runtime/session.ts";
 import { scoreAnswers } from "../tasks/answers.ts";
 import type { EvaluationSplit, Example } from "../tasks/example.ts";
 import { computeMetrics } from "../tasks/examples.ts";
-import { answerOf, promptOf } from "../tasks/prompt.ts";
+import { answerOf } from "../tasks/prompt.ts";
 import { namedColumns } from "../tasks/rows.ts";
+import type { TaskKind } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { refuseOtherData } from "./data-fingerprint.ts";
 import { FineTunedModel } from "./load-fine-tuned-model.ts";
@@ -83,10 +84,11 @@ export async function evaluateRun(
   const model = await FineTunedModel.load(run, runtimeFor(source), { offline });
   try {
     const { task } = model.description;
+    const kind = findTaskKind(task.kind);
     const results: RunEvaluation[] = [];
     for (const { name, examples } of await splitsOf(run, source, model)) {
       const predictions = await model.predictLabels(examples);
-      const details = findTaskKind(task.kind).detailsOf?.(predictions, examples, task.labels);
+      const details = kind.detailsOf?.(predictions, examples, task.labels);
       const answers = source.generate === undefined ? undefined : await answersOf(model, examples, source);
       const beside = await measureBeside?.(model, examples);
       results.push({
@@ -94,7 +96,11 @@ export async function evaluateRun(
         examples: examples.length,
         labels: task.labels,
         ...details,
-        metrics: { ...computeMetrics(task, predictions, examples), ...details?.metrics, ...scoresOf(answers) },
+        metrics: {
+          ...computeMetrics(task, predictions, examples),
+          ...details?.metrics,
+          ...(answers && scoresOf(answers, kind)),
+        },
         ...(beside && { beside }),
         ...(answers && { answers }),
       });
@@ -120,18 +126,27 @@ async function answersOf(
   if (asked.length === 0) {
     throw new UserError("--generate: no example has an answer to compare with; leave it out for texts without one");
   }
-  const prompts = asked.map(({ example }) => promptOf(example, model.base.tokenizer));
+  const prompts = asked.map(({ example }) => model.promptOf(example));
   const written = await model.answers(prompts, answers, (_, index) => onAnswer?.(index + 1, asked.length));
   return asked.map(({ example: { text }, reference }, i) => ({ text, reference, answer: written[i]!.text }));
 }
 
-const scoresOf = (answers: readonly ScoredAnswer[] | undefined): object =>
-  answers
-    ? scoreAnswers(
-        answers.map(({ answer }) => answer),
-        answers.map(({ reference }) => reference),
-      )
-    : {};
+/** Scores of the answers, and of those that can be had without the model: `lead3_rouge1`. */
+function scoresOf(
+  answers: readonly ScoredAnswer[],
+  { baselines = {}, scoresSentences: splitSentences }: Pick<TaskKind, "baselines" | "scoresSentences">,
+): Record<string, number> {
+  const references = answers.map(({ reference }) => reference);
+  const score = (texts: readonly string[]) => scoreAnswers(texts, references, { splitSentences });
+  const scores: Record<string, number> = { ...score(answers.map(({ answer }) => answer)) };
+  for (const [name, answerOf] of Object.entries(baselines)) {
+    const { rouge1, rouge2, rougeL, rougeLsum } = score(answers.map(({ text }) => answerOf(text)));
+    for (const [metric, value] of Object.entries({ rouge1, rouge2, rougeL, rougeLsum })) {
+      scores[`${name}_${metric}`] = value;
+    }
+  }
+  return scores;
+}
 
 /** The examples that a source names, for a model of the run. */
 export async function splitsOf(

@@ -143,7 +143,8 @@ function withPreset(given: Readonly<Record<string, unknown>>, name: string): Rea
   if (given.preset === undefined) return given;
   const { published } = findMethod(name);
   const { options } = partOptions(runOptions, name, given);
-  const task = namedTaskOf(sourceOf(options));
+  const kind = options.kind === undefined ? undefined : findTaskKind(options.kind, 'option "kind"');
+  const task = namedTaskOf(sourceOf(options)) ?? kind?.publishedAs;
   const setting = task === undefined ? undefined : published?.tasks[task];
   if (setting) return { ...publishedOptions(setting), ...definedOf(given) };
   const known = Object.keys(published?.tasks ?? {}).join(", ");

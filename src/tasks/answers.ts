@@ -1,4 +1,5 @@
 import { type RougeScores, rouge } from "./rouge.ts";
+import { sentencesOf } from "./sentences.ts";
 
 /** How good answers are beside their references, 0 to 1 each. */
 export interface AnswerScores extends RougeScores {
@@ -8,11 +9,22 @@ export interface AnswerScores extends RougeScores {
   last_number?: number;
 }
 
+/** How answers are scored. */
+export interface ScoringOptions {
+  /** Whether ROUGE-Lsum takes each sentence for one, wherever lines end; else each line is a sentence. */
+  splitSentences?: boolean | undefined;
+}
+
 /** Scores of answers that a model wrote. */
-export function scoreAnswers(answers: readonly string[], references: readonly string[]): AnswerScores {
+export function scoreAnswers(
+  answers: readonly string[],
+  references: readonly string[],
+  { splitSentences = false }: ScoringOptions = {},
+): AnswerScores {
   const mean = (score: (answer: string, reference: string) => number): number =>
     references.reduce((sum, reference, i) => sum + score(answers[i]!, reference), 0) / references.length;
-  const rouges = references.map((reference, i) => rouge(answers[i]!, reference));
+  const lines = (text: string): string => (splitSentences ? sentencesOf(text).join("\n") : text);
+  const rouges = references.map((reference, i) => rouge(lines(answers[i]!), lines(reference)));
   const meanRouge = (name: keyof RougeScores): number =>
     rouges.reduce((sum, scores) => sum + scores[name], 0) / rouges.length;
   const numbers = references.every((reference) => lastNumber(reference) !== undefined);

@@ -100,6 +100,7 @@ export const embedding: TaskKind<EmbeddedText> = {
     readme: { outputs: () => "A text's embedding is what the pooling of this folder makes of the model's outputs." },
   },
   table: embeddingRows,
+  takes: ["loss", "dimensions", "bothDirections", "margin"],
   recognition: {
     order: 40,
     fitsColumns: ({ columns }) => columns.includes("anchor") && columns.includes("positive"),

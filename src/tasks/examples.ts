@@ -46,7 +46,7 @@ function requireText({ text, textPair = "" }: Example, cell: Cell): void {
 
 /** Encodes examples and lays out their targets. @param classWeights `[labels]`; 1 each where absent @param lossOn as their kind has it where absent */
 export function trainingExamples(
-  { kind: name, labels }: Pick<TaskData, "kind" | "labels">,
+  { kind: name, labels, options }: Pick<TaskData, "kind" | "labels" | "options">,
   examples: readonly Example[],
   tokenizer: Tokenizer,
   maxLength: number,
@@ -54,7 +54,7 @@ export function trainingExamples(
 ): TrainingExample[] {
   const kind = findTaskKind(name);
   return examples.map((example) => {
-    const encoded = kind.encode(example, tokenizer, maxLength, lossOn);
+    const encoded = kind.encode(example, tokenizer, maxLength, { lossOn, options });
     return { ...encoded, ...kind.targets(example, encoded, labels, classWeights) };
   });
 }

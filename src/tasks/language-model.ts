@@ -1,29 +1,11 @@
 import { UserError } from "../errors.ts";
-import { concat, hits, logLikelihood } from "../graph/ops.ts";
-import { int32, type Tensor } from "../graph/tensor.ts";
+import { int32 } from "../graph/tensor.ts";
 import { conversationOf } from "./conversation.ts";
-import type { Prediction } from "./example.ts";
-import { indexCrossEntropy } from "./objective.ts";
 import { type Cell, type Columns, cellError, list, type Table, textOf } from "./rows.ts";
-import type { EncodedExample, Metric, TaskKind } from "./task-kind.ts";
+import type { TaskKind } from "./task-kind.ts";
 import { textsOf } from "./whole-text.ts";
 import { writtenText } from "./written-text.ts";
-
-/** How likely a text is to a language model, or what of it counts. */
-export interface TextLikelihood {
-  /** Number of tokens that count. */
-  tokens: number;
-  /** Logarithm of their probability, each after those before it. */
-  logProbability: number;
-  /** The inverse of their probabilities' geometric mean; 1 where the model foresees all. */
-  perplexity: number;
-}
-
-/** A text with a row before each token that counts. */
-interface EncodedText extends EncodedExample {
-  rows: Int32Array;
-  targets: Tensor<"int32">;
-}
+import { type EncodedText, type TextLikelihood, writtenTokens } from "./written-tokens.ts";
 
 /** Columns in which people have examples, in the order in which they are looked for. */
 const LAYOUTS: readonly (Columns & { optionalPair?: boolean })[] = [
@@ -46,51 +28,12 @@ function layoutIn({ columns }: Table): Columns | undefined {
 const isConversation = ({ value, column }: Cell): boolean =>
   Array.isArray(value) || column === "messages" || column === "conversations";
 
-/** Sums over all tokens that count. */
-function totalOf(predictions: readonly Prediction[]): { tokens: number; logProbability: number; hits: number } {
-  const total = { tokens: 0, logProbability: 0, hits: 0 };
-  for (const { likelihood } of predictions) {
-    total.tokens += likelihood!.tokens;
-    total.logProbability += likelihood!.logProbability;
-    total.hits += likelihood!.hits;
-  }
-  return total;
-}
-
-const ofTokens = (higherIsBetter: boolean, compute: (total: ReturnType<typeof totalOf>) => number): Metric => ({
-  higherIsBetter,
-  compute: (predictions) => compute(totalOf(predictions)),
-});
-
-const perplexityOf = ({ tokens, logProbability }: { tokens: number; logProbability: number }): number =>
-  tokens === 0 ? 1 : Math.exp(-logProbability / tokens);
-
-/** What was read of each row: the target's log-probability, and whether it was the likeliest. @param values `[rows, 2]` */
-function scoresOf(values: Float32Array): NonNullable<Prediction["likelihood"]> {
-  const scores = { tokens: values.length / 2, logProbability: 0, hits: 0 };
-  for (let i = 0; i < values.length; i += 2) {
-    scores.logProbability += values[i]!;
-    scores.hits += values[i + 1]!;
-  }
-  return scores;
-}
-
 /** Each text is to be written, token by token: conversations, completions of prompts, or texts as they are. */
 export const languageModel: TaskKind<TextLikelihood> = {
+  ...writtenTokens,
   name: "language-model",
   summary: "the text that follows: answers in conversations, completions of prompts, or whole texts",
-  head: "languageModel",
-  objective: indexCrossEntropy,
-  readout: {
-    width: 2,
-    write: (outputs, targets) => concat([logLikelihood(outputs, targets), hits(outputs, targets)], 1),
-    loss: (values, weights) => weights.reduce((sum, weight, row) => sum - weight * values[2 * row]!, 0),
-  },
-  metrics: {
-    perplexity: ofTokens(false, perplexityOf),
-    token_accuracy: ofTokens(true, ({ tokens, hits }) => (tokens === 0 ? 0 : hits / tokens)),
-  },
-  defaultMetrics: ["perplexity", "token_accuracy"],
+  modelKind: "decoder",
   recipe: { epochs: 3, batchSize: 8, maxLength: 1024 },
   huggingFace: {
     autoClass: "AutoModelForCausalLM",
@@ -106,8 +49,6 @@ export const languageModel: TaskKind<TextLikelihood> = {
     labelsOfHead: () => [],
   },
 
-  outputs: (_labels, config) => config!.vocabularySize,
-  labelsIn: () => [],
   columnsIn(table, { text, label, textPair }) {
     const { columns } = table;
     if (text !== undefined) return { text, ...(label && { label }), ...(textPair && { textPair }) };
@@ -135,7 +76,7 @@ export const languageModel: TaskKind<TextLikelihood> = {
     return { place, text: whole, textPair: completion };
   },
   exampleOfInput: ({ text, textPair }) => ({ text, ...(textPair !== undefined && { textPair }) }),
-  encode(example, tokenizer, maxLength, lossOn = "assistant"): EncodedText {
+  encode(example, tokenizer, maxLength, { lossOn = "assistant" } = {}): EncodedText {
     const { ids, counts } = writtenText(example, tokenizer, lossOn);
     const kept = ids.slice(0, maxLength);
     // The output of a row says what comes after it.
@@ -150,17 +91,6 @@ export const languageModel: TaskKind<TextLikelihood> = {
       ),
       cut: kept.length < ids.length,
     };
-  },
-  targets: (_example, { rows, targets }: EncodedText) => ({ targets, weights: new Float32Array(rows.length).fill(1) }),
-  predict: (_labels, _example, _encoded, values) => ({ likelihood: scoresOf(values) }),
-  describe(_labels, _example, _encoded, values) {
-    const { tokens, logProbability } = scoresOf(values);
-    return { tokens, logProbability, perplexity: perplexityOf({ tokens, logProbability }) };
-  },
-  lineOf: ({ tokens, perplexity }) => `perplexity ${perplexity.toFixed(3)} of ${tokens} tokens`,
-  detailsOf: (predictions) => {
-    const { tokens, logProbability } = totalOf(predictions);
-    return { metrics: { loss: tokens === 0 ? 0 : -logProbability / tokens } };
   },
   countedParts({ encoding, rows }: EncodedText, tokenizer) {
     const ids = [...encoding.inputIds];

@@ -202,6 +202,7 @@ export const reranker: TaskKind<RerankedText> = {
     },
   },
   table: rerankerRows,
+  takes: ["loss"],
   recognition: {
     order: 41,
     fitsColumns: ({ columns }) => columns.includes("query") && columns.includes("passage"),
@@ -214,9 +215,6 @@ export const reranker: TaskKind<RerankedText> = {
     const fitting = Object.keys(LOSSES).find((name) => LOSSES[name]!.rows === options.rows)!;
     if (given.loss !== undefined && given.loss !== fitting) {
       throw new UserError(`--loss ${given.loss} is none for these rows of a reranker; ${fitting} is`);
-    }
-    if (given.dimensions !== undefined || given.bothDirections || given.margin !== undefined) {
-      throw new UserError("--dimensions, --both-directions and --margin are for embeddings, not for a reranker");
     }
     return { ...options, loss: fitting };
   },

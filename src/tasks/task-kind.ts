@@ -1,6 +1,6 @@
 import type { Value } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import type { HeadName, ModelConfig } from "../models/architecture.ts";
+import type { Architecture, HeadName, ModelConfig } from "../models/architecture.ts";
 import type { Encoding, Tokenizer } from "../tokenization/tokenizer.ts";
 import type { Example, Prediction, TaskData } from "./example.ts";
 import type { HeldOutSearch } from "./held-out-search.ts";
@@ -27,6 +27,16 @@ export interface EncodedExample {
    * and is left out.
    */
   cut?: boolean;
+  /** The same of the decoder's own text. */
+  decoderCut?: boolean;
+}
+
+/** How examples are encoded, beside the model's tokenizer and the greatest length. */
+export interface EncodeSettings {
+  /** Of kinds that have a choice; what they count by default where absent. */
+  lossOn?: LossOn | undefined;
+  /** The task's own settings. */
+  options?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** What of an example counts for the loss, of kinds whose examples are texts to write: all of the assistant's turns, its last one, or the whole text. */
@@ -65,6 +75,8 @@ export interface EvaluationDetails {
 /** What a model of this kind is to Hugging Face's tools. */
 export interface HuggingFaceForm {
   autoClass: "AutoModel" | `AutoModelFor${string}`;
+  /** What a family's class ends with; as the auto class's where absent. */
+  className?: `For${string}`;
   /** `problem_type` of config.json. */
   problemType: string | null;
   /** `task_type` of adapter_config.json. */
@@ -93,7 +105,7 @@ export interface Readout {
 }
 
 /** What of a model the number of its outputs may depend on. */
-export type ModelSize = Pick<ModelConfig, "hiddenSize">;
+export type ModelSize = Pick<ModelConfig, "hiddenSize" | "maxLength">;
 
 /** Settings that kinds of tasks may have, where they are given. */
 export interface GivenTaskOptions {
@@ -102,6 +114,10 @@ export interface GivenTaskOptions {
   dimensions?: string | undefined;
   bothDirections?: boolean | undefined;
   margin?: number | undefined;
+  /** What stands before each text. */
+  prefix?: string | undefined;
+  /** Tokens after which texts that are to be written are cut. */
+  maxTargetLength?: number | undefined;
 }
 
 /** How a kind reads a table by columns of its own. */
@@ -128,6 +144,8 @@ export interface TaskKind<Shown extends object = object> {
   readonly summary: string;
   /** What the model's head gives outputs: the whole text, or tokens. */
   readonly head: HeadName;
+  /** The only kind of model that it is for; absent: all that have the head. */
+  readonly modelKind?: Architecture["kind"];
   readonly objective: Objective;
   /**
    * What predictions are made of in place of the outputs, in `predict` and `describe` too; then every example has a target. Its
@@ -157,8 +175,10 @@ export interface TaskKind<Shown extends object = object> {
 
   /** Reads tables that hold more than a text, a pair and a label. */
   readonly table?: TableReading;
+  /** Names of the settings that a task of this kind may be given; absent: none. */
+  readonly takes?: readonly (keyof GivenTaskOptions)[];
   /**
-   * Settings of a task of this kind, such as its loss; absent: it has none.
+   * Settings of a task of this kind, such as its loss, by those of them that were given; absent: it has none.
    * @throws UserError where one of those given is none, or does not go with the examples or the model.
    */
   optionsFor?(given: GivenTaskOptions, task: TaskData, model: ModelSize): Record<string, unknown>;
@@ -186,8 +206,7 @@ export interface TaskKind<Shown extends object = object> {
   exampleOfRow(cells: ExampleCells, labels: readonly string[]): Omit<Example, "index">;
   /** An example to predict for. @throws UserError where the kind does not take such texts. */
   exampleOfInput(input: TextInput): Omit<Example, "index">;
-  /** @param lossOn of kinds that have a choice; what they count by default where absent */
-  encode(example: Example, tokenizer: Tokenizer, maxLength: number, lossOn?: LossOn): EncodedExample;
+  encode(example: Example, tokenizer: Tokenizer, maxLength: number, settings?: EncodeSettings): EncodedExample;
   /** Targets and weights of an example that has its label. @param classWeights `[labels]`; 1 each where absent */
   targets(
     example: Example,
@@ -213,6 +232,12 @@ export interface TaskKind<Shown extends object = object> {
   pairScoresOf?(predictions: readonly Prediction[], examples: readonly Example[]): PairScores;
   /** The text that a model reads, in order, parted by what counts for the loss: shown before training. */
   countedParts?(encoded: EncodedExample, tokenizer: Tokenizer): { text: string; counts: boolean }[];
+  /** Answers that can be had without a model, by name, to be scored beside its own. */
+  readonly baselines?: Readonly<Record<string, (text: string) => string>>;
+  /** Whether answers are scored sentence by sentence, wherever their lines end. */
+  readonly scoresSentences?: boolean;
+  /** What `published` settings of methods call a task of this kind that has no name. */
+  readonly publishedAs?: string;
   /** The class of which a held-out part gets its share; absent: examples are drawn alike. */
   stratumOf?(example: Example): number;
   /** The classes that an example counts for where rare ones are to weigh more; absent: there are none to weigh. */

@@ -3,15 +3,17 @@ import type { HeadName } from "../models/architecture.ts";
 import { type ClassifiedText, classification } from "./classification.ts";
 import { type EmbeddedText, embedding } from "./embedding.ts";
 import type { TaskData } from "./example.ts";
-import { languageModel, type TextLikelihood } from "./language-model.ts";
+import { languageModel } from "./language-model.ts";
 import { type MultiLabelledText, multiLabel } from "./multi-label.ts";
 import type { Objective } from "./objective.ts";
 import { regression, type ScoredText } from "./regression.ts";
 import { type RerankedText, reranker } from "./reranker.ts";
 import { type Columns, columnOf, type Table } from "./rows.ts";
+import { sequenceToSequence } from "./sequence-to-sequence.ts";
 import type { GivenTaskOptions, ModelSize, TaskKind } from "./task-kind.ts";
 import { type TaggedText, tokenClassification } from "./token-classification.ts";
 import { wholeText } from "./whole-text.ts";
+import type { TextLikelihood } from "./written-tokens.ts";
 
 /** What a model says of one text, as its kind of task describes it; a kind of the caller's own may say something else. */
 export type TextPrediction = Partial<
@@ -25,6 +27,7 @@ export const TASK_KINDS: readonly TaskKind<TextPrediction>[] = [
   multiLabel,
   tokenClassification,
   languageModel,
+  sequenceToSequence,
   embedding,
   reranker,
 ];
@@ -70,20 +73,31 @@ export function findTaskKind(name: string, where?: string): TaskKind<TextPredict
   );
 }
 
+const OPTION_NAMES = [
+  ...["loss", "dimensions", "bothDirections", "margin", "prefix", "maxTargetLength"],
+] as (keyof GivenTaskOptions)[];
+
 /**
  * The task with its kind's settings, as they are given or by default.
  * @throws UserError where a setting is given that does not go with the task.
  */
 export function withTaskOptions(task: TaskData, settings: GivenTaskOptions, model: ModelSize): TaskData {
-  const { loss, dimensions, bothDirections, margin } = settings;
-  const given = { loss, dimensions, bothDirections, margin };
-  const { optionsFor } = findTaskKind(task.kind);
-  if (optionsFor) return { ...task, options: optionsFor(given, task, model) };
-  const [name] = Object.entries(given).find(([, value]) => value !== undefined && value !== false) ?? [];
-  if (name === undefined) return task;
-  const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  throw new UserError(`--${flag} is for embeddings, and the task is ${task.kind}; leave it out`);
+  const { takes = [], optionsFor } = findTaskKind(task.kind);
+  const given = OPTION_NAMES.filter((name) => settings[name] !== undefined && settings[name] !== false);
+  const other = given.find((name) => !takes.includes(name));
+  if (other !== undefined) {
+    const flag = other.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    const kinds = known().filter((kind) => kind.takes?.includes(other));
+    throw new UserError(
+      `--${flag} is for the kind ${kinds.map(({ name }) => name).join(" or ")}, and the task is ${task.kind}; leave it out`,
+    );
+  }
+  return optionsFor ? { ...task, options: optionsFor(settings, task, model) } : task;
 }
+
+/** Names of the kinds that are for one kind of model alone. */
+export const kindsForModel = (model: TaskKind["modelKind"]): string[] =>
+  known().flatMap(({ name, modelKind }) => (modelKind === model ? [name] : []));
 
 /** What a task minimises: as its own settings say, or its kind. */
 export function objectiveOf({ kind: name, options = {} }: Pick<TaskData, "kind" | "options">): Objective {
@@ -124,15 +138,18 @@ export function headOfPeftTask(taskType: string | null | undefined): HeadName {
  * The kind of task and the labels that a checkpoint's head says it is for.
  * @param outputs names of the head's outputs
  * @param problemType as config.json has it
+ * @param model the kind of model that it is a head of, where that is known
  * @throws UserError where it says nothing of the kind.
  */
 export function recognizeHead(
   head: HeadName,
   outputs: readonly string[],
   problemType: string | null | undefined,
+  model?: TaskKind["modelKind"],
 ): { kind: TaskKind<TextPrediction>; labels: string[] } {
   for (const { kind, labelsOfHead } of recognizable()) {
-    const labels = kind.head === head ? labelsOfHead(outputs, problemType) : undefined;
+    const fits = kind.modelKind === undefined || model === undefined || kind.modelKind === model;
+    const labels = fits && kind.head === head ? labelsOfHead(outputs, problemType) : undefined;
     if (labels) return { kind, labels };
   }
   throw new UserError(`no kind of task is known whose model has a ${head} head of ${outputs.length} outputs`);

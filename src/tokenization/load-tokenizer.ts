@@ -12,12 +12,13 @@ import { createTokenizer } from "./tokenizer-json.ts";
  */
 export async function loadTokenizer(files: ModelFiles): Promise<Tokenizer> {
   const { location } = files;
+  const decoderStart = await decoderStartOf(files);
   const json = await readJson(files, "tokenizer.json");
   if (json !== undefined) {
-    return createTokenizer(json, await readSettings(files), location);
+    return createTokenizer(json, { ...(await readSettings(files)), ...decoderStart }, location);
   }
   const built = await readVocabularyFiles(files);
-  if (built) return createTokenizer(built.tokenizer, built.config, location);
+  if (built) return createTokenizer(built.tokenizer, { ...built.config, ...decoderStart }, location);
   throw new UserError(
     `${location} has no tokenizer: expected tokenizer.json or one of ${VOCABULARY_FILES.join(", ")}; add the file of the model's own tokenizer`,
   );
@@ -29,4 +30,12 @@ async function readSettings(files: ModelFiles): Promise<object> {
   const settings = (await readJson(files, "tokenizer_config.json")) as object | undefined;
   const template = await files.open("chat_template.jinja");
   return { ...older, ...settings, ...(template && { chat_template: await readText(template) }) };
+}
+
+/** What an encoder-decoder's decoder reads first; generation_config.json has the last word. */
+async function decoderStartOf(files: ModelFiles): Promise<{ decoder_start_token_id?: unknown }> {
+  const config = (await readJson(files, "config.json")) as Record<string, unknown> | undefined;
+  if (!config?.is_encoder_decoder) return {};
+  const generation = (await readJson(files, "generation_config.json")) as Record<string, unknown> | undefined;
+  return { decoder_start_token_id: generation?.decoder_start_token_id ?? config.decoder_start_token_id };
 }

@@ -56,6 +56,8 @@ const settingsSchema = z.looseObject({
   cls_token: named,
   mask_token: named,
   pad_token: named,
+  /** Of encoder-decoders; from the model's configuration. */
+  decoder_start_token_id: z.int().min(0).nullish(),
   /** One, or several by name. */
   chat_template: z.union([z.string(), z.array(z.object({ name: z.string(), template: z.string() }))]).nullish(),
   clean_up_tokenization_spaces: z.boolean().nullish(),
@@ -251,7 +253,9 @@ function specialTokensOf(settings: Settings, library: LibraryTokenizer): Tokeniz
     const id = text ? library.token_to_id(text) : undefined;
     return text && id !== undefined ? [[name, { id, text }] as const] : [];
   });
-  return Object.fromEntries(found);
+  const start = settings.decoder_start_token_id;
+  const decoderStart = typeof start === "number" && { id: start, text: library.decode([start]) };
+  return { ...Object.fromEntries(found), ...(decoderStart && { decoderStart }) };
 }
 
 /** The template is not looked at before it is used. */

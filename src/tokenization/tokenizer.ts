@@ -23,8 +23,11 @@ export interface SpecialToken {
 /** Text to token ids and back, as the model's Hugging Face tokenizer makes them. */
 export interface Tokenizer {
   readonly padTokenId: number;
-  /** By the names that Transformers has for them, `bos` and `eos` without `_token`; those that the model's files name. */
-  readonly specialTokens: Readonly<Partial<Record<"bos" | "eos", SpecialToken>>>;
+  /**
+   * By the names that Transformers has for them, without `_token`; those that the model's files name. `decoderStart` is what
+   * an encoder-decoder's decoder reads first.
+   */
+  readonly specialTokens: Readonly<Partial<Record<"bos" | "eos" | "decoderStart", SpecialToken>>>;
   /** How conversations are written, where the model's files say. */
   readonly chatTemplate: ChatTemplate | undefined;
   /**

@@ -8,7 +8,7 @@ import type { ModelDescription } from "../models/families.ts";
 import { type DropoutLayer, ForwardContext, type ForwardHooks } from "../models/forward-context.ts";
 import type { WeightSpec } from "../models/model-parts.ts";
 import type { StreamInputs } from "../models/token-stream.ts";
-import { writeModel } from "../models/trace.ts";
+import { writeEncoder, writeModel } from "../models/trace.ts";
 import type { Objective } from "../tasks/objective.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 
@@ -43,7 +43,7 @@ export interface ModelGraph<Output extends string = string> {
   dropouts: readonly DropoutLayer[];
 }
 
-export interface InferenceOptions extends Partial<Pick<ForwardHooks, "dropout" | "stream">> {
+export interface InferenceOptions extends Partial<Pick<ForwardHooks, "dropout" | "stream" | "encoded">> {
   readBy?: ReadBy | undefined;
 }
 
@@ -54,9 +54,9 @@ export interface InferenceOptions extends Partial<Pick<ForwardHooks, "dropout" |
  */
 export function writeInference(
   model: AdaptedModel,
-  { dropout = false, readBy, stream }: InferenceOptions = {},
+  { dropout = false, readBy, stream, encoded }: InferenceOptions = {},
 ): ModelGraph<"logits"> {
-  const { context, logits } = writeForward(model, () => "trainable", { dropout, stream });
+  const { context, logits } = writeForward(model, () => "trainable", { dropout, stream, encoded });
   const read = readBy?.readout?.write(logits, targetsOf(readBy.objective, logits)) ?? logits;
   return modelGraph(context, { logits: read });
 }
@@ -96,6 +96,13 @@ function modelGraph<Output extends string>(
 ): ModelGraph<Output> {
   const read = new Set(liveLeaves(Object.values<Value>(outputs)).map(({ leaf }) => leaf!.name));
   return { outputs, streams, dropouts: dropouts.filter(({ input }) => read.has(input)) };
+}
+
+/** An encoder-decoder's encoder alone, without dropout: `[tokens, hidden]`. Parameters are as in {@link writeInference}. */
+export function writeEncoded(model: AdaptedModel, { stream }: Pick<ForwardHooks, "stream"> = {}): ModelGraph<"hidden"> {
+  const { context } = adaptedContext(model, () => "trainable", { dropout: false, stream });
+  const { hidden } = writeEncoder(context, model);
+  return { outputs: { hidden }, streams: context.streams, dropouts: context.dropouts };
 }
 
 /**
@@ -159,7 +166,17 @@ function targetsOf(objective: Objective, { graph, shape }: Value): Value {
 function writeForward(
   model: AdaptedModel,
   kindOf: (name: string) => "trainable" | "frozen",
-  hooks: Pick<ForwardHooks, "dropout" | "recompute" | "stream">,
+  hooks: Pick<ForwardHooks, "dropout" | "recompute" | "stream" | "encoded">,
+) {
+  const { context, parameter } = adaptedContext(model, kindOf, hooks);
+  return { context, logits: writeModel(context, model, model.labelCount, model.head), parameter };
+}
+
+/** What a model is written with, its method's parameters beside it. */
+function adaptedContext(
+  model: AdaptedModel,
+  kindOf: (name: string) => "trainable" | "frozen",
+  hooks: Pick<ForwardHooks, "dropout" | "recompute" | "stream" | "encoded">,
 ) {
   const { settled } = model;
   const { adapt, sites, parameters, trainsBackbone = false } = model.adaptation;
@@ -177,6 +194,5 @@ function writeForward(
     border: settled?.count,
     ...hooks,
   });
-  const logits = writeModel(context, model, model.labelCount, model.head);
-  return { context, logits, parameter };
+  return { context, parameter };
 }

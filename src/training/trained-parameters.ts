@@ -18,7 +18,8 @@ export class TrainedParameters {
   readonly #trainedBackbone: readonly string[];
 
   constructor(model: AdaptedModel, schedule: Schedule, weights: Tensors) {
-    const specs = [...traceModel(model, model.labelCount, model.head).weights.values()];
+    const weightsOfModel = traceModel(model, model.labelCount, model.head).weights.values();
+    const specs = [...weightsOfModel].filter(({ buffer }) => !buffer);
     const namesOf = (part: "head" | "backbone") => specs.filter((s) => s.part === part).map(({ name }) => name);
     this.#model = model;
     this.#schedule = schedule;

@@ -4,6 +4,7 @@ import {
   causalBias,
   type EncoderDecoderArchitecture,
   type ForwardContext,
+  type KeyStream,
   labelCountOf,
   type ModelConfig,
   maskBias,
@@ -110,7 +111,7 @@ class BlockPart {
     this.#prefix = prefix;
   }
 
-  attend(name: string, x: Value, queries: TokenStream, seen: Value, keys: TokenStream, bias: Value): Value {
+  attend(name: string, x: Value, queries: TokenStream, seen: Value, keys: KeyStream, bias: Value): Value {
     const { hiddenSize, heads, keyValueHeads, headSize, attentionDropout } = this.#config;
     const linear = (input: Value, layer: string, outFeatures: number): Value =>
       this.#linear(input, `${name}.${layer}`, "attention", outFeatures);

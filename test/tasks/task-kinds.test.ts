@@ -14,7 +14,7 @@ import { ordinalRegression } from "./ordinal-regression.ts";
 
 const SOURCE = fileURLToPath(new URL("../../src", import.meta.url));
 const KINDS =
-  "(kinds: classification, regression, multi-label, token-classification, language-model, embedding, reranker)";
+  "(kinds: classification, regression, multi-label, token-classification, language-model, sequence-to-sequence, embedding, reranker)";
 
 test("no source file outside of tasks/ names a kind", async () => {
   const named = new RegExp(`["'\`](${TASK_KIND_NAMES.join("|")})["'\`]`);

@@ -108,7 +108,7 @@ export async function readPeftAdapter(
       ...translated.options,
       ...(adapted.length < trace.sites.length && { targetModules: adapted.map((site) => site.name) }),
     },
-    task: taskOf(labelCount, kind, raw),
+    task: taskOf(labelCount, kind, raw, base),
     maxLength: base.config.maxLength,
   };
   return { description, parameters: new Map([...translated.parameters, ...head]) };
@@ -248,9 +248,10 @@ function taskOf(
   labelCount: number,
   head: HeadName,
   raw: { id2label?: Record<string, string> | undefined; problem_type?: string | null | undefined },
+  { architecture }: ModelDescription,
 ): AdapterDescription["task"] {
   const known = Object.keys(raw.id2label ?? {}).length === labelCount ? raw.id2label : undefined;
   const outputs = Array.from({ length: labelCount }, (_, i) => known?.[i] ?? `LABEL_${i}`);
-  const { kind, labels } = recognizeHead(head, outputs, raw.problem_type);
+  const { kind, labels } = recognizeHead(head, outputs, raw.problem_type, architecture.kind);
   return { name: "custom", kind: kind.name, labels, metrics: [...kind.defaultMetrics] };
 }

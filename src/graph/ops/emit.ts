@@ -11,13 +11,24 @@ export function emitAs<Inputs extends readonly Value[], Attrs extends Attributes
   };
 }
 
-/** Second operand of a Reshape from one shape to another of as many elements. */
-export function reshapeTarget(emitter: OnnxEmitter, from: Shape, to: Shape): string {
+/** Emits a Reshape of `x` from one shape to another of as many elements; returns its output's name. */
+export function emitReshape(
+  emitter: OnnxEmitter,
+  x: Value | string,
+  from: Shape,
+  to: Shape,
+  outputs?: OnnxNodeOptions["outputs"],
+): string {
   const unknown = to.flatMap((dimension, axis) =>
     typeof dimension === "string" && dimension !== from[axis] ? [axis] : [],
   );
-  // -1 stands for one size, 0 for a size kept; more unknown sizes than one must be read from the inputs.
-  return unknown.length <= 1
+  // -1 stands for one size, 0 for a size kept; more unknown sizes than one must be read from the inputs, and may be 0.
+  const short = unknown.length <= 1;
+  const target = short
     ? emitter.int64(to.map((size, axis) => (typeof size === "number" ? size : axis === unknown[0] ? -1 : 0)))
     : emitter.shapeTensor(to);
+  return emitter.emit("Reshape", [x, target], {
+    ...(!short && { attributes: { allowzero: 1 } }),
+    ...(outputs && { outputs }),
+  });
 }

@@ -2,7 +2,7 @@ import { sameShape } from "../dimension.ts";
 import type { Value } from "../graph.ts";
 import { define, fail, MICROSOFT, requireType } from "./define.ts";
 import { neg } from "./elementwise.ts";
-import { reshapeTarget } from "./emit.ts";
+import { emitReshape } from "./emit.ts";
 
 const ROTARY = define<[Value, Value, Value], { heads: number }>({
   name: "RotaryEmbedding",
@@ -29,7 +29,7 @@ const ROTARY = define<[Value, Value, Value], { heads: number }>({
     const turned = 2 * (cosine.shape[1] as number);
     const one = [1, ...x.shape];
     // To the kernel all rows are one text, whose first position is 0: row i of the cosines is that of row i.
-    const text = emitter.emit("Reshape", [x, reshapeTarget(emitter, x.shape, one)]);
+    const text = emitReshape(emitter, x, x.shape, one);
     const attributes = {
       num_heads: heads,
       ...(turned < width / heads && { rotary_embedding_dim: turned }),
@@ -38,7 +38,7 @@ const ROTARY = define<[Value, Value, Value], { heads: number }>({
       domain: MICROSOFT,
       attributes,
     });
-    emitter.emit("Reshape", [rotated, reshapeTarget(emitter, one, x.shape)], { outputs });
+    emitReshape(emitter, rotated, one, x.shape, outputs);
   },
   // A turn is undone by the turn the other way. Angles depend on positions alone: nothing flows to them.
   gradient: ({ inputs: [, cosine, sine], attributes: { heads } }, dy) => [rotate(dy, cosine, neg(sine), heads)],

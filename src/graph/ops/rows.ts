@@ -1,7 +1,7 @@
 import { product, sameShape, showShape } from "../dimension.ts";
 import type { Value } from "../graph.ts";
 import { define, fail, requireIndices } from "./define.ts";
-import { reshapeTarget } from "./emit.ts";
+import { emitReshape } from "./emit.ts";
 
 const PAD_ROWS = define<[Value, Value, Value], { zeros: boolean }>({
   name: "PadRows",
@@ -49,7 +49,7 @@ const UNPAD_ROWS = define<[Value, Value, Value]>({
   },
   onnx({ inputs: [padded, places, rowPlaces], outputs }, emitter) {
     const flat = [product(places.shape), ...padded.shape.slice(places.shape.length)];
-    const table = emitter.emit("Reshape", [padded, reshapeTarget(emitter, padded.shape, flat)]);
+    const table = emitReshape(emitter, padded, padded.shape, flat);
     emitter.emit("Gather", [table, rowPlaces], { attributes: { axis: 0 }, outputs });
   },
   gradient: ({ inputs: [, places, rowPlaces] }, dy) => [pad(dy, places, rowPlaces, { zeros: true })],

@@ -1,7 +1,7 @@
 import { broadcast, product, type Shape, sameShape, showShape } from "../dimension.ts";
 import type { Value } from "../graph.ts";
 import { define, fail } from "./define.ts";
-import { emitAs, reshapeTarget } from "./emit.ts";
+import { emitAs, emitReshape } from "./emit.ts";
 
 const RESHAPE = define<[Value], { shape: Shape }>({
   name: "Reshape",
@@ -12,7 +12,7 @@ const RESHAPE = define<[Value], { shape: Shape }>({
     return [{ dtype: x.dtype, shape }];
   },
   onnx({ inputs: [x], attributes: { shape }, outputs }, emitter) {
-    emitter.emit("Reshape", [x, reshapeTarget(emitter, x.shape, shape)], { outputs });
+    emitReshape(emitter, x, x.shape, shape, outputs);
   },
   gradient: ({ inputs: [x] }, dy) => [reshape(dy, x.shape)],
 });
