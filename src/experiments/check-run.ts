@@ -4,7 +4,7 @@ import { BUNDLED_MODEL } from "../finetuning/bundled-model.ts";
 import { modelDirectory } from "../finetuning/load-base-model-node.ts";
 import { findMethod, scheduleFor } from "../methods/methods.ts";
 import { describeModel } from "../models/families.ts";
-import { type ModelTrace, traceModel } from "../models/trace.ts";
+import { type ModelTrace, defaultHead, traceModel } from "../models/trace.ts";
 import type { RunConfig } from "../runs/run-config.ts";
 import { stepsPerEpoch } from "../training/batch-order.ts";
 
@@ -32,7 +32,7 @@ export class RunChecker {
     const trace = (async () => {
       const folder = model === BUNDLED_MODEL ? modelDirectory(model) : await resolveModel(model, { revision, offline });
       const description = describeModel(await readFolderConfig(folder));
-      return traceModel(description, description.config.labelCount);
+      return traceModel(description, description.config.labelCount, defaultHead(description.architecture));
     })();
     this.#traces.set(key, trace);
     return trace;

@@ -101,8 +101,7 @@ function modelGraph<Output extends string>(
 /** An encoder-decoder's encoder alone, without dropout: `[tokens, hidden]`. Parameters are as in {@link writeInference}. */
 export function writeEncoded(model: AdaptedModel, { stream }: Pick<ForwardHooks, "stream"> = {}): ModelGraph<"hidden"> {
   const { context } = adaptedContext(model, () => "trainable", { dropout: false, stream });
-  const { hidden } = writeEncoder(context, model);
-  return { outputs: { hidden }, streams: context.streams, dropouts: context.dropouts };
+  return modelGraph(context, { hidden: writeEncoder(context, model).hidden });
 }
 
 /**
