@@ -4,7 +4,7 @@ import { BUNDLED_MODEL } from "../finetuning/bundled-model.ts";
 import { modelDirectory } from "../finetuning/load-base-model-node.ts";
 import { findMethod, scheduleFor } from "../methods/methods.ts";
 import { describeModel } from "../models/families.ts";
-import { type ModelTrace, defaultHead, traceModel } from "../models/trace.ts";
+import { defaultHead, type ModelTrace, traceModel } from "../models/trace.ts";
 import type { RunConfig } from "../runs/run-config.ts";
 import { stepsPerEpoch } from "../training/batch-order.ts";
 

@@ -3,6 +3,7 @@ import { cp, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promis
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { environment } from "../cli/aflora.ts";
+import { rewritings, writeTinyEncoderDecoder } from "../synthetic-rewriting.ts";
 import { chats, questions, writeJsonl, writeTinyLanguageModel } from "../tiny-language-model.ts";
 import { ROOT } from "./pages.ts";
 
@@ -116,6 +117,15 @@ export async function writeData(project: string): Promise<void> {
   for (const name of ["SmolLM2-135M", "SmolLM2-135M-Instruct", "Llama-2-7b-hf"]) {
     await writeTinyLanguageModel(join(project, name), { template: name.endsWith("Instruct") ? "smollm2" : null });
   }
+  for (const [name, family] of [
+    ["bart-base", "bart"],
+    ["t5-small", "t5"],
+  ] as const) {
+    await writeTinyEncoderDecoder(join(project, name), family);
+  }
+  await writeJsonl(join(project, "articles.jsonl"), rewritings(40, 1));
+  await write("new-articles.txt", "reverse ant bee\nshout cat\n");
+  await write("bart-large/config.json", await readFile(join(ROOT, "test/fixtures/configs/bart-large.json"), "utf8"));
   await writeJsonl(join(project, "chat.jsonl"), chats(12));
   const asked = questions(12);
   await write(

@@ -1,0 +1,111 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { env, pipeline } from "@huggingface/transformers";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { UserError } from "../../src/errors.ts";
+import { evaluateRun } from "../../src/runs/evaluate-run.ts";
+import { exportRun } from "../../src/runs/export-run.ts";
+import { fineTune } from "../../src/runs/fine-tune.ts";
+import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { rewritings, writeTinyEncoderDecoder } from "../synthetic-rewriting.ts";
+import { writeJsonl, writeTinyLanguageModel } from "../tiny-language-model.ts";
+
+const TRAINED = 1500;
+const HELD_OUT = 40;
+
+/** What each family learns: all three ways of rewriting, or one that a prefix asks for. */
+const LESSONS = {
+  bart: { rows: rewritings(TRAINED + HELD_OUT, 1), epochs: 3 },
+  t5: {
+    rows: rewritings(3 * (TRAINED / 3 + HELD_OUT), 1)
+      .filter(({ document }) => document.startsWith("shout "))
+      .map(({ document, summary }) => ({ document: document.replace("shout ", ""), summary })),
+    epochs: 6,
+    prefix: "shout ",
+  },
+} as const;
+
+let home: string;
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-rewriting-"));
+  env.allowRemoteModels = false;
+  env.localModelPath = home;
+});
+afterAll(() => rm(home, { recursive: true }));
+
+describe.each(["bart", "t5"] as const)("a small %s from its random start", (family) => {
+  const { rows, ...settings } = LESSONS[family];
+  const held = rows.slice(0, HELD_OUT);
+  const run = () => join(home, `${family}-run`);
+
+  beforeAll(async () => {
+    await fineTune({
+      model: await writeTinyEncoderDecoder(join(home, family), family),
+      train: await writeJsonl(join(home, `${family}.jsonl`), rows.slice(HELD_OUT)),
+      validation: await writeJsonl(join(home, `${family}-held.jsonl`), held),
+      method: "full",
+      learningRate: 2e-3,
+      weightDecay: 0.01,
+      maxGradNorm: 1,
+      batchSize: 32,
+      tokenBudget: 1024,
+      threads: 1,
+      output: run(),
+      ...settings,
+    });
+  }, 300_000);
+
+  test("rewrites texts that it has not seen: greedily and with beams", async () => {
+    const taught = new Set(rows.slice(HELD_OUT).map(({ document }) => document));
+    expect(held.filter(({ document }) => !taught.has(document)).length).toBeGreaterThan(HELD_OUT / 3);
+    for (const numBeams of [1, 4]) {
+      const [evaluation] = await evaluateRun(run(), { threads: 1, generate: HELD_OUT, answers: { numBeams } });
+      expect(evaluation!.metrics.exact_match).toBeGreaterThanOrEqual(0.9);
+      expect(evaluation!.metrics.rougeLsum).toBeGreaterThan(0.9);
+      expect(evaluation!.metrics.lead3_rougeLsum).toBeLessThan(evaluation!.metrics.rougeLsum!);
+    }
+  });
+
+  test("writes the same texts in Transformers.js", async () => {
+    const report = await exportRun(
+      run(),
+      { format: "onnx", output: join(home, `${family}-onnx`), dtype: "q8" },
+      { threads: 1 },
+    );
+    expect(report.largestDifference).toBeLessThan(1e-4);
+    const texts = held.map(({ document }) => document);
+    const own = await FineTunedModel.load(run(), nodeRuntime({ threads: 1 }));
+    const expected = (await own.answers(texts)).map(({ text }) => text);
+    await own.release();
+    for (const dtype of ["fp32", "q8"] as const) {
+      const summarise = await pipeline("summarization", `${family}-onnx`, { dtype });
+      const found = (await summarise(texts, { max_new_tokens: 20 })) as { summary_text: string }[];
+      const same = found.filter(({ summary_text }, i) => summary_text === expected[i]).length;
+      // Rounding to bytes may turn a word.
+      expect(same, dtype).toBeGreaterThanOrEqual(dtype === "fp32" ? HELD_OUT : 0.9 * HELD_OUT);
+      await summarise.dispose();
+    }
+  });
+});
+
+test("a kind of task and a model that do not go together are refused in a sentence", async () => {
+  const train = await writeJsonl(join(home, "few.jsonl"), rewritings(12, 1));
+  const decoder = await writeTinyLanguageModel(join(home, "decoder"));
+  const given = { train, method: "lora", rank: 2, epochs: 1, threads: 1, output: join(home, "refused") };
+  await expect(fineTune({ ...given, model: decoder })).rejects.toThrow(
+    new UserError(
+      'task kind "sequence-to-sequence" is for encoder-decoders, and models of type "llama" are decoders; take another model, or --kind language-model',
+    ),
+  );
+  const bart = await writeTinyEncoderDecoder(join(home, "refusing"), "bart");
+  await expect(fineTune({ ...given, model: bart, kind: "language-model" })).rejects.toThrow(
+    new UserError(
+      'task kind "language-model" is for decoders, and models of type "bart" are encoder-decoders; take another model, or --kind sequence-to-sequence',
+    ),
+  );
+  await expect(
+    fineTune({ ...given, model: bart, kind: "classification", text: "document", label: "summary" }),
+  ).rejects.toThrow('models of type "bart" have no sequence head (they have: languageModel)');
+});
