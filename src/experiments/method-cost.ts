@@ -77,7 +77,9 @@ export function methodCosts(
 function costOf(when: MethodCost["when"], model: AdaptedModel, trace: ModelTrace, sequence: number): MethodCost {
   const { adaptation, trainable = adaptation.trainable, settled } = model;
   const backbone = adaptation.trainsBackbone
-    ? [...trace.weights.values()].filter(({ name, part, buffer }) => part === "backbone" && !buffer && !settled?.parameters.has(name))
+    ? [...trace.weights.values()].filter(
+        ({ name, part, buffer }) => part === "backbone" && !buffer && !settled?.parameters.has(name),
+      )
     : [];
   const parameters = [...adaptation.parameters.filter(({ name }) => trainable.has(name)), ...backbone];
   const modules: Record<string, number> = {};
