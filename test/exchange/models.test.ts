@@ -117,7 +117,9 @@ test("a decoder's last token is found wherever padding stands", async () => {
   const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 });
   const output = join(directory, "padded-onnx");
   await exportAdapter(base, adapter, { format: "onnx", output }, runtime, EXAMPLES);
-  const session = await InferenceSession.create(join(output, onnxFile(ONNX_NAMES.whole, "float32")), { intraOpNumThreads: 1 });
+  const session = await InferenceSession.create(join(output, onnxFile(ONNX_NAMES.whole, "float32")), {
+    intraOpNumThreads: 1,
+  });
   const ids = [...base.tokenizer.encode("a cat sat.", undefined, 20).inputIds];
   const logits = async (before: number, after: number): Promise<Float32Array> => {
     const row = (values: readonly number[], filler: number): OnnxTensor => {
