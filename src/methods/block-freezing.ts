@@ -8,7 +8,7 @@ import { duration, resolveDuration } from "./options.ts";
 
 /** Where nothing is given. */
 const DEFAULTS: Readonly<Record<BlockRuleName, { threshold: number; interval: string }>> = {
-  settled: { threshold: 0.2, interval: "1%" },
+  settled: { threshold: 0.8, interval: "1%" },
   linear: { threshold: 0, interval: "1%" },
   // The median, as in the paper, over as many intervals as its released command has.
   autofreeze: { threshold: 0.5, interval: "5%" },

@@ -18,8 +18,8 @@ export interface BorderStatesOptions extends HiddenStateCacheOptions {
  * Hidden states of examples after the settled blocks, `[tokens, hidden]`, computed when they are first asked for and kept.
  *
  * They are a function of the example and of the settled blocks alone, to the bit, so that neither the cut into micro-batches nor
- * resuming nor what is kept changes a run: texts of one length go through the blocks together, so that nothing is padded; each
- * block is a graph of its own, wherever one begins; and what a block gives is rounded as it would be kept.
+ * resuming nor what is kept changes a run: texts of one length, if of more than a token, go through the blocks together, so that nothing is
+ * padded; each block is a graph of its own, wherever one begins; and what a block gives is rounded as it would be kept.
  */
 export class BorderStates {
   readonly #model: AdaptedModel;
@@ -81,7 +81,8 @@ export class BorderStates {
     }
     let flops = 0;
     for (const alike of missing.values()) {
-      const atOnce = Math.max(1, Math.floor(this.#options.tokenBudget / alike.length));
+      // A product of one row is summed in another order than one of several.
+      const atOnce = alike.length === 1 ? 1 : Math.max(1, Math.floor(this.#options.tokenBudget / alike.length));
       for (let start = 0; start < alike.texts.length; start += atOnce) {
         signal?.throwIfAborted();
         const part = (of: Float32Array[]) => of.slice(start, start + atOnce);

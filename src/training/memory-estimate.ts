@@ -14,7 +14,7 @@ import { TrainedParameters } from "./trained-parameters.ts";
 export interface MemoryEstimate {
   /** Of the model and the method, in the format they are kept in. */
   weights: number;
-  /** AdamW's two moments, and copies of what trains: gradients, the best epoch's, a checkpoint's. */
+  /** AdamW's two moments, what the method's schedule keeps, and copies of what trains: gradients, the best epoch's, a checkpoint's. */
   optimizer: number;
   /** The largest micro-batch's values, those kept for the backward pass above all, and the largest of an evaluation. */
   activations: number;
@@ -44,7 +44,9 @@ export function estimateMemory({
   const trained = new TrainedParameters(model, schedule, weights).tensors;
   const gradients = Object.entries(step.outputs).filter(([name]) => name.startsWith(GRADIENT));
   // The best epoch's and a checkpoint's copy; two moments, and the gradients of the step before.
+  const kept = [...(schedule.state?.().tensors.values() ?? [])];
   const optimizer =
+    sum(kept.map(({ data }) => data.byteLength)) +
     2 * sum([...trained.values()].map(({ data }) => data.byteLength)) +
     3 * ELEMENT_SIZE.float32 * sum(gradients.map(([, { shape }]) => elementsOf(shape as number[])));
   const [batch, evaluated] = [train, validation.flatMap(({ encoded }) => encoded)].map((examples) => {

@@ -31,8 +31,10 @@ const DROPOUT = {
   ...{ attn_pdrop: 0.1, resid_pdrop: 0.1, mlp_dropout: 0.1 },
 };
 
-const examples = [7, 3, 12, 7, 7].map(
-  (length, index): TrainingExample => ({
+const examples = [7, 3, 12, 7, 7].map(exampleOf);
+
+function exampleOf(length: number, index: number): TrainingExample {
+  return {
     index,
     encoding: {
       inputIds: Int32Array.from({ length }, (_, i) => 5 + ((index * 31 + i * 7) % 80)),
@@ -40,8 +42,8 @@ const examples = [7, 3, 12, 7, 7].map(
     },
     targets: float32([1, LABELS], Float32Array.from([index % 2, 1 - (index % 2)])),
     weights: Float32Array.of(1),
-  }),
-);
+  };
+}
 
 function randomModel(name: string, methodName: string): { model: AdaptedModel; weights: Map<string, Tensor> } {
   const path = new URL(`../fixtures/models/${name}/config.json`, import.meta.url);
@@ -117,10 +119,11 @@ describe.each(families)("%s with %s", (name, methodName) => {
   test("hidden states at a border are a text's own, whatever stands beside it and wherever they were computed from", async () => {
     const settings = { format: "int8", memory: 1e6, tokenBudget: 512 } as const;
     const [together, apart] = [0, 1].map(() => new BorderStates(model, weights, runtime, settings));
-    await apart!.prepare(examples.slice(3, 4), 1);
-    await together!.prepare(examples, trained.length);
-    for (const example of examples) {
-      await together!.prepare(examples, trained.length);
+    // Of a single token, too, where a product has one row.
+    const texts = [...examples, ...[1, 1].map((length, i) => exampleOf(length, examples.length + i))];
+    await apart!.prepare(texts.slice(3, 4), 1);
+    for (const example of texts) {
+      await together!.prepare(texts, trained.length);
       const expected = [...together!.rows([example]).border.data];
       await apart!.prepare([example], trained.length);
       expect([...apart!.rows([example]).border.data]).toEqual(expected);
