@@ -23,6 +23,7 @@ import { trialCommand } from "./trial.ts";
 import { tuneCommand } from "./tune.ts";
 import { packageVersion } from "./version.ts";
 import { webCommand } from "./web.ts";
+import { workCommand } from "./work.ts";
 
 const USER_ERROR = 2;
 const OUR_ERROR = 1;
@@ -49,6 +50,7 @@ const program = new Command(STARTED_AS)
   .addCommand(compareCommand())
   .addCommand(tuneCommand())
   .addCommand(studyCommand())
+  .addCommand(workCommand())
   .addCommand(estimateCommand())
   .addCommand(trialCommand(), { hidden: true })
   .addCommand(paramsCommand())

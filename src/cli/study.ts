@@ -18,7 +18,9 @@ import { INTERRUPTED } from "./run-training.ts";
 import { addSchemaOptions, givenOptions } from "./schema-options.ts";
 import { onceAskedToEnd } from "./stop-signals.ts";
 import { StudyProgressLines } from "./study-progress.ts";
+import { runOnQueue, statusOnQueue } from "./study-queue.ts";
 import { runTrialInProcess } from "./trial-process.ts";
+import { queueUrl } from "./work.ts";
 
 const EXAMPLES = [
   "aflora study ranks.yaml --dry-run",
@@ -33,7 +35,20 @@ const NOTE =
 const FAILED = 1;
 
 const EVERYDAY = [
-  ...["vary", "search", "trials", "seeds", "metric", "holdOut", "output", "dryRun", "markdown", "json"],
+  ...[
+    "vary",
+    "search",
+    "trials",
+    "seeds",
+    "metric",
+    "holdOut",
+    "output",
+    "dryRun",
+    "queue",
+    "status",
+    "markdown",
+    "json",
+  ],
   ...[
     "model",
     "method",
@@ -65,6 +80,8 @@ export function studyCommand(): Command {
     .option("--hold-out <share>", "share of the training examples to choose on (0.2)", Number)
     .option("--output <dir>", "folder of the study, a run folder for each trial in it (runs/<name of the file>)")
     .option("--dry-run", "list the trials and estimate their time and memory from a few timed steps")
+    .option("--queue [url]", "have aflora work do the trials, through this Valkey or Redis server (AFLORA_QUEUE)")
+    .option("--status", "with --queue: show how far the study is, and start nothing")
     .option("--markdown", "show the table as Markdown")
     .option("--json", "show all numbers as JSON");
   addSchemaOptions(command, runOptions.omit(OWN), "Every trial");
@@ -73,7 +90,7 @@ export function studyCommand(): Command {
   }
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES, NOTE).action(async (file: string | undefined) => {
-    const { dryRun, markdown, json, output: given, ...flags } = givenOptions<Flags>(command);
+    const { dryRun, queue, status, markdown, json, output: given, ...flags } = givenOptions<Flags>(command);
     const study = await studyOf(file, flags);
     const output = given ?? join("runs", file === undefined ? "study" : basename(file, extname(file)));
     const plan = await planStudy(study);
@@ -81,7 +98,12 @@ export function studyCommand(): Command {
       await showPlan(plan, json === true);
       return;
     }
-    const outcome = await run(plan, output);
+    const onQueue = queue === undefined ? undefined : queueUrl(queue);
+    if (status) {
+      process.stdout.write(await statusOnQueue(plan, output, onQueue ?? queueUrl(undefined)));
+      return;
+    }
+    const outcome = onQueue === undefined ? await run(plan, output) : await runOnQueue(plan, output, onQueue);
     const results = studyResults(plan, outcome);
     await writeStudyPages(output, results, outcome);
     if (json) process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
@@ -106,6 +128,8 @@ interface Flags {
   holdOut?: number;
   output?: string;
   dryRun?: boolean;
+  queue?: string | true;
+  status?: boolean;
   markdown?: boolean;
   json?: boolean;
   [option: string]: unknown;

@@ -3,23 +3,22 @@ import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { writeJsonFile } from "../../src/checkpoints/json-file-node.ts";
 import { secondsOf, timeRun } from "../../src/experiments/estimate.ts";
 import { pairedDifference } from "../../src/experiments/paired-difference.ts";
 import { gridOf, parseFactor } from "../../src/experiments/study/factors.ts";
 import { epochsOf, rungsOf } from "../../src/experiments/study/halving.ts";
-import { REPORTED, runStudy, type StudyOutcome, type TrialRunner } from "../../src/experiments/study/run-study.ts";
+import { runStudy, type StudyOutcome, type TrialRunner } from "../../src/experiments/study/run-study.ts";
 import { parseStudy } from "../../src/experiments/study/study-file.ts";
 import { planStudy, trialFolder } from "../../src/experiments/study/study-plan.ts";
 import { studyResults } from "../../src/experiments/study/study-results.ts";
 import { keepWinner, tune } from "../../src/experiments/tune.ts";
 import { renderStudy } from "../../src/reports/study.ts";
 import { studyCsv, studyMarkdown } from "../../src/reports/study-tables.ts";
-import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 import { readFinishedRun } from "../../src/runs/read-run.ts";
 import { Aflora, aflora } from "../cli/aflora.ts";
 import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
+import { hereRunner } from "./here-runner.ts";
 
 let folder: string;
 let options: Record<string, unknown>;
@@ -34,30 +33,13 @@ beforeAll(async () => {
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** Trials in this process, which is quicker than a process each. */
-const here: TrialRunner = async ({ config, resume, stopAfter, reported, directory }) => {
-  if (!existsSync(join(directory, "result.json"))) {
-    const { output, threads } = config;
-    const given = resume ? { output, threads } : config;
-    const { result } = await fineTune(given, {
-      resume,
-      overwrite: !resume,
-      ...(stopAfter !== undefined && { stopAfter }),
-    });
-    if (!result) return "paused";
-  }
-  const [split] = await evaluateRun(directory, { ...reported, threads: 1 });
-  await writeJsonFile(join(directory, REPORTED), split!.metrics);
-  return "finished";
-};
-
 const study = (more: Record<string, unknown>) =>
   parseStudy({ options, vary: { rank: [2, 4], learningRate: [0.001, 0.03] }, seeds: [1, 2], ...more }, "made up");
 
 async function run(
   given: Record<string, unknown>,
   output = join(folder, `out-${Math.random().toString(36).slice(2)}`),
-  runner = here,
+  runner = hereRunner,
 ) {
   const ran: string[] = [];
   const plan = await planStudy(study(given));
@@ -234,7 +216,7 @@ describe("a grid", () => {
   });
 
   test("tells a trial that fails apart, does the others, and tries it again", async () => {
-    const failing: TrialRunner = async (job) => (job.config.rank === 4 ? { failed: "for a test" } : here(job));
+    const failing: TrialRunner = async (job) => (job.config.rank === 4 ? { failed: "for a test" } : hereRunner(job));
     const first = await run({ seeds: [1] }, undefined, failing);
     expect(statuses(first.outcome)).toEqual(["finished", "finished", "failed", "failed"]);
     expect(first.results.trials[2]).toMatchObject({ status: "failed", reason: "for a test" });
@@ -264,7 +246,7 @@ test("tune trains the defaults, then what fits into the time, and leaves the bes
   const notes: string[] = [];
   const given = { options: { ...data, epochs: 3 }, minutes: 0.25, output, seed: 1 };
   const end = { onNote: (note: string) => notes.push(note), endAfter: () => {} };
-  const { outcome, winner, defaults } = await tune(given, here, end);
+  const { outcome, winner, defaults } = await tune(given, hereRunner, end);
   expect(notes.join()).toMatch(/[1-9]\d* other settings fit into the time/);
   expect(defaults!.trial.config).toMatchObject({ method: "aflora", patience: 3 });
   const scores = outcome.trials.flatMap(({ status, records }) =>
@@ -274,8 +256,8 @@ test("tune trains the defaults, then what fits into the time, and leaves the bes
   await keepWinner(winner!, output);
   expect((await readFinishedRun(output)).config.run.output).toBe(output);
   const other = { ...given, output: winner!.directory };
-  await expect(tune(other, here, end)).rejects.toThrow(/already holds a run/);
-  await expect(tune({ ...given, minutes: 1e-4, output: join(folder, "none") }, here, end)).rejects.toThrow(
+  await expect(tune(other, hereRunner, end)).rejects.toThrow(/already holds a run/);
+  await expect(tune({ ...given, minutes: 1e-4, output: join(folder, "none") }, hereRunner, end)).rejects.toThrow(
     /minutes are too few/,
   );
 

@@ -1,4 +1,4 @@
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { didYouMean, UserError } from "../../errors.ts";
 import { findMethod, METHODS } from "../../methods/methods.ts";
@@ -152,7 +152,7 @@ class Planner {
     // A kind that the data told may have a recipe of its own.
     const others = findTaskKind(task.kind).recipe ? { ...given, kind: task.kind } : given;
     const first = resolveConfig({ ...asGiven, ...others });
-    const file = validation === undefined ? undefined : resolve(String(validation));
+    const file = validation === undefined ? undefined : String(validation);
     const reported: Reported | undefined =
       file !== undefined ? { validation: file } : ownValidation > 0 ? { ownSplits: true } : undefined;
     await this.#checker.check(first, task.train.length);

@@ -1,0 +1,93 @@
+import { queueRunner } from "../experiments/queue/queue-runner.ts";
+import { type QueuedProgress, TrialQueue } from "../experiments/queue/trial-queue.ts";
+import { readStudy, runStudy, type StudyOutcome } from "../experiments/study/run-study.ts";
+import type { StudyPlan } from "../experiments/study/study-plan.ts";
+import { counted, duration, table } from "./format.ts";
+import { StatusLines } from "./status-lines.ts";
+import { onceAskedToEnd } from "./stop-signals.ts";
+
+/** Milliseconds between two looks at what workers say. */
+const LOOK = 2000;
+
+/** Puts a study's trials on a queue, waits for what workers make of them, and says how far it is. */
+export async function runOnQueue(plan: StudyPlan, output: string, url: string): Promise<StudyOutcome> {
+  const queue = await TrialQueue.open(url);
+  const status = process.stderr.isTTY ? new StatusLines(process.stderr) : undefined;
+  const log = (line: string): void => {
+    if (status) status.log(line);
+    else process.stderr.write(`${line}\n`);
+  };
+  for (const note of plan.notes) log(note);
+  log(`trials are on the queue at ${queue.address}; aflora work --queue takes them`);
+  const abort = new AbortController();
+  const stopListening = onceAskedToEnd(() => abort.abort());
+  let asked = 0;
+  let done = 0;
+  const looking = setInterval(() => {
+    if (!status) return;
+    void queue.progress().then(
+      (progress) => status.set([`${done}/${asked} done`, ...[...progress.values()].map(lineOf)]),
+      () => undefined,
+    );
+  }, LOOK);
+  try {
+    const values = ({ trial }: { trial: { configuration: number } }) =>
+      plan.configurations[trial.configuration]!.values;
+    return await runStudy(
+      plan,
+      output,
+      queueRunner(queue, values, abort.signal),
+      {
+        onTrial: () => {
+          asked++;
+        },
+        onEnd: ({ seed }, label) => {
+          done++;
+          log(`[${done}/${asked}] ${label}, seed ${seed}`);
+        },
+        onFailure: (directory, reason) => log(`${directory} failed: ${reason}; going on with the others`),
+        onRung: (epochs, left) => log(`${counted(left.length, "configuration")} to epoch ${epochs}`),
+      },
+      Number.POSITIVE_INFINITY,
+    );
+  } finally {
+    clearInterval(looking);
+    stopListening();
+    status?.end();
+    await queue.close();
+  }
+}
+
+const lineOf = ({ worker, label, step, totalSteps }: QueuedProgress): string =>
+  `${worker}: ${label}, step ${step}/${totalSteps}`;
+
+/** How far a study is: what has come in, what lies on the server, what workers have. */
+export async function statusOnQueue(plan: StudyPlan, output: string, url: string): Promise<string> {
+  const queue = await TrialQueue.open(url);
+  try {
+    const [{ trials }, ends, progress, counts] = await Promise.all([
+      readStudy(plan, output),
+      queue.ends(),
+      queue.progress(),
+      queue.counts(),
+    ]);
+    const here = trials.filter(({ status }) => status === "finished").length;
+    const there = trials.filter(({ trial, status }) => status !== "finished" && ends.get(trial.id)?.end === "finished");
+    const own = new Set(trials.map(({ trial }) => trial.id));
+    const now = [...progress].filter(([id]) => own.has(id));
+    const rows = now.map(([, { worker, label, step, totalSteps, at }]) => [
+      worker,
+      label,
+      `${step}/${totalSteps}`,
+      `${duration((Date.now() - at) / 1000)} ago`,
+    ]);
+    const lines = [
+      `${counted(trials.length, "trial")}: ${here} finished in ${output}, ${there.length} more on the server`,
+      `the queue at ${queue.address}: ${counts.waiting} waiting, ${counts.active} with a worker (of all studies)`,
+      ...(rows.length > 0 ? ["", table([["worker", "trial", "step", "said"], ...rows])] : []),
+    ];
+    return `${lines.join("\n")}\n`;
+  } finally {
+    await queue.close();
+  }
+}

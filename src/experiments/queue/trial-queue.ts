@@ -1,0 +1,275 @@
+import type { Queue } from "bullmq";
+import type { Redis } from "ioredis";
+import { z } from "zod";
+import { UserError } from "../../errors.ts";
+import type { Reported } from "../study/study-plan.ts";
+import type { TrialIdentity } from "../study/trial-identity.ts";
+
+/** The queue's name on its server, and how its other keys begin. */
+export const QUEUE = "aflora";
+const FENCE = "aflora:fence:";
+const RESULT = "aflora:result:";
+const ENDS = "aflora:ends";
+const PROGRESS = "aflora:progress";
+
+/** Seconds that a fence outlives its trial: no worker is late by more. */
+const FENCE_SECONDS = 30 * 24 * 3600;
+/** Milliseconds in which a server answers, or is taken for none. */
+const PATIENCE = 10_000;
+
+/** A trial as the queue holds it. */
+export interface QueuedTrial {
+  id: string;
+  label: string;
+  identity: TrialIdentity;
+  config: Readonly<Record<string, unknown>>;
+  stopAfter?: number | undefined;
+  reported: Reported | undefined;
+}
+
+/** How a trial ended on some worker; the run itself lies beside it. */
+const endSchema = z.union([
+  z.object({ end: z.literal("finished") }),
+  z.object({ end: z.literal("paused"), epochs: z.number() }),
+  z.object({ end: z.literal("failed"), reason: z.string() }),
+]);
+export type QueuedEnd = z.output<typeof endSchema>;
+
+const progressSchema = z.object({
+  worker: z.string(),
+  label: z.string(),
+  step: z.number(),
+  totalSteps: z.number(),
+  at: z.number(),
+});
+/** How far a worker is with a trial. `at`: when it said so, milliseconds. */
+export type QueuedProgress = z.output<typeof progressSchema>;
+
+/** Writes a result where the fence is still the writer's: nobody has taken the trial after it. */
+const ACCEPT = `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[4] ~= '' then redis.call('SET', KEYS[2], ARGV[4]) end
+redis.call('HSET', KEYS[3], ARGV[2], ARGV[3])
+redis.call('HDEL', KEYS[4], ARGV[2])
+return 1`;
+
+/** BullMQ and its client, which who wants a queue installs. @throws UserError where they are not there. */
+export async function loadBullmq(): Promise<typeof import("bullmq") & { Client: typeof Redis }> {
+  try {
+    const [bullmq, { Redis: Client }] = await Promise.all([import("bullmq"), import("ioredis")]);
+    return { ...bullmq, Client };
+  } catch {
+    throw new UserError("a queue needs packages that are not installed; install them with: npm install bullmq ioredis");
+  }
+}
+
+/** Trials on a server that speaks Redis's protocol: what waits, what a worker has, what they came to. */
+export class TrialQueue {
+  readonly #queue: Queue;
+  readonly #client: Redis;
+  /** The server without its password, for messages. */
+  readonly address: string;
+
+  private constructor(queue: Queue, client: Redis, address: string) {
+    this.#queue = queue;
+    this.#client = client;
+    this.address = address;
+  }
+
+  /**
+   * @param url `redis://[user:password@]host:port[/database]`, or `rediss://` over TLS
+   * @throws UserError where it is no such address, nobody answers there, it is another kind of server, or one that may
+   * drop what it holds.
+   */
+  static async open(url: string): Promise<TrialQueue> {
+    const address = addressOf(url);
+    const { Queue, Client } = await loadBullmq();
+    await probe(new Client(url, { ...ONCE, lazyConnect: true }), address);
+    const client = new Client(url, PATIENTLY);
+    const queue = new Queue(QUEUE, { connection: client });
+    // It connects again by itself; what cannot be done meanwhile waits.
+    for (const each of [client, queue]) each.on("error", () => {});
+    return new TrialQueue(queue, client, address);
+  }
+
+  async close(): Promise<void> {
+    await this.#queue.close();
+    this.#client.disconnect();
+  }
+
+  /** Puts a trial on the queue where it is not there. @throws UserError where the server is full. */
+  async add(trial: QueuedTrial): Promise<void> {
+    const jobId = jobIdOf(trial);
+    await this.#told(() =>
+      this.#queue.add("trial", trial, { jobId, removeOnComplete: true, removeOnFail: true, attempts: 1 }),
+    );
+  }
+
+  async has(trial: QueuedTrial): Promise<boolean> {
+    return (await this.#queue.getJob(jobIdOf(trial))) !== undefined;
+  }
+
+  /** What trials have come to, by their ids. */
+  async ends(): Promise<Map<string, QueuedEnd>> {
+    return readHash(await this.#client.hgetall(ENDS), endSchema);
+  }
+
+  async progress(): Promise<Map<string, QueuedProgress>> {
+    return readHash(await this.#client.hgetall(PROGRESS), progressSchema);
+  }
+
+  async say(id: string, progress: QueuedProgress): Promise<void> {
+    await this.#client.hset(PROGRESS, id, JSON.stringify(progress));
+  }
+
+  /** Jobs that wait, and that workers have. */
+  async counts(): Promise<{ waiting: number; active: number }> {
+    const counts = await this.#queue.getJobCounts("wait", "prioritized", "delayed", "active");
+    const { wait = 0, prioritized = 0, delayed = 0, active = 0 } = counts;
+    return { waiting: wait + prioritized + delayed, active };
+  }
+
+  /** A token that is higher than any before: results with lower ones are refused from now on. */
+  async takeFence(id: string): Promise<string> {
+    const token = await this.#client.incr(FENCE + id);
+    await this.#client.expire(FENCE + id, FENCE_SECONDS);
+    return String(token);
+  }
+
+  /**
+   * Hands in what a trial came to.
+   * @returns whether it was taken: not where another worker has taken the trial since
+   * @throws UserError where the server is full.
+   */
+  async accept(id: string, token: string, end: QueuedEnd, packed?: Buffer): Promise<boolean> {
+    const keys = [FENCE + id, RESULT + id, ENDS, PROGRESS];
+    const taken = await this.#told(() =>
+      this.#client.eval(ACCEPT, keys.length, ...keys, token, id, JSON.stringify(end), packed ?? ""),
+    );
+    return taken === 1;
+  }
+
+  /** The run that a trial has left, packed; nothing where there is none. */
+  async result(id: string): Promise<Buffer | undefined> {
+    return (await this.#client.getBuffer(RESULT + id)) ?? undefined;
+  }
+
+  /** Whether nobody has taken the trial after the token was given. */
+  async isCurrent(id: string, token: string): Promise<boolean> {
+    return (await this.#client.get(FENCE + id)) === token;
+  }
+
+  /** Lays an unfinished run down for whoever goes on with it. */
+  async putResult(id: string, packed: Buffer): Promise<void> {
+    await this.#told(() => this.#client.set(RESULT + id, packed));
+  }
+
+  /** Forgets what a trial came to; `keepRun`: what it has left stays for who goes on with it. */
+  async forget(id: string, { keepRun = false } = {}): Promise<void> {
+    await this.#client.hdel(ENDS, id);
+    await this.#client.hdel(PROGRESS, id);
+    if (!keepRun) await this.#client.del(RESULT + id);
+  }
+
+  /** @throws UserError in place of the server's refusal to store more. */
+  async #told<T>(act: () => Promise<T>): Promise<T> {
+    try {
+      return await act();
+    } catch (error) {
+      if (!/OOM|maxmemory/.test(String((error as Error).message))) throw error;
+      throw new UserError(
+        `the queue's server at ${this.address} is full; give it more memory (maxmemory) or remove what it holds`,
+      );
+    }
+  }
+}
+
+/** One job for each trial and rung: the same asked for twice is one. */
+const jobIdOf = ({ id, stopAfter }: QueuedTrial): string => (stopAfter === undefined ? id : `${id}-e${stopAfter}`);
+
+/** A connection that breaks is made again for as long as it takes. */
+const PATIENTLY = { maxRetriesPerRequest: null, connectTimeout: PATIENCE };
+const ONCE = { maxRetriesPerRequest: 1, connectTimeout: PATIENCE, retryStrategy: () => null };
+
+/** How a worker connects. */
+export const connectionOf = (url: string) => ({ url, ...PATIENTLY });
+
+function addressOf(url: string): string {
+  let parsed: URL;
+  try {
+    parsed = new URL(url);
+  } catch {
+    throw new UserError(
+      `--queue takes the address of a Valkey or Redis server, such as redis://127.0.0.1:6379; not "${url}"`,
+    );
+  }
+  if (parsed.protocol !== "redis:" && parsed.protocol !== "rediss:") {
+    throw new UserError(
+      `--queue takes an address that begins with redis:// or rediss:// (TLS), not ${parsed.protocol}//`,
+    );
+  }
+  return `${parsed.protocol}//${parsed.host}`;
+}
+
+/** One try to connect, and what the server says of itself. */
+async function probe(client: Redis, address: string): Promise<void> {
+  let failure: Error | undefined;
+  client.on("error", (error: Error) => {
+    failure ??= error;
+  });
+  try {
+    await within(PATIENCE, client.connect());
+    const policy = /^maxmemory_policy:(\S+)/m.exec(await within(PATIENCE, client.info()))?.[1];
+    if (policy !== undefined && policy !== "noeviction") {
+      throw new UserError(
+        `the server at ${address} may drop what it holds (maxmemory-policy ${policy}); set maxmemory-policy noeviction`,
+      );
+    }
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw unreachable(failure ?? (error as Error), address);
+  } finally {
+    client.disconnect();
+  }
+}
+
+function unreachable({ message }: Error, address: string): UserError {
+  if (/WRONGPASS|NOAUTH|NOPERM|invalid password/i.test(message)) {
+    return new UserError(
+      `the server at ${address} wants another password; give it in the address, as redis://:password@host:port`,
+    );
+  }
+  if (/certificate/i.test(message)) {
+    return new UserError(
+      `the certificate of the server at ${address} is not trusted here (${message}); name the file of its authority in NODE_EXTRA_CA_CERTS`,
+    );
+  }
+  if (/Protocol error|unexpected/i.test(message)) {
+    return new UserError(`what answers at ${address} is no Valkey or Redis server; check the address`);
+  }
+  return new UserError(`no Valkey or Redis server answers at ${address} (${message}); start one, or check the address`);
+}
+
+function within<T>(milliseconds: number, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer in ${milliseconds / 1000} s`)), milliseconds);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** Values of a hash that are what they should be; others are another program's. */
+function readHash<Schema extends z.ZodType>(
+  hash: Readonly<Record<string, string>>,
+  schema: Schema,
+): Map<string, z.output<Schema>> {
+  return new Map(
+    Object.entries(hash).flatMap(([key, text]) => {
+      try {
+        return [[key, schema.parse(JSON.parse(text))] as const];
+      } catch {
+        return [];
+      }
+    }),
+  );
+}

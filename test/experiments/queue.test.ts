@@ -1,0 +1,242 @@
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { queueRunner } from "../../src/experiments/queue/queue-runner.ts";
+import { packRun, unpackRun } from "../../src/experiments/queue/run-pack.ts";
+import { type QueuedTrial, TrialQueue } from "../../src/experiments/queue/trial-queue.ts";
+import { runStudy } from "../../src/experiments/study/run-study.ts";
+import { parseStudy } from "../../src/experiments/study/study-file.ts";
+import { planStudy, type StudyPlan } from "../../src/experiments/study/study-plan.ts";
+import { readFinishedRun } from "../../src/runs/read-run.ts";
+import { Aflora, aflora } from "../cli/aflora.ts";
+import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
+import { hereRunner } from "./here-runner.ts";
+import { noValkey, Valkey } from "./valkey.ts";
+
+let folder: string;
+let options: Record<string, unknown>;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "aflora-queue-"));
+  const model = await writeTinyModel(join(folder, "model"));
+  const train = await writeCsv(join(folder, "tickets.csv"), tickets());
+  const validation = await writeCsv(join(folder, "held.csv"), tickets(1));
+  options = { model, train, validation, text: "message", label: "team", epochs: 12, batchSize: 8, threads: 1 };
+});
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const planOf = (more: Record<string, unknown> = {}): Promise<StudyPlan> =>
+  planStudy(
+    parseStudy({ options, vary: { rank: [2, 4], learningRate: [0.001, 0.03] }, seeds: [1, 2, 3], ...more }, "made up"),
+  );
+
+const onQueue = (plan: StudyPlan, queue: TrialQueue, signal = new AbortController().signal) =>
+  queueRunner(queue, ({ trial }) => plan.configurations[trial.configuration]!.values, signal);
+
+const worker = (url: string, directory: string): Aflora =>
+  new Aflora(["work", "--queue", url, "--dir", directory, "--threads", "1", "--lost-after", "3"], folder);
+
+/** Takes a trial when it has said so. */
+const hasBegun = (of: Aflora): Promise<RegExpExecArray> => of.says(/^[0-9a-f]{12}: rank/m);
+
+const bytesOf = (directory: string): Promise<Buffer> => readFile(join(directory, "adapter/adapter.safetensors"));
+
+describe.skipIf(noValkey !== undefined)(
+  noValkey === undefined ? "with a Valkey server" : `skipped: ${noValkey}`,
+  () => {
+    let server: Valkey;
+    let store: string;
+    beforeAll(async () => {
+      store = join(folder, "valkey");
+      await mkdir(store);
+      server = await Valkey.start(store);
+    });
+    afterAll(() => server.stop());
+
+    test("12 trials, three workers, of which one is killed twice, and the server restarted: 12 results, those of one process to the bit", async () => {
+      const plan = await planOf();
+      const alone = await runStudy(plan, join(folder, "alone"), hereRunner);
+      const queue = await TrialQueue.open(server.url);
+      const shared = join(folder, "work");
+      const first = worker(server.url, shared);
+      const others = [worker(server.url, shared), worker(server.url, shared)];
+      const output = join(folder, "many");
+      const ended: string[] = [];
+      const study = runStudy(plan, output, onQueue(plan, queue), { onEnd: ({ id }) => ended.push(id) }, Infinity);
+
+      await hasBegun(first);
+      first.process.kill("SIGKILL");
+      const again = worker(server.url, shared);
+      await hasBegun(again);
+      again.process.kill("SIGKILL");
+      await server.restart();
+
+      const { trials } = await study;
+      expect(trials.map(({ status }) => status)).toEqual(Array(12).fill("finished"));
+      expect(ended).toHaveLength(12);
+      expect(new Set(ended).size).toBe(12);
+      for (const [i, { trial, directory, reported }] of trials.entries()) {
+        expect(trial.id).toBe(alone.trials[i]!.trial.id);
+        expect(await bytesOf(directory)).toEqual(await bytesOf(alone.trials[i]!.directory));
+        expect((await readFinishedRun(directory)).result.metrics).toEqual(
+          (await readFinishedRun(alone.trials[i]!.directory)).result.metrics,
+        );
+        expect(reported).toEqual(alone.trials[i]!.reported);
+      }
+      expect(await queue.ends()).toEqual(new Map());
+      for (const each of others) {
+        each.process.kill("SIGTERM");
+        expect((await each.ended).code).toBe(0);
+      }
+      await queue.close();
+    }, 900_000);
+
+    test("SIGTERM gives the trial back, and another worker goes on with it; --status tells how far the study is", async () => {
+      const more = { options: { ...options, epochs: 60 }, vary: { rank: [8] }, seeds: [1] };
+      const file = join(folder, "one.yaml");
+      await writeFile(file, JSON.stringify({ title: "One", ...more }));
+      const plan = await planOf(more);
+      const queue = await TrialQueue.open(server.url);
+      const output = join(folder, "runs/one");
+      const study = runStudy(plan, output, onQueue(plan, queue));
+      const first = worker(server.url, join(folder, "work"));
+      await hasBegun(first);
+      const checkpoints = join(folder, "work", plan.configurations[0]!.trials[0]!.id, "checkpoints");
+      while (!existsSync(checkpoints)) await sleep(50);
+      first.process.kill("SIGTERM");
+      const { code, stderr } = await first.ended;
+      expect(stderr).toMatch(/: given back/);
+      expect(code).toBe(0);
+      const { stdout } = await aflora(["study", file, "--queue", server.url, "--status"], folder);
+      expect(stdout).toMatch(
+        /1 trial: 0 finished in .*\nthe queue at redis:\/\/127\.0\.0\.1:\d+: 1 waiting, 0 with a worker/,
+      );
+      const second = worker(server.url, join(folder, "work"));
+      expect((await study).trials[0]!.status).toBe("finished");
+      second.process.kill("SIGTERM");
+      await second.ended;
+      await queue.close();
+    }, 300_000);
+
+    test("halving: who goes on with a trial has what another left", async () => {
+      const vary = { learningRate: [0.001, 0.01, 0.03] };
+      const plan = await planOf({
+        vary,
+        seeds: [1],
+        search: "halving",
+        reduction: 3,
+        options: { ...options, epochs: 6 },
+      });
+      const queue = await TrialQueue.open(server.url);
+      // Folders of their own: nothing is reached but through the server.
+      const workers = ["a", "b"].map((name) => worker(server.url, join(folder, `work-${name}`)));
+      const { trials } = await runStudy(plan, join(folder, "halved"), onQueue(plan, queue), {}, Infinity);
+      const alone = await runStudy(plan, join(folder, "halved-alone"), hereRunner);
+      expect(trials.map(({ status }) => status)).toEqual(alone.trials.map(({ status }) => status));
+      const winner = trials.findIndex(({ status }) => status === "finished");
+      expect(await bytesOf(trials[winner]!.directory)).toEqual(await bytesOf(alone.trials[winner]!.directory));
+      for (const each of workers) {
+        each.process.kill("SIGTERM");
+        await each.ended;
+      }
+      await queue.close();
+    }, 300_000);
+
+    test("a late result is refused: another worker has taken the trial since", async () => {
+      const queue = await TrialQueue.open(server.url);
+      const late = await queue.takeFence("fenced");
+      const now = await queue.takeFence("fenced");
+      expect(await queue.accept("fenced", late, { end: "failed", reason: "late" })).toBe(false);
+      expect((await queue.ends()).has("fenced")).toBe(false);
+      expect(await queue.accept("fenced", now, { end: "failed", reason: "in time" })).toBe(true);
+      expect((await queue.ends()).get("fenced")).toEqual({ end: "failed", reason: "in time" });
+      await queue.forget("fenced");
+      await queue.close();
+    });
+
+    test("a worker whose copy of the data differs refuses the trial, which stays on the queue", async () => {
+      const plan = await planOf({ seeds: [9], vary: { rank: [2] } });
+      const { id, seed, identity, config, reported } = plan.configurations[0]!.trials[0]!;
+      const queue = await TrialQueue.open(server.url);
+      const trial: QueuedTrial = { id, label: "rank 2", identity: { ...identity, data: "another" }, config, reported };
+      expect(seed).toBe(9);
+      await queue.add(trial);
+      const { code, stderr } = await worker(server.url, join(folder, "work-c")).ended;
+      expect(stderr).toMatch(/error: the data of trial [0-9a-f]{12} \(rank 2\) are others on this machine/);
+      expect(code).toBe(2);
+      expect(await queue.has(trial)).toBe(true);
+      expect((await queue.counts()).waiting).toBe(1);
+      const client = server.client();
+      await client.flushall();
+      client.disconnect();
+      await queue.close();
+    });
+
+    test("a server that may drop what it holds, one that is full, and one that wants a password", async () => {
+      const client = server.client();
+      await client.config("SET", "maxmemory-policy", "allkeys-lru");
+      await expect(TrialQueue.open(server.url)).rejects.toThrow(
+        /maxmemory-policy allkeys-lru\); set maxmemory-policy noeviction/,
+      );
+      await client.config("SET", "maxmemory-policy", "noeviction");
+      const queue = await TrialQueue.open(server.url);
+      await client.config("SET", "maxmemory", "1mb");
+      const plan = await planOf();
+      const { id, identity, config } = plan.configurations[0]!.trials[0]!;
+      const trial: QueuedTrial = { id, label: "rank 2", identity, config, reported: undefined };
+      await expect(queue.add(trial)).rejects.toThrow(/^the queue's server at redis:\/\/127\.0\.0\.1:\d+ is full/);
+      await client.config("SET", "maxmemory", "0");
+      await queue.close();
+      await client.config("SET", "requirepass", "secret");
+      const error = await TrialQueue.open(`redis://:wrong@127.0.0.1:${server.port}`).catch(
+        ({ message }: Error) => message,
+      );
+      expect(error).toMatch(/wants another password/);
+      expect(error).not.toContain("wrong");
+      await client.config("SET", "requirepass", "");
+      client.disconnect();
+    });
+  },
+);
+
+describe("no queue", () => {
+  test("nobody answers, or another kind of server does, or the address is none", async () => {
+    const other = createServer((_, response) => response.end("hello")).listen(0, "127.0.0.1");
+    await new Promise((resolve) => other.once("listening", resolve));
+    const { port } = other.address() as AddressInfo;
+    await expect(TrialQueue.open(`redis://127.0.0.1:${port}`)).rejects.toThrow(/no Valkey or Redis server/);
+    other.closeAllConnections();
+    await new Promise((resolve) => other.close(resolve));
+    await expect(TrialQueue.open(`redis://127.0.0.1:${port}`)).rejects.toThrow(
+      /^no Valkey or Redis server answers at redis:/,
+    );
+    await expect(TrialQueue.open("http://127.0.0.1")).rejects.toThrow(/begins with redis:\/\//);
+    await expect(TrialQueue.open("here")).rejects.toThrow(/takes the address/);
+  });
+});
+
+test("a packed run is unpacked whole; what is none, or would write elsewhere, is refused", async () => {
+  const from = join(folder, "packed");
+  await mkdir(join(from, "adapter"), { recursive: true });
+  await writeFile(join(from, "config.json"), "{}");
+  await writeFile(join(from, "adapter/adapter.safetensors"), "weights");
+  await writeFile(join(from, "secret.txt"), "stays");
+  const packed = await packRun(from);
+  const to = join(folder, "unpacked");
+  await unpackRun(packed, to);
+  expect(await readFile(join(to, "adapter/adapter.safetensors"), "utf8")).toBe("weights");
+  expect(existsSync(join(to, "secret.txt"))).toBe(false);
+  await expect(unpackRun(Buffer.from("nothing"), to)).rejects.toThrow(/no packed run/);
+  const { gzipSync } = await import("node:zlib");
+  const names = Buffer.from(JSON.stringify([{ name: "../evil.json", size: 0 }]));
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(names.length);
+  await expect(unpackRun(gzipSync(Buffer.concat([length, names])), to)).rejects.toThrow(/no packed run/);
+  expect(existsSync(join(folder, "evil.json"))).toBe(false);
+});
