@@ -25,6 +25,7 @@ const WEIGHTS = "model.gguf";
 export async function ggufFiles(source: ByteSource): Promise<ModelFiles> {
   const { location } = source;
   const file = await openGguf(source);
+  refusePart(file);
   const config = await configOf(file);
   let tokenizer: GgufTokenizer | undefined;
   const readTokenizer = (): GgufTokenizer => {
@@ -46,6 +47,15 @@ export async function ggufFiles(source: ByteSource): Promise<ModelFiles> {
       return make && bytesSource(`${location}: ${name}`, new TextEncoder().encode(JSON.stringify(make())));
     },
   };
+}
+
+/** @throws UserError where the file is one of several that hold a model together. */
+function refusePart({ location, metadata }: Gguf): void {
+  const [parts, before] = ["count", "no"].map((key) => Number(metadata.get(`split.${key}`) ?? 0)) as [number, number];
+  if (parts <= 1) return;
+  throw new UserError(
+    `${location} is part ${before + 1} of ${parts} of a model; join them first: llama-gguf-split --merge FIRST-PART.gguf WHOLE.gguf`,
+  );
 }
 
 /** Tokens that end an answer: a text's, and where it is another one a turn's. */

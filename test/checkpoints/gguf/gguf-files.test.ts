@@ -155,6 +155,27 @@ describe("a GGUF file as a model", () => {
     expect((error as Error).message).toMatch(message);
   });
 
+  it("is refused where it is one of several parts", async () => {
+    const bytes = Buffer.from(await readFile(`${FIXTURES}llama3.gguf`));
+    // As llama-gguf-split writes them, both of type uint16.
+    const entries = { "split.no": 1, "split.count": 3 };
+    const added = Object.entries(entries).map(([key, value]) => {
+      const entry = Buffer.alloc(8 + key.length + 4 + 2);
+      entry.writeBigUInt64LE(BigInt(key.length));
+      entry.write(key, 8);
+      entry.writeUInt32LE(2, 8 + key.length);
+      entry.writeUInt16LE(value, 12 + key.length);
+      return entry;
+    });
+    bytes.writeBigUInt64LE(bytes.readBigUInt64LE(16) + 2n, 16);
+    const part = Buffer.concat([bytes.subarray(0, 24), ...added, bytes.subarray(24), Buffer.alloc(32)]);
+    await expect(ggufFiles(bytesSource("model-00002-of-00003.gguf", part))).rejects.toThrow(
+      new UserError(
+        "model-00002-of-00003.gguf is part 2 of 3 of a model; join them first: llama-gguf-split --merge FIRST-PART.gguf WHOLE.gguf",
+      ),
+    );
+  });
+
   it.each([
     [
       "tokens",
