@@ -116,7 +116,7 @@ class AnswerWriter {
     try {
       const { numBeams } = this.#options;
       if (numBeams > 1) {
-        const found = await beamSearch(reader, this.#begun, this.#options);
+        const found = await beamSearch(reader, this.#begun, this.#options, () => this.#signal?.aborted === true);
         for (const [prompt, ids] of found.entries()) for (const token of ids) yield this.#take(prompt, token);
       } else {
         const ended = (prompt: number): boolean => this.#texts[prompt]!.stopped || this.#signal?.aborted === true;

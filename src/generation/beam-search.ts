@@ -31,12 +31,14 @@ export type BeamOptions = Omit<GenerationOptions, "temperature" | "topK" | "topP
  * come to a better one.
  * @param reader has read nothing yet
  * @param prompts ids, special tokens included
+ * @param ended asked before each token: whether the caller has enough, and takes the best so far
  * @returns what was written after each prompt, its end token included
  */
 export async function beamSearch(
   reader: TextReader,
   prompts: readonly (readonly number[])[],
   options: BeamOptions,
+  ended: () => boolean = () => false,
 ): Promise<number[][]> {
   const { numBeams } = options;
   const beams = Array.from({ length: numBeams });
@@ -52,7 +54,7 @@ export async function beamSearch(
       texts.push(...(from ?? []).map((beam) => first + beam));
       return from !== undefined;
     });
-    if (going.length === 0) break;
+    if (going.length === 0 || ended()) break;
     reader.keep(texts);
     logits = await reader.read(going.flatMap(({ running }) => running.map(({ ids }) => [ids.at(-1)!])));
   }
@@ -76,8 +78,10 @@ class BeamsOfPrompt {
     this.#finished = this.running.map(() => ({ ids: [], score: NEVER, whole: false }));
   }
 
+  /** The best answer; where none is whole yet, what may become it. */
   get best(): readonly number[] {
-    return this.#finished[0]!.ids;
+    const [first] = this.#finished as [FinishedBeam];
+    return first.whole ? first.ids : this.running[0]!.ids;
   }
 
   /**

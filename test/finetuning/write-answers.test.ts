@@ -74,6 +74,12 @@ describe("a language model that was taught answers", () => {
     expect(`${first.value}${rest.pieces.join("")}`.length).toBeLessThan(expected.length);
   });
 
+  test("a search with beams ends when it is enough, too", async () => {
+    const { pieces, ...end } = await read(model.answer(question, { numBeams: 3, signal: AbortSignal.abort() }));
+    expect(end).toMatchObject({ reason: "stop", answerTokens: 1 });
+    expect(expected.startsWith(pieces.join(""))).toBe(true);
+  });
+
   test("beams find the same answers, and text goes on as it stands where it is asked for verbatim", async () => {
     const [found] = await model.answers([question], { numBeams: 3 });
     expect(found!.text).toBe(expected);

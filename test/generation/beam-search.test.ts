@@ -45,6 +45,16 @@ test.each([1, 0, 2])(
   },
 );
 
+test("a search that is ended gives the best so far", async () => {
+  const given = options({ numBeams: 3, minNewTokens: LENGTH });
+  for (const tokens of [0, 1, 3]) {
+    let asked = 0;
+    const found = await beamSearch(new MadeUpReader(logits), PROMPTS, given, () => asked++ === tokens - 1);
+    // It is asked after each token, and after the first it is too late for none.
+    expect(found.map((ids) => ids.length)).toEqual(PROMPTS.map(() => (tokens === 0 ? LENGTH : tokens)));
+  }
+});
+
 test("prompts searched together come to what each comes to alone", async () => {
   const given = options({ numBeams: 3 });
   const together = await beamSearch(new MadeUpReader(logits), PROMPTS, given);
