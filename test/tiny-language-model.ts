@@ -90,8 +90,12 @@ export const FOLLOWED_UP = [
   { role: "assistant", content: "Lost in the rain." },
 ];
 
-/** Trains a small chat model until it knows {@link ANSWERS} and {@link FOLLOWED_UP}. @returns the run folder, `run` in `home` */
-export async function trainedToAnswer(home: string): Promise<string> {
+/**
+ * Trains a small chat model until it knows {@link ANSWERS} and {@link FOLLOWED_UP}.
+ * @param settings of its config.json
+ * @returns the run folder, `run` in `home`
+ */
+export async function trainedToAnswer(home: string, settings: Record<string, unknown> = {}): Promise<string> {
   const conversations = ANSWERS.map(([question, answer]) => [
     { role: "user", content: question },
     { role: "assistant", content: answer },
@@ -100,7 +104,7 @@ export async function trainedToAnswer(home: string): Promise<string> {
   const train = await writeJsonl(join(home, "answers.jsonl"), rows);
   const output = join(home, "run");
   await fineTune({
-    model: await writeTinyLanguageModel(join(home, "model")),
+    model: await writeTinyLanguageModel(join(home, "model"), settings),
     train,
     validation: train,
     method: "full",

@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import { EXPORT_FORMATS, type ExportOptions } from "../exchange/export-adapter-node.ts";
 import { PEFT_FORMS, type PeftFormName } from "../exchange/peft/write.ts";
+import { ONNX_QUANTIZATIONS } from "../exchange/quantize-onnx.ts";
 import { exportRun, type RunExportReport } from "../runs/export-run.ts";
 import { runOptions } from "../runs/run-config.ts";
 import { downloadLine } from "./download-line.ts";
@@ -41,7 +42,10 @@ export function exportCommand(): Command {
     )
     .requiredOption("--output <dir>", "folder to write, new or empty")
     .addOption(
-      new Option("--dtype <dtype>", "onnx: q8 writes a model with int8 weights too").choices(["float32", "q8"]),
+      new Option("--dtype <dtype>", "onnx: q8 or q4 writes a model with weights in 8 or 4 bits, too").choices([
+        "float32",
+        ...ONNX_QUANTIZATIONS,
+      ]),
     )
     .addOption(new Option("--as <type>", "peft: AdaLoRA as a LoRA of its remaining ranks").choices(PEFT_FORMS))
     .option("--json", "as JSON");
@@ -53,20 +57,28 @@ export function exportCommand(): Command {
   });
 }
 
-function describe({ directory, files, comparedTexts, largestDifference, q8, notes }: RunExportReport): string {
+function describe({
+  directory,
+  files,
+  comparedTexts,
+  largestDifference,
+  notes,
+  ...quantized
+}: RunExportReport): string {
   const lines = [
     table([["", ""], ...Object.entries(files).map(([name, size]) => [name, bytes(size)])]).trimStart(),
     "",
     `compared with the run's model on ${counted(comparedTexts, "text")}: outputs differ by at most ${largestDifference.toExponential(1)}`,
   ];
   lines.splice(-1, 0, ...notes.map((note) => `note: ${note}`));
-  if (q8) {
-    const { largestDifference: most, sameLabel, leastCosine } = q8;
+  for (const quantization of ONNX_QUANTIZATIONS) {
+    if (!quantized[quantization]) continue;
+    const { largestDifference: most, sameLabel, leastCosine } = quantized[quantization];
     const agreement =
       leastCosine === undefined
         ? `${(100 * sameLabel!).toFixed(1)} % have the same likeliest label`
         : `a text's vectors have a cosine of at least ${leastCosine.toFixed(4)}`;
-    lines.push(`int8: outputs differ by at most ${most.toFixed(3)}, and ${agreement}`);
+    lines.push(`${quantization}: outputs differ by at most ${most.toFixed(3)}, and ${agreement}`);
   }
   return [...lines, `folder: ${directory}`].join("\n");
 }

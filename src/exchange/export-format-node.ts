@@ -5,11 +5,12 @@ import type { FittedAdapter } from "../finetuning/fitted-adapter.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
 import type { PeftFormName } from "./peft/write.ts";
+import type { OnnxQuantization } from "./quantize-onnx.ts";
 
 /** What a format may be asked for. */
 export interface FormatOptions {
-  /** `onnx`: write the model with int8 weights too. */
-  dtype?: "float32" | "q8" | undefined;
+  /** `onnx`: write the model with weights in 8 or 4 bits, too. */
+  dtype?: "float32" | OnnxQuantization | undefined;
   /** `peft`: write an adapter that PEFT has a form of its own for, such as AdaLoRA's, as an ordinary LoRA. */
   as?: PeftFormName | undefined;
 }
@@ -32,11 +33,19 @@ export interface ExportJob {
 export interface ExportAgreement {
   /** Largest difference of a logit. */
   largestDifference: number;
-  /**
-   * The model with int8 weights: its largest difference, and the share of outputs whose likeliest label is the same; of
-   * embeddings, the least cosine of a text's vectors.
-   */
-  q8?: { largestDifference: number; sameLabel?: number; leastCosine?: number };
+  /** How the model with weights in 8 bits does, or that in 4. */
+  q8?: QuantizedAgreement;
+  q4?: QuantizedAgreement;
+}
+
+/**
+ * Of a model with weights in fewer bits the largest difference, and the share of outputs whose likeliest label is the same; of
+ * embeddings, the least cosine of a text's vectors.
+ */
+export interface QuantizedAgreement {
+  largestDifference: number;
+  sameLabel?: number;
+  leastCosine?: number;
 }
 
 /** A format of another tool. */

@@ -9,19 +9,19 @@ import { diskFolder } from "./output-folder-node.ts";
 export const onnxFormat: ExportFormatDefinition = {
   options: ["dtype"],
   async write({ folder, base, adapter, fitted, options, runtime, examples, expected }) {
-    const q8 = options.dtype === "q8";
+    const quantization = options.dtype === "float32" ? undefined : options.dtype;
     const weights = await mergeWeights(base.weights, fitted.adaptation, fitted.parameters, runtime);
-    await writeOnnxFolder(diskFolder(folder), base, adapter.description, weights, q8);
+    await writeOnnxFolder(diskFolder(folder), base, adapter.description, weights, quantization);
     const outputsOf = (type: OnnxType) => onnxOutputs(folder, type, base, adapter, runtime, examples);
     const whole = await outputsOf("float32");
     const largestDifference = difference(expected, whole.values);
-    if (!q8) return { largestDifference };
-    const { values, likeliest } = await outputsOf("q8");
+    if (!quantization) return { largestDifference };
+    const { values, likeliest } = await outputsOf(quantization);
     const agreement =
       base.head === "pooled"
         ? { leastCosine: leastCosine(expected, values) }
         : { sameLabel: shareOfSameLabels(whole.likeliest, likeliest) };
-    return { largestDifference, q8: { largestDifference: difference(expected, values), ...agreement } };
+    return { largestDifference, [quantization]: { largestDifference: difference(expected, values), ...agreement } };
   },
 };
 

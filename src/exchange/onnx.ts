@@ -15,24 +15,26 @@ import { findTaskKind } from "../tasks/task-kinds.ts";
 import { labelNames } from "./hugging-face.ts";
 import { writeConfig, writeGenerationConfig, writeTokenizerJson } from "./hugging-face-files.ts";
 import type { OutputFolder } from "./output-folder.ts";
-import { quantizeOnnx } from "./quantize-onnx.ts";
+import { type OnnxQuantization, quantizeOnnx } from "./quantize-onnx.ts";
 import { writeSentenceFiles } from "./sentence-transformers.ts";
 
-export type OnnxType = "float32" | "q8";
+export type OnnxType = "float32" | OnnxQuantization;
 
 /** Names that Transformers.js has for a model's files. */
 export const ONNX_NAMES = { whole: "model", encoder: "encoder_model", decoder: "decoder_model_merged" } as const;
 
-/** Where Transformers.js looks for a file: as it is, and with int8 weights (`dtype: "q8"`). */
-export const onnxFile = (name: string, type: OnnxType): string =>
-  `onnx/${name}${type === "q8" ? "_quantized" : ""}.onnx`;
+/** What they end in, as they are and with weights in fewer bits, by Transformers.js's `dtype`. */
+const SUFFIXES: Record<OnnxType, string> = { float32: "", q8: "_quantized", q4: "_q4" };
+
+/** Where Transformers.js looks for a file. */
+export const onnxFile = (name: string, type: OnnxType): string => `onnx/${name}${SUFFIXES[type]}.onnx`;
 
 /** Bytes of weights; a protobuf message has at most 2 GiB, tables and graph included. */
 const LARGEST = 2 ** 31 - 2 ** 27;
 
 /**
  * Writes a folder that Transformers.js loads by its path: configuration, tokenizer and the model with `weights` in it.
- * @param q8 whether to write the model with int8 weights too
+ * @param quantization how the weights of a second file are stored; where absent there is none
  * @throws UserError where the model is too large for the format.
  */
 export async function writeOnnxFolder(
@@ -40,7 +42,7 @@ export async function writeOnnxFolder(
   base: BaseModel,
   description: AdapterDescription,
   weights: Tensors<"float32">,
-  q8: boolean,
+  quantization?: OnnxQuantization,
 ): Promise<void> {
   if (base.architecture.kind === "encoder-decoder" && !isPretrained(base.head)) {
     throw new UserError("an encoder-decoder that writes no texts cannot be written as ONNX; use --format merged");
@@ -49,21 +51,23 @@ export async function writeOnnxFolder(
   const maxLength = isPretrained(base.head)
     ? base.config.maxLength
     : Math.min(description.maxLength, base.config.maxLength);
+  const linear = new Set(base.trace.sites.map(({ name }) => `${name}.weight`));
+  const specs = [...base.trace.weights.values()];
+  const tables = new Set(specs.filter(({ use }) => use === "table").map(({ name }) => name));
   const files = base.architecture.kind === "encoder-decoder" ? encodeTwoTexts : encodeWhole;
   for (const [name, bytes] of files(base, weights, maxLength)) {
     await folder.write(onnxFile(name, "float32"), bytes);
-    if (q8) {
-      const linear = base.trace.sites.map((site) => `${site.name}.weight`);
-      await folder.write(onnxFile(name, "q8"), quantizeOnnx(bytes, new Set(linear)));
-    }
+    if (!quantization) continue;
+    await folder.write(onnxFile(name, quantization), quantizeOnnx(bytes, { linear, tables }, quantization));
   }
   // In a page Transformers.js would otherwise ask for int8.
-  await writeConfig(folder, base, description, q8 ? {} : { "transformers.js_config": { dtype: "fp32" } });
+  const asked = quantization === "q8" ? {} : { "transformers.js_config": { dtype: "fp32" } };
+  await writeConfig(folder, base, description, asked);
   const reads = base.architecture.kind === "encoder-decoder" ? Math.min(description.maxLength, maxLength) : maxLength;
   await writeTokenizerJson(folder, base, reads);
   if (base.head === "pooled") await writeSentenceFiles(folder, base, maxLength);
   if (isPretrained(base.head)) await writeGenerationConfig(folder, base);
-  await folder.write("README.md", readme(base, description, q8));
+  await folder.write("README.md", readme(base, description, quantization));
 }
 
 /** The model with its weights as an ONNX file, with the inputs and the output that Transformers.js knows. */
@@ -146,10 +150,15 @@ function writeOutputs(context: ForwardContext, stream: PaddedStream, base: BaseM
 /** Output of a model that embeds: a vector for each text. */
 export const SENTENCE_EMBEDDING = "sentence_embedding";
 
-function readme(base: BaseModel, { task, maxLength }: AdapterDescription, q8: boolean): string {
+function readme(
+  base: BaseModel,
+  { task, maxLength }: AdapterDescription,
+  quantization: OnnxQuantization | undefined,
+): string {
   const { huggingFace } = findTaskKind(task.kind);
   const { pipelineCall, showLogits } = huggingFace.readme;
-  const dtype = q8 ? `"fp32", or "q8" for the model with int8 weights` : `"fp32"`;
+  const bits = quantization === "q8" ? 8 : 4;
+  const dtype = quantization ? `"fp32", or "${quantization}" for the model with weights in ${bits} bits` : `"fp32"`;
   const title = [
     `# ${task.name}`,
     `An ONNX model for Transformers.js and ONNX Runtime; texts are cut to ${maxLength} tokens. \`dtype\` is ${dtype}.`,
