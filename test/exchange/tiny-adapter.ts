@@ -20,6 +20,20 @@ export const LOW_RANK: Record<string, [method: string, options: Record<string, u
   "elora-layer": ["elora", { rank: 8, sharing: "layer" }],
 };
 
+/** Methods on GPT-2, whose checkpoints hold linear layers' weights turned, as a language model. */
+export const ON_GPT2: typeof LOW_RANK = {
+  "gpt2-lora": ["lora", { rank: 4, alpha: 8 }],
+  "gpt2-aflora": ["aflora", { rank: 4, targetModules: ["c_attn", "c_fc"] }],
+};
+
+/** What these learn. */
+export const WRITING: Adapter["description"]["task"] = {
+  name: "custom",
+  kind: "language-model",
+  labels: [],
+  metrics: ["perplexity"],
+};
+
 /** Texts of letters, as the tiny families' tokenizer knows them, single and in pairs. */
 export const EXAMPLES: Example[] = Array.from({ length: 32 }, (_, index) => {
   const text = "a bad, odd tale of ten cats and one hen".slice(0, 2 + index);
