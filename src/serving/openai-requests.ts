@@ -45,14 +45,37 @@ const writing = {
   repetition_penalty: z.number().positive().nullish(),
 };
 
+/** Arguments of a call, which OpenAI writes as text and templates read as what it says. */
+const callArguments = z.unknown().transform((given, context) => {
+  if (typeof given !== "string") return given;
+  try {
+    return JSON.parse(given) as unknown;
+  } catch {
+    context.addIssue({ code: "custom", message: "a call's arguments must be JSON" });
+    return z.NEVER;
+  }
+});
+
+/** A call that the assistant made, as it stands in a conversation. */
+const toolCall = z.looseObject({ function: z.looseObject({ name: z.string(), arguments: callArguments }) });
+
+/** A turn: contents may be missing where it is a call alone. Templates may look at other fields, too. */
+const message = z
+  .looseObject({ role: z.string().min(1), content: text.nullish(), tool_calls: z.array(toolCall).nullish() })
+  .refine(({ content, tool_calls }) => typeof content === "string" || tool_calls?.length, "it has no content");
+
 /** Body of `POST /v1/chat/completions`. */
 export const chatRequest = z.object({
   ...writing,
-  messages: z.array(z.object({ role: z.string().min(1), content: text })).min(1),
+  messages: z.array(message).min(1),
   max_completion_tokens: z.int().positive().nullish(),
   logprobs: z.literal(false, "it is not supported").nullish(),
   response_format: z.object({ type: z.literal("text", "only text is supported") }).nullish(),
-  tools: z.array(z.unknown()).max(0, "tools are not supported").nullish(),
+  tools: z
+    .array(z.looseObject({ type: z.literal("function"), function: z.looseObject({ name: z.string().min(1) }) }))
+    .max(128)
+    .nullish(),
+  tool_choice: z.enum(["auto", "none"], "a call cannot be forced; auto and none are supported").nullish(),
 });
 
 /** Body of `POST /v1/completions`. */

@@ -100,14 +100,19 @@ function createApp(models: ServedModels, options: ServeOptions, closing: AbortSi
     }),
   );
 
-  /** The model that a request asks for. */
-  const modelOf = (name: string, path: string): FineTunedModel => {
+  const find = (name: string): FineTunedModel => {
     const names = [...models.keys()];
     const model = models.get(name);
     if (!model) {
       const message = `there is no model "${name}"${didYouMean(name, names)} (models: ${names.join(", ")})`;
       throw new RequestError(404, message, { param: "model", code: "model_not_found" });
     }
+    return model;
+  };
+
+  /** The model that a request asks for. */
+  const modelOf = (name: string, path: string): FineTunedModel => {
+    const model = find(name);
     const { does, paths } = SERVICES.find(({ fits }) => fits(model))!;
     if (paths.includes(path)) return model;
     const message = `model "${name}" ${does} (${model.kind.name}); ask ${paths.join(" or ")}`;
@@ -191,15 +196,24 @@ function createApp(models: ServedModels, options: ServeOptions, closing: AbortSi
     }
   };
 
-  app.get("/v1/models", (context) => {
-    const data = [...models.keys()].map((id) => ({ id, object: "model", created, owned_by: "aflora" }));
-    return context.json({ object: "list", data });
+  const shown = (id: string) => ({ id, object: "model", created, owned_by: "aflora" });
+
+  app.get("/v1/models", (context) => context.json({ object: "list", data: [...models.keys()].map(shown) }));
+
+  app.get("/v1/models/:name", (context) => {
+    const name = context.req.param("name");
+    find(name);
+    return context.json(shown(name));
   });
 
   app.post("/v1/chat/completions", async (context) => {
     const request = parseBody(chatRequest, await jsonBody(context));
-    const { messages } = request;
-    return request.stream ? stream(context, request, messages, CHAT) : write(context, request, [messages], CHAT);
+    const { messages, tools, tool_choice } = request;
+    const prompt = { messages, tools: tool_choice === "none" || !tools?.length ? undefined : tools };
+    if (prompt.tools && !modelOf(request.model, context.req.path).base.tokenizer.chatTemplate?.takesTools) {
+      throw new RequestError(400, `the chat template of model "${request.model}" takes no tools`, { param: "tools" });
+    }
+    return request.stream ? stream(context, request, prompt, CHAT) : write(context, request, [prompt], CHAT);
   });
 
   app.post("/v1/completions", async (context) => {

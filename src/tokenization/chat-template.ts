@@ -4,7 +4,7 @@ import { UserError } from "../errors.ts";
 /** One turn of a conversation, as chat templates take it; a template may look at other fields too. */
 export interface ChatMessage {
   role: string;
-  content?: string | null;
+  content?: string | null | undefined;
   [field: string]: unknown;
 }
 
@@ -43,6 +43,11 @@ export class ChatTemplate {
     this.#sources = sources;
     this.#tokens = tokens;
     this.#location = location;
+  }
+
+  /** Whether it looks at tools at all. */
+  get takesTools(): boolean {
+    return Object.values(this.#sources).some((source) => /\btools\b/.test(source));
   }
 
   /**

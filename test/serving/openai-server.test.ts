@@ -8,8 +8,22 @@ import { fineTune } from "../../src/runs/fine-tune.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { type OpenAiServer, serveModels } from "../../src/serving/openai-server.ts";
-import { ANSWERS, FOLLOWED_UP, trainedToAnswer } from "../tiny-language-model.ts";
+import type { ChatMessage } from "../../src/tokenization/chat-template.ts";
+import {
+  ANSWERS,
+  chats,
+  FOLLOWED_UP,
+  trainedToAnswer,
+  writeJsonl,
+  writeTinyLanguageModel,
+} from "../tiny-language-model.ts";
 import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
+
+/** A tool, and a call of it, as OpenAI's client has them. */
+const TOOLS = [
+  { type: "function", function: { name: "weather", parameters: { properties: { city: { type: "string" } } } } },
+];
+const callOf = (written: string) => ({ id: "1", type: "function", function: { name: "weather", arguments: written } });
 
 const LIMITS = { port: 0, maxNewTokens: 40, maxWaiting: 3, maxBodyBytes: 20_000 };
 
@@ -27,6 +41,7 @@ beforeAll(async () => {
   models = new Map([
     ["answers", await FineTunedModel.load(await trainedToAnswer(home), runtime)],
     ["labels", await FineTunedModel.load(output, runtime)],
+    ["tools", await FineTunedModel.load(await withTools(), runtime)],
   ]);
   server = await serveModels(models, LIMITS);
   client = new OpenAI({ baseURL: server.url, apiKey: "none", maxRetries: 0 });
@@ -37,6 +52,18 @@ afterAll(async () => {
   await rm(home, { recursive: true });
 });
 
+/** A model whose chat template knows of tools. @returns its run folder */
+async function withTools(): Promise<string> {
+  const model = await writeTinyLanguageModel(join(home, "tools-model"), {
+    template: "qwen2.5",
+    max_position_embeddings: 2048,
+  });
+  const train = await writeJsonl(join(home, "chats.jsonl"), chats(8));
+  const output = join(home, "tools");
+  await fineTune({ model, train, validation: train, method: "lora", epochs: 1, threads: 1, output });
+  return output;
+}
+
 const [[question, expected]] = ANSWERS as [[string, string]];
 const ask = (content: string) => [{ role: "user", content }] as const;
 
@@ -44,7 +71,27 @@ describe("OpenAI's own client", () => {
   test("lists the models", async () => {
     const names: string[] = [];
     for await (const { id } of client.models.list()) names.push(id);
-    expect(names).toEqual(["answers", "labels"]);
+    expect(names).toEqual(["answers", "labels", "tools"]);
+    expect(await client.models.retrieve("labels")).toMatchObject({ id: "labels", object: "model" });
+    await expect(client.models.retrieve("label")).rejects.toMatchObject({ status: 404 });
+  });
+
+  test("has tools, calls and their results put before the model by its template", async () => {
+    const { tokenizer } = models.get("tools")!.base;
+    const countOf = (messages: ChatMessage[], tools?: object[]) =>
+      tokenizer.idsOf(tokenizer.chatTemplate!.render(messages, { tools, addGenerationPrompt: true })).length;
+    const result = { role: "tool", tool_call_id: "1", content: "rain" };
+    const asked = [...ask(question), { role: "assistant", tool_calls: [callOf('{"city":"Oslo"}')] }, result];
+    const create = (more: object) =>
+      client.chat.completions.create({ model: "tools", messages: asked, max_tokens: 1, ...more } as never) as Promise<{
+        usage: { prompt_tokens: number };
+      }>;
+    // Templates read arguments as what they say, which OpenAI writes as text.
+    const call = { ...callOf(""), function: { name: "weather", arguments: { city: "Oslo" } } };
+    const messages = [...ask(question), { role: "assistant", tool_calls: [call] }, result];
+    expect((await create({ tools: TOOLS })).usage.prompt_tokens).toBe(countOf(messages, TOOLS));
+    expect((await create({ tools: TOOLS, tool_choice: "none" })).usage.prompt_tokens).toBe(countOf(messages));
+    expect(countOf(messages, TOOLS)).toBeGreaterThan(countOf(messages) + 20);
   });
 
   test("is answered, whole and as the answer comes", async () => {
@@ -132,7 +179,30 @@ describe("OpenAI's own client", () => {
       /temperature: it must be a number/,
     ],
     ["several answers", { model: "answers", messages: ask("x"), n: 3 }, 400, /n: one answer a request/],
-    ["tools", { model: "answers", messages: ask("x"), tools: [{}] }, 400, /tools: tools are not supported/],
+    [
+      "tools for a model that knows of none",
+      { model: "answers", messages: ask("x"), tools: TOOLS },
+      400,
+      /takes no tools/,
+    ],
+    [
+      "a call that is forced",
+      { model: "tools", messages: ask("x"), tools: TOOLS, tool_choice: "required" },
+      400,
+      /tool_choice: /,
+    ],
+    [
+      "a call whose arguments are no JSON",
+      { model: "tools", messages: [{ role: "assistant", tool_calls: [callOf("{")] }] },
+      400,
+      /arguments must be JSON/,
+    ],
+    [
+      "a turn without content",
+      { model: "answers", messages: [{ role: "user" }] },
+      400,
+      /messages\.0: it has no content/,
+    ],
     ["no messages", { model: "answers", messages: [] }, 400, /messages: it must not be empty/],
     ["a prompt that is too long", { model: "answers", messages: ask("cat ".repeat(600)) }, 400, /leaves no room/],
     ["a body that is too large", { model: "answers", messages: ask("x".repeat(30_000)) }, 413, /at most 20000 bytes/],
@@ -214,7 +284,7 @@ test("with a key, only who has it is answered", async () => {
   try {
     const names = (apiKey: string) => new OpenAI({ baseURL: locked.url, apiKey, maxRetries: 0 }).models.list();
     await expect(names("wrong")).rejects.toMatchObject({ status: 401 });
-    expect((await names("sesame")).data).toHaveLength(2);
+    expect((await names("sesame")).data).toHaveLength(3);
   } finally {
     await locked.close();
   }
