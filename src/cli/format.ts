@@ -14,6 +14,9 @@ export function bytes(count: number): string {
   return `${Math.round(count / 1e3)} kB`;
 }
 
+/** `3`, `2.67` */
+export const epochs = (done: number): string => String(Number(done.toFixed(2)));
+
 /** `113,040` */
 export const integer = (count: number): string => Math.round(count).toLocaleString("en-US");
 

@@ -1,7 +1,7 @@
 import { basename, isAbsolute } from "node:path";
 import type { FineTuneOptions, RunStart } from "../runs/fine-tune.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../runs/records.ts";
-import { bytes, counted, duration, integer, metrics } from "./format.ts";
+import { bytes, counted, duration, epochs, integer, metrics } from "./format.ts";
 import { StatusLines } from "./status-lines.ts";
 
 /** Plain lines come at most this often, seconds. */
@@ -96,7 +96,7 @@ export class TrainingProgress {
     const [name, value] = Object.entries(record.metrics)[0]!;
     this.#metric = `${name} ${value.toFixed(4)}`;
     this.#show();
-    this.log(`epoch ${record.epoch}: ${metrics(record.metrics)}, loss ${record.loss.toFixed(4)}`);
+    this.log(`epoch ${epochs(record.epoch)}: ${metrics(record.metrics)}, loss ${record.loss.toFixed(4)}`);
   }
 
   /** The bar, and what is known of the run under it: one line would be too long for most terminals. */

@@ -3,7 +3,7 @@ import { METHODS } from "../methods/methods.ts";
 import type { RunResult, SettledBlocksResult } from "../runs/records.ts";
 import { runOptions } from "../runs/run-config.ts";
 import { readConfigFile } from "./config-file.ts";
-import { bytes, duration, integer, metrics } from "./format.ts";
+import { bytes, duration, epochs, integer, metrics } from "./format.ts";
 import { addExamples, everydayHelp, STARTED_AS } from "./help.ts";
 import { INTERRUPTED, runTraining } from "./run-training.ts";
 import { addSchemaOptions, givenOptions } from "./schema-options.ts";
@@ -66,7 +66,7 @@ export function summary(directory: string, result: RunResult): string {
   const { trainable, frozen, blocks, memoryEstimate } = result;
   const expected = memoryEstimate ? ` (${bytes(memoryEstimate.total)} expected)` : "";
   return [
-    `best epoch ${result.bestEpoch}: ${metrics(result.metrics)}; last epoch: ${metrics(result.lastEpochMetrics)}`,
+    `best epoch ${epochs(result.bestEpoch)}: ${metrics(result.metrics)}; last epoch: ${metrics(result.lastEpochMetrics)}`,
     ...(result.float32Metrics
       ? [`on the float32 base model, as exports and predictions use it: ${metrics(result.float32Metrics)}`]
       : []),

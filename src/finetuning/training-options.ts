@@ -48,7 +48,9 @@ export const trainingOptions = z.object({
   base: z
     .enum(BASE_FORMATS)
     .default("float32")
-    .describe("how the frozen base model is stored and multiplied in training; exports and predictions use float32"),
+    .describe(
+      "how the frozen base model is stored and multiplied in training; what is exported or asked uses float32 where it fits",
+    ),
   head: z
     .enum(["new", "all", "classifier"])
     .default("new")
@@ -68,13 +70,14 @@ export const trainingOptions = z.object({
   headLearningRate: positive.optional().describe("peak learning rate of the head"),
   weightDecay: z.number().min(0).default(0.1).describe("AdamW's weight decay"),
   warmupRatio: z.number().min(0).max(1).default(0.06).describe("share of the steps over which the learning rate rises"),
+  warmupSteps: z.int().min(0).optional().describe("the same in steps, in place of a share"),
   maxGradNorm: positive.default(0.1).describe("global norm to which gradients are clipped"),
   maxLength: count.optional().describe(`tokens after which examples are cut (${defaultOf("maxLength")})`),
   lossOn: z
     .enum(LOSS_ON)
     .optional()
     .describe("what of a text counts, of kinds that learn to write: every turn of the assistant, its last one, or all"),
-  dropout: z.boolean().default(true).describe("dropout, where the model's config has it"),
+  dropout: z.boolean().default(true).describe("dropout, where the model's config or the method has it"),
   ...blockFreezingOptions.shape,
   freezeBlocksCache: z
     .enum([...PACKED_FORMATS, "none"])
@@ -87,7 +90,12 @@ export const trainingOptions = z.object({
     .min(0)
     .optional()
     .describe(`MB of memory that they may take; more goes to a file in the run folder (${BLOCK_CACHE.memory})`),
-  patience: count.optional().describe("stop after this many epochs without a better evaluation"),
+  evaluateEvery: count
+    .optional()
+    .describe("evaluate after every so many steps, and at the end, in place of after each epoch"),
+  patience: count
+    .optional()
+    .describe("stop after this many evaluations, of which each epoch has one, without a better one"),
   seed: z
     .int()
     .min(0)

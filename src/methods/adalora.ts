@@ -7,7 +7,7 @@ import { constant, normal } from "./initializers.ts";
 import { openGates, openPlaces } from "./low-rank.ts";
 import { places, spreadColumns, spreadRows, takeColumns, takeRows } from "./matrix.ts";
 import { type MethodDefinition, namesOf } from "./method.ts";
-import { alpha, checkRank, duration, resolveDuration, targetModules } from "./options.ts";
+import { adapterDropout, alpha, checkRank, duration, resolveDuration, targetModules } from "./options.ts";
 import { peftReading } from "./peft.ts";
 import { setting } from "./published.ts";
 import { RankAllocator } from "./rank-allocator.ts";
@@ -21,6 +21,7 @@ const options = z.object({
     .optional()
     .describe("singular values of a layer at the start; 1.5 × rank where absent"),
   alpha: alpha.describe("the adapter is scaled by alpha / initialRank"),
+  adapterDropout,
   targetModules,
   pruneInitial: duration.describe("tinit: nothing is pruned before; 10% where absent"),
   pruneFinal: duration.describe("tfinal: the ranks stay as they are during the last so many; 50% where absent"),
@@ -81,6 +82,7 @@ export const adalora: MethodDefinition<typeof options> = {
       sites: adapted,
       parameters,
       trainable: namesOf(parameters),
+      inputDropout: settings.adapterDropout,
       adapt(parameter, x, layer, { name }) {
         const down = gemm(x, mul(parameter(`${name}.A`), parameter(`${name}.E`)), { transB: true });
         return gemm(down, parameter(`${name}.B`), { transB: true, alpha: scale, addend: layer(x) });
@@ -140,7 +142,7 @@ export const adalora: MethodDefinition<typeof options> = {
         init_r: initialRank,
         target_r: settings.rank,
         lora_alpha: settings.alpha,
-        lora_dropout: 0,
+        lora_dropout: settings.adapterDropout ?? 0,
         rank_pattern: rankPattern,
         // The ranks are final: a schedule without steps, in the only form that PEFT accepts.
         tinit: 0,

@@ -8,7 +8,7 @@ import type { LinearSite } from "../models/model-parts.ts";
 import { constant, kaimingUniform } from "./initializers.ts";
 import { scaleRows } from "./matrix.ts";
 import type { AdapterParameter, MethodDefinition, MethodState } from "./method.ts";
-import { checkRank, duration, resolveDuration, targetModules } from "./options.ts";
+import { adapterDropout, checkRank, duration, resolveDuration, targetModules } from "./options.ts";
 import { setting } from "./published.ts";
 import { selectSites } from "./target-modules.ts";
 
@@ -17,6 +17,7 @@ const matrixMode = z.enum(["frozen", "trained", "adaptive"]);
 const options = z.object({
   rank: z.int().positive().default(4).describe("rank of the projection matrices"),
   alpha: z.number().positive().optional().describe("the adapter is scaled by alpha / rank; by 1 where absent"),
+  adapterDropout,
   targetModules,
   attentionMatrices: matrixMode
     .default("frozen")
@@ -78,8 +79,9 @@ export const aflora: MethodDefinition<typeof options> = {
         head: "new",
         maxLength: 256,
         lossOn: "all",
-        // 100 of its 30,000 steps.
-        warmupRatio: 1 / 300,
+        warmupSteps: 100,
+        evaluateEvery: 80,
+        adapterDropout: 0.05,
         rank: 32,
         alpha: 64,
         targetModules: ["q_proj", "k_proj", "v_proj", "up_proj", "down_proj"],
@@ -129,6 +131,7 @@ export const aflora: MethodDefinition<typeof options> = {
       parameters,
       trainable,
       freezable,
+      inputDropout: settings.adapterDropout,
       adapt(parameter, x, layer, { name, outFeatures }) {
         const down = gemm(x, parameter(`${name}.A`), { transB: true });
         const scaled = mul(down, parameter(`${name}.d`));

@@ -6,7 +6,7 @@ import type { LinearSite } from "../models/model-parts.ts";
 import { constant, kaimingUniform } from "./initializers.ts";
 import { places, scaleRows, takeColumns, takeRows } from "./matrix.ts";
 import { type AdapterParameter, type MethodDefinition, namesOf } from "./method.ts";
-import { targetModules } from "./options.ts";
+import { adapterDropout, targetModules } from "./options.ts";
 import { peftReading } from "./peft.ts";
 import { setting } from "./published.ts";
 import { selectSites } from "./target-modules.ts";
@@ -17,6 +17,7 @@ const options = z.object({
     .enum(["shape", "sliced", "layer"])
     .default("shape")
     .describe("which layers share A and B: those of one shape, all of them (cut to size, as PEFT's VeRA), or none"),
+  adapterDropout,
   targetModules,
 });
 
@@ -51,7 +52,7 @@ export const elora: MethodDefinition<typeof options> = {
   },
   options,
 
-  adapt({ rank, sharing, targetModules }, sites) {
+  adapt({ rank, sharing, adapterDropout, targetModules }, sites) {
     const adapted = selectSites(sites, targetModules);
     const largest = largestOf(adapted);
     const pairOf = ({ name, inFeatures, outFeatures }: LinearSite): Pair => {
@@ -76,6 +77,7 @@ export const elora: MethodDefinition<typeof options> = {
       sites: adapted,
       parameters: [...projections.values(), ...vectors],
       trainable: namesOf(vectors),
+      inputDropout: adapterDropout,
       adapt(parameter, x, layer, site) {
         const { A, B, columns, rows } = pairOf(site);
         const { name, inFeatures, outFeatures } = site;
@@ -105,7 +107,7 @@ export const elora: MethodDefinition<typeof options> = {
   },
 
   peft: {
-    write({ rank, sharing }, layers, values) {
+    write({ rank, sharing, adapterDropout }, layers, values) {
       if (sharing !== "sliced") return undefined;
       const tensors = new Map<string, Tensor<"float32">>();
       for (const { site, module } of layers) {
@@ -113,7 +115,7 @@ export const elora: MethodDefinition<typeof options> = {
         tensors.set(`${module}.vera_lambda_b`, values.get(`${site.name}.b`)!);
       }
       return {
-        config: { peft_type: "VERA", r: rank, vera_dropout: 0, projection_prng_key: 0, save_projection: true },
+        config: { peft_type: "VERA", r: rank, vera_dropout: adapterDropout ?? 0, projection_prng_key: 0, save_projection: true },
         layers: tensors,
         shared: new Map([
           ["vera_A", values.get("shared.A")!],

@@ -6,7 +6,7 @@ import type { Tensor } from "../graph/tensor.ts";
 import { constant, downProjection } from "./initializers.ts";
 import { places, spreadColumns, spreadRows } from "./matrix.ts";
 import { type MethodDefinition, namesOf } from "./method.ts";
-import { alpha, checkRank, targetModules } from "./options.ts";
+import { adapterDropout, alpha, checkRank, targetModules } from "./options.ts";
 import { peftReading } from "./peft.ts";
 import { setting } from "./published.ts";
 import { selectSites } from "./target-modules.ts";
@@ -14,6 +14,7 @@ import { selectSites } from "./target-modules.ts";
 const options = z.object({
   rank: z.int().positive().default(8).describe("rank of the adapter"),
   alpha,
+  adapterDropout,
   targetModules,
 });
 
@@ -40,7 +41,7 @@ export const lora: MethodDefinition<typeof options> = {
   },
   options,
 
-  adapt({ rank, alpha, targetModules }, sites) {
+  adapt({ rank, alpha, adapterDropout, targetModules }, sites) {
     const adapted = selectSites(sites, targetModules);
     const parameters = adapted.flatMap((site) => {
       checkRank(rank, site);
@@ -54,6 +55,7 @@ export const lora: MethodDefinition<typeof options> = {
       sites: adapted,
       parameters,
       trainable: namesOf(parameters),
+      inputDropout: adapterDropout,
       adapt(parameter, x, layer, { name }) {
         const down = gemm(x, parameter(`${name}.A`), { transB: true });
         return gemm(down, parameter(`${name}.B`), { transB: true, alpha: alpha / rank, addend: layer(x) });

@@ -43,6 +43,8 @@ export interface Adaptation {
   readonly trainsBackbone?: boolean;
   /** How the layers that change are written. */
   adapt?: Adapt;
+  /** Dropout in training of what stands beside a layer reads; the layer itself reads all. None where absent. */
+  readonly inputDropout?: number | undefined;
   /** A scalar that the loss gains, once a step. */
   penalty?(parameter: (name: string) => Value): Value | undefined;
   /**

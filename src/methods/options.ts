@@ -15,6 +15,14 @@ export const targetModules = z
 /** LoRA's scale, for methods that multiply their adapter by `alpha / rank`. */
 export const alpha = z.number().positive().default(16).describe("the adapter is scaled by alpha / rank");
 
+/** Dropout of what an adapter reads, for methods whose adapters stand beside a layer; PEFT's `lora_dropout`. */
+export const adapterDropout = z
+  .number()
+  .min(0)
+  .lt(1)
+  .optional()
+  .describe("dropout in training of what the adapter reads (none)");
+
 /** A stretch of training: steps (`200`), a share of all steps (`70%`) or epochs (`14epochs`). */
 export const duration = z
   .preprocess(

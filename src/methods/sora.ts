@@ -4,13 +4,14 @@ import { abs, add, gemm, mul, sumAll } from "../graph/ops.ts";
 import { constant, downProjection, normal } from "./initializers.ts";
 import { openGates } from "./low-rank.ts";
 import { type MethodDefinition, namesOf } from "./method.ts";
-import { alpha, checkRank, targetModules } from "./options.ts";
+import { adapterDropout, alpha, checkRank, targetModules } from "./options.ts";
 import { setting } from "./published.ts";
 import { selectSites } from "./target-modules.ts";
 
 const options = z.object({
   rank: z.int().positive().default(8).describe("number of gates of a layer: the rank that it starts with"),
   alpha,
+  adapterDropout,
   targetModules,
   gatePenalty: z.number().min(0).default(10).describe("λ1: weight in the loss of the gates' mean absolute value"),
   gateThreshold: z.number().min(0).default(3e-4).describe("λ2: what every step shrinks a gate by"),
@@ -34,7 +35,7 @@ export const sora: MethodDefinition<typeof options> = {
   },
   options,
 
-  adapt({ rank, alpha, targetModules, gatePenalty }, sites) {
+  adapt({ rank, alpha, adapterDropout, targetModules, gatePenalty }, sites) {
     const adapted = selectSites(sites, targetModules);
     const parameters = adapted.flatMap((site) => {
       checkRank(rank, site);
@@ -49,6 +50,7 @@ export const sora: MethodDefinition<typeof options> = {
       sites: adapted,
       parameters,
       trainable: namesOf(parameters),
+      inputDropout: adapterDropout,
       adapt(parameter, x, layer, { name }) {
         const gated = mul(gemm(x, parameter(`${name}.A`), { transB: true }), parameter(`${name}.g`));
         return gemm(gated, parameter(`${name}.B`), { transB: true, alpha: alpha / rank, addend: layer(x) });

@@ -28,7 +28,7 @@ export const runTitle = ({ method, data }: ReportedRun): string => `${method} on
 export function runContent(run: ReportedRun): Markup {
   const { result, steps, evaluations, data } = run;
   const state = result
-    ? `Best epoch ${result.bestEpoch}: ${metricsText(result.metrics)}.`
+    ? `Best epoch ${number(result.bestEpoch)}: ${metricsText(result.metrics)}.`
     : `${counted(steps.length, "step")} so far.${evaluations.length ? ` Latest: ${metricsText(evaluations.at(-1)!.metrics)}.` : ""}`;
   const tables = [...scoreTables(run), facts(run), options(run)];
   return content(runTitle(run), `${state} ${measuredOn(data)}`, runPictures(run), tables);
@@ -82,11 +82,11 @@ function facts(run: ReportedRun): Table {
         ...data,
         ["model", result.model],
         ["seed", String(result.seed)],
-        [`metrics, best epoch (${result.bestEpoch})`, metricsText(result.metrics)],
+        [`metrics, best epoch (${number(result.bestEpoch)})`, metricsText(result.metrics)],
         ...(result.float32Metrics
           ? [["metrics on the float32 base model", metricsText(result.float32Metrics)] as [string, string]]
           : []),
-        [`metrics, last epoch (${result.epochs})`, metricsText(result.lastEpochMetrics)],
+        [`metrics, last epoch (${number(result.epochs)})`, metricsText(result.lastEpochMetrics)],
         ["trainable parameters at the start", number(result.trainable.start)],
         ["trainable parameters, average", number(Math.round(result.trainable.average))],
         ["trainable parameters at the end", number(result.trainable.end)],

@@ -25,7 +25,7 @@ function loss(steps: StepRecord[], evaluations: EvaluationRecord[]): Picture {
   return {
     title,
     summary: `Training loss went from ${number(training[0]!.loss)} to ${number(training.at(-1)!.loss)} over ${counted(steps.length, "step")}.${
-      best ? ` Validation loss was lowest, ${number(best.loss)}, after epoch ${best.epoch}.` : ""
+      best ? ` Validation loss was lowest, ${number(best.loss)}, after epoch ${number(best.epoch)}.` : ""
     }`,
     legend: [
       { color: "var(--series-0)", label: "training" },
@@ -68,7 +68,7 @@ function metrics(evaluations: EvaluationRecord[]): Picture {
         const of = points.filter(({ metric }) => metric === name);
         const best = bestOf(name, of, ({ value }) => value);
         if (!best) return `${name} was no number after any epoch.`;
-        return `${name} was ${bestIs(name)}, ${number(best.value)}, after epoch ${best.epoch} and ${number(of.at(-1)!.value)} at the end.`;
+        return `${name} was ${bestIs(name)}, ${number(best.value)}, after epoch ${number(best.epoch)} and ${number(of.at(-1)!.value)} at the end.`;
       })
       .join(" "),
     legend: names.map((name) => ({ color: color(name), label: name })),

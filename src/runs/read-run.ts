@@ -61,8 +61,9 @@ export async function readRunRecords(directory: string): Promise<RunRecords> {
     );
   const metrics = await readLines<MetricsRecord>(join(directory, "metrics.jsonl"), metricsRecord, !result);
   const evaluations = metrics.filter((record) => record.kind === "evaluation");
-  // They stand epoch by epoch: a number far beyond would be drawn.
-  const strange = evaluations.find(({ epoch }, index) => epoch > index + 1);
+  const steps = metrics.filter((record) => record.kind === "step");
+  // An epoch has a step at least, or stands in the order of its number: one far beyond would be drawn.
+  const strange = evaluations.find(({ epoch }, index) => epoch > Math.max(index + 1, steps.length));
   if (strange)
     throw new UserError(
       `${join(directory, "metrics.jsonl")} is damaged: an evaluation of epoch ${strange.epoch} follows none`,
@@ -71,7 +72,7 @@ export async function readRunRecords(directory: string): Promise<RunRecords> {
     directory,
     config: parseSavedConfig(saved, file),
     ...(fingerprint.data && { dataFingerprint: fingerprint.data }),
-    steps: metrics.filter((record) => record.kind === "step"),
+    steps,
     evaluations,
     freezing: await readLines<FreezingRecord>(join(directory, "freezing.jsonl"), freezingRecord, !result),
     scores: await readLines<ScoresRecord>(join(directory, "scores.jsonl"), scoresRecord, !result),

@@ -3,6 +3,7 @@ import { z } from "zod";
 /** JSON has no NaN and writes null. */
 const measured = z.number().nullable();
 const count = z.int().nonnegative();
+const amount = z.number().nonnegative();
 /** A line of `metrics.jsonl`. */
 export const metricsRecord = z.discriminatedUnion("kind", [
   z.object({
@@ -22,7 +23,7 @@ export const metricsRecord = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("evaluation"),
     step: count,
-    epoch: count,
+    epoch: amount,
     metrics: z.record(z.string(), measured),
     loss: measured,
   }),
@@ -40,7 +41,7 @@ export const freezingRecord = z.object({
 /** A line of `scores.jsonl`. */
 export const scoresRecord = z.object({
   kind: z.literal("scores"),
-  epoch: count,
+  epoch: amount,
   relevant: z.array(measured),
   others: z.array(measured),
   measure: z.enum(["ndcg_at_10", "rank_agreement"]),
@@ -55,13 +56,13 @@ export const runResult = z.looseObject({
   model: z.string(),
   seed: z.number(),
   metrics: z.record(z.string(), measured),
-  bestEpoch: count,
+  bestEpoch: amount,
   lastEpochMetrics: z.record(z.string(), measured),
   trainable: z.object({ start: measured, average: measured, end: measured, head: measured }),
   frozen: z.object({ count, of: count }),
   frozenAtStep: z.record(z.string(), count.nullable()),
   steps: count,
-  epochs: count,
+  epochs: amount,
   seconds: measured,
   secondsPerStep: measured,
   tokensPerSecond: measured,

@@ -61,7 +61,7 @@ export class RunFolder {
       const { step = 0, evaluations = [] } = found?.state ?? {};
       // The evaluation before the first step stands in no state.
       const isKept = ({ epoch }: Record<string, unknown>): boolean =>
-        found !== undefined && (epoch as number) <= evaluations.length;
+        found !== undefined && (epoch as number) <= (evaluations.at(-1)?.epoch ?? 0);
       await keepLines(join(directory, "metrics.jsonl"), (record) =>
         record.kind === "evaluation" ? isKept(record) : (record.step as number) < step,
       );

@@ -50,7 +50,7 @@ export function summarise(
       },
     }),
     steps: state.step,
-    epochs: state.evaluations.length,
+    epochs: last!.epoch,
     seconds: state.seconds,
     secondsPerStep: sorted[sorted.length >> 1]!,
     tokensPerSecond: state.tokens / training,

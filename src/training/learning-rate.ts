@@ -1,16 +1,28 @@
+/** How long learning rates rise. */
+export interface WarmUp {
+  /** As a share of all steps. */
+  warmupRatio: number;
+  /** In steps; the share counts for nothing then. */
+  warmupSteps?: number | undefined;
+}
+
 /**
- * Factor on the peak learning rate at `step` (from 0): linear warm-up over the first ⌈warmupRatio · T⌉ steps, then
- * linear decay to 0 at step T, as Hugging Face's `get_linear_schedule_with_warmup`. With any warm-up, step 0 has
- * factor 0.
+ * Factor on the peak learning rate at `step` (from 0): linear warm-up over the first steps, ⌈warmupRatio · T⌉ of them unless their
+ * number is given, then linear decay to 0 at step T, as Hugging Face's `get_linear_schedule_with_warmup`. With any warm-up, step 0
+ * has factor 0.
  */
-export function learningRateFactor(step: number, totalSteps: number, warmupRatio: number): number {
-  const warmupSteps = Math.ceil(warmupRatio * totalSteps);
+export function learningRateFactor(
+  step: number,
+  totalSteps: number,
+  { warmupRatio, warmupSteps: given }: WarmUp,
+): number {
+  const warmupSteps = given ?? Math.ceil(warmupRatio * totalSteps);
   if (step < warmupSteps) return step / warmupSteps;
   return Math.max(0, (totalSteps - step) / Math.max(1, totalSteps - warmupSteps));
 }
 
 /** Whether every step of a run has factor 0, as the only one has with any warm-up. */
-export function isAllZero(totalSteps: number, warmupRatio: number): boolean {
-  for (let step = 0; step < totalSteps; step++) if (learningRateFactor(step, totalSteps, warmupRatio) > 0) return false;
+export function isAllZero(totalSteps: number, warmUp: WarmUp): boolean {
+  for (let step = 0; step < totalSteps; step++) if (learningRateFactor(step, totalSteps, warmUp) > 0) return false;
   return true;
 }

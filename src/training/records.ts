@@ -27,12 +27,12 @@ export interface StepRecord {
   memory?: number;
 }
 
-/** One evaluation, at the end of an epoch: a line of `metrics.jsonl` with `kind: "evaluation"`. */
+/** One evaluation: a line of `metrics.jsonl` with `kind: "evaluation"`. */
 export interface EvaluationRecord {
   kind: "evaluation";
   /** Optimizer steps done. */
   step: number;
-  /** Epochs done. */
+  /** Epochs done: a fraction within one. */
   epoch: number;
   /** Metric → value, in Hugging Face's names and scale; of several splits, `<metric>_<split>`. */
   metrics: Record<string, number>;

@@ -178,16 +178,22 @@ function adaptedContext(
   hooks: Pick<ForwardHooks, "dropout" | "recompute" | "stream" | "encoded">,
 ) {
   const { settled } = model;
-  const { adapt, sites, parameters, trainsBackbone = false } = model.adaptation;
+  const { adapt, inputDropout = 0, sites, parameters, trainsBackbone = false } = model.adaptation;
   const adapted = new Set(sites.map(({ name }) => name));
   const graph = new Graph();
   const specs = new Map(parameters.map((parameter) => [parameter.name, parameter]));
   const parameter = (name: string): Value => graph.leaf(kindOf(name), name, "float32", specs.get(name)!.shape);
-  const context = new ForwardContext(graph, {
+  const context: ForwardContext = new ForwardContext(graph, {
     trains: ({ name, part }: WeightSpec) =>
       part === "head" ? model.trainsHead(name) : trainsBackbone && !settled?.parameters.has(name),
     ...(adapt && {
-      adapt: (x, layer, site) => (adapted.has(site.name) ? adapt(parameter, x, layer, site) : layer(x)),
+      adapt(x, layer, site) {
+        if (!adapted.has(site.name)) return layer(x);
+        // Rows that stand for positions alone, as DeBERTa has them, are no example's: nothing is dropped of them.
+        const isText = context.streams.some(({ prefix }) => x.shape[0] === `${prefix}tokens`);
+        const dropped = isText ? context.dropout(x, inputDropout) : x;
+        return adapt(parameter, dropped, dropped === x ? layer : () => layer(x), site);
+      },
     }),
     format: model.format,
     border: settled?.count,

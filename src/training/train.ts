@@ -33,11 +33,15 @@ export interface TrainingSettings {
   weightDecay: number;
   /** Share of all steps over which the learning rates rise. */
   warmupRatio: number;
+  /** The same in steps, which counts where it is given. */
+  warmupSteps?: number | undefined;
   /** Global norm to which a step's gradients are clipped. */
   maxGradNorm: number;
   /** Of the order of examples and the dropout masks. */
   seed: number;
-  /** Stop after this many epochs without a better evaluation. */
+  /** Evaluate after every so many steps, and at the end; after each epoch where absent. */
+  evaluateEvery?: number | undefined;
+  /** Stop after this many evaluations without a better one. */
   patience?: number | undefined;
   /** Dropout as the model's configuration says. */
   dropout: boolean;
@@ -72,8 +76,8 @@ export interface TrainOptions {
   /** Asked between two steps whether to save what is done; the parameters are copied only then. */
   checkpointIsDue?(stepsDone: number): boolean;
   /**
-   * Called before the first step, where one is due, at the end of each epoch and where the run is aborted: save it, and
-   * the run can go on from it.
+   * Called before the first step, where one is due, after each evaluation and where the run is aborted: save it, and the
+   * run can go on from it.
    */
   onCheckpoint?(state: TrainingState): void | Promise<void>;
   /** Pause after this many epochs of the run, as if aborted there; nothing where the run ends before. */
@@ -86,7 +90,7 @@ export interface TrainOptions {
 
 export interface TrainOutcome {
   state: TrainingState;
-  /** The best epoch by the task's first metric; undefined where no epoch was finished. */
+  /** The best evaluation by the task's first metric; undefined where there was none. */
   best: EvaluationRecord | undefined;
   last: EvaluationRecord | undefined;
   trainable: { start: number; average: number; end: number; head: number };
@@ -99,13 +103,13 @@ export interface TrainOutcome {
 }
 
 /**
- * Fine-tunes `model` on `train` with AdamW, evaluating after each epoch.
+ * Fine-tunes `model` on `train` with AdamW, evaluating after each epoch or as often as the settings say.
  * The same options give the same numbers, to the bit, whether the run is cut off and resumed or not.
  * @throws UserError where the loss, a gradient, a parameter or the model's outputs are not finite, naming what and when.
  */
 export async function train(options: TrainOptions): Promise<TrainOutcome> {
   const { model, schedule, weights, task, settings, runtime, signal, resume, stopAfter } = options;
-  const { batchSize, epochs, patience, seed } = settings;
+  const { batchSize, epochs, patience, seed, evaluateEvery } = settings;
   const perEpoch = stepsPerEpoch(options.train.length, batchSize);
   const totalSteps = epochs * perEpoch;
 
@@ -120,8 +124,15 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
     await options.onCheckpoint?.(stateNow());
     saved = progress.step;
   };
+  /** Whether what the latest step came to is to be evaluated, and was not yet. */
+  const evaluationIsDue = (): boolean => {
+    const { step: done } = progress;
+    if (done === 0 || progress.last?.step === done) return false;
+    return done % (evaluateEvery ?? perEpoch) === 0 || done === totalSteps;
+  };
   const finished = (): boolean =>
-    progress.epochs >= epochs || (patience !== undefined && progress.epochsSinceBest >= patience);
+    (progress.step >= totalSteps && !evaluationIsDue()) ||
+    (patience !== undefined && progress.evaluationsSinceBest >= patience);
 
   const borderStates =
     schedule.settled &&
@@ -130,7 +141,8 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
       tokenBudget: settings.tokenBudget,
       openSpill: settings.freezeBlocksCache === "none" ? undefined : options.openSpill,
     });
-  const paused = (): boolean => stopAfter !== undefined && progress.epochs >= stopAfter;
+  const paused = (): boolean =>
+    stopAfter !== undefined && progress.step >= stopAfter * perEpoch && !evaluationIsDue();
 
   const step = await CurrentStep.compile(model, schedule, weights, runtime, {
     objective: objectiveOf(task),
@@ -140,30 +152,44 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
   let evaluator: Evaluator | undefined;
   const evaluations: EvaluationRecord[] = [...(resume?.evaluations ?? [])];
   let saysTheSame = false;
-  const evaluate = async (epoch: number): Promise<EvaluationRecord | undefined> => {
+  const evaluate = async (): Promise<EvaluationRecord | undefined> => {
     if (signal?.aborted) return undefined;
     evaluator ??= await Evaluator.compile(model, weights, runtime, task, settings);
     const evaluation = await unlessAborted(evaluator.evaluate(options.validation, signal), signal);
     if (!evaluation) return undefined;
     const { alike, scores, ...found } = evaluation;
-    const record: EvaluationRecord = { kind: "evaluation", ...found, step: progress.step, epoch };
+    const { step: done } = progress;
+    const epoch = done / perEpoch;
+    const record: EvaluationRecord = { kind: "evaluation", ...found, step: done, epoch };
     saysTheSame = alike;
     if (scores) await options.onScores?.({ kind: "scores", epoch, ...scores });
     evaluations.push(record);
     return record;
   };
+  const takeEvaluation = async (): Promise<boolean> => {
+    const evaluation = await evaluate();
+    if (!evaluation) return false;
+    progress.addEvaluation(evaluation, () => parameters.copy());
+    await options.onEvaluation?.(evaluation);
+    await checkpoint();
+    return true;
+  };
   try {
     // Where the run starts from, so that what training gains can be told.
-    const first = resume ? undefined : await evaluate(0);
+    const first = resume ? undefined : await evaluate();
     if (first) {
       await options.onEvaluation?.(first);
       await checkpoint();
     }
+    // A run may go on after a step whose evaluation is to come.
     while (!finished() && !paused() && !signal?.aborted) {
-      const epoch = progress.epochs;
+      if (evaluationIsDue()) {
+        if (await takeEvaluation()) continue;
+        break;
+      }
+      const epoch = Math.floor(progress.step / perEpoch);
       const batches = epochBatches(seed, epoch, options.train, batchSize);
-      // A run may go on after an epoch's last step, with its evaluation to come.
-      for (let batch = progress.step - epoch * perEpoch; batch < perEpoch && !signal?.aborted; batch++) {
+      for (let batch = progress.step - epoch * perEpoch; batch < perEpoch && !finished() && !signal?.aborted; batch++) {
         const started = performance.now();
         const t = progress.step;
         const examples = batches[batch]!.map((i) => options.train[i]!);
@@ -177,7 +203,7 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
         const gradientNorm = globalNorm(gradients);
         const where = `step ${t} (epoch ${epoch + 1}, batch ${batch + 1} of ${perEpoch})`;
         refuseIfNotFinite({ loss, gradientNorm }, gradients, where);
-        const factor = learningRateFactor(t, totalSteps, settings.warmupRatio);
+        const factor = learningRateFactor(t, totalSteps, settings);
         const clipping = clippingFactor(gradientNorm, settings.maxGradNorm);
         const overflown = optimizer.step(parameters.tensors, gradients, factor, clipping);
         if (overflown) throw new UserError(`${overflown} has values that are not finite after ${where}; ${ADVICE}`);
@@ -212,13 +238,8 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
           tokens,
         });
         if (options.checkpointIsDue?.(progress.step)) await checkpoint();
+        if (evaluationIsDue() && !(await takeEvaluation())) break;
       }
-      if (progress.step < (epoch + 1) * perEpoch) break;
-      const evaluation = await evaluate(epoch + 1);
-      if (!evaluation) break;
-      progress.addEvaluation(evaluation, () => parameters.copy());
-      await options.onEvaluation?.(evaluation);
-      await checkpoint();
     }
 
     const aborted = !finished();

@@ -33,7 +33,7 @@ export interface TrainingState {
 /** What only the owners of the weights, the optimizer and the method can tell. */
 export type MovingParts = Pick<TrainingState, "parameters" | "optimizer" | "method">;
 
-/** The state of a run as it proceeds: counts what is done, keeps the best epoch, and gives what a checkpoint holds. */
+/** The state of a run as it proceeds: counts what is done, keeps the best parameters, and gives what a checkpoint holds. */
 export class RunProgress {
   readonly #state: Omit<TrainingState, keyof MovingParts>;
   readonly #started: number;
@@ -55,11 +55,6 @@ export class RunProgress {
     return this.#state.step;
   }
 
-  /** Epochs done, each with its evaluation. */
-  get epochs(): number {
-    return this.#state.evaluations.length;
-  }
-
   /** Matrices frozen so far. */
   get frozenCount(): number {
     return Object.keys(this.#state.frozenAtStep).length;
@@ -79,10 +74,10 @@ export class RunProgress {
     return step > 0 ? trainableSum / step : trainableAtStart;
   }
 
-  /** Epochs since the best one; 0 where there is none. */
-  get epochsSinceBest(): number {
-    const { best } = this.#state;
-    return best ? this.epochs - best.epoch : 0;
+  /** Evaluations since the best one; 0 where there is none. */
+  get evaluationsSinceBest(): number {
+    const { best, evaluations } = this.#state;
+    return best ? evaluations.length - 1 - evaluations.findIndex(({ epoch }) => epoch === best.epoch) : 0;
   }
 
   addStep({ tokens, flops, flopsSaved }: StepOutcome, trainable: number, seconds: number): void {
@@ -104,7 +99,7 @@ export class RunProgress {
     for (let i = 0; i < count; i++) this.#state.settledAtStep.push(step);
   }
 
-  /** Takes in the evaluation after an epoch; the parameters are kept where it is the best by its first metric. */
+  /** Takes in an evaluation; the parameters are kept where it is the best by its first metric. */
   addEvaluation(evaluation: EvaluationRecord, parameters: () => Tensors<"float32">): void {
     const { best } = this;
     this.#state.evaluations.push(evaluation);

@@ -124,7 +124,7 @@ describe("AFLoRA against PyTorch", () => {
         headLearningRate: facts.headLearningRate,
         weightDecay: facts.weightDecay,
         ...(run === "recipe" && {
-          learningRateFactor: (step: number) => learningRateFactor(step, 20, facts.warmupSteps / 20),
+          learningRateFactor: (step: number) => learningRateFactor(step, 20, { warmupRatio: facts.warmupSteps / 20 }),
           maxGradNorm: facts.maxGradNorm,
         }),
       });

@@ -37,10 +37,13 @@ test("the paper's recipe of GSM8K: what is given wins, and what is saved comes b
     learningRate: 2e-3,
     maxLength: 256,
     lossOn: "all",
+    warmupSteps: 100,
+    evaluateEvery: 80,
   });
   expect(config.method.options).toMatchObject({
     rank: 32,
     alpha: 64,
+    adapterDropout: 0.05,
     targetModules: ["q_proj", "k_proj", "v_proj", "up_proj", "down_proj"],
     attentionMatrices: "adaptive",
     ffnMatrices: "adaptive",

@@ -9,6 +9,7 @@ import { lora } from "../../src/methods/lora.ts";
 import type { MethodDefinition } from "../../src/methods/method.ts";
 import { sora } from "../../src/methods/sora.ts";
 import { Predictor } from "../../src/training/predictor.ts";
+import type { TrainingSettings } from "../../src/training/train.ts";
 import type { TrainingState } from "../../src/training/training-state.ts";
 import { type Base, layersOf, smallBert } from "../methods/small-bert.ts";
 import { examplesOf, numbersOf, runtime, SETTINGS, type SmallRun, smallRun } from "./small-run.ts";
@@ -45,16 +46,33 @@ describe("a run is a function of its options", () => {
     }
   });
 
+  test("evaluated every few steps, it is evaluated at the end too, and goes on where it was cut", async () => {
+    const settings = { evaluateEvery: 5, epochs: 3 };
+    const whole = await smallRun(base, aflora, { settings });
+    expect(whole.evaluations.map(({ step, epoch }) => [step, epoch])).toEqual([
+      [0, 0],
+      [5, 1.25],
+      [10, 2.5],
+      [12, 3],
+    ]);
+    for (const stop of [4, 5, 7, 12]) {
+      const parts = await cutAndResumed(aflora as MethodDefinition, {}, stop, settings);
+      expect(numbersOf(parts), `cut after ${stop} steps`).toEqual(numbersOf(whole));
+    }
+  });
+
   async function cutAndResumed(
     method: MethodDefinition,
     options: Record<string, unknown>,
     stop: number,
+    settings: Partial<TrainingSettings> = {},
   ): Promise<SmallRun> {
     const abort = new AbortController();
     if (stop === 0) abort.abort();
     let saved: TrainingState | undefined;
     const first = await smallRun(base, method, {
       options,
+      settings,
       signal: abort.signal,
       onStep: ({ step }) => step + 1 === stop && abort.abort(),
       onCheckpoint: (state) => {
@@ -64,7 +82,7 @@ describe("a run is a function of its options", () => {
     expect(first).toMatchObject({ aborted: true, state: { step: stop } });
     // Before its first evaluation a run has not begun: it does so anew.
     expect(saved?.step).toBe(stop === 0 ? undefined : stop);
-    const second = await smallRun(base, method, { options, ...(saved && { resume: saved }) });
+    const second = await smallRun(base, method, { options, settings, ...(saved && { resume: saved }) });
     expect(second.aborted).toBe(false);
     return {
       ...second,
@@ -104,6 +122,22 @@ test("an epoch takes every example once, its last batch is partial, and warm-up 
     [1, 4],
     [2, 8],
   ]);
+});
+
+test("an adapter's dropout is of what it reads: the layer reads all, and so does the adapter where nothing trains", async () => {
+  const still = { ...base, config: { ...base.config, hiddenDropout: 0, attentionDropout: 0, classifierDropout: 0 } };
+  const run = (adapterDropout?: number) =>
+    smallRun(still, lora, {
+      settings: { epochs: 2, warmupRatio: 0 },
+      options: adapterDropout ? { adapterDropout } : {},
+    });
+  const [plain, dropped, again] = [await run(), await run(0.5), await run(0.5)];
+  expect(numbersOf(again)).toEqual(numbersOf(dropped));
+  // LoRA begins with B = 0: what it reads counts for the gradient alone.
+  expect(dropped.evaluations[0]).toEqual(plain.evaluations[0]);
+  expect(dropped.steps[0]!.loss).toBe(plain.steps[0]!.loss);
+  expect(dropped.steps[0]!.gradientNorm).not.toBeCloseTo(plain.steps[0]!.gradientNorm, 5);
+  expect(dropped.steps[1]!.loss).not.toBe(plain.steps[1]!.loss);
 });
 
 test("training lowers the loss and learns the task; the head has a learning rate of its own", async () => {

@@ -8,7 +8,7 @@ import type { NamedLayer, PeftForm } from "../../methods/peft.ts";
  * @throws UserError where a layer's would be larger than the layer
  */
 export function loraForm(
-  { asLora }: Adaptation,
+  { asLora, inputDropout = 0 }: Adaptation,
   named: readonly NamedLayer[],
   parameters: Tensors<"float32">,
 ): PeftForm | undefined {
@@ -24,7 +24,7 @@ export function loraForm(
     peft_type: "LORA",
     r,
     lora_alpha: alpha,
-    lora_dropout: 0,
+    lora_dropout: inputDropout,
     rank_pattern: patternOf("rank"),
     alpha_pattern: patternOf("alpha"),
     use_rslora: false,
