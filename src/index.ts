@@ -26,10 +26,11 @@ export {
   type ExportOptions,
   type ExportReport,
 } from "./exchange/export-adapter-node.ts";
-export type { ExportAgreement, FormatOptions } from "./exchange/export-format-node.ts";
+export type { ExportAgreement, FormatOptions, QuantizedAgreement } from "./exchange/export-format-node.ts";
+export type { OnnxQuantization } from "./exchange/quantize-onnx.ts";
 export type { Adapter, AdapterDescription } from "./finetuning/adapter.ts";
 export type { AddOptions } from "./finetuning/adapter-host.ts";
-export type { BaseModel } from "./finetuning/base-model.ts";
+export type { BaseModel, FormatChoice } from "./finetuning/base-model.ts";
 export { BUNDLED_MODEL } from "./finetuning/bundled-model.ts";
 export type { ComputeOptions, PredictionInput, TextOrTokens } from "./finetuning/fine-tuned-model.ts";
 export type { HeadChoice } from "./finetuning/head.ts";
@@ -148,7 +149,7 @@ export {
 } from "./tasks/objective.ts";
 export type { PairScores } from "./tasks/pair-scores.ts";
 export type { LabelProbability } from "./tasks/probabilities.ts";
-export type { Prompt } from "./tasks/prompt.ts";
+export type { AskedConversation, Prompt } from "./tasks/prompt.ts";
 export type { ScoredText } from "./tasks/regression.ts";
 export type { RerankedText } from "./tasks/reranker.ts";
 export { type RougeScores, rouge } from "./tasks/rouge.ts";

@@ -13,7 +13,7 @@ export { ggufFiles } from "./checkpoints/gguf/gguf-files.ts";
 export { type ModelFiles, memoryFiles, urlFiles } from "./checkpoints/model-files.ts";
 export { UserError } from "./errors.ts";
 export { type Adapter, type AdapterDescription, adapterBytes, readAdapter } from "./finetuning/adapter.ts";
-export { type BaseModel, readBaseModel } from "./finetuning/base-model.ts";
+export { type BaseModel, type FormatChoice, readBaseModel } from "./finetuning/base-model.ts";
 export {
   fineTuneInPage as fineTune,
   type PageFineTuneConfig as FineTuneConfig,

@@ -5,9 +5,9 @@ import { checkOptions } from "../finetuning/training-options.ts";
 import type { AnswerOptions } from "../finetuning/write-answers.ts";
 import { generationOptions } from "../generation/generation-options.ts";
 import { FineTunedModel } from "../runs/load-fine-tuned-model.ts";
-import { runOptions, runtimeFor } from "../runs/run-config.ts";
+import { askingOptions, runtimeFor } from "../runs/run-config.ts";
 import type { ChatMessage } from "../tokenization/chat-template.ts";
-import { downloadLine } from "./download-line.ts";
+import { type AskedBase, baseOptions, noteBase } from "./asked-base.ts";
 import { addExamples } from "./help.ts";
 import { addSchemaOptions, givenOptions } from "./schema-options.ts";
 
@@ -32,12 +32,13 @@ export function chatCommand(): Command {
     generationOptions.omit({ numBeams: true, lengthPenalty: true, earlyStopping: true }),
     "Answers",
   );
-  addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
+  addSchemaOptions(command, askingOptions, "Options");
   return addExamples(command, EXAMPLES, HELP).action(async () => {
     const {
       run,
       adapter,
-      model: base,
+      model: named,
+      base,
       system,
       device,
       threads,
@@ -46,9 +47,10 @@ export function chatCommand(): Command {
     } = givenOptions<ChatOptions>(command);
     if ((run === undefined) === (adapter === undefined)) throw new UserError("give either --run DIR or --adapter DIR");
     checkOptions(generationOptions, writing);
-    const from = { model: base, offline, onProgress: downloadLine() };
-    const model = await FineTunedModel.load((run ?? adapter)!, runtimeFor({ device, threads }), from);
+    const asked = { model: named, base, offline };
+    const model = await FineTunedModel.load((run ?? adapter)!, runtimeFor({ device, threads }), baseOptions(asked));
     try {
+      noteBase(model.base, asked);
       if (!model.writes) {
         throw new UserError(`the model is for ${model.kind.name} and writes no answers; ask it with aflora predict`);
       }
@@ -59,14 +61,12 @@ export function chatCommand(): Command {
   });
 }
 
-interface ChatOptions extends AnswerOptions {
+interface ChatOptions extends AnswerOptions, AskedBase {
   run?: string;
   adapter?: string;
-  model?: string;
   system?: string;
   device?: "cpu" | "webgpu" | "cuda";
   threads?: number;
-  offline?: boolean;
 }
 
 /** Asks and answers in turn until the input ends. */

@@ -2,7 +2,8 @@ import { Command } from "commander";
 import { generationOptions } from "../generation/generation-options.ts";
 import { evaluateBesideBaselines } from "../retrieval/evaluate-beside-baselines.ts";
 import type { RunEvaluation } from "../runs/evaluate-run.ts";
-import { runOptions } from "../runs/run-config.ts";
+import { askingOptions } from "../runs/run-config.ts";
+import { baseOptions, noteBase } from "./asked-base.ts";
 import { asksForSearch, evaluateOnCorpus } from "./evaluate-search.ts";
 import { comparedTable, counted, metrics, table } from "./format.ts";
 import { addExamples } from "./help.ts";
@@ -37,7 +38,7 @@ export function evaluateCommand(): Command {
     .option("--output <file>", "with --corpus: an HTML page of scores and of queries that gained and lost")
     .option("--json", "as JSON, answers among it");
   addSchemaOptions(command, generationOptions, "Answers of a language model");
-  addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
+  addSchemaOptions(command, askingOptions, "Options");
   return addExamples(command, EXAMPLES).action(async () => {
     const { run, json, ...given } = givenOptions(command);
     if (asksForSearch(given)) {
@@ -45,7 +46,13 @@ export function evaluateCommand(): Command {
       return;
     }
     const answers = writingOptions(given);
-    const evaluations = await evaluateBesideBaselines(run as string, { ...given, answers, onAnswer: showAnswered });
+    const evaluations = await evaluateBesideBaselines(run as string, {
+      ...given,
+      base: baseOptions(given).base,
+      answers,
+      onAnswer: showAnswered,
+      onBase: (base) => noteBase(base, given),
+    });
     process.stdout.write(
       json ? `${JSON.stringify(evaluations, null, 2)}\n` : `${evaluations.map(describe).join("\n\n")}\n`,
     );

@@ -5,11 +5,11 @@ import { UserError } from "../errors.ts";
 import type { AnswerOptions } from "../finetuning/write-answers.ts";
 import { generationOptions } from "../generation/generation-options.ts";
 import { FineTunedModel } from "../runs/load-fine-tuned-model.ts";
-import { runOptions, runtimeFor } from "../runs/run-config.ts";
+import { askingOptions, runtimeFor } from "../runs/run-config.ts";
 import type { Device } from "../runtime/session.ts";
 import { namedColumns } from "../tasks/rows.ts";
 import type { TextInput } from "../tasks/task-kind.ts";
-import { downloadLine } from "./download-line.ts";
+import { type AskedBase, baseOptions, noteBase } from "./asked-base.ts";
 import { addExamples } from "./help.ts";
 import { addSchemaOptions, givenOptions } from "./schema-options.ts";
 import { writingOptions } from "./writing-options.ts";
@@ -38,15 +38,15 @@ export function predictCommand(): Command {
     .option("--text-pair <text>", "second text of each pair; with --file, its column")
     .option("--json", "as JSON Lines, every label with its probability");
   addSchemaOptions(command, generationOptions, "Answers of a language model");
-  addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
+  addSchemaOptions(command, askingOptions, "Options");
   return addExamples(command, EXAMPLES).action(async (texts: string[]) => {
     const options = givenOptions<PredictOptions>(command);
-    const { run, adapter, model: base, offline } = options;
+    const { run, adapter } = options;
     if ((run === undefined) === (adapter === undefined)) throw new UserError("give either --run DIR or --adapter DIR");
     const writing = writingOptions(options);
-    const from = { model: base, offline, onProgress: downloadLine() };
-    const model = await FineTunedModel.load((run ?? adapter)!, runtimeFor(options), from);
+    const model = await FineTunedModel.load((run ?? adapter)!, runtimeFor(options), baseOptions(options));
     try {
+      noteBase(model.base, options);
       const inputs = await readInputs(texts, options, model.description.task.kind);
       // A text with what follows it is not answered: it is said how likely that is.
       if (model.writes && options.textPair === undefined) await answer(model, inputs, writing, options);
@@ -87,16 +87,14 @@ async function answer(
   });
 }
 
-interface PredictOptions {
+interface PredictOptions extends AskedBase {
   run?: string;
   adapter?: string;
-  model?: string;
   file?: string;
   text?: string;
   textPair?: string;
   device?: Device;
   threads?: number;
-  offline?: boolean;
   json?: boolean;
 }
 

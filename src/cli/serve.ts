@@ -6,11 +6,12 @@ import { UserError } from "../errors.ts";
 import type { Adapter } from "../finetuning/adapter.ts";
 import { checkOptions } from "../finetuning/training-options.ts";
 import { AdapterHost } from "../runs/load-adapter-host.ts";
+import { formatToAnswer } from "../runs/memory-fit.ts";
 import { type BaseOptions, openAdapter } from "../runs/open-adapter.ts";
-import { computeOptions, runOptions, runtimeFor } from "../runs/run-config.ts";
+import { askingOptions, computeOptions, runtimeFor } from "../runs/run-config.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { type ServedModels, serveModels } from "../serving/openai-server.ts";
-import { downloadLine } from "./download-line.ts";
+import { type AskedBase, baseOptions, noteBase } from "./asked-base.ts";
 import { addExamples } from "./help.ts";
 import { addSchemaOptions, givenOptions } from "./schema-options.ts";
 import { signalled } from "./stop-signals.ts";
@@ -49,14 +50,16 @@ export function serveCommand(): Command {
     )
     .option("--model <name>", "base model to use in place of the one that the adapters name");
   addSchemaOptions(command, serveOptions, "Serving");
-  addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
+  addSchemaOptions(command, askingOptions, "Options");
   return addExamples(command, EXAMPLES, NOTE).action(async () => {
-    const { run, model, offline, device, threads, ...given } = givenOptions<ServeCommandOptions>(command);
+    const { run, model, base, offline, device, threads, ...given } = givenOptions<ServeCommandOptions>(command);
     const { keyFile, ...options } = checkOptions(serveOptions, given);
     const key = keyFile === undefined ? process.env.AFLORA_KEY : await readKey(keyFile);
     const runtime = runtimeFor(checkOptions(computeOptions.partial(), { device, threads }));
-    const { host, models } = await loadModels(run, { model, offline, onProgress: downloadLine() }, runtime);
+    const asked = { model, base, offline };
+    const { host, models } = await loadModels(run, baseOptions(asked), runtime);
     try {
+      noteBase(host.base, asked);
       const server = await serveModels(models, { ...options, key });
       process.stderr.write(`serving ${[...models.keys()].join(", ")} at ${server.url}\n`);
       await signalled();
@@ -67,13 +70,11 @@ export function serveCommand(): Command {
   });
 }
 
-interface ServeCommandOptions {
+interface ServeCommandOptions extends AskedBase {
   run: string[];
-  model?: string;
   keyFile?: string;
   device?: "cpu" | "webgpu" | "cuda";
   threads?: number;
-  offline?: boolean;
 }
 
 const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
@@ -102,8 +103,9 @@ async function loadModels(
   if (other) {
     throw new UserError(`the runs have different base models, ${first!.model} and ${other.model}; serve them apart`);
   }
-  const { model, revision } = first!;
-  const host = await AdapterHost.load(model, runtime, { ...options, ...(revision && { revision }) });
+  const { model, revision, base: trained } = first!;
+  const format = options.base ?? formatToAnswer(trained);
+  const host = await AdapterHost.load(model, runtime, { ...options, format, ...(revision && { revision }) });
   for (const { name, adapter } of adapters) await host.add(name, adapter);
   return { host, models: new Map(host.names.map((name) => [name, host.use(name)])) };
 }

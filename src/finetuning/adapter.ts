@@ -5,6 +5,7 @@ import { openSafetensors, safetensorsBytes } from "../checkpoints/safetensors.ts
 import { readTensors } from "../checkpoints/tensor-source.ts";
 import { UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
+import { BASE_FORMATS } from "../models/base-format.ts";
 import { LOSS_ON } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 
@@ -16,6 +17,8 @@ const adapterSchema = z.object({
   /** SHA-256 of each file of a base model in a folder; adapters of earlier versions and of pages do not say. */
   modelFiles: z.record(z.string(), z.string()).optional(),
   modelType: z.string(),
+  /** How the base model was stored in training; float32 where absent. */
+  base: z.enum(BASE_FORMATS).optional(),
   method: z.string(),
   methodOptions: z.record(z.string(), z.unknown()),
   task: z.object({

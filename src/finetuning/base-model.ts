@@ -2,7 +2,7 @@ import type { ModelFiles } from "../checkpoints/model-files.ts";
 import { type FolderConfig, type ModelFolder, openModelFolder } from "../checkpoints/model-folder.ts";
 import { readSentenceModules } from "../checkpoints/sentence-modules.ts";
 import { UserError } from "../errors.ts";
-import type { Tensor, Tensors } from "../graph/tensor.ts";
+import { ELEMENT_SIZE, sizeOf, type Tensor, type Tensors } from "../graph/tensor.ts";
 import { constant, normal, randomFor } from "../methods/initializers.ts";
 import type { HeadName } from "../models/architecture.ts";
 import type { BaseFormat } from "../models/base-format.ts";
@@ -41,8 +41,13 @@ export interface BaseModel extends ModelDescription {
   unused: string[];
 }
 
-/** How a model's weights are stored (float32 where absent), and what it is called, where not by its location. */
-export type BaseOptions = Partial<Pick<BaseModel, "name" | "revision" | "format">>;
+/** How a model's weights are stored, or what tells it by the bytes that they take in float32. */
+export type FormatChoice = BaseFormat | ((float32Bytes: number) => BaseFormat);
+
+/** What a model is called, where not by its location, and how its weights are stored: in float32 where absent. */
+export interface BaseOptions extends Partial<Pick<BaseModel, "name" | "revision">> {
+  format?: FormatChoice;
+}
 
 type HeadTask = Pick<TaskData, "kind" | "labels">;
 
@@ -56,9 +61,10 @@ export async function readBaseModel(
   files: ModelFiles,
   task: HeadTask | undefined,
   seed: number,
-  { format = "float32", ...name }: BaseOptions = {},
+  { format: choice = "float32", ...name }: BaseOptions = {},
 ): Promise<BaseModel> {
   const folder = await openModelFolder(files);
+  const format = typeof choice === "string" ? choice : choice(float32Bytes(folder));
   const description = { ...describeModel(folder.config), pooling: await poolingOf(files) };
   const read = await readForTask(folder, { ...description, format }, task, seed);
   return {
@@ -71,6 +77,10 @@ export async function readBaseModel(
     ...read,
   };
 }
+
+/** Bytes of a checkpoint's tensors in float32. */
+const float32Bytes = ({ weights }: ModelFolder): number =>
+  [...weights.tensors.values()].reduce((sum, { shape }) => sum + ELEMENT_SIZE.float32 * sizeOf(shape), 0);
 
 /**
  * The same model with a head for another task, as `readBaseModel` reads one; the backbone's arrays are shared.

@@ -132,7 +132,7 @@ export class FineTuning {
     this.#schedule = withBlockFreezing(schedule, settings, blocks, length, resume?.method);
     this.notes = [
       ...cutNotes(task.train.length, train, this.#maxLength, task.options?.maxTargetLength),
-      ...(isAllZero(this.totalSteps, settings.warmupRatio) ? [NOTHING_TRAINS] : []),
+      ...(isAllZero(this.totalSteps, settings) ? [NOTHING_TRAINS] : []),
       ...(this.#schedule.note === undefined ? [] : [this.#schedule.note]),
       ...(findTaskKind(task.kind).notesOf?.(task.train) ?? []),
     ];
@@ -226,6 +226,7 @@ export class FineTuning {
         model: base.name,
         ...(base.revision && { revision: base.revision }),
         modelType: base.config.modelType,
+        ...(base.format !== "float32" && { base: base.format }),
         method: method.name,
         methodOptions: method.options,
         task: { name, kind, labels, metrics, ...(options && { options }) },

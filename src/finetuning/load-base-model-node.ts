@@ -4,9 +4,8 @@ import { type FileHashes, notedFiles, refuseOtherFiles } from "../checkpoints/fi
 import { type HubOptions, resolveModel } from "../checkpoints/hub-node.ts";
 import { modelFiles } from "../checkpoints/model-folder-node.ts";
 import { UserError } from "../errors.ts";
-import type { BaseFormat } from "../models/base-format.ts";
 import type { TaskData } from "../tasks/example.ts";
-import { type BaseModel, readBaseModel } from "./base-model.ts";
+import { type BaseModel, type FormatChoice, readBaseModel } from "./base-model.ts";
 import { BUNDLED_MODEL } from "./bundled-model.ts";
 
 /** Folder of a model: the bundled one by its name, any other as given. */
@@ -41,7 +40,7 @@ export async function loadBaseModel(
     format,
     recorded,
     ...hub
-  }: HubOptions & { format?: BaseFormat | undefined; recorded?: RecordedBase | undefined } = {},
+  }: HubOptions & { format?: FormatChoice | undefined; recorded?: RecordedBase | undefined } = {},
 ): Promise<LoadedBaseModel> {
   const directory = name === BUNDLED_MODEL ? modelDirectory(name) : await resolveModel(name, hub);
   const onHub = name !== BUNDLED_MODEL && directory !== name;

@@ -1,8 +1,8 @@
-import type { HubOptions } from "../checkpoints/hub-node.ts";
 import { type RetrievalSet, readRetrievalSet } from "../datasets/retrieval-set-node.ts";
 import { UserError } from "../errors.ts";
 import type { FineTunedModel } from "../finetuning/fine-tuned-model.ts";
 import { FineTunedModel as Loaded } from "../runs/load-fine-tuned-model.ts";
+import type { BaseOptions } from "../runs/open-adapter.ts";
 import { runtimeFor } from "../runs/run-config.ts";
 import type { Device } from "../runtime/session.ts";
 import {
@@ -17,7 +17,7 @@ import { beforeTraining } from "./base-alone.ts";
 import { WordSearch } from "./bm25.ts";
 import { unitVectors } from "./embed-texts.ts";
 
-export interface SearchEvaluationOptions extends HubOptions {
+export interface SearchEvaluationOptions extends Omit<BaseOptions, "model"> {
   /** Files in BEIR's layout. */
   corpus: string;
   queries: string;

@@ -1,6 +1,8 @@
 import { readExamples } from "../datasets/table-node.ts";
 import { UserError } from "../errors.ts";
+import type { BaseModel } from "../finetuning/base-model.ts";
 import type { AnswerOptions } from "../finetuning/write-answers.ts";
+import type { BaseFormat } from "../models/base-format.ts";
 import type { Device } from "../runtime/session.ts";
 import { scoreAnswers } from "../tasks/answers.ts";
 import type { EvaluationSplit, Example } from "../tasks/example.ts";
@@ -27,13 +29,17 @@ export interface EvaluationSource {
   textPair?: string;
   label?: string;
   /** Ask no hub: a model or data set of it comes from the cache alone. */
-  offline?: boolean;
+  offline?: boolean | undefined;
+  /** How the base model is stored; where absent in float32 or, where that does not fit into memory, as in training. */
+  base?: BaseFormat | undefined;
   device?: Device;
   threads?: number;
   /** Of a language model: so many examples are answered too, and the answers scored. */
   generate?: number;
   /** How answers are written. */
   answers?: AnswerOptions;
+  /** Told of the base model when it is there. */
+  onBase?(base: BaseModel): void;
   /** Told as answers are whole. */
   onAnswer?(done: number, of: number): void;
 }
@@ -77,12 +83,13 @@ export async function evaluateRun(
   source: EvaluationSource = {},
   measureBeside?: MeasureBeside,
 ): Promise<RunEvaluation[]> {
-  const { offline, generate } = source;
+  const { offline, generate, base } = source;
   if (generate !== undefined && !(Number.isInteger(generate) && generate > 0)) {
     throw new UserError(`--generate takes a number of examples from 1, not ${generate}`);
   }
-  const model = await FineTunedModel.load(run, runtimeFor(source), { offline });
+  const model = await FineTunedModel.load(run, runtimeFor(source), { offline, base });
   try {
+    source.onBase?.(model.base);
     const { task } = model.description;
     const kind = findTaskKind(task.kind);
     const results: RunEvaluation[] = [];
@@ -120,7 +127,7 @@ async function answersOf(
   const asked = examples
     .flatMap((example) => {
       const reference = answerOf(example);
-      return reference === undefined || example.tools ? [] : [{ example, reference }];
+      return reference === undefined ? [] : [{ example, reference }];
     })
     .slice(0, generate);
   if (asked.length === 0) {

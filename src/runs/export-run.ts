@@ -7,7 +7,7 @@ import {
   exportAdapter,
   refuseIfNotEmpty,
 } from "../exchange/export-adapter-node.ts";
-import type { BaseModel } from "../finetuning/base-model.ts";
+import type { BaseModel, FormatChoice } from "../finetuning/base-model.ts";
 import { loadBaseModel } from "../finetuning/load-base-model-node.ts";
 import type { Device } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
@@ -15,6 +15,7 @@ import type { TaskKind } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { refuseOtherData } from "./data-fingerprint.ts";
 import { loadTask } from "./load-task.ts";
+import { formatToAnswer } from "./memory-fit.ts";
 import { openAdapter } from "./open-adapter.ts";
 import { type FinishedRun, readFinishedRun } from "./read-run.ts";
 import { runtimeFor } from "./run-config.ts";
@@ -58,14 +59,20 @@ export async function exportRun(
   await refuseIfNotEmpty(options.output);
   const { device, threads, ...hub } = where;
   const adapter = await openAdapter(run);
-  const { model, revision, modelFiles, task } = adapter.description;
+  const { model, revision, modelFiles, task, base: trained } = adapter.description;
   const recorded = { fileHashes: modelFiles, whose: `the run in ${run}` };
-  const base = await loadBaseModel(model, task, 0, { ...hub, recorded, ...(revision !== undefined && { revision }) });
+  const merges = options.format === "merged" || options.format === "onnx";
+  const format: FormatChoice = merges ? "float32" : formatToAnswer(trained);
+  const from = { ...hub, format, recorded, ...(revision !== undefined && { revision }) };
+  const base = await loadBaseModel(model, task, 0, from);
   const { examples, note } = await textsOf(finished, findTaskKind(task.kind), hub);
   const report = await exportAdapter(base, adapter, options, runtimeFor({ device, threads }), examples);
-  const merges = options.format === "merged" || options.format === "onnx";
   const rounded = merges ? await roundedNote(base) : undefined;
-  return { ...report, notes: [note, rounded].filter((each) => each !== undefined) };
+  const inFewerBits =
+    base.format === "float32"
+      ? undefined
+      : `compared on an ${base.format} base: in float32 it would not fit into the memory that is free`;
+  return { ...report, notes: [note, rounded, inFewerBits].filter((each) => each !== undefined) };
 }
 
 /** That an adapter was merged into weights that were rounded before, where the file has no others. */

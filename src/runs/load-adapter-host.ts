@@ -1,6 +1,7 @@
 import type { HubOptions } from "../checkpoints/hub-node.ts";
 import type { Adapter } from "../finetuning/adapter.ts";
 import { type AddOptions, AdapterHost as Host } from "../finetuning/adapter-host.ts";
+import type { FormatChoice } from "../finetuning/base-model.ts";
 import { loadBaseModel } from "../finetuning/load-base-model-node.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Runtime } from "../runtime/session.ts";
@@ -10,10 +11,15 @@ import { openAdapter } from "./open-adapter.ts";
 export class AdapterHost extends Host {
   /**
    * Loads a base model: a folder, the bundled model's name, or `owner/name` on the hub.
+   * @param options `format`: how it is stored, in float32 where absent
    * @throws UserError where it is missing, damaged or not supported.
    */
-  static async load(model: string, runtime: Runtime = nodeRuntime(), hub: HubOptions = {}): Promise<AdapterHost> {
-    return new AdapterHost(await loadBaseModel(model, undefined, 0, hub), runtime);
+  static async load(
+    model: string,
+    runtime: Runtime = nodeRuntime(),
+    options: HubOptions & { format?: FormatChoice } = {},
+  ): Promise<AdapterHost> {
+    return new AdapterHost(await loadBaseModel(model, undefined, 0, options), runtime);
   }
 
   /**

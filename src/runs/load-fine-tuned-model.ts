@@ -2,6 +2,7 @@ import { FineTunedModel as Model } from "../finetuning/fine-tuned-model.ts";
 import { loadBaseModel } from "../finetuning/load-base-model-node.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Runtime } from "../runtime/session.ts";
+import { formatToAnswer } from "./memory-fit.ts";
 import { type BaseOptions, openAdapter } from "./open-adapter.ts";
 
 /** A base model with an adapter, ready to predict, which Node can load from folders. */
@@ -16,11 +17,12 @@ export class FineTunedModel extends Model {
     options: BaseOptions = {},
   ): Promise<FineTunedModel> {
     const adapter = await openAdapter(directory, options);
-    const { model, revision, modelFiles, task } = adapter.description;
+    const { model, revision, modelFiles, task, base: trained } = adapter.description;
     // Another model may be named on purpose.
     const recorded =
       options.model === undefined ? { fileHashes: modelFiles, whose: `the adapter in ${directory}` } : undefined;
-    const base = await loadBaseModel(model, task, 0, { ...options, recorded, ...(revision && { revision }) });
+    const format = options.base ?? formatToAnswer(trained);
+    const base = await loadBaseModel(model, task, 0, { ...options, format, recorded, ...(revision && { revision }) });
     return FineTunedModel.adapt(base, adapter, runtime);
   }
 }

@@ -2,6 +2,7 @@ import { freemem, totalmem } from "node:os";
 import type { BaseModel } from "../finetuning/base-model.ts";
 import type { FineTuning } from "../finetuning/fine-tuning.ts";
 import { sizeOf } from "../graph/tensor.ts";
+import type { BaseFormat } from "../models/base-format.ts";
 import type { Device } from "../runtime/session.ts";
 import type { MemoryEstimate } from "../training/memory-estimate.ts";
 
@@ -61,5 +62,14 @@ export function float32TooLarge(
   if (bytes < available) return undefined;
   return `the base model takes ${megabytes(bytes)} in float32, but ${megabytes(available)} of memory are free: the adapter was scored beside its ${format} base alone`;
 }
+
+/**
+ * How a base model is stored that is to answer: in float32, or, where its bytes do not fit into memory, as in training.
+ * @param trained how it was stored in training; where nobody knows, 8 bits take the place of float32
+ */
+export const formatToAnswer =
+  (trained: BaseFormat = "int8", available = availableMemory()) =>
+  (float32Bytes: number): BaseFormat =>
+    float32Bytes < available ? "float32" : trained;
 
 const megabytes = (count: number): string => `${Math.round(count / 1e6).toLocaleString("en-US")} MB`;

@@ -4,12 +4,15 @@ import type { HubOptions } from "../checkpoints/hub-node.ts";
 import { PEFT_CONFIG } from "../exchange/peft/peft-files.ts";
 import { readPeftAdapter } from "../exchange/peft/read-node.ts";
 import type { Adapter } from "../finetuning/adapter.ts";
+import type { BaseFormat } from "../models/base-format.ts";
 import { loadAdapter } from "./adapter-folder.ts";
 
 /** Where an adapter's base model comes from. */
 export interface BaseOptions extends HubOptions {
   /** Base model to use in place of the one that the adapter names. */
   model?: string | undefined;
+  /** How it is stored; where absent in float32 or, where that does not fit into memory, as in training. */
+  base?: BaseFormat | undefined;
 }
 
 /**

@@ -13,6 +13,7 @@ import {
 } from "../finetuning/training-options.ts";
 import { DEFAULT_METHOD, findMethod, METHOD_NAMES } from "../methods/methods.ts";
 import { publishedOptions } from "../methods/published.ts";
+import { BASE_FORMATS } from "../models/base-format.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import { DEVICES, type Device, type Runtime } from "../runtime/session.ts";
 import { glueTaskName } from "../tasks/glue.ts";
@@ -92,6 +93,15 @@ export const MAY_DIFFER: readonly string[] = [
 
 /** The options among them that say where to compute. */
 export const computeOptions = runOptions.pick({ device: true, threads: true });
+
+/** Options of a command that asks a run's model. */
+export const askingOptions = z.object({
+  base: z
+    .enum(BASE_FORMATS)
+    .optional()
+    .describe("how the base model is stored: in float32 or, where that does not fit into memory, as in training"),
+  ...runOptions.pick({ device: true, threads: true, offline: true }).shape,
+});
 
 /** @throws UserError where an option is malformed, or the device is not there. */
 export function runtimeFor(given: { device?: Device | undefined; threads?: number | undefined }): Runtime {

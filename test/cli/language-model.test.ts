@@ -45,6 +45,14 @@ test("evaluate answers and scores the answers", async () => {
   expect(none).toMatchObject({ code: 2, stderr: "error: --generate takes a number of examples from 1, not 0\n" });
 });
 
+test("answers come from a base in fewer bits where that is asked for", async () => {
+  const [[question, answer]] = ANSWERS as [[string, string]];
+  const asked = await start("predict", "--run", "run", "--base", "int8", question).ended;
+  expect(asked).toMatchObject({ code: 0, stdout: `${answer}\n`, stderr: "" });
+  const unknown = await start("predict", "--run", "run", "--base", "int2", question).ended;
+  expect(unknown).toMatchObject({ code: 2, stderr: expect.stringMatching(/^error: option "base": /) });
+});
+
 test("chat remembers what was said until it is reset", async () => {
   const talk = start("chat", "--run", "run");
   const [first, answer, second, followed] = FOLLOWED_UP.map(({ content }) => content);

@@ -6,7 +6,7 @@ import { BUNDLED_MODEL } from "../../src/finetuning/bundled-model.ts";
 import { FineTuning } from "../../src/finetuning/fine-tuning.ts";
 import { loadBaseModel } from "../../src/finetuning/load-base-model-node.ts";
 import { loadTask } from "../../src/runs/load-task.ts";
-import { availableMemory, fitIntoMemory, float32TooLarge } from "../../src/runs/memory-fit.ts";
+import { availableMemory, fitIntoMemory, float32TooLarge, formatToAnswer } from "../../src/runs/memory-fit.ts";
 import { resolveConfig } from "../../src/runs/run-config.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
@@ -113,4 +113,15 @@ test("a base in fewer bits is not read in float32 too, where that would not fit,
   expect(float32TooLarge(base, 90e6)).toBe(
     "the base model takes 91 MB in float32, but 90 MB of memory are free: the adapter was scored beside its int4 base alone",
   );
+});
+
+test.each([
+  ["float32 where that fits", "int4", 200e6, "float32"],
+  ["as in training where not", "int4", 90e6, "int4"],
+  ["8 bits where nobody knows of training", undefined, 90e6, "int8"],
+] as const)("a base that answers is in %s", async (_, trained, available, format) => {
+  // The bundled encoder takes 91 MB in float32.
+  const base = await loadBaseModel(BUNDLED_MODEL, undefined, 1, { format: formatToAnswer(trained, available) });
+  expect(base.format).toBe(format);
+  expect(base.quantized.size > 0).toBe(format !== "float32");
 });

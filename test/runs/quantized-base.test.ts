@@ -9,6 +9,7 @@ import { BASE_FORMATS } from "../../src/models/base-format.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { exportRun } from "../../src/runs/export-run.ts";
 import { type FineTuneOptions, fineTune } from "../../src/runs/fine-tune.ts";
+import { openAdapter } from "../../src/runs/open-adapter.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import { chats, writeJsonl, writeTinyLanguageModel } from "../tiny-language-model.ts";
 import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
@@ -41,6 +42,10 @@ describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a run with
     expect(result!.metrics.accuracy).toBeGreaterThan(0.5);
     const [evaluation] = await evaluateRun(directory, { threads: 1 });
     expect(evaluation!.metrics).toMatchObject(result!.float32Metrics!);
+    const [own] = await evaluateRun(directory, { threads: 1, base });
+    expect(own!.metrics).toMatchObject(result!.metrics);
+    expect((await openAdapter(directory)).description.base).toBe(base);
+    expect((await openAdapter(plain)).description.base).toBeUndefined();
     const [found, expected] = [await losses(directory), await losses(plain)];
     expect(found).not.toEqual(expected);
     found.forEach((loss, step) => {
