@@ -15,8 +15,7 @@ import sys
 from pathlib import Path
 
 import torch
-from fixtures import padded, write_json, write_tensors
-from torch import nn
+from fixtures import padded, randomise, write_json, write_tensors
 from transformers import (
     CONFIG_MAPPING,
     AutoModelForCausalLM,
@@ -223,20 +222,6 @@ MODELS = {
         {},
     ),
 }
-
-
-def is_norm(part):
-    return isinstance(part, nn.LayerNorm) or part.__class__.__name__.endswith("RMSNorm")
-
-
-def randomise(module, generator):
-    """Weights of deviation 0.2 and lively biases and norms, so that logits and gradients are well away from zero."""
-    for part in module.modules():
-        for name, parameter in part.named_parameters(recurse=False):
-            noise = 0.2 * torch.randn(parameter.shape, generator=generator)
-            # Gemma's norms are stored as differences from 1.
-            centre = 1.0 if is_norm(part) and name == "weight" and "Gemma" not in part.__class__.__name__ else 0.0
-            parameter.data = centre + noise
 
 
 def random_ids(config, length, generator):

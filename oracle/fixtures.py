@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
+from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
 
@@ -44,6 +45,19 @@ def encode(folder, texts):
     tokenizer.no_truncation()
     encodings = [tokenizer.encode(text["text"], text.get("textPair")) for text in texts]
     return [{"inputIds": encoding.ids, "tokenTypeIds": encoding.type_ids} for encoding in encodings]
+
+
+def randomise(module, generator):
+    """Weights of deviation 0.2 and lively biases and norms, so that logits and gradients are well away from zero."""
+    for part in module.modules():
+        kind = part.__class__.__name__
+        # Gemma's norms are stored as differences from 1.
+        from_one = isinstance(part, nn.LayerNorm) or (kind.endswith("RMSNorm") and "Gemma" not in kind)
+        for name, parameter in part.named_parameters(recurse=False):
+            if not parameter.requires_grad:
+                continue
+            noise = 0.2 * torch.randn(parameter.shape, generator=generator)
+            parameter.data = noise + (1.0 if from_one and name == "weight" else 0.0)
 
 
 def padded(rows, pad_token_id=0, token_types=True):

@@ -14,8 +14,7 @@ import sys
 from pathlib import Path
 
 import torch
-from fixtures import padded, write_json, write_tensors
-from torch import nn
+from fixtures import padded, randomise, write_json, write_tensors
 from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification, AutoModelForTokenClassification
 from transformers.utils import logging
 
@@ -178,16 +177,6 @@ MODELS = {
         {},
     ),
 }
-
-
-def randomise(module, generator):
-    """Weights of deviation 0.2 and lively biases and norms, so that logits and gradients are well away from zero."""
-    for part in module.modules():
-        for name, parameter in part.named_parameters(recurse=False):
-            if not parameter.requires_grad:
-                continue
-            noise = 0.2 * torch.randn(parameter.shape, generator=generator)
-            parameter.data = 1 + noise if isinstance(part, nn.LayerNorm) and name == "weight" else noise
 
 
 def random_rows(config, generator):

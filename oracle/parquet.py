@@ -1,4 +1,4 @@
-"""Parquet files as the hub keeps them, of a few rows of GLUE and of words with tags.
+"""Parquet files as the hub keeps them, of a few rows of GLUE, of words with tags and of conversations.
 
     python parquet.py GLUE_FOLDER ../test/fixtures/parquet
 """
@@ -42,6 +42,20 @@ write(
         "id": [str(i) for i in range(10)],
         "tokens": [["Ada", "Lovelace", "lived", "in", "London", "."]] * 10,
         "ner_tags": [[1, 2, 0, 0, 3, 0]] * 10,
+    },
+)
+write(
+    "chat-train",
+    {"id": string, "messages": List({"role": string, "content": string})},
+    {
+        "id": [str(i) for i in range(10)],
+        "messages": [
+            [
+                {"role": "user", "content": f"What is {i} plus 2?"},
+                {"role": "assistant", "content": f"It is {i + 2}."},
+            ]
+            for i in range(10)
+        ],
     },
 )
 write("unlabelled-train", cola, {"sentence": ["one", "two"], "label": [-1, -1], "idx": [0, 1]})

@@ -28,6 +28,11 @@ describe("loadDatasetTask", () => {
     local.repositories.push(
       { kind: "dataset", name: "owner/glue", files: glue, large: Object.keys(glue) },
       { kind: "dataset", name: "owner/tagged", files: { "data/train.parquet": await readFile(path("tagged-train")) } },
+      {
+        kind: "dataset",
+        name: "owner/chat",
+        files: { "data/train-00000-of-00001.parquet": await readFile(path("chat-train")) },
+      },
       { kind: "dataset", name: "owner/unlabelled", files: { "train.parquet": unlabelled } },
       { kind: "dataset", name: "owner/test-only", files: { "test.parquet": unlabelled } },
       { kind: "dataset", name: "owner/damaged", files: { "train.parquet": "no parquet" } },
@@ -75,6 +80,21 @@ describe("loadDatasetTask", () => {
       labels: ["O", "B-PER", "I-PER", "B-LOC"],
     });
     expect(task.train[0]).toMatchObject({ text: "Ada Lovelace lived in London .", labels: [1, 2, 0, 0, 3, 0] });
+  });
+
+  it("reads conversations, which it knows by their column", async () => {
+    const task = await loadDatasetTask({ dataset: "owner/chat", validationSplit: 0.2 }, hub);
+    expect(task).toMatchObject({ kind: "language-model", labels: [], metrics: ["perplexity", "token_accuracy"] });
+    expect([task.train.length, task.validation[0]!.examples.length]).toEqual([8, 2]);
+    const all = [...task.train, ...task.validation[0]!.examples];
+    for (const { text, messages } of all) {
+      const number = Number(/\d+/.exec(text)![0]);
+      expect(text).toBe(`What is ${number} plus 2?`);
+      expect(messages).toEqual([
+        { role: "user", content: text },
+        { role: "assistant", content: `It is ${number + 2}.` },
+      ]);
+    }
   });
 
   it("says what is wrong with a data set", async () => {

@@ -131,7 +131,7 @@ describe("GSM8K as published", () => {
       },
     });
     expect(shown).toMatch(/^<\|im_start\|>⟦system.*How many apples.*<<\d+-5=\d+>>\d+\n#### \d+<\|im_end\|>\n⟧$/s);
-    const { result, config: saved, freezing } = await readRunRecords(output);
+    const { result, config: saved, freezing, evaluations, steps: taken } = await readRunRecords(output);
     expect(result).toMatchObject({ task: "gsm8k", steps: 3 * 54, epochs: 3, frozen: { count: 20, of: 20 } });
     expect(saved.run).toMatchObject({ preset: "paper", lossOn: "all", batchSize: 1 });
     const steps = Object.values(result!.frozenAtStep).map((step) => step!);
@@ -139,6 +139,8 @@ describe("GSM8K as published", () => {
     expect(Math.min(...steps)).toBeGreaterThan(48);
     expect(Math.max(...steps)).toBeLessThanOrEqual(115);
     expect(new Set(steps).size).toBeGreaterThan(1);
+    expect(evaluations.map(({ step }) => step)).toEqual([0, 80, 160, 162]);
+    expect(taken[50]!.learningRate).toBeCloseTo(2e-3 / 2, 10);
     expect(freezing.find(({ step }) => step === 60)!.fraction).toBeCloseTo((12 / 66) ** 2, 10);
     const out = await exportRun(output, { format: "peft", output: join(home, "gsm8k-peft") });
     expect(out.largestDifference).toBeLessThan(1e-4);
@@ -205,12 +207,28 @@ describe("what counts", () => {
     expect(promptOf(row, { chatTemplate: undefined })).toEqual({ verbatim: "How?\n" });
     expect(promptOf(row, { chatTemplate: new ChatTemplate({ default: "" }, {}, "here") })).toBe("How?");
     const { messages } = chats(1)[0]!;
-    expect(promptOf({ text: "", messages }, { chatTemplate: undefined })).toEqual(messages.slice(0, 3));
+    expect(promptOf({ text: "", messages }, { chatTemplate: undefined })).toEqual({
+      messages: messages.slice(0, 3),
+    });
   });
 
   test("the last answer alone, or all", async () => {
     expect((await sampleOf(chats(12), { lossOn: "last" })).match(/⟦.*?⟧/gs)).toEqual(["⟦Hello!<|im_end|>⟧"]);
     expect((await sampleOf(chats(12), { lossOn: "all" })).match(/⟦.*?⟧/gs)).toHaveLength(1);
+  });
+
+  test("conversations in ShareGPT's names as in everybody's", async () => {
+    const [names, turns] = [
+      { user: "human", assistant: "gpt" } as Record<string, string>,
+      [{ role: "system", content: "Be brief." }, ...chats(1)[0]!.messages],
+    ];
+    const conversations = turns.map(({ role, content }) => ({ from: names[role] ?? role, value: content }));
+    for (const lossOn of ["assistant", "last", "all"]) {
+      const shown = await sampleOf(twice({ conversations }), { lossOn });
+      expect(shown).toBe(await sampleOf(twice({ messages: turns }), { lossOn }));
+      expect(shown).toContain("Be brief.");
+      expect(shown.match(/⟦/g)).toHaveLength(lossOn === "assistant" ? 2 : 1);
+    }
   });
 
   test("two columns of a CSV file, whatever they are called", async () => {
