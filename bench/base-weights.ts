@@ -6,10 +6,8 @@
 import { Graph } from "../src/graph/graph.ts";
 import { sizeOf, type Tensor } from "../src/graph/tensor.ts";
 import { BASE_FORMATS, type BaseFormat, storedLeaves } from "../src/models/base-format.ts";
-import { describeModel } from "../src/models/families.ts";
 import type { WeightSpec } from "../src/models/model-parts.ts";
-import { traceModel } from "../src/models/trace.ts";
-import { CONFIG_NAMES, CONFIGS } from "./random-model.ts";
+import { CONFIG_NAMES, shapeOfModel } from "./random-model.ts";
 
 const bytesOf = ({ dtype, shape }: Pick<Tensor, "dtype" | "shape">): number =>
   sizeOf(shape) * (dtype.endsWith("32") ? 4 : 1);
@@ -22,7 +20,7 @@ function bytesUnder(format: BaseFormat, weight: WeightSpec): number {
 
 console.log(`| | ${BASE_FORMATS.join(" | ")} |\n|${" --- |".repeat(1 + BASE_FORMATS.length)}`);
 for (const name of CONFIG_NAMES) {
-  const weights = [...traceModel(describeModel(CONFIGS[name]), 2).weights.values()];
+  const weights = [...shapeOfModel(name).trace.weights.values()];
   const totals = BASE_FORMATS.map((format) => weights.reduce((sum, weight) => sum + bytesUnder(format, weight), 0));
   const cells = totals.map((total) => `${(total / 1e6).toFixed(1)} MB (${(total / totals[0]!).toFixed(3)})`);
   console.log(`| ${name} | ${cells.join(" | ")} |`);

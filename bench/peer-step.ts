@@ -1,23 +1,23 @@
 /**
  * One training step for each line on stdin; answers with its seconds and the process's peak memory in bytes, as
- * oracle/step_speed.py does. bench/peer.ts starts it.
+ * oracle/step_speed.py and language_model_speed.py do. bench/peer.ts and bench/language-model.ts start it.
  */
 import { createInterface } from "node:readline";
 import type { Tensor } from "../src/graph/tensor.ts";
 import { findMethod } from "../src/methods/methods.ts";
 import type { BaseFormat } from "../src/models/base-format.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
-import { crossEntropy } from "../src/tasks/objective.ts";
 import { TrainingStep } from "../src/training/step.ts";
-import { adapted, batchOf, type ConfigName, randomModel } from "./random-model.ts";
+import { adapted, type ConfigName, randomModel, taskOf } from "./random-model.ts";
 
 const [name, method, format] = process.argv.slice(2) as [ConfigName, string, BaseFormat];
 const [rows, length, threads] = process.argv.slice(5).map(Number) as [number, number, number];
 const random = randomModel(name, format);
 const model = adapted(random, findMethod(method));
+const { objective, batchOf } = taskOf(model);
 const weights = new Map<string, Tensor>([...model.weights, ...random.quantized]);
 const step = await TrainingStep.compile({ ...model, format }, weights, nodeRuntime({ threads }), {
-  objective: crossEntropy,
+  objective,
   tokenBudget: rows * length,
   dropout: true,
   seed: 1,

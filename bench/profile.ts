@@ -12,12 +12,11 @@ import { float32 } from "../src/graph/tensor.ts";
 import { findMethod } from "../src/methods/methods.ts";
 import type { BaseFormat } from "../src/models/base-format.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
-import { crossEntropy } from "../src/tasks/objective.ts";
 import { DropoutMasks } from "../src/training/dropout-masks.ts";
 import { layOut } from "../src/training/model-inputs.ts";
 import { objectiveInputs, totalWeight } from "../src/training/objective-inputs.ts";
 import { writeStep } from "../src/training/step-graph.ts";
-import { adapted, batchOf, type ConfigName, randomModel } from "./random-model.ts";
+import { adapted, type ConfigName, randomModel, taskOf } from "./random-model.ts";
 
 const ROUNDS = 12;
 const WARM_UP = 2;
@@ -33,8 +32,9 @@ const [rows, length] = size.split("x").map(Number) as [number, number];
 
 const random = randomModel(name, format);
 const model = { ...adapted(random, findMethod(method)), format };
+const { objective, batchOf } = taskOf(model);
 const weights = new Map<string, Tensor>([...model.weights, ...random.quantized]);
-const step = writeStep(model, crossEntropy, { dropout: true });
+const step = writeStep(model, objective, { dropout: true });
 const folder = mkdtempSync(join(tmpdir(), "aflora-profile-"));
 const runtime = nodeRuntime({ threads: Number(threads) });
 const compiled = await runtime.compile(step.outputs, weights, join(folder, "profile"));
@@ -44,7 +44,7 @@ const batch = layOut(step.streams, examples);
 const inputs = {
   ...batch.inputs,
   ...masks.draw(0, batch),
-  ...objectiveInputs(crossEntropy, model.labelCount, examples, totalWeight(examples)),
+  ...objectiveInputs(objective, model.labelCount, examples, totalWeight(examples)),
 };
 for (let round = 0; round < ROUNDS; round++) await compiled.run({ ...inputs, penaltyWeight: float32([]) });
 compiled.endProfiling();

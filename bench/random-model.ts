@@ -1,16 +1,19 @@
 import { initialParameters } from "../src/finetuning/fitted-adapter.ts";
-import { float32, int32, type Tensor } from "../src/graph/tensor.ts";
+import { Graph } from "../src/graph/graph.ts";
+import { float32, int32, sizeOf, type Tensor } from "../src/graph/tensor.ts";
 import { randomFor } from "../src/methods/initializers.ts";
 import type { MethodDefinition } from "../src/methods/method.ts";
 import type { HeadName } from "../src/models/architecture.ts";
-import { type BaseFormat, isQuantized, quantizeWeight } from "../src/models/base-format.ts";
+import { type BaseFormat, isQuantized, quantizeWeight, storedLeaves } from "../src/models/base-format.ts";
 import { describeModel, type ModelDescription } from "../src/models/families.ts";
+import type { WeightSpec } from "../src/models/model-parts.ts";
 import { defaultHead, isPretrained, type ModelTrace, traceModel } from "../src/models/trace.ts";
+import { crossEntropy, indexCrossEntropy, type Objective } from "../src/tasks/objective.ts";
 import type { TrainingExample } from "../src/tasks/task-kind.ts";
 import type { AdaptedModel } from "../src/training/step-graph.ts";
 
-/** Shapes to measure, as config.json gives them. */
-export const CONFIGS = {
+/** Shapes of encoders to measure, as config.json gives them. */
+export const ENCODERS = {
   "all-MiniLM-L6-v2": {
     model_type: "bert",
     vocab_size: 30522,
@@ -49,6 +52,44 @@ export const CONFIGS = {
   },
 } as const;
 
+/** Shapes of language models, likewise. */
+export const DECODERS = {
+  "SmolLM2-135M": {
+    model_type: "llama",
+    vocab_size: 49152,
+    hidden_size: 576,
+    num_hidden_layers: 30,
+    num_attention_heads: 9,
+    num_key_value_heads: 3,
+    intermediate_size: 1536,
+    max_position_embeddings: 8192,
+    rope_theta: 100000,
+    rms_norm_eps: 1e-5,
+    tie_word_embeddings: true,
+  },
+  "TinyLlama-1.1B": {
+    model_type: "llama",
+    vocab_size: 32000,
+    hidden_size: 2048,
+    num_hidden_layers: 22,
+    num_attention_heads: 32,
+    num_key_value_heads: 4,
+    intermediate_size: 5632,
+    max_position_embeddings: 2048,
+    rms_norm_eps: 1e-5,
+  },
+  "LLaMA-7B": {
+    model_type: "llama",
+    vocab_size: 32000,
+    hidden_size: 4096,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+    intermediate_size: 11008,
+    max_position_embeddings: 2048,
+    rms_norm_eps: 1e-6,
+  },
+} as const;
+
 /** The paper's third model: an encoder-decoder, which reads two texts. */
 export const BART_LARGE = {
   model_type: "bart",
@@ -63,16 +104,46 @@ export const BART_LARGE = {
   max_position_embeddings: 1024,
 } as const;
 
-export type ConfigName = keyof typeof CONFIGS;
+export const CONFIGS = { ...ENCODERS, ...DECODERS };
 
+export type EncoderName = keyof typeof ENCODERS;
+export type DecoderName = keyof typeof DECODERS;
+export type ConfigName = EncoderName | DecoderName;
+
+export const ENCODER_NAMES = Object.keys(ENCODERS) as EncoderName[];
 export const CONFIG_NAMES = Object.keys(CONFIGS) as ConfigName[];
 
-/** A model of random weights: speed does not depend on what they are. */
-export interface RandomModel {
+/** What steps of a model are measured on. */
+export interface MeasuredTask {
+  objective: Objective;
+  /** So many examples of so many tokens. */
+  batchOf(rows: number, length: number): TrainingExample[];
+}
+
+/** Encoders tell two classes apart, decoders write the second half of each text. */
+export const taskOf = ({ architecture }: ModelDescription): MeasuredTask =>
+  architecture.kind === "decoder"
+    ? { objective: indexCrossEntropy, batchOf: halfWrittenTexts }
+    : { objective: crossEntropy, batchOf };
+
+/** A model of such a shape with the head that it is measured with. */
+export interface ModelShape {
   description: ModelDescription;
-  trace: ModelTrace;
   head: HeadName;
   labelCount: number;
+  trace: ModelTrace;
+}
+
+export function shapeOfModel(name: ConfigName | "bart-large"): ModelShape {
+  const description = describeModel(name === "bart-large" ? BART_LARGE : CONFIGS[name]);
+  const writes = description.architecture.kind === "decoder";
+  const head = writes ? "languageModel" : defaultHead(description.architecture);
+  const labelCount = isPretrained(head) ? description.config.vocabularySize : LABELS;
+  return { description, head, labelCount, trace: traceModel(description, labelCount, head) };
+}
+
+/** A model of random weights: speed does not depend on what they are. */
+export interface RandomModel extends ModelShape {
   weights: Map<string, Tensor<"float32">>;
   /** What stands in place of weights that are not stored in float32. */
   quantized: Map<string, Tensor>;
@@ -80,26 +151,45 @@ export interface RandomModel {
 
 const LABELS = 2;
 
+/** Its weights get their format one by one: those of a large model would not fit into memory in float32. */
 export function randomModel(name: ConfigName | "bart-large", format: BaseFormat = "float32"): RandomModel {
-  const description = describeModel(name === "bart-large" ? BART_LARGE : CONFIGS[name]);
-  const head = defaultHead(description.architecture);
-  const labelCount = isPretrained(head) ? description.config.vocabularySize : LABELS;
-  const trace = traceModel(description, labelCount, head);
+  const model = shapeOfModel(name);
   const weights = new Map<string, Tensor<"float32">>();
   const quantized = new Map<string, Tensor>();
   let first = 0;
-  for (const spec of trace.weights.values()) {
-    const tensor = float32(spec.shape as number[]);
-    const { data: values } = tensor;
-    // A hash: cheaper than normal numbers, and weights that resembled each other would make scores so far apart that
-    // probabilities become denormal, which are slow.
-    for (let i = 0; i < values.length; i++) values[i] = hash(i + first) * 2 ** -31 * 0.04;
-    first += values.length;
-    if (/norm.*weight$/i.test(spec.name)) values.fill(1);
-    if (!isQuantized(spec, format)) weights.set(spec.name, tensor);
-    else for (const [part, stored] of quantizeWeight(spec, format, tensor)) quantized.set(part, stored);
+  for (const spec of model.trace.weights.values()) {
+    const packed = drawnPacked(spec, format, first);
+    if (packed) for (const [part, stored] of packed) quantized.set(part, stored);
+    else if (!isQuantized(spec, format)) weights.set(spec.name, drawn(spec, first));
+    else for (const [part, stored] of quantizeWeight(spec, format, drawn(spec, first))) quantized.set(part, stored);
+    first += sizeOf(spec.shape as number[]);
   }
-  return { description, trace, head, labelCount, weights, quantized };
+  return { ...model, weights, quantized };
+}
+
+/** @param first number of the draw that its first element is */
+function drawn({ name, shape }: WeightSpec, first: number): Tensor<"float32"> {
+  const tensor = float32(shape as number[]);
+  const { data: values } = tensor;
+  // A hash: cheaper than normal numbers, and weights that resembled each other would make scores so far apart that
+  // probabilities become denormal, which are slow.
+  for (let i = 0; i < values.length; i++) values[i] = hash(i + first) * 2 ** -31 * 0.04;
+  if (/norm.*weight$/i.test(name)) values.fill(1);
+  return tensor;
+}
+
+/** Numbers in 4 bits, drawn as such: to round billions of others would take minutes. Undefined of other weights. */
+function drawnPacked(spec: WeightSpec, format: BaseFormat, first: number): [string, Tensor][] | undefined {
+  const parts = Object.values(storedLeaves(new Graph(), spec, format)?.parts ?? {});
+  if (!parts.some(({ dtype }) => dtype === "uint8")) return undefined;
+  return parts.map(({ leaf, dtype, shape }): [string, Tensor] => {
+    const size = sizeOf(shape as number[]);
+    if (dtype !== "uint8") return [leaf!.name, float32(shape as number[], new Float32Array(size).fill(0.04 / 8))];
+    // Groups are 16 bytes: whole numbers of 32 bits.
+    const data = new Int32Array(size / 4);
+    for (let i = 0; i < data.length; i++) data[i] = hash(i + first);
+    return [leaf!.name, { dtype, shape: shape as number[], data: new Uint8Array(data.buffer) }];
+  });
 }
 
 /** A 32-bit number with a sign: Wellons' lowbias32 (nullprogram.com/blog/2018/07/31). */
@@ -120,8 +210,8 @@ export function adapted(
   return {
     ...model.description,
     adaptation,
-    labelCount: model.labelCount,
     head: model.head,
+    labelCount: model.labelCount,
     trainsHead: (name) => /^classifier/.test(name),
     weights,
   };
@@ -134,6 +224,22 @@ export function batchOf(rows: number, length: number): TrainingExample[] {
   return Array.from({ length: rows }, (_, index) => {
     const encoding = { inputIds: Int32Array.from({ length }, token), tokenTypeIds: new Int32Array(length) };
     return { index, encoding, targets: float32([1, 2], Float32Array.of(1, 0)), weights: Float32Array.of(1) };
+  });
+}
+
+/** A batch of texts of which the second half is to be written. */
+function halfWrittenTexts(rows: number, length: number): TrainingExample[] {
+  return batchOf(rows, length).map(({ index, encoding }) => {
+    const from = length >> 1;
+    const targets = encoding.inputIds.slice(from);
+    return {
+      index,
+      encoding,
+      // The output of a token says what comes after it.
+      rows: Int32Array.from(targets, (_, i) => from - 1 + i),
+      targets: int32([targets.length], targets),
+      weights: new Float32Array(targets.length).fill(1),
+    };
   });
 }
 

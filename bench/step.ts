@@ -18,16 +18,16 @@ import {
   adapted,
   BART_LARGE,
   batchOf,
-  CONFIG_NAMES,
-  CONFIGS,
-  type ConfigName,
+  ENCODER_NAMES,
+  ENCODERS,
+  type EncoderName,
   median,
   randomModel,
   textPairs,
 } from "./random-model.ts";
 
 const BART = "bart-large";
-type Model = ConfigName | typeof BART;
+type Model = EncoderName | typeof BART;
 
 /** Examples of a step, the tokens of their texts, and how wide a model is. */
 function shapeOf(name: Model) {
@@ -39,7 +39,7 @@ function shapeOf(name: Model) {
     const bare = { tokens: length + decoderLength, hidden, intermediate, layers: 6 };
     return { batch, bare, said: `${rows} x (${length} + ${decoderLength})` };
   }
-  const { hidden_size: hidden, intermediate_size: intermediate, num_hidden_layers: layers } = CONFIGS[name];
+  const { hidden_size: hidden, intermediate_size: intermediate, num_hidden_layers: layers } = ENCODERS[name];
   const [rows, length] = [8, 64];
   const bare = { tokens: rows * length, hidden, intermediate, layers };
   return { batch: batchOf(rows, length), bare, said: `${rows} x ${length}` };
@@ -91,7 +91,7 @@ const [wanted, child] = process.argv.slice(2);
 if (child === "--here") {
   await measure(wanted as Model);
 } else {
-  for (const name of wanted ? [oneOf<Model>("model", wanted, [...CONFIG_NAMES, BART])] : CONFIG_NAMES) {
+  for (const name of wanted ? [oneOf<Model>("model", wanted, [...ENCODER_NAMES, BART])] : ENCODER_NAMES) {
     spawnSync(process.execPath, [...process.execArgv, fileURLToPath(import.meta.url), name, "--here"], {
       stdio: "inherit",
     });

@@ -115,7 +115,13 @@ export const elora: MethodDefinition<typeof options> = {
         tensors.set(`${module}.vera_lambda_b`, values.get(`${site.name}.b`)!);
       }
       return {
-        config: { peft_type: "VERA", r: rank, vera_dropout: adapterDropout ?? 0, projection_prng_key: 0, save_projection: true },
+        config: {
+          peft_type: "VERA",
+          r: rank,
+          vera_dropout: adapterDropout ?? 0,
+          projection_prng_key: 0,
+          save_projection: true,
+        },
         layers: tensors,
         shared: new Map([
           ["vera_A", values.get("shared.A")!],

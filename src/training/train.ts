@@ -141,8 +141,7 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
       tokenBudget: settings.tokenBudget,
       openSpill: settings.freezeBlocksCache === "none" ? undefined : options.openSpill,
     });
-  const paused = (): boolean =>
-    stopAfter !== undefined && progress.step >= stopAfter * perEpoch && !evaluationIsDue();
+  const paused = (): boolean => stopAfter !== undefined && progress.step >= stopAfter * perEpoch && !evaluationIsDue();
 
   const step = await CurrentStep.compile(model, schedule, weights, runtime, {
     objective: objectiveOf(task),

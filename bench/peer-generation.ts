@@ -1,0 +1,34 @@
+/**
+ * Writes tokens greedily after a prompt for each line on stdin; answers with the seconds, prompt included, and the process's peak
+ * memory in bytes. bench/language-model.ts starts it.
+ *
+ *     tsx peer-generation.ts MODEL BASE PROMPT_TOKENS NEW_TOKENS THREADS
+ */
+import { createInterface } from "node:readline";
+import { CachedDecoder } from "../src/generation/cached-decoder.ts";
+import { generateTokens } from "../src/generation/generate-tokens.ts";
+import { generationOptions } from "../src/generation/generation-options.ts";
+import type { Tensor } from "../src/graph/tensor.ts";
+import { lora } from "../src/methods/lora.ts";
+import type { BaseFormat } from "../src/models/base-format.ts";
+import { nodeRuntime } from "../src/runtime/runtime-node.ts";
+import { adapted, batchOf, type ConfigName, randomModel } from "./random-model.ts";
+
+const [name, format] = process.argv.slice(2) as [ConfigName, BaseFormat];
+const [promptTokens, maxNewTokens, threads] = process.argv.slice(4).map(Number) as [number, number, number];
+const random = randomModel(name, format);
+const model = { ...adapted(random, lora), format };
+const weights = new Map<string, Tensor>([...model.weights, ...random.quantized]);
+const decoder = await CachedDecoder.compile(model, weights, nodeRuntime({ threads }));
+const prompt = [...batchOf(1, promptTokens)[0]!.encoding.inputIds];
+// No token ends an answer.
+const options = { ...generationOptions.parse({ maxNewTokens }), eosTokenIds: [] };
+for await (const _ of createInterface({ input: process.stdin })) {
+  const start = performance.now();
+  const reader = decoder.reader();
+  for await (const _token of generateTokens(reader, [prompt], options));
+  reader.release();
+  const seconds = (performance.now() - start) / 1000;
+  process.stdout.write(`${seconds} ${process.resourceUsage().maxRSS * 1024}\n`);
+}
+await decoder.release();
