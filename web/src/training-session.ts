@@ -238,9 +238,7 @@ export class TrainingSession {
     if (format === "peft")
       return zipFolder("peft-adapter", (folder) => writePeftFolder(folder, base, fitted, adapter.parameters));
     const weights = await mergeWeights(base.weights, fitted.adaptation, fitted.parameters, this.#runtime!);
-    return zipFolder("onnx-model", (folder) =>
-      writeOnnxFolder(folder, model.base, adapter.description, weights, false),
-    );
+    return zipFolder("onnx-model", (folder) => writeOnnxFolder(folder, model.base, adapter.description, weights));
   }
 
   async #run(settings: RunSettings, text: string, records: RunRecords, resume?: TrainingState): Promise<EndFacts> {
