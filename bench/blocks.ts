@@ -14,7 +14,7 @@ import { BorderStates } from "../src/training/border-states.ts";
 import { TrainingStep } from "../src/training/step.ts";
 import { trainedByBlock } from "../src/training/step-graph.ts";
 import { oneOf, shapeOf } from "./arguments.ts";
-import { adapted, batchOf, CONFIG_NAMES, median, randomModel } from "./random-model.ts";
+import { adapted, batchOf, ENCODER_NAMES, median, randomModel } from "./random-model.ts";
 
 const ROUNDS = 24;
 const WARM_UP = 3;
@@ -23,7 +23,7 @@ const BUDGET = 512;
 const [name = "all-MiniLM-L6-v2", base = "float32", size = "64x11", threads = availableParallelism()] =
   process.argv.slice(2);
 const format: BaseFormat = oneOf("base", base, BASE_FORMATS);
-const random = randomModel(oneOf("model", name, CONFIG_NAMES), format);
+const random = randomModel(oneOf("model", name, ENCODER_NAMES), format);
 const model = { ...adapted(random, aflora), format };
 const weights = new Map<string, Tensor>([...model.weights, ...random.quantized]);
 const runtime = nodeRuntime({ threads: Number(threads) });
