@@ -18,6 +18,8 @@ export interface Timing {
   /** Of evaluation, one example. */
   evaluated: number;
   memory: RunMemory;
+  /** Share of a step's time that the run's steps are expected to take on average, where blocks leave training evenly. */
+  workLeft: number;
   /** How long the whole run is. */
   length: { epochs: number; stepsPerEpoch: number; validation: number };
 }
@@ -85,6 +87,7 @@ export async function timeRun(given: Readonly<Record<string, unknown>>, signal?:
     step,
     evaluated,
     memory,
+    workLeft: fineTuning.workLeft,
     length: {
       epochs: run.epochs,
       stepsPerEpoch: perEpoch,
@@ -113,10 +116,10 @@ function spread(examples: readonly Example[], count: number): Example[] {
  * @param from epochs that were done before, `to` after which it pauses
  */
 export function secondsOf(timing: Timing, more = 0, { from = 0, to = timing.length.epochs } = {}): number {
-  const { start, step, evaluated, length } = timing;
+  const { start, step, evaluated, workLeft, length } = timing;
   const epochs = to - from;
   const evaluations = epochs + (from === 0 ? 1 : 0);
-  const training = epochs * length.stepsPerEpoch * step + evaluations * length.validation * evaluated;
+  const training = epochs * length.stepsPerEpoch * step * workLeft + evaluations * length.validation * evaluated;
   const ends = to >= length.epochs;
   return start + training + (ends ? END * start : 0) + (ends && more > 0 ? start + more * evaluated : 0);
 }

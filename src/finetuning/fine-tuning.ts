@@ -1,8 +1,7 @@
 import { UserError } from "../errors.ts";
 import { float32, type Tensor } from "../graph/tensor.ts";
-import { freezesBlocks, withBlockFreezing } from "../methods/block-freezing.ts";
-import type { MethodState, Schedule } from "../methods/method.ts";
-import { findMethod, scheduleFor } from "../methods/methods.ts";
+import type { Schedule } from "../methods/method.ts";
+import { findMethod } from "../methods/methods.ts";
 import type { WeightSpec } from "../models/model-parts.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { classWeightsOf } from "../tasks/class-weights.ts";
@@ -16,13 +15,14 @@ import { isAllZero } from "../training/learning-rate.ts";
 import { estimateMemory, type MemoryEstimate } from "../training/memory-estimate.ts";
 import { sizeOf } from "../training/micro-batches.ts";
 import { singleTexts } from "../training/single-texts.ts";
-import { type AdaptedModel, trainedByBlock } from "../training/step-graph.ts";
+import type { AdaptedModel } from "../training/step-graph.ts";
 import { type TrainOptions, type TrainOutcome, train } from "../training/train.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import type { Adapter } from "./adapter.ts";
 import type { BaseModel } from "./base-model.ts";
-import { adaptedShapes, initialParameters } from "./fitted-adapter.ts";
+import { initialParameters } from "./fitted-adapter.ts";
 import { headTrains } from "./head.ts";
+import { runSchedule } from "./run-schedule.ts";
 import type { Start } from "./start.ts";
 import type { FineTuningSettings, MethodChoice } from "./training-options.ts";
 
@@ -65,6 +65,8 @@ export class FineTuning {
   readonly freezable: readonly string[];
   /** Number of the model's blocks, where they may settle; else 0. */
   readonly blockCount: number;
+  /** Share of its steps' work that is left on average, as far as the schedule knows before it begins. */
+  readonly workLeft: number;
   /** What the user should know before it trains. */
   readonly notes: readonly string[];
   /** The first training example as the model reads it, of kinds that learn to write: what of it counts for the loss. */
@@ -106,9 +108,7 @@ export class FineTuning {
 
     const perEpoch = stepsPerEpoch(this.#train.length, settings.batchSize);
     this.totalSteps = perEpoch * settings.epochs;
-    const length = { totalSteps: this.totalSteps, stepsPerEpoch: perEpoch };
-    const definition = findMethod(method.name);
-    const adaptation = definition.adapt(method.options, base.trace.sites);
+    const adaptation = findMethod(method.name).adapt(method.options, base.trace.sites);
     if (adaptation.trainsBackbone && base.format !== "float32") {
       throw new UserError(
         `method "${method.name}" trains the base model itself, which only --base float32 can; not ${base.format}`,
@@ -119,17 +119,15 @@ export class FineTuning {
     this.#ownHead = [...newWeights, ...(start?.brought ?? [])];
     const trainsHead = headTrains(settings.head, { trace: base.trace, newWeights: [...this.#ownHead] });
     this.#model = { ...base, adaptation, trainsHead };
-    const shapes = adaptedShapes(base, adaptation);
-    const blocks = {
-      method: method.name,
-      trained: freezesBlocks(settings) ? trainedByBlock(this.#model) : [],
-      freezable: this.freezable,
-      shapeOf: (name: string) => shapes.get(name)!,
-    };
-    this.blockCount = blocks.trained.length;
-    const schedule = (state?: MethodState): Schedule =>
-      scheduleFor(definition, method.options, adaptation, length, state);
-    this.#schedule = withBlockFreezing(schedule, settings, blocks, length, resume?.method);
+    const schedule = runSchedule(
+      method,
+      { model: this.#model, trace: base.trace, settings },
+      { totalSteps: this.totalSteps, stepsPerEpoch: perEpoch },
+      resume?.method,
+    );
+    this.#schedule = schedule.schedule;
+    this.blockCount = schedule.blocks;
+    this.workLeft = schedule.schedule.workLeft ?? 1;
     this.notes = [
       ...cutNotes(task.train.length, train, this.#maxLength, task.options?.maxTargetLength),
       ...(isAllZero(this.totalSteps, settings) ? [NOTHING_TRAINS] : []),

@@ -74,15 +74,29 @@ export function blockRule(schedule: BlockSchedule, state?: Partial<BlockRuleStat
 }
 
 /** Blocks are done one after the other, evenly from the earliest step to the last. */
-function linearRule({ blocks, earliestStep, most, totalSteps }: BlockSchedule): BlockRule {
-  const due = (block: number): number => earliestStep + Math.floor((block * (totalSteps - earliestStep)) / most);
+function linearRule(schedule: BlockSchedule): BlockRule {
   return {
     check: (step) => ({
-      scores: blocks.map(() => null),
+      scores: schedule.blocks.map(() => null),
       threshold: null,
-      isDone: (block) => step >= due(block),
+      isDone: (block) => step >= dueStep(block, schedule),
     }),
   };
+}
+
+function dueStep(block: number, { earliestStep, most, totalSteps }: BlockSchedule): number {
+  return earliestStep + Math.floor((block * (totalSteps - earliestStep)) / most);
+}
+
+/**
+ * Share of all blocks' work over a run that is left by blocks which settle evenly over time; undefined of other rules, where
+ * nobody knows before.
+ */
+export function workLeft(schedule: BlockSchedule): number | undefined {
+  const { rule, blocks, most, totalSteps } = schedule;
+  if (rule !== "linear") return undefined;
+  const saved = Array.from({ length: most }, (_, block) => 1 - dueStep(block, schedule) / totalSteps);
+  return 1 - saved.reduce((sum, each) => sum + each, 0) / blocks.length;
 }
 
 /**

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { BlockController, type BlockControllerState } from "../freezing/block-controller.ts";
-import { BLOCK_RULES, type BlockRuleName } from "../freezing/block-rules.ts";
+import { BLOCK_RULES, type BlockRuleName, workLeft } from "../freezing/block-rules.ts";
 import { sizeOf, type Tensor, type Tensors } from "../graph/tensor.ts";
 import type { MethodState, RunLength, Schedule, SettledBlocks } from "./method.ts";
 import { duration, resolveDuration } from "./options.ts";
@@ -125,6 +125,7 @@ export function withBlockFreezing(
     ...own,
     note: notes.length > 0 ? notes.join("; ") : undefined,
     settled,
+    workLeft: workLeft(schedule),
     trainable() {
       const { parameters } = settled();
       return new Set([...own.trainable()].filter((name) => !parameters.has(name)));

@@ -82,6 +82,8 @@ export interface Schedule {
   trainable(): ReadonlySet<string>;
   /** The blocks that are settled at the next step; absent where none ever is. */
   settled?(): SettledBlocks;
+  /** Share of the steps' work that settled blocks leave on average, where that is known from the start. */
+  readonly workLeft?: number | undefined;
   /**
    * Looks at one step's gradients (of the whole batch, not clipped) before the optimizer takes it. What freezes here
    * still gets this step's update.

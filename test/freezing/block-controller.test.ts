@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
 import { BlockController } from "../../src/freezing/block-controller.ts";
-import type { BlockSchedule } from "../../src/freezing/block-rules.ts";
+import { type BlockSchedule, workLeft } from "../../src/freezing/block-rules.ts";
 import { float32, type Tensors } from "../../src/graph/tensor.ts";
 
 const SIZE = 4;
@@ -93,6 +93,13 @@ describe("settled: a block's score falls to a share of its highest", () => {
 test("linear: blocks settle evenly from the earliest step to the end", () => {
   expect(settledBy({ rule: "linear", most: 3, earliestStep: 20 }, () => 1).steps).toEqual([20, 80, 140]);
   expect(settledBy({ rule: "linear", most: 2, earliestStep: 0 }, () => 1).steps).toEqual([5, 100]);
+});
+
+test("linear: the work that is left is known before", () => {
+  const whole = schedule({ rule: "linear", most: 3, earliestStep: 20 });
+  // Of four blocks three leave at steps 20, 80 and 140 of 200.
+  expect(workLeft(whole)).toBeCloseTo(1 - (0.9 + 0.6 + 0.3) / 4, 12);
+  expect(workLeft({ ...whole, rule: "settled" })).toBeUndefined();
 });
 
 describe("autofreeze: blocks whose summed gradients change least, below the median", () => {
