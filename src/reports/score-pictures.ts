@@ -15,10 +15,22 @@ const BINS = 30;
 /** Scores of what belongs together, and of what does not. */
 type Scores = Pick<PairScores, "relevant" | "others">;
 
+/** What the two sorts of scores are called: in a sentence, and beside a colour. */
+interface Sorts {
+  relevant: [inSentence: string, label: string];
+  others: [inSentence: string, label: string];
+}
+
+const OF_QUERIES: Sorts = { relevant: ["Relevant texts", "relevant"], others: ["others", "others"] };
+const OF_PAIRS: Sorts = {
+  relevant: ["Pairs in the upper half of the labels' range", "upper half"],
+  others: ["those in the lower half", "lower half"],
+};
+
 /** What measures are called to people, and what they are of. */
-const MEASURES: Record<PairScores["measure"], { measure: string; what: string; one: string }> = {
-  ndcg_at_10: { measure: "NDCG@10", what: "Queries", one: "query" },
-  rank_agreement: { measure: "agreement of ranks", what: "Pairs", one: "pair" },
+const MEASURES: Record<PairScores["measure"], { measure: string; what: string; one: string; sorts: Sorts }> = {
+  ndcg_at_10: { measure: "NDCG@10", what: "Queries", one: "query", sorts: OF_QUERIES },
+  rank_agreement: { measure: "agreement of ranks", what: "Pairs", one: "pair", sorts: OF_PAIRS },
 };
 
 /** What scores are read of. */
@@ -27,7 +39,9 @@ type ScoredRun = Partial<Pick<RunRecords, "scores" | "result">>;
 /** How scores of the run's validation examples lay before training and after; nothing where there are none yet. */
 export function scorePictures(run: ScoredRun): Picture[] {
   const found = beforeAndAfter(run);
-  return found ? scoreDistributions({ "before training": found.before, [found.now]: found.after }) : [];
+  if (!found) return [];
+  const { before, after, now } = found;
+  return scoreDistributions({ "before training": before, [now]: after }, MEASURES[before.measure].sorts);
 }
 
 /** The validation examples that gained and that lost most, likewise. */
@@ -51,10 +65,10 @@ function beforeAndAfter({ scores = [], result }: ScoredRun) {
 }
 
 /** How scores lie, a picture for each system. */
-export const scoreDistributions = (systems: Readonly<Record<string, Scores>>): Picture[] =>
-  Object.entries(systems).map(([name, scores]) => distribution(name, scores, Object.values(systems)));
+export const scoreDistributions = (systems: Readonly<Record<string, Scores>>, sorts = OF_QUERIES): Picture[] =>
+  Object.entries(systems).map(([name, scores]) => distribution(name, scores, Object.values(systems), sorts));
 
-function distribution(system: string, { relevant, others }: Scores, all: readonly Scores[]): Picture {
+function distribution(system: string, { relevant, others }: Scores, all: readonly Scores[], sorts: Sorts): Picture {
   // All systems' on one axis, so that they compare.
   const values = all.flatMap((scores) => [...scores.relevant, ...scores.others]);
   const [from, to] = values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [1, 0]);
@@ -73,22 +87,22 @@ function distribution(system: string, { relevant, others }: Scores, all: readonl
   const middle = (scores: number[]): string => (scores.length > 0 ? number(median(scores)) : "–");
   return {
     title: `Scores, ${system}`,
-    summary: `Relevant texts have a median score of ${middle(relevant)}, others of ${middle(others)}${
+    summary: `${sorts.relevant[0]} have a median score of ${middle(relevant)}, ${sorts.others[0]} of ${middle(others)}${
       relevant.length > 0 && others.length > 0 ? `; their means lie ${number(mean(relevant) - mean(others))} apart` : ""
     }.`,
     legend: [
-      { color: "var(--series-0)", label: "relevant" },
-      { color: "var(--series-1)", label: "others" },
+      { color: "var(--series-0)", label: sorts.relevant[1] },
+      { color: "var(--series-1)", label: sorts.others[1] },
     ],
     svg: draw({
       height: 220,
-      x: { label: "score of a query and a text" },
+      x: { label: "score of two texts" },
       y: { label: "share", grid: true, tickFormat: (share: number) => `${Math.round(100 * share)} %` },
       marks: [...area(ofOthers, "var(--series-1)"), ...area(ofRelevant, "var(--series-0)")],
     }),
     numbers: {
       caption: "Share of scores in each part of the range",
-      columns: ["from", "relevant", "others"],
+      columns: ["from", sorts.relevant[1], sorts.others[1]],
       rows: ofRelevant.map((share, i) => [number(from + i * size), number(share), number(ofOthers[i])]),
     },
   };
@@ -112,7 +126,7 @@ export function changeTables(
       .slice(0, NAMED);
   const table = (title: string, chosen: Change[]): Table => ({
     caption: chosen.length > 0 ? `${title}, in ${measure}` : `${title}: none`,
-    columns: names,
+    columns: chosen.length > 0 ? names : [],
     rows: chosen.map(({ row }) => row),
   });
   return [table(`${what} that gained most by training`, most(1)), table(`${what} that lost most`, most(-1))];
