@@ -12,6 +12,7 @@ export const SENTENCE_FILES = {
 
 const modulesSchema = z.array(z.looseObject({ path: z.string(), type: z.string() }));
 const transformerSchema = z.looseObject({ max_seq_length: z.int().positive().nullish() });
+const tokenizerSchema = z.looseObject({ model_max_length: z.number().positive() });
 
 /** Ways of pooling by their older switches. */
 const SWITCHES: Readonly<Record<string, string>> = {
@@ -62,7 +63,13 @@ export async function readSentenceModules(files: ModelFiles): Promise<SentenceMo
     transformer === undefined
       ? {}
       : checked(transformerSchema, transformer, `${files.location}/${SENTENCE_FILES.transformer}`);
-  return { poolingModes, normalize, maxLength: max_seq_length ?? undefined };
+  return { poolingModes, normalize, maxLength: max_seq_length ?? (await tokenizersMaxLength(files)) };
+}
+
+/** Since version 6 a text's length stands with the tokenizer alone; one without a limit has a number beyond all lengths. */
+async function tokenizersMaxLength(files: ModelFiles): Promise<number | undefined> {
+  const { data } = tokenizerSchema.safeParse(await readJson(files, "tokenizer_config.json"));
+  return data && data.model_max_length < 1e6 ? data.model_max_length : undefined;
 }
 
 function modesOf(config: Record<string, unknown>): string[] {

@@ -384,6 +384,14 @@ describe("what cannot be used is refused with a sentence", () => {
     await expect(loadBaseModel(max, given, 0)).rejects.toThrow(/pools a text's tokens by max, which is not supported/);
     const dense = await writeSentenceModel("dense", { pooling_mode: "cls" }, false);
     expect((await loadBaseModel(dense, given, 0)).pooling).toEqual({ mode: "cls", normalize: false, maxLength: 16 });
+    // As sentence-transformers 6 writes it.
+    await writeFile(
+      join(dense, "sentence_bert_config.json"),
+      JSON.stringify({ transformer_task: "feature-extraction" }),
+    );
+    expect((await loadBaseModel(dense, given, 0)).pooling!.maxLength).toBeUndefined();
+    await writeFile(join(dense, "tokenizer_config.json"), JSON.stringify({ model_max_length: 12 }));
+    expect((await loadBaseModel(dense, given, 0)).pooling!.maxLength).toBe(12);
     const modules = [
       { path: "", type: "Transformer" },
       { path: "2_Dense", type: "sentence_transformers.models.Dense" },
