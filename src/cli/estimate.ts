@@ -64,7 +64,7 @@ export function estimateCommand(): Command {
       `memory: about ${bytes(memory.total)}`,
       ...(took
         ? [
-            `the run took ${duration(took.seconds)}, ${took.secondsPerStep.toPrecision(3)} s a step, and ${bytes(took.peakMemory)} of memory`,
+            `the run took ${duration(took.seconds)} from its first step to its last evaluation, ${took.secondsPerStep.toPrecision(3)} s a step, and ${bytes(took.peakMemory)} of memory`,
           ]
         : []),
     ];

@@ -24,6 +24,7 @@ export function evaluateCommand(): Command {
     .requiredOption("--run <dir>", "run folder")
     .option("--data <dir>", "folder with the GLUE task's files (the run's own where absent)")
     .option("--validation <file>", "examples: CSV, TSV or JSONL file (the run's own validation data where absent)")
+    .option("--own-splits", "the data's own validation examples, where the run held out others of its training data")
     .option("--text <column>", "column of the text")
     .option("--text-pair <column>", "column of the second text of a pair")
     .option("--label <column>", "column of the label")

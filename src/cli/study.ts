@@ -72,7 +72,7 @@ export function studyCommand(): Command {
   const command = new Command("study")
     .description("vary options of a run, train every combination over seeds, and show what each does")
     .argument("[file]", "what to vary and how, YAML or JSON (docs/studies.md)")
-    .option("--vary <key=values>", "an option and the values to try, parted by commas; may be repeated", collect, [])
+    .option("--vary <key=values>", "an option and the values to try, parted by commas; may be repeated", collect)
     .option("--search <how>", "grid (every combination), random, or halving (the best go on to more epochs)")
     .option("--trials <n>", "draws of a random search, or of halving in place of all combinations", Number)
     .option("--seeds <numbers>", "seeds of every combination, parted by commas (42)", numbers)
@@ -208,7 +208,7 @@ function terminalText(results: ReturnType<typeof studyResults>): string {
 }
 
 /** `beta1=0.5,0.85` */
-function collect(text: string, before: [string, unknown[]][]): [string, unknown[]][] {
+function collect(text: string, before: [string, unknown[]][] = []): [string, unknown[]][] {
   const [, name, values] = /^([\w-]+)=(.*)$/s.exec(text) ?? [];
   if (name === undefined || values === undefined) {
     throw new UserError(`--vary takes an option and its values, such as beta1=0.5,0.85; not "${text}"`);

@@ -23,8 +23,7 @@ const EXAMPLES = [
   "aflora tune --train tickets.csv --text message --label team --validation held.csv --method lora --minutes 60",
 ];
 
-const NOTE =
-  "What is given is fixed; method, learning rates, rank, batch size, clipping and epochs are tried where they are not.";
+const NOTE = "Method, learning rates, rank, batch size, clipping and epochs are tried where they are not given.";
 
 const EVERYDAY = [
   "minutes",

@@ -13,8 +13,7 @@ const EXAMPLES = [
   "AFLORA_QUEUE=rediss://:password@lab.example:6380 aflora work --threads 4",
 ];
 
-const NOTE =
-  "Data and models are read by the paths that the study names, from this folder. SIGTERM or Ctrl-C gives the trial at hand back.";
+const NOTE = "Data and models are read by the study's paths, from this folder. Ctrl-C gives the trial back.";
 
 /** Where the queue is, where no flag says so: flags show in a list of processes, with passwords. */
 export const QUEUE_VARIABLE = "AFLORA_QUEUE";

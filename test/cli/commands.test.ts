@@ -178,7 +178,19 @@ test("info shows versions, devices and cores", async () => {
 });
 
 describe("help", () => {
-  const commands = ["", "demo", "train", "evaluate", "predict", "export", "compare", "params", "report", "info"];
+  const commands = [
+    "",
+    "demo",
+    "train",
+    "evaluate",
+    "predict",
+    "export",
+    "compare",
+    "study",
+    "params",
+    "report",
+    "info",
+  ];
   test.each(commands)("of `aflora %s` is at most 100 columns wide, and ends in two examples", async (command) => {
     const { code, stdout, stderr } = await aflora([...command.split(" ").filter(Boolean), "--help"], home);
     expect([code, stderr]).toEqual([0, ""]);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { splitExamples } from "../../src/tasks/split.ts";
+import { sampleExamples, splitExamples } from "../../src/tasks/split.ts";
 
 it("takes from every class its share to within one, and never all of it", () => {
   const cases = fc.tuple(
@@ -39,4 +39,22 @@ it("takes nothing from classes of one example, however many there are", () => {
   const examples = Array.from({ length: 100 }, (_, index) => ({ index, text: `${index}`, label: label(index) }));
   const { held } = splitExamples(examples, 0.2, 3, ({ label }) => label!);
   expect(held.every((example) => example.label === 0)).toBe(true);
+});
+
+it("samples the same examples for every run, each class its share, and all where there are no more", () => {
+  const train = Array.from({ length: 100 }, (_, index) => ({ index, text: `${index}`, label: Number(index >= 80) }));
+  const task = {
+    name: "custom",
+    kind: "classification",
+    labels: ["a", "b"],
+    metrics: ["accuracy"],
+    train,
+    validation: [],
+  };
+  const sample = sampleExamples(task, 20).train;
+  expect(sampleExamples(task, 20).train).toEqual(sample);
+  expect(sample.filter(({ label }) => label === 1)).toHaveLength(4);
+  expect(sample).toHaveLength(20);
+  expect(sampleExamples(task, 100)).toBe(task);
+  expect(sampleExamples(task, undefined)).toBe(task);
 });
