@@ -46,7 +46,7 @@ export class Visit {
 
   /** Gives the page a file, as its field or a drop does. */
   async give(name: string, text: string | Buffer): Promise<void> {
-    await this.page.locator("#file").setInputFiles({ name, mimeType: "", buffer: Buffer.from(text) });
+    await this.page.locator("#file:enabled").setInputFiles({ name, mimeType: "", buffer: Buffer.from(text) });
   }
 
   /** Waits until the model that comes with the page was looked at. */

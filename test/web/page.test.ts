@@ -5,16 +5,17 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { unzipSync } from "fflate";
-import type { Browser } from "playwright-core";
+import type { Browser, BrowserContext } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { folderFiles } from "../../src/checkpoints/file-source-node.ts";
 import { fineTuneInPage } from "../../src/finetuning/fine-tune-in-page.ts";
 import { BUNDLED_MODEL } from "../../src/index.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import { type PageServer, servePage } from "../../src/serving/page-server.ts";
+import { type PageServer, servePage, writePage } from "../../src/serving/page-server.ts";
 import { inChromium, installedChromium, launchChromium } from "../chromium.ts";
 import { AFLORA } from "../cli/aflora.ts";
 import { buildPage, Visit } from "./built-page.ts";
+import { startSite } from "./site.ts";
 
 const assets = fileURLToPath(new URL("../../assets/", import.meta.url));
 const MINUTES = 60_000;
@@ -141,5 +142,181 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     expect(JSON.parse(await readFile(join(peft, "peft-adapter/adapter_config.json"), "utf8")).peft_type).toBe("LORA");
     expect(visit.complaints).toEqual([]);
     await page.close();
+  });
+
+  test("a page that is closed within an epoch goes on from the last one, to the adapter of an undisturbed run", {
+    timeout: 5 * MINUTES,
+  }, async () => {
+    const begin = async (context: BrowserContext): Promise<Visit> => {
+      const visit = await Visit.of(context, server.url);
+      await visit.give("reviews.csv", csvOf(0, 100));
+      await visit.ready();
+      await visit.fill({ Epochs: 2, "Examples a step": 8, "Learning rate": 0.01 });
+      await visit.train();
+      return visit;
+    };
+    const adapterOf = async (visit: Visit): Promise<Buffer> => {
+      await visit.ended(2 * MINUTES);
+      const taken = await readFile(await visit.download("Adapter for aflora"));
+      return Buffer.from(unzipSync(taken)["adapter/adapter.safetensors"]!);
+    };
+    const [undisturbed, closed] = [await browser.newContext(), await browser.newContext()];
+    const whole = await begin(undisturbed);
+    // Stopped for a while, not for good.
+    await whole.page.getByText(/^Step [2-9] of/).waitFor();
+    await whole.page.getByRole("button", { name: "Pause" }).click();
+    await whole.page.getByText("Paused").waitFor();
+    await whole.page.getByRole("button", { name: "Go on" }).click();
+    const expected = await adapterOf(whole);
+    await undisturbed.close();
+
+    const first = await begin(closed);
+    await first.page.getByText(/^Step 1[5-9] of 24/).waitFor({ timeout: MINUTES });
+    await first.page.close();
+    const second = await Visit.of(closed, server.url);
+    await second.page.getByText("all-MiniLM-L6-v2 on reviews.csv, after epoch 1 of 2").waitFor();
+    await second.page.getByRole("button", { name: "Go on with it" }).click();
+    expect((await adapterOf(second)).equals(expected)).toBe(true);
+    // The whole run's, not what this visit alone has seen.
+    expect(await second.section("Look").getByText("over 24 steps").count()).toBe(1);
+
+    // What had ended is there on a third visit, and gone when it is forgotten.
+    await second.page.reload();
+    await second.page.getByText("after epoch 2 of 2").waitFor();
+    await second.page.getByRole("button", { name: "Forget it" }).click();
+    await second.page.reload();
+    await second.page.getByText("Choose a file").waitFor();
+    expect(await second.page.locator("#left").isVisible()).toBe(false);
+    expect([...first.complaints, ...second.complaints]).toEqual([]);
+    await closed.close();
+  });
+
+  test("what cannot be used is a sentence, and the page stays usable", { timeout: 3 * MINUTES }, async () => {
+    const visit = await Visit.of(browser, server.url);
+    const { page } = visit;
+    const problem = async (id: string): Promise<string> => {
+      const said = page.locator(id);
+      await expect.poll(() => said.textContent(), { timeout: MINUTES }).not.toBe("");
+      return (await said.textContent())!;
+    };
+    await visit.give("picture.png", Buffer.from([0x89, 0x50]));
+    expect(await problem("#data-problem")).toMatch(/^picture\.png: unknown kind of file; its name must end in \.csv/);
+    await visit.give("tickets.csv", Buffer.from([0x74, 0xff, 0x00]));
+    await expect.poll(() => problem("#data-problem")).toBe("tickets.csv is not UTF-8 text; save it with that encoding");
+    await visit.give("zeros.csv", Buffer.alloc(100));
+    await expect.poll(() => problem("#data-problem")).toBe("zeros.csv is no text; save it as CSV, TSV or JSONL");
+    await visit.give("rows.csv", "text,label\nfine,good\nbad,awful,really\n");
+    await expect.poll(() => problem("#data-problem")).toMatch(/^rows\.csv, line 3: 3 fields, too many/);
+    const script = "<img src=x onerror=alert(1)>";
+    await visit.give(`${script}.csv`, `text,label\nfine,${script}\n`);
+    await expect.poll(() => problem("#data-problem")).toContain(`holds one label only, "${script}"`);
+    await visit.give("unlabelled.csv", "text,label\nfine,good\nbad,\n");
+    await expect.poll(() => problem("#data-problem")).toMatch(/^unlabelled\.csv, line 3: no label in column "label"/);
+
+    // 20 MB, 100,000 rows, one of them of 100,000 characters.
+    const many = Array.from({ length: 100_000 }, (_, i) => `"row ${i} ${"is long, ".repeat(20)}",${i % 3 ? "a" : "b"}`);
+    many[1] = `"${"word ".repeat(20_000)}",a`;
+    await visit.give("many.csv", ["text,label", ...many].join("\n"));
+    await page.getByText("100,000 examples").waitFor({ timeout: MINUTES });
+    expect(await page.locator("#data-problem").textContent()).toBe("");
+    expect(await page.locator("#preview").innerHTML()).not.toContain("word ".repeat(100));
+
+    await visit.give("odd.csv", `text,label\n"${script}",good\nbad,${script}\n`);
+    await page.getByText("2 examples").waitFor();
+    expect(await page.locator("main img").count()).toBe(0);
+    expect(await page.locator("#preview").textContent()).toContain(script);
+
+    await visit.ready();
+    await page.route("https://huggingface.co/**", async (route) => {
+      const large = {
+        model_type: "llama",
+        vocab_size: 128_256,
+        hidden_size: 4096,
+        intermediate_size: 14_336,
+        num_hidden_layers: 32,
+      };
+      const heads = {
+        num_attention_heads: 32,
+        num_key_value_heads: 8,
+        rms_norm_eps: 1e-5,
+        rope_theta: 5e5,
+        max_position_embeddings: 8192,
+      };
+      const headers = { "Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin" };
+      const isLarge = route.request().url().endsWith("/llm/large/resolve/main/config.json");
+      if (isLarge) await route.fulfill({ status: 200, headers, json: { ...large, ...heads, hidden_act: "silu" } });
+      else await route.fulfill({ status: route.request().url().includes("/no/model/") ? 404 : 401, headers });
+    });
+    await page.getByLabel("From the Hugging Face hub").check();
+    const lookUp = async (id: string): Promise<void> => {
+      await page.getByLabel("Name on the hub").fill(id);
+      await page.getByRole("button", { name: "Look it up" }).click();
+    };
+    await lookUp("no model");
+    expect(await problem("#model-problem")).toBe('"no model" names no model of the hub; write owner/name');
+    await lookUp("no/model");
+    await expect.poll(() => problem("#model-problem")).toContain("no/model has no config.json");
+    await lookUp("not/public");
+    await expect
+      .poll(() => problem("#model-problem"))
+      .toContain("There is no model not/public for everyone to read on the hub");
+    await lookUp("llm/large");
+    await expect
+      .poll(() => problem("#model-problem"))
+      .toMatch(/llm\/large has 7,5\d\d million weights .* choose a smaller model/);
+    expect(await page.getByRole("button", { name: "Train", exact: true }).isEnabled()).toBe(false);
+    await page.getByLabel("all-MiniLM-L6-v2").check();
+    await visit.ready();
+    expect(await page.getByRole("button", { name: "Train", exact: true }).isEnabled()).toBe(true);
+    await page.close();
+  });
+
+  test("without a network it trains from the second visit on, by the keyboard alone", {
+    timeout: 3 * MINUTES,
+  }, async () => {
+    const context = await browser.newContext();
+    const first = await Visit.of(context, server.url);
+    await first.page.getByText("It is kept now.").waitFor();
+    await first.page.getByRole("button", { name: "Begin with 88 support tickets" }).click();
+    await first.ready();
+    await first.fill({ Epochs: 1 });
+    await first.train();
+    await first.ended(MINUTES);
+    await context.setOffline(true);
+    const { page, complaints } = await Visit.of(context, server.url);
+    await page.getByRole("button", { name: "Forget it" }).press("Enter");
+    await page.getByRole("button", { name: "Begin with 88 support tickets" }).press("Enter");
+    await page.getByText("kept in this browser already").waitFor();
+    await page.getByLabel("Epochs").press("Control+A");
+    await page.keyboard.type("1");
+    await page.keyboard.press("Enter");
+    await page.getByText("Done.").waitFor({ timeout: MINUTES });
+    expect(complaints).toEqual([]);
+    await context.close();
+  });
+
+  test("a host without headers gives one thread, and the second visit all", { timeout: 3 * MINUTES }, async () => {
+    const site = join(home, "site");
+    await writePage(site, { page: built.folder });
+    expect(await readFile(join(site, "_headers"), "utf8")).toContain("Cross-Origin-Embedder-Policy: require-corp");
+    const plain = await startSite({ "": site }, { isolated: false });
+    const context = await browser.newContext();
+    try {
+      const visit = await Visit.of(context, plain.url);
+      await visit.page.getByText("It is kept now.").waitFor();
+      await visit.page.getByRole("button", { name: "Begin with 88 support tickets" }).click();
+      await visit.ready();
+      await visit.page.getByText("Computes with one thread").waitFor();
+      await visit.fill({ Epochs: 1 });
+      await visit.train();
+      await visit.ended(MINUTES);
+      await visit.page.reload();
+      await visit.page.getByRole("button", { name: "Begin with 88 support tickets" }).click();
+      await visit.page.getByText(/Computes with \d+ threads/).waitFor();
+      expect(visit.complaints).toEqual([]);
+    } finally {
+      await context.close();
+      await plain.close();
+    }
   });
 });

@@ -5,6 +5,8 @@ import type { AddressInfo } from "node:net";
 import { extname, join } from "node:path";
 
 const TYPES: Record<string, string> = {
+  ".css": "text/css",
+  ".html": "text/html; charset=utf-8",
   ".js": "text/javascript",
   ".json": "application/json",
   ".wasm": "application/wasm",
@@ -18,7 +20,7 @@ export interface Site {
 }
 
 /**
- * Serves folders, each under its name, and an empty page at `/`.
+ * Serves folders, each under its name, and an empty page at `/`; a folder without a name is served there with its own.
  * @param isolated whether pages are isolated from other origins: without it a browser gives Wasm one thread
  */
 export async function startSite(folders: Readonly<Record<string, string>>, { isolated = true } = {}): Promise<Site> {
@@ -28,14 +30,16 @@ export async function startSite(folders: Readonly<Record<string, string>>, { iso
       response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
     }
     const { pathname } = new URL(request.url!, "http://127.0.0.1");
-    if (pathname === "/") {
+    const root = folders[""];
+    if (pathname === "/" && root === undefined) {
       // The icon is empty, or the browser would ask for one.
       response.setHeader("Content-Type", "text/html; charset=utf-8");
       response.end('<!doctype html><title>aflora</title><link rel="icon" href="data:,">');
       return;
     }
     const [, folder, ...path] = pathname.split("/");
-    const file = Object.hasOwn(folders, folder!) ? join(folders[folder!]!, ...path) : undefined;
+    const inFolder = Object.hasOwn(folders, folder!) ? join(folders[folder!]!, ...path) : undefined;
+    const file = root === undefined ? inFolder : join(root, pathname === "/" ? "index.html" : pathname);
     const found = file === undefined ? undefined : await stat(file).catch(() => undefined);
     if (!found?.isFile()) {
       response.writeHead(404).end();

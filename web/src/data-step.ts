@@ -12,13 +12,17 @@ export interface DataStep {
   /** Lets no file be chosen while a run goes on. */
   lock(locked: boolean): void;
   /** Shows a file that was read before. */
-  show(file: FileFacts, columns: { text?: string; textPair?: string; label?: string }, kind: string | undefined): void;
+  show(
+    file: FileFacts,
+    columns: { text?: string; textPair?: string; label?: string },
+    kind: string | undefined,
+  ): Promise<void>;
 }
 
 /** The step in which examples are chosen. @param onTask hears what the columns hold; undefined while they hold nothing */
 export function setUpDataStep(
   training: Called<TrainingHandlers>,
-  { kinds }: Choices,
+  choices: Promise<Choices>,
   onTask: (task: TaskFacts | undefined) => void,
 ): DataStep {
   const [drop, file] = [byId("drop", HTMLElement), byId("file", HTMLInputElement)];
@@ -36,11 +40,11 @@ export function setUpDataStep(
     byId("file-facts", HTMLElement).textContent = "";
     const facts = await attempt("data-problem", () => training.readFile(content, name));
     if (!facts) return;
-    show(facts, facts.guess, undefined);
+    await show(facts, facts.guess, undefined);
     await chooseColumns();
   };
 
-  const show: DataStep["show"] = (
+  const show: DataStep["show"] = async (
     { name, columns, rows, first },
     { text: textColumn = "", textPair = "", label: labelColumn = "" },
     ofKind,
@@ -52,6 +56,7 @@ export function setUpDataStep(
     fillSelect(text, { "": "by itself", ...named }, textColumn);
     fillSelect(pair, { "": "none", ...named }, textPair);
     fillSelect(label, { "": "by itself", ...named }, labelColumn);
+    const { kinds } = await choices;
     const all = Object.fromEntries(kinds.map(({ name: each }) => [each, each.replaceAll("-", " ")]));
     fillSelect(kind, { "": "by the rows", ...all }, ofKind ?? "");
     byId("preview", HTMLElement).replaceChildren(tableOf("The first rows", columns, first));
@@ -98,6 +103,8 @@ export function setUpDataStep(
     await read(await response.blob(), "tickets.csv");
   });
   for (const select of [text, pair, label, kind]) select.addEventListener("change", () => void chooseColumns());
+
+  file.disabled = example.disabled = false;
 
   return {
     show,

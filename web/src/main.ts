@@ -33,12 +33,12 @@ let about: StartFacts["run"] | undefined;
 let result: EndFacts["result"];
 setUpTakeStep(training, drawing, (): ReportedRun => ({ ...about!, ...records, ...(result && { result }) }));
 
-const choices = await training.choices();
-const form = setUpTrainForm(choices.methods);
 const model = setUpModelStep(training, (facts) => {
   byId("start", HTMLButtonElement).disabled = !facts;
   if (facts) addSteps("train");
 });
+const choices = training.choices();
+// What a person gives while the worker is still coming waits for it.
 const data = setUpDataStep(training, choices, (task) => {
   showSteps(task ? ["data", "model"] : ["data"]);
   if (!task) return;
@@ -46,6 +46,7 @@ const data = setUpDataStep(training, choices, (task) => {
   void model.refresh();
 });
 showSteps(["data"]);
+const form = setUpTrainForm((await choices).methods);
 followSteps();
 startOffline();
 
@@ -76,11 +77,14 @@ const left = await attempt("data-problem", () => training.leftRun());
 if (left) {
   const { data: file, model: name, epoch, epochs } = left;
   byId("left", HTMLElement).hidden = false;
+  const ended = epoch === epochs;
+  byId("left-title", HTMLElement).textContent = ended ? "A run is kept here" : "A run was left here";
+  byId("left-go-on", HTMLElement).textContent = ended ? "Open it again" : "Go on with it";
   byId("left-text", HTMLElement).textContent =
     `${name} on ${file}, ${epoch === 0 ? "before its first epoch had ended" : `after epoch ${epoch}`}${epochs ? ` of ${epochs}` : ""}. What it had done is kept in this browser.`;
   byId("left-go-on", HTMLButtonElement).addEventListener("click", () => {
     byId("left", HTMLElement).hidden = true;
-    data.show(left.rows, left.settings.columns, left.settings.kind);
+    void data.show(left.rows, left.settings.columns, left.settings.kind);
     form.put(left.settings.options);
     addSteps("train");
     void run(() => training.goOnWithRun());

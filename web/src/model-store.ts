@@ -95,8 +95,8 @@ function servedFiles(name: string, folder: string, onProgress: (progress: Downlo
       if (!response) {
         response = await ask(name, url);
         if (response.status !== 404) response = counted(response, file, onProgress);
-        // Also that a file is not there: without a network nothing else would say so.
-        if (cache) {
+        // Also that a file is not there: without a network nothing else would say so. What has no configuration is no model yet.
+        if (cache && !(response.status === 404 && file === "config.json")) {
           await stored(cache, url, response, name, file);
           response = (await cache.match(url))!;
         }

@@ -86,7 +86,7 @@ export function setUpTrainForm(methods: readonly MethodChoice[]): TrainForm {
 /** What is shown of a run while it goes on. */
 export class TrainingProgress {
   #start: StartFacts | undefined;
-  #metric = "";
+  #metric: { name: string; value: string; when: string } | undefined;
   #latest: StepRecord | undefined;
   #seconds = 0;
   #tokens = 0;
@@ -95,7 +95,7 @@ export class TrainingProgress {
   begin(): void {
     this.#start = undefined;
     this.#latest = undefined;
-    this.#metric = "";
+    this.#metric = undefined;
     this.#seconds = this.#tokens = this.#steps = 0;
     byId("progress", HTMLElement).hidden = false;
     byId("bar", HTMLProgressElement).removeAttribute("value");
@@ -121,6 +121,7 @@ export class TrainingProgress {
   /** Shows what a run that has ended says of itself. */
   end(text: string, notes: readonly string[]): void {
     this.say(text);
+    announce(text);
     byId("bar", HTMLProgressElement).value = 1;
     byId("notes", HTMLElement).append(...notes.map((note) => element("li", note)));
   }
@@ -152,16 +153,18 @@ export class TrainingProgress {
 
   #evaluated({ epoch, metrics }: EvaluationRecord): void {
     const [name, value] = Object.entries(metrics)[0]!;
-    this.#metric = `${name.replaceAll("_", " ")}|${number(value)}|${epoch === 0 ? "before training" : `after epoch ${epoch}`}`;
+    const when = epoch === 0 ? "before training" : `after epoch ${epoch}`;
+    this.#metric = { name: name.replaceAll("_", " "), value: number(value), when };
+    announce(`${this.#metric.name} ${this.#metric.value} ${when}`);
     this.#show();
   }
 
   #show(): void {
-    const [metric, value, when] = this.#metric.split("|");
+    const metric = this.#metric;
     const latest = this.#latest;
     const facts: [string, string][] = [
       ...(latest ? ([["loss", latest.loss.toFixed(3)]] as [string, string][]) : []),
-      ...(metric ? ([[`${metric}, ${when}`, value!]] as [string, string][]) : []),
+      ...(metric ? ([[`${metric.name}, ${metric.when}`, metric.value]] as [string, string][]) : []),
       ...(latest
         ? ([
             ["tokens a second", number(Math.round(this.#tokens / this.#seconds))],
@@ -175,4 +178,9 @@ export class TrainingProgress {
       ...facts.map(([name, shown]) => element("div", [element("dt", name), element("dd", shown)])),
     );
   }
+}
+
+/** What a screen reader says: not each step, but each epoch. */
+function announce(text: string): void {
+  byId("said", HTMLElement).textContent = text;
 }
