@@ -1,11 +1,13 @@
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { env, pipeline } from "@huggingface/transformers";
 import { unzipSync } from "fflate";
 import type { Browser, BrowserContext } from "playwright-core";
+import { build } from "vite";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { folderFiles } from "../../src/checkpoints/file-source-node.ts";
 import { fineTuneInPage } from "../../src/finetuning/fine-tune-in-page.ts";
@@ -17,7 +19,8 @@ import { AFLORA } from "../cli/aflora.ts";
 import { buildPage, Visit } from "./built-page.ts";
 import { startSite } from "./site.ts";
 
-const assets = fileURLToPath(new URL("../../assets/", import.meta.url));
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const assets = join(root, "assets");
 const MINUTES = 60_000;
 
 // The page that trains, as `aflora web` serves it, and what is taken away from it.
@@ -31,6 +34,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
 
   beforeAll(async () => {
     home = await mkdtemp(join(tmpdir(), "aflora-page-test-"));
+    Object.assign(env, { localModelPath: join(home, "taken"), allowRemoteModels: false });
     built = await buildPage();
     server = await servePage({ port: 0, page: built.folder });
     browser = await launchChromium();
@@ -59,7 +63,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
   }
 
   test("from a CSV file to an adapter that Node predicts with: losses and labels are Node's", {
-    timeout: 5 * MINUTES,
+    timeout: 10 * MINUTES,
   }, async () => {
     const data = csvOf(0, 400);
     const options = { epochs: 1, batchSize: 16, seed: 3, learningRate: 0.01 };
@@ -95,7 +99,8 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     await visit.train();
     await visit.ended(3 * MINUTES);
     const tasks = await page.evaluate(() => (window as unknown as { tasks: number[] }).tasks);
-    console.log(`the page's longest task while training: ${Math.max(0, ...tasks)} ms`);
+    // Under 50 ms none is told of; more is left for a busy machine.
+    expect(Math.max(0, ...tasks)).toBeLessThan(150);
 
     const look = visit.section("Look");
     expect(await look.locator("figure svg").count()).toBeGreaterThanOrEqual(6);
@@ -140,12 +145,17 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     expect(report).toContain("held out (10 %, drawn by seed 3)");
     const peft = await unzipped(await visit.download("Adapter for PEFT"), join(home, "taken"));
     expect(JSON.parse(await readFile(join(peft, "peft-adapter/adapter_config.json"), "utf8")).peft_type).toBe("LORA");
+    await unzipped(await visit.download("Model in ONNX"), join(home, "taken"));
+    const classify = await pipeline("text-classification", "onnx-model", { dtype: "fp32" });
+    const inTransformersJs = (await classify(texts.slice(0, 20))) as { label: string }[];
+    expect(inTransformersJs.map(({ label }) => label)).toEqual(said.slice(0, 20));
+    await classify.dispose();
     expect(visit.complaints).toEqual([]);
     await page.close();
   });
 
   test("a page that is closed within an epoch goes on from the last one, to the adapter of an undisturbed run", {
-    timeout: 5 * MINUTES,
+    timeout: 10 * MINUTES,
   }, async () => {
     const begin = async (context: BrowserContext): Promise<Visit> => {
       const visit = await Visit.of(context, server.url);
@@ -191,7 +201,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     await closed.close();
   });
 
-  test("what cannot be used is a sentence, and the page stays usable", { timeout: 3 * MINUTES }, async () => {
+  test("what cannot be used is a sentence, and the page stays usable", { timeout: 6 * MINUTES }, async () => {
     const visit = await Visit.of(browser, server.url);
     const { page } = visit;
     const problem = async (id: string): Promise<string> => {
@@ -272,7 +282,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
   });
 
   test("without a network it trains from the second visit on, by the keyboard alone", {
-    timeout: 3 * MINUTES,
+    timeout: 6 * MINUTES,
   }, async () => {
     const context = await browser.newContext();
     const first = await Visit.of(context, server.url);
@@ -295,7 +305,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     await context.close();
   });
 
-  test("a host without headers gives one thread, and the second visit all", { timeout: 3 * MINUTES }, async () => {
+  test("a host without headers gives one thread, and the second visit all", { timeout: 6 * MINUTES }, async () => {
     const site = join(home, "site");
     await writePage(site, { page: built.folder });
     expect(await readFile(join(site, "_headers"), "utf8")).toContain("Cross-Origin-Embedder-Policy: require-corp");
@@ -307,9 +317,11 @@ describe.skipIf(!installedChromium)(inChromium, () => {
       await visit.page.getByRole("button", { name: "Begin with 88 support tickets" }).click();
       await visit.ready();
       await visit.page.getByText("Computes with one thread").waitFor();
+      await visit.page.getByLabel("Base model").selectOption("int8");
       await visit.fill({ Epochs: 1 });
       await visit.train();
       await visit.ended(MINUTES);
+      expect(await readFile(await visit.download("Report"), "utf8")).toContain("metrics on the float32 base model");
       await visit.page.reload();
       await visit.page.getByRole("button", { name: "Begin with 88 support tickets" }).click();
       await visit.page.getByText(/Computes with \d+ threads/).waitFor();
@@ -318,5 +330,41 @@ describe.skipIf(!installedChromium)(inChromium, () => {
       await context.close();
       await plain.close();
     }
+  });
+
+  describe("the examples for pages of one's own learn from tickets", () => {
+    const learns = async (url: string): Promise<void> => {
+      const { page, complaints } = await Visit.of(browser, url);
+      await page.locator("#file").setInputFiles(join(root, "examples/tickets.csv"));
+      await page.getByText("My card was charged twice → billing").waitFor({ timeout: MINUTES });
+      expect(await page.locator("#progress").textContent()).toMatch(/epoch 4: accuracy .*the adapter has \d{6} bytes/s);
+      expect(complaints).toEqual([]);
+      await page.close();
+    };
+
+    test("with Vite", { timeout: 6 * MINUTES }, async () => {
+      const site = join(home, "vite");
+      await build({
+        configFile: false,
+        logLevel: "silent",
+        root: join(root, "examples/page-vite"),
+        resolve: { alias: { "aflora/web": join(root, "src/web.ts") } },
+        worker: { format: "es" },
+        build: { outDir: site },
+      });
+      await cp(join(assets, BUNDLED_MODEL), join(site, "models", BUNDLED_MODEL), { recursive: true });
+      const served = await startSite({ "": site });
+      await learns(served.url);
+      await served.close();
+    });
+
+    test("with a plain script", { timeout: 6 * MINUTES }, async () => {
+      const site = join(home, "script");
+      await writePage(site, { page: built.folder });
+      await cp(join(root, "examples/page-script"), site, { recursive: true });
+      const served = await startSite({ "": site });
+      await learns(served.url);
+      await served.close();
+    });
   });
 });

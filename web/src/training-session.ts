@@ -3,7 +3,7 @@ import { UserError } from "../../src/errors.ts";
 import { writeOnnxFolder } from "../../src/exchange/onnx.ts";
 import { writePeftFolder } from "../../src/exchange/peft/write.ts";
 import { type Adapter, adapterBytes } from "../../src/finetuning/adapter.ts";
-import type { BaseModel } from "../../src/finetuning/base-model.ts";
+import { type BaseModel, readBaseModel } from "../../src/finetuning/base-model.ts";
 import {
   fineTuneInPage,
   type PageFineTuneConfig,
@@ -18,6 +18,7 @@ import type { RunResult } from "../../src/runs/records.ts";
 import { summarise } from "../../src/runs/run-result.ts";
 import { webRuntime } from "../../src/runtime/runtime-web.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
+import { computeMetrics } from "../../src/tasks/examples.ts";
 import type { Columns, Table } from "../../src/tasks/rows.ts";
 import { heldOutText } from "../../src/tasks/split.ts";
 import type { TextPrediction } from "../../src/tasks/task-kinds.ts";
@@ -326,9 +327,14 @@ export class TrainingSession {
     const asks = base.head === "languageModel" ? "answer" : settings.columns.textPair ? "pair" : "text";
     const common = { stopped: outcome.aborted, notes: outcome.notes, asks } as const;
     if (!adapter) return { ...common, finished: false };
-    const model = await withinMemory(FineTunedModel.adapt(base, adapter, runtime));
-    this.#tuned = { model, adapter, base, start };
     const { memory, task, freezable } = start;
+    // What is tried and taken away stands beside the exact model, as everywhere else.
+    const exact =
+      base.format === "float32"
+        ? base
+        : await readBaseModel(base.files, task, start.settings.seed, { name: base.name, format: "float32" });
+    const model = await withinMemory(FineTunedModel.adapt(exact, adapter, runtime));
+    this.#tuned = { model, adapter, base: exact, start };
     const result = summarise({ method: start.method, run: start.settings }, outcome, {
       base,
       task,
@@ -338,6 +344,10 @@ export class TrainingSession {
       memory: { ...memory, total: 2 * memory.weights + memory.optimizer + memory.activations },
       adapterBytes: adapterBytes(adapter)["adapter.safetensors"]!.byteLength,
     });
+    if (exact !== base) {
+      const { examples } = task.validation[0]!;
+      result.float32Metrics = computeMetrics(task, await model.predictLabels(examples), examples);
+    }
     return { ...common, finished: true, result };
   }
 }
