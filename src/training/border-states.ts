@@ -32,6 +32,8 @@ export class BorderStates {
   /** Of the batch at hand. */
   readonly #now = new Map<EncodedExample, Float32Array>();
   #largest = { memory: 0, file: 0 };
+  /** Whether all that was computed could be kept. */
+  #keeps: boolean;
 
   /** @param weights the model's and the method's, of which those of settled blocks do not change */
   constructor(model: AdaptedModel, weights: Tensors, runtime: Runtime, options: BorderStatesOptions) {
@@ -41,6 +43,7 @@ export class BorderStates {
     this.#options = options;
     this.#cache = new HiddenStateCache(options);
     this.#width = model.config.hiddenSize;
+    this.#keeps = options.memory > 0 || options.openSpill !== undefined;
   }
 
   /** Most bytes that were kept, in memory and in the file. */
@@ -59,34 +62,37 @@ export class BorderStates {
   /**
    * Reads or computes the states of a batch, which {@link rows} then gives.
    * @param border number of settled blocks
+   * @param ahead texts that come by next: where something must be computed, theirs are, too, as far as they can be kept, since few
+   * texts of one length stand in one batch
    * @returns floating-point operations done
    */
-  async prepare(texts: readonly EncodedExample[], border: number, signal?: AbortSignal): Promise<number> {
+  async prepare(
+    texts: readonly EncodedExample[],
+    border: number,
+    { signal, ahead }: { signal?: AbortSignal | undefined; ahead?: (() => readonly EncodedExample[]) | undefined } = {},
+  ): Promise<number> {
     while (this.#blocks.length < border) this.#blocks.push(await this.#compile(this.#blocks.length));
     this.#now.clear();
     const missing = new Map<string, Missing>();
     for (const text of texts) {
-      const { length } = text.encoding.inputIds;
-      const kept = await this.#cache.get(text.index, packedSize(length, this.#width, this.#options.format));
-      const rows = kept && unpackRows(kept.bytes, this.#width, this.#options.format);
-      if (kept?.border === border) {
-        this.#now.set(text, rows!);
-        continue;
-      }
-      const from = kept?.border ?? 0;
-      const alike = missing.get(`${length} ${from}`) ?? { length, from, texts: [], rows: [] };
-      alike.texts.push(text);
-      if (rows) alike.rows.push(rows);
-      missing.set(`${length} ${from}`, alike);
+      const rows = await this.#find(text, border, missing);
+      if (rows) this.#now.set(text, rows);
     }
+    if (missing.size > 0 && this.#keeps) for (const text of ahead?.() ?? []) await this.#find(text, border, missing);
+
+    const wanted = new Set(texts);
     let flops = 0;
-    for (const alike of missing.values()) {
+    for (const { length, from, texts: alike, rows } of missing.values()) {
       // A product of one row is summed in another order than one of several.
-      const atOnce = alike.length === 1 ? 1 : Math.max(1, Math.floor(this.#options.tokenBudget / alike.length));
-      for (let start = 0; start < alike.texts.length; start += atOnce) {
+      const atOnce = length === 1 ? 1 : Math.max(1, Math.floor(this.#options.tokenBudget / length));
+      for (let start = 0; start < alike.length; start += atOnce) {
         signal?.throwIfAborted();
-        const part = (of: Float32Array[]) => of.slice(start, start + atOnce);
-        flops += await this.#compute(alike.texts.slice(start, start + atOnce), alike.from, part(alike.rows), border);
+        const part = alike.slice(start, start + atOnce);
+        const computed = await this.#compute(part, from, rows.slice(start, start + atOnce), border);
+        flops += computed.flops;
+        for (const [i, text] of part.entries()) {
+          if (wanted.has(text)) this.#now.set(text, computed.rows[i]!);
+        }
       }
     }
     this.#largest = {
@@ -107,14 +113,29 @@ export class BorderStates {
     await this.#cache.release();
   }
 
+  /** What is kept of a text at the border; else it is added to what is missing. */
+  async #find(text: EncodedExample, border: number, missing: Map<string, Missing>): Promise<Float32Array | undefined> {
+    const { length } = text.encoding.inputIds;
+    const kept = await this.#cache.get(text.index, packedSize(length, this.#width, this.#options.format));
+    const rows = kept && unpackRows(kept.bytes, this.#width, this.#options.format);
+    if (kept?.border === border) return rows;
+    const from = kept?.border ?? 0;
+    const alike = missing.get(`${length} ${from}`) ?? { length, from, texts: [], rows: [] };
+    alike.texts.push(text);
+    if (rows) alike.rows.push(rows);
+    missing.set(`${length} ${from}`, alike);
+    return undefined;
+  }
+
   /** @param texts of one length @param rows their states at border `from`; none where that is 0 */
-  async #compute(texts: EncodedExample[], from: number, rows: Float32Array[], border: number): Promise<number> {
+  async #compute(texts: readonly EncodedExample[], from: number, rows: Float32Array[], border: number) {
     const { format } = this.#options;
     let packed: Uint8Array<ArrayBuffer>[] = [];
     let flops = 0;
+    // Every block's graph is of the whole model, and reads the same texts.
+    const { inputs, sizes } = layOut(this.#blocks[from]!.graph.streams, texts);
     for (let block = from; block < border; block++) {
-      const { graph, compiled, flopsOf } = this.#blocks[block]!;
-      const { inputs, sizes } = layOut(graph.streams, texts);
+      const { compiled, flopsOf } = this.#blocks[block]!;
       const { hidden } = await compiled.run({ ...inputs, ...(block > 0 && { [BORDER]: this.#joined(rows) }) });
       const all = asFloat32(hidden!).data;
       const each = all.length / texts.length;
@@ -122,11 +143,10 @@ export class BorderStates {
       rows = packed.map((bytes) => unpackRows(bytes, this.#width, format));
       flops += totalFlops(flopsOf(sizes));
     }
-    for (const [i, text] of texts.entries()) {
-      this.#now.set(text, rows[i]!);
-      await this.#cache.put(text.index, { border, bytes: packed[i]! });
+    for (const [i, { index }] of texts.entries()) {
+      if (!(await this.#cache.put(index, { border, bytes: packed[i]! }))) this.#keeps = false;
     }
-    return flops;
+    return { rows, flops };
   }
 
   #joined(rows: readonly Float32Array[]): Tensor<"float32"> {

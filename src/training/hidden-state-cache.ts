@@ -64,24 +64,28 @@ export class HiddenStateCache {
     return { border: slot.border, bytes };
   }
 
-  /** Keeps states of an example, in place of those of an earlier border. */
-  async put(example: number, { border, bytes }: KeptStates): Promise<void> {
+  /** Keeps states of an example, in place of those of an earlier border. @returns whether it does */
+  async put(example: number, { border, bytes }: KeptStates): Promise<boolean> {
     const size = bytes.length;
     const known = this.#slots.get(example);
-    if (known && known.size !== size) return;
+    if (known && known.size !== size) return false;
     if (known && "bytes" in known) {
       this.#slots.set(example, { border, size, bytes });
     } else if (known) {
       const written = await this.#write(known.place, bytes);
       if (written) known.border = border;
       else this.#slots.delete(example);
+      return written;
     } else if (this.#bytes + size <= this.#options.memory) {
       this.#slots.set(example, { border, size, bytes });
       this.#bytes += size;
-    } else if (await this.#write(this.#fileBytes, bytes)) {
-      this.#slots.set(example, { border, size, place: this.#fileBytes });
+    } else {
+      const place = this.#fileBytes;
+      if (!(await this.#write(place, bytes))) return false;
+      this.#slots.set(example, { border, size, place });
       this.#fileBytes += size;
     }
+    return true;
   }
 
   async release(): Promise<void> {

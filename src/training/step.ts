@@ -97,9 +97,15 @@ export class TrainingStep {
    * Loss and gradients of a batch: its micro-batches' sums, so that they equal those of the batch in one piece.
    * @param step number of the optimizer step, from 0: selects the dropout masks
    * @param signal ends it between two runs of the graph
+   * @param ahead examples of the batches that come next
    * @throws the signal's reason
    */
-  async run(step: number, batch: readonly TrainingExample[], signal?: AbortSignal): Promise<StepOutcome> {
+  async run(
+    step: number,
+    batch: readonly TrainingExample[],
+    signal?: AbortSignal,
+    ahead?: () => readonly TrainingExample[],
+  ): Promise<StepOutcome> {
     const { objective, tokenBudget, borderStates } = this.#settings;
     const outputs = this.#model.labelCount;
     const total = totalWeight(batch);
@@ -113,7 +119,8 @@ export class TrainingStep {
     const cut = cutMicroBatches(sizes, { tokens: tokenBudget, outputs });
     const border = this.#model.settled?.count ?? 0;
     if (border > 0) {
-      const flops = await borderStates!.prepare(texts, border, signal);
+      const textsAhead = ahead && (() => (this.#coupling ? singleTexts(ahead()) : ahead()));
+      const flops = await borderStates!.prepare(texts, border, { signal, ahead: textsAhead });
       add({ flops, flopsSaved: -flops });
     }
     const fedAtBorder = (examples: readonly EncodedExample[]) => (border > 0 ? borderStates!.rows(examples) : {});

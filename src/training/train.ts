@@ -193,7 +193,9 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
         const t = progress.step;
         const examples = batches[batch]!.map((i) => options.train[i]!);
 
-        const outcome = await unlessAborted(step.run(t, examples, signal), signal);
+        const ahead = (): TrainingExample[] =>
+          batches.slice(batch + 1, batch + 1 + AHEAD).flatMap((own) => own.map((i) => options.train[i]!));
+        const outcome = await unlessAborted(step.run(t, examples, signal, ahead), signal);
         if (!outcome) break;
         const { loss, gradients, tokens } = outcome;
         const trainable = parameters.count(gradients);
@@ -275,6 +277,9 @@ export function keptStates({
 }: TrainingSettings): { format: PackedFormat; memory: number } {
   return format === "none" ? { format: "float32", memory: 0 } : { format, memory: freezeBlocksMemory * 1e6 };
 }
+
+/** Batches whose hidden states are computed together, where blocks have settled. */
+const AHEAD = 7;
 
 const ADVICE = "lower the learning rate";
 
