@@ -6,11 +6,11 @@ import { constant, normal, randomFor } from "../src/methods/initializers.ts";
 import { describeModel } from "../src/models/families.ts";
 import { traceModel } from "../src/models/trace.ts";
 
-const WORDS = "ant bee cat dog eel fox gnu hen ibis jay kite lynx mole newt owl pig".split(" ");
+const WORDS = "ant bee cat dog eel fox gnu hen jay owl".split(" ");
 const SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"];
 const TOKENS = [
   ...SPECIAL,
-  ...["reverse", "shout", "longest", "."],
+  ...["reverse", "shout", "longest", "/"],
   ...WORDS,
   ...WORDS.map((word) => word.toUpperCase()),
 ];
@@ -18,7 +18,10 @@ const TOKENS = [
 /** A tokenizer of whole words, with BART's special tokens. */
 const TOKENIZER = {
   version: "1.0",
-  added_tokens: SPECIAL.map((content, id) => ({ id, content, special: true, single_word: false })),
+  added_tokens: SPECIAL.map((content, id) => ({
+    ...{ id, content, special: true, normalized: false },
+    ...{ single_word: false, lstrip: false, rstrip: false },
+  })),
   normalizer: null,
   pre_tokenizer: { type: "WhitespaceSplit" },
   post_processor: {
@@ -82,8 +85,8 @@ export async function writeTinyEncoderDecoder(directory: string, family: "bart" 
   const description = describeModel(config);
   const tensors = new Map<string, Tensor<"float32">>();
   for (const { name, shape } of traceModel(description, config.vocab_size, "languageModel").weights.values()) {
-    const width = shape.at(-1) as number;
-    const initialize = shape.length > 1 ? normal(width ** -0.5) : constant(name.endsWith("bias") ? 0 : 1);
+    const deviation = family === "t5" ? t5Deviation(name, shape.at(-1) as number) : 0.125;
+    const initialize = shape.length > 1 ? normal(deviation) : constant(name.endsWith("bias") ? 0 : 1);
     const prefix = family === "bart" ? "model." : "";
     tensors.set(prefix + name, initialize(shape as number[], randomFor(1, name)));
   }
@@ -98,6 +101,12 @@ export async function writeTinyEncoderDecoder(directory: string, family: "bart" 
   return directory;
 }
 
+/** As T5 begins: words are large, and queries make up for scores that are not scaled. */
+function t5Deviation(name: string, width: number): number {
+  if (name === "shared.weight") return 1;
+  return name.endsWith(".q.weight") ? (width * T5.d_kv) ** -0.5 : width ** -0.5;
+}
+
 /** Texts of up to `most` words with what is to be written of each: backwards, in capitals, or the longest of two sentences. */
 export function rewritings(count: number, seed: number, most = 4): { document: string; summary: string }[] {
   const random = randomFor(seed, "rewritings");
@@ -110,8 +119,8 @@ export function rewritings(count: number, seed: number, most = 4): { document: s
     const [short, long] = [words(1), words(2 + below(most - 1))];
     const both = below(2) ? [short, long] : [long, short];
     return {
-      document: `longest ${both.map((each) => `${each.join(" ")} .`).join(" ")}`,
-      summary: `${long.join(" ")} .`,
+      document: `longest ${both.map((each) => `${each.join(" ")} /`).join(" ")}`,
+      summary: `${long.join(" ")} /`,
     };
   });
 }

@@ -223,7 +223,8 @@ console.log(summary_text);
 \`\`\`
 
 A prefix that the model was trained with is in config.json, and the pipeline puts it there. Transformers.js searches with no
-beams: what it writes is what \`aflora predict --num-beams 1\` writes.`;
+beams: what it writes is what \`aflora predict --num-beams 1\` writes. Give it one text at a time: of several it writes on behind
+an answer's end until all have ended.`;
 }
 
 /** Transformers.js's names of ways of pooling. */

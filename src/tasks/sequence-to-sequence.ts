@@ -54,7 +54,8 @@ export const sequenceToSequence: TaskKind<TextLikelihood> = {
   recognition: {
     order: 1,
     fitsRows: () => false,
-    fitsColumns: (table) => layoutIn(table) !== undefined,
+    // With a label beside it, a summary may be any column.
+    fitsColumns: (table) => layoutIn(table) !== undefined && !table.columns.includes("label"),
     labelsOfHead: () => [],
   },
   takes: ["prefix", "maxTargetLength"],

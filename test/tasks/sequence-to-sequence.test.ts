@@ -28,6 +28,10 @@ describe("columns", () => {
     expect(columnsIn(table, {})).toEqual({ text, label });
   });
 
+  test("beside a label they tell nothing", () => {
+    expect(recognizeTable(tableOf("text", "summary", "label"), {})).not.toBe(sequenceToSequence);
+  });
+
   test("any two will do, by their order or by their names", () => {
     expect(columnsIn(tableOf("long", "short"), {})).toEqual({ text: "long", label: "short" });
     expect(columnsIn(tableOf("short", "long"), { text: "long" })).toEqual({ text: "long", label: "short" });
