@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 import torch
-from decoders import gradients_of, random_ids, randomise
-from fixtures import padded, write_json, write_tensors
+from decoders import gradients_of, random_ids
+from fixtures import padded, randomise, write_json, write_tensors
 from torch import nn
 from transformers import CONFIG_MAPPING, AutoModelForSeq2SeqLM, GenerationConfig
 from transformers.utils import logging
