@@ -1,19 +1,27 @@
+import { float32, type Tensor } from "../src/graph/tensor.ts";
 import { aflora } from "../src/methods/aflora.ts";
 import type { BaseFormat } from "../src/models/base-format.ts";
 import { webRuntime } from "../src/runtime/runtime-web.ts";
-import { crossEntropy } from "../src/tasks/objective.ts";
+import type { Runtime } from "../src/runtime/session.ts";
+import { DropoutMasks } from "../src/training/dropout-masks.ts";
+import { layOut } from "../src/training/model-inputs.ts";
+import { objectiveInputs, totalWeight } from "../src/training/objective-inputs.ts";
 import { TrainingStep } from "../src/training/step.ts";
+import { writeStep } from "../src/training/step-graph.ts";
 import { answerPage } from "../test/web/answer.ts";
 import { BareProduct } from "./bare-product.ts";
-import { adapted, batchOf, CONFIGS, type ConfigName, median, randomModel } from "./random-model.ts";
+import { kernelTable, type ProfileEvent } from "./kernel-times.ts";
+import { adapted, ENCODERS, type EncoderName, median, randomModel, taskOf } from "./random-model.ts";
 
 /** What to measure. */
 export interface PageStepRequest {
-  model: ConfigName;
+  model: EncoderName;
   formats: readonly BaseFormat[];
   rows: number;
   length: number;
   rounds: number;
+  /** Whether to say where a step's time goes, too. */
+  profile: boolean;
 }
 
 /** Medians. */
@@ -22,21 +30,21 @@ export interface PageStepAnswer {
   /** Of the bare product. */
   gigaflops: number;
   steps: { format: BaseFormat; milliseconds: number; gigaflops: number }[];
+  profiles: string[];
 }
 
-answerPage(async ({ model: name, formats, rows, length, rounds }: PageStepRequest): Promise<PageStepAnswer> => {
+answerPage(async (request: PageStepRequest): Promise<PageStepAnswer> => {
+  const { model: name, formats, rows, length, rounds } = request;
   const runtime = await webRuntime();
-  const { hidden_size: hidden, intermediate_size: intermediate, num_hidden_layers: layers } = CONFIGS[name];
+  const { hidden_size: hidden, intermediate_size: intermediate, num_hidden_layers: layers } = ENCODERS[name];
   const bare = await BareProduct.compile(runtime, { tokens: rows * length, hidden, intermediate, layers });
-  const batch = batchOf(rows, length);
-  const measured: { format: BaseFormat; step: TrainingStep; times: number[]; flops: number }[] = [];
+  const measured: { format: BaseFormat; run(round: number): Promise<number>; times: number[]; flops: number }[] = [];
   for (const format of formats) {
-    const random = randomModel(name, format);
-    const model = { ...adapted(random, aflora), format };
-    const weights = new Map([...model.weights, ...random.quantized]);
-    const settings = { objective: crossEntropy, tokenBudget: rows * length, dropout: true, seed: 1 } as const;
+    const { model, weights, objective, batch } = modelFor(request, format);
+    const settings = { objective, tokenBudget: rows * length, dropout: true, seed: 1 } as const;
     const step = await TrainingStep.compile(model, weights, runtime, settings);
-    measured.push({ format, step, times: [], flops: 0 });
+    const run = async (round: number): Promise<number> => (await step.run(round, batch)).flops;
+    measured.push({ format, run, times: [], flops: 0 });
   }
   const speeds: number[] = [];
   // The first round warms up.
@@ -45,10 +53,12 @@ answerPage(async ({ model: name, formats, rows, length, rounds }: PageStepReques
     if (round > 0) speeds.push(speed);
     for (const each of measured) {
       const start = performance.now();
-      each.flops = (await each.step.run(round, batch)).flops;
+      each.flops = await each.run(round);
       if (round > 0) each.times.push(performance.now() - start);
     }
   }
+  const profiles: string[] = [];
+  for (const format of request.profile ? formats : []) profiles.push(await profileOf(request, format, runtime));
   return {
     threads: runtime.threads,
     gigaflops: median(speeds),
@@ -56,5 +66,50 @@ answerPage(async ({ model: name, formats, rows, length, rounds }: PageStepReques
       const milliseconds = median(times);
       return { format, milliseconds, gigaflops: flops / milliseconds / 1e6 };
     }),
+    profiles,
   };
 });
+
+function modelFor({ model: name, rows, length }: PageStepRequest, format: BaseFormat) {
+  const random = randomModel(name, format);
+  const model = { ...adapted(random, aflora), format };
+  const { objective, batchOf } = taskOf(model);
+  return {
+    model,
+    weights: new Map<string, Tensor>([...model.weights, ...random.quantized]),
+    objective,
+    batch: batchOf(rows, length),
+  };
+}
+
+async function profileOf(request: PageStepRequest, format: BaseFormat, runtime: Runtime): Promise<string> {
+  const { model, weights, objective, batch } = modelFor(request, format);
+  const step = writeStep(model, objective, { dropout: true });
+  const compiled = await runtime.compile(step.outputs, weights, "profile");
+  const laidOut = layOut(step.streams, batch);
+  const inputs = {
+    ...laidOut.inputs,
+    ...new DropoutMasks(step.dropouts, 1).draw(0, laidOut),
+    ...objectiveInputs(objective, model.labelCount, batch, totalWeight(batch)),
+    penaltyWeight: float32([]),
+  };
+  for (let round = 0; round < request.rounds; round++) await compiled.run(inputs);
+  const events = eventsWritten(() => compiled.endProfiling());
+  await compiled.release();
+  return kernelTable(`${request.model}, --base ${format}, ${runtime.threads} threads in the page`, events, 1);
+}
+
+/** ONNX Runtime has no disk in a page and writes its profile to the console, an event a line. */
+function eventsWritten(write: () => void): ProfileEvent[] {
+  const { log } = console;
+  const events: ProfileEvent[] = [];
+  console.log = (line: string) => {
+    if (line.startsWith("{")) events.push(JSON.parse(line.replace(/,$/, "")) as ProfileEvent);
+  };
+  try {
+    write();
+  } finally {
+    console.log = log;
+  }
+  return events;
+}

@@ -8,8 +8,9 @@ import { signalled } from "./stop-signals.ts";
 
 const EXAMPLES = ["aflora web", "aflora web --output site"];
 
-const NOTE = `The page trains in the browser: texts never leave it. A run that was left is kept for this address, so take the same port again. With
---output the page is written as static files, for any host; those that do not read its _headers file must be told to send them.`;
+const NOTE = `The page trains in the browser: texts never leave it. A run that was left is kept for this
+address: take the same port again. With --output the page becomes static files for any host; one
+that does not read its _headers file must be told to send them (docs/page.md).`;
 
 const webOptions = z.object({
   port: z.int().min(0).max(65_535).default(8081).describe("where to listen on 127.0.0.1; 0: any free port"),

@@ -189,6 +189,7 @@ describe("help", () => {
     "study",
     "params",
     "report",
+    "web",
     "info",
   ];
   test.each(commands)("of `aflora %s` is at most 100 columns wide, and ends in two examples", async (command) => {

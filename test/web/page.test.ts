@@ -300,7 +300,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     await page.getByLabel("Epochs").press("Control+A");
     await page.keyboard.type("1");
     await page.keyboard.press("Enter");
-    await page.getByText("Done.").waitFor({ timeout: MINUTES });
+    await page.locator("#progress-text", { hasText: "Done." }).waitFor({ timeout: MINUTES });
     expect(complaints).toEqual([]);
     await context.close();
   });

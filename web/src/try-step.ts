@@ -45,14 +45,14 @@ export function setUpTryStep(training: Called<TrainingHandlers>): { begin(end: E
 
 function shown({ line, labels }: Said): Node[] {
   if (labels.length === 0) return [element("p", line, { class: "said" })];
-  const bars = labels
-    .slice(0, SHOWN)
-    .map(({ label, probability }) =>
-      element("li", [
-        element("span", label, { class: "name" }),
-        element("meter", [], { min: "0", max: "1", value: String(probability), "aria-hidden": "true" }),
-        element("output", `${(100 * probability).toFixed(1)} %`),
-      ]),
-    );
+  const bars = labels.slice(0, SHOWN).map(({ label, probability }) => {
+    const filled = element("span");
+    filled.style.width = `${100 * probability}%`;
+    return element("li", [
+      element("span", label, { class: "name" }),
+      element("span", [filled], { class: "bar", "aria-hidden": "true" }),
+      element("output", `${(100 * probability).toFixed(1)} %`),
+    ]);
+  });
   return [element("ol", bars, { class: "bars" })];
 }
