@@ -1,6 +1,6 @@
 /**
- * Sizes of the page that trains, in bytes as they are and gzipped: our scripts apart from ONNX Runtime's. Ends with an error where ours are
- * more than a page may be.
+ * Sizes of the page that trains and of `aflora/web` for pages of one's own, in bytes as they are and gzipped, ONNX Runtime's apart. Ends with an
+ * error where the library is more than it may be.
  *
  *     npm run build:page && npx tsx scripts/page-size.ts
  */
@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
-/** Bytes that what a page loads may have gzipped, ONNX Runtime apart. */
+/** Bytes that the library may have gzipped, ONNX Runtime apart. */
 const MOST = 400_000;
 
 const folder = fileURLToPath(new URL("../dist/page", import.meta.url));
@@ -30,7 +30,7 @@ for (const { name, size, gzipped } of sizes.toSorted((a, b) => b.size - a.size))
 const [page, library] = [sizes.filter((file) => !isRuntime(file) && !isLibrary(file)), sizes.filter(isLibrary)];
 console.log(`the page, without ONNX Runtime: ${sum(page)} bytes gzipped; aflora/web: ${sum(library)}`);
 console.log(`ONNX Runtime's WebAssembly: ${sum(sizes.filter(({ name }) => name.endsWith(".wasm")))}`);
-if (sum(page) > MOST || sum(library) > MOST) {
-  console.error(`error: more than ${MOST} bytes`);
+if (sum(library) > MOST) {
+  console.error(`error: the library has more than ${MOST} bytes`);
   process.exitCode = 1;
 }
