@@ -66,12 +66,12 @@ export class BlockController {
     const { blocks, most, interval, earliestStep } = this.#schedule;
     const before = this.border;
     if (before >= most) return undefined;
-    const active = Array.from({ length: most - before }, (_, i) => before + i);
+    const active = Array.from({ length: blocks.length - before }, (_, i) => before + i);
     this.#rule.takeIn?.(step, active, gradients);
     if (step === 0 || step % interval !== 0) return undefined;
 
     const { scores, threshold, isDone } = this.#rule.check(step, active);
-    for (const block of step < earliestStep ? [] : active) {
+    for (const block of step < earliestStep ? [] : active.slice(0, most - before)) {
       if (!isDone(block) || !blocks[block]!.awaits.every(isFrozen)) break;
       this.#settledAtStep.push(step);
       this.#rule.forget?.(block);

@@ -53,7 +53,7 @@ export interface BlockVerdict {
 
 /** Which blocks are done, by the gradients of what trains in them. Blocks are told by their numbers, from 0. */
 export interface BlockRule {
-  /** @param active numbers of the blocks that have not settled but may */
+  /** @param active numbers of the blocks that have not settled, those that may not among them */
   takeIn?(step: number, active: readonly number[], gradients: Tensors<"float32">): void;
   check(step: number, active: readonly number[]): BlockVerdict;
   /** Drops what was kept for a block. */
@@ -135,9 +135,9 @@ class SettledRule implements BlockRule {
   }
 
   check(_step: number, active: readonly number[]): BlockVerdict {
-    const { blocks, threshold } = this.#schedule;
+    const { blocks, most, threshold } = this.#schedule;
     const scores: (number | null)[] = blocks.map(() => null);
-    for (const block of active) {
+    for (const block of active.filter((each) => each < most)) {
       const score = this.#score(block);
       this.#highest[block] = Math.max(this.#highest[block]!, score);
       scores[block] = score === 0 ? 0 : score / this.#highest[block]!;
@@ -184,13 +184,12 @@ class AutoFreezeRule implements BlockRule {
   #norms: (number | null)[];
 
   constructor(schedule: BlockSchedule, state?: Partial<BlockRuleState>) {
-    const { blocks, most } = schedule;
+    const { blocks } = schedule;
     this.#schedule = schedule;
     this.#norms = [...(state?.scalars?.norms ?? blocks.map(() => null))];
-    this.#sums = blocks.map(({ parameters }, block) => {
-      const own = block < most ? parameters : [];
-      return new Map(own.map(({ name, size }) => [name, startFrom(state, `${name}.sum`, size)]));
-    });
+    this.#sums = blocks.map(
+      ({ parameters }) => new Map(parameters.map(({ name, size }) => [name, startFrom(state, `${name}.sum`, size)])),
+    );
   }
 
   takeIn(step: number, active: readonly number[], gradients: Tensors<"float32">): void {

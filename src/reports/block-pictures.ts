@@ -13,7 +13,9 @@ const orders = 4;
 type Check = NonNullable<FreezingRecord["blocks"]> & Pick<FreezingRecord, "step" | "compileSeconds">;
 
 function blockChecks(records: FreezingRecord[]): Check[] {
-  return records.flatMap(({ step, blocks, compileSeconds }) => (blocks ? [{ ...blocks, step, compileSeconds }] : []));
+  return records.flatMap(({ step, blocks, compileSeconds }) =>
+    blocks?.scores.length ? [{ ...blocks, step, compileSeconds }] : [],
+  );
 }
 
 /** Step at which each block settled, from the input side on; null where it has not. Empty where none may. */

@@ -143,6 +143,26 @@ describe.each(families)("%s with %s", (name, methodName) => {
   });
 });
 
+test("texts that come next are computed together with those at hand, as far as they can be kept", async () => {
+  const { model, weights } = randomModel("bert-1", "lora");
+  const [now, next] = [examples.slice(0, 2), examples.slice(2)];
+  const ahead = () => next;
+  for (const [memory, kept] of [
+    [1e6, true],
+    [0, false],
+  ] as const) {
+    const states = new BorderStates(model, weights, runtime, { format: "int16", memory, tokenBudget: 64 });
+    const alone = new BorderStates(model, weights, runtime, { format: "int16", memory: 0, tokenBudget: 64 });
+    const together = await states.prepare(now, 1, { ahead });
+    expect(together > (await alone.prepare(now, 1))).toBe(kept);
+    expect((await states.prepare(next, 1)) === 0).toBe(kept);
+    await alone.prepare(next, 1);
+    expect(states.rows(next)).toEqual(alone.rows(next));
+    await states.release();
+    await alone.release();
+  }
+});
+
 /** Four blocks, of which some settle early; every second step is a check. */
 const BLOCKS: BlockFreezingSettings = {
   freezeBlocks: "linear",
