@@ -54,6 +54,8 @@ export async function runOnQueue(plan: StudyPlan, output: string, url: string): 
     clearInterval(looking);
     stopListening();
     status?.end();
+    // Where one trial could not be put on the queue, the others are waited for no more.
+    abort.abort();
     await queue.close();
   }
 }

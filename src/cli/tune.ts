@@ -7,6 +7,7 @@ import { type StudyResults, studyResults } from "../experiments/study/study-resu
 import { keepWinner, searchFolder, tune } from "../experiments/tune.ts";
 import { METHODS } from "../methods/methods.ts";
 import { renderStudy, writeStudyPages } from "../reports/study.ts";
+import type { EvaluationSource } from "../runs/evaluate-run.ts";
 import { readFinishedRun } from "../runs/read-run.ts";
 import { runOptions } from "../runs/run-config.ts";
 import { counted } from "./format.ts";
@@ -90,10 +91,11 @@ export function tuneCommand(): Command {
       await keepWinner(winner, output);
       const results = studyResults(plan, outcome);
       const { reported } = winner.trial;
+      const compute = howToCompute(options);
       const difference =
         winner === defaults || winner.trial.id === defaults.trial.id
           ? undefined
-          : await pairedDifference(winner.directory, defaults.directory, reported ?? {});
+          : await pairedDifference(winner.directory, defaults.directory, { ...reported, ...compute }, metric);
       const about = storyOf(results, winner.trial.configuration, difference, reported !== undefined);
       const told: StudyResults = { ...results, title: "What was tried, and what won", about };
       await writeStudyPages(searchFolder(output), told, outcome);
@@ -107,6 +109,10 @@ export function tuneCommand(): Command {
     }
   });
 }
+
+/** Options of how to compute, as they were given. */
+const howToCompute = ({ threads, device, offline }: Record<string, unknown>): EvaluationSource =>
+  Object.fromEntries(Object.entries({ threads, device, offline }).filter(([, value]) => value !== undefined));
 
 interface Flags {
   minutes: number;

@@ -27,17 +27,19 @@ const SEED = 0;
 
 /**
  * Compares two runs' models on the same examples of their task.
+ * @param by one of the task's metrics; its first where absent
  * @throws UserError where a run or the data cannot be read.
  */
 export async function pairedDifference(
   first: string,
   second: string,
   source: EvaluationSource,
+  by?: string,
 ): Promise<PairedDifference> {
   const a = await predictionsOf(first, source);
   const b = await predictionsOf(second, source);
   const { task, examples } = a;
-  const metric = task.metrics[0]!;
+  const metric = by ?? task.metrics[0]!;
   const scoreOf = (predictions: readonly Prediction[], of: readonly Example[]): number =>
     computeMetrics(task, [...predictions], [...of])[metric]!;
   const sign = lowerIsBetter(metric) ? -1 : 1;

@@ -216,6 +216,12 @@ describe("no queue", () => {
     await expect(TrialQueue.open(`redis://127.0.0.1:${port}`)).rejects.toThrow(
       /^no Valkey or Redis server answers at redis:/,
     );
+    const study = ["study", "--vary", "rank=2,4", "--train", "tickets.csv", "--text", "message", "--label", "team"];
+    const given = [...study, "--model", "model", "--output", "none", "--queue", `redis://127.0.0.1:${port}`];
+    const { code, stderr } = await aflora(given, folder);
+    expect(stderr).toMatch(/^error: no Valkey or Redis server answers at .*\n$/);
+    expect(code).toBe(2);
+    expect(existsSync(join(folder, "none"))).toBe(false);
     await expect(TrialQueue.open("http://127.0.0.1")).rejects.toThrow(/begins with redis:\/\//);
     await expect(TrialQueue.open("here")).rejects.toThrow(/takes the address/);
   });
