@@ -29,8 +29,7 @@ const EXAMPLES = [
   "aflora study --vary learningRate=0.001,0.004,0.016 --vary rank=4,8 --search halving --train tickets.csv --text message --label team",
 ];
 
-const NOTE =
-  "The same command again goes on where it stopped; a study that was changed keeps the trials that still fit.";
+const NOTE = "The same command again goes on where it stopped; a study that was changed keeps what still fits.";
 
 const FAILED = 1;
 

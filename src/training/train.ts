@@ -8,6 +8,7 @@ import { objectiveOf } from "../tasks/task-kinds.ts";
 import { AdamW } from "./adamw.ts";
 import { epochBatches, stepsPerEpoch } from "./batch-order.ts";
 import { BorderStates } from "./border-states.ts";
+import { CurrentStep } from "./current-step.ts";
 import { type EncodedSplit, Evaluator } from "./evaluate.ts";
 import { clippingFactor, globalNorm, scaleGradients } from "./gradient-norm.ts";
 import type { SpillFile } from "./hidden-state-cache.ts";
@@ -15,7 +16,6 @@ import { learningNotes } from "./learning-notes.ts";
 import { learningRateFactor } from "./learning-rate.ts";
 import type { PackedFormat } from "./packed-rows.ts";
 import type { EvaluationRecord, FreezingRecord, ScoresRecord, StepRecord } from "./records.ts";
-import { type StepSettings, TrainingStep } from "./step.ts";
 import type { AdaptedModel } from "./step-graph.ts";
 import { TrainedParameters } from "./trained-parameters.ts";
 import { RunProgress, type TrainingState } from "./training-state.ts";
@@ -308,48 +308,4 @@ function refuseIfNotFinite(
   throw new UserError(
     `the norm of the gradient is ${gradientNorm} at ${where}${of ? `, for one of ${of}` : ""}; ${ADVICE}`,
   );
-}
-
-/** The training step for what trains now, compiled again when that changes. */
-class CurrentStep {
-  readonly #compile: () => Promise<TrainingStep>;
-  #step: TrainingStep;
-
-  private constructor(step: TrainingStep, compile: () => Promise<TrainingStep>) {
-    this.#step = step;
-    this.#compile = compile;
-  }
-
-  static async compile(
-    model: AdaptedModel,
-    schedule: Schedule,
-    weights: Tensors,
-    runtime: Runtime,
-    settings: StepSettings,
-  ): Promise<CurrentStep> {
-    const compile = (): Promise<TrainingStep> =>
-      TrainingStep.compile(
-        { ...model, trainable: schedule.trainable(), settled: schedule.settled?.() },
-        weights,
-        runtime,
-        settings,
-      );
-    return new CurrentStep(await compile(), compile);
-  }
-
-  run(...args: Parameters<TrainingStep["run"]>): ReturnType<TrainingStep["run"]> {
-    return this.#step.run(...args);
-  }
-
-  /** The old step goes only when the new one is there, so that a failure leaves one to release. @returns seconds */
-  async compileAgain(): Promise<number> {
-    const next = await this.#compile();
-    await this.#step.release();
-    this.#step = next;
-    return next.compileSeconds;
-  }
-
-  release(): Promise<void> {
-    return this.#step.release();
-  }
 }

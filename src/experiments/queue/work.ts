@@ -5,7 +5,7 @@ import type { Job } from "bullmq";
 import { UserError } from "../../errors.ts";
 import { hasCheckpoint } from "../../runs/checkpoint-folder.ts";
 import { loadTask } from "../../runs/load-task.ts";
-import { isFinished, readRunRecords } from "../../runs/read-run.ts";
+import { isFinished } from "../../runs/read-run.ts";
 import { resolveConfig, withAbsolutePaths } from "../../runs/run-config.ts";
 import { isRunLocked } from "../../runs/run-lock.ts";
 import type { TrialEnd, TrialJob } from "../study/run-study.ts";
@@ -113,7 +113,7 @@ export async function work({
       const accepted = await queue.accept(
         trial.id,
         token,
-        await endOf(outcome, folder),
+        await endOf(outcome, folder, trial),
         typeof outcome === "object" ? undefined : await packRun(folder),
       );
       onNote?.(
@@ -163,11 +163,10 @@ async function folderOf(directory: string, id: string, token: string): Promise<s
   return folder;
 }
 
-async function endOf(outcome: TrialEnd, folder: string): Promise<QueuedEnd> {
+async function endOf(outcome: TrialEnd, folder: string, { stopAfter }: QueuedTrial): Promise<QueuedEnd> {
   if (typeof outcome === "object") return { end: "failed", reason: outcome.failed };
-  if (await isFinished(folder)) return { end: "finished" };
-  const { evaluations } = await readRunRecords(folder);
-  return { end: "paused", epochs: evaluations.at(-1)!.epoch };
+  if (stopAfter === undefined || (await isFinished(folder))) return { end: "finished" };
+  return { end: "paused", epochs: stopAfter };
 }
 
 /** @throws UserError where what lies here is not what the study was planned with, naming what differs. */
