@@ -47,7 +47,9 @@ const SETTINGS = { learningRate: 2e-3, headLearningRate: 2e-3, weightDecay: 0.1 
 export async function measureLarge(name: keyof typeof LARGE_SETTINGS): Promise<void> {
   const { format, length, recompute, options: given }: LargeSetting = LARGE_SETTINGS[name];
   const runtime = nodeRuntime();
+  const say = (what: string): boolean => process.stderr.write(`${what}, ${gigabytes(peakMemory())} GB at most so far\n`);
   const random = randomModel(name, format);
+  say("weights are there");
   const model = { ...adapted(random, aflora, given), format };
   const { objective, batchOf } = taskOf(model);
   const weights = new Map<string, Tensor>([...model.weights, ...random.quantized]);
@@ -73,6 +75,7 @@ export async function measureLarge(name: keyof typeof LARGE_SETTINGS): Promise<v
   };
   await wholeStep(0);
   const first = peakMemory();
+  say("a first step is taken");
   const { hidden_size: hidden, intermediate_size: intermediate } = CONFIGS[name];
   const bare = await BareProduct.compile(runtime, { tokens: length, hidden, intermediate, layers: 1 });
   await bare.measure();
