@@ -4,8 +4,8 @@ import { decodeMessage, encodeMessage } from "../graph/protobuf-message.ts";
 import { GROUP, quantizeGroups, quantizeMatrix, transposeBytes } from "../graph/quantize.ts";
 
 /** Weights in fewer bits, in Transformers.js's names of them. */
-export const ONNX_QUANTIZATIONS = ["q8", "q4"] as const;
-export type OnnxQuantization = (typeof ONNX_QUANTIZATIONS)[number];
+export type OnnxQuantization = "q8" | "q4";
+export const ONNX_QUANTIZATIONS: readonly OnnxQuantization[] = ["q8", "q4"];
 
 /** Which weights `[out, in]` are what, by name. */
 export interface QuantizableWeights {
