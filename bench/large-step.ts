@@ -47,7 +47,8 @@ const SETTINGS = { learningRate: 2e-3, headLearningRate: 2e-3, weightDecay: 0.1 
 export async function measureLarge(name: keyof typeof LARGE_SETTINGS): Promise<void> {
   const { format, length, recompute, options: given }: LargeSetting = LARGE_SETTINGS[name];
   const runtime = nodeRuntime();
-  const say = (what: string): boolean => process.stderr.write(`${what}, ${gigabytes(peakMemory())} GB at most so far\n`);
+  const say = (what: string): boolean =>
+    process.stderr.write(`${what}, ${gigabytes(peakMemory())} GB at most so far\n`);
   const random = randomModel(name, format);
   say("weights are there");
   const model = { ...adapted(random, aflora, given), format };
