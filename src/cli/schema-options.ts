@@ -26,12 +26,15 @@ export function addSchemaOptions(command: Command, schema: z.ZodObject, heading:
   const shared = Object.entries(properties)
     .filter(([name]) => taken.has(name))
     .map(([name, { default: value }]) => `--${kebab(name)}${value === undefined ? "" : ` (${value})`}`);
-  const group = shared.length === 0 ? `${heading}:` : `${heading}:\n  (also ${shared.join(", ")})`;
+  const group = shared.length === 0 ? `${heading}:` : `${heading}:\n${inLines(`(also ${shared.join(", ")})`)}`;
   for (const [name, property] of Object.entries(properties)) {
     if (taken.has(name)) continue;
     for (const flag of flagsFor(name, property)) command.addOption(flag.helpGroup(group));
   }
 }
+
+/** Indented, and broken between flags where a line would be too long for help. */
+const inLines = (flags: string): string => flags.replace(/(.{1,90})(, |$)/g, "  $1$2\n").trimEnd();
 
 /** The flag of an option; a switch has two, of which help shows the one that changes something. */
 function flagsFor(
