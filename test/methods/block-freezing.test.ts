@@ -1,0 +1,77 @@
+import { expect, test } from "vitest";
+import { float32 } from "../../src/graph/tensor.ts";
+import { type BlockFreezingSettings, type BlocksOfModel, withBlockFreezing } from "../../src/methods/block-freezing.ts";
+import type { MethodState, Schedule } from "../../src/methods/method.ts";
+
+const NAMES = ["0.d", "0.A", "1.d", "1.A", "2.d"];
+const model: BlocksOfModel = {
+  method: "aflora",
+  trained: [["0.d", "0.A"], ["1.d", "1.A"], ["2.d"]],
+  freezable: ["0.A", "1.A"],
+  shapeOf: () => [2],
+};
+const run = { totalSteps: 40, stepsPerEpoch: 10 };
+const gradients = new Map(NAMES.map((name) => [name, float32([2], Float32Array.of(1, -1))]));
+
+/** A schedule that freezes the matrices at step 8, with a state of its own. */
+function ofMethod(state?: MethodState): Schedule {
+  let last = (state?.scalars as { last: number } | undefined)?.last ?? -1;
+  return {
+    note: "its own note",
+    trainable: () => new Set(NAMES.filter((name) => last < 8 || !name.endsWith("A"))),
+    observe(step) {
+      last = step;
+      if (step !== 8) return undefined;
+      return { step, fraction: 1, threshold: null, scores: { "0.A": 1, "1.A": 1 }, frozen: ["0.A", "1.A"] };
+    },
+    state: () => ({ scalars: { last }, tensors: new Map([["0.A.average", float32([2])]]) }),
+  };
+}
+
+const schedule = (settings: BlockFreezingSettings, state?: MethodState): Schedule =>
+  withBlockFreezing(ofMethod, settings, model, run, state);
+
+test("beside a method's schedule: its checks stay, blocks wait for it, and what is settled trains no more", () => {
+  const both = schedule({ freezeBlocks: "linear", freezeBlocksEarliest: "0", freezeBlocksInterval: "4" });
+  const checks = Array.from({ length: 40 }, (_, step) => both.observe!(step, gradients, gradients)).filter(Boolean);
+  expect(checks.find((check) => check!.step === 4)).toEqual({
+    ...{ step: 4, fraction: 0, threshold: null, scores: {}, frozen: [] },
+    blocks: { border: 0, settled: 0, threshold: null, scores: [null, null, null] },
+  });
+  expect(checks.find((check) => check!.step === 8)).toMatchObject({
+    ...{ fraction: 1, frozen: ["0.A", "1.A"] },
+    blocks: { border: 1, settled: 1 },
+  });
+  expect(both.settled!()).toEqual({ count: 2, parameters: new Set(["0.d", "0.A", "1.d", "1.A"]) });
+  expect(both.trainable()).toEqual(new Set(["2.d"]));
+  expect(both.note).toBe("its own note");
+});
+
+test("its state holds the method's, and both go on from it", () => {
+  const settings: BlockFreezingSettings = {
+    freezeBlocks: "settled",
+    freezeBlocksThreshold: 1,
+    freezeBlocksInterval: "4",
+  };
+  const first = schedule(settings);
+  for (let step = 0; step < 10; step++) first.observe!(step, gradients, gradients);
+  const saved = structuredClone(first.state!());
+  expect([...saved.tensors.keys()]).toEqual(expect.arrayContaining(["0.A.average", "blocks:1.d.average"]));
+  const second = schedule(settings, saved);
+  expect(second.state!()).toEqual(first.state!());
+  expect(second.trainable()).toEqual(first.trainable());
+  expect(() => schedule(settings, { scalars: { last: 3 }, tensors: new Map() })).toThrow(
+    "state of the blocks' schedule",
+  );
+});
+
+test("a run too short for it says so; a model whose blocks are not told apart, and options without a rule, are refused", () => {
+  expect(schedule({ freezeBlocks: "settled", freezeBlocksEarliest: "39" }).note).toBe("its own note");
+  expect(schedule({ freezeBlocks: "settled", freezeBlocksInterval: "50" }).note).toMatch(
+    /^its own note; the run's 40 steps are too few for blocks to settle/,
+  );
+  const lost = () => withBlockFreezing(ofMethod, { freezeBlocks: "linear" }, { ...model, trained: [] }, run);
+  expect(lost).toThrow("the model does not tell its blocks apart");
+  expect(() => schedule({ freezeBlocksMost: 2 })).toThrow('"freezeBlocksMost" goes with "freezeBlocks"');
+  expect(() => schedule({ freezeBlocks: "linear", freezeBlocksMost: 4 })).toThrow("the model has 3 blocks");
+});
