@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { basename, extname, join } from "node:path";
 import { Command } from "commander";
 import { UserError } from "../errors.ts";
-import { secondsOf, timeRun } from "../experiments/estimate.ts";
+import { evaluationsOf, secondsOf, timeRun } from "../experiments/estimate.ts";
 import { readStudy } from "../experiments/study/run-study.ts";
 import { estimateStudy } from "../experiments/study/study-estimate.ts";
 import { planStudy } from "../experiments/study/study-plan.ts";
@@ -60,7 +60,7 @@ export function estimateCommand(): Command {
     }
     const { length, step, start, evaluated, memory } = timing;
     const lines = [
-      `about ${duration(seconds)} on this machine: ${counted(length.epochs * length.stepsPerEpoch, "step")} of ${step.toPrecision(3)} s, ${counted(length.epochs + 1, "evaluation")} of ${duration(length.validation * evaluated)}, ${duration(start)} to begin`,
+      `about ${duration(seconds)} on this machine: ${counted(length.epochs * length.stepsPerEpoch, "step")} of ${step.toPrecision(3)} s, ${counted(evaluationsOf(timing), "evaluation")} of ${duration(length.validation * evaluated)}, ${duration(start)} to begin`,
       `memory: about ${bytes(memory.total)}`,
       ...(took
         ? [

@@ -21,7 +21,7 @@ export interface Timing {
   /** Share of a step's time that the run's steps are expected to take on average, where blocks leave training evenly. */
   workLeft: number;
   /** How long the whole run is. */
-  length: { epochs: number; stepsPerEpoch: number; validation: number };
+  length: { epochs: number; stepsPerEpoch: number; validation: number; evaluateEvery?: number | undefined };
 }
 
 /** Steps that are timed at most, and the seconds after which fewer do. */
@@ -57,7 +57,8 @@ export async function timeRun(given: Readonly<Record<string, unknown>>, signal?:
   // As long as the run itself, so that its freezing schedule fits, and its first epoch is over soon.
   const epochs = Math.ceil((perEpoch * run.epochs) / steps) + 1;
   const sample = { ...task, ...sampleOf(task, steps * run.batchSize) };
-  const fineTuning = new FineTuning({ base, task: sample, method, settings: { ...run, epochs } });
+  const settings = { ...run, epochs, evaluateEvery: undefined };
+  const fineTuning = new FineTuning({ base, task: sample, method, settings });
   const runtime = runtimeFor(run);
   const { memory } = fitIntoMemory(fineTuning, runtime.device);
 
@@ -91,6 +92,7 @@ export async function timeRun(given: Readonly<Record<string, unknown>>, signal?:
     length: {
       epochs: run.epochs,
       stepsPerEpoch: perEpoch,
+      evaluateEvery: run.evaluateEvery,
       validation: task.validation.reduce((sum, { examples }) => sum + examples.length, 0),
     },
   };
@@ -110,6 +112,12 @@ function spread(examples: readonly Example[], count: number): Example[] {
   return indices.map((i, index) => ({ ...examples[i]!, index }));
 }
 
+/** Evaluations from one epoch to another, the one before the first step among them. */
+export function evaluationsOf({ length }: Timing, { from = 0, to = length.epochs } = {}): number {
+  const { stepsPerEpoch, evaluateEvery = stepsPerEpoch } = length;
+  return Math.ceil(((to - from) * stepsPerEpoch) / evaluateEvery) + (from === 0 ? 1 : 0);
+}
+
 /**
  * Seconds that a run is expected to take, from its process's start to its end.
  * @param more examples that are evaluated after it, by a model that is loaded again
@@ -118,7 +126,7 @@ function spread(examples: readonly Example[], count: number): Example[] {
 export function secondsOf(timing: Timing, more = 0, { from = 0, to = timing.length.epochs } = {}): number {
   const { start, step, evaluated, workLeft, length } = timing;
   const epochs = to - from;
-  const evaluations = epochs + (from === 0 ? 1 : 0);
+  const evaluations = evaluationsOf(timing, { from, to });
   const training = epochs * length.stepsPerEpoch * step * workLeft + evaluations * length.validation * evaluated;
   const ends = to >= length.epochs;
   return start + training + (ends ? END * start : 0) + (ends && more > 0 ? start + more * evaluated : 0);
