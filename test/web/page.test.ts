@@ -332,6 +332,42 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     }
   });
 
+  test("a GGUF file of this device trains, and is kept for the next visit; one tab trains at a time", {
+    timeout: 6 * MINUTES,
+  }, async () => {
+    const context = await browser.newContext();
+    const first = await Visit.of(context, server.url);
+    await first.give("reviews.csv", csvOf(0, 60));
+    await first.ready();
+    await first.page.getByLabel("From this device").check();
+    await first.page.getByLabel("or GGUF file").setInputFiles(join(root, "test/fixtures/gguf/llama.gguf"));
+    await first.page.getByText(/^llama, .* million weights/).waitFor();
+    await first.fill({ Epochs: 2 });
+    await first.train();
+    await first.page.getByText(/^Step \d+ of/).waitFor();
+    await first.page.getByRole("button", { name: "Pause" }).click();
+
+    const second = await Visit.of(context, server.url);
+    await second.give("reviews.csv", csvOf(0, 60));
+    await second.ready();
+    await second.train();
+    await second.page.getByText("Another tab of this page is training").waitFor();
+    await second.page.close();
+
+    await first.page.getByRole("button", { name: "Go on" }).click();
+    await first.ended(MINUTES);
+    const adapterOf = async (visit: Visit): Promise<Record<string, Uint8Array>> =>
+      unzipSync(await readFile(await visit.download("Adapter for aflora")));
+    const taken = await adapterOf(first);
+    expect(JSON.parse(new TextDecoder().decode(taken["adapter/adapter.json"])).model).toBe("llama.gguf");
+    await first.page.reload();
+    await first.page.getByRole("button", { name: "Open it again" }).click();
+    await first.ended(MINUTES);
+    expect(await adapterOf(first)).toEqual(taken);
+    expect([...first.complaints, ...second.complaints]).toEqual([]);
+    await context.close();
+  });
+
   describe("the examples for pages of one's own learn from tickets", () => {
     const learns = async (url: string): Promise<void> => {
       const { page, complaints } = await Visit.of(browser, url);

@@ -1,6 +1,7 @@
 import { blobSource } from "../../src/checkpoints/byte-source.ts";
 import { openSafetensors, safetensorsBytes } from "../../src/checkpoints/safetensors.ts";
 import { readTensors } from "../../src/checkpoints/tensor-source.ts";
+import { UserError } from "../../src/errors.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../src/training/records.ts";
 import { restoreState, saveState } from "../../src/training/saved-state.ts";
 import type { TrainingState } from "../../src/training/training-state.ts";
@@ -77,6 +78,20 @@ export async function findRun(): Promise<SavedRun | undefined> {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * Trains while no other tab does: there is one place to keep a run.
+ * @throws UserError where another tab trains.
+ */
+export async function whileAlone<Value>(train: () => Promise<Value>): Promise<Value> {
+  // Absent where nothing is kept, either.
+  const locks = navigator.locks as LockManager | undefined;
+  if (!locks) return train();
+  return locks.request("aflora-run", { ifAvailable: true }, (lock) => {
+    if (!lock) throw new UserError("another tab of this page is training; wait until it ends, or stop it there");
+    return train();
+  });
 }
 
 export async function forgetRun(): Promise<void> {

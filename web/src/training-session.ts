@@ -35,6 +35,7 @@ import {
   type RunRecords,
   type RunSettings,
   saveProgress,
+  whileAlone,
 } from "./saved-run.ts";
 import { type WrongExample, wrongExamples } from "./wrong-examples.ts";
 import { zipFolder } from "./zip-folder.ts";
@@ -156,7 +157,7 @@ export class TrainingSession {
     const { name, text } = this.#examples!;
     const model = this.#choice.from === "disk" ? await kept(this.#choice) : this.#choice;
     const settings: RunSettings = { data: name, model, columns, ...(kind && { kind }), options };
-    return this.#run(settings, text, { steps: [], evaluations: [], freezing: [] });
+    return whileAlone(() => this.#run(settings, text, { steps: [], evaluations: [], freezing: [] }));
   }
 
   /** A run that an earlier visit left. */
@@ -185,7 +186,7 @@ export class TrainingSession {
     this.#examples = { name: settings.data, text, table };
     this.#choice = settings.model;
     this.#files = await filesOf(settings.model, this.#home, (progress) => this.#tell({ kind: "download", progress }));
-    return this.#run(settings, text, upTo(records, state.step), state);
+    return whileAlone(() => this.#run(settings, text, upTo(records, state.step), state));
   }
 
   async forgetRun(): Promise<void> {
