@@ -2,7 +2,7 @@ import { UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example, Prediction } from "../tasks/example.ts";
-import { type Prompt, promptIds, promptOf } from "../tasks/prompt.ts";
+import { type Prompt, promptIds, promptOf, sourceText } from "../tasks/prompt.ts";
 import { type RerankedText, reranker } from "../tasks/reranker.ts";
 import type { TaskKind, TextInput } from "../tasks/task-kind.ts";
 import { findTaskKind, type TextPrediction } from "../tasks/task-kinds.ts";
@@ -234,10 +234,7 @@ export class FineTunedModel<Shown extends object = TextPrediction> {
   /** Of an encoder-decoder, its encoder's text as in training: with the task's prefix, and cut. */
   #promptIds(prompt: Prompt): number[] {
     if (!this.#readsSources) return promptIds(prompt, this.base.tokenizer);
-    if (typeof prompt !== "string") {
-      throw new UserError(`a model of the kind ${this.kind.name} is given a text by itself, and no conversation`);
-    }
-    const [encoded] = this.#encode([{ index: 0, text: prompt }]);
+    const [encoded] = this.#encode([{ index: 0, text: sourceText(prompt) }]);
     return [...encoded!.encoding.inputIds];
   }
 

@@ -38,6 +38,20 @@ function conversationOf(prompt: Exclude<Prompt, { readonly verbatim: string }>):
   return "messages" in prompt ? prompt : { messages: prompt };
 }
 
+/**
+ * The text that an encoder-decoder is asked to rewrite: a text, or the one turn of a conversation.
+ * @throws UserError where there are more turns.
+ */
+export function sourceText(prompt: Prompt): string {
+  if (typeof prompt === "object" && "verbatim" in prompt) return prompt.verbatim;
+  const { messages } = conversationOf(prompt);
+  const [{ content } = { content: null }] = messages;
+  if (messages.length === 1 && typeof content === "string") return content;
+  throw new UserError(
+    "an encoder-decoder rewrites a text and knows of no turns before it; ask with a single text, or begin anew",
+  );
+}
+
 /** What an example asks: its conversation up to the assistant's last turn, or its text, as training put it before the completion. */
 export function promptOf(
   { text, textPair, messages, tools }: Pick<Example, "text" | "textPair" | "messages" | "tools">,
