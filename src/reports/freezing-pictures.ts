@@ -142,7 +142,8 @@ function untilFrozen(steps: ReadonlyMap<string, number | null>, settled: readonl
   const frozen = [...steps].flatMap(([matrix, step]) => (step === null ? [] : [{ matrix, step }]));
   const first = frozen.reduce((a, b) => (b.step < a.step ? b : a), frozen[0]!);
   const last = frozen.reduce((a, b) => (b.step > a.step ? b : a), frozen[0]!);
-  const blocks = settled.map((step, block) => [`${block}.whole block`, step] as const);
+  // Of an encoder-decoder the encoder's blocks may settle.
+  const blocks = settled.map((step, block) => [`encoder.${block}.whole block`, step] as const);
   return heatMap("Iterations until frozen", new Map([...steps, ...blocks]), {
     summary: frozen.length
       ? `${frozen.length} of ${counted(steps.size, "matrix", "matrices")} froze, ${first.matrix} first (step ${first.step}) and ${last.matrix} last (step ${last.step}).`

@@ -89,6 +89,17 @@ describe("of one run", () => {
     for (const of of page.querySelectorAll("figure")) expect(of.textContent).not.toMatch(/NaN|undefined|Infinity|null/);
   });
 
+  test("has the encoder's whole blocks in an encoder-decoder's heat map", () => {
+    const run = withSettledBlocks(makeUp({ blocks: 2 }), 2);
+    const ofDecoder = "decoder.layers.0.fc1.A";
+    const freezing = run.freezing.map((check) =>
+      check.blocks ? check : { ...check, scores: { ...check.scores, [ofDecoder]: 1e-9 } },
+    );
+    const heatMap = figure(parsed([{ directory: "runs/made-up", ...run, freezing }]), "Iterations until frozen");
+    expect(cells(heatMap.querySelector("thead tr")!).slice(1)).toEqual(["block e0", "block e1", "block d0"]);
+    expect(numbers(heatMap).at(-1)).toEqual(["whole block", "80", "not frozen", ""]);
+  });
+
   test("shows no freezing where there is none", () => {
     const page = parsed([records({ method: "lora" })]);
     expect(titles(page)).toEqual(["Loss", "Validation metrics", "Trainable parameters", "Seconds a step"]);
