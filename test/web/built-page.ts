@@ -20,13 +20,16 @@ export async function buildPage(): Promise<{ folder: string; remove(): Promise<v
 /** The page as a person has it before them. */
 export class Visit {
   readonly page: Page;
-  /** Messages of the console, errors that nobody caught, and requests to other hosts. */
+  /** Messages of the console, errors that nobody caught, answers that say of an error, and requests to other hosts. */
   readonly complaints: string[] = [];
 
   constructor(page: Page, url: string) {
     this.page = page;
     page.on("console", (entry) => this.complaints.push(entry.text()));
     page.on("pageerror", (error) => this.complaints.push(error.message));
+    page.on("response", (response) => {
+      if (response.status() >= 400) this.complaints.push(`${response.status()} ${response.url()}`);
+    });
     page.on("request", (request) => {
       const asked = new URL(request.url());
       if (["http:", "https:"].includes(asked.protocol) && asked.host !== new URL(url).host)

@@ -374,7 +374,8 @@ describe.skipIf(!installedChromium)(inChromium, () => {
       await page.locator("#file").setInputFiles(join(root, "examples/tickets.csv"));
       await page.getByText("My card was charged twice → billing").waitFor({ timeout: MINUTES });
       expect(await page.locator("#progress").textContent()).toMatch(/epoch 4: accuracy .*the adapter has \d{6} bytes/s);
-      expect(complaints).toEqual([]);
+      // Which of a model's optional files are on a server only asking tells.
+      expect(complaints.filter((each) => !/^404 .*\/models\//.test(each))).toEqual([]);
       await page.close();
     };
 

@@ -25,6 +25,17 @@ export interface DownloadProgress {
 /** Where models are kept between visits. */
 const CACHE = "aflora-models";
 
+/** What there is of the model that comes with the page. */
+const BUNDLED_FILES: readonly string[] = [
+  "config.json",
+  "model.safetensors",
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "modules.json",
+  "sentence_bert_config.json",
+  "1_Pooling/config.json",
+];
+
 const HUB = "https://huggingface.co";
 const HUB_NAME = /^[\w.-]+\/[\w.-]+(@[\w./-]+)?$/;
 
@@ -44,8 +55,11 @@ export async function filesOf(
   home: string,
   onProgress: (progress: DownloadProgress) => void,
 ): Promise<ModelFiles> {
-  if (choice.from === "page")
-    return servedFiles(BUNDLED_MODEL, new URL(`models/${BUNDLED_MODEL}/`, home).href, onProgress);
+  if (choice.from === "page") {
+    const served = servedFiles(BUNDLED_MODEL, new URL(`models/${BUNDLED_MODEL}/`, home).href, onProgress);
+    // Asking for others in vain would look like an error in the browser's console.
+    return { ...served, open: async (file) => (BUNDLED_FILES.includes(file) ? served.open(file) : undefined) };
+  }
   if (choice.from === "hub") {
     const id = choice.id.trim();
     if (!HUB_NAME.test(id)) throw new UserError(`"${id}" names no model of the hub; write owner/name`);
