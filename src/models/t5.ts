@@ -67,6 +67,12 @@ export const t5: EncoderDecoderArchitecture<T5Config> = {
 
   readConfig(raw) {
     const config = parseConfig(schema, raw);
+    const { relative_attention_num_buckets: buckets, relative_attention_max_distance: farthest } = config;
+    if (farthest <= buckets / 2) {
+      throw new UserError(
+        `config.json: "relative_attention_max_distance" is not supported: ${farthest} distances leave nothing to ${buckets} buckets`,
+      );
+    }
     // Version 1.1 has an output layer of its own and scales nothing; later Transformers write the second alone.
     const tied = config.tie_word_embeddings && config.scale_decoder_outputs !== false;
     return {
@@ -79,8 +85,8 @@ export const t5: EncoderDecoderArchitecture<T5Config> = {
       intermediateSize: config.d_ff,
       heads: config.num_heads,
       headSize: config.d_kv,
-      buckets: config.relative_attention_num_buckets,
-      farthest: config.relative_attention_max_distance,
+      buckets,
+      farthest,
       ...feedForwardOf(config.feed_forward_proj),
       normEpsilon: config.layer_norm_epsilon,
       dropout: config.dropout_rate,

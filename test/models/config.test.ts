@@ -33,6 +33,12 @@ describe("settings that would change the numbers are refused by name", () => {
     ["gemma3-1", { attn_logit_softcapping: 50 }],
     ["gpt2-1", { add_cross_attention: true }],
     ["gpt2-1", { n_layer: 1e9 }],
+    ["bart-1", { tie_word_embeddings: false }],
+    ["bart-1", { decoder_layers: 1e9 }],
+    ["t5-1", { feed_forward_proj: "gated-selu" }],
+    ["t5-1", { feed_forward_proj: "twice-gated-gelu" }],
+    ["t5-1", { relative_attention_max_distance: 16 }],
+    ["t5-1", { num_layers: 1e9 }],
   ])("%s with %o", (name, setting) => {
     const read = () => describeModel({ ...fixture(name), ...setting });
     expect(read).toThrow(UserError);
