@@ -38,7 +38,7 @@ export function evaluateCommand(): Command {
     .option("--dimensions <n>", "with --corpus: cut embeddings to this size", Number)
     .option("--output <file>", "with --corpus: an HTML page of scores and of queries that gained and lost")
     .option("--json", "as JSON, answers among it");
-  addSchemaOptions(command, generationOptions, "Answers of a language model");
+  addSchemaOptions(command, generationOptions, "Answers of a model that writes");
   addSchemaOptions(command, askingOptions, "Options");
   return addExamples(command, EXAMPLES).action(async () => {
     const { run, json, ...given } = givenOptions(command);

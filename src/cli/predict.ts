@@ -37,7 +37,7 @@ export function predictCommand(): Command {
     .option("--text <column>", "column of the text, in a file with columns")
     .option("--text-pair <text>", "second text of each pair; with --file, its column")
     .option("--json", "as JSON Lines, every label with its probability");
-  addSchemaOptions(command, generationOptions, "Answers of a language model");
+  addSchemaOptions(command, generationOptions, "Answers of a model that writes");
   addSchemaOptions(command, askingOptions, "Options");
   return addExamples(command, EXAMPLES).action(async (texts: string[]) => {
     const options = givenOptions<PredictOptions>(command);

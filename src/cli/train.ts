@@ -14,6 +14,7 @@ const EXAMPLES = [
   "aflora train --config run.yaml --seed 7",
   "aflora train --train more.csv --text message --label team --adapter runs/tickets",
   "aflora train --model SmolLM2-135M-Instruct --train chat.jsonl --method lora",
+  'aflora train --model t5-small --train articles.jsonl --prefix "summarize: "',
   "aflora train --resume runs/rte",
 ];
 
