@@ -20,7 +20,7 @@ const EXAMPLES = [
 /** `aflora evaluate` */
 export function evaluateCommand(): Command {
   const command = new Command("evaluate")
-    .description("evaluate a fine-tuned model: metrics, of classes a confusion matrix, of a language model its answers")
+    .description("evaluate a fine-tuned model: metrics, of classes a confusion matrix, of one that writes its answers")
     .requiredOption("--run <dir>", "run folder")
     .option("--data <dir>", "folder with the GLUE task's files (the run's own where absent)")
     .option("--validation <file>", "examples: CSV, TSV or JSONL file (the run's own validation data where absent)")
@@ -28,7 +28,7 @@ export function evaluateCommand(): Command {
     .option("--text <column>", "column of the text")
     .option("--text-pair <column>", "column of the second text of a pair")
     .option("--label <column>", "column of the label")
-    .option("--generate <n>", "of a language model: answer so many examples too, and score the answers", Number)
+    .option("--generate <n>", "of a model that writes: answer so many examples too, and score the answers", Number)
     .option(
       "--corpus <file>",
       "texts to search, with --queries and --qrels, in BEIR's layout: of embeddings and rerankers",
