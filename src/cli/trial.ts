@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Command } from "commander";
 import { readJsonFile, writeJsonFile } from "../checkpoints/json-file-node.ts";
@@ -41,7 +42,8 @@ export function trialCommand(): Command {
       const { seconds = 0 } = ((await readJsonFile(path)) ?? {}) as { seconds?: number };
       await writeJsonFile(path, { seconds: (resume ? seconds : 0) + process.uptime() });
     };
-    if (!(await isFinished(directory))) {
+    if (!resume) await rm(join(directory, REPORTED), { force: true });
+    if (!resume || !(await isFinished(directory))) {
       let totalSteps = 0;
       const outcome = await fineTuneWithReport(config as FineTuneConfig, {
         ...(resume ? { resume } : { overwrite: true }),

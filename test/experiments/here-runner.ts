@@ -7,7 +7,7 @@ import { fineTune } from "../../src/runs/fine-tune.ts";
 
 /** Trials in this process, which is quicker than a process each. */
 export const hereRunner: TrialRunner = async ({ config, resume, stopAfter, reported, directory }) => {
-  if (!existsSync(join(directory, "result.json"))) {
+  if (!resume || !existsSync(join(directory, "result.json"))) {
     const { output, threads } = config;
     const given = resume ? { output, threads } : config;
     const { result } = await fineTune(given, {

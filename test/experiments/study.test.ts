@@ -215,6 +215,19 @@ describe("a grid", () => {
     expect(studyMarkdown(first.results)).toContain("| tickets.csv | accuracy, held out | accuracy, reported |");
   });
 
+  test("keeps trials of a version that lacked an option, not those of one with another default", async () => {
+    const one = { vary: { rank: [2] }, seeds: [1] };
+    const first = await run(one);
+    const file = join(first.outcome.trials[0]!.directory, "config.json");
+    const { warmupRatio, ...older } = JSON.parse(await readFile(file, "utf8"));
+    await writeFile(file, JSON.stringify(older));
+    expect((await run(one, first.output)).ran).toEqual([]);
+    await writeFile(file, JSON.stringify({ ...older, warmupRatio: 2 * warmupRatio }));
+    const again = await run(one, first.output);
+    expect(again.ran).toHaveLength(1);
+    expect(again.outcome.trials[0]!.records!.config.run.warmupRatio).toBe(warmupRatio);
+  });
+
   test("tells a trial that fails apart, does the others, and tries it again", async () => {
     const failing: TrialRunner = async (job) => (job.config.rank === 4 ? { failed: "for a test" } : hereRunner(job));
     const first = await run({ seeds: [1] }, undefined, failing);

@@ -184,8 +184,8 @@ export class TrialQueue {
   }
 }
 
-/** One job for each trial and rung: the same asked for twice is one. */
-const jobIdOf = ({ id, stopAfter }: QueuedTrial): string => (stopAfter === undefined ? id : `${id}-e${stopAfter}`);
+/** One job for each trial and rung: the same asked for twice is one. BullMQ takes no name that is a number, as some ids are. */
+const jobIdOf = ({ id, stopAfter }: QueuedTrial): string => `trial-${id}-${stopAfter ?? "end"}`;
 
 /** A connection that breaks is made again for as long as it takes. */
 const PATIENTLY = { maxRetriesPerRequest: null, connectTimeout: PATIENCE };

@@ -8,7 +8,7 @@ import { loadTask } from "../../runs/load-task.ts";
 import { isFinished } from "../../runs/read-run.ts";
 import { resolveConfig, withAbsolutePaths } from "../../runs/run-config.ts";
 import { isRunLocked } from "../../runs/run-lock.ts";
-import type { TrialEnd, TrialJob } from "../study/run-study.ts";
+import { goesOn, type TrialEnd, type TrialJob } from "../study/run-study.ts";
 import { Identifier, type TrialIdentity } from "../study/trial-identity.ts";
 import { answers } from "./queue-runner.ts";
 import { packRun, unpackRun } from "./run-pack.ts";
@@ -82,14 +82,14 @@ export async function work({
     const token = await queue.takeFence(trial.id);
     const folder = await folderOf(directory, trial.id, token);
     const before = await queue.result(trial.id);
-    if (before && !(await hasCheckpoint(folder))) await unpackRun(before, folder);
+    if (before && !(await goesOn(folder, trial.identity))) await unpackRun(before, folder);
     onNote?.(`${trial.id}: ${trial.label}`);
     let said = 0;
     const outcome = await run(
       {
         directory: folder,
         config: { ...trial.config, ...compute, output: folder },
-        resume: await hasCheckpoint(folder),
+        resume: await goesOn(folder, trial.identity),
         stopAfter: trial.stopAfter,
         reported: trial.reported,
       },

@@ -9,6 +9,7 @@ import { byScore } from "../best.ts";
 import { mean } from "../statistics.ts";
 import type { Study } from "./study-file.ts";
 import { type Configuration, type Reported, type StudyPlan, type Trial, trialFolder } from "./study-plan.ts";
+import { type TrialIdentity, tellingOptions } from "./trial-identity.ts";
 
 /** What to do of a trial now. */
 export interface TrialJob {
@@ -16,7 +17,7 @@ export interface TrialJob {
   directory: string;
   /** Options of the run, its folder among them. */
   config: Readonly<Record<string, unknown>>;
-  /** Go on from its checkpoint; else what is left of an old try is replaced. */
+  /** Go on with what the folder holds; else what is left of an old try is replaced. */
   resume: boolean;
   /** Pause after this many epochs. */
   stopAfter?: number | undefined;
@@ -91,7 +92,7 @@ export async function runStudy(
     const directory = trialFolder(output, trial);
     if (await isDone(trial, directory, stopAfter)) return true;
     progress.onTrial?.(trial, configuration.label, number, total);
-    const resume = await hasCheckpoint(directory);
+    const resume = await goesOn(directory, trial.identity);
     const config = { ...trial.config, output: directory };
     const end = await run({ trial, directory, config, resume, stopAfter, reported: trial.reported });
     if (end === "finished" || end === "paused") progress.onEnd?.(trial, configuration.label);
@@ -173,16 +174,31 @@ class StudyState {
   }
 }
 
+/** The records of a trial's run; undefined where there is none, or one with what were defaults of another version. */
+async function recordsOf(directory: string, { options }: TrialIdentity): Promise<RunRecords | undefined> {
+  if (!existsSync(join(directory, "config.json"))) return undefined;
+  const records = await readRunRecords(directory);
+  // A run that goes on from an adapter has options of that one's, too.
+  if (records.config.run.adapter !== undefined) return records;
+  return JSON.stringify(tellingOptions(records.config)) === JSON.stringify(options) ? records : undefined;
+}
+
+/** Whether a folder holds a trial's run to go on with, or one that has ended. */
+export async function goesOn(directory: string, identity: TrialIdentity): Promise<boolean> {
+  const records = await recordsOf(directory, identity);
+  return records !== undefined && (records.result !== undefined || (await hasCheckpoint(directory)));
+}
+
 async function readTrial(
   trial: Trial,
   directory: string,
   { failed, pruned }: { failed?: string | undefined; pruned: boolean },
 ): Promise<TrialOutcome> {
-  if (!existsSync(join(directory, "config.json"))) {
+  const records = await recordsOf(directory, trial.identity);
+  if (!records) {
     const known = { trial, directory, epochs: 0 };
     return failed === undefined ? { ...known, status: "open" } : { ...known, status: "failed", reason: failed };
   }
-  const records = await readRunRecords(directory);
   const reported = await readReported(directory);
   const epochs = records.evaluations.reduce((most, { epoch }) => Math.max(most, epoch), 0);
   const time = timeSchema.safeParse(await readJsonFile(join(directory, TRIAL_TIME)));

@@ -2,12 +2,14 @@ import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import type { z } from "zod";
 import { notedFiles } from "../../checkpoints/file-hashes-node.ts";
 import { folderFiles } from "../../checkpoints/file-source-node.ts";
 import { resolveModel } from "../../checkpoints/hub-node.ts";
 import { BUNDLED_MODEL } from "../../finetuning/bundled-model.ts";
 import { modelDirectory } from "../../finetuning/load-base-model-node.ts";
-import { flatOptions, MAY_DIFFER, type RunConfig } from "../../runs/run-config.ts";
+import { findMethod } from "../../methods/methods.ts";
+import { flatOptions, MAY_DIFFER, type RunConfig, runOptions } from "../../runs/run-config.ts";
 import type { TaskData } from "../../tasks/example.ts";
 
 /** What a trial is, wherever its files lie: trials that agree in all of it are the same. */
@@ -33,25 +35,36 @@ export class Identifier {
    * @param reported file on whose examples the trial is reported
    */
   async identify(config: RunConfig, task: TaskData, reported?: string): Promise<TrialIdentity> {
-    const all = Object.entries(flatOptions(config)).filter(
-      ([key]) => !MAY_DIFFER.includes(key) && !PATHS.includes(key),
-    );
     const files = [...(task.origin?.files ?? []), ...(reported === undefined ? [] : [reported])];
     const hashes = await Promise.all(files.map((file) => once(this.#data, file, () => hashOf(file))));
     const { model = BUNDLED_MODEL, revision, adapter, offline } = config.run;
     const key = JSON.stringify([model, revision]);
     const base = await once(this.#models, key, () => modelIdentity(model, { revision, offline }));
     return {
-      options: Object.fromEntries(all.sort(([a], [b]) => (a < b ? -1 : 1))),
+      options: tellingOptions(config),
       data: task.origin?.revision ?? sha256(hashes.join("\n")),
       model: adapter === undefined ? base : sha256(`${base}\n${await adapterIdentity(adapter)}`),
     };
   }
 }
 
-/** The name of a trial's folder: 12 hexadecimal digits of the hash of what it is. */
-export function trialId(identity: TrialIdentity): string {
-  return sha256(JSON.stringify([identity.options, identity.data, identity.model])).slice(0, 12);
+/** A run's options as an identity has them. */
+export function tellingOptions(config: RunConfig): Record<string, unknown> {
+  const all = Object.entries(flatOptions(config)).filter(([key]) => !MAY_DIFFER.includes(key) && !PATHS.includes(key));
+  return Object.fromEntries(all.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/**
+ * The name of a trial's folder: 12 hexadecimal digits of the hash of what it is. Options that have their defaults are left
+ * out, so that an option that a later version brings changes no name.
+ */
+export function trialId({ options, data, model }: TrialIdentity): string {
+  const { shape } = findMethod(String(options.method)).options;
+  const schemas: Readonly<Record<string, z.ZodType>> = { ...shape, ...runOptions.shape };
+  const isDefault = ([key, value]: [string, unknown]): boolean =>
+    JSON.stringify(schemas[key]?.safeParse(undefined).data) === JSON.stringify(value);
+  const others = Object.entries(options).filter((option) => !isDefault(option));
+  return sha256(JSON.stringify([others, data, model])).slice(0, 12);
 }
 
 async function modelIdentity(
