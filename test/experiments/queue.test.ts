@@ -29,7 +29,13 @@ beforeAll(async () => {
   options = { model, train, validation, text: "message", label: "team", epochs: 12, batchSize: 8, threads: 1 };
 });
 
-afterAll(() => rm(folder, { recursive: true, force: true }));
+/** Also those of a test that failed. */
+const started: Aflora[] = [];
+afterAll(async () => {
+  for (const each of started) each.process.kill("SIGKILL");
+  await Promise.all(started.map(({ ended }) => ended));
+  await rm(folder, { recursive: true, force: true, maxRetries: 10 });
+});
 
 const planOf = (more: Record<string, unknown> = {}): Promise<StudyPlan> =>
   planStudy(
@@ -39,8 +45,12 @@ const planOf = (more: Record<string, unknown> = {}): Promise<StudyPlan> =>
 const onQueue = (plan: StudyPlan, queue: TrialQueue, signal = new AbortController().signal) =>
   queueRunner(queue, ({ trial }) => plan.configurations[trial.configuration]!.values, signal);
 
-const worker = (url: string, directory: string): Aflora =>
-  new Aflora(["work", "--queue", url, "--dir", directory, "--threads", "1", "--lost-after", "3"], folder);
+const worker = (url: string, directory: string): Aflora => {
+  const args = ["work", "--queue", url, "--dir", directory, "--threads", "1", "--lost-after", "3"];
+  const one = new Aflora(args, folder);
+  started.push(one);
+  return one;
+};
 
 /** Takes a trial when it has said so. */
 const hasBegun = (of: Aflora): Promise<RegExpExecArray> => of.says(/^[0-9a-f]{12}: rank/m);
