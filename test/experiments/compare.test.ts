@@ -13,6 +13,7 @@ import { hasCheckpoint } from "../../src/runs/checkpoint-folder.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 import { readFinishedRun } from "../../src/runs/read-run.ts";
 import { GLUE_TASKS } from "../../src/tasks/glue.ts";
+import { TASK_KINDS } from "../../src/tasks/task-kinds.ts";
 import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
 
 let folder: string;
@@ -178,13 +179,14 @@ describe("--search", () => {
 });
 
 describe("--preset paper", () => {
-  test("every method of the paper's table has a source, and tasks that can be read or none", () => {
+  test("every method of the paper's table has a source, and tasks that can be read, kinds of task, or none", () => {
     const published = METHODS.filter(({ name }) => name !== "head");
     expect(METHODS.filter((method) => method.published)).toEqual(published);
     for (const method of published) {
       const { source, tasks } = method.published!;
       expect(source).not.toBe("");
-      for (const task of Object.keys(tasks)) expect([...GLUE_TASKS.keys(), "gsm8k"]).toContain(task);
+      const known = [...GLUE_TASKS.keys(), "gsm8k", ...TASK_KINDS.flatMap(({ publishedAs }) => publishedAs ?? [])];
+      for (const task of Object.keys(tasks)) expect(known).toContain(task);
     }
   });
 

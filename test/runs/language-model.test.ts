@@ -327,7 +327,7 @@ describe("what cannot be learned is refused with its line", () => {
   test("an encoder, which writes no texts", async () => {
     const train = await writeJsonl(join(home, "chat2.jsonl"), chats(12));
     await expect(fineTune({ ...QUICK, train, output: join(home, "bad") })).rejects.toThrow(
-      'models of type "bert" have no languageModel head',
+      'task kind "language-model" is for decoders, and models of type "bert" are encoders',
     );
   });
 });
