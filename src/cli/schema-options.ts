@@ -34,7 +34,7 @@ export function addSchemaOptions(command: Command, schema: z.ZodObject, heading:
 }
 
 /** Indented, and broken between flags where a line would be too long for help. */
-const inLines = (flags: string): string => flags.replace(/(.{1,90})(, |$)/g, "  $1$2\n").trimEnd();
+const inLines = (flags: string): string => flags.replace(/(.{1,90})(,|$) ?/g, "  $1$2\n").trimEnd();
 
 /** The flag of an option; a switch has two, of which help shows the one that changes something. */
 function flagsFor(
