@@ -83,4 +83,17 @@ describe.each(["bart", "t5"] as const)("an adapted %s", (family) => {
     const { output } = await written("onnx");
     expect((await readdir(join(output, "onnx"))).sort()).toEqual(["decoder_model_merged.onnx", "encoder_model.onnx"]);
   });
+
+  test("has both files in 4 bits, too", async () => {
+    // As wide that the table of words is worth storing in fewer bits.
+    const model = await writeTinyEncoderDecoder(join(home, `${family}-q4-base`), family, { vocab_size: 2048 });
+    const { base, adapter } = await tinyAdapter(model, "aflora", { rank: 3 }, TASK);
+    const output = join(home, `${family}-q4`);
+    const report = await exportAdapter(base, adapter, { format: "onnx", dtype: "q4", output }, runtime, EXAMPLES);
+    expect(report.q4!.largestDifference).toBeGreaterThan(0);
+    expect(report.q4!.sameLabel).toBeGreaterThan(0.5);
+    for (const name of ["decoder_model_merged", "encoder_model"]) {
+      expect(report.files[`onnx/${name}_q4.onnx`]! / report.files[`onnx/${name}.onnx`]!, name).toBeLessThan(0.8);
+    }
+  });
 });
