@@ -110,6 +110,21 @@ MODELS = {
         {"tie_word_embeddings": False, "scale_decoder_outputs": None},
         {"num_beams": 4, "length_penalty": -0.5, "early_stopping": "never", "max_new_tokens": 18, "repetition_penalty": 1.3},
     ),
+    # A deeper decoder than the encoder, heads of another number in each, a plain activation, embeddings as they are.
+    "mbart-2": (
+        "mbart",
+        {
+            **BART,
+            "encoder_layers": 1,
+            "decoder_layers": 3,
+            "encoder_attention_heads": 2,
+            "encoder_ffn_dim": 40,
+            "activation_function": "relu",
+            "decoder_start_token_id": 7,
+        },
+        {},
+        {"num_beams": 4, "length_penalty": 2.0, "early_stopping": True, "max_length": 18, "min_length": 5, "forced_eos_token_id": 2},
+    ),
 }
 
 
