@@ -52,6 +52,8 @@ export function workCommand(): Command {
         onReady: (address) => log(`waiting for trials at ${address}`),
         onNote: log,
       });
+      // A server that is gone would be looked for, for ever.
+      process.exit();
     } finally {
       stopListening();
     }

@@ -97,6 +97,14 @@ export class TrialQueue {
     this.#client.disconnect();
   }
 
+  /** Whether the server answers now. */
+  async answers(): Promise<boolean> {
+    return within(PATIENCE, this.#client.ping()).then(
+      () => true,
+      () => false,
+    );
+  }
+
   /** Puts a trial on the queue where it is not there. @throws UserError where the server is full. */
   async add(trial: QueuedTrial): Promise<void> {
     const jobId = jobIdOf(trial);

@@ -56,6 +56,7 @@ export async function work({
   const { Worker, WaitingError } = await loadBullmq();
   const name = `${hostname()}:${process.pid}`;
   let refusal: UserError | undefined;
+  let atHand: Promise<unknown> = Promise.resolve();
   let ended = (): void => {};
   const end = new Promise<void>((resolve) => {
     ended = resolve;
@@ -85,7 +86,7 @@ export async function work({
     if (before && !(await goesOn(folder, trial.identity))) await unpackRun(before, folder);
     onNote?.(`${trial.id}: ${trial.label}`);
     let said = 0;
-    const outcome = await run(
+    const running = run(
       {
         directory: folder,
         config: { ...trial.config, ...compute, output: folder },
@@ -101,6 +102,8 @@ export async function work({
           .catch(() => undefined);
       },
     );
+    atHand = running;
+    const outcome = await running;
     if (outcome === "interrupted") {
       // Who goes on with it may not reach this folder.
       if ((await hasCheckpoint(folder)) && (await queue.isCurrent(trial.id, token))) {
@@ -142,8 +145,17 @@ export async function work({
   await worker.waitUntilReady();
   onReady?.(queue.address);
   await end;
-  await worker.close();
-  await queue.close();
+  const closed = worker.close().then(() => true);
+  const gone = (async (): Promise<boolean> => {
+    while (await queue.answers()) await sleep(SAY);
+    return false;
+  })();
+  if (await Promise.race([closed, gone])) await queue.close();
+  else {
+    // It cannot be given back: the server will find it lost.
+    await atHand;
+    onNote?.(`the queue's server at ${queue.address} does not answer; what is done is saved here`);
+  }
   if (refusal) throw refusal;
 }
 
