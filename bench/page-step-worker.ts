@@ -33,6 +33,11 @@ export interface PageStepAnswer {
   profiles: string[];
 }
 
+const { log } = console;
+let written: (line: string) => void = log;
+// Before ONNX Runtime is loaded, which keeps the function that it finds.
+console.log = (line: string) => written(line);
+
 answerPage(async (request: PageStepRequest): Promise<PageStepAnswer> => {
   const { model: name, formats, rows, length, rounds } = request;
   const runtime = await webRuntime();
@@ -99,17 +104,13 @@ async function profileOf(request: PageStepRequest, format: BaseFormat, runtime: 
   return kernelTable(`${request.model}, --base ${format}, ${runtime.threads} threads in the page`, events, 1);
 }
 
-/** ONNX Runtime has no disk in a page and writes its profile to the console, an event a line. */
+/** What ONNX Runtime writes while `write` runs: it has no disk in a page, and writes its profile to the console, an event a line. */
 function eventsWritten(write: () => void): ProfileEvent[] {
-  const { log } = console;
   const events: ProfileEvent[] = [];
-  console.log = (line: string) => {
+  written = (line) => {
     if (line.startsWith("{")) events.push(JSON.parse(line.replace(/,$/, "")) as ProfileEvent);
   };
-  try {
-    write();
-  } finally {
-    console.log = log;
-  }
+  write();
+  written = log;
   return events;
 }
