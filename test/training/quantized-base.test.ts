@@ -64,14 +64,18 @@ function objectiveOf({ labelCount, head }: Base): Objective {
   return labelCount === 1 ? squaredError : crossEntropy;
 }
 
-/** Examples of ids and labels that the model has; of a language model, two tokens of each text that say the next one. */
-function batchFor({ labelCount, head }: Base): TrainingExample[] {
+/**
+ * Examples of ids and labels that the model has; of a language model, two tokens of each text that say the next one, which an
+ * encoder-decoder is given as the text that its decoder reads, too.
+ */
+function batchFor({ labelCount, head, architecture }: Base): TrainingExample[] {
   return examplesOf(24).map(({ encoding, ...example }) => {
     const inputIds = encoding.inputIds.map((id) => id % 80);
     const own = { ...example, encoding: { ...encoding, inputIds } };
     if (head === "languageModel") {
       const targets = int32([2], inputIds.slice(2, 4));
-      return { ...own, rows: Int32Array.of(1, 2), targets, weights: Float32Array.of(1, 1) };
+      const decoder = architecture.kind === "encoder-decoder" && { decoder: own.encoding };
+      return { ...own, ...decoder, rows: Int32Array.of(1, 2), targets, weights: Float32Array.of(1, 1) };
     }
     const targets = float32([1, labelCount]);
     targets.data[example.index % labelCount] = 1;
