@@ -17,7 +17,8 @@ const KINDS =
   "(kinds: classification, regression, multi-label, token-classification, language-model, sequence-to-sequence, embedding, reranker)";
 
 test("no source file outside of tasks/ names a kind", async () => {
-  const named = new RegExp(`["'\`](${TASK_KIND_NAMES.join("|")})["'\`]`);
+  // OpenAI's shapes say what an object is in words of their own.
+  const named = new RegExp(`(?<!object: )["'\`](${TASK_KIND_NAMES.join("|")})["'\`]`);
   const places: string[] = [];
   for (const entry of await readdir(SOURCE, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name);
