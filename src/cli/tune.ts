@@ -90,13 +90,14 @@ export function tuneCommand(): Command {
       lines.stop();
       await keepWinner(winner, output);
       const results = studyResults(plan, outcome);
-      const { reported } = winner.trial;
+      const { reported, configuration } = winner.trial;
+      const { label } = plan.configurations[configuration]!;
       const compute = howToCompute(options);
       const difference =
         winner === defaults || winner.trial.id === defaults.trial.id
           ? undefined
           : await pairedDifference(winner.directory, defaults.directory, { ...reported, ...compute }, metric);
-      const about = storyOf(results, winner.trial.configuration, difference, reported !== undefined);
+      const about = storyOf(results, label, difference, reported !== undefined);
       const told: StudyResults = { ...results, title: "What was tried, and what won", about };
       await writeStudyPages(searchFolder(output), told, outcome);
       await writeAtomically(join(output, "tune.html"), (file) => file.writeFile(renderStudy(told, outcome)));
@@ -124,13 +125,12 @@ interface Flags {
 
 /** What won, and by how much more than chance. */
 function storyOf(
-  { trials, tasks }: StudyResults,
-  winner: number,
+  { trials }: StudyResults,
+  label: string,
   difference: PairedDifference | undefined,
   apart: boolean,
 ): string {
   const tried = counted(trials.length, "setting");
-  const label = tasks[0]!.rows[winner]!.label;
   if (!difference) return `Of ${tried} the defaults of aflora train did best on the held-out examples: ${label}.`;
   const { metric, examples, first, second, gain, standardError } = difference;
   const four = (value: number): string => value.toFixed(4);

@@ -46,7 +46,7 @@ export interface TuneOutcome {
 }
 
 /** What is drawn: names as options have them. */
-const DRAWN = ["method", "learningRate", "rank", "batchSize", "maxGradNorm", "epochs"] as const;
+const DRAWN = ["method", "learningRate", "headLearningRate", "rank", "batchSize", "maxGradNorm", "epochs"] as const;
 const METHODS_TRIED = [DEFAULT_METHOD.name, "lora"];
 const RANKS = [4, 8, 16];
 const NORMS = [0.1, 1];
@@ -140,17 +140,23 @@ function winnerOf({ trials }: StudyOutcome, study: Study): TrialOutcome | undefi
 
 /** Puts the winner's run into the output folder, as `aflora train` would have left it. */
 export async function keepWinner(winner: TrialOutcome, output: string): Promise<void> {
+  for (const name of RUN.toReversed()) await rm(join(output, name), { recursive: true, force: true });
   for (const name of RUN) {
-    await rm(join(output, name), { recursive: true, force: true });
-    if (!existsSync(join(winner.directory, name))) continue;
+    const from = join(winner.directory, name);
+    if (!existsSync(from)) continue;
     if (name === "config.json") {
-      const config = (await readJsonFile(join(winner.directory, name))) as object;
-      await writeJsonFile(join(output, name), { ...config, output: resolve(output) });
-    } else await cp(join(winner.directory, name), join(output, name), { recursive: true });
+      await writeJsonFile(join(output, name), { ...((await readJsonFile(from)) as object), output: resolve(output) });
+    } else if (name === "result.json") {
+      await writeJsonFile(join(output, name), (await readJsonFile(from)) as object);
+    } else await cp(from, join(output, name), { recursive: true });
   }
 }
 
-const RUN = ["config.json", "data.json", "metrics.jsonl", "freezing.jsonl", "adapter", "report.html", "result.json"];
+/** What a run consists of; `result.json`, by which it counts as finished, comes last and goes first. */
+const RUN = [
+  ...["data.json", "metrics.jsonl", "freezing.jsonl", "scores.jsonl", "adapter", "report.html"],
+  ...["config.json", "result.json"],
+];
 
 function studyOf(options: Readonly<Record<string, unknown>>, seed: number, metric: string | undefined): Study {
   for (const key of ["validationSplit", "patience"]) {
