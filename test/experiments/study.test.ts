@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -80,6 +80,21 @@ describe("factors", () => {
       { method: "aflora", beta1: "0.9", rule: "paper" },
       { method: "lora" },
     ]);
+  });
+
+  test("a factor comes after those that its condition is about, whatever their order", () => {
+    const under = parseFactor("freezeBlocksEarliest", { values: ["10%", "30%"], when: { freezeBlocks: "settled" } });
+    const blocks = parseFactor("freezeBlocks", { values: ["settled", "linear"], when: { method: "lora" } });
+    expect(gridOf([under, blocks], { method: "lora" }).map(({ values }) => values)).toEqual([
+      { freezeBlocks: "settled", freezeBlocksEarliest: "10%" },
+      { freezeBlocks: "settled", freezeBlocksEarliest: "30%" },
+      { freezeBlocks: "linear" },
+    ]);
+    expect(() => gridOf([under], { method: "lora" })).toThrow(
+      /"freezeBlocksEarliest" takes part in no configuration: none has freezeBlocks settled;/,
+    );
+    const circle = parseFactor("method", { values: ["lora"], when: { freezeBlocks: "settled" } });
+    expect(() => gridOf([circle, blocks], {})).toThrow(/conditions of factors "method", "freezeBlocks" go in a circle/);
   });
 
   test.each<[string, string, unknown, RegExp]>([
@@ -277,6 +292,34 @@ test("tune trains the defaults, then what fits into the time, and leaves the bes
   const difference = await pairedDifference(winner!.directory, defaults!.directory, {});
   expect(difference.gain).toBeCloseTo(difference.first - difference.second, 12);
   expect(await pairedDifference(winner!.directory, winner!.directory, {})).toMatchObject({ gain: 0, standardError: 0 });
+});
+
+test("settings that tune tries have names of their own, also where the learning rate is given", async () => {
+  const { validation: _, ...data } = options;
+  const tuned = { ...data, epochs: 3, learningRate: 0.01, rank: 4, method: "lora", maxGradNorm: 1 };
+  const given = { options: tuned, minutes: 3, output: join(folder, "tuned-head"), seed: 1 };
+  const done: string[] = [];
+  const defaultsAlone: TrialRunner = async (job) =>
+    done.push(job.trial.id) === 1 ? hereRunner(job) : { failed: "for a test" };
+  const { plan } = await tune(given, defaultsAlone, { endAfter: () => {} });
+  const labels = plan.configurations.map(({ label }) => label);
+  expect(labels.length).toBeGreaterThan(2);
+  expect(new Set(labels).size).toBe(labels.length);
+});
+
+test("what tune keeps is one run whole: nothing of an older one, and none that looks finished where it was cut off", async () => {
+  const [winner] = (await run({ vary: { rank: [2] }, seeds: [1] })).outcome.trials;
+  const output = join(folder, "kept");
+  await mkdir(output);
+  await writeFile(join(output, "scores.jsonl"), "another run's");
+  await keepWinner(winner!, output);
+  expect((await readFinishedRun(output)).result).toEqual(winner!.records!.result);
+  expect(existsSync(join(output, "scores.jsonl"))).toBe(false);
+  const damaged = join(folder, "damaged");
+  await cp(winner!.directory, damaged, { recursive: true });
+  await writeFile(join(damaged, "config.json"), "{");
+  await expect(keepWinner({ ...winner!, directory: damaged }, output)).rejects.toThrow(/config\.json/);
+  expect(existsSync(join(output, "result.json"))).toBe(false);
 });
 
 test("an estimate is near what the run takes", async () => {

@@ -185,7 +185,10 @@ function takesPart({ when }: Factor, options: Readonly<Record<string, unknown>>)
   );
 }
 
-/** Every combination of the factors' levels, the last factor changing first. */
+/**
+ * Every combination of the factors' levels, the last factor changing first.
+ * @throws UserError where a factor takes part in no combination, or conditions go in a circle.
+ */
 export function gridOf(factors: readonly Factor[], options: Readonly<Record<string, unknown>>): Choice[] {
   let choices: Choice[] = [{ values: {}, options }];
   for (const factor of conditionedLast(factors)) {
@@ -196,6 +199,12 @@ export function gridOf(factors: readonly Factor[], options: Readonly<Record<stri
     choices = choices.flatMap((choice) =>
       takesPart(factor, choice.options) ? levels.map((level) => withLevel(choice, name, level)) : [choice],
     );
+    if (!choices.some(({ values }) => name in values)) {
+      const wanted = Object.entries(factor.when).map(([option, of]) => `${option} ${of.map(shown).join(" or ")}`);
+      throw new UserError(
+        `factor "${name}" takes part in no configuration: none has ${wanted.join(" and ")}; give that among the options or vary it, or leave the factor out`,
+      );
+    }
   }
   return choices;
 }
@@ -221,6 +230,20 @@ const withLevel = ({ values, options }: Choice, name: string, level: Level): Cho
   options: { ...options, ...level.options },
 });
 
-/** A factor's condition is about options that are there before it. */
-const conditionedLast = (factors: readonly Factor[]): Factor[] =>
-  factors.toSorted((a, b) => Object.keys(a.when).length - Object.keys(b.when).length);
+/** A factor's condition is about options that are there before it. @throws UserError where conditions go in a circle. */
+function conditionedLast(factors: readonly Factor[]): Factor[] {
+  const left = factors.toSorted((a, b) => Object.keys(a.when).length - Object.keys(b.when).length);
+  const waits = (factor: Factor): boolean =>
+    Object.keys(factor.when).some((option) => left.some((other) => other !== factor && sets(other, option)));
+  return factors.map(() => {
+    const next = left.findIndex((factor) => !waits(factor));
+    if (next < 0) {
+      const names = left.map(({ name }) => `"${name}"`).join(", ");
+      throw new UserError(`the conditions of factors ${names} go in a circle; leave one of them out`);
+    }
+    return left.splice(next, 1)[0]!;
+  });
+}
+
+const sets = ({ name, levels }: Factor, option: string): boolean =>
+  name === option || (levels ?? []).some(({ options }) => option in options);
