@@ -44,6 +44,8 @@ export async function runTrialInProcess(
     // Where there are no signals, it takes the end of the channel for one.
     const end = (): void => void (process.platform === "win32" ? child.disconnect() : child.kill("SIGTERM"));
     signal?.addEventListener("abort", end, { once: true });
+    // It may have been aborted while the folder was made.
+    if (signal?.aborted) end();
     try {
       const [code, by] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
         child.on("error", reject).on("close", (...how) => resolve(how));
