@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -45,9 +45,9 @@ const planOf = (more: Record<string, unknown> = {}): Promise<StudyPlan> =>
 const onQueue = (plan: StudyPlan, queue: TrialQueue, signal = new AbortController().signal) =>
   queueRunner(queue, ({ trial }) => plan.configurations[trial.configuration]!.values, signal);
 
-const worker = (url: string, directory: string): Aflora => {
+const worker = (url: string, directory: string, cwd = folder): Aflora => {
   const args = ["work", "--queue", url, "--dir", directory, "--threads", "1", "--lost-after", "3"];
-  const one = new Aflora(args, folder);
+  const one = new Aflora(args, cwd);
   started.push(one);
   return one;
 };
@@ -134,6 +134,62 @@ describe.skipIf(noValkey !== undefined)(
       await queue.close();
     }, 300_000);
 
+    test("who goes on with a trial may have model and data in another folder", async () => {
+      const places = await Promise.all(
+        ["here", "there"].map(async (name) => {
+          const place = join(folder, name);
+          await mkdir(place);
+          for (const each of ["model", "tickets.csv", "held.csv"]) {
+            await cp(join(folder, each), join(place, each), { recursive: true });
+          }
+          return place;
+        }),
+      );
+      const [here, there] = places as [string, string];
+      const relative = { ...options, model: "model", train: "tickets.csv", validation: "held.csv", epochs: 60 };
+      const file = { title: "Moved", options: relative, vary: { rank: [8] }, seeds: [5] };
+      await writeFile(join(here, "moved.yaml"), JSON.stringify(file));
+      const study = new Aflora(["study", "moved.yaml", "--queue", server.url], here);
+      started.push(study);
+      const first = worker(server.url, join(there, "work"), there);
+      const id = (await hasBegun(first))[0].slice(0, 12);
+      while (!existsSync(join(there, "work", id, "checkpoints"))) await sleep(50);
+      first.process.kill("SIGTERM");
+      expect((await first.ended).stderr).toMatch(/: given back/);
+      // Nothing is read where the first one had it.
+      await rm(join(there, "tickets.csv"));
+      await rm(join(there, "model"), { recursive: true });
+      const second = worker(server.url, join(here, "work"), here);
+      const { code, stderr } = await study.ended;
+      expect(stderr).not.toMatch(/failed/);
+      expect(code).toBe(0);
+      const { config, dataFingerprint } = await readFinishedRun(join(here, "runs/moved/trials", id));
+      expect(config.source).toEqual({ train: join(here, "tickets.csv") });
+      expect(config.run.model).toBe(join(here, "model"));
+      expect(Object.keys(dataFingerprint!.files!)).toEqual([join(here, "tickets.csv")]);
+      second.process.kill("SIGTERM");
+      await second.ended;
+    }, 300_000);
+
+    test("Ctrl-C ends a study whose server is gone", async () => {
+      const gone = await mkdtemp(join(folder, "gone-"));
+      const other = await Valkey.start(gone);
+      const flags = ["--train", "tickets.csv", "--text", "message", "--label", "team", "--model", "model"];
+      const study = new Aflora(
+        ["study", "--vary", "rank=2", "--queue", other.url, "--output", "unserved", ...flags],
+        folder,
+      );
+      started.push(study);
+      await study.says(/trials are on the queue/);
+      await sleep(1000);
+      await other.stop();
+      await sleep(1000);
+      study.process.kill("SIGINT");
+      const { code, stderr } = await study.ended;
+      expect(stderr).toMatch(/interrupted; the same command again goes on/);
+      expect(code).toBe(130);
+    }, 60_000);
+
     test("halving: who goes on with a trial has what another left", async () => {
       const vary = { learningRate: [0.001, 0.01, 0.03] };
       const plan = await planOf({
@@ -169,6 +225,58 @@ describe.skipIf(noValkey !== undefined)(
       await queue.forget("fenced");
       await queue.close();
     });
+
+    test("what a study has is laid down only where nothing lies", async () => {
+      const queue = await TrialQueue.open(server.url);
+      await queue.putResult("laid", Buffer.from("a worker's"));
+      await queue.putResult("laid", Buffer.from("the study's"), { replace: false });
+      expect((await queue.result("laid"))!.toString()).toBe("a worker's");
+      await queue.forget("laid");
+      await queue.close();
+    });
+
+    test("a trial that cannot be gone on with is handed in as failed, and the worker says why", async () => {
+      const plan = await planOf({ seeds: [8], vary: { rank: [2] } });
+      const { id, identity, config, reported } = plan.configurations[0]!.trials[0]!;
+      const queue = await TrialQueue.open(server.url);
+      await queue.putResult(id, Buffer.from("nothing"));
+      await queue.add({ id, label: "rank 2", identity, config, reported });
+      const one = worker(server.url, join(folder, "work-failed"));
+      await one.says(/^[0-9a-f]{12}: failed: .*no packed run/m);
+      expect((await queue.ends()).get(id)).toMatchObject({
+        end: "failed",
+        reason: expect.stringMatching(/packed run/),
+      });
+      one.process.kill("SIGTERM");
+      expect((await one.ended).code).toBe(0);
+      await queue.forget(id);
+      await queue.close();
+    }, 60_000);
+
+    test("a trial by another's name is refused, and nothing is touched; so is one whose name is a path", async () => {
+      const plan = await planOf({ seeds: [7], vary: { rank: [2] } });
+      const { identity, config, reported } = plan.configurations[0]!.trials[0]!;
+      const queue = await TrialQueue.open(server.url);
+      const trial = { label: "rank 2", identity, config, reported };
+      const kept = join(folder, "kept");
+      await mkdir(kept);
+      await writeFile(join(kept, "file"), "stays");
+      await queue.putResult("../kept", await packRun(join(folder, "model")));
+      await queue.add({ ...trial, id: "../kept" });
+      const directory = join(folder, "work-named");
+      const one = worker(server.url, directory);
+      await one.says(/what the queue holds is no trial: its id is malformed/);
+      await queue.add({ ...trial, id: "0123456789ab" });
+      const { code, stderr } = await one.ended;
+      expect(stderr).toMatch(/error: trial 0123456789ab \(rank 2\) has another name in this version/);
+      expect(code).toBe(2);
+      expect(existsSync(join(kept, "file"))).toBe(true);
+      expect(existsSync(directory)).toBe(false);
+      const client = server.client();
+      await client.flushall();
+      client.disconnect();
+      await queue.close();
+    }, 60_000);
 
     test("a worker whose copy of the data differs refuses the trial, which stays on the queue", async () => {
       const plan = await planOf({ seeds: [9], vary: { rank: [2] } });
@@ -234,6 +342,7 @@ describe("no queue", () => {
     expect(existsSync(join(folder, "none"))).toBe(false);
     await expect(TrialQueue.open("http://127.0.0.1")).rejects.toThrow(/begins with redis:\/\//);
     await expect(TrialQueue.open("here")).rejects.toThrow(/takes the address/);
+    await expect(TrialQueue.open("redis://me:secret@host:port")).rejects.toThrow(/not "redis:\/\/\*\*\*@host:port"$/);
   });
 });
 
@@ -241,18 +350,23 @@ test("a packed run is unpacked whole; what is none, or would write elsewhere, is
   const from = join(folder, "packed");
   await mkdir(join(from, "adapter"), { recursive: true });
   await writeFile(join(from, "config.json"), "{}");
+  await writeFile(join(from, "scores.jsonl"), "scores");
   await writeFile(join(from, "adapter/adapter.safetensors"), "weights");
   await writeFile(join(from, "secret.txt"), "stays");
   const packed = await packRun(from);
   const to = join(folder, "unpacked");
   await unpackRun(packed, to);
   expect(await readFile(join(to, "adapter/adapter.safetensors"), "utf8")).toBe("weights");
+  expect(await readFile(join(to, "scores.jsonl"), "utf8")).toBe("scores");
   expect(existsSync(join(to, "secret.txt"))).toBe(false);
   await expect(unpackRun(Buffer.from("nothing"), to)).rejects.toThrow(/no packed run/);
   const { gzipSync } = await import("node:zlib");
-  const names = Buffer.from(JSON.stringify([{ name: "../evil.json", size: 0 }]));
-  const length = Buffer.alloc(4);
-  length.writeUInt32LE(names.length);
-  await expect(unpackRun(gzipSync(Buffer.concat([length, names])), to)).rejects.toThrow(/no packed run/);
+  for (const list of [[{ name: "../evil.json", size: 0 }], []]) {
+    const names = Buffer.from(JSON.stringify(list));
+    const length = Buffer.alloc(4);
+    length.writeUInt32LE(names.length);
+    await expect(unpackRun(gzipSync(Buffer.concat([length, names])), to)).rejects.toThrow(/no packed run/);
+  }
+  expect(existsSync(join(to, "config.json"))).toBe(true);
   expect(existsSync(join(folder, "evil.json"))).toBe(false);
 });

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { UserError } from "../../errors.ts";
 import { hasCheckpoint } from "../../runs/checkpoint-folder.ts";
 import type { Values } from "../study/factors.ts";
 import type { TrialEnd, TrialJob, TrialRunner } from "../study/run-study.ts";
 import { labelOf } from "../study/study-plan.ts";
+import { relocateRun } from "./relocate-run.ts";
 import { packRun, unpackRun } from "./run-pack.ts";
 import type { QueuedEnd, QueuedTrial, TrialQueue } from "./trial-queue.ts";
 
@@ -18,6 +18,12 @@ const CHECK = 20;
  */
 export function queueRunner(queue: TrialQueue, values: (job: TrialJob) => Values, signal: AbortSignal): TrialRunner {
   const results = new Awaited(queue, signal);
+  const aborted = new Promise<undefined>((resolve) => {
+    if (signal.aborted) resolve(undefined);
+    else signal.addEventListener("abort", () => resolve(undefined), { once: true });
+  });
+  /** A server that is gone answers no more: who is asked to end does not wait for it. */
+  const unlessAborted = <T>(answer: Promise<T>): Promise<T | undefined> => Promise.race([answer, aborted]);
   return async (job): Promise<TrialEnd> => {
     const { trial, directory, config, stopAfter, reported } = job;
     const { output: _, ...options } = config;
@@ -29,23 +35,29 @@ export function queueRunner(queue: TrialQueue, values: (job: TrialJob) => Values
       stopAfter,
       reported,
     };
-    const end = await results.of(queued, async () => {
-      // Who goes on with it may have nothing of it.
-      if (await hasCheckpoint(directory)) await queue.putResult(trial.id, await packRun(directory));
-    });
-    if (!end) return "interrupted";
-    if (end.end === "failed") {
-      await queue.forget(trial.id);
-      return { failed: end.reason };
+    const offer = async (): Promise<void> => {
+      // Who goes on with it may have nothing of it; what a worker has left since is further.
+      if (await hasCheckpoint(directory)) {
+        await queue.putResult(trial.id, await packRun(directory), { replace: false });
+      }
+    };
+    for (;;) {
+      const end = await unlessAborted(results.of(queued, offer));
+      if (!end) return "interrupted";
+      if (end.end === "failed") {
+        await unlessAborted(queue.forget(trial.id));
+        return { failed: end.reason };
+      }
+      const packed = await unlessAborted(queue.result(trial.id));
+      if (!packed && signal.aborted) return "interrupted";
+      if (packed) {
+        await unpackRun(packed, directory);
+        await relocateRun(directory, config);
+      }
+      await unlessAborted(queue.forget(trial.id));
+      if (packed) return end.end;
+      // Another study that waited for the same trial has taken its run, or the server has lost it: it is done again.
     }
-    const packed = await queue.result(trial.id);
-    if (!packed)
-      throw new UserError(
-        `the queue's server at ${queue.address} has lost the result of ${queued.label}; run the same command again`,
-      );
-    await unpackRun(packed, directory);
-    await queue.forget(trial.id);
-    return end.end;
   };
 }
 

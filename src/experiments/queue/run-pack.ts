@@ -7,8 +7,8 @@ import { UserError } from "../../errors.ts";
 
 /** Files and folders of a run that travel; a page can be made of them again. */
 const PARTS = [
-  ...["config.json", "data.json", "metrics.jsonl", "freezing.jsonl", "result.json", "reported.json", "trial.json"],
-  ...["checkpoints", "adapter"],
+  ...["config.json", "data.json", "metrics.jsonl", "freezing.jsonl", "scores.jsonl", "result.json", "reported.json"],
+  ...["trial.json", "checkpoints", "adapter"],
 ];
 
 /** Names of files that a pack may hold: nothing outside of the run's folder can be written by one. */
@@ -19,7 +19,7 @@ const MOST = 500e6;
 /** Bytes that a pack may come to, unpacked. */
 const MOST_UNPACKED = 4e9;
 
-const header = z.array(z.object({ name: z.string().regex(NAME), size: z.int().nonnegative() }));
+const header = z.array(z.object({ name: z.string().regex(NAME), size: z.int().nonnegative() })).min(1);
 
 /**
  * A run's folder as bytes: the length of a JSON list of names and sizes (4 bytes, little-endian), that list, then the files

@@ -2,8 +2,6 @@ import type { Queue } from "bullmq";
 import type { Redis } from "ioredis";
 import { z } from "zod";
 import { UserError } from "../../errors.ts";
-import type { Reported } from "../study/study-plan.ts";
-import type { TrialIdentity } from "../study/trial-identity.ts";
 
 /** The queue's name on its server, and how its other keys begin. */
 export const QUEUE = "aflora";
@@ -17,14 +15,25 @@ const FENCE_SECONDS = 30 * 24 * 3600;
 /** Milliseconds in which a server answers, or is taken for none. */
 const PATIENCE = 10_000;
 
+const options = z.record(z.string(), z.unknown());
+const trialSchema = z.object({
+  /** Names a folder. */
+  id: z.string().regex(/^[0-9a-f]{12}$/),
+  label: z.string(),
+  identity: z.object({ options, data: z.string(), model: z.string() }),
+  config: options,
+  stopAfter: z.number().positive().optional(),
+  reported: z.union([z.object({ ownSplits: z.literal(true) }), z.object({ validation: z.string() })]).optional(),
+});
 /** A trial as the queue holds it. */
-export interface QueuedTrial {
-  id: string;
-  label: string;
-  identity: TrialIdentity;
-  config: Readonly<Record<string, unknown>>;
-  stopAfter?: number | undefined;
-  reported: Reported | undefined;
+export type QueuedTrial = z.output<typeof trialSchema>;
+
+/** @throws UserError where what the queue holds is none. */
+export function parseQueuedTrial(data: unknown): QueuedTrial {
+  const parsed = trialSchema.safeParse(data);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new UserError(`what the queue holds is no trial: its ${issue!.path.join(".") || "data"} is malformed`);
 }
 
 /** How a trial ended on some worker; the run itself lies beside it. */
@@ -167,9 +176,11 @@ export class TrialQueue {
     return (await this.#client.get(FENCE + id)) === token;
   }
 
-  /** Lays an unfinished run down for whoever goes on with it. */
-  async putResult(id: string, packed: Buffer): Promise<void> {
-    await this.#told(() => this.#client.set(RESULT + id, packed));
+  /** Lays an unfinished run down for whoever goes on with it; `replace: false`: only where none lies there. */
+  async putResult(id: string, packed: Buffer, { replace = true } = {}): Promise<void> {
+    await this.#told(() =>
+      replace ? this.#client.set(RESULT + id, packed) : this.#client.set(RESULT + id, packed, "NX"),
+    );
   }
 
   /** Forgets what a trial came to; `keepRun`: what it has left stays for who goes on with it. */
@@ -208,7 +219,7 @@ function addressOf(url: string): string {
     parsed = new URL(url);
   } catch {
     throw new UserError(
-      `--queue takes the address of a Valkey or Redis server, such as redis://127.0.0.1:6379; not "${url}"`,
+      `--queue takes the address of a Valkey or Redis server, such as redis://127.0.0.1:6379; not "${url.replace(/^([a-z]+:\/\/)?.*@/s, "$1***@")}"`,
     );
   }
   if (parsed.protocol !== "redis:" && parsed.protocol !== "rediss:") {

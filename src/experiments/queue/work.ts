@@ -9,10 +9,19 @@ import { isFinished } from "../../runs/read-run.ts";
 import { resolveConfig, withAbsolutePaths } from "../../runs/run-config.ts";
 import { isRunLocked } from "../../runs/run-lock.ts";
 import { goesOn, type TrialEnd, type TrialJob } from "../study/run-study.ts";
-import { Identifier, type TrialIdentity } from "../study/trial-identity.ts";
+import { Identifier, type TrialIdentity, trialId } from "../study/trial-identity.ts";
 import { answers } from "./queue-runner.ts";
+import { relocateRun } from "./relocate-run.ts";
 import { packRun, unpackRun } from "./run-pack.ts";
-import { connectionOf, loadBullmq, QUEUE, type QueuedEnd, type QueuedTrial, TrialQueue } from "./trial-queue.ts";
+import {
+  connectionOf,
+  loadBullmq,
+  parseQueuedTrial,
+  QUEUE,
+  type QueuedEnd,
+  type QueuedTrial,
+  TrialQueue,
+} from "./trial-queue.ts";
 
 /** Milliseconds between two words of how far a trial is. */
 const SAY = 2000;
@@ -67,8 +76,45 @@ export async function work({
     throw new WaitingError();
   };
 
-  const act = async (job: Job<QueuedTrial>, lock?: string): Promise<void> => {
-    const trial = job.data;
+  /** Trains a trial, or goes on with it. @returns what to hand in; undefined where it is to be given back */
+  const train = async (trial: QueuedTrial, token: string): Promise<HandedIn | undefined> => {
+    const folder = await folderOf(directory, trial.id, token);
+    const config = { ...trial.config, ...compute, output: folder };
+    const before = await queue.result(trial.id);
+    if (before && !(await goesOn(folder, trial.identity))) await unpackRun(before, folder);
+    const resume = await goesOn(folder, trial.identity);
+    if (resume) await relocateRun(folder, config);
+    onNote?.(`${trial.id}: ${trial.label}`);
+    let said = 0;
+    const running = run(
+      { directory: folder, config, resume, stopAfter: trial.stopAfter, reported: trial.reported },
+      (step, totalSteps) => {
+        if (Date.now() - said < SAY) return;
+        said = Date.now();
+        void queue
+          .say(trial.id, { worker: name, label: trial.label, step, totalSteps, at: said })
+          .catch(() => undefined);
+      },
+    );
+    atHand = running;
+    const outcome = await running;
+    if (outcome === "interrupted") {
+      try {
+        // Who goes on with it may not reach this folder.
+        if ((await hasCheckpoint(folder)) && (await queue.isCurrent(trial.id, token))) {
+          await queue.putResult(trial.id, await packRun(folder));
+        }
+      } catch (error) {
+        onNote?.(`${trial.id}: what is done stays in ${folder}: ${(error as Error).message}`);
+      }
+      return undefined;
+    }
+    if (typeof outcome === "object") return { end: { end: "failed", reason: outcome.failed } };
+    return { end: await endOf(folder, trial), packed: await packRun(folder) };
+  };
+
+  const act = async (job: Job<unknown>, lock?: string): Promise<void> => {
+    const trial = parseQueuedTrial(job.data);
     const known = (await queue.ends()).get(trial.id);
     if (known && answers(known, trial)) return;
     if (signal.aborted || refusal) return giveBack(job, lock);
@@ -81,46 +127,18 @@ export async function work({
       return giveBack(job, lock);
     }
     const token = await queue.takeFence(trial.id);
-    const folder = await folderOf(directory, trial.id, token);
-    const before = await queue.result(trial.id);
-    if (before && !(await goesOn(folder, trial.identity))) await unpackRun(before, folder);
-    onNote?.(`${trial.id}: ${trial.label}`);
-    let said = 0;
-    const running = run(
-      {
-        directory: folder,
-        config: { ...trial.config, ...compute, output: folder },
-        resume: await goesOn(folder, trial.identity),
-        stopAfter: trial.stopAfter,
-        reported: trial.reported,
-      },
-      (step, totalSteps) => {
-        if (Date.now() - said < SAY) return;
-        said = Date.now();
-        void queue
-          .say(trial.id, { worker: name, label: trial.label, step, totalSteps, at: said })
-          .catch(() => undefined);
-      },
+    // A trial that ends without a word would be put on the queue again, for ever.
+    const handedIn = await train(trial, token).catch(
+      (error: unknown): HandedIn => ({ end: { end: "failed", reason: (error as Error).message } }),
     );
-    atHand = running;
-    const outcome = await running;
-    if (outcome === "interrupted") {
-      // Who goes on with it may not reach this folder.
-      if ((await hasCheckpoint(folder)) && (await queue.isCurrent(trial.id, token))) {
-        await queue.putResult(trial.id, await packRun(folder));
-      }
+    if (!handedIn) {
       onNote?.(`${trial.id}: given back`);
       return giveBack(job, lock);
     }
     try {
-      const accepted = await queue.accept(
-        trial.id,
-        token,
-        await endOf(outcome, folder, trial),
-        typeof outcome === "object" ? undefined : await packRun(folder),
-      );
+      const accepted = await queue.accept(trial.id, token, handedIn.end, handedIn.packed);
       onNote?.(
-        `${trial.id}: ${accepted ? told(outcome) : "result refused, for another worker has taken the trial since"}`,
+        `${trial.id}: ${accepted ? told(handedIn.end) : "result refused, for another worker has taken the trial since"}`,
       );
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
@@ -131,7 +149,7 @@ export async function work({
     }
   };
 
-  const worker = new Worker<QueuedTrial>(QUEUE, act, {
+  const worker = new Worker<unknown>(QUEUE, act, {
     connection: connectionOf(url),
     lockDuration: 1000 * lostAfter,
     stalledInterval: 1000 * lostAfter,
@@ -140,6 +158,7 @@ export async function work({
   });
   // A connection that breaks is made again; a trial whose lock was lost meanwhile is told by its fence.
   worker.on("error", () => {});
+  worker.on("failed", (job, { message }) => onNote?.(`${job?.id}: ${message}`));
   signal.addEventListener("abort", ended, { once: true });
   if (signal.aborted) ended();
   await worker.waitUntilReady();
@@ -159,7 +178,13 @@ export async function work({
   if (refusal) throw refusal;
 }
 
-const told = (end: TrialEnd): string => (typeof end === "object" ? `failed: ${end.failed}` : end);
+/** What a trial has come to, and its run where there is one to keep. */
+interface HandedIn {
+  end: QueuedEnd;
+  packed?: Buffer;
+}
+
+const told = (end: QueuedEnd): string => (end.end === "failed" ? `failed: ${end.reason}` : end.end);
 
 /**
  * The trial's folder, with what a lost worker has left in it; one of its own where that one, or a file of its, still holds
@@ -175,8 +200,7 @@ async function folderOf(directory: string, id: string, token: string): Promise<s
   return folder;
 }
 
-async function endOf(outcome: TrialEnd, folder: string, { stopAfter }: QueuedTrial): Promise<QueuedEnd> {
-  if (typeof outcome === "object") return { end: "failed", reason: outcome.failed };
+async function endOf(folder: string, { stopAfter }: QueuedTrial): Promise<QueuedEnd> {
   if (stopAfter === undefined || (await isFinished(folder))) return { end: "finished" };
   return { end: "paused", epochs: stopAfter };
 }
@@ -191,6 +215,11 @@ async function refuseOtherCopies(trial: QueuedTrial, compute: Readonly<Record<st
     if (JSON.stringify(own[part]) === JSON.stringify(trial.identity[part])) continue;
     throw new UserError(
       `${called} of trial ${trial.id} (${trial.label}) are others on this machine than where the study was planned; put the same here, or let other workers take it`,
+    );
+  }
+  if (trial.id !== trialId(own)) {
+    throw new UserError(
+      `trial ${trial.id} (${trial.label}) has another name in this version of aflora, ${trialId(own)}; use the study's version here, or let other workers take it`,
     );
   }
 }

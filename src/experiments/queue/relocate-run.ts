@@ -1,0 +1,48 @@
+import { isAbsolute, join, resolve } from "node:path";
+import { readJsonFile, writeJsonFile } from "../../checkpoints/json-file-node.ts";
+import { dataFingerprintSchema } from "../../runs/data-fingerprint.ts";
+import { flatOptions, resolveConfig, withAbsolutePaths } from "../../runs/run-config.ts";
+
+/** Options that name files and folders. */
+const PATHS = ["data", "train", "validation", "model", "adapter"];
+
+interface Move {
+  name: string;
+  from: string;
+  to: string;
+}
+
+/**
+ * Tells a run that was begun elsewhere where its files lie here: in its `data.json` and `config.json`. Hashes stay, so that
+ * files that are others are refused when it goes on.
+ * @param given options of the run, with paths as they are here
+ * @throws UserError where an option or one of the two files is malformed.
+ */
+export async function relocateRun(directory: string, given: Readonly<Record<string, unknown>>): Promise<void> {
+  const file = join(directory, "config.json");
+  const config = (await readJsonFile(file)) as Record<string, unknown> | undefined;
+  if (!config) return;
+  const here = flatOptions(withAbsolutePaths(resolveConfig(given)));
+  const moves = PATHS.flatMap((name): Move[] => {
+    const [from, to] = [config[name], here[name]];
+    return typeof from === "string" && typeof to === "string" && isAbsolute(to) && from !== to
+      ? [{ name, from, to }]
+      : [];
+  });
+  const data = join(directory, "data.json");
+  const fingerprint = dataFingerprintSchema.safeParse(await readJsonFile(data)).data;
+  // First: it is found by the paths that the other one has.
+  if (moves.length > 0 && fingerprint?.files) {
+    const files = Object.entries(fingerprint.files).map(([path, hash]) => [moved(path, moves), hash]);
+    await writeJsonFile(data, { ...fingerprint, files: Object.fromEntries(files) });
+  }
+  const output = resolve(directory);
+  if (moves.length === 0 && config.output === output) return;
+  await writeJsonFile(file, { ...config, ...Object.fromEntries(moves.map(({ name, to }) => [name, to])), output });
+}
+
+/** A path, or one in a folder that has moved; of whichever system the other machine was. */
+function moved(path: string, moves: readonly Move[]): string {
+  const move = moves.find(({ from }) => path === from || (path.startsWith(from) && /[\\/]/.test(path[from.length]!)));
+  return move ? join(move.to, ...path.slice(move.from.length).split(/[\\/]/)) : path;
+}
