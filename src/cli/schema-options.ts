@@ -9,6 +9,8 @@ interface Property {
   const?: unknown;
   default?: unknown;
   description?: string;
+  /** Of a switch that may say something else instead. */
+  anyOf?: Property[];
 }
 
 /** `learningRate` → `learning-rate` */
@@ -39,9 +41,13 @@ const inLines = (flags: string): string => flags.replace(/(.{1,90})(,|$) ?/g, " 
 /** The flag of an option; a switch has two, of which help shows the one that changes something. */
 function flagsFor(
   name: string,
-  { type, enum: choices, const: only, default: value, description = "" }: Property,
+  { type, enum: choices, const: only, default: value, description = "", anyOf = [] }: Property,
 ): Option[] {
   const flag = kebab(name);
+  if (anyOf.some((each) => each.type === "boolean")) {
+    const words = anyOf.flatMap((each) => each.const ?? []).join("|");
+    return [new Option(`--${flag} [${words}]`, description).preset(true)];
+  }
   if (type === "boolean") {
     const on = new Option(`--${flag}`, description);
     const off = new Option(`--no-${flag}`, `no ${description}`);

@@ -7,7 +7,7 @@ import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import { readJsonFile, writeJsonFile } from "../checkpoints/json-file-node.ts";
 import { UserError } from "../errors.ts";
-import { DEFAULT_METHOD, findMethod } from "../methods/methods.ts";
+import { DEFAULT_METHOD, findMethod, TUNED_METHODS } from "../methods/methods.ts";
 import { flatOptions, type RunConfig, resolveConfig, runOptions } from "../runs/run-config.ts";
 import { secondsOf, timeRun } from "./estimate.ts";
 import { type Choice, type Factor, shown } from "./study/factors.ts";
@@ -47,7 +47,6 @@ export interface TuneOutcome {
 
 /** What is drawn: names as options have them. */
 const DRAWN = ["method", "learningRate", "headLearningRate", "rank", "batchSize", "maxGradNorm", "epochs"] as const;
-const METHODS_TRIED = [DEFAULT_METHOD.name, "lora"];
 const RANKS = [4, 8, 16];
 const NORMS = [0.1, 1];
 /** Learning rates go from half a decade below the recipe's to a decade above. */
@@ -209,7 +208,7 @@ function candidate(
   given: Readonly<Record<string, unknown>>,
 ): Choice {
   const one = <T>(of: readonly T[]): T => of[uniformInt(random, 0, of.length - 1)]!;
-  const method = one(METHODS_TRIED);
+  const { name: method } = one(TUNED_METHODS);
   const decades = DECADES[0] + (DECADES[1] - DECADES[0]) * uniformFloat64(random);
   const drawn = {
     method,

@@ -14,6 +14,9 @@ export const METHODS: readonly MethodDefinition[] = [aflora, lora, elora, adalor
 /** The method where none is named. */
 export const DEFAULT_METHOD = aflora;
 
+/** Methods that are tried where the best settings are looked for and none is named: the default, and the one that most take. */
+export const TUNED_METHODS: readonly MethodDefinition[] = [DEFAULT_METHOD, lora];
+
 export const METHOD_NAMES: readonly string[] = METHODS.map(({ name }) => name);
 
 /** The method that comparisons give costs relative to, as tables call it. */

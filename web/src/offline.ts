@@ -1,3 +1,4 @@
+import { webThreads } from "../../src/runtime/runtime-web.ts";
 import { byId } from "./dom.ts";
 
 /** Keeps the page for visits without a network, and says how many threads it may compute with. */
@@ -16,8 +17,8 @@ export function startOffline(): void {
 }
 
 function sayThreads(mayReload: boolean): void {
-  const cores = navigator.hardwareConcurrency;
+  const threads = webThreads();
   byId("device", HTMLElement).textContent = crossOriginIsolated
-    ? `Computes with ${cores === 1 ? "one thread" : `${cores} threads`} in WebAssembly.`
+    ? `Computes with ${threads === 1 ? "one thread" : `${threads} threads`} in WebAssembly.`
     : `Computes with one thread in WebAssembly: threads need a page that is isolated from others, by the headers Cross-Origin-Opener-Policy and Cross-Origin-Embedder-Policy, which this host does not send.${mayReload ? " Load the page once more: from its second visit on it adds them itself." : ""}`;
 }
