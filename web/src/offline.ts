@@ -1,4 +1,4 @@
-import { webThreads } from "../../src/runtime/runtime-web.ts";
+import { webThreads } from "../../src/runtime/threads-web.ts";
 import { byId } from "./dom.ts";
 
 /** Keeps the page for visits without a network, and says how many threads it may compute with. */
