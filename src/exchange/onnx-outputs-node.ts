@@ -41,9 +41,11 @@ export async function onnxOutputs(
     });
   const hasEncoder = base.architecture.kind === "encoder-decoder";
   const session = await open(hasEncoder ? ONNX_NAMES.decoder : ONNX_NAMES.whole);
-  const encoder = hasEncoder ? await open(ONNX_NAMES.encoder) : undefined;
-  const readout = await compileReadout(kind, labelCount, runtime);
+  let encoder: InferenceSession | undefined;
+  let readout: CompiledReadout | undefined;
   try {
+    if (hasEncoder) encoder = await open(ONNX_NAMES.encoder);
+    readout = await compileReadout(kind, labelCount, runtime);
     const outputs: OnnxOutputs = { values: [], likeliest: [] };
     for (let start = 0; start < examples.length; start += BATCH) {
       const part = examples.slice(start, start + BATCH);
@@ -143,14 +145,13 @@ function likeliestOf(rows: Float32Array, outputs: number): Int32Array {
   });
 }
 
+interface CompiledReadout {
+  graph: CompiledGraph;
+  read(outputs: Float32Array, targets: Values): Promise<Float32Array>;
+}
+
 /** What a kind reads of a text's outputs within the graph; undefined where it reads the outputs themselves. */
-async function compileReadout(
-  kind: TaskKind,
-  outputs: number,
-  runtime: Runtime,
-): Promise<
-  { graph: CompiledGraph; read: (outputs: Float32Array, targets: Values) => Promise<Float32Array> } | undefined
-> {
+async function compileReadout(kind: TaskKind, outputs: number, runtime: Runtime): Promise<CompiledReadout | undefined> {
   if (!kind.readout) return undefined;
   const graph = new Graph();
   const target = kind.objective.target(outputs);

@@ -4,6 +4,7 @@ import { asFloat32, float32, int64, type Tensor, type Tensors } from "../graph/t
 import { CachedStream, WrittenStream } from "../models/cached-stream.ts";
 import { EncodedStream } from "../models/encoded-stream.ts";
 import type { KeyCache } from "../models/key-cache.ts";
+import { releaseOnFailure } from "../runtime/release-on-failure.ts";
 import { type CompiledGraph, KeptTensor, type Runtime } from "../runtime/session.ts";
 import { type AdaptedModel, writeInference } from "../training/step-graph.ts";
 import { SourceEncoder } from "./source-encoder.ts";
@@ -43,7 +44,9 @@ export class CachedDecoder {
       { ...outputs, ...cache.present, ...source?.cache.present },
       new Map([...weights, ...tables]),
     );
-    const encoder = hasEncoder ? await SourceEncoder.compile(model, weights, runtime) : undefined;
+    const encoder = hasEncoder
+      ? await releaseOnFailure(graph, () => SourceEncoder.compile(model, weights, runtime))
+      : undefined;
     const layout = {
       caches: cachesOf(cache),
       sourceCaches: source ? cachesOf(source.cache) : [],

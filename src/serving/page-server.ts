@@ -54,9 +54,14 @@ export async function servePage({ port, page = PAGE }: PageOptions & { port: num
     for (const [name, value] of Object.entries(HEADERS)) context.header(name, value);
     context.header("Cache-Control", "no-cache");
   });
+  const inModel = `/${MODEL}/`;
   app.use(
-    "/models/*",
-    serveStatic({ root: modelDirectory(BUNDLED_MODEL), rewriteRequestPath: (path) => path.slice(MODEL.length + 1) }),
+    `${inModel}*`,
+    serveStatic({
+      root: modelDirectory(BUNDLED_MODEL),
+      // Paths were checked before: what is cut off must end where a segment does.
+      rewriteRequestPath: (path) => (path.startsWith(inModel) ? path.slice(inModel.length - 1) : ""),
+    }),
   );
   app.use("/*", serveStatic({ root }));
   const server = createAdaptorServer({ fetch: app.fetch });

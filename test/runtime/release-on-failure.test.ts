@@ -1,11 +1,13 @@
 import * as onnxRuntime from "onnxruntime-node";
 import { expect, test } from "vitest";
+import { CachedDecoder } from "../../src/generation/cached-decoder.ts";
 import { full } from "../../src/methods/full.ts";
 import { type OnnxRuntime, Runtime } from "../../src/runtime/session.ts";
 import { embedding } from "../../src/tasks/embedding.ts";
 import { Evaluator } from "../../src/training/evaluate.ts";
 import { TrainingStep } from "../../src/training/step.ts";
 import { layersOf, smallBert } from "../methods/small-bert.ts";
+import { loadSeq2Seq } from "../models/seq2seq-fixture.ts";
 
 /** ONNX Runtime that makes no more than so many sessions, as where memory ends, and how many of them are there. */
 function endingAfter(most: number): { runtime: Runtime; live(): number } {
@@ -32,11 +34,14 @@ test("what was compiled before something that could not be is released", async (
   const objective = embedding.objectiveFor!({ loss: "multiple-negatives-ranking" });
   const settings = { objective, tokenBudget: 64, dropout: false, seed: 1, batchSize: 4 };
   const task = { kind: "embedding", labels: [], metrics: [], options: { loss: "multiple-negatives-ranking" } };
+  const bart = await loadSeq2Seq("bart-1");
   const compiled = {
     // A forward pass, the objective and the step.
     step: [3, (runtime: Runtime) => TrainingStep.compile(model, base.weights, runtime, settings)],
     // A predictor and the objective.
     evaluator: [2, (runtime: Runtime) => Evaluator.compile(model, base.weights, runtime, task, settings)],
+    // A decoder and its encoder.
+    writer: [2, (runtime: Runtime) => CachedDecoder.compile(bart.model, bart.weights, runtime)],
   } as const;
   for (const [name, [sessions, compile]] of Object.entries(compiled)) {
     for (let most = 0; most < sessions; most++) {

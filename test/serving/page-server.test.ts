@@ -35,6 +35,11 @@ test("serves the bundled model beside it, and nothing else", async () => {
   expect(((await config.json()) as { model_type: string }).model_type).toBe("bert");
   expect((await fetch(`${server.url}models/all-MiniLM-L6-v2/none.json`)).status).toBe(404);
   expect((await fetch(`${server.url}..%2f..%2fetc%2fpasswd`)).status).toBe(404);
+  // As long as the model's name: without it, `../sst2/dev.tsv` is left.
+  const name = "a".repeat("all-MiniLM-L6-v2".length);
+  expect((await fetch(`${server.url}models/${name}../sst2/dev.tsv`)).status).toBe(404);
+  expect((await fetch(`${server.url}models/${name}/config.json`)).status).toBe(404);
+  expect((await fetch(`${server.url}models/all-MiniLM-L6-v2`)).status).toBe(404);
 });
 
 test("a page elsewhere whose name was made to point here is not answered", async () => {
