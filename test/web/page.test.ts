@@ -343,9 +343,10 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     await first.page.getByLabel("or GGUF file").setInputFiles(join(root, "test/fixtures/gguf/llama.gguf"));
     await first.page.getByText(/^llama, .* million weights/).waitFor();
     await first.fill({ Epochs: 2 });
-    await first.train();
-    await first.page.getByText(/^Step \d+ of/).waitFor();
-    await first.page.getByRole("button", { name: "Pause" }).click();
+    // At once: so small a model has trained before a slow machine's browser could press another button.
+    await first.page.evaluate(() => {
+      for (const id of ["start", "pause"]) (document.getElementById(id) as HTMLButtonElement).click();
+    });
 
     const second = await Visit.of(context, server.url);
     await second.give("reviews.csv", csvOf(0, 60));
@@ -364,7 +365,67 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     await first.page.getByRole("button", { name: "Open it again" }).click();
     await first.ended(MINUTES);
     expect(await adapterOf(first)).toEqual(taken);
+
+    // Another file was chosen before: the columns are the kept run's all the same, also for what is trained after it.
+    await first.page.reload();
+    await first.give("other.csv", csvOf(0, 60).replace("review,opinion", "text,label"));
+    await first.ready();
+    await first.page.getByRole("button", { name: "Open it again" }).click();
+    await first.ended(MINUTES);
+    await first.ready();
+    await first.train();
+    await first.page.getByText(/^Step \d+ of/).waitFor();
+    await first.page.getByRole("button", { name: "Stop" }).click();
+    await first.ended(MINUTES);
     expect([...first.complaints, ...second.complaints]).toEqual([]);
+    await context.close();
+  });
+
+  test("it trains where the browser keeps nothing, and each run hears of its own buttons alone", {
+    timeout: 6 * MINUTES,
+  }, async () => {
+    const context = await browser.newContext();
+    // As in some private windows.
+    await context.route("**/training-worker*.js", async (route) => {
+      const response = await route.fetch();
+      const refuses = 'navigator.storage.getDirectory = async () => { throw new DOMException("not here") };';
+      await route.fulfill({ response, body: `${refuses}\n${await response.text()}` });
+    });
+    const visit = await Visit.of(context, server.url);
+    const { page } = visit;
+    await visit.give("reviews.csv", csvOf(0, 60));
+    await visit.ready();
+    await page.getByLabel("From this device").check();
+    await page.getByLabel("or GGUF file").setInputFiles(join(root, "test/fixtures/gguf/llama.gguf"));
+    await page.getByText(/^llama, .* million weights/).waitFor();
+    await visit.fill({ Epochs: 1 });
+    await visit.train();
+    await visit.ended(MINUTES);
+    const notes = await page.locator("#notes li").allTextContents();
+    expect(notes.filter((note) => note === "the run cannot be kept in this browser: not here")).toHaveLength(1);
+
+    // A run that cannot begin leaves the model of the one before.
+    await visit.fill({ "Learning rate": 0 });
+    await visit.train();
+    await expect.poll(() => page.locator("#train-problem").textContent()).toMatch(/learning/i);
+    await page.getByLabel("Your text").fill("a warm and wise film");
+    await page.keyboard.press("Enter");
+    await page.locator("#answer .name").first().waitFor();
+    expect(await readFile(await visit.download("Report"), "utf8")).toContain("aflora on reviews.csv");
+
+    // Pressed while a run was ending.
+    await page.locator("#pause").evaluate((pause: HTMLButtonElement) => pause.click());
+    await visit.fill({ "Learning rate": 0.01 });
+    await visit.train();
+    await visit.ended(MINUTES);
+
+    await visit.fill({ Epochs: 500 });
+    await page.evaluate(() => {
+      for (const id of ["start", "stop"]) (document.getElementById(id) as HTMLButtonElement).click();
+    });
+    await visit.ended(MINUTES);
+    expect(await page.locator("#progress-text").textContent()).toMatch(/^Stopped before the first epoch/);
+    expect(visit.complaints).toEqual([]);
     await context.close();
   });
 

@@ -87,7 +87,8 @@ if (left) {
     void data.show(left.rows, left.settings.columns, left.settings.kind);
     form.put(left.settings.options);
     addSteps("train");
-    void run(() => training.goOnWithRun());
+    // The next run trains the model that is shown, which may be another.
+    void run(() => training.goOnWithRun().finally(() => model.refresh()));
   });
   byId("left-forget", HTMLButtonElement).addEventListener("click", async () => {
     byId("left", HTMLElement).hidden = true;
@@ -98,9 +99,6 @@ if (left) {
 /** Follows a run from its beginning to its end. */
 async function run(train: () => Promise<EndFacts>): Promise<void> {
   byId("left", HTMLElement).hidden = true;
-  records = { steps: [], evaluations: [], freezing: [] };
-  about = undefined;
-  result = undefined;
   lock(true);
   progress.begin();
   const end = await attempt("train-problem", train);
@@ -121,6 +119,7 @@ function heard(event: SessionEvent): void {
   if (event.kind === "start") {
     records = event.start.records;
     about = event.start.run;
+    result = undefined;
     showSteps(["data", "model", "train", "look"]);
   } else if (event.kind === "step") records.steps.push(event.record);
   else if (event.kind === "freezing") records.freezing.push(event.record);

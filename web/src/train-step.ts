@@ -110,6 +110,7 @@ export class TrainingProgress {
       this.say(`Reading ${file}: ${prefixed(received, "B")}${size ? ` of ${prefixed(size, "B")}` : ""}`);
       if (size) byId("bar", HTMLProgressElement).value = received / size;
     } else if (event.kind === "start") this.#begun(event.start);
+    else if (event.kind === "note") byId("notes", HTMLElement).append(element("li", event.note));
     else if (event.kind === "step") this.#step(event.record);
     else if (event.kind === "evaluation") this.#evaluated(event.record);
   }

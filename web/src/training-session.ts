@@ -44,6 +44,7 @@ import { zipFolder } from "./zip-folder.ts";
 export type SessionEvent =
   | { kind: "download"; progress: DownloadProgress }
   | { kind: "start"; start: StartFacts }
+  | { kind: "note"; note: string }
   | { kind: "step"; record: StepRecord }
   | { kind: "freezing"; record: FreezingRecord }
   | { kind: "evaluation"; record: EvaluationRecord };
@@ -153,11 +154,14 @@ export class TrainingSession {
 
   /** Trains on what was chosen, from the beginning. @param options by the names that `aflora train` gives them */
   async train(options: Record<string, unknown>): Promise<EndFacts> {
+    this.#listen();
     const { columns, kind } = this.#task!;
     const { name, text } = this.#examples!;
-    const model = this.#choice.from === "disk" ? await kept(this.#choice) : this.#choice;
-    const settings: RunSettings = { data: name, model, columns, ...(kind && { kind }), options };
-    return whileAlone(() => this.#run(settings, text, { steps: [], evaluations: [], freezing: [] }));
+    return whileAlone(async () => {
+      const model = this.#choice.from === "disk" ? await kept(this.#choice) : this.#choice;
+      const settings: RunSettings = { data: name, model, columns, ...(kind && { kind }), options };
+      return this.#run(settings, text, { steps: [], evaluations: [], freezing: [] });
+    });
   }
 
   /** A run that an earlier visit left. */
@@ -179,11 +183,13 @@ export class TrainingSession {
 
   /** Goes on with it. */
   async goOnWithRun(): Promise<EndFacts> {
+    this.#listen();
     const found = await findRun();
     if (!found) throw new UserError("what was kept of the run cannot be read any more; train again");
     const { settings, text, state, records } = found;
     const { table } = await readExamples(new Blob([text]), settings.data);
     this.#examples = { name: settings.data, text, table };
+    this.chooseColumns(settings.columns, settings.kind);
     this.#choice = settings.model;
     this.#files = await filesOf(settings.model, this.#home, (progress) => this.#tell({ kind: "download", progress }));
     return whileAlone(() => this.#run(settings, text, upTo(records, state.step), state));
@@ -243,10 +249,13 @@ export class TrainingSession {
     return zipFolder("onnx-model", (folder) => writeOnnxFolder(folder, model.base, adapter.description, weights));
   }
 
-  async #run(settings: RunSettings, text: string, records: RunRecords, resume?: TrainingState): Promise<EndFacts> {
-    await this.#tuned?.model.release();
-    this.#tuned = undefined;
+  /** Hears from now on when a run is to pause or to stop; what was said of the one before does not count. */
+  #listen(): void {
+    this.goOn();
     this.#abort = new AbortController();
+  }
+
+  async #run(settings: RunSettings, text: string, records: RunRecords, resume?: TrainingState): Promise<EndFacts> {
     this.#runtime ??= await webRuntime();
     const config = {
       ...settings.options,
@@ -257,15 +266,30 @@ export class TrainingSession {
       train: { name: settings.data, text },
     } as PageFineTuneConfig;
     let started: PageRunStart | undefined;
+    let saves = canSave();
+    /** Training goes on where the browser has no room, or lets this window keep nothing. */
+    const save = async (saving: () => Promise<void>): Promise<void> => {
+      if (!saves) return;
+      try {
+        await saving();
+      } catch (error) {
+        saves = false;
+        const reason = error instanceof Error ? error.message : String(error);
+        this.#tell({ kind: "note", note: `the run cannot be kept in this browser: ${reason}` });
+      }
+    };
     const outcome = await withinMemory(
       fineTuneInPage(config, {
         runtime: this.#runtime,
-        signal: this.#abort.signal,
+        signal: this.#abort!.signal,
         resume,
         onStart: async (start) => {
           started = start;
-          if (!resume && canSave()) await beginSaving(settings, text);
+          // What fails before leaves the model of the run before.
+          await this.#tuned?.model.release();
+          this.#tuned = undefined;
           this.#tell({ kind: "start", start: this.#startFacts(start, settings, records) });
+          if (!resume) await save(() => beginSaving(settings, text));
         },
         onStep: async (record) => {
           records.steps.push(record);
@@ -281,9 +305,7 @@ export class TrainingSession {
           this.#tell({ kind: "evaluation", record });
           await this.#turn();
         },
-        onCheckpoint: async (state) => {
-          if (canSave()) await saveProgress(state, records);
-        },
+        onCheckpoint: (state) => save(() => saveProgress(state, records)),
       }),
     );
     return this.#end(started!, settings, outcome);
