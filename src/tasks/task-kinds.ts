@@ -73,17 +73,15 @@ export function findTaskKind(name: string, where?: string): TaskKind<TextPredict
   );
 }
 
-const OPTION_NAMES = [
-  ...["loss", "dimensions", "bothDirections", "margin", "prefix", "maxTargetLength"],
-] as (keyof GivenTaskOptions)[];
-
 /**
  * The task with its kind's settings, as they are given or by default.
  * @throws UserError where a setting is given that does not go with the task.
  */
 export function withTaskOptions(task: TaskData, settings: GivenTaskOptions, model: ModelSize): TaskData {
   const { takes = [], optionsFor } = findTaskKind(task.kind);
-  const given = OPTION_NAMES.filter((name) => settings[name] !== undefined && settings[name] !== false);
+  const given = known().flatMap((kind) =>
+    (kind.takes ?? []).filter((name) => settings[name] !== undefined && settings[name] !== false),
+  );
   const other = given.find((name) => !takes.includes(name));
   if (other !== undefined) {
     const flag = other.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
