@@ -69,48 +69,49 @@ export function gemm(
   { transA = false, transB = false, alpha = 1, addend, uncounted = NOTHING }: GemmOptions = {},
 ): Value {
   const attributes = { transA, transB, alpha, uncounted };
-  const own = thinProduct(a, b, attributes);
-  const other = own && addend?.node?.inputs[2] && thinProductOf(addend);
-  if (own && other) return joined([other, own], other.addend);
+  if (addend?.node?.inputs[2] && isThinProduct(addend) && isThin(b, attributes)) {
+    const [, , first] = addend.node.inputs;
+    return joined([factorsOf(addend), factors(a, b, attributes)], first);
+  }
   return a.graph.apply(GEMM, addend ? [a, b, addend] : [a, b], attributes);
 }
 
 /** Inner sizes up to that of most adapters: a product as thin takes as long as reading and writing its result. */
 const THIN = 16;
 
-/** `left [m, k] · right [k, n] + addend` of a thin inner size. */
-interface ThinProduct {
+/** Whether a product with `op(b)` is thin: `[m, k] · [k, n]` with k ≤ 16, its first factor not turned. */
+function isThin(b: Value, { transA, transB }: Pick<GemmAttributes, "transA" | "transB">): boolean {
+  const inner = b.shape[transB ? 1 : 0]!;
+  return !transA && typeof inner === "number" && inner <= THIN;
+}
+
+function isThinProduct({ node }: Value): boolean {
+  return node?.op.name === GEMM.name && isThin(node.inputs[1]!, node.attributes as GemmAttributes);
+}
+
+/** What a thin product is of: `left [m, k] · right [k, n]`. */
+interface Factors {
   left: Value;
   right: Value;
-  addend?: Value | undefined;
   /** Of the inner size. */
   uncounted: number;
 }
 
-function thinProduct(
-  a: Value,
-  b: Value,
-  { transA, transB, alpha, uncounted }: GemmAttributes,
-  addend?: Value,
-): ThinProduct | undefined {
-  const inner = b.shape[transB ? 1 : 0]!;
-  if (transA || typeof inner !== "number" || inner > THIN) return undefined;
+function factors(a: Value, b: Value, { transB, alpha, uncounted }: GemmAttributes): Factors {
   return {
     left: alpha === 1 ? a : mul(a, alpha),
     right: transB ? transpose(b, [1, 0]) : b,
-    addend,
     uncounted: uncounted[2],
   };
 }
 
-function thinProductOf({ node }: Value): ThinProduct | undefined {
-  if (node?.op.name !== GEMM.name) return undefined;
-  const [a, b, addend] = node.inputs;
-  return thinProduct(a!, b!, node.attributes as GemmAttributes, addend);
+function factorsOf({ node }: Value): Factors {
+  const [a, b] = node!.inputs;
+  return factors(a!, b!, node!.attributes as GemmAttributes);
 }
 
 /** One product over the inner sizes of all. */
-function joined(products: readonly ThinProduct[], addend: Value | undefined): Value {
+function joined(products: readonly Factors[], addend: Value | undefined): Value {
   return gemm(
     concat(
       products.map(({ left }) => left),
@@ -124,17 +125,21 @@ function joined(products: readonly ThinProduct[], addend: Value | undefined): Va
   );
 }
 
-/** The thin products among summands made one, and apart from it what they are added to and the others. */
+/**
+ * The thin products among summands `[m, n]`, those `[m, k] · [k, n]` with k ≤ 16, made one, and apart from it what they are
+ * added to and the others.
+ */
 export function joinThinProducts(summands: readonly Value[]): { product?: Value; others: Value[] } {
-  const thin = summands.flatMap((summand) => {
-    const product = thinProductOf(summand);
-    return product ? [{ ...product, node: summand.node! }] : [];
-  });
-  const own = thin.find(({ uncounted }) => uncounted === 0) ?? thin[0];
-  if (!own || thin.length < 2) return { others: [...summands] };
+  const thin = summands.filter(isThinProduct);
+  if (thin.length < 2) return { others: [...summands] };
+  const { node } = thin.find((value) => (value.node!.attributes as GemmAttributes).uncounted[2] === 0) ?? thin[0]!;
+  const products = thin.map(factorsOf);
   return {
-    product: own.left.graph.within(own.node.provenance, () => joined(thin, undefined)),
-    others: [...summands.filter((summand) => !thinProductOf(summand)), ...thin.flatMap(({ addend }) => addend ?? [])],
+    product: thin[0]!.graph.within(node!.provenance, () => joined(products, undefined)),
+    others: [
+      ...summands.filter((summand) => !isThinProduct(summand)),
+      ...thin.flatMap((value) => value.node!.inputs[2] ?? []),
+    ],
   };
 }
 
