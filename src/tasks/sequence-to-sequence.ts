@@ -1,6 +1,6 @@
 import { UserError } from "../errors.ts";
 import { int32 } from "../graph/tensor.ts";
-import type { Encoding, Tokenizer } from "../tokenization/tokenizer.ts";
+import type { Tokenizer } from "../tokenization/tokenizer.ts";
 import { type Columns, cellError, list, type Table, textOf } from "./rows.ts";
 import { sentencesOf } from "./sentences.ts";
 import type { TaskKind } from "./task-kind.ts";
@@ -20,18 +20,11 @@ const layoutIn = ({ columns }: Table) => LAYOUTS.find((layout) => layout.every((
 /** Tokens after which what is to be written is cut. */
 const TARGET_LENGTH = 128;
 
-/** A text's ids, its special tokens included, and whether some were cut away. */
-function cutTo(tokenizer: Tokenizer, text: string, maxLength: number): { encoding: Encoding; cut: boolean } {
-  const whole = tokenizer.encode(text, undefined, Number.MAX_SAFE_INTEGER);
-  if (whole.inputIds.length <= maxLength) return { encoding: whole, cut: false };
-  return { encoding: tokenizer.encode(text, undefined, maxLength), cut: true };
-}
-
 /** Ids of a text that is to be written, up to the token that ends it. */
 function targetOf(tokenizer: Tokenizer, text: string, maxLength: number): { ids: number[]; cut: boolean } {
   const { eos } = tokenizer.specialTokens;
-  const { encoding, cut } = cutTo(tokenizer, text, maxLength);
-  const ids = [...encoding.inputIds];
+  const { inputIds, cut = false } = tokenizer.encode(text, undefined, maxLength);
+  const ids = [...inputIds];
   if (!eos || ids.at(-1) === eos.id) return { ids, cut };
   return { ids: [...ids.slice(0, maxLength - 1), eos.id], cut: cut || ids.length === maxLength };
 }
@@ -101,7 +94,7 @@ export const sequenceToSequence: TaskKind<TextLikelihood> = {
       );
     }
     const { prefix = "", maxTargetLength = TARGET_LENGTH } = options as { prefix?: string; maxTargetLength?: number };
-    const { encoding, cut } = cutTo(tokenizer, prefix + text, maxLength);
+    const encoding = tokenizer.encode(prefix + text, undefined, maxLength);
     const target = targetOf(tokenizer, textPair, maxTargetLength);
     // The decoder reads each token of the target one place later, and says at each place what comes next.
     const inputIds = Int32Array.from([start, ...target.ids.slice(0, -1)]);
@@ -111,7 +104,7 @@ export const sequenceToSequence: TaskKind<TextLikelihood> = {
       decoder: { inputIds, tokenTypeIds: new Int32Array(inputIds.length) },
       rows: Int32Array.from(inputIds.keys()),
       targets: int32([inputIds.length], Int32Array.from(target.ids)),
-      cut,
+      cut: encoding.cut ?? false,
       decoderCut: target.cut,
     };
   },

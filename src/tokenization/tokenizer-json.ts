@@ -133,7 +133,7 @@ class JsonTokenizer implements Tokenizer {
     const a = this.idsOf(text);
     const b = paired ? this.idsOf(textPair) : [];
     const [keepA, keepB] = longestFirst(a.length, b.length, room);
-    return fill(template, this.cut(a, keepA), this.cut(b, keepB));
+    return { ...fill(template, this.cut(a, keepA), this.cut(b, keepB)), cut: a.length + b.length > room };
   }
 
   encodeWords(words: readonly string[], maxLength: number): WordEncoding {
@@ -149,7 +149,7 @@ class JsonTokenizer implements Tokenizer {
     const encoding = fill(this.single, this.cut(ids, room), []);
     const wordIds = new Int32Array(encoding.inputIds.length).fill(-1);
     wordIds.set(this.cut(wordOf, room), offsetOfA(this.single));
-    return { ...encoding, wordIds };
+    return { ...encoding, wordIds, cut: ids.length > room };
   }
 
   idsOf(text: string): number[] {

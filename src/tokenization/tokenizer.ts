@@ -6,6 +6,8 @@ export interface Encoding {
   inputIds: Int32Array;
   /** `[tokens]`; 0 for the first text and 1 for the second where the model tells them apart. */
   tokenTypeIds: Int32Array;
+  /** Whether tokens were cut away; absent where nobody looked. */
+  cut?: boolean;
 }
 
 /** Token ids of a text that is given as words. */
