@@ -111,10 +111,13 @@ export function withBlockFreezing(
     })),
   };
   const controller = new BlockController(schedule, saved?.blocks);
-  const settled = (): SettledBlocks => ({
-    count: controller.border,
-    parameters: new Set(trained.slice(0, controller.border).flat()),
-  });
+  let latest: SettledBlocks = { count: 0, parameters: new Set() };
+  const settled = (): SettledBlocks => {
+    const { border } = controller;
+    // Asked for at every step, and changed at few.
+    if (latest.count !== border) latest = { count: border, parameters: new Set(trained.slice(0, border).flat()) };
+    return latest;
+  };
   const lastCheck = Math.floor((run.totalSteps - 1) / schedule.interval) * schedule.interval;
   const tooShort =
     lastCheck < Math.max(1, earliestStep)
@@ -132,8 +135,11 @@ export function withBlockFreezing(
     },
     observe(step, gradients, parameters) {
       const check = own.observe?.(step, gradients, parameters);
-      const trainable = own.trainable();
-      const blocks = controller.observe(step, gradients, (name) => !trainable.has(name));
+      let trainable: ReadonlySet<string> | undefined;
+      const blocks = controller.observe(step, gradients, (name) => {
+        trainable ??= own.trainable();
+        return !trainable.has(name);
+      });
       if (!blocks) return check;
       return { ...(check ?? { step, fraction: 0, threshold: null, scores: {}, frozen: [] }), blocks };
     },

@@ -51,10 +51,14 @@ export class TrainedParameters {
   /** Parameters that train now, the head not counted. @param gradients of the latest step, where one was taken */
   count(gradients?: Tensors<"float32">): number {
     if (this.#schedule.countTrainable) return this.#schedule.countTrainable(this.tensors);
-    const { trainsBackbone } = this.#model.adaptation;
+    const names = gradients?.keys() ?? this.#namesNow();
+    return this.#sizeOf([...names].filter((name) => !this.#head.has(name)));
+  }
+
+  #namesNow(): Iterable<string> {
+    if (!this.#model.adaptation.trainsBackbone) return this.#schedule.trainable();
     const settled = this.#schedule.settled?.().parameters;
-    const now = trainsBackbone ? this.names.filter((name) => !settled?.has(name)) : this.#schedule.trainable();
-    return this.#sizeOf([...(gradients?.keys() ?? now)].filter((name) => !this.#head.has(name)));
+    return this.names.filter((name) => !settled?.has(name));
   }
 
   /** Parameters of the head that train. */
