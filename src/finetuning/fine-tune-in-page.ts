@@ -124,8 +124,9 @@ export async function fineTuneInPage(
   return { adapter: outcome.state.best && fineTuning.bestAdapter(outcome), outcome, base, runtime };
 }
 
-function tooLarge({ memory: { weights, optimizer, activations }, tokenBudget }: FineTuning): UserError {
-  const needed = ((weights + optimizer + activations) / 1e9).toFixed(1);
+function tooLarge({ memory, tokenBudget }: FineTuning): UserError {
+  const { weights, optimizer, activations, hiddenStates = 0 } = memory;
+  const needed = ((weights + optimizer + activations + hiddenStates) / 1e9).toFixed(1);
   return new UserError(
     `training takes about ${needed} GB even with one text of ${tokenBudget} tokens at a time, and a page can have 4: lower maxLength, or choose a smaller model`,
   );

@@ -134,12 +134,13 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
     (progress.step >= totalSteps && !evaluationIsDue()) ||
     (patience !== undefined && progress.evaluationsSinceBest >= patience);
 
+  const { spills, ...kept } = keptStates(settings);
   const borderStates =
     schedule.settled &&
     new BorderStates(model, weights, runtime, {
-      ...keptStates(settings),
+      ...kept,
       tokenBudget: settings.tokenBudget,
-      openSpill: settings.freezeBlocksCache === "none" ? undefined : options.openSpill,
+      openSpill: spills ? options.openSpill : undefined,
     });
   const paused = (): boolean => stopAfter !== undefined && progress.step >= stopAfter * perEpoch && !evaluationIsDue();
 
@@ -270,12 +271,13 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
   }
 }
 
-/** How hidden states of settled blocks are kept, and in how many bytes of memory at most. */
+/** How hidden states of settled blocks are kept, in how many bytes of memory at most, and whether what is beyond may go to a file. */
 export function keptStates({
   freezeBlocksCache: format = BLOCK_CACHE.format,
   freezeBlocksMemory = BLOCK_CACHE.memory,
-}: TrainingSettings): { format: PackedFormat; memory: number } {
-  return format === "none" ? { format: "float32", memory: 0 } : { format, memory: freezeBlocksMemory * 1e6 };
+}: TrainingSettings): { format: PackedFormat; memory: number; spills: boolean } {
+  if (format === "none") return { format: "float32", memory: 0, spills: false };
+  return { format, memory: freezeBlocksMemory * 1e6, spills: true };
 }
 
 /** Batches whose hidden states are computed together, where blocks have settled. */
