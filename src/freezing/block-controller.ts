@@ -16,7 +16,7 @@ export interface BlockCheck {
 
 /** A controller between two steps: `scalars` is plain JSON, `tensors` can go into a safetensors file. */
 export interface BlockControllerState {
-  scalars: BlockRuleState["scalars"] & { settledAtStep: number[] };
+  scalars: { border: number; values: BlockRuleState["values"] };
   tensors: Tensors<"float32">;
 }
 
@@ -27,7 +27,7 @@ export interface BlockControllerState {
 export class BlockController {
   readonly #schedule: BlockSchedule;
   readonly #rule: BlockRule;
-  readonly #settledAtStep: number[];
+  #border: number;
 
   /**
    * @param state what {@link BlockController.state | state()} gave, to go on from there with the same schedule; its tensors are copied
@@ -36,19 +36,14 @@ export class BlockController {
   constructor(schedule: BlockSchedule, state?: BlockControllerState) {
     validate(schedule);
     this.#schedule = schedule;
-    this.#rule = blockRule(schedule, state);
-    this.#settledAtStep = [...(state?.scalars.settledAtStep ?? [])];
-    for (let block = 0; block < this.border; block++) this.#rule.forget?.(block);
+    this.#rule = blockRule(schedule, state && { values: state.scalars.values, tensors: state.tensors });
+    this.#border = state?.scalars.border ?? 0;
+    for (let block = 0; block < this.#border; block++) this.#rule.forget?.(block);
   }
 
   /** How many blocks are settled. */
   get border(): number {
-    return this.#settledAtStep.length;
-  }
-
-  /** Step of the check that settled each settled block: it is settled from the next step on. */
-  get settledAtStep(): readonly number[] {
-    return this.#settledAtStep;
+    return this.#border;
   }
 
   /**
@@ -64,7 +59,7 @@ export class BlockController {
     isFrozen: (name: string) => boolean = () => true,
   ): BlockCheck | undefined {
     const { blocks, most, interval, earliestStep } = this.#schedule;
-    const before = this.border;
+    const before = this.#border;
     if (before >= most) return undefined;
     const active = Array.from({ length: blocks.length - before }, (_, i) => before + i);
     this.#rule.takeIn?.(step, active, gradients);
@@ -73,16 +68,16 @@ export class BlockController {
     const { scores, threshold, isDone } = this.#rule.check(step, active);
     for (const block of step < earliestStep ? [] : active.slice(0, most - before)) {
       if (!isDone(block) || !blocks[block]!.awaits.every(isFrozen)) break;
-      this.#settledAtStep.push(step);
+      this.#border++;
       this.#rule.forget?.(block);
     }
-    return { border: this.border, settled: this.border - before, threshold, scores };
+    return { border: this.#border, settled: this.#border - before, threshold, scores };
   }
 
   /** What to save between two steps. The tensors are the live ones: write or copy them before the next step. */
   state(): BlockControllerState {
-    const { scalars = { highest: [], norms: [] }, tensors = new Map() } = this.#rule.state?.() ?? {};
-    return { scalars: { ...scalars, settledAtStep: [...this.#settledAtStep] }, tensors };
+    const { values, tensors } = this.#rule.state?.() ?? { values: [], tensors: new Map() };
+    return { scalars: { border: this.#border, values }, tensors };
   }
 }
 

@@ -36,9 +36,10 @@ export interface BlockSchedule {
   blocks: readonly FreezableBlock[];
 }
 
-/** What a rule keeps between two steps: `scalars` is plain JSON. */
+/** What a rule keeps between two steps. */
 export interface BlockRuleState {
-  scalars: { highest: number[]; norms: (number | null)[] };
+  /** One of each block: `settled` keeps its highest score, `autofreeze` its norm of the interval before, null before the first ended. */
+  values: (number | null)[];
   tensors: Tensors<"float32">;
 }
 
@@ -58,11 +59,11 @@ export interface BlockRule {
   check(step: number, active: readonly number[]): BlockVerdict;
   /** Drops what was kept for a block. */
   forget?(block: number): void;
-  state?(): Partial<BlockRuleState>;
+  state?(): BlockRuleState;
 }
 
 /** @throws UserError where the state is not of this schedule */
-export function blockRule(schedule: BlockSchedule, state?: Partial<BlockRuleState>): BlockRule {
+export function blockRule(schedule: BlockSchedule, state?: BlockRuleState): BlockRule {
   switch (schedule.rule) {
     case "settled":
       return new SettledRule(schedule, state);
@@ -109,11 +110,11 @@ class SettledRule implements BlockRule {
   readonly #highest: number[];
   readonly #scratch: Float32Array<ArrayBuffer>;
 
-  constructor(schedule: BlockSchedule, state?: Partial<BlockRuleState>) {
+  constructor(schedule: BlockSchedule, state?: BlockRuleState) {
     const { blocks, most } = schedule;
     this.#schedule = schedule;
     this.#scratch = new Float32Array(Math.max(0, ...blocks.flatMap(({ parameters }) => parameters.map((p) => p.size))));
-    this.#highest = [...(state?.scalars?.highest ?? blocks.map(() => 0))];
+    this.#highest = blocks.map((_, block) => state?.values[block] ?? 0);
     this.#importance = blocks.map(({ parameters }, block) => {
       const kept = new Map<string, Importance>();
       for (const { name, size } of block < most ? parameters : []) {
@@ -149,14 +150,14 @@ class SettledRule implements BlockRule {
     this.#importance[block]!.clear();
   }
 
-  state(): Partial<BlockRuleState> {
+  state(): BlockRuleState {
     const tensors = new Map<string, Tensor<"float32">>();
     for (const [name, importance] of this.#importance.flatMap((each) => [...each])) {
       for (const [part, values] of Object.entries(importance)) {
         tensors.set(`${name}.${part}`, float32([values.length], values));
       }
     }
-    return { scalars: { highest: [...this.#highest], norms: [] }, tensors };
+    return { values: [...this.#highest], tensors };
   }
 
   /** Mean over the elements of all that the block trains; 0 of a block that trains nothing. */
@@ -183,10 +184,10 @@ class AutoFreezeRule implements BlockRule {
   /** Of the interval before; null before the first has ended. */
   #norms: (number | null)[];
 
-  constructor(schedule: BlockSchedule, state?: Partial<BlockRuleState>) {
+  constructor(schedule: BlockSchedule, state?: BlockRuleState) {
     const { blocks } = schedule;
     this.#schedule = schedule;
-    this.#norms = [...(state?.scalars?.norms ?? blocks.map(() => null))];
+    this.#norms = blocks.map((_, block) => state?.values[block] ?? null);
     this.#sums = blocks.map(
       ({ parameters }) => new Map(parameters.map(({ name, size }) => [name, startFrom(state, `${name}.sum`, size)])),
     );
@@ -225,10 +226,10 @@ class AutoFreezeRule implements BlockRule {
     this.#sums[block]!.clear();
   }
 
-  state(): Partial<BlockRuleState> {
+  state(): BlockRuleState {
     const tensors = this.#sums.flatMap((each) => [...each].map(([name, values]) => [`${name}.sum`, values] as const));
     return {
-      scalars: { highest: [], norms: [...this.#norms] },
+      values: [...this.#norms],
       tensors: new Map(tensors.map(([name, values]) => [name, float32([values.length], values)])),
     };
   }
@@ -254,9 +255,9 @@ function quantile(values: readonly number[], share: number): number | null {
 }
 
 /** Zeros, or a copy of what the state has. @throws UserError where it has something else */
-function startFrom(state: Partial<BlockRuleState> | undefined, name: string, size: number): Float32Array {
+function startFrom(state: BlockRuleState | undefined, name: string, size: number): Float32Array {
   // What is of a block that has settled was dropped.
-  const saved = state?.tensors?.get(name)?.data;
+  const saved = state?.tensors.get(name)?.data;
   if (!saved) return new Float32Array(size);
   if (saved.length === size) return saved.slice();
   throw new UserError(

@@ -160,11 +160,7 @@ function stateOf(method: MethodState | undefined, blocks: BlockControllerState):
 
 const savedScalars = z.object({
   method: z.record(z.string(), z.unknown()).nullable(),
-  blocks: z.object({
-    settledAtStep: z.array(z.number()),
-    highest: z.array(z.number()),
-    norms: z.array(z.number().nullable()),
-  }),
+  blocks: z.object({ border: z.int().nonnegative(), values: z.array(z.number().nullable()) }),
 });
 
 function savedState({ scalars, tensors }: MethodState): {
