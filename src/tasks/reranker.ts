@@ -96,6 +96,10 @@ function metricsFor(examples: readonly Omit<Example, "index">[]): string[] {
 
 const isRelevant = (label: number): boolean => label > 0.5;
 
+/** Whether a passage answers its query: by its label or, of a list, by its place, 0 the relevant one's. */
+const isAnswer = (label: number | undefined, place: number): boolean =>
+  label === undefined ? place === 0 : isRelevant(label);
+
 /** Passages of a query, with their logits, relevant or not. */
 interface Ranking {
   query: string;
@@ -104,14 +108,14 @@ interface Ranking {
 }
 
 /** The passages of each query together; of queries that have a relevant one. */
-export function rankingsOf(predictions: readonly Prediction[], examples: readonly Example[]): Ranking[] {
+function rankingsOf(predictions: readonly Prediction[], examples: readonly Example[]): Ranking[] {
   const queries = new Map<string, Ranking>();
   examples.forEach(({ text, label }, i) => {
     const ranking = queries.get(text) ?? { query: text, scores: [], relevant: [] };
     queries.set(text, ranking);
     predictions[i]!.vectors!.forEach(([score], place) => {
       ranking.scores.push(score!);
-      ranking.relevant.push(label === undefined ? place === 0 : isRelevant(label));
+      ranking.relevant.push(isAnswer(label, place));
     });
   });
   return [...queries.values()].filter(({ relevant }) => relevant.includes(true));
@@ -127,7 +131,7 @@ function passagesAsSearch(examples: readonly Example[]): HeldOutSearch | undefin
     [textPair!, ...texts].forEach((passage, place) => {
       if (!places.has(passage)) places.set(passage, places.size);
       query.among.add(places.get(passage)!);
-      if (label === undefined ? place === 0 : isRelevant(label)) query.relevant.add(places.get(passage)!);
+      if (isAnswer(label, place)) query.relevant.add(places.get(passage)!);
     });
   }
   const asked = [...queries].flatMap(([text, query]) => (query.relevant.size > 0 ? [{ text, ...query }] : []));
@@ -135,7 +139,7 @@ function passagesAsSearch(examples: readonly Example[]): HeldOutSearch | undefin
   return comparable ? { texts: [...places.keys()], queries: asked } : undefined;
 }
 
-export function outcomeOf({ scores, relevant }: Omit<Ranking, "query">): SearchOutcome {
+function outcomeOf({ scores, relevant }: Omit<Ranking, "query">): SearchOutcome {
   const order = [...scores.keys()].sort((a, b) => scores[b]! - scores[a]!);
   return { hits: order.map((i) => relevant[i]!), relevant: relevant.filter(Boolean).length };
 }
@@ -174,14 +178,15 @@ export const reranker: TaskKind<RerankedText> = {
   defaultMetrics: ["average_precision"],
   searchIn: passagesAsSearch,
   pairScoresOf(predictions, examples) {
-    if (!passagesAsSearch(examples)) {
+    const rankings = rankingsOf(predictions, examples);
+    // Without a query that has both sorts, nothing can be ranked.
+    if (!rankings.some(({ relevant }) => relevant.includes(false))) {
       return scoresOfPairs(
         sigmoids(predictions.map(({ label }) => label!)),
         examples.map(({ label }) => label!),
         examples.map(({ text, textPair }) => `${text} | ${textPair}`),
       );
     }
-    const rankings = rankingsOf(predictions, examples);
     const scores = (wanted: boolean): number[] =>
       rankings.flatMap((ranking) => sigmoids(ranking.scores.filter((_, i) => ranking.relevant[i] === wanted)));
     return {
