@@ -226,8 +226,8 @@ export class FineTunedModel<Shown extends object = TextPrediction> {
     return this.base.architecture.kind === "encoder-decoder";
   }
 
-  /** What an example asks this model. */
-  promptOf(example: Pick<Example, "text" | "textPair" | "messages">): Prompt {
+  /** What an example asks this model: of a conversation with tools, those too. */
+  promptOf(example: Pick<Example, "text" | "textPair" | "messages" | "tools">): Prompt {
     return this.#readsSources ? example.text : promptOf(example, this.base.tokenizer);
   }
 

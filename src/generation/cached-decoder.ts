@@ -60,11 +60,17 @@ export class CachedDecoder {
    * A reader that has read nothing yet; several may read in turn.
    * @param adapter tensors of the method and the head to read with, in place of those compiled with
    * @param sources of an encoder-decoder: ids of the text that its encoder reads beside each text
+   * @throws UserError where an encoder-decoder is given none.
    */
   reader(adapter?: Tensors, sources?: readonly (readonly number[])[]): TextReader {
     if (!this.#encoder) return new CachedReader(this.#graph, this.#layout, adapter);
     const encoder = this.#encoder;
-    const read = (): Promise<SourceTexts> => SourceTexts.read(encoder, this.#layout, sources ?? [], adapter);
+    if (!sources?.length) {
+      throw new UserError(
+        "an encoder-decoder writes from texts that its encoder reads; give the ids of one source for each text",
+      );
+    }
+    const read = (): Promise<SourceTexts> => SourceTexts.read(encoder, this.#layout, sources, adapter);
     return new CachedReader(this.#graph, this.#layout, adapter, read);
   }
 

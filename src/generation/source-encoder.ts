@@ -24,6 +24,7 @@ export class SourceEncoder {
     this.#maxLength = maxLength;
   }
 
+  /** @param weights the model's and the method's by name; what an adapter replaces at {@link read} among them */
   static async compile(model: AdaptedModel, weights: Tensors, runtime: Runtime): Promise<SourceEncoder> {
     const { maxLength, hiddenSize } = model.config;
     let stream: PaddedStream | undefined;
@@ -57,6 +58,7 @@ export class SourceEncoder {
     return { hidden: hidden!, mask };
   }
 
+  /** Frees the graph; what it has read stays until it is released. */
   release(): Promise<void> {
     return this.#graph.release();
   }

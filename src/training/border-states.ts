@@ -107,6 +107,7 @@ export class BorderStates {
     return { [BORDER]: this.#joined(texts.map((text) => this.#now.get(text)!)) };
   }
 
+  /** Frees the blocks' graphs and drops what was kept, its file too. */
   async release(): Promise<void> {
     this.#now.clear();
     for (const { compiled } of this.#blocks) await compiled.release();

@@ -14,6 +14,7 @@ export class CurrentStep {
     this.#compile = compile;
   }
 
+  /** @param schedule says what trains and what is settled, now and whenever the step is compiled again */
   static async compile(
     model: AdaptedModel,
     schedule: Schedule,
@@ -43,6 +44,7 @@ export class CurrentStep {
     return next.compileSeconds;
   }
 
+  /** Frees the step's graphs; it can run no more. */
   release(): Promise<void> {
     return this.#step.release();
   }

@@ -88,6 +88,7 @@ export class HiddenStateCache {
     return true;
   }
 
+  /** Drops all that is kept and removes the file. */
   async release(): Promise<void> {
     this.#slots.clear();
     await this.#file?.remove();

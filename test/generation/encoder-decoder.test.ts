@@ -55,3 +55,9 @@ test("a text that is longer than the encoder reads is refused", async () => {
     new UserError("a text of 129 tokens is longer than the 128 that the model reads"),
   );
 });
+
+test("texts to write from must be given", async () => {
+  const { decoder } = await writerOf("bart-1");
+  expect(() => decoder.reader()).toThrow(UserError);
+  expect(() => decoder.reader(undefined, [])).toThrow("give the ids of one source for each text");
+});
