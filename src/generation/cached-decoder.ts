@@ -2,7 +2,7 @@ import { UserError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { asFloat32, float32, int64, type Tensor, type Tensors } from "../graph/tensor.ts";
 import { CachedStream, WrittenStream } from "../models/cached-stream.ts";
-import { EncodedStream } from "../models/encoded-stream.ts";
+import { EncodedOnceStream } from "../models/encoded-stream.ts";
 import type { KeyCache } from "../models/key-cache.ts";
 import { releaseOnFailure } from "../runtime/release-on-failure.ts";
 import { type CompiledGraph, KeptTensor, type Runtime } from "../runtime/session.ts";
@@ -24,35 +24,28 @@ export class CachedDecoder {
 
   /** @throws UserError where the model has no `languageModel` head. */
   static async compile(model: AdaptedModel, weights: Tensors, runtime: Runtime): Promise<CachedDecoder> {
-    const { maxLength, hiddenSize } = model.config;
+    const { maxLength } = model.config;
     const hasEncoder = model.architecture.kind === "encoder-decoder";
     const Stream = hasEncoder ? WrittenStream : CachedStream;
     let stream: CachedStream | undefined;
-    let source: EncodedStream | undefined;
+    let source: EncodedOnceStream | undefined;
     const { outputs } = writeInference(
       { ...model, head: "languageModel" },
       {
         stream: (graph) => (stream ??= new Stream(graph, maxLength)),
         encoded(graph, width) {
-          source ??= new EncodedStream(graph);
+          source ??= new EncodedOnceStream(graph);
           return source.encoded(width);
         },
       },
     );
     const { cache, tables } = stream!;
-    const graph = await runtime.compile(
-      { ...outputs, ...cache.present, ...source?.cache.present },
-      new Map([...weights, ...tables]),
-    );
-    const encoder = hasEncoder
-      ? await releaseOnFailure(graph, () => SourceEncoder.compile(model, weights, runtime))
-      : undefined;
-    const layout = {
-      caches: cachesOf(cache),
-      sourceCaches: source ? cachesOf(source.cache) : [],
-      maxLength,
-      hiddenSize,
-    };
+    const given = new Map([...weights, ...tables]);
+    const graph = await runtime.compile({ ...outputs, ...cache.present }, given);
+    const ofSource = source?.cache;
+    const encoder =
+      ofSource && (await releaseOnFailure(graph, () => SourceEncoder.compile(model, ofSource.present, given, runtime)));
+    const layout = { caches: cachesOf(cache), sourceCaches: ofSource ? cachesOf(ofSource) : [], maxLength };
     return new CachedDecoder(graph, layout, encoder);
   }
 
@@ -94,7 +87,6 @@ interface CacheLayout {
   /** Of the text that an encoder has read. */
   sourceCaches: readonly CacheTensor[];
   maxLength: number;
-  hiddenSize: number;
 }
 
 function cachesOf({ past, present }: KeyCache): CacheTensor[] {
@@ -124,47 +116,30 @@ function release(inputs: Inputs): void {
 
 /** What a decoder sees of the texts that an encoder has read, text for text. */
 class SourceTexts {
-  readonly #layout: CacheLayout;
   /** Which of the texts that were read stands beside each text. */
   #sources: readonly number[];
   #mask: Tensor<"int64">;
-  /** Once keys and values are there, nothing but the length is taken of hidden states: zeros stand for them. */
-  #hidden: KeptTensor | Tensor<"float32">;
   #cache: Inputs;
 
-  private constructor(layout: CacheLayout, mask: Tensor<"int64">, hidden: KeptTensor) {
+  private constructor(mask: Tensor<"int64">, cache: Inputs) {
     const [texts] = mask.shape as [number, number];
-    this.#layout = layout;
     this.#mask = mask;
-    this.#hidden = hidden;
+    this.#cache = cache;
     this.#sources = Array.from({ length: texts }, (_, i) => i);
-    this.#cache = emptyCaches(layout.sourceCaches, texts);
   }
 
   static async read(
     encoder: SourceEncoder,
-    layout: CacheLayout,
+    { sourceCaches }: CacheLayout,
     sources: readonly (readonly number[])[],
     adapter: Tensors | undefined,
   ): Promise<SourceTexts> {
-    const { mask, hidden } = await encoder.read(sources, adapter);
-    return new SourceTexts(layout, mask, hidden);
+    const { mask, keys } = await encoder.read(sources, adapter);
+    return new SourceTexts(mask, taken(sourceCaches, keys));
   }
 
   get inputs(): Inputs {
-    return { encoder_hidden_states: this.#hidden, encoder_attention_mask: this.#mask, ...this.#cache };
-  }
-
-  /** Keeps the keys and values that the first run gave; later ones give the same again. */
-  take(results: Record<string, KeptTensor>): void {
-    const given = taken(this.#layout.sourceCaches, results);
-    if (!(this.#hidden instanceof KeptTensor)) {
-      release(given);
-      return;
-    }
-    this.#hidden.release();
-    this.#hidden = float32([...this.#mask.shape, this.#layout.hiddenSize]);
-    this.#cache = given;
+    return { encoder_attention_mask: this.#mask, ...this.#cache };
   }
 
   keep(texts: readonly number[]): void {
@@ -180,12 +155,11 @@ class SourceTexts {
     release(this.#cache);
     this.#cache = Object.fromEntries(cache);
     this.#mask = { ...this.#mask, shape: [texts.length, places], data: mask };
-    this.#hidden = float32([...this.#mask.shape, this.#layout.hiddenSize]);
     this.#sources = sources;
   }
 
   release(): void {
-    release({ ...this.#cache, hidden: this.#hidden });
+    release(this.#cache);
   }
 }
 
@@ -243,7 +217,6 @@ class CachedReader implements TextReader {
     release(this.#cache);
     this.#mask = mask;
     this.#cache = taken(caches, results);
-    this.#sources?.take(results);
     const { data } = valuesOf(results.logits!);
     const width = data.length / count;
     const logits = more.map((_, i) => data.slice(i * width, (i + 1) * width));

@@ -3,35 +3,47 @@ import type { Value } from "../graph/graph.ts";
 import { reshape } from "../graph/ops.ts";
 import { int64, type Tensor, type Tensors } from "../graph/tensor.ts";
 import { PaddedStream } from "../models/padded-stream.ts";
+import { releaseOnFailure } from "../runtime/release-on-failure.ts";
 import type { CompiledGraph, KeptTensor, Runtime } from "../runtime/session.ts";
 import { type AdaptedModel, writeEncoded } from "../training/step-graph.ts";
 
 /** Texts as an encoder has read them. */
 export interface EncodedTexts {
-  /** `[texts, places, hidden]` */
-  hidden: KeptTensor;
+  /** Keys and values of the decoder's attention to them, `[texts, heads, places, size]`, by name of output. */
+  keys: Record<string, KeptTensor>;
   /** `[texts, places]`, 0 at padding. */
   mask: Tensor<"int64">;
 }
 
-/** An adapted encoder-decoder's encoder, compiled. */
+/** An adapted encoder-decoder's encoder, and what its decoder makes of a text once, compiled. */
 export class SourceEncoder {
   readonly #graph: CompiledGraph;
+  readonly #keys: CompiledGraph;
   readonly #maxLength: number;
 
-  private constructor(graph: CompiledGraph, maxLength: number) {
+  private constructor(graph: CompiledGraph, keys: CompiledGraph, maxLength: number) {
     this.#graph = graph;
+    this.#keys = keys;
     this.#maxLength = maxLength;
   }
 
-  /** @param weights the model's and the method's by name; what an adapter replaces at {@link read} among them */
-  static async compile(model: AdaptedModel, weights: Tensors, runtime: Runtime): Promise<SourceEncoder> {
+  /**
+   * @param keys the decoder's keys and values, of an input `encoder_hidden_states`
+   * @param weights the model's and the method's by name; what an adapter replaces at {@link read} among them
+   */
+  static async compile(
+    model: AdaptedModel,
+    keys: Readonly<Record<string, Value>>,
+    weights: Tensors,
+    runtime: Runtime,
+  ): Promise<SourceEncoder> {
     const { maxLength, hiddenSize } = model.config;
     let stream: PaddedStream | undefined;
     const { outputs } = writeEncoded(model, { stream: (graph) => (stream ??= new PaddedStream(graph, maxLength)) });
     const hidden: Value = reshape(outputs.hidden, ["batch", "sequence", hiddenSize]);
     const graph = await runtime.compile({ hidden }, new Map([...weights, ...stream!.tables]));
-    return new SourceEncoder(graph, maxLength);
+    const ofDecoder = await releaseOnFailure(graph, () => runtime.compile(keys, weights));
+    return new SourceEncoder(graph, ofDecoder, maxLength);
   }
 
   /**
@@ -55,11 +67,16 @@ export class SourceEncoder {
       texts.flatMap((text) => [...text, ...padding(text)]),
     );
     const { hidden } = await this.#graph.runAndKeep({ input_ids: ids, attention_mask: mask }, adapter);
-    return { hidden: hidden!, mask };
+    try {
+      return { keys: await this.#keys.runAndKeep({ encoder_hidden_states: hidden! }, adapter), mask };
+    } finally {
+      hidden!.release();
+    }
   }
 
-  /** Frees the graph; what it has read stays until it is released. */
-  release(): Promise<void> {
-    return this.#graph.release();
+  /** Frees the graphs; what they have read stays until it is released. */
+  async release(): Promise<void> {
+    await this.#graph.release();
+    await this.#keys.release();
   }
 }

@@ -18,16 +18,25 @@ export class EncodedStream implements KeyStream {
   readonly keys: Dimension = ALL;
   readonly cache: KeyCache;
   readonly #graph: Graph;
+  readonly #fresh: Dimension;
 
-  constructor(graph: Graph) {
+  /**
+   * @param past length whose keys and values are inputs
+   * @param fresh length whose keys and values are computed
+   */
+  constructor(graph: Graph, past: Dimension = PAST, fresh: Dimension = NEW) {
     this.#graph = graph;
-    this.cache = new KeyCache(graph, PAST, "encoder.");
+    this.#fresh = fresh;
+    this.cache = new KeyCache(graph, past, "encoder.");
   }
 
   /** What a decoder sees of hidden states of this width. */
   encoded(width: number): Encoded {
     const all = this.#graph.leaf("input", "encoder_hidden_states", "float32", ["batch", ALL, width]);
-    return { hidden: reshape(sliceSize(all, 1, 0, NEW), [product(["batch", NEW]), width]), tokens: this };
+    return {
+      hidden: reshape(sliceSize(all, 1, 0, this.#fresh), [product(["batch", this.#fresh]), width]),
+      tokens: this,
+    };
   }
 
   get attentionMask(): Value {
@@ -36,10 +45,24 @@ export class EncodedStream implements KeyStream {
 
   splitHeads(rows: Value, heads: number): Value {
     const size = (rows.shape[1] as number) / heads;
-    return transpose(reshape(rows, ["batch", NEW, heads, size]), [0, 2, 1, 3]);
+    return transpose(reshape(rows, ["batch", this.#fresh, heads, size]), [0, 2, 1, 3]);
   }
 
   withPast(keys: Value, values: Value): [Value, Value] {
     return this.cache.join(keys, values);
+  }
+}
+
+/**
+ * The same as two graphs may be compiled of it: one that computes keys and values, once for a text, and one that is given them
+ * at every token and reads no hidden states.
+ */
+export class EncodedOnceStream extends EncodedStream {
+  constructor(graph: Graph) {
+    super(graph, ALL, ALL);
+  }
+
+  override withPast(keys: Value, values: Value): [Value, Value] {
+    return this.cache.replace(keys, values);
   }
 }

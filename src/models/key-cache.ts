@@ -28,21 +28,33 @@ export class KeyCache {
 
   /** What was read before joined to what is new, of the attention whose turn it is; both `[batch, heads, new, size]`. */
   join(keys: Value, values: Value): [Value, Value] {
-    const block = this.#blocks++;
-    return [this.#after(`${block}.${this.#names}key`, keys), this.#after(`${block}.${this.#names}value`, values)];
+    return this.#remember(keys, values, (own, past) => {
+      const present = concat([past, own], 2);
+      return { present, seen: present };
+    });
   }
 
-  #after(name: string, own: Value): Value {
-    const [batch, heads, , size] = own.shape as [Dimension, Dimension, Dimension, Dimension];
-    const past = this.#graph.leaf("input", `past_key_values.${name}`, "float32", [
-      batch,
-      heads,
-      this.#pastLength,
-      size,
-    ]);
-    this.past[`past_key_values.${name}`] = past;
-    const present = concat([past, own], 2);
-    this.present[`present.${name}`] = present;
-    return present;
+  /** What another run gave, whole, in place of what would be the same again, `[batch, heads, length, size]`. */
+  replace(keys: Value, values: Value): [Value, Value] {
+    return this.#remember(keys, values, (own, past) => ({ present: own, seen: past }));
+  }
+
+  #remember(
+    keys: Value,
+    values: Value,
+    write: (own: Value, past: Value) => { present: Value; seen: Value },
+  ): [Value, Value] {
+    const block = this.#blocks++;
+    const one = (part: string, own: Value): Value => {
+      const name = `${block}.${this.#names}${part}`;
+      const [batch, heads, , size] = own.shape as [Dimension, Dimension, Dimension, Dimension];
+      const shape = [batch, heads, this.#pastLength, size];
+      const past = this.#graph.leaf("input", `past_key_values.${name}`, "float32", shape);
+      const { present, seen } = write(own, past);
+      this.past[`past_key_values.${name}`] = past;
+      this.present[`present.${name}`] = present;
+      return seen;
+    };
+    return [one("key", keys), one("value", values)];
   }
 }

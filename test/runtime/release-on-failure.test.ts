@@ -40,8 +40,8 @@ test("what was compiled before something that could not be is released", async (
     step: [3, (runtime: Runtime) => TrainingStep.compile(model, base.weights, runtime, settings)],
     // A predictor and the objective.
     evaluator: [2, (runtime: Runtime) => Evaluator.compile(model, base.weights, runtime, task, settings)],
-    // A decoder and its encoder.
-    writer: [2, (runtime: Runtime) => CachedDecoder.compile(bart.model, bart.weights, runtime)],
+    // A decoder, its encoder, and what the decoder makes of a text once.
+    writer: [3, (runtime: Runtime) => CachedDecoder.compile(bart.model, bart.weights, runtime)],
   } as const;
   for (const [name, [sessions, compile]] of Object.entries(compiled)) {
     for (let most = 0; most < sessions; most++) {
