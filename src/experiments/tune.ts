@@ -8,7 +8,9 @@ import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import { readJsonFile, writeJsonFile } from "../checkpoints/json-file-node.ts";
 import { UserError } from "../errors.ts";
 import { DEFAULT_METHOD, findMethod, TUNED_METHODS } from "../methods/methods.ts";
+import { CHECKPOINTS } from "../runs/checkpoint-folder.ts";
 import { flatOptions, type RunConfig, resolveConfig, runOptions } from "../runs/run-config.ts";
+import { HIDDEN_STATES, RUN_FILES } from "../runs/run-folder.ts";
 import { secondsOf, timeRun } from "./estimate.ts";
 import { type Choice, type Factor, shown } from "./study/factors.ts";
 import { epochsOf, rungsOf } from "./study/halving.ts";
@@ -151,11 +153,11 @@ export async function keepWinner(winner: TrialOutcome, output: string): Promise<
   }
 }
 
-/** What a run consists of; `result.json`, by which it counts as finished, comes last and goes first. */
-const RUN = [
-  ...["data.json", "metrics.jsonl", "freezing.jsonl", "scores.jsonl", "adapter", "report.html"],
-  ...["config.json", "result.json"],
-];
+/** By these a folder counts as a run and as finished: they come last and go first. */
+const LAST = ["config.json", "result.json"];
+
+/** What a finished run consists of. */
+const RUN = [...RUN_FILES.filter((name) => ![CHECKPOINTS, HIDDEN_STATES, ...LAST].includes(name)), ...LAST];
 
 function studyOf(options: Readonly<Record<string, unknown>>, seed: number, metric: string | undefined): Study {
   for (const key of ["validationSplit", "patience"]) {

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { type FineTuneOptions, type FineTuneOutcome, fineTune } from "../runs/fine-tune.ts";
 import type { FineTuneConfig } from "../runs/fine-tune-config.ts";
+import { REPORT } from "../runs/run-folder.ts";
 import { writeReport } from "./report.ts";
 import { checkPort, startWatchServer, type WatchServer } from "./watch-server.ts";
 
@@ -64,7 +65,7 @@ export async function fineTuneWithReport(
   const { directory, result } = outcome;
   if (!result) return outcome;
   try {
-    await writeReport([directory], join(directory, "report.html"));
+    await writeReport([directory], join(directory, REPORT));
     return outcome;
   } catch (error) {
     // The run has finished all the same.

@@ -91,6 +91,9 @@ export const MAY_DIFFER: readonly string[] = [
   "tokenBudget",
 ];
 
+/** The options among them that name files and folders; a model may have a name on the hub instead. */
+export const PATH_OPTIONS: readonly string[] = ["data", "train", "validation", "model", "adapter"];
+
 /** The options among them that say where to compute. */
 export const computeOptions = runOptions.pick({ device: true, threads: true });
 
@@ -190,24 +193,15 @@ function sourceOf({ task, data, train, validation, dataset, datasetConfig }: Giv
 
 /** The same options with every path absolute, so that they hold in whatever folder they are read. */
 export function withAbsolutePaths({ source, run, method }: RunConfig): RunConfig {
-  const { model, revision, adapter } = run;
-  const isPath = model !== undefined && model !== BUNDLED_MODEL && revision === undefined && existsSync(model);
-  return {
-    source: absoluteSource(source),
-    run: {
-      ...run,
-      ...(isPath && { model: resolve(model) }),
-      ...(adapter !== undefined && { adapter: resolve(adapter) }),
-    },
-    method,
-  };
-}
-
-function absoluteSource(source: DataSource): DataSource {
-  if ("task" in source) return { ...source, data: resolve(source.data) };
-  if (!("train" in source)) return source;
-  const { train, validation } = source;
-  return { train: resolve(train), validation: validation === undefined ? undefined : resolve(validation) };
+  const isPath = (name: string, value: unknown): value is string =>
+    PATH_OPTIONS.includes(name) &&
+    typeof value === "string" &&
+    (name !== "model" || (value !== BUNDLED_MODEL && run.revision === undefined && existsSync(value)));
+  const absolute = <Options extends object>(options: Options): Options =>
+    Object.fromEntries(
+      Object.entries(options).map(([name, value]) => [name, isPath(name, value) ? resolve(value) : value]),
+    ) as Options;
+  return { source: absolute(source), run: absolute(run), method };
 }
 
 /** The published task that a run's examples are of, from files or from the hub. */

@@ -151,15 +151,18 @@ export class RunFolder {
 /** File of what training keeps of settled blocks beyond memory; it goes when training ends. */
 export const HIDDEN_STATES = "hidden-states.bin";
 
+/** The page of a run, which can be made again of the other files. */
+export const REPORT = "report.html";
+
 /** Files and folders of a run; `--overwrite` removes these and nothing else. */
-const RUN_FILES = [
+export const RUN_FILES: readonly string[] = [
   "config.json",
   "data.json",
   "metrics.jsonl",
   "freezing.jsonl",
   SCORES,
   "result.json",
-  "report.html",
+  REPORT,
   HIDDEN_STATES,
   CHECKPOINTS,
   "adapter",

@@ -1,10 +1,7 @@
 import { isAbsolute, join, resolve } from "node:path";
 import { readJsonFile, writeJsonFile } from "../../checkpoints/json-file-node.ts";
 import { dataFingerprintSchema } from "../../runs/data-fingerprint.ts";
-import { flatOptions, resolveConfig, withAbsolutePaths } from "../../runs/run-config.ts";
-
-/** Options that name files and folders. */
-const PATHS = ["data", "train", "validation", "model", "adapter"];
+import { flatOptions, PATH_OPTIONS, resolveConfig, withAbsolutePaths } from "../../runs/run-config.ts";
 
 interface Move {
   name: string;
@@ -23,7 +20,7 @@ export async function relocateRun(directory: string, given: Readonly<Record<stri
   const config = (await readJsonFile(file)) as Record<string, unknown> | undefined;
   if (!config) return;
   const here = flatOptions(withAbsolutePaths(resolveConfig(given)));
-  const moves = PATHS.flatMap((name): Move[] => {
+  const moves = PATH_OPTIONS.flatMap((name): Move[] => {
     const [from, to] = [config[name], here[name]];
     return typeof from === "string" && typeof to === "string" && isAbsolute(to) && from !== to
       ? [{ name, from, to }]

@@ -4,12 +4,11 @@ import { promisify } from "node:util";
 import { gunzip, gzip } from "node:zlib";
 import { z } from "zod";
 import { UserError } from "../../errors.ts";
+import { HIDDEN_STATES, REPORT, RUN_FILES } from "../../runs/run-folder.ts";
+import { REPORTED, TRIAL_TIME } from "../study/run-study.ts";
 
 /** Files and folders of a run that travel; a page can be made of them again. */
-const PARTS = [
-  ...["config.json", "data.json", "metrics.jsonl", "freezing.jsonl", "scores.jsonl", "result.json", "reported.json"],
-  ...["trial.json", "checkpoints", "adapter"],
-];
+const PARTS = [...RUN_FILES.filter((name) => name !== REPORT && name !== HIDDEN_STATES), REPORTED, TRIAL_TIME];
 
 /** Names of files that a pack may hold: nothing outside of the run's folder can be written by one. */
 const NAME = /^(?:[\w-]+\.jsonl?|(?:checkpoints|adapter)\/[\w-]+\.(?:json|safetensors))$/;

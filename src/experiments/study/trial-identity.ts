@@ -9,7 +9,7 @@ import { resolveModel } from "../../checkpoints/hub-node.ts";
 import { BUNDLED_MODEL } from "../../finetuning/bundled-model.ts";
 import { modelDirectory } from "../../finetuning/load-base-model-node.ts";
 import { findMethod } from "../../methods/methods.ts";
-import { flatOptions, MAY_DIFFER, type RunConfig, runOptions } from "../../runs/run-config.ts";
+import { flatOptions, MAY_DIFFER, PATH_OPTIONS, type RunConfig, runOptions } from "../../runs/run-config.ts";
 import type { TaskData } from "../../tasks/example.ts";
 
 /** What a trial is, wherever its files lie: trials that agree in all of it are the same. */
@@ -23,7 +23,7 @@ export interface TrialIdentity {
 }
 
 /** Options that say where something lies. What lies there is hashed. */
-const PATHS = ["data", "train", "validation", "model", "revision", "adapter"];
+const PLACES = [...PATH_OPTIONS, "revision"];
 
 /** Says what trials are; files that were hashed are remembered. */
 export class Identifier {
@@ -50,7 +50,7 @@ export class Identifier {
 
 /** A run's options as an identity has them. */
 export function tellingOptions(config: RunConfig): Record<string, unknown> {
-  const all = Object.entries(flatOptions(config)).filter(([key]) => !MAY_DIFFER.includes(key) && !PATHS.includes(key));
+  const all = Object.entries(flatOptions(config)).filter(([key]) => !MAY_DIFFER.includes(key) && !PLACES.includes(key));
   return Object.fromEntries(all.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
