@@ -1,17 +1,17 @@
-import { resolveModel } from "../checkpoints/hub-node.ts";
 import { readFolderConfig } from "../checkpoints/model-folder-node.ts";
 import { BUNDLED_MODEL } from "../finetuning/bundled-model.ts";
-import { modelDirectory } from "../finetuning/load-base-model-node.ts";
+import { resolveModelFolder } from "../finetuning/load-base-model-node.ts";
 import { runSchedule } from "../finetuning/run-schedule.ts";
 import { findMethod } from "../methods/methods.ts";
 import { describeModel, type ModelDescription } from "../models/families.ts";
 import { defaultHead, type ModelTrace, traceModel } from "../models/trace.ts";
 import type { RunConfig } from "../runs/run-config.ts";
 import { stepsPerEpoch } from "../training/batch-order.ts";
+import { Remembered } from "./remembered.ts";
 
 /** Checks runs before they start, from their options alone; models that were looked at are remembered. */
 export class RunChecker {
-  readonly #models = new Map<string, Promise<KnownModel>>();
+  readonly #models = new Remembered<KnownModel>();
 
   /**
    * Layers, ranks and schedules of a run, without weights.
@@ -34,16 +34,12 @@ export class RunChecker {
 
   #modelOf({ model = BUNDLED_MODEL, revision, offline }: RunConfig["run"]): Promise<KnownModel> {
     const key = JSON.stringify([model, revision]);
-    const known = this.#models.get(key);
-    if (known) return known;
-    const found = (async () => {
-      const folder = model === BUNDLED_MODEL ? modelDirectory(model) : await resolveModel(model, { revision, offline });
+    return this.#models.get(key, async () => {
+      const folder = await resolveModelFolder(model, { revision, offline });
       const description = describeModel(await readFolderConfig(folder));
       const head = defaultHead(description.architecture);
       return { description, trace: traceModel(description, description.config.labelCount, head) };
-    })();
-    this.#models.set(key, found);
-    return found;
+    });
   }
 }
 

@@ -13,6 +13,13 @@ export function modelDirectory(name: string): string {
   return name === BUNDLED_MODEL ? fileURLToPath(new URL(`../../assets/${BUNDLED_MODEL}`, import.meta.url)) : name;
 }
 
+/**
+ * Folder or GGUF file of a model: the bundled one's, the user's own, or the hub's cache, into which what is missing is fetched.
+ * @throws UserError where it is neither there nor to be had.
+ */
+export const resolveModelFolder = async (name: string, hub?: HubOptions): Promise<string> =>
+  name === BUNDLED_MODEL ? modelDirectory(name) : await resolveModel(name, hub);
+
 /** A base model that was read from a folder or the hub. */
 export interface LoadedBaseModel extends BaseModel {
   /** Hashes of its files; absent of a model on the hub, whose commit says what they are. */
@@ -42,7 +49,7 @@ export async function loadBaseModel(
     ...hub
   }: HubOptions & { format?: FormatChoice | undefined; recorded?: RecordedBase | undefined } = {},
 ): Promise<LoadedBaseModel> {
-  const directory = name === BUNDLED_MODEL ? modelDirectory(name) : await resolveModel(name, hub);
+  const directory = await resolveModelFolder(name, hub);
   const onHub = name !== BUNDLED_MODEL && directory !== name;
   const called = onHub ? { name: name.replace(/@.*$/, ""), revision: basename(directory) } : { name };
   const found = await modelFiles(directory);

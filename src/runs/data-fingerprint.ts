@@ -62,7 +62,8 @@ function digestsOf(examples: readonly Example[], { kind, labels: names }: TaskDa
   });
 }
 
-const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
+/** SHA-256 of a text, hexadecimal. */
+export const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
 
 /**
  * Checks that local files are still what they were when a run began.
@@ -81,7 +82,8 @@ export async function refuseOtherData({ files = {} }: DataFingerprint, whose: st
   }
 }
 
-async function hashOf(file: string): Promise<string> {
+/** SHA-256 of a file, hexadecimal. */
+export async function hashOf(file: string): Promise<string> {
   const hash = createHash("sha256");
   for await (const bytes of createReadStream(file)) hash.update(bytes);
   return hash.digest("hex");

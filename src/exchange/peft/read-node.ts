@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { fileSource } from "../../checkpoints/file-source-node.ts";
-import { type HubOptions, resolveModel } from "../../checkpoints/hub-node.ts";
+import type { HubOptions } from "../../checkpoints/hub-node.ts";
 import { readJsonFile } from "../../checkpoints/json-file-node.ts";
 import { readFolderConfig } from "../../checkpoints/model-folder-node.ts";
 import { openPickle } from "../../checkpoints/pickle-node.ts";
@@ -11,7 +11,7 @@ import { readTensors } from "../../checkpoints/tensor-source.ts";
 import { inWords, UserError } from "../../errors.ts";
 import type { Adapter, AdapterDescription } from "../../finetuning/adapter.ts";
 import { BUNDLED_MODEL, BUNDLED_ON_HUB } from "../../finetuning/bundled-model.ts";
-import { modelDirectory } from "../../finetuning/load-base-model-node.ts";
+import { resolveModelFolder } from "../../finetuning/load-base-model-node.ts";
 import type { Tensor, Tensors } from "../../graph/tensor.ts";
 import type { MethodDefinition } from "../../methods/method.ts";
 import { knownMethods } from "../../methods/methods.ts";
@@ -81,9 +81,7 @@ export async function readPeftAdapter(
   const revision = (model === undefined && config.revision) || undefined;
   if (!name) throw new UserError(`${join(directory, PEFT_CONFIG)} names no base model; give it with --model`);
   const source = await readWeights(directory);
-  const raw = await readFolderConfig(
-    name === BUNDLED_MODEL ? modelDirectory(name) : await resolveModel(name, { ...hub, revision }),
-  );
+  const raw = await readFolderConfig(await resolveModelFolder(name, { ...hub, revision }));
   const base = describeModel(raw);
   const kind = headOfPeftTask(config.task_type);
   const labelCount = labelCountIn(source, base, kind);

@@ -7,6 +7,7 @@ import { type RunConfig, resolveConfig, runOptions, withAbsolutePaths } from "..
 import type { TaskData } from "../../tasks/example.ts";
 import { findTaskKind } from "../../tasks/task-kinds.ts";
 import { RunChecker } from "../check-run.ts";
+import { Remembered } from "../remembered.ts";
 import { type Choice, drawChoice, gridOf, type Values } from "./factors.ts";
 import { type Rung, rungsOf } from "./halving.ts";
 import type { Study } from "./study-file.ts";
@@ -135,7 +136,7 @@ class Planner {
   readonly #study: Study;
   readonly #checker = new RunChecker();
   readonly #identifier = new Identifier();
-  readonly #sources = new Map<string, Promise<Source>>();
+  readonly #sources = new Remembered<Source>();
 
   constructor(study: Study) {
     this.#study = study;
@@ -190,18 +191,14 @@ class Planner {
   #sourceOf(config: RunConfig): Promise<Source> {
     const { text, textPair, label, kind, maxTrainSamples, offline } = config.run;
     const key = JSON.stringify([config.source, text, textPair, label, kind, maxTrainSamples]);
-    const known = this.#sources.get(key);
-    if (known) return known;
-    const source = (async () => {
+    return this.#sources.get(key, async () => {
       const whole = await loadTask({ ...config, run: { ...config.run, validationSplit: undefined } }, { offline });
       const own = whole.heldOut ? [] : whole.validation;
       return {
         task: await loadTask(config, { offline }),
         ownValidation: own.reduce((sum, { examples }) => sum + examples.length, 0),
       };
-    })();
-    this.#sources.set(key, source);
-    return source;
+    });
   }
 }
 

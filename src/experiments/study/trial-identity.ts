@@ -1,16 +1,16 @@
-import { createHash } from "node:crypto";
-import { createReadStream, existsSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { z } from "zod";
 import { notedFiles } from "../../checkpoints/file-hashes-node.ts";
 import { folderFiles } from "../../checkpoints/file-source-node.ts";
-import { resolveModel } from "../../checkpoints/hub-node.ts";
 import { BUNDLED_MODEL } from "../../finetuning/bundled-model.ts";
-import { modelDirectory } from "../../finetuning/load-base-model-node.ts";
+import { resolveModelFolder } from "../../finetuning/load-base-model-node.ts";
 import { findMethod } from "../../methods/methods.ts";
+import { hashOf, sha256 } from "../../runs/data-fingerprint.ts";
 import { flatOptions, MAY_DIFFER, PATH_OPTIONS, type RunConfig, runOptions } from "../../runs/run-config.ts";
 import type { TaskData } from "../../tasks/example.ts";
+import { Remembered } from "../remembered.ts";
 
 /** What a trial is, wherever its files lie: trials that agree in all of it are the same. */
 export interface TrialIdentity {
@@ -27,8 +27,8 @@ const PLACES = [...PATH_OPTIONS, "revision"];
 
 /** Says what trials are; files that were hashed are remembered. */
 export class Identifier {
-  readonly #data = new Map<string, Promise<string>>();
-  readonly #models = new Map<string, Promise<string>>();
+  readonly #data = new Remembered<string>();
+  readonly #models = new Remembered<string>();
 
   /**
    * @param task that the options name, read from their data
@@ -36,10 +36,12 @@ export class Identifier {
    */
   async identify(config: RunConfig, task: TaskData, reported?: string): Promise<TrialIdentity> {
     const files = [...(task.origin?.files ?? []), ...(reported === undefined ? [] : [reported])];
-    const hashes = await Promise.all(files.map((file) => once(this.#data, file, () => hashOf(file))));
+    const hashes = await Promise.all(files.map((file) => this.#data.get(file, () => hashOf(file))));
     const { model = BUNDLED_MODEL, revision, adapter, offline } = config.run;
     const key = JSON.stringify([model, revision]);
-    const base = await once(this.#models, key, () => modelIdentity(model, { revision, offline }));
+    const base = await this.#models.get(key, async () =>
+      contentsOf(await resolveModelFolder(model, { revision, offline })),
+    );
     return {
       options: tellingOptions(config),
       data: task.origin?.revision ?? sha256(hashes.join("\n")),
@@ -67,13 +69,6 @@ export function trialId({ options, data, model }: TrialIdentity): string {
   return sha256(JSON.stringify([others, data, model])).slice(0, 12);
 }
 
-async function modelIdentity(
-  name: string,
-  hub: { revision?: string | undefined; offline?: boolean | undefined },
-): Promise<string> {
-  return contentsOf(name === BUNDLED_MODEL ? modelDirectory(name) : await resolveModel(name, hub));
-}
-
 /** A run's adapter or another's, in its folder; one of the hub is told by its name. */
 const adapterIdentity = async (name: string): Promise<string> =>
   existsSync(name) ? contentsOf(existsSync(join(name, "adapter")) ? join(name, "adapter") : name) : name;
@@ -88,17 +83,3 @@ async function contentsOf(path: string): Promise<string> {
 }
 
 const MODEL_FILE = /\.(json|safetensors|bin|gguf|txt|model)$/;
-
-function once(known: Map<string, Promise<string>>, key: string, make: () => Promise<string>): Promise<string> {
-  const found = known.get(key) ?? make();
-  known.set(key, found);
-  return found;
-}
-
-const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
-
-async function hashOf(file: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const bytes of createReadStream(file)) hash.update(bytes);
-  return hash.digest("hex");
-}
