@@ -4,6 +4,7 @@ import { UserError } from "../errors.ts";
 import type { Adapter } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
 import { fitAdapter } from "../finetuning/fitted-adapter.ts";
+import { mergeWeights } from "../methods/merge.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
 import {
@@ -17,16 +18,19 @@ import { mergedFormat } from "./merged-format-node.ts";
 import { onnxFormat } from "./onnx-format-node.ts";
 import { peftFormat } from "./peft/format-node.ts";
 
-export const EXPORT_FORMATS = ["peft", "merged", "onnx", "gguf"] as const;
-export type ExportFormat = (typeof EXPORT_FORMATS)[number];
-
-/** What writes each format: a new one is one file, its name and its line here. */
-const FORMATS: Readonly<Record<ExportFormat, ExportFormatDefinition>> = {
+/** What writes each format: a new one is one file and its line here. */
+const FORMATS = {
   peft: peftFormat,
   merged: mergedFormat,
   onnx: onnxFormat,
   gguf: ggufFormat,
-};
+} satisfies Readonly<Record<string, ExportFormatDefinition>>;
+
+export type ExportFormat = keyof typeof FORMATS;
+export const EXPORT_FORMATS = Object.keys(FORMATS) as readonly ExportFormat[];
+
+/** Whether a format has one model, the adapter folded into its weights. */
+export const mergesWeights = (format: ExportFormat): boolean => FORMATS[format].merges === true;
 
 const optionsOf = (format: ExportFormat): readonly string[] => FORMATS[format].options ?? [];
 
@@ -71,7 +75,10 @@ export async function exportAdapter(
   try {
     const expected = await logitsOf(base, adapter, { runtime, examples });
     await mkdir(folder, { recursive: true });
-    const job = { folder, base, adapter, fitted, options, runtime, examples, expected };
+    const weights = mergesWeights(format)
+      ? await mergeWeights(base.weights, fitted.adaptation, fitted.parameters, runtime)
+      : base.weights;
+    const job = { folder, base, adapter, fitted, weights, options, runtime, examples, expected };
     const agreement = await FORMATS[format].write(job);
     const { largestDifference } = agreement;
     // Written so that a difference that is no number is refused too.

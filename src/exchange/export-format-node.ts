@@ -2,6 +2,7 @@ import type { Adapter } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
 import { FineTunedModel } from "../finetuning/fine-tuned-model.ts";
 import type { FittedAdapter } from "../finetuning/fitted-adapter.ts";
+import type { Tensors } from "../graph/tensor.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
 import type { PeftFormName } from "./peft/write.ts";
@@ -22,6 +23,8 @@ export interface ExportJob {
   base: BaseModel;
   adapter: Adapter;
   fitted: FittedAdapter;
+  /** The base model's, with the adapter folded in where the format merges. */
+  weights: Tensors<"float32">;
   options: FormatOptions;
   runtime: Runtime;
   /** What to compare on, and the logits that the adapter's own model gives. */
@@ -50,6 +53,8 @@ export interface QuantizedAgreement {
 
 /** A format of another tool. */
 export interface ExportFormatDefinition {
+  /** What is written is one model, the adapter folded into its weights. */
+  readonly merges?: true;
   /** Those of the options that it has. */
   readonly options?: readonly (keyof FormatOptions)[];
   /**

@@ -1,15 +1,14 @@
 import { loadBaseModel } from "../finetuning/load-base-model-node.ts";
 import { head } from "../methods/head.ts";
-import { mergeWeights } from "../methods/merge.ts";
 import { difference, type ExportFormatDefinition, logitsOf } from "./export-format-node.ts";
 import { writeMergedFolder } from "./merged-node.ts";
 
 /** A model folder of Hugging Face Transformers. */
 export const mergedFormat: ExportFormatDefinition = {
+  merges: true,
   async write(job) {
-    const { folder, base, fitted, runtime } = job;
+    const { folder, base, weights } = job;
     const { description } = job.adapter;
-    const weights = await mergeWeights(base.weights, fitted.adaptation, fitted.parameters, runtime);
     await writeMergedFolder(folder, base, description, weights);
     const again = await loadBaseModel(folder, description.task, 0);
     const alone = { ...description, method: head.name, methodOptions: {} };

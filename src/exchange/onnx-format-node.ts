@@ -1,4 +1,3 @@
-import { mergeWeights } from "../methods/merge.ts";
 import { dot, unitVector } from "../tasks/vectors.ts";
 import { difference, type ExportFormatDefinition } from "./export-format-node.ts";
 import { type OnnxType, writeOnnxFolder } from "./onnx.ts";
@@ -7,10 +6,10 @@ import { diskFolder } from "./output-folder-node.ts";
 
 /** A folder for Transformers.js and ONNX Runtime. */
 export const onnxFormat: ExportFormatDefinition = {
+  merges: true,
   options: ["dtype"],
-  async write({ folder, base, adapter, fitted, options, runtime, examples, expected }) {
+  async write({ folder, base, adapter, weights, options, runtime, examples, expected }) {
     const quantization = options.dtype === "float32" ? undefined : options.dtype;
-    const weights = await mergeWeights(base.weights, fitted.adaptation, fitted.parameters, runtime);
     await writeOnnxFolder(diskFolder(folder), base, adapter.description, weights, quantization);
     const outputsOf = (type: OnnxType) => onnxOutputs(folder, type, base, adapter, runtime, examples);
     const whole = await outputsOf("float32");

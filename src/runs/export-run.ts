@@ -5,6 +5,7 @@ import {
   type ExportOptions,
   type ExportReport,
   exportAdapter,
+  mergesWeights,
   refuseIfNotEmpty,
 } from "../exchange/export-adapter-node.ts";
 import type { BaseModel, FormatChoice } from "../finetuning/base-model.ts";
@@ -61,7 +62,7 @@ export async function exportRun(
   const adapter = await openAdapter(run);
   const { model, revision, modelFiles, task, base: trained } = adapter.description;
   const recorded = { fileHashes: modelFiles, whose: `the run in ${run}` };
-  const merges = options.format === "merged" || options.format === "onnx";
+  const merges = mergesWeights(options.format);
   const format: FormatChoice = merges ? "float32" : formatToAnswer(trained);
   const from = { ...hub, format, recorded, ...(revision !== undefined && { revision }) };
   const base = await loadBaseModel(model, task, 0, from);
