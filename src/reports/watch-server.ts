@@ -1,8 +1,7 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
-import { UserError } from "../errors.ts";
+import { createServer, type ServerResponse } from "node:http";
 import { readRunRecords } from "../runs/read-run.ts";
 import type { FreezingRecord, MetricsRecord, ScoresRecord } from "../runs/records.ts";
+import { close, LOOPBACK, listen } from "../serving/loopback.ts";
 import { page } from "./page.ts";
 import { reportedRun } from "./report.ts";
 import { runContent, runTitle } from "./run-page.ts";
@@ -18,6 +17,9 @@ export interface WatchServer {
   /** Shows the run as its folder holds it now, tells the browser that it has ended, and stops serving. */
   close(): Promise<void>;
 }
+
+/** Of the error where a port cannot be had. */
+const WATCHING = { doing: "watch", remedy: "give another port, or none for a free one" };
 
 /** Milliseconds between two pages sent, at the least. */
 const pause = 500;
@@ -87,17 +89,16 @@ export async function startWatchServer({
     response.setHeader("Cache-Control", "no-store");
     response.setHeader("X-Content-Type-Options", "nosniff");
     const route = routes[request.url?.split("?")[0] ?? "/"];
-    // A page elsewhere whose name was made to point at 127.0.0.1 still sends that name.
-    if (!isLoopback(request)) response.writeHead(403).end("Only 127.0.0.1 and localhost are served.\n");
+    if (!LOOPBACK.test(request.headers.host ?? "")) response.writeHead(403).end("Only 127.0.0.1 and localhost are served.\n");
     else if (request.method !== "GET") response.writeHead(405, { Allow: "GET" }).end();
     else if (route) route(response);
     else response.writeHead(404).end("No such page.\n");
   });
 
-  await listen(server, port);
+  const bound = await listen(server, port, WATCHING);
 
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    url: `http://127.0.0.1:${bound}/`,
     push(record) {
       if (!("kind" in record)) records.freezing.push(record);
       else if (record.kind === "step") records.steps.push(record);
@@ -113,11 +114,7 @@ export async function startWatchServer({
       } finally {
         const last = `${draw()}event: end\ndata:\n\n`;
         for (const watcher of watchers) watcher.end(last);
-        const closed = new Promise((resolve) => server.close(resolve));
-        // A browser that does not take its last page must not keep the run from ending.
-        const impatience = setTimeout(() => server.closeAllConnections(), 1000);
-        await closed;
-        clearTimeout(impatience);
+        await close(server);
       }
     },
   };
@@ -129,19 +126,6 @@ export async function startWatchServer({
  */
 export async function checkPort(port: number): Promise<void> {
   const server = createServer();
-  await listen(server, port);
-  await new Promise((resolve) => server.close(resolve));
-}
-
-async function listen(server: Server, port: number): Promise<void> {
-  const refuse = (what: string) => new UserError(`can't watch on ${what}; give another port, or none for a free one`);
-  if (!Number.isInteger(port) || port < 0 || port > 65535) throw refuse(`port ${port}, which is none`);
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", ({ code }: NodeJS.ErrnoException) => reject(refuse(`port ${port} of 127.0.0.1 (${code})`)));
-    server.listen({ host: "127.0.0.1", port }, resolve);
-  });
-}
-
-function isLoopback({ headers }: IncomingMessage): boolean {
-  return /^(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/i.test(headers.host ?? "");
+  await listen(server, port, WATCHING);
+  await close(server);
 }

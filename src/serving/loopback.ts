@@ -4,14 +4,21 @@ import { UserError } from "../errors.ts";
 /** Hosts by which a server of this machine alone is asked. A page elsewhere whose name was made to point at 127.0.0.1 still sends that name. */
 export const LOOPBACK = /^(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/i;
 
-/** Listens on 127.0.0.1 alone. @returns the port @throws UserError where it cannot be had. */
-export async function listen(server: ServerType, port: number): Promise<number> {
+/**
+ * Listens on 127.0.0.1 alone.
+ * @param doing what the port is for, and `remedy` what to do where it cannot be had, for the error message
+ * @returns the port
+ * @throws UserError where it cannot be had.
+ */
+export async function listen(
+  server: ServerType,
+  port: number,
+  { doing = "listen", remedy = "give another --port, or 0 for a free one" } = {},
+): Promise<number> {
+  const refusal = (what: string): UserError => new UserError(`can't ${doing} on port ${port}${what}; ${remedy}`);
+  if (!Number.isInteger(port) || port < 0 || port > 65535) throw refusal(", which is none");
   await new Promise<void>((resolve, reject) => {
-    server.once("error", ({ code }: NodeJS.ErrnoException) =>
-      reject(
-        new UserError(`can't listen on port ${port} of 127.0.0.1 (${code}); give another --port, or 0 for a free one`),
-      ),
-    );
+    server.once("error", ({ code }: NodeJS.ErrnoException) => reject(refusal(` of 127.0.0.1 (${code})`)));
     server.listen({ host: "127.0.0.1", port }, resolve);
   });
   const address = server.address();
