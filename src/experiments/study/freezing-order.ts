@@ -1,4 +1,4 @@
-import { spearman } from "../../tasks/metrics.ts";
+import { ranks, spearman } from "../../tasks/metrics.ts";
 import { grouped, mean, type Spread, spreadOf } from "../statistics.ts";
 import type { TrialOutcome } from "./run-study.ts";
 import type { Configuration } from "./study-plan.ts";
@@ -52,13 +52,10 @@ export function freezingOrders(
 /** Of each matrix its place in the order of freezing, from 0 to 1; undefined where none froze, or all at once. */
 function placesOf(frozenAtStep: Readonly<Record<string, number | null>>): Map<string, number> | undefined {
   // What never froze comes after all that did.
-  const steps = Object.entries(frozenAtStep).map(([name, step]) => [name, step ?? Number.POSITIVE_INFINITY] as const);
-  const distinct = [...new Set(steps.map(([, step]) => step))].sort((a, b) => a - b);
-  if (distinct.length < 2) return undefined;
-  const below = (step: number): number => steps.filter(([, other]) => other < step).length;
-  const equal = (step: number): number => steps.filter(([, other]) => other === step).length;
-  // Ties share the mean of their places.
-  return new Map(steps.map(([name, step]) => [name, (below(step) + (equal(step) - 1) / 2) / (steps.length - 1)]));
+  const steps = Object.values(frozenAtStep).map((step) => step ?? Number.POSITIVE_INFINITY);
+  if (new Set(steps).size < 2) return undefined;
+  const places = ranks(steps);
+  return new Map(Object.keys(frozenAtStep).map((name, i) => [name, (places[i]! - 1) / (steps.length - 1)]));
 }
 
 function correlationOf(a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>): number | undefined {
