@@ -105,10 +105,11 @@ function fromRange(name: string, { from, to, scale, steps }: Ends, when: Factor[
   if (scale === "log" && from <= 0) {
     throw new UserError(`factor "${name}": a range on a log scale must begin above 0, not at ${from}`);
   }
+  const whole = isWhole(name);
   const at = (share: number): Level => {
     const exact = scale === "log" ? from * (to / from) ** share : from + share * (to - from);
     // Rounded, so that values read well in tables; the ends stay what they are.
-    const rounded = isWhole(name) ? Math.round(exact) : Number(exact.toPrecision(3));
+    const rounded = whole ? Math.round(exact) : Number(exact.toPrecision(3));
     return levelOf(name, Math.min(to, Math.max(from, rounded)));
   };
   const levels = steps === undefined ? undefined : Array.from({ length: steps }, (_, i) => at(i / (steps - 1)));
@@ -125,20 +126,12 @@ const levelOf = (name: string, given: Value): Level => ({ label: shown(given), o
 /** A value as tables show it. */
 export const shown = (given: unknown): string => (typeof given === "string" ? given : JSON.stringify(given));
 
+/** Whether an option takes whole numbers alone. */
 function isWhole(name: string): boolean {
-  const { properties } = ALL_PROPERTIES;
-  return properties[name]?.type === "integer";
+  const schemas: readonly z.ZodObject[] = [runOptions, ...METHODS.map(({ options }) => options)];
+  const schema = schemas.findLast(({ shape }) => name in shape)?.shape[name];
+  return schema !== undefined && z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }).type === "integer";
 }
-
-const ALL_PROPERTIES = {
-  get properties(): Readonly<Record<string, { type?: string }>> {
-    const schemas = [runOptions, ...METHODS.map(({ options }) => options)];
-    return Object.assign(
-      {},
-      ...schemas.map((schema) => z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }).properties),
-    );
-  },
-};
 
 function checkName(name: string, where: string): void {
   if (!OPTION_NAMES.includes(name)) {
