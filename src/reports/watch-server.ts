@@ -89,7 +89,8 @@ export async function startWatchServer({
     response.setHeader("Cache-Control", "no-store");
     response.setHeader("X-Content-Type-Options", "nosniff");
     const route = routes[request.url?.split("?")[0] ?? "/"];
-    if (!LOOPBACK.test(request.headers.host ?? "")) response.writeHead(403).end("Only 127.0.0.1 and localhost are served.\n");
+    if (!LOOPBACK.test(request.headers.host ?? ""))
+      response.writeHead(403).end("Only 127.0.0.1 and localhost are served.\n");
     else if (request.method !== "GET") response.writeHead(405, { Allow: "GET" }).end();
     else if (route) route(response);
     else response.writeHead(404).end("No such page.\n");
