@@ -65,8 +65,8 @@ export function tuneCommand(): Command {
       lines.log("saving what is done; press Ctrl-C again to end at once");
     });
     try {
-      const { plan, outcome, winner, defaults } = await tune(
-        { options, minutes, output, seed, metric },
+      const found = await tune(
+        { options, minutes, output, seed, metric, signal: abort.signal },
         (job) => runTrialInProcess(job, { signal: abort.signal, onNews: (news) => lines.news(news) }),
         {
           onTrial: (...of) => lines.onTrial(...of),
@@ -77,8 +77,11 @@ export function tuneCommand(): Command {
             timer = setTimeout(() => abort.abort(), milliseconds);
           },
         },
-      );
-      if (asked || !winner || !defaults) {
+      ).catch((error: unknown) => {
+        if (asked && error === abort.signal.reason) return undefined;
+        throw error;
+      });
+      if (asked || !found?.winner || !found.defaults) {
         lines.log(
           asked
             ? "interrupted; the same command again takes up what has finished"
@@ -87,6 +90,7 @@ export function tuneCommand(): Command {
         process.exitCode = asked ? INTERRUPTED : 1;
         return;
       }
+      const { plan, outcome, winner, defaults } = found;
       lines.stop();
       await keepWinner(winner, output);
       const results = studyResults(plan, outcome);

@@ -37,6 +37,7 @@ const END = 0.5;
 /**
  * Times a few steps of a run and an evaluation of a few examples, and writes nothing.
  * @param given options of a run
+ * @param signal aborting ends it, with its reason
  * @throws UserError where the run cannot work
  */
 export async function timeRun(given: Readonly<Record<string, unknown>>, signal?: AbortSignal): Promise<Timing> {

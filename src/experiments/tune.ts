@@ -36,6 +36,8 @@ export interface TuneOptions {
   output: string;
   seed: number;
   metric?: string | undefined;
+  /** Ends the timing before the first trial, with its reason; trials that are under way are the runner's. */
+  signal?: AbortSignal | undefined;
 }
 
 export interface TuneOutcome {
@@ -73,7 +75,7 @@ export const searchFolder = (output: string): string => join(output, "search");
  * @throws UserError where the options, or so short a time, cannot work
  */
 export async function tune(
-  { options, minutes, output, seed, metric }: TuneOptions,
+  { options, minutes, output, seed, metric, signal }: TuneOptions,
   run: TrialRunner,
   progress: StudyProgress & { onNote?(note: string): void; endAfter(milliseconds: number): void },
 ): Promise<TuneOutcome> {
@@ -86,7 +88,7 @@ export async function tune(
   }
   const study = studyOf(options, seed, metric);
 
-  const timing = await timeRun({ ...withoutValidation(study.options), seed, validationSplit: HELD_OUT });
+  const timing = await timeRun({ ...withoutValidation(study.options), seed, validationSplit: HELD_OUT }, signal);
   const epochs = epochsThatFit(
     timing.length.epochs,
     (of) => secondsOf(timing, 0, { to: of }),
