@@ -16,7 +16,7 @@ const EXAMPLES = [
 const NOTE = "Data and models are read by the study's paths, from this folder. Ctrl-C gives the trial back.";
 
 /** Where the queue is, where no flag says so: flags show in a list of processes, with passwords. */
-export const QUEUE_VARIABLE = "AFLORA_QUEUE";
+const QUEUE_VARIABLE = "AFLORA_QUEUE";
 
 /** `aflora work` */
 export function workCommand(): Command {

@@ -1,3 +1,4 @@
+import { stepsPerEpoch } from "../../training/batch-order.ts";
 import { secondsOf, type Timing, timeRun } from "../estimate.ts";
 import { mean } from "../statistics.ts";
 import type { Configuration, StudyPlan } from "./study-plan.ts";
@@ -17,7 +18,7 @@ export interface StudyEstimate {
 const FREE = [
   ...["seed", "epochs", "patience", "learningRate", "headLearningRate", "weightDecay", "warmupRatio", "maxGradNorm"],
   ...["beta1", "beta2", "alpha", "freezeRule", "freezeScore", "freezeCurve", "freezeInitial", "freezeFinal"],
-  ...["freezeInterval", "freezeWindowed", "freezeTogether", "orthogonality", "sparsity"],
+  ...["freezeInterval", "freezeWindowed", "freezeTogether", "orthogonality"],
 ];
 
 /** Kinds of trials that are timed at most: each takes seconds. */
@@ -30,7 +31,6 @@ const processStart = (): number => Math.min(process.uptime(), 5);
 export async function estimateStudy(
   plan: StudyPlan,
   onTiming: (label: string) => void = () => {},
-  signal?: AbortSignal,
 ): Promise<StudyEstimate> {
   const boot = processStart();
   const timings = new Map<string, { timing: Timing; configuration: Configuration }>();
@@ -38,13 +38,13 @@ export async function estimateStudy(
   for (const { configuration, key } of kinds) {
     if (timings.has(key) || timings.size >= MOST_TIMED) continue;
     onTiming(configuration.label);
-    timings.set(key, { configuration, timing: await timeRun(configuration.trials[0]!.config, signal) });
+    timings.set(key, { configuration, timing: await timeRun(configuration.trials[0]!.config) });
   }
   const timingOf = (configuration: Configuration): Timing => {
     const own = timings.get(kindOf(configuration))?.timing ?? nearest(configuration, [...timings.values()]);
     // The number of epochs and steps is its own.
     const { examples, epochs, batchSize } = configuration.length;
-    return { ...own, length: { ...own.length, epochs, stepsPerEpoch: Math.ceil(examples / batchSize) } };
+    return { ...own, length: { ...own.length, epochs, stepsPerEpoch: stepsPerEpoch(examples, batchSize) } };
   };
   const whole = plan.configurations.map((configuration) => {
     const timing = timingOf(configuration);

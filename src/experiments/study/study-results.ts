@@ -235,11 +235,7 @@ function interaction(a: string, b: string, rows: readonly TrialRow[], study: Stu
 }
 
 /** Levels of a factor that rows have, in the order of the study; those drawn from a range by size. */
-export function levelsOf(
-  factor: string,
-  rows: readonly Pick<TrialRow, "values">[],
-  study: Pick<Study, "factors">,
-): string[] {
+function levelsOf(factor: string, rows: readonly Pick<TrialRow, "values">[], study: Pick<Study, "factors">): string[] {
   const present = [...new Set(rows.flatMap(({ values }) => values[factor] ?? []))];
   const listed = study.factors.find(({ name }) => name === factor)?.levels?.map(({ label }) => label);
   if (listed) return listed.filter((label) => present.includes(label));
