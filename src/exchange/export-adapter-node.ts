@@ -18,16 +18,16 @@ import { mergedFormat } from "./merged-format-node.ts";
 import { onnxFormat } from "./onnx-format-node.ts";
 import { peftFormat } from "./peft/format-node.ts";
 
-/** What writes each format: a new one is one file and its line here. */
-const FORMATS = {
+export const EXPORT_FORMATS = ["peft", "merged", "onnx", "gguf"] as const;
+export type ExportFormat = (typeof EXPORT_FORMATS)[number];
+
+/** What writes each format: a new one is one file, its name and its line here. */
+const FORMATS: Readonly<Record<ExportFormat, ExportFormatDefinition>> = {
   peft: peftFormat,
   merged: mergedFormat,
   onnx: onnxFormat,
   gguf: ggufFormat,
-} satisfies Readonly<Record<string, ExportFormatDefinition>>;
-
-export type ExportFormat = keyof typeof FORMATS;
-export const EXPORT_FORMATS = Object.keys(FORMATS) as readonly ExportFormat[];
+};
 
 /** Whether a format has one model, the adapter folded into its weights. */
 export const mergesWeights = (format: ExportFormat): boolean => FORMATS[format].merges === true;
