@@ -46,7 +46,8 @@ export function setUpModelStep(
     byId("hub-choice", HTMLElement).hidden = from !== "hub";
     byId("disk-choice", HTMLElement).hidden = from !== "disk";
     if (from === "page") return { from };
-    return from === "hub" && hub.value.trim() ? { from, id: hub.value } : undefined;
+    const id = hub.value.trim();
+    return from === "hub" && id ? { from, id } : undefined;
   };
   for (const radio of radios) radio.addEventListener("change", () => void choose(byRadio()));
   look.addEventListener("click", () => void choose(byRadio()));

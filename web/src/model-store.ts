@@ -1,13 +1,13 @@
 import { type ByteSource, blobSource } from "../../src/checkpoints/byte-source.ts";
 import { ggufFiles } from "../../src/checkpoints/gguf/gguf-files.ts";
-import type { ModelFiles } from "../../src/checkpoints/model-files.ts";
+import { type ModelFiles, memoryFiles } from "../../src/checkpoints/model-files.ts";
 import { UserError } from "../../src/errors.ts";
 import { BUNDLED_MODEL } from "../../src/finetuning/bundled-model.ts";
 
 /** Which model, as a person chose it. */
 export type ModelChoice =
   | { from: "page" }
-  /** `owner/name[@revision]` */
+  /** `owner/name[@revision]`, without spaces around it. */
   | { from: "hub"; id: string }
   /** Files of a folder, by their paths within it, or one GGUF file. */
   | { from: "disk"; name: string; files: Readonly<Record<string, Blob>> }
@@ -55,27 +55,29 @@ export async function filesOf(
   home: string,
   onProgress: (progress: DownloadProgress) => void,
 ): Promise<ModelFiles> {
-  if (choice.from === "page") {
-    const served = servedFiles(BUNDLED_MODEL, new URL(`models/${BUNDLED_MODEL}/`, home).href, onProgress);
+  if (choice.from === "page" || choice.from === "hub") {
+    const served = servedFiles(nameOf(choice), addressOf(choice, home), onProgress);
+    if (choice.from === "hub") return served;
     // Asking for others in vain would look like an error in the browser's console.
     return { ...served, open: async (file) => (BUNDLED_FILES.includes(file) ? served.open(file) : undefined) };
-  }
-  if (choice.from === "hub") {
-    const id = choice.id.trim();
-    if (!HUB_NAME.test(id)) throw new UserError(`"${id}" names no model of the hub; write owner/name`);
-    const [name, revision = "main"] = id.split("@");
-    return servedFiles(name!, `${HUB}/${name}/resolve/${revision}/`, onProgress);
   }
   const files = choice.from === "kept" ? await keptFiles(choice.name, choice.files) : choice.files;
   const [gguf] = Object.entries(files).filter(([name]) => name.endsWith(".gguf"));
   if (gguf && !files["config.json"]) return ggufFiles(blobSource(`${choice.name}: ${gguf[0]}`, gguf[1]));
-  return {
-    location: choice.name,
-    async open(name) {
-      const file = Object.hasOwn(files, name) ? files[name] : undefined;
-      return file && blobSource(`${choice.name}/${name}`, file);
-    },
-  };
+  return memoryFiles(choice.name, files);
+}
+
+/**
+ * Where the files of a model lie that comes from a server, with a slash at its end.
+ * @param home address of the page's own files
+ * @throws UserError where the choice names no model.
+ */
+function addressOf(choice: Extract<ModelChoice, { from: "page" | "hub" }>, home: string): string {
+  if (choice.from === "page") return new URL(`models/${BUNDLED_MODEL}/`, home).href;
+  const { id } = choice;
+  if (!HUB_NAME.test(id)) throw new UserError(`"${id}" names no model of the hub; write owner/name`);
+  const [name, revision = "main"] = id.split("@");
+  return `${HUB}/${name}/resolve/${revision}/`;
 }
 
 /** Keeps the files of a model from the disk, so that a run goes on with it after a reload. */
@@ -177,15 +179,13 @@ function counted(
 
 /**
  * Bytes that a model's weights have where they lie, without fetching them; undefined where nobody says.
- * @param files as `filesOf` gave them
+ * @param home address of the page's own files
+ * @throws UserError where the choice names no model.
  */
 export async function weightBytes(choice: ModelChoice, home: string): Promise<number | undefined> {
   if (choice.from === "disk") return Object.values(choice.files).reduce((sum, { size }) => sum + size, 0);
   if (choice.from === "kept") return undefined;
-  const [name, revision = "main"] = choice.from === "hub" ? choice.id.trim().split("@") : [];
-  const folder =
-    choice.from === "page" ? new URL(`models/${BUNDLED_MODEL}/`, home).href : `${HUB}/${name}/resolve/${revision}/`;
-  const url = `${folder}model.safetensors`;
+  const url = `${addressOf(choice, home)}model.safetensors`;
   if (await (await openCache())?.match(url)) return 0;
   const response = await fetch(url, { method: "HEAD" }).catch(() => undefined);
   return response?.ok ? Number(response.headers.get("Content-Length")) || undefined : undefined;
