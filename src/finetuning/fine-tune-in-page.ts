@@ -46,6 +46,8 @@ export type PageFineTuneConfig = WithMethod<
     model: string | ModelFiles;
     /** What the model is called in the adapter, such as `owner/name`; its address where absent. */
     modelName?: string;
+    /** Of a model on the hub, the branch, tag or commit that it is, for the adapter. */
+    revision?: string | undefined;
     /** Training examples. */
     train: TableText;
     /** Validation examples; a part of the training examples is held out where absent. */
@@ -96,7 +98,7 @@ const WASM_MEMORY = 2 ** 32;
  * @throws UserError where an option, the examples or the model cannot be used, or the model does not fit into a page's memory.
  */
 export async function fineTuneInPage(
-  { model, modelName, train, validation, ...config }: PageFineTuneConfig,
+  { model, modelName, revision, train, validation, ...config }: PageFineTuneConfig,
   { runtime: given, onStart, resume, ...callbacks }: PageFineTuneOptions = {},
 ): Promise<PageFineTuneOutcome> {
   const { method: name = DEFAULT_METHOD.name, ...others } = config;
@@ -112,6 +114,7 @@ export async function fineTuneInPage(
   const base = await readBaseModel(files, task, settings.seed, {
     format: settings.base,
     ...(modelName !== undefined && { name: modelName }),
+    ...(revision !== undefined && { revision }),
   });
   const fineTuning = new FineTuning({ base, task, method, settings, resume });
   const { weights } = fineTuning.memory;

@@ -19,6 +19,7 @@ import { runInWorker } from "./worker.ts";
 const assets = fileURLToPath(new URL("../../assets/", import.meta.url));
 const MODEL = `${BUNDLED_MODEL}/`;
 const DATA = "sst2/dev.tsv";
+const NAME = "owner/name";
 
 // aflora/web bundled for a browser fine-tunes the bundled encoder in a worker, over onnxruntime-web's Wasm.
 describe.skipIf(!installedChromium)(inChromium, () => {
@@ -33,7 +34,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     browser = await launchChromium();
     const tables = tablesOf(await readFile(join(assets, DATA), "utf8"));
     inNode = await fineTuneInPage(
-      { ...CONFIG, ...tables, model: folderFiles(join(assets, BUNDLED_MODEL)) },
+      { ...CONFIG, ...tables, model: folderFiles(join(assets, BUNDLED_MODEL)), modelName: NAME, revision: "v2" },
       { runtime: nodeRuntime({ threads: 2 }), onStep: ({ loss }) => void losses.push(loss) },
     );
   });
@@ -86,6 +87,10 @@ describe.skipIf(!installedChromium)(inChromium, () => {
       }
     },
   );
+
+  test("the adapter names the model and the revision that it was trained on", () => {
+    expect(inNode.adapter!.description).toMatchObject({ model: NAME, revision: "v2" });
+  });
 
   test("what fails in the worker is told", async () => {
     await expect(inPage(1, true, "no-such-model/")).rejects.toThrow(/no-such-model/);

@@ -45,6 +45,10 @@ export function nameOf(choice: ModelChoice): string {
   return choice.from === "hub" ? choice.id.replace(/@.*/, "") : choice.name;
 }
 
+/** The branch, tag or commit that is asked for of a model of the hub; undefined where none is. */
+export const revisionOf = (choice: ModelChoice): string | undefined =>
+  choice.from === "hub" ? choice.id.split("@")[1] : undefined;
+
 /**
  * The files of a chosen model. Those of a server are fetched when they are opened and kept for later visits.
  * @param home address of the page's own files
@@ -76,8 +80,7 @@ function addressOf(choice: Extract<ModelChoice, { from: "page" | "hub" }>, home:
   if (choice.from === "page") return new URL(`models/${BUNDLED_MODEL}/`, home).href;
   const { id } = choice;
   if (!HUB_NAME.test(id)) throw new UserError(`"${id}" names no model of the hub; write owner/name`);
-  const [name, revision = "main"] = id.split("@");
-  return `${HUB}/${name}/resolve/${revision}/`;
+  return `${HUB}/${nameOf(choice)}/resolve/${revisionOf(choice) ?? "main"}/`;
 }
 
 /** Keeps the files of a model from the disk, so that a run goes on with it after a reload. */

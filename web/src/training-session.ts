@@ -26,7 +26,15 @@ import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../src/tra
 import type { TrainingState } from "../../src/training/training-state.ts";
 import { type FileFacts, factsOf, readExamples, type TaskFacts, taskFactsOf } from "./examples-file.ts";
 import { type ModelFacts, modelFacts } from "./model-facts.ts";
-import { type DownloadProgress, filesOf, keep, type ModelChoice, nameOf, weightBytes } from "./model-store.ts";
+import {
+  type DownloadProgress,
+  filesOf,
+  keep,
+  type ModelChoice,
+  nameOf,
+  revisionOf,
+  weightBytes,
+} from "./model-store.ts";
 import {
   beginSaving,
   canSave,
@@ -263,6 +271,7 @@ export class TrainingSession {
       ...(settings.kind !== undefined && { kind: settings.kind }),
       model: this.#files!,
       modelName: nameOf(settings.model),
+      revision: revisionOf(settings.model),
       train: { name: settings.data, text },
     } as PageFineTuneConfig;
     let started: PageRunStart | undefined;
@@ -355,7 +364,11 @@ export class TrainingSession {
     const exact =
       base.format === "float32"
         ? base
-        : await readBaseModel(base.files, task, start.settings.seed, { name: base.name, format: "float32" });
+        : await readBaseModel(base.files, task, start.settings.seed, {
+            name: base.name,
+            ...(base.revision !== undefined && { revision: base.revision }),
+            format: "float32",
+          });
     const model = await withinMemory(FineTunedModel.adapt(exact, adapter, runtime));
     this.#tuned = { model, adapter, base: exact, start };
     const result = summarise({ method: start.method, run: start.settings }, outcome, {
