@@ -17,6 +17,7 @@ export interface Choices {
   kinds: { name: string; summary: string }[];
 }
 
+/** The methods, each with what its recipe and its options begin with, and the kinds of task. */
 export function choices(): Choices {
   return {
     methods: METHODS.map(({ name, summary, recipe, options }) => {

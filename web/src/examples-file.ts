@@ -49,6 +49,7 @@ export async function readExamples(file: Blob, name: string): Promise<{ text: st
   return { text, table: parseTable(text, name, format) };
 }
 
+/** What the page shows of a file of examples. @param name the file's */
 export function factsOf(name: string, table: Table): FileFacts {
   return {
     name,

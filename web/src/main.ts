@@ -75,17 +75,18 @@ stop.addEventListener("click", () => {
 
 const left = await attempt("data-problem", () => training.leftRun());
 if (left) {
-  const { data: file, model: name, epoch, epochs } = left;
+  const { model: name, epoch, settings } = left;
+  const { epochs } = settings.options;
   byId("left", HTMLElement).hidden = false;
   const ended = epoch === epochs;
   byId("left-title", HTMLElement).textContent = ended ? "A run is kept here" : "A run was left here";
   byId("left-go-on", HTMLElement).textContent = ended ? "Open it again" : "Go on with it";
   byId("left-text", HTMLElement).textContent =
-    `${name} on ${file}, ${epoch === 0 ? "before its first epoch had ended" : `after epoch ${epoch}`}${epochs ? ` of ${epochs}` : ""}. What it had done is kept in this browser.`;
+    `${name} on ${settings.data}, ${epoch === 0 ? "before its first epoch had ended" : `after epoch ${epoch}`}${epochs ? ` of ${epochs}` : ""}. What it had done is kept in this browser.`;
   byId("left-go-on", HTMLButtonElement).addEventListener("click", () => {
     byId("left", HTMLElement).hidden = true;
-    void data.show(left.rows, left.settings.columns, left.settings.kind);
-    form.put(left.settings.options);
+    void data.show(left.rows, settings.columns, settings.kind);
+    form.put(settings.options);
     addSteps("train");
     // The next run trains the model that is shown, which may be another.
     void run(() => training.goOnWithRun().finally(() => model.refresh()));

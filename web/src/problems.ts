@@ -25,5 +25,4 @@ export async function attempt<Value>(id: string, action: () => Promise<Value>): 
 }
 
 /** A sentence as it begins. File names keep their letters. */
-export const capital = (text: string): string =>
-  /^[a-z]+ /.test(text) ? text[0]!.toUpperCase() + text.slice(1) : text;
+const capital = (text: string): string => (/^[a-z]+ /.test(text) ? text[0]!.toUpperCase() + text.slice(1) : text);

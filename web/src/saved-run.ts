@@ -94,6 +94,7 @@ export async function whileAlone<Value>(train: () => Promise<Value>): Promise<Va
   });
 }
 
+/** Takes away what is kept of a run; nothing where there is none. */
 export async function forgetRun(): Promise<void> {
   const root = await navigator.storage.getDirectory();
   await root.removeEntry(FOLDER, { recursive: true }).catch(() => undefined);

@@ -28,6 +28,7 @@ const NUMBERS = {
 
 const DEFAULTS = { maxLength: 256, validationSplit: 0.1, seed: 42 };
 
+/** The form that says what trains, filled with what the first method begins with. @param methods those to choose from */
 export function setUpTrainForm(methods: readonly MethodChoice[]): TrainForm {
   const method = byId("method", HTMLSelectElement);
   const [weights, base] = [byId("class-weights", HTMLSelectElement), byId("base", HTMLSelectElement)];

@@ -3,7 +3,7 @@ import { UserError } from "../../src/errors.ts";
 import { writeOnnxFolder } from "../../src/exchange/onnx.ts";
 import { writePeftFolder } from "../../src/exchange/peft/write.ts";
 import { type Adapter, adapterBytes } from "../../src/finetuning/adapter.ts";
-import { type BaseModel, readBaseModel } from "../../src/finetuning/base-model.ts";
+import { readBaseModel } from "../../src/finetuning/base-model.ts";
 import {
   fineTuneInPage,
   type PageFineTuneConfig,
@@ -22,6 +22,7 @@ import { computeMetrics } from "../../src/tasks/examples.ts";
 import type { Columns, Table } from "../../src/tasks/rows.ts";
 import { heldOutText } from "../../src/tasks/split.ts";
 import type { TextPrediction } from "../../src/tasks/task-kinds.ts";
+import type { MemoryEstimate } from "../../src/training/memory-estimate.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../src/training/records.ts";
 import type { TrainingState } from "../../src/training/training-state.ts";
 import { type FileFacts, factsOf, readExamples, type TaskFacts, taskFactsOf } from "./examples-file.ts";
@@ -61,7 +62,6 @@ export type SessionEvent =
 export interface StartFacts {
   totalSteps: number;
   stepsDone: number;
-  threads: number;
   /** Bytes that training is expected to take. */
   memory: number;
   notes: readonly string[];
@@ -92,10 +92,10 @@ export interface Said {
 
 /** A run that was left and can go on. */
 export interface LeftRun {
-  data: string;
+  /** What its model is called. */
   model: string;
+  /** Epochs that it has done. */
   epoch: number;
-  epochs: number | undefined;
   rows: FileFacts;
   settings: RunSettings;
 }
@@ -119,7 +119,7 @@ export class TrainingSession {
   #runtime: Runtime | undefined;
   #abort: AbortController | undefined;
   #paused: { wait: Promise<void>; goOn: () => void } | undefined;
-  #tuned: { model: FineTunedModel; adapter: Adapter; base: BaseModel; start: PageRunStart } | undefined;
+  #tuned: { model: FineTunedModel; adapter: Adapter; start: PageRunStart } | undefined;
 
   /** @param home address of the page's own files */
   constructor(home: string, tell: (event: SessionEvent) => void) {
@@ -178,12 +178,9 @@ export class TrainingSession {
     if (!found) return undefined;
     const { settings, text, state } = found;
     const { table } = await readExamples(new Blob([text]), settings.data);
-    const { epochs } = settings.options;
     return {
-      data: settings.data,
       model: nameOf(settings.model),
       epoch: state.evaluations.length,
-      epochs: typeof epochs === "number" ? epochs : undefined,
       rows: factsOf(settings.data, table),
       settings,
     };
@@ -245,7 +242,8 @@ export class TrainingSession {
 
   /** The adapter, or the model, as a zipped folder. */
   async take(format: TakeFormat): Promise<Blob> {
-    const { adapter, base, model } = this.#tuned!;
+    const { adapter, model } = this.#tuned!;
+    const { base } = model;
     if (format === "adapter")
       return zipFolder("adapter", async (folder) => {
         for (const [name, bytes] of Object.entries(adapterBytes(adapter))) await folder.write(name, bytes);
@@ -254,7 +252,7 @@ export class TrainingSession {
     if (format === "peft")
       return zipFolder("peft-adapter", (folder) => writePeftFolder(folder, base, fitted, adapter.parameters));
     const weights = await mergeWeights(base.weights, fitted.adaptation, fitted.parameters, this.#runtime!);
-    return zipFolder("onnx-model", (folder) => writeOnnxFolder(folder, model.base, adapter.description, weights));
+    return zipFolder("onnx-model", (folder) => writeOnnxFolder(folder, base, adapter.description, weights));
   }
 
   /** Hears from now on when a run is to pause or to stop; what was said of the one before does not count. */
@@ -335,9 +333,7 @@ export class TrainingSession {
     return {
       totalSteps,
       stepsDone,
-      threads: this.#runtime!.threads,
-      // Fed to Wasm, weights are there twice.
-      memory: 2 * memory.weights + memory.optimizer + memory.activations,
+      memory: inPage(memory),
       notes,
       records,
       run: {
@@ -370,14 +366,14 @@ export class TrainingSession {
             format: "float32",
           });
     const model = await withinMemory(FineTunedModel.adapt(exact, adapter, runtime));
-    this.#tuned = { model, adapter, base: exact, start };
+    this.#tuned = { model, adapter, start };
     const result = summarise({ method: start.method, run: start.settings }, outcome, {
       base,
       task,
       freezable,
       onFloat32: undefined,
       peakMemory: Number.NaN,
-      memory: { ...memory, total: 2 * memory.weights + memory.optimizer + memory.activations },
+      memory: { ...memory, total: inPage(memory) },
       adapterBytes: adapterBytes(adapter)["adapter.safetensors"]!.byteLength,
     });
     if (exact !== base) {
@@ -387,6 +383,10 @@ export class TrainingSession {
     return { ...common, finished: true, result };
   }
 }
+
+/** Bytes that a run takes in a page: fed to Wasm, weights are there twice. */
+const inPage = ({ weights, optimizer, activations, hiddenStates = 0 }: MemoryEstimate): number =>
+  2 * weights + optimizer + activations + hiddenStates;
 
 /** A model from the disk, kept for later visits where there is room. */
 async function kept(choice: Extract<ModelChoice, { from: "disk" }>): Promise<RunSettings["model"]> {
