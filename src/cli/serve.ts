@@ -13,6 +13,7 @@ import type { Runtime } from "../runtime/session.ts";
 import { type ServedModels, serveModels } from "../serving/openai-server.ts";
 import { type AskedBase, baseOptions, noteBase } from "./asked-base.ts";
 import { addExamples } from "./help.ts";
+import { portOption } from "./port-option.ts";
 import { addSchemaOptions, givenOptions } from "./schema-options.ts";
 import { signalled } from "./stop-signals.ts";
 
@@ -26,7 +27,7 @@ const NOTE = `Ask it as one asks OpenAI, at the address that it shows: /v1/model
 folder is. Only this machine is listened to.`;
 
 const serveOptions = z.object({
-  port: z.int().min(0).max(65_535).default(8080).describe("where to listen on 127.0.0.1; 0: any free port"),
+  port: portOption(8080),
   keyFile: z
     .string()
     .min(1)

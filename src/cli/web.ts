@@ -3,6 +3,7 @@ import { z } from "zod";
 import { checkOptions } from "../finetuning/training-options.ts";
 import { servePage, writePage } from "../serving/page-server.ts";
 import { addExamples } from "./help.ts";
+import { portOption } from "./port-option.ts";
 import { addSchemaOptions, givenOptions } from "./schema-options.ts";
 import { signalled } from "./stop-signals.ts";
 
@@ -13,7 +14,7 @@ address: take the same port again. With --output the page becomes static files f
 that does not read its _headers file must be told to send them (docs/page.md).`;
 
 const webOptions = z.object({
-  port: z.int().min(0).max(65_535).default(8081).describe("where to listen on 127.0.0.1; 0: any free port"),
+  port: portOption(8081),
   output: z.string().min(1).optional().describe("write the page into this new folder instead of serving it"),
 });
 
