@@ -9,7 +9,7 @@ import { type ComparisonOutcome, type RunEnd, runComparison, type Trial } from "
 import { type Comparison, type ComparisonRow, compareRuns } from "../experiments/comparison.ts";
 import { type ComparisonOptions, planComparison, settingName } from "../experiments/plan.ts";
 import type { Spread } from "../experiments/statistics.ts";
-import { COST_REFERENCE, METHODS } from "../methods/methods.ts";
+import { COST_REFERENCE } from "../methods/methods.ts";
 import { markdownTable } from "../reports/markdown-table.ts";
 import { renderComparison } from "../reports/report.ts";
 import { measuredOn } from "../reports/run-page.ts";
@@ -17,7 +17,7 @@ import { runOptions } from "../runs/run-config.ts";
 import { bytes, integer, table } from "./format.ts";
 import { addExamples, everydayHelp } from "./help.ts";
 import { INTERRUPTED } from "./run-training.ts";
-import { addSchemaOptions, givenOptions } from "./schema-options.ts";
+import { addMethodOptions, addSchemaOptions, givenOptions } from "./schema-options.ts";
 import { SIGNALS } from "./stop-signals.ts";
 
 const EXAMPLES = [
@@ -54,11 +54,8 @@ export function compareCommand(): Command {
     .option("--markdown", "show the table as Markdown")
     .option("--json", "show the comparison as JSON");
   addSchemaOptions(command, runOptions.omit(OWN), "Every run");
-  for (const { name, summary, options } of METHODS) {
-    // One rank for every method would be --ranks with one number.
-    const shape = "rank" in options.shape ? options.omit({ rank: true }) : options;
-    if (Object.keys(shape.shape).length > 0) addSchemaOptions(command, shape, `Method ${name}: ${summary}`);
-  }
+  // One rank for every method would be --ranks with one number.
+  addMethodOptions(command, "rank");
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES, NOTE).action(async () => {
     const { markdown, json, ...flags } = givenOptions<Flags>(command);

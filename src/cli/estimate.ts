@@ -6,13 +6,12 @@ import { evaluationsOf, secondsOf, timeRun } from "../experiments/estimate.ts";
 import { readStudy } from "../experiments/study/run-study.ts";
 import { estimateStudy } from "../experiments/study/study-estimate.ts";
 import { planStudy } from "../experiments/study/study-plan.ts";
-import { METHODS } from "../methods/methods.ts";
 import { readRunRecords } from "../runs/read-run.ts";
 import { flatOptions, runOptions } from "../runs/run-config.ts";
 import { readConfigFile } from "./config-file.ts";
 import { bytes, counted, duration } from "./format.ts";
 import { addExamples, everydayHelp } from "./help.ts";
-import { addSchemaOptions, givenOptions } from "./schema-options.ts";
+import { addMethodOptions, addSchemaOptions, givenOptions } from "./schema-options.ts";
 import { studyOf } from "./study.ts";
 
 const EXAMPLES = [
@@ -34,9 +33,7 @@ export function estimateCommand(): Command {
     .option("--output <dir>", "folder of the study (runs/<name of the file>), to say what it took")
     .option("--json", "as JSON");
   addSchemaOptions(command, runOptions, "Run");
-  for (const { name, summary, options } of METHODS) {
-    if (Object.keys(options.shape).length > 0) addSchemaOptions(command, options, `Method ${name}: ${summary}`);
-  }
+  addMethodOptions(command);
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES).action(async (what: string | undefined) => {
     const { json, config, output, ...flags } = givenOptions<Flags>(command);

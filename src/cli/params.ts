@@ -5,11 +5,11 @@ import { type MethodCosts, methodCosts } from "../experiments/method-cost.ts";
 import { BUNDLED_MODEL } from "../finetuning/bundled-model.ts";
 import { modelDirectory } from "../finetuning/load-base-model-node.ts";
 import { totalFlops } from "../graph/flops.ts";
-import { DEFAULT_METHOD, findMethod, METHODS, parseMethodOptions } from "../methods/methods.ts";
+import { DEFAULT_METHOD, findMethod, parseMethodOptions } from "../methods/methods.ts";
 import { describeModel } from "../models/families.ts";
 import { integer, table } from "./format.ts";
 import { addExamples, everydayHelp } from "./help.ts";
-import { addSchemaOptions, givenOptions } from "./schema-options.ts";
+import { addMethodOptions, givenOptions } from "./schema-options.ts";
 
 const EXAMPLES = [
   "aflora params --model deberta-v3-base/config.json --method aflora --rank 4",
@@ -25,9 +25,7 @@ export function paramsCommand(): Command {
     .option("--sequence-length <n>", "tokens of a sequence, for the FLOPs of attention", Number, 128)
     .option("--settled-blocks <n>", "with so many blocks out of training, too (train --freeze-blocks)", Number)
     .option("--json", "as JSON");
-  for (const { name, summary, options } of METHODS) {
-    if (Object.keys(options.shape).length > 0) addSchemaOptions(command, options, `Method ${name}: ${summary}`);
-  }
+  addMethodOptions(command);
   everydayHelp(command, ["model", "method", "sequenceLength", "settledBlocks", "json", "rank", "targetModules"]);
   return addExamples(command, EXAMPLES).action(async () => {
     const {

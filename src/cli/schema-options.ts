@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
+import { METHODS } from "../methods/methods.ts";
 
 /** What a flag needs to know of an option's schema. */
 interface Property {
@@ -32,6 +33,14 @@ export function addSchemaOptions(command: Command, schema: z.ZodObject, heading:
   for (const [name, property] of Object.entries(properties)) {
     if (taken.has(name)) continue;
     for (const flag of flagsFor(name, property)) command.addOption(flag.helpGroup(group));
+  }
+}
+
+/** Adds the options of every method, under its name. @param except an option that the command does not take */
+export function addMethodOptions(command: Command, except?: string): void {
+  for (const { name, summary, options } of METHODS) {
+    const taken = except !== undefined && except in options.shape ? options.omit({ [except]: true as const }) : options;
+    if (Object.keys(taken.shape).length > 0) addSchemaOptions(command, taken, `Method ${name}: ${summary}`);
   }
 }
 

@@ -7,7 +7,6 @@ import { estimateStudy } from "../experiments/study/study-estimate.ts";
 import { parseStudy, type Study } from "../experiments/study/study-file.ts";
 import { planStudy, type StudyPlan } from "../experiments/study/study-plan.ts";
 import { studyResults } from "../experiments/study/study-results.ts";
-import { METHODS } from "../methods/methods.ts";
 import { writeStudyPages } from "../reports/study.ts";
 import { studyMarkdown, taskTables } from "../reports/study-tables.ts";
 import { runOptions } from "../runs/run-config.ts";
@@ -15,7 +14,7 @@ import { camelKeys, readConfigFile } from "./config-file.ts";
 import { bytes, counted, duration, table } from "./format.ts";
 import { addExamples, everydayHelp } from "./help.ts";
 import { INTERRUPTED } from "./run-training.ts";
-import { addSchemaOptions, givenOptions } from "./schema-options.ts";
+import { addMethodOptions, addSchemaOptions, givenOptions } from "./schema-options.ts";
 import { onceAskedToEnd } from "./stop-signals.ts";
 import { StudyProgressLines } from "./study-progress.ts";
 import { runOnQueue, statusOnQueue } from "./study-queue.ts";
@@ -84,9 +83,7 @@ export function studyCommand(): Command {
     .option("--markdown", "show the table as Markdown")
     .option("--json", "show all numbers as JSON");
   addSchemaOptions(command, runOptions.omit(OWN), "Every trial");
-  for (const { name, summary, options } of METHODS) {
-    if (Object.keys(options.shape).length > 0) addSchemaOptions(command, options, `Method ${name}: ${summary}`);
-  }
+  addMethodOptions(command);
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES, NOTE).action(async (file: string | undefined) => {
     const { dryRun, queue, status, markdown, json, output: given, ...flags } = givenOptions<Flags>(command);

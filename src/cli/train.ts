@@ -1,12 +1,11 @@
 import { Command } from "commander";
-import { METHODS } from "../methods/methods.ts";
 import type { RunResult, SettledBlocksResult } from "../runs/records.ts";
 import { runOptions } from "../runs/run-config.ts";
 import { readConfigFile } from "./config-file.ts";
 import { bytes, duration, epochs, integer, metrics } from "./format.ts";
 import { addExamples, everydayHelp, STARTED_AS } from "./help.ts";
 import { INTERRUPTED, runTraining } from "./run-training.ts";
-import { addSchemaOptions, givenOptions } from "./schema-options.ts";
+import { addMethodOptions, addSchemaOptions, givenOptions } from "./schema-options.ts";
 
 const EXAMPLES = [
   "aflora train --train tickets.csv --text message --label team",
@@ -34,11 +33,7 @@ export function trainCommand(): Command {
     .option("--watch", "serve a page on 127.0.0.1 that follows the run, and show its address")
     .option("--watch-port <n>", "port of that page (a free one)", Number);
   addSchemaOptions(command, runOptions, "Run");
-  for (const method of METHODS) {
-    if (Object.keys(method.options.shape).length > 0) {
-      addSchemaOptions(command, method.options, `Method ${method.name}: ${method.summary}`);
-    }
-  }
+  addMethodOptions(command);
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES).action(async () => {
     const { config, overwrite = false, resume = false, watch, watchPort, ...flags } = givenOptions(command);

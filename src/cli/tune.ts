@@ -5,7 +5,6 @@ import { UserError } from "../errors.ts";
 import { type PairedDifference, pairedDifference } from "../experiments/paired-difference.ts";
 import { type StudyResults, studyResults } from "../experiments/study/study-results.ts";
 import { keepWinner, searchFolder, tune } from "../experiments/tune.ts";
-import { METHODS } from "../methods/methods.ts";
 import { renderStudy, writeStudyPages } from "../reports/study.ts";
 import type { EvaluationSource } from "../runs/evaluate-run.ts";
 import { readFinishedRun } from "../runs/read-run.ts";
@@ -13,7 +12,7 @@ import { runOptions } from "../runs/run-config.ts";
 import { counted } from "./format.ts";
 import { addExamples, everydayHelp } from "./help.ts";
 import { INTERRUPTED } from "./run-training.ts";
-import { addSchemaOptions, givenOptions } from "./schema-options.ts";
+import { addMethodOptions, addSchemaOptions, givenOptions } from "./schema-options.ts";
 import { onceAskedToEnd } from "./stop-signals.ts";
 import { StudyProgressLines } from "./study-progress.ts";
 import { summary } from "./train.ts";
@@ -48,9 +47,7 @@ export function tuneCommand(): Command {
     .requiredOption("--minutes <n>", "time for all of it", Number)
     .option("--metric <name>", "metric to choose by (the task's first)");
   addSchemaOptions(command, runOptions.omit({ validationSplit: true }), "Run");
-  for (const { name, summary: about, options } of METHODS) {
-    if (Object.keys(options.shape).length > 0) addSchemaOptions(command, options, `Method ${name}: ${about}`);
-  }
+  addMethodOptions(command);
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES, NOTE).action(async () => {
     const { minutes, metric, output = join("runs", "tuned"), seed = 42, ...options } = givenOptions<Flags>(command);
