@@ -26,7 +26,9 @@ export async function readConfigFile(path: string): Promise<Record<string, unkno
 }
 
 /** An object's entries under names in camel case; nothing of what is no object. */
-export function camelKeys(options: unknown): Record<string, unknown> {
-  const camel = (name: string): string => name.replace(/[-_](\w)/g, (_, letter: string) => letter.toUpperCase());
-  return Object.fromEntries(Object.entries(options ?? {}).map(([name, value]) => [camel(name), value]));
-}
+export const camelKeys = (options: unknown): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(options ?? {}).map(([name, value]) => [camelCase(name), value]));
+
+/** `learning-rate` or `learning_rate` → `learningRate` */
+export const camelCase = (name: string): string =>
+  name.replace(/[-_](\w)/g, (_, letter: string) => letter.toUpperCase());

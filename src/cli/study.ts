@@ -10,7 +10,7 @@ import { studyResults } from "../experiments/study/study-results.ts";
 import { writeStudyPages } from "../reports/study.ts";
 import { studyMarkdown, taskTables } from "../reports/study-tables.ts";
 import { runOptions } from "../runs/run-config.ts";
-import { camelKeys, readConfigFile } from "./config-file.ts";
+import { camelCase, camelKeys, readConfigFile } from "./config-file.ts";
 import { bytes, counted, duration, table } from "./format.ts";
 import { addExamples, everydayHelp } from "./help.ts";
 import { INTERRUPTED } from "./run-training.ts";
@@ -209,9 +209,8 @@ function collect(text: string, before: [string, unknown[]][] = []): [string, unk
   if (name === undefined || values === undefined) {
     throw new UserError(`--vary takes an option and its values, such as beta1=0.5,0.85; not "${text}"`);
   }
-  const key = name.replace(/[-_](\w)/g, (_, letter: string) => letter.toUpperCase());
   const items = values.split(",").map((item) => item.trim());
-  return [...before, [key, items.filter((item) => item !== "").map((item): unknown => parse(item))]];
+  return [...before, [camelCase(name), items.filter((item) => item !== "").map((item): unknown => parse(item))]];
 }
 
 function numbers(text: string): number[] {
