@@ -6,7 +6,8 @@ import type { TrialNews } from "./trial.ts";
 
 /** How far a study is, on stderr: a line for each trial, and on a terminal how far that one is. */
 export class StudyProgressLines implements StudyProgress {
-  readonly #status = process.stderr.isTTY ? new StatusLines(process.stderr) : undefined;
+  /** Absent where stderr is no terminal. */
+  protected readonly status = process.stderr.isTTY ? new StatusLines(process.stderr) : undefined;
   readonly #started = performance.now();
   #begun = 0;
   #trial = "";
@@ -31,15 +32,15 @@ export class StudyProgressLines implements StudyProgress {
   }
 
   news({ step, totalSteps, epoch }: TrialNews): void {
-    this.#status?.set([`${this.#trial}: step ${step}/${totalSteps}, epoch ${epoch.toFixed(1)}`]);
+    this.status?.set([`${this.#trial}: step ${step}/${totalSteps}, epoch ${epoch.toFixed(1)}`]);
   }
 
   log(line: string): void {
-    if (this.#status) this.#status.log(line);
+    if (this.status) this.status.log(line);
     else process.stderr.write(`${line}\n`);
   }
 
   stop(): void {
-    this.#status?.end();
+    this.status?.end();
   }
 }

@@ -1,10 +1,10 @@
 import { queueRunner } from "../experiments/queue/queue-runner.ts";
 import { type QueuedProgress, TrialQueue } from "../experiments/queue/trial-queue.ts";
 import { readStudy, runStudy, type StudyOutcome } from "../experiments/study/run-study.ts";
-import type { StudyPlan } from "../experiments/study/study-plan.ts";
+import type { StudyPlan, Trial } from "../experiments/study/study-plan.ts";
 import { counted, duration, table } from "./format.ts";
-import { StatusLines } from "./status-lines.ts";
 import { onceAskedToEnd } from "./stop-signals.ts";
+import { StudyProgressLines } from "./study-progress.ts";
 
 /** Milliseconds between two looks at what workers say. */
 const LOOK = 2000;
@@ -12,51 +12,48 @@ const LOOK = 2000;
 /** Puts a study's trials on a queue, waits for what workers make of them, and says how far it is. */
 export async function runOnQueue(plan: StudyPlan, output: string, url: string): Promise<StudyOutcome> {
   const queue = await TrialQueue.open(url);
-  const status = process.stderr.isTTY ? new StatusLines(process.stderr) : undefined;
-  const log = (line: string): void => {
-    if (status) status.log(line);
-    else process.stderr.write(`${line}\n`);
-  };
-  for (const note of plan.notes) log(note);
-  log(`trials are on the queue at ${queue.address}; aflora work --queue takes them`);
+  const lines = new QueueProgressLines();
+  for (const note of plan.notes) lines.log(note);
+  lines.log(`trials are on the queue at ${queue.address}; aflora work --queue takes them`);
   const abort = new AbortController();
   const stopListening = onceAskedToEnd(() => abort.abort());
-  let asked = 0;
-  let done = 0;
-  const looking = setInterval(() => {
-    if (!status) return;
-    void queue.progress().then(
-      (progress) => status.set([`${done}/${asked} done`, ...[...progress.values()].map(lineOf)]),
-      () => undefined,
-    );
-  }, LOOK);
+  const looking = setInterval(() => lines.look(queue), LOOK);
   try {
     const values = ({ trial }: { trial: { configuration: number } }) =>
       plan.configurations[trial.configuration]!.values;
-    return await runStudy(
-      plan,
-      output,
-      queueRunner(queue, values, abort.signal),
-      {
-        onTrial: () => {
-          asked++;
-        },
-        onEnd: ({ seed }, label) => {
-          done++;
-          log(`[${done}/${asked}] ${label}, seed ${seed}`);
-        },
-        onFailure: (directory, reason) => log(`${directory} failed: ${reason}; going on with the others`),
-        onRung: (epochs, left) => log(`${counted(left.length, "configuration")} to epoch ${epochs}`),
-      },
-      Number.POSITIVE_INFINITY,
-    );
+    return await runStudy(plan, output, queueRunner(queue, values, abort.signal), lines, Number.POSITIVE_INFINITY);
   } finally {
     clearInterval(looking);
     stopListening();
-    status?.end();
+    lines.stop();
     // Where one trial could not be put on the queue, the others are waited for no more.
     abort.abort();
     await queue.close();
+  }
+}
+
+/** How far a study on a queue is: a line for each trial that has come in, and on a terminal what workers do. */
+class QueueProgressLines extends StudyProgressLines {
+  #asked = 0;
+  #done = 0;
+
+  override onTrial(): void {
+    this.#asked++;
+  }
+
+  onEnd({ seed }: Trial, label: string): void {
+    this.#done++;
+    this.log(`[${this.#done}/${this.#asked}] ${label}, seed ${seed}`);
+  }
+
+  /** Asks what workers say, where there is a terminal to show it on. */
+  look(queue: TrialQueue): void {
+    const { status } = this;
+    if (!status) return;
+    void queue.progress().then(
+      (progress) => status.set([`${this.#done}/${this.#asked} done`, ...[...progress.values()].map(lineOf)]),
+      () => undefined,
+    );
   }
 }
 
