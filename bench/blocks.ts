@@ -5,7 +5,6 @@
  *     npm run bench:blocks -- [MODEL [BASE [ROWSxLENGTH [THREADS]]]]
  */
 import { availableParallelism } from "node:os";
-import type { Tensor } from "../src/graph/tensor.ts";
 import { aflora } from "../src/methods/aflora.ts";
 import { BASE_FORMATS, type BaseFormat } from "../src/models/base-format.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
@@ -23,9 +22,8 @@ const BUDGET = 512;
 const [name = "all-MiniLM-L6-v2", base = "float32", size = "64x11", threads = availableParallelism()] =
   process.argv.slice(2);
 const format: BaseFormat = oneOf("base", base, BASE_FORMATS);
-const random = randomModel(oneOf("model", name, ENCODER_NAMES), format);
-const model = { ...adapted(random, aflora), format };
-const weights = new Map<string, Tensor>([...model.weights, ...random.quantized]);
+const model = adapted(randomModel(oneOf("model", name, ENCODER_NAMES), format), aflora);
+const { weights } = model;
 const runtime = nodeRuntime({ threads: Number(threads) });
 const examples = batchOf(...shapeOf(size));
 

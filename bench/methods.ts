@@ -19,6 +19,7 @@ import { crossEntropy } from "../src/tasks/objective.ts";
 import { AdamW } from "../src/training/adamw.ts";
 import { clippingFactor, globalNorm, scaleGradients } from "../src/training/gradient-norm.ts";
 import { TrainingStep } from "../src/training/step.ts";
+import { TrainedParameters } from "../src/training/trained-parameters.ts";
 import { adapted, batchOf, median, type RandomModel, randomModel } from "./random-model.ts";
 
 const [ROWS, LENGTH] = [8, 64];
@@ -57,29 +58,35 @@ class MethodStep {
 
   static async prepare(base: RandomModel, { definition, options = {}, frozen }: Variant): Promise<MethodStep> {
     const model = adapted(base, definition, options);
-    const { adaptation, weights } = model;
+    const { adaptation } = model;
     // So long that the schedule does nothing while measuring.
     const run = { totalSteps: 1000, stepsPerEpoch: 100 };
     const parsed = definition.options.parse(options);
     const state = frozen && partlyFrozen(scheduleFor(definition, parsed, adaptation, run), adaptation, frozen);
     const schedule = scheduleFor(definition, parsed, adaptation, run, state);
-    const step = await TrainingStep.compile({ ...model, trainable: schedule.trainable() }, weights, nodeRuntime(), {
-      objective: crossEntropy,
-      tokenBudget: ROWS * LENGTH,
-      dropout: true,
-      seed: 1,
-    });
+    const { names, tensors } = new TrainedParameters(model, schedule, model.weights);
+    const step = await TrainingStep.compile(
+      { ...model, trainable: schedule.trainable() },
+      model.weights,
+      nodeRuntime(),
+      {
+        objective: crossEntropy,
+        tokenBudget: ROWS * LENGTH,
+        dropout: true,
+        seed: 1,
+      },
+    );
     // So small a rate that nothing moves: the methods share the base model's weights.
-    const optimizer = new AdamW([{ names: [...weights.keys()], learningRate: 1e-12, weightDecay: 0 }]);
+    const optimizer = new AdamW([{ names, learningRate: 1e-12, weightDecay: 0 }]);
     const batch = batchOf(ROWS, LENGTH);
     return new MethodStep(step, async (number) => {
       const { gradients } = await step.run(number, batch);
-      schedule.observe?.(number, gradients, weights);
+      schedule.observe?.(number, gradients, tensors);
       const clipping = clippingFactor(globalNorm(gradients), 0.1);
-      optimizer.step(weights, gradients, 1, clipping);
+      optimizer.step(tensors, gradients, 1, clipping);
       if (!schedule.afterStep) return;
       scaleGradients(gradients, clipping);
-      schedule.afterStep(number, gradients, weights);
+      schedule.afterStep(number, gradients, tensors);
     });
   }
 

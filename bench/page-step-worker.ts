@@ -1,4 +1,4 @@
-import { float32, type Tensor } from "../src/graph/tensor.ts";
+import { float32 } from "../src/graph/tensor.ts";
 import { aflora } from "../src/methods/aflora.ts";
 import type { BaseFormat } from "../src/models/base-format.ts";
 import { webRuntime } from "../src/runtime/runtime-web.ts";
@@ -45,9 +45,9 @@ answerPage(async (request: PageStepRequest): Promise<PageStepAnswer> => {
   const bare = await BareProduct.compile(runtime, { tokens: rows * length, hidden, intermediate, layers });
   const measured: { format: BaseFormat; run(round: number): Promise<number>; times: number[]; flops: number }[] = [];
   for (const format of formats) {
-    const { model, weights, objective, batch } = modelFor(request, format);
+    const { model, objective, batch } = modelFor(request, format);
     const settings = { objective, tokenBudget: rows * length, dropout: true, seed: 1 } as const;
-    const step = await TrainingStep.compile(model, weights, runtime, settings);
+    const step = await TrainingStep.compile(model, model.weights, runtime, settings);
     const run = async (round: number): Promise<number> => (await step.run(round, batch)).flops;
     measured.push({ format, run, times: [], flops: 0 });
   }
@@ -76,21 +76,15 @@ answerPage(async (request: PageStepRequest): Promise<PageStepAnswer> => {
 });
 
 function modelFor({ model: name, rows, length }: PageStepRequest, format: BaseFormat) {
-  const random = randomModel(name, format);
-  const model = { ...adapted(random, aflora), format };
+  const model = adapted(randomModel(name, format), aflora);
   const { objective, batchOf } = taskOf(model);
-  return {
-    model,
-    weights: new Map<string, Tensor>([...model.weights, ...random.quantized]),
-    objective,
-    batch: batchOf(rows, length),
-  };
+  return { model, objective, batch: batchOf(rows, length) };
 }
 
 async function profileOf(request: PageStepRequest, format: BaseFormat, runtime: Runtime): Promise<string> {
-  const { model, weights, objective, batch } = modelFor(request, format);
+  const { model, objective, batch } = modelFor(request, format);
   const step = writeStep(model, objective, { dropout: true });
-  const compiled = await runtime.compile(step.outputs, weights, "profile");
+  const compiled = await runtime.compile(step.outputs, model.weights, "profile");
   const laidOut = layOut(step.streams, batch);
   const inputs = {
     ...laidOut.inputs,

@@ -8,7 +8,6 @@ import { createInterface } from "node:readline";
 import { CachedDecoder } from "../src/generation/cached-decoder.ts";
 import { generateTokens } from "../src/generation/generate-tokens.ts";
 import { generationOptions } from "../src/generation/generation-options.ts";
-import type { Tensor } from "../src/graph/tensor.ts";
 import { lora } from "../src/methods/lora.ts";
 import type { BaseFormat } from "../src/models/base-format.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
@@ -16,10 +15,8 @@ import { adapted, batchOf, type ConfigName, randomModel } from "./random-model.t
 
 const [name, format] = process.argv.slice(2) as [ConfigName, BaseFormat];
 const [promptTokens, maxNewTokens, threads] = process.argv.slice(4).map(Number) as [number, number, number];
-const random = randomModel(name, format);
-const model = { ...adapted(random, lora), format };
-const weights = new Map<string, Tensor>([...model.weights, ...random.quantized]);
-const decoder = await CachedDecoder.compile(model, weights, nodeRuntime({ threads }));
+const model = adapted(randomModel(name, format), lora);
+const decoder = await CachedDecoder.compile(model, model.weights, nodeRuntime({ threads }));
 const prompt = [...batchOf(1, promptTokens)[0]!.encoding.inputIds];
 // No token ends an answer.
 const options = { ...generationOptions.parse({ maxNewTokens }), eosTokenIds: [] };

@@ -3,7 +3,6 @@
  * oracle/step_speed.py and language_model_speed.py do. bench/peer.ts and bench/language-model.ts start it.
  */
 import { createInterface } from "node:readline";
-import type { Tensor } from "../src/graph/tensor.ts";
 import { findMethod } from "../src/methods/methods.ts";
 import type { BaseFormat } from "../src/models/base-format.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
@@ -12,11 +11,9 @@ import { adapted, type ConfigName, randomModel, taskOf } from "./random-model.ts
 
 const [name, method, format] = process.argv.slice(2) as [ConfigName, string, BaseFormat];
 const [rows, length, threads] = process.argv.slice(5).map(Number) as [number, number, number];
-const random = randomModel(name, format);
-const model = adapted(random, findMethod(method));
+const model = adapted(randomModel(name, format), findMethod(method));
 const { objective, batchOf } = taskOf(model);
-const weights = new Map<string, Tensor>([...model.weights, ...random.quantized]);
-const step = await TrainingStep.compile({ ...model, format }, weights, nodeRuntime({ threads }), {
+const step = await TrainingStep.compile(model, model.weights, nodeRuntime({ threads }), {
   objective,
   tokenBudget: rows * length,
   dropout: true,

@@ -7,7 +7,6 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Tensor } from "../src/graph/tensor.ts";
 import { float32 } from "../src/graph/tensor.ts";
 import { findMethod } from "../src/methods/methods.ts";
 import type { BaseFormat } from "../src/models/base-format.ts";
@@ -31,14 +30,12 @@ const [
 ] = process.argv.slice(2) as [ConfigName?, BaseFormat?, string?, string?, string?];
 const [rows, length] = size.split("x").map(Number) as [number, number];
 
-const random = randomModel(name, format);
-const model = { ...adapted(random, findMethod(method)), format };
+const model = adapted(randomModel(name, format), findMethod(method));
 const { objective, batchOf } = taskOf(model);
-const weights = new Map<string, Tensor>([...model.weights, ...random.quantized]);
 const step = writeStep(model, objective, { dropout: true });
 const folder = mkdtempSync(join(tmpdir(), "aflora-profile-"));
 const runtime = nodeRuntime({ threads: Number(threads) });
-const compiled = await runtime.compile(step.outputs, weights, join(folder, "profile"));
+const compiled = await runtime.compile(step.outputs, model.weights, join(folder, "profile"));
 const examples = batchOf(rows, length);
 const masks = new DropoutMasks(step.dropouts, 1);
 const batch = layOut(step.streams, examples);

@@ -134,6 +134,7 @@ export interface ModelShape {
   trace: ModelTrace;
 }
 
+/** The shape of a model of that name: decoders write, the others tell classes apart. */
 export function shapeOfModel(name: ConfigName | "bart-large"): ModelShape {
   const description = describeModel(name === "bart-large" ? BART_LARGE : CONFIGS[name]);
   const writes = description.architecture.kind === "decoder";
@@ -144,6 +145,8 @@ export function shapeOfModel(name: ConfigName | "bart-large"): ModelShape {
 
 /** A model of random weights: speed does not depend on what they are. */
 export interface RandomModel extends ModelShape {
+  /** How the backbone's weights are stored. */
+  format: BaseFormat;
   weights: Map<string, Tensor<"float32">>;
   /** What stands in place of weights that are not stored in float32. */
   quantized: Map<string, Tensor>;
@@ -164,7 +167,7 @@ export function randomModel(name: ConfigName | "bart-large", format: BaseFormat 
     else for (const [part, stored] of quantizeWeight(spec, format, drawn(spec, first))) quantized.set(part, stored);
     first += sizeOf(spec.shape as number[]);
   }
-  return { ...model, weights, quantized };
+  return { ...model, format, weights, quantized };
 }
 
 /** @param first number of the draw that its first element is */
@@ -199,21 +202,21 @@ function hash(x: number): number {
   return h ^ (h >>> 16);
 }
 
-/** The model with a method beside it; its parameters are added to the weights. */
+/** The model with a method beside it, and all weights: its own, as they are stored, and the method's parameters. */
 export function adapted(
   model: RandomModel,
   definition: MethodDefinition,
   options: Record<string, unknown> = {},
-): AdaptedModel & { weights: Map<string, Tensor<"float32">> } {
+): AdaptedModel & { weights: Map<string, Tensor> } {
   const adaptation = definition.adapt(definition.options.parse(options), model.trace.sites);
-  const weights = new Map([...model.weights, ...initialParameters(adaptation, 1)]);
   return {
     ...model.description,
+    format: model.format,
     adaptation,
     head: model.head,
     labelCount: model.labelCount,
     trainsHead: (name) => /^classifier/.test(name),
-    weights,
+    weights: new Map<string, Tensor>([...model.weights, ...model.quantized, ...initialParameters(adaptation, 1)]),
   };
 }
 
