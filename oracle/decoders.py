@@ -10,12 +10,11 @@ the same backbone `<head>.logits`, the head's own weights `<head>.<name>`, and g
 these and of all vectors of the backbone.
 """
 
-import json
 import sys
 from pathlib import Path
 
 import torch
-from fixtures import padded, randomise, write_json, write_tensors
+from fixtures import padded, randomise, write_hub_keys, write_json, write_tensors
 from transformers import (
     CONFIG_MAPPING,
     AutoModelForCausalLM,
@@ -286,10 +285,7 @@ def write_model(out, name):
 
     folder = out / name
     model.save_pretrained(folder)
-    written = json.loads((folder / "config.json").read_text())
-    written.update(hub_keys)
-    written = {key: value for key, value in written.items() if key not in hub_keys or value is not None}
-    (folder / "config.json").write_text(json.dumps(written, indent=2) + "\n")
+    write_hub_keys(folder, hub_keys)
     (folder / "generation_config.json").unlink(missing_ok=True)
     (folder / "model.safetensors").chmod(0o644)
     reloaded = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()

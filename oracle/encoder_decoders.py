@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 from decoders import gradients_of, random_ids
-from fixtures import padded, randomise, write_json, write_tensors
+from fixtures import padded, randomise, write_hub_keys, write_json, write_tensors
 from torch import nn
 from transformers import CONFIG_MAPPING, AutoModelForSeq2SeqLM, GenerationConfig
 from transformers.utils import logging
@@ -205,10 +205,7 @@ def write_model(out, name):
 
     folder = out / name
     model.save_pretrained(folder)
-    written = json.loads((folder / "config.json").read_text())
-    written.update(hub_keys)
-    written = {key: value for key, value in written.items() if key not in hub_keys or value is not None}
-    (folder / "config.json").write_text(json.dumps(written, indent=2) + "\n")
+    write_hub_keys(folder, hub_keys)
     settings = {
         "decoder_start_token_id": config.decoder_start_token_id,
         "eos_token_id": config.eos_token_id,

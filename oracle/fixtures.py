@@ -24,6 +24,15 @@ def write_tensors(path, tensors):
     path.chmod(0o644)
 
 
+def write_hub_keys(folder, hub_keys):
+    """Puts into a folder's config.json what the hub's have there beside what is saved; keys of None are taken out."""
+    path = Path(folder) / "config.json"
+    written = json.loads(path.read_text())
+    written.update(hub_keys)
+    written = {key: value for key, value in written.items() if key not in hub_keys or value is not None}
+    path.write_text(json.dumps(written, indent=2) + "\n")
+
+
 def real_texts(glue):
     """32 rows of GLUE dev sets: 16 SST-2 sentences, 8 MRPC pairs, 8 RTE pairs, as {"text", "textPair"?}."""
 

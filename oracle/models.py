@@ -9,12 +9,11 @@ under `…ForTokenClassification`, the weights that only this model has, and the
 """
 
 import inspect
-import json
 import sys
 from pathlib import Path
 
 import torch
-from fixtures import padded, randomise, write_json, write_tensors
+from fixtures import padded, randomise, write_hub_keys, write_json, write_tensors
 from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification, AutoModelForTokenClassification
 from transformers.utils import logging
 
@@ -224,10 +223,7 @@ def write_model(out, name):
 
     folder = out / name
     model.save_pretrained(folder)
-    written = json.loads((folder / "config.json").read_text())
-    written.update(hub_keys)
-    written = {key: value for key, value in written.items() if key not in hub_keys or value is not None}
-    (folder / "config.json").write_text(json.dumps(written, indent=2) + "\n")
+    write_hub_keys(folder, hub_keys)
     (folder / "model.safetensors").chmod(0o644)
     reloaded = AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval()
     assert torch.equal(reloaded(**arguments(model, rows)).logits, result.logits), (
