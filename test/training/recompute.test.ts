@@ -1,15 +1,9 @@
-import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import type { Tensor } from "../../src/graph/tensor.ts";
 import { float32 } from "../../src/graph/tensor.ts";
-import { normal, randomFor } from "../../src/methods/initializers.ts";
-import { findMethod, parseMethodOptions } from "../../src/methods/methods.ts";
-import { describeModel } from "../../src/models/families.ts";
-import { traceModel } from "../../src/models/trace.ts";
 import { crossEntropy } from "../../src/tasks/objective.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import { TrainingStep } from "../../src/training/step.ts";
-import type { AdaptedModel } from "../../src/training/step-graph.ts";
+import { randomModel } from "./random-model.ts";
 import { runtime } from "./small-run.ts";
 
 const LABELS = 2;
@@ -36,16 +30,7 @@ test.each([
   ["gemma3-1", "full"],
   ["gpt2-1", "aflora"],
 ])("%s with %s: a step whose blocks are computed again is the same step", async (name, methodName) => {
-  const path = new URL(`../fixtures/models/${name}/config.json`, import.meta.url);
-  const description = describeModel({ ...JSON.parse(readFileSync(path, "utf8")), ...DROPOUT });
-  const trace = traceModel(description, LABELS);
-  const method = findMethod(methodName);
-  const adaptation = method.adapt(parseMethodOptions(method, {}), trace.sites);
-  const weights = new Map<string, Tensor>();
-  for (const spec of [...trace.weights.values(), ...adaptation.parameters]) {
-    weights.set(spec.name, normal(0.2)(spec.shape as number[], randomFor(3, spec.name)));
-  }
-  const model: AdaptedModel = { ...description, adaptation, labelCount: LABELS, trainsHead: () => true };
+  const { model, weights } = randomModel(name, methodName, LABELS, DROPOUT);
   const settings = { objective: crossEntropy, tokenBudget: 16, dropout: true, seed: 1 };
   const outcomes = [];
   for (const recompute of [false, true]) {

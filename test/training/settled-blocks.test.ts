@@ -1,28 +1,25 @@
-import { readFileSync } from "node:fs";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
-import { float32, type Tensor } from "../../src/graph/tensor.ts";
+import { float32 } from "../../src/graph/tensor.ts";
 import { adalora } from "../../src/methods/adalora.ts";
 import { aflora } from "../../src/methods/aflora.ts";
 import type { BlockFreezingSettings } from "../../src/methods/block-freezing.ts";
 import { head } from "../../src/methods/head.ts";
-import { normal, randomFor } from "../../src/methods/initializers.ts";
 import { lora } from "../../src/methods/lora.ts";
 import type { MethodDefinition } from "../../src/methods/method.ts";
-import { findMethod, parseMethodOptions } from "../../src/methods/methods.ts";
-import { describeModel } from "../../src/models/families.ts";
-import { traceModel } from "../../src/models/trace.ts";
+import { findMethod } from "../../src/methods/methods.ts";
 import { openSpillFile } from "../../src/runs/spill-file.ts";
 import { crossEntropy } from "../../src/tasks/objective.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import { BorderStates } from "../../src/training/border-states.ts";
 import { TrainingStep } from "../../src/training/step.ts";
-import { type AdaptedModel, trainedByBlock, writeStep } from "../../src/training/step-graph.ts";
+import { trainedByBlock, writeStep } from "../../src/training/step-graph.ts";
 import type { TrainingState } from "../../src/training/training-state.ts";
 import { type Base, openFixture, readBase, readJson, smallBert } from "../methods/small-bert.ts";
+import { randomModel } from "./random-model.ts";
 import { numbersOf, runtime, type SmallRun, type SmallRunOptions, smallRun } from "./small-run.ts";
 
 const LABELS = 2;
@@ -45,19 +42,6 @@ function exampleOf(length: number, index: number): TrainingExample {
   };
 }
 
-function randomModel(name: string, methodName: string): { model: AdaptedModel; weights: Map<string, Tensor> } {
-  const path = new URL(`../fixtures/models/${name}/config.json`, import.meta.url);
-  const description = describeModel({ ...JSON.parse(readFileSync(path, "utf8")), ...DROPOUT });
-  const trace = traceModel(description, LABELS);
-  const method = findMethod(methodName);
-  const adaptation = method.adapt(parseMethodOptions(method, {}), trace.sites);
-  const weights = new Map<string, Tensor>();
-  for (const spec of [...trace.weights.values(), ...adaptation.parameters]) {
-    weights.set(spec.name, normal(0.2)(spec.shape as number[], randomFor(3, spec.name)));
-  }
-  return { model: { ...description, adaptation, labelCount: LABELS, trainsHead: () => true }, weights };
-}
-
 const families = [
   ["bert-1", "aflora"],
   ["bert-1", "full"],
@@ -69,7 +53,7 @@ const families = [
 ] as const;
 
 describe.each(families)("%s with %s", (name, methodName) => {
-  const { model, weights } = randomModel(name, methodName);
+  const { model, weights } = randomModel(name, methodName, LABELS, DROPOUT);
   const trained = trainedByBlock(model);
 
   test("what trains is told apart by blocks: each name once, and of an adapter its own block's", () => {
@@ -144,7 +128,7 @@ describe.each(families)("%s with %s", (name, methodName) => {
 });
 
 test("texts that come next are computed together with those at hand, as far as they can be kept", async () => {
-  const { model, weights } = randomModel("bert-1", "lora");
+  const { model, weights } = randomModel("bert-1", "lora", LABELS, DROPOUT);
   const [now, next] = [examples.slice(0, 2), examples.slice(2)];
   const ahead = () => next;
   for (const [memory, kept] of [
