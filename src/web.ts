@@ -32,8 +32,8 @@ export type { Answer, AnswerEnd, AnswerOptions } from "./finetuning/write-answer
 export type { MethodDefinition } from "./methods/method.ts";
 export type { MethodOptions } from "./methods/method-options.ts";
 export { registerMethod } from "./methods/methods.ts";
-export { webRuntime } from "./runtime/runtime-web.ts";
-export { Runtime } from "./runtime/session.ts";
+export { hasWebGpu, type WebDevice, webRuntime } from "./runtime/runtime-web.ts";
+export { type Device, Runtime } from "./runtime/session.ts";
 export type { TaskKind } from "./tasks/task-kind.ts";
 export { registerTaskKind, type TextPrediction } from "./tasks/task-kinds.ts";
 export type { TaskPredictions } from "./tasks/task-predictions.ts";

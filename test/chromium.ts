@@ -12,9 +12,13 @@ export const installedChromium = [
 /** What a group of tests that need a browser is called. */
 export const inChromium = installedChromium ? "in headless Chromium" : "skipped: no Chromium is installed here";
 
-/** Starts it headless, with an empty profile of its own. */
-export function launchChromium(): Promise<Browser> {
+/**
+ * Starts it headless, with an empty profile of its own.
+ * @param webGpu whether with WebGPU, over software that imitates a graphics card
+ */
+export function launchChromium({ webGpu = false } = {}): Promise<Browser> {
+  const gpu = webGpu ? ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"] : ["--disable-gpu"];
   // Chromium's sandbox does not work for root and in many containers.
-  const args = ["--no-sandbox", "--disable-gpu", "--disable-quic"];
+  const args = ["--no-sandbox", "--disable-quic", ...gpu];
   return chromium.launch({ executablePath: installedChromium!, args });
 }

@@ -33,6 +33,9 @@ const example: Plugin = {
   },
 };
 
+/** ONNX Runtime's build with WebGPU: twice as large as the other, and for browsers with a graphics card alone. */
+const isWebGpus = (name: string): boolean => /asyncify|ort\.webgpu/.test(name);
+
 /** Tells the service worker what to keep: every file of the page. */
 const keptFiles: Plugin = {
   name: "kept-files",
@@ -47,7 +50,8 @@ const keptFiles: Plugin = {
     const names = files.map((file) => file.slice(output.length + 1).replaceAll(sep, "/"));
     const worker = join(output, SERVICE_WORKER);
     const text = readFileSync(worker, "utf8")
-      .replace("__FILES__", ["./", ...names].join(" "))
+      .replace("__FILES__", ["./", ...names.filter((name) => !isWebGpus(name))].join(" "))
+      .replace("__LATER__", names.filter(isWebGpus).join(" "))
       .replace("__VERSION__", hash.digest("hex").slice(0, 16));
     writeFileSync(worker, text);
   },

@@ -116,7 +116,7 @@ function encode(outputs: Record<string, Value>, weights: Tensors, { tables }: Pa
     );
   }
   // Transformers.js tells the number of texts by this name, and takes any other of a cache for 0.
-  return encodeOnnx(outputs, embedded, { batch: "batch_size" }).bytes;
+  return encodeOnnx(outputs, { embedded, symbols: { batch: "batch_size" } }).bytes;
 }
 
 /** A language model's texts, with outputs for each token, as other tools expect them. */

@@ -5,8 +5,7 @@ import { taskOfTable } from "../datasets/table-task.ts";
 import { UserError } from "../errors.ts";
 import type { WithMethod } from "../methods/method-options.ts";
 import { DEFAULT_METHOD, findMethod } from "../methods/methods.ts";
-import { webRuntime } from "../runtime/runtime-web.ts";
-import type { Runtime } from "../runtime/session.ts";
+import type { Device, Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { namedColumns } from "../tasks/rows.ts";
 import { holdOut } from "../tasks/split.ts";
@@ -15,6 +14,7 @@ import type { MemoryEstimate } from "../training/memory-estimate.ts";
 import type { TrainOptions, TrainOutcome } from "../training/train.ts";
 import type { Adapter } from "./adapter.ts";
 import { type BaseModel, readBaseModel } from "./base-model.ts";
+import { type ChosenDevice, fastestDevice } from "./fastest-device.ts";
 import { FineTuning } from "./fine-tuning.ts";
 import {
   type FineTuningSettings,
@@ -68,13 +68,15 @@ export interface PageRunStart {
   /** Names of the projection matrices that a schedule may freeze. */
   freezable: readonly string[];
   memory: MemoryEstimate;
+  /** Where it computes; "cpu" is Wasm. */
+  device: Device;
   /** What a person should know before it begins. */
   notes: readonly string[];
 }
 
 export interface PageFineTuneOptions
   extends Pick<TrainOptions, "onStep" | "onFreezingCheck" | "onEvaluation" | "onCheckpoint" | "signal" | "resume"> {
-  /** Where to compute; Wasm with the threads that the page may have where absent. */
+  /** Where to compute; where absent Wasm, or WebGPU where the browser has it and a step is faster there. */
   runtime?: Runtime;
   onStart?(start: PageRunStart): void | Promise<void>;
 }
@@ -119,10 +121,12 @@ export async function fineTuneInPage(
   const fineTuning = new FineTuning({ base, task, method, settings, resume });
   const { weights } = fineTuning.memory;
   if (!fineTuning.fitMemory(WASM_MEMORY - weights)) throw tooLarge(fineTuning);
-  const runtime = given ?? (await webRuntime());
-  const { totalSteps, freezable, memory, notes } = fineTuning;
+  const { runtime, note }: ChosenDevice = given ? { runtime: given } : await fastestDevice(fineTuning);
+  const { totalSteps, freezable, memory } = fineTuning;
+  const notes = [...fineTuning.notes, ...(note === undefined ? [] : [note])];
   const stepsDone = resume?.step ?? 0;
-  await onStart?.({ task, base, method, settings, totalSteps, stepsDone, freezable, memory, notes });
+  const { device } = runtime;
+  await onStart?.({ task, base, method, settings, totalSteps, stepsDone, freezable, memory, device, notes });
   const outcome = await fineTuning.train(runtime, callbacks);
   return { adapter: outcome.state.best && fineTuning.bestAdapter(outcome), outcome, base, runtime };
 }

@@ -16,6 +16,7 @@ import { estimateMemory, type MemoryEstimate } from "../training/memory-estimate
 import { sizeOf } from "../training/micro-batches.ts";
 import { singleTexts } from "../training/single-texts.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
+import { timeStep } from "../training/step-time.ts";
 import { type TrainOptions, type TrainOutcome, train } from "../training/train.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import type { Adapter } from "./adapter.ts";
@@ -175,6 +176,11 @@ export class FineTuning {
   /** @throws UserError where the loss or a gradient is not finite. */
   train(runtime: Runtime, callbacks: Callbacks = {}): Promise<TrainOutcome> {
     return train({ ...callbacks, ...this.#training, runtime });
+  }
+
+  /** Seconds of a first step on a runtime; nothing is changed. @throws UserError where its device cannot be used. */
+  timeStep(runtime: Runtime): Promise<number> {
+    return timeStep(this.#training, runtime);
   }
 
   get #training(): Omit<TrainOptions, "runtime"> {

@@ -43,10 +43,12 @@ class Encoder implements OnnxEmitter {
   readonly #emitted = new Map<string, string>();
   /** Where a size can be read. */
   readonly #sizeSources = new Map<Dimension, { input: Value; axis: number }>();
+  readonly #forWebGpu: boolean;
   #count = 0;
   #origin = "";
 
-  constructor(inputs: readonly Value[]) {
+  constructor(inputs: readonly Value[], forWebGpu: boolean) {
+    this.#forWebGpu = forWebGpu;
     for (const input of inputs) {
       input.shape.forEach((dimension, axis) => {
         if (!this.#sizeSources.has(dimension)) this.#sizeSources.set(dimension, { input, axis });
@@ -123,7 +125,8 @@ class Encoder implements OnnxEmitter {
   encodeNode(node: GraphNode): void {
     const { part, pass } = node.provenance;
     this.#origin = `${part}/${pass}/${node.op.name}`;
-    node.op.onnx(node, this);
+    if (this.#forWebGpu && node.op.onnxForWebGpu) node.op.onnxForWebGpu(node, this);
+    else node.op.onnx(node, this);
   }
 }
 
@@ -155,20 +158,27 @@ export interface EncodedGraph {
   inputs: Value[];
 }
 
+export interface EncodeOptions {
+  /** Leaves to make initializers, by name; constants always are. */
+  embedded?: Tensors | undefined;
+  /** What sizes of inputs and outputs are called in the file, where otherwise than here. */
+  symbols?: Readonly<Record<string, string>>;
+  /** Whether to write what WebGPU has kernels of. */
+  forWebGpu?: boolean;
+}
+
 /**
- * Encodes what `outputs` need as an ONNX model. Leaves named in `embedded` become initializers; constants always do.
- * @param symbols what sizes of inputs and outputs are called in the file, where otherwise than here
+ * Encodes what `outputs` need as an ONNX model.
  * @throws ShapeError where a symbol's size cannot be read from any input.
  */
 export function encodeOnnx(
   outputs: Readonly<Record<string, Value>>,
-  embedded: Tensors = new Map(),
-  symbols: Readonly<Record<string, string>> = {},
+  { embedded = new Map(), symbols = {}, forWebGpu = false }: EncodeOptions = {},
 ): EncodedGraph {
   const values = Object.values(outputs);
   const leaves = liveLeaves(values);
   const fed = leaves.filter(({ leaf }) => leaf!.kind !== "constant" && !embedded.has(leaf!.name));
-  const encoder = new Encoder(fed);
+  const encoder = new Encoder(fed, forWebGpu);
   for (const value of leaves) {
     const data = value.leaf!.data ? ARRAY[value.dtype](value.leaf!.data) : embedded.get(value.leaf!.name)?.data;
     if (!data) continue;

@@ -42,16 +42,16 @@ export class Runtime {
   }
 
   /**
-   * Compiles what `outputs` need into a session that reads its weights from `weights`. On the CPU and WebGPU they
-   * are fed at each run, so that sessions are small and share one copy; on CUDA, where feeding would upload them at
-   * each run, frozen ones are embedded.
+   * Compiles what `outputs` need into a session that reads its weights from `weights`. On the CPU they are fed at each
+   * run, so that sessions are small and share one copy; on a GPU, where feeding would upload them at each run, frozen
+   * ones are embedded, and stay there.
    * @param weights by name, one copy for every graph that is compiled over them; may be changed in place
    * @throws UserError where the device is missing on this machine.
    */
   async compile(outputs: Readonly<Record<string, Value>>, weights: Tensors, profile?: string): Promise<CompiledGraph> {
     const start = performance.now();
-    const embedded = this.device === "cuda" ? frozenWeights(outputs, weights) : undefined;
-    const { bytes, inputs } = encodeOnnx(outputs, embedded);
+    const embedded = this.device === "cpu" ? undefined : frozenWeights(outputs, weights);
+    const { bytes, inputs } = encodeOnnx(outputs, { embedded, forWebGpu: this.device === "webgpu" });
     let session: InferenceSession;
     try {
       session = await this.#onnxRuntime.InferenceSession.create(bytes, this.#sessionOptions(profile));

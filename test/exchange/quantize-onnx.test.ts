@@ -22,7 +22,7 @@ function encoded(): Uint8Array {
   const inner = gemm(rows, weight, { transB: true, addend: graph.leaf("frozen", "bias", "float32", [INNER]) });
   return encodeOnnx(
     { rows, inner, scores: gemm(rows, words, { transB: true }) },
-    new Map(Object.entries({ table, linear, bias })),
+    { embedded: new Map(Object.entries({ table, linear, bias })) },
   ).bytes;
 }
 
@@ -96,7 +96,7 @@ test("q8 leaves a table alone that is multiplied with, and rounds one that is no
     graph.leaf("frozen", "table", "float32", [WORDS, WIDTH]),
     graph.leaf("input", "ids", "int32", ["tokens"]),
   );
-  const { bytes } = encodeOnnx({ rows }, new Map([["table", float32([WORDS, WIDTH], table.data)]]));
+  const { bytes } = encodeOnnx({ rows }, { embedded: new Map([["table", float32([WORDS, WIDTH], table.data)]]) });
   const small = quantizeOnnx(bytes, { linear: new Set(), tables: new Set(["table"]) }, "q8");
   expect(small.length).toBeLessThan(0.3 * bytes.length);
   const found = await run(small, IDS);

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
 import { findMethod, parseMethodOptions } from "../../src/methods/methods.ts";
@@ -6,18 +5,13 @@ import { describeModel } from "../../src/models/families.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import type { AdaptedModel } from "../../src/training/step-graph.ts";
 
-/**
- * A model of a fixture's shape with a method beside it, everything trained, all weights random.
- * @param config what stands in place of its config.json's
- */
+/** A model of a config.json's shape with a method beside it, everything trained, all weights random. */
 export function randomModel(
-  name: string,
+  config: unknown,
   methodName: string,
   labelCount: number,
-  config: Record<string, unknown>,
 ): { model: AdaptedModel; weights: Map<string, Tensor> } {
-  const path = new URL(`../fixtures/models/${name}/config.json`, import.meta.url);
-  const description = describeModel({ ...JSON.parse(readFileSync(path, "utf8")), ...config });
+  const description = describeModel(config);
   const trace = traceModel(description, labelCount);
   const method = findMethod(methodName);
   const adaptation = method.adapt(parseMethodOptions(method, {}), trace.sites);

@@ -3,6 +3,7 @@ import { float32 } from "../../src/graph/tensor.ts";
 import { crossEntropy } from "../../src/tasks/objective.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import { TrainingStep } from "../../src/training/step.ts";
+import { readJson } from "../methods/small-bert.ts";
 import { randomModel } from "./random-model.ts";
 import { runtime } from "./small-run.ts";
 
@@ -30,7 +31,7 @@ test.each([
   ["gemma3-1", "full"],
   ["gpt2-1", "aflora"],
 ])("%s with %s: a step whose blocks are computed again is the same step", async (name, methodName) => {
-  const { model, weights } = randomModel(name, methodName, LABELS, DROPOUT);
+  const { model, weights } = randomModel({ ...readJson(`models/${name}/config.json`), ...DROPOUT }, methodName, LABELS);
   const settings = { objective: crossEntropy, tokenBudget: 16, dropout: true, seed: 1 };
   const outcomes = [];
   for (const recompute of [false, true]) {

@@ -53,7 +53,7 @@ const families = [
 ] as const;
 
 describe.each(families)("%s with %s", (name, methodName) => {
-  const { model, weights } = randomModel(name, methodName, LABELS, DROPOUT);
+  const { model, weights } = randomModel({ ...readJson(`models/${name}/config.json`), ...DROPOUT }, methodName, LABELS);
   const trained = trainedByBlock(model);
 
   test("what trains is told apart by blocks: each name once, and of an adapter its own block's", () => {
@@ -128,7 +128,7 @@ describe.each(families)("%s with %s", (name, methodName) => {
 });
 
 test("texts that come next are computed together with those at hand, as far as they can be kept", async () => {
-  const { model, weights } = randomModel("bert-1", "lora", LABELS, DROPOUT);
+  const { model, weights } = randomModel({ ...readJson("models/bert-1/config.json"), ...DROPOUT }, "lora", LABELS);
   const [now, next] = [examples.slice(0, 2), examples.slice(2)];
   const ahead = () => next;
   for (const [memory, kept] of [

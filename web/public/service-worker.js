@@ -1,6 +1,7 @@
 // Keeps the page's own files, so that it works without a network, and adds the headers that let it use threads where a host does
-// not send them. The build puts the list of files, and so a new name of the cache, in place of the next line's text.
+// not send them. The build puts the lists of files, and so a new name of the cache, in place of the next lines' texts.
 const FILES = "__FILES__".split(" ");
+const LATER = "__LATER__".split(" ");
 const CACHE = `aflora-page-${FILES.join().length}-__VERSION__`;
 
 const isolating = {
@@ -40,7 +41,17 @@ async function answer(request) {
     const response = await fetch(request).catch(kept);
     return response ? isolated(response) : Response.error();
   }
-  return isolated((await kept()) ?? (await fetch(request)));
+  return isolated((await kept()) ?? (await fetched(request)));
+}
+
+/** What is large and not every browser's is kept once it was asked for. */
+async function fetched(request) {
+  const response = await fetch(request);
+  if (response.ok && LATER.some((name) => request.url.endsWith(name))) {
+    const cache = await caches.open(CACHE);
+    await cache.put(request, response.clone());
+  }
+  return response;
 }
 
 function isolated(response) {

@@ -16,7 +16,7 @@ import { mergeWeights } from "../../src/methods/merge.ts";
 import type { ReportedRun } from "../../src/reports/run-page.ts";
 import type { RunResult } from "../../src/runs/records.ts";
 import { summarise } from "../../src/runs/run-result.ts";
-import { webRuntime } from "../../src/runtime/runtime-web.ts";
+import { type WebDevice, webRuntime } from "../../src/runtime/runtime-web.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
 import { computeMetrics } from "../../src/tasks/examples.ts";
 import type { Columns, Table } from "../../src/tasks/rows.ts";
@@ -116,10 +116,9 @@ export class TrainingSession {
   #task: { columns: Partial<Columns>; kind: string | undefined; facts: TaskFacts } | undefined;
   #choice: ModelChoice = { from: "page" };
   #files: ModelFiles | undefined;
-  #runtime: Runtime | undefined;
   #abort: AbortController | undefined;
   #paused: { wait: Promise<void>; goOn: () => void } | undefined;
-  #tuned: { model: FineTunedModel; adapter: Adapter; start: PageRunStart } | undefined;
+  #tuned: { model: FineTunedModel; adapter: Adapter; start: PageRunStart; runtime: Runtime } | undefined;
 
   /** @param home address of the page's own files */
   constructor(home: string, tell: (event: SessionEvent) => void) {
@@ -242,7 +241,7 @@ export class TrainingSession {
 
   /** The adapter, or the model, as a zipped folder. */
   async take(format: TakeFormat): Promise<Blob> {
-    const { adapter, model } = this.#tuned!;
+    const { adapter, model, runtime } = this.#tuned!;
     const { base } = model;
     if (format === "adapter")
       return zipFolder("adapter", async (folder) => {
@@ -251,7 +250,7 @@ export class TrainingSession {
     const fitted = fitAdapter(base, adapter);
     if (format === "peft")
       return zipFolder("peft-adapter", (folder) => writePeftFolder(folder, base, fitted, adapter.parameters));
-    const weights = await mergeWeights(base.weights, fitted.adaptation, fitted.parameters, this.#runtime!);
+    const weights = await mergeWeights(base.weights, fitted.adaptation, fitted.parameters, runtime);
     return zipFolder("onnx-model", (folder) => writeOnnxFolder(folder, base, adapter.description, weights));
   }
 
@@ -262,7 +261,8 @@ export class TrainingSession {
   }
 
   async #run(settings: RunSettings, text: string, records: RunRecords, resume?: TrainingState): Promise<EndFacts> {
-    this.#runtime ??= await webRuntime();
+    // A run goes on where it began, so that it ends as if it had not stopped.
+    const runtime = settings.device && (await webRuntime({ device: settings.device }));
     const config = {
       ...settings.options,
       ...settings.columns,
@@ -287,7 +287,7 @@ export class TrainingSession {
     };
     const outcome = await withinMemory(
       fineTuneInPage(config, {
-        runtime: this.#runtime,
+        ...(runtime && { runtime }),
         signal: this.#abort!.signal,
         resume,
         onStart: async (start) => {
@@ -296,7 +296,8 @@ export class TrainingSession {
           await this.#tuned?.model.release();
           this.#tuned = undefined;
           this.#tell({ kind: "start", start: this.#startFacts(start, settings, records) });
-          if (!resume) await save(() => beginSaving(settings, text));
+          const { device } = start;
+          if (!resume) await save(() => beginSaving({ ...settings, device: device as WebDevice }, text));
         },
         onStep: async (record) => {
           records.steps.push(record);
@@ -366,7 +367,7 @@ export class TrainingSession {
             format: "float32",
           });
     const model = await withinMemory(FineTunedModel.adapt(exact, adapter, runtime));
-    this.#tuned = { model, adapter, start };
+    this.#tuned = { model, adapter, start, runtime };
     const result = summarise({ method: start.method, run: start.settings }, outcome, {
       base,
       task,

@@ -76,7 +76,18 @@ const SIGMOID = defineUnary("Sigmoid", (_x, y, dy) => mul(dy, mul(y, sub(1, y)))
 const SOFTPLUS = defineUnary("Softplus", (x, _y, dy) => mul(dy, sigmoid(x)));
 const RELU = defineUnary("Relu", (_x, y, dy) => mul(dy, sign(y)));
 const ABS = defineUnary("Abs", (x, _y, dy) => mul(dy, sign(x)));
-const SIGN = defineUnary("Sign");
+const SIGN = define<[Value]>({
+  name: "Sign",
+  infer: likeOperand("Sign"),
+  onnx: emitAs("Sign"),
+  onnxForWebGpu({ inputs: [x], outputs }, emitter) {
+    const zero = emitter.scalar(x.dtype, 0);
+    const [above, below] = ["Greater", "Less"].map((compare) =>
+      emitter.emit("Cast", [emitter.emit(compare, [x, zero])], { attributes: { to: ELEMENT_TYPE[x.dtype] } }),
+    );
+    emitter.emit("Sub", [above!, below!], { outputs });
+  },
+});
 // Φ(x) is had from gelu(x)/x, since Gelu is quick and Erf slow; the tiny shift keeps 0/0 out and is lost beside any other x.
 const GELU = defineUnary(
   "Gelu",

@@ -32,3 +32,11 @@ export function emitReshape(
     ...(outputs && { outputs }),
   });
 }
+
+/** Emits the logarithm of the softmax over the last axis without LogSoftmax, of which WebGPU has no kernel. */
+export function emitLogSoftmax(emitter: OnnxEmitter, x: Value, outputs: readonly Value[]): void {
+  const last = emitter.int64([-1]);
+  const shifted = emitter.emit("Sub", [x, emitter.emit("ReduceMax", [x, last])]);
+  const sum = emitter.emit("ReduceSum", [emitter.emit("Exp", [shifted]), last]);
+  emitter.emit("Sub", [shifted, emitter.emit("Log", [sum])], { outputs });
+}

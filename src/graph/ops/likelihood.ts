@@ -1,6 +1,7 @@
 import { sameShape, showShape } from "../dimension.ts";
 import { ELEMENT_TYPE, type OnnxEmitter, type Value } from "../graph.ts";
 import { define, FLOATS, fail, requireIndices, requireType } from "./define.ts";
+import { emitLogSoftmax } from "./emit.ts";
 
 /** @throws ShapeError where the operands are not `[rows, outputs]` floats and `[rows]` integers. */
 function requireRows(name: string, inputs: readonly Value[]): void {
@@ -15,6 +16,10 @@ function requireRows(name: string, inputs: readonly Value[]): void {
 const columnOf = (emitter: OnnxEmitter, targets: Value): string =>
   emitter.emit("Unsqueeze", [targets, emitter.int64([1])]);
 
+function emitPicked(emitter: OnnxEmitter, all: Value, targets: Value, picked: Value): void {
+  emitter.emit("GatherElements", [all, columnOf(emitter, targets)], { attributes: { axis: 1 }, outputs: [picked] });
+}
+
 const LOG_LIKELIHOOD = define<[Value, Value]>({
   name: "LogLikelihood",
   infer(inputs) {
@@ -27,7 +32,11 @@ const LOG_LIKELIHOOD = define<[Value, Value]>({
   },
   onnx({ inputs: [logits, targets], outputs: [picked, all] }, emitter) {
     emitter.emit("LogSoftmax", [logits], { attributes: { axis: -1 }, outputs: [all!] });
-    emitter.emit("GatherElements", [all!, columnOf(emitter, targets)], { attributes: { axis: 1 }, outputs: [picked!] });
+    emitPicked(emitter, all!, targets, picked!);
+  },
+  onnxForWebGpu({ inputs: [logits, targets], outputs: [picked, all] }, emitter) {
+    emitLogSoftmax(emitter, logits, [all!]);
+    emitPicked(emitter, all!, targets, picked!);
   },
   gradient: ({ inputs: [, targets], outputs: [, all] }, dy) => [
     dy.graph.apply(LOG_LIKELIHOOD_GRADIENT, [all!, targets, dy], {}),

@@ -2,7 +2,7 @@ import { sameShape, showShape } from "../dimension.ts";
 import type { Value } from "../graph.ts";
 import { define, FLOATS, fail, likeOperand, requireType, unary } from "./define.ts";
 import { add, div, exp, mul, sqrt, sub } from "./elementwise.ts";
-import { emitAs } from "./emit.ts";
+import { emitAs, emitLogSoftmax } from "./emit.ts";
 import { reduceSum } from "./reductions.ts";
 
 /** Operands: scores and, where there is dropout, its mask. */
@@ -32,6 +32,7 @@ const LOG_SOFTMAX = define<[Value]>({
   name: "LogSoftmax",
   infer: likeOperand("LogSoftmax"),
   onnx: emitAs("LogSoftmax", () => ({ attributes: { axis: -1 } })),
+  onnxForWebGpu: ({ inputs: [x], outputs }, emitter) => emitLogSoftmax(emitter, x, outputs),
   gradient: ({ outputs: [y] }, dy) => [sub(dy, mul(exp(y!), reduceSum(dy, [-1], true)))],
 });
 

@@ -1,4 +1,4 @@
-import { broadcast, difference, type Shape, sameShape, showShape } from "../dimension.ts";
+import { broadcast, difference, sameShape, showShape } from "../dimension.ts";
 import type { Value } from "../graph.ts";
 import { define, FLOATS, fail, MICROSOFT, requireType } from "./define.ts";
 import { mul } from "./elementwise.ts";
@@ -154,7 +154,7 @@ function turnedGemm(a: Value, b: Value, options: { transB: boolean; alpha: numbe
 }
 
 /** The operand's shape with its first axis moved to just before the last. */
-const rotateBatch = (shape: Shape): Shape => [...shape.slice(1, -1), shape[0]!, shape.at(-1)!];
+const rotateBatch = <Axis>(shape: readonly Axis[]): Axis[] => [...shape.slice(1, -1), shape[0]!, shape.at(-1)!];
 
 /** A gradient `[…batch, rows, columns]` laid out as `[rows, …batch, columns]`. */
 function storeRotated(gradient: Value): Value {
@@ -191,6 +191,17 @@ const MATMUL = define<
       ...(alpha !== 1 && { alpha: { float: alpha } }),
     },
   })),
+  onnxForWebGpu({ inputs: [a, b], outputs, attributes: { transA, transB, transBatchA, transBatchB, alpha } }, emitter) {
+    const turned = (operand: Value, trans: boolean, transBatch: boolean): Value | string => {
+      const axes = operand.shape.map((_, axis) => axis);
+      const rotated = transBatch ? rotateBatch(axes) : axes;
+      const perm = trans ? [...rotated.slice(0, -2), rotated.at(-1)!, rotated.at(-2)!] : rotated;
+      return trans || transBatch ? emitter.emit("Transpose", [operand], { attributes: { perm } }) : operand;
+    };
+    const operands = [turned(a, transA, transBatchA), turned(b, transB, transBatchB)];
+    if (alpha === 1) emitter.emit("MatMul", operands, { outputs });
+    else emitter.emit("Mul", [emitter.emit("MatMul", operands), emitter.scalar(a.dtype, alpha)], { outputs });
+  },
   gradient({ inputs: [a, b], attributes: { transA, transB, transBatchA, transBatchB, alpha } }, dy) {
     const da = transA
       ? matmul(b, dy, { transA: transB, transBatchA: transBatchB, transB: true, alpha })

@@ -1,0 +1,26 @@
+import type { Runtime } from "../runtime/session.ts";
+import { objectiveOf } from "../tasks/task-kinds.ts";
+import { epochBatches } from "./batch-order.ts";
+import { TrainingStep } from "./step.ts";
+import type { TrainOptions } from "./train.ts";
+
+/**
+ * Seconds that a run's first step takes on a runtime, once it has run there; nothing is changed.
+ * @throws UserError where the device cannot be used.
+ */
+export async function timeStep(options: Omit<TrainOptions, "runtime">, runtime: Runtime): Promise<number> {
+  const { model, schedule, weights, task, settings, train } = options;
+  const trained = { ...model, trainable: schedule.trainable() };
+  const step = await TrainingStep.compile(trained, weights, runtime, { objective: objectiveOf(task), ...settings });
+  try {
+    const [batch] = epochBatches(settings.seed, 0, train, settings.batchSize);
+    const examples = batch!.map((i) => train[i]!);
+    // A device compiles its kernels at the first run.
+    await step.run(0, examples);
+    const started = performance.now();
+    await step.run(0, examples);
+    return (performance.now() - started) / 1000;
+  } finally {
+    await step.release();
+  }
+}
