@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join } from "node:path";
+import { text } from "node:stream/consumers";
 
 const TYPES: Record<string, string> = {
   ".css": "text/css",
@@ -22,12 +23,21 @@ export interface Site {
 /**
  * Serves folders, each under its name, and an empty page at `/`; a folder without a name is served there with its own.
  * @param isolated whether pages are isolated from other origins: without it a browser gives Wasm one thread
+ * @param onPost hears what pages post, as text
  */
-export async function startSite(folders: Readonly<Record<string, string>>, { isolated = true } = {}): Promise<Site> {
+export async function startSite(
+  folders: Readonly<Record<string, string>>,
+  { isolated = true, onPost }: { isolated?: boolean; onPost?: (text: string) => void } = {},
+): Promise<Site> {
   const server = createServer(async (request, response) => {
     if (isolated) {
       response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
       response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
+    }
+    if (request.method === "POST") {
+      onPost?.(await text(request));
+      response.end();
+      return;
     }
     const { pathname } = new URL(request.url!, "http://127.0.0.1");
     const root = folders[""];
