@@ -15,10 +15,18 @@ export const inChromium = installedChromium ? "in headless Chromium" : "skipped:
 /**
  * Starts it headless, with an empty profile of its own.
  * @param webGpu whether with WebGPU, over software that imitates a graphics card
+ * @param wasmMegabytes memory that WebAssembly may have
  */
-export function launchChromium({ webGpu = false } = {}): Promise<Browser> {
+export function launchChromium({
+  webGpu = false,
+  wasmMegabytes,
+}: {
+  webGpu?: boolean;
+  wasmMegabytes?: number;
+} = {}): Promise<Browser> {
   const gpu = webGpu ? ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"] : ["--disable-gpu"];
   // Chromium's sandbox does not work for root and in many containers.
   const args = ["--no-sandbox", "--disable-quic", ...gpu];
+  if (wasmMegabytes !== undefined) args.push(`--js-flags=--wasm-max-mem-pages=${wasmMegabytes * 16}`);
   return chromium.launch({ executablePath: installedChromium!, args });
 }

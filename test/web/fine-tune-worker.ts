@@ -9,6 +9,8 @@ export interface FineTuneRequest {
   model: string;
   /** Address of the data. */
   data: string;
+  /** How the base model is stored. */
+  base?: "int8";
 }
 
 export interface FineTuneAnswer {
@@ -22,13 +24,13 @@ export interface FineTuneAnswer {
   tokens: number;
 }
 
-answerPage(async ({ threads, model, data }: FineTuneRequest): Promise<FineTuneAnswer> => {
+answerPage(async ({ threads, model, data, base: format }: FineTuneRequest): Promise<FineTuneAnswer> => {
   const response = await fetch(data);
   if (!response.ok) throw new Error(`${data}: ${response.status}`);
   const losses: number[] = [];
   let [seconds, tokens] = [0, 0];
   const { adapter, base, runtime } = await fineTune(
-    { ...CONFIG, ...tablesOf(await response.text()), model },
+    { ...CONFIG, ...tablesOf(await response.text()), ...(format && { base: format }), model },
     {
       runtime: await webRuntime({ threads }),
       onStep(record) {

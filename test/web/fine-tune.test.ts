@@ -26,13 +26,14 @@ describe.skipIf(!installedChromium)(inChromium, () => {
   let home: string;
   let browser: Browser;
   let inNode: PageFineTuneOutcome;
+  let tables: ReturnType<typeof tablesOf>;
   const losses: number[] = [];
 
   beforeAll(async () => {
     home = await mkdtemp(join(tmpdir(), "aflora-web-"));
     await bundleForBrowser(fileURLToPath(new URL("fine-tune-worker.ts", import.meta.url)), join(home, "bundle"));
     browser = await launchChromium();
-    const tables = tablesOf(await readFile(join(assets, DATA), "utf8"));
+    tables = tablesOf(await readFile(join(assets, DATA), "utf8"));
     inNode = await fineTuneInPage(
       { ...CONFIG, ...tables, model: folderFiles(join(assets, BUNDLED_MODEL)), modelName: NAME, revision: "v2" },
       { runtime: nodeRuntime({ threads: 2 }), onStep: ({ loss }) => void losses.push(loss) },
@@ -43,13 +44,18 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     await rm(home, { recursive: true });
   });
 
-  async function inPage(threads: number, isolated: boolean, model = MODEL) {
+  async function inPage(
+    threads: number,
+    isolated: boolean,
+    { model = MODEL, ...more }: Partial<Pick<FineTuneRequest, "model" | "base">> = {},
+  ) {
     const site = await startSite({ bundle: join(home, "bundle"), assets }, { isolated });
     try {
       const request: FineTuneRequest = {
         threads,
         model: `${site.url}assets/${model}`,
         data: `${site.url}assets/${DATA}`,
+        ...more,
       };
       return await runInWorker<FineTuneAnswer>(browser, site.url, "bundle/entry.js", request);
     } finally {
@@ -88,12 +94,25 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     },
   );
 
+  test("through an int8 base the losses are Node's, too", async () => {
+    const expected: number[] = [];
+    await fineTuneInPage(
+      { ...CONFIG, ...tables, base: "int8", model: folderFiles(join(assets, BUNDLED_MODEL)) },
+      { runtime: nodeRuntime({ threads: 2 }), onStep: ({ loss }) => void expected.push(loss) },
+    );
+    const { answer, complaints } = await inPage(2, true, { base: "int8" });
+    expect(complaints).toEqual([]);
+    expect(expected).not.toEqual(losses);
+    expect(answer.losses).toHaveLength(5);
+    for (const [i, loss] of answer.losses.entries()) expect(Math.abs(loss - expected[i]!)).toBeLessThan(1e-3);
+  });
+
   test("the adapter names the model and the revision that it was trained on", () => {
     expect(inNode.adapter!.description).toMatchObject({ model: NAME, revision: "v2" });
   });
 
   test("what fails in the worker is told", async () => {
-    await expect(inPage(1, true, "no-such-model/")).rejects.toThrow(/no-such-model/);
+    await expect(inPage(1, true, { model: "no-such-model/" })).rejects.toThrow(/no-such-model/);
   });
 });
 

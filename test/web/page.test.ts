@@ -281,6 +281,29 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     await page.close();
   });
 
+  test("memory that runs out is a sentence, and the page stays usable", { timeout: 6 * MINUTES }, async () => {
+    const small = await launchChromium({ wasmMegabytes: 160 });
+    try {
+      const visit = await Visit.of(small, server.url);
+      await visit.give("reviews.csv", csvOf(0, 60));
+      await visit.ready();
+      await visit.train();
+      const problem = visit.page.locator("#train-problem");
+      await expect.poll(() => problem.textContent(), { timeout: 2 * MINUTES }).toMatch(/memory ran out; lower/);
+      await visit.page.reload();
+      await visit.give("reviews.csv", csvOf(0, 60));
+      await visit.ready();
+      await visit.page.getByLabel("From this device").check();
+      await visit.page.getByLabel("or GGUF file").setInputFiles(join(root, "test/fixtures/gguf/llama.gguf"));
+      await visit.page.getByText(/^llama, .* million weights/).waitFor();
+      await visit.fill({ Epochs: 1 });
+      await visit.train();
+      await visit.ended(MINUTES);
+    } finally {
+      await small.close();
+    }
+  });
+
   test("without a network it trains from the second visit on, by the keyboard alone", {
     timeout: 6 * MINUTES,
   }, async () => {
