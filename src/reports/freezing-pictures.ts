@@ -4,7 +4,7 @@ import type { FreezingRecord } from "../runs/records.ts";
 import { settledSteps } from "./block-pictures.ts";
 import { bins, draw, labelRoom, shortened, width } from "./drawing.ts";
 import type { Picture } from "./page.ts";
-import { counted, duration, number, short } from "./quantities.ts";
+import { counted, duration, number, short, tick } from "./quantities.ts";
 
 /** Scores are drawn and listed at about this many checks, however long the run. */
 const mostChecks = 40;
@@ -175,12 +175,14 @@ function schedule(checks: FreezingRecord[]): Picture {
     ],
     svg: draw({
       height: 240,
-      x: { label: "step" },
+      x: { label: "step", domain: [0, points.at(-1)!.step], tickFormat: tick },
       y: { label: "fraction of matrices", domain: [0, 1], tickFormat: "%", grid: true },
       marks: [
         Plot.ruleY([0]),
         Plot.lineY(shown, { x: "step", y: "frozen", stroke: "var(--series-0)", strokeWidth: 2, curve: "step-after" }),
         Plot.lineY(shown, { x: "step", y: "asked", stroke: "var(--series-1)", strokeWidth: 2, strokeDasharray: "5 3" }),
+        // A single check is no line.
+        shown.length > 1 ? null : Plot.dot(shown, { x: "step", y: "frozen", r: 4.5, fill: "var(--series-0)" }),
       ],
     }),
     numbers: {
@@ -239,7 +241,7 @@ function scores(checks: FreezingRecord[]): Picture {
     svg: draw({
       height: 60 + 90 * kinds.length,
       marginTop: 24,
-      x: { label: "step" },
+      x: { label: "step", tickFormat: tick },
       y: { label: null, type: "log", grid: true, ticks: 3, tickFormat: (value: number) => value.toExponential(0) },
       fy: { label: null, domain: kinds, axis: null, padding: 0.25 },
       color: { type: "identity" },

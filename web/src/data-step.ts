@@ -117,7 +117,7 @@ export function setUpDataStep(
 function factsOf({ kind, summary, examples, labels }: TaskFacts): Node[] {
   const sentence = element("p", [
     element("strong", `${examples.toLocaleString("en-US")} examples`),
-    ` to learn ${summary} from (${kind.replaceAll("-", " ")})${labels.length > 0 ? `; ${labels.length} labels:` : "."}`,
+    `: ${summary} (${kind.replaceAll("-", " ")})${labels.length > 0 ? `; ${labels.length} labels:` : "."}`,
   ]);
   const chips = labels
     .slice(0, SHOWN_LABELS)
