@@ -66,7 +66,6 @@ class BeamsOfPrompt {
   /** `numBeams`, best first. */
   running: Beam[];
   #finished: FinishedBeam[];
-  #canImprove = true;
   readonly #prompt: readonly number[];
   readonly #options: BeamOptions;
 
@@ -96,9 +95,8 @@ class BeamsOfPrompt {
     this.#setAside(continuations);
     const chosen = next.slice(0, numBeams);
     this.running = chosen;
-    this.#canImprove &&= this.#mayImprove();
     const enough = earlyStopping === true && this.#finished.every(({ whole }) => whole);
-    const goesOn = this.#canImprove && !enough && continuations.some(({ ends }) => !ends);
+    const goesOn = this.#mayImprove() && !enough && continuations.some(({ ends }) => !ends);
     return goesOn ? chosen.map(({ from }) => from) : undefined;
   }
 
@@ -122,12 +120,10 @@ class BeamsOfPrompt {
 
   /** Keeps the best answers among those known and those that just ended; only the first `numBeams` may. */
   #setAside(continuations: readonly Continuation[]): void {
-    const { numBeams, lengthPenalty, earlyStopping } = this.#options;
-    const full = earlyStopping === true && this.#finished.every(({ whole }) => whole);
+    const { numBeams, lengthPenalty } = this.#options;
     const ended = continuations.map(({ ids, score, ends }, rank): FinishedBeam => {
       const whole = ends && rank < numBeams;
-      const barred = Number(full) + Number(!this.#canImprove) + Number(!whole);
-      return { ids, whole, score: score / ids.length ** lengthPenalty + barred * NEVER };
+      return { ids, whole, score: score / ids.length ** lengthPenalty + (whole ? 0 : NEVER) };
     });
     this.#finished = descending([...this.#finished, ...ended]).slice(0, numBeams);
   }

@@ -32,7 +32,7 @@ function best(prompt: readonly number[], lengthPenalty: number): number[] {
 
 const PROMPTS = [[1], [2, 3], [3, 1, 2], [2], [1, 1]];
 
-test.each([1, 0, 2])(
+test.each([1, 0, 2, -1])(
   "as many beams as there are texts find the best of all answers, length penalty %s",
   async (lengthPenalty) => {
     const numBeams = VOCABULARY ** (LENGTH - 1);

@@ -1,4 +1,5 @@
 import fc from "fast-check";
+import * as onnxRuntime from "onnxruntime-node";
 import { describe, expect, test } from "vitest";
 import { evaluate, type Shape, ShapeError } from "../../src/graph/dimension.ts";
 import { gradients } from "../../src/graph/gradients.ts";
@@ -6,8 +7,19 @@ import { Graph, liveNodes, type Value } from "../../src/graph/graph.ts";
 import * as op from "../../src/graph/ops.ts";
 import { asFloat32, copyOf, type DataType, float32, int32, type Tensor } from "../../src/graph/tensor.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { type OnnxRuntime, Runtime } from "../../src/runtime/session.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
+/** Compiles what WebGPU would get, and computes it on the CPU. */
+const forWebGpu = new Runtime(
+  {
+    ...onnxRuntime,
+    InferenceSession: {
+      create: (bytes: Uint8Array) => onnxRuntime.InferenceSession.create(bytes, { executionProviders: ["cpu"] }),
+    },
+  } as unknown as OnnxRuntime,
+  { device: "webgpu", threads: 1 },
+);
 
 /** A made-up use of an op: the operands' shapes and how it is applied. */
 interface Case {
@@ -246,6 +258,8 @@ const cases: Record<string, fc.Arbitrary<Case>> = {
 };
 
 /** Kernels that ONNX Runtime has in float32 only (LayerNormalization's mean and deviation are float32 always). */
+/** Ops whose gradients are made with Sign, which itself has none. */
+const ofSign = new Set(["Relu", "Abs"]);
 const float32Only = new Set(["Gelu", "FusedMatMul", "LayerNormalization", "RotaryEmbedding"]);
 
 /** A repeatable number in [low, high). */
@@ -254,7 +268,7 @@ function pseudoRandom(seed: number): number {
   return x - Math.floor(x);
 }
 
-async function checkGradient(name: string, sample: Case): Promise<void> {
+async function checkGradient(name: string, sample: Case, on = runtime): Promise<void> {
   const dtype: DataType = float32Only.has(name) ? "float32" : "float64";
   const [step, tolerance] = dtype === "float64" ? [1e-5, 1e-6] : [1e-2, 4e-3];
   const { low = -2, high = 2, sizes = {}, indices = [] } = sample;
@@ -285,7 +299,7 @@ async function checkGradient(name: string, sample: Case): Promise<void> {
   operands.forEach((_, i) => {
     inputs[`x${i}`] = random(sample.shapes[i]!, i, low, high);
   });
-  const compiled = await runtime.compile(
+  const compiled = await on.compile(
     { loss, ...Object.fromEntries(derivatives.map((d, i) => [`d${i}`, d])) },
     new Map(),
   );
@@ -325,6 +339,16 @@ describe("gradient rules against central differences", () => {
       { numRuns: 15, seed: 1 },
     );
   });
+
+  test.each(Object.keys(cases).filter((name) => op.ops.get(name)!.onnxForWebGpu || ofSign.has(name)))(
+    "%s, as it is written for WebGPU",
+    async (name) => {
+      await fc.assert(
+        fc.asyncProperty(cases[name]!, (sample) => checkGradient(name, sample, forWebGpu)),
+        { numRuns: 15, seed: 1 },
+      );
+    },
+  );
 
   test("gelu's gradient at 0 and far out", async () => {
     const graph = new Graph();
