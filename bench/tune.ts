@@ -2,17 +2,18 @@
  * What tuning gains over the defaults, on data that neither saw: `aflora tune` with 15 minutes and `aflora train` with what it has
  * by default, on 2,000 rows of SST-2 and on MRPC, three seeds each, both scored on the official development sets.
  *
- *     npm run bench:tune -- [GLUE [MINUTES [OUTPUT]]]
+ *     npm run bench:tune -- [GLUE [TASKS [MINUTES [OUTPUT]]]]
  *
- * GLUE is the folder with the official files (../shared/data/glue). The runs lie in OUTPUT (runs/bench-tune), and the same command
- * again goes on where it stopped. Nothing else should run: the time of a search is what it is given.
+ * GLUE is the folder with the official files (../shared/data/glue), TASKS are parted by commas (sst2,mrpc). The runs lie in OUTPUT
+ * (runs/bench-tune), and the same command again goes on where it stopped. Each takes one thread: a process for each task may run
+ * beside the other, and nothing else should.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { spreadOf } from "../src/experiments/statistics.ts";
 import { evaluateRun } from "../src/runs/evaluate-run.ts";
-import { refuse } from "./arguments.ts";
+import { oneOf, refuse } from "./arguments.ts";
 
 const SEEDS = [1, 2, 3];
 const TASKS = [
@@ -20,9 +21,14 @@ const TASKS = [
   { task: "mrpc", folder: "MRPC", metric: "f1", more: [] },
 ];
 
-const [glue = "../shared/data/glue", minutes = "15", output = "runs/bench-tune"] = process.argv.slice(2);
+const [glue = "../shared/data/glue", names = "sst2,mrpc", minutes = "15", output = "runs/bench-tune"] =
+  process.argv.slice(2);
+const tasks = names.split(",").map((name) => {
+  const known = TASKS.map(({ task }) => task);
+  return TASKS.find(({ task }) => task === oneOf("task", name, known))!;
+});
 if (!(Number(minutes) > 0)) refuse(`"${minutes}" is no number of minutes`);
-for (const { folder } of TASKS) {
+for (const { folder } of tasks) {
   if (!existsSync(join(glue, folder))) refuse(`there is no folder ${join(glue, folder)}; give GLUE's official files`);
 }
 
@@ -36,11 +42,11 @@ async function scoreOf(run: string, metric: string): Promise<number> {
   return split!.metrics[metric]!;
 }
 
-for (const { task, metric, more } of TASKS) {
+for (const { task, metric, more } of tasks) {
   const scores = { tuned: [] as number[], defaults: [] as number[] };
   const seconds: number[] = [];
   for (const seed of SEEDS) {
-    const data = ["--task", task, "--data", glue, "--seed", String(seed), ...more];
+    const data = ["--task", task, "--data", glue, "--seed", String(seed), "--threads", "1", ...more];
     const [tuned, defaults] = ["tuned", "defaults"].map((name) => join(output, `${task}-${name}-s${seed}`));
     if (!existsSync(join(tuned!, "tune.html"))) {
       const began = performance.now();
