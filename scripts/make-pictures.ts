@@ -15,8 +15,8 @@ import { renderReport } from "../src/reports/report.ts";
 import { readFinishedRun } from "../src/runs/read-run.ts";
 import { launchChromium } from "../test/chromium.ts";
 import { Screen } from "../test/cli/screen.ts";
+import { colorsOf, THEMES, themedSvg } from "./themed-picture.ts";
 
-const THEMES = ["light", "dark"] as const;
 const COLUMNS = 100;
 /** What the terminal shows is that of this step: all has frozen, the bar is on its way. */
 const SHOWN_STEP = 150;
@@ -33,30 +33,12 @@ const run = await readFinishedRun(runFolder);
 const report = renderReport([run]);
 const rows = shownRows(await readFile(log, "utf8"));
 for (const theme of THEMES) {
-  const colors = colorsOf(theme);
-  await writeFile(join(pictures, `frozen-${theme}.svg`), frozen(colors));
+  const colors = colorsOf(report, theme);
+  const { svg } = freezingPictures(run.freezing)[0]!;
+  await writeFile(join(pictures, `frozen-${theme}.svg`), themedSvg(svg.text, colors));
   await writeFile(join(pictures, `terminal-${theme}.svg`), terminal(colors));
 }
 await photographPage();
-
-/** The page's colours by name, without dashes. */
-function colorsOf(theme: (typeof THEMES)[number]): Map<string, string> {
-  const [light, dark] = [...report.matchAll(/:root \{([^}]*)\}/g)].map(([, rules]) => rules!);
-  const rules = theme === "light" ? light! : light! + dark!;
-  return new Map([...rules.matchAll(/--([\w-]+): ([^;]+);/g)].map(([, name, value]) => [name!, value!]));
-}
-
-/** The heat map of when each matrix froze. */
-function frozen(colors: ReadonlyMap<string, string>): string {
-  const { svg } = freezingPictures(run.freezing)[0]!;
-  const [, width, height] = /viewBox="0 0 (\d+) (\d+)"/.exec(svg.text)!;
-  const frame = `xmlns="http://www.w3.org/2000/svg" width="640" viewBox="0 0 ${width} ${height}"`;
-  return `<svg ${frame} color="${colors.get("ink")}">
-<rect width="${width}" height="${height}" fill="${colors.get("page")}"/>
-${svg.text.replace(/var\(--([\w-]+)\)/g, (whole, name: string) => colors.get(name) ?? whole)}
-</svg>
-`;
-}
 
 /** What a terminal shows at that step, from the line that the run begins with. */
 function shownRows(output: string): string[] {

@@ -1,0 +1,56 @@
+/**
+ * Makes the pictures of docs/studies.md from the pages of the studies that ship, each in two files, for light and dark:
+ *
+ *     npx tsx scripts/make-study-pictures.ts STUDIES_FOLDER
+ *
+ * STUDIES_FOLDER has a folder for each study, as `aflora study` writes it; studies that are missing are left out.
+ */
+import { existsSync } from "node:fs";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseHTML } from "linkedom";
+import { colorsOf, THEMES, themedSvg } from "./themed-picture.ts";
+
+/** Pictures by study: the name of the file, and the title on the page. */
+const PICTURES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  "importance-decay": { "importance-decay": "beta1 × beta2, sst2" },
+  "freezing-schedule": { "freezing-schedule": "freezeInitial × freezeFinal, sst2" },
+  "freezing-score": {
+    "freezing-score-cola": "freezeScore by itself, cola",
+    "freezing-score-mrpc": "freezeScore by itself, mrpc",
+    "freezing-score-sst2": "freezeScore by itself, sst2",
+  },
+  "what-freezes": { "what-freezes": "attentionMatrices × ffnMatrices, sst2" },
+  "freezing-order": {
+    "freezing-order-cola": "Iterations until frozen: task cola",
+    "freezing-order-mrpc": "Iterations until frozen: task mrpc",
+    "freezing-order-sst2": "Iterations until frozen: task sst2",
+  },
+  rank: {
+    "rank-cola": "Score and trainable parameters, cola",
+    "rank-sst2": "Score and trainable parameters, sst2",
+  },
+};
+
+const [folder] = process.argv.slice(2);
+if (!folder) {
+  console.error("usage: npx tsx scripts/make-study-pictures.ts STUDIES_FOLDER");
+  process.exit(2);
+}
+const pictures = fileURLToPath(new URL("../docs/pictures", import.meta.url));
+await mkdir(pictures, { recursive: true });
+for (const [study, wanted] of Object.entries(PICTURES)) {
+  const file = join(folder, study, "report.html");
+  if (!existsSync(file)) continue;
+  const page = await readFile(file, "utf8");
+  const { document } = parseHTML(page);
+  const figures = [...document.querySelectorAll("figure")];
+  for (const [name, title] of Object.entries(wanted)) {
+    const found = figures.find((figure) => figure.querySelector("h2")?.textContent === title);
+    const svg = found?.querySelector("svg");
+    if (!svg) throw new Error(`${file} has no picture "${title}"`);
+    for (const theme of THEMES)
+      await writeFile(join(pictures, `${name}-${theme}.svg`), themedSvg(svg.outerHTML, colorsOf(page, theme)));
+  }
+}
