@@ -24,7 +24,6 @@ const PICTURES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "what-freezes": { "what-freezes": "attentionMatrices × ffnMatrices, sst2" },
   "freezing-order": {
     "freezing-order-cola": "Iterations until frozen: task cola",
-    "freezing-order-mrpc": "Iterations until frozen: task mrpc",
     "freezing-order-sst2": "Iterations until frozen: task sst2",
   },
   rank: {
