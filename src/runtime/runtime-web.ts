@@ -5,9 +5,8 @@ import { webThreads } from "./threads-web.ts";
 export type WebDevice = Exclude<Device, "cuda">;
 
 /**
- * A runtime over onnxruntime-web. Runs keep the calling thread, so call it in a worker.
- * @param device where to compute; "webgpu" needs a browser that has it ({@link hasWebGpu})
- * @param threads of Wasm, as many as the page may have where absent; counts at the first call of a page
+ * A runtime over onnxruntime-web, on Wasm or, where the browser has it ({@link hasWebGpu}), WebGPU. Runs keep the calling thread, so
+ * call it in a worker. Wasm has as many threads as the page may have, or those of the first call of a page.
  */
 export async function webRuntime({
   device = "cpu",
