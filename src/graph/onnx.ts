@@ -158,6 +158,7 @@ export interface EncodedGraph {
   inputs: Value[];
 }
 
+/** How a graph is encoded. */
 export interface EncodeOptions {
   /** Leaves to make initializers, by name; constants always are. */
   embedded?: Tensors | undefined;

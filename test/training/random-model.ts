@@ -1,8 +1,9 @@
-import type { Tensor } from "../../src/graph/tensor.ts";
+import { float32, type Tensor } from "../../src/graph/tensor.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
 import { findMethod, parseMethodOptions } from "../../src/methods/methods.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { traceModel } from "../../src/models/trace.ts";
+import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import type { AdaptedModel } from "../../src/training/step-graph.ts";
 
 /** A model of a config.json's shape with a method beside it, everything trained, all weights random. */
@@ -20,4 +21,20 @@ export function randomModel(
     weights.set(spec.name, normal(0.2)(spec.shape as number[], randomFor(3, spec.name)));
   }
   return { model: { ...description, adaptation, labelCount, trainsHead: () => true }, weights };
+}
+
+/** The labels of {@link exampleOf}. */
+export const LABELS = 2;
+
+/** A made-up text of so many tokens, whose label alternates with its index. */
+export function exampleOf(length: number, index: number): TrainingExample {
+  return {
+    index,
+    encoding: {
+      inputIds: Int32Array.from({ length }, (_, i) => 5 + ((index * 31 + i * 7) % 80)),
+      tokenTypeIds: new Int32Array(length),
+    },
+    targets: float32([1, LABELS], Float32Array.from([index % 2, 1 - (index % 2)])),
+    weights: Float32Array.of(1),
+  };
 }

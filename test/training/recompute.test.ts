@@ -1,26 +1,13 @@
 import { expect, test } from "vitest";
-import { float32 } from "../../src/graph/tensor.ts";
 import { crossEntropy } from "../../src/tasks/objective.ts";
-import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import { TrainingStep } from "../../src/training/step.ts";
 import { readJson } from "../methods/small-bert.ts";
-import { randomModel } from "./random-model.ts";
+import { exampleOf, LABELS, randomModel } from "./random-model.ts";
 import { runtime } from "./small-run.ts";
 
-const LABELS = 2;
 const DROPOUT = { hidden_dropout_prob: 0.1, attention_dropout: 0.1, attn_pdrop: 0.1, resid_pdrop: 0.1 };
 
-const examples = [7, 3, 12].map(
-  (length, index): TrainingExample => ({
-    index,
-    encoding: {
-      inputIds: Int32Array.from({ length }, (_, i) => 5 + ((index * 31 + i * 7) % 80)),
-      tokenTypeIds: new Int32Array(length),
-    },
-    targets: float32([1, LABELS], Float32Array.from([index % 2, 1 - (index % 2)])),
-    weights: Float32Array.of(1),
-  }),
-);
+const examples = [7, 3, 12].map(exampleOf);
 
 test.each([
   ["bert-1", "full"],

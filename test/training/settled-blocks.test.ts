@@ -3,7 +3,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
-import { float32 } from "../../src/graph/tensor.ts";
 import { adalora } from "../../src/methods/adalora.ts";
 import { aflora } from "../../src/methods/aflora.ts";
 import type { BlockFreezingSettings } from "../../src/methods/block-freezing.ts";
@@ -13,34 +12,20 @@ import type { MethodDefinition } from "../../src/methods/method.ts";
 import { findMethod } from "../../src/methods/methods.ts";
 import { openSpillFile } from "../../src/runs/spill-file.ts";
 import { crossEntropy } from "../../src/tasks/objective.ts";
-import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import { BorderStates } from "../../src/training/border-states.ts";
 import { TrainingStep } from "../../src/training/step.ts";
 import { trainedByBlock, writeStep } from "../../src/training/step-graph.ts";
 import type { TrainingState } from "../../src/training/training-state.ts";
 import { type Base, openFixture, readBase, readJson, smallBert } from "../methods/small-bert.ts";
-import { randomModel } from "./random-model.ts";
+import { exampleOf, LABELS, randomModel } from "./random-model.ts";
 import { numbersOf, runtime, type SmallRun, type SmallRunOptions, smallRun } from "./small-run.ts";
 
-const LABELS = 2;
 const DROPOUT = {
   ...{ hidden_dropout_prob: 0.1, attention_dropout: 0.1, attention_probs_dropout_prob: 0.1 },
   ...{ attn_pdrop: 0.1, resid_pdrop: 0.1, mlp_dropout: 0.1 },
 };
 
 const examples = [7, 3, 12, 7, 7].map(exampleOf);
-
-function exampleOf(length: number, index: number): TrainingExample {
-  return {
-    index,
-    encoding: {
-      inputIds: Int32Array.from({ length }, (_, i) => 5 + ((index * 31 + i * 7) % 80)),
-      tokenTypeIds: new Int32Array(length),
-    },
-    targets: float32([1, LABELS], Float32Array.from([index % 2, 1 - (index % 2)])),
-    weights: Float32Array.of(1),
-  };
-}
 
 const families = [
   ["bert-1", "aflora"],

@@ -12,12 +12,11 @@ import { hasWebGpu, webRuntime } from "../../src/runtime/runtime-web.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
 import { crossEntropy } from "../../src/tasks/objective.ts";
 import { holdOut } from "../../src/tasks/split.ts";
-import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import { DropoutMasks } from "../../src/training/dropout-masks.ts";
 import { layOut } from "../../src/training/model-inputs.ts";
 import { objectiveInputs, totalWeight } from "../../src/training/objective-inputs.ts";
 import { GRADIENT, writeStep } from "../../src/training/step-graph.ts";
-import { randomModel } from "../training/random-model.ts";
+import { exampleOf, LABELS, randomModel } from "../training/random-model.ts";
 import { answerPage } from "./answer.ts";
 
 /** What the page asks for. */
@@ -54,17 +53,7 @@ interface ProfileEvent {
   args?: { provider?: string; op_name?: string; output_type_shape?: Record<string, number[]>[] };
 }
 
-const LABELS = 2;
-
-const examples: TrainingExample[] = [7, 3, 12, 7].map((length, index) => ({
-  index,
-  encoding: {
-    inputIds: Int32Array.from({ length }, (_, i) => 5 + ((index * 31 + i * 7) % 80)),
-    tokenTypeIds: new Int32Array(length),
-  },
-  targets: float32([1, LABELS], Float32Array.from([index % 2, 1 - (index % 2)])),
-  weights: Float32Array.of(1),
-}));
+const examples = [7, 3, 12, 7].map(exampleOf);
 
 const { log } = console;
 let written: (line: string) => void = log;
