@@ -49,7 +49,8 @@ async function fetched(request) {
   const response = await fetch(request);
   if (response.ok && LATER.some((name) => request.url.endsWith(name))) {
     const cache = await caches.open(CACHE);
-    await cache.put(request, response.clone());
+    // Without room for it the page computes all the same.
+    await cache.put(request, response.clone()).catch(() => undefined);
   }
   return response;
 }
