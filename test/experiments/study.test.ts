@@ -14,7 +14,6 @@ import { studyResults } from "../../src/experiments/study/study-results.ts";
 import { keepWinner, tune } from "../../src/experiments/tune.ts";
 import { renderStudy } from "../../src/reports/study.ts";
 import { studyCsv, studyMarkdown } from "../../src/reports/study-tables.ts";
-import { fineTune } from "../../src/runs/fine-tune.ts";
 import { readFinishedRun } from "../../src/runs/read-run.ts";
 import { Aflora, aflora } from "../cli/aflora.ts";
 import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
@@ -322,15 +321,17 @@ test("what tune keeps is one run whole: nothing of an older one, and none that l
   expect(existsSync(join(output, "result.json"))).toBe(false);
 });
 
-test("an estimate is near what the run takes", async () => {
-  const given = { ...options, validation: undefined, epochs: 12, seed: 1 };
-  const timing = await timeRun(given);
-  const { result } = await fineTune({ ...given, output: join(folder, "estimated") });
+test("an estimate knows how long a run is, and adds up what its parts take", async () => {
+  const timing = await timeRun({ ...options, validation: undefined, epochs: 12, seed: 1 });
   expect(timing.length).toEqual({ epochs: 12, stepsPerEpoch: 5, validation: 5 });
-  // Of a run of milliseconds no more can be said; longer ones come nearer.
-  const ratio = secondsOf(timing) / result!.seconds;
-  expect(ratio).toBeGreaterThan(0.2);
-  expect(ratio).toBeLessThan(5);
+  for (const part of [timing.start, timing.step, timing.evaluated]) expect(part).toBeGreaterThan(0);
+
+  const known = { ...timing, start: 4, step: 3, evaluated: 0.1, workLeft: 0.5 };
+  // Twelve epochs of five steps at half their work, thirteen evaluations of five examples, the start, and the end at half of it.
+  expect(secondsOf(known)).toBeCloseTo(4 + 12 * 5 * 3 * 0.5 + 13 * 5 * 0.1 + 2, 9);
+  // A part that pauses has neither the end nor the evaluation before the first step; 20 examples after the end need the model again.
+  expect(secondsOf(known, 20, { from: 4, to: 8 })).toBeCloseTo(4 + 4 * 5 * 3 * 0.5 + 4 * 5 * 0.1, 9);
+  expect(secondsOf(known, 20, { from: 8 })).toBeCloseTo(4 + 4 * 5 * 3 * 0.5 + 4 * 5 * 0.1 + 2 + 4 + 2, 9);
 });
 
 /** A test that Windows skips: it has no signals that a process could answer. */

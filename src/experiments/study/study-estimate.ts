@@ -19,10 +19,12 @@ const FREE = [
   ...["seed", "epochs", "patience", "learningRate", "headLearningRate", "weightDecay", "warmupRatio", "maxGradNorm"],
   ...["beta1", "beta2", "alpha", "freezeRule", "freezeScore", "freezeCurve", "freezeInitial", "freezeFinal"],
   ...["freezeInterval", "freezeWindowed", "freezeTogether", "orthogonality"],
+  // When blocks leave by their scores nobody knows before; evenly over time they do from an earliest share on, which counts.
+  ...["freezeBlocksThreshold", "freezeBlocksInterval", "freezeBlocksCache", "freezeBlocksMemory"],
 ];
 
 /** Kinds of trials that are timed at most: each takes seconds. */
-const MOST_TIMED = 12;
+const MOST_TIMED = 24;
 
 /** Seconds that a process takes until it reads its options: Node's start and loading aflora. */
 const processStart = (): number => Math.min(process.uptime(), 5);
