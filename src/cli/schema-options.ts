@@ -15,7 +15,7 @@ interface Property {
 }
 
 /** `learningRate` → `learning-rate` */
-const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+export const kebabCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
 /**
  * Adds a flag for each option of a schema, under a heading. Flags that the command has already are named there with the
@@ -28,7 +28,7 @@ export function addSchemaOptions(command: Command, schema: z.ZodObject, heading:
   const taken = new Set(command.options.map((option) => option.attributeName()));
   const shared = Object.entries(properties)
     .filter(([name]) => taken.has(name))
-    .map(([name, { default: value }]) => `--${kebab(name)}${value === undefined ? "" : ` (${value})`}`);
+    .map(([name, { default: value }]) => `--${kebabCase(name)}${value === undefined ? "" : ` (${value})`}`);
   const group = shared.length === 0 ? `${heading}:` : `${heading}:\n${inLines(`(also ${shared.join(", ")})`)}`;
   for (const [name, property] of Object.entries(properties)) {
     if (taken.has(name)) continue;
@@ -52,7 +52,7 @@ function flagsFor(
   name: string,
   { type, enum: choices, const: only, default: value, description = "", anyOf = [] }: Property,
 ): Option[] {
-  const flag = kebab(name);
+  const flag = kebabCase(name);
   if (anyOf.some((each) => each.type === "boolean")) {
     const words = anyOf.flatMap((each) => each.const ?? []).join("|");
     return [new Option(`--${flag} [${words}]`, description).preset(true)];

@@ -14,7 +14,7 @@ import { camelCase, camelKeys, readConfigFile } from "./config-file.ts";
 import { bytes, counted, duration, table } from "./format.ts";
 import { addExamples, everydayHelp } from "./help.ts";
 import { INTERRUPTED } from "./run-training.ts";
-import { addMethodOptions, addSchemaOptions, givenOptions } from "./schema-options.ts";
+import { addMethodOptions, addSchemaOptions, givenOptions, kebabCase } from "./schema-options.ts";
 import { onceAskedToEnd } from "./stop-signals.ts";
 import { StudyProgressLines } from "./study-progress.ts";
 import { runOnQueue, statusOnQueue } from "./study-queue.ts";
@@ -137,7 +137,7 @@ export async function studyOf(file: string | undefined, flags: Flags): Promise<S
   const own = Object.entries({ search, trials, seeds, metric, holdOut }).filter(([, value]) => value !== undefined);
   const stored = file === undefined ? {} : await readConfigFile(file);
   const varied = { ...camelKeys(stored.vary), ...Object.fromEntries(vary) };
-  return parseStudy(
+  const study = parseStudy(
     {
       ...stored,
       ...Object.fromEntries(own),
@@ -145,6 +145,21 @@ export async function studyOf(file: string | undefined, flags: Flags): Promise<S
       options: { ...camelKeys(stored.options), ...options },
     },
     file === undefined ? "Study" : basename(file, extname(file)),
+  );
+  for (const name of Object.keys(options)) checkNotVaried(name, study);
+  return study;
+}
+
+/** @throws UserError where a flag's option is a factor's, whose values would win without a word. */
+function checkNotVaried(name: string, { factors }: Study): void {
+  const factor = factors.find(
+    ({ name: own, levels }) => own === name || levels?.some(({ options }) => name in options),
+  );
+  if (factor === undefined) return;
+  throw new UserError(
+    factor.name === name
+      ? `the study varies ${name}: give its values with --vary ${name}=…, or leave --${kebabCase(name)} out`
+      : `the study's factor "${factor.name}" sets ${name}: change it there, or leave --${kebabCase(name)} out`,
   );
 }
 

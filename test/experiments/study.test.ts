@@ -385,6 +385,11 @@ describe("aflora study", () => {
       /factor "betta1": no option has this name; did you mean "beta1"/,
     ],
     ["no factor", [], /nothing varies/],
+    [
+      "a flag of what varies",
+      ["--vary", "rank=2,4", "--rank", "8"],
+      /varies rank: .* --vary rank=…, or leave --rank out/,
+    ],
     ["trials that cannot work", ["--vary", "rank=2,64"], /1 of 2 configurations cannot work: rank 64/],
   ])("%s: one sentence, exit code 2, nothing written", async (_, args, message) => {
     const { code, stderr } = await aflora(["study", ...args, ...flags(), "--output", "bad"], folder);
