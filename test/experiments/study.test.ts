@@ -160,6 +160,13 @@ describe("a plan", () => {
     );
   });
 
+  test("refuses a factor that takes part in no draw", async () => {
+    const under = { values: [1, 4], when: { method: "aflora" } };
+    await expect(
+      planStudy(study({ search: "random", trials: 3, vary: { method: ["lora", "elora"], beta1: under } })),
+    ).rejects.toThrow(/"beta1" takes part in no configuration: none has method aflora;/);
+  });
+
   test("leaves options out that a configuration's method does not have", async () => {
     const { configurations } = await planStudy(
       study({ options: { ...options, beta1: 0.5 }, vary: { method: ["aflora", "lora"], beta2: [0.9, 0.95] } }),

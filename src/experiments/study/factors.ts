@@ -192,14 +192,19 @@ export function gridOf(factors: readonly Factor[], options: Readonly<Record<stri
     choices = choices.flatMap((choice) =>
       takesPart(factor, choice.options) ? levels.map((level) => withLevel(choice, name, level)) : [choice],
     );
-    if (!choices.some(({ values }) => name in values)) {
-      const wanted = Object.entries(factor.when).map(([option, of]) => `${option} ${of.map(shown).join(" or ")}`);
-      throw new UserError(
-        `factor "${name}" takes part in no configuration: none has ${wanted.join(" and ")}; give that among the options or vary it, or leave the factor out`,
-      );
-    }
   }
+  checkAllTakePart(factors, choices);
   return choices;
+}
+
+/** @throws UserError where a factor takes part in none of the configurations. */
+export function checkAllTakePart(factors: readonly Factor[], choices: readonly Choice[]): void {
+  const absent = factors.find(({ name }) => !choices.some(({ values }) => name in values));
+  if (absent === undefined) return;
+  const wanted = Object.entries(absent.when).map(([option, of]) => `${option} ${of.map(shown).join(" or ")}`);
+  throw new UserError(
+    `factor "${absent.name}" takes part in no configuration: none has ${wanted.join(" and ")}; give that among the options or vary it, or leave the factor out`,
+  );
 }
 
 /** One draw of every factor. */

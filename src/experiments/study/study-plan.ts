@@ -8,7 +8,7 @@ import type { TaskData } from "../../tasks/example.ts";
 import { findTaskKind } from "../../tasks/task-kinds.ts";
 import { RunChecker } from "../check-run.ts";
 import { Remembered } from "../remembered.ts";
-import { type Choice, drawChoice, gridOf, type Values } from "./factors.ts";
+import { type Choice, checkAllTakePart, drawChoice, gridOf, type Values } from "./factors.ts";
 import { type Rung, rungsOf } from "./halving.ts";
 import type { Study } from "./study-file.ts";
 import { Identifier, type TrialIdentity, trialId } from "./trial-identity.ts";
@@ -109,7 +109,9 @@ function drawn(study: Study, trials: number): Choice[] {
     const key = JSON.stringify(choice.values);
     if (!found.has(key)) found.set(key, choice);
   }
-  return [...found.values()];
+  const choices = [...found.values()];
+  checkAllTakePart(study.factors, choices);
+  return choices;
 }
 
 /** Configurations of fewer epochs than others end before the last rung. */
