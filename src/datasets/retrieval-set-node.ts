@@ -1,7 +1,8 @@
 import { UserError } from "../errors.ts";
-import { type Cell, columnOf, list, type Table, textOf } from "../tasks/rows.ts";
+import { type Cell, columnOf, list, type Table } from "../tasks/rows.ts";
 import { tableFormat } from "./parse-table.ts";
 import { readTable } from "./read-table-node.ts";
+import { titledTexts } from "./texts-node.ts";
 
 /** A text under its id. */
 export interface IdentifiedText {
@@ -27,18 +28,17 @@ export interface RetrievalSet {
 export async function readIdentifiedTexts(file: string, column = "text"): Promise<IdentifiedText[]> {
   const format = tableFormat(file);
   const table = await readTable(file, format);
-  const lines = format === "lines";
-  const texts = columnOf(table, lines ? "text" : column);
-  const titles = !lines && table.columns.includes("title") ? columnOf(table, "title") : undefined;
+  const name = format === "lines" ? "text" : column;
+  const texts = titledTexts(table, name);
   const ids = idsOf(table);
   const seen = new Map<string, Cell>();
-  return texts.map((cell, row) => {
+  return columnOf(table, name).map((cell, row) => {
     const id = ids ? String(ids[row]!.value ?? "").trim() : String(table.rows[row]!.line);
     if (id === "") throw new UserError(`${cell.place}: no id in column "${ids![row]!.column}"`);
     const before = seen.get(id);
     if (before) throw new UserError(`${cell.place}: the id "${id}" is that of ${before.place} too; ids must differ`);
     seen.set(id, cell);
-    return { id, text: [titles ? textOf(titles[row]!) : "", textOf(cell)].filter(Boolean).join(" ") };
+    return { id, text: texts[row]! };
   });
 }
 

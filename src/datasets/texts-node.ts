@@ -1,14 +1,22 @@
-import { columnOf, textOf } from "../tasks/rows.ts";
+import { columnOf, type Table, textOf } from "../tasks/rows.ts";
 import { tableFormat } from "./parse-table.ts";
 import { readTable } from "./read-table-node.ts";
 
 /**
- * The texts of a file, one for each line or row, blank ones among them.
+ * The texts of a file, one for each line or row, blank ones among them, as {@link titledTexts} has them.
  * @param column of the text in a file with columns; `text` where absent
  * @throws UserError where the file cannot be read or has no such column.
  */
 export async function readTexts(file: string, column = "text"): Promise<string[]> {
   const format = tableFormat(file);
   const table = await readTable(file, format, { everyLine: true });
-  return columnOf(table, format === "lines" ? "text" : column).map(textOf);
+  return titledTexts(table, format === "lines" ? "text" : column);
+}
+
+/** A table's texts, with what its column `title` has before them, where there is one (the layout of BEIR, arXiv 2104.08663). */
+export function titledTexts(table: Table, column: string): string[] {
+  const titles = table.columns.includes("title") ? columnOf(table, "title") : undefined;
+  return columnOf(table, column).map((cell, row) =>
+    [titles ? textOf(titles[row]!) : "", textOf(cell)].filter(Boolean).join(" "),
+  );
 }

@@ -128,15 +128,22 @@ describe("a corpus is searched", () => {
     expect(lines).toHaveLength(3);
     expect(lines.map(([score]) => Number(score))).toEqual(lines.map(([score]) => Number(score)).sort((a, b) => b - a));
     await run("embed --run run --file corpus.jsonl --output corpus.npy --threads 1");
-    const again = await run(
-      "search --run run --corpus corpus.jsonl --vectors corpus.npy --json --top 1 --threads 1 late",
-    );
-    expect(JSON.parse(again.stdout)).toMatchObject({ id: expect.stringMatching(/^d\d+$/), score: expect.any(Number) });
+    const search = "search --run run --corpus corpus.jsonl --json --top 30 --threads 1 late";
+    const found = async (command: string) =>
+      (await run(command)).stdout
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line));
+    const [fresh, stored] = [await found(search), await found(`${search} --vectors corpus.npy`)];
+    expect(fresh).toHaveLength(30);
+    expect(stored.map(({ id }) => id)).toEqual(fresh.map(({ id }) => id));
+    for (const [i, { score }] of stored.entries()) expect(score).toBeCloseTo(fresh[i].score, 5);
   });
 });
 
 describe("embed", () => {
   test("writes the same vectors as JSON Lines, NumPy and parquet files", async () => {
+    await writeFile(at("texts.txt"), `${messages.join("\n")}\n`);
     const { stdout } = await run("embed --run run --threads 1", `${messages.join("\n")}\n`);
     const lines = stdout
       .trimEnd()
@@ -144,7 +151,7 @@ describe("embed", () => {
       .map((line) => JSON.parse(line));
     expect(lines.map(({ text }) => text)).toEqual(messages);
     for (const ending of ["jsonl", "npy", "parquet"]) {
-      const { code, stderr } = await run(`embed --run run --file corpus.jsonl --output vectors.${ending} --threads 1`);
+      const { code, stderr } = await run(`embed --run run --file texts.txt --output vectors.${ending} --threads 1`);
       expect([code, stderr]).toEqual([0, ""]);
     }
     const npy = await readNpy(at("vectors.npy"));
