@@ -66,6 +66,7 @@ export function tableOf(all: readonly Contestant[], bases: readonly Contestant[]
   const lines = all.map(({ name, seconds, peakMemory, runs }) => {
     if (!runs) return `| ${name} | does not run |`;
     const ratios = bases.map((base) => {
+      if (!base.runs) return "–";
       const each = seconds.map((value, round) => value / base.seconds[round]!);
       return `${median(each).toFixed(2)} (${Math.min(...each).toFixed(2)}-${Math.max(...each).toFixed(2)})`;
     });

@@ -10,6 +10,8 @@ import { median } from "./random-model.ts";
 
 /** Folders of GLUE's tasks. */
 const TASKS = { cola: "CoLA", rte: "RTE" } as const;
+export type EpochTask = keyof typeof TASKS;
+export const EPOCH_TASKS = Object.keys(TASKS) as EpochTask[];
 
 /** A way to go through an epoch: a process that prints seconds, metric and peak memory in bytes. */
 interface Contestant {
@@ -27,13 +29,19 @@ interface Epoch {
 }
 
 /**
- * One epoch of CoLA and of RTE with the bundled encoder and AFLoRA (r = 4), batches of 32, from the data's files to the metric:
+ * One epoch of each of GLUE's tasks that are asked for with the bundled encoder and AFLoRA (r = 4), batches of 32, from the data's files to the metric:
  * ours with each base that is meant for speed beside the usual recipe in PyTorch, all in turn. Padding to 256 tokens, as the
  * published recipe has it, takes so long that it goes once. What a process imports is not timed.
  */
-export async function compareEpochs(python: string, glue: string, rounds: number): Promise<void> {
+export async function compareEpochs(
+  python: string,
+  glue: string,
+  rounds: number,
+  tasks: readonly EpochTask[],
+): Promise<void> {
   const threads = String(availableParallelism());
-  for (const [task, name] of Object.entries(TASKS)) {
+  for (const task of tasks) {
+    const name = TASKS[task];
     const folder = join(glue, name);
     if (!existsSync(join(folder, "train.tsv"))) {
       console.log(`\n${name}: there is no ${join(folder, "train.tsv")}; name the folder with GLUE's official files`);
@@ -41,11 +49,10 @@ export async function compareEpochs(python: string, glue: string, rounds: number
     }
     const own = ours(folder, task, threads, rounds);
     const contestants = [...own, ...theirs(python, folder, task, threads, rounds)];
-    const epochs = new Map<Contestant, Epoch[]>(contestants.map((each) => [each, []]));
+    const epochs = new Map<Contestant, (Epoch | undefined)[]>(contestants.map((each) => [each, []]));
     for (let round = 0; round < rounds; round++) {
       for (const contestant of contestants.filter((each) => round < each.rounds)) {
-        const epoch = await run(contestant);
-        if (epoch) epochs.get(contestant)!.push(epoch);
+        epochs.get(contestant)!.push(await run(contestant));
       }
     }
     console.log(
@@ -94,13 +101,19 @@ async function run({ name, command, args }: Contestant): Promise<Epoch | undefin
   }
 }
 
-function print(epochs: ReadonlyMap<Contestant, readonly Epoch[]>, bases: readonly Contestant[]): void {
+/** @param epochs by round, undefined where one did not run */
+function print(epochs: ReadonlyMap<Contestant, readonly (Epoch | undefined)[]>, bases: readonly Contestant[]): void {
   const columns = bases.map(({ name }) => name.replace("aflora, ", "over "));
   console.log(`| | seconds | metric | peak memory | ${columns.join(" | ")} |\n|${" --- |".repeat(4 + bases.length)}`);
-  for (const [{ name }, done] of epochs) {
+  for (const [{ name }, all] of epochs) {
+    const done = all.filter((each) => each !== undefined);
     if (done.length === 0) continue;
     const ratios = bases.map((base) => {
-      const each = done.map(({ seconds }, round) => seconds / epochs.get(base)![round]!.seconds);
+      const each = all.flatMap((epoch, round) => {
+        const beside = epochs.get(base)![round];
+        return epoch && beside ? [epoch.seconds / beside.seconds] : [];
+      });
+      if (each.length === 0) return "–";
       return `${median(each).toFixed(2)} (${Math.min(...each).toFixed(2)}-${Math.max(...each).toFixed(2)})`;
     });
     const [seconds, metric] = [median(done.map((each) => each.seconds)), median(done.map((each) => each.metric))];

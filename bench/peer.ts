@@ -3,11 +3,11 @@
  * weights.
  *
  *     npm run bench:peer -- PYTHON [MODEL [ROWSxLENGTH [METHOD]]]
- *     npm run bench:peer -- --epoch PYTHON [GLUE [ROUNDS]]
+ *     npm run bench:peer -- --epoch PYTHON [GLUE [ROUNDS [TASKS]]]
  *
  * PYTHON is an interpreter with oracle/requirements.txt installed, METHOD aflora (r = 4) or lora (r = 8; in PyTorch through peft).
  * `--epoch` times whole epochs of CoLA and RTE instead, from data to metric; GLUE is the folder with the official files
- * (../shared/data/glue), ROUNDS how often each goes (3).
+ * (../shared/data/glue), ROUNDS how often each goes (3), TASKS are parted by commas (cola,rte).
  */
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
@@ -15,7 +15,7 @@ import { parseArgs } from "node:util";
 import { BASE_FORMATS } from "../src/models/base-format.ts";
 import { oneOf, pythonOf, refuse, shapeOf } from "./arguments.ts";
 import { Contestant, inTurn, ROUNDS, tableOf } from "./contestant.ts";
-import { compareEpochs } from "./peer-epochs.ts";
+import { compareEpochs, EPOCH_TASKS } from "./peer-epochs.ts";
 import { CONFIGS, ENCODER_NAMES, type EncoderName } from "./random-model.ts";
 
 async function compareSteps(
@@ -57,9 +57,10 @@ const { values, positionals } = parseArgs({ options: { epoch: { type: "boolean" 
 const [given, ...rest] = positionals;
 const python = pythonOf(given);
 if (values.epoch) {
-  const [glue = "../shared/data/glue", rounds = "3"] = rest;
+  const [glue = "../shared/data/glue", rounds = "3", tasks = EPOCH_TASKS.join(",")] = rest;
   if (!/^[1-9]\d*$/.test(rounds)) refuse(`"${rounds}" is no number of rounds`);
-  await compareEpochs(python, glue, Number(rounds));
+  const chosen = tasks.split(",").map((task) => oneOf("task", task, EPOCH_TASKS));
+  await compareEpochs(python, glue, Number(rounds), chosen);
 } else {
   const [model, size, method = "aflora"] = rest;
   const models = model === undefined ? ENCODER_NAMES : [oneOf("model", model, ENCODER_NAMES)];

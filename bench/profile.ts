@@ -9,14 +9,15 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { float32 } from "../src/graph/tensor.ts";
 import { findMethod } from "../src/methods/methods.ts";
-import type { BaseFormat } from "../src/models/base-format.ts";
+import { BASE_FORMATS } from "../src/models/base-format.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { DropoutMasks } from "../src/training/dropout-masks.ts";
 import { layOut } from "../src/training/model-inputs.ts";
 import { objectiveInputs, totalWeight } from "../src/training/objective-inputs.ts";
 import { writeStep } from "../src/training/step-graph.ts";
+import { oneOf, shapeOf } from "./arguments.ts";
 import { kernelTable, type ProfileEvent } from "./kernel-times.ts";
-import { adapted, type ConfigName, randomModel, taskOf } from "./random-model.ts";
+import { adapted, CONFIG_NAMES, randomModel, taskOf } from "./random-model.ts";
 
 const ROUNDS = 12;
 const WARM_UP = 2;
@@ -27,10 +28,11 @@ const [
   method = "aflora",
   size = "8x64",
   threads = String(availableParallelism()),
-] = process.argv.slice(2) as [ConfigName?, BaseFormat?, string?, string?, string?];
-const [rows, length] = size.split("x").map(Number) as [number, number];
+] = process.argv.slice(2);
+const [rows, length] = shapeOf(size);
 
-const model = adapted(randomModel(name, format), findMethod(method));
+const config = oneOf("model", name, CONFIG_NAMES);
+const model = adapted(randomModel(config, oneOf("base", format, BASE_FORMATS)), findMethod(method));
 const { objective, batchOf } = taskOf(model);
 const step = writeStep(model, objective, { dropout: true });
 const folder = mkdtempSync(join(tmpdir(), "aflora-profile-"));

@@ -1,6 +1,7 @@
 import { BUNDLED_MODEL } from "../finetuning/bundled-model.ts";
 import { FineTuning } from "../finetuning/fine-tuning.ts";
 import { loadBaseModel } from "../finetuning/load-base-model-node.ts";
+import { resolveDuration } from "../methods/options.ts";
 import { loadTask } from "../runs/load-task.ts";
 import { fitIntoMemory, type RunMemory } from "../runs/memory-fit.ts";
 import { resolveConfig, runtimeFor } from "../runs/run-config.ts";
@@ -58,7 +59,15 @@ export async function timeRun(given: Readonly<Record<string, unknown>>, signal?:
   // As long as the run itself, so that its freezing schedule fits, and its first epoch is over soon.
   const epochs = Math.ceil((perEpoch * run.epochs) / steps) + 1;
   const sample = { ...task, ...sampleOf(task, steps * run.batchSize) };
-  const settings = { ...run, epochs, evaluateEvery: undefined };
+  // In steps: the sample's epochs are shorter than the run's.
+  const whole = { totalSteps: perEpoch * run.epochs, stepsPerEpoch: perEpoch };
+  const earliest = resolveDuration(run.freezeBlocksEarliest, whole);
+  const settings = {
+    ...run,
+    epochs,
+    evaluateEvery: undefined,
+    ...(earliest !== undefined && { freezeBlocksEarliest: String(earliest) }),
+  };
   const fineTuning = new FineTuning({ base, task: sample, method, settings });
   const runtime = runtimeFor(run);
   const { memory } = fitIntoMemory(fineTuning, runtime.device);

@@ -72,6 +72,8 @@ export class HiddenStateCache {
     if (known && "bytes" in known) {
       this.#slots.set(example, { border, size, bytes });
     } else if (known) {
+      // Nothing is written any more: what is there, of an earlier border, stays good.
+      if (this.#failure !== undefined) return false;
       const written = await this.#write(known.place, bytes);
       if (written) known.border = border;
       else this.#slots.delete(example);

@@ -11,10 +11,13 @@ import { runStudy, type StudyOutcome, type TrialRunner } from "../../src/experim
 import { parseStudy } from "../../src/experiments/study/study-file.ts";
 import { planStudy, trialFolder } from "../../src/experiments/study/study-plan.ts";
 import { studyResults } from "../../src/experiments/study/study-results.ts";
+import { Identifier } from "../../src/experiments/study/trial-identity.ts";
 import { keepWinner, tune } from "../../src/experiments/tune.ts";
 import { renderStudy } from "../../src/reports/study.ts";
 import { studyCsv, studyMarkdown } from "../../src/reports/study-tables.ts";
+import { loadTask } from "../../src/runs/load-task.ts";
 import { readFinishedRun } from "../../src/runs/read-run.ts";
+import { resolveConfig } from "../../src/runs/run-config.ts";
 import { Aflora, aflora } from "../cli/aflora.ts";
 import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
 import { hereRunner } from "./here-runner.ts";
@@ -148,6 +151,18 @@ describe("a plan", () => {
     await writeCsv(moved.train, tickets(2));
     expect(await ids({ options: { ...options, ...moved } })).not.toContain(first[0]);
     expect((await ids({ seeds: [2, 3], vary: { rank: [4], learningRate: [0.03] } }))[0]).toBe(first[7]);
+  });
+
+  test("names trials on a data set of the hub by its commit and the file that they are reported on", async () => {
+    const config = resolveConfig({ ...options, validation: undefined });
+    const task = { ...(await loadTask(config)), origin: { revision: "0123abc", files: [] } };
+    const file = join(folder, "reported.csv");
+    const dataOf = async (reported?: string) => (await new Identifier().identify(config, task, reported)).data;
+    expect(await dataOf()).toBe("0123abc");
+    await writeCsv(file, tickets());
+    const before = await dataOf(file);
+    await writeCsv(file, tickets(2));
+    expect(await dataOf(file)).not.toBe(before);
   });
 
   test("names all trials that cannot work, before anything runs", async () => {
@@ -336,6 +351,15 @@ test("an estimate knows how long a run is, and adds up what its parts take", asy
   const known = { ...timing, start: 4, step: 3, evaluated: 0.1, workLeft: 0.5 };
   // Twelve epochs of five steps at half their work, thirteen evaluations of five examples, the start, and the end at half of it.
   expect(secondsOf(known)).toBeCloseTo(4 + 12 * 5 * 3 * 0.5 + 13 * 5 * 0.1 + 2, 9);
+  // Epochs of the run are not those of the sample of steps that is timed.
+  const evenly = { ...options, validation: undefined, epochs: 12, seed: 1, batchSize: 4, freezeBlocks: "linear" };
+  const [share, epochs] = [
+    await timeRun({ ...evenly, freezeBlocksEarliest: "50%" }),
+    await timeRun({ ...evenly, freezeBlocksEarliest: "6epochs" }),
+  ];
+  expect(share.workLeft).toBeLessThan(0.9);
+  expect(epochs.workLeft).toBeCloseTo(share.workLeft, 1);
+
   // A part that pauses has neither the end nor the evaluation before the first step; 20 examples after the end need the model again.
   expect(secondsOf(known, 20, { from: 4, to: 8 })).toBeCloseTo(4 + 4 * 5 * 3 * 0.5 + 4 * 5 * 0.1, 9);
   expect(secondsOf(known, 20, { from: 8 })).toBeCloseTo(4 + 4 * 5 * 3 * 0.5 + 4 * 5 * 0.1 + 2 + 4 + 2, 9);

@@ -78,8 +78,8 @@ test("a disk that is full: what is there stays, nothing is added, and why is tol
   expect(cache.failure).toMatch(/ENOSPC/);
   expect(await cache.get(1, sizeOf(1))).toMatchObject({ bytes: bytesOf(1, 1) });
   expect(await cache.get(9, sizeOf(9))).toBeUndefined();
-  // States of an earlier border that cannot be replaced are not taken for those of a later one.
-  await cache.put(1, { border: 2, bytes: bytesOf(1, 2) });
-  expect(await cache.get(1, sizeOf(1))).toBeUndefined();
+  // States of an earlier border that cannot be replaced stay what they are.
+  expect(await cache.put(1, { border: 2, bytes: bytesOf(1, 2) })).toBe(false);
+  expect(await cache.get(1, sizeOf(1))).toMatchObject({ border: 1, bytes: bytesOf(1, 1) });
   await cache.release();
 });

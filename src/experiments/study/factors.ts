@@ -197,13 +197,20 @@ export function gridOf(factors: readonly Factor[], options: Readonly<Record<stri
   return choices;
 }
 
-/** @throws UserError where a factor takes part in none of the configurations. */
-export function checkAllTakePart(factors: readonly Factor[], choices: readonly Choice[]): void {
+/**
+ * @param remedy what helps where its condition does not hold
+ * @throws UserError where a factor takes part in none of the configurations.
+ */
+export function checkAllTakePart(
+  factors: readonly Factor[],
+  choices: readonly Choice[],
+  remedy = "give that among the options or vary it",
+): void {
   const absent = factors.find(({ name }) => !choices.some(({ values }) => name in values));
   if (absent === undefined) return;
   const wanted = Object.entries(absent.when).map(([option, of]) => `${option} ${of.map(shown).join(" or ")}`);
   throw new UserError(
-    `factor "${absent.name}" takes part in no configuration: none has ${wanted.join(" and ")}; give that among the options or vary it, or leave the factor out`,
+    `factor "${absent.name}" takes part in no configuration: none has ${wanted.join(" and ")}; ${remedy}, or leave the factor out`,
   );
 }
 

@@ -26,15 +26,14 @@ const FREE = [
 /** Kinds of trials that are timed at most: each takes seconds. */
 const MOST_TIMED = 24;
 
-/** Seconds that a process takes until it reads its options: Node's start and loading aflora. */
-const processStart = (): number => Math.min(process.uptime(), 5);
+/** Seconds that a process takes for Node's start and to load aflora: as this module is loaded, before any other work. */
+const PROCESS_START = Math.min(process.uptime(), 5);
 
 /** Times a few steps of each kind of trial that a study has. */
 export async function estimateStudy(
   plan: StudyPlan,
   onTiming: (label: string) => void = () => {},
 ): Promise<StudyEstimate> {
-  const boot = processStart();
   const timings = new Map<string, { timing: Timing; configuration: Configuration }>();
   const kinds = plan.configurations.map((configuration) => ({ configuration, key: kindOf(configuration) }));
   for (const { configuration, key } of kinds) {
@@ -52,14 +51,14 @@ export async function estimateStudy(
     const timing = timingOf(configuration);
     return { label: configuration.label, timing, more: configuration.length.reported };
   });
-  const trials = whole.map(({ label, timing, more }) => ({ label, seconds: boot + secondsOf(timing, more) }));
+  const trials = whole.map(({ label, timing, more }) => ({ label, seconds: PROCESS_START + secondsOf(timing, more) }));
   const seeds = plan.study.seeds.length;
   let seconds = seeds * trials.reduce((sum, each) => sum + each.seconds, 0);
   if (plan.rungs) {
     // Which ones go on is not known: each rung's are taken to be like the mean.
     seconds = plan.rungs.reduce((sum, rung, i) => {
       const part = { from: plan.rungs![i - 1]?.epochs ?? 0, to: rung.epochs };
-      const each = mean(whole.map(({ timing, more }) => boot + secondsOf(timing, more, part)));
+      const each = mean(whole.map(({ timing, more }) => PROCESS_START + secondsOf(timing, more, part)));
       return sum + seeds * rung.configurations * each;
     }, 0);
   }

@@ -110,7 +110,7 @@ function drawn(study: Study, trials: number): Choice[] {
     if (!found.has(key)) found.set(key, choice);
   }
   const choices = [...found.values()];
-  checkAllTakePart(study.factors, choices);
+  checkAllTakePart(study.factors, choices, 'give more "trials", or that among the options');
   return choices;
 }
 

@@ -16,7 +16,7 @@ import { Remembered } from "../remembered.ts";
 export interface TrialIdentity {
   /** All options with their defaults, seed among them, without paths and without what changes no result. */
   options: Readonly<Record<string, unknown>>;
-  /** Hash of the data's files, or the commit of a data set of the hub. */
+  /** Hash of the data's files; of a data set of the hub its commit, hashed with the file that trials are reported on. */
   data: string;
   /** Hash of the model's files, or its commit on the hub. */
   model: string;
@@ -37,6 +37,8 @@ export class Identifier {
   async identify(config: RunConfig, task: TaskData, reported?: string): Promise<TrialIdentity> {
     const files = [...(task.origin?.files ?? []), ...(reported === undefined ? [] : [reported])];
     const hashes = await Promise.all(files.map((file) => this.#data.get(file, () => hashOf(file))));
+    const contents = sha256(hashes.join("\n"));
+    const commit = task.origin?.revision;
     const { model = BUNDLED_MODEL, revision, adapter, offline } = config.run;
     const key = JSON.stringify([model, revision]);
     const base = await this.#models.get(key, async () =>
@@ -44,7 +46,7 @@ export class Identifier {
     );
     return {
       options: tellingOptions(config),
-      data: task.origin?.revision ?? sha256(hashes.join("\n")),
+      data: commit === undefined ? contents : reported === undefined ? commit : sha256(`${commit}\n${contents}`),
       model: adapter === undefined ? base : sha256(`${base}\n${await adapterIdentity(adapter)}`),
     };
   }
