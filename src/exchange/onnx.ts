@@ -2,7 +2,7 @@ import { UserError } from "../errors.ts";
 import type { AdapterDescription } from "../finetuning/adapter.ts";
 import type { BaseModel } from "../finetuning/base-model.ts";
 import { Graph, liveLeaves, type Value } from "../graph/graph.ts";
-import { encodeOnnx } from "../graph/onnx.ts";
+import { encodeOnnx, LARGEST_MODEL } from "../graph/onnx.ts";
 import { reshape } from "../graph/ops.ts";
 import type { Tensors } from "../graph/tensor.ts";
 import { CachedStream, WrittenStream } from "../models/cached-stream.ts";
@@ -28,9 +28,6 @@ const SUFFIXES: Record<OnnxType, string> = { float32: "", q8: "_quantized", q4: 
 
 /** Where Transformers.js looks for a file. */
 export const onnxFile = (name: string, type: OnnxType): string => `onnx/${name}${SUFFIXES[type]}.onnx`;
-
-/** Bytes of weights; a protobuf message has at most 2 GiB, tables and graph included. */
-const LARGEST = 2 ** 31 - 2 ** 27;
 
 /**
  * Writes a folder that Transformers.js loads by its path: configuration, tokenizer and the model with `weights` in it.
@@ -110,7 +107,7 @@ function encode(outputs: Record<string, Value>, weights: Tensors, { tables }: Pa
     (bytes, { leaf }) => bytes + (embedded.get(leaf!.name)?.data.byteLength ?? 0),
     0,
   );
-  if (size > LARGEST) {
+  if (size > LARGEST_MODEL) {
     throw new UserError(
       `the model has ${(size / 1e9).toFixed(1)} GB of weights, more than an ONNX file can hold; use --format merged`,
     );

@@ -96,7 +96,8 @@ const WASM_MEMORY = 2 ** 32;
 /**
  * Fine-tunes a model in a page: call it in a worker, because training keeps the thread that it runs on.
  *
- * With `resume`, a state that `onCheckpoint` gave, and the same config it ends with the same adapter as if it had not stopped.
+ * With `resume`, a state that `onCheckpoint` gave, the same config and a `runtime` of the device that `onStart` told, it ends with
+ * the same adapter as if it had not stopped.
  * @throws UserError where an option, the examples or the model cannot be used, or the model does not fit into a page's memory.
  */
 export async function fineTuneInPage(

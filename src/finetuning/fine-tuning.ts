@@ -16,7 +16,7 @@ import { estimateMemory, type MemoryEstimate } from "../training/memory-estimate
 import { sizeOf } from "../training/micro-batches.ts";
 import { singleTexts } from "../training/single-texts.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
-import { timeStep } from "../training/step-time.ts";
+import { type TimedStep, timeStep } from "../training/step-time.ts";
 import { type TrainOptions, type TrainOutcome, train } from "../training/train.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import type { Adapter } from "./adapter.ts";
@@ -178,8 +178,8 @@ export class FineTuning {
     return train({ ...callbacks, ...this.#training, runtime });
   }
 
-  /** Seconds of a first step on a runtime; nothing is changed. @throws UserError where its device cannot be used. */
-  timeStep(runtime: Runtime): Promise<number> {
+  /** A first step on a runtime, timed; nothing is changed. @throws UserError where its device cannot be used. */
+  timeStep(runtime: Runtime): Promise<TimedStep> {
     return timeStep(this.#training, runtime);
   }
 

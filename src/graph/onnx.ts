@@ -168,6 +168,9 @@ export interface EncodeOptions {
   forWebGpu?: boolean;
 }
 
+/** Bytes of weights that a model can hold: a protobuf message has at most 2 GiB, tables and graph included. */
+export const LARGEST_MODEL = 2 ** 31 - 2 ** 27;
+
 /**
  * Encodes what `outputs` need as an ONNX model.
  * @throws ShapeError where a symbol's size cannot be read from any input.

@@ -23,12 +23,13 @@ export async function webRuntime({
 
 /** The part of a browser's WebGPU that is asked here; TypeScript's own types have none. */
 interface Gpu {
-  requestAdapter(): Promise<{ info: { isFallbackAdapter?: boolean } } | null>;
+  requestAdapter(): Promise<{ info?: { isFallbackAdapter?: boolean }; isFallbackAdapter?: boolean } | null>;
 }
 
 /** Whether the browser has WebGPU on a graphics card, and not on software that imitates one, slower than Wasm. */
 export async function hasWebGpu(): Promise<boolean> {
   const { gpu } = navigator as { gpu?: Gpu };
-  const adapter = await gpu?.requestAdapter().catch(() => null);
-  return adapter !== undefined && adapter !== null && !adapter.info.isFallbackAdapter;
+  const adapter = (await gpu?.requestAdapter().catch(() => null)) ?? undefined;
+  // Earlier browsers have it on the adapter itself.
+  return adapter !== undefined && !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter);
 }

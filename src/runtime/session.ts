@@ -5,8 +5,8 @@ import type {
   TensorConstructor,
 } from "onnxruntime-common";
 import { UserError } from "../errors.ts";
-import { Graph, type Value } from "../graph/graph.ts";
-import { encodeOnnx } from "../graph/onnx.ts";
+import { Graph, liveLeaves, type Value } from "../graph/graph.ts";
+import { encodeOnnx, LARGEST_MODEL } from "../graph/onnx.ts";
 import { add } from "../graph/ops.ts";
 import { type DataType, float32, sizeOf, type Tensor, type TensorData, type Tensors } from "../graph/tensor.ts";
 
@@ -45,12 +45,18 @@ export class Runtime {
    * Compiles what `outputs` need into a session that reads its weights from `weights`. On the CPU they are fed at each
    * run, so that sessions are small and share one copy; on a GPU, where feeding would upload them at each run, frozen
    * ones are embedded, and stay there.
-   * @param weights by name, one copy for every graph that is compiled over them; may be changed in place
-   * @throws UserError where the device is missing on this machine.
+   * @param weights by name, one copy for every graph that is compiled over them; those that are fed may be changed in place
+   * @throws UserError where the device is missing on this machine, or the weights are more than it can be given.
    */
   async compile(outputs: Readonly<Record<string, Value>>, weights: Tensors, profile?: string): Promise<CompiledGraph> {
     const start = performance.now();
     const embedded = this.device === "cpu" ? undefined : frozenWeights(outputs, weights);
+    const size = [...(embedded?.values() ?? [])].reduce((sum, { data }) => sum + data.byteLength, 0);
+    if (size > LARGEST_MODEL) {
+      throw new UserError(
+        `device "${this.device}" can be given 2 GB of weights, and the base model has ${(size / 1e9).toFixed(1)} GB; use device "cpu"`,
+      );
+    }
     const { bytes, inputs } = encodeOnnx(outputs, { embedded, forWebGpu: this.device === "webgpu" });
     let session: InferenceSession;
     try {
@@ -58,11 +64,12 @@ export class Runtime {
     } catch (error) {
       if (this.device === "cpu") throw error;
       throw new UserError(
-        `device "${this.device}" cannot be used on this machine: ${reason(error)}; use --device cpu`,
+        `device "${this.device}" cannot be used on this machine: ${reason(error)}; use device "cpu"`,
         { cause: error },
       );
     }
     return new CompiledGraph(session, this.#onnxRuntime.Tensor, {
+      device: this.device,
       outputs,
       inputs,
       weights,
@@ -84,7 +91,8 @@ export class Runtime {
 
   #sessionOptions(profile: string | undefined): InferenceSession.SessionOptions {
     return {
-      executionProviders: this.device === "cpu" ? ["cpu"] : [this.device, "cpu"],
+      // What a GPU has no kernel for goes to the CPU all the same; named beside it, "cpu" would take a missing GPU's place in a page.
+      executionProviders: [this.device],
       intraOpNumThreads: this.threads,
       interOpNumThreads: 1,
       // Shapes change from one micro-batch to the next: patterns remembered per shape would only hold memory.
@@ -101,9 +109,11 @@ export class Runtime {
   }
 }
 
+/** What ONNX Runtime says of a run whose WebGPU device went away. */
+const DEVICE_LOST = /wgpu::MapAsyncStatus|device (was|is) lost/i;
+
 function frozenWeights(outputs: Readonly<Record<string, Value>>, weights: Tensors): Tensors {
-  const graph = Object.values(outputs)[0]!.graph;
-  const frozen = [...graph.leaves.values()].filter(({ leaf }) => leaf!.kind === "frozen");
+  const frozen = liveLeaves(Object.values(outputs)).filter(({ leaf }) => leaf!.kind === "frozen");
   return new Map(frozen.map(({ leaf }) => [leaf!.name, weightOf(weights, leaf!.name)]));
 }
 
@@ -152,6 +162,7 @@ export class CompiledGraph {
   readonly compileSeconds: number;
   readonly #session: InferenceSession;
   readonly #Tensor: TensorConstructor;
+  readonly #device: Device;
   readonly #writesInPlace: boolean;
   readonly #outputs: Readonly<Record<string, Value>>;
   readonly #inputs: readonly Value[];
@@ -162,12 +173,14 @@ export class CompiledGraph {
     session: InferenceSession,
     Tensor: TensorConstructor,
     {
+      device,
       outputs,
       inputs,
       weights,
       writesInPlace,
       compileSeconds,
     }: {
+      device: Device;
       outputs: Readonly<Record<string, Value>>;
       inputs: readonly Value[];
       weights: Tensors;
@@ -177,6 +190,7 @@ export class CompiledGraph {
   ) {
     this.#session = session;
     this.#Tensor = Tensor;
+    this.#device = device;
     this.#writesInPlace = writesInPlace;
     this.#outputs = outputs;
     this.#inputs = inputs.filter(({ leaf }) => leaf!.kind === "input");
@@ -200,6 +214,7 @@ export class CompiledGraph {
    * output element by element, or before it.
    * @returns the outputs by name
    * @throws Error where an input is missing, of another type, or has a size that its shape does not allow.
+   * @throws UserError where the GPU went away.
    */
   async run(
     inputs: Readonly<Record<string, Tensor | KeptTensor>>,
@@ -240,7 +255,16 @@ export class CompiledGraph {
       if (!input) throw new Error(`input "${name}" is missing`);
       feeds[name] = input instanceof KeptTensor ? input.value : makeTensor(this.#Tensor, value, input);
     }
-    const results = await this.#session.run(feeds, into ? this.#fetches(into) : Object.keys(this.#outputs));
+    let results: InferenceSession.OnnxValueMapType;
+    try {
+      results = await this.#session.run(feeds, into ? this.#fetches(into) : Object.keys(this.#outputs));
+    } catch (error) {
+      if (!DEVICE_LOST.test(reason(error))) throw error;
+      throw new UserError(
+        `device "${this.#device}" went away while it computed: taken out, reset by its driver, or put to sleep; a run goes on from what it saved last`,
+        { cause: error },
+      );
+    }
     return Object.fromEntries(Object.entries(results).map(([name, result]) => [name, new KeptTensor(result)]));
   }
 

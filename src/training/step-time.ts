@@ -4,11 +4,17 @@ import { epochBatches } from "./batch-order.ts";
 import { TrainingStep } from "./step.ts";
 import type { TrainOptions } from "./train.ts";
 
+/** A step that was taken to see how long it takes. */
+export interface TimedStep {
+  seconds: number;
+  loss: number;
+}
+
 /**
- * Seconds that a run's first step takes on a runtime, once it has run there; nothing is changed.
+ * Takes a run's first step on a runtime twice and times the second; nothing is changed.
  * @throws UserError where the device cannot be used.
  */
-export async function timeStep(options: Omit<TrainOptions, "runtime">, runtime: Runtime): Promise<number> {
+export async function timeStep(options: Omit<TrainOptions, "runtime">, runtime: Runtime): Promise<TimedStep> {
   const { model, schedule, weights, task, settings, train } = options;
   const trained = { ...model, trainable: schedule.trainable() };
   const step = await TrainingStep.compile(trained, weights, runtime, { objective: objectiveOf(task), ...settings });
@@ -18,8 +24,8 @@ export async function timeStep(options: Omit<TrainOptions, "runtime">, runtime: 
     // A device compiles its kernels at the first run.
     await step.run(0, examples);
     const started = performance.now();
-    await step.run(0, examples);
-    return (performance.now() - started) / 1000;
+    const { loss } = await step.run(0, examples);
+    return { seconds: (performance.now() - started) / 1000, loss };
   } finally {
     await step.release();
   }

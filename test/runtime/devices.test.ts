@@ -83,7 +83,7 @@ describe("devices", () => {
     if (failure === undefined) context.skip("this machine has a CUDA device");
     expect(failure).toBeInstanceOf(UserError);
     expect((failure as UserError).message).toMatch(
-      /^device "cuda" cannot be used on this machine: [^\n]*; use --device cpu$/,
+      /^device "cuda" cannot be used on this machine: [^\n]*; use device "cpu"$/,
     );
   });
 

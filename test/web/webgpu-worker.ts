@@ -1,6 +1,7 @@
 import { urlFiles } from "../../src/checkpoints/model-files.ts";
 import { parseTable } from "../../src/datasets/parse-table.ts";
 import { taskOfTable } from "../../src/datasets/table-task.ts";
+import { UserError } from "../../src/errors.ts";
 import { readBaseModel } from "../../src/finetuning/base-model.ts";
 import { fasterOf } from "../../src/finetuning/fastest-device.ts";
 import { fineTuneInPage } from "../../src/finetuning/fine-tune-in-page.ts";
@@ -38,6 +39,8 @@ export interface WebGpuAnswer {
   losses: { cpu: number[]; webgpu: number[] };
   /** Of two devices the faster, whichever is named first, and of one that cannot be used the other. */
   chosen: Record<"first" | "second" | "only", { device: string; note: string | undefined }>;
+  /** What is said where the device goes away in the middle of a run. */
+  lost: string;
 }
 
 /** A step on WebGPU beside Wasm's. */
@@ -103,8 +106,20 @@ answerPage(async ({ cases, model, data }: WebGpuRequest): Promise<WebGpuAnswer> 
     second: await chosenOf(runtimes.webgpu, async () => runtimes.cpu),
     only: await chosenOf(runtimes.cpu, () => Promise.reject(new Error("the device is lost"))),
   };
-  return { card: await hasWebGpu(), steps, losses, chosen };
+  return { card: await hasWebGpu(), steps, losses, chosen, lost: await lost(runtimes.webgpu) };
 });
+
+/** What a run is told whose device goes away. */
+async function lost(runtime: Runtime): Promise<string> {
+  const compiled = await runtime.probe();
+  const { env } = await import("onnxruntime-web/webgpu");
+  const device = await (env.webgpu as { device: Promise<{ destroy(): void }> }).device;
+  device.destroy();
+  return compiled.run({ x: float32([1]) }).then(
+    () => "nothing",
+    (error: unknown) => (error instanceof UserError ? error.message : `no sentence: ${error}`),
+  );
+}
 
 async function stepOn(
   runtime: Runtime,

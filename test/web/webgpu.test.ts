@@ -20,7 +20,7 @@ const CASES = [
 
 // Over software that imitates a graphics card, whose kernels take most of a minute to compile.
 test.skipIf(!installedChromium)(
-  `WebGPU gives Wasm's losses and gradients, computes all of a step, and is chosen where it is faster, ${inChromium}`,
+  `WebGPU gives Wasm's losses and gradients, computes all of a step, is chosen where it is faster, and says so where it goes away, ${inChromium}`,
   { timeout: 600_000 },
   async () => {
     const home = await mkdtemp(join(tmpdir(), "aflora-webgpu-"));
@@ -60,6 +60,9 @@ test.skipIf(!installedChromium)(
         expect(note).toMatch(/^trains on WebAssembly: a step took \d+ ms there and [\d,]+ ms on WebGPU$/);
       }
       expect(only).toEqual({ device: "cpu", note: "this browser's graphics card cannot be used: the device is lost" });
+      expect(answer.lost).toMatch(
+        /^device "webgpu" went away while it computed: .*; a run goes on from what it saved last$/,
+      );
     } finally {
       await browser.close();
       await site.close();

@@ -1,6 +1,7 @@
 import { metricsText } from "../../src/reports/quantities.ts";
 import type { ReportedRun } from "../../src/reports/run-page.ts";
 import { setUpDataStep } from "./data-step.ts";
+import { sayDevice } from "./device-line.ts";
 import { byId } from "./dom.ts";
 import type { DrawingHandlers } from "./drawing-worker.ts";
 import { LookStep } from "./look-step.ts";
@@ -48,6 +49,7 @@ const data = setUpDataStep(training, choices, (task) => {
 showSteps(["data"]);
 const form = setUpTrainForm((await choices).methods);
 followSteps();
+sayDevice("cpu");
 startOffline();
 
 const [pause, stop, start] = ["pause", "stop", "start"].map((id) => byId(id, HTMLButtonElement)) as [

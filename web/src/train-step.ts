@@ -1,6 +1,7 @@
 import { duration, number, prefixed } from "../../src/reports/quantities.ts";
 import type { EvaluationRecord, StepRecord } from "../../src/training/records.ts";
 import type { MethodChoice } from "./choices.ts";
+import { sayDevice } from "./device-line.ts";
 import { byId, element, fillSelect } from "./dom.ts";
 import { settingsFor } from "./settings.ts";
 import type { SessionEvent, StartFacts } from "./training-session.ts";
@@ -130,6 +131,7 @@ export class TrainingProgress {
 
   #begun(start: StartFacts): void {
     this.#start = start;
+    sayDevice(start.device);
     byId("notes", HTMLElement).replaceChildren(...start.notes.map((note) => element("li", note)));
     byId("bar", HTMLProgressElement).value = start.stepsDone / start.totalSteps;
     const evaluation = start.records.evaluations.at(-1);
@@ -174,7 +176,9 @@ export class TrainingProgress {
             ["matrices frozen", number(latest.frozen)],
           ] as [string, string][])
         : []),
-      ...(this.#start ? ([["memory, about", prefixed(this.#start.memory, "B")]] as [string, string][]) : []),
+      ...(this.#start?.memory === undefined
+        ? []
+        : ([["memory, about", prefixed(this.#start.memory, "B")]] as [string, string][])),
     ];
     byId("numbers", HTMLElement).replaceChildren(
       ...facts.map(([name, shown]) => element("div", [element("dt", name), element("dd", shown)])),

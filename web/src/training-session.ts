@@ -16,8 +16,8 @@ import { mergeWeights } from "../../src/methods/merge.ts";
 import type { ReportedRun } from "../../src/reports/run-page.ts";
 import type { RunResult } from "../../src/runs/records.ts";
 import { summarise } from "../../src/runs/run-result.ts";
-import { type WebDevice, webRuntime } from "../../src/runtime/runtime-web.ts";
-import type { Runtime } from "../../src/runtime/session.ts";
+import { hasWebGpu, type WebDevice, webRuntime } from "../../src/runtime/runtime-web.ts";
+import type { Device, Runtime } from "../../src/runtime/session.ts";
 import { computeMetrics } from "../../src/tasks/examples.ts";
 import type { Columns, Table } from "../../src/tasks/rows.ts";
 import { heldOutText } from "../../src/tasks/split.ts";
@@ -62,8 +62,9 @@ export type SessionEvent =
 export interface StartFacts {
   totalSteps: number;
   stepsDone: number;
-  /** Bytes that training is expected to take. */
-  memory: number;
+  device: Device;
+  /** Bytes that training is expected to take in the page; not known of a graphics card. */
+  memory: number | undefined;
   notes: readonly string[];
   /** Of steps that an earlier visit has done. */
   records: RunRecords;
@@ -262,7 +263,8 @@ export class TrainingSession {
 
   async #run(settings: RunSettings, text: string, records: RunRecords, resume?: TrainingState): Promise<EndFacts> {
     // A run goes on where it began, so that it ends as if it had not stopped.
-    const runtime = settings.device && (await webRuntime({ device: settings.device }));
+    const gone = settings.device === "webgpu" && !(await hasWebGpu());
+    const runtime = settings.device && (await webRuntime({ device: gone ? "cpu" : settings.device }));
     const config = {
       ...settings.options,
       ...settings.columns,
@@ -296,6 +298,7 @@ export class TrainingSession {
           await this.#tuned?.model.release();
           this.#tuned = undefined;
           this.#tell({ kind: "start", start: this.#startFacts(start, settings, records) });
+          if (gone) this.#tell({ kind: "note", note: GONE });
           const { device } = start;
           if (!resume) await save(() => beginSaving({ ...settings, device: device as WebDevice }, text));
         },
@@ -330,11 +333,12 @@ export class TrainingSession {
   }
 
   #startFacts(start: PageRunStart, { options, columns }: RunSettings, records: RunRecords): StartFacts {
-    const { task, base, method, settings, totalSteps, stepsDone, memory, notes } = start;
+    const { task, base, method, settings, totalSteps, stepsDone, device, memory, notes } = start;
     return {
       totalSteps,
       stepsDone,
-      memory: inPage(memory),
+      device,
+      memory: device === "cpu" ? inPage(memory) : undefined,
       notes,
       records,
       run: {
@@ -384,6 +388,9 @@ export class TrainingSession {
     return { ...common, finished: true, result };
   }
 }
+
+const GONE =
+  "the run began on a graphics card that this browser does not offer any more: it goes on in WebAssembly, and ends a little otherwise";
 
 /** Bytes that a run takes in a page: fed to Wasm, weights are there twice. */
 const inPage = ({ weights, optimizer, activations, hiddenStates = 0 }: MemoryEstimate): number =>

@@ -1,0 +1,16 @@
+import type { Device } from "../../src/runtime/session.ts";
+import { webThreads } from "../../src/runtime/threads-web.ts";
+import { byId } from "./dom.ts";
+
+/** Says where the page computes. */
+export function sayDevice(device: Device): void {
+  byId("device", HTMLElement).textContent = device === "cpu" ? inWasm() : "Computes on the graphics card, by WebGPU.";
+}
+
+function inWasm(): string {
+  const threads = webThreads();
+  const mayReload = "serviceWorker" in navigator;
+  return crossOriginIsolated
+    ? `Computes with ${threads === 1 ? "one thread" : `${threads} threads`} in WebAssembly.`
+    : `Computes with one thread in WebAssembly: threads need a page that is isolated from others, by the headers Cross-Origin-Opener-Policy and Cross-Origin-Embedder-Policy, which this host does not send.${mayReload ? " Load the page once more: from its second visit on it adds them itself." : ""}`;
+}
