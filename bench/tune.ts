@@ -2,27 +2,28 @@
  * What tuning gains over the defaults, on data that neither saw: `aflora tune` with 15 minutes and `aflora train` with what it has
  * by default, on 2,000 rows of SST-2 and on MRPC, three seeds each, both scored on the official development sets.
  *
- *     npm run bench:tune -- [GLUE [TASKS [MINUTES [OUTPUT]]]]
+ *     npm run bench:tune -- [GLUE [TASKS [MINUTES [OUTPUT [SEEDS]]]]]
  *
- * GLUE is the folder with the official files (../shared/data/glue), TASKS are parted by commas (sst2,mrpc). The runs lie in OUTPUT
- * (runs/bench-tune), and the same command again goes on where it stopped. Each takes one thread: a process for each task may run
- * beside the other, and nothing else should.
+ * GLUE is the folder with the official files (../shared/data/glue), TASKS (sst2,mrpc) and SEEDS (1,2,3) are parted by commas. The
+ * runs lie in OUTPUT (runs/bench-tune), and the same command again goes on where it stopped. Each takes one thread: a process for
+ * each core may do a part of the tasks and seeds, and nothing else should run.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { spreadOf } from "../src/experiments/statistics.ts";
 import { evaluateRun } from "../src/runs/evaluate-run.ts";
 import { oneOf, refuse } from "./arguments.ts";
 
-const SEEDS = [1, 2, 3];
 const TASKS = [
   { task: "sst2", folder: "SST-2", metric: "accuracy", more: ["--max-train-samples", "2000"] },
   { task: "mrpc", folder: "MRPC", metric: "f1", more: [] },
 ];
 
-const [glue = "../shared/data/glue", names = "sst2,mrpc", minutes = "15", output = "runs/bench-tune"] =
+const [glue = "../shared/data/glue", names = "sst2,mrpc", minutes = "15", output = "runs/bench-tune", given = "1,2,3"] =
   process.argv.slice(2);
+const seeds = given.split(",");
+if (!seeds.every((seed) => /^\d+$/.test(seed))) refuse(`"${given}" are no seeds; give numbers parted by commas`);
 const tasks = names.split(",").map((name) => {
   const known = TASKS.map(({ task }) => task);
   return TASKS.find(({ task }) => task === oneOf("task", name, known))!;
@@ -36,6 +37,9 @@ const aflora = (...args: string[]): void => {
   execFileSync(process.execPath, ["--import", "tsx", "src/cli/main.ts", ...args], { stdio: "inherit" });
 };
 
+/** Beside a search's folder, the seconds that it took. */
+const took = (search: string): string => `${search}.seconds`;
+
 /** The score on the official development set. */
 async function scoreOf(run: string, metric: string): Promise<number> {
   const [split] = await evaluateRun(run, { ownSplits: true });
@@ -45,14 +49,15 @@ async function scoreOf(run: string, metric: string): Promise<number> {
 for (const { task, metric, more } of tasks) {
   const scores = { tuned: [] as number[], defaults: [] as number[] };
   const seconds: number[] = [];
-  for (const seed of SEEDS) {
-    const data = ["--task", task, "--data", glue, "--seed", String(seed), "--threads", "1", ...more];
+  for (const seed of seeds) {
+    const data = ["--task", task, "--data", glue, "--seed", seed, "--threads", "1", ...more];
     const [tuned, defaults] = ["tuned", "defaults"].map((name) => join(output, `${task}-${name}-s${seed}`));
     if (!existsSync(join(tuned!, "tune.html"))) {
       const began = performance.now();
       aflora("tune", ...data, "--minutes", minutes, "--output", tuned!);
-      seconds.push((performance.now() - began) / 1000);
+      writeFileSync(took(tuned!), String((performance.now() - began) / 1000));
     }
+    seconds.push(Number(readFileSync(took(tuned!), "utf8")));
     if (!existsSync(join(defaults!, "result.json"))) {
       aflora("train", ...data, "--validation-split", "0.1", "--overwrite", "--output", defaults!);
     }
@@ -64,6 +69,5 @@ for (const { task, metric, more } of tasks) {
     return `${mean.toFixed(4)} ± ${deviation.toFixed(4)} (${values.map((value) => value.toFixed(4)).join(", ")})`;
   };
   console.log(`${task} ${metric}: tuned ${text(scores.tuned)}, defaults ${text(scores.defaults)}`);
-  if (seconds.length > 0)
-    console.log(`longest search: ${(Math.max(...seconds) / 60).toFixed(1)} of ${minutes} minutes`);
+  console.log(`longest search: ${(Math.max(...seconds) / 60).toFixed(1)} of ${minutes} minutes`);
 }
