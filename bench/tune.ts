@@ -59,7 +59,8 @@ for (const { task, metric, more } of tasks) {
     }
     seconds.push(Number(readFileSync(took(tuned!), "utf8")));
     if (!existsSync(join(defaults!, "result.json"))) {
-      aflora("train", ...data, "--validation-split", "0.1", "--overwrite", "--output", defaults!);
+      if (existsSync(join(defaults!, "config.json"))) aflora("train", "--resume", defaults!);
+      else aflora("train", ...data, "--validation-split", "0.1", "--output", defaults!);
     }
     scores.tuned.push(await scoreOf(tuned!, metric));
     scores.defaults.push(await scoreOf(defaults!, metric));
