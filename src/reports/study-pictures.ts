@@ -262,17 +262,19 @@ function tradeOffs(results: TaskResults): Picture[] {
     if (points.length < 2 || most <= 1.01 * least) return [];
     const log = least > 0 && most / least > 10;
     const title = `${name}, ${task}`;
+    const numbered = points.map((point, i) => ({ ...point, place: String(i + 1) }));
     return [
       {
         title,
-        summary: `${counted(points.length, "configuration")}, from ${shown(least)} to ${shown(most)}${log ? ", on a logarithmic scale" : ""}. Bars are one standard deviation over seeds to each side.`,
+        summary: `${counted(points.length, "configuration")} by their numbers in the table, from ${shown(least)} to ${shown(most)}${log ? ", on a logarithmic scale" : ""}. Bars are one standard deviation over seeds to each side.`,
         svg: draw({
           height: 240,
           x: { label: axis, tickFormat: tick, ticks: 4, nice: true, ...(log && { type: "log" }) },
           y: { label: whatScore(results), grid: true, nice: true, tickFormat: tick },
           marks: [
-            Plot.ruleX(points, { x: "cost", y1: "low", y2: "high", stroke: "var(--series-0)", strokeOpacity: 0.5 }),
-            Plot.dot(points, {
+            Plot.ruleX(numbered, { x: "cost", y1: "low", y2: "high", stroke: "var(--series-0)", strokeOpacity: 0.5 }),
+            Plot.text(numbered, { x: "cost", y: "mean", text: "place", dx: 9, fill: "currentColor" }),
+            Plot.dot(numbered, {
               x: "cost",
               y: "mean",
               r: 4,
@@ -283,8 +285,8 @@ function tradeOffs(results: TaskResults): Picture[] {
         }),
         numbers: {
           caption: title,
-          columns: ["configuration", axis, whatScore(results)],
-          rows: points.map(({ label, cost, score }) => [label, shown(cost), spread(score)]),
+          columns: ["", "configuration", axis, whatScore(results)],
+          rows: numbered.map(({ place, label, cost, score }) => [place, label, shown(cost), spread(score)]),
         },
       },
     ];
