@@ -1,5 +1,5 @@
 /**
- * Makes the pictures of docs/studies.md from the pages of the studies that ship, each in two files, for light and dark:
+ * Makes the pictures of docs/studies.md and docs/results.md from the pages of the studies that ship, each in two files, for light and dark:
  *
  *     npx tsx scripts/make-study-pictures.ts STUDIES_FOLDER
  *
@@ -26,6 +26,13 @@ const PICTURES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "freezing-order-cola": "Iterations until frozen: task cola",
     "freezing-order-sst2": "Iterations until frozen: task sst2",
   },
+  "settled-blocks": {
+    "settled-blocks-cola": "Score and time, cola",
+    "settled-blocks-mrpc": "Score and time, mrpc",
+    "settled-blocks-stsb": "Score and time, stsb",
+    "settled-blocks-sst2": "Score and time, sst2",
+  },
+  "settled-blocks-full": { "settled-blocks-full-cola": "Score and time, cola" },
   rank: {
     "rank-cola": "Score and trainable parameters, cola",
     "rank-sst2": "Score and trainable parameters, sst2",
