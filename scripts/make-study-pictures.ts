@@ -28,11 +28,8 @@ const PICTURES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
   "settled-blocks": {
     "settled-blocks-cola": "Score and time, cola",
-    "settled-blocks-mrpc": "Score and time, mrpc",
     "settled-blocks-stsb": "Score and time, stsb",
-    "settled-blocks-sst2": "Score and time, sst2",
   },
-  "settled-blocks-full": { "settled-blocks-full-cola": "Score and time, cola" },
   rank: {
     "rank-cola": "Score and trainable parameters, cola",
     "rank-sst2": "Score and trainable parameters, sst2",
