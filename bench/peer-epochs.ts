@@ -29,9 +29,9 @@ interface Epoch {
 }
 
 /**
- * One epoch of each of GLUE's tasks that are asked for with the bundled encoder and AFLoRA (r = 4), batches of 32, from the data's files to the metric:
- * ours with each base that is meant for speed beside the usual recipe in PyTorch, all in turn. Padding to 256 tokens, as the
- * published recipe has it, takes so long that it goes once. What a process imports is not timed.
+ * One epoch of each task with the bundled encoder and AFLoRA (r = 4), batches of 32, from the data's files to the metric: ours with
+ * each base that is meant for speed beside the usual recipe in PyTorch, all in turn. Padding to 256 tokens, as the published
+ * recipe has it, takes so long that it goes once. What a process imports is not timed.
  */
 export async function compareEpochs(
   python: string,
