@@ -87,7 +87,7 @@ export function tuneCommand(): Command {
         process.exitCode = asked ? INTERRUPTED : 1;
         return;
       }
-      const { plan, outcome, winner, defaults } = found;
+      const { plan, outcome, winner, defaults, shortenedFrom } = found;
       lines.stop();
       await keepWinner(winner, output);
       const results = studyResults(plan, outcome);
@@ -98,7 +98,9 @@ export function tuneCommand(): Command {
         winner === defaults || winner.trial.id === defaults.trial.id
           ? undefined
           : await pairedDifference(winner.directory, defaults.directory, { ...reported, ...compute }, metric);
-      const about = storyOf(results, label, difference, reported !== undefined);
+      const shortened =
+        shortenedFrom === undefined ? "" : `, with ${counted(defaults.epochs, "epoch")} in place of ${shortenedFrom},`;
+      const about = storyOf(results, { label, shortened, difference, apart: reported !== undefined });
       const told: StudyResults = { ...results, title: "What was tried, and what won", about };
       await writeStudyPages(searchFolder(output), told, outcome);
       await writeAtomically(join(output, "tune.html"), (file) => file.writeFile(renderStudy(told, outcome)));
@@ -127,15 +129,19 @@ interface Flags {
 /** What won, and by how much more than chance. */
 function storyOf(
   { trials }: StudyResults,
-  label: string,
-  difference: PairedDifference | undefined,
-  apart: boolean,
+  of: { label: string; shortened: string; difference: PairedDifference | undefined; apart: boolean },
 ): string {
+  const { label, shortened, difference, apart } = of;
+  if (trials.length === 1) {
+    return `There was no time to compare settings: these are the defaults of aflora train${shortened || ","} alone: ${label}.`;
+  }
   const tried = counted(trials.length, "setting");
-  if (!difference) return `Of ${tried} the defaults of aflora train did best on the held-out examples: ${label}.`;
+  if (!difference) {
+    return `Of ${tried} the defaults of aflora train${shortened} did best on the held-out examples: ${label}.`;
+  }
   const { metric, examples, first, second, gain, standardError } = difference;
   const four = (value: number): string => value.toFixed(4);
-  const scores = `${metric} is ${four(first)}, of the defaults ${four(second)}`;
+  const scores = `${metric} is ${four(first)}, of the defaults${shortened} ${four(second)}`;
   const verdict =
     gain > 2 * standardError
       ? "more than chance in these examples explains"

@@ -22,7 +22,13 @@ export interface Timing {
   /** Share of a step's time that the run's steps are expected to take on average, where blocks leave training evenly. */
   workLeft: number;
   /** How long the whole run is. */
-  length: { epochs: number; stepsPerEpoch: number; validation: number; evaluateEvery?: number | undefined };
+  length: {
+    epochs: number;
+    batchSize: number;
+    stepsPerEpoch: number;
+    validation: number;
+    evaluateEvery?: number | undefined;
+  };
 }
 
 /** Steps that are timed at most, and the seconds after which fewer do. */
@@ -101,6 +107,7 @@ export async function timeRun(given: Readonly<Record<string, unknown>>, signal?:
     workLeft: fineTuning.workLeft,
     length: {
       epochs: run.epochs,
+      batchSize: run.batchSize,
       stepsPerEpoch: perEpoch,
       evaluateEvery: run.evaluateEvery,
       validation: task.validation.reduce((sum, { examples }) => sum + examples.length, 0),

@@ -11,7 +11,7 @@ import { DEFAULT_METHOD, findMethod, TUNED_METHODS } from "../methods/methods.ts
 import { CHECKPOINTS } from "../runs/checkpoint-folder.ts";
 import { flatOptions, type RunConfig, resolveConfig, runOptions } from "../runs/run-config.ts";
 import { HIDDEN_STATES, RUN_FILES } from "../runs/run-folder.ts";
-import { secondsOf, timeRun } from "./estimate.ts";
+import { secondsOf, type Timing, timeRun } from "./estimate.ts";
 import { type Choice, type Factor, shown } from "./study/factors.ts";
 import { epochsOf, rungsOf } from "./study/halving.ts";
 import {
@@ -45,8 +45,18 @@ export interface TuneOutcome {
   outcome: StudyOutcome;
   /** Undefined where the search was interrupted before any trial had finished. */
   winner: TrialOutcome | undefined;
-  /** What `aflora train` would have done with these data. */
+  /** What `aflora train` would have done with these data, where that fits; else the same shortened. */
   defaults: TrialOutcome | undefined;
+  /** Epochs of the defaults, where these are more than the time is enough for. */
+  shortenedFrom: number | undefined;
+}
+
+/** How long all trials are. */
+interface Length {
+  epochs: number;
+  batchSize: number;
+  /** Whether time is left for more than one trial. */
+  compares: boolean;
 }
 
 /** What is drawn: names as options have them. */
@@ -59,10 +69,16 @@ const REDUCTION = 3;
 const HELD_OUT = 0.2;
 /** Epochs without a better evaluation after which a trial stops. */
 const PATIENCE = 3;
+/** Epochs of trials that are compared, and batches, are no less than this share of the defaults'. */
+const SHORTEST = 1 / 4;
 /** Candidates at most: more than these are hardly told apart on a held-out part. */
 const MOST = 40;
 /** Share of the time in which the search is planned to end, and in which it is ended: the rest is for writing the winner. */
 const PLANNED = 0.8;
+/** Share of the planned time that the defaults may take where other settings are compared with them. */
+const WHOLE = 1 / 2;
+/** The same where they are shortened: three others fit beside them. */
+const SHORTENED = 3 / 8;
 const ENDED = 0.93;
 
 /** Where the search lies in the run's folder. */
@@ -89,26 +105,20 @@ export async function tune(
   const study = studyOf(options, seed, metric);
 
   const timing = await timeRun({ ...withoutValidation(study.options), seed, validationSplit: HELD_OUT }, signal);
-  const epochs = epochsThatFit(
-    timing.length.epochs,
-    (of) => secondsOf(timing, 0, { to: of }),
-    0.5 * PLANNED * total,
-    minutes,
-  );
-  if (epochs < timing.length.epochs) {
-    progress.onNote?.(
-      `the defaults' ${timing.length.epochs} epochs do not fit into the time: all trials have ${epochs}`,
-    );
-  }
-  const base = { ...study.options, epochs };
+  const length = lengthThatFits(timing, "batchSize" in options, minutes);
+  const { epochs, batchSize, compares } = length;
+  const wanted = timing.length.epochs;
+  if (epochs < wanted || !compares) progress.onNote?.(shortening(timing, length, minutes));
+  const base = { ...study.options, epochs, ...(batchSize < timing.length.batchSize && { batchSize }) };
   const resolved = resolveConfig({ ...withoutValidation(base), seed, validationSplit: HELD_OUT });
   const first: Choice = { values: valuesOf(resolved, options), options: base };
   const alone = await planChoices({ ...study, search: "grid", trials: undefined }, [first]);
   const startedAt = elapsed();
   const before = await runStudy(alone, folder, run, progress);
   const [defaults] = before.trials as [TrialOutcome];
+  const shortenedFrom = epochs < wanted ? wanted : undefined;
   if (before.interrupted || defaults.status !== "finished") {
-    return { plan: alone, outcome: before, winner: undefined, defaults: undefined };
+    return { plan: alone, outcome: before, winner: undefined, defaults: undefined, shortenedFrom };
   }
 
   // Only now is there something to end with.
@@ -125,11 +135,12 @@ export async function tune(
     return epochsOf(rungs) * perEpoch + starts * perStart;
   };
   let count = 0;
-  while (count < MOST && costOf(count + 1) <= left) count++;
+  while (compares && count < MOST && costOf(count + 1) <= left) count++;
   progress.onNote?.(`${count} other settings fit into the time that is left`);
-  const plan = await planChoices(study, [first, ...candidates(count, base, resolved, options)]);
+  const batches = batchesBelow(batchSize, timing.length.batchSize);
+  const plan = await planChoices(study, [first, ...candidates(count, base, resolved, options, batches)]);
   const outcome = count === 0 ? before : await runStudy(plan, folder, run, progress);
-  return { plan: count === 0 ? alone : plan, outcome, winner: winnerOf(outcome, study), defaults };
+  return { plan: count === 0 ? alone : plan, outcome, winner: winnerOf(outcome, study), defaults, shortenedFrom };
 }
 
 /** The finished trial with the best held-out score, of equals the lower loss, then the first: the defaults. */
@@ -184,15 +195,47 @@ function withoutValidation({ validation: _, ...others }: Readonly<Record<string,
   return others;
 }
 
-/** @throws UserError where not even one epoch fits. */
-function epochsThatFit(wanted: number, cost: (epochs: number) => number, seconds: number, minutes: number): number {
-  let epochs = wanted;
-  while (epochs > 1 && cost(epochs) > seconds) epochs--;
-  if (cost(epochs) <= seconds) return epochs;
-  const needed = Math.ceil((cost(1) * minutes) / seconds);
-  throw new UserError(
-    `${minutes} minutes are too few: an epoch alone takes ${Math.ceil(cost(1))} s here; give --minutes ${needed} or more, or fewer examples with --max-train-samples`,
-  );
+/**
+ * The defaults' own length where that leaves half of the time for other settings. Else fewer epochs, in smaller batches that
+ * keep the steps; and where even fewer would be needed, one run of all that fits: such short ones teach little to compare.
+ * @throws UserError where not even one epoch fits.
+ */
+export function lengthThatFits({ length, ...timing }: Timing, batchIsGiven: boolean, minutes: number): Length {
+  const { epochs: wanted, batchSize } = length;
+  const cost = (epochs: number): number => secondsOf({ length, ...timing }, 0, { to: epochs });
+  const within = (seconds: number): number => {
+    let epochs = wanted;
+    while (epochs > 0 && cost(epochs) > seconds) epochs--;
+    return epochs;
+  };
+  const planned = PLANNED * 60 * minutes;
+  if (within(WHOLE * planned) === wanted) return { epochs: wanted, batchSize, compares: true };
+  const compared = within(SHORTENED * planned);
+  const compares = compared > 0 && compared >= SHORTEST * wanted;
+  const epochs = compares ? compared : within(planned);
+  if (epochs === 0) {
+    const needed = Math.ceil((cost(1) * minutes) / planned);
+    throw new UserError(
+      `--minutes ${minutes} is too few: an epoch alone takes ${Math.ceil(cost(1))} s here; give --minutes ${needed} or more, or fewer examples with --max-train-samples`,
+    );
+  }
+  const share = Math.max(SHORTEST, epochs / wanted);
+  return { epochs, batchSize: batchIsGiven ? batchSize : Math.max(1, Math.floor(batchSize * share)), compares };
+}
+
+/** What the user is told of it. */
+function shortening(timing: Timing, { epochs, batchSize, compares }: Length, minutes: number): string {
+  const { epochs: wanted, batchSize: whole } = timing.length;
+  const smaller = batchSize < whole ? `, in batches of ${batchSize} in place of ${whole}` : "";
+  if (compares) return `the defaults' ${wanted} epochs do not fit into the time: all trials have ${epochs}${smaller}`;
+  const enough = secondsOf(timing, 0, { to: Math.ceil(SHORTEST * wanted) }) / (60 * SHORTENED * PLANNED);
+  return `there is no time to compare settings: one run of ${epochs} of the defaults' ${wanted} epochs${smaller}${smaller && ","} takes all of it; about ${Math.max(Math.floor(minutes) + 1, Math.ceil(enough))} minutes are enough for some`;
+}
+
+/** Batches that are drawn: those of the trials and smaller ones, down to the smallest. */
+function batchesBelow(batchSize: number, defaults: number): number[] {
+  const sizes = [1, 2, 4].map((divisor) => Math.round(batchSize / divisor));
+  return sizes.map((size) => Math.max(1, Math.min(batchSize, Math.floor(SHORTEST * defaults)), size));
 }
 
 function candidates(
@@ -200,9 +243,10 @@ function candidates(
   base: Readonly<Record<string, unknown>>,
   defaults: RunConfig,
   given: Readonly<Record<string, unknown>>,
+  batches: readonly number[],
 ): Choice[] {
   const random = xoroshiro128plus(0);
-  return Array.from({ length: count }, () => candidate(random, base, defaults, given));
+  return Array.from({ length: count }, () => candidate(random, base, defaults, given, batches));
 }
 
 function candidate(
@@ -210,6 +254,7 @@ function candidate(
   base: Readonly<Record<string, unknown>>,
   { run }: RunConfig,
   given: Readonly<Record<string, unknown>>,
+  batches: readonly number[],
 ): Choice {
   const one = <T>(of: readonly T[]): T => of[uniformInt(random, 0, of.length - 1)]!;
   const { name: method } = one(TUNED_METHODS);
@@ -217,7 +262,7 @@ function candidate(
   const drawn = {
     method,
     rank: one(RANKS),
-    batchSize: Math.max(1, Math.round(run.batchSize / one([1, 2, 4]))),
+    batchSize: one(batches),
     maxGradNorm: one(NORMS),
     epochs: one([run.epochs, Math.ceil(run.epochs / 2)]),
   };

@@ -12,10 +12,11 @@ import { parseStudy } from "../../src/experiments/study/study-file.ts";
 import { planStudy, trialFolder } from "../../src/experiments/study/study-plan.ts";
 import { studyResults } from "../../src/experiments/study/study-results.ts";
 import { Identifier } from "../../src/experiments/study/trial-identity.ts";
-import { keepWinner, tune } from "../../src/experiments/tune.ts";
+import { keepWinner, lengthThatFits, tune } from "../../src/experiments/tune.ts";
 import { renderStudy } from "../../src/reports/study.ts";
 import { studyCsv, studyMarkdown } from "../../src/reports/study-tables.ts";
 import { loadTask } from "../../src/runs/load-task.ts";
+import type { RunMemory } from "../../src/runs/memory-fit.ts";
 import { readFinishedRun } from "../../src/runs/read-run.ts";
 import { resolveConfig } from "../../src/runs/run-config.ts";
 import { Aflora, aflora } from "../cli/aflora.ts";
@@ -307,12 +308,38 @@ test("tune trains the defaults, then what fits into the time, and leaves the bes
   const other = { ...given, output: winner!.directory };
   await expect(tune(other, hereRunner, end)).rejects.toThrow(/already holds a run/);
   await expect(tune({ ...given, minutes: 1e-4, output: join(folder, "none") }, hereRunner, end)).rejects.toThrow(
-    /minutes are too few/,
+    /is too few/,
   );
 
   const difference = await pairedDifference(winner!.directory, defaults!.directory, {});
   expect(difference.gain).toBeCloseTo(difference.first - difference.second, 12);
   expect(await pairedDifference(winner!.directory, winner!.directory, {})).toMatchObject({ gain: 0, standardError: 0 });
+});
+
+test("where the defaults do not fit, tune shortens all trials alike, or leaves the time to one run", () => {
+  // An epoch of 100 s, of a run that takes 20 of them.
+  const length = { epochs: 20, batchSize: 64, stepsPerEpoch: 50, validation: 0 };
+  const timing = { start: 10, step: 2, evaluated: 0.01, workLeft: 1, memory: {} as RunMemory, length };
+  const within = (minutes: number, batchIsGiven = false) => lengthThatFits(timing, batchIsGiven, minutes);
+  expect(within(90)).toEqual({ epochs: 20, batchSize: 64, compares: true });
+  expect(within(60)).toEqual({ epochs: 10, batchSize: 32, compares: true });
+  expect(within(60, true)).toEqual({ epochs: 10, batchSize: 64, compares: true });
+  expect(within(20)).toEqual({ epochs: 9, batchSize: 28, compares: false });
+  expect(within(5)).toEqual({ epochs: 2, batchSize: 16, compares: false });
+  expect(() => within(1)).toThrow(/^--minutes 1 is too few: an epoch alone takes 110 s here; give --minutes 3 or more/);
+});
+
+test("a run that the time is enough for alone is not compared, and tune says so", async () => {
+  const { validation: _, batchSize: __, ...data } = options;
+  const notes: string[] = [];
+  const given = { options: { ...data, epochs: 100_000 }, minutes: 0.1, output: join(folder, "tuned-alone"), seed: 1 };
+  const failing: TrialRunner = async () => ({ failed: "for a test" });
+  const { outcome, shortenedFrom } = await tune(given, failing, { onNote: (note) => notes.push(note), endAfter() {} });
+  const { epochs, batchSize } = outcome.trials[0]!.trial.config;
+  expect({ batchSize, shortenedFrom }).toEqual({ batchSize: 16, shortenedFrom: 100_000 });
+  expect(notes.join()).toMatch(
+    `one run of ${epochs} of the defaults' 100000 epochs, in batches of 16 in place of 64, takes all of it; about `,
+  );
 });
 
 test("settings that tune tries have names of their own, also where the learning rate is given", async () => {
