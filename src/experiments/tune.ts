@@ -136,7 +136,7 @@ export async function tune(
   };
   let count = 0;
   while (compares && count < MOST && costOf(count + 1) <= left) count++;
-  progress.onNote?.(`${count} other settings fit into the time that is left`);
+  if (compares) progress.onNote?.(`${count} other settings fit into the time that is left`);
   const batches = batchesBelow(batchSize, timing.length.batchSize);
   const plan = await planChoices(study, [first, ...candidates(count, base, resolved, options, batches)]);
   const outcome = count === 0 ? before : await runStudy(plan, folder, run, progress);
