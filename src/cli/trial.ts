@@ -6,6 +6,7 @@ import { mean } from "../experiments/statistics.ts";
 import { REPORTED, TRIAL_TIME } from "../experiments/study/run-study.ts";
 import type { Reported } from "../experiments/study/study-plan.ts";
 import { fineTuneWithReport } from "../reports/reported-run.ts";
+import { removeCheckpoints } from "../runs/checkpoint-folder.ts";
 import { evaluateRun } from "../runs/evaluate-run.ts";
 import type { FineTuneConfig } from "../runs/fine-tune-config.ts";
 import { isFinished } from "../runs/read-run.ts";
@@ -63,6 +64,8 @@ export function trialCommand(): Command {
         return;
       }
     }
+    // A study has many trials; with full fine-tuning each would keep three times the model's size, twice.
+    await removeCheckpoints(directory);
     if (reported) await writeJsonFile(join(directory, REPORTED), await reportedScores(directory, reported, config));
     await addTime();
     if (process.connected) process.disconnect();

@@ -57,6 +57,11 @@ export async function removeNewer({ path, notes }: FoundCheckpoint): Promise<voi
   for (const each of newer) await rm(each, { force: true });
 }
 
+/** Removes a run's checkpoints: of one that has finished nothing goes on from them. */
+export async function removeCheckpoints(directory: string): Promise<void> {
+  for (const path of await checkpointsOf(directory)) await rm(path, { force: true });
+}
+
 /** Whether a run has something to go on from. */
 export async function hasCheckpoint(directory: string): Promise<boolean> {
   return (await checkpointsOf(directory)).length > 0;

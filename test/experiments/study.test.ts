@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { cp, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -372,7 +372,7 @@ test("what tune keeps is one run whole: nothing of an older one, and none that l
 
 test("an estimate knows how long a run is, and adds up what its parts take", async () => {
   const timing = await timeRun({ ...options, validation: undefined, epochs: 12, seed: 1 });
-  expect(timing.length).toEqual({ epochs: 12, stepsPerEpoch: 5, validation: 5 });
+  expect(timing.length).toEqual({ epochs: 12, batchSize: 8, stepsPerEpoch: 5, validation: 5 });
   for (const part of [timing.start, timing.step, timing.evaluated]) expect(part).toBeGreaterThan(0);
 
   const known = { ...timing, start: 4, step: 3, evaluated: 0.1, workLeft: 0.5 };
@@ -434,6 +434,9 @@ describe("aflora study", () => {
     for (const name of ["study.md", "study.json", "study.csv", "report.html"]) {
       expect(existsSync(join(folder, "runs/ranks", name))).toBe(true);
     }
+    const kept = await readdir(begun, { recursive: true });
+    expect(kept.filter((name) => name.endsWith("adapter.safetensors"))).toHaveLength(2);
+    expect(kept.filter((name) => name.includes("step-"))).toEqual([]);
   });
 
   test.each<[string, string[], RegExp]>([
