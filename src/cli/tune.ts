@@ -99,7 +99,9 @@ export function tuneCommand(): Command {
           ? undefined
           : await pairedDifference(winner.directory, defaults.directory, { ...reported, ...compute }, metric);
       const shortened =
-        shortenedFrom === undefined ? "" : `, with ${counted(defaults.epochs, "epoch")} in place of ${shortenedFrom},`;
+        shortenedFrom === undefined
+          ? ""
+          : ` (${counted(Number(defaults.trial.config.epochs), "epoch")} in place of ${shortenedFrom})`;
       const about = storyOf(results, { label, shortened, difference, apart: reported !== undefined });
       const told: StudyResults = { ...results, title: "What was tried, and what won", about };
       await writeStudyPages(searchFolder(output), told, outcome);
@@ -133,7 +135,7 @@ function storyOf(
 ): string {
   const { label, shortened, difference, apart } = of;
   if (trials.length === 1) {
-    return `There was no time to compare settings: these are the defaults of aflora train${shortened || ","} alone: ${label}.`;
+    return `There was time for one run alone, with the defaults of aflora train${shortened}: ${label}.`;
   }
   const tried = counted(trials.length, "setting");
   if (!difference) {
