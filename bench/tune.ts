@@ -70,5 +70,8 @@ for (const { task, metric, more } of tasks) {
     return `${mean.toFixed(4)} ± ${deviation.toFixed(4)} (${values.map((value) => value.toFixed(4)).join(", ")})`;
   };
   console.log(`${task} ${metric}: tuned ${text(scores.tuned)}, defaults ${text(scores.defaults)}`);
+  const gain = spreadOf(scores.tuned.map((score, i) => score - scores.defaults[i]!));
+  const error = (gain.deviation ?? 0) / Math.sqrt(seeds.length);
+  console.log(`difference ${gain.mean.toFixed(4)}, its standard error over seeds ${error.toFixed(4)}`);
   console.log(`longest search: ${(Math.max(...seconds) / 60).toFixed(1)} of ${minutes} minutes`);
 }
