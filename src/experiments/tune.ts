@@ -80,6 +80,8 @@ const WHOLE = 1 / 2;
 /** The same where they are shortened: three others fit beside them. */
 const SHORTENED = 3 / 8;
 const ENDED = 0.93;
+/** Share that one run alone is planned to take: no search follows it. */
+const ALONE = 0.9;
 
 /** Where the search lies in the run's folder. */
 export const searchFolder = (output: string): string => join(output, "search");
@@ -208,13 +210,14 @@ export function lengthThatFits({ length, ...timing }: Timing, batchIsGiven: bool
     while (epochs > 0 && cost(epochs) > seconds) epochs--;
     return epochs;
   };
-  const planned = PLANNED * 60 * minutes;
+  const total = 60 * minutes;
+  const planned = PLANNED * total;
   if (within(WHOLE * planned) === wanted) return { epochs: wanted, batchSize, compares: true };
   const compared = within(SHORTENED * planned);
   const compares = compared > 0 && compared >= SHORTEST * wanted;
-  const epochs = compares ? compared : within(planned);
+  const epochs = compares ? compared : within(ALONE * total);
   if (epochs === 0) {
-    const needed = Math.ceil((cost(1) * minutes) / planned);
+    const needed = Math.ceil(cost(1) / (60 * ALONE));
     throw new UserError(
       `--minutes ${minutes} is too few: an epoch alone takes ${Math.ceil(cost(1))} s here; give --minutes ${needed} or more, or fewer examples with --max-train-samples`,
     );

@@ -324,7 +324,7 @@ test("where the defaults do not fit, tune shortens all trials alike, or leaves t
   expect(within(90)).toEqual({ epochs: 20, batchSize: 64, compares: true });
   expect(within(60)).toEqual({ epochs: 10, batchSize: 32, compares: true });
   expect(within(60, true)).toEqual({ epochs: 10, batchSize: 64, compares: true });
-  expect(within(20)).toEqual({ epochs: 9, batchSize: 28, compares: false });
+  expect(within(20)).toEqual({ epochs: 10, batchSize: 32, compares: false });
   expect(within(5)).toEqual({ epochs: 2, batchSize: 16, compares: false });
   expect(() => within(1)).toThrow(/^--minutes 1 is too few: an epoch alone takes 110 s here; give --minutes 3 or more/);
 });
