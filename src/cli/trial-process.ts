@@ -9,14 +9,21 @@ import type { TrialNews, TrialOrder } from "./trial.ts";
 /** Characters of what a trial says that are kept, to know why it failed. */
 const KEPT = 10_000;
 
+export interface RunInProcess {
+  /** Aborting asks it to save what `resume` needs and to end. */
+  signal?: AbortSignal;
+  /** Milliseconds after which training ends by its best evaluation so far. */
+  timeUpAfter?: number | undefined;
+  onNews?(news: TrialNews): void;
+}
+
 /**
  * A trial in a process of its own, so that its peak memory is its own, a crash takes nothing else with it, and this process
  * stays free to answer. What it says is kept for the reason of a failure.
- * @param signal aborting asks it to save what `resume` needs and to end
  */
 export async function runTrialInProcess(
   { config, resume, stopAfter, reported }: Omit<TrialJob, "trial" | "directory">,
-  { signal, onNews }: { signal?: AbortSignal; onNews?(news: TrialNews): void } = {},
+  { signal, timeUpAfter, onNews }: RunInProcess = {},
 ): Promise<TrialEnd> {
   if (signal?.aborted) return "interrupted";
   const folder = await mkdtemp(join(tmpdir(), "aflora-"));
@@ -28,6 +35,7 @@ export async function runTrialInProcess(
       config: resume ? { output, threads, device, offline } : config,
       resume,
       stopAfter,
+      timeUpAfter,
       reported,
     };
     await writeFile(file, JSON.stringify(order));

@@ -18,6 +18,8 @@ export interface TrialOrder {
   config: Readonly<Record<string, unknown>>;
   resume: boolean;
   stopAfter?: number | undefined;
+  /** Milliseconds after which training ends by its best evaluation so far. */
+  timeUpAfter?: number | undefined;
   reported: Reported | undefined;
 }
 
@@ -31,7 +33,7 @@ export interface TrialNews {
 /** The process of one trial: it trains, and scores the adapter on data that played no part in any choice. */
 export function trialCommand(): Command {
   return new Command("trial").argument("<file>").action(async (file: string) => {
-    const { config, resume, stopAfter, reported } = (await readJsonFile(file)) as TrialOrder;
+    const { config, resume, stopAfter, timeUpAfter, reported } = (await readJsonFile(file)) as TrialOrder;
     const directory = String(config.output);
     const abort = new AbortController();
     onceAskedToEnd(() => abort.abort());
@@ -49,6 +51,7 @@ export function trialCommand(): Command {
       const outcome = await fineTuneWithReport(config as FineTuneConfig, {
         ...(resume ? { resume } : { overwrite: true }),
         ...(stopAfter !== undefined && { stopAfter }),
+        ...(timeUpAfter !== undefined && { timeUp: AbortSignal.timeout(timeUpAfter) }),
         signal: abort.signal,
         onStart: (start) => {
           totalSteps = start.totalSteps;

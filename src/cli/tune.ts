@@ -55,6 +55,7 @@ export function tuneCommand(): Command {
     const abort = new AbortController();
     const lines = new StudyProgressLines();
     let timer: NodeJS.Timeout | undefined;
+    let timeUp: number | undefined;
     let asked = false;
     const stopListening = onceAskedToEnd(() => {
       asked = true;
@@ -64,13 +65,22 @@ export function tuneCommand(): Command {
     try {
       const found = await tune(
         { options, minutes, output, seed, metric, signal: abort.signal },
-        (job) => runTrialInProcess(job, { signal: abort.signal, onNews: (news) => lines.news(news) }),
+        (job) =>
+          runTrialInProcess(job, {
+            signal: abort.signal,
+            timeUpAfter: timeUp && Math.max(0, Math.round(timeUp - performance.now())),
+            onNews: (news) => lines.news(news),
+          }),
         {
           onTrial: (...of) => lines.onTrial(...of),
           onFailure: (...of) => lines.onFailure(...of),
           onRung: (...of) => lines.onRung(...of),
           onNote: (note) => lines.log(note),
+          finishAfter(milliseconds) {
+            timeUp = performance.now() + milliseconds;
+          },
           endAfter(milliseconds) {
+            timeUp = undefined;
             timer = setTimeout(() => abort.abort(), milliseconds);
           },
         },

@@ -40,6 +40,14 @@ export interface TuneOptions {
   signal?: AbortSignal | undefined;
 }
 
+export interface TuneProgress extends StudyProgress {
+  onNote?(note: string): void;
+  /** Told before the first trial: after this time it is to end by its best evaluation so far. */
+  finishAfter?(milliseconds: number): void;
+  /** Told after the first trial: after this time whatever is under way is to be aborted. */
+  endAfter(milliseconds: number): void;
+}
+
 export interface TuneOutcome {
   plan: StudyPlan;
   outcome: StudyOutcome;
@@ -80,8 +88,8 @@ const WHOLE = 1 / 2;
 /** The same where they are shortened: three others fit beside them. */
 const SHORTENED = 3 / 8;
 const ENDED = 0.93;
-/** Share that one run alone is planned to take: no search follows it. */
-const ALONE = 0.9;
+/** Share of the time in which one run alone is planned to end: no search follows it. */
+const ALONE = 0.85;
 
 /** Where the search lies in the run's folder. */
 export const searchFolder = (output: string): string => join(output, "search");
@@ -95,7 +103,7 @@ export const searchFolder = (output: string): string => join(output, "search");
 export async function tune(
   { options, minutes, output, seed, metric, signal }: TuneOptions,
   run: TrialRunner,
-  progress: StudyProgress & { onNote?(note: string): void; endAfter(milliseconds: number): void },
+  progress: TuneProgress,
 ): Promise<TuneOutcome> {
   const began = performance.now();
   const total = 60 * minutes;
@@ -116,6 +124,8 @@ export async function tune(
   const first: Choice = { values: valuesOf(resolved, options), options: base };
   const alone = await planChoices({ ...study, search: "grid", trials: undefined }, [first]);
   const startedAt = elapsed();
+  const timeLeft = (): number => Math.max(0, 1000 * (ENDED * total - elapsed()));
+  progress.finishAfter?.(timeLeft());
   const before = await runStudy(alone, folder, run, progress);
   const [defaults] = before.trials as [TrialOutcome];
   const shortenedFrom = epochs < wanted ? wanted : undefined;
@@ -123,8 +133,8 @@ export async function tune(
     return { plan: alone, outcome: before, winner: undefined, defaults: undefined, shortenedFrom };
   }
 
-  // Only now is there something to end with.
-  progress.endAfter(1000 * Math.max(0, ENDED * total - elapsed()));
+  // Only now is there a winner, whatever is cut off.
+  progress.endAfter(timeLeft());
 
   // What the defaults took says what the others will: so much an epoch, and the rest once for each start.
   const trained = defaults.records!.result!.seconds;

@@ -50,6 +50,7 @@ type Callbacks = Pick<
   | "checkpointIsDue"
   | "onCheckpoint"
   | "stopAfter"
+  | "timeUp"
   | "signal"
 >;
 

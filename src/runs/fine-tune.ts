@@ -70,6 +70,8 @@ export interface FineTuneOptions {
   resume?: boolean;
   /** Pause after this many epochs of the run, with everything saved that `resume` needs. */
   stopAfter?: number;
+  /** Aborting ends training early, as patience does: the best evaluation so far counts, or the first that comes. */
+  timeUp?: AbortSignal | undefined;
   /** Told while a model or a data set comes from the hub. */
   onDownload?(progress: DownloadProgress): void;
   onStart?(start: RunStart): void | Promise<void>;
@@ -210,6 +212,7 @@ async function fineTuneInFolder(
       signal: options.signal,
       openSpill: () => openSpillFile(folder.path(HIDDEN_STATES)),
       stopAfter: options.stopAfter,
+      timeUp: options.timeUp,
       checkpointIsDue: (step) => clock.isDue(step),
       async onCheckpoint(state) {
         await folder.saveCheckpoint({ state, machine });

@@ -82,6 +82,8 @@ export interface TrainOptions {
   onCheckpoint?(state: TrainingState): void | Promise<void>;
   /** Pause after this many epochs of the run, as if aborted there; nothing where the run ends before. */
   stopAfter?: number | undefined;
+  /** Aborting ends the run as patience does, by its best evaluation; by the first that comes, where there was none yet. */
+  timeUp?: AbortSignal | undefined;
   /** Aborting ends the run after the run of a graph at hand: a step or an evaluation that it cuts off is not taken. */
   signal?: AbortSignal | undefined;
   /** Where to go on from. The schedule must have been made with its state too. */
@@ -108,7 +110,7 @@ export interface TrainOutcome {
  * @throws UserError where the loss, a gradient, a parameter or the model's outputs are not finite, naming what and when.
  */
 export async function train(options: TrainOptions): Promise<TrainOutcome> {
-  const { model, schedule, weights, task, settings, runtime, signal, resume, stopAfter } = options;
+  const { model, schedule, weights, task, settings, runtime, signal, timeUp, resume, stopAfter } = options;
   const { batchSize, epochs, patience, seed, evaluateEvery } = settings;
   const perEpoch = stepsPerEpoch(options.train.length, batchSize);
   const totalSteps = epochs * perEpoch;
@@ -132,7 +134,8 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
   };
   const finished = (): boolean =>
     (progress.step >= totalSteps && !evaluationIsDue()) ||
-    (patience !== undefined && progress.evaluationsSinceBest >= patience);
+    (patience !== undefined && progress.evaluationsSinceBest >= patience) ||
+    (timeUp?.aborted === true && progress.best !== undefined);
 
   const { spills, ...kept } = keptStates(settings);
   const borderStates =

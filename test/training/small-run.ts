@@ -66,7 +66,7 @@ export interface SmallRun extends TrainOutcome {
 
 export interface SmallRunOptions
   extends Partial<
-    Pick<TrainOptions, "train" | "validation" | "task" | "resume" | "onCheckpoint" | "openSpill" | "signal">
+    Pick<TrainOptions, "train" | "validation" | "task" | "resume" | "onCheckpoint" | "openSpill" | "signal" | "timeUp">
   > {
   options?: Record<string, unknown>;
   settings?: Partial<TrainingSettings>;

@@ -205,6 +205,19 @@ describe("epochs", () => {
     const { aborted, best, last, state } = await smallRun(base, lora, { settings });
     expect([aborted, best!.epoch, last!.epoch, state.step]).toEqual([false, 1, 3, 12]);
   });
+
+  test("a run whose time is up ends by its best evaluation, or by the first that comes", async () => {
+    const time = new AbortController();
+    const inSecondEpoch = await smallRun(base, lora, {
+      settings: { epochs: 10 },
+      timeUp: time.signal,
+      onStep: ({ step }) => void (step === 5 && time.abort()),
+    });
+    expect([inSecondEpoch.aborted, inSecondEpoch.best!.epoch, inSecondEpoch.state.step]).toEqual([false, 1, 6]);
+    const atOnce = await smallRun(base, lora, { settings: { epochs: 10 }, timeUp: AbortSignal.abort() });
+    expect([atOnce.aborted, atOnce.best!.epoch, atOnce.state.step]).toEqual([false, 1, 4]);
+    expect(atOnce.best).toEqual(inSecondEpoch.best);
+  });
 });
 
 describe("what is no number stops the run", () => {
