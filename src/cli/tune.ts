@@ -97,9 +97,9 @@ export function tuneCommand(): Command {
         process.exitCode = asked ? INTERRUPTED : 1;
         return;
       }
-      const { plan, outcome, winner, defaults, shortenedFrom } = found;
+      const { plan, outcome, winner, again, defaults, shortenedFrom } = found;
       lines.stop();
-      await keepWinner(winner, output);
+      await keepWinner(again ?? winner, output);
       const results = studyResults(plan, outcome);
       const { reported, configuration } = winner.trial;
       const { label } = plan.configurations[configuration]!;
@@ -112,7 +112,10 @@ export function tuneCommand(): Command {
         shortenedFrom === undefined
           ? ""
           : ` (${counted(Number(defaults.trial.config.epochs), "epoch")} in place of ${shortenedFrom})`;
-      const about = storyOf(results, { label, shortened, difference, apart: reported !== undefined });
+      const kept = again
+        ? " What is kept was trained with these settings once more, on nine tenths of the examples."
+        : "";
+      const about = storyOf(results, { label, shortened, difference, apart: reported !== undefined }) + kept;
       const told: StudyResults = { ...results, title: "What was tried, and what won", about };
       await writeStudyPages(searchFolder(output), told, outcome);
       await writeAtomically(join(output, "tune.html"), (file) => file.writeFile(renderStudy(told, outcome)));

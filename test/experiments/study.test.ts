@@ -294,17 +294,21 @@ test("tune trains the defaults, then what fits into the time, and leaves the bes
   const { epochs: _, validation: __, batchSize: ___, ...data } = options;
   const output = join(folder, "tuned");
   const notes: string[] = [];
-  const given = { options: { ...data, epochs: 3 }, minutes: 0.25, output, seed: 1 };
+  const given = { options: { ...data, epochs: 3 }, minutes: 2, output, seed: 1 };
   const end = { onNote: (note: string) => notes.push(note), endAfter: () => {} };
-  const { outcome, winner, defaults } = await tune(given, hereRunner, end);
+  const { outcome, winner, defaults, again } = await tune(given, hereRunner, end);
   expect(notes.join()).toMatch(/[1-9]\d* other settings fit into the time/);
   expect(defaults!.trial.config).toMatchObject({ method: "aflora", patience: 3 });
   const scores = outcome.trials.flatMap(({ status, records }) =>
     status === "finished" ? [records!.result!.metrics.accuracy!] : [],
   );
   expect(winner!.records!.result!.metrics.accuracy).toBe(Math.max(...scores));
-  await keepWinner(winner!, output);
-  expect((await readFinishedRun(output)).config.run.output).toBe(output);
+  const { learningRate, rank, method } = winner!.trial.config;
+  expect(again!.trial.config).toMatchObject({ learningRate, method, validationSplit: 0.1 });
+  expect(again!.trial.config).not.toHaveProperty("patience");
+  expect(again!.trial.config.rank).toBe(rank);
+  await keepWinner(again!, output);
+  expect((await readFinishedRun(output)).config.run).toMatchObject({ output, validationSplit: 0.1 });
   const other = { ...given, output: winner!.directory };
   await expect(tune(other, hereRunner, end)).rejects.toThrow(/already holds a run/);
   await expect(tune({ ...given, minutes: 1e-4, output: join(folder, "none") }, hereRunner, end)).rejects.toThrow(
