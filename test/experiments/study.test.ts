@@ -294,7 +294,7 @@ test("tune trains the defaults, then what fits into the time, and leaves the bes
   const { epochs: _, validation: __, batchSize: ___, ...data } = options;
   const output = join(folder, "tuned");
   const notes: string[] = [];
-  const given = { options: { ...data, epochs: 3 }, minutes: 2, output, seed: 1 };
+  const given = { options: { ...data, epochs: 3 }, minutes: 1, output, seed: 1 };
   const end = { onNote: (note: string) => notes.push(note), endAfter: () => {} };
   const { outcome, winner, defaults, again } = await tune(given, hereRunner, end);
   expect(notes.join()).toMatch(/[1-9]\d* other settings fit into the time/);
