@@ -9,7 +9,8 @@ import type { TrialNews, TrialOrder } from "./trial.ts";
 /** Characters of what a trial says that are kept, to know why it failed. */
 const KEPT = 10_000;
 
-export interface RunInProcess {
+/** How a trial's process is watched and ended. */
+export interface TrialProcessOptions {
   /** Aborting asks it to save what `resume` needs and to end. */
   signal?: AbortSignal;
   /** Milliseconds after which training ends by its best evaluation so far. */
@@ -23,7 +24,7 @@ export interface RunInProcess {
  */
 export async function runTrialInProcess(
   { config, resume, stopAfter, reported }: Omit<TrialJob, "trial" | "directory">,
-  { signal, timeUpAfter, onNews }: RunInProcess = {},
+  { signal, timeUpAfter, onNews }: TrialProcessOptions = {},
 ): Promise<TrialEnd> {
   if (signal?.aborted) return "interrupted";
   const folder = await mkdtemp(join(tmpdir(), "aflora-"));

@@ -67,7 +67,7 @@ export function trialCommand(): Command {
         return;
       }
     }
-    // A study has many trials; with full fine-tuning each would keep three times the model's size, twice.
+    // A study has many trials, and with full fine-tuning each checkpoint is several times as large as the model.
     await removeCheckpoints(directory);
     if (reported) await writeJsonFile(join(directory, REPORTED), await reportedScores(directory, reported, config));
     await addTime();

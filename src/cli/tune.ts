@@ -68,7 +68,7 @@ export function tuneCommand(): Command {
         (job) =>
           runTrialInProcess(job, {
             signal: abort.signal,
-            timeUpAfter: timeUp && Math.max(0, Math.round(timeUp - performance.now())),
+            timeUpAfter: timeUp === undefined ? undefined : Math.max(0, Math.round(timeUp - performance.now())),
             onNews: (news) => lines.news(news),
           }),
         {
@@ -148,7 +148,7 @@ function storyOf(
 ): string {
   const { label, shortened, difference, apart } = of;
   if (trials.length === 1) {
-    return `There was time for one run alone, with the defaults of aflora train${shortened}: ${label}.`;
+    return `There was time for one setting alone, the defaults of aflora train${shortened}: ${label}.`;
   }
   const tried = counted(trials.length, "setting");
   if (!difference) {

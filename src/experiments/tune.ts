@@ -76,8 +76,9 @@ const NORMS = [0.1, 1];
 /** Learning rates go from half a decade below the recipe's to a decade above. */
 const DECADES: readonly [from: number, to: number] = [-0.5, 1];
 const REDUCTION = 3;
+/** Share of the training examples that trials are chosen by. */
 const HELD_OUT = 0.2;
-/** Share that is held out of the winner's last run: as much data as `aflora train` would have. */
+/** The same of the winner's last run. */
 const HELD_OUT_AT_LAST = 0.1;
 /** Epochs without a better evaluation after which a trial stops. */
 const PATIENCE = 3;
@@ -87,11 +88,11 @@ const SHORTEST = 1 / 4;
 const MOST = 40;
 /** Share of the time in which the search is planned to end, and in which it is ended: the rest is for writing the winner. */
 const PLANNED = 0.8;
+const ENDED = 0.93;
 /** Share of the planned time that the defaults may take where other settings are compared with them. */
 const WHOLE = 1 / 2;
 /** The same where they are shortened: three others fit beside them. */
 const SHORTENED = 3 / 8;
-const ENDED = 0.93;
 /** Share of the time in which one run alone is planned to end: no search follows it. */
 const ALONE = 0.85;
 
@@ -233,11 +234,13 @@ function withoutValidation({ validation: _, ...others }: Readonly<Record<string,
 /**
  * The defaults' own length where that leaves half of the time for other settings. Else fewer epochs, in smaller batches that
  * keep the steps; and where even fewer would be needed, one run of all that fits: such short ones teach little to compare.
+ * @param timing in seconds, of the defaults
+ * @param batchIsGiven by the user, and stays as it is
  * @throws UserError where not even one epoch fits.
  */
-export function lengthThatFits({ length, ...timing }: Timing, batchIsGiven: boolean, minutes: number): Length {
-  const { epochs: wanted, batchSize } = length;
-  const cost = (epochs: number): number => secondsOf({ length, ...timing }, 0, { to: epochs });
+export function lengthThatFits(timing: Timing, batchIsGiven: boolean, minutes: number): Length {
+  const { epochs: wanted, batchSize } = timing.length;
+  const cost = (epochs: number): number => secondsOf(timing, 0, { to: epochs });
   const within = (seconds: number): number => {
     let epochs = wanted;
     while (epochs > 0 && cost(epochs) > seconds) epochs--;
