@@ -167,21 +167,31 @@ function coordinates(results: TaskResults): Picture[] {
   ];
   const present = [...new Set(scored.map(ended))];
   const title = `All configurations, ${task}`;
+  const axes = [...factors, score];
+  // Names side by side would run into each other.
+  const crowded = axes.length > 5;
   return [
     {
       title,
       summary: `${counted(scored.length, "configuration")}, each a line through its values to its ${score}, from ${number(least)} to ${number(most)}; the deeper the blue, the higher.`,
       legend: present.map((name) => ({ color: colors[name] ?? "var(--heat-4)", label: name })),
       svg: draw({
-        height: 280,
-        marginLeft: 50,
+        height: crowded ? 340 : 280,
+        marginLeft: crowded ? 80 : 50,
         marginRight: 50,
-        marginBottom: 30,
-        x: { type: "point", domain: [...factors, score], label: null, tickSize: 0, tickFormat: shortened },
+        marginBottom: crowded ? 90 : 30,
+        x: {
+          type: "point",
+          domain: axes,
+          label: null,
+          tickSize: 0,
+          tickFormat: shortened,
+          tickRotate: crowded ? -35 : 0,
+        },
         y: { axis: null, domain: [-0.05, 1.05] },
         color: { type: "identity" },
         marks: [
-          Plot.ruleX([...factors, score], { strokeOpacity: 0.3 }),
+          Plot.ruleX(axes, { strokeOpacity: 0.3 }),
           Plot.line(points, {
             x: "axis",
             y: "y",
