@@ -5,8 +5,8 @@
  *     npm run bench:tune -- [GLUE [TASKS [MINUTES [OUTPUT [SEEDS]]]]]
  *
  * GLUE is the folder with the official files (../shared/data/glue), TASKS (sst2,mrpc) and SEEDS (1,2,3) are parted by commas. The
- * runs lie in OUTPUT (runs/bench-tune), and the same command again goes on where it stopped. Each takes one thread: a process for
- * each core may do a part of the tasks and seeds, and nothing else should run.
+ * runs lie in OUTPUT (runs/bench-tune), and the same command again goes on where it stopped. Nothing else should run beside it: what
+ * fits into the minutes depends on how quick this machine is.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -50,7 +50,7 @@ for (const { task, metric, more } of tasks) {
   const scores = { tuned: [] as number[], defaults: [] as number[] };
   const seconds: number[] = [];
   for (const seed of seeds) {
-    const data = ["--task", task, "--data", glue, "--seed", seed, "--threads", "1", ...more];
+    const data = ["--task", task, "--data", glue, "--seed", seed, ...more];
     const [tuned, defaults] = ["tuned", "defaults"].map((name) => join(output, `${task}-${name}-s${seed}`));
     if (!existsSync(join(tuned!, "tune.html"))) {
       const began = performance.now();
