@@ -3,6 +3,8 @@ import { Command } from "commander";
 import { writeAtomically } from "../checkpoints/atomic-file-node.ts";
 import { UserError } from "../errors.ts";
 import { type PairedDifference, pairedDifference } from "../experiments/paired-difference.ts";
+import { heldOutScore, type TrialOutcome } from "../experiments/study/run-study.ts";
+import type { Study } from "../experiments/study/study-file.ts";
 import { type StudyResults, studyResults } from "../experiments/study/study-results.ts";
 import { keepWinner, searchFolder, tune } from "../experiments/tune.ts";
 import { renderStudy, writeStudyPages } from "../reports/study.ts";
@@ -112,10 +114,8 @@ export function tuneCommand(): Command {
         shortenedFrom === undefined
           ? ""
           : ` (${counted(Number(defaults.trial.config.epochs), "epoch")} in place of ${shortenedFrom})`;
-      const kept = again
-        ? " What is kept was trained with these settings once more, on nine tenths of the examples."
-        : "";
-      const about = storyOf(results, { label, shortened, difference, apart: reported !== undefined }) + kept;
+      const story = storyOf(results, { label, shortened, difference, apart: reported !== undefined });
+      const about = again ? `${story} ${storyOfKept(again, plan.study)}` : story;
       const told: StudyResults = { ...results, title: "What was tried, and what won", about };
       await writeStudyPages(searchFolder(output), told, outcome);
       await writeAtomically(join(output, "tune.html"), (file) => file.writeFile(renderStudy(told, outcome)));
@@ -127,6 +127,14 @@ export function tuneCommand(): Command {
       lines.stop();
     }
   });
+}
+
+/** How the winner does that was trained once more. */
+function storyOfKept(kept: TrialOutcome, study: Study): string {
+  const { metric, score } = heldOutScore(kept, study)!;
+  const apart = kept.reported?.[metric];
+  const there = apart === undefined ? "" : `, on the examples that played no part in the choice ${apart.toFixed(4)}`;
+  return `What is kept was trained with these settings once more, on nine tenths of the examples: its ${metric} on the other tenth is ${score.toFixed(4)}${there}.`;
 }
 
 /** Options of how to compute, as they were given. */

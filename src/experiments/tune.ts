@@ -1,18 +1,14 @@
 import { existsSync } from "node:fs";
 import { cp, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
-import { uniformInt } from "pure-rand/distribution/uniformInt";
-import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
-import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import { readJsonFile, writeJsonFile } from "../checkpoints/json-file-node.ts";
 import { UserError } from "../errors.ts";
-import { DEFAULT_METHOD, findMethod, TUNED_METHODS } from "../methods/methods.ts";
+import { DEFAULT_METHOD } from "../methods/methods.ts";
 import { CHECKPOINTS } from "../runs/checkpoint-folder.ts";
-import { flatOptions, type RunConfig, resolveConfig, runOptions } from "../runs/run-config.ts";
+import { resolveConfig } from "../runs/run-config.ts";
 import { HIDDEN_STATES, RUN_FILES } from "../runs/run-folder.ts";
 import { secondsOf, type Timing, timeRun } from "./estimate.ts";
-import { type Choice, type Factor, shown } from "./study/factors.ts";
+import type { Choice, Factor } from "./study/factors.ts";
 import { epochsOf, rungsOf } from "./study/halving.ts";
 import {
   heldOutScore,
@@ -25,6 +21,7 @@ import {
 } from "./study/run-study.ts";
 import type { Study } from "./study/study-file.ts";
 import { planChoices, type StudyPlan } from "./study/study-plan.ts";
+import { candidates, DRAWN, valuesOf, withoutValidation } from "./tune-candidates.ts";
 
 /** How to look for the best settings. */
 export interface TuneOptions {
@@ -69,16 +66,10 @@ interface Length {
   compares: boolean;
 }
 
-/** What is drawn: names as options have them. */
-const DRAWN = ["method", "learningRate", "headLearningRate", "rank", "batchSize", "maxGradNorm", "epochs"] as const;
-const RANKS = [4, 8, 16];
-const NORMS = [0.1, 1];
-/** Learning rates go from half a decade below the recipe's to a decade above. */
-const DECADES: readonly [from: number, to: number] = [-0.5, 1];
 const REDUCTION = 3;
 /** Share of the training examples that trials are chosen by. */
 const HELD_OUT = 0.2;
-/** The same of the winner's last run. */
+/** The same where nothing is chosen by them but the epoch: of a run that stands alone, and of the winner's last. */
 const HELD_OUT_AT_LAST = 0.1;
 /** Epochs without a better evaluation after which a trial stops. */
 const PATIENCE = 3;
@@ -124,10 +115,11 @@ export async function tune(
   const { epochs, batchSize, compares } = length;
   const wanted = timing.length.epochs;
   if (epochs < wanted || !compares) progress.onNote?.(shortening(timing, length, minutes));
-  const base = { ...study.options, epochs, ...(batchSize < timing.length.batchSize && { batchSize }) };
-  const resolved = resolveConfig({ ...withoutValidation(base), seed, validationSplit: HELD_OUT });
+  const single = compares ? { ...study, ...ONE_BY_ONE } : standingAlone(study);
+  const base = { ...single.options, epochs, ...(batchSize < timing.length.batchSize && { batchSize }) };
+  const resolved = resolveConfig({ ...withoutValidation(base), seed, validationSplit: single.holdOut });
   const first: Choice = { values: valuesOf(resolved, options), options: base };
-  const alone = await planChoices({ ...study, search: "grid", trials: undefined }, [first]);
+  const alone = await planChoices(single, [first]);
   const startedAt = elapsed();
   const timeLeft = (): number => Math.max(0, 1000 * (ENDED * total - elapsed()));
   progress.finishAfter?.(timeLeft());
@@ -153,12 +145,14 @@ export async function tune(
   };
   let count = 0;
   while (compares && count < MOST && costOf(count + 1) <= left) count++;
-  if (compares) progress.onNote?.(`${count} other settings fit into the time that is left`);
+  if (compares)
+    progress.onNote?.(`${count} other ${count === 1 ? "setting fits" : "settings fit"} into the time that is left`);
   const batches = batchesBelow(batchSize, timing.length.batchSize);
-  const plan = await planChoices(study, [first, ...candidates(count, base, resolved, options, batches)]);
+  const others = candidates(count, base, resolved, options, batches);
+  const plan = count === 0 ? alone : await planChoices(study, [first, ...others]);
   const outcome = count === 0 ? before : await runStudy(plan, folder, run, progress);
   const winner = winnerOf(outcome, study);
-  const found = { plan: count === 0 ? alone : plan, outcome, winner, defaults, shortenedFrom };
+  const found = { plan, outcome, winner, defaults, shortenedFrom };
   if (!compares || !winner || outcome.interrupted) return found;
   const { seconds } = winner.records!.result!;
   const cost = perStart + (seconds * plannedEpochs(winner) * (1 - HELD_OUT_AT_LAST)) / (winner.epochs * (1 - HELD_OUT));
@@ -168,6 +162,25 @@ export async function tune(
   return { ...found, again: last.trials.find(({ status }) => status === "finished") };
 }
 
+const ONE_BY_ONE = { search: "grid", trials: undefined } as const;
+
+/** A run that is compared with nothing has no reason to stop early, and needs fewer examples to be judged by. */
+function standingAlone(study: Study): Study {
+  const { patience: _, ...options } = study.options;
+  return { ...study, ...ONE_BY_ONE, options, holdOut: HELD_OUT_AT_LAST };
+}
+
+/** What it takes, from what one takes that is compared. */
+function timingAlone(timing: Timing): Timing {
+  const { stepsPerEpoch, validation } = timing.length;
+  const length = {
+    ...timing.length,
+    stepsPerEpoch: Math.ceil((stepsPerEpoch * (1 - HELD_OUT_AT_LAST)) / (1 - HELD_OUT)),
+    validation: (validation * HELD_OUT_AT_LAST) / HELD_OUT,
+  };
+  return { ...timing, length };
+}
+
 const plannedEpochs = ({ trial }: TrialOutcome): number => Number(trial.config.epochs);
 
 /** A trial's settings to their last epoch, with less held out. */
@@ -175,8 +188,9 @@ function planAgain({ trial }: TrialOutcome, { study, configurations }: StudyPlan
   const { patience: _, validationSplit: __, seed: ___, ...settings } = trial.config;
   const { values } = configurations[trial.configuration]!;
   const { validation } = study.options;
-  const alone = { ...study, search: "grid" as const, trials: undefined, holdOut: HELD_OUT_AT_LAST };
-  return planChoices(alone, [{ values, options: { ...settings, ...(validation !== undefined && { validation }) } }]);
+  return planChoices(standingAlone(study), [
+    { values, options: { ...settings, ...(validation !== undefined && { validation }) } },
+  ]);
 }
 
 /** The finished trial with the best held-out score, of equals the lower loss, then the first: the defaults. */
@@ -227,10 +241,6 @@ function studyOf(options: Readonly<Record<string, unknown>>, seed: number, metri
   };
 }
 
-function withoutValidation({ validation: _, ...others }: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return others;
-}
-
 /**
  * The defaults' own length where that leaves half of the time for other settings. Else fewer epochs, in smaller batches that
  * keep the steps; and where even fewer would be needed, one run of all that fits: such short ones teach little to compare.
@@ -240,10 +250,9 @@ function withoutValidation({ validation: _, ...others }: Readonly<Record<string,
  */
 export function lengthThatFits(timing: Timing, batchIsGiven: boolean, minutes: number): Length {
   const { epochs: wanted, batchSize } = timing.length;
-  const cost = (epochs: number): number => secondsOf(timing, 0, { to: epochs });
-  const within = (seconds: number): number => {
+  const within = (seconds: number, of = timing): number => {
     let epochs = wanted;
-    while (epochs > 0 && cost(epochs) > seconds) epochs--;
+    while (epochs > 0 && secondsOf(of, 0, { to: epochs }) > seconds) epochs--;
     return epochs;
   };
   const total = 60 * minutes;
@@ -251,11 +260,13 @@ export function lengthThatFits(timing: Timing, batchIsGiven: boolean, minutes: n
   if (within(WHOLE * planned) === wanted) return { epochs: wanted, batchSize, compares: true };
   const compared = within(SHORTENED * planned);
   const compares = compared > 0 && compared >= SHORTEST * wanted;
-  const epochs = compares ? compared : within(ALONE * total);
+  const alone = timingAlone(timing);
+  const epochs = compares ? compared : within(ALONE * total, alone);
   if (epochs === 0) {
-    const needed = Math.ceil(cost(1) / (60 * ALONE));
+    const one = secondsOf(alone, 0, { to: 1 });
+    const needed = Math.ceil(one / (60 * ALONE));
     throw new UserError(
-      `--minutes ${minutes} is too few: an epoch alone takes ${Math.ceil(cost(1))} s here; give --minutes ${needed} or more, or fewer examples with --max-train-samples`,
+      `--minutes ${minutes} is too few: an epoch alone takes ${Math.ceil(one)} s here; give --minutes ${needed} or more, or fewer examples with --max-train-samples`,
     );
   }
   const share = Math.max(SHORTEST, epochs / wanted);
@@ -275,56 +286,4 @@ function shortening(timing: Timing, { epochs, batchSize, compares }: Length, min
 function batchesBelow(batchSize: number, defaults: number): number[] {
   const sizes = [1, 2, 4].map((divisor) => Math.round(batchSize / divisor));
   return sizes.map((size) => Math.max(1, Math.min(batchSize, Math.floor(SHORTEST * defaults)), size));
-}
-
-function candidates(
-  count: number,
-  base: Readonly<Record<string, unknown>>,
-  defaults: RunConfig,
-  given: Readonly<Record<string, unknown>>,
-  batches: readonly number[],
-): Choice[] {
-  const random = xoroshiro128plus(0);
-  return Array.from({ length: count }, () => candidate(random, base, defaults, given, batches));
-}
-
-function candidate(
-  random: RandomGenerator,
-  base: Readonly<Record<string, unknown>>,
-  { run }: RunConfig,
-  given: Readonly<Record<string, unknown>>,
-  batches: readonly number[],
-): Choice {
-  const one = <T>(of: readonly T[]): T => of[uniformInt(random, 0, of.length - 1)]!;
-  const { name: method } = one(TUNED_METHODS);
-  const decades = DECADES[0] + (DECADES[1] - DECADES[0]) * uniformFloat64(random);
-  const drawn = {
-    method,
-    rank: one(RANKS),
-    batchSize: one(batches),
-    maxGradNorm: one(NORMS),
-    epochs: one([run.epochs, Math.ceil(run.epochs / 2)]),
-  };
-  const definition = findMethod(String(given.method ?? method));
-  const isOwn = (name: string): boolean => name in runOptions.shape || name in definition.options.shape;
-  const free = Object.entries(drawn).filter(([name]) => !(name in given));
-  const options = Object.fromEntries([...Object.entries(base), ...free].filter(([name]) => isOwn(name)));
-  const configOf = (of: Readonly<Record<string, unknown>>): RunConfig =>
-    resolveConfig({ ...withoutValidation(of), validationSplit: HELD_OUT });
-  const recipe = configOf(options).run;
-  const rates = Object.fromEntries(
-    (["learningRate", "headLearningRate"] as const)
-      .filter((name) => !(name in given))
-      .map((name) => [name, Number((recipe[name] * 10 ** decades).toPrecision(2))]),
-  );
-  const all = { ...options, ...rates };
-  return { values: valuesOf(configOf(all), given), options: all };
-}
-
-/** What a run has of what is drawn. */
-function valuesOf(config: RunConfig, given: Readonly<Record<string, unknown>>): Record<string, string> {
-  const all = flatOptions(config);
-  return Object.fromEntries(
-    DRAWN.flatMap((name) => (name in given || all[name] === undefined ? [] : [[name, shown(all[name])]])),
-  );
 }
