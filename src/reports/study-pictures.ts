@@ -134,7 +134,7 @@ function coordinates(results: TaskResults): Picture[] {
   const levels = new Map(
     factors.map((name) => {
       const listed = effects.find(({ factor }) => factor === name)?.levels.map(({ level }) => level) ?? [];
-      return [name, [...new Set([...listed, ...rows.flatMap(({ values }) => values[name] ?? [])])]];
+      return [name, inOrder([...new Set([...listed, ...rows.flatMap(({ values }) => values[name] ?? [])])])];
     }),
   );
   const at = (name: string, level: string): number => {
@@ -159,7 +159,7 @@ function coordinates(results: TaskResults): Picture[] {
     { axis: score, y: place(of(row)), row },
   ]);
   const ticks = factors.flatMap((name) =>
-    levels.get(name)!.map((level) => ({ axis: name, y: at(name, level), level: shortened(level) })),
+    labelled(levels.get(name)!).map((level) => ({ axis: name, y: at(name, level), level: shortened(level) })),
   );
   const ends = [
     { axis: score, y: 0, level: short(least) },
@@ -184,6 +184,7 @@ function coordinates(results: TaskResults): Picture[] {
           type: "point",
           domain: axes,
           label: null,
+          padding: crowded ? 0.1 : 0.5,
           tickSize: 0,
           tickFormat: shortened,
           tickRotate: crowded ? -35 : 0,
@@ -207,7 +208,7 @@ function coordinates(results: TaskResults): Picture[] {
             text: "level",
             textAnchor: "start",
             dx: 4,
-            fontSize: 11,
+            fontSize: crowded ? 9 : 11,
             stroke: "var(--page)",
             fill: "var(--ink)",
           }),
@@ -220,6 +221,22 @@ function coordinates(results: TaskResults): Picture[] {
       },
     },
   ];
+}
+
+/** Labels of an axis of numbers at most: more would lie on each other. */
+const LABELS = 6;
+
+const areNumbers = (levels: readonly string[]): boolean => levels.every((level) => Number.isFinite(Number(level)));
+
+/** Numbers by size, others as the study has them. */
+function inOrder(levels: readonly string[]): readonly string[] {
+  return areNumbers(levels) ? levels.toSorted((a, b) => Number(a) - Number(b)) : levels;
+}
+
+/** Levels that get a label: of many numbers some, evenly spread, the least and the most among them. */
+function labelled(levels: readonly string[]): readonly string[] {
+  if (!areNumbers(levels) || levels.length <= LABELS) return levels;
+  return Array.from({ length: LABELS }, (_, i) => levels[Math.round((i * (levels.length - 1)) / (LABELS - 1))]!);
 }
 
 const COSTS: {

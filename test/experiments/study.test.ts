@@ -14,6 +14,7 @@ import { studyResults } from "../../src/experiments/study/study-results.ts";
 import { Identifier } from "../../src/experiments/study/trial-identity.ts";
 import { keepWinner, lengthThatFits, tune } from "../../src/experiments/tune.ts";
 import { renderStudy } from "../../src/reports/study.ts";
+import { studyPictures } from "../../src/reports/study-pictures.ts";
 import { studyCsv, studyMarkdown } from "../../src/reports/study-tables.ts";
 import { loadTask } from "../../src/runs/load-task.ts";
 import type { RunMemory } from "../../src/runs/memory-fit.ts";
@@ -250,6 +251,34 @@ describe("a grid", () => {
     }
     expect(page).not.toMatch(/NaN|undefined|Infinity/);
     expect(studyMarkdown(first.results)).toContain("| tickets.csv | accuracy, held out | accuracy, reported |");
+  });
+
+  test("of equal scores the lower loss decides, as it does in halving", async () => {
+    const { plan, outcome } = await run({ vary: { rank: [2, 4] }, seeds: [1] });
+    const chosenWith = (losses: number[]) => {
+      const trials = outcome.trials.map((trial, i) => {
+        const evaluations = [{ ...trial.records!.evaluations.at(-1)!, metrics: { accuracy: 0.5 }, loss: losses[i]! }];
+        return { ...trial, records: { ...trial.records!, evaluations } };
+      });
+      return studyResults(plan, { ...outcome, trials }).tasks[0]!.chosen;
+    };
+    expect(chosenWith([0.4, 0.3])).toBe("rank 4");
+    expect(chosenWith([0.3, 0.4])).toBe("rank 2");
+  });
+
+  test("an axis of many numbers is in their order, and labels some", async () => {
+    const { results } = await run({ vary: { rank: [2, 4] }, seeds: [1] });
+    const [task] = results.tasks;
+    const rates = [0.03, 0.001, 0.02, 0.0005, 0.01, 0.04, 0.002, 0.006, 0.0001, 0.05, 0.003];
+    const rows = rates.map((rate, i) => {
+      const values = { rank: i % 2 ? "2" : "4", learningRate: String(rate) };
+      return { ...task!.rows[0]!, label: `learningRate ${rate}`, values };
+    });
+    const pictures = studyPictures({ ...task!, rows, effects: [] });
+    const { svg } = pictures.find(({ title }) => title.startsWith("All configurations"))!;
+    const labels = [...svg.text.matchAll(/translate\(([\d.]+),([\d.]+)\)"[^>]*>(0\.0\d+)</g)];
+    const upwards = labels.toSorted((a, b) => Number(b[2]) - Number(a[2])).map(([, , , label]) => label);
+    expect(upwards).toEqual(["0.0001", "0.001", "0.003", "0.01", "0.03", "0.05"]);
   });
 
   test("keeps trials of a version that lacked an option, not those of one with another default", async () => {

@@ -20,6 +20,8 @@ export interface TrialRow {
   metric?: string | undefined;
   /** Best score on the held-out examples so far. */
   heldOut?: number | undefined;
+  /** Lowest loss there: of equal scores it decides. */
+  heldOutLoss?: number | undefined;
   /** The adapter's score on data that played no part in any choice. */
   reported?: number | undefined;
   /** Trainable parameters, averaged over training, the head's not counted. */
@@ -130,6 +132,7 @@ function trialRow(outcome: TrialOutcome, configurations: readonly Configuration[
     epochs,
     metric: score?.metric,
     heldOut: score?.score,
+    heldOutLoss: score?.loss,
     reported: score && reported?.[score.metric],
     trainable: result?.trainable.average,
     seconds: result?.seconds,
@@ -151,7 +154,9 @@ function taskResults(task: string, all: readonly TrialRow[], study: Study): Task
   );
   const order = orderOf(study, metric);
   const whole = rows.filter(({ trials, heldOut }) => trials.finished === study.seeds.length && heldOut);
-  const [first, second] = whole.toSorted((a, b) => order(a.heldOut!.mean, b.heldOut!.mean));
+  const lossOf = ({ label }: ConfigurationRow): number =>
+    mean(finished.filter(({ configuration }) => configuration === label).map((row) => row.heldOutLoss!));
+  const [first, second] = whole.toSorted((a, b) => order(a.heldOut!.mean, b.heldOut!.mean) || lossOf(a) - lossOf(b));
   const next = first &&
     second && { label: second.label, difference: differenceOf(finished, first.label, second.label) };
   return {
