@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { Command } from "commander";
 import { writeAtomically } from "../checkpoints/atomic-file-node.ts";
 import { UserError } from "../errors.ts";
-import { type PairedDifference, pairedDifference } from "../experiments/paired-difference.ts";
+import { besideChance, type PairedDifference, pairedDifference } from "../experiments/paired-difference.ts";
 import { heldOutScore, type TrialOutcome } from "../experiments/study/run-study.ts";
 import type { Study } from "../experiments/study/study-file.ts";
 import { type StudyResults, studyResults } from "../experiments/study/study-results.ts";
@@ -165,15 +165,11 @@ function storyOf(
   const { metric, examples, first, second, gain, standardError } = difference;
   const four = (value: number): string => value.toFixed(4);
   const scores = `${metric} is ${four(first)}, of the defaults${shortened} ${four(second)}`;
-  const verdict =
-    gain > 2 * standardError
-      ? "more than chance in these examples explains"
-      : "no more than chance in these examples explains";
   const where = apart
     ? `On ${counted(examples, "example")} that played no part in the choice its`
     : `On the ${counted(examples, "example")} held out, by which it was chosen, its`;
   const caution = apart
     ? ""
     : " As the best of several by these examples it is partly luck: --validation FILE tells without.";
-  return `Of ${tried} this one did best on the held-out examples: ${label}. ${where} ${scores}; the difference, ${four(gain)} with a standard error of ${four(standardError)}, is ${verdict}.${caution}`;
+  return `Of ${tried} this one did best on the held-out examples: ${label}. ${where} ${scores}; the difference, ${four(gain)} with a standard error of ${four(standardError)}, is ${besideChance(difference)}.${caution}`;
 }

@@ -21,6 +21,12 @@ export interface PairedDifference {
   standardError: number;
 }
 
+/** What is said of a difference from the defaults: whether the draw of the examples explains it (two standard errors). */
+export function besideChance({ gain, standardError }: Pick<PairedDifference, "gain" | "standardError">): string {
+  if (Math.abs(gain) <= 2 * standardError) return "no more than chance in these examples explains";
+  return `more than chance in these examples explains${gain < 0 ? ", and speaks for the defaults" : ""}`;
+}
+
 /** Resamples: the error of a standard error from as many is 3 %. */
 const RESAMPLES = 500;
 const SEED = 0;

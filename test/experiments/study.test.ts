@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { secondsOf, timeRun } from "../../src/experiments/estimate.ts";
-import { pairedDifference } from "../../src/experiments/paired-difference.ts";
+import { besideChance, pairedDifference } from "../../src/experiments/paired-difference.ts";
 import { gridOf, parseFactor } from "../../src/experiments/study/factors.ts";
 import { epochsOf, rungsOf } from "../../src/experiments/study/halving.ts";
 import { runStudy, type StudyOutcome, type TrialRunner } from "../../src/experiments/study/run-study.ts";
@@ -351,6 +351,12 @@ test("tune trains the defaults, then what fits into the time, and leaves the bes
   const difference = await pairedDifference(winner!.directory, defaults!.directory, {});
   expect(difference.gain).toBeCloseTo(difference.first - difference.second, 12);
   expect(await pairedDifference(winner!.directory, winner!.directory, {})).toMatchObject({ gain: 0, standardError: 0 });
+});
+
+test("what is said of a difference: a clear loss is none that chance explains", () => {
+  expect(besideChance({ gain: 0.01, standardError: 0.008 })).toBe("no more than chance in these examples explains");
+  expect(besideChance({ gain: 0.02, standardError: 0.008 })).toBe("more than chance in these examples explains");
+  expect(besideChance({ gain: -0.02, standardError: 0.008 })).toMatch(/^more than chance .* speaks for the defaults$/);
 });
 
 test("where the defaults do not fit, tune shortens all trials alike, or leaves the time to one run", () => {
