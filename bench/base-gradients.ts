@@ -6,19 +6,19 @@
  */
 import { fileURLToPath } from "node:url";
 import { loadGlueTask } from "../src/datasets/glue-node.ts";
-import { BUNDLED_MODEL } from "../src/finetuning/bundled-model.ts";
-import { initialParameters } from "../src/finetuning/fitted-adapter.ts";
-import { loadBaseModel } from "../src/finetuning/load-base-model-node.ts";
 import type { Tensor } from "../src/graph/tensor.ts";
+import { BUNDLED_MODEL } from "../src/inference/bundled-model.ts";
+import { initialParameters } from "../src/inference/fitted-adapter.ts";
+import { loadBaseModel } from "../src/inference/load-base-model-node.ts";
 import { aflora } from "../src/methods/aflora.ts";
 import { BASE_FORMATS, type BaseFormat } from "../src/models/base-format.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { trainingExamples } from "../src/tasks/examples.ts";
-import { crossEntropy } from "../src/tasks/objective.ts";
+import { crossEntropy } from "../src/tasks/losses/objective.ts";
 import { AdamW } from "../src/training/adamw.ts";
 import { clippingFactor, globalNorm } from "../src/training/gradient-norm.ts";
 import { type StepOutcome, TrainingStep } from "../src/training/step.ts";
-import { cosine } from "../test/quantized.ts";
+import { cosine } from "../test/support/quantized.ts";
 import { median } from "./random-model.ts";
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;

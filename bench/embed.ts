@@ -6,13 +6,13 @@
  */
 import { join } from "node:path";
 import { readTexts } from "../src/datasets/texts-node.ts";
-import { BUNDLED_MODEL } from "../src/finetuning/bundled-model.ts";
-import { FineTunedModel } from "../src/finetuning/fine-tuned-model.ts";
-import { loadBaseModel } from "../src/finetuning/load-base-model-node.ts";
 import { countFlops, totalFlops } from "../src/graph/flops.ts";
+import { BUNDLED_MODEL } from "../src/inference/bundled-model.ts";
+import { FineTunedModel } from "../src/inference/fine-tuned-model.ts";
+import { loadBaseModel } from "../src/inference/load-base-model-node.ts";
 import { head } from "../src/methods/head.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
-import { embedding } from "../src/tasks/embedding.ts";
+import { embedding } from "../src/tasks/kinds/embedding.ts";
 import { cutMicroBatches, sizeOf } from "../src/training/micro-batches.ts";
 import { layOut } from "../src/training/model-inputs.ts";
 import { TOKEN_BUDGET } from "../src/training/predictor.ts";

@@ -4,8 +4,9 @@
  *
  *     npm run bench:freezing
  */
-import { FreezingController } from "../src/freezing/controller.ts";
+
 import { float32, type Tensor } from "../src/graph/tensor.ts";
+import { FreezingController } from "../src/methods/freezing/controller.ts";
 
 const [BLOCKS, RANK, HIDDEN, INNER] = [32, 32, 4096, 11008];
 /** Columns of A and rows of B of each layer. */

@@ -6,10 +6,10 @@
  */
 import { fileURLToPath } from "node:url";
 import { loadGlueTask } from "../src/datasets/glue-node.ts";
-import { loadBaseModel } from "../src/finetuning/load-base-model-node.ts";
+import { loadBaseModel } from "../src/inference/load-base-model-node.ts";
 import { aflora } from "../src/methods/aflora.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
-import { crossEntropy } from "../src/tasks/objective.ts";
+import { crossEntropy } from "../src/tasks/losses/objective.ts";
 import type { TrainingExample } from "../src/tasks/task-kind.ts";
 import { cutMicroBatches, sizeOf } from "../src/training/micro-batches.ts";
 import { TrainingStep } from "../src/training/step.ts";

@@ -7,16 +7,16 @@
  */
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import type { FreezingState } from "../src/freezing/controller.ts";
 import type { Tensors } from "../src/graph/tensor.ts";
 import { aflora } from "../src/methods/aflora.ts";
 import { elora } from "../src/methods/elora.ts";
+import type { FreezingState } from "../src/methods/freezing/controller.ts";
 import { full } from "../src/methods/full.ts";
 import { lora } from "../src/methods/lora.ts";
 import type { Adaptation, MethodDefinition, Schedule } from "../src/methods/method.ts";
 import { scheduleFor } from "../src/methods/methods.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
-import { crossEntropy } from "../src/tasks/objective.ts";
+import { crossEntropy } from "../src/tasks/losses/objective.ts";
 import { AdamW } from "../src/training/adamw.ts";
 import { clippingFactor, globalNorm, scaleGradients } from "../src/training/gradient-norm.ts";
 import { TrainingStep } from "../src/training/step.ts";

@@ -8,7 +8,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { installedChromium, launchChromium } from "../test/chromium.ts";
+import { installedChromium, launchChromium } from "../test/support/chromium.ts";
 import { bundleForBrowser } from "../test/web/bundle.ts";
 import { startSite } from "../test/web/site.ts";
 import { runInWorker } from "../test/web/worker.ts";

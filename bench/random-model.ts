@@ -1,6 +1,6 @@
-import { initialParameters } from "../src/finetuning/fitted-adapter.ts";
 import { Graph } from "../src/graph/graph.ts";
 import { float32, int32, sizeOf, type Tensor } from "../src/graph/tensor.ts";
+import { initialParameters } from "../src/inference/fitted-adapter.ts";
 import { randomFor } from "../src/methods/initializers.ts";
 import type { MethodDefinition } from "../src/methods/method.ts";
 import type { HeadName } from "../src/models/architecture.ts";
@@ -8,7 +8,7 @@ import { type BaseFormat, isQuantized, quantizeWeight, storedLeaves } from "../s
 import { describeModel, type ModelDescription } from "../src/models/families.ts";
 import type { WeightSpec } from "../src/models/model-parts.ts";
 import { defaultHead, isPretrained, type ModelTrace, traceModel } from "../src/models/trace.ts";
-import { crossEntropy, indexCrossEntropy, type Objective } from "../src/tasks/objective.ts";
+import { crossEntropy, indexCrossEntropy, type Objective } from "../src/tasks/losses/objective.ts";
 import type { TrainingExample } from "../src/tasks/task-kind.ts";
 import type { AdaptedModel } from "../src/training/step-graph.ts";
 

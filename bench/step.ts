@@ -10,7 +10,7 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { aflora } from "../src/methods/aflora.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
-import { crossEntropy, indexCrossEntropy } from "../src/tasks/objective.ts";
+import { crossEntropy, indexCrossEntropy } from "../src/tasks/losses/objective.ts";
 import { TrainingStep } from "../src/training/step.ts";
 import { oneOf } from "./arguments.ts";
 import { BareProduct } from "./bare-product.ts";

@@ -11,8 +11,8 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { spreadOf } from "../src/experiments/statistics.ts";
 import { evaluateRun } from "../src/runs/evaluate-run.ts";
+import { spreadOf } from "../src/studies/statistics.ts";
 import { oneOf, refuse } from "./arguments.ts";
 
 const TASKS = [

@@ -13,8 +13,8 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { freezingPictures } from "../src/reports/freezing-pictures.ts";
 import { renderReport } from "../src/reports/report.ts";
 import { readFinishedRun } from "../src/runs/read-run.ts";
-import { launchChromium } from "../test/chromium.ts";
 import { Screen } from "../test/cli/screen.ts";
+import { launchChromium } from "../test/support/chromium.ts";
 import { colorsOf, THEMES, themedSvg } from "./themed-picture.ts";
 
 const COLUMNS = 100;

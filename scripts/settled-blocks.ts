@@ -6,8 +6,8 @@
  */
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { grouped, mean, spreadOf } from "../src/experiments/statistics.ts";
 import { readFinishedRun } from "../src/runs/read-run.ts";
+import { grouped, mean, spreadOf } from "../src/studies/statistics.ts";
 
 interface Trial {
   task: string;

@@ -25,20 +25,24 @@ export {
   type ExportFormat,
   type ExportOptions,
   type ExportReport,
-} from "./exchange/export-adapter-node.ts";
-export type { ExportAgreement, FormatOptions, QuantizedAgreement } from "./exchange/export-format-node.ts";
-export type { OnnxQuantization } from "./exchange/quantize-onnx.ts";
-export type { Adapter, AdapterDescription } from "./finetuning/adapter.ts";
-export type { AddOptions } from "./finetuning/adapter-host.ts";
-export type { BaseModel, FormatChoice } from "./finetuning/base-model.ts";
-export { BUNDLED_MODEL } from "./finetuning/bundled-model.ts";
-export type { ComputeOptions, PredictionInput, TextOrTokens } from "./finetuning/fine-tuned-model.ts";
-export type { HeadChoice } from "./finetuning/head.ts";
-export { type LoadedBaseModel, loadBaseModel, type RecordedBase } from "./finetuning/load-base-model-node.ts";
-export type { FineTuningSettings, MethodChoice } from "./finetuning/training-options.ts";
-export type { Answer, AnswerEnd, AnswerOptions } from "./finetuning/write-answers.ts";
-export { type BlockCheck, BlockController, type BlockControllerState } from "./freezing/block-controller.ts";
-export type { BlockRuleName, BlockRuleState, BlockSchedule, FreezableBlock } from "./freezing/block-rules.ts";
+} from "./export/export-adapter-node.ts";
+export type { ExportAgreement, FormatOptions, QuantizedAgreement } from "./export/export-format-node.ts";
+export type { OnnxQuantization } from "./export/quantize-onnx.ts";
+export type { Dimension, Shape } from "./graph/dimension.ts";
+export type { Attributes, AttributeValue, Graph, Leaf, LeafKind, Provenance, Value } from "./graph/graph.ts";
+/** Operations on values of a graph: what a method of your own writes its layers with, and a family its forward pass. */
+export * as ops from "./graph/ops.ts";
+export { type DataType, float32, int32, type Tensor, type TensorData, type Tensors } from "./graph/tensor.ts";
+export type { Adapter, AdapterDescription } from "./inference/adapter.ts";
+export type { AddOptions } from "./inference/adapter-host.ts";
+export type { BaseModel, FormatChoice } from "./inference/base-model.ts";
+export { BUNDLED_MODEL } from "./inference/bundled-model.ts";
+export type { ComputeOptions, PredictionInput, TextOrTokens } from "./inference/fine-tuned-model.ts";
+export { type GenerationOptions, generationOptions } from "./inference/generation/generation-options.ts";
+export { type LoadedBaseModel, loadBaseModel, type RecordedBase } from "./inference/load-base-model-node.ts";
+export type { Answer, AnswerEnd, AnswerOptions } from "./inference/write-answers.ts";
+export { type BlockCheck, BlockController, type BlockControllerState } from "./methods/freezing/block-controller.ts";
+export type { BlockRuleName, BlockRuleState, BlockSchedule, FreezableBlock } from "./methods/freezing/block-rules.ts";
 export {
   type FreezableMatrix,
   type FreezeRule,
@@ -46,15 +50,14 @@ export {
   type FreezingConfig,
   FreezingController,
   type FreezingState,
-} from "./freezing/controller.ts";
-export { defaultFreezeSchedule, type FreezeCurve, type FreezeSchedule, frozenFraction } from "./freezing/schedule.ts";
-export type { FreezeScore } from "./freezing/score.ts";
-export { type GenerationOptions, generationOptions } from "./generation/generation-options.ts";
-export type { Dimension, Shape } from "./graph/dimension.ts";
-export type { Attributes, AttributeValue, Graph, Leaf, LeafKind, Provenance, Value } from "./graph/graph.ts";
-/** Operations on values of a graph: what a method of your own writes its layers with, and a family its forward pass. */
-export * as ops from "./graph/ops.ts";
-export { type DataType, float32, int32, type Tensor, type TensorData, type Tensors } from "./graph/tensor.ts";
+} from "./methods/freezing/controller.ts";
+export {
+  defaultFreezeSchedule,
+  type FreezeCurve,
+  type FreezeSchedule,
+  frozenFraction,
+} from "./methods/freezing/schedule.ts";
+export type { FreezeScore } from "./methods/freezing/score.ts";
 export { constant, type Initializer, kaimingUniform, normal } from "./methods/initializers.ts";
 export type { LowRank } from "./methods/low-rank.ts";
 export type {
@@ -90,7 +93,7 @@ export type { DenseOptions, ForwardContext } from "./models/forward-context.ts";
 export type { LengthTable, TableAxis } from "./models/length-table.ts";
 export type { LinearSite, SiteRole } from "./models/model-parts.ts";
 export type { Pooling } from "./models/pooling.ts";
-export type { Encoded, KeyStream, TokenStream } from "./models/token-stream.ts";
+export type { Encoded, KeyStream, TokenStream } from "./models/streams/token-stream.ts";
 export { writeReport } from "./reports/report.ts";
 export {
   fineTuneWithReport as fineTune,
@@ -98,13 +101,6 @@ export {
   type ReportedRunOutcome,
 } from "./reports/reported-run.ts";
 export { startWatchServer, type WatchServer } from "./reports/watch-server.ts";
-export { evaluateBesideBaselines as evaluateRun } from "./retrieval/evaluate-beside-baselines.ts";
-export {
-  evaluateSearch,
-  type QueryOutcome,
-  type SearchEvaluation,
-  type SearchEvaluationOptions,
-} from "./retrieval/evaluate-search.ts";
 export type { DataFingerprint } from "./runs/data-fingerprint.ts";
 export type { EvaluationSource, RunEvaluation, ScoredAnswer } from "./runs/evaluate-run.ts";
 export { exportRun, type RunExportReport } from "./runs/export-run.ts";
@@ -125,6 +121,13 @@ export type {
   StepRecord,
 } from "./runs/records.ts";
 export type { DataSource, RunConfig, RunSettings } from "./runs/run-config.ts";
+export { evaluateBesideBaselines as evaluateRun } from "./runs/search/evaluate-beside-baselines.ts";
+export {
+  evaluateSearch,
+  type QueryOutcome,
+  type SearchEvaluation,
+  type SearchEvaluationOptions,
+} from "./runs/search/evaluate-search.ts";
 export { availableDevices, nodeRuntime } from "./runtime/runtime-node.ts";
 export {
   CompiledGraph,
@@ -134,25 +137,26 @@ export {
   Runtime,
   type RuntimeOptions,
 } from "./runtime/session.ts";
-export { type AnswerScores, type ScoringOptions, scoreAnswers } from "./tasks/answers.ts";
-export type { ClassifiedText } from "./tasks/classification.ts";
-export type { EmbeddedText } from "./tasks/embedding.ts";
 export type { DataOrigin, EvaluationSplit, Example, HeldOut, Prediction, TaskData } from "./tasks/example.ts";
 export type { HeldOutSearch } from "./tasks/held-out-search.ts";
-export type { MultiLabelledText } from "./tasks/multi-label.ts";
+export type { ClassifiedText } from "./tasks/kinds/classification.ts";
+export type { EmbeddedText } from "./tasks/kinds/embedding.ts";
+export type { MultiLabelledText } from "./tasks/kinds/multi-label.ts";
+export type { ScoredText } from "./tasks/kinds/regression.ts";
+export type { RerankedText } from "./tasks/kinds/reranker.ts";
+export type { EntityPrediction, Span, TaggedText, WordPrediction } from "./tasks/kinds/token-classification.ts";
 export {
   binaryCrossEntropy,
   crossEntropy,
   indexCrossEntropy,
   type Objective,
   squaredError,
-} from "./tasks/objective.ts";
-export type { PairScores } from "./tasks/pair-scores.ts";
+} from "./tasks/losses/objective.ts";
+export { type AnswerScores, type ScoringOptions, scoreAnswers } from "./tasks/metrics/answers.ts";
+export type { PairScores } from "./tasks/metrics/pair-scores.ts";
+export { type RougeScores, rouge } from "./tasks/metrics/rouge.ts";
 export type { LabelProbability } from "./tasks/probabilities.ts";
 export type { AskedConversation, Prompt } from "./tasks/prompt.ts";
-export type { ScoredText } from "./tasks/regression.ts";
-export type { RerankedText } from "./tasks/reranker.ts";
-export { type RougeScores, rouge } from "./tasks/rouge.ts";
 /** Cells of tables: what a kind of task of your own reads its labels with. */
 export * as rows from "./tasks/rows.ts";
 export type {
@@ -173,7 +177,6 @@ export type {
 } from "./tasks/task-kind.ts";
 export { registerTaskKind, TASK_KIND_NAMES, type TextPrediction } from "./tasks/task-kinds.ts";
 export type { TaskPredictions } from "./tasks/task-predictions.ts";
-export type { EntityPrediction, Span, TaggedText, WordPrediction } from "./tasks/token-classification.ts";
 export { sequenceClassification, textsOf, wholeText } from "./tasks/whole-text.ts";
 export type { TextLikelihood } from "./tasks/written-tokens.ts";
 export {
@@ -183,3 +186,5 @@ export {
   type TextSpan,
 } from "./tokenization/chat-template.ts";
 export type { Encoding, SpecialToken, Tokenizer, WordEncoding } from "./tokenization/tokenizer.ts";
+export type { HeadChoice } from "./trainer/head.ts";
+export type { FineTuningSettings, MethodChoice } from "./trainer/training-options.ts";

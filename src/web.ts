@@ -12,23 +12,15 @@ export { type ByteSource, blobSource } from "./checkpoints/byte-source.ts";
 export { ggufFiles } from "./checkpoints/gguf/gguf-files.ts";
 export { type ModelFiles, memoryFiles, urlFiles } from "./checkpoints/model-files.ts";
 export { UserError } from "./errors.ts";
-export { type Adapter, type AdapterDescription, adapterBytes, readAdapter } from "./finetuning/adapter.ts";
-export { type BaseModel, type FormatChoice, readBaseModel } from "./finetuning/base-model.ts";
-export {
-  fineTuneInPage as fineTune,
-  type PageFineTuneConfig as FineTuneConfig,
-  type PageFineTuneOptions as FineTuneOptions,
-  type PageFineTuneOutcome as FineTuneOutcome,
-  type PageRunStart as RunStart,
-  type TableText,
-} from "./finetuning/fine-tune-in-page.ts";
+export { type Adapter, type AdapterDescription, adapterBytes, readAdapter } from "./inference/adapter.ts";
+export { type BaseModel, type FormatChoice, readBaseModel } from "./inference/base-model.ts";
 export {
   type ComputeOptions,
   FineTunedModel,
   type PredictionInput,
   type TextOrTokens,
-} from "./finetuning/fine-tuned-model.ts";
-export type { Answer, AnswerEnd, AnswerOptions } from "./finetuning/write-answers.ts";
+} from "./inference/fine-tuned-model.ts";
+export type { Answer, AnswerEnd, AnswerOptions } from "./inference/write-answers.ts";
 export type { MethodDefinition } from "./methods/method.ts";
 export type { MethodOptions } from "./methods/method-options.ts";
 export { registerMethod } from "./methods/methods.ts";
@@ -37,6 +29,14 @@ export { type Device, Runtime } from "./runtime/session.ts";
 export type { TaskKind } from "./tasks/task-kind.ts";
 export { registerTaskKind, type TextPrediction } from "./tasks/task-kinds.ts";
 export type { TaskPredictions } from "./tasks/task-predictions.ts";
+export {
+  fineTuneInPage as fineTune,
+  type PageFineTuneConfig as FineTuneConfig,
+  type PageFineTuneOptions as FineTuneOptions,
+  type PageFineTuneOutcome as FineTuneOutcome,
+  type PageRunStart as RunStart,
+  type TableText,
+} from "./trainer/fine-tune-in-page.ts";
 export type { MemoryEstimate } from "./training/memory-estimate.ts";
 export type { EvaluationRecord, FreezingRecord, StepRecord } from "./training/records.ts";
 export type { TrainOutcome } from "./training/train.ts";

@@ -15,7 +15,7 @@ import {
 } from "../src/index.ts";
 import { FineTunedModel } from "../src/runs/load-fine-tuned-model.ts";
 import { ia3 } from "./methods/ia3.ts";
-import { tickets, writeCsv, writeTinyModel } from "./tiny-model.ts";
+import { tickets, writeCsv, writeTinyModel } from "./support/tiny-model.ts";
 
 let home: string;
 let data: { model: string; train: string; text: string; label: string; epochs: number; batchSize: number };

@@ -1,9 +1,9 @@
-import type { BaseModel } from "../finetuning/base-model.ts";
-import { checkOptions } from "../finetuning/training-options.ts";
+import type { BaseModel } from "../inference/base-model.ts";
+import { checkOptions } from "../inference/check-options.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { BaseOptions } from "../runs/open-adapter.ts";
 import { askingOptions } from "../runs/run-config.ts";
-import { downloadLine } from "./download-line.ts";
+import { downloadLine } from "./terminal/download-line.ts";
 
 /** What a command says of the base model of the run that it asks. */
 export interface AskedBase {

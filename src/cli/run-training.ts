@@ -1,8 +1,8 @@
 import { fineTuneWithReport, type ReportedRunOptions, type ReportedRunOutcome } from "../reports/reported-run.ts";
 import type { FineTuneConfig } from "../runs/fine-tune-config.ts";
-import { downloadLine } from "./download-line.ts";
-import { TrainingProgress } from "./progress.ts";
-import { onceAskedToEnd } from "./stop-signals.ts";
+import { downloadLine } from "./terminal/download-line.ts";
+import { TrainingProgress } from "./terminal/progress.ts";
+import { onceAskedToEnd } from "./terminal/stop-signals.ts";
 
 /** Exit code of a process that Ctrl-C ended. */
 export const INTERRUPTED = 130;

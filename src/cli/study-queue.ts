@@ -1,10 +1,10 @@
-import { queueRunner } from "../experiments/queue/queue-runner.ts";
-import { type QueuedProgress, TrialQueue } from "../experiments/queue/trial-queue.ts";
-import { readStudy, runStudy, type StudyOutcome } from "../experiments/study/run-study.ts";
-import type { StudyPlan, Trial } from "../experiments/study/study-plan.ts";
-import { counted, duration, table } from "./format.ts";
-import { onceAskedToEnd } from "./stop-signals.ts";
-import { StudyProgressLines } from "./study-progress.ts";
+import { queueRunner } from "../studies/queue/queue-runner.ts";
+import { type QueuedProgress, TrialQueue } from "../studies/queue/trial-queue.ts";
+import { readStudy, runStudy, type StudyOutcome } from "../studies/run-study.ts";
+import type { StudyPlan, Trial } from "../studies/study-plan.ts";
+import { counted, duration, table } from "./terminal/format.ts";
+import { onceAskedToEnd } from "./terminal/stop-signals.ts";
+import { StudyProgressLines } from "./terminal/study-progress.ts";
 
 /** Milliseconds between two looks at what workers say. */
 const LOOK = 2000;

@@ -2,9 +2,9 @@ import { spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
-import type { TrialEnd, TrialJob } from "../experiments/study/run-study.ts";
+import type { TrialEnd, TrialJob } from "../studies/run-study.ts";
+import type { TrialNews, TrialOrder } from "./commands/trial.ts";
 import { INTERRUPTED } from "./run-training.ts";
-import type { TrialNews, TrialOrder } from "./trial.ts";
 
 /** Characters of what a trial says that are kept, to know why it failed. */
 const KEPT = 10_000;

@@ -1,6 +1,6 @@
-import { checkOptions } from "../finetuning/training-options.ts";
-import type { AnswerOptions } from "../finetuning/write-answers.ts";
-import { generationOptions } from "../generation/generation-options.ts";
+import { checkOptions } from "../inference/check-options.ts";
+import { generationOptions } from "../inference/generation/generation-options.ts";
+import type { AnswerOptions } from "../inference/write-answers.ts";
 
 /** How answers are to be written, among a command's options. @throws UserError where one of these is malformed. */
 export function writingOptions(options: object): AnswerOptions {

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { TaskData } from "../tasks/example.ts";
-import { languageModel } from "../tasks/language-model.ts";
+import { languageModel } from "../tasks/kinds/language-model.ts";
 import { holdOut } from "../tasks/split.ts";
 import { readTable } from "./read-table-node.ts";
 import { taskOfTable } from "./table-task.ts";

@@ -1,10 +1,10 @@
 import { z } from "zod";
 import { UserError } from "../errors.ts";
-import { FreezingController, type FreezingState } from "../freezing/controller.ts";
-import { defaultFreezeSchedule, freezesByDegrees } from "../freezing/schedule.ts";
 import { gemm, mul, reshape } from "../graph/ops.ts";
 import { sizeOf } from "../graph/tensor.ts";
 import type { LinearSite } from "../models/model-parts.ts";
+import { FreezingController, type FreezingState } from "./freezing/controller.ts";
+import { defaultFreezeSchedule, freezesByDegrees } from "./freezing/schedule.ts";
 import { constant, kaimingUniform } from "./initializers.ts";
 import { scaleRows } from "./matrix.ts";
 import type { AdapterParameter, MethodDefinition, MethodState } from "./method.ts";

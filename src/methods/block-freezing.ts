@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { UserError } from "../errors.ts";
-import { BlockController, type BlockControllerState } from "../freezing/block-controller.ts";
-import { BLOCK_RULES, type BlockRuleName, workLeft } from "../freezing/block-rules.ts";
 import { sizeOf, type Tensor, type Tensors } from "../graph/tensor.ts";
+import { BlockController, type BlockControllerState } from "./freezing/block-controller.ts";
+import { BLOCK_RULES, type BlockRuleName, workLeft } from "./freezing/block-rules.ts";
 import type { MethodState, RunLength, Schedule, SettledBlocks } from "./method.ts";
 import { duration, resolveDuration } from "./options.ts";
 

@@ -1,8 +1,8 @@
 import type { z } from "zod";
-import type { FreezingCheck } from "../freezing/controller.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Tensors } from "../graph/tensor.ts";
 import type { LinearSite } from "../models/model-parts.ts";
+import type { FreezingCheck } from "./freezing/controller.ts";
 import type { Initializer } from "./initializers.ts";
 import type { LowRank } from "./low-rank.ts";
 import type { PeftTranslation } from "./peft.ts";

@@ -1,7 +1,7 @@
 import { UserError } from "../errors.ts";
-import { elementScores, type Importance, instantImportance, kthSmallest, updateAverages } from "../freezing/score.ts";
 import { float32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import type { LinearSite } from "../models/model-parts.ts";
+import { elementScores, type Importance, instantImportance, kthSmallest, updateAverages } from "./freezing/score.ts";
 import type { MethodState } from "./method.ts";
 
 export interface AllocatorConfig {

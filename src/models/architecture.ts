@@ -1,6 +1,6 @@
 import type { Value } from "../graph/graph.ts";
 import type { ForwardContext } from "./forward-context.ts";
-import type { Encoded, TokenStream } from "./token-stream.ts";
+import type { Encoded, TokenStream } from "./streams/token-stream.ts";
 
 /**
  * What a head gives: `sequence` a row of outputs for each example; `token` and `languageModel` a row for each token that

@@ -2,7 +2,7 @@ import { product } from "../graph/dimension.ts";
 import type { Value } from "../graph/graph.ts";
 import { add, matmul, mul, relu, reshape, sign, sub, tanh } from "../graph/ops.ts";
 import type { ForwardContext } from "./forward-context.ts";
-import type { KeyStream, TokenStream } from "./token-stream.ts";
+import type { KeyStream, TokenStream } from "./streams/token-stream.ts";
 
 /** What is added to attention scores: 0 at real tokens, and so little at padding that its probability is exactly 0. */
 export function maskBias({ attentionMask, keys }: KeyStream): Value {

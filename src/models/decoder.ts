@@ -9,7 +9,7 @@ import { labelCountOf, rate } from "./config.ts";
 import type { ForwardContext } from "./forward-context.ts";
 import type { SiteRole } from "./model-parts.ts";
 import { type RotaryPositions, ropeSettings, rotaryAngles, rotaryPositions } from "./rotary.ts";
-import type { TokenStream } from "./token-stream.ts";
+import type { TokenStream } from "./streams/token-stream.ts";
 import { embedWords, type WordsConfig, wordLogits } from "./words.ts";
 
 /** What Llama and its relatives need to know. */

@@ -4,7 +4,7 @@ import { ACTIVATIONS, type Activation } from "./activation.ts";
 import { attention, maskBias } from "./attention.ts";
 import type { ForwardContext } from "./forward-context.ts";
 import type { SiteRole } from "./model-parts.ts";
-import type { TokenStream } from "./token-stream.ts";
+import type { TokenStream } from "./streams/token-stream.ts";
 
 /** What the embeddings of BERT and its relatives need to know. */
 export interface EmbeddingConfig {

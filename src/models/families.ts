@@ -1,22 +1,22 @@
 import { didYouMean, UserError } from "../errors.ts";
 import type { Architecture, ModelConfig } from "./architecture.ts";
-import { bart } from "./bart.ts";
-import { bert } from "./bert.ts";
-import { deberta } from "./deberta.ts";
-import { distilbert } from "./distilbert.ts";
-import { electra } from "./electra.ts";
-import { gemma2 } from "./gemma2.ts";
-import { gemma3 } from "./gemma3.ts";
-import { gpt2 } from "./gpt2.ts";
-import { llama } from "./llama.ts";
-import { mistral } from "./mistral.ts";
-import { modernbert } from "./modernbert.ts";
-import { mpnet } from "./mpnet.ts";
+import { bart } from "./families/bart.ts";
+import { bert } from "./families/bert.ts";
+import { deberta } from "./families/deberta.ts";
+import { distilbert } from "./families/distilbert.ts";
+import { electra } from "./families/electra.ts";
+import { gemma2 } from "./families/gemma2.ts";
+import { gemma3 } from "./families/gemma3.ts";
+import { gpt2 } from "./families/gpt2.ts";
+import { llama } from "./families/llama.ts";
+import { mistral } from "./families/mistral.ts";
+import { modernbert } from "./families/modernbert.ts";
+import { mpnet } from "./families/mpnet.ts";
+import { qwen2 } from "./families/qwen2.ts";
+import { qwen3 } from "./families/qwen3.ts";
+import { roberta } from "./families/roberta.ts";
+import { t5 } from "./families/t5.ts";
 import type { Pooling } from "./pooling.ts";
-import { qwen2 } from "./qwen2.ts";
-import { qwen3 } from "./qwen3.ts";
-import { roberta } from "./roberta.ts";
-import { t5 } from "./t5.ts";
 
 /** Every supported family: a new one is one file and one line here. */
 const FAMILIES: readonly Architecture[] = [

@@ -5,7 +5,7 @@ import type { StoredWeight, TableFormat } from "../graph/ops/weight-format.ts";
 import { layerNorm, linear, lookup, mul, softmax } from "../graph/ops.ts";
 import { type BaseFormat, storedLeaves } from "./base-format.ts";
 import type { LinearSite, WeightSpec } from "./model-parts.ts";
-import { type Encoded, RaggedStream, type StreamInputs, type TokenStream } from "./token-stream.ts";
+import { type Encoded, RaggedStream, type StreamInputs, type TokenStream } from "./streams/token-stream.ts";
 
 /** How a model is written: what trains, what stands beside its linear layers, whether dropout is on. */
 export interface ForwardHooks {

@@ -1,6 +1,6 @@
 import type { Value } from "../graph/graph.ts";
 import { add, div, mul, reduceSum, sqrt } from "../graph/ops.ts";
-import type { TokenStream } from "./token-stream.ts";
+import type { TokenStream } from "./streams/token-stream.ts";
 
 /** How the vectors of a text's tokens become one, in sentence-transformers' names. */
 export const POOLING_MODES = ["mean", "cls", "lasttoken"] as const;

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Value } from "../graph/graph.ts";
 import { cast, cos, mul, reshape, sin } from "../graph/ops.ts";
-import type { TokenStream } from "./token-stream.ts";
+import type { TokenStream } from "./streams/token-stream.ts";
 
 /** How positions turn pairs of a head's features (Su et al., arXiv 2104.09864). */
 export interface RotaryPositions {

@@ -5,7 +5,7 @@ import type { ModelDescription } from "./families.ts";
 import { ForwardContext } from "./forward-context.ts";
 import type { LinearSite, WeightSpec } from "./model-parts.ts";
 import { MEAN_POOLING, type Pooling, writePooling } from "./pooling.ts";
-import type { Encoded } from "./token-stream.ts";
+import type { Encoded } from "./streams/token-stream.ts";
 
 /** Whether a head gives a row of outputs for each of some tokens, rather than one for each example. */
 export const labelsTokens = (head: HeadName): boolean => head === "token" || head === "languageModel";

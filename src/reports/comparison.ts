@@ -1,9 +1,9 @@
 import * as Plot from "@observablehq/plot";
-import type { Comparison, Costs } from "../experiments/comparison.ts";
-import { grouped } from "../experiments/statistics.ts";
 import { COST_REFERENCE } from "../methods/methods.ts";
 import type { RunResult } from "../runs/records.ts";
 import { scoredData } from "../runs/run-data.ts";
+import type { Comparison, Costs } from "../studies/comparison.ts";
+import { grouped } from "../studies/statistics.ts";
 import { borderPaths } from "./block-pictures.ts";
 import { draw, labelRoom, shortened } from "./drawing.ts";
 import { averagePattern } from "./freezing-pictures.ts";

@@ -1,6 +1,6 @@
 import * as Plot from "@observablehq/plot";
-import { deviation, grouped, mean } from "../experiments/statistics.ts";
 import type { FreezingRecord } from "../runs/records.ts";
+import { deviation, grouped, mean } from "../studies/statistics.ts";
 import { settledSteps } from "./block-pictures.ts";
 import { bins, draw, labelRoom, shortened, width } from "./drawing.ts";
 import type { Picture } from "./page.ts";

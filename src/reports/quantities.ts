@@ -1,4 +1,4 @@
-import type { Spread } from "../experiments/statistics.ts";
+import type { Spread } from "../studies/statistics.ts";
 
 const plain = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 4 });
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });

@@ -1,10 +1,10 @@
 import { removeOldTemporaries, writeAtomically } from "../checkpoints/atomic-file-node.ts";
 import { UserError } from "../errors.ts";
-import { type Comparison, compareRuns } from "../experiments/comparison.ts";
-import { checkComparable, labelRuns } from "../experiments/label-runs.ts";
 import { type FinishedRun, type RunRecords, readFinishedRun } from "../runs/read-run.ts";
 import { flatOptions } from "../runs/run-config.ts";
 import { scoredData } from "../runs/run-data.ts";
+import { type Comparison, compareRuns } from "../studies/comparison.ts";
+import { checkComparable, labelRuns } from "../studies/label-runs.ts";
 import { comparisonContent } from "./comparison.ts";
 import { page } from "./page.ts";
 import { counted } from "./quantities.ts";

@@ -1,7 +1,7 @@
 import * as Plot from "@observablehq/plot";
-import { mean, median } from "../experiments/statistics.ts";
 import type { RunRecords } from "../runs/read-run.ts";
-import type { PairScores } from "../tasks/pair-scores.ts";
+import { mean, median } from "../studies/statistics.ts";
+import type { PairScores } from "../tasks/metrics/pair-scores.ts";
 import { draw } from "./drawing.ts";
 import type { Picture, Table } from "./page.ts";
 import { number } from "./quantities.ts";

@@ -1,6 +1,6 @@
 import * as Plot from "@observablehq/plot";
-import type { Spread } from "../experiments/statistics.ts";
-import type { ConfigurationRow, Interaction, MainEffect, TaskResults } from "../experiments/study/study-results.ts";
+import type { Spread } from "../studies/statistics.ts";
+import type { ConfigurationRow, Interaction, MainEffect, TaskResults } from "../studies/study-results.ts";
 import { draw, labelRoom, shortened } from "./drawing.ts";
 import type { Picture } from "./page.ts";
 import { counted, number, prefixed, short, spread, tick } from "./quantities.ts";

@@ -1,5 +1,5 @@
-import { isBeyondChance, type Spread } from "../experiments/statistics.ts";
-import type { StudyResults, TaskResults, TrialRow } from "../experiments/study/study-results.ts";
+import { isBeyondChance, type Spread } from "../studies/statistics.ts";
+import type { StudyResults, TaskResults, TrialRow } from "../studies/study-results.ts";
 import { markdownTable } from "./markdown-table.ts";
 import { counted, duration, number, prefixed, spread } from "./quantities.ts";
 

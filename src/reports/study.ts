@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { makeFolder, removeOldTemporaries, writeAtomically } from "../checkpoints/atomic-file-node.ts";
-import { grouped } from "../experiments/statistics.ts";
-import type { StudyOutcome } from "../experiments/study/run-study.ts";
-import type { StudyResults } from "../experiments/study/study-results.ts";
+import type { StudyOutcome } from "../studies/run-study.ts";
+import { grouped } from "../studies/statistics.ts";
+import type { StudyResults } from "../studies/study-results.ts";
 import { averagePattern } from "./freezing-pictures.ts";
 import { figure, html, type Picture, page, type Table, table } from "./page.ts";
 import { counted, duration, number, prefixed } from "./quantities.ts";

@@ -1,8 +1,8 @@
 import * as Plot from "@observablehq/plot";
-import { bestIs, bestOf } from "../experiments/best.ts";
-import { grouped, mean, median } from "../experiments/statistics.ts";
 import type { RunRecords } from "../runs/read-run.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../runs/records.ts";
+import { bestIs, bestOf } from "../studies/best.ts";
+import { grouped, mean, median } from "../studies/statistics.ts";
 import { bins, draw } from "./drawing.ts";
 import type { Picture } from "./page.ts";
 import { counted, duration, number, tick } from "./quantities.ts";

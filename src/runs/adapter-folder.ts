@@ -3,7 +3,7 @@ import { makeFolder } from "../checkpoints/atomic-file-node.ts";
 import { folderFiles } from "../checkpoints/file-source-node.ts";
 import { writeJsonFile } from "../checkpoints/json-file-node.ts";
 import { writeSafetensors } from "../checkpoints/safetensors-node.ts";
-import { ADAPTER_DESCRIPTION, ADAPTER_WEIGHTS, type Adapter, readAdapter } from "../finetuning/adapter.ts";
+import { ADAPTER_DESCRIPTION, ADAPTER_WEIGHTS, type Adapter, readAdapter } from "../inference/adapter.ts";
 
 /** Writes an adapter folder, each file whole or not at all. */
 export async function saveAdapter(directory: string, { description, parameters }: Adapter): Promise<void> {

@@ -1,12 +1,12 @@
 import { readExamples } from "../datasets/table-node.ts";
 import { UserError } from "../errors.ts";
-import type { BaseModel } from "../finetuning/base-model.ts";
-import type { AnswerOptions } from "../finetuning/write-answers.ts";
+import type { BaseModel } from "../inference/base-model.ts";
+import type { AnswerOptions } from "../inference/write-answers.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { Device } from "../runtime/session.ts";
-import { scoreAnswers } from "../tasks/answers.ts";
 import type { EvaluationSplit, Example } from "../tasks/example.ts";
 import { computeMetrics } from "../tasks/examples.ts";
+import { scoreAnswers } from "../tasks/metrics/answers.ts";
 import { answerOf } from "../tasks/prompt.ts";
 import { namedColumns } from "../tasks/rows.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";

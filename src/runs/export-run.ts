@@ -7,9 +7,9 @@ import {
   exportAdapter,
   mergesWeights,
   refuseIfNotEmpty,
-} from "../exchange/export-adapter-node.ts";
-import type { BaseModel, FormatChoice } from "../finetuning/base-model.ts";
-import { loadBaseModel } from "../finetuning/load-base-model-node.ts";
+} from "../export/export-adapter-node.ts";
+import type { BaseModel, FormatChoice } from "../inference/base-model.ts";
+import { loadBaseModel } from "../inference/load-base-model-node.ts";
 import type { Device } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";

@@ -1,8 +1,8 @@
 import type { HubOptions } from "../checkpoints/hub-node.ts";
-import type { Adapter } from "../finetuning/adapter.ts";
-import { type AddOptions, AdapterHost as Host } from "../finetuning/adapter-host.ts";
-import type { FormatChoice } from "../finetuning/base-model.ts";
-import { loadBaseModel } from "../finetuning/load-base-model-node.ts";
+import type { Adapter } from "../inference/adapter.ts";
+import { type AddOptions, AdapterHost as Host } from "../inference/adapter-host.ts";
+import type { FormatChoice } from "../inference/base-model.ts";
+import { loadBaseModel } from "../inference/load-base-model-node.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { openAdapter } from "./open-adapter.ts";

@@ -1,5 +1,5 @@
-import { FineTunedModel as Model } from "../finetuning/fine-tuned-model.ts";
-import { loadBaseModel } from "../finetuning/load-base-model-node.ts";
+import { FineTunedModel as Model } from "../inference/fine-tuned-model.ts";
+import { loadBaseModel } from "../inference/load-base-model-node.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { formatToAnswer } from "./memory-fit.ts";

@@ -1,9 +1,9 @@
 import { freemem, totalmem } from "node:os";
-import type { BaseModel } from "../finetuning/base-model.ts";
-import type { FineTuning } from "../finetuning/fine-tuning.ts";
 import { sizeOf } from "../graph/tensor.ts";
+import type { BaseModel } from "../inference/base-model.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { Device } from "../runtime/session.ts";
+import type { FineTuning } from "../trainer/fine-tuning.ts";
 import type { MemoryEstimate } from "../training/memory-estimate.ts";
 
 /** What a run is expected to take, bytes; `total` is what its process will have. */

@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { HubOptions } from "../checkpoints/hub-node.ts";
-import { PEFT_CONFIG } from "../exchange/peft/peft-files.ts";
-import { readPeftAdapter } from "../exchange/peft/read-node.ts";
-import type { Adapter } from "../finetuning/adapter.ts";
+import { PEFT_CONFIG } from "../export/peft/peft-files.ts";
+import { readPeftAdapter } from "../export/peft/read-node.ts";
+import type { Adapter } from "../inference/adapter.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import { loadAdapter } from "./adapter-folder.ts";
 

@@ -2,15 +2,8 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
-import { BUNDLED_MODEL } from "../finetuning/bundled-model.ts";
-import {
-  checkOptions,
-  type FineTuningSettings,
-  type MethodChoice,
-  partOptions,
-  trainingOptions,
-  withRecipe,
-} from "../finetuning/training-options.ts";
+import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
+import { checkOptions } from "../inference/check-options.ts";
 import { DEFAULT_METHOD, findMethod, METHOD_NAMES } from "../methods/methods.ts";
 import { publishedOptions } from "../methods/published.ts";
 import { BASE_FORMATS } from "../models/base-format.ts";
@@ -18,6 +11,13 @@ import { nodeRuntime } from "../runtime/runtime-node.ts";
 import { DEVICES, type Device, type Runtime } from "../runtime/session.ts";
 import { glueTaskName } from "../tasks/glue.ts";
 import { findTaskKind, TASK_KIND_NAMES } from "../tasks/task-kinds.ts";
+import {
+  type FineTuningSettings,
+  type MethodChoice,
+  partOptions,
+  trainingOptions,
+  withRecipe,
+} from "../trainer/training-options.ts";
 import { CHECKPOINT_INTERVAL } from "./checkpoint-clock.ts";
 
 /** Options of a run beside those of its method. Each is a flag of `aflora train` and a key of its config file. */

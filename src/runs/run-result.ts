@@ -1,4 +1,4 @@
-import type { BaseModel } from "../finetuning/base-model.ts";
+import type { BaseModel } from "../inference/base-model.ts";
 import type { TaskData } from "../tasks/example.ts";
 import type { Evaluation } from "../training/evaluate.ts";
 import type { MemoryEstimate } from "../training/memory-estimate.ts";

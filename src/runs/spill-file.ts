@@ -1,7 +1,7 @@
 import { open, rm } from "node:fs/promises";
 import { writeFailure } from "../checkpoints/atomic-file-node.ts";
 import { UserError } from "../errors.ts";
-import type { SpillFile } from "../training/hidden-state-cache.ts";
+import type { SpillFile } from "../training/frozen-blocks/hidden-state-cache.ts";
 
 /**
  * A file for what training keeps beyond memory, begun anew; its process alone reads it.

@@ -1,4 +1,4 @@
-import type { FineTunedModel } from "../finetuning/fine-tuned-model.ts";
+import type { FineTunedModel } from "../inference/fine-tuned-model.ts";
 import { decimalsOf } from "../tasks/vectors.ts";
 import type { EmbeddingsRequest, RerankRequest } from "./openai-requests.ts";
 

@@ -1,4 +1,4 @@
-import type { AnswerEnd, AnswerOptions } from "../finetuning/write-answers.ts";
+import type { AnswerEnd, AnswerOptions } from "../inference/write-answers.ts";
 import type { WritingRequest } from "./openai-requests.ts";
 
 /** What tells the shapes of the two endpoints that write apart. */

@@ -1,6 +1,6 @@
 import { UserError } from "../errors.ts";
-import type { EmbeddingRows } from "./embedding-losses.ts";
 import type { Example } from "./example.ts";
+import type { EmbeddingRows } from "./losses/embedding-losses.ts";
 import {
   type Cell,
   type Columns,

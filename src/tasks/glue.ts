@@ -1,6 +1,6 @@
-import { classification } from "./classification.ts";
 import type { TaskData } from "./example.ts";
-import { regression } from "./regression.ts";
+import { classification } from "./kinds/classification.ts";
+import { regression } from "./kinds/regression.ts";
 
 /** What a GLUE task asks, in the names of Hugging Face's `glue` data set. */
 export type GlueTask = Pick<TaskData, "kind" | "labels" | "metrics">;

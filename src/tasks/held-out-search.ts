@@ -1,5 +1,5 @@
 import type { Example, Prediction } from "./example.ts";
-import { DEEPEST, type SearchOutcome } from "./retrieval-metrics.ts";
+import { DEEPEST, type SearchOutcome } from "./metrics/retrieval-metrics.ts";
 import { dot, nearest, unitVector } from "./vectors.ts";
 
 /** Examples as a search. */

@@ -4,8 +4,8 @@ import type { Architecture, HeadName, ModelConfig } from "../models/architecture
 import type { Encoding, Tokenizer } from "../tokenization/tokenizer.ts";
 import type { Example, Prediction, TaskData } from "./example.ts";
 import type { HeldOutSearch } from "./held-out-search.ts";
-import type { Objective } from "./objective.ts";
-import type { PairScores } from "./pair-scores.ts";
+import type { Objective } from "./losses/objective.ts";
+import type { PairScores } from "./metrics/pair-scores.ts";
 import type { Cell, Columns, ExampleCells, Table } from "./rows.ts";
 
 /** An example as training and prediction take it. */

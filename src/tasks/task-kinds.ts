@@ -1,17 +1,17 @@
 import { didYouMean, UserError } from "../errors.ts";
 import type { HeadName } from "../models/architecture.ts";
-import { type ClassifiedText, classification } from "./classification.ts";
-import { type EmbeddedText, embedding } from "./embedding.ts";
 import type { TaskData } from "./example.ts";
-import { languageModel } from "./language-model.ts";
-import { type MultiLabelledText, multiLabel } from "./multi-label.ts";
-import type { Objective } from "./objective.ts";
-import { regression, type ScoredText } from "./regression.ts";
-import { type RerankedText, reranker } from "./reranker.ts";
+import { type ClassifiedText, classification } from "./kinds/classification.ts";
+import { type EmbeddedText, embedding } from "./kinds/embedding.ts";
+import { languageModel } from "./kinds/language-model.ts";
+import { type MultiLabelledText, multiLabel } from "./kinds/multi-label.ts";
+import { regression, type ScoredText } from "./kinds/regression.ts";
+import { type RerankedText, reranker } from "./kinds/reranker.ts";
+import { sequenceToSequence } from "./kinds/sequence-to-sequence.ts";
+import { type TaggedText, tokenClassification } from "./kinds/token-classification.ts";
+import type { Objective } from "./losses/objective.ts";
 import { type Columns, columnOf, type Table } from "./rows.ts";
-import { sequenceToSequence } from "./sequence-to-sequence.ts";
 import type { GivenTaskOptions, ModelSize, TaskKind } from "./task-kind.ts";
-import { type TaggedText, tokenClassification } from "./token-classification.ts";
 import { wholeText } from "./whole-text.ts";
 import type { TextLikelihood } from "./written-tokens.ts";
 

@@ -1,9 +1,9 @@
-import type { ClassifiedText } from "./classification.ts";
-import type { EmbeddedText } from "./embedding.ts";
-import type { MultiLabelledText } from "./multi-label.ts";
-import type { ScoredText } from "./regression.ts";
-import type { RerankedText } from "./reranker.ts";
-import type { TaggedText } from "./token-classification.ts";
+import type { ClassifiedText } from "./kinds/classification.ts";
+import type { EmbeddedText } from "./kinds/embedding.ts";
+import type { MultiLabelledText } from "./kinds/multi-label.ts";
+import type { ScoredText } from "./kinds/regression.ts";
+import type { RerankedText } from "./kinds/reranker.ts";
+import type { TaggedText } from "./kinds/token-classification.ts";
 import type { TextLikelihood } from "./written-tokens.ts";
 
 /**

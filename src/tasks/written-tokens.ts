@@ -2,7 +2,7 @@ import { concat, hits, logLikelihood } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { ModelConfig } from "../models/architecture.ts";
 import type { Example, Prediction } from "./example.ts";
-import { indexCrossEntropy } from "./objective.ts";
+import { indexCrossEntropy } from "./losses/objective.ts";
 import type { EncodedExample, Metric, TaskKind } from "./task-kind.ts";
 
 /** How likely a text is to a model, or what of it counts. */

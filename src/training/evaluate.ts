@@ -4,7 +4,7 @@ import { releaseOnFailure } from "../runtime/release-on-failure.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { EvaluationSplit, Prediction, TaskData } from "../tasks/example.ts";
 import { computeMetrics } from "../tasks/examples.ts";
-import { type PairScores, shortScores } from "../tasks/pair-scores.ts";
+import { type PairScores, shortScores } from "../tasks/metrics/pair-scores.ts";
 import type { Readout, TrainingExample } from "../tasks/task-kind.ts";
 import { findTaskKind, objectiveOf } from "../tasks/task-kinds.ts";
 import { ObjectiveGraph } from "./objective-graph.ts";

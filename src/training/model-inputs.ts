@@ -1,7 +1,7 @@
 import { UserError } from "../errors.ts";
 import { float32, int32, type Tensor } from "../graph/tensor.ts";
 import { makeTable } from "../models/length-table.ts";
-import type { StreamInputs } from "../models/token-stream.ts";
+import type { StreamInputs } from "../models/streams/token-stream.ts";
 import type { EncodedExample } from "../tasks/task-kind.ts";
 import type { Encoding } from "../tokenization/tokenizer.ts";
 

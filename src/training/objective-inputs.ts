@@ -1,5 +1,5 @@
 import { float32, sizeOf, type Tensor } from "../graph/tensor.ts";
-import type { Objective } from "../tasks/objective.ts";
+import type { Objective } from "../tasks/losses/objective.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
 
 /**

@@ -1,6 +1,6 @@
 import { UserError } from "../errors.ts";
 import { asFloat32, type Tensor, type Tensors } from "../graph/tensor.ts";
-import type { StreamInputs } from "../models/token-stream.ts";
+import type { StreamInputs } from "../models/streams/token-stream.ts";
 import type { CompiledGraph, Runtime } from "../runtime/session.ts";
 import type { EncodedExample, Targets, TrainingExample } from "../tasks/task-kind.ts";
 import { cutMicroBatches, sizeOf } from "./micro-batches.ts";

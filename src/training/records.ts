@@ -1,5 +1,5 @@
-import type { BlockCheck } from "../freezing/block-controller.ts";
-import type { PairScores } from "../tasks/pair-scores.ts";
+import type { BlockCheck } from "../methods/freezing/block-controller.ts";
+import type { PairScores } from "../tasks/metrics/pair-scores.ts";
 
 /** One optimizer step: a line of `metrics.jsonl` with `kind: "step"`. */
 export interface StepRecord {

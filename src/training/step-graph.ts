@@ -7,9 +7,9 @@ import type { BaseFormat } from "../models/base-format.ts";
 import type { ModelDescription } from "../models/families.ts";
 import { type DropoutLayer, ForwardContext, type ForwardHooks } from "../models/forward-context.ts";
 import type { WeightSpec } from "../models/model-parts.ts";
-import type { StreamInputs } from "../models/token-stream.ts";
+import type { StreamInputs } from "../models/streams/token-stream.ts";
 import { writeEncoder, writeModel } from "../models/trace.ts";
-import type { Objective } from "../tasks/objective.ts";
+import type { Objective } from "../tasks/losses/objective.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 
 /** A model adapted by a method, with a head. */

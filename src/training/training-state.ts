@@ -1,6 +1,6 @@
 import type { Tensors } from "../graph/tensor.ts";
 import type { MethodState } from "../methods/method.ts";
-import { lowerIsBetter } from "../tasks/metric-direction.ts";
+import { lowerIsBetter } from "../tasks/metrics/metric-direction.ts";
 import type { AdamWState } from "./adamw.ts";
 import type { EvaluationRecord } from "./records.ts";
 import type { StepOutcome } from "./step.ts";

@@ -8,7 +8,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { readRunRecords } from "../../src/runs/read-run.ts";
-import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
+import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 import { Aflora, aflora, type Ended } from "./aflora.ts";
 
 let home: string;
@@ -295,7 +295,7 @@ describe.skipIf(process.platform === "win32")("Ctrl-C", () => {
 
   test("comes once or twice at a time, and later ends at once", async () => {
     const program = `
-      import { onceAskedToEnd } from ${JSON.stringify(new URL("../../src/cli/stop-signals.ts", import.meta.url).href)};
+      import { onceAskedToEnd } from ${JSON.stringify(new URL("../../src/cli/terminal/stop-signals.ts", import.meta.url).href)};
       onceAskedToEnd(() => console.log("asked"));
       console.log("ready");
       setInterval(() => undefined, 1000);`;

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { ANSWERS, FOLLOWED_UP, trainedToAnswer } from "../tiny-language-model.ts";
+import { ANSWERS, FOLLOWED_UP, trainedToAnswer } from "../support/tiny-language-model.ts";
 import { Aflora } from "./aflora.ts";
 
 let home: string;

@@ -3,8 +3,8 @@ import { cp, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promis
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { environment } from "../cli/aflora.ts";
-import { rewritings, writeTinyEncoderDecoder } from "../synthetic-rewriting.ts";
-import { chats, questions, writeJsonl, writeTinyLanguageModel } from "../tiny-language-model.ts";
+import { rewritings, writeTinyEncoderDecoder } from "../support/synthetic-rewriting.ts";
+import { chats, questions, writeJsonl, writeTinyLanguageModel } from "../support/tiny-language-model.ts";
 import { ROOT } from "./pages.ts";
 
 const execute = promisify(execFile);

@@ -24,7 +24,7 @@ import { openAdapter } from "../../src/runs/open-adapter.ts";
 import { readFinishedRun } from "../../src/runs/read-run.ts";
 import { loadTokenizer } from "../../src/tokenization/load-tokenizer.ts";
 import { readVocabularyFiles } from "../../src/tokenization/read-vocabulary-files.ts";
-import { writeTinyModel } from "../tiny-model.ts";
+import { writeTinyModel } from "../support/tiny-model.ts";
 import { mutate } from "./mutate.ts";
 import { pick, randomOf } from "./program.ts";
 

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fineTune } from "../../src/runs/fine-tune.ts";
-import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
+import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 import { randomOf } from "./program.ts";
 
 /** Bytes by which the memory at the end may exceed that after a quarter of the steps. */

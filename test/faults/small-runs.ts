@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { readRunRecords } from "../../src/runs/read-run.ts";
-import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
+import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
 /** Writes a model and examples; a run on them, `epochs` of 6 steps, takes well under a second beside its start. */
 export async function smallRun(home: string, epochs: number): Promise<Record<string, unknown>> {

@@ -10,7 +10,7 @@ import { linear, lookup, mul, sumAll, tanh } from "../../src/graph/ops.ts";
 import { asFloat32, float32, int32, type Tensor } from "../../src/graph/tensor.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import { dequantizeGroups } from "../quantized.ts";
+import { dequantizeGroups } from "../support/quantized.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
 

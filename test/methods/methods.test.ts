@@ -8,7 +8,7 @@ import type { Adaptation, MethodState, RunLength, Schedule } from "../../src/met
 import { findMethod, METHOD_NAMES, parseMethodOptions, scheduleFor } from "../../src/methods/methods.ts";
 import type { LinearSite } from "../../src/models/model-parts.ts";
 import { traceModel } from "../../src/models/trace.ts";
-import { crossEntropy } from "../../src/tasks/objective.ts";
+import { crossEntropy } from "../../src/tasks/losses/objective.ts";
 import { writeStep } from "../../src/training/step-graph.ts";
 import { ia3 } from "./ia3.ts";
 import { Bench, batches, layersOf, smallBert } from "./small-bert.ts";

@@ -13,7 +13,7 @@ import type { LinearSite } from "../../src/models/model-parts.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import { crossEntropy } from "../../src/tasks/objective.ts";
+import { crossEntropy } from "../../src/tasks/losses/objective.ts";
 import { AdamW } from "../../src/training/adamw.ts";
 import { clippingFactor, globalNorm, scaleGradients } from "../../src/training/gradient-norm.ts";
 import { layOut } from "../../src/training/model-inputs.ts";

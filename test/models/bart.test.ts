@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { methodCosts } from "../../src/experiments/method-cost.ts";
 import type { Shape } from "../../src/graph/dimension.ts";
 import { findMethod, parseMethodOptions } from "../../src/methods/methods.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { traceModel } from "../../src/models/trace.ts";
+import { methodCosts } from "../../src/studies/method-cost.ts";
 
 const rawConfig = JSON.parse(readFileSync(new URL("../fixtures/configs/bart-large.json", import.meta.url), "utf8"));
 const size = (shape: Shape): number => (shape as number[]).reduce((product, d) => product * d, 1);

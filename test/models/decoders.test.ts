@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
-import { fullName } from "../../src/exchange/hugging-face.ts";
+import { fullName } from "../../src/export/hugging-face.ts";
 import { float32, type Tensor, type Tensors, transposed } from "../../src/graph/tensor.ts";
 import { traceModel } from "../../src/models/trace.ts";
-import { crossEntropy } from "../../src/tasks/objective.ts";
+import { crossEntropy } from "../../src/tasks/losses/objective.ts";
 import type { EncodedExample, TrainingExample } from "../../src/tasks/task-kind.ts";
 import { layOut } from "../../src/training/model-inputs.ts";
 import { objectiveInputs, totalWeight } from "../../src/training/objective-inputs.ts";

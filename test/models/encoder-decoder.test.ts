@@ -4,7 +4,7 @@ import { full } from "../../src/methods/full.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
 import { describeModel, type ModelDescription, registerArchitecture } from "../../src/models/families.ts";
 import { traceModel } from "../../src/models/trace.ts";
-import { crossEntropy } from "../../src/tasks/objective.ts";
+import { crossEntropy } from "../../src/tasks/losses/objective.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import type { Encoding } from "../../src/tokenization/tokenizer.ts";
 import { TrainingStep } from "../../src/training/step.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { fullName } from "../../src/exchange/hugging-face.ts";
+import { fullName } from "../../src/export/hugging-face.ts";
 import { asFloat32 } from "../../src/graph/tensor.ts";
-import { indexCrossEntropy } from "../../src/tasks/objective.ts";
+import { indexCrossEntropy } from "../../src/tasks/losses/objective.ts";
 import { layOut } from "../../src/training/model-inputs.ts";
 import { objectiveInputs, totalWeight } from "../../src/training/objective-inputs.ts";
 import { GRADIENT, writeInference, writeStep } from "../../src/training/step-graph.ts";

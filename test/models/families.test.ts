@@ -10,7 +10,7 @@ import { describeModel, MODEL_TYPES, type ModelDescription } from "../../src/mod
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import { binaryCrossEntropy, crossEntropy, type Objective, squaredError } from "../../src/tasks/objective.ts";
+import { binaryCrossEntropy, crossEntropy, type Objective, squaredError } from "../../src/tasks/losses/objective.ts";
 import type { EncodedExample, TrainingExample } from "../../src/tasks/task-kind.ts";
 import { layOut } from "../../src/training/model-inputs.ts";
 import { objectiveInputs, totalWeight } from "../../src/training/objective-inputs.ts";

@@ -15,7 +15,7 @@ import {
   registerTaskKind,
   UserError,
 } from "../../src/index.ts";
-import { tickets, writeCsv } from "../tiny-model.ts";
+import { tickets, writeCsv } from "../support/tiny-model.ts";
 import { outputScales } from "./output-scales.ts";
 import { writeRandomModel } from "./random-model.ts";
 import { ranking } from "./ranking.ts";

@@ -5,7 +5,7 @@ import type { Tensor } from "../../src/index.ts";
 import { constant, normal, randomFor } from "../../src/methods/initializers.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { traceModel } from "../../src/models/trace.ts";
-import { writeVocabulary } from "../tiny-model.ts";
+import { writeVocabulary } from "../support/tiny-model.ts";
 
 /** Writes a model folder of a registered family as a pretrained one would be, without a head: weights at random. */
 export async function writeRandomModel(directory: string, settings: object): Promise<string> {

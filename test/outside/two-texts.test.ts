@@ -14,7 +14,7 @@ import {
   registerTaskKind,
   UserError,
 } from "../../src/index.ts";
-import { tickets, writeCsv } from "../tiny-model.ts";
+import { tickets, writeCsv } from "../support/tiny-model.ts";
 import { writeRandomModel } from "./random-model.ts";
 import { type RankedText, ranking } from "./ranking.ts";
 import { relay } from "./relay.ts";

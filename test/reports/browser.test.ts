@@ -6,7 +6,7 @@ import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { writeReport } from "../../src/reports/report.ts";
 import { startWatchServer } from "../../src/reports/watch-server.ts";
-import { inChromium, installedChromium, launchChromium } from "../chromium.ts";
+import { inChromium, installedChromium, launchChromium } from "../support/chromium.ts";
 import { makeUp, writeRun } from "./made-up-run.ts";
 
 describe.skipIf(!installedChromium)(inChromium, () => {

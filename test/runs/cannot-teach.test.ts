@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 import { findDevices } from "../../src/runtime/devices-node.ts";
-import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
+import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
 let home: string;
 let data: Record<string, unknown>;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { evaluateRun, exportRun, FineTunedModel, fineTune, nodeRuntime, readRunRecords } from "../../src/index.ts";
-import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
+import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
 let home: string;
 let model: string;

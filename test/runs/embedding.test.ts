@@ -4,15 +4,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AutoModelForSequenceClassification, AutoTokenizer, env, pipeline } from "@huggingface/transformers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { loadBaseModel } from "../../src/finetuning/load-base-model-node.ts";
+import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
 import { writeReport } from "../../src/reports/report.ts";
-import { evaluateBesideBaselines } from "../../src/retrieval/evaluate-beside-baselines.ts";
 import { exportRun } from "../../src/runs/export-run.ts";
 import { fineTune, type RunStart } from "../../src/runs/fine-tune.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
+import { evaluateBesideBaselines } from "../../src/runs/search/evaluate-beside-baselines.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import { tickets, writeTinyModel } from "../tiny-model.ts";
+import { tickets, writeTinyModel } from "../support/tiny-model.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
 const QUICK = {

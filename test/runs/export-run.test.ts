@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { exportRun } from "../../src/runs/export-run.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
-import { tickets, writeCsv } from "../tiny-model.ts";
+import { tickets, writeCsv } from "../support/tiny-model.ts";
 import { writeTinyFamily } from "./tiny-family.ts";
 
 let directory: string;

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { loadBaseModel } from "../../src/finetuning/load-base-model-node.ts";
+import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";

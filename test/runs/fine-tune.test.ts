@@ -18,7 +18,7 @@ import type { RunResult } from "../../src/runs/records.ts";
 import { flatOptions } from "../../src/runs/run-config.ts";
 import { lockRun } from "../../src/runs/run-lock.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
+import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
 let home: string;
 let model: string;

@@ -4,13 +4,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { UserError } from "../../src/errors.ts";
-import { planComparison } from "../../src/experiments/plan.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { fineTune, type RunStart } from "../../src/runs/fine-tune.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { loadTask } from "../../src/runs/load-task.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { planComparison } from "../../src/studies/plan.ts";
 import { COMMIT, LocalHub } from "../checkpoints/local-hub.ts";
 import { writeTinyFamily } from "./tiny-family.ts";
 

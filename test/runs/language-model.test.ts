@@ -11,7 +11,7 @@ import { readRunRecords } from "../../src/runs/read-run.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { promptOf } from "../../src/tasks/prompt.ts";
 import { ChatTemplate } from "../../src/tokenization/chat-template.ts";
-import { chats, questions, writeJsonl, writeTinyLanguageModel } from "../tiny-language-model.ts";
+import { chats, questions, writeJsonl, writeTinyLanguageModel } from "../support/tiny-language-model.ts";
 
 const QUICK = { threads: 1, method: "lora", learningRate: 0.03, maxGradNorm: 1, epochs: 6 };
 

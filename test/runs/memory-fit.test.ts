@@ -2,14 +2,14 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { BUNDLED_MODEL } from "../../src/finetuning/bundled-model.ts";
-import { FineTuning } from "../../src/finetuning/fine-tuning.ts";
-import { loadBaseModel } from "../../src/finetuning/load-base-model-node.ts";
+import { BUNDLED_MODEL } from "../../src/inference/bundled-model.ts";
+import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
 import { loadTask } from "../../src/runs/load-task.ts";
 import { availableMemory, fitIntoMemory, float32TooLarge, formatToAnswer } from "../../src/runs/memory-fit.ts";
 import { resolveConfig } from "../../src/runs/run-config.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
+import { FineTuning } from "../../src/trainer/fine-tuning.ts";
+import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
 let home: string;
 let make: (given?: Record<string, unknown>) => Promise<FineTuning>;

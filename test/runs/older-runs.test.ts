@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { evaluateRun, FineTunedModel, fineTune, nodeRuntime, readRunRecords, writeReport } from "../../src/index.ts";
-import { writeTinyModel } from "../tiny-model.ts";
+import { writeTinyModel } from "../support/tiny-model.ts";
 
 const RUNS = fileURLToPath(new URL("../fixtures/runs/", import.meta.url));
 /** Where the runs lay when they were written. */

@@ -11,8 +11,8 @@ import { exportRun } from "../../src/runs/export-run.ts";
 import { type FineTuneOptions, fineTune } from "../../src/runs/fine-tune.ts";
 import { openAdapter } from "../../src/runs/open-adapter.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
-import { chats, writeJsonl, writeTinyLanguageModel } from "../tiny-language-model.ts";
-import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
+import { chats, writeJsonl, writeTinyLanguageModel } from "../support/tiny-language-model.ts";
+import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
 let home: string;
 let model: string;

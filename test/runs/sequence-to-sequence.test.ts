@@ -9,8 +9,8 @@ import { exportRun } from "../../src/runs/export-run.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import { rewritings, writeTinyEncoderDecoder } from "../synthetic-rewriting.ts";
-import { writeJsonl, writeTinyLanguageModel } from "../tiny-language-model.ts";
+import { rewritings, writeTinyEncoderDecoder } from "../support/synthetic-rewriting.ts";
+import { writeJsonl, writeTinyLanguageModel } from "../support/tiny-language-model.ts";
 
 const HELD_OUT = 40;
 

@@ -8,9 +8,9 @@ import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { type FineTuneOptions, fineTune } from "../../src/runs/fine-tune.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import { HIDDEN_STATES } from "../../src/runs/run-folder.ts";
-import { rewritings, writeTinyEncoderDecoder } from "../synthetic-rewriting.ts";
-import { chats, writeJsonl, writeTinyLanguageModel } from "../tiny-language-model.ts";
-import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
+import { rewritings, writeTinyEncoderDecoder } from "../support/synthetic-rewriting.ts";
+import { chats, writeJsonl, writeTinyLanguageModel } from "../support/tiny-language-model.ts";
+import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
 let home: string;
 let model: string;

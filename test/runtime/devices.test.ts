@@ -9,10 +9,10 @@ import { BASE_FORMATS, type BaseFormat } from "../../src/models/base-format.ts";
 import { deviceNote, findDevices } from "../../src/runtime/devices-node.ts";
 import { availableDevices, nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import type { Device } from "../../src/runtime/session.ts";
-import { crossEntropy } from "../../src/tasks/objective.ts";
+import { crossEntropy } from "../../src/tasks/losses/objective.ts";
 import { type StepOutcome, TrainingStep } from "../../src/training/step.ts";
 import { type Base, batches, layersOf, smallBert } from "../methods/small-bert.ts";
-import { cosine, quantizedOf } from "../quantized.ts";
+import { cosine, quantizedOf } from "../support/quantized.ts";
 
 /** One AFLoRA step, dropout on, at parameters that are all away from zero. */
 async function stepOn(device: Device, base: Base, format: BaseFormat): Promise<StepOutcome> {

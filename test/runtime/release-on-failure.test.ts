@@ -1,9 +1,9 @@
 import * as onnxRuntime from "onnxruntime-node";
 import { expect, test } from "vitest";
-import { CachedDecoder } from "../../src/generation/cached-decoder.ts";
+import { CachedDecoder } from "../../src/inference/generation/cached-decoder.ts";
 import { full } from "../../src/methods/full.ts";
 import { type OnnxRuntime, Runtime } from "../../src/runtime/session.ts";
-import { embedding } from "../../src/tasks/embedding.ts";
+import { embedding } from "../../src/tasks/kinds/embedding.ts";
 import { Evaluator } from "../../src/training/evaluate.ts";
 import { TrainingStep } from "../../src/training/step.ts";
 import { layersOf, smallBert } from "../methods/small-bert.ts";

@@ -16,8 +16,8 @@ import {
   trainedToAnswer,
   writeJsonl,
   writeTinyLanguageModel,
-} from "../tiny-language-model.ts";
-import { tickets, writeCsv, writeTinyModel } from "../tiny-model.ts";
+} from "../support/tiny-language-model.ts";
+import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
 /** A tool, and a call of it, as OpenAI's client has them. */
 const TOOLS = [

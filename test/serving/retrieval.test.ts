@@ -3,12 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { FineTunedModel } from "../../src/finetuning/fine-tuned-model.ts";
+import type { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 import { AdapterHost } from "../../src/runs/load-adapter-host.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { type OpenAiServer, serveModels } from "../../src/serving/openai-server.ts";
-import { tickets, writeTinyModel } from "../tiny-model.ts";
+import { tickets, writeTinyModel } from "../support/tiny-model.ts";
 
 const LIMITS = { port: 0, maxNewTokens: 40, maxWaiting: 3, maxBodyBytes: 200_000 };
 

@@ -2,9 +2,9 @@ import { afterEach, expect, test } from "vitest";
 import { float32 } from "../../src/graph/tensor.ts";
 import { full } from "../../src/methods/full.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import { embedding } from "../../src/tasks/embedding.ts";
-import type { Objective } from "../../src/tasks/objective.ts";
-import { listNet } from "../../src/tasks/reranker.ts";
+import { embedding } from "../../src/tasks/kinds/embedding.ts";
+import { listNet } from "../../src/tasks/kinds/reranker.ts";
+import type { Objective } from "../../src/tasks/losses/objective.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import { ObjectiveGraph } from "../../src/training/objective-graph.ts";
 import { TrainingStep } from "../../src/training/step.ts";
@@ -78,7 +78,7 @@ async function objectiveOf(objective: Objective, examples: TrainingExample[], lo
 }
 
 test("a reranker's losses and gradients are sentence-transformers'", async () => {
-  const { reranker } = await import("../../src/tasks/reranker.ts");
+  const { reranker } = await import("../../src/tasks/kinds/reranker.ts");
   const target = (example: { label?: number; texts?: string[] }, index: number): TrainingExample => {
     const encoded = { index, encoding: nothing };
     return { ...encoded, ...reranker.targets({ index, text: "", ...example }, encoded, []) };

@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { balancedClassWeights } from "../../src/tasks/class-weights.ts";
 import type { Example, Prediction } from "../../src/tasks/example.ts";
 import { computeMetrics } from "../../src/tasks/examples.ts";
-import { confusionMatrix } from "../../src/tasks/metrics.ts";
+import { balancedClassWeights } from "../../src/tasks/losses/class-weights.ts";
+import { confusionMatrix } from "../../src/tasks/metrics/metrics.ts";
 
 interface Case<Value> {
   predictions: Value[];

@@ -10,7 +10,7 @@ import {
   readRunRecords,
   registerTaskKind,
 } from "../../src/index.ts";
-import { lowerIsBetter } from "../../src/tasks/metric-direction.ts";
+import { lowerIsBetter } from "../../src/tasks/metrics/metric-direction.ts";
 import { writeTinyFamily } from "../runs/tiny-family.ts";
 import { ordinalRegression } from "./ordinal-regression.ts";
 

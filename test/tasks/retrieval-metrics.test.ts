@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { embedding } from "../../src/tasks/embedding.ts";
-import { reranker } from "../../src/tasks/reranker.ts";
-import { type SearchOutcome, searchMetric } from "../../src/tasks/retrieval-metrics.ts";
+import { embedding } from "../../src/tasks/kinds/embedding.ts";
+import { reranker } from "../../src/tasks/kinds/reranker.ts";
+import { type SearchOutcome, searchMetric } from "../../src/tasks/metrics/retrieval-metrics.ts";
 import { nearest, unitVector } from "../../src/tasks/vectors.ts";
 import { readJson } from "../methods/small-bert.ts";
 

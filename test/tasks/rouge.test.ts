@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { lastNumber, scoreAnswers } from "../../src/tasks/answers.ts";
-import { stem } from "../../src/tasks/porter-stemmer.ts";
-import { type RougeScores, rouge } from "../../src/tasks/rouge.ts";
+import { lastNumber, scoreAnswers } from "../../src/tasks/metrics/answers.ts";
+import { stem } from "../../src/tasks/metrics/porter-stemmer.ts";
+import { type RougeScores, rouge } from "../../src/tasks/metrics/rouge.ts";
 
 type Four = [number, number, number, number];
 const fixture: { stems: Record<string, string>; texts: [string, string, Four][]; dialogsum: Four[] } = JSON.parse(

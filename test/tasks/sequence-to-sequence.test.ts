@@ -5,13 +5,13 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { modelFiles } from "../../src/checkpoints/model-folder-node.ts";
 import { parseTable } from "../../src/datasets/parse-table.ts";
 import { UserError } from "../../src/errors.ts";
-import { scoreAnswers } from "../../src/tasks/answers.ts";
-import { sentencesOf } from "../../src/tasks/sentences.ts";
-import { sequenceToSequence } from "../../src/tasks/sequence-to-sequence.ts";
+import { sequenceToSequence } from "../../src/tasks/kinds/sequence-to-sequence.ts";
+import { scoreAnswers } from "../../src/tasks/metrics/answers.ts";
+import { sentencesOf } from "../../src/tasks/metrics/sentences.ts";
 import { recognizeTable } from "../../src/tasks/task-kinds.ts";
 import { loadTokenizer } from "../../src/tokenization/load-tokenizer.ts";
 import type { Tokenizer } from "../../src/tokenization/tokenizer.ts";
-import { writeTinyEncoderDecoder } from "../synthetic-rewriting.ts";
+import { writeTinyEncoderDecoder } from "../support/synthetic-rewriting.ts";
 
 const tableOf = (...columns: string[]) =>
   parseTable(`${columns.join(",")}\n${columns.map(() => "x").join(",")}\n`, "rows.csv", "csv");

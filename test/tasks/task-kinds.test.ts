@@ -6,10 +6,10 @@ import { describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
 import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import type { Example } from "../../src/tasks/example.ts";
-import { lowerIsBetter } from "../../src/tasks/metric-direction.ts";
+import { tokenClassification } from "../../src/tasks/kinds/token-classification.ts";
+import { lowerIsBetter } from "../../src/tasks/metrics/metric-direction.ts";
 import type { TaskKind } from "../../src/tasks/task-kind.ts";
 import { findTaskKind, recognizeHead, registerTaskKind, TASK_KIND_NAMES } from "../../src/tasks/task-kinds.ts";
-import { tokenClassification } from "../../src/tasks/token-classification.ts";
 import { ordinalRegression } from "./ordinal-regression.ts";
 
 const SOURCE = fileURLToPath(new URL("../../src", import.meta.url));

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { folderFiles } from "../../src/checkpoints/file-source-node.ts";
 import { UserError } from "../../src/errors.ts";
-import { languageModel } from "../../src/tasks/language-model.ts";
+import { languageModel } from "../../src/tasks/kinds/language-model.ts";
 import { type ChatMessage, ChatTemplate } from "../../src/tokenization/chat-template.ts";
 import { loadTokenizer } from "../../src/tokenization/load-tokenizer.ts";
 

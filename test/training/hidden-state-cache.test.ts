@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { openSpillFile } from "../../src/runs/spill-file.ts";
-import { HiddenStateCache, type SpillFile } from "../../src/training/hidden-state-cache.ts";
+import { HiddenStateCache, type SpillFile } from "../../src/training/frozen-blocks/hidden-state-cache.ts";
 
 let folder: string;
 beforeEach(async () => {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
-import { PACKED_FORMATS, packedSize, packRows, unpackRows } from "../../src/training/packed-rows.ts";
+import { PACKED_FORMATS, packedSize, packRows, unpackRows } from "../../src/training/frozen-blocks/packed-rows.ts";
 
 const WIDTH = 48;
 const rows = normal(1)([5, WIDTH], randomFor(1, "rows")).data;

@@ -2,10 +2,10 @@ import { existsSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { loadGlueTask } from "../../src/datasets/glue-node.ts";
-import { BUNDLED_MODEL } from "../../src/finetuning/bundled-model.ts";
-import { fitAdapter } from "../../src/finetuning/fitted-adapter.ts";
-import { loadBaseModel } from "../../src/finetuning/load-base-model-node.ts";
 import { float32, int32, type Tensor } from "../../src/graph/tensor.ts";
+import { BUNDLED_MODEL } from "../../src/inference/bundled-model.ts";
+import { fitAdapter } from "../../src/inference/fitted-adapter.ts";
+import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
 import { findMethod, METHOD_NAMES, parseMethodOptions } from "../../src/methods/methods.ts";
 import type { HeadName } from "../../src/models/architecture.ts";
@@ -13,12 +13,12 @@ import type { BaseFormat } from "../../src/models/base-format.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import { trainingExamples } from "../../src/tasks/examples.ts";
-import { crossEntropy, indexCrossEntropy, type Objective, squaredError } from "../../src/tasks/objective.ts";
+import { crossEntropy, indexCrossEntropy, type Objective, squaredError } from "../../src/tasks/losses/objective.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import { type StepOutcome, TrainingStep } from "../../src/training/step.ts";
 import type { AdaptedModel } from "../../src/training/step-graph.ts";
 import { type Base, layersOf, openFixture, readBase, readJson, smallBert } from "../methods/small-bert.ts";
-import { cosine, dequantizedOf, quantizedOf } from "../quantized.ts";
+import { cosine, dequantizedOf, quantizedOf } from "../support/quantized.ts";
 import { examplesOf, runtime } from "./small-run.ts";
 
 interface Expectation {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { crossEntropy } from "../../src/tasks/objective.ts";
+import { crossEntropy } from "../../src/tasks/losses/objective.ts";
 import { TrainingStep } from "../../src/training/step.ts";
 import { readJson } from "../methods/small-bert.ts";
 import { exampleOf, LABELS, randomModel } from "./random-model.ts";

@@ -1,4 +1,4 @@
-import { binaryCrossEntropy, crossEntropy, type Objective, squaredError } from "../../src/tasks/objective.ts";
+import { binaryCrossEntropy, crossEntropy, type Objective, squaredError } from "../../src/tasks/losses/objective.ts";
 
 type RowLoss = (outputs: Float32Array, targets: Float32Array) => number;
 

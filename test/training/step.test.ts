@@ -6,7 +6,7 @@ import { full } from "../../src/methods/full.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { traceModel } from "../../src/models/trace.ts";
-import { binaryCrossEntropy, crossEntropy, type Objective, squaredError } from "../../src/tasks/objective.ts";
+import { binaryCrossEntropy, crossEntropy, type Objective, squaredError } from "../../src/tasks/losses/objective.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import { Predictor } from "../../src/training/predictor.ts";
 import { type StepOutcome, type StepSettings, TrainingStep } from "../../src/training/step.ts";

@@ -8,7 +8,7 @@ import { describeModel } from "../../src/models/families.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import { crossEntropy } from "../../src/tasks/objective.ts";
+import { crossEntropy } from "../../src/tasks/losses/objective.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import type { WordEncoding } from "../../src/tokenization/tokenizer.ts";
 import { Predictor } from "../../src/training/predictor.ts";

@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { folderFiles } from "../../src/checkpoints/file-source-node.ts";
-import { fineTuneInPage } from "../../src/finetuning/fine-tune-in-page.ts";
 import { BUNDLED_MODEL } from "../../src/index.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { writePage } from "../../src/serving/page-server.ts";
+import { fineTuneInPage } from "../../src/trainer/fine-tune-in-page.ts";
 import { buildPage } from "./built-page.ts";
 import { startSite } from "./site.ts";
 

@@ -10,12 +10,12 @@ import type { Browser, BrowserContext } from "playwright-core";
 import { build } from "vite";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { folderFiles } from "../../src/checkpoints/file-source-node.ts";
-import { fineTuneInPage } from "../../src/finetuning/fine-tune-in-page.ts";
 import { BUNDLED_MODEL } from "../../src/index.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { type PageServer, servePage, writePage } from "../../src/serving/page-server.ts";
-import { inChromium, installedChromium, launchChromium } from "../chromium.ts";
+import { fineTuneInPage } from "../../src/trainer/fine-tune-in-page.ts";
 import { AFLORA } from "../cli/aflora.ts";
+import { inChromium, installedChromium, launchChromium } from "../support/chromium.ts";
 import { buildPage, Visit } from "./built-page.ts";
 import { startSite } from "./site.ts";
 

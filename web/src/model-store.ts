@@ -2,7 +2,7 @@ import { type ByteSource, blobSource } from "../../src/checkpoints/byte-source.t
 import { ggufFiles } from "../../src/checkpoints/gguf/gguf-files.ts";
 import { type ModelFiles, memoryFiles } from "../../src/checkpoints/model-files.ts";
 import { UserError } from "../../src/errors.ts";
-import { BUNDLED_MODEL } from "../../src/finetuning/bundled-model.ts";
+import { BUNDLED_MODEL } from "../../src/inference/bundled-model.ts";
 
 /** Which model, as a person chose it. */
 export type ModelChoice =

@@ -1,17 +1,11 @@
 import type { ModelFiles } from "../../src/checkpoints/model-files.ts";
 import { UserError } from "../../src/errors.ts";
-import { writeOnnxFolder } from "../../src/exchange/onnx.ts";
-import { writePeftFolder } from "../../src/exchange/peft/write.ts";
-import { type Adapter, adapterBytes } from "../../src/finetuning/adapter.ts";
-import { readBaseModel } from "../../src/finetuning/base-model.ts";
-import {
-  fineTuneInPage,
-  type PageFineTuneConfig,
-  type PageFineTuneOutcome,
-  type PageRunStart,
-} from "../../src/finetuning/fine-tune-in-page.ts";
-import { FineTunedModel } from "../../src/finetuning/fine-tuned-model.ts";
-import { fitAdapter } from "../../src/finetuning/fitted-adapter.ts";
+import { writeOnnxFolder } from "../../src/export/onnx.ts";
+import { writePeftFolder } from "../../src/export/peft/write.ts";
+import { type Adapter, adapterBytes } from "../../src/inference/adapter.ts";
+import { readBaseModel } from "../../src/inference/base-model.ts";
+import { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
+import { fitAdapter } from "../../src/inference/fitted-adapter.ts";
 import { mergeWeights } from "../../src/methods/merge.ts";
 import type { ReportedRun } from "../../src/reports/run-page.ts";
 import type { RunResult } from "../../src/runs/records.ts";
@@ -22,6 +16,12 @@ import { computeMetrics } from "../../src/tasks/examples.ts";
 import type { Columns, Table } from "../../src/tasks/rows.ts";
 import { heldOutText } from "../../src/tasks/split.ts";
 import type { TextPrediction } from "../../src/tasks/task-kinds.ts";
+import {
+  fineTuneInPage,
+  type PageFineTuneConfig,
+  type PageFineTuneOutcome,
+  type PageRunStart,
+} from "../../src/trainer/fine-tune-in-page.ts";
 import type { MemoryEstimate } from "../../src/training/memory-estimate.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../src/training/records.ts";
 import type { TrainingState } from "../../src/training/training-state.ts";

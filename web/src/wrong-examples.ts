@@ -1,4 +1,4 @@
-import type { FineTunedModel } from "../../src/finetuning/fine-tuned-model.ts";
+import type { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
 import type { Example, Prediction } from "../../src/tasks/example.ts";
 
 /** A validation example on which the model errs. */

@@ -1,5 +1,5 @@
 import { Zip, ZipPassThrough } from "fflate";
-import type { OutputFolder } from "../../src/exchange/output-folder.ts";
+import type { OutputFolder } from "../../src/export/output-folder.ts";
 
 /** A folder that `write` fills, as a zip file. Nothing is compressed: weights would gain little. */
 export async function zipFolder(name: string, write: (folder: OutputFolder) => Promise<void>): Promise<Blob> {

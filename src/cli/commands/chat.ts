@@ -1,0 +1,123 @@
+import { createInterface } from "node:readline";
+import { Command } from "commander";
+import { UserError } from "../../errors.ts";
+import { checkOptions } from "../../inference/check-options.ts";
+import { generationOptions } from "../../inference/generation/generation-options.ts";
+import type { AnswerOptions } from "../../inference/write-answers.ts";
+import { FineTunedModel } from "../../runs/load-fine-tuned-model.ts";
+import { askingOptions, runtimeFor } from "../../runs/run-config.ts";
+import type { ChatMessage } from "../../tokenization/chat-template.ts";
+import { type AskedBase, baseOptions, noteBase } from "../asked-base.ts";
+import { addExamples } from "../help.ts";
+import { addSchemaOptions, givenOptions } from "../schema-options.ts";
+
+const EXAMPLES = [
+  "aflora chat --run runs/dialogsum",
+  'aflora chat --run runs/support --system "You are short and kind." --temperature 0.7',
+  'echo "What is 17 plus 25?" | aflora chat --run runs/gsm8k',
+];
+
+const HELP = "/reset forgets what was said, /exit or Ctrl-D ends; Ctrl-C ends an answer";
+
+/** `aflora chat` */
+export function chatCommand(): Command {
+  const command = new Command("chat")
+    .description("talk with a fine-tuned language model")
+    .option("--run <dir>", "run folder, or its adapter folder")
+    .option("--adapter <dir>", "adapter folder in place of --run, such as one that Hugging Face PEFT made")
+    .option("--model <name>", "base model to use in place of the one that the adapter names")
+    .option("--system <text>", "what the model is told first");
+  addSchemaOptions(
+    command,
+    generationOptions.omit({ numBeams: true, lengthPenalty: true, earlyStopping: true }),
+    "Answers",
+  );
+  addSchemaOptions(command, askingOptions, "Options");
+  return addExamples(command, EXAMPLES, HELP).action(async () => {
+    const {
+      run,
+      adapter,
+      model: named,
+      base,
+      system,
+      device,
+      threads,
+      offline,
+      ...writing
+    } = givenOptions<ChatOptions>(command);
+    if ((run === undefined) === (adapter === undefined)) throw new UserError("give either --run DIR or --adapter DIR");
+    checkOptions(generationOptions, writing);
+    const asked = { model: named, base, offline };
+    const model = await FineTunedModel.load((run ?? adapter)!, runtimeFor({ device, threads }), baseOptions(asked));
+    try {
+      noteBase(model.base, asked);
+      if (!model.writes) {
+        throw new UserError(`the model is for ${model.kind.name} and writes no answers; ask it with aflora predict`);
+      }
+      await talk(model, system, writing);
+    } finally {
+      await model.release();
+    }
+  });
+}
+
+interface ChatOptions extends AnswerOptions, AskedBase {
+  run?: string;
+  adapter?: string;
+  system?: string;
+  device?: "cpu" | "webgpu" | "cuda";
+  threads?: number;
+}
+
+/** Asks and answers in turn until the input ends. */
+async function talk(model: FineTunedModel, system: string | undefined, options: AnswerOptions): Promise<void> {
+  const first: ChatMessage[] = system === undefined ? [] : [{ role: "system", content: system }];
+  let history = [...first];
+  const terminal = process.stdin.isTTY === true;
+  const lines = createInterface({
+    input: process.stdin,
+    output: process.stderr,
+    terminal,
+    prompt: terminal ? "> " : "",
+  });
+  let answering: AbortController | undefined;
+  lines.on("SIGINT", () => {
+    if (answering) return answering.abort();
+    process.stderr.write(`\n${HELP}\n`);
+    lines.prompt();
+  });
+  if (terminal) process.stderr.write(`${HELP}\n`);
+  lines.prompt();
+  for await (const line of lines) {
+    const said = line.trim();
+    if (said === "/exit") break;
+    if (said === "/reset") history = [...first];
+    else if (said.startsWith("/")) process.stderr.write(`${HELP}\n`);
+    else if (said !== "") {
+      answering = new AbortController();
+      const asked = [...history, { role: "user", content: said }];
+      try {
+        const answer = await show(model.answer(asked, { ...options, signal: answering.signal }));
+        history = [...asked, { role: "assistant", content: answer }];
+      } catch (error) {
+        // What cannot be answered, such as a talk grown too long, ends no talk.
+        if (!(error instanceof UserError)) throw error;
+        process.stderr.write(`error: ${error.message} (${HELP})\n`);
+      }
+      answering = undefined;
+    }
+    lines.prompt();
+  }
+  lines.close();
+}
+
+/** Writes an answer as it comes. @returns it whole */
+async function show(answer: AsyncIterable<string>): Promise<string> {
+  let text = "";
+  for await (const piece of answer) {
+    text += piece;
+    process.stdout.write(piece);
+  }
+  process.stdout.write("\n");
+  return text;
+}

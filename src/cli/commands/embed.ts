@@ -1,0 +1,75 @@
+import { createInterface } from "node:readline";
+import { Command } from "commander";
+import { readTexts } from "../../datasets/texts-node.ts";
+import { UserError } from "../../errors.ts";
+import { FineTunedModel } from "../../runs/load-fine-tuned-model.ts";
+import { runOptions, runtimeFor } from "../../runs/run-config.ts";
+import { embedStream } from "../../runs/search/embed-texts.ts";
+import { vectorLine, writeVectors } from "../../runs/search/vector-files.ts";
+import type { Device } from "../../runtime/session.ts";
+import { addExamples } from "../help.ts";
+import { addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { downloadLine } from "../terminal/download-line.ts";
+import { ProgressLine } from "../terminal/progress-line.ts";
+
+const EXAMPLES = [
+  'aflora embed --run runs/search "My card was charged twice"',
+  "aflora embed --run runs/search --file corpus.jsonl --output corpus.npy",
+  "cat texts.txt | aflora embed --run runs/search --dimensions 128 > vectors.jsonl",
+];
+
+interface Given {
+  run: string;
+  model?: string;
+  file?: string;
+  text?: string;
+  output?: string;
+  dimensions?: number;
+  device?: Device;
+  threads?: number;
+  offline?: boolean;
+}
+
+/** `aflora embed` */
+export function embedCommand(): Command {
+  const command = new Command("embed")
+    .description("make a vector of each text: from arguments, a file or stdin (one text a line)")
+    .argument("[texts...]", "texts to embed")
+    .requiredOption("--run <dir>", "run folder, or its adapter folder")
+    .option("--model <name>", "base model to use in place of the one that the adapter names")
+    .option("--file <file>", "texts from a CSV, TSV, JSONL or TXT file")
+    .option("--text <column>", "column of the text, in a file with columns")
+    .option("--output <file>", "where to write: .jsonl, .npy or .parquet (JSON Lines on stdout)")
+    .option("--dimensions <n>", "cut vectors to this size, at length 1", Number);
+  addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
+  return addExamples(command, EXAMPLES).action(async (texts: string[]) => {
+    const { run, model: base, file, text, output, dimensions, ...where } = givenOptions<Given>(command);
+    if (file !== undefined && texts.length > 0) throw new UserError("give texts or --file, not both");
+    const given = texts.length > 0 ? texts : file === undefined ? stdinLines() : await readTexts(file, text);
+    const model = await FineTunedModel.load(run, runtimeFor(where), {
+      model: base,
+      offline: where.offline,
+      onProgress: downloadLine(),
+    });
+    const progress = new ProgressLine("texts", Array.isArray(given) ? given.length : undefined);
+    try {
+      const parts = embedStream(model, given, { dimensions, onProgress: (done) => progress.at(done) });
+      if (output === undefined) {
+        for await (const { texts: own, vectors } of parts) {
+          process.stdout.write(own.map((each, i) => vectorLine(each, vectors[i]!)).join(""));
+        }
+      } else {
+        await writeVectors(output, parts);
+      }
+    } finally {
+      progress.end();
+      await model.release();
+    }
+  });
+}
+
+/** @throws UserError where nothing is piped in. */
+async function* stdinLines(): AsyncGenerator<string> {
+  if (process.stdin.isTTY) throw new UserError("nothing to embed: give texts, --file FILE, or text on stdin");
+  yield* createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY });
+}

@@ -1,0 +1,47 @@
+import { writeAtomically } from "../../checkpoints/atomic-file-node.ts";
+import { UserError } from "../../errors.ts";
+import { renderSearch } from "../../reports/search-page.ts";
+import {
+  evaluateSearch,
+  type SearchEvaluation,
+  type SearchEvaluationOptions,
+} from "../../runs/search/evaluate-search.ts";
+import { downloadLine } from "../terminal/download-line.ts";
+import { comparedTable, counted } from "../terminal/format.ts";
+import { ProgressLine } from "../terminal/progress-line.ts";
+
+type CorpusFiles = Pick<SearchEvaluationOptions, "corpus" | "queries" | "qrels" | "dimensions"> & { output?: string };
+
+/** Whether somebody asks for what only a search on a corpus has. */
+export const asksForSearch = (given: Partial<CorpusFiles>): boolean =>
+  [given.corpus, given.queries, given.qrels, given.dimensions, given.output].some((each) => each !== undefined);
+
+/** Measures a run's search and shows it. @throws UserError where one of the files is not given. */
+export async function evaluateOnCorpus(run: string, given: Partial<CorpusFiles>, json: boolean): Promise<void> {
+  const { corpus, queries, qrels, output, ...others } = given;
+  if (corpus === undefined || queries === undefined || qrels === undefined) {
+    throw new UserError("a corpus is searched with all three: --corpus FILE --queries FILE --qrels FILE");
+  }
+  let progress: { what: string; line: ProgressLine } | undefined;
+  const evaluation = await evaluateSearch(run, {
+    ...others,
+    ...{ corpus, queries, qrels },
+    onProgress: downloadLine(),
+    onStage(what, done, of) {
+      if (progress?.what !== what) {
+        progress?.line.end();
+        progress = { what, line: new ProgressLine(`done, ${what}`, of) };
+      }
+      if (done > 0) progress.line.at(done);
+    },
+  });
+  progress?.line.end();
+  if (output !== undefined) {
+    await writeAtomically(output, (file) => file.writeFile(renderSearch(evaluation)));
+  }
+  process.stdout.write(json ? `${JSON.stringify(evaluation, null, 2)}\n` : `${describeSearch(evaluation)}\n`);
+}
+
+function describeSearch({ corpus, queries, systems }: SearchEvaluation): string {
+  return `${counted(queries, "query", "queries")} against ${counted(corpus, "text")}\n${comparedTable(systems)}`;
+}

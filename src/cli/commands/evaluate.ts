@@ -1,0 +1,86 @@
+import { Command } from "commander";
+import { generationOptions } from "../../inference/generation/generation-options.ts";
+import type { RunEvaluation } from "../../runs/evaluate-run.ts";
+import { askingOptions } from "../../runs/run-config.ts";
+import { evaluateBesideBaselines } from "../../runs/search/evaluate-beside-baselines.ts";
+import { baseOptions, noteBase } from "../asked-base.ts";
+import { addExamples } from "../help.ts";
+import { addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { comparedTable, counted, metrics, table } from "../terminal/format.ts";
+import { writingOptions } from "../writing-options.ts";
+import { asksForSearch, evaluateOnCorpus } from "./evaluate-search.ts";
+
+const EXAMPLES = [
+  "aflora evaluate --run runs/tickets",
+  "aflora evaluate --run runs/tickets --validation new.csv --json",
+  "aflora evaluate --run runs/gsm8k --validation gsm8k/test.jsonl --generate 100 --num-beams 4",
+  "aflora evaluate --run runs/search --corpus corpus.jsonl --queries queries.jsonl --qrels qrels.tsv",
+];
+
+/** `aflora evaluate` */
+export function evaluateCommand(): Command {
+  const command = new Command("evaluate")
+    .description("evaluate a fine-tuned model: metrics, of classes a confusion matrix, of one that writes its answers")
+    .requiredOption("--run <dir>", "run folder")
+    .option("--data <dir>", "folder with the GLUE task's files (the run's own where absent)")
+    .option("--validation <file>", "examples: CSV, TSV or JSONL file (the run's own validation data where absent)")
+    .option("--own-splits", "the data's own validation examples, where the run held out others of its training data")
+    .option("--text <column>", "column of the text")
+    .option("--text-pair <column>", "column of the second text of a pair")
+    .option("--label <column>", "column of the label")
+    .option("--generate <n>", "of a model that writes: answer so many examples too, and score the answers", Number)
+    .option(
+      "--corpus <file>",
+      "texts to search, with --queries and --qrels, in BEIR's layout: of embeddings and rerankers",
+    )
+    .option("--queries <file>", "queries: _id and text")
+    .option("--qrels <file>", "which text answers which query: query-id, corpus-id, score")
+    .option("--dimensions <n>", "with --corpus: cut embeddings to this size", Number)
+    .option("--output <file>", "with --corpus: an HTML page of scores and of queries that gained and lost")
+    .option("--json", "as JSON, answers among it");
+  addSchemaOptions(command, generationOptions, "Answers of a model that writes");
+  addSchemaOptions(command, askingOptions, "Options");
+  return addExamples(command, EXAMPLES).action(async () => {
+    const { run, json, ...given } = givenOptions(command);
+    if (asksForSearch(given)) {
+      await evaluateOnCorpus(run as string, given, json === true);
+      return;
+    }
+    const answers = writingOptions(given);
+    const evaluations = await evaluateBesideBaselines(run as string, {
+      ...given,
+      base: baseOptions(given).base,
+      answers,
+      onAnswer: showAnswered,
+      onBase: (base) => noteBase(base, given),
+    });
+    process.stdout.write(
+      json ? `${JSON.stringify(evaluations, null, 2)}\n` : `${evaluations.map(describe).join("\n\n")}\n`,
+    );
+  });
+}
+
+/** How far answering is, on a terminal. */
+function showAnswered(done: number, of: number): void {
+  if (process.stderr.isTTY) process.stderr.write(`\ranswered ${done} of ${of}\x1b[K${done === of ? "\n" : ""}`);
+}
+
+function describe({
+  split,
+  examples,
+  metrics: values,
+  beside = {},
+  labels,
+  confusion,
+  answers,
+}: RunEvaluation): string {
+  const scored = answers ? `, ${counted(answers.length, "answer")} scored` : "";
+  const others = Object.keys(beside);
+  const measured = others.length > 0 ? comparedTable({ "fine-tuned": values, ...beside }) : metrics(values);
+  const lines = [`${split}: ${counted(examples, "example")}${scored}`, measured];
+  if (confusion) {
+    const rows = confusion.map((row, i) => [labels[i]!, ...row.map(String)]);
+    lines.push("", "rows: true label, columns: predicted", table([["", ...labels], ...rows]));
+  }
+  return lines.join("\n");
+}

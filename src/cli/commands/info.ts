@@ -1,0 +1,42 @@
+import { availableParallelism, cpus, totalmem } from "node:os";
+import { Command } from "commander";
+import { METHOD_NAMES } from "../../methods/methods.ts";
+import { MODEL_TYPES } from "../../models/families.ts";
+import { type FoundDevice, findDevices } from "../../runtime/devices-node.ts";
+import { onnxRuntimeVersion } from "../../runtime/runtime-node.ts";
+import { addExamples } from "../help.ts";
+import { bytes, table } from "../terminal/format.ts";
+import { packageVersion } from "../version.ts";
+
+/** `aflora info` */
+export function infoCommand(): Command {
+  const command = new Command("info")
+    .description("show versions, devices and cores, and what is supported")
+    .option("--json", "as JSON");
+  return addExamples(command, ["aflora info", "aflora info --json"]).action(async ({ json }: { json?: boolean }) => {
+    const info = {
+      aflora: packageVersion(),
+      node: process.versions.node,
+      onnxRuntime: onnxRuntimeVersion(),
+      devices: await findDevices(),
+      cpu: cpus()[0]?.model ?? "unknown",
+      cores: availableParallelism(),
+      memory: totalmem(),
+      methods: METHOD_NAMES,
+      modelTypes: MODEL_TYPES,
+    };
+    const { devices, memory, ...others } = info;
+    const rows = [
+      ...Object.entries({ ...others, memory: bytes(memory) }).map(([name, value]) => {
+        return [name, Array.isArray(value) ? value.join(", ") : String(value)];
+      }),
+      ...devices.filter(({ device }) => device !== "cpu").map((device) => [device.device, described(device)]),
+    ];
+    process.stdout.write(json ? `${JSON.stringify(info, null, 2)}\n` : `${table([["", ""], ...rows]).trimStart()}\n`);
+  });
+}
+
+function described({ usable, name = "usable", software, reason }: FoundDevice): string {
+  if (!usable) return `not usable: ${reason}`;
+  return software ? `${name} (software, slower than the CPU)` : name;
+}

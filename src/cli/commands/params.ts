@@ -1,0 +1,95 @@
+import { Command } from "commander";
+import { readFolderConfig } from "../../checkpoints/model-folder-node.ts";
+import { UserError } from "../../errors.ts";
+import { totalFlops } from "../../graph/flops.ts";
+import { BUNDLED_MODEL } from "../../inference/bundled-model.ts";
+import { modelDirectory } from "../../inference/load-base-model-node.ts";
+import { DEFAULT_METHOD, findMethod, parseMethodOptions } from "../../methods/methods.ts";
+import { describeModel } from "../../models/families.ts";
+import { type MethodCosts, methodCosts } from "../../studies/method-cost.ts";
+import { addExamples, everydayHelp } from "../help.ts";
+import { addMethodOptions, givenOptions } from "../schema-options.ts";
+import { integer, table } from "../terminal/format.ts";
+
+const EXAMPLES = [
+  "aflora params --model deberta-v3-base/config.json --method aflora --rank 4",
+  "aflora params --method lora --target-modules query,value --json",
+];
+
+/** `aflora params` */
+export function paramsCommand(): Command {
+  const command = new Command("params")
+    .description("count a method's trainable parameters and FLOPs on a model, from its config.json alone")
+    .option("--model <path>", "model folder, or a config.json (the bundled encoder's where absent)")
+    .option("--method <name>", "fine-tuning method", DEFAULT_METHOD.name)
+    .option("--sequence-length <n>", "tokens of a sequence, for the FLOPs of attention", Number, 128)
+    .option("--settled-blocks <n>", "with so many blocks out of training, too (train --freeze-blocks)", Number)
+    .option("--json", "as JSON");
+  addMethodOptions(command);
+  everydayHelp(command, ["model", "method", "sequenceLength", "settledBlocks", "json", "rank", "targetModules"]);
+  return addExamples(command, EXAMPLES).action(async () => {
+    const {
+      model = BUNDLED_MODEL,
+      method = DEFAULT_METHOD.name,
+      sequenceLength = 128,
+      settledBlocks = 0,
+      json,
+      ...flags
+    } = givenOptions<ParamsOptions>(command);
+    if (!Number.isInteger(sequenceLength) || sequenceLength < 1) {
+      throw new UserError("--sequence-length must be a whole number of tokens, at least 1");
+    }
+    if (!Number.isInteger(settledBlocks) || settledBlocks < 0) {
+      throw new UserError("--settled-blocks must be a whole number of blocks");
+    }
+    const definition = findMethod(method);
+    const options = parseMethodOptions(definition, flags);
+    const description = describeModel(await readFolderConfig(modelDirectory(model)));
+    const costs = methodCosts(description, definition, options, sequenceLength, settledBlocks);
+    process.stdout.write(
+      json ? `${JSON.stringify({ model, method, options, ...costs }, null, 2)}\n` : `${describe(method, costs)}\n`,
+    );
+  });
+}
+
+interface ParamsOptions {
+  model?: string;
+  method?: string;
+  sequenceLength?: number;
+  settledBlocks?: number;
+  json?: boolean;
+  [methodOption: string]: unknown;
+}
+
+function describe(method: string, { costs, head, sequenceLength, adaptedLayers }: MethodCosts): string {
+  const names = Object.keys(costs[0]!.modules);
+  const whens = costs.map(({ when }) => when);
+  const flops = (count: number): string => `${(count / 1e6).toFixed(3)}`;
+  return [
+    table([
+      ["trainable parameters by module", ...whens],
+      ...names.map((name) => [name, ...costs.map(({ modules }) => integer(modules[name] ?? 0))]),
+      ["in all", ...costs.map(({ trainable }) => integer(trainable))],
+    ]),
+    "",
+    `head, counted apart: ${integer(head)}`,
+    "",
+    `MFLOP of one training step per token, ${sequenceLength} tokens a sequence:`,
+    table([
+      ["", ...whens],
+      ...(["base", "adapter"] as const).flatMap((part) =>
+        (["forward", "backward"] as const).map((pass) => [
+          `${part}, ${pass}`,
+          ...costs.map(({ flops: of }) => flops(of[part][pass])),
+        ]),
+      ),
+      ["in all", ...costs.map(({ flops: of }) => flops(totalFlops(of)))],
+    ]),
+    ...(adaptedLayers.adapter > 0
+      ? [
+          "",
+          `of which the adapted linear layers, forward: ${flops(adaptedLayers.base)} the layers themselves, ${flops(adaptedLayers.adapter)} their ${method} adapters`,
+        ]
+      : []),
+  ].join("\n");
+}

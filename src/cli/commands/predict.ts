@@ -1,0 +1,121 @@
+import { Command } from "commander";
+import { linesOf } from "../../datasets/parse-table.ts";
+import { readExamples } from "../../datasets/table-node.ts";
+import { UserError } from "../../errors.ts";
+import { generationOptions } from "../../inference/generation/generation-options.ts";
+import type { AnswerOptions } from "../../inference/write-answers.ts";
+import { FineTunedModel } from "../../runs/load-fine-tuned-model.ts";
+import { askingOptions, runtimeFor } from "../../runs/run-config.ts";
+import type { Device } from "../../runtime/session.ts";
+import { namedColumns } from "../../tasks/rows.ts";
+import type { TextInput } from "../../tasks/task-kind.ts";
+import { type AskedBase, baseOptions, noteBase } from "../asked-base.ts";
+import { addExamples } from "../help.ts";
+import { addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { writingOptions } from "../writing-options.ts";
+
+const EXAMPLES = [
+  'aflora predict --run runs/tickets "My card was charged twice"',
+  'aflora predict --run runs/rte "A man sleeps." --text-pair "Nobody is awake."',
+  "aflora predict --run runs/tickets --file new.csv --text message --json",
+  "cat messages.txt | aflora predict --run runs/tickets",
+  'aflora predict --adapter peft-folder --model bert-base-uncased-folder "Where is my order?"',
+  'aflora predict --run runs/support "How do I reset my password?" --max-new-tokens 80',
+];
+
+/** `aflora predict` */
+export function predictCommand(): Command {
+  const command = new Command("predict")
+    .description(
+      "label texts with a fine-tuned model, or answer them: from arguments, a file or stdin (one text a line)",
+    )
+    .argument("[texts...]", "texts to label or to answer")
+    .option("--run <dir>", "run folder, or its adapter folder")
+    .option("--adapter <dir>", "adapter folder in place of --run, such as one that Hugging Face PEFT made")
+    .option("--model <name>", "base model to use in place of the one that the adapter names")
+    .option("--file <file>", "texts from a CSV, TSV, JSONL or TXT file")
+    .option("--text <column>", "column of the text, in a file with columns")
+    .option("--text-pair <text>", "second text of each pair; with --file, its column")
+    .option("--json", "as JSON Lines, every label with its probability");
+  addSchemaOptions(command, generationOptions, "Answers of a model that writes");
+  addSchemaOptions(command, askingOptions, "Options");
+  return addExamples(command, EXAMPLES).action(async (texts: string[]) => {
+    const options = givenOptions<PredictOptions>(command);
+    const { run, adapter } = options;
+    if ((run === undefined) === (adapter === undefined)) throw new UserError("give either --run DIR or --adapter DIR");
+    const writing = writingOptions(options);
+    const model = await FineTunedModel.load((run ?? adapter)!, runtimeFor(options), baseOptions(options));
+    try {
+      noteBase(model.base, options);
+      const inputs = await readInputs(texts, options, model.description.task.kind);
+      // A text with what follows it is not answered: it is said how likely that is.
+      if (model.writes && options.textPair === undefined) await answer(model, inputs, writing, options);
+      else await label(model, inputs, options);
+    } finally {
+      await model.release();
+    }
+  });
+}
+
+async function label(model: FineTunedModel, inputs: readonly TextInput[], { json }: PredictOptions): Promise<void> {
+  const predictions = await model.predict(inputs);
+  predictions.forEach((prediction, i) => {
+    const { text, textPair } = inputs[i]!;
+    const line = json
+      ? JSON.stringify({ text, textPair, ...prediction })
+      : `${model.kind.lineOf(prediction)}\t${inOneLine(textPair === undefined ? text : `${text} | ${textPair}`)}`;
+    process.stdout.write(`${line}\n`);
+  });
+}
+
+/** Answers each text: one alone piece by piece as it is written, several on a line each. */
+async function answer(
+  model: FineTunedModel,
+  inputs: readonly TextInput[],
+  writing: AnswerOptions,
+  options: PredictOptions,
+): Promise<void> {
+  const prompts = inputs.map((input) => model.promptOf(input));
+  if (prompts.length === 1 && !options.json) {
+    for await (const piece of model.answer(prompts[0]!, writing)) process.stdout.write(piece);
+    process.stdout.write("\n");
+    return;
+  }
+  await model.answers(prompts, writing, ({ text, ...end }, i) => {
+    const line = options.json ? JSON.stringify({ text: inputs[i]!.text, answer: text, ...end }) : inOneLine(text);
+    process.stdout.write(`${line}\n`);
+  });
+}
+
+interface PredictOptions extends AskedBase {
+  run?: string;
+  adapter?: string;
+  file?: string;
+  text?: string;
+  textPair?: string;
+  device?: Device;
+  threads?: number;
+  json?: boolean;
+}
+
+async function readInputs(texts: readonly string[], options: PredictOptions, kind: string): Promise<TextInput[]> {
+  const { file, text, textPair } = options;
+  if (file !== undefined) {
+    if (texts.length > 0) throw new UserError("give texts or --file, not both");
+    return readExamples(file, namedColumns({ text, textPair }), kind, []);
+  }
+  const given = texts.length > 0 ? texts : await readLines();
+  if (given.length === 0) throw new UserError("nothing to label: give texts, --file FILE, or text on stdin");
+  return given.map((text) => (textPair === undefined ? { text } : { text, textPair }));
+}
+
+/** Line breaks and tabs would end the line or its column. */
+const inOneLine = (text: string): string => text.replace(/\s*[\r\n\t]\s*/g, " ");
+
+/** The lines of stdin, empty ones among them, where something is piped in. */
+async function readLines(): Promise<string[]> {
+  if (process.stdin.isTTY) return [];
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+  return linesOf(Buffer.concat(chunks).toString("utf8"), true).map(({ content }) => content);
+}

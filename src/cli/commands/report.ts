@@ -1,0 +1,22 @@
+import { join } from "node:path";
+import { Command } from "commander";
+import { writeReport } from "../../reports/report.ts";
+import { addExamples } from "../help.ts";
+import { givenOptions } from "../schema-options.ts";
+
+const EXAMPLES = ["aflora report runs/tickets", "aflora report runs/rte-* --output rte.html"];
+
+/** `aflora report` */
+export function reportCommand(): Command {
+  const command = new Command("report")
+    .description("draw a finished run, or several compared, as one HTML page that needs no network")
+    .argument("<dirs...>", "run folders")
+    .option("--output <file>", "page to write (report.html in the run's folder; of several runs, in this one)");
+  return addExamples(command, EXAMPLES).action(async (directories: string[]) => {
+    const { output = directories.length === 1 ? join(directories[0]!, "report.html") : "report.html" } = givenOptions<{
+      output?: string;
+    }>(command);
+    await writeReport(directories, output);
+    process.stdout.write(`${output}\n`);
+  });
+}

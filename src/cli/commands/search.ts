@@ -1,0 +1,80 @@
+import { Command } from "commander";
+import { readIdentifiedTexts } from "../../datasets/retrieval-set-node.ts";
+import { UserError } from "../../errors.ts";
+import { FineTunedModel } from "../../runs/load-fine-tuned-model.ts";
+import { runOptions, runtimeFor } from "../../runs/run-config.ts";
+import { unitVectors } from "../../runs/search/embed-texts.ts";
+import { readNpy } from "../../runs/search/vector-files.ts";
+import type { Device } from "../../runtime/session.ts";
+import { nearest, unitVector } from "../../tasks/vectors.ts";
+import { addExamples } from "../help.ts";
+import { addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { downloadLine } from "../terminal/download-line.ts";
+import { ProgressLine } from "../terminal/progress-line.ts";
+
+const EXAMPLES = [
+  'aflora search --run runs/search --corpus faq.jsonl "I cannot log in"',
+  'aflora search --run runs/search --corpus faq.jsonl --vectors faq.npy --top 3 --json "I cannot log in"',
+];
+
+interface Given {
+  run: string;
+  corpus: string;
+  text?: string;
+  vectors?: string;
+  top?: number;
+  json?: boolean;
+  device?: Device;
+  threads?: number;
+  offline?: boolean;
+}
+
+/** `aflora search` */
+export function searchCommand(): Command {
+  const command = new Command("search")
+    .description("find the texts of a corpus that are nearest to a query, by exact search")
+    .argument("<query...>", "what to search for")
+    .requiredOption("--run <dir>", "run folder of an embedding model")
+    .requiredOption("--corpus <file>", "texts: JSONL, CSV or TSV with text and perhaps _id and title, or a text a line")
+    .option("--text <column>", "column of the text")
+    .option("--vectors <file>", "the corpus's vectors, as aflora embed --output FILE.npy wrote them")
+    .option("--top <n>", "how many to show (10)", Number)
+    .option("--json", "as JSON Lines");
+  addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
+  return addExamples(command, EXAMPLES).action(async (query: string[]) => {
+    const { run, corpus, text, vectors: file, top = 10, json, ...where } = givenOptions<Given>(command);
+    if (!Number.isInteger(top) || top < 1) throw new UserError("--top must be a whole number, at least 1");
+    const texts = await readIdentifiedTexts(corpus, text);
+    const stored = file === undefined ? undefined : await readNpy(file);
+    if (stored && stored.length !== texts.length) {
+      throw new UserError(
+        `${file} holds ${stored.length} vectors, but ${corpus} ${texts.length} texts; embed it again`,
+      );
+    }
+    const from = { offline: where.offline, onProgress: downloadLine() };
+    const model = await FineTunedModel.load(run, runtimeFor(where), from);
+    const progress = new ProgressLine("texts", texts.length);
+    try {
+      const options = { onProgress: (done: number) => progress.at(done) };
+      const [asked] = await model.embed([query.join(" ")]);
+      const size = stored?.[0]?.length;
+      if (size !== undefined && size > asked!.length) {
+        throw new UserError(
+          `${file} holds vectors of ${size} numbers, but the model's have ${asked!.length}; embed it again`,
+        );
+      }
+      const all = texts.map((each) => each.text);
+      const vectors = stored?.map((vector) => unitVector(vector)) ?? (await unitVectors(model, all, options));
+      progress.end();
+      for (const { index, score } of nearest(unitVector(asked!, size), vectors, top)) {
+        const { id, text: found } = texts[index]!;
+        const line = json
+          ? JSON.stringify({ id, score, text: found })
+          : `${score.toFixed(4)}\t${id}\t${found.replace(/\s+/g, " ")}`;
+        process.stdout.write(`${line}\n`);
+      }
+    } finally {
+      await model.release();
+    }
+  });
+}

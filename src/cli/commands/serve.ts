@@ -1,0 +1,118 @@
+import { readFile } from "node:fs/promises";
+import { basename, resolve } from "node:path";
+import { Command } from "commander";
+import { z } from "zod";
+import { UserError } from "../../errors.ts";
+import type { Adapter } from "../../inference/adapter.ts";
+import { checkOptions } from "../../inference/check-options.ts";
+import { AdapterHost } from "../../runs/load-adapter-host.ts";
+import { formatToAnswer } from "../../runs/memory-fit.ts";
+import { type BaseOptions, openAdapter } from "../../runs/open-adapter.ts";
+import { askingOptions, computeOptions, runtimeFor } from "../../runs/run-config.ts";
+import type { Runtime } from "../../runtime/session.ts";
+import { type ServedModels, serveModels } from "../../serving/openai-server.ts";
+import { type AskedBase, baseOptions, noteBase } from "../asked-base.ts";
+import { addExamples } from "../help.ts";
+import { portOption } from "../port-option.ts";
+import { addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { signalled } from "../terminal/stop-signals.ts";
+
+const EXAMPLES = [
+  "aflora serve --run runs/support",
+  "aflora serve --run runs/support --run runs/tickets --port 8080 --key-file key.txt",
+];
+
+const NOTE = `Ask it as one asks OpenAI, at the address that it shows: /v1/models, /v1/chat/completions, /v1/completions and /v1/embeddings;
+/v1/rerank for rerankers, as Cohere and Jina have it, and /v1/classify for models that label texts. A run's model is called as its
+folder is. Only this machine is listened to.`;
+
+const serveOptions = z.object({
+  port: portOption(8080),
+  keyFile: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "file with a key that requests must bring as Authorization: Bearer KEY; also AFLORA_KEY of the environment",
+    ),
+  maxNewTokens: z.int().positive().default(512).describe("most tokens of an answer"),
+  maxWaiting: z.int().positive().default(16).describe("requests that wait or are answered, at the most"),
+  maxBodyBytes: z.int().positive().default(1_000_000).describe("bytes of a request's body, at the most"),
+});
+
+/** `aflora serve` */
+export function serveCommand(): Command {
+  const command = new Command("serve")
+    .description("serve fine-tuned models on 127.0.0.1 in the shapes of OpenAI's API")
+    .requiredOption(
+      "--run <dir>",
+      "run folder, or an adapter folder; several times for several, all over one base",
+      collect,
+    )
+    .option("--model <name>", "base model to use in place of the one that the adapters name");
+  addSchemaOptions(command, serveOptions, "Serving");
+  addSchemaOptions(command, askingOptions, "Options");
+  return addExamples(command, EXAMPLES, NOTE).action(async () => {
+    const { run, model, base, offline, device, threads, ...given } = givenOptions<ServeCommandOptions>(command);
+    const { keyFile, ...options } = checkOptions(serveOptions, given);
+    const key = keyFile === undefined ? process.env.AFLORA_KEY : await readKey(keyFile);
+    const runtime = runtimeFor(checkOptions(computeOptions.partial(), { device, threads }));
+    const asked = { model, base, offline };
+    const { host, models } = await loadModels(run, baseOptions(asked), runtime);
+    try {
+      noteBase(host.base, asked);
+      const server = await serveModels(models, { ...options, key });
+      process.stderr.write(`serving ${[...models.keys()].join(", ")} at ${server.url}\n`);
+      await signalled();
+      await server.close();
+    } finally {
+      await host.release();
+    }
+  });
+}
+
+interface ServeCommandOptions extends AskedBase {
+  run: string[];
+  keyFile?: string;
+  device?: "cpu" | "webgpu" | "cuda";
+  threads?: number;
+}
+
+const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
+
+/**
+ * Loads adapters over their one base model, each by its folder's name.
+ * @throws UserError where they are over different base models, or two have one name.
+ */
+async function loadModels(
+  directories: readonly string[],
+  options: BaseOptions,
+  runtime: Runtime,
+): Promise<{ host: AdapterHost; models: ServedModels }> {
+  const adapters: { name: string; adapter: Adapter }[] = [];
+  for (const directory of directories) {
+    const name = basename(resolve(directory));
+    if (adapters.some((other) => other.name === name)) {
+      throw new UserError(
+        `two of the runs are called "${name}"; rename one's folder, since it is what requests ask for`,
+      );
+    }
+    adapters.push({ name, adapter: await openAdapter(directory, options) });
+  }
+  const [first, ...others] = adapters.map(({ adapter }) => adapter.description);
+  const other = others.find(({ model, revision }) => model !== first!.model || revision !== first!.revision);
+  if (other) {
+    throw new UserError(`the runs have different base models, ${first!.model} and ${other.model}; serve them apart`);
+  }
+  const { model, revision, base: trained } = first!;
+  const format = options.base ?? formatToAnswer(trained);
+  const host = await AdapterHost.load(model, runtime, { ...options, format, ...(revision && { revision }) });
+  for (const { name, adapter } of adapters) await host.add(name, adapter);
+  return { host, models: new Map(host.names.map((name) => [name, host.use(name)])) };
+}
+
+async function readKey(file: string): Promise<string> {
+  const key = (await readFile(file, "utf8").catch(() => undefined))?.trim();
+  if (!key) throw new UserError(`${file} holds no key; write one line of text into it`);
+  return key;
+}

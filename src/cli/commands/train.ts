@@ -1,0 +1,84 @@
+import { Command } from "commander";
+import type { RunResult, SettledBlocksResult } from "../../runs/records.ts";
+import { runOptions } from "../../runs/run-config.ts";
+import { readConfigFile } from "../config-file.ts";
+import { addExamples, everydayHelp, STARTED_AS } from "../help.ts";
+import { INTERRUPTED, runTraining } from "../run-training.ts";
+import { addMethodOptions, addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { bytes, duration, epochs, integer, metrics } from "../terminal/format.ts";
+
+const EXAMPLES = [
+  "aflora train --train tickets.csv --text message --label team",
+  "aflora train --task rte --data glue --epochs 10 --output runs/rte",
+  "aflora train --config run.yaml --seed 7",
+  "aflora train --train more.csv --text message --label team --adapter runs/tickets",
+  "aflora train --model SmolLM2-135M-Instruct --train chat.jsonl --method lora",
+  'aflora train --model t5-small --train articles.jsonl --prefix "summarize: "',
+  "aflora train --resume runs/rte",
+];
+
+/** What most runs are given, and what ends or follows one. */
+const EVERYDAY = [
+  ...["config", "overwrite", "resume", "watch", "model", "method", "task", "data", "train", "validation", "text"],
+  ...["textPair", "label", "kind", "epochs", "batchSize", "learningRate", "rank", "seed", "device", "output", "lossOn"],
+];
+
+/** `aflora train` */
+export function trainCommand(): Command {
+  const command = new Command("train")
+    .description("fine-tune a model on a GLUE task or on your own examples, and write a run folder")
+    .option("--config <file>", "options from a JSON or YAML file, by their names without dashes; flags win")
+    .option("--overwrite", "replace an old run in the output folder")
+    .option("--resume [dir]", "go on with the run in this folder, or in --output; the folder knows its options")
+    .option("--watch", "serve a page on 127.0.0.1 that follows the run, and show its address")
+    .option("--watch-port <n>", "port of that page (a free one)", Number);
+  addSchemaOptions(command, runOptions, "Run");
+  addMethodOptions(command);
+  everydayHelp(command, EVERYDAY);
+  return addExamples(command, EXAMPLES).action(async () => {
+    const { config, overwrite = false, resume = false, watch, watchPort, ...flags } = givenOptions(command);
+    const file = config === undefined ? {} : await readConfigFile(config as string);
+    const outcome = await runTraining(
+      { ...file, ...flags, ...(typeof resume === "string" && { output: resume }) },
+      {
+        overwrite: overwrite === true,
+        resume: resume !== false,
+        ...((watch || watchPort !== undefined) && {
+          watch: watchPort === undefined ? {} : { port: watchPort as number },
+        }),
+      },
+    );
+    if (!outcome.result) {
+      process.stderr.write(`interrupted; go on with: ${STARTED_AS} train --resume ${outcome.directory}\n`);
+      process.exitCode = INTERRUPTED;
+      return;
+    }
+    process.stdout.write(`${summary(outcome.directory, outcome.result)}\n`);
+  });
+}
+
+/** What a run came to, in a few lines. */
+export function summary(directory: string, result: RunResult): string {
+  const { trainable, frozen, blocks, memoryEstimate } = result;
+  const expected = memoryEstimate ? ` (${bytes(memoryEstimate.total)} expected)` : "";
+  return [
+    `best epoch ${epochs(result.bestEpoch)}: ${metrics(result.metrics)}; last epoch: ${metrics(result.lastEpochMetrics)}`,
+    ...(result.float32Metrics
+      ? [`on the float32 base model, as exports and predictions use it: ${metrics(result.float32Metrics)}`]
+      : []),
+    `trainable parameters: ${integer(trainable.start)} at the start, ${integer(trainable.average)} on average, ${integer(trainable.end)} at the end; head ${integer(trainable.head)}`,
+    ...(frozen.of > 0 ? [`projection matrices frozen: ${frozen.count} of ${frozen.of}`] : []),
+    ...(blocks ? [settledSummary(blocks, result.flops)] : []),
+    `${duration(result.seconds)}, ${integer(result.tokensPerSecond)} tokens/s, peak memory ${bytes(result.peakMemory)}${expected}, adapter ${bytes(result.adapterBytes)}`,
+    `run folder: ${directory}`,
+  ].join("\n");
+}
+
+/** What blocks that left training came to. */
+function settledSummary({ settledAtStep, flopsSaved, secondsSaved }: SettledBlocksResult, flops: number): string {
+  const steps = settledAtStep.filter((step) => step !== null);
+  const count = `blocks settled: ${steps.length} of ${settledAtStep.length}`;
+  if (steps.length === 0) return count;
+  const share = Math.round((100 * flopsSaved) / (flops + flopsSaved));
+  return `${count} (at ${steps.length > 1 ? "steps" : "step"} ${steps.join(", ")}), which saved ${share} % of the operations and ${secondsSaved > 0 ? `about ${duration(secondsSaved)}` : "no time"}`;
+}

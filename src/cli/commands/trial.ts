@@ -1,0 +1,89 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { Command } from "commander";
+import { readJsonFile, writeJsonFile } from "../../checkpoints/json-file-node.ts";
+import { fineTuneWithReport } from "../../reports/reported-run.ts";
+import { removeCheckpoints } from "../../runs/checkpoint-folder.ts";
+import { evaluateRun } from "../../runs/evaluate-run.ts";
+import type { FineTuneConfig } from "../../runs/fine-tune-config.ts";
+import { isFinished } from "../../runs/read-run.ts";
+import { REPORTED, TRIAL_TIME } from "../../studies/run-study.ts";
+import { mean } from "../../studies/statistics.ts";
+import type { Reported } from "../../studies/study-plan.ts";
+import { INTERRUPTED } from "../run-training.ts";
+import { onceAskedToEnd } from "../terminal/stop-signals.ts";
+
+/** What the process of a trial is told, as JSON in a file. */
+export interface TrialOrder {
+  config: Readonly<Record<string, unknown>>;
+  resume: boolean;
+  stopAfter?: number | undefined;
+  /** Milliseconds after which training ends by its best evaluation so far. */
+  timeUpAfter?: number | undefined;
+  reported: Reported | undefined;
+}
+
+/** What it says to the process that started it. */
+export interface TrialNews {
+  step: number;
+  totalSteps: number;
+  epoch: number;
+}
+
+/** The process of one trial: it trains, and scores the adapter on data that played no part in any choice. */
+export function trialCommand(): Command {
+  return new Command("trial").argument("<file>").action(async (file: string) => {
+    const { config, resume, stopAfter, timeUpAfter, reported } = (await readJsonFile(file)) as TrialOrder;
+    const directory = String(config.output);
+    const abort = new AbortController();
+    onceAskedToEnd(() => abort.abort());
+    // Whoever started it has ended, and its place may be another's now.
+    process.on("disconnect", () => abort.abort());
+    /** Of all processes that worked at it, from their start to their end. */
+    const addTime = async (): Promise<void> => {
+      const path = join(directory, TRIAL_TIME);
+      const { seconds = 0 } = ((await readJsonFile(path)) ?? {}) as { seconds?: number };
+      await writeJsonFile(path, { seconds: (resume ? seconds : 0) + process.uptime() });
+    };
+    if (!resume) await rm(join(directory, REPORTED), { force: true });
+    if (!resume || !(await isFinished(directory))) {
+      let totalSteps = 0;
+      const outcome = await fineTuneWithReport(config as FineTuneConfig, {
+        ...(resume ? { resume } : { overwrite: true }),
+        ...(stopAfter !== undefined && { stopAfter }),
+        ...(timeUpAfter !== undefined && { timeUp: AbortSignal.timeout(timeUpAfter) }),
+        signal: abort.signal,
+        onStart: (start) => {
+          totalSteps = start.totalSteps;
+        },
+        onStep: ({ step, epoch }) => {
+          if (process.connected) process.send!({ step: step + 1, totalSteps, epoch } satisfies TrialNews);
+        },
+      });
+      if (!outcome.result) {
+        await addTime();
+        process.exitCode = abort.signal.aborted ? INTERRUPTED : 0;
+        if (process.connected) process.disconnect();
+        return;
+      }
+    }
+    // A study has many trials, and with full fine-tuning each checkpoint is several times as large as the model.
+    await removeCheckpoints(directory);
+    if (reported) await writeJsonFile(join(directory, REPORTED), await reportedScores(directory, reported, config));
+    await addTime();
+    if (process.connected) process.disconnect();
+  });
+}
+
+/** Metrics on what a trial is reported on; of several splits their means. */
+async function reportedScores(
+  directory: string,
+  reported: Reported,
+  { threads, device, offline }: TrialOrder["config"],
+): Promise<Record<string, number>> {
+  const compute = { threads, device, offline } as Parameters<typeof evaluateRun>[1];
+  const splits = await evaluateRun(directory, { ...compute, ...reported });
+  return Object.fromEntries(
+    Object.keys(splits[0]!.metrics).map((metric) => [metric, mean(splits.map(({ metrics }) => metrics[metric]!))]),
+  );
+}

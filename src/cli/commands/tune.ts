@@ -1,0 +1,175 @@
+import { join } from "node:path";
+import { Command } from "commander";
+import { writeAtomically } from "../../checkpoints/atomic-file-node.ts";
+import { UserError } from "../../errors.ts";
+import { renderStudy, writeStudyPages } from "../../reports/study.ts";
+import type { EvaluationSource } from "../../runs/evaluate-run.ts";
+import { readFinishedRun } from "../../runs/read-run.ts";
+import { runOptions } from "../../runs/run-config.ts";
+import { besideChance, type PairedDifference, pairedDifference } from "../../studies/paired-difference.ts";
+import { heldOutScore, type TrialOutcome } from "../../studies/run-study.ts";
+import type { Study } from "../../studies/study-file.ts";
+import { type StudyResults, studyResults } from "../../studies/study-results.ts";
+import { keepWinner, searchFolder, tune } from "../../studies/tune.ts";
+import { addExamples, everydayHelp } from "../help.ts";
+import { INTERRUPTED } from "../run-training.ts";
+import { addMethodOptions, addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { counted } from "../terminal/format.ts";
+import { onceAskedToEnd } from "../terminal/stop-signals.ts";
+import { StudyProgressLines } from "../terminal/study-progress.ts";
+import { runTrialInProcess } from "../trial-process.ts";
+import { summary } from "./train.ts";
+
+const EXAMPLES = [
+  "aflora tune --train tickets.csv --text message --label team --minutes 20",
+  "aflora tune --train tickets.csv --text message --label team --validation held.csv --method lora --minutes 60",
+];
+
+const NOTE = "Method, learning rates, rank, batch size, clipping and epochs are tried where they are not given.";
+
+const EVERYDAY = [
+  "minutes",
+  "metric",
+  "output",
+  "model",
+  "method",
+  "train",
+  "validation",
+  "text",
+  "label",
+  "task",
+  "data",
+  "seed",
+];
+
+/** `aflora tune` */
+export function tuneCommand(): Command {
+  const command = new Command("tune")
+    .description("find the settings that suit your data within a time, and train with them")
+    .requiredOption("--minutes <n>", "time for all of it", Number)
+    .option("--metric <name>", "metric to choose by (the task's first)");
+  addSchemaOptions(command, runOptions.omit({ validationSplit: true }), "Run");
+  addMethodOptions(command);
+  everydayHelp(command, EVERYDAY);
+  return addExamples(command, EXAMPLES, NOTE).action(async () => {
+    const { minutes, metric, output = join("runs", "tuned"), seed = 42, ...options } = givenOptions<Flags>(command);
+    if (!(minutes > 0)) throw new UserError(`--minutes must be above 0, not ${minutes}`);
+    const abort = new AbortController();
+    const lines = new StudyProgressLines();
+    let timer: NodeJS.Timeout | undefined;
+    let timeUp: number | undefined;
+    let asked = false;
+    const stopListening = onceAskedToEnd(() => {
+      asked = true;
+      abort.abort();
+      lines.log("saving what is done; press Ctrl-C again to end at once");
+    });
+    try {
+      const found = await tune(
+        { options, minutes, output, seed, metric, signal: abort.signal },
+        (job) =>
+          runTrialInProcess(job, {
+            signal: abort.signal,
+            timeUpAfter: timeUp === undefined ? undefined : Math.max(0, Math.round(timeUp - performance.now())),
+            onNews: (news) => lines.news(news),
+          }),
+        {
+          onTrial: (...of) => lines.onTrial(...of),
+          onFailure: (...of) => lines.onFailure(...of),
+          onRung: (...of) => lines.onRung(...of),
+          onNote: (note) => lines.log(note),
+          finishAfter(milliseconds) {
+            timeUp = performance.now() + milliseconds;
+          },
+          endAfter(milliseconds) {
+            timeUp = undefined;
+            timer = setTimeout(() => abort.abort(), milliseconds);
+          },
+        },
+      ).catch((error: unknown) => {
+        if (asked && error === abort.signal.reason) return undefined;
+        throw error;
+      });
+      if (asked || !found?.winner || !found.defaults) {
+        lines.log(
+          asked
+            ? "interrupted; the same command again takes up what has finished"
+            : "no trial has finished in the time",
+        );
+        process.exitCode = asked ? INTERRUPTED : 1;
+        return;
+      }
+      const { plan, outcome, winner, again, defaults, shortenedFrom } = found;
+      lines.stop();
+      await keepWinner(again ?? winner, output);
+      const results = studyResults(plan, outcome);
+      const { reported, configuration } = winner.trial;
+      const { label } = plan.configurations[configuration]!;
+      const compute = howToCompute(options);
+      const difference =
+        winner === defaults || winner.trial.id === defaults.trial.id
+          ? undefined
+          : await pairedDifference(winner.directory, defaults.directory, { ...reported, ...compute }, metric);
+      const shortened =
+        shortenedFrom === undefined
+          ? ""
+          : ` (${counted(Number(defaults.trial.config.epochs), "epoch")} in place of ${shortenedFrom})`;
+      const story = storyOf(results, { label, shortened, difference, apart: reported !== undefined });
+      const about = again ? `${story} ${storyOfKept(again, plan.study)}` : story;
+      const told: StudyResults = { ...results, title: "What was tried, and what won", about };
+      await writeStudyPages(searchFolder(output), told, outcome);
+      await writeAtomically(join(output, "tune.html"), (file) => file.writeFile(renderStudy(told, outcome)));
+      const { result } = await readFinishedRun(output);
+      process.stdout.write(`${about}\n${summary(output, result)}\nwhat was tried: ${join(output, "tune.html")}\n`);
+    } finally {
+      clearTimeout(timer);
+      stopListening();
+      lines.stop();
+    }
+  });
+}
+
+/** How the winner does that was trained once more. */
+function storyOfKept(kept: TrialOutcome, study: Study): string {
+  const { metric, score } = heldOutScore(kept, study)!;
+  const apart = kept.reported?.[metric];
+  const there = apart === undefined ? "" : `, on the examples that played no part in the choice ${apart.toFixed(4)}`;
+  return `What is kept was trained with these settings once more, on nine tenths of the examples: its ${metric} on the other tenth is ${score.toFixed(4)}${there}.`;
+}
+
+/** Options of how to compute, as they were given. */
+const howToCompute = ({ threads, device, offline }: Record<string, unknown>): EvaluationSource =>
+  Object.fromEntries(Object.entries({ threads, device, offline }).filter(([, value]) => value !== undefined));
+
+interface Flags {
+  minutes: number;
+  metric?: string;
+  output?: string;
+  seed?: number;
+  [option: string]: unknown;
+}
+
+/** What won, and by how much more than chance. */
+function storyOf(
+  { trials }: StudyResults,
+  of: { label: string; shortened: string; difference: PairedDifference | undefined; apart: boolean },
+): string {
+  const { label, shortened, difference, apart } = of;
+  if (trials.length === 1) {
+    return `There was time for one setting alone, the defaults of aflora train${shortened}: ${label}.`;
+  }
+  const tried = counted(trials.length, "setting");
+  if (!difference) {
+    return `Of ${tried} the defaults of aflora train${shortened} did best on the held-out examples: ${label}.`;
+  }
+  const { metric, examples, first, second, gain, standardError } = difference;
+  const four = (value: number): string => value.toFixed(4);
+  const scores = `${metric} is ${four(first)}, of the defaults${shortened} ${four(second)}`;
+  const where = apart
+    ? `On ${counted(examples, "example")} that played no part in the choice its`
+    : `On the ${counted(examples, "example")} held out, by which it was chosen, its`;
+  const caution = apart
+    ? ""
+    : " As the best of several by these examples it is partly luck: --validation FILE tells without.";
+  return `Of ${tried} this one did best on the held-out examples: ${label}. ${where} ${scores}; the difference, ${four(gain)} with a standard error of ${four(standardError)}, is ${besideChance(difference)}.${caution}`;
+}

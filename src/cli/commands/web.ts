@@ -1,0 +1,39 @@
+import { Command } from "commander";
+import { z } from "zod";
+import { checkOptions } from "../../inference/check-options.ts";
+import { servePage, writePage } from "../../serving/page-server.ts";
+import { addExamples } from "../help.ts";
+import { portOption } from "../port-option.ts";
+import { addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { signalled } from "../terminal/stop-signals.ts";
+
+const EXAMPLES = ["aflora web", "aflora web --output site"];
+
+const NOTE = `The page trains in the browser: texts never leave it. A run that was left is kept for this
+address: take the same port again. With --output the page becomes static files for any host; one
+that does not read its _headers file must be told to send them (docs/page.md).`;
+
+const webOptions = z.object({
+  port: portOption(8081),
+  output: z.string().min(1).optional().describe("write the page into this new folder instead of serving it"),
+});
+
+/** `aflora web` */
+export function webCommand(): Command {
+  const command = new Command("web").description(
+    "serve a page on 127.0.0.1 in which a model is trained, tried and taken away",
+  );
+  addSchemaOptions(command, webOptions, "Options");
+  return addExamples(command, EXAMPLES, NOTE).action(async () => {
+    const { port, output } = checkOptions(webOptions, givenOptions(command));
+    if (output !== undefined) {
+      await writePage(output);
+      process.stdout.write(`${output}\n`);
+      return;
+    }
+    const server = await servePage({ port });
+    process.stderr.write(`the page is at ${server.url} until Ctrl-C\n`);
+    await signalled();
+    await server.close();
+  });
+}

@@ -1,0 +1,77 @@
+import { join } from "node:path";
+import { Command } from "commander";
+import { UserError } from "../../errors.ts";
+import { runOptions } from "../../runs/run-config.ts";
+import { work } from "../../studies/queue/work.ts";
+import { addExamples } from "../help.ts";
+import { addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { onceAskedToEnd } from "../terminal/stop-signals.ts";
+import { runTrialInProcess } from "../trial-process.ts";
+
+const EXAMPLES = [
+  "aflora work --queue redis://127.0.0.1:6379",
+  "AFLORA_QUEUE=rediss://:password@lab.example:6380 aflora work --threads 4",
+];
+
+const NOTE = "Data and models are read by the study's paths, from this folder. Ctrl-C gives the trial back.";
+
+/** Where the queue is, where no flag says so: flags show in a list of processes, with passwords. */
+const QUEUE_VARIABLE = "AFLORA_QUEUE";
+
+/** `aflora work` */
+export function workCommand(): Command {
+  const command = new Command("work")
+    .description("take trials of studies from a queue and train them, until it is told to end")
+    .option(
+      "--queue <url>",
+      `Valkey or Redis server: redis://[:password@]host:port, rediss:// over TLS (${QUEUE_VARIABLE})`,
+    )
+    .option(
+      "--dir <dir>",
+      "folder of the runs; where workers share one, they go on from each other's checkpoints (runs/work)",
+    )
+    .option("--lost-after <seconds>", "after which a worker that says nothing is taken for lost (30)", Number);
+  addSchemaOptions(command, runOptions.pick({ threads: true, device: true, offline: true }), "How to compute");
+  return addExamples(command, EXAMPLES, NOTE).action(async () => {
+    const { queue, dir = join("runs", "work"), lostAfter = 30, ...compute } = givenOptions<Flags>(command);
+    if (!(lostAfter >= 1)) throw new UserError(`--lost-after must be at least 1 second, not ${lostAfter}`);
+    const abort = new AbortController();
+    const stopListening = onceAskedToEnd(() => {
+      log("giving back what is not done; once more ends at once");
+      abort.abort();
+    });
+    try {
+      await work({
+        url: queueUrl(queue),
+        directory: dir,
+        compute,
+        lostAfter,
+        signal: abort.signal,
+        run: (job, onStep) =>
+          runTrialInProcess(job, { signal: abort.signal, onNews: ({ step, totalSteps }) => onStep(step, totalSteps) }),
+        onReady: (address) => log(`waiting for trials at ${address}`),
+        onNote: log,
+      });
+      // A server that is gone would be looked for, for ever.
+      process.exit();
+    } finally {
+      stopListening();
+    }
+  });
+}
+
+interface Flags {
+  queue?: string;
+  dir?: string;
+  lostAfter?: number;
+  [option: string]: unknown;
+}
+
+/** The queue's address, as a flag or the environment has it. @throws UserError where neither does. */
+export function queueUrl(flag: string | true | undefined): string {
+  const url = typeof flag === "string" ? flag : process.env[QUEUE_VARIABLE];
+  if (url) return url;
+  throw new UserError(`where is the queue? Give its server with --queue redis://host:port, or in ${QUEUE_VARIABLE}`);
+}
+
+const log = (line: string): void => void process.stderr.write(`${line}\n`);

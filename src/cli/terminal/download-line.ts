@@ -1,0 +1,29 @@
+import type { DownloadProgress } from "../../checkpoints/hub-download-node.ts";
+import { bytes } from "./format.ts";
+
+const BAR_SIZE = 20;
+
+/**
+ * Shows on stderr how a download from the hub is getting on: a bar on a terminal, elsewhere a line for each file.
+ * A bar of the library would keep the process alive after a download that fails.
+ */
+export function downloadLine(): (progress: DownloadProgress) => void {
+  let file = "";
+  let percent = -1;
+  return (progress) => {
+    const { done, total, bytesPerSecond } = progress;
+    const now = Math.floor((100 * done) / total);
+    if (progress.file === file && (now === percent || !process.stderr.isTTY)) return;
+    file = progress.file;
+    percent = now;
+    if (process.stderr.isTTY) {
+      const filled = Math.round((BAR_SIZE * done) / total);
+      const bar = "█".repeat(filled) + "░".repeat(BAR_SIZE - filled);
+      process.stderr.write(
+        `\r${bar} ${bytes(done)} of ${bytes(total)} | ${bytes(bytesPerSecond)}/s | ${file}\x1b[K${done === total ? "\n" : ""}`,
+      );
+    } else {
+      process.stderr.write(`fetching ${file}, ${bytes(total)} in all\n`);
+    }
+  };
+}

@@ -1,0 +1,145 @@
+import { basename, isAbsolute } from "node:path";
+import type { FineTuneOptions, RunStart } from "../../runs/fine-tune.ts";
+import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../runs/records.ts";
+import { bytes, counted, duration, epochs, integer, metrics } from "./format.ts";
+import { StatusLines } from "./status-lines.ts";
+
+/** Plain lines come at most this often, seconds. */
+const LINE_INTERVAL = 10;
+const BAR_SIZE = 16;
+
+/** Shows a run's progress: a bar on a terminal, plain lines elsewhere. Everything goes to stderr. */
+export class TrainingProgress {
+  readonly #status = process.stderr.isTTY ? new StatusLines(process.stderr) : undefined;
+  #start: RunStart | undefined;
+  #latest: StepRecord | undefined;
+  #tokens = 0;
+  #seconds = 0;
+  #stepsHere = 0;
+  #peakMemory = 0;
+  #metric = "";
+  #lastLine = 0;
+
+  /** The callbacks to give to a run. */
+  get callbacks(): Pick<FineTuneOptions, "onStart" | "onStep" | "onFreezingCheck" | "onEvaluation"> {
+    return {
+      onStart: (start) => this.#begin(start),
+      onStep: (record) => this.#step(record),
+      onFreezingCheck: (record) => this.#freeze(record),
+      onEvaluation: (record) => this.#evaluation(record),
+    };
+  }
+
+  /** Leaves the bar as it is. */
+  stop(): void {
+    this.#status?.end();
+  }
+
+  /** Writes a line above the bar. */
+  log(line: string): void {
+    if (this.#status) this.#status.log(line);
+    else process.stderr.write(`${line}\n`);
+  }
+
+  #begin(start: RunStart): void {
+    this.#start = start;
+    const { base, task, config, totalSteps, stepsDone } = start;
+    const examples = task.validation.reduce((sum, split) => sum + split.examples.length, 0);
+    this.log(
+      `${config.method.name} on ${isAbsolute(base.name) ? basename(base.name) : base.name}, task ${task.name}: ${integer(task.train.length)} training and ${counted(examples, "validation example")}, ${counted(totalSteps, "step")}`,
+    );
+    if (base.newWeights.length > 0) this.log(`made new: ${base.newWeights.map(({ name }) => name).join(", ")}`);
+    if (base.unused.length > 0) {
+      const shown = base.unused.slice(0, 3).join(", ");
+      const others = base.unused.length - 3;
+      this.log(`not used: ${shown}${others > 0 ? ` and ${counted(others, "more tensor")}` : ""}`);
+    }
+    for (const line of sampleLines(start.sample ?? [])) this.log(line);
+    const { total, weights, optimizer, activations, hiddenStates } = start.memory;
+    const kept = hiddenStates === undefined ? "" : `, hidden states of settled blocks up to ${bytes(hiddenStates)}`;
+    this.log(
+      `memory: about ${bytes(total)} expected, of it weights ${bytes(weights)}, optimizer ${bytes(optimizer)}, activations ${bytes(activations)}${kept}`,
+    );
+    for (const note of start.notes) this.log(note);
+    if (stepsDone > 0) this.log(`going on after step ${stepsDone}`);
+    this.#show();
+  }
+
+  #step(record: StepRecord): void {
+    this.#latest = record;
+    this.#tokens += record.tokens;
+    this.#seconds += record.seconds;
+    this.#stepsHere++;
+    this.#peakMemory = Math.max(this.#peakMemory, record.memory ?? 0);
+    const done = record.step + 1;
+    const { totalSteps } = this.#start!;
+    if (this.#status) this.#show();
+    else if (this.#seconds - this.#lastLine >= LINE_INTERVAL || done === totalSteps) {
+      this.#lastLine = this.#seconds;
+      const rate = `lr ${record.learningRate.toPrecision(3)}`;
+      this.log(joined([`step ${done}/${totalSteps}`, rate, this.#speed(record), this.#facts(record)]));
+    }
+  }
+
+  #freeze({ step, fraction, frozen, blocks, compileSeconds }: FreezingRecord): void {
+    const names =
+      frozen.length <= 4 ? frozen.join(", ") : `${frozen.slice(0, 3).join(", ")} and ${frozen.length - 3} more`;
+    const changes = [
+      ...(frozen.length > 0 ? [`froze ${names} (r = ${fraction.toFixed(2)})`] : []),
+      ...(blocks?.settled ? [`settled ${blocks.border} of ${counted(blocks.scores.length, "block")}`] : []),
+    ];
+    if (changes.length === 0) return;
+    this.log(`step ${step}: ${changes.join("; ")}; compiled again in ${duration(compileSeconds)}`);
+  }
+
+  #evaluation(record: EvaluationRecord): void {
+    const [name, value] = Object.entries(record.metrics)[0]!;
+    this.#metric = `${name} ${value.toFixed(4)}`;
+    this.#show();
+    this.log(`epoch ${epochs(record.epoch)}: ${metrics(record.metrics)}, loss ${record.loss.toFixed(4)}`);
+  }
+
+  /** The bar, and what is known of the run under it: one line would be too long for most terminals. */
+  #show(): void {
+    const { totalSteps, stepsDone } = this.#start!;
+    const done = this.#latest ? this.#latest.step + 1 : stepsDone;
+    const filled = Math.round((BAR_SIZE * done) / totalSteps);
+    const bar = `${"█".repeat(filled)}${"░".repeat(BAR_SIZE - filled)} ${done}/${totalSteps}`;
+    this.#status?.set(
+      this.#latest ? [joined([bar, this.#speed(this.#latest)]), this.#facts(this.#latest)] : [`${bar} | starting`],
+    );
+  }
+
+  #speed({ step, loss }: StepRecord): string {
+    const left = (this.#start!.totalSteps - step - 1) * (this.#seconds / this.#stepsHere);
+    const speed = `${integer(this.#tokens / this.#seconds)} tokens/s`;
+    return joined([`loss ${loss.toFixed(3)}`, speed, `${duration(left)} left`]);
+  }
+
+  #facts({ trainable, frozen, settled }: StepRecord): string {
+    const { freezable } = this.#start!;
+    return joined([
+      this.#metric,
+      `peak ${bytes(this.#peakMemory)}`,
+      `${integer(trainable)} trainable`,
+      freezable > 0 ? `${frozen}/${freezable} frozen` : "",
+      settled ? `${counted(settled, "block")} settled` : "",
+    ]);
+  }
+}
+
+/** Characters of an example that are shown at most. */
+const SHOWN = 1500;
+
+/** An example as the model reads it, what counts between brackets. */
+function sampleLines(parts: NonNullable<RunStart["sample"]>): string[] {
+  if (parts.length === 0) return [];
+  const marked = parts.map(({ text, counts }) => (counts ? `⟦${text}⟧` : text)).join("");
+  const shown = marked.length > SHOWN ? `${marked.slice(0, SHOWN)}…` : marked;
+  return [
+    "the first example, with what counts for the loss between ⟦ and ⟧:",
+    ...shown.split("\n").map((line) => `  ${line}`),
+  ];
+}
+
+const joined = (parts: readonly string[]): string => parts.filter(Boolean).join(" | ");

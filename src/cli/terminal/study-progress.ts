@@ -1,0 +1,46 @@
+import type { StudyProgress } from "../../studies/run-study.ts";
+import type { Configuration, Trial } from "../../studies/study-plan.ts";
+import type { TrialNews } from "../commands/trial.ts";
+import { counted, duration } from "./format.ts";
+import { StatusLines } from "./status-lines.ts";
+
+/** How far a study is, on stderr: a line for each trial, and on a terminal how far that one is. */
+export class StudyProgressLines implements StudyProgress {
+  /** Absent where stderr is no terminal. */
+  protected readonly status = process.stderr.isTTY ? new StatusLines(process.stderr) : undefined;
+  readonly #started = performance.now();
+  #begun = 0;
+  #trial = "";
+  #left = 0;
+
+  onTrial({ seed }: Trial, label: string, count: number, total: number): void {
+    const seconds = (performance.now() - this.#started) / 1000;
+    // What was there before took no time.
+    this.#left = total - count + 1;
+    const eta = this.#begun > 0 ? `, about ${duration((seconds / this.#begun) * this.#left)} left` : "";
+    this.#begun++;
+    this.#trial = `[${count}/${total}] ${label}, seed ${seed}`;
+    this.log(`${this.#trial}${eta}`);
+  }
+
+  onFailure(directory: string, reason: string): void {
+    this.log(`${directory} failed: ${reason}; going on with the others`);
+  }
+
+  onRung(epochs: number, left: readonly Configuration[]): void {
+    this.log(`${counted(left.length, "configuration")} to epoch ${epochs}`);
+  }
+
+  news({ step, totalSteps, epoch }: TrialNews): void {
+    this.status?.set([`${this.#trial}: step ${step}/${totalSteps}, epoch ${epoch.toFixed(1)}`]);
+  }
+
+  log(line: string): void {
+    if (this.status) this.status.log(line);
+    else process.stderr.write(`${line}\n`);
+  }
+
+  stop(): void {
+    this.status?.end();
+  }
+}

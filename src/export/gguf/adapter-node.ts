@@ -1,0 +1,150 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileSource } from "../../checkpoints/file-source-node.ts";
+import {
+  GGUF_ARCHITECTURES,
+  type GgufArchitecture,
+  ggufModule,
+  headsInPairs,
+  turnPairs,
+} from "../../checkpoints/gguf/architectures.ts";
+import { openGguf } from "../../checkpoints/gguf/gguf.ts";
+import { ggufBytes } from "../../checkpoints/gguf/write.ts";
+import { readModelConfig } from "../../checkpoints/model-folder.ts";
+import { UserError } from "../../errors.ts";
+import { float32, type Tensor } from "../../graph/tensor.ts";
+import type { Adapter } from "../../inference/adapter.ts";
+import type { BaseModel } from "../../inference/base-model.ts";
+import type { FittedAdapter } from "../../inference/fitted-adapter.ts";
+import { lora } from "../../methods/lora.ts";
+import { findMethod } from "../../methods/methods.ts";
+import type { LinearSite } from "../../models/model-parts.ts";
+import { isPretrained } from "../../models/trace.ts";
+import { moduleName } from "../hugging-face.ts";
+import { writeModelfile } from "./modelfile-node.ts";
+
+/** What GGUF calls an adapter that llama.cpp adds to a layer, whatever method made it. */
+const ADAPTER_TYPE = "lora";
+
+/** File of the adapter in its folder. */
+export const GGUF_ADAPTER = "adapter.gguf";
+
+/**
+ * Writes an adapter as LoRA in GGUF, which llama.cpp puts on the base model in GGUF (`convert_lora_to_gguf.py`'s form), with a
+ * Modelfile from which `ollama create` makes a model of both.
+ * @throws UserError where llama.cpp has no place for the model, its head or the method.
+ */
+export async function writeGgufFolder(folder: string, base: BaseModel, adapter: FittedAdapter): Promise<void> {
+  const { description, adaptation, parameters } = adapter;
+  const architecture = architectureFor(base);
+  if (!isPretrained(base.head)) {
+    throw new UserError(
+      `--format gguf is for language models: an adapter in GGUF has no place for the head of "${description.task.kind}"`,
+    );
+  }
+  if (!adaptation.asLora) {
+    throw new UserError(
+      `method "${findMethod(description.method).name}" leaves no LoRA, which alone an adapter in GGUF can be; use --format merged`,
+    );
+  }
+  const config = await readModelConfig(base.files);
+  const folded = adaptation.sites.map((site) => ({ site, ...adaptation.asLora!(site, parameters) }));
+  // A file has one alpha, which each layer divides by a rank of its own.
+  const { alpha } = folded[0]!;
+  const tensors = new Map<string, Tensor<"float32">>();
+  for (const { site, A, B, ...own } of folded) {
+    const name = ggufModule(architecture, moduleName(base, site));
+    if (name === undefined) throw new UserError(`--format gguf has no name for layer "${site.name}"`);
+    const scale = own.alpha / alpha;
+    const scaled =
+      scale === 1
+        ? B
+        : float32(
+            B.shape,
+            B.data.map((value) => value * scale),
+          );
+    const heads = headsInPairs(architecture, name, config);
+    tensors.set(`${name}.weight.lora_a`, A);
+    tensors.set(`${name}.weight.lora_b`, heads === undefined ? scaled : turnPairs(scaled, heads, "pairs"));
+  }
+  const metadata = {
+    "general.type": "adapter",
+    "general.architecture": architecture.name,
+    "general.name": `${description.task.name}: ${description.method} adapter by aflora`,
+    "adapter.type": ADAPTER_TYPE,
+    "adapter.lora.alpha": alpha,
+  };
+  await writeFile(join(folder, GGUF_ADAPTER), ggufBytes(metadata, tensors));
+  await writeModelfile(folder, base, GGUF_ADAPTER);
+}
+
+/** @throws UserError where llama.cpp knows no such models, or we not what it calls their layers. */
+function architectureFor({ config }: BaseModel): GgufArchitecture {
+  const found = GGUF_ARCHITECTURES.find(({ modelTypes }) => modelTypes.includes(config.modelType));
+  if (found) return found;
+  const types = GGUF_ARCHITECTURES.flatMap(({ modelTypes }) => modelTypes).join(", ");
+  throw new UserError(`--format gguf is for models of type ${types}, not ${config.modelType}; use --format merged`);
+}
+
+/**
+ * Reads the LoRA adapter of a GGUF file for a base model, as llama.cpp would compute it.
+ * @param like the task that it is for
+ * @throws UserError where the file is damaged, no such adapter, or does not fit the base model.
+ */
+export async function readGgufAdapter(
+  path: string,
+  base: BaseModel,
+  like: Pick<Adapter["description"], "task" | "maxLength">,
+): Promise<Adapter> {
+  const file = await openGguf(await fileSource(path));
+  const { metadata, tensors } = file;
+  const architecture = architectureFor(base);
+  const [type, name, alpha] = ["adapter.type", "general.architecture", "adapter.lora.alpha"].map((key) =>
+    metadata.get(key),
+  );
+  if (type !== ADAPTER_TYPE || typeof alpha !== "number") throw new UserError(`${path} is no LoRA adapter in GGUF`);
+  if (name !== architecture.name) {
+    throw new UserError(`${path} is an adapter for models of architecture "${name}", not "${architecture.name}"`);
+  }
+  const config = await readModelConfig(base.files);
+  const parts = new Map<LinearSite, { A: Tensor<"float32">; B: Tensor<"float32"> }>();
+  for (const site of base.trace.sites) {
+    const own = ggufModule(architecture, moduleName(base, site));
+    if (!tensors.has(`${own}.weight.lora_a`)) continue;
+    const B = await file.read(`${own}.weight.lora_b`);
+    const heads = headsInPairs(architecture, own!, config);
+    parts.set(site, {
+      A: await file.read(`${own}.weight.lora_a`),
+      B: heads === undefined ? B : turnPairs(B, heads, "halves"),
+    });
+  }
+  if (2 * parts.size !== tensors.size) throw new UserError(`${path} adapts layers that ${base.name} does not have`);
+  const ranks = [...parts].map(([site, { A }]) => [moduleName(base, site), A.shape[0]!] as const);
+  const settings = {
+    r: Math.max(...ranks.map(([, rank]) => rank)),
+    lora_alpha: alpha,
+    rank_pattern: Object.fromEntries(ranks),
+  };
+  const { options, parameters } = lora.peft!.read!.read(lora.peft!.read!.config.parse(settings), {
+    location: path,
+    layers: [...parts].map(([site, { A, B }]) => ({
+      site,
+      module: moduleName(base, site),
+      tensor: (part) => (part === "lora_A" ? A : B),
+    })),
+    shared: () => undefined,
+  });
+  const adapted = parts.size < base.trace.sites.length && [...parts.keys()].map((site) => site.name);
+  return {
+    description: {
+      format: "aflora-adapter",
+      model: base.name,
+      modelType: base.config.modelType,
+      method: lora.name,
+      methodOptions: { ...options, ...(adapted && { targetModules: adapted }) },
+      task: like.task,
+      maxLength: like.maxLength,
+    },
+    parameters,
+  };
+}

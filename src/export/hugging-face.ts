@@ -1,0 +1,43 @@
+import type { AdapterDescription } from "../inference/adapter.ts";
+import type { BaseModel } from "../inference/base-model.ts";
+import { BUNDLED_MODEL, BUNDLED_ON_HUB } from "../inference/bundled-model.ts";
+import type { HeadName } from "../models/architecture.ts";
+import type { ModelDescription } from "../models/families.ts";
+import type { LinearSite, WeightSpec } from "../models/model-parts.ts";
+import { isPretrained } from "../models/trace.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
+
+/** Class of Hugging Face Transformers that a fine-tuned model is. */
+export function className({ architecture, config }: ModelDescription, kind: string): string {
+  const begin = architecture.modelTypes[config.modelType]!;
+  const { autoClass, className: own } = findTaskKind(kind).huggingFace;
+  if (own) return begin + own;
+  return autoClass === "AutoModel" ? `${begin}Model` : autoClass.replace("AutoModel", begin);
+}
+
+/** A module or weight in a checkpoint of the task's model: what belongs to the backbone stands under its prefix. */
+export function fullName(
+  { architecture, head }: ModelDescription & { head?: HeadName },
+  { name, part }: Pick<WeightSpec, "name" | "part">,
+) {
+  // A model without a head is the backbone itself.
+  if (head === "pooled") return name;
+  const { prefix, headUnderPrefix = [], besidePrefix = [] } = architecture;
+  const isIn = (modules: readonly string[]): boolean =>
+    modules.some((module) => name === module || name.startsWith(`${module}.`));
+  const underPrefix = part === "backbone" ? !isIn(besidePrefix) : isIn(headUnderPrefix);
+  return underPrefix ? `${prefix}.${name}` : name;
+}
+
+/** The base model's name for other tools. */
+export const publicName = (base: BaseModel): string => (base.name === BUNDLED_MODEL ? BUNDLED_ON_HUB : base.name);
+
+/** A linear layer's module in such a checkpoint. */
+export const moduleName = (base: BaseModel, { name }: LinearSite): string => fullName(base, { name, part: "backbone" });
+
+/** Names of a task's outputs; where its kind has no labels, their numbers; none where they are the words of a vocabulary. */
+export function labelNames({ kind, labels }: AdapterDescription["task"]): string[] {
+  const { head, outputs } = findTaskKind(kind);
+  if (isPretrained(head) || head === "pooled") return [];
+  return Array.from({ length: outputs(labels) }, (_, i) => labels[i] ?? `LABEL_${i}`);
+}

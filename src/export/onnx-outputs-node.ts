@@ -1,0 +1,168 @@
+import { join } from "node:path";
+import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Graph } from "../graph/graph.ts";
+import { float32, type Tensor as Values } from "../graph/tensor.ts";
+import type { Adapter } from "../inference/adapter.ts";
+import type { BaseModel } from "../inference/base-model.ts";
+import type { CompiledGraph, Runtime } from "../runtime/session.ts";
+import type { Example } from "../tasks/example.ts";
+import type { EncodedExample, TaskKind } from "../tasks/task-kind.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
+import type { Encoding } from "../tokenization/tokenizer.ts";
+import { ONNX_NAMES, type OnnxType, onnxFile, SENTENCE_EMBEDDING } from "./onnx.ts";
+
+/** Texts that an ONNX file is given at once: padding must make no difference. */
+const BATCH = 8;
+
+/** What an exported file says of each text. */
+export interface OnnxOutputs {
+  /** `[rows, outputs]`, or what the kind of task reads of them, `[rows, width]`. */
+  values: Float32Array[];
+  /** Index of each row's largest output, `[rows]`. */
+  likeliest: Int32Array[];
+}
+
+/** Runs an exported model as Transformers.js does, with inputs as its tokenizer pads them, and nothing read before. */
+export async function onnxOutputs(
+  folder: string,
+  type: OnnxType,
+  base: BaseModel,
+  { description }: Adapter,
+  runtime: Runtime,
+  examples: readonly Example[],
+): Promise<OnnxOutputs> {
+  const { task, maxLength, lossOn } = description;
+  const { tokenizer, labelCount } = base;
+  const kind = findTaskKind(task.kind);
+  const open = (name: string) =>
+    InferenceSession.create(join(folder, onnxFile(name, type)), {
+      intraOpNumThreads: runtime.threads,
+      interOpNumThreads: 1,
+    });
+  const hasEncoder = base.architecture.kind === "encoder-decoder";
+  const session = await open(hasEncoder ? ONNX_NAMES.decoder : ONNX_NAMES.whole);
+  let encoder: InferenceSession | undefined;
+  let readout: CompiledReadout | undefined;
+  try {
+    if (hasEncoder) encoder = await open(ONNX_NAMES.encoder);
+    readout = await compileReadout(kind, labelCount, runtime);
+    const outputs: OnnxOutputs = { values: [], likeliest: [] };
+    for (let start = 0; start < examples.length; start += BATCH) {
+      const part = examples.slice(start, start + BATCH);
+      const settings = { lossOn, options: task.options };
+      const encoded = part.map((example) => kind.encode(example, tokenizer, maxLength, settings));
+      const own = encoded.map(({ encoding, decoder }) => (encoder ? decoder! : encoding));
+      const given = encoder && (await readBy(encoder, encoded, tokenizer.padTokenId));
+      const results = await session.run(inputsOf(session, own, tokenizer.padTokenId, given));
+      const all = (results[SENTENCE_EMBEDDING] ?? results.logits)!.data as Float32Array;
+      const sequence = longestOf(own);
+      for (const [i, each] of encoded.entries()) {
+        // `[batch, outputs]`, or of tokens `[batch, sequence, outputs]`.
+        const rows = each.rows ? Array.from(each.rows, (token) => i * sequence + token) : [i];
+        const own = new Float32Array(rows.length * labelCount);
+        rows.forEach((row, at) => {
+          own.set(all.subarray(row * labelCount, (row + 1) * labelCount), at * labelCount);
+        });
+        outputs.likeliest.push(likeliestOf(own, labelCount));
+        outputs.values.push(readout ? await readout.read(own, kind.targets(part[i]!, each, task.labels).targets) : own);
+      }
+    }
+    return outputs;
+  } finally {
+    await session.release();
+    await encoder?.release();
+    await readout?.graph.release();
+  }
+}
+
+const longestOf = (encodings: readonly Encoding[]): number =>
+  Math.max(...encodings.map(({ inputIds }) => inputIds.length));
+
+/** What a decoder is given of the texts that an encoder reads. */
+async function readBy(
+  encoder: InferenceSession,
+  encoded: readonly EncodedExample[],
+  padTokenId: number,
+): Promise<Record<string, Tensor>> {
+  const inputs = inputsOf(
+    encoder,
+    encoded.map(({ encoding }) => encoding),
+    padTokenId,
+  );
+  const { last_hidden_state: hidden } = await encoder.run(inputs);
+  return { encoder_hidden_states: hidden!, encoder_attention_mask: inputs.attention_mask! };
+}
+
+/** By the names that the file has for them. @param given what is there already */
+function inputsOf(
+  session: InferenceSession,
+  encodings: readonly Encoding[],
+  padTokenId: number,
+  given: Readonly<Record<string, Tensor>> = {},
+): Record<string, Tensor> {
+  const sequence = longestOf(encodings);
+  const padded = (rows: readonly ArrayLike<number>[], filler: number): Tensor => {
+    const data = new BigInt64Array(rows.length * sequence).fill(BigInt(filler));
+    rows.forEach((row, i) => {
+      for (let j = 0; j < row.length; j++) data[i * sequence + j] = BigInt(row[j]!);
+    });
+    return new Tensor("int64", data, [rows.length, sequence]);
+  };
+  const inputs: Record<string, () => Tensor> = {
+    input_ids: () =>
+      padded(
+        encodings.map(({ inputIds }) => inputIds),
+        padTokenId,
+      ),
+    attention_mask: () =>
+      padded(
+        encodings.map(({ inputIds }) => new Uint8Array(inputIds.length).fill(1)),
+        0,
+      ),
+    token_type_ids: () =>
+      padded(
+        encodings.map(({ tokenTypeIds }) => tokenTypeIds),
+        0,
+      ),
+  };
+  const all = session.inputNames.map((name, i) => [
+    name,
+    given[name] ?? inputs[name]?.() ?? emptyCache(session, i, encodings.length),
+  ]);
+  return Object.fromEntries(all as [string, Tensor][]);
+}
+
+/** Keys or values of no tokens, `[batch, heads, 0, size]`. */
+function emptyCache({ inputMetadata }: InferenceSession, input: number, batch: number): Tensor {
+  const { shape } = inputMetadata[input] as { shape: readonly (number | string)[] };
+  return new Tensor("float32", new Float32Array(0), [batch, shape[1] as number, 0, shape[3] as number]);
+}
+
+function likeliestOf(rows: Float32Array, outputs: number): Int32Array {
+  return Int32Array.from({ length: rows.length / outputs }, (_, at) => {
+    const row = rows.subarray(at * outputs, (at + 1) * outputs);
+    return row.reduce((best, value, output) => (value > row[best]! ? output : best), 0);
+  });
+}
+
+interface CompiledReadout {
+  graph: CompiledGraph;
+  read(outputs: Float32Array, targets: Values): Promise<Float32Array>;
+}
+
+/** What a kind reads of a text's outputs within the graph; undefined where it reads the outputs themselves. */
+async function compileReadout(kind: TaskKind, outputs: number, runtime: Runtime): Promise<CompiledReadout | undefined> {
+  if (!kind.readout) return undefined;
+  const graph = new Graph();
+  const target = kind.objective.target(outputs);
+  const logits = graph.leaf("input", "logits", "float32", ["rows", outputs]);
+  const targets = graph.leaf("input", "targets", target.dtype, ["rows", ...target.shape]);
+  const compiled = await runtime.compile({ read: kind.readout.write(logits, targets) }, new Map());
+  return {
+    graph: compiled,
+    async read(rows, targets) {
+      const { read } = await compiled.run({ logits: float32([rows.length / outputs, outputs], rows), targets });
+      return read!.data as Float32Array;
+    },
+  };
+}

@@ -1,0 +1,240 @@
+import { UserError } from "../errors.ts";
+import { Graph, liveLeaves, type Value } from "../graph/graph.ts";
+import { encodeOnnx, LARGEST_MODEL } from "../graph/onnx.ts";
+import { reshape } from "../graph/ops.ts";
+import type { Tensors } from "../graph/tensor.ts";
+import type { AdapterDescription } from "../inference/adapter.ts";
+import type { BaseModel } from "../inference/base-model.ts";
+import { ForwardContext, type ForwardHooks } from "../models/forward-context.ts";
+import { MEAN_POOLING, type PoolingMode, writePooling } from "../models/pooling.ts";
+import { CachedStream, WrittenStream } from "../models/streams/cached-stream.ts";
+import { EncodedStream } from "../models/streams/encoded-stream.ts";
+import { PaddedStream } from "../models/streams/padded-stream.ts";
+import { isPretrained, labelsTokens, writeEncoder, writeHiddenStates, writeModel } from "../models/trace.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
+import { labelNames } from "./hugging-face.ts";
+import { writeConfig, writeGenerationConfig, writeTokenizerJson } from "./hugging-face-files.ts";
+import type { OutputFolder } from "./output-folder.ts";
+import { type OnnxQuantization, quantizeOnnx } from "./quantize-onnx.ts";
+import { writeSentenceFiles } from "./sentence-transformers.ts";
+
+export type OnnxType = "float32" | OnnxQuantization;
+
+/** Names that Transformers.js has for a model's files. */
+export const ONNX_NAMES = { whole: "model", encoder: "encoder_model", decoder: "decoder_model_merged" } as const;
+
+/** What they end in, as they are and with weights in fewer bits, by Transformers.js's `dtype`. */
+const SUFFIXES: Record<OnnxType, string> = { float32: "", q8: "_quantized", q4: "_q4" };
+
+/** Where Transformers.js looks for a file. */
+export const onnxFile = (name: string, type: OnnxType): string => `onnx/${name}${SUFFIXES[type]}.onnx`;
+
+/**
+ * Writes a folder that Transformers.js loads by its path: configuration, tokenizer and the model with `weights` in it.
+ * @param quantization how the weights of a second file are stored; where absent there is none
+ * @throws UserError where the model is too large for the format.
+ */
+export async function writeOnnxFolder(
+  folder: OutputFolder,
+  base: BaseModel,
+  description: AdapterDescription,
+  weights: Tensors<"float32">,
+  quantization?: OnnxQuantization,
+): Promise<void> {
+  if (base.architecture.kind === "encoder-decoder" && !isPretrained(base.head)) {
+    throw new UserError("an encoder-decoder that writes no texts cannot be written as ONNX; use --format merged");
+  }
+  // A language model goes on beyond the length of what it was taught.
+  const maxLength = isPretrained(base.head)
+    ? base.config.maxLength
+    : Math.min(description.maxLength, base.config.maxLength);
+  const linear = new Set(base.trace.sites.map(({ name }) => `${name}.weight`));
+  const specs = [...base.trace.weights.values()];
+  const tables = new Set(specs.filter(({ use }) => use === "table").map(({ name }) => name));
+  const files = base.architecture.kind === "encoder-decoder" ? encodeTwoTexts : encodeWhole;
+  for (const [name, bytes] of files(base, weights, maxLength)) {
+    await folder.write(onnxFile(name, "float32"), bytes);
+    if (!quantization) continue;
+    await folder.write(onnxFile(name, quantization), quantizeOnnx(bytes, { linear, tables }, quantization));
+  }
+  // In a page Transformers.js would otherwise ask for int8.
+  const asked = quantization === "q8" ? {} : { "transformers.js_config": { dtype: "fp32" } };
+  await writeConfig(folder, base, description, asked);
+  const reads = base.architecture.kind === "encoder-decoder" ? Math.min(description.maxLength, maxLength) : maxLength;
+  await writeTokenizerJson(folder, base, reads);
+  if (base.head === "pooled") await writeSentenceFiles(folder, base, maxLength);
+  if (isPretrained(base.head)) await writeGenerationConfig(folder, base);
+  await folder.write("README.md", readme(base, description, quantization));
+}
+
+/** The model with its weights as an ONNX file, with the inputs and the output that Transformers.js knows. */
+function* encodeWhole(base: BaseModel, weights: Tensors, maxLength: number): Generator<[string, Uint8Array]> {
+  const graph = new Graph();
+  const cached = isPretrained(base.head) ? new WholeCachedStream(graph, maxLength) : undefined;
+  const stream = cached ?? new PaddedStream(graph, maxLength);
+  const outputs = writeOutputs(contextOf(graph, { stream: () => stream }), stream, base);
+  yield [ONNX_NAMES.whole, encode({ ...outputs, ...cached?.cache.present }, weights, stream)];
+}
+
+/**
+ * An encoder-decoder as two files: what its encoder makes of a text, and what its decoder goes on with, given that. The keys and
+ * values of the encoder's text are outputs of the decoder's first run, and inputs of the others.
+ */
+function* encodeTwoTexts(base: BaseModel, weights: Tensors, maxLength: number): Generator<[string, Uint8Array]> {
+  const { labelCount, head, config } = base;
+  const reading = new Graph();
+  const stream = new PaddedStream(reading, maxLength);
+  const { hidden } = writeEncoder(contextOf(reading, { stream: () => stream }), base);
+  const states = reshape(hidden, ["batch", "sequence", config.hiddenSize]);
+  yield [ONNX_NAMES.encoder, encode({ last_hidden_state: states }, weights, stream)];
+
+  const writing = new Graph();
+  const written = new WholeWrittenStream(writing, maxLength);
+  const source = new EncodedStream(writing);
+  const context = contextOf(writing, { stream: () => written, encoded: (_, width) => source.encoded(width) });
+  const logits = reshape(writeModel(context, base, labelCount, head), ["batch", "sequence", labelCount]);
+  const outputs = { logits, ...written.cache.present, ...source.cache.present };
+  yield [ONNX_NAMES.decoder, encode(outputs, weights, written)];
+}
+
+const contextOf = (graph: Graph, hooks: Pick<ForwardHooks, "stream" | "encoded">): ForwardContext =>
+  new ForwardContext(graph, { trains: () => false, dropout: false, ...hooks });
+
+/** @throws UserError where the weights that are read are more than a file can hold. */
+function encode(outputs: Record<string, Value>, weights: Tensors, { tables }: PaddedStream): Uint8Array {
+  const embedded = new Map([...weights, ...tables]);
+  const size = liveLeaves(Object.values(outputs)).reduce(
+    (bytes, { leaf }) => bytes + (embedded.get(leaf!.name)?.data.byteLength ?? 0),
+    0,
+  );
+  if (size > LARGEST_MODEL) {
+    throw new UserError(
+      `the model has ${(size / 1e9).toFixed(1)} GB of weights, more than an ONNX file can hold; use --format merged`,
+    );
+  }
+  // Transformers.js tells the number of texts by this name, and takes any other of a cache for 0.
+  return encodeOnnx(outputs, { embedded, symbols: { batch: "batch_size" } }).bytes;
+}
+
+/** A language model's texts, with outputs for each token, as other tools expect them. */
+class WholeCachedStream extends CachedStream {
+  override outputRows(rows: Value): Value {
+    return rows;
+  }
+}
+
+/** The same of what an encoder-decoder writes. */
+class WholeWrittenStream extends WrittenStream {
+  override outputRows(rows: Value): Value {
+    return rows;
+  }
+}
+
+/** By the names that Transformers.js knows: `logits`; of a model that embeds, its tokens' hidden states, and their pooling. */
+function writeOutputs(context: ForwardContext, stream: PaddedStream, base: BaseModel): Record<string, Value> {
+  const { labelCount, head, config, pooling = MEAN_POOLING } = base;
+  if (head === "pooled") {
+    const hidden = writeHiddenStates(context, base);
+    return {
+      last_hidden_state: reshape(hidden, ["batch", "sequence", config.hiddenSize]),
+      [SENTENCE_EMBEDDING]: writePooling(pooling, stream, hidden),
+    };
+  }
+  const logits = writeModel(context, base, labelCount, head);
+  return { logits: labelsTokens(head) ? reshape(logits, ["batch", "sequence", labelCount]) : logits };
+}
+
+/** Output of a model that embeds: a vector for each text. */
+export const SENTENCE_EMBEDDING = "sentence_embedding";
+
+function readme(
+  base: BaseModel,
+  { task, maxLength }: AdapterDescription,
+  quantization: OnnxQuantization | undefined,
+): string {
+  const { huggingFace } = findTaskKind(task.kind);
+  const { pipelineCall, showLogits } = huggingFace.readme;
+  const bits = quantization === "q8" ? 8 : 4;
+  const dtype = quantization ? `"fp32", or "${quantization}" for the model with weights in ${bits} bits` : `"fp32"`;
+  const title = [
+    `# ${task.name}`,
+    `An ONNX model for Transformers.js and ONNX Runtime; texts are cut to ${maxLength} tokens. \`dtype\` is ${dtype}.`,
+  ];
+  if (base.head === "pooled") return `${[...title, embeddingReadme(base)].join("\n\n")}\n`;
+  if (base.architecture.kind === "encoder-decoder") {
+    return `${[...title, rewritingReadme(huggingFace.pipeline)].join("\n\n")}\n`;
+  }
+  if (isPretrained(base.head)) return `${[...title, generationReadme(base)].join("\n\n")}\n`;
+  const pipeline = `\`\`\`js
+import { env, pipeline } from "@huggingface/transformers";
+
+env.localModelPath = "/models/"; // where this folder lies
+const classify = await pipeline("${huggingFace.pipeline}", "NAME_OF_THIS_FOLDER", { dtype: "fp32" });
+console.log(await ${pipelineCall});
+\`\`\``;
+  const byHand = `\`\`\`js
+import { ${huggingFace.autoClass}, AutoTokenizer, env } from "@huggingface/transformers";
+
+env.localModelPath = "/models/"; // where this folder lies
+const tokenizer = await AutoTokenizer.from_pretrained("NAME_OF_THIS_FOLDER");
+const model = await ${huggingFace.autoClass}.from_pretrained("NAME_OF_THIS_FOLDER", { dtype: "fp32" });
+const inputs = tokenizer("first text", { text_pair: "second text", padding: true, truncation: true });
+const { logits } = await model(inputs);
+${showLogits?.(labelNames(task))}
+\`\`\``;
+  const sections = [
+    ...title,
+    ...(pipelineCall ? [pipeline] : []),
+    ...(showLogits
+      ? [
+          `The ${huggingFace.pipeline} pipeline takes no pairs and turns the one output of a regression into 1. For those, call the model (a single text is given without \`text_pair\`):`,
+          byHand,
+        ]
+      : []),
+  ];
+  return `${sections.join("\n\n")}\n`;
+}
+
+function generationReadme({ tokenizer }: BaseModel): string {
+  const prompt = tokenizer.chatTemplate
+    ? '[{ role: "user", content: "Where is my parcel?" }]'
+    : '"Where is my parcel?"';
+  return `\`\`\`js
+import { env, pipeline } from "@huggingface/transformers";
+
+env.localModelPath = "/models/"; // where this folder lies
+const write = await pipeline("text-generation", "NAME_OF_THIS_FOLDER", { dtype: "fp32" });
+const [{ generated_text }] = await write(${prompt}, { max_new_tokens: 100 });
+console.log(generated_text);
+\`\`\``;
+}
+
+function rewritingReadme(pipeline: string): string {
+  return `\`\`\`js
+import { env, pipeline } from "@huggingface/transformers";
+
+env.localModelPath = "/models/"; // where this folder lies
+const write = await pipeline("${pipeline}", "NAME_OF_THIS_FOLDER", { dtype: "fp32" });
+const [{ summary_text }] = await write("A long text.", { max_new_tokens: 100 });
+console.log(summary_text);
+\`\`\`
+
+A prefix that the model was trained with is in config.json, and the pipeline puts it there. Transformers.js searches with no
+beams: what it writes is what \`aflora predict --num-beams 1\` writes. Give it one text at a time: of several it writes on behind
+an answer's end until all have ended.`;
+}
+
+/** Transformers.js's names of ways of pooling. */
+const POOLING_IN_JS: Record<PoolingMode, string> = { mean: "mean", cls: "cls", lasttoken: "last_token" };
+
+function embeddingReadme({ pooling = MEAN_POOLING }: BaseModel): string {
+  return `\`\`\`js
+import { env, pipeline } from "@huggingface/transformers";
+
+env.localModelPath = "/models/"; // where this folder lies
+const embed = await pipeline("feature-extraction", "NAME_OF_THIS_FOLDER", { dtype: "fp32" });
+const vectors = await embed(["a text", "another"], { pooling: "${POOLING_IN_JS[pooling.mode]}", normalize: ${pooling.normalize} });
+\`\`\`
+
+ONNX Runtime gives the same vectors as the output \`${SENTENCE_EMBEDDING}\`.`;
+}

@@ -1,0 +1,143 @@
+import { safetensorsBytes } from "../../checkpoints/safetensors.ts";
+import { UserError } from "../../errors.ts";
+import type { Tensor, Tensors } from "../../graph/tensor.ts";
+import type { AdapterDescription } from "../../inference/adapter.ts";
+import type { BaseModel } from "../../inference/base-model.ts";
+import type { FittedAdapter } from "../../inference/fitted-adapter.ts";
+import { findMethod, parseMethodOptions } from "../../methods/methods.ts";
+import type { PeftForm } from "../../methods/peft.ts";
+import type { LinearSite } from "../../models/model-parts.ts";
+import { findTaskKind } from "../../tasks/task-kinds.ts";
+import { fullName, labelNames, moduleName, publicName } from "../hugging-face.ts";
+import { copyTokenizer } from "../hugging-face-files.ts";
+import { type OutputFolder, writeJson } from "../output-folder.ts";
+import { writeSentenceFiles } from "../sentence-transformers.ts";
+import { loraForm } from "./lora-form.ts";
+import { PEFT_CONFIG, PEFT_WEIGHTS } from "./peft-files.ts";
+
+/** Forms that an adapter may be written in, where PEFT has another one for its method. */
+export const PEFT_FORMS = ["lora"] as const;
+export type PeftFormName = (typeof PEFT_FORMS)[number];
+
+/**
+ * Writes an adapter folder of Hugging Face PEFT: in the form that its method has there, else or where asked for as LoRA.
+ * @param parameters the adapter's own: parts of the head that are the base model's are not among them
+ * @throws UserError where PEFT has nothing that the adapter could be.
+ */
+export async function writePeftFolder(
+  folder: OutputFolder,
+  base: BaseModel,
+  { description, adaptation }: FittedAdapter,
+  parameters: Tensors<"float32">,
+  as?: PeftFormName,
+): Promise<void> {
+  const { config, layers, shared = new Map() } = formOf(base, { description, adaptation, parameters }, as);
+  const head = headToSave(base, parameters);
+  const tensors = new Map<string, Tensor<"float32">>();
+  for (const [name, data] of [...layers, ...head.tensors]) tensors.set(`base_model.model.${name}`, data);
+  for (const [name, data] of shared) tensors.set(`base_model.${name}`, data);
+  await folder.write(PEFT_WEIGHTS, safetensorsBytes(tensors, { format: "pt" }));
+  await writeJson(folder, PEFT_CONFIG, {
+    base_model_name_or_path: publicName(base),
+    ...(base.revision !== undefined && { revision: base.revision }),
+    task_type: findTaskKind(description.task.kind).huggingFace.peftTaskType,
+    inference_mode: true,
+    target_modules: targetModules(base, adaptation.sites),
+    modules_to_save: head.modules,
+    bias: "none",
+    fan_in_fan_out: adaptation.sites.some(({ name }) => base.trace.weights.get(`${name}.weight`)!.transposed),
+    ...config,
+  });
+  const embeds = base.head === "pooled";
+  if (embeds) {
+    await writeSentenceFiles(folder, base, description.maxLength);
+    await copyTokenizer(folder, base);
+  }
+  await folder.write("README.md", embeds ? embeddingReadme(base, description) : readmeOf(base, description));
+}
+
+function formOf(
+  base: BaseModel,
+  { description, adaptation, parameters }: FittedAdapter,
+  as: PeftFormName | undefined,
+): PeftForm {
+  const definition = findMethod(description.method);
+  const options = parseMethodOptions(definition, description.methodOptions);
+  const layers = adaptation.sites.map((site) => ({ site, module: moduleName(base, site) }));
+  const own = definition.peft?.write?.(options, layers, parameters);
+  if (as !== undefined && !own) {
+    throw new UserError(
+      `--as ${as} is for adapters that PEFT has another form for, as it has for AdaLoRA's; an adapter of method "${definition.name}" has one form at most`,
+    );
+  }
+  const form = as === undefined && own ? own : loraForm(adaptation, layers, parameters);
+  if (form) return form;
+  throw new UserError(
+    `method "${definition.name}" leaves no adapter that Hugging Face PEFT knows; use --format merged or --format onnx`,
+  );
+}
+
+/** Ends of names, such as `attention.self.query`, where they name the adapted layers and no others; else whole names. */
+function targetModules(base: BaseModel, sites: readonly LinearSite[]): string[] {
+  const ends = [...new Set(sites.map(({ name }) => name.replace(/^.*?\.\d+\./, "")))];
+  const adapted = new Set(sites.map(({ name }) => name));
+  const modules = [...base.trace.weights.keys()].map((name) => name.replace(/\.\w+$/, ""));
+  const exact = modules.every(
+    (module) => adapted.has(module) || !ends.some((end) => module === end || module.endsWith(`.${end}`)),
+  );
+  return (exact ? ends : sites.map((site) => moduleName(base, site))).sort();
+}
+
+/**
+ * The head's modules that PEFT must keep whole: those with something in the adapter, and those that PEFT keeps whatever
+ * is said (it matches `classifier` and `score` with the end of each name).
+ */
+function headToSave(
+  base: BaseModel,
+  parameters: Tensors<"float32">,
+): { modules: string[]; tensors: Map<string, Tensor<"float32">> } {
+  const weights = [...base.trace.weights.values()].filter(({ part }) => part === "head");
+  const moduleOf = (name: string): string => name.slice(0, name.indexOf("."));
+  const saved = new Set(weights.filter(({ name }) => parameters.has(name)).map(({ name }) => moduleOf(name)));
+  for (const { name } of weights) if (/(classifier|score)$/.test(moduleOf(name))) saved.add(moduleOf(name));
+  const tensors = weights
+    .filter(({ name }) => saved.has(moduleOf(name)))
+    .map((weight) => {
+      const tensor = parameters.get(weight.name) ?? base.weights.get(weight.name)!;
+      return [fullName(base, weight), tensor] as const;
+    });
+  return { modules: [...saved].sort(), tensors: new Map(tensors) };
+}
+
+function readmeOf(base: BaseModel, { task, method }: AdapterDescription): string {
+  const names = labelNames(task);
+  const { autoClass: auto, readme } = findTaskKind(task.kind).huggingFace;
+  return `# ${task.name}: adapter for ${publicName(base)}
+
+Trained with aflora (method ${method}); loads with Hugging Face PEFT:
+
+\`\`\`python
+from transformers import ${auto}
+from peft import PeftModel
+
+base = ${auto}.from_pretrained("${publicName(base)}"${names.length > 0 ? `, num_labels=${names.length}` : ""})
+model = PeftModel.from_pretrained(base, "path/of/this/folder")
+\`\`\`
+
+${readme.outputs(names)}
+`;
+}
+
+const embeddingReadme = (
+  base: BaseModel,
+  { task, method }: AdapterDescription,
+): string => `# ${task.name}: adapter for ${publicName(base)}
+
+Trained with aflora (method ${method}); loads with sentence-transformers, where peft is installed:
+
+\`\`\`python
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("path/of/this/folder")
+\`\`\`
+`;

@@ -1,0 +1,55 @@
+import type { Tensors } from "../graph/tensor.ts";
+import type { Runtime } from "../runtime/session.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
+import { Predictor } from "../training/predictor.ts";
+import type { AdaptedModel } from "../training/step-graph.ts";
+import type { BaseModel } from "./base-model.ts";
+import type { FittedAdapter } from "./fitted-adapter.ts";
+import { CachedDecoder } from "./generation/cached-decoder.ts";
+import { type GenerationSettings, readGenerationSettings } from "./generation-settings.ts";
+
+/** What a language model writes with. */
+export interface CompiledWriter extends GenerationSettings {
+  decoder: CachedDecoder;
+}
+
+/** A base model with an adapter's method, compiled; the arrays of adapters of the same kind can be fed in turn. */
+export class CompiledModel {
+  readonly predictor: Predictor;
+  readonly #compileWriter: () => Promise<CompiledWriter>;
+  #writer: Promise<CompiledWriter> | undefined;
+
+  private constructor(predictor: Predictor, compileWriter: () => Promise<CompiledWriter>) {
+    this.predictor = predictor;
+    this.#compileWriter = compileWriter;
+  }
+
+  /** @param adapter whose arrays are used where a call brings none */
+  static async compile(base: BaseModel, adapter: FittedAdapter, runtime: Runtime): Promise<CompiledModel> {
+    const { description, adaptation, parameters } = adapter;
+    const model: AdaptedModel = { ...base, adaptation, trainsHead: () => true };
+    const weights: Tensors = new Map([...base.weights, ...base.quantized, ...parameters]);
+    const predictor = await Predictor.compile(model, weights, runtime, { readBy: findTaskKind(description.task.kind) });
+    return new CompiledModel(predictor, async () => ({
+      ...(await readGenerationSettings(base)),
+      decoder: await CachedDecoder.compile(model, weights, runtime),
+    }));
+  }
+
+  /** What it writes with, compiled when first asked for; again where that failed, since memory may have been short. */
+  writer(): Promise<CompiledWriter> {
+    this.#writer ??= this.#compileWriter().catch((error: unknown) => {
+      this.#writer = undefined;
+      throw error;
+    });
+    return this.#writer;
+  }
+
+  /** Frees what was compiled; more than once does no more. */
+  async release(): Promise<void> {
+    const writer = this.#writer;
+    this.#writer = undefined;
+    await this.predictor.release();
+    await (await writer)?.decoder.release();
+  }
+}

@@ -1,0 +1,296 @@
+import { UserError } from "../errors.ts";
+import type { Tensors } from "../graph/tensor.ts";
+import type { Runtime } from "../runtime/session.ts";
+import type { Example, Prediction } from "../tasks/example.ts";
+import { type RerankedText, reranker } from "../tasks/kinds/reranker.ts";
+import { type Prompt, promptIds, promptOf, sourceText } from "../tasks/prompt.ts";
+import type { TaskKind, TextInput } from "../tasks/task-kind.ts";
+import { findTaskKind, type TextPrediction } from "../tasks/task-kinds.ts";
+import type { TaskPredictions } from "../tasks/task-predictions.ts";
+import { unitVector } from "../tasks/vectors.ts";
+import type { Encoding } from "../tokenization/tokenizer.ts";
+import type { PredictedExample } from "../training/predictor.ts";
+import type { Adapter, AdapterDescription } from "./adapter.ts";
+import type { BaseModel } from "./base-model.ts";
+import { CompiledModel } from "./compiled-model.ts";
+import { type FittedAdapter, fitAdapter } from "./fitted-adapter.ts";
+import {
+  type Answer,
+  type AnswerEnd,
+  type AnswerOptions,
+  type AnswerSource,
+  writeAnswer,
+  writeAnswers,
+} from "./write-answers.ts";
+
+/** A text to predict for, the two texts of a pair, or an example; its words, where it has none, are split as the text says. */
+export type PredictionInput = string | readonly [text: string, textPair: string] | TextInput;
+
+/** A text, or the ids of its tokens as the model's tokenizer has them, special tokens included. */
+export type TextOrTokens = string | readonly number[];
+
+/** Answers that are written at once: each keeps keys and values of all its tokens. */
+const ANSWERS_AT_ONCE = 8;
+
+export interface ComputeOptions {
+  /** Ends a computation between two parts of it, with the signal's reason. */
+  signal?: AbortSignal | undefined;
+}
+
+/** A base model with an adapter, ready to predict. `Shown` is what it says of a text, where its kind of task is known. */
+export class FineTunedModel<Shown extends object = TextPrediction> {
+  readonly description: AdapterDescription;
+  readonly kind: TaskKind<Shown>;
+  readonly base: BaseModel;
+  /** What the adapter has in place of the base model's: the method's parameters, the head, a trained backbone. */
+  readonly parameters: Tensors<"float32">;
+  readonly #compiled: CompiledModel;
+  #released = false;
+
+  /**
+   * Callers outside of the package use {@link adapt}.
+   * @internal
+   * @param adapter one that `fitAdapter` gave, which `compiled` computes
+   */
+  constructor(base: BaseModel, { description, parameters }: FittedAdapter, compiled: CompiledModel) {
+    this.description = description;
+    const kind: TaskKind = findTaskKind(description.task.kind);
+    this.kind = kind as TaskKind<Shown>;
+    this.base = base;
+    this.parameters = parameters;
+    this.#compiled = compiled;
+  }
+
+  /**
+   * Puts an adapter on a base model in memory. The model's weights are not copied.
+   * @throws UserError where they do not fit.
+   */
+  static async adapt(base: BaseModel, adapter: Adapter, runtime: Runtime): Promise<FineTunedModel> {
+    const fitted = fitAdapter(base, adapter);
+    // Node's class, which also loads from folders, inherits this.
+    return new this(base, fitted, await CompiledModel.compile(base, fitted, runtime));
+  }
+
+  /**
+   * The same model, typed as one of this kind of task.
+   * @throws UserError where it is of another.
+   */
+  ofKind<Name extends keyof TaskPredictions>(name: Name): FineTunedModel<TaskPredictions[Name]> {
+    if (this.kind.name !== name) {
+      throw new UserError(`the model is for ${this.kind.name}, not for ${name}; ask for what it was trained for`);
+    }
+    return this as FineTunedModel<TaskPredictions[Name]>;
+  }
+
+  /**
+   * Predicts for each input, in order; an empty text is a text like any other.
+   * @throws UserError where an input is none, or the model was released.
+   */
+  predict(inputs: readonly PredictionInput[], options?: ComputeOptions): Promise<Shown[]>;
+  /** Predicts for one text. */
+  predict(input: string | TextInput, options?: ComputeOptions): Promise<Shown>;
+  async predict(
+    given: readonly PredictionInput[] | string | TextInput,
+    { signal }: ComputeOptions = {},
+  ): Promise<Shown[] | Shown> {
+    const inputs = isList(given) ? given : [given];
+    const examples = inputs.map((input, index) => ({ index, ...this.kind.exampleOfInput(textsOf(input)) }));
+    const encoded = this.#encode(examples);
+    const logits = await this.#compiled.predictor.logits(encoded, this.parameters, signal);
+    const shown = logits.map((values, i) => this.kind.describe(this.#labels, examples[i]!, encoded[i]!, values));
+    return isList(given) ? shown : shown[0]!;
+  }
+
+  /** Whether it makes vectors of texts, which {@link embed} asks for. */
+  get embeds(): boolean {
+    return this.kind.head === "pooled";
+  }
+
+  /**
+   * The vectors of texts, in order: `[hidden]`, or cut to `dimensions` and at length 1 again.
+   * @throws UserError where the model does not embed, a text is none, ids are not the tokenizer's or too many, or there are fewer
+   * dimensions.
+   */
+  async embed(
+    texts: readonly TextOrTokens[],
+    { dimensions, signal }: ComputeOptions & { dimensions?: number | undefined } = {},
+  ): Promise<Float32Array[]> {
+    if (!this.embeds) {
+      throw new UserError(`the model is for ${this.kind.name} and embeds no texts; ask for what it was trained for`);
+    }
+    const size = this.base.labelCount;
+    if (dimensions !== undefined && !(Number.isInteger(dimensions) && dimensions >= 1 && dimensions <= size)) {
+      throw new UserError(`an embedding of this model has ${size} dimensions, which cannot be cut to ${dimensions}`);
+    }
+    const encoded = texts.map((text, index) =>
+      typeof text === "string" ? this.#encodeInput(text, index) : { index, encoding: this.#encodingOf(text) },
+    );
+    const vectors = await this.#compiled.predictor.logits(encoded, this.parameters, signal);
+    return dimensions === undefined ? vectors : vectors.map((vector) => unitVector(vector, dimensions));
+  }
+
+  /** Ids of the tokens that a text comes to, special tokens included, cut to the length that the model reads. */
+  tokenIds(text: string): number[] {
+    return Array.from(this.#encodeInput(text, 0).encoding.inputIds);
+  }
+
+  /** Whether it puts passages in an order, which {@link rerank} asks for. */
+  get reranks(): boolean {
+    return this.kind.name === reranker.name;
+  }
+
+  /**
+   * Passages by how well they answer a query, the best first; `index` is a passage's place among those given.
+   * @throws UserError where the model is no reranker.
+   */
+  async rerank(
+    query: string,
+    passages: readonly string[],
+    options: ComputeOptions = {},
+  ): Promise<(RerankedText & { index: number })[]> {
+    if (!this.reranks)
+      throw new UserError(`the model is for ${this.kind.name}, not a ${reranker.name}; train one first`);
+    const pairs = passages.map((passage) => [query, passage] as const);
+    const found = await (this as FineTunedModel as FineTunedModel<RerankedText>).predict(pairs, options);
+    return found.map((shown, index) => ({ index, ...shown })).sort((a, b) => b.logit - a.logit);
+  }
+
+  /** What the model says of each example, written as the example's own label is. */
+  async predictLabels(examples: readonly Example[]): Promise<Prediction[]> {
+    const encoded = this.#encode(examples);
+    const logits = await this.#compiled.predictor.logits(encoded, this.parameters);
+    return logits.map((values, i) => this.kind.predict(this.#labels, examples[i]!, encoded[i]!, values));
+  }
+
+  /**
+   * Logits of each example, `[rows, outputs]`: one row, or one for each word that was read. Of a kind that reads outputs within
+   * the graph what it reads, `[rows, width]`.
+   */
+  logits(examples: readonly Example[]): Promise<Float32Array[]> {
+    return this.#compiled.predictor.logits(this.#encode(examples), this.parameters);
+  }
+
+  /** Whether it writes texts, which {@link answer} asks for. */
+  get writes(): boolean {
+    return this.kind.head === "languageModel";
+  }
+
+  /**
+   * Writes an answer, piece by piece.
+   *
+   *     for await (const piece of model.answer("What is new?")) process.stdout.write(piece);
+   *
+   * @returns pieces of its text as they come, and how it ended
+   * @throws UserError where the model labels texts, an option is malformed, or the prompt cannot be read or is too long.
+   */
+  async *answer(prompt: Prompt, options: AnswerOptions = {}): AsyncGenerator<string, AnswerEnd> {
+    return yield* writeAnswer(await this.#answerSource(), this.#promptIds(prompt), options);
+  }
+
+  /**
+   * Writes an answer to each prompt, in order; several are written at once.
+   * @param onAnswer called with each answer as it is whole
+   * @throws UserError as {@link answer}.
+   */
+  async answers(
+    prompts: readonly Prompt[],
+    options: AnswerOptions = {},
+    onAnswer?: (answer: Answer, index: number) => void,
+  ): Promise<Answer[]> {
+    const source = await this.#answerSource();
+    const ids = prompts.map((prompt) => this.#promptIds(prompt));
+    const all: Answer[] = [];
+    for (let start = 0; start < ids.length; start += ANSWERS_AT_ONCE) {
+      const answers = await writeAnswers(source, ids.slice(start, start + ANSWERS_AT_ONCE), options);
+      for (const answer of answers) {
+        all.push(answer);
+        onAnswer?.(answer, all.length - 1);
+      }
+    }
+    return all;
+  }
+
+  async #answerSource(): Promise<AnswerSource> {
+    if (!this.writes) {
+      throw new UserError(`the model is for ${this.kind.name} and writes no answers; ask it with predict`);
+    }
+    if (this.#released) throw new UserError("the model was released and can write no more; load it again");
+    const { tokenizer, config } = this.base;
+    const decoderStart = this.#readsSources ? tokenizer.specialTokens.decoderStart?.id : undefined;
+    const { maxLength } = config;
+    return { ...(await this.#compiled.writer()), adapter: this.parameters, tokenizer, maxLength, decoderStart };
+  }
+
+  /** Whether what is asked is a text of its own, which an encoder reads. */
+  get #readsSources(): boolean {
+    return this.base.architecture.kind === "encoder-decoder";
+  }
+
+  /** What an example asks this model: of a conversation with tools, those too. */
+  promptOf(example: Pick<Example, "text" | "textPair" | "messages" | "tools">): Prompt {
+    return this.#readsSources ? example.text : promptOf(example, this.base.tokenizer);
+  }
+
+  /** Of an encoder-decoder, its encoder's text as in training: with the task's prefix, and cut. */
+  #promptIds(prompt: Prompt): number[] {
+    if (!this.#readsSources) return promptIds(prompt, this.base.tokenizer);
+    const [encoded] = this.#encode([{ index: 0, text: sourceText(prompt) }]);
+    return [...encoded!.encoding.inputIds];
+  }
+
+  get #labels(): readonly string[] {
+    return this.description.task.labels;
+  }
+
+  #encodeInput(input: PredictionInput, index: number): PredictedExample {
+    return this.#encode([{ index, ...this.kind.exampleOfInput(textsOf(input)) }])[0]!;
+  }
+
+  /** @throws UserError where ids are none of the model's, or more than it reads: cut, they would lack their end. */
+  #encodingOf(ids: readonly number[]): Encoding {
+    const { vocabularySize } = this.base.config;
+    const { maxLength } = this.description;
+    const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabularySize);
+    if (wrong !== undefined) {
+      throw new UserError(
+        `${wrong} is no id of a token: the model's tokenizer has those from 0 to ${vocabularySize - 1}`,
+      );
+    }
+    if (ids.length === 0 || ids.length > maxLength) {
+      throw new UserError(
+        `a text has from 1 to ${maxLength} tokens, not ${ids.length}; give fewer ids, or the text itself`,
+      );
+    }
+    return { inputIds: Int32Array.from(ids), tokenTypeIds: new Int32Array(ids.length) };
+  }
+
+  #encode(examples: readonly Example[]): PredictedExample[] {
+    const { tokenizer } = this.base;
+    const { maxLength, lossOn, task } = this.description;
+    return examples.map((example) => {
+      const encoded = this.kind.encode(example, tokenizer, maxLength, { lossOn, options: task.options });
+      return this.kind.readout ? { ...encoded, ...this.kind.targets(example, encoded, this.#labels) } : encoded;
+    });
+  }
+
+  /** Frees what was compiled; a process must not exit before. Nothing can be predicted afterwards. */
+  async release(): Promise<void> {
+    this.#released = true;
+    await this.#compiled.release();
+  }
+}
+
+const isList = (given: readonly PredictionInput[] | string | TextInput): given is readonly PredictionInput[] =>
+  Array.isArray(given);
+
+/** @throws UserError where JavaScript's caller gave something else. */
+function textsOf(input: PredictionInput): TextInput {
+  const texts =
+    typeof input === "string" ? { text: input } : isPair(input) ? { text: input[0], textPair: input[1] } : input;
+  if (typeof texts?.text === "string" && ["string", "undefined"].includes(typeof texts.textPair)) return texts;
+  throw new UserError(
+    `predict takes a text, a list of texts, of pairs [text, textPair] or of { text, textPair }, not ${JSON.stringify(input)}`,
+  );
+}
+
+const isPair = (input: PredictionInput): input is readonly [string, string] => Array.isArray(input);

@@ -1,0 +1,77 @@
+import { z } from "zod";
+import { readJson } from "../checkpoints/json-file.ts";
+import type { Tokenizer } from "../tokenization/tokenizer.ts";
+import type { BaseModel } from "./base-model.ts";
+import type { GenerationOptions, GenerationTokens } from "./generation/generation-options.ts";
+
+/** How a model writes by its own files. */
+export interface GenerationSettings {
+  tokens: GenerationTokens;
+  /** What holds where nothing else is asked for. */
+  defaults: Partial<GenerationOptions>;
+}
+
+/** In Transformers' names; whatever is malformed counts for nothing, as in models that write nothing. */
+const settings = z.looseObject({
+  num_beams: z.int().positive().nullish().catch(undefined),
+  length_penalty: z.number().nullish().catch(undefined),
+  early_stopping: z
+    .union([z.boolean(), z.literal("never")])
+    .nullish()
+    .catch(undefined),
+  no_repeat_ngram_size: z.int().min(0).nullish().catch(undefined),
+  repetition_penalty: z.number().positive().nullish().catch(undefined),
+  min_length: z.int().min(0).nullish().catch(undefined),
+  max_length: z.int().min(2).nullish().catch(undefined),
+  min_new_tokens: z.int().min(0).nullish().catch(undefined),
+  max_new_tokens: z.int().positive().nullish().catch(undefined),
+  forced_bos_token_id: z.int().min(0).nullish().catch(undefined),
+  forced_eos_token_id: z.int().min(0).nullish().catch(undefined),
+});
+
+type Settings = z.output<typeof settings>;
+
+/**
+ * How a model writes: which tokens end its answers, by its generation_config.json, its config.json and its tokenizer; of an
+ * encoder-decoder also what generation_config.json, or else config.json, says of beams, lengths and forced tokens.
+ * @throws UserError where one of the files cannot be read.
+ */
+export async function readGenerationSettings({
+  files,
+  tokenizer,
+  architecture,
+}: Pick<BaseModel, "files" | "architecture"> & {
+  tokenizer: Pick<Tokenizer, "specialTokens">;
+}): Promise<GenerationSettings> {
+  const [own, config] = await Promise.all(
+    ["generation_config.json", "config.json"].map((name) => readJson(files, name)),
+  );
+  const ids = [own, config].flatMap((each) => (each as { eos_token_id?: unknown } | undefined)?.eos_token_id ?? []);
+  const { eos } = tokenizer.specialTokens;
+  const all = [...ids.filter((id) => Number.isInteger(id)), ...(eos ? [eos.id] : [])];
+  const tokens = { eosTokenIds: [...new Set(all as number[])] };
+  if (architecture.kind !== "encoder-decoder") return { tokens, defaults: {} };
+  const found = settings.safeParse(own ?? config ?? {}).data ?? {};
+  return { tokens: { ...tokens, ...forcedTokens(found) }, defaults: defaultsOf(found) };
+}
+
+const forcedTokens = ({ forced_bos_token_id: bos, forced_eos_token_id: eos }: Settings): Partial<GenerationTokens> => ({
+  ...(typeof bos === "number" && { forcedBosTokenId: bos }),
+  ...(typeof eos === "number" && { forcedEosTokenId: eos }),
+});
+
+function defaultsOf(found: Settings): Partial<GenerationOptions> {
+  // Lengths in all count the token with which the decoder begins.
+  const least = found.min_new_tokens ?? (found.min_length && found.min_length - 1);
+  const most = found.max_new_tokens ?? (found.max_length && found.max_length - 1);
+  const given = {
+    numBeams: found.num_beams,
+    lengthPenalty: found.length_penalty,
+    earlyStopping: found.early_stopping,
+    noRepeatNgramSize: found.no_repeat_ngram_size,
+    repetitionPenalty: found.repetition_penalty,
+    minNewTokens: least,
+    maxNewTokens: most,
+  };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined && value !== null));
+}

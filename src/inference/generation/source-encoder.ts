@@ -1,0 +1,82 @@
+import { UserError } from "../../errors.ts";
+import type { Value } from "../../graph/graph.ts";
+import { reshape } from "../../graph/ops.ts";
+import { int64, type Tensor, type Tensors } from "../../graph/tensor.ts";
+import { PaddedStream } from "../../models/streams/padded-stream.ts";
+import { releaseOnFailure } from "../../runtime/release-on-failure.ts";
+import type { CompiledGraph, KeptTensor, Runtime } from "../../runtime/session.ts";
+import { type AdaptedModel, writeEncoded } from "../../training/step-graph.ts";
+
+/** Texts as an encoder has read them. */
+export interface EncodedTexts {
+  /** Keys and values of the decoder's attention to them, `[texts, heads, places, size]`, by name of output. */
+  keys: Record<string, KeptTensor>;
+  /** `[texts, places]`, 0 at padding. */
+  mask: Tensor<"int64">;
+}
+
+/** An adapted encoder-decoder's encoder, and what its decoder makes of a text once, compiled. */
+export class SourceEncoder {
+  readonly #graph: CompiledGraph;
+  readonly #keys: CompiledGraph;
+  readonly #maxLength: number;
+
+  private constructor(graph: CompiledGraph, keys: CompiledGraph, maxLength: number) {
+    this.#graph = graph;
+    this.#keys = keys;
+    this.#maxLength = maxLength;
+  }
+
+  /**
+   * @param keys the decoder's keys and values, of an input `encoder_hidden_states`
+   * @param weights the model's and the method's by name; what an adapter replaces at {@link read} among them
+   */
+  static async compile(
+    model: AdaptedModel,
+    keys: Readonly<Record<string, Value>>,
+    weights: Tensors,
+    runtime: Runtime,
+  ): Promise<SourceEncoder> {
+    const { maxLength, hiddenSize } = model.config;
+    let stream: PaddedStream | undefined;
+    const { outputs } = writeEncoded(model, { stream: (graph) => (stream ??= new PaddedStream(graph, maxLength)) });
+    const hidden: Value = reshape(outputs.hidden, ["batch", "sequence", hiddenSize]);
+    const graph = await runtime.compile({ hidden }, new Map([...weights, ...stream!.tables]));
+    const ofDecoder = await releaseOnFailure(graph, () => runtime.compile(keys, weights));
+    return new SourceEncoder(graph, ofDecoder, maxLength);
+  }
+
+  /**
+   * @param texts ids, special tokens included
+   * @param adapter tensors of the method to read with, in place of those compiled with
+   * @throws UserError where a text is longer than the model reads.
+   */
+  async read(texts: readonly (readonly number[])[], adapter?: Tensors): Promise<EncodedTexts> {
+    const places = Math.max(...texts.map(({ length }) => length));
+    if (places > this.#maxLength) {
+      throw new UserError(`a text of ${places} tokens is longer than the ${this.#maxLength} that the model reads`);
+    }
+    const shape = [texts.length, places];
+    const padding = ({ length }: readonly number[]): number[] => Array<number>(places - length).fill(0);
+    const mask = int64(
+      shape,
+      texts.flatMap((text) => [...text.map(() => 1), ...padding(text)]),
+    );
+    const ids = int64(
+      shape,
+      texts.flatMap((text) => [...text, ...padding(text)]),
+    );
+    const { hidden } = await this.#graph.runAndKeep({ input_ids: ids, attention_mask: mask }, adapter);
+    try {
+      return { keys: await this.#keys.runAndKeep({ encoder_hidden_states: hidden! }, adapter), mask };
+    } finally {
+      hidden!.release();
+    }
+  }
+
+  /** Frees the graphs; what they have read stays until it is released. */
+  async release(): Promise<void> {
+    await this.#graph.release();
+    await this.#keys.release();
+  }
+}

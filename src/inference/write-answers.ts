@@ -1,0 +1,151 @@
+import { UserError } from "../errors.ts";
+import type { Tensors } from "../graph/tensor.ts";
+import type { Tokenizer } from "../tokenization/tokenizer.ts";
+import { checkOptions } from "./check-options.ts";
+import { AnswerText } from "./generation/answer-text.ts";
+import { beamSearch } from "./generation/beam-search.ts";
+import type { CachedDecoder } from "./generation/cached-decoder.ts";
+import { generateTokens } from "./generation/generate-tokens.ts";
+import { type GenerationOptions, type GenerationTokens, generationOptions } from "./generation/generation-options.ts";
+import type { GenerationSettings } from "./generation-settings.ts";
+
+/** How answers are to be written. */
+export interface AnswerOptions extends Partial<GenerationOptions> {
+  /** Ends an answer where it is. */
+  signal?: AbortSignal;
+}
+
+/** How an answer ended. */
+export interface AnswerEnd {
+  /** `stop`: by the model, a stop string or the signal; `length`: at its greatest length. */
+  reason: "stop" | "length";
+  promptTokens: number;
+  answerTokens: number;
+}
+
+/** An answer, whole. */
+export interface Answer extends AnswerEnd {
+  text: string;
+}
+
+/** What writes: a compiled decoder with an adapter's tensors, and what its tokens mean. */
+export interface AnswerSource extends GenerationSettings {
+  decoder: CachedDecoder;
+  adapter: Tensors;
+  tokenizer: Tokenizer;
+  /** Most tokens of a prompt with its answer; of an encoder-decoder, of the answer. */
+  maxLength: number;
+  /** Of an encoder-decoder, whose encoder reads the prompts: what its decoder reads first. */
+  decoderStart?: number | undefined;
+}
+
+/**
+ * Writes after one prompt.
+ * @param prompt ids, special tokens included
+ * @returns pieces of the answer as they come, and how it ended; of a search with beams the answer in one piece
+ * @throws UserError where an option is malformed, or the prompt leaves no room for an answer.
+ */
+export async function* writeAnswer(
+  source: AnswerSource,
+  prompt: readonly number[],
+  options: AnswerOptions = {},
+): AsyncGenerator<string, AnswerEnd> {
+  const writer = new AnswerWriter(source, [prompt], options);
+  for await (const { text } of writer.pieces()) if (text !== "") yield text;
+  return writer.endOf(0);
+}
+
+/**
+ * Writes after several prompts at once.
+ * @param prompts ids, special tokens included
+ * @throws UserError as {@link writeAnswer}.
+ */
+export async function writeAnswers(
+  source: AnswerSource,
+  prompts: readonly (readonly number[])[],
+  options: AnswerOptions = {},
+): Promise<Answer[]> {
+  const writer = new AnswerWriter(source, prompts, options);
+  const texts = prompts.map(() => "");
+  for await (const { prompt, text } of writer.pieces()) texts[prompt] = texts[prompt]! + text;
+  return texts.map((text, i) => ({ text, ...writer.endOf(i) }));
+}
+
+/** A piece of the answer to one of the prompts. */
+interface Piece {
+  prompt: number;
+  text: string;
+}
+
+class AnswerWriter {
+  readonly #source: AnswerSource;
+  readonly #prompts: readonly (readonly number[])[];
+  /** What answers go on from. */
+  readonly #begun: readonly (readonly number[])[];
+  readonly #options: GenerationOptions & GenerationTokens;
+  readonly #signal: AbortSignal | undefined;
+  readonly #texts: readonly AnswerText[];
+  readonly #ids: readonly number[][];
+
+  constructor(source: AnswerSource, prompts: readonly (readonly number[])[], { signal, ...given }: AnswerOptions) {
+    const { tokenizer, maxLength, tokens, defaults, decoderStart } = source;
+    // Who asks for drawn tokens asks for no search.
+    const own = given.temperature ? { ...defaults, numBeams: 1 } : defaults;
+    const options = checkOptions(generationOptions, { ...own, ...given });
+    this.#begun = decoderStart === undefined ? prompts : prompts.map(() => [decoderStart]);
+    const longest = Math.max(...this.#begun.map(({ length }) => length));
+    const room = maxLength - longest;
+    if (room < 1) {
+      throw new UserError(
+        `a prompt of ${longest} tokens leaves no room for an answer: the model reads ${maxLength} in all; shorten it`,
+      );
+    }
+    this.#source = source;
+    this.#prompts = prompts;
+    this.#options = { ...options, ...tokens, maxNewTokens: Math.min(options.maxNewTokens, room) };
+    this.#signal = signal;
+    const decode = (ids: readonly number[]): string => tokenizer.decode(ids, { skipSpecialTokens: true });
+    this.#texts = prompts.map(() => new AnswerText(decode, options.stop));
+    this.#ids = prompts.map(() => []);
+  }
+
+  /** What can be read of the answers, as it comes. */
+  async *pieces(): AsyncGenerator<Piece> {
+    const { decoder, adapter } = this.#source;
+    const reader = decoder.reader(adapter, this.#prompts);
+    try {
+      const { numBeams } = this.#options;
+      if (numBeams > 1) {
+        const found = await beamSearch(reader, this.#begun, this.#options, () => this.#signal?.aborted === true);
+        for (const [prompt, ids] of found.entries()) for (const token of ids) yield this.#take(prompt, token);
+      } else {
+        const ended = (prompt: number): boolean => this.#texts[prompt]!.stopped || this.#signal?.aborted === true;
+        const tokens = generateTokens(reader, this.#begun, this.#options, ended);
+        for await (const { prompt, token } of tokens) yield this.#take(prompt, token);
+      }
+      for (const [prompt, text] of this.#texts.entries()) yield { prompt, text: text.finish() };
+    } finally {
+      reader.release();
+    }
+  }
+
+  #take(prompt: number, token: number): Piece {
+    const text = this.#texts[prompt]!;
+    this.#ids[prompt]!.push(token);
+    return { prompt, text: this.#isEnd(token) || text.stopped ? "" : text.push(token) };
+  }
+
+  #isEnd(token: number): boolean {
+    return this.#options.eosTokenIds.includes(token);
+  }
+
+  endOf(prompt: number): AnswerEnd {
+    const ids = this.#ids[prompt]!;
+    const whole = this.#isEnd(ids.at(-1)!) || this.#texts[prompt]!.stopped || this.#signal?.aborted === true;
+    return {
+      reason: whole ? "stop" : "length",
+      promptTokens: this.#prompts[prompt]!.length,
+      answerTokens: ids.length,
+    };
+  }
+}

@@ -1,0 +1,99 @@
+import { UserError } from "../../errors.ts";
+import type { Tensors } from "../../graph/tensor.ts";
+import { type BlockRule, type BlockRuleState, type BlockSchedule, blockRule } from "./block-rules.ts";
+
+/** What one check saw of the blocks, and what it did. */
+export interface BlockCheck {
+  /** Blocks that are settled after it, from the input side on. */
+  border: number;
+  /** How many of them settled at this check. */
+  settled: number;
+  /** Score below which a block is done; null where none was taken. */
+  threshold: number | null;
+  /** Of every block: relative to its highest (`settled`) or to the interval before (`autofreeze`); null where none was taken. */
+  scores: (number | null)[];
+}
+
+/** A controller between two steps: `scalars` is plain JSON, `tensors` can go into a safetensors file. */
+export interface BlockControllerState {
+  scalars: { border: number; values: BlockRuleState["values"] };
+  tensors: Tensors<"float32">;
+}
+
+/**
+ * Decides which blocks of a model are settled: done with, from the input side on, block k only after block k-1
+ * (docs/blocks.md). A settled block stays settled.
+ */
+export class BlockController {
+  readonly #schedule: BlockSchedule;
+  readonly #rule: BlockRule;
+  #border: number;
+
+  /**
+   * @param state what {@link BlockController.state | state()} gave, to go on from there with the same schedule; its tensors are copied
+   * @throws UserError where the schedule contradicts itself or the state does not fit it
+   */
+  constructor(schedule: BlockSchedule, state?: BlockControllerState) {
+    validate(schedule);
+    this.#schedule = schedule;
+    this.#rule = blockRule(schedule, state && { values: state.scalars.values, tensors: state.tensors });
+    this.#border = state?.scalars.border ?? 0;
+    for (let block = 0; block < this.#border; block++) this.#rule.forget?.(block);
+  }
+
+  /** How many blocks are settled. */
+  get border(): number {
+    return this.#border;
+  }
+
+  /**
+   * Takes in one optimizer step. What settles takes effect from the next step: its parameters still get this step's update.
+   * @param step from 0; every step must be observed, in order
+   * @param gradients of the whole batch, not clipped, of every parameter of a block that has not settled
+   * @param isFrozen whether a parameter that a schedule of its own freezes is frozen after this step
+   * @returns the check, where one was made
+   */
+  observe(
+    step: number,
+    gradients: Tensors<"float32">,
+    isFrozen: (name: string) => boolean = () => true,
+  ): BlockCheck | undefined {
+    const { blocks, most, interval, earliestStep } = this.#schedule;
+    const before = this.#border;
+    if (before >= most) return undefined;
+    const active = Array.from({ length: blocks.length - before }, (_, i) => before + i);
+    this.#rule.takeIn?.(step, active, gradients);
+    if (step === 0 || step % interval !== 0) return undefined;
+
+    const { scores, threshold, isDone } = this.#rule.check(step, active);
+    for (const block of step < earliestStep ? [] : active.slice(0, most - before)) {
+      if (!isDone(block) || !blocks[block]!.awaits.every(isFrozen)) break;
+      this.#border++;
+      this.#rule.forget?.(block);
+    }
+    return { border: this.#border, settled: this.#border - before, threshold, scores };
+  }
+
+  /** What to save between two steps. The tensors are the live ones: write or copy them before the next step. */
+  state(): BlockControllerState {
+    const { values, tensors } = this.#rule.state?.() ?? { values: [], tensors: new Map() };
+    return { scalars: { border: this.#border, values }, tensors };
+  }
+}
+
+function validate({ totalSteps, interval, earliestStep, most, threshold, blocks }: BlockSchedule): void {
+  const wholes = { totalSteps: [totalSteps, 1], interval: [interval, 1], earliestStep: [earliestStep, 0] } as const;
+  for (const [name, [value, least]] of Object.entries(wholes)) {
+    if (!Number.isInteger(value) || value < least) {
+      throw new UserError(`Block freezing: ${name} is ${value}; give a whole number of steps, at least ${least}`);
+    }
+  }
+  if (!Number.isInteger(most) || most < 1 || most > blocks.length) {
+    throw new UserError(
+      `Block freezing: ${most} blocks may settle, but there are ${blocks.length}; give 1 or more of them`,
+    );
+  }
+  if (!(threshold >= 0 && threshold <= 1)) {
+    throw new UserError(`Block freezing: the threshold is ${threshold}; give a number from 0 to 1`);
+  }
+}

@@ -1,0 +1,272 @@
+import { UserError } from "../../errors.ts";
+import { float32, type Tensor, type Tensors } from "../../graph/tensor.ts";
+import { elementScores, type Importance, instantImportance, sum, takeIn } from "./score.ts";
+
+/** When blocks settle, from the input side on (docs/blocks.md). */
+export type BlockRuleName = "settled" | "linear" | "autofreeze";
+export const BLOCK_RULES = ["settled", "linear", "autofreeze"] as const satisfies readonly BlockRuleName[];
+
+/** What of a block trains until it settles. */
+export interface FreezableBlock {
+  /** What it is scored by. */
+  parameters: readonly { name: string; size: number }[];
+  /** Names that must be frozen before it settles: what a schedule of their own freezes. */
+  awaits: readonly string[];
+}
+
+/** When blocks settle, in optimizer steps counted from 0. */
+export interface BlockSchedule {
+  rule: BlockRuleName;
+  /** T: optimizer steps of the whole run. */
+  totalSteps: number;
+  /** Steps between two checks. */
+  interval: number;
+  /** No block settles before this step. */
+  earliestStep: number;
+  /** How many of the blocks may settle. */
+  most: number;
+  /**
+   * `settled`: a block is done at this share of the highest score that it had; `autofreeze`: at this quantile of how much the
+   * gradients of all blocks that still train have changed.
+   */
+  threshold: number;
+  /** Decays of the averages that make the score of `settled`. */
+  beta1: number;
+  beta2: number;
+  blocks: readonly FreezableBlock[];
+}
+
+/** What a rule keeps between two steps. */
+export interface BlockRuleState {
+  /** One of each block: `settled` keeps its highest score, `autofreeze` its norm of the interval before, null before the first ended. */
+  values: (number | null)[];
+  tensors: Tensors<"float32">;
+}
+
+/** What a rule says at a check. */
+export interface BlockVerdict {
+  /** Of every block; null where nothing was measured. */
+  scores: (number | null)[];
+  /** Score below which a block is done. */
+  threshold: number | null;
+  isDone(block: number): boolean;
+}
+
+/** Which blocks are done, by the gradients of what trains in them. Blocks are told by their numbers, from 0. */
+export interface BlockRule {
+  /** @param active numbers of the blocks that have not settled, those that may not among them */
+  takeIn?(step: number, active: readonly number[], gradients: Tensors<"float32">): void;
+  check(step: number, active: readonly number[]): BlockVerdict;
+  /** Drops what was kept for a block. */
+  forget?(block: number): void;
+  state?(): BlockRuleState;
+}
+
+/** @throws UserError where the state is not of this schedule */
+export function blockRule(schedule: BlockSchedule, state?: BlockRuleState): BlockRule {
+  switch (schedule.rule) {
+    case "settled":
+      return new SettledRule(schedule, state);
+    case "linear":
+      return linearRule(schedule);
+    case "autofreeze":
+      return new AutoFreezeRule(schedule, state);
+  }
+}
+
+/** Blocks are done one after the other, evenly from the earliest step to the last. */
+function linearRule(schedule: BlockSchedule): BlockRule {
+  return {
+    check: (step) => ({
+      scores: schedule.blocks.map(() => null),
+      threshold: null,
+      isDone: (block) => step >= dueStep(block, schedule),
+    }),
+  };
+}
+
+function dueStep(block: number, { earliestStep, most, totalSteps }: BlockSchedule): number {
+  return earliestStep + Math.floor((block * (totalSteps - earliestStep)) / most);
+}
+
+/**
+ * Share of all blocks' work over a run that is left by blocks which settle evenly over time; undefined of other rules, where
+ * nobody knows before.
+ */
+export function workLeft(schedule: BlockSchedule): number | undefined {
+  const { rule, blocks, most, totalSteps } = schedule;
+  if (rule !== "linear") return undefined;
+  const saved = Array.from({ length: most }, (_, block) => 1 - dueStep(block, schedule) / totalSteps);
+  return 1 - saved.reduce((sum, each) => sum + each, 0) / blocks.length;
+}
+
+/**
+ * A block is done when its score, the paper's smoothed gradient times its uncertainty averaged over an interval, has fallen to
+ * a share of the highest that it had.
+ */
+class SettledRule implements BlockRule {
+  readonly #schedule: BlockSchedule;
+  readonly #importance: Map<string, Importance>[];
+  readonly #highest: number[];
+  readonly #scratch: Float32Array<ArrayBuffer>;
+
+  constructor(schedule: BlockSchedule, state?: BlockRuleState) {
+    const { blocks, most } = schedule;
+    this.#schedule = schedule;
+    this.#scratch = new Float32Array(Math.max(0, ...blocks.flatMap(({ parameters }) => parameters.map((p) => p.size))));
+    this.#highest = blocks.map((_, block) => state?.values[block] ?? 0);
+    this.#importance = blocks.map(({ parameters }, block) => {
+      const kept = new Map<string, Importance>();
+      for (const { name, size } of block < most ? parameters : []) {
+        const start = (part: keyof Importance) => startFrom(state, `${name}.${part}`, size);
+        kept.set(name, { average: start("average"), uncertainty: start("uncertainty"), window: start("window") });
+      }
+      return kept;
+    });
+  }
+
+  takeIn(step: number, active: readonly number[], gradients: Tensors<"float32">): void {
+    for (const block of active) {
+      for (const [name, importance] of this.#importance[block]!) {
+        const now = this.#scratch.subarray(0, importance.average.length);
+        instantImportance(now, gradientOf(name, gradients));
+        takeIn(importance, now, step, this.#schedule);
+      }
+    }
+  }
+
+  check(_step: number, active: readonly number[]): BlockVerdict {
+    const { blocks, most, threshold } = this.#schedule;
+    const scores: (number | null)[] = blocks.map(() => null);
+    for (const block of active.filter((each) => each < most)) {
+      const score = this.#score(block);
+      this.#highest[block] = Math.max(this.#highest[block]!, score);
+      scores[block] = score === 0 ? 0 : score / this.#highest[block]!;
+    }
+    return { scores, threshold, isDone: (block) => scores[block]! <= threshold };
+  }
+
+  forget(block: number): void {
+    this.#importance[block]!.clear();
+  }
+
+  state(): BlockRuleState {
+    const tensors = new Map<string, Tensor<"float32">>();
+    for (const [name, importance] of this.#importance.flatMap((each) => [...each])) {
+      for (const [part, values] of Object.entries(importance)) {
+        tensors.set(`${name}.${part}`, float32([values.length], values));
+      }
+    }
+    return { values: [...this.#highest], tensors };
+  }
+
+  /** Mean over the elements of all that the block trains; 0 of a block that trains nothing. */
+  #score(block: number): number {
+    let [total, size] = [0, 0];
+    for (const importance of this.#importance[block]!.values()) {
+      const elements = this.#scratch.subarray(0, importance.average.length);
+      elementScores(elements, importance);
+      total += sum(elements);
+      size += elements.length;
+    }
+    return size === 0 ? 0 : total / size;
+  }
+}
+
+/**
+ * AutoFreeze (Liu et al. 2021, arXiv 2102.01386, and its released code): the gradients of an interval are summed, and a block's
+ * change is `|n' - n| / n'` of their L1 norm, n, and that of the interval before, n'. Blocks below a quantile of the changes,
+ * the median in the paper, are done.
+ */
+class AutoFreezeRule implements BlockRule {
+  readonly #schedule: BlockSchedule;
+  readonly #sums: Map<string, Float32Array>[];
+  /** Of the interval before; null before the first has ended. */
+  #norms: (number | null)[];
+
+  constructor(schedule: BlockSchedule, state?: BlockRuleState) {
+    const { blocks } = schedule;
+    this.#schedule = schedule;
+    this.#norms = blocks.map((_, block) => state?.values[block] ?? null);
+    this.#sums = blocks.map(
+      ({ parameters }) => new Map(parameters.map(({ name, size }) => [name, startFrom(state, `${name}.sum`, size)])),
+    );
+  }
+
+  takeIn(step: number, active: readonly number[], gradients: Tensors<"float32">): void {
+    // Checks are at multiples of the interval, so that an interval begins after one.
+    if (step === 0) return;
+    for (const block of active) {
+      for (const [name, total] of this.#sums[block]!) {
+        const gradient = gradientOf(name, gradients);
+        for (let i = 0; i < total.length; i++) total[i]! += gradient[i]!;
+      }
+    }
+  }
+
+  check(_step: number, active: readonly number[]): BlockVerdict {
+    const changes: (number | null)[] = this.#schedule.blocks.map(() => null);
+    const norms = [...this.#norms];
+    for (const block of active) {
+      const before = this.#norms[block];
+      norms[block] = this.#endInterval(block);
+      if (before != null) changes[block] = before === 0 ? 0 : Math.abs(before - norms[block]) / before;
+    }
+    this.#norms = norms;
+    const known = active.flatMap((block) => changes[block] ?? []);
+    const threshold = known.length === active.length ? quantile(known, this.#schedule.threshold) : null;
+    return {
+      scores: changes,
+      threshold,
+      isDone: (block) => threshold !== null && changes[block]! < threshold,
+    };
+  }
+
+  forget(block: number): void {
+    this.#sums[block]!.clear();
+  }
+
+  state(): BlockRuleState {
+    const tensors = this.#sums.flatMap((each) => [...each].map(([name, values]) => [`${name}.sum`, values] as const));
+    return {
+      values: [...this.#norms],
+      tensors: new Map(tensors.map(([name, values]) => [name, float32([values.length], values)])),
+    };
+  }
+
+  /** L1 norm of a block's summed gradients, which start again. */
+  #endInterval(block: number): number {
+    let norm = 0;
+    for (const total of this.#sums[block]!.values()) {
+      for (const value of total) norm += Math.abs(value);
+      total.fill(0);
+    }
+    return norm;
+  }
+}
+
+/** The quantile of values between which it is interpolated, as NumPy's `percentile`. */
+function quantile(values: readonly number[], share: number): number | null {
+  if (values.length === 0) return null;
+  const sorted = values.toSorted((a, b) => a - b);
+  const place = share * (sorted.length - 1);
+  const below = sorted[Math.floor(place)]!;
+  return below + (place % 1) * (sorted[Math.ceil(place)]! - below);
+}
+
+/** Zeros, or a copy of what the state has. @throws UserError where it has something else */
+function startFrom(state: BlockRuleState | undefined, name: string, size: number): Float32Array {
+  // What is of a block that has settled was dropped.
+  const saved = state?.tensors.get(name)?.data;
+  if (!saved) return new Float32Array(size);
+  if (saved.length === size) return saved.slice();
+  throw new UserError(
+    `Block freezing state: "${name}" has ${saved.length} values, expected ${size}; continue with the configuration that the state was saved with`,
+  );
+}
+
+function gradientOf(name: string, gradients: Tensors<"float32">): Float32Array {
+  const gradient = gradients.get(name);
+  if (!gradient) throw new Error(`block freezing: "${name}" has no gradient though its block has not settled`);
+  return gradient.data;
+}

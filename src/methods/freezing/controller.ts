@@ -1,0 +1,276 @@
+import { UserError } from "../../errors.ts";
+import { float32, type Tensor, type Tensors } from "../../graph/tensor.ts";
+import type { BlockCheck } from "./block-controller.ts";
+import { type FreezeSchedule, frozenFraction, isCheck, isFinal, validateSchedule } from "./schedule.ts";
+import {
+  elementScores,
+  type FreezeScore,
+  type Importance,
+  instantImportance,
+  kthSmallest,
+  sum,
+  takeIn,
+} from "./score.ts";
+
+/**
+ * Which matrices freeze at a check (docs/method.md): those whose mean score is below the r(t)-quantile of all elements
+ * still trainable (the reference code), or the lowest until ⌊r(t)·N⌋ are frozen (the paper's text).
+ */
+export type FreezeRule = "element-quantile" | "matrix-fraction";
+
+/** A projection matrix under the schedule. */
+export interface FreezableMatrix {
+  name: string;
+  /** Number of elements. */
+  size: number;
+  /** Matrices of one group are scored and frozen as if they were one matrix. */
+  group?: string;
+}
+
+export interface FreezingConfig extends FreezeSchedule {
+  matrices: readonly FreezableMatrix[];
+  /** Decay of the average importance Ī; the paper has 0.85. */
+  beta1: number;
+  /** Decay of the uncertainty Ū; the paper has 0.95. */
+  beta2: number;
+  rule: FreezeRule;
+  score: FreezeScore;
+  /** Average the importance over `interval` steps before each update of Ī and Ū, as the reference code does. */
+  windowed: boolean;
+}
+
+/** What one check of the schedule saw and did. */
+export interface FreezingCheck {
+  step: number;
+  /** r(t); 0 where only blocks were looked at. */
+  fraction: number;
+  /** Threshold of `element-quantile`; null where nothing was compared. */
+  threshold: number | null;
+  /** Score of every matrix; of one frozen before, the score that it froze with. */
+  scores: Record<string, number>;
+  /** Names that froze, in the order of `matrices`. */
+  frozen: string[];
+  /** What was seen of whole blocks, where a schedule settles them. */
+  blocks?: BlockCheck;
+}
+
+/** A controller between two steps: `scalars` is plain JSON, `tensors` can go into a safetensors file. */
+export interface FreezingState {
+  scalars: { frozenAtStep: Record<string, number>; scores: Record<string, number> };
+  tensors: Tensors<"float32">;
+}
+
+/** What freezes as one: a matrix, or the matrices of a group. */
+interface Unit {
+  matrices: FreezableMatrix[];
+  size: number;
+}
+
+/**
+ * Decides which projection matrices freeze, and when (docs/method.md). A frozen matrix stays frozen, and what
+ * was kept for it is dropped; once all are frozen, a step costs nothing.
+ */
+export class FreezingController {
+  /** The latest check since construction; its `step` tells whether it was at this step. */
+  lastCheck: FreezingCheck | undefined;
+
+  readonly #config: FreezingConfig;
+  readonly #frozenAtStep = new Map<string, number>();
+  readonly #scores: Record<string, number> = {};
+  /** Of the matrices still trainable; empty where the score is the magnitude. */
+  readonly #importance = new Map<string, Importance>();
+  #trainable: Unit[] = [];
+  /** Room for the elements of any one matrix. */
+  readonly #scratch: Float32Array<ArrayBuffer>;
+
+  /**
+   * @param state what {@link FreezingController.state | state()} gave, to go on from there with the same configuration; its tensors are copied
+   * @throws UserError where the configuration contradicts itself or the state does not fit it
+   */
+  constructor(config: FreezingConfig, state?: FreezingState) {
+    validate(config);
+    this.#config = config;
+    this.#scratch = new Float32Array(Math.max(0, ...config.matrices.map(({ size }) => size)));
+    if (state) {
+      Object.assign(this.#scores, state.scalars.scores);
+      for (const [name, step] of Object.entries(state.scalars.frozenAtStep)) this.#frozenAtStep.set(name, step);
+    }
+
+    const units = new Map<string, Unit>();
+    for (const matrix of config.matrices) {
+      if (this.#frozenAtStep.has(matrix.name)) continue;
+      const key = matrix.group ?? matrix.name;
+      const unit = units.get(key) ?? { matrices: [], size: 0 };
+      unit.matrices.push(matrix);
+      unit.size += matrix.size;
+      units.set(key, unit);
+      if (config.score !== "magnitude") this.#importance.set(matrix.name, startImportance(matrix, config, state));
+    }
+    this.#trainable = [...units.values()];
+  }
+
+  /** Matrices frozen so far, each with the step of the check that froze it: it is frozen from the next step on. */
+  get frozenAtStep(): ReadonlyMap<string, number> {
+    return this.#frozenAtStep;
+  }
+
+  /** Names of the matrices frozen so far. */
+  get frozen(): ReadonlySet<string> {
+    return new Set(this.#frozenAtStep.keys());
+  }
+
+  /**
+   * Takes in one optimizer step. A freeze takes effect from the next step: the returned matrices still get this step's
+   * update.
+   * @param step from 0; every step must be observed, in order
+   * @param gradients of the whole batch, not clipped, of every matrix still trainable
+   * @param weights likewise; for the scores `sensitivity` and `magnitude`
+   * @returns names that freeze at this step, in the order of `matrices`
+   * @throws UserError where a matrix is missing or of another size
+   */
+  observe(step: number, gradients: Tensors<"float32">, weights?: Tensors<"float32">): string[] {
+    if (this.#trainable.length === 0) return [];
+    for (const { matrices } of this.#trainable) {
+      for (const matrix of matrices) this.#accumulate(step, matrix, gradients, weights);
+    }
+    return isCheck(step, this.#config) ? this.#check(step, weights) : [];
+  }
+
+  /** What to save between two steps. The tensors are the live ones: write or copy them before the next step. */
+  state(): FreezingState {
+    const tensors = new Map<string, Tensor<"float32">>();
+    for (const [name, importance] of this.#importance) {
+      for (const [part, values] of Object.entries(importance)) {
+        tensors.set(`${name}.${part}`, float32([values.length], values));
+      }
+    }
+    return { scalars: { frozenAtStep: Object.fromEntries(this.#frozenAtStep), scores: { ...this.#scores } }, tensors };
+  }
+
+  #accumulate(
+    step: number,
+    matrix: FreezableMatrix,
+    gradients: Tensors<"float32">,
+    weights?: Tensors<"float32">,
+  ): void {
+    const { score } = this.#config;
+    const importance = this.#importance.get(matrix.name);
+    if (!importance) return;
+    const now = this.#scratch.subarray(0, matrix.size);
+    const weight = score === "sensitivity" ? valuesOf(matrix, weights, "weight") : undefined;
+    instantImportance(now, valuesOf(matrix, gradients, "gradient"), weight);
+
+    takeIn(importance, now, step, this.#config);
+  }
+
+  #check(step: number, weights?: Tensors<"float32">): string[] {
+    const units = this.#trainable.map((unit) => ({ ...unit, score: this.#score(unit, weights) }));
+    for (const { matrices, score } of units) for (const { name } of matrices) this.#scores[name] = score;
+
+    const fraction = frozenFraction(step, this.#config);
+    const { freezing, threshold } = isFinal(step, this.#config)
+      ? { freezing: units, threshold: null }
+      : this.#select(units, fraction, weights);
+    const names = new Set(freezing.flatMap(({ matrices }) => matrices.map(({ name }) => name)));
+    for (const name of names) {
+      this.#frozenAtStep.set(name, step);
+      this.#importance.delete(name);
+    }
+    this.#trainable = this.#trainable.filter(({ matrices }) => !names.has(matrices[0]!.name));
+
+    const frozen = this.#config.matrices.map(({ name }) => name).filter((name) => names.has(name));
+    this.lastCheck = { step, fraction, threshold, scores: { ...this.#scores }, frozen };
+    return frozen;
+  }
+
+  /** Applies the freezing rule to what is still trainable. */
+  #select<Scored extends Unit & { score: number }>(
+    units: Scored[],
+    fraction: number,
+    weights?: Tensors<"float32">,
+  ): { freezing: Scored[]; threshold: number | null } {
+    if (this.#config.rule === "matrix-fraction") {
+      let missing = Math.floor(fraction * this.#config.matrices.length) - this.#frozenAtStep.size;
+      const freezing = units
+        .toSorted((a, b) => a.score - b.score)
+        .filter(({ matrices }) => {
+          const freezes = missing > 0;
+          if (freezes) missing -= matrices.length;
+          return freezes;
+        });
+      return { freezing, threshold: null };
+    }
+    const elements = units.reduce((total, { size }) => total + size, 0);
+    const k = Math.floor(elements * fraction);
+    if (k === 0) return { freezing: [], threshold: null };
+    const threshold = kthSmallest(() => this.#elements(units, weights), k);
+    return { freezing: units.filter(({ score }) => score < threshold), threshold };
+  }
+
+  /** Mean score over the unit's elements, rounded to float32 so that it compares with an element's score. */
+  #score(unit: Unit, weights?: Tensors<"float32">): number {
+    let total = 0;
+    for (const elements of this.#elements([unit], weights)) total += sum(elements);
+    return Math.fround(total / unit.size);
+  }
+
+  /** The score of every element of each matrix in turn; each array is overwritten by the next. */
+  *#elements(units: readonly Unit[], weights?: Tensors<"float32">): Generator<Float32Array> {
+    for (const { matrices } of units) {
+      for (const matrix of matrices) {
+        const elements = this.#scratch.subarray(0, matrix.size);
+        const importance = this.#importance.get(matrix.name);
+        if (importance) elementScores(elements, importance);
+        else instantImportance(elements, valuesOf(matrix, weights, "weight"));
+        yield elements;
+      }
+    }
+  }
+}
+
+/** Zeros, or a copy of what `state` has for the matrix. */
+function startImportance(matrix: FreezableMatrix, { windowed }: FreezingConfig, state?: FreezingState): Importance {
+  const start = (part: keyof Importance) => {
+    if (!state) return new Float32Array(matrix.size);
+    const saved = state.tensors.get(`${matrix.name}.${part}`)?.data;
+    if (saved?.length !== matrix.size) {
+      throw new UserError(
+        `Freezing state: "${matrix.name}.${part}" has ${saved?.length ?? "no"} values, expected ${matrix.size}; ` +
+          "continue with the configuration that the state was saved with",
+      );
+    }
+    return saved.slice();
+  };
+  const averages = { average: start("average"), uncertainty: start("uncertainty") };
+  return windowed ? { ...averages, window: start("window") } : averages;
+}
+
+function valuesOf(
+  { name, size }: FreezableMatrix,
+  values: Tensors<"float32"> | undefined,
+  what: "gradient" | "weight",
+): Float32Array {
+  const found = values?.get(name)?.data;
+  if (found?.length === size) return found;
+  throw new UserError(
+    `Freezing: the ${what} of "${name}" has ${found?.length ?? "no"} values, expected ${size}; ` +
+      `pass the ${what}s of all matrices that are not frozen`,
+  );
+}
+
+function validate(config: FreezingConfig): void {
+  validateSchedule(config);
+  for (const name of ["beta1", "beta2"] as const) {
+    if (!(config[name] >= 0 && config[name] < 1)) {
+      throw new UserError(`Freezing: ${name} is ${config[name]}; give a number from 0 up to, but not including, 1`);
+    }
+  }
+  const names = new Set<string>();
+  for (const { name, size } of config.matrices) {
+    if (names.has(name)) throw new UserError(`Freezing: the matrix "${name}" is given twice; give each once`);
+    if (!(Number.isInteger(size) && size > 0)) {
+      throw new UserError(`Freezing: the matrix "${name}" has size ${size}; give its number of elements`);
+    }
+    names.add(name);
+  }
+}

@@ -1,0 +1,80 @@
+import { UserError } from "../../errors.ts";
+
+/** How r(t) rises: as the paper has it, or as the code that its authors released for GSM8K. */
+export type FreezeCurve = "cubic" | "quadratic";
+
+/** When projection matrices freeze, in optimizer steps counted from 0 (arXiv 2403.13269; docs/method.md). */
+export interface FreezeSchedule {
+  /** ΔT: steps between two checks; also the averaging window of the windowed score. */
+  interval: number;
+  /** T: optimizer steps of the whole run. */
+  totalSteps: number;
+  /** ti: nothing freezes up to this step. */
+  initialSteps: number;
+  /** tf: everything is frozen during the last tf steps. */
+  finalSteps: number;
+  /** How the fraction rises in between; cubic where absent. */
+  curve?: FreezeCurve;
+}
+
+/**
+ * ti and tf that fit runs of any length: ti is the smaller of one epoch and T/10, tf is 70 % of T, both rounded down
+ * (docs/method.md, "Short runs").
+ */
+export function defaultFreezeSchedule(
+  totalSteps: number,
+  stepsPerEpoch: number,
+): Pick<FreezeSchedule, "initialSteps" | "finalSteps"> {
+  return {
+    initialSteps: Math.floor(Math.min(stepsPerEpoch, totalSteps / 10)),
+    finalSteps: Math.floor((totalSteps * 7) / 10),
+  };
+}
+
+/**
+ * @throws UserError where a value is no whole number in its range, or ti + tf reaches T.
+ */
+export function validateSchedule({ interval, totalSteps, initialSteps, finalSteps }: FreezeSchedule): void {
+  const atLeast = { interval: 1, totalSteps: 1, initialSteps: 0, finalSteps: 0 };
+  for (const [name, value] of Object.entries({ interval, totalSteps, initialSteps, finalSteps })) {
+    const least = atLeast[name as keyof typeof atLeast];
+    if (!Number.isInteger(value) || value < least) {
+      throw new UserError(`Freezing schedule: ${name} is ${value}; give a whole number of steps, at least ${least}`);
+    }
+  }
+  if (initialSteps + finalSteps >= totalSteps) {
+    throw new UserError(
+      `Freezing schedule: initialSteps (${initialSteps}) + finalSteps (${finalSteps}) must be less than totalSteps ` +
+        `(${totalSteps}); give fewer initial or final steps, or train longer`,
+    );
+  }
+}
+
+/** r(t): the fraction of projection matrices that should be frozen after step `step` (docs/method.md, "The schedule"). */
+export function frozenFraction(step: number, schedule: FreezeSchedule): number {
+  const { totalSteps, initialSteps, finalSteps, curve } = schedule;
+  if (step <= initialSteps) return 0;
+  if (step > totalSteps - finalSteps) return 1;
+  const done = (step - initialSteps) / (totalSteps - initialSteps - finalSteps);
+  if (curve === "quadratic") return done * done;
+  const left = 1 - done;
+  // Products, because the last bit of `**` differs between engines.
+  return 1 - left * left * left;
+}
+
+/** Whether the schedule is checked at `step`: every ΔT steps once it runs, every step once everything must be frozen. */
+export function isCheck(step: number, schedule: FreezeSchedule): boolean {
+  if (isFinal(step, schedule)) return true;
+  return step > schedule.initialSteps && step % schedule.interval === 0;
+}
+
+/** Whether some check falls between ti and T - tf, so that matrices freeze by degrees rather than all at once. */
+export function freezesByDegrees({ interval, totalSteps, initialSteps, finalSteps }: FreezeSchedule): boolean {
+  const next = (Math.floor(initialSteps / interval) + 1) * interval;
+  return next <= totalSteps - finalSteps;
+}
+
+/** Whether `step` is past T - tf, where whatever is left freezes. */
+export function isFinal(step: number, { totalSteps, finalSteps }: FreezeSchedule): boolean {
+  return step > totalSteps - finalSteps;
+}

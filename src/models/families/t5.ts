@@ -1,0 +1,195 @@
+import { z } from "zod";
+import { UserError } from "../../errors.ts";
+import type { Value } from "../../graph/graph.ts";
+import { add, cast, gather, mul, relu, reshape, rmsNorm, sub, transpose } from "../../graph/ops.ts";
+import { ACTIVATIONS, type Activation } from "../activation.ts";
+import type { EncoderDecoderArchitecture } from "../architecture.ts";
+import { attention, causalBias, maskBias } from "../attention.ts";
+import { labelCountOf, parseConfig, rate } from "../config.ts";
+import type { ForwardContext } from "../forward-context.ts";
+import type { SiteRole } from "../model-parts.ts";
+import { relativeBucket } from "../relative-bucket.ts";
+import type { Encoded, TokenStream } from "../streams/token-stream.ts";
+import { embedWords, type WordsConfig, wordLogits } from "../words.ts";
+
+interface T5Config extends WordsConfig {
+  encoderLayers: number;
+  decoderLayers: number;
+  intermediateSize: number;
+  heads: number;
+  /** Features of a head; all heads together need not be as wide as the hidden states. */
+  headSize: number;
+  /** Relative positions are told apart in so many buckets, up to this distance. */
+  buckets: number;
+  farthest: number;
+  activation: Activation;
+  /** Whether the activation is a gate of another layer's outputs. */
+  gated: boolean;
+  normEpsilon: number;
+  dropout: number;
+  /** Factor of the final hidden states before the words' output layer. */
+  outputScale: number | undefined;
+}
+
+const count = z.int().positive();
+const schema = z.object({
+  model_type: z.string(),
+  vocab_size: count,
+  d_model: count,
+  d_kv: count,
+  d_ff: count,
+  num_layers: count,
+  num_decoder_layers: count.nullish(),
+  num_heads: count,
+  relative_attention_num_buckets: z.int().min(4).default(32),
+  relative_attention_max_distance: z.int().min(4).max(4096).default(128),
+  dropout_rate: rate.default(0.1),
+  layer_norm_epsilon: z.number().positive().default(1e-6),
+  initializer_factor: z.number().default(1),
+  feed_forward_proj: z.string().default("relu"),
+  tie_word_embeddings: z.boolean().default(true),
+  scale_decoder_outputs: z.boolean().optional(),
+});
+
+/** Positions are relative, so that no text is too long for a model; this is more than memory lets anyone read. */
+const LONGEST = 2 ** 16;
+
+/**
+ * T5 (Raffel et al., arXiv 1910.10683), its version 1.1, Flan-T5: normalisation before each part by the root of the mean
+ * square, scores that are not scaled, a bias by relative position that all blocks of a stack share; Hugging Face's
+ * `modeling_t5.py`. The decoder's blocks are counted on from the encoder's.
+ */
+export const t5: EncoderDecoderArchitecture<T5Config> = {
+  kind: "encoder-decoder",
+  modelTypes: { t5: "T5" },
+  prefix: "transformer",
+  besidePrefix: ["shared", "encoder", "decoder", "lm_head"],
+
+  readConfig(raw) {
+    const config = parseConfig(schema, raw);
+    const { relative_attention_num_buckets: buckets, relative_attention_max_distance: farthest } = config;
+    if (farthest <= buckets / 2) {
+      throw new UserError(
+        `config.json: "relative_attention_max_distance" is not supported: ${farthest} distances leave nothing to ${buckets} buckets`,
+      );
+    }
+    // Version 1.1 has an output layer of its own and scales nothing; later Transformers write the second alone.
+    const tied = config.tie_word_embeddings && config.scale_decoder_outputs !== false;
+    return {
+      modelType: config.model_type,
+      vocabularySize: config.vocab_size,
+      hiddenSize: config.d_model,
+      layerCount: config.num_layers + (config.num_decoder_layers ?? config.num_layers),
+      encoderLayers: config.num_layers,
+      decoderLayers: config.num_decoder_layers ?? config.num_layers,
+      intermediateSize: config.d_ff,
+      heads: config.num_heads,
+      headSize: config.d_kv,
+      buckets,
+      farthest,
+      ...feedForwardOf(config.feed_forward_proj),
+      normEpsilon: config.layer_norm_epsilon,
+      dropout: config.dropout_rate,
+      outputScale: tied ? config.d_model ** -0.5 : undefined,
+      maxLength: LONGEST,
+      initializerRange: config.initializer_factor * config.d_model ** -0.5,
+      tied,
+      usesTokenTypes: false,
+      labelCount: labelCountOf(raw),
+    };
+  },
+
+  encode: (context, config, tokens) => writeStack(context, config, tokens),
+  decode: (context, config, tokens, encoded) => writeStack(context, config, tokens, encoded),
+
+  heads: {
+    languageModel(context, config, hidden) {
+      const { outputScale } = config;
+      return wordLogits(context, config, "shared", outputScale === undefined ? hidden : mul(hidden, outputScale));
+    },
+  },
+};
+
+/** `relu`, `gated-gelu`: what stands between the two layers of the feed-forward network. @throws UserError for others. */
+function feedForwardOf(setting: string): Pick<T5Config, "activation" | "gated"> {
+  const [, gate, name = ""] = /^(gated-)?(\w+)$/.exec(setting) ?? [];
+  // What was published as gated-gelu is computed by way of the hyperbolic tangent.
+  const activation = gate && name === "gelu" ? "gelu_new" : name;
+  if (Object.hasOwn(ACTIVATIONS, activation)) {
+    return { activation: activation as Activation, gated: gate !== undefined };
+  }
+  throw new UserError(`config.json: "feed_forward_proj" is not supported: "${setting}"`);
+}
+
+/** The encoder or, where it sees another text, the decoder: `[tokens, hidden]`. */
+function writeStack(context: ForwardContext, config: T5Config, tokens: TokenStream, encoded?: Encoded): Value {
+  const { hiddenSize, intermediateSize, heads, headSize, dropout } = config;
+  const side = encoded ? "decoder" : "encoder";
+  const [layers, first] = encoded ? [config.decoderLayers, config.encoderLayers] : [config.encoderLayers, 0];
+  const norm = (x: Value, name: string): Value =>
+    rmsNorm(x, context.weight(`${name}.weight`, [hiddenSize]), config.normEpsilon);
+
+  const own = add(positionBias(context, config, tokens, side), encoded ? causalBias(tokens) : maskBias(tokens));
+  const other = encoded && maskBias(encoded.tokens);
+  let x = context.dropout(embedWords(context, config, "shared", tokens.inputIds), dropout);
+  for (let block = 0; block < layers; block++) {
+    const prefix = `${side}.block.${block}.layer`;
+    /** A part with its normalisation and its residual; `linear` takes names within the part. */
+    const part = (
+      input: Value,
+      place: number,
+      role: SiteRole,
+      write: (x: Value, linear: (x: Value, name: string, outFeatures: number) => Value) => Value,
+    ): Value => {
+      const linear = (y: Value, name: string, outFeatures: number): Value => {
+        const inFeatures = y.shape[1] as number;
+        const site = { name: `${prefix}.${place}.${name}`, role, block: first + block, inFeatures, outFeatures };
+        return context.linear(y, site, { bias: false });
+      };
+      return add(input, context.dropout(write(norm(input, `${prefix}.${place}.layer_norm`), linear), dropout));
+    };
+    const attend = (input: Value, place: number, name: string, seen?: Encoded): Value =>
+      part(input, place, "attention", (y, linear) => {
+        const keys = seen?.hidden ?? y;
+        const [query, key, value] = [
+          linear(y, `${name}.q`, heads * headSize),
+          linear(keys, `${name}.k`, heads * headSize),
+          linear(keys, `${name}.v`, heads * headSize),
+        ];
+        const options = { heads, bias: seen ? other! : own, dropout, scale: 1 };
+        const streams = { queries: tokens, keys: seen?.tokens ?? tokens };
+        return linear(attention(context, { query, key, value }, streams, options), `${name}.o`, hiddenSize);
+      });
+    x = context.block(x, (input) => {
+      const looked = attend(input, 0, "SelfAttention");
+      const both = encoded ? attend(looked, 1, "EncDecAttention", encoded) : looked;
+      return part(both, encoded ? 2 : 1, "ffn", (y, linear) => {
+        const wide = (name: string): Value => linear(y, `DenseReluDense.${name}`, intermediateSize);
+        const activation = ACTIVATIONS[config.activation];
+        const inner = config.gated ? mul(activation(wide("wi_0")), wide("wi_1")) : activation(wide("wi"));
+        return linear(context.dropout(inner, dropout), "DenseReluDense.wo", hiddenSize);
+      });
+    });
+  }
+  return context.dropout(norm(x, `${side}.final_layer_norm`), dropout);
+}
+
+/** What scores gain by how far a key is from the query, `[rows, heads, sequence, keys]`; a decoder sees no later keys. */
+function positionBias(context: ForwardContext, config: T5Config, tokens: TokenStream, side: string): Value {
+  const { buckets, farthest, heads } = config;
+  const { places, keyPlaces, sequence, keys } = tokens;
+  const [rows] = places.shape;
+  const distance = sub(reshape(keyPlaces, [rows!, 1, keys]), reshape(places, [rows!, sequence, 1]));
+  // From 0 to twice the farthest: whatever is further away is in the same bucket.
+  const index = sub(relu(add(distance, farthest)), relu(sub(distance, farthest)));
+  const numbers = Array.from({ length: 2 * farthest + 1 }, (_, i) =>
+    relativeBucket(i - farthest, { buckets, farthest, bothWays: side === "encoder" }),
+  );
+  const bucketOf = context.graph.constant(numbers, "int32", [numbers.length]);
+  // The first block's, which serves all.
+  const table = context.weight(`${side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight`, [
+    buckets,
+    heads,
+  ]);
+  return transpose(gather(table, gather(bucketOf, cast(index, "int32"))), [0, 3, 1, 2]);
+}

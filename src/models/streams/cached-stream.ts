@@ -1,0 +1,78 @@
+import { type Dimension, difference, sum } from "../../graph/dimension.ts";
+import type { Graph, Value } from "../../graph/graph.ts";
+import { cast, cumulativeSum, expand, reshape, sliceSize, sub } from "../../graph/ops.ts";
+import type { LengthTable } from "../length-table.ts";
+import { KeyCache } from "./key-cache.ts";
+import { PaddedStream } from "./padded-stream.ts";
+
+const KEYS = sum(["past", "sequence"]);
+
+/**
+ * Texts that a decoder reads on: `input_ids` `[batch, sequence]` int64 are what comes after what it has read, whose keys and
+ * values `[batch, heads, past, size]` are inputs, and with those of the new tokens outputs for the next run.
+ * `attention_mask` `[batch, past+sequence]` int64 is 0 at places that hold no token: texts stand at the right, so that the
+ * last place is the last token of each. Positions are counted from the mask.
+ */
+export class CachedStream extends PaddedStream {
+  override readonly keys = KEYS;
+  readonly cache: KeyCache;
+
+  /** @param names what names of keys and values have before their own, such as `decoder.` */
+  constructor(graph: Graph, maxLength: number, names = "") {
+    super(graph, maxLength);
+    this.cache = new KeyCache(graph, "past", names);
+  }
+
+  override get attentionMask(): Value {
+    return cast(this.input("attention_mask", KEYS), "float32");
+  }
+
+  protected override get ownMask(): Value {
+    return sliceSize(this.attentionMask, 1, "past", "sequence");
+  }
+
+  override get keyPlaces(): Value {
+    return sub(cumulativeSum(this.attentionMask, 1), 1);
+  }
+
+  override get places(): Value {
+    return sliceSize(this.keyPlaces, 1, "past", "sequence");
+  }
+
+  override get positionIds(): Value {
+    return reshape(cast(this.places, "int32"), [this.tokens]);
+  }
+
+  override withPast(keys: Value, values: Value): [Value, Value] {
+    return this.cache.join(keys, values);
+  }
+
+  /** The last place. */
+  override last(rows: Value): Value {
+    const width = rows.shape[1]!;
+    const padded = reshape(rows, ["batch", "sequence", width]);
+    return reshape(sliceSize(padded, 1, difference("sequence", 1), 1), ["batch", width]);
+  }
+
+  /** Of each text the last token alone: what comes next is asked of it. */
+  override outputRows(rows: Value): Value {
+    return this.last(rows);
+  }
+
+  /** A table of queries by keys has the new tokens' rows; one by positions alone is looked up by them. */
+  protected override cut({ axes }: LengthTable, axis: number): [start: Dimension, size: Dimension] {
+    const isQueries = axes.indexOf("position") === axis && axes.lastIndexOf("position") !== axis;
+    return isQueries ? ["past", "sequence"] : [0, KEYS];
+  }
+}
+
+/** Texts that an encoder-decoder writes: all begin with the same token and grow by one at a time, so that none is padded. */
+export class WrittenStream extends CachedStream {
+  constructor(graph: Graph, maxLength: number) {
+    super(graph, maxLength, "decoder.");
+  }
+
+  override get attentionMask(): Value {
+    return expand(this.graph.constant([1], "float32", [1, 1]), ["batch", KEYS]);
+  }
+}

@@ -1,0 +1,135 @@
+import { type Dimension, difference, product } from "../../graph/dimension.ts";
+import type { Graph, Value } from "../../graph/graph.ts";
+import {
+  cast,
+  cumulativeSum,
+  expand,
+  mul,
+  reduceSum,
+  relu,
+  reshape,
+  sliceSize,
+  sub,
+  transpose,
+} from "../../graph/ops.ts";
+import type { Tensor } from "../../graph/tensor.ts";
+import { type LengthTable, makeTable, tableShape } from "../length-table.ts";
+import type { TokenStream } from "./token-stream.ts";
+
+const TOKENS = product(["batch", "sequence"]);
+
+/** Position of each row, from 0. */
+const POSITIONS: LengthTable = { dtype: "int32", axes: ["position"], value: (position) => position! };
+
+/**
+ * Texts as other tools give them: `input_ids` and the like, `[batch, sequence]` int64. All places are rows, padding too, so
+ * laying examples side by side moves nothing. Tables are embedded for the longest text and cut.
+ */
+export class PaddedStream implements TokenStream {
+  readonly tokens = TOKENS;
+  readonly sequence: Dimension = "sequence";
+  readonly keys: Dimension = "sequence";
+  /** Tables for the longest text, to be embedded. */
+  readonly tables = new Map<string, Tensor>();
+  protected readonly graph: Graph;
+  readonly #maxLength: number;
+
+  constructor(graph: Graph, maxLength: number) {
+    this.graph = graph;
+    this.#maxLength = maxLength;
+  }
+
+  get inputIds(): Value {
+    return reshape(cast(this.input("input_ids"), "int32"), [TOKENS]);
+  }
+
+  get tokenTypeIds(): Value {
+    return reshape(cast(this.input("token_type_ids"), "int32"), [TOKENS]);
+  }
+
+  get positionIds(): Value {
+    const positions = reshape(this.table("positions", POSITIONS), [1, "sequence"]);
+    return reshape(expand(positions, ["batch", "sequence"]), [TOKENS]);
+  }
+
+  get places(): Value {
+    return reshape(cast(this.table("positions", POSITIONS), "float32"), [1, "sequence"]);
+  }
+
+  get keyPlaces(): Value {
+    return this.places;
+  }
+
+  get attentionMask(): Value {
+    return cast(this.input("attention_mask"), "float32");
+  }
+
+  /** Of the rows, `[batch, sequence]`. */
+  protected get ownMask(): Value {
+    return this.attentionMask;
+  }
+
+  splitHeads(rows: Value, heads: number): Value {
+    const size = (rows.shape[1] as number) / heads;
+    return transpose(reshape(rows, ["batch", "sequence", heads, size]), [0, 2, 1, 3]);
+  }
+
+  joinHeads(padded: Value): Value {
+    const [, heads, , size] = padded.shape as [string, number, string, number];
+    return reshape(transpose(padded, [0, 2, 1, 3]), [TOKENS, heads * size]);
+  }
+
+  /** Nothing was read before. */
+  withPast(keys: Value, values: Value): [Value, Value] {
+    return [keys, values];
+  }
+
+  pad(rows: Value): Value {
+    const mask = reshape(this.ownMask, ["batch", "sequence", 1]);
+    return mul(reshape(rows, ["batch", "sequence", rows.shape[1]!]), mask);
+  }
+
+  unpad(padded: Value): Value {
+    return reshape(padded, [TOKENS, padded.shape[2]!]);
+  }
+
+  first(rows: Value): Value {
+    const width = rows.shape[1]!;
+    return reshape(sliceSize(reshape(rows, ["batch", "sequence", width]), 1, 0, 1), ["batch", width]);
+  }
+
+  last(rows: Value): Value {
+    const mask = this.attentionMask;
+    const after = sub(reduceSum(mask, [1], true), cumulativeSum(mask, 1));
+    // 1 at the last real token, which no other comes after, wherever padding stands; 0 at all others.
+    const isLast = mul(mask, relu(sub(1, after)));
+    const padded = reshape(rows, ["batch", "sequence", rows.shape[1]!]);
+    return reduceSum(mul(padded, reshape(isLast, ["batch", "sequence", 1])), [1]);
+  }
+
+  outputRows(rows: Value): Value {
+    return rows;
+  }
+
+  table(name: string, table: LengthTable): Value {
+    this.tables.set(name, makeTable(table, this.#maxLength));
+    const longest = this.graph.leaf("frozen", name, table.dtype, tableShape(table, this.#maxLength));
+    return table.axes.reduce<Value>((value, axis, i) => {
+      if (axis === "position") return sliceSize(value, i, ...this.cut(table, i));
+      // Distances from length down to 1 - length stand in the middle of those of a longer text.
+      if (axis === "distance") {
+        return sliceSize(value, i, difference(this.#maxLength, "sequence"), product([2, "sequence"]));
+      }
+      return value;
+    }, longest);
+  }
+
+  /** Start and length of the part of a table's axis of positions that these texts read. */
+  protected cut(_table: LengthTable, _axis: number): [start: Dimension, size: Dimension] {
+    return [0, "sequence"];
+  }
+
+  protected input(name: string, length: Dimension = "sequence"): Value {
+    return this.graph.leaf("input", name, "int64", ["batch", length]);
+  }
+}

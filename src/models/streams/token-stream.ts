@@ -1,0 +1,182 @@
+import { type Dimension, product } from "../../graph/dimension.ts";
+import type { Graph, Value } from "../../graph/graph.ts";
+import { pad, reshape, unpad } from "../../graph/ops.ts";
+import { type LengthTable, tableShape } from "../length-table.ts";
+
+/** Texts that attention looks at. */
+export interface KeyStream {
+  /** Length that they have side by side, with what was read before where it is kept. */
+  readonly keys: Dimension;
+  /** `[batch, keys]`, 1 at real tokens and 0 at padding. */
+  readonly attentionMask: Value;
+  /** Rows `[tokens, heads*size]` → `[batch, heads, sequence, size]`; what stands at padding is of no account. */
+  splitHeads(rows: Value, heads: number): Value;
+  /**
+   * The keys and values of these tokens, `[batch, heads, sequence, size]`, with those of the tokens that were read before,
+   * `[batch, heads, keys, size]`. Each attention of a model asks once, in the same order.
+   */
+  withPast(keys: Value, values: Value): [Value, Value];
+}
+
+/** What a decoder sees of the encoder. */
+export interface Encoded {
+  /** Of the tokens whose keys and values are not remembered yet, `[tokens, hidden]`. */
+  hidden: Value;
+  tokens: KeyStream;
+}
+
+/**
+ * The texts of a batch as a model reads them. Hidden states are flat rows, one for each token; only attention, and what
+ * else looks from one token to another, lays examples side by side and pads them.
+ */
+export interface TokenStream extends KeyStream {
+  /** Number of rows. */
+  readonly tokens: Dimension;
+  /** Length that examples have side by side. */
+  readonly sequence: Dimension;
+  /** `[tokens]` int32, and so are the next two. */
+  readonly inputIds: Value;
+  readonly tokenTypeIds: Value;
+  /** Position of each row in its example, from 0. */
+  readonly positionIds: Value;
+  /**
+   * Where each token stands in its text, from 0, as texts are side by side, float32 `[rows, sequence]`, and where each that it
+   * looks at, `[rows, keys]`; `rows` is `batch`, or 1 where all texts begin at the same place.
+   */
+  readonly places: Value;
+  readonly keyPlaces: Value;
+  /** `[batch, heads, sequence, size]` → rows `[tokens, heads*size]`. */
+  joinHeads(padded: Value): Value;
+  /** Rows `[tokens, width]` → `[batch, sequence, width]`, zeros at padding. */
+  pad(rows: Value): Value;
+  /** `[batch, sequence, width]` → rows `[tokens, width]`. */
+  unpad(padded: Value): Value;
+  /** Rows of each example's first token, `[batch, width]`. */
+  first(rows: Value): Value;
+  /** Rows of each example's last token, `[batch, width]`. */
+  last(rows: Value): Value;
+  /** Rows of the tokens that get outputs, `[outputRows, width]`. */
+  outputRows(rows: Value): Value;
+  /** A table for texts of the batch's length. */
+  table(name: string, table: LengthTable): Value;
+}
+
+/** What must be fed to a {@link RaggedStream} beside ids: found while a model is written. */
+export interface StreamInputs {
+  /** What its leaves' names begin with: nothing, or `decoder.`. */
+  prefix: string;
+  /** Numbers of heads by which rows are split. */
+  heads: Set<number>;
+  tables: Map<string, LengthTable>;
+}
+
+/**
+ * Rows of real tokens alone, example after example, for training and prediction. Padding and taking it away are row
+ * look-ups by index inputs, and each is the other's gradient.
+ */
+export class RaggedStream implements TokenStream {
+  readonly tokens: Dimension;
+  readonly sequence: Dimension;
+  readonly inputs: StreamInputs;
+  readonly #graph: Graph;
+
+  constructor(graph: Graph, prefix = "") {
+    this.#graph = graph;
+    this.inputs = { prefix, heads: new Set(), tables: new Map() };
+    this.tokens = `${prefix}tokens`;
+    this.sequence = `${prefix}sequence`;
+  }
+
+  get inputIds(): Value {
+    return this.#indices("inputIds", [this.tokens]);
+  }
+
+  get tokenTypeIds(): Value {
+    return this.#indices("tokenTypeIds", [this.tokens]);
+  }
+
+  get positionIds(): Value {
+    return this.#indices("positionIds", [this.tokens]);
+  }
+
+  get keys(): Dimension {
+    return this.sequence;
+  }
+
+  get places(): Value {
+    return reshape(this.table("places", PLACES), [1, this.sequence]);
+  }
+
+  get keyPlaces(): Value {
+    return this.places;
+  }
+
+  get attentionMask(): Value {
+    return this.#graph.leaf("input", `${this.inputs.prefix}attentionMask`, "float32", ["batch", this.sequence]);
+  }
+
+  splitHeads(rows: Value, heads: number): Value {
+    const size = (rows.shape[1] as number) / heads;
+    return pad(reshape(rows, [product([heads, this.tokens]), size]), ...this.#places(heads));
+  }
+
+  joinHeads(padded: Value): Value {
+    const [, heads, , size] = padded.shape as [Dimension, number, Dimension, number];
+    return reshape(unpad(padded, ...this.#places(heads)), [this.tokens, heads * size]);
+  }
+
+  /** Nothing was read before. */
+  withPast(keys: Value, values: Value): [Value, Value] {
+    return [keys, values];
+  }
+
+  pad(rows: Value): Value {
+    const width = rows.shape[1]!;
+    return reshape(pad(rows, ...this.#places(1), { zeros: true }), ["batch", this.sequence, width]);
+  }
+
+  unpad(padded: Value): Value {
+    return unpad(reshape(padded, ["batch", 1, this.sequence, padded.shape[2]!]), ...this.#places(1));
+  }
+
+  first(rows: Value): Value {
+    return this.#select(rows, "firstRows", "batch");
+  }
+
+  last(rows: Value): Value {
+    return this.#select(rows, "lastRows", "batch");
+  }
+
+  outputRows(rows: Value): Value {
+    return this.#select(rows, "outputRows", OUTPUT_ROWS);
+  }
+
+  table(name: string, table: LengthTable): Value {
+    const full = this.inputs.prefix + name;
+    this.inputs.tables.set(full, table);
+    return this.#graph.leaf("input", full, table.dtype, tableShape(table, this.sequence));
+  }
+
+  /** Which row, head by head, stands at each place, and the other way round. */
+  #places(heads: number): [Value, Value] {
+    this.inputs.heads.add(heads);
+    return [
+      this.#indices(`places.${heads}`, ["batch", heads, this.sequence]),
+      this.#indices(`rowPlaces.${heads}`, [product([heads, this.tokens])]),
+    ];
+  }
+
+  /** Some of the rows; the gradient goes back to them as rows come from padding, and zeros to all others. */
+  #select(rows: Value, name: string, count: Dimension): Value {
+    return unpad(rows, this.#indices(`${name}.inverse`, [this.tokens]), this.#indices(name, [count]));
+  }
+
+  #indices(name: string, shape: Dimension[]): Value {
+    return this.#graph.leaf("input", this.inputs.prefix + name, "int32", shape);
+  }
+}
+
+const PLACES: LengthTable = { dtype: "float32", axes: ["position"], value: (place) => place! };
+
+/** Number of tokens that get outputs. */
+export const OUTPUT_ROWS = "outputRows";

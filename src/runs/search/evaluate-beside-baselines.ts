@@ -1,0 +1,54 @@
+import type { FineTunedModel } from "../../inference/fine-tuned-model.ts";
+import type { Runtime } from "../../runtime/session.ts";
+import type { Example } from "../../tasks/example.ts";
+import { computeMetrics } from "../../tasks/examples.ts";
+import type { HeldOutSearch } from "../../tasks/held-out-search.ts";
+import { DEEPEST, SEARCH_METRIC_NAMES, searchMetrics } from "../../tasks/metrics/retrieval-metrics.ts";
+import { type EvaluationSource, evaluateRun, type RunEvaluation } from "../evaluate-run.ts";
+import { runtimeFor } from "../run-config.ts";
+import { beforeTraining } from "./base-alone.ts";
+import { WordSearch } from "./bm25.ts";
+
+/**
+ * Evaluates a run's model on its validation data, or on other data of its task: embeddings and rerankers beside the model
+ * before training and, where the examples are a search, BM25.
+ * @throws UserError where the run or the data cannot be read, the run's own files are gone or changed, or the data has a label
+ * that the model does not know.
+ */
+export function evaluateBesideBaselines(run: string, source: EvaluationSource = {}): Promise<RunEvaluation[]> {
+  const runtime = runtimeFor(source);
+  return evaluateRun(run, source, (model, examples) => baselinesOf(model, examples, runtime));
+}
+
+async function baselinesOf(
+  model: FineTunedModel,
+  examples: readonly Example[],
+  runtime: Runtime,
+): Promise<Record<string, Record<string, number>> | undefined> {
+  const { kind, description } = model;
+  if (!kind.searchIn) return undefined;
+  const before = await beforeTraining(model, runtime);
+  try {
+    const { task } = description;
+    const predictions = await before.predictLabels(examples);
+    const details = kind.detailsOf?.(predictions, examples, task.labels);
+    const metrics = { ...computeMetrics(task, predictions, examples), ...details?.metrics };
+    const search = kind.searchIn(examples);
+    return { "before training": metrics, ...(search && { BM25: byWords(search, Object.keys(metrics)) }) };
+  } finally {
+    await before.release();
+  }
+}
+
+/** What a search by words comes to, in those of the metrics that are a search's. */
+function byWords({ texts, queries }: HeldOutSearch, metrics: readonly string[]): Record<string, number> {
+  const words = new WordSearch(texts);
+  const outcomes = queries.map(({ text, relevant, among }) => ({
+    hits: words.search(text, DEEPEST, among).map(({ index }) => relevant.has(index)),
+    relevant: relevant.size,
+  }));
+  return searchMetrics(
+    metrics.filter((name) => SEARCH_METRIC_NAMES.includes(name)),
+    outcomes,
+  );
+}

@@ -1,0 +1,49 @@
+import { readFolderConfig } from "../checkpoints/model-folder-node.ts";
+import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
+import { resolveModelFolder } from "../inference/load-base-model-node.ts";
+import { findMethod } from "../methods/methods.ts";
+import { describeModel, type ModelDescription } from "../models/families.ts";
+import { defaultHead, type ModelTrace, traceModel } from "../models/trace.ts";
+import type { RunConfig } from "../runs/run-config.ts";
+import { runSchedule } from "../trainer/run-schedule.ts";
+import { stepsPerEpoch } from "../training/batch-order.ts";
+import { Remembered } from "./remembered.ts";
+
+/** Checks runs before they start, from their options alone; models that were looked at are remembered. */
+export class RunChecker {
+  readonly #models = new Remembered<KnownModel>();
+
+  /**
+   * Layers, ranks and schedules of a run, without weights.
+   * @param examples that it trains on
+   * @throws UserError where they cannot work
+   */
+  async check({ run, method }: RunConfig, examples: number): Promise<void> {
+    const { description, trace } = await this.#modelOf(run);
+    const perEpoch = stepsPerEpoch(examples, run.batchSize);
+    const length = { totalSteps: perEpoch * run.epochs, stepsPerEpoch: perEpoch };
+    const model = {
+      ...description,
+      adaptation: findMethod(method.name).adapt(method.options, trace.sites),
+      labelCount: description.config.labelCount,
+      head: defaultHead(description.architecture),
+      trainsHead: () => true,
+    };
+    runSchedule(method, { model, trace, settings: run }, length);
+  }
+
+  #modelOf({ model = BUNDLED_MODEL, revision, offline }: RunConfig["run"]): Promise<KnownModel> {
+    const key = JSON.stringify([model, revision]);
+    return this.#models.get(key, async () => {
+      const folder = await resolveModelFolder(model, { revision, offline });
+      const description = describeModel(await readFolderConfig(folder));
+      const head = defaultHead(description.architecture);
+      return { description, trace: traceModel(description, description.config.labelCount, head) };
+    });
+  }
+}
+
+interface KnownModel {
+  description: ModelDescription;
+  trace: ModelTrace;
+}

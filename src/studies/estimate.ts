@@ -1,0 +1,150 @@
+import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
+import { loadBaseModel } from "../inference/load-base-model-node.ts";
+import { resolveDuration } from "../methods/options.ts";
+import { loadTask } from "../runs/load-task.ts";
+import { fitIntoMemory, type RunMemory } from "../runs/memory-fit.ts";
+import { resolveConfig, runtimeFor } from "../runs/run-config.ts";
+import type { Example, TaskData } from "../tasks/example.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
+import { FineTuning } from "../trainer/fine-tuning.ts";
+import { stepsPerEpoch } from "../training/batch-order.ts";
+import type { EvaluationRecord, StepRecord } from "../training/records.ts";
+import { median } from "./statistics.ts";
+
+/** What a few steps of a run took on this machine; all in seconds. */
+export interface Timing {
+  /** Until training begins: reading data and model, compiling the step and the evaluation. */
+  start: number;
+  step: number;
+  /** Of evaluation, one example. */
+  evaluated: number;
+  memory: RunMemory;
+  /** Share of a step's time that the run's steps are expected to take on average, where blocks leave training evenly. */
+  workLeft: number;
+  /** How long the whole run is. */
+  length: {
+    epochs: number;
+    batchSize: number;
+    stepsPerEpoch: number;
+    validation: number;
+    evaluateEvery?: number | undefined;
+  };
+}
+
+/** Steps that are timed at most, and the seconds after which fewer do. */
+const STEPS = 6;
+const ENOUGH = 15;
+/** Validation examples that are evaluated. */
+const EVALUATED = 128;
+/** A forward pass alone takes about this share of a step: where evaluation was not timed. */
+const FORWARD = 1 / 3;
+/** Shares of `start` that writing a run's end takes: its adapter is read back and compared. */
+const END = 0.5;
+
+/**
+ * Times a few steps of a run and an evaluation of a few examples, and writes nothing.
+ * @param given options of a run
+ * @param signal aborting ends it, with its reason
+ * @throws UserError where the run cannot work
+ */
+export async function timeRun(given: Readonly<Record<string, unknown>>, signal?: AbortSignal): Promise<Timing> {
+  const began = performance.now();
+  const asGiven = resolveConfig(given);
+  const { offline } = asGiven.run;
+  const task = await loadTask(asGiven, { offline });
+  const told = findTaskKind(task.kind).recipe === undefined ? {} : { kind: task.kind };
+  const { run, method } = resolveConfig({ ...given, ...told });
+  const base = await loadBaseModel(run.model ?? BUNDLED_MODEL, task, run.seed, {
+    offline,
+    revision: run.revision,
+    format: run.base,
+    signal,
+  });
+  const perEpoch = stepsPerEpoch(task.train.length, run.batchSize);
+  const steps = Math.min(STEPS, perEpoch);
+  // As long as the run itself, so that its freezing schedule fits, and its first epoch is over soon.
+  const epochs = Math.ceil((perEpoch * run.epochs) / steps) + 1;
+  const sample = { ...task, ...sampleOf(task, steps * run.batchSize) };
+  // In steps: the sample's epochs are shorter than the run's.
+  const whole = { totalSteps: perEpoch * run.epochs, stepsPerEpoch: perEpoch };
+  const earliest = resolveDuration(run.freezeBlocksEarliest, whole);
+  const settings = {
+    ...run,
+    epochs,
+    evaluateEvery: undefined,
+    ...(earliest !== undefined && { freezeBlocksEarliest: String(earliest) }),
+  };
+  const fineTuning = new FineTuning({ base, task: sample, method, settings });
+  const runtime = runtimeFor(run);
+  const { memory } = fitIntoMemory(fineTuning, runtime.device);
+
+  const abort = new AbortController();
+  const records: StepRecord[] = [];
+  const evaluations: { record: EvaluationRecord; at: number }[] = [];
+  let lastStep = 0;
+  await fineTuning.train(runtime, {
+    stopAfter: 1,
+    signal: signal ? AbortSignal.any([signal, abort.signal]) : abort.signal,
+    onEvaluation: (record) => void evaluations.push({ record, at: performance.now() }),
+    onStep(record) {
+      records.push(record);
+      lastStep = performance.now();
+      const seconds = records.reduce((sum, each) => sum + each.seconds, 0);
+      if (seconds > ENOUGH && records.length > 1) abort.abort();
+    },
+  });
+  signal?.throwIfAborted();
+  // The first step warms up.
+  const step = median(records.slice(records.length > 1 ? 1 : 0).map(({ seconds }) => seconds));
+  const counted = sample.validation.reduce((sum, { examples }) => sum + examples.length, 0);
+  const [first, second] = evaluations;
+  const evaluated = second ? (second.at - lastStep) / 1000 / counted : (FORWARD * step) / run.batchSize;
+  return {
+    start: Math.max(0, (first!.at - began) / 1000 - evaluated * counted),
+    step,
+    evaluated,
+    memory,
+    workLeft: fineTuning.workLeft,
+    length: {
+      epochs: run.epochs,
+      batchSize: run.batchSize,
+      stepsPerEpoch: perEpoch,
+      evaluateEvery: run.evaluateEvery,
+      validation: task.validation.reduce((sum, { examples }) => sum + examples.length, 0),
+    },
+  };
+}
+
+function sampleOf(task: TaskData, train: number): Pick<TaskData, "train" | "validation"> {
+  return {
+    train: spread(task.train, train),
+    validation: task.validation.map(({ name, examples }) => ({ name, examples: spread(examples, EVALUATED) })),
+  };
+}
+
+/** At most `count` of the examples, evenly spread. */
+function spread(examples: readonly Example[], count: number): Example[] {
+  const stride = Math.max(1, examples.length / count);
+  const indices = Array.from({ length: Math.min(count, examples.length) }, (_, i) => Math.floor(i * stride));
+  return indices.map((i, index) => ({ ...examples[i]!, index }));
+}
+
+/** Evaluations from one epoch to another, the one before the first step among them. */
+export function evaluationsOf({ length }: Timing, { from = 0, to = length.epochs } = {}): number {
+  const { stepsPerEpoch, evaluateEvery = stepsPerEpoch } = length;
+  return Math.ceil(((to - from) * stepsPerEpoch) / evaluateEvery) + (from === 0 ? 1 : 0);
+}
+
+/**
+ * Seconds that a run is expected to take, from its process's start to its end.
+ * @param more examples that are evaluated after it, by a model that is loaded again
+ * @param from epochs that were done before, `to` after which it pauses
+ */
+export function secondsOf(timing: Timing, more = 0, { from = 0, to = timing.length.epochs } = {}): number {
+  const { start, step, evaluated, workLeft, length } = timing;
+  const epochs = to - from;
+  const evaluations = evaluationsOf(timing, { from, to });
+  const training = epochs * length.stepsPerEpoch * step * workLeft + evaluations * length.validation * evaluated;
+  const ends = to >= length.epochs;
+  return start + training + (ends ? END * start : 0) + (ends && more > 0 ? start + more * evaluated : 0);
+}

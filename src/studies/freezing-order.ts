@@ -1,0 +1,90 @@
+import { ranks, spearman } from "../tasks/metrics/metrics.ts";
+import type { TrialOutcome } from "./run-study.ts";
+import { grouped, mean, type Spread, spreadOf } from "./statistics.ts";
+import type { Configuration } from "./study-plan.ts";
+
+/** In which order a configuration's matrices froze, and how far its seeds agree. */
+export interface FreezingOrder {
+  label: string;
+  /** Trials whose matrices froze. */
+  runs: number;
+  /** Spearman's rank correlation of the order between every two seeds; absent of one seed. */
+  betweenSeeds?: Spread;
+  /** When each kind of matrix froze: mean place in the order, 0 the first, 1 the last, over blocks; spread over seeds. */
+  kinds: { kind: string; place: Spread }[];
+}
+
+/** How far the orders of two configurations agree, by their matrices' mean places over seeds. */
+export interface OrderAgreement {
+  labels: readonly [string, string];
+  correlation: number;
+}
+
+/** What froze when, over seeds and configurations: those of one set of matrices are compared. */
+export function freezingOrders(
+  configurations: readonly Configuration[],
+  outcomes: readonly TrialOutcome[],
+): { orders: FreezingOrder[]; agreements: OrderAgreement[] } {
+  const byConfiguration = grouped(
+    outcomes.filter(({ status }) => status === "finished"),
+    ({ trial }) => trial.configuration,
+  );
+  const known = [...byConfiguration].flatMap(([index, of]) => {
+    const places = of.flatMap(({ records }) => placesOf(records!.result!.frozenAtStep) ?? []);
+    return places.length > 0 ? [{ label: configurations[index]!.label, places }] : [];
+  });
+  const orders = known.map(({ label, places }): FreezingOrder => {
+    const correlations = pairs(places).flatMap(([a, b]) => correlationOf(a, b) ?? []);
+    return {
+      label,
+      runs: places.length,
+      ...(correlations.length > 0 && { betweenSeeds: spreadOf(correlations) }),
+      kinds: kindsOf(places),
+    };
+  });
+  const agreements = pairs(known).flatMap(([a, b]) => {
+    const correlation = correlationOf(meanPlaces(a.places), meanPlaces(b.places));
+    return correlation === undefined ? [] : [{ labels: [a.label, b.label] as const, correlation }];
+  });
+  return { orders, agreements };
+}
+
+/** Of each matrix its place in the order of freezing, from 0 to 1; undefined where none froze, or all at once. */
+function placesOf(frozenAtStep: Readonly<Record<string, number | null>>): Map<string, number> | undefined {
+  // What never froze comes after all that did.
+  const steps = Object.values(frozenAtStep).map((step) => step ?? Number.POSITIVE_INFINITY);
+  if (new Set(steps).size < 2) return undefined;
+  const places = ranks(steps);
+  return new Map(Object.keys(frozenAtStep).map((name, i) => [name, (places[i]! - 1) / (steps.length - 1)]));
+}
+
+function correlationOf(a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>): number | undefined {
+  const names = [...a.keys()];
+  if (names.length !== b.size || !names.every((name) => b.has(name))) return undefined;
+  const correlation = spearman(
+    names.map((name) => a.get(name)!),
+    names.map((name) => b.get(name)!),
+  );
+  return Number.isFinite(correlation) ? correlation : undefined;
+}
+
+function meanPlaces(places: readonly ReadonlyMap<string, number>[]): Map<string, number> {
+  return new Map([...places[0]!.keys()].map((name) => [name, mean(places.map((of) => of.get(name) ?? Number.NaN))]));
+}
+
+/** `intermediate.dense.A` of `encoder.layer.3.intermediate.dense.A`. */
+const kindOf = (name: string): string => /\.\d+\.(.+)$/.exec(name)?.[1] ?? name;
+
+function kindsOf(places: readonly ReadonlyMap<string, number>[]): FreezingOrder["kinds"] {
+  const bySeed = places.map((of) => grouped(of, ([name]) => kindOf(name)));
+  return [...bySeed[0]!.keys()]
+    .map((kind) => ({
+      kind,
+      place: spreadOf(bySeed.map((of) => mean((of.get(kind) ?? []).map(([, place]) => place)))),
+    }))
+    .toSorted((a, b) => a.place.mean - b.place.mean);
+}
+
+function pairs<T>(items: readonly T[]): [T, T][] {
+  return items.flatMap((a, i) => items.slice(i + 1).map((b): [T, T] => [a, b]));
+}

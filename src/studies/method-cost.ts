@@ -1,0 +1,123 @@
+import { UserError } from "../errors.ts";
+import { countFlops, type Flops } from "../graph/flops.ts";
+import { Graph } from "../graph/graph.ts";
+import { gemm } from "../graph/ops.ts";
+import type { Adaptation, MethodDefinition } from "../methods/method.ts";
+import type { ModelDescription } from "../models/families.ts";
+import { defaultHead, isPretrained, type ModelTrace, traceModel } from "../models/trace.ts";
+import { crossEntropy } from "../tasks/losses/objective.ts";
+import { layOut } from "../training/model-inputs.ts";
+import { type AdaptedModel, trainedByBlock, writeStep } from "../training/step-graph.ts";
+
+/** What a method costs at one moment of training. */
+export interface MethodCost {
+  /** `at the start`; `all frozen`: what a freezing schedule comes to; or with the first blocks settled, too. */
+  when: "at the start" | "all frozen" | `${number} of ${number} blocks settled`;
+  /** Trainable parameters by module, modules without any left out; the head is not among them. */
+  modules: Record<string, number>;
+  /** Sum over the modules. */
+  trainable: number;
+  /** Floating-point operations of one training step per token, matrix products only, head included in the base. */
+  flops: Flops;
+}
+
+export interface MethodCosts {
+  /** Parameters of the head, counted apart. */
+  head: number;
+  /** Tokens of the sequence, or of each of an encoder-decoder's two, that `costs` assume: attention's share grows with it. */
+  sequenceLength: number;
+  costs: MethodCost[];
+  /** Forward operations per token of the adapted linear layers and of their adapters, and of nothing else. */
+  adaptedLayers: { base: number; adapter: number };
+}
+
+/**
+ * Trainable parameters and floating-point operations of a method on a model, from the model's config alone.
+ * @param options the method's own, with defaults filled in
+ * @param settled number of blocks that have left training, to be counted too (docs/blocks.md); their hidden states are there
+ * @throws UserError where the options do not fit the model, or so many of its blocks cannot settle
+ */
+export function methodCosts(
+  description: ModelDescription,
+  definition: MethodDefinition,
+  options: Record<string, unknown>,
+  sequenceLength: number,
+  settled = 0,
+): MethodCosts {
+  const head = defaultHead(description.architecture);
+  const labelCount = isPretrained(head) ? description.config.vocabularySize : description.config.labelCount;
+  const trace = traceModel(description, labelCount, head);
+  const adaptation = definition.adapt(options, trace.sites);
+  const model = { ...description, adaptation, labelCount, head, trainsHead: () => true };
+  const frozen = new Set(adaptation.freezable);
+  const left = new Set([...adaptation.trainable].filter((name) => !frozen.has(name)));
+  const costs = [costOf("at the start", model, trace, sequenceLength)];
+  if (frozen.size > 0) {
+    costs.push(costOf("all frozen", { ...model, trainable: left }, trace, sequenceLength));
+  }
+  if (settled > 0) {
+    const trained = trainedByBlock(model);
+    if (settled > trained.length) {
+      throw new UserError(`${settled} blocks cannot settle: the model has ${trained.length} that may`);
+    }
+    const parameters = new Set(trained.slice(0, settled).flat());
+    const trainable = new Set([...left].filter((name) => !parameters.has(name)));
+    const now = { ...model, trainable, settled: { count: settled, parameters } };
+    costs.push(costOf(`${settled} of ${trained.length} blocks settled`, now, trace, sequenceLength));
+  }
+  const ofHead = [...trace.weights.values()].filter(({ part }) => part === "head");
+  return {
+    head: ofHead.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
+    sequenceLength,
+    costs,
+    adaptedLayers: adaptedLayers(adaptation),
+  };
+}
+
+function costOf(when: MethodCost["when"], model: AdaptedModel, trace: ModelTrace, sequence: number): MethodCost {
+  const { adaptation, trainable = adaptation.trainable, settled } = model;
+  const backbone = adaptation.trainsBackbone
+    ? [...trace.weights.values()].filter(
+        ({ name, part, buffer }) => part === "backbone" && !buffer && !settled?.parameters.has(name),
+      )
+    : [];
+  const parameters = [...adaptation.parameters.filter(({ name }) => trainable.has(name)), ...backbone];
+  const modules: Record<string, number> = {};
+  for (const { name, shape } of parameters) {
+    const module = name.slice(0, name.lastIndexOf("."));
+    modules[module] = (modules[module] ?? 0) + sizeOf(shape);
+  }
+  const { outputs, streams } = writeStep(model, crossEntropy, { dropout: false });
+  const encoding = { inputIds: new Int32Array(sequence), tokenTypeIds: new Int32Array(sequence) };
+  // Of a language model every token is to be foreseen; an encoder-decoder's two texts are of one length.
+  const rows = isPretrained(model.head ?? "sequence") && { rows: Int32Array.from(encoding.inputIds.keys()) };
+  const { sizes } = layOut(streams, [{ index: 0, encoding, decoder: encoding, ...rows }]);
+  const flops = countFlops(Object.values(outputs))(sizes);
+  const tokens = sequence * streams.length;
+  for (const passes of Object.values(flops)) {
+    passes.forward /= tokens;
+    passes.backward /= tokens;
+  }
+  return { when, modules, trainable: Object.values(modules).reduce((sum, count) => sum + count, 0), flops };
+}
+
+/** Writes each adapted layer once, for one token, and counts. */
+function adaptedLayers({ sites, parameters, adapt }: Adaptation): MethodCosts["adaptedLayers"] {
+  const shapes = new Map(parameters.map(({ name, shape }) => [name, shape]));
+  const total = { base: 0, adapter: 0 };
+  for (const site of sites) {
+    const graph = new Graph();
+    const x = graph.leaf("input", "x", "float32", [1, site.inFeatures]);
+    const weight = graph.leaf("frozen", "W0", "float32", [site.outFeatures, site.inFeatures]);
+    const parameter = (name: string) => graph.leaf("trainable", name, "float32", shapes.get(name)!);
+    const layer = (input: typeof x) => graph.within({ part: "base" }, () => gemm(input, weight, { transB: true }));
+    const y = graph.within({ part: "adapter" }, () => adapt!(parameter, x, layer, site));
+    const { base, adapter } = countFlops([y])({});
+    total.base += base.forward;
+    total.adapter += adapter.forward;
+  }
+  return total;
+}
+
+const sizeOf = (shape: readonly (number | string)[]): number =>
+  (shape as readonly number[]).reduce((product, dimension) => product * dimension, 1);

@@ -1,0 +1,84 @@
+import { uniformInt } from "pure-rand/distribution/uniformInt";
+import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import type { EvaluationSource } from "../runs/evaluate-run.ts";
+import { splitsOf } from "../runs/evaluate-run.ts";
+import { FineTunedModel } from "../runs/load-fine-tuned-model.ts";
+import { runtimeFor } from "../runs/run-config.ts";
+import type { Example, Prediction } from "../tasks/example.ts";
+import { computeMetrics } from "../tasks/examples.ts";
+import { lowerIsBetter } from "../tasks/metrics/metric-direction.ts";
+import { deviation } from "./statistics.ts";
+
+/** How two models' scores on the same examples differ, and how much of that is the draw of the examples. */
+export interface PairedDifference {
+  metric: string;
+  examples: number;
+  first: number;
+  second: number;
+  /** By how much the first is better; below 0 where it is worse. */
+  gain: number;
+  /** Of the gain, by resampling examples (Efron's bootstrap, pairs kept together). */
+  standardError: number;
+}
+
+/** What is said of a difference from the defaults: whether the draw of the examples explains it (two standard errors). */
+export function besideChance({ gain, standardError }: Pick<PairedDifference, "gain" | "standardError">): string {
+  if (Math.abs(gain) <= 2 * standardError) return "no more than chance in these examples explains";
+  return `more than chance in these examples explains${gain < 0 ? ", and speaks for the defaults" : ""}`;
+}
+
+/** Resamples: the error of a standard error from as many is 3 %. */
+const RESAMPLES = 500;
+const SEED = 0;
+
+/**
+ * Compares two runs' models on the same examples of their task.
+ * @param by one of the task's metrics; its first where absent
+ * @throws UserError where a run or the data cannot be read.
+ */
+export async function pairedDifference(
+  first: string,
+  second: string,
+  source: EvaluationSource,
+  by?: string,
+): Promise<PairedDifference> {
+  const a = await predictionsOf(first, source);
+  const b = await predictionsOf(second, source);
+  const { task, examples } = a;
+  const metric = by ?? task.metrics[0]!;
+  const scoreOf = (predictions: readonly Prediction[], of: readonly Example[]): number =>
+    computeMetrics(task, [...predictions], [...of])[metric]!;
+  const sign = lowerIsBetter(metric) ? -1 : 1;
+  const random = xoroshiro128plus(SEED);
+  const gains = Array.from({ length: RESAMPLES }, () => {
+    const drawn = Array.from({ length: examples.length }, () => uniformInt(random, 0, examples.length - 1));
+    const of = drawn.map((i) => examples[i]!);
+    const [x, y] = [a, b].map(({ predictions }) =>
+      scoreOf(
+        drawn.map((i) => predictions[i]!),
+        of,
+      ),
+    );
+    return sign * (x! - y!);
+  });
+  const [x, y] = [scoreOf(a.predictions, examples), scoreOf(b.predictions, examples)];
+  return {
+    metric,
+    examples: examples.length,
+    first: x,
+    second: y,
+    gain: sign * (x - y),
+    standardError: deviation(gains.filter(Number.isFinite)),
+  };
+}
+
+async function predictionsOf(run: string, source: EvaluationSource) {
+  const model = await FineTunedModel.load(run, runtimeFor(source), { offline: source.offline });
+  try {
+    // One split stands for all: a task of several has them of one kind.
+    const { examples } = (await splitsOf(run, source, model))[0]!;
+    return { task: model.description.task, examples, predictions: await model.predictLabels(examples) };
+  } finally {
+    await model.release();
+  }
+}

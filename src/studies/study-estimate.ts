@@ -1,0 +1,82 @@
+import { stepsPerEpoch } from "../training/batch-order.ts";
+import { secondsOf, type Timing, timeRun } from "./estimate.ts";
+import { mean } from "./statistics.ts";
+import type { Configuration, StudyPlan } from "./study-plan.ts";
+
+/** What a study is expected to take on this machine, one trial after another. */
+export interface StudyEstimate {
+  seconds: number;
+  /** Most that a trial's process is expected to take, bytes. */
+  memory: number;
+  /** Of each configuration the seconds of one trial, trained to its end. */
+  trials: { label: string; seconds: number }[];
+  /** Configurations that were timed; others take what those that are nearest took. */
+  timed: number;
+}
+
+/** Options that change nothing of what a step costs. */
+const FREE = [
+  ...["seed", "epochs", "patience", "learningRate", "headLearningRate", "weightDecay", "warmupRatio", "maxGradNorm"],
+  ...["beta1", "beta2", "alpha", "freezeRule", "freezeScore", "freezeCurve", "freezeInitial", "freezeFinal"],
+  ...["freezeInterval", "freezeWindowed", "freezeTogether", "orthogonality"],
+  // When blocks leave by their scores nobody knows before; evenly over time they do from an earliest share on, which counts.
+  ...["freezeBlocksThreshold", "freezeBlocksInterval", "freezeBlocksCache", "freezeBlocksMemory"],
+];
+
+/** Kinds of trials that are timed at most: each takes seconds. */
+const MOST_TIMED = 24;
+
+/** Seconds that a process takes for Node's start and to load aflora: as this module is loaded, before any other work. */
+const PROCESS_START = Math.min(process.uptime(), 5);
+
+/** Times a few steps of each kind of trial that a study has. */
+export async function estimateStudy(
+  plan: StudyPlan,
+  onTiming: (label: string) => void = () => {},
+): Promise<StudyEstimate> {
+  const timings = new Map<string, { timing: Timing; configuration: Configuration }>();
+  const kinds = plan.configurations.map((configuration) => ({ configuration, key: kindOf(configuration) }));
+  for (const { configuration, key } of kinds) {
+    if (timings.has(key) || timings.size >= MOST_TIMED) continue;
+    onTiming(configuration.label);
+    timings.set(key, { configuration, timing: await timeRun(configuration.trials[0]!.config) });
+  }
+  const timingOf = (configuration: Configuration): Timing => {
+    const own = timings.get(kindOf(configuration))?.timing ?? nearest(configuration, [...timings.values()]);
+    // The number of epochs and steps is its own.
+    const { examples, epochs, batchSize } = configuration.length;
+    return { ...own, length: { ...own.length, epochs, stepsPerEpoch: stepsPerEpoch(examples, batchSize) } };
+  };
+  const whole = plan.configurations.map((configuration) => {
+    const timing = timingOf(configuration);
+    return { label: configuration.label, timing, more: configuration.length.reported };
+  });
+  const trials = whole.map(({ label, timing, more }) => ({ label, seconds: PROCESS_START + secondsOf(timing, more) }));
+  const seeds = plan.study.seeds.length;
+  let seconds = seeds * trials.reduce((sum, each) => sum + each.seconds, 0);
+  if (plan.rungs) {
+    // Which ones go on is not known: each rung's are taken to be like the mean.
+    seconds = plan.rungs.reduce((sum, rung, i) => {
+      const part = { from: plan.rungs![i - 1]?.epochs ?? 0, to: rung.epochs };
+      const each = mean(whole.map(({ timing, more }) => PROCESS_START + secondsOf(timing, more, part)));
+      return sum + seeds * rung.configurations * each;
+    }, 0);
+  }
+  const memory = Math.max(...whole.map(({ timing }) => timing.memory.total));
+  return { seconds, memory, trials, timed: timings.size };
+}
+
+function kindOf({ trials }: Configuration): string {
+  return JSON.stringify(Object.entries(trials[0]!.config).filter(([key]) => !FREE.includes(key)));
+}
+
+/** Of those that were timed the one that shares most options. */
+function nearest(
+  { trials }: Configuration,
+  timed: readonly { timing: Timing; configuration: Configuration }[],
+): Timing {
+  const own = trials[0]!.config;
+  const shared = ({ configuration }: { configuration: Configuration }): number =>
+    Object.entries(configuration.trials[0]!.config).filter(([key, value]) => own[key] === value).length;
+  return timed.toSorted((a, b) => shared(b) - shared(a))[0]!.timing;
+}

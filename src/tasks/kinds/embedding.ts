@@ -1,0 +1,183 @@
+import { UserError } from "../../errors.ts";
+import { float32 } from "../../graph/tensor.ts";
+import { embeddingRows, identicalPairs } from "../embedding-rows.ts";
+import { isPairs, outcomesOf, pairsAsSearch } from "../held-out-search.ts";
+import {
+  EMBEDDING_LOSSES,
+  type EmbeddingRows,
+  embeddingObjective,
+  type LossSettings,
+  TARGET_WIDTH,
+} from "../losses/embedding-losses.ts";
+import { pearson, spearman } from "../metrics/metrics.ts";
+import { scoresOfPairs } from "../metrics/pair-scores.ts";
+import { averagePrecision, SEARCH_METRIC_NAMES, searchMetric, searchMetrics } from "../metrics/retrieval-metrics.ts";
+import type { Metric, ModelSize, TaskKind } from "../task-kind.ts";
+import { dot, unitVector } from "../vectors.ts";
+import { textsOf } from "../whole-text.ts";
+
+/** What an embedding model makes of a text. */
+export interface EmbeddedText {
+  /** `[hidden]`, of length 1 where the model's folder says so. */
+  embedding: number[];
+}
+
+/** Cosine of an example's first text with its second. */
+const cosineOf = ([first, second]: readonly Float32Array[]): number => dot(unitVector(first!), unitVector(second!));
+
+/** What an evaluation says of pairs beside what picks the best epoch. */
+const PRECISIONS = SEARCH_METRIC_NAMES.filter((name) => name.startsWith("precision"));
+
+const ofCosines = (compute: (cosines: number[], labels: number[]) => number): Metric => ({
+  higherIsBetter: true,
+  compute: (predictions, examples) =>
+    compute(
+      predictions.map(({ label }) => label!),
+      examples.map(({ label }) => label!),
+    ),
+});
+
+/** Sizes to which vectors may be cut. @throws UserError where one is none, or larger than the model's. */
+function dimensionsOf(text: string, { hiddenSize }: ModelSize): number[] {
+  const sizes = text.split(",").map((each) => Number(each.trim()));
+  const wrong = sizes.find((size) => !Number.isInteger(size) || size < 1);
+  if (wrong !== undefined) throw new UserError(`--dimensions takes whole numbers parted by commas, not "${text}"`);
+  const large = sizes.find((size) => size > hiddenSize);
+  if (large === undefined) return [...new Set(sizes)].sort((a, b) => b - a);
+  throw new UserError(`--dimensions ${large} is more than the ${hiddenSize} that the model's embeddings have`);
+}
+
+/** Each text has a vector, near to those of texts that belong to it. */
+export const embedding: TaskKind<EmbeddedText> = {
+  name: "embedding",
+  summary: "a vector for each text, for search and similarity",
+  head: "pooled",
+  objective: embeddingObjective("multiple-negatives-ranking", {}),
+  metrics: {
+    ...Object.fromEntries(
+      SEARCH_METRIC_NAMES.map((name): [string, Metric] => [
+        name,
+        { higherIsBetter: true, compute: (...given) => searchMetric(name, outcomesOf(given[0], given[1])) },
+      ]),
+    ),
+    spearmanr: ofCosines(spearman),
+    pearson: ofCosines(pearson),
+    average_precision: ofCosines((found, labels) =>
+      averagePrecision(
+        found,
+        labels.map((label) => label === 1),
+      ),
+    ),
+  },
+  defaultMetrics: ["ndcg_at_10"],
+  detailsOf: (predictions, examples) => ({
+    metrics: isPairs(examples) ? searchMetrics(PRECISIONS, outcomesOf(predictions, examples)) : {},
+  }),
+  searchIn: (examples) => (isPairs(examples) ? pairsAsSearch(examples) : undefined),
+  pairScoresOf(predictions, examples) {
+    // Pairs with a score are no queries; a text with a class has a label, and no second text.
+    if (!isPairs(examples) && examples[0]?.texts?.length) {
+      return scoresOfPairs(
+        predictions.map(({ label }) => label!),
+        examples.map(({ label }) => label!),
+        examples.map(({ text, texts }) => `${text} | ${texts![0]}`),
+      );
+    }
+    const found = outcomesOf(predictions, examples);
+    return {
+      relevant: found.flatMap(({ relevantScore }) => relevantScore ?? []),
+      others: found.flatMap(({ otherScore }) => otherScore ?? []),
+      measure: "ndcg_at_10",
+      values: found.map((outcome) => searchMetric("ndcg_at_10", [outcome])),
+      texts: found.map(({ text }) => text),
+    };
+  },
+  huggingFace: {
+    autoClass: "AutoModel",
+    problemType: null,
+    peftTaskType: "FEATURE_EXTRACTION",
+    pipeline: "feature-extraction",
+    readme: { outputs: () => "A text's embedding is what the pooling of this folder makes of the model's outputs." },
+  },
+  table: embeddingRows,
+  takes: ["loss", "dimensions", "bothDirections", "margin"],
+  recognition: {
+    order: 40,
+    fitsColumns: ({ columns }) => columns.includes("anchor") && columns.includes("positive"),
+    fitsRows: () => false,
+    labelsOfHead: () => [],
+  },
+
+  optionsFor(given, { options = {}, train }, model) {
+    const rows = options.rows as EmbeddingRows;
+    const fitting = Object.keys(EMBEDDING_LOSSES).filter((name) => EMBEDDING_LOSSES[name]!.rows.includes(rows));
+    const loss = given.loss ?? (rows === "labelled" ? "contrastive" : fitting[0]!);
+    if (!fitting.includes(loss)) {
+      throw new UserError(
+        `--loss ${loss} is none for these examples, which are ${NAMES_OF_ROWS[rows]}; ${fitting.join(" and ")} ${fitting.length > 1 ? "are" : "is"}`,
+      );
+    }
+    if (loss === "triplet" && !train.some(({ texts = [] }) => texts.length > 1)) {
+      throw new UserError("--loss triplet needs a column negative beside anchor and positive");
+    }
+    if (given.margin !== undefined && !["triplet", "contrastive"].includes(loss)) {
+      throw new UserError(`--margin is for the losses triplet and contrastive, not for ${loss}`);
+    }
+    if (given.bothDirections && loss !== "multiple-negatives-ranking") {
+      throw new UserError(`--both-directions is for multiple-negatives-ranking, not for ${loss}`);
+    }
+    return {
+      ...options,
+      loss,
+      ...(given.bothDirections && { bothDirections: true }),
+      ...(given.margin !== undefined && { margin: given.margin }),
+      ...(given.dimensions !== undefined && { dimensions: dimensionsOf(given.dimensions, model) }),
+    };
+  },
+  objectiveFor: ({ loss, ...settings }) =>
+    embeddingObjective(String(loss), settings as LossSettings & { dimensions?: number[] }),
+  notesOf(examples) {
+    const same = identicalPairs(examples);
+    if (same === 0) return [];
+    return [
+      `${same} of ${examples.length} examples have a second text that equals the first; they are kept, and teach nothing of each other`,
+    ];
+  },
+
+  outputs: (_labels, config) => config!.hiddenSize,
+  labelsIn: () => [],
+  exampleOfRow: ({ text }) => textsOf({ text }),
+  exampleOfInput({ text, textPair }) {
+    if (textPair !== undefined) throw new UserError("an embedding is of one text; give the texts of a pair one by one");
+    return { text };
+  },
+  encode: ({ index, text, texts = [] }, tokenizer, maxLength) => ({
+    index,
+    encoding: tokenizer.encode(text, undefined, maxLength),
+    texts: texts.map((each) => tokenizer.encode(each, undefined, maxLength)),
+  }),
+  targets({ index, text, texts = [], label }) {
+    const rows = 1 + texts.length;
+    const targets = float32([rows, TARGET_WIDTH]);
+    for (let place = 0; place < rows; place++) targets.data.set([index, place, label ?? 0], place * TARGET_WIDTH);
+    // An example counts once, by its first text.
+    const weights = Float32Array.from({ length: rows }, (_, place) => (place === 0 ? 1 : 0));
+    // Of texts that belong together, the same as another's would be told to be far away.
+    return { targets, weights, ...(label === undefined && { apart: [...new Set([text, ...texts])] }) };
+  },
+  predict(_labels, { texts = [] }, _encoded, logits) {
+    const size = logits.length / (1 + texts.length);
+    const vectors = Array.from({ length: 1 + texts.length }, (_, i) => logits.subarray(i * size, (i + 1) * size));
+    return { vectors, ...(vectors.length === 2 && { label: cosineOf(vectors) }) };
+  },
+  describe: (_labels, _example, _encoded, logits) => ({ embedding: Array.from(logits) }),
+  lineOf: ({ embedding }) => embedding.map((value) => value.toPrecision(6)).join(" "),
+  stratumOf: ({ texts = [], label }) => (texts.length === 0 ? label! : 0),
+};
+
+const NAMES_OF_ROWS: Record<EmbeddingRows, string> = {
+  pairs: "pairs or triplets",
+  scored: "pairs with a score",
+  labelled: "pairs with 0 or 1",
+  classes: "texts with a class",
+};

@@ -1,0 +1,106 @@
+import { UserError } from "../../errors.ts";
+import { int32 } from "../../graph/tensor.ts";
+import { conversationOf } from "../conversation.ts";
+import { type Cell, type Columns, cellError, list, type Table, textOf } from "../rows.ts";
+import type { TaskKind } from "../task-kind.ts";
+import { textsOf } from "../whole-text.ts";
+import { writtenText } from "../written-text.ts";
+import { type EncodedText, type TextLikelihood, writtenTokens } from "../written-tokens.ts";
+
+/** Columns in which people have examples, in the order in which they are looked for. */
+const LAYOUTS: readonly (Columns & { optionalPair?: boolean })[] = [
+  { text: "messages", textPair: "tools", optionalPair: true },
+  { text: "conversations", textPair: "tools", optionalPair: true },
+  { text: "prompt", label: "completion" },
+  { text: "instruction", textPair: "input", label: "output", optionalPair: true },
+];
+
+function layoutIn({ columns }: Table): Columns | undefined {
+  const has = (column: string | undefined) => column === undefined || columns.includes(column);
+  const layout = LAYOUTS.find(({ text, label, textPair, optionalPair }) => {
+    return has(text) && has(label) && (optionalPair || has(textPair));
+  });
+  if (!layout) return undefined;
+  const { text, label, textPair } = layout;
+  return { text, ...(label && { label }), ...(textPair && has(textPair) && { textPair }) };
+}
+
+const isConversation = ({ value, column }: Cell): boolean =>
+  Array.isArray(value) || column === "messages" || column === "conversations";
+
+/** Each text is to be written, token by token: conversations, completions of prompts, or texts as they are. */
+export const languageModel: TaskKind<TextLikelihood> = {
+  ...writtenTokens,
+  name: "language-model",
+  summary: "the text that follows: answers in conversations, completions of prompts, or whole texts",
+  modelKind: "decoder",
+  recipe: { epochs: 3, batchSize: 8, maxLength: 1024 },
+  huggingFace: {
+    autoClass: "AutoModelForCausalLM",
+    problemType: null,
+    peftTaskType: "CAUSAL_LM",
+    pipeline: "text-generation",
+    readme: { outputs: () => "The model writes text." },
+  },
+  recognition: {
+    order: 0,
+    fitsRows: () => false,
+    fitsColumns: (table) => layoutIn(table) !== undefined,
+    labelsOfHead: () => [],
+  },
+
+  columnsIn(table, { text, label, textPair }) {
+    const { columns } = table;
+    if (text !== undefined) return { text, ...(label && { label }), ...(textPair && { textPair }) };
+    const layout = layoutIn(table);
+    if (layout) return layout;
+    if (columns.includes("text")) return { text: "text", ...(label && { label }), ...(textPair && { textPair }) };
+    if (columns.length === 2) return { text: columns[0]!, label: columns[1]! };
+    if (columns.length === 1) return { text: columns[0]! };
+    throw new UserError(
+      `${table.source} has the columns ${list(columns)}; name the prompt's with --text and the completion's with --label`,
+    );
+  },
+  exampleOfRow({ text, textPair, label }) {
+    const { place } = text;
+    if (isConversation(text)) {
+      const conversation = conversationOf(text, textPair);
+      const last = conversation.messages.findLast(({ role }) => role === "user");
+      return { place, text: last?.content ?? "", ...conversation };
+    }
+    const { text: prompt, textPair: more = "" } = textsOf({ text, ...(textPair && { textPair }) });
+    const whole = more.trim() === "" ? prompt : `${prompt}\n\n${more}`;
+    if (!label) return { place, text: whole };
+    const completion = textOf(label);
+    if (completion.trim() === "") throw cellError(label, "an empty answer", "; there is nothing to learn from it");
+    return { place, text: whole, textPair: completion };
+  },
+  exampleOfInput: ({ text, textPair }) => ({ text, ...(textPair !== undefined && { textPair }) }),
+  encode(example, tokenizer, maxLength, { lossOn = "assistant" } = {}): EncodedText {
+    const { ids, counts } = writtenText(example, tokenizer, lossOn);
+    const kept = ids.slice(0, maxLength);
+    // The output of a row says what comes after it.
+    const targets = [...kept.keys()].filter((token) => token > 0 && counts[token]);
+    return {
+      index: example.index,
+      encoding: { inputIds: Int32Array.from(kept), tokenTypeIds: new Int32Array(kept.length) },
+      rows: Int32Array.from(targets, (token) => token - 1),
+      targets: int32(
+        [targets.length],
+        Int32Array.from(targets, (token) => ids[token]!),
+      ),
+      cut: kept.length < ids.length,
+    };
+  },
+  countedParts({ encoding, rows }: EncodedText, tokenizer) {
+    const ids = [...encoding.inputIds];
+    const counted = new Set(Array.from(rows, (row) => row + 1));
+    const edges = [...ids.keys()].filter((token) => token === 0 || counted.has(token) !== counted.has(token - 1));
+    // A part's text is what its tokens add: some tokenizers write a first token otherwise than the same one later.
+    const upTo = (token: number): string => tokenizer.decode(ids.slice(0, token));
+    return edges.map((start, i) => {
+      const before = upTo(start);
+      return { text: upTo(edges[i + 1] ?? ids.length).slice(before.length), counts: counted.has(start) };
+    });
+  },
+};

@@ -1,0 +1,76 @@
+import { float32 } from "../../graph/tensor.ts";
+import type { Prediction } from "../example.ts";
+import { squaredError } from "../losses/objective.ts";
+import { meanSquaredError, pearson, spearman } from "../metrics/metrics.ts";
+import { type Cell, cellError, distinctLabels, numberOf } from "../rows.ts";
+import type { Metric, TaskKind } from "../task-kind.ts";
+import { sequenceClassification, textsOf, wholeText } from "../whole-text.ts";
+
+/** What a regression says of a text. */
+export interface ScoredText {
+  value: number;
+}
+
+function realOf(cell: Cell): number {
+  const real = numberOf(cell);
+  if (Number.isFinite(real)) return real;
+  const { value } = cell;
+  const found = value === undefined || value === null || value === "" ? "no label" : `"${value}" is not a real number`;
+  throw cellError(cell, found, "; regression needs one in every row");
+}
+
+const ofValues = (
+  higherIsBetter: boolean,
+  compute: (found: readonly number[], truth: readonly number[]) => number,
+): Metric => {
+  const values = (all: readonly Prediction[]) => all.map(({ label }) => label!);
+  return { higherIsBetter, compute: (predictions, examples) => compute(values(predictions), values(examples)) };
+};
+
+/** Each text has a real number. */
+export const regression: TaskKind<ScoredText> = {
+  ...wholeText,
+  name: "regression",
+  summary: "a real number for each text",
+  objective: squaredError,
+  metrics: {
+    pearson: ofValues(true, pearson),
+    spearmanr: ofValues(true, spearman),
+    mean_squared_error: ofValues(false, meanSquaredError),
+  },
+  defaultMetrics: ["pearson", "spearmanr", "mean_squared_error"],
+  huggingFace: {
+    ...sequenceClassification,
+    problemType: "regression",
+    readme: {
+      outputs: () => "The one output is the predicted value.",
+      showLogits: () => "console.log(logits.data[0]); // the predicted value",
+    },
+  },
+  recognition: {
+    order: 30,
+    fitsRows(_texts, labels) {
+      const numbers = labels.map(numberOf).filter(Number.isFinite);
+      // Most, not all: among real numbers, a cell that is none is a mistake to report rather than a class.
+      return numbers.length > labels.length / 2 && !numbers.every(Number.isInteger);
+    },
+    labelsOfHead: (outputs) => (outputs.length === 1 ? [] : undefined),
+  },
+
+  outputs: () => 1,
+  labelsIn(table, column) {
+    distinctLabels(table, column, (cell) => [realOf(cell)]);
+    return [];
+  },
+  exampleOfRow({ label, ...texts }) {
+    const example = textsOf(texts);
+    return label ? { ...example, label: realOf(label) } : example;
+  },
+  targets: ({ label }) => ({
+    targets: float32([1, 1], Float32Array.of(label!)),
+    weights: Float32Array.of(1),
+  }),
+  predict: (_labels, _example, _encoded, logits) => ({ label: logits[0]! }),
+  describe: (_labels, _example, _encoded, logits) => ({ value: logits[0]! }),
+  lineOf: ({ value }) => value.toFixed(4),
+};

@@ -1,0 +1,254 @@
+import { UserError } from "../../errors.ts";
+import { add, logSoftmax, mul, neg, slice, sumAll } from "../../graph/ops.ts";
+import { float32 } from "../../graph/tensor.ts";
+import { equal, hide, turned } from "../batch-masks.ts";
+import type { Example, Prediction } from "../example.ts";
+import type { HeldOutSearch } from "../held-out-search.ts";
+import { binaryCrossEntropy, type Objective } from "../losses/objective.ts";
+import { spearman } from "../metrics/metrics.ts";
+import { scoresOfPairs } from "../metrics/pair-scores.ts";
+import { averagePrecision, type SearchOutcome, searchMetric } from "../metrics/retrieval-metrics.ts";
+import { sigmoid } from "../probabilities.ts";
+import { type Cell, type Columns, cellError, columnOf, list, numberOf, type Table, textOf } from "../rows.ts";
+import type { Metric, TableReading, TaskKind } from "../task-kind.ts";
+import { sequenceClassification, textsOf } from "../whole-text.ts";
+
+/** How well a passage answers a query. */
+export interface RerankedText {
+  /** What the model's one output is: the higher, the better. */
+  logit: number;
+  /** `1 / (1 + e^-logit)`, from 0 to 1. */
+  sigmoid: number;
+}
+
+/**
+ * The relevant passage of a list is to be told from its others: cross-entropy of the list's softmax (ListNet's top-one
+ * probability, Cao et al. 2007). A target is its example's number and the passage's place in the list, 0 the relevant one.
+ */
+export const listNet: Objective = {
+  couples: "batch",
+  target: () => ({ dtype: "float32", shape: [2] }),
+  loss(logits, targets, weights) {
+    const example = slice(targets, 1, 0, 1);
+    const relevant = equal(slice(targets, 1, 1, 2), 0);
+    const together = equal(example, turned(example));
+    const found = logSoftmax(add(turned(logits), hide(together)));
+    return neg(sumAll(mul(found, mul(mul(together, turned(relevant)), weights))));
+  },
+};
+
+const LOSSES: Record<string, { rows: string; objective: Objective }> = {
+  "binary-cross-entropy": { rows: "labelled", objective: binaryCrossEntropy },
+  "list-net": { rows: "lists", objective: listNet },
+};
+
+/** Rows of a query and a passage with a label from 0 to 1 (`label` or `score`), or with passages that do not answer (`negative`, `negative_2`, …). */
+const rerankerRows: TableReading = {
+  read(table, columns) {
+    const { query, passage, negatives, label } = findColumns(table, columns);
+    const [queries, passages] = [columnOf(table, query), columnOf(table, passage)];
+    const others = negatives.map((column) => columnOf(table, column));
+    const labels = label === undefined ? undefined : columnOf(table, label);
+    const examples = queries.map((cell, row) => {
+      const texts = others.map((column) => textOf(column[row]!)).filter((each) => each.trim() !== "");
+      for (const each of [cell, passages[row]!]) if (textOf(each).trim() === "") throw cellError(each, "no text");
+      if (!labels && texts.length === 0) throw cellError(others[0]![row]!, "no passage that does not answer");
+      return {
+        ...textsOf({ text: cell, textPair: passages[row]! }),
+        ...(labels ? { label: gradeOf(labels[row]!) } : { texts }),
+      };
+    });
+    const rows = labels ? "labelled" : "lists";
+    return { examples, labels: [], metrics: metricsFor(examples), options: { rows } };
+  },
+};
+
+function findColumns(table: Table, named: Partial<Columns>) {
+  const has = (name: string): boolean => table.columns.includes(name);
+  const query = named.text ?? ["query", "anchor"].find(has);
+  const passage = named.textPair ?? ["passage", "positive"].find(has);
+  const negatives = table.columns.filter((name) => /^negative(_\d+)?$/.test(name));
+  const label = named.label ?? ["label", "score"].find(has);
+  if (query !== undefined && passage !== undefined && (label !== undefined || negatives.length > 0)) {
+    return { query, passage, negatives, label: negatives.length > 0 ? undefined : label };
+  }
+  throw new UserError(
+    `${table.source} has the columns ${list(table.columns)}; a reranker learns from query and passage with a label from 0 to 1, or with negative, negative_2 and so on; name yours with --text, --text-pair and --label`,
+  );
+}
+
+function gradeOf(cell: Cell): number {
+  const grade = numberOf(cell);
+  if (grade >= 0 && grade <= 1) return grade;
+  throw cellError(cell, `"${cell.value ?? ""}" is no grade from 0 to 1`, "; divide grades by the highest");
+}
+
+/** Those that say something of such examples; the first picks the best epoch. */
+function metricsFor(examples: readonly Omit<Example, "index">[]): string[] {
+  const ofLists = ["ndcg_at_10", "mrr_at_10", "map"];
+  if (examples.some(({ texts }) => texts)) return ofLists;
+  const kinds = new Map<string, Set<boolean>>();
+  for (const { text, label } of examples) kinds.set(text, (kinds.get(text) ?? new Set()).add(isRelevant(label!)));
+  const comparable = [...kinds.values()].some((both) => both.size === 2);
+  const graded = examples.some(({ label }) => label! > 0 && label! < 1);
+  return [...(comparable ? ofLists : []), "average_precision", ...(graded ? ["spearmanr"] : [])];
+}
+
+const isRelevant = (label: number): boolean => label > 0.5;
+
+/** Whether a passage answers its query: by its label or, of a list, by its place, 0 the relevant one's. */
+const isAnswer = (label: number | undefined, place: number): boolean =>
+  label === undefined ? place === 0 : isRelevant(label);
+
+/** Passages of a query, with their logits, relevant or not. */
+interface Ranking {
+  query: string;
+  scores: number[];
+  relevant: boolean[];
+}
+
+/** The passages of each query together; of queries that have a relevant one. */
+function rankingsOf(predictions: readonly Prediction[], examples: readonly Example[]): Ranking[] {
+  const queries = new Map<string, Ranking>();
+  examples.forEach(({ text, label }, i) => {
+    const ranking = queries.get(text) ?? { query: text, scores: [], relevant: [] };
+    queries.set(text, ranking);
+    predictions[i]!.vectors!.forEach(([score], place) => {
+      ranking.scores.push(score!);
+      ranking.relevant.push(isAnswer(label, place));
+    });
+  });
+  return [...queries.values()].filter(({ relevant }) => relevant.includes(true));
+}
+
+/** Each query's passages as a search among them; undefined where no query has both sorts. */
+function passagesAsSearch(examples: readonly Example[]): HeldOutSearch | undefined {
+  const places = new Map<string, number>();
+  const queries = new Map<string, { among: Set<number>; relevant: Set<number> }>();
+  for (const { text, textPair, texts = [], label } of examples) {
+    const query = queries.get(text) ?? { among: new Set(), relevant: new Set() };
+    queries.set(text, query);
+    [textPair!, ...texts].forEach((passage, place) => {
+      if (!places.has(passage)) places.set(passage, places.size);
+      query.among.add(places.get(passage)!);
+      if (isAnswer(label, place)) query.relevant.add(places.get(passage)!);
+    });
+  }
+  const asked = [...queries].flatMap(([text, query]) => (query.relevant.size > 0 ? [{ text, ...query }] : []));
+  const comparable = asked.some(({ among, relevant }) => among.size > relevant.size);
+  return comparable ? { texts: [...places.keys()], queries: asked } : undefined;
+}
+
+function outcomeOf({ scores, relevant }: Omit<Ranking, "query">): SearchOutcome {
+  const order = [...scores.keys()].sort((a, b) => scores[b]! - scores[a]!);
+  return { hits: order.map((i) => relevant[i]!), relevant: relevant.filter(Boolean).length };
+}
+
+const sigmoids = (logits: readonly number[]): number[] => [...sigmoid(Float32Array.from(logits))];
+
+const ofRankings = (compute: (rankings: Ranking[]) => number): Metric => ({
+  higherIsBetter: true,
+  compute: (predictions, examples) => compute(rankingsOf(predictions, examples)),
+});
+const ofPairs = (compute: (logits: number[], labels: number[]) => number): Metric => ({
+  higherIsBetter: true,
+  compute: (predictions, examples) =>
+    compute(
+      predictions.map(({ label }) => label!),
+      examples.map(({ label }) => label!),
+    ),
+});
+
+/** A query and a passage are read together and scored: a cross-encoder. */
+export const reranker: TaskKind<RerankedText> = {
+  name: "reranker",
+  summary: "how well a passage answers a query",
+  head: "sequence",
+  objective: binaryCrossEntropy,
+  metrics: {
+    ndcg_at_10: ofRankings((rankings) => searchMetric("ndcg_at_10", rankings.map(outcomeOf))),
+    mrr_at_10: ofRankings((rankings) => searchMetric("mrr_at_10", rankings.map(outcomeOf))),
+    map: ofRankings((rankings) => {
+      const sum = rankings.reduce((total, { scores, relevant }) => total + averagePrecision(scores, relevant), 0);
+      return rankings.length === 0 ? 0 : sum / rankings.length;
+    }),
+    average_precision: ofPairs((logits, labels) => averagePrecision(logits, labels.map(isRelevant))),
+    spearmanr: ofPairs(spearman),
+  },
+  defaultMetrics: ["average_precision"],
+  searchIn: passagesAsSearch,
+  pairScoresOf(predictions, examples) {
+    const rankings = rankingsOf(predictions, examples);
+    // Without a query that has both sorts, nothing can be ranked.
+    if (!rankings.some(({ relevant }) => relevant.includes(false))) {
+      return scoresOfPairs(
+        sigmoids(predictions.map(({ label }) => label!)),
+        examples.map(({ label }) => label!),
+        examples.map(({ text, textPair }) => `${text} | ${textPair}`),
+      );
+    }
+    const scores = (wanted: boolean): number[] =>
+      rankings.flatMap((ranking) => sigmoids(ranking.scores.filter((_, i) => ranking.relevant[i] === wanted)));
+    return {
+      relevant: scores(true),
+      others: scores(false),
+      measure: "ndcg_at_10",
+      values: rankings.map((ranking) => searchMetric("ndcg_at_10", [outcomeOf(ranking)])),
+      texts: rankings.map(({ query }) => query),
+    };
+  },
+  huggingFace: {
+    ...sequenceClassification,
+    problemType: null,
+    readme: {
+      outputs: () =>
+        "The one output is a logit, higher the better a passage answers a query; its sigmoid lies between 0 and 1.",
+      showLogits: () => "console.log(logits.data[0], logits.sigmoid().data[0]); // logit and sigmoid",
+    },
+  },
+  table: rerankerRows,
+  takes: ["loss"],
+  recognition: {
+    order: 41,
+    fitsColumns: ({ columns }) => columns.includes("query") && columns.includes("passage"),
+    fitsRows: () => false,
+    // Of one output, a checkpoint's head is taken for a regression's.
+    labelsOfHead: () => undefined,
+  },
+
+  optionsFor(given, { options = {} }) {
+    const fitting = Object.keys(LOSSES).find((name) => LOSSES[name]!.rows === options.rows)!;
+    if (given.loss !== undefined && given.loss !== fitting) {
+      throw new UserError(`--loss ${given.loss} is none for these rows of a reranker; ${fitting} is`);
+    }
+    return { ...options, loss: fitting };
+  },
+  objectiveFor: ({ loss }) => LOSSES[String(loss)]!.objective,
+
+  outputs: () => 1,
+  labelsIn: () => [],
+  exampleOfRow: textsOf,
+  exampleOfInput({ text, textPair }) {
+    if (textPair === undefined)
+      throw new UserError("a reranker scores a query with a passage; give both texts of the pair");
+    return { text, textPair };
+  },
+  encode: ({ index, text, textPair, texts = [] }, tokenizer, maxLength) => ({
+    index,
+    encoding: tokenizer.encode(text, textPair, maxLength),
+    ...(texts.length > 0 && { texts: texts.map((passage) => tokenizer.encode(text, passage, maxLength)) }),
+  }),
+  targets({ index, texts, label }) {
+    if (!texts) return { targets: float32([1, 1], Float32Array.of(label!)), weights: Float32Array.of(1) };
+    const rows = 1 + texts.length;
+    const targets = float32([rows, 2]);
+    for (let place = 0; place < rows; place++) targets.data.set([index, place], place * 2);
+    return { targets, weights: Float32Array.from({ length: rows }, (_, place) => (place === 0 ? 1 : 0)) };
+  },
+  predict: (_labels, _example, _encoded, logits) => ({
+    label: logits[0]!,
+    vectors: Array.from(logits, (logit) => Float32Array.of(logit)),
+  }),
+  describe: (_labels, _example, _encoded, logits) => ({ logit: logits[0]!, sigmoid: sigmoid(logits)[0]! }),
+  lineOf: (shown) => `${shown.sigmoid.toFixed(4)}\tlogit ${shown.logit.toFixed(4)}`,
+};

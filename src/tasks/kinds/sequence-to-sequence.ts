@@ -1,0 +1,115 @@
+import { UserError } from "../../errors.ts";
+import { int32 } from "../../graph/tensor.ts";
+import type { Tokenizer } from "../../tokenization/tokenizer.ts";
+import { sentencesOf } from "../metrics/sentences.ts";
+import { type Columns, cellError, list, type Table, textOf } from "../rows.ts";
+import type { TaskKind } from "../task-kind.ts";
+import { type EncodedText, type TextLikelihood, writtenTokens } from "../written-tokens.ts";
+
+/** Columns in which people have texts and what is to be written of them, in the order in which they are looked for. */
+const LAYOUTS: readonly (readonly [text: string, label: string])[] = [
+  ["document", "summary"],
+  ["article", "highlights"],
+  ["dialogue", "summary"],
+  ["text", "summary"],
+  ["source", "target"],
+];
+
+const layoutIn = ({ columns }: Table) => LAYOUTS.find((layout) => layout.every((name) => columns.includes(name)));
+
+/** Tokens after which what is to be written is cut. */
+const TARGET_LENGTH = 128;
+
+/** Ids of a text that is to be written, up to the token that ends it. */
+function targetOf(tokenizer: Tokenizer, text: string, maxLength: number): { ids: number[]; cut: boolean } {
+  const { eos } = tokenizer.specialTokens;
+  const { inputIds, cut = false } = tokenizer.encode(text, undefined, maxLength);
+  const ids = [...inputIds];
+  if (!eos || ids.at(-1) === eos.id) return { ids, cut };
+  return { ids: [...ids.slice(0, maxLength - 1), eos.id], cut: cut || ids.length === maxLength };
+}
+
+/** Of each text another one is written: a document's summary, a sentence in other words or in another language. */
+export const sequenceToSequence: TaskKind<TextLikelihood> = {
+  ...writtenTokens,
+  name: "sequence-to-sequence",
+  summary: "another text that is written of each: its summary, a translation",
+  modelKind: "encoder-decoder",
+  recipe: { epochs: 3, batchSize: 8, maxLength: 1024 },
+  huggingFace: {
+    autoClass: "AutoModelForSeq2SeqLM",
+    className: "ForConditionalGeneration",
+    problemType: null,
+    peftTaskType: "SEQ_2_SEQ_LM",
+    pipeline: "summarization",
+    readme: { outputs: () => "The model writes text." },
+  },
+  recognition: {
+    order: 1,
+    fitsRows: () => false,
+    // With a label beside it, a summary may be any column.
+    fitsColumns: (table) => layoutIn(table) !== undefined && !table.columns.includes("label"),
+    labelsOfHead: () => [],
+  },
+  takes: ["prefix", "maxTargetLength"],
+  baselines: { lead3: (text) => sentencesOf(text).slice(0, 3).join("\n") },
+  scoresSentences: true,
+  publishedAs: "summarization",
+
+  optionsFor: ({ prefix, maxTargetLength = TARGET_LENGTH }, _task, { maxLength }) => ({
+    ...(prefix && { prefix }),
+    maxTargetLength: Math.min(maxTargetLength, maxLength),
+  }),
+  columnsIn(table, given): Columns {
+    const { source, columns } = table;
+    if (given.textPair !== undefined) {
+      throw new UserError(
+        "texts of which others are written come one by one: leave --text-pair out, and name what is to be written with --label",
+      );
+    }
+    const known = layoutIn(table) ?? LAYOUTS.find(([text]) => columns.includes(text));
+    const text = given.text ?? known?.[0] ?? (columns.length <= 2 ? columns[0] : undefined);
+    const own = text === known?.[0] ? known?.[1] : undefined;
+    const label = given.label ?? own ?? (columns.length === 2 ? columns.find((name) => name !== text) : undefined);
+    if (text !== undefined && (label !== undefined || columns.length === 1)) {
+      return { text, label: label ?? LAYOUTS[0]![1] };
+    }
+    throw new UserError(
+      `${source} has the columns ${list(columns)}; name the text's with --text and that of what is to be written with --label`,
+    );
+  },
+  exampleOfRow({ text, label }) {
+    const example = { place: text.place, text: textOf(text) };
+    if (!label) return example;
+    const textPair = textOf(label);
+    if (textPair.trim() === "") throw cellError(label, "an empty text", "; there is nothing to learn from it");
+    return { ...example, textPair };
+  },
+  exampleOfInput: ({ text, textPair }) => ({ text, ...(textPair !== undefined && { textPair }) }),
+  encode({ index, text, textPair = "" }, tokenizer, maxLength, { options = {} } = {}): EncodedText {
+    const start = tokenizer.specialTokens.decoderStart?.id;
+    if (start === undefined) {
+      throw new UserError(
+        "the model's config.json names no decoder_start_token_id, with which an encoder-decoder begins to write; add it",
+      );
+    }
+    const { prefix = "", maxTargetLength = TARGET_LENGTH } = options as { prefix?: string; maxTargetLength?: number };
+    const encoding = tokenizer.encode(prefix + text, undefined, maxLength);
+    const target = targetOf(tokenizer, textPair, maxTargetLength);
+    // The decoder reads each token of the target one place later, and says at each place what comes next.
+    const inputIds = Int32Array.from([start, ...target.ids.slice(0, -1)]);
+    return {
+      index,
+      encoding,
+      decoder: { inputIds, tokenTypeIds: new Int32Array(inputIds.length) },
+      rows: Int32Array.from(inputIds.keys()),
+      targets: int32([inputIds.length], Int32Array.from(target.ids)),
+      cut: encoding.cut ?? false,
+      decoderCut: target.cut,
+    };
+  },
+  countedParts: ({ encoding, targets }: EncodedText, tokenizer) => [
+    { text: `${tokenizer.decode([...encoding.inputIds])} → `, counts: false },
+    { text: tokenizer.decode([...targets.data]), counts: true },
+  ],
+};

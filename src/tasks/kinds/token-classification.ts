@@ -1,0 +1,190 @@
+import { UserError } from "../../errors.ts";
+import { float32 } from "../../graph/tensor.ts";
+import type { WordEncoding } from "../../tokenization/tokenizer.ts";
+import type { Example, Prediction } from "../example.ts";
+import { crossEntropy } from "../losses/objective.ts";
+import { accuracy, type Counts, entitiesOf, entityCounts, f1Of, precisionOf, recallOf } from "../metrics/metrics.ts";
+import { argmax, softmax } from "../probabilities.ts";
+import { type Cell, cellError, distinctLabels, labelIndex, labelNameOf, textOf } from "../rows.ts";
+import type { EncodedExample, Metric, TaskKind } from "../task-kind.ts";
+import { locateWords, splitWords } from "../words.ts";
+
+/** A stretch of a text: `[start, end)` in UTF-16 units, as JavaScript counts. */
+export interface Span {
+  start: number;
+  end: number;
+}
+
+export interface WordPrediction extends Span {
+  word: string;
+  /** The likeliest, and how likely; absent where the text was cut before the word. */
+  label?: string;
+  probability?: number;
+}
+
+export interface EntityPrediction extends Span {
+  /** `PER` of the labels `B-PER` and `I-PER`. */
+  type: string;
+  text: string;
+  /** Mean of its words'. */
+  probability: number;
+}
+
+/** What is said of a text's words. */
+export interface TaggedText {
+  words: WordPrediction[];
+  /** Words that are one thing, such as a name. */
+  entities: EntityPrediction[];
+}
+
+/** An example with a row for each word that was read. */
+interface EncodedWords extends EncodedExample {
+  encoding: WordEncoding;
+  rows: Int32Array;
+}
+
+/** The token by which each word that was read begins: the one that speaks for it. */
+function wordStarts({ wordIds }: WordEncoding): Int32Array {
+  return Int32Array.from(
+    [...wordIds.keys()].filter((token) => wordIds[token]! >= 0 && wordIds[token] !== wordIds[token - 1]),
+  );
+}
+
+/** Each row's word, and its part of `[rows, width]` values. */
+function* wordsOf(
+  { encoding, rows }: EncodedWords,
+  values: Float32Array,
+  width: number,
+): Generator<[number, Float32Array]> {
+  for (const [row, token] of rows.entries()) {
+    yield [encoding.wordIds[token]!, values.subarray(row * width, (row + 1) * width)];
+  }
+}
+
+/** Words as they are given, or parted by spaces where they have tags; what is not tagged may be split later. */
+function textAndWords(cell: Cell, tagged: boolean): Pick<Example, "text" | "words"> {
+  if (!Array.isArray(cell.value) && !tagged) return { text: textOf(cell) };
+  const words = Array.isArray(cell.value) ? cell.value.map(String) : textOf(cell).trim().split(/\s+/);
+  return { text: words.join(" "), words };
+}
+
+function tagsOf(cell: Cell): string[] {
+  if (!Array.isArray(cell.value)) throw cellError(cell, "no array of tags, one for each word,");
+  return cell.value.map((value) => {
+    const tag = labelNameOf(cell, value);
+    if (!/^(O|[BIES](-.+)?)$/.test(tag)) throw cellError(cell, `"${tag}" is not a BIO tag such as B-PER, I-PER or O,`);
+    return tag;
+  });
+}
+
+/** Labels of all words, row by row; words that a prediction does not reach, because the text was cut, are outside. */
+function tagRows(predictions: readonly Prediction[], examples: readonly Example[], labels: readonly string[]) {
+  const outside = labels.indexOf("O");
+  return {
+    found: predictions.map((each, i) => examples[i]!.labels!.map((_, word) => each.labels![word] ?? outside)),
+    truth: examples.map((example) => example.labels!),
+  };
+}
+
+const ofEntities = (compute: (counts: Counts) => number): Metric => ({
+  higherIsBetter: true,
+  compute(predictions, examples, labels) {
+    const { found, truth } = tagRows(predictions, examples, labels);
+    const tags = (rows: number[][]) => rows.map((row) => row.map((index) => labels[index] ?? "O"));
+    return compute(entityCounts(tags(found), tags(truth)));
+  },
+});
+
+/** Each word of a text has a BIO tag. Its first token speaks for it; whole entities are scored. */
+export const tokenClassification: TaskKind<TaggedText> = {
+  name: "token-classification",
+  summary: "a BIO tag for each word",
+  head: "token",
+  objective: crossEntropy,
+  metrics: {
+    f1: ofEntities(f1Of),
+    precision: ofEntities(precisionOf),
+    recall: ofEntities(recallOf),
+    accuracy: {
+      higherIsBetter: true,
+      compute(...given) {
+        const { found, truth } = tagRows(...given);
+        return accuracy(found.flat(), truth.flat());
+      },
+    },
+  },
+  defaultMetrics: ["f1", "precision", "recall", "accuracy"],
+  huggingFace: {
+    autoClass: "AutoModelForTokenClassification",
+    problemType: null,
+    peftTaskType: "TOKEN_CLS",
+    pipeline: "token-classification",
+    readme: {
+      outputs: (names) => `Labels in order: ${names.join(", ")}.`,
+      pipelineCall: 'classify("a text")',
+    },
+  },
+  oneWordALine: true,
+  recognition: {
+    order: 10,
+    fitsRows: (texts) => texts.some(({ value }) => Array.isArray(value)),
+    labelsOfHead: (outputs) => [...outputs],
+  },
+
+  outputs: (labels) => labels.length,
+  labelsIn: (table, column) => distinctLabels(table, column, tagsOf),
+  exampleOfRow(cells, labels) {
+    const { label } = cells;
+    const { text, words } = textAndWords(cells.text, label !== undefined);
+    const textPair = cells.textPair && textOf(cells.textPair);
+    const example = { text, ...(words && { words }), ...(textPair !== undefined && { textPair }) };
+    if (!label) return example;
+    const tags = tagsOf(label).map((tag) => labelIndex(label, tag, labels));
+    if (tags.length !== words!.length) {
+      throw new UserError(`${label.place}: ${words!.length} words but ${tags.length} tags`);
+    }
+    return { ...example, labels: tags };
+  },
+  exampleOfInput({ text, textPair, words }) {
+    if (textPair !== undefined) throw new UserError("token classification takes single texts, not pairs");
+    return { text, words: words ?? splitWords(text) };
+  },
+  encode({ index, words }, tokenizer, maxLength): EncodedWords {
+    const encoding = tokenizer.encodeWords(words!, maxLength);
+    return { index, encoding, rows: wordStarts(encoding) };
+  },
+  targets(example, encoded: EncodedWords, labels, classWeights) {
+    const targets = float32([encoded.rows.length, labels.length]);
+    const weights = new Float32Array(encoded.rows.length);
+    let row = 0;
+    for (const [word, target] of wordsOf(encoded, targets.data, labels.length)) {
+      const label = example.labels![word]!;
+      target[label] = 1;
+      weights[row++] = classWeights?.[label] ?? 1;
+    }
+    return { targets, weights };
+  },
+  predict(labels, { words }, encoded: EncodedWords, logits) {
+    const tags = words!.map(() => labels.indexOf("O"));
+    for (const [word, values] of wordsOf(encoded, logits, labels.length)) tags[word] = argmax(values);
+    return { labels: tags };
+  },
+  describe(labels, { text, words }, encoded: EncodedWords, logits) {
+    const predicted = locateWords(text, words!).map((span, i): WordPrediction => ({ word: words![i]!, ...span }));
+    for (const [word, values] of wordsOf(encoded, logits, labels.length)) {
+      const probabilities = softmax(values);
+      const likeliest = argmax(probabilities);
+      Object.assign(predicted[word]!, { label: labels[likeliest], probability: probabilities[likeliest] });
+    }
+    const entities = entitiesOf(predicted.map(({ label }) => label ?? "O")).map(({ type, start, end }) => {
+      const own = predicted.slice(start, end);
+      const span = { start: own[0]!.start, end: own.at(-1)!.end };
+      const probability = own.reduce((sum, word) => sum + word.probability!, 0) / own.length;
+      return { type, text: text.slice(span.start, span.end), ...span, probability };
+    });
+    return { words: predicted, entities };
+  },
+  lineOf: ({ entities }) =>
+    entities.map(({ text, type, probability }) => `${text} [${type} ${probability.toFixed(3)}]`).join(", ") || "none",
+  classesOf: ({ labels }) => labels!,
+};

@@ -1,0 +1,158 @@
+import { product } from "../../graph/dimension.ts";
+import type { Value } from "../../graph/graph.ts";
+import {
+  add,
+  concat,
+  div,
+  gemm,
+  logSoftmax,
+  mul,
+  neg,
+  reduceSum,
+  relu,
+  reshape,
+  sign,
+  slice,
+  sqrt,
+  sub,
+  sumAll,
+} from "../../graph/ops.ts";
+import { equal, hide, NEVER, turned } from "../batch-masks.ts";
+import type { Objective } from "./objective.ts";
+
+/** What examples of a task of embeddings are: texts that belong together, pairs with a score or with 0 or 1, texts with a class. */
+export type EmbeddingRows = "pairs" | "scored" | "labelled" | "classes";
+
+export interface LossSettings {
+  /** Loss of both directions: anchors against positives too (`multiple-negatives-ranking`). */
+  bothDirections?: boolean;
+  /** Least difference of cosines (`triplet`), or distance beyond which texts that do not belong together cost nothing (`contrastive`). */
+  margin?: number;
+}
+
+/** Columns of a target, which each text has as a row: its example's number, its place in the example (0 the anchor), its label. */
+export const TARGET_WIDTH = 3;
+
+/** Factor of cosines within softmaxes and exponentials: one over a temperature of 0.05. */
+const SCALE = 20;
+
+const MARGIN = 0.5;
+
+/** What a loss is written with: masks of 0 and 1 that targets give, and cosines of all texts of a batch. */
+interface Batch {
+  /** Cosine of each text with each other, `[rows, rows]`. */
+  cosines: Value;
+  /** Place in its example, label and weight of each text, `[rows, 1]`. */
+  place: Value;
+  label: Value;
+  weights: Value;
+  /** 1 where both are of one example, `[rows, rows]`. */
+  together: Value;
+}
+
+type Loss = (batch: Batch, settings: LossSettings) => Value;
+
+/** Of each anchor the cosine with its positive, `[rows, 1]`. */
+const withPositive = ({ cosines, together, place }: Batch): Value =>
+  reduceSum(mul(cosines, mul(together, turned(equal(place, 1)))), [1], true);
+
+/**
+ * Each anchor's positive is to be told from all other texts of the batch but the anchors (Henderson et al. 2017, arXiv
+ * 1705.00652); in both directions, also its anchor from all other anchors.
+ */
+const multipleNegativesRanking: Loss = ({ cosines, place, weights, together }, { bothDirections }) => {
+  const scores = mul(cosines, SCALE);
+  const [anchor, positive] = [equal(place, 0), equal(place, 1)];
+  const found = logSoftmax(add(scores, hide(turned(sign(place)))));
+  const loss = neg(sumAll(mul(found, mul(mul(together, turned(positive)), weights))));
+  if (!bothDirections) return loss;
+  const back = logSoftmax(add(scores, hide(turned(anchor))));
+  const ofAnchors = mul(mul(together, positive), turned(mul(weights, anchor)));
+  return mul(add(loss, neg(sumAll(mul(back, ofAnchors)))), 0.5);
+};
+
+/** The positive is to be nearer than each negative by a margin, in cosines (Schroff et al. 2015, arXiv 1503.03832). */
+const triplet: Loss = (batch, { margin = MARGIN }) => {
+  const { cosines, place, weights, together } = batch;
+  const negatives = mul(together, turned(sign(relu(sub(place, 1)))));
+  const count = reduceSum(negatives, [1], true);
+  const excess = relu(add(sub(cosines, withPositive(batch)), margin));
+  // An anchor without negatives has a count of 0: 1 in its place divides nothing.
+  return sumAll(mul(mul(excess, negatives), div(weights, add(count, sub(1, sign(count))))));
+};
+
+/** Pairs of a higher score are to have the higher cosine: log(1 + Σ e^(s_low - s_high)) (CoSENT, Su 2022). */
+const cosent: Loss = (batch) => {
+  const { place, label } = batch;
+  const score = mul(withPositive(batch), SCALE);
+  const anchor = equal(place, 0);
+  const higher = relu(sign(sub(turned(label), label)));
+  const counts = mul(higher, mul(anchor, turned(anchor)));
+  const leads = add(sub(score, turned(score)), hide(counts));
+  const [rows] = leads.shape as [string];
+  const all = concat([leads.graph.constant([0], "float32", [1, 1]), reshape(leads, [1, product([rows, rows])])], 1);
+  // Of the sum of all powers, e⁰ = 1 is one part: minus the logarithm of its share.
+  return neg(sumAll(slice(logSoftmax(all), 1, 0, 1)));
+};
+
+/** Texts that belong together are drawn near, others apart up to a margin, in 1 - cosine (Hadsell et al. 2006). */
+const contrastive: Loss = (batch, { margin = MARGIN }) => {
+  const { label, weights } = batch;
+  const distance = sub(1, withPositive(batch));
+  const apart = relu(sub(margin, distance));
+  const each = add(mul(label, mul(distance, distance)), mul(sub(1, label), mul(apart, apart)));
+  return mul(sumAll(mul(each, weights)), 0.5);
+};
+
+/** Each text is to be told to be nearest to those of its class, among all of the batch (Khosla et al. 2020, arXiv 2004.11362, eq. 2). */
+const supervisedContrastive: Loss = ({ cosines, label, weights, together }) => {
+  const same = sub(equal(label, turned(label)), together);
+  const count = reduceSum(same, [1], true);
+  const found = logSoftmax(add(mul(cosines, SCALE), mul(together, NEVER)));
+  return neg(sumAll(mul(mul(found, same), div(weights, add(count, sub(1, sign(count)))))));
+};
+
+/** By the name that `--loss` has: what it is, and which rows it is for; of rows that several are for, the first is taken. */
+export const EMBEDDING_LOSSES: Readonly<Record<string, { rows: readonly EmbeddingRows[]; loss: Loss }>> = {
+  "multiple-negatives-ranking": { rows: ["pairs"], loss: multipleNegativesRanking },
+  triplet: { rows: ["pairs"], loss: triplet },
+  cosent: { rows: ["scored", "labelled"], loss: cosent },
+  contrastive: { rows: ["labelled"], loss: contrastive },
+  "supervised-contrastive": { rows: ["classes"], loss: supervisedContrastive },
+};
+
+/**
+ * A loss of embeddings, over all texts of a batch as rows. With `dimensions`, the sum of the losses of vectors that are cut to
+ * each of them (Matryoshka, Kusupati et al. 2022, arXiv 2205.13147).
+ */
+export function embeddingObjective(
+  name: string,
+  settings: LossSettings & { dimensions?: readonly number[] },
+): Objective {
+  const { loss } = EMBEDDING_LOSSES[name]!;
+  return {
+    couples: "batch",
+    target: () => ({ dtype: "float32", shape: [TARGET_WIDTH] }),
+    loss(vectors, targets, weights) {
+      const column = (i: number): Value => slice(targets, 1, i, i + 1);
+      const example = column(0);
+      const batch = {
+        place: column(1),
+        label: column(2),
+        weights,
+        together: equal(example, turned(example)),
+      };
+      const width = vectors.shape[1] as number;
+      const { dimensions = [width] } = settings;
+      return dimensions
+        .map((size) => loss({ ...batch, cosines: cosinesOf(slice(vectors, 1, 0, size)) }, settings))
+        .reduce((sum, each) => add(sum, each));
+    },
+  };
+}
+
+/** `[rows, width]` → `[rows, rows]` */
+function cosinesOf(vectors: Value): Value {
+  const unit = div(vectors, sqrt(add(reduceSum(mul(vectors, vectors), [1], true), 1e-24)));
+  return gemm(unit, unit, { transB: true });
+}

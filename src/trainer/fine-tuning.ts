@@ -1,0 +1,279 @@
+import { UserError } from "../errors.ts";
+import { float32, type Tensor } from "../graph/tensor.ts";
+import type { Adapter } from "../inference/adapter.ts";
+import type { BaseModel } from "../inference/base-model.ts";
+import { initialParameters } from "../inference/fitted-adapter.ts";
+import type { Schedule } from "../methods/method.ts";
+import { findMethod } from "../methods/methods.ts";
+import type { WeightSpec } from "../models/model-parts.ts";
+import type { Runtime } from "../runtime/session.ts";
+import type { EvaluationSplit, TaskData } from "../tasks/example.ts";
+import { trainingExamples } from "../tasks/examples.ts";
+import { classWeightsOf } from "../tasks/losses/class-weights.ts";
+import type { TrainingExample } from "../tasks/task-kind.ts";
+import { findTaskKind, withTaskOptions } from "../tasks/task-kinds.ts";
+import { stepsPerEpoch } from "../training/batch-order.ts";
+import { type EncodedSplit, type Evaluation, Evaluator } from "../training/evaluate.ts";
+import { isAllZero } from "../training/learning-rate.ts";
+import { estimateMemory, type MemoryEstimate } from "../training/memory-estimate.ts";
+import { sizeOf } from "../training/micro-batches.ts";
+import { singleTexts } from "../training/single-texts.ts";
+import type { AdaptedModel } from "../training/step-graph.ts";
+import { type TimedStep, timeStep } from "../training/step-time.ts";
+import { type TrainOptions, type TrainOutcome, train } from "../training/train.ts";
+import type { TrainingState } from "../training/training-state.ts";
+import { headTrains } from "./head.ts";
+import { runSchedule } from "./run-schedule.ts";
+import type { Start } from "./start.ts";
+import type { FineTuningSettings, MethodChoice } from "./training-options.ts";
+
+/** What to fine-tune on what, and how. */
+export interface FineTuningPlan {
+  /** With a head for the task. */
+  base: BaseModel;
+  task: TaskData;
+  method: MethodChoice;
+  settings: FineTuningSettings;
+  /** An adapter to go on from. */
+  start?: Start | undefined;
+  /** A state of this very plan to go on from. */
+  resume?: TrainingState | undefined;
+}
+
+type Callbacks = Pick<
+  TrainOptions,
+  | "onStep"
+  | "onFreezingCheck"
+  | "onEvaluation"
+  | "onScores"
+  | "openSpill"
+  | "checkpointIsDue"
+  | "onCheckpoint"
+  | "stopAfter"
+  | "timeUp"
+  | "signal"
+>;
+
+const NOTHING_TRAINS =
+  "nothing will train: the run has one step, and warm-up gives it learning rate 0; give more epochs, a smaller batchSize or warmupRatio 0";
+
+/** What training was seen to take of what is expected, at most: ONNX Runtime leaves gaps, and garbage stands for a while. */
+const MARGIN = 1.25;
+
+/** A base model, an adaptation of it and a task's examples, ready to train. */
+export class FineTuning {
+  readonly totalSteps: number;
+  /** Names of the parameters that a schedule may freeze. */
+  readonly freezable: readonly string[];
+  /** Number of the model's blocks, where they may settle; else 0. */
+  readonly blockCount: number;
+  /** Share of its steps' work that is left on average, as far as the schedule knows before it begins. */
+  readonly workLeft: number;
+  /** What the user should know before it trains. */
+  readonly notes: readonly string[];
+  /** The first training example as the model reads it, of kinds that learn to write: what of it counts for the loss. */
+  readonly sample: readonly { text: string; counts: boolean }[] | undefined;
+  readonly #plan: FineTuningPlan;
+  #tokenBudget: number;
+  #estimate: ((tokenBudget: number) => MemoryEstimate) | undefined;
+  readonly #model: AdaptedModel;
+  readonly #schedule: Schedule;
+  readonly #weights: ReadonlyMap<string, Tensor<"float32">>;
+  /** Parts of the head that are not the checkpoint's, so that the adapter must hold them. */
+  readonly #ownHead: readonly WeightSpec[];
+  readonly #maxLength: number;
+  readonly #train: readonly TrainingExample[];
+  readonly #validation: readonly EncodedSplit[];
+
+  /**
+   * @throws UserError where the method's options fit neither the model nor so short a run, the method trains a base that
+   * is not float32, or the task has no classes.
+   */
+  constructor(plan: FineTuningPlan) {
+    const { base, method, settings, start, resume } = plan;
+    const { tokenizer } = base;
+    const task = withTaskOptions(plan.task, settings, base.config);
+    this.#plan = { ...plan, task };
+    this.#tokenBudget = settings.tokenBudget;
+    const ofPooling = (base.head === "pooled" && base.pooling?.maxLength) || settings.maxLength;
+    this.#maxLength = Math.min(settings.maxLength, base.config.maxLength, ofPooling);
+    const { lossOn } = settings;
+    const classWeights = settings.classWeights && classWeightsOf(task);
+    const encode = (split: EvaluationSplit, more = {}): EncodedSplit => {
+      const encoded = trainingExamples(task, split.examples, tokenizer, this.#maxLength, { lossOn, ...more });
+      return withoutEmpty({ ...split, encoded }, `with --max-length ${this.#maxLength}`);
+    };
+    const train = encode({ name: "training", examples: task.train }, { classWeights });
+    this.#train = train.encoded;
+    this.#validation = task.validation.map((split) => encode(split));
+    this.sample = findTaskKind(task.kind).countedParts?.(this.#train[0]!, tokenizer);
+
+    const perEpoch = stepsPerEpoch(this.#train.length, settings.batchSize);
+    this.totalSteps = perEpoch * settings.epochs;
+    const adaptation = findMethod(method.name).adapt(method.options, base.trace.sites);
+    if (adaptation.trainsBackbone && base.format !== "float32") {
+      throw new UserError(
+        `method "${method.name}" trains the base model itself, which only --base float32 can; not ${base.format}`,
+      );
+    }
+    this.freezable = adaptation.freezable ?? [];
+    const newWeights = start?.newWeights ?? base.newWeights;
+    this.#ownHead = [...newWeights, ...(start?.brought ?? [])];
+    const trainsHead = headTrains(settings.head, { trace: base.trace, newWeights: [...this.#ownHead] });
+    this.#model = { ...base, adaptation, trainsHead };
+    const schedule = runSchedule(
+      method,
+      { model: this.#model, trace: base.trace, settings },
+      { totalSteps: this.totalSteps, stepsPerEpoch: perEpoch },
+      resume?.method,
+    );
+    this.#schedule = schedule.schedule;
+    this.blockCount = schedule.blocks;
+    this.workLeft = schedule.schedule.workLeft ?? 1;
+    this.notes = [
+      ...cutNotes(task.train.length, train, this.#maxLength, task.options?.maxTargetLength),
+      ...(isAllZero(this.totalSteps, settings) ? [NOTHING_TRAINS] : []),
+      ...(this.#schedule.note === undefined ? [] : [this.#schedule.note]),
+      ...(findTaskKind(task.kind).notesOf?.(task.train) ?? []),
+    ];
+
+    const initial = start?.parameters ?? initialParameters(adaptation, settings.seed);
+    this.#weights = new Map([...base.weights, ...initial]);
+  }
+
+  /** Most tokens of a micro-batch: what the settings say, or fewer where that would not fit. */
+  get tokenBudget(): number {
+    return this.#tokenBudget;
+  }
+
+  /** What training is expected to take, of which the weights are there already. */
+  get memory(): MemoryEstimate {
+    this.#estimate ??= estimateMemory(this.#training);
+    return this.#estimate(this.#tokenBudget);
+  }
+
+  /** The same for a step as the schedule has it now: after training, of what trained last. */
+  get memoryNow(): MemoryEstimate {
+    return estimateMemory(this.#training)(this.#tokenBudget);
+  }
+
+  /**
+   * Cuts micro-batches smaller until training is expected to fit, down to one text.
+   * @param available bytes beside what is in memory already
+   * @returns whether it does
+   */
+  fitMemory(available: number): boolean {
+    const longest = singleTexts(this.#train).reduce((most, text) => Math.max(most, sizeOf(text).tokens), 1);
+    const fits = (): boolean => {
+      const { optimizer, activations, hiddenStates = 0 } = this.memory;
+      return MARGIN * (optimizer + activations) + hiddenStates <= available;
+    };
+    while (!fits() && this.#tokenBudget > longest) {
+      this.#tokenBudget = Math.max(longest, Math.floor(this.#tokenBudget / 2));
+    }
+    return fits();
+  }
+
+  /** @throws UserError where the loss or a gradient is not finite. */
+  train(runtime: Runtime, callbacks: Callbacks = {}): Promise<TrainOutcome> {
+    return train({ ...callbacks, ...this.#training, runtime });
+  }
+
+  /** A first step on a runtime, timed; nothing is changed. @throws UserError where its device cannot be used. */
+  timeStep(runtime: Runtime): Promise<TimedStep> {
+    return timeStep(this.#training, runtime);
+  }
+
+  get #training(): Omit<TrainOptions, "runtime"> {
+    const { task, settings, resume } = this.#plan;
+    return {
+      model: this.#model,
+      schedule: this.#schedule,
+      weights: new Map<string, Tensor>([...this.#weights, ...this.#plan.base.quantized]),
+      task,
+      train: this.#train,
+      validation: this.#validation,
+      settings: { ...settings, tokenBudget: this.#tokenBudget },
+      resume,
+    };
+  }
+
+  /** How an adapter does on the validation examples beside `base`, the plan's model in another format. */
+  async evaluateOn(
+    base: BaseModel,
+    { parameters }: Adapter,
+    runtime: Runtime,
+    signal?: AbortSignal,
+  ): Promise<Evaluation> {
+    const { task, settings, validation } = this.#training;
+    const model = { ...this.#model, format: base.format };
+    const weights = new Map<string, Tensor>([...base.weights, ...base.quantized, ...parameters]);
+    const evaluator = await Evaluator.compile(model, weights, runtime, task, settings);
+    try {
+      return await evaluator.evaluate(validation, signal);
+    } finally {
+      await evaluator.release();
+    }
+  }
+
+  /**
+   * The best epoch's adapter: the method's parameters, what of the head or the backbone trained, and what the checkpoint
+   * lacks.
+   */
+  bestAdapter({ state }: TrainOutcome): Adapter {
+    const { base, method, task } = this.#plan;
+    const best = state.best!.parameters;
+    const untrained = this.#ownHead.filter(({ name }) => !best.has(name));
+    const { name, kind, labels, metrics, options } = task;
+    return {
+      description: {
+        format: "aflora-adapter",
+        model: base.name,
+        ...(base.revision && { revision: base.revision }),
+        modelType: base.config.modelType,
+        ...(base.format !== "float32" && { base: base.format }),
+        method: method.name,
+        methodOptions: method.options,
+        task: { name, kind, labels, metrics, ...(options && { options }) },
+        maxLength: this.#maxLength,
+        ...(this.#plan.settings.lossOn && { lossOn: this.#plan.settings.lossOn }),
+      },
+      parameters: new Map([
+        // Checkpoints of earlier versions hold flat arrays: shapes are the weights'.
+        ...[...best].map(([each, { data }]) => [each, float32(this.#weights.get(each)!.shape, data)] as const),
+        ...untrained.map((weight) => [weight.name, this.#weights.get(weight.name)!] as const),
+      ]),
+    };
+  }
+}
+
+/**
+ * A split without examples that teach nothing.
+ * @param how it was encoded, for error messages
+ * @throws UserError where none is left.
+ */
+function withoutEmpty({ name, examples, encoded }: EncodedSplit, how: string): EncodedSplit {
+  const isLeft = (i: number): boolean => encoded[i]!.cut === undefined || encoded[i]!.rows!.length > 0;
+  const left = { name, examples: examples.filter((_, i) => isLeft(i)), encoded: encoded.filter((_, i) => isLeft(i)) };
+  if (left.encoded.length > 0 || examples.length === 0) return left;
+  throw new UserError(
+    `of none of the ${examples.length} ${name} examples anything is left that counts ${how}; raise it`,
+  );
+}
+
+/** How many training examples were cut, and how many left out. @param all their number before */
+function cutNotes(all: number, { encoded }: EncodedSplit, maxLength: number, maxTargetLength: unknown): string[] {
+  const cut = encoded.filter((example) => example.cut).length;
+  const cutTargets = encoded.filter((example) => example.decoderCut).length;
+  const left = all - encoded.length;
+  const of = `of ${all} training examples`;
+  return [
+    ...(cut > 0 ? [`${cut} ${of} are longer than ${maxLength} tokens and are cut there (--max-length)`] : []),
+    ...(cutTargets > 0
+      ? [
+          `what ${cutTargets} ${of} are to come to is longer than ${maxTargetLength} tokens and is cut there (--max-target-length)`,
+        ]
+      : []),
+    ...(left > 0 ? [`${left} ${of} have nothing that counts within ${maxLength} tokens and are left out`] : []),
+  ];
+}

@@ -1,0 +1,99 @@
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
+import { exportAdapter } from "../../src/export/export-adapter-node.ts";
+import { readPeftAdapter } from "../../src/export/peft/read-node.ts";
+import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { rewritings, writeTinyEncoderDecoder } from "../support/synthetic-rewriting.ts";
+import { tinyAdapter } from "./tiny-adapter.ts";
+
+const runtime = nodeRuntime({ threads: 1 });
+const TASK = {
+  name: "custom",
+  kind: "sequence-to-sequence",
+  labels: [],
+  metrics: ["perplexity"],
+  options: { prefix: "reverse ", maxTargetLength: 5 },
+};
+const EXAMPLES = rewritings(12, 5).map(({ document, summary }, index) => ({
+  index,
+  text: document,
+  textPair: summary,
+}));
+
+let home: string;
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-two-files-"));
+});
+afterAll(() => rm(home, { recursive: true }));
+
+const readJson = async (...path: string[]) => JSON.parse(await readFile(join(home, ...path), "utf8"));
+
+describe.each(["bart", "t5"] as const)("an adapted %s", (family) => {
+  const written = async (format: "peft" | "merged" | "onnx", options = {}) => {
+    const model = await writeTinyEncoderDecoder(join(home, `${family}-${format}-base`), family, {
+      // As models on the hub have it, for pipelines.
+      prefix: " ",
+      task_specific_params: { summarization: { prefix: "other: " } },
+      ...options,
+    });
+    const { base, adapter } = await tinyAdapter(model, "aflora", { rank: 3 }, TASK);
+    const output = join(home, `${family}-${format}`);
+    const report = await exportAdapter(base, adapter, { format, output }, runtime, EXAMPLES);
+    expect(report.largestDifference).toBeLessThan(1e-5);
+    expect(report.comparedTexts).toBe(12);
+    return { model, output };
+  };
+
+  test("in PEFT's form has the names of Transformers' model, and is read back as what it is", async () => {
+    const { model, output } = await written("peft");
+    expect(await readJson(`${family}-peft`, "adapter_config.json")).toMatchObject({
+      task_type: "SEQ_2_SEQ_LM",
+      modules_to_save: [],
+    });
+    const { tensors } = await openSafetensorsFile(join(output, "adapter_model.safetensors"));
+    const [layer, ...others] =
+      family === "bart"
+        ? ["model.decoder.layers.1.encoder_attn.q_proj", "model.encoder.layers.0.fc2"]
+        : ["decoder.block.1.layer.1.EncDecAttention.q", "encoder.block.0.layer.1.DenseReluDense.wo"];
+    for (const name of [layer, ...others])
+      expect([...tensors.keys()]).toContain(`base_model.model.${name}.lora_A.weight`);
+    const { description } = await readPeftAdapter(output, { model });
+    expect(description.task.kind).toBe("sequence-to-sequence");
+  });
+
+  test("merged has Transformers' class, how it writes, and the prefix that it was trained with alone", async () => {
+    const { output } = await written("merged");
+    const config = await readJson(`${family}-merged`, "config.json");
+    expect(config.architectures).toEqual([`${family === "bart" ? "Bart" : "T5"}ForConditionalGeneration`]);
+    expect(config.prefix).toBeUndefined();
+    expect(config.task_specific_params.summarization).toEqual({ prefix: "reverse " });
+    const { tensors } = await openSafetensorsFile(join(output, "model.safetensors"));
+    const shared = family === "bart" ? ["model.shared.weight", "final_logits_bias"] : ["shared.weight"];
+    expect([...tensors.keys()]).toEqual(expect.arrayContaining(shared));
+    expect(await readJson(`${family}-merged`, "generation_config.json")).toMatchObject({
+      decoder_start_token_id: family === "bart" ? 2 : 1,
+      eos_token_id: [2],
+    });
+  });
+
+  test("as ONNX is two files, which compute the same", async () => {
+    const { output } = await written("onnx");
+    expect((await readdir(join(output, "onnx"))).sort()).toEqual(["decoder_model_merged.onnx", "encoder_model.onnx"]);
+  });
+
+  test("has both files in 4 bits, too", async () => {
+    // As wide that the table of words is worth storing in fewer bits.
+    const model = await writeTinyEncoderDecoder(join(home, `${family}-q4-base`), family, { vocab_size: 2048 });
+    const { base, adapter } = await tinyAdapter(model, "aflora", { rank: 3 }, TASK);
+    const output = join(home, `${family}-q4`);
+    const report = await exportAdapter(base, adapter, { format: "onnx", dtype: "q4", output }, runtime, EXAMPLES);
+    expect(report.q4!.largestDifference).toBeGreaterThan(0);
+    expect(report.q4!.sameLabel).toBeGreaterThan(0.5);
+    for (const name of ["decoder_model_merged", "encoder_model"]) {
+      expect(report.files[`onnx/${name}_q4.onnx`]! / report.files[`onnx/${name}.onnx`]!, name).toBeLessThan(0.8);
+    }
+  });
+});

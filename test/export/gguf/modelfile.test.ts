@@ -1,0 +1,44 @@
+import { describe, expect, it } from "vitest";
+import { ollamaTemplate } from "../../../src/export/gguf/modelfile-node.ts";
+import { ChatTemplate } from "../../../src/tokenization/chat-template.ts";
+
+const ofChat = (source: string, bos = "") =>
+  ollamaTemplate(new ChatTemplate({ default: source }, { bos_token: bos, eos_token: "</s>" }, "model"), bos);
+
+describe("a chat template as Ollama's", () => {
+  it("of ChatML, with the system's turn that the template makes up", () => {
+    const source =
+      "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nBe kind.<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+    expect(ofChat(source)).toEqual({
+      template:
+        "{{ if .System }}<|im_start|>system\n{{ .System }}<|im_end|>\n{{ end }}{{ if .Prompt }}<|im_start|>user\n{{ .Prompt }}<|im_end|>\n<|im_start|>assistant\n{{ end }}{{ .Response }}<|im_end|>\n",
+      system: "Be kind.",
+    });
+  });
+
+  it("of Llama 3, whose first token Ollama puts itself", () => {
+    const source =
+      "{% for message in messages %}{% set content = '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}{% set content = bos_token + content %}{% endif %}{{ content }}{% endfor %}{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}";
+    expect(ofChat(source, "<|begin_of_text|>")).toEqual({
+      template:
+        "{{ if .System }}<|start_header_id|>system<|end_header_id|>\n\n{{ .System }}<|eot_id|>{{ end }}{{ if .Prompt }}<|start_header_id|>user<|end_header_id|>\n\n{{ .Prompt }}<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n{{ end }}{{ .Response }}<|eot_id|>",
+    });
+  });
+
+  it("of Gemma, which knows no system", () => {
+    const source =
+      "{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}{% for message in messages %}{% if (message['role'] == 'assistant') %}{% set role = 'model' %}{% else %}{% set role = message['role'] %}{% endif %}{{ '<start_of_turn>' + role + '\n' + message['content'] | trim + '<end_of_turn>\n' }}{% endfor %}{% if add_generation_prompt %}{{'<start_of_turn>model\n'}}{% endif %}";
+    expect(ofChat(source, "<bos>")).toEqual({
+      template:
+        "{{ if .Prompt }}<start_of_turn>user\n{{ .Prompt }}<end_of_turn>\n<start_of_turn>model\n{{ end }}{{ .Response }}<end_of_turn>\n",
+    });
+  });
+
+  it("is left to the base model where turns are not written one after the other", () => {
+    expect(ofChat("{{ messages[-1].content }}")).toBeUndefined();
+    expect(
+      ofChat("{{ messages | length }}: {% for message in messages %}[{{ message.content }}]{% endfor %}"),
+    ).toBeUndefined();
+    expect(ofChat("{{ raise_exception('no') }}")).toBeUndefined();
+  });
+});

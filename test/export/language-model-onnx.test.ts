@@ -1,0 +1,62 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { AutoModelForCausalLM, AutoTokenizer, env, type Message, type Tensor } from "@huggingface/transformers";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { exportRun } from "../../src/runs/export-run.ts";
+import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { ANSWERS, FOLLOWED_UP, trainedToAnswer } from "../support/tiny-language-model.ts";
+
+let home: string;
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-language-model-onnx-"));
+  env.allowRemoteModels = false;
+  env.localModelPath = home;
+  // As many words that the table is worth storing in fewer bits; the tokenizer knows the first of them.
+  await trainedToAnswer(home, { vocab_size: 2048 });
+});
+afterAll(() => rm(home, { recursive: true }));
+
+const PROMPTS = [...ANSWERS.map(([content]) => [{ role: "user", content }]), FOLLOWED_UP.slice(0, -1)];
+
+test.each([
+  ["q8", "onnx/model_quantized.onnx", 0.95],
+  ["q4", "onnx/model_q4.onnx", 0.5],
+] as const)(
+  "Transformers.js writes with the ONNX folder of dtype %s what the run's model writes",
+  async (dtype, file, size) => {
+    const report = await exportRun(
+      join(home, "run"),
+      { format: "onnx", output: join(home, dtype), dtype },
+      { threads: 1 },
+    );
+    expect(report.largestDifference).toBeLessThan(1e-4);
+    expect(report[dtype]!.sameLabel).toBeGreaterThan(0.9);
+    expect(report[dtype]!.largestDifference).toBeGreaterThan(0);
+    expect(Object.keys(report.files)).toEqual(expect.arrayContaining([file, "generation_config.json"]));
+    expect(report.files[file]! / report.files["onnx/model.onnx"]!).toBeLessThan(size);
+    const own = await FineTunedModel.load(join(home, "run"), nodeRuntime({ threads: 1 }));
+    const expected = await own.answers(PROMPTS);
+    await own.release();
+
+    const tokenizer = await AutoTokenizer.from_pretrained(dtype);
+    for (const stored of ["fp32", dtype] as const) {
+      const model = await AutoModelForCausalLM.from_pretrained(dtype, { dtype: stored });
+      const texts: string[] = [];
+      for (const prompt of PROMPTS) {
+        const inputs = tokenizer.apply_chat_template(prompt as Message[], {
+          add_generation_prompt: true,
+          return_dict: true,
+        }) as {
+          input_ids: Tensor;
+        };
+        const ids = (await model.generate({ ...inputs, max_new_tokens: 60 })) as Tensor;
+        const answer = ids.slice(null, [inputs.input_ids.dims.at(-1)!, ids.dims.at(-1)!]);
+        texts.push(tokenizer.batch_decode(answer, { skip_special_tokens: true })[0]!);
+      }
+      expect(texts, stored).toEqual(expected.map(({ text }) => text));
+      await model.dispose();
+    }
+  },
+);

@@ -1,0 +1,231 @@
+import { existsSync, readFileSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { AutoModelForSequenceClassification, AutoTokenizer, env, pipeline } from "@huggingface/transformers";
+import { InferenceSession, Tensor as OnnxTensor } from "onnxruntime-node";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
+import { loadGlueTask } from "../../src/datasets/glue-node.ts";
+import { exportAdapter } from "../../src/export/export-adapter-node.ts";
+import { className } from "../../src/export/hugging-face.ts";
+import { ONNX_NAMES, onnxFile } from "../../src/export/onnx.ts";
+import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
+import { loadAdapter } from "../../src/runs/adapter-folder.ts";
+import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { removeHead, writeTinyFamily } from "../runs/tiny-family.ts";
+import { EXAMPLES, tinyAdapter } from "./tiny-adapter.ts";
+
+const runtime = nodeRuntime({ threads: 1 });
+let directory: string;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "aflora-models-"));
+  // Transformers.js is to read these folders and nothing else.
+  env.allowRemoteModels = false;
+  env.localModelPath = directory;
+});
+afterAll(() => rm(directory, { recursive: true, force: true }));
+
+const readJson = (path: string) => JSON.parse(readFileSync(path, "utf8"));
+
+/**
+ * Every way in which a family's graph differs: lengths that nobody feeds, no token types, embeddings of another size, the last
+ * token's row, windows, layers that are stored transposed.
+ */
+const FAMILIES = [
+  "bert-1",
+  "roberta-1",
+  "distilbert-1",
+  "electra-2",
+  "mpnet-1",
+  "deberta-v2-1",
+  "deberta-v2-2",
+  "modernbert-1",
+  "llama-1",
+  "gemma2-1",
+  "gpt2-1",
+];
+
+describe("merged and ONNX folders compute what the adapter on its base does", () => {
+  test.each(FAMILIES)("%s", async (family) => {
+    const model = await writeTinyFamily(join(directory, family), family);
+    const { base, adapter } = await tinyAdapter(model, "aflora", { rank: 3 });
+    for (const format of ["merged", "onnx"] as const) {
+      const output = join(directory, `${family}-${format}`);
+      const report = await exportAdapter(base, adapter, { format, output }, runtime, EXAMPLES);
+      expect(report.largestDifference, format).toBeLessThan(1e-5);
+      expect(report.comparedTexts).toBe(32);
+      expect(readJson(join(output, "config.json"))).toMatchObject({
+        id2label: { 0: "bad", 1: "good", 2: "odd" },
+        label2id: { bad: 0, good: 1, odd: 2 },
+        problem_type: "single_label_classification",
+      });
+    }
+  });
+
+  test.each([
+    ["sora", { rank: 4 }],
+    ["adalora", { rank: 2, initialRank: 4 }],
+    ["elora", { rank: 40, sharing: "sliced" }],
+    ["full", {}],
+    ["head", {}],
+  ] as const)("method %s", async (method, options) => {
+    const model = await writeTinyFamily(join(directory, `base-${method}`), "bert-2");
+    const { base, adapter } = await tinyAdapter(model, method, options);
+    const output = join(directory, `merged-${method}`);
+    const report = await exportAdapter(base, adapter, { format: "merged", output }, runtime, EXAMPLES);
+    expect(report.largestDifference).toBeLessThan(1e-5);
+  });
+
+  test("labels of tokens", async () => {
+    const model = await writeTinyFamily(join(directory, "tokens"), "bert-1");
+    const task = {
+      name: "tags",
+      kind: "token-classification" as const,
+      labels: ["O", "B-X"],
+      metrics: ["f1" as const],
+    };
+    const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 }, task);
+    const words = EXAMPLES.map((example) => ({ ...example, words: example.text.split(" ").filter(Boolean) }));
+    for (const format of ["merged", "onnx"] as const) {
+      const output = join(directory, `tokens-${format}`);
+      const report = await exportAdapter(base, adapter, { format, output }, runtime, words);
+      expect(report.largestDifference).toBeLessThan(1e-5);
+      expect(readJson(join(output, "config.json")).architectures).toEqual(["BertForTokenClassification"]);
+    }
+  });
+
+  test("names are those of Transformers' classes, whatever the checkpoint called them", async () => {
+    const model = await writeTinyFamily(join(directory, "bare"), "bert-1");
+    await removeHead(model, "bert");
+    const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 });
+    const output = join(directory, "bare-merged");
+    await exportAdapter(base, adapter, { format: "merged", output }, runtime, EXAMPLES);
+    const { tensors } = await openSafetensorsFile(join(output, "model.safetensors"));
+    expect([...tensors.keys()]).toEqual(
+      expect.arrayContaining(["bert.embeddings.LayerNorm.weight", "bert.pooler.dense.bias", "classifier.weight"]),
+    );
+    expect(className(base, "classification")).toBe("BertForSequenceClassification");
+  });
+});
+
+test("a decoder's last token is found wherever padding stands", async () => {
+  const model = await writeTinyFamily(join(directory, "padded"), "llama-1");
+  const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 });
+  const output = join(directory, "padded-onnx");
+  await exportAdapter(base, adapter, { format: "onnx", output }, runtime, EXAMPLES);
+  const session = await InferenceSession.create(join(output, onnxFile(ONNX_NAMES.whole, "float32")), {
+    intraOpNumThreads: 1,
+  });
+  const ids = [...base.tokenizer.encode("a cat sat.", undefined, 20).inputIds];
+  const logits = async (before: number, after: number): Promise<Float32Array> => {
+    const row = (values: readonly number[], filler: number): OnnxTensor => {
+      const all = [...Array(before).fill(filler), ...values, ...Array(after).fill(filler)];
+      return new OnnxTensor("int64", BigInt64Array.from(all, BigInt), [1, all.length]);
+    };
+    const ones = ids.map(() => 1);
+    const found = await session.run({ input_ids: row(ids, 0), attention_mask: row(ones, 0) });
+    return found.logits!.data as Float32Array;
+  };
+  const alone = await logits(0, 0);
+  for (const [before, after] of [
+    [0, 4],
+    [5, 0],
+    [3, 2],
+  ] as const) {
+    const found = await logits(before, after);
+    expect(Math.max(...found.map((logit, i) => Math.abs(logit - alone[i]!))), `${before} ${after}`).toBeLessThan(1e-5);
+  }
+  await session.release();
+});
+
+describe("Transformers.js", () => {
+  test("classifies SST-2 dev as well with int8 weights as the run does", async () => {
+    const adapter = await loadAdapter(fileURLToPath(new URL("../fixtures/minilm/sst2-adapter", import.meta.url)));
+    const { task } = adapter.description;
+    const base = await loadBaseModel(adapter.description.model, task, 0);
+    const { validation } = await loadGlueTask("sst2", fileURLToPath(new URL("../../assets/sst2", import.meta.url)));
+    // Texts of like length together: less padding to compute.
+    const examples = validation[0]!.examples.toSorted((a, b) => a.text.length - b.text.length);
+    const output = join(directory, "sst2");
+    const report = await exportAdapter(
+      base,
+      adapter,
+      { format: "onnx", output, dtype: "q8" },
+      runtime,
+      examples.slice(0, 32),
+    );
+    expect(report.largestDifference).toBeLessThan(1e-4);
+    expect(report.files["onnx/model_quantized.onnx"]!).toBeLessThan(0.28 * report.files["onnx/model.onnx"]!);
+
+    const accuracyOf = (labels: (string | undefined)[]): number =>
+      labels.filter((label, i) => label === task.labels[examples[i]!.label!]).length / labels.length;
+    const model = await FineTunedModel.adapt(base, adapter, runtime);
+    const own = (await model.predict(examples.map(({ text }) => text))).map(({ label }) => label);
+    await model.release();
+    expect(accuracyOf(own)).toBeGreaterThan(0.84);
+
+    const some = examples.slice(0, 24).map(({ text }) => text);
+    const float = await pipeline("text-classification", "sst2", { dtype: "fp32" });
+    expect((await float(some)).map(({ label }) => label)).toEqual(own.slice(0, 24));
+    await float.dispose();
+
+    const small = await pipeline("text-classification", "sst2", { dtype: "q8" });
+    const labels: string[] = [];
+    for (let i = 0; i < examples.length; i += 32) {
+      labels.push(...(await small(examples.slice(i, i + 32).map(({ text }) => text))).map(({ label }) => label));
+    }
+    await small.dispose();
+    expect(Math.abs(accuracyOf(labels) - accuracyOf(own))).toBeLessThanOrEqual(0.01);
+  });
+
+  test("values of pairs, as the folder's README shows", async () => {
+    const model = await writeTinyFamily(join(directory, "regression"), "bert-1");
+    const task = { name: "similarity", kind: "regression" as const, labels: [], metrics: ["pearson" as const] };
+    const { base, adapter } = await tinyAdapter(model, "aflora", { rank: 2 }, task);
+    const output = join(directory, "similarity");
+    await exportAdapter(base, adapter, { format: "onnx", output }, runtime, EXAMPLES);
+    const snippet = /const inputs = (.*);/.exec(readFileSync(join(output, "README.md"), "utf8"))![1];
+    expect(snippet).toBe('tokenizer("first text", { text_pair: "second text", padding: true, truncation: true })');
+
+    const tokenizer = await AutoTokenizer.from_pretrained("similarity");
+    const exported = await AutoModelForSequenceClassification.from_pretrained("similarity", { dtype: "fp32" });
+    const { logits } = await exported(
+      tokenizer("a first text", { text_pair: "another one", padding: true, truncation: true }),
+    );
+    await exported.dispose();
+    const tuned = await FineTunedModel.adapt(base, adapter, runtime);
+    const [expected] = await tuned.predict([["a first text", "another one"]]);
+    await tuned.release();
+    expect(Math.abs(logits.data[0] - expected!.value!)).toBeLessThan(1e-4);
+  });
+});
+
+describe("nothing is left behind", () => {
+  test("where the folder is not empty, or is a file", async () => {
+    const model = await writeTinyFamily(join(directory, "used-model"), "bert-1");
+    const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 });
+    const output = join(directory, "used");
+    await mkdir(output);
+    await writeFile(join(output, "mine.txt"), "mine");
+    const to = (path: string) => exportAdapter(base, adapter, { format: "merged", output: path }, runtime, EXAMPLES);
+    await expect(to(output)).rejects.toThrow(/used is not empty; name a new folder/);
+    await expect(to(join(output, "mine.txt"))).rejects.toThrow(/mine.txt is a file/);
+    expect(await readdir(output)).toEqual(["mine.txt"]);
+  });
+
+  test("where logits are no numbers", async () => {
+    const model = await writeTinyFamily(join(directory, "broken-model"), "bert-1");
+    const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 });
+    adapter.parameters.get("encoder.layer.0.output.dense.B")!.data.fill(Number.NaN);
+    const output = join(directory, "broken");
+    await expect(exportAdapter(base, adapter, { format: "merged", output }, runtime, EXAMPLES)).rejects.toThrow(
+      /nothing was written/,
+    );
+    expect((await readdir(directory)).filter((name) => name.startsWith("broken"))).toEqual(["broken-model"]);
+    expect(existsSync(output)).toBe(false);
+  });
+});

@@ -1,0 +1,106 @@
+import { InferenceSession, Tensor } from "onnxruntime-node";
+import { expect, test } from "vitest";
+import { quantizeOnnx } from "../../src/export/quantize-onnx.ts";
+import { Graph } from "../../src/graph/graph.ts";
+import { encodeOnnx } from "../../src/graph/onnx.ts";
+import { gemm, lookup } from "../../src/graph/ops.ts";
+import { quantizeGroups, quantizeMatrix } from "../../src/graph/quantize.ts";
+import { float32 } from "../../src/graph/tensor.ts";
+import { normal, randomFor } from "../../src/methods/initializers.ts";
+
+// No whole number of groups of 32.
+const [WORDS, WIDTH, INNER] = [2048, 40, 72];
+const drawn = (shape: number[], name: string) => normal(1)(shape, randomFor(1, name));
+const [table, linear, bias] = [drawn([WORDS, WIDTH], "table"), drawn([INNER, WIDTH], "linear"), drawn([INNER], "bias")];
+
+/** Words looked up, through a layer, and multiplied with the table again. */
+function encoded(): Uint8Array {
+  const graph = new Graph();
+  const words = graph.leaf("frozen", "table", "float32", [WORDS, WIDTH]);
+  const rows = lookup(words, graph.leaf("input", "ids", "int32", ["tokens"]));
+  const weight = graph.leaf("frozen", "linear", "float32", [INNER, WIDTH]);
+  const inner = gemm(rows, weight, { transB: true, addend: graph.leaf("frozen", "bias", "float32", [INNER]) });
+  return encodeOnnx(
+    { rows, inner, scores: gemm(rows, words, { transB: true }) },
+    { embedded: new Map(Object.entries({ table, linear, bias })) },
+  ).bytes;
+}
+
+async function run(bytes: Uint8Array, ids: number[]): Promise<Record<string, Float32Array>> {
+  const session = await InferenceSession.create(bytes);
+  const found = await session.run({ ids: new Tensor("int32", Int32Array.from(ids), [ids.length]) });
+  await session.release();
+  return Object.fromEntries(Object.entries(found).map(([name, { data }]) => [name, data as Float32Array]));
+}
+
+/** A matrix as it is after rounding, each row filled up to whole groups. */
+function rounded(values: Float32Array, bits: 4 | 8): Float32Array {
+  const groups = Math.ceil(WIDTH / 32) * 32;
+  const back = new Float32Array(values.length);
+  for (let row = 0; row < values.length / WIDTH; row++) {
+    const filled = new Float32Array(groups);
+    filled.set(values.subarray(row * WIDTH, (row + 1) * WIDTH));
+    const { packed, scales } = quantizeGroups(filled);
+    const bytes = quantizeMatrix(filled, 32);
+    for (let i = 0; i < WIDTH; i++) {
+      const [group, place] = [i >> 5, i % 32];
+      const byte = packed[16 * group + (place % 16)]!;
+      back[row * WIDTH + i] =
+        bits === 4
+          ? scales[group]! * ((place < 16 ? byte & 15 : byte >> 4) - 8)
+          : bytes.scales[group]! * bytes.values[i]!;
+    }
+  }
+  return back;
+}
+
+const product = (x: Float32Array, weight: Float32Array, added?: Float32Array): Float32Array => {
+  const outputs = weight.length / WIDTH;
+  return Float32Array.from({ length: (x.length / WIDTH) * outputs }, (_, i) => {
+    const [row, output] = [Math.floor(i / outputs), i % outputs];
+    let sum = added?.[output] ?? 0;
+    for (let k = 0; k < WIDTH; k++) sum += x[row * WIDTH + k]! * weight[output * WIDTH + k]!;
+    return sum;
+  });
+};
+
+const NAMES = { linear: new Set(["linear"]), tables: new Set(["table"]) };
+const IDS = [0, 7, 2047, 7];
+
+test("q4 computes what rounded weights say: a table that is looked up and multiplied with is one of 8 bits", async () => {
+  const small = quantizeOnnx(encoded(), NAMES, "q4");
+  const found = await run(small, IDS);
+  const words = rounded(table.data, 8);
+  const rows = Float32Array.from(IDS.flatMap((id) => [...words.subarray(id * WIDTH, (id + 1) * WIDTH)]));
+  const expected = {
+    rows,
+    inner: product(rows, rounded(linear.data, 4), bias.data),
+    scores: product(rows, words),
+  };
+  for (const [name, values] of Object.entries(expected)) {
+    expect(found[name]!.length, name).toBe(values.length);
+    const worst = values.reduce((most, value, i) => Math.max(most, Math.abs(value - found[name]![i]!)), 0);
+    expect(worst, name).toBeLessThan(1e-4);
+  }
+  // Rows of 40 take two groups of 36 bytes in place of 160.
+  expect(small.length).toBeLessThan(0.55 * encoded().length);
+});
+
+test("q8 leaves a table alone that is multiplied with, and rounds one that is not", async () => {
+  const [whole, tied] = [await run(encoded(), IDS), await run(quantizeOnnx(encoded(), NAMES, "q8"), IDS)];
+  expect(tied.rows).toEqual(whole.rows);
+  expect(tied.scores).toEqual(whole.scores);
+  expect(tied.inner).not.toEqual(whole.inner);
+  const graph = new Graph();
+  const rows = lookup(
+    graph.leaf("frozen", "table", "float32", [WORDS, WIDTH]),
+    graph.leaf("input", "ids", "int32", ["tokens"]),
+  );
+  const { bytes } = encodeOnnx({ rows }, { embedded: new Map([["table", float32([WORDS, WIDTH], table.data)]]) });
+  const small = quantizeOnnx(bytes, { linear: new Set(), tables: new Set(["table"]) }, "q8");
+  expect(small.length).toBeLessThan(0.3 * bytes.length);
+  const found = await run(small, IDS);
+  found.rows!.forEach((value, i) => {
+    expect(Math.abs(value - whole.rows![i]!)).toBeLessThan(0.02);
+  });
+});

@@ -1,0 +1,145 @@
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { TensorToWrite } from "../../src/checkpoints/safetensors.ts";
+import { openSafetensorsFile, writeSafetensors } from "../../src/checkpoints/safetensors-node.ts";
+import { readTensors } from "../../src/checkpoints/tensor-source.ts";
+import { readPeftAdapter } from "../../src/export/peft/read-node.ts";
+import { float32 } from "../../src/graph/tensor.ts";
+import { CompiledModel } from "../../src/inference/compiled-model.ts";
+import { fitAdapter } from "../../src/inference/fitted-adapter.ts";
+import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
+import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { writeTinyFamily } from "../runs/tiny-family.ts";
+
+const FIXTURES = fileURLToPath(new URL("../fixtures/peft/", import.meta.url));
+const runtime = nodeRuntime({ threads: 1 });
+let directory: string;
+let model: string;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "aflora-peft-"));
+  model = await writeTinyFamily(join(directory, "bert-1"), "bert-1");
+});
+afterAll(() => rm(directory, { recursive: true, force: true }));
+
+/** A copy of a fixture with another configuration. */
+function changed(name: string, settings: object): string {
+  const folder = join(directory, `${name}-${Object.keys(settings).join("-")}`);
+  cpSync(join(FIXTURES, name), folder, { recursive: true });
+  const path = join(folder, "adapter_config.json");
+  writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, "utf8")), ...settings }));
+  return folder;
+}
+
+/** Changes a copy's tensors. */
+async function rewrite(folder: string, change: (tensors: Map<string, TensorToWrite>) => void): Promise<string> {
+  const path = join(folder, "adapter_model.safetensors");
+  const source = await openSafetensorsFile(path);
+  const tensors: Map<string, TensorToWrite> = await readTensors(source);
+  change(tensors);
+  await writeSafetensors(path, tensors);
+  return folder;
+}
+
+describe("adapters that peft wrote give the logits that peft gave (oracle/peft_adapters.py)", () => {
+  test.each([
+    ["lora", "lora", { rank: 4, alpha: 8 }],
+    // Ranks and alphas of their own, and a scale by the root of the rank.
+    ["lora-patterns", "lora", { rank: 4, alpha: 4 }],
+    ["vera", "elora", { rank: 16, sharing: "sliced" }],
+    ["adalora", "adalora", { rank: 2, initialRank: 4, alpha: 8 }],
+  ])("%s", async (name, method, options) => {
+    const adapter = await readPeftAdapter(join(FIXTURES, name), { model });
+    expect(adapter.description).toMatchObject({ method, methodOptions: options, task: { kind: "classification" } });
+    expect(adapter.description.task.labels).toEqual(["LABEL_0", "LABEL_1", "LABEL_2"]);
+    const base = await loadBaseModel(model, adapter.description.task, 0);
+    const fitted = fitAdapter(base, adapter);
+    const { predictor } = await CompiledModel.compile(base, fitted, runtime);
+    const { examples } = JSON.parse(readFileSync(join(FIXTURES, name, "logits.json"), "utf8"));
+    const encoded = examples.map(({ inputIds, tokenTypeIds }: Record<string, number[]>) => ({
+      encoding: { inputIds: Int32Array.from(inputIds!), tokenTypeIds: Int32Array.from(tokenTypeIds!) },
+    }));
+    const logits = await predictor.logits(encoded);
+    await predictor.release();
+    examples.forEach((row: { logits: number[] }, i: number) => {
+      row.logits.forEach((logit, j) => {
+        expect(Math.abs(logit - logits[i]![j]!)).toBeLessThan(1e-4);
+      });
+    });
+  });
+
+  test("a folder is told by its files, its base model named or given", async () => {
+    const named = changed("lora", { base_model_name_or_path: model });
+    const tuned = await FineTunedModel.load(named, runtime);
+    const given = await FineTunedModel.load(join(FIXTURES, "lora"), runtime, { model });
+    const [a, b] = [await tuned.predict(["a text"]), await given.predict(["a text"])];
+    await tuned.release();
+    await given.release();
+    expect(a).toEqual(b);
+    expect(a[0]!.labels).toHaveLength(3);
+  });
+
+  test("without a head of its own, the base model's is used", async () => {
+    const folder = await rewrite(changed("lora", { modules_to_save: null }), (tensors) => {
+      for (const name of [...tensors.keys()]) if (name.includes("classifier")) tensors.delete(name);
+    });
+    const adapter = await readPeftAdapter(folder, { model });
+    const base = await loadBaseModel(model, adapter.description.task, 0);
+    expect(base.newWeights).toEqual([]);
+    expect(fitAdapter(base, adapter).parameters.get("classifier.weight")).toBe(base.weights.get("classifier.weight"));
+  });
+});
+
+describe("bad input", () => {
+  test.each([
+    [{ peft_type: "IA3" }, /adapters of type IA3 are not supported; LORA, VERA and ADALORA are/],
+    [{ use_dora: true }, /"use_dora" are not supported/],
+    [{ bias: "all" }, /trained biases \("bias": "all"\)/],
+    [{ r: "four" }, /"r": /],
+    [{ rank_pattern: { "(a+)+$": 2 } }, /the regular expression \(a\+\)\+\$ is refused/],
+    [{ rank_pattern: { "(": 2 } }, /"\(" is no regular expression/],
+    [{ r: 5 }, /lora_A\.weight" is \[4, 32\], but should be \[5, 32\]/],
+  ])("%j", async (settings, message) => {
+    await expect(readPeftAdapter(changed("lora", settings), { model })).rejects.toThrow(message);
+  });
+
+  test("no base model named", async () => {
+    const folder = changed("lora", { base_model_name_or_path: null });
+    await expect(readPeftAdapter(folder)).rejects.toThrow(/names no base model; give it with --model/);
+  });
+
+  test("a base model of another size, or of another family", async () => {
+    const wide = await writeTinyFamily(join(directory, "bert-2"), "bert-2");
+    await expect(readPeftAdapter(join(FIXTURES, "lora"), { model: wide })).rejects.toThrow(
+      /does not fit base model .*bert-2: "base_model.*lora_[AB].weight" is \[\d+, \d+\], but should be \[\d+, \d+\]/,
+    );
+    const other = await writeTinyFamily(join(directory, "distilbert-1"), "distilbert-1");
+    await expect(readPeftAdapter(join(FIXTURES, "lora"), { model: other })).rejects.toThrow(
+      /it adapts "bert\.encoder\.layer\.0\.attention\.output\.dense", but the layers .* like transformer\.layer\.0/,
+    );
+  });
+
+  test("an adapter of no layer", async () => {
+    const bare = await rewrite(changed("lora", { lora_alpha: 8 }), (tensors) => {
+      for (const name of tensors.keys()) if (name.includes("lora_")) tensors.delete(name);
+    });
+    await expect(readPeftAdapter(bare, { model })).rejects.toThrow(/adapter_model\.safetensors adapts no layer/);
+  });
+
+  test("VeRA without its projections, tensors that aflora does not know", async () => {
+    const vera = await rewrite(changed("vera", { save_projection: false }), (tensors) => {
+      tensors.delete("base_model.vera_A");
+    });
+    await expect(readPeftAdapter(vera, { model })).rejects.toThrow(/save_projection=True/);
+    const dora = await rewrite(changed("lora", { r: 4, task_type: "SEQ_CLS" }), (tensors) => {
+      const name = "base_model.model.bert.encoder.layer.0.output.dense.lora_magnitude_vector";
+      tensors.set(name, float32([1]));
+    });
+    await expect(readPeftAdapter(dora, { model })).rejects.toThrow(/lora_magnitude_vector" is nothing that aflora/);
+  });
+});

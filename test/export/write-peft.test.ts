@@ -1,0 +1,126 @@
+import { existsSync, readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
+import { exportAdapter } from "../../src/export/export-adapter-node.ts";
+import type { Adapter } from "../../src/inference/adapter.ts";
+import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { writeTinyFamily } from "../runs/tiny-family.ts";
+import { EXAMPLES, LOW_RANK, ON_GPT2, tinyAdapter, WRITING } from "./tiny-adapter.ts";
+
+const FIXTURES = fileURLToPath(new URL("../fixtures/exports/", import.meta.url));
+const runtime = nodeRuntime({ threads: 1 });
+let directory: string;
+let model: string;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "aflora-peft-"));
+  model = await writeTinyFamily(join(directory, "model"), "bert-1");
+});
+afterAll(() => rm(directory, { recursive: true, force: true }));
+
+const readJson = (path: string) => JSON.parse(readFileSync(path, "utf8"));
+
+/** Writes a folder for PEFT, and requires that it is the one that peft was given. @returns what was exported */
+async function written(
+  from: string,
+  label: string,
+  [method, options, as]: (typeof LOW_RANK)[string],
+  task?: Adapter["description"]["task"],
+): Promise<Awaited<ReturnType<typeof tinyAdapter>>> {
+  const tiny = await tinyAdapter(from, method, options, task);
+  const { base, adapter } = tiny;
+  const output = join(directory, label);
+  const fixture = join(FIXTURES, label);
+  const report = await exportAdapter(base, adapter, { format: "peft", output, as }, runtime, EXAMPLES);
+  expect(report.largestDifference).toBeLessThan(1e-5);
+  expect(readJson(join(output, "adapter_config.json"))).toEqual(readJson(join(fixture, "adapter_config.json")));
+  const [written, stored] = await Promise.all(
+    [output, fixture].map((folder) => openSafetensorsFile(join(folder, "adapter_model.safetensors"))),
+  );
+  expect([...written!.tensors.keys()].sort()).toEqual([...stored!.tensors.keys()].sort());
+  for (const [name, { shape }] of stored!.tensors) {
+    expect(written!.tensors.get(name)!.shape, name).toEqual(shape);
+    const values = (await stored!.read(name)).data;
+    (await written!.read(name)).data.forEach((value, i) => {
+      expect(Math.abs(value - values[i]!)).toBeLessThan(1e-6);
+    });
+  }
+
+  return tiny;
+}
+
+/** What our own model says of the texts. */
+async function saidBy({ base, adapter }: Awaited<ReturnType<typeof tinyAdapter>>): Promise<Float32Array[]> {
+  const tuned = await FineTunedModel.adapt(base, adapter, runtime);
+  const logits = await tuned.logits(EXAMPLES);
+  await tuned.release();
+  return logits;
+}
+
+describe("adapters for PEFT, as peft itself computed them (oracle/check_peft_export.py)", () => {
+  test.each(Object.entries(LOW_RANK))("%s", async (label, given) => {
+    const logits = await saidBy(await written(model, label, given));
+    const fixture = join(FIXTURES, label);
+    const peft: { logits: number[] }[] = readJson(join(fixture, "logits.json")).examples;
+    expect(peft).toHaveLength(32);
+    peft.forEach((row, i) => {
+      row.logits.forEach((logit, j) => {
+        expect(Math.abs(logit - logits[i]![j]!), `text ${i}`).toBeLessThan(1e-4);
+      });
+    });
+  });
+});
+
+describe("adapters of a language model with turned weights, as peft itself computed them", () => {
+  test.each(Object.entries(ON_GPT2))("%s", async (label, given) => {
+    const gpt2 = await writeTinyFamily(join(directory, `${label}-model`), "gpt2-1");
+    // Of each token after the first its log-probability, and whether it is the likeliest.
+    const found = await saidBy(await written(gpt2, label, given, WRITING));
+    const peft: { logProbabilities: number[] }[] = readJson(join(FIXTURES, label, "logits.json")).examples;
+    expect(peft).toHaveLength(32);
+    peft.forEach(({ logProbabilities }, i) => {
+      // Of a pair the second text alone counts.
+      if (EXAMPLES[i]!.textPair !== undefined) return;
+      expect(found[i]).toHaveLength(2 * logProbabilities.length);
+      logProbabilities.forEach((value, j) => {
+        expect(Math.abs(value - found[i]![2 * j]!), `text ${i}`).toBeLessThan(1e-4);
+      });
+    });
+  });
+});
+
+describe("what PEFT has no place for", () => {
+  test.each([
+    ["full", {}, undefined, /"full" leaves no adapter/],
+    ["head", {}, undefined, /"head" leaves no adapter/],
+    ["elora", { rank: 64, sharing: "shape" }, undefined, /rank 64 is more than layer .*--sharing sliced/],
+    ["lora", { rank: 2 }, "lora", /--as lora is for adapters that PEFT has another form for/],
+  ] as const)("%s %j", async (method, options, as, message) => {
+    const { base, adapter } = await tinyAdapter(model, method, options);
+    const output = join(directory, "refused");
+    await expect(exportAdapter(base, adapter, { format: "peft", output, as }, runtime, EXAMPLES)).rejects.toThrow(
+      message,
+    );
+    expect(existsSync(output)).toBe(false);
+  });
+});
+
+test("token classification: the head and the task's type", async () => {
+  const task = { name: "tags", kind: "token-classification", labels: ["O", "B-X", "I-X"], metrics: ["f1"] } as const;
+  const { base, adapter } = await tinyAdapter(
+    model,
+    "aflora",
+    { rank: 2 },
+    { ...task, labels: [...task.labels], metrics: ["f1"] },
+  );
+  const output = join(directory, "tokens");
+  const words = EXAMPLES.map((example) => ({ ...example, words: example.text.split(" ").filter(Boolean) }));
+  const report = await exportAdapter(base, adapter, { format: "peft", output }, runtime, words);
+  expect(report.largestDifference).toBeLessThan(1e-5);
+  expect(readJson(join(output, "adapter_config.json"))).toMatchObject({ task_type: "TOKEN_CLS" });
+});

@@ -1,0 +1,84 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { AdapterHost } from "../../src/runs/load-adapter-host.ts";
+import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import type { TextPrediction } from "../../src/tasks/task-kinds.ts";
+import { tinyAdapter } from "../export/tiny-adapter.ts";
+import { writeTinyFamily } from "../runs/tiny-family.ts";
+
+const runtime = nodeRuntime({ threads: 1 });
+let directory: string;
+let model: string;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "aflora-tuned-"));
+  model = await writeTinyFamily(join(directory, "model"), "bert-1");
+});
+afterAll(() => rm(directory, { recursive: true, force: true }));
+
+async function tuned(...task: [Parameters<typeof tinyAdapter>[3]?]): Promise<FineTunedModel> {
+  const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 }, ...task);
+  return FineTunedModel.adapt(base, adapter, runtime);
+}
+
+test("one text gives one prediction, a list one for each, an empty text among them", async () => {
+  const one = await tuned();
+  const [first, empty, third] = (await one.predict(["a text", "", "a text"])) as [
+    TextPrediction,
+    TextPrediction,
+    TextPrediction,
+  ];
+  const single = await one.predict("a text");
+  expect(single.labels).toHaveLength(3);
+  expect(await one.predict({ text: "a text" })).toEqual(single);
+  // Texts that are computed together differ in the last bits.
+  const probability = ({ labels }: TextPrediction): number => labels![0]!.probability;
+  for (const each of [single, third]) expect(probability(each)).toBeCloseTo(probability(first), 6);
+  expect(probability(await one.predict(""))).toBeCloseTo(probability(empty), 6);
+  expect(await one.predict([])).toEqual([]);
+  await one.release();
+});
+
+test("a tagger says nothing of an empty text, and goes on with the next", async () => {
+  const task = { name: "custom", kind: "token-classification", labels: ["B-X", "O"], metrics: ["f1"] };
+  const tagger = await tuned(task);
+  const [, second] = await tagger.predict(["", "two words"]);
+  expect(second!.words).toHaveLength(2);
+  expect(await tagger.predict("")).toEqual({ words: [], entities: [] });
+  expect(await tagger.predict(["", ""])).toHaveLength(2);
+  await tagger.release();
+});
+
+test("what is no text is refused in words", async () => {
+  const one = await tuned();
+  const wrong = /^predict takes a text, a list of texts, of pairs \[text, textPair\] or of \{ text, textPair \}, not /;
+  for (const given of [undefined, null, 7, { txt: "a" }, [7], [["a", 7]]]) {
+    await expect(one.predict(given as unknown as string)).rejects.toThrow(wrong);
+  }
+  await one.release();
+});
+
+test("after release it says so, as often as it is released; so does a model of a host", async () => {
+  const one = await tuned();
+  await one.release();
+  await one.release();
+  const released = "the model was released and can predict no more; load it again";
+  await expect(one.predict("a text")).rejects.toThrow(released);
+
+  const host = await AdapterHost.load(model, runtime);
+  await host.add("one", (await tinyAdapter(model, "lora", { rank: 2 })).adapter);
+  const hosted = host.use("one");
+  await host.release();
+  await expect(hosted.predict("a text")).rejects.toThrow(released);
+});
+
+test("a model is typed as what it is for, and as nothing else", async () => {
+  const one = await tuned();
+  const { label } = await one.ofKind("classification").predict("a text");
+  expect(one.description.task.labels).toContain(label);
+  expect(() => one.ofKind("regression")).toThrow("the model is for classification, not for regression");
+  await one.release();
+});

@@ -1,0 +1,29 @@
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { generationOptions } from "../../../src/inference/generation/generation-options.ts";
+import { processScores } from "../../../src/inference/generation/logits-processors.ts";
+
+interface Case {
+  ids: number[];
+  written: number;
+  rules: object;
+  scores: number[];
+  expected: (number | null)[];
+}
+
+const CASES = JSON.parse(
+  readFileSync(new URL("../../fixtures/logits-processors.json", import.meta.url), "utf8"),
+) as Case[];
+
+test.each(CASES)(
+  "scores are those of transformers' processors: $rules after $ids",
+  ({ ids, written, rules, ...rest }) => {
+    const scores = Float32Array.from(rest.scores);
+    processScores(scores, ids, written, { ...generationOptions.parse({}), eosTokenIds: [3], ...rules });
+    const expected = rest.expected.map((value) => value ?? Number.NEGATIVE_INFINITY);
+    expected.forEach((value, token) => {
+      if (Number.isFinite(value)) expect(scores[token]).toBeCloseTo(value, 5);
+      else expect(scores[token]).toBe(value);
+    });
+  },
+);

@@ -1,0 +1,126 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { UserError } from "../../src/errors.ts";
+import type { AnswerEnd } from "../../src/inference/write-answers.ts";
+import { fineTune } from "../../src/runs/fine-tune.ts";
+import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { ANSWERS, FOLLOWED_UP, trainedToAnswer } from "../support/tiny-language-model.ts";
+import { writeCsv, writeTinyModel } from "../support/tiny-model.ts";
+
+const runtime = nodeRuntime({ threads: 1 });
+
+let home: string;
+let model: FineTunedModel;
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-answers-"));
+  model = await FineTunedModel.load(await trainedToAnswer(home), runtime);
+});
+afterAll(async () => {
+  await model.release();
+  await rm(home, { recursive: true });
+});
+
+/** An answer's pieces, and how it ended. */
+async function read(answer: AsyncGenerator<string, AnswerEnd>): Promise<{ pieces: string[] } & AnswerEnd> {
+  const pieces: string[] = [];
+  for (;;) {
+    const { value, done } = await answer.next();
+    if (done) return { pieces, ...value };
+    pieces.push(value);
+  }
+}
+
+const [[question, expected]] = ANSWERS as [[string, string]];
+
+describe("a language model that was taught answers", () => {
+  test("gives them, several at once, as it does one by one", async () => {
+    const seen: number[] = [];
+    const answers = await model.answers(
+      ANSWERS.map(([prompt]) => prompt),
+      {},
+      (_, i) => seen.push(i),
+    );
+    expect(answers.map(({ text }) => text)).toEqual(ANSWERS.map(([, answer]) => answer));
+    expect(answers.every(({ reason }) => reason === "stop")).toBe(true);
+    expect(seen).toEqual(ANSWERS.map((_, i) => i));
+    for (const [i, [prompt]] of ANSWERS.entries()) {
+      const { pieces, ...end } = await read(model.answer(prompt));
+      expect({ text: pieces.join(""), ...end }).toEqual(answers[i]);
+      expect(pieces.length).toBeGreaterThan(2);
+    }
+  });
+
+  test("answers a conversation by its last turn", async () => {
+    const { pieces } = await read(model.answer(FOLLOWED_UP.slice(0, -1)));
+    expect(pieces.join("")).toBe(FOLLOWED_UP.at(-1)!.content);
+  });
+
+  test("an answer ends at its greatest length, at a stop string, and when it is enough", async () => {
+    const short = await read(model.answer(question, { maxNewTokens: 3 }));
+    expect(short).toMatchObject({ reason: "length", answerTokens: 3 });
+    expect(expected.startsWith(short.pieces.join(""))).toBe(true);
+    const stop = expected.slice(5, 8);
+    const stopped = await read(model.answer(question, { stop: [stop] }));
+    expect([stopped.reason, stopped.pieces.join("")]).toEqual(["stop", expected.slice(0, expected.indexOf(stop))]);
+    const enough = new AbortController();
+    const answer = model.answer(question, { signal: enough.signal });
+    const first = await answer.next();
+    enough.abort();
+    const rest = await read(answer);
+    expect(rest.reason).toBe("stop");
+    expect(`${first.value}${rest.pieces.join("")}`.length).toBeLessThan(expected.length);
+  });
+
+  test("a search with beams ends when it is enough, too", async () => {
+    const { pieces, ...end } = await read(model.answer(question, { numBeams: 3, signal: AbortSignal.abort() }));
+    expect(end).toMatchObject({ reason: "stop", answerTokens: 1 });
+    expect(expected.startsWith(pieces.join(""))).toBe(true);
+  });
+
+  test("beams find the same answers, and text goes on as it stands where it is asked for verbatim", async () => {
+    const [found] = await model.answers([question], { numBeams: 3 });
+    expect(found!.text).toBe(expected);
+    const asked = model.base.tokenizer.chatTemplate!.render([{ role: "user", content: question }], {
+      addGenerationPrompt: true,
+    });
+    const begun = asked + expected.slice(0, 7);
+    const { pieces } = await read(model.answer({ verbatim: begun }));
+    expect(pieces.join("")).toBe(expected.slice(7));
+  });
+
+  test("what cannot be answered is said in a sentence", async () => {
+    const tooLong = model.answer({ verbatim: "cat ".repeat(600) });
+    await expect(tooLong.next()).rejects.toThrow(/leaves no room for an answer: the model reads 512 in all/);
+    await expect(model.answer(question, { temperature: -1 }).next()).rejects.toThrow(UserError);
+    await expect(model.answer({ verbatim: "" }).next()).rejects.toThrow(/an empty prompt/);
+  });
+});
+
+test("a model that labels texts writes no answers, and a released one neither", async () => {
+  const output = join(home, "labels");
+  await fineTune({
+    model: await writeTinyModel(join(home, "encoder")),
+    train: await writeCsv(join(home, "rows.csv"), [
+      { text: "my card", label: "a" },
+      { text: "the bill", label: "b" },
+      { text: "my order", label: "a" },
+      { text: "a crash", label: "b" },
+    ]),
+    validationSplit: 0.5,
+    method: "head",
+    epochs: 1,
+    threads: 1,
+    output,
+  });
+  const labels = await FineTunedModel.load(output, runtime);
+  expect(labels.writes).toBe(false);
+  await expect(labels.answer("x").next()).rejects.toThrow(/is for classification and writes no answers/);
+  await labels.release();
+  const released = await FineTunedModel.load(join(home, "run"), runtime);
+  await released.answers([question]);
+  await released.release();
+  await expect(released.answer(question).next()).rejects.toThrow(/was released/);
+});

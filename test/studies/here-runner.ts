@@ -1,0 +1,23 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { writeJsonFile } from "../../src/checkpoints/json-file-node.ts";
+import { evaluateRun } from "../../src/runs/evaluate-run.ts";
+import { fineTune } from "../../src/runs/fine-tune.ts";
+import { REPORTED, type TrialRunner } from "../../src/studies/run-study.ts";
+
+/** Trials in this process, which is quicker than a process each. */
+export const hereRunner: TrialRunner = async ({ config, resume, stopAfter, reported, directory }) => {
+  if (!resume || !existsSync(join(directory, "result.json"))) {
+    const { output, threads } = config;
+    const given = resume ? { output, threads } : config;
+    const { result } = await fineTune(given, {
+      resume,
+      overwrite: !resume,
+      ...(stopAfter !== undefined && { stopAfter }),
+    });
+    if (!result) return "paused";
+  }
+  const [split] = await evaluateRun(directory, { ...reported, threads: 1 });
+  await writeJsonFile(join(directory, REPORTED), split!.metrics);
+  return "finished";
+};

@@ -1,0 +1,102 @@
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { readFolderConfig } from "../../src/checkpoints/model-folder-node.ts";
+import { totalFlops } from "../../src/graph/flops.ts";
+import { findMethod, parseMethodOptions } from "../../src/methods/methods.ts";
+import { describeModel } from "../../src/models/families.ts";
+import { methodCosts } from "../../src/studies/method-cost.ts";
+
+const paper = describeModel(
+  await readFolderConfig(fileURLToPath(new URL("../fixtures/configs/deberta-v3-base.json", import.meta.url))),
+);
+const tiny = describeModel(
+  await readFolderConfig(fileURLToPath(new URL("../fixtures/models/bert-1/config.json", import.meta.url))),
+);
+
+const llama = describeModel(
+  await readFolderConfig(fileURLToPath(new URL("../fixtures/configs/llama-7b.json", import.meta.url))),
+);
+
+function costs(name: string, given: Record<string, unknown> = {}, model = paper, sequenceLength = 128) {
+  const definition = findMethod(name);
+  return methodCosts(model, definition, parseMethodOptions(definition, given), sequenceLength);
+}
+
+test("LLaMA-7B with the options published for GSM8K has the paper's counts", () => {
+  const { rank, alpha, targetModules, attentionMatrices } = findMethod("aflora").published!.tasks.gsm8k!;
+  const aflora = costs("aflora", { rank, alpha, targetModules, attentionMatrices }, llama).costs;
+  expect(aflora.map(({ trainable }) => trainable)).toEqual([56_980_480, 881_664]);
+  expect(costs("lora", { rank, alpha, targetModules }, llama).costs[0]!.trainable).toBe(56_098_816);
+});
+
+describe("DeBERTaV3-base from its config alone (docs/method.md)", () => {
+  test.each([
+    ["full", [183_831_552]],
+    ["lora", [1_327_104]],
+    ["elora", [156_672]],
+    ["aflora", [451_872, 83_232]],
+    ["head", [0]],
+  ])("%s: %j trainable parameters", (name, expected) => {
+    const { costs: found } = costs(name);
+    expect(found.map(({ trainable }) => trainable)).toEqual(expected);
+    for (const { modules, trainable } of found) {
+      expect(Object.values(modules).reduce((sum, count) => sum + count, 0)).toBe(trainable);
+    }
+  });
+
+  test("by module: AFLoRA's attention layers have vectors alone, its feed-forward layers matrices too", () => {
+    const [start, end] = costs("aflora").costs;
+    const attention = "encoder.layer.11.attention.self.query_proj";
+    const ffn = "encoder.layer.11.intermediate.dense";
+    expect(start!.modules[attention]).toBe(4 + 768);
+    expect(start!.modules[ffn]).toBe(4 + 3072 + 4 * (768 + 3072));
+    expect([end!.modules[attention], end!.modules[ffn]]).toEqual([4 + 768, 4 + 3072]);
+  });
+
+  test("the head is counted apart: pooler and classifier", () => {
+    expect(costs("aflora").head).toBe(768 * 768 + 768 + 768 * 2 + 2);
+  });
+
+  test("forward operations of adapted layers: AFLoRA r = 4 and LoRA r = 8 are 0.34 ± 0.01 of ELoRA's", () => {
+    const forward = (name: string): number => {
+      const { base, adapter } = costs(name).adaptedLayers;
+      return base + adapter;
+    };
+    expect(Math.abs(forward("aflora") / forward("elora") - 0.34)).toBeLessThanOrEqual(0.01);
+    expect(Math.abs(forward("lora") / forward("elora") - 0.34)).toBeLessThanOrEqual(0.01);
+  });
+
+  test("with blocks settled a step costs what is left: half of the blocks, half of the work", () => {
+    const definition = findMethod("aflora");
+    const options = parseMethodOptions(definition, {});
+    const { costs: found } = methodCosts(paper, definition, options, 128, 6);
+    const [, frozen, half] = found;
+    expect(half).toMatchObject({ when: "6 of 12 blocks settled", trainable: 83_232 / 2 });
+    const share = totalFlops(half!.flops) / totalFlops(frozen!.flops);
+    expect(Math.abs(share - 0.5)).toBeLessThan(0.01);
+    expect(() => methodCosts(paper, definition, options, 128, 13)).toThrow("13 blocks cannot settle: the model has 12");
+  });
+
+  test("what freezes saves work in the adapters' backward pass alone", () => {
+    const [start, end] = costs("aflora").costs.map(({ flops }) => flops);
+    expect(end!.base).toEqual(start!.base);
+    expect(end!.adapter.forward).toBe(start!.adapter.forward);
+    expect(end!.adapter.backward).toBeLessThan(start!.adapter.backward);
+  });
+});
+
+test("operations of a small BERT, forward, counted by hand", () => {
+  const [hidden, inner, blocks, sequence, labels] = [32, 64, 2, 16, 3];
+  const layers = 4 * hidden * hidden + 2 * hidden * inner;
+  const attention = 2 * sequence * hidden;
+  const head = (hidden * hidden + hidden * labels) / sequence;
+  const { flops } = costs("lora", { rank: 4 }, tiny, sequence).costs[0]!;
+  expect(flops.base.forward).toBeCloseTo(2 * (blocks * (layers + attention) + head), 6);
+  expect(flops.adapter.forward).toBe(2 * blocks * 4 * (4 * 2 * hidden + 2 * (hidden + inner)));
+  expect(totalFlops(flops)).toBeGreaterThan(2 * (flops.base.forward + flops.adapter.forward) * 0.9);
+});
+
+test("layers without an adapter are no adapted layers", () => {
+  const { adaptedLayers } = costs("lora", { rank: 4, targetModules: "query" }, tiny);
+  expect(adaptedLayers).toEqual({ base: 2 * 2 * 32 * 32, adapter: 2 * 2 * 4 * (32 + 32) });
+});

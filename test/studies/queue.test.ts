@@ -1,0 +1,372 @@
+import { existsSync } from "node:fs";
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { readFinishedRun } from "../../src/runs/read-run.ts";
+import { queueRunner } from "../../src/studies/queue/queue-runner.ts";
+import { packRun, unpackRun } from "../../src/studies/queue/run-pack.ts";
+import { type QueuedTrial, TrialQueue } from "../../src/studies/queue/trial-queue.ts";
+import { runStudy } from "../../src/studies/run-study.ts";
+import { parseStudy } from "../../src/studies/study-file.ts";
+import { planStudy, type StudyPlan } from "../../src/studies/study-plan.ts";
+import { Aflora, aflora } from "../cli/aflora.ts";
+import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
+import { hereRunner } from "./here-runner.ts";
+import { noValkey, Valkey } from "./valkey.ts";
+
+let folder: string;
+let options: Record<string, unknown>;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "aflora-queue-"));
+  const model = await writeTinyModel(join(folder, "model"));
+  const train = await writeCsv(join(folder, "tickets.csv"), tickets());
+  const validation = await writeCsv(join(folder, "held.csv"), tickets(1));
+  options = { model, train, validation, text: "message", label: "team", epochs: 12, batchSize: 8, threads: 1 };
+});
+
+/** Also those of a test that failed. */
+const started: Aflora[] = [];
+afterAll(async () => {
+  for (const each of started) each.process.kill("SIGKILL");
+  await Promise.all(started.map(({ ended }) => ended));
+  await rm(folder, { recursive: true, force: true, maxRetries: 10 });
+});
+
+const planOf = (more: Record<string, unknown> = {}): Promise<StudyPlan> =>
+  planStudy(
+    parseStudy({ options, vary: { rank: [2, 4], learningRate: [0.001, 0.03] }, seeds: [1, 2, 3], ...more }, "made up"),
+  );
+
+const onQueue = (plan: StudyPlan, queue: TrialQueue, signal = new AbortController().signal) =>
+  queueRunner(queue, ({ trial }) => plan.configurations[trial.configuration]!.values, signal);
+
+const worker = (url: string, directory: string, cwd = folder): Aflora => {
+  const args = ["work", "--queue", url, "--dir", directory, "--threads", "1", "--lost-after", "3"];
+  const one = new Aflora(args, cwd);
+  started.push(one);
+  return one;
+};
+
+/** Takes a trial when it has said so. */
+const hasBegun = (of: Aflora): Promise<RegExpExecArray> => of.says(/^[0-9a-f]{12}: rank/m);
+
+const bytesOf = (directory: string): Promise<Buffer> => readFile(join(directory, "adapter/adapter.safetensors"));
+
+describe.skipIf(noValkey !== undefined)(
+  noValkey === undefined ? "with a Valkey server" : `skipped: ${noValkey}`,
+  () => {
+    let server: Valkey;
+    let store: string;
+    beforeAll(async () => {
+      store = join(folder, "valkey");
+      await mkdir(store);
+      server = await Valkey.start(store);
+    });
+    afterAll(() => server.stop());
+
+    test("12 trials, three workers, of which one is killed twice, and the server restarted: 12 results, those of one process to the bit", async () => {
+      const plan = await planOf();
+      const alone = await runStudy(plan, join(folder, "alone"), hereRunner);
+      const queue = await TrialQueue.open(server.url);
+      const shared = join(folder, "work");
+      const first = worker(server.url, shared);
+      const others = [worker(server.url, shared), worker(server.url, shared)];
+      const output = join(folder, "many");
+      const ended: string[] = [];
+      const study = runStudy(plan, output, onQueue(plan, queue), { onEnd: ({ id }) => ended.push(id) }, Infinity);
+
+      await hasBegun(first);
+      first.process.kill("SIGKILL");
+      const again = worker(server.url, shared);
+      await hasBegun(again);
+      again.process.kill("SIGKILL");
+      await server.restart();
+
+      const { trials } = await study;
+      expect(trials.map(({ status }) => status)).toEqual(Array(12).fill("finished"));
+      expect(ended).toHaveLength(12);
+      expect(new Set(ended).size).toBe(12);
+      for (const [i, { trial, directory, reported }] of trials.entries()) {
+        expect(trial.id).toBe(alone.trials[i]!.trial.id);
+        expect(await bytesOf(directory)).toEqual(await bytesOf(alone.trials[i]!.directory));
+        expect((await readFinishedRun(directory)).result.metrics).toEqual(
+          (await readFinishedRun(alone.trials[i]!.directory)).result.metrics,
+        );
+        expect(reported).toEqual(alone.trials[i]!.reported);
+      }
+      expect(await queue.ends()).toEqual(new Map());
+      for (const each of others) {
+        each.process.kill("SIGTERM");
+        expect((await each.ended).code).toBe(0);
+      }
+      await queue.close();
+    }, 900_000);
+
+    test("SIGTERM gives the trial back, and another worker goes on with it; --status tells how far the study is", async () => {
+      const more = { options: { ...options, epochs: 60 }, vary: { rank: [8] }, seeds: [1] };
+      const file = join(folder, "one.yaml");
+      await writeFile(file, JSON.stringify({ title: "One", ...more }));
+      const plan = await planOf(more);
+      const queue = await TrialQueue.open(server.url);
+      const output = join(folder, "runs/one");
+      const study = runStudy(plan, output, onQueue(plan, queue));
+      const first = worker(server.url, join(folder, "work"));
+      await hasBegun(first);
+      const checkpoints = join(folder, "work", plan.configurations[0]!.trials[0]!.id, "checkpoints");
+      while (!existsSync(checkpoints)) await sleep(50);
+      first.process.kill("SIGTERM");
+      const { code, stderr } = await first.ended;
+      expect(stderr).toMatch(/: given back/);
+      expect(code).toBe(0);
+      const { stdout } = await aflora(["study", file, "--queue", server.url, "--status"], folder);
+      expect(stdout).toMatch(
+        /1 trial: 0 finished in .*\nthe queue at redis:\/\/127\.0\.0\.1:\d+: 1 waiting, 0 with a worker/,
+      );
+      const second = worker(server.url, join(folder, "work"));
+      expect((await study).trials[0]!.status).toBe("finished");
+      second.process.kill("SIGTERM");
+      await second.ended;
+      await queue.close();
+    }, 300_000);
+
+    test("who goes on with a trial may have model and data in another folder", async () => {
+      const places = await Promise.all(
+        ["here", "there"].map(async (name) => {
+          const place = join(folder, name);
+          await mkdir(place);
+          for (const each of ["model", "tickets.csv", "held.csv"]) {
+            await cp(join(folder, each), join(place, each), { recursive: true });
+          }
+          return place;
+        }),
+      );
+      const [here, there] = places as [string, string];
+      const relative = { ...options, model: "model", train: "tickets.csv", validation: "held.csv", epochs: 60 };
+      const file = { title: "Moved", options: relative, vary: { rank: [8] }, seeds: [5] };
+      await writeFile(join(here, "moved.yaml"), JSON.stringify(file));
+      const study = new Aflora(["study", "moved.yaml", "--queue", server.url], here);
+      started.push(study);
+      const first = worker(server.url, join(there, "work"), there);
+      const id = (await hasBegun(first))[0].slice(0, 12);
+      while (!existsSync(join(there, "work", id, "checkpoints"))) await sleep(50);
+      first.process.kill("SIGTERM");
+      expect((await first.ended).stderr).toMatch(/: given back/);
+      // Nothing is read where the first one had it.
+      await rm(join(there, "tickets.csv"));
+      await rm(join(there, "model"), { recursive: true });
+      const second = worker(server.url, join(here, "work"), here);
+      const { code, stderr } = await study.ended;
+      expect(stderr).not.toMatch(/failed/);
+      expect(code).toBe(0);
+      const { config, dataFingerprint } = await readFinishedRun(join(here, "runs/moved/trials", id));
+      expect(config.source).toEqual({ train: join(here, "tickets.csv") });
+      expect(config.run.model).toBe(join(here, "model"));
+      expect(Object.keys(dataFingerprint!.files!)).toEqual([join(here, "tickets.csv")]);
+      second.process.kill("SIGTERM");
+      await second.ended;
+    }, 300_000);
+
+    test("Ctrl-C ends a study whose server is gone", async () => {
+      const gone = await mkdtemp(join(folder, "gone-"));
+      const other = await Valkey.start(gone);
+      const flags = ["--train", "tickets.csv", "--text", "message", "--label", "team", "--model", "model"];
+      const study = new Aflora(
+        ["study", "--vary", "rank=2", "--queue", other.url, "--output", "unserved", ...flags],
+        folder,
+      );
+      started.push(study);
+      await study.says(/trials are on the queue/);
+      await sleep(1000);
+      await other.stop();
+      await sleep(1000);
+      study.process.kill("SIGINT");
+      const { code, stderr } = await study.ended;
+      expect(stderr).toMatch(/interrupted; the same command again goes on/);
+      expect(code).toBe(130);
+    }, 60_000);
+
+    test("halving: who goes on with a trial has what another left", async () => {
+      const vary = { learningRate: [0.001, 0.01, 0.03] };
+      const plan = await planOf({
+        vary,
+        seeds: [1],
+        search: "halving",
+        reduction: 3,
+        options: { ...options, epochs: 6 },
+      });
+      const queue = await TrialQueue.open(server.url);
+      // Folders of their own: nothing is reached but through the server.
+      const workers = ["a", "b"].map((name) => worker(server.url, join(folder, `work-${name}`)));
+      const { trials } = await runStudy(plan, join(folder, "halved"), onQueue(plan, queue), {}, Infinity);
+      const alone = await runStudy(plan, join(folder, "halved-alone"), hereRunner);
+      expect(trials.map(({ status }) => status)).toEqual(alone.trials.map(({ status }) => status));
+      const winner = trials.findIndex(({ status }) => status === "finished");
+      expect(await bytesOf(trials[winner]!.directory)).toEqual(await bytesOf(alone.trials[winner]!.directory));
+      for (const each of workers) {
+        each.process.kill("SIGTERM");
+        await each.ended;
+      }
+      await queue.close();
+    }, 300_000);
+
+    test("a late result is refused: another worker has taken the trial since", async () => {
+      const queue = await TrialQueue.open(server.url);
+      const late = await queue.takeFence("fenced");
+      const now = await queue.takeFence("fenced");
+      expect(await queue.accept("fenced", late, { end: "failed", reason: "late" })).toBe(false);
+      expect((await queue.ends()).has("fenced")).toBe(false);
+      expect(await queue.accept("fenced", now, { end: "failed", reason: "in time" })).toBe(true);
+      expect((await queue.ends()).get("fenced")).toEqual({ end: "failed", reason: "in time" });
+      await queue.forget("fenced");
+      await queue.close();
+    });
+
+    test("what a study has is laid down only where nothing lies", async () => {
+      const queue = await TrialQueue.open(server.url);
+      await queue.putResult("laid", Buffer.from("a worker's"));
+      await queue.putResult("laid", Buffer.from("the study's"), { replace: false });
+      expect((await queue.result("laid"))!.toString()).toBe("a worker's");
+      await queue.forget("laid");
+      await queue.close();
+    });
+
+    test("a trial that cannot be gone on with is handed in as failed, and the worker says why", async () => {
+      const plan = await planOf({ seeds: [8], vary: { rank: [2] } });
+      const { id, identity, config, reported } = plan.configurations[0]!.trials[0]!;
+      const queue = await TrialQueue.open(server.url);
+      await queue.putResult(id, Buffer.from("nothing"));
+      await queue.add({ id, label: "rank 2", identity, config, reported });
+      const one = worker(server.url, join(folder, "work-failed"));
+      await one.says(/^[0-9a-f]{12}: failed: .*no packed run/m);
+      expect((await queue.ends()).get(id)).toMatchObject({
+        end: "failed",
+        reason: expect.stringMatching(/packed run/),
+      });
+      one.process.kill("SIGTERM");
+      expect((await one.ended).code).toBe(0);
+      await queue.forget(id);
+      await queue.close();
+    }, 60_000);
+
+    test("a trial by another's name is refused, and nothing is touched; so is one whose name is a path", async () => {
+      const plan = await planOf({ seeds: [7], vary: { rank: [2] } });
+      const { identity, config, reported } = plan.configurations[0]!.trials[0]!;
+      const queue = await TrialQueue.open(server.url);
+      const trial = { label: "rank 2", identity, config, reported };
+      const kept = join(folder, "kept");
+      await mkdir(kept);
+      await writeFile(join(kept, "file"), "stays");
+      await queue.putResult("../kept", await packRun(join(folder, "model")));
+      await queue.add({ ...trial, id: "../kept" });
+      const directory = join(folder, "work-named");
+      const one = worker(server.url, directory);
+      await one.says(/what the queue holds is no trial: its id is malformed/);
+      await queue.add({ ...trial, id: "0123456789ab" });
+      const { code, stderr } = await one.ended;
+      expect(stderr).toMatch(/error: trial 0123456789ab \(rank 2\) has another name in this version/);
+      expect(code).toBe(2);
+      expect(existsSync(join(kept, "file"))).toBe(true);
+      expect(existsSync(directory)).toBe(false);
+      const client = server.client();
+      await client.flushall();
+      client.disconnect();
+      await queue.close();
+    }, 60_000);
+
+    test("a worker whose copy of the data differs refuses the trial, which stays on the queue", async () => {
+      const plan = await planOf({ seeds: [9], vary: { rank: [2] } });
+      const { id, seed, identity, config, reported } = plan.configurations[0]!.trials[0]!;
+      const queue = await TrialQueue.open(server.url);
+      const trial: QueuedTrial = { id, label: "rank 2", identity: { ...identity, data: "another" }, config, reported };
+      expect(seed).toBe(9);
+      await queue.add(trial);
+      const { code, stderr } = await worker(server.url, join(folder, "work-c")).ended;
+      expect(stderr).toMatch(/error: the data of trial [0-9a-f]{12} \(rank 2\) are others on this machine/);
+      expect(code).toBe(2);
+      expect(await queue.has(trial)).toBe(true);
+      expect((await queue.counts()).waiting).toBe(1);
+      const client = server.client();
+      await client.flushall();
+      client.disconnect();
+      await queue.close();
+    });
+
+    test("a server that may drop what it holds, one that is full, and one that wants a password", async () => {
+      const client = server.client();
+      await client.config("SET", "maxmemory-policy", "allkeys-lru");
+      await expect(TrialQueue.open(server.url)).rejects.toThrow(
+        /maxmemory-policy allkeys-lru\); set maxmemory-policy noeviction/,
+      );
+      await client.config("SET", "maxmemory-policy", "noeviction");
+      const queue = await TrialQueue.open(server.url);
+      await client.config("SET", "maxmemory", "1mb");
+      const plan = await planOf();
+      const { id, identity, config } = plan.configurations[0]!.trials[0]!;
+      const trial: QueuedTrial = { id, label: "rank 2", identity, config, reported: undefined };
+      await expect(queue.add(trial)).rejects.toThrow(/^the queue's server at redis:\/\/127\.0\.0\.1:\d+ is full/);
+      await client.config("SET", "maxmemory", "0");
+      await queue.close();
+      await client.config("SET", "requirepass", "secret");
+      const error = await TrialQueue.open(`redis://:wrong@127.0.0.1:${server.port}`).catch(
+        ({ message }: Error) => message,
+      );
+      expect(error).toMatch(/wants another password/);
+      expect(error).not.toContain("wrong");
+      await client.config("SET", "requirepass", "");
+      client.disconnect();
+    });
+  },
+);
+
+describe("no queue", () => {
+  test("nobody answers, or another kind of server does, or the address is none", async () => {
+    const other = createServer((_, response) => response.end("hello")).listen(0, "127.0.0.1");
+    await new Promise((resolve) => other.once("listening", resolve));
+    const { port } = other.address() as AddressInfo;
+    await expect(TrialQueue.open(`redis://127.0.0.1:${port}`)).rejects.toThrow(/no Valkey or Redis server/);
+    other.closeAllConnections();
+    await new Promise((resolve) => other.close(resolve));
+    await expect(TrialQueue.open(`redis://127.0.0.1:${port}`)).rejects.toThrow(
+      /^no Valkey or Redis server answers at redis:/,
+    );
+    const study = ["study", "--vary", "rank=2,4", "--train", "tickets.csv", "--text", "message", "--label", "team"];
+    const given = [...study, "--model", "model", "--output", "none", "--queue", `redis://127.0.0.1:${port}`];
+    const { code, stderr } = await aflora(given, folder);
+    expect(stderr).toMatch(/^error: no Valkey or Redis server answers at .*\n$/);
+    expect(code).toBe(2);
+    expect(existsSync(join(folder, "none"))).toBe(false);
+    await expect(TrialQueue.open("http://127.0.0.1")).rejects.toThrow(/begins with redis:\/\//);
+    await expect(TrialQueue.open("here")).rejects.toThrow(/takes the address/);
+    await expect(TrialQueue.open("redis://me:secret@host:port")).rejects.toThrow(/not "redis:\/\/\*\*\*@host:port"$/);
+  });
+});
+
+test("a packed run is unpacked whole; what is none, or would write elsewhere, is refused", async () => {
+  const from = join(folder, "packed");
+  await mkdir(join(from, "adapter"), { recursive: true });
+  await writeFile(join(from, "config.json"), "{}");
+  await writeFile(join(from, "scores.jsonl"), "scores");
+  await writeFile(join(from, "adapter/adapter.safetensors"), "weights");
+  await writeFile(join(from, "secret.txt"), "stays");
+  const packed = await packRun(from);
+  const to = join(folder, "unpacked");
+  await unpackRun(packed, to);
+  expect(await readFile(join(to, "adapter/adapter.safetensors"), "utf8")).toBe("weights");
+  expect(await readFile(join(to, "scores.jsonl"), "utf8")).toBe("scores");
+  expect(existsSync(join(to, "secret.txt"))).toBe(false);
+  await expect(unpackRun(Buffer.from("nothing"), to)).rejects.toThrow(/no packed run/);
+  const { gzipSync } = await import("node:zlib");
+  for (const list of [[{ name: "../evil.json", size: 0 }], []]) {
+    const names = Buffer.from(JSON.stringify(list));
+    const length = Buffer.alloc(4);
+    length.writeUInt32LE(names.length);
+    await expect(unpackRun(gzipSync(Buffer.concat([length, names])), to)).rejects.toThrow(/no packed run/);
+  }
+  expect(existsSync(join(to, "config.json"))).toBe(true);
+  expect(existsSync(join(folder, "evil.json"))).toBe(false);
+});
