@@ -14,7 +14,7 @@ import {
   UserError,
 } from "../src/index.ts";
 import { FineTunedModel } from "../src/runs/load-fine-tuned-model.ts";
-import { ia3 } from "./methods/ia3.ts";
+import { ia3 } from "./support/ia3.ts";
 import { tickets, writeCsv, writeTinyModel } from "./support/tiny-model.ts";
 
 let home: string;

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { DownloadProgress } from "../../src/checkpoints/hub-download-node.ts";
 import { type HubOptions, resolveDataset, resolveModel } from "../../src/checkpoints/hub-node.ts";
 import { UserError } from "../../src/errors.ts";
-import { COMMIT, LocalHub } from "./local-hub.ts";
+import { COMMIT, LocalHub } from "../support/local-hub.ts";
 
 const weights = randomBytes(300_000);
 const sha256 = createHash("sha256").update(weights).digest("hex");

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fineTune } from "../../src/runs/fine-tune.ts";
+import { Aflora, aflora } from "../support/aflora.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
-import { Aflora, aflora } from "./aflora.ts";
 
 let home: string;
 

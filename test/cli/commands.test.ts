@@ -8,8 +8,8 @@ import { setTimeout as wait } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { readRunRecords } from "../../src/runs/read-run.ts";
+import { Aflora, aflora, type Ended } from "../support/aflora.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
-import { Aflora, aflora, type Ended } from "./aflora.ts";
 
 let home: string;
 /** Of the run that the other tests evaluate and predict with. */

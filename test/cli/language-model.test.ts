@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { Aflora } from "../support/aflora.ts";
 import { ANSWERS, FOLLOWED_UP, trainedToAnswer } from "../support/tiny-language-model.ts";
-import { Aflora } from "./aflora.ts";
 
 let home: string;
 beforeAll(async () => {

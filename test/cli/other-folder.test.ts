@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readRunRecords } from "../../src/runs/read-run.ts";
+import { aflora, type Ended } from "../support/aflora.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
-import { aflora, type Ended } from "./aflora.ts";
 
 let home: string;
 /** Another working directory than the run's. */

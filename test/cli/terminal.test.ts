@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readRunRecords } from "../../src/runs/read-run.ts";
+import { AFLORA, environment } from "../support/aflora.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
-import { AFLORA, environment } from "./aflora.ts";
 import { Screen } from "./screen.ts";
 
 /** util-linux's `script` runs a program in a terminal of its own. */

@@ -7,7 +7,7 @@ import type { HubOptions } from "../../src/checkpoints/hub-node.ts";
 import { loadDatasetTask } from "../../src/datasets/dataset-node.ts";
 import { readParquet } from "../../src/datasets/parquet-node.ts";
 import { UserError } from "../../src/errors.ts";
-import { LocalHub } from "../checkpoints/local-hub.ts";
+import { LocalHub } from "../support/local-hub.ts";
 
 const path = (name: string) => fileURLToPath(new URL(`../fixtures/parquet/${name}.parquet`, import.meta.url));
 

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { cp, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { environment } from "../cli/aflora.ts";
+import { environment } from "../support/aflora.ts";
 import { rewritings, writeTinyEncoderDecoder } from "../support/synthetic-rewriting.ts";
 import { chats, questions, writeJsonl, writeTinyLanguageModel } from "../support/tiny-language-model.ts";
 import { ROOT } from "./pages.ts";

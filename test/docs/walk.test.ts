@@ -3,7 +3,7 @@ import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { environment } from "../cli/aflora.ts";
+import { environment } from "../support/aflora.ts";
 import { type Block, blocksOf, commandsOf, ROOT } from "./pages.ts";
 import { installed, packed, ran, runs, shortenDemo, typeChecks, writeData } from "./project.ts";
 

@@ -7,7 +7,7 @@ import { exportAdapter } from "../../src/export/export-adapter-node.ts";
 import { readPeftAdapter } from "../../src/export/peft/read-node.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { rewritings, writeTinyEncoderDecoder } from "../support/synthetic-rewriting.ts";
-import { tinyAdapter } from "./tiny-adapter.ts";
+import { tinyAdapter } from "../support/tiny-adapter.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
 const TASK = {

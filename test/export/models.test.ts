@@ -15,8 +15,8 @@ import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
 import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import { removeHead, writeTinyFamily } from "../runs/tiny-family.ts";
-import { EXAMPLES, tinyAdapter } from "./tiny-adapter.ts";
+import { EXAMPLES, tinyAdapter } from "../support/tiny-adapter.ts";
+import { removeHead, writeTinyFamily } from "../support/tiny-family.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
 let directory: string;

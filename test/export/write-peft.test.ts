@@ -9,8 +9,8 @@ import { exportAdapter } from "../../src/export/export-adapter-node.ts";
 import type { Adapter } from "../../src/inference/adapter.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import { writeTinyFamily } from "../runs/tiny-family.ts";
-import { EXAMPLES, LOW_RANK, ON_GPT2, tinyAdapter, WRITING } from "./tiny-adapter.ts";
+import { EXAMPLES, LOW_RANK, ON_GPT2, tinyAdapter, WRITING } from "../support/tiny-adapter.ts";
+import { writeTinyFamily } from "../support/tiny-family.ts";
 
 const FIXTURES = fileURLToPath(new URL("../fixtures/exports/", import.meta.url));
 const runtime = nodeRuntime({ threads: 1 });

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Aflora } from "../cli/aflora.ts";
+import { Aflora } from "../support/aflora.ts";
 import { randomOf } from "./program.ts";
 import { contentOf, smallRun } from "./small-runs.ts";
 

@@ -4,7 +4,7 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { Aflora } from "../cli/aflora.ts";
+import { Aflora } from "../support/aflora.ts";
 import { pick, randomOf } from "./program.ts";
 import { contentOf, smallRun } from "./small-runs.ts";
 

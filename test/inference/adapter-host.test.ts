@@ -9,8 +9,8 @@ import { registerMethod } from "../../src/methods/methods.ts";
 import { AdapterHost } from "../../src/runs/load-adapter-host.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import { EXAMPLES, tinyAdapter } from "../export/tiny-adapter.ts";
-import { writeTinyFamily } from "../runs/tiny-family.ts";
+import { EXAMPLES, tinyAdapter } from "../support/tiny-adapter.ts";
+import { writeTinyFamily } from "../support/tiny-family.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
 let directory: string;

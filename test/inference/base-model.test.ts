@@ -10,8 +10,8 @@ import { adapterBytes, readAdapter } from "../../src/inference/adapter.ts";
 import { type BaseModel, readBaseModel, withHead } from "../../src/inference/base-model.ts";
 import { BASE_FORMATS } from "../../src/models/base-format.ts";
 import { loadAdapter, saveAdapter } from "../../src/runs/adapter-folder.ts";
-import { EXAMPLES, tinyAdapter } from "../export/tiny-adapter.ts";
-import { writeTinyFamily } from "../runs/tiny-family.ts";
+import { EXAMPLES, tinyAdapter } from "../support/tiny-adapter.ts";
+import { writeTinyFamily } from "../support/tiny-family.ts";
 
 const task = { kind: "classification" as const, labels: ["bad", "good", "odd"] };
 let directory: string;

@@ -6,8 +6,8 @@ import { AdapterHost } from "../../src/runs/load-adapter-host.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import type { TextPrediction } from "../../src/tasks/task-kinds.ts";
-import { tinyAdapter } from "../export/tiny-adapter.ts";
-import { writeTinyFamily } from "../runs/tiny-family.ts";
+import { tinyAdapter } from "../support/tiny-adapter.ts";
+import { writeTinyFamily } from "../support/tiny-family.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
 let directory: string;

@@ -10,8 +10,8 @@ import type { LinearSite } from "../../src/models/model-parts.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import { crossEntropy } from "../../src/tasks/losses/objective.ts";
 import { writeStep } from "../../src/training/step-graph.ts";
-import { ia3 } from "./ia3.ts";
-import { Bench, batches, layersOf, smallBert } from "./small-bert.ts";
+import { ia3 } from "../support/ia3.ts";
+import { Bench, batches, layersOf, smallBert } from "../support/small-bert.ts";
 
 /** Linear layers of BERT's kind. */
 function sitesOf(blocks: number, hidden: number, inner: number): LinearSite[] {
@@ -363,7 +363,7 @@ describe("documentation", () => {
   });
 
   test("shows the example that is tested here", () => {
-    const code = readFileSync(new URL("ia3.ts", import.meta.url), "utf8");
+    const code = readFileSync(new URL("../support/ia3.ts", import.meta.url), "utf8");
     const asInSource = code.replaceAll("../../src/methods/", "./").replaceAll("../../src/", "../");
     expect(page).toContain(`\`\`\`ts\n${asInSource}\`\`\``);
   });

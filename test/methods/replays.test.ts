@@ -16,7 +16,7 @@ import {
   readJson,
   relativeError,
   smallBert,
-} from "./small-bert.ts";
+} from "../support/small-bert.ts";
 
 /** What the JSON of a method's fixture holds (oracle/README.md). */
 interface Trace {

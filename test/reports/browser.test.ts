@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { writeReport } from "../../src/reports/report.ts";
 import { startWatchServer } from "../../src/reports/watch-server.ts";
 import { inChromium, installedChromium, launchChromium } from "../support/chromium.ts";
-import { makeUp, writeRun } from "./made-up-run.ts";
+import { makeUp, writeRun } from "../support/made-up-run.ts";
 
 describe.skipIf(!installedChromium)(inChromium, () => {
   let home: string;

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { renderReport, writeReport } from "../../src/reports/report.ts";
 import type { RunRecords } from "../../src/runs/read-run.ts";
 import type { ScoresRecord } from "../../src/runs/records.ts";
-import { type MadeUp, makeUp, withSettledBlocks, writeRun } from "./made-up-run.ts";
+import { type MadeUp, makeUp, withSettledBlocks, writeRun } from "../support/made-up-run.ts";
 
 let home: string;
 beforeAll(async () => {

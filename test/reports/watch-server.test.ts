@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { startWatchServer } from "../../src/reports/watch-server.ts";
-import { makeUp, writeRun } from "./made-up-run.ts";
+import { makeUp, writeRun } from "../support/made-up-run.ts";
 
 let home: string;
 beforeAll(async () => {

@@ -7,8 +7,8 @@ import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 import type { EvaluationRecord } from "../../src/training/records.ts";
+import { writeTinyFamily } from "../support/tiny-family.ts";
 import { tickets, writeCsv } from "../support/tiny-model.ts";
-import { writeTinyFamily } from "./tiny-family.ts";
 
 const PEFT_LORA = fileURLToPath(new URL("../fixtures/peft/lora/", import.meta.url));
 let directory: string;

@@ -6,8 +6,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { exportRun } from "../../src/runs/export-run.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { writeTinyFamily } from "../support/tiny-family.ts";
 import { tickets, writeCsv } from "../support/tiny-model.ts";
-import { writeTinyFamily } from "./tiny-family.ts";
 
 let directory: string;
 let run: string;

@@ -7,7 +7,7 @@ import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import { conll, removeHead, taggedSentences, writeTinyFamily } from "./tiny-family.ts";
+import { conll, removeHead, taggedSentences, writeTinyFamily } from "../support/tiny-family.ts";
 
 const QUICK = {
   threads: 1,

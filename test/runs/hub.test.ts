@@ -11,8 +11,8 @@ import { loadTask } from "../../src/runs/load-task.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { planComparison } from "../../src/studies/plan.ts";
-import { COMMIT, LocalHub } from "../checkpoints/local-hub.ts";
-import { writeTinyFamily } from "./tiny-family.ts";
+import { COMMIT, LocalHub } from "../support/local-hub.ts";
+import { writeTinyFamily } from "../support/tiny-family.ts";
 
 const QUICK = { threads: 1, epochs: 1, method: "lora" };
 const TOKEN = "hf_a_secret";

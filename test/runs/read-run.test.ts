@@ -6,7 +6,7 @@ import { UserError } from "../../src/errors.ts";
 import { readFinishedRun, readRunRecords } from "../../src/runs/read-run.ts";
 import { resolveConfig } from "../../src/runs/run-config.ts";
 import { lockRun } from "../../src/runs/run-lock.ts";
-import { makeUp, writeRun } from "../reports/made-up-run.ts";
+import { makeUp, writeRun } from "../support/made-up-run.ts";
 
 let home: string;
 beforeAll(async () => {

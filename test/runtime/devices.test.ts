@@ -11,8 +11,8 @@ import { availableDevices, nodeRuntime } from "../../src/runtime/runtime-node.ts
 import type { Device } from "../../src/runtime/session.ts";
 import { crossEntropy } from "../../src/tasks/losses/objective.ts";
 import { type StepOutcome, TrainingStep } from "../../src/training/step.ts";
-import { type Base, batches, layersOf, smallBert } from "../methods/small-bert.ts";
 import { cosine, quantizedOf } from "../support/quantized.ts";
+import { type Base, batches, layersOf, smallBert } from "../support/small-bert.ts";
 
 /** One AFLoRA step, dropout on, at parameters that are all away from zero. */
 async function stepOn(device: Device, base: Base, format: BaseFormat): Promise<StepOutcome> {

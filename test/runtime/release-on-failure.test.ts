@@ -6,8 +6,8 @@ import { type OnnxRuntime, Runtime } from "../../src/runtime/session.ts";
 import { embedding } from "../../src/tasks/kinds/embedding.ts";
 import { Evaluator } from "../../src/training/evaluate.ts";
 import { TrainingStep } from "../../src/training/step.ts";
-import { layersOf, smallBert } from "../methods/small-bert.ts";
-import { loadSeq2Seq } from "../models/seq2seq-fixture.ts";
+import { loadSeq2Seq } from "../support/seq2seq-fixture.ts";
+import { layersOf, smallBert } from "../support/small-bert.ts";
 
 /** ONNX Runtime that makes no more than so many sessions, as where memory ends, and how many of them are there. */
 function endingAfter(most: number): { runtime: Runtime; live(): number } {

@@ -8,7 +8,7 @@ import { runStudy, type TrialRunner } from "../../src/studies/run-study.ts";
 import { parseStudy } from "../../src/studies/study-file.ts";
 import { planStudy } from "../../src/studies/study-plan.ts";
 import { studyResults } from "../../src/studies/study-results.ts";
-import { makeUp } from "../reports/made-up-run.ts";
+import { makeUp } from "../support/made-up-run.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
 /** Runs of the bundled encoder on film reviews, epoch by epoch; `study` is how they were made. */

@@ -13,7 +13,7 @@ import { type QueuedTrial, TrialQueue } from "../../src/studies/queue/trial-queu
 import { runStudy } from "../../src/studies/run-study.ts";
 import { parseStudy } from "../../src/studies/study-file.ts";
 import { planStudy, type StudyPlan } from "../../src/studies/study-plan.ts";
-import { Aflora, aflora } from "../cli/aflora.ts";
+import { Aflora, aflora } from "../support/aflora.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 import { hereRunner } from "./here-runner.ts";
 import { noValkey, Valkey } from "./valkey.ts";

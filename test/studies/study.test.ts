@@ -20,7 +20,7 @@ import { planStudy, trialFolder } from "../../src/studies/study-plan.ts";
 import { studyResults } from "../../src/studies/study-results.ts";
 import { Identifier } from "../../src/studies/trial-identity.ts";
 import { keepWinner, lengthThatFits, tune } from "../../src/studies/tune.ts";
-import { Aflora, aflora } from "../cli/aflora.ts";
+import { Aflora, aflora } from "../support/aflora.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 import { hereRunner } from "./here-runner.ts";
 

@@ -8,7 +8,7 @@ import { describeModel } from "../../src/models/families.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 
-const CHAT = fileURLToPath(new URL("fixtures/chat/", import.meta.url));
+const CHAT = fileURLToPath(new URL("../fixtures/chat/", import.meta.url));
 
 const CONFIG = {
   model_type: "llama",

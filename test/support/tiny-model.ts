@@ -2,7 +2,7 @@ import { cp, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const BERT = fileURLToPath(new URL("fixtures/models/bert-1/", import.meta.url));
+const BERT = fileURLToPath(new URL("../fixtures/models/bert-1/", import.meta.url));
 
 /** Words of the tiny model's vocabulary, beside BERT's special tokens. */
 const WORDS =

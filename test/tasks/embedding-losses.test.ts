@@ -8,7 +8,7 @@ import type { Objective } from "../../src/tasks/losses/objective.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import { ObjectiveGraph } from "../../src/training/objective-graph.ts";
 import { TrainingStep } from "../../src/training/step.ts";
-import { layersOf, openFixture, readJson, relativeError, smallBert } from "../methods/small-bert.ts";
+import { layersOf, openFixture, readJson, relativeError, smallBert } from "../support/small-bert.ts";
 
 interface Row {
   texts: number[][];

@@ -11,7 +11,7 @@ import {
   registerTaskKind,
 } from "../../src/index.ts";
 import { lowerIsBetter } from "../../src/tasks/metrics/metric-direction.ts";
-import { writeTinyFamily } from "../runs/tiny-family.ts";
+import { writeTinyFamily } from "../support/tiny-family.ts";
 import { ordinalRegression } from "./ordinal-regression.ts";
 
 let home: string;

@@ -3,7 +3,7 @@ import { embedding } from "../../src/tasks/kinds/embedding.ts";
 import { reranker } from "../../src/tasks/kinds/reranker.ts";
 import { type SearchOutcome, searchMetric } from "../../src/tasks/metrics/retrieval-metrics.ts";
 import { nearest, unitVector } from "../../src/tasks/vectors.ts";
-import { readJson } from "../methods/small-bert.ts";
+import { readJson } from "../support/small-bert.ts";
 
 const { retrieval, similarity, reranking } = readJson("embeddings/evaluators.json") as {
   retrieval: { outcomes: SearchOutcome[]; metrics: Record<string, number> };

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
 import type { TaskData } from "../../src/tasks/example.ts";
 import { headTrains } from "../../src/trainer/head.ts";
-import { writeTinyFamily } from "../runs/tiny-family.ts";
+import { writeTinyFamily } from "../support/tiny-family.ts";
 
 let home: string;
 beforeAll(async () => {

@@ -17,8 +17,8 @@ import { crossEntropy, indexCrossEntropy, type Objective, squaredError } from ".
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import { type StepOutcome, TrainingStep } from "../../src/training/step.ts";
 import type { AdaptedModel } from "../../src/training/step-graph.ts";
-import { type Base, layersOf, openFixture, readBase, readJson, smallBert } from "../methods/small-bert.ts";
 import { cosine, dequantizedOf, quantizedOf } from "../support/quantized.ts";
+import { type Base, layersOf, openFixture, readBase, readJson, smallBert } from "../support/small-bert.ts";
 import { examplesOf, runtime } from "./small-run.ts";
 
 interface Expectation {

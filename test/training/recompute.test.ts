@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { crossEntropy } from "../../src/tasks/losses/objective.ts";
 import { TrainingStep } from "../../src/training/step.ts";
-import { readJson } from "../methods/small-bert.ts";
-import { exampleOf, LABELS, randomModel } from "./random-model.ts";
+import { exampleOf, LABELS, randomModel } from "../support/random-model.ts";
+import { readJson } from "../support/small-bert.ts";
 import { runtime } from "./small-run.ts";
 
 const DROPOUT = { hidden_dropout_prob: 0.1, attention_dropout: 0.1, attn_pdrop: 0.1, resid_pdrop: 0.1 };

@@ -16,8 +16,8 @@ import { BorderStates } from "../../src/training/frozen-blocks/border-states.ts"
 import { TrainingStep } from "../../src/training/step.ts";
 import { trainedByBlock, writeStep } from "../../src/training/step-graph.ts";
 import type { TrainingState } from "../../src/training/training-state.ts";
-import { type Base, openFixture, readBase, readJson, smallBert } from "../methods/small-bert.ts";
-import { exampleOf, LABELS, randomModel } from "./random-model.ts";
+import { exampleOf, LABELS, randomModel } from "../support/random-model.ts";
+import { type Base, openFixture, readBase, readJson, smallBert } from "../support/small-bert.ts";
 import { numbersOf, runtime, type SmallRun, type SmallRunOptions, smallRun } from "./small-run.ts";
 
 const DROPOUT = {

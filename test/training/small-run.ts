@@ -11,7 +11,7 @@ import { stepsPerEpoch } from "../../src/training/batch-order.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../src/training/records.ts";
 import { type AdaptedModel, trainedByBlock } from "../../src/training/step-graph.ts";
 import { type TrainingSettings, type TrainOptions, type TrainOutcome, train } from "../../src/training/train.ts";
-import { type Base, layersOf } from "../methods/small-bert.ts";
+import { type Base, layersOf } from "../support/small-bert.ts";
 
 export const runtime = nodeRuntime({ threads: 1 });
 

@@ -11,7 +11,7 @@ import { sora } from "../../src/methods/sora.ts";
 import { Predictor } from "../../src/training/predictor.ts";
 import type { TrainingSettings } from "../../src/training/train.ts";
 import type { TrainingState } from "../../src/training/training-state.ts";
-import { type Base, layersOf, smallBert } from "../methods/small-bert.ts";
+import { type Base, layersOf, smallBert } from "../support/small-bert.ts";
 import { examplesOf, numbersOf, runtime, SETTINGS, type SmallRun, smallRun } from "./small-run.ts";
 
 let base: Base;

@@ -14,7 +14,7 @@ import { BUNDLED_MODEL } from "../../src/index.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { type PageServer, servePage, writePage } from "../../src/serving/page-server.ts";
 import { fineTuneInPage } from "../../src/trainer/fine-tune-in-page.ts";
-import { AFLORA } from "../cli/aflora.ts";
+import { AFLORA } from "../support/aflora.ts";
 import { inChromium, installedChromium, launchChromium } from "../support/chromium.ts";
 import { buildPage, Visit } from "./built-page.ts";
 import { startSite } from "./site.ts";

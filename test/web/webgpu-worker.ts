@@ -17,7 +17,7 @@ import { DropoutMasks } from "../../src/training/dropout-masks.ts";
 import { layOut } from "../../src/training/model-inputs.ts";
 import { objectiveInputs, totalWeight } from "../../src/training/objective-inputs.ts";
 import { GRADIENT, writeStep } from "../../src/training/step-graph.ts";
-import { exampleOf, LABELS, randomModel } from "../training/random-model.ts";
+import { exampleOf, LABELS, randomModel } from "../support/random-model.ts";
 import { answerPage } from "./answer.ts";
 
 /** What the page asks for. */

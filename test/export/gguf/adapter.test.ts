@@ -10,7 +10,7 @@ import { exportAdapter } from "../../../src/export/export-adapter-node.ts";
 import { readGgufAdapter } from "../../../src/export/gguf/adapter-node.ts";
 import { float32 } from "../../../src/graph/tensor.ts";
 import { nodeRuntime } from "../../../src/runtime/runtime-node.ts";
-import { EXAMPLES, LOW_RANK, tinyAdapter } from "../tiny-adapter.ts";
+import { EXAMPLES, LOW_RANK, tinyAdapter } from "../../support/tiny-adapter.ts";
 
 const LLAMA = fileURLToPath(new URL("../../fixtures/gguf/llama.gguf", import.meta.url));
 const runtime = nodeRuntime({ threads: 1 });

@@ -4,7 +4,7 @@ import { beamSearch } from "../../../src/inference/generation/beam-search.ts";
 import { CachedDecoder } from "../../../src/inference/generation/cached-decoder.ts";
 import { generateTokens } from "../../../src/inference/generation/generate-tokens.ts";
 import { generationOptions } from "../../../src/inference/generation/generation-options.ts";
-import { loadDecoder, runtime } from "../../models/decoder-fixture.ts";
+import { loadDecoder, runtime } from "../../support/decoder-fixture.ts";
 
 interface Fixture {
   prompts: number[][];

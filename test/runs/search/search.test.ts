@@ -13,7 +13,7 @@ import { readNpy } from "../../../src/runs/search/vector-files.ts";
 import { nodeRuntime } from "../../../src/runtime/runtime-node.ts";
 import { searchMetric } from "../../../src/tasks/metrics/retrieval-metrics.ts";
 import { unitVector } from "../../../src/tasks/vectors.ts";
-import { aflora, type Ended } from "../../cli/aflora.ts";
+import { aflora, type Ended } from "../../support/aflora.ts";
 import { tickets, writeTinyModel } from "../../support/tiny-model.ts";
 
 const QUICK = {
