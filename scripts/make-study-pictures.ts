@@ -26,10 +26,6 @@ const PICTURES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "freezing-order-cola": "Iterations until frozen: task cola",
     "freezing-order-sst2": "Iterations until frozen: task sst2",
   },
-  "settled-blocks": {
-    "settled-blocks-cola": "Score and time, cola",
-    "settled-blocks-stsb": "Score and time, stsb",
-  },
   rank: {
     "rank-cola": "Score and trainable parameters, cola",
     "rank-sst2": "Score and trainable parameters, sst2",

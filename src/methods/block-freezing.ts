@@ -8,7 +8,6 @@ import { duration, resolveDuration } from "./options.ts";
 
 /** Where nothing is given. */
 const DEFAULTS: Readonly<Record<BlockRuleName, { threshold: number; interval: string }>> = {
-  settled: { threshold: 0.8, interval: "1%" },
   linear: { threshold: 0, interval: "1%" },
   // The median, as in the paper, over as many intervals as its released command has.
   autofreeze: { threshold: 0.5, interval: "5%" },
@@ -20,21 +19,19 @@ export const blockFreezingOptions = z.object({
   freezeBlocks: z
     .enum(["off", ...BLOCK_RULES])
     .default("off")
-    .describe(
-      "blocks that leave training for good, from the input side on: settled ones (by their scores), evenly over time, or by AutoFreeze's rule",
-    ),
+    .describe("blocks that leave training for good, from the input side on: evenly over time, or by AutoFreeze's rule"),
   freezeBlocksThreshold: z
     .number()
     .min(0)
     .max(1)
     .optional()
     .describe(
-      `settled: share of its highest score at which a block is done (${DEFAULTS.settled.threshold}); autofreeze: quantile of the gradients' changes below which it is (${DEFAULTS.autofreeze.threshold})`,
+      `autofreeze: quantile of the gradients' changes below which a block is done (${DEFAULTS.autofreeze.threshold})`,
     ),
   freezeBlocksEarliest: duration.describe(`no block leaves before this much of training (${EARLIEST})`),
   freezeBlocksMost: z.int().positive().optional().describe("how many blocks may leave (all but the last)"),
   freezeBlocksInterval: duration.describe(
-    `training between two looks at the blocks (${DEFAULTS.settled.interval}; autofreeze: ${DEFAULTS.autofreeze.interval})`,
+    `training between two looks at the blocks (${DEFAULTS.linear.interval}; autofreeze: ${DEFAULTS.autofreeze.interval})`,
   ),
 });
 
@@ -101,8 +98,6 @@ export function withBlockFreezing(
     earliestStep,
     most,
     threshold: settings.freezeBlocksThreshold ?? threshold,
-    beta1: 0.85,
-    beta2: 0.95,
     blocks: trained.map((names) => ({
       parameters: names
         .filter((name) => !ofOwnSchedule.has(name))

@@ -48,15 +48,11 @@ test("beside a method's schedule: its checks stay, blocks wait for it, and what 
 });
 
 test("its state holds the method's, and both go on from it", () => {
-  const settings: BlockFreezingSettings = {
-    freezeBlocks: "settled",
-    freezeBlocksThreshold: 1,
-    freezeBlocksInterval: "4",
-  };
+  const settings: BlockFreezingSettings = { freezeBlocks: "autofreeze", freezeBlocksInterval: "4" };
   const first = schedule(settings);
   for (let step = 0; step < 10; step++) first.observe!(step, gradients, gradients);
   const saved = structuredClone(first.state!());
-  expect([...saved.tensors.keys()]).toEqual(expect.arrayContaining(["0.A.average", "blocks:1.d.average"]));
+  expect([...saved.tensors.keys()]).toEqual(expect.arrayContaining(["0.A.average", "blocks:1.d.sum"]));
   const second = schedule(settings, saved);
   expect(second.state!()).toEqual(first.state!());
   expect(second.trainable()).toEqual(first.trainable());
@@ -66,8 +62,8 @@ test("its state holds the method's, and both go on from it", () => {
 });
 
 test("a run too short for it says so; a model whose blocks are not told apart, and options without a rule, are refused", () => {
-  expect(schedule({ freezeBlocks: "settled", freezeBlocksEarliest: "39" }).note).toBe("its own note");
-  expect(schedule({ freezeBlocks: "settled", freezeBlocksInterval: "50" }).note).toMatch(
+  expect(schedule({ freezeBlocks: "linear", freezeBlocksEarliest: "39" }).note).toBe("its own note");
+  expect(schedule({ freezeBlocks: "autofreeze", freezeBlocksInterval: "50" }).note).toMatch(
     /^its own note; the run's 40 steps are too few for blocks to settle/,
   );
   const lost = () => withBlockFreezing(ofMethod, { freezeBlocks: "linear" }, { ...model, trained: [] }, run);

@@ -87,17 +87,17 @@ describe("factors", () => {
   });
 
   test("a factor comes after those that its condition is about, whatever their order", () => {
-    const under = parseFactor("freezeBlocksEarliest", { values: ["10%", "30%"], when: { freezeBlocks: "settled" } });
-    const blocks = parseFactor("freezeBlocks", { values: ["settled", "linear"], when: { method: "lora" } });
+    const under = parseFactor("freezeBlocksEarliest", { values: ["10%", "30%"], when: { freezeBlocks: "autofreeze" } });
+    const blocks = parseFactor("freezeBlocks", { values: ["autofreeze", "linear"], when: { method: "lora" } });
     expect(gridOf([under, blocks], { method: "lora" }).map(({ values }) => values)).toEqual([
-      { freezeBlocks: "settled", freezeBlocksEarliest: "10%" },
-      { freezeBlocks: "settled", freezeBlocksEarliest: "30%" },
+      { freezeBlocks: "autofreeze", freezeBlocksEarliest: "10%" },
+      { freezeBlocks: "autofreeze", freezeBlocksEarliest: "30%" },
       { freezeBlocks: "linear" },
     ]);
     expect(() => gridOf([under], { method: "lora" })).toThrow(
-      /"freezeBlocksEarliest" takes part in no configuration: none has freezeBlocks settled;/,
+      /"freezeBlocksEarliest" takes part in no configuration: none has freezeBlocks autofreeze;/,
     );
-    const circle = parseFactor("method", { values: ["lora"], when: { freezeBlocks: "settled" } });
+    const circle = parseFactor("method", { values: ["lora"], when: { freezeBlocks: "autofreeze" } });
     expect(() => gridOf([circle, blocks], {})).toThrow(/conditions of factors "method", "freezeBlocks" go in a circle/);
   });
 

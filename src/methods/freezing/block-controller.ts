@@ -10,7 +10,7 @@ export interface BlockCheck {
   settled: number;
   /** Score below which a block is done; null where none was taken. */
   threshold: number | null;
-  /** Of every block: relative to its highest (`settled`) or to the interval before (`autofreeze`); null where none was taken. */
+  /** Of every block: how much its gradients changed since the interval before (`autofreeze`); null where none was taken. */
   scores: (number | null)[];
 }
 

@@ -1,14 +1,13 @@
 import { UserError } from "../../errors.ts";
-import { float32, type Tensor, type Tensors } from "../../graph/tensor.ts";
-import { elementScores, type Importance, instantImportance, sum, takeIn } from "./score.ts";
+import { float32, type Tensors } from "../../graph/tensor.ts";
 
 /** When blocks settle, from the input side on (docs/blocks.md). */
-export type BlockRuleName = "settled" | "linear" | "autofreeze";
-export const BLOCK_RULES = ["settled", "linear", "autofreeze"] as const satisfies readonly BlockRuleName[];
+export const BLOCK_RULES = ["linear", "autofreeze"] as const;
+export type BlockRuleName = (typeof BLOCK_RULES)[number];
 
 /** What of a block trains until it settles. */
 export interface FreezableBlock {
-  /** What it is scored by. */
+  /** What its change is measured by. */
   parameters: readonly { name: string; size: number }[];
   /** Names that must be frozen before it settles: what a schedule of their own freezes. */
   awaits: readonly string[];
@@ -25,20 +24,14 @@ export interface BlockSchedule {
   earliestStep: number;
   /** How many of the blocks may settle. */
   most: number;
-  /**
-   * `settled`: a block is done at this share of the highest score that it had; `autofreeze`: at this quantile of how much the
-   * gradients of all blocks that still train have changed.
-   */
+  /** `autofreeze`: a block is done below this quantile of how much the gradients of all blocks that still train have changed. */
   threshold: number;
-  /** Decays of the averages that make the score of `settled`. */
-  beta1: number;
-  beta2: number;
   blocks: readonly FreezableBlock[];
 }
 
 /** What a rule keeps between two steps. */
 export interface BlockRuleState {
-  /** One of each block: `settled` keeps its highest score, `autofreeze` its norm of the interval before, null before the first ended. */
+  /** Of each block the norm of the interval before, null before the first ended; empty where a rule measures nothing. */
   values: (number | null)[];
   tensors: Tensors<"float32">;
 }
@@ -65,8 +58,6 @@ export interface BlockRule {
 /** @throws UserError where the state is not of this schedule */
 export function blockRule(schedule: BlockSchedule, state?: BlockRuleState): BlockRule {
   switch (schedule.rule) {
-    case "settled":
-      return new SettledRule(schedule, state);
     case "linear":
       return linearRule(schedule);
     case "autofreeze":
@@ -98,79 +89,6 @@ export function workLeft(schedule: BlockSchedule): number | undefined {
   if (rule !== "linear") return undefined;
   const saved = Array.from({ length: most }, (_, block) => 1 - dueStep(block, schedule) / totalSteps);
   return 1 - saved.reduce((sum, each) => sum + each, 0) / blocks.length;
-}
-
-/**
- * A block is done when its score, the paper's smoothed gradient times its uncertainty averaged over an interval, has fallen to
- * a share of the highest that it had.
- */
-class SettledRule implements BlockRule {
-  readonly #schedule: BlockSchedule;
-  readonly #importance: Map<string, Importance>[];
-  readonly #highest: number[];
-  readonly #scratch: Float32Array<ArrayBuffer>;
-
-  constructor(schedule: BlockSchedule, state?: BlockRuleState) {
-    const { blocks, most } = schedule;
-    this.#schedule = schedule;
-    this.#scratch = new Float32Array(Math.max(0, ...blocks.flatMap(({ parameters }) => parameters.map((p) => p.size))));
-    this.#highest = blocks.map((_, block) => state?.values[block] ?? 0);
-    this.#importance = blocks.map(({ parameters }, block) => {
-      const kept = new Map<string, Importance>();
-      for (const { name, size } of block < most ? parameters : []) {
-        const start = (part: keyof Importance) => startFrom(state, `${name}.${part}`, size);
-        kept.set(name, { average: start("average"), uncertainty: start("uncertainty"), window: start("window") });
-      }
-      return kept;
-    });
-  }
-
-  takeIn(step: number, active: readonly number[], gradients: Tensors<"float32">): void {
-    for (const block of active) {
-      for (const [name, importance] of this.#importance[block]!) {
-        const now = this.#scratch.subarray(0, importance.average.length);
-        instantImportance(now, gradientOf(name, gradients));
-        takeIn(importance, now, step, this.#schedule);
-      }
-    }
-  }
-
-  check(_step: number, active: readonly number[]): BlockVerdict {
-    const { blocks, most, threshold } = this.#schedule;
-    const scores: (number | null)[] = blocks.map(() => null);
-    for (const block of active.filter((each) => each < most)) {
-      const score = this.#score(block);
-      this.#highest[block] = Math.max(this.#highest[block]!, score);
-      scores[block] = score === 0 ? 0 : score / this.#highest[block]!;
-    }
-    return { scores, threshold, isDone: (block) => scores[block]! <= threshold };
-  }
-
-  forget(block: number): void {
-    this.#importance[block]!.clear();
-  }
-
-  state(): BlockRuleState {
-    const tensors = new Map<string, Tensor<"float32">>();
-    for (const [name, importance] of this.#importance.flatMap((each) => [...each])) {
-      for (const [part, values] of Object.entries(importance)) {
-        tensors.set(`${name}.${part}`, float32([values.length], values));
-      }
-    }
-    return { values: [...this.#highest], tensors };
-  }
-
-  /** Mean over the elements of all that the block trains; 0 of a block that trains nothing. */
-  #score(block: number): number {
-    let [total, size] = [0, 0];
-    for (const importance of this.#importance[block]!.values()) {
-      const elements = this.#scratch.subarray(0, importance.average.length);
-      elementScores(elements, importance);
-      total += sum(elements);
-      size += elements.length;
-    }
-    return size === 0 ? 0 : total / size;
-  }
 }
 
 /**

@@ -8,14 +8,12 @@ const SIZE = 4;
 const BLOCKS = 4;
 
 const schedule = (changes: Partial<BlockSchedule> = {}): BlockSchedule => ({
-  rule: "settled",
+  rule: "linear",
   totalSteps: 200,
   interval: 5,
   earliestStep: 20,
   most: BLOCKS - 1,
-  threshold: 0.2,
-  beta1: 0.85,
-  beta2: 0.95,
+  threshold: 0.5,
   blocks: Array.from({ length: BLOCKS }, (_, block) => ({
     parameters: [{ name: `${block}.d`, size: SIZE }],
     awaits: [],
@@ -54,52 +52,27 @@ function settledBy(
   return { steps: checks.flatMap(({ step, settled }) => Array<number>(settled).fill(step)), checks };
 }
 
-describe("settled: a block's score falls to a share of its highest", () => {
-  test("blocks settle from the input side on, the later the slower their gradients fall; the last stays", () => {
-    const { steps, checks } = settledBy({}, (block, step) => Math.exp(-step / (15 * (block + 1))));
-    expect(steps).toHaveLength(BLOCKS - 1);
-    expect(steps).toEqual(steps.toSorted((a, b) => a - b));
-    expect(new Set(steps).size).toBeGreaterThan(1);
-    for (const step of steps) expect(step % 5).toBe(0);
-    const last = checks.at(-1)!;
-    expect(last).toMatchObject({
-      border: 3,
-      settled: 1,
-      threshold: 0.2,
-      scores: [null, null, expect.any(Number), null],
-    });
-    expect(last.scores[2]).toBeLessThanOrEqual(0.2);
+describe("linear: blocks settle evenly from the earliest step to the end", () => {
+  const still = () => 1;
+
+  test("from the input side on; the last stays where it may not leave", () => {
+    const { steps, checks } = settledBy({ most: 3, earliestStep: 20 }, still);
+    expect(steps).toEqual([20, 80, 140]);
+    expect(checks.at(-1)).toEqual({ step: 140, border: 3, settled: 1, threshold: null, scores: Array(4).fill(null) });
+    expect(settledBy({ most: 2, earliestStep: 0 }, still).steps).toEqual([5, 100]);
   });
 
-  test("a block whose gradients do not fall holds up those behind it", () => {
-    expect(settledBy({}, (block, step) => (block === 1 ? 1 : Math.exp(-step / 15))).steps).toHaveLength(1);
-  });
-
-  test("none settles before the earliest step, nor before what its own schedule freezes is frozen", () => {
-    const falls = (_: number, step: number) => Math.exp(-step / 5);
-    expect(settledBy({ earliestStep: 90 }, falls).steps).toEqual([90, 90, 90]);
+  test("none before what its own schedule freezes is frozen, nor before those in front of it", () => {
     const blocks = schedule().blocks.map((block, i) => (i === 1 ? { ...block, awaits: ["1.A"] } : block));
-    const { steps } = settledBy({ blocks }, falls, (step) => () => step >= 133);
-    expect(steps[0]).toBeLessThan(133);
-    expect(steps.slice(1)).toEqual([135, 135]);
+    expect(settledBy({ blocks }, still, (step) => () => step >= 143).steps).toEqual([20, 145, 145]);
   });
-
-  test("a block that trains nothing is done at the earliest step", () => {
-    const blocks = schedule().blocks.map((block, i) => (i < 2 ? { ...block, parameters: [] } : block));
-    expect(settledBy({ blocks }, () => 1).steps).toEqual([20, 20]);
-  });
-});
-
-test("linear: blocks settle evenly from the earliest step to the end", () => {
-  expect(settledBy({ rule: "linear", most: 3, earliestStep: 20 }, () => 1).steps).toEqual([20, 80, 140]);
-  expect(settledBy({ rule: "linear", most: 2, earliestStep: 0 }, () => 1).steps).toEqual([5, 100]);
 });
 
 test("linear: the work that is left is known before", () => {
   const whole = schedule({ rule: "linear", most: 3, earliestStep: 20 });
   // Of four blocks three leave at steps 20, 80 and 140 of 200.
   expect(workLeft(whole)).toBeCloseTo(1 - (0.9 + 0.6 + 0.3) / 4, 12);
-  expect(workLeft({ ...whole, rule: "settled" })).toBeUndefined();
+  expect(workLeft({ ...whole, rule: "autofreeze" })).toBeUndefined();
 });
 
 describe("autofreeze: blocks whose summed gradients change least, below the median", () => {
@@ -137,36 +110,33 @@ describe("autofreeze: blocks whose summed gradients change least, below the medi
   });
 });
 
-test.each(["settled", "autofreeze"] as const)(
-  "%s: saved and restored amid an interval it goes on as it was",
-  (rule) => {
-    // By one rule what has fallen settles first, by the other what falls slowest.
-    const slowness = (block: number): number => (rule === "settled" ? block + 1 : BLOCKS - block);
-    const falls = (block: number, step: number) => Math.exp(-step / (15 * slowness(block)));
-    const whole = settledBy({ rule, threshold: 0.3 }, falls);
-    const settings = schedule({ rule, threshold: 0.3 });
-    let controller = new BlockController(settings);
-    const checks = [];
-    for (let step = 0; step < settings.totalSteps; step++) {
-      if (step % 37 === 36) controller = new BlockController(settings, structuredClone(controller.state()));
-      const check = controller.observe(step, gradientsOf(step, falls));
-      if (check) checks.push({ step, ...check });
-    }
-    expect(whole.steps.length).toBeGreaterThan(0);
-    expect(checks).toEqual(whole.checks);
-  },
-);
+test("autofreeze: saved and restored amid an interval it goes on as it was", () => {
+  // What falls slowest settles first.
+  const falls = (block: number, step: number) => Math.exp(-step / (15 * (BLOCKS - block)));
+  const whole = settledBy({ rule: "autofreeze" }, falls);
+  const settings = schedule({ rule: "autofreeze" });
+  let controller = new BlockController(settings);
+  const checks = [];
+  for (let step = 0; step < settings.totalSteps; step++) {
+    if (step % 37 === 36) controller = new BlockController(settings, structuredClone(controller.state()));
+    const check = controller.observe(step, gradientsOf(step, falls));
+    if (check) checks.push({ step, ...check });
+  }
+  expect(whole.steps.length).toBeGreaterThan(0);
+  expect(checks).toEqual(whole.checks);
+});
 
 test("what contradicts itself is refused", () => {
   expect(() => new BlockController(schedule({ most: 5 }))).toThrow(UserError);
   expect(() => new BlockController(schedule({ interval: 0 }))).toThrow("interval is 0");
   expect(() => new BlockController(schedule({ threshold: 1.5 }))).toThrow("threshold is 1.5");
-  const controller = new BlockController(schedule());
+  const autofreeze = schedule({ rule: "autofreeze" });
+  const controller = new BlockController(autofreeze);
   controller.observe(
     0,
     gradientsOf(0, () => 1),
   );
   const { scalars } = controller.state();
-  const tensors = new Map([["0.d.average", float32([2])]]);
-  expect(() => new BlockController(schedule(), { scalars, tensors })).toThrow(/"0.d.average" has 2 values, expected 4/);
+  const tensors = new Map([["0.d.sum", float32([2])]]);
+  expect(() => new BlockController(autofreeze, { scalars, tensors })).toThrow(/"0.d.sum" has 2 values, expected 4/);
 });
