@@ -30,7 +30,7 @@ const runtime = nodeRuntime();
 const plain = await loadBaseModel(BUNDLED_MODEL, task, 1);
 const examples = trainingExamples(task, task.train, plain.tokenizer, 128);
 const batch = (number: number) => examples.slice(number * ROWS, (number + 1) * ROWS);
-const adaptation = aflora.adapt(aflora.options.parse({}), plain.trace.sites);
+const adaptation = aflora.adapt(aflora.options.parse({}), plain.trace.modules);
 const weights = new Map([...plain.weights, ...initialParameters(adaptation, 1)]);
 const trainsHead = (name: string): boolean => /^(pooler|classifier)/.test(name);
 

@@ -1,5 +1,5 @@
 /**
- * A training step from each border on: AFLoRA with all matrices frozen and none, some or all but one of its blocks settled, in
+ * A training step from each boundary on: AFLoRA with all matrices frozen and none, some or all but one of its blocks frozen, in
  * turn, hidden states kept in 16 bits; beside it, what computing a batch's hidden states costs once.
  *
  *     npm run bench:blocks -- [MODEL [BASE [ROWSxLENGTH [THREADS]]]]
@@ -9,7 +9,7 @@ import { aflora } from "../src/methods/aflora.ts";
 import { BASE_FORMATS, type BaseFormat } from "../src/models/base-format.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { crossEntropy } from "../src/tasks/losses/objective.ts";
-import { BorderStates } from "../src/training/frozen-blocks/border-states.ts";
+import { BoundaryStates } from "../src/training/frozen-blocks/boundary-states.ts";
 import { TrainingStep } from "../src/training/step.ts";
 import { trainedByBlock } from "../src/training/step-graph.ts";
 import { oneOf, shapeOf } from "./arguments.ts";
@@ -29,23 +29,23 @@ const examples = batchOf(...shapeOf(size));
 
 const trained = trainedByBlock(model);
 const frozen = new Set(model.adaptation.freezable);
-const states = () => new BorderStates(model, weights, runtime, { format: "int16", memory: 1e9, tokenBudget: BUDGET });
+const states = () => new BoundaryStates(model, weights, runtime, { format: "int16", memory: 1e9, tokenBudget: BUDGET });
 const variants = [];
 for (let count = 0; count < trained.length; count++) {
-  const settled = { count, parameters: new Set(trained.slice(0, count).flat()) };
+  const frozenBlocks = { count, parameters: new Set(trained.slice(0, count).flat()) };
   const trainable = new Set(
-    [...model.adaptation.trainable].filter((p) => !frozen.has(p) && !settled.parameters.has(p)),
+    [...model.adaptation.trainable].filter((p) => !frozen.has(p) && !frozenBlocks.parameters.has(p)),
   );
-  const borderStates = states();
-  const settings = { objective: crossEntropy, tokenBudget: BUDGET, dropout: true, seed: 1, borderStates };
-  const step = await TrainingStep.compile({ ...model, trainable, settled }, weights, runtime, settings);
+  const boundaryStates = states();
+  const settings = { objective: crossEntropy, tokenBudget: BUDGET, dropout: true, seed: 1, boundaryStates };
+  const step = await TrainingStep.compile({ ...model, trainable, frozenBlocks }, weights, runtime, settings);
   // The first time compiles the blocks.
-  if (count > 0) await borderStates.prepare(examples, count);
+  if (count > 0) await boundaryStates.prepare(examples, count);
   const first = states();
   if (count > 0) await first.prepare(examples.slice(0, 1), count);
   const cost = count > 0 ? await timed(() => first.prepare(examples, count)) : undefined;
   await first.release();
-  variants.push({ count, step, borderStates, cost, seconds: [] as number[], processor: [] as number[], flops: 0 });
+  variants.push({ count, step, boundaryStates, cost, seconds: [] as number[], processor: [] as number[], flops: 0 });
 }
 
 for (let round = 0; round < ROUNDS; round++) {
@@ -61,14 +61,14 @@ for (let round = 0; round < ROUNDS; round++) {
 
 console.log(`${name}, ${format}, ${size} tokens, ${runtime.threads} threads, medians of ${ROUNDS - WARM_UP} rounds\n`);
 const whole = variants[0]!;
-for (const { count, step, borderStates, cost, seconds, processor, flops } of variants) {
+for (const { count, step, boundaryStates, cost, seconds, processor, flops } of variants) {
   const once = cost ? `; hidden states once ${ms(cost.wall)}` : "";
   console.log(
-    `${count} of ${trained.length} blocks settled: ${ms(median(seconds))} a step (${ms(median(processor))} of processors), ` +
+    `${count} of ${trained.length} blocks frozen: ${ms(median(seconds))} a step (${ms(median(processor))} of processors), ` +
       `${(median(seconds) / median(whole.seconds)).toFixed(2)} of the time, ${(flops / whole.flops).toFixed(2)} of the operations${once}`,
   );
   await step.release();
-  await borderStates.release();
+  await boundaryStates.release();
 }
 
 async function timed(run: () => Promise<unknown>): Promise<{ wall: number; processor: number }> {

@@ -9,12 +9,12 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { Tensors } from "../src/graph/tensor.ts";
 import { aflora } from "../src/methods/aflora.ts";
-import { elora } from "../src/methods/elora.ts";
 import type { FreezingState } from "../src/methods/freezing/controller.ts";
 import { full } from "../src/methods/full.ts";
 import { lora } from "../src/methods/lora.ts";
 import type { Adaptation, MethodDefinition, Schedule } from "../src/methods/method.ts";
 import { scheduleFor } from "../src/methods/methods.ts";
+import { vera } from "../src/methods/vera.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { crossEntropy } from "../src/tasks/losses/objective.ts";
 import { AdamW } from "../src/training/adamw.ts";
@@ -41,9 +41,9 @@ const VARIANTS: readonly Variant[] = [
   { name: "AFLoRA r=4, half frozen", definition: aflora, options: { rank: 4 }, frozen: (matrix) => matrix % 4 < 2 },
   { name: "AFLoRA r=4, all frozen", definition: aflora, options: { rank: 4 }, frozen: () => true },
   { name: "LoRA r=8", definition: lora, options: { rank: 8 } },
-  { name: "ELoRA r=1024, shared by shape", definition: elora, options: { rank: 1024, sharing: "shape" } },
-  { name: "ELoRA r=1024, cut to size", definition: elora, options: { rank: 1024, sharing: "sliced" } },
-  { name: "ELoRA r=1024, not shared", definition: elora, options: { rank: 1024, sharing: "layer" } },
+  { name: "VeRA r=1024, shared by shape", definition: vera, options: { rank: 1024, sharing: "shape" } },
+  { name: "VeRA r=1024, cut to size", definition: vera, options: { rank: 1024, sharing: "sliced" } },
+  { name: "VeRA r=1024, not shared", definition: vera, options: { rank: 1024, sharing: "layer" } },
   { name: "full fine-tuning", definition: full },
 ];
 
@@ -164,7 +164,7 @@ async function main(): Promise<void> {
     VARIANTS.map((_, variant) => median(of.map((round) => round[variant]!))),
   ) as [number[], number[]];
   const [nothing, half, all, ofLora] = [0, 1, 2, 3];
-  const ofElora = [4, 5, 6].toSorted((a, b) => seconds[a]! - seconds[b]!)[0]!;
+  const ofVera = [4, 5, 6].toSorted((a, b) => seconds[a]! - seconds[b]!)[0]!;
   console.log(
     `bert-base, ${ROWS} x ${LENGTH} tokens, ${nodeRuntime().threads} threads, medians of ${rounds.length} rounds\n`,
   );
@@ -179,9 +179,9 @@ async function main(): Promise<void> {
       `${what}: ${ratio(a, b).toFixed(3)} × the time, ${(memory[a]! / memory[b]!).toFixed(3)} × the peak memory`,
     );
   console.log("");
-  console.log(`fastest form of ELoRA: ${VARIANTS[ofElora]!.name}`);
-  versus("ELoRA over AFLoRA, nothing frozen", ofElora, nothing);
-  versus("ELoRA over AFLoRA, all frozen", ofElora, all);
+  console.log(`fastest form of VeRA: ${VARIANTS[ofVera]!.name}`);
+  versus("VeRA over AFLoRA, nothing frozen", ofVera, nothing);
+  versus("VeRA over AFLoRA, all frozen", ofVera, all);
   versus("LoRA over AFLoRA, all frozen", ofLora, all);
   versus("AFLoRA half frozen over nothing frozen", half, nothing);
   versus("AFLoRA all frozen over half frozen", all, half);

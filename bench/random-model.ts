@@ -208,7 +208,7 @@ export function adapted(
   definition: MethodDefinition,
   options: Record<string, unknown> = {},
 ): AdaptedModel & { weights: Map<string, Tensor> } {
-  const adaptation = definition.adapt(definition.options.parse(options), model.trace.sites);
+  const adaptation = definition.adapt(definition.options.parse(options), model.trace.modules);
   return {
     ...model.description,
     format: model.format,

@@ -64,17 +64,17 @@ export type {
   Adapt,
   Adaptation,
   AdapterParameter,
+  FrozenBlocks,
   MethodDefinition,
   MethodState,
   RunLength,
   Schedule,
-  SettledBlocks,
 } from "./methods/method.ts";
 export type { MethodOptions, WithMethod } from "./methods/method-options.ts";
 export { METHOD_NAMES, registerMethod } from "./methods/methods.ts";
 export type { NamedLayer, PeftAdapter, PeftForm, PeftLayer, PeftReading, PeftTranslation } from "./methods/peft.ts";
 export type { PublishedSetting, PublishedSettings } from "./methods/published.ts";
-export { selectSites } from "./methods/target-modules.ts";
+export { selectModules } from "./methods/target-modules.ts";
 export type {
   Architecture,
   DecoderArchitecture,
@@ -91,7 +91,7 @@ export { labelCountOf, parseConfig } from "./models/config.ts";
 export { MODEL_TYPES, registerArchitecture } from "./models/families.ts";
 export type { DenseOptions, ForwardContext } from "./models/forward-context.ts";
 export type { LengthTable, TableAxis } from "./models/length-table.ts";
-export type { LinearSite, SiteRole } from "./models/model-parts.ts";
+export type { LinearModule, ModuleRole } from "./models/model-parts.ts";
 export type { Pooling } from "./models/pooling.ts";
 export type { Encoded, KeyStream, TokenStream } from "./models/streams/token-stream.ts";
 export { writeReport } from "./reports/report.ts";
@@ -114,10 +114,10 @@ export { type RunRecords, readFinishedRun, readRunRecords } from "./runs/read-ru
 export type {
   EvaluationRecord,
   FreezingRecord,
+  FrozenBlocksResult,
   MetricsRecord,
   RunResult,
   ScoresRecord,
-  SettledBlocksResult,
   StepRecord,
 } from "./runs/records.ts";
 export type { DataSource, RunConfig, RunSettings } from "./runs/run-config.ts";

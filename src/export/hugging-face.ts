@@ -3,7 +3,7 @@ import type { BaseModel } from "../inference/base-model.ts";
 import { BUNDLED_MODEL, BUNDLED_ON_HUB } from "../inference/bundled-model.ts";
 import type { HeadName } from "../models/architecture.ts";
 import type { ModelDescription } from "../models/families.ts";
-import type { LinearSite, WeightSpec } from "../models/model-parts.ts";
+import type { LinearModule, WeightSpec } from "../models/model-parts.ts";
 import { isPretrained } from "../models/trace.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 
@@ -33,7 +33,8 @@ export function fullName(
 export const publicName = (base: BaseModel): string => (base.name === BUNDLED_MODEL ? BUNDLED_ON_HUB : base.name);
 
 /** A linear layer's module in such a checkpoint. */
-export const moduleName = (base: BaseModel, { name }: LinearSite): string => fullName(base, { name, part: "backbone" });
+export const fullModuleName = (base: BaseModel, { name }: LinearModule): string =>
+  fullName(base, { name, part: "backbone" });
 
 /** Names of a task's outputs; where its kind has no labels, their numbers; none where they are the words of a vocabulary. */
 export function labelNames({ kind, labels }: AdapterDescription["task"]): string[] {

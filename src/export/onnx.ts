@@ -48,7 +48,7 @@ export async function writeOnnxFolder(
   const maxLength = isPretrained(base.head)
     ? base.config.maxLength
     : Math.min(description.maxLength, base.config.maxLength);
-  const linear = new Set(base.trace.sites.map(({ name }) => `${name}.weight`));
+  const linear = new Set(base.trace.modules.map(({ name }) => `${name}.weight`));
   const specs = [...base.trace.weights.values()];
   const tables = new Set(specs.filter(({ use }) => use === "table").map(({ name }) => name));
   const files = base.architecture.kind === "encoder-decoder" ? encodeTwoTexts : encodeWhole;

@@ -37,10 +37,10 @@ export interface ComputeOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** A base model with an adapter, ready to predict. `Shown` is what it says of a text, where its kind of task is known. */
-export class FineTunedModel<Shown extends object = TextPrediction> {
+/** A base model with an adapter, ready to predict. `Output` is what it says of a text, where its kind of task is known. */
+export class FineTunedModel<Output extends object = TextPrediction> {
   readonly description: AdapterDescription;
-  readonly kind: TaskKind<Shown>;
+  readonly kind: TaskKind<Output>;
   readonly base: BaseModel;
   /** What the adapter has in place of the base model's: the method's parameters, the head, a trained backbone. */
   readonly parameters: Tensors<"float32">;
@@ -55,7 +55,7 @@ export class FineTunedModel<Shown extends object = TextPrediction> {
   constructor(base: BaseModel, { description, parameters }: FittedAdapter, compiled: CompiledModel) {
     this.description = description;
     const kind: TaskKind = findTaskKind(description.task.kind);
-    this.kind = kind as TaskKind<Shown>;
+    this.kind = kind as TaskKind<Output>;
     this.base = base;
     this.parameters = parameters;
     this.#compiled = compiled;
@@ -86,13 +86,13 @@ export class FineTunedModel<Shown extends object = TextPrediction> {
    * Predicts for each input, in order; an empty text is a text like any other.
    * @throws UserError where an input is none, or the model was released.
    */
-  predict(inputs: readonly PredictionInput[], options?: ComputeOptions): Promise<Shown[]>;
+  predict(inputs: readonly PredictionInput[], options?: ComputeOptions): Promise<Output[]>;
   /** Predicts for one text. */
-  predict(input: string | TextInput, options?: ComputeOptions): Promise<Shown>;
+  predict(input: string | TextInput, options?: ComputeOptions): Promise<Output>;
   async predict(
     given: readonly PredictionInput[] | string | TextInput,
     { signal }: ComputeOptions = {},
-  ): Promise<Shown[] | Shown> {
+  ): Promise<Output[] | Output> {
     const inputs = isList(given) ? given : [given];
     const examples = inputs.map((input, index) => ({ index, ...this.kind.exampleOfInput(textsOf(input)) }));
     const encoded = this.#encode(examples);

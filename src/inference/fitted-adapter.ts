@@ -19,7 +19,7 @@ export interface FittedAdapter extends Adapter {
 export function fitAdapter(base: BaseModel, { description, parameters }: Adapter): FittedAdapter {
   const definition = findMethod(description.method);
   const options = parseMethodOptions(definition, description.methodOptions);
-  const adaptation = definition.adapt(options, base.trace.sites);
+  const adaptation = definition.adapt(options, base.trace.modules);
   const own = new Set(adaptation.parameters.map(({ name }) => name));
   const fitted = new Map<string, Tensor<"float32">>();
   for (const [name, shape] of adaptedShapes(base, adaptation)) {

@@ -4,14 +4,14 @@ import type { Value } from "../graph/graph.ts";
 import { add, gemm, mul, sqrt, sumAll } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { constant, normal } from "./initializers.ts";
-import { openGates, openPlaces } from "./low-rank.ts";
-import { places, spreadColumns, spreadRows, takeColumns, takeRows } from "./matrix.ts";
+import { openGates, openIndices } from "./low-rank.ts";
+import { indices, spreadColumns, spreadRows, takeColumns, takeRows } from "./matrix.ts";
 import { type MethodDefinition, namesOf } from "./method.ts";
 import { adapterDropout, alpha, checkRank, duration, resolveDuration, targetModules } from "./options.ts";
 import { peftReading } from "./peft.ts";
 import { setting } from "./published.ts";
 import { RankAllocator } from "./rank-allocator.ts";
-import { selectSites } from "./target-modules.ts";
+import { selectModules } from "./target-modules.ts";
 
 const options = z.object({
   rank: z.int().positive().default(8).describe("singular values of a layer that are left in the end, on average"),
@@ -60,8 +60,8 @@ export const adalora: MethodDefinition<typeof options> = {
   },
   options,
 
-  adapt(settings, sites) {
-    const adapted = selectSites(sites, settings.targetModules);
+  adapt(settings, modules) {
+    const adapted = selectModules(modules, settings.targetModules);
     const initialRank = initialRankOf(settings);
     const scale = settings.alpha / (initialRank + 1e-5);
     if (initialRank <= settings.rank) {
@@ -69,9 +69,9 @@ export const adalora: MethodDefinition<typeof options> = {
         `AdaLoRA: nothing can be pruned from rank ${initialRank} to ${settings.rank}; give an initialRank above rank`,
       );
     }
-    const parameters = adapted.flatMap((site) => {
-      checkRank(initialRank, site, settings.initialRank === undefined ? "--rank" : "--initial-rank");
-      const { name, inFeatures, outFeatures } = site;
+    const parameters = adapted.flatMap((module) => {
+      checkRank(initialRank, module, settings.initialRank === undefined ? "--rank" : "--initial-rank");
+      const { name, inFeatures, outFeatures } = module;
       return [
         { name: `${name}.A`, shape: [initialRank, inFeatures], initialize: normal(0.02), decays: true },
         { name: `${name}.E`, shape: [initialRank, 1], initialize: constant(0), decays: true },
@@ -79,7 +79,7 @@ export const adalora: MethodDefinition<typeof options> = {
       ];
     });
     return {
-      sites: adapted,
+      modules: adapted,
       parameters,
       trainable: namesOf(parameters),
       inputDropout: settings.adapterDropout,
@@ -100,10 +100,10 @@ export const adalora: MethodDefinition<typeof options> = {
     };
   },
 
-  schedule(settings, { sites, trainable }, run, state) {
+  schedule(settings, { modules, trainable }, run, state) {
     const allocator = new RankAllocator(
       {
-        sites,
+        modules,
         initialRank: initialRankOf(settings),
         targetRank: settings.rank,
         totalSteps: run.totalSteps,
@@ -128,14 +128,14 @@ export const adalora: MethodDefinition<typeof options> = {
       const initialRank = initialRankOf(settings);
       const rankPattern: Record<string, boolean[]> = {};
       const tensors = new Map<string, Tensor<"float32">>();
-      for (const { site, module } of layers) {
-        const [A, E, B] = ["A", "E", "B"].map((part) => values.get(`${site.name}.${part}`)!);
+      for (const { module, moduleName } of layers) {
+        const [A, E, B] = ["A", "E", "B"].map((part) => values.get(`${module.name}.${part}`)!);
         // PEFT has no layers without any rank: a direction whose entry is 0 adds nothing.
-        const kept = openPlaces(E!);
-        rankPattern[`${module}.lora_E`] = places(initialRank).map((place) => kept.includes(place));
-        tensors.set(`${module}.lora_A`, takeRows(A!, kept));
-        tensors.set(`${module}.lora_E`, takeRows(E!, kept));
-        tensors.set(`${module}.lora_B`, takeColumns(B!, kept));
+        const kept = openIndices(E!);
+        rankPattern[`${moduleName}.lora_E`] = indices(initialRank).map((place) => kept.includes(place));
+        tensors.set(`${moduleName}.lora_A`, takeRows(A!, kept));
+        tensors.set(`${moduleName}.lora_E`, takeRows(E!, kept));
+        tensors.set(`${moduleName}.lora_B`, takeColumns(B!, kept));
       }
       const config = {
         peft_type: "ADALORA",
@@ -163,10 +163,12 @@ export const adalora: MethodDefinition<typeof options> = {
       parts: ["lora_A", "lora_E", "lora_B"],
       read({ init_r: initialRank, target_r, lora_alpha: alpha, rank_pattern }, { layers }) {
         const parameters = new Map<string, Tensor<"float32">>();
-        for (const { site, module, tensor } of layers) {
-          const { name, inFeatures, outFeatures } = site;
-          const pattern = Object.entries(rank_pattern ?? {}).find(([key]) => `.${module}.lora_E`.endsWith(`.${key}`));
-          const kept = places(initialRank).filter((i) => pattern?.[1][i] ?? true);
+        for (const { module, moduleName, tensor } of layers) {
+          const { name, inFeatures, outFeatures } = module;
+          const pattern = Object.entries(rank_pattern ?? {}).find(([key]) =>
+            `.${moduleName}.lora_E`.endsWith(`.${key}`),
+          );
+          const kept = indices(initialRank).filter((i) => pattern?.[1][i] ?? true);
           parameters.set(`${name}.A`, spreadRows(tensor("lora_A", [kept.length, inFeatures]), kept, initialRank));
           parameters.set(`${name}.E`, spreadRows(tensor("lora_E", [kept.length, 1]), kept, initialRank));
           parameters.set(`${name}.B`, spreadColumns(tensor("lora_B", [outFeatures, kept.length]), kept, initialRank));

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { gemm, mul, reshape } from "../graph/ops.ts";
 import { sizeOf } from "../graph/tensor.ts";
-import type { LinearSite } from "../models/model-parts.ts";
+import type { LinearModule } from "../models/model-parts.ts";
 import { FreezingController, type FreezingState } from "./freezing/controller.ts";
 import { defaultFreezeSchedule, freezesByDegrees } from "./freezing/schedule.ts";
 import { constant, kaimingUniform } from "./initializers.ts";
@@ -10,7 +10,7 @@ import { scaleRows } from "./matrix.ts";
 import type { AdapterParameter, MethodDefinition, MethodState } from "./method.ts";
 import { adapterDropout, checkRank, duration, resolveDuration, targetModules } from "./options.ts";
 import { setting } from "./published.ts";
-import { selectSites } from "./target-modules.ts";
+import { selectModules } from "./target-modules.ts";
 
 const matrixMode = z.enum(["frozen", "trained", "adaptive"]);
 
@@ -96,22 +96,23 @@ export const aflora: MethodDefinition<typeof options> = {
   },
   options,
 
-  adapt(settings, sites) {
+  adapt(settings, modules) {
     const { rank } = settings;
     const scale = (settings.alpha ?? rank) / rank;
-    const adapted = selectSites(sites, settings.targetModules);
-    const modeOf = ({ role }: LinearSite) => (role === "attention" ? settings.attentionMatrices : settings.ffnMatrices);
+    const adapted = selectModules(modules, settings.targetModules);
+    const modeOf = ({ role }: LinearModule) =>
+      role === "attention" ? settings.attentionMatrices : settings.ffnMatrices;
     const parameters: AdapterParameter[] = [];
     const trainable = new Set<string>();
     const freezable: string[] = [];
-    for (const site of adapted) {
-      const { name, inFeatures, outFeatures } = site;
-      checkRank(rank, site);
+    for (const module of adapted) {
+      const { name, inFeatures, outFeatures } = module;
+      checkRank(rank, module);
       for (const [matrix, shape] of Object.entries({ A: [rank, inFeatures], B: [outFeatures, rank] })) {
         const own = { name: `${name}.${matrix}`, shape, initialize: projection, decays: true };
         parameters.push(own);
-        if (modeOf(site) !== "frozen") trainable.add(own.name);
-        if (modeOf(site) === "adaptive") freezable.push(own.name);
+        if (modeOf(module) !== "frozen") trainable.add(own.name);
+        if (modeOf(module) === "adaptive") freezable.push(own.name);
       }
       parameters.push({ name: `${name}.d`, shape: [rank], initialize: constant(0.1), decays: true });
       // Without trained vectors b = 0 would hold the adapter at nothing for ever: B takes over its part.
@@ -127,7 +128,7 @@ export const aflora: MethodDefinition<typeof options> = {
       throw new UserError("nothing trains: with vectors off, train or adaptively freeze some projection matrices");
     }
     return {
-      sites: adapted,
+      modules: adapted,
       parameters,
       trainable,
       freezable,

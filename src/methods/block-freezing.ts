@@ -3,7 +3,7 @@ import { UserError } from "../errors.ts";
 import { sizeOf, type Tensor, type Tensors } from "../graph/tensor.ts";
 import { BlockController, type BlockControllerState } from "./freezing/block-controller.ts";
 import { BLOCK_RULES, type BlockRuleName, workLeft } from "./freezing/block-rules.ts";
-import type { MethodState, RunLength, Schedule, SettledBlocks } from "./method.ts";
+import type { FrozenBlocks, MethodState, RunLength, Schedule } from "./method.ts";
 import { duration, resolveDuration } from "./options.ts";
 
 /** Where nothing is given. */
@@ -40,7 +40,7 @@ export type BlockFreezingSettings = Partial<z.output<typeof blockFreezingOptions
 /** Whether blocks may leave training. */
 export const freezesBlocks = ({ freezeBlocks = "off" }: BlockFreezingSettings): boolean => freezeBlocks !== "off";
 
-/** What there is to settle. */
+/** What there is to freeze. */
 export interface BlocksOfModel {
   /** Of the method, for messages. */
   method: string;
@@ -53,11 +53,11 @@ export interface BlocksOfModel {
 }
 
 /**
- * A method's schedule with one for whole blocks beside it. A block settles only when what the method's own schedule freezes of
+ * A method's schedule with one for whole blocks beside it. A block freezes only when what the method's own schedule freezes of
  * it is frozen.
  * @param make gives the method's own schedule, to go on from a state where there is one
  * @param state what this schedule's `state` gave
- * @throws UserError where the method or the model has no blocks that could settle, or the options contradict each other
+ * @throws UserError where the method or the model has no blocks that could freeze, or the options contradict each other
  */
 export function withBlockFreezing(
   make: (state: MethodState | undefined) => Schedule,
@@ -77,11 +77,11 @@ export function withBlockFreezing(
   const own = make(saved?.method);
   if (own.afterStep) {
     throw new UserError(
-      `method "${method}" changes parameters of all blocks to the end of training, so that none settles; leave freezeBlocks off`,
+      `method "${method}" changes parameters of all blocks to the end of training, so that none freezes; leave freezeBlocks off`,
     );
   }
   if (trained.length === 0) {
-    throw new UserError("the model does not tell its blocks apart, so that none can settle; leave freezeBlocks off");
+    throw new UserError("the model does not tell its blocks apart, so that none can freeze; leave freezeBlocks off");
   }
   const most = settings.freezeBlocksMost ?? Math.max(1, trained.length - 1);
   if (most > trained.length) {
@@ -106,26 +106,26 @@ export function withBlockFreezing(
     })),
   };
   const controller = new BlockController(schedule, saved?.blocks);
-  let latest: SettledBlocks = { count: 0, parameters: new Set() };
-  const settled = (): SettledBlocks => {
-    const { border } = controller;
+  let latest: FrozenBlocks = { count: 0, parameters: new Set() };
+  const frozenBlocks = (): FrozenBlocks => {
+    const { boundary } = controller;
     // Asked for at every step, and changed at few.
-    if (latest.count !== border) latest = { count: border, parameters: new Set(trained.slice(0, border).flat()) };
+    if (latest.count !== boundary) latest = { count: boundary, parameters: new Set(trained.slice(0, boundary).flat()) };
     return latest;
   };
   const lastCheck = Math.floor((run.totalSteps - 1) / schedule.interval) * schedule.interval;
   const tooShort =
     lastCheck < Math.max(1, earliestStep)
-      ? `the run's ${run.totalSteps} steps are too few for blocks to settle: none is looked at after step ${earliestStep}; train longer, or give a smaller freezeBlocksInterval or freezeBlocksEarliest`
+      ? `the run's ${run.totalSteps} steps are too few for blocks to freeze: none is looked at after step ${earliestStep}; train longer, or give a smaller freezeBlocksInterval or freezeBlocksEarliest`
       : undefined;
   const notes = [own.note, tooShort].filter((note) => note !== undefined);
   return {
     ...own,
     note: notes.length > 0 ? notes.join("; ") : undefined,
-    settled,
+    frozenBlocks,
     workLeft: workLeft(schedule),
     trainable() {
-      const { parameters } = settled();
+      const { parameters } = frozenBlocks();
       return new Set([...own.trainable()].filter((name) => !parameters.has(name)));
     },
     observe(step, gradients, parameters) {
@@ -155,7 +155,7 @@ function stateOf(method: MethodState | undefined, blocks: BlockControllerState):
 
 const savedScalars = z.object({
   method: z.record(z.string(), z.unknown()).nullable(),
-  blocks: z.object({ border: z.int().nonnegative(), values: z.array(z.number().nullable()) }),
+  blocks: z.object({ boundary: z.int().nonnegative(), values: z.array(z.number().nullable()) }),
 });
 
 function savedState({ scalars, tensors }: MethodState): {

@@ -24,5 +24,5 @@ export const full: MethodDefinition<typeof options> = {
     },
   },
   options,
-  adapt: () => ({ sites: [], parameters: [], trainable: new Set(), trainsBackbone: true }),
+  adapt: () => ({ modules: [], parameters: [], trainable: new Set(), trainsBackbone: true }),
 };

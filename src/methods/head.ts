@@ -9,5 +9,5 @@ export const head: MethodDefinition<typeof options> = {
   summary: "the classification head alone, as a baseline",
   recipe: { learningRate: 4e-3, headLearningRate: 4e-3 },
   options,
-  adapt: () => ({ sites: [], parameters: [], trainable: new Set() }),
+  adapt: () => ({ modules: [], parameters: [], trainable: new Set() }),
 };

@@ -11,7 +11,7 @@ export const constant =
   (shape) =>
     float32(shape, new Float32Array(sizeOf(shape)).fill(value));
 
-/** Kaiming-uniform: bound `gain · sqrt(3 / columns)`. Gain √2 is AFLoRA's and ELoRA's. */
+/** Kaiming-uniform: bound `gain · sqrt(3 / columns)`. Gain √2 is AFLoRA's and VeRA's. */
 export const kaimingUniform =
   (gain: number): Initializer =>
   (shape, random) => {

@@ -4,12 +4,12 @@ import { UserError } from "../errors.ts";
 import { gemm } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { constant, downProjection } from "./initializers.ts";
-import { places, spreadColumns, spreadRows } from "./matrix.ts";
+import { indices, spreadColumns, spreadRows } from "./matrix.ts";
 import { type MethodDefinition, namesOf } from "./method.ts";
 import { adapterDropout, alpha, checkRank, targetModules } from "./options.ts";
 import { peftReading } from "./peft.ts";
 import { setting } from "./published.ts";
-import { selectSites } from "./target-modules.ts";
+import { selectModules } from "./target-modules.ts";
 
 const options = z.object({
   rank: z.int().positive().default(8).describe("rank of the adapter"),
@@ -41,18 +41,18 @@ export const lora: MethodDefinition<typeof options> = {
   },
   options,
 
-  adapt({ rank, alpha, adapterDropout, targetModules }, sites) {
-    const adapted = selectSites(sites, targetModules);
-    const parameters = adapted.flatMap((site) => {
-      checkRank(rank, site);
-      const { name, inFeatures, outFeatures } = site;
+  adapt({ rank, alpha, adapterDropout, targetModules }, modules) {
+    const adapted = selectModules(modules, targetModules);
+    const parameters = adapted.flatMap((module) => {
+      checkRank(rank, module);
+      const { name, inFeatures, outFeatures } = module;
       return [
         { name: `${name}.A`, shape: [rank, inFeatures], initialize: downProjection, decays: true },
         { name: `${name}.B`, shape: [outFeatures, rank], initialize: constant(0), decays: true },
       ];
     });
     return {
-      sites: adapted,
+      modules: adapted,
       parameters,
       trainable: namesOf(parameters),
       inputDropout: adapterDropout,
@@ -77,25 +77,25 @@ export const lora: MethodDefinition<typeof options> = {
       parts: ["lora_A", "lora_B"],
       /** Ranks and alphas that differ come out as the largest rank, smaller ones filled with zeros, and a scale of 1. */
       read(config, { layers }) {
-        const own = layers.map(({ site, module, tensor }) => {
-          const rank = patternValue(config.rank_pattern, module) ?? config.r;
-          const alpha = patternValue(config.alpha_pattern, module) ?? config.lora_alpha;
+        const own = layers.map(({ module, moduleName, tensor }) => {
+          const rank = patternValue(config.rank_pattern, moduleName) ?? config.r;
+          const alpha = patternValue(config.alpha_pattern, moduleName) ?? config.lora_alpha;
           return {
-            site,
+            module,
             rank,
             scale: alpha / (config.use_rslora ? Math.sqrt(rank) : rank),
-            A: tensor("lora_A", [rank, site.inFeatures]),
-            B: tensor("lora_B", [site.outFeatures, rank]),
+            A: tensor("lora_A", [rank, module.inFeatures]),
+            B: tensor("lora_B", [module.outFeatures, rank]),
           };
         });
         const rank = Math.max(...own.map((layer) => layer.rank));
         const { scale } = own[0]!;
         const even = own.every((layer) => layer.rank === rank && layer.scale === scale);
         const parameters = new Map<string, Tensor<"float32">>();
-        for (const { site, A, B, ...layer } of own) {
-          const all = places(layer.rank);
-          parameters.set(`${site.name}.A`, even ? A : spreadRows(A, all, rank));
-          parameters.set(`${site.name}.B`, even ? B : spreadColumns(B, all, rank, layer.scale));
+        for (const { module, A, B, ...layer } of own) {
+          const all = indices(layer.rank);
+          parameters.set(`${module.name}.A`, even ? A : spreadRows(A, all, rank));
+          parameters.set(`${module.name}.B`, even ? B : spreadColumns(B, all, rank, layer.scale));
         }
         return { options: { rank, alpha: even ? scale * rank : rank }, parameters };
       },
@@ -104,8 +104,8 @@ export const lora: MethodDefinition<typeof options> = {
 };
 
 /** A layer's own value, as PEFT finds it: the first pattern that the end of its name matches. */
-function patternValue(patterns: Readonly<Record<string, number>> | null | undefined, module: string) {
-  return Object.entries(patterns ?? {}).find(([pattern]) => expressionOf(pattern).test(module))?.[1];
+function patternValue(patterns: Readonly<Record<string, number>> | null | undefined, moduleName: string) {
+  return Object.entries(patterns ?? {}).find(([pattern]) => expressionOf(pattern).test(moduleName))?.[1];
 }
 
 /** @throws UserError where a stranger's pattern is no expression, or one that may take for ever. */

@@ -22,7 +22,7 @@ export function openGates(
 ): LowRank {
   const [count, width] = A.shape as [number, number];
   const height = B.shape[0]!;
-  const kept = openPlaces(gates);
+  const kept = openIndices(gates);
   const rank = kept.length;
   const [rows, columns] = [float32([rank, width]), float32([height, rank])];
   kept.forEach((from, to) => {
@@ -33,7 +33,7 @@ export function openGates(
 }
 
 /** Where gates are not 0; the first place where all are. */
-export function openPlaces({ data }: Tensor<"float32">): number[] {
+export function openIndices({ data }: Tensor<"float32">): number[] {
   const open = [...data.keys()].filter((i) => data[i] !== 0);
   return open.length > 0 ? open : [0];
 }

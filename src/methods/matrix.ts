@@ -11,49 +11,49 @@ export function scaleRows({ shape, data }: Matrix, { data: factors }: Tensor<"fl
   );
 }
 
-/** The rows at `places`. */
-export function takeRows({ shape, data }: Matrix, places: readonly number[]): Matrix {
+/** The rows at `indices`. */
+export function takeRows({ shape, data }: Matrix, indices: readonly number[]): Matrix {
   const width = shape[1]!;
-  const taken = float32([places.length, width]);
-  places.forEach((place, i) => {
+  const taken = float32([indices.length, width]);
+  indices.forEach((place, i) => {
     taken.data.set(data.subarray(place * width, (place + 1) * width), i * width);
   });
   return taken;
 }
 
-/** The columns at `places`. */
-export function takeColumns({ shape, data }: Matrix, places: readonly number[]): Matrix {
+/** The columns at `indices`. */
+export function takeColumns({ shape, data }: Matrix, indices: readonly number[]): Matrix {
   const [rows, width] = shape as [number, number];
-  const taken = float32([rows, places.length]);
+  const taken = float32([rows, indices.length]);
   for (let row = 0; row < rows; row++) {
-    places.forEach((place, i) => {
-      taken.data[row * places.length + i] = data[row * width + place]!;
+    indices.forEach((place, i) => {
+      taken.data[row * indices.length + i] = data[row * width + place]!;
     });
   }
   return taken;
 }
 
-/** Rows put at their `places` among `count`, zeros elsewhere. */
-export function spreadRows({ shape, data }: Matrix, places: readonly number[], count: number): Matrix {
+/** Rows put at their `indices` among `count`, zeros elsewhere. */
+export function spreadRows({ shape, data }: Matrix, indices: readonly number[], count: number): Matrix {
   const width = shape[1]!;
   const spread = float32([count, width]);
-  places.forEach((place, i) => {
+  indices.forEach((place, i) => {
     spread.data.set(data.subarray(i * width, (i + 1) * width), place * width);
   });
   return spread;
 }
 
-/** Columns put at their `places` among `count`, zeros elsewhere, all times `scale`. */
-export function spreadColumns({ shape, data }: Matrix, places: readonly number[], count: number, scale = 1): Matrix {
+/** Columns put at their `indices` among `count`, zeros elsewhere, all times `scale`. */
+export function spreadColumns({ shape, data }: Matrix, indices: readonly number[], count: number, scale = 1): Matrix {
   const rows = shape[0]!;
   const spread = float32([rows, count]);
   for (let row = 0; row < rows; row++) {
-    places.forEach((place, i) => {
-      spread.data[row * count + place] = data[row * places.length + i]! * scale;
+    indices.forEach((place, i) => {
+      spread.data[row * count + place] = data[row * indices.length + i]! * scale;
     });
   }
   return spread;
 }
 
 /** 0, 1, … `count` - 1: every place. */
-export const places = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+export const indices = (count: number): number[] => Array.from({ length: count }, (_, i) => i);

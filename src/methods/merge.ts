@@ -1,7 +1,7 @@
 import { Graph, type Value } from "../graph/graph.ts";
 import { gemm, transpose } from "../graph/ops.ts";
 import { asFloat32, float32, type Tensor, type Tensors } from "../graph/tensor.ts";
-import type { LinearSite } from "../models/model-parts.ts";
+import type { LinearModule } from "../models/model-parts.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Adaptation } from "./method.ts";
 
@@ -21,15 +21,15 @@ export async function mergeWeights(
   const own = [...weights].map(([name, weight]) => [name, parameters.get(name) ?? weight] as const);
   const merged = new Map(own);
   const all = new Map([...own, ...parameters]);
-  for (const site of adaptation.sites) {
-    const compiled = await runtime.compile(writeMergedLayer(weights, adaptation, site), all);
+  for (const module of adaptation.modules) {
+    const compiled = await runtime.compile(writeMergedLayer(weights, adaptation, module), all);
     try {
       const { weight, bias } = await compiled.run({
-        identity: identity(site.inFeatures),
-        zeros: float32([1, site.inFeatures]),
+        identity: identity(module.inFeatures),
+        zeros: float32([1, module.inFeatures]),
       });
-      merged.set(`${site.name}.weight`, asFloat32(weight!));
-      if (bias) merged.set(`${site.name}.bias`, float32([site.outFeatures], asFloat32(bias).data));
+      merged.set(`${module.name}.weight`, asFloat32(weight!));
+      if (bias) merged.set(`${module.name}.bias`, float32([module.outFeatures], asFloat32(bias).data));
     } finally {
       await compiled.release();
     }
@@ -41,7 +41,7 @@ export async function mergeWeights(
 function writeMergedLayer(
   weights: Tensors<"float32">,
   { adapt, parameters }: Adaptation,
-  site: LinearSite,
+  module: LinearModule,
 ): Record<string, Value> {
   const graph = new Graph();
   const shapes = new Map(parameters.map(({ name, shape }) => [name, shape]));
@@ -50,12 +50,12 @@ function writeMergedLayer(
   const layer =
     (addend?: Value) =>
     (input: Value): Value =>
-      gemm(input, ownWeight(`${site.name}.weight`), { transB: true, addend });
-  const input = (name: string): Value => graph.leaf("input", name, "float32", [`${name}.rows`, site.inFeatures]);
+      gemm(input, ownWeight(`${module.name}.weight`), { transB: true, addend });
+  const input = (name: string): Value => graph.leaf("input", name, "float32", [`${name}.rows`, module.inFeatures]);
 
-  const weight = transpose(adapt!(parameter, input("identity"), layer(), site), [1, 0]);
-  if (!weights.has(`${site.name}.bias`)) return { weight };
-  return { weight, bias: adapt!(parameter, input("zeros"), layer(ownWeight(`${site.name}.bias`)), site) };
+  const weight = transpose(adapt!(parameter, input("identity"), layer(), module), [1, 0]);
+  if (!weights.has(`${module.name}.bias`)) return { weight };
+  return { weight, bias: adapt!(parameter, input("zeros"), layer(ownWeight(`${module.name}.bias`)), module) };
 }
 
 function identity(size: number): Tensor<"float32"> {

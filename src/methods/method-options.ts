@@ -1,9 +1,9 @@
 import type { z } from "zod";
 import type { adalora } from "./adalora.ts";
 import type { aflora } from "./aflora.ts";
-import type { elora } from "./elora.ts";
 import type { lora } from "./lora.ts";
 import type { sora } from "./sora.ts";
+import type { vera } from "./vera.ts";
 
 /**
  * The own options of each method (docs/methods.md); all have defaults. A program that registers a method declares its options
@@ -12,7 +12,7 @@ import type { sora } from "./sora.ts";
 export interface MethodOptions {
   aflora: z.input<typeof aflora.options>;
   lora: z.input<typeof lora.options>;
-  elora: z.input<typeof elora.options>;
+  vera: z.input<typeof vera.options>;
   adalora: z.input<typeof adalora.options>;
   sora: z.input<typeof sora.options>;
   // Without options: zod's type of none would forbid every other key, too.

@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import type { Value } from "../graph/graph.ts";
 import type { Tensors } from "../graph/tensor.ts";
-import type { LinearSite } from "../models/model-parts.ts";
+import type { LinearModule } from "../models/model-parts.ts";
 import type { FreezingCheck } from "./freezing/controller.ts";
 import type { Initializer } from "./initializers.ts";
 import type { LowRank } from "./low-rank.ts";
@@ -27,13 +27,13 @@ export type Adapt = (
   parameter: (name: string) => Value,
   x: Value,
   layer: (input: Value) => Value,
-  site: LinearSite,
+  module: LinearModule,
 ) => Value;
 
 /** A base model adapted by a method: what stands beside it, and how its layers' outputs change. */
 export interface Adaptation {
   /** The layers that change; the model's others stay as they are. */
-  readonly sites: readonly LinearSite[];
+  readonly modules: readonly LinearModule[];
   readonly parameters: readonly AdapterParameter[];
   /** Names of the parameters that train, if only at first; the others get no gradient nodes at all. */
   readonly trainable: ReadonlySet<string>;
@@ -51,7 +51,7 @@ export interface Adaptation {
    * What a layer has beside it as an ordinary LoRA; absent where it is none.
    * @throws UserError where it would be larger than the layer
    */
-  asLora?(site: LinearSite, parameters: Tensors<"float32">): LowRank;
+  asLora?(module: LinearModule, parameters: Tensors<"float32">): LowRank;
 }
 
 /** How long a run is, in optimizer steps. */
@@ -67,7 +67,7 @@ export interface MethodState {
 }
 
 /** The blocks of a model, from the input side on, in which nothing changes any more. */
-export interface SettledBlocks {
+export interface FrozenBlocks {
   /** How many. */
   count: number;
   /** Names of what trained in them, or was read by them and trained. */
@@ -80,9 +80,9 @@ export interface Schedule {
   readonly note?: string | undefined;
   /** Names of the parameters that train at the next step. */
   trainable(): ReadonlySet<string>;
-  /** The blocks that are settled at the next step; absent where none ever is. */
-  settled?(): SettledBlocks;
-  /** Share of the steps' work that settled blocks leave on average, where that is known from the start. */
+  /** The blocks that are frozen at the next step; absent where none ever is. */
+  frozenBlocks?(): FrozenBlocks;
+  /** Share of the steps' work that frozen blocks leave on average, where that is known from the start. */
   readonly workLeft?: number | undefined;
   /**
    * Looks at one step's gradients (of the whole batch, not clipped) before the optimizer takes it. What freezes here
@@ -109,10 +109,10 @@ export interface MethodDefinition<Options extends z.ZodObject = z.ZodObject> {
   /** The method's own options, each with its default and a description: flags and config keys are made of them. */
   options: Options;
   /**
-   * Adapts a model that has the linear layers `sites`, in the order in which it uses them.
+   * Adapts a model that has the linear layers `modules`, in the order in which it uses them.
    * @throws UserError where options contradict each other or the model
    */
-  adapt(options: z.output<Options>, sites: readonly LinearSite[]): Adaptation;
+  adapt(options: z.output<Options>, modules: readonly LinearModule[]): Adaptation;
   /**
    * What changes in the course of a run; where absent, everything that is trainable trains to the end.
    * @param adaptation what `adapt` gave for the same options

@@ -1,15 +1,15 @@
 import { didYouMean, inWords, UserError } from "../errors.ts";
 import { adalora } from "./adalora.ts";
 import { aflora } from "./aflora.ts";
-import { elora } from "./elora.ts";
 import { full } from "./full.ts";
 import { head } from "./head.ts";
 import { lora } from "./lora.ts";
 import type { Adaptation, MethodDefinition, MethodState, RunLength, Schedule } from "./method.ts";
 import { sora } from "./sora.ts";
+import { vera } from "./vera.ts";
 
 /** Every method: a new one is one file and one line here. */
-export const METHODS: readonly MethodDefinition[] = [aflora, lora, elora, adalora, sora, full, head];
+export const METHODS: readonly MethodDefinition[] = [aflora, lora, vera, adalora, sora, full, head];
 
 /** The method where none is named. */
 export const DEFAULT_METHOD = aflora;
@@ -20,7 +20,7 @@ export const TUNED_METHODS: readonly MethodDefinition[] = [DEFAULT_METHOD, lora]
 export const METHOD_NAMES: readonly string[] = METHODS.map(({ name }) => name);
 
 /** The method that comparisons give costs relative to, as tables call it. */
-export const COST_REFERENCE = { method: elora, label: "ELoRA" };
+export const COST_REFERENCE = { method: vera, label: "VeRA" };
 
 const registered: MethodDefinition[] = [];
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { UserError } from "../errors.ts";
-import type { LinearSite } from "../models/model-parts.ts";
+import type { LinearModule } from "../models/model-parts.ts";
 import type { RunLength } from "./method.ts";
 
 /** Layers to adapt; several on the command line are parted by commas. */
@@ -44,7 +44,7 @@ export function resolveDuration(
 }
 
 /** @throws UserError where the rank is more than the layer's smaller side, naming the flag that gives it. */
-export function checkRank(rank: number, { name, inFeatures, outFeatures }: LinearSite, flag = "--rank"): void {
+export function checkRank(rank: number, { name, inFeatures, outFeatures }: LinearModule, flag = "--rank"): void {
   if (rank > Math.min(inFeatures, outFeatures)) {
     throw new UserError(
       `rank ${rank} is more than layer "${name}" [${outFeatures}, ${inFeatures}] has; give a lower ${flag}`,

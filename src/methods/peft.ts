@@ -1,11 +1,11 @@
 import type { z } from "zod";
 import type { Tensor, Tensors } from "../graph/tensor.ts";
-import type { LinearSite } from "../models/model-parts.ts";
+import type { LinearModule } from "../models/model-parts.ts";
 
 /** A layer under its whole name in the model, `bert.encoder.layer.0.output.dense`. */
 export interface NamedLayer {
-  site: LinearSite;
-  module: string;
+  module: LinearModule;
+  moduleName: string;
 }
 
 /** An adapter in the form of one of PEFT's types, to be written. */

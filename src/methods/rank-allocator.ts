@@ -1,11 +1,11 @@
 import { UserError } from "../errors.ts";
 import { float32, type Tensor, type Tensors } from "../graph/tensor.ts";
-import type { LinearSite } from "../models/model-parts.ts";
+import type { LinearModule } from "../models/model-parts.ts";
 import { elementScores, type Importance, instantImportance, kthSmallest, updateAverages } from "./freezing/score.ts";
 import type { MethodState } from "./method.ts";
 
 export interface AllocatorConfig {
-  sites: readonly LinearSite[];
+  modules: readonly LinearModule[];
   initialRank: number;
   /** Average over the layers. */
   targetRank: number;
@@ -62,7 +62,7 @@ export class RankAllocator {
 
   /** Parameters of the singular values that the latest pruning kept. */
   countKept(): number {
-    return this.#config.sites.reduce((total, { name, inFeatures, outFeatures }) => {
+    return this.#config.modules.reduce((total, { name, inFeatures, outFeatures }) => {
       const kept = this.#kept.get(name)?.filter((keeps) => keeps === 1).length ?? this.#config.initialRank;
       return total + kept * (inFeatures + outFeatures + 1);
     }, 0);
@@ -81,8 +81,8 @@ export class RankAllocator {
   }
 
   #observe(gradients: Tensors<"float32">, values: Tensors<"float32">): void {
-    const { sites, beta1, beta2 } = this.#config;
-    for (const name of sites.flatMap((site) => [`${site.name}.A`, `${site.name}.E`, `${site.name}.B`])) {
+    const { modules, beta1, beta2 } = this.#config;
+    for (const name of modules.flatMap((module) => [`${module.name}.A`, `${module.name}.E`, `${module.name}.B`])) {
       const value = values.get(name)!.data;
       const sensitivity = new Float32Array(value.length);
       instantImportance(sensitivity, gradients.get(name)!.data, value);
@@ -97,12 +97,12 @@ export class RankAllocator {
 
   /** Keeps the most important singular values of all layers together; ties with the last to go, go too. */
   #prune(step: number): void {
-    const { sites, initialRank } = this.#config;
-    const scores = new Float32Array(sites.length * initialRank);
-    for (const [i, site] of sites.entries()) scores.set(this.#importances(site), i * initialRank);
+    const { modules, initialRank } = this.#config;
+    const scores = new Float32Array(modules.length * initialRank);
+    for (const [i, module] of modules.entries()) scores.set(this.#importances(module), i * initialRank);
     const excess = scores.length - this.#budget(step);
     const threshold = excess > 0 ? kthSmallest(() => [scores], excess) : Number.NEGATIVE_INFINITY;
-    sites.forEach(({ name }, i) => {
+    modules.forEach(({ name }, i) => {
       const own = scores.subarray(i * initialRank, (i + 1) * initialRank);
       this.#kept.set(
         name,
@@ -113,14 +113,14 @@ export class RankAllocator {
 
   /** Singular values that all layers together may have after `step`. */
   #budget(step: number): number {
-    const { sites, initialRank, targetRank, totalSteps, initialSteps, finalSteps } = this.#config;
+    const { modules, initialRank, targetRank, totalSteps, initialSteps, finalSteps } = this.#config;
     const left = 1 - (step - initialSteps) / (totalSteps - finalSteps - initialSteps);
-    const target = targetRank * sites.length;
-    return Math.trunc((initialRank * sites.length - target) * (left * left * left) + target);
+    const target = targetRank * modules.length;
+    return Math.trunc((initialRank * modules.length - target) * (left * left * left) + target);
   }
 
   /** Importance of a layer's singular values, `[initialRank]`. */
-  #importances({ name, inFeatures, outFeatures }: LinearSite): Float32Array {
+  #importances({ name, inFeatures, outFeatures }: LinearModule): Float32Array {
     const scoresOf = (parameter: string): Float32Array => {
       const importance = this.#importance.get(`${name}.${parameter}`)!;
       const scores = new Float32Array(importance.average.length);

@@ -6,7 +6,7 @@ import { openGates } from "./low-rank.ts";
 import { type MethodDefinition, namesOf } from "./method.ts";
 import { adapterDropout, alpha, checkRank, targetModules } from "./options.ts";
 import { setting } from "./published.ts";
-import { selectSites } from "./target-modules.ts";
+import { selectModules } from "./target-modules.ts";
 
 const options = z.object({
   rank: z.int().positive().default(8).describe("number of gates of a layer: the rank that it starts with"),
@@ -35,11 +35,11 @@ export const sora: MethodDefinition<typeof options> = {
   },
   options,
 
-  adapt({ rank, alpha, adapterDropout, targetModules, gatePenalty }, sites) {
-    const adapted = selectSites(sites, targetModules);
-    const parameters = adapted.flatMap((site) => {
-      checkRank(rank, site);
-      const { name, inFeatures, outFeatures } = site;
+  adapt({ rank, alpha, adapterDropout, targetModules, gatePenalty }, modules) {
+    const adapted = selectModules(modules, targetModules);
+    const parameters = adapted.flatMap((module) => {
+      checkRank(rank, module);
+      const { name, inFeatures, outFeatures } = module;
       return [
         { name: `${name}.A`, shape: [rank, inFeatures], initialize: downProjection, decays: true },
         { name: `${name}.B`, shape: [outFeatures, rank], initialize: constant(0), decays: true },
@@ -47,7 +47,7 @@ export const sora: MethodDefinition<typeof options> = {
       ];
     });
     return {
-      sites: adapted,
+      modules: adapted,
       parameters,
       trainable: namesOf(parameters),
       inputDropout: adapterDropout,
@@ -67,14 +67,14 @@ export const sora: MethodDefinition<typeof options> = {
     };
   },
 
-  schedule({ gateThreshold }, { sites, trainable }) {
+  schedule({ gateThreshold }, { modules, trainable }) {
     return {
       trainable: () => trainable,
       afterStep(_step, _gradients, values) {
-        for (const { name } of sites) softThreshold(values.get(`${name}.g`)!.data, gateThreshold);
+        for (const { name } of modules) softThreshold(values.get(`${name}.g`)!.data, gateThreshold);
       },
       countTrainable: (values) =>
-        sites.reduce((total, { name, inFeatures, outFeatures }) => {
+        modules.reduce((total, { name, inFeatures, outFeatures }) => {
           const open = values.get(`${name}.g`)!.data.filter((gate) => gate !== 0).length;
           return total + open * (inFeatures + outFeatures + 1);
         }, 0),

@@ -16,7 +16,7 @@ export function maskBias({ attentionMask, keys }: KeyStream): Value {
  */
 export function causalBias(tokens: TokenStream, window?: number): Value {
   const { sequence, keys } = tokens;
-  const [own, seen] = [tokens.places, tokens.keyPlaces];
+  const [own, seen] = [tokens.positions, tokens.keyPositions];
   const before = sub(reshape(own, [own.shape[0]!, 1, sequence, 1]), reshape(seen, [seen.shape[0]!, 1, 1, keys]));
   const isPositive = (x: Value): Value => relu(sign(x));
   const later = isPositive(sub(0, before));

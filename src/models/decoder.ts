@@ -7,7 +7,7 @@ import type { Heads } from "./architecture.ts";
 import { attention, causalBias } from "./attention.ts";
 import { labelCountOf, rate } from "./config.ts";
 import type { ForwardContext } from "./forward-context.ts";
-import type { SiteRole } from "./model-parts.ts";
+import type { ModuleRole } from "./model-parts.ts";
 import { type RotaryPositions, ropeSettings, rotaryAngles, rotaryPositions } from "./rotary.ts";
 import type { TokenStream } from "./streams/token-stream.ts";
 import { embedWords, type WordsConfig, wordLogits } from "./words.ts";
@@ -25,7 +25,7 @@ export interface DecoderConfig extends WordsConfig {
   attentionDropout: number;
   classifierDropout: number;
   /** Block by block. */
-  reach: readonly Reach[];
+  attentionSpans: readonly AttentionSpan[];
   /** Which linear layers have biases: query, key and value; attention's output; the feed-forward network's. */
   biases: { query: boolean; attended: boolean; feedForward: boolean };
   /** Added to a normalisation's weight: Gemma's are stored as differences from 1. */
@@ -44,7 +44,7 @@ export interface DecoderConfig extends WordsConfig {
 }
 
 /** What a block's attention sees of the text. */
-export interface Reach {
+export interface AttentionSpan {
   /** Number of tokens, itself among them; all before it where absent. */
   window?: number | undefined;
   positions: RotaryPositions;
@@ -126,7 +126,7 @@ export function decoderConfig(raw: unknown, settings: z.output<typeof decoderSet
     tied: settings.tie_word_embeddings,
     usesTokenTypes: false,
     labelCount: labelCountOf(raw),
-    reach: Array.from({ length: settings.num_hidden_layers }, () => ({ positions })),
+    attentionSpans: Array.from({ length: settings.num_hidden_layers }, () => ({ positions })),
     biases: { query: false, attended: false, feedForward: false },
     normOffset: 0,
     queryKeyNorm: false,
@@ -169,12 +169,12 @@ function writeBlock(
   const { hiddenSize, intermediateSize, heads, keyValueHeads, headSize, biases } = config;
   const prefix = `layers.${block}`;
   const normalise = (x: Value, name: string): Value => norm(context, config, x, `${prefix}.${name}`);
-  const linear = (x: Value, name: string, role: SiteRole, outFeatures: number, bias: boolean): Value => {
-    const site = { name: `${prefix}.${name}`, role, block, inFeatures: x.shape[1] as number, outFeatures };
-    return context.linear(x, site, { bias });
+  const linear = (x: Value, name: string, role: ModuleRole, outFeatures: number, bias: boolean): Value => {
+    const module = { name: `${prefix}.${name}`, role, block, inFeatures: x.shape[1] as number, outFeatures };
+    return context.linear(x, module, { bias });
   };
 
-  const { window, positions } = config.reach[block]!;
+  const { window, positions } = config.attentionSpans[block]!;
   const angles = rotaryAngles(tokens, positions);
   const turned = (x: Value, name: string, count: number): Value => {
     const each = config.queryKeyNorm

@@ -3,7 +3,7 @@ import { add, gather } from "../graph/ops.ts";
 import { ACTIVATIONS, type Activation } from "./activation.ts";
 import { attention, maskBias } from "./attention.ts";
 import type { ForwardContext } from "./forward-context.ts";
-import type { SiteRole } from "./model-parts.ts";
+import type { ModuleRole } from "./model-parts.ts";
 import type { TokenStream } from "./streams/token-stream.ts";
 
 /** What the embeddings of BERT and its relatives need to know. */
@@ -91,7 +91,7 @@ export interface BlockAttention {
   /** `[tokens, hidden]` */
   query: Value;
   key: Value;
-  /** A linear layer of this block by its name within the block, as an attention site: `[rows, hidden]` → the same. */
+  /** A linear layer of this block by its name within the block, as one of attention's: `[rows, hidden]` → the same. */
   linear(x: Value, name: string): Value;
   /** Where the block's weights are: `encoder.layer.0`. */
   prefix: string;
@@ -121,13 +121,13 @@ export function encoderBlock(
 ): Value {
   const { hiddenSize, intermediateSize, heads } = config;
   const prefix = `${names.blocks}.${block}`;
-  const site = (input: Value, name: string, role: SiteRole, outFeatures: number): Value => {
+  const linearModule = (input: Value, name: string, role: ModuleRole, outFeatures: number): Value => {
     const inFeatures = input.shape[1] as number;
     return context.linear(input, { name: `${prefix}.${name}`, role, block, inFeatures, outFeatures });
   };
   const residual = (input: Value, output: Value, dropout: number, name: string): Value =>
     context.layerNorm(add(context.dropout(output, dropout), input), `${prefix}.${name}`, config.layerNormEpsilon);
-  const linear = (input: Value, name: string): Value => site(input, name, "attention", hiddenSize);
+  const linear = (input: Value, name: string): Value => linearModule(input, name, "attention", hiddenSize);
 
   const query = linear(x, names.query);
   const key = linear(x, names.key);
@@ -144,8 +144,13 @@ export function encoderBlock(
     },
   );
   const afterAttention = residual(x, linear(attended, names.attended), attendedDropout, names.attendedNorm);
-  const inner = ACTIVATIONS[config.activation](site(afterAttention, names.inner, "ffn", intermediateSize));
-  return residual(afterAttention, site(inner, names.outer, "ffn", hiddenSize), config.hiddenDropout, names.outerNorm);
+  const inner = ACTIVATIONS[config.activation](linearModule(afterAttention, names.inner, "ffn", intermediateSize));
+  return residual(
+    afterAttention,
+    linearModule(inner, names.outer, "ffn", hiddenSize),
+    config.hiddenDropout,
+    names.outerNorm,
+  );
 }
 
 /** All blocks, one after the other. */

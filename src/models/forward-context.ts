@@ -4,7 +4,7 @@ import type { Graph, Value } from "../graph/graph.ts";
 import type { StoredWeight, TableFormat } from "../graph/ops/weight-format.ts";
 import { layerNorm, linear, lookup, mul, softmax } from "../graph/ops.ts";
 import { type BaseFormat, storedLeaves } from "./base-format.ts";
-import type { LinearSite, WeightSpec } from "./model-parts.ts";
+import type { LinearModule, WeightSpec } from "./model-parts.ts";
 import { type Encoded, RaggedStream, type StreamInputs, type TokenStream } from "./streams/token-stream.ts";
 
 /** How a model is written: what trains, what stands beside its linear layers, whether dropout is on. */
@@ -14,13 +14,13 @@ export interface ForwardHooks {
   /** How weights that do not train are stored; float32 where absent. */
   format?: BaseFormat | undefined;
   /** Writes a linear layer with an adapter, `x [tokens, in]` → `[tokens, out]`; `layer` is the base model's own. */
-  adapt?(x: Value, layer: (input: Value) => Value, site: LinearSite): Value;
+  adapt?(x: Value, layer: (input: Value) => Value, module: LinearModule): Value;
   /** Dropout as in training. */
   dropout: boolean;
   /** Whether the backward pass computes a block's inner values again instead of keeping them. */
   recompute?: boolean | undefined;
-  /** Number of blocks whose work is done: the hidden states after them are an input, {@link BORDER}; none where absent. */
-  border?: number | undefined;
+  /** Number of blocks whose work is done: the hidden states after them are an input, {@link BOUNDARY}; none where absent. */
+  boundary?: number | undefined;
   /** The texts with this prefix as the model reads them; rows of real tokens alone where absent. */
   stream?: ((graph: Graph, prefix: string) => TokenStream) | undefined;
   /** What an encoder has read before, of this width; the encoder is written, too, where absent. */
@@ -28,14 +28,14 @@ export interface ForwardHooks {
 }
 
 /** The input that holds the hidden states `[tokens, hidden]` after the blocks whose work is done. */
-export const BORDER = "border";
+export const BOUNDARY = "boundary";
 
 /** A dropout layer: its mask is an input, drawn outside the graph so that a resumed run draws the same. */
 export interface DropoutLayer {
   /** Leaf that takes the mask. */
   input: string;
   /** Its number within the model, by which its masks are drawn. */
-  site: number;
+  number: number;
   rate: number;
   shape: Shape;
   /** Name of the int32 input that numbers the rows, where they are no tokens: rows of one number share their draws. */
@@ -54,7 +54,7 @@ export class ForwardContext {
   readonly graph: Graph;
   readonly weights = new Map<string, WeightSpec>();
   /** By name: a layer that is used twice is one layer. */
-  readonly sites = new Map<string, LinearSite>();
+  readonly modules = new Map<string, LinearModule>();
   readonly dropouts: DropoutLayer[] = [];
   /** Hidden states after each block, in order. */
   readonly blocks: Value[] = [];
@@ -97,15 +97,15 @@ export class ForwardContext {
   }
 
   /**
-   * One of the model's blocks, `[rows, hidden]` → the same; of its inner values nothing need be kept. A block before the border
+   * One of the model's blocks, `[rows, hidden]` → the same; of its inner values nothing need be kept. A block before the boundary
    * is written, so that all is named and numbered as ever, but nobody reads it.
    * @param write may be called again, and must then write the same
    */
   block(x: Value, write: (x: Value) => Value): Value {
-    const { border = 0 } = this.#hooks;
+    const { boundary = 0 } = this.#hooks;
     const number = this.blocks.length;
-    const y = number < border ? write(x) : this.#block(x, write);
-    const hidden = number === border - 1 ? this.graph.leaf("input", BORDER, y.dtype, y.shape) : y;
+    const y = number < boundary ? write(x) : this.#block(x, write);
+    const hidden = number === boundary - 1 ? this.graph.leaf("input", BOUNDARY, y.dtype, y.shape) : y;
     this.blocks.push(hidden);
     return hidden;
   }
@@ -159,14 +159,14 @@ export class ForwardContext {
   }
 
   /** A linear layer that methods may adapt: `x [tokens, in]` → `[tokens, out]`. */
-  linear(x: Value, site: LinearSite, options?: DenseOptions): Value {
-    this.sites.set(site.name, site);
+  linear(x: Value, module: LinearModule, options?: DenseOptions): Value {
+    this.modules.set(module.name, module);
     const layer = (input: Value): Value =>
       this.graph.within({ part: "base" }, () =>
-        this.dense(input, site.name, site.inFeatures, site.outFeatures, options),
+        this.dense(input, module.name, module.inFeatures, module.outFeatures, options),
       );
     const adapt = this.#hooks.adapt;
-    return adapt ? this.graph.within({ part: "adapter" }, () => adapt(x, layer, site)) : layer(x);
+    return adapt ? this.graph.within({ part: "adapter" }, () => adapt(x, layer, module)) : layer(x);
   }
 
   /** A linear layer that methods leave alone, such as a head's. */
@@ -225,9 +225,9 @@ export class ForwardContext {
   /** The mask of a dropout layer over `x`, drawn outside; undefined where there is no dropout. */
   #mask({ shape, dtype }: Value, rate: number, rowNumbers?: string): Value | undefined {
     if (!this.#hooks.dropout || rate === 0) return undefined;
-    const site = this.#nextDropout++;
-    const input = `dropout.${site}`;
-    this.dropouts[site] = { input, site, rate, shape, ...(rowNumbers !== undefined && { rowNumbers }) };
+    const number = this.#nextDropout++;
+    const input = `dropout.${number}`;
+    this.dropouts[number] = { input, number, rate, shape, ...(rowNumbers !== undefined && { rowNumbers }) };
     return this.graph.leaf("input", input, dtype, shape);
   }
 }

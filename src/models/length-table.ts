@@ -9,7 +9,7 @@ import { sizeOf, type Tensor } from "../graph/tensor.ts";
 export type TableAxis = "position" | "distance" | number;
 
 /**
- * Numbers that depend on positions alone, such as rotary angles, relative buckets or the reach of a window. An entry
+ * Numbers that depend on positions alone, such as rotary angles, relative buckets or the span of a window. An entry
  * depends on where it stands and not on the length, so a table for a shorter text is cut out of one for a longer text.
  */
 export interface LengthTable {

@@ -1,13 +1,13 @@
 import type { Shape } from "../graph/dimension.ts";
 
 /** Whether a linear layer belongs to a block's attention or to its feed-forward network: methods treat them apart. */
-export type SiteRole = "attention" | "ffn";
+export type ModuleRole = "attention" | "ffn";
 
 /** A linear layer that methods may adapt. */
-export interface LinearSite {
+export interface LinearModule {
   /** Its module in Hugging Face's names, without the family's prefix: `encoder.layer.0.attention.self.query`. */
   name: string;
-  role: SiteRole;
+  role: ModuleRole;
   /** Index of its block, from 0. */
   block: number;
   inFeatures: number;

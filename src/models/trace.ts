@@ -3,7 +3,7 @@ import { Graph, type Value } from "../graph/graph.ts";
 import type { Architecture, Head, HeadName, ModelConfig } from "./architecture.ts";
 import type { ModelDescription } from "./families.ts";
 import { ForwardContext } from "./forward-context.ts";
-import type { LinearSite, WeightSpec } from "./model-parts.ts";
+import type { LinearModule, WeightSpec } from "./model-parts.ts";
 import { MEAN_POOLING, type Pooling, writePooling } from "./pooling.ts";
 import type { Encoded } from "./streams/token-stream.ts";
 
@@ -68,7 +68,7 @@ export function writeEncoder(context: ForwardContext, { architecture, config }: 
 /** What a model consists of, found by writing its forward pass once; no weights are needed. */
 export interface ModelTrace {
   /** Its linear layers in the order in which it uses them. */
-  sites: readonly LinearSite[];
+  modules: readonly LinearModule[];
   /** Every weight by name, the head's among them. */
   weights: ReadonlyMap<string, WeightSpec>;
   /**
@@ -84,5 +84,5 @@ export function traceModel(description: ModelDescription, outputs: number, head?
   writeModel(context, description, outputs, head);
   const last = [...context.weights.values()].findLast(({ part }) => part === "head");
   const classifier = last?.name.slice(0, last.name.lastIndexOf("."));
-  return { sites: [...context.sites.values()], weights: context.weights, classifier };
+  return { modules: [...context.modules.values()], weights: context.weights, classifier };
 }

@@ -18,63 +18,75 @@ function blockChecks(records: FreezingRecord[]): Check[] {
   );
 }
 
-/** Step at which each block settled, from the input side on; null where it has not. Empty where none may. */
-export function settledSteps(records: FreezingRecord[]): (number | null)[] {
+/** Step at which each block froze, from the input side on; null where it has not. Empty where none may. */
+export function frozenBlockSteps(records: FreezingRecord[]): (number | null)[] {
   const checks = blockChecks(records);
   const steps: (number | null)[] = (checks[0]?.scores ?? []).map(() => null);
-  for (const { step, border, settled } of checks) steps.fill(step, border - settled, border);
+  for (const { step, boundary, frozenBlocks } of checks) steps.fill(step, boundary - frozenBlocks, boundary);
   return steps;
 }
 
-const movesOf = (checks: Check[]): Check[] => checks.filter(({ settled }) => settled > 0);
+const movesOf = (checks: Check[]): Check[] => checks.filter(({ frozenBlocks }) => frozenBlocks > 0);
 
-/** How many blocks were settled, from each step on at which that changed. */
-function path(checks: Check[], last: number): { step: number; border: number }[] {
-  const moves = movesOf(checks).map(({ step, border }) => ({ step, border }));
-  return [{ step: 0, border: 0 }, ...moves, { step: last, border: checks.at(-1)!.border }];
+/** How many blocks were frozen, from each step on at which that changed. */
+function path(checks: Check[], last: number): { step: number; boundary: number }[] {
+  const moves = movesOf(checks).map(({ step, boundary }) => ({ step, boundary }));
+  return [{ step: 0, boundary: 0 }, ...moves, { step: last, boundary: checks.at(-1)!.boundary }];
 }
 
 /** Axes of a drawing of paths. @param of number of blocks */
 const axes = (of: number) => ({
   height: 60 + 22 * of,
   x: { label: "step" },
-  y: { label: "blocks settled", domain: [0, of], ticks: Math.min(of, 12), tickFormat: "d", grid: true },
+  y: { label: "blocks frozen", domain: [0, of], ticks: Math.min(of, 12), tickFormat: "d", grid: true },
 });
 
 /** How many blocks had left training, over time. */
-function border(checks: Check[], last: number): Picture {
+function boundary(checks: Check[], last: number): Picture {
   const of = checks[0]!.scores.length;
   const moves = movesOf(checks);
   const points = path(checks, last);
   const compiling = moves.reduce((sum, { compileSeconds }) => sum + compileSeconds, 0);
-  const settled = checks.at(-1)!.border;
+  const frozenBlocks = checks.at(-1)!.boundary;
   return {
-    title: "Blocks settled",
+    title: "Blocks frozen",
     summary: moves.length
-      ? `${settled} of ${counted(of, "block")} had settled by step ${last}, the first at step ${moves[0]!.step}, the last at step ${moves.at(-1)!.step}. Compiling the step again took ${duration(compiling)} in all.`
-      : `None of ${counted(of, "block")} has settled by step ${last}.`,
+      ? `${frozenBlocks} of ${counted(of, "block")} had frozen by step ${last}, the first at step ${moves[0]!.step}, the last at step ${moves.at(-1)!.step}. Compiling the step again took ${duration(compiling)} in all.`
+      : `None of ${counted(of, "block")} has frozen by step ${last}.`,
     svg: draw({
       ...axes(of),
       marks: [
-        Plot.areaY(points, { x: "step", y: "border", fill: "var(--series-0)", fillOpacity: 0.15, curve: "step-after" }),
+        Plot.areaY(points, {
+          x: "step",
+          y: "boundary",
+          fill: "var(--series-0)",
+          fillOpacity: 0.15,
+          curve: "step-after",
+        }),
         Plot.ruleY([0]),
-        Plot.lineY(points, { x: "step", y: "border", stroke: "var(--series-0)", strokeWidth: 2, curve: "step-after" }),
+        Plot.lineY(points, {
+          x: "step",
+          y: "boundary",
+          stroke: "var(--series-0)",
+          strokeWidth: 2,
+          curve: "step-after",
+        }),
       ],
     }),
     numbers: {
-      caption: "Checks at which blocks settled",
-      columns: ["step", "settled", "in all", "seconds compiling"],
-      rows: moves.map(({ step, settled, border, compileSeconds }) => [
+      caption: "Checks at which blocks froze",
+      columns: ["step", "frozen", "in all", "seconds compiling"],
+      rows: moves.map(({ step, frozenBlocks, boundary, compileSeconds }) => [
         number(step),
-        number(settled),
-        number(border),
+        number(frozenBlocks),
+        number(boundary),
         number(compileSeconds),
       ]),
     },
   };
 }
 
-/** Score of each block until it settled, with the threshold. */
+/** Score of each block until it froze, with the threshold. */
 function scores(checks: Check[]): Picture {
   const blocks = checks[0]!.scores.map((_, block) => block);
   const groups = bins(blocks, orders);
@@ -83,12 +95,12 @@ function scores(checks: Check[]): Picture {
     return `var(--order-${groups.length > 1 ? Math.round((group * (orders - 1)) / (groups.length - 1)) : 0})`;
   };
   const sampled = bins(checks, mostChecks).map((bin) => bin[0]!);
-  const shown = checks.filter((check) => check.settled > 0 || sampled.includes(check));
+  const shown = checks.filter((check) => check.frozenBlocks > 0 || sampled.includes(check));
   const points = shown.flatMap(({ step, scores }) =>
     scores.flatMap((score, block) => (score === null ? [] : [{ step, block, score }])),
   );
-  const ends = shown.flatMap(({ step, border, settled, scores }) =>
-    blocks.slice(border - settled, border).flatMap((block) => {
+  const ends = shown.flatMap(({ step, boundary, frozenBlocks, scores }) =>
+    blocks.slice(boundary - frozenBlocks, boundary).flatMap((block) => {
       const score = scores[block];
       return score == null ? [] : [{ step, block, score }];
     }),
@@ -97,7 +109,7 @@ function scores(checks: Check[]): Picture {
   const all = points.map(({ score }) => score);
   return {
     title: "Scores of blocks",
-    summary: `Scores of ${counted(blocks.length, "block")} over ${counted(checks.length, "check")}, each until it settled (dot), from ${number(Math.min(...all))} to ${number(Math.max(...all))}; a block may settle below the threshold (dashed), and only after those before it.`,
+    summary: `Scores of ${counted(blocks.length, "block")} over ${counted(checks.length, "check")}, each until it froze (dot), from ${number(Math.min(...all))} to ${number(Math.max(...all))}; a block may freeze below the threshold (dashed), and only after those before it.`,
     legend: [
       ...groups.map((group) => ({
         color: colorOf(group[0]!),
@@ -124,7 +136,7 @@ function scores(checks: Check[]): Picture {
           y: "score",
           r: 3.5,
           fill: ({ block }) => colorOf(block),
-          title: ({ block, step }) => `block ${block} settled at step ${step}`,
+          title: ({ block, step }) => `block ${block} froze at step ${step}`,
         }),
         Plot.lineY(thresholds, { x: "step", y: "threshold", stroke: "var(--ink)", strokeDasharray: "4 3" }),
       ],
@@ -142,23 +154,23 @@ function scores(checks: Check[]): Picture {
 }
 
 /** Which blocks left training in each run of a setting. */
-export function borderPaths(
+export function boundaryPaths(
   label: string,
   runs: { seed: number; records: FreezingRecord[]; lastStep: number }[],
 ): Picture[] {
   const paths = runs.flatMap(({ seed, records, lastStep }) => {
     const checks = blockChecks(records);
     if (checks.length === 0) return [];
-    return [{ of: checks[0]!.scores.length, seed, steps: settledSteps(records), points: path(checks, lastStep) }];
+    return [{ of: checks[0]!.scores.length, seed, steps: frozenBlockSteps(records), points: path(checks, lastStep) }];
   });
   if (paths.length === 0) return [];
   const of = paths[0]!.of;
-  const counts = paths.map(({ points }) => points.at(-1)!.border);
+  const counts = paths.map(({ points }) => points.at(-1)!.boundary);
   const [least, most] = [Math.min(...counts), Math.max(...counts)];
   return [
     {
-      title: `Blocks settled: ${label}`,
-      summary: `${least === most ? least : `${least} to ${most}`} of ${counted(of, "block")} settled, a line for each of ${counted(paths.length, "run")}.`,
+      title: `Blocks frozen: ${label}`,
+      summary: `${least === most ? least : `${least} to ${most}`} of ${counted(of, "block")} frozen, a line for each of ${counted(paths.length, "run")}.`,
       svg: draw({
         ...axes(of),
         marks: [
@@ -167,7 +179,7 @@ export function borderPaths(
             paths.flatMap(({ seed, points }, run) => points.map((point) => ({ ...point, seed, run }))),
             {
               x: "step",
-              y: "border",
+              y: "boundary",
               z: "run",
               stroke: "var(--series-0)",
               strokeWidth: 1.5,
@@ -178,11 +190,11 @@ export function borderPaths(
         ],
       }),
       numbers: {
-        caption: "Step at which each block settled",
+        caption: "Step at which each block froze",
         columns: ["seed", ...Array.from({ length: of }, (_, block) => `block ${block}`)],
         rows: paths.map(({ seed, steps }) => [
           String(seed),
-          ...steps.map((step) => (step === null ? "not settled" : number(step))),
+          ...steps.map((step) => (step === null ? "not frozen" : number(step))),
         ]),
       },
     },
@@ -194,5 +206,5 @@ export function blockPictures(records: FreezingRecord[], lastStep: number): Pict
   const checks = blockChecks(records);
   if (checks.length === 0) return [];
   const scored = checks.some((check) => check.scores.some((score) => score !== null && score > 0));
-  return [border(checks, lastStep), ...(scored ? [scores(checks)] : [])];
+  return [boundary(checks, lastStep), ...(scored ? [scores(checks)] : [])];
 }

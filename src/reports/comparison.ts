@@ -4,7 +4,7 @@ import type { RunResult } from "../runs/records.ts";
 import { scoredData } from "../runs/run-data.ts";
 import type { Comparison, Costs } from "../studies/comparison.ts";
 import { grouped } from "../studies/statistics.ts";
-import { borderPaths } from "./block-pictures.ts";
+import { boundaryPaths } from "./block-pictures.ts";
 import { draw, labelRoom, shortened } from "./drawing.ts";
 import { averagePattern } from "./freezing-pictures.ts";
 import type { Picture, Table } from "./page.ts";
@@ -158,7 +158,7 @@ function scores(task: string, { rows, best, data }: Comparison): Picture {
 /** Pictures and the table of facts of a comparison. */
 export function comparisonContent(comparison: Comparison): { pictures: Picture[]; facts: Table } {
   const { runs, tasks, data } = comparison;
-  const settles = runs.some(({ run }) => run.result.blocks);
+  const blocksFreeze = runs.some(({ run }) => run.result.blocks);
   return {
     pictures: [
       ...tasks.map((task) => scores(task, comparison)),
@@ -174,7 +174,7 @@ export function comparisonContent(comparison: Comparison): { pictures: Picture[]
               title,
               runs.map(({ records }) => records),
             ),
-            ...borderPaths(title, runs),
+            ...boundaryPaths(title, runs),
           ];
         }),
       ),
@@ -191,7 +191,7 @@ export function comparisonContent(comparison: Comparison): { pictures: Picture[]
         "trainable, average",
         "head",
         "frozen",
-        ...(settles ? ["blocks settled", "operations saved"] : []),
+        ...(blocksFreeze ? ["blocks frozen", "operations saved"] : []),
         "time",
         "a step",
         "peak memory",
@@ -211,7 +211,7 @@ export function comparisonContent(comparison: Comparison): { pictures: Picture[]
           number(Math.round(result.trainable.average)),
           number(result.trainable.head),
           `${result.frozen.count} of ${result.frozen.of}`,
-          ...(settles ? settledCells(result) : []),
+          ...(blocksFreeze ? frozenBlockCells(result) : []),
           duration(result.seconds),
           duration(result.secondsPerStep),
           prefixed(result.peakMemory, "B"),
@@ -224,9 +224,9 @@ export function comparisonContent(comparison: Comparison): { pictures: Picture[]
 }
 
 /** How many blocks left training, and what of the operations that saved. */
-function settledCells({ blocks, flops }: RunResult): [string, string] {
+function frozenBlockCells({ blocks, flops }: RunResult): [string, string] {
   if (!blocks) return ["–", "–"];
-  const settled = blocks.settledAtStep.filter((step) => step !== null).length;
+  const frozenBlocks = blocks.frozenAtStep.filter((step) => step !== null).length;
   const share = (100 * blocks.flopsSaved) / (flops + blocks.flopsSaved);
-  return [`${settled} of ${blocks.settledAtStep.length}`, `${number(Math.round(share))} %`];
+  return [`${frozenBlocks} of ${blocks.frozenAtStep.length}`, `${number(Math.round(share))} %`];
 }

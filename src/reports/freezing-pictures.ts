@@ -1,7 +1,7 @@
 import * as Plot from "@observablehq/plot";
 import type { FreezingRecord } from "../runs/records.ts";
 import { deviation, grouped, mean } from "../studies/statistics.ts";
-import { settledSteps } from "./block-pictures.ts";
+import { frozenBlockSteps } from "./block-pictures.ts";
 import { bins, draw, labelRoom, shortened, width } from "./drawing.ts";
 import type { Picture } from "./page.ts";
 import { counted, duration, number, short, tick } from "./quantities.ts";
@@ -137,13 +137,13 @@ function heatMap(
   };
 }
 
-/** Iterations until frozen, matrix × block. @param settled of each block, where blocks may settle */
-function untilFrozen(steps: ReadonlyMap<string, number | null>, settled: readonly (number | null)[]): Picture {
+/** Iterations until frozen, matrix × block. @param frozenBlocks of each block, where blocks may freeze */
+function untilFrozen(steps: ReadonlyMap<string, number | null>, frozenBlocks: readonly (number | null)[]): Picture {
   const frozen = [...steps].flatMap(([matrix, step]) => (step === null ? [] : [{ matrix, step }]));
   const first = frozen.reduce((a, b) => (b.step < a.step ? b : a), frozen[0]!);
   const last = frozen.reduce((a, b) => (b.step > a.step ? b : a), frozen[0]!);
-  // Of an encoder-decoder the encoder's blocks may settle.
-  const blocks = settled.map((step, block) => [`encoder.${block}.whole block`, step] as const);
+  // Of an encoder-decoder the encoder's blocks may freeze.
+  const blocks = frozenBlocks.map((step, block) => [`encoder.${block}.whole block`, step] as const);
   return heatMap("Iterations until frozen", new Map([...steps, ...blocks]), {
     summary: frozen.length
       ? `${frozen.length} of ${counted(steps.size, "matrix", "matrices")} froze, ${first.matrix} first (step ${first.step}) and ${last.matrix} last (step ${last.step}).`
@@ -292,8 +292,8 @@ export function freezingPictures(checks: FreezingRecord[]): Picture[] {
   if (!steps.size) return [];
   const ofMatrices = checks.filter((check) => Object.keys(check.scores).length > 0);
   const scored = ofMatrices.some((check) => Object.values(check.scores).some((score) => score > 0));
-  const settled = settledSteps(checks);
-  return [untilFrozen(steps, settled), schedule(ofMatrices), ...(scored ? [scores(ofMatrices)] : [])];
+  const frozenBlocks = frozenBlockSteps(checks);
+  return [untilFrozen(steps, frozenBlocks), schedule(ofMatrices), ...(scored ? [scores(ofMatrices)] : [])];
 }
 
 /** The freezing pattern of one method on one task, averaged over its runs, and how much it differs between them. */

@@ -1,5 +1,5 @@
 import type { RunRecords } from "../runs/read-run.ts";
-import type { SettledBlocksResult } from "../runs/records.ts";
+import type { FrozenBlocksResult } from "../runs/records.ts";
 import type { ScoredData } from "../runs/run-data.ts";
 import { blockPictures } from "./block-pictures.ts";
 import { freezingPictures } from "./freezing-pictures.ts";
@@ -92,7 +92,7 @@ function facts(run: ReportedRun): Table {
         ["trainable parameters at the end", number(result.trainable.end)],
         ["trainable parameters of the head", number(result.trainable.head)],
         ["matrices frozen", `${result.frozen.count} of ${result.frozen.of}`],
-        ...(result.blocks ? settledFacts(result.blocks) : []),
+        ...(result.blocks ? frozenBlockFacts(result.blocks) : []),
         ["steps", number(result.steps)],
         ["epochs", number(result.epochs)],
         ["time", duration(result.seconds)],
@@ -118,18 +118,18 @@ function facts(run: ReportedRun): Table {
 }
 
 /** What blocks that left training came to. */
-function settledFacts({
-  settledAtStep,
+function frozenBlockFacts({
+  frozenAtStep,
   flopsSaved,
   secondsSaved,
   activationsSaved,
   kept,
-}: SettledBlocksResult): [string, string][] {
-  const settled = settledAtStep.filter((step) => step !== null);
+}: FrozenBlocksResult): [string, string][] {
+  const frozenBlocks = frozenAtStep.filter((step) => step !== null);
   return [
-    ["blocks settled", `${settled.length} of ${settledAtStep.length}`],
-    ["operations saved by settled blocks", prefixed(flopsSaved, "FLOP")],
-    ["time saved by settled blocks, about", secondsSaved > 0 ? duration(secondsSaved) : "none"],
+    ["blocks frozen", `${frozenBlocks.length} of ${frozenAtStep.length}`],
+    ["operations saved by frozen blocks", prefixed(flopsSaved, "FLOP")],
+    ["time saved by frozen blocks, about", secondsSaved > 0 ? duration(secondsSaved) : "none"],
     ["memory of a step less at the end, expected", prefixed(activationsSaved, "B")],
     ["hidden states kept in memory", prefixed(kept.memory, "B")],
     ["hidden states kept in a file", prefixed(kept.file, "B")],

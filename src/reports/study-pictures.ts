@@ -27,7 +27,8 @@ export function studyPictures(results: TaskResults): Picture[] {
   ];
 }
 
-const whatScore = ({ metric, apart }: TaskResults): string => (apart ? metric : `${metric}, held out`);
+const whatScore = ({ metric, reportedSeparately }: TaskResults): string =>
+  reportedSeparately ? metric : `${metric}, held out`;
 
 function mainEffect({ factor, levels }: MainEffect, results: TaskResults): Picture {
   const { task, best } = results;

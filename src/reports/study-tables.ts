@@ -17,14 +17,14 @@ export function taskTables({ tasks }: StudyResults): TaskTable[] {
 
 const orDash = (value: Spread | undefined): string => (value ? spread(value) : "–");
 
-function configurationRows({ task, metric, apart, rows }: TaskResults): string[][] {
-  const scored = apart ? [`${metric}, held out`, `${metric}, reported`] : [`${metric}, held out`];
+function configurationRows({ task, metric, reportedSeparately, rows }: TaskResults): string[][] {
+  const scored = reportedSeparately ? [`${metric}, held out`, `${metric}, reported`] : [`${metric}, held out`];
   return [
     [task, ...scored, "trainable", "seconds", "peak memory", "trials"],
     ...rows.map(({ label, heldOut, score, trainable, seconds, peakMemory, trials, epochs }) => [
       label,
       orDash(heldOut),
-      ...(apart ? [orDash(score)] : []),
+      ...(reportedSeparately ? [orDash(score)] : []),
       trainable ? number(Math.round(trainable.mean)) : "–",
       seconds ? number(Number(seconds.mean.toPrecision(3))) : "–",
       peakMemory === undefined ? "–" : prefixed(peakMemory, "B"),
@@ -42,10 +42,10 @@ function statusText(trials: TaskResults["rows"][number]["trials"], epochs: numbe
 }
 
 /** What the numbers say of which configuration is best, and no more. */
-export function summaryOf({ task, metric, best, apart, rows, chosen, next }: TaskResults): string {
+export function summaryOf({ task, metric, best, reportedSeparately, rows, chosen, next }: TaskResults): string {
   const row = rows.find(({ label }) => label === chosen);
   if (!row?.heldOut) return `${task}: no configuration has finished with all its seeds.`;
-  const what = apart ? `; on the data that played no part in the choice it has ${spread(row.score!)}` : "";
+  const what = reportedSeparately ? `; on the data that played no part in the choice it has ${spread(row.score!)}` : "";
   const of = counted(row.trials.finished, "seed");
   const first = `${task}: the ${best} ${metric} on the held-out examples, ${spread(row.heldOut)} over ${of}, is that of ${chosen}${what}.`;
   if (!next || next.difference.count === 0) return first;

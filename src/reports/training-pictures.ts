@@ -131,21 +131,23 @@ function stepTimes(steps: StepRecord[], checks: FreezingRecord[]): Picture {
     step: bin.at(-1)!.step,
     seconds: median(bin.map((record) => record.seconds)),
   }));
-  const freezes = checks.filter(({ frozen, blocks }) => frozen.length || blocks?.settled);
-  const stages = [...grouped(steps, ({ frozen, settled = 0 }) => `${frozen} ${settled}`).values()].map((of) => ({
-    frozen: of[0]!.frozen,
-    settled: of[0]!.settled ?? 0,
-    count: of.length,
-    seconds: median(of.map(({ seconds }) => seconds)),
-  }));
+  const freezes = checks.filter(({ frozen, blocks }) => frozen.length || blocks?.frozenBlocks);
+  const stages = [...grouped(steps, ({ frozen, frozenBlocks = 0 }) => `${frozen} ${frozenBlocks}`).values()].map(
+    (of) => ({
+      frozen: of[0]!.frozen,
+      frozenBlocks: of[0]!.frozenBlocks ?? 0,
+      count: of.length,
+      seconds: median(of.map(({ seconds }) => seconds)),
+    }),
+  );
   const [first, last] = [stages[0]!, stages.at(-1)!];
-  const settles = last.settled > 0;
+  const blocksFreeze = last.frozenBlocks > 0;
   const title = "Seconds a step";
   return {
     title,
     summary:
       stages.length > 1
-        ? `A step took ${duration(first.seconds)} (median) with ${counted(first.frozen, "matrix", "matrices")} frozen, ${duration(last.seconds)} with ${number(last.frozen)}${settles ? ` and ${counted(last.settled, "block")} settled` : ""}. Upright lines: matrices froze${settles ? " or blocks settled" : ""}.`
+        ? `A step took ${duration(first.seconds)} (median) with ${counted(first.frozen, "matrix", "matrices")} frozen, ${duration(last.seconds)} with ${number(last.frozen)}${blocksFreeze ? ` and ${counted(last.frozenBlocks, "block")} frozen` : ""}. Upright lines: matrices froze${blocksFreeze ? " or blocks frozen" : ""}.`
         : `A step took ${duration(first.seconds)} (median).`,
     svg: draw({
       height: 240,
@@ -158,11 +160,11 @@ function stepTimes(steps: StepRecord[], checks: FreezingRecord[]): Picture {
       ],
     }),
     numbers: {
-      caption: `Median seconds of a step, by matrices frozen${settles ? " and blocks settled" : ""}`,
-      columns: ["matrices frozen", ...(settles ? ["blocks settled"] : []), "steps", "seconds a step"],
-      rows: stages.map(({ frozen, settled, count, seconds }) => [
+      caption: `Median seconds of a step, by matrices frozen${blocksFreeze ? " and blocks frozen" : ""}`,
+      columns: ["matrices frozen", ...(blocksFreeze ? ["blocks frozen"] : []), "steps", "seconds a step"],
+      rows: stages.map(({ frozen, frozenBlocks, count, seconds }) => [
         number(frozen),
-        ...(settles ? [number(settled)] : []),
+        ...(blocksFreeze ? [number(frozenBlocks)] : []),
         number(count),
         number(seconds),
       ]),

@@ -15,7 +15,7 @@ export const metricsRecord = z.discriminatedUnion("kind", [
     gradientNorm: measured,
     trainable: z.number(),
     frozen: z.number(),
-    settled: count.optional(),
+    frozenBlocks: count.optional(),
     seconds: z.number(),
     tokens: z.number(),
     memory: z.number().optional(),
@@ -36,7 +36,7 @@ export const freezingRecord = z.object({
   scores: z.record(z.string(), measured),
   frozen: z.array(z.string()),
   compileSeconds: z.number().optional(),
-  blocks: z.object({ border: count, settled: count, threshold: measured, scores: z.array(measured) }).optional(),
+  blocks: z.object({ boundary: count, frozenBlocks: count, threshold: measured, scores: z.array(measured) }).optional(),
 });
 /** A line of `scores.jsonl`. */
 export const scoresRecord = z.object({
@@ -69,7 +69,7 @@ export const runResult = z.looseObject({
   peakMemory: measured,
   blocks: z
     .object({
-      settledAtStep: z.array(count.nullable()),
+      frozenAtStep: z.array(count.nullable()),
       flopsSaved: measured,
       secondsSaved: measured,
       activationsSaved: measured,

@@ -4,12 +4,12 @@ import type { BaseFormat } from "../models/base-format.ts";
 import type { RunMemory } from "./memory-fit.ts";
 
 /** What blocks that left training came to, and saved beside a run in which all stay. */
-export interface SettledBlocksResult {
-  /** Step at which each block settled, from the input side on; null where it never did. */
-  settledAtStep: (number | null)[];
+export interface FrozenBlocksResult {
+  /** Step at which each block froze, from the input side on; null where it never did. */
+  frozenAtStep: (number | null)[];
   /** Floating-point operations: those that the steps would have done in addition. */
   flopsSaved: number;
-  /** Seconds of steps: those after the first block settled beside as many of the mean length before. */
+  /** Seconds of steps: those after the first block froze beside as many of the mean length before. */
   secondsSaved: number;
   /** Bytes that are expected of a step's activations before the first step, less those after the last. */
   activationsSaved: number;
@@ -38,7 +38,7 @@ export interface RunResult {
   /** Step at which each projection matrix under the schedule froze; null where it never did. */
   frozenAtStep: Record<string, number | null>;
   /** What blocks that left training came to; absent where none may leave. */
-  blocks?: SettledBlocksResult;
+  blocks?: FrozenBlocksResult;
   steps: number;
   epochs: number;
   /** Wall-clock seconds of training, evaluation included. */

@@ -148,7 +148,7 @@ export class RunFolder {
   }
 }
 
-/** File of what training keeps of settled blocks beyond memory; it goes when training ends. */
+/** File of what training keeps of frozen blocks beyond memory; it goes when training ends. */
 export const HIDDEN_STATES = "hidden-states.bin";
 
 /** The page of a run, which can be made again of the other files. */

@@ -19,7 +19,7 @@ export function summarise(
     peakMemory: number;
     memory: RunMemory;
     freezable: readonly string[];
-    /** Where blocks may settle: how many there are, and what a step is expected to take at the end. */
+    /** Where blocks may freeze: how many there are, and what a step is expected to take at the end. */
     blocks?: { count: number; memoryAtEnd: MemoryEstimate } | undefined;
     /** Size of the adapter's file. */
     adapterBytes: number;
@@ -42,7 +42,7 @@ export function summarise(
     frozenAtStep: Object.fromEntries(facts.freezable.map((name) => [name, state.frozenAtStep[name] ?? null])),
     ...(facts.blocks && {
       blocks: {
-        settledAtStep: Array.from({ length: facts.blocks.count }, (_, block) => state.settledAtStep[block] ?? null),
+        frozenAtStep: Array.from({ length: facts.blocks.count }, (_, block) => state.blocksFrozenAtStep[block] ?? null),
         flopsSaved: state.flopsSaved,
         secondsSaved: secondsSaved(state),
         activationsSaved: facts.memory.activations - facts.blocks.memoryAtEnd.activations,
@@ -61,8 +61,8 @@ export function summarise(
   };
 }
 
-/** By the mean step before the first block settled. */
-function secondsSaved({ stepSeconds, settledAtStep: [first] }: TrainingState): number {
+/** By the mean step before the first block froze. */
+function secondsSaved({ stepSeconds, blocksFrozenAtStep: [first] }: TrainingState): number {
   if (first === undefined) return 0;
   const [before, after] = [stepSeconds.slice(0, first + 1), stepSeconds.slice(first + 1)];
   const sum = (seconds: readonly number[]): number => seconds.reduce((total, each) => total + each, 0);

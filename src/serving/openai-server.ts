@@ -19,8 +19,8 @@ import {
   rerankRequest,
   type WritingRequest,
 } from "./openai-requests.ts";
+import { RequestQueue } from "./request-queue.ts";
 import { embeddingsAnswer, rerankAnswer } from "./retrieval-answers.ts";
-import { WaitingLine } from "./waiting-line.ts";
 import { answerOptions, CHAT, COMPLETION, usage, type WritingForm } from "./written-answers.ts";
 
 /** What is served, by the names that requests ask for. */
@@ -72,7 +72,7 @@ export async function serveModels(models: ServedModels, options: ServeOptions): 
 
 function createApp(models: ServedModels, options: ServeOptions, closing: AbortSignal): Hono {
   const { key, maxWaiting, maxBodyBytes } = options;
-  const line = new WaitingLine(maxWaiting);
+  const line = new RequestQueue(maxWaiting);
   const created = nowInSeconds();
   const app = new Hono();
 

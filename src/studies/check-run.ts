@@ -7,11 +7,11 @@ import { defaultHead, type ModelTrace, traceModel } from "../models/trace.ts";
 import type { RunConfig } from "../runs/run-config.ts";
 import { runSchedule } from "../trainer/run-schedule.ts";
 import { stepsPerEpoch } from "../training/batch-order.ts";
-import { Remembered } from "./remembered.ts";
+import { AsyncMemo } from "./async-memo.ts";
 
 /** Checks runs before they start, from their options alone; models that were looked at are remembered. */
 export class RunChecker {
-  readonly #models = new Remembered<KnownModel>();
+  readonly #models = new AsyncMemo<KnownModel>();
 
   /**
    * Layers, ranks and schedules of a run, without weights.
@@ -24,7 +24,7 @@ export class RunChecker {
     const length = { totalSteps: perEpoch * run.epochs, stepsPerEpoch: perEpoch };
     const model = {
       ...description,
-      adaptation: findMethod(method.name).adapt(method.options, trace.sites),
+      adaptation: findMethod(method.name).adapt(method.options, trace.modules),
       labelCount: description.config.labelCount,
       head: defaultHead(description.architecture),
       trainsHead: () => true,

@@ -11,8 +11,8 @@ import { type AdaptedModel, trainedByBlock, writeStep } from "../training/step-g
 
 /** What a method costs at one moment of training. */
 export interface MethodCost {
-  /** `at the start`; `all frozen`: what a freezing schedule comes to; or with the first blocks settled, too. */
-  when: "at the start" | "all frozen" | `${number} of ${number} blocks settled`;
+  /** `at the start`; `all frozen`: what a freezing schedule comes to; or with the first blocks frozen, too. */
+  when: "at the start" | "all frozen" | `${number} of ${number} blocks frozen`;
   /** Trainable parameters by module, modules without any left out; the head is not among them. */
   modules: Record<string, number>;
   /** Sum over the modules. */
@@ -34,20 +34,20 @@ export interface MethodCosts {
 /**
  * Trainable parameters and floating-point operations of a method on a model, from the model's config alone.
  * @param options the method's own, with defaults filled in
- * @param settled number of blocks that have left training, to be counted too (docs/blocks.md); their hidden states are there
- * @throws UserError where the options do not fit the model, or so many of its blocks cannot settle
+ * @param frozenBlocks number of blocks that have left training, to be counted too (docs/blocks.md); their hidden states are there
+ * @throws UserError where the options do not fit the model, or so many of its blocks cannot freeze
  */
 export function methodCosts(
   description: ModelDescription,
   definition: MethodDefinition,
   options: Record<string, unknown>,
   sequenceLength: number,
-  settled = 0,
+  frozenBlocks = 0,
 ): MethodCosts {
   const head = defaultHead(description.architecture);
   const labelCount = isPretrained(head) ? description.config.vocabularySize : description.config.labelCount;
   const trace = traceModel(description, labelCount, head);
-  const adaptation = definition.adapt(options, trace.sites);
+  const adaptation = definition.adapt(options, trace.modules);
   const model = { ...description, adaptation, labelCount, head, trainsHead: () => true };
   const frozen = new Set(adaptation.freezable);
   const left = new Set([...adaptation.trainable].filter((name) => !frozen.has(name)));
@@ -55,15 +55,15 @@ export function methodCosts(
   if (frozen.size > 0) {
     costs.push(costOf("all frozen", { ...model, trainable: left }, trace, sequenceLength));
   }
-  if (settled > 0) {
+  if (frozenBlocks > 0) {
     const trained = trainedByBlock(model);
-    if (settled > trained.length) {
-      throw new UserError(`${settled} blocks cannot settle: the model has ${trained.length} that may`);
+    if (frozenBlocks > trained.length) {
+      throw new UserError(`${frozenBlocks} blocks cannot freeze: the model has ${trained.length} that may`);
     }
-    const parameters = new Set(trained.slice(0, settled).flat());
+    const parameters = new Set(trained.slice(0, frozenBlocks).flat());
     const trainable = new Set([...left].filter((name) => !parameters.has(name)));
-    const now = { ...model, trainable, settled: { count: settled, parameters } };
-    costs.push(costOf(`${settled} of ${trained.length} blocks settled`, now, trace, sequenceLength));
+    const now = { ...model, trainable, frozenBlocks: { count: frozenBlocks, parameters } };
+    costs.push(costOf(`${frozenBlocks} of ${trained.length} blocks frozen`, now, trace, sequenceLength));
   }
   const ofHead = [...trace.weights.values()].filter(({ part }) => part === "head");
   return {
@@ -75,10 +75,10 @@ export function methodCosts(
 }
 
 function costOf(when: MethodCost["when"], model: AdaptedModel, trace: ModelTrace, sequence: number): MethodCost {
-  const { adaptation, trainable = adaptation.trainable, settled } = model;
+  const { adaptation, trainable = adaptation.trainable, frozenBlocks } = model;
   const backbone = adaptation.trainsBackbone
     ? [...trace.weights.values()].filter(
-        ({ name, part, buffer }) => part === "backbone" && !buffer && !settled?.parameters.has(name),
+        ({ name, part, buffer }) => part === "backbone" && !buffer && !frozenBlocks?.parameters.has(name),
       )
     : [];
   const parameters = [...adaptation.parameters.filter(({ name }) => trainable.has(name)), ...backbone];
@@ -102,16 +102,16 @@ function costOf(when: MethodCost["when"], model: AdaptedModel, trace: ModelTrace
 }
 
 /** Writes each adapted layer once, for one token, and counts. */
-function adaptedLayers({ sites, parameters, adapt }: Adaptation): MethodCosts["adaptedLayers"] {
+function adaptedLayers({ modules, parameters, adapt }: Adaptation): MethodCosts["adaptedLayers"] {
   const shapes = new Map(parameters.map(({ name, shape }) => [name, shape]));
   const total = { base: 0, adapter: 0 };
-  for (const site of sites) {
+  for (const module of modules) {
     const graph = new Graph();
-    const x = graph.leaf("input", "x", "float32", [1, site.inFeatures]);
-    const weight = graph.leaf("frozen", "W0", "float32", [site.outFeatures, site.inFeatures]);
+    const x = graph.leaf("input", "x", "float32", [1, module.inFeatures]);
+    const weight = graph.leaf("frozen", "W0", "float32", [module.outFeatures, module.inFeatures]);
     const parameter = (name: string) => graph.leaf("trainable", name, "float32", shapes.get(name)!);
     const layer = (input: typeof x) => graph.within({ part: "base" }, () => gemm(input, weight, { transB: true }));
-    const y = graph.within({ part: "adapter" }, () => adapt!(parameter, x, layer, site));
+    const y = graph.within({ part: "adapter" }, () => adapt!(parameter, x, layer, module));
     const { base, adapter } = countFlops([y])({});
     total.base += base.forward;
     total.adapter += adapter.forward;

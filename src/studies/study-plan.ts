@@ -6,10 +6,10 @@ import { loadTask } from "../runs/load-task.ts";
 import { type RunConfig, resolveConfig, runOptions, withAbsolutePaths } from "../runs/run-config.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
+import { AsyncMemo } from "./async-memo.ts";
 import { RunChecker } from "./check-run.ts";
 import { type Choice, checkAllTakePart, drawChoice, gridOf, type Values } from "./factors.ts";
 import { type Rung, rungsOf } from "./halving.ts";
-import { Remembered } from "./remembered.ts";
 import type { Study } from "./study-file.ts";
 import { Identifier, type TrialIdentity, trialId } from "./trial-identity.ts";
 
@@ -138,7 +138,7 @@ class Planner {
   readonly #study: Study;
   readonly #checker = new RunChecker();
   readonly #identifier = new Identifier();
-  readonly #sources = new Remembered<Source>();
+  readonly #sources = new AsyncMemo<Source>();
 
   constructor(study: Study) {
     this.#study = study;
@@ -182,9 +182,9 @@ class Planner {
   notes(configurations: readonly Configuration[]): string[] {
     const { holdOut } = this.#study;
     const share = `${Number((100 * holdOut).toPrecision(3))} % of the training examples, drawn by each seed`;
-    const apart = configurations.every(({ trials }) => trials[0]!.reported);
+    const reportedSeparately = configurations.every(({ trials }) => trials[0]!.reported);
     return [
-      apart
+      reportedSeparately
         ? `Epochs and configurations are chosen on ${share}; scores are reported on validation data that played no part in it.`
         : `Epochs and configurations are chosen on ${share}. There are no validation data beside them, so that the scores of the chosen are those by which they were chosen, and too good.`,
     ];

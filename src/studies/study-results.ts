@@ -65,7 +65,7 @@ export interface TaskResults {
   metric: string;
   best: "highest" | "lowest";
   /** Whether scores are of data that played no part in any choice. */
-  apart: boolean;
+  reportedSeparately: boolean;
   rows: ConfigurationRow[];
   /** Label of the configuration that is best on the held-out examples, among those whose trials all finished. */
   chosen?: string;
@@ -163,7 +163,7 @@ function taskResults(task: string, all: readonly TrialRow[], study: Study): Task
     task,
     metric,
     best: study.direction ?? bestIs(metric),
-    apart: finished.length > 0 && finished.every(({ reported }) => reported !== undefined),
+    reportedSeparately: finished.length > 0 && finished.every(({ reported }) => reported !== undefined),
     rows,
     ...(first && { chosen: first.label }),
     ...(next && { next }),

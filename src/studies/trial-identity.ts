@@ -10,7 +10,7 @@ import { findMethod } from "../methods/methods.ts";
 import { hashOf, sha256 } from "../runs/data-fingerprint.ts";
 import { flatOptions, MAY_DIFFER, PATH_OPTIONS, type RunConfig, runOptions } from "../runs/run-config.ts";
 import type { TaskData } from "../tasks/example.ts";
-import { Remembered } from "./remembered.ts";
+import { AsyncMemo } from "./async-memo.ts";
 
 /** What a trial is, wherever its files lie: trials that agree in all of it are the same. */
 export interface TrialIdentity {
@@ -27,8 +27,8 @@ const PLACES = [...PATH_OPTIONS, "revision"];
 
 /** Says what trials are; files that were hashed are remembered. */
 export class Identifier {
-  readonly #data = new Remembered<string>();
-  readonly #models = new Remembered<string>();
+  readonly #data = new AsyncMemo<string>();
+  readonly #models = new AsyncMemo<string>();
 
   /**
    * @param task that the options name, read from their data

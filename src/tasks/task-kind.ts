@@ -50,7 +50,7 @@ export interface Targets {
   /** `[rows]`: what each counts for, such as its class's weight. */
   weights: Float32Array;
   /** What may be in a batch only once: examples that share any of it are kept apart. */
-  apart?: readonly string[];
+  oncePerBatch?: readonly string[];
 }
 
 export interface TrainingExample extends EncodedExample, Targets {}
@@ -138,7 +138,7 @@ export interface TableReading {
  * A kind of task: how rows become examples, what is minimised, what a model's outputs say, and how good that is.
  * Each is one object in a file of its own; nothing outside of `tasks/` knows them apart.
  */
-export interface TaskKind<Shown extends object = object> {
+export interface TaskKind<Output extends object = object> {
   readonly name: string;
   /** One line for --help. */
   readonly summary: string;
@@ -217,9 +217,9 @@ export interface TaskKind<Shown extends object = object> {
   /** What a model says of an example, as its own label is written. @param logits `[rows, outputs]` */
   predict(labels: readonly string[], example: Example, encoded: EncodedExample, logits: Float32Array): Prediction;
   /** What people are shown. @param logits `[rows, outputs]` */
-  describe(labels: readonly string[], example: Example, encoded: EncodedExample, logits: Float32Array): Shown;
+  describe(labels: readonly string[], example: Example, encoded: EncodedExample, logits: Float32Array): Output;
   /** The same in a line, without the text. */
-  lineOf(shown: Shown): string;
+  lineOf(output: Output): string;
   /** What `evaluate` shows beside the task's metrics. */
   detailsOf?(
     predictions: readonly Prediction[],

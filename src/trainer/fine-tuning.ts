@@ -65,7 +65,7 @@ export class FineTuning {
   readonly totalSteps: number;
   /** Names of the parameters that a schedule may freeze. */
   readonly freezable: readonly string[];
-  /** Number of the model's blocks, where they may settle; else 0. */
+  /** Number of the model's blocks, where they may freeze; else 0. */
   readonly blockCount: number;
   /** Share of its steps' work that is left on average, as far as the schedule knows before it begins. */
   readonly workLeft: number;
@@ -110,7 +110,7 @@ export class FineTuning {
 
     const perEpoch = stepsPerEpoch(this.#train.length, settings.batchSize);
     this.totalSteps = perEpoch * settings.epochs;
-    const adaptation = findMethod(method.name).adapt(method.options, base.trace.sites);
+    const adaptation = findMethod(method.name).adapt(method.options, base.trace.modules);
     if (adaptation.trainsBackbone && base.format !== "float32") {
       throw new UserError(
         `method "${method.name}" trains the base model itself, which only --base float32 can; not ${base.format}`,

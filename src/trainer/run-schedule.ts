@@ -9,7 +9,7 @@ import type { MethodChoice } from "./training-options.ts";
  * What changes in the course of a run: the method's schedule, and beside it one for whole blocks where the settings ask for it.
  * @param model as the method adapts it
  * @param state what the schedule's `state` gave
- * @returns with the number of blocks, where they may settle; else 0
+ * @returns with the number of blocks, where they may freeze; else 0
  * @throws UserError where the options do not fit the run's length, the model or each other, or the state does not fit the options
  */
 export function runSchedule(

@@ -21,7 +21,7 @@ export function epochOrder(seed: number, epoch: number, count: number): Uint32Ar
 export function epochBatches(
   seed: number,
   epoch: number,
-  examples: readonly { apart?: readonly string[] }[],
+  examples: readonly { oncePerBatch?: readonly string[] }[],
   batchSize: number,
 ): number[][] {
   const batches = Array.from({ length: stepsPerEpoch(examples.length, batchSize) }, () => ({
@@ -30,13 +30,13 @@ export function epochBatches(
   }));
   let firstOpen = 0;
   for (const i of epochOrder(seed, epoch, examples.length)) {
-    const { apart = [] } = examples[i]!;
+    const { oncePerBatch = [] } = examples[i]!;
     while (batches[firstOpen]?.chosen.length === batchSize) firstOpen++;
     for (let b = firstOpen; b < batches.length; b++) {
       const { chosen, held } = batches[b]!;
-      if (chosen.length === batchSize || apart.some((each) => held.has(each))) continue;
+      if (chosen.length === batchSize || oncePerBatch.some((each) => held.has(each))) continue;
       chosen.push(i);
-      for (const each of apart) held.add(each);
+      for (const each of oncePerBatch) held.add(each);
       break;
     }
   }

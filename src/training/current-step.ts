@@ -14,7 +14,7 @@ export class CurrentStep {
     this.#compile = compile;
   }
 
-  /** @param schedule says what trains and what is settled, now and whenever the step is compiled again */
+  /** @param schedule says what trains and what is frozen, now and whenever the step is compiled again */
   static async compile(
     model: AdaptedModel,
     schedule: Schedule,
@@ -24,7 +24,7 @@ export class CurrentStep {
   ): Promise<CurrentStep> {
     const compile = (): Promise<TrainingStep> =>
       TrainingStep.compile(
-        { ...model, trainable: schedule.trainable(), settled: schedule.settled?.() },
+        { ...model, trainable: schedule.trainable(), frozenBlocks: schedule.frozenBlocks?.() },
         weights,
         runtime,
         settings,

@@ -21,7 +21,7 @@ export class DropoutMasks {
   draw(step: number, batch: LaidOutBatch): Record<string, Tensor> {
     const masks: Record<string, Tensor> = {};
     this.#layers.forEach((layer, i) => {
-      const which = { seed: this.#seed, step, site: layer.site, probability: layer.rate };
+      const which = { seed: this.#seed, step, layer: layer.number, probability: layer.rate };
       const shape = layer.shape.map((dimension) => evaluate(dimension, batch.sizes));
       const mask = this.#room(i, sizeOf(shape));
       if (shape.length === 4) {

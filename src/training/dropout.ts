@@ -1,11 +1,11 @@
 import { UserError } from "../errors.ts";
 
-/** Which dropout layer of which optimizer step a mask is for. `seed`, `step` and `site` are whole numbers of 32 bits. */
-export interface DropoutSite {
+/** Which dropout layer of which optimizer step a mask is for. `seed`, `step` and `layer` are whole numbers of 32 bits. */
+export interface MaskIdentity {
   seed: number;
   step: number;
   /** Number of the dropout layer within the model. */
-  site: number;
+  layer: number;
   /** Probability that a unit is dropped, from 0 up to, but not including, 1. */
   probability: number;
 }
@@ -13,7 +13,7 @@ export interface DropoutSite {
 /**
  * Fills the dropout mask of hidden states: 0 where a unit is dropped, `1 / (1 - probability)` where it is kept.
  *
- * An entry is a hash of seed, step, site, example, position and unit and of nothing else, so neither the cut into
+ * An entry is a hash of seed, step, layer, example, position and unit and of nothing else, so neither the cut into
  * micro-batches nor padding nor resuming a run changes it.
  * @param out `[rows, width]`
  * @param examples each row's example, as its index in the training set, `[rows]`
@@ -21,13 +21,13 @@ export interface DropoutSite {
  */
 export function fillHiddenMask(
   out: Float32Array<ArrayBuffer>,
-  site: DropoutSite,
+  identity: MaskIdentity,
   examples: ArrayLike<number>,
   positions: ArrayLike<number>,
   width: number,
 ): void {
-  const mask = maskOf(out, site.probability);
-  const key = siteKey(site);
+  const mask = maskOf(out, identity.probability);
+  const key = keyOf(identity);
   for (let row = 0; row < positions.length; row++) {
     fillRow(mask, row * width, width, mix(mix(key + examples[row]!) + positions[row]!));
   }
@@ -40,19 +40,19 @@ export interface PaddedLengths {
 }
 
 /**
- * Fills the dropout mask of attention probabilities, as {@link fillHiddenMask}; an entry depends on seed, step, site,
+ * Fills the dropout mask of attention probabilities, as {@link fillHiddenMask}; an entry depends on seed, step, layer,
  * example, head, query and key position. Entries of padding stay as they are: nobody looks at them.
  * @param out `[examples, heads, queries, keys]`, padded
  * @param examples indices in the training set
  */
 export function fillAttentionMask(
   out: Float32Array<ArrayBuffer>,
-  site: DropoutSite,
+  identity: MaskIdentity,
   examples: ArrayLike<number>,
   { heads, queries, keys }: { heads: number; queries: PaddedLengths; keys: PaddedLengths },
 ): void {
-  const mask = maskOf(out, site.probability);
-  const key = siteKey(site);
+  const mask = maskOf(out, identity.probability);
+  const key = keyOf(identity);
   for (let example = 0; example < examples.length; example++) {
     const exampleKey = mix(key + examples[example]!);
     for (let head = 0; head < heads; head++) {
@@ -102,8 +102,8 @@ function fillRow({ bits, kept, threshold }: Mask, start: number, width: number, 
   if (width % 2) bits[end - 1] = ~(((mix(counter, key2) & 0xffff) - threshold) >> 31) & kept;
 }
 
-function siteKey({ seed, step, site }: DropoutSite): number {
-  return mix(mix(mix(seed) + step) + site);
+function keyOf({ seed, step, layer }: MaskIdentity): number {
+  return mix(mix(mix(seed) + step) + layer);
 }
 
 /** 2³² over the golden ratio: multiples of it spread evenly over 32 bits. */

@@ -18,7 +18,7 @@ export interface MemoryEstimate {
   optimizer: number;
   /** The largest micro-batch's values, those kept for the backward pass above all, and the largest of an evaluation. */
   activations: number;
-  /** Most that hidden states of settled blocks will take; absent where none settles. */
+  /** Most that hidden states of frozen blocks will take; absent where none freezes. */
   hiddenStates?: number;
 }
 
@@ -37,7 +37,7 @@ export function estimateMemory({
 }: Omit<TrainOptions, "runtime">): (tokenBudget: number) => MemoryEstimate {
   const kind = findTaskKind(task.kind);
   const { objective } = kind;
-  const now = { ...model, trainable: schedule.trainable(), settled: schedule.settled?.() };
+  const now = { ...model, trainable: schedule.trainable(), frozenBlocks: schedule.frozenBlocks?.() };
   const step = writeStep(now, objective, settings);
   // A loss that couples rows takes a pass without gradients first.
   const forward = objective.couples === "batch" ? [writeInference(now, settings)] : [];
@@ -62,7 +62,7 @@ export function estimateMemory({
     weights: sum([...weights.values()].map(({ data }) => data.byteLength)),
     optimizer,
     activations: sum(plans.map((plan) => plan(tokenBudget))),
-    ...(schedule.settled && { hiddenStates: hiddenStatesOf(train, settings, model.config.hiddenSize) }),
+    ...(schedule.frozenBlocks && { hiddenStates: hiddenStatesOf(train, settings, model.config.hiddenSize) }),
   });
 }
 

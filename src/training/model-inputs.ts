@@ -93,9 +93,9 @@ function layOutStream(
   put("positionIds", int32([tokens], positions));
   put("attentionMask", float32([count, sequence], mask));
   for (const each of heads) {
-    const { places, rowPlaces } = placesOf(lengths, sequence, each);
-    put(`places.${each}`, int32([count, each, sequence], places));
-    put(`rowPlaces.${each}`, int32([each * tokens], rowPlaces));
+    const { paddedRows, rowPositions } = paddedLayout(lengths, sequence, each);
+    put(`paddedRows.${each}`, int32([count, each, sequence], paddedRows));
+    put(`rowPositions.${each}`, int32([each * tokens], rowPositions));
   }
   putSelection(batch, prefix, "firstRows", starts);
   putSelection(
@@ -107,21 +107,21 @@ function layOutStream(
   for (const [name, table] of tables) batch.inputs[name] = makeTable(table, sequence);
 }
 
-/** Row, head by head, of each place `[batch, heads, sequence]`, and the place of each row, `[tokens*heads]`. */
-function placesOf(lengths: readonly number[], sequence: number, heads: number) {
-  const places = new Int32Array(lengths.length * heads * sequence).fill(-1);
-  const rowPlaces = new Int32Array(lengths.reduce((sum, length) => sum + length, 0) * heads);
+/** Row, head by head, at each position `[batch, heads, sequence]`, and the position of each row, `[tokens*heads]`. */
+function paddedLayout(lengths: readonly number[], sequence: number, heads: number) {
+  const paddedRows = new Int32Array(lengths.length * heads * sequence).fill(-1);
+  const rowPositions = new Int32Array(lengths.reduce((sum, length) => sum + length, 0) * heads);
   let row = 0;
   lengths.forEach((length, example) => {
     for (let position = 0; position < length; position++) {
       for (let head = 0; head < heads; head++, row++) {
         const place = (example * heads + head) * sequence + position;
-        places[place] = row;
-        rowPlaces[row] = place;
+        paddedRows[place] = row;
+        rowPositions[row] = place;
       }
     }
   });
-  return { places, rowPlaces };
+  return { paddedRows, rowPositions };
 }
 
 /** The rows that get outputs: those that each example names, in order. */

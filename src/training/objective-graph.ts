@@ -3,7 +3,7 @@ import type { CompiledGraph, Runtime } from "../runtime/session.ts";
 import type { Objective } from "../tasks/losses/objective.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
 import { objectiveInputs, totalWeight } from "./objective-inputs.ts";
-import { writeCoupling } from "./step-graph.ts";
+import { writeBatchCoupledLoss } from "./step-graph.ts";
 
 /** An objective by itself, compiled: the loss of outputs that are at hand, and its gradient with respect to them. */
 export class ObjectiveGraph {
@@ -18,7 +18,7 @@ export class ObjectiveGraph {
   }
 
   static async compile(objective: Objective, outputs: number, runtime: Runtime): Promise<ObjectiveGraph> {
-    const graph = await runtime.compile(writeCoupling(objective, outputs), new Map());
+    const graph = await runtime.compile(writeBatchCoupledLoss(objective, outputs), new Map());
     return new ObjectiveGraph(objective, outputs, graph);
   }
 

@@ -17,8 +17,8 @@ export interface StepRecord {
   trainable: number;
   /** Projection matrices frozen so far (those frozen at random from the start not counted). */
   frozen: number;
-  /** Blocks that were settled in this step; absent where none ever settles. */
-  settled?: number;
+  /** Blocks that were frozen in this step; absent where none ever freezes. */
+  frozenBlocks?: number;
   /** Wall-clock seconds of this step. */
   seconds: number;
   /** Real tokens, padding not counted. */
@@ -63,6 +63,6 @@ export interface FreezingRecord {
   frozen: string[];
   /** Seconds that compiling the step again took; 0 where nothing froze. */
   compileSeconds: number;
-  /** What was seen of whole blocks, where a schedule settles them (docs/blocks.md). */
+  /** What was seen of whole blocks, where a schedule freezes them (docs/blocks.md). */
   blocks?: BlockCheck;
 }

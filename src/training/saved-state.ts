@@ -29,7 +29,7 @@ const countersSchema = z.object({
   evaluations: z.array(evaluation),
   frozenAtStep: z.record(z.string(), amount),
   // States of earlier versions have none of either.
-  settledAtStep: z.array(amount).default([]),
+  blocksFrozenAtStep: z.array(amount).default([]),
   flopsSaved: z.number().default(0),
   bestEpoch: amount.optional(),
   optimizer: z.object({ steps: z.record(z.string(), amount) }),

@@ -1,7 +1,7 @@
 import { gradients } from "../graph/gradients.ts";
 import { Graph, liveLeaves, type Value } from "../graph/graph.ts";
 import { add, mul, sumAll } from "../graph/ops.ts";
-import type { Adaptation, SettledBlocks } from "../methods/method.ts";
+import type { Adaptation, FrozenBlocks } from "../methods/method.ts";
 import type { HeadName } from "../models/architecture.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { ModelDescription } from "../models/families.ts";
@@ -17,8 +17,8 @@ export interface AdaptedModel extends ModelDescription {
   adaptation: Adaptation;
   /** Which of the adaptation's parameters train now; all that are trainable where absent. */
   trainable?: ReadonlySet<string>;
-  /** Blocks whose work is done: the graph begins at their border, with hidden states that are fed. */
-  settled?: SettledBlocks | undefined;
+  /** Blocks whose work is done: the graph begins at their boundary, with hidden states that are fed. */
+  frozenBlocks?: FrozenBlocks | undefined;
   labelCount: number;
   /** How weights of the backbone that do not train are stored; float32 where absent. */
   format?: BaseFormat;
@@ -62,12 +62,12 @@ export function writeInference(
 }
 
 /**
- * One block by itself, without dropout: from the hidden states at its border, or the texts where it is the first, to those after
+ * One block by itself, without dropout: from the hidden states at its boundary, or the texts where it is the first, to those after
  * it, `hidden` `[tokens, hidden]`.
  */
 export function writeBlock(model: AdaptedModel, block: number): ModelGraph<"hidden"> {
-  const settled = { count: block, parameters: new Set<string>() };
-  const { context } = writeForward({ ...model, settled }, () => "trainable", { dropout: false });
+  const frozenBlocks = { count: block, parameters: new Set<string>() };
+  const { context } = writeForward({ ...model, frozenBlocks }, () => "trainable", { dropout: false });
   return modelGraph(context, { hidden: context.blocks[block]! });
 }
 
@@ -107,7 +107,7 @@ export function writeEncoded(model: AdaptedModel, { stream }: Pick<ForwardHooks,
 /**
  * One training step of `model` with what trains now: forward, loss and backward as one graph. Its outputs are `loss` `[]`
  * and `gradient:<name>` of every parameter that trains. An objective that couples the rows of a batch is not in it: its
- * gradient with respect to the outputs is fed (see {@link writeCoupling}), and `loss` is the method's penalty alone.
+ * gradient with respect to the outputs is fed (see {@link writeBatchCoupledLoss}), and `loss` is the method's penalty alone.
  * @param adds whether each gradient is added to an input `sum:<name>`
  */
 export function writeStep(
@@ -131,8 +131,8 @@ export function writeStep(
   const total = penalty ? add(objectiveValue, penalty) : objectiveValue;
   // What leads to a coupled loss's gradient is no loss itself.
   const loss = coupled ? (penalty ?? graph.constant([0], "float32")) : total;
-  // What is settled is written but not read.
-  const read = model.settled ? liveLeaves([total]) : [...graph.leaves.values()];
+  // What is frozen is written but not read.
+  const read = model.frozenBlocks ? liveLeaves([total]) : [...graph.leaves.values()];
   const leaves = read.filter(({ leaf }) => leaf!.kind === "trainable");
   const sums = leaves.map(({ leaf, dtype, shape }) => graph.leaf("input", SUM + leaf!.name, dtype, shape));
   const derivatives = gradients(total, leaves, adds ? sums : undefined);
@@ -143,7 +143,10 @@ export function writeStep(
 }
 
 /** The objective by itself, over outputs that are fed as `logits` `[rows, outputs]`, and its gradient with respect to them. */
-export function writeCoupling(objective: Objective, outputs: number): Record<"loss" | "outputGradients", Value> {
+export function writeBatchCoupledLoss(
+  objective: Objective,
+  outputs: number,
+): Record<"loss" | "outputGradients", Value> {
   const logits = new Graph().leaf("input", "logits", "float32", ["rows", outputs]);
   const loss = writeObjective(objective, logits);
   return { loss, outputGradients: gradients(loss, [logits])[0]! };
@@ -177,26 +180,26 @@ function adaptedContext(
   kindOf: (name: string) => "trainable" | "frozen",
   hooks: Pick<ForwardHooks, "dropout" | "recompute" | "stream" | "encoded">,
 ) {
-  const { settled } = model;
-  const { adapt, inputDropout = 0, sites, parameters, trainsBackbone = false } = model.adaptation;
-  const adapted = new Set(sites.map(({ name }) => name));
+  const { frozenBlocks } = model;
+  const { adapt, inputDropout = 0, modules, parameters, trainsBackbone = false } = model.adaptation;
+  const adapted = new Set(modules.map(({ name }) => name));
   const graph = new Graph();
   const specs = new Map(parameters.map((parameter) => [parameter.name, parameter]));
   const parameter = (name: string): Value => graph.leaf(kindOf(name), name, "float32", specs.get(name)!.shape);
   const context: ForwardContext = new ForwardContext(graph, {
     trains: ({ name, part }: WeightSpec) =>
-      part === "head" ? model.trainsHead(name) : trainsBackbone && !settled?.parameters.has(name),
+      part === "head" ? model.trainsHead(name) : trainsBackbone && !frozenBlocks?.parameters.has(name),
     ...(adapt && {
-      adapt(x, layer, site) {
-        if (!adapted.has(site.name)) return layer(x);
+      adapt(x, layer, module) {
+        if (!adapted.has(module.name)) return layer(x);
         // Rows that stand for positions alone, as DeBERTa has them, are no example's: nothing is dropped of them.
         const isText = context.streams.some(({ prefix }) => x.shape[0] === `${prefix}tokens`);
         const dropped = isText ? context.dropout(x, inputDropout) : x;
-        return adapt(parameter, dropped, dropped === x ? layer : () => layer(x), site);
+        return adapt(parameter, dropped, dropped === x ? layer : () => layer(x), module);
       },
     }),
     format: model.format,
-    border: settled?.count,
+    boundary: frozenBlocks?.count,
     ...hooks,
   });
   return { context, parameter };

@@ -5,7 +5,7 @@ import type { CompiledGraph, Runtime } from "../runtime/session.ts";
 import type { Objective } from "../tasks/losses/objective.ts";
 import type { EncodedExample, TrainingExample } from "../tasks/task-kind.ts";
 import { DropoutMasks } from "./dropout-masks.ts";
-import type { BorderStates } from "./frozen-blocks/border-states.ts";
+import type { BoundaryStates } from "./frozen-blocks/boundary-states.ts";
 import { cutMicroBatches, sizeOf } from "./micro-batches.ts";
 import { layOut } from "./model-inputs.ts";
 import { ObjectiveGraph } from "./objective-graph.ts";
@@ -23,8 +23,8 @@ export interface StepSettings {
   recompute?: boolean | undefined;
   /** Of the dropout masks. */
   seed: number;
-  /** Gives hidden states at the border of a model's settled blocks. */
-  borderStates?: BorderStates | undefined;
+  /** Gives hidden states at the boundary of a model's frozen blocks. */
+  boundaryStates?: BoundaryStates | undefined;
 }
 
 export interface StepOutcome {
@@ -36,7 +36,7 @@ export interface StepOutcome {
   tokens: number;
   /** Floating-point operations done. */
   flops: number;
-  /** Those that it would have done in addition had no block settled. */
+  /** Those that it would have done in addition had no block frozen. */
   flopsSaved: number;
 }
 
@@ -48,7 +48,7 @@ export class TrainingStep {
   readonly #model: AdaptedModel;
   readonly #settings: StepSettings;
   readonly #graph: ModelRun;
-  readonly #coupling: Coupling | undefined;
+  readonly #coupledLoss: BatchCoupledLoss | undefined;
   /** Where the graph sums gradients, by output. */
   readonly #sums: Tensors<"float32"> | undefined;
   readonly #compileAdding: () => Promise<ModelRun>;
@@ -59,13 +59,13 @@ export class TrainingStep {
     model: AdaptedModel,
     settings: StepSettings,
     graph: ModelRun,
-    coupling: Coupling | undefined,
+    coupledLoss: BatchCoupledLoss | undefined,
     compileAdding: () => Promise<ModelRun>,
   ) {
     this.#model = model;
     this.#settings = settings;
     this.#graph = graph;
-    this.#coupling = coupling;
+    this.#coupledLoss = coupledLoss;
     this.#compileAdding = compileAdding;
     const shapes = graph.gradientShapes;
     const elements = shapes.reduce((sum, [, shape]) => sum + elementsOf(shape), 0);
@@ -80,12 +80,12 @@ export class TrainingStep {
     settings: StepSettings,
   ): Promise<TrainingStep> {
     const { objective, seed } = settings;
-    const coupling =
-      objective.couples === "batch" ? await Coupling.compile(model, weights, runtime, settings) : undefined;
+    const coupledLoss =
+      objective.couples === "batch" ? await BatchCoupledLoss.compile(model, weights, runtime, settings) : undefined;
     const write = (adds: boolean) => (of: AdaptedModel) => writeStep(of, objective, { ...settings, adds });
     const compile = (adds: boolean): Promise<ModelRun> => ModelRun.compile(model, write(adds), weights, runtime, seed);
-    const graph = await releaseOnFailure(coupling, () => compile(false));
-    return new TrainingStep(model, settings, graph, coupling, () => compile(true));
+    const graph = await releaseOnFailure(coupledLoss, () => compile(false));
+    return new TrainingStep(model, settings, graph, coupledLoss, () => compile(true));
   }
 
   /** Seconds that compiling took. */
@@ -106,7 +106,7 @@ export class TrainingStep {
     signal?: AbortSignal,
     ahead?: () => readonly TrainingExample[],
   ): Promise<StepOutcome> {
-    const { objective, tokenBudget, borderStates } = this.#settings;
+    const { objective, tokenBudget, boundaryStates } = this.#settings;
     const outputs = this.#model.labelCount;
     const total = totalWeight(batch);
     const outcome: StepOutcome = { loss: 0, gradients: new Map(), tokens: 0, flops: 0, flopsSaved: 0 };
@@ -114,17 +114,17 @@ export class TrainingStep {
       outcome.flops += flops;
       outcome.flopsSaved += flopsSaved;
     };
-    const texts = this.#coupling ? singleTexts(batch) : batch;
+    const texts = this.#coupledLoss ? singleTexts(batch) : batch;
     const sizes = texts.map(sizeOf);
     const cut = cutMicroBatches(sizes, { tokens: tokenBudget, outputs });
-    const border = this.#model.settled?.count ?? 0;
-    if (border > 0) {
-      const textsAhead = ahead && (() => (this.#coupling ? singleTexts(ahead()) : ahead()));
-      const flops = await borderStates!.prepare(texts, border, { signal, ahead: textsAhead });
+    const boundary = this.#model.frozenBlocks?.count ?? 0;
+    if (boundary > 0) {
+      const textsAhead = ahead && (() => (this.#coupledLoss ? singleTexts(ahead()) : ahead()));
+      const flops = await boundaryStates!.prepare(texts, boundary, { signal, ahead: textsAhead });
       add({ flops, flopsSaved: -flops });
     }
-    const fedAtBorder = (examples: readonly EncodedExample[]) => (border > 0 ? borderStates!.rows(examples) : {});
-    const coupled = await this.#coupling?.run(step, batch, texts, cut, fedAtBorder, signal);
+    const fedAtBoundary = (examples: readonly EncodedExample[]) => (boundary > 0 ? boundaryStates!.rows(examples) : {});
+    const coupled = await this.#coupledLoss?.run(step, batch, texts, cut, fedAtBoundary, signal);
     if (coupled) {
       outcome.loss = coupled.loss;
       add(coupled);
@@ -136,7 +136,7 @@ export class TrainingStep {
       const inputs = {
         ...(coupled ? { outputGradients: coupled.gradients[i]! } : objectiveInputs(objective, outputs, own(), total)),
         penaltyWeight: float32([], Float32Array.of(i === 0 ? 1 : 0)),
-        ...fedAtBorder(examples),
+        ...fedAtBoundary(examples),
       };
       const { results, ...done } = await (this.#sums && i > 0
         ? this.#add(this.#sums, step, examples, inputs)
@@ -167,7 +167,7 @@ export class TrainingStep {
   }
 
   async release(): Promise<void> {
-    await this.#coupling?.release();
+    await this.#coupledLoss?.release();
     await this.#graph.compiled.release();
     await this.#adding?.compiled.release();
   }
@@ -183,7 +183,7 @@ class ModelRun {
   readonly #graph: ModelGraph;
   readonly #masks: DropoutMasks;
   readonly #flops: ReturnType<typeof countFlops>;
-  /** Had no block settled. */
+  /** Had no block frozen. */
   readonly #wholeFlops: ReturnType<typeof countFlops>;
 
   private constructor(compiled: CompiledGraph, graph: ModelGraph, whole: ModelGraph, seed: number) {
@@ -202,7 +202,7 @@ class ModelRun {
     seed: number,
   ): Promise<ModelRun> {
     const graph = write(model);
-    const whole = model.settled?.count ? write(unsettled(model)) : graph;
+    const whole = model.frozenBlocks?.count ? write(withoutFrozenBlocks(model)) : graph;
     return new ModelRun(await runtime.compile(graph.outputs, weights), graph, whole, seed);
   }
 
@@ -231,7 +231,7 @@ class ModelRun {
  * The gradient of an objective that needs all rows of a batch at once with respect to each row's outputs: the batch goes
  * through the model without gradients first (Gao et al. 2021, arXiv 2101.06983). Dropout masks are the same both times.
  */
-class Coupling {
+class BatchCoupledLoss {
   readonly #forward: ModelRun;
   readonly #objective: ObjectiveGraph;
   readonly #outputs: number;
@@ -248,13 +248,13 @@ class Coupling {
     const objective = await releaseOnFailure(forward.compiled, () =>
       ObjectiveGraph.compile(settings.objective, model.labelCount, runtime),
     );
-    return new Coupling(forward, objective, model.labelCount);
+    return new BatchCoupledLoss(forward, objective, model.labelCount);
   }
 
   /**
    * @param texts those of the batch's examples, one after the other
    * @param cut into micro-batches, as indices of texts
-   * @param fedAtBorder what is fed of settled blocks
+   * @param fedAtBoundary what is fed of frozen blocks
    * @returns the loss, and for each micro-batch the gradient with respect to its outputs, `[rows, outputs]`
    */
   async run(
@@ -262,7 +262,7 @@ class Coupling {
     batch: readonly TrainingExample[],
     texts: readonly EncodedExample[],
     cut: readonly (readonly number[])[],
-    fedAtBorder: (examples: readonly EncodedExample[]) => Record<string, Tensor>,
+    fedAtBoundary: (examples: readonly EncodedExample[]) => Record<string, Tensor>,
     signal: AbortSignal | undefined,
   ) {
     const logits: Float32Array[] = new Array(texts.length);
@@ -270,7 +270,7 @@ class Coupling {
     for (const chosen of cut) {
       signal?.throwIfAborted();
       const examples = chosen.map((i) => texts[i]!);
-      const run = await this.#forward.run(step, examples, fedAtBorder(examples));
+      const run = await this.#forward.run(step, examples, fedAtBoundary(examples));
       const values = asFloat32(run.results.logits!).data;
       let start = 0;
       for (const i of chosen) {
@@ -301,9 +301,9 @@ class Coupling {
   }
 }
 
-/** The model as it would train had no block settled. */
-function unsettled({ settled, trainable, ...model }: AdaptedModel): AdaptedModel {
-  const own = [...settled!.parameters].filter((name) => model.adaptation.trainable.has(name));
+/** The model as it would train had no block frozen. */
+function withoutFrozenBlocks({ frozenBlocks, trainable, ...model }: AdaptedModel): AdaptedModel {
+  const own = [...frozenBlocks!.parameters].filter((name) => model.adaptation.trainable.has(name));
   return { ...model, ...(trainable && { trainable: new Set([...trainable, ...own]) }) };
 }
 

@@ -9,7 +9,7 @@ import { AdamW } from "./adamw.ts";
 import { epochBatches, stepsPerEpoch } from "./batch-order.ts";
 import { CurrentStep } from "./current-step.ts";
 import { type EncodedSplit, Evaluator } from "./evaluate.ts";
-import { BorderStates } from "./frozen-blocks/border-states.ts";
+import { BoundaryStates } from "./frozen-blocks/boundary-states.ts";
 import type { SpillFile } from "./frozen-blocks/hidden-state-cache.ts";
 import type { PackedFormat } from "./frozen-blocks/packed-rows.ts";
 import { clippingFactor, globalNorm, scaleGradients } from "./gradient-norm.ts";
@@ -47,13 +47,13 @@ export interface TrainingSettings {
   dropout: boolean;
   /** Whether the backward pass computes each block again. */
   recompute?: boolean | undefined;
-  /** How hidden states of settled blocks are kept by example; `none` computes them again at each step. */
+  /** How hidden states of frozen blocks are kept by example; `none` computes them again at each step. */
   freezeBlocksCache?: PackedFormat | "none" | undefined;
   /** Most memory that they take, MB; what is beyond goes to a file, where there may be one. */
   freezeBlocksMemory?: number | undefined;
 }
 
-/** What {@link TrainingSettings} of settled blocks are where absent. */
+/** What {@link TrainingSettings} of frozen blocks are where absent. */
 export const BLOCK_CACHE = { format: "int16", memory: 1024 } as const;
 
 export interface TrainOptions {
@@ -71,7 +71,7 @@ export interface TrainOptions {
   onEvaluation?(record: EvaluationRecord): void | Promise<void>;
   /** Told before each evaluation of kinds that have such. */
   onScores?(record: ScoresRecord): void | Promise<void>;
-  /** Opens a place for hidden states of settled blocks beyond what memory may hold; they are computed again where absent. */
+  /** Opens a place for hidden states of frozen blocks beyond what memory may hold; they are computed again where absent. */
   openSpill?(): Promise<SpillFile>;
   /** Asked between two steps whether to save what is done; the parameters are copied only then. */
   checkpointIsDue?(stepsDone: number): boolean;
@@ -96,7 +96,7 @@ export interface TrainOutcome {
   best: EvaluationRecord | undefined;
   last: EvaluationRecord | undefined;
   trainable: { start: number; average: number; end: number; head: number };
-  /** Most bytes of hidden states that were kept of settled blocks. */
+  /** Most bytes of hidden states that were kept of frozen blocks. */
   kept: { memory: number; file: number };
   /** Whether the signal or a pause ended the run. */
   aborted: boolean;
@@ -138,9 +138,9 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
     (timeUp?.aborted === true && progress.best !== undefined);
 
   const { spills, ...kept } = keptStates(settings);
-  const borderStates =
-    schedule.settled &&
-    new BorderStates(model, weights, runtime, {
+  const boundaryStates =
+    schedule.frozenBlocks &&
+    new BoundaryStates(model, weights, runtime, {
       ...kept,
       tokenBudget: settings.tokenBudget,
       openSpill: spills ? options.openSpill : undefined,
@@ -150,7 +150,7 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
   const step = await CurrentStep.compile(model, schedule, weights, runtime, {
     objective: objectiveOf(task),
     ...settings,
-    borderStates,
+    boundaryStates,
   });
   let evaluator: Evaluator | undefined;
   const evaluations: EvaluationRecord[] = [...(resume?.evaluations ?? [])];
@@ -203,7 +203,7 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
         if (!outcome) break;
         const { loss, gradients, tokens } = outcome;
         const trainable = parameters.count(gradients);
-        const settled = schedule.settled?.().count;
+        const frozenBlocks = schedule.frozenBlocks?.().count;
         const check = schedule.observe?.(t, gradients, parameters.tensors);
         const gradientNorm = globalNorm(gradients);
         const where = `step ${t} (epoch ${epoch + 1}, batch ${batch + 1} of ${perEpoch})`;
@@ -220,13 +220,13 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
         const seconds = (performance.now() - started) / 1000;
         progress.addStep(outcome, trainable, seconds);
         if (check) {
-          const settles = check.blocks?.settled ?? 0;
+          const newlyFrozenBlocks = check.blocks?.frozenBlocks ?? 0;
           progress.addFrozen(check.frozen, t);
-          progress.addSettled(settles, t);
+          progress.addFrozenBlocks(newlyFrozenBlocks, t);
           optimizer.drop(check.frozen);
-          optimizer.drop(schedule.settled?.().parameters ?? []);
+          optimizer.drop(schedule.frozenBlocks?.().parameters ?? []);
           // What freezes at a step takes part in it, and is gone from the next one.
-          const compileSeconds = check.frozen.length > 0 || settles > 0 ? await step.compileAgain() : 0;
+          const compileSeconds = check.frozen.length > 0 || newlyFrozenBlocks > 0 ? await step.compileAgain() : 0;
           await options.onFreezingCheck?.({ ...check, compileSeconds });
         }
         await options.onStep?.({
@@ -238,7 +238,7 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
           gradientNorm,
           trainable,
           frozen: progress.frozenCount,
-          ...(settled !== undefined && { settled }),
+          ...(frozenBlocks !== undefined && { frozenBlocks }),
           seconds,
           tokens,
         });
@@ -261,20 +261,20 @@ export async function train(options: TrainOptions): Promise<TrainOutcome> {
         end: parameters.count(),
         head: parameters.headCount,
       },
-      kept: borderStates?.largest ?? { memory: 0, file: 0 },
+      kept: boundaryStates?.largest ?? { memory: 0, file: 0 },
       aborted,
       notes: aborted
         ? []
-        : [...(borderStates?.note ? [borderStates.note] : []), ...learningNotes(evaluations, saysTheSame)],
+        : [...(boundaryStates?.note ? [boundaryStates.note] : []), ...learningNotes(evaluations, saysTheSame)],
     };
   } finally {
     await step.release();
-    await borderStates?.release();
+    await boundaryStates?.release();
     await evaluator?.release();
   }
 }
 
-/** How hidden states of settled blocks are kept, in how many bytes of memory at most, and whether what is beyond may go to a file. */
+/** How hidden states of frozen blocks are kept, in how many bytes of memory at most, and whether what is beyond may go to a file. */
 export function keptStates({
   freezeBlocksCache: format = BLOCK_CACHE.format,
   freezeBlocksMemory = BLOCK_CACHE.memory,
@@ -283,7 +283,7 @@ export function keptStates({
   return { format, memory: freezeBlocksMemory * 1e6, spills: true };
 }
 
-/** Batches whose hidden states are computed together, where blocks have settled. */
+/** Batches whose hidden states are computed together, where blocks have frozen. */
 const AHEAD = 7;
 
 const ADVICE = "lower the learning rate";

@@ -57,8 +57,8 @@ export class TrainedParameters {
 
   #namesNow(): Iterable<string> {
     if (!this.#model.adaptation.trainsBackbone) return this.#schedule.trainable();
-    const settled = this.#schedule.settled?.().parameters;
-    return this.names.filter((name) => !settled?.has(name));
+    const frozenBlocks = this.#schedule.frozenBlocks?.().parameters;
+    return this.names.filter((name) => !frozenBlocks?.has(name));
   }
 
   /** Parameters of the head that train. */

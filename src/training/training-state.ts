@@ -11,7 +11,7 @@ export interface TrainingState {
   step: number;
   tokens: number;
   flops: number;
-  /** Operations that settled blocks have saved. */
+  /** Operations that frozen blocks have saved. */
   flopsSaved: number;
   /** Trainable parameters before the first step. */
   trainableAtStart: number;
@@ -22,8 +22,8 @@ export interface TrainingState {
   stepSeconds: number[];
   evaluations: EvaluationRecord[];
   frozenAtStep: Record<string, number>;
-  /** Step at which each settled block settled, from the input side on. */
-  settledAtStep: number[];
+  /** Step at which each frozen block froze, from the input side on. */
+  blocksFrozenAtStep: number[];
   parameters: Tensors<"float32">;
   best?: { epoch: number; parameters: Tensors<"float32"> };
   optimizer: AdamWState;
@@ -44,7 +44,7 @@ export class RunProgress {
       this.#state = { ...counted };
     } else {
       const nothing = { step: 0, tokens: 0, flops: 0, flopsSaved: 0, trainableSum: 0, seconds: 0 };
-      const lists = { stepSeconds: [], evaluations: [], settledAtStep: [] };
+      const lists = { stepSeconds: [], evaluations: [], blocksFrozenAtStep: [] };
       this.#state = { ...nothing, ...lists, trainableAtStart, frozenAtStep: {} };
     }
     this.#started = performance.now() - this.#state.seconds * 1000;
@@ -94,9 +94,9 @@ export class RunProgress {
     for (const name of names) this.#state.frozenAtStep[name] = step;
   }
 
-  /** @param count of blocks that settled at a step */
-  addSettled(count: number, step: number): void {
-    for (let i = 0; i < count; i++) this.#state.settledAtStep.push(step);
+  /** @param count of blocks that froze at a step */
+  addFrozenBlocks(count: number, step: number): void {
+    for (let i = 0; i < count; i++) this.#state.blocksFrozenAtStep.push(step);
   }
 
   /** Takes in an evaluation; the parameters are kept where it is the best by its first metric. */

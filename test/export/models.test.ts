@@ -69,7 +69,7 @@ describe("merged and ONNX folders compute what the adapter on its base does", ()
   test.each([
     ["sora", { rank: 4 }],
     ["adalora", { rank: 2, initialRank: 4 }],
-    ["elora", { rank: 40, sharing: "sliced" }],
+    ["vera", { rank: 40, sharing: "sliced" }],
     ["full", {}],
     ["head", {}],
   ] as const)("method %s", async (method, options) => {

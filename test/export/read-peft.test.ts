@@ -51,7 +51,7 @@ describe("adapters that peft wrote give the logits that peft gave (oracle/peft_a
     ["lora", "lora", { rank: 4, alpha: 8 }],
     // Ranks and alphas of their own, and a scale by the root of the rank.
     ["lora-patterns", "lora", { rank: 4, alpha: 4 }],
-    ["vera", "elora", { rank: 16, sharing: "sliced" }],
+    ["vera", "vera", { rank: 16, sharing: "sliced" }],
     ["adalora", "adalora", { rank: 2, initialRank: 4, alpha: 8 }],
   ])("%s", async (name, method, options) => {
     const adapter = await readPeftAdapter(join(FIXTURES, name), { model });

@@ -61,45 +61,45 @@ const lastAxis = (apply: (x: Value) => Value): fc.Arbitrary<Case> =>
   shape(1, 3).map((s) => ({ shapes: [[...s, 3]], apply: ([x]) => apply(x!) }));
 
 /** Examples of `lengths` tokens, their rows one after the other, and where these stand among `[batch, sequence]`. */
-function layOut(lengths: readonly number[]): { places: number[]; rowPlaces: number[]; sequence: number } {
+function layOut(lengths: readonly number[]): { paddedRows: number[]; rowPositions: number[]; sequence: number } {
   const sequence = Math.max(...lengths);
-  const places = new Array<number>(lengths.length * sequence).fill(-1);
-  const rowPlaces: number[] = [];
+  const paddedRows = new Array<number>(lengths.length * sequence).fill(-1);
+  const rowPositions: number[] = [];
   lengths.forEach((length, example) => {
     for (let i = 0; i < length; i++) {
       const place = example * sequence + i;
-      places[place] = rowPlaces.length;
-      rowPlaces.push(place);
+      paddedRows[place] = rowPositions.length;
+      rowPositions.push(place);
     }
   });
-  return { places, rowPlaces, sequence };
+  return { paddedRows, rowPositions, sequence };
 }
 
 const raggedRows = fc.array(size, { minLength: 1, maxLength: 3 }).map((lengths) => {
-  const { places, rowPlaces, sequence } = layOut(lengths);
+  const { paddedRows, rowPositions, sequence } = layOut(lengths);
   return {
-    sizes: { batch: lengths.length, sequence, tokens: rowPlaces.length },
+    sizes: { batch: lengths.length, sequence, tokens: rowPositions.length },
     indices: [
-      { shape: ["batch", "sequence"], data: places },
-      { shape: ["tokens"], data: rowPlaces },
+      { shape: ["batch", "sequence"], data: paddedRows },
+      { shape: ["tokens"], data: rowPositions },
     ],
   };
 });
 
 /** 1 at padding, 0 at real tokens. */
-const isPadding = (places: Value): Value => op.relu(op.neg(op.cast(places, "float64")));
+const isPadding = (paddedRows: Value): Value => op.relu(op.neg(op.cast(paddedRows, "float64")));
 
 /** Every token looks at all real tokens of its example: what stands on padding reaches nothing. */
-function paddedAttention(x: Value, places: Value, rowPlaces: Value): Value {
+function paddedAttention(x: Value, paddedRows: Value, rowPositions: Value): Value {
   const width = x.shape[1]!;
-  const padded = op.pad(x, places, rowPlaces);
+  const padded = op.pad(x, paddedRows, rowPositions);
   const queries = op.reshape(padded, ["batch", "sequence", 1, width]);
   const keys = op.reshape(padded, ["batch", 1, "sequence", width]);
   const scores = op.reduceSum(op.mul(queries, keys), [-1]);
-  const mask = op.reshape(op.mul(isPadding(places), -1e30), ["batch", 1, "sequence"]);
+  const mask = op.reshape(op.mul(isPadding(paddedRows), -1e30), ["batch", 1, "sequence"]);
   const probabilities = op.softmax(op.add(scores, mask));
   const mixed = op.reduceSum(op.mul(op.reshape(probabilities, ["batch", "sequence", "sequence", 1]), keys), [2]);
-  return op.unpad(mixed, places, rowPlaces);
+  return op.unpad(mixed, paddedRows, rowPositions);
 }
 
 const cases: Record<string, fc.Arbitrary<Case>> = {
@@ -247,13 +247,15 @@ const cases: Record<string, fc.Arbitrary<Case>> = {
   PadRows: fc.tuple(raggedRows, size, fc.constantFrom("zeros", "attention")).map(([ragged, width, use]) => ({
     ...ragged,
     shapes: [["tokens", width]],
-    apply: ([x], [places, rowPlaces]) =>
-      use === "zeros" ? op.pad(x!, places!, rowPlaces!, { zeros: true }) : paddedAttention(x!, places!, rowPlaces!),
+    apply: ([x], [paddedRows, rowPositions]) =>
+      use === "zeros"
+        ? op.pad(x!, paddedRows!, rowPositions!, { zeros: true })
+        : paddedAttention(x!, paddedRows!, rowPositions!),
   })),
   UnpadRows: fc.tuple(raggedRows, shape(0, 2)).map(([ragged, width]) => ({
     ...ragged,
     shapes: [["batch", "sequence", ...width]],
-    apply: ([x], [places, rowPlaces]) => op.unpad(op.tanh(x!), places!, rowPlaces!),
+    apply: ([x], [paddedRows, rowPositions]) => op.unpad(op.tanh(x!), paddedRows!, rowPositions!),
   })),
 };
 
@@ -389,20 +391,22 @@ test("rows aligned by distance: y[i, j] = x[i, n + j - i]", async () => {
 
 test.each([false, true])("rows of real tokens padded and back (zeros: %s), against a loop", async (zeros) => {
   const lengths = [2, 4, 1];
-  const { places, rowPlaces, sequence } = layOut(lengths);
-  const rows = Array.from({ length: rowPlaces.length * 2 }, (_, i) => i + 1);
+  const { paddedRows, rowPositions, sequence } = layOut(lengths);
+  const rows = Array.from({ length: rowPositions.length * 2 }, (_, i) => i + 1);
   const graph = new Graph();
-  const placesLeaf = graph.leaf("input", "places", "int32", ["batch", "sequence"]);
-  const rowPlacesLeaf = graph.leaf("input", "rowPlaces", "int32", ["tokens"]);
-  const padded = op.pad(graph.leaf("input", "rows", "float32", ["tokens", 2]), placesLeaf, rowPlacesLeaf, { zeros });
+  const paddedRowsLeaf = graph.leaf("input", "paddedRows", "int32", ["batch", "sequence"]);
+  const rowPositionsLeaf = graph.leaf("input", "rowPositions", "int32", ["tokens"]);
+  const padded = op.pad(graph.leaf("input", "rows", "float32", ["tokens", 2]), paddedRowsLeaf, rowPositionsLeaf, {
+    zeros,
+  });
   expect(padded.shape).toEqual(["batch", "sequence", 2]);
-  const back = op.unpad(padded, placesLeaf, rowPlacesLeaf);
+  const back = op.unpad(padded, paddedRowsLeaf, rowPositionsLeaf);
   expect(back.shape).toEqual(["tokens", 2]);
   const compiled = await runtime.compile({ padded, back }, new Map());
   const found = await compiled.run({
-    rows: float32([rowPlaces.length, 2], Float32Array.from(rows)),
-    places: int32([lengths.length, sequence], Int32Array.from(places)),
-    rowPlaces: int32([rowPlaces.length], Int32Array.from(rowPlaces)),
+    rows: float32([rowPositions.length, 2], Float32Array.from(rows)),
+    paddedRows: int32([lengths.length, sequence], Int32Array.from(paddedRows)),
+    rowPositions: int32([rowPositions.length], Int32Array.from(rowPositions)),
   });
   await compiled.release();
   expect([...asFloat32(found.back!).data]).toEqual(rows);
@@ -447,8 +451,8 @@ describe("shape errors", () => {
     ["Pad", () => op.padTo(leaf("a", [2, 3]), 2, 0, 4)],
     ["AlignDistances", () => op.alignDistances(leaf("a", [2, 3]))],
     ["Gather", () => op.gather(leaf("a", [2, 3]), leaf("b", [2, 4]))],
-    ["PadRows", () => op.pad(leaf("a", [2, 3]), int("places", [4]), int("rowPlaces", [3]))],
-    ["UnpadRows", () => op.unpad(leaf("a", [2, 3]), int("places", [4]), int("rowPlaces", [3]))],
+    ["PadRows", () => op.pad(leaf("a", [2, 3]), int("paddedRows", [4]), int("rowPositions", [3]))],
+    ["UnpadRows", () => op.unpad(leaf("a", [2, 3]), int("paddedRows", [4]), int("rowPositions", [3]))],
     ["UnpadRows", () => op.unpad(leaf("a", [2, 3]), int("two", [2]), leaf("b", [2, 4]))],
     ["Exp", () => op.exp(graph.leaf("input", "ids", "int32", [2]))],
   ])("%s", (name, write) => {

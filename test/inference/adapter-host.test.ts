@@ -112,8 +112,8 @@ test("a kind of adapter that could not be compiled can be added later", async ()
   const breaking: typeof lora = {
     ...lora,
     name: "breaks-once",
-    adapt(options, sites) {
-      const adaptation = lora.adapt(options, sites);
+    adapt(options, modules) {
+      const adaptation = lora.adapt(options, modules);
       return {
         ...adaptation,
         adapt(...given) {

@@ -31,18 +31,18 @@ function ofMethod(state?: MethodState): Schedule {
 const schedule = (settings: BlockFreezingSettings, state?: MethodState): Schedule =>
   withBlockFreezing(ofMethod, settings, model, run, state);
 
-test("beside a method's schedule: its checks stay, blocks wait for it, and what is settled trains no more", () => {
+test("beside a method's schedule: its checks stay, blocks wait for it, and what is frozen trains no more", () => {
   const both = schedule({ freezeBlocks: "linear", freezeBlocksEarliest: "0", freezeBlocksInterval: "4" });
   const checks = Array.from({ length: 40 }, (_, step) => both.observe!(step, gradients, gradients)).filter(Boolean);
   expect(checks.find((check) => check!.step === 4)).toEqual({
     ...{ step: 4, fraction: 0, threshold: null, scores: {}, frozen: [] },
-    blocks: { border: 0, settled: 0, threshold: null, scores: [null, null, null] },
+    blocks: { boundary: 0, frozenBlocks: 0, threshold: null, scores: [null, null, null] },
   });
   expect(checks.find((check) => check!.step === 8)).toMatchObject({
     ...{ fraction: 1, frozen: ["0.A", "1.A"] },
-    blocks: { border: 1, settled: 1 },
+    blocks: { boundary: 1, frozenBlocks: 1 },
   });
-  expect(both.settled!()).toEqual({ count: 2, parameters: new Set(["0.d", "0.A", "1.d", "1.A"]) });
+  expect(both.frozenBlocks!()).toEqual({ count: 2, parameters: new Set(["0.d", "0.A", "1.d", "1.A"]) });
   expect(both.trainable()).toEqual(new Set(["2.d"]));
   expect(both.note).toBe("its own note");
 });
@@ -64,7 +64,7 @@ test("its state holds the method's, and both go on from it", () => {
 test("a run too short for it says so; a model whose blocks are not told apart, and options without a rule, are refused", () => {
   expect(schedule({ freezeBlocks: "linear", freezeBlocksEarliest: "39" }).note).toBe("its own note");
   expect(schedule({ freezeBlocks: "autofreeze", freezeBlocksInterval: "50" }).note).toMatch(
-    /^its own note; the run's 40 steps are too few for blocks to settle/,
+    /^its own note; the run's 40 steps are too few for blocks to freeze/,
   );
   const lost = () => withBlockFreezing(ofMethod, { freezeBlocks: "linear" }, { ...model, trained: [] }, run);
   expect(lost).toThrow("the model does not tell its blocks apart");

@@ -6,7 +6,7 @@ import type { Tensors } from "../../src/graph/tensor.ts";
 import { constant, normal, randomFor } from "../../src/methods/initializers.ts";
 import type { Adaptation, MethodState, RunLength, Schedule } from "../../src/methods/method.ts";
 import { findMethod, METHOD_NAMES, parseMethodOptions, scheduleFor } from "../../src/methods/methods.ts";
-import type { LinearSite } from "../../src/models/model-parts.ts";
+import type { LinearModule } from "../../src/models/model-parts.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import { crossEntropy } from "../../src/tasks/losses/objective.ts";
 import { writeStep } from "../../src/training/step-graph.ts";
@@ -14,8 +14,8 @@ import { ia3 } from "../support/ia3.ts";
 import { Bench, batches, layersOf, smallBert } from "../support/small-bert.ts";
 
 /** Linear layers of BERT's kind. */
-function sitesOf(blocks: number, hidden: number, inner: number): LinearSite[] {
-  const layers: [string, LinearSite["role"], number, number][] = [
+function modulesOf(blocks: number, hidden: number, inner: number): LinearModule[] {
+  const layers: [string, LinearModule["role"], number, number][] = [
     ["attention.self.query", "attention", hidden, hidden],
     ["attention.self.key", "attention", hidden, hidden],
     ["attention.self.value", "attention", hidden, hidden],
@@ -35,20 +35,25 @@ function sitesOf(blocks: number, hidden: number, inner: number): LinearSite[] {
 }
 
 interface Setting extends RunLength {
-  sites: readonly LinearSite[];
+  modules: readonly LinearModule[];
 }
 
 /** An adaptation with a schedule for a run. */
 type Method = Omit<Adaptation, "trainable"> & Schedule;
 
 /** DeBERTaV3-base's shape. */
-const paper: Setting = { sites: sitesOf(12, 768, 3072), totalSteps: 100, stepsPerEpoch: 10 };
-const small: Setting = { sites: sitesOf(1, 4, 8), totalSteps: 40, stepsPerEpoch: 10 };
+const paper: Setting = { modules: modulesOf(12, 768, 3072), totalSteps: 100, stepsPerEpoch: 10 };
+const small: Setting = { modules: modulesOf(1, 4, 8), totalSteps: 40, stepsPerEpoch: 10 };
 
-function create(name: string, given: Record<string, unknown>, { sites, ...run }: Setting, state?: MethodState): Method {
+function create(
+  name: string,
+  given: Record<string, unknown>,
+  { modules, ...run }: Setting,
+  state?: MethodState,
+): Method {
   const definition = findMethod(name);
   const options = parseMethodOptions(definition, given);
-  const adaptation = definition.adapt(options, sites);
+  const adaptation = definition.adapt(options, modules);
   return { ...adaptation, ...scheduleFor(definition, options, adaptation, run, state) };
 }
 
@@ -76,9 +81,9 @@ describe("numbers of trainable parameters (docs/method.md, DeBERTaV3-base's shap
     ["aflora", {}, 451_872],
     ["aflora", { ffnMatrices: "frozen" }, 83_232],
     ["lora", {}, 1_327_104],
-    ["elora", {}, 156_672],
-    ["elora", { sharing: "sliced" }, 156_672],
-    ["elora", { sharing: "layer" }, 156_672],
+    ["vera", {}, 156_672],
+    ["vera", { sharing: "sliced" }, 156_672],
+    ["vera", { sharing: "layer" }, 156_672],
     ["head", {}, 0],
   ])("%s %j", (name, given, expected) => {
     expect(trainableElements(create(name, given, paper))).toBe(expected);
@@ -103,12 +108,12 @@ describe("numbers of trainable parameters (docs/method.md, DeBERTaV3-base's shap
     const values = valuesOf(method);
     expect(method.countTrainable!(values)).toBe(trainableElements(method));
     for (let step = 0; step < small.totalSteps; step++) {
-      for (const { name } of small.sites) values.get(`${name}.E`)!.data.fill(0.1);
+      for (const { name } of small.modules) values.get(`${name}.E`)!.data.fill(0.1);
       method.afterStep!(step, madeUpGradients(method, step), values);
     }
-    const kept = small.sites.map(({ name }) => values.get(`${name}.E`)!.data.filter((value) => value !== 0).length);
-    expect(kept.reduce((a, b) => a + b)).toBe(2 * small.sites.length);
-    const expected = small.sites.map(({ inFeatures, outFeatures }, i) => kept[i]! * (inFeatures + outFeatures + 1));
+    const kept = small.modules.map(({ name }) => values.get(`${name}.E`)!.data.filter((value) => value !== 0).length);
+    expect(kept.reduce((a, b) => a + b)).toBe(2 * small.modules.length);
+    const expected = small.modules.map(({ inFeatures, outFeatures }, i) => kept[i]! * (inFeatures + outFeatures + 1));
     expect(method.countTrainable!(values)).toBe(expected.reduce((a, b) => a + b));
   });
 
@@ -128,9 +133,9 @@ describe("before the first step", () => {
   test.each([
     ["aflora", rank],
     ["lora", rank],
-    ["elora", {}],
-    ["elora", { sharing: "sliced" }],
-    ["elora", { sharing: "layer", rank: 40 }],
+    ["vera", {}],
+    ["vera", { sharing: "sliced" }],
+    ["vera", { sharing: "layer", rank: 40 }],
     ["adalora", rank],
     ["sora", rank],
   ])("%s %j gives the base model's logits, to the bit", async (name, given) => {
@@ -142,7 +147,7 @@ describe("before the first step", () => {
 });
 
 describe("AFLoRA's start (docs/method.md)", () => {
-  const setting: Setting = { ...small, sites: sitesOf(2, 64, 256) };
+  const setting: Setting = { ...small, modules: modulesOf(2, 64, 256) };
   const values = valuesOf(create("aflora", {}, setting));
   const of = (parameter: string) => [...values].filter(([name]) => name.endsWith(`.${parameter}`));
 
@@ -151,13 +156,13 @@ describe("AFLoRA's start (docs/method.md)", () => {
       ["d", Math.fround(0.1)],
       ["b", 0],
     ] as const) {
-      expect(of(parameter)).toHaveLength(setting.sites.length);
+      expect(of(parameter)).toHaveLength(setting.modules.length);
       for (const [name, { data }] of of(parameter)) expect(new Set(data), name).toEqual(new Set([start]));
     }
   });
 
   test.each(["A", "B"])("%s is uniform within sqrt(6 / columns)", (parameter) => {
-    expect(of(parameter)).toHaveLength(setting.sites.length);
+    expect(of(parameter)).toHaveLength(setting.modules.length);
     // As shares of the bound: of one distribution, whatever the layer's size.
     const shares = of(parameter).flatMap(([, { shape, data }]) => {
       return [...data].map((value) => value / Math.sqrt(6 / shape[1]!));
@@ -172,9 +177,9 @@ describe("AFLoRA's start (docs/method.md)", () => {
   });
 });
 
-describe("ELoRA", () => {
+describe("VeRA", () => {
   const shapesOf = (sharing: string) =>
-    create("elora", { sharing, rank: 16 }, small)
+    create("vera", { sharing, rank: 16 }, small)
       .parameters.filter(({ name }) => /\.[AB]$/.test(name))
       .map(({ name, shape }) => `${name} ${shape.join("x")}`);
 
@@ -195,7 +200,7 @@ describe("ELoRA", () => {
     "%s: no product of the backward pass has a matrix's size",
     async (sharing) => {
       const base = await smallBert();
-      const bench = Bench.create(base, findMethod("elora"), { sharing, rank: 16 });
+      const bench = Bench.create(base, findMethod("vera"), { sharing, rank: 16 });
       const { outputs } = writeStep(bench.model, crossEntropy, { dropout: false });
       const products = liveNodes(Object.values(outputs)).filter(
         ({ op, provenance }) => op.name === "Gemm" && provenance.pass === "backward" && provenance.part === "adapter",
@@ -207,7 +212,7 @@ describe("ELoRA", () => {
 
   test("sliced: layers of one size share one cut", async () => {
     const base = await smallBert();
-    const bench = Bench.create(base, findMethod("elora"), { sharing: "sliced", rank: 16 });
+    const bench = Bench.create(base, findMethod("vera"), { sharing: "sliced", rank: 16 });
     const { outputs } = writeStep(bench.model, crossEntropy, { dropout: false });
     const cuts = liveNodes(Object.values(outputs)).filter(
       ({ op, inputs }) => op.name === "Slice" && inputs[0]!.leaf?.name.startsWith("shared."),
@@ -226,7 +231,7 @@ describe("AdaLoRA", () => {
           const state = structuredClone(method.state!());
           method = create("adalora", { rank: 2, initialRank: 4, pruneInterval: 5 }, small, state);
         }
-        for (const { name } of small.sites) values.get(`${name}.E`)!.data.fill(0.1);
+        for (const { name } of small.modules) values.get(`${name}.E`)!.data.fill(0.1);
         method.afterStep!(step, madeUpGradients(method, step), values);
       }
       return { values: Object.fromEntries(values), count: method.countTrainable!(values) };
@@ -251,7 +256,7 @@ describe("AFLoRA's ablation", () => {
   test.each(combinations)("attention matrices %s, feed-forward matrices %s", (attention, ffn) => {
     const method = create("aflora", { attentionMatrices: attention, ffnMatrices: ffn, rank: 2 }, small);
     const expected = (...trained: string[]) =>
-      small.sites
+      small.modules
         .flatMap(({ name, role }) => {
           const matrices = trained.includes(role === "attention" ? attention : ffn) ? ["A", "B"] : [];
           return ["d", "b", ...matrices].map((parameter) => `${name}.${parameter}`);
@@ -272,7 +277,7 @@ describe("AFLoRA's ablation", () => {
 
   test("A and B of a layer freeze apart, or together", () => {
     const checks = (freezeTogether: boolean) => {
-      const setting = { ...small, sites: sitesOf(4, 4, 8) };
+      const setting = { ...small, modules: modulesOf(4, 4, 8) };
       const given = { freezeTogether, rank: 2, freezeRule: "matrix-fraction", freezeInterval: 1 };
       const method = create("aflora", given, setting);
       const values = valuesOf(method);
@@ -302,11 +307,11 @@ describe("AFLoRA's ablation", () => {
     expect(() => create("aflora", { vectors: false, ffnMatrices: "frozen", rank: 2 }, small)).toThrow("nothing trains");
   });
 
-  test.each(["aflora", "lora", "elora", "adalora", "sora"])("%s: target layers by name, end or pattern", (name) => {
+  test.each(["aflora", "lora", "vera", "adalora", "sora"])("%s: target layers by name, end or pattern", (name) => {
     const adapted = (targetModules: unknown) => {
       const { parameters } = create(name, { targetModules, rank: 2 }, small);
-      const sites = parameters.map((parameter) => parameter.name.replace(/\.\w+$/, ""));
-      return [...new Set(sites)].filter((site) => !site.startsWith("shared"));
+      const modules = parameters.map((parameter) => parameter.name.replace(/\.\w+$/, ""));
+      return [...new Set(modules)].filter((module) => !module.startsWith("shared"));
     };
     expect(adapted(["query", "encoder.layer.0.output.dense"])).toEqual([
       "encoder.layer.0.attention.self.query",
@@ -318,21 +323,21 @@ describe("AFLoRA's ablation", () => {
 });
 
 describe("bad input", () => {
-  test.each(["aflora", "lora", "adalora", "sora"])("%s refuses a rank above a layer's size; ELoRA does not", (name) => {
+  test.each(["aflora", "lora", "adalora", "sora"])("%s refuses a rank above a layer's size; VeRA does not", (name) => {
     expect(() => create(name, { rank: 5 }, small)).toThrow(
       /^rank \d is more than layer "encoder.layer.0.attention.self.query" \[4, 4\] has; give a lower --rank$/,
     );
-    expect(create("elora", { rank: 5 }, small).parameters).not.toEqual([]);
+    expect(create("vera", { rank: 5 }, small).parameters).not.toEqual([]);
   });
 
   test.each([
     ["lora", { freezeRule: "matrix-fraction" }, 'option "freezeRule" belongs to aflora, not to method "lora"'],
-    ["full", { rank: 4 }, /option "rank" belongs to aflora and lora and elora and adalora and sora/],
+    ["full", { rank: 4 }, /option "rank" belongs to aflora and lora and vera and adalora and sora/],
     ["sora", { gatePenaltty: 1 }, 'unknown option "gatePenaltty" of method "sora"; did you mean "gatePenalty"?'],
     [
-      "elora",
+      "vera",
       { sharing: "some" },
-      /option "sharing" of method "elora": it must be "shape" or "sliced" or "layer", not "some"/,
+      /option "sharing" of method "vera": it must be "shape" or "sliced" or "layer", not "some"/,
     ],
     ["lora", { rank: 0 }, /option "rank" of method "lora"/],
   ])("%s %j", (name, given, message) => {

@@ -28,7 +28,7 @@ interface Trace {
 
 const traces = {
   lora: ["lora", ({ rank, alpha }) => ({ rank, alpha })],
-  vera: ["elora", ({ rank }) => ({ rank, sharing: "sliced" })],
+  vera: ["vera", ({ rank }) => ({ rank, sharing: "sliced" })],
   adalora: [
     "adalora",
     (facts) => ({

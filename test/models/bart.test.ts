@@ -11,7 +11,7 @@ const size = (shape: Shape): number => (shape as number[]).reduce((product, d) =
 
 describe("BART-Large from its config.json alone (the paper's table 3)", () => {
   const description = describeModel(rawConfig);
-  const { sites, weights } = traceModel(description, description.config.vocabularySize, "languageModel");
+  const { modules, weights } = traceModel(description, description.config.vocabularySize, "languageModel");
 
   test("has 406,291,456 weights, words of both texts and of the output layer once", () => {
     const parameters = [...weights.values()].filter(({ buffer }) => !buffer);
@@ -19,7 +19,7 @@ describe("BART-Large from its config.json alone (the paper's table 3)", () => {
   });
 
   test("has six linear layers in a block of the encoder, ten in one of the decoder, counted on from there", () => {
-    const ofBlock = (block: number) => sites.filter((site) => site.block === block);
+    const ofBlock = (block: number) => modules.filter((module) => module.block === block);
     expect(ofBlock(11).map(({ name, role }) => `${role} ${name}`)).toEqual([
       ...["q", "k", "v", "out"].map((layer) => `attention encoder.layers.11.self_attn.${layer}_proj`),
       ...["fc1", "fc2"].map((layer) => `ffn encoder.layers.11.${layer}`),
@@ -29,7 +29,7 @@ describe("BART-Large from its config.json alone (the paper's table 3)", () => {
       ...["q", "k", "v", "out"].map((layer) => `attention decoder.layers.0.encoder_attn.${layer}_proj`),
       ...["fc1", "fc2"].map((layer) => `ffn decoder.layers.0.${layer}`),
     ]);
-    expect(sites).toHaveLength(12 * 6 + 12 * 10);
+    expect(modules).toHaveLength(12 * 6 + 12 * 10);
   });
 
   const costsOf = (method: string, options: Record<string, unknown>) => {

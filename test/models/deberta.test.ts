@@ -22,7 +22,7 @@ const description = describeModel(rawConfig);
 const size = (shape: Shape): number => (shape as number[]).reduce((product, d) => product * d, 1);
 
 describe("DeBERTaV3-base from its config.json alone (docs/method.md)", () => {
-  const { sites, weights } = traceModel(description, 2);
+  const { modules, weights } = traceModel(description, 2);
 
   test("has 183,831,552 weights beside the head's", () => {
     const backbone = [...weights.values()].filter(({ part }) => part === "backbone");
@@ -30,8 +30,8 @@ describe("DeBERTaV3-base from its config.json alone (docs/method.md)", () => {
   });
 
   test("has six linear layers a block, each once though positions pass two of them again", () => {
-    expect(sites).toHaveLength(72);
-    expect(sites.slice(0, 6).map(({ name, role }) => `${role} ${name}`)).toEqual([
+    expect(modules).toHaveLength(72);
+    expect(modules.slice(0, 6).map(({ name, role }) => `${role} ${name}`)).toEqual([
       "attention encoder.layer.0.attention.self.query_proj",
       "attention encoder.layer.0.attention.self.key_proj",
       "attention encoder.layer.0.attention.self.value_proj",
@@ -45,7 +45,7 @@ describe("DeBERTaV3-base from its config.json alone (docs/method.md)", () => {
     ["at step 0", "adaptive", 451_872],
     ["all frozen", "frozen", 83_232],
   ])("AFLoRA r = 4 trains the published number of parameters %s", (_, ffnMatrices, expected) => {
-    const { parameters, trainable } = aflora.adapt(aflora.options.parse({ ffnMatrices }), sites);
+    const { parameters, trainable } = aflora.adapt(aflora.options.parse({ ffnMatrices }), modules);
     const trained = parameters.filter(({ name }) => trainable.has(name));
     expect(trained.reduce((total, { shape }) => total + size(shape), 0)).toBe(expected);
   });

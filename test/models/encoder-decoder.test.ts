@@ -75,7 +75,7 @@ function weightsFor(head: Head): Map<string, Tensor<"float32">> {
 
 /** One training step, every weight of the model trained. */
 async function step(head: Head, weights: Map<string, Tensor<"float32">>, tokenBudget: number, dropout = false) {
-  const adaptation = full.adapt({}, traceModel(description, LABELS, head).sites);
+  const adaptation = full.adapt({}, traceModel(description, LABELS, head).modules);
   const model = { ...description, adaptation, labelCount: LABELS, head, trainsHead: () => true };
   const settings = { objective: crossEntropy, tokenBudget, dropout, seed: 1 };
   const compiled = await TrainingStep.compile(model, weights, runtime, settings);

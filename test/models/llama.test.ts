@@ -4,7 +4,7 @@ import { UserError } from "../../src/errors.ts";
 import type { Shape } from "../../src/graph/dimension.ts";
 import { aflora } from "../../src/methods/aflora.ts";
 import { lora } from "../../src/methods/lora.ts";
-import { selectSites } from "../../src/methods/target-modules.ts";
+import { selectModules } from "../../src/methods/target-modules.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { traceModel } from "../../src/models/trace.ts";
 
@@ -13,7 +13,7 @@ const size = (shape: Shape): number => (shape as number[]).reduce((product, d) =
 
 describe("LLaMA-7B from its config.json alone (the paper's table 2)", () => {
   const description = describeModel(rawConfig);
-  const { sites, weights, classifier } = traceModel(description, description.config.vocabularySize, "languageModel");
+  const { modules, weights, classifier } = traceModel(description, description.config.vocabularySize, "languageModel");
 
   test("has 6,738,415,616 weights, the output layer among them, and no head of a task", () => {
     expect([...weights.values()].reduce((total, { shape }) => total + size(shape), 0)).toBe(6_738_415_616);
@@ -21,8 +21,8 @@ describe("LLaMA-7B from its config.json alone (the paper's table 2)", () => {
   });
 
   test("has seven linear layers a block", () => {
-    expect(sites).toHaveLength(7 * 32);
-    expect(sites.slice(0, 7).map(({ name, role }) => `${role} ${name}`)).toEqual([
+    expect(modules).toHaveLength(7 * 32);
+    expect(modules.slice(0, 7).map(({ name, role }) => `${role} ${name}`)).toEqual([
       "attention layers.0.self_attn.q_proj",
       "attention layers.0.self_attn.k_proj",
       "attention layers.0.self_attn.v_proj",
@@ -33,7 +33,7 @@ describe("LLaMA-7B from its config.json alone (the paper's table 2)", () => {
     ]);
   });
 
-  const adapted = selectSites(sites, ["q_proj", "k_proj", "v_proj", "up_proj", "down_proj"]);
+  const adapted = selectModules(modules, ["q_proj", "k_proj", "v_proj", "up_proj", "down_proj"]);
 
   test("LoRA r = 32 on query, key, value, up and down trains 56,098,816 parameters", () => {
     const { parameters, trainable } = lora.adapt(lora.options.parse({ rank: 32 }), adapted);
@@ -68,7 +68,8 @@ describe("settings", () => {
 
   test("of position scaling are read in the words of both generations of config.json", () => {
     const reachOf = (setting: object) =>
-      (describeModel({ ...rawConfig, ...setting }).config as unknown as { reach: { positions: object }[] }).reach[0]!;
+      (describeModel({ ...rawConfig, ...setting }).config as unknown as { attentionSpans: { positions: object }[] })
+        .attentionSpans[0]!;
     const scaling = { rope_type: "linear", factor: 4 };
     const old = reachOf({ rope_theta: 5e5, rope_scaling: { type: "linear", factor: 4 } });
     expect(old).toEqual(reachOf({ rope_parameters: { ...scaling, rope_theta: 5e5 } }));

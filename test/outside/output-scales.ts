@@ -1,9 +1,9 @@
 import { z } from "zod";
-import { constant, type MethodDefinition, ops, selectSites } from "../../src/index.ts";
+import { constant, type MethodDefinition, ops, selectModules } from "../../src/index.ts";
 
 const options = z.object({
   targetModules: z.array(z.string()).optional().describe("layers whose outputs are scaled; all where absent"),
-  settleAfter: z
+  freezeAfter: z
     .number()
     .gt(0)
     .lte(1)
@@ -18,7 +18,7 @@ declare module "../../src/index.ts" {
 }
 
 /** What the schedule keeps. */
-const saved = z.object({ settled: z.boolean() });
+const saved = z.object({ frozen: z.boolean() });
 
 /** A made-up method: each output of a linear layer is scaled, `y = s ∘ (W x)`; attention's scales freeze half-way. */
 export const outputScales: MethodDefinition<typeof options> = {
@@ -27,34 +27,34 @@ export const outputScales: MethodDefinition<typeof options> = {
   recipe: { learningRate: 1e-2, headLearningRate: 1e-2 },
   options,
 
-  adapt({ targetModules }, sites) {
-    const scaled = selectSites(sites, targetModules);
-    const nameOf = (site: { name: string }) => `${site.name}.s`;
+  adapt({ targetModules }, modules) {
+    const scaled = selectModules(modules, targetModules);
+    const nameOf = (module: { name: string }) => `${module.name}.s`;
     return {
-      sites: scaled,
-      parameters: scaled.map((site) => ({
-        name: nameOf(site),
-        shape: [site.outFeatures],
+      modules: scaled,
+      parameters: scaled.map((module) => ({
+        name: nameOf(module),
+        shape: [module.outFeatures],
         initialize: constant(1),
         decays: false,
       })),
       trainable: new Set(scaled.map(nameOf)),
       freezable: scaled.filter(({ role }) => role === "attention").map(nameOf),
-      adapt: (parameter, x, layer, site) => ops.mul(layer(x), parameter(nameOf(site))),
+      adapt: (parameter, x, layer, module) => ops.mul(layer(x), parameter(nameOf(module))),
     };
   },
 
-  schedule({ settleAfter }, { trainable, freezable = [] }, { totalSteps }, state) {
-    let { settled } = state ? saved.parse(state.scalars) : { settled: false };
+  schedule({ freezeAfter }, { trainable, freezable = [] }, { totalSteps }, state) {
+    let { frozen } = state ? saved.parse(state.scalars) : { frozen: false };
     const others = new Set([...trainable].filter((name) => !freezable.includes(name)));
     return {
-      trainable: () => (settled ? others : trainable),
+      trainable: () => (frozen ? others : trainable),
       observe(step) {
-        if (settled || step + 1 < totalSteps * settleAfter) return undefined;
-        settled = true;
+        if (frozen || step + 1 < totalSteps * freezeAfter) return undefined;
+        frozen = true;
         return { step, fraction: 1, threshold: null, scores: {}, frozen: [...freezable] };
       },
-      state: () => ({ scalars: { settled }, tensors: new Map() }),
+      state: () => ({ scalars: { frozen }, tensors: new Map() }),
     };
   },
 };

@@ -73,7 +73,7 @@ afterAll(() => rm(home, { recursive: true }));
 
 test("a family, a kind of task and a method from outside train together", async () => {
   const { config, steps, freezing, evaluations, result } = await readRunRecords(run);
-  expect(config.method).toEqual({ name: "output-scales", options: { settleAfter: 0.5 } });
+  expect(config.method).toEqual({ name: "output-scales", options: { freezeAfter: 0.5 } });
   expect(result).toMatchObject({ steps: 24, epochs: 8 });
   expect(evaluations[0]!.metrics.ordered_pairs).toBeLessThan(0.8);
   expect(result!.metrics.ordered_pairs).toBeGreaterThan(0.95);

@@ -135,7 +135,7 @@ class BlockPart {
 
   #linear(x: Value, name: string, role: "attention" | "ffn", outFeatures: number): Value {
     const inFeatures = x.shape[1] as number;
-    const site = { name: `${this.#prefix}.${name}`, role, block: this.#block, inFeatures, outFeatures };
-    return this.#context.linear(x, site);
+    const module = { name: `${this.#prefix}.${name}`, role, block: this.#block, inFeatures, outFeatures };
+    return this.#context.linear(x, module);
   }
 }

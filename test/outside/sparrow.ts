@@ -6,9 +6,9 @@ import {
   type ForwardContext,
   labelCountOf,
   type ModelConfig,
+  type ModuleRole,
   ops,
   parseConfig,
-  type SiteRole,
   type TokenStream,
   type Value,
 } from "../../src/index.ts";
@@ -98,9 +98,9 @@ function writeBlock(
 ): Value {
   const { hiddenSize, intermediateSize, heads, keyValueHeads, headSize } = config;
   const prefix = `layers.${block}`;
-  const linear = (x: Value, name: string, role: SiteRole, outFeatures: number): Value => {
-    const site = { name: `${prefix}.${name}`, role, block, inFeatures: x.shape[1] as number, outFeatures };
-    return context.linear(x, site, { bias: false });
+  const linear = (x: Value, name: string, role: ModuleRole, outFeatures: number): Value => {
+    const module = { name: `${prefix}.${name}`, role, block, inFeatures: x.shape[1] as number, outFeatures };
+    return context.linear(x, module, { bias: false });
   };
 
   let x = norm(context, config, input, `${prefix}.input_layernorm`);

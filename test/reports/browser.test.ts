@@ -21,7 +21,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     const directory = await writeRun(join(home, "one"), makeUp({ blocks: 12, metrics: ["accuracy", "f1"] }));
     one = join(home, "one.html");
     await writeReport([directory], one);
-    const runs = ["full", "lora", "elora", "aflora"].flatMap((method) =>
+    const runs = ["full", "lora", "vera", "aflora"].flatMap((method) =>
       [1, 2].map((seed) => writeRun(join(home, `${method}-${seed}`), makeUp({ method, seed }))),
     );
     several = join(home, "several.html");

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { renderReport, writeReport } from "../../src/reports/report.ts";
 import type { RunRecords } from "../../src/runs/read-run.ts";
 import type { ScoresRecord } from "../../src/runs/records.ts";
-import { type MadeUp, makeUp, withSettledBlocks, writeRun } from "../support/made-up-run.ts";
+import { type MadeUp, makeUp, withFrozenBlocks, writeRun } from "../support/made-up-run.ts";
 
 let home: string;
 beforeAll(async () => {
@@ -72,10 +72,10 @@ describe("of one run", () => {
     expect(scores.querySelectorAll('g[aria-label="dot"] circle')).toHaveLength(24);
   });
 
-  test("draws the border over time and the scores of blocks, and has whole blocks in the heat map", () => {
-    const page = parsed([{ directory: "runs/made-up", ...withSettledBlocks(makeUp()) }]);
-    expect(titles(page).slice(-2)).toEqual(["Blocks settled", "Scores of blocks"]);
-    expect(numbers(figure(page, "Blocks settled"))).toEqual(
+  test("draws the boundary over time and the scores of blocks, and has whole blocks in the heat map", () => {
+    const page = parsed([{ directory: "runs/made-up", ...withFrozenBlocks(makeUp()) }]);
+    expect(titles(page).slice(-2)).toEqual(["Blocks frozen", "Scores of blocks"]);
+    expect(numbers(figure(page, "Blocks frozen"))).toEqual(
       [80, 100, 120, 140, 160].map((step, i) => [String(step), "1", String(i + 1), "0.2"]),
     );
     const heatMap = numbers(figure(page, "Iterations until frozen"));
@@ -85,12 +85,12 @@ describe("of one run", () => {
       numbers(figure(parsed([records()]), "Freezing schedule r(t)")),
     );
     const facts = Object.fromEntries(numbers(page.querySelector(".facts")!));
-    expect(facts).toMatchObject({ "blocks settled": "5 of 6", "time saved by settled blocks, about": "none" });
+    expect(facts).toMatchObject({ "blocks frozen": "5 of 6", "time saved by frozen blocks, about": "none" });
     for (const of of page.querySelectorAll("figure")) expect(of.textContent).not.toMatch(/NaN|undefined|Infinity|null/);
   });
 
   test("has the encoder's whole blocks in an encoder-decoder's heat map", () => {
-    const run = withSettledBlocks(makeUp({ blocks: 2 }), 2);
+    const run = withFrozenBlocks(makeUp({ blocks: 2 }), 2);
     const ofDecoder = "decoder.layers.0.fc1.A";
     const freezing = run.freezing.map((check) =>
       check.blocks ? check : { ...check, scores: { ...check.scores, [ofDecoder]: 1e-9 } },
@@ -196,27 +196,27 @@ describe("of one run", () => {
 describe("of several runs", () => {
   const seeds = (of: MadeUp) => [1, 2, 3].map((seed) => records({ ...of, seed }));
 
-  test("compares cost to ELoRA's, scores with their spread and the freezing pattern over seeds", () => {
+  test("compares cost to VeRA's, scores with their spread and the freezing pattern over seeds", () => {
     const runs = ["cola", "rte"].flatMap((task) =>
-      ["lora", "elora", "aflora"].flatMap((method) => seeds({ method, task })),
+      ["lora", "vera", "aflora"].flatMap((method) => seeds({ method, task })),
     );
     const page = parsed(runs);
     expect(titles(page)).toEqual([
       "Scores on cola",
       "Scores on rte",
-      "Run time relative to ELoRA",
-      "Floating-point operations relative to ELoRA",
-      "Trainable parameters relative to ELoRA",
+      "Run time relative to VeRA",
+      "Floating-point operations relative to VeRA",
+      "Trainable parameters relative to VeRA",
       "Iterations until frozen: aflora on cola",
       "Spread of iterations until frozen: aflora on cola",
       "Iterations until frozen: aflora on rte",
       "Spread of iterations until frozen: aflora on rte",
     ]);
-    const flops = figure(page, "Floating-point operations relative to ELoRA");
+    const flops = figure(page, "Floating-point operations relative to VeRA");
     expect(flops.querySelectorAll('g[aria-label="bar"] rect')).toHaveLength(3);
     expect(numbers(flops)).toEqual([
       ["lora", "0.35×"],
-      ["elora", "1×"],
+      ["vera", "1×"],
       ["aflora", "0.34×"],
     ]);
     const scores = figure(page, "Scores on cola");
@@ -231,18 +231,16 @@ describe("of several runs", () => {
     expect(numbers(page.querySelector(".facts")!)).toHaveLength(18);
   });
 
-  test("draws each run's border, where blocks settle", () => {
-    const settling = [1, 2].map((seed) => ({ directory: `runs/${seed}`, ...withSettledBlocks(makeUp({ seed })) }));
-    const page = parsed([...settling, records({ method: "elora" })]);
-    const path = figure(page, "Blocks settled: aflora on sst2");
+  test("draws each run's boundary, where blocks freeze", () => {
+    const freezingBlocks = [1, 2].map((seed) => ({ directory: `runs/${seed}`, ...withFrozenBlocks(makeUp({ seed })) }));
+    const page = parsed([...freezingBlocks, records({ method: "vera" })]);
+    const path = figure(page, "Blocks frozen: aflora on sst2");
     expect(path.querySelectorAll('g[aria-label="line"] path')).toHaveLength(2);
-    expect(numbers(path)).toEqual(
-      [1, 2].map((seed) => [String(seed), "80", "100", "120", "140", "160", "not settled"]),
-    );
+    expect(numbers(path)).toEqual([1, 2].map((seed) => [String(seed), "80", "100", "120", "140", "160", "not frozen"]));
     expect(page.body.textContent).toContain("5 of 6");
   });
 
-  test("shows costs as they are where ELoRA is not among them", () => {
+  test("shows costs as they are where VeRA is not among them", () => {
     const page = parsed([records({ method: "lora" }), records({ method: "aflora" })]);
     expect(titles(page)).toContain("Run time");
     expect(numbers(figure(page, "Floating-point operations"))).toEqual([
@@ -251,12 +249,12 @@ describe("of several runs", () => {
     ]);
   });
 
-  test("of several ranks of ELoRA the highest is the one that costs are relative to", () => {
-    const elora = [4, 8].map((rank) => records({ method: "elora", options: { rank } }));
-    elora[1]!.result!.flops *= 2;
-    expect(numbers(figure(parsed(elora), "Floating-point operations relative to ELoRA"))).toEqual([
-      ["elora, rank 4", "0.5×"],
-      ["elora, rank 8", "1×"],
+  test("of several ranks of VeRA the highest is the one that costs are relative to", () => {
+    const vera = [4, 8].map((rank) => records({ method: "vera", options: { rank } }));
+    vera[1]!.result!.flops *= 2;
+    expect(numbers(figure(parsed(vera), "Floating-point operations relative to VeRA"))).toEqual([
+      ["vera, rank 4", "0.5×"],
+      ["vera, rank 8", "1×"],
     ]);
   });
 

@@ -267,7 +267,7 @@ describe("aflora compare", () => {
     expect(second.stderr).toContain("going on after step");
     expect(second.code).toBe(0);
     expect(second.stdout.split("\n").slice(0, 2)).toEqual([
-      "| method | tickets.csv accuracy | tickets.csv macro_f1 | average | trainable | s/step | peak memory | FLOPs, ELoRA = 1 |",
+      "| method | tickets.csv accuracy | tickets.csv macro_f1 | average | trainable | s/step | peak memory | FLOPs, VeRA = 1 |",
       "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]);
     const json = JSON.parse(await readFile(join(output, "comparison.json"), "utf8"));

@@ -43,17 +43,17 @@ function run(
   };
 }
 
-test("mean and deviation over seeds, pairs of MNLI and QQP averaged first, costs relative to ELoRA", () => {
+test("mean and deviation over seeds, pairs of MNLI and QQP averaged first, costs relative to VeRA", () => {
   const qqp = (accuracy: number, f1: number) => ({ accuracy, f1 });
   const runs = [
     run("aflora", "rte", 1, { accuracy: 0.8 }, 2),
     run("aflora", "rte", 2, { accuracy: 0.9 }, 4),
     run("aflora", "qqp", 1, qqp(0.9, 0.7), 10),
     run("aflora", "qqp", 2, qqp(0.8, 0.6), 10),
-    run("elora", "rte", 1, { accuracy: 0.7 }, 6),
-    run("elora", "qqp", 1, qqp(0.9, 0.9), 20),
+    run("vera", "rte", 1, { accuracy: 0.7 }, 6),
+    run("vera", "qqp", 1, qqp(0.9, 0.9), 20),
   ];
-  const [aflora, elora] = compareRuns(runs).rows;
+  const [aflora, vera] = compareRuns(runs).rows;
   expect(aflora!.scores.rte!.accuracy!.mean).toBeCloseTo(0.85, 12);
   expect(aflora!.scores.rte!.accuracy!.deviation).toBeCloseTo(0.05 * Math.SQRT2, 12);
   // Seed 1: (0.8 + (0.9 + 0.7) / 2) / 2; seed 2: (0.9 + (0.8 + 0.6) / 2) / 2.
@@ -61,15 +61,15 @@ test("mean and deviation over seeds, pairs of MNLI and QQP averaged first, costs
   expect(aflora!.average!.count).toBe(2);
   expect(aflora!.relativeCosts?.flops).toBeCloseTo((3 / 6 + 10 / 20) / 2, 12);
   expect([aflora!.costs!.trainable, aflora!.peakMemory]).toEqual([15, 2e6]);
-  expect(elora!.relativeCosts?.flops).toBe(1);
-  expect(elora!.average!.deviation).toBeUndefined();
+  expect(vera!.relativeCosts?.flops).toBe(1);
+  expect(vera!.average!.deviation).toBeUndefined();
 });
 
 test("MRPC counts by accuracy, though F1 picks its best epoch", () => {
   expect(compareRuns([run("lora", "mrpc", 1, { f1: 0.9, accuracy: 0.6 })]).rows[0]!.average!.mean).toBe(0.6);
 });
 
-test("no average where a task is missing, no relative cost where ELoRA is", () => {
+test("no average where a task is missing, no relative cost where VeRA is", () => {
   const [aflora, lora] = compareRuns([
     run("aflora", "rte", 1, { accuracy: 0.8 }),
     run("aflora", "cola", 1, { matthews_correlation: 0.5 }),
@@ -84,30 +84,30 @@ test("costs are averaged over the tasks that all settings ran", () => {
   const { rows, sharedTasks } = compareRuns([
     run("lora", "rte", 1, { accuracy: 0.8 }, 3),
     run("lora", "cola", 1, { matthews_correlation: 0.5 }, 100),
-    run("elora", "rte", 1, { accuracy: 0.8 }, 6),
+    run("vera", "rte", 1, { accuracy: 0.8 }, 6),
   ]);
   expect(sharedTasks).toEqual(["rte"]);
   expect(rows.map(({ costs, relativeCosts }) => [costs!.flops, relativeCosts!.flops])).toEqual([
     [3, 0.5],
     [6, 1],
   ]);
-  expect(compareRuns([run("lora", "rte", 1, {}), run("elora", "cola", 1, {})]).rows[0]!.costs).toBeUndefined();
+  expect(compareRuns([run("lora", "rte", 1, {}), run("vera", "cola", 1, {})]).rows[0]!.costs).toBeUndefined();
 });
 
-test("of several ranks of ELoRA the highest costs 1, in the numbers and on the page", () => {
+test("of several ranks of VeRA the highest costs 1, in the numbers and on the page", () => {
   const comparison = compareRuns([
-    run("elora", "rte", 1, { accuracy: 0.8 }, 10, 64),
-    run("elora", "rte", 1, { accuracy: 0.8 }, 20, 1024),
+    run("vera", "rte", 1, { accuracy: 0.8 }, 10, 64),
+    run("vera", "rte", 1, { accuracy: 0.8 }, 20, 1024),
     run("lora", "rte", 1, { accuracy: 0.8 }, 5, 64),
   ]);
-  expect(comparison.reference).toBe("elora-r1024");
+  expect(comparison.reference).toBe("vera-r1024");
   expect(comparison.rows.map(({ relativeCosts }) => relativeCosts!.flops)).toEqual([0.5, 1, 0.25]);
   const page = parseHTML(renderComparison(comparison)).document;
   const figure = [...page.querySelectorAll("figure")].find((of) => /Floating-point/.test(of.textContent!))!;
   const rows = [...figure.querySelectorAll("tbody tr")].map((row) => [...row.children].map((cell) => cell.textContent));
   expect(rows).toEqual([
-    ["elora-r64", "0.5×"],
-    ["elora-r1024", "1×"],
+    ["vera-r64", "0.5×"],
+    ["vera-r1024", "1×"],
     ["lora-r64", "0.25×"],
   ]);
 });
@@ -149,18 +149,18 @@ function scored(of: LabelledRun, all: string, validation: string, seed?: number)
 }
 
 test("runs on other data, or on another split of them, share no scores and no costs", () => {
-  const [aflora, elora] = ["aflora", "elora"].map((method) => run(method, "custom", 1, { accuracy: 0.8 }));
+  const [aflora, vera] = ["aflora", "vera"].map((method) => run(method, "custom", 1, { accuracy: 0.8 }));
   const on = (...runs: LabelledRun[]) => compareRuns(runs).tasks;
-  expect(on(scored(aflora!, "a", "a1"), scored(elora!, "a", "a1"))).toEqual(["custom"]);
-  expect(on(scored(aflora!, "a", "a1"), scored(elora!, "b", "a1"))).toEqual(["custom 1", "custom 2"]);
-  expect(on(scored(aflora!, "a", "a1"), scored(elora!, "a", "a2"))).toEqual(["custom 1", "custom 2"]);
-  expect(on(scored(aflora!, "a", "a1", 1), scored(elora!, "a", "a2", 2))).toEqual(["custom 1", "custom 2"]);
+  expect(on(scored(aflora!, "a", "a1"), scored(vera!, "a", "a1"))).toEqual(["custom"]);
+  expect(on(scored(aflora!, "a", "a1"), scored(vera!, "b", "a1"))).toEqual(["custom 1", "custom 2"]);
+  expect(on(scored(aflora!, "a", "a1"), scored(vera!, "a", "a2"))).toEqual(["custom 1", "custom 2"]);
+  expect(on(scored(aflora!, "a", "a1", 1), scored(vera!, "a", "a2", 2))).toEqual(["custom 1", "custom 2"]);
   // Another version did not record it: nobody knows.
-  expect(on(aflora!, scored(elora!, "a", "a1"))).toEqual(["custom 1", "custom 2"]);
+  expect(on(aflora!, scored(vera!, "a", "a1"))).toEqual(["custom 1", "custom 2"]);
 
-  const { rows, best, sharedTasks, data } = compareRuns([scored(aflora!, "a", "a1"), scored(elora!, "a", "a2")]);
+  const { rows, best, sharedTasks, data } = compareRuns([scored(aflora!, "a", "a1"), scored(vera!, "a", "a2")]);
   expect(rows.map(({ scores }) => Object.keys(scores))).toEqual([["custom 1"], ["custom 2"]]);
-  expect(best.map(({ label }) => label)).toEqual(["aflora", "elora"]);
+  expect(best.map(({ label }) => label)).toEqual(["aflora", "vera"]);
   expect([sharedTasks, rows[0]!.costs]).toEqual([[], undefined]);
   expect(Object.values(data).map(({ name }) => name)).toEqual(["made-up.csv (1)", "made-up.csv (2)"]);
 });

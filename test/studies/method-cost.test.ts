@@ -33,7 +33,7 @@ describe("DeBERTaV3-base from its config alone (docs/method.md)", () => {
   test.each([
     ["full", [183_831_552]],
     ["lora", [1_327_104]],
-    ["elora", [156_672]],
+    ["vera", [156_672]],
     ["aflora", [451_872, 83_232]],
     ["head", [0]],
   ])("%s: %j trainable parameters", (name, expected) => {
@@ -57,24 +57,24 @@ describe("DeBERTaV3-base from its config alone (docs/method.md)", () => {
     expect(costs("aflora").head).toBe(768 * 768 + 768 + 768 * 2 + 2);
   });
 
-  test("forward operations of adapted layers: AFLoRA r = 4 and LoRA r = 8 are 0.34 ± 0.01 of ELoRA's", () => {
+  test("forward operations of adapted layers: AFLoRA r = 4 and LoRA r = 8 are 0.34 ± 0.01 of VeRA's", () => {
     const forward = (name: string): number => {
       const { base, adapter } = costs(name).adaptedLayers;
       return base + adapter;
     };
-    expect(Math.abs(forward("aflora") / forward("elora") - 0.34)).toBeLessThanOrEqual(0.01);
-    expect(Math.abs(forward("lora") / forward("elora") - 0.34)).toBeLessThanOrEqual(0.01);
+    expect(Math.abs(forward("aflora") / forward("vera") - 0.34)).toBeLessThanOrEqual(0.01);
+    expect(Math.abs(forward("lora") / forward("vera") - 0.34)).toBeLessThanOrEqual(0.01);
   });
 
-  test("with blocks settled a step costs what is left: half of the blocks, half of the work", () => {
+  test("with blocks frozen a step costs what is left: half of the blocks, half of the work", () => {
     const definition = findMethod("aflora");
     const options = parseMethodOptions(definition, {});
     const { costs: found } = methodCosts(paper, definition, options, 128, 6);
     const [, frozen, half] = found;
-    expect(half).toMatchObject({ when: "6 of 12 blocks settled", trainable: 83_232 / 2 });
+    expect(half).toMatchObject({ when: "6 of 12 blocks frozen", trainable: 83_232 / 2 });
     const share = totalFlops(half!.flops) / totalFlops(frozen!.flops);
     expect(Math.abs(share - 0.5)).toBeLessThan(0.01);
-    expect(() => methodCosts(paper, definition, options, 128, 13)).toThrow("13 blocks cannot settle: the model has 12");
+    expect(() => methodCosts(paper, definition, options, 128, 13)).toThrow("13 blocks cannot freeze: the model has 12");
   });
 
   test("what freezes saves work in the adapters' backward pass alone", () => {

@@ -180,7 +180,7 @@ describe("a plan", () => {
   test("refuses a factor that takes part in no draw", async () => {
     const under = { values: [1, 4], when: { method: "aflora" } };
     await expect(
-      planStudy(study({ search: "random", trials: 3, vary: { method: ["lora", "elora"], beta1: under } })),
+      planStudy(study({ search: "random", trials: 3, vary: { method: ["lora", "vera"], beta1: under } })),
     ).rejects.toThrow(/"beta1" takes part in no configuration: none has method aflora;/);
   });
 
@@ -220,7 +220,7 @@ describe("a grid", () => {
     expect((await stat(file)).mtimeMs).toBe(written);
 
     const [task] = first.results.tasks;
-    expect(task).toMatchObject({ task: "tickets.csv", metric: "accuracy", best: "highest", apart: true });
+    expect(task).toMatchObject({ task: "tickets.csv", metric: "accuracy", best: "highest", reportedSeparately: true });
     expect(task!.effects.map(({ factor }) => factor)).toEqual(["rank", "learningRate"]);
     // A main effect is the mean over the other factor, its spread that over seeds.
     const reported = (rank: string, seed: number) =>
@@ -475,7 +475,7 @@ describe("aflora study", () => {
     const { tasks, trials, title } = JSON.parse(second.stdout);
     expect(title).toBe("Ranks");
     expect(trials.map(({ status }: { status: string }) => status)).toEqual(["finished", "finished"]);
-    expect(tasks[0].apart).toBe(true);
+    expect(tasks[0].reportedSeparately).toBe(true);
     for (const name of ["study.md", "study.json", "study.csv", "report.html"]) {
       expect(existsSync(join(folder, "runs/ranks", name))).toBe(true);
     }

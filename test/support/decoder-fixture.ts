@@ -45,7 +45,7 @@ export async function loadDecoder(name: string, head: HeadName) {
   const source = await open(`${name}/model.safetensors`);
   const { weights, missing, unused } = await readModelWeights(source, description, trace);
   for (const { name: own } of missing) weights.set(own, await expected.read(`${head}.${own}`));
-  const adaptation = full.adapt({}, trace.sites);
+  const adaptation = full.adapt({}, trace.modules);
   const model: AdaptedModel = { ...description, adaptation, labelCount, head, trainsHead: () => true };
   return { model, weights, missing, unused, expected, numbers: numbersOf(name) };
 }

@@ -3,7 +3,7 @@ import { mul } from "../../src/graph/ops.ts";
 import { constant } from "../../src/methods/initializers.ts";
 import type { MethodDefinition } from "../../src/methods/method.ts";
 import { targetModules } from "../../src/methods/options.ts";
-import { selectSites } from "../../src/methods/target-modules.ts";
+import { selectModules } from "../../src/methods/target-modules.ts";
 
 const options = z.object({
   targetModules: targetModules.describe("attention layers whose outputs are scaled; key and value where absent"),
@@ -19,10 +19,10 @@ export const ia3: MethodDefinition<typeof options> = {
   recipe: { learningRate: 3e-3, headLearningRate: 3e-3 },
   options,
 
-  adapt({ targetModules }, sites) {
-    const attention = sites.filter(({ role }) => role === "attention");
-    const scaledOutputs = selectSites(attention, targetModules ?? ["key", "value"]);
-    const scaledInputs = sites.filter(
+  adapt({ targetModules }, modules) {
+    const attention = modules.filter(({ role }) => role === "attention");
+    const scaledOutputs = selectModules(attention, targetModules ?? ["key", "value"]);
+    const scaledInputs = modules.filter(
       ({ role, inFeatures, outFeatures }) => role === "ffn" && inFeatures > outFeatures,
     );
     const scale = (name: string, size: number) => ({
@@ -36,7 +36,7 @@ export const ia3: MethodDefinition<typeof options> = {
       ...scaledInputs.map(({ name, inFeatures }) => scale(name, inFeatures)),
     ];
     return {
-      sites: [...scaledOutputs, ...scaledInputs],
+      modules: [...scaledOutputs, ...scaledInputs],
       parameters,
       trainable: new Set(parameters.map(({ name }) => name)),
       adapt(parameter, x, layer, { name, role }) {

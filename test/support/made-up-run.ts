@@ -66,7 +66,7 @@ export function makeUp({
       compileSeconds: frozen.length ? 0.18 + 0.05 * noise(step, 3) : 0,
     });
   }
-  const start = { full: 22_565_376, lora: 442_368, elora: 52_224, head: 0 }[method] ?? 177_000;
+  const start = { full: 22_565_376, lora: 442_368, vera: 52_224, head: 0 }[method] ?? 177_000;
   const frozenBefore = (step: number) => Object.values(frozenAtStep).filter((at) => at !== null && at < step).length;
   const stepRecords = Array.from({ length: steps }, (_, step): StepRecord => {
     const frozen = frozenBefore(step);
@@ -79,13 +79,13 @@ export function makeUp({
       gradientNorm: 0.4 + noise(step, 5),
       trainable: Math.round(start * (freezes ? 1 - (0.8 * frozen) / matrices.length : 1)),
       frozen,
-      seconds: (method === "elora" ? 0.5 : 0.28) - (0.06 * frozen) / matrices.length + 0.02 * noise(step, 6),
+      seconds: (method === "vera" ? 0.5 : 0.28) - (0.06 * frozen) / matrices.length + 0.02 * noise(step, 6),
       tokens: 1500,
       memory: 5.2e8,
     };
   });
   const level =
-    { aflora: 0.87, lora: 0.86, elora: 0.855, adalora: 0.862, sora: 0.858, full: 0.864, head: 0.79 }[method] ?? 0.8;
+    { aflora: 0.87, lora: 0.86, vera: 0.855, adalora: 0.862, sora: 0.858, full: 0.864, head: 0.79 }[method] ?? 0.8;
   const evaluations = Array.from(
     { length: epochs },
     (_, i): EvaluationRecord => ({
@@ -123,7 +123,7 @@ export function makeUp({
     secondsPerStep: seconds / steps,
     tokensPerSecond: (1500 * steps) / seconds,
     peakMemory: 5.4e8,
-    flops: 4.2e13 * ({ elora: 1, aflora: 0.34, lora: 0.35, full: 0.6, head: 0.12 }[method] ?? 0.4),
+    flops: 4.2e13 * ({ vera: 1, aflora: 0.34, lora: 0.35, full: 0.6, head: 0.12 }[method] ?? 0.4),
     adapterBytes: 4 * start,
   };
   const { source, run } = resolveConfig({
@@ -135,32 +135,30 @@ export function makeUp({
   return { config, steps: stepRecords, evaluations, freezing, scores: [] as ScoresRecord[], result };
 }
 
-/** The same run with blocks that settle from a third of it on, one every 20 steps, all but the last. */
-export function withSettledBlocks(run: ReturnType<typeof makeUp>, blocks = 6): ReturnType<typeof makeUp> {
+/** The same run with blocks that freeze from a third of it on, one every 20 steps, all but the last. */
+export function withFrozenBlocks(run: ReturnType<typeof makeUp>, blocks = 6): ReturnType<typeof makeUp> {
   const { steps, freezing, result } = run;
   const first = steps.length / 3;
-  const settledBy = (step: number): number =>
+  const frozenBlocksBy = (step: number): number =>
     step < first ? 0 : Math.min(blocks - 1, 1 + Math.floor((step - first) / 20));
   const checks = steps.flatMap(({ step }): FreezingRecord[] => {
     if (step === 0 || step % 10 > 0) return [];
-    const border = settledBy(step);
-    const settled = border - settledBy(step - 10);
-    const active = (block: number) => block >= border - settled && block < blocks - 1;
+    const boundary = frozenBlocksBy(step);
+    const frozenBlocks = boundary - frozenBlocksBy(step - 10);
+    const active = (block: number) => block >= boundary - frozenBlocks && block < blocks - 1;
     const scores = Array.from({ length: blocks }, (_, block) =>
       active(block) ? Math.exp(-step / (60 * (block + 1))) : null,
     );
-    const own = { step, fraction: 0, threshold: null, scores: {}, frozen: [], compileSeconds: settled ? 0.2 : 0 };
-    return [{ ...own, blocks: { border, settled, threshold: 0.2, scores } }];
+    const own = { step, fraction: 0, threshold: null, scores: {}, frozen: [], compileSeconds: frozenBlocks ? 0.2 : 0 };
+    return [{ ...own, blocks: { boundary, frozenBlocks, threshold: 0.2, scores } }];
   });
-  const settledAtStep = Array.from({ length: blocks }, (_, block) =>
-    block === blocks - 1 ? null : first + 20 * block,
-  );
+  const frozenAtStep = Array.from({ length: blocks }, (_, block) => (block === blocks - 1 ? null : first + 20 * block));
   const saved = { flopsSaved: 3e13, secondsSaved: -1, activationsSaved: 5e7, kept: { memory: 6e6, file: 0 } };
   return {
     ...run,
-    steps: steps.map((record) => ({ ...record, settled: settledBy(record.step - 1) })),
+    steps: steps.map((record) => ({ ...record, frozenBlocks: frozenBlocksBy(record.step - 1) })),
     freezing: [...freezing, ...checks].sort((a, b) => a.step - b.step),
-    result: { ...result, blocks: { settledAtStep, ...saved } },
+    result: { ...result, blocks: { frozenAtStep, ...saved } },
   };
 }
 

@@ -15,7 +15,7 @@ export function randomModel(
   const description = describeModel(config);
   const trace = traceModel(description, labelCount);
   const method = findMethod(methodName);
-  const adaptation = method.adapt(parseMethodOptions(method, {}), trace.sites);
+  const adaptation = method.adapt(parseMethodOptions(method, {}), trace.modules);
   const weights = new Map<string, Tensor>();
   for (const spec of [...trace.weights.values(), ...adaptation.parameters]) {
     weights.set(spec.name, normal(0.2)(spec.shape as number[], randomFor(3, spec.name)));

@@ -36,7 +36,7 @@ export async function loadSeq2Seq(name: string) {
   const trace = traceModel(description, labelCount, "languageModel");
   const source = await open(`${name}/model.safetensors`);
   const { weights, missing, unused } = await readModelWeights(source, description, trace);
-  const adaptation = full.adapt({}, trace.sites);
+  const adaptation = full.adapt({}, trace.modules);
   const model: AdaptedModel = { ...description, adaptation, labelCount, head: "languageModel", trainsHead: () => true };
   const numbers: Seq2SeqNumbers = read(`${name}/seq2seq.json`);
   return { model, trace, weights, missing, unused, numbers, expected: await open(`${name}/seq2seq.safetensors`) };

@@ -9,7 +9,7 @@ import { parseMethodOptions, scheduleFor } from "../../src/methods/methods.ts";
 import type { HeadName } from "../../src/models/architecture.ts";
 import type { ModelDescription } from "../../src/models/families.ts";
 import { describeModel } from "../../src/models/families.ts";
-import type { LinearSite } from "../../src/models/model-parts.ts";
+import type { LinearModule } from "../../src/models/model-parts.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
@@ -59,7 +59,7 @@ export async function readBase(config: unknown, source: TensorSource, head: Head
 export const smallBert = async (): Promise<Base> =>
   readBase(readJson("models/bert-1/config.json"), await openFixture("models/bert-1/model.safetensors"));
 
-export const layersOf = (base: Base): readonly LinearSite[] => traceModel(base, base.labelCount, base.head).sites;
+export const layersOf = (base: Base): readonly LinearModule[] => traceModel(base, base.labelCount, base.head).modules;
 
 /** As long as the runs of the fixtures. */
 const RUN: RunLength = { totalSteps: 20, stepsPerEpoch: 5 };

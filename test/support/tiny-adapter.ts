@@ -15,9 +15,9 @@ export const LOW_RANK: Record<string, [method: string, options: Record<string, u
   sora: ["sora", { rank: 6 }],
   adalora: ["adalora", { rank: 2, initialRank: 5 }],
   "adalora-as-lora": ["adalora", { rank: 2, initialRank: 5 }, "lora"],
-  "elora-sliced": ["elora", { rank: 48, sharing: "sliced" }],
-  "elora-shape": ["elora", { rank: 16, sharing: "shape" }],
-  "elora-layer": ["elora", { rank: 8, sharing: "layer" }],
+  "vera-sliced": ["vera", { rank: 48, sharing: "sliced" }],
+  "vera-shape": ["vera", { rank: 16, sharing: "shape" }],
+  "vera-layer": ["vera", { rank: 8, sharing: "layer" }],
 };
 
 /** Methods on GPT-2, whose checkpoints hold linear layers' weights turned, as a language model. */
@@ -55,7 +55,7 @@ export async function tinyAdapter(
   const base = { ...(await loadBaseModel(model, task, 3)), name: "tiny" };
   const definition = findMethod(method);
   const methodOptions = parseMethodOptions(definition, given);
-  const work = definition.adapt(methodOptions, base.trace.sites);
+  const work = definition.adapt(methodOptions, base.trace.modules);
   const parameters = new Map<string, Tensor<"float32">>();
   const own = new Set(work.parameters.map(({ name }) => name));
   for (const [name, shape] of adaptedShapes(base, work)) {

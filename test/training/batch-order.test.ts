@@ -47,11 +47,11 @@ test("what must be apart is in no batch together, and little of it sits an epoch
       fc.integer({ min: 1, max: 9 }),
       (texts, size) => {
         // As pairs have it: an anchor of its own, and an answer that others may have too.
-        const examples = texts.map((text, i) => ({ apart: [`anchor ${i}`, `answer ${text}`] }));
+        const examples = texts.map((text, i) => ({ oncePerBatch: [`anchor ${i}`, `answer ${text}`] }));
         const batches = epochBatches(7, 1, examples, size);
         expect(batches).toHaveLength(stepsPerEpoch(texts.length, size));
         for (const batch of batches) {
-          const held = batch.flatMap((i) => examples[i]!.apart);
+          const held = batch.flatMap((i) => examples[i]!.oncePerBatch);
           expect(new Set(held).size).toBe(held.length);
           expect(batch.length).toBeLessThanOrEqual(size);
         }

@@ -1,18 +1,18 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type DropoutSite, fillAttentionMask, fillHiddenMask } from "../../src/training/dropout.ts";
+import { fillAttentionMask, fillHiddenMask, type MaskIdentity } from "../../src/training/dropout.ts";
 
-const site: DropoutSite = { seed: 42, step: 7, site: 3, probability: 0.1 };
+const identity: MaskIdentity = { seed: 42, step: 7, layer: 3, probability: 0.1 };
 
 /** Mask `[rows, width]` of one example after another, each with its positions from 0. */
-function hidden(where: DropoutSite, rows: [example: number, position: number][], width: number): Float32Array {
+function hidden(where: MaskIdentity, rows: [example: number, position: number][], width: number): Float32Array {
   const out = new Float32Array(rows.length * width);
   const column = (i: 0 | 1) => Int32Array.from(rows, (row) => row[i]);
   fillHiddenMask(out, where, column(0), column(1), width);
   return out;
 }
 
-function attention(where: DropoutSite, examples: number[], heads: number, length: number): Float32Array {
+function attention(where: MaskIdentity, examples: number[], heads: number, length: number): Float32Array {
   const out = new Float32Array(examples.length * heads * length * length);
   const sides = { lengths: examples.map(() => length), padded: length };
   fillAttentionMask(out, where, examples, { heads, queries: sides, keys: sides });
@@ -28,9 +28,9 @@ describe("a mask depends on nothing but where it is", () => {
         fc.array(fc.tuple(index, fc.nat(511)), { minLength: 1, maxLength: 8 }),
         fc.integer({ min: 1, max: 33 }),
         (rows, width) => {
-          const batch = hidden(site, rows, width);
+          const batch = hidden(identity, rows, width);
           rows.forEach((row, r) => {
-            expect(batch.subarray(r * width, (r + 1) * width)).toEqual(hidden(site, [row], 40).subarray(0, width));
+            expect(batch.subarray(r * width, (r + 1) * width)).toEqual(hidden(identity, [row], 40).subarray(0, width));
           });
         },
       ),
@@ -45,9 +45,9 @@ describe("a mask depends on nothing but where it is", () => {
         fc.integer({ min: 1, max: most }),
         fc.integer({ min: 1, max: longest }),
         (examples, heads, length) => {
-          const batch = attention(site, examples, heads, length);
+          const batch = attention(identity, examples, heads, length);
           examples.forEach((example, e) => {
-            const alone = attention(site, [example], most, longest);
+            const alone = attention(identity, [example], most, longest);
             for (let row = 0; row < heads * length; row++) {
               const [start, head, query] = [
                 (e * heads * length + row) * length,
@@ -65,11 +65,11 @@ describe("a mask depends on nothing but where it is", () => {
 
   test("entries outside the mask stay as they are", () => {
     const buffer = new Float32Array(12).fill(7);
-    fillHiddenMask(buffer.subarray(2, 11), site, [0, 1, 2], [0, 0, 0], 3);
+    fillHiddenMask(buffer.subarray(2, 11), identity, [0, 1, 2], [0, 0, 0], 3);
     expect([buffer[0], buffer[1], buffer[11]]).toEqual([7, 7, 7]);
     expect(buffer.subarray(2, 11)).toEqual(
       hidden(
-        site,
+        identity,
         [
           [0, 0],
           [1, 0],
@@ -86,7 +86,7 @@ describe("draws", () => {
   const width = 384;
 
   test.each([0, 0.1, 0.5, 0.9])("keep 1 - %d of the units, scaled by its inverse", (probability) => {
-    const mask = hidden({ ...site, probability }, rows, width);
+    const mask = hidden({ ...identity, probability }, rows, width);
     const kept = mask.filter((value) => value !== 0);
     expect(new Set(kept)).toEqual(new Set([Math.fround(1 / (1 - probability))]));
     const deviation = Math.sqrt(probability * (1 - probability) * mask.length);
@@ -108,7 +108,7 @@ describe("draws", () => {
   }
 
   describe.each([0.1, 0.5])("are independent (probability %d)", (probability) => {
-    const where = { ...site, probability };
+    const where = { ...identity, probability };
     const mask = hidden(where, rows, width);
 
     test("of neighbouring units and rows", () => {
@@ -117,14 +117,14 @@ describe("draws", () => {
       }
     });
 
-    test("of seeds, steps and sites", () => {
+    test("of seeds, steps and layers", () => {
       for (const offset of [1, 2, 3, 4, 8, 16, 256, 65536]) {
-        for (const name of ["seed", "step", "site"] as const) {
+        for (const name of ["seed", "step", "layer"] as const) {
           expectUncorrelated(mask, hidden({ ...where, [name]: where[name] + offset }, rows, width));
         }
       }
       expectUncorrelated(mask, hidden({ ...where, seed: where.step, step: where.seed }, rows, width));
-      expectUncorrelated(mask, hidden({ ...where, step: where.site, site: where.step }, rows, width));
+      expectUncorrelated(mask, hidden({ ...where, step: where.layer, layer: where.step }, rows, width));
     });
 
     test("of examples, also where example and position change places", () => {
@@ -154,7 +154,7 @@ describe("draws", () => {
   });
 
   test("of eight neighbours make every pattern equally often", () => {
-    const mask = hidden({ ...site, probability: 0.5 }, rows, width);
+    const mask = hidden({ ...identity, probability: 0.5 }, rows, width);
     const counts = new Float64Array(256);
     for (let i = 0; i < mask.length; i += 8) {
       let pattern = 0;
@@ -170,5 +170,5 @@ describe("draws", () => {
 });
 
 test.each([1, -0.1, Number.NaN])("refuses a probability of %d", (probability) => {
-  expect(() => hidden({ ...site, probability }, [[0, 0]], 2)).toThrow(`Dropout: the probability is ${probability}`);
+  expect(() => hidden({ ...identity, probability }, [[0, 0]], 2)).toThrow(`Dropout: the probability is ${probability}`);
 });

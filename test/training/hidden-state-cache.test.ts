@@ -13,19 +13,19 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }));
 
 const sizeOf = (example: number): number => 40 + 8 * (example % 7);
-const bytesOf = (example: number, border: number) =>
-  new Uint8Array(sizeOf(example)).fill((31 * example + border) % 251);
+const bytesOf = (example: number, boundary: number) =>
+  new Uint8Array(sizeOf(example)).fill((31 * example + boundary) % 251);
 
-test("20,000 texts: memory stays within its bound, the rest lies in a file, and every border's states come back", async () => {
+test("20,000 texts: memory stays within its bound, the rest lies in a file, and every boundary's states come back", async () => {
   const path = join(folder, "states.bin");
   const bound = 100_000;
   const cache = new HiddenStateCache({ memory: bound, openSpill: () => openSpillFile(path) });
   const count = 20_000;
   let most = 0;
-  for (const border of [1, 3]) {
+  for (const boundary of [1, 3]) {
     for (let example = 0; example < count; example++) {
-      if (border === 3 && example % 3 === 0) continue;
-      await cache.put(example, { border, bytes: bytesOf(example, border) });
+      if (boundary === 3 && example % 3 === 0) continue;
+      await cache.put(example, { boundary, bytes: bytesOf(example, boundary) });
       most = Math.max(most, cache.bytes);
     }
   }
@@ -34,8 +34,8 @@ test("20,000 texts: memory stays within its bound, the rest lies in a file, and 
   expect(cache.bytes).toBeGreaterThan(0.9 * bound);
   expect(cache.bytes + cache.fileBytes).toBe(all);
   for (let example = 0; example < count; example += 97) {
-    const border = example % 3 === 0 ? 1 : 3;
-    expect(await cache.get(example, sizeOf(example))).toMatchObject({ border, bytes: bytesOf(example, border) });
+    const boundary = example % 3 === 0 ? 1 : 3;
+    expect(await cache.get(example, sizeOf(example))).toMatchObject({ boundary, bytes: bytesOf(example, boundary) });
   }
   expect(await cache.get(0, 41)).toBeUndefined();
   expect(existsSync(path)).toBe(true);
@@ -45,7 +45,7 @@ test("20,000 texts: memory stays within its bound, the rest lies in a file, and 
 
 test("without a file, what is beyond the bound is not kept", async () => {
   const cache = new HiddenStateCache({ memory: 100 });
-  for (const example of [0, 1, 2]) await cache.put(example, { border: 1, bytes: bytesOf(example, 1) });
+  for (const example of [0, 1, 2]) await cache.put(example, { boundary: 1, bytes: bytesOf(example, 1) });
   expect([await cache.get(0, 40), await cache.get(1, 48), await cache.get(2, 56)].map(Boolean)).toEqual([
     true,
     true,
@@ -74,12 +74,12 @@ test("a disk that is full: what is there stays, nothing is added, and why is tol
   };
   if (!existsSync("/dev/full")) return;
   const cache = new HiddenStateCache({ memory: 0, openSpill: full });
-  for (let example = 0; example < 10; example++) await cache.put(example, { border: 1, bytes: bytesOf(example, 1) });
+  for (let example = 0; example < 10; example++) await cache.put(example, { boundary: 1, bytes: bytesOf(example, 1) });
   expect(cache.failure).toMatch(/ENOSPC/);
   expect(await cache.get(1, sizeOf(1))).toMatchObject({ bytes: bytesOf(1, 1) });
   expect(await cache.get(9, sizeOf(9))).toBeUndefined();
-  // States of an earlier border that cannot be replaced stay what they are.
-  expect(await cache.put(1, { border: 2, bytes: bytesOf(1, 2) })).toBe(false);
-  expect(await cache.get(1, sizeOf(1))).toMatchObject({ border: 1, bytes: bytesOf(1, 1) });
+  // States of an earlier boundary that cannot be replaced stay what they are.
+  expect(await cache.put(1, { boundary: 2, bytes: bytesOf(1, 2) })).toBe(false);
+  expect(await cache.get(1, sizeOf(1))).toMatchObject({ boundary: 1, bytes: bytesOf(1, 1) });
   await cache.release();
 });

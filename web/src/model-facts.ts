@@ -39,9 +39,9 @@ export async function modelFacts(
   const raw = await readModelConfig(files);
   const description = describeModel(raw);
   const { outputs, head } = findTaskKind(kind);
-  const { sites, weights } = traceModel(description, outputs(labels, description.config), head);
+  const { modules, weights } = traceModel(description, outputs(labels, description.config), head);
   const parameters = sum([...weights.values()].map(({ shape }) => sizeOf(shape as number[])));
-  const activations = 4 * TOKENS * KEPT * sum(sites.map(({ outFeatures }) => outFeatures));
+  const activations = 4 * TOKENS * KEPT * sum(modules.map(({ outFeatures }) => outFeatures));
   // Fed to Wasm, weights are there twice.
   const inWasm = 4 * parameters + activations;
   if (inWasm > WASM_MEMORY) {

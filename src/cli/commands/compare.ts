@@ -21,7 +21,7 @@ import { bytes, integer, table } from "../terminal/format.ts";
 import { SIGNALS } from "../terminal/stop-signals.ts";
 
 const EXAMPLES = [
-  "aflora compare --methods aflora,lora,elora --tasks rte,cola --data glue --seeds 1,2,3",
+  "aflora compare --methods aflora,lora,vera --tasks rte,cola --data glue --seeds 1,2,3",
   "aflora compare --methods aflora,lora --ranks 2,4,8 --tasks rte --data glue --epochs 5",
   "aflora compare --methods aflora,lora --train tickets.csv --text message --label team --validation held.csv --search",
 ];

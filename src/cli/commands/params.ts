@@ -23,29 +23,29 @@ export function paramsCommand(): Command {
     .option("--model <path>", "model folder, or a config.json (the bundled encoder's where absent)")
     .option("--method <name>", "fine-tuning method", DEFAULT_METHOD.name)
     .option("--sequence-length <n>", "tokens of a sequence, for the FLOPs of attention", Number, 128)
-    .option("--settled-blocks <n>", "with so many blocks out of training, too (train --freeze-blocks)", Number)
+    .option("--frozen-blocks <n>", "with so many blocks out of training, too (train --freeze-blocks)", Number)
     .option("--json", "as JSON");
   addMethodOptions(command);
-  everydayHelp(command, ["model", "method", "sequenceLength", "settledBlocks", "json", "rank", "targetModules"]);
+  everydayHelp(command, ["model", "method", "sequenceLength", "frozenBlocks", "json", "rank", "targetModules"]);
   return addExamples(command, EXAMPLES).action(async () => {
     const {
       model = BUNDLED_MODEL,
       method = DEFAULT_METHOD.name,
       sequenceLength = 128,
-      settledBlocks = 0,
+      frozenBlocks = 0,
       json,
       ...flags
     } = givenOptions<ParamsOptions>(command);
     if (!Number.isInteger(sequenceLength) || sequenceLength < 1) {
       throw new UserError("--sequence-length must be a whole number of tokens, at least 1");
     }
-    if (!Number.isInteger(settledBlocks) || settledBlocks < 0) {
-      throw new UserError("--settled-blocks must be a whole number of blocks");
+    if (!Number.isInteger(frozenBlocks) || frozenBlocks < 0) {
+      throw new UserError("--frozen-blocks must be a whole number of blocks");
     }
     const definition = findMethod(method);
     const options = parseMethodOptions(definition, flags);
     const description = describeModel(await readFolderConfig(modelDirectory(model)));
-    const costs = methodCosts(description, definition, options, sequenceLength, settledBlocks);
+    const costs = methodCosts(description, definition, options, sequenceLength, frozenBlocks);
     process.stdout.write(
       json ? `${JSON.stringify({ model, method, options, ...costs }, null, 2)}\n` : `${describe(method, costs)}\n`,
     );
@@ -56,7 +56,7 @@ interface ParamsOptions {
   model?: string;
   method?: string;
   sequenceLength?: number;
-  settledBlocks?: number;
+  frozenBlocks?: number;
   json?: boolean;
   [methodOption: string]: unknown;
 }

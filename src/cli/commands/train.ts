@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import type { RunResult, SettledBlocksResult } from "../../runs/records.ts";
+import type { FrozenBlocksResult, RunResult } from "../../runs/records.ts";
 import { runOptions } from "../../runs/run-config.ts";
 import { readConfigFile } from "../config-file.ts";
 import { addExamples, everydayHelp, STARTED_AS } from "../help.ts";
@@ -68,16 +68,16 @@ export function summary(directory: string, result: RunResult): string {
       : []),
     `trainable parameters: ${integer(trainable.start)} at the start, ${integer(trainable.average)} on average, ${integer(trainable.end)} at the end; head ${integer(trainable.head)}`,
     ...(frozen.of > 0 ? [`projection matrices frozen: ${frozen.count} of ${frozen.of}`] : []),
-    ...(blocks ? [settledSummary(blocks, result.flops)] : []),
+    ...(blocks ? [frozenBlockSummary(blocks, result.flops)] : []),
     `${duration(result.seconds)}, ${integer(result.tokensPerSecond)} tokens/s, peak memory ${bytes(result.peakMemory)}${expected}, adapter ${bytes(result.adapterBytes)}`,
     `run folder: ${directory}`,
   ].join("\n");
 }
 
 /** What blocks that left training came to. */
-function settledSummary({ settledAtStep, flopsSaved, secondsSaved }: SettledBlocksResult, flops: number): string {
-  const steps = settledAtStep.filter((step) => step !== null);
-  const count = `blocks settled: ${steps.length} of ${settledAtStep.length}`;
+function frozenBlockSummary({ frozenAtStep, flopsSaved, secondsSaved }: FrozenBlocksResult, flops: number): string {
+  const steps = frozenAtStep.filter((step) => step !== null);
+  const count = `blocks frozen: ${steps.length} of ${frozenAtStep.length}`;
   if (steps.length === 0) return count;
   const share = Math.round((100 * flopsSaved) / (flops + flopsSaved));
   return `${count} (at ${steps.length > 1 ? "steps" : "step"} ${steps.join(", ")}), which saved ${share} % of the operations and ${secondsSaved > 0 ? `about ${duration(secondsSaved)}` : "no time"}`;

@@ -114,7 +114,7 @@ export function tuneCommand(): Command {
         shortenedFrom === undefined
           ? ""
           : ` (${counted(Number(defaults.trial.config.epochs), "epoch")} in place of ${shortenedFrom})`;
-      const story = storyOf(results, { label, shortened, difference, apart: reported !== undefined });
+      const story = storyOf(results, { label, shortened, difference, reportedSeparately: reported !== undefined });
       const about = again ? `${story} ${storyOfKept(again, plan.study)}` : story;
       const told: StudyResults = { ...results, title: "What was tried, and what won", about };
       await writeStudyPages(searchFolder(output), told, outcome);
@@ -132,8 +132,9 @@ export function tuneCommand(): Command {
 /** How the winner does that was trained once more. */
 function storyOfKept(kept: TrialOutcome, study: Study): string {
   const { metric, score } = heldOutScore(kept, study)!;
-  const apart = kept.reported?.[metric];
-  const there = apart === undefined ? "" : `, on the examples that played no part in the choice ${apart.toFixed(4)}`;
+  const reported = kept.reported?.[metric];
+  const there =
+    reported === undefined ? "" : `, on the examples that played no part in the choice ${reported.toFixed(4)}`;
   return `What is kept was trained with these settings once more, on nine tenths of the examples: its ${metric} on the other tenth is ${score.toFixed(4)}${there}.`;
 }
 
@@ -152,9 +153,9 @@ interface Flags {
 /** What won, and by how much more than chance. */
 function storyOf(
   { trials }: StudyResults,
-  of: { label: string; shortened: string; difference: PairedDifference | undefined; apart: boolean },
+  of: { label: string; shortened: string; difference: PairedDifference | undefined; reportedSeparately: boolean },
 ): string {
-  const { label, shortened, difference, apart } = of;
+  const { label, shortened, difference, reportedSeparately } = of;
   if (trials.length === 1) {
     return `There was time for one setting alone, the defaults of aflora train${shortened}: ${label}.`;
   }
@@ -165,10 +166,10 @@ function storyOf(
   const { metric, examples, first, second, gain, standardError } = difference;
   const four = (value: number): string => value.toFixed(4);
   const scores = `${metric} is ${four(first)}, of the defaults${shortened} ${four(second)}`;
-  const where = apart
+  const where = reportedSeparately
     ? `On ${counted(examples, "example")} that played no part in the choice its`
     : `On the ${counted(examples, "example")} held out, by which it was chosen, its`;
-  const caution = apart
+  const caution = reportedSeparately
     ? ""
     : " As the best of several by these examples it is partly luck: --validation FILE tells without.";
   return `Of ${tried} this one did best on the held-out examples: ${label}. ${where} ${scores}; the difference, ${four(gain)} with a standard error of ${four(standardError)}, is ${besideChance(difference)}.${caution}`;

@@ -56,7 +56,7 @@ export class TrainingProgress {
     }
     for (const line of sampleLines(start.sample ?? [])) this.log(line);
     const { total, weights, optimizer, activations, hiddenStates } = start.memory;
-    const kept = hiddenStates === undefined ? "" : `, hidden states of settled blocks up to ${bytes(hiddenStates)}`;
+    const kept = hiddenStates === undefined ? "" : `, hidden states of frozen blocks up to ${bytes(hiddenStates)}`;
     this.log(
       `memory: about ${bytes(total)} expected, of it weights ${bytes(weights)}, optimizer ${bytes(optimizer)}, activations ${bytes(activations)}${kept}`,
     );
@@ -86,7 +86,7 @@ export class TrainingProgress {
       frozen.length <= 4 ? frozen.join(", ") : `${frozen.slice(0, 3).join(", ")} and ${frozen.length - 3} more`;
     const changes = [
       ...(frozen.length > 0 ? [`froze ${names} (r = ${fraction.toFixed(2)})`] : []),
-      ...(blocks?.settled ? [`settled ${blocks.border} of ${counted(blocks.scores.length, "block")}`] : []),
+      ...(blocks?.frozenBlocks ? [`frozen ${blocks.boundary} of ${counted(blocks.scores.length, "block")}`] : []),
     ];
     if (changes.length === 0) return;
     this.log(`step ${step}: ${changes.join("; ")}; compiled again in ${duration(compileSeconds)}`);
@@ -116,14 +116,14 @@ export class TrainingProgress {
     return joined([`loss ${loss.toFixed(3)}`, speed, `${duration(left)} left`]);
   }
 
-  #facts({ trainable, frozen, settled }: StepRecord): string {
+  #facts({ trainable, frozen, frozenBlocks }: StepRecord): string {
     const { freezable } = this.#start!;
     return joined([
       this.#metric,
       `peak ${bytes(this.#peakMemory)}`,
       `${integer(trainable)} trainable`,
       freezable > 0 ? `${frozen}/${freezable} frozen` : "",
-      settled ? `${counted(settled, "block")} settled` : "",
+      frozenBlocks ? `${counted(frozenBlocks, "block")} frozen` : "",
     ]);
   }
 }

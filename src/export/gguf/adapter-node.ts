@@ -18,9 +18,9 @@ import type { BaseModel } from "../../inference/base-model.ts";
 import type { FittedAdapter } from "../../inference/fitted-adapter.ts";
 import { lora } from "../../methods/lora.ts";
 import { findMethod } from "../../methods/methods.ts";
-import type { LinearSite } from "../../models/model-parts.ts";
+import type { LinearModule } from "../../models/model-parts.ts";
 import { isPretrained } from "../../models/trace.ts";
-import { moduleName } from "../hugging-face.ts";
+import { fullModuleName } from "../hugging-face.ts";
 import { writeModelfile } from "./modelfile-node.ts";
 
 /** What GGUF calls an adapter that llama.cpp adds to a layer, whatever method made it. */
@@ -48,13 +48,13 @@ export async function writeGgufFolder(folder: string, base: BaseModel, adapter: 
     );
   }
   const config = await readModelConfig(base.files);
-  const folded = adaptation.sites.map((site) => ({ site, ...adaptation.asLora!(site, parameters) }));
+  const folded = adaptation.modules.map((module) => ({ module, ...adaptation.asLora!(module, parameters) }));
   // A file has one alpha, which each layer divides by a rank of its own.
   const { alpha } = folded[0]!;
   const tensors = new Map<string, Tensor<"float32">>();
-  for (const { site, A, B, ...own } of folded) {
-    const name = ggufModule(architecture, moduleName(base, site));
-    if (name === undefined) throw new UserError(`--format gguf has no name for layer "${site.name}"`);
+  for (const { module, A, B, ...own } of folded) {
+    const name = ggufModule(architecture, fullModuleName(base, module));
+    if (name === undefined) throw new UserError(`--format gguf has no name for layer "${module.name}"`);
     const scale = own.alpha / alpha;
     const scaled =
       scale === 1
@@ -107,19 +107,19 @@ export async function readGgufAdapter(
     throw new UserError(`${path} is an adapter for models of architecture "${name}", not "${architecture.name}"`);
   }
   const config = await readModelConfig(base.files);
-  const parts = new Map<LinearSite, { A: Tensor<"float32">; B: Tensor<"float32"> }>();
-  for (const site of base.trace.sites) {
-    const own = ggufModule(architecture, moduleName(base, site));
+  const parts = new Map<LinearModule, { A: Tensor<"float32">; B: Tensor<"float32"> }>();
+  for (const module of base.trace.modules) {
+    const own = ggufModule(architecture, fullModuleName(base, module));
     if (!tensors.has(`${own}.weight.lora_a`)) continue;
     const B = await file.read(`${own}.weight.lora_b`);
     const heads = headsInPairs(architecture, own!, config);
-    parts.set(site, {
+    parts.set(module, {
       A: await file.read(`${own}.weight.lora_a`),
       B: heads === undefined ? B : turnPairs(B, heads, "halves"),
     });
   }
   if (2 * parts.size !== tensors.size) throw new UserError(`${path} adapts layers that ${base.name} does not have`);
-  const ranks = [...parts].map(([site, { A }]) => [moduleName(base, site), A.shape[0]!] as const);
+  const ranks = [...parts].map(([module, { A }]) => [fullModuleName(base, module), A.shape[0]!] as const);
   const settings = {
     r: Math.max(...ranks.map(([, rank]) => rank)),
     lora_alpha: alpha,
@@ -127,14 +127,14 @@ export async function readGgufAdapter(
   };
   const { options, parameters } = lora.peft!.read!.read(lora.peft!.read!.config.parse(settings), {
     location: path,
-    layers: [...parts].map(([site, { A, B }]) => ({
-      site,
-      module: moduleName(base, site),
+    layers: [...parts].map(([module, { A, B }]) => ({
+      module,
+      moduleName: fullModuleName(base, module),
       tensor: (part) => (part === "lora_A" ? A : B),
     })),
     shared: () => undefined,
   });
-  const adapted = parts.size < base.trace.sites.length && [...parts.keys()].map((site) => site.name);
+  const adapted = parts.size < base.trace.modules.length && [...parts.keys()].map((module) => module.name);
   return {
     description: {
       format: "aflora-adapter",

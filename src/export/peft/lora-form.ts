@@ -13,13 +13,14 @@ export function loraForm(
   parameters: Tensors<"float32">,
 ): PeftForm | undefined {
   if (!asLora) return undefined;
-  const folded = named.map(({ site, module }) => ({ module, ...asLora(site, parameters) }));
+  const folded = named.map(({ module, moduleName }) => ({ moduleName, ...asLora(module, parameters) }));
   const { rank: r, alpha } = folded.reduce((a, b) => (b.rank > a.rank ? b : a));
   const others = folded.filter((layer) => layer.rank !== r || layer.alpha !== alpha);
   const patternOf = (value: "rank" | "alpha") =>
-    Object.fromEntries(others.map((layer) => [layer.module, layer[value]]));
+    Object.fromEntries(others.map((layer) => [layer.moduleName, layer[value]]));
   const layers = new Map<string, Tensor<"float32">>();
-  for (const { module, A, B } of folded) layers.set(`${module}.lora_A.weight`, A).set(`${module}.lora_B.weight`, B);
+  for (const { moduleName, A, B } of folded)
+    layers.set(`${moduleName}.lora_A.weight`, A).set(`${moduleName}.lora_B.weight`, B);
   const config = {
     peft_type: "LORA",
     r,

@@ -18,7 +18,7 @@ import { knownMethods } from "../../methods/methods.ts";
 import type { PeftAdapter, PeftReading } from "../../methods/peft.ts";
 import type { HeadName } from "../../models/architecture.ts";
 import { describeModel, type ModelDescription } from "../../models/families.ts";
-import type { LinearSite } from "../../models/model-parts.ts";
+import type { LinearModule } from "../../models/model-parts.ts";
 import { isPretrained, traceModel } from "../../models/trace.ts";
 import { headOfPeftTask, recognizeHead } from "../../tasks/task-kinds.ts";
 import { PEFT_CONFIG, PEFT_WEIGHTS } from "./peft-files.ts";
@@ -46,7 +46,7 @@ const UNSUPPORTED = [
 
 /** Names of an adapter's tensors by the layer that they belong to, and the head's by their names in the model. */
 interface Parts {
-  layers: Map<LinearSite, StoredLayer>;
+  layers: Map<LinearModule, StoredLayer>;
   head: Map<string, string>;
   /** Tensors that belong to no layer. */
   shared: Map<string, string>;
@@ -54,7 +54,7 @@ interface Parts {
 
 interface StoredLayer {
   /** Its whole name in the model. */
-  module: string;
+  moduleName: string;
   parts: Map<string, string>;
 }
 
@@ -87,7 +87,7 @@ export async function readPeftAdapter(
   const labelCount = labelCountIn(source, base, kind);
   const trace = traceModel(base, labelCount, kind);
   const headNames = [...trace.weights.values()].filter(({ part }) => part === "head").map((weight) => weight.name);
-  const parts = sortTensors(source, base, name, trace.sites, headNames, reading);
+  const parts = sortTensors(source, base, name, trace.modules, headNames, reading);
   if (parts.layers.size === 0)
     throw new UserError(`${source.location} adapts no layer; it holds a head alone, or nothing`);
   const translated = reading.read(own, adapterOf(parts, source, name));
@@ -95,7 +95,7 @@ export async function readPeftAdapter(
     checkShape(source, stored, trace.weights.get(weight)!.shape as number[], name);
     return [weight, source.tensors.get(stored)!] as const;
   });
-  const adapted = trace.sites.filter((site) => parts.layers.has(site));
+  const adapted = trace.modules.filter((module) => parts.layers.has(module));
   const description: AdapterDescription = {
     format: "aflora-adapter",
     model: name,
@@ -104,7 +104,7 @@ export async function readPeftAdapter(
     method: method.name,
     methodOptions: {
       ...translated.options,
-      ...(adapted.length < trace.sites.length && { targetModules: adapted.map((site) => site.name) }),
+      ...(adapted.length < trace.modules.length && { targetModules: adapted.map((module) => module.name) }),
     },
     task: taskOf(labelCount, kind, raw, base),
     maxLength: base.config.maxLength,
@@ -178,11 +178,11 @@ function sortTensors(
   source: Stored,
   base: ModelDescription,
   baseName: string,
-  sites: readonly LinearSite[],
+  modules: readonly LinearModule[],
   headNames: readonly string[],
   reading: PeftReading,
 ): Parts {
-  const siteOf = new Map(sites.map((site) => [site.name, site]));
+  const moduleOf = new Map(modules.map((module) => [module.name, module]));
   const ofLayer = new RegExp(`^(.*)\\.(${reading.parts.join("|")})(?:\\.weight)?$`);
   const sorted: Parts = { layers: new Map(), head: new Map(), shared: new Map() };
   for (const stored of source.tensors.keys()) {
@@ -193,16 +193,16 @@ function sortTensors(
     else if (layer === undefined) {
       throw new UserError(`${source.location}: tensor "${stored}" is nothing that aflora can compute`);
     } else {
-      const site = siteOf.get(layer);
-      if (!site) {
+      const module = moduleOf.get(layer);
+      if (!module) {
         throw new UserError(
-          `the adapter ${source.location} does not fit base model ${baseName}: it adapts "${layer}", but the layers that can be adapted there are named like ${sites[0]!.name}`,
+          `the adapter ${source.location} does not fit base model ${baseName}: it adapts "${layer}", but the layers that can be adapted there are named like ${modules[0]!.name}`,
         );
       }
-      const module = ofLayer.exec(stored.replace(/^base_model\.(model\.)?/, ""))![1]!;
-      const known = sorted.layers.get(site) ?? { module, parts: new Map() };
+      const moduleName = ofLayer.exec(stored.replace(/^base_model\.(model\.)?/, ""))![1]!;
+      const known = sorted.layers.get(module) ?? { moduleName, parts: new Map() };
       known.parts.set(part!, stored);
-      sorted.layers.set(site, known);
+      sorted.layers.set(module, known);
     }
   }
   return sorted;
@@ -217,12 +217,12 @@ function adapterOf({ layers, shared }: Parts, source: Stored, baseName: string):
   };
   return {
     location,
-    layers: [...layers].map(([site, { module, parts }]) => ({
-      site,
+    layers: [...layers].map(([module, { moduleName, parts }]) => ({
       module,
+      moduleName,
       tensor(part, shape) {
         const stored = parts.get(part);
-        if (stored === undefined) throw new UserError(`${location} is damaged: layer "${site.name}" has no ${part}`);
+        if (stored === undefined) throw new UserError(`${location} is damaged: layer "${module.name}" has no ${part}`);
         return take(stored, shape);
       },
     })),

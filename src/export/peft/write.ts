@@ -6,9 +6,9 @@ import type { BaseModel } from "../../inference/base-model.ts";
 import type { FittedAdapter } from "../../inference/fitted-adapter.ts";
 import { findMethod, parseMethodOptions } from "../../methods/methods.ts";
 import type { PeftForm } from "../../methods/peft.ts";
-import type { LinearSite } from "../../models/model-parts.ts";
+import type { LinearModule } from "../../models/model-parts.ts";
 import { findTaskKind } from "../../tasks/task-kinds.ts";
-import { fullName, labelNames, moduleName, publicName } from "../hugging-face.ts";
+import { fullModuleName, fullName, labelNames, publicName } from "../hugging-face.ts";
 import { copyTokenizer } from "../hugging-face-files.ts";
 import { type OutputFolder, writeJson } from "../output-folder.ts";
 import { writeSentenceFiles } from "../sentence-transformers.ts";
@@ -42,10 +42,10 @@ export async function writePeftFolder(
     ...(base.revision !== undefined && { revision: base.revision }),
     task_type: findTaskKind(description.task.kind).huggingFace.peftTaskType,
     inference_mode: true,
-    target_modules: targetModules(base, adaptation.sites),
+    target_modules: targetModules(base, adaptation.modules),
     modules_to_save: head.modules,
     bias: "none",
-    fan_in_fan_out: adaptation.sites.some(({ name }) => base.trace.weights.get(`${name}.weight`)!.transposed),
+    fan_in_fan_out: adaptation.modules.some(({ name }) => base.trace.weights.get(`${name}.weight`)!.transposed),
     ...config,
   });
   const embeds = base.head === "pooled";
@@ -63,7 +63,7 @@ function formOf(
 ): PeftForm {
   const definition = findMethod(description.method);
   const options = parseMethodOptions(definition, description.methodOptions);
-  const layers = adaptation.sites.map((site) => ({ site, module: moduleName(base, site) }));
+  const layers = adaptation.modules.map((module) => ({ module, moduleName: fullModuleName(base, module) }));
   const own = definition.peft?.write?.(options, layers, parameters);
   if (as !== undefined && !own) {
     throw new UserError(
@@ -78,14 +78,14 @@ function formOf(
 }
 
 /** Ends of names, such as `attention.self.query`, where they name the adapted layers and no others; else whole names. */
-function targetModules(base: BaseModel, sites: readonly LinearSite[]): string[] {
-  const ends = [...new Set(sites.map(({ name }) => name.replace(/^.*?\.\d+\./, "")))];
-  const adapted = new Set(sites.map(({ name }) => name));
-  const modules = [...base.trace.weights.keys()].map((name) => name.replace(/\.\w+$/, ""));
-  const exact = modules.every(
-    (module) => adapted.has(module) || !ends.some((end) => module === end || module.endsWith(`.${end}`)),
+function targetModules(base: BaseModel, modules: readonly LinearModule[]): string[] {
+  const ends = [...new Set(modules.map(({ name }) => name.replace(/^.*?\.\d+\./, "")))];
+  const adapted = new Set(modules.map(({ name }) => name));
+  const names = [...base.trace.weights.keys()].map((name) => name.replace(/\.\w+$/, ""));
+  const exact = names.every(
+    (name) => adapted.has(name) || !ends.some((end) => name === end || name.endsWith(`.${end}`)),
   );
-  return (exact ? ends : sites.map((site) => moduleName(base, site))).sort();
+  return (exact ? ends : modules.map((module) => fullModuleName(base, module))).sort();
 }
 
 /**

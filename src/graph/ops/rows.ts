@@ -6,59 +6,59 @@ import { emitReshape } from "./emit.ts";
 const PAD_ROWS = define<[Value, Value, Value], { zeros: boolean }>({
   name: "PadRows",
   infer(inputs) {
-    const [rows, places, rowPlaces] = inputs;
-    requireIndices("PadRows", inputs, [places, rowPlaces]);
-    if (!sameShape(rows.shape.slice(0, 1), rowPlaces.shape)) {
+    const [rows, paddedRows, rowPositions] = inputs;
+    requireIndices("PadRows", inputs, [paddedRows, rowPositions]);
+    if (!sameShape(rows.shape.slice(0, 1), rowPositions.shape)) {
       fail("PadRows", inputs, `needs a place for each of ${showShape(rows.shape.slice(0, 1))} rows`);
     }
-    return [{ dtype: rows.dtype, shape: [...places.shape, ...rows.shape.slice(1)] }];
+    return [{ dtype: rows.dtype, shape: [...paddedRows.shape, ...rows.shape.slice(1)] }];
   },
-  onnx({ inputs: [rows, places], attributes: { zeros }, outputs }, emitter) {
+  onnx({ inputs: [rows, paddedRows], attributes: { zeros }, outputs }, emitter) {
     // Row -1 is the last one: the one of zeros where there is one.
     const axis = emitter.int64([0]);
     const table = zeros ? emitter.emit("Pad", [rows, emitter.int64([0, 1]), "", axis]) : rows;
-    emitter.emit("Gather", [table, places], { attributes: { axis: 0 }, outputs });
+    emitter.emit("Gather", [table, paddedRows], { attributes: { axis: 0 }, outputs });
   },
-  gradient: ({ inputs: [, places, rowPlaces] }, dy) => [unpad(dy, places, rowPlaces)],
+  gradient: ({ inputs: [, paddedRows, rowPositions] }, dy) => [unpad(dy, paddedRows, rowPositions)],
 });
 
 /**
- * Rows of real tokens laid out with padding: `rows [tokens, …width]` → `[…places, …width]`. Padding holds zeros where
+ * Rows of real tokens laid out with padding: `rows [tokens, …width]` → `[…positions, …width]`. Padding holds zeros where
  * `zeros` is set, otherwise numbers that nobody may look at (the last row's), which costs no copy of the rows.
  *
- * The gradient is `unpad`: it looks at real places alone, so it is exact where nothing flows back from padding. In
+ * The gradient is `unpad`: it looks at real positions alone, so it is exact where nothing flows back from padding. In
  * attention nothing does: a padded key has probability 0, and what a padded query gets is dropped by `unpad`, whose own
  * gradient is 0 there.
- * @param places int32, of any shape (`[sequence, batch]`): each place's row number, -1 at padding.
- * @param rowPlaces int32 `[tokens]`: each row's place, counted row-major over `places`.
+ * @param paddedRows int32, of any shape (`[sequence, batch]`): each position's row number, -1 at padding.
+ * @param rowPositions int32 `[tokens]`: each row's position, counted row-major over `paddedRows`.
  */
-export function pad(rows: Value, places: Value, rowPlaces: Value, { zeros = false } = {}): Value {
-  return rows.graph.apply(PAD_ROWS, [rows, places, rowPlaces], { zeros });
+export function pad(rows: Value, paddedRows: Value, rowPositions: Value, { zeros = false } = {}): Value {
+  return rows.graph.apply(PAD_ROWS, [rows, paddedRows, rowPositions], { zeros });
 }
 
 const UNPAD_ROWS = define<[Value, Value, Value]>({
   name: "UnpadRows",
   infer(inputs) {
-    const [padded, places, rowPlaces] = inputs;
-    requireIndices("UnpadRows", inputs, [places, rowPlaces]);
-    const rank = places.shape.length;
-    if (!sameShape(padded.shape.slice(0, rank), places.shape) || rowPlaces.shape.length !== 1) {
-      fail("UnpadRows", inputs, `takes ${showShape([...places.shape, "…width"])} and a list of places`);
+    const [padded, paddedRows, rowPositions] = inputs;
+    requireIndices("UnpadRows", inputs, [paddedRows, rowPositions]);
+    const rank = paddedRows.shape.length;
+    if (!sameShape(padded.shape.slice(0, rank), paddedRows.shape) || rowPositions.shape.length !== 1) {
+      fail("UnpadRows", inputs, `takes ${showShape([...paddedRows.shape, "…width"])} and a list of positions`);
     }
-    return [{ dtype: padded.dtype, shape: [...rowPlaces.shape, ...padded.shape.slice(rank)] }];
+    return [{ dtype: padded.dtype, shape: [...rowPositions.shape, ...padded.shape.slice(rank)] }];
   },
-  onnx({ inputs: [padded, places, rowPlaces], outputs }, emitter) {
-    const flat = [product(places.shape), ...padded.shape.slice(places.shape.length)];
+  onnx({ inputs: [padded, paddedRows, rowPositions], outputs }, emitter) {
+    const flat = [product(paddedRows.shape), ...padded.shape.slice(paddedRows.shape.length)];
     const table = emitReshape(emitter, padded, padded.shape, flat);
-    emitter.emit("Gather", [table, rowPlaces], { attributes: { axis: 0 }, outputs });
+    emitter.emit("Gather", [table, rowPositions], { attributes: { axis: 0 }, outputs });
   },
-  gradient: ({ inputs: [, places, rowPlaces] }, dy) => [pad(dy, places, rowPlaces, { zeros: true })],
+  gradient: ({ inputs: [, paddedRows, rowPositions] }, dy) => [pad(dy, paddedRows, rowPositions, { zeros: true })],
 });
 
 /**
- * The rows of real tokens of what is laid out with padding: `padded […places, …width]` → `[tokens, …width]`; `places`
- * and `rowPlaces` as `pad` takes them. The gradient is `pad` with zeros.
+ * The rows of real tokens of what is laid out with padding: `padded […positions, …width]` → `[tokens, …width]`; `paddedRows`
+ * and `rowPositions` as `pad` takes them. The gradient is `pad` with zeros.
  */
-export function unpad(padded: Value, places: Value, rowPlaces: Value): Value {
-  return padded.graph.apply(UNPAD_ROWS, [padded, places, rowPlaces], {});
+export function unpad(padded: Value, paddedRows: Value, rowPositions: Value): Value {
+  return padded.graph.apply(UNPAD_ROWS, [padded, paddedRows, rowPositions], {});
 }

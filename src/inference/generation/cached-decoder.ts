@@ -146,15 +146,15 @@ class SourceTexts {
     const sources = texts.map((text) => this.#sources[text]!);
     // Beams of one text have one source: mostly nothing moves.
     if (sources.join() === this.#sources.join()) return;
-    const places = this.#mask.shape[1]!;
-    const mask = new BigInt64Array(texts.length * places);
+    const positions = this.#mask.shape[1]!;
+    const mask = new BigInt64Array(texts.length * positions);
     texts.forEach((text, i) => {
-      mask.set(this.#mask.data.subarray(text * places, (text + 1) * places), i * places);
+      mask.set(this.#mask.data.subarray(text * positions, (text + 1) * positions), i * positions);
     });
     const cache = Object.entries(this.#cache).map(([name, tensor]) => [name, rowsOf(valuesOf(tensor), texts, 0)]);
     release(this.#cache);
     this.#cache = Object.fromEntries(cache);
-    this.#mask = { ...this.#mask, shape: [texts.length, places], data: mask };
+    this.#mask = { ...this.#mask, shape: [texts.length, positions], data: mask };
     this.#sources = sources;
   }
 
@@ -169,9 +169,9 @@ class CachedReader implements TextReader {
   readonly #adapter: Tensors | undefined;
   readonly #readSources: (() => Promise<SourceTexts>) | undefined;
   #sources: SourceTexts | undefined;
-  /** Of each text, which places hold a token; texts stand at the right. */
+  /** Of each text, which positions hold a token; texts stand at the right. */
   #mask: boolean[][] | undefined;
-  /** `[texts, heads, places, size]` by name of input. */
+  /** `[texts, heads, positions, size]` by name of input. */
   #cache: Inputs = {};
 
   constructor(
@@ -196,11 +196,11 @@ class CachedReader implements TextReader {
     }
     if (this.#mask.length !== count) throw new Error(`${this.#mask.length} texts are read, not ${count}`);
     const sequence = Math.max(...more.map(({ length }) => length));
-    const mask = this.#mask.map((places, i) => [
-      ...places,
+    const mask = this.#mask.map((positions, i) => [
+      ...positions,
       ...Array.from({ length: sequence }, (_, place) => place >= sequence - more[i]!.length),
     ]);
-    const longest = Math.max(...mask.map((places) => places.filter(Boolean).length));
+    const longest = Math.max(...mask.map((positions) => positions.filter(Boolean).length));
     if (longest > maxLength) {
       throw new UserError(`a text of ${longest} tokens is longer than the ${maxLength} that the model reads`);
     }
@@ -226,11 +226,11 @@ class CachedReader implements TextReader {
 
   keep(texts: readonly number[]): void {
     const mask = texts.map((text) => this.#mask![text]!);
-    // Places before the first token of the longest text that is left hold nothing any more.
-    const unused = Math.min(...mask.map((places) => places.indexOf(true)));
+    // Positions before the first token of the longest text that is left hold nothing any more.
+    const unused = Math.min(...mask.map((positions) => positions.indexOf(true)));
     const cache = Object.entries(this.#cache).map(([name, tensor]) => [name, rowsOf(valuesOf(tensor), texts, unused)]);
     release(this.#cache);
-    this.#mask = mask.map((places) => places.slice(unused));
+    this.#mask = mask.map((positions) => positions.slice(unused));
     this.#cache = Object.fromEntries(cache);
     this.#sources?.keep(texts);
   }
@@ -244,14 +244,14 @@ class CachedReader implements TextReader {
   }
 }
 
-/** Some texts' rows of `[texts, heads, places, size]`, without the first `unused` places. */
+/** Some texts' rows of `[texts, heads, positions, size]`, without the first `unused` positions. */
 function rowsOf({ shape, data }: Tensor<"float32">, texts: readonly number[], unused: number): Tensor<"float32"> {
-  const [, heads, places, size] = shape as [number, number, number, number];
-  const kept = (places - unused) * size;
-  const rows = float32([texts.length, heads, places - unused, size]);
+  const [, heads, positions, size] = shape as [number, number, number, number];
+  const kept = (positions - unused) * size;
+  const rows = float32([texts.length, heads, positions - unused, size]);
   texts.forEach((text, i) => {
     for (let head = 0; head < heads; head++) {
-      const start = ((text * heads + head) * places + unused) * size;
+      const start = ((text * heads + head) * positions + unused) * size;
       rows.data.set(data.subarray(start, start + kept), (i * heads + head) * kept);
     }
   });

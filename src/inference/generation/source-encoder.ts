@@ -9,9 +9,9 @@ import { type AdaptedModel, writeEncoded } from "../../training/step-graph.ts";
 
 /** Texts as an encoder has read them. */
 export interface EncodedTexts {
-  /** Keys and values of the decoder's attention to them, `[texts, heads, places, size]`, by name of output. */
+  /** Keys and values of the decoder's attention to them, `[texts, heads, positions, size]`, by name of output. */
   keys: Record<string, KeptTensor>;
-  /** `[texts, places]`, 0 at padding. */
+  /** `[texts, positions]`, 0 at padding. */
   mask: Tensor<"int64">;
 }
 
@@ -52,12 +52,12 @@ export class SourceEncoder {
    * @throws UserError where a text is longer than the model reads.
    */
   async read(texts: readonly (readonly number[])[], adapter?: Tensors): Promise<EncodedTexts> {
-    const places = Math.max(...texts.map(({ length }) => length));
-    if (places > this.#maxLength) {
-      throw new UserError(`a text of ${places} tokens is longer than the ${this.#maxLength} that the model reads`);
+    const positions = Math.max(...texts.map(({ length }) => length));
+    if (positions > this.#maxLength) {
+      throw new UserError(`a text of ${positions} tokens is longer than the ${this.#maxLength} that the model reads`);
     }
-    const shape = [texts.length, places];
-    const padding = ({ length }: readonly number[]): number[] => Array<number>(places - length).fill(0);
+    const shape = [texts.length, positions];
+    const padding = ({ length }: readonly number[]): number[] => Array<number>(positions - length).fill(0);
     const mask = int64(
       shape,
       texts.flatMap((text) => [...text.map(() => 1), ...padding(text)]),

@@ -4,10 +4,10 @@ import { type BlockRule, type BlockRuleState, type BlockSchedule, blockRule } fr
 
 /** What one check saw of the blocks, and what it did. */
 export interface BlockCheck {
-  /** Blocks that are settled after it, from the input side on. */
-  border: number;
-  /** How many of them settled at this check. */
-  settled: number;
+  /** Blocks that are frozen after it, from the input side on. */
+  boundary: number;
+  /** How many of them froze at this check. */
+  frozenBlocks: number;
   /** Score below which a block is done; null where none was taken. */
   threshold: number | null;
   /** Of every block: how much its gradients changed since the interval before (`autofreeze`); null where none was taken. */
@@ -16,18 +16,18 @@ export interface BlockCheck {
 
 /** A controller between two steps: `scalars` is plain JSON, `tensors` can go into a safetensors file. */
 export interface BlockControllerState {
-  scalars: { border: number; values: BlockRuleState["values"] };
+  scalars: { boundary: number; values: BlockRuleState["values"] };
   tensors: Tensors<"float32">;
 }
 
 /**
- * Decides which blocks of a model are settled: done with, from the input side on, block k only after block k-1
- * (docs/blocks.md). A settled block stays settled.
+ * Decides which blocks of a model are frozen: done with, from the input side on, block k only after block k-1
+ * (docs/blocks.md). A frozen block stays frozen.
  */
 export class BlockController {
   readonly #schedule: BlockSchedule;
   readonly #rule: BlockRule;
-  #border: number;
+  #boundary: number;
 
   /**
    * @param state what {@link BlockController.state | state()} gave, to go on from there with the same schedule; its tensors are copied
@@ -37,19 +37,19 @@ export class BlockController {
     validate(schedule);
     this.#schedule = schedule;
     this.#rule = blockRule(schedule, state && { values: state.scalars.values, tensors: state.tensors });
-    this.#border = state?.scalars.border ?? 0;
-    for (let block = 0; block < this.#border; block++) this.#rule.forget?.(block);
+    this.#boundary = state?.scalars.boundary ?? 0;
+    for (let block = 0; block < this.#boundary; block++) this.#rule.forget?.(block);
   }
 
-  /** How many blocks are settled. */
-  get border(): number {
-    return this.#border;
+  /** How many blocks are frozen. */
+  get boundary(): number {
+    return this.#boundary;
   }
 
   /**
-   * Takes in one optimizer step. What settles takes effect from the next step: its parameters still get this step's update.
+   * Takes in one optimizer step. What freezes takes effect from the next step: its parameters still get this step's update.
    * @param step from 0; every step must be observed, in order
-   * @param gradients of the whole batch, not clipped, of every parameter of a block that has not settled
+   * @param gradients of the whole batch, not clipped, of every parameter of a block that has not frozen
    * @param isFrozen whether a parameter that a schedule of its own freezes is frozen after this step
    * @returns the check, where one was made
    */
@@ -59,7 +59,7 @@ export class BlockController {
     isFrozen: (name: string) => boolean = () => true,
   ): BlockCheck | undefined {
     const { blocks, most, interval, earliestStep } = this.#schedule;
-    const before = this.#border;
+    const before = this.#boundary;
     if (before >= most) return undefined;
     const active = Array.from({ length: blocks.length - before }, (_, i) => before + i);
     this.#rule.takeIn?.(step, active, gradients);
@@ -68,16 +68,16 @@ export class BlockController {
     const { scores, threshold, isDone } = this.#rule.check(step, active);
     for (const block of step < earliestStep ? [] : active.slice(0, most - before)) {
       if (!isDone(block) || !blocks[block]!.awaits.every(isFrozen)) break;
-      this.#border++;
+      this.#boundary++;
       this.#rule.forget?.(block);
     }
-    return { border: this.#border, settled: this.#border - before, threshold, scores };
+    return { boundary: this.#boundary, frozenBlocks: this.#boundary - before, threshold, scores };
   }
 
   /** What to save between two steps. The tensors are the live ones: write or copy them before the next step. */
   state(): BlockControllerState {
     const { values, tensors } = this.#rule.state?.() ?? { values: [], tensors: new Map() };
-    return { scalars: { border: this.#border, values }, tensors };
+    return { scalars: { boundary: this.#boundary, values }, tensors };
   }
 }
 
@@ -90,7 +90,7 @@ function validate({ totalSteps, interval, earliestStep, most, threshold, blocks 
   }
   if (!Number.isInteger(most) || most < 1 || most > blocks.length) {
     throw new UserError(
-      `Block freezing: ${most} blocks may settle, but there are ${blocks.length}; give 1 or more of them`,
+      `Block freezing: ${most} blocks may freeze, but there are ${blocks.length}; give 1 or more of them`,
     );
   }
   if (!(threshold >= 0 && threshold <= 1)) {

@@ -1,28 +1,28 @@
 import { UserError } from "../../errors.ts";
 import { float32, type Tensors } from "../../graph/tensor.ts";
 
-/** When blocks settle, from the input side on (docs/blocks.md). */
+/** When blocks freeze, from the input side on (docs/blocks.md). */
 export const BLOCK_RULES = ["linear", "autofreeze"] as const;
 export type BlockRuleName = (typeof BLOCK_RULES)[number];
 
-/** What of a block trains until it settles. */
+/** What of a block trains until it freezes. */
 export interface FreezableBlock {
   /** What its change is measured by. */
   parameters: readonly { name: string; size: number }[];
-  /** Names that must be frozen before it settles: what a schedule of their own freezes. */
+  /** Names that must be frozen before it freezes: what a schedule of their own freezes. */
   awaits: readonly string[];
 }
 
-/** When blocks settle, in optimizer steps counted from 0. */
+/** When blocks freeze, in optimizer steps counted from 0. */
 export interface BlockSchedule {
   rule: BlockRuleName;
   /** T: optimizer steps of the whole run. */
   totalSteps: number;
   /** Steps between two checks. */
   interval: number;
-  /** No block settles before this step. */
+  /** No block freezes before this step. */
   earliestStep: number;
-  /** How many of the blocks may settle. */
+  /** How many of the blocks may freeze. */
   most: number;
   /** `autofreeze`: a block is done below this quantile of how much the gradients of all blocks that still train have changed. */
   threshold: number;
@@ -47,7 +47,7 @@ export interface BlockVerdict {
 
 /** Which blocks are done, by the gradients of what trains in them. Blocks are told by their numbers, from 0. */
 export interface BlockRule {
-  /** @param active numbers of the blocks that have not settled, those that may not among them */
+  /** @param active numbers of the blocks that have not frozen, those that may not among them */
   takeIn?(step: number, active: readonly number[], gradients: Tensors<"float32">): void;
   check(step: number, active: readonly number[]): BlockVerdict;
   /** Drops what was kept for a block. */
@@ -81,7 +81,7 @@ function dueStep(block: number, { earliestStep, most, totalSteps }: BlockSchedul
 }
 
 /**
- * Share of all blocks' work over a run that is left by blocks which settle evenly over time; undefined of other rules, where
+ * Share of all blocks' work over a run that is left by blocks which freeze evenly over time; undefined of other rules, where
  * nobody knows before.
  */
 export function workLeft(schedule: BlockSchedule): number | undefined {
@@ -174,7 +174,7 @@ function quantile(values: readonly number[], share: number): number | null {
 
 /** Zeros, or a copy of what the state has. @throws UserError where it has something else */
 function startFrom(state: BlockRuleState | undefined, name: string, size: number): Float32Array {
-  // What is of a block that has settled was dropped.
+  // What is of a block that has frozen was dropped.
   const saved = state?.tensors.get(name)?.data;
   if (!saved) return new Float32Array(size);
   if (saved.length === size) return saved.slice();
@@ -185,6 +185,6 @@ function startFrom(state: BlockRuleState | undefined, name: string, size: number
 
 function gradientOf(name: string, gradients: Tensors<"float32">): Float32Array {
   const gradient = gradients.get(name);
-  if (!gradient) throw new Error(`block freezing: "${name}" has no gradient though its block has not settled`);
+  if (!gradient) throw new Error(`block freezing: "${name}" has no gradient though its block has not frozen`);
   return gradient.data;
 }

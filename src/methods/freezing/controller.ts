@@ -50,7 +50,7 @@ export interface FreezingCheck {
   scores: Record<string, number>;
   /** Names that froze, in the order of `matrices`. */
   frozen: string[];
-  /** What was seen of whole blocks, where a schedule settles them. */
+  /** What was seen of whole blocks, where a schedule freezes them. */
   blocks?: BlockCheck;
 }
 

@@ -6,7 +6,7 @@ import type { EncoderDecoderArchitecture, ModelConfig } from "../architecture.ts
 import { attention, causalBias, maskBias } from "../attention.ts";
 import { evenHeads, labelCountOf, parseConfig, rate } from "../config.ts";
 import type { ForwardContext } from "../forward-context.ts";
-import type { SiteRole } from "../model-parts.ts";
+import type { ModuleRole } from "../model-parts.ts";
 import type { KeyStream, TokenStream } from "../streams/token-stream.ts";
 
 /** What the encoder and the decoder have each for itself. */
@@ -191,9 +191,9 @@ class BlockPart {
     return normBefore ? added(write(norm(x))) : norm(added(write(x)));
   }
 
-  #linear(x: Value, name: string, role: SiteRole, outFeatures: number): Value {
+  #linear(x: Value, name: string, role: ModuleRole, outFeatures: number): Value {
     const inFeatures = x.shape[1] as number;
-    const site = { name: `${this.#prefix}.${name}`, role, block: this.#block, inFeatures, outFeatures };
-    return this.#context.linear(x, site);
+    const module = { name: `${this.#prefix}.${name}`, role, block: this.#block, inFeatures, outFeatures };
+    return this.#context.linear(x, module);
   }
 }

@@ -63,7 +63,9 @@ export const gemma2: DecoderArchitecture<DecoderConfig> = {
     return {
       ...config,
       scoreCap: settings.attn_logit_softcapping ?? undefined,
-      reach: config.reach.map((reach, block) => (types[block] === "sliding_attention" ? { ...reach, window } : reach)),
+      attentionSpans: config.attentionSpans.map((span, block) =>
+        types[block] === "sliding_attention" ? { ...span, window } : span,
+      ),
     };
   },
 

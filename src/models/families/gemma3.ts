@@ -1,7 +1,14 @@
 import { z } from "zod";
 import type { DecoderArchitecture } from "../architecture.ts";
 import { parseConfig } from "../config.ts";
-import { type DecoderConfig, decode, decoderHeads, type LayerType, type Reach, typesOfBlocks } from "../decoder.ts";
+import {
+  type AttentionSpan,
+  type DecoderConfig,
+  decode,
+  decoderHeads,
+  type LayerType,
+  typesOfBlocks,
+} from "../decoder.ts";
 import { ropeSettings, rotaryPositions } from "../rotary.ts";
 import { gemmaConfig, gemmaSettings } from "./gemma2.ts";
 
@@ -32,7 +39,7 @@ export const gemma3: DecoderArchitecture<DecoderConfig> = {
     const config = gemmaConfig(raw, { ...settings, rope_parameters: null });
     const sized = { size: config.headSize, maxLength: config.maxLength };
     const { rope_theta: theta, rope_local_base_freq: localTheta } = settings;
-    const reach: Record<LayerType, Reach> = {
+    const spans: Record<LayerType, AttentionSpan> = {
       full_attention: {
         positions: rotaryPositions(rope?.full_attention ?? settings.rope_scaling, { theta, ...sized }),
       },
@@ -44,7 +51,7 @@ export const gemma3: DecoderArchitecture<DecoderConfig> = {
     const types = typesOfBlocks(settings, (block) =>
       (block + 1) % pattern === 0 ? "full_attention" : "sliding_attention",
     );
-    return { ...config, queryKeyNorm: true, reach: types.map((type) => reach[type]) };
+    return { ...config, queryKeyNorm: true, attentionSpans: types.map((type) => spans[type]) };
   },
 
   decode,

@@ -7,7 +7,7 @@ import { attention, causalBias } from "../attention.ts";
 import { evenHeads, labelCountOf, parseConfig, rate } from "../config.ts";
 import type { ForwardContext } from "../forward-context.ts";
 import { plainTokenHead } from "../heads.ts";
-import type { SiteRole } from "../model-parts.ts";
+import type { ModuleRole } from "../model-parts.ts";
 import type { TokenStream } from "../streams/token-stream.ts";
 import { embedWords, type WordsConfig, wordLogits } from "../words.ts";
 
@@ -114,9 +114,9 @@ function writeBlock(
 ): Value {
   const { hiddenSize, intermediateSize, heads, layerNormEpsilon } = config;
   const prefix = `h.${block}`;
-  const linear = (x: Value, name: string, role: SiteRole, outFeatures: number): Value => {
-    const site = { name: `${prefix}.${name}`, role, block, inFeatures: x.shape[1] as number, outFeatures };
-    return context.linear(x, site, { transposed: true });
+  const linear = (x: Value, name: string, role: ModuleRole, outFeatures: number): Value => {
+    const module = { name: `${prefix}.${name}`, role, block, inFeatures: x.shape[1] as number, outFeatures };
+    return context.linear(x, module, { transposed: true });
   };
   const added = (x: Value, part: Value): Value => add(x, context.dropout(part, config.residualDropout));
 

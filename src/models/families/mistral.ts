@@ -20,7 +20,7 @@ export const mistral: DecoderArchitecture<DecoderConfig> = {
     const settings = parseConfig(schema, raw);
     const config = decoderConfig(raw, settings);
     const window = settings.sliding_window ?? undefined;
-    return { ...config, reach: config.reach.map((reach) => ({ ...reach, window })) };
+    return { ...config, attentionSpans: config.attentionSpans.map((span) => ({ ...span, window })) };
   },
 
   decode,

@@ -7,7 +7,7 @@ import { attention, maskBias } from "../attention.ts";
 import { labelCountOf, parseConfig, rate } from "../config.ts";
 import type { ForwardContext } from "../forward-context.ts";
 import { plainTokenHead } from "../heads.ts";
-import type { SiteRole } from "../model-parts.ts";
+import type { ModuleRole } from "../model-parts.ts";
 import { meanOfTokens } from "../pooling.ts";
 import type { TokenStream } from "../streams/token-stream.ts";
 
@@ -24,17 +24,17 @@ interface ModernBertConfig extends ModelConfig {
   mlpBias: boolean;
   normBias: boolean;
   /** Whether a block's attention reaches the whole text or `window` tokens to either side, block by block. */
-  reach: readonly Reach[];
+  layerTypes: readonly LayerType[];
   window: number;
   /** Base of the rotary positions' wavelengths. */
-  theta: Readonly<Record<Reach, number>>;
+  theta: Readonly<Record<LayerType, number>>;
   classifierPooling: "cls" | "mean";
   classifierActivation: Activation;
   classifierBias: boolean;
   classifierDropout: number;
 }
 
-type Reach = "full_attention" | "sliding_attention";
+type LayerType = "full_attention" | "sliding_attention";
 
 const rope = z.object({ rope_theta: z.number().positive(), rope_type: z.literal("default").default("default") });
 
@@ -88,7 +88,7 @@ export const modernbert: EncoderArchitecture<ModernBertConfig> = {
 
   readConfig(raw) {
     const config = parseConfig(schema, raw);
-    const everyNth = (block: number): Reach =>
+    const everyNth = (block: number): LayerType =>
       block % config.global_attn_every_n_layers === 0 ? "full_attention" : "sliding_attention";
     return {
       modelType: config.model_type,
@@ -109,7 +109,7 @@ export const modernbert: EncoderArchitecture<ModernBertConfig> = {
       attentionBias: config.attention_bias,
       mlpBias: config.mlp_bias,
       normBias: config.norm_bias,
-      reach: config.layer_types ?? Array.from({ length: config.num_hidden_layers }, (_, block) => everyNth(block)),
+      layerTypes: config.layer_types ?? Array.from({ length: config.num_hidden_layers }, (_, block) => everyNth(block)),
       window: Math.floor(config.local_attention / 2),
       theta: {
         full_attention: config.rope_parameters?.full_attention.rope_theta ?? config.global_rope_theta,
@@ -159,15 +159,19 @@ function attentionPart(
   block: number,
 ): Value {
   const { hiddenSize, heads, attentionDropout, attentionBias } = config;
-  const reach = config.reach[block]!;
+  const layerType = config.layerTypes[block]!;
   const normalised = block === 0 ? x : norm(context, config, x, `layers.${block}.attn_norm`);
   const projected = linear(context, normalised, block, "attn.Wqkv", "attention", 3 * hiddenSize, attentionBias);
   const part = (index: number): Value => slice(projected, 1, index * hiddenSize, (index + 1) * hiddenSize);
   const attended = attention(
     context,
-    { query: rotate(config, tokens, part(0), reach), key: rotate(config, tokens, part(1), reach), value: part(2) },
+    {
+      query: rotate(config, tokens, part(0), layerType),
+      key: rotate(config, tokens, part(1), layerType),
+      value: part(2),
+    },
     { queries: tokens },
-    { heads, bias: reachBias(config, tokens, reach), dropout: attentionDropout },
+    { heads, bias: windowBias(config, tokens, layerType), dropout: attentionDropout },
   );
   const output = linear(context, attended, block, "attn.Wo", "attention", hiddenSize, attentionBias);
   return context.dropout(output, attentionDropout);
@@ -188,18 +192,18 @@ function linear(
   x: Value,
   block: number,
   name: string,
-  role: SiteRole,
+  role: ModuleRole,
   outFeatures: number,
   bias: boolean,
 ): Value {
-  const site = { name: `layers.${block}.${name}`, role, block, inFeatures: x.shape[1] as number, outFeatures };
-  return context.linear(x, site, { bias });
+  const module = { name: `layers.${block}.${name}`, role, block, inFeatures: x.shape[1] as number, outFeatures };
+  return context.linear(x, module, { bias });
 }
 
-/** What is added to the scores of a block with this reach: nothing at tokens that it sees. */
-function reachBias({ window }: ModernBertConfig, tokens: TokenStream, reach: Reach): Value {
+/** What is added to the scores of a block of this type: nothing at tokens that it sees. */
+function windowBias({ window }: ModernBertConfig, tokens: TokenStream, layerType: LayerType): Value {
   const mask = maskBias(tokens);
-  if (reach === "full_attention") return mask;
+  if (layerType === "full_attention") return mask;
   const local = tokens.table("localBias", {
     dtype: "float32",
     axes: ["position", "position"],
@@ -209,15 +213,16 @@ function reachBias({ window }: ModernBertConfig, tokens: TokenStream, reach: Rea
 }
 
 /** Turns each head's pairs of features by an angle that grows with the position, `[tokens, hidden]` (arXiv 2104.09864). */
-function rotate(config: ModernBertConfig, tokens: TokenStream, x: Value, reach: Reach): Value {
+function rotate(config: ModernBertConfig, tokens: TokenStream, x: Value, layerType: LayerType): Value {
   const size = config.hiddenSize / config.heads;
   const half = size / 2;
   const ofPositions = (name: string, value: (angle: number) => number): Value => {
-    const table = tokens.table(`${name}.${reach}`, {
+    const table = tokens.table(`${name}.${layerType}`, {
       dtype: "float32",
       axes: ["position", half],
       // Rounded to float32 on the way as PyTorch does: far positions would differ otherwise.
-      value: (position, pair) => value(Math.fround(position! * Math.fround(1 / config.theta[reach] ** (pair! / half)))),
+      value: (position, pair) =>
+        value(Math.fround(position! * Math.fround(1 / config.theta[layerType] ** (pair! / half)))),
     });
     return reshape(gather(table, tokens.positionIds), [tokens.tokens, 1, half]);
   };

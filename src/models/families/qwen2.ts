@@ -29,7 +29,9 @@ export function qwenConfig(raw: unknown, settings: z.output<typeof qwenSettings>
   );
   return {
     ...config,
-    reach: config.reach.map((reach, block) => (types[block] === "sliding_attention" ? { ...reach, window } : reach)),
+    attentionSpans: config.attentionSpans.map((span, block) =>
+      types[block] === "sliding_attention" ? { ...span, window } : span,
+    ),
   };
 }
 

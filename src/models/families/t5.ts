@@ -7,7 +7,7 @@ import type { EncoderDecoderArchitecture } from "../architecture.ts";
 import { attention, causalBias, maskBias } from "../attention.ts";
 import { labelCountOf, parseConfig, rate } from "../config.ts";
 import type { ForwardContext } from "../forward-context.ts";
-import type { SiteRole } from "../model-parts.ts";
+import type { ModuleRole } from "../model-parts.ts";
 import { relativeBucket } from "../relative-bucket.ts";
 import type { Encoded, TokenStream } from "../streams/token-stream.ts";
 import { embedWords, type WordsConfig, wordLogits } from "../words.ts";
@@ -138,13 +138,13 @@ function writeStack(context: ForwardContext, config: T5Config, tokens: TokenStre
     const part = (
       input: Value,
       place: number,
-      role: SiteRole,
+      role: ModuleRole,
       write: (x: Value, linear: (x: Value, name: string, outFeatures: number) => Value) => Value,
     ): Value => {
       const linear = (y: Value, name: string, outFeatures: number): Value => {
         const inFeatures = y.shape[1] as number;
-        const site = { name: `${prefix}.${place}.${name}`, role, block: first + block, inFeatures, outFeatures };
-        return context.linear(y, site, { bias: false });
+        const module = { name: `${prefix}.${place}.${name}`, role, block: first + block, inFeatures, outFeatures };
+        return context.linear(y, module, { bias: false });
       };
       return add(input, context.dropout(write(norm(input, `${prefix}.${place}.layer_norm`), linear), dropout));
     };
@@ -177,9 +177,9 @@ function writeStack(context: ForwardContext, config: T5Config, tokens: TokenStre
 /** What scores gain by how far a key is from the query, `[rows, heads, sequence, keys]`; a decoder sees no later keys. */
 function positionBias(context: ForwardContext, config: T5Config, tokens: TokenStream, side: string): Value {
   const { buckets, farthest, heads } = config;
-  const { places, keyPlaces, sequence, keys } = tokens;
-  const [rows] = places.shape;
-  const distance = sub(reshape(keyPlaces, [rows!, 1, keys]), reshape(places, [rows!, sequence, 1]));
+  const { positions, keyPositions, sequence, keys } = tokens;
+  const [rows] = positions.shape;
+  const distance = sub(reshape(keyPositions, [rows!, 1, keys]), reshape(positions, [rows!, sequence, 1]));
   // From 0 to twice the farthest: whatever is further away is in the same bucket.
   const index = sub(relu(add(distance, farthest)), relu(sub(distance, farthest)));
   const numbers = Array.from({ length: 2 * farthest + 1 }, (_, i) =>

@@ -10,8 +10,8 @@ const KEYS = sum(["past", "sequence"]);
 /**
  * Texts that a decoder reads on: `input_ids` `[batch, sequence]` int64 are what comes after what it has read, whose keys and
  * values `[batch, heads, past, size]` are inputs, and with those of the new tokens outputs for the next run.
- * `attention_mask` `[batch, past+sequence]` int64 is 0 at places that hold no token: texts stand at the right, so that the
- * last place is the last token of each. Positions are counted from the mask.
+ * `attention_mask` `[batch, past+sequence]` int64 is 0 at positions that hold no token: texts stand at the right, so that the
+ * last position is the last token of each. Positions are counted from the mask.
  */
 export class CachedStream extends PaddedStream {
   override readonly keys = KEYS;
@@ -31,23 +31,23 @@ export class CachedStream extends PaddedStream {
     return sliceSize(this.attentionMask, 1, "past", "sequence");
   }
 
-  override get keyPlaces(): Value {
+  override get keyPositions(): Value {
     return sub(cumulativeSum(this.attentionMask, 1), 1);
   }
 
-  override get places(): Value {
-    return sliceSize(this.keyPlaces, 1, "past", "sequence");
+  override get positions(): Value {
+    return sliceSize(this.keyPositions, 1, "past", "sequence");
   }
 
   override get positionIds(): Value {
-    return reshape(cast(this.places, "int32"), [this.tokens]);
+    return reshape(cast(this.positions, "int32"), [this.tokens]);
   }
 
   override withPast(keys: Value, values: Value): [Value, Value] {
     return this.cache.join(keys, values);
   }
 
-  /** The last place. */
+  /** The last position. */
   override last(rows: Value): Value {
     const width = rows.shape[1]!;
     const padded = reshape(rows, ["batch", "sequence", width]);

@@ -22,7 +22,7 @@ const TOKENS = product(["batch", "sequence"]);
 const POSITIONS: LengthTable = { dtype: "int32", axes: ["position"], value: (position) => position! };
 
 /**
- * Texts as other tools give them: `input_ids` and the like, `[batch, sequence]` int64. All places are rows, padding too, so
+ * Texts as other tools give them: `input_ids` and the like, `[batch, sequence]` int64. All positions are rows, padding too, so
  * laying examples side by side moves nothing. Tables are embedded for the longest text and cut.
  */
 export class PaddedStream implements TokenStream {
@@ -52,12 +52,12 @@ export class PaddedStream implements TokenStream {
     return reshape(expand(positions, ["batch", "sequence"]), [TOKENS]);
   }
 
-  get places(): Value {
+  get positions(): Value {
     return reshape(cast(this.table("positions", POSITIONS), "float32"), [1, "sequence"]);
   }
 
-  get keyPlaces(): Value {
-    return this.places;
+  get keyPositions(): Value {
+    return this.positions;
   }
 
   get attentionMask(): Value {

@@ -20,7 +20,7 @@ export interface KeyStream {
 
 /** What a decoder sees of the encoder. */
 export interface Encoded {
-  /** Of the tokens whose keys and values are not remembered yet, `[tokens, hidden]`. */
+  /** Of the tokens whose keys and values are not cached yet, `[tokens, hidden]`. */
   hidden: Value;
   tokens: KeyStream;
 }
@@ -41,10 +41,10 @@ export interface TokenStream extends KeyStream {
   readonly positionIds: Value;
   /**
    * Where each token stands in its text, from 0, as texts are side by side, float32 `[rows, sequence]`, and where each that it
-   * looks at, `[rows, keys]`; `rows` is `batch`, or 1 where all texts begin at the same place.
+   * looks at, `[rows, keys]`; `rows` is `batch`, or 1 where all texts begin at the same position.
    */
-  readonly places: Value;
-  readonly keyPlaces: Value;
+  readonly positions: Value;
+  readonly keyPositions: Value;
   /** `[batch, heads, sequence, size]` → rows `[tokens, heads*size]`. */
   joinHeads(padded: Value): Value;
   /** Rows `[tokens, width]` → `[batch, sequence, width]`, zeros at padding. */
@@ -103,12 +103,12 @@ export class RaggedStream implements TokenStream {
     return this.sequence;
   }
 
-  get places(): Value {
-    return reshape(this.table("places", PLACES), [1, this.sequence]);
+  get positions(): Value {
+    return reshape(this.table("positions", POSITIONS), [1, this.sequence]);
   }
 
-  get keyPlaces(): Value {
-    return this.places;
+  get keyPositions(): Value {
+    return this.positions;
   }
 
   get attentionMask(): Value {
@@ -117,12 +117,12 @@ export class RaggedStream implements TokenStream {
 
   splitHeads(rows: Value, heads: number): Value {
     const size = (rows.shape[1] as number) / heads;
-    return pad(reshape(rows, [product([heads, this.tokens]), size]), ...this.#places(heads));
+    return pad(reshape(rows, [product([heads, this.tokens]), size]), ...this.#paddedLayout(heads));
   }
 
   joinHeads(padded: Value): Value {
     const [, heads, , size] = padded.shape as [Dimension, number, Dimension, number];
-    return reshape(unpad(padded, ...this.#places(heads)), [this.tokens, heads * size]);
+    return reshape(unpad(padded, ...this.#paddedLayout(heads)), [this.tokens, heads * size]);
   }
 
   /** Nothing was read before. */
@@ -132,11 +132,11 @@ export class RaggedStream implements TokenStream {
 
   pad(rows: Value): Value {
     const width = rows.shape[1]!;
-    return reshape(pad(rows, ...this.#places(1), { zeros: true }), ["batch", this.sequence, width]);
+    return reshape(pad(rows, ...this.#paddedLayout(1), { zeros: true }), ["batch", this.sequence, width]);
   }
 
   unpad(padded: Value): Value {
-    return unpad(reshape(padded, ["batch", 1, this.sequence, padded.shape[2]!]), ...this.#places(1));
+    return unpad(reshape(padded, ["batch", 1, this.sequence, padded.shape[2]!]), ...this.#paddedLayout(1));
   }
 
   first(rows: Value): Value {
@@ -157,12 +157,12 @@ export class RaggedStream implements TokenStream {
     return this.#graph.leaf("input", full, table.dtype, tableShape(table, this.sequence));
   }
 
-  /** Which row, head by head, stands at each place, and the other way round. */
-  #places(heads: number): [Value, Value] {
+  /** Which row, head by head, stands at each position, and the other way round. */
+  #paddedLayout(heads: number): [Value, Value] {
     this.inputs.heads.add(heads);
     return [
-      this.#indices(`places.${heads}`, ["batch", heads, this.sequence]),
-      this.#indices(`rowPlaces.${heads}`, [product([heads, this.tokens])]),
+      this.#indices(`paddedRows.${heads}`, ["batch", heads, this.sequence]),
+      this.#indices(`rowPositions.${heads}`, [product([heads, this.tokens])]),
     ];
   }
 
@@ -176,7 +176,7 @@ export class RaggedStream implements TokenStream {
   }
 }
 
-const PLACES: LengthTable = { dtype: "float32", axes: ["position"], value: (place) => place! };
+const POSITIONS: LengthTable = { dtype: "float32", axes: ["position"], value: (position) => position! };
 
 /** Number of tokens that get outputs. */
 export const OUTPUT_ROWS = "outputRows";

@@ -163,7 +163,7 @@ export const embedding: TaskKind<EmbeddedText> = {
     // An example counts once, by its first text.
     const weights = Float32Array.from({ length: rows }, (_, place) => (place === 0 ? 1 : 0));
     // Of texts that belong together, the same as another's would be told to be far away.
-    return { targets, weights, ...(label === undefined && { apart: [...new Set([text, ...texts])] }) };
+    return { targets, weights, ...(label === undefined && { oncePerBatch: [...new Set([text, ...texts])] }) };
   },
   predict(_labels, { texts = [] }, _encoded, logits) {
     const size = logits.length / (1 + texts.length);

@@ -250,5 +250,5 @@ export const reranker: TaskKind<RerankedText> = {
     vectors: Array.from(logits, (logit) => Float32Array.of(logit)),
   }),
   describe: (_labels, _example, _encoded, logits) => ({ logit: logits[0]!, sigmoid: sigmoid(logits)[0]! }),
-  lineOf: (shown) => `${shown.sigmoid.toFixed(4)}\tlogit ${shown.logit.toFixed(4)}`,
+  lineOf: (output) => `${output.sigmoid.toFixed(4)}\tlogit ${output.logit.toFixed(4)}`,
 };

@@ -16,12 +16,12 @@ export interface HiddenStateCacheOptions {
 /** What is kept of an example. */
 export interface KeptStates {
   /** Blocks behind which these are the hidden states. */
-  border: number;
+  boundary: number;
   bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** Where an example's states are; they take as many bytes at every border. */
-type Slot = { border: number; size: number } & ({ bytes: Uint8Array<ArrayBuffer> } | { place: number });
+/** Where an example's states are; they take as many bytes at every boundary. */
+type Slot = { boundary: number; size: number } & ({ bytes: Uint8Array<ArrayBuffer> } | { place: number });
 
 /**
  * Hidden states by example: in memory up to a bound, beyond it in a file. Where that cannot be written any more, what is there
@@ -61,30 +61,30 @@ export class HiddenStateCache {
     if ("bytes" in slot) return slot;
     const bytes = new Uint8Array(size);
     await this.#file!.read(slot.place, bytes);
-    return { border: slot.border, bytes };
+    return { boundary: slot.boundary, bytes };
   }
 
-  /** Keeps states of an example, in place of those of an earlier border. @returns whether it does */
-  async put(example: number, { border, bytes }: KeptStates): Promise<boolean> {
+  /** Keeps states of an example, in place of those of an earlier boundary. @returns whether it does */
+  async put(example: number, { boundary, bytes }: KeptStates): Promise<boolean> {
     const size = bytes.length;
     const known = this.#slots.get(example);
     if (known && known.size !== size) return false;
     if (known && "bytes" in known) {
-      this.#slots.set(example, { border, size, bytes });
+      this.#slots.set(example, { boundary, size, bytes });
     } else if (known) {
-      // Nothing is written any more: what is there, of an earlier border, stays good.
+      // Nothing is written any more: what is there, of an earlier boundary, stays good.
       if (this.#failure !== undefined) return false;
       const written = await this.#write(known.place, bytes);
-      if (written) known.border = border;
+      if (written) known.boundary = boundary;
       else this.#slots.delete(example);
       return written;
     } else if (this.#bytes + size <= this.#options.memory) {
-      this.#slots.set(example, { border, size, bytes });
+      this.#slots.set(example, { boundary, size, bytes });
       this.#bytes += size;
     } else {
       const place = this.#fileBytes;
       if (!(await this.#write(place, bytes))) return false;
-      this.#slots.set(example, { border, size, place });
+      this.#slots.set(example, { boundary, size, place });
       this.#fileBytes += size;
     }
     return true;

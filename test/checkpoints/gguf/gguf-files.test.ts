@@ -53,7 +53,7 @@ async function logitsOf(files: ModelFiles, texts: readonly number[][]): Promise<
   const trace = traceModel(description, labelCount, "languageModel");
   const { weights, missing, unused } = await readModelWeights(source, description, trace);
   expect([missing, unused]).toEqual([[], []]);
-  const adaptation = head.adapt({}, trace.sites);
+  const adaptation = head.adapt({}, trace.modules);
   const model = { ...description, adaptation, labelCount, head: "languageModel" as const, trainsHead: () => true };
   const predictor = await Predictor.compile(model, weights, runtime);
   const examples = texts.map((ids, index) => ({

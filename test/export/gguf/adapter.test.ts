@@ -110,7 +110,7 @@ describe("an adapter in GGUF", () => {
     const output = join(folder, "of-llama");
     await exportAdapter(base, adapter, { format: "gguf", output }, runtime, examples);
     const path = join(output, "adapter.gguf");
-    const smaller = { ...base, trace: { ...base.trace, sites: base.trace.sites.slice(1) } };
+    const smaller = { ...base, trace: { ...base.trace, modules: base.trace.modules.slice(1) } };
     await expect(readGgufAdapter(path, smaller, adapter.description)).rejects.toThrow(
       /adapts layers that tiny does not/,
     );

@@ -70,8 +70,8 @@ describe("a decoder with its cache", () => {
 
   test("reads with the adapter of each reader", async () => {
     const { model, weights } = await loadDecoder("llama-1", "languageModel");
-    const { sites } = traceModel(model, 0, "languageModel");
-    const adaptation = lora.adapt(lora.options.parse({ rank: 2 }), sites);
+    const { modules } = traceModel(model, 0, "languageModel");
+    const adaptation = lora.adapt(lora.options.parse({ rank: 2 }), modules);
     const adapted = { ...model, adaptation };
     const adapters = [1, 2].map(
       (seed) =>

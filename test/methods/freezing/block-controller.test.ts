@@ -34,8 +34,8 @@ function gradientsOf(step: number, size: (block: number, step: number) => number
   );
 }
 
-/** Runs a controller to the end; gradients of settled blocks are not there. */
-function settledBy(
+/** Runs a controller to the end; gradients of frozen blocks are not there. */
+function frozenBlocksBy(
   changes: Partial<BlockSchedule>,
   size: (block: number, step: number) => number,
   isFrozen?: (step: number) => (name: string) => boolean,
@@ -45,26 +45,32 @@ function settledBy(
   const checks = [];
   for (let step = 0; step < whole.totalSteps; step++) {
     const gradients = new Map(gradientsOf(step, size));
-    for (let block = 0; block < controller.border; block++) gradients.delete(`${block}.d`);
+    for (let block = 0; block < controller.boundary; block++) gradients.delete(`${block}.d`);
     const check = controller.observe(step, gradients, isFrozen?.(step));
     if (check) checks.push({ step, ...check });
   }
-  return { steps: checks.flatMap(({ step, settled }) => Array<number>(settled).fill(step)), checks };
+  return { steps: checks.flatMap(({ step, frozenBlocks }) => Array<number>(frozenBlocks).fill(step)), checks };
 }
 
-describe("linear: blocks settle evenly from the earliest step to the end", () => {
+describe("linear: blocks freeze evenly from the earliest step to the end", () => {
   const still = () => 1;
 
   test("from the input side on; the last stays where it may not leave", () => {
-    const { steps, checks } = settledBy({ most: 3, earliestStep: 20 }, still);
+    const { steps, checks } = frozenBlocksBy({ most: 3, earliestStep: 20 }, still);
     expect(steps).toEqual([20, 80, 140]);
-    expect(checks.at(-1)).toEqual({ step: 140, border: 3, settled: 1, threshold: null, scores: Array(4).fill(null) });
-    expect(settledBy({ most: 2, earliestStep: 0 }, still).steps).toEqual([5, 100]);
+    expect(checks.at(-1)).toEqual({
+      step: 140,
+      boundary: 3,
+      frozenBlocks: 1,
+      threshold: null,
+      scores: Array(4).fill(null),
+    });
+    expect(frozenBlocksBy({ most: 2, earliestStep: 0 }, still).steps).toEqual([5, 100]);
   });
 
   test("none before what its own schedule freezes is frozen, nor before those in front of it", () => {
     const blocks = schedule().blocks.map((block, i) => (i === 1 ? { ...block, awaits: ["1.A"] } : block));
-    expect(settledBy({ blocks }, still, (step) => () => step >= 143).steps).toEqual([20, 145, 145]);
+    expect(frozenBlocksBy({ blocks }, still, (step) => () => step >= 143).steps).toEqual([20, 145, 145]);
   });
 });
 
@@ -99,21 +105,21 @@ describe("autofreeze: blocks whose summed gradients change least, below the medi
       const check = controller.observe(step, gradients);
       if (check) seen.push(check);
     }
-    expect(seen[0]).toEqual({ border: 0, settled: 0, threshold: null, scores: [null, null, null, null] });
-    // Changes 0.01, 0.5, 0.2 and, of one that may not settle, 0.1: the median is 0.15.
-    expect(seen[1]).toMatchObject({ border: 1, settled: 1 });
+    expect(seen[0]).toEqual({ boundary: 0, frozenBlocks: 0, threshold: null, scores: [null, null, null, null] });
+    // Changes 0.01, 0.5, 0.2 and, of one that may not freeze, 0.1: the median is 0.15.
+    expect(seen[1]).toMatchObject({ boundary: 1, frozenBlocks: 1 });
     expect(seen[1]!.threshold).toBeCloseTo(0.15, 6);
     expect(seen[1]!.scores[0]).toBeCloseTo(0.01, 6);
     // 1, 0.125 and 0.111, with block 1 above the median.
-    expect(seen[2]).toMatchObject({ border: 1, settled: 0 });
+    expect(seen[2]).toMatchObject({ boundary: 1, frozenBlocks: 0 });
     expect(seen[2]!.threshold).toBeCloseTo(1 / 8, 5);
   });
 });
 
 test("autofreeze: saved and restored amid an interval it goes on as it was", () => {
-  // What falls slowest settles first.
+  // What falls slowest freezes first.
   const falls = (block: number, step: number) => Math.exp(-step / (15 * (BLOCKS - block)));
-  const whole = settledBy({ rule: "autofreeze" }, falls);
+  const whole = frozenBlocksBy({ rule: "autofreeze" }, falls);
   const settings = schedule({ rule: "autofreeze" });
   let controller = new BlockController(settings);
   const checks = [];

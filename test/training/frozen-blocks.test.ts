@@ -12,7 +12,7 @@ import type { MethodDefinition } from "../../src/methods/method.ts";
 import { findMethod } from "../../src/methods/methods.ts";
 import { openSpillFile } from "../../src/runs/spill-file.ts";
 import { crossEntropy } from "../../src/tasks/losses/objective.ts";
-import { BorderStates } from "../../src/training/frozen-blocks/border-states.ts";
+import { BoundaryStates } from "../../src/training/frozen-blocks/boundary-states.ts";
 import { TrainingStep } from "../../src/training/step.ts";
 import { trainedByBlock, writeStep } from "../../src/training/step-graph.ts";
 import type { TrainingState } from "../../src/training/training-state.ts";
@@ -45,22 +45,22 @@ describe.each(families)("%s with %s", (name, methodName) => {
     const all = trained.flat();
     expect(new Set(all).size).toBe(all.length);
     expect(trained).toHaveLength(model.config.layerCount);
-    for (const { name, block } of methodName === "full" ? [] : model.adaptation.sites) {
+    for (const { name, block } of methodName === "full" ? [] : model.adaptation.modules) {
       const own = [...model.adaptation.trainable].filter((each) => each.startsWith(`${name}.`));
       expect(trained[block]).toEqual(expect.arrayContaining(own));
     }
   });
 
-  test("gradients from any border on are those of the whole graph", async () => {
+  test("gradients from any boundary on are those of the whole graph", async () => {
     for (const count of new Set([1, trained.length])) {
       const parameters = new Set(trained.slice(0, count).flat());
       const trainable = new Set([...model.adaptation.trainable].filter((each) => !parameters.has(each)));
       const settings = { objective: crossEntropy, tokenBudget: 16, dropout: false, seed: 1 };
       const outcomes = [];
-      for (const border of [0, count]) {
-        const states = new BorderStates(model, weights, runtime, { format: "float32", memory: 1e6, tokenBudget: 16 });
-        const own = { ...model, trainable, settled: { count: border, parameters } };
-        const step = await TrainingStep.compile(own, weights, runtime, { ...settings, borderStates: states });
+      for (const boundary of [0, count]) {
+        const states = new BoundaryStates(model, weights, runtime, { format: "float32", memory: 1e6, tokenBudget: 16 });
+        const own = { ...model, trainable, frozenBlocks: { count: boundary, parameters } };
+        const step = await TrainingStep.compile(own, weights, runtime, { ...settings, boundaryStates: states });
         const { loss, gradients, flops, flopsSaved } = await step.run(0, examples);
         const copies = new Map([...gradients].map(([key, { data }]) => [key, [...data]]));
         const again = await step.run(1, examples);
@@ -68,44 +68,44 @@ describe.each(families)("%s with %s", (name, methodName) => {
         await step.release();
         await states.release();
       }
-      const [whole, fromBorder] = outcomes;
-      expect(Math.abs(fromBorder!.loss - whole!.loss)).toBeLessThanOrEqual(1e-6 * whole!.loss);
-      expect([...fromBorder!.gradients.keys()].sort()).toEqual([...whole!.gradients.keys()].sort());
-      expect([...fromBorder!.gradients.values()].flat().some((value) => value !== 0)).toBe(true);
+      const [whole, fromBoundary] = outcomes;
+      expect(Math.abs(fromBoundary!.loss - whole!.loss)).toBeLessThanOrEqual(1e-6 * whole!.loss);
+      expect([...fromBoundary!.gradients.keys()].sort()).toEqual([...whole!.gradients.keys()].sort());
+      expect([...fromBoundary!.gradients.values()].flat().some((value) => value !== 0)).toBe(true);
       for (const [parameter, expected] of whole!.gradients) {
-        const found = fromBorder!.gradients.get(parameter)!;
+        const found = fromBoundary!.gradients.get(parameter)!;
         const largest = Math.max(...expected.map(Math.abs));
         const worst = Math.max(...expected.map((value, i) => Math.abs(value - found[i]!)));
-        expect(worst, `${parameter} from border ${count}`).toBeLessThanOrEqual(1e-6 * largest);
+        expect(worst, `${parameter} from boundary ${count}`).toBeLessThanOrEqual(1e-6 * largest);
       }
       // What is kept is not computed again; before, it costs a forward pass.
-      expect(fromBorder!.again.flops).toBeLessThan(fromBorder!.flops);
-      expect(fromBorder!.again.flops).toBeLessThan(whole!.flops);
-      expect(fromBorder!.again.loss).toBe(fromBorder!.loss);
+      expect(fromBoundary!.again.flops).toBeLessThan(fromBoundary!.flops);
+      expect(fromBoundary!.again.flops).toBeLessThan(whole!.flops);
+      expect(fromBoundary!.again.loss).toBe(fromBoundary!.loss);
     }
   });
 
-  test("hidden states at a border are a text's own, whatever stands beside it and wherever they were computed from", async () => {
+  test("hidden states at a boundary are a text's own, whatever stands beside it and wherever they were computed from", async () => {
     const settings = { format: "int8", memory: 1e6, tokenBudget: 512 } as const;
-    const [together, apart] = [0, 1].map(() => new BorderStates(model, weights, runtime, settings));
+    const [together, apart] = [0, 1].map(() => new BoundaryStates(model, weights, runtime, settings));
     // Of a single token, too, where a product has one row.
     const texts = [...examples, ...[1, 1].map((length, i) => exampleOf(length, examples.length + i))];
     await apart!.prepare(texts.slice(3, 4), 1);
     for (const example of texts) {
       await together!.prepare(texts, trained.length);
-      const expected = [...together!.rows([example]).border.data];
+      const expected = [...together!.rows([example]).boundary.data];
       await apart!.prepare([example], trained.length);
-      expect([...apart!.rows([example]).border.data]).toEqual(expected);
+      expect([...apart!.rows([example]).boundary.data]).toEqual(expected);
     }
     await together!.release();
     await apart!.release();
   });
 
-  test("dropout beyond the border is the whole graph's, and within settled blocks there is none", () => {
+  test("dropout beyond the boundary is the whole graph's, and within frozen blocks there is none", () => {
     const whole = writeStep(model, crossEntropy, { dropout: true }).dropouts;
-    const settled = { count: 1, parameters: new Set(trained[0]) };
-    const trainable = new Set([...model.adaptation.trainable].filter((each) => !settled.parameters.has(each)));
-    const left = writeStep({ ...model, trainable, settled }, crossEntropy, { dropout: true }).dropouts;
+    const frozenBlocks = { count: 1, parameters: new Set(trained[0]) };
+    const trainable = new Set([...model.adaptation.trainable].filter((each) => !frozenBlocks.parameters.has(each)));
+    const left = writeStep({ ...model, trainable, frozenBlocks }, crossEntropy, { dropout: true }).dropouts;
     expect(left.length).toBeGreaterThan(0);
     expect(left.length).toBeLessThan(whole.length);
     for (const layer of left) expect(whole).toContainEqual(layer);
@@ -120,8 +120,8 @@ test("texts that come next are computed together with those at hand, as far as t
     [1e6, true],
     [0, false],
   ] as const) {
-    const states = new BorderStates(model, weights, runtime, { format: "int16", memory, tokenBudget: 64 });
-    const alone = new BorderStates(model, weights, runtime, { format: "int16", memory: 0, tokenBudget: 64 });
+    const states = new BoundaryStates(model, weights, runtime, { format: "int16", memory, tokenBudget: 64 });
+    const alone = new BoundaryStates(model, weights, runtime, { format: "int16", memory: 0, tokenBudget: 64 });
     const together = await states.prepare(now, 1, { ahead });
     expect(together > (await alone.prepare(now, 1))).toBe(kept);
     expect((await states.prepare(next, 1)) === 0).toBe(kept);
@@ -132,7 +132,7 @@ test("texts that come next are computed together with those at hand, as far as t
   }
 });
 
-/** Four blocks, of which some settle early; every second step is a check. */
+/** Four blocks, of which some freeze early; every second step is a check. */
 const BLOCKS: BlockFreezingSettings = {
   freezeBlocks: "linear",
   freezeBlocksEarliest: "2",
@@ -154,10 +154,10 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-/** What must be the same whatever is kept of settled blocks: operations differ where they are done again. */
+/** What must be the same whatever is kept of frozen blocks: operations differ where they are done again. */
 function trainedBy(run: SmallRun) {
   const { totals: _, ...numbers } = numbersOf(run);
-  return { ...numbers, frozenAtStep: run.state.frozenAtStep, settledAtStep: run.state.settledAtStep };
+  return { ...numbers, frozenAtStep: run.state.frozenAtStep, blocksFrozenAtStep: run.state.blocksFrozenAtStep };
 }
 
 /** What a run comes to that is cut off after so many steps and goes on from its checkpoint. */
@@ -183,12 +183,12 @@ async function cutAfter(stop: number, run: (more: SmallRunOptions) => Promise<Sm
 const modernRun = (more: SmallRunOptions & { method?: MethodDefinition } = {}): Promise<SmallRun> =>
   smallRun(modern, more.method ?? (lora as MethodDefinition), { blocks: BLOCKS, ...more });
 
-describe("a run whose blocks settle", () => {
+describe("a run whose blocks freeze", () => {
   test("is the same, to the bit, with its hidden states kept in memory, in a file or not at all", async () => {
     const openSpill = () => openSpillFile(join(folder, "states.bin"));
     const kept = await modernRun({ settings: { freezeBlocksCache: "float32" } });
-    expect(kept.state.settledAtStep).toEqual([2, 6, 8]);
-    expect(kept.steps.map(({ settled }) => settled)).toEqual([0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3, 3]);
+    expect(kept.state.blocksFrozenAtStep).toEqual([2, 6, 8]);
+    expect(kept.steps.map(({ frozenBlocks }) => frozenBlocks)).toEqual([0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3, 3]);
     expect(kept.kept.memory).toBeGreaterThan(0);
     const inFile = await modernRun({ settings: { freezeBlocksCache: "float32", freezeBlocksMemory: 0 }, openSpill });
     expect(inFile.kept).toEqual({ memory: 0, file: kept.kept.memory });
@@ -210,7 +210,7 @@ describe("a run whose blocks settle", () => {
     expect(trainedBy(run)).toEqual(trainedBy(await modernRun({ settings: { freezeBlocksCache: "int8" } })));
   });
 
-  // Amid what is kept for two borders; what was kept in 8 bits is rounded again as it was.
+  // Amid what is kept for two boundaries; what was kept in 8 bits is rounded again as it was.
   test.each(["float32", "int8"] as const)(
     "cut off and resumed, it is the run that was not cut (%s)",
     async (format) => {
@@ -226,23 +226,23 @@ describe("a run whose blocks settle", () => {
     const blocks = { ...BLOCKS, freezeBlocks, freezeBlocksMost: 1, freezeBlocksThreshold: threshold };
     const run = (more: SmallRunOptions) => smallRun(bert, findMethod(name), { options, blocks, ...more });
     const whole = await run({});
-    if (freezeBlocks === "linear") expect(whole.state.settledAtStep).toHaveLength(1);
+    if (freezeBlocks === "linear") expect(whole.state.blocksFrozenAtStep).toHaveLength(1);
     expect(await cutAfter(5, run)).toEqual(trainedBy(whole));
   });
 
-  test("of AFLoRA a block settles only when its matrices are frozen, and what is settled trains no more", async () => {
+  test("of AFLoRA a block freezes only when its matrices are frozen, and what is frozen trains no more", async () => {
     const weights: Map<string, number[]>[] = [];
     const run = await smallRun(bert, aflora as MethodDefinition, {
       options: FREEZING,
       blocks: { ...BLOCKS, freezeBlocksMost: 1, freezeBlocksEarliest: "0" },
       onStep: (_, values) => void weights.push(new Map([...values].map(([name, { data }]) => [name, [...data]]))),
     });
-    const [settledAt] = run.state.settledAtStep;
+    const [blockFrozenAt] = run.state.blocksFrozenAtStep;
     const frozen = Object.entries(run.state.frozenAtStep).filter(([name]) => name.includes("layer.0."));
-    expect(settledAt).toBeGreaterThanOrEqual(Math.max(...frozen.map(([, step]) => step)));
-    expect(run.freezing.filter(({ blocks }) => blocks?.settled)).toHaveLength(1);
-    const [atBorder, end] = [weights[settledAt!]!, weights.at(-1)!];
-    const moved = [...end].filter(([name, values]) => values.some((value, i) => value !== atBorder.get(name)![i]));
+    expect(blockFrozenAt).toBeGreaterThanOrEqual(Math.max(...frozen.map(([, step]) => step)));
+    expect(run.freezing.filter(({ blocks }) => blocks?.frozenBlocks)).toHaveLength(1);
+    const [atBoundary, end] = [weights[blockFrozenAt!]!, weights.at(-1)!];
+    const moved = [...end].filter(([name, values]) => values.some((value, i) => value !== atBoundary.get(name)![i]));
     expect(moved.filter(([name]) => /layer\.0\.|embeddings/.test(name))).toEqual([]);
     expect(moved.some(([name]) => name.includes("layer.1."))).toBe(true);
   });
@@ -250,7 +250,7 @@ describe("a run whose blocks settle", () => {
   test("of a method that trains the head alone all blocks may leave", async () => {
     const blocks = { ...BLOCKS, freezeBlocksEarliest: "0", freezeBlocksMost: 2 };
     const run = await smallRun(bert, head as MethodDefinition, { blocks });
-    expect(run.state.settledAtStep).toEqual([2, 6]);
+    expect(run.state.blocksFrozenAtStep).toEqual([2, 6]);
   });
 
   test("methods that change parameters of all blocks to the end are refused, as are options without a rule", async () => {

@@ -1,5 +1,5 @@
 /** What is made once for each key, by whoever asks first; a failure is remembered too. */
-export class Remembered<T> {
+export class AsyncMemo<T> {
   readonly #known = new Map<string, Promise<T>>();
 
   get(key: string, make: () => Promise<T>): Promise<T> {

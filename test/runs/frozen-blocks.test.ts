@@ -16,7 +16,7 @@ let home: string;
 let model: string;
 let train: string;
 beforeAll(async () => {
-  home = await mkdtemp(join(tmpdir(), "aflora-settled-"));
+  home = await mkdtemp(join(tmpdir(), "aflora-frozen-blocks-"));
   model = await writeTinyModel(join(home, "model"));
   train = await writeCsv(join(home, "tickets.csv"), tickets());
 });
@@ -31,16 +31,16 @@ function run(name: string, given: Record<string, unknown>, options: FineTuneOpti
 
 const adapterOf = (directory: string) => readFile(join(directory, "adapter", "adapter.safetensors"));
 
-test.each(["float32", "int8"])("a run whose block settles says so in its records (%s base)", async (base) => {
+test.each(["float32", "int8"])("a run whose block freezes says so in its records (%s base)", async (base) => {
   const { directory, result } = await run(`records-${base}`, { base, method: "lora" });
   const { steps, freezing, result: saved } = await readRunRecords(directory);
   const { blocks } = saved!;
-  expect(blocks).toMatchObject({ settledAtStep: [8, null], kept: { file: 0 } });
-  expect(freezing.map(({ step, blocks }) => [step, blocks!.border])).toEqual([
+  expect(blocks).toMatchObject({ frozenAtStep: [8, null], kept: { file: 0 } });
+  expect(freezing.map(({ step, blocks }) => [step, blocks!.boundary])).toEqual([
     [4, 0],
     [8, 1],
   ]);
-  expect(steps.map(({ settled }) => settled)).toEqual(steps.map(({ step }) => Number(step > 8)));
+  expect(steps.map(({ frozenBlocks }) => frozenBlocks)).toEqual(steps.map(({ step }) => Number(step > 8)));
   expect(blocks!.flopsSaved).toBeGreaterThan(0.1 * result!.flops);
   expect(blocks!.activationsSaved).toBeGreaterThan(0);
   expect(blocks!.kept.memory).toBeGreaterThan(0);
@@ -105,11 +105,11 @@ test.each(Object.keys(KINDS) as (keyof typeof KINDS)[])(
     const again = await run(`${kind}-again`, { ...given, freezeBlocksCache: "none" });
     const { steps } = await readRunRecords(kept.directory);
     // Of an encoder-decoder the encoder's blocks alone may leave.
-    expect(kept.result!.blocks!.settledAtStep).toEqual([expect.any(Number), null]);
+    expect(kept.result!.blocks!.frozenAtStep).toEqual([expect.any(Number), null]);
     expect(await adapterOf(again.directory)).toEqual(await adapterOf(kept.directory));
     expect(new Set(steps.map(({ loss }) => loss)).size).toBe(steps.length);
     const left = steps[0]!.trainable - steps.at(-1)!.trainable;
-    // What a settled block reads trains no more: the words, which are the output layer, too.
+    // What a frozen block reads trains no more: the words, which are the output layer, too.
     if (kind === "language model") expect(left).toBeGreaterThan(512 * 32);
     expect(left).toBeGreaterThan(0);
   },

@@ -2,7 +2,7 @@
  * What blocks that leave training cost and save, as a table: of a study's folder, for each task and setting the score, the time of
  * all steps (compiling them again included, evaluation not) and the operations beside those of the setting in which all stay.
  *
- *     npx tsx scripts/settled-blocks.ts STUDY_FOLDER
+ *     npx tsx scripts/frozen-blocks.ts STUDY_FOLDER
  */
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -37,7 +37,7 @@ const runs = await Promise.all(
         ...trial,
         score: (trial.reported ?? trial.heldOut)!,
         all: !result.blocks,
-        settled: result.blocks?.settledAtStep.filter((step) => step !== null).length ?? 0,
+        frozenBlocks: result.blocks?.frozenAtStep.filter((step) => step !== null).length ?? 0,
         seconds: sum(steps.map(({ seconds }) => seconds)) + sum(freezing.map(({ compileSeconds }) => compileSeconds)),
         flops: result.flops,
       };
@@ -47,7 +47,7 @@ const runs = await Promise.all(
 const shown = ({ mean, deviation = 0 }: { mean: number; deviation?: number }): string =>
   `${mean.toFixed(4)} ± ${deviation.toFixed(4)}`;
 console.log(
-  "| task | setting | seeds | score | difference to off, ± standard error | time | operations | blocks settled |",
+  "| task | setting | seeds | score | difference to off, ± standard error | time | operations | blocks frozen |",
 );
 console.log("| --- | --- | --- | --- | --- | --- | --- | --- |");
 for (const [task, ofTask] of grouped(runs, (run) => run.task)) {
@@ -69,7 +69,7 @@ for (const [task, ofTask] of grouped(runs, (run) => run.task)) {
       paired.length > 0 ? `${difference.mean.toFixed(4)} ± ${error.toFixed(4)}` : "–",
       paired.length > 0 ? mean(paired.map(({ seconds }) => seconds)).toFixed(2) : "–",
       paired.length > 0 ? mean(paired.map(({ flops }) => flops)).toFixed(2) : "–",
-      mean(of.map(({ settled }) => settled)).toFixed(1),
+      mean(of.map(({ frozenBlocks }) => frozenBlocks)).toFixed(1),
     ];
     console.log(`| ${cells.join(" | ")} |`);
   }

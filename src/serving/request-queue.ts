@@ -1,7 +1,7 @@
 import { RequestError } from "./openai-requests.ts";
 
 /** Requests are answered one after the other: each has all threads to itself. */
-export class WaitingLine {
+export class RequestQueue {
   readonly #most: number;
   #waiting = 0;
   #last: Promise<unknown> = Promise.resolve();

@@ -2,14 +2,14 @@ import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { add, gemm, mul, sliceSize } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import type { LinearSite } from "../models/model-parts.ts";
+import type { LinearModule } from "../models/model-parts.ts";
 import { constant, kaimingUniform } from "./initializers.ts";
-import { places, scaleRows, takeColumns, takeRows } from "./matrix.ts";
+import { indices, scaleRows, takeColumns, takeRows } from "./matrix.ts";
 import { type AdapterParameter, type MethodDefinition, namesOf } from "./method.ts";
 import { adapterDropout, targetModules } from "./options.ts";
 import { peftReading } from "./peft.ts";
 import { setting } from "./published.ts";
-import { selectSites } from "./target-modules.ts";
+import { selectModules } from "./target-modules.ts";
 
 const options = z.object({
   rank: z.int().positive().default(1024).describe("rank of the random projections; may be more than a layer's size"),
@@ -30,13 +30,13 @@ interface Pair {
 }
 
 /**
- * ELoRA, published as VeRA (Kopiczko et al. 2024, arXiv 2310.11454): `y = W0 x + Λb B Λd A x` with A `[rank, in]` and
+ * VeRA, published as VeRA (Kopiczko et al. 2024, arXiv 2310.11454): `y = W0 x + Λb B Λd A x` with A `[rank, in]` and
  * B `[out, rank]` random and frozen throughout; the vectors d `[rank]`, 0.1 at the start, and b `[out]`, 0 at the start,
  * train. A and B are shared as AFLoRA's authors did in their comparison (`shape`), as Hugging Face PEFT does (`sliced`), or
  * not at all (`layer`).
  */
-export const elora: MethodDefinition<typeof options> = {
-  name: "elora",
+export const vera: MethodDefinition<typeof options> = {
+  name: "vera",
   summary: "trained vectors between random frozen projections (VeRA)",
   recipe: { learningRate: 4e-3, headLearningRate: 4e-3 },
   published: {
@@ -52,10 +52,10 @@ export const elora: MethodDefinition<typeof options> = {
   },
   options,
 
-  adapt({ rank, sharing, adapterDropout, targetModules }, sites) {
-    const adapted = selectSites(sites, targetModules);
+  adapt({ rank, sharing, adapterDropout, targetModules }, modules) {
+    const adapted = selectModules(modules, targetModules);
     const largest = largestOf(adapted);
-    const pairOf = ({ name, inFeatures, outFeatures }: LinearSite): Pair => {
+    const pairOf = ({ name, inFeatures, outFeatures }: LinearModule): Pair => {
       if (sharing === "sliced") return { A: "shared.A", B: "shared.B", ...largest };
       const owner = sharing === "layer" ? name : `shared.${outFeatures}x${inFeatures}`;
       return { A: `${owner}.A`, B: `${owner}.B`, columns: inFeatures, rows: outFeatures };
@@ -64,23 +64,23 @@ export const elora: MethodDefinition<typeof options> = {
     const projection = kaimingUniform(Math.SQRT2);
     const projections = new Map<string, AdapterParameter>();
     const vectors: AdapterParameter[] = [];
-    for (const site of adapted) {
-      const { A, B, columns, rows } = pairOf(site);
+    for (const module of adapted) {
+      const { A, B, columns, rows } = pairOf(module);
       projections.set(A, { name: A, shape: [rank, columns], initialize: projection, decays: true });
       projections.set(B, { name: B, shape: [rows, rank], initialize: projection, decays: true });
       vectors.push(
-        { name: `${site.name}.d`, shape: [rank], initialize: constant(0.1), decays: true },
-        { name: `${site.name}.b`, shape: [site.outFeatures], initialize: constant(0), decays: true },
+        { name: `${module.name}.d`, shape: [rank], initialize: constant(0.1), decays: true },
+        { name: `${module.name}.b`, shape: [module.outFeatures], initialize: constant(0), decays: true },
       );
     }
     return {
-      sites: adapted,
+      modules: adapted,
       parameters: [...projections.values(), ...vectors],
       trainable: namesOf(vectors),
       inputDropout: adapterDropout,
-      adapt(parameter, x, layer, site) {
-        const { A, B, columns, rows } = pairOf(site);
-        const { name, inFeatures, outFeatures } = site;
+      adapt(parameter, x, layer, module) {
+        const { A, B, columns, rows } = pairOf(module);
+        const { name, inFeatures, outFeatures } = module;
         // A cut is a copy, but layers of one size share it: equal nodes of a graph are one node.
         const a = inFeatures < columns ? sliceSize(parameter(A), 1, 0, inFeatures) : parameter(A);
         const b = outFeatures < rows ? sliceSize(parameter(B), 0, 0, outFeatures) : parameter(B);
@@ -90,16 +90,16 @@ export const elora: MethodDefinition<typeof options> = {
         // another product as large as this one.
         return add(layer(x), mul(up, parameter(`${name}.b`)));
       },
-      asLora(site, values) {
-        const { name, inFeatures, outFeatures } = site;
+      asLora(module, values) {
+        const { name, inFeatures, outFeatures } = module;
         if (rank > Math.min(inFeatures, outFeatures)) {
           throw new UserError(
             `as LoRA, rank ${rank} is more than layer "${name}" [${outFeatures}, ${inFeatures}] has, and the adapter larger than the model; use --format merged, or train with --sharing sliced, which PEFT knows as VeRA`,
           );
         }
-        const { A, B } = pairOf(site);
-        const a = takeColumns(values.get(A)!, places(inFeatures));
-        const b = takeRows(values.get(B)!, places(outFeatures));
+        const { A, B } = pairOf(module);
+        const a = takeColumns(values.get(A)!, indices(inFeatures));
+        const b = takeRows(values.get(B)!, indices(outFeatures));
         const [d, scale] = [values.get(`${name}.d`)!, values.get(`${name}.b`)!];
         return { rank, alpha: rank, A: scaleRows(a, d), B: scaleRows(b, scale) };
       },
@@ -110,9 +110,9 @@ export const elora: MethodDefinition<typeof options> = {
     write({ rank, sharing, adapterDropout }, layers, values) {
       if (sharing !== "sliced") return undefined;
       const tensors = new Map<string, Tensor<"float32">>();
-      for (const { site, module } of layers) {
-        tensors.set(`${module}.vera_lambda_d`, values.get(`${site.name}.d`)!);
-        tensors.set(`${module}.vera_lambda_b`, values.get(`${site.name}.b`)!);
+      for (const { module, moduleName } of layers) {
+        tensors.set(`${moduleName}.vera_lambda_d`, values.get(`${module.name}.d`)!);
+        tensors.set(`${moduleName}.vera_lambda_b`, values.get(`${module.name}.b`)!);
       }
       return {
         config: {
@@ -136,7 +136,7 @@ export const elora: MethodDefinition<typeof options> = {
       parts: ["vera_lambda_d", "vera_lambda_b"],
       shared: ["vera_A", "vera_B"],
       read({ r: rank }, { location, layers, shared }) {
-        const { columns, rows } = largestOf(layers.map(({ site }) => site));
+        const { columns, rows } = largestOf(layers.map(({ module }) => module));
         const [A, B] = [shared("vera_A", [rank, columns]), shared("vera_B", [rows, rank])];
         if (!A || !B) {
           throw new UserError(
@@ -147,9 +147,9 @@ export const elora: MethodDefinition<typeof options> = {
           ["shared.A", A],
           ["shared.B", B],
         ]);
-        for (const { site, tensor } of layers) {
-          parameters.set(`${site.name}.d`, tensor("vera_lambda_d", [rank]));
-          parameters.set(`${site.name}.b`, tensor("vera_lambda_b", [site.outFeatures]));
+        for (const { module, tensor } of layers) {
+          parameters.set(`${module.name}.d`, tensor("vera_lambda_d", [rank]));
+          parameters.set(`${module.name}.b`, tensor("vera_lambda_b", [module.outFeatures]));
         }
         return { options: { rank, sharing: "sliced" }, parameters };
       },
@@ -158,9 +158,9 @@ export const elora: MethodDefinition<typeof options> = {
 };
 
 /** Sizes of a pair of projections that all layers can be cut from. */
-function largestOf(sites: readonly LinearSite[]): Pick<Pair, "columns" | "rows"> {
+function largestOf(modules: readonly LinearModule[]): Pick<Pair, "columns" | "rows"> {
   return {
-    columns: Math.max(...sites.map(({ inFeatures }) => inFeatures)),
-    rows: Math.max(...sites.map(({ outFeatures }) => outFeatures)),
+    columns: Math.max(...modules.map(({ inFeatures }) => inFeatures)),
+    rows: Math.max(...modules.map(({ outFeatures }) => outFeatures)),
   };
 }
