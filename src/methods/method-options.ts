@@ -13,6 +13,7 @@ export interface MethodOptions {
   aflora: z.input<typeof aflora.options>;
   lora: z.input<typeof lora.options>;
   vera: z.input<typeof vera.options>;
+  elora: z.input<typeof vera.options>;
   adalora: z.input<typeof adalora.options>;
   sora: z.input<typeof sora.options>;
   // Without options: zod's type of none would forbid every other key, too.

@@ -101,6 +101,8 @@ export interface Schedule {
 /** A fine-tuning method: one file each. */
 export interface MethodDefinition<Options extends z.ZodObject = z.ZodObject> {
   name: string;
+  /** Other names by which the method may be asked for; runs and adapters are saved under `name`. */
+  aliases?: readonly string[];
   /** One line for `--help`. */
   summary: string;
   /** Peak learning rates where nothing is known of the task. */

@@ -30,7 +30,7 @@ const registered: MethodDefinition[] = [];
  * @throws UserError where the name is taken.
  */
 export function registerMethod(method: MethodDefinition): void {
-  if (knownMethods().some(({ name }) => name === method.name)) {
+  if (knownMethods().some((known) => isCalled(known, method.name))) {
     throw new UserError(`there is a method "${method.name}" already; give the new one another name`);
   }
   registered.push(method);
@@ -39,9 +39,12 @@ export function registerMethod(method: MethodDefinition): void {
 /** Every method that this process knows: those of the package and of the caller's own. */
 export const knownMethods = (): readonly MethodDefinition[] => [...METHODS, ...registered];
 
-/** @throws UserError where there is no such method, with the list of those that are. */
+const isCalled = ({ name, aliases = [] }: MethodDefinition, asked: string): boolean =>
+  asked === name || aliases.includes(asked);
+
+/** The method of this name or alias. @throws UserError where there is no such method, with the list of those that are. */
 export function findMethod(name: string): MethodDefinition {
-  const method = knownMethods().find((candidate) => candidate.name === name);
+  const method = knownMethods().find((known) => isCalled(known, name));
   if (!method) {
     throw new UserError(
       `unknown method "${name}"${didYouMean(name, METHOD_NAMES)} (methods: ${METHOD_NAMES.join(", ")})`,

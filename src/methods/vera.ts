@@ -30,14 +30,15 @@ interface Pair {
 }
 
 /**
- * VeRA, published as VeRA (Kopiczko et al. 2024, arXiv 2310.11454): `y = W0 x + Λb B Λd A x` with A `[rank, in]` and
+ * VeRA (Kopiczko et al. 2024, arXiv 2310.11454), which AFLoRA's paper calls ELoRA: `y = W0 x + Λb B Λd A x` with A `[rank, in]` and
  * B `[out, rank]` random and frozen throughout; the vectors d `[rank]`, 0.1 at the start, and b `[out]`, 0 at the start,
  * train. A and B are shared as AFLoRA's authors did in their comparison (`shape`), as Hugging Face PEFT does (`sliced`), or
  * not at all (`layer`).
  */
 export const vera: MethodDefinition<typeof options> = {
   name: "vera",
-  summary: "trained vectors between random frozen projections (VeRA)",
+  aliases: ["elora"],
+  summary: "trained vectors between random frozen projections; AFLoRA's paper calls it ELoRA, and elora names it too",
   recipe: { learningRate: 4e-3, headLearningRate: 4e-3 },
   published: {
     source: "VeRA (arXiv 2310.11454), appendix, RoBERTa-base, rank 1024; nothing for MNLI and QQP",

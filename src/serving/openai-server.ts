@@ -72,7 +72,7 @@ export async function serveModels(models: ServedModels, options: ServeOptions): 
 
 function createApp(models: ServedModels, options: ServeOptions, closing: AbortSignal): Hono {
   const { key, maxWaiting, maxBodyBytes } = options;
-  const line = new RequestQueue(maxWaiting);
+  const queue = new RequestQueue(maxWaiting);
   const created = nowInSeconds();
   const app = new Hono();
 
@@ -128,7 +128,7 @@ function createApp(models: ServedModels, options: ServeOptions, closing: AbortSi
   /** Answers some prompts, whole. */
   const write = async (context: Context, request: WritingRequest, prompts: readonly Prompt[], form: WritingForm) => {
     const model = modelOf(request.model, context.req.path);
-    const end = await line.turn();
+    const end = await queue.turn();
     try {
       const answers = await model.answers(prompts, optionsFor(context, request));
       const choices = answers.map(({ text, reason }, index) => ({ index, ...form.choice(text, reason) }));
@@ -146,7 +146,7 @@ function createApp(models: ServedModels, options: ServeOptions, closing: AbortSi
   /** Answers one prompt as it comes. */
   const stream = async (context: Context, request: WritingRequest, prompt: Prompt, form: WritingForm) => {
     const answer = modelOf(request.model, context.req.path).answer(prompt, optionsFor(context, request));
-    const end = await line.turn();
+    const end = await queue.turn();
     let next: IteratorResult<string, AnswerEnd>;
     try {
       // What is wrong with a prompt shows here, while the answer can still be an error.
@@ -186,7 +186,7 @@ function createApp(models: ServedModels, options: ServeOptions, closing: AbortSi
   ): Promise<Found> => {
     const model = modelOf(name, context.req.path);
     const signal = AbortSignal.any([closing, context.req.raw.signal]);
-    const end = await line.turn();
+    const end = await queue.turn();
     try {
       return await found(model, signal);
     } catch (error) {

@@ -1,4 +1,4 @@
-/** What is made once for each key, by whoever asks first; a failure is remembered too. */
+/** A promise for each key, made by the first call; a failure is kept, too. */
 export class AsyncMemo<T> {
   readonly #known = new Map<string, Promise<T>>();
 

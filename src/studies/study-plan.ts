@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { didYouMean, UserError } from "../errors.ts";
-import { findMethod, METHODS } from "../methods/methods.ts";
+import { findMethod } from "../methods/methods.ts";
 import { loadTask } from "../runs/load-task.ts";
 import { type RunConfig, resolveConfig, runOptions, withAbsolutePaths } from "../runs/run-config.ts";
 import type { TaskData } from "../tasks/example.ts";
@@ -213,12 +213,11 @@ function ownOptions(
   { factors, options: base }: Study,
 ): Record<string, unknown> {
   const method = findMethod(String(options.method));
-  const methods = new Set([
-    String(base.method),
-    ...factors.flatMap(({ levels = [] }) => levels.flatMap((level) => String(level.options.method ?? base.method))),
-  ]);
-  const isUsed = (key: string): boolean =>
-    METHODS.some(({ name, options: { shape } }) => methods.has(name) && key in shape);
+  const methods = [
+    base.method,
+    ...factors.flatMap(({ levels = [] }) => levels.map((level) => level.options.method ?? base.method)),
+  ];
+  const isUsed = (key: string): boolean => methods.some((name) => key in findMethod(String(name)).options.shape);
   return Object.fromEntries(
     Object.entries(options).filter(([key]) => key in runOptions.shape || key in method.options.shape || !isUsed(key)),
   );

@@ -123,7 +123,7 @@ export interface MethodChoice {
 
 /**
  * Parts options given side by side into those of `schema` and the method's own.
- * @param name of the method
+ * @param name of the method, or an alias
  * @throws UserError naming the option that is unknown, of another method, missing or malformed.
  */
 export function partOptions<Schema extends z.ZodObject>(
@@ -135,7 +135,8 @@ export function partOptions<Schema extends z.ZodObject>(
   const present = Object.entries(given).filter(([, value]) => value !== undefined);
   const options = checkOptions(schema, Object.fromEntries(present.filter(([key]) => own.includes(key))));
   const others = Object.fromEntries(present.filter(([key]) => !own.includes(key)));
-  return { options, method: { name, options: parseMethodOptions(findMethod(name), others, own) } };
+  const definition = findMethod(name);
+  return { options, method: { name: definition.name, options: parseMethodOptions(definition, others, own) } };
 }
 
 /** What is not given is the paper's for its task, the kind's, or the method's. */

@@ -24,7 +24,7 @@ export const sizeOf = ({ encoding, decoder, rows }: EncodedExample): ExampleSize
 
 /**
  * Cuts a batch into micro-batches: examples are sorted by length, longest first, and cut where runs and attention's padding
- * together cost least, with at most so many real tokens, as many pairs of padded places as one text of that length has,
+ * together cost least, with at most so many real tokens, as many pairs of padded positions as one text of that length has,
  * and outputs that fit into memory; a single longer example stands alone. The micro-batches' summed gradients equal those
  * of the whole batch. Examples of equal length keep their order, so the cut is always the same.
  * @param budget most tokens, and the outputs that a row gets

@@ -5,9 +5,17 @@ import { liveNodes } from "../../src/graph/graph.ts";
 import type { Tensors } from "../../src/graph/tensor.ts";
 import { constant, normal, randomFor } from "../../src/methods/initializers.ts";
 import type { Adaptation, MethodState, RunLength, Schedule } from "../../src/methods/method.ts";
-import { findMethod, METHOD_NAMES, parseMethodOptions, scheduleFor } from "../../src/methods/methods.ts";
+import {
+  findMethod,
+  METHOD_NAMES,
+  parseMethodOptions,
+  registerMethod,
+  scheduleFor,
+} from "../../src/methods/methods.ts";
+import { vera } from "../../src/methods/vera.ts";
 import type { LinearModule } from "../../src/models/model-parts.ts";
 import { traceModel } from "../../src/models/trace.ts";
+import { resolveConfig } from "../../src/runs/run-config.ts";
 import { crossEntropy } from "../../src/tasks/losses/objective.ts";
 import { writeStep } from "../../src/training/step-graph.ts";
 import { ia3 } from "../support/ia3.ts";
@@ -343,6 +351,12 @@ describe("bad input", () => {
   ])("%s %j", (name, given, message) => {
     expect(() => create(name, given, small)).toThrow(message);
     expect(() => create(name, given, small)).toThrow(UserError);
+  });
+
+  test("an alias names the method, and nobody else may take it", () => {
+    expect(findMethod("elora")).toBe(vera);
+    expect(resolveConfig({ method: "elora", train: "a.csv" }).method.name).toBe("vera");
+    expect(() => registerMethod({ ...vera, name: "elora", aliases: [] })).toThrow('a method "elora" already');
   });
 
   test("an unknown method", () => {

@@ -47,7 +47,9 @@ export function paramsCommand(): Command {
     const description = describeModel(await readFolderConfig(modelDirectory(model)));
     const costs = methodCosts(description, definition, options, sequenceLength, frozenBlocks);
     process.stdout.write(
-      json ? `${JSON.stringify({ model, method, options, ...costs }, null, 2)}\n` : `${describe(method, costs)}\n`,
+      json
+        ? `${JSON.stringify({ model, method: definition.name, options, ...costs }, null, 2)}\n`
+        : `${describe(definition.name, costs)}\n`,
     );
   });
 }

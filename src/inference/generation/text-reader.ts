@@ -8,6 +8,6 @@ export interface TextReader {
   read(more: readonly (readonly number[])[]): Promise<Float32Array[]>;
   /** Goes on with these texts, by their numbers so far: some may be left out, some taken several times. */
   keep(texts: readonly number[]): void;
-  /** Frees what is remembered. */
+  /** Frees what is cached. */
   release(): void;
 }

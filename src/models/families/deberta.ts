@@ -238,7 +238,7 @@ function relativePositions(
     if (positionToContent) {
       // Here keys are the rows, so that distances run the other way; the result is turned back.
       const own = tokens.table("distances", { dtype: "int32", axes: ["distance"], value: (distance) => distance! });
-      // Row r takes what stands r places from the end, counted as -r; row 0 is never looked at.
+      // Row r takes what stands r positions from the end, counted as -r; row 0 is never looked at.
       const reversal = sub(own, slice(own, 0, 0, 1));
       const reversed = gather(project(NAMES.query, "attention.self.pos_query_proj"), reversal);
       terms.push(transpose(scores(key, reversed), [0, 1, 3, 2]));

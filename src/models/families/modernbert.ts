@@ -5,6 +5,7 @@ import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "../activation.ts
 import type { EncoderArchitecture, ModelConfig } from "../architecture.ts";
 import { attention, maskBias } from "../attention.ts";
 import { labelCountOf, parseConfig, rate } from "../config.ts";
+import { type LayerType, layerTypes } from "../decoder.ts";
 import type { ForwardContext } from "../forward-context.ts";
 import { plainTokenHead } from "../heads.ts";
 import type { ModuleRole } from "../model-parts.ts";
@@ -34,8 +35,6 @@ interface ModernBertConfig extends ModelConfig {
   classifierDropout: number;
 }
 
-type LayerType = "full_attention" | "sliding_attention";
-
 const rope = z.object({ rope_theta: z.number().positive(), rope_type: z.literal("default").default("default") });
 
 const schema = z
@@ -58,7 +57,7 @@ const schema = z
     mlp_dropout: rate.default(0),
     local_attention: z.int().positive().default(128),
     global_attn_every_n_layers: z.int().positive().default(3),
-    layer_types: z.array(z.enum(["full_attention", "sliding_attention"])).nullish(),
+    layer_types: layerTypes,
     global_rope_theta: z.number().positive().default(160_000),
     local_rope_theta: z.number().positive().nullish().default(10_000),
     rope_parameters: z.object({ full_attention: rope, sliding_attention: rope }).nullish(),
