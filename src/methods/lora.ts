@@ -1,6 +1,5 @@
 import { z } from "zod";
-import { refuseSlowExpression } from "../checkpoints/bounded-expression.ts";
-import { UserError } from "../errors.ts";
+import { LinearExpression } from "../checkpoints/linear-expression.ts";
 import { gemm } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { constant, downProjection } from "./initializers.ts";
@@ -108,12 +107,5 @@ function patternValue(patterns: Readonly<Record<string, number>> | null | undefi
   return Object.entries(patterns ?? {}).find(([pattern]) => expressionOf(pattern).test(moduleName))?.[1];
 }
 
-/** @throws UserError where a stranger's pattern is no expression, or one that may take for ever. */
-function expressionOf(pattern: string): RegExp {
-  refuseSlowExpression(pattern, "adapter_config.json");
-  try {
-    return new RegExp(`^(.*\\.)?(${pattern})$`);
-  } catch {
-    throw new UserError(`adapter_config.json: "${pattern.slice(0, 60)}" is no regular expression`);
-  }
-}
+const expressionOf = (pattern: string): LinearExpression =>
+  new LinearExpression(`^(.*\\.)?(${pattern})$`, "adapter_config.json");

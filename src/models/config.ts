@@ -6,25 +6,36 @@ import { inWords, UserError } from "../errors.ts";
  * @throws UserError naming the setting that is missing, malformed or not supported.
  */
 export function parseConfig<T>(schema: z.ZodType<T>, raw: unknown): T {
-  for (const [key, most] of Object.entries(LIMITS)) {
-    const value = (raw as Record<string, unknown> | null)?.[key];
-    if (typeof value === "number" && value > most) {
-      throw new UserError(
-        `config.json: "${key}" is not supported: ${value} is more than the ${most} that any model needs`,
-      );
-    }
-  }
+  refuseLargeCounts(raw);
   const result = schema.safeParse(raw, { error: inWords });
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   throw new UserError(`config.json: "${issue!.path.join(".")}" is not supported: ${issue!.message}`);
 }
 
-/** What is counted before a weight is looked at; all other sizes must be those of the weights that are there. */
-const LIMITS = {
-  ...{ num_hidden_layers: 1000, n_layer: 1000, n_layers: 1000, num_labels: 100_000 },
-  ...{ encoder_layers: 1000, decoder_layers: 1000, num_layers: 1000, num_decoder_layers: 1000 },
-};
+/** Settings by what they count, and the most of it that any model needs: tables are made of them before a weight is looked at. */
+const LIMITS: readonly (readonly [settings: RegExp, most: number])[] = [
+  [/^(num_(hidden_|decoder_)?layers|n_layers?|(en|de)coder_layers)$/, 1000],
+  [/^(hidden_size|embedding_size|pooler_hidden_size|d_model|d_kv|dim|n_embd)$/, 2 ** 17],
+  [/^(head_dim|attention_head_size|num_attention_heads|num_key_value_heads|num_heads|n_heads?)$/, 2 ** 14],
+  [/^(intermediate_size|d_ff|hidden_dim|n_inner|(en|de)coder_ffn_dim)$/, 2 ** 20],
+  [/^(vocab_size|type_vocab_size)$/, 2 ** 23],
+  [/^(max_position_embeddings|n_positions|max_relative_positions|position_buckets)$/, 2 ** 27],
+  [/^relative_attention_num_buckets$/, 2 ** 16],
+  [/^(num_labels|id2label)$/, 100_000],
+];
+
+/** @throws UserError naming the setting that counts more than any model needs. */
+function refuseLargeCounts(raw: unknown): void {
+  for (const [key, value] of Object.entries((raw as Record<string, unknown> | null) ?? {})) {
+    const most = LIMITS.find(([settings]) => settings.test(key))?.[1];
+    const count = key === "id2label" && value ? Object.keys(value).length : value;
+    if (most === undefined || typeof count !== "number" || count <= most) continue;
+    throw new UserError(
+      `config.json: "${key}" is not supported: ${count} is more than the ${most} that any model needs`,
+    );
+  }
+}
 
 /** A dropout's rate. */
 export const rate = z.number().min(0).lt(1);

@@ -1,5 +1,5 @@
-import { Template } from "@huggingface/jinja";
 import { UserError } from "../errors.ts";
+import { BoundedTemplate } from "./bounded-template.ts";
 
 /** One turn of a conversation, as chat templates take it; a template may look at other fields too. */
 export interface ChatMessage {
@@ -32,7 +32,7 @@ export class ChatTemplate {
   readonly #sources: Readonly<Record<string, string>>;
   readonly #tokens: Readonly<Record<string, string>>;
   readonly #location: string;
-  readonly #compiled = new Map<string, Template>();
+  readonly #compiled = new Map<string, BoundedTemplate>();
 
   /**
    * @param sources templates by name: `default`, and `tool_use` where tools have one of their own
@@ -168,7 +168,7 @@ export class ChatTemplate {
     { tools, addGenerationPrompt }: ChatTemplateOptions,
   ): string {
     try {
-      const template = this.#compiled.get(source) ?? new Template(source);
+      const template = this.#compiled.get(source) ?? new BoundedTemplate(source);
       this.#compiled.set(source, template);
       return template.render({
         messages,

@@ -1,10 +1,15 @@
+import { LinearExpression, refuseGrowth, replaceSpans } from "../checkpoints/linear-expression.ts";
+import { UserError } from "../errors.ts";
 import { Charsmap } from "./charsmap.ts";
 
-/** A normalizer or pre-tokenizer as `tokenizer.json` describes it. */
+/** A normalizer, pre-tokenizer or decoder as `tokenizer.json` describes it. */
 interface Description {
   type: string;
   normalizers?: Description[];
   pretokenizers?: Description[];
+  decoders?: Description[];
+  pattern?: { Regex?: string; String?: string };
+  content?: string;
   precompiled_charsmap?: string | null;
   clean_text?: boolean;
   handle_chinese_chars?: boolean;
@@ -24,37 +29,74 @@ interface LibraryNormalizer {
 }
 interface LibraryPreTokenizer {
   pre_tokenize_text(text: string): string[];
-  pattern?: RegExp;
+  pattern?: RegExp | LinearExpression;
   tokenizers?: LibraryPreTokenizer[];
+}
+interface LibraryDecoder {
+  pattern?: RegExp | LinearExpression;
+  decoders?: LibraryDecoder[];
 }
 
 /** The parts of a `Tokenizer` of @huggingface/tokenizers that are corrected. */
 export interface LibraryTokenizer {
   normalizer: Normalize | (Normalize & LibraryNormalizer) | null;
   pre_tokenizer: LibraryPreTokenizer | null;
+  decoder: LibraryDecoder | null;
 }
+
+/**
+ * Expressions by which published tokenizers cut texts, as their `tokenizer.json` has them: JavaScript's own matcher is quick
+ * with these. Every other one is a stranger's, and matched in linear time.
+ */
+const KNOWN_EXPRESSIONS: ReadonlySet<string> = new Set([
+  // GPT-2, RoBERTa, BART, and what follows them
+  String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`,
+  // CLIP
+  String.raw`<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+`,
+  // Llama 3
+  String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+  // Qwen 2, 2.5 and 3
+  String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+  // Mistral Nemo
+  String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+  // GPT-4o, gpt-oss, Llama 4
+  String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+  // BLOOM, whose brackets stand in brackets
+  " ?[^(\\s|[.,!?…。，、।۔،])]+",
+]);
 
 /**
  * Makes a tokenizer of @huggingface/tokenizers give the ids that Hugging Face's own tokenizers library gives, where the
  * two differ: ideographs beyond the basic plane, a final sigma, what counts as white space, and SentencePiece's
- * normalisation, which the JavaScript library only approximates.
- * @param json the `tokenizer.json` that the tokenizer was made from.
+ * normalisation, which the JavaScript library only approximates. And makes it safe: expressions match in linear time, and a
+ * text that grows without end is refused.
+ * @param json the `tokenizer.json` that the tokenizer was made from
+ * @param where it is, for error messages
+ * @throws UserError where an expression is refused.
  */
 export function makeExact(
   tokenizer: LibraryTokenizer,
-  json: { normalizer?: object | null; pre_tokenizer?: object | null },
+  json: { normalizer?: object | null; pre_tokenizer?: object | null; decoder?: unknown },
+  where: string,
 ): void {
   if (json.normalizer) {
-    tokenizer.normalizer = exactNormalizer(json.normalizer as Description, tokenizer.normalizer as LibraryNormalizer);
+    const library = tokenizer.normalizer as LibraryNormalizer;
+    tokenizer.normalizer = exactNormalizer(json.normalizer as Description, library, where);
   }
-  if (json.pre_tokenizer) correctPreTokenizer(json.pre_tokenizer as Description, tokenizer.pre_tokenizer!);
+  if (json.pre_tokenizer) correctPreTokenizer(json.pre_tokenizer as Description, tokenizer.pre_tokenizer!, where);
+  if (json.decoder) correctDecoder(json.decoder as Description, tokenizer.decoder!, where);
 }
 
-function exactNormalizer(json: Description, library: LibraryNormalizer): Normalize {
+function exactNormalizer(json: Description, library: LibraryNormalizer, where: string): Normalize {
   switch (json.type) {
     case "Sequence": {
-      const steps = json.normalizers!.map((each, i) => exactNormalizer(each, library.normalizers![i]!));
-      return (text) => steps.reduce((result, step) => step(result), text);
+      const steps = json.normalizers!.map((each, i) => exactNormalizer(each, library.normalizers![i]!, where));
+      return (text) =>
+        steps.reduce((result, step) => {
+          const next = step(result);
+          refuseGrowth(next, text);
+          return next;
+        }, text);
     }
     case "BertNormalizer":
       return (text) => bertNormalize(text, json);
@@ -66,13 +108,46 @@ function exactNormalizer(json: Description, library: LibraryNormalizer): Normali
       const map = Charsmap.fromBase64(json.precompiled_charsmap ?? "");
       return (text) => map.apply(text);
     }
+    case "Replace":
+      return replacement(json, where);
     default:
       return (text) => library.normalize(text);
   }
 }
 
-function correctPreTokenizer(json: Description, library: LibraryPreTokenizer): void {
-  for (const [i, each] of (json.pretokenizers ?? []).entries()) correctPreTokenizer(each, library.tokenizers![i]!);
+/** Replaces by an expression or a text; what stands in its place has no meaning of its own. */
+function replacement({ pattern, content = "" }: Description, where: string): Normalize {
+  const { Regex: expression, String: plain } = pattern ?? {};
+  if (expression !== undefined) {
+    const linear = new LinearExpression(expression, where);
+    return (text) => text.replace(linear, content);
+  }
+  if (!plain) throw new UserError(`${where}: a normalizer replaces an empty text; take the model's own tokenizer.json`);
+  return (text) => replaceSpans(text, spansOf(text, plain), content);
+}
+
+function* spansOf(text: string, plain: string): Generator<readonly [start: number, end: number]> {
+  for (let at = text.indexOf(plain); at >= 0; at = text.indexOf(plain, at + plain.length)) {
+    yield [at, at + plain.length];
+  }
+}
+
+/** The library's own expression where it is a published one, else one that takes linear time. */
+function boundExpression(json: Description, library: { pattern?: RegExp | LinearExpression }, where: string): void {
+  const expression = json.pattern?.Regex;
+  if (expression === undefined || KNOWN_EXPRESSIONS.has(expression)) return;
+  library.pattern = new LinearExpression(expression, where);
+}
+
+function correctDecoder(json: Description, library: LibraryDecoder, where: string): void {
+  for (const [i, each] of (json.decoders ?? []).entries()) correctDecoder(each, library.decoders![i]!, where);
+  boundExpression(json, library, where);
+}
+
+function correctPreTokenizer(json: Description, library: LibraryPreTokenizer, where: string): void {
+  for (const [i, each] of (json.pretokenizers ?? []).entries())
+    correctPreTokenizer(each, library.tokenizers![i]!, where);
+  boundExpression(json, library, where);
   // JavaScript's \s counts U+FEFF as white space and leaves out U+0085.
   if (json.type === "WhitespaceSplit") library.pre_tokenize_text = (text) => text.match(/\P{White_Space}+/gu) ?? [];
   // Digits of any script, and fractions, as Rust's is_numeric counts them.

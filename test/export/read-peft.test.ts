@@ -101,8 +101,8 @@ describe("bad input", () => {
     [{ use_dora: true }, /"use_dora" are not supported/],
     [{ bias: "all" }, /trained biases \("bias": "all"\)/],
     [{ r: "four" }, /"r": /],
-    [{ rank_pattern: { "(a+)+$": 2 } }, /the regular expression \(a\+\)\+\$ is refused/],
-    [{ rank_pattern: { "(": 2 } }, /"\(" is no regular expression/],
+    [{ rank_pattern: { "(a)\\1": 2 } }, /the regular expression .* is refused/],
+    [{ rank_pattern: { "(": 2 } }, /the regular expression .* is refused: .*missing/],
     [{ r: 5 }, /lora_A\.weight" is \[4, 32\], but should be \[5, 32\]/],
   ])("%j", async (settings, message) => {
     await expect(readPeftAdapter(changed("lora", settings), { model })).rejects.toThrow(message);

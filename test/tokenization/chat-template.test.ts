@@ -126,3 +126,17 @@ describe("ids and text", () => {
     expect(tokenizer.specialTokens).toEqual({ bos: { id: 0, text: "<s>" }, eos: { id: 4, text: "<|im_end|>" } });
   });
 });
+
+test.each([
+  "{{ range(10**9) }}",
+  "{{ range(1000000000) }}",
+  "{{ range(0, 5, 0) }}",
+  "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+  "{% for a in range(9999) %}{% for b in range(9999) %}{{ a }}{% endfor %}{% endfor %}",
+  "{% set n = namespace(x='aaaaaaaa') %}{% for a in range(40) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}",
+  "{% set n = namespace(x=[1]) %}{% for a in range(40) %}{% set n.x = n.x + n.x %}{% endfor %}{{ n.x }}",
+  "{% macro f(a) %}{{ f(a) }}{% endmacro %}{{ f(1) }}",
+])("a template that never ends or fills the memory is refused: %s", (source) => {
+  const template = new ChatTemplate({ default: source }, {}, "here");
+  expect(() => template.render([{ role: "user", content: "Hi" }])).toThrow(/^here: the chat template fails: ./);
+});

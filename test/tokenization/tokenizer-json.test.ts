@@ -105,6 +105,31 @@ describe("other kinds of tokenizer.json", () => {
     expect(encode(sequence, "ab", "c")).toEqual({ ids: [C, A, B], types: [0, 1, 1] });
   });
 
+  test("a text that a stranger's normalizers grow without end is refused", () => {
+    const replace = (pattern: object, content: string) => ({ type: "Replace", pattern, content });
+    const doubles = Array.from({ length: 18 }, () => replace({ String: "e" }, "ee"));
+    const growing = letters({ normalizer: { type: "Sequence", normalizers: doubles } });
+    expect(() => growing.encode("e".repeat(2000), undefined, 100)).toThrow(/makes \d+ characters of a text of 2000/);
+    const everywhere = letters({ normalizer: replace({ Regex: "x*" }, "y".repeat(100_000)) });
+    expect(() => everywhere.encode("e".repeat(2000), undefined, 100)).toThrow(/makes \d+ characters of a text of 2000/);
+    expect(() => letters({ normalizer: replace({ String: "" }, "a") })).toThrow(/replaces an empty text/);
+    expect(encode(letters({ normalizer: replace({ String: "a" }, "$&b") }), "a").ids).not.toContain(A);
+  });
+
+  test("an expression that cannot be matched in linear time is refused, a slow one is not", () => {
+    const split = (Regex: string) => ({ type: "Split", pattern: { Regex }, behavior: "Isolated", invert: false });
+    expect(() => letters({ pre_tokenizer: split("(a)\\1") })).toThrow(
+      /^letters: tokenizer.json: the regular expression/,
+    );
+    const pre_tokenizer = {
+      type: "Sequence",
+      pretokenizers: [split(`${".?".repeat(40)}\\x01`), { type: "ByteLevel" }],
+    };
+    expect(encode(letters({ pre_tokenizer }), "abc".repeat(700), undefined, 5).ids).toHaveLength(5);
+    const decoder = { type: "Sequence", decoders: [{ type: "Replace", pattern: { Regex: "(?=a)" }, content: "" }] };
+    expect(() => letters({ decoder })).toThrow(/is refused/);
+  });
+
   test("words begin with a space where that tells words apart", () => {
     const { inputIds, wordIds } = letters().encodeWords(["ab", "", " c"], 100);
     expect([...inputIds]).toEqual([0, 3, A, B, 3, C, 2]);

@@ -1,0 +1,179 @@
+import { type Matcher, RE2JS } from "re2js";
+import { UserError } from "../errors.ts";
+
+/** Characters of an expression at most: the longest of a known tokenizer has 500. */
+const MAX_PATTERN = 4096;
+/** Instructions that an expression may compile to: tokenizers' have up to 200. */
+const MAX_PROGRAM = 20_000;
+/** Instructions times characters of one search: its worst case takes some seconds. */
+const MAX_SEARCH = 2e9;
+/** Milliseconds that all searches of one text may take. */
+const MAX_TIME = 5000;
+
+/** Unicode's white space, which RE2's \s is not. */
+const SPACE = "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
+const NOT_SPACE =
+  "\\x{0}-\\x{8}\\x{e}-\\x{1f}!-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{10ffff}";
+const WORD = "\\p{L}\\p{M}\\p{Nd}\\p{Pc}";
+
+/** Oniguruma's classes of characters in RE2's words, as they stand within brackets. */
+const CLASSES: Readonly<Record<string, string>> = {
+  s: SPACE,
+  S: NOT_SPACE,
+  d: "\\p{Nd}",
+  D: "\\P{Nd}",
+  w: WORD,
+  h: "0-9A-Fa-f",
+};
+
+/** How tokenizers keep the last space for the word that follows; RE2 has no look-ahead. */
+const SPACES_BEFORE_WORD = /\|\\s\+\(\?!\\S\)\|\\s\+$/;
+
+/**
+ * A regular expression of a stranger's, whose searches take time linear in the text (RE2, github.com/google/re2), so that none
+ * hangs. It stands where a `RegExp` with the flags "gu" does: `text.match(it)`, `matchAll`, `replaceAll`, `split`.
+ *
+ * It takes the syntax of Oniguruma and of Python that RE2 knows, and `|\s+(?!\S)|\s+` at its end, as byte-level tokenizers have it;
+ * no other looking around, and no references back.
+ */
+export class LinearExpression {
+  readonly flags = "gu";
+  readonly #expression: RE2JS;
+  readonly #keepsLastSpace: boolean;
+  readonly #where: string;
+
+  /**
+   * @param where the pattern stands, for error messages
+   * @throws UserError where it is no expression, or one that RE2 does not know.
+   */
+  constructor(pattern: string, where: string) {
+    this.#where = `${where}: the regular expression ${shown(pattern)}`;
+    this.#keepsLastSpace = SPACES_BEFORE_WORD.test(pattern);
+    if (pattern.length > MAX_PATTERN) throw this.#refused(`it has ${pattern.length} characters`);
+    try {
+      this.#expression = RE2JS.compile(
+        inRe2(pattern.replace(SPACES_BEFORE_WORD, () => "|(?P<spaces>\\s+)")),
+        RE2JS.MULTILINE,
+      );
+    } catch (error) {
+      throw this.#refused(error instanceof Error ? error.message : String(error));
+    }
+    if (this.#expression.programSize() > MAX_PROGRAM) throw this.#refused("it is too large");
+  }
+
+  #refused(why: string): UserError {
+    return new UserError(
+      `${this.#where} is refused: ${why}; only expressions that take time linear in the text are matched`,
+    );
+  }
+
+  /** Whether it matches anywhere. @throws UserError where the text is too long for it. */
+  test(text: string): boolean {
+    return this.#matcher(text).find();
+  }
+
+  #matcher(text: string): Matcher {
+    if (this.#expression.programSize() * text.length > MAX_SEARCH) {
+      throw this.#refused(`it is too large for a text of ${text.length} characters`);
+    }
+    return this.#expression.matcher(text);
+  }
+
+  /** Where it matches, `[start, end)` in UTF-16 units, each as leftmost-first alternatives have it. */
+  *#spans(text: string): Generator<readonly [start: number, end: number]> {
+    const matcher = this.#matcher(text);
+    const deadline = performance.now() + MAX_TIME;
+    for (let at = 0; at <= text.length && matcher.find(at); ) {
+      const start = matcher.start();
+      let end = matcher.end();
+      const more = end < text.length && end - start > 1;
+      if (this.#keepsLastSpace && more && matcher.start("spaces") >= 0) end--;
+      yield [start, end];
+      at = end > start ? end : end + (text.codePointAt(end)! > 0xffff ? 2 : 1);
+      if (performance.now() > deadline) throw this.#refused(`it takes too long on a text of ${text.length} characters`);
+    }
+  }
+
+  [Symbol.match](text: string): RegExpMatchArray | null {
+    const [first, ...others] = Array.from(this.#spans(text), ([start, end]) => text.slice(start, end));
+    return first === undefined ? null : [first, ...others];
+  }
+
+  *[Symbol.matchAll](text: string): RegExpStringIterator<RegExpExecArray> {
+    for (const [start, end] of this.#spans(text)) {
+      const match: [string] = [text.slice(start, end)];
+      yield Object.assign(match, { index: start, input: text });
+    }
+  }
+
+  /** @param content as it stands, without meanings of `$` */
+  [Symbol.replace](text: string, content: string): string {
+    return replaceSpans(text, this.#spans(text), content);
+  }
+
+  [Symbol.split](text: string): string[] {
+    const parts: string[] = [];
+    let from = 0;
+    for (const [start, end] of this.#spans(text)) {
+      if (end === start) continue;
+      parts.push(text.slice(from, start));
+      from = end;
+    }
+    return [...parts, text.slice(from)];
+  }
+}
+
+/** A text with `content` in place of spans of it. @throws UserError where it grows beyond all reason. */
+export function replaceSpans(
+  text: string,
+  spans: Iterable<readonly [start: number, end: number]>,
+  content: string,
+): string {
+  let result = "";
+  let from = 0;
+  for (const [start, end] of spans) {
+    result += text.slice(from, start) + content;
+    from = end;
+    refuseGrowth(result, text);
+  }
+  return result + text.slice(from);
+}
+
+/** Characters that one may become: the widest ligature of Unicode becomes 18. */
+const MAX_GROWTH = 32;
+
+/** @throws UserError where what a text became is longer than any language's normalisation makes it. */
+export function refuseGrowth(result: string, text: string): void {
+  if (result.length <= MAX_GROWTH * text.length + 2 ** 16) return;
+  throw new UserError(
+    `the tokenizer makes ${result.length} characters of a text of ${text.length}; its normalizer is damaged or hostile: take the model's own tokenizer.json`,
+  );
+}
+
+/**
+ * Oniguruma's classes in RE2's words; all else is the same in both, or refused by RE2.
+ * @throws Error where RE2 has no word for one.
+ */
+function inRe2(pattern: string): string {
+  if (/(?<!\\)\[\^?\]/.test(pattern)) throw new Error("it has an empty class of characters");
+  let depth = 0;
+  return pattern.replace(/\\u([0-9a-fA-F]{4})|\\([\s\S])|[[\]]/g, (part, hex?: string, escaped?: string) => {
+    if (hex !== undefined) return `\\x{${hex}}`;
+    if (escaped === undefined) {
+      if (part === "]") depth = 0;
+      // Oniguruma nests classes.
+      else if (depth++ > 0) throw new Error("it has a class of characters within another");
+      return part;
+    }
+    if (escaped === "W" || escaped === "H") {
+      if (depth > 0) throw new Error(`it has \\${escaped} within a class of characters`);
+      return `[^${CLASSES[escaped.toLowerCase()]}]`;
+    }
+    // RE2's look at ASCII alone.
+    if (escaped === "b" || escaped === "B") throw new Error(`it looks around (\\${escaped})`);
+    const known = CLASSES[escaped];
+    return known === undefined ? part : depth > 0 ? known : `[${known}]`;
+  });
+}
+
+const shown = (pattern: string): string => (pattern.length > 60 ? `${pattern.slice(0, 60)}…` : pattern);
