@@ -1,4 +1,4 @@
-import { type FileHandle, open } from "node:fs/promises";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../errors.ts";
 import type { ByteSource } from "./byte-source.ts";
@@ -13,11 +13,7 @@ const MAX_READ = 2 ** 30;
  * @throws UserError where it is not there or no file.
  */
 export async function fileSource(path: string): Promise<ByteSource> {
-  const size = await withFile(path, async (file) => {
-    const stat = await file.stat();
-    if (!stat.isFile()) throw new UserError(`${path} is not a file`);
-    return stat.size;
-  });
+  const { size } = await withFile(path, (file) => file.stat());
   return {
     location: path,
     size,
@@ -57,6 +53,8 @@ export function folderFiles(directory: string): ModelFiles {
 async function withFile<Result>(path: string, use: (file: FileHandle) => Promise<Result>): Promise<Result> {
   let file: FileHandle | undefined;
   try {
+    // Before it is opened: what opens a pipe waits for its other end, and nothing ends that.
+    if (!(await stat(path)).isFile()) throw new UserError(`${path} is not a file`);
     file = await open(path);
     return await use(file);
   } catch (error) {

@@ -1,7 +1,7 @@
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { UserError } from "../errors.ts";
 import { writeAtomically } from "./atomic-file-node.ts";
-import { parseJson } from "./json-file.ts";
+import { parseJson, refuseLargeJson } from "./json-file.ts";
 
 /**
  * Reads and parses a JSON file.
@@ -11,8 +11,12 @@ import { parseJson } from "./json-file.ts";
 export async function readJsonFile(path: string): Promise<unknown> {
   let text: string;
   try {
+    const found = await stat(path);
+    if (!found.isFile()) throw new UserError(`${path} is not a file`);
+    refuseLargeJson(found.size, path);
     text = await readFile(path, "utf8");
   } catch (error) {
+    if (error instanceof UserError) throw error;
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw new UserError(`cannot read ${path}: ${(error as Error).message}`);
   }

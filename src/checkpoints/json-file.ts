@@ -2,6 +2,17 @@ import { UserError } from "../errors.ts";
 import { readText } from "./byte-source.ts";
 import type { ModelFiles } from "./model-files.ts";
 
+/** Most bytes of a JSON file, of whatever role: the largest tokenizer.json has a tenth. */
+const MAX_JSON = 2 ** 28;
+
+/** @throws UserError where a JSON file is larger than any that is meant. */
+export function refuseLargeJson(size: number, location: string): void {
+  if (size <= MAX_JSON) return;
+  throw new UserError(
+    `${location} has ${(size / 1e6).toFixed(0)} MB, and a JSON file of a model, an adapter or a run has ${(MAX_JSON / 1e6).toFixed(0)} at most; is it the right file?`,
+  );
+}
+
 /**
  * Reads and parses a JSON file.
  * @returns undefined where there is no such file; null only where the file says so.
@@ -9,7 +20,9 @@ import type { ModelFiles } from "./model-files.ts";
  */
 export async function readJson(files: ModelFiles, name: string): Promise<unknown> {
   const source = await files.open(name);
-  return source && parseJson(await readText(source), source.location);
+  if (!source) return undefined;
+  refuseLargeJson(source.size, source.location);
+  return parseJson(await readText(source), source.location);
 }
 
 /** @param location for error messages. @throws UserError where the text is not JSON. */

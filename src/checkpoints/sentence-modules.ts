@@ -43,6 +43,11 @@ export async function readSentenceModules(files: ModelFiles): Promise<SentenceMo
   const modules = checked(modulesSchema, raw, `${files.location}/${SENTENCE_FILES.modules}`);
   let [poolingModes, normalize]: [string[], boolean] = [["mean"], false];
   for (const { type, path } of modules) {
+    if (/^([/\\]|\w:)|(^|[/\\])\.\.([/\\]|$)/.test(path)) {
+      throw new UserError(
+        `${files.location}/${SENTENCE_FILES.modules} names a module outside of its folder, "${path.slice(0, 60)}"; get the model again`,
+      );
+    }
     const kind = type.replace(/^.*\./, "");
     if (kind === "Pooling") {
       const config = checked(

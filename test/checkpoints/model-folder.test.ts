@@ -1,12 +1,15 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { folderFiles } from "../../src/checkpoints/file-source-node.ts";
+import { readJsonFile } from "../../src/checkpoints/json-file-node.ts";
 import { openModelFolder } from "../../src/checkpoints/model-folder.ts";
 import { readFolderConfig } from "../../src/checkpoints/model-folder-node.ts";
 import { writeSafetensors } from "../../src/checkpoints/safetensors-node.ts";
+import { readSentenceModules } from "../../src/checkpoints/sentence-modules.ts";
 import { UserError } from "../../src/errors.ts";
 import { float32 } from "../../src/graph/tensor.ts";
 
@@ -127,4 +130,35 @@ test("a config alone is read from a folder or a file", async () => {
   const path = folder({ "config.json": config, "other.json": config });
   expect(await readFolderConfig(path)).toEqual(config);
   expect(await readFolderConfig(join(path, "other.json"))).toEqual(config);
+});
+
+describe("files that are not what they should be", () => {
+  test.skipIf(process.platform === "win32")(
+    "a pipe is refused before it is opened, which would wait for ever",
+    async () => {
+      const path = folder({});
+      execFileSync("mkfifo", [join(path, "config.json"), join(path, "model.safetensors")]);
+      expect(await refusal(folderFiles(path).open("config.json"))).toBe(`${join(path, "config.json")} is not a file`);
+      expect(await refusal(readFolderConfig(path))).toMatch(/config.json is not a file/);
+      expect(await refusal(readJsonFile(join(path, "config.json")))).toMatch(/config.json is not a file/);
+    },
+  );
+
+  test("JSON is read up to a size", async () => {
+    const path = folder({ "config.json": config });
+    truncateSync(join(path, "config.json"), 3e9);
+    const large = /config.json has 3000 MB, and a JSON file of a model, an adapter or a run has 268 at most/;
+    expect(await refusal(readFolderConfig(path))).toMatch(large);
+    expect(await refusal(readJsonFile(join(path, "config.json")))).toMatch(large);
+  });
+
+  test.each(["../elsewhere", "/etc", "a/../../b", "..\\x", "C:/x"])(
+    "modules.json may not lead to %s",
+    async (module) => {
+      const modules = [{ path: module, type: "sentence_transformers.models.Pooling" }];
+      expect(await refusal(readSentenceModules(folderFiles(folder({ "modules.json": modules }))))).toMatch(
+        /modules.json names a module outside of its folder/,
+      );
+    },
+  );
 });

@@ -1,6 +1,6 @@
 import { UserError } from "../../errors.ts";
 import type { Gguf } from "./gguf.ts";
-import type { GgufValue } from "./header.ts";
+import type { GgufValue, NumberList } from "./header.ts";
 
 /** What a model folder's `tokenizer.json` and `tokenizer_config.json` would hold. */
 export interface GgufTokenizer {
@@ -72,7 +72,7 @@ interface BytePairs {
 export function tokenizerOf(file: Gguf): GgufTokenizer {
   const { location, metadata } = file;
   const get = (key: string): GgufValue | undefined => metadata.get(`tokenizer.ggml.${key}`);
-  const tokens = listOf(get("tokens"), "string");
+  const tokens = textsOf(get("tokens"));
   if (!tokens) throw new UserError(`${location} has no tokenizer: "tokenizer.ggml.tokens" is missing`);
   const model = get("model");
   if (model !== "gpt2" && model !== "llama") {
@@ -86,7 +86,7 @@ export function tokenizerOf(file: Gguf): GgufTokenizer {
   };
   const [bos, eos, unknown] = [token("bos"), token("eos"), token("unknown")];
   const kind = model === "gpt2" ? bytePairs(file, tokens) : sentencePieces(file, tokens, unknown);
-  const types = listOf(get("token_type"), "number") ?? [];
+  const types = numbersOf(get("token_type")) ?? [];
   const added = tokens.flatMap((content, id) => {
     const type = types[id];
     if (type !== CONTROL && type !== USER_DEFINED) return [];
@@ -141,7 +141,7 @@ function bytePairs({ location, metadata }: Gguf, tokens: readonly string[]): Kin
       `${location}: texts are cut by "${pre.slice(0, 60)}", which is not supported; ${Object.keys(PRE_TOKENIZERS).join(", ")} are`,
     );
   }
-  const merges = listOf(metadata.get("tokenizer.ggml.merges"), "string");
+  const merges = textsOf(metadata.get("tokenizer.ggml.merges"));
   if (!merges) throw new UserError(`${location} has no merges of its tokenizer: "tokenizer.ggml.merges" is missing`);
   const { normalizer = null, preTokenizer = BYTES, ignoreMerges = false, addsBos = false } = PRE_TOKENIZERS[pre]!;
   return {
@@ -165,14 +165,14 @@ function bytePairs({ location, metadata }: Gguf, tokens: readonly string[]): Kin
 }
 
 function sentencePieces({ location, metadata }: Gguf, stored: readonly string[], unknown: string | undefined): Kind {
-  const scores = listOf(metadata.get("tokenizer.ggml.scores"), "number");
+  const scores = numbersOf(metadata.get("tokenizer.ggml.scores"));
   if (scores?.length !== stored.length) {
     throw new UserError(`${location} is damaged: its tokenizer has ${stored.length} pieces and not as many scores`);
   }
   const gemma = String(metadata.get("general.architecture")).startsWith("gemma");
   // Gemma's pieces of spaces alone are kept as such, and its scores are not in the order of its merges.
   const tokens = gemma ? stored.map((token) => (/^ {2,}$/.test(token) ? "▁".repeat(token.length) : token)) : stored;
-  const merges = listOf(metadata.get("tokenizer.ggml.merges"), "string")?.map((merge) => merge.split(" "));
+  const merges = textsOf(metadata.get("tokenizer.ggml.merges"))?.map((merge) => merge.split(" "));
   const prefix = !gemma && metadata.get("tokenizer.ggml.add_space_prefix") !== false;
   return {
     normalizer: gemma ? { type: "Replace", pattern: { String: " " }, content: "▁" } : null,
@@ -199,13 +199,25 @@ function sentencePieces({ location, metadata }: Gguf, stored: readonly string[],
       byte_fallback: true,
       ignore_merges: false,
       vocab: idsOf(tokens),
-      merges: merges ?? mergesOf(tokens, gemma ? tokens.map((_, id) => -id) : scores),
+      merges: merges ?? mergesOf(tokens, gemma ? tokens.map((_, id) => -id) : scores, location),
     },
   };
 }
 
-/** Which pieces merge into which, the best first: what SentencePiece finds by its pieces' scores alone. */
-function mergesOf(tokens: readonly string[], scores: readonly number[]): [string, string][] {
+/** Characters, squared and summed over all pieces, that merges are looked for in: the largest vocabularies have a tenth. */
+const MAX_SQUARED_CHARACTERS = 2 ** 28;
+
+/**
+ * Which pieces merge into which, the best first: what SentencePiece finds by its pieces' scores alone.
+ * @throws UserError where pieces are longer than any tokenizer's.
+ */
+function mergesOf(tokens: readonly string[], scores: ArrayLike<number>, location: string): [string, string][] {
+  const squared = tokens.reduce((sum, { length }) => sum + length ** 2, 0);
+  if (squared > MAX_SQUARED_CHARACTERS) {
+    throw new UserError(
+      `${location} is damaged: pieces of its tokenizer are longer than any tokenizer's; get the file again`,
+    );
+  }
   const ids = new Map(tokens.map((token, id) => [token, id]));
   const merges: { pair: [string, string]; score: number; left: number; right: number }[] = [];
   for (const [token, id] of ids) {
@@ -216,9 +228,8 @@ function mergesOf(tokens: readonly string[], scores: readonly number[]): [string
       if (!pair.every((part) => ids.has(part))) continue;
       own.push({ pair, score: scores[id]!, left, right: characters.length - left });
     }
-    merges.push(
-      ...own.sort((a, b) => ids.get(a.pair[0])! - ids.get(b.pair[0])! || ids.get(a.pair[1])! - ids.get(b.pair[1])!),
-    );
+    own.sort((a, b) => ids.get(a.pair[0])! - ids.get(b.pair[0])! || ids.get(a.pair[1])! - ids.get(b.pair[1])!);
+    for (const merge of own) merges.push(merge);
   }
   return merges.sort((a, b) => b.score - a.score || b.left - a.left || b.right - a.right).map(({ pair }) => pair);
 }
@@ -245,9 +256,12 @@ function surround(tokens: readonly string[], bos: string | undefined, eos: strin
   };
 }
 
-/** A list of the metadata, where it is one of this type. */
-function listOf(value: GgufValue | undefined, type: "string"): readonly string[] | undefined;
-function listOf(value: GgufValue | undefined, type: "number"): readonly number[] | undefined;
-function listOf(value: GgufValue | undefined, type: string): readonly unknown[] | undefined {
-  return Array.isArray(value) && value.every((each) => typeof each === type) ? value : undefined;
+/** A list of texts of the metadata, where it is one. */
+function textsOf(value: GgufValue | undefined): readonly string[] | undefined {
+  const isText = (each: unknown): each is string => typeof each === "string";
+  return Array.isArray(value) && value.every(isText) ? value : undefined;
 }
+
+/** A list of numbers of the metadata, where it is one. */
+const numbersOf = (value: GgufValue | undefined): NumberList | undefined =>
+  ArrayBuffer.isView(value) ? value : undefined;

@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { bytesSource } from "../../../src/checkpoints/byte-source.ts";
 import { type Gguf, openGguf } from "../../../src/checkpoints/gguf/gguf.ts";
+import { tokenizerOf } from "../../../src/checkpoints/gguf/tokenizer.ts";
 import { openSafetensorsFile } from "../../../src/checkpoints/safetensors-node.ts";
 import { UserError } from "../../../src/errors.ts";
 import { quantizeGroups } from "../../../src/graph/quantize.ts";
@@ -60,7 +61,7 @@ describe("a GGUF file", () => {
     expect(Object.fromEntries(metadata)).toEqual({
       "general.architecture": "llama",
       "general.name": "blocks of each type, ünïcödé",
-      "test.numbers": [1, 2, 3],
+      "test.numbers": Int32Array.of(1, 2, 3),
       "test.texts": ["a", "", "ß"],
       "test.bool": true,
       "test.int64": -5,
@@ -192,5 +193,47 @@ describe("a GGUF file", () => {
       read: (start, end) => bytesSource("", sound.slice(0, start === 0 ? sound.length : 3000)).read(start, end),
     });
     await expect(shrinking.read("Q6_K")).rejects.toThrow(/is truncated: tensor "Q6_K" needs/);
+  });
+});
+
+describe("what a stranger's GGUF claims", () => {
+  it("long lists of bytes take their own size of memory", async () => {
+    const count = 2 ** 22;
+    const lists = 15;
+    const one = Buffer.alloc(8 + 2 + 4 + 4 + 8 + count);
+    one.writeBigUInt64LE(2n, 0);
+    one.writeUInt32LE(9, 10);
+    one.writeUInt32LE(0, 14);
+    one.writeBigUInt64LE(BigInt(count), 18);
+    const entries = Array.from({ length: lists }, (_, i) => {
+      const entry = Buffer.from(one);
+      entry.write(String(10 + i), 8);
+      return entry;
+    });
+    const start = Buffer.alloc(24);
+    start.write("GGUF");
+    start.writeUInt32LE(3, 4);
+    start.writeBigUInt64LE(BigInt(lists), 16);
+    const bytes = new Uint8Array(Buffer.concat([start, ...entries, Buffer.alloc(64)]));
+    const { metadata } = await open(bytes);
+    const sizes = [...metadata.values()].map((value) => (ArrayBuffer.isView(value) ? value.byteLength : Number.NaN));
+    expect(sizes).toEqual(Array(lists).fill(count));
+  });
+
+  it.each([
+    ["one of 20,000 letters", ["a".repeat(20_000)]],
+    ["1,000 within each other", Array.from({ length: 1000 }, (_, i) => "a".repeat(i + 1))],
+  ])("pieces of a tokenizer, %s, are refused or read in time", (_, pieces) => {
+    const file = {
+      location: "model.gguf",
+      metadata: new Map<string, unknown>([
+        ["general.architecture", "llama"],
+        ["tokenizer.ggml.model", "llama"],
+        ["tokenizer.ggml.tokens", pieces],
+        ["tokenizer.ggml.scores", new Float32Array(pieces.length)],
+      ]),
+      tensors: new Map(),
+    } as unknown as Gguf;
+    expect(() => tokenizerOf(file)).toThrow(/model.gguf is damaged: pieces of its tokenizer are longer/);
   });
 });
