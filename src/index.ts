@@ -128,15 +128,11 @@ export {
   type SearchEvaluation,
   type SearchEvaluationOptions,
 } from "./runs/search/evaluate-search.ts";
+export type { Device, DeviceFacts, DeviceName, Devices, System } from "./runtime/device.ts";
+export { registerDevice } from "./runtime/devices.ts";
+export type { OnnxRuntime } from "./runtime/onnx-runtime.ts";
 export { availableDevices, nodeRuntime } from "./runtime/runtime-node.ts";
-export {
-  CompiledGraph,
-  type Device,
-  KeptTensor,
-  type OnnxRuntime,
-  Runtime,
-  type RuntimeOptions,
-} from "./runtime/session.ts";
+export { CompiledGraph, KeptTensor, Runtime, type RuntimeOptions } from "./runtime/session.ts";
 export type { DataOrigin, EvaluationSplit, Example, HeldOut, Prediction, TaskData } from "./tasks/example.ts";
 export type { HeldOutSearch } from "./tasks/held-out-search.ts";
 export type { ClassifiedText } from "./tasks/kinds/classification.ts";

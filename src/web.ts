@@ -24,8 +24,9 @@ export type { Answer, AnswerEnd, AnswerOptions } from "./inference/write-answers
 export type { MethodDefinition } from "./methods/method.ts";
 export type { MethodOptions } from "./methods/method-options.ts";
 export { registerMethod } from "./methods/methods.ts";
-export { hasWebGpu, type WebDevice, webRuntime } from "./runtime/runtime-web.ts";
-export { type Device, Runtime } from "./runtime/session.ts";
+export type { DeviceName } from "./runtime/device.ts";
+export { pageDevices, webRuntime } from "./runtime/runtime-web.ts";
+export { Runtime } from "./runtime/session.ts";
 export type { TaskKind } from "./tasks/task-kind.ts";
 export { registerTaskKind, type TextPrediction } from "./tasks/task-kinds.ts";
 export type { TaskPredictions } from "./tasks/task-predictions.ts";

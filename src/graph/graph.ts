@@ -49,8 +49,8 @@ export interface Op<Inputs extends readonly Value[] = readonly Value[], Attrs ex
   infer(inputs: Inputs, attributes: Attrs): { dtype: DataType; shape: Shape }[];
   /** ONNX form: emits nodes that compute `outputs`. */
   onnx(node: GraphNode<Inputs, Attrs>, emitter: OnnxEmitter): void;
-  /** The same in nodes that ONNX Runtime has a kernel of on WebGPU, where it has none there of the first form's. */
-  onnxForWebGpu?(node: GraphNode<Inputs, Attrs>, emitter: OnnxEmitter): void;
+  /** The same in plainer nodes, for devices that have no kernel of the first form's. */
+  plainOnnx?(node: GraphNode<Inputs, Attrs>, emitter: OnnxEmitter): void;
   /**
    * Gradient rule: given the gradient of the result, those of the inputs, absent for an input to which none flows.
    * Broadcasting is undone, and what nobody reads dropped, by `gradients`. Absent for ops through which none flows.

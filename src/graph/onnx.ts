@@ -43,12 +43,12 @@ class Encoder implements OnnxEmitter {
   readonly #emitted = new Map<string, string>();
   /** Where a size can be read. */
   readonly #sizeSources = new Map<Dimension, { input: Value; axis: number }>();
-  readonly #forWebGpu: boolean;
+  readonly #plainOps: ReadonlySet<string>;
   #count = 0;
   #origin = "";
 
-  constructor(inputs: readonly Value[], forWebGpu: boolean) {
-    this.#forWebGpu = forWebGpu;
+  constructor(inputs: readonly Value[], plainOps: ReadonlySet<string>) {
+    this.#plainOps = plainOps;
     for (const input of inputs) {
       input.shape.forEach((dimension, axis) => {
         if (!this.#sizeSources.has(dimension)) this.#sizeSources.set(dimension, { input, axis });
@@ -125,7 +125,7 @@ class Encoder implements OnnxEmitter {
   encodeNode(node: GraphNode): void {
     const { part, pass } = node.provenance;
     this.#origin = `${part}/${pass}/${node.op.name}`;
-    if (this.#forWebGpu && node.op.onnxForWebGpu) node.op.onnxForWebGpu(node, this);
+    if (this.#plainOps.has(node.op.name)) node.op.plainOnnx!(node, this);
     else node.op.onnx(node, this);
   }
 }
@@ -164,8 +164,8 @@ export interface EncodeOptions {
   embedded?: Tensors | undefined;
   /** What sizes of inputs and outputs are called in the file, where otherwise than here. */
   symbols?: Readonly<Record<string, string>>;
-  /** Whether to write what WebGPU has kernels of. */
-  forWebGpu?: boolean;
+  /** Names of ops to write in their plain form. */
+  plainOps?: ReadonlySet<string> | undefined;
 }
 
 /** Bytes of weights that a model can hold: a protobuf message has at most 2 GiB, tables and graph included. */
@@ -177,12 +177,12 @@ export const LARGEST_MODEL = 2 ** 31 - 2 ** 27;
  */
 export function encodeOnnx(
   outputs: Readonly<Record<string, Value>>,
-  { embedded = new Map(), symbols = {}, forWebGpu = false }: EncodeOptions = {},
+  { embedded = new Map(), symbols = {}, plainOps = new Set() }: EncodeOptions = {},
 ): EncodedGraph {
   const values = Object.values(outputs);
   const leaves = liveLeaves(values);
   const fed = leaves.filter(({ leaf }) => leaf!.kind !== "constant" && !embedded.has(leaf!.name));
-  const encoder = new Encoder(fed, forWebGpu);
+  const encoder = new Encoder(fed, plainOps);
   for (const value of leaves) {
     const data = value.leaf!.data ? ARRAY[value.dtype](value.leaf!.data) : embedded.get(value.leaf!.name)?.data;
     if (!data) continue;

@@ -3,7 +3,7 @@ import { UserError } from "../errors.ts";
 import type { BaseModel } from "../inference/base-model.ts";
 import type { AnswerOptions } from "../inference/write-answers.ts";
 import type { BaseFormat } from "../models/base-format.ts";
-import type { Device } from "../runtime/session.ts";
+import type { DeviceName } from "../runtime/device.ts";
 import type { EvaluationSplit, Example } from "../tasks/example.ts";
 import { computeMetrics } from "../tasks/examples.ts";
 import { scoreAnswers } from "../tasks/metrics/answers.ts";
@@ -32,7 +32,7 @@ export interface EvaluationSource {
   offline?: boolean | undefined;
   /** How the base model is stored; where absent in float32 or, where that does not fit into memory, as in training. */
   base?: BaseFormat | undefined;
-  device?: Device;
+  device?: DeviceName;
   threads?: number;
   /** Of a language model: so many examples are answered too, and the answers scored. */
   generate?: number;

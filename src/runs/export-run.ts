@@ -10,7 +10,7 @@ import {
 } from "../export/export-adapter-node.ts";
 import type { BaseModel, FormatChoice } from "../inference/base-model.ts";
 import { loadBaseModel } from "../inference/load-base-model-node.ts";
-import type { Device } from "../runtime/session.ts";
+import type { DeviceName } from "../runtime/device.ts";
 import type { Example } from "../tasks/example.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
@@ -54,7 +54,7 @@ const SENTENCES = [
 export async function exportRun(
   run: string,
   options: ExportOptions,
-  where: { device?: Device | undefined; threads?: number | undefined } & HubOptions = {},
+  where: { device?: DeviceName | undefined; threads?: number | undefined } & HubOptions = {},
 ): Promise<RunExportReport> {
   const finished = await readFinishedRun(run);
   await refuseIfNotEmpty(options.output);

@@ -11,6 +11,7 @@ import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
 import { type LoadedBaseModel, loadBaseModel } from "../inference/load-base-model-node.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import { cutsByteProducts } from "../runtime/byte-products.ts";
+import { requireBaseFormat } from "../runtime/devices.ts";
 import { deviceNote, openDevice } from "../runtime/devices-node.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
@@ -154,9 +155,10 @@ async function fineTuneInFolder(
   const fineTuning = new FineTuning({ base, task, method: config.method, settings: run, start, resume });
   const runtime = runtimeFor(run);
   // Before anything is written: a device that fails leaves no run folder behind.
-  const opened = runtime.device === "cpu" ? undefined : await openDevice(runtime);
+  requireBaseFormat(runtime.device, run.base);
+  const opened = runtime.device.isEverywhere ? undefined : await openDevice(runtime);
   const slow = opened && deviceNote(opened);
-  const inexact = run.base === "int8" && runtime.device === "cpu" && (await cutsByteProducts(runtime));
+  const inexact = run.base === "int8" && (await cutsByteProducts(runtime));
   const { memory, notes: memoryNotes } = fitIntoMemory(fineTuning, runtime.device);
 
   const folder = await (saved

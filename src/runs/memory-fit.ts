@@ -2,7 +2,7 @@ import { freemem, totalmem } from "node:os";
 import { sizeOf } from "../graph/tensor.ts";
 import type { BaseModel } from "../inference/base-model.ts";
 import type { BaseFormat } from "../models/base-format.ts";
-import type { Device } from "../runtime/session.ts";
+import type { Device } from "../runtime/device.ts";
 import type { FineTuning } from "../trainer/fine-tuning.ts";
 import type { MemoryEstimate } from "../training/memory-estimate.ts";
 
@@ -31,12 +31,12 @@ export function availableMemory(): number {
  */
 export function fitIntoMemory(
   fineTuning: FineTuning,
-  device: Device,
+  { usesMainMemory }: Device,
   available = availableMemory(),
 ): { memory: RunMemory; notes: string[] } {
   const before = fineTuning.tokenBudget;
   // Of other devices' memory nothing is known.
-  const fits = device !== "cpu" || fineTuning.fitMemory(available);
+  const fits = !usesMainMemory || fineTuning.fitMemory(available);
   const { tokenBudget, memory } = fineTuning;
   const more = memory.optimizer + memory.activations + (memory.hiddenStates ?? 0);
   const notes: string[] = [];

@@ -7,8 +7,10 @@ import { checkOptions } from "../inference/check-options.ts";
 import { DEFAULT_METHOD, findMethod, METHOD_NAMES } from "../methods/methods.ts";
 import { publishedOptions } from "../methods/published.ts";
 import { BASE_FORMATS } from "../models/base-format.ts";
+import type { DeviceName } from "../runtime/device.ts";
+import { DEFAULT_DEVICE, DEVICES } from "../runtime/devices.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
-import { DEVICES, type Device, type Runtime } from "../runtime/session.ts";
+import type { Runtime } from "../runtime/session.ts";
 import { glueTaskName } from "../tasks/glue.ts";
 import { findTaskKind, TASK_KIND_NAMES } from "../tasks/task-kinds.ts";
 import {
@@ -72,10 +74,7 @@ export const runOptions = z.object({
     .describe(`what to predict: ${TASK_KIND_NAMES.join(", ")}; told by the labels where absent`),
   ...trainingOptions.shape,
   threads: z.int().positive().optional().describe("threads to compute with (all cores)"),
-  device: z
-    .enum(DEVICES as ["cpu", "webgpu", "cuda"])
-    .default("cpu")
-    .describe("where to compute"),
+  device: DEVICES.option("where to compute").default(DEFAULT_DEVICE.name),
   checkpointEvery: z
     .union([z.string(), z.number()])
     .refine((every) => CHECKPOINT_INTERVAL.test(String(every)), "give steps (200) or seconds (60s)")
@@ -107,7 +106,7 @@ export const askingOptions = z.object({
 });
 
 /** @throws UserError where an option is malformed, or the device is not there. */
-export function runtimeFor(given: { device?: Device | undefined; threads?: number | undefined }): Runtime {
+export function runtimeFor(given: { device?: DeviceName | undefined; threads?: number | undefined }): Runtime {
   const { device, threads } = checkOptions(computeOptions, given);
   return nodeRuntime({ device, ...(threads !== undefined && { threads }) });
 }

@@ -1,30 +1,33 @@
 import { availableParallelism } from "node:os";
 import * as onnxRuntime from "onnxruntime-node";
 import { UserError } from "../errors.ts";
-import { DEVICES, type Device, Runtime } from "./session.ts";
+import type { DeviceName } from "./device.ts";
+import { DEFAULT_DEVICE, DEVICES } from "./devices.ts";
+import { Runtime } from "./session.ts";
 
 /** Devices of the installed ONNX Runtime build. */
-export function availableDevices(): Device[] {
-  const names = onnxRuntime.listSupportedBackends().map(({ name }) => name);
-  return DEVICES.filter((device) => names.includes(device));
+export function availableDevices(): DeviceName[] {
+  const providers = onnxRuntime.listSupportedBackends().map(({ name }) => name);
+  return DEVICES.all.filter(({ provider }) => providers.includes(provider)).map(({ name }) => name);
 }
 
 /**
  * A runtime over onnxruntime-node.
- * @throws UserError where the installed build of ONNX Runtime has no such device.
+ * @throws UserError where there is no such device, or the installed build of ONNX Runtime does not have it.
  */
 export function nodeRuntime({
-  device = "cpu",
+  device: name = DEFAULT_DEVICE.name,
   threads = availableParallelism(),
 }: {
-  device?: Device;
+  device?: DeviceName;
   threads?: number;
 } = {}): Runtime {
+  const device = DEVICES.find(name);
   const available = availableDevices();
-  if (!available.includes(device)) {
-    throw new UserError(`device "${device}" is not in this build of ONNX Runtime; it has ${available.join(" and ")}`);
+  if (!available.includes(name)) {
+    throw new UserError(`device "${name}" is not in this build of ONNX Runtime; it has ${available.join(" and ")}`);
   }
-  return new Runtime(onnxRuntime, { device, threads, writesInPlace: device === "cpu" });
+  return new Runtime(onnxRuntime, { device, threads, writesInPlace: device.usesMainMemory === true });
 }
 
 /** Version of ONNX Runtime. */

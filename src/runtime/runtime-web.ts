@@ -1,35 +1,30 @@
-import { type Device, Runtime } from "./session.ts";
+import { UserError } from "../errors.ts";
+import type { DeviceName } from "./device.ts";
+import { DEFAULT_DEVICE, DEVICES } from "./devices.ts";
+import { Runtime } from "./session.ts";
 import { webThreads } from "./threads-web.ts";
 
-/** Devices of a page: "cpu" is Wasm, as ONNX Runtime names it. */
-export type WebDevice = Exclude<Device, "cuda">;
+/** Devices that this browser has: first "cpu", WebAssembly, which all have. */
+export async function pageDevices(): Promise<DeviceName[]> {
+  const found = await Promise.all(DEVICES.all.map(async ({ name, page }) => ((await page?.isThere()) ? [name] : [])));
+  return found.flat();
+}
 
 /**
- * A runtime over onnxruntime-web, on Wasm or, where the browser has it ({@link hasWebGpu}), WebGPU. Runs keep the calling thread, so
- * call it in a worker. Wasm has as many threads as the page may have, or those of the first call of a page.
+ * A runtime over onnxruntime-web, on one of {@link pageDevices}. Runs keep the calling thread, so call it in a worker. WebAssembly has
+ * as many threads as the page may have, or those of the first call of a page.
+ * @throws UserError where pages have no such device.
  */
 export async function webRuntime({
-  device = "cpu",
+  device: name = DEFAULT_DEVICE.name,
   threads = webThreads(),
 }: {
-  device?: WebDevice;
+  device?: DeviceName;
   threads?: number;
 } = {}): Promise<Runtime> {
-  // Imported here, a bundler gives each a file of its own: each of its threads runs the file that it stands in.
-  const onnxRuntime = await (device === "cpu" ? import("onnxruntime-web/wasm") : import("onnxruntime-web/webgpu"));
+  const device = DEVICES.find(name);
+  if (!device.page) throw new UserError(`a page has no device "${name}"; use device "${DEFAULT_DEVICE.name}"`);
+  const onnxRuntime = await device.page.load();
   onnxRuntime.env.wasm.numThreads = threads;
   return new Runtime(onnxRuntime, { device, threads });
-}
-
-/** The part of a browser's WebGPU that is asked here; TypeScript's own types have none. */
-interface Gpu {
-  requestAdapter(): Promise<{ info?: { isFallbackAdapter?: boolean }; isFallbackAdapter?: boolean } | null>;
-}
-
-/** Whether the browser has WebGPU on a graphics card, and not on software that imitates one, slower than Wasm. */
-export async function hasWebGpu(): Promise<boolean> {
-  const { gpu } = navigator as { gpu?: Gpu };
-  const adapter = (await gpu?.requestAdapter().catch(() => null)) ?? undefined;
-  // Earlier browsers have it on the adapter itself.
-  return adapter !== undefined && !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter);
 }

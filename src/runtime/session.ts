@@ -1,23 +1,12 @@
-import type {
-  InferenceSession,
-  InferenceSessionFactory,
-  Tensor as OnnxTensor,
-  TensorConstructor,
-} from "onnxruntime-common";
+import type { InferenceSession, Tensor as OnnxTensor, TensorConstructor } from "onnxruntime-common";
 import { UserError } from "../errors.ts";
 import { Graph, liveLeaves, type Value } from "../graph/graph.ts";
-import { encodeOnnx, LARGEST_MODEL } from "../graph/onnx.ts";
+import { encodeOnnx } from "../graph/onnx.ts";
 import { add } from "../graph/ops.ts";
 import { type DataType, float32, sizeOf, type Tensor, type TensorData, type Tensors } from "../graph/tensor.ts";
-
-export type Device = "cpu" | "webgpu" | "cuda";
-export const DEVICES: readonly Device[] = ["cpu", "webgpu", "cuda"];
-
-/** What a runtime needs of ONNX Runtime: onnxruntime-node and onnxruntime-web both have it. */
-export interface OnnxRuntime {
-  InferenceSession: InferenceSessionFactory;
-  Tensor: TensorConstructor;
-}
+import type { Device } from "./device.ts";
+import { DEFAULT_DEVICE } from "./devices.ts";
+import type { OnnxRuntime } from "./onnx-runtime.ts";
 
 export interface RuntimeOptions {
   device: Device;
@@ -42,31 +31,31 @@ export class Runtime {
   }
 
   /**
-   * Compiles what `outputs` need into a session that reads its weights from `weights`. On the CPU they are fed at each
-   * run, so that sessions are small and share one copy; on a GPU, where feeding would upload them at each run, frozen
-   * ones are embedded, and stay there.
+   * Compiles what `outputs` need into a session that reads its weights from `weights`: fed at each run or, frozen ones on a
+   * device that {@link Device.embeds}, there from then on.
    * @param weights by name, one copy for every graph that is compiled over them; those that are fed may be changed in place
    * @throws UserError where the device is missing on this machine, or the weights are more than it can be given.
    */
   async compile(outputs: Readonly<Record<string, Value>>, weights: Tensors, profile?: string): Promise<CompiledGraph> {
     const start = performance.now();
-    const embedded = this.device === "cpu" ? undefined : frozenWeights(outputs, weights);
+    const { name, embeds, isEverywhere, plainOps } = this.device;
+    const embedded = embeds === undefined ? undefined : frozenWeights(outputs, weights);
     const size = [...(embedded?.values() ?? [])].reduce((sum, { data }) => sum + data.byteLength, 0);
-    if (size > LARGEST_MODEL) {
+    if (size > (embeds ?? 0)) {
+      const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
       throw new UserError(
-        `device "${this.device}" can be given 2 GB of weights, and the base model has ${(size / 1e9).toFixed(1)} GB; use device "cpu"`,
+        `device "${name}" can be given ${gigabytes(embeds!)} of weights, and the base model has ${gigabytes(size)}; ${INSTEAD}`,
       );
     }
-    const { bytes, inputs } = encodeOnnx(outputs, { embedded, forWebGpu: this.device === "webgpu" });
+    const { bytes, inputs } = encodeOnnx(outputs, { embedded, plainOps });
     let session: InferenceSession;
     try {
       session = await this.#onnxRuntime.InferenceSession.create(bytes, this.#sessionOptions(profile));
     } catch (error) {
-      if (this.device === "cpu") throw error;
-      throw new UserError(
-        `device "${this.device}" cannot be used on this machine: ${reason(error)}; use device "cpu"`,
-        { cause: error },
-      );
+      if (isEverywhere) throw error;
+      throw new UserError(`device "${name}" cannot be used on this machine: ${reason(error)}; ${INSTEAD}`, {
+        cause: error,
+      });
     }
     return new CompiledGraph(session, this.#onnxRuntime.Tensor, {
       device: this.device,
@@ -92,7 +81,7 @@ export class Runtime {
   #sessionOptions(profile: string | undefined): InferenceSession.SessionOptions {
     return {
       // What a GPU has no kernel for goes to the CPU all the same; named beside it, "cpu" would take a missing GPU's place in a page.
-      executionProviders: [this.device],
+      executionProviders: [this.device.provider],
       intraOpNumThreads: this.threads,
       interOpNumThreads: 1,
       // Shapes change from one micro-batch to the next: patterns remembered per shape would only hold memory.
@@ -109,8 +98,7 @@ export class Runtime {
   }
 }
 
-/** What ONNX Runtime says of a run whose WebGPU device went away. */
-const DEVICE_LOST = /wgpu::MapAsyncStatus|device (was|is) lost/i;
+const INSTEAD = `use device "${DEFAULT_DEVICE.name}"`;
 
 function frozenWeights(outputs: Readonly<Record<string, Value>>, weights: Tensors): Tensors {
   const frozen = liveLeaves(Object.values(outputs)).filter(({ leaf }) => leaf!.kind === "frozen");
@@ -259,9 +247,9 @@ export class CompiledGraph {
     try {
       results = await this.#session.run(feeds, into ? this.#fetches(into) : Object.keys(this.#outputs));
     } catch (error) {
-      if (!DEVICE_LOST.test(reason(error))) throw error;
+      if (!this.#device.lost?.test(reason(error))) throw error;
       throw new UserError(
-        `device "${this.#device}" went away while it computed: taken out, reset by its driver, or put to sleep; a run goes on from what it saved last`,
+        `device "${this.#device.name}" went away while it computed: taken out, reset by its driver, or put to sleep; a run goes on from what it saved last`,
         { cause: error },
       );
     }

@@ -1,4 +1,6 @@
-import { hasWebGpu, webRuntime } from "../runtime/runtime-web.ts";
+import type { Device } from "../runtime/device.ts";
+import { DEVICES } from "../runtime/devices.ts";
+import { pageDevices, webRuntime } from "../runtime/runtime-web.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { TimedStep } from "../training/step-time.ts";
 import type { FineTuning } from "./fine-tuning.ts";
@@ -9,14 +11,18 @@ export interface ChosenDevice {
   note?: string;
 }
 
-/** What of a page's devices takes a run's steps fastest: Wasm, or WebGPU where the browser has it on a graphics card. */
+/** What of a page's devices takes a run's steps fastest. */
 export async function fastestDevice(fineTuning: FineTuning): Promise<ChosenDevice> {
-  const wasm = await webRuntime();
-  if (!(await hasWebGpu())) return { runtime: wasm };
-  return fasterOf(fineTuning, wasm, () => webRuntime({ device: "webgpu" }));
+  let chosen: ChosenDevice = { runtime: await webRuntime() };
+  for (const device of await pageDevices()) {
+    if (device === chosen.runtime.device.name) continue;
+    chosen = await fasterOf(fineTuning, chosen.runtime, DEVICES.find(device), () => webRuntime({ device }));
+  }
+  return chosen;
 }
 
-const NAMES = { cpu: "WebAssembly", webgpu: "WebGPU", cuda: "CUDA" } as const;
+/** What people know a device as. */
+const shown = ({ name, page }: Device): string => page?.name ?? name;
 
 /** The farthest that losses of one step may lie apart on two devices, as a share: beyond, one of them computes wrongly. */
 const LOSSES_APART = 0.01;
@@ -24,11 +30,12 @@ const LOSSES_APART = 0.01;
 /**
  * Times a step on each.
  * @param fineTuning the run whose first step is taken
- * @param open the other one, which a browser may have and yet not be able to use
+ * @param open a runtime on the other device, which a browser may have and yet not be able to use
  */
 export async function fasterOf(
   fineTuning: Pick<FineTuning, "timeStep">,
   runtime: Runtime,
+  device: Device,
   open: () => Promise<Runtime>,
 ): Promise<ChosenDevice> {
   let other: Runtime;
@@ -37,20 +44,20 @@ export async function fasterOf(
     other = await open();
     others = await fineTuning.timeStep(other);
   } catch (error) {
-    return { runtime, note: `this browser's graphics card cannot be used: ${reasonOf(error)}` };
+    return { runtime, note: `${shown(device)} cannot be used in this browser: ${reasonOf(error)}` };
   }
   let own: TimedStep;
   try {
     own = await fineTuning.timeStep(runtime);
   } catch (error) {
-    const note = `trains on ${NAMES[other.device]}: ${NAMES[runtime.device]} cannot take a step (${reasonOf(error)})`;
+    const note = `trains on ${shown(other.device)}: ${shown(runtime.device)} cannot take a step (${reasonOf(error)})`;
     return { runtime: other, note };
   }
   if (!(Math.abs(others.loss - own.loss) <= LOSSES_APART * Math.max(1, Math.abs(own.loss)))) {
     const losses = `${others.loss.toPrecision(4)} and not ${own.loss.toPrecision(4)}`;
     return {
       runtime,
-      note: `${NAMES[other.device]} computes wrongly in this browser: a step's loss is ${losses} there`,
+      note: `${shown(other.device)} computes wrongly in this browser: a step's loss is ${losses} there`,
     };
   }
   const milliseconds = ({ seconds }: TimedStep): string => `${Math.round(1000 * seconds).toLocaleString("en-US")} ms`;
@@ -59,7 +66,7 @@ export async function fasterOf(
   const [first, second] = faster ? [others, own] : [own, others];
   return {
     runtime: chosen,
-    note: `trains on ${NAMES[chosen.device]}: a step took ${milliseconds(first)} there and ${milliseconds(second)} on ${NAMES[left.device]}`,
+    note: `trains on ${shown(chosen.device)}: a step took ${milliseconds(first)} there and ${milliseconds(second)} on ${shown(left.device)}`,
   };
 }
 

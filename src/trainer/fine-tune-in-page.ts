@@ -7,7 +7,8 @@ import type { Adapter } from "../inference/adapter.ts";
 import { type BaseModel, readBaseModel } from "../inference/base-model.ts";
 import type { WithMethod } from "../methods/method-options.ts";
 import { DEFAULT_METHOD, findMethod } from "../methods/methods.ts";
-import type { Device, Runtime } from "../runtime/session.ts";
+import type { DeviceName } from "../runtime/device.ts";
+import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { namedColumns } from "../tasks/rows.ts";
 import { holdOut } from "../tasks/split.ts";
@@ -68,15 +69,15 @@ export interface PageRunStart {
   /** Names of the projection matrices that a schedule may freeze. */
   freezable: readonly string[];
   memory: MemoryEstimate;
-  /** Where it computes; "cpu" is Wasm. */
-  device: Device;
+  /** Where it computes; "cpu" is WebAssembly. */
+  device: DeviceName;
   /** What a person should know before it begins. */
   notes: readonly string[];
 }
 
 export interface PageFineTuneOptions
   extends Pick<TrainOptions, "onStep" | "onFreezingCheck" | "onEvaluation" | "onCheckpoint" | "signal" | "resume"> {
-  /** Where to compute; where absent Wasm, or WebGPU where the browser has it and a step is faster there. */
+  /** Where to compute; where absent, the device of the page on which a step is fastest. */
   runtime?: Runtime;
   onStart?(start: PageRunStart): void | Promise<void>;
 }
@@ -126,7 +127,7 @@ export async function fineTuneInPage(
   const { totalSteps, freezable, memory } = fineTuning;
   const notes = [...fineTuning.notes, ...(note === undefined ? [] : [note])];
   const stepsDone = resume?.step ?? 0;
-  const { device } = runtime;
+  const device = runtime.device.name;
   await onStart?.({ task, base, method, settings, totalSteps, stepsDone, freezable, memory, device, notes });
   const outcome = await fineTuning.train(runtime, callbacks);
   return { adapter: outcome.state.best && fineTuning.bestAdapter(outcome), outcome, base, runtime };

@@ -6,8 +6,11 @@ import { gradients } from "../../src/graph/gradients.ts";
 import { Graph, liveNodes, type Value } from "../../src/graph/graph.ts";
 import * as op from "../../src/graph/ops.ts";
 import { asFloat32, copyOf, type DataType, float32, int32, type Tensor } from "../../src/graph/tensor.ts";
+import { webgpu } from "../../src/runtime/devices/webgpu.ts";
+import { DEVICES } from "../../src/runtime/devices.ts";
+import type { OnnxRuntime } from "../../src/runtime/onnx-runtime.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import { type OnnxRuntime, Runtime } from "../../src/runtime/session.ts";
+import { Runtime } from "../../src/runtime/session.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
 /** Compiles what WebGPU would get, and computes it on the CPU. */
@@ -18,7 +21,7 @@ const forWebGpu = new Runtime(
       create: (bytes: Uint8Array) => onnxRuntime.InferenceSession.create(bytes, { executionProviders: ["cpu"] }),
     },
   } as unknown as OnnxRuntime,
-  { device: "webgpu", threads: 1 },
+  { device: webgpu, threads: 1 },
 );
 
 /** A made-up use of an op: the operands' shapes and how it is applied. */
@@ -342,7 +345,13 @@ describe("gradient rules against central differences", () => {
     );
   });
 
-  test.each(Object.keys(cases).filter((name) => op.ops.get(name)!.onnxForWebGpu || ofSign.has(name)))(
+  test("an op has a plain form where a device asks for it, and nowhere else", () => {
+    const plain = [...op.ops.values()].filter(({ plainOnnx }) => plainOnnx).map(({ name }) => name);
+    const asked = new Set(DEVICES.all.flatMap(({ plainOps }) => [...(plainOps ?? [])]));
+    expect([...asked].sort()).toEqual(plain.sort());
+  });
+
+  test.each(Object.keys(cases).filter((name) => op.ops.get(name)!.plainOnnx || ofSign.has(name)))(
     "%s, as it is written for WebGPU",
     async (name) => {
       await fc.assert(

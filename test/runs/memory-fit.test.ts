@@ -7,6 +7,7 @@ import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
 import { loadTask } from "../../src/runs/load-task.ts";
 import { availableMemory, fitIntoMemory, float32TooLarge, formatToAnswer } from "../../src/runs/memory-fit.ts";
 import { resolveConfig } from "../../src/runs/run-config.ts";
+import { cpu } from "../../src/runtime/devices/cpu.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { FineTuning } from "../../src/trainer/fine-tuning.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
@@ -64,9 +65,9 @@ describe("a run that would not fit into memory", () => {
   test("gets smaller micro-batches and says so, and as large ones as it asked for where it fits", async () => {
     const fineTuning = await make({ tokenBudget: 400 });
     const whole = needed(fineTuning);
-    expect(fitIntoMemory(fineTuning, "cpu", 2 * whole).notes).toEqual([]);
+    expect(fitIntoMemory(fineTuning, cpu, 2 * whole).notes).toEqual([]);
     expect(fineTuning.tokenBudget).toBe(400);
-    const { memory, notes } = fitIntoMemory(fineTuning, "cpu", whole);
+    const { memory, notes } = fitIntoMemory(fineTuning, cpu, whole);
     expect(fineTuning.tokenBudget).toBe(200);
     expect(needed(fineTuning)).toBe(memory.optimizer + memory.activations);
     expect(notes).toEqual([
@@ -78,7 +79,7 @@ describe("a run that would not fit into memory", () => {
 
   test("is told where not even one text fits", async () => {
     const fineTuning = await make();
-    const { notes } = fitIntoMemory(fineTuning, "cpu", 1000);
+    const { notes } = fitIntoMemory(fineTuning, cpu, 1000);
     // The longest text.
     expect(fineTuning.tokenBudget).toBeLessThan(12);
     expect(notes[1]).toMatch(
@@ -90,7 +91,7 @@ describe("a run that would not fit into memory", () => {
     const losses: number[][] = [];
     for (const available of [Number.POSITIVE_INFINITY, 1000]) {
       const fineTuning = await make();
-      fitIntoMemory(fineTuning, "cpu", available);
+      fitIntoMemory(fineTuning, cpu, available);
       const found: number[] = [];
       await fineTuning.train(nodeRuntime({ threads: 1 }), { onStep: ({ loss }) => void found.push(loss) });
       losses.push(found);

@@ -6,16 +6,16 @@ import { float32, type Tensor } from "../../src/graph/tensor.ts";
 import { aflora } from "../../src/methods/aflora.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
 import { BASE_FORMATS, type BaseFormat } from "../../src/models/base-format.ts";
+import type { DeviceName } from "../../src/runtime/device.ts";
 import { deviceNote, findDevices } from "../../src/runtime/devices-node.ts";
 import { availableDevices, nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import type { Device } from "../../src/runtime/session.ts";
 import { crossEntropy } from "../../src/tasks/losses/objective.ts";
 import { type StepOutcome, TrainingStep } from "../../src/training/step.ts";
 import { cosine, quantizedOf } from "../support/quantized.ts";
 import { type Base, batches, layersOf, smallBert } from "../support/small-bert.ts";
 
 /** One AFLoRA step, dropout on, at parameters that are all away from zero. */
-async function stepOn(device: Device, base: Base, format: BaseFormat): Promise<StepOutcome> {
+async function stepOn(device: DeviceName, base: Base, format: BaseFormat): Promise<StepOutcome> {
   const adaptation = aflora.adapt(aflora.options.parse({}), layersOf(base));
   const away = adaptation.parameters.map(({ name, shape }) => [name, normal(0.3)(shape, randomFor(3, name))] as const);
   const weights = new Map<string, Tensor>([...base.weights, ...quantizedOf(base, base.weights, format), ...away]);

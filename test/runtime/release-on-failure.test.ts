@@ -2,7 +2,9 @@ import * as onnxRuntime from "onnxruntime-node";
 import { expect, test } from "vitest";
 import { CachedDecoder } from "../../src/inference/generation/cached-decoder.ts";
 import { full } from "../../src/methods/full.ts";
-import { type OnnxRuntime, Runtime } from "../../src/runtime/session.ts";
+import { cpu } from "../../src/runtime/devices/cpu.ts";
+import type { OnnxRuntime } from "../../src/runtime/onnx-runtime.ts";
+import { Runtime } from "../../src/runtime/session.ts";
 import { embedding } from "../../src/tasks/kinds/embedding.ts";
 import { Evaluator } from "../../src/training/evaluate.ts";
 import { TrainingStep } from "../../src/training/step.ts";
@@ -25,7 +27,7 @@ function endingAfter(most: number): { runtime: Runtime; live(): number } {
     });
   };
   const limited = { ...onnxRuntime, InferenceSession: { create } } as unknown as OnnxRuntime;
-  return { runtime: new Runtime(limited, { device: "cpu", threads: 1 }), live: () => live };
+  return { runtime: new Runtime(limited, { device: cpu, threads: 1 }), live: () => live };
 }
 
 test("what was compiled before something that could not be is released", async () => {

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { webgpu } from "../../src/runtime/devices/webgpu.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { Runtime } from "../../src/runtime/session.ts";
 import { fasterOf } from "../../src/trainer/fastest-device.ts";
@@ -6,7 +7,7 @@ import type { TimedStep } from "../../src/training/step-time.ts";
 
 // test/web/webgpu.test.ts has real devices; none of those computes wrongly, or has no memory left.
 const cpu = nodeRuntime();
-const card = new Runtime({} as ConstructorParameters<typeof Runtime>[0], { device: "webgpu", threads: 1 });
+const card = new Runtime({} as ConstructorParameters<typeof Runtime>[0], { device: webgpu, threads: 1 });
 
 /** What is chosen of Wasm and a card whose first steps come to this. */
 async function chosen(inWasm: TimedStep | Error, onCard: TimedStep | Error) {
@@ -15,8 +16,8 @@ async function chosen(inWasm: TimedStep | Error, onCard: TimedStep | Error) {
     if (step instanceof Error) throw step;
     return step;
   };
-  const { runtime, note } = await fasterOf({ timeStep }, cpu, async () => card);
-  return [runtime.device, note];
+  const { runtime, note } = await fasterOf({ timeStep }, cpu, webgpu, async () => card);
+  return [runtime.device.name, note];
 }
 
 test("the faster of two devices trains, where both come to the same loss", async () => {
@@ -41,7 +42,7 @@ test("a card that computes wrongly does not train, however fast it is", async ()
 test("where one cannot take a step, the other trains", async () => {
   expect(await chosen({ seconds: 1, loss: 0.7 }, new Error("no adapter"))).toEqual([
     "cpu",
-    "this browser's graphics card cannot be used: no adapter",
+    "WebGPU cannot be used in this browser: no adapter",
   ]);
   expect(await chosen(new Error("out of memory"), { seconds: 1, loss: 0.7 })).toEqual([
     "webgpu",

@@ -5,7 +5,9 @@ import { UserError } from "../../src/errors.ts";
 import { float32 } from "../../src/graph/tensor.ts";
 import { readBaseModel } from "../../src/inference/base-model.ts";
 import { findMethod } from "../../src/methods/methods.ts";
-import { hasWebGpu, webRuntime } from "../../src/runtime/runtime-web.ts";
+import { cpu } from "../../src/runtime/devices/cpu.ts";
+import { webgpu } from "../../src/runtime/devices/webgpu.ts";
+import { webRuntime } from "../../src/runtime/runtime-web.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
 import { crossEntropy } from "../../src/tasks/losses/objective.ts";
 import { holdOut } from "../../src/tasks/split.ts";
@@ -99,14 +101,14 @@ answerPage(async ({ cases, model, data }: WebGpuRequest): Promise<WebGpuAnswer> 
   const fineTuning = new FineTuning({ base, task, method, settings });
   const chosenOf = async (...devices: Parameters<typeof fasterOf> extends [unknown, ...infer Rest] ? Rest : never) => {
     const { runtime, note } = await fasterOf(fineTuning, ...devices);
-    return { device: runtime.device, note };
+    return { device: runtime.device.name, note };
   };
   const chosen = {
-    first: await chosenOf(runtimes.cpu, async () => runtimes.webgpu),
-    second: await chosenOf(runtimes.webgpu, async () => runtimes.cpu),
-    only: await chosenOf(runtimes.cpu, () => Promise.reject(new Error("the device is lost"))),
+    first: await chosenOf(runtimes.cpu, webgpu, async () => runtimes.webgpu),
+    second: await chosenOf(runtimes.webgpu, cpu, async () => runtimes.cpu),
+    only: await chosenOf(runtimes.cpu, webgpu, () => Promise.reject(new Error("the device is lost"))),
   };
-  return { card: await hasWebGpu(), steps, losses, chosen, lost: await lost(runtimes.webgpu) };
+  return { card: await webgpu.page!.isThere(), steps, losses, chosen, lost: await lost(runtimes.webgpu) };
 });
 
 /** What a run is told whose device goes away. */

@@ -59,7 +59,7 @@ test.skipIf(!installedChromium)(
         expect(device).toBe("cpu");
         expect(note).toMatch(/^trains on WebAssembly: a step took \d+ ms there and [\d,]+ ms on WebGPU$/);
       }
-      expect(only).toEqual({ device: "cpu", note: "this browser's graphics card cannot be used: the device is lost" });
+      expect(only).toEqual({ device: "cpu", note: "WebGPU cannot be used in this browser: the device is lost" });
       expect(answer.lost).toMatch(
         /^device "webgpu" went away while it computed: .*; a run goes on from what it saved last$/,
       );

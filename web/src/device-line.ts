@@ -1,10 +1,9 @@
-import type { Device } from "../../src/runtime/session.ts";
 import { webThreads } from "../../src/runtime/threads-web.ts";
 import { byId } from "./dom.ts";
 
-/** Says where the page computes. */
-export function sayDevice(device: Device): void {
-  byId("device", HTMLElement).textContent = device === "cpu" ? inWasm() : "Computes on the graphics card, by WebGPU.";
+/** Says where the page computes. @param card by what on the graphics card; absent: not there */
+export function sayDevice(card?: string): void {
+  byId("device", HTMLElement).textContent = card ? `Computes on the graphics card, by ${card}.` : inWasm();
 }
 
 function inWasm(): string {

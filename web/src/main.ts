@@ -49,7 +49,7 @@ const data = setUpDataStep(training, choices, (task) => {
 showSteps(["data"]);
 const form = setUpTrainForm((await choices).methods);
 followSteps();
-sayDevice("cpu");
+sayDevice();
 startOffline();
 
 const [pause, stop, start] = ["pause", "stop", "start"].map((id) => byId(id, HTMLButtonElement)) as [

@@ -2,7 +2,7 @@ import { blobSource } from "../../src/checkpoints/byte-source.ts";
 import { openSafetensors, safetensorsBytes } from "../../src/checkpoints/safetensors.ts";
 import { readTensors } from "../../src/checkpoints/tensor-source.ts";
 import { UserError } from "../../src/errors.ts";
-import type { WebDevice } from "../../src/runtime/runtime-web.ts";
+import type { DeviceName } from "../../src/runtime/device.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../src/training/records.ts";
 import { restoreState, saveState } from "../../src/training/saved-state.ts";
 import type { TrainingState } from "../../src/training/training-state.ts";
@@ -16,7 +16,7 @@ export interface RunSettings {
   kind?: string;
   options: Record<string, unknown>;
   /** Where it computes; it is chosen when the run begins. */
-  device?: WebDevice;
+  device?: DeviceName;
 }
 
 /** What a run has written about itself. */

@@ -131,7 +131,7 @@ export class TrainingProgress {
 
   #begun(start: StartFacts): void {
     this.#start = start;
-    sayDevice(start.device);
+    sayDevice(start.card);
     byId("notes", HTMLElement).replaceChildren(...start.notes.map((note) => element("li", note)));
     byId("bar", HTMLProgressElement).value = start.stepsDone / start.totalSteps;
     const evaluation = start.records.evaluations.at(-1);

@@ -10,8 +10,9 @@ import { mergeWeights } from "../../src/methods/merge.ts";
 import type { ReportedRun } from "../../src/reports/run-page.ts";
 import type { RunResult } from "../../src/runs/records.ts";
 import { summarise } from "../../src/runs/run-result.ts";
-import { hasWebGpu, type WebDevice, webRuntime } from "../../src/runtime/runtime-web.ts";
-import type { Device, Runtime } from "../../src/runtime/session.ts";
+import { DEVICES } from "../../src/runtime/devices.ts";
+import { pageDevices, webRuntime } from "../../src/runtime/runtime-web.ts";
+import type { Runtime } from "../../src/runtime/session.ts";
 import { computeMetrics } from "../../src/tasks/examples.ts";
 import type { Columns, Table } from "../../src/tasks/rows.ts";
 import { heldOutText } from "../../src/tasks/split.ts";
@@ -62,7 +63,8 @@ export type SessionEvent =
 export interface StartFacts {
   totalSteps: number;
   stepsDone: number;
-  device: Device;
+  /** By what it computes on a graphics card; absent: in WebAssembly. */
+  card: string | undefined;
   /** Bytes that training is expected to take in the page; not known of a graphics card. */
   memory: number | undefined;
   notes: readonly string[];
@@ -263,8 +265,8 @@ export class TrainingSession {
 
   async #run(settings: RunSettings, text: string, records: RunRecords, resume?: TrainingState): Promise<EndFacts> {
     // A run goes on where it began, so that it ends as if it had not stopped.
-    const gone = settings.device === "webgpu" && !(await hasWebGpu());
-    const runtime = settings.device && (await webRuntime({ device: gone ? "cpu" : settings.device }));
+    const gone = settings.device !== undefined && !(await pageDevices()).includes(settings.device);
+    const runtime = settings.device && (await webRuntime(gone ? {} : { device: settings.device }));
     const config = {
       ...settings.options,
       ...settings.columns,
@@ -300,7 +302,7 @@ export class TrainingSession {
           this.#tell({ kind: "start", start: this.#startFacts(start, settings, records) });
           if (gone) this.#tell({ kind: "note", note: GONE });
           const { device } = start;
-          if (!resume) await save(() => beginSaving({ ...settings, device: device as WebDevice }, text));
+          if (!resume) await save(() => beginSaving({ ...settings, device }, text));
         },
         onStep: async (record) => {
           records.steps.push(record);
@@ -334,11 +336,12 @@ export class TrainingSession {
 
   #startFacts(start: PageRunStart, { options, columns }: RunSettings, records: RunRecords): StartFacts {
     const { task, base, method, settings, totalSteps, stepsDone, device, memory, notes } = start;
+    const { page, usesMainMemory } = DEVICES.find(device);
     return {
       totalSteps,
       stepsDone,
-      device,
-      memory: device === "cpu" ? inPage(memory) : undefined,
+      card: page?.isGraphicsCard ? page.name : undefined,
+      memory: usesMainMemory ? inPage(memory) : undefined,
       notes,
       records,
       run: {

@@ -6,6 +6,7 @@ import { generationOptions } from "../../inference/generation/generation-options
 import type { AnswerOptions } from "../../inference/write-answers.ts";
 import { FineTunedModel } from "../../runs/load-fine-tuned-model.ts";
 import { askingOptions, runtimeFor } from "../../runs/run-config.ts";
+import type { DeviceName } from "../../runtime/device.ts";
 import type { ChatMessage } from "../../tokenization/chat-template.ts";
 import { type AskedBase, baseOptions, noteBase } from "../asked-base.ts";
 import { addExamples } from "../help.ts";
@@ -65,7 +66,7 @@ interface ChatOptions extends AnswerOptions, AskedBase {
   run?: string;
   adapter?: string;
   system?: string;
-  device?: "cpu" | "webgpu" | "cuda";
+  device?: DeviceName;
   threads?: number;
 }
 

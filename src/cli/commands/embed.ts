@@ -6,7 +6,7 @@ import { FineTunedModel } from "../../runs/load-fine-tuned-model.ts";
 import { runOptions, runtimeFor } from "../../runs/run-config.ts";
 import { embedStream } from "../../runs/search/embed-texts.ts";
 import { vectorLine, writeVectors } from "../../runs/search/vector-files.ts";
-import type { Device } from "../../runtime/session.ts";
+import type { DeviceName } from "../../runtime/device.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { downloadLine } from "../terminal/download-line.ts";
@@ -25,7 +25,7 @@ interface Given {
   text?: string;
   output?: string;
   dimensions?: number;
-  device?: Device;
+  device?: DeviceName;
   threads?: number;
   offline?: boolean;
 }

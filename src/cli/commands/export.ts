@@ -4,6 +4,7 @@ import { PEFT_FORMS, type PeftFormName } from "../../export/peft/write.ts";
 import { ONNX_QUANTIZATIONS } from "../../export/quantize-onnx.ts";
 import { exportRun, type RunExportReport } from "../../runs/export-run.ts";
 import { runOptions } from "../../runs/run-config.ts";
+import type { DeviceName } from "../../runtime/device.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { downloadLine } from "../terminal/download-line.ts";
@@ -20,7 +21,7 @@ interface Given extends Omit<ExportOptions, "as"> {
   run: string;
   as?: PeftFormName;
   json?: boolean;
-  device?: "cpu" | "webgpu" | "cuda";
+  device?: DeviceName;
   threads?: number;
   offline?: boolean;
 }

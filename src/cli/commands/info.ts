@@ -1,4 +1,4 @@
-import { availableParallelism, cpus, totalmem } from "node:os";
+import { availableParallelism, totalmem } from "node:os";
 import { Command } from "commander";
 import { METHOD_NAMES } from "../../methods/methods.ts";
 import { MODEL_TYPES } from "../../models/families.ts";
@@ -19,7 +19,6 @@ export function infoCommand(): Command {
       node: process.versions.node,
       onnxRuntime: onnxRuntimeVersion(),
       devices: await findDevices(),
-      cpu: cpus()[0]?.model ?? "unknown",
       cores: availableParallelism(),
       memory: totalmem(),
       methods: METHOD_NAMES,
@@ -30,7 +29,7 @@ export function infoCommand(): Command {
       ...Object.entries({ ...others, memory: bytes(memory) }).map(([name, value]) => {
         return [name, Array.isArray(value) ? value.join(", ") : String(value)];
       }),
-      ...devices.filter(({ device }) => device !== "cpu").map((device) => [device.device, described(device)]),
+      ...devices.map((device) => [device.device, described(device)]),
     ];
     process.stdout.write(json ? `${JSON.stringify(info, null, 2)}\n` : `${table([["", ""], ...rows]).trimStart()}\n`);
   });
@@ -38,5 +37,5 @@ export function infoCommand(): Command {
 
 function described({ usable, name = "usable", software, reason }: FoundDevice): string {
   if (!usable) return `not usable: ${reason}`;
-  return software ? `${name} (software, slower than the CPU)` : name;
+  return software ? `${name} (software that imitates a GPU, slower than the CPU)` : name;
 }

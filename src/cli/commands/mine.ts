@@ -7,7 +7,7 @@ import { FineTunedModel } from "../../runs/load-fine-tuned-model.ts";
 import { runOptions, runtimeFor } from "../../runs/run-config.ts";
 import { unitVectors } from "../../runs/search/embed-texts.ts";
 import { MINE_DEFAULTS, type MinedPair, mineNegatives } from "../../runs/search/mine.ts";
-import type { Device } from "../../runtime/session.ts";
+import type { DeviceName } from "../../runtime/device.ts";
 import { namedColumns } from "../../tasks/rows.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
@@ -31,7 +31,7 @@ interface Given {
   margin?: number;
   negatives?: number;
   duplicate?: number;
-  device?: Device;
+  device?: DeviceName;
   threads?: number;
   offline?: boolean;
 }

@@ -6,7 +6,7 @@ import { generationOptions } from "../../inference/generation/generation-options
 import type { AnswerOptions } from "../../inference/write-answers.ts";
 import { FineTunedModel } from "../../runs/load-fine-tuned-model.ts";
 import { askingOptions, runtimeFor } from "../../runs/run-config.ts";
-import type { Device } from "../../runtime/session.ts";
+import type { DeviceName } from "../../runtime/device.ts";
 import { namedColumns } from "../../tasks/rows.ts";
 import type { TextInput } from "../../tasks/task-kind.ts";
 import { type AskedBase, baseOptions, noteBase } from "../asked-base.ts";
@@ -93,7 +93,7 @@ interface PredictOptions extends AskedBase {
   file?: string;
   text?: string;
   textPair?: string;
-  device?: Device;
+  device?: DeviceName;
   threads?: number;
   json?: boolean;
 }

@@ -5,7 +5,7 @@ import { FineTunedModel } from "../../runs/load-fine-tuned-model.ts";
 import { runOptions, runtimeFor } from "../../runs/run-config.ts";
 import { unitVectors } from "../../runs/search/embed-texts.ts";
 import { readNpy } from "../../runs/search/vector-files.ts";
-import type { Device } from "../../runtime/session.ts";
+import type { DeviceName } from "../../runtime/device.ts";
 import { nearest, unitVector } from "../../tasks/vectors.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
@@ -24,7 +24,7 @@ interface Given {
   vectors?: string;
   top?: number;
   json?: boolean;
-  device?: Device;
+  device?: DeviceName;
   threads?: number;
   offline?: boolean;
 }

@@ -9,6 +9,7 @@ import { AdapterHost } from "../../runs/load-adapter-host.ts";
 import { formatToAnswer } from "../../runs/memory-fit.ts";
 import { type BaseOptions, openAdapter } from "../../runs/open-adapter.ts";
 import { askingOptions, computeOptions, runtimeFor } from "../../runs/run-config.ts";
+import type { DeviceName } from "../../runtime/device.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import { type ServedModels, serveModels } from "../../serving/openai-server.ts";
 import { type AskedBase, baseOptions, noteBase } from "../asked-base.ts";
@@ -74,7 +75,7 @@ export function serveCommand(): Command {
 interface ServeCommandOptions extends AskedBase {
   run: string[];
   keyFile?: string;
-  device?: "cpu" | "webgpu" | "cuda";
+  device?: DeviceName;
   threads?: number;
 }
 

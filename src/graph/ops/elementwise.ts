@@ -80,7 +80,7 @@ const SIGN = define<[Value]>({
   name: "Sign",
   infer: likeOperand("Sign"),
   onnx: emitAs("Sign"),
-  onnxForWebGpu({ inputs: [x], outputs }, emitter) {
+  plainOnnx({ inputs: [x], outputs }, emitter) {
     const zero = emitter.scalar(x.dtype, 0);
     const [above, below] = ["Greater", "Less"].map((compare) =>
       emitter.emit("Cast", [emitter.emit(compare, [x, zero])], { attributes: { to: ELEMENT_TYPE[x.dtype] } }),

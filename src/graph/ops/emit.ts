@@ -33,7 +33,7 @@ export function emitReshape(
   });
 }
 
-/** Emits the logarithm of the softmax over the last axis without LogSoftmax, of which WebGPU has no kernel. */
+/** Emits the logarithm of the softmax over the last axis without LogSoftmax, of which not every device has a kernel. */
 export function emitLogSoftmax(emitter: OnnxEmitter, x: Value, outputs: readonly Value[]): void {
   const last = emitter.int64([-1]);
   const shifted = emitter.emit("Sub", [x, emitter.emit("ReduceMax", [x, last])]);

@@ -34,7 +34,7 @@ const LOG_LIKELIHOOD = define<[Value, Value]>({
     emitter.emit("LogSoftmax", [logits], { attributes: { axis: -1 }, outputs: [all!] });
     emitPicked(emitter, all!, targets, picked!);
   },
-  onnxForWebGpu({ inputs: [logits, targets], outputs: [picked, all] }, emitter) {
+  plainOnnx({ inputs: [logits, targets], outputs: [picked, all] }, emitter) {
     emitLogSoftmax(emitter, logits, [all!]);
     emitPicked(emitter, all!, targets, picked!);
   },

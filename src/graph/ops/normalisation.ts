@@ -32,7 +32,7 @@ const LOG_SOFTMAX = define<[Value]>({
   name: "LogSoftmax",
   infer: likeOperand("LogSoftmax"),
   onnx: emitAs("LogSoftmax", () => ({ attributes: { axis: -1 } })),
-  onnxForWebGpu: ({ inputs: [x], outputs }, emitter) => emitLogSoftmax(emitter, x, outputs),
+  plainOnnx: ({ inputs: [x], outputs }, emitter) => emitLogSoftmax(emitter, x, outputs),
   gradient: ({ outputs: [y] }, dy) => [sub(dy, mul(exp(y!), reduceSum(dy, [-1], true)))],
 });
 

@@ -191,7 +191,7 @@ const MATMUL = define<
       ...(alpha !== 1 && { alpha: { float: alpha } }),
     },
   })),
-  onnxForWebGpu({ inputs: [a, b], outputs, attributes: { transA, transB, transBatchA, transBatchB, alpha } }, emitter) {
+  plainOnnx({ inputs: [a, b], outputs, attributes: { transA, transB, transBatchA, transBatchB, alpha } }, emitter) {
     const turned = (operand: Value, trans: boolean, transBatch: boolean): Value | string => {
       const axes = operand.shape.map((_, axis) => axis);
       const rotated = transBatch ? rotateBatch(axes) : axes;

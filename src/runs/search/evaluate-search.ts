@@ -1,7 +1,7 @@
 import { type RetrievalSet, readRetrievalSet } from "../../datasets/retrieval-set-node.ts";
 import { UserError } from "../../errors.ts";
 import type { FineTunedModel } from "../../inference/fine-tuned-model.ts";
-import type { Device } from "../../runtime/session.ts";
+import type { DeviceName } from "../../runtime/device.ts";
 import {
   DEEPEST,
   SEARCH_METRIC_NAMES,
@@ -24,7 +24,7 @@ export interface SearchEvaluationOptions extends Omit<BaseOptions, "model"> {
   qrels: string;
   /** Size to which embeddings are cut. */
   dimensions?: number | undefined;
-  device?: Device | undefined;
+  device?: DeviceName | undefined;
   threads?: number | undefined;
   /** Told what is being done, of how many steps how many are. */
   onStage?(what: string, done: number, of: number): void;

@@ -1,0 +1,14 @@
+import { LARGEST_MODEL } from "../../graph/onnx.ts";
+import type { Device } from "../device.ts";
+import { graphicsCard } from "./graphics-card.ts";
+
+/** A graphics card of NVIDIA's, where ONNX Runtime's build has CUDA. */
+export const cuda: Device = {
+  name: "cuda",
+  provider: "cuda",
+  embeds: LARGEST_MODEL,
+  describe(system) {
+    const name = graphicsCard(system);
+    return name === undefined ? {} : { name };
+  },
+};

@@ -1,0 +1,12 @@
+import type { System } from "../device.ts";
+
+/** Makers by their numbers on the PCI bus. */
+const VENDORS: Readonly<Record<string, string>> = { "0x1002": "AMD", "0x8086": "Intel", "0x10de": "NVIDIA" };
+
+/** The first graphics card by its name or its maker's, as Linux has them; undefined where it says neither. */
+export function graphicsCard({ list, read }: System): string | undefined {
+  const nvidia = "/proc/driver/nvidia/gpus";
+  const models = list(nvidia).map((card) => /^Model:\s*(.*)$/m.exec(read(`${nvidia}/${card}/information`))?.[1]);
+  const makers = list("/sys/class/drm").map((card) => VENDORS[read(`/sys/class/drm/${card}/device/vendor`).trim()]);
+  return [...models, ...makers].find((name) => name !== undefined && name !== "");
+}

@@ -1,0 +1,69 @@
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { fineTune, readRunRecords, registerDevice, UserError } from "../../src/index.ts";
+import { findDevices } from "../../src/runtime/devices-node.ts";
+import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
+import { twin } from "./twin-device.ts";
+
+const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+/** `aflora`, with the file that registers the device loaded before it. */
+const AFLORA = [
+  ...["--import", new URL("../../node_modules/tsx/dist/loader.mjs", import.meta.url).href],
+  ...["--import", file("twin-device.ts"), file("../../src/cli/main.ts")],
+];
+
+let home: string;
+let options: { model: string; train: string; text: string; label: string; epochs: number; batchSize: number };
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-device-"));
+  const model = await writeTinyModel(join(home, "model"));
+  const train = await writeCsv(join(home, "tickets.csv"), tickets());
+  options = { model, train, text: "message", label: "team", epochs: 1, batchSize: 8 };
+});
+afterAll(() => rm(home, { recursive: true }));
+
+test("a device from outside trains as the one that it delegates to", async () => {
+  const losses = await Promise.all(
+    (["cpu", "twin"] as const).map(async (device) => {
+      const output = join(home, device);
+      await fineTune({ ...options, device, threads: 1, output });
+      return (await readRunRecords(output)).steps.map(({ loss }) => loss);
+    }),
+  );
+  expect(losses[0]!.length).toBeGreaterThan(3);
+  for (const [step, loss] of losses[1]!.entries()) expect(loss).toBeCloseTo(losses[0]![step]!, 4);
+});
+
+test("what it does not take is refused before anything is written", async () => {
+  const output = join(home, "refused");
+  await expect(fineTune({ ...options, device: "twin", base: "int4", output })).rejects.toThrow(
+    new UserError(
+      'device "twin" takes a base model in float32 or int8, not int4; give another --base, or --device cpu',
+    ),
+  );
+  expect(existsSync(output)).toBe(false);
+  expect(() => registerDevice(twin)).toThrow(
+    new UserError('device "twin" is there already; give the new one another name'),
+  );
+});
+
+test("info finds it, help names it, and so does an error of a config file", async () => {
+  const found = (await findDevices()).find(({ device }) => device === "twin");
+  expect(found).toMatchObject({ usable: true, name: expect.stringMatching(/, once more$/) });
+
+  const help = spawnSync(process.execPath, [...AFLORA, "train", "--help"], { encoding: "utf8", cwd: home });
+  expect(help.stdout).toMatch(/--device <choice> +where to compute \([^)]*\btwin;/);
+
+  await writeFile(join(home, "run.yaml"), "train: tickets.csv\ndevice: abacus\n");
+  const refused = spawnSync(process.execPath, [...AFLORA, "train", "--config", "run.yaml"], {
+    encoding: "utf8",
+    cwd: home,
+  });
+  expect(refused.stderr).toMatch(/option "device": it must be "cpu" or .*"twin", not "abacus"/);
+  expect(refused.status).toBe(2);
+});
