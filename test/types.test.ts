@@ -61,6 +61,14 @@ describe("options of fineTune", () => {
   });
 });
 
+test("a device that nobody declared is refused; one that a program declares is known", () => {
+  expect(errorsOf(fineTune('device: "webgpu"'))).toEqual([]);
+  expect(errorsOf(fineTune('device: "npu"')).join()).toContain('"npu"');
+  const declared =
+    'import type { Device } from "aflora";\ndeclare module "aflora" { interface Devices { npu: Device } }\n';
+  expect(errorsOf(declared + fineTune('device: "npu"'))).toEqual([]);
+});
+
 const predict = (kind: string, use: string): string =>
   `import { FineTunedModel } from "aflora";
 const model = (await FineTunedModel.load("run")).ofKind("${kind}");
