@@ -1,11 +1,16 @@
 import type { Value } from "../../graph/graph.ts";
 import { logLikelihood, logSoftmax, mul, neg, softplus, sub, sumAll } from "../../graph/ops.ts";
 
+/** Losses whose best linear function is a convex problem: multinomial logistic, one logistic regression an output, least squares. */
+export type LinearLoss = "softmax" | "sigmoid" | "squared";
+
 /**
  * What a task minimises. Class weights, words of unequal number and the mean over a batch that is cut into micro-batches
  * are all a matter of weights, so that the loss is a sum.
  */
 export interface Objective {
+  /** Which loss of a linear function it is up to a factor, where it is one whose optimum can be found outright. */
+  readonly linearLoss?: LinearLoss;
   /** Whether each row's loss stands alone (the loss is their weighted sum), or all rows of a batch are needed at once. */
   readonly couples: "nothing" | "batch";
   /** How a row's target is laid out, for a head of so many outputs: `[outputs]` float32, or `[]` int32. */
@@ -23,6 +28,7 @@ const likeOutputs = (outputs: number) => ({ dtype: "float32", shape: [outputs] }
 
 /** Cross-entropy of the outputs' softmax with one-hot targets. */
 export const crossEntropy: Objective = {
+  linearLoss: "softmax",
   couples: "nothing",
   target: likeOutputs,
   loss: (outputs, targets, weights) => neg(sumAll(mul(logSoftmax(outputs), mul(targets, weights)))),
@@ -37,6 +43,7 @@ export const indexCrossEntropy: Objective = {
 
 /** Cross-entropy of each output's sigmoid with its 0 or 1, a mean over the outputs. */
 export const binaryCrossEntropy: Objective = {
+  linearLoss: "sigmoid",
   couples: "nothing",
   target: likeOutputs,
   loss(outputs, targets, weights) {
@@ -47,6 +54,7 @@ export const binaryCrossEntropy: Objective = {
 
 /** Squared difference from real values, a sum over the outputs. */
 export const squaredError: Objective = {
+  linearLoss: "squared",
   couples: "nothing",
   target: likeOutputs,
   loss(outputs, targets, weights) {

@@ -1,0 +1,60 @@
+import { uniformInt } from "pure-rand/distribution/uniformInt";
+import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+
+/** What of rows belongs together, and what is to be spread evenly. */
+export interface RowGroups {
+  /** By row, what goes into one fold together, such as an example's tokens; each row by itself where absent. */
+  groups?: ArrayLike<number> | undefined;
+  /** By row, its class, of which each fold gets its share; all are alike where absent. */
+  strata?: ArrayLike<number> | undefined;
+}
+
+const SEED = 0;
+
+/**
+ * Deals rows into folds, several times over, each time anew.
+ * @param order numbers of the rows, in an order that depends on what they are
+ * @returns for each draw the fold of each place in `order`. A stratum's only group is in none, so that it always trains: -1
+ */
+export function drawFolds(
+  order: Int32Array,
+  { groups, strata }: RowGroups,
+  { folds, draws }: { folds: number; draws: number },
+): Int32Array[] {
+  const groupOf = (row: number): number => groups?.[row] ?? row;
+  const members = new Map<number, Set<number>>();
+  const met = new Set<number>();
+  for (const row of order) {
+    if (met.has(groupOf(row))) continue;
+    met.add(groupOf(row));
+    const stratum = strata?.[row] ?? 0;
+    members.set(stratum, (members.get(stratum) ?? new Set()).add(groupOf(row)));
+  }
+  const random = xoroshiro128plus(SEED);
+  const dealt = [...members].sort(([a], [b]) => a - b).map(([, own]) => [...own]);
+  return Array.from({ length: draws }, () => {
+    const foldOf = new Map<number, number>();
+    let next = 0;
+    for (const own of dealt) {
+      shuffle(own, random);
+      // Dealt on from where the stratum before ended, so that folds are of one size.
+      for (const group of own) foldOf.set(group, own.length === 1 ? -1 : next++ % folds);
+    }
+    return Int32Array.from(order, (row) => foldOf.get(groupOf(row))!);
+  });
+}
+
+/** At most so many rows, and of each stratum its share: all where there are no more. @param order as {@link drawFolds} has it */
+export function sampleRows(order: Int32Array, groups: RowGroups, most: number): Int32Array {
+  if (order.length <= most) return order;
+  const [foldOf] = drawFolds(order, groups, { folds: Math.ceil(order.length / most), draws: 1 });
+  return order.filter((_, place) => foldOf![place]! <= 0);
+}
+
+/** Fisher and Yates. */
+function shuffle(items: number[], random: ReturnType<typeof xoroshiro128plus>): void {
+  for (let i = items.length - 1; i > 0; i--) {
+    const j = uniformInt(random, 0, i);
+    [items[i], items[j]] = [items[j]!, items[i]!];
+  }
+}
