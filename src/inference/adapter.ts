@@ -14,7 +14,7 @@ const adapterSchema = z.object({
   /** Name or folder of the base model; of one on the hub `owner/name`, with its commit as revision. */
   model: z.string(),
   revision: z.string().optional(),
-  /** SHA-256 of each file of a base model in a folder; adapters of earlier versions and of pages do not say. */
+  /** SHA-256 of each file of a base model in a folder; absent in adapters of pages. */
   modelFiles: z.record(z.string(), z.string()).optional(),
   modelType: z.string(),
   /** How the base model was stored in training; float32 where absent. */

@@ -200,7 +200,7 @@ export function comparisonContent(comparison: Comparison): { pictures: Picture[]
       ],
       rows: runs.map(({ label, task, run }) => {
         const { directory, result } = run;
-        const { trainedOn = "–", scoredOn = "–" } = scoredData([run]);
+        const { trainedOn, scoredOn } = scoredData([run]);
         return [
           label,
           data[task]!.name,

@@ -61,15 +61,13 @@ ${figures(pictures)}
 }
 
 /** `90 training examples; scores are of 10 held out (10 %, drawn by seed 42).` */
-export function measuredOn({ trainedOn, scoredOn }: ScoredData): string {
-  if (scoredOn === undefined) return "The version that ran it did not record which examples scores are of.";
-  return `${trainedOn} training examples; scores are of ${scoredOn}.`;
-}
+export const measuredOn = ({ trainedOn, scoredOn }: ScoredData): string =>
+  `${trainedOn} training examples; scores are of ${scoredOn}.`;
 
 /** What the run came to. */
 function facts(run: ReportedRun): Table {
   const { result, steps, freezing, directory } = run;
-  const { name, trainedOn = "–", scoredOn = "–" } = run.data;
+  const { name, trainedOn, scoredOn } = run.data;
   const data: [string, string][] = [
     ["data", name],
     ["examples trained on", trainedOn],
@@ -100,9 +98,7 @@ function facts(run: ReportedRun): Table {
         ["compiling after freezing", duration(compiling)],
         ["tokens per second", number(Math.round(result.tokensPerSecond))],
         ["peak memory", prefixed(result.peakMemory, "B")],
-        ...(result.memoryEstimate
-          ? [["memory expected before training", prefixed(result.memoryEstimate.total, "B")] as [string, string]]
-          : []),
+        ["memory expected before training", prefixed(result.memoryEstimate.total, "B")],
         ["floating-point operations", prefixed(result.flops, "FLOP")],
         ["adapter file", prefixed(result.adapterBytes, "B")],
       ]

@@ -12,13 +12,13 @@ import { type Machine, machineSchema } from "./machine.ts";
 const SCALARS = "aflora";
 const CHECKSUM = "sha256";
 
-const withMachine = z.object({ machine: machineSchema.optional() });
+const withMachine = z.object({ machine: machineSchema });
 
 /** A state of training as a file holds it. */
 export interface Checkpoint {
   state: TrainingState;
-  /** Where it was computed; runs of earlier versions do not say. */
-  machine?: Machine | undefined;
+  /** Where it was computed. */
+  machine: Machine;
 }
 
 /** Writes a checkpoint as one safetensors file, whole or not at all: tensors, the rest as metadata, and a checksum of all. */
@@ -37,8 +37,7 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
   const { [SCALARS]: text, [CHECKSUM]: checksum } = source.metadata ?? {};
   if (text === undefined) throw new UserError(`${path} is no training checkpoint; run again with --overwrite`);
   const tensors = await readTensors(source);
-  // Runs of earlier versions wrote none.
-  if (checksum !== undefined && checksum !== checksumOf(text, tensors)) {
+  if (checksum !== checksumOf(text, tensors)) {
     throw new UserError(`${path} is damaged: its checksum is not that of its contents`);
   }
   const scalars = parsed(text);

@@ -10,8 +10,8 @@ export const CHECKPOINTS = "checkpoints";
 /** Checkpoints that are kept: the one before the newest is there where the newest is damaged. */
 const KEPT = 2;
 
-/** `step-200.safetensors` after 200 steps; runs of earlier versions have one of the other name. */
-const NAME = /^(?:step-(\d+)|last)\.safetensors$/;
+/** `step-200.safetensors` after 200 steps. */
+const NAME = /^step-(\d+)\.safetensors$/;
 
 export interface FoundCheckpoint extends Checkpoint {
   path: string;
@@ -73,7 +73,7 @@ async function checkpointsOf(directory: string): Promise<string[]> {
   return names
     .flatMap((name) => {
       const match = NAME.exec(name);
-      return match ? [{ name, step: Number(match[1] ?? -1) }] : [];
+      return match ? [{ name, step: Number(match[1]) }] : [];
     })
     .sort((a, b) => b.step - a.step)
     .map(({ name }) => join(directory, CHECKPOINTS, name));

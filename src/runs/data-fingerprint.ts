@@ -24,8 +24,8 @@ export const dataFingerprintSchema = z.object({
   revision: z.string().optional(),
   /** SHA-256 of each file of the base model, where it is a folder. */
   model: z.record(z.string(), z.string()).optional(),
-  /** The examples as they were read and split; runs of earlier versions do not say. */
-  examples: examplesSchema.optional(),
+  /** The examples as they were read and split. */
+  examples: examplesSchema,
 });
 
 /** What a run's examples were: whoever reads them again must find the same ones. */

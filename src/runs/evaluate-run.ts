@@ -174,7 +174,7 @@ export async function splitsOf(
   }
   if (source.data === undefined) {
     const remedy = "restore the file, or name other examples with --validation FILE (of a GLUE task --data DIR)";
-    await refuseOtherData(dataFingerprint ?? {}, `the run in ${run}`, remedy);
+    await refuseOtherData(dataFingerprint, `the run in ${run}`, remedy);
   }
   const settings = source.ownSplits ? { ...config.run, validationSplit: undefined } : config.run;
   const given = {

@@ -88,7 +88,7 @@ async function roundedNote({ files, name }: BaseModel): Promise<string | undefin
 
 /** The run's own validation texts, where they are still what they were. */
 async function textsOf(
-  { directory, config, dataFingerprint = {} }: FinishedRun,
+  { directory, config, dataFingerprint }: FinishedRun,
   kind: TaskKind,
   hub: HubOptions,
 ): Promise<{ examples: Example[]; note?: string }> {

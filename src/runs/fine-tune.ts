@@ -128,7 +128,7 @@ async function fineTuneInFolder(
   const directory = resolve(asGiven.run.output ?? join("runs", defaultName(asGiven)));
   const { revision, offline } = asGiven.run;
   const hub = { ...asked, offline };
-  if (saved?.dataFingerprint) {
+  if (saved) {
     await refuseOtherData(saved.dataFingerprint, `the run in ${directory}`, "restore the file or start a new run");
   }
   // Errors name files as the user did.
@@ -138,7 +138,7 @@ async function fineTuneInFolder(
   const config = withAbsolutePaths(saved?.config ?? resolveConfig({ ...withOptions, ...told }));
   const { run } = config;
   const dataFingerprint = await fingerprintOf(task);
-  const recorded = { fileHashes: saved?.dataFingerprint?.model, whose: `the run in ${directory}` };
+  const recorded = { fileHashes: saved?.dataFingerprint.model, whose: `the run in ${directory}` };
   const load = (format: BaseFormat): Promise<LoadedBaseModel> =>
     loadBaseModel(run.model ?? BUNDLED_MODEL, task, run.seed, { ...hub, revision, format, recorded });
   const loaded = await load(run.base);
@@ -183,7 +183,7 @@ async function fineTuneInFolder(
     throw error;
   });
   const machine = thisMachine(runtime);
-  const elsewhere = found?.machine && machineNote(found.machine, machine);
+  const elsewhere = found && machineNote(found.machine, machine);
   // Neither does one that passed its trial and fails at the run's first step.
   let kept = saved !== undefined || opened === undefined;
   const clock = new CheckpointClock(String(run.checkpointEvery), resume?.step ?? 0);
@@ -281,7 +281,7 @@ const INEXACT_BYTES =
 /** The saved options of a run to go on with; options given again must be the same, except where and how to compute. */
 async function savedRun(
   given: Readonly<Record<string, unknown>>,
-): Promise<{ config: RunConfig; dataFingerprint?: DataFingerprint | undefined; stepsRecorded: number }> {
+): Promise<{ config: RunConfig; dataFingerprint: DataFingerprint; stepsRecorded: number }> {
   if (typeof given.output !== "string") throw new UserError("which run is to go on? Name its folder with --resume DIR");
   const { config, dataFingerprint, steps, result } = await readRunRecords(given.output);
   if (result) throw new UserError(`the run in ${given.output} has finished; nothing is left to resume`);

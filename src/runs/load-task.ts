@@ -15,7 +15,7 @@ import type { RunConfig } from "./run-config.ts";
 export async function loadTask(
   { source, run }: Pick<RunConfig, "source" | "run">,
   hub: HubOptions = {},
-  recorded: DataFingerprint = {},
+  recorded?: DataFingerprint,
 ): Promise<TaskData> {
   const { validationSplit, maxTrainSamples, text, textPair, label, kind, seed } = run;
   if ("task" in source) {
@@ -25,5 +25,5 @@ export async function loadTask(
   const given = { seed, validationSplit, maxTrainSamples, text, textPair, label, kind };
   if ("train" in source) return loadTableTask({ ...given, ...source });
   const { dataset, datasetConfig: configuration } = source;
-  return loadDatasetTask({ ...given, dataset, configuration }, { ...hub, revision: recorded.revision });
+  return loadDatasetTask({ ...given, dataset, configuration }, { ...hub, revision: recorded?.revision });
 }

@@ -21,12 +21,12 @@ export interface RunRecords {
   directory: string;
   /** `config.json`: the run's options, all resolved. */
   config: RunConfig;
-  /** `data.json`: what the examples were; runs of earlier versions do not say. */
-  dataFingerprint?: DataFingerprint;
+  /** `data.json`: what the examples were. */
+  dataFingerprint: DataFingerprint;
   steps: StepRecord[];
   evaluations: EvaluationRecord[];
   freezing: FreezingRecord[];
-  /** Of embeddings and rerankers; runs of earlier versions have none. */
+  /** Of embeddings and rerankers. */
   scores: ScoresRecord[];
   /** Absent while the run is being written, and where it was cut off. */
   result?: RunResult;
@@ -48,9 +48,9 @@ export async function readRunRecords(directory: string): Promise<RunRecords> {
     throw new UserError(`${directory} is no run folder: it has no config.json; give the folder that a run wrote`);
   }
   const data = join(directory, "data.json");
-  const fingerprint = dataFingerprintSchema.optional().safeParse(await readObject(data));
+  const fingerprint = dataFingerprintSchema.safeParse(await readObject(data));
   if (!fingerprint.success) {
-    throw new UserError(`${data} is damaged; restore it from a copy, or run again with --overwrite`);
+    throw new UserError(`${data} is missing or damaged; restore it from a copy, or run again with --overwrite`);
   }
   const resultFile = join(directory, "result.json");
   const result = await readObject<RunResult>(resultFile);
@@ -71,7 +71,7 @@ export async function readRunRecords(directory: string): Promise<RunRecords> {
   return {
     directory,
     config: parseSavedConfig(saved, file),
-    ...(fingerprint.data && { dataFingerprint: fingerprint.data }),
+    dataFingerprint: fingerprint.data,
     steps,
     evaluations,
     freezing: await readLines<FreezingRecord>(join(directory, "freezing.jsonl"), freezingRecord, !result),

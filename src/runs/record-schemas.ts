@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { BASE_FORMATS } from "../models/base-format.ts";
 
 /** JSON has no NaN and writes null. */
 const measured = z.number().nullable();
@@ -28,14 +29,14 @@ export const metricsRecord = z.discriminatedUnion("kind", [
     loss: measured,
   }),
 ]);
-/** A line of `freezing.jsonl`; what only tells of a check may be absent. */
+/** A line of `freezing.jsonl`. */
 export const freezingRecord = z.object({
   step: count,
-  fraction: z.number().optional(),
-  threshold: measured.optional(),
+  fraction: z.number(),
+  threshold: measured,
   scores: z.record(z.string(), measured),
   frozen: z.array(z.string()),
-  compileSeconds: z.number().optional(),
+  compileSeconds: z.number(),
   blocks: z.object({ boundary: count, frozenBlocks: count, threshold: measured, scores: z.array(measured) }).optional(),
 });
 /** A line of `scores.jsonl`. */
@@ -55,6 +56,7 @@ export const runResult = z.looseObject({
   task: z.string(),
   model: z.string(),
   seed: z.number(),
+  base: z.enum(BASE_FORMATS),
   metrics: z.record(z.string(), measured),
   bestEpoch: amount,
   lastEpochMetrics: z.record(z.string(), measured),
@@ -76,9 +78,13 @@ export const runResult = z.looseObject({
       kept: z.object({ memory: count, file: count }),
     })
     .optional(),
-  memoryEstimate: z
-    .object({ weights: count, optimizer: count, activations: count, hiddenStates: count.optional(), total: count })
-    .optional(),
+  memoryEstimate: z.object({
+    weights: count,
+    optimizer: count,
+    activations: count,
+    hiddenStates: count.optional(),
+    total: count,
+  }),
   flops: measured,
   adapterBytes: measured,
 });

@@ -23,8 +23,8 @@ export interface RunResult {
   task: string;
   model: string;
   seed: number;
-  /** How the base model was stored in training; runs of earlier versions, which knew float32 alone, do not say. */
-  base?: BaseFormat;
+  /** How the base model was stored in training. */
+  base: BaseFormat;
   /** Metrics of the best epoch; `confusion` and the like are left to `aflora evaluate`. */
   metrics: Record<string, number>;
   /** The same adapter's beside the float32 base model, where training used another: those of what is exported. */
@@ -49,8 +49,8 @@ export interface RunResult {
   tokensPerSecond: number;
   /** Highest resident memory, bytes; of all its processes, where the run was cut off and went on. */
   peakMemory: number;
-  /** What was expected before training, bytes; runs of earlier versions do not say. */
-  memoryEstimate?: RunMemory;
+  /** What was expected before training, bytes. */
+  memoryEstimate: RunMemory;
   /** Floating-point operations spent in training, forward and backward. */
   flops: number;
   /** Size of `adapter/adapter.safetensors`, bytes. */

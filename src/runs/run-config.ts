@@ -217,15 +217,13 @@ export function flatOptions({ source, run, method }: RunConfig): Record<string, 
 }
 
 /**
- * Reads the options of a `config.json` back. An older run's may lack options: they get today's defaults.
+ * Reads the options of a `config.json` back.
  * @param file named in errors
  * @throws UserError naming the file and the option that is unknown, missing or malformed.
  */
 export function parseSavedConfig(saved: Readonly<Record<string, unknown>>, file: string): RunConfig {
-  // Runs used to save the task's name also where the examples came from elsewhere.
-  const { task, ...others } = saved;
   try {
-    return resolveConfig(saved.data === undefined ? others : saved);
+    return resolveConfig(saved);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     throw new UserError(`${file} is damaged: ${error.message}; restore it from a copy, or run again with --overwrite`);

@@ -7,10 +7,10 @@ import { type DataSource, namedTaskOf } from "./run-config.ts";
 export interface ScoredData {
   /** A GLUE task's name, or what the user's own data are called. */
   name: string;
-  /** `90`: number of training examples. Runs of earlier versions say neither. */
-  trainedOn?: string;
+  /** `90`: number of training examples. */
+  trainedOn: string;
   /** `10 held out (10 %, drawn by seed 42)`: how many examples were scored, and which. */
-  scoredOn?: string;
+  scoredOn: string;
 }
 
 /** Says which data the scores of runs came from. @param runs at least one, of one identity but for the draw */
@@ -19,9 +19,8 @@ export function scoredData(runs: readonly RunRecords[]): ScoredData {
   const { source } = config;
   const task = result?.task ?? namedTaskOf(source) ?? "custom";
   const name = task === "custom" ? nameOf(source) : task;
-  const known = runs.flatMap(({ dataFingerprint }) => dataFingerprint?.examples ?? []);
-  const [first] = known;
-  if (!first) return { name };
+  const known = runs.map(({ dataFingerprint }) => dataFingerprint.examples);
+  const first = known[0]!;
   const seeds = distinct(known.flatMap(({ heldOut }) => heldOut?.seed ?? []));
   const which = (split: string): string => {
     if (!first.heldOut)
@@ -54,21 +53,11 @@ export interface DataIdentity {
   draw: string;
 }
 
-/** The identity of a run's data. For a run of an earlier version its files, or else their paths, stand for the examples. */
-export function dataIdentity({ config: { source, run }, dataFingerprint = {} }: RunRecords): DataIdentity {
-  const { examples, files, revision } = dataFingerprint;
-  if (examples) {
-    const { heldOut, sha256 } = examples;
-    return {
-      examples: JSON.stringify([sha256.all, heldOut ? heldOut.fraction : sha256.validation]),
-      draw: heldOut ? sha256.validation : "",
-    };
-  }
-  const { validationSplit, text, textPair, label, kind, seed } = run;
-  const drawn = validationSplit !== undefined || ("train" in source && source.validation === undefined);
-  const read = (files && Object.values(files)) ?? { ...source, revision };
+/** The identity of a run's data. */
+export function dataIdentity({ dataFingerprint }: RunRecords): DataIdentity {
+  const { heldOut, sha256 } = dataFingerprint.examples;
   return {
-    examples: JSON.stringify([read, validationSplit, text, textPair, label, kind]),
-    draw: drawn ? String(seed) : "",
+    examples: JSON.stringify([sha256.all, heldOut ? heldOut.fraction : sha256.validation]),
+    draw: heldOut ? sha256.validation : "",
   };
 }

@@ -1,5 +1,5 @@
 import { UserError } from "../errors.ts";
-import { float32, type Tensor } from "../graph/tensor.ts";
+import type { Tensor } from "../graph/tensor.ts";
 import type { Adapter } from "../inference/adapter.ts";
 import type { BaseModel } from "../inference/base-model.ts";
 import { initialParameters } from "../inference/fitted-adapter.ts";
@@ -239,8 +239,7 @@ export class FineTuning {
         ...(this.#plan.settings.lossOn && { lossOn: this.#plan.settings.lossOn }),
       },
       parameters: new Map([
-        // Checkpoints of earlier versions hold flat arrays: shapes are the weights'.
-        ...[...best].map(([each, { data }]) => [each, float32(this.#weights.get(each)!.shape, data)] as const),
+        ...best,
         ...untrained.map((weight) => [weight.name, this.#weights.get(weight.name)!] as const),
       ]),
     };

@@ -28,9 +28,8 @@ const countersSchema = z.object({
   stepSeconds: z.array(amount),
   evaluations: z.array(evaluation),
   frozenAtStep: z.record(z.string(), amount),
-  // States of earlier versions have none of either.
-  blocksFrozenAtStep: z.array(amount).default([]),
-  flopsSaved: z.number().default(0),
+  blocksFrozenAtStep: z.array(amount),
+  flopsSaved: z.number(),
   bestEpoch: amount.optional(),
   optimizer: z.object({ steps: z.record(z.string(), amount) }),
   method: z.record(z.string(), z.unknown()).optional(),

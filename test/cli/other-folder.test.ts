@@ -28,7 +28,7 @@ test("a run folder names model and data by absolute paths, and is used from any 
   const { config, dataFingerprint } = await readRunRecords(join(home, "run"));
   expect(config.source).toMatchObject({ train: join(home, "tickets.csv") });
   expect(config.run.model).toBe(join(home, "model"));
-  expect(Object.keys(dataFingerprint!.files!)).toEqual([join(home, "tickets.csv")]);
+  expect(Object.keys(dataFingerprint.files!)).toEqual([join(home, "tickets.csv")]);
 
   expect(await call("evaluate --run ../run --threads 1", elsewhere)).toEqual(
     await call("evaluate --run run --threads 1", home),

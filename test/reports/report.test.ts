@@ -286,6 +286,7 @@ describe("written to a file", () => {
     expect(await readFile(join(directory, "report.html"), "utf8")).toContain("Iterations until frozen");
     expect((await readdir(directory)).sort()).toEqual([
       "config.json",
+      "data.json",
       "freezing.jsonl",
       "metrics.jsonl",
       "report.html",

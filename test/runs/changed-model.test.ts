@@ -70,5 +70,5 @@ test("a model elsewhere may be named on purpose, and a run whose model is as it 
   await moved.release();
   expect((await fineTune({ output: cut, threads: 1 }, { resume: true })).result).toBeDefined();
   const { dataFingerprint } = await readRunRecords(cut);
-  expect(Object.keys(dataFingerprint!.model!).sort()).toEqual(["config.json", "model.safetensors", "vocab.txt"]);
+  expect(Object.keys(dataFingerprint.model!).sort()).toEqual(["config.json", "model.safetensors", "vocab.txt"]);
 });

@@ -8,6 +8,8 @@ import { resolveConfig } from "../../src/runs/run-config.ts";
 import { lockRun } from "../../src/runs/run-lock.ts";
 import { makeUp, writeRun } from "../support/made-up-run.ts";
 
+const CHECK = { step: 0, fraction: 0, threshold: null, scores: {}, compileSeconds: 0 };
+
 let home: string;
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), "aflora-runs-"));
@@ -68,14 +70,17 @@ test("a run still being written, or cut off, is not finished", async () => {
 
 test("a fingerprint of the data that is none is refused", async () => {
   const directory = await writeRun(join(home, "fingerprint"), makeUp());
-  expect((await readRunRecords(directory)).dataFingerprint).toBeUndefined();
+  expect((await readRunRecords(directory)).dataFingerprint).toEqual(makeUp().dataFingerprint);
   await writeFile(join(directory, "data.json"), '{"files":["own.csv"]}');
-  await expect(readRunRecords(directory)).rejects.toThrow(`${join(directory, "data.json")} is damaged`);
+  const refusal = `${join(directory, "data.json")} is missing or damaged; restore it`;
+  await expect(readRunRecords(directory)).rejects.toThrow(refusal);
+  await rm(join(directory, "data.json"));
+  await expect(readRunRecords(directory)).rejects.toThrow(refusal);
 });
 
 test("a damaged line is named", async () => {
   const directory = await writeRun(join(home, "damaged"), makeUp({ steps: 4 }));
-  await writeFile(join(directory, "freezing.jsonl"), '{"step":0,"frozen":[],"scores":{}}\n{"step":\n');
+  await writeFile(join(directory, "freezing.jsonl"), `${JSON.stringify({ ...CHECK, frozen: [] })}\n{"step":\n`);
   await expect(readRunRecords(directory)).rejects.toThrow(/freezing\.jsonl, line 2, is not a JSON object/);
   await writeFile(join(directory, "result.json"), "[]");
   await expect(readRunRecords(directory)).rejects.toThrow(/result\.json is not a JSON object/);
@@ -93,7 +98,7 @@ test.each([
     /line \d+, is no record: metrics is malformed/,
   ],
   ["metrics.jsonl", { kind: "step", step: -1 }, /line \d+, is no record: step is malformed/],
-  ["freezing.jsonl", { step: 0, scores: {}, frozen: [1] }, /line \d+, is no record: frozen.0 is malformed/],
+  ["freezing.jsonl", { ...CHECK, frozen: [1] }, /line \d+, is no record: frozen.0 is malformed/],
 ])("a record in %s that is none is refused: %o", async (file, record, message) => {
   const directory = await writeRun(join(home, `none-${file}-${JSON.stringify(record).length}`), makeUp({ steps: 4 }));
   await appendFile(join(directory, file), `${JSON.stringify(record)}\n`);
@@ -115,16 +120,6 @@ describe("config.json", () => {
     const saved = JSON.parse(await readFile(file, "utf8"));
     expect(saved).toMatchObject({ method: "aflora", task: "sst2", data: "glue", epochs: 4, rank: 4, beta1: 0.85 });
     expect(resolveConfig(saved)).toEqual(config);
-  });
-
-  test("of an older run, with fewer options, has today's defaults for the others", async () => {
-    const directory = await changed("older", ({ patience, tokenBudget, freezeInterval, ...older }) => older);
-    expect((await readRunRecords(directory)).config).toEqual(makeUp().config);
-  });
-
-  test("of an older run names its task also where that names no files", async () => {
-    const directory = await changed("named", ({ data, ...older }) => ({ ...older, task: "custom", train: "own.csv" }));
-    expect((await readRunRecords(directory)).config.source).toEqual({ train: "own.csv" });
   });
 
   test.each<[string, object, RegExp]>([

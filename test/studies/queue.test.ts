@@ -166,7 +166,7 @@ describe.skipIf(noValkey !== undefined)(
       const { config, dataFingerprint } = await readFinishedRun(join(here, "runs/moved/trials", id));
       expect(config.source).toEqual({ train: join(here, "tickets.csv") });
       expect(config.run.model).toBe(join(here, "model"));
-      expect(Object.keys(dataFingerprint!.files!)).toEqual([join(here, "tickets.csv")]);
+      expect(Object.keys(dataFingerprint.files!)).toEqual([join(here, "tickets.csv")]);
       second.process.kill("SIGTERM");
       await second.ended;
     }, 300_000);

@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { findMethod, METHOD_NAMES, parseMethodOptions } from "../../src/methods/methods.ts";
+import type { DataFingerprint } from "../../src/runs/data-fingerprint.ts";
 import type { EvaluationRecord, FreezingRecord, RunResult, ScoresRecord, StepRecord } from "../../src/runs/records.ts";
 import { flatOptions, type RunConfig, resolveConfig } from "../../src/runs/run-config.ts";
 
@@ -106,6 +107,7 @@ export function makeUp({
     task,
     model,
     seed,
+    base: "float32",
     metrics: last.metrics,
     bestEpoch: epochs,
     lastEpochMetrics: last.metrics,
@@ -123,6 +125,7 @@ export function makeUp({
     secondsPerStep: seconds / steps,
     tokensPerSecond: (1500 * steps) / seconds,
     peakMemory: 5.4e8,
+    memoryEstimate: { weights: 9e7, optimizer: 3e6, activations: 2e8, total: 4e8 },
     flops: 4.2e13 * ({ vera: 1, aflora: 0.34, lora: 0.35, full: 0.6, head: 0.12 }[method] ?? 0.4),
     adapterBytes: 4 * start,
   };
@@ -132,7 +135,10 @@ export function makeUp({
   });
   const own = METHOD_NAMES.includes(method) ? parseMethodOptions(findMethod(method), {}) : {};
   const config: RunConfig = { source, run, method: { name: method, options: { ...own, ...options } } };
-  return { config, steps: stepRecords, evaluations, freezing, scores: [] as ScoresRecord[], result };
+  const dataFingerprint: DataFingerprint = {
+    examples: { train: 900, validation: { validation: 100 }, sha256: { all: "all", validation: "held" } },
+  };
+  return { config, dataFingerprint, steps: stepRecords, evaluations, freezing, scores: [] as ScoresRecord[], result };
 }
 
 /** The same run with blocks that freeze from a third of it on, one every 20 steps, all but the last. */
@@ -168,6 +174,7 @@ const lines = (records: object[]) => records.map((record) => `${JSON.stringify(r
 export async function writeRun(directory: string, run: ReturnType<typeof makeUp>, finished = true): Promise<string> {
   await mkdir(directory, { recursive: true });
   await writeFile(join(directory, "config.json"), JSON.stringify(flatOptions(run.config)));
+  await writeFile(join(directory, "data.json"), JSON.stringify(run.dataFingerprint));
   const metrics = [...run.steps, ...run.evaluations].sort((a, b) => a.step - b.step);
   await writeFile(join(directory, "metrics.jsonl"), lines(metrics));
   if (run.scores.length) await writeFile(join(directory, "scores.jsonl"), lines(run.scores));

@@ -60,7 +60,6 @@ export function trainCommand(): Command {
 /** What a run came to, in a few lines. */
 export function summary(directory: string, result: RunResult): string {
   const { trainable, frozen, blocks, memoryEstimate } = result;
-  const expected = memoryEstimate ? ` (${bytes(memoryEstimate.total)} expected)` : "";
   return [
     `best epoch ${epochs(result.bestEpoch)}: ${metrics(result.metrics)}; last epoch: ${metrics(result.lastEpochMetrics)}`,
     ...(result.float32Metrics
@@ -69,7 +68,7 @@ export function summary(directory: string, result: RunResult): string {
     `trainable parameters: ${integer(trainable.start)} at the start, ${integer(trainable.average)} on average, ${integer(trainable.end)} at the end; head ${integer(trainable.head)}`,
     ...(frozen.of > 0 ? [`projection matrices frozen: ${frozen.count} of ${frozen.of}`] : []),
     ...(blocks ? [frozenBlockSummary(blocks, result.flops)] : []),
-    `${duration(result.seconds)}, ${integer(result.tokensPerSecond)} tokens/s, peak memory ${bytes(result.peakMemory)}${expected}, adapter ${bytes(result.adapterBytes)}`,
+    `${duration(result.seconds)}, ${integer(result.tokensPerSecond)} tokens/s, peak memory ${bytes(result.peakMemory)} (${bytes(memoryEstimate.total)} expected), adapter ${bytes(result.adapterBytes)}`,
     `run folder: ${directory}`,
   ].join("\n");
 }
