@@ -1,8 +1,20 @@
 import { defineConfig } from "vitest/config";
 
+/** Tests by how they run; a file's name or folder says which of them it belongs to. */
+const project = (name: string, include: string, exclude: string[] = []) => ({
+  extends: true as const,
+  test: { name, include: [include], exclude },
+});
+
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
+    projects: [
+      project("unit", "test/**/*.test.ts", ["test/**/*.{integration,browser}.test.ts", "test/docs/**"]),
+      project("integration", "test/**/*.integration.test.ts"),
+      project("browser", "test/**/*.browser.test.ts"),
+      project("docs", "test/docs/*.test.ts"),
+    ],
+    reporters: ["default", "./test/support/skipped-reporter.ts"],
     testTimeout: 120_000,
     hookTimeout: 120_000,
     // Two workers: each test file runs ONNX Runtime with a thread of its own.

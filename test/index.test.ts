@@ -8,13 +8,13 @@ import {
   FreezingController,
   fineTune,
   float32,
-  nodeRuntime,
   readRunRecords,
   registerMethod,
   UserError,
 } from "../src/index.ts";
 import { FineTunedModel } from "../src/runs/load-fine-tuned-model.ts";
 import { ia3 } from "./support/ia3.ts";
+import { runtime } from "./support/runtime.ts";
 import { tickets, writeCsv, writeTinyModel } from "./support/tiny-model.ts";
 
 let home: string;
@@ -59,7 +59,7 @@ test("a method of the caller's own trains and is read back", async () => {
   );
   const output = join(home, "ia3");
   await fineTune({ ...data, output, method: "ia3", targetModules: ["key"] } as unknown as FineTuneConfig);
-  const model = await FineTunedModel.load(output, nodeRuntime({ threads: 1 }));
+  const model = await FineTunedModel.load(output, runtime);
   expect(model.description.methodOptions).toEqual({ targetModules: ["key"] });
   await model.release();
 });

@@ -6,6 +6,7 @@ import { expect, test } from "vitest";
 
 const root = (path: string) => fileURLToPath(new URL(`../${path}`, import.meta.url));
 const SOURCE = root("src");
+const TESTS = root("test");
 
 /** `graph` of `graph/ops.ts`. */
 const roomOf = (file: string) => file.split(/[/\\]/)[0]!;
@@ -67,4 +68,21 @@ test("no files import each other in a circle, types included", async () => {
 test("no source file is longer than 350 lines", async () => {
   const long = (await sourceFiles()).filter(({ text }) => text.split("\n").length > 351).map(({ path }) => path);
   expect(long).toEqual([]);
+});
+
+test("what tests of several folders import stands in test/support/, or is an example from outside", async () => {
+  const entries = await readdir(TESTS, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile() && entry.name.endsWith(".ts"));
+  const borrowed = await Promise.all(
+    files.map(async ({ parentPath, name }) => {
+      const path = slashes(relative(TESTS, join(parentPath, name)));
+      const { importedFiles } = ts.preProcessFile(await readFile(join(parentPath, name), "utf8"));
+      return importedFiles
+        .map(({ fileName }) => slashes(relative(TESTS, join(parentPath, fileName))))
+        .filter((imported, i) => importedFiles[i]!.fileName.startsWith(".") && !imported.startsWith("../"))
+        .filter((imported) => ![roomOf(path), "support", "outside"].includes(roomOf(imported)))
+        .map((imported) => `${path} imports ${imported}`);
+    }),
+  );
+  expect(borrowed.flat()).toEqual([]);
 });

@@ -5,11 +5,10 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import { exportAdapter } from "../../src/export/export-adapter-node.ts";
 import { readPeftAdapter } from "../../src/export/peft/read-node.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { runtime } from "../support/runtime.ts";
 import { rewritings, writeTinyEncoderDecoder } from "../support/synthetic-rewriting.ts";
 import { tinyAdapter } from "../support/tiny-adapter.ts";
 
-const runtime = nodeRuntime({ threads: 1 });
 const TASK = {
   name: "custom",
   kind: "sequence-to-sequence",

@@ -14,11 +14,10 @@ import { ONNX_NAMES, onnxFile } from "../../src/export/onnx.ts";
 import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
 import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { runtime } from "../support/runtime.ts";
 import { EXAMPLES, tinyAdapter } from "../support/tiny-adapter.ts";
 import { removeHead, writeTinyFamily } from "../support/tiny-family.ts";
 
-const runtime = nodeRuntime({ threads: 1 });
 let directory: string;
 
 beforeAll(async () => {

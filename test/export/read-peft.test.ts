@@ -13,11 +13,10 @@ import { CompiledModel } from "../../src/inference/compiled-model.ts";
 import { fitAdapter } from "../../src/inference/fitted-adapter.ts";
 import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { runtime } from "../support/runtime.ts";
 import { writeTinyFamily } from "../support/tiny-family.ts";
 
 const FIXTURES = fileURLToPath(new URL("../fixtures/peft/", import.meta.url));
-const runtime = nodeRuntime({ threads: 1 });
 let directory: string;
 let model: string;
 

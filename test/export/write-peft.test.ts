@@ -8,12 +8,11 @@ import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import { exportAdapter } from "../../src/export/export-adapter-node.ts";
 import type { Adapter } from "../../src/inference/adapter.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { runtime } from "../support/runtime.ts";
 import { EXAMPLES, LOW_RANK, ON_GPT2, tinyAdapter, WRITING } from "../support/tiny-adapter.ts";
 import { writeTinyFamily } from "../support/tiny-family.ts";
 
 const FIXTURES = fileURLToPath(new URL("../fixtures/exports/", import.meta.url));
-const runtime = nodeRuntime({ threads: 1 });
 let directory: string;
 let model: string;
 

@@ -5,7 +5,7 @@ import { Graph } from "../../src/graph/graph.ts";
 import { encodeOnnx } from "../../src/graph/onnx.ts";
 import { add, concat, expand, reshape, sliceSize } from "../../src/graph/ops.ts";
 import { asFloat32, float32 } from "../../src/graph/tensor.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { runtime } from "../support/runtime.ts";
 
 describe("sizes have one form", () => {
   test.each<[Dimension, Dimension]>([
@@ -65,7 +65,7 @@ describe("sums of sizes in a session", () => {
     const turned = reshape(flat, ["past+sequence", "batch", 2]);
     const last = sliceSize(keys, 1, "past", "sequence");
     const wide = expand(graph.constant([7], "float32", [1]), ["past+sequence"]);
-    const compiled = await nodeRuntime({ threads: 1 }).compile(
+    const compiled = await runtime.compile(
       {
         flat,
         turned,

@@ -3,7 +3,7 @@ import { gradients } from "../../src/graph/gradients.ts";
 import { Graph } from "../../src/graph/graph.ts";
 import { matmul, mul, sumAll } from "../../src/graph/ops.ts";
 import { asFloat32, float32 } from "../../src/graph/tensor.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { runtime } from "../support/runtime.ts";
 
 const SIZES = { queries: 3, keys: 5, batch: 2, kvHeads: 2, groups: 3, size: 4 };
 const { queries, keys, batch, kvHeads, groups, size } = SIZES;
@@ -28,10 +28,7 @@ test("products of grouped heads, queries and keys of different lengths", async (
   const mixed = matmul(scores, key, { transBatchB: true });
   expect(mixed.shape).toEqual(["batch", kvHeads, groups, "sequence", size]);
   const [dQuery, dKey] = gradients(sumAll(mul(scores, direction)), [query, key]);
-  const compiled = await nodeRuntime({ threads: 1 }).compile(
-    { scores, mixed, dQuery: dQuery!, dKey: dKey! },
-    new Map(),
-  );
+  const compiled = await runtime.compile({ scores, mixed, dQuery: dQuery!, dKey: dKey! }, new Map());
   const q = numbers(queries * batch * kvHeads * groups * size, 1);
   const k = numbers(keys * batch * kvHeads * size, 2);
   const d = numbers(batch * kvHeads * groups * queries * keys, 3);

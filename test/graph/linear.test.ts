@@ -9,10 +9,8 @@ import type { LinearFormat } from "../../src/graph/ops/weight-format.ts";
 import { linear, lookup, mul, sumAll, tanh } from "../../src/graph/ops.ts";
 import { asFloat32, float32, int32, type Tensor } from "../../src/graph/tensor.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { dequantizeGroups } from "../support/quantized.ts";
-
-const runtime = nodeRuntime({ threads: 1 });
+import { runtime } from "../support/runtime.ts";
 
 const drawn = (shape: readonly number[], name: string) => normal(1)(shape, randomFor(3, name));
 

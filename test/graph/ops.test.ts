@@ -9,10 +9,9 @@ import { asFloat32, copyOf, type DataType, float32, int32, type Tensor } from ".
 import { webgpu } from "../../src/runtime/devices/webgpu.ts";
 import { DEVICES } from "../../src/runtime/devices.ts";
 import type { OnnxRuntime } from "../../src/runtime/onnx-runtime.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { Runtime } from "../../src/runtime/session.ts";
+import { runtime } from "../support/runtime.ts";
 
-const runtime = nodeRuntime({ threads: 1 });
 /** Compiles what WebGPU would get, and computes it on the CPU. */
 const forWebGpu = new Runtime(
   {

@@ -4,7 +4,7 @@ import { Graph, liveNodes, type Value } from "../../src/graph/graph.ts";
 import { planMemory } from "../../src/graph/memory.ts";
 import { add, gemm, mul, sumAll, tanh } from "../../src/graph/ops.ts";
 import { asFloat32, float32 } from "../../src/graph/tensor.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { runtime } from "../support/runtime.ts";
 
 /** Blocks that share a weight and read a value from outside of them that trains too. */
 function write(again: boolean, blocks = 3) {
@@ -36,7 +36,7 @@ test("what is computed again gives the same gradients, to the bit, and is comput
   weights.set("outside", float32([3], values(3, 7)));
   weights.set("scale", float32([3], values(3, 8)));
   const run = async (again: boolean) => {
-    const compiled = await nodeRuntime({ threads: 1 }).compile(write(again), weights);
+    const compiled = await runtime.compile(write(again), weights);
     const results = await compiled.run({ x: float32([5, 3], values(15, 9)) });
     await compiled.release();
     return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, [...asFloat32(tensor).data]]));

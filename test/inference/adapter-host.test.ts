@@ -8,11 +8,10 @@ import { lora } from "../../src/methods/lora.ts";
 import { registerMethod } from "../../src/methods/methods.ts";
 import { AdapterHost } from "../../src/runs/load-adapter-host.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { runtime } from "../support/runtime.ts";
 import { EXAMPLES, tinyAdapter } from "../support/tiny-adapter.ts";
 import { writeTinyFamily } from "../support/tiny-family.ts";
 
-const runtime = nodeRuntime({ threads: 1 });
 let directory: string;
 let model: string;
 

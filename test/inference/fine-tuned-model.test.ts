@@ -4,12 +4,11 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { AdapterHost } from "../../src/runs/load-adapter-host.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import type { TextPrediction } from "../../src/tasks/task-kinds.ts";
+import { runtime } from "../support/runtime.ts";
 import { tinyAdapter } from "../support/tiny-adapter.ts";
 import { writeTinyFamily } from "../support/tiny-family.ts";
 
-const runtime = nodeRuntime({ threads: 1 });
 let directory: string;
 let model: string;
 

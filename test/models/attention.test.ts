@@ -5,8 +5,8 @@ import { mul, sumAll } from "../../src/graph/ops.ts";
 import { asFloat32, float32 } from "../../src/graph/tensor.ts";
 import { attention, causalBias, maskBias } from "../../src/models/attention.ts";
 import { ForwardContext } from "../../src/models/forward-context.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { layOut } from "../../src/training/model-inputs.ts";
+import { runtime } from "../support/runtime.ts";
 import { difference, plainAttention, type Rows } from "./plain-attention.ts";
 
 const SHAPE = { heads: 4, keyValueHeads: 2, size: 3 };
@@ -50,7 +50,7 @@ test.each<[string, { queries: number[]; keys: number[]; causal: boolean }]>([
   expect(attended.shape).toEqual([own.tokens, WIDTH]);
   const [dQuery, dKey, dValue] = gradients(sumAll(mul(attended, direction)), [query, key, value]);
   const outputs = { attended, dQuery: dQuery!, dKey: dKey!, dValue: dValue! };
-  const compiled = await nodeRuntime({ threads: 1 }).compile(outputs, new Map());
+  const compiled = await runtime.compile(outputs, new Map());
 
   const examples = queries.map((length, index) => ({
     index,

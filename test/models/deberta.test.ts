@@ -11,9 +11,9 @@ import { ForwardContext } from "../../src/models/forward-context.ts";
 import { makeTable } from "../../src/models/length-table.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel, writeModel } from "../../src/models/trace.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { Predictor } from "../../src/training/predictor.ts";
 import type { AdaptedModel } from "../../src/training/step-graph.ts";
+import { runtime } from "../support/runtime.ts";
 
 const rawConfig = JSON.parse(
   readFileSync(new URL("../fixtures/configs/deberta-v3-base.json", import.meta.url), "utf8"),
@@ -59,7 +59,7 @@ test("DeBERTa-v2-xlarge's convolution reads a single token as it reads it in a l
   const { weights } = await readModelWeights(source, small, traceModel(small, labelCount));
   const adaptation = head.adapt({}, []);
   const model: AdaptedModel = { ...small, adaptation, labelCount, trainsHead: () => false };
-  const predictor = await Predictor.compile(model, weights, nodeRuntime({ threads: 1 }));
+  const predictor = await Predictor.compile(model, weights, runtime);
   const one = { index: 0, encoding: { inputIds: Int32Array.of(7), tokenTypeIds: Int32Array.of(0) } };
   const three = { index: 1, encoding: { inputIds: Int32Array.of(7, 8, 9), tokenTypeIds: new Int32Array(3) } };
   const [alone] = await predictor.logits([one]);

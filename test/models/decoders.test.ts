@@ -8,7 +8,8 @@ import type { EncodedExample, TrainingExample } from "../../src/tasks/task-kind.
 import { layOut } from "../../src/training/model-inputs.ts";
 import { objectiveInputs, totalWeight } from "../../src/training/objective-inputs.ts";
 import { type AdaptedModel, GRADIENT, writeStep } from "../../src/training/step-graph.ts";
-import { DECODERS, exampleOf, infer, LABELS, loadDecoder, numbersOf, runtime } from "../support/decoder-fixture.ts";
+import { DECODERS, exampleOf, infer, LABELS, loadDecoder, numbersOf } from "../support/decoder-fixture.ts";
+import { runtime } from "../support/runtime.ts";
 
 /** Every position of a text but the last `without`. */
 const positions = (inputIds: readonly number[], without = 0): Int32Array =>

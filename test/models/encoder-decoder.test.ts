@@ -9,7 +9,7 @@ import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import type { Encoding } from "../../src/tokenization/tokenizer.ts";
 import { TrainingStep } from "../../src/training/step.ts";
 import { relay } from "../outside/relay.ts";
-import { runtime } from "../training/small-run.ts";
+import { runtime } from "../support/runtime.ts";
 import { difference, plainAttention, type Rows } from "./plain-attention.ts";
 
 const CONFIG = {

@@ -5,7 +5,7 @@ import { indexCrossEntropy } from "../../src/tasks/losses/objective.ts";
 import { layOut } from "../../src/training/model-inputs.ts";
 import { objectiveInputs, totalWeight } from "../../src/training/objective-inputs.ts";
 import { GRADIENT, writeInference, writeStep } from "../../src/training/step-graph.ts";
-import { runtime } from "../support/decoder-fixture.ts";
+import { runtime } from "../support/runtime.ts";
 import { exampleOf, loadSeq2Seq, SEQ2SEQ } from "../support/seq2seq-fixture.ts";
 
 const worst = (found: Float32Array, expected: Float32Array): number => {

@@ -9,16 +9,14 @@ import { head as headMethod } from "../../src/methods/head.ts";
 import { describeModel, MODEL_TYPES, type ModelDescription } from "../../src/models/families.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel } from "../../src/models/trace.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { binaryCrossEntropy, crossEntropy, type Objective, squaredError } from "../../src/tasks/losses/objective.ts";
 import type { EncodedExample, TrainingExample } from "../../src/tasks/task-kind.ts";
 import { layOut } from "../../src/training/model-inputs.ts";
 import { objectiveInputs, totalWeight } from "../../src/training/objective-inputs.ts";
 import { type AdaptedModel, GRADIENT, writeInference, writeStep } from "../../src/training/step-graph.ts";
+import { runtime } from "../support/runtime.ts";
 
 const folder = new URL("../fixtures/models/", import.meta.url);
-const runtime = nodeRuntime({ threads: 1 });
-
 interface Fixture {
   examples: { inputIds: number[]; tokenTypeIds: number[]; label: number | number[]; logits: number[] }[];
   loss: number;

@@ -6,7 +6,7 @@ import { asFloat32, int32, type Tensor } from "../../src/graph/tensor.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
 import { BASE_FORMATS, type BaseFormat, quantizeWeight } from "../../src/models/base-format.ts";
 import { ForwardContext } from "../../src/models/forward-context.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { runtime } from "../support/runtime.ts";
 
 const [words, width] = [30, 16];
 
@@ -32,7 +32,7 @@ describe("a table of words that is the output layer, too", () => {
     const spec = context.weights.get("words.weight")!;
     const stored = format === "float32" ? [[spec.name, table] as const] : quantizeWeight(spec, format, table);
     const weights = new Map<string, Tensor>([...stored, ["norm.weight", norm]]);
-    const compiled = await nodeRuntime({ threads: 1 }).compile(outputs, weights);
+    const compiled = await runtime.compile(outputs, weights);
     const results = await compiled.run({ indices });
     await compiled.release();
     const leaves = liveLeaves(Object.values(outputs)).map(({ leaf }) => leaf!);

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { areCut, cutsByteProducts } from "../../src/runtime/byte-products.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { runtime } from "../support/runtime.ts";
 
 /** 64 products of the largest bytes, added two by two in so many bits, as a sum of ones. */
 function sumOf(bits: number): number {
@@ -19,5 +19,5 @@ test("this processor's products of bytes are whole where it has VNNI, or is no x
     if (process.platform !== "linux") skip("the system does not say whether the processor has VNNI");
     if (!/\bavx(512)?_vnni\b/.test(readFileSync("/proc/cpuinfo", "utf8"))) skip("the processor has no VNNI");
   }
-  expect(await cutsByteProducts(nodeRuntime({ threads: 1 }))).toBe(false);
+  expect(await cutsByteProducts(runtime)).toBe(false);
 });

@@ -9,14 +9,12 @@ import type { HeadName } from "../../src/models/architecture.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel } from "../../src/models/trace.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import type { EncodedExample } from "../../src/tasks/task-kind.ts";
 import { layOut } from "../../src/training/model-inputs.ts";
 import { type AdaptedModel, writeInference } from "../../src/training/step-graph.ts";
+import { runtime } from "./runtime.ts";
 
 const folder = new URL("../fixtures/models/", import.meta.url);
-
-export const runtime = nodeRuntime({ threads: 1 });
 
 /** What `oracle/decoders.py` writes of a model. */
 export interface DecoderNumbers {

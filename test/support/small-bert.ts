@@ -12,17 +12,15 @@ import { describeModel } from "../../src/models/families.ts";
 import type { LinearModule } from "../../src/models/model-parts.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel } from "../../src/models/trace.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { crossEntropy } from "../../src/tasks/losses/objective.ts";
 import { AdamW } from "../../src/training/adamw.ts";
 import { clippingFactor, globalNorm, scaleGradients } from "../../src/training/gradient-norm.ts";
 import { layOut } from "../../src/training/model-inputs.ts";
 import { TrainingStep } from "../../src/training/step.ts";
 import { type AdaptedModel, writeInference } from "../../src/training/step-graph.ts";
+import { runtime } from "./runtime.ts";
 
 const fixtures = new URL("../fixtures/", import.meta.url);
-const runtime = nodeRuntime({ threads: 1 });
-
 /** So few tokens a micro-batch that every batch is cut: penalties must still count once. */
 const stepSettings = { objective: crossEntropy, tokenBudget: 24, dropout: false, seed: 1 } as const;
 

@@ -1,13 +1,13 @@
 import { afterEach, expect, test } from "vitest";
 import { float32 } from "../../src/graph/tensor.ts";
 import { full } from "../../src/methods/full.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { embedding } from "../../src/tasks/kinds/embedding.ts";
 import { listNet } from "../../src/tasks/kinds/reranker.ts";
 import type { Objective } from "../../src/tasks/losses/objective.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import { ObjectiveGraph } from "../../src/training/objective-graph.ts";
 import { TrainingStep } from "../../src/training/step.ts";
+import { runtime } from "../support/runtime.ts";
 import { layersOf, openFixture, readJson, relativeError, smallBert } from "../support/small-bert.ts";
 
 interface Row {
@@ -21,7 +21,6 @@ interface Case {
   value: number;
 }
 
-const runtime = nodeRuntime({ threads: 1 });
 const { batches, cases }: { batches: Record<string, Row[]>; cases: Record<string, Case> } =
   readJson("embeddings/losses.json");
 const stored = await openFixture("embeddings/losses.safetensors");

@@ -17,8 +17,9 @@ import { TrainingStep } from "../../src/training/step.ts";
 import { trainedByBlock, writeStep } from "../../src/training/step-graph.ts";
 import type { TrainingState } from "../../src/training/training-state.ts";
 import { exampleOf, LABELS, randomModel } from "../support/random-model.ts";
+import { runtime } from "../support/runtime.ts";
 import { type Base, openFixture, readBase, readJson, smallBert } from "../support/small-bert.ts";
-import { numbersOf, runtime, type SmallRun, type SmallRunOptions, smallRun } from "./small-run.ts";
+import { numbersOf, type SmallRun, type SmallRunOptions, smallRun } from "./small-run.ts";
 
 const DROPOUT = {
   ...{ hidden_dropout_prob: 0.1, attention_dropout: 0.1, attention_probs_dropout_prob: 0.1 },

@@ -18,8 +18,9 @@ import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import { type StepOutcome, TrainingStep } from "../../src/training/step.ts";
 import type { AdaptedModel } from "../../src/training/step-graph.ts";
 import { cosine, dequantizedOf, quantizedOf } from "../support/quantized.ts";
+import { runtime } from "../support/runtime.ts";
 import { type Base, layersOf, openFixture, readBase, readJson, smallBert } from "../support/small-bert.ts";
-import { examplesOf, runtime } from "./small-run.ts";
+import { examplesOf } from "./small-run.ts";
 
 interface Expectation {
   format: Exclude<BaseFormat, "float32">;

@@ -2,8 +2,8 @@ import { expect, test } from "vitest";
 import { crossEntropy } from "../../src/tasks/losses/objective.ts";
 import { TrainingStep } from "../../src/training/step.ts";
 import { exampleOf, LABELS, randomModel } from "../support/random-model.ts";
+import { runtime } from "../support/runtime.ts";
 import { readJson } from "../support/small-bert.ts";
-import { runtime } from "./small-run.ts";
 
 const DROPOUT = { hidden_dropout_prob: 0.1, attention_dropout: 0.1, attn_pdrop: 0.1, resid_pdrop: 0.1 };
 

@@ -3,7 +3,6 @@ import { type BlockFreezingSettings, withBlockFreezing } from "../../src/methods
 import { randomFor } from "../../src/methods/initializers.ts";
 import type { MethodDefinition, MethodState, Schedule } from "../../src/methods/method.ts";
 import { parseMethodOptions, scheduleFor } from "../../src/methods/methods.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import type { Example, TaskData } from "../../src/tasks/example.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import type { Encoding } from "../../src/tokenization/tokenizer.ts";
@@ -11,9 +10,8 @@ import { stepsPerEpoch } from "../../src/training/batch-order.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../src/training/records.ts";
 import { type AdaptedModel, trainedByBlock } from "../../src/training/step-graph.ts";
 import { type TrainingSettings, type TrainOptions, type TrainOutcome, train } from "../../src/training/train.ts";
+import { runtime } from "../support/runtime.ts";
 import { type Base, layersOf } from "../support/small-bert.ts";
-
-export const runtime = nodeRuntime({ threads: 1 });
 
 /** A classification task: the token after [CLS] tells the class. Every third example is a pair; lengths differ. */
 export const TASK: Pick<TaskData, "kind" | "labels" | "metrics"> = {

@@ -11,9 +11,10 @@ import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import { Predictor } from "../../src/training/predictor.ts";
 import { type StepOutcome, type StepSettings, TrainingStep } from "../../src/training/step.ts";
 import type { AdaptedModel } from "../../src/training/step-graph.ts";
+import { runtime } from "../support/runtime.ts";
 import { type Base, layersOf, relativeError, smallBert } from "../support/small-bert.ts";
 import { rowLosses } from "./row-loss.ts";
-import { encodingOf, examplesOf, runtime } from "./small-run.ts";
+import { encodingOf, examplesOf } from "./small-run.ts";
 
 let model: AdaptedModel;
 let weights: Map<string, Tensor<"float32">>;

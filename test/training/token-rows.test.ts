@@ -7,17 +7,16 @@ import { head } from "../../src/methods/head.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel } from "../../src/models/trace.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { crossEntropy } from "../../src/tasks/losses/objective.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import type { WordEncoding } from "../../src/tokenization/tokenizer.ts";
 import { Predictor } from "../../src/training/predictor.ts";
 import { TrainingStep } from "../../src/training/step.ts";
 import type { AdaptedModel } from "../../src/training/step-graph.ts";
+import { runtime } from "../support/runtime.ts";
 import { rowLosses } from "./row-loss.ts";
 
 const folder = new URL("../fixtures/models/bert-1/", import.meta.url);
-const runtime = nodeRuntime({ threads: 1 });
 const SETTINGS = { objective: crossEntropy, dropout: false, seed: 1 } as const;
 const LABELS = 3;
 

@@ -11,8 +11,9 @@ import { sora } from "../../src/methods/sora.ts";
 import { Predictor } from "../../src/training/predictor.ts";
 import type { TrainingSettings } from "../../src/training/train.ts";
 import type { TrainingState } from "../../src/training/training-state.ts";
+import { runtime } from "../support/runtime.ts";
 import { type Base, layersOf, smallBert } from "../support/small-bert.ts";
-import { examplesOf, numbersOf, runtime, SETTINGS, type SmallRun, smallRun } from "./small-run.ts";
+import { examplesOf, numbersOf, SETTINGS, type SmallRun, smallRun } from "./small-run.ts";
 
 let base: Base;
 beforeAll(async () => {

@@ -15,13 +15,11 @@ import { head } from "../../../src/methods/head.ts";
 import { describeModel, MODEL_TYPES } from "../../../src/models/families.ts";
 import { readModelWeights } from "../../../src/models/model-weights.ts";
 import { traceModel } from "../../../src/models/trace.ts";
-import { nodeRuntime } from "../../../src/runtime/runtime-node.ts";
 import { loadTokenizer } from "../../../src/tokenization/load-tokenizer.ts";
 import { Predictor } from "../../../src/training/predictor.ts";
+import { runtime } from "../../support/runtime.ts";
 
 const FIXTURES = fileURLToPath(new URL("../../fixtures/gguf/", import.meta.url));
-const runtime = nodeRuntime({ threads: 1 });
-
 interface Expected {
   weights: string;
   names: string[];

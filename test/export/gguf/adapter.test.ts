@@ -9,11 +9,10 @@ import { openGguf } from "../../../src/checkpoints/gguf/gguf.ts";
 import { exportAdapter } from "../../../src/export/export-adapter-node.ts";
 import { readGgufAdapter } from "../../../src/export/gguf/adapter-node.ts";
 import { float32 } from "../../../src/graph/tensor.ts";
-import { nodeRuntime } from "../../../src/runtime/runtime-node.ts";
+import { runtime } from "../../support/runtime.ts";
 import { EXAMPLES, LOW_RANK, tinyAdapter } from "../../support/tiny-adapter.ts";
 
 const LLAMA = fileURLToPath(new URL("../../fixtures/gguf/llama.gguf", import.meta.url));
-const runtime = nodeRuntime({ threads: 1 });
 const task = { name: "custom", kind: "language-model", labels: [], metrics: ["perplexity"] };
 const examples = EXAMPLES.slice(0, 8).map(({ index, text }) => ({ index, text }));
 

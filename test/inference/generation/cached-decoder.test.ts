@@ -7,7 +7,8 @@ import { normal, randomFor } from "../../../src/methods/initializers.ts";
 import { lora } from "../../../src/methods/lora.ts";
 import { traceModel } from "../../../src/models/trace.ts";
 import type { AdaptedModel } from "../../../src/training/step-graph.ts";
-import { DECODERS, exampleOf, infer, loadDecoder, runtime } from "../../support/decoder-fixture.ts";
+import { DECODERS, exampleOf, infer, loadDecoder } from "../../support/decoder-fixture.ts";
+import { runtime } from "../../support/runtime.ts";
 
 let decoder: CachedDecoder | undefined;
 afterEach(async () => {

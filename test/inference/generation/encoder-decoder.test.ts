@@ -8,7 +8,7 @@ import { CachedDecoder } from "../../../src/inference/generation/cached-decoder.
 import { generateTokens } from "../../../src/inference/generation/generate-tokens.ts";
 import { generationOptions } from "../../../src/inference/generation/generation-options.ts";
 import { readGenerationSettings } from "../../../src/inference/generation-settings.ts";
-import { runtime } from "../../support/decoder-fixture.ts";
+import { runtime } from "../../support/runtime.ts";
 import { loadSeq2Seq, SEQ2SEQ, seq2seqFolder } from "../../support/seq2seq-fixture.ts";
 
 let decoder: CachedDecoder | undefined;

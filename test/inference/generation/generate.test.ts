@@ -4,7 +4,8 @@ import { beamSearch } from "../../../src/inference/generation/beam-search.ts";
 import { CachedDecoder } from "../../../src/inference/generation/cached-decoder.ts";
 import { generateTokens } from "../../../src/inference/generation/generate-tokens.ts";
 import { generationOptions } from "../../../src/inference/generation/generation-options.ts";
-import { loadDecoder, runtime } from "../../support/decoder-fixture.ts";
+import { loadDecoder } from "../../support/decoder-fixture.ts";
+import { runtime } from "../../support/runtime.ts";
 
 interface Fixture {
   prompts: number[][];

@@ -6,8 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 import { AdapterHost } from "../../src/runs/load-adapter-host.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { type OpenAiServer, serveModels } from "../../src/serving/openai-server.ts";
+import { runtime } from "../support/runtime.ts";
 import { tickets, writeTinyModel } from "../support/tiny-model.ts";
 
 const LIMITS = { port: 0, maxNewTokens: 40, maxWaiting: 3, maxBodyBytes: 200_000 };
@@ -26,7 +26,7 @@ beforeAll(async () => {
     search: messages.map((anchor) => ({ anchor, positive: anchor.split(" ").reverse().join(" ") })),
     reranker: messages.map((query, i) => ({ query, passage: messages[(i * 7) % messages.length], label: i % 2 })),
   };
-  host = await AdapterHost.load(model, nodeRuntime({ threads: 1 }));
+  host = await AdapterHost.load(model, runtime);
   for (const [name, of] of Object.entries(rows)) {
     const train = join(home, `${name}.jsonl`);
     await writeFile(train, of.map((row) => `${JSON.stringify(row)}\n`).join(""));

@@ -6,9 +6,9 @@ import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { type OpenAiServer, serveModels } from "../../src/serving/openai-server.ts";
 import type { ChatMessage } from "../../src/tokenization/chat-template.ts";
+import { runtime } from "../support/runtime.ts";
 import {
   ANSWERS,
   chats,
@@ -37,7 +37,6 @@ beforeAll(async () => {
   const train = await writeCsv(join(home, "tickets.csv"), tickets());
   const model = await writeTinyModel(join(home, "encoder"));
   await fineTune({ model, train, text: "message", label: "team", method: "lora", epochs: 2, threads: 1, output });
-  const runtime = nodeRuntime({ threads: 1 });
   models = new Map([
     ["answers", await FineTunedModel.load(await trainedToAnswer(home), runtime)],
     ["labels", await FineTunedModel.load(output, runtime)],

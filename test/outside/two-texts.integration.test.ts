@@ -8,12 +8,12 @@ import {
   type FineTuneConfig,
   FineTunedModel,
   fineTune,
-  nodeRuntime,
   readRunRecords,
   registerArchitecture,
   registerTaskKind,
   UserError,
 } from "../../src/index.ts";
+import { runtime } from "../support/runtime.ts";
 import { tickets, writeCsv } from "../support/tiny-model.ts";
 import { writeRandomModel } from "./random-model.ts";
 import { type RankedText, ranking } from "./ranking.ts";
@@ -81,7 +81,7 @@ test("an encoder-decoder trains, evaluates, predicts and is merged; what it cann
   expect(result!.metrics.ordered_pairs).toBeGreaterThan(0.95);
   const [evaluation] = await evaluateRun(directory, { threads: 1 });
   expect(evaluation!.metrics).toEqual(result!.metrics);
-  const tuned = await FineTunedModel.load(directory, nodeRuntime({ threads: 1 }));
+  const tuned = await FineTunedModel.load(directory, runtime);
   const [late, refund] = await tuned
     .ofKind("answer-ranking")
     .predict(["late", "refund money"].map((textPair) => ({ text: "my card was charged twice", textPair })));

@@ -7,10 +7,9 @@ import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { runtime } from "../support/runtime.ts";
 import { conll, taggedSentences, writeTinyFamily } from "../support/tiny-family.ts";
 
-const runtime = nodeRuntime({ threads: 1 });
 const QUICK = { threads: 1, batchSize: 16, learningRate: 0.02, headLearningRate: 0.02, maxGradNorm: 1, method: "lora" };
 
 let home: string;

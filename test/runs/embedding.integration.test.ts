@@ -11,10 +11,9 @@ import { fineTune, type RunStart } from "../../src/runs/fine-tune.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import { evaluateBesideBaselines } from "../../src/runs/search/evaluate-beside-baselines.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { runtime } from "../support/runtime.ts";
 import { tickets, writeTinyModel } from "../support/tiny-model.ts";
 
-const runtime = nodeRuntime({ threads: 1 });
 const QUICK = {
   threads: 1,
   batchSize: 12,

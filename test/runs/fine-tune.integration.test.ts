@@ -14,7 +14,7 @@ import { readRunRecords } from "../../src/runs/read-run.ts";
 import type { RunResult } from "../../src/runs/records.ts";
 import { flatOptions } from "../../src/runs/run-config.ts";
 import { lockRun } from "../../src/runs/run-lock.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { runtime } from "../support/runtime.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
 let home: string;
@@ -186,7 +186,6 @@ describe("a run folder", () => {
   });
 
   test("an adapter folder alone is enough to predict", async () => {
-    const runtime = nodeRuntime({ threads: 1 });
     const [ofRun, ofAdapter] = [
       await FineTunedModel.load(whole, runtime),
       await FineTunedModel.load(join(whole, "adapter"), runtime),

@@ -8,9 +8,9 @@ import { exportRun } from "../../src/runs/export-run.ts";
 import { fineTune, type RunStart } from "../../src/runs/fine-tune.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { promptOf } from "../../src/tasks/prompt.ts";
 import { ChatTemplate } from "../../src/tokenization/chat-template.ts";
+import { runtime } from "../support/runtime.ts";
 import { chats, questions, writeJsonl, writeTinyLanguageModel } from "../support/tiny-language-model.ts";
 
 const QUICK = { threads: 1, method: "lora", learningRate: 0.03, maxGradNorm: 1, epochs: 6 };
@@ -63,7 +63,7 @@ describe("a chat model learns conversations", () => {
     const { result } = await readRunRecords(output());
     const [own] = await evaluateRun(output(), { threads: 1 });
     expect(own!.metrics).toMatchObject(result!.metrics);
-    const loaded = await FineTunedModel.load(output(), nodeRuntime({ threads: 1 }));
+    const loaded = await FineTunedModel.load(output(), runtime);
     try {
       const [seen, unseen] = await loaded.predict([
         ["Where is the cat?", "The cat is on the mat."],

@@ -10,10 +10,10 @@ import { WordSearch } from "../../../src/runs/search/bm25.ts";
 import { evaluateSearch } from "../../../src/runs/search/evaluate-search.ts";
 import { mineNegatives } from "../../../src/runs/search/mine.ts";
 import { readNpy } from "../../../src/runs/search/vector-files.ts";
-import { nodeRuntime } from "../../../src/runtime/runtime-node.ts";
 import { searchMetric } from "../../../src/tasks/metrics/retrieval-metrics.ts";
 import { unitVector } from "../../../src/tasks/vectors.ts";
 import { aflora, type Ended } from "../../support/aflora.ts";
+import { runtime } from "../../support/runtime.ts";
 import { tickets, writeTinyModel } from "../../support/tiny-model.ts";
 
 const QUICK = {
@@ -72,7 +72,7 @@ describe("a corpus is searched", () => {
     expect(Object.keys(found.systems)).toEqual(["fine-tuned", "before training", "BM25"]);
     expect(found.systems["fine-tuned"]!.ndcg_at_10).toBeGreaterThan(found.systems["before training"]!.ndcg_at_10!);
     // The numbers are those of a search by hand.
-    const model = await FineTunedModel.load(at("run"), nodeRuntime({ threads: 1 }));
+    const model = await FineTunedModel.load(at("run"), runtime);
     const texts = await model.embed(corpus.map(({ title, text }) => (title ? `${title} ${text}` : text)));
     const asked = await model.embed(queries.map(({ text }) => text));
     await model.release();

@@ -6,7 +6,7 @@ import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { runtime } from "../support/runtime.ts";
 import { conll, removeHead, taggedSentences, writeTinyFamily } from "../support/tiny-family.ts";
 
 const QUICK = {
@@ -74,7 +74,7 @@ describe("a pretrained checkpoint of every family is fine-tuned from files to pr
     const words = await run(model, "tagged.conll", { epochs: 2, dropout: true });
     expect(words.losses.at(-1)).toBeLessThan(words.losses[0]!);
     expect((await evaluateRun(words.output, { threads: 1 }))[0]!.metrics).toEqual(words.result.metrics);
-    const tagger = await FineTunedModel.load(words.output, nodeRuntime({ threads: 1 }));
+    const tagger = await FineTunedModel.load(words.output, runtime);
     const [found] = await tagger.predict(["abc xde."]);
     await tagger.release();
     expect(found!.words!.map(({ word }) => word)).toEqual(["abc", "xde", "."]);

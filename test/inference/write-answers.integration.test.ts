@@ -6,11 +6,9 @@ import { UserError } from "../../src/errors.ts";
 import type { AnswerEnd } from "../../src/inference/write-answers.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { runtime } from "../support/runtime.ts";
 import { ANSWERS, FOLLOWED_UP, trainedToAnswer } from "../support/tiny-language-model.ts";
 import { writeCsv, writeTinyModel } from "../support/tiny-model.ts";
-
-const runtime = nodeRuntime({ threads: 1 });
 
 let home: string;
 let model: FineTunedModel;

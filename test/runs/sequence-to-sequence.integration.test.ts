@@ -8,7 +8,7 @@ import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { exportRun } from "../../src/runs/export-run.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { runtime } from "../support/runtime.ts";
 import { rewritings, writeTinyEncoderDecoder } from "../support/synthetic-rewriting.ts";
 import { writeJsonl, writeTinyLanguageModel } from "../support/tiny-language-model.ts";
 
@@ -78,7 +78,7 @@ describe.each(["bart", "t5"] as const)("a small %s from its random start", (fami
     );
     expect(report.largestDifference).toBeLessThan(1e-4);
     const texts = held.map(({ document }) => document);
-    const own = await FineTunedModel.load(run(), nodeRuntime({ threads: 1 }));
+    const own = await FineTunedModel.load(run(), runtime);
     const expected = (await own.answers(texts)).map(({ text }) => text);
     // However a text is asked: as servers ask, too.
     const [content] = texts as [string];

@@ -9,9 +9,9 @@ import { fineTune, type RunStart } from "../../src/runs/fine-tune.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { loadTask } from "../../src/runs/load-task.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
-import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { planComparison } from "../../src/studies/plan.ts";
 import { COMMIT, LocalHub } from "../support/local-hub.ts";
+import { runtime } from "../support/runtime.ts";
 import { writeTinyFamily } from "../support/tiny-family.ts";
 
 const QUICK = { threads: 1, epochs: 1, method: "lora" };
@@ -84,7 +84,7 @@ test("a model and a data set by their hub ids; the run is known by the commit an
   const again = await fineTune({ ...QUICK, ...data, model: "owner/tiny@v1", offline: true, output: await output() });
   expect(again.result!.metrics).toEqual(result!.metrics);
   // A commit never changes, so that the cache will do without being told.
-  const tagger = await FineTunedModel.load(directory, nodeRuntime({ threads: 1 }));
+  const tagger = await FineTunedModel.load(directory, runtime);
   expect((await tagger.predict(["ab cd"]))[0]!.labels).toHaveLength(2);
   await tagger.release();
   await expect(evaluateRun(directory, { threads: 1 })).rejects.toThrow(/cannot reach .*use --offline/);

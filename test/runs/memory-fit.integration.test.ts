@@ -10,6 +10,7 @@ import { resolveConfig } from "../../src/runs/run-config.ts";
 import { cpu } from "../../src/runtime/devices/cpu.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { FineTuning } from "../../src/trainer/fine-tuning.ts";
+import { runtime } from "../support/runtime.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
 let home: string;
@@ -93,7 +94,7 @@ describe("a run that would not fit into memory", () => {
       const fineTuning = await make();
       fitIntoMemory(fineTuning, cpu, available);
       const found: number[] = [];
-      await fineTuning.train(nodeRuntime({ threads: 1 }), { onStep: ({ loss }) => void found.push(loss) });
+      await fineTuning.train(runtime, { onStep: ({ loss }) => void found.push(loss) });
       losses.push(found);
     }
     losses[0]!.forEach((loss, step) => {

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { evaluateRun, exportRun, FineTunedModel, fineTune, nodeRuntime, readRunRecords } from "../../src/index.ts";
+import { evaluateRun, exportRun, FineTunedModel, fineTune, readRunRecords } from "../../src/index.ts";
+import { runtime } from "../support/runtime.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
 let home: string;
@@ -23,7 +24,6 @@ beforeAll(async () => {
 });
 afterAll(() => rm(home, { recursive: true }));
 
-const runtime = nodeRuntime({ threads: 1 });
 const uses: [name: string, whose: () => string, use: () => Promise<unknown>][] = [
   ["evaluate", () => `the adapter in ${run}`, () => evaluateRun(run)],
   ["predict", () => `the adapter in ${join(run, "adapter")}`, () => FineTunedModel.load(join(run, "adapter"), runtime)],

@@ -8,13 +8,13 @@ import {
   type FineTuneConfig,
   FineTunedModel,
   fineTune,
-  nodeRuntime,
   readRunRecords,
   registerArchitecture,
   registerMethod,
   registerTaskKind,
   UserError,
 } from "../../src/index.ts";
+import { runtime } from "../support/runtime.ts";
 import { tickets, writeCsv } from "../support/tiny-model.ts";
 import { outputScales } from "./output-scales.ts";
 import { writeRandomModel } from "./random-model.ts";
@@ -90,7 +90,7 @@ test("the run is evaluated and predicts", async () => {
   const { result } = await readRunRecords(run);
   const [evaluation] = await evaluateRun(run, { threads: 1 });
   expect(evaluation!.metrics).toEqual(result!.metrics);
-  const tuned = await FineTunedModel.load(run, nodeRuntime({ threads: 1 }));
+  const tuned = await FineTunedModel.load(run, runtime);
   const [high, low] = await tuned.ofKind("ranking").predict(["my card was charged twice", "the app does not open"]);
   await tuned.release();
   expect(high!.score).toBeGreaterThan(low!.score);
