@@ -12,15 +12,15 @@ export type FileHashes = Readonly<Record<string, string>>;
 const PIECES = 64;
 const PIECE = 4 * 2 ** 20;
 
-/** Files that remember which of them were read. */
-export interface NotedFiles extends ModelFiles {
+/** Files that hash those of them that were read. */
+export interface HashedFiles extends ModelFiles {
   /** Those that were opened so far, by name. */
   readonly opened: ReadonlyMap<string, ByteSource>;
   /** Hashes of the files that were opened so far. */
   hashes(): Promise<FileHashes>;
 }
 
-export function notedFiles(files: ModelFiles): NotedFiles {
+export function hashedFiles(files: ModelFiles): HashedFiles {
   const opened = new Map<string, ByteSource>();
   return {
     ...files,

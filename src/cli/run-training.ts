@@ -2,7 +2,7 @@ import { fineTuneWithReport, type ReportedRunOptions, type ReportedRunOutcome } 
 import type { FineTuneConfig } from "../runs/fine-tune-config.ts";
 import { downloadLine } from "./terminal/download-line.ts";
 import { TrainingProgress } from "./terminal/progress.ts";
-import { onceAskedToEnd } from "./terminal/stop-signals.ts";
+import { onStopSignal } from "./terminal/stop-signals.ts";
 
 /** Exit code of a process that Ctrl-C ended. */
 export const INTERRUPTED = 130;
@@ -18,7 +18,7 @@ export async function runTraining(
   const progress = new TrainingProgress();
   const abort = new AbortController();
   let begun = false;
-  const stopListening = onceAskedToEnd(() => {
+  const stopListening = onStopSignal(() => {
     if (!begun) {
       // Nothing is written yet, and what was fetched is kept: no need to wait for a download or a load.
       process.stderr.write("interrupted before training began\n");

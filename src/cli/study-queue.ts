@@ -3,7 +3,7 @@ import { type QueuedProgress, TrialQueue } from "../studies/queue/trial-queue.ts
 import { readStudy, runStudy, type StudyOutcome } from "../studies/run-study.ts";
 import type { StudyPlan, Trial } from "../studies/study-plan.ts";
 import { counted, duration, table } from "./terminal/format.ts";
-import { onceAskedToEnd } from "./terminal/stop-signals.ts";
+import { onStopSignal } from "./terminal/stop-signals.ts";
 import { StudyProgressLines } from "./terminal/study-progress.ts";
 
 /** Milliseconds between two looks at what workers say. */
@@ -16,7 +16,7 @@ export async function runOnQueue(plan: StudyPlan, output: string, url: string): 
   for (const note of plan.notes) lines.log(note);
   lines.log(`trials are on the queue at ${queue.address}; aflora work --queue takes them`);
   const abort = new AbortController();
-  const stopListening = onceAskedToEnd(() => abort.abort());
+  const stopListening = onStopSignal(() => abort.abort());
   const looking = setInterval(() => lines.look(queue), LOOK);
   try {
     const values = ({ trial }: { trial: { configuration: number } }) =>

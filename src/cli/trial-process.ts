@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TrialEnd, TrialJob } from "../studies/run-study.ts";
-import type { TrialNews, TrialOrder } from "./commands/trial.ts";
+import type { TrialOrder, TrialProgress } from "./commands/trial.ts";
 import { INTERRUPTED } from "./run-training.ts";
 
 /** Characters of what a trial says that are kept, to know why it failed. */
@@ -15,7 +15,7 @@ export interface TrialProcessOptions {
   signal?: AbortSignal;
   /** Milliseconds after which training ends by its best evaluation so far. */
   timeUpAfter?: number | undefined;
-  onNews?(news: TrialNews): void;
+  onNews?(news: TrialProgress): void;
 }
 
 /**
@@ -49,7 +49,7 @@ export async function runTrialInProcess(
     child.stderr!.setEncoding("utf8").on("data", (text: string) => {
       said = (said + text).slice(-KEPT);
     });
-    child.on("message", (news) => onNews?.(news as TrialNews));
+    child.on("message", (news) => onNews?.(news as TrialProgress));
     // Where there are no signals, it takes the end of the channel for one.
     const end = (): void => void (process.platform === "win32" ? child.disconnect() : child.kill("SIGTERM"));
     signal?.addEventListener("abort", end, { once: true });

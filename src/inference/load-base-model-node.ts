@@ -1,6 +1,6 @@
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type FileHashes, notedFiles, refuseOtherFiles } from "../checkpoints/file-hashes-node.ts";
+import { type FileHashes, hashedFiles, refuseOtherFiles } from "../checkpoints/file-hashes-node.ts";
 import { type HubOptions, resolveModel } from "../checkpoints/hub-node.ts";
 import { modelFiles } from "../checkpoints/model-folder-node.ts";
 import { UserError } from "../errors.ts";
@@ -53,7 +53,7 @@ export async function loadBaseModel(
   const onHub = name !== BUNDLED_MODEL && directory !== name;
   const called = onHub ? { name: name.replace(/@.*$/, ""), revision: basename(directory) } : { name };
   const found = await modelFiles(directory);
-  const files = notedFiles(found);
+  const files = hashedFiles(found);
   const known = onHub ? undefined : recorded?.fileHashes;
   if (known) await refuseOtherFiles(found, known, recorded!.whose);
   const base = await readBaseModel(files, task, seed, { ...called, ...(format && { format }) });

@@ -9,7 +9,7 @@ import { byScore } from "./best.ts";
 import { mean } from "./statistics.ts";
 import type { Study } from "./study-file.ts";
 import { type Configuration, type Reported, type StudyPlan, type Trial, trialFolder } from "./study-plan.ts";
-import { type TrialIdentity, tellingOptions } from "./trial-identity.ts";
+import { identifyingOptions, type TrialIdentity } from "./trial-identity.ts";
 
 /** What to do of a trial now. */
 export interface TrialJob {
@@ -180,7 +180,7 @@ async function recordsOf(directory: string, { options }: TrialIdentity): Promise
   const records = await readRunRecords(directory);
   // A run that goes on from an adapter has options of that one's, too.
   if (records.config.run.adapter !== undefined) return records;
-  return JSON.stringify(tellingOptions(records.config)) === JSON.stringify(options) ? records : undefined;
+  return JSON.stringify(identifyingOptions(records.config)) === JSON.stringify(options) ? records : undefined;
 }
 
 /** Whether a folder holds a trial's run to go on with, or one that has ended. */

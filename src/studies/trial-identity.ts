@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { z } from "zod";
-import { notedFiles } from "../checkpoints/file-hashes-node.ts";
+import { hashedFiles } from "../checkpoints/file-hashes-node.ts";
 import { folderFiles } from "../checkpoints/file-source-node.ts";
 import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
 import { resolveModelFolder } from "../inference/load-base-model-node.ts";
@@ -45,7 +45,7 @@ export class Identifier {
       contentsOf(await resolveModelFolder(model, { revision, offline })),
     );
     return {
-      options: tellingOptions(config),
+      options: identifyingOptions(config),
       data: commit === undefined ? contents : reported === undefined ? commit : sha256(`${commit}\n${contents}`),
       model: adapter === undefined ? base : sha256(`${base}\n${await adapterIdentity(adapter)}`),
     };
@@ -53,7 +53,7 @@ export class Identifier {
 }
 
 /** A run's options as an identity has them. */
-export function tellingOptions(config: RunConfig): Record<string, unknown> {
+export function identifyingOptions(config: RunConfig): Record<string, unknown> {
   const all = Object.entries(flatOptions(config)).filter(([key]) => !MAY_DIFFER.includes(key) && !PLACES.includes(key));
   return Object.fromEntries(all.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
@@ -79,7 +79,7 @@ const adapterIdentity = async (name: string): Promise<string> =>
 async function contentsOf(path: string): Promise<string> {
   const isFolder = (await stat(path)).isDirectory();
   const names = isFolder ? (await readdir(path)).filter((name) => MODEL_FILE.test(name)) : [basename(path)];
-  const files = notedFiles(folderFiles(isFolder ? path : dirname(path)));
+  const files = hashedFiles(folderFiles(isFolder ? path : dirname(path)));
   for (const name of names) await files.open(name);
   return sha256(JSON.stringify(Object.entries(await files.hashes()).sort()));
 }

@@ -295,8 +295,8 @@ describe.skipIf(process.platform === "win32")("Ctrl-C", () => {
 
   test("comes once or twice at a time, and later ends at once", async () => {
     const program = `
-      import { onceAskedToEnd } from ${JSON.stringify(new URL("../../src/cli/terminal/stop-signals.ts", import.meta.url).href)};
-      onceAskedToEnd(() => console.log("asked"));
+      import { onStopSignal } from ${JSON.stringify(new URL("../../src/cli/terminal/stop-signals.ts", import.meta.url).href)};
+      onStopSignal(() => console.log("asked"));
       console.log("ready");
       setInterval(() => undefined, 1000);`;
     const child = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "--eval", program]);

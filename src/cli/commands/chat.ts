@@ -8,7 +8,7 @@ import { FineTunedModel } from "../../runs/load-fine-tuned-model.ts";
 import { askingOptions, runtimeFor } from "../../runs/run-config.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import type { ChatMessage } from "../../tokenization/chat-template.ts";
-import { type AskedBase, baseOptions, noteBase } from "../asked-base.ts";
+import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 
@@ -51,7 +51,7 @@ export function chatCommand(): Command {
     const asked = { model: named, base, offline };
     const model = await FineTunedModel.load((run ?? adapter)!, runtimeFor({ device, threads }), baseOptions(asked));
     try {
-      noteBase(model.base, asked);
+      noteBaseFormat(model.base, asked);
       if (!model.writes) {
         throw new UserError(`the model is for ${model.kind.name} and writes no answers; ask it with aflora predict`);
       }
@@ -62,7 +62,7 @@ export function chatCommand(): Command {
   });
 }
 
-interface ChatOptions extends AnswerOptions, AskedBase {
+interface ChatOptions extends AnswerOptions, BaseFlags {
   run?: string;
   adapter?: string;
   system?: string;

@@ -3,7 +3,7 @@ import { generationOptions } from "../../inference/generation/generation-options
 import type { RunEvaluation } from "../../runs/evaluate-run.ts";
 import { askingOptions } from "../../runs/run-config.ts";
 import { evaluateBesideBaselines } from "../../runs/search/evaluate-beside-baselines.ts";
-import { baseOptions, noteBase } from "../asked-base.ts";
+import { baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { comparedTable, counted, metrics, table } from "../terminal/format.ts";
@@ -52,7 +52,7 @@ export function evaluateCommand(): Command {
       base: baseOptions(given).base,
       answers,
       onAnswer: showAnswered,
-      onBase: (base) => noteBase(base, given),
+      onBase: (base) => noteBaseFormat(base, given),
     });
     process.stdout.write(
       json ? `${JSON.stringify(evaluations, null, 2)}\n` : `${evaluations.map(describe).join("\n\n")}\n`,

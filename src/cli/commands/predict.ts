@@ -9,7 +9,7 @@ import { askingOptions, runtimeFor } from "../../runs/run-config.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { namedColumns } from "../../tasks/rows.ts";
 import type { TextInput } from "../../tasks/task-kind.ts";
-import { type AskedBase, baseOptions, noteBase } from "../asked-base.ts";
+import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { writingOptions } from "../writing-options.ts";
@@ -46,7 +46,7 @@ export function predictCommand(): Command {
     const writing = writingOptions(options);
     const model = await FineTunedModel.load((run ?? adapter)!, runtimeFor(options), baseOptions(options));
     try {
-      noteBase(model.base, options);
+      noteBaseFormat(model.base, options);
       const inputs = await readInputs(texts, options, model.description.task.kind);
       // A text with what follows it is not answered: it is said how likely that is.
       if (model.writes && options.textPair === undefined) await answer(model, inputs, writing, options);
@@ -87,7 +87,7 @@ async function answer(
   });
 }
 
-interface PredictOptions extends AskedBase {
+interface PredictOptions extends BaseFlags {
   run?: string;
   adapter?: string;
   file?: string;

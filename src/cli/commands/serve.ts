@@ -12,11 +12,11 @@ import { askingOptions, computeOptions, runtimeFor } from "../../runs/run-config
 import type { DeviceName } from "../../runtime/device.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import { type ServedModels, serveModels } from "../../serving/openai-server.ts";
-import { type AskedBase, baseOptions, noteBase } from "../asked-base.ts";
+import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
 import { portOption } from "../port-option.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
-import { signalled } from "../terminal/stop-signals.ts";
+import { untilStopSignal } from "../terminal/stop-signals.ts";
 
 const EXAMPLES = [
   "aflora serve --run runs/support",
@@ -61,10 +61,10 @@ export function serveCommand(): Command {
     const asked = { model, base, offline };
     const { host, models } = await loadModels(run, baseOptions(asked), runtime);
     try {
-      noteBase(host.base, asked);
+      noteBaseFormat(host.base, asked);
       const server = await serveModels(models, { ...options, key });
       process.stderr.write(`serving ${[...models.keys()].join(", ")} at ${server.url}\n`);
-      await signalled();
+      await untilStopSignal();
       await server.close();
     } finally {
       await host.release();
@@ -72,7 +72,7 @@ export function serveCommand(): Command {
   });
 }
 
-interface ServeCommandOptions extends AskedBase {
+interface ServeCommandOptions extends BaseFlags {
   run: string[];
   keyFile?: string;
   device?: DeviceName;

@@ -16,7 +16,7 @@ import { INTERRUPTED } from "../run-training.ts";
 import { addMethodOptions, addSchemaOptions, givenOptions, kebabCase } from "../schema-options.ts";
 import { runOnQueue, statusOnQueue } from "../study-queue.ts";
 import { bytes, counted, duration, table } from "../terminal/format.ts";
-import { onceAskedToEnd } from "../terminal/stop-signals.ts";
+import { onStopSignal } from "../terminal/stop-signals.ts";
 import { StudyProgressLines } from "../terminal/study-progress.ts";
 import { runTrialInProcess } from "../trial-process.ts";
 import { queueUrl } from "./work.ts";
@@ -167,7 +167,7 @@ async function run(plan: StudyPlan, output: string): Promise<StudyOutcome> {
   for (const note of plan.notes) log(note);
   const abort = new AbortController();
   const lines = new StudyProgressLines();
-  const stopListening = onceAskedToEnd(() => {
+  const stopListening = onStopSignal(() => {
     abort.abort();
     lines.log("saving what is done; press Ctrl-C again to end at once");
   });

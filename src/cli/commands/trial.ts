@@ -11,7 +11,7 @@ import { REPORTED, TRIAL_TIME } from "../../studies/run-study.ts";
 import { mean } from "../../studies/statistics.ts";
 import type { Reported } from "../../studies/study-plan.ts";
 import { INTERRUPTED } from "../run-training.ts";
-import { onceAskedToEnd } from "../terminal/stop-signals.ts";
+import { onStopSignal } from "../terminal/stop-signals.ts";
 
 /** What the process of a trial is told, as JSON in a file. */
 export interface TrialOrder {
@@ -24,7 +24,7 @@ export interface TrialOrder {
 }
 
 /** What it says to the process that started it. */
-export interface TrialNews {
+export interface TrialProgress {
   step: number;
   totalSteps: number;
   epoch: number;
@@ -36,7 +36,7 @@ export function trialCommand(): Command {
     const { config, resume, stopAfter, timeUpAfter, reported } = (await readJsonFile(file)) as TrialOrder;
     const directory = String(config.output);
     const abort = new AbortController();
-    onceAskedToEnd(() => abort.abort());
+    onStopSignal(() => abort.abort());
     // Whoever started it has ended, and its place may be another's now.
     process.on("disconnect", () => abort.abort());
     /** Of all processes that worked at it, from their start to their end. */
@@ -57,7 +57,7 @@ export function trialCommand(): Command {
           totalSteps = start.totalSteps;
         },
         onStep: ({ step, epoch }) => {
-          if (process.connected) process.send!({ step: step + 1, totalSteps, epoch } satisfies TrialNews);
+          if (process.connected) process.send!({ step: step + 1, totalSteps, epoch } satisfies TrialProgress);
         },
       });
       if (!outcome.result) {

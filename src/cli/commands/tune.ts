@@ -15,7 +15,7 @@ import { addExamples, everydayHelp } from "../help.ts";
 import { INTERRUPTED } from "../run-training.ts";
 import { addMethodOptions, addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { counted } from "../terminal/format.ts";
-import { onceAskedToEnd } from "../terminal/stop-signals.ts";
+import { onStopSignal } from "../terminal/stop-signals.ts";
 import { StudyProgressLines } from "../terminal/study-progress.ts";
 import { runTrialInProcess } from "../trial-process.ts";
 import { summary } from "./train.ts";
@@ -59,7 +59,7 @@ export function tuneCommand(): Command {
     let timer: NodeJS.Timeout | undefined;
     let timeUp: number | undefined;
     let asked = false;
-    const stopListening = onceAskedToEnd(() => {
+    const stopListening = onStopSignal(() => {
       asked = true;
       abort.abort();
       lines.log("saving what is done; press Ctrl-C again to end at once");

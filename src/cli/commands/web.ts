@@ -5,7 +5,7 @@ import { servePage, writePage } from "../../serving/page-server.ts";
 import { addExamples } from "../help.ts";
 import { portOption } from "../port-option.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
-import { signalled } from "../terminal/stop-signals.ts";
+import { untilStopSignal } from "../terminal/stop-signals.ts";
 
 const EXAMPLES = ["aflora web", "aflora web --output site"];
 
@@ -33,7 +33,7 @@ export function webCommand(): Command {
     }
     const server = await servePage({ port });
     process.stderr.write(`the page is at ${server.url} until Ctrl-C\n`);
-    await signalled();
+    await untilStopSignal();
     await server.close();
   });
 }

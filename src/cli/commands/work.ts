@@ -5,7 +5,7 @@ import { runOptions } from "../../runs/run-config.ts";
 import { work } from "../../studies/queue/work.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
-import { onceAskedToEnd } from "../terminal/stop-signals.ts";
+import { onStopSignal } from "../terminal/stop-signals.ts";
 import { runTrialInProcess } from "../trial-process.ts";
 
 const EXAMPLES = [
@@ -36,7 +36,7 @@ export function workCommand(): Command {
     const { queue, dir = join("runs", "work"), lostAfter = 30, ...compute } = givenOptions<Flags>(command);
     if (!(lostAfter >= 1)) throw new UserError(`--lost-after must be at least 1 second, not ${lostAfter}`);
     const abort = new AbortController();
-    const stopListening = onceAskedToEnd(() => {
+    const stopListening = onStopSignal(() => {
       log("giving back what is not done; once more ends at once");
       abort.abort();
     });

@@ -9,7 +9,7 @@ const ONE_EVENT = 1000;
  * computation keeps the thread: they end the process.
  * @returns what ends the listening
  */
-export function onceAskedToEnd(asked: () => void): () => void {
+export function onStopSignal(asked: () => void): () => void {
   let timer: NodeJS.Timeout | undefined;
   const stop = (): void => {
     clearTimeout(timer);
@@ -25,7 +25,7 @@ export function onceAskedToEnd(asked: () => void): () => void {
 }
 
 /** Waits for Ctrl-C, or what else ends a program. */
-export async function signalled(): Promise<void> {
+export async function untilStopSignal(): Promise<void> {
   await new Promise<void>((resolve) => {
     for (const signal of SIGNALS) process.once(signal, () => resolve());
   });

@@ -1,6 +1,6 @@
 import type { StudyProgress } from "../../studies/run-study.ts";
 import type { Configuration, Trial } from "../../studies/study-plan.ts";
-import type { TrialNews } from "../commands/trial.ts";
+import type { TrialProgress } from "../commands/trial.ts";
 import { counted, duration } from "./format.ts";
 import { StatusLines } from "./status-lines.ts";
 
@@ -31,7 +31,7 @@ export class StudyProgressLines implements StudyProgress {
     this.log(`${counted(left.length, "configuration")} to epoch ${epochs}`);
   }
 
-  news({ step, totalSteps, epoch }: TrialNews): void {
+  news({ step, totalSteps, epoch }: TrialProgress): void {
     this.status?.set([`${this.#trial}: step ${step}/${totalSteps}, epoch ${epoch.toFixed(1)}`]);
   }
 

@@ -1,7 +1,7 @@
 import { UserError } from "../../errors.ts";
 import { add, logSoftmax, mul, neg, slice, sumAll } from "../../graph/ops.ts";
 import { float32 } from "../../graph/tensor.ts";
-import { equal, hide, turned } from "../batch-masks.ts";
+import { asRow, equal, hide } from "../batch-masks.ts";
 import type { Example, Prediction } from "../example.ts";
 import type { HeldOutSearch } from "../held-out-search.ts";
 import { binaryCrossEntropy, type Objective } from "../losses/objective.ts";
@@ -31,9 +31,9 @@ export const listNet: Objective = {
   loss(logits, targets, weights) {
     const example = slice(targets, 1, 0, 1);
     const relevant = equal(slice(targets, 1, 1, 2), 0);
-    const together = equal(example, turned(example));
-    const found = logSoftmax(add(turned(logits), hide(together)));
-    return neg(sumAll(mul(found, mul(mul(together, turned(relevant)), weights))));
+    const together = equal(example, asRow(example));
+    const found = logSoftmax(add(asRow(logits), hide(together)));
+    return neg(sumAll(mul(found, mul(mul(together, asRow(relevant)), weights))));
   },
 };
 

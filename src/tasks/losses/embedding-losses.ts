@@ -17,7 +17,7 @@ import {
   sub,
   sumAll,
 } from "../../graph/ops.ts";
-import { equal, hide, NEVER, turned } from "../batch-masks.ts";
+import { asRow, equal, hide, MASKED } from "../batch-masks.ts";
 import type { Objective } from "./objective.ts";
 
 /** What examples of a task of embeddings are: texts that belong together, pairs with a score or with 0 or 1, texts with a class. */
@@ -54,7 +54,7 @@ type Loss = (batch: Batch, settings: LossSettings) => Value;
 
 /** Of each anchor the cosine with its positive, `[rows, 1]`. */
 const withPositive = ({ cosines, together, place }: Batch): Value =>
-  reduceSum(mul(cosines, mul(together, turned(equal(place, 1)))), [1], true);
+  reduceSum(mul(cosines, mul(together, asRow(equal(place, 1)))), [1], true);
 
 /**
  * Each anchor's positive is to be told from all other texts of the batch but the anchors (Henderson et al. 2017, arXiv
@@ -63,18 +63,18 @@ const withPositive = ({ cosines, together, place }: Batch): Value =>
 const multipleNegativesRanking: Loss = ({ cosines, place, weights, together }, { bothDirections }) => {
   const scores = mul(cosines, SCALE);
   const [anchor, positive] = [equal(place, 0), equal(place, 1)];
-  const found = logSoftmax(add(scores, hide(turned(sign(place)))));
-  const loss = neg(sumAll(mul(found, mul(mul(together, turned(positive)), weights))));
+  const found = logSoftmax(add(scores, hide(asRow(sign(place)))));
+  const loss = neg(sumAll(mul(found, mul(mul(together, asRow(positive)), weights))));
   if (!bothDirections) return loss;
-  const back = logSoftmax(add(scores, hide(turned(anchor))));
-  const ofAnchors = mul(mul(together, positive), turned(mul(weights, anchor)));
+  const back = logSoftmax(add(scores, hide(asRow(anchor))));
+  const ofAnchors = mul(mul(together, positive), asRow(mul(weights, anchor)));
   return mul(add(loss, neg(sumAll(mul(back, ofAnchors)))), 0.5);
 };
 
 /** The positive is to be nearer than each negative by a margin, in cosines (Schroff et al. 2015, arXiv 1503.03832). */
 const triplet: Loss = (batch, { margin = MARGIN }) => {
   const { cosines, place, weights, together } = batch;
-  const negatives = mul(together, turned(sign(relu(sub(place, 1)))));
+  const negatives = mul(together, asRow(sign(relu(sub(place, 1)))));
   const count = reduceSum(negatives, [1], true);
   const excess = relu(add(sub(cosines, withPositive(batch)), margin));
   // An anchor without negatives has a count of 0: 1 in its place divides nothing.
@@ -86,9 +86,9 @@ const cosent: Loss = (batch) => {
   const { place, label } = batch;
   const score = mul(withPositive(batch), SCALE);
   const anchor = equal(place, 0);
-  const higher = relu(sign(sub(turned(label), label)));
-  const counts = mul(higher, mul(anchor, turned(anchor)));
-  const leads = add(sub(score, turned(score)), hide(counts));
+  const higher = relu(sign(sub(asRow(label), label)));
+  const counts = mul(higher, mul(anchor, asRow(anchor)));
+  const leads = add(sub(score, asRow(score)), hide(counts));
   const [rows] = leads.shape as [string];
   const all = concat([leads.graph.constant([0], "float32", [1, 1]), reshape(leads, [1, product([rows, rows])])], 1);
   // Of the sum of all powers, e⁰ = 1 is one part: minus the logarithm of its share.
@@ -106,9 +106,9 @@ const contrastive: Loss = (batch, { margin = MARGIN }) => {
 
 /** Each text is to be told to be nearest to those of its class, among all of the batch (Khosla et al. 2020, arXiv 2004.11362, eq. 2). */
 const supervisedContrastive: Loss = ({ cosines, label, weights, together }) => {
-  const same = sub(equal(label, turned(label)), together);
+  const same = sub(equal(label, asRow(label)), together);
   const count = reduceSum(same, [1], true);
-  const found = logSoftmax(add(mul(cosines, SCALE), mul(together, NEVER)));
+  const found = logSoftmax(add(mul(cosines, SCALE), mul(together, MASKED)));
   return neg(sumAll(mul(mul(found, same), div(weights, add(count, sub(1, sign(count)))))));
 };
 
@@ -140,7 +140,7 @@ export function embeddingObjective(
         place: column(1),
         label: column(2),
         weights,
-        together: equal(example, turned(example)),
+        together: equal(example, asRow(example)),
       };
       const width = vectors.shape[1] as number;
       const { dimensions = [width] } = settings;

@@ -14,7 +14,7 @@ export interface HiddenStateCacheOptions {
 }
 
 /** What is kept of an example. */
-export interface KeptStates {
+export interface CachedStates {
   /** Blocks behind which these are the hidden states. */
   boundary: number;
   bytes: Uint8Array<ArrayBuffer>;
@@ -55,7 +55,7 @@ export class HiddenStateCache {
   }
 
   /** @param size in bytes: what is kept of another size is of another example */
-  async get(example: number, size: number): Promise<KeptStates | undefined> {
+  async get(example: number, size: number): Promise<CachedStates | undefined> {
     const slot = this.#slots.get(example);
     if (slot?.size !== size) return undefined;
     if ("bytes" in slot) return slot;
@@ -65,7 +65,7 @@ export class HiddenStateCache {
   }
 
   /** Keeps states of an example, in place of those of an earlier boundary. @returns whether it does */
-  async put(example: number, { boundary, bytes }: KeptStates): Promise<boolean> {
+  async put(example: number, { boundary, bytes }: CachedStates): Promise<boolean> {
     const size = bytes.length;
     const known = this.#slots.get(example);
     if (known && known.size !== size) return false;

@@ -6,20 +6,20 @@ import { askingOptions } from "../runs/run-config.ts";
 import { downloadLine } from "./terminal/download-line.ts";
 
 /** What a command says of the base model of the run that it asks. */
-export interface AskedBase {
+export interface BaseFlags {
   model?: string | undefined;
   base?: BaseFormat | undefined;
   offline?: boolean | undefined;
 }
 
 /** The same as loading takes it, with a line that shows a download. @throws UserError where it is malformed. */
-export function baseOptions({ model, offline, base }: AskedBase): BaseOptions {
+export function baseOptions({ model, offline, base }: BaseFlags): BaseOptions {
   const checked = checkOptions(askingOptions.pick({ base: true }), { base });
   return { model, offline, base: checked.base, onProgress: downloadLine() };
 }
 
 /** Says on stderr where a base is stored in fewer bits than was asked for. */
-export function noteBase({ format }: Pick<BaseModel, "format">, { base }: AskedBase): void {
+export function noteBaseFormat({ format }: Pick<BaseModel, "format">, { base }: BaseFlags): void {
   if (base !== undefined || format === "float32") return;
   process.stderr.write(
     `note: the base model is in ${format}, since it would not fit into the memory that is free in float32 (--base float32 asks for it all the same)\n`,
