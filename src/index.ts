@@ -71,7 +71,7 @@ export type {
   Schedule,
 } from "./methods/method.ts";
 export type { MethodOptions, WithMethod } from "./methods/method-options.ts";
-export { METHOD_NAMES, registerMethod } from "./methods/methods.ts";
+export { registerMethod } from "./methods/methods.ts";
 export type { NamedLayer, PeftAdapter, PeftForm, PeftLayer, PeftReading, PeftTranslation } from "./methods/peft.ts";
 export type { PublishedSetting, PublishedSettings } from "./methods/published.ts";
 export { selectModules } from "./methods/target-modules.ts";

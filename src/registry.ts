@@ -1,8 +1,17 @@
 import { z } from "zod";
 import { didYouMean, inWords, UserError } from "./errors.ts";
 
+/** What has a name by which it is asked for. */
+interface Named {
+  readonly name: string;
+  /** Other names by which it may be asked for. */
+  readonly aliases?: readonly string[];
+  /** Options of its own: flags and keys of config files are made of them. */
+  readonly options?: z.ZodObject;
+}
+
 /** Methods, devices or the like by name: the package's own, and those that a program adds to them in this process. */
-export class Registry<Entry extends { readonly name: string }, Name extends string = string> {
+export class Registry<Entry extends Named, Name extends string = string> {
   readonly #what: string;
   readonly #entries: Entry[];
 
@@ -20,20 +29,25 @@ export class Registry<Entry extends { readonly name: string }, Name extends stri
     return this.#entries.map(({ name }) => name);
   }
 
+  #called(asked: string): Entry | undefined {
+    return this.#entries.find(({ name, aliases = [] }) => name === asked || aliases.includes(asked));
+  }
+
   /** @throws UserError where the name is taken. */
   register(entry: Entry): void {
-    if (this.names.includes(entry.name)) {
+    if (this.#called(entry.name)) {
       throw new UserError(`${this.#what} "${entry.name}" is there already; give the new one another name`);
     }
     this.#entries.push(entry);
   }
 
   /**
+   * The entry of this name or alias.
    * @param where what names it, for the error message
-   * @throws UserError where there is none of this name, with the list of those that are.
+   * @throws UserError where there is none, with the list of those that are.
    */
   find(name: string, where?: string): Entry {
-    const entry = this.#entries.find((each) => each.name === name);
+    const entry = this.#called(name);
     if (entry) return entry;
     throw new UserError(
       `${where ? `${where}: ` : ""}unknown ${this.#what} "${name}"${didYouMean(name, this.names)} (${this.#what}s: ${this.names.join(", ")})`,
@@ -53,5 +67,36 @@ export class Registry<Entry extends { readonly name: string }, Name extends stri
           return names();
         },
       });
+  }
+
+  /** Names of the entries that have an option of this name. */
+  ownersOf(option: string): string[] {
+    return this.#entries.filter(({ options }) => options && option in options.shape).map(({ name }) => name);
+  }
+
+  /**
+   * An entry's own options, with defaults filled in.
+   * @param others names that are known beside them, to suggest
+   * @throws UserError naming the option that is unknown, of another entry or malformed.
+   */
+  parseOptions(
+    { name, options = z.object({}) }: Entry,
+    given: Readonly<Record<string, unknown>>,
+    others: readonly string[] = [],
+  ): Record<string, unknown> {
+    const known = Object.keys(options.shape);
+    for (const key of Object.keys(given)) {
+      if (known.includes(key)) continue;
+      const owners = this.ownersOf(key);
+      throw new UserError(
+        owners.length > 0
+          ? `option "${key}" belongs to ${owners.join(" and ")}, not to ${this.#what} "${name}"`
+          : `unknown option "${key}" of ${this.#what} "${name}"${didYouMean(key, [...known, ...others])}`,
+      );
+    }
+    const result = options.safeParse(given, { error: inWords });
+    if (result.success) return result.data;
+    const [issue] = result.error.issues;
+    throw new UserError(`option "${issue!.path.join(".")}" of ${this.#what} "${name}": ${issue!.message}`);
   }
 }

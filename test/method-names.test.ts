@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { DEFAULT_METHOD, METHOD_NAMES } from "../src/methods/methods.ts";
+import { DEFAULT_METHOD, METHODS } from "../src/methods/methods.ts";
 
 const SOURCE = fileURLToPath(new URL("../src", import.meta.url));
 
@@ -13,7 +13,7 @@ const OTHERWISE: Readonly<Record<string, RegExp>> = {
 };
 
 test("outside of methods/ no source file names a method but the default", () => {
-  const others = METHOD_NAMES.filter((name) => name !== DEFAULT_METHOD.name);
+  const others = METHODS.names.filter((name) => name !== DEFAULT_METHOD.name);
   const found: string[] = [];
   for (const file of readdirSync(SOURCE, { recursive: true, encoding: "utf8" })) {
     if (!file.endsWith(".ts") || file.startsWith("methods")) continue;

@@ -32,7 +32,7 @@ const fineTune = (given: string): string =>
   `import { fineTune } from "aflora";\nawait fineTune({ train: "a.csv", ${given} });`;
 
 describe("options of fineTune", () => {
-  test.each(METHODS.map(({ name }) => name))("method %s type-checks", (name) => {
+  test.each(METHODS.names)("method %s type-checks", (name) => {
     expect(errorsOf(fineTune(`method: "${name}", epochs: 3`))).toEqual([]);
   });
 

@@ -38,7 +38,7 @@ export function addSchemaOptions(command: Command, schema: z.ZodObject, heading:
 
 /** Adds the options of every method, under its name. @param except an option that the command does not take */
 export function addMethodOptions(command: Command, except?: "rank"): void {
-  for (const { name, summary, options } of METHODS) {
+  for (const { name, summary, options } of METHODS.all) {
     const taken = except && except in options.shape ? options.omit({ [except]: true }) : options;
     if (Object.keys(taken.shape).length > 0) addSchemaOptions(command, taken, `Method ${name}: ${summary}`);
   }

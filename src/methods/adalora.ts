@@ -59,6 +59,7 @@ export const adalora: MethodDefinition<typeof options> = {
     },
   },
   options,
+  shapeOptions: ["rank", "initialRank", "alpha", "targetModules"],
 
   adapt(settings, modules) {
     const adapted = selectModules(modules, settings.targetModules);

@@ -95,6 +95,7 @@ export const aflora: MethodDefinition<typeof options> = {
     },
   },
   options,
+  shapeOptions: ["rank", "alpha", "targetModules"],
 
   adapt(settings, modules) {
     const { rank } = settings;

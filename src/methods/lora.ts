@@ -39,6 +39,7 @@ export const lora: MethodDefinition<typeof options> = {
     },
   },
   options,
+  shapeOptions: ["rank", "alpha", "targetModules"],
 
   adapt({ rank, alpha, adapterDropout, targetModules }, modules) {
     const adapted = selectModules(modules, targetModules);

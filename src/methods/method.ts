@@ -110,6 +110,8 @@ export interface MethodDefinition<Options extends z.ZodObject = z.ZodObject> {
   published?: PublishedSettings;
   /** The method's own options, each with its default and a description: flags and config keys are made of them. */
   options: Options;
+  /** Names of those of them that say what an adapter consists of and how it computes: who goes on from one keeps them. */
+  shapeOptions?: readonly (keyof z.output<Options> & string)[];
   /**
    * Adapts a model that has the linear layers `modules`, in the order in which it uses them.
    * @throws UserError where options contradict each other or the model

@@ -34,6 +34,7 @@ export const sora: MethodDefinition<typeof options> = {
     tasks: { stsb: setting(20, 8, 8e-4) },
   },
   options,
+  shapeOptions: ["rank", "alpha", "targetModules"],
 
   adapt({ rank, alpha, adapterDropout, targetModules, gatePenalty }, modules) {
     const adapted = selectModules(modules, targetModules);

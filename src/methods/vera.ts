@@ -52,6 +52,7 @@ export const vera: MethodDefinition<typeof options> = {
     },
   },
   options,
+  shapeOptions: ["rank", "sharing", "targetModules"],
 
   adapt({ rank, sharing, adapterDropout, targetModules }, modules) {
     const adapted = selectModules(modules, targetModules);

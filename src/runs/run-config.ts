@@ -4,7 +4,7 @@ import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
 import { checkOptions } from "../inference/check-options.ts";
-import { DEFAULT_METHOD, findMethod, METHOD_NAMES } from "../methods/methods.ts";
+import { DEFAULT_METHOD, findMethod, METHODS } from "../methods/methods.ts";
 import { publishedOptions } from "../methods/published.ts";
 import { BASE_FORMATS } from "../models/base-format.ts";
 import type { DeviceName } from "../runtime/device.ts";
@@ -36,7 +36,11 @@ export const runOptions = z.object({
   method: z
     .string()
     .default(DEFAULT_METHOD.name)
-    .describe(`fine-tuning method: ${METHOD_NAMES.join(", ")}`),
+    .meta({
+      get description() {
+        return `fine-tuning method: ${METHODS.names.join(", ")}`;
+      },
+    }),
   adapter: z
     .string()
     .min(1)

@@ -1,9 +1,7 @@
 import type { HubOptions } from "../checkpoints/hub-node.ts";
 import { UserError } from "../errors.ts";
+import { findMethod } from "../methods/methods.ts";
 import { openAdapter } from "./open-adapter.ts";
-
-/** Options of methods that say what parameters an adapter consists of and how they are computed with; others may change. */
-const FIXED = ["rank", "initialRank", "alpha", "targetModules", "sharing"];
 
 /**
  * Options of a run, with what follows from the adapter that it goes on from, where it names one: the adapter's base model
@@ -18,12 +16,14 @@ export async function withAdapterOptions(
   const adapter = String(given.adapter);
   const { description } = await openAdapter(adapter, { ...hub, model: given.model as string | undefined });
   const { method, methodOptions, model, revision } = description;
-  const fixed = new Map([["method", method], ...FIXED.map((name) => [name, methodOptions[name]] as const)]);
   const asked = Object.entries(given).filter(([, value]) => value !== undefined);
+  const fixed = ["method", ...(findMethod(method).shapeOptions ?? [])];
   for (const [name, value] of asked) {
-    if (fixed.has(name) && String(fixed.get(name)) !== String(value)) {
+    const own = name === "method" ? method : methodOptions[name];
+    const wanted = name === "method" ? findMethod(String(value)).name : value;
+    if (fixed.includes(name) && String(own) !== String(wanted)) {
       throw new UserError(
-        `the adapter in ${adapter} has ${name} ${fixed.get(name) ?? "unset"}, not ${value}; leave the option out`,
+        `the adapter in ${adapter} has ${name} ${own ?? "unset"}, not ${value}; leave the option out`,
       );
     }
   }

@@ -48,8 +48,8 @@ const OWN: Readonly<Record<string, string>> = {
 };
 
 /** Names of all options that a run can have, whatever its method. */
-export const OPTION_NAMES: readonly string[] = [
-  ...new Set([...Object.keys(runOptions.shape), ...METHODS.flatMap(({ options }) => Object.keys(options.shape))]),
+export const optionNames = (): string[] => [
+  ...new Set([...Object.keys(runOptions.shape), ...METHODS.all.flatMap(({ options }) => Object.keys(options.shape))]),
 ];
 
 /**
@@ -128,14 +128,14 @@ export const shown = (given: unknown): string => (typeof given === "string" ? gi
 
 /** Whether an option takes whole numbers alone. */
 function isWhole(name: string): boolean {
-  const schemas: readonly z.ZodObject[] = [runOptions, ...METHODS.map(({ options }) => options)];
+  const schemas: readonly z.ZodObject[] = [runOptions, ...METHODS.all.map(({ options }) => options)];
   const schema = schemas.findLast(({ shape }) => name in shape)?.shape[name];
   return schema !== undefined && z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }).type === "integer";
 }
 
 function checkName(name: string, where: string): void {
-  if (!OPTION_NAMES.includes(name)) {
-    throw new UserError(`${where}: no option has this name${didYouMean(name, OPTION_NAMES)}`);
+  if (!optionNames().includes(name)) {
+    throw new UserError(`${where}: no option has this name${didYouMean(name, optionNames())}`);
   }
   const instead = OWN[name];
   if (instead !== undefined) throw new UserError(`${where} can't be varied: ${instead}`);
@@ -151,9 +151,9 @@ function withDefinedNames(options: Readonly<Record<string, Value>>, where: strin
 
 function conditions(when: Readonly<Record<string, Value | readonly Value[]>>, where: string): Factor["when"] {
   for (const name of Object.keys(when)) {
-    if (!OPTION_NAMES.includes(name)) {
+    if (!optionNames().includes(name)) {
       throw new UserError(
-        `${where}: its condition names "${name}", which is no option${didYouMean(name, OPTION_NAMES)}`,
+        `${where}: its condition names "${name}", which is no option${didYouMean(name, optionNames())}`,
       );
     }
   }

@@ -188,7 +188,7 @@ function checkSearchable(run: Readonly<Record<string, unknown>>): void {
 
 function refuse(key: string, definitions: readonly MethodDefinition[]): never {
   const names = definitions.map(({ name }) => name).join(", ");
-  const owners = METHODS.filter(({ options }) => key in options.shape).map(({ name }) => name);
+  const owners = METHODS.ownersOf(key);
   throw new UserError(
     owners.length > 0
       ? `option "${key}" belongs to ${owners.join(" and ")}, not to the methods compared here (${names})`

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { didYouMean, inWords, UserError } from "../errors.ts";
 import { DEFAULT_METHOD } from "../methods/methods.ts";
-import { type Factor, OPTION_NAMES, parseFactor } from "./factors.ts";
+import { type Factor, optionNames, parseFactor } from "./factors.ts";
 
 const count = z.int().positive();
 const seed = z
@@ -56,7 +56,7 @@ export function parseStudy(given: Readonly<Record<string, unknown>>, title: stri
   const known = Object.keys(studySchema.shape);
   const unknown = Object.keys(given).find((key) => !known.includes(key));
   if (unknown !== undefined) {
-    const hint = OPTION_NAMES.includes(unknown)
+    const hint = optionNames().includes(unknown)
       ? `; it is an option of runs: put it under "options", or under "vary"`
       : didYouMean(unknown, known);
     throw new UserError(`a study has no "${unknown}"${hint} (keys: ${known.join(", ")})`);
@@ -84,8 +84,8 @@ export function parseStudy(given: Readonly<Record<string, unknown>>, title: stri
     }
   }
   for (const name of Object.keys(options)) {
-    if (OPTION_NAMES.includes(name)) continue;
-    throw new UserError(`unknown option "${name}" of the study${didYouMean(name, OPTION_NAMES)}`);
+    if (optionNames().includes(name)) continue;
+    throw new UserError(`unknown option "${name}" of the study${didYouMean(name, optionNames())}`);
   }
   return {
     title: own ?? title,

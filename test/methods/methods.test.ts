@@ -5,13 +5,7 @@ import { liveNodes } from "../../src/graph/graph.ts";
 import type { Tensors } from "../../src/graph/tensor.ts";
 import { constant, normal, randomFor } from "../../src/methods/initializers.ts";
 import type { Adaptation, MethodState, RunLength, Schedule } from "../../src/methods/method.ts";
-import {
-  findMethod,
-  METHOD_NAMES,
-  parseMethodOptions,
-  registerMethod,
-  scheduleFor,
-} from "../../src/methods/methods.ts";
+import { findMethod, METHODS, parseMethodOptions, registerMethod, scheduleFor } from "../../src/methods/methods.ts";
 import { vera } from "../../src/methods/vera.ts";
 import type { LinearModule } from "../../src/models/model-parts.ts";
 import { traceModel } from "../../src/models/trace.ts";
@@ -356,7 +350,7 @@ describe("bad input", () => {
   test("an alias names the method, and nobody else may take it", () => {
     expect(findMethod("elora")).toBe(vera);
     expect(resolveConfig({ method: "elora", train: "a.csv" }).method.name).toBe("vera");
-    expect(() => registerMethod({ ...vera, name: "elora", aliases: [] })).toThrow('a method "elora" already');
+    expect(() => registerMethod({ ...vera, name: "elora", aliases: [] })).toThrow('method "elora" is there already');
   });
 
   test("an unknown method", () => {
@@ -368,7 +362,7 @@ describe("documentation", () => {
   const page = readFileSync(new URL("../../docs/methods.md", import.meta.url), "utf8");
 
   test("has every method with all its options and their defaults", () => {
-    for (const name of METHOD_NAMES) {
+    for (const name of METHODS.names) {
       const section = page.split(/^## /m).find((text) => text.includes(`(\`--method ${name}\`)`));
       expect(section, name).toBeDefined();
       const defaults = parseMethodOptions(findMethod(name), {});

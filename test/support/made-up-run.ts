@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { findMethod, METHOD_NAMES, parseMethodOptions } from "../../src/methods/methods.ts";
+import { findMethod, METHODS, parseMethodOptions } from "../../src/methods/methods.ts";
 import type { DataFingerprint } from "../../src/runs/data-fingerprint.ts";
 import type { EvaluationRecord, FreezingRecord, RunResult, ScoresRecord, StepRecord } from "../../src/runs/records.ts";
 import { flatOptions, type RunConfig, resolveConfig } from "../../src/runs/run-config.ts";
@@ -133,7 +133,7 @@ export function makeUp({
     ...{ task, data: "glue", model, seed, epochs, batchSize: 32, learningRate: 4e-3, headLearningRate: 4e-3 },
     output: `runs/${method}-${task}-${seed}`,
   });
-  const own = METHOD_NAMES.includes(method) ? parseMethodOptions(findMethod(method), {}) : {};
+  const own = METHODS.names.includes(method) ? parseMethodOptions(findMethod(method), {}) : {};
   const config: RunConfig = { source, run, method: { name: method, options: { ...own, ...options } } };
   const dataFingerprint: DataFingerprint = {
     examples: { train: 900, validation: { validation: 100 }, sha256: { all: "all", validation: "held" } },

@@ -7,7 +7,7 @@ import { BUNDLED_MODEL } from "../../src/inference/bundled-model.ts";
 import { fitAdapter } from "../../src/inference/fitted-adapter.ts";
 import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
-import { findMethod, METHOD_NAMES, parseMethodOptions } from "../../src/methods/methods.ts";
+import { findMethod, METHODS, parseMethodOptions } from "../../src/methods/methods.ts";
 import type { HeadName } from "../../src/models/architecture.ts";
 import type { BaseFormat } from "../../src/models/base-format.ts";
 import { describeModel } from "../../src/models/families.ts";
@@ -92,7 +92,7 @@ function agreement(found: StepOutcome, expected: StepOutcome): number {
 }
 
 const settings = { tokenBudget: 512, dropout: true, seed: 1 };
-const withoutFull = METHOD_NAMES.filter((name) => name !== "full");
+const withoutFull = METHODS.names.filter((name) => name !== "full");
 
 describe.each(FORMATS)("a step with an $format base", ({ format, reference, least, leastReal }) => {
   const models = new URL("../fixtures/models/", import.meta.url);

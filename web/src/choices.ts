@@ -20,7 +20,7 @@ export interface Choices {
 /** The methods, each with what its recipe and its options begin with, and the kinds of task. */
 export function choices(): Choices {
   return {
-    methods: METHODS.map(({ name, summary, recipe, options }) => {
+    methods: METHODS.all.map(({ name, summary, recipe, options }) => {
       const { rank } = options.parse({}) as { rank?: unknown };
       return { name, summary, ...recipe, ...(typeof rank === "number" && { rank }) };
     }),

@@ -1,6 +1,6 @@
 import { availableParallelism, totalmem } from "node:os";
 import { Command } from "commander";
-import { METHOD_NAMES } from "../../methods/methods.ts";
+import { METHODS } from "../../methods/methods.ts";
 import { MODEL_TYPES } from "../../models/families.ts";
 import { type FoundDevice, findDevices } from "../../runtime/devices-node.ts";
 import { onnxRuntimeVersion } from "../../runtime/runtime-node.ts";
@@ -21,7 +21,7 @@ export function infoCommand(): Command {
       devices: await findDevices(),
       cores: availableParallelism(),
       memory: totalmem(),
-      methods: METHOD_NAMES,
+      methods: METHODS.names,
       modelTypes: MODEL_TYPES,
     };
     const { devices, memory, ...others } = info;

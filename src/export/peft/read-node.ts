@@ -14,7 +14,7 @@ import type { Adapter, AdapterDescription } from "../../inference/adapter.ts";
 import { BUNDLED_MODEL, BUNDLED_ON_HUB } from "../../inference/bundled-model.ts";
 import { resolveModelFolder } from "../../inference/load-base-model-node.ts";
 import type { MethodDefinition } from "../../methods/method.ts";
-import { knownMethods } from "../../methods/methods.ts";
+import { METHODS } from "../../methods/methods.ts";
 import type { PeftAdapter, PeftReading } from "../../methods/peft.ts";
 import type { HeadName } from "../../models/architecture.ts";
 import { describeModel, type ModelDescription } from "../../models/families.ts";
@@ -126,7 +126,7 @@ async function readConfig(directory: string): Promise<PeftConfig> {
   if (raw === undefined)
     throw new UserError(`${directory} is no adapter of Hugging Face PEFT: it has no ${PEFT_CONFIG}`);
   const config = checked(common, raw, path);
-  const methods = knownMethods().filter(({ peft }) => peft?.read);
+  const methods = METHODS.all.filter(({ peft }) => peft?.read);
   const method = methods.find(({ peft }) => peft!.read!.type === config.peft_type);
   if (!method) {
     const types = methods.map(({ peft }) => peft!.read!.type);
