@@ -63,6 +63,29 @@ test.each(Object.entries(cases))("%s: loss and gradients are sentence-transforme
   }
 });
 
+test.each(["triplet", "contrastive"])(
+  "the margin of %s is 0.5 where none is given, sentence-transformers' own",
+  async (loss) => {
+    const examples = batches[cases[loss]!.batch]!.map(trainingExample);
+    const base = { ...(await smallBert()), head: "pooled" as const, labelCount: 32 };
+    const model = { ...base, adaptation: full.adapt({}, layersOf(base)), trainsHead: () => true };
+    const lossWith = async (settings: { margin?: number }): Promise<number> => {
+      const objective = embedding.objectiveFor!({ loss, ...settings });
+      const step = await TrainingStep.compile(model, base.weights, runtime, {
+        objective,
+        tokenBudget: 512,
+        dropout: false,
+        seed: 1,
+      });
+      released.push(step);
+      return (await step.run(0, examples)).loss;
+    };
+    const given = await lossWith({ margin: 0.5 });
+    expect(await lossWith({})).toBe(given);
+    expect(await lossWith({ margin: 0.4 })).not.toBe(given);
+  },
+);
+
 const { graded, lists } = readJson("embeddings/reranker.json") as {
   graded: { logits: number[]; labels: number[]; value: number; gradients: number[] };
   lists: { sizes: number[]; logits: number[]; value: number; gradients: number[] };

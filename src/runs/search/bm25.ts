@@ -1,7 +1,7 @@
 import MiniSearch from "minisearch";
 import type { Hit } from "../../tasks/vectors.ts";
 
-/** Okapi BM25 as Robertson and Zaragoza (2009) have it: MiniSearch's BM25+ without its addend. */
+/** Okapi BM25 as Robertson and Zaragoza (2009) have it: MiniSearch's BM25+ without its addend; a text's length is its number of different words. */
 const BM25 = { k: 1.2, b: 0.75, d: 0 };
 
 /** Search by words: what a search without a model finds. */

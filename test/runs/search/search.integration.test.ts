@@ -273,3 +273,18 @@ test.each([
   expect(code).toBe(2);
   expect(existsSync(at("vectors.txt"))).toBe(false);
 });
+
+test("BM25 is Robertson and Zaragoza's, with k1 = 1.2 and b = 0.75", () => {
+  const texts = ["cat cat dog", "cat and a bird and a dog and a fish", "bird", "fish dog"];
+  const lengths = texts.map((text) => new Set(text.split(" ")).size);
+  const average = lengths.reduce((sum, length) => sum + length, 0) / texts.length;
+  const score = (index: number, word: string): number => {
+    const holding = texts.filter((text) => text.split(" ").includes(word)).length;
+    const count = texts[index]!.split(" ").filter((each) => each === word).length;
+    const rarity = Math.log(1 + (texts.length - holding + 0.5) / (holding + 0.5));
+    return (rarity * count * (1.2 + 1)) / (count + 1.2 * (1 - 0.75 + (0.75 * lengths[index]!) / average));
+  };
+  const found = new WordSearch(texts).search("cat", 4);
+  expect(found.map(({ index }) => index)).toEqual([0, 1]);
+  for (const hit of found) expect(hit.score).toBeCloseTo(score(hit.index, "cat"), 10);
+});
