@@ -8,8 +8,7 @@ import { join } from "node:path";
 import { readTexts } from "../src/datasets/texts-node.ts";
 import { countFlops, totalFlops } from "../src/graph/flops.ts";
 import { BUNDLED_MODEL } from "../src/inference/bundled-model.ts";
-import { FineTunedModel } from "../src/inference/fine-tuned-model.ts";
-import { loadBaseModel } from "../src/inference/load-base-model-node.ts";
+import { loadEmbedder } from "../src/inference/load-embedder-node.ts";
 import { head } from "../src/methods/head.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { embedding } from "../src/tasks/kinds/embedding.ts";
@@ -29,12 +28,9 @@ if (folder === undefined || !/^\d+$/.test(count)) {
   process.exit(2);
 }
 const runtime = nodeRuntime();
-const task = { name: "custom", kind: embedding.name, labels: [], metrics: [] };
-const base = await loadBaseModel(BUNDLED_MODEL, task, 0);
-const maxLength = base.pooling?.maxLength ?? base.config.maxLength;
-const about = { format: "aflora-adapter", model: BUNDLED_MODEL, modelType: base.config.modelType } as const;
-const description = { ...about, method: head.name, methodOptions: {}, task, maxLength };
-const model = await FineTunedModel.adapt(base, { description, parameters: new Map() }, runtime);
+const model = await loadEmbedder(BUNDLED_MODEL, runtime);
+const { base } = model;
+const { maxLength } = model.description;
 const { outputs, streams } = writeInference({ ...base, adaptation: head.adapt({}, []), trainsHead: () => false });
 const flopsOf = countFlops(Object.values(outputs));
 

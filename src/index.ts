@@ -40,7 +40,17 @@ export { BUNDLED_MODEL } from "./inference/bundled-model.ts";
 export type { ComputeOptions, PredictionInput, TextOrTokens } from "./inference/fine-tuned-model.ts";
 export { type GenerationOptions, generationOptions } from "./inference/generation/generation-options.ts";
 export { type LoadedBaseModel, loadBaseModel, type RecordedBase } from "./inference/load-base-model-node.ts";
+export { loadEmbedder } from "./inference/load-embedder-node.ts";
 export type { Answer, AnswerEnd, AnswerOptions } from "./inference/write-answers.ts";
+export type { ChatEndpoint } from "./labels/chat-client.ts";
+export { classifyByLabels, type LabelScore } from "./labels/classify-by-labels.ts";
+export {
+  type LabelByModelOptions,
+  type LabelVote,
+  labelByModel,
+  type TextVerdict,
+} from "./labels/label-by-model.ts";
+export type { NamedLabel } from "./labels/named-labels.ts";
 export { type BlockCheck, BlockController, type BlockControllerState } from "./methods/freezing/block-controller.ts";
 export type { BlockRuleName, BlockRuleState, BlockSchedule, FreezableBlock } from "./methods/freezing/block-rules.ts";
 export {

@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import * as onnxRuntime from "onnxruntime-node";
 import { UserError } from "../errors.ts";
 import { chatCommand } from "./commands/chat.ts";
+import { classifyCommand } from "./commands/classify.ts";
 import { compareCommand } from "./commands/compare.ts";
 import { demoCommand } from "./commands/demo.ts";
 import { embedCommand } from "./commands/embed.ts";
@@ -10,6 +11,7 @@ import { estimateCommand } from "./commands/estimate.ts";
 import { evaluateCommand } from "./commands/evaluate.ts";
 import { exportCommand } from "./commands/export.ts";
 import { infoCommand } from "./commands/info.ts";
+import { labelCommand } from "./commands/label.ts";
 import { mineCommand } from "./commands/mine.ts";
 import { paramsCommand } from "./commands/params.ts";
 import { predictCommand } from "./commands/predict.ts";
@@ -40,6 +42,8 @@ const program = new Command(STARTED_AS)
   .addCommand(trainCommand())
   .addCommand(evaluateCommand())
   .addCommand(predictCommand())
+  .addCommand(classifyCommand())
+  .addCommand(labelCommand())
   .addCommand(chatCommand())
   .addCommand(serveCommand())
   .addCommand(webCommand())

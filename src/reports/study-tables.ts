@@ -1,3 +1,4 @@
+import { csvOf } from "../datasets/write-csv.ts";
 import { isBeyondChance, type Spread } from "../studies/statistics.ts";
 import type { StudyResults, TaskResults, TrialRow } from "../studies/study-results.ts";
 import { markdownTable } from "./markdown-table.ts";
@@ -81,12 +82,8 @@ export function studyCsv({ trials }: StudyResults): string {
     ...factors.map((factor) => row.values[factor]),
     ...COLUMNS.map(({ value }) => value(row)),
   ]);
-  return [[...factors, ...COLUMNS.map(({ name }) => name)], ...lines]
-    .map((cells) => `${cells.map((cell) => quoted(String(cell ?? ""))).join(",")}\n`)
-    .join("");
+  return csvOf([[...factors, ...COLUMNS.map(({ name }) => name)], ...lines]);
 }
-
-const quoted = (cell: string): string => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
 
 /** The page of a study as Markdown. */
 export function studyMarkdown(results: StudyResults): string {

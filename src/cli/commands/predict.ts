@@ -1,5 +1,4 @@
 import { Command } from "commander";
-import { linesOf } from "../../datasets/parse-table.ts";
 import { readExamples } from "../../datasets/table-node.ts";
 import { UserError } from "../../errors.ts";
 import { generationOptions } from "../../inference/generation/generation-options.ts";
@@ -10,6 +9,7 @@ import type { DeviceName } from "../../runtime/device.ts";
 import { namedColumns } from "../../tasks/rows.ts";
 import type { TextInput } from "../../tasks/task-kind.ts";
 import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
+import { inOneLine, linesOfStdin } from "../given-texts.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { writingOptions } from "../writing-options.ts";
@@ -104,18 +104,7 @@ async function readInputs(texts: readonly string[], options: PredictOptions, kin
     if (texts.length > 0) throw new UserError("give texts or --file, not both");
     return readExamples(file, namedColumns({ text, textPair }), kind, []);
   }
-  const given = texts.length > 0 ? texts : await readLines();
+  const given = texts.length > 0 ? texts : await linesOfStdin();
   if (given.length === 0) throw new UserError("nothing to label: give texts, --file FILE, or text on stdin");
   return given.map((text) => (textPair === undefined ? { text } : { text, textPair }));
-}
-
-/** Line breaks and tabs would end the line or its column. */
-const inOneLine = (text: string): string => text.replace(/\s*[\r\n\t]\s*/g, " ");
-
-/** The lines of stdin, empty ones among them, where something is piped in. */
-async function readLines(): Promise<string[]> {
-  if (process.stdin.isTTY) return [];
-  const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-  return linesOf(Buffer.concat(chunks).toString("utf8"), true).map(({ content }) => content);
 }

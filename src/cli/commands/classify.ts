@@ -1,0 +1,99 @@
+import { Command } from "commander";
+import { UserError } from "../../errors.ts";
+import { loadEmbedder } from "../../inference/load-embedder-node.ts";
+import { classifyByLabels, type LabelScore } from "../../labels/classify-by-labels.ts";
+import type { NamedLabel } from "../../labels/named-labels.ts";
+import { readLabels } from "../../labels/read-labels-node.ts";
+import { readTextRows, refuseOutput, writeTextRows } from "../../labels/text-rows-node.ts";
+import { runOptions, runtimeFor } from "../../runs/run-config.ts";
+import type { DeviceName } from "../../runtime/device.ts";
+import { inOneLine, linesOfStdin } from "../given-texts.ts";
+import { addExamples } from "../help.ts";
+import { addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { downloadLine } from "../terminal/download-line.ts";
+import { counted } from "../terminal/format.ts";
+import { ProgressLine } from "../terminal/progress-line.ts";
+
+const EXAMPLES = [
+  'aflora classify --labels billing,bug,sales "My card was charged twice"',
+  'aflora classify --labels "billing=invoices and refunds,bug=the app fails" --file rows.csv --text message',
+  "aflora classify --labels labels.csv --file rows.csv --text message --output labelled.csv",
+];
+
+const NOTE = `No training and no examples: each label's name and description become a vector, and a text gets the label that is
+nearest. The score is a cosine, no probability. Descriptions help much. A file of labels has the columns label and
+description, where descriptions may have commas and a label several rows.`;
+
+interface Given {
+  labels: string;
+  file?: string;
+  text?: string;
+  output?: string;
+  label?: string;
+  json?: boolean;
+  model?: string;
+  device?: DeviceName;
+  threads?: number;
+  offline?: boolean;
+}
+
+/** `aflora classify` */
+export function classifyCommand(): Command {
+  const command = new Command("classify")
+    .description("label texts by the labels' names alone, without training: from arguments, a file or stdin")
+    .argument("[texts...]", "texts to label")
+    .requiredOption("--labels <list|file>", "names parted by commas, perhaps name=description; or a file of them")
+    .option("--file <file>", "texts from a CSV, TSV, JSONL or TXT file")
+    .option("--text <column>", "column of the text (text, or the only one)")
+    .option("--output <file>", "CSV file to write: the rows of --file with a label and its score")
+    .option("--label <column>", "column to write the label to (label)")
+    .option("--json", "as JSON Lines, every label with its score");
+  addSchemaOptions(command, runOptions.pick({ model: true, device: true, threads: true, offline: true }), "Options");
+  return addExamples(command, EXAMPLES, NOTE).action(async (texts: string[]) => {
+    const given = givenOptions<Given>(command);
+    const { file, output, label = "label" } = given;
+    if (file !== undefined && texts.length > 0) throw new UserError("give texts or --file, not both");
+    if (output !== undefined && file === undefined)
+      throw new UserError("--output writes the rows of --file; give both");
+    const labels = await readLabels(given.labels);
+    const rows = file === undefined ? undefined : await readTextRows(file, given.text);
+    const columns = [label, "score"];
+    if (rows && output !== undefined) refuseOutput(rows, output, columns);
+    const all = rows?.texts ?? (texts.length > 0 ? texts : await linesOfStdin());
+    if (all.length === 0) throw new UserError("nothing to label: give texts, --file FILE, or text on stdin");
+    const encoder = await loadEmbedder(given.model, runtimeFor(given), {
+      offline: given.offline,
+      onProgress: downloadLine(),
+    });
+    try {
+      const progress = new ProgressLine("texts", all.length);
+      const scores = await classifyByLabels(encoder, labels, all, { onProgress: (done) => progress.at(done) });
+      progress.end();
+      if (rows && output !== undefined) {
+        await writeTextRows(
+          output,
+          rows,
+          columns,
+          scores.map(([best], i) => [i, [best!.label, best!.score.toFixed(4)]]),
+        );
+        process.stdout.write(`${summaryOf(labels, scores)}\nwritten to ${output}\n`);
+      } else {
+        process.stdout.write(scores.map((each, i) => lineOf(all[i]!, each, given.json)).join(""));
+      }
+    } finally {
+      await encoder.release();
+    }
+  });
+}
+
+function lineOf(text: string, scores: readonly LabelScore[], json = false): string {
+  const [best] = scores;
+  if (json) return `${JSON.stringify({ text, label: best!.label, labels: scores })}\n`;
+  return `${best!.label} ${best!.score.toFixed(3)}\t${inOneLine(text)}\n`;
+}
+
+/** `billing 12, bug 30` */
+function summaryOf(labels: readonly NamedLabel[], scores: readonly (readonly LabelScore[])[]): string {
+  const counts = labels.map(({ name }) => `${name} ${scores.filter(([best]) => best!.label === name).length}`);
+  return `${counted(scores.length, "text")}: ${counts.join(", ")}`;
+}

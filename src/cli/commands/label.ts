@@ -1,0 +1,228 @@
+import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { Command } from "commander";
+import { z } from "zod";
+import { UserError } from "../../errors.ts";
+import { checkOptions } from "../../inference/check-options.ts";
+import { mayHaveKey } from "../../labels/chat-client.ts";
+import { labelByModel, type TextVerdict, UNSURE } from "../../labels/label-by-model.ts";
+import type { NamedLabel } from "../../labels/named-labels.ts";
+import { readLabels } from "../../labels/read-labels-node.ts";
+import { readTextRows, refuseOutput, type TextRows, writeTextRows } from "../../labels/text-rows-node.ts";
+import { VoteFile } from "../../labels/vote-file-node.ts";
+import { addExamples } from "../help.ts";
+import { INTERRUPTED } from "../run-training.ts";
+import { addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { counted, integer } from "../terminal/format.ts";
+import { ProgressLine } from "../terminal/progress-line.ts";
+import { onceAskedToEnd } from "../terminal/stop-signals.ts";
+
+const EXAMPLES = [
+  "aflora label --labels billing,bug,sales --file rows.csv --text message --endpoint http://127.0.0.1:11434/v1 --model qwen3:4b --output labelled.csv",
+  "aflora label --labels labels.csv --file rows.csv --endpoint https://api.openai.com/v1 --model gpt-4.1-mini --votes 3 --price-per-million 0.40,1.60 --output labelled.csv",
+  "aflora train --train labelled.csv --text message",
+];
+
+const NOTE = `Asks any server of OpenAI's shapes (Ollama, llama.cpp, vLLM, aflora serve, a cloud's) for the label of each row. The texts
+go to that server. An answer that is none of the labels is asked for once more; rows without a label then go to
+OUTPUT.unsure.csv. Each answer is kept in OUTPUT.answers.jsonl as it comes: after Ctrl-C, a kill or a failure the same
+command goes on where it was. The key is read from an environment variable and written nowhere.`;
+
+/** Where an OpenAI client looks for its key. */
+const USUAL_KEY = "OPENAI_API_KEY";
+
+const labelOptions = z.object({
+  votes: z
+    .int()
+    .min(1)
+    .max(25)
+    .default(1)
+    .describe("how often each text is asked for: what most answers say is its label"),
+  concurrency: z.int().min(1).max(64).default(4).describe("requests at once"),
+  perMinute: z.number().positive().optional().describe("most requests a minute"),
+  timeout: z.number().positive().max(3600).default(120).describe("seconds after which an answer counts as lost"),
+});
+
+interface Given {
+  labels: string;
+  file: string;
+  endpoint: string;
+  model: string;
+  output: string;
+  text?: string;
+  label?: string;
+  instructions?: string;
+  keyEnv?: string;
+  pricePerMillion?: Price;
+}
+
+/** Of a million tokens, in whatever currency. */
+interface Price {
+  read: number;
+  written: number;
+}
+
+/** `aflora label` */
+export function labelCommand(): Command {
+  const command = new Command("label")
+    .description("label rows by asking a language model on any server of OpenAI's shapes; a training file comes out")
+    .requiredOption("--labels <list|file>", "names parted by commas, perhaps name=description; or a file of them")
+    .requiredOption("--file <file>", "rows to label: CSV, TSV, JSONL or TXT file")
+    .requiredOption("--endpoint <url>", "base URL of the server, such as http://127.0.0.1:11434/v1")
+    .requiredOption("--model <name>", "what the server calls the model")
+    .requiredOption("--output <file>", "CSV file to write: the rows with their labels")
+    .option("--text <column>", "column of the text (text, or the only one)")
+    .option("--label <column>", "column to write the label to (label)")
+    .option("--instructions <text>", "what the model should know beside the labels")
+    .option("--key-env <name>", `environment variable that holds the key (${USUAL_KEY}, if it is set)`)
+    .option("--price-per-million <read,written>", "price of a million tokens, to show what it costs", parsePrice);
+  addSchemaOptions(command, labelOptions, "Asking");
+  return addExamples(command, EXAMPLES, NOTE).action(async () => {
+    const given = givenOptions<Given>(command);
+    const { votes, ...asking } = checkOptions(labelOptions.loose(), given) as z.output<typeof labelOptions>;
+    const labels = await readLabels(given.labels);
+    const rows = await readTextRows(given.file, given.text);
+    const columns = [given.label ?? "label", ...(votes > 1 ? ["agreement"] : [])];
+    refuseOutput(rows, given.output, [...columns, "reason"]);
+    const answers = `${given.output}.answers.jsonl`;
+    if (existsSync(given.output) && !existsSync(answers)) {
+      throw new UserError(
+        `${given.output} is there already and was not labelled here; give another --output, or remove it`,
+      );
+    }
+    const { instructions, model } = given;
+    const file = await VoteFile.open(answers, { labels, model, instructions });
+    try {
+      const endpoint = { url: given.endpoint, model, key: keyFor(given), ...asking };
+      const found = await ask(
+        rows,
+        { labels, endpoint, instructions, votes, concurrency: asking.concurrency },
+        file,
+        given,
+      );
+      if (!found) return;
+      await write(rows, columns, found.verdicts, given.output);
+      process.stdout.write(`${summaryOf(labels, found, votes, given)}\n`);
+    } finally {
+      await file.close();
+    }
+  });
+}
+
+/** The key of the environment. @throws UserError where the variable was named and is not set. */
+function keyFor({ keyEnv, endpoint }: Given): string | undefined {
+  const key = process.env[keyEnv ?? USUAL_KEY]?.trim() || undefined;
+  if (keyEnv !== undefined && key === undefined) {
+    throw new UserError(`the environment variable ${keyEnv} is not set; put the key into it`);
+  }
+  if (keyEnv !== undefined || key === undefined || mayHaveKey(endpoint)) return key;
+  process.stderr.write(`note: ${USUAL_KEY} is not sent to ${endpoint}, where others could read it\n`);
+  return undefined;
+}
+
+type Asked = Parameters<typeof labelByModel>[3] & {
+  labels: readonly NamedLabel[];
+  endpoint: Parameters<typeof labelByModel>[0];
+  votes: number;
+};
+
+/** Asks for what is missing. @returns undefined where a signal ended it */
+async function ask(
+  { texts }: TextRows,
+  { labels, endpoint, ...options }: Asked,
+  file: VoteFile,
+  { pricePerMillion: price }: Given,
+): Promise<{ verdicts: TextVerdict[]; tokens: Price } | undefined> {
+  const abort = new AbortController();
+  const known = file.votesOn(texts).filter(({ vote }) => vote < options.votes);
+  const askable = new Set(texts.filter((text) => text.trim() !== ""));
+  const missing = askable.size * options.votes - known.length;
+  const progress = new ProgressLine("answers", missing);
+  const stopListening = onceAskedToEnd(() => {
+    abort.abort();
+    process.stderr.write("waiting for the answers under way; press Ctrl-C again to end at once\n");
+  });
+  let done = 0;
+  const tokens = { read: 0, written: 0 };
+  const count = ({ read, written }: Price): void => {
+    tokens.read += read;
+    tokens.written += written;
+  };
+  try {
+    const verdicts = await labelByModel(endpoint, labels, texts, {
+      ...options,
+      known,
+      signal: abort.signal,
+      async onVote(vote) {
+        await file.add(vote);
+        done++;
+        count(vote.tokens);
+        const spent = price ? costOf(tokens, price) : 0;
+        progress.at(done, price ? `, ${spent.toFixed(4)} of ${((spent / done) * missing).toFixed(4)} spent` : "");
+      },
+    });
+    for (const vote of known) count(vote.tokens);
+    return { verdicts, tokens };
+  } catch (error) {
+    if (!abort.signal.aborted || error !== abort.signal.reason) throw error;
+    process.stderr.write(`${integer(done)} of ${integer(missing)} answers are kept; the same command goes on\n`);
+    process.exitCode = INTERRUPTED;
+    return undefined;
+  } finally {
+    stopListening();
+    progress.end();
+  }
+}
+
+const unsureFile = (output: string): string => output.replace(/\.csv$/i, ".unsure.csv");
+
+/** Rows with a label into the one file, the others into one beside it. */
+async function write(
+  rows: TextRows,
+  columns: readonly string[],
+  verdicts: readonly TextVerdict[],
+  output: string,
+): Promise<void> {
+  const all = verdicts.map((verdict, row) => ({ row, ...verdict }));
+  const certain = all.filter(({ label }) => label !== undefined);
+  const unsure = all.filter(({ label }) => label === undefined);
+  if (unsure.length === 0) await rm(unsureFile(output), { force: true });
+  else
+    await writeTextRows(
+      unsureFile(output),
+      rows,
+      ["reason"],
+      unsure.map(({ row, reason }) => [row, [reason]]),
+    );
+  const cells = certain.map(
+    ({ row, label, agreement }) => [row, [label, agreement.toFixed(2)].slice(0, columns.length)] as const,
+  );
+  await writeTextRows(output, rows, columns, cells);
+}
+
+function summaryOf(
+  labels: readonly NamedLabel[],
+  { verdicts, tokens }: { verdicts: readonly TextVerdict[]; tokens: Price },
+  votes: number,
+  { output, pricePerMillion: price }: Given,
+): string {
+  const count = (name: string | undefined): number => verdicts.filter(({ label }) => label === name).length;
+  const unsure = count(undefined);
+  const differing = verdicts.filter(({ agreement }) => agreement > 0 && agreement < 1).length;
+  const cost = price ? `, which cost ${costOf(tokens, price).toFixed(4)}` : "";
+  return [
+    `${counted(verdicts.length, "row")}: ${labels.map(({ name }) => `${name} ${integer(count(name))}`).join(", ")}, ${UNSURE} ${integer(unsure)}`,
+    ...(votes > 1 ? [`votes differ on ${counted(differing, "row")}`] : []),
+    `${integer(tokens.read)} tokens read, ${integer(tokens.written)} written${cost}`,
+    `written to ${output}${unsure > 0 ? `, rows without a label to ${unsureFile(output)}` : ""}`,
+  ].join("\n");
+}
+
+const costOf = (tokens: Price, price: Price): number =>
+  (tokens.read * price.read + tokens.written * price.written) / 1e6;
+
+function parsePrice(text: string): Price {
+  const [read, written = read] = text.split(",").map(Number);
+  if (text.split(",").length <= 2 && read! >= 0 && written! >= 0) return { read: read!, written: written! };
+  throw new UserError(`--price-per-million takes one price or two, such as 0.40,1.60, not "${text}"`);
+}

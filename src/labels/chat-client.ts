@@ -1,0 +1,215 @@
+import { z } from "zod";
+import { boundedFetch } from "../checkpoints/bounded-fetch.ts";
+import { UserError } from "../errors.ts";
+import { RequestPace } from "./request-pace.ts";
+
+/** A server that answers in OpenAI's shapes, and how it is asked. */
+export interface ChatEndpoint {
+  /** What OpenAI's clients call the base URL, such as `http://127.0.0.1:11434/v1`. */
+  url: string;
+  model: string;
+  /** Sent as a bearer token, over HTTPS or to this machine alone; it is in no message. */
+  key?: string | undefined;
+  /** Seconds after which an answer counts as lost; 120 unless given. */
+  timeout?: number | undefined;
+  /** Most requests a minute; as many as come unless given. */
+  perMinute?: number | undefined;
+  /** Milliseconds before the first repeat of a failed request, twice as many before each further one; 500 unless given. */
+  firstWait?: number | undefined;
+}
+
+export interface ChatTurn {
+  role: "system" | "user" | "assistant";
+  content: string;
+}
+
+/** What a model said, and the tokens that the server counted. */
+export interface ChatAnswer {
+  text: string;
+  tokens: { read: number; written: number };
+}
+
+/** A request that this server does not answer, while it may answer others. */
+export class UnansweredError extends Error {
+  override name = "UnansweredError";
+}
+
+/** How often a request is repeated that the server was too busy for. */
+const REPEATS = 6;
+/** Most milliseconds before a repeat where the server does not say; and most that a server may ask for. */
+const LONGEST_WAIT = 60_000;
+const LONGEST_REST = 600_000;
+/** Bytes of an answer. */
+const MAX_BYTES = 2 ** 20;
+/** Tokens of an answer: a name of a label, and what a model may think before it. */
+const MAX_TOKENS = 1024;
+
+const completion = z.object({
+  choices: z.tuple([z.object({ message: z.object({ content: z.string().nullish() }) })], z.unknown()),
+  usage: z.object({ prompt_tokens: z.number(), completion_tokens: z.number().optional() }).nullish(),
+});
+
+/** What came of sending a request once. */
+type Outcome = { answer: ChatAnswer } | { again: string; after?: number | undefined } | { refused: string };
+
+/** Asks a server for chat completions: one request after another or several at once, repeated where it is busy. */
+export class ChatClient {
+  readonly #endpoint: ChatEndpoint;
+  readonly #url: URL;
+  readonly #pace: RequestPace;
+  /** What models disagree on: sent until the server refuses it. */
+  readonly #more: Record<string, unknown> = { max_tokens: MAX_TOKENS, temperature: 0 };
+  #answered = false;
+
+  /** @throws UserError where the address is none, or the key would go over an open line. */
+  constructor(endpoint: ChatEndpoint) {
+    this.#endpoint = endpoint;
+    this.#url = completionsAt(endpoint.url);
+    this.#pace = new RequestPace(endpoint.perMinute);
+    if (endpoint.key !== undefined && !mayHaveKey(endpoint.url)) {
+      throw new UserError(`the key would go to ${this.#place} unencrypted; give an address that begins with https://`);
+    }
+  }
+
+  /**
+   * A model's answer.
+   * @param signal ends the waiting for a turn; what was sent is waited for
+   * @param broken ends everything
+   * @throws UserError where nothing is to be had of the server; {@link UnansweredError} where it does not answer this request;
+   * the signals' reasons.
+   */
+  async ask(
+    messages: readonly ChatTurn[],
+    { temperature, signal, broken }: { temperature?: number; signal?: AbortSignal; broken?: AbortSignal } = {},
+  ): Promise<ChatAnswer> {
+    for (let repeat = 0; ; repeat++) {
+      await this.#pace.turn(signal);
+      const outcome = await this.#send(messages, temperature, broken);
+      if ("answer" in outcome) {
+        this.#answered = true;
+        return outcome.answer;
+      }
+      if ("refused" in outcome) throw this.#failure(outcome.refused);
+      if (repeat === REPEATS) throw new UnansweredError(outcome.again);
+      const { firstWait = 500 } = this.#endpoint;
+      // Drawn, so that requests that failed together do not come back together.
+      const wait = Math.min(firstWait * 2 ** repeat, LONGEST_WAIT) * (0.5 + Math.random() / 2);
+      this.#pace.rest(outcome.after ?? wait);
+    }
+  }
+
+  /** Host and path, without what a query may hold. */
+  get #place(): string {
+    return this.#url.origin + this.#url.pathname;
+  }
+
+  /** Where a server has answered before, what fails is the request's fault, else the address's, the model's or the key's. */
+  #failure(what: string): Error {
+    if (this.#answered) return new UnansweredError(what);
+    return new UserError(`${this.#place} does not answer: ${what}; check --endpoint and --model`);
+  }
+
+  async #send(messages: readonly ChatTurn[], temperature: number | undefined, signal?: AbortSignal): Promise<Outcome> {
+    const { model, key, timeout = 120 } = this.#endpoint;
+    const more = { ...this.#more, ...("temperature" in this.#more && temperature !== undefined && { temperature }) };
+    let [status, text, headers] = [0, "", new Headers()];
+    try {
+      const response = await boundedFetch(
+        this.#url,
+        {
+          method: "POST",
+          headers: { "Content-Type": "application/json", ...(key !== undefined && { Authorization: `Bearer ${key}` }) },
+          body: JSON.stringify({ model, messages, ...more }),
+          // A key is for the address that was given.
+          redirect: "manual",
+        },
+        { silence: timeout * 1000, deadline: timeout * 1000, maxBytes: MAX_BYTES, signal },
+      );
+      ({ status, headers } = response);
+      text = await response.text();
+    } catch (error) {
+      signal?.throwIfAborted();
+      const { message, cause } = error as Error;
+      const { code = "" } = (cause ?? {}) as { code?: string };
+      const what = cause instanceof Error ? cause.message || code : message;
+      // Nobody listens, or there is no such host: that does not pass by itself.
+      return !this.#answered && /^(ECONNREFUSED|ENOTFOUND)$/.test(code) ? { refused: what } : { again: what };
+    }
+    if (status === 200) return answerIn(text);
+    const what = `${status} ${this.#messageIn(text)}`.trim();
+    if (status >= 300 && status < 400)
+      throw new UserError(`${this.#place} points elsewhere (${what}); give that address`);
+    if ([401, 402, 403].includes(status) || /insufficient_quota/.test(text)) {
+      throw new UserError(`${this.#place} refuses (${what}); check the key and the account`);
+    }
+    if ([408, 409, 429].includes(status) || status >= 500) return { again: what, after: this.#restIn(headers, what) };
+    return this.#leaveOut(text) ? { again: what, after: 0 } : { refused: what };
+  }
+
+  /** Leaves out a setting that a refusal names, or calls it as newer models do. @returns whether there was one */
+  #leaveOut(text: string): boolean {
+    const name = Object.keys(this.#more).find((each) => text.includes(each));
+    if (name === undefined) return false;
+    const { [name]: value } = this.#more;
+    delete this.#more[name];
+    if (name === "max_tokens" && text.includes("max_completion_tokens")) this.#more.max_completion_tokens = value;
+    return true;
+  }
+
+  /** Milliseconds that the server asks to wait. @throws UserError where that is longer than anybody waits. */
+  #restIn(headers: Headers, what: string): number | undefined {
+    const asked = headers.get("Retry-After");
+    if (asked === null) return undefined;
+    const rest = /^\d+(\.\d+)?$/.test(asked) ? Number(asked) * 1000 : Date.parse(asked) - Date.now();
+    if (Number.isNaN(rest)) return undefined;
+    if (rest <= LONGEST_REST) return Math.max(0, rest);
+    throw new UserError(
+      `${this.#place} asks to be left alone for ${Math.round(rest / 60_000)} minutes (${what}); give the command again then, it goes on`,
+    );
+  }
+
+  /** What a server says is wrong, in a line, without the key that some repeat. */
+  #messageIn(text: string): string {
+    let message = text;
+    try {
+      const { error } = JSON.parse(text) as { error?: { message?: unknown } | string };
+      message = String((typeof error === "object" ? error.message : error) ?? text);
+    } catch {
+      // As it stands, then.
+    }
+    const { key } = this.#endpoint;
+    const told = key ? message.replaceAll(key, "***") : message;
+    return told.replace(/\s+/g, " ").trim().slice(0, 200);
+  }
+}
+
+function answerIn(text: string): Outcome {
+  try {
+    const { choices, usage } = completion.parse(JSON.parse(text));
+    const tokens = { read: usage?.prompt_tokens ?? 0, written: usage?.completion_tokens ?? 0 };
+    return { answer: { text: choices[0].message.content ?? "", tokens } };
+  } catch {
+    return { again: "the answer is no chat completion" };
+  }
+}
+
+/** @throws UserError where it is no address of a web server, or holds a password. */
+function completionsAt(endpoint: string): URL {
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
+  if (!url || !/^https?:$/.test(url.protocol)) {
+    throw new UserError(`--endpoint "${endpoint}" is no address; give one such as http://127.0.0.1:11434/v1`);
+  }
+  if (url.username || url.password) {
+    throw new UserError("--endpoint must hold no user or password; put the key into an environment variable");
+  }
+  const path = url.pathname.replace(/\/+$/, "");
+  if (!path.endsWith("/chat/completions")) url.pathname = `${path || "/v1"}/chat/completions`;
+  return url;
+}
+
+/** Whether a key may be sent there: nobody between can read it. */
+export function mayHaveKey(endpoint: string): boolean {
+  if (!URL.canParse(endpoint)) return false;
+  const { protocol, hostname } = new URL(endpoint);
+  return protocol === "https:" || /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
+}

@@ -1,0 +1,52 @@
+import type { FineTunedModel } from "../inference/fine-tuned-model.ts";
+import { unitVectors } from "../runs/search/embed-texts.ts";
+import { dot, unitVector } from "../tasks/vectors.ts";
+import type { NamedLabel } from "./named-labels.ts";
+
+/** A label, and how near a text is to it. */
+export interface LabelScore {
+  label: string;
+  /** Cosine of the text's vector with the label's, from -1 to 1: no probability. */
+  score: number;
+}
+
+/**
+ * Labels texts without any training: a text gets the label whose name and descriptions are nearest to it, by the vectors of
+ * an embedding model. Descriptions say more than names do.
+ *
+ *     const encoder = await loadEmbedder();
+ *     const [scores] = await classifyByLabels(encoder, ["billing", { name: "bug", descriptions: ["the app fails"] }], texts);
+ *
+ * @param encoder a model that embeds, such as `loadEmbedder` gives
+ * @returns for each text every label, the nearest first
+ * @throws UserError where the model does not embed.
+ */
+export async function classifyByLabels(
+  encoder: FineTunedModel,
+  labels: readonly (string | NamedLabel)[],
+  texts: readonly string[],
+  { onProgress }: { onProgress?: (done: number) => void } = {},
+): Promise<LabelScore[][]> {
+  const named = labels.map((label) => (typeof label === "string" ? { name: label, descriptions: [] } : label));
+  const vectors = await labelVectors(encoder, named);
+  const embedded = await unitVectors(encoder, texts, { ...(onProgress && { onProgress }) });
+  return embedded.map((vector) =>
+    named.map(({ name }, i) => ({ label: name, score: dot(vectors[i]!, vector) })).sort((a, b) => b.score - a.score),
+  );
+}
+
+/** A vector of length 1 for each label: the mean of those of its descriptions. */
+async function labelVectors(encoder: FineTunedModel, labels: readonly NamedLabel[]): Promise<Float32Array[]> {
+  const sayings = labels.map(({ name, descriptions }) => {
+    // Names of labels are often words joined by underscores, which no text has.
+    const words = name.replaceAll("_", " ");
+    return descriptions.length === 0 ? [words] : descriptions.map((description) => `${words}: ${description}`);
+  });
+  const all = await unitVectors(encoder, sayings.flat());
+  let from = 0;
+  return sayings.map(({ length }) => {
+    const own = all.slice(from, from + length);
+    from += length;
+    return unitVector(own[0]!.map((_, i) => own.reduce((sum, vector) => sum + vector[i]!, 0)));
+  });
+}

@@ -1,0 +1,60 @@
+import { writeAtomically } from "../checkpoints/atomic-file-node.ts";
+import { tableFormat } from "../datasets/parse-table.ts";
+import { readTable } from "../datasets/read-table-node.ts";
+import { csvOf } from "../datasets/write-csv.ts";
+import { UserError } from "../errors.ts";
+import { columnOf, list, type Table, textOf } from "../tasks/rows.ts";
+
+/** Rows of a file, with the text of each. */
+export interface TextRows {
+  table: Table;
+  /** Name of the column that holds the texts. */
+  column: string;
+  /** In the order of the rows. */
+  texts: string[];
+}
+
+/**
+ * Reads rows that are to be labelled: CSV, TSV or JSONL, or a TXT file of a text a line.
+ * @param named the column of the text; where absent `text`, or the only one
+ * @throws UserError where the file cannot be read, has no such column, or does not tell which it is.
+ */
+export async function readTextRows(file: string, named?: string): Promise<TextRows> {
+  const format = tableFormat(file);
+  const table = await readTable(file, format);
+  const { columns } = table;
+  const column = format === "lines" || named === undefined ? defaultColumn(table) : named;
+  if (column === undefined) {
+    throw new UserError(`${file} has the columns ${list(columns)}; say with --text which holds the text`);
+  }
+  return { table, column, texts: columnOf(table, column).map(textOf) };
+}
+
+function defaultColumn({ columns }: Table): string | undefined {
+  if (columns.includes("text")) return "text";
+  return columns.length === 1 ? columns[0] : undefined;
+}
+
+/** @throws UserError where new columns have names that the rows have already, or the file is no CSV file. */
+export function refuseOutput({ table }: TextRows, output: string, added: readonly string[]): void {
+  if (!/\.csv$/i.test(output)) throw new UserError(`${output}: rows are written as CSV; name a file.csv`);
+  const taken = added.find((name) => table.columns.includes(name));
+  if (taken !== undefined) {
+    throw new UserError(`${table.source} has a column "${taken}" already; name another with --label, or rename it`);
+  }
+}
+
+/**
+ * Writes rows as CSV, the file whole or not at all.
+ * @param added names of further columns
+ * @param chosen indices of rows, each with its cells in those columns
+ */
+export async function writeTextRows(
+  output: string,
+  { table }: TextRows,
+  added: readonly string[],
+  chosen: readonly (readonly [row: number, cells: readonly unknown[]])[],
+): Promise<void> {
+  const rows = chosen.map(([row, cells]) => [...table.rows[row]!.cells, ...cells]);
+  await writeAtomically(output, (file) => file.writeFile(csvOf([[...table.columns, ...added], ...rows])));
+}

@@ -1,0 +1,119 @@
+import { createHash } from "node:crypto";
+import { type FileHandle, open } from "node:fs/promises";
+import { z } from "zod";
+import { writeFailure } from "../checkpoints/atomic-file-node.ts";
+import { UserError } from "../errors.ts";
+import { holdFolder, type Release } from "../runs/kernel-lock.ts";
+import type { LabelVote } from "./label-by-model.ts";
+import type { NamedLabel } from "./named-labels.ts";
+
+/** What votes are answers to: where any of it differs, others would be given. */
+export interface VoteQuestion {
+  labels: readonly NamedLabel[];
+  model: string;
+  instructions?: string | undefined;
+}
+
+const voteSchema = z.object({
+  /** SHA-256 of the text. */
+  text: z.string(),
+  vote: z.int().min(0),
+  label: z.string().nullable(),
+  said: z.string().optional(),
+  tokens: z.object({ read: z.number(), written: z.number() }),
+});
+
+type StoredVote = z.output<typeof voteSchema>;
+
+/**
+ * A file of the votes that were paid for, one a line as it comes (JSON Lines; the first line is the question). A process
+ * that is killed loses none but those under way: a line without its end is cut away when the file is opened again.
+ */
+export class VoteFile {
+  readonly #path: string;
+  readonly #file: FileHandle;
+  readonly #release: Release;
+  readonly #stored: readonly StoredVote[];
+  #written: Promise<void> = Promise.resolve();
+
+  private constructor(path: string, file: FileHandle, release: Release, stored: readonly StoredVote[]) {
+    this.#path = path;
+    this.#file = file;
+    this.#release = release;
+    this.#stored = stored;
+  }
+
+  /**
+   * Opens a file of votes, or begins one; no other process of this host may meanwhile.
+   * @throws UserError where it holds answers to another question, is damaged, held by another process, or cannot be written.
+   */
+  static async open(path: string, question: VoteQuestion): Promise<VoteFile> {
+    const file = await open(path, "a+").catch((error: unknown) => {
+      throw writeFailure(path, error);
+    });
+    let release: Release | undefined;
+    try {
+      release = await holdFolder(path);
+      if (!release) throw new UserError(`another process is writing ${path}; wait until it ends`);
+      const text = await file.readFile("utf8");
+      const whole = text.slice(0, text.lastIndexOf("\n") + 1);
+      if (whole !== text) await file.truncate(Buffer.byteLength(whole));
+      const [first, ...lines] = whole.split("\n").slice(0, -1);
+      const labels = question.labels.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+      const own = JSON.stringify({ ...question, labels });
+      if (first === undefined) await file.appendFile(`${own}\n`);
+      else if (first !== own) {
+        throw new UserError(
+          `${path} holds answers of another model, or to other labels or instructions; give those again, another --output, or remove it`,
+        );
+      }
+      return new VoteFile(
+        path,
+        file,
+        release,
+        lines.map((line, i) => storedVote(line, `${path}, line ${i + 2}`)),
+      );
+    } catch (error) {
+      await release?.();
+      await file.close();
+      throw writeFailure(path, error);
+    }
+  }
+
+  /** The votes on these texts that are there already. */
+  votesOn(texts: readonly string[]): LabelVote[] {
+    const byHash = new Map([...new Set(texts)].map((text) => [hashOf(text), text]));
+    return this.#stored.flatMap(({ text: hash, ...vote }) => {
+      const text = byHash.get(hash);
+      return text === undefined ? [] : [{ text, ...vote }];
+    });
+  }
+
+  /** Writes a vote behind those that are there, one after another. @throws UserError where the disk is full. */
+  add({ text, ...vote }: LabelVote): Promise<void> {
+    const line = `${JSON.stringify({ text: hashOf(text), ...vote })}\n`;
+    this.#written = this.#written
+      .then(() => this.#file.appendFile(line))
+      .catch((error: unknown) => {
+        throw writeFailure(this.#path, error);
+      });
+    return this.#written;
+  }
+
+  /** Flushes it to the disk and gives it back. */
+  async close(): Promise<void> {
+    await this.#file.sync();
+    await this.#file.close();
+    await this.#release();
+  }
+}
+
+function storedVote(line: string, place: string): StoredVote {
+  try {
+    return voteSchema.parse(JSON.parse(line));
+  } catch {
+    throw new UserError(`${place} is damaged; remove that line, and its text is asked for again`);
+  }
+}
+
+const hashOf = (text: string): string => createHash("sha256").update(text).digest("hex");
