@@ -15,7 +15,7 @@ import { INTERRUPTED } from "../run-training.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { counted, integer } from "../terminal/format.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
-import { onceAskedToEnd } from "../terminal/stop-signals.ts";
+import { onStopSignal } from "../terminal/stop-signals.ts";
 
 const EXAMPLES = [
   "aflora label --labels billing,bug,sales --file rows.csv --text message --endpoint http://127.0.0.1:11434/v1 --model qwen3:4b --output labelled.csv",
@@ -138,7 +138,7 @@ async function ask(
   const askable = new Set(texts.filter((text) => text.trim() !== ""));
   const missing = askable.size * options.votes - known.length;
   const progress = new ProgressLine("answers", missing);
-  const stopListening = onceAskedToEnd(() => {
+  const stopListening = onStopSignal(() => {
     abort.abort();
     process.stderr.write("waiting for the answers under way; press Ctrl-C again to end at once\n");
   });
