@@ -20,14 +20,9 @@ export type { ModelFiles, WeightFormat } from "./checkpoints/model-files.ts";
 export type { StoredType } from "./checkpoints/stored-values.ts";
 export type { TensorInfo, TensorSource } from "./checkpoints/tensor-source.ts";
 export { UserError } from "./errors.ts";
-export {
-  EXPORT_FORMATS,
-  type ExportFormat,
-  type ExportOptions,
-  type ExportReport,
-} from "./export/export-adapter-node.ts";
-export type { ExportAgreement, FormatOptions, QuantizedAgreement } from "./export/export-format-node.ts";
-export type { OnnxQuantization } from "./export/quantize-onnx.ts";
+export type { ExportReport } from "./export/export-adapter-node.ts";
+export type { ExportAgreement, ExportFormat, ExportJob, QuantizedAgreement } from "./export/export-format.ts";
+export { type ExportFormats, type ExportOptions, registerExportFormat } from "./export/export-formats-node.ts";
 export type { Dimension, Shape } from "./graph/dimension.ts";
 export type { Attributes, AttributeValue, Graph, Leaf, LeafKind, Provenance, Value } from "./graph/graph.ts";
 /** Operations on values of a graph: what a method of your own writes its layers with, and a family its forward pass. */

@@ -3,45 +3,16 @@ import { join, relative, resolve, sep } from "node:path";
 import { UserError } from "../errors.ts";
 import type { Adapter } from "../inference/adapter.ts";
 import type { BaseModel } from "../inference/base-model.ts";
+import { FineTunedModel } from "../inference/fine-tuned-model.ts";
 import { fitAdapter } from "../inference/fitted-adapter.ts";
 import { mergeWeights } from "../methods/merge.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
-import {
-  type ExportAgreement,
-  type ExportFormatDefinition,
-  type FormatOptions,
-  logitsOf,
-} from "./export-format-node.ts";
-import { ggufFormat } from "./gguf/format-node.ts";
-import { mergedFormat } from "./merged-format-node.ts";
-import { onnxFormat } from "./onnx-format-node.ts";
-import { peftFormat } from "./peft/format-node.ts";
-
-export const EXPORT_FORMATS = ["peft", "merged", "onnx", "gguf"] as const;
-export type ExportFormat = (typeof EXPORT_FORMATS)[number];
-
-/** What writes each format: a new one is one file, its name and its line here. */
-const FORMATS: Readonly<Record<ExportFormat, ExportFormatDefinition>> = {
-  peft: peftFormat,
-  merged: mergedFormat,
-  onnx: onnxFormat,
-  gguf: ggufFormat,
-};
-
-/** Whether a format has one model, the adapter folded into its weights. */
-export const mergesWeights = (format: ExportFormat): boolean => FORMATS[format].merges === true;
-
-const optionsOf = (format: ExportFormat): readonly string[] => FORMATS[format].options ?? [];
-
-export interface ExportOptions extends FormatOptions {
-  format: ExportFormat;
-  /** Folder to write; it must not hold anything. */
-  output: string;
-}
+import { difference, type ExportAgreement } from "./export-format.ts";
+import { EXPORT_FORMATS, type ExportFormats, type ExportOptions } from "./export-formats-node.ts";
 
 export interface ExportReport extends ExportAgreement {
-  format: ExportFormat;
+  format: keyof ExportFormats;
   directory: string;
   /** By path within the folder, bytes. */
   files: Record<string, number>;
@@ -56,30 +27,42 @@ const TOLERANCE = 1e-4;
  * Exports an adapter to another tool's format and compares the result with the adapter's own model before it is put in
  * place: where their logits differ by more than 1e-4, nothing is left behind.
  * @param given what to compare on
- * @throws UserError where the output is not empty, or the format has no place for the method.
+ * @throws UserError where the output is not empty, an option is not the format's, or it has no place for the method.
  */
 export async function exportAdapter(
   base: BaseModel,
   adapter: Adapter,
-  { format, output, ...options }: ExportOptions,
+  { format: name, output, ...own }: ExportOptions,
   runtime: Runtime,
   given: readonly Example[],
 ): Promise<ExportReport> {
-  refuseOptionsOfOthers(format, options);
+  const format = EXPORT_FORMATS.find(name);
+  const options = EXPORT_FORMATS.parseOptions(format, own);
   await refuseIfNotEmpty(output);
   // One text of each is enough.
   const examples = given.map(({ texts: _, ...example }) => example);
+  const logitsOf = async (model: BaseModel, its: Adapter): Promise<Float32Array[]> => {
+    const adapted = await FineTunedModel.adapt(model, its, runtime);
+    try {
+      return await adapted.logits(examples);
+    } finally {
+      await adapted.release();
+    }
+  };
   const fitted = fitAdapter(base, adapter);
   const directory = resolve(output);
   const folder = `${directory}.${process.pid}.tmp`;
   try {
-    const expected = await logitsOf(base, adapter, { runtime, examples });
+    const expected = await logitsOf(base, adapter);
     await mkdir(folder, { recursive: true });
-    const weights = mergesWeights(format)
+    const weights = format.merges
       ? await mergeWeights(base.weights, fitted.adaptation, fitted.parameters, runtime)
       : base.weights;
     const job = { folder, base, adapter, fitted, weights, options, runtime, examples, expected };
-    const agreement = await FORMATS[format].write(job);
+    const agreement = await format.write({
+      ...job,
+      compare: async (...read) => ({ largestDifference: difference(expected, await logitsOf(...read)) }),
+    });
     const { largestDifference } = agreement;
     // Written so that a difference that is no number is refused too.
     if (!(largestDifference <= TOLERANCE)) {
@@ -90,19 +73,9 @@ export async function exportAdapter(
     const files = await sizesIn(folder);
     await rmdir(directory).catch(() => undefined);
     await rename(folder, directory);
-    return { format, directory, files, comparedTexts: examples.length, ...agreement };
+    return { format: name, directory, files, comparedTexts: examples.length, ...agreement };
   } finally {
     await rm(folder, { recursive: true, force: true });
-  }
-}
-
-/** @throws UserError where an option is given that another format has; float32 is what all write. */
-function refuseOptionsOfOthers(format: ExportFormat, { dtype, as }: FormatOptions): void {
-  const given = Object.entries({ dtype: dtype === "float32" ? undefined : dtype, as });
-  for (const [name, value] of given) {
-    if (value === undefined || optionsOf(format).includes(name)) continue;
-    const those = EXPORT_FORMATS.filter((each) => optionsOf(each).includes(name));
-    throw new UserError(`--${name} ${value} is for --format ${those.join(" and ")}`);
   }
 }
 

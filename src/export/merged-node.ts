@@ -1,16 +1,34 @@
 import { join } from "node:path";
+import { z } from "zod";
 import { openModelFolder } from "../checkpoints/model-folder.ts";
 import { writeSafetensors } from "../checkpoints/safetensors-node.ts";
 import { type Tensor, type Tensors, transposed } from "../graph/tensor.ts";
 import type { AdapterDescription } from "../inference/adapter.ts";
 import type { BaseModel } from "../inference/base-model.ts";
+import { loadBaseModel } from "../inference/load-base-model-node.ts";
+import { head } from "../methods/head.ts";
+import type { ExportFormat } from "./export-format.ts";
 import { fullName } from "./hugging-face.ts";
 import { copyTokenizer, writeConfig, writeGenerationConfig } from "./hugging-face-files.ts";
 import { diskFolder } from "./output-folder-node.ts";
 import { writeSentenceFiles } from "./sentence-transformers.ts";
 
+/** A model folder of Hugging Face Transformers. */
+export const mergedFormat: ExportFormat = {
+  name: "merged",
+  summary: "a model folder for Hugging Face Transformers",
+  options: z.object({}),
+  merges: true,
+  async write({ folder, base, adapter: { description }, weights, compare }) {
+    await writeMergedFolder(folder, base, description, weights);
+    const again = await loadBaseModel(folder, description.task, 0);
+    const alone = { ...description, method: head.name, methodOptions: {} };
+    return compare(again, { description: alone, parameters: new Map() });
+  },
+};
+
 /** Writes a Hugging Face model folder with `weights` (by name without the family's prefix) in float32. */
-export async function writeMergedFolder(
+async function writeMergedFolder(
   folder: string,
   base: BaseModel,
   description: AdapterDescription,

@@ -1,13 +1,8 @@
 import type { HubOptions } from "../checkpoints/hub-node.ts";
 import { openModelFolder } from "../checkpoints/model-folder.ts";
 import { UserError } from "../errors.ts";
-import {
-  type ExportOptions,
-  type ExportReport,
-  exportAdapter,
-  mergesWeights,
-  refuseIfNotEmpty,
-} from "../export/export-adapter-node.ts";
+import { type ExportReport, exportAdapter, refuseIfNotEmpty } from "../export/export-adapter-node.ts";
+import { EXPORT_FORMATS, type ExportOptions } from "../export/export-formats-node.ts";
 import type { BaseModel, FormatChoice } from "../inference/base-model.ts";
 import { loadBaseModel } from "../inference/load-base-model-node.ts";
 import type { DeviceName } from "../runtime/device.ts";
@@ -62,7 +57,7 @@ export async function exportRun(
   const adapter = await openAdapter(run);
   const { model, revision, modelFiles, task, base: trained } = adapter.description;
   const recorded = { fileHashes: modelFiles, whose: `the run in ${run}` };
-  const merges = mergesWeights(options.format);
+  const { merges } = EXPORT_FORMATS.find(options.format);
   const format: FormatChoice = merges ? "float32" : formatToAnswer(trained);
   const from = { ...hub, format, recorded, ...(revision !== undefined && { revision }) };
   const base = await loadBaseModel(model, task, 0, from);

@@ -10,7 +10,7 @@ import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import { loadGlueTask } from "../../src/datasets/glue-node.ts";
 import { exportAdapter } from "../../src/export/export-adapter-node.ts";
 import { className } from "../../src/export/hugging-face.ts";
-import { ONNX_NAMES, onnxFile } from "../../src/export/onnx.ts";
+import { ONNX_NAMES, onnxFile } from "../../src/export/onnx/folder.ts";
 import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
 import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";

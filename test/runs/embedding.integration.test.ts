@@ -188,7 +188,7 @@ describe("pairs", () => {
     expect(JSON.parse(await readFile(at("merged/config.json"), "utf8")).architectures).toEqual(["BertModel"]);
 
     const onnx = await exportRun(run(), { format: "onnx", dtype: "q8", output: at("onnx-model") }, { threads: 1 });
-    expect(onnx.q8!.leastCosine).toBeGreaterThan(0.9);
+    expect(onnx.quantized!.leastCosine).toBeGreaterThan(0.9);
     const [, options] = /embed\(\[.*\], (\{.*\})\)/.exec(await readFile(at("onnx-model/README.md"), "utf8"))!;
     expect(options).toBe('{ pooling: "mean", normalize: true }');
     const embed = await pipeline("feature-extraction", "onnx-model", { dtype: "fp32" });

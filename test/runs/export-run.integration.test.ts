@@ -65,7 +65,7 @@ test("an empty folder may be given; texts that are gone are made up for by built
       /^compared on built-in sentences: .*tickets\.csv is missing, which held the data that the run in .* began with/,
     ),
   ]);
-  expect(report.q8!.largestDifference).toBeGreaterThan(0);
+  expect(report.quantized!.largestDifference).toBeGreaterThan(0);
   expect(existsSync(join(output, "onnx", "model_quantized.onnx"))).toBe(true);
   await writeCsv(train, tickets(1));
 });
@@ -85,8 +85,8 @@ test("texts that have changed are not compared on without a word", async () => {
 
 test.each([
   ["nowhere", { format: "merged" }, /nowhere is no run folder/],
-  ["run", { format: "merged", dtype: "q8" }, /--dtype q8 is for --format onnx/],
-  ["run", { format: "onnx", as: "lora" }, /--as lora is for --format peft/],
+  ["run", { format: "merged", dtype: "q8" }, /option "dtype" belongs to onnx, not to export format "merged"/],
+  ["run", { format: "onnx", as: "lora" }, /option "as" belongs to peft, not to export format "onnx"/],
   ["run", { format: "peft", as: "lora" }, /--as lora is for adapters that PEFT has another form for/],
 ] as const)("refused, and nothing written: %s %j", async (name, options, message) => {
   const output = join(directory, "refused");

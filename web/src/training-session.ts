@@ -1,6 +1,6 @@
 import type { ModelFiles } from "../../src/checkpoints/model-files.ts";
 import { UserError } from "../../src/errors.ts";
-import { writeOnnxFolder } from "../../src/export/onnx.ts";
+import { writeOnnxFolder } from "../../src/export/onnx/folder.ts";
 import { writePeftFolder } from "../../src/export/peft/write.ts";
 import { type Adapter, adapterBytes } from "../../src/inference/adapter.ts";
 import { readBaseModel } from "../../src/inference/base-model.ts";

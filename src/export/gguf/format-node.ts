@@ -1,13 +1,15 @@
 import { join } from "node:path";
-import { difference, type ExportFormatDefinition, logitsOf } from "../export-format-node.ts";
+import { z } from "zod";
+import type { ExportFormat } from "../export-format.ts";
 import { GGUF_ADAPTER, readGgufAdapter, writeGgufFolder } from "./adapter-node.ts";
 
 /** An adapter for llama.cpp. */
-export const ggufFormat: ExportFormatDefinition = {
-  async write(job) {
-    const { folder, base, adapter, fitted } = job;
+export const ggufFormat: ExportFormat = {
+  name: "gguf",
+  summary: "an adapter for Ollama and llama.cpp",
+  options: z.object({}),
+  async write({ folder, base, adapter, fitted, compare }) {
     await writeGgufFolder(folder, base, fitted);
-    const again = await readGgufAdapter(join(folder, GGUF_ADAPTER), base, adapter.description);
-    return { largestDifference: difference(job.expected, await logitsOf(base, again, job)) };
+    return compare(base, await readGgufAdapter(join(folder, GGUF_ADAPTER), base, adapter.description));
   },
 };

@@ -1,18 +1,29 @@
-import { difference, type ExportFormatDefinition, logitsOf } from "../export-format-node.ts";
+import { z } from "zod";
+import type { ExportFormat } from "../export-format.ts";
 import { diskFolder } from "../output-folder-node.ts";
 import { readPeftAdapter } from "./read-node.ts";
-import { writePeftFolder } from "./write.ts";
+import { PEFT_FORMS, writePeftFolder } from "./write.ts";
+
+const options = z.object({
+  as: z
+    .enum(PEFT_FORMS)
+    .optional()
+    .describe("an adapter that PEFT has a form of its own for, such as AdaLoRA's, as a LoRA of its remaining ranks"),
+});
 
 /** An adapter's folder for Hugging Face PEFT. */
-export const peftFormat: ExportFormatDefinition = {
-  options: ["as"],
-  async write(job) {
-    const { folder, base, adapter, fitted, options } = job;
+export const peftFormat: ExportFormat<typeof options> = {
+  name: "peft",
+  summary: "an adapter for Hugging Face PEFT",
+  options,
+  async write({ folder, base, adapter, fitted, options, compare }) {
     await writePeftFolder(diskFolder(folder), base, fitted, adapter.parameters, options.as);
     const read = await readPeftAdapter(folder, { model: base.files.location });
     // PEFT knows neither the task nor its lengths.
     const { task, maxLength, lossOn } = adapter.description;
-    const again = { ...read, description: { ...read.description, task, maxLength, ...(lossOn && { lossOn }) } };
-    return { largestDifference: difference(job.expected, await logitsOf(base, again, job)) };
+    return compare(base, {
+      ...read,
+      description: { ...read.description, task, maxLength, ...(lossOn && { lossOn }) },
+    });
   },
 };

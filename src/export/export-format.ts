@@ -1,44 +1,35 @@
+import type { z } from "zod";
 import type { Tensors } from "../graph/tensor.ts";
 import type { Adapter } from "../inference/adapter.ts";
 import type { BaseModel } from "../inference/base-model.ts";
-import { FineTunedModel } from "../inference/fine-tuned-model.ts";
 import type { FittedAdapter } from "../inference/fitted-adapter.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
-import type { PeftFormName } from "./peft/write.ts";
-import type { OnnxQuantization } from "./quantize-onnx.ts";
-
-/** What a format may be asked for. */
-export interface FormatOptions {
-  /** `onnx`: write the model with weights in 8 or 4 bits, too. */
-  dtype?: "float32" | OnnxQuantization | undefined;
-  /** `peft`: write an adapter that PEFT has a form of its own for, such as AdaLoRA's, as an ordinary LoRA. */
-  as?: PeftFormName | undefined;
-}
 
 /** An adapter to write in a format of another tool. */
-export interface ExportJob {
-  /** Folder to write into, empty. */
+export interface ExportJob<Options = Record<string, unknown>> {
+  /** Path of the folder to write into, empty. */
   folder: string;
   base: BaseModel;
   adapter: Adapter;
   fitted: FittedAdapter;
   /** The base model's, with the adapter folded in where the format merges. */
   weights: Tensors<"float32">;
-  options: FormatOptions;
+  options: Options;
   runtime: Runtime;
   /** What to compare on, and the logits that the adapter's own model gives. */
   examples: readonly Example[];
   expected: readonly Float32Array[];
+  /** Compares what was read back of the folder, a base model and an adapter, with the adapter's own model. */
+  compare(base: BaseModel, adapter: Adapter): Promise<ExportAgreement>;
 }
 
 /** How near what was written is to the adapter's own model. */
 export interface ExportAgreement {
   /** Largest difference of a logit. */
   largestDifference: number;
-  /** How the model with weights in 8 bits does, or that in 4. */
-  q8?: QuantizedAgreement;
-  q4?: QuantizedAgreement;
+  /** How a second model with weights in fewer bits does. */
+  quantized?: QuantizedAgreement;
 }
 
 /**
@@ -46,36 +37,27 @@ export interface ExportAgreement {
  * embeddings, the least cosine of a text's vectors.
  */
 export interface QuantizedAgreement {
+  dtype: string;
   largestDifference: number;
   sameLabel?: number;
   leastCosine?: number;
 }
 
-/** A format of another tool. */
-export interface ExportFormatDefinition {
+/** A format of another tool: one file each. */
+export interface ExportFormat<Options extends z.ZodObject = z.ZodObject> {
+  /** By which `--format` asks for it. */
+  readonly name: string;
+  /** What is written, in a line for `--help`. */
+  readonly summary: string;
+  /** The format's own options, each with a description: flags of `aflora export` are made of them. */
+  readonly options: Options;
   /** What is written is one model, the adapter folded into its weights. */
   readonly merges?: true;
-  /** Those of the options that it has. */
-  readonly options?: readonly (keyof FormatOptions)[];
   /**
    * Writes the folder, reads it back as the other tool does, and compares.
    * @throws UserError where the format has no place for the model or the method.
    */
-  write(job: ExportJob): Promise<ExportAgreement>;
-}
-
-/** Logits of a base model with an adapter. */
-export async function logitsOf(
-  base: BaseModel,
-  adapter: Adapter,
-  { runtime, examples }: Pick<ExportJob, "runtime" | "examples">,
-): Promise<Float32Array[]> {
-  const model = await FineTunedModel.adapt(base, adapter, runtime);
-  try {
-    return await model.logits(examples);
-  } finally {
-    await model.release();
-  }
+  write(job: ExportJob<z.output<Options>>): Promise<ExportAgreement>;
 }
 
 /** The largest difference of a logit; NaN where one is none. */

@@ -1,11 +1,11 @@
-import { ELEMENT_TYPE } from "../graph/graph.ts";
-import { MODEL } from "../graph/onnx-schema.ts";
-import { decodeMessage, encodeMessage } from "../graph/protobuf-message.ts";
-import { GROUP, quantizeGroups, quantizeMatrix, transposeBytes } from "../graph/quantize.ts";
+import { ELEMENT_TYPE } from "../../graph/graph.ts";
+import { MODEL } from "../../graph/onnx-schema.ts";
+import { decodeMessage, encodeMessage } from "../../graph/protobuf-message.ts";
+import { GROUP, quantizeGroups, quantizeMatrix, transposeBytes } from "../../graph/quantize.ts";
 
 /** Weights in fewer bits, in Transformers.js's names of them. */
-export type OnnxQuantization = "q8" | "q4";
-export const ONNX_QUANTIZATIONS: readonly OnnxQuantization[] = ["q8", "q4"];
+export const ONNX_QUANTIZATIONS = ["q8", "q4"] as const;
+export type OnnxQuantization = (typeof ONNX_QUANTIZATIONS)[number];
 
 /** Which weights `[out, in]` are what, by name. */
 export interface QuantizableWeights {

@@ -1,15 +1,15 @@
 import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import { Graph } from "../graph/graph.ts";
-import { float32, type Tensor as Values } from "../graph/tensor.ts";
-import type { Adapter } from "../inference/adapter.ts";
-import type { BaseModel } from "../inference/base-model.ts";
-import type { CompiledGraph, Runtime } from "../runtime/session.ts";
-import type { Example } from "../tasks/example.ts";
-import type { EncodedExample, TaskKind } from "../tasks/task-kind.ts";
-import { findTaskKind } from "../tasks/task-kinds.ts";
-import type { Encoding } from "../tokenization/tokenizer.ts";
-import { ONNX_NAMES, type OnnxType, onnxFile, SENTENCE_EMBEDDING } from "./onnx.ts";
+import { Graph } from "../../graph/graph.ts";
+import { float32, type Tensor as Values } from "../../graph/tensor.ts";
+import type { Adapter } from "../../inference/adapter.ts";
+import type { BaseModel } from "../../inference/base-model.ts";
+import type { CompiledGraph, Runtime } from "../../runtime/session.ts";
+import type { Example } from "../../tasks/example.ts";
+import type { EncodedExample, TaskKind } from "../../tasks/task-kind.ts";
+import { findTaskKind } from "../../tasks/task-kinds.ts";
+import type { Encoding } from "../../tokenization/tokenizer.ts";
+import { ONNX_NAMES, type OnnxType, onnxFile, SENTENCE_EMBEDDING } from "./folder.ts";
 
 /** Texts that an ONNX file is given at once: padding must make no difference. */
 const BATCH = 8;

@@ -1,15 +1,26 @@
-import { dot, unitVector } from "../tasks/vectors.ts";
-import { difference, type ExportFormatDefinition } from "./export-format-node.ts";
-import { type OnnxType, writeOnnxFolder } from "./onnx.ts";
-import { onnxOutputs } from "./onnx-outputs-node.ts";
-import { diskFolder } from "./output-folder-node.ts";
+import { z } from "zod";
+import { dot, unitVector } from "../../tasks/vectors.ts";
+import { difference, type ExportFormat } from "../export-format.ts";
+import { diskFolder } from "../output-folder-node.ts";
+import { type OnnxType, writeOnnxFolder } from "./folder.ts";
+import { onnxOutputs } from "./outputs-node.ts";
+import { ONNX_QUANTIZATIONS } from "./quantize.ts";
+
+const options = z.object({
+  dtype: z
+    .enum(["float32", ...ONNX_QUANTIZATIONS])
+    .default("float32")
+    .describe("q8 or q4 writes a model with weights in 8 or 4 bits, too"),
+});
 
 /** A folder for Transformers.js and ONNX Runtime. */
-export const onnxFormat: ExportFormatDefinition = {
+export const onnxFormat: ExportFormat<typeof options> = {
+  name: "onnx",
+  summary: "a folder for Transformers.js and ONNX Runtime",
+  options,
   merges: true,
-  options: ["dtype"],
-  async write({ folder, base, adapter, weights, options, runtime, examples, expected }) {
-    const quantization = options.dtype === "float32" ? undefined : options.dtype;
+  async write({ folder, base, adapter, weights, options: { dtype }, runtime, examples, expected }) {
+    const quantization = dtype === "float32" ? undefined : dtype;
     await writeOnnxFolder(diskFolder(folder), base, adapter.description, weights, quantization);
     const outputsOf = (type: OnnxType) => onnxOutputs(folder, type, base, adapter, runtime, examples);
     const whole = await outputsOf("float32");
@@ -20,7 +31,7 @@ export const onnxFormat: ExportFormatDefinition = {
       base.head === "pooled"
         ? { leastCosine: leastCosine(expected, values) }
         : { sameLabel: shareOfSameLabels(whole.likeliest, likeliest) };
-    return { largestDifference, [quantization]: { largestDifference: difference(expected, values), ...agreement } };
+    return { largestDifference, quantized: { dtype, largestDifference: difference(expected, values), ...agreement } };
   },
 };
 

@@ -1,12 +1,12 @@
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { expect, test } from "vitest";
-import { quantizeOnnx } from "../../src/export/quantize-onnx.ts";
-import { Graph } from "../../src/graph/graph.ts";
-import { encodeOnnx } from "../../src/graph/onnx.ts";
-import { gemm, lookup } from "../../src/graph/ops.ts";
-import { quantizeGroups, quantizeMatrix } from "../../src/graph/quantize.ts";
-import { float32 } from "../../src/graph/tensor.ts";
-import { normal, randomFor } from "../../src/methods/initializers.ts";
+import { quantizeOnnx } from "../../../src/export/onnx/quantize.ts";
+import { Graph } from "../../../src/graph/graph.ts";
+import { encodeOnnx } from "../../../src/graph/onnx.ts";
+import { gemm, lookup } from "../../../src/graph/ops.ts";
+import { quantizeGroups, quantizeMatrix } from "../../../src/graph/quantize.ts";
+import { float32 } from "../../../src/graph/tensor.ts";
+import { normal, randomFor } from "../../../src/methods/initializers.ts";
 
 // No whole number of groups of 32.
 const [WORDS, WIDTH, INNER] = [2048, 40, 72];
