@@ -38,7 +38,7 @@ export {
   type PageRunStart as RunStart,
   type TableText,
 } from "./trainer/fine-tune-in-page.ts";
+export type { TrainingEnd } from "./training/events.ts";
 export type { MemoryEstimate } from "./training/memory-estimate.ts";
 export type { EvaluationRecord, FreezingRecord, StepRecord } from "./training/records.ts";
-export type { TrainOutcome } from "./training/train.ts";
 export type { TrainingState } from "./training/training-state.ts";

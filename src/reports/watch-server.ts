@@ -101,7 +101,7 @@ export async function startWatchServer({
   return {
     url: `http://127.0.0.1:${bound}/`,
     push(record) {
-      if (!("kind" in record)) records.freezing.push(record);
+      if (record.kind === "freezing") records.freezing.push(record);
       else if (record.kind === "step") records.steps.push(record);
       else if (record.kind === "scores") records.scores.push(record);
       else records.evaluations.push(record);

@@ -18,6 +18,8 @@ import type { TaskData } from "../tasks/example.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { FineTuning } from "../trainer/fine-tuning.ts";
 import { startFrom } from "../trainer/start.ts";
+import type { TrainingEnd } from "../training/events.ts";
+import type { SpillFile } from "../training/frozen-blocks/hidden-state-cache.ts";
 import type { EvaluationRecord, FreezingRecord, ScoresRecord, StepRecord } from "../training/records.ts";
 import { loadAdapter, saveAdapter } from "./adapter-folder.ts";
 import { CheckpointClock } from "./checkpoint-clock.ts";
@@ -210,41 +212,37 @@ async function fineTuneInFolder(
     // Of the steps before the cut too, where the run goes on.
     const before = resume ? (await readRunRecords(directory)).steps : [];
     let peakMemory = before.reduce((peak, { memory = 0 }) => Math.max(peak, memory), 0);
-    const outcome = await fineTuning.train(runtime, {
-      signal: options.signal,
-      openSpill: () => openSpillFile(folder.path(HIDDEN_STATES)),
-      stopAfter: options.stopAfter,
-      timeUp: options.timeUp,
-      checkpointIsDue: (step) => clock.isDue(step),
-      async onCheckpoint(state) {
-        await folder.saveCheckpoint({ state, machine });
-        clock.saved(state.step);
-      },
-      async onStep(record) {
+    let outcome: TrainingEnd | undefined;
+    const notes: string[] = [];
+    const control = { signal: options.signal, stopAfter: options.stopAfter, timeUp: options.timeUp };
+    const openSpill = (): Promise<SpillFile> => openSpillFile(folder.path(HIDDEN_STATES));
+    for await (const event of fineTuning.train(runtime, { ...control, openSpill })) {
+      const resident = process.memoryUsage.rss();
+      peakMemory = Math.max(peakMemory, resident);
+      if (event.kind === "step") {
         kept = true;
-        const resident = process.memoryUsage.rss();
-        peakMemory = Math.max(peakMemory, resident);
-        await folder.addMetrics({ ...record, memory: resident });
-        await options.onStep?.({ ...record, memory: resident });
-      },
-      async onFreezingCheck(record) {
-        await folder.addFreezing(record);
-        await options.onFreezingCheck?.(record);
-      },
-      async onEvaluation(record) {
-        peakMemory = Math.max(peakMemory, process.memoryUsage.rss());
-        await folder.addMetrics(record);
-        await options.onEvaluation?.(record);
-      },
-      async onScores(record) {
+        await folder.addMetrics({ ...event, memory: resident });
+        await options.onStep?.({ ...event, memory: resident });
+      } else if (event.kind === "freezing") {
+        await folder.addFreezing(event);
+        await options.onFreezingCheck?.(event);
+      } else if (event.kind === "evaluation") {
+        await folder.addMetrics(event);
+        await options.onEvaluation?.(event);
+      } else if (event.kind === "scores") {
         // The examples are the same each time.
-        const written = record.epoch === 0 ? record : { ...record, texts: [] };
+        const written = event.epoch === 0 ? event : { ...event, texts: [] };
         await folder.addScores(written);
         await options.onScores?.(written);
-      },
-    });
+      } else if (event.kind === "checkpoint") {
+        if (!event.due && !clock.isDue(event.step)) continue;
+        await folder.saveCheckpoint({ state: event.state(), machine });
+        clock.saved(event.step);
+      } else if (event.kind === "note") notes.push(event.text);
+      else outcome = event;
+    }
     kept = true;
-    if (outcome.aborted) return { directory, result: undefined, notes: [] };
+    if (!outcome || outcome.aborted) return { directory, result: undefined, notes: [] };
 
     const { description, parameters } = fineTuning.bestAdapter(outcome);
     const best = { description: { ...description, ...(modelFiles && { modelFiles }) }, parameters };
@@ -259,7 +257,7 @@ async function fineTuneInFolder(
       const { size: adapterBytes } = await stat(folder.path("adapter", ADAPTER_WEIGHTS));
       const result = summarise(config, outcome, { ...facts, onFloat32, adapterBytes });
       await folder.writeResult(result);
-      return { directory, result, notes: [...outcome.notes, ...(tooLarge ? [tooLarge] : [])] };
+      return { directory, result, notes: [...notes, ...(tooLarge ? [tooLarge] : [])] };
     } catch (error) {
       // Training has ended and is saved: what is missing is written when the run goes on.
       if (options.signal?.aborted && error === options.signal.reason)

@@ -31,6 +31,7 @@ export const metricsRecord = z.discriminatedUnion("kind", [
 ]);
 /** A line of `freezing.jsonl`. */
 export const freezingRecord = z.object({
+  kind: z.literal("freezing"),
   step: count,
   fraction: z.number(),
   threshold: measured,

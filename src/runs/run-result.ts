@@ -1,8 +1,8 @@
 import type { BaseModel } from "../inference/base-model.ts";
 import type { TaskData } from "../tasks/example.ts";
 import type { Evaluation } from "../training/evaluate.ts";
+import type { TrainingEnd } from "../training/events.ts";
 import type { MemoryEstimate } from "../training/memory-estimate.ts";
-import type { TrainOutcome } from "../training/train.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import type { RunMemory } from "./memory-fit.ts";
 import type { RunResult } from "./records.ts";
@@ -11,7 +11,7 @@ import type { RunConfig } from "./run-config.ts";
 /** What a run came to, from what its training gave and what else is known of it. */
 export function summarise(
   { method, run }: { method: { name: string }; run: Pick<RunConfig["run"], "seed" | "base"> },
-  { state, best, last, trainable, kept }: TrainOutcome,
+  { state, best, last, trainable, kept }: TrainingEnd,
   facts: {
     base: BaseModel;
     onFloat32: Evaluation | undefined;

@@ -78,21 +78,17 @@ export async function timeRun(given: Readonly<Record<string, unknown>>, signal?:
   const runtime = runtimeFor(run);
   const { memory } = fitIntoMemory(fineTuning, runtime.device);
 
-  const abort = new AbortController();
   const records: StepRecord[] = [];
   const evaluations: { record: EvaluationRecord; at: number }[] = [];
   let lastStep = 0;
-  await fineTuning.train(runtime, {
-    stopAfter: 1,
-    signal: signal ? AbortSignal.any([signal, abort.signal]) : abort.signal,
-    onEvaluation: (record) => void evaluations.push({ record, at: performance.now() }),
-    onStep(record) {
-      records.push(record);
-      lastStep = performance.now();
-      const seconds = records.reduce((sum, each) => sum + each.seconds, 0);
-      if (seconds > ENOUGH && records.length > 1) abort.abort();
-    },
-  });
+  for await (const event of fineTuning.train(runtime, { stopAfter: 1, signal })) {
+    if (event.kind === "evaluation") evaluations.push({ record: event, at: performance.now() });
+    if (event.kind !== "step") continue;
+    records.push(event);
+    lastStep = performance.now();
+    const seconds = records.reduce((sum, each) => sum + each.seconds, 0);
+    if (seconds > ENOUGH && records.length > 1) break;
+  }
   signal?.throwIfAborted();
   // The first step warms up.
   const step = median(records.slice(records.length > 1 ? 1 : 0).map(({ seconds }) => seconds));

@@ -13,8 +13,11 @@ import type { TaskData } from "../tasks/example.ts";
 import { namedColumns } from "../tasks/rows.ts";
 import { holdOut } from "../tasks/split.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
+import type { TrainingEnd } from "../training/events.ts";
 import type { MemoryEstimate } from "../training/memory-estimate.ts";
-import type { TrainOptions, TrainOutcome } from "../training/train.ts";
+import type { EvaluationRecord, FreezingRecord, StepRecord } from "../training/records.ts";
+import type { TrainOptions } from "../training/train-options.ts";
+import type { TrainingState } from "../training/training-state.ts";
 import { type ChosenDevice, fastestDevice } from "./fastest-device.ts";
 import { FineTuning } from "./fine-tuning.ts";
 import {
@@ -75,8 +78,11 @@ export interface PageRunStart {
   notes: readonly string[];
 }
 
-export interface PageFineTuneOptions
-  extends Pick<TrainOptions, "onStep" | "onFreezingCheck" | "onEvaluation" | "onCheckpoint" | "signal" | "resume"> {
+export interface PageFineTuneOptions extends Pick<TrainOptions, "signal" | "resume"> {
+  onStep?(record: StepRecord): void | Promise<void>;
+  onFreezingCheck?(record: FreezingRecord): void | Promise<void>;
+  onEvaluation?(record: EvaluationRecord): void | Promise<void>;
+  onCheckpoint?(state: TrainingState): void | Promise<void>;
   /** Where to compute; where absent, the device of the page on which a step is fastest. */
   runtime?: Runtime;
   onStart?(start: PageRunStart): void | Promise<void>;
@@ -85,7 +91,8 @@ export interface PageFineTuneOptions
 export interface PageFineTuneOutcome {
   /** The best epoch's; undefined where the run was aborted before one had ended. */
   adapter: Adapter | undefined;
-  outcome: TrainOutcome;
+  outcome: TrainingEnd;
+  notes: string[];
   /** What the adapter stands beside, and where it was computed: what predicting with it takes. */
   base: BaseModel;
   runtime: Runtime;
@@ -103,7 +110,7 @@ const WASM_MEMORY = 2 ** 32;
  */
 export async function fineTuneInPage(
   { model, modelName, revision, train, validation, ...config }: PageFineTuneConfig,
-  { runtime: given, onStart, resume, ...callbacks }: PageFineTuneOptions = {},
+  { runtime: given, onStart, resume, signal, ...callbacks }: PageFineTuneOptions = {},
 ): Promise<PageFineTuneOutcome> {
   const { method: name = DEFAULT_METHOD.name, ...others } = config;
   const { options, method } = partOptions(pageOptions, name, others);
@@ -129,8 +136,23 @@ export async function fineTuneInPage(
   const stepsDone = resume?.step ?? 0;
   const device = runtime.device.name;
   await onStart?.({ task, base, method, settings, totalSteps, stepsDone, freezable, memory, device, notes });
-  const outcome = await fineTuning.train(runtime, callbacks);
-  return { adapter: outcome.state.best && fineTuning.bestAdapter(outcome), outcome, base, runtime };
+  let outcome: TrainingEnd | undefined;
+  const endNotes: string[] = [];
+  for await (const event of fineTuning.train(runtime, { signal })) {
+    if (event.kind === "step") await callbacks.onStep?.(event);
+    else if (event.kind === "freezing") await callbacks.onFreezingCheck?.(event);
+    else if (event.kind === "evaluation") await callbacks.onEvaluation?.(event);
+    else if (event.kind === "note") endNotes.push(event.text);
+    else if (event.kind === "end") outcome = event;
+    else if (event.kind === "checkpoint" && event.due) await callbacks.onCheckpoint?.(event.state());
+  }
+  return {
+    adapter: outcome!.state.best && fineTuning.bestAdapter(outcome!),
+    outcome: outcome!,
+    notes: endNotes,
+    base,
+    runtime,
+  };
 }
 
 function tooLarge({ memory, tokenBudget }: FineTuning): UserError {

@@ -14,13 +14,15 @@ import type { TrainingExample } from "../tasks/task-kind.ts";
 import { findTaskKind, withTaskOptions } from "../tasks/task-kinds.ts";
 import { stepsPerEpoch } from "../training/batch-order.ts";
 import { type EncodedSplit, type Evaluation, Evaluator } from "../training/evaluate.ts";
+import type { TrainingEnd, TrainingEvent } from "../training/events.ts";
 import { isAllZero } from "../training/learning-rate.ts";
+import { train } from "../training/loop.ts";
 import { estimateMemory, type MemoryEstimate } from "../training/memory-estimate.ts";
 import { sizeOf } from "../training/micro-batches.ts";
 import { singleTexts } from "../training/single-texts.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
 import { type TimedStep, timeStep } from "../training/step-time.ts";
-import { type TrainOptions, type TrainOutcome, train } from "../training/train.ts";
+import type { TrainOptions } from "../training/train-options.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import { headTrains } from "./head.ts";
 import { runSchedule } from "./run-schedule.ts";
@@ -40,19 +42,8 @@ export interface FineTuningPlan {
   resume?: TrainingState | undefined;
 }
 
-type Callbacks = Pick<
-  TrainOptions,
-  | "onStep"
-  | "onFreezingCheck"
-  | "onEvaluation"
-  | "onScores"
-  | "openSpill"
-  | "checkpointIsDue"
-  | "onCheckpoint"
-  | "stopAfter"
-  | "timeUp"
-  | "signal"
->;
+/** How a run is ended, and where its hidden states go. */
+export type TrainControl = Pick<TrainOptions, "openSpill" | "stopAfter" | "timeUp" | "signal">;
 
 const NOTHING_TRAINS =
   "nothing will train: the run has one step, and warm-up gives it learning rate 0; give more epochs, a smaller batchSize or warmupRatio 0";
@@ -174,9 +165,9 @@ export class FineTuning {
     return fits();
   }
 
-  /** @throws UserError where the loss or a gradient is not finite. */
-  train(runtime: Runtime, callbacks: Callbacks = {}): Promise<TrainOutcome> {
-    return train({ ...callbacks, ...this.#training, runtime });
+  /** Trains, and tells what happens. @throws UserError where the loss or a gradient is not finite. */
+  train(runtime: Runtime, control: TrainControl = {}): AsyncGenerator<TrainingEvent, void> {
+    return train({ ...control, ...this.#training, runtime });
   }
 
   /** A first step on a runtime, timed; nothing is changed. @throws UserError where its device cannot be used. */
@@ -220,7 +211,7 @@ export class FineTuning {
    * The best epoch's adapter: the method's parameters, what of the head or the backbone trained, and what the checkpoint
    * lacks.
    */
-  bestAdapter({ state }: TrainOutcome): Adapter {
+  bestAdapter({ state }: TrainingEnd): Adapter {
     const { base, method, task } = this.#plan;
     const best = state.best!.parameters;
     const untrained = this.#ownHead.filter(({ name }) => !best.has(name));

@@ -9,7 +9,7 @@ import { EMBEDDING_LOSSES } from "../tasks/losses/embedding-losses.ts";
 import { type GivenTaskOptions, LOSS_ON, type LossOn, type TaskKind } from "../tasks/task-kind.ts";
 import { TASK_KINDS } from "../tasks/task-kinds.ts";
 import { PACKED_FORMATS } from "../training/frozen-blocks/packed-rows.ts";
-import { BLOCK_CACHE, type TrainingSettings } from "../training/train.ts";
+import { BLOCK_CACHE, type TrainingSettings } from "../training/train-options.ts";
 import type { HeadChoice } from "./head.ts";
 
 const positive = z.number().positive();

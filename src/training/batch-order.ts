@@ -1,5 +1,6 @@
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import type { RunLength } from "../methods/method.ts";
 
 /** Order of the `count` training examples in an epoch (from 0): a permutation that depends on nothing but its arguments. */
 export function epochOrder(seed: number, epoch: number, count: number): Uint32Array {
@@ -41,6 +42,63 @@ export function epochBatches(
     }
   }
   return batches.map(({ chosen }) => chosen);
+}
+
+/** What a step is of. */
+export interface StepBatch<Example> {
+  examples: Example[];
+  /** Examples of the batches that come next in its epoch. */
+  ahead(): Example[];
+  /** Epochs done after it: a fraction within one. */
+  epoch: number;
+  /** `step 7 (epoch 2, batch 4 of 4)` */
+  where: string;
+}
+
+/** Batches whose hidden states are computed together, where blocks have frozen. */
+const AHEAD = 7;
+
+interface BatchSettings {
+  epochs: number;
+  batchSize: number;
+  seed: number;
+}
+
+/** The batches of a run, step by step. */
+export class Batches<Example extends { oncePerBatch?: readonly string[] }> implements RunLength {
+  readonly stepsPerEpoch: number;
+  readonly totalSteps: number;
+  readonly #examples: readonly Example[];
+  readonly #settings: BatchSettings;
+  /** Of the epoch at hand. */
+  #epoch: number | undefined;
+  #batches: Example[][] = [];
+
+  constructor(examples: readonly Example[], settings: BatchSettings) {
+    this.stepsPerEpoch = stepsPerEpoch(examples.length, settings.batchSize);
+    this.totalSteps = settings.epochs * this.stepsPerEpoch;
+    this.#examples = examples;
+    this.#settings = settings;
+  }
+
+  /** @param step from 0 */
+  at(step: number): StepBatch<Example> {
+    const epoch = Math.floor(step / this.stepsPerEpoch);
+    if (epoch !== this.#epoch) {
+      const { seed, batchSize } = this.#settings;
+      const chosen = epochBatches(seed, epoch, this.#examples, batchSize);
+      this.#batches = chosen.map((batch) => batch.map((i) => this.#examples[i]!));
+      this.#epoch = epoch;
+    }
+    const batch = step - epoch * this.stepsPerEpoch;
+    const batches = this.#batches;
+    return {
+      examples: batches[batch]!,
+      ahead: () => batches.slice(batch + 1, batch + 1 + AHEAD).flat(),
+      epoch: (step + 1) / this.stepsPerEpoch,
+      where: `step ${step} (epoch ${epoch + 1}, batch ${batch + 1} of ${this.stepsPerEpoch})`,
+    };
+  }
 }
 
 /** Steps of one epoch, the partial last batch included. */

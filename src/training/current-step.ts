@@ -1,51 +1,77 @@
-import type { Tensors } from "../graph/tensor.ts";
-import type { Schedule } from "../methods/method.ts";
-import type { Runtime } from "../runtime/session.ts";
-import { type StepSettings, TrainingStep } from "./step.ts";
-import type { AdaptedModel } from "./step-graph.ts";
+import type { FreezingCheck } from "../methods/freezing/controller.ts";
+import { objectiveOf } from "../tasks/task-kinds.ts";
+import { BoundaryStates } from "./frozen-blocks/boundary-states.ts";
+import { TrainingStep } from "./step.ts";
+import { keptStates, type TrainOptions } from "./train-options.ts";
 
 /** The training step for what trains now, compiled again when that changes. */
 export class CurrentStep {
   readonly #compile: () => Promise<TrainingStep>;
+  readonly #borderStates: BoundaryStates | undefined;
   #step: TrainingStep;
 
-  private constructor(step: TrainingStep, compile: () => Promise<TrainingStep>) {
+  private constructor(step: TrainingStep, compile: () => Promise<TrainingStep>, boundaryStates?: BoundaryStates) {
     this.#step = step;
     this.#compile = compile;
+    this.#borderStates = boundaryStates;
   }
 
-  /** @param schedule says what trains and what is frozen, now and whenever the step is compiled again */
-  static async compile(
-    model: AdaptedModel,
-    schedule: Schedule,
-    weights: Tensors,
-    runtime: Runtime,
-    settings: StepSettings,
-  ): Promise<CurrentStep> {
+  /** The schedule says what trains and what is frozen, now and whenever the step is compiled again. */
+  static async compile({
+    model,
+    schedule,
+    weights,
+    runtime,
+    task,
+    settings,
+    openSpill,
+  }: TrainOptions): Promise<CurrentStep> {
+    const { spills, ...kept } = keptStates(settings);
+    const { tokenBudget } = settings;
+    const spill = spills ? openSpill : undefined;
+    const boundaryStates =
+      schedule.frozenBlocks && new BoundaryStates(model, weights, runtime, { ...kept, tokenBudget, openSpill: spill });
     const compile = (): Promise<TrainingStep> =>
       TrainingStep.compile(
         { ...model, trainable: schedule.trainable(), frozenBlocks: schedule.frozenBlocks?.() },
         weights,
         runtime,
-        settings,
+        { objective: objectiveOf(task), ...settings, boundaryStates },
       );
-    return new CurrentStep(await compile(), compile);
+    return new CurrentStep(await compile(), compile, boundaryStates);
+  }
+
+  /** Most bytes of hidden states that were kept of frozen blocks. */
+  get kept(): { memory: number; file: number } {
+    return this.#borderStates?.largest ?? { memory: 0, file: 0 };
+  }
+
+  /** What a person should know of it: that hidden states could not be kept. */
+  get notes(): string[] {
+    const note = this.#borderStates?.note;
+    return note === undefined ? [] : [note];
   }
 
   run(...args: Parameters<TrainingStep["run"]>): ReturnType<TrainingStep["run"]> {
     return this.#step.run(...args);
   }
 
-  /** The old step goes only when the new one is there, so that a failure leaves one to release. @returns seconds */
-  async compileAgain(): Promise<number> {
+  /**
+   * Compiles the step again where a check froze something: what freezes at a step takes part in it, and is gone from the next one.
+   * The old step goes only when the new one is there, so that a failure leaves one to release.
+   * @returns seconds that it took; 0 where nothing froze
+   */
+  async compileAfter({ frozen, blocks }: FreezingCheck): Promise<number> {
+    if (frozen.length === 0 && !blocks?.frozenBlocks) return 0;
     const next = await this.#compile();
     await this.#step.release();
     this.#step = next;
     return next.compileSeconds;
   }
 
-  /** Frees the step's graphs; it can run no more. */
-  release(): Promise<void> {
-    return this.#step.release();
+  /** Frees the step's graphs, and what was kept; it can run no more. */
+  async release(): Promise<void> {
+    await this.#step.release();
+    await this.#borderStates?.release();
   }
 }

@@ -7,7 +7,7 @@ import { cutMicroBatches, sizeOf } from "./micro-batches.ts";
 import { layOut } from "./model-inputs.ts";
 import { singleTexts } from "./single-texts.ts";
 import { GRADIENT, type ModelGraph, writeInference, writeStep } from "./step-graph.ts";
-import { keptStates, type TrainingSettings, type TrainOptions } from "./train.ts";
+import { keptStates, type TrainingSettings, type TrainOptions } from "./train-options.ts";
 import { TrainedParameters } from "./trained-parameters.ts";
 
 /** What training is expected to take, bytes. */

@@ -1,4 +1,4 @@
-import type { BlockCheck } from "../methods/freezing/block-controller.ts";
+import type { FreezingCheck } from "../methods/freezing/controller.ts";
 import type { PairScores } from "../tasks/metrics/pair-scores.ts";
 
 /** One optimizer step: a line of `metrics.jsonl` with `kind: "step"`. */
@@ -51,18 +51,8 @@ export interface ScoresRecord extends PairScores {
 export type MetricsRecord = StepRecord | EvaluationRecord;
 
 /** One check of the freezing schedule: a line of `freezing.jsonl`. */
-export interface FreezingRecord {
-  step: number;
-  /** r(t): the fraction that the schedule asks to be frozen (docs/method.md); 0 where the check was of blocks alone. */
-  fraction: number;
-  /** Threshold of `element-quantile`; null where nothing was compared. */
-  threshold: number | null;
-  /** Score of every projection matrix under the schedule, frozen ones included, at this check. */
-  scores: Record<string, number>;
-  /** Names that froze at this check. */
-  frozen: string[];
+export interface FreezingRecord extends FreezingCheck {
+  kind: "freezing";
   /** Seconds that compiling the step again took; 0 where nothing froze. */
   compileSeconds: number;
-  /** What was seen of whole blocks, where a schedule freezes them (docs/blocks.md). */
-  blocks?: BlockCheck;
 }

@@ -1,8 +1,8 @@
 import type { Runtime } from "../runtime/session.ts";
 import { objectiveOf } from "../tasks/task-kinds.ts";
-import { epochBatches } from "./batch-order.ts";
+import { Batches } from "./batch-order.ts";
 import { TrainingStep } from "./step.ts";
-import type { TrainOptions } from "./train.ts";
+import type { TrainOptions } from "./train-options.ts";
 
 /** A step that was taken to see how long it takes. */
 export interface TimedStep {
@@ -19,8 +19,7 @@ export async function timeStep(options: Omit<TrainOptions, "runtime">, runtime: 
   const trained = { ...model, trainable: schedule.trainable() };
   const step = await TrainingStep.compile(trained, weights, runtime, { objective: objectiveOf(task), ...settings });
   try {
-    const [batch] = epochBatches(settings.seed, 0, train, settings.batchSize);
-    const examples = batch!.map((i) => train[i]!);
+    const { examples } = new Batches(train, settings).at(0);
     // A device compiles its kernels at the first run.
     await step.run(0, examples);
     const started = performance.now();

@@ -3,6 +3,7 @@ import { asFloat32, copyOf, sizeOf, type Tensors } from "../graph/tensor.ts";
 import type { Schedule } from "../methods/method.ts";
 import { traceModel } from "../models/trace.ts";
 import type { ParameterGroup } from "./adamw.ts";
+import type { StepRecord } from "./records.ts";
 import type { AdaptedModel } from "./step-graph.ts";
 
 /** Which parameters a run trains, and how many of them count. */
@@ -17,7 +18,8 @@ export class TrainedParameters {
   readonly #trainedHead: readonly string[];
   readonly #trainedBackbone: readonly string[];
 
-  constructor(model: AdaptedModel, schedule: Schedule, weights: Tensors) {
+  /** @param saved values to go on from @throws UserError where they are of other parameters than these */
+  constructor(model: AdaptedModel, schedule: Schedule, weights: Tensors, saved?: Tensors<"float32">) {
     const weightsOfModel = traceModel(model, model.labelCount, model.head).weights.values();
     const specs = [...weightsOfModel].filter(({ buffer }) => !buffer);
     const namesOf = (part: "head" | "backbone") => specs.filter((s) => s.part === part).map(({ name }) => name);
@@ -29,6 +31,7 @@ export class TrainedParameters {
     const ofMethod = model.adaptation.parameters.map(({ name }) => name);
     this.names = [...ofMethod, ...this.#trainedHead, ...this.#trainedBackbone];
     this.tensors = new Map(this.names.map((name) => [name, asFloat32(weights.get(name)!)]));
+    if (saved) this.#restore(saved);
   }
 
   /** AdamW's groups: the head has a rate of its own; biases, normalisations and what the method exempts do not decay. */
@@ -55,6 +58,12 @@ export class TrainedParameters {
     return this.#sizeOf([...names].filter((name) => !this.#head.has(name)));
   }
 
+  /** What trains in a step, and the blocks that are frozen in it. @param gradients that it gave */
+  countNow(gradients: Tensors<"float32">): Pick<StepRecord, "trainable" | "frozenBlocks"> {
+    const frozenBlocks = this.#schedule.frozenBlocks?.().count;
+    return { trainable: this.count(gradients), ...(frozenBlocks !== undefined && { frozenBlocks }) };
+  }
+
   #namesNow(): Iterable<string> {
     if (!this.#model.adaptation.trainsBackbone) return this.#schedule.trainable();
     const frozenBlocks = this.#schedule.frozenBlocks?.().parameters;
@@ -71,8 +80,7 @@ export class TrainedParameters {
     return new Map([...this.tensors].map(([name, tensor]) => [name, copyOf(tensor)]));
   }
 
-  /** Puts a copy's values back. @throws UserError where it is of other parameters than these. */
-  restore(copy: Tensors<"float32">): void {
+  #restore(copy: Tensors<"float32">): void {
     for (const name of this.names) {
       const [own, saved] = [this.tensors.get(name)!, copy.get(name)];
       if (saved?.data.length !== own.data.length || copy.size !== this.names.length) {

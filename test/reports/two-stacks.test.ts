@@ -3,6 +3,7 @@ import { freezingPictures } from "../../src/reports/freezing-pictures.ts";
 import type { FreezingRecord } from "../../src/runs/records.ts";
 
 const check = (step: number, matrices: readonly string[], frozen: string[] = []): FreezingRecord => ({
+  kind: "freezing",
   step,
   fraction: step / 20,
   threshold: 1e-8,

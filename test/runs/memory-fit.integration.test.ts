@@ -52,11 +52,9 @@ describe("what training is expected to take", () => {
     const fineTuning = await make({ model: undefined, batchSize: 64, tokenBudget: 1024 });
     const before = process.memoryUsage.rss();
     let most = 0;
-    await fineTuning.train(nodeRuntime({ threads: 2 }), {
-      onStep() {
-        most = Math.max(most, process.memoryUsage.rss());
-      },
-    });
+    for await (const _ of fineTuning.train(nodeRuntime({ threads: 2 }))) {
+      most = Math.max(most, process.memoryUsage.rss());
+    }
     expect((most - before) / needed(fineTuning)).toBeGreaterThan(0.5);
     expect((most - before) / needed(fineTuning)).toBeLessThan(2);
   });
@@ -94,7 +92,9 @@ describe("a run that would not fit into memory", () => {
       const fineTuning = await make();
       fitIntoMemory(fineTuning, cpu, available);
       const found: number[] = [];
-      await fineTuning.train(runtime, { onStep: ({ loss }) => void found.push(loss) });
+      for await (const event of fineTuning.train(runtime)) {
+        if (event.kind === "step") found.push(event.loss);
+      }
       losses.push(found);
     }
     losses[0]!.forEach((loss, step) => {

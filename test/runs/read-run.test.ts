@@ -8,7 +8,7 @@ import { resolveConfig } from "../../src/runs/run-config.ts";
 import { lockRun } from "../../src/runs/run-lock.ts";
 import { makeUp, writeRun } from "../support/made-up-run.ts";
 
-const CHECK = { step: 0, fraction: 0, threshold: null, scores: {}, compileSeconds: 0 };
+const CHECK = { kind: "freezing", step: 0, fraction: 0, threshold: null, scores: {}, compileSeconds: 0 };
 
 let home: string;
 beforeAll(async () => {

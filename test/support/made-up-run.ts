@@ -59,6 +59,7 @@ export function makeUp({
       .map(({ name }) => name);
     for (const name of frozen) frozenAtStep[name] = step;
     freezing.push({
+      kind: "freezing",
       step,
       fraction,
       threshold: fraction > 0 ? 1e-8 * 40 ** fraction * Math.exp(-step / 80) : null,
@@ -156,7 +157,7 @@ export function withFrozenBlocks(run: ReturnType<typeof makeUp>, blocks = 6): Re
       active(block) ? Math.exp(-step / (60 * (block + 1))) : null,
     );
     const own = { step, fraction: 0, threshold: null, scores: {}, frozen: [], compileSeconds: frozenBlocks ? 0.2 : 0 };
-    return [{ ...own, blocks: { boundary, frozenBlocks, threshold: 0.2, scores } }];
+    return [{ kind: "freezing", ...own, blocks: { boundary, frozenBlocks, threshold: 0.2, scores } }];
   });
   const frozenAtStep = Array.from({ length: blocks }, (_, block) => (block === blocks - 1 ? null : first + 20 * block));
   const saved = { flopsSaved: 3e13, secondsSaved: -1, activationsSaved: 5e7, kept: { memory: 6e6, file: 0 } };

@@ -7,9 +7,12 @@ import type { Example, TaskData } from "../../src/tasks/example.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import type { Encoding } from "../../src/tokenization/tokenizer.ts";
 import { stepsPerEpoch } from "../../src/training/batch-order.ts";
+import type { TrainingEnd, TrainingEvent } from "../../src/training/events.ts";
+import { train } from "../../src/training/loop.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../src/training/records.ts";
 import { type AdaptedModel, trainedByBlock } from "../../src/training/step-graph.ts";
-import { type TrainingSettings, type TrainOptions, type TrainOutcome, train } from "../../src/training/train.ts";
+import type { TrainingSettings, TrainOptions } from "../../src/training/train-options.ts";
+import type { TrainingState } from "../../src/training/training-state.ts";
 import { runtime } from "../support/runtime.ts";
 import { type Base, layersOf } from "../support/small-bert.ts";
 
@@ -54,7 +57,10 @@ export const SETTINGS: TrainingSettings = {
   dropout: true,
 };
 
-export interface SmallRun extends TrainOutcome {
+export interface SmallRun extends TrainingEnd {
+  /** The kinds of its events, in order. */
+  kinds: TrainingEvent["kind"][];
+  notes: string[];
   steps: StepRecord[];
   freezing: FreezingRecord[];
   evaluations: EvaluationRecord[];
@@ -64,7 +70,7 @@ export interface SmallRun extends TrainOutcome {
 
 export interface SmallRunOptions
   extends Partial<
-    Pick<TrainOptions, "train" | "validation" | "task" | "resume" | "onCheckpoint" | "openSpill" | "signal" | "timeUp">
+    Pick<TrainOptions, "train" | "validation" | "task" | "resume" | "openSpill" | "signal" | "timeUp" | "stopAfter">
   > {
   options?: Record<string, unknown>;
   settings?: Partial<TrainingSettings>;
@@ -73,6 +79,8 @@ export interface SmallRunOptions
   prepare?(weights: Tensors<"float32">): void;
   onStep?(record: StepRecord, weights: Tensors<"float32">): void;
   onEvaluation?(record: EvaluationRecord): void;
+  /** Told the states that the run wants saved. */
+  onCheckpoint?(state: TrainingState): void;
   /** Told the gradients that a step gave. */
   onGradients?(step: number, gradients: Tensors<"float32">): void;
 }
@@ -81,8 +89,36 @@ export interface SmallRunOptions
 export async function smallRun(
   base: Base,
   definition: MethodDefinition,
-  { options = {}, blocks = {}, prepare, onStep, onEvaluation, onGradients, ...given }: SmallRunOptions = {},
+  { onStep, onEvaluation, onCheckpoint, ...given }: SmallRunOptions = {},
 ): Promise<SmallRun> {
+  const { events, weights } = smallEvents(base, definition, given);
+  const run = { kinds: [], notes: [], steps: [], freezing: [], evaluations: [], weights } as Omit<
+    SmallRun,
+    keyof TrainingEnd
+  >;
+  let end: TrainingEnd | undefined;
+  for await (const event of events) {
+    run.kinds.push(event.kind);
+    if (event.kind === "step") {
+      run.steps.push(event);
+      onStep?.(event, weights);
+    } else if (event.kind === "freezing") run.freezing.push(event);
+    else if (event.kind === "evaluation") {
+      run.evaluations.push(event);
+      onEvaluation?.(event);
+    } else if (event.kind === "checkpoint" && event.due) onCheckpoint?.(event.state());
+    else if (event.kind === "note") run.notes.push(event.text);
+    else if (event.kind === "end") end = event;
+  }
+  return { ...end!, ...run };
+}
+
+/** The events of such a run, and the weights that it changes. */
+export function smallEvents(
+  base: Base,
+  definition: MethodDefinition,
+  { options = {}, blocks = {}, prepare, onGradients, ...given }: SmallRunOptions = {},
+) {
   const settings = { ...SETTINGS, ...given.settings };
   const examples = given.train ?? examplesOf(20);
   const perEpoch = stepsPerEpoch(examples.length, settings.batchSize);
@@ -114,8 +150,7 @@ export async function smallRun(
     },
   };
   const held = examplesOf(9);
-  const run = { steps: [] as StepRecord[], freezing: [] as FreezingRecord[], evaluations: [] as EvaluationRecord[] };
-  const outcome = await train({
+  const events = train({
     task: TASK,
     validation: [{ name: "validation", examples: held, encoded: held }],
     ...given,
@@ -125,17 +160,8 @@ export async function smallRun(
     weights,
     settings,
     runtime,
-    onStep(record) {
-      run.steps.push(record);
-      onStep?.(record, weights);
-    },
-    onFreezingCheck: (record) => void run.freezing.push(record),
-    onEvaluation(record) {
-      run.evaluations.push(record);
-      onEvaluation?.(record);
-    },
   });
-  return { ...outcome, ...run, weights };
+  return { events, weights };
 }
 
 /** What must be the same in two runs: everything but how long it took. */

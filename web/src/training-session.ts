@@ -361,7 +361,7 @@ export class TrainingSession {
   async #end(start: PageRunStart, settings: RunSettings, found: PageFineTuneOutcome): Promise<EndFacts> {
     const { adapter, outcome, base, runtime } = found;
     const asks = base.head === "languageModel" ? "answer" : settings.columns.textPair ? "pair" : "text";
-    const common = { stopped: outcome.aborted, notes: outcome.notes, asks } as const;
+    const common = { stopped: outcome.aborted, notes: found.notes, asks } as const;
     if (!adapter) return { ...common, finished: false };
     const { memory, task, freezable } = start;
     // What is tried and taken away stands beside the exact model, as everywhere else.

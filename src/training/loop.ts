@@ -1,0 +1,79 @@
+import { AdamW } from "./adamw.ts";
+import { Batches } from "./batch-order.ts";
+import { CurrentStep } from "./current-step.ts";
+import { ScheduledEvaluations } from "./evaluation-schedule.ts";
+import type { TrainingEvent } from "./events.ts";
+import { clippingFactor, scaleGradients } from "./gradient-norm.ts";
+import { learningRateFactor } from "./learning-rate.ts";
+import { finiteNorm, refuseOverflow } from "./not-finite.ts";
+import { RunProgress } from "./run-progress.ts";
+import { Stopping, unlessAborted } from "./stopping.ts";
+import type { TrainOptions } from "./train-options.ts";
+import { TrainedParameters } from "./trained-parameters.ts";
+
+/**
+ * Fine-tunes with AdamW and tells what happens, event by event; who takes no further event ends it. The same options give
+ * the same numbers, to the bit, whether the run is cut off and resumed or not.
+ * @throws UserError where the loss, a gradient, a parameter or the model's outputs are not finite, naming what and when.
+ */
+export async function* train(options: TrainOptions): AsyncGenerator<TrainingEvent, void> {
+  const { model, schedule, weights, settings, signal, resume } = options;
+  const batches = new Batches(options.train, settings);
+  const parameters = new TrainedParameters(model, schedule, weights, resume?.parameters);
+  const optimizer = new AdamW(parameters.groups(settings), resume?.optimizer);
+  const progress = new RunProgress({ parameters, optimizer, schedule }, resume);
+  const stopping = new Stopping(options, progress, batches);
+  const evaluations = new ScheduledEvaluations(options, batches);
+  const step = await CurrentStep.compile(options);
+  try {
+    for (;;) {
+      if (evaluations.isDue(progress.step)) {
+        const found = await unlessAborted(evaluations.take(progress.step), signal);
+        if (!found) break;
+        progress.addEvaluation(found.evaluation);
+        if (found.scores) yield found.scores;
+        yield found.evaluation;
+        yield progress.checkpoint(true);
+      }
+      if (stopping.now) break;
+
+      const t = progress.step;
+      const { examples, ahead, epoch, where } = batches.at(t);
+      const started = performance.now();
+      const outcome = await unlessAborted(step.run(t, examples, signal, ahead), signal);
+      if (!outcome) break;
+      const { gradients } = outcome;
+      const training = parameters.countNow(gradients);
+
+      const check = schedule.observe?.(t, gradients, parameters.tensors);
+
+      const gradientNorm = finiteNorm(outcome, where);
+      const clipping = clippingFactor(gradientNorm, settings.maxGradNorm);
+
+      const factor = learningRateFactor(t, batches.totalSteps, settings);
+      refuseOverflow(optimizer.step(parameters.tensors, gradients, factor, clipping), where);
+      if (schedule.afterStep) {
+        scaleGradients(gradients, clipping);
+        schedule.afterStep(t, gradients, parameters.tensors);
+      }
+      const seconds = (performance.now() - started) / 1000;
+
+      if (check) {
+        progress.addCheck(check);
+        optimizer.drop([...check.frozen, ...(schedule.frozenBlocks?.().parameters ?? [])]);
+        yield { kind: "freezing", ...check, compileSeconds: await step.compileAfter(check) };
+      }
+      const learningRate = settings.learningRate * factor;
+      yield progress.addStep(outcome, { epoch, learningRate, gradientNorm, ...training, seconds });
+      yield progress.checkpoint(false);
+    }
+
+    const aborted = !stopping.atEnd || evaluations.isDue(progress.step);
+    if (aborted && evaluations.begun && !progress.isSaved) yield progress.checkpoint(true);
+    if (!aborted) for (const text of [...step.notes, ...evaluations.notes]) yield { kind: "note", text };
+    yield progress.end({ kept: step.kept, aborted });
+  } finally {
+    await step.release();
+    await evaluations.release();
+  }
+}

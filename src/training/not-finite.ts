@@ -1,0 +1,24 @@
+import { UserError } from "../errors.ts";
+import { globalNorm } from "./gradient-norm.ts";
+import type { StepOutcome } from "./step.ts";
+
+const ADVICE = "lower the learning rate";
+
+/**
+ * The global norm of a step's gradients.
+ * @param where the step is, for the error message
+ * @throws UserError where the loss or the norm is not finite, naming what and where
+ */
+export function finiteNorm({ loss, gradients }: Pick<StepOutcome, "loss" | "gradients">, where: string): number {
+  const norm = globalNorm(gradients);
+  if (!Number.isFinite(loss)) throw new UserError(`the loss is ${loss} at ${where}; ${ADVICE}`);
+  if (Number.isFinite(norm)) return norm;
+  const of = [...gradients].find(([, { data }]) => data.some((value) => !Number.isFinite(value)))?.[0];
+  throw new UserError(`the norm of the gradient is ${norm} at ${where}${of ? `, for one of ${of}` : ""}; ${ADVICE}`);
+}
+
+/** @param overflown name of a parameter whose values overflowed in a step's update @throws UserError where there is one */
+export function refuseOverflow(overflown: string | undefined, where: string): void {
+  if (overflown === undefined) return;
+  throw new UserError(`${overflown} has values that are not finite after ${where}; ${ADVICE}`);
+}

@@ -1,0 +1,129 @@
+import type { FreezingCheck } from "../methods/freezing/controller.ts";
+import type { Schedule } from "../methods/method.ts";
+import { lowerIsBetter } from "../tasks/metrics/metric-direction.ts";
+import type { AdamW } from "./adamw.ts";
+import type { CheckpointEvent, TrainingEnd } from "./events.ts";
+import type { EvaluationRecord, StepRecord } from "./records.ts";
+import type { StepOutcome } from "./step.ts";
+import type { TrainedParameters } from "./trained-parameters.ts";
+import type { TrainingState } from "./training-state.ts";
+
+/** What a step's record says beside what the step itself gave. */
+type StepFacts = Pick<StepRecord, "epoch" | "learningRate" | "gradientNorm" | "trainable" | "frozenBlocks" | "seconds">;
+
+/** What training changes at each step. */
+export interface MovingParts {
+  parameters: TrainedParameters;
+  optimizer: AdamW;
+  schedule: Schedule;
+}
+
+/** A run as it proceeds: counts what is done, keeps the best parameters, and gives what a checkpoint holds. */
+export class RunProgress {
+  readonly #parts: MovingParts;
+  readonly #state: Omit<TrainingState, "parameters" | "optimizer" | "method">;
+  readonly #started: number;
+  /** Steps done when the state was last asked for. */
+  #savedAt: number | undefined;
+
+  constructor(parts: MovingParts, resume: TrainingState | undefined) {
+    this.#parts = parts;
+    if (resume) {
+      const { parameters, optimizer, method, ...counted } = resume;
+      this.#state = { ...counted };
+    } else {
+      const nothing = { step: 0, tokens: 0, flops: 0, flopsSaved: 0, trainableSum: 0, seconds: 0 };
+      const lists = { stepSeconds: [], evaluations: [], blocksFrozenAtStep: [] };
+      this.#state = { ...nothing, ...lists, trainableAtStart: parts.parameters.count(), frozenAtStep: {} };
+    }
+    this.#started = performance.now() - this.#state.seconds * 1000;
+  }
+
+  /** Optimizer steps done. */
+  get step(): number {
+    return this.#state.step;
+  }
+
+  get best(): EvaluationRecord | undefined {
+    return this.#state.evaluations.find(({ epoch }) => epoch === this.#state.best?.epoch);
+  }
+
+  get last(): EvaluationRecord | undefined {
+    return this.#state.evaluations.at(-1);
+  }
+
+  /** Evaluations since the best one; 0 where there is none. */
+  get evaluationsSinceBest(): number {
+    const { best, evaluations } = this.#state;
+    return best ? evaluations.length - 1 - evaluations.findIndex(({ epoch }) => epoch === best.epoch) : 0;
+  }
+
+  /** Takes in a step that was taken. @returns its record */
+  addStep({ loss, tokens, flops, flopsSaved }: StepOutcome, facts: StepFacts): StepRecord {
+    const step = this.#state.step++;
+    this.#state.tokens += tokens;
+    this.#state.flops += flops;
+    this.#state.flopsSaved += flopsSaved;
+    this.#state.trainableSum += facts.trainable;
+    this.#state.stepSeconds.push(facts.seconds);
+    const frozen = Object.keys(this.#state.frozenAtStep).length;
+    return { kind: "step", step, ...facts, loss, frozen, tokens };
+  }
+
+  /** What froze at a step: matrices and blocks. */
+  addCheck({ step, frozen, blocks }: FreezingCheck): void {
+    for (const name of frozen) this.#state.frozenAtStep[name] = step;
+    for (let i = 0; i < (blocks?.frozenBlocks ?? 0); i++) this.#state.blocksFrozenAtStep.push(step);
+  }
+
+  /**
+   * Takes in an evaluation; the parameters are kept where it is the best by its first metric. The one before the first step is
+   * nothing that the run came to.
+   */
+  addEvaluation(evaluation: EvaluationRecord): void {
+    if (evaluation.step === 0) return;
+    const { best } = this;
+    this.#state.evaluations.push(evaluation);
+    if (best && !isBetter(evaluation, best)) return;
+    this.#state.best = { epoch: evaluation.epoch, parameters: this.#parts.parameters.copy() };
+  }
+
+  /** Whether nothing was done since the state was last asked for. */
+  get isSaved(): boolean {
+    return this.#savedAt === this.#state.step;
+  }
+
+  checkpoint(due: boolean): CheckpointEvent {
+    const state = (): TrainingState => {
+      this.#savedAt = this.#state.step;
+      return this.#stateNow();
+    };
+    return { kind: "checkpoint", step: this.#state.step, due, state };
+  }
+
+  /** What the run came to. */
+  end(rest: Pick<TrainingEnd, "kept" | "aborted">): TrainingEnd {
+    const { parameters } = this.#parts;
+    const { step, trainableSum, trainableAtStart: start } = this.#state;
+    const average = step > 0 ? trainableSum / step : start;
+    const trainable = { start, average, end: parameters.count(), head: parameters.headCount };
+    return { kind: "end", state: this.#stateNow(), best: this.best, last: this.last, trainable, ...rest };
+  }
+
+  #stateNow(): TrainingState {
+    const { parameters, optimizer, schedule } = this.#parts;
+    this.#state.seconds = (performance.now() - this.#started) / 1000;
+    return {
+      ...this.#state,
+      parameters: parameters.copy(),
+      optimizer: optimizer.state(),
+      method: schedule.state?.(),
+    };
+  }
+}
+
+function isBetter(evaluation: EvaluationRecord, best: EvaluationRecord): boolean {
+  const [metric, value] = Object.entries(evaluation.metrics)[0]!;
+  const before = Object.values(best.metrics)[0]!;
+  return lowerIsBetter(metric) ? value < before : value > before;
+}
