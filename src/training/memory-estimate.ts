@@ -1,7 +1,7 @@
 import { planMemory } from "../graph/memory.ts";
 import { ELEMENT_SIZE, sizeOf as elementsOf } from "../graph/tensor.ts";
 import type { EncodedExample } from "../tasks/task-kind.ts";
-import { findTaskKind } from "../tasks/task-kinds.ts";
+import { findTaskKind, objectiveOf } from "../tasks/task-kinds.ts";
 import { packedSize } from "./frozen-blocks/packed-rows.ts";
 import { cutMicroBatches, sizeOf } from "./micro-batches.ts";
 import { layOut } from "./model-inputs.ts";
@@ -35,8 +35,7 @@ export function estimateMemory({
   validation,
   settings,
 }: Omit<TrainOptions, "runtime">): (tokenBudget: number) => MemoryEstimate {
-  const kind = findTaskKind(task.kind);
-  const { objective } = kind;
+  const objective = objectiveOf(task);
   const now = { ...model, trainable: schedule.trainable(), frozenBlocks: schedule.frozenBlocks?.() };
   const step = writeStep(now, objective, settings);
   // A loss that couples rows takes a pass without gradients first.
@@ -53,7 +52,7 @@ export function estimateMemory({
     const texts = singleTexts(examples);
     return longestOf(texts, Math.ceil((settings.batchSize * texts.length) / examples.length));
   });
-  const evaluation = writeInference(model, { readBy: kind });
+  const evaluation = writeInference(model, { readBy: findTaskKind(task.kind) });
   const plans = [
     ...[...forward, step].map((graph) => planOf(graph, batch!, model.labelCount)),
     planOf(evaluation, evaluated!, model.labelCount),

@@ -47,6 +47,22 @@ describe("what training is expected to take", () => {
     expect(narrow.memory.optimizer).toBeLessThan(full.memory.optimizer / 2);
   });
 
+  test("has the pass without gradients of a loss that couples a batch, where a task's rows ask for it", async () => {
+    const rows = tickets().map(({ message }) => ({ query: message, passage: "refund money", negative: "order lost" }));
+    const pairs = rows.flatMap(({ query, passage, negative }) => [
+      { query, passage, label: 1 },
+      { query, passage: negative, label: 0 },
+    ]);
+    const of = async (name: string, table: Record<string, string | number>[], batchSize: number) => {
+      const train = await writeCsv(join(home, name), table);
+      const columns = { text: undefined, label: undefined };
+      return (await make({ train, ...columns, kind: "reranker", batchSize, tokenBudget: 400 })).memory.activations;
+    };
+    // The same texts, a batch of them: lists are scored before the step, pairs in it.
+    const [lists, labelled] = [await of("lists.csv", rows, 10), await of("pairs.csv", pairs, 20)];
+    expect(lists / labelled).toBeGreaterThan(1.15);
+  });
+
   test("is near to what ONNX Runtime takes of a larger batch", async () => {
     // Of the bundled model's size, so that it stands out of what a process takes anyway.
     const fineTuning = await make({ model: undefined, batchSize: 64, tokenBudget: 1024 });
