@@ -12,6 +12,7 @@ export const SENTENCE_FILES = {
 
 const modulesSchema = z.array(z.looseObject({ path: z.string(), type: z.string() }));
 const transformerSchema = z.looseObject({ max_seq_length: z.int().positive().nullish() });
+const denseSchema = z.looseObject({ bias: z.boolean(), activation_function: z.string() });
 const tokenizerSchema = z.looseObject({ model_max_length: z.number().positive() });
 
 /** Ways of pooling by their older switches. */
@@ -30,19 +31,22 @@ export interface SentenceModules {
   poolingModes: string[];
   normalize: boolean;
   maxLength?: number | undefined;
+  /** Folder of a last linear layer, a classifier's head, where there is one: what comes before it makes a text's vector. */
+  head?: string | undefined;
 }
 
 /**
  * Reads the modules of a sentence-transformers folder.
  * @returns undefined where the folder is none.
- * @throws UserError where it is damaged, or has a module other than a transformer, a pooling and a normalisation.
+ * @throws UserError where it is damaged, or has a module other than a transformer, a pooling, a normalisation and a head.
  */
 export async function readSentenceModules(files: ModelFiles): Promise<SentenceModules | undefined> {
   const raw = await readJson(files, SENTENCE_FILES.modules);
   if (raw === undefined) return undefined;
   const modules = checked(modulesSchema, raw, `${files.location}/${SENTENCE_FILES.modules}`);
   let [poolingModes, normalize]: [string[], boolean] = [["mean"], false];
-  for (const { type, path } of modules) {
+  let head: string | undefined;
+  for (const [i, { type, path }] of modules.entries()) {
     if (/^([/\\]|\w:)|(^|[/\\])\.\.([/\\]|$)/.test(path)) {
       throw new UserError(
         `${files.location}/${SENTENCE_FILES.modules} names a module outside of its folder, "${path.slice(0, 60)}"; get the model again`,
@@ -57,6 +61,7 @@ export async function readSentenceModules(files: ModelFiles): Promise<SentenceMo
       );
       poolingModes = modesOf(config);
     } else if (kind === "Normalize") normalize = true;
+    else if (kind === "Dense" && i === modules.length - 1 && (await isLinear(files, path))) head = path;
     else if (kind !== "Transformer") {
       throw new UserError(
         `${files.location} has a module ${kind} in ${SENTENCE_FILES.modules}, which is not supported; Transformer, Pooling and Normalize are`,
@@ -68,7 +73,12 @@ export async function readSentenceModules(files: ModelFiles): Promise<SentenceMo
     transformer === undefined
       ? {}
       : checked(transformerSchema, transformer, `${files.location}/${SENTENCE_FILES.transformer}`);
-  return { poolingModes, normalize, maxLength: max_seq_length ?? (await tokenizersMaxLength(files)) };
+  return { poolingModes, normalize, maxLength: max_seq_length ?? (await tokenizersMaxLength(files)), head };
+}
+
+async function isLinear(files: ModelFiles, path: string): Promise<boolean> {
+  const { data } = denseSchema.safeParse(await readJson(files, `${path}/config.json`));
+  return data?.bias === true && data.activation_function.endsWith(".Identity");
 }
 
 /** Since version 6 a text's length stands with the tokenizer alone; one without a limit has a number beyond all lengths. */

@@ -3,25 +3,34 @@ import type { BaseModel } from "../inference/base-model.ts";
 import { BUNDLED_MODEL, BUNDLED_ON_HUB } from "../inference/bundled-model.ts";
 import type { HeadName } from "../models/architecture.ts";
 import type { ModelDescription } from "../models/families.ts";
+import { readsPooled } from "../models/heads.ts";
 import type { LinearModule, WeightSpec } from "../models/model-parts.ts";
 import { isPretrained } from "../models/trace.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 
 /** Class of Hugging Face Transformers that a fine-tuned model is. */
-export function className({ architecture, config }: ModelDescription, kind: string): string {
-  const begin = architecture.modelTypes[config.modelType]!;
+export function className(model: ModelDescription, kind: string): string {
   const { autoClass, className: own } = findTaskKind(kind).huggingFace;
-  if (own) return begin + own;
-  return autoClass === "AutoModel" ? `${begin}Model` : autoClass.replace("AutoModel", begin);
+  if (autoClass === "AutoModel" && !own) return backboneClass(model);
+  return familyName(model) + (own ?? autoClass.replace("AutoModel", ""));
 }
+
+/** Class of the model without a head. */
+export const backboneClass = (model: ModelDescription): string => `${familyName(model)}Model`;
+
+const familyName = ({ architecture, config }: ModelDescription): string => architecture.modelTypes[config.modelType]!;
+
+/** Whether what other tools load is the backbone alone, and a folder of sentence-transformers stands around it. */
+export const isSentenceModel = ({ head, features }: Pick<BaseModel, "head" | "features">): boolean =>
+  head === "pooled" || readsPooled(head, features);
 
 /** A module or weight in a checkpoint of the task's model: what belongs to the backbone stands under its prefix. */
 export function fullName(
-  { architecture, head }: ModelDescription & { head?: HeadName },
+  { architecture, head = "sequence", features }: ModelDescription & { head?: HeadName },
   { name, part }: Pick<WeightSpec, "name" | "part">,
 ) {
   // A model without a head is the backbone itself.
-  if (head === "pooled") return name;
+  if (isSentenceModel({ head, features })) return name;
   const { prefix, headUnderPrefix = [], besidePrefix = [] } = architecture;
   const isIn = (modules: readonly string[]): boolean =>
     modules.some((module) => name === module || name.startsWith(`${module}.`));

@@ -7,11 +7,12 @@ import type { AdapterDescription } from "../inference/adapter.ts";
 import type { BaseModel } from "../inference/base-model.ts";
 import { loadBaseModel } from "../inference/load-base-model-node.ts";
 import { head } from "../methods/head.ts";
+import { readsPooled } from "../models/heads.ts";
 import type { ExportFormat } from "./export-format.ts";
-import { fullName } from "./hugging-face.ts";
+import { backboneClass, fullName, isSentenceModel } from "./hugging-face.ts";
 import { copyTokenizer, writeConfig, writeGenerationConfig } from "./hugging-face-files.ts";
 import { diskFolder } from "./output-folder-node.ts";
-import { writeSentenceFiles } from "./sentence-transformers.ts";
+import { readSentenceHead, sentenceReadme, writeSentenceFiles } from "./sentence-transformers.ts";
 
 /** A model folder of Hugging Face Transformers. */
 export const mergedFormat: ExportFormat = {
@@ -23,7 +24,7 @@ export const mergedFormat: ExportFormat = {
     await writeMergedFolder(folder, base, description, weights);
     const again = await loadBaseModel(folder, description.task, 0);
     const alone = { ...description, method: head.name, methodOptions: {} };
-    return compare(again, { description: alone, parameters: new Map() });
+    return compare(again, { description: alone, parameters: await readSentenceHead(again.files, base) });
   },
 };
 
@@ -34,17 +35,24 @@ async function writeMergedFolder(
   description: AdapterDescription,
   weights: Tensors<"float32">,
 ): Promise<void> {
-  const tensors = [...base.trace.weights.values()].map((weight) => {
-    const tensor = weights.get(weight.name)!;
-    return [fullName(base, weight), weight.transposed ? transposed(tensor) : tensor] as const;
-  });
-  const all = new Map([...tensors, ...(base.head === "pooled" ? await kept(base) : [])]);
+  const ofSentences = isSentenceModel(base);
+  const tensors = [...base.trace.weights.values()]
+    .filter(({ part }) => !ofSentences || part === "backbone")
+    .map((weight) => {
+      const tensor = weights.get(weight.name)!;
+      return [fullName(base, weight), weight.transposed ? transposed(tensor) : tensor] as const;
+    });
+  const all = new Map([...tensors, ...(ofSentences ? await kept(base) : [])]);
   await writeSafetensors(join(folder, "model.safetensors"), all, { format: "pt" });
   const files = diskFolder(folder);
-  await writeConfig(files, base, description);
+  await writeConfig(files, base, description, ofSentences ? { architectures: [backboneClass(base)] } : {});
   await copyTokenizer(files, base);
   if (base.architecture.kind === "encoder-decoder") await writeGenerationConfig(files, base);
-  if (base.head === "pooled") await writeSentenceFiles(files, base, description.maxLength);
+  if (!ofSentences) return;
+  await writeSentenceFiles(files, base, description.maxLength, weights);
+  if (readsPooled(base.head, base.features)) {
+    await files.write("README.md", `# ${description.task.name}\n\n${sentenceReadme(base, description)}`);
+  }
 }
 
 /** What Transformers has in a model without a head, though nothing of an embedding reads it, such as BERT's pooler. */

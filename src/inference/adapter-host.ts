@@ -140,8 +140,11 @@ export class AdapterHost {
 }
 
 /** Adapters of one kind differ in their arrays alone. */
-function kindOf({ method, methodOptions, task }: AdapterDescription, { labelCount, head }: BaseModel): string {
+function kindOf(
+  { method, methodOptions, task }: AdapterDescription,
+  { labelCount, head, features }: BaseModel,
+): string {
   const options = Object.entries(parseMethodOptions(findMethod(method), methodOptions)).sort();
   const { readout } = findTaskKind(task.kind);
-  return JSON.stringify([method, options, labelCount, head, readout && task.kind]);
+  return JSON.stringify([method, options, labelCount, head, features, readout && task.kind]);
 }

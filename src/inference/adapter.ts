@@ -6,6 +6,7 @@ import { readTensors } from "../checkpoints/tensor-source.ts";
 import { UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
 import { BASE_FORMATS } from "../models/base-format.ts";
+import { HEAD_FEATURES } from "../models/heads.ts";
 import { LOSS_ON } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 
@@ -27,6 +28,8 @@ const adapterSchema = z.object({
     kind: z.string(),
     labels: z.array(z.string()),
     metrics: z.array(z.string()),
+    /** What the head reads; as the model's family has it where absent. */
+    features: z.enum(HEAD_FEATURES).optional(),
     /** Settings of the kind's own, such as its loss. */
     options: z.record(z.string(), z.unknown()).optional(),
   }),

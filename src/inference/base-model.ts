@@ -7,6 +7,7 @@ import { constant, normal, randomFor } from "../methods/initializers.ts";
 import type { HeadName } from "../models/architecture.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import { describeModel, type ModelDescription } from "../models/families.ts";
+import { readsPooled } from "../models/heads.ts";
 import type { WeightSpec } from "../models/model-parts.ts";
 import { readModelWeights } from "../models/model-weights.ts";
 import { MEAN_POOLING, POOLING_MODES, type Pooling } from "../models/pooling.ts";
@@ -49,7 +50,7 @@ export interface BaseOptions extends Partial<Pick<BaseModel, "name" | "revision"
   format?: FormatChoice;
 }
 
-type HeadTask = Pick<TaskData, "kind" | "labels">;
+type HeadTask = Pick<TaskData, "kind" | "labels" | "features">;
 
 /**
  * Reads a model. What the head lacks for the task is drawn from `seed` as Hugging Face does: matrices normal, biases 0,
@@ -91,23 +92,36 @@ export async function withHead(base: BaseModel, task: HeadTask, seed: number): P
   return { ...base, ...read };
 }
 
+type OfTask = Pick<
+  BaseModel,
+  "trace" | "labelCount" | "head" | "features" | "weights" | "quantized" | "newWeights" | "unused"
+>;
+
 /** What of a model depends on its task, with its weights. @param backbone arrays that are there already */
 async function readForTask(
   { config, weights: source }: ModelFolder,
-  description: ModelDescription & Pick<BaseModel, "format">,
+  given: ModelDescription & Pick<BaseModel, "format">,
   task: HeadTask | undefined,
   seed: number,
   backbone?: Pick<BaseModel, "weights" | "quantized">,
-): Promise<Pick<BaseModel, "trace" | "labelCount" | "head" | "weights" | "quantized" | "newWeights" | "unused">> {
+): Promise<OfTask> {
+  const { features } = task ?? {};
+  const description = { ...given, features };
   const kind = task && findTaskKind(task.kind);
   const head = kind?.head ?? defaultHead(description.architecture);
   const { labelCount: ownCount, vocabularySize } = description.config;
   const labelCount =
     kind?.outputs(task!.labels, description.config) ?? (isPretrained(head) ? vocabularySize : ownCount);
   if (kind) refuseOtherModel(kind, description);
+  if (head === "pooled" && description.pooling?.scores) {
+    throw new UserError(
+      "the model is a classifier: its vectors are scores of labels; take the model that it was made from",
+    );
+  }
   const trace = traceModel(description, labelCount, head);
   const known = !kind || hasLabels(config, description.config.labelCount, kind, task!.labels, labelCount);
-  const takes = (weight: WeightSpec) => known || !weight.name.startsWith(`${trace.classifier}.`);
+  const takes = (weight: WeightSpec) =>
+    (known && !readsPooled(head, features)) || !weight.name.startsWith(`${trace.classifier}.`);
   const { format } = description;
   const read = await readModelWeights(source, description, trace, { takes, format, backbone });
   const { weights, quantized, missing, unused } = read;
@@ -116,7 +130,7 @@ async function readForTask(
     const initialize = matrix ? normal(description.config.initializerRange) : constant(name.endsWith(".bias") ? 0 : 1);
     weights.set(name, initialize(shape as number[], randomFor(seed, name)));
   }
-  return { trace, labelCount, head, weights, quantized, newWeights: missing, unused };
+  return { trace, labelCount, head, features, weights, quantized, newWeights: missing, unused };
 }
 
 /** @throws UserError where the kind of task is for another kind of model. */
@@ -134,9 +148,9 @@ const PLURAL = { encoder: "encoders", decoder: "decoders", "encoder-decoder": "e
 async function poolingOf(files: ModelFiles): Promise<Pooling> {
   const modules = await readSentenceModules(files);
   if (!modules) return MEAN_POOLING;
-  const { poolingModes, normalize, maxLength } = modules;
+  const { poolingModes, normalize, maxLength, head } = modules;
   const mode = POOLING_MODES.find((known) => known === poolingModes.join());
-  if (mode) return { mode, normalize, maxLength };
+  if (mode) return { mode, normalize, maxLength, scores: head !== undefined };
   throw new UserError(
     `${files.location} pools a text's tokens by ${poolingModes.join(" and ")}, which is not supported; ${POOLING_MODES.join(", ")} are`,
   );

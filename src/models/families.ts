@@ -16,6 +16,7 @@ import { qwen2 } from "./families/qwen2.ts";
 import { qwen3 } from "./families/qwen3.ts";
 import { roberta } from "./families/roberta.ts";
 import { t5 } from "./families/t5.ts";
+import type { HeadFeatures } from "./heads.ts";
 import type { Pooling } from "./pooling.ts";
 
 /** Every supported family: a new one is one file and one line here. */
@@ -53,6 +54,8 @@ export interface ModelDescription {
   config: ModelConfig;
   /** How it embeds a text; the mean of its tokens where absent. */
   pooling?: Pooling;
+  /** What its head for whole texts reads; as the family has it where absent. */
+  features?: HeadFeatures | undefined;
 }
 
 /**

@@ -56,6 +56,8 @@ export class ForwardContext {
   /** By name: a layer that is used twice is one layer. */
   readonly modules = new Map<string, LinearModule>();
   readonly dropouts: DropoutLayer[] = [];
+  /** What each linear layer reads, by its name, `[rows, in]`. */
+  readonly inputs = new Map<string, Value>();
   /** Hidden states after each block, in order. */
   readonly blocks: Value[] = [];
   readonly #streams = new Map<string, RaggedStream>();
@@ -177,6 +179,7 @@ export class ForwardContext {
     outFeatures: number,
     { bias = true, transposed = false }: DenseOptions = {},
   ): Value {
+    this.inputs.set(name, x);
     const weight = this.#stored(`${name}.weight`, [outFeatures, inFeatures], "linear", transposed);
     return linear(x, weight, bias ? this.weight(`${name}.bias`, [outFeatures]) : undefined);
   }

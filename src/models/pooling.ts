@@ -13,6 +13,8 @@ export interface Pooling {
   normalize: boolean;
   /** Most tokens of a text, where the folder says so. */
   maxLength?: number | undefined;
+  /** Whether a head reads the vector in the model's folder, whose outputs other tools give as vectors. */
+  scores?: boolean;
 }
 
 /** Of folders that say nothing. */

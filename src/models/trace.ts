@@ -1,11 +1,13 @@
 import { UserError } from "../errors.ts";
 import { Graph, type Value } from "../graph/graph.ts";
+import { concat } from "../graph/ops.ts";
 import type { Architecture, Head, HeadName, ModelConfig } from "./architecture.ts";
 import type { ModelDescription } from "./families.ts";
 import { ForwardContext } from "./forward-context.ts";
+import { type HeadFeatures, pooledHead, poolingOfFeatures, readsPooled } from "./heads.ts";
 import type { LinearModule, WeightSpec } from "./model-parts.ts";
 import { MEAN_POOLING, type Pooling, writePooling } from "./pooling.ts";
-import type { Encoded } from "./streams/token-stream.ts";
+import type { Encoded, TokenStream } from "./streams/token-stream.ts";
 
 /** Whether a head gives a row of outputs for each of some tokens, rather than one for each example. */
 export const labelsTokens = (head: HeadName): boolean => head === "token" || head === "languageModel";
@@ -23,20 +25,61 @@ export const defaultHead = ({ heads }: Architecture): HeadName => (heads.sequenc
  */
 export function writeModel(
   context: ForwardContext,
-  { architecture, config, pooling = MEAN_POOLING }: ModelDescription,
+  description: ModelDescription,
   outputs: number,
   head: HeadName = "sequence",
 ): Value {
-  const write = head === "pooled" ? embeddingHead(pooling) : architecture.heads[head];
-  if (!write) {
-    const offered = Object.keys(architecture.heads).join(", ");
-    throw new UserError(`models of type "${config.modelType}" have no ${head} head (they have: ${offered})`);
-  }
-  const hidden = writeHiddenStates(context, { architecture, config });
-  const own = context.tokens(architecture.kind === "encoder-decoder" ? "decoder." : "");
+  const hidden = writeHiddenStates(context, description);
+  return writeHead(context, description, hidden, outputs, head);
+}
+
+function writeHead(
+  context: ForwardContext,
+  description: ModelDescription,
+  hidden: Value,
+  outputs: number,
+  head: HeadName,
+): Value {
+  const write = headOf(description, head);
+  const own = ownTokens(context, description);
   const rows = labelsTokens(head) ? own.outputRows(hidden) : hidden;
-  const writeHead = (): Value => write(context, config, rows, outputs, own);
-  return isPretrained(head) ? writeHead() : context.head(writeHead);
+  const written = (): Value => write(context, description.config, rows, outputs, own);
+  return isPretrained(head) ? written() : context.head(written);
+}
+
+/** @throws UserError where the family has no such head. */
+function headOf({ architecture, config, pooling, features = "family" }: ModelDescription, head: HeadName) {
+  if (head === "pooled") return embeddingHead(pooling ?? MEAN_POOLING);
+  if (readsPooled(head, features)) return pooledHead(poolingOfFeatures(features, pooling));
+  const write = architecture.heads[head];
+  if (write) return write;
+  const offered = Object.keys(architecture.heads).join(", ");
+  throw new UserError(`models of type "${config.modelType}" have no ${head} head (they have: ${offered})`);
+}
+
+/** The text whose hidden states the model ends with. */
+const ownTokens = (context: ForwardContext, { architecture }: ModelDescription): TokenStream =>
+  context.tokens(architecture.kind === "encoder-decoder" ? "decoder." : "");
+
+/**
+ * Writes a model up to what the last layer of its head may read.
+ * @returns the features side by side, in the order of their names: `[batch, width]`, or `[outputRows, width]` of a head that labels tokens
+ */
+export function writeFeatures(
+  context: ForwardContext,
+  description: ModelDescription,
+  names: readonly HeadFeatures[],
+  head: HeadName = "sequence",
+): Value {
+  const hidden = writeHiddenStates(context, description);
+  const own = ownTokens(context, description);
+  const parts = names.map((features) => {
+    if (features !== "family") return writePooling(poolingOfFeatures(features, description.pooling), own, hidden);
+    const { classifier } = traceModel({ ...description, features }, 1, head);
+    writeHead(context, { ...description, features }, hidden, 1, head);
+    return context.inputs.get(classifier!)!;
+  });
+  return parts.length === 1 ? parts[0]! : concat(parts, 1);
 }
 
 const embeddingHead =

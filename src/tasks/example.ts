@@ -1,3 +1,4 @@
+import type { HeadFeatures } from "../models/heads.ts";
 import type { ChatMessage } from "../tokenization/chat-template.ts";
 
 /** One row of a data set. */
@@ -65,6 +66,8 @@ export interface TaskData {
   validation: EvaluationSplit[];
   /** Some of the kind's metrics, in the order shown; the first is the one that picks the best epoch. */
   metrics: string[];
+  /** What the head of a kind for whole texts reads; as the model's family has it where absent. */
+  features?: HeadFeatures | undefined;
   /** Settings of the kind's own, such as its loss. */
   options?: Readonly<Record<string, unknown>>;
   /** Absent where the examples were made in memory. */

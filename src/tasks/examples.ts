@@ -59,6 +59,40 @@ export function trainingExamples(
   });
 }
 
+/** Metrics of some examples, and how far chance may have moved each: its standard error. */
+export interface Scores {
+  examples: number;
+  metrics: Record<string, number>;
+  errors: Record<string, number>;
+}
+
+/** Groups that are left out in turn to see how much a metric hangs on which examples it is of. */
+const JACKKNIFE_GROUPS = 20;
+
+/** Metrics with their standard errors, by leaving out one of 20 groups of examples at a time (the grouped jackknife, Efron 1982). */
+export function scoresOf(
+  task: Pick<TaskData, "kind" | "labels" | "metrics">,
+  predictions: readonly Prediction[],
+  examples: readonly Example[],
+): Scores {
+  const count = Math.min(JACKKNIFE_GROUPS, examples.length);
+  const without = Array.from({ length: count > 1 ? count : 0 }, (_, group) => {
+    const isLeft = (_each: unknown, i: number): boolean => i % count !== group;
+    return computeMetrics(task, predictions.filter(isLeft), examples.filter(isLeft));
+  });
+  const errors = task.metrics.map((name): [string, number] => {
+    const values = without.map((metrics) => metrics[name]!);
+    const mean = values.reduce((sum, each) => sum + each / count, 0);
+    const squares = values.reduce((sum, each) => sum + (each - mean) ** 2, 0);
+    return [name, Math.sqrt(((count - 1) / count) * squares)];
+  });
+  return {
+    examples: examples.length,
+    metrics: computeMetrics(task, predictions, examples),
+    errors: Object.fromEntries(errors),
+  };
+}
+
 /** A task's metrics, in their order. @throws Error where the kind has no such metric. */
 export function computeMetrics(
   task: Pick<TaskData, "kind" | "labels" | "metrics">,

@@ -1,5 +1,6 @@
 import { UserError } from "../errors.ts";
 import { asFloat32, type Tensor, type Tensors } from "../graph/tensor.ts";
+import type { HeadFeatures } from "../models/heads.ts";
 import type { StreamInputs } from "../models/streams/token-stream.ts";
 import type { CompiledGraph, Runtime } from "../runtime/session.ts";
 import type { EncodedExample, Targets, TrainingExample } from "../tasks/task-kind.ts";
@@ -17,6 +18,8 @@ export interface PredictorOptions {
   tokenBudget?: number;
   /** The kind that reads the outputs within the graph. */
   readBy?: ReadBy | undefined;
+  /** What the head may read, side by side, in place of its outputs. */
+  features?: readonly HeadFeatures[] | undefined;
 }
 
 /** An example to predict for, with what it is to come to where its kind reads outputs within the graph. */
@@ -24,7 +27,7 @@ export type PredictedExample = EncodedExample & Partial<Targets>;
 
 /** An adapted model that is only asked for its head's outputs. */
 export class Predictor {
-  /** Of a row: the head's outputs, or what is read of them. */
+  /** Of a row: the head's outputs, what is read of them, or features. */
   readonly #width: number;
   readonly #outputs: number;
   readonly #readBy: ReadBy | undefined;
@@ -35,11 +38,12 @@ export class Predictor {
 
   private constructor(
     outputs: number,
+    width: number,
     streams: readonly StreamInputs[],
     graph: CompiledGraph,
     { tokenBudget = TOKEN_BUDGET, readBy }: PredictorOptions,
   ) {
-    this.#width = readBy?.readout?.width ?? outputs;
+    this.#width = width;
     this.#outputs = outputs;
     this.#readBy = readBy;
     this.#streams = streams;
@@ -54,7 +58,8 @@ export class Predictor {
     options: PredictorOptions = {},
   ): Promise<Predictor> {
     const { outputs, streams } = writeInference(model, options);
-    return new Predictor(model.labelCount, streams, await runtime.compile(outputs, weights), options);
+    const width = outputs.logits.shape[1] as number;
+    return new Predictor(model.labelCount, width, streams, await runtime.compile(outputs, weights), options);
   }
 
   /**

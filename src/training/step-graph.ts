@@ -6,9 +6,10 @@ import type { HeadName } from "../models/architecture.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { ModelDescription } from "../models/families.ts";
 import { type DropoutLayer, ForwardContext, type ForwardHooks } from "../models/forward-context.ts";
+import type { HeadFeatures } from "../models/heads.ts";
 import type { WeightSpec } from "../models/model-parts.ts";
 import type { StreamInputs } from "../models/streams/token-stream.ts";
-import { writeEncoder, writeModel } from "../models/trace.ts";
+import { writeEncoder, writeFeatures, writeModel } from "../models/trace.ts";
 import type { Objective } from "../tasks/losses/objective.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 
@@ -45,6 +46,8 @@ export interface ModelGraph<Output extends string = string> {
 
 export interface InferenceOptions extends Partial<Pick<ForwardHooks, "dropout" | "stream" | "encoded">> {
   readBy?: ReadBy | undefined;
+  /** What the head may read, side by side, in place of its outputs. */
+  features?: readonly HeadFeatures[] | undefined;
 }
 
 /**
@@ -54,8 +57,12 @@ export interface InferenceOptions extends Partial<Pick<ForwardHooks, "dropout" |
  */
 export function writeInference(
   model: AdaptedModel,
-  { dropout = false, readBy, stream, encoded }: InferenceOptions = {},
+  { dropout = false, readBy, features, stream, encoded }: InferenceOptions = {},
 ): ModelGraph<"logits"> {
+  if (features) {
+    const { context } = adaptedContext(model, () => "trainable", { dropout, stream, encoded });
+    return modelGraph(context, { logits: writeFeatures(context, model, features, model.head) });
+  }
   const { context, logits } = writeForward(model, () => "trainable", { dropout, stream, encoded });
   const read = readBy?.readout?.write(logits, targetsOf(readBy.objective, logits)) ?? logits;
   return modelGraph(context, { logits: read });

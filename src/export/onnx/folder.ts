@@ -62,7 +62,7 @@ export async function writeOnnxFolder(
   await writeConfig(folder, base, description, asked);
   const reads = base.architecture.kind === "encoder-decoder" ? Math.min(description.maxLength, maxLength) : maxLength;
   await writeTokenizerJson(folder, base, reads);
-  if (base.head === "pooled") await writeSentenceFiles(folder, base, maxLength);
+  if (base.head === "pooled") await writeSentenceFiles(folder, base, maxLength, weights);
   if (isPretrained(base.head)) await writeGenerationConfig(folder, base);
   await folder.write("README.md", readme(base, description, quantization));
 }

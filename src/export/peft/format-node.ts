@@ -1,6 +1,8 @@
 import { z } from "zod";
+import { folderFiles } from "../../checkpoints/file-source-node.ts";
 import type { ExportFormat } from "../export-format.ts";
 import { diskFolder } from "../output-folder-node.ts";
+import { readSentenceHead } from "../sentence-transformers.ts";
 import { readPeftAdapter } from "./read-node.ts";
 import { PEFT_FORMS, writePeftFolder } from "./write.ts";
 
@@ -22,8 +24,9 @@ export const peftFormat: ExportFormat<typeof options> = {
     // PEFT knows neither the task nor its lengths.
     const { task, maxLength, lossOn } = adapter.description;
     return compare(base, {
-      ...read,
       description: { ...read.description, task, maxLength, ...(lossOn && { lossOn }) },
+      // A head that reads pooled hidden states is sentence-transformers' file, not PEFT's.
+      parameters: new Map([...read.parameters, ...(await readSentenceHead(folderFiles(folder), base))]),
     });
   },
 };

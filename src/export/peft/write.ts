@@ -8,10 +8,10 @@ import { findMethod, parseMethodOptions } from "../../methods/methods.ts";
 import type { PeftForm } from "../../methods/peft.ts";
 import type { LinearModule } from "../../models/model-parts.ts";
 import { findTaskKind } from "../../tasks/task-kinds.ts";
-import { fullModuleName, fullName, labelNames, publicName } from "../hugging-face.ts";
+import { fullModuleName, fullName, isSentenceModel, labelNames, publicName } from "../hugging-face.ts";
 import { copyTokenizer } from "../hugging-face-files.ts";
 import { type OutputFolder, writeJson } from "../output-folder.ts";
-import { writeSentenceFiles } from "../sentence-transformers.ts";
+import { sentenceReadme, writeSentenceFiles } from "../sentence-transformers.ts";
 import { loraForm } from "./lora-form.ts";
 import { PEFT_CONFIG, PEFT_WEIGHTS } from "./peft-files.ts";
 
@@ -32,7 +32,8 @@ export async function writePeftFolder(
   as?: PeftFormName,
 ): Promise<void> {
   const { config, layers, shared = new Map() } = formOf(base, { description, adaptation, parameters }, as);
-  const head = headToSave(base, parameters);
+  const ofSentences = isSentenceModel(base);
+  const head = ofSentences ? { modules: [], tensors: [] } : headToSave(base, parameters);
   const tensors = new Map<string, Tensor<"float32">>();
   for (const [name, data] of [...layers, ...head.tensors]) tensors.set(`base_model.model.${name}`, data);
   for (const [name, data] of shared) tensors.set(`base_model.${name}`, data);
@@ -40,7 +41,7 @@ export async function writePeftFolder(
   await writeJson(folder, PEFT_CONFIG, {
     base_model_name_or_path: publicName(base),
     ...(base.revision !== undefined && { revision: base.revision }),
-    task_type: findTaskKind(description.task.kind).huggingFace.peftTaskType,
+    task_type: ofSentences ? "FEATURE_EXTRACTION" : findTaskKind(description.task.kind).huggingFace.peftTaskType,
     inference_mode: true,
     target_modules: targetModules(base, adaptation.modules),
     modules_to_save: head.modules,
@@ -48,12 +49,11 @@ export async function writePeftFolder(
     fan_in_fan_out: adaptation.modules.some(({ name }) => base.trace.weights.get(`${name}.weight`)!.transposed),
     ...config,
   });
-  const embeds = base.head === "pooled";
-  if (embeds) {
-    await writeSentenceFiles(folder, base, description.maxLength);
+  if (ofSentences) {
+    await writeSentenceFiles(folder, base, description.maxLength, parameters);
     await copyTokenizer(folder, base);
   }
-  await folder.write("README.md", embeds ? embeddingReadme(base, description) : readmeOf(base, description));
+  await folder.write("README.md", readmeOf(base, description, ofSentences));
 }
 
 function formOf(
@@ -109,12 +109,13 @@ function headToSave(
   return { modules: [...saved].sort(), tensors: new Map(tensors) };
 }
 
-function readmeOf(base: BaseModel, { task, method }: AdapterDescription): string {
+function readmeOf(base: BaseModel, description: AdapterDescription, ofSentences: boolean): string {
+  const { task, method } = description;
+  const title = `# ${task.name}: adapter for ${publicName(base)}\n\nTrained with aflora (method ${method}). `;
+  if (ofSentences) return title + sentenceReadme(base, description, ", where peft is installed");
   const names = labelNames(task);
   const { autoClass: auto, readme } = findTaskKind(task.kind).huggingFace;
-  return `# ${task.name}: adapter for ${publicName(base)}
-
-Trained with aflora (method ${method}); loads with Hugging Face PEFT:
+  return `${title}Loads with Hugging Face PEFT:
 
 \`\`\`python
 from transformers import ${auto}
@@ -127,17 +128,3 @@ model = PeftModel.from_pretrained(base, "path/of/this/folder")
 ${readme.outputs(names)}
 `;
 }
-
-const embeddingReadme = (
-  base: BaseModel,
-  { task, method }: AdapterDescription,
-): string => `# ${task.name}: adapter for ${publicName(base)}
-
-Trained with aflora (method ${method}); loads with sentence-transformers, where peft is installed:
-
-\`\`\`python
-from sentence_transformers import SentenceTransformer
-
-model = SentenceTransformer("path/of/this/folder")
-\`\`\`
-`;
