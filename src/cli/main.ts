@@ -19,6 +19,7 @@ import { reportCommand } from "./commands/report.ts";
 import { searchCommand } from "./commands/search.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { studyCommand } from "./commands/study.ts";
+import { suggestCommand } from "./commands/suggest.ts";
 import { trainCommand } from "./commands/train.ts";
 import { trialCommand } from "./commands/trial.ts";
 import { tuneCommand } from "./commands/tune.ts";
@@ -44,6 +45,7 @@ const program = new Command(STARTED_AS)
   .addCommand(predictCommand())
   .addCommand(classifyCommand())
   .addCommand(labelCommand())
+  .addCommand(suggestCommand())
   .addCommand(chatCommand())
   .addCommand(serveCommand())
   .addCommand(webCommand())

@@ -1,0 +1,144 @@
+import { Command } from "commander";
+import { UserError } from "../../errors.ts";
+import { BUNDLED_MODEL } from "../../inference/bundled-model.ts";
+import { loadEmbedder } from "../../inference/load-embedder-node.ts";
+import { fitClassifier } from "../../labels/frozen-classifier.ts";
+import { readLabelledTexts } from "../../labels/labelled-texts-node.ts";
+import { doubtOf, suggestRows } from "../../labels/suggest-rows.ts";
+import { readTextRows, refuseOutput, type TextRows, writeTextRows } from "../../labels/text-rows-node.ts";
+import { FineTunedModel } from "../../runs/load-fine-tuned-model.ts";
+import { runOptions, runtimeFor } from "../../runs/run-config.ts";
+import { unitVectors } from "../../runs/search/embed-texts.ts";
+import type { DeviceName } from "../../runtime/device.ts";
+import { type LabelProbability, ranked } from "../../tasks/probabilities.ts";
+import { inOneLine } from "../given-texts.ts";
+import { addExamples } from "../help.ts";
+import { addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { downloadLine } from "../terminal/download-line.ts";
+import { ProgressLine } from "../terminal/progress-line.ts";
+
+const EXAMPLES = [
+  "aflora suggest --pool rows.csv --text message --count 20 --output next.csv",
+  "aflora suggest --train labelled.csv --pool rows.csv --text message --output next.csv",
+  "aflora suggest --run runs/tickets --pool rows.csv --text message",
+];
+
+const NOTE = `Rows are chosen to be unlike each other and such that the model is in doubt about them: a run's model (--run), or a linear
+head fitted to labelled rows right here (--train). Without either they are unlike each other: a start without labels.
+Label what comes out, put it behind the labelled rows, and ask again. Rows of --train are not suggested.`;
+
+interface Given {
+  pool: string;
+  run?: string;
+  train?: string;
+  text?: string;
+  label?: string;
+  count?: number;
+  output?: string;
+  model?: string;
+  device?: DeviceName;
+  threads?: number;
+  offline?: boolean;
+}
+
+/** `aflora suggest` */
+export function suggestCommand(): Command {
+  const command = new Command("suggest")
+    .description("choose which rows to label next: those that a model would learn most from")
+    .requiredOption("--pool <file>", "rows without labels: CSV, TSV, JSONL or TXT file")
+    .option("--run <dir>", "run folder of a classifier, whose doubts count")
+    .option("--train <file>", "rows with labels, to fit a classifier to and to leave out")
+    .option("--text <column>", "column of the text, in both files (text, or the only one)")
+    .option("--label <column>", "column of the label in --train, and to be filled in --output (label)")
+    .option("--count <n>", "how many rows (20)", Number)
+    .option("--output <file>", "CSV file to write: the rows, with a column for the label");
+  addSchemaOptions(command, runOptions.pick({ model: true, device: true, threads: true, offline: true }), "Options");
+  return addExamples(command, EXAMPLES, NOTE).action(async () => {
+    const given = givenOptions<Given>(command);
+    const { count = 20, output, label = "label" } = given;
+    if (!Number.isInteger(count) || count < 1) throw new UserError("--count must be a whole number, at least 1");
+    if (given.run !== undefined && given.model !== undefined) {
+      throw new UserError("--run has a base model already; leave --model out");
+    }
+    const rows = await readTextRows(given.pool, given.text);
+    if (output !== undefined) refuseOutput(rows, output, [label]);
+    const labelled = given.train === undefined ? undefined : await readLabelledTexts(given.train, given);
+    const candidates = candidatesOf(rows, new Set(labelled?.texts));
+    const texts = candidates.map((row) => rows.texts[row]!);
+    const found = await choose(texts, count, labelled, given);
+    const chosen = found.map(({ place, guess }) => ({ row: candidates[place]!, guess }));
+    if (output !== undefined) {
+      await writeTextRows(
+        output,
+        rows,
+        [label],
+        chosen.map(({ row }) => [row, [""]]),
+      );
+    }
+    for (const { row, guess } of chosen) {
+      const [first] = guess ?? [];
+      const says = first ? `\t${first.label} ${first.probability.toFixed(3)}` : "";
+      process.stdout.write(`line ${rows.table.rows[row]!.line}${says}\t${inOneLine(rows.texts[row]!)}\n`);
+    }
+  });
+}
+
+/** Rows with a text that has no label yet, each text once. @throws UserError where there are none. */
+function candidatesOf({ texts, table }: TextRows, met: Set<string>): number[] {
+  const candidates = [...texts.keys()].filter((row) => {
+    const isNew = texts[row]!.trim() !== "" && !met.has(texts[row]!);
+    met.add(texts[row]!);
+    return isNew;
+  });
+  if (candidates.length > 0) return candidates;
+  throw new UserError(`${table.source} has no row with a text that is not labelled already; give another --pool`);
+}
+
+type Labelled = Awaited<ReturnType<typeof readLabelledTexts>>;
+
+/** The rows to label, best first, with what the model takes each for, where there is one. */
+async function choose(
+  texts: readonly string[],
+  count: number,
+  labelled: Labelled | undefined,
+  given: Given,
+): Promise<{ place: number; guess: LabelProbability[] | undefined }[]> {
+  const ofRun = given.run === undefined ? undefined : await askRun(given.run, texts, given);
+  const from = { offline: given.offline, onProgress: downloadLine() };
+  const encoder = await loadEmbedder(ofRun?.model ?? given.model ?? BUNDLED_MODEL, runtimeFor(given), from);
+  try {
+    const all = [...texts, ...(ofRun ? [] : (labelled?.texts ?? []))];
+    const progress = new ProgressLine("texts", all.length);
+    const vectors = await unitVectors(encoder, all, { onProgress: (done) => progress.at(done) });
+    progress.end();
+    const pool = vectors.slice(0, texts.length);
+    const guesses = ofRun?.guesses ?? (labelled && guessAll(pool, vectors.slice(texts.length), labelled));
+    const doubts = guesses?.map((guess) => doubtOf(guess.map(({ probability }) => probability)));
+    return suggestRows(pool, count, doubts).map((place) => ({ place, guess: guesses?.[place] }));
+  } finally {
+    await encoder.release();
+  }
+}
+
+function guessAll(pool: readonly Float32Array[], taught: readonly Float32Array[], { labels, classes }: Labelled) {
+  const classifier = fitClassifier(taught, classes, labels.length);
+  return pool.map((vector) => ranked(labels, classifier(vector)));
+}
+
+/** What a run's model says of texts, and its base model. @throws UserError where it does not tell classes apart. */
+async function askRun(
+  run: string,
+  texts: readonly string[],
+  given: Given,
+): Promise<{ model: string; guesses: LabelProbability[][] }> {
+  const from = { offline: given.offline, onProgress: downloadLine() };
+  const model = await FineTunedModel.load(run, runtimeFor(given), from);
+  try {
+    const { description } = model;
+    const predictions = await model.ofKind("classification").predict(texts);
+    const revision = description.revision === undefined ? "" : `@${description.revision}`;
+    return { model: `${description.model}${revision}`, guesses: predictions.map(({ labels }) => labels) };
+  } finally {
+    await model.release();
+  }
+}
