@@ -68,3 +68,15 @@ export function inWords(issue: z.core.$ZodRawIssue): string {
       return `it has a form that is not known here: ${text.length > 60 ? `${text.slice(0, 60)}…` : text}`;
   }
 }
+
+/**
+ * Options through a schema.
+ * @param whose goes behind the option's name, such as ` of method "lora"`
+ * @throws UserError naming the option that is malformed.
+ */
+export function checkOptions<Schema extends z.ZodType>(schema: Schema, given: object, whose = ""): z.output<Schema> {
+  const result = schema.safeParse(given, { error: inWords });
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new UserError(`option "${issue!.path.join(".")}"${whose}: ${issue!.message}`);
+}

@@ -162,21 +162,20 @@ export type { AskedConversation, Prompt } from "./tasks/prompt.ts";
 export * as rows from "./tasks/rows.ts";
 export type {
   EncodedExample,
-  EncodeSettings,
   EvaluationDetails,
-  GivenTaskOptions,
   HuggingFaceForm,
-  LossOn,
   Metric,
   ModelSize,
   Readout,
   TableReading,
   Targets,
   TaskKind,
+  TaskOptionValues,
   TextInput,
   TrainingExample,
 } from "./tasks/task-kind.ts";
-export { registerTaskKind, TASK_KIND_NAMES, type TextPrediction } from "./tasks/task-kinds.ts";
+export { registerTaskKind, type TextPrediction } from "./tasks/task-kinds.ts";
+export type { TaskOptions } from "./tasks/task-options.ts";
 export type { TaskPredictions } from "./tasks/task-predictions.ts";
 export { sequenceClassification, textsOf, wholeText } from "./tasks/whole-text.ts";
 export type { TextLikelihood } from "./tasks/written-tokens.ts";

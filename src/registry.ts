@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { didYouMean, inWords, UserError } from "./errors.ts";
+import { checkOptions, didYouMean, inWords, UserError } from "./errors.ts";
 
 /** What has a name by which it is asked for. */
 interface Named {
@@ -69,6 +69,16 @@ export class Registry<Entry extends Named, Name extends string = string> {
       });
   }
 
+  /** Names of all options that entries have of their own. */
+  get optionNames(): string[] {
+    return [...new Set(this.#entries.flatMap(({ options }) => Object.keys(options?.shape ?? {})))];
+  }
+
+  /** An option of this name, as the first entry that has one describes it; undefined where none has. */
+  schemaOf(option: string): z.ZodType | undefined {
+    return this.#entries.find(({ options }) => options && option in options.shape)?.options?.shape[option];
+  }
+
   /** Names of the entries that have an option of this name. */
   ownersOf(option: string): string[] {
     return this.#entries.filter(({ options }) => options && option in options.shape).map(({ name }) => name);
@@ -94,9 +104,6 @@ export class Registry<Entry extends Named, Name extends string = string> {
           : `unknown option "${key}" of ${this.#what} "${name}"${didYouMean(key, [...known, ...others])}`,
       );
     }
-    const result = options.safeParse(given, { error: inWords });
-    if (result.success) return result.data;
-    const [issue] = result.error.issues;
-    throw new UserError(`option "${issue!.path.join(".")}" of ${this.#what} "${name}": ${issue!.message}`);
+    return checkOptions(options, given, ` of ${this.#what} "${name}"`);
   }
 }

@@ -29,6 +29,7 @@ export { pageDevices, webRuntime } from "./runtime/runtime-web.ts";
 export { Runtime } from "./runtime/session.ts";
 export type { TaskKind } from "./tasks/task-kind.ts";
 export { registerTaskKind, type TextPrediction } from "./tasks/task-kinds.ts";
+export type { TaskOptions } from "./tasks/task-options.ts";
 export type { TaskPredictions } from "./tasks/task-predictions.ts";
 export {
   fineTuneInPage as fineTune,

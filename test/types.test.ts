@@ -53,6 +53,14 @@ describe("options of fineTune", () => {
     expect(errors[0]).toMatch(new RegExp(`Object literal may only specify known properties, (and|but) '${option}'`));
   });
 
+  test("options of kinds of task are known, and those that a program declares", () => {
+    expect(errorsOf(fineTune('loss: "triplet", margin: 0.3'))).toEqual([]);
+    expect(errorsOf(fineTune('loss: "triplets"')).join()).toContain("Did you mean '\"triplet\"'");
+    const declared = 'declare module "aflora" { interface TaskOptions { levels?: number } }\n';
+    expect(errorsOf(declared + fineTune("levels: 3"))).toEqual([]);
+    expect(errorsOf(fineTune("levels: 3"))[0]).toContain("'levels'");
+  });
+
   test("a method that nobody declared is refused; one that a program declares is checked", () => {
     expect(errorsOf(fineTune('method: "ia3"')).join()).toContain('"ia3"');
     const declared = 'declare module "aflora" { interface MethodOptions { ia3: { targetModules?: string[] } } }\n';

@@ -1,5 +1,5 @@
+import { checkOptions } from "../errors.ts";
 import type { BaseModel } from "../inference/base-model.ts";
-import { checkOptions } from "../inference/check-options.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { BaseOptions } from "../runs/open-adapter.ts";
 import { askingOptions } from "../runs/run-config.ts";

@@ -2,6 +2,8 @@ import { type Command, Option } from "commander";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { METHODS } from "../methods/methods.ts";
+import { runOptions } from "../runs/run-config.ts";
+import { TASK_KINDS } from "../tasks/task-kinds.ts";
 
 /** What a flag needs to know of an option's schema. */
 interface Property {
@@ -20,27 +22,43 @@ export const kebabCase = (name: string): string => name.replace(/[A-Z]/g, (lette
 /**
  * Adds a flag for each option of a schema, under a heading. Flags that the command has already are named there with the
  * default that holds here.
+ * @param except names of options that the command does not take
  */
-export function addSchemaOptions(command: Command, schema: z.ZodObject, heading: string): void {
+export function addSchemaOptions(
+  command: Command,
+  schema: z.ZodObject,
+  heading: string,
+  except: readonly string[] = [],
+): void {
   const { properties } = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as {
     properties: Record<string, Property>;
   };
   const taken = new Set(command.options.map((option) => option.attributeName()));
   const shared = Object.entries(properties)
-    .filter(([name]) => taken.has(name))
+    .filter(([name]) => taken.has(name) && !except.includes(name))
     .map(([name, { default: value }]) => `--${kebabCase(name)}${value === undefined ? "" : ` (${value})`}`);
   const group = shared.length === 0 ? `${heading}:` : `${heading}:\n${inLines(`(also ${shared.join(", ")})`)}`;
   for (const [name, property] of Object.entries(properties)) {
-    if (taken.has(name)) continue;
+    if (taken.has(name) || except.includes(name)) continue;
     for (const flag of flagsFor(name, property)) command.addOption(flag.helpGroup(group));
   }
 }
 
-/** Adds the options of every method, under its name. @param except an option that the command does not take */
-export function addMethodOptions(command: Command, except?: "rank"): void {
+/** Adds the options of every kind of task and every method to those of a run. @param except as of `addSchemaOptions` */
+export function addRunOptions(command: Command, heading: string, except: readonly string[] = []): void {
+  addSchemaOptions(command, runOptions, heading, except);
+  const kinds = TASK_KINDS.all;
+  for (const options of new Set(kinds.flatMap((kind) => kind.options ?? []))) {
+    const names = kinds.filter((kind) => kind.options === options).map(({ name }) => name);
+    addSchemaOptions(command, options, `Task kind ${names.join(", ")}`, except);
+  }
+  addMethodOptions(command, except);
+}
+
+/** Adds the options of every method, under its name. */
+export function addMethodOptions(command: Command, except: readonly string[] = []): void {
   for (const { name, summary, options } of METHODS.all) {
-    const taken = except && except in options.shape ? options.omit({ [except]: true }) : options;
-    if (Object.keys(taken.shape).length > 0) addSchemaOptions(command, taken, `Method ${name}: ${summary}`);
+    addSchemaOptions(command, options, `Method ${name}: ${summary}`, except);
   }
 }
 

@@ -1,4 +1,4 @@
-import { checkOptions } from "../inference/check-options.ts";
+import { checkOptions } from "../errors.ts";
 import { generationOptions } from "../inference/generation/generation-options.ts";
 import type { AnswerOptions } from "../inference/write-answers.ts";
 

@@ -7,7 +7,6 @@ import { UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
 import { BASE_FORMATS } from "../models/base-format.ts";
 import { HEAD_FEATURES } from "../models/heads.ts";
-import { LOSS_ON } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 
 const adapterSchema = z.object({
@@ -34,7 +33,6 @@ const adapterSchema = z.object({
     options: z.record(z.string(), z.unknown()).optional(),
   }),
   maxLength: z.int().positive(),
-  lossOn: z.enum(LOSS_ON).optional(),
 });
 
 /** `adapter.json`: what an adapter is for and how its layers are computed. */

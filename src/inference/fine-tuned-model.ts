@@ -266,9 +266,9 @@ export class FineTunedModel<Output extends object = TextPrediction> {
 
   #encode(examples: readonly Example[]): PredictedExample[] {
     const { tokenizer } = this.base;
-    const { maxLength, lossOn, task } = this.description;
+    const { maxLength, task } = this.description;
     return examples.map((example) => {
-      const encoded = this.kind.encode(example, tokenizer, maxLength, { lossOn, options: task.options });
+      const encoded = this.kind.encode(example, tokenizer, maxLength, task.options);
       return this.kind.readout ? { ...encoded, ...this.kind.targets(example, encoded, this.#labels) } : encoded;
     });
   }

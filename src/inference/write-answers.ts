@@ -1,7 +1,6 @@
-import { UserError } from "../errors.ts";
+import { checkOptions, UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
-import { checkOptions } from "./check-options.ts";
 import { AnswerText } from "./generation/answer-text.ts";
 import { beamSearch } from "./generation/beam-search.ts";
 import type { CachedDecoder } from "./generation/cached-decoder.ts";

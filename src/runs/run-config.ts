@@ -1,9 +1,8 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
-import { UserError } from "../errors.ts";
+import { checkOptions, UserError } from "../errors.ts";
 import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
-import { checkOptions } from "../inference/check-options.ts";
 import { DEFAULT_METHOD, findMethod, METHODS } from "../methods/methods.ts";
 import { publishedOptions } from "../methods/published.ts";
 import { BASE_FORMATS } from "../models/base-format.ts";
@@ -12,7 +11,7 @@ import { DEFAULT_DEVICE, DEVICES } from "../runtime/devices.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { glueTaskName } from "../tasks/glue.ts";
-import { findTaskKind, TASK_KIND_NAMES } from "../tasks/task-kinds.ts";
+import { findTaskKind, TASK_KINDS } from "../tasks/task-kinds.ts";
 import {
   type FineTuningSettings,
   type MethodChoice,
@@ -75,7 +74,11 @@ export const runOptions = z.object({
   kind: z
     .string()
     .optional()
-    .describe(`what to predict: ${TASK_KIND_NAMES.join(", ")}; told by the labels where absent`),
+    .meta({
+      get description() {
+        return `what to predict: ${TASK_KINDS.names.join(", ")}; told by the labels where absent`;
+      },
+    }),
   ...trainingOptions.shape,
   threads: z.int().positive().optional().describe("threads to compute with (all cores)"),
   device: DEVICES.option("where to compute").default(DEFAULT_DEVICE.name),
@@ -87,17 +90,23 @@ export const runOptions = z.object({
   output: z.string().min(1).optional().describe("run folder to write (runs/<task>-<method>-<date>)"),
 });
 
-/** The options among them that say where and how a run is computed, not what: they may differ where it goes on. */
+/** The schema of an option that runs have with any method: a run's own, or a kind of task's; undefined where none has it. */
+export function optionOfRun(name: string): z.ZodType | undefined {
+  const own: Readonly<Record<string, z.ZodType>> = runOptions.shape;
+  return own[name] ?? TASK_KINDS.schemaOf(name);
+}
+
+/** The options of runs that say where and how one is computed, not what: they may differ where it goes on. */
 export const MAY_DIFFER: readonly string[] = [
   ...["threads", "device", "output", "offline", "checkpointEvery", "freezeBlocksMemory"],
   // Lowered where memory is short.
   "tokenBudget",
 ];
 
-/** The options among them that name files and folders; a model may have a name on the hub instead. */
+/** Those that name files and folders; a model may have a name on the hub instead. */
 export const PATH_OPTIONS: readonly string[] = ["data", "train", "validation", "model", "adapter"];
 
-/** The options among them that say where to compute. */
+/** Those that say where to compute. */
 export const computeOptions = runOptions.pick({ device: true, threads: true });
 
 /** Options of a command that asks a run's model. */
@@ -216,7 +225,8 @@ export function namedTaskOf(source: DataSource): string | undefined {
 
 /** A run's options side by side, as flags, config files and `config.json` have them; `resolveConfig` takes them back. */
 export function flatOptions({ source, run, method }: RunConfig): Record<string, unknown> {
-  const all = { method: method.name, ...source, ...run, ...method.options };
+  const { taskOptions, ...own } = run;
+  const all = { method: method.name, ...source, ...own, ...taskOptions, ...method.options };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
 

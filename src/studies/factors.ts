@@ -4,7 +4,8 @@ import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import { z } from "zod";
 import { didYouMean, inWords, UserError } from "../errors.ts";
 import { METHODS } from "../methods/methods.ts";
-import { MAY_DIFFER, runOptions } from "../runs/run-config.ts";
+import { MAY_DIFFER, optionOfRun, runOptions } from "../runs/run-config.ts";
+import { TASK_KINDS } from "../tasks/task-kinds.ts";
 
 /** A value of an option, as YAML has it. */
 export type Value = string | number | boolean | readonly (string | number)[];
@@ -47,9 +48,9 @@ const OWN: Readonly<Record<string, string>> = {
   validation: "it is the same for all trials; give it among the options",
 };
 
-/** Names of all options that a run can have, whatever its method. */
+/** Names of all options that a run can have, whatever its method and its kind of task. */
 export const optionNames = (): string[] => [
-  ...new Set([...Object.keys(runOptions.shape), ...METHODS.all.flatMap(({ options }) => Object.keys(options.shape))]),
+  ...new Set([...Object.keys(runOptions.shape), ...TASK_KINDS.optionNames, ...METHODS.optionNames]),
 ];
 
 /**
@@ -128,8 +129,7 @@ export const shown = (given: unknown): string => (typeof given === "string" ? gi
 
 /** Whether an option takes whole numbers alone. */
 function isWhole(name: string): boolean {
-  const schemas: readonly z.ZodObject[] = [runOptions, ...METHODS.all.map(({ options }) => options)];
-  const schema = schemas.findLast(({ shape }) => name in shape)?.shape[name];
+  const schema = METHODS.schemaOf(name) ?? optionOfRun(name);
   return schema !== undefined && z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }).type === "integer";
 }
 

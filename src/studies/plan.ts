@@ -7,7 +7,7 @@ import { findMethod, METHODS } from "../methods/methods.ts";
 import { publishedOptions } from "../methods/published.ts";
 import { loadTask } from "../runs/load-task.ts";
 import { readRunRecords } from "../runs/read-run.ts";
-import { flatOptions, MAY_DIFFER, resolveConfig, runOptions, withAbsolutePaths } from "../runs/run-config.ts";
+import { flatOptions, MAY_DIFFER, optionOfRun, resolveConfig, withAbsolutePaths } from "../runs/run-config.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { glueTaskName } from "../tasks/glue.ts";
 import { byScore } from "./best.ts";
@@ -172,7 +172,7 @@ function separate(options: Readonly<Record<string, unknown>>, definitions: reado
   const run: Record<string, unknown> = {};
   const methods: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(options)) {
-    if (key in runOptions.shape) run[key] = value;
+    if (optionOfRun(key)) run[key] = value;
     else if (definitions.some(({ options }) => key in options.shape)) methods[key] = value;
     else refuse(key, definitions);
   }

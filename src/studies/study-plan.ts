@@ -3,7 +3,7 @@ import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { didYouMean, UserError } from "../errors.ts";
 import { findMethod } from "../methods/methods.ts";
 import { loadTask } from "../runs/load-task.ts";
-import { type RunConfig, resolveConfig, runOptions, withAbsolutePaths } from "../runs/run-config.ts";
+import { optionOfRun, type RunConfig, resolveConfig, withAbsolutePaths } from "../runs/run-config.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { AsyncMemo } from "./async-memo.ts";
@@ -219,7 +219,7 @@ function ownOptions(
   ];
   const isUsed = (key: string): boolean => methods.some((name) => key in findMethod(String(name)).options.shape);
   return Object.fromEntries(
-    Object.entries(options).filter(([key]) => key in runOptions.shape || key in method.options.shape || !isUsed(key)),
+    Object.entries(options).filter(([key]) => optionOfRun(key) || key in method.options.shape || !isUsed(key)),
   );
 }
 

@@ -1,14 +1,13 @@
 import { existsSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import type { z } from "zod";
 import { hashedFiles } from "../checkpoints/file-hashes-node.ts";
 import { folderFiles } from "../checkpoints/file-source-node.ts";
 import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
 import { resolveModelFolder } from "../inference/load-base-model-node.ts";
 import { findMethod } from "../methods/methods.ts";
 import { hashOf, sha256 } from "../runs/data-fingerprint.ts";
-import { flatOptions, MAY_DIFFER, PATH_OPTIONS, type RunConfig, runOptions } from "../runs/run-config.ts";
+import { flatOptions, MAY_DIFFER, optionOfRun, PATH_OPTIONS, type RunConfig } from "../runs/run-config.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { AsyncMemo } from "./async-memo.ts";
 
@@ -64,9 +63,8 @@ export function identifyingOptions(config: RunConfig): Record<string, unknown> {
  */
 export function trialId({ options, data, model }: TrialIdentity): string {
   const { shape } = findMethod(String(options.method)).options;
-  const schemas: Readonly<Record<string, z.ZodType>> = { ...shape, ...runOptions.shape };
   const isDefault = ([key, value]: [string, unknown]): boolean =>
-    JSON.stringify(schemas[key]?.safeParse(undefined).data) === JSON.stringify(value);
+    JSON.stringify((optionOfRun(key) ?? shape[key])?.safeParse(undefined).data) === JSON.stringify(value);
   const others = Object.entries(options).filter((option) => !isDefault(option));
   return sha256(JSON.stringify([others, data, model])).slice(0, 12);
 }

@@ -3,7 +3,7 @@ import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import { findMethod, TUNED_METHODS } from "../methods/methods.ts";
-import { flatOptions, type RunConfig, resolveConfig, runOptions } from "../runs/run-config.ts";
+import { flatOptions, optionOfRun, type RunConfig, resolveConfig } from "../runs/run-config.ts";
 import { type Choice, shown } from "./factors.ts";
 
 /** What is drawn: names as options have them. */
@@ -57,7 +57,7 @@ function candidate(
     epochs: one([run.epochs, Math.ceil(run.epochs / 2)]),
   };
   const definition = findMethod(String(given.method ?? method));
-  const isOwn = (name: string): boolean => name in runOptions.shape || name in definition.options.shape;
+  const isOwn = (name: string): boolean => optionOfRun(name) !== undefined || name in definition.options.shape;
   const free = Object.entries(drawn).filter(([name]) => !(name in given));
   const options = Object.fromEntries([...Object.entries(base), ...free].filter(([name]) => isOwn(name)));
   const configOf = (of: Readonly<Record<string, unknown>>): RunConfig =>

@@ -1,7 +1,7 @@
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
 import type { Example, Prediction, TaskData } from "./example.ts";
 import { type Cell, type Columns, cellError, columnOf, type Table } from "./rows.ts";
-import type { LossOn, TaskKind, TrainingExample } from "./task-kind.ts";
+import type { TaskKind, TrainingExample } from "./task-kind.ts";
 import { findTaskKind } from "./task-kinds.ts";
 
 /** Examples with their positions. */
@@ -44,17 +44,17 @@ function requireText({ text, textPair = "" }: Example, cell: Cell): void {
   if (`${text}${textPair}`.trim() === "") throw cellError(cell, "no text");
 }
 
-/** Encodes examples and lays out their targets. @param classWeights `[labels]`; 1 each where absent @param lossOn as their kind has it where absent */
+/** Encodes examples and lays out their targets. @param classWeights `[labels]`; 1 each where absent */
 export function trainingExamples(
   { kind: name, labels, options }: Pick<TaskData, "kind" | "labels" | "options">,
   examples: readonly Example[],
   tokenizer: Tokenizer,
   maxLength: number,
-  { classWeights, lossOn }: { classWeights?: readonly number[] | undefined; lossOn?: LossOn | undefined } = {},
+  classWeights?: readonly number[],
 ): TrainingExample[] {
   const kind = findTaskKind(name);
   return examples.map((example) => {
-    const encoded = kind.encode(example, tokenizer, maxLength, { lossOn, options });
+    const encoded = kind.encode(example, tokenizer, maxLength, options);
     return { ...encoded, ...kind.targets(example, encoded, labels, classWeights) };
   });
 }

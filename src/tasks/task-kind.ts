@@ -1,3 +1,4 @@
+import type { z } from "zod";
 import type { Value } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Architecture, HeadName, ModelConfig } from "../models/architecture.ts";
@@ -30,18 +31,6 @@ export interface EncodedExample {
   /** The same of the decoder's own text. */
   decoderCut?: boolean;
 }
-
-/** How examples are encoded, beside the model's tokenizer and the greatest length. */
-export interface EncodeSettings {
-  /** Of kinds that have a choice; what they count by default where absent. */
-  lossOn?: LossOn | undefined;
-  /** The task's own settings. */
-  options?: Readonly<Record<string, unknown>> | undefined;
-}
-
-/** What of an example counts for the loss, of kinds whose examples are texts to write: all of the assistant's turns, its last one, or the whole text. */
-export type LossOn = "assistant" | "last" | "all";
-export const LOSS_ON = ["assistant", "last", "all"] as const satisfies readonly LossOn[];
 
 /** What the rows of an example are to come to. */
 export interface Targets {
@@ -107,18 +96,8 @@ export interface Readout {
 /** What of a model the number of its outputs may depend on. */
 export type ModelSize = Pick<ModelConfig, "hiddenSize" | "maxLength">;
 
-/** Settings that kinds of tasks may have, where they are given. */
-export interface GivenTaskOptions {
-  loss?: string | undefined;
-  /** `384,128,64` */
-  dimensions?: string | undefined;
-  bothDirections?: boolean | undefined;
-  margin?: number | undefined;
-  /** What stands before each text. */
-  prefix?: string | undefined;
-  /** Tokens after which texts that are to be written are cut. */
-  maxTargetLength?: number | undefined;
-}
+/** Options of a task by name, as its kind made them. */
+export type TaskOptionValues = Readonly<Record<string, unknown>>;
 
 /** How a kind reads a table by columns of its own. */
 export interface TableReading {
@@ -138,7 +117,7 @@ export interface TableReading {
  * A kind of task: how rows become examples, what is minimised, what a model's outputs say, and how good that is.
  * Each is one object in a file of its own; nothing outside of `tasks/` knows them apart.
  */
-export interface TaskKind<Output extends object = object> {
+export interface TaskKind<Output extends object = object, Options extends z.ZodObject = z.ZodObject> {
   readonly name: string;
   /** One line for --help. */
   readonly summary: string;
@@ -175,17 +154,17 @@ export interface TaskKind<Output extends object = object> {
 
   /** Reads tables that hold more than a text, a pair and a label. */
   readonly table?: TableReading;
-  /** Names of the settings that a task of this kind may be given; absent: none. */
-  readonly takes?: readonly (keyof GivenTaskOptions)[];
+  /** The kind's own options, each with a description: flags and config keys are made of them; absent: it has none. */
+  readonly options?: Options;
   /**
-   * Settings of a task of this kind, such as its loss, by those of them that were given; absent: it has none.
-   * @throws UserError where one of those given is none, or does not go with the examples or the model.
+   * What a task's `options` become by those that were given; absent: those it has, and what was given.
+   * @throws UserError where one of those given does not go with the examples or the model.
    */
-  optionsFor?(given: GivenTaskOptions, task: TaskData, model: ModelSize): Record<string, unknown>;
-  /** The objective that a task's settings ask for; {@link objective} where absent. */
-  objectiveFor?(options: Readonly<Record<string, unknown>>): Objective;
-  /** What the user should know of the training examples. */
-  notesOf?(examples: readonly Example[]): string[];
+  optionsFor?(given: z.output<Options>, task: TaskData, model: ModelSize): Record<string, unknown>;
+  /** The objective that a task's options ask for; {@link objective} where absent. */
+  objectiveFor?(options: TaskOptionValues): Objective;
+  /** What the user should know of the training examples. @param encoded those of them that are left to train on */
+  notesOf?(examples: readonly Example[], encoded: readonly EncodedExample[], options: TaskOptionValues): string[];
 
   /** Number of the head's outputs. @param config of a model with the head; absent where there is none at hand */
   outputs(labels: readonly string[], config?: ModelConfig): number;
@@ -206,7 +185,8 @@ export interface TaskKind<Output extends object = object> {
   exampleOfRow(cells: ExampleCells, labels: readonly string[]): Omit<Example, "index">;
   /** An example to predict for. @throws UserError where the kind does not take such texts. */
   exampleOfInput(input: TextInput): Omit<Example, "index">;
-  encode(example: Example, tokenizer: Tokenizer, maxLength: number, settings?: EncodeSettings): EncodedExample;
+  /** @param options of the task; none of a model that was not fine-tuned here */
+  encode(example: Example, tokenizer: Tokenizer, maxLength: number, options?: TaskOptionValues): EncodedExample;
   /** Targets and weights of an example that has its label. @param classWeights `[labels]`; 1 each where absent */
   targets(
     example: Example,

@@ -1,5 +1,7 @@
-import { didYouMean, UserError } from "../errors.ts";
+import { z } from "zod";
+import { checkOptions, UserError } from "../errors.ts";
 import type { HeadName } from "../models/architecture.ts";
+import { Registry } from "../registry.ts";
 import type { TaskData } from "./example.ts";
 import { type ClassifiedText, classification } from "./kinds/classification.ts";
 import { type EmbeddedText, embedding } from "./kinds/embedding.ts";
@@ -11,7 +13,7 @@ import { sequenceToSequence } from "./kinds/sequence-to-sequence.ts";
 import { type TaggedText, tokenClassification } from "./kinds/token-classification.ts";
 import type { Objective } from "./losses/objective.ts";
 import { type Columns, columnOf, type Table } from "./rows.ts";
-import type { GivenTaskOptions, ModelSize, TaskKind } from "./task-kind.ts";
+import type { ModelSize, TaskKind } from "./task-kind.ts";
 import { wholeText } from "./whole-text.ts";
 import type { TextLikelihood } from "./written-tokens.ts";
 
@@ -21,7 +23,7 @@ export type TextPrediction = Partial<
 >;
 
 /** Every kind of task: a new one is one file and one line here. */
-export const TASK_KINDS: readonly TaskKind<TextPrediction>[] = [
+export const TASK_KINDS = new Registry<TaskKind<TextPrediction>>("task kind", [
   classification,
   regression,
   multiLabel,
@@ -30,13 +32,7 @@ export const TASK_KINDS: readonly TaskKind<TextPrediction>[] = [
   sequenceToSequence,
   embedding,
   reranker,
-];
-
-export const TASK_KIND_NAMES: readonly string[] = TASK_KINDS.map(({ name }) => name);
-
-const registered: TaskKind<TextPrediction>[] = [];
-
-const known = (): TaskKind<TextPrediction>[] => [...TASK_KINDS, ...registered];
+]);
 
 /**
  * Makes a kind of task of the caller's own known by its name, to this process: runs take it, and adapters trained for it
@@ -44,58 +40,52 @@ const known = (): TaskKind<TextPrediction>[] => [...TASK_KINDS, ...registered];
  * @throws UserError where the name is taken, or a metric of it is known with another direction.
  */
 export function registerTaskKind(kind: TaskKind): void {
-  for (const { name, metrics } of known()) {
-    if (name === kind.name) {
-      throw new UserError(`there is a task kind "${name}" already; give the new one another name`);
-    }
-    // Records of runs know a metric by its name alone.
-    for (const [metric, { higherIsBetter }] of Object.entries(kind.metrics)) {
-      if (metrics[metric] && metrics[metric].higherIsBetter !== higherIsBetter) {
-        throw new UserError(
-          `task kind "${kind.name}": of the metric "${metric}" a ${higherIsBetter ? "lower" : "higher"} value is better in "${name}"; give it another name`,
-        );
-      }
-    }
+  // Records of runs know a metric by its name alone.
+  for (const [metric, { higherIsBetter }] of Object.entries(kind.metrics)) {
+    const other = TASK_KINDS.all.find(({ metrics }) => metrics[metric]?.higherIsBetter === !higherIsBetter);
+    if (other === undefined) continue;
+    throw new UserError(
+      `task kind "${kind.name}": of the metric "${metric}" a ${higherIsBetter ? "lower" : "higher"} value is better in "${other.name}"; give it another name`,
+    );
   }
-  registered.push(kind);
+  TASK_KINDS.register(kind);
 }
 
 /**
  * @param where what names the kind, for the error message
  * @throws UserError where there is no such kind, with the list of those that are.
  */
-export function findTaskKind(name: string, where?: string): TaskKind<TextPrediction> {
-  const kind = known().find((candidate) => candidate.name === name);
-  if (kind) return kind;
-  const names = known().map((each) => each.name);
-  throw new UserError(
-    `${where ? `${where}: ` : ""}unknown task kind "${name}"${didYouMean(name, names)} (kinds: ${names.join(", ")})`,
-  );
+export const findTaskKind = (name: string, where?: string): TaskKind<TextPrediction> => TASK_KINDS.find(name, where);
+
+/**
+ * Checks options of kinds of task: of the one that is named, or before it is known which kind the task is of.
+ * @throws UserError naming the option that is malformed, or of another kind than the one that is named.
+ */
+export function checkTaskOptions(given: Readonly<Record<string, unknown>>, kind: string | undefined): void {
+  if (kind !== undefined) {
+    TASK_KINDS.parseOptions(findTaskKind(kind, 'option "kind"'), given);
+    return;
+  }
+  for (const [name, value] of Object.entries(given)) {
+    const takes = ({ options }: TaskKind): boolean => options?.shape[name]?.safeParse(value).success === true;
+    if (!TASK_KINDS.all.some(takes)) checkOptions(z.object({ [name]: TASK_KINDS.schemaOf(name)! }), { [name]: value });
+  }
 }
 
 /**
- * The task with its kind's settings, as they are given or by default.
- * @throws UserError where a setting is given that does not go with the task.
+ * The task with its kind's own options, as they are given or by default.
+ * @throws UserError where an option is given that does not go with the task.
  */
-export function withTaskOptions(task: TaskData, settings: GivenTaskOptions, model: ModelSize): TaskData {
-  const { takes = [], optionsFor } = findTaskKind(task.kind);
-  const given = known().flatMap((kind) =>
-    (kind.takes ?? []).filter((name) => settings[name] !== undefined && settings[name] !== false),
-  );
-  const other = given.find((name) => !takes.includes(name));
-  if (other !== undefined) {
-    const flag = other.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    const kinds = known().filter((kind) => kind.takes?.includes(other));
-    throw new UserError(
-      `--${flag} is for the kind ${kinds.map(({ name }) => name).join(" or ")}, and the task is ${task.kind}; leave it out`,
-    );
-  }
-  return optionsFor ? { ...task, options: optionsFor(settings, task, model) } : task;
+export function withTaskOptions(task: TaskData, given: Readonly<Record<string, unknown>>, model: ModelSize): TaskData {
+  const kind = findTaskKind(task.kind);
+  const parsed = TASK_KINDS.parseOptions(kind, given);
+  const options = kind.optionsFor?.(parsed, task, model) ?? { ...task.options, ...parsed };
+  return Object.keys(options).length > 0 ? { ...task, options } : task;
 }
 
 /** Names of the kinds that are for one kind of model alone. */
 export const kindsForModel = (model: TaskKind["modelKind"]): string[] =>
-  known().flatMap(({ name, modelKind }) => (modelKind === model ? [name] : []));
+  TASK_KINDS.all.flatMap(({ name, modelKind }) => (modelKind === model ? [name] : []));
 
 /** What a task minimises: as its own settings say, or its kind. */
 export function objectiveOf({ kind: name, options = {} }: Pick<TaskData, "kind" | "options">): Objective {
@@ -105,7 +95,7 @@ export function objectiveOf({ kind: name, options = {} }: Pick<TaskData, "kind" 
 
 /** Kinds that can be told where nobody names them, in the order in which they are tried. */
 function recognizable() {
-  return known()
+  return TASK_KINDS.all
     .flatMap((kind) => (kind.recognition ? [{ kind, ...kind.recognition }] : []))
     .sort((a, b) => a.order - b.order);
 }
@@ -129,7 +119,7 @@ export function recognizeTable(table: Table, given: Partial<Columns>): TaskKind<
 
 /** What a head gives outputs whose adapter PEFT says is for this type of task; whole texts, where it says none of ours. */
 export function headOfPeftTask(taskType: string | null | undefined): HeadName {
-  return known().find(({ huggingFace }) => huggingFace.peftTaskType === taskType)?.head ?? wholeText.head;
+  return TASK_KINDS.all.find(({ huggingFace }) => huggingFace.peftTaskType === taskType)?.head ?? wholeText.head;
 }
 
 /**
@@ -156,7 +146,7 @@ export function recognizeHead(
 /** Every known metric, and whether a higher value of it is better. */
 export function metricDirections(): ReadonlyMap<string, boolean> {
   return new Map(
-    known().flatMap(({ metrics }) =>
+    TASK_KINDS.all.flatMap(({ metrics }) =>
       Object.entries(metrics).map(([name, { higherIsBetter }]) => [name, higherIsBetter] as const),
     ),
   );

@@ -2,7 +2,10 @@ import { UserError } from "../errors.ts";
 import type { ChatMessage, TextSpan } from "../tokenization/chat-template.ts";
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
 import type { Example } from "./example.ts";
-import type { LossOn } from "./task-kind.ts";
+
+/** What of an example counts for the loss: all of the assistant's turns, its last one, or the whole text. */
+export const LOSS_ON = ["assistant", "last", "all"] as const;
+export type LossOn = (typeof LOSS_ON)[number];
 
 /** A text as a language model reads and learns to write it. */
 export interface WrittenText {

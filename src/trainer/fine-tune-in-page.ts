@@ -13,6 +13,7 @@ import type { TaskData } from "../tasks/example.ts";
 import { namedColumns } from "../tasks/rows.ts";
 import { holdOut } from "../tasks/split.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
+import type { TaskOptions } from "../tasks/task-options.ts";
 import type { TrainingEnd } from "../training/events.ts";
 import type { MemoryEstimate } from "../training/memory-estimate.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../training/records.ts";
@@ -45,18 +46,19 @@ const pageOptions = trainingOptions.extend({
 
 /** What to fine-tune on what and how: options by the names that `aflora train` gives them. */
 export type PageFineTuneConfig = WithMethod<
-  z.input<typeof pageOptions> & {
-    /** Address of a Hugging Face model folder, or its files. */
-    model: string | ModelFiles;
-    /** What the model is called in the adapter, such as `owner/name`; its address where absent. */
-    modelName?: string;
-    /** Of a model on the hub, the branch, tag or commit that it is, for the adapter. */
-    revision?: string | undefined;
-    /** Training examples. */
-    train: TableText;
-    /** Validation examples; a part of the training examples is held out where absent. */
-    validation?: TableText;
-  }
+  z.input<typeof pageOptions> &
+    TaskOptions & {
+      /** Address of a Hugging Face model folder, or its files. */
+      model: string | ModelFiles;
+      /** What the model is called in the adapter, such as `owner/name`; its address where absent. */
+      modelName?: string;
+      /** Of a model on the hub, the branch, tag or commit that it is, for the adapter. */
+      revision?: string | undefined;
+      /** Training examples. */
+      train: TableText;
+      /** Validation examples; a part of the training examples is held out where absent. */
+      validation?: TableText;
+    }
 >;
 
 /** What is known when training begins. */

@@ -83,21 +83,20 @@ export class FineTuning {
   constructor(plan: FineTuningPlan) {
     const { base, method, settings, start, resume } = plan;
     const { tokenizer } = base;
-    const task = withTaskOptions(plan.task, settings, base.config);
+    const task = withTaskOptions(plan.task, settings.taskOptions, base.config);
+    const kind = findTaskKind(task.kind);
     this.#plan = { ...plan, task };
     this.#tokenBudget = settings.tokenBudget;
     const ofPooling = (base.head === "pooled" && base.pooling?.maxLength) || settings.maxLength;
     this.#maxLength = Math.min(settings.maxLength, base.config.maxLength, ofPooling);
-    const { lossOn } = settings;
-    const classWeights = settings.classWeights && classWeightsOf(task);
-    const encode = (split: EvaluationSplit, more = {}): EncodedSplit => {
-      const encoded = trainingExamples(task, split.examples, tokenizer, this.#maxLength, { lossOn, ...more });
+    const encode = (split: EvaluationSplit, classWeights?: readonly number[]): EncodedSplit => {
+      const encoded = trainingExamples(task, split.examples, tokenizer, this.#maxLength, classWeights);
       return withoutEmpty({ ...split, encoded }, `with --max-length ${this.#maxLength}`);
     };
-    const train = encode({ name: "training", examples: task.train }, { classWeights });
+    const train = encode({ name: "training", examples: task.train }, classWeightsOf(kind, task));
     this.#train = train.encoded;
     this.#validation = task.validation.map((split) => encode(split));
-    this.sample = findTaskKind(task.kind).countedParts?.(this.#train[0]!, tokenizer);
+    this.sample = kind.countedParts?.(this.#train[0]!, tokenizer);
 
     const perEpoch = stepsPerEpoch(this.#train.length, settings.batchSize);
     this.totalSteps = perEpoch * settings.epochs;
@@ -122,10 +121,10 @@ export class FineTuning {
     this.blockCount = schedule.blocks;
     this.workLeft = schedule.schedule.workLeft ?? 1;
     this.notes = [
-      ...cutNotes(task.train.length, train, this.#maxLength, task.options?.maxTargetLength),
+      ...cutNotes(task.train.length, train, this.#maxLength),
       ...(isAllZero(this.totalSteps, settings) ? [NOTHING_TRAINS] : []),
       ...(this.#schedule.note === undefined ? [] : [this.#schedule.note]),
-      ...(findTaskKind(task.kind).notesOf?.(task.train) ?? []),
+      ...(kind.notesOf?.(task.train, train.encoded, task.options ?? {}) ?? []),
     ];
 
     const initial = start?.parameters ?? initialParameters(adaptation, settings.seed);
@@ -227,7 +226,6 @@ export class FineTuning {
         methodOptions: method.options,
         task: { name, kind, labels, metrics, ...(options && { options }) },
         maxLength: this.#maxLength,
-        ...(this.#plan.settings.lossOn && { lossOn: this.#plan.settings.lossOn }),
       },
       parameters: new Map([
         ...best,
@@ -252,18 +250,12 @@ function withoutEmpty({ name, examples, encoded }: EncodedSplit, how: string): E
 }
 
 /** How many training examples were cut, and how many left out. @param all their number before */
-function cutNotes(all: number, { encoded }: EncodedSplit, maxLength: number, maxTargetLength: unknown): string[] {
+function cutNotes(all: number, { encoded }: EncodedSplit, maxLength: number): string[] {
   const cut = encoded.filter((example) => example.cut).length;
-  const cutTargets = encoded.filter((example) => example.decoderCut).length;
   const left = all - encoded.length;
   const of = `of ${all} training examples`;
   return [
     ...(cut > 0 ? [`${cut} ${of} are longer than ${maxLength} tokens and are cut there (--max-length)`] : []),
-    ...(cutTargets > 0
-      ? [
-          `what ${cutTargets} ${of} are to come to is longer than ${maxTargetLength} tokens and is cut there (--max-target-length)`,
-        ]
-      : []),
     ...(left > 0 ? [`${left} ${of} have nothing that counts within ${maxLength} tokens and are left out`] : []),
   ];
 }

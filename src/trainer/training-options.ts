@@ -1,13 +1,12 @@
 import { z } from "zod";
-import { checkOptions } from "../inference/check-options.ts";
+import { checkOptions } from "../errors.ts";
 import { type BlockFreezingSettings, blockFreezingOptions } from "../methods/block-freezing.ts";
 import type { MethodDefinition } from "../methods/method.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
 import type { PublishedSetting } from "../methods/published.ts";
 import { BASE_FORMATS, type BaseFormat } from "../models/base-format.ts";
-import { EMBEDDING_LOSSES } from "../tasks/losses/embedding-losses.ts";
-import { type GivenTaskOptions, LOSS_ON, type LossOn, type TaskKind } from "../tasks/task-kind.ts";
-import { TASK_KINDS } from "../tasks/task-kinds.ts";
+import type { TaskKind, TaskOptionValues } from "../tasks/task-kind.ts";
+import { checkTaskOptions, TASK_KINDS } from "../tasks/task-kinds.ts";
 import { PACKED_FORMATS } from "../training/frozen-blocks/packed-rows.ts";
 import { BLOCK_CACHE, type TrainingSettings } from "../training/train-options.ts";
 import type { HeadChoice } from "./head.ts";
@@ -20,31 +19,12 @@ const RECIPE = { epochs: 10, batchSize: 64, maxLength: 256 };
 
 /** That, and what kinds of tasks have in its place. */
 function defaultOf(name: keyof typeof RECIPE): string {
-  const others = TASK_KINDS.flatMap((kind) => (kind.recipe ? [`; ${kind.name}: ${kind.recipe[name]}`] : []));
+  const others = TASK_KINDS.all.flatMap((kind) => (kind.recipe ? [`; ${kind.name}: ${kind.recipe[name]}`] : []));
   return RECIPE[name] + others.join("");
 }
 
-/** Options of training beside the method's own, wherever it runs. */
+/** Options of training beside the method's and the kind of task's own, wherever it runs. */
 export const trainingOptions = z.object({
-  classWeights: z
-    .literal("balanced")
-    .optional()
-    .describe("weigh classes so that rare ones count as much as common ones"),
-  loss: z
-    .string()
-    .optional()
-    .describe(`loss of an embedding: ${Object.keys(EMBEDDING_LOSSES).join(", ")} (by what the examples are)`),
-  dimensions: z
-    .string()
-    .optional()
-    .describe("sizes to which embeddings may be cut, such as 384,128,64: each is trained (Matryoshka)"),
-  bothDirections: z.boolean().optional().describe("multiple-negatives-ranking of anchors against positives, too"),
-  margin: positive.optional().describe("margin of the losses triplet and contrastive (0.5)"),
-  prefix: z
-    .string()
-    .optional()
-    .describe('what stands before each text of which another is written, such as "summarize: " for T5'),
-  maxTargetLength: count.optional().describe("tokens after which texts that are to be written of others are cut (128)"),
   base: z
     .enum(BASE_FORMATS)
     .default("float32")
@@ -73,10 +53,6 @@ export const trainingOptions = z.object({
   warmupSteps: z.int().min(0).optional().describe("the same in steps, in place of a share"),
   maxGradNorm: positive.default(0.1).describe("global norm to which gradients are clipped"),
   maxLength: count.optional().describe(`tokens after which examples are cut (${defaultOf("maxLength")})`),
-  lossOn: z
-    .enum(LOSS_ON)
-    .optional()
-    .describe("what of a text counts, of kinds that learn to write: every turn of the assistant, its last one, or all"),
   dropout: z.boolean().default(true).describe("dropout, where the model's config or the method has it"),
   ...blockFreezingOptions.shape,
   freezeBlocksCache: z
@@ -105,14 +81,13 @@ export const trainingOptions = z.object({
 });
 
 /** The same with what else fine-tuning asks for, all resolved. */
-export interface FineTuningSettings extends TrainingSettings, GivenTaskOptions, BlockFreezingSettings {
+export interface FineTuningSettings extends TrainingSettings, BlockFreezingSettings {
   base: BaseFormat;
   head: HeadChoice;
   /** Tokens after which examples are cut. */
   maxLength: number;
-  classWeights?: "balanced" | undefined;
-  /** What of a text counts, of kinds that learn to write; as the kind has it where absent. */
-  lossOn?: LossOn | undefined;
+  /** Options of the kind of task, as they were given: the kind fills in the others when the examples are there. */
+  taskOptions: TaskOptionValues;
 }
 
 /** A method by name, with its options as its schema gives them. */
@@ -122,21 +97,32 @@ export interface MethodChoice {
 }
 
 /**
- * Parts options given side by side into those of `schema` and the method's own.
+ * Parts options given side by side into those of `schema`, of the kind of task and of the method.
  * @param name of the method, or an alias
- * @throws UserError naming the option that is unknown, of another method, missing or malformed.
+ * @throws UserError naming the option that is unknown, of another method, of another kind where one is named, missing or malformed.
  */
 export function partOptions<Schema extends z.ZodObject>(
   schema: Schema,
   name: string,
   given: Readonly<Record<string, unknown>>,
-): { options: z.output<Schema>; method: MethodChoice } {
-  const own = Object.keys(schema.shape);
-  const present = Object.entries(given).filter(([, value]) => value !== undefined);
-  const options = checkOptions(schema, Object.fromEntries(present.filter(([key]) => own.includes(key))));
-  const others = Object.fromEntries(present.filter(([key]) => !own.includes(key)));
+): { options: z.output<Schema> & { taskOptions: TaskOptionValues }; method: MethodChoice } {
   const definition = findMethod(name);
-  return { options, method: { name: definition.name, options: parseMethodOptions(definition, others, own) } };
+  const ownerOf = (option: string): "run" | "method" | "task" => {
+    if (option in schema.shape) return "run";
+    return option in definition.options.shape || !TASK_KINDS.schemaOf(option) ? "method" : "task";
+  };
+  const partOf = (owner: string): Record<string, unknown> =>
+    Object.fromEntries(
+      Object.entries(given).filter(([option, value]) => value !== undefined && ownerOf(option) === owner),
+    );
+  const taskOptions = partOf("task");
+  const options = { ...checkOptions(schema, partOf("run")), taskOptions };
+  checkTaskOptions(taskOptions, typeof given.kind === "string" ? given.kind : undefined);
+  const known = [...Object.keys(schema.shape), ...TASK_KINDS.optionNames];
+  return {
+    options,
+    method: { name: definition.name, options: parseMethodOptions(definition, partOf("method"), known) },
+  };
 }
 
 /** What is not given is the paper's for its task, the kind's, or the method's. */

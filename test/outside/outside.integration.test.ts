@@ -1,7 +1,8 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { trainCommand } from "../../src/cli/commands/train.ts";
 import {
   evaluateRun,
   exportRun,
@@ -46,6 +47,7 @@ const configOf = (output: string): FineTuneConfig => ({
   kind: "ranking",
   validationSplit: 0.25,
   method: "output-scales",
+  steepness: 2,
   learningRate: 0.05,
   headLearningRate: 0.05,
   maxGradNorm: 1,
@@ -94,6 +96,30 @@ test("the run is evaluated and predicts", async () => {
   const [high, low] = await tuned.ofKind("ranking").predict(["my card was charged twice", "the app does not open"]);
   await tuned.release();
   expect(high!.score).toBeGreaterThan(low!.score);
+});
+
+test("the kind's own option is checked, saved with the adapter, and another kind's is refused", async () => {
+  const { task } = JSON.parse(await readFile(join(run, "adapter", "adapter.json"), "utf8"));
+  expect(task.options).toEqual({ steepness: 2 });
+  const refused = (given: Partial<FineTuneConfig>) =>
+    expect(fineTune({ ...configOf(join(home, "refused")), ...given } as FineTuneConfig)).rejects;
+  await refused({ steepness: -1 }).toThrow('option "steepness" of task kind "ranking": it must be above 0, not -1');
+  await refused({ margin: 1 }).toThrow('option "margin" belongs to embedding, not to task kind "ranking"');
+  await refused({ kind: "regression" }).toThrow('option "steepness" belongs to ranking, not to task kind "regression"');
+});
+
+test("the command line knows it: its help shows the option, its config file checks it", async () => {
+  const command = trainCommand().exitOverride();
+  const flag = command.options.find(({ long }) => long === "--steepness")!;
+  expect([flag.description, flag.helpGroupHeading]).toEqual([
+    "factor of the differences of scores in the loss (default: 1)",
+    "Task kind ranking:",
+  ]);
+  const file = join(home, "ranking.yaml");
+  await writeFile(file, `train: ${join(home, "tickets.csv")}\nkind: ranking\nsteepnes: 2\n`);
+  await expect(command.parseAsync(["--config", file], { from: "user" })).rejects.toThrow(
+    'unknown option "steepnes" of method "aflora"; did you mean "steepness"?',
+  );
 });
 
 test("it is exported, and what is written computes the same", async () => {

@@ -1,3 +1,4 @@
+import { z } from "zod";
 import {
   type Example,
   type Metric,
@@ -19,23 +20,31 @@ export interface RankedText {
   score: number;
 }
 
+const options = z.object({
+  steepness: z.number().positive().default(1).describe("factor of the differences of scores in the loss"),
+});
+
 declare module "../../src/index.ts" {
   interface TaskPredictions {
     ranking: RankedText;
   }
+  interface TaskOptions {
+    steepness?: number | undefined;
+  }
 }
 
 /** Each text of a batch is compared with every other (RankNet, Burges et al. 2005): log(1 + e^(s_low - s_high)), summed. */
-const pairwise: Objective = {
+const pairwise = (steepness: number): Objective => ({
   couples: "batch",
   target: (outputs) => ({ dtype: "float32", shape: [outputs] }),
   loss(scores, targets, weights) {
     const lead = (x: Value) => ops.sub(x, ops.transpose(x, [1, 0]));
     // 1 where the row's text ranks above the column's.
     const above = ops.relu(ops.sign(lead(targets)));
-    return ops.sumAll(ops.mul(ops.mul(above, ops.softplus(ops.neg(lead(scores)))), weights));
+    const losses = ops.softplus(ops.mul(lead(scores), -steepness));
+    return ops.sumAll(ops.mul(ops.mul(above, losses), weights));
   },
-};
+});
 
 const orderedPairs: Metric = {
   higherIsBetter: true,
@@ -48,11 +57,13 @@ const orderedPairs: Metric = {
 };
 
 /** A made-up kind: texts are put into an order that numbers give, whatever their distances. */
-export const ranking: TaskKind<RankedText> = {
+export const ranking: TaskKind<RankedText, typeof options> = {
   ...wholeText,
   name: "ranking",
   summary: "an order of the texts",
-  objective: pairwise,
+  options,
+  objective: pairwise(1),
+  objectiveFor: ({ steepness }) => pairwise(Number(steepness)),
   metrics: { ordered_pairs: orderedPairs },
   defaultMetrics: ["ordered_pairs"],
   huggingFace: {

@@ -350,7 +350,7 @@ describe("what cannot be used is refused with a sentence", () => {
       "a loss of another kind",
       [...few.map(({ anchor }, i) => ({ text: anchor, label: String(i % 2) }))],
       { kind: "classification", loss: "cosent" },
-      /--loss is for the kind embedding or reranker, and the task is classification/,
+      /option "loss" belongs to embedding, not to task kind "classification"/,
     ],
     [
       "a grade above 1",

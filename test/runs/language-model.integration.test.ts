@@ -133,7 +133,7 @@ describe("GSM8K as published", () => {
     expect(shown).toMatch(/^<\|im_start\|>⟦system.*How many apples.*<<\d+-5=\d+>>\d+\n#### \d+<\|im_end\|>\n⟧$/s);
     const { result, config: saved, freezing, evaluations, steps: taken } = await readRunRecords(output);
     expect(result).toMatchObject({ task: "gsm8k", steps: 3 * 54, epochs: 3, frozen: { count: 20, of: 20 } });
-    expect(saved.run).toMatchObject({ preset: "paper", lossOn: "all", batchSize: 1 });
+    expect(saved.run).toMatchObject({ preset: "paper", taskOptions: { lossOn: "all" }, batchSize: 1 });
     const steps = Object.values(result!.frozenAtStep).map((step) => step!);
     // ti = 48 of 162 steps, and all that is left is frozen past T - tf = 114.
     expect(Math.min(...steps)).toBeGreaterThan(48);

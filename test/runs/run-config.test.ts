@@ -36,7 +36,7 @@ test("the paper's recipe of GSM8K: what is given wins, and what is saved comes b
     batchSize: 1,
     learningRate: 2e-3,
     maxLength: 256,
-    lossOn: "all",
+    taskOptions: { lossOn: "all" },
     warmupSteps: 100,
     evaluateEvery: 80,
   });

@@ -63,7 +63,7 @@ describe("examples", () => {
   afterAll(() => rm(home, { recursive: true }));
 
   const encode = (text: string, textPair: string, options = {}, maxLength = 32) => {
-    const encoded = sequenceToSequence.encode({ index: 0, text, textPair }, tokenizer, maxLength, { options });
+    const encoded = sequenceToSequence.encode({ index: 0, text, textPair }, tokenizer, maxLength, options);
     const { targets } = sequenceToSequence.targets({ index: 0, text }, encoded, []);
     const textOf = (ids: ArrayLike<number>) => tokenizer.decode(Array.from(ids));
     return {

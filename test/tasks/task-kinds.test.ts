@@ -9,16 +9,16 @@ import type { Example } from "../../src/tasks/example.ts";
 import { tokenClassification } from "../../src/tasks/kinds/token-classification.ts";
 import { lowerIsBetter } from "../../src/tasks/metrics/metric-direction.ts";
 import type { TaskKind } from "../../src/tasks/task-kind.ts";
-import { findTaskKind, recognizeHead, registerTaskKind, TASK_KIND_NAMES } from "../../src/tasks/task-kinds.ts";
+import { findTaskKind, recognizeHead, registerTaskKind, TASK_KINDS } from "../../src/tasks/task-kinds.ts";
 import { ordinalRegression } from "./ordinal-regression.ts";
 
 const SOURCE = fileURLToPath(new URL("../../src", import.meta.url));
 const KINDS =
-  "(kinds: classification, regression, multi-label, token-classification, language-model, sequence-to-sequence, embedding, reranker)";
+  "(task kinds: classification, regression, multi-label, token-classification, language-model, sequence-to-sequence, embedding, reranker)";
 
 test("no source file outside of tasks/ names a kind", async () => {
   // OpenAI's shapes say what an object is in words of their own.
-  const named = new RegExp(`(?<!object: )["'\`](${TASK_KIND_NAMES.join("|")})["'\`]`);
+  const named = new RegExp(`(?<!object: )["'\`](${TASK_KINDS.names.join("|")})["'\`]`);
   const places: string[] = [];
   for (const entry of await readdir(SOURCE, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name);
@@ -42,7 +42,7 @@ describe("the registry", () => {
   test("a name that is taken is refused, and a metric that would get a second direction", () => {
     const named = (name: string, metrics: TaskKind["metrics"]): TaskKind => ({ ...ordinalRegression, name, metrics });
     expect(() => registerTaskKind(named("multi-label", {}))).toThrow(
-      new UserError('there is a task kind "multi-label" already; give the new one another name'),
+      new UserError('task kind "multi-label" is there already; give the new one another name'),
     );
     const accuracy = { higherIsBetter: false, compute: () => 0 };
     expect(() => registerTaskKind(named("upside-down", { accuracy }))).toThrow(

@@ -24,6 +24,6 @@ export function choices(): Choices {
       const { rank } = options.parse({}) as { rank?: unknown };
       return { name, summary, ...recipe, ...(typeof rank === "number" && { rank }) };
     }),
-    kinds: TASK_KINDS.map(({ name, summary }) => ({ name, summary })),
+    kinds: TASK_KINDS.all.map(({ name, summary }) => ({ name, summary })),
   };
 }

@@ -5,7 +5,7 @@ import { taskOfTable } from "../../src/datasets/table-task.ts";
 import { UserError } from "../../src/errors.ts";
 import type { TaskData } from "../../src/tasks/example.ts";
 import { type Columns, namedColumns, type Table } from "../../src/tasks/rows.ts";
-import { TASK_KINDS } from "../../src/tasks/task-kinds.ts";
+import { findTaskKind } from "../../src/tasks/task-kinds.ts";
 
 /** Bytes of a file of examples that a page takes. */
 const LARGEST = 200e6;
@@ -70,7 +70,7 @@ export function taskFactsOf(table: Table, columns: Partial<Columns>, kind: strin
   const task = taskOfTable(table, namedColumns(columns), { kind });
   return {
     kind: task.kind,
-    summary: TASK_KINDS.find(({ name }) => name === task.kind)!.summary,
+    summary: findTaskKind(task.kind).summary,
     examples: task.train.length,
     labels: countsOf(task),
   };

@@ -1,7 +1,6 @@
 import { createInterface } from "node:readline";
 import { Command } from "commander";
-import { UserError } from "../../errors.ts";
-import { checkOptions } from "../../inference/check-options.ts";
+import { checkOptions, UserError } from "../../errors.ts";
 import { generationOptions } from "../../inference/generation/generation-options.ts";
 import type { AnswerOptions } from "../../inference/write-answers.ts";
 import { FineTunedModel } from "../../runs/load-fine-tuned-model.ts";

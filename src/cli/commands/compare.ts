@@ -9,14 +9,13 @@ import { COST_REFERENCE } from "../../methods/methods.ts";
 import { markdownTable } from "../../reports/markdown-table.ts";
 import { renderComparison } from "../../reports/report.ts";
 import { measuredOn } from "../../reports/run-page.ts";
-import { runOptions } from "../../runs/run-config.ts";
 import { type ComparisonOutcome, type RunEnd, runComparison, type Trial } from "../../studies/compare.ts";
 import { type Comparison, type ComparisonRow, compareRuns } from "../../studies/comparison.ts";
 import { type ComparisonOptions, planComparison, settingName } from "../../studies/plan.ts";
 import type { Spread } from "../../studies/statistics.ts";
 import { addExamples, everydayHelp } from "../help.ts";
 import { INTERRUPTED } from "../run-training.ts";
-import { addMethodOptions, addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { addRunOptions, givenOptions } from "../schema-options.ts";
 import { bytes, integer, table } from "../terminal/format.ts";
 import { SIGNALS } from "../terminal/stop-signals.ts";
 
@@ -36,8 +35,8 @@ const EVERYDAY = [
   ...["train", "validation", "text", "label", "epochs", "batchSize"],
 ];
 
-/** Options of a run that a comparison sets itself. */
-const OWN = { method: true, task: true, seed: true, output: true } as const;
+/** Options of a run that a comparison sets itself; one rank for every method is --ranks with one number. */
+const OWN = ["method", "task", "seed", "output", "rank"];
 
 /** `aflora compare` */
 export function compareCommand(): Command {
@@ -53,9 +52,7 @@ export function compareCommand(): Command {
     .option("--trials <n>", "learning rates to try with --search (default: 4)", Number)
     .option("--markdown", "show the table as Markdown")
     .option("--json", "show the comparison as JSON");
-  addSchemaOptions(command, runOptions.omit(OWN), "Every run");
-  // One rank for every method would be --ranks with one number.
-  addMethodOptions(command, "rank");
+  addRunOptions(command, "Every run", OWN);
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES, NOTE).action(async () => {
     const { markdown, json, ...flags } = givenOptions<Flags>(command);

@@ -3,14 +3,14 @@ import { basename, extname, join } from "node:path";
 import { Command } from "commander";
 import { UserError } from "../../errors.ts";
 import { readRunRecords } from "../../runs/read-run.ts";
-import { flatOptions, runOptions } from "../../runs/run-config.ts";
+import { flatOptions } from "../../runs/run-config.ts";
 import { evaluationsOf, secondsOf, timeRun } from "../../studies/estimate.ts";
 import { readStudy } from "../../studies/run-study.ts";
 import { estimateStudy } from "../../studies/study-estimate.ts";
 import { planStudy } from "../../studies/study-plan.ts";
 import { readConfigFile } from "../config-file.ts";
 import { addExamples, everydayHelp } from "../help.ts";
-import { addMethodOptions, addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { addRunOptions, givenOptions } from "../schema-options.ts";
 import { bytes, counted, duration } from "../terminal/format.ts";
 import { studyOf } from "./study.ts";
 
@@ -32,8 +32,7 @@ export function estimateCommand(): Command {
     .option("--config <file>", "options from a JSON or YAML file, by their names without dashes; flags win")
     .option("--output <dir>", "folder of the study (runs/<name of the file>), to say what it took")
     .option("--json", "as JSON");
-  addSchemaOptions(command, runOptions, "Run");
-  addMethodOptions(command);
+  addRunOptions(command, "Run");
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES).action(async (what: string | undefined) => {
     const { json, config, output, ...flags } = givenOptions<Flags>(command);

@@ -4,7 +4,6 @@ import { parse } from "yaml";
 import { UserError } from "../../errors.ts";
 import { writeStudyPages } from "../../reports/study.ts";
 import { studyMarkdown, taskTables } from "../../reports/study-tables.ts";
-import { runOptions } from "../../runs/run-config.ts";
 import { runStudy, type StudyOutcome } from "../../studies/run-study.ts";
 import { estimateStudy } from "../../studies/study-estimate.ts";
 import { parseStudy, type Study } from "../../studies/study-file.ts";
@@ -13,7 +12,7 @@ import { studyResults } from "../../studies/study-results.ts";
 import { camelCase, camelKeys, readConfigFile } from "../config-file.ts";
 import { addExamples, everydayHelp } from "../help.ts";
 import { INTERRUPTED } from "../run-training.ts";
-import { addMethodOptions, addSchemaOptions, givenOptions, kebabCase } from "../schema-options.ts";
+import { addRunOptions, givenOptions, kebabCase } from "../schema-options.ts";
 import { runOnQueue, statusOnQueue } from "../study-queue.ts";
 import { bytes, counted, duration, table } from "../terminal/format.ts";
 import { onStopSignal } from "../terminal/stop-signals.ts";
@@ -63,7 +62,7 @@ const EVERYDAY = [
 ];
 
 /** Options of a run that a study sets itself. */
-const OWN = { seed: true, output: true, validationSplit: true } as const;
+const OWN = ["seed", "output", "validationSplit"];
 
 /** `aflora study` */
 export function studyCommand(): Command {
@@ -82,8 +81,7 @@ export function studyCommand(): Command {
     .option("--status", "with --queue: show how far the study is, and start nothing")
     .option("--markdown", "show the table as Markdown")
     .option("--json", "show all numbers as JSON");
-  addSchemaOptions(command, runOptions.omit(OWN), "Every trial");
-  addMethodOptions(command);
+  addRunOptions(command, "Every trial", OWN);
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES, NOTE).action(async (file: string | undefined) => {
     const { dryRun, queue, status, markdown, json, output: given, ...flags } = givenOptions<Flags>(command);

@@ -1,10 +1,9 @@
 import { Command } from "commander";
 import type { FrozenBlocksResult, RunResult } from "../../runs/records.ts";
-import { runOptions } from "../../runs/run-config.ts";
 import { readConfigFile } from "../config-file.ts";
 import { addExamples, everydayHelp, STARTED_AS } from "../help.ts";
 import { INTERRUPTED, runTraining } from "../run-training.ts";
-import { addMethodOptions, addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { addRunOptions, givenOptions } from "../schema-options.ts";
 import { bytes, duration, epochs, integer, metrics } from "../terminal/format.ts";
 
 const EXAMPLES = [
@@ -32,8 +31,7 @@ export function trainCommand(): Command {
     .option("--resume [dir]", "go on with the run in this folder, or in --output; the folder knows its options")
     .option("--watch", "serve a page on 127.0.0.1 that follows the run, and show its address")
     .option("--watch-port <n>", "port of that page (a free one)", Number);
-  addSchemaOptions(command, runOptions, "Run");
-  addMethodOptions(command);
+  addRunOptions(command, "Run");
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES).action(async () => {
     const { config, overwrite = false, resume = false, watch, watchPort, ...flags } = givenOptions(command);

@@ -5,7 +5,6 @@ import { UserError } from "../../errors.ts";
 import { renderStudy, writeStudyPages } from "../../reports/study.ts";
 import type { EvaluationSource } from "../../runs/evaluate-run.ts";
 import { readFinishedRun } from "../../runs/read-run.ts";
-import { runOptions } from "../../runs/run-config.ts";
 import { besideChance, type PairedDifference, pairedDifference } from "../../studies/paired-difference.ts";
 import { heldOutScore, type TrialOutcome } from "../../studies/run-study.ts";
 import type { Study } from "../../studies/study-file.ts";
@@ -13,7 +12,7 @@ import { type StudyResults, studyResults } from "../../studies/study-results.ts"
 import { keepWinner, searchFolder, tune } from "../../studies/tune.ts";
 import { addExamples, everydayHelp } from "../help.ts";
 import { INTERRUPTED } from "../run-training.ts";
-import { addMethodOptions, addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { addRunOptions, givenOptions } from "../schema-options.ts";
 import { counted } from "../terminal/format.ts";
 import { onStopSignal } from "../terminal/stop-signals.ts";
 import { StudyProgressLines } from "../terminal/study-progress.ts";
@@ -48,8 +47,7 @@ export function tuneCommand(): Command {
     .description("find the settings that suit your data within a time, and train with them")
     .requiredOption("--minutes <n>", "time for all of it", Number)
     .option("--metric <name>", "metric to choose by (the task's first)");
-  addSchemaOptions(command, runOptions.omit({ validationSplit: true }), "Run");
-  addMethodOptions(command);
+  addRunOptions(command, "Run", ["validationSplit"]);
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES, NOTE).action(async () => {
     const { minutes, metric, output = join("runs", "tuned"), seed = 42, ...options } = givenOptions<Flags>(command);

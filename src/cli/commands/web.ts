@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { z } from "zod";
-import { checkOptions } from "../../inference/check-options.ts";
+import { checkOptions } from "../../errors.ts";
 import { servePage, writePage } from "../../serving/page-server.ts";
 import { addExamples } from "../help.ts";
 import { portOption } from "../port-option.ts";

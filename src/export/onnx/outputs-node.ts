@@ -31,7 +31,7 @@ export async function onnxOutputs(
   runtime: Runtime,
   examples: readonly Example[],
 ): Promise<OnnxOutputs> {
-  const { task, maxLength, lossOn } = description;
+  const { task, maxLength } = description;
   const { tokenizer, labelCount } = base;
   const kind = findTaskKind(task.kind);
   const open = (name: string) =>
@@ -49,8 +49,7 @@ export async function onnxOutputs(
     const outputs: OnnxOutputs = { values: [], likeliest: [] };
     for (let start = 0; start < examples.length; start += BATCH) {
       const part = examples.slice(start, start + BATCH);
-      const settings = { lossOn, options: task.options };
-      const encoded = part.map((example) => kind.encode(example, tokenizer, maxLength, settings));
+      const encoded = part.map((example) => kind.encode(example, tokenizer, maxLength, task.options));
       const own = encoded.map(({ encoding, decoder }) => (encoder ? decoder! : encoding));
       const given = encoder && (await readBy(encoder, encoded, tokenizer.padTokenId));
       const results = await session.run(inputsOf(session, own, tokenizer.padTokenId, given));

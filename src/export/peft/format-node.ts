@@ -22,9 +22,9 @@ export const peftFormat: ExportFormat<typeof options> = {
     await writePeftFolder(diskFolder(folder), base, fitted, adapter.parameters, options.as);
     const read = await readPeftAdapter(folder, { model: base.files.location });
     // PEFT knows neither the task nor its lengths.
-    const { task, maxLength, lossOn } = adapter.description;
+    const { task, maxLength } = adapter.description;
     return compare(base, {
-      description: { ...read.description, task, maxLength, ...(lossOn && { lossOn }) },
+      description: { ...read.description, task, maxLength },
       // A head that reads pooled hidden states is sentence-transformers' file, not PEFT's.
       parameters: new Map([...read.parameters, ...(await readSentenceHead(folderFiles(folder), base))]),
     });

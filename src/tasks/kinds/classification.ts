@@ -1,6 +1,7 @@
 import { UserError } from "../../errors.ts";
 import { float32 } from "../../graph/tensor.ts";
 import type { Example, Prediction } from "../example.ts";
+import { classOptions } from "../losses/class-weights.ts";
 import { crossEntropy } from "../losses/objective.ts";
 import {
   accuracy,
@@ -46,10 +47,11 @@ const ofCounts = (compute: (all: Counts[], present: Counts[]) => number): Metric
 });
 
 /** Each text has one class. */
-export const classification: TaskKind<ClassifiedText> = {
+export const classification: TaskKind<ClassifiedText, typeof classOptions> = {
   ...wholeText,
   name: "classification",
   summary: "one class for each text",
+  options: classOptions,
   objective: crossEntropy,
   metrics: {
     accuracy: {

@@ -1,9 +1,11 @@
+import { z } from "zod";
 import { UserError } from "../../errors.ts";
 import { float32 } from "../../graph/tensor.ts";
 import { embeddingRows, identicalPairs } from "../embedding-rows.ts";
 import { isPairs, outcomesOf, pairsAsSearch } from "../held-out-search.ts";
 import {
   EMBEDDING_LOSSES,
+  type EmbeddingLoss,
   type EmbeddingRows,
   embeddingObjective,
   type LossSettings,
@@ -47,8 +49,20 @@ function dimensionsOf(text: string, { hiddenSize }: ModelSize): number[] {
   throw new UserError(`--dimensions ${large} is more than the ${hiddenSize} that the model's embeddings have`);
 }
 
+const LOSSES = Object.keys(EMBEDDING_LOSSES) as EmbeddingLoss[];
+
+const options = z.object({
+  loss: z.enum(LOSSES).optional().describe("loss (by what the examples are)"),
+  dimensions: z
+    .string()
+    .optional()
+    .describe("sizes to which embeddings may be cut, such as 384,128,64: each is trained (Matryoshka)"),
+  bothDirections: z.boolean().optional().describe("multiple-negatives-ranking of anchors against positives, too"),
+  margin: z.number().positive().optional().describe("margin of the losses triplet and contrastive (0.5)"),
+});
+
 /** Each text has a vector, near to those of texts that belong to it. */
-export const embedding: TaskKind<EmbeddedText> = {
+export const embedding: TaskKind<EmbeddedText, typeof options> = {
   name: "embedding",
   summary: "a vector for each text, for search and similarity",
   head: "pooled",
@@ -100,7 +114,7 @@ export const embedding: TaskKind<EmbeddedText> = {
     readme: { outputs: () => "A text's embedding is what the pooling of this folder makes of the model's outputs." },
   },
   table: embeddingRows,
-  takes: ["loss", "dimensions", "bothDirections", "margin"],
+  options,
   recognition: {
     order: 40,
     fitsColumns: ({ columns }) => columns.includes("anchor") && columns.includes("positive"),
@@ -110,7 +124,7 @@ export const embedding: TaskKind<EmbeddedText> = {
 
   optionsFor(given, { options = {}, train }, model) {
     const rows = options.rows as EmbeddingRows;
-    const fitting = Object.keys(EMBEDDING_LOSSES).filter((name) => EMBEDDING_LOSSES[name]!.rows.includes(rows));
+    const fitting = LOSSES.filter((name) => rowsOf(name).includes(rows));
     const loss = given.loss ?? (rows === "labelled" ? "contrastive" : fitting[0]!);
     if (!fitting.includes(loss)) {
       throw new UserError(
@@ -135,7 +149,7 @@ export const embedding: TaskKind<EmbeddedText> = {
     };
   },
   objectiveFor: ({ loss, ...settings }) =>
-    embeddingObjective(String(loss), settings as LossSettings & { dimensions?: number[] }),
+    embeddingObjective(loss as EmbeddingLoss, settings as LossSettings & { dimensions?: number[] }),
   notesOf(examples) {
     const same = identicalPairs(examples);
     if (same === 0) return [];
@@ -174,6 +188,8 @@ export const embedding: TaskKind<EmbeddedText> = {
   lineOf: ({ embedding }) => embedding.map((value) => value.toPrecision(6)).join(" "),
   stratumOf: ({ texts = [], label }) => (texts.length === 0 ? label! : 0),
 };
+
+const rowsOf = (name: EmbeddingLoss): readonly EmbeddingRows[] => EMBEDDING_LOSSES[name].rows;
 
 const NAMES_OF_ROWS: Record<EmbeddingRows, string> = {
   pairs: "pairs or triplets",

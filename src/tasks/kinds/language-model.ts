@@ -1,10 +1,11 @@
+import { z } from "zod";
 import { UserError } from "../../errors.ts";
 import { int32 } from "../../graph/tensor.ts";
 import { conversationOf } from "../conversation.ts";
 import { type Cell, type Columns, cellError, list, type Table, textOf } from "../rows.ts";
 import type { TaskKind } from "../task-kind.ts";
 import { textsOf } from "../whole-text.ts";
-import { writtenText } from "../written-text.ts";
+import { LOSS_ON, type LossOn, writtenText } from "../written-text.ts";
 import { type EncodedText, type TextLikelihood, writtenTokens } from "../written-tokens.ts";
 
 /** Columns in which people have examples, in the order in which they are looked for. */
@@ -28,12 +29,20 @@ function layoutIn({ columns }: Table): Columns | undefined {
 const isConversation = ({ value, column }: Cell): boolean =>
   Array.isArray(value) || column === "messages" || column === "conversations";
 
+const options = z.object({
+  lossOn: z
+    .enum(LOSS_ON)
+    .default("assistant")
+    .describe("what of a text counts: every turn of the assistant, its last one, or all"),
+});
+
 /** Each text is to be written, token by token: conversations, completions of prompts, or texts as they are. */
-export const languageModel: TaskKind<TextLikelihood> = {
+export const languageModel: TaskKind<TextLikelihood, typeof options> = {
   ...writtenTokens,
   name: "language-model",
   summary: "the text that follows: answers in conversations, completions of prompts, or whole texts",
   modelKind: "decoder",
+  options,
   recipe: { epochs: 3, batchSize: 8, maxLength: 1024 },
   huggingFace: {
     autoClass: "AutoModelForCausalLM",
@@ -76,7 +85,7 @@ export const languageModel: TaskKind<TextLikelihood> = {
     return { place, text: whole, textPair: completion };
   },
   exampleOfInput: ({ text, textPair }) => ({ text, ...(textPair !== undefined && { textPair }) }),
-  encode(example, tokenizer, maxLength, { lossOn = "assistant" } = {}): EncodedText {
+  encode(example, tokenizer, maxLength, { lossOn = "assistant" }: { lossOn?: LossOn } = {}): EncodedText {
     const { ids, counts } = writtenText(example, tokenizer, lossOn);
     const kept = ids.slice(0, maxLength);
     // The output of a row says what comes after it.

@@ -207,7 +207,6 @@ export const reranker: TaskKind<RerankedText> = {
     },
   },
   table: rerankerRows,
-  takes: ["loss"],
   recognition: {
     order: 41,
     fitsColumns: ({ columns }) => columns.includes("query") && columns.includes("passage"),
@@ -216,13 +215,10 @@ export const reranker: TaskKind<RerankedText> = {
     labelsOfHead: () => undefined,
   },
 
-  optionsFor(given, { options = {} }) {
-    const fitting = Object.keys(LOSSES).find((name) => LOSSES[name]!.rows === options.rows)!;
-    if (given.loss !== undefined && given.loss !== fitting) {
-      throw new UserError(`--loss ${given.loss} is none for these rows of a reranker; ${fitting} is`);
-    }
-    return { ...options, loss: fitting };
-  },
+  optionsFor: (_given, { options = {} }) => ({
+    ...options,
+    loss: Object.keys(LOSSES).find((name) => LOSSES[name]!.rows === options.rows)!,
+  }),
   objectiveFor: ({ loss }) => LOSSES[String(loss)]!.objective,
 
   outputs: () => 1,

@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { UserError } from "../../errors.ts";
 import { int32 } from "../../graph/tensor.ts";
 import type { Tokenizer } from "../../tokenization/tokenizer.ts";
@@ -17,8 +18,17 @@ const LAYOUTS: readonly (readonly [text: string, label: string])[] = [
 
 const layoutIn = ({ columns }: Table) => LAYOUTS.find((layout) => layout.every((name) => columns.includes(name)));
 
-/** Tokens after which what is to be written is cut. */
-const TARGET_LENGTH = 128;
+const options = z.object({
+  prefix: z
+    .string()
+    .optional()
+    .describe('what stands before each text of which another is written, such as "summarize: " for T5'),
+  maxTargetLength: z
+    .int()
+    .positive()
+    .default(128)
+    .describe("tokens after which texts that are to be written of others are cut"),
+});
 
 /** Ids of a text that is to be written, up to the token that ends it. */
 function targetOf(tokenizer: Tokenizer, text: string, maxLength: number): { ids: number[]; cut: boolean } {
@@ -30,11 +40,12 @@ function targetOf(tokenizer: Tokenizer, text: string, maxLength: number): { ids:
 }
 
 /** Of each text another one is written: a document's summary, a sentence in other words or in another language. */
-export const sequenceToSequence: TaskKind<TextLikelihood> = {
+export const sequenceToSequence: TaskKind<TextLikelihood, typeof options> = {
   ...writtenTokens,
   name: "sequence-to-sequence",
   summary: "another text that is written of each: its summary, a translation",
   modelKind: "encoder-decoder",
+  options,
   recipe: { epochs: 3, batchSize: 8, maxLength: 1024 },
   huggingFace: {
     autoClass: "AutoModelForSeq2SeqLM",
@@ -51,15 +62,21 @@ export const sequenceToSequence: TaskKind<TextLikelihood> = {
     fitsColumns: (table) => layoutIn(table) !== undefined && !table.columns.includes("label"),
     labelsOfHead: () => [],
   },
-  takes: ["prefix", "maxTargetLength"],
   baselines: { lead3: (text) => sentencesOf(text).slice(0, 3).join("\n") },
   scoresSentences: true,
   publishedAs: "summarization",
 
-  optionsFor: ({ prefix, maxTargetLength = TARGET_LENGTH }, _task, { maxLength }) => ({
+  optionsFor: ({ prefix, maxTargetLength }, _task, { maxLength }) => ({
     ...(prefix && { prefix }),
     maxTargetLength: Math.min(maxTargetLength, maxLength),
   }),
+  notesOf(examples, encoded, { maxTargetLength }) {
+    const cut = encoded.filter(({ decoderCut }) => decoderCut).length;
+    if (cut === 0) return [];
+    return [
+      `what ${cut} of ${examples.length} training examples are to come to is longer than ${maxTargetLength} tokens and is cut there (--max-target-length)`,
+    ];
+  },
   columnsIn(table, given): Columns {
     const { source, columns } = table;
     if (given.textPair !== undefined) {
@@ -86,14 +103,19 @@ export const sequenceToSequence: TaskKind<TextLikelihood> = {
     return { ...example, textPair };
   },
   exampleOfInput: ({ text, textPair }) => ({ text, ...(textPair !== undefined && { textPair }) }),
-  encode({ index, text, textPair = "" }, tokenizer, maxLength, { options = {} } = {}): EncodedText {
+  encode(
+    { index, text, textPair = "" },
+    tokenizer,
+    maxLength,
+    given: Partial<z.output<typeof options>> = {},
+  ): EncodedText {
     const start = tokenizer.specialTokens.decoderStart?.id;
     if (start === undefined) {
       throw new UserError(
         "the model's config.json names no decoder_start_token_id, with which an encoder-decoder begins to write; add it",
       );
     }
-    const { prefix = "", maxTargetLength = TARGET_LENGTH } = options as { prefix?: string; maxTargetLength?: number };
+    const { prefix = "", maxTargetLength } = options.parse(given);
     const encoding = tokenizer.encode(prefix + text, undefined, maxLength);
     const target = targetOf(tokenizer, textPair, maxTargetLength);
     // The decoder reads each token of the target one place later, and says at each place what comes next.

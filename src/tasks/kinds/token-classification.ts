@@ -2,6 +2,7 @@ import { UserError } from "../../errors.ts";
 import { float32 } from "../../graph/tensor.ts";
 import type { WordEncoding } from "../../tokenization/tokenizer.ts";
 import type { Example, Prediction } from "../example.ts";
+import { classOptions } from "../losses/class-weights.ts";
 import { crossEntropy } from "../losses/objective.ts";
 import { accuracy, type Counts, entitiesOf, entityCounts, f1Of, precisionOf, recallOf } from "../metrics/metrics.ts";
 import { argmax, softmax } from "../probabilities.ts";
@@ -96,9 +97,10 @@ const ofEntities = (compute: (counts: Counts) => number): Metric => ({
 });
 
 /** Each word of a text has a BIO tag. Its first token speaks for it; whole entities are scored. */
-export const tokenClassification: TaskKind<TaggedText> = {
+export const tokenClassification: TaskKind<TaggedText, typeof classOptions> = {
   name: "token-classification",
   summary: "a BIO tag for each word",
+  options: classOptions,
   head: "token",
   objective: crossEntropy,
   metrics: {

@@ -1,6 +1,14 @@
-import { UserError } from "../../errors.ts";
+import { z } from "zod";
 import type { TaskData } from "../example.ts";
-import { findTaskKind } from "../task-kinds.ts";
+import type { TaskKind } from "../task-kind.ts";
+
+/** Options of kinds whose examples have classes. */
+export const classOptions = z.object({
+  classWeights: z
+    .literal("balanced")
+    .optional()
+    .describe("weigh classes so that rare ones count as much as common ones"),
+});
 
 /**
  * Weights `[classes]` under which every class counts alike: `n / (k · count)` for `n` labels of `k` classes, as
@@ -13,9 +21,11 @@ export function balancedClassWeights(labels: readonly number[], classes: number)
   return counts.map((count) => (count > 0 ? labels.length / (present * count) : 0));
 }
 
-/** Such weights for a task. @throws UserError where its kind has no classes to weigh. */
-export function classWeightsOf({ kind, labels, train }: Pick<TaskData, "kind" | "labels" | "train">): number[] {
-  const { classesOf } = findTaskKind(kind);
-  if (!classesOf) throw new UserError(`--class-weights weighs classes, of which ${kind} has none; leave it out`);
+/** Such weights for a task of a kind, where its options ask for them. */
+export function classWeightsOf(
+  { classesOf }: Pick<TaskKind, "classesOf">,
+  { labels, train, options }: Pick<TaskData, "labels" | "train" | "options">,
+): number[] | undefined {
+  if (!classesOf || options?.classWeights !== "balanced") return undefined;
   return balancedClassWeights(train.flatMap(classesOf), labels.length);
 }

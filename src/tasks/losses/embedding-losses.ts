@@ -113,23 +113,25 @@ const supervisedContrastive: Loss = ({ cosines, label, weights, together }) => {
 };
 
 /** By the name that `--loss` has: what it is, and which rows it is for; of rows that several are for, the first is taken. */
-export const EMBEDDING_LOSSES: Readonly<Record<string, { rows: readonly EmbeddingRows[]; loss: Loss }>> = {
+export const EMBEDDING_LOSSES = {
   "multiple-negatives-ranking": { rows: ["pairs"], loss: multipleNegativesRanking },
   triplet: { rows: ["pairs"], loss: triplet },
   cosent: { rows: ["scored", "labelled"], loss: cosent },
   contrastive: { rows: ["labelled"], loss: contrastive },
   "supervised-contrastive": { rows: ["classes"], loss: supervisedContrastive },
-};
+} satisfies Readonly<Record<string, { rows: readonly EmbeddingRows[]; loss: Loss }>>;
+
+export type EmbeddingLoss = keyof typeof EMBEDDING_LOSSES;
 
 /**
  * A loss of embeddings, over all texts of a batch as rows. With `dimensions`, the sum of the losses of vectors that are cut to
  * each of them (Matryoshka, Kusupati et al. 2022, arXiv 2205.13147).
  */
 export function embeddingObjective(
-  name: string,
+  name: EmbeddingLoss,
   settings: LossSettings & { dimensions?: readonly number[] },
 ): Objective {
-  const { loss } = EMBEDDING_LOSSES[name]!;
+  const { loss } = EMBEDDING_LOSSES[name];
   return {
     couples: "batch",
     target: () => ({ dtype: "float32", shape: [TARGET_WIDTH] }),
