@@ -1,30 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
-import * as onnxRuntime from "onnxruntime-node";
 import { UserError } from "../errors.ts";
-import { chatCommand } from "./commands/chat.ts";
-import { classifyCommand } from "./commands/classify.ts";
-import { compareCommand } from "./commands/compare.ts";
-import { demoCommand } from "./commands/demo.ts";
-import { embedCommand } from "./commands/embed.ts";
-import { estimateCommand } from "./commands/estimate.ts";
-import { evaluateCommand } from "./commands/evaluate.ts";
-import { exportCommand } from "./commands/export.ts";
-import { infoCommand } from "./commands/info.ts";
-import { labelCommand } from "./commands/label.ts";
-import { mineCommand } from "./commands/mine.ts";
-import { paramsCommand } from "./commands/params.ts";
-import { predictCommand } from "./commands/predict.ts";
-import { reportCommand } from "./commands/report.ts";
-import { searchCommand } from "./commands/search.ts";
-import { serveCommand } from "./commands/serve.ts";
-import { studyCommand } from "./commands/study.ts";
-import { suggestCommand } from "./commands/suggest.ts";
-import { trainCommand } from "./commands/train.ts";
-import { trialCommand } from "./commands/trial.ts";
-import { tuneCommand } from "./commands/tune.ts";
-import { webCommand } from "./commands/web.ts";
-import { workCommand } from "./commands/work.ts";
 import { addExamples, STARTED_AS } from "./help.ts";
 import { packageVersion } from "./version.ts";
 
@@ -33,51 +9,106 @@ const OUR_ERROR = 1;
 /** Columns of help and messages: longer lines are hard to read. */
 const MAX_WIDTH = 100;
 
+/** Every command: what it does, and how its module is loaded, which is when it is called. */
+const COMMANDS: Readonly<Record<string, [summary: string, load: () => Promise<Command>]>> = {
+  demo: [
+    "fine-tune the bundled encoder on bundled film reviews with AFLoRA; needs no network",
+    async () => (await import("./commands/demo.ts")).demoCommand(),
+  ],
+  train: [
+    "fine-tune a model on a GLUE task or on your own examples, and write a run folder",
+    async () => (await import("./commands/train.ts")).trainCommand(),
+  ],
+  evaluate: [
+    "evaluate a fine-tuned model: metrics, of classes a confusion matrix, of one that writes its answers",
+    async () => (await import("./commands/evaluate.ts")).evaluateCommand(),
+  ],
+  predict: [
+    "label texts with a fine-tuned model, or answer them: from arguments, a file or stdin (one text a line)",
+    async () => (await import("./commands/predict.ts")).predictCommand(),
+  ],
+  classify: [
+    "label texts by the labels' names alone, without training: from arguments, a file or stdin",
+    async () => (await import("./commands/classify.ts")).classifyCommand(),
+  ],
+  label: [
+    "label rows by asking a language model on any server of OpenAI's shapes; a training file comes out",
+    async () => (await import("./commands/label.ts")).labelCommand(),
+  ],
+  suggest: [
+    "choose which rows to label next: those that a model would learn most from",
+    async () => (await import("./commands/suggest.ts")).suggestCommand(),
+  ],
+  chat: ["talk with a fine-tuned language model", async () => (await import("./commands/chat.ts")).chatCommand()],
+  serve: [
+    "serve fine-tuned models on 127.0.0.1 in the shapes of OpenAI's API",
+    async () => (await import("./commands/serve.ts")).serveCommand(),
+  ],
+  web: [
+    "serve a page on 127.0.0.1 in which a model is trained, tried and taken away",
+    async () => (await import("./commands/web.ts")).webCommand(),
+  ],
+  embed: [
+    "make a vector of each text: from arguments, a file or stdin (one text a line)",
+    async () => (await import("./commands/embed.ts")).embedCommand(),
+  ],
+  search: [
+    "find the texts of a corpus that are nearest to a query, by exact search",
+    async () => (await import("./commands/search.ts")).searchCommand(),
+  ],
+  mine: [
+    "find hard negatives of pairs with a fine-tuned model, as a file that train reads",
+    async () => (await import("./commands/mine.ts")).mineCommand(),
+  ],
+  export: [
+    "write a run's model for PEFT, Transformers, Transformers.js or Ollama, and check that it computes the same",
+    async () => (await import("./commands/export.ts")).exportCommand(),
+  ],
+  compare: [
+    "fine-tune with several methods, on several tasks, with several seeds, and compare",
+    async () => (await import("./commands/compare.ts")).compareCommand(),
+  ],
+  tune: [
+    "find the settings that suit your data within a time, and train with them",
+    async () => (await import("./commands/tune.ts")).tuneCommand(),
+  ],
+  study: [
+    "vary options of a run, train every combination over seeds, and show what each does",
+    async () => (await import("./commands/study.ts")).studyCommand(),
+  ],
+  work: [
+    "take trials of studies from a queue and train them, until it is told to end",
+    async () => (await import("./commands/work.ts")).workCommand(),
+  ],
+  estimate: [
+    "time and memory of a run or a study on this machine, from a few timed steps; nothing is written",
+    async () => (await import("./commands/estimate.ts")).estimateCommand(),
+  ],
+  params: [
+    "count a method's trainable parameters and FLOPs on a model, from its config.json alone",
+    async () => (await import("./commands/params.ts")).paramsCommand(),
+  ],
+  report: [
+    "draw a finished run, or several compared, as one HTML page that needs no network",
+    async () => (await import("./commands/report.ts")).reportCommand(),
+  ],
+  info: [
+    "show versions, devices and cores, and what is supported",
+    async () => (await import("./commands/info.ts")).infoCommand(),
+  ],
+};
+
 const program = new Command(STARTED_AS)
   .description(
     "Fine-tune transformer models on your own machine, with adaptive freezing of low-rank adapters (AFLoRA).",
   )
   .version(packageVersion())
-  .option("--verbose", "show stack traces of errors")
-  .addCommand(demoCommand())
-  .addCommand(trainCommand())
-  .addCommand(evaluateCommand())
-  .addCommand(predictCommand())
-  .addCommand(classifyCommand())
-  .addCommand(labelCommand())
-  .addCommand(suggestCommand())
-  .addCommand(chatCommand())
-  .addCommand(serveCommand())
-  .addCommand(webCommand())
-  .addCommand(embedCommand())
-  .addCommand(searchCommand())
-  .addCommand(mineCommand())
-  .addCommand(exportCommand())
-  .addCommand(compareCommand())
-  .addCommand(tuneCommand())
-  .addCommand(studyCommand())
-  .addCommand(workCommand())
-  .addCommand(estimateCommand())
-  .addCommand(trialCommand(), { hidden: true })
-  .addCommand(paramsCommand())
-  .addCommand(reportCommand())
-  .addCommand(infoCommand());
+  .option("--verbose", "show stack traces of errors");
 
 addExamples(program, [
   "aflora demo",
   "aflora train --train tickets.csv --text message --label team --output runs/tickets",
 ]);
-
-const helpWidth = Math.min(process.stdout.columns ?? MAX_WIDTH, MAX_WIDTH);
-for (const command of [program, ...program.commands]) {
-  command
-    .exitOverride()
-    .configureHelp({ ...command.configureHelp(), helpWidth })
-    .configureOutput({ outputError: (message, write) => write(inOneLine(message)) });
-}
-
-// What fails is said once, by the error that it becomes.
-onnxRuntime.env.logLevel = "fatal";
 
 // A reader that has seen enough, such as head, is no error.
 for (const stream of [process.stdout, process.stderr]) {
@@ -90,10 +121,35 @@ const [given, texts] = splitAtDashes(process.argv.slice(2));
 const verbose = given.includes("--verbose");
 try {
   const flags = given.filter((argument) => argument !== "--verbose").map(withDashes);
+  await addCommands(flags.find((argument) => !argument.startsWith("-") && argument !== "help"));
   await program.parseAsync([...flags, ...texts], { from: "user" });
 } catch (error) {
   process.exitCode = exitCodeOf(error);
   if (!(error instanceof CommanderError)) explain(error);
+}
+
+/** Adds the command that is called, and of the others what a list of them shows. */
+async function addCommands(called: string | undefined): Promise<void> {
+  for (const [name, [summary, load]] of Object.entries(COMMANDS)) {
+    program.addCommand((name === called ? await loaded(load) : new Command(name)).description(summary));
+  }
+  // What a study starts for each of its trials.
+  if (called === "trial")
+    program.addCommand(await loaded(async () => (await import("./commands/trial.ts")).trialCommand()));
+  const helpWidth = Math.min(process.stdout.columns ?? MAX_WIDTH, MAX_WIDTH);
+  for (const command of [program, ...program.commands]) {
+    command
+      .exitOverride()
+      .configureHelp({ ...command.configureHelp(), helpWidth })
+      .configureOutput({ outputError: (message, write) => write(inOneLine(message)) });
+  }
+}
+
+async function loaded(load: () => Promise<Command>): Promise<Command> {
+  const { env } = await import("onnxruntime-node");
+  // What fails is said once, by the error that it becomes.
+  env.logLevel = "fatal";
+  return load();
 }
 
 /** Arguments up to `--`, and the rest, which is no flags. */

@@ -22,7 +22,6 @@ const HELP = "/reset forgets what was said, /exit or Ctrl-D ends; Ctrl-C ends an
 /** `aflora chat` */
 export function chatCommand(): Command {
   const command = new Command("chat")
-    .description("talk with a fine-tuned language model")
     .option("--run <dir>", "run folder, or its adapter folder")
     .option("--adapter <dir>", "adapter folder in place of --run, such as one that Hugging Face PEFT made")
     .option("--model <name>", "base model to use in place of the one that the adapter names")

@@ -40,7 +40,6 @@ interface Given {
 /** `aflora classify` */
 export function classifyCommand(): Command {
   const command = new Command("classify")
-    .description("label texts by the labels' names alone, without training: from arguments, a file or stdin")
     .argument("[texts...]", "texts to label")
     .requiredOption("--labels <list|file>", "names parted by commas, perhaps name=description; or a file of them")
     .option("--file <file>", "texts from a CSV, TSV, JSONL or TXT file")

@@ -41,7 +41,6 @@ const OWN = ["method", "task", "seed", "output", "rank"];
 /** `aflora compare` */
 export function compareCommand(): Command {
   const command = new Command("compare")
-    .description("fine-tune with several methods, on several tasks, with several seeds, and compare")
     .requiredOption("--methods <names>", "methods, parted by commas", words)
     .option("--tasks <names>", "GLUE tasks, parted by commas, read from --data", words)
     .option("--seeds <numbers>", "seeds, parted by commas (default: 42)", numbers)

@@ -25,9 +25,7 @@ const EXAMPLES = ["aflora demo", "aflora demo --output /tmp/aflora-demo"];
 
 /** `aflora demo` */
 export function demoCommand(): Command {
-  const command = new Command("demo")
-    .description("fine-tune the bundled encoder on bundled film reviews with AFLoRA; needs no network")
-    .option("--output <dir>", "folder for the two runs", "runs/demo");
+  const command = new Command("demo").option("--output <dir>", "folder for the two runs", "runs/demo");
   return addExamples(command, EXAMPLES).action(async ({ output }: { output: string }) => {
     process.stderr.write("Baseline: the head alone, the encoder as it is\n");
     const baseline = await run(join(output, head.name), { method: head.name, epochs: 1 });

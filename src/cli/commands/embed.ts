@@ -33,7 +33,6 @@ interface Given {
 /** `aflora embed` */
 export function embedCommand(): Command {
   const command = new Command("embed")
-    .description("make a vector of each text: from arguments, a file or stdin (one text a line)")
     .argument("[texts...]", "texts to embed")
     .requiredOption("--run <dir>", "run folder, or its adapter folder")
     .option("--model <name>", "base model to use in place of the one that the adapter names")

@@ -27,7 +27,6 @@ const EVERYDAY = [
 /** `aflora estimate` */
 export function estimateCommand(): Command {
   const command = new Command("estimate")
-    .description("time and memory of a run or a study on this machine, from a few timed steps; nothing is written")
     .argument("[what]", "a run's folder, or a study's file; else options as for aflora train")
     .option("--config <file>", "options from a JSON or YAML file, by their names without dashes; flags win")
     .option("--output <dir>", "folder of the study (runs/<name of the file>), to say what it took")

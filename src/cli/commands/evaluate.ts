@@ -20,7 +20,6 @@ const EXAMPLES = [
 /** `aflora evaluate` */
 export function evaluateCommand(): Command {
   const command = new Command("evaluate")
-    .description("evaluate a fine-tuned model: metrics, of classes a confusion matrix, of one that writes its answers")
     .requiredOption("--run <dir>", "run folder")
     .option("--data <dir>", "folder with the GLUE task's files (the run's own where absent)")
     .option("--validation <file>", "examples: CSV, TSV or JSONL file (the run's own validation data where absent)")

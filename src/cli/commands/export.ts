@@ -26,9 +26,6 @@ interface Asked {
 /** `aflora export` */
 export function exportCommand(): Command {
   const command = new Command("export")
-    .description(
-      "write a run's model for PEFT, Transformers, Transformers.js or Ollama, and check that it computes the same",
-    )
     .requiredOption("--run <dir>", "run folder")
     .addOption(
       new Option("--format <format>", EXPORT_FORMATS.all.map(({ name, summary }) => `${name}: ${summary}`).join("; "))

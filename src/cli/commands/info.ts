@@ -10,9 +10,7 @@ import { packageVersion } from "../version.ts";
 
 /** `aflora info` */
 export function infoCommand(): Command {
-  const command = new Command("info")
-    .description("show versions, devices and cores, and what is supported")
-    .option("--json", "as JSON");
+  const command = new Command("info").option("--json", "as JSON");
   return addExamples(command, ["aflora info", "aflora info --json"]).action(async ({ json }: { json?: boolean }) => {
     const info = {
       aflora: packageVersion(),

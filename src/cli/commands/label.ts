@@ -64,7 +64,6 @@ interface Price {
 /** `aflora label` */
 export function labelCommand(): Command {
   const command = new Command("label")
-    .description("label rows by asking a language model on any server of OpenAI's shapes; a training file comes out")
     .requiredOption("--labels <list|file>", "names parted by commas, perhaps name=description; or a file of them")
     .requiredOption("--file <file>", "rows to label: CSV, TSV, JSONL or TXT file")
     .requiredOption("--endpoint <url>", "base URL of the server, such as http://127.0.0.1:11434/v1")

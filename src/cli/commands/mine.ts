@@ -40,7 +40,6 @@ interface Given {
 export function mineCommand(): Command {
   const { range, margin, negatives, duplicate } = MINE_DEFAULTS;
   const command = new Command("mine")
-    .description("find hard negatives of pairs with a fine-tuned model, as a file that train reads")
     .requiredOption("--run <dir>", "run folder of an embedding model")
     .requiredOption("--train <file>", "pairs: anchor and positive")
     .requiredOption("--output <file>", "JSONL file to write")

@@ -19,7 +19,6 @@ const EXAMPLES = [
 /** `aflora params` */
 export function paramsCommand(): Command {
   const command = new Command("params")
-    .description("count a method's trainable parameters and FLOPs on a model, from its config.json alone")
     .option("--model <path>", "model folder, or a config.json (the bundled encoder's where absent)")
     .option("--method <name>", "fine-tuning method", DEFAULT_METHOD.name)
     .option("--sequence-length <n>", "tokens of a sequence, for the FLOPs of attention", Number, 128)

@@ -26,9 +26,6 @@ const EXAMPLES = [
 /** `aflora predict` */
 export function predictCommand(): Command {
   const command = new Command("predict")
-    .description(
-      "label texts with a fine-tuned model, or answer them: from arguments, a file or stdin (one text a line)",
-    )
     .argument("[texts...]", "texts to label or to answer")
     .option("--run <dir>", "run folder, or its adapter folder")
     .option("--adapter <dir>", "adapter folder in place of --run, such as one that Hugging Face PEFT made")

@@ -9,7 +9,6 @@ const EXAMPLES = ["aflora report runs/tickets", "aflora report runs/rte-* --outp
 /** `aflora report` */
 export function reportCommand(): Command {
   const command = new Command("report")
-    .description("draw a finished run, or several compared, as one HTML page that needs no network")
     .argument("<dirs...>", "run folders")
     .option("--output <file>", "page to write (report.html in the run's folder; of several runs, in this one)");
   return addExamples(command, EXAMPLES).action(async (directories: string[]) => {

@@ -32,7 +32,6 @@ interface Given {
 /** `aflora search` */
 export function searchCommand(): Command {
   const command = new Command("search")
-    .description("find the texts of a corpus that are nearest to a query, by exact search")
     .argument("<query...>", "what to search for")
     .requiredOption("--run <dir>", "run folder of an embedding model")
     .requiredOption("--corpus <file>", "texts: JSONL, CSV or TSV with text and perhaps _id and title, or a text a line")

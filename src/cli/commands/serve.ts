@@ -43,7 +43,6 @@ const serveOptions = z.object({
 /** `aflora serve` */
 export function serveCommand(): Command {
   const command = new Command("serve")
-    .description("serve fine-tuned models on 127.0.0.1 in the shapes of OpenAI's API")
     .requiredOption(
       "--run <dir>",
       "run folder, or an adapter folder; several times for several, all over one base",

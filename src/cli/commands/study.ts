@@ -67,7 +67,6 @@ const OWN = ["seed", "output", "validationSplit"];
 /** `aflora study` */
 export function studyCommand(): Command {
   const command = new Command("study")
-    .description("vary options of a run, train every combination over seeds, and show what each does")
     .argument("[file]", "what to vary and how, YAML or JSON (docs/studies.md)")
     .option("--vary <key=values>", "an option and the values to try, parted by commas; may be repeated", collect)
     .option("--search <how>", "grid (every combination), random, or halving (the best go on to more epochs)")

@@ -44,7 +44,6 @@ interface Given {
 /** `aflora suggest` */
 export function suggestCommand(): Command {
   const command = new Command("suggest")
-    .description("choose which rows to label next: those that a model would learn most from")
     .requiredOption("--pool <file>", "rows without labels: CSV, TSV, JSONL or TXT file")
     .option("--run <dir>", "run folder of a classifier, whose doubts count")
     .option("--train <file>", "rows with labels, to fit a classifier to and to leave out")

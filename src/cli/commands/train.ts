@@ -25,7 +25,6 @@ const EVERYDAY = [
 /** `aflora train` */
 export function trainCommand(): Command {
   const command = new Command("train")
-    .description("fine-tune a model on a GLUE task or on your own examples, and write a run folder")
     .option("--config <file>", "options from a JSON or YAML file, by their names without dashes; flags win")
     .option("--overwrite", "replace an old run in the output folder")
     .option("--resume [dir]", "go on with the run in this folder, or in --output; the folder knows its options")

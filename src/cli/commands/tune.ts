@@ -44,7 +44,6 @@ const EVERYDAY = [
 /** `aflora tune` */
 export function tuneCommand(): Command {
   const command = new Command("tune")
-    .description("find the settings that suit your data within a time, and train with them")
     .requiredOption("--minutes <n>", "time for all of it", Number)
     .option("--metric <name>", "metric to choose by (the task's first)");
   addRunOptions(command, "Run", ["validationSplit"]);

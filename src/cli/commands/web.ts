@@ -20,9 +20,7 @@ const webOptions = z.object({
 
 /** `aflora web` */
 export function webCommand(): Command {
-  const command = new Command("web").description(
-    "serve a page on 127.0.0.1 in which a model is trained, tried and taken away",
-  );
+  const command = new Command("web");
   addSchemaOptions(command, webOptions, "Options");
   return addExamples(command, EXAMPLES, NOTE).action(async () => {
     const { port, output } = checkOptions(webOptions, givenOptions(command));

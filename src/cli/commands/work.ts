@@ -21,7 +21,6 @@ const QUEUE_VARIABLE = "AFLORA_QUEUE";
 /** `aflora work` */
 export function workCommand(): Command {
   const command = new Command("work")
-    .description("take trials of studies from a queue and train them, until it is told to end")
     .option(
       "--queue <url>",
       `Valkey or Redis server: redis://[:password@]host:port, rediss:// over TLS (${QUEUE_VARIABLE})`,
