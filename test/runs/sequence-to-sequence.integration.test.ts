@@ -16,7 +16,7 @@ const HELD_OUT = 40;
 
 /** What each family learns: all three ways of rewriting, or the one that a prefix asks for, which takes T5 longer: it knows no places. */
 const LESSONS = {
-  bart: { rows: rewritings(2400 + HELD_OUT, 1), epochs: 3, learningRate: 2e-3, exactMatch: 0.9 },
+  bart: { rows: rewritings(2400 + HELD_OUT, 1), epochs: 3, learningRate: 2e-3, exactMatch: 0.9, lead3: [0.3, 0.9] },
   t5: {
     rows: rewritings(3 * (1600 + HELD_OUT), 1, 3)
       .filter(({ document }) => document.startsWith("shout "))
@@ -25,6 +25,8 @@ const LESSONS = {
     learningRate: 4e-3,
     prefix: "shout ",
     exactMatch: 0.8,
+    // Capitals are nothing to ROUGE: the texts themselves score all that there is.
+    lead3: [1, 1],
   },
 } as const;
 
@@ -37,7 +39,7 @@ beforeAll(async () => {
 afterAll(() => rm(home, { recursive: true }));
 
 describe.each(["bart", "t5"] as const)("a small %s from its random start", (family) => {
-  const { rows, exactMatch, ...settings } = LESSONS[family];
+  const { rows, exactMatch, lead3, ...settings } = LESSONS[family];
   const held = rows.slice(0, HELD_OUT);
   const run = () => join(home, `${family}-run`);
 
@@ -64,9 +66,8 @@ describe.each(["bart", "t5"] as const)("a small %s from its random start", (fami
       const [evaluation] = await evaluateRun(run(), { threads: 1, generate: HELD_OUT, answers: { numBeams } });
       expect(evaluation!.metrics.exact_match).toBeGreaterThanOrEqual(exactMatch);
       expect(evaluation!.metrics.rougeLsum).toBeGreaterThan(exactMatch);
-      // Capitals are nothing to ROUGE: the texts themselves score as well, where no word is left out.
-      expect(evaluation!.metrics.lead3_rougeLsum).toBeGreaterThan(0.3);
-      expect(evaluation!.metrics.lead3_rougeLsum).toBeLessThanOrEqual(evaluation!.metrics.rougeLsum!);
+      expect(evaluation!.metrics.lead3_rougeLsum).toBeGreaterThanOrEqual(lead3[0]);
+      expect(evaluation!.metrics.lead3_rougeLsum).toBeLessThanOrEqual(lead3[1]);
     }
   });
 
