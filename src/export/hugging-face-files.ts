@@ -4,6 +4,7 @@ import { readModelConfig } from "../checkpoints/model-folder.ts";
 import type { AdapterDescription } from "../inference/adapter.ts";
 import type { BaseModel } from "../inference/base-model.ts";
 import { readGenerationSettings } from "../inference/generation-settings.ts";
+import { readsSource } from "../models/architecture-kinds.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { readVocabularyFiles } from "../tokenization/read-vocabulary-files.ts";
 import { className, labelNames } from "./hugging-face.ts";
@@ -27,7 +28,7 @@ export async function writeConfig(
     }),
     problem_type: findTaskKind(task.kind).huggingFace.problemType,
     dtype: "float32",
-    ...(base.architecture.kind === "encoder-decoder" && prefixSettings(task)),
+    ...(readsSource(base) && prefixSettings(task)),
     ...more,
   };
   const original = await readText((await base.files.open("config.json"))!);

@@ -7,6 +7,7 @@ import type { AdapterDescription } from "../inference/adapter.ts";
 import type { BaseModel } from "../inference/base-model.ts";
 import { loadBaseModel } from "../inference/load-base-model-node.ts";
 import { head } from "../methods/head.ts";
+import { readsSource } from "../models/architecture-kinds.ts";
 import { readsPooled } from "../models/heads.ts";
 import type { ExportFormat } from "./export-format.ts";
 import { backboneClass, fullName, isSentenceModel } from "./hugging-face.ts";
@@ -47,7 +48,7 @@ async function writeMergedFolder(
   const files = diskFolder(folder);
   await writeConfig(files, base, description, ofSentences ? { architectures: [backboneClass(base)] } : {});
   await copyTokenizer(files, base);
-  if (base.architecture.kind === "encoder-decoder") await writeGenerationConfig(files, base);
+  if (readsSource(base)) await writeGenerationConfig(files, base);
   if (!ofSentences) return;
   await writeSentenceFiles(files, base, description.maxLength, weights);
   if (readsPooled(base.head, base.features)) {

@@ -5,6 +5,7 @@ import { UserError } from "../errors.ts";
 import { ELEMENT_SIZE, sizeOf, type Tensor, type Tensors } from "../graph/tensor.ts";
 import { constant, normal, randomFor } from "../methods/initializers.ts";
 import type { HeadName } from "../models/architecture.ts";
+import { pluralOf } from "../models/architecture-kinds.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import { describeModel, type ModelDescription } from "../models/families.ts";
 import { readsPooled } from "../models/heads.ts";
@@ -138,11 +139,9 @@ function refuseOtherModel({ name, modelKind }: TaskKind, { architecture, config 
   if (modelKind === undefined || modelKind === architecture.kind) return;
   const others = kindsForModel(architecture.kind);
   throw new UserError(
-    `task kind "${name}" is for ${PLURAL[modelKind]}, and models of type "${config.modelType}" are ${PLURAL[architecture.kind]}; take another model${others.length > 0 ? `, or --kind ${others.join(" or ")}` : ""}`,
+    `task kind "${name}" is for ${pluralOf(modelKind)}, and models of type "${config.modelType}" are ${pluralOf(architecture.kind)}; take another model${others.length > 0 ? `, or --kind ${others.join(" or ")}` : ""}`,
   );
 }
-
-const PLURAL = { encoder: "encoders", decoder: "decoders", "encoder-decoder": "encoder-decoders" } as const;
 
 /** How the folder says that texts are embedded. @throws UserError where it is in a way that is not known. */
 async function poolingOf(files: ModelFiles): Promise<Pooling> {

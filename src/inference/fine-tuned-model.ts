@@ -1,5 +1,6 @@
 import { UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
+import { readsSource } from "../models/architecture-kinds.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example, Prediction } from "../tasks/example.ts";
 import { type RerankedText, reranker } from "../tasks/kinds/reranker.ts";
@@ -223,7 +224,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
 
   /** Whether what is asked is a text of its own, which an encoder reads. */
   get #readsSources(): boolean {
-    return this.base.architecture.kind === "encoder-decoder";
+    return readsSource(this.base);
   }
 
   /** What an example asks this model: of a conversation with tools, those too. */

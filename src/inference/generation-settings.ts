@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { readJson } from "../checkpoints/json-file.ts";
+import { readsSource } from "../models/architecture-kinds.ts";
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
 import type { BaseModel } from "./base-model.ts";
 import type { GenerationOptions, GenerationTokens } from "./generation/generation-options.ts";
@@ -50,7 +51,7 @@ export async function readGenerationSettings({
   const { eos } = tokenizer.specialTokens;
   const all = [...ids.filter((id) => Number.isInteger(id)), ...(eos ? [eos.id] : [])];
   const tokens = { eosTokenIds: [...new Set(all as number[])] };
-  if (architecture.kind !== "encoder-decoder") return { tokens, defaults: {} };
+  if (!readsSource({ architecture })) return { tokens, defaults: {} };
   const found = settings.safeParse(own ?? config ?? {}).data ?? {};
   return { tokens: { ...tokens, ...forcedTokens(found) }, defaults: defaultsOf(found) };
 }

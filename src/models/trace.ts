@@ -2,6 +2,7 @@ import { UserError } from "../errors.ts";
 import { Graph, type Value } from "../graph/graph.ts";
 import { concat } from "../graph/ops.ts";
 import type { Architecture, Head, HeadName, ModelConfig } from "./architecture.ts";
+import { readsSource } from "./architecture-kinds.ts";
 import type { ModelDescription } from "./families.ts";
 import { ForwardContext } from "./forward-context.ts";
 import { type HeadFeatures, pooledHead, poolingOfFeatures, readsPooled } from "./heads.ts";
@@ -59,7 +60,7 @@ function headOf({ architecture, config, pooling, features = "family" }: ModelDes
 
 /** The text whose hidden states the model ends with. */
 const ownTokens = (context: ForwardContext, { architecture }: ModelDescription): TokenStream =>
-  context.tokens(architecture.kind === "encoder-decoder" ? "decoder." : "");
+  context.tokens(readsSource({ architecture }) ? "decoder." : "");
 
 /**
  * Writes a model up to what the last layer of its head may read.

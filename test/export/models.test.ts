@@ -10,7 +10,7 @@ import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import { loadGlueTask } from "../../src/datasets/glue-node.ts";
 import { exportAdapter } from "../../src/export/export-adapter-node.ts";
 import { className } from "../../src/export/hugging-face.ts";
-import { ONNX_NAMES, onnxFile } from "../../src/export/onnx/folder.ts";
+import { onnxFile } from "../../src/export/onnx/folder.ts";
 import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
 import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
@@ -116,7 +116,7 @@ test("a decoder's last token is found wherever padding stands", async () => {
   const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 });
   const output = join(directory, "padded-onnx");
   await exportAdapter(base, adapter, { format: "onnx", output }, runtime, EXAMPLES);
-  const session = await InferenceSession.create(join(output, onnxFile(ONNX_NAMES.whole, "float32")), {
+  const session = await InferenceSession.create(join(output, onnxFile("model", "float32")), {
     intraOpNumThreads: 1,
   });
   const ids = [...base.tokenizer.encode("a cat sat.", undefined, 20).inputIds];

@@ -5,6 +5,7 @@ import { reshape } from "../../graph/ops.ts";
 import type { Tensors } from "../../graph/tensor.ts";
 import type { AdapterDescription } from "../../inference/adapter.ts";
 import type { BaseModel } from "../../inference/base-model.ts";
+import { readsSource } from "../../models/architecture-kinds.ts";
 import { ForwardContext, type ForwardHooks } from "../../models/forward-context.ts";
 import { MEAN_POOLING, type PoolingMode, writePooling } from "../../models/pooling.ts";
 import { CachedStream, WrittenStream } from "../../models/streams/cached-stream.ts";
@@ -20,8 +21,9 @@ import { type OnnxQuantization, quantizeOnnx } from "./quantize.ts";
 
 export type OnnxType = "float32" | OnnxQuantization;
 
-/** Names that Transformers.js has for a model's files. */
-export const ONNX_NAMES = { whole: "model", encoder: "encoder_model", decoder: "decoder_model_merged" } as const;
+/** Names that Transformers.js has for a model's files: one, or an encoder's beside its decoder's. */
+export const onnxNames = (base: Pick<BaseModel, "architecture">): { own: string; encoder?: string } =>
+  readsSource(base) ? { own: "decoder_model_merged", encoder: "encoder_model" } : { own: "model" };
 
 /** What they end in, as they are and with weights in fewer bits, by Transformers.js's `dtype`. */
 const SUFFIXES: Record<OnnxType, string> = { float32: "", q8: "_quantized", q4: "_q4" };
@@ -41,7 +43,8 @@ export async function writeOnnxFolder(
   weights: Tensors<"float32">,
   quantization?: OnnxQuantization,
 ): Promise<void> {
-  if (base.architecture.kind === "encoder-decoder" && !isPretrained(base.head)) {
+  const { own, encoder } = onnxNames(base);
+  if (encoder && !isPretrained(base.head)) {
     throw new UserError("an encoder-decoder that writes no texts cannot be written as ONNX; use --format merged");
   }
   // A language model goes on beyond the length of what it was taught.
@@ -51,8 +54,10 @@ export async function writeOnnxFolder(
   const linear = new Set(base.trace.modules.map(({ name }) => `${name}.weight`));
   const specs = [...base.trace.weights.values()];
   const tables = new Set(specs.filter(({ use }) => use === "table").map(({ name }) => name));
-  const files = base.architecture.kind === "encoder-decoder" ? encodeTwoTexts : encodeWhole;
-  for (const [name, bytes] of files(base, weights, maxLength)) {
+  const files = encoder
+    ? encodeTwoTexts(base, weights, maxLength, { own, encoder })
+    : encodeWhole(base, weights, maxLength, own);
+  for (const [name, bytes] of files) {
     await folder.write(onnxFile(name, "float32"), bytes);
     if (!quantization) continue;
     await folder.write(onnxFile(name, quantization), quantizeOnnx(bytes, { linear, tables }, quantization));
@@ -60,7 +65,7 @@ export async function writeOnnxFolder(
   // In a page Transformers.js would otherwise ask for int8.
   const asked = quantization === "q8" ? {} : { "transformers.js_config": { dtype: "fp32" } };
   await writeConfig(folder, base, description, asked);
-  const reads = base.architecture.kind === "encoder-decoder" ? Math.min(description.maxLength, maxLength) : maxLength;
+  const reads = encoder ? Math.min(description.maxLength, maxLength) : maxLength;
   await writeTokenizerJson(folder, base, reads);
   if (base.head === "pooled") await writeSentenceFiles(folder, base, maxLength, weights);
   if (isPretrained(base.head)) await writeGenerationConfig(folder, base);
@@ -68,25 +73,35 @@ export async function writeOnnxFolder(
 }
 
 /** The model with its weights as an ONNX file, with the inputs and the output that Transformers.js knows. */
-function* encodeWhole(base: BaseModel, weights: Tensors, maxLength: number): Generator<[string, Uint8Array]> {
+function* encodeWhole(
+  base: BaseModel,
+  weights: Tensors,
+  maxLength: number,
+  name: string,
+): Generator<[string, Uint8Array]> {
   const graph = new Graph();
   const cached = isPretrained(base.head) ? new WholeCachedStream(graph, maxLength) : undefined;
   const stream = cached ?? new PaddedStream(graph, maxLength);
   const outputs = writeOutputs(contextOf(graph, { stream: () => stream }), stream, base);
-  yield [ONNX_NAMES.whole, encode({ ...outputs, ...cached?.cache.present }, weights, stream)];
+  yield [name, encode({ ...outputs, ...cached?.cache.present }, weights, stream)];
 }
 
 /**
  * An encoder-decoder as two files: what its encoder makes of a text, and what its decoder goes on with, given that. The keys and
  * values of the encoder's text are outputs of the decoder's first run, and inputs of the others.
  */
-function* encodeTwoTexts(base: BaseModel, weights: Tensors, maxLength: number): Generator<[string, Uint8Array]> {
+function* encodeTwoTexts(
+  base: BaseModel,
+  weights: Tensors,
+  maxLength: number,
+  names: { own: string; encoder: string },
+): Generator<[string, Uint8Array]> {
   const { labelCount, head, config } = base;
   const reading = new Graph();
   const stream = new PaddedStream(reading, maxLength);
   const { hidden } = writeEncoder(contextOf(reading, { stream: () => stream }), base);
   const states = reshape(hidden, ["batch", "sequence", config.hiddenSize]);
-  yield [ONNX_NAMES.encoder, encode({ last_hidden_state: states }, weights, stream)];
+  yield [names.encoder, encode({ last_hidden_state: states }, weights, stream)];
 
   const writing = new Graph();
   const written = new WholeWrittenStream(writing, maxLength);
@@ -94,7 +109,7 @@ function* encodeTwoTexts(base: BaseModel, weights: Tensors, maxLength: number): 
   const context = contextOf(writing, { stream: () => written, encoded: (_, width) => source.encoded(width) });
   const logits = reshape(writeModel(context, base, labelCount, head), ["batch", "sequence", labelCount]);
   const outputs = { logits, ...written.cache.present, ...source.cache.present };
-  yield [ONNX_NAMES.decoder, encode(outputs, weights, written)];
+  yield [names.own, encode(outputs, weights, written)];
 }
 
 const contextOf = (graph: Graph, hooks: Pick<ForwardHooks, "stream" | "encoded">): ForwardContext =>
@@ -161,7 +176,7 @@ function readme(
     `An ONNX model for Transformers.js and ONNX Runtime; texts are cut to ${maxLength} tokens. \`dtype\` is ${dtype}.`,
   ];
   if (base.head === "pooled") return `${[...title, embeddingReadme(base)].join("\n\n")}\n`;
-  if (base.architecture.kind === "encoder-decoder") {
+  if (readsSource(base)) {
     return `${[...title, rewritingReadme(huggingFace.pipeline)].join("\n\n")}\n`;
   }
   if (isPretrained(base.head)) return `${[...title, generationReadme(base)].join("\n\n")}\n`;

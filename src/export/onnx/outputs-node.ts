@@ -9,7 +9,7 @@ import type { Example } from "../../tasks/example.ts";
 import type { EncodedExample, TaskKind } from "../../tasks/task-kind.ts";
 import { findTaskKind } from "../../tasks/task-kinds.ts";
 import type { Encoding } from "../../tokenization/tokenizer.ts";
-import { ONNX_NAMES, type OnnxType, onnxFile, SENTENCE_EMBEDDING } from "./folder.ts";
+import { type OnnxType, onnxFile, onnxNames, SENTENCE_EMBEDDING } from "./folder.ts";
 
 /** Texts that an ONNX file is given at once: padding must make no difference. */
 const BATCH = 8;
@@ -39,12 +39,12 @@ export async function onnxOutputs(
       intraOpNumThreads: runtime.threads,
       interOpNumThreads: 1,
     });
-  const hasEncoder = base.architecture.kind === "encoder-decoder";
-  const session = await open(hasEncoder ? ONNX_NAMES.decoder : ONNX_NAMES.whole);
+  const names = onnxNames(base);
+  const session = await open(names.own);
   let encoder: InferenceSession | undefined;
   let readout: CompiledReadout | undefined;
   try {
-    if (hasEncoder) encoder = await open(ONNX_NAMES.encoder);
+    if (names.encoder) encoder = await open(names.encoder);
     readout = await compileReadout(kind, labelCount, runtime);
     const outputs: OnnxOutputs = { values: [], likeliest: [] };
     for (let start = 0; start < examples.length; start += BATCH) {

@@ -1,6 +1,7 @@
 import { UserError } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import { asFloat32, float32, int64, type Tensor, type Tensors } from "../../graph/tensor.ts";
+import { readsSource } from "../../models/architecture-kinds.ts";
 import { CachedStream, WrittenStream } from "../../models/streams/cached-stream.ts";
 import { EncodedOnceStream } from "../../models/streams/encoded-stream.ts";
 import type { KeyCache } from "../../models/streams/key-cache.ts";
@@ -25,8 +26,7 @@ export class CachedDecoder {
   /** @throws UserError where the model has no `languageModel` head. */
   static async compile(model: AdaptedModel, weights: Tensors, runtime: Runtime): Promise<CachedDecoder> {
     const { maxLength } = model.config;
-    const hasEncoder = model.architecture.kind === "encoder-decoder";
-    const Stream = hasEncoder ? WrittenStream : CachedStream;
+    const Stream = readsSource(model) ? WrittenStream : CachedStream;
     let stream: CachedStream | undefined;
     let source: EncodedOnceStream | undefined;
     const { outputs } = writeInference(

@@ -1,0 +1,149 @@
+import { randomUUID } from "node:crypto";
+import type { Context } from "hono";
+import { streamSSE } from "hono/streaming";
+import { didYouMean } from "../errors.ts";
+import type { FineTunedModel } from "../inference/fine-tuned-model.ts";
+import type { AnswerEnd, AnswerOptions } from "../inference/write-answers.ts";
+import type { Prompt } from "../tasks/prompt.ts";
+import { RequestError, type WritingRequest } from "./openai-requests.ts";
+import { RequestQueue } from "./request-queue.ts";
+import { answerOptions, usage, type WritingForm } from "./written-answers.ts";
+
+/** What is served, by the names that requests ask for. */
+export type ServedModels = ReadonlyMap<string, FineTunedModel>;
+
+/** What models do, and where they are asked for it: the first that fits a model. */
+const SERVICES: readonly { does: string; paths: readonly string[]; fits(model: FineTunedModel): boolean }[] = [
+  { does: "writes texts", paths: ["/v1/chat/completions", "/v1/completions"], fits: ({ writes }) => writes },
+  { does: "embeds texts", paths: ["/v1/embeddings"], fits: ({ embeds }) => embeds },
+  { does: "ranks passages", paths: ["/v1/rerank"], fits: ({ reranks }) => reranks },
+  { does: "labels texts", paths: ["/v1/classify"], fits: () => true },
+];
+
+/** What a client is told of an error that is ours. */
+export const DEFECT = {
+  error: { message: "this is a defect of aflora", type: "server_error", param: null, code: null },
+};
+
+/** Finds the models that requests ask for, and lets them answer one after the other. */
+export class ModelService {
+  /** When the models were there first, in seconds. */
+  readonly created = nowInSeconds();
+  readonly #models: ServedModels;
+  readonly #queue: RequestQueue;
+  readonly #maxNewTokens: number;
+  readonly #closing: AbortSignal;
+
+  constructor(models: ServedModels, limits: { maxWaiting: number; maxNewTokens: number }, closing: AbortSignal) {
+    this.#models = models;
+    this.#queue = new RequestQueue(limits.maxWaiting);
+    this.#maxNewTokens = limits.maxNewTokens;
+    this.#closing = closing;
+  }
+
+  get names(): string[] {
+    return [...this.#models.keys()];
+  }
+
+  /** @throws RequestError 404 where there is no such model. */
+  find(name: string): FineTunedModel {
+    const model = this.#models.get(name);
+    if (model) return model;
+    const message = `there is no model "${name}"${didYouMean(name, this.names)} (models: ${this.names.join(", ")})`;
+    throw new RequestError(404, message, { param: "model", code: "model_not_found" });
+  }
+
+  /** The model that a request asks for. @throws RequestError where it is to be asked at another path. */
+  modelOf(name: string, { req: { path } }: Context): FineTunedModel {
+    const model = this.find(name);
+    const { does, paths } = SERVICES.find(({ fits }) => fits(model))!;
+    if (paths.includes(path)) return model;
+    const message = `model "${name}" ${does} (${model.kind.name}); ask ${paths.join(" or ")}`;
+    throw new RequestError(400, message, { param: "model" });
+  }
+
+  /** Whoever goes away is answered no more. */
+  #signalOf(context: Context): AbortSignal {
+    return AbortSignal.any([this.#closing, context.req.raw.signal]);
+  }
+
+  #optionsFor(context: Context, request: WritingRequest): AnswerOptions {
+    return { ...answerOptions(request, this.#maxNewTokens), signal: this.#signalOf(context) };
+  }
+
+  /** Answers some prompts, whole. */
+  async write(context: Context, request: WritingRequest, prompts: readonly Prompt[], form: WritingForm) {
+    const model = this.modelOf(request.model, context);
+    const end = await this.#queue.turn();
+    try {
+      const answers = await model.answers(prompts, this.#optionsFor(context, request));
+      const choices = answers.map(({ text, reason }, index) => ({ index, ...form.choice(text, reason) }));
+      const head = headOf(form.idPrefix, request.model);
+      return context.json({ ...head, object: form.object, choices, usage: usage(answers) });
+    } finally {
+      end();
+    }
+  }
+
+  /** Answers one prompt as it comes. */
+  async stream(context: Context, request: WritingRequest, prompt: Prompt, form: WritingForm) {
+    const answer = this.modelOf(request.model, context).answer(prompt, this.#optionsFor(context, request));
+    const end = await this.#queue.turn();
+    let next: IteratorResult<string, AnswerEnd>;
+    try {
+      // What is wrong with a prompt shows here, while the answer can still be an error.
+      next = await answer.next();
+    } catch (error) {
+      end();
+      throw error;
+    }
+    const head = { ...headOf(form.idPrefix, request.model), object: form.chunkObject };
+    return streamSSE(
+      context,
+      async (events) => {
+        const send = (fields: object) => events.writeSSE({ data: JSON.stringify({ ...head, ...fields }) });
+        const piece = (fields: object) => send({ choices: [{ index: 0, ...fields }] });
+        try {
+          if (form.opening) await piece(form.opening);
+          for (; !next.done; next = await answer.next()) await piece(form.piece(next.value, null));
+          await piece(form.piece(undefined, next.value.reason));
+          if (request.stream_options?.include_usage) await send({ choices: [], usage: usage([next.value]) });
+          await events.writeSSE({ data: "[DONE]" });
+        } finally {
+          end();
+        }
+      },
+      async (error, events) => {
+        process.stderr.write(`${error.stack}\n`);
+        await events.writeSSE({ data: JSON.stringify(DEFECT) });
+      },
+    );
+  }
+
+  /** Computes what is no writing, in its turn, unless whoever asked goes away. */
+  async compute<Found>(
+    context: Context,
+    name: string,
+    found: (model: FineTunedModel, signal: AbortSignal) => Promise<Found>,
+  ): Promise<Found> {
+    const model = this.modelOf(name, context);
+    const signal = this.#signalOf(context);
+    const end = await this.#queue.turn();
+    try {
+      return await found(model, signal);
+    } catch (error) {
+      throw signal.aborted ? new RequestError(503, "the server is closing") : error;
+    } finally {
+      end();
+    }
+  }
+}
+
+/** What answers begin with. */
+export const headOf = (idPrefix: string, model: string) => ({
+  id: `${idPrefix}-${randomUUID()}`,
+  created: nowInSeconds(),
+  model,
+});
+
+const nowInSeconds = (): number => Math.floor(Date.now() / 1000);

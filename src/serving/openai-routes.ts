@@ -1,0 +1,81 @@
+import { randomUUID } from "node:crypto";
+import type { Context, Hono } from "hono";
+import { headOf, type ModelService } from "./model-service.ts";
+import {
+  chatRequest,
+  classifyRequest,
+  completionRequest,
+  embeddingsRequest,
+  parseBody,
+  RequestError,
+  rerankRequest,
+} from "./openai-requests.ts";
+import { embeddingsAnswer, rerankAnswer } from "./retrieval-answers.ts";
+import { CHAT, COMPLETION } from "./written-answers.ts";
+
+/** `/v1/models` */
+export function addModelRoutes(app: Hono, service: ModelService): void {
+  const shown = (id: string) => ({ id, object: "model", created: service.created, owned_by: "aflora" });
+  app.get("/v1/models", (context) => context.json({ object: "list", data: service.names.map(shown) }));
+  app.get("/v1/models/:name", (context) => {
+    const name = context.req.param("name");
+    service.find(name);
+    return context.json(shown(name));
+  });
+}
+
+/** What language models are asked for. */
+export function addWritingRoutes(app: Hono, service: ModelService): void {
+  app.post("/v1/chat/completions", async (context) => {
+    const request = parseBody(chatRequest, await jsonBody(context));
+    const { messages, tools, tool_choice } = request;
+    const prompt = { messages, tools: tool_choice === "none" || !tools?.length ? undefined : tools };
+    if (prompt.tools && !service.modelOf(request.model, context).base.tokenizer.chatTemplate?.takesTools) {
+      throw new RequestError(400, `the chat template of model "${request.model}" takes no tools`, { param: "tools" });
+    }
+    return request.stream
+      ? service.stream(context, request, prompt, CHAT)
+      : service.write(context, request, [prompt], CHAT);
+  });
+
+  app.post("/v1/completions", async (context) => {
+    const request = parseBody(completionRequest, await jsonBody(context));
+    const texts = typeof request.prompt === "string" ? [request.prompt] : request.prompt;
+    const prompts = texts.map((verbatim) => ({ verbatim }));
+    if (!request.stream) return service.write(context, request, prompts, COMPLETION);
+    if (prompts.length === 1) return service.stream(context, request, prompts[0]!, COMPLETION);
+    throw new RequestError(400, "several prompts cannot be streamed; ask for one at a time", { param: "prompt" });
+  });
+}
+
+/** What models that label, embed or rank are asked for. */
+export function addComputingRoutes(app: Hono, service: ModelService): void {
+  app.post("/v1/classify", async (context) => {
+    const { model: name, input } = parseBody(classifyRequest, await jsonBody(context));
+    const inputs = typeof input === "string" ? [input] : input;
+    const predictions = await service.compute(context, name, (model, signal) => model.predict(inputs, { signal }));
+    const data = predictions.map((prediction, index) => ({ index, ...prediction }));
+    return context.json({ ...headOf("classify", name), object: "list", data });
+  });
+
+  app.post("/v1/embeddings", async (context) => {
+    const request = parseBody(embeddingsRequest, await jsonBody(context));
+    const embed = service.compute(context, request.model, (model, signal) => embeddingsAnswer(model, request, signal));
+    return context.json(await embed);
+  });
+
+  app.post("/v1/rerank", async (context) => {
+    const request = parseBody(rerankRequest, await jsonBody(context));
+    const rank = service.compute(context, request.model, (model, signal) => rerankAnswer(model, request, signal));
+    return context.json({ id: `rerank-${randomUUID()}`, ...(await rank) });
+  });
+}
+
+async function jsonBody(context: Context): Promise<unknown> {
+  try {
+    return await context.req.json();
+  } catch (error) {
+    if (error instanceof RequestError) throw error;
+    throw new RequestError(400, "the body is no JSON");
+  }
+}
