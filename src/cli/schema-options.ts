@@ -12,8 +12,17 @@ interface Property {
   const?: unknown;
   default?: unknown;
   description?: string;
+  /** As `repeatsPapers` of methods/published.ts marks it. */
+  repeatsPapers?: boolean;
   /** Of a switch that may say something else instead. */
   anyOf?: Property[];
+}
+
+function propertiesOf(schema: z.ZodObject): [name: string, property: Property][] {
+  const { properties } = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as {
+    properties: Record<string, Property>;
+  };
+  return Object.entries(properties);
 }
 
 /** `learningRate` → `learning-rate` */
@@ -30,29 +39,45 @@ export function addSchemaOptions(
   heading: string,
   except: readonly string[] = [],
 ): void {
-  const { properties } = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as {
-    properties: Record<string, Property>;
-  };
+  const properties = propertiesOf(schema).filter(([name, of]) => !of.repeatsPapers && !except.includes(name));
   const taken = new Set(command.options.map((option) => option.attributeName()));
-  const shared = Object.entries(properties)
-    .filter(([name]) => taken.has(name) && !except.includes(name))
+  const shared = properties
+    .filter(([name]) => taken.has(name))
     .map(([name, { default: value }]) => `--${kebabCase(name)}${value === undefined ? "" : ` (${value})`}`);
   const group = shared.length === 0 ? `${heading}:` : `${heading}:\n${inLines(`(also ${shared.join(", ")})`)}`;
-  for (const [name, property] of Object.entries(properties)) {
-    if (taken.has(name) || except.includes(name)) continue;
+  for (const [name, property] of properties) {
+    if (taken.has(name)) continue;
     for (const flag of flagsFor(name, property)) command.addOption(flag.helpGroup(group));
   }
 }
 
-/** Adds the options of every kind of task and every method to those of a run. @param except as of `addSchemaOptions` */
-export function addRunOptions(command: Command, heading: string, except: readonly string[] = []): void {
-  addSchemaOptions(command, runOptions, heading, except);
+/** Headings of a run's options in help, in order; what stands under none of them is of training. */
+const HEADINGS: Readonly<Record<string, readonly string[]>> = {
+  Data: [
+    ...["train", "validation", "dataset", "datasetConfig", "task", "data", "text", "textPair", "label", "kind"],
+    ...["validationSplit", "maxTrainSamples"],
+  ],
+  "Model and method": ["model", "revision", "offline", "adapter", "method", "base"],
+  Training: [],
+  "Memory and speed": ["device", "threads", "tokenBudget", "recompute"],
+  "Blocks that leave training": Object.keys(runOptions.shape).filter((name) => name.startsWith("freezeBlocks")),
+  "Run folder": ["output", "checkpointEvery"],
+};
+
+/** Adds the options of a run, of every kind of task and of every method. @param except as of `addSchemaOptions` */
+export function addRunOptions(command: Command, except: readonly string[] = []): void {
+  const headed = Object.values(HEADINGS).flat();
+  const others = Object.keys(runOptions.shape).filter((name) => !headed.includes(name));
+  for (const [heading, names] of Object.entries(HEADINGS)) {
+    addSchemaOptions(command, only(runOptions, heading === "Training" ? others : names), heading, except);
+  }
   const kinds = TASK_KINDS.all;
   for (const options of new Set(kinds.flatMap((kind) => kind.options ?? []))) {
     const names = kinds.filter((kind) => kind.options === options).map(({ name }) => name);
     addSchemaOptions(command, options, `Task kind ${names.join(", ")}`, except);
   }
   addMethodOptions(command, except);
+  addPaperOptions(command, [runOptions, ...METHODS.all.map(({ options }) => options)], except);
 }
 
 /** Adds the options of every method, under its name. */
@@ -61,6 +86,28 @@ export function addMethodOptions(command: Command, except: readonly string[] = [
     addSchemaOptions(command, options, `Method ${name}: ${summary}`, except);
   }
 }
+
+/** Adds those options that only repeat what papers published, each with the methods that have it. */
+export function addPaperOptions(
+  command: Command,
+  schemas: readonly z.ZodObject[] = METHODS.all.map(({ options }) => options),
+  except: readonly string[] = [],
+): void {
+  for (const schema of schemas) {
+    for (const [name, property] of propertiesOf(schema)) {
+      const taken = command.options.some((option) => option.attributeName() === name);
+      if (!property.repeatsPapers || taken || except.includes(name)) continue;
+      const owners = METHODS.ownersOf(name);
+      const description = `${property.description}${owners.length > 0 ? ` (${owners.join(", ")})` : ""}`;
+      for (const flag of flagsFor(name, { ...property, description })) {
+        command.addOption(flag.helpGroup("To repeat what papers published:"));
+      }
+    }
+  }
+}
+
+const only = (schema: z.ZodObject, names: readonly string[]): z.ZodObject =>
+  z.object(Object.fromEntries(names.map((name) => [name, schema.shape[name]!])));
 
 /** Indented, and broken between flags where a line would be too long for help. */
 const inLines = (flags: string): string => flags.replace(/(.{1,90})(,|$) ?/g, "  $1$2\n").trimEnd();

@@ -9,7 +9,7 @@ import { indices, spreadColumns, spreadRows, takeColumns, takeRows } from "./mat
 import { type MethodDefinition, namesOf } from "./method.ts";
 import { adapterDropout, alpha, checkRank, duration, resolveDuration, targetModules } from "./options.ts";
 import { peftReading } from "./peft.ts";
-import { setting } from "./published.ts";
+import { repeatsPapers, setting } from "./published.ts";
 import { RankAllocator } from "./rank-allocator.ts";
 import { selectModules } from "./target-modules.ts";
 
@@ -23,12 +23,19 @@ const options = z.object({
   alpha: alpha.describe("the adapter is scaled by alpha / initialRank"),
   adapterDropout,
   targetModules,
-  pruneInitial: duration.describe("tinit: nothing is pruned before; 10% where absent"),
-  pruneFinal: duration.describe("tfinal: the ranks stay as they are during the last so many; 50% where absent"),
-  pruneInterval: z.int().positive().default(10).describe("ΔT: steps between two prunings"),
-  orthogonality: z.number().min(0).default(0.5).describe("weight in the loss of the mean of ‖PᵀP - I‖ and ‖QQᵀ - I‖"),
-  beta1: z.number().min(0).lt(1).default(0.85).describe("decay of the average importance"),
-  beta2: z.number().min(0).lt(1).default(0.85).describe("decay of its uncertainty"),
+  pruneInitial: duration.describe("tinit: nothing is pruned before; 10% where absent").meta(repeatsPapers),
+  pruneFinal: duration
+    .describe("tfinal: the ranks stay as they are during the last so many; 50% where absent")
+    .meta(repeatsPapers),
+  pruneInterval: z.int().positive().default(10).describe("ΔT: steps between two prunings").meta(repeatsPapers),
+  orthogonality: z
+    .number()
+    .min(0)
+    .default(0.5)
+    .describe("weight in the loss of the mean of ‖PᵀP - I‖ and ‖QQᵀ - I‖")
+    .meta(repeatsPapers),
+  beta1: z.number().min(0).lt(1).default(0.85).describe("decay of the average importance").meta(repeatsPapers),
+  beta2: z.number().min(0).lt(1).default(0.85).describe("decay of its uncertainty").meta(repeatsPapers),
 });
 
 const initialRankOf = ({ rank, initialRank = Math.round(1.5 * rank) }: z.output<typeof options>): number => initialRank;

@@ -9,7 +9,7 @@ import { constant, kaimingUniform } from "./initializers.ts";
 import { scaleRows } from "./matrix.ts";
 import type { AdapterParameter, MethodDefinition, MethodState } from "./method.ts";
 import { adapterDropout, checkRank, duration, resolveDuration, targetModules } from "./options.ts";
-import { setting } from "./published.ts";
+import { repeatsPapers, setting } from "./published.ts";
 import { selectModules } from "./target-modules.ts";
 
 const matrixMode = z.enum(["frozen", "trained", "adaptive"]);
@@ -21,31 +21,40 @@ const options = z.object({
   targetModules,
   attentionMatrices: matrixMode
     .default("frozen")
-    .describe("projection matrices of attention layers: frozen at random, trained, or adaptively frozen"),
-  ffnMatrices: matrixMode.default("adaptive").describe("the same for feed-forward layers"),
-  vectors: z.boolean().default(true).describe("training of the feature transformation vectors d and b"),
+    .describe("projection matrices of attention layers: frozen at random, trained, or adaptively frozen")
+    .meta(repeatsPapers),
+  ffnMatrices: matrixMode.default("adaptive").describe("the same for feed-forward layers").meta(repeatsPapers),
+  vectors: z
+    .boolean()
+    .default(true)
+    .describe("training of the feature transformation vectors d and b")
+    .meta(repeatsPapers),
   freezeRule: z
     .enum(["element-quantile", "matrix-fraction"])
     .default("element-quantile")
-    .describe("element-quantile made the published numbers; matrix-fraction is the paper's text"),
+    .describe("element-quantile made the published numbers; matrix-fraction is the paper's text")
+    .meta(repeatsPapers),
   freezeScore: z
     .enum(["gradient", "sensitivity", "magnitude"])
     .default("gradient")
-    .describe("|∂L/∂θ|, |θ · ∂L/∂θ| or |θ|, averaged and weighed by its uncertainty"),
+    .describe("|∂L/∂θ|, |θ · ∂L/∂θ| or |θ|, averaged and weighed by its uncertainty")
+    .meta(repeatsPapers),
   freezeInterval: z.int().positive().default(10).describe("steps between two checks of the freezing schedule"),
   freezeCurve: z
     .enum(["cubic", "quadratic"])
     .default("cubic")
-    .describe("how the fraction to freeze rises: as in the paper, or as in the code released for GSM8K"),
+    .describe("how the fraction to freeze rises: as in the paper, or as in the code released for GSM8K")
+    .meta(repeatsPapers),
   freezeInitial: duration.describe("ti: nothing freezes before; the smaller of one epoch and 10% where absent"),
   freezeFinal: duration.describe("tf: everything is frozen after all but this; 70% where absent"),
   freezeWindowed: z
     .boolean()
     .default(true)
-    .describe("averaging of gradients over an interval, which the reference code does"),
-  freezeTogether: z.boolean().default(false).describe("freeze A and B of a layer as one"),
-  beta1: z.number().min(0).lt(1).default(0.85).describe("decay of the average importance"),
-  beta2: z.number().min(0).lt(1).default(0.95).describe("decay of its uncertainty"),
+    .describe("averaging of gradients over an interval, which the reference code does")
+    .meta(repeatsPapers),
+  freezeTogether: z.boolean().default(false).describe("freeze A and B of a layer as one").meta(repeatsPapers),
+  beta1: z.number().min(0).lt(1).default(0.85).describe("decay of the average importance").meta(repeatsPapers),
+  beta2: z.number().min(0).lt(1).default(0.95).describe("decay of its uncertainty").meta(repeatsPapers),
 });
 
 /** AFLoRA's matrices start within `sqrt(6 / columns)`: gain √2. */

@@ -10,6 +10,9 @@ export interface PublishedSetting {
   [option: string]: unknown;
 }
 
+/** Of options that only repeat what papers published (`.meta(repeatsPapers)`): help shows them under a heading of their own. */
+export const repeatsPapers = { repeatsPapers: true };
+
 /** A method's published settings by task, and where they stand; tasks that are not published are absent. */
 export interface PublishedSettings {
   source: string;

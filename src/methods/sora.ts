@@ -5,7 +5,7 @@ import { constant, downProjection, normal } from "./initializers.ts";
 import { openGates } from "./low-rank.ts";
 import { type MethodDefinition, namesOf } from "./method.ts";
 import { adapterDropout, alpha, checkRank, targetModules } from "./options.ts";
-import { setting } from "./published.ts";
+import { repeatsPapers, setting } from "./published.ts";
 import { selectModules } from "./target-modules.ts";
 
 const options = z.object({
@@ -13,8 +13,13 @@ const options = z.object({
   alpha,
   adapterDropout,
   targetModules,
-  gatePenalty: z.number().min(0).default(10).describe("λ1: weight in the loss of the gates' mean absolute value"),
-  gateThreshold: z.number().min(0).default(3e-4).describe("λ2: what every step shrinks a gate by"),
+  gatePenalty: z
+    .number()
+    .min(0)
+    .default(10)
+    .describe("λ1: weight in the loss of the gates' mean absolute value")
+    .meta(repeatsPapers),
+  gateThreshold: z.number().min(0).default(3e-4).describe("λ2: what every step shrinks a gate by").meta(repeatsPapers),
 });
 
 /**

@@ -8,7 +8,7 @@ import { indices, scaleRows, takeColumns, takeRows } from "./matrix.ts";
 import { type AdapterParameter, type MethodDefinition, namesOf } from "./method.ts";
 import { adapterDropout, targetModules } from "./options.ts";
 import { peftReading } from "./peft.ts";
-import { setting } from "./published.ts";
+import { repeatsPapers, setting } from "./published.ts";
 import { selectModules } from "./target-modules.ts";
 
 const options = z.object({
@@ -16,7 +16,8 @@ const options = z.object({
   sharing: z
     .enum(["shape", "sliced", "layer"])
     .default("shape")
-    .describe("which layers share A and B: those of one shape, all of them (cut to size, as PEFT's VeRA), or none"),
+    .describe("which layers share A and B: those of one shape, all of them (cut to size, as PEFT's VeRA), or none")
+    .meta(repeatsPapers),
   adapterDropout,
   targetModules,
 });

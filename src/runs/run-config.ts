@@ -4,7 +4,7 @@ import { z } from "zod";
 import { checkOptions, UserError } from "../errors.ts";
 import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
 import { DEFAULT_METHOD, findMethod, METHODS } from "../methods/methods.ts";
-import { publishedOptions } from "../methods/published.ts";
+import { publishedOptions, repeatsPapers } from "../methods/published.ts";
 import { BASE_FORMATS } from "../models/base-format.ts";
 import type { DeviceName } from "../runtime/device.ts";
 import { DEFAULT_DEVICE, DEVICES } from "../runtime/devices.ts";
@@ -50,7 +50,8 @@ export const runOptions = z.object({
   preset: z
     .literal("paper")
     .optional()
-    .describe("all that the method's authors published of the task; what is given wins"),
+    .describe("all that the method's authors published of the task; what is given wins")
+    .meta(repeatsPapers),
   train: z.string().optional().describe("training examples: CSV, TSV or JSONL file"),
   validation: z.string().optional().describe("validation examples, likewise"),
   dataset: z.string().min(1).optional().describe("training and validation examples: owner/name[@revision] on the hub"),

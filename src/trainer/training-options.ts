@@ -3,7 +3,7 @@ import { checkOptions } from "../errors.ts";
 import { type BlockFreezingSettings, blockFreezingOptions } from "../methods/block-freezing.ts";
 import type { MethodDefinition } from "../methods/method.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
-import type { PublishedSetting } from "../methods/published.ts";
+import { type PublishedSetting, repeatsPapers } from "../methods/published.ts";
 import { BASE_FORMATS, type BaseFormat } from "../models/base-format.ts";
 import type { TaskKind, TaskOptionValues } from "../tasks/task-kind.ts";
 import { checkTaskOptions, TASK_KINDS } from "../tasks/task-kinds.ts";
@@ -34,9 +34,8 @@ export const trainingOptions = z.object({
   head: z
     .enum(["new", "all", "classifier"])
     .default("new")
-    .describe(
-      "parts of the head that train: newly made ones and the classifier, all, or the classifier's matrix alone",
-    ),
+    .describe("parts of the head that train: newly made ones and the classifier, all, or the classifier's matrix alone")
+    .meta(repeatsPapers),
   epochs: count
     .optional()
     .describe(`passes over the training examples (the paper's for its tasks, else ${defaultOf("epochs")})`),
@@ -53,7 +52,11 @@ export const trainingOptions = z.object({
   warmupSteps: z.int().min(0).optional().describe("the same in steps, in place of a share"),
   maxGradNorm: positive.default(0.1).describe("global norm to which gradients are clipped"),
   maxLength: count.optional().describe(`tokens after which examples are cut (${defaultOf("maxLength")})`),
-  dropout: z.boolean().default(true).describe("dropout, where the model's config or the method has it"),
+  dropout: z
+    .boolean()
+    .default(true)
+    .describe("dropout, where the model's config or the method has it")
+    .meta(repeatsPapers),
   ...blockFreezingOptions.shape,
   freezeBlocksCache: z
     .enum([...PACKED_FORMATS, "none"])

@@ -212,7 +212,12 @@ describe("help", () => {
       expect(short.stdout).not.toContain(flag);
       expect(long.stdout).toContain(flag);
     }
-    expect(short.stdout.split("\n").length).toBeLessThan(60);
+    expect(short.stdout.split("\n").length).toBeLessThan(65);
+    expect(short.stdout).toMatch(
+      /\nData:\n {2}--train <.*\nModel and method:\n {2}--model <.*\nTraining:\n {2}--epochs </s,
+    );
+    expect(short.stdout).not.toContain("papers published");
+    expect(long.stdout).toMatch(/\nTo repeat what papers published:\n {2}--preset <.*--beta1 <.*\nExamples:/s);
   });
 
   test("names the command as it was started", async () => {

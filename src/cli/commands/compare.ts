@@ -51,7 +51,7 @@ export function compareCommand(): Command {
     .option("--trials <n>", "learning rates to try with --search (default: 4)", Number)
     .option("--markdown", "show the table as Markdown")
     .option("--json", "show the comparison as JSON");
-  addRunOptions(command, "Every run", OWN);
+  addRunOptions(command, OWN);
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES, NOTE).action(async () => {
     const { markdown, json, ...flags } = givenOptions<Flags>(command);

@@ -31,7 +31,7 @@ export function estimateCommand(): Command {
     .option("--config <file>", "options from a JSON or YAML file, by their names without dashes; flags win")
     .option("--output <dir>", "folder of the study (runs/<name of the file>), to say what it took")
     .option("--json", "as JSON");
-  addRunOptions(command, "Run");
+  addRunOptions(command);
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES).action(async (what: string | undefined) => {
     const { json, config, output, ...flags } = givenOptions<Flags>(command);

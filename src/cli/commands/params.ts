@@ -8,7 +8,7 @@ import { DEFAULT_METHOD, findMethod, parseMethodOptions } from "../../methods/me
 import { describeModel } from "../../models/families.ts";
 import { type MethodCosts, methodCosts } from "../../studies/method-cost.ts";
 import { addExamples, everydayHelp } from "../help.ts";
-import { addMethodOptions, givenOptions } from "../schema-options.ts";
+import { addMethodOptions, addPaperOptions, givenOptions } from "../schema-options.ts";
 import { integer, table } from "../terminal/format.ts";
 
 const EXAMPLES = [
@@ -25,6 +25,7 @@ export function paramsCommand(): Command {
     .option("--frozen-blocks <n>", "with so many blocks out of training, too (train --freeze-blocks)", Number)
     .option("--json", "as JSON");
   addMethodOptions(command);
+  addPaperOptions(command);
   everydayHelp(command, ["model", "method", "sequenceLength", "frozenBlocks", "json", "rank", "targetModules"]);
   return addExamples(command, EXAMPLES).action(async () => {
     const {

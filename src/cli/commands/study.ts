@@ -80,7 +80,7 @@ export function studyCommand(): Command {
     .option("--status", "with --queue: show how far the study is, and start nothing")
     .option("--markdown", "show the table as Markdown")
     .option("--json", "show all numbers as JSON");
-  addRunOptions(command, "Every trial", OWN);
+  addRunOptions(command, OWN);
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES, NOTE).action(async (file: string | undefined) => {
     const { dryRun, queue, status, markdown, json, output: given, ...flags } = givenOptions<Flags>(command);

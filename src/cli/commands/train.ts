@@ -30,7 +30,7 @@ export function trainCommand(): Command {
     .option("--resume [dir]", "go on with the run in this folder, or in --output; the folder knows its options")
     .option("--watch", "serve a page on 127.0.0.1 that follows the run, and show its address")
     .option("--watch-port <n>", "port of that page (a free one)", Number);
-  addRunOptions(command, "Run");
+  addRunOptions(command);
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES).action(async () => {
     const { config, overwrite = false, resume = false, watch, watchPort, ...flags } = givenOptions(command);

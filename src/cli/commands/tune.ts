@@ -46,7 +46,7 @@ export function tuneCommand(): Command {
   const command = new Command("tune")
     .requiredOption("--minutes <n>", "time for all of it", Number)
     .option("--metric <name>", "metric to choose by (the task's first)");
-  addRunOptions(command, "Run", ["validationSplit"]);
+  addRunOptions(command, ["validationSplit"]);
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES, NOTE).action(async () => {
     const { minutes, metric, output = join("runs", "tuned"), seed = 42, ...options } = givenOptions<Flags>(command);
