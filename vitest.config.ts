@@ -1,17 +1,18 @@
 import { defineConfig } from "vitest/config";
 
 /** Tests by how they run; a file's name or folder says which of them it belongs to. */
-const project = (name: string, include: string, exclude: string[] = []) => ({
+const project = (name: string, include: string, more: { exclude?: string[]; globalSetup?: string } = {}) => ({
   extends: true as const,
-  test: { name, include: [include], exclude },
+  test: { name, include: [include], ...more },
 });
+const globalSetup = "./test/support/build.ts";
 
 export default defineConfig({
   test: {
     projects: [
-      project("unit", "test/**/*.test.ts", ["test/**/*.{integration,browser}.test.ts", "test/docs/**"]),
-      project("integration", "test/**/*.integration.test.ts"),
-      project("browser", "test/**/*.browser.test.ts"),
+      project("unit", "test/**/*.test.ts", { exclude: ["test/**/*.{integration,browser}.test.ts", "test/docs/**"] }),
+      project("integration", "test/**/*.integration.test.ts", { globalSetup }),
+      project("browser", "test/**/*.browser.test.ts", { globalSetup }),
       project("docs", "test/docs/*.test.ts"),
     ],
     reporters: ["default", "./test/support/skipped-reporter.ts"],

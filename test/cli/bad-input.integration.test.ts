@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fineTune } from "../../src/runs/fine-tune.ts";
-import { Aflora, aflora } from "../support/aflora.ts";
+import { Aflora, aflora, afloraHere } from "../support/aflora.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
 let home: string;
@@ -122,20 +122,25 @@ const cases: [what: string, command: string, sentence: string | RegExp][] = [
   ["a folder that is no run", "predict --run model text", /^model is no adapter folder/],
   ["no threads", "predict --run run --threads 0 text", 'option "threads": it must be above 0, not 0'],
   ["threads that are no number", "evaluate --run run --threads many", '--threads must be a number, not "many"'],
-  ["nothing to label", "predict --run run", "nothing to label: give texts, --file FILE, or text on stdin"],
   ["texts and a file", "predict --run run --file tickets.csv text", "give texts or --file, not both"],
   ["no run", "evaluate", "required option '--run <dir>' not specified"],
 ];
 
 describe("one clear sentence and exit code 2, and nothing written", () => {
   test.each(cases)("%s", async (_, command, sentence) => {
-    const { code, stdout, stderr } = await aflora(command.split(" "), home);
+    const { code, stdout, stderr } = await afloraHere(command.split(" "), home);
     expect(stderr).toMatch(/^error: .*\n$/);
     const message = stderr.slice("error: ".length, -1);
     if (typeof sentence === "string") expect(message).toBe(sentence);
     else expect(message).toMatch(sentence);
     expect([code, stdout]).toEqual([2, ""]);
     expect(existsSync(join(home, "out"))).toBe(false);
+  });
+
+  test("nothing to label on stdin", async () => {
+    const { code, stdout, stderr } = await aflora(["predict", "--run", "run"], home);
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr).toBe("error: nothing to label: give texts, --file FILE, or text on stdin\n");
   });
 
   test("--verbose adds where it came from", async () => {

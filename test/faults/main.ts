@@ -2,6 +2,7 @@
  * Things that go wrong, tried on the real parts: npm run test:faults -- killer --kills 100 --seed 1
  * Without a program's name each runs with its defaults.
  */
+import build from "../support/build.ts";
 import { fillDisk } from "./full-disk.ts";
 import { fuzzReaders } from "./fuzzer.ts";
 import { faceHostileHub } from "./hostile-hub.ts";
@@ -19,6 +20,7 @@ const PROGRAMS: Record<string, (args: string[]) => Promise<string>> = {
   racer: (args) => raceRuns(optionsOf(args, { races: 200, seed: 1 })),
 };
 
+build();
 const [name, ...args] = process.argv.slice(2);
 const chosen = name === undefined ? Object.keys(PROGRAMS) : [name];
 for (const each of chosen) {

@@ -1,0 +1,177 @@
+import { Command, CommanderError } from "commander";
+import { UserError } from "../errors.ts";
+import { addExamples, STARTED_AS } from "./help.ts";
+import { packageVersion } from "./version.ts";
+
+const USER_ERROR = 2;
+const OUR_ERROR = 1;
+/** Columns of help and messages: longer lines are hard to read. */
+const MAX_WIDTH = 100;
+
+/** Every command: what it does, and how its module is loaded, which is when it is called. */
+const COMMANDS: Readonly<Record<string, [summary: string, load: () => Promise<Command>]>> = {
+  demo: [
+    "fine-tune the bundled encoder on bundled film reviews with AFLoRA; needs no network",
+    async () => (await import("./commands/demo.ts")).demoCommand(),
+  ],
+  train: [
+    "fine-tune a model on a GLUE task or on your own examples, and write a run folder",
+    async () => (await import("./commands/train.ts")).trainCommand(),
+  ],
+  evaluate: [
+    "evaluate a fine-tuned model: metrics, of classes a confusion matrix, of one that writes its answers",
+    async () => (await import("./commands/evaluate.ts")).evaluateCommand(),
+  ],
+  predict: [
+    "label texts with a fine-tuned model, or answer them: from arguments, a file or stdin (one text a line)",
+    async () => (await import("./commands/predict.ts")).predictCommand(),
+  ],
+  classify: [
+    "label texts by the labels' names alone, without training: from arguments, a file or stdin",
+    async () => (await import("./commands/classify.ts")).classifyCommand(),
+  ],
+  label: [
+    "label rows by asking a language model on any server of OpenAI's shapes; a training file comes out",
+    async () => (await import("./commands/label.ts")).labelCommand(),
+  ],
+  suggest: [
+    "choose which rows to label next: those that a model would learn most from",
+    async () => (await import("./commands/suggest.ts")).suggestCommand(),
+  ],
+  chat: ["talk with a fine-tuned language model", async () => (await import("./commands/chat.ts")).chatCommand()],
+  serve: [
+    "serve fine-tuned models on 127.0.0.1 in the shapes of OpenAI's API",
+    async () => (await import("./commands/serve.ts")).serveCommand(),
+  ],
+  web: [
+    "serve a page on 127.0.0.1 in which a model is trained, tried and taken away",
+    async () => (await import("./commands/web.ts")).webCommand(),
+  ],
+  embed: [
+    "make a vector of each text: from arguments, a file or stdin (one text a line)",
+    async () => (await import("./commands/embed.ts")).embedCommand(),
+  ],
+  search: [
+    "find the texts of a corpus that are nearest to a query, by exact search",
+    async () => (await import("./commands/search.ts")).searchCommand(),
+  ],
+  mine: [
+    "find hard negatives of pairs with a fine-tuned model, as a file that train reads",
+    async () => (await import("./commands/mine.ts")).mineCommand(),
+  ],
+  export: [
+    "write a run's model for PEFT, Transformers, Transformers.js or Ollama, and check that it computes the same",
+    async () => (await import("./commands/export.ts")).exportCommand(),
+  ],
+  compare: [
+    "fine-tune with several methods, on several tasks, with several seeds, and compare",
+    async () => (await import("./commands/compare.ts")).compareCommand(),
+  ],
+  tune: [
+    "find the settings that suit your data within a time, and train with them",
+    async () => (await import("./commands/tune.ts")).tuneCommand(),
+  ],
+  study: [
+    "vary options of a run, train every combination over seeds, and show what each does",
+    async () => (await import("./commands/study.ts")).studyCommand(),
+  ],
+  work: [
+    "take trials of studies from a queue and train them, until it is told to end",
+    async () => (await import("./commands/work.ts")).workCommand(),
+  ],
+  estimate: [
+    "time and memory of a run or a study on this machine, from a few timed steps; nothing is written",
+    async () => (await import("./commands/estimate.ts")).estimateCommand(),
+  ],
+  params: [
+    "count a method's trainable parameters and FLOPs on a model, from its config.json alone",
+    async () => (await import("./commands/params.ts")).paramsCommand(),
+  ],
+  report: [
+    "draw a finished run, or several compared, as one HTML page that needs no network",
+    async () => (await import("./commands/report.ts")).reportCommand(),
+  ],
+  info: [
+    "show versions, devices and cores, and what is supported",
+    async () => (await import("./commands/info.ts")).infoCommand(),
+  ],
+};
+
+/** Reads a command line, such as `["train", "--train", "tickets.csv"]`, and does what it asks for; what fails is said on stderr. */
+export async function runCommandLine(args: readonly string[]): Promise<void> {
+  const [given, texts] = splitAtDashes(args);
+  const verbose = given.includes("--verbose");
+  const flags = given.filter((argument) => argument !== "--verbose").map(withDashes);
+  const program = new Command(STARTED_AS)
+    .description(
+      "Fine-tune transformer models on your own machine, with adaptive freezing of low-rank adapters (AFLoRA).",
+    )
+    .version(packageVersion())
+    .option("--verbose", "show stack traces of errors");
+  addExamples(program, [
+    "aflora demo",
+    "aflora train --train tickets.csv --text message --label team --output runs/tickets",
+  ]);
+  try {
+    await addCommands(
+      program,
+      flags.find((argument) => !argument.startsWith("-") && argument !== "help"),
+    );
+    await program.parseAsync([...flags, ...texts], { from: "user" });
+  } catch (error) {
+    process.exitCode = exitCodeOf(error);
+    if (!(error instanceof CommanderError)) explain(error, verbose);
+  }
+}
+
+/** Adds the command that is called, and of the others what a list of them shows. */
+async function addCommands(program: Command, called: string | undefined): Promise<void> {
+  for (const [name, [summary, load]] of Object.entries(COMMANDS)) {
+    program.addCommand((name === called ? await loaded(load) : new Command(name)).description(summary));
+  }
+  // What a study starts for each of its trials.
+  if (called === "trial")
+    program.addCommand(await loaded(async () => (await import("./commands/trial.ts")).trialCommand()));
+  const helpWidth = Math.min(process.stdout.columns ?? MAX_WIDTH, MAX_WIDTH);
+  for (const command of [program, ...program.commands]) {
+    command
+      .exitOverride()
+      .configureHelp({ ...command.configureHelp(), helpWidth })
+      .configureOutput({ outputError: (message, write) => write(inOneLine(message)) });
+  }
+}
+
+async function loaded(load: () => Promise<Command>): Promise<Command> {
+  const { env } = await import("onnxruntime-node");
+  // What fails is said once, by the error that it becomes.
+  env.logLevel = "fatal";
+  return load();
+}
+
+/** Arguments up to `--`, and the rest, which is no flags. */
+function splitAtDashes(all: readonly string[]): [flags: string[], rest: string[]] {
+  const end = all.indexOf("--");
+  return end < 0 ? [[...all], []] : [all.slice(0, end), all.slice(end)];
+}
+
+/** Flags may be written with underscores, as other training tools do. */
+function withDashes(argument: string): string {
+  return argument.startsWith("--") ? argument.replace(/^[^=]*/, (flag) => flag.replaceAll("_", "-")) : argument;
+}
+
+/** Commander puts its suggestion on a line of its own. */
+function inOneLine(message: string): string {
+  return message.replace(/\n\(Did you mean (.*)\?\)/, "; did you mean $1?");
+}
+
+function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USER_ERROR;
+  return error instanceof UserError ? USER_ERROR : OUR_ERROR;
+}
+
+function explain(error: unknown, verbose: boolean): void {
+  const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  process.stderr.write(`error: ${message}\n`);
+  if (verbose) process.stderr.write(`${stack}\n`);
+  else if (!(error instanceof UserError)) process.stderr.write("this is a defect of aflora; --verbose shows where\n");
+}
