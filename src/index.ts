@@ -15,7 +15,7 @@
 export type { ByteSource } from "./checkpoints/byte-source.ts";
 export type { GgmlType } from "./checkpoints/gguf/ggml-types.ts";
 export type { DownloadProgress } from "./checkpoints/hub-download-node.ts";
-export type { HubOptions } from "./checkpoints/hub-node.ts";
+export type { HubOptions } from "./checkpoints/hub-repository-node.ts";
 export type { ModelFiles, WeightFormat } from "./checkpoints/model-files.ts";
 export type { StoredType } from "./checkpoints/stored-values.ts";
 export type { TensorInfo, TensorSource } from "./checkpoints/tensor-source.ts";

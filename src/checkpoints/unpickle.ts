@@ -21,6 +21,207 @@ export interface Allowed {
   persistent(id: unknown): unknown;
 }
 
+/** Bytes of a pickle, read from front to end. */
+class PickleBytes {
+  at: number;
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #location: string;
+
+  constructor(bytes: Uint8Array, location: string, start: number) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#location = location;
+    this.at = start;
+  }
+
+  damaged(what: string): UserError {
+    return new UserError(`${this.#location} is damaged: its pickle has ${what} at byte ${this.at}; get the file again`);
+  }
+
+  /** Steps over `length` bytes and returns where they begin. */
+  skip(length: number): number {
+    const left = this.#bytes.length - this.at;
+    if (length > left) throw this.damaged(`a claim of ${length} more bytes, where ${left} are left,`);
+    this.at += length;
+    return this.at - length;
+  }
+
+  uint8 = (): number => this.#bytes[this.skip(1)]!;
+  uint16 = (): number => this.#view.getUint16(this.skip(2), true);
+  uint32 = (): number => this.#view.getUint32(this.skip(4), true);
+  int32 = (): number => this.#view.getInt32(this.skip(4), true);
+  uint64 = (): number => Number(this.#view.getBigUint64(this.skip(8), true));
+  float64 = (): number => this.#view.getFloat64(this.skip(8));
+  text = (length: number): string => new TextDecoder().decode(this.#bytes.subarray(this.skip(length), this.at));
+
+  line(): string {
+    const end = this.#bytes.indexOf(10, this.at);
+    if (end < 0) throw this.damaged("a line without an end");
+    const content = this.text(end - this.at);
+    this.skip(1);
+    return content;
+  }
+
+  /** A little-endian integer in two's complement. */
+  integer(length: number): number | bigint {
+    if (length > MAX_INTEGER) throw this.damaged(`an integer of ${length} bytes`);
+    const from = this.skip(length);
+    let value = 0n;
+    for (let i = length - 1; i >= 0; i--) value = (value << 8n) | BigInt(this.#bytes[from + i]!);
+    value = BigInt.asIntN(8 * length, value);
+    const number = Number(value);
+    return Number.isFinite(number) && BigInt(number) === value ? number : value;
+  }
+}
+
+/** What a pickle's instructions work on: a stack, marks in it, and what was memorised. */
+class PickleMachine {
+  readonly bytes: PickleBytes;
+  readonly #location: string;
+  readonly #allowed: Allowed;
+  readonly #stack: unknown[] = [];
+  readonly #marks: number[] = [];
+  readonly #memo = new Map<number, unknown>();
+
+  constructor(bytes: PickleBytes, location: string, allowed: Allowed) {
+    this.bytes = bytes;
+    this.#location = location;
+    this.#allowed = allowed;
+  }
+
+  push(value: unknown): void {
+    this.#stack.push(value);
+  }
+
+  mark(): void {
+    this.#marks.push(this.#stack.length);
+  }
+
+  top(): unknown {
+    if (this.#stack.length <= (this.#marks.at(-1) ?? 0)) throw this.bytes.damaged("an instruction without its operand");
+    return this.#stack.at(-1);
+  }
+
+  pop = (): unknown => {
+    const value = this.top();
+    this.#stack.pop();
+    return value;
+  };
+
+  popMany(count: number): unknown[] {
+    return Array.from({ length: count }, this.pop).reverse();
+  }
+
+  popMark(): unknown[] {
+    const mark = this.#marks.pop();
+    if (mark === undefined) throw this.bytes.damaged("an instruction without its mark");
+    return this.#stack.splice(mark);
+  }
+
+  setItems(items: readonly unknown[]): void {
+    const map = this.top();
+    if (!(map instanceof Map) || items.length % 2) throw this.bytes.damaged("keys and values that fit no dictionary");
+    for (let i = 0; i < items.length; i += 2) map.set(items[i], items[i + 1]);
+  }
+
+  append(items: readonly unknown[]): void {
+    const list = this.top();
+    if (!Array.isArray(list)) throw this.bytes.damaged("items that fit no list");
+    for (const item of items) list.push(item);
+  }
+
+  memorise(key = this.#memo.size): void {
+    this.#memo.set(key, this.top());
+  }
+
+  recall(key: number): void {
+    if (!this.#memo.has(key)) throw this.bytes.damaged("a reference to nothing");
+    this.push(this.#memo.get(key));
+  }
+
+  /** Something that a module has, where the pickle may mention it. */
+  global(module: unknown, member: unknown): void {
+    const full = `${module}.${member}`;
+    if (!this.#allowed.globals.has(full)) {
+      throw new UserError(
+        `${this.#location} asks for ${JSON.stringify(full)}, which no tensor needs: refused, and nothing of it was run`,
+      );
+    }
+    this.push(new Global(full));
+  }
+
+  reduce(): void {
+    const [callable, args] = this.popMany(2);
+    const isCall = callable instanceof Global && Array.isArray(args);
+    const result = isCall ? this.#allowed.call(callable.name, args) : undefined;
+    if (result === undefined) throw this.bytes.damaged("a call that makes no sense");
+    this.push(result);
+  }
+
+  persistent(): void {
+    const value = this.#allowed.persistent(this.pop());
+    if (value === undefined) throw this.bytes.damaged("a storage that makes no sense");
+    this.push(value);
+  }
+
+  /** Attributes set on an object hold no tensors (`_metadata` of a state dict); they are dropped. */
+  build(): void {
+    const [object] = this.popMany(2);
+    if (!(object instanceof Map)) throw this.bytes.damaged("attributes of what has none");
+    this.push(object);
+  }
+}
+
+/** One entry an instruction, by its opcode in Python's pickletools. */
+const INSTRUCTIONS: Readonly<Record<string, (machine: PickleMachine, bytes: PickleBytes) => void>> = {
+  "\x80": (_, bytes) => bytes.uint8(), // PROTO
+  "\x95": (_, bytes) => bytes.skip(8), // FRAME
+  "(": (machine) => machine.mark(),
+  "0": (machine) => machine.pop(),
+  "1": (machine) => machine.popMark(),
+  "2": (machine) => machine.push(machine.top()),
+
+  N: (machine) => machine.push(null),
+  "\x88": (machine) => machine.push(true),
+  "\x89": (machine) => machine.push(false),
+  K: (machine, bytes) => machine.push(bytes.uint8()),
+  M: (machine, bytes) => machine.push(bytes.uint16()),
+  J: (machine, bytes) => machine.push(bytes.int32()),
+  "\x8a": (machine, bytes) => machine.push(bytes.integer(bytes.uint8())),
+  "\x8b": (machine, bytes) => machine.push(bytes.integer(bytes.uint32())),
+  G: (machine, bytes) => machine.push(bytes.float64()),
+  U: (machine, bytes) => machine.push(bytes.text(bytes.uint8())),
+  T: (machine, bytes) => machine.push(bytes.text(bytes.uint32())),
+  X: (machine, bytes) => machine.push(bytes.text(bytes.uint32())),
+  "\x8c": (machine, bytes) => machine.push(bytes.text(bytes.uint8())),
+  "\x8d": (machine, bytes) => machine.push(bytes.text(bytes.uint64())),
+
+  ")": (machine) => machine.push([]),
+  "]": (machine) => machine.push([]),
+  "}": (machine) => machine.push(new Map()),
+  t: (machine) => machine.push(machine.popMark()),
+  "\x85": (machine) => machine.push(machine.popMany(1)),
+  "\x86": (machine) => machine.push(machine.popMany(2)),
+  "\x87": (machine) => machine.push(machine.popMany(3)),
+  a: (machine) => machine.append(machine.popMany(1)),
+  e: (machine) => machine.append(machine.popMark()),
+  s: (machine) => machine.setItems(machine.popMany(2)),
+  u: (machine) => machine.setItems(machine.popMark()),
+
+  q: (machine, bytes) => machine.memorise(bytes.uint8()),
+  r: (machine, bytes) => machine.memorise(bytes.uint32()),
+  "\x94": (machine) => machine.memorise(),
+  h: (machine, bytes) => machine.recall(bytes.uint8()),
+  j: (machine, bytes) => machine.recall(bytes.uint32()),
+
+  c: (machine, bytes) => machine.global(bytes.line(), bytes.line()),
+  "\x93": (machine) => machine.global(...(machine.popMany(2) as [unknown, unknown])),
+  R: (machine) => machine.reduce(),
+  b: (machine) => machine.build(),
+  Q: (machine) => machine.persistent(),
+};
+
 /**
  * Reads the pickle at `start` of `bytes` (protocols 2 to 5) as data: dictionaries become maps, lists and tuples arrays,
  * integers numbers (bigint where too large). It imports and runs nothing; what the pickle asks to call is looked up
@@ -35,154 +236,13 @@ export function unpickle(
   allowed: Allowed,
   start = 0,
 ): { value: unknown; end: number } {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const stack: unknown[] = [];
-  const marks: number[] = [];
-  const memo = new Map<number, unknown>();
-  let at = start;
-
-  const damaged = (what: string) =>
-    new UserError(`${location} is damaged: its pickle has ${what} at byte ${at}; get the file again`);
-
-  /** Steps over `length` bytes and returns where they begin. */
-  const skip = (length: number): number => {
-    if (length > bytes.length - at)
-      throw damaged(`a claim of ${length} more bytes, where ${bytes.length - at} are left,`);
-    at += length;
-    return at - length;
-  };
-  const uint8 = () => bytes[skip(1)]!;
-  const uint32 = () => view.getUint32(skip(4), true);
-  const uint64 = () => Number(view.getBigUint64(skip(8), true));
-  const text = (length: number) => new TextDecoder().decode(bytes.subarray(skip(length), at));
-  const line = () => {
-    const end = bytes.indexOf(10, at);
-    if (end < 0) throw damaged("a line without an end");
-    const content = text(end - at);
-    skip(1);
-    return content;
-  };
-  /** A little-endian integer in two's complement. */
-  const integer = (length: number) => {
-    if (length > MAX_INTEGER) throw damaged(`an integer of ${length} bytes`);
-    const from = skip(length);
-    let value = 0n;
-    for (let i = length - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[from + i]!);
-    value = BigInt.asIntN(8 * length, value);
-    const number = Number(value);
-    return Number.isFinite(number) && BigInt(number) === value ? number : value;
-  };
-
-  const top = () => {
-    if (stack.length <= (marks.at(-1) ?? 0)) throw damaged("an instruction without its operand");
-    return stack.at(-1);
-  };
-  const pop = () => {
-    const value = top();
-    stack.pop();
-    return value;
-  };
-  const popMany = (count: number) => Array.from({ length: count }, pop).reverse();
-  const popMark = () => {
-    const mark = marks.pop();
-    if (mark === undefined) throw damaged("an instruction without its mark");
-    return stack.splice(mark);
-  };
-  const setItems = (items: unknown[]) => {
-    const map = top();
-    if (!(map instanceof Map) || items.length % 2) throw damaged("keys and values that fit no dictionary");
-    for (let i = 0; i < items.length; i += 2) map.set(items[i], items[i + 1]);
-  };
-  const append = (items: unknown[]) => {
-    const list = top();
-    if (!Array.isArray(list)) throw damaged("items that fit no list");
-    for (const item of items) list.push(item);
-  };
-  const name = (module: unknown, member: unknown) => {
-    const full = `${module}.${member}`;
-    if (!allowed.globals.has(full)) {
-      throw new UserError(
-        `${location} asks for ${JSON.stringify(full)}, which no tensor needs: refused, and nothing of it was run`,
-      );
-    }
-    return new Global(full);
-  };
-  const reduce = () => {
-    const [callable, args] = popMany(2);
-    const result = callable instanceof Global && Array.isArray(args) ? allowed.call(callable.name, args) : undefined;
-    if (result === undefined) throw damaged("a call that makes no sense");
-    return result;
-  };
-  const persistent = () => {
-    const value = allowed.persistent(pop());
-    if (value === undefined) throw damaged("a storage that makes no sense");
-    return value;
-  };
-  /** Attributes set on an object hold no tensors (`_metadata` of a state dict); they are dropped. */
-  const build = () => {
-    const [object] = popMany(2);
-    if (!(object instanceof Map)) throw damaged("attributes of what has none");
-    stack.push(object);
-  };
-
-  // One entry an instruction, by its opcode in Python's pickletools.
-  const instructions: Record<string, () => void> = {
-    "\x80": () => uint8(), // PROTO
-    "\x95": () => skip(8), // FRAME
-    "(": () => marks.push(stack.length),
-    "0": () => pop(),
-    "1": () => popMark(),
-    "2": () => stack.push(top()),
-
-    N: () => stack.push(null),
-    "\x88": () => stack.push(true),
-    "\x89": () => stack.push(false),
-    K: () => stack.push(uint8()),
-    M: () => stack.push(view.getUint16(skip(2), true)),
-    J: () => stack.push(view.getInt32(skip(4), true)),
-    "\x8a": () => stack.push(integer(uint8())),
-    "\x8b": () => stack.push(integer(uint32())),
-    G: () => stack.push(view.getFloat64(skip(8))),
-    U: () => stack.push(text(uint8())),
-    T: () => stack.push(text(uint32())),
-    X: () => stack.push(text(uint32())),
-    "\x8c": () => stack.push(text(uint8())),
-    "\x8d": () => stack.push(text(uint64())),
-
-    ")": () => stack.push([]),
-    "]": () => stack.push([]),
-    "}": () => stack.push(new Map()),
-    t: () => stack.push(popMark()),
-    "\x85": () => stack.push(popMany(1)),
-    "\x86": () => stack.push(popMany(2)),
-    "\x87": () => stack.push(popMany(3)),
-    a: () => append(popMany(1)),
-    e: () => append(popMark()),
-    s: () => setItems(popMany(2)),
-    u: () => setItems(popMark()),
-
-    q: () => memo.set(uint8(), top()),
-    r: () => memo.set(uint32(), top()),
-    "\x94": () => memo.set(memo.size, top()),
-    h: () => recall(uint8()),
-    j: () => recall(uint32()),
-
-    c: () => stack.push(name(line(), line())),
-    "\x93": () => stack.push(name(...(popMany(2) as [unknown, unknown]))),
-    R: () => stack.push(reduce()),
-    b: build,
-    Q: () => stack.push(persistent()),
-  };
-  const recall = (key: number) => {
-    if (!memo.has(key)) throw damaged("a reference to nothing");
-    stack.push(memo.get(key));
-  };
-
+  const reader = new PickleBytes(bytes, location, start);
+  const machine = new PickleMachine(reader, location, allowed);
   for (;;) {
-    const opcode = String.fromCharCode(uint8());
-    if (opcode === ".") return { value: pop(), end: at };
-    const instruction = instructions[opcode];
-    if (!instruction) throw damaged(`the instruction ${JSON.stringify(opcode)}, which no tensor needs,`);
-    instruction();
+    const opcode = String.fromCharCode(reader.uint8());
+    if (opcode === ".") return { value: machine.pop(), end: reader.at };
+    const instruction = Object.hasOwn(INSTRUCTIONS, opcode) && INSTRUCTIONS[opcode];
+    if (!instruction) throw reader.damaged(`the instruction ${JSON.stringify(opcode)}, which no tensor needs,`);
+    instruction(machine, reader);
   }
 }

@@ -1,4 +1,5 @@
-import { type HubOptions, resolveDataset } from "../checkpoints/hub-node.ts";
+import { resolveDataset } from "../checkpoints/hub-node.ts";
+import type { HubOptions } from "../checkpoints/hub-repository-node.ts";
 import { UserError } from "../errors.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
 import { columnsFor, examplesOf, numbered } from "../tasks/examples.ts";

@@ -1,7 +1,8 @@
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type FileHashes, hashedFiles, refuseOtherFiles } from "../checkpoints/file-hashes-node.ts";
-import { type HubOptions, resolveModel } from "../checkpoints/hub-node.ts";
+import { resolveModel } from "../checkpoints/hub-node.ts";
+import type { HubOptions } from "../checkpoints/hub-repository-node.ts";
 import { modelFiles } from "../checkpoints/model-folder-node.ts";
 import { UserError } from "../errors.ts";
 import type { TaskData } from "../tasks/example.ts";

@@ -1,4 +1,4 @@
-import type { HubOptions } from "../checkpoints/hub-node.ts";
+import type { HubOptions } from "../checkpoints/hub-repository-node.ts";
 import { head } from "../methods/head.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Runtime } from "../runtime/session.ts";

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { sizeOf, type Tensor, type Tensors } from "../graph/tensor.ts";
 import { BlockController, type BlockControllerState } from "./freezing/block-controller.ts";
-import { BLOCK_RULES, type BlockRuleName, workLeft } from "./freezing/block-rules.ts";
+import { BLOCK_RULES, type BlockRuleName, type BlockSchedule, workLeft } from "./freezing/block-rules.ts";
 import type { FrozenBlocks, MethodState, RunLength, Schedule } from "./method.ts";
 import { duration, resolveDuration } from "./options.ts";
 
@@ -80,31 +80,7 @@ export function withBlockFreezing(
       `method "${method}" changes parameters of all blocks to the end of training, so that none freezes; leave freezeBlocks off`,
     );
   }
-  if (trained.length === 0) {
-    throw new UserError("the model does not tell its blocks apart, so that none can freeze; leave freezeBlocks off");
-  }
-  const most = settings.freezeBlocksMost ?? Math.max(1, trained.length - 1);
-  if (most > trained.length) {
-    throw new UserError(`option "freezeBlocksMost" is ${most}, but the model has ${trained.length} blocks; give fewer`);
-  }
-  const { threshold, interval } = DEFAULTS[rule];
-  const every = resolveDuration(settings.freezeBlocksInterval ?? interval, run)!;
-  const earliestStep = resolveDuration(settings.freezeBlocksEarliest ?? EARLIEST, run)!;
-  const ofOwnSchedule = new Set(freezable);
-  const schedule = {
-    rule,
-    totalSteps: run.totalSteps,
-    interval: Math.max(1, every),
-    earliestStep,
-    most,
-    threshold: settings.freezeBlocksThreshold ?? threshold,
-    blocks: trained.map((names) => ({
-      parameters: names
-        .filter((name) => !ofOwnSchedule.has(name))
-        .map((name) => ({ name, size: sizeOf(shapeOf(name)) })),
-      awaits: names.filter((name) => ofOwnSchedule.has(name)),
-    })),
-  };
+  const schedule = blockSchedule(rule, settings, { trained, freezable, shapeOf }, run);
   const controller = new BlockController(schedule, saved?.blocks);
   let latest: FrozenBlocks = { count: 0, parameters: new Set() };
   const frozenBlocks = (): FrozenBlocks => {
@@ -115,8 +91,8 @@ export function withBlockFreezing(
   };
   const lastCheck = Math.floor((run.totalSteps - 1) / schedule.interval) * schedule.interval;
   const tooShort =
-    lastCheck < Math.max(1, earliestStep)
-      ? `the run's ${run.totalSteps} steps are too few for blocks to freeze: none is looked at after step ${earliestStep}; train longer, or give a smaller freezeBlocksInterval or freezeBlocksEarliest`
+    lastCheck < Math.max(1, schedule.earliestStep)
+      ? `the run's ${run.totalSteps} steps are too few for blocks to freeze: none is looked at after step ${schedule.earliestStep}; train longer, or give a smaller freezeBlocksInterval or freezeBlocksEarliest`
       : undefined;
   const notes = [own.note, tooShort].filter((note) => note !== undefined);
   return {
@@ -139,6 +115,40 @@ export function withBlockFreezing(
       return { ...(check ?? { step, fraction: 0, threshold: null, scores: {}, frozen: [] }), blocks };
     },
     state: () => stateOf(own.state?.(), controller.state()),
+  };
+}
+
+/** When blocks are looked at, and what of each is. @throws UserError where none could freeze, or too many are to. */
+function blockSchedule(
+  rule: BlockRuleName,
+  settings: BlockFreezingSettings,
+  { trained, freezable, shapeOf }: Omit<BlocksOfModel, "method">,
+  run: RunLength,
+): BlockSchedule {
+  if (trained.length === 0) {
+    throw new UserError("the model does not tell its blocks apart, so that none can freeze; leave freezeBlocks off");
+  }
+  const most = settings.freezeBlocksMost ?? Math.max(1, trained.length - 1);
+  if (most > trained.length) {
+    throw new UserError(`option "freezeBlocksMost" is ${most}, but the model has ${trained.length} blocks; give fewer`);
+  }
+  const { threshold, interval } = DEFAULTS[rule];
+  const every = resolveDuration(settings.freezeBlocksInterval ?? interval, run)!;
+  const earliestStep = resolveDuration(settings.freezeBlocksEarliest ?? EARLIEST, run)!;
+  const ofOwnSchedule = new Set(freezable);
+  return {
+    rule,
+    totalSteps: run.totalSteps,
+    interval: Math.max(1, every),
+    earliestStep,
+    most,
+    threshold: settings.freezeBlocksThreshold ?? threshold,
+    blocks: trained.map((names) => ({
+      parameters: names
+        .filter((name) => !ofOwnSchedule.has(name))
+        .map((name) => ({ name, size: sizeOf(shapeOf(name)) })),
+      awaits: names.filter((name) => ofOwnSchedule.has(name)),
+    })),
   };
 }
 

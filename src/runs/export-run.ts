@@ -1,4 +1,4 @@
-import type { HubOptions } from "../checkpoints/hub-node.ts";
+import type { HubOptions } from "../checkpoints/hub-repository-node.ts";
 import { openModelFolder } from "../checkpoints/model-folder.ts";
 import { UserError } from "../errors.ts";
 import { type ExportReport, exportAdapter, refuseIfNotEmpty } from "../export/export-adapter-node.ts";

@@ -1,4 +1,4 @@
-import type { HubOptions } from "../checkpoints/hub-node.ts";
+import type { HubOptions } from "../checkpoints/hub-repository-node.ts";
 import type { Adapter } from "../inference/adapter.ts";
 import { type AddOptions, AdapterHost as Host } from "../inference/adapter-host.ts";
 import type { FormatChoice } from "../inference/base-model.ts";

@@ -1,4 +1,4 @@
-import type { HubOptions } from "../checkpoints/hub-node.ts";
+import type { HubOptions } from "../checkpoints/hub-repository-node.ts";
 import { loadDatasetTask } from "../datasets/dataset-node.ts";
 import { loadNamedTask } from "../datasets/named-task-node.ts";
 import { loadTableTask } from "../datasets/table-node.ts";

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { HubOptions } from "../checkpoints/hub-node.ts";
+import type { HubOptions } from "../checkpoints/hub-repository-node.ts";
 import { PEFT_CONFIG } from "../export/peft/peft-files.ts";
 import { readPeftAdapter } from "../export/peft/read-node.ts";
 import type { Adapter } from "../inference/adapter.ts";

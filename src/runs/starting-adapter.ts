@@ -1,4 +1,4 @@
-import type { HubOptions } from "../checkpoints/hub-node.ts";
+import type { HubOptions } from "../checkpoints/hub-repository-node.ts";
 import { UserError } from "../errors.ts";
 import { findMethod } from "../methods/methods.ts";
 import { openAdapter } from "./open-adapter.ts";

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { DownloadProgress } from "../../src/checkpoints/hub-download-node.ts";
-import { type HubOptions, resolveDataset, resolveModel } from "../../src/checkpoints/hub-node.ts";
+import { resolveDataset, resolveModel } from "../../src/checkpoints/hub-node.ts";
+import type { HubOptions } from "../../src/checkpoints/hub-repository-node.ts";
 import { UserError } from "../../src/errors.ts";
 import { COMMIT, LocalHub } from "../support/local-hub.ts";
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { HubOptions } from "../../src/checkpoints/hub-node.ts";
+import type { HubOptions } from "../../src/checkpoints/hub-repository-node.ts";
 import { loadDatasetTask } from "../../src/datasets/dataset-node.ts";
 import { readParquet } from "../../src/datasets/parquet-node.ts";
 import { UserError } from "../../src/errors.ts";

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { fileSource } from "../../checkpoints/file-source-node.ts";
-import type { HubOptions } from "../../checkpoints/hub-node.ts";
+import type { HubOptions } from "../../checkpoints/hub-repository-node.ts";
 import { readJsonFile } from "../../checkpoints/json-file-node.ts";
 import { readFolderConfig } from "../../checkpoints/model-folder-node.ts";
 import { openPickle } from "../../checkpoints/pickle-node.ts";
