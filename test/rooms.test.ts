@@ -86,3 +86,31 @@ test("what tests of several folders import stands in test/support/, or is an exa
   );
   expect(borrowed.flat()).toEqual([]);
 });
+
+test("no function is longer than 80 lines, unless a comment above it says why", async () => {
+  const long: string[] = [];
+  for (const { path, text } of await sourceFiles()) {
+    const file = ts.createSourceFile(path, text, ts.ScriptTarget.ES2023, true);
+    const lines = text.split("\n");
+    const lineOf = (position: number): number => file.getLineAndCharacterOfPosition(position).line;
+    const visit = (node: ts.Node): void => {
+      const [first, last] = [lineOf(node.getStart()), lineOf(node.end)];
+      if (ts.isFunctionLike(node) && last - first >= 80) {
+        const above = lines.slice(0, first).reverse();
+        const comment = above.slice(
+          0,
+          above.findIndex((line) => !/^\s*(\/\/|\/?\*)/.test(line)),
+        );
+        if (!comment.some((line) => /^\s*(\/\/|\*) Long because ./.test(line))) long.push(`${path}, line ${first + 1}`);
+      }
+      ts.forEachChild(node, visit);
+    };
+    visit(file);
+  }
+  expect(long).toEqual([]);
+});
+
+test("src/ has at most 20 rooms on its first level", async () => {
+  const entries = await readdir(SOURCE, { withFileTypes: true });
+  expect(entries.filter((entry) => entry.isDirectory()).length).toBeLessThanOrEqual(20);
+});

@@ -202,6 +202,7 @@ function schedule(checks: FreezingRecord[]): Picture {
 const percent = (fraction: number) => `${number(Math.round(fraction * 1000) / 10)} %`;
 
 /** Score of every matrix until it froze, one band per kind of matrix, with the threshold. */
+// Long because a picture is one description for Plot: its marks share the bands and scales that are worked out before them.
 function scores(checks: FreezingRecord[]): Picture {
   const steps = frozenSteps(checks);
   const sampled = bins(checks, mostChecks).map((bin) => bin[0]!);

@@ -122,6 +122,7 @@ function interaction({ factors: [a, b], cells }: Interaction, results: TaskResul
 }
 
 /** One line a configuration through its value of every factor to its score; those that did not finish are told apart. */
+// Long because a picture is one description for Plot: its marks share the places and scales that are worked out before them.
 function coordinates(results: TaskResults): Picture[] {
   const { effects, rows, task } = results;
   const factors = [...new Set(rows.flatMap(({ values }) => Object.keys(values)))].filter(

@@ -119,6 +119,7 @@ export async function fineTune(
   }
 }
 
+// Long because it is the order of a run: what may fail before anything is written, what is written, what is released after.
 async function fineTuneInFolder(
   given: Readonly<Record<string, unknown>>,
   options: FineTuneOptions,

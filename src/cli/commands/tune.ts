@@ -42,6 +42,7 @@ const EVERYDAY = [
 ];
 
 /** `aflora tune` */
+// Long because what ends a search (its time, a signal, an error) must give back all that the steps before it took.
 export function tuneCommand(): Command {
   const command = new Command("tune")
     .requiredOption("--minutes <n>", "time for all of it", Number)

@@ -51,6 +51,7 @@ export interface WorkOptions {
  * there; who says nothing for `lostAfter` seconds is taken for lost, another takes the trial, and its late result is refused.
  * @throws UserError where the queue cannot be used, or this machine's copy of data or model is another than the study's
  */
+// Long because a refusal, the end and the trial at hand are shared by what trains, what hands in and what closes.
 export async function work({
   url,
   directory,
