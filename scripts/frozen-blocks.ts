@@ -11,11 +11,11 @@ import { grouped, mean, spreadOf } from "../src/studies/statistics.ts";
 
 interface Trial {
   task: string;
-  configuration: string;
+  setting: string;
   seed: number;
   status: string;
-  heldOut?: number;
-  reported?: number;
+  metric: string;
+  scores: Record<string, number>;
   directory: string;
 }
 
@@ -35,7 +35,7 @@ const runs = await Promise.all(
       const sum = (values: readonly number[]): number => values.reduce((total, each) => total + each, 0);
       return {
         ...trial,
-        score: (trial.reported ?? trial.heldOut)!,
+        score: trial.scores[trial.metric]!,
         all: !result.blocks,
         frozenBlocks: result.blocks?.frozenAtStep.filter((step) => step !== null).length ?? 0,
         seconds: sum(steps.map(({ seconds }) => seconds)) + sum(freezing.map(({ compileSeconds }) => compileSeconds)),
@@ -52,7 +52,7 @@ console.log(
 console.log("| --- | --- | --- | --- | --- | --- | --- | --- |");
 for (const [task, ofTask] of grouped(runs, (run) => run.task)) {
   const off = ofTask.filter(({ all }) => all);
-  for (const [setting, of] of grouped(ofTask, ({ configuration }) => configuration)) {
+  for (const [setting, of] of grouped(ofTask, ({ setting }) => setting)) {
     const paired = of.flatMap((run) => {
       const beside = off.find(({ seed }) => seed === run.seed);
       return beside

@@ -17,14 +17,14 @@ const PICTURES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "importance-decay": { "importance-decay": "beta1 × beta2, sst2" },
   "freezing-schedule": { "freezing-schedule": "freezeInitial × freezeFinal, sst2" },
   "freezing-score": {
-    "freezing-score-cola": "freezeScore by itself, cola",
-    "freezing-score-mrpc": "freezeScore by itself, mrpc",
-    "freezing-score-sst2": "freezeScore by itself, sst2",
+    "freezing-score-cola": "Scores on cola",
+    "freezing-score-mrpc": "Scores on mrpc",
+    "freezing-score-sst2": "Scores on sst2",
   },
   "what-freezes": { "what-freezes": "attentionMatrices × ffnMatrices, sst2" },
   "freezing-order": {
-    "freezing-order-cola": "Iterations until frozen: task cola",
-    "freezing-order-sst2": "Iterations until frozen: task sst2",
+    "freezing-order-cola": "Iterations until frozen: aflora on cola",
+    "freezing-order-sst2": "Iterations until frozen: aflora on sst2",
   },
   rank: {
     "rank-cola": "Score and trainable parameters, cola",

@@ -1,7 +1,9 @@
+import { UserError } from "../errors.ts";
 import { queueRunner } from "../studies/queue/queue-runner.ts";
 import { type QueuedProgress, TrialQueue } from "../studies/queue/trial-queue.ts";
-import { readStudy, runStudy, type StudyOutcome } from "../studies/run-study.ts";
-import type { StudyPlan, Trial } from "../studies/study-plan.ts";
+import { readStudy, runStudy } from "../studies/run-study.ts";
+import { withinMinutes } from "../studies/search/within-minutes.ts";
+import type { StudyOutcome, StudyPlan, Trial } from "../studies/study.ts";
 import { counted, duration, table } from "./terminal/format.ts";
 import { onStopSignal } from "./terminal/stop-signals.ts";
 import { StudyProgressLines } from "./terminal/study-progress.ts";
@@ -11,17 +13,17 @@ const LOOK = 2000;
 
 /** Puts a study's trials on a queue, waits for what workers make of them, and says how far it is. */
 export async function runOnQueue(plan: StudyPlan, output: string, url: string): Promise<StudyOutcome> {
+  if (plan.study.search.algorithm === withinMinutes) {
+    throw new UserError("a search within minutes counts this machine's time; leave --queue out");
+  }
   const queue = await TrialQueue.open(url);
   const lines = new QueueProgressLines();
-  for (const note of plan.notes) lines.log(note);
   lines.log(`trials are on the queue at ${queue.address}; aflora work --queue takes them`);
   const abort = new AbortController();
   const stopListening = onStopSignal(() => abort.abort());
   const looking = setInterval(() => lines.look(queue), LOOK);
   try {
-    const values = ({ trial }: { trial: { configuration: number } }) =>
-      plan.configurations[trial.configuration]!.values;
-    return await runStudy(plan, output, queueRunner(queue, values, abort.signal), lines, Number.POSITIVE_INFINITY);
+    return await runStudy(plan, output, queueRunner(queue, abort.signal), lines, Number.POSITIVE_INFINITY);
   } finally {
     clearInterval(looking);
     stopListening();

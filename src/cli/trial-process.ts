@@ -23,7 +23,7 @@ export interface TrialProcessOptions {
  * stays free to answer. What it says is kept for the reason of a failure.
  */
 export async function runTrialInProcess(
-  { config, resume, stopAfter, reported }: Omit<TrialJob, "trial" | "directory">,
+  { config, resume, stopAfter, reported }: Pick<TrialJob, "config" | "resume" | "stopAfter" | "reported">,
   { signal, timeUpAfter, onNews }: TrialProcessOptions = {},
 ): Promise<TrialEnd> {
   if (signal?.aborted) return "interrupted";

@@ -3,12 +3,12 @@ import { UserError } from "../errors.ts";
 import { type FinishedRun, type RunRecords, readFinishedRun } from "../runs/read-run.ts";
 import { flatOptions } from "../runs/run-config.ts";
 import { scoredData } from "../runs/run-data.ts";
-import { type Comparison, compareRuns } from "../studies/comparison.ts";
-import { checkComparable, labelRuns } from "../studies/label-runs.ts";
-import { comparisonContent } from "./comparison.ts";
+import { checkComparable, type ScoredTrial, trialsOfRuns } from "../studies/scored-trial.ts";
+import { studyResults } from "../studies/study-results.ts";
 import { page } from "./page.ts";
 import { counted } from "./quantities.ts";
-import { content, type ReportedRun, runContent, runTitle, text } from "./run-page.ts";
+import { type ReportedRun, runContent, runTitle, text } from "./run-page.ts";
+import { renderStudy } from "./study.ts";
 
 /**
  * The report of one run, or of several compared, as one HTML page that needs nothing from outside and runs no script.
@@ -22,7 +22,9 @@ export function renderReport(runs: RunRecords[]): string {
   }
   const finished = runs.filter(hasResult);
   if (!finished.length) throw new UserError("there is no finished run to report; give the folder of at least one");
-  return renderComparison(compareRuns(labelRuns(finished)));
+  const trials = trialsOfRuns(finished);
+  const title = `${counted(trials.length, "run")} compared`;
+  return renderStudy(studyResults({ title, notes: notesOn(trials) }, trials), trials);
 }
 
 /** A run of a folder as its page shows it. */
@@ -33,16 +35,11 @@ export function reportedRun(run: RunRecords): ReportedRun {
   return { ...records, method: config.method.name, model: text(model), seed, data: scoredData([run]), options };
 }
 
-/** The page of a comparison, likewise. */
-export function renderComparison(comparison: Comparison): string {
-  const title = `${counted(comparison.runs.length, "run")} compared`;
-  const { pictures, facts } = comparisonContent(comparison);
-  const { tasks, runs } = comparison;
-  const mixed = tasks.length > new Set(runs.map(({ run }) => run.result.task)).size;
-  const state = mixed
-    ? "Runs on other data, or on another split of them, stand apart: their scores do not compare."
-    : "";
-  return page(title, content(title, state, pictures, [facts]));
+/** What the reader of several runs' numbers must know. */
+function notesOn(trials: readonly ScoredTrial[]): string[] {
+  const mixed =
+    new Set(trials.map(({ task }) => task)).size > new Set(trials.map(({ records }) => records!.result!.task)).size;
+  return mixed ? ["Runs on other data, or on another split of them, stand apart: their scores do not compare."] : [];
 }
 
 /**

@@ -1,9 +1,10 @@
 import * as Plot from "@observablehq/plot";
 import type { Spread } from "../studies/statistics.ts";
-import type { ConfigurationRow, Interaction, MainEffect, TaskResults } from "../studies/study-results.ts";
+import type { Interaction, MainEffect, SettingRow, TaskResults } from "../studies/study-results.ts";
 import { draw, labelRoom, shortened } from "./drawing.ts";
 import type { Picture } from "./page.ts";
 import { counted, number, prefixed, short, spread, tick } from "./quantities.ts";
+import { dots, settingScores } from "./setting-pictures.ts";
 
 /** Colours of the heat map in the page's style. */
 const SHADES = 6;
@@ -16,8 +17,11 @@ const high = ({ mean, deviation = 0 }: Spread): number => mean + deviation;
 /** The pictures of one task of a study. */
 export function studyPictures(results: TaskResults): Picture[] {
   const { effects, interactions } = results;
+  const varying = effects.filter(({ levels }) => levels.length > 1);
   return [
-    ...effects.filter(({ levels }) => levels.length > 1).map((effect) => mainEffect(effect, results)),
+    ...settingScores(results),
+    // One factor by itself is what settings are told by.
+    ...(varying.length > 1 ? varying.map((effect) => mainEffect(effect, results)) : []),
     ...interactions
       .filter(({ cells }) => cells.length > 3)
       .slice(0, MOST_PAIRS)
@@ -27,39 +31,30 @@ export function studyPictures(results: TaskResults): Picture[] {
   ];
 }
 
-const whatScore = ({ metric, reportedSeparately }: TaskResults): string =>
-  reportedSeparately ? metric : `${metric}, held out`;
+const whatScore = ({ metric }: TaskResults): string => metric;
 
 function mainEffect({ factor, levels }: MainEffect, results: TaskResults): Picture {
-  const { task, best } = results;
-  const order = levels.toSorted((a, b) => (best === "lowest" ? 1 : -1) * (a.score.mean - b.score.mean));
+  const { task, direction } = results;
+  const order = levels.toSorted((a, b) => (direction === "lowest" ? 1 : -1) * (a.score.mean - b.score.mean));
   const [first, last] = [order[0]!, order.at(-1)!];
-  const points = levels.map(({ level, score }) => ({ level, mean: score.mean, low: low(score), high: high(score) }));
   const title = `${factor} by itself, ${task}`;
   return {
     title,
-    summary: `Mean over all configurations with each value: best ${first.level} (${spread(first.score)}), worst ${last.level} (${spread(last.score)}). Bars are one standard deviation over ${counted(first.score.count, "seed")} to each side.`,
-    svg: draw({
-      height: 60 + 26 * levels.length,
-      marginLeft: labelRoom(levels.map(({ level }) => level)),
-      marginRight: 16,
-      x: { label: whatScore(results), grid: true, nice: true, ticks: 5, tickFormat: tick },
-      y: { label: null, domain: levels.map(({ level }) => level), tickSize: 0, tickFormat: shortened },
-      marks: [
-        Plot.ruleY(points, { x1: "low", x2: "high", y: "level", stroke: "var(--series-0)", strokeWidth: 2 }),
-        Plot.dot(points, { x: "mean", y: "level", r: 4.5, fill: "var(--series-0)" }),
-      ],
-    }),
+    summary: `Mean over all settings with each value: best ${first.level} (${spread(first.score)}), worst ${last.level} (${spread(last.score)}). Bars are one standard deviation over ${counted(first.score.count, "seed")} to each side.`,
+    svg: dots(
+      levels.map(({ level, score }) => ({ label: level, part: whatScore(results), score })),
+      {},
+    ),
     numbers: {
       caption: title,
-      columns: [factor, whatScore(results), "seeds", "configurations"],
+      columns: [factor, whatScore(results), "seeds", "settings"],
       rows: levels.map(({ level, score, configurations }) => [level, spread(score), score.count, configurations]),
     },
   };
 }
 
 function interaction({ factors: [a, b], cells }: Interaction, results: TaskResults): Picture {
-  const { task, best } = results;
+  const { task, direction } = results;
   const means = cells.map(({ score }) => score.mean);
   const [least, most] = [Math.min(...means), Math.max(...means)];
   const shade = (value: number): number =>
@@ -74,7 +69,7 @@ function interaction({ factors: [a, b], cells }: Interaction, results: TaskResul
     full: spread(score),
   }));
   const chosen = cells.reduce((x, y) =>
-    (best === "lowest" ? y.score.mean < x.score.mean : y.score.mean > x.score.mean) ? y : x,
+    (direction === "lowest" ? y.score.mean < x.score.mean : y.score.mean > x.score.mean) ? y : x,
   );
   const title = `${a} × ${b}, ${task}`;
   return {
@@ -130,7 +125,7 @@ function coordinates(results: TaskResults): Picture[] {
   );
   const scored = rows.filter(({ score, heldOut }) => score ?? heldOut);
   if (factors.length < 2 || scored.length < 2) return [];
-  const of = ({ score, heldOut }: ConfigurationRow): number => (score ?? heldOut)!.mean;
+  const of = ({ score, heldOut }: SettingRow): number => (score ?? heldOut)!.mean;
   const [least, most] = [Math.min(...scored.map(of)), Math.max(...scored.map(of))];
   const place = (value: number): number => (most > least ? (value - least) / (most - least) : 0.5);
   const levels = new Map(
@@ -144,14 +139,14 @@ function coordinates(results: TaskResults): Picture[] {
     return all.length > 1 ? all.indexOf(level) / (all.length - 1) : 0.5;
   };
   const score = whatScore(results);
-  const ended = (row: ConfigurationRow): string =>
+  const ended = (row: SettingRow): string =>
     row.trials.failed > 0 ? "failed" : row.trials.pruned > 0 ? "pruned" : row.trials.open > 0 ? "open" : "finished";
   const colors: Record<string, string> = {
     pruned: "var(--series-1)",
     failed: "var(--series-3)",
     open: "var(--muted)",
   };
-  const color = (row: ConfigurationRow): string =>
+  const color = (row: SettingRow): string =>
     colors[ended(row)] ?? `var(--heat-${1 + Math.round(place(of(row)) * (SHADES - 2))})`;
   const points = scored.flatMap((row) => [
     ...factors.flatMap((name) => {
@@ -168,14 +163,14 @@ function coordinates(results: TaskResults): Picture[] {
     { axis: score, y: 1, level: short(most) },
   ];
   const present = [...new Set(scored.map(ended))];
-  const title = `All configurations, ${task}`;
+  const title = `All settings, ${task}`;
   const axes = [...factors, score];
   // Names side by side would run into each other.
   const crowded = axes.length > 5;
   return [
     {
       title,
-      summary: `${counted(scored.length, "configuration")}, each a line through its values to its ${score}, from ${number(least)} to ${number(most)}; the deeper the blue, the higher.`,
+      summary: `${counted(scored.length, "setting")}, each a line through its values to its ${score}, from ${number(least)} to ${number(most)}; the deeper the blue, the higher.`,
       legend: present.map((name) => ({ color: colors[name] ?? "var(--heat-4)", label: name })),
       svg: draw({
         height: crowded ? 340 : 280,
@@ -198,11 +193,11 @@ function coordinates(results: TaskResults): Picture[] {
           Plot.line(points, {
             x: "axis",
             y: "y",
-            z: (point: (typeof points)[number]) => point.row.label,
+            z: (point: (typeof points)[number]) => point.row.setting,
             stroke: (point: (typeof points)[number]) => color(point.row),
             strokeWidth: 1.5,
             title: (point: (typeof points)[number]) =>
-              `${point.row.label}: ${number(of(point.row))}, ${ended(point.row)}`,
+              `${point.row.setting}: ${number(of(point.row))}, ${ended(point.row)}`,
           }),
           Plot.text([...ticks, ...ends], {
             x: "axis",
@@ -218,8 +213,8 @@ function coordinates(results: TaskResults): Picture[] {
       }),
       numbers: {
         caption: title,
-        columns: ["configuration", score, "ended", "epochs"],
-        rows: scored.map((row) => [row.label, spread((row.score ?? row.heldOut)!), ended(row), row.epochs]),
+        columns: ["setting", score, "ended", "epochs"],
+        rows: scored.map((row) => [row.setting, spread((row.score ?? row.heldOut)!), ended(row), row.epochs]),
       },
     },
   ];
@@ -243,7 +238,7 @@ function labelled(levels: readonly string[]): readonly string[] {
 
 const COSTS: {
   title: string;
-  value: (row: ConfigurationRow) => number | undefined;
+  value: (row: SettingRow) => number | undefined;
   shown: (value: number) => string;
   axis: string;
 }[] = [
@@ -276,7 +271,7 @@ function tradeOffs(results: TaskResults): Picture[] {
       return cost !== undefined && row.score
         ? [
             {
-              label: row.label,
+              label: row.setting,
               cost,
               mean: row.score.mean,
               low: low(row.score),
@@ -295,7 +290,7 @@ function tradeOffs(results: TaskResults): Picture[] {
     return [
       {
         title,
-        summary: `${counted(points.length, "configuration")} by their numbers in the table, from ${shown(least)} to ${shown(most)}${log ? ", on a logarithmic scale" : ""}. Bars are one standard deviation over seeds to each side.`,
+        summary: `${counted(points.length, "setting")} by their numbers in the table, from ${shown(least)} to ${shown(most)}${log ? ", on a logarithmic scale" : ""}. Bars are one standard deviation over seeds to each side.`,
         svg: draw({
           height: 240,
           x: { label: axis, tickFormat: tick, ticks: 4, nice: true, ...(log && { type: "log" }) },
@@ -314,7 +309,7 @@ function tradeOffs(results: TaskResults): Picture[] {
         }),
         numbers: {
           caption: title,
-          columns: ["", "configuration", axis, whatScore(results)],
+          columns: ["", "setting", axis, whatScore(results)],
           rows: numbered.map(({ place, label, cost, score }) => [place, label, shown(cost), spread(score)]),
         },
       },

@@ -1,73 +1,204 @@
 import { csvOf } from "../datasets/write-csv.ts";
+import { COST_REFERENCE } from "../methods/methods.ts";
+import type { RunResult } from "../runs/records.ts";
+import type { ScoredTrial } from "../studies/scored-trial.ts";
 import { isBeyondChance, type Spread } from "../studies/statistics.ts";
-import type { StudyResults, TaskResults, TrialRow } from "../studies/study-results.ts";
+import type { SettingRow, StudyResults, TaskResults, TrialRow } from "../studies/study-results.ts";
 import { markdownTable } from "./markdown-table.ts";
-import { counted, duration, number, prefixed, spread } from "./quantities.ts";
-
-/** A study's numbers on one task as rows of text, the first their heading, and what they say in a sentence. */
-export interface TaskTable {
-  task: string;
-  rows: string[][];
-  summary: string;
-}
-
-/** One table for each task of a study. */
-export function taskTables({ tasks }: StudyResults): TaskTable[] {
-  return tasks.map((task) => ({ task: task.task, rows: configurationRows(task), summary: summaryOf(task) }));
-}
+import type { Table } from "./page.ts";
+import { counted, duration, metricsText, number, prefixed, spread } from "./quantities.ts";
 
 const orDash = (value: Spread | undefined): string => (value ? spread(value) : "–");
 
-function configurationRows({ task, metric, reportedSeparately, rows }: TaskResults): string[][] {
-  const scored = reportedSeparately ? [`${metric}, held out`, `${metric}, reported`] : [`${metric}, held out`];
+/** All settings: what they score on each task, on average over tasks, and what they cost. The first row is the heading. */
+export function settingsTable({ tasks, settings }: StudyResults): string[][] {
+  const rowOf = (task: TaskResults, setting: string) => task.rows.find((row) => row.setting === setting);
+  const scores = tasks.flatMap((task) => scoreColumns(task).map((column) => ({ task, ...column })));
+  const rows = settings.rows.map(({ setting }) => tasks.flatMap((task) => rowOf(task, setting) ?? []));
+  const found = rows.some((of) => of.some((row) => row.found));
+  const unfinished = rows.some((of) => of.some(({ trials: { finished: _, ...others } }) => anyOf(others)));
+  const flops = settings.reference === undefined ? "FLOPs" : `FLOPs, ${COST_REFERENCE.label} = 1`;
   return [
-    [task, ...scored, "trainable", "seconds", "peak memory", "trials"],
-    ...rows.map(({ label, heldOut, score, trainable, seconds, peakMemory, trials, epochs }) => [
-      label,
-      orDash(heldOut),
-      ...(reportedSeparately ? [orDash(score)] : []),
-      trainable ? number(Math.round(trainable.mean)) : "–",
-      seconds ? number(Number(seconds.mean.toPrecision(3))) : "–",
+    [
+      "setting",
+      ...scores.map(({ task, name }) => `${task.task} ${name}`),
+      ...(tasks.length > 1 ? ["average"] : []),
+      ...["trainable", "time", "s/step", "peak memory", flops],
+      ...(found ? ["chosen"] : []),
+      ...(unfinished ? ["trials"] : []),
+    ],
+    ...settings.rows.map(({ setting, average, costs, relativeCosts, peakMemory }, i) => [
+      setting,
+      ...scores.map(({ task, value }) => {
+        const row = rowOf(task, setting);
+        return orDash(row && value(row));
+      }),
+      ...(tasks.length > 1 ? [orDash(average)] : []),
+      costs ? number(Math.round(costs.trainable)) : "–",
+      costs ? duration(costs.seconds) : "–",
+      costs ? number(Number(costs.secondsPerStep.toPrecision(3))) : "–",
       peakMemory === undefined ? "–" : prefixed(peakMemory, "B"),
-      statusText(trials, epochs),
+      relativeCosts
+        ? relativeCosts.flops.toFixed(2)
+        : costs && settings.reference === undefined
+          ? prefixed(costs.flops, "FLOP")
+          : "–",
+      ...(found ? [rows[i]!.map((row) => foundText(row.found)).join("; ")] : []),
+      ...(unfinished ? [rows[i]!.map(statusText).join("; ")] : []),
     ]),
   ];
 }
 
+const anyOf = (counts: Record<string, number>): boolean => Object.values(counts).some((count) => count > 0);
+
+/** Metrics of what is reported, and of the held-out examples that the choice is made on where these are others. */
+function scoreColumns({
+  metric,
+  reportedSeparately,
+  rows,
+}: TaskResults): { name: string; value(row: SettingRow): Spread | undefined }[] {
+  const names = [...new Set([metric, ...rows.flatMap(({ scores }) => Object.keys(scores))])];
+  return [
+    ...(reportedSeparately ? [{ name: `${metric}, held out`, value: ({ heldOut }: SettingRow) => heldOut }] : []),
+    ...names.map((name) => ({ name, value: ({ scores }: SettingRow) => scores[name] })),
+  ];
+}
+
+const foundText = (found: SettingRow["found"]): string =>
+  Object.entries(found ?? {})
+    .map(([name, value]) => `${name} ${value}`)
+    .join(", ");
+
 /** `3 finished`; `2 finished, 1 failed`; `3 pruned at epoch 1` */
-function statusText(trials: TaskResults["rows"][number]["trials"], epochs: number): string {
+function statusText({ trials, epochs }: SettingRow): string {
   const parts = Object.entries(trials).filter(([, count]) => count > 0);
   return parts
     .map(([status, count]) => `${count} ${status}${status === "pruned" ? ` at epoch ${epochs}` : ""}`)
     .join(", ");
 }
 
-/** What the numbers say of which configuration is best, and no more. */
-export function summaryOf({ task, metric, best, reportedSeparately, rows, chosen, next }: TaskResults): string {
-  const row = rows.find(({ label }) => label === chosen);
-  if (!row?.heldOut) return `${task}: no configuration has finished with all its seeds.`;
+/** What else a search tried: a table for each of its stages. */
+export function stageTables({ trials }: StudyResults): { title: string; rows: string[][] }[] {
+  return [...new Set(trials.flatMap(({ stage }) => stage ?? []))].map((title) => {
+    const own = trials.filter(({ stage }) => stage === title);
+    return {
+      title,
+      rows: [
+        ["data", "setting", "seed", "score", "lowest loss", "ended"],
+        ...own.map((row) => [
+          row.task,
+          row.setting,
+          String(row.seed),
+          row.metric === undefined ? "–" : `${row.metric} ${number(row.heldOut)}`,
+          number(row.heldOutLoss),
+          endOf(row),
+        ]),
+      ],
+    };
+  });
+}
+
+const endOf = ({ status, reason }: Pick<TrialRow, "status" | "reason">): string =>
+  reason === undefined ? status : `${status}: ${reason}`;
+
+/** What the scores of a task are of. */
+export function measuredOn({
+  data: { trainedOn, scoredOn },
+  reportedSeparately,
+}: Pick<TaskResults, "data" | "reportedSeparately">): string {
+  if (scoredOn === undefined) return "";
+  return `${trainedOn} training examples; ${reportedSeparately ? "chosen on" : "scores are of"} ${scoredOn}.`;
+}
+
+/** What the numbers say of which setting is best, and no more. */
+export function summaryOf(results: TaskResults): string {
+  const { task, metric, direction, reportedSeparately, rows, best, ties, next } = results;
+  const row = rows.find(({ setting }) => setting === best);
+  if (!row) return `${task}: no setting has finished with all its seeds.`;
+  const score = spread((reportedSeparately ? row.heldOut : row.score)!);
   const what = reportedSeparately ? `; on the data that played no part in the choice it has ${spread(row.score!)}` : "";
+  const where = reportedSeparately ? " on the held-out examples" : "";
   const of = counted(row.trials.finished, "seed");
-  const first = `${task}: the ${best} ${metric} on the held-out examples, ${spread(row.heldOut)} over ${of}, is that of ${chosen}${what}.`;
-  if (!next || next.difference.count === 0) return first;
+  const first = `${task}: the ${direction} ${metric}${where}, ${score} over ${of}, is that of ${best}${what}.`;
+  if (ties.length > 0) {
+    const losses = [best, ...ties].map((name) => rows.find(({ setting }) => setting === name)!.heldOutLoss);
+    const decides = new Set(losses).size > 1 ? `; of these ${best} has the lowest loss` : "";
+    return `${first} ${ties.join(" and ")} ${ties.length > 1 ? "have" : "has"} the same${decides}.`;
+  }
+  if (!next?.difference) return first;
   const { mean, deviation, count } = next.difference;
   if (deviation === undefined) return `${first} One seed says nothing of chance.`;
   const verdict = isBeyondChance(next.difference)
     ? "more than chance between seeds explains"
     : "no more than chance between seeds explains";
   const error = deviation / Math.sqrt(count);
-  return `${first} ${next.label} comes next; the scores of the two differ by ${number(mean)} (standard error ${number(error)}), ${verdict}.`;
+  return `${first} ${next.setting} comes next; the scores of the two differ by ${number(mean)} (standard error ${number(error)}), ${verdict}.`;
+}
+
+/** All trials, one a row. */
+export function trialTable(trials: readonly ScoredTrial[], { trials: rows }: StudyResults): Table {
+  const blocksFreeze = trials.some(({ records }) => records?.result?.blocks);
+  const reportedSeparately = trials.some(({ reported }) => reported);
+  return {
+    caption: "All trials",
+    columns: [
+      ...["setting", "data", "seed", "ended", "epochs", ...(reportedSeparately ? ["held out"] : []), "metrics"],
+      ...["trainable, average", "head", "frozen", ...(blocksFreeze ? ["blocks frozen", "operations saved"] : [])],
+      ...["folder", "time", "a step", "peak memory", "operations"],
+    ],
+    rows: trials.map((trial, i) => {
+      const row = rows[i]!;
+      const result = trial.records?.result;
+      return [
+        trial.setting,
+        trial.task,
+        String(trial.seed),
+        endOf(row),
+        trial.epochs,
+        ...(reportedSeparately ? [number(row.heldOut)] : []),
+        metricsText(row.scores) || "–",
+        ...(result ? trainedCells(result, blocksFreeze) : Array<string>(blocksFreeze ? 5 : 3).fill("–")),
+        trial.directory,
+        ...(result ? costCells(result) : Array<string>(4).fill("–")),
+      ];
+    }),
+  };
+}
+
+function trainedCells(result: RunResult, blocksFreeze: boolean): string[] {
+  return [
+    number(Math.round(result.trainable.average)),
+    number(result.trainable.head),
+    `${result.frozen.count} of ${result.frozen.of}`,
+    ...(blocksFreeze ? frozenBlockCells(result) : []),
+  ];
+}
+
+const costCells = ({ seconds, secondsPerStep, peakMemory, flops }: RunResult): string[] => [
+  duration(seconds),
+  duration(secondsPerStep),
+  prefixed(peakMemory, "B"),
+  prefixed(flops, "FLOP"),
+];
+
+/** How many blocks left training, and what of the operations that saved. */
+function frozenBlockCells({ blocks, flops }: RunResult): [string, string] {
+  if (!blocks) return ["–", "–"];
+  const frozenBlocks = blocks.frozenAtStep.filter((step) => step !== null).length;
+  const share = (100 * blocks.flopsSaved) / (flops + blocks.flopsSaved);
+  return [`${frozenBlocks} of ${blocks.frozenAtStep.length}`, `${number(Math.round(share))} %`];
 }
 
 const COLUMNS: { name: string; value: (row: TrialRow) => string | number | undefined }[] = [
   { name: "id", value: ({ id }) => id },
-  { name: "task", value: ({ task }) => task },
+  { name: "data", value: ({ task }) => task },
+  { name: "stage", value: ({ stage }) => stage },
   { name: "seed", value: ({ seed }) => seed },
   { name: "status", value: ({ status }) => status },
   { name: "epochs", value: ({ epochs }) => epochs },
   { name: "metric", value: ({ metric }) => metric },
   { name: "heldOut", value: ({ heldOut }) => heldOut },
-  { name: "reported", value: ({ reported }) => reported },
+  { name: "score", value: ({ metric, scores }) => (metric === undefined ? undefined : scores[metric]) },
   { name: "trainable", value: ({ trainable }) => trainable },
   { name: "seconds", value: ({ seconds }) => seconds },
   { name: "peakMemory", value: ({ peakMemory }) => peakMemory },
@@ -88,20 +219,23 @@ export function studyCsv({ trials }: StudyResults): string {
 /** The page of a study as Markdown. */
 export function studyMarkdown(results: StudyResults): string {
   const { title, about, notes, tasks, trials, freezing } = results;
+  const once = new Map(trials.map((row) => [row.directory, row]));
   const failed = trials.filter(({ status }) => status === "failed");
   const parts = [
     `# ${title}`,
     ...(about === undefined ? [] : [about]),
-    ...taskTables(results).flatMap(({ rows, summary }) => [markdownTable(rows), summary]),
-    "Mean ± standard deviation over seeds; trainable parameters are averaged over training, the head not counted.",
+    ...(tasks.length > 0 ? [markdownTable(settingsTable(results))] : []),
+    tasks.map((of) => `- ${summaryOf(of)} ${measuredOn(of)}`.trimEnd()).join("\n"),
+    "Mean ± standard deviation over seeds; trainable parameters are averaged over training, the head not counted; costs are means over the tasks that all settings finished.",
     ...notes,
+    ...stageTables(results).flatMap(({ title: stage, rows }) => [`## ${stage}`, markdownTable(rows)]),
     ...tasks.flatMap(({ task, metric, effects }) =>
       effects.length < 2
         ? []
         : [
             `## What each factor does by itself: ${task}, ${metric}`,
             markdownTable([
-              ["factor", "value", metric, "configurations"],
+              ["factor", "value", metric, "settings"],
               ...effects.flatMap(({ factor, levels }) =>
                 levels.map(({ level, score, configurations }) => [
                   factor,
@@ -117,7 +251,7 @@ export function studyMarkdown(results: StudyResults): string {
     ...(failed.length > 0
       ? ["## Failed", failed.map(({ directory, reason }) => `- ${directory}: ${reason}`).join("\n")]
       : []),
-    `${counted(trials.length, "trial")}, ${duration(trials.reduce((sum, { seconds = 0 }) => sum + seconds, 0))} of training.`,
+    `${counted(once.size, "trial")}, ${duration([...once.values()].reduce((sum, { seconds = 0 }) => sum + seconds, 0))} of training.`,
   ];
   return `${parts.join("\n\n")}\n`;
 }
@@ -133,14 +267,14 @@ function freezingParts({ orders, agreements }: StudyResults["freezing"]): string
   ];
 }
 
-/** The freezing order as tables: between seeds, and between configurations. */
+/** The freezing order as tables: between seeds, and between settings. */
 export function freezingTables({ orders, agreements }: StudyResults["freezing"]): {
   rows: string[][];
   agreementRows: string[][];
 } {
   return {
     rows: [
-      ["configuration", "runs", "between seeds", "kinds, the first to freeze first"],
+      ["setting", "runs", "between seeds", "kinds, the first to freeze first"],
       ...orders.map(({ label, runs, betweenSeeds, kinds }) => [
         label,
         String(runs),
@@ -149,7 +283,7 @@ export function freezingTables({ orders, agreements }: StudyResults["freezing"])
       ]),
     ],
     agreementRows: [
-      ["configuration", "and", "rank correlation of their mean orders"],
+      ["setting", "and", "rank correlation of their mean orders"],
       ...agreements.map(({ labels: [a, b], correlation }) => [a, b, number(correlation)]),
     ],
   };

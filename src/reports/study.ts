@@ -1,25 +1,42 @@
 import { join } from "node:path";
 import { makeFolder, removeOldTemporaries, writeAtomically } from "../checkpoints/atomic-file-node.ts";
-import type { StudyOutcome } from "../studies/run-study.ts";
+import { STUDY_FORMAT } from "../studies/run-study.ts";
+import type { ScoredTrial } from "../studies/scored-trial.ts";
 import { grouped } from "../studies/statistics.ts";
 import type { StudyResults } from "../studies/study-results.ts";
+import { boundaryPaths } from "./block-pictures.ts";
 import { averagePattern } from "./freezing-pictures.ts";
-import { figure, html, type Picture, page, type Table, table } from "./page.ts";
-import { counted, duration, number, prefixed } from "./quantities.ts";
+import { type Picture, page, type Table } from "./page.ts";
+import { counted } from "./quantities.ts";
+import { content } from "./run-page.ts";
+import { relativeCosts } from "./setting-pictures.ts";
 import { studyPictures } from "./study-pictures.ts";
-import { freezingTables, studyCsv, studyMarkdown, summaryOf, taskTables } from "./study-tables.ts";
+import {
+  freezingTables,
+  measuredOn,
+  settingsTable,
+  stageTables,
+  studyCsv,
+  studyMarkdown,
+  summaryOf,
+  trialTable,
+} from "./study-tables.ts";
 
-/** Configurations whose freezing pattern is drawn at most. */
+/** Settings whose freezing pattern is drawn at most. */
 const MOST_PATTERNS = 6;
 
 /** Writes a study's numbers into its folder: `report.html`, `study.md`, `study.json` and `study.csv`, each whole or not at all. */
-export async function writeStudyPages(output: string, results: StudyResults, outcome: StudyOutcome): Promise<void> {
+export async function writeStudyPages(
+  output: string,
+  results: StudyResults,
+  trials: readonly ScoredTrial[],
+): Promise<void> {
   await makeFolder(output);
   const files = {
-    "study.json": `${JSON.stringify(results, null, 2)}\n`,
+    "study.json": `${JSON.stringify({ format: STUDY_FORMAT, ...results }, null, 2)}\n`,
     "study.csv": studyCsv(results),
     "study.md": studyMarkdown(results),
-    "report.html": renderStudy(results, outcome),
+    "report.html": renderStudy(results, trials),
   };
   for (const [name, text] of Object.entries(files)) {
     const path = join(output, name);
@@ -28,79 +45,49 @@ export async function writeStudyPages(output: string, results: StudyResults, out
   }
 }
 
-/** The page of a study. */
-export function renderStudy(results: StudyResults, outcome: StudyOutcome): string {
-  const { title, about, notes, tasks, trials } = results;
-  const pictures = [...tasks.flatMap(studyPictures), ...patterns(results, outcome)];
+/** The page of a study, or of runs compared by themselves. @param trials that the results are of */
+export function renderStudy(results: StudyResults, trials: readonly ScoredTrial[]): string {
+  const { title, about = "", notes, tasks } = results;
+  const pictures = [...tasks.flatMap(studyPictures), ...relativeCosts(results), ...patterns(trials)];
   const ended = [...grouped(trials, ({ status }) => status)].map(([status, of]) => `${of.length} ${status}`);
+  const said = tasks.flatMap((task) => [summaryOf(task), measuredOn(task)]);
+  const state = [about, `${counted(trials.length, "trial")}: ${ended.join(", ")}.`, ...said, ...notes];
   const tables = [
-    ...taskTables(results).map(({ task, rows: [columns, ...rows] }): Table => {
-      return { caption: `Configurations on ${task}`, columns: ["configuration", ...columns!.slice(1)], rows };
-    }),
+    ...(tasks.length > 0 ? [asTable("Settings", settingsTable(results))] : []),
+    ...stageTables(results).map(({ title: stage, rows }) => asTable(stage, rows)),
     ...freezing(results),
-    trialTable(results),
+    trialTable(trials, results),
   ];
-  return page(
-    title,
-    html`<h1>${title}</h1>
-${about === undefined ? undefined : html`<p>${about}</p>`}
-<p>${counted(trials.length, "trial")}: ${ended.join(", ")}. ${tasks.map(summaryOf).join(" ")} ${notes.join(" ")}</p>
-<div class="pictures">
-${pictures.map((picture, i) => figure(picture, `picture-${i + 1}`))}</div>
-<section class="facts">${tables.map(table)}</section>
-`,
-  );
+  return page(title, content(title, state.filter(Boolean).join(" "), pictures, tables));
 }
+
+const asTable = (caption: string, [columns, ...rows]: string[][]): Table => ({ caption, columns: columns!, rows });
 
 function freezing({ freezing: { orders, agreements } }: StudyResults): Table[] {
   if (orders.length === 0) return [];
   const { rows, agreementRows } = freezingTables({ orders, agreements });
-  const asTable = (caption: string, [columns, ...rest]: string[][]): Table => ({
-    caption,
-    columns: columns!,
-    rows: rest,
-  });
   return [
     asTable("In which order matrices froze, and how far seeds agree", rows),
-    ...(agreementRows.length > 1 ? [asTable("How far configurations agree", agreementRows)] : []),
+    ...(agreementRows.length > 1 ? [asTable("How far settings agree", agreementRows)] : []),
   ];
 }
 
-/** When each matrix froze, as the paper's figure, over the seeds of each configuration. */
-function patterns({ trials }: StudyResults, outcome: StudyOutcome): Picture[] {
-  const finished = outcome.trials.filter(
-    ({ status, records }) => status === "finished" && records!.freezing.length > 0,
-  );
-  const labels = new Map(trials.map(({ id, configuration }) => [id, configuration]));
-  const byConfiguration = [...grouped(finished, ({ trial }) => trial.configuration).values()];
-  return byConfiguration.slice(0, MOST_PATTERNS).flatMap((of) =>
-    averagePattern(
-      labels.get(of[0]!.trial.id)!,
-      of.map(({ records }) => records!.freezing),
-    ),
-  );
-}
-
-function trialTable({ trials }: StudyResults): Table {
-  return {
-    caption: "All trials",
-    columns: [
-      ...["trial", "data", "configuration", "seed", "ended", "epochs", "held out", "reported"],
-      ...["trainable", "time", "peak memory", "folder"],
-    ],
-    rows: trials.map((row) => [
-      row.id,
-      row.task,
-      row.configuration,
-      String(row.seed),
-      row.reason === undefined ? row.status : `${row.status}: ${row.reason}`,
-      row.epochs,
-      number(row.heldOut),
-      number(row.reported),
-      row.trainable === undefined ? "–" : number(Math.round(row.trainable)),
-      row.seconds === undefined ? "–" : duration(row.seconds),
-      row.peakMemory === undefined ? "–" : prefixed(row.peakMemory, "B"),
-      row.directory,
-    ]),
-  };
+/** When each matrix froze, as the paper's figure, over the seeds of each setting, and which blocks froze when. */
+function patterns(trials: readonly ScoredTrial[]): Picture[] {
+  const compared = trials.filter(({ status, stage }) => status === "finished" && stage === undefined);
+  const froze = compared.filter(({ records }) => records!.freezing.length > 0);
+  const byLabel = [...grouped(froze, ({ setting, task }) => `${setting} on ${task}`)];
+  return byLabel.slice(0, MOST_PATTERNS).flatMap(([label, of]) => {
+    const runs = of.map(({ seed, records }) => {
+      const { freezing: checks, result } = records!;
+      return { seed, records: checks, lastStep: result!.steps - 1 };
+    });
+    return [
+      ...averagePattern(
+        label,
+        runs.map(({ records }) => records),
+      ),
+      ...boundaryPaths(label, runs),
+    ];
+  });
 }

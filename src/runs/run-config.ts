@@ -4,7 +4,7 @@ import { z } from "zod";
 import { checkOptions, UserError } from "../errors.ts";
 import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
 import { DEFAULT_METHOD, findMethod, METHODS } from "../methods/methods.ts";
-import { publishedOptions, repeatsPapers } from "../methods/published.ts";
+import { type PublishedSetting, publishedOptions, repeatsPapers } from "../methods/published.ts";
 import { BASE_FORMATS } from "../models/base-format.ts";
 import type { DeviceName } from "../runtime/device.ts";
 import { DEFAULT_DEVICE, DEVICES } from "../runtime/devices.ts";
@@ -167,16 +167,25 @@ export function resolveConfig(given: Readonly<Record<string, unknown>>): RunConf
 /** With what the method's authors published of the task, where that is asked for. @throws UserError where it is nothing. */
 function withPreset(given: Readonly<Record<string, unknown>>, name: string): Readonly<Record<string, unknown>> {
   if (given.preset === undefined) return given;
-  const { published } = findMethod(name);
-  const { options } = partOptions(runOptions, name, given);
-  const kind = options.kind === undefined ? undefined : findTaskKind(options.kind, 'option "kind"');
-  const task = namedTaskOf(sourceOf(options)) ?? kind?.publishedAs;
-  const setting = task === undefined ? undefined : published?.tasks[task];
+  const setting = publishedOf(given);
   if (setting) return { ...publishedOptions(setting), ...definedOf(given) };
-  const known = Object.keys(published?.tasks ?? {}).join(", ");
+  const known = Object.keys(findMethod(name).published?.tasks ?? {}).join(", ");
   throw new UserError(
-    `--preset paper: nothing is published of ${task ?? "examples of your own"} with method "${name}"${known ? `, but of ${known}` : ""}; leave it out`,
+    `--preset paper: nothing is published of ${publishedTaskOf(given, name) ?? "examples of your own"} with method "${name}"${known ? `, but of ${known}` : ""}; leave it out`,
   );
+}
+
+/** What the authors of the method that options name published of the task that they name; undefined where it is nothing. */
+export function publishedOf(given: Readonly<Record<string, unknown>>): PublishedSetting | undefined {
+  const name = String(given.method ?? DEFAULT_METHOD.name);
+  const task = publishedTaskOf(given, name);
+  return task === undefined ? undefined : findMethod(name).published?.tasks[task];
+}
+
+function publishedTaskOf(given: Readonly<Record<string, unknown>>, method: string): string | undefined {
+  const { options } = partOptions(runOptions, method, given);
+  const kind = options.kind === undefined ? undefined : findTaskKind(options.kind, 'option "kind"');
+  return namedTaskOf(sourceOf(options)) ?? kind?.publishedAs;
 }
 
 const definedOf = (given: Readonly<Record<string, unknown>>): Record<string, unknown> =>

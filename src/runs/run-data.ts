@@ -17,8 +17,7 @@ export interface ScoredData {
 export function scoredData(runs: readonly RunRecords[]): ScoredData {
   const { config, result } = runs[0]!;
   const { source } = config;
-  const task = result?.task ?? namedTaskOf(source) ?? "custom";
-  const name = task === "custom" ? nameOf(source) : task;
+  const name = result && result.task !== "custom" ? result.task : sourceName(source);
   const known = runs.map(({ dataFingerprint }) => dataFingerprint.examples);
   const first = known[0]!;
   const seeds = distinct(known.flatMap(({ heldOut }) => heldOut?.seed ?? []));
@@ -35,6 +34,9 @@ export function scoredData(runs: readonly RunRecords[]): ScoredData {
   );
   return { name, trainedOn: counted(known.map(({ train }) => train)), scoredOn: scored.join(" and ") };
 }
+
+/** A published task's name, or what the user's own data are called. */
+export const sourceName = (source: DataSource): string => namedTaskOf(source) ?? nameOf(source);
 
 const distinct = <T>(values: readonly T[]): T[] => [...new Set(values)];
 

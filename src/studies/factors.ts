@@ -21,7 +21,8 @@ export interface Factor {
   name: string;
   /** What a grid goes through; of a range without `steps` there is no list, and values are drawn from it alone. */
   levels: readonly Level[] | undefined;
-  draw(random: RandomGenerator): Level;
+  /** @param options those that are chosen already */
+  draw(random: RandomGenerator, options: Readonly<Record<string, unknown>>): Level;
   /** The factor takes part only where these options have one of these values. */
   when: Readonly<Record<string, readonly Value[]>>;
 }
@@ -122,7 +123,8 @@ function fromRange(name: string, { from, to, scale, steps }: Ends, when: Factor[
   };
 }
 
-const levelOf = (name: string, given: Value): Level => ({ label: shown(given), options: { [name]: given } });
+/** The level of one value of an option. */
+export const levelOf = (name: string, given: Value): Level => ({ label: shown(given), options: { [name]: given } });
 
 /** A value as tables show it. */
 export const shown = (given: unknown): string => (typeof given === "string" ? given : JSON.stringify(given));
@@ -164,6 +166,12 @@ function conditions(when: Readonly<Record<string, Value | readonly Value[]>>, wh
 
 /** What a configuration takes of each factor that takes part in it: the level's label. */
 export type Values = Readonly<Record<string, string>>;
+
+/** `rte, lora, rank 4`: tasks and methods say by themselves what they are. */
+export const labelOf = (values: Values): string =>
+  Object.entries(values)
+    .map(([name, value]) => (name === "task" || name === "method" ? value : `${name} ${value}`))
+    .join(", ");
 
 /** Options of runs that differ in their seed alone. */
 export interface Choice {
@@ -223,7 +231,7 @@ export function drawChoice(
   return conditionedLast(factors).reduce<Choice>(
     (choice, factor) => {
       // Drawn in any case, so that later factors' draws do not depend on whether this one takes part.
-      const level = factor.draw(random);
+      const level = factor.draw(random, choice.options);
       return takesPart(factor, choice.options) ? withLevel(choice, factor.name, level) : choice;
     },
     { values: {}, options },

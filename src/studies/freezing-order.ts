@@ -1,9 +1,8 @@
 import { ranks, spearman } from "../tasks/metrics/metrics.ts";
-import type { TrialOutcome } from "./run-study.ts";
+import type { ScoredTrial } from "./scored-trial.ts";
 import { grouped, mean, type Spread, spreadOf } from "./statistics.ts";
-import type { Configuration } from "./study-plan.ts";
 
-/** In which order a configuration's matrices froze, and how far its seeds agree. */
+/** In which order a setting's matrices froze, and how far its seeds agree. */
 export interface FreezingOrder {
   label: string;
   /** Trials whose matrices froze. */
@@ -14,24 +13,22 @@ export interface FreezingOrder {
   kinds: { kind: string; place: Spread }[];
 }
 
-/** How far the orders of two configurations agree, by their matrices' mean places over seeds. */
+/** How far the orders of two settings agree, by their matrices' mean places over seeds. */
 export interface OrderAgreement {
   labels: readonly [string, string];
   correlation: number;
 }
 
-/** What froze when, over seeds and configurations: those of one set of matrices are compared. */
-export function freezingOrders(
-  configurations: readonly Configuration[],
-  outcomes: readonly TrialOutcome[],
-): { orders: FreezingOrder[]; agreements: OrderAgreement[] } {
-  const byConfiguration = grouped(
-    outcomes.filter(({ status }) => status === "finished"),
-    ({ trial }) => trial.configuration,
-  );
-  const known = [...byConfiguration].flatMap(([index, of]) => {
+/** What froze when, over seeds and settings: those of one set of matrices are compared. */
+export function freezingOrders(trials: readonly ScoredTrial[]): {
+  orders: FreezingOrder[];
+  agreements: OrderAgreement[];
+} {
+  const finished = trials.filter(({ status }) => status === "finished");
+  const byLabel = grouped(finished, ({ setting, task }) => `${setting} on ${task}`);
+  const known = [...byLabel].flatMap(([label, of]) => {
     const places = of.flatMap(({ records }) => placesOf(records!.result!.frozenAtStep) ?? []);
-    return places.length > 0 ? [{ label: configurations[index]!.label, places }] : [];
+    return places.length > 0 ? [{ label, places }] : [];
   });
   const orders = known.map(({ label, places }): FreezingOrder => {
     const correlations = pairs(places).flatMap(([a, b]) => correlationOf(a, b) ?? []);

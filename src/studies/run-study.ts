@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { readJsonFile } from "../checkpoints/json-file-node.ts";
@@ -7,13 +8,26 @@ import { hasCheckpoint } from "../runs/checkpoint-folder.ts";
 import { type RunRecords, readRunRecords } from "../runs/read-run.ts";
 import { byScore } from "./best.ts";
 import { mean } from "./statistics.ts";
-import type { Study } from "./study-file.ts";
-import { type Configuration, type Reported, type StudyPlan, type Trial, trialFolder } from "./study-plan.ts";
+import type {
+  Configuration,
+  Reported,
+  Round,
+  SearchResults,
+  Study,
+  StudyOutcome,
+  StudyPlan,
+  TimeLimit,
+  Trial,
+  TrialOutcome,
+} from "./study.ts";
+import { trialFolder } from "./study-plan.ts";
 import { identifyingOptions, type TrialIdentity } from "./trial-identity.ts";
 
 /** What to do of a trial now. */
 export interface TrialJob {
   trial: Trial;
+  /** Its configuration's. */
+  label: string;
   directory: string;
   /** Options of the run, its folder among them. */
   config: Readonly<Record<string, unknown>>;
@@ -21,6 +35,7 @@ export interface TrialJob {
   resume: boolean;
   /** Pause after this many epochs. */
   stopAfter?: number | undefined;
+  until?: TimeLimit | undefined;
   reported: Reported | undefined;
 }
 
@@ -37,43 +52,21 @@ export const TRIAL_TIME = "trial.json";
 const timeSchema = z.object({ seconds: z.number() });
 const reportedSchema = z.record(z.string(), z.number().nullable());
 
-/** What a trial has come to. */
-export interface TrialOutcome {
-  trial: Trial;
-  directory: string;
-  /**
-   * `pruned`: halving left it behind; `open`: it is yet to begin or to go on.
-   */
-  status: "finished" | "pruned" | "failed" | "open";
-  /** Why it failed. */
-  reason?: string;
-  /** Epochs done. */
-  epochs: number;
-  records?: RunRecords;
-  /** Absent while it has not finished, and where there are no data for it. */
-  reported?: Record<string, number>;
-  /** Wall-clock seconds of its processes, where it had any of its own. */
-  processSeconds?: number | undefined;
-}
-
-export interface StudyOutcome {
-  trials: TrialOutcome[];
-  interrupted: boolean;
-}
-
 export interface StudyProgress {
   /** Told before a trial begins or goes on; `total` is of all that are to be done, as far as it is known. */
   onTrial?(trial: Trial, label: string, count: number, total: number): void;
-  /** Told when a trial has ended, or paused at a rung. */
+  /** Told when a trial has ended, or paused. */
   onEnd?(trial: Trial, label: string): void;
   onFailure?(directory: string, reason: string): void;
-  onRung?(epochs: number, left: readonly Configuration[]): void;
+  /** Told what the search has to say before it goes on. */
+  onNote?(note: string): void;
 }
 
 /**
- * Does all trials of a plan: finished ones are skipped, unfinished ones resumed, and one that fails does not keep the rest
- * from running.
+ * Does all trials that a plan's search asks for: finished ones are skipped, unfinished ones resumed, and one that fails does not
+ * keep the rest from running.
  * @param parallel how many are under way at a time
+ * @throws UserError where the folder holds something else than a study
  */
 export async function runStudy(
   plan: StudyPlan,
@@ -82,20 +75,23 @@ export async function runStudy(
   progress: StudyProgress = {},
   parallel = 1,
 ): Promise<StudyOutcome> {
+  await refuseOtherFolder(output);
   const state = new StudyState(plan, output);
-  const { seeds } = plan.study;
+  const expected = plan.expected.reduce((sum, { trials }) => sum + trials, 0);
   let count = 0;
 
   /** @returns whether the study goes on */
-  const advance = async ({ configuration, trial }: Turn, total: number, stopAfter?: number): Promise<boolean> => {
+  const advance = async ({ configuration, trial }: Turn, { epochs: stopAfter, until }: Round, total: number) => {
     const number = ++count;
+    const { label } = configuration;
     const directory = trialFolder(output, trial);
     if (await isDone(trial, directory, stopAfter)) return true;
-    progress.onTrial?.(trial, configuration.label, number, total);
+    if (isOver(until)) return false;
+    progress.onTrial?.(trial, label, number, total);
     const resume = await goesOn(directory, trial.identity);
     const config = { ...trial.config, output: directory };
-    const end = await run({ trial, directory, config, resume, stopAfter, reported: trial.reported });
-    if (end === "finished" || end === "paused") progress.onEnd?.(trial, configuration.label);
+    const end = await run({ trial, label, directory, config, resume, stopAfter, until, reported: trial.reported });
+    if (end === "finished" || end === "paused") progress.onEnd?.(trial, label);
     if (typeof end === "object") {
       state.failed.set(trial.id, end.failed);
       progress.onFailure?.(directory, end.failed);
@@ -103,31 +99,53 @@ export async function runStudy(
     return end !== "interrupted";
   };
 
-  let left = plan.configurations;
-  const rungs = plan.rungs ?? [{ epochs: Number.POSITIVE_INFINITY, configurations: left.length }];
-  const total = rungs.reduce((sum, rung) => sum + rung.configurations * seeds.length, 0);
-  for (const [i, rung] of rungs.entries()) {
-    const next = rungs[i + 1];
-    if (plan.rungs) progress.onRung?.(rung.epochs, left);
-    // Seed by seed: what is there when a study is cut off is a whole study of fewer seeds.
-    const turns = seeds.flatMap((_, seed) =>
-      left.map((configuration) => ({ configuration, trial: configuration.trials[seed]! })),
-    );
-    const goesOn = await eachOf(turns, parallel, (turn) => advance(turn, total, next && rung.epochs));
-    if (!goesOn) return state.outcome(true);
-    if (!next) break;
-    const best = await survivors(left, plan.study, next.configurations, rung.epochs, state);
-    for (const { trials } of left.filter((configuration) => !best.includes(configuration))) {
-      for (const { id } of trials) state.pruned.add(id);
-    }
-    left = best;
+  for await (const round of plan.search.rounds(plan, state)) {
+    state.enter(round);
+    if (round.note !== undefined) progress.onNote?.(round.note);
+    const turns = turnsOf(round);
+    const total = Math.max(expected, count + turns.length);
+    const goesOn = await eachOf(turns, parallel, (turn) => advance(turn, round, total));
+    if (!goesOn && !isOver(round.until)) return state.outcome(true);
   }
   return state.outcome(false);
+}
+
+const isOver = (until: TimeLimit | undefined): boolean => until !== undefined && performance.now() >= until.time;
+
+/** What a study's trials have come to so far, without running any. */
+export async function readStudy(plan: StudyPlan, output: string): Promise<StudyOutcome> {
+  const { trials } = await runStudy(plan, output, async () => "interrupted");
+  return { trials, interrupted: false };
+}
+
+/** `study.json` of a study's folder says this of itself. */
+export const STUDY_FORMAT = "aflora-study";
+
+/** @throws UserError where a folder holds anything, and that is no study. */
+async function refuseOtherFolder(output: string): Promise<void> {
+  const names = await readdir(output).catch((): string[] => []);
+  if (names.length === 0) return;
+  const written = (await readJsonFile(join(output, "study.json"))) as { format?: unknown } | undefined;
+  if (written ? written.format === STUDY_FORMAT : names.includes("trials")) return;
+  throw new UserError(
+    `${output} holds something else than a study, or one of another layout; choose another --output, or move that folder away`,
+  );
 }
 
 interface Turn {
   configuration: Configuration;
   trial: Trial;
+}
+
+/** Seed by seed: what is there when a study is cut off is a whole study of fewer seeds. */
+function turnsOf({ configurations }: Round): Turn[] {
+  const seeds = Math.max(0, ...configurations.map(({ trials }) => trials.length));
+  return Array.from({ length: seeds }, (_, seed) =>
+    configurations.flatMap((configuration): Turn[] => {
+      const trial = configuration.trials[seed];
+      return trial ? [{ configuration, trial }] : [];
+    }),
+  ).flat();
 }
 
 /** Does something for each item, several at a time, until it says that it is to end. @returns whether it never did */
@@ -143,33 +161,72 @@ async function eachOf<T>(items: readonly T[], parallel: number, act: (item: T) =
   return goesOn;
 }
 
-/** What a study's trials have come to so far, without running any. */
-export function readStudy(plan: StudyPlan, output: string): Promise<StudyOutcome> {
-  return new StudyState(plan, output).outcome(false);
-}
-
-class StudyState {
+class StudyState implements SearchResults {
   readonly failed = new Map<string, string>();
-  readonly pruned = new Set<string>();
+  readonly #pruned = new Set<Configuration>();
   readonly #plan: StudyPlan;
   readonly #output: string;
+  /** Those of the plan, and those that the search has come to, which take the place of others of their name. */
+  readonly #configurations = new Map<string, Configuration>();
+  #last: Round | undefined;
 
   constructor(plan: StudyPlan, output: string) {
     this.#plan = plan;
     this.#output = output;
+    this.#add(plan.configurations);
   }
 
-  /** The trial's own folder says what it came to. */
-  read(trial: Trial): Promise<TrialOutcome> {
-    const directory = trialFolder(this.#output, trial);
-    return readTrial(trial, directory, { failed: this.failed.get(trial.id), pruned: this.pruned.has(trial.id) });
+  #add(configurations: readonly Configuration[]): void {
+    for (const configuration of configurations) {
+      const { stage = "", label } = configuration;
+      this.#configurations.set(JSON.stringify([stage, label]), configuration);
+    }
+  }
+
+  /** Who paused in the last round and has no part in this one is left behind. */
+  enter(round: Round): void {
+    if (this.#last?.epochs !== undefined) {
+      for (const configuration of this.#last.configurations) {
+        if (!round.configurations.includes(configuration)) this.#pruned.add(configuration);
+      }
+    }
+    this.#last = round;
+    this.#add(round.configurations);
+  }
+
+  /** The trials' own folders say what they came to. */
+  outcomesOf(configuration: Configuration): Promise<TrialOutcome[]> {
+    const pruned = this.#pruned.has(configuration);
+    return Promise.all(
+      configuration.trials.map(async (trial) => {
+        const directory = trialFolder(this.#output, trial);
+        const read = await readTrial(trial, directory, { failed: this.failed.get(trial.id), pruned });
+        return { trial, configuration, directory, ...read };
+      }),
+    );
+  }
+
+  async ranked(configurations: readonly Configuration[], epochs?: number): Promise<Configuration[]> {
+    const { study } = this.#plan;
+    const scored = await Promise.all(
+      configurations.map(async (configuration) => {
+        const outcomes = await this.outcomesOf(configuration);
+        const scores = outcomes.flatMap((outcome) => heldOutScore(outcome, study, epochs) ?? []);
+        if (scores.length < outcomes.length || outcomes.some(({ status }) => status === "failed")) return [];
+        const [{ metric }] = scores as [HeldOutScore];
+        const [score, loss] = [mean(scores.map((each) => each.score)), mean(scores.map((each) => each.loss))];
+        return [{ configuration, metric, score, loss }];
+      }),
+    );
+    return scored
+      .flat()
+      .toSorted((a, b) => orderOf(study, a.metric)(a.score, b.score) || a.loss - b.loss)
+      .map(({ configuration }) => configuration);
   }
 
   async outcome(interrupted: boolean): Promise<StudyOutcome> {
     const trials: TrialOutcome[] = [];
-    for (const configuration of this.#plan.configurations) {
-      for (const trial of configuration.trials) trials.push(await this.read(trial));
-    }
+    for (const configuration of this.#configurations.values()) trials.push(...(await this.outcomesOf(configuration)));
     return { trials, interrupted };
   }
 }
@@ -193,17 +250,14 @@ async function readTrial(
   trial: Trial,
   directory: string,
   { failed, pruned }: { failed?: string | undefined; pruned: boolean },
-): Promise<TrialOutcome> {
+): Promise<Omit<TrialOutcome, "trial" | "configuration" | "directory">> {
   const records = await recordsOf(directory, trial.identity);
-  if (!records) {
-    const known = { trial, directory, epochs: 0 };
-    return failed === undefined ? { ...known, status: "open" } : { ...known, status: "failed", reason: failed };
-  }
+  if (!records)
+    return failed === undefined ? { epochs: 0, status: "open" } : { epochs: 0, status: "failed", reason: failed };
   const reported = await readReported(directory);
   const epochs = records.evaluations.reduce((most, { epoch }) => Math.max(most, epoch), 0);
   const time = timeSchema.safeParse(await readJsonFile(join(directory, TRIAL_TIME)));
-  const processSeconds = time.data?.seconds;
-  const known = { trial, directory, epochs, records, ...(reported && { reported }), processSeconds };
+  const known = { epochs, records, ...(reported && { reported }), processSeconds: time.data?.seconds };
   if (failed !== undefined) return { ...known, status: "failed", reason: failed };
   if (records.result && (reported || !trial.reported)) return { ...known, status: "finished" };
   return { ...known, status: pruned ? "pruned" : "open" };
@@ -225,50 +279,25 @@ async function isDone(trial: Trial, directory: string, stopAfter: number | undef
   return status === "finished" || (stopAfter !== undefined && epochs >= stopAfter);
 }
 
-/** The configurations that go on: those with the best held-out score so far, of equals the lower loss, as means over seeds. */
-async function survivors(
-  left: readonly Configuration[],
-  study: Study,
-  count: number,
-  epochs: number,
-  state: StudyState,
-): Promise<Configuration[]> {
-  const scored = await Promise.all(
-    left.map(async (configuration) => {
-      const outcomes = await Promise.all(configuration.trials.map((trial) => state.read(trial)));
-      if (outcomes.some(({ status }) => status === "failed")) return [];
-      const scores = outcomes.map((outcome) => heldOutScore(outcome, study, epochs));
-      if (scores.some((score) => score === undefined)) return [];
-      return [
-        {
-          configuration,
-          metric: scores[0]!.metric,
-          score: mean(scores.map((score) => score!.score)),
-          loss: mean(scores.map((score) => score!.loss)),
-        },
-      ];
-    }),
-  );
-  const order = scored.flat();
-  const better = order[0] ? orderOf(study, order[0].metric) : undefined;
-  return order
-    .toSorted((a, b) => better!(a.score, b.score) || a.loss - b.loss)
-    .slice(0, count)
-    .map(({ configuration }) => configuration);
-}
-
 /** Orders scores, the best first. */
 export function orderOf({ direction }: Pick<Study, "direction">, metric: string): (a: number, b: number) => number {
   if (direction === undefined) return byScore(metric);
   return direction === "lowest" ? (a, b) => a - b : (a, b) => b - a;
 }
 
+/** A trial's score on the examples that it is chosen on, by which metric, and the loss there. */
+export interface HeldOutScore {
+  metric: string;
+  score: number;
+  loss: number;
+}
+
 /** A trial's best score on its held-out examples, and the lowest loss there, of its first `epochs` epochs. */
 export function heldOutScore(
-  { records }: Pick<TrialOutcome, "records">,
+  { records }: { records?: RunRecords | undefined },
   study: Pick<Study, "metric" | "direction">,
   epochs = Number.POSITIVE_INFINITY,
-): { metric: string; score: number; loss: number } | undefined {
+): HeldOutScore | undefined {
   const trained = (records?.evaluations ?? []).filter(({ epoch }) => epoch > 0 && epoch <= epochs);
   const metric = study.metric ?? Object.keys(trained[0]?.metrics ?? {})[0];
   if (metric === undefined) return undefined;

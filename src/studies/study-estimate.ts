@@ -1,7 +1,7 @@
 import { stepsPerEpoch } from "../training/batch-order.ts";
 import { secondsOf, type Timing, timeRun } from "./estimate.ts";
 import { mean } from "./statistics.ts";
-import type { Configuration, StudyPlan } from "./study-plan.ts";
+import type { Configuration, StudyPlan } from "./study.ts";
 
 /** What a study is expected to take on this machine, one trial after another. */
 export interface StudyEstimate {
@@ -52,16 +52,14 @@ export async function estimateStudy(
     return { label: configuration.label, timing, more: configuration.length.reported };
   });
   const trials = whole.map(({ label, timing, more }) => ({ label, seconds: PROCESS_START + secondsOf(timing, more) }));
-  const seeds = plan.study.seeds.length;
-  let seconds = seeds * trials.reduce((sum, each) => sum + each.seconds, 0);
-  if (plan.rungs) {
-    // Which ones go on is not known: each rung's are taken to be like the mean.
-    seconds = plan.rungs.reduce((sum, rung, i) => {
-      const part = { from: plan.rungs![i - 1]?.epochs ?? 0, to: rung.epochs };
-      const each = mean(whole.map(({ timing, more }) => PROCESS_START + secondsOf(timing, more, part)));
-      return sum + seeds * rung.configurations * each;
-    }, 0);
-  }
+  // Which ones go on is not known: each round's are taken to be like the mean.
+  const seconds = plan.expected.reduce((sum, { trials: count, from, to }) => {
+    const each = whole.map(({ timing, more }) => {
+      const until = Math.min(to, timing.length.epochs);
+      return PROCESS_START + secondsOf(timing, more, { from: Math.min(from, until), to: until });
+    });
+    return sum + count * mean(each);
+  }, 0);
   const memory = Math.max(...whole.map(({ timing }) => timing.memory.total));
   return { seconds, memory, trials, timed: timings.size };
 }

@@ -1,82 +1,36 @@
 import { join } from "node:path";
-import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { didYouMean, UserError } from "../errors.ts";
-import { findMethod } from "../methods/methods.ts";
+import { findMethod, METHODS } from "../methods/methods.ts";
 import { loadTask } from "../runs/load-task.ts";
-import { optionOfRun, type RunConfig, resolveConfig, withAbsolutePaths } from "../runs/run-config.ts";
+import { optionOfRun, publishedOf, type RunConfig, resolveConfig, withAbsolutePaths } from "../runs/run-config.ts";
+import { sourceName } from "../runs/run-data.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { AsyncMemo } from "./async-memo.ts";
 import { RunChecker } from "./check-run.ts";
-import { type Choice, checkAllTakePart, drawChoice, gridOf, type Values } from "./factors.ts";
-import { type Rung, rungsOf } from "./halving.ts";
-import type { Study } from "./study-file.ts";
-import { Identifier, type TrialIdentity, trialId } from "./trial-identity.ts";
+import { labelOf } from "./factors.ts";
+import type { Configuration, Reported, Study, StudyPlan, Trial, Wanted } from "./study.ts";
+import { Identifier, trialId } from "./trial-identity.ts";
+import { holdingOut, optionsOfMethod } from "./trial-options.ts";
 
-/** Where a trial's reported score comes from: the data's own validation examples, or a file. */
-export type Reported = { ownSplits: true } | { validation: string };
-
-/** One run of a study. */
-export interface Trial {
-  /** Hash of what it is, the name of its folder. */
-  id: string;
-  identity: TrialIdentity;
-  /** Index of its configuration. */
-  configuration: number;
-  seed: number;
-  /** Options of the run but its folder. */
-  config: Readonly<Record<string, unknown>>;
-  /** Absent where all examples that are known train or choose. */
-  reported: Reported | undefined;
-}
-
-/** Trials that differ in their seed alone. */
-export interface Configuration {
-  /** `beta1 0.5, beta2 0.9` */
-  label: string;
-  values: Values;
-  trials: readonly Trial[];
-  /** Examples that a run trains on and that it is reported on (of a file not counted: 0), its epochs and batch. */
-  length: { examples: number; reported: number; epochs: number; batchSize: number };
-}
-
-export interface StudyPlan {
-  study: Study;
-  configurations: readonly Configuration[];
-  /** Of successive halving. */
-  rungs: readonly Rung[] | undefined;
-  /** What the reader of the numbers must know. */
-  notes: readonly string[];
-}
-
-/** Of the draws of a random search: a study drawn again is the same. */
-const DRAW_SEED = 0;
-
-/** Draws that are made for one that is new. */
-const PATIENCE = 100;
-
-/** Most trials that cannot work which an error tells the reason of. */
+/** Most configurations that cannot work which an error tells the reason of. */
 const TOLD = 12;
 
 /**
- * Lays out all trials of a study and checks everything about them that can be known before the first one starts.
- * @throws UserError where a factor, the data or trials cannot work: then all of these are named.
+ * Lays out a study as far as it is known before the first trial starts, and checks everything about it that can be.
+ * @param signal aborting ends it, with its reason
+ * @throws UserError where a factor, the data or configurations cannot work: then all of these are named.
  */
-export async function planStudy(study: Study): Promise<StudyPlan> {
-  return planChoices(
-    study,
-    study.trials === undefined ? gridOf(study.factors, study.options) : drawn(study, study.trials),
-  );
-}
-
-/** The same for configurations that were chosen in another way. */
-export async function planChoices(study: Study, choices: readonly Choice[]): Promise<StudyPlan> {
+export async function planStudy(study: Study, signal?: AbortSignal): Promise<StudyPlan> {
+  refuseForeign(study);
   const planner = new Planner(study);
+  const { algorithm, options } = study.search;
+  const search = await algorithm.begin(study, options, signal);
   const failures: string[] = [];
   const byFirstTrial = new Map<string, Configuration>();
-  for (const choice of choices) {
+  for (const choice of search.choices) {
     try {
-      const configuration = await planner.configuration(choice, byFirstTrial.size);
+      const configuration = await planner.configuration(choice);
       const [{ id }] = configuration.trials as [Trial];
       // A factor that the method does not have changes nothing.
       if (!byFirstTrial.has(id)) byFirstTrial.set(id, configuration);
@@ -85,9 +39,16 @@ export async function planChoices(study: Study, choices: readonly Choice[]): Pro
       failures.push(`${labelOf(choice.values)}: ${error.message}`);
     }
   }
-  if (failures.length > 0) throw refusal(failures, choices.length);
+  if (failures.length > 0) throw refusal(failures, search.choices.length);
   const configurations = [...byFirstTrial.values()];
-  return { study, configurations, rungs: rungsFor(study, configurations), notes: planner.notes(configurations) };
+  return {
+    study,
+    search,
+    configurations,
+    expected: search.expects(configurations),
+    notes: planner.notes(configurations),
+    more: (wanted) => planner.configuration(wanted),
+  };
 }
 
 function refusal(failures: readonly string[], of: number): UserError {
@@ -101,30 +62,21 @@ function refusal(failures: readonly string[], of: number): UserError {
   );
 }
 
-function drawn(study: Study, trials: number): Choice[] {
-  const random = xoroshiro128plus(DRAW_SEED);
-  const found = new Map<string, Choice>();
-  for (let i = 0; i < trials * PATIENCE && found.size < trials; i++) {
-    const choice = drawChoice(study.factors, study.options, random);
-    const key = JSON.stringify(choice.values);
-    if (!found.has(key)) found.set(key, choice);
-  }
-  const choices = [...found.values()];
-  checkAllTakePart(study.factors, choices, 'give more "trials", or that among the options');
-  return choices;
+/** @throws UserError where an option is one that no method of the study has. */
+function refuseForeign({ options, factors }: Study): void {
+  const given = [options, ...factors.flatMap(({ levels = [] }) => levels.map((level) => level.options))];
+  const methods = new Set(given.flatMap(({ method }) => method ?? []));
+  const definitions = [...methods].map((name) => findMethod(String(name)));
+  const drawn = factors.flatMap(({ name, levels }) => (levels ? [] : name));
+  const names = [...given.flatMap((of) => Object.keys(of)), ...drawn];
+  const foreign = names.find(
+    (name) => !optionOfRun(name) && !definitions.some((definition) => name in definition.options.shape),
+  );
+  if (foreign === undefined) return;
+  const owners = METHODS.ownersOf(foreign);
+  const here = definitions.map(({ name }) => name).join(", ");
+  throw new UserError(`option "${foreign}" belongs to ${owners.join(" and ")}, not to the methods here (${here})`);
 }
-
-/** Configurations of fewer epochs than others end before the last rung. */
-function rungsFor({ search, reduction }: Study, configurations: readonly Configuration[]): Rung[] | undefined {
-  if (search !== "halving") return undefined;
-  return rungsOf(configurations.length, Math.max(...configurations.map(({ length }) => length.epochs)), reduction);
-}
-
-/** `beta1 0.5, beta2 0.9` */
-export const labelOf = (values: Values): string =>
-  Object.entries(values)
-    .map(([name, value]) => `${name} ${value}`)
-    .join(", ");
 
 /** Data of one source, as read. */
 interface Source {
@@ -139,37 +91,69 @@ class Planner {
   readonly #checker = new RunChecker();
   readonly #identifier = new Identifier();
   readonly #sources = new AsyncMemo<Source>();
+  /** What was found published, and what was not. */
+  readonly #published = new Set<string>();
 
   constructor(study: Study) {
     this.#study = study;
   }
 
   /** @throws UserError where its trials cannot work. */
-  async configuration({ values, options }: Choice, index: number): Promise<Configuration> {
-    const { seeds, holdOut } = this.#study;
-    const own = ownOptions(options, this.#study);
-    const { validation, ...given } = own;
-    const asGiven = { ...given, seed: seeds[0]!, validationSplit: holdOut };
-    const { task, ownValidation } = await this.#sourceOf(resolveConfig(asGiven));
+  async configuration({ values, options, stage, found, ...wanted }: Wanted): Promise<Configuration> {
+    const { seeds = this.#study.seeds, holdOut = this.#study.holdOut } = wanted;
+    const { preset, ...own } = optionsOfMethod(options);
+    const given = { ...holdingOut(own, holdOut), seed: seeds[0]! };
+    const { task, ownValidation } = await this.#sourceOf(resolveConfig(given));
     this.#checkMetric(task);
     // A kind that the data told may have a recipe of its own.
-    const others = findTaskKind(task.kind).recipe ? { ...given, kind: task.kind } : given;
-    const first = resolveConfig({ ...asGiven, ...others });
-    const file = validation === undefined ? undefined : String(validation);
-    const reported: Reported | undefined =
-      file !== undefined ? { validation: file } : ownValidation > 0 ? { ownSplits: true } : undefined;
+    const told = { ...given, ...(findTaskKind(task.kind).recipe && { kind: task.kind }) };
+    const settings = preset === undefined ? told : this.#withPublished({ ...told, preset });
+    const first = resolveConfig(settings);
     await this.#checker.check(first, task.train.length);
+    const file = own.validation === undefined ? undefined : String(own.validation);
+    const reported: Reported | undefined =
+      holdOut === 0
+        ? undefined
+        : file !== undefined
+          ? { validation: file }
+          : ownValidation > 0
+            ? { ownSplits: true }
+            : undefined;
     const trials = await Promise.all(
       seeds.map(async (seed): Promise<Trial> => {
-        const config = { ...others, seed, validationSplit: holdOut };
-        const resolved = resolveConfig(config);
-        const identity = await this.#identifier.identify(withAbsolutePaths(resolved), task, file);
-        return { id: trialId(identity), identity, configuration: index, seed, config, reported };
+        const config = { ...settings, seed };
+        const resolved = withAbsolutePaths(resolveConfig(config));
+        const identity = await this.#identifier.identify(resolved, task, reported && file);
+        return { id: trialId(identity), identity, seed, config, reported };
       }),
     );
     const { epochs, batchSize } = first.run;
-    const length = { examples: task.train.length, reported: ownValidation, epochs, batchSize };
-    return { label: labelOf(values), values, trials, length };
+    return {
+      label: labelOf(values),
+      values,
+      options,
+      ...(stage !== undefined && { stage }),
+      ...(found && { found }),
+      trials,
+      source: first.source,
+      holdsOut: task.heldOut !== undefined,
+      length: { examples: task.train.length, reported: reported ? ownValidation : 0, epochs, batchSize },
+    };
+  }
+
+  /** With what the method's authors published of the task; of a task that they did not publish, the defaults stay. */
+  #withPublished(given: Record<string, unknown>): Record<string, unknown> {
+    const method = findMethod(String(given.method));
+    const published = publishedOf(given);
+    if (published) {
+      this.#published.add(`${method.name}: settings of ${method.published!.source}`);
+      return given;
+    }
+    const { preset: _, ...others } = given;
+    const { source } = resolveConfig(others);
+    this.#published.add(`${method.name} on ${sourceName(source)}: no published setting; aflora's defaults are used`);
+    // As where something is published, so that all methods train the same of the head.
+    return { head: "classifier", ...others };
   }
 
   #checkMetric({ name, metrics }: TaskData): void {
@@ -180,47 +164,35 @@ class Planner {
   }
 
   notes(configurations: readonly Configuration[]): string[] {
-    const { holdOut } = this.#study;
-    const share = `${Number((100 * holdOut).toPrecision(3))} % of the training examples, drawn by each seed`;
-    const reportedSeparately = configurations.every(({ trials }) => trials[0]!.reported);
-    return [
-      reportedSeparately
-        ? `Epochs and configurations are chosen on ${share}; scores are reported on validation data that played no part in it.`
-        : `Epochs and configurations are chosen on ${share}. There are no validation data beside them, so that the scores of the chosen are those by which they were chosen, and too good.`,
-    ];
+    return [howChosen(this.#study, configurations), ...this.#published];
   }
 
   #sourceOf(config: RunConfig): Promise<Source> {
-    const { text, textPair, label, kind, maxTrainSamples, offline } = config.run;
-    const key = JSON.stringify([config.source, text, textPair, label, kind, maxTrainSamples]);
+    const { text, textPair, label, kind, maxTrainSamples, validationSplit, offline } = config.run;
+    const key = JSON.stringify([config.source, text, textPair, label, kind, maxTrainSamples, validationSplit]);
     return this.#sources.get(key, async () => {
-      const whole = await loadTask({ ...config, run: { ...config.run, validationSplit: undefined } }, { offline });
+      const task = await loadTask(config, { offline });
+      const whole =
+        validationSplit === undefined
+          ? task
+          : await loadTask({ ...config, run: { ...config.run, validationSplit: undefined } }, { offline });
       const own = whole.heldOut ? [] : whole.validation;
-      return {
-        task: await loadTask(config, { offline }),
-        ownValidation: own.reduce((sum, { examples }) => sum + examples.length, 0),
-      };
+      return { task, ownValidation: own.reduce((sum, { examples }) => sum + examples.length, 0) };
     });
   }
 }
 
-/**
- * Options of runs and those of the configuration's method; another method's are left out.
- * @throws UserError where no method of the study has an option
- */
-function ownOptions(
-  options: Readonly<Record<string, unknown>>,
-  { factors, options: base }: Study,
-): Record<string, unknown> {
-  const method = findMethod(String(options.method));
-  const methods = [
-    base.method,
-    ...factors.flatMap(({ levels = [] }) => levels.map((level) => level.options.method ?? base.method)),
-  ];
-  const isUsed = (key: string): boolean => methods.some((name) => key in findMethod(String(name)).options.shape);
-  return Object.fromEntries(
-    Object.entries(options).filter(([key]) => optionOfRun(key) || key in method.options.shape || !isUsed(key)),
-  );
+/** On what epochs and configurations are chosen, and whether scores are of something else. */
+function howChosen({ holdOut }: Study, configurations: readonly Configuration[]): string {
+  if (holdOut === 0) {
+    return configurations.some(({ holdsOut }) => holdsOut)
+      ? "The best epoch of each run is chosen on the examples that scores are of, which each seed draws from the training examples."
+      : "The best epoch of each run is chosen on the validation examples that scores are of, as published tables do it.";
+  }
+  const share = `${Number((100 * holdOut).toPrecision(3))} % of the training examples, drawn by each seed`;
+  return configurations.every(({ trials }) => trials[0]!.reported)
+    ? `Epochs and configurations are chosen on ${share}; scores are reported on validation data that played no part in it.`
+    : `Epochs and configurations are chosen on ${share}. There are no validation data beside them, so that the scores of the chosen are those by which they were chosen, and too good.`;
 }
 
 /** A trial's folder in that of its study. */

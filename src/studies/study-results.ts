@@ -1,53 +1,62 @@
-import { basename } from "node:path";
-import { glueTaskName } from "../tasks/glue.ts";
+import { type ScoredData, scoredData } from "../runs/run-data.ts";
 import { bestIs } from "./best.ts";
 import { type FreezingOrder, freezingOrders, type OrderAgreement } from "./freezing-order.ts";
-import { heldOutScore, orderOf, type StudyOutcome, type TrialOutcome } from "./run-study.ts";
+import { type OverTasks, overTasks, type SettingCosts } from "./over-tasks.ts";
+import { heldOutScore, orderOf } from "./run-study.ts";
+import { type ScoredTrial, scoresOf } from "./scored-trial.ts";
 import { grouped, mean, type Spread, spreadOf } from "./statistics.ts";
-import type { Study } from "./study-file.ts";
-import type { Configuration, StudyPlan } from "./study-plan.ts";
+import type { Study, TrialOutcome } from "./study.ts";
 
 /** One trial, as tables list it. */
 export interface TrialRow {
+  /** Name of its folder. */
   id: string;
   task: string;
-  configuration: string;
+  setting: string;
   values: Readonly<Record<string, string>>;
+  /** What it was for, where it is not one of those that are compared. */
+  stage?: string | undefined;
+  found?: Readonly<Record<string, string>> | undefined;
   seed: number;
   status: TrialOutcome["status"];
   reason?: string | undefined;
   epochs: number;
+  /** By which it is chosen. */
   metric?: string | undefined;
-  /** Best score on the held-out examples so far. */
+  /** Best score on the examples that its epoch is chosen on, so far. */
   heldOut?: number | undefined;
   /** Lowest loss there: of equal scores it decides. */
   heldOutLoss?: number | undefined;
-  /** The adapter's score on data that played no part in any choice. */
-  reported?: number | undefined;
+  /** The adapter's metrics on what is reported, where it has finished. */
+  scores: Readonly<Record<string, number>>;
   /** Trainable parameters, averaged over training, the head's not counted. */
   trainable?: number | undefined;
+  /** Wall-clock seconds of training, and of the median step. */
   seconds?: number | undefined;
+  secondsPerStep?: number | undefined;
   peakMemory?: number | undefined;
   flops?: number | undefined;
   directory: string;
 }
 
-/** One configuration on one task; spreads are over the seeds of finished trials. */
-export interface ConfigurationRow {
-  label: string;
+/** One setting on one task; spreads are over the seeds of finished trials. */
+export interface SettingRow extends SettingCosts {
   values: Readonly<Record<string, string>>;
+  found?: Readonly<Record<string, string>> | undefined;
   trials: Record<TrialOutcome["status"], number>;
   /** Epochs of its furthest trial. */
   epochs: number;
-  heldOut?: Spread;
-  /** What tables and pictures show as the score. */
-  score?: Spread;
-  trainable?: Spread;
-  seconds?: Spread;
-  peakMemory?: number;
+  /** On the examples that epochs are chosen on; of settings that did not finish, of the epochs that they had. */
+  heldOut?: Spread | undefined;
+  /** Mean of the lowest losses there. */
+  heldOutLoss?: number | undefined;
+  /** By metric. */
+  scores: Readonly<Record<string, Spread>>;
+  /** Of the metric by which settings are chosen. */
+  score?: Spread | undefined;
 }
 
-/** What a factor does by itself: for each of its levels the mean over configurations that have it, spread over seeds. */
+/** What a factor does by itself: for each of its levels the mean over settings that have it, spread over seeds. */
 export interface MainEffect {
   factor: string;
   levels: { level: string; score: Spread; configurations: number }[];
@@ -62,15 +71,22 @@ export interface Interaction {
 /** A study's numbers on one task. */
 export interface TaskResults {
   task: string;
+  /** What its scores were measured on. */
+  data: ScoredData;
   metric: string;
-  best: "highest" | "lowest";
+  direction: "highest" | "lowest";
   /** Whether scores are of data that played no part in any choice. */
   reportedSeparately: boolean;
-  rows: ConfigurationRow[];
-  /** Label of the configuration that is best on the held-out examples, among those whose trials all finished. */
-  chosen?: string;
-  /** The next best, and by how much its score differs, seed by seed. */
-  next?: { label: string; difference: Spread };
+  rows: SettingRow[];
+  /**
+   * The setting with the best score on the examples that settings are chosen on, among those whose trials all finished; of equal
+   * scores the one with the lower loss.
+   */
+  best?: string;
+  /** Settings with the same score. */
+  ties: string[];
+  /** The next best, and by how much the best one's score differs from its, seed by seed. */
+  next?: { setting: string; difference: Spread | undefined };
   effects: MainEffect[];
   interactions: Interaction[];
 }
@@ -81,157 +97,174 @@ export interface StudyResults {
   about?: string | undefined;
   notes: readonly string[];
   tasks: TaskResults[];
+  settings: OverTasks;
   trials: TrialRow[];
   freezing: { orders: FreezingOrder[]; agreements: OrderAgreement[] };
 }
 
-/** The numbers of what a study's trials have come to. */
-export function studyResults({ study, configurations, notes }: StudyPlan, { trials }: StudyOutcome): StudyResults {
-  const rows = trials.map((outcome) => trialRow(outcome, configurations, study));
-  const byTask = grouped(
-    trials.map((outcome, i) => ({ outcome, row: rows[i]! })),
-    ({ row }) => row.task,
+/** What of a study its numbers depend on; of runs compared by themselves there is little of it. */
+export type Asked = Pick<StudyResults, "title" | "about" | "notes"> &
+  Partial<Pick<Study, "factors" | "metric" | "direction">>;
+
+/** The numbers of what a study's trials, or other runs, have come to. */
+export function studyResults(asked: Asked, trials: readonly ScoredTrial[]): StudyResults {
+  const { title, about, notes } = asked;
+  const rows = trials.map((trial) => trialRow(trial, asked));
+  const compared = trials.flatMap((trial, i) => (trial.stage === undefined ? [{ trial, row: rows[i]! }] : []));
+  const tasks = [...grouped(compared, ({ row }) => row.task)].flatMap(
+    ([task, of]) => taskResults(task, of, asked) ?? [],
+  );
+  const settings = overTasks(
+    tasks,
+    compared.map(({ trial }) => trial),
   );
   return {
-    title: study.title,
-    about: study.about,
+    title,
+    about,
     notes,
-    tasks: [...byTask].flatMap(
-      ([task, of]) =>
-        taskResults(
-          task,
-          of.map(({ row }) => row),
-          study,
-        ) ?? [],
-    ),
+    tasks,
+    settings,
     trials: rows,
-    freezing: freezingOrders(configurations, trials),
+    freezing: freezingOrders(compared.map(({ trial }) => trial)),
   };
 }
 
-/** What a trial's examples are of. */
-function taskOf({ task, train, dataset, datasetConfig }: Readonly<Record<string, unknown>>): string {
-  if (task !== undefined) return glueTaskName(String(task));
-  if (train !== undefined) return basename(String(train));
-  return [dataset, datasetConfig].filter((part) => part !== undefined).join(", ");
-}
-
-function trialRow(outcome: TrialOutcome, configurations: readonly Configuration[], study: Study): TrialRow {
-  const { trial, status, reason, epochs, records, reported, directory } = outcome;
-  const { label, values } = configurations[trial.configuration]!;
-  const score = heldOutScore(outcome, study);
+function trialRow(trial: ScoredTrial, asked: Asked): TrialRow {
+  const { task, setting, values, stage, found, seed, status, reason, epochs, records, directory } = trial;
+  const score = heldOutScore(trial, asked);
   const result = records?.result;
   return {
-    id: trial.id,
-    task: taskOf(trial.config),
-    configuration: label,
+    id: directory.split(/[\\/]/).at(-1)!,
+    task,
+    setting,
     values,
-    seed: trial.seed,
+    stage,
+    found,
+    seed,
     status,
     reason,
     epochs,
     metric: score?.metric,
     heldOut: score?.score,
     heldOutLoss: score?.loss,
-    reported: score && reported?.[score.metric],
+    scores: status === "finished" ? scoresOf(trial) : {},
     trainable: result?.trainable.average,
     seconds: result?.seconds,
+    secondsPerStep: result?.secondsPerStep,
     peakMemory: result?.peakMemory,
     flops: result?.flops,
     directory,
   };
 }
 
-const scoreOf = ({ reported, heldOut }: TrialRow): number | undefined => reported ?? heldOut;
-
-function taskResults(task: string, all: readonly TrialRow[], study: Study): TaskResults | undefined {
-  const metric = all.find((row) => row.metric !== undefined)?.metric;
+function taskResults(
+  task: string,
+  of: readonly { trial: ScoredTrial; row: TrialRow }[],
+  asked: Asked,
+): TaskResults | undefined {
+  const all = of.map(({ row }) => row);
+  const began = of.flatMap(({ trial: { records } }) => records ?? []);
+  const metric = asked.metric ?? all.flatMap((row) => row.metric ?? Object.keys(row.scores)[0] ?? [])[0];
   if (metric === undefined) return undefined;
-  const finished = all.filter((row) => row.status === "finished" && scoreOf(row) !== undefined);
-  const factors = factorsOf(all, study);
-  const rows = [...grouped(all, ({ configuration }) => configuration)].map(([label, of]) =>
-    configurationRow(label, of),
+  const finished = of.filter(({ trial }) => trial.status === "finished");
+  const reportedSeparately = finished.length > 0 && finished.every(({ trial }) => trial.reported !== undefined);
+  const scored = finished.flatMap(({ row }) => (metric in row.scores ? { ...row, score: row.scores[metric]! } : []));
+  const rows = [...grouped(all, ({ setting }) => setting)].map(([setting, own]) => settingRow(setting, own, metric));
+  const order = orderOf(asked, metric);
+  // On the same examples the score is that of the adapter that is kept.
+  const chosenBy = ({ score, heldOut }: SettingRow): number => (reportedSeparately ? heldOut : score)!.mean;
+  const whole = rows.filter(
+    (row) => row.score && (!reportedSeparately || row.heldOut) && row.trials.finished === countOf(row.trials),
   );
-  const order = orderOf(study, metric);
-  const whole = rows.filter(({ trials, heldOut }) => trials.finished === study.seeds.length && heldOut);
-  const lossOf = ({ label }: ConfigurationRow): number =>
-    mean(finished.filter(({ configuration }) => configuration === label).map((row) => row.heldOutLoss!));
-  const [first, second] = whole.toSorted((a, b) => order(a.heldOut!.mean, b.heldOut!.mean) || lossOf(a) - lossOf(b));
-  const next = first &&
-    second && { label: second.label, difference: differenceOf(finished, first.label, second.label) };
+  const [first, second, ...others] = whole.toSorted(
+    (a, b) => order(chosenBy(a), chosenBy(b)) || (a.heldOutLoss ?? 0) - (b.heldOutLoss ?? 0),
+  );
+  const ties = [second, ...others].filter((row) => row && first && chosenBy(row) === chosenBy(first));
+  const factors = factorsOf(all, asked);
   return {
     task,
+    data: scoredData(began),
     metric,
-    best: study.direction ?? bestIs(metric),
-    reportedSeparately: finished.length > 0 && finished.every(({ reported }) => reported !== undefined),
+    direction: asked.direction ?? bestIs(metric),
+    reportedSeparately,
     rows,
-    ...(first && { chosen: first.label }),
-    ...(next && { next }),
-    effects: factors.map((factor) => mainEffect(factor, finished, study)),
-    interactions: factors.flatMap((a, i) => factors.slice(i + 1).map((b) => interaction(a, b, finished, study))),
+    ...(first && { best: first.setting }),
+    ties: ties.map((row) => row!.setting),
+    ...(first && second && { next: { setting: second.setting, difference: differenceOf(scored, first, second) } }),
+    effects: factors.map((factor) => mainEffect(factor, scored, asked)),
+    interactions: factors.flatMap((a, i) => factors.slice(i + 1).map((b) => interaction(a, b, scored, asked))),
   };
 }
 
+const countOf = (trials: SettingRow["trials"]): number => Object.values(trials).reduce((sum, count) => sum + count, 0);
+
+/** A finished trial with its score by the task's metric. */
+type Scored = TrialRow & { score: number };
+
 /** Factors of which a task's trials have several levels. */
-function factorsOf(rows: readonly TrialRow[], { factors }: Study): string[] {
-  return factors
-    .map(({ name }) => name)
-    .filter((name) => new Set(rows.flatMap(({ values }) => values[name] ?? [])).size > 1);
+function factorsOf(rows: readonly TrialRow[], { factors }: Asked): string[] {
+  const names = factors?.map(({ name }) => name) ?? [...new Set(rows.flatMap(({ values }) => Object.keys(values)))];
+  return names.filter((name) => new Set(rows.flatMap(({ values }) => values[name] ?? [])).size > 1);
 }
 
-function configurationRow(label: string, rows: readonly TrialRow[]): ConfigurationRow {
+function settingRow(setting: string, rows: readonly TrialRow[], metric: string): SettingRow {
   const finished = rows.filter(({ status }) => status === "finished");
   const count = (status: TrialOutcome["status"]): number => rows.filter((row) => row.status === status).length;
-  const spread = (of: readonly TrialRow[], value: (row: TrialRow) => number | undefined): Spread | undefined => {
+  const spread = (
+    value: (row: TrialRow) => number | undefined,
+    of: readonly TrialRow[] = finished,
+  ): Spread | undefined => {
     const values = of.flatMap((row) => value(row) ?? []);
     return values.length > 0 ? spreadOf(values) : undefined;
   };
   // Of pruned trials the score is that of the epochs that they had.
-  const heldOut = spread(finished.length > 0 ? finished : rows, (row) => row.heldOut);
-  const score = spread(finished, scoreOf);
-  const trainable = spread(finished, (row) => row.trainable);
-  const seconds = spread(finished, (row) => row.seconds);
+  const begun = finished.length > 0 ? finished : rows;
+  const metrics = [...new Set(finished.flatMap(({ scores }) => Object.keys(scores)))];
+  const [{ values, found }] = rows as [TrialRow];
   return {
-    label,
-    values: rows[0]!.values,
+    setting,
+    values,
+    found,
     trials: { finished: finished.length, pruned: count("pruned"), failed: count("failed"), open: count("open") },
     epochs: Math.max(...rows.map(({ epochs }) => epochs)),
-    ...(heldOut && { heldOut }),
-    ...(score && { score }),
-    ...(trainable && { trainable }),
-    ...(seconds && { seconds }),
-    ...(finished.length > 0 && { peakMemory: Math.max(...finished.map((row) => row.peakMemory ?? 0)) }),
+    heldOut: spread((row) => row.heldOut, begun),
+    heldOutLoss: spread((row) => row.heldOutLoss, begun)?.mean,
+    scores: Object.fromEntries(metrics.map((name) => [name, spread(({ scores }) => scores[name])!])),
+    score: spread(({ scores }) => scores[metric]),
+    trainable: spread((row) => row.trainable),
+    seconds: spread((row) => row.seconds),
+    secondsPerStep: spread((row) => row.secondsPerStep),
+    flops: spread((row) => row.flops),
+    peakMemory: finished.length > 0 ? Math.max(...finished.map((row) => row.peakMemory ?? 0)) : undefined,
   };
 }
 
 /** Mean over the rows of each seed, then spread over seeds. */
-function overSeeds(rows: readonly TrialRow[]): Spread | undefined {
+function overSeeds(rows: readonly Scored[]): Spread | undefined {
   const bySeed = [...grouped(rows, ({ seed }) => seed).values()];
-  return bySeed.length > 0 ? spreadOf(bySeed.map((of) => mean(of.map((row) => scoreOf(row)!)))) : undefined;
+  return bySeed.length > 0 ? spreadOf(bySeed.map((of) => mean(of.map(({ score }) => score)))) : undefined;
 }
 
-function differenceOf(rows: readonly TrialRow[], a: string, b: string): Spread {
-  const bySeed = grouped(rows, ({ seed }) => seed);
-  return spreadOf(
-    [...bySeed.values()].flatMap((of) => {
-      const [first, second] = [a, b].map((label) => of.find(({ configuration }) => configuration === label));
-      return first && second ? [scoreOf(first)! - scoreOf(second)!] : [];
-    }),
-  );
+function differenceOf(rows: readonly Scored[], a: SettingRow, b: SettingRow): Spread | undefined {
+  const differences = [...grouped(rows, ({ seed }) => seed).values()].flatMap((of) => {
+    const [first, second] = [a, b].map(({ setting }) => of.find((row) => row.setting === setting));
+    return first && second ? [first.score - second.score] : [];
+  });
+  return differences.length > 0 ? spreadOf(differences) : undefined;
 }
 
-function mainEffect(factor: string, rows: readonly TrialRow[], study: Study): MainEffect {
-  const levels = levelsOf(factor, rows, study).flatMap((level) => {
+function mainEffect(factor: string, rows: readonly Scored[], asked: Asked): MainEffect {
+  const levels = levelsOf(factor, rows, asked).flatMap((level) => {
     const of = rows.filter(({ values }) => values[factor] === level);
     const score = overSeeds(of);
-    return score ? [{ level, score, configurations: new Set(of.map(({ configuration }) => configuration)).size }] : [];
+    return score ? [{ level, score, configurations: new Set(of.map(({ setting }) => setting)).size }] : [];
   });
   return { factor, levels };
 }
 
-function interaction(a: string, b: string, rows: readonly TrialRow[], study: Study): Interaction {
-  const cells = levelsOf(a, rows, study).flatMap((first) =>
-    levelsOf(b, rows, study).flatMap((second) => {
+function interaction(a: string, b: string, rows: readonly Scored[], asked: Asked): Interaction {
+  const cells = levelsOf(a, rows, asked).flatMap((first) =>
+    levelsOf(b, rows, asked).flatMap((second) => {
       const score = overSeeds(rows.filter(({ values }) => values[a] === first && values[b] === second));
       return score ? [{ levels: [first, second] as const, score }] : [];
     }),
@@ -240,9 +273,9 @@ function interaction(a: string, b: string, rows: readonly TrialRow[], study: Stu
 }
 
 /** Levels of a factor that rows have, in the order of the study; those drawn from a range by size. */
-function levelsOf(factor: string, rows: readonly Pick<TrialRow, "values">[], study: Pick<Study, "factors">): string[] {
+function levelsOf(factor: string, rows: readonly Pick<TrialRow, "values">[], { factors }: Asked): string[] {
   const present = [...new Set(rows.flatMap(({ values }) => values[factor] ?? []))];
-  const listed = study.factors.find(({ name }) => name === factor)?.levels?.map(({ label }) => label);
+  const listed = factors?.find(({ name }) => name === factor)?.levels?.map(({ label }) => label);
   if (listed) return listed.filter((label) => present.includes(label));
   return present.toSorted((a, b) => Number(a) - Number(b) || (a < b ? -1 : 1));
 }

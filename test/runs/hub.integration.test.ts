@@ -9,7 +9,8 @@ import { fineTune, type RunStart } from "../../src/runs/fine-tune.ts";
 import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { loadTask } from "../../src/runs/load-task.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
-import { planComparison } from "../../src/studies/plan.ts";
+import { comparison } from "../../src/studies/compare.ts";
+import { planStudy } from "../../src/studies/study-plan.ts";
 import { COMMIT, LocalHub } from "../support/local-hub.ts";
 import { runtime } from "../support/runtime.ts";
 import { writeTinyFamily } from "../support/tiny-family.ts";
@@ -133,11 +134,10 @@ test("a search for learning rates needs a data set with a validation split", asy
   hub.repositories.push({ kind: "dataset", name: "owner/unsplit", files: unsplit });
   const plan = (dataset: string) => {
     const options = { ...data, dataset, model: "owner/tiny@v1", threads: 1, epochs: 1 };
-    const what = { methods: ["lora"], tasks: [], seeds: [1], ranks: [4], output: join(home, "compared"), options };
-    return planComparison({ ...what, search: { trials: 2 } });
+    return planStudy(comparison({ methods: ["lora"], seeds: [1], ranks: [4], options, trials: 2 }));
   };
   await expect(plan("owner/unsplit")).rejects.toThrow(/give --validation FILE, or a data set with a validation split/);
-  expect((await plan("owner/glue")).settings).toHaveLength(1);
+  expect((await plan("owner/glue")).configurations).toHaveLength(1);
 });
 
 test("what is not there is refused, and nothing is written", async () => {

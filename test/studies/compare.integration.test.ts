@@ -1,20 +1,25 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, relative, sep } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { METHODS } from "../../src/methods/methods.ts";
+import { studyMarkdown } from "../../src/reports/study-tables.ts";
 import { hasCheckpoint } from "../../src/runs/checkpoint-folder.ts";
-import { fineTune } from "../../src/runs/fine-tune.ts";
-import { readFinishedRun } from "../../src/runs/read-run.ts";
-import { type Runner, runComparison } from "../../src/studies/compare.ts";
-import type { LabelledRun } from "../../src/studies/compared-data.ts";
-import { type ComparisonOptions, nextPlace, planComparison, type TrialScore } from "../../src/studies/plan.ts";
+import { resolveConfig } from "../../src/runs/run-config.ts";
+import { type ComparisonOptions, comparison } from "../../src/studies/compare.ts";
+import { type HeldOutScore, heldOutScore, runStudy, type TrialRunner } from "../../src/studies/run-study.ts";
+import { trialsOfStudy } from "../../src/studies/scored-trial.ts";
+import { nextPlace } from "../../src/studies/search/learning-rates.ts";
+import type { StudyOutcome } from "../../src/studies/study.ts";
+import { planStudy } from "../../src/studies/study-plan.ts";
+import { studyResults, type TrialRow } from "../../src/studies/study-results.ts";
 import { GLUE_TASKS } from "../../src/tasks/glue.ts";
 import { TASK_KINDS } from "../../src/tasks/task-kinds.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
+import { hereRunner } from "./here-runner.ts";
 
 let folder: string;
 let options: Record<string, unknown>;
@@ -50,131 +55,163 @@ async function writeGlue(): Promise<void> {
   }
 }
 
-function comparison(more: Partial<ComparisonOptions> = {}): ComparisonOptions {
-  const output = join(folder, `out-${Math.random().toString(36).slice(2)}`);
-  return { methods: ["aflora", "lora"], tasks: [], seeds: [1], ranks: [4], output, options, ...more };
+function given(more: Partial<ComparisonOptions> = {}): ComparisonOptions {
+  return { methods: ["aflora", "lora"], seeds: [1], ranks: [4], options, ...more };
 }
 
-/** Runs in this process, which is quicker than a process each. */
-const here: Runner = async (config, { resume }) => {
-  await fineTune(config, { resume, overwrite: !resume });
-  return "finished";
-};
+const own = () => ({ model: options.model, threads: 1, epochs: 2, data: join(folder, "glue") });
 
-async function compare(given: ComparisonOptions, runner = here) {
-  const lines: string[] = [];
-  const outcome = await runComparison(await planComparison(given), given, runner, (line) => lines.push(line));
-  return { ...outcome, lines };
+async function compare(
+  of: ComparisonOptions,
+  output = join(folder, `out-${Math.random().toString(36).slice(2)}`),
+  runner: TrialRunner = hereRunner,
+) {
+  const plan = await planStudy(comparison(of));
+  const ran: string[] = [];
+  const outcome = await runStudy(plan, output, runner, {
+    onTrial: ({ seed }, label) => ran.push(`${label}, seed ${seed}`),
+  });
+  const results = studyResults({ ...plan.study, notes: plan.notes }, trialsOfStudy(plan, outcome));
+  return { plan, outcome, results, ran, output };
 }
 
-describe("runs", () => {
-  test("one folder for each method, rank, task and seed; finished ones are skipped, one that fails is reported", async () => {
-    const given = comparison({
-      tasks: ["RTE", "cola"],
-      ranks: [2, 4],
-      methods: ["lora", "head"],
-      options: { ...options, train: undefined, text: undefined, label: undefined, data: join(folder, "glue") },
-    });
-    const failing: Runner = async (config, how) =>
-      config.rank === 4 && config.task === "cola" ? { failed: "for a test" } : here(config, how);
-    const first = await compare(given, failing);
-    expect(first.runs.map(({ run }) => relative(given.output, run.directory).replaceAll(sep, "/"))).toEqual([
-      "rte/lora-r2-s1",
-      "rte/lora-r4-s1",
-      "rte/head-s1",
-      "cola/lora-r2-s1",
-      "cola/head-s1",
+const compared = ({ trials }: StudyOutcome) => trials.filter(({ configuration }) => !configuration.stage);
+const tried = ({ trials }: StudyOutcome) => trials.filter(({ configuration }) => configuration.stage);
+
+describe("trials", () => {
+  test("one for each task, method, rank and seed; finished ones are kept, one that fails is told apart", async () => {
+    const of = given({ tasks: ["RTE", "cola"], ranks: [2, 4], methods: ["lora", "head"], options: own() });
+    const failing: TrialRunner = async (job) =>
+      job.config.rank === 4 && job.config.task === "cola" ? { failed: "for a test" } : hereRunner(job);
+    const first = await compare(of, undefined, failing);
+    const labels = [
+      "rte, lora, rank 2",
+      "rte, lora, rank 4",
+      "rte, head",
+      "cola, lora, rank 2",
+      "cola, lora, rank 4",
+      "cola, head",
+    ];
+    expect(first.ran).toEqual(labels.map((label) => `${label}, seed 1`));
+    expect(first.outcome.trials.map(({ status }) => status)).toEqual([
+      "finished",
+      "finished",
+      "finished",
+      "finished",
+      "failed",
+      "finished",
     ]);
-    expect(first.failed).toEqual([{ directory: join(given.output, "cola/lora-r4-s1"), reason: "for a test" }]);
-    const written = await stat(join(given.output, "rte/lora-r2-s1/result.json"));
-    const second = await compare(given);
-    expect(second.runs).toHaveLength(6);
-    expect(second.lines.filter((line) => line.includes("finished before"))).toHaveLength(5);
-    expect((await stat(join(given.output, "rte/lora-r2-s1/result.json"))).mtimeMs).toBe(written.mtimeMs);
+    const second = await compare(of, first.output);
+    expect(second.ran).toEqual(["cola, lora, rank 4, seed 1"]);
+    const { tasks, settings } = second.results;
+    expect(tasks.map(({ task, reportedSeparately, metric }) => [task, reportedSeparately, metric])).toEqual([
+      ["rte", false, "accuracy"],
+      ["cola", false, "matthews_correlation"],
+    ]);
+    expect(settings.rows.map(({ setting }) => setting)).toEqual(["lora, rank 2", "lora, rank 4", "head"]);
+    // On the data's own validation examples, and with all that trains.
+    const { records } = second.outcome.trials[0]!;
+    expect(records!.config.run.validationSplit).toBeUndefined();
+    expect(tasks[0]!.rows[0]!.scores.accuracy!.mean).toBe(records!.result!.metrics.accuracy);
   });
 
-  test("a run with other options in the folder is refused before anything runs", async () => {
-    const given = comparison({ methods: ["lora"] });
-    await compare(given);
-    await expect(compare({ ...given, options: { ...options, learningRate: 0.5 } })).rejects.toThrow(
-      /lora-r4-s1 holds a run with learningRate 0\.0004, not 0\.5; choose another --output/,
+  test("other options are other trials, how a run is computed is none", async () => {
+    const first = await compare(given({ methods: ["lora"] }));
+    expect(
+      (await compare(given({ methods: ["lora"], options: { ...options, checkpointEvery: "10s" } }), first.output)).ran,
+    ).toEqual([]);
+    const other = await compare(given({ methods: ["lora"], options: { ...options, learningRate: 0.5 } }), first.output);
+    expect(other.ran).toHaveLength(1);
+  });
+
+  test("a folder that holds something else, or a study of another layout, is refused by its name", async () => {
+    const output = join(folder, "other-layout");
+    await mkdir(join(output, "rte", "lora-s1"), { recursive: true });
+    await expect(compare(given(), output)).rejects.toThrow(
+      `${output} holds something else than a study, or one of another layout; choose another --output`,
     );
-    const saved = await compare({ ...given, options: { ...options, checkpointEvery: "10s" } });
-    expect(saved.lines.filter((line) => line.includes("finished before"))).not.toEqual([]);
+    await mkdir(join(output, "trials"));
+    await writeFile(join(output, "study.json"), JSON.stringify({ title: "no format" }));
+    await expect(compare(given(), output)).rejects.toThrow(/or one of another layout/);
   });
 });
 
-describe("--search", () => {
-  test("as many trials for every method, on a split of the training data; the best rate is the run's", async () => {
+describe("a search for learning rates", () => {
+  test("as many for every method, on a part of the training examples; the best is the run's", async () => {
     const validation = await writeCsv(join(folder, "held.csv"), tickets(1));
-    const given = comparison({ search: { trials: 3 }, options: { ...options, validation } });
-    const { searches, runs } = await compare(given);
-    const rates = [
-      { recipe: 0.004, above: 0.013, further: 0.04, below: 0.0013 },
-      { recipe: 0.0004, above: 0.0013, further: 0.004, below: 0.00013 },
-    ];
-    for (const [i, { recipe, above, further, below }] of rates.entries()) {
-      const { trials } = searches[i]!;
-      const [first, second] = trials;
-      const gained = second!.score! - first!.score! || first!.loss! - second!.loss!;
-      const third = gained > 0 ? further : below;
-      expect(trials.map(({ learningRate }) => learningRate)).toEqual([recipe, above, third]);
+    const of = given({ trials: 3, seeds: [1, 2], options: { ...options, validation } });
+    const { outcome, output, plan } = await compare(of);
+    expect(plan.expected.map(({ trials }) => trials)).toEqual([6, 4]);
+    const recipes = { aflora: [0.004, 0.013, 0.04, 0.0013], lora: [0.0004, 0.0013, 0.004, 0.00013] };
+    for (const [method, [recipe, above, further, below]] of Object.entries(recipes)) {
+      const trials = tried(outcome).filter(({ trial }) => trial.config.method === method);
+      const scores = trials.map((trial) => heldOutScore(trial, {})!);
+      const [first, second] = scores as [HeldOutScore, HeldOutScore];
+      const gained = second.score - first.score || first.loss - second.loss;
+      expect(trials.map(({ trial }) => trial.config.learningRate)).toEqual([
+        recipe,
+        above,
+        gained > 0 ? further : below,
+      ]);
+      const best = trials.toSorted((a, b) => {
+        const [x, y] = [a, b].map((each) => scores[trials.indexOf(each)]!);
+        return y!.score - x!.score || x!.loss - y!.loss;
+      })[0]!;
+      const chosen = best.trial.config.learningRate;
+      const runs = compared(outcome).filter(({ trial }) => trial.config.method === method);
+      expect(runs.map(({ trial, status }) => [trial.config.learningRate, trial.seed, status])).toEqual([
+        [chosen, 1, "finished"],
+        [chosen, 2, "finished"],
+      ]);
+      expect(runs[0]!.configuration.found).toEqual({ learningRate: String(chosen) });
+      for (const { records } of trials) expect(records!.config.run).toMatchObject({ seed: 1, validationSplit: 0.2 });
+      for (const { records } of runs) expect(records!.config.run.validationSplit).toBeUndefined();
     }
-    for (const [i, { trials, chosen }] of searches.entries()) {
-      expect(chosen!.score).toBe(Math.max(...trials.map(({ score }) => score!)));
-      expect(runs[i]!.run.config.run.learningRate).toBe(chosen!.learningRate);
-      for (const { directory } of trials) {
-        const { config } = await readFinishedRun(directory);
-        expect(config.run.validationSplit).toBe(0.2);
-      }
-    }
-    expect(await readdir(join(given.output, "custom", "search"))).toHaveLength(6);
-    expect((await readFinishedRun(runs[0]!.run.directory)).config.run.validationSplit).toBeUndefined();
+    expect((await compare(of, output)).ran).toEqual([]);
+    const markdown = studyMarkdown((await compare(of, output)).results);
+    expect(markdown).toMatch(/\| chosen \|\n(.*\n)+?\| aflora, rank 4 .* learningRate 0\.\d+ \|/);
+    expect(markdown).toContain("## Learning rates tried on a part of the training examples");
   });
 
-  test.each<[string, (place: number) => number | undefined, number[], ((place: number) => number)?, string?]>([
-    ["both ways from the recipe's rate, where it is best", (place) => -Math.abs(place), [0, 1, -1, 2, -2]],
-    ["on upwards, where higher is better", (place) => place, [0, 1, 2, 3]],
-    ["on downwards, where lower is better", (place) => -place, [0, 1, -1, -2, -3]],
-    ["from the first of equals", () => 0, [0, 1, -1, 2]],
-    ["by the loss among equals", () => 0, [0, 1, 2, 3], (place) => 1 / (place + 9)],
-    ["on upwards by errors that fall", (place) => -place, [0, 1, 2, 3], () => 1, "mean_squared_error"],
-    ["below rates at which training fails", (place) => (place > -2 ? undefined : 0), [0, -1, -2, -3]],
-  ])("goes %s", (_, scoreOf, places, lossOf = () => 1, metric = "accuracy") => {
-    const scores = new Map<number, Partial<TrialScore>>();
-    for (const place of places) {
-      expect(nextPlace(scores)).toBe(place);
-      const score = scoreOf(place);
-      scores.set(place, score === undefined ? {} : { metric, score, loss: lossOf(place) });
+  test.each<[string, number | undefined, number[]]>([
+    ["both ways from the recipe's rate, where it is best", 0, [0, 1, -1, 2, -2]],
+    ["on upwards, where higher is better", Number.POSITIVE_INFINITY, [0, 1, 2, 3]],
+    ["on downwards, where lower is better", Number.NEGATIVE_INFINITY, [0, 1, -1, -2, -3]],
+    ["below rates at which training fails", undefined, [0, -1, -2, -3]],
+  ])("goes %s", (_, best, places) => {
+    const clamp = (tried: number[]) =>
+      best === undefined || tried.length === 0
+        ? undefined
+        : Math.min(Math.max(...tried), Math.max(Math.min(...tried), best));
+    for (const [i, place] of places.entries()) {
+      const before = places.slice(0, i);
+      expect(nextPlace(before, clamp(before))).toBe(place);
     }
-  });
-
-  test("a finished run with another rate than the chosen one is reported, not taken for it", async () => {
-    const validation = await writeCsv(join(folder, "held.csv"), tickets(1));
-    const given = comparison({ methods: ["head"], search: { trials: 1 }, options: { ...options, validation } });
-    const [{ run }] = (await compare(given)).runs as [LabelledRun];
-    const file = join(run.directory, "config.json");
-    const config = JSON.parse(await readFile(file, "utf8"));
-    await writeFile(file, JSON.stringify({ ...config, learningRate: 0.5 }));
-    const { runs, failed } = await compare(given);
-    expect(runs).toEqual([]);
-    expect(failed[0]!.reason).toMatch(/holds a run with learningRate 0\.5, not 0\.004; choose another --output/);
   });
 
   test("leaves the validation data of a GLUE task alone", async () => {
-    const { model, threads, epochs } = options;
-    const own = { model, threads, epochs, data: join(folder, "glue") };
-    const given = comparison({ tasks: ["rte"], methods: ["head"], search: { trials: 1 }, options: own });
-    let seen: number[] = [];
-    await compare(given, async (config) => {
-      await fineTune(config, {
-        onStart: ({ task }) => {
-          seen = [...seen, task.train.length, task.validation[0]!.examples.length];
-        },
-      });
-      return "finished";
+    const { outcome } = await compare(given({ tasks: ["rte"], methods: ["head"], trials: 1, options: own() }));
+    const counts = [...tried(outcome), ...compared(outcome)].map(({ records }) => {
+      const { train, validation } = records!.dataFingerprint!.examples!;
+      return [train, ...Object.values(validation)];
     });
-    expect(seen).toEqual([36, 9, 45, 45]);
+    expect(counts).toEqual([
+      [36, 9],
+      [45, 45],
+    ]);
+  });
+
+  test("where all trials of a method fail, the others are compared, and what failed is said", async () => {
+    const validation = await writeCsv(join(folder, "held.csv"), tickets(1));
+    const of = given({ methods: ["lora", "head"], trials: 2, options: { ...options, validation } });
+    const { outcome } = await compare(of, undefined, async (job) =>
+      job.config.method === "lora" ? { failed: "for a test" } : hereRunner(job),
+    );
+    expect(tried(outcome).map(({ status }) => status)).toEqual(["failed", "finished", "failed", "finished"]);
+    expect(compared(outcome).map(({ status, trial }) => [trial.config.method, status])).toEqual([
+      ["lora", "open"],
+      ["head", "finished"],
+    ]);
   });
 });
 
@@ -191,21 +228,22 @@ describe("--preset paper", () => {
   });
 
   test("each method's own setting, given options first; what is not published is said", async () => {
-    const own = { model: options.model, data: join(folder, "glue"), epochs: 3 };
-    const given = comparison({
+    const of = given({
       tasks: ["cola"],
       methods: ["aflora", "lora", "sora"],
       ranks: [],
-      preset: "paper",
-      options: own,
+      options: { ...own(), epochs: 3, preset: "paper" },
     });
-    const { settings, notes } = await planComparison(given);
-    expect(settings.map(({ config }) => [config.learningRate, config.headLearningRate, config.batchSize])).toEqual([
+    const { configurations, notes } = await planStudy(comparison(of));
+    const runs = configurations.map(({ trials }) => resolveConfig(trials[0]!.config).run);
+    expect(
+      runs.map(({ learningRate, headLearningRate, batchSize }) => [learningRate, headLearningRate, batchSize]),
+    ).toEqual([
       [1e-2, 4e-2, 64],
       [4e-4, 4e-4, 32],
-      [undefined, undefined, undefined],
+      [resolveConfig({ ...own(), task: "cola", method: "sora" }).run.learningRate, expect.any(Number), 64],
     ]);
-    expect(settings.every(({ config }) => config.head === "classifier" && config.epochs === 3)).toBe(true);
+    expect(runs.every(({ head, epochs }) => head === "classifier" && epochs === 3)).toBe(true);
     expect(notes).toContain("sora on cola: no published setting; aflora's defaults are used");
     expect(notes.find((note) => note.startsWith("lora"))).toContain("arXiv 2106.09685");
   });
@@ -253,60 +291,75 @@ describe("aflora compare", () => {
       "40",
     ];
     let asked = false;
+    const trials = join(output, "trials");
     const first = await aflora(args, (text, interrupt) => {
-      if (asked || !text.includes("epoch 2:")) return;
+      if (asked || !text.includes("[1/2] lora, seed 1")) return;
       asked = true;
-      interrupt();
+      void checkpointIn(trials).then(interrupt);
     });
     expect(first.code).toBe(130);
     expect(first.stderr).toContain("interrupted; the same command again goes on from here");
-    expect(await hasCheckpoint(join(output, "custom/lora-s1"))).toBe(true);
-    expect(existsSync(join(output, "custom/head-s1"))).toBe(false);
+    const [begun, ...others] = await readdir(trials);
+    expect(others).toEqual([]);
+    expect(await hasCheckpoint(join(trials, begun!))).toBe(true);
 
     const second = await aflora([...args, "--markdown"]);
-    expect(second.stderr).toContain("going on after step");
     expect(second.code).toBe(0);
-    expect(second.stdout.split("\n").slice(0, 2)).toEqual([
-      "| method | tickets.csv accuracy | tickets.csv macro_f1 | average | trainable | s/step | peak memory | FLOPs, VeRA = 1 |",
-      "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]);
-    const json = JSON.parse(await readFile(join(output, "comparison.json"), "utf8"));
-    expect(json.rows.map(({ method }: { method: string }) => method)).toEqual(["lora", "head"]);
-    expect(json.runs).toHaveLength(2);
-    expect(await readFile(join(output, "comparison.md"), "utf8")).toContain(second.stdout.trim());
-    expect(await readFile(join(output, "report.html"), "utf8")).toContain("2 runs compared");
-    expect(existsSync(join(output, "custom/head-s1/report.html"))).toBe(true);
+    expect(second.stdout).toContain(
+      "| setting | tickets.csv accuracy | tickets.csv macro_f1 | trainable | time | s/step | peak memory | FLOPs |\n",
+    );
+    const json = JSON.parse(await readFile(join(output, "study.json"), "utf8"));
+    expect(json.settings.rows.map(({ setting }: { setting: string }) => setting)).toEqual(["lora", "head"]);
+    expect(json.trials).toHaveLength(2);
+    expect(await readFile(join(output, "study.md"), "utf8")).toBe(second.stdout);
+    expect(await readFile(join(output, "report.html"), "utf8")).toContain("lora and head compared");
+    expect(existsSync(join(trials, begun!, "report.html"))).toBe(true);
   });
 
-  test("a run that fails is reported, the others carry on, and the exit code is 1", async () => {
+  test("a trial that fails is reported, the others carry on, and the exit code is 1", async () => {
     const output = join(folder, "failing");
+    const { configurations } = await planStudy(
+      comparison(given({ methods: ["lora"], ranks: [], options: { ...options, epochs: 1 } })),
+    );
+    const { id } = configurations[0]!.trials[0]!;
     // A folder that a run cannot be written to: there is a file of its name.
-    await mkdir(join(output, "custom"), { recursive: true });
-    await writeFile(join(output, "custom", "lora-s1"), "");
+    await mkdir(join(output, "trials"), { recursive: true });
+    await writeFile(join(output, "trials", id), "");
     const args = ["compare", "--methods", "lora,head", "--seeds", "1", "--output", output, ...flags(), "--epochs", "1"];
     const { code, stdout, stderr } = await aflora([...args, "--json"]);
     expect(code).toBe(1);
-    expect(stderr).toContain(`failed: ${join(output, "custom", "lora-s1")}`);
-    const { rows, failed } = JSON.parse(stdout);
-    expect(rows.map(({ method }: { method: string }) => method)).toEqual(["head"]);
-    expect(failed).toHaveLength(1);
+    expect(stderr).toContain(`failed: ${join(output, "trials", id)}`);
+    const { trials } = JSON.parse(stdout);
+    expect(trials.map(({ setting, status }: TrialRow) => [setting, status])).toEqual([
+      ["lora", "failed"],
+      ["head", "finished"],
+    ]);
   });
 });
+
+/** Waits for a trial that can be gone on with. */
+async function checkpointIn(trials: string): Promise<void> {
+  for (;;) {
+    const names = await readdir(trials).catch(() => []);
+    if (names.length > 0 && (await hasCheckpoint(join(trials, names[0]!)))) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
 
 describe("a plan that cannot work is refused before anything is written", () => {
   test.each<[string, () => Partial<ComparisonOptions>, RegExp]>([
     ["unknown method", () => ({ methods: ["aflora", "lorra"] }), /unknown method "lorra".*lora/],
     ["rank above the layers", () => ({ methods: ["lora"], ranks: [4, 64] }), /rank 64 is more than layer/],
     ["no data", () => ({ tasks: ["rte"], options: { data: join(folder, "none") } }), /no such folder/],
-    ["search with nothing apart to compare on", () => ({ search: { trials: 2 } }), /give --validation FILE/],
+    ["search with nothing apart to compare on", () => ({ trials: 2 }), /give --validation FILE/],
     [
       "search for a rate that is given",
-      () => ({ search: { trials: 2 }, options: { ...options, learningRate: 1e-3 } }),
-      /--search chooses learningRate itself/,
+      () => ({ trials: 2, options: { ...options, learningRate: 1e-3 } }),
+      /chooses learningRate itself/,
     ],
     ["no method", () => ({ methods: [] }), /name them with --methods/i],
   ])("%s", async (_, more, message) => {
-    await expect(planComparison(comparison(more()))).rejects.toThrow(message);
+    await expect((async () => planStudy(comparison(given(more()))))()).rejects.toThrow(message);
   });
 });
 
@@ -338,7 +391,7 @@ describe("bad input: one sentence, exit code 2, nothing written", () => {
     [
       "option that no compared method has",
       () => ["compare", "--methods", "lora,head", "--beta1", "0.5", ...flags()],
-      /"beta1" belongs to aflora and adalora, not to the methods compared here \(lora, head\)/,
+      /"beta1" belongs to aflora and adalora, not to the methods here \(lora, head\)/,
     ],
     [
       "AdaLoRA without time to prune",
@@ -359,7 +412,7 @@ describe("bad input: one sentence, exit code 2, nothing written", () => {
     [
       "search and preset",
       () => ["compare", "--methods", "lora", "--search", "--preset", "paper", ...flags()],
-      /give one of both/,
+      /leave one of both out/,
     ],
   ])("%s", async (_, args, message) => {
     const output = join(folder, "bad");

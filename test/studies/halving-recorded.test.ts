@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { flatOptions, resolveConfig } from "../../src/runs/run-config.ts";
 import { runStudy, type TrialRunner } from "../../src/studies/run-study.ts";
+import { trialsOfStudy } from "../../src/studies/scored-trial.ts";
 import { parseStudy } from "../../src/studies/study-file.ts";
 import { planStudy } from "../../src/studies/study-plan.ts";
 import { studyResults } from "../../src/studies/study-results.ts";
@@ -52,8 +53,8 @@ test("halving finds the grid's best of recorded runs with at most half of its ep
   const outcomeOf = async (search: string) => {
     const plan = await planStudy(parseStudy({ options, vary: study.vary, seeds: study.seeds, search }, search));
     const outcome = await runStudy(plan, join(folder, search), played);
-    const { tasks } = studyResults(plan, outcome);
-    return { best: tasks[0]!.chosen, epochs: outcome.trials.reduce((sum, { epochs }) => sum + epochs, 0) };
+    const { tasks } = studyResults({ ...plan.study, notes: [] }, trialsOfStudy(plan, outcome));
+    return { best: tasks[0]!.best, epochs: outcome.trials.reduce((sum, { epochs }) => sum + epochs, 0) };
   };
   const [grid, halving] = [await outcomeOf("grid"), await outcomeOf("halving")];
   expect(grid.epochs).toBe(study.epochs * runs.length);

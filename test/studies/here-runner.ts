@@ -17,7 +17,9 @@ export const hereRunner: TrialRunner = async ({ config, resume, stopAfter, repor
     });
     if (!result) return "paused";
   }
-  const [split] = await evaluateRun(directory, { ...reported, threads: 1 });
-  await writeJsonFile(join(directory, REPORTED), split!.metrics);
+  if (reported) {
+    const [split] = await evaluateRun(directory, { ...reported, threads: 1 });
+    await writeJsonFile(join(directory, REPORTED), split!.metrics);
+  }
   return "finished";
 };

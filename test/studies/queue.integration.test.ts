@@ -11,8 +11,9 @@ import { queueRunner } from "../../src/studies/queue/queue-runner.ts";
 import { packRun, unpackRun } from "../../src/studies/queue/run-pack.ts";
 import { type QueuedTrial, TrialQueue } from "../../src/studies/queue/trial-queue.ts";
 import { runStudy } from "../../src/studies/run-study.ts";
+import type { StudyPlan } from "../../src/studies/study.ts";
 import { parseStudy } from "../../src/studies/study-file.ts";
-import { planStudy, type StudyPlan } from "../../src/studies/study-plan.ts";
+import { planStudy } from "../../src/studies/study-plan.ts";
 import { Aflora, aflora } from "../support/aflora.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 import { hereRunner } from "./here-runner.ts";
@@ -42,8 +43,7 @@ const planOf = (more: Record<string, unknown> = {}): Promise<StudyPlan> =>
     parseStudy({ options, vary: { rank: [2, 4], learningRate: [0.001, 0.03] }, seeds: [1, 2, 3], ...more }, "made up"),
   );
 
-const onQueue = (plan: StudyPlan, queue: TrialQueue, signal = new AbortController().signal) =>
-  queueRunner(queue, ({ trial }) => plan.configurations[trial.configuration]!.values, signal);
+const onQueue = (queue: TrialQueue, signal = new AbortController().signal) => queueRunner(queue, signal);
 
 const worker = (url: string, directory: string, cwd = folder): Aflora => {
   const args = ["work", "--queue", url, "--dir", directory, "--threads", "1", "--lost-after", "3"];
@@ -78,7 +78,7 @@ describe.skipIf(noValkey !== undefined)(
       const others = [worker(server.url, shared), worker(server.url, shared)];
       const output = join(folder, "many");
       const ended: string[] = [];
-      const study = runStudy(plan, output, onQueue(plan, queue), { onEnd: ({ id }) => ended.push(id) }, Infinity);
+      const study = runStudy(plan, output, onQueue(queue), { onEnd: ({ id }) => ended.push(id) }, Infinity);
 
       await hasBegun(first);
       first.process.kill("SIGKILL");
@@ -114,7 +114,7 @@ describe.skipIf(noValkey !== undefined)(
       const plan = await planOf(more);
       const queue = await TrialQueue.open(server.url);
       const output = join(folder, "runs/one");
-      const study = runStudy(plan, output, onQueue(plan, queue));
+      const study = runStudy(plan, output, onQueue(queue));
       const first = worker(server.url, join(folder, "work"));
       await hasBegun(first);
       const checkpoints = join(folder, "work", plan.configurations[0]!.trials[0]!.id, "checkpoints");
@@ -202,7 +202,7 @@ describe.skipIf(noValkey !== undefined)(
       const queue = await TrialQueue.open(server.url);
       // Folders of their own: nothing is reached but through the server.
       const workers = ["a", "b"].map((name) => worker(server.url, join(folder, `work-${name}`)));
-      const { trials } = await runStudy(plan, join(folder, "halved"), onQueue(plan, queue), {}, Infinity);
+      const { trials } = await runStudy(plan, join(folder, "halved"), onQueue(queue), {}, Infinity);
       const alone = await runStudy(plan, join(folder, "halved-alone"), hereRunner);
       expect(trials.map(({ status }) => status)).toEqual(alone.trials.map(({ status }) => status));
       const winner = trials.findIndex(({ status }) => status === "finished");

@@ -12,14 +12,17 @@ import { readFinishedRun } from "../../src/runs/read-run.ts";
 import { resolveConfig } from "../../src/runs/run-config.ts";
 import { secondsOf, timeRun } from "../../src/studies/estimate.ts";
 import { gridOf, parseFactor } from "../../src/studies/factors.ts";
-import { epochsOf, rungsOf } from "../../src/studies/halving.ts";
 import { besideChance, pairedDifference } from "../../src/studies/paired-difference.ts";
-import { runStudy, type StudyOutcome, type TrialRunner } from "../../src/studies/run-study.ts";
+import { runStudy, type TrialRunner } from "../../src/studies/run-study.ts";
+import { trialsOfStudy } from "../../src/studies/scored-trial.ts";
+import { epochsOf, rungsOf } from "../../src/studies/search/halving.ts";
+import { lengthThatFits } from "../../src/studies/search/within-minutes.ts";
+import type { StudyOutcome, StudyPlan } from "../../src/studies/study.ts";
 import { parseStudy } from "../../src/studies/study-file.ts";
 import { planStudy, trialFolder } from "../../src/studies/study-plan.ts";
-import { studyResults } from "../../src/studies/study-results.ts";
+import { studyResults, type TaskResults } from "../../src/studies/study-results.ts";
 import { Identifier } from "../../src/studies/trial-identity.ts";
-import { keepWinner, lengthThatFits, tune } from "../../src/studies/tune.ts";
+import { keepWinner, tune } from "../../src/studies/tune.ts";
 import { Aflora, aflora } from "../support/aflora.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 import { hereRunner } from "./here-runner.ts";
@@ -40,6 +43,9 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 const study = (more: Record<string, unknown>) =>
   parseStudy({ options, vary: { rank: [2, 4], learningRate: [0.001, 0.03] }, seeds: [1, 2], ...more }, "made up");
 
+const resultsOf = (plan: StudyPlan, outcome: StudyOutcome) =>
+  studyResults({ ...plan.study, notes: plan.notes }, trialsOfStudy(plan, outcome));
+
 async function run(
   given: Record<string, unknown>,
   output = join(folder, `out-${Math.random().toString(36).slice(2)}`),
@@ -48,7 +54,7 @@ async function run(
   const ran: string[] = [];
   const plan = await planStudy(study(given));
   const outcome = await runStudy(plan, output, runner, { onTrial: ({ id }) => ran.push(id) });
-  return { plan, output, outcome, ran, results: studyResults(plan, outcome) };
+  return { plan, output, outcome, ran, results: resultsOf(plan, outcome) };
 }
 
 /** Options as flags of the command. */
@@ -189,9 +195,9 @@ describe("a plan", () => {
       study({ options: { ...options, beta1: 0.5 }, vary: { method: ["aflora", "lora"], beta2: [0.9, 0.95] } }),
     );
     expect(configurations.map(({ label }) => label)).toEqual([
-      "method aflora, beta2 0.9",
-      "method aflora, beta2 0.95",
-      "method lora, beta2 0.9",
+      "aflora, beta2 0.9",
+      "aflora, beta2 0.95",
+      "lora, beta2 0.9",
     ]);
     await expect(
       planStudy(study({ options: { ...options, method: "lora" }, vary: { beta2: [0.9, 0.95] } })),
@@ -220,13 +226,18 @@ describe("a grid", () => {
     expect((await stat(file)).mtimeMs).toBe(written);
 
     const [task] = first.results.tasks;
-    expect(task).toMatchObject({ task: "tickets.csv", metric: "accuracy", best: "highest", reportedSeparately: true });
+    expect(task).toMatchObject({
+      task: "tickets.csv",
+      metric: "accuracy",
+      direction: "highest",
+      reportedSeparately: true,
+    });
     expect(task!.effects.map(({ factor }) => factor)).toEqual(["rank", "learningRate"]);
     // A main effect is the mean over the other factor, its spread that over seeds.
     const reported = (rank: string, seed: number) =>
       first.results.trials
         .filter(({ values, seed: own }) => values.rank === rank && own === seed)
-        .map((row) => row.reported!);
+        .map((row) => row.scores.accuracy!);
     const bySeed = [1, 2].map((seed) => reported("2", seed).reduce((a, b) => a + b) / 2);
     expect(task!.effects[0]!.levels[0]!.score.mean).toBeCloseTo((bySeed[0]! + bySeed[1]!) / 2, 12);
     expect(task!.effects[0]!.levels[0]!.score.deviation).toBeCloseTo(
@@ -237,20 +248,17 @@ describe("a grid", () => {
 
     const csv = studyCsv(first.results).trimEnd().split("\n");
     expect(csv[0]).toBe(
-      "rank,learningRate,id,task,seed,status,epochs,metric,heldOut,reported,trainable,seconds,peakMemory,flops,reason",
+      "rank,learningRate,id,data,stage,seed,status,epochs,metric,heldOut,score,trainable,seconds,peakMemory,flops,reason",
     );
     expect(csv).toHaveLength(9);
-    const page = renderStudy(first.results, first.outcome);
-    for (const title of [
-      "rank by itself",
-      "rank × learningRate",
-      "All configurations",
-      "Score and trainable parameters",
-    ]) {
+    const page = renderStudy(first.results, trialsOfStudy(first.plan, first.outcome));
+    for (const title of ["rank by itself", "rank × learningRate", "All settings", "Score and trainable parameters"]) {
       expect(page).toContain(title);
     }
     expect(page).not.toMatch(/NaN|undefined|Infinity/);
-    expect(studyMarkdown(first.results)).toContain("| tickets.csv | accuracy, held out | accuracy, reported |");
+    expect(studyMarkdown(first.results)).toContain(
+      "| setting | tickets.csv accuracy, held out | tickets.csv accuracy | tickets.csv macro_f1 | trainable |",
+    );
   });
 
   test("of equal scores the lower loss decides, as it does in halving", async () => {
@@ -260,10 +268,11 @@ describe("a grid", () => {
         const evaluations = [{ ...trial.records!.evaluations.at(-1)!, metrics: { accuracy: 0.5 }, loss: losses[i]! }];
         return { ...trial, records: { ...trial.records!, evaluations } };
       });
-      return studyResults(plan, { ...outcome, trials }).tasks[0]!.chosen;
+      const [{ best, ties }] = resultsOf(plan, { ...outcome, trials }).tasks as [TaskResults];
+      return { best, ties };
     };
-    expect(chosenWith([0.4, 0.3])).toBe("rank 4");
-    expect(chosenWith([0.3, 0.4])).toBe("rank 2");
+    expect(chosenWith([0.4, 0.3])).toEqual({ best: "rank 4", ties: ["rank 2"] });
+    expect(chosenWith([0.3, 0.4])).toEqual({ best: "rank 2", ties: ["rank 4"] });
   });
 
   test("an axis of many numbers is in their order, and labels some", async () => {
@@ -272,10 +281,10 @@ describe("a grid", () => {
     const rates = [0.03, 0.001, 0.02, 0.0005, 0.01, 0.04, 0.002, 0.006, 0.0001, 0.05, 0.003];
     const rows = rates.map((rate, i) => {
       const values = { rank: i % 2 ? "2" : "4", learningRate: String(rate) };
-      return { ...task!.rows[0]!, label: `learningRate ${rate}`, values };
+      return { ...task!.rows[0]!, setting: `learningRate ${rate}`, values };
     });
     const pictures = studyPictures({ ...task!, rows, effects: [] });
-    const { svg } = pictures.find(({ title }) => title.startsWith("All configurations"))!;
+    const { svg } = pictures.find(({ title }) => title.startsWith("All settings"))!;
     const labels = [...svg.text.matchAll(/translate\(([\d.]+),([\d.]+)\)"[^>]*>(0\.0\d+)</g)];
     const upwards = labels.toSorted((a, b) => Number(b[2]) - Number(a[2])).map(([, , , label]) => label);
     expect(upwards).toEqual(["0.0001", "0.001", "0.003", "0.01", "0.03", "0.05"]);
@@ -328,12 +337,12 @@ test("tune trains the defaults, then what fits into the time, and leaves the bes
   let begun = 0;
   const few: TrialRunner = async (job) =>
     job.resume || job.config.validationSplit === 0.1 || ++begun <= 4 ? hereRunner(job) : { failed: "for a test" };
-  const end = { onNote: (note: string) => notes.push(note), endAfter: () => {} };
+  const end = { onNote: (note: string) => notes.push(note) };
   const { outcome, winner, defaults, again } = await tune(given, few, end);
   expect(notes.join()).toMatch(/[1-9]\d* other settings fit into the time/);
   expect(defaults!.trial.config).toMatchObject({ method: "aflora", patience: 3 });
-  const scores = outcome.trials.flatMap(({ status, records }) =>
-    status === "finished" ? [records!.result!.metrics.accuracy!] : [],
+  const scores = outcome.trials.flatMap(({ status, records, configuration }) =>
+    status === "finished" && !configuration.stage ? [records!.result!.metrics.accuracy!] : [],
   );
   expect(winner!.records!.result!.metrics.accuracy).toBe(Math.max(...scores));
   const { learningRate, rank, method } = winner!.trial.config;
@@ -363,7 +372,7 @@ test("where the defaults do not fit, tune shortens all trials alike, or leaves t
   // An epoch of 100 s, of a run that takes 20 of them.
   const length = { epochs: 20, batchSize: 64, stepsPerEpoch: 50, validation: 0 };
   const timing = { start: 10, step: 2, evaluated: 0.01, workLeft: 1, memory: {} as RunMemory, length };
-  const within = (minutes: number, batchIsGiven = false) => lengthThatFits(timing, batchIsGiven, minutes);
+  const within = (minutes: number, batchIsGiven = false) => lengthThatFits(timing, batchIsGiven, minutes, 0.2);
   expect(within(90)).toEqual({ epochs: 20, batchSize: 64, compares: true });
   expect(within(60)).toEqual({ epochs: 10, batchSize: 32, compares: true });
   expect(within(60, true)).toEqual({ epochs: 10, batchSize: 64, compares: true });
@@ -378,7 +387,7 @@ test("a run that the time is enough for alone is not compared, and tune says so"
   const notes: string[] = [];
   const given = { options: { ...data, epochs: 1_000_000 }, minutes: 1, output: join(folder, "tuned-alone"), seed: 1 };
   const failing: TrialRunner = async () => ({ failed: "for a test" });
-  const { outcome, shortenedFrom } = await tune(given, failing, { onNote: (note) => notes.push(note), endAfter() {} });
+  const { outcome, shortenedFrom } = await tune(given, failing, { onNote: (note) => notes.push(note) });
   const { epochs, batchSize, validationSplit, patience } = outcome.trials[0]!.trial.config;
   expect({ batchSize, shortenedFrom }).toEqual({ batchSize: 16, shortenedFrom: 1_000_000 });
   expect({ validationSplit, patience }).toEqual({ validationSplit: 0.1, patience: undefined });
@@ -394,8 +403,8 @@ test("settings that tune tries have names of their own, also where the learning 
   const done: string[] = [];
   const defaultsAlone: TrialRunner = async (job) =>
     done.push(job.trial.id) === 1 ? hereRunner(job) : { failed: "for a test" };
-  const { plan } = await tune(given, defaultsAlone, { endAfter: () => {} });
-  const labels = plan.configurations.map(({ label }) => label);
+  const { outcome } = await tune(given, defaultsAlone, {});
+  const labels = outcome.trials.flatMap(({ configuration }) => (configuration.stage ? [] : configuration.label));
   expect(labels.length).toBeGreaterThan(2);
   expect(new Set(labels).size).toBe(labels.length);
 });

@@ -9,7 +9,7 @@ import type { FineTuneConfig } from "../../runs/fine-tune-config.ts";
 import { isFinished } from "../../runs/read-run.ts";
 import { REPORTED, TRIAL_TIME } from "../../studies/run-study.ts";
 import { mean } from "../../studies/statistics.ts";
-import type { Reported } from "../../studies/study-plan.ts";
+import type { Reported } from "../../studies/study.ts";
 import { INTERRUPTED } from "../run-training.ts";
 import { onStopSignal } from "../terminal/stop-signals.ts";
 
@@ -39,6 +39,8 @@ export function trialCommand(): Command {
     onStopSignal(() => abort.abort());
     // Whoever started it has ended, and its place may be another's now.
     process.on("disconnect", () => abort.abort());
+    // Open, the channel would keep a process that failed.
+    process.channel?.unref();
     /** Of all processes that worked at it, from their start to their end. */
     const addTime = async (): Promise<void> => {
       const path = join(directory, TRIAL_TIME);
@@ -63,7 +65,6 @@ export function trialCommand(): Command {
       if (!outcome.result) {
         await addTime();
         process.exitCode = abort.signal.aborted ? INTERRUPTED : 0;
-        if (process.connected) process.disconnect();
         return;
       }
     }
@@ -71,7 +72,6 @@ export function trialCommand(): Command {
     await removeCheckpoints(directory);
     if (reported) await writeJsonFile(join(directory, REPORTED), await reportedScores(directory, reported, config));
     await addTime();
-    if (process.connected) process.disconnect();
   });
 }
 

@@ -6,17 +6,18 @@ import { renderStudy, writeStudyPages } from "../../reports/study.ts";
 import type { EvaluationSource } from "../../runs/evaluate-run.ts";
 import { readFinishedRun } from "../../runs/read-run.ts";
 import { besideChance, type PairedDifference, pairedDifference } from "../../studies/paired-difference.ts";
-import { heldOutScore, type TrialOutcome } from "../../studies/run-study.ts";
-import type { Study } from "../../studies/study-file.ts";
-import { type StudyResults, studyResults } from "../../studies/study-results.ts";
-import { keepWinner, searchFolder, tune } from "../../studies/tune.ts";
+import { heldOutScore } from "../../studies/run-study.ts";
+import { trialsOfStudy } from "../../studies/scored-trial.ts";
+import type { Study, TrialOutcome } from "../../studies/study.ts";
+import { studyResults } from "../../studies/study-results.ts";
+import { keepWinner, searchFolder, type TuneOutcome, tune } from "../../studies/tune.ts";
 import { addExamples, everydayHelp } from "../help.ts";
 import { INTERRUPTED } from "../run-training.ts";
 import { addRunOptions, givenOptions } from "../schema-options.ts";
+import { runJob } from "../study-command.ts";
 import { counted } from "../terminal/format.ts";
 import { onStopSignal } from "../terminal/stop-signals.ts";
 import { StudyProgressLines } from "../terminal/study-progress.ts";
-import { runTrialInProcess } from "../trial-process.ts";
 import { summary } from "./train.ts";
 
 const EXAMPLES = [
@@ -54,77 +55,65 @@ export function tuneCommand(): Command {
     if (!(minutes > 0)) throw new UserError(`--minutes must be above 0, not ${minutes}`);
     const abort = new AbortController();
     const lines = new StudyProgressLines();
-    let timer: NodeJS.Timeout | undefined;
-    let timeUp: number | undefined;
-    let asked = false;
     const stopListening = onStopSignal(() => {
-      asked = true;
       abort.abort();
       lines.log("saving what is done; press Ctrl-C again to end at once");
     });
     try {
       const found = await tune(
         { options, minutes, output, seed, metric, signal: abort.signal },
-        (job) =>
-          runTrialInProcess(job, {
-            signal: abort.signal,
-            timeUpAfter: timeUp === undefined ? undefined : Math.max(0, Math.round(timeUp - performance.now())),
-            onNews: (news) => lines.news(news),
-          }),
-        {
-          onTrial: (...of) => lines.onTrial(...of),
-          onFailure: (...of) => lines.onFailure(...of),
-          onRung: (...of) => lines.onRung(...of),
-          onNote: (note) => lines.log(note),
-          finishAfter(milliseconds) {
-            timeUp = performance.now() + milliseconds;
-          },
-          endAfter(milliseconds) {
-            timeUp = undefined;
-            timer = setTimeout(() => abort.abort(), milliseconds);
-          },
-        },
+        (job) => runJob(job, abort.signal, lines),
+        lines,
       ).catch((error: unknown) => {
-        if (asked && error === abort.signal.reason) return undefined;
+        if (error === abort.signal.reason) return undefined;
         throw error;
       });
-      if (asked || !found?.winner || !found.defaults) {
+      if (abort.signal.aborted || !found?.winner) {
         lines.log(
-          asked
+          abort.signal.aborted
             ? "interrupted; the same command again takes up what has finished"
             : "no trial has finished in the time",
         );
-        process.exitCode = asked ? INTERRUPTED : 1;
+        process.exitCode = abort.signal.aborted ? INTERRUPTED : 1;
         return;
       }
-      const { plan, outcome, winner, again, defaults, shortenedFrom } = found;
       lines.stop();
+      const { plan, outcome, winner, again } = found;
       await keepWinner(again ?? winner, output);
-      const results = studyResults(plan, outcome);
-      const { reported, configuration } = winner.trial;
-      const { label } = plan.configurations[configuration]!;
-      const compute = howToCompute(options);
-      const difference =
-        winner === defaults || winner.trial.id === defaults.trial.id
-          ? undefined
-          : await pairedDifference(winner.directory, defaults.directory, { ...reported, ...compute }, metric);
-      const shortened =
-        shortenedFrom === undefined
-          ? ""
-          : ` (${counted(Number(defaults.trial.config.epochs), "epoch")} in place of ${shortenedFrom})`;
-      const story = storyOf(results, { label, shortened, difference, reportedSeparately: reported !== undefined });
-      const about = again ? `${story} ${storyOfKept(again, plan.study)}` : story;
-      const told: StudyResults = { ...results, title: "What was tried, and what won", about };
-      await writeStudyPages(searchFolder(output), told, outcome);
-      await writeAtomically(join(output, "tune.html"), (file) => file.writeFile(renderStudy(told, outcome)));
+      const trials = trialsOfStudy(plan, outcome);
+      const about = await storyOf(found, winner, options);
+      const results = studyResults({ ...plan.study, about, notes: plan.notes }, trials);
+      await writeStudyPages(searchFolder(output), results, trials);
+      await writeAtomically(join(output, "tune.html"), (file) => file.writeFile(renderStudy(results, trials)));
       const { result } = await readFinishedRun(output);
       process.stdout.write(`${about}\n${summary(output, result)}\nwhat was tried: ${join(output, "tune.html")}\n`);
     } finally {
-      clearTimeout(timer);
       stopListening();
       lines.stop();
     }
   });
+}
+
+/** What won, by how much more than chance, and how what is kept does. */
+async function storyOf(
+  { plan: { study }, outcome, winner: _, again, defaults, shortenedFrom }: TuneOutcome,
+  winner: TrialOutcome,
+  options: Record<string, unknown>,
+): Promise<string> {
+  const tried = outcome.trials.filter(({ configuration }) => configuration.stage === undefined).length;
+  const shortened =
+    shortenedFrom === undefined
+      ? ""
+      : ` (${counted(Number(defaults.trial.config.epochs), "epoch")} in place of ${shortenedFrom})`;
+  const { reported } = winner.trial;
+  const source = { ...reported, ...howToCompute(options) };
+  const difference =
+    winner === defaults
+      ? undefined
+      : await pairedDifference(winner.directory, defaults.directory, source, study.metric);
+  const { label } = winner.configuration;
+  const story = storyOfWinner({ tried, label, shortened, difference, reportedSeparately: reported !== undefined });
+  return again ? `${story} ${storyOfKept(again, study)}` : story;
 }
 
 /** How the winner does that was trained once more. */
@@ -149,15 +138,18 @@ interface Flags {
 }
 
 /** What won, and by how much more than chance. */
-function storyOf(
-  { trials }: StudyResults,
-  of: { label: string; shortened: string; difference: PairedDifference | undefined; reportedSeparately: boolean },
-): string {
+function storyOfWinner(of: {
+  tried: number;
+  label: string;
+  shortened: string;
+  difference: PairedDifference | undefined;
+  reportedSeparately: boolean;
+}): string {
   const { label, shortened, difference, reportedSeparately } = of;
-  if (trials.length === 1) {
+  if (of.tried === 1) {
     return `There was time for one setting alone, the defaults of aflora train${shortened}: ${label}.`;
   }
-  const tried = counted(trials.length, "setting");
+  const tried = counted(of.tried, "setting");
   if (!difference) {
     return `Of ${tried} the defaults of aflora train${shortened} did best on the held-out examples: ${label}.`;
   }

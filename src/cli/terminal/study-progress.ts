@@ -1,7 +1,7 @@
 import type { StudyProgress } from "../../studies/run-study.ts";
-import type { Configuration, Trial } from "../../studies/study-plan.ts";
+import type { Trial } from "../../studies/study.ts";
 import type { TrialProgress } from "../commands/trial.ts";
-import { counted, duration } from "./format.ts";
+import { duration } from "./format.ts";
 import { StatusLines } from "./status-lines.ts";
 
 /** How far a study is, on stderr: a line for each trial, and on a terminal how far that one is. */
@@ -27,8 +27,8 @@ export class StudyProgressLines implements StudyProgress {
     this.log(`${directory} failed: ${reason}; going on with the others`);
   }
 
-  onRung(epochs: number, left: readonly Configuration[]): void {
-    this.log(`${counted(left.length, "configuration")} to epoch ${epochs}`);
+  onNote(note: string): void {
+    this.log(note);
   }
 
   news({ step, totalSteps, epoch }: TrialProgress): void {

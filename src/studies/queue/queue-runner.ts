@@ -1,8 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { hasCheckpoint } from "../../runs/checkpoint-folder.ts";
-import type { Values } from "../factors.ts";
-import type { TrialEnd, TrialJob, TrialRunner } from "../run-study.ts";
-import { labelOf } from "../study-plan.ts";
+import type { TrialEnd, TrialRunner } from "../run-study.ts";
 import { relocateRun } from "./relocate-run.ts";
 import { packRun, unpackRun } from "./run-pack.ts";
 import type { QueuedEnd, QueuedTrial, TrialQueue } from "./trial-queue.ts";
@@ -16,7 +14,7 @@ const CHECK = 20;
  * Has trials done by workers: each is put on the queue, and what a worker hands in is unpacked into the trial's folder.
  * @param signal aborting ends the waiting; the trials stay on the queue
  */
-export function queueRunner(queue: TrialQueue, values: (job: TrialJob) => Values, signal: AbortSignal): TrialRunner {
+export function queueRunner(queue: TrialQueue, signal: AbortSignal): TrialRunner {
   const results = new Awaited(queue, signal);
   const aborted = new Promise<undefined>((resolve) => {
     if (signal.aborted) resolve(undefined);
@@ -24,12 +22,11 @@ export function queueRunner(queue: TrialQueue, values: (job: TrialJob) => Values
   });
   /** A server that is gone answers no more: who is asked to end does not wait for it. */
   const unlessAborted = <T>(answer: Promise<T>): Promise<T | undefined> => Promise.race([answer, aborted]);
-  return async (job): Promise<TrialEnd> => {
-    const { trial, directory, config, stopAfter, reported } = job;
+  return async ({ trial, label, directory, config, stopAfter, reported }): Promise<TrialEnd> => {
     const { output: _, ...options } = config;
     const queued: QueuedTrial = {
       id: trial.id,
-      label: `${labelOf(values(job))}, seed ${trial.seed}`,
+      label: `${label}, seed ${trial.seed}`,
       identity: trial.identity,
       config: options,
       stopAfter,

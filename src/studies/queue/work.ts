@@ -39,7 +39,7 @@ export interface WorkOptions {
   /** Seconds after which a worker that does not say that it is there is taken for lost. */
   lostAfter: number;
   /** Does a trial in a process of its own. */
-  run(job: Omit<TrialJob, "trial">, onStep: (step: number, totalSteps: number) => void): Promise<TrialEnd>;
+  run(job: Omit<TrialJob, "trial" | "label">, onStep: (step: number, totalSteps: number) => void): Promise<TrialEnd>;
   /** Aborting gives the trial at hand back and ends the work. */
   signal: AbortSignal;
   onReady?(address: string): void;

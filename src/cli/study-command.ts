@@ -1,0 +1,158 @@
+import { type Command, Option } from "commander";
+import { UserError } from "../errors.ts";
+import { writeStudyPages } from "../reports/study.ts";
+import { measuredOn, settingsTable, studyMarkdown, summaryOf } from "../reports/study-tables.ts";
+import { runStudy, type TrialJob } from "../studies/run-study.ts";
+import { trialsOfStudy } from "../studies/scored-trial.ts";
+import type { Study, StudyOutcome, StudyPlan } from "../studies/study.ts";
+import { estimateStudy } from "../studies/study-estimate.ts";
+import { planStudy } from "../studies/study-plan.ts";
+import { type StudyResults, studyResults } from "../studies/study-results.ts";
+import { queueUrl } from "./commands/work.ts";
+import { INTERRUPTED } from "./run-training.ts";
+import { runOnQueue, statusOnQueue } from "./study-queue.ts";
+import { bytes, counted, duration, table } from "./terminal/format.ts";
+import { onStopSignal } from "./terminal/stop-signals.ts";
+import { StudyProgressLines } from "./terminal/study-progress.ts";
+import { runTrialInProcess } from "./trial-process.ts";
+
+const FAILED = 1;
+
+/** Flags of a command that runs a study, by their names. */
+export interface StudyFlags {
+  seeds?: number[] | undefined;
+  metric?: string | undefined;
+  holdOut?: number | undefined;
+  output?: string | undefined;
+  dryRun?: boolean | undefined;
+  queue?: string | true | undefined;
+  status?: boolean | undefined;
+  markdown?: boolean | undefined;
+  json?: boolean | undefined;
+}
+
+/** Names of those that help always shows. */
+export const STUDY_FLAGS = ["seeds", "metric", "holdOut", "output", "dryRun", "queue", "status", "markdown", "json"];
+
+/** @param defaults what help says of the flags that commands differ in */
+export function addStudyFlags(command: Command, defaults: { output: string; holdOut: string }): void {
+  const flags: [string, string, ((text: string) => unknown)?][] = [
+    ["--seeds <numbers>", "seeds of every setting, parted by commas (42)", numbers],
+    ["--metric <name>", "metric to choose by (each task's first)"],
+    ["--hold-out <share>", `share of the training examples to choose on (${defaults.holdOut})`, Number],
+    ["--output <dir>", `folder of the study, a run folder for each trial in it (${defaults.output})`],
+    ["--dry-run", "list the trials and estimate their time and memory from a few timed steps"],
+    ["--queue [url]", "have aflora work do the trials, through this Valkey or Redis server (AFLORA_QUEUE)"],
+    ["--status", "with --queue: show how far the study is, and start nothing"],
+    ["--markdown", "show the table as Markdown"],
+    ["--json", "show all numbers as JSON"],
+  ];
+  for (const [flag, description, parse] of flags) {
+    const option = new Option(flag, description);
+    command.addOption(parse ? option.argParser(parse) : option);
+  }
+}
+
+/** Runs a study, here or on a queue, shows what it comes to and sets the exit code; or shows its plan or its state. */
+export async function doStudy(study: Study, output: string, flags: StudyFlags): Promise<void> {
+  const { dryRun, queue, status, markdown, json } = flags;
+  const plan = await planStudy(study);
+  if (dryRun) return showPlan(plan, json === true);
+  const onQueue = queue === undefined && !status ? undefined : queueUrl(queue);
+  if (status) {
+    process.stdout.write(await statusOnQueue(plan, output, onQueue!));
+    return;
+  }
+  for (const note of plan.notes) log(note);
+  const outcome = onQueue === undefined ? await runHere(plan, output) : await runOnQueue(plan, output, onQueue);
+  const trials = trialsOfStudy(plan, outcome);
+  const results = studyResults({ ...study, notes: plan.notes }, trials);
+  await writeStudyPages(output, results, trials);
+  if (json) process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
+  else process.stdout.write(markdown ? studyMarkdown(results) : terminalText(results));
+  const failed = outcome.trials.filter((trial) => trial.status === "failed");
+  for (const { directory, reason } of failed) log(`failed: ${directory}: ${reason}`);
+  log(
+    outcome.interrupted
+      ? "interrupted; the same command again goes on from here"
+      : `study.md, study.json, study.csv and report.html are in ${output}`,
+  );
+  process.exitCode = outcome.interrupted ? INTERRUPTED : failed.length > 0 ? FAILED : 0;
+}
+
+async function runHere(plan: StudyPlan, output: string): Promise<StudyOutcome> {
+  const abort = new AbortController();
+  const lines = new StudyProgressLines();
+  const stopListening = onStopSignal(() => {
+    abort.abort();
+    lines.log("saving what is done; press Ctrl-C again to end at once");
+  });
+  try {
+    return await runStudy(plan, output, (job) => runJob(job, abort.signal, lines), lines);
+  } finally {
+    stopListening();
+    lines.stop();
+  }
+}
+
+/** Does a trial in a process, no longer than until its time is over. */
+export async function runJob(job: TrialJob, signal: AbortSignal, lines: StudyProgressLines) {
+  const { until } = job;
+  const left = until && Math.max(0, Math.round(until.time - performance.now()));
+  return runTrialInProcess(job, {
+    signal: until?.by === "abort" ? AbortSignal.any([signal, AbortSignal.timeout(left!)]) : signal,
+    timeUpAfter: until?.by === "best" ? left : undefined,
+    onNews: (news) => lines.news(news),
+  });
+}
+
+async function showPlan(plan: StudyPlan, json: boolean): Promise<void> {
+  const { configurations, expected, notes, study } = plan;
+  const estimate = await estimateStudy(plan, (label) => log(`timing a few steps: ${label}`));
+  if (json) {
+    const trials = configurations.flatMap(({ label, trials: of }) => of.map(({ id, seed }) => ({ id, label, seed })));
+    process.stdout.write(`${JSON.stringify({ title: study.title, notes, expected, trials, estimate }, null, 2)}\n`);
+    return;
+  }
+  const rows = configurations.map(({ label, trials }, i) => [
+    label,
+    trials.map(({ seed }) => seed).join(", "),
+    duration(estimate.trials[i]!.seconds),
+  ]);
+  const seeds = counted(study.seeds.length, "seed");
+  const rounds = expected.map(
+    ({ trials, to }) => `${counted(trials, "trial")} to ${Number.isFinite(to) ? `epoch ${to}` : "the end"}`,
+  );
+  const lines = [
+    table([["configuration", "seeds", "a trial"], ...rows]),
+    "",
+    `${counted(configurations.length, "configuration")} × ${seeds} = ${counted(configurations.length * study.seeds.length, "trial")}`,
+    ...(rounds.length > 1 ? [`${study.search.algorithm.name}: ${rounds.join(", ")}`] : []),
+    ...notes,
+    `about ${duration(estimate.seconds)} on this machine, one trial after another, and ${bytes(estimate.memory)} of memory (${counted(estimate.timed, "kind")} of trial timed, a few steps each)`,
+  ];
+  process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+function terminalText(results: StudyResults): string {
+  const { tasks } = results;
+  if (tasks.length === 0) return "";
+  const said = tasks.map((task) => `${summaryOf(task)} ${measuredOn(task)}`.trimEnd());
+  return `${table(settingsTable(results))}\n\n${said.join("\n")}\n`;
+}
+
+/** `rte, cola` */
+export const words = (text: string): string[] =>
+  text
+    .split(",")
+    .map((word) => word.trim())
+    .filter((word) => word !== "");
+
+/** `1, 2, 3` @throws UserError where one is no whole number. */
+export const numbers = (text: string): number[] =>
+  words(text).map((word) => {
+    if (!/^\d+$/.test(word)) throw new UserError(`"${word}" is no whole number; give numbers parted by commas`);
+    return Number(word);
+  });
+
+const log = (line: string): void => void process.stderr.write(`${line}\n`);

@@ -1,0 +1,118 @@
+import * as Plot from "@observablehq/plot";
+import { COST_REFERENCE } from "../methods/methods.ts";
+import type { Costs } from "../studies/over-tasks.ts";
+import type { Spread } from "../studies/statistics.ts";
+import type { SettingRow, StudyResults, TaskResults } from "../studies/study-results.ts";
+import { draw, labelRoom, shortened } from "./drawing.ts";
+import type { Markup, Picture } from "./page.ts";
+import { counted, number, spread, tick } from "./quantities.ts";
+
+/** Settings whose scores are drawn side by side at most. */
+const MOST_SETTINGS = 24;
+
+/** A row of a picture: a mean with one standard deviation to each side. */
+export interface Dot {
+  label: string;
+  /** The part of the picture that it is in. */
+  part: string;
+  score: Spread;
+}
+
+/** Means as dots, a row each label; in a part of their own for each of several measures. */
+export function dots(all: readonly Dot[], axis: Plot.ScaleOptions): Markup {
+  const points = all.map(({ label, part, score }) => {
+    const { mean, deviation = 0 } = score;
+    const title = `${label}, ${part}: ${spread(score)}`;
+    return { label, part, mean, low: mean - deviation, high: mean + deviation, title };
+  });
+  const labels = [...new Set(points.map(({ label }) => label))];
+  const parts = [...new Set(points.map(({ part }) => part))];
+  const place = { y: "label", fy: "part" };
+  return draw({
+    height: 50 + parts.length * (30 + 26 * labels.length),
+    marginLeft: labelRoom(labels),
+    marginRight: 16,
+    marginTop: 26,
+    x: { label: null, tickFormat: tick, grid: true, nice: true, ticks: 5, ...axis },
+    y: { label: null, domain: labels, tickSize: 0, tickFormat: shortened },
+    fy: { label: null, axis: null, domain: parts, padding: 0.2 },
+    marks: [
+      Plot.frame({ strokeOpacity: 0.25 }),
+      Plot.ruleY(points, { ...place, x1: "low", x2: "high", stroke: "var(--series-0)", strokeWidth: 2 }),
+      Plot.dot(points, { ...place, x: "mean", r: 4.5, fill: "var(--series-0)", title: "title" }),
+      Plot.text(parts, {
+        fy: (part) => part,
+        text: (part) => part,
+        frameAnchor: "top-left",
+        dy: -15,
+        fontWeight: "bold",
+      }),
+    ],
+  });
+}
+
+/** Metrics of every setting on one task. */
+export function settingScores(results: TaskResults): Picture[] {
+  const { task, metric } = results;
+  const rows = results.rows.filter(({ score }) => score);
+  if (rows.length === 0 || rows.length > MOST_SETTINGS) return [];
+  const order = rows.toSorted((a, b) => a.score!.mean - b.score!.mean);
+  const shown = ({ setting, score }: SettingRow): string => `${spread(score!)} (${setting})`;
+  const metrics = [...new Set([metric, ...rows.flatMap(({ scores }) => Object.keys(scores))])];
+  const all = metrics.flatMap((part) =>
+    rows.flatMap(({ setting, scores }): Dot[] => (scores[part] ? [{ label: setting, part, score: scores[part] }] : [])),
+  );
+  return [
+    {
+      title: `Scores on ${task}`,
+      summary: `${metric} from ${shown(order[0]!)} to ${shown(order.at(-1)!)}. Dots are means over seeds, bars one standard deviation to each side.`,
+      svg: dots(all, {}),
+      numbers: {
+        caption: `Mean ± standard deviation on ${task}`,
+        columns: ["setting", ...metrics, "seeds"],
+        rows: rows.map(({ setting, scores, score }) => [
+          setting,
+          ...metrics.map((name) => (scores[name] ? spread(scores[name]) : "–")),
+          score!.count,
+        ]),
+      },
+    },
+  ];
+}
+
+const MEASURES: Readonly<Record<string, keyof Costs>> = {
+  time: "seconds",
+  operations: "flops",
+  "trainable parameters": "trainable",
+};
+
+/** What every setting costs over the tasks that all of them finished, relative to the reference's. */
+export function relativeCosts({ settings: { rows, sharedTasks, reference } }: StudyResults): Picture[] {
+  const known = rows.flatMap(({ setting, relativeCosts: costs }) => (costs ? [{ setting, costs }] : []));
+  if (reference === undefined || known.length < 2) return [];
+  const one = COST_REFERENCE.label;
+  const all = Object.entries(MEASURES).flatMap(([part, name]) =>
+    known.map(({ setting, costs }): Dot => ({ label: setting, part, score: { mean: costs[name], count: 1 } })),
+  );
+  const means = all.flatMap(({ score: { mean } }) => (mean > 0 ? mean : []));
+  const log = Math.max(...means) / Math.min(...means) > 30;
+  const times = (value: number): string => `${number(Number(value.toPrecision(3)))}×`;
+  return [
+    {
+      title: `Costs relative to ${one}`,
+      summary: `${one}'s are 1; means over ${counted(sharedTasks.length, "task")} (${sharedTasks.join(", ")}).${log ? " The scale is logarithmic." : ""}`,
+      svg: dots(
+        all.filter(({ score }) => !log || score.mean > 0),
+        log ? { type: "log" } : { zero: true },
+      ),
+      numbers: {
+        caption: `Costs relative to ${one}`,
+        columns: ["setting", ...Object.keys(MEASURES)],
+        rows: known.map(({ setting, costs }) => [
+          setting,
+          ...Object.values(MEASURES).map((name) => times(costs[name])),
+        ]),
+      },
+    },
+  ];
+}

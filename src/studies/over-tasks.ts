@@ -1,0 +1,127 @@
+import { COST_REFERENCE } from "../methods/methods.ts";
+import { bestIs } from "./best.ts";
+import { type ScoredTrial, scoresOf } from "./scored-trial.ts";
+import { grouped, mean, type Spread, spreadOf } from "./statistics.ts";
+
+/** What training cost a setting on one task, over the seeds of finished trials. */
+export interface SettingCosts {
+  setting: string;
+  /** Trainable parameters, averaged over training; the head is not counted. */
+  trainable?: Spread | undefined;
+  /** Wall-clock seconds of training. */
+  seconds?: Spread | undefined;
+  /** Seconds of the median step. */
+  secondsPerStep?: Spread | undefined;
+  /** Floating-point operations spent in training. */
+  flops?: Spread | undefined;
+  /** Highest of all trials, bytes. */
+  peakMemory?: number | undefined;
+}
+
+const COSTS = ["trainable", "seconds", "secondsPerStep", "flops"] as const;
+
+/** Means over tasks. */
+export type Costs = Record<(typeof COSTS)[number], number>;
+
+/** One setting over all tasks. */
+export interface SettingOverTasks {
+  setting: string;
+  /** Mean of the tasks' scores; absent where a task is missing, or where high is better on one task and low on another. */
+  average?: Spread | undefined;
+  /** Over the tasks that all settings finished, those that finished none apart; absent where there is none. */
+  costs?: Costs | undefined;
+  /** The same, each task's relative to the reference's on that task; absent where the reference did not run. */
+  relativeCosts?: Costs | undefined;
+  /** Highest of all trials, bytes. */
+  peakMemory?: number | undefined;
+}
+
+export interface OverTasks {
+  rows: SettingOverTasks[];
+  /** Tasks that all settings finished: costs are averaged over them. */
+  sharedTasks: string[];
+  /** The setting that relative costs are relative to. */
+  reference?: string | undefined;
+}
+
+/** Averages over tasks, and costs, one row for each setting. */
+export function overTasks(
+  tasks: readonly { task: string; rows: readonly SettingCosts[] }[],
+  trials: readonly ScoredTrial[],
+): OverTasks {
+  const finished = trials.filter(({ status }) => status === "finished");
+  const settings = [...new Set(trials.map(({ setting }) => setting))];
+  const costsBy = ({ rows }: (typeof tasks)[number], setting: string): Costs | undefined => {
+    const row = rows.find((each) => each.setting === setting);
+    return row && costsOf(row);
+  };
+  const begun = new Set(finished.map(({ setting }) => setting));
+  const shared = tasks.filter((task) => [...begun].every((setting) => costsBy(task, setting)));
+  const costsOn = (setting: string): Costs[] => shared.flatMap((task) => costsBy(task, setting) ?? []);
+  const reference = referenceAmong(finished);
+  const ofReference = reference === undefined ? undefined : costsOn(reference);
+  const averages = haveOneDirection(finished);
+  const rows = settings.map((setting): SettingOverTasks => {
+    const own = costsOn(setting);
+    const relative = ofReference && own.map((cost, i) => mapCosts((name) => cost[name] / ofReference[i]![name]));
+    const ofSetting = tasks.flatMap(({ rows }) => rows.filter((row) => row.setting === setting));
+    const memory = ofSetting.flatMap((row) => row.peakMemory ?? []);
+    return {
+      setting,
+      average: averages
+        ? averageScore(
+            finished.filter((trial) => trial.setting === setting),
+            tasks.length,
+          )
+        : undefined,
+      costs: meanCosts(own),
+      relativeCosts: relative && meanCosts(relative),
+      peakMemory: memory.length > 0 ? Math.max(...memory) : undefined,
+    };
+  });
+  return { rows, sharedTasks: shared.map(({ task }) => task), reference };
+}
+
+const mapCosts = (of: (name: keyof Costs) => number): Costs =>
+  Object.fromEntries(COSTS.map((name) => [name, of(name)])) as Costs;
+
+const meanCosts = (costs: readonly Costs[]): Costs | undefined =>
+  costs.length > 0 ? mapCosts((name) => mean(costs.map((cost) => cost[name]))) : undefined;
+
+const costsOf = (row: SettingCosts): Costs | undefined =>
+  COSTS.every((name) => row[name]) ? mapCosts((name) => row[name]!.mean) : undefined;
+
+/** The reference method's setting, of several ranks the highest: it is nearest the method as published. */
+function referenceAmong(trials: readonly ScoredTrial[]): string | undefined {
+  const candidates = trials.filter(({ method }) => method === COST_REFERENCE.method.name);
+  return candidates.toSorted((a, b) => (b.rank ?? 0) - (a.rank ?? 0))[0]?.setting;
+}
+
+/**
+ * Metrics whose mean is a task's one number in the average: of MNLI and QQP their pair, of MRPC accuracy (F1 only picks
+ * its best epoch), of every other task its first metric.
+ */
+function averagedMetrics({ records }: ScoredTrial): string[] {
+  const { task, metrics } = records!.result!;
+  const names = Object.keys(metrics);
+  if (task === "mnli" || task === "qqp") return names;
+  return task === "mrpc" ? ["accuracy"] : names.slice(0, 1);
+}
+
+/** Numbers of which one is better high and another low have no mean that says anything. */
+function haveOneDirection(trials: readonly ScoredTrial[]): boolean {
+  return new Set(trials.flatMap((trial) => averagedMetrics(trial).map(bestIs))).size === 1;
+}
+
+/** Of each seed that has a score on every task the scores' mean, over those seeds. */
+function averageScore(trials: readonly ScoredTrial[], tasks: number): Spread | undefined {
+  const scoreOf = (trial: ScoredTrial): number => {
+    const scores = scoresOf(trial);
+    return mean(averagedMetrics(trial).map((metric) => scores[metric] ?? Number.NaN));
+  };
+  const averages = [...grouped(trials, ({ seed }) => seed).values()]
+    .filter((ofSeed) => new Set(ofSeed.map(({ task }) => task)).size === tasks)
+    .map((ofSeed) => mean(ofSeed.map(scoreOf)))
+    .filter(Number.isFinite);
+  return averages.length > 0 ? spreadOf(averages) : undefined;
+}

@@ -1,0 +1,27 @@
+import { z } from "zod";
+import { gridOf } from "../factors.ts";
+import type { BegunSearch, SearchAlgorithm } from "../study.ts";
+
+const options = z.object({});
+
+/** Every combination of the factors' levels. */
+export const grid: SearchAlgorithm<typeof options> = {
+  name: "grid",
+  summary: "every combination",
+  options,
+  async begin(study) {
+    return { choices: gridOf(study.factors, study.options), ...allToTheEnd };
+  },
+};
+
+/** Everything that was planned, to its end. */
+export const allToTheEnd: Pick<BegunSearch, "expects" | "rounds"> = {
+  expects: (configurations) => [{ trials: trialsOf(configurations), from: 0, to: Number.POSITIVE_INFINITY }],
+  async *rounds({ configurations }) {
+    yield { configurations };
+  },
+};
+
+/** How many trials configurations have, all their seeds together. */
+export const trialsOf = (configurations: readonly { trials: readonly unknown[] }[]): number =>
+  configurations.reduce((sum, { trials }) => sum + trials.length, 0);

@@ -1,0 +1,84 @@
+import { z } from "zod";
+import { gridOf } from "../factors.ts";
+import type { Configuration, ExpectedRound, Round, SearchAlgorithm, SearchResults } from "../study.ts";
+import { drawn } from "./random.ts";
+
+const options = z.object({
+  trials: z.int().positive().optional().describe("draws, in place of all combinations"),
+  reduction: z.int().min(2).default(3).describe("one in so many goes on"),
+});
+
+/** Successive halving over epochs, of all combinations or of draws. */
+export const halving: SearchAlgorithm<typeof options> = {
+  name: "halving",
+  summary: "the best go on to more epochs",
+  options,
+  async begin(study, { trials, reduction }) {
+    return {
+      choices: trials === undefined ? gridOf(study.factors, study.options) : drawn(study, trials),
+      expects: (configurations) => expected(configurations, reduction),
+      rounds: ({ configurations }, results) => halve(configurations, reduction, results),
+    };
+  },
+};
+
+/** A rung of successive halving: how far its configurations train, and how many of them there are. */
+export interface Rung {
+  /** Epochs of the run after which it ends. */
+  epochs: number;
+  configurations: number;
+}
+
+/**
+ * The rungs of successive halving (Jamieson and Talwalkar 2016, arXiv 1502.07943) over epochs: at each, one of `reduction`
+ * configurations goes on, to `reduction` times as many epochs, the last to all of them.
+ */
+export function rungsOf(configurations: number, epochs: number, reduction: number): Rung[] {
+  // As many rungs as there are configurations to drop, but none below one epoch.
+  let below = 0;
+  while (configurations / reduction ** (below + 1) >= 1 && Math.round(epochs / reduction ** (below + 1)) >= 1) below++;
+  return Array.from({ length: below + 1 }, (_, i) => ({
+    epochs: Math.round(epochs / reduction ** (below - i)),
+    configurations: Math.max(1, Math.ceil(configurations / reduction ** i)),
+  }));
+}
+
+/** Epochs that all rungs take, each going on from the one before. */
+export function epochsOf(rungs: readonly Rung[]): number {
+  return rungs.reduce((sum, rung, i) => sum + rung.configurations * (rung.epochs - (rungs[i - 1]?.epochs ?? 0)), 0);
+}
+
+/** Configurations of fewer epochs than others end before the last rung. */
+const rungsFor = (configurations: readonly Configuration[], reduction: number): Rung[] =>
+  rungsOf(configurations.length, Math.max(...configurations.map(({ length }) => length.epochs)), reduction);
+
+function expected(configurations: readonly Configuration[], reduction: number): ExpectedRound[] {
+  const rungs = rungsFor(configurations, reduction);
+  const seeds = configurations[0]!.trials.length;
+  return rungs.map(({ epochs, configurations: count }, i) => ({
+    trials: count * seeds,
+    from: rungs[i - 1]?.epochs ?? 0,
+    to: i === rungs.length - 1 ? Number.POSITIVE_INFINITY : epochs,
+  }));
+}
+
+/** A few epochs of all configurations, more of those that are best, and the last of the best to their end. */
+export async function* halve(
+  configurations: readonly Configuration[],
+  reduction: number,
+  results: SearchResults,
+): AsyncGenerator<Round, void, void> {
+  let left = configurations;
+  const rungs = rungsFor(configurations, reduction);
+  for (const [i, { epochs }] of rungs.entries()) {
+    const next = rungs[i + 1];
+    const many = `${left.length} ${left.length === 1 ? "configuration" : "configurations"}`;
+    yield {
+      configurations: left,
+      ...(rungs.length > 1 && { note: `${many} to epoch ${epochs}` }),
+      ...(next && { epochs }),
+    };
+    if (!next) return;
+    left = (await results.ranked(left, epochs)).slice(0, next.configurations);
+  }
+}

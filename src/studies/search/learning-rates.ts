@@ -1,0 +1,119 @@
+import { z } from "zod";
+import { UserError } from "../../errors.ts";
+import { resolveConfig } from "../../runs/run-config.ts";
+import { gridOf } from "../factors.ts";
+import type { Configuration, Round, SearchAlgorithm, SearchResults, Study, StudyPlan, Wanted } from "../study.ts";
+import { trialsOf } from "./grid.ts";
+
+/** What the trials of the search are called. */
+const STAGE = "Learning rates tried on a part of the training examples";
+
+/** That part, where the study itself holds nothing out. */
+const HELD_OUT = 0.2;
+
+const options = z.object({ trials: z.int().positive().default(4).describe("learning rates to try") });
+
+/**
+ * Every combination, each with the best of so many learning rates: half a decade apart, tried with the first seed on a part of the
+ * training examples. The head's rate moves along.
+ */
+export const learningRates: SearchAlgorithm<typeof options> = {
+  name: "learning-rates",
+  summary: "every combination, each with the best of so many learning rates",
+  options,
+  async begin(study, { trials }) {
+    checkOpen(study);
+    return {
+      choices: gridOf(study.factors, study.options),
+      expects(configurations) {
+        checkApart(study, configurations);
+        const all = { from: 0, to: Number.POSITIVE_INFINITY };
+        return [
+          { ...all, trials: trials * configurations.length },
+          { ...all, trials: trialsOf(configurations) },
+        ];
+      },
+      rounds: (plan, results) => roundsOf(plan, results, trials),
+    };
+  },
+};
+
+/** The learning rates must be open. */
+function checkOpen({ options, factors }: Study): void {
+  const set = [
+    ...Object.keys(options),
+    ...factors.flatMap(({ name, levels = [] }) => [name, ...levels.flatMap((level) => Object.keys(level.options))]),
+  ];
+  const given = ["learningRate", "headLearningRate", "preset"].find((name) => set.includes(name));
+  if (given === undefined) return;
+  throw new UserError(
+    given === "preset"
+      ? "a search for learning rates looks for what preset gives; leave one of both out"
+      : `a search for learning rates chooses ${given} itself; leave it out`,
+  );
+}
+
+/** What the runs are scored on must have no part in the choice of their learning rate. */
+function checkApart({ holdOut }: Study, configurations: readonly Configuration[]): void {
+  if (holdOut > 0 || !configurations.some(({ holdsOut }) => holdsOut)) return;
+  throw new UserError(
+    "a search for learning rates splits the training examples, so that it needs others to compare on: give --validation FILE, or a data set with a validation split",
+  );
+}
+
+/** What is known of a configuration's learning rates, by their place: half decades above the recipe's. */
+interface Line {
+  configuration: Configuration;
+  recipe: { learningRate: number; headLearningRate: number };
+  tried: Map<number, Configuration>;
+}
+
+async function* roundsOf(plan: StudyPlan, results: SearchResults, trials: number): AsyncGenerator<Round, void, void> {
+  const { study } = plan;
+  const lines = plan.configurations.map((configuration): Line => {
+    const { learningRate, headLearningRate } = resolveConfig(configuration.trials[0]!.config).run;
+    return { configuration, recipe: { learningRate, headLearningRate }, tried: new Map() };
+  });
+  const tuned = { stage: STAGE, seeds: [study.seeds[0]!], holdOut: study.holdOut || HELD_OUT };
+  for (let i = 0; i < trials; i++) {
+    const next = lines.map(async (line) => {
+      const place = nextPlace([...line.tried.keys()], await bestPlace(line, results));
+      const { values, options, found } = withRate(line, place);
+      const candidate = await plan.more({ ...tuned, values: { ...values, ...found }, options });
+      line.tried.set(place, candidate);
+      return candidate;
+    });
+    yield { configurations: await Promise.all(next) };
+  }
+  const chosen = lines.map(async (line) => {
+    const place = await bestPlace(line, results);
+    return place === undefined ? [] : [await plan.more(withRate(line, place))];
+  });
+  yield { configurations: (await Promise.all(chosen)).flat() };
+}
+
+function withRate({ configuration: { values, options }, recipe }: Line, place: number): Wanted {
+  // Rounded, so that rates read well in tables.
+  const scaled = (rate: number): number => Number((rate * 10 ** (place / 2)).toPrecision(2));
+  const rates = { learningRate: scaled(recipe.learningRate), headLearningRate: scaled(recipe.headLearningRate) };
+  return { values, options: { ...options, ...rates }, found: { learningRate: String(rates.learningRate) } };
+}
+
+/** The place that is best so far; undefined where no trial has finished. */
+async function bestPlace({ tried }: Line, results: SearchResults): Promise<number | undefined> {
+  const [best] = await results.ranked([...tried.values()]);
+  return [...tried].find(([, candidate]) => candidate === best)?.[0];
+}
+
+/**
+ * Which place to try next: the recipe's, 0, then the untried one nearest the best so far, of two the higher; below them
+ * all where all failed.
+ * @param tried places, in any order
+ */
+export function nextPlace(tried: readonly number[], best: number | undefined): number {
+  if (tried.length === 0) return 0;
+  if (best === undefined) return Math.min(...tried) - 1;
+  let distance = 1;
+  while (tried.includes(best + distance) && tried.includes(best - distance)) distance++;
+  return tried.includes(best + distance) ? best - distance : best + distance;
+}

@@ -1,0 +1,37 @@
+import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { z } from "zod";
+import { type Choice, checkAllTakePart, drawChoice } from "../factors.ts";
+import type { SearchAlgorithm, Study } from "../study.ts";
+import { allToTheEnd } from "./grid.ts";
+
+/** Of the draws: a study drawn again is the same. */
+const DRAW_SEED = 0;
+
+/** Draws that are made for one that is new. */
+const PATIENCE = 100;
+
+const options = z.object({ trials: z.int().positive().describe("draws") });
+
+/** So many draws of every factor. */
+export const random: SearchAlgorithm<typeof options> = {
+  name: "random",
+  summary: "so many draws",
+  options,
+  async begin(study, { trials }) {
+    return { choices: drawn(study, trials), ...allToTheEnd };
+  },
+};
+
+/** Draws that differ from each other, at most so many. */
+export function drawn({ factors, options }: Pick<Study, "factors" | "options">, count: number): Choice[] {
+  const generator = xoroshiro128plus(DRAW_SEED);
+  const found = new Map<string, Choice>();
+  for (let i = 0; i < count * PATIENCE && found.size < count; i++) {
+    const choice = drawChoice(factors, options, generator);
+    const key = JSON.stringify(choice.values);
+    if (!found.has(key)) found.set(key, choice);
+  }
+  const choices = [...found.values()];
+  checkAllTakePart(factors, choices, 'give more "trials", or that among the options');
+  return choices;
+}

@@ -1,0 +1,18 @@
+import { findMethod } from "../methods/methods.ts";
+import { optionOfRun } from "../runs/run-config.ts";
+
+type Options = Readonly<Record<string, unknown>>;
+
+/** Options of runs and of the method that they name; another method's are left out. */
+export function optionsOfMethod(options: Options): Record<string, unknown> {
+  const { shape } = findMethod(String(options.method)).options;
+  return Object.fromEntries(
+    Object.entries(options).filter(([name]) => optionOfRun(name) !== undefined || name in shape),
+  );
+}
+
+/** The same options with a share of the training examples held out in place of other validation examples; 0 changes nothing. */
+export function holdingOut(options: Options, share: number): Record<string, unknown> {
+  const { validation: _, ...others } = options;
+  return share > 0 ? { ...others, validationSplit: share } : { ...options };
+}
