@@ -64,7 +64,11 @@ function refusal(failures: readonly string[], of: number): UserError {
 
 /** @throws UserError where an option is one that no method of the study has. */
 function refuseForeign({ options, factors }: Study): void {
-  const given = [options, ...factors.flatMap(({ levels = [] }) => levels.map((level) => level.options))];
+  // Where the method varies throughout, the one among the options is no trial's.
+  const base = factors.some(({ name, when }) => name === "method" && Object.keys(when).length === 0)
+    ? { ...options, method: undefined }
+    : options;
+  const given = [base, ...factors.flatMap(({ levels = [] }) => levels.map((level) => level.options))];
   const methods = new Set(given.flatMap(({ method }) => method ?? []));
   const definitions = [...methods].map((name) => findMethod(String(name)));
   const drawn = factors.flatMap(({ name, levels }) => (levels ? [] : name));
