@@ -5,7 +5,7 @@
  */
 import { rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { exportRun, FineTunedModel, fineTune } from "aflora";
+import { exportRun, fineTune, loadFineTunedModel } from "aflora";
 
 const [output = "runs/tickets"] = process.argv.slice(2);
 
@@ -33,7 +33,7 @@ const { directory, result } = await fineTune(
 );
 console.log(`best epoch: ${result!.bestEpoch}; see ${directory}/report.html`);
 
-const model = await FineTunedModel.load(directory);
+const model = await loadFineTunedModel(directory);
 const messages = ["You took the money twice this month", "The window stays white after the update"];
 const predictions = await model.predict(messages);
 predictions.forEach(({ label, labels }, i) => {

@@ -9,11 +9,11 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { AdapterHost, BUNDLED_MODEL, fineTune } from "aflora";
+import { AdapterHost, BUNDLED_MODEL, fineTune, loadBaseModel, nodeRuntime, openAdapter } from "aflora";
 
 const [folder = "runs/served", port = "8080"] = process.argv.slice(2);
 
-const host = await AdapterHost.load(BUNDLED_MODEL);
+const host = new AdapterHost(await loadBaseModel(BUNDLED_MODEL), nodeRuntime());
 for (const question of ["team", "urgent"]) {
   const output = join(folder, question);
   // Both questions are columns of the same file. A run that is there already is not trained again.
@@ -33,7 +33,7 @@ for (const question of ["team", "urgent"]) {
       { overwrite: true },
     );
   }
-  await host.add(question, output);
+  await host.add(question, await openAdapter(output));
 }
 
 /** Most predictions that wait for the processor; who comes later is asked to come again. */

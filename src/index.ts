@@ -1,7 +1,7 @@
 /**
  * Fine-tune transformer models from TypeScript, on your own machine, with adaptive freezing of low-rank adapters.
  *
- * {@link fineTune} trains and writes a run folder, {@link FineTunedModel} predicts with it, {@link evaluateRun} measures
+ * {@link fineTune} trains and writes a run folder, {@link loadFineTunedModel} predicts with it, {@link evaluateRun} measures
  * it, {@link exportRun} writes it for PEFT, Transformers and Transformers.js, {@link readRunRecords} and {@link writeReport}
  * show what happened. {@link FreezingController} is the paper's method alone, without models or training, and
  * {@link BlockController} its like for whole blocks.
@@ -29,10 +29,15 @@ export type { Attributes, AttributeValue, Graph, Leaf, LeafKind, Provenance, Val
 export * as ops from "./graph/ops.ts";
 export { type DataType, float32, int32, type Tensor, type TensorData, type Tensors } from "./graph/tensor.ts";
 export type { Adapter, AdapterDescription } from "./inference/adapter.ts";
-export type { AddOptions } from "./inference/adapter-host.ts";
+export { AdapterHost, type AddOptions } from "./inference/adapter-host.ts";
 export type { BaseModel, FormatChoice } from "./inference/base-model.ts";
 export { BUNDLED_MODEL } from "./inference/bundled-model.ts";
-export type { ComputeOptions, PredictionInput, TextOrTokens } from "./inference/fine-tuned-model.ts";
+export {
+  type ComputeOptions,
+  FineTunedModel,
+  type PredictionInput,
+  type TextOrTokens,
+} from "./inference/fine-tuned-model.ts";
 export { type GenerationOptions, generationOptions } from "./inference/generation/generation-options.ts";
 export { type LoadedBaseModel, loadBaseModel, type RecordedBase } from "./inference/load-base-model-node.ts";
 export { loadEmbedder } from "./inference/load-embedder-node.ts";
@@ -107,12 +112,11 @@ export {
 } from "./reports/reported-run.ts";
 export { startWatchServer, type WatchServer } from "./reports/watch-server.ts";
 export type { DataFingerprint } from "./runs/data-fingerprint.ts";
-export type { EvaluationSource, RunEvaluation, ScoredAnswer } from "./runs/evaluate-run.ts";
+export { type EvaluationSource, evaluateRun, type RunEvaluation, type ScoredAnswer } from "./runs/evaluate-run.ts";
 export { exportRun, type RunExportReport } from "./runs/export-run.ts";
 export type { FineTuneOutcome, RunStart } from "./runs/fine-tune.ts";
 export type { FineTuneConfig, RunOptions } from "./runs/fine-tune-config.ts";
-export { AdapterHost } from "./runs/load-adapter-host.ts";
-export { FineTunedModel } from "./runs/load-fine-tuned-model.ts";
+export { loadFineTunedModel } from "./runs/load-fine-tuned-model.ts";
 export type { RunMemory } from "./runs/memory-fit.ts";
 export { type BaseOptions, openAdapter } from "./runs/open-adapter.ts";
 export { type RunRecords, readFinishedRun, readRunRecords } from "./runs/read-run.ts";
@@ -126,7 +130,6 @@ export type {
   StepRecord,
 } from "./runs/records.ts";
 export type { DataSource, RunConfig, RunSettings } from "./runs/run-config.ts";
-export { evaluateBesideBaselines as evaluateRun } from "./runs/search/evaluate-beside-baselines.ts";
 export {
   evaluateSearch,
   type QueryOutcome,

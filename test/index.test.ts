@@ -12,7 +12,7 @@ import {
   registerMethod,
   UserError,
 } from "../src/index.ts";
-import { FineTunedModel } from "../src/runs/load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../src/runs/load-fine-tuned-model.ts";
 import { ia3 } from "./support/ia3.ts";
 import { runtime } from "./support/runtime.ts";
 import { tickets, writeCsv, writeTinyModel } from "./support/tiny-model.ts";
@@ -37,7 +37,7 @@ test("fine-tune, read the run, evaluate and predict", async () => {
   expect((await readRunRecords(directory)).steps).toHaveLength(steps.length);
   const [evaluation] = await evaluateRun(directory);
   expect(evaluation!.metrics.accuracy).toBe(result!.metrics.accuracy);
-  const model = await FineTunedModel.load(directory);
+  const model = await loadFineTunedModel(directory);
   const [prediction] = await model.predict(["my card was charged twice"]);
   await model.release();
   expect(prediction!.labels!.map(({ label }) => label).sort()).toEqual(["billing", "bug", "delivery"]);
@@ -59,7 +59,7 @@ test("a method of the caller's own trains and is read back", async () => {
   );
   const output = join(home, "ia3");
   await fineTune({ ...data, output, method: "ia3", targetModules: ["key"] } as unknown as FineTuneConfig);
-  const model = await FineTunedModel.load(output, runtime);
+  const model = await loadFineTunedModel(output, runtime);
   expect(model.description.methodOptions).toEqual({ targetModules: ["key"] });
   await model.release();
 });

@@ -78,8 +78,8 @@ test("a device that nobody declared is refused; one that a program declares is k
 });
 
 const predict = (kind: string, use: string): string =>
-  `import { FineTunedModel } from "aflora";
-const model = (await FineTunedModel.load("run")).ofKind("${kind}");
+  `import { loadFineTunedModel } from "aflora";
+const model = (await loadFineTunedModel("run")).ofKind("${kind}");
 const one = await model.predict("a text");
 const [first] = await model.predict(["a text"]);
 ${use}`;

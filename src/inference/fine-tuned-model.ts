@@ -68,8 +68,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
    */
   static async adapt(base: BaseModel, adapter: Adapter, runtime: Runtime): Promise<FineTunedModel> {
     const fitted = fitAdapter(base, adapter);
-    // Node's class, which also loads from folders, inherits this.
-    return new this(base, fitted, await CompiledModel.compile(base, fitted, runtime));
+    return new FineTunedModel(base, fitted, await CompiledModel.compile(base, fitted, runtime));
   }
 
   /**

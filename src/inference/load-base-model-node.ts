@@ -42,8 +42,8 @@ export interface RecordedBase {
  */
 export async function loadBaseModel(
   name: string,
-  task: Pick<TaskData, "kind" | "labels"> | undefined,
-  seed: number,
+  task?: Pick<TaskData, "kind" | "labels">,
+  seed = 0,
   {
     format,
     recorded,

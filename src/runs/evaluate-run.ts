@@ -1,6 +1,7 @@
 import { readExamples } from "../datasets/table-node.ts";
 import { UserError } from "../errors.ts";
 import type { BaseModel } from "../inference/base-model.ts";
+import type { FineTunedModel } from "../inference/fine-tuned-model.ts";
 import type { AnswerOptions } from "../inference/write-answers.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { DeviceName } from "../runtime/device.ts";
@@ -12,10 +13,11 @@ import { namedColumns } from "../tasks/rows.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { refuseOtherData } from "./data-fingerprint.ts";
-import { FineTunedModel } from "./load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "./load-fine-tuned-model.ts";
 import { loadTask } from "./load-task.ts";
 import { readRunRecords } from "./read-run.ts";
 import { runtimeFor } from "./run-config.ts";
+import { baselinesOf } from "./search/baselines.ts";
 
 /** Where to find the examples, if not where the run found its own. */
 export interface EvaluationSource {
@@ -34,6 +36,8 @@ export interface EvaluationSource {
   base?: BaseFormat | undefined;
   device?: DeviceName;
   threads?: number;
+  /** Whether embeddings and rerankers are measured beside the model before training and BM25, as they are where absent. */
+  baselines?: boolean;
   /** Of a language model: so many examples are answered too, and the answers scored. */
   generate?: number;
   /** How answers are written. */
@@ -43,12 +47,6 @@ export interface EvaluationSource {
   /** Told as answers are whole. */
   onAnswer?(done: number, of: number): void;
 }
-
-/** Measures what else is to be compared on the same examples: by name, metric → value. */
-export type MeasureBeside = (
-  model: FineTunedModel,
-  examples: readonly Example[],
-) => Promise<Record<string, Record<string, number>> | undefined>;
 
 /** An answer beside what it should be. */
 export interface ScoredAnswer {
@@ -78,16 +76,13 @@ export interface RunEvaluation {
  * @throws UserError where the run or the data cannot be read, the run's own files are gone or changed, or the data has a label
  * that the model does not know.
  */
-export async function evaluateRun(
-  run: string,
-  source: EvaluationSource = {},
-  measureBeside?: MeasureBeside,
-): Promise<RunEvaluation[]> {
-  const { offline, generate, base } = source;
+export async function evaluateRun(run: string, source: EvaluationSource = {}): Promise<RunEvaluation[]> {
+  const { offline, generate, base, baselines = true } = source;
   if (generate !== undefined && !(Number.isInteger(generate) && generate > 0)) {
     throw new UserError(`--generate takes a number of examples from 1, not ${generate}`);
   }
-  const model = await FineTunedModel.load(run, runtimeFor(source), { offline, base });
+  const runtime = runtimeFor(source);
+  const model = await loadFineTunedModel(run, runtime, { offline, base });
   try {
     source.onBase?.(model.base);
     const { task } = model.description;
@@ -97,7 +92,7 @@ export async function evaluateRun(
       const predictions = await model.predictLabels(examples);
       const details = kind.detailsOf?.(predictions, examples, task.labels);
       const answers = source.generate === undefined ? undefined : await answersOf(model, examples, source);
-      const beside = await measureBeside?.(model, examples);
+      const beside = baselines ? await baselinesOf(model, examples, runtime) : undefined;
       results.push({
         split: name,
         examples: examples.length,

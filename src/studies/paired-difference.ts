@@ -2,7 +2,7 @@ import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import type { EvaluationSource } from "../runs/evaluate-run.ts";
 import { splitsOf } from "../runs/evaluate-run.ts";
-import { FineTunedModel } from "../runs/load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../runs/load-fine-tuned-model.ts";
 import { runtimeFor } from "../runs/run-config.ts";
 import type { Example, Prediction } from "../tasks/example.ts";
 import { computeMetrics } from "../tasks/examples.ts";
@@ -73,7 +73,7 @@ export async function pairedDifference(
 }
 
 async function predictionsOf(run: string, source: EvaluationSource) {
-  const model = await FineTunedModel.load(run, runtimeFor(source), { offline: source.offline });
+  const model = await loadFineTunedModel(run, runtimeFor(source), { offline: source.offline });
   try {
     // One split stands for all: a task of several has them of one kind.
     const { examples } = (await splitsOf(run, source, model))[0]!;

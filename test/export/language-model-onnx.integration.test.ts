@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { AutoModelForCausalLM, AutoTokenizer, env, type Message, type Tensor } from "@huggingface/transformers";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { exportRun } from "../../src/runs/export-run.ts";
-import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { runtime } from "../support/runtime.ts";
 import { ANSWERS, FOLLOWED_UP, trainedToAnswer } from "../support/tiny-language-model.ts";
 
@@ -36,7 +36,7 @@ test.each([
     expect(report.quantized!.largestDifference).toBeGreaterThan(0);
     expect(Object.keys(report.files)).toEqual(expect.arrayContaining([file, "generation_config.json"]));
     expect(report.files[file]! / report.files["onnx/model.onnx"]!).toBeLessThan(size);
-    const own = await FineTunedModel.load(join(home, "run"), runtime);
+    const own = await loadFineTunedModel(join(home, "run"), runtime);
     const expected = await own.answers(PROMPTS);
     await own.release();
 

@@ -12,7 +12,7 @@ import { float32 } from "../../src/graph/tensor.ts";
 import { CompiledModel } from "../../src/inference/compiled-model.ts";
 import { fitAdapter } from "../../src/inference/fitted-adapter.ts";
 import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
-import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { runtime } from "../support/runtime.ts";
 import { writeTinyFamily } from "../support/tiny-family.ts";
 
@@ -74,8 +74,8 @@ describe("adapters that peft wrote give the logits that peft gave (oracle/peft_a
 
   test("a folder is told by its files, its base model named or given", async () => {
     const named = changed("lora", { base_model_name_or_path: model });
-    const tuned = await FineTunedModel.load(named, runtime);
-    const given = await FineTunedModel.load(join(FIXTURES, "lora"), runtime, { model });
+    const tuned = await loadFineTunedModel(named, runtime);
+    const given = await loadFineTunedModel(join(FIXTURES, "lora"), runtime, { model });
     const [a, b] = [await tuned.predict(["a text"]), await given.predict(["a text"])];
     await tuned.release();
     await given.release();

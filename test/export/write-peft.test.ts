@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import { exportAdapter } from "../../src/export/export-adapter-node.ts";
 import type { Adapter } from "../../src/inference/adapter.ts";
-import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
 import { runtime } from "../support/runtime.ts";
 import { EXAMPLES, LOW_RANK, ON_GPT2, tinyAdapter, WRITING } from "../support/tiny-adapter.ts";
 import { writeTinyFamily } from "../support/tiny-family.ts";

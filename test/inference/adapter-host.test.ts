@@ -4,10 +4,11 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { float32 } from "../../src/graph/tensor.ts";
 import type { Adapter } from "../../src/inference/adapter.ts";
+import { AdapterHost } from "../../src/inference/adapter-host.ts";
+import { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
+import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
 import { lora } from "../../src/methods/lora.ts";
 import { registerMethod } from "../../src/methods/methods.ts";
-import { AdapterHost } from "../../src/runs/load-adapter-host.ts";
-import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { runtime } from "../support/runtime.ts";
 import { EXAMPLES, tinyAdapter } from "../support/tiny-adapter.ts";
 import { writeTinyFamily } from "../support/tiny-family.ts";
@@ -50,7 +51,7 @@ test("adapters of one kind share a graph, and each gives what it gives alone, in
   const one = await alone(model, "aflora", { rank: 4 });
   const score = { name: "score", kind: "regression" as const, labels: [], metrics: ["pearson" as const] };
   const other = await alone(model, "lora", { rank: 2 }, score);
-  const host = await AdapterHost.load(model, runtime);
+  const host = new AdapterHost(await loadBaseModel(model), runtime);
   await host.add("one", one.adapter);
   await host.add("turned", negated(one.adapter));
   expect(host.compiledGraphs).toBe(1);
@@ -73,7 +74,7 @@ test("adapters of one kind share a graph, and each gives what it gives alone, in
 
 test("the base model's arrays are there once, however many adapters", async () => {
   const { adapter } = await alone(model, "lora", { rank: 2 });
-  const host = await AdapterHost.load(model, runtime);
+  const host = new AdapterHost(await loadBaseModel(model), runtime);
   for (let i = 0; i < 5; i++) await host.add(`adapter ${i}`, i % 2 ? adapter : negated(adapter));
   const embeddings = host.names.map((name) => host.use(name).base.weights.get("embeddings.word_embeddings.weight"));
   expect(new Set(embeddings).size).toBe(1);
@@ -85,7 +86,7 @@ test("an adapter that does not fit is refused, the others stay", async () => {
   const wide = await writeTinyFamily(join(directory, "wide"), "bert-2");
   const { adapter } = await alone(wide, "lora", { rank: 2 });
   const fits = await alone(model, "lora", { rank: 2 });
-  const host = await AdapterHost.load(model, runtime);
+  const host = new AdapterHost(await loadBaseModel(model), runtime);
   await host.add("fits", fits.adapter);
   await expect(host.add("wide", adapter)).rejects.toThrow(/does not fit base model .*: ".*" should be \[/);
   expect(await host.use("fits").logits(EXAMPLES)).toEqual(fits.logits);
@@ -100,7 +101,7 @@ test("an adapter without a head of its own is given the checkpoint's", async () 
   const tuned = await FineTunedModel.adapt(base, headless, runtime);
   const expected = await tuned.logits(EXAMPLES);
   await tuned.release();
-  const host = await AdapterHost.load(model, runtime);
+  const host = new AdapterHost(await loadBaseModel(model), runtime);
   await host.add("headless", headless);
   expect(await host.use("headless").logits(EXAMPLES)).toEqual(expected);
   await host.release();
@@ -126,7 +127,7 @@ test("a kind of adapter that could not be compiled can be added later", async ()
   broken = false;
   const { adapter, logits } = await alone(model, "breaks-once", { rank: 2 });
   broken = true;
-  const host = await AdapterHost.load(model, runtime);
+  const host = new AdapterHost(await loadBaseModel(model), runtime);
   await expect(host.add("one", adapter)).rejects.toThrow("no memory");
   expect([host.compiledGraphs, host.names]).toEqual([0, []]);
   broken = false;
@@ -137,7 +138,7 @@ test("a kind of adapter that could not be compiled can be added later", async ()
 
 test("a host that is released while adapters are added frees what was compiled, and refuses them", async () => {
   const [{ adapter }, other] = [await alone(model, "lora", { rank: 2 }), await alone(model, "lora", { rank: 3 })];
-  const host = await AdapterHost.load(model, runtime);
+  const host = new AdapterHost(await loadBaseModel(model), runtime);
   const adding = [host.add("one", adapter), host.add("two", negated(adapter)), host.add("three", other.adapter)];
   const added = Promise.allSettled(adding);
   // Until the first graph is being compiled.
@@ -154,7 +155,7 @@ test("a host that is released while adapters are added frees what was compiled, 
 test("a graph is released with the last adapter that needs it, removed or replaced", async () => {
   const { adapter, logits } = await alone(model, "lora", { rank: 2 });
   const other = await alone(model, "lora", { rank: 3 });
-  const host = await AdapterHost.load(model, runtime);
+  const host = new AdapterHost(await loadBaseModel(model), runtime);
   await host.add("one", adapter);
   await host.add("two", negated(adapter));
   const [one, two] = [host.use("one"), host.use("two")];
@@ -175,7 +176,7 @@ test("a graph is released with the last adapter that needs it, removed or replac
 
 test("a known name is replaced only where that is asked for, also while another takes it", async () => {
   const { adapter, logits } = await alone(model, "lora", { rank: 2 });
-  const host = await AdapterHost.load(model, runtime);
+  const host = new AdapterHost(await loadBaseModel(model), runtime);
   const taken = /^there is an adapter "one" already; give the new one another name, or \{ replace: true \}/;
   const added = await Promise.allSettled([host.add("one", adapter), host.add("one", adapter)]);
   expect(added.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);

@@ -2,8 +2,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { AdapterHost } from "../../src/runs/load-adapter-host.ts";
-import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { AdapterHost } from "../../src/inference/adapter-host.ts";
+import { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
+import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
 import type { TextPrediction } from "../../src/tasks/task-kinds.ts";
 import { runtime } from "../support/runtime.ts";
 import { tinyAdapter } from "../support/tiny-adapter.ts";
@@ -67,7 +68,7 @@ test("after release it says so, as often as it is released; so does a model of a
   const released = "the model was released and can predict no more; load it again";
   await expect(one.predict("a text")).rejects.toThrow(released);
 
-  const host = await AdapterHost.load(model, runtime);
+  const host = new AdapterHost(await loadBaseModel(model), runtime);
   await host.add("one", (await tinyAdapter(model, "lora", { rank: 2 })).adapter);
   const hosted = host.use("one");
   await host.release();

@@ -3,9 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
+import type { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
 import type { AnswerEnd } from "../../src/inference/write-answers.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
-import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { runtime } from "../support/runtime.ts";
 import { ANSWERS, FOLLOWED_UP, trainedToAnswer } from "../support/tiny-language-model.ts";
 import { writeCsv, writeTinyModel } from "../support/tiny-model.ts";
@@ -14,7 +15,7 @@ let home: string;
 let model: FineTunedModel;
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), "aflora-answers-"));
-  model = await FineTunedModel.load(await trainedToAnswer(home), runtime);
+  model = await loadFineTunedModel(await trainedToAnswer(home), runtime);
 });
 afterAll(async () => {
   await model.release();
@@ -113,11 +114,11 @@ test("a model that labels texts writes no answers, and a released one neither", 
     threads: 1,
     output,
   });
-  const labels = await FineTunedModel.load(output, runtime);
+  const labels = await loadFineTunedModel(output, runtime);
   expect(labels.writes).toBe(false);
   await expect(labels.answer("x").next()).rejects.toThrow(/is for classification and writes no answers/);
   await labels.release();
-  const released = await FineTunedModel.load(join(home, "run"), runtime);
+  const released = await loadFineTunedModel(join(home, "run"), runtime);
   await released.answers([question]);
   await released.release();
   await expect(released.answer(question).next()).rejects.toThrow(/was released/);

@@ -7,8 +7,8 @@ import {
   evaluateRun,
   exportRun,
   type FineTuneConfig,
-  FineTunedModel,
   fineTune,
+  loadFineTunedModel,
   readRunRecords,
   registerArchitecture,
   registerMethod,
@@ -92,7 +92,7 @@ test("the run is evaluated and predicts", async () => {
   const { result } = await readRunRecords(run);
   const [evaluation] = await evaluateRun(run, { threads: 1 });
   expect(evaluation!.metrics).toEqual(result!.metrics);
-  const tuned = await FineTunedModel.load(run, runtime);
+  const tuned = await loadFineTunedModel(run, runtime);
   const [high, low] = await tuned.ofKind("ranking").predict(["my card was charged twice", "the app does not open"]);
   await tuned.release();
   expect(high!.score).toBeGreaterThan(low!.score);

@@ -6,8 +6,8 @@ import {
   evaluateRun,
   exportRun,
   type FineTuneConfig,
-  FineTunedModel,
   fineTune,
+  loadFineTunedModel,
   readRunRecords,
   registerArchitecture,
   registerTaskKind,
@@ -81,7 +81,7 @@ test("an encoder-decoder trains, evaluates, predicts and is merged; what it cann
   expect(result!.metrics.ordered_pairs).toBeGreaterThan(0.95);
   const [evaluation] = await evaluateRun(directory, { threads: 1 });
   expect(evaluation!.metrics).toEqual(result!.metrics);
-  const tuned = await FineTunedModel.load(directory, runtime);
+  const tuned = await loadFineTunedModel(directory, runtime);
   const [late, refund] = await tuned
     .ofKind("answer-ranking")
     .predict(["late", "refund money"].map((textPair) => ({ text: "my card was charged twice", textPair })));

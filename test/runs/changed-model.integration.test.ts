@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { evaluateRun, exportRun, FineTunedModel, fineTune, readRunRecords } from "../../src/index.ts";
+import { evaluateRun, exportRun, fineTune, loadFineTunedModel, readRunRecords } from "../../src/index.ts";
 import { runtime } from "../support/runtime.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
@@ -26,7 +26,7 @@ afterAll(() => rm(home, { recursive: true }));
 
 const uses: [name: string, whose: () => string, use: () => Promise<unknown>][] = [
   ["evaluate", () => `the adapter in ${run}`, () => evaluateRun(run)],
-  ["predict", () => `the adapter in ${join(run, "adapter")}`, () => FineTunedModel.load(join(run, "adapter"), runtime)],
+  ["predict", () => `the adapter in ${join(run, "adapter")}`, () => loadFineTunedModel(join(run, "adapter"), runtime)],
   ["export", () => `the run in ${run}`, () => exportRun(run, { format: "peft", output: join(home, "refused") })],
   ["resume", () => `the run in ${cut}`, () => fineTune({ output: cut }, { resume: true })],
   ["go on", () => `the adapter in ${run}`, () => fineTune({ ...data, adapter: run, output: join(home, "refused") })],
@@ -66,7 +66,7 @@ test("a file that is gone, or that another stands in for, is named", async () =>
 
 test("a model elsewhere may be named on purpose, and a run whose model is as it was goes on", async () => {
   await cp(model, join(home, "moved"), { recursive: true });
-  const moved = await FineTunedModel.load(run, runtime, { model: join(home, "moved") });
+  const moved = await loadFineTunedModel(run, runtime, { model: join(home, "moved") });
   await moved.release();
   expect((await fineTune({ output: cut, threads: 1 }, { resume: true })).result).toBeDefined();
   const { dataFingerprint } = await readRunRecords(cut);

@@ -6,11 +6,11 @@ import { AutoModelForSequenceClassification, AutoTokenizer, env, pipeline } from
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
 import { writeReport } from "../../src/reports/report.ts";
+import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { exportRun } from "../../src/runs/export-run.ts";
 import { fineTune, type RunStart } from "../../src/runs/fine-tune.ts";
-import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
-import { evaluateBesideBaselines } from "../../src/runs/search/evaluate-beside-baselines.ts";
 import { runtime } from "../support/runtime.ts";
 import { tickets, writeTinyModel } from "../support/tiny-model.ts";
 
@@ -99,7 +99,7 @@ describe("pairs", () => {
     expect(result!.metrics.ndcg_at_10!).toBeGreaterThan(evaluations[0]!.metrics.ndcg_at_10! + 0.15);
     expect(result!.trainable.head).toBe(0);
     expect(steps).toHaveLength(60);
-    const [evaluation] = await evaluateBesideBaselines(run(), { threads: 1 });
+    const [evaluation] = await evaluateRun(run(), { threads: 1 });
     expect(evaluation!.metrics).toMatchObject(result!.metrics);
     const { precision_at_1, precision_at_10, recall_at_1 } = evaluation!.metrics;
     // Each query has one text that answers it.
@@ -137,7 +137,7 @@ describe("pairs", () => {
   });
 
   test("embed and are cut as the model's folder says", async () => {
-    const tuned = await FineTunedModel.load(run(), runtime);
+    const tuned = await loadFineTunedModel(run(), runtime);
     const { description } = tuned;
     const vectors = await tuned.embed(["my card was charged twice", "", "the app does not open"]);
     const [short] = await tuned.embed(["my card was charged twice"], { dimensions: 8 });
@@ -177,7 +177,7 @@ describe("pairs", () => {
 
   test("are written for sentence-transformers, Transformers.js and PEFT, with the same vectors", async () => {
     const texts = ["my card was charged twice", "where is my order", "crash"];
-    const tuned = await FineTunedModel.load(run(), runtime);
+    const tuned = await loadFineTunedModel(run(), runtime);
     const expected = await tuned.embed(texts);
     await tuned.release();
 
@@ -203,7 +203,7 @@ describe("pairs", () => {
       expect(existsSync(at(`peft/${file}`)) || file === "tokenizer.json").toBe(true);
     }
     expect(JSON.parse(await readFile(at("peft/adapter_config.json"), "utf8")).task_type).toBe("FEATURE_EXTRACTION");
-    const adapter = await FineTunedModel.load(at("peft"), runtime, { model });
+    const adapter = await loadFineTunedModel(at("peft"), runtime, { model });
     expect(adapter.kind.name).toBe("embedding");
     const [first] = await adapter.embed(texts);
     await adapter.release();
@@ -286,14 +286,14 @@ describe("rerankers", () => {
       output,
     });
     expect(Object.keys(result!.metrics)).toEqual(metrics);
-    const [evaluation] = await evaluateBesideBaselines(output, { threads: 1 });
+    const [evaluation] = await evaluateRun(output, { threads: 1 });
     expect(evaluation!.metrics).toEqual(result!.metrics);
     expect(Object.keys(evaluation!.beside!.BM25!)).toEqual(["ndcg_at_10", "mrr_at_10"]);
     const { scores } = await readRunRecords(output);
     expect(scores[0]).toMatchObject({ measure: "ndcg_at_10" });
     expect(new Set(scores[0]!.texts)).toEqual(new Set(all.map(({ message }) => message)));
     expect(result!.metrics.mrr_at_10!).toBeGreaterThan(0.85);
-    const tuned = await FineTunedModel.load(output, runtime);
+    const tuned = await loadFineTunedModel(output, runtime);
     const { query, passage, negative, negative_2 } = asked[0]!;
     const found = await tuned.rerank(query, [negative, passage, negative_2]);
     await tuned.release();

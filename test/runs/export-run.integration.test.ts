@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { exportRun } from "../../src/runs/export-run.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
-import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { writeTinyFamily } from "../support/tiny-family.ts";
 import { tickets, writeCsv } from "../support/tiny-model.ts";
 
@@ -39,8 +39,8 @@ test("a run's adapter as PEFT's is read back to the same predictions", async () 
   expect(report.largestDifference).toBeLessThan(1e-5);
   expect(Object.keys(report.files).sort()).toEqual(["README.md", "adapter_config.json", "adapter_model.safetensors"]);
 
-  const own = await FineTunedModel.load(run);
-  const read = await FineTunedModel.load(output);
+  const own = await loadFineTunedModel(run);
+  const read = await loadFineTunedModel(output);
   const [expected] = await own.predict(["my parcel is late"]);
   const [found] = await read.predict(["my parcel is late"]);
   await own.release();

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
-import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { runtime } from "../support/runtime.ts";
 import { conll, removeHead, taggedSentences, writeTinyFamily } from "../support/tiny-family.ts";
 
@@ -74,7 +74,7 @@ describe("a pretrained checkpoint of every family is fine-tuned from files to pr
     const words = await run(model, "tagged.conll", { epochs: 2, dropout: true });
     expect(words.losses.at(-1)).toBeLessThan(words.losses[0]!);
     expect((await evaluateRun(words.output, { threads: 1 }))[0]!.metrics).toEqual(words.result.metrics);
-    const tagger = await FineTunedModel.load(words.output, runtime);
+    const tagger = await loadFineTunedModel(words.output, runtime);
     const [found] = await tagger.predict(["abc xde."]);
     await tagger.release();
     expect(found!.words!.map(({ word }) => word)).toEqual(["abc", "xde", "."]);

@@ -9,7 +9,7 @@ import { fineTuneWithReport } from "../../src/reports/reported-run.ts";
 import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { type FineTuneOptions, fineTune, type RunStart } from "../../src/runs/fine-tune.ts";
-import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import type { RunResult } from "../../src/runs/records.ts";
 import { flatOptions } from "../../src/runs/run-config.ts";
@@ -187,8 +187,8 @@ describe("a run folder", () => {
 
   test("an adapter folder alone is enough to predict", async () => {
     const [ofRun, ofAdapter] = [
-      await FineTunedModel.load(whole, runtime),
-      await FineTunedModel.load(join(whole, "adapter"), runtime),
+      await loadFineTunedModel(whole, runtime),
+      await loadFineTunedModel(join(whole, "adapter"), runtime),
     ];
     const inputs = ["my card was charged twice", "the app does not open"].map((text) => ({ text }));
     const predictions = await ofRun.predict(inputs);

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { exportRun } from "../../src/runs/export-run.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
-import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 
 const LLAMA = fileURLToPath(new URL("../fixtures/gguf/llama.gguf", import.meta.url));
 
@@ -49,7 +49,7 @@ describe("a run on a GGUF file", () => {
 
     const [evaluation] = await evaluateRun(output);
     expect(evaluation!.metrics.perplexity).toBeCloseTo(result!.metrics.perplexity!, 4);
-    const loaded = await FineTunedModel.load(output);
+    const loaded = await loadFineTunedModel(output);
     expect(loaded.base.files.location).toBe(model);
     expect(await loaded.predict("what is 1?")).toMatchObject({ perplexity: expect.any(Number) });
     await loaded.release();

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vi
 import { UserError } from "../../src/errors.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { fineTune, type RunStart } from "../../src/runs/fine-tune.ts";
-import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { loadTask } from "../../src/runs/load-task.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import { comparison } from "../../src/studies/compare.ts";
@@ -85,7 +85,7 @@ test("a model and a data set by their hub ids; the run is known by the commit an
   const again = await fineTune({ ...QUICK, ...data, model: "owner/tiny@v1", offline: true, output: await output() });
   expect(again.result!.metrics).toEqual(result!.metrics);
   // A commit never changes, so that the cache will do without being told.
-  const tagger = await FineTunedModel.load(directory, runtime);
+  const tagger = await loadFineTunedModel(directory, runtime);
   expect((await tagger.predict(["ab cd"]))[0]!.labels).toHaveLength(2);
   await tagger.release();
   await expect(evaluateRun(directory, { threads: 1 })).rejects.toThrow(/cannot reach .*use --offline/);

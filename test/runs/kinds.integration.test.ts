@@ -6,7 +6,7 @@ import { UserError } from "../../src/errors.ts";
 import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
-import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { runtime } from "../support/runtime.ts";
 import { conll, taggedSentences, writeTinyFamily } from "../support/tiny-family.ts";
 
@@ -41,7 +41,7 @@ describe("token classification", () => {
   });
 
   test("predicts words and entities with their places and probabilities", async () => {
-    const tagger = await FineTunedModel.load(output(), runtime);
+    const tagger = await loadFineTunedModel(output(), runtime);
     try {
       const text = "Ahd xov xad bmp, zcu.";
       const words = { text: "ahd xov", words: ["ahd", "xov"] };
@@ -72,7 +72,7 @@ describe("token classification", () => {
   });
 
   test("words after the longest length have no label, and count as outside any entity", async () => {
-    const tagger = await FineTunedModel.load(output(), runtime);
+    const tagger = await loadFineTunedModel(output(), runtime);
     const words = Array.from({ length: 30 }, () => "xyz");
     const example = { index: 0, text: words.join(" "), words };
     const [found] = await tagger.predict([example]);
@@ -119,7 +119,7 @@ test("several labels at once: train, evaluate, predict", async () => {
   expect(evaluation).toMatchObject({ metrics: result!.metrics, labels });
   expect(evaluation!.confusion).toBeUndefined();
 
-  const tagger = await FineTunedModel.load(output, runtime);
+  const tagger = await loadFineTunedModel(output, runtime);
   const [both, none] = await tagger.predict(["aa fff sss", "bb"]);
   await tagger.release();
   const above = ({ labels: all = [] }: typeof both & object) =>

@@ -6,7 +6,7 @@ import { UserError } from "../../src/errors.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { exportRun } from "../../src/runs/export-run.ts";
 import { fineTune, type RunStart } from "../../src/runs/fine-tune.ts";
-import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import { promptOf } from "../../src/tasks/prompt.ts";
 import { ChatTemplate } from "../../src/tokenization/chat-template.ts";
@@ -63,7 +63,7 @@ describe("a chat model learns conversations", () => {
     const { result } = await readRunRecords(output());
     const [own] = await evaluateRun(output(), { threads: 1 });
     expect(own!.metrics).toMatchObject(result!.metrics);
-    const loaded = await FineTunedModel.load(output(), runtime);
+    const loaded = await loadFineTunedModel(output(), runtime);
     try {
       const [seen, unseen] = await loaded.predict([
         ["Where is the cat?", "The cat is on the mat."],

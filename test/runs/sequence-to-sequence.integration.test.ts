@@ -7,7 +7,7 @@ import { UserError } from "../../src/errors.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { exportRun } from "../../src/runs/export-run.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
-import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { runtime } from "../support/runtime.ts";
 import { rewritings, writeTinyEncoderDecoder } from "../support/synthetic-rewriting.ts";
 import { writeJsonl, writeTinyLanguageModel } from "../support/tiny-language-model.ts";
@@ -79,7 +79,7 @@ describe.each(["bart", "t5"] as const)("a small %s from its random start", (fami
     );
     expect(report.largestDifference).toBeLessThan(1e-4);
     const texts = held.map(({ document }) => document);
-    const own = await FineTunedModel.load(run(), runtime);
+    const own = await loadFineTunedModel(run(), runtime);
     const expected = (await own.answers(texts)).map(({ text }) => text);
     // However a text is asked: as servers ask, too.
     const [content] = texts as [string];

@@ -4,8 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
-import { FineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { type OpenAiServer, serveModels } from "../../src/serving/openai-server.ts";
 import type { ChatMessage } from "../../src/tokenization/chat-template.ts";
 import { runtime } from "../support/runtime.ts";
@@ -38,9 +39,9 @@ beforeAll(async () => {
   const model = await writeTinyModel(join(home, "encoder"));
   await fineTune({ model, train, text: "message", label: "team", method: "lora", epochs: 2, threads: 1, output });
   models = new Map([
-    ["answers", await FineTunedModel.load(await trainedToAnswer(home), runtime)],
-    ["labels", await FineTunedModel.load(output, runtime)],
-    ["tools", await FineTunedModel.load(await withTools(), runtime)],
+    ["answers", await loadFineTunedModel(await trainedToAnswer(home), runtime)],
+    ["labels", await loadFineTunedModel(output, runtime)],
+    ["tools", await loadFineTunedModel(await withTools(), runtime)],
   ]);
   server = await serveModels(models, LIMITS);
   client = new OpenAI({ baseURL: server.url, apiKey: "none", maxRetries: 0 });

@@ -3,9 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { AdapterHost } from "../../src/inference/adapter-host.ts";
 import type { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
+import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
 import { fineTune } from "../../src/runs/fine-tune.ts";
-import { AdapterHost } from "../../src/runs/load-adapter-host.ts";
+import { openAdapter } from "../../src/runs/open-adapter.ts";
 import { type OpenAiServer, serveModels } from "../../src/serving/openai-server.ts";
 import { runtime } from "../support/runtime.ts";
 import { tickets, writeTinyModel } from "../support/tiny-model.ts";
@@ -26,13 +28,13 @@ beforeAll(async () => {
     search: messages.map((anchor) => ({ anchor, positive: anchor.split(" ").reverse().join(" ") })),
     reranker: messages.map((query, i) => ({ query, passage: messages[(i * 7) % messages.length], label: i % 2 })),
   };
-  host = await AdapterHost.load(model, runtime);
+  host = new AdapterHost(await loadBaseModel(model), runtime);
   for (const [name, of] of Object.entries(rows)) {
     const train = join(home, `${name}.jsonl`);
     await writeFile(train, of.map((row) => `${JSON.stringify(row)}\n`).join(""));
     const output = join(home, name);
     await fineTune({ model, train, method: "lora", epochs: 1, batchSize: 8, maxLength: 16, threads: 1, output });
-    await host.add(name, output);
+    await host.add(name, await openAdapter(output));
   }
   [search, reranker] = [host.use("search"), host.use("reranker")];
   server = await serveModels(new Map(host.names.map((name) => [name, host.use(name)])), LIMITS);

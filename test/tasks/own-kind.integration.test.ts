@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { evaluateRun, FineTunedModel, fineTune, readRunRecords, registerTaskKind } from "../../src/index.ts";
+import { evaluateRun, fineTune, loadFineTunedModel, readRunRecords, registerTaskKind } from "../../src/index.ts";
 import { lowerIsBetter } from "../../src/tasks/metrics/metric-direction.ts";
 import { runtime } from "../support/runtime.ts";
 import { writeTinyFamily } from "../support/tiny-family.ts";
@@ -64,7 +64,7 @@ test("a kind of the caller's own trains, evaluates, predicts, is saved and loade
     labels: ["0", "10", "20"],
     metrics: ["mean_absolute_error"],
   });
-  const tuned = await FineTunedModel.load(output, runtime);
+  const tuned = await loadFineTunedModel(output, runtime);
   const predictions = await tuned.predict(["aaa bb", "zzz bb"]);
   await tuned.release();
   expect(predictions).toEqual([

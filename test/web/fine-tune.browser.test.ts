@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { folderFiles } from "../../src/checkpoints/file-source-node.ts";
-import { BUNDLED_MODEL, FineTunedModel } from "../../src/index.ts";
+import { BUNDLED_MODEL, loadFineTunedModel } from "../../src/index.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { fineTuneInPage, type PageFineTuneOutcome } from "../../src/trainer/fine-tune-in-page.ts";
 import { CUTS_BYTES, cutsBytes } from "../support/byte-products.ts";
@@ -80,7 +80,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
       const folder = join(home, `adapter-${threads}`);
       await mkdir(folder);
       for (const [name, bytes] of Object.entries(answer.files)) await writeFile(join(folder, name), bytes);
-      const tuned = await FineTunedModel.load(folder, nodeRuntime({ threads: 2 }), { model: BUNDLED_MODEL });
+      const tuned = await loadFineTunedModel(folder, nodeRuntime({ threads: 2 }), { model: BUNDLED_MODEL });
       try {
         const predictions = await tuned.predict(TEXTS);
         expect(predictions.map(({ label }) => label)).toEqual(answer.labels);

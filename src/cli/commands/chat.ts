@@ -1,9 +1,10 @@
 import { createInterface } from "node:readline";
 import { Command } from "commander";
 import { checkOptions, UserError } from "../../errors.ts";
+import type { FineTunedModel } from "../../inference/fine-tuned-model.ts";
 import { generationOptions } from "../../inference/generation/generation-options.ts";
 import type { AnswerOptions } from "../../inference/write-answers.ts";
-import { FineTunedModel } from "../../runs/load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../../runs/load-fine-tuned-model.ts";
 import { askingOptions, runtimeFor } from "../../runs/run-config.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import type { ChatMessage } from "../../tokenization/chat-template.ts";
@@ -47,7 +48,7 @@ export function chatCommand(): Command {
     if ((run === undefined) === (adapter === undefined)) throw new UserError("give either --run DIR or --adapter DIR");
     checkOptions(generationOptions, writing);
     const asked = { model: named, base, offline };
-    const model = await FineTunedModel.load((run ?? adapter)!, runtimeFor({ device, threads }), baseOptions(asked));
+    const model = await loadFineTunedModel((run ?? adapter)!, runtimeFor({ device, threads }), baseOptions(asked));
     try {
       noteBaseFormat(model.base, asked);
       if (!model.writes) {

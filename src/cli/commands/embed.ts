@@ -2,7 +2,7 @@ import { createInterface } from "node:readline";
 import { Command } from "commander";
 import { readTexts } from "../../datasets/texts-node.ts";
 import { UserError } from "../../errors.ts";
-import { FineTunedModel } from "../../runs/load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../../runs/load-fine-tuned-model.ts";
 import { runOptions, runtimeFor } from "../../runs/run-config.ts";
 import { embedStream } from "../../runs/search/embed-texts.ts";
 import { vectorLine, writeVectors } from "../../runs/search/vector-files.ts";
@@ -45,7 +45,7 @@ export function embedCommand(): Command {
     const { run, model: base, file, text, output, dimensions, ...where } = givenOptions<Given>(command);
     if (file !== undefined && texts.length > 0) throw new UserError("give texts or --file, not both");
     const given = texts.length > 0 ? texts : file === undefined ? stdinLines() : await readTexts(file, text);
-    const model = await FineTunedModel.load(run, runtimeFor(where), {
+    const model = await loadFineTunedModel(run, runtimeFor(where), {
       model: base,
       offline: where.offline,
       onProgress: downloadLine(),

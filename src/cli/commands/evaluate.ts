@@ -1,8 +1,8 @@
 import { Command } from "commander";
 import { generationOptions } from "../../inference/generation/generation-options.ts";
 import type { RunEvaluation } from "../../runs/evaluate-run.ts";
+import { evaluateRun } from "../../runs/evaluate-run.ts";
 import { askingOptions } from "../../runs/run-config.ts";
-import { evaluateBesideBaselines } from "../../runs/search/evaluate-beside-baselines.ts";
 import { baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
@@ -46,7 +46,7 @@ export function evaluateCommand(): Command {
       return;
     }
     const answers = writingOptions(given);
-    const evaluations = await evaluateBesideBaselines(run as string, {
+    const evaluations = await evaluateRun(run as string, {
       ...given,
       base: baseOptions(given).base,
       answers,

@@ -3,7 +3,7 @@ import { writeAtomically } from "../../checkpoints/atomic-file-node.ts";
 import { readExamples } from "../../datasets/table-node.ts";
 import { readTexts } from "../../datasets/texts-node.ts";
 import { UserError } from "../../errors.ts";
-import { FineTunedModel } from "../../runs/load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../../runs/load-fine-tuned-model.ts";
 import { runOptions, runtimeFor } from "../../runs/run-config.ts";
 import { unitVectors } from "../../runs/search/embed-texts.ts";
 import { MINE_DEFAULTS, type MinedPair, mineNegatives } from "../../runs/search/mine.ts";
@@ -62,7 +62,7 @@ export function mineCommand(): Command {
       throw new UserError("--negatives must be a whole number, at least 1");
     }
     if (!/\.jsonl$/i.test(output)) throw new UserError(`${output}: the pairs are written as JSONL; name a file.jsonl`);
-    const model = await FineTunedModel.load(run, runtimeFor({ device, threads }), {
+    const model = await loadFineTunedModel(run, runtimeFor({ device, threads }), {
       offline,
       onProgress: downloadLine(),
     });

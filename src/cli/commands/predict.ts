@@ -1,9 +1,10 @@
 import { Command } from "commander";
 import { readExamples } from "../../datasets/table-node.ts";
 import { UserError } from "../../errors.ts";
+import type { FineTunedModel } from "../../inference/fine-tuned-model.ts";
 import { generationOptions } from "../../inference/generation/generation-options.ts";
 import type { AnswerOptions } from "../../inference/write-answers.ts";
-import { FineTunedModel } from "../../runs/load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../../runs/load-fine-tuned-model.ts";
 import { askingOptions, runtimeFor } from "../../runs/run-config.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { namedColumns } from "../../tasks/rows.ts";
@@ -41,7 +42,7 @@ export function predictCommand(): Command {
     const { run, adapter } = options;
     if ((run === undefined) === (adapter === undefined)) throw new UserError("give either --run DIR or --adapter DIR");
     const writing = writingOptions(options);
-    const model = await FineTunedModel.load((run ?? adapter)!, runtimeFor(options), baseOptions(options));
+    const model = await loadFineTunedModel((run ?? adapter)!, runtimeFor(options), baseOptions(options));
     try {
       noteBaseFormat(model.base, options);
       const inputs = await readInputs(texts, options, model.description.task.kind);

@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { readIdentifiedTexts } from "../../datasets/retrieval-set-node.ts";
 import { UserError } from "../../errors.ts";
-import { FineTunedModel } from "../../runs/load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../../runs/load-fine-tuned-model.ts";
 import { runOptions, runtimeFor } from "../../runs/run-config.ts";
 import { unitVectors } from "../../runs/search/embed-texts.ts";
 import { readNpy } from "../../runs/search/vector-files.ts";
@@ -51,7 +51,7 @@ export function searchCommand(): Command {
       );
     }
     const from = { offline: where.offline, onProgress: downloadLine() };
-    const model = await FineTunedModel.load(run, runtimeFor(where), from);
+    const model = await loadFineTunedModel(run, runtimeFor(where), from);
     const progress = new ProgressLine("texts", texts.length);
     try {
       const options = { onProgress: (done: number) => progress.at(done) };

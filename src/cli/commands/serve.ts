@@ -4,7 +4,8 @@ import { Command } from "commander";
 import { z } from "zod";
 import { checkOptions, UserError } from "../../errors.ts";
 import type { Adapter } from "../../inference/adapter.ts";
-import { AdapterHost } from "../../runs/load-adapter-host.ts";
+import { AdapterHost } from "../../inference/adapter-host.ts";
+import { loadBaseModel } from "../../inference/load-base-model-node.ts";
 import { formatToAnswer } from "../../runs/memory-fit.ts";
 import { type BaseOptions, openAdapter } from "../../runs/open-adapter.ts";
 import { askingOptions, computeOptions, runtimeFor } from "../../runs/run-config.ts";
@@ -106,7 +107,8 @@ async function loadModels(
   }
   const { model, revision, base: trained } = first!;
   const format = options.base ?? formatToAnswer(trained);
-  const host = await AdapterHost.load(model, runtime, { ...options, format, ...(revision && { revision }) });
+  const base = await loadBaseModel(model, undefined, 0, { ...options, format, ...(revision && { revision }) });
+  const host = new AdapterHost(base, runtime);
   for (const { name, adapter } of adapters) await host.add(name, adapter);
   return { host, models: new Map(host.names.map((name) => [name, host.use(name)])) };
 }

@@ -6,7 +6,7 @@ import { fitClassifier } from "../../labels/frozen-classifier.ts";
 import { readLabelledTexts } from "../../labels/labelled-texts-node.ts";
 import { doubtOf, suggestRows } from "../../labels/suggest-rows.ts";
 import { readTextRows, refuseOutput, type TextRows, writeTextRows } from "../../labels/text-rows-node.ts";
-import { FineTunedModel } from "../../runs/load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../../runs/load-fine-tuned-model.ts";
 import { runOptions, runtimeFor } from "../../runs/run-config.ts";
 import { unitVectors } from "../../runs/search/embed-texts.ts";
 import type { DeviceName } from "../../runtime/device.ts";
@@ -131,7 +131,7 @@ async function askRun(
   given: Given,
 ): Promise<{ model: string; guesses: LabelProbability[][] }> {
   const from = { offline: given.offline, onProgress: downloadLine() };
-  const model = await FineTunedModel.load(run, runtimeFor(given), from);
+  const model = await loadFineTunedModel(run, runtimeFor(given), from);
   try {
     const { description } = model;
     const predictions = await model.ofKind("classification").predict(texts);

@@ -81,7 +81,7 @@ async function reportedScores(
   reported: Reported,
   { threads, device, offline }: TrialOrder["config"],
 ): Promise<Record<string, number>> {
-  const compute = { threads, device, offline } as Parameters<typeof evaluateRun>[1];
+  const compute = { threads, device, offline, baselines: false } as Parameters<typeof evaluateRun>[1];
   const splits = await evaluateRun(directory, { ...compute, ...reported });
   return Object.fromEntries(
     Object.keys(splits[0]!.metrics).map((metric) => [metric, mean(splits.map(({ metrics }) => metrics[metric]!))]),

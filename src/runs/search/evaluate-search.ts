@@ -10,7 +10,7 @@ import {
   searchMetrics,
 } from "../../tasks/metrics/retrieval-metrics.ts";
 import { type Hit, nearest } from "../../tasks/vectors.ts";
-import { FineTunedModel as Loaded } from "../load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../load-fine-tuned-model.ts";
 import type { BaseOptions } from "../open-adapter.ts";
 import { runtimeFor } from "../run-config.ts";
 import { beforeTraining } from "./base-alone.ts";
@@ -72,7 +72,7 @@ export async function evaluateSearch(run: string, options: SearchEvaluationOptio
   const { dimensions, ...hub } = rest;
   const set = await readRetrievalSet({ corpus, queries, qrels });
   const runtime = runtimeFor({ device, threads });
-  const tuned = await Loaded.load(run, runtime, hub);
+  const tuned = await loadFineTunedModel(run, runtime, hub);
   try {
     const search = searchWith(tuned, dimensions);
     onStage?.("BM25", 0, set.queries.length);

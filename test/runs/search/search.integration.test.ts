@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { parquetReadObjects } from "hyparquet";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fineTune } from "../../../src/runs/fine-tune.ts";
-import { FineTunedModel } from "../../../src/runs/load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../../../src/runs/load-fine-tuned-model.ts";
 import { WordSearch } from "../../../src/runs/search/bm25.ts";
 import { evaluateSearch } from "../../../src/runs/search/evaluate-search.ts";
 import { mineNegatives } from "../../../src/runs/search/mine.ts";
@@ -72,7 +72,7 @@ describe("a corpus is searched", () => {
     expect(Object.keys(found.systems)).toEqual(["fine-tuned", "before training", "BM25"]);
     expect(found.systems["fine-tuned"]!.ndcg_at_10).toBeGreaterThan(found.systems["before training"]!.ndcg_at_10!);
     // The numbers are those of a search by hand.
-    const model = await FineTunedModel.load(at("run"), runtime);
+    const model = await loadFineTunedModel(at("run"), runtime);
     const texts = await model.embed(corpus.map(({ title, text }) => (title ? `${title} ${text}` : text)));
     const asked = await model.embed(queries.map(({ text }) => text));
     await model.release();

@@ -4,23 +4,15 @@ import type { Example } from "../../tasks/example.ts";
 import { computeMetrics } from "../../tasks/examples.ts";
 import type { HeldOutSearch } from "../../tasks/held-out-search.ts";
 import { DEEPEST, SEARCH_METRIC_NAMES, searchMetrics } from "../../tasks/metrics/retrieval-metrics.ts";
-import { type EvaluationSource, evaluateRun, type RunEvaluation } from "../evaluate-run.ts";
-import { runtimeFor } from "../run-config.ts";
 import { beforeTraining } from "./base-alone.ts";
 import { WordSearch } from "./bm25.ts";
 
 /**
- * Evaluates a run's model on its validation data, or on other data of its task: embeddings and rerankers beside the model
- * before training and, where the examples are a search, BM25.
- * @throws UserError where the run or the data cannot be read, the run's own files are gone or changed, or the data has a label
- * that the model does not know.
+ * What stands beside an embedding's or a reranker's scores: those of the model before training and, where the examples are a search,
+ * of BM25.
+ * @returns by name, metric → value; undefined of other kinds
  */
-export function evaluateBesideBaselines(run: string, source: EvaluationSource = {}): Promise<RunEvaluation[]> {
-  const runtime = runtimeFor(source);
-  return evaluateRun(run, source, (model, examples) => baselinesOf(model, examples, runtime));
-}
-
-async function baselinesOf(
+export async function baselinesOf(
   model: FineTunedModel,
   examples: readonly Example[],
   runtime: Runtime,
