@@ -12,7 +12,7 @@ import { mineNegatives } from "../../../src/runs/search/mine.ts";
 import { readNpy } from "../../../src/runs/search/vector-files.ts";
 import { searchMetric } from "../../../src/tasks/metrics/retrieval-metrics.ts";
 import { unitVector } from "../../../src/tasks/vectors.ts";
-import { aflora, type Ended } from "../../support/aflora.ts";
+import { aflora, afloraHere, type Ended } from "../../support/aflora.ts";
 import { runtime } from "../../support/runtime.ts";
 import { tickets, writeTinyModel } from "../../support/tiny-model.ts";
 
@@ -28,12 +28,8 @@ const QUICK = {
 
 let home: string;
 const at = (name: string): string => join(home, name);
-const run = (command: string, input?: string): Promise<Ended> =>
-  aflora(
-    command.split(" ").map((word) => word.replaceAll("_", " ")),
-    home,
-    input === undefined ? {} : { input },
-  );
+const words = (command: string): string[] => command.split(" ").map((word) => word.replaceAll("_", " "));
+const run = (command: string): Promise<Ended> => afloraHere(words(command), home);
 const writeJsonl = (name: string, rows: readonly object[]): Promise<void> =>
   writeFile(at(name), rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
 
@@ -144,7 +140,7 @@ describe("a corpus is searched", () => {
 describe("embed", () => {
   test("writes the same vectors as JSON Lines, NumPy and parquet files", async () => {
     await writeFile(at("texts.txt"), `${messages.join("\n")}\n`);
-    const { stdout } = await run("embed --run run --threads 1", `${messages.join("\n")}\n`);
+    const { stdout } = await aflora(words("embed --run run --threads 1"), home, { input: `${messages.join("\n")}\n` });
     const lines = stdout
       .trimEnd()
       .split("\n")

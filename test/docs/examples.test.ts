@@ -19,7 +19,7 @@ afterAll(() => rm(home, { recursive: true }));
 
 /** Node's arguments that run an example as a user would, on the sources rather than on what was built last. */
 function example(name: string): string[] {
-  const file = fileURLToPath(new URL(`../examples/${name}.ts`, import.meta.url));
+  const file = fileURLToPath(new URL(`../../examples/${name}.ts`, import.meta.url));
   return ["--conditions", "aflora-source", "--import", "tsx", file, join(home, name)];
 }
 
