@@ -63,7 +63,6 @@ export async function doStudy(study: Study, output: string, flags: StudyFlags): 
     process.stdout.write(await statusOnQueue(plan, output, onQueue!));
     return;
   }
-  for (const note of plan.notes) log(note);
   const outcome = onQueue === undefined ? await runHere(plan, output) : await runOnQueue(plan, output, onQueue);
   const trials = trialsOfStudy(plan, outcome);
   const results = studyResults({ ...study, notes: plan.notes }, trials);
@@ -81,6 +80,7 @@ export async function doStudy(study: Study, output: string, flags: StudyFlags): 
 }
 
 async function runHere(plan: StudyPlan, output: string): Promise<StudyOutcome> {
+  for (const note of plan.notes) log(note);
   const abort = new AbortController();
   const lines = new StudyProgressLines();
   const stopListening = onStopSignal(() => {
