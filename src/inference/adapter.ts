@@ -33,6 +33,8 @@ const adapterSchema = z.object({
     options: z.record(z.string(), z.unknown()).optional(),
   }),
   maxLength: z.int().positive(),
+  /** What the head's last layer was divided by, so that probabilities hold; absent where nothing was. */
+  temperature: z.number().positive().optional(),
 });
 
 /** `adapter.json`: what an adapter is for and how its layers are computed. */

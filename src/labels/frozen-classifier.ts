@@ -1,5 +1,6 @@
 import { softmax } from "../tasks/probabilities.ts";
 import { dot } from "../tasks/vectors.ts";
+import type { CrossValidated } from "../training/linear-head/cross-validation.ts";
 import type { FeatureRows } from "../training/linear-head/design.ts";
 import { choosePenalty, fitLinear } from "../training/linear-head/linear-head.ts";
 
@@ -24,9 +25,19 @@ export function fitClassifier(
   classes: readonly number[],
   outputs: number,
 ): VectorClassifier {
+  const choice = choosePenalty(classRows(vectors, classes, outputs), "softmax", { strata: classes });
+  return linearClassifier(vectors, classes, outputs, choice);
+}
+
+/** A linear head on frozen vectors with a penalty and a factor of its outputs that were chosen before. */
+export function linearClassifier(
+  vectors: readonly Float32Array[],
+  classes: readonly number[],
+  outputs: number,
+  choice: Pick<CrossValidated, "penalty" | "factor">,
+): VectorClassifier {
   const rows = classRows(vectors, classes, outputs);
-  const groups = { strata: classes };
-  const { weight, bias } = fitLinear(rows, "softmax", choosePenalty(rows, "softmax", groups), groups);
+  const { weight, bias } = fitLinear(rows, "softmax", choice, { strata: classes });
   const weights = Array.from({ length: outputs }, (_, k) =>
     Float32Array.from(weight.subarray(k * rows.width, (k + 1) * rows.width)),
   );

@@ -2,6 +2,7 @@ import type { RunRecords } from "../runs/read-run.ts";
 import type { FrozenBlocksResult } from "../runs/records.ts";
 import type { ScoredData } from "../runs/run-data.ts";
 import { blockPictures } from "./block-pictures.ts";
+import { calibrationPictures } from "./calibration-picture.ts";
 import { freezingPictures } from "./freezing-pictures.ts";
 import { figure, html, type Markup, type Picture, type Table, table } from "./page.ts";
 import { counted, duration, metricsText, number, prefixed } from "./quantities.ts";
@@ -42,6 +43,7 @@ export function runPictures(
   return [
     ...trainingPictures(run),
     ...scorePictures(run),
+    ...calibrationPictures(run),
     ...freezingPictures(freezing),
     ...blockPictures(freezing, steps.at(-1)?.step ?? 0),
   ];

@@ -245,18 +245,18 @@ async function fineTuneInFolder(
     kept = true;
     if (!outcome || outcome.aborted) return { directory, result: undefined, notes: [] };
 
-    const { description, parameters } = fineTuning.bestAdapter(outcome);
-    const best = { description: { ...description, ...(modelFiles && { modelFiles }) }, parameters };
     const { freezable, blockCount: count } = fineTuning;
     const blocks = count > 0 ? { count, memoryAtEnd: fineTuning.memoryNow } : undefined;
     const facts = { base, task, peakMemory, memory, freezable, blocks };
     try {
+      const { adapter: found, calibration } = await fineTuning.bestAdapter(outcome, runtime, options.signal);
+      const best = { ...found, description: { ...found.description, ...(modelFiles && { modelFiles }) } };
       const tooLarge = run.base === "float32" ? undefined : float32TooLarge(base);
       const exact = run.base === "float32" || tooLarge ? base : await load("float32");
       await saveVerified(folder.path("adapter"), best, exact, runtime, task);
       const onFloat32 = exact === base ? undefined : await fineTuning.evaluateOn(exact, best, runtime, options.signal);
       const { size: adapterBytes } = await stat(folder.path("adapter", ADAPTER_WEIGHTS));
-      const result = summarise(config, outcome, { ...facts, onFloat32, adapterBytes });
+      const result = summarise(config, outcome, { ...facts, onFloat32, adapterBytes, calibration });
       await folder.writeResult(result);
       return { directory, result, notes: [...notes, ...(tooLarge ? [tooLarge] : [])] };
     } catch (error) {

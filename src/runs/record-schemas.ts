@@ -51,6 +51,9 @@ export const scoresRecord = z.object({
   texts: z.array(z.string()),
 });
 
+/** Predictions of like probability. */
+const bin = z.object({ count, confidence: measured, accuracy: measured });
+
 /** `result.json` */
 export const runResult = z.looseObject({
   method: z.string(),
@@ -59,6 +62,7 @@ export const runResult = z.looseObject({
   seed: z.number(),
   base: z.enum(BASE_FORMATS),
   metrics: z.record(z.string(), measured),
+  calibration: z.object({ temperature: measured, before: z.array(bin), after: z.array(bin) }).optional(),
   bestEpoch: amount,
   lastEpochMetrics: z.record(z.string(), measured),
   trainable: z.object({ start: measured, average: measured, end: measured, head: measured }),

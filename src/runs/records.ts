@@ -1,6 +1,7 @@
 export type { EvaluationRecord, FreezingRecord, MetricsRecord, ScoresRecord, StepRecord } from "../training/records.ts";
 
 import type { BaseFormat } from "../models/base-format.ts";
+import type { Calibration } from "../training/calibrate.ts";
 import type { RunMemory } from "./memory-fit.ts";
 
 /** What blocks that left training came to, and saved beside a run in which all stay. */
@@ -29,6 +30,8 @@ export interface RunResult {
   metrics: Record<string, number>;
   /** The same adapter's beside the float32 base model, where training used another: those of what is exported. */
   float32Metrics?: Record<string, number>;
+  /** How far the best epoch's probabilities were from what was right, and the temperature that its head was divided by; of labels. */
+  calibration?: Calibration;
   bestEpoch: number;
   lastEpochMetrics: Record<string, number>;
   /** Trainable parameters; the head is counted apart. */

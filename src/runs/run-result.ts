@@ -1,5 +1,6 @@
 import type { BaseModel } from "../inference/base-model.ts";
 import type { TaskData } from "../tasks/example.ts";
+import type { Calibration } from "../training/calibrate.ts";
 import type { Evaluation } from "../training/evaluate.ts";
 import type { TrainingEnd } from "../training/events.ts";
 import type { MemoryEstimate } from "../training/memory-estimate.ts";
@@ -21,6 +22,7 @@ export function summarise(
     freezable: readonly string[];
     /** Where blocks may freeze: how many there are, and what a step is expected to take at the end. */
     blocks?: { count: number; memoryAtEnd: MemoryEstimate } | undefined;
+    calibration?: Calibration | undefined;
     /** Size of the adapter's file. */
     adapterBytes: number;
   },
@@ -35,6 +37,7 @@ export function summarise(
     base: run.base,
     metrics: best!.metrics,
     ...(facts.onFloat32 && { float32Metrics: facts.onFloat32.metrics }),
+    ...(facts.calibration && { calibration: facts.calibration }),
     bestEpoch: best!.epoch,
     lastEpochMetrics: last!.metrics,
     trainable,

@@ -14,6 +14,7 @@ import { namedColumns } from "../tasks/rows.ts";
 import { holdOut } from "../tasks/split.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import type { TaskOptions } from "../tasks/task-options.ts";
+import type { Calibration } from "../training/calibrate.ts";
 import type { TrainingEnd } from "../training/events.ts";
 import type { MemoryEstimate } from "../training/memory-estimate.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../training/records.ts";
@@ -93,6 +94,8 @@ export interface PageFineTuneOptions extends Pick<TrainOptions, "signal" | "resu
 export interface PageFineTuneOutcome {
   /** The best epoch's; undefined where the run was aborted before one had ended. */
   adapter: Adapter | undefined;
+  /** How far its probabilities were from what was right, and what its head was divided by; of labels. */
+  calibration: Calibration | undefined;
   outcome: TrainingEnd;
   notes: string[];
   /** What the adapter stands beside, and where it was computed: what predicting with it takes. */
@@ -148,8 +151,10 @@ export async function fineTuneInPage(
     else if (event.kind === "end") outcome = event;
     else if (event.kind === "checkpoint" && event.due) await callbacks.onCheckpoint?.(event.state());
   }
+  const best = outcome!.state.best && (await fineTuning.bestAdapter(outcome!, runtime));
   return {
-    adapter: outcome!.state.best && fineTuning.bestAdapter(outcome!),
+    adapter: best?.adapter,
+    calibration: best?.calibration,
     outcome: outcome!,
     notes: endNotes,
     base,

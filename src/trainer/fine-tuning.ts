@@ -11,8 +11,9 @@ import type { EvaluationSplit, TaskData } from "../tasks/example.ts";
 import { trainingExamples } from "../tasks/examples.ts";
 import { classWeightsOf } from "../tasks/losses/class-weights.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
-import { findTaskKind, withTaskOptions } from "../tasks/task-kinds.ts";
+import { findTaskKind, objectiveOf, withTaskOptions } from "../tasks/task-kinds.ts";
 import { stepsPerEpoch } from "../training/batch-order.ts";
+import { type Calibration, calibrate, cooled } from "../training/calibrate.ts";
 import { type EncodedSplit, type Evaluation, Evaluator } from "../training/evaluate.ts";
 import type { TrainingEnd, TrainingEvent } from "../training/events.ts";
 import { isAllZero } from "../training/learning-rate.ts";
@@ -207,10 +208,36 @@ export class FineTuning {
   }
 
   /**
-   * The best epoch's adapter: the method's parameters, what of the head or the backbone trained, and what the checkpoint
-   * lacks.
+   * The best epoch's adapter. Where it has a head that gives probabilities of labels, its last layer is divided by the temperature
+   * that suits the validation examples: whatever answers with it, in whatever format, answers with probabilities that hold.
    */
-  bestAdapter({ state }: TrainingEnd): Adapter {
+  async bestAdapter(
+    end: TrainingEnd,
+    runtime: Runtime,
+    signal?: AbortSignal,
+  ): Promise<{ adapter: Adapter; calibration?: Calibration }> {
+    const { task, weights, validation, settings } = this.#training;
+    const adapter = this.#uncalibrated(end);
+    const { classifier } = this.#plan.base.trace;
+    const { linearLoss: loss = "squared" } = objectiveOf(task);
+    const hasLayer = classifier !== undefined && adapter.parameters.has(`${classifier}.weight`);
+    if (task.labels.length === 0 || loss === "squared" || !hasLayer) return { adapter };
+    const all = new Map([...weights, ...adapter.parameters]);
+    const examples = validation.flatMap(({ encoded }) => encoded);
+    const { tokenBudget } = settings;
+    const calibration = await calibrate(this.#model, all, runtime, examples, { loss, tokenBudget, signal });
+    const { temperature } = calibration;
+    return {
+      adapter: {
+        description: { ...adapter.description, temperature },
+        parameters: cooled(adapter.parameters, classifier, temperature),
+      },
+      calibration,
+    };
+  }
+
+  /** The method's parameters, what of the head or the backbone trained, and what the checkpoint lacks. */
+  #uncalibrated({ state }: TrainingEnd): Adapter {
     const { base, method, task } = this.#plan;
     const best = state.best!.parameters;
     const untrained = this.#ownHead.filter(({ name }) => !best.has(name));

@@ -3,6 +3,7 @@ import type { Adapter } from "../inference/adapter.ts";
 import type { BaseModel } from "../inference/base-model.ts";
 import { fitAdapter } from "../inference/fitted-adapter.ts";
 import type { WeightSpec } from "../models/model-parts.ts";
+import { cooled } from "../training/calibrate.ts";
 
 /** What training goes on from. */
 export interface Start {
@@ -23,7 +24,11 @@ export function startFrom(base: BaseModel, adapter: Adapter): Start {
   const fits = ({ name }: WeightSpec): boolean =>
     adapter.parameters.get(name)?.data.length === base.weights.get(name)!.data.length;
   const left = new Set(head.filter((weight) => !fits(weight)).map(({ name }) => name));
-  const parameters = new Map([...adapter.parameters].filter(([name]) => !left.has(name)));
+  const kept = new Map([...adapter.parameters].filter(([name]) => !left.has(name)));
+  // Training goes on where it was, before the head was made to give probabilities that hold.
+  const { temperature } = adapter.description;
+  const { classifier } = base.trace;
+  const parameters = temperature && classifier ? cooled(kept, classifier, 1 / temperature) : kept;
   return {
     parameters: fitAdapter(base, { ...adapter, parameters }).parameters,
     brought: head.filter(fits),

@@ -380,6 +380,7 @@ export class TrainingSession {
       task,
       freezable,
       onFloat32: undefined,
+      calibration: found.calibration,
       peakMemory: Number.NaN,
       memory: { ...memory, total: inPage(memory) },
       adapterBytes: adapterBytes(adapter)["adapter.safetensors"]!.byteLength,

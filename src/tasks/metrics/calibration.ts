@@ -1,0 +1,41 @@
+/** Predictions of like probability, and how many of them were right. */
+export interface ReliabilityBin {
+  count: number;
+  /** Mean probability that was given. */
+  confidence: number;
+  /** Share that was right. */
+  accuracy: number;
+}
+
+/** Bins of one width that probabilities fall into, as in Guo et al. 2017, arXiv 1706.04599. */
+const BINS = 15;
+
+/**
+ * Predictions by their probability, in bins of one width from 0 to 1; empty ones are left out.
+ * @param probabilities one for each prediction @param right whether it was
+ */
+export function reliability(probabilities: readonly number[], right: readonly boolean[]): ReliabilityBin[] {
+  const bins = Array.from({ length: BINS }, () => ({ count: 0, confidence: 0, accuracy: 0 }));
+  probabilities.forEach((probability, i) => {
+    const bin = bins[Math.min(BINS - 1, Math.floor(probability * BINS))]!;
+    bin.count++;
+    bin.confidence += probability;
+    bin.accuracy += Number(right[i]);
+  });
+  return bins
+    .filter(({ count }) => count > 0)
+    .map(({ count, confidence, accuracy }) => ({
+      count,
+      confidence: confidence / count,
+      accuracy: accuracy / count,
+    }));
+}
+
+/** Expected calibration error: how far probabilities are from the share that is right, a mean over predictions; 0 to 1. */
+export function calibrationError(bins: readonly ReliabilityBin[]): number {
+  const total = bins.reduce((sum, { count }) => sum + count, 0);
+  return bins.reduce(
+    (sum, { count, confidence, accuracy }) => sum + (count / total) * Math.abs(confidence - accuracy),
+    0,
+  );
+}

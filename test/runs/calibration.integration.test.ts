@@ -1,0 +1,58 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { fineTuneWithReport as fineTune } from "../../src/reports/reported-run.ts";
+import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { reliability } from "../../src/tasks/metrics/calibration.ts";
+import { softmax } from "../../src/tasks/probabilities.ts";
+import { runtime } from "../support/runtime.ts";
+import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
+
+let home: string;
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-calibration-"));
+});
+afterAll(() => rm(home, { recursive: true }));
+
+test("what answers with a run's adapter answers with probabilities that suit its validation examples", async () => {
+  const model = await writeTinyModel(join(home, "model"));
+  const rows = tickets(4);
+  // Every third label is wrong, so that no model is right as often as it could be sure.
+  const held = rows.map(({ message, team }, i) => ({ message, team: i % 3 === 0 ? "bug" : team }));
+  const train = await writeCsv(join(home, "train.csv"), rows);
+  const validation = await writeCsv(join(home, "held.csv"), held);
+  const data = { model, train, validation, text: "message", label: "team", threads: 1 };
+  const { result } = await fineTune({
+    ...data,
+    method: "lora",
+    epochs: 12,
+    learningRate: 0.01,
+    output: join(home, "run"),
+  });
+  const { temperature, before, after } = result!.calibration!;
+  expect(Math.abs(Math.log(temperature))).toBeGreaterThan(0.2);
+  const description = JSON.parse(await readFile(join(home, "run/adapter/adapter.json"), "utf8"));
+  expect(description.temperature).toBe(temperature);
+
+  const loaded = await loadFineTunedModel(join(home, "run"), runtime);
+  const { labels } = loaded.description.task;
+  const examples = held.map(({ message }, index) => ({ index, text: message }));
+  const logits = await loaded.logits(examples);
+  await loaded.release();
+  const of = (factor: number) => {
+    const shares = logits.map((row) => softmax(row.map((logit) => factor * logit)));
+    const best = shares.map((each) => Math.max(...each));
+    const right = shares.map((each, i) => labels[each.indexOf(best[i]!)] === held[i]!.team);
+    const loss = shares.reduce((sum, each, i) => sum - Math.log(each[labels.indexOf(held[i]!.team)]!), 0);
+    // As the fit weighs it: few rows that are all right say nothing of a temperature.
+    const cost = loss + Math.log(factor / temperature) ** 2 / 8;
+    return { bins: reliability(best, right), cost };
+  };
+  const numbers = (bins: typeof before) => bins.map(({ count, confidence, accuracy }) => [count, confidence, accuracy]);
+  const near = (bins: typeof before) => numbers(bins).map((bin) => bin.map((value) => expect.closeTo(value, 4)));
+  expect(numbers(of(1).bins)).toEqual(near(after));
+  expect(numbers(of(temperature).bins)).toEqual(near(before));
+  for (const other of [0.8, 1.25, temperature]) expect(of(1).cost).toBeLessThan(of(other).cost);
+  expect(await readFile(join(home, "run/report.html"), "utf8")).toContain("How far probabilities hold");
+});
