@@ -76,7 +76,7 @@ export { writeReport } from "./reports/report.ts";
 export { fineTuneWithReport as fineTune, type ReportedRunOptions as FineTuneOptions } from "./reports/reported-run.ts";
 export { type EvaluationSource, evaluateRun, type RunEvaluation, type ScoredAnswer } from "./runs/evaluate-run.ts";
 export { exportRun } from "./runs/export-run.ts";
-export type { RunStart } from "./runs/fine-tune.ts";
+export { fineTuneEvents, type RunEvent, type RunStart } from "./runs/fine-tune.ts";
 export type { FineTuneConfig } from "./runs/fine-tune-config.ts";
 export { loadFineTunedModel } from "./runs/load-fine-tuned-model.ts";
 export { openAdapter } from "./runs/open-adapter.ts";

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { type FineTuneOptions, type FineTuneOutcome, fineTune } from "../runs/fine-tune.ts";
+import { type FineTuneOptions, type FineTuneOutcome, fineTuneEvents, type RunEnd, tell } from "../runs/fine-tune.ts";
 import type { FineTuneConfig } from "../runs/fine-tune-config.ts";
 import { REPORT } from "../runs/run-folder.ts";
 import { writeReport } from "./report.ts";
@@ -32,36 +32,21 @@ export async function fineTuneWithReport(
 ): Promise<ReportedRunOutcome> {
   if (watch?.port !== undefined) await checkPort(watch.port);
   let server: WatchServer | undefined;
-  let outcome: FineTuneOutcome;
+  let end: RunEnd | undefined;
   try {
-    outcome = await fineTune(config, {
-      ...options,
-      async onStart(start) {
-        await options.onStart?.(start);
-        if (!watch) return;
-        server = await startWatchServer({ directory: start.directory, ...watch });
+    for await (const event of fineTuneEvents(config, options)) {
+      await tell(options, event);
+      if (event.kind === "end") end = event;
+      else if (event.kind !== "start") await server?.push(event);
+      else if (watch) {
+        server = await startWatchServer({ directory: event.directory, ...watch });
         watch.onServing(server.url);
-      },
-      async onStep(record) {
-        await options.onStep?.(record);
-        await server?.push(record);
-      },
-      async onFreezingCheck(record) {
-        await options.onFreezingCheck?.(record);
-        await server?.push(record);
-      },
-      async onEvaluation(record) {
-        await options.onEvaluation?.(record);
-        await server?.push(record);
-      },
-      async onScores(record) {
-        await options.onScores?.(record);
-        await server?.push(record);
-      },
-    });
+      }
+    }
   } finally {
     await server?.close();
   }
+  const { kind, ...outcome } = end!;
   const { directory, result } = outcome;
   if (!result) return outcome;
   try {

@@ -1,20 +1,18 @@
 import { existsSync } from "node:fs";
-import { rm, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { removeTemporaries } from "../checkpoints/atomic-file-node.ts";
 import { refuseOtherFiles } from "../checkpoints/file-hashes-node.ts";
 import type { DownloadProgress } from "../checkpoints/hub-download-node.ts";
 import { UserError } from "../errors.ts";
-import { ADAPTER_WEIGHTS, type Adapter } from "../inference/adapter.ts";
+import { ADAPTER_WEIGHTS } from "../inference/adapter.ts";
 import type { BaseModel } from "../inference/base-model.ts";
 import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
-import { FineTunedModel } from "../inference/fine-tuned-model.ts";
 import { type LoadedBaseModel, loadBaseModel } from "../inference/load-base-model-node.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import { cutsByteProducts } from "../runtime/byte-products.ts";
 import { requireBaseFormat } from "../runtime/devices.ts";
 import { deviceNote, openDevice } from "../runtime/devices-node.ts";
-import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { FineTuning } from "../trainer/fine-tuning.ts";
@@ -22,7 +20,6 @@ import { startFrom } from "../trainer/start.ts";
 import type { TrainingEnd } from "../training/events.ts";
 import type { SpillFile } from "../training/frozen-blocks/hidden-state-cache.ts";
 import type { EvaluationRecord, FreezingRecord, ScoresRecord, StepRecord } from "../training/records.ts";
-import { loadAdapter, saveAdapter } from "./adapter-folder.ts";
 import { CheckpointClock } from "./checkpoint-clock.ts";
 import { findCheckpoint } from "./checkpoint-folder.ts";
 import { type DataFingerprint, fingerprintOf, refuseOtherData } from "./data-fingerprint.ts";
@@ -44,11 +41,13 @@ import {
 import { HIDDEN_STATES, RunFolder } from "./run-folder.ts";
 import { lockRun } from "./run-lock.ts";
 import { summarise } from "./run-result.ts";
+import { saveVerified } from "./save-verified.ts";
 import { openSpillFile } from "./spill-file.ts";
 import { withAdapterOptions } from "./starting-adapter.ts";
 
 /** What is known when training begins. */
 export interface RunStart {
+  kind: "start";
   directory: string;
   config: RunConfig;
   task: TaskData;
@@ -89,6 +88,14 @@ export interface FineTuneOptions {
   signal?: AbortSignal;
 }
 
+/** The last thing that a run tells. */
+export interface RunEnd extends FineTuneOutcome {
+  kind: "end";
+}
+
+/** What a run tells as it goes on: what is known when training begins, its records as they are written, and what it came to. */
+export type RunEvent = RunStart | StepRecord | FreezingRecord | EvaluationRecord | ScoresRecord | RunEnd;
+
 export interface FineTuneOutcome {
   directory: string;
   /** Undefined where the run was aborted or paused. */
@@ -106,6 +113,33 @@ export async function fineTune(
   given: Readonly<Record<string, unknown>>,
   options: FineTuneOptions = {},
 ): Promise<FineTuneOutcome> {
+  let end: RunEnd | undefined;
+  for await (const event of fineTuneEvents(given, options)) {
+    await tell(options, event);
+    if (event.kind === "end") end = event;
+  }
+  const { kind, ...outcome } = end!;
+  return outcome;
+}
+
+/** Calls whoever is to hear of an event. */
+export async function tell(options: FineTuneOptions, event: RunEvent): Promise<void> {
+  if (event.kind === "start") await options.onStart?.(event);
+  else if (event.kind === "step") await options.onStep?.(event);
+  else if (event.kind === "freezing") await options.onFreezingCheck?.(event);
+  else if (event.kind === "evaluation") await options.onEvaluation?.(event);
+  else if (event.kind === "scores") await options.onScores?.(event);
+}
+
+/**
+ * The same run as a stream of what happens, each told when it is in the run folder. Who takes no further event ends the run where its
+ * last checkpoint is, from which `resume` goes on; aborting saves what is done since, too.
+ * @throws UserError as {@link fineTune}
+ */
+export async function* fineTuneEvents(
+  given: Readonly<Record<string, unknown>>,
+  options: Omit<FineTuneOptions, "onStart" | "onStep" | "onFreezingCheck" | "onEvaluation" | "onScores"> = {},
+): AsyncGenerator<RunEvent, void> {
   const { output } = given;
   // Before anything of a run is read: another process may be going on with it. Else there is nothing to lock yet.
   const isRun = options.resume && typeof output === "string" && existsSync(join(output, "config.json"));
@@ -113,17 +147,17 @@ export async function fineTune(
   try {
     // Of a report, too, during which a process ended: the run itself may have finished.
     if (isRun) await removeTemporaries(output);
-    return await fineTuneInFolder(given, options);
+    yield* fineTuneInFolder(given, options);
   } finally {
     await unlock?.();
   }
 }
 
 // Long because it is the order of a run: what may fail before anything is written, what is written, what is released after.
-async function fineTuneInFolder(
+async function* fineTuneInFolder(
   given: Readonly<Record<string, unknown>>,
   options: FineTuneOptions,
-): Promise<FineTuneOutcome> {
+): AsyncGenerator<RunEvent, void> {
   const asked = { offline: given.offline === true, onProgress: options.onDownload, signal: options.signal };
   const saved = options.resume ? await savedRun(given) : undefined;
   const withOptions = saved ? given : await withAdapterOptions(given, asked);
@@ -191,7 +225,8 @@ async function fineTuneInFolder(
   let kept = saved !== undefined || opened === undefined;
   const clock = new CheckpointClock(String(run.checkpointEvery), resume?.step ?? 0);
   try {
-    await options.onStart?.({
+    yield {
+      kind: "start",
       directory,
       config,
       task,
@@ -209,7 +244,7 @@ async function fineTuneInFolder(
         ...(found?.notes ?? []),
         ...(elsewhere ? [elsewhere] : []),
       ],
-    });
+    };
     // Of the steps before the cut too, where the run goes on.
     const before = resume ? (await readRunRecords(directory)).steps : [];
     let peakMemory = before.reduce((peak, { memory = 0 }) => Math.max(peak, memory), 0);
@@ -222,19 +257,20 @@ async function fineTuneInFolder(
       peakMemory = Math.max(peakMemory, resident);
       if (event.kind === "step") {
         kept = true;
-        await folder.addMetrics({ ...event, memory: resident });
-        await options.onStep?.({ ...event, memory: resident });
+        const record = { ...event, memory: resident };
+        await folder.addMetrics(record);
+        yield record;
       } else if (event.kind === "freezing") {
         await folder.addFreezing(event);
-        await options.onFreezingCheck?.(event);
+        yield event;
       } else if (event.kind === "evaluation") {
         await folder.addMetrics(event);
-        await options.onEvaluation?.(event);
+        yield event;
       } else if (event.kind === "scores") {
         // The examples are the same each time.
         const written = event.epoch === 0 ? event : { ...event, texts: [] };
         await folder.addScores(written);
-        await options.onScores?.(written);
+        yield written;
       } else if (event.kind === "checkpoint") {
         if (!event.due && !clock.isDue(event.step)) continue;
         await folder.saveCheckpoint({ state: event.state(), machine });
@@ -243,7 +279,8 @@ async function fineTuneInFolder(
       else outcome = event;
     }
     kept = true;
-    if (!outcome || outcome.aborted) return { directory, result: undefined, notes: [] };
+    const unfinished: RunEnd = { kind: "end", directory, result: undefined, notes: [] };
+    if (!outcome || outcome.aborted) return yield unfinished;
 
     const { freezable, blockCount: count } = fineTuning;
     const blocks = count > 0 ? { count, memoryAtEnd: fineTuning.memoryNow } : undefined;
@@ -258,11 +295,10 @@ async function fineTuneInFolder(
       const { size: adapterBytes } = await stat(folder.path("adapter", ADAPTER_WEIGHTS));
       const result = summarise(config, outcome, { ...facts, onFloat32, adapterBytes, calibration });
       await folder.writeResult(result);
-      return { directory, result, notes: [...notes, ...(tooLarge ? [tooLarge] : [])] };
+      yield { kind: "end", directory, result, notes: [...notes, ...(tooLarge ? [tooLarge] : [])] };
     } catch (error) {
       // Training has ended and is saved: what is missing is written when the run goes on.
-      if (options.signal?.aborted && error === options.signal.reason)
-        return { directory, result: undefined, notes: [] };
+      if (options.signal?.aborted && error === options.signal.reason) return yield unfinished;
       if (!(error instanceof UserError)) throw error;
       throw new UserError(
         `${error.message}; training has ended and is saved: --resume ${directory} writes what is missing`,
@@ -310,34 +346,4 @@ function subjectOf(source: DataSource): string {
   if ("task" in source) return source.task;
   if ("train" in source) return source.train.replace(/\.\w+$/, "");
   return source.datasetConfig ?? source.dataset.replace(/@.*$/, "");
-}
-
-/** Texts on which a saved adapter is compared with the one in memory. */
-const VERIFIED_EXAMPLES = 16;
-
-/** Writes an adapter, reads it back and compares its logits with those of the parameters in memory, to the bit. */
-async function saveVerified(
-  directory: string,
-  adapter: Adapter,
-  base: BaseModel,
-  runtime: Runtime,
-  task: TaskData,
-): Promise<void> {
-  const examples = task.validation[0]!.examples.slice(0, VERIFIED_EXAMPLES);
-  const logitsOf = async (candidate: Adapter): Promise<Float32Array[]> => {
-    const model = await FineTunedModel.adapt(base, candidate, runtime);
-    try {
-      return await model.logits(examples);
-    } finally {
-      await model.release();
-    }
-  };
-  const expected = await logitsOf(adapter);
-  await saveAdapter(directory, adapter);
-  const found = await logitsOf(await loadAdapter(directory));
-  // NaN differs from itself, so that an adapter that gives it is none.
-  if (found.some((row, i) => row.some((logit, j) => logit !== expected[i]![j]))) {
-    await rm(directory, { recursive: true });
-    throw new Error(`the adapter in ${directory} does not give the logits that it had in memory; it must not be used`);
-  }
 }
