@@ -36,8 +36,8 @@ const answers: Record<string, RequestListener> = {
     request.headers.range ? response.writeHead(416, { "Content-Range": "bytes */0" }).end() : response.end(),
   "/broken": (_, response) => response.writeHead(500).end(),
   "/cut": (_, response) => {
-    response.writeHead(200, { "Content-Length": bytes.length }).write(bytes.subarray(0, 1000));
-    setTimeout(() => response.destroy(), 20);
+    response.writeHead(200, { "Content-Length": bytes.length });
+    response.write(bytes.subarray(0, 1000), () => response.destroy());
   },
   "/folder/a%20name.json": (_, response) => response.end("[1]"),
 };

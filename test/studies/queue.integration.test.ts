@@ -1,10 +1,10 @@
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readFinishedRun } from "../../src/runs/read-run.ts";
 import { queueRunner } from "../../src/studies/queue/queue-runner.ts";
@@ -15,6 +15,7 @@ import type { StudyPlan } from "../../src/studies/study.ts";
 import { parseStudy } from "../../src/studies/study-file.ts";
 import { planStudy } from "../../src/studies/study-plan.ts";
 import { Aflora, aflora } from "../support/aflora.ts";
+import { appearance } from "../support/appearance.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 import { hereRunner } from "./here-runner.ts";
 import { noValkey, Valkey } from "./valkey.ts";
@@ -118,7 +119,7 @@ describe.skipIf(noValkey !== undefined)(
       const first = worker(server.url, join(folder, "work"));
       await hasBegun(first);
       const checkpoints = join(folder, "work", plan.configurations[0]!.trials[0]!.id, "checkpoints");
-      while (!existsSync(checkpoints)) await sleep(50);
+      await appearance(checkpoints);
       first.process.kill("SIGTERM");
       const { code, stderr } = await first.ended;
       expect(stderr).toMatch(/: given back/);
@@ -153,7 +154,7 @@ describe.skipIf(noValkey !== undefined)(
       started.push(study);
       const first = worker(server.url, join(there, "work"), there);
       const id = (await hasBegun(first))[0].slice(0, 12);
-      while (!existsSync(join(there, "work", id, "checkpoints"))) await sleep(50);
+      await appearance(join(there, "work", id, "checkpoints"));
       first.process.kill("SIGTERM");
       expect((await first.ended).stderr).toMatch(/: given back/);
       // Nothing is read where the first one had it.
@@ -181,9 +182,11 @@ describe.skipIf(noValkey !== undefined)(
       );
       started.push(study);
       await study.says(/trials are on the queue/);
-      await sleep(1000);
       await other.stop();
-      await sleep(1000);
+      // It looks for the server again where that was.
+      const empty = createTcpServer((socket) => socket.destroy()).listen(other.port, "127.0.0.1");
+      await once(empty, "connection");
+      empty.close();
       study.process.kill("SIGINT");
       const { code, stderr } = await study.ended;
       expect(stderr).toMatch(/interrupted; the same command again goes on/);

@@ -24,6 +24,7 @@ import { studyResults, type TaskResults } from "../../src/studies/study-results.
 import { Identifier } from "../../src/studies/trial-identity.ts";
 import { keepWinner, tune } from "../../src/studies/tune.ts";
 import { Aflora, aflora } from "../support/aflora.ts";
+import { appearance } from "../support/appearance.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 import { hereRunner } from "./here-runner.ts";
 
@@ -472,9 +473,9 @@ describe("aflora study", () => {
     );
     const running = new Aflora(["study", file], folder);
     await running.says(/\[1\/2\] rank 2, seed 1/);
-    const begun = join(folder, "runs/ranks/trials");
-    while (!existsSync(begun)) await new Promise((resolve) => setTimeout(resolve, 20));
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    const plan = await planStudy(study({ options: { ...options, epochs: 30 }, vary: { rank: [2, 4] }, seeds: [1] }));
+    const { id } = plan.configurations[0]!.trials[0]!;
+    await appearance(join(folder, "runs/ranks/trials", id, "metrics.jsonl"));
     running.process.kill("SIGINT");
     const first = await running.ended;
     expect(first.stderr).toContain("interrupted; the same command again goes on from here");
@@ -488,7 +489,7 @@ describe("aflora study", () => {
     for (const name of ["study.md", "study.json", "study.csv", "report.html"]) {
       expect(existsSync(join(folder, "runs/ranks", name))).toBe(true);
     }
-    const kept = await readdir(begun, { recursive: true });
+    const kept = await readdir(join(folder, "runs/ranks/trials"), { recursive: true });
     expect(kept.filter((name) => name.endsWith("adapter.safetensors"))).toHaveLength(2);
     expect(kept.filter((name) => name.includes("step-"))).toEqual([]);
   });

@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { createServer } from "node:net";
-import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
 
 const PROGRAM = "/usr/bin/valkey-server";
@@ -51,18 +50,16 @@ export class Valkey {
   async #start(): Promise<void> {
     const flags = ["--port", String(this.port), "--bind", "127.0.0.1", "--dir", this.#directory, "--save", ""];
     const kept = ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"];
-    this.#process = spawn(PROGRAM, [...flags, ...kept, ...this.#more], { stdio: "ignore" });
-    for (;;) {
-      const client = new Redis(this.url, { retryStrategy: () => null, lazyConnect: true });
-      client.on("error", () => {});
-      const answers = await client.connect().then(
-        () => true,
-        () => false,
-      );
-      client.disconnect();
-      if (answers) return;
-      await sleep(50);
-    }
+    const server = spawn(PROGRAM, [...flags, ...kept, ...this.#more], { stdio: ["ignore", "pipe", "inherit"] });
+    this.#process = server;
+    let said = "";
+    await new Promise<void>((resolve, reject) => {
+      server.stdout.setEncoding("utf8").on("data", (text: string) => {
+        said += text;
+        if (said.includes("Ready to accept connections")) resolve();
+      });
+      server.once("exit", () => reject(new Error(`${PROGRAM} ended:\n${said}`)));
+    });
   }
 }
 
