@@ -185,10 +185,15 @@ describe("a plan", () => {
   });
 
   test("refuses a factor that takes part in no draw", async () => {
-    const under = { values: [1, 4], when: { method: "aflora" } };
-    await expect(
-      planStudy(study({ search: "random", trials: 3, vary: { method: ["lora", "vera"], beta1: under } })),
-    ).rejects.toThrow(/"beta1" takes part in no configuration: none has method aflora;/);
+    const draws = (vary: object) => planStudy(study({ search: "random", trials: 3, vary }));
+    const under = { values: ["10%", "30%"], when: { freezeBlocks: "autofreeze" } };
+    await expect(draws({ freezeBlocks: ["linear"], freezeBlocksEarliest: under })).rejects.toThrow(
+      /"freezeBlocksEarliest" takes part in no configuration: none has freezeBlocks autofreeze;/,
+    );
+    const ofAnother = { values: [1, 4], when: { method: "aflora" } };
+    await expect(draws({ method: ["lora", "vera"], beta1: ofAnother })).rejects.toThrow(
+      /"beta1" belongs to aflora and adalora, not to the methods here \(lora, vera\)/,
+    );
   });
 
   test("leaves options out that a configuration's method does not have", async () => {
