@@ -38,6 +38,10 @@ const COMMANDS: Readonly<Record<string, [summary: string, load: () => Promise<Co
     "choose which rows to label next: those that a model would learn most from",
     async () => (await import("./commands/suggest.ts")).suggestCommand(),
   ],
+  check: [
+    "find rows that look wrong: labels, near duplicates, classes too small, a missing header",
+    async () => (await import("./commands/check.ts")).checkCommand(),
+  ],
   chat: ["talk with a fine-tuned language model", async () => (await import("./commands/chat.ts")).chatCommand()],
   serve: [
     "serve fine-tuned models on 127.0.0.1 in the shapes of OpenAI's API",

@@ -1,0 +1,136 @@
+import { Command } from "commander";
+import { writeAtomically } from "../../checkpoints/atomic-file-node.ts";
+import { guessColumns } from "../../datasets/guess-columns.ts";
+import { tableFormat } from "../../datasets/parse-table.ts";
+import { readTable } from "../../datasets/read-table-node.ts";
+import { csvOf } from "../../datasets/write-csv.ts";
+import { UserError } from "../../errors.ts";
+import { loadEmbedder } from "../../inference/load-embedder-node.ts";
+import { type CheckedRow, checkRows, headerProblem, type RowProblem } from "../../labels/check-rows.ts";
+import { runOptions, runtimeFor } from "../../runs/run-config.ts";
+import { unitVectors } from "../../runs/search/embed-texts.ts";
+import type { DeviceName } from "../../runtime/device.ts";
+import { columnOf, list, textOf } from "../../tasks/rows.ts";
+import { inOneLine } from "../given-texts.ts";
+import { addExamples } from "../help.ts";
+import { addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { downloadLine } from "../terminal/download-line.ts";
+import { counted, table } from "../terminal/format.ts";
+import { ProgressLine } from "../terminal/progress-line.ts";
+
+const EXAMPLES = [
+  "aflora check --train tickets.csv --text message --label team",
+  "aflora check --train train.csv --validation held.csv --output problems.csv",
+];
+
+const NOTE = `Labels are compared with what a linear head on a frozen encoder says of a row that it was not fitted to; those that it is
+much surer of another label of are shown, the most contradicted first. It may be wrong: look before you change a label.`;
+
+/** Rows of each kind that are shown; --output has all. */
+const SHOWN = 10;
+const TEXT_WIDTH = 60;
+
+interface Given {
+  train: string;
+  validation?: string;
+  text?: string;
+  label?: string;
+  output?: string;
+  model?: string;
+  device?: DeviceName;
+  threads?: number;
+  offline?: boolean;
+}
+
+/** `aflora check` */
+export function checkCommand(): Command {
+  const command = new Command("check")
+    .description("find rows that look wrong: labels, near duplicates, classes too small, a missing header")
+    .requiredOption("--train <file>", "rows with one label each: CSV, TSV or JSONL file")
+    .option("--validation <file>", "validation rows, which must not be among them")
+    .option("--text <column>", "column of the text (told by its name and its values)")
+    .option("--label <column>", "column of the label (likewise)")
+    .option("--output <file>", "CSV file to write: every problem with its row");
+  addSchemaOptions(command, runOptions.pick({ model: true, device: true, threads: true, offline: true }), "Options");
+  return addExamples(command, EXAMPLES, NOTE).action(async () => {
+    const given = givenOptions<Given>(command);
+    if (given.output !== undefined && !/\.csv$/i.test(given.output)) {
+      throw new UserError(`${given.output}: problems are written as CSV; name a file.csv`);
+    }
+    const train = await readRows(given.train, given);
+    const held = given.validation === undefined ? undefined : await readRows(given.validation, given);
+    const rows = [...train.rows, ...(held?.rows.map((row) => ({ ...row, held: true })) ?? [])];
+    const problems = checkRows(rows, await vectorsOf(rows, given));
+    if (given.output !== undefined) {
+      const lines = problems.map(({ kind, row, detail }) => [kind, ...cellsOf(rows, row), detail]);
+      const all = csvOf([["problem", "place", "label", "text", "detail"], ...lines]);
+      await writeAtomically(given.output, (file) => file.writeFile(all));
+    }
+    for (const header of [train.header, held?.header]) if (header) process.stdout.write(`${header}\n\n`);
+    process.stdout.write(`${shown(rows, problems, given.output)}\n`);
+  });
+}
+
+/** A file's rows; where no columns are named, those that most look like text and label. */
+async function readRows(file: string, named: Given): Promise<{ rows: CheckedRow[]; header: string | undefined }> {
+  const found = await readTable(file, tableFormat(file));
+  const header = headerProblem(found);
+  const guessed = guessColumns(found);
+  const [text, label] = [named.text ?? guessed.text, named.label ?? guessed.label];
+  if (text === undefined || label === undefined) {
+    throw new UserError(
+      `${file} has the columns ${list(found.columns)}; name those of text and label with --text and --label`,
+    );
+  }
+  const labels = columnOf(found, label);
+  const rows = columnOf(found, text).map((cell, i) => ({
+    text: textOf(cell),
+    label: textOf(labels[i]!).trim(),
+    place: cell.place,
+  }));
+  const advice = `${file} seems to have no header: ${header}; write names such as text,label into a first line`;
+  return { rows, header: header && advice };
+}
+
+async function vectorsOf(rows: readonly CheckedRow[], given: Given): Promise<Float32Array[]> {
+  const from = { offline: given.offline, onProgress: downloadLine() };
+  const encoder = await loadEmbedder(given.model, runtimeFor(given), from);
+  const progress = new ProgressLine("texts", rows.length);
+  try {
+    const texts = rows.map(({ text }) => text);
+    return await unitVectors(encoder, texts, { onProgress: (done) => progress.at(done) });
+  } finally {
+    progress.end();
+    await encoder.release();
+  }
+}
+
+const cellsOf = (rows: readonly CheckedRow[], row: number | undefined): [place: string, label: string, text: string] =>
+  row === undefined ? ["", "", ""] : [rows[row]!.place, rows[row]!.label, rows[row]!.text];
+
+/** What each kind of problem is called above its rows. */
+const TITLES: Record<RowProblem["kind"], string> = {
+  "few rows": "classes with few rows",
+  "no text": "rows without a text",
+  "no label": "rows without a label",
+  label: "labels that rows like them do not have",
+  "other label": "near duplicates with another label",
+  "in validation": "rows in both training and validation",
+  duplicate: "near duplicates",
+};
+
+function shown(rows: readonly CheckedRow[], problems: readonly RowProblem[], output: string | undefined): string {
+  if (problems.length === 0) return `${counted(rows.length, "row")}: nothing looks wrong`;
+  const parts = Object.entries(TITLES).flatMap(([kind, title]) => {
+    const own = problems.filter((problem) => problem.kind === kind);
+    if (own.length === 0) return [];
+    const lines = own.slice(0, SHOWN).map(({ row, detail }) => {
+      const [place, label, text] = cellsOf(rows, row);
+      return row === undefined ? [detail] : [place, label, detail, inOneLine(text).slice(0, TEXT_WIDTH)];
+    });
+    const more = own.length > SHOWN ? [`… and ${own.length - SHOWN} more`] : [];
+    return [[`${title}: ${own.length}`, table([lines[0]!.map(() => ""), ...lines]).trimStart(), ...more].join("\n")];
+  });
+  const written = output === undefined ? "--output FILE.csv writes them all" : `written to ${output}`;
+  return [...parts, `${counted(rows.length, "row")}, ${counted(problems.length, "problem")}; ${written}`].join("\n\n");
+}

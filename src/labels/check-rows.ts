@@ -1,0 +1,100 @@
+import type { Table } from "../tasks/rows.ts";
+import { doubtfulLabels } from "./check-labels.ts";
+import { nearDuplicates } from "./near-duplicates.ts";
+
+/** Rows of a class below which little can be learned of it, and nothing held out. */
+const FEW = 8;
+/** Words that a column's name seldom has. */
+const LONG_NAME = 6;
+
+/** A row to check: its text, its label where it has one, and where it stands. */
+export interface CheckedRow {
+  text: string;
+  label: string;
+  /** `rows.csv, line 12` */
+  place: string;
+  /** Whether it is a validation row, which must not be among the training rows. */
+  held?: boolean;
+}
+
+/** What may be wrong with a row, or with a class as a whole. */
+export interface RowProblem {
+  kind: "no text" | "no label" | "label" | "duplicate" | "other label" | "in validation" | "few rows";
+  /** Number of the row; absent of a class. */
+  row?: number;
+  /** In a few words, what was found. */
+  detail: string;
+}
+
+/**
+ * Rows that look wrong: without a text or a label; nearly the same as another row, with another label than that, or in both training and
+ * validation; in a class of few rows; and, where vectors are given, with labels that rows like them do not have.
+ * @param vectors of the rows' texts, of length 1, by a frozen encoder; without them labels are not compared
+ */
+export function checkRows(rows: readonly CheckedRow[], vectors?: readonly Float32Array[]): RowProblem[] {
+  const problems: RowProblem[] = [];
+  for (const [row, { text, label }] of rows.entries()) {
+    if (text.trim() === "") problems.push({ kind: "no text", row, detail: "" });
+    else if (label === "") problems.push({ kind: "no label", row, detail: "" });
+  }
+  const usable = [...rows.keys()].filter((row) => rows[row]!.text.trim() !== "" && rows[row]!.label !== "");
+  problems.push(...duplicatesAmong(rows, usable), ...smallClasses(rows, usable));
+  if (vectors) problems.push(...contradicted(rows, usable, vectors));
+  return problems;
+}
+
+function duplicatesAmong(rows: readonly CheckedRow[], usable: readonly number[]): RowProblem[] {
+  return nearDuplicates(usable.map((row) => rows[row]!.text)).map(({ row: place, of }): RowProblem => {
+    const [row, other] = [rows[usable[place]!]!, rows[usable[of]!]!];
+    const found = { row: usable[place]!, detail: `nearly ${other.place}` };
+    if (row.label !== other.label) {
+      return { ...found, kind: "other label", detail: `${found.detail}, which is ${other.label}` };
+    }
+    return { ...found, kind: row.held !== other.held ? "in validation" : "duplicate" };
+  });
+}
+
+function smallClasses(rows: readonly CheckedRow[], usable: readonly number[]): RowProblem[] {
+  const counts = new Map<string, number>();
+  for (const row of usable) {
+    const { label, held } = rows[row]!;
+    counts.set(label, (counts.get(label) ?? 0) + (held ? 0 : 1));
+  }
+  return [...counts]
+    .filter(([, count]) => count < FEW)
+    .map(([label, count]) => ({
+      kind: "few rows",
+      detail: `${label} has ${count} training ${count === 1 ? "row" : "rows"}; give at least ${FEW}`,
+    }));
+}
+
+function contradicted(
+  rows: readonly CheckedRow[],
+  usable: readonly number[],
+  vectors: readonly Float32Array[],
+): RowProblem[] {
+  const labels = [...new Set(usable.map((row) => rows[row]!.label))].sort();
+  if (labels.length < 2) return [];
+  const classes = usable.map((row) => labels.indexOf(rows[row]!.label));
+  const own = usable.map((row) => vectors[row]!);
+  return doubtfulLabels(own, classes, labels.length).map(({ row, instead, given, other }) => ({
+    kind: "label",
+    row: usable[row]!,
+    detail: `${labels[instead]} ${other.toFixed(2)}, not ${labels[classes[row]!]} ${given.toFixed(2)}`,
+  }));
+}
+
+/**
+ * What tells that a file's first line is a row and no header: a column's name that stands in that column again, as labels do, that is as
+ * long as a text, or a number; undefined where nothing does.
+ */
+export function headerProblem({ columns, rows }: Table): string | undefined {
+  for (const [column, name] of columns.entries()) {
+    const again = rows.filter(({ cells }) => String(cells[column] ?? "").trim() === name).length;
+    if (name !== "" && again > 0)
+      return `"${name}" stands in the first line and ${again === 1 ? "once" : `${again} times`} below it`;
+    if (name.split(/\s+/).length >= LONG_NAME) return `"${name.slice(0, 40)}…" is as long as a text`;
+    if (name !== "" && Number.isFinite(Number(name))) return `"${name}" is a number`;
+  }
+  return undefined;
+}

@@ -1,0 +1,35 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { parseCsv } from "../../src/datasets/parse-csv.ts";
+import { aflora } from "../support/aflora.ts";
+import { tickets, writeCsv } from "../support/tiny-model.ts";
+
+let home: string;
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-check-"));
+});
+afterAll(() => rm(home, { recursive: true }));
+
+const check = (more: string) => aflora(`check --threads 1 ${more}`.split(" "), home);
+
+test("shows rows that look wrong, and writes them all", async () => {
+  const rows = tickets(2).map((row, i) => (i === 3 ? { ...row, team: "delivery" } : row));
+  await writeCsv(join(home, "train.csv"), [...rows, { message: "two cats on a mat", team: "pets" }]);
+  await writeFile(join(home, "held.csv"), "message,team\nMY CARD was charged twice!,billing\n");
+  const { code, stdout, stderr } = await check("--train train.csv --validation held.csv --output problems.csv");
+  expect(code, stderr).toBe(0);
+  expect(stdout).toContain("classes with few rows: 1\npets has 1 training row;");
+  const [header, ...found] = parseCsv(await readFile(join(home, "problems.csv"), "utf8"), "").map(({ cells }) => cells);
+  expect(header).toEqual(["problem", "place", "label", "text", "detail"]);
+  expect(found.map(([problem, place]) => [problem, place])).toContainEqual(["in validation", "held.csv, line 2"]);
+  expect(found.filter(([problem]) => problem === "label").map(([, place]) => place)).toContain("train.csv, line 5");
+});
+
+test("a file without a header is told", async () => {
+  await writeFile(join(home, "bare.csv"), "my card was charged,billing\nthe app crashed,bug\nmoney is lost,billing\n");
+  const { code, stdout } = await check("--train bare.csv");
+  expect(code).toBe(0);
+  expect(stdout).toContain('bare.csv seems to have no header: "billing" stands in the first line and once below it');
+});
