@@ -107,6 +107,8 @@ export interface MethodDefinition<Options extends z.ZodObject = z.ZodObject> {
   summary: string;
   /** Peak learning rates where nothing is known of the task. */
   recipe: { learningRate: number; headLearningRate: number };
+  /** Whether nothing trains but the head. */
+  headOnly?: true;
   published?: PublishedSettings;
   /** The method's own options, each with its default and a description: flags and config keys are made of them. */
   options: Options;

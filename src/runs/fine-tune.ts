@@ -6,7 +6,7 @@ import { refuseOtherFiles } from "../checkpoints/file-hashes-node.ts";
 import type { DownloadProgress } from "../checkpoints/hub-download-node.ts";
 import { UserError } from "../errors.ts";
 import { ADAPTER_WEIGHTS } from "../inference/adapter.ts";
-import type { BaseModel } from "../inference/base-model.ts";
+import { type BaseModel, withHead } from "../inference/base-model.ts";
 import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
 import { type LoadedBaseModel, loadBaseModel } from "../inference/load-base-model-node.ts";
 import type { BaseFormat } from "../models/base-format.ts";
@@ -16,6 +16,7 @@ import { deviceNote, openDevice } from "../runtime/devices-node.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { FineTuning } from "../trainer/fine-tuning.ts";
+import { fittedNote, startFromFittedHead } from "../trainer/fitted-head.ts";
 import { startFrom } from "../trainer/start.ts";
 import type { TrainingEnd } from "../training/events.ts";
 import type { SpillFile } from "../training/frozen-blocks/hidden-state-cache.ts";
@@ -169,28 +170,35 @@ async function* fineTuneInFolder(
     await refuseOtherData(saved.dataFingerprint, `the run in ${directory}`, "restore the file or start a new run");
   }
   // Errors name files as the user did.
-  const task = await loadTask(asGiven, hub, saved?.dataFingerprint);
+  const read = await loadTask(asGiven, hub, saved?.dataFingerprint);
   // A kind that the data told may have a recipe of its own.
-  const told = saved || findTaskKind(task.kind).recipe === undefined ? {} : { kind: task.kind };
+  const told = saved || findTaskKind(read.kind).recipe === undefined ? {} : { kind: read.kind };
   const config = withAbsolutePaths(saved?.config ?? resolveConfig({ ...withOptions, ...told }));
   const { run } = config;
-  const dataFingerprint = await fingerprintOf(task);
+  const dataFingerprint = await fingerprintOf(read);
   const recorded = { fileHashes: saved?.dataFingerprint.model, whose: `the run in ${directory}` };
-  const load = (format: BaseFormat): Promise<LoadedBaseModel> =>
+  const load = (format: BaseFormat, task: TaskData): Promise<LoadedBaseModel> =>
     loadBaseModel(run.model ?? BUNDLED_MODEL, task, run.seed, { ...hub, revision, format, recorded });
-  const loaded = await load(run.base);
+  const loaded = await load(run.base, read);
   const modelFiles = await loaded.fileHashes?.();
   const adapter =
     run.adapter === undefined ? undefined : await openAdapter(run.adapter, { ...hub, model: loaded.files.location });
   if (adapter?.description.modelFiles && given.model === undefined) {
     await refuseOtherFiles(loaded.files, adapter.description.modelFiles, `the adapter in ${run.adapter}`);
   }
-  const start = adapter ? startFrom(loaded, adapter) : undefined;
-  const base = start ? { ...loaded, newWeights: start.newWeights } : loaded;
   const found = saved && (await findCheckpoint(directory, saved.stepsRecorded));
   const resume = found?.state;
-  const fineTuning = new FineTuning({ base, task, method: config.method, settings: run, start, resume });
   const runtime = runtimeFor(run);
+  const features = adapter ? adapter.description.task.features : run.headFeatures;
+  const began = {
+    base: features ? await withHead(loaded, { ...read, features }, run.seed) : loaded,
+    task: { ...read, features },
+    settings: run,
+  };
+  const headed = adapter || resume ? undefined : await startFromFittedHead(began, runtime, options.signal);
+  const { base, task } = headed ?? began;
+  const start = adapter && startFrom(base, adapter);
+  const fineTuning = new FineTuning({ base, task, method: config.method, settings: run, start, resume });
   // Before anything is written: a device that fails leaves no run folder behind.
   requireBaseFormat(runtime.device, run.base);
   const opened = runtime.device.isEverywhere ? undefined : await openDevice(runtime);
@@ -210,6 +218,7 @@ async function* fineTuneInFolder(
             revision: base.revision,
             output: directory,
             tokenBudget: fineTuning.tokenBudget,
+            ...(headed && { headFeatures: headed.fitted.features }),
           },
         }),
         { ...dataFingerprint, ...(modelFiles && { model: modelFiles }) },
@@ -240,6 +249,7 @@ async function* fineTuneInFolder(
         ...memoryNotes,
         ...(slow ? [slow] : []),
         ...(inexact ? [INEXACT_BYTES] : []),
+        ...(headed ? [fittedNote(headed)] : []),
         ...(resume ? [] : fineTuning.notes),
         ...(found?.notes ?? []),
         ...(elsewhere ? [elsewhere] : []),
@@ -289,7 +299,7 @@ async function* fineTuneInFolder(
       const { adapter: found, calibration } = await fineTuning.bestAdapter(outcome, runtime, options.signal);
       const best = { ...found, description: { ...found.description, ...(modelFiles && { modelFiles }) } };
       const tooLarge = run.base === "float32" ? undefined : float32TooLarge(base);
-      const exact = run.base === "float32" || tooLarge ? base : await load("float32");
+      const exact = run.base === "float32" || tooLarge ? base : await load("float32", task);
       await saveVerified(folder.path("adapter"), best, exact, runtime, task);
       const onFloat32 = exact === base ? undefined : await fineTuning.evaluateOn(exact, best, runtime, options.signal);
       const { size: adapterBytes } = await stat(folder.path("adapter", ADAPTER_WEIGHTS));

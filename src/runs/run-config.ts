@@ -160,7 +160,8 @@ export function resolveConfig(given: Readonly<Record<string, unknown>>): RunConf
   const published = task === undefined ? undefined : DEFAULT_METHOD.published?.tasks[task];
   const rates = method.name === DEFAULT_METHOD.name ? published : undefined;
   const kind = options.kind === undefined ? undefined : findTaskKind(options.kind, 'option "kind"');
-  const run = withRecipe(settings, findMethod(method.name), { epochs: published?.epochs, rates, kind });
+  const headStart = task === undefined ? undefined : "new";
+  const run = withRecipe(settings, findMethod(method.name), { epochs: published?.epochs, rates, kind, headStart });
   return { source, run, method };
 }
 

@@ -8,6 +8,7 @@ import { type BaseModel, readBaseModel } from "../inference/base-model.ts";
 import type { WithMethod } from "../methods/method-options.ts";
 import { DEFAULT_METHOD, findMethod } from "../methods/methods.ts";
 import type { DeviceName } from "../runtime/device.ts";
+import { webRuntime } from "../runtime/runtime-web.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { namedColumns } from "../tasks/rows.ts";
@@ -22,6 +23,7 @@ import type { TrainOptions } from "../training/train-options.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import { type ChosenDevice, fastestDevice } from "./fastest-device.ts";
 import { FineTuning } from "./fine-tuning.ts";
+import { fittedNote, startFromFittedHead } from "./fitted-head.ts";
 import {
   type FineTuningSettings,
   type MethodChoice,
@@ -122,22 +124,27 @@ export async function fineTuneInPage(
   const { text, textPair, label, kind, validationSplit, ...training } = options;
   const columns = namedColumns({ text, label, textPair });
   const all = taskOf(train, columns, { kind });
-  const task = validation
+  const drawn = validation
     ? withValidation(all, taskOf(validation, columns, all))
     : holdOut(all, validationSplit, training.seed);
-  const settings = withRecipe(training, findMethod(name), { kind: findTaskKind(task.kind) });
+  const asked = withRecipe(training, findMethod(name), { kind: findTaskKind(drawn.kind) });
   const files = typeof model === "string" ? urlFiles(model) : model;
-  const base = await readBaseModel(files, task, settings.seed, {
-    format: settings.base,
+  const read = { ...drawn, features: asked.headFeatures };
+  const loaded = await readBaseModel(files, read, asked.seed, {
+    format: asked.base,
     ...(modelName !== undefined && { name: modelName }),
     ...(revision !== undefined && { revision }),
   });
+  const began = { base: loaded, task: read, settings: asked };
+  const headed = resume ? undefined : await startFromFittedHead(began, given ?? (await webRuntime()), signal);
+  const { base, task } = headed ?? began;
+  const settings = headed ? { ...asked, headFeatures: headed.fitted.features } : asked;
   const fineTuning = new FineTuning({ base, task, method, settings, resume });
   const { weights } = fineTuning.memory;
   if (!fineTuning.fitMemory(WASM_MEMORY - weights)) throw tooLarge(fineTuning);
   const { runtime, note }: ChosenDevice = given ? { runtime: given } : await fastestDevice(fineTuning);
   const { totalSteps, freezable, memory } = fineTuning;
-  const notes = [...fineTuning.notes, ...(note === undefined ? [] : [note])];
+  const notes = [...(headed ? [fittedNote(headed)] : []), ...fineTuning.notes, ...(note === undefined ? [] : [note])];
   const stepsDone = resume?.step ?? 0;
   const device = runtime.device.name;
   await onStart?.({ task, base, method, settings, totalSteps, stepsDone, freezable, memory, device, notes });

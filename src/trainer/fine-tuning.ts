@@ -52,6 +52,12 @@ const NOTHING_TRAINS =
 /** What training was seen to take of what is expected, at most: ONNX Runtime leaves gaps, and garbage stands for a while. */
 const MARGIN = 1.25;
 
+/** Tokens after which texts are cut: as the settings say, but no more than the model reads. */
+export function textLength({ head, pooling, config }: BaseModel, { maxLength }: FineTuningSettings): number {
+  const ofPooling = (head === "pooled" && pooling?.maxLength) || maxLength;
+  return Math.min(maxLength, config.maxLength, ofPooling);
+}
+
 /** A base model, an adaptation of it and a task's examples, ready to train. */
 export class FineTuning {
   readonly totalSteps: number;
@@ -88,8 +94,7 @@ export class FineTuning {
     const kind = findTaskKind(task.kind);
     this.#plan = { ...plan, task };
     this.#tokenBudget = settings.tokenBudget;
-    const ofPooling = (base.head === "pooled" && base.pooling?.maxLength) || settings.maxLength;
-    this.#maxLength = Math.min(settings.maxLength, base.config.maxLength, ofPooling);
+    this.#maxLength = textLength(base, settings);
     const encode = (split: EvaluationSplit, classWeights?: readonly number[]): EncodedSplit => {
       const encoded = trainingExamples(task, split.examples, tokenizer, this.#maxLength, classWeights);
       return withoutEmpty({ ...split, encoded }, `with --max-length ${this.#maxLength}`);
@@ -123,7 +128,7 @@ export class FineTuning {
     this.workLeft = schedule.schedule.workLeft ?? 1;
     this.notes = [
       ...cutNotes(task.train.length, train, this.#maxLength),
-      ...(isAllZero(this.totalSteps, settings) ? [NOTHING_TRAINS] : []),
+      ...(this.totalSteps > 0 && isAllZero(this.totalSteps, settings) ? [NOTHING_TRAINS] : []),
       ...(this.#schedule.note === undefined ? [] : [this.#schedule.note]),
       ...(kind.notesOf?.(task.train, train.encoded, task.options ?? {}) ?? []),
     ];
@@ -185,8 +190,15 @@ export class FineTuning {
       train: this.#train,
       validation: this.#validation,
       settings: { ...settings, tokenBudget: this.#tokenBudget },
+      startCounts: this.startsFitted,
       resume,
     };
+  }
+
+  /** Whether the head was fitted before training begins, so that the run has a model from its start on. */
+  get startsFitted(): boolean {
+    const { task, settings, start } = this.#plan;
+    return !start && settings.headStart === "fitted" && objectiveOf(task).linearLoss !== undefined;
   }
 
   /** How an adapter does on the validation examples beside `base`, the plan's model in another format. */
@@ -241,7 +253,7 @@ export class FineTuning {
     const { base, method, task } = this.#plan;
     const best = state.best!.parameters;
     const untrained = this.#ownHead.filter(({ name }) => !best.has(name));
-    const { name, kind, labels, metrics, options } = task;
+    const { name, kind, labels, metrics, features, options } = task;
     return {
       description: {
         format: "aflora-adapter",
@@ -251,7 +263,7 @@ export class FineTuning {
         ...(base.format !== "float32" && { base: base.format }),
         method: method.name,
         methodOptions: method.options,
-        task: { name, kind, labels, metrics, ...(options && { options }) },
+        task: { name, kind, labels, metrics, ...(features && { features }), ...(options && { options }) },
         maxLength: this.#maxLength,
       },
       parameters: new Map([

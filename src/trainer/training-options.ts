@@ -5,6 +5,7 @@ import type { MethodDefinition } from "../methods/method.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
 import { type PublishedSetting, repeatsPapers } from "../methods/published.ts";
 import { BASE_FORMATS, type BaseFormat } from "../models/base-format.ts";
+import { HEAD_FEATURES, type HeadFeatures } from "../models/heads.ts";
 import type { TaskKind, TaskOptionValues } from "../tasks/task-kind.ts";
 import { checkTaskOptions, TASK_KINDS } from "../tasks/task-kinds.ts";
 import { PACKED_FORMATS } from "../training/frozen-blocks/packed-rows.ts";
@@ -36,9 +37,23 @@ export const trainingOptions = z.object({
     .default("new")
     .describe("parts of the head that train: newly made ones and the classifier, all, or the classifier's matrix alone")
     .meta(repeatsPapers),
-  epochs: count
+  headStart: z
+    .enum(["fitted", "new"])
     .optional()
-    .describe(`passes over the training examples (the paper's for its tasks, else ${defaultOf("epochs")})`),
+    .describe(
+      "what the head starts from: fitted to what the model gives as it is, a logistic or ridge regression, or new values (new for published tasks, else fitted)",
+    ),
+  headFeatures: z
+    .enum(HEAD_FEATURES)
+    .optional()
+    .describe("what a fitted head for whole texts reads (the best by cross-validation)"),
+  epochs: z
+    .int()
+    .min(0)
+    .optional()
+    .describe(
+      `passes over the training examples, 0 for a fitted head alone (the paper's for its tasks, else ${defaultOf("epochs")})`,
+    ),
   batchSize: count.optional().describe(`examples of one optimizer step (${defaultOf("batchSize")})`),
   tokenBudget: count.default(512).describe("most tokens computed at once; gradients are summed over micro-batches"),
   recompute: z
@@ -87,6 +102,8 @@ export const trainingOptions = z.object({
 export interface FineTuningSettings extends TrainingSettings, BlockFreezingSettings {
   base: BaseFormat;
   head: HeadChoice;
+  headStart: "fitted" | "new";
+  headFeatures?: HeadFeatures | undefined;
   /** Tokens after which examples are cut. */
   maxLength: number;
   /** Options of the kind of task, as they were given: the kind fills in the others when the examples are there. */
@@ -135,14 +152,21 @@ export function withRecipe<Given extends z.output<typeof trainingOptions>>(
   from: {
     epochs?: number | undefined;
     rates?: PublishedSetting | undefined;
-    kind?: Pick<TaskKind, "recipe"> | undefined;
+    kind?: Pick<TaskKind, "recipe" | "objective"> | undefined;
+    /** Of a published task. */
+    headStart?: "new" | undefined;
   } = {},
-): Given & Pick<FineTuningSettings, "epochs" | "batchSize" | "maxLength" | "learningRate" | "headLearningRate"> {
+): Given &
+  Pick<FineTuningSettings, "headStart" | "epochs" | "batchSize" | "maxLength" | "learningRate" | "headLearningRate"> {
   const { learningRate, headLearningRate } = { ...method.recipe, ...from.rates };
   const recipe = { ...RECIPE, ...from.kind?.recipe };
+  const headStart = given.headStart ?? from.headStart ?? (given.head === "classifier" ? "new" : "fitted");
+  const canFit = from.kind === undefined || from.kind.objective.linearLoss !== undefined;
+  const isFitted = method.headOnly && headStart === "fitted" && canFit;
   return {
     ...given,
-    epochs: given.epochs ?? from.epochs ?? recipe.epochs,
+    headStart,
+    epochs: given.epochs ?? from.epochs ?? (isFitted ? 0 : recipe.epochs),
     batchSize: given.batchSize ?? recipe.batchSize,
     maxLength: given.maxLength ?? recipe.maxLength,
     learningRate: given.learningRate ?? learningRate,

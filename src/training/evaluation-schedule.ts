@@ -29,7 +29,7 @@ export class ScheduledEvaluations {
 
   /** What a run that learned nothing says of itself. */
   get notes(): string[] {
-    return learningNotes(this.#taken, this.#alike);
+    return this.#length.totalSteps === 0 ? [] : learningNotes(this.#taken, this.#alike);
   }
 
   /** Before the first step, then at the end of each epoch or as often as the settings say, and after the last step. */

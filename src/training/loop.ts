@@ -21,7 +21,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
   const batches = new Batches(options.train, settings);
   const parameters = new TrainedParameters(model, schedule, weights, resume?.parameters);
   const optimizer = new AdamW(parameters.groups(settings), resume?.optimizer);
-  const progress = new RunProgress({ parameters, optimizer, schedule }, resume);
+  const progress = new RunProgress({ parameters, optimizer, schedule }, options);
   const stopping = new Stopping(options, progress, batches);
   const evaluations = new ScheduledEvaluations(options, batches);
   const step = await CurrentStep.compile(options);
@@ -70,7 +70,8 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
 
     const aborted = !stopping.atEnd || evaluations.isDue(progress.step);
     if (aborted && evaluations.begun && !progress.isSaved) yield progress.checkpoint(true);
-    if (!aborted) for (const text of [...step.notes, ...evaluations.notes]) yield { kind: "note", text };
+    if (!aborted)
+      for (const text of [...step.notes, ...progress.notes, ...evaluations.notes]) yield { kind: "note", text };
     yield progress.end({ kept: step.kept, aborted });
   } finally {
     await step.release();

@@ -5,6 +5,7 @@ import type { AdamW } from "./adamw.ts";
 import type { CheckpointEvent, TrainingEnd } from "./events.ts";
 import type { EvaluationRecord, StepRecord } from "./records.ts";
 import type { StepOutcome } from "./step.ts";
+import type { TrainOptions } from "./train-options.ts";
 import type { TrainedParameters } from "./trained-parameters.ts";
 import type { TrainingState } from "./training-state.ts";
 
@@ -22,12 +23,14 @@ export interface MovingParts {
 export class RunProgress {
   readonly #parts: MovingParts;
   readonly #state: Omit<TrainingState, "parameters" | "optimizer" | "method">;
+  readonly #startCounts: boolean;
   readonly #started: number;
   /** Steps done when the state was last asked for. */
   #savedAt: number | undefined;
 
-  constructor(parts: MovingParts, resume: TrainingState | undefined) {
+  constructor(parts: MovingParts, { resume, startCounts = false }: Pick<TrainOptions, "resume" | "startCounts">) {
     this.#parts = parts;
+    this.#startCounts = startCounts;
     if (resume) {
       const { parameters, optimizer, method, ...counted } = resume;
       this.#state = { ...counted };
@@ -77,11 +80,11 @@ export class RunProgress {
   }
 
   /**
-   * Takes in an evaluation; the parameters are kept where it is the best by its first metric. The one before the first step is
-   * nothing that the run came to.
+   * Takes in an evaluation; the parameters are kept where it is the best by its first metric, of equals by its loss, and then the
+   * latest. The one before the first step is nothing that the run came to, unless the run's start counts.
    */
   addEvaluation(evaluation: EvaluationRecord): void {
-    if (evaluation.step === 0) return;
+    if (evaluation.step === 0 && !this.#startCounts) return;
     const { best } = this;
     this.#state.evaluations.push(evaluation);
     if (best && !isBetter(evaluation, best)) return;
@@ -99,6 +102,14 @@ export class RunProgress {
       return this.#stateNow();
     };
     return { kind: "checkpoint", step: this.#state.step, due, state };
+  }
+
+  /** What a run that gained nothing by training says of itself. */
+  get notes(): string[] {
+    const { best } = this;
+    if (best?.step !== 0 || this.step === 0) return [];
+    const [metric, value] = Object.entries(best.metrics)[0]!;
+    return [`training did not beat the fitted head (${metric} ${value.toFixed(4)}), which is kept as it was`];
   }
 
   /** What the run came to. */
@@ -125,5 +136,6 @@ export class RunProgress {
 function isBetter(evaluation: EvaluationRecord, best: EvaluationRecord): boolean {
   const [metric, value] = Object.entries(evaluation.metrics)[0]!;
   const before = Object.values(best.metrics)[0]!;
+  if (value === before) return evaluation.loss <= best.loss;
   return lowerIsBetter(metric) ? value < before : value > before;
 }

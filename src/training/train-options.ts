@@ -63,6 +63,8 @@ export interface TrainOptions {
   timeUp?: AbortSignal | undefined;
   /** Aborting ends the run after the run of a graph at hand: a step or an evaluation that it cuts off is not taken. */
   signal?: AbortSignal | undefined;
+  /** Whether what the run starts from is a model like those that it comes to, which it must beat: its head is fitted. */
+  startCounts?: boolean | undefined;
   /** Where to go on from. The schedule must have been made with its state too. */
   resume?: TrainingState | undefined;
 }

@@ -302,7 +302,9 @@ export class TrainingSession {
           this.#tell({ kind: "start", start: this.#startFacts(start, settings, records) });
           if (gone) this.#tell({ kind: "note", note: GONE });
           const { device } = start;
-          if (!resume) await save(() => beginSaving({ ...settings, device }, text));
+          // The head that a run goes on with reads what it read at first.
+          const options = { ...settings.options, headFeatures: start.settings.headFeatures };
+          if (!resume) await save(() => beginSaving({ ...settings, options, device }, text));
         },
         onStep: async (record) => {
           records.steps.push(record);
