@@ -55,10 +55,11 @@ export class RunProgress {
     return this.#state.evaluations.at(-1);
   }
 
-  /** Evaluations since the best one; 0 where there is none. */
+  /** Evaluations since the first whose first metric is as good as the best's; 0 where there is none. */
   get evaluationsSinceBest(): number {
-    const { best, evaluations } = this.#state;
-    return best ? evaluations.length - 1 - evaluations.findIndex(({ epoch }) => epoch === best.epoch) : 0;
+    const { best } = this;
+    const { evaluations } = this.#state;
+    return best ? evaluations.length - 1 - evaluations.findIndex((each) => firstOf(each) === firstOf(best)) : 0;
   }
 
   /** Takes in a step that was taken. @returns its record */
@@ -135,7 +136,9 @@ export class RunProgress {
 
 function isBetter(evaluation: EvaluationRecord, best: EvaluationRecord): boolean {
   const [metric, value] = Object.entries(evaluation.metrics)[0]!;
-  const before = Object.values(best.metrics)[0]!;
+  const before = firstOf(best);
   if (value === before) return evaluation.loss <= best.loss;
   return lowerIsBetter(metric) ? value < before : value > before;
 }
+
+const firstOf = ({ metrics }: EvaluationRecord): number => Object.values(metrics)[0]!;

@@ -200,11 +200,23 @@ describe("epochs", () => {
     expect(right / 9).toBe(best!.metrics.accuracy);
   });
 
+  test("of equal evaluations the one with the lower loss is the best, then the later", async () => {
+    const settings = { epochs: 3, learningRate: 1e-12, headLearningRate: 1e-12 };
+    const { best, state } = await smallRun(base, lora, { settings });
+    const [first, ...others] = state.evaluations;
+    for (const { metrics } of others) expect(metrics).toEqual(first!.metrics);
+    const least = state.evaluations.findLast(
+      ({ loss }) => loss === Math.min(...state.evaluations.map((each) => each.loss)),
+    );
+    expect(best!.epoch).toBe(least!.epoch);
+  });
+
   test("without a better one for as many as patience allows, the run stops early", async () => {
-    // So low a learning rate that no prediction changes: the first epoch stays the best.
+    // So low a learning rate that no prediction changes: of equals the latest counts, and is none the better.
     const settings = { epochs: 10, patience: 2, learningRate: 1e-12, headLearningRate: 1e-12 };
     const { aborted, best, last, state } = await smallRun(base, lora, { settings });
-    expect([aborted, best!.epoch, last!.epoch, state.step]).toEqual([false, 1, 3, 12]);
+    expect([aborted, last!.epoch, state.step]).toEqual([false, 3, 12]);
+    expect(best!.loss).toBe(Math.min(...state.evaluations.map(({ loss }) => loss)));
   });
 
   test("a run whose time is up ends by its best evaluation, or by the first that comes", async () => {
