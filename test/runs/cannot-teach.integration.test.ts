@@ -14,7 +14,8 @@ beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), "aflora-teach-"));
   const model = await writeTinyModel(join(home, "model"));
   const train = await writeCsv(join(home, "tickets.csv"), tickets());
-  data = { model, train, text: "message", label: "team", threads: 1, batchSize: 8, epochs: 2 };
+  const settings = { threads: 1, batchSize: 8, epochs: 2, headStart: "new" };
+  data = { model, train, text: "message", label: "team", ...settings };
 });
 afterAll(() => rm(home, { recursive: true }));
 

@@ -27,6 +27,8 @@ beforeAll(async () => {
     epochs: 2,
     threads: 1,
     learningRate: 1e-2,
+    // Transformers' own head, so that its classes and PEFT's read what is written.
+    headFeatures: "family",
     output: run,
   });
 });

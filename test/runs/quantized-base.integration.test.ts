@@ -26,7 +26,8 @@ beforeAll(async () => {
 afterAll(() => rm(home, { recursive: true }));
 
 function run(name: string, given: Record<string, unknown>, options: FineTuneOptions = {}) {
-  const settings = { text: "message", label: "team", epochs: 4, batchSize: 7, learningRate: 1e-2, threads: 1 };
+  const columns = { text: "message", label: "team", headStart: "new" };
+  const settings = { ...columns, epochs: 4, batchSize: 7, learningRate: 1e-2, threads: 1 };
   return fineTune({ model, train, ...settings, output: join(home, name), ...given }, options);
 }
 

@@ -1,0 +1,84 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { evaluateRun } from "../../src/runs/evaluate-run.ts";
+import { fineTune } from "../../src/runs/fine-tune.ts";
+import { readRunRecords } from "../../src/runs/read-run.ts";
+import { writeTinyFamily } from "../support/tiny-family.ts";
+
+let home: string;
+let model: string;
+let train: string;
+
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-fitted-"));
+  model = await writeTinyFamily(join(home, "bert"), "bert-1");
+  train = join(home, "letters.csv");
+  const rows = Array.from(
+    { length: 40 },
+    (_, i) => `${i % 2 ? "ddd" : "ccc"} ${"abefgh".slice(i % 5)},${i % 2 ? "d" : "c"}`,
+  );
+  await writeFile(train, ["text,label", ...rows, ""].join("\n"));
+});
+afterAll(() => rm(home, { recursive: true, force: true }));
+
+const run = (name: string, given: Record<string, unknown>, options = {}) =>
+  fineTune({ model, train, threads: 1, batchSize: 8, output: join(home, name), ...given }, options);
+
+test("--method head is the fitted head alone: no step is taken, and it answers from its folder", async () => {
+  const notes: string[] = [];
+  const { result, directory } = await run(
+    "alone",
+    { method: "head" },
+    {
+      onStart: (start: { notes: readonly string[] }) => notes.push(...start.notes),
+    },
+  );
+  expect(result).toMatchObject({ steps: 0, epochs: 0, bestEpoch: 0, secondsPerStep: 0, tokensPerSecond: 0 });
+  expect(result!.metrics.accuracy).toBe(1);
+  expect(notes.join()).toMatch(/the head starts fitted .*accuracy \d\.\d+ ± \d\.\d+ on 36 training examples/);
+  const [found] = await evaluateRun(directory);
+  expect(found!.metrics).toMatchObject(result!.metrics);
+});
+
+test("training starts from the fitted head, and the head is kept where training does not beat it", async () => {
+  // Rates at which training only does harm.
+  const { result, notes, directory } = await run("harmed", {
+    method: "lora",
+    ...{ epochs: 2, learningRate: 3, headLearningRate: 3, maxGradNorm: 100, warmupRatio: 0 },
+  });
+  const { evaluations } = await readRunRecords(directory);
+  expect(evaluations[0]!.metrics.accuracy).toBe(1);
+  expect(evaluations.at(-1)!.metrics.accuracy).toBeLessThan(1);
+  expect(result).toMatchObject({ bestEpoch: 0, metrics: evaluations[0]!.metrics });
+  expect(notes.join()).toMatch(/training did not beat the fitted head \(accuracy 1\.0000\)/);
+  const adapter = JSON.parse(await readFile(join(directory, "adapter", "adapter.json"), "utf8"));
+  const config = JSON.parse(await readFile(join(directory, "config.json"), "utf8"));
+  expect(adapter.task.features).toBe(config.headFeatures);
+});
+
+test("a run whose head reads pooled hidden states goes on to the bit", async () => {
+  const given = { method: "lora", headFeatures: "mean", epochs: 2 };
+  const whole = await run("whole", given);
+  const abort = new AbortController();
+  await run("cut", given, {
+    signal: abort.signal,
+    onStep: ({ step }: { step: number }) => step === 6 && abort.abort(),
+  });
+  await fineTune({ output: join(home, "cut") }, { resume: true });
+  const weights = (name: string) => readFile(join(home, name, "adapter", "adapter.safetensors"));
+  expect((await weights("cut")).equals(await weights("whole"))).toBe(true);
+  expect(whole.result!.epochs).toBe(2);
+});
+
+test("an adapter whose head reads pooled hidden states is gone on from with that head", async () => {
+  await run("first", { method: "lora", headFeatures: "mean", epochs: 1 });
+  const { directory, result } = await fineTune({
+    ...{ model, train, threads: 1, batchSize: 8, epochs: 1, output: join(home, "second") },
+    adapter: join(home, "first"),
+  });
+  expect(result!.metrics.accuracy).toBe(1);
+  const adapter = JSON.parse(await readFile(join(directory, "adapter", "adapter.json"), "utf8"));
+  expect(adapter.task.features).toBe("mean");
+});
