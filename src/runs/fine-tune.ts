@@ -45,6 +45,7 @@ import { summarise } from "./run-result.ts";
 import { saveVerified } from "./save-verified.ts";
 import { openSpillFile } from "./spill-file.ts";
 import { withAdapterOptions } from "./starting-adapter.ts";
+import { saveVerified } from "./verified-adapter.ts";
 
 /** What is known when training begins. */
 export interface RunStart {
