@@ -45,7 +45,6 @@ import { summarise } from "./run-result.ts";
 import { saveVerified } from "./save-verified.ts";
 import { openSpillFile } from "./spill-file.ts";
 import { withAdapterOptions } from "./starting-adapter.ts";
-import { saveVerified } from "./verified-adapter.ts";
 
 /** What is known when training begins. */
 export interface RunStart {
@@ -196,13 +195,19 @@ async function* fineTuneInFolder(
     task: { ...read, features },
     settings: run,
   };
-  const headed = adapter || resume ? undefined : await startFromFittedHead(began, runtime, options.signal);
-  const { base, task } = headed ?? began;
-  const start = adapter && startFrom(base, adapter);
-  const fineTuning = new FineTuning({ base, task, method: config.method, settings: run, start, resume });
   // Before anything is written: a device that fails leaves no run folder behind.
   requireBaseFormat(runtime.device, run.base);
   const opened = runtime.device.isEverywhere ? undefined : await openDevice(runtime);
+  const headed =
+    adapter || resume
+      ? undefined
+      : await startFromFittedHead(began, runtime, options.signal).catch(async (error) => {
+          await opened?.session.release();
+          throw error;
+        });
+  const { base, task } = headed ?? began;
+  const start = adapter && startFrom(base, adapter);
+  const fineTuning = new FineTuning({ base, task, method: config.method, settings: run, start, resume });
   const slow = opened && deviceNote(opened);
   const inexact = run.base === "int8" && (await cutsByteProducts(runtime));
   const { memory, notes: memoryNotes } = fitIntoMemory(fineTuning, runtime.device);
