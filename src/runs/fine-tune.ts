@@ -23,7 +23,7 @@ import type { SpillFile } from "../training/frozen-blocks/hidden-state-cache.ts"
 import type { EvaluationRecord, FreezingRecord, ScoresRecord, StepRecord } from "../training/records.ts";
 import { CheckpointClock } from "./checkpoint-clock.ts";
 import { findCheckpoint } from "./checkpoint-folder.ts";
-import { type DataFingerprint, fingerprintOf, refuseOtherData } from "./data-fingerprint.ts";
+import { fingerprintOf, refuseOtherData } from "./data-fingerprint.ts";
 import { loadTask } from "./load-task.ts";
 import { machineNote, thisMachine } from "./machine.ts";
 import { fitIntoMemory, float32TooLarge, type RunMemory } from "./memory-fit.ts";
@@ -33,7 +33,6 @@ import type { RunResult } from "./records.ts";
 import {
   type DataSource,
   flatOptions,
-  MAY_DIFFER,
   type RunConfig,
   resolveConfig,
   runtimeFor,
@@ -43,6 +42,7 @@ import { HIDDEN_STATES, RunFolder } from "./run-folder.ts";
 import { lockRun } from "./run-lock.ts";
 import { summarise } from "./run-result.ts";
 import { saveVerified } from "./save-verified.ts";
+import { savedRun } from "./saved-run.ts";
 import { openSpillFile } from "./spill-file.ts";
 import { withAdapterOptions } from "./starting-adapter.ts";
 
@@ -328,29 +328,6 @@ async function* fineTuneInFolder(
 
 const INEXACT_BYTES =
   "this processor cuts off large sums of products of bytes (it has no VNNI), so that an int8 base is not multiplied exactly; --base float32 is";
-
-/** The saved options of a run to go on with; options given again must be the same, except where and how to compute. */
-async function savedRun(
-  given: Readonly<Record<string, unknown>>,
-): Promise<{ config: RunConfig; dataFingerprint: DataFingerprint; stepsRecorded: number }> {
-  if (typeof given.output !== "string") throw new UserError("which run is to go on? Name its folder with --resume DIR");
-  const { config, dataFingerprint, steps, result } = await readRunRecords(given.output);
-  if (result) throw new UserError(`the run in ${given.output} has finished; nothing is left to resume`);
-  const saved = flatOptions(withAbsolutePaths(config));
-  const asked = Object.entries(given).filter(([, value]) => value !== undefined);
-  const again = resolveConfig({ ...saved, ...Object.fromEntries(asked), method: saved.method });
-  const resolved = withAbsolutePaths(again);
-  const found = flatOptions(resolved);
-  for (const [key, value] of asked) {
-    const [before, now] = [saved[key], key === "method" ? value : found[key]].map((each) => JSON.stringify(each));
-    if (before !== now && !MAY_DIFFER.includes(key)) {
-      throw new UserError(
-        `--resume: the run in ${given.output} has ${key} ${before ?? "unset"}, not ${now}; leave the option out or start a new run`,
-      );
-    }
-  }
-  return { config: resolved, dataFingerprint, stepsRecorded: steps.length };
-}
 
 function defaultName({ source, method }: RunConfig): string {
   const time = new Date().toISOString().slice(0, 19).replace(/:/g, "").replace("T", "-");

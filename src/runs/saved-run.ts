@@ -1,0 +1,27 @@
+import { UserError } from "../errors.ts";
+import type { DataFingerprint } from "./data-fingerprint.ts";
+import { readRunRecords } from "./read-run.ts";
+import { flatOptions, MAY_DIFFER, type RunConfig, resolveConfig, withAbsolutePaths } from "./run-config.ts";
+
+/** The saved options of a run to go on with; options given again must be the same, except where and how to compute. */
+export async function savedRun(
+  given: Readonly<Record<string, unknown>>,
+): Promise<{ config: RunConfig; dataFingerprint: DataFingerprint; stepsRecorded: number }> {
+  if (typeof given.output !== "string") throw new UserError("which run is to go on? Name its folder with --resume DIR");
+  const { config, dataFingerprint, steps, result } = await readRunRecords(given.output);
+  if (result) throw new UserError(`the run in ${given.output} has finished; nothing is left to resume`);
+  const saved = flatOptions(withAbsolutePaths(config));
+  const asked = Object.entries(given).filter(([, value]) => value !== undefined);
+  const again = resolveConfig({ ...saved, ...Object.fromEntries(asked), method: saved.method });
+  const resolved = withAbsolutePaths(again);
+  const found = flatOptions(resolved);
+  for (const [key, value] of asked) {
+    const [before, now] = [saved[key], key === "method" ? value : found[key]].map((each) => JSON.stringify(each));
+    if (before !== now && !MAY_DIFFER.includes(key)) {
+      throw new UserError(
+        `--resume: the run in ${given.output} has ${key} ${before ?? "unset"}, not ${now}; leave the option out or start a new run`,
+      );
+    }
+  }
+  return { config: resolved, dataFingerprint, stepsRecorded: steps.length };
+}
