@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Aflora } from "../support/aflora.ts";
+import { Aflora, afloraHere, type Ended } from "../support/aflora.ts";
 import { ANSWERS, FOLLOWED_UP, trainedToAnswer } from "../support/tiny-language-model.ts";
 
 let home: string;
@@ -14,6 +14,7 @@ beforeAll(async () => {
 afterAll(() => rm(home, { recursive: true }));
 
 const start = (...args: string[]): Aflora => new Aflora([...args, "--threads", "1"], home);
+const run = (...args: string[]): Promise<Ended> => afloraHere([...args, "--threads", "1"], home);
 
 test("predict answers: one text as it stands, several on a line each, or as JSON", async () => {
   const [questions, answers] = [ANSWERS.map(([question]) => question), ANSWERS.map(([, answer]) => answer)];
@@ -21,35 +22,35 @@ test("predict answers: one text as it stands, several on a line each, or as JSON
     code: 0,
     stdout: `${answers[0]}\n`,
   });
-  const several = await start("predict", "--run", "run", ...questions).ended;
+  const several = await run("predict", "--run", "run", ...questions);
   expect(several.stdout).toBe(answers.map((answer) => `${answer}\n`).join(""));
-  const { stdout } = await start("predict", "--run", "run", "--json", "--max-new-tokens", "2", questions[0]!).ended;
+  const { stdout } = await run("predict", "--run", "run", "--json", "--max-new-tokens", "2", questions[0]!);
   expect(JSON.parse(stdout)).toMatchObject({ text: questions[0], reason: "length", answerTokens: 2 });
 });
 
 test("predict says how likely a given answer is", async () => {
   const [[question, answer]] = ANSWERS as [[string, string]];
-  const { stdout } = await start("predict", "--run", "run", question, "--text-pair", answer).ended;
+  const { stdout } = await run("predict", "--run", "run", question, "--text-pair", answer);
   expect(stdout).toMatch(/^perplexity 1\.\d+ of \d+ tokens\t/);
 });
 
 test("evaluate answers and scores the answers", async () => {
-  const own = await start("evaluate", "--run", "run", "--generate", "3", "--json").ended;
+  const own = await run("evaluate", "--run", "run", "--generate", "3", "--json");
   const [{ metrics, answers }] = JSON.parse(own.stdout);
   expect(metrics).toMatchObject({ exact_match: 1, rouge1: 1, rouge2: 1, rougeL: 1, rougeLsum: 1 });
   expect(metrics.last_number).toBeUndefined();
   expect(answers).toEqual(ANSWERS.slice(0, 3).map(([text, reference]) => ({ text, reference, answer: reference })));
-  const cut = await start("evaluate", "--run", "run", "--generate", "9", "--max-new-tokens", "1").ended;
+  const cut = await run("evaluate", "--run", "run", "--generate", "9", "--max-new-tokens", "1");
   expect(cut.stdout).toMatch(/^validation: 5 examples, 5 answers scored\n.*exact_match 0\.0000/);
-  const none = await start("evaluate", "--run", "run", "--generate", "0").ended;
+  const none = await run("evaluate", "--run", "run", "--generate", "0");
   expect(none).toMatchObject({ code: 2, stderr: "error: --generate takes a number of examples from 1, not 0\n" });
 });
 
 test("answers come from a base in fewer bits where that is asked for", async () => {
   const [[question, answer]] = ANSWERS as [[string, string]];
-  const asked = await start("predict", "--run", "run", "--base", "int8", question).ended;
+  const asked = await run("predict", "--run", "run", "--base", "int8", question);
   expect(asked).toMatchObject({ code: 0, stdout: `${answer}\n`, stderr: "" });
-  const unknown = await start("predict", "--run", "run", "--base", "int2", question).ended;
+  const unknown = await run("predict", "--run", "run", "--base", "int2", question);
   expect(unknown).toMatchObject({ code: 2, stderr: expect.stringMatching(/^error: option "base": /) });
 });
 
@@ -86,11 +87,11 @@ test("serve answers OpenAI's client until it is told to end", async () => {
 });
 
 test("what cannot be served or talked with is said in a sentence", async () => {
-  const twice = await start("serve", "--run", "run", "--run", join(home, "run")).ended;
+  const twice = await run("serve", "--run", "run", "--run", join(home, "run"));
   expect([twice.code, twice.stderr]).toEqual([2, expect.stringContaining('two of the runs are called "run"')]);
-  const missing = await start("serve", "--run", "run", "--key-file", "none.txt").ended;
+  const missing = await run("serve", "--run", "run", "--key-file", "none.txt");
   expect([missing.code, missing.stderr]).toEqual([2, "error: none.txt holds no key; write one line of text into it\n"]);
-  const malformed = await start("chat", "--run", "run", "--top-p", "2").ended;
+  const malformed = await run("chat", "--run", "run", "--top-p", "2");
   expect([malformed.code, malformed.stderr]).toEqual([
     2,
     expect.stringContaining('option "topP": it must be at most 1'),

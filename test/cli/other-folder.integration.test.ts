@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readRunRecords } from "../../src/runs/read-run.ts";
-import { aflora, type Ended } from "../support/aflora.ts";
+import { afloraHere, type Ended } from "../support/aflora.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
 let home: string;
@@ -12,7 +12,7 @@ let elsewhere: string;
 
 const TRAIN =
   "train --model ./model --train tickets.csv --text message --label team --batch-size 8 --epochs 2 --threads 1";
-const call = (command: string, folder: string): Promise<Ended> => aflora(command.split(" "), folder);
+const call = (command: string, folder: string): Promise<Ended> => afloraHere(command.split(" "), folder);
 
 beforeAll(async () => {
   home = await realpath(await mkdtemp(join(tmpdir(), "aflora-folder-")));
