@@ -71,7 +71,7 @@ export function inWords(issue: z.core.$ZodRawIssue): string {
 
 /**
  * Options through a schema.
- * @param whose goes behind the option's name, such as ` of method "lora"`
+ * @param whose goes behind the option's name, such as ` of method "aflora"`
  * @throws UserError naming the option that is malformed.
  */
 export function checkOptions<Schema extends z.ZodType>(schema: Schema, given: object, whose = ""): z.output<Schema> {

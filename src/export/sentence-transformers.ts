@@ -23,7 +23,7 @@ export async function writeSentenceFiles(
 ): Promise<void> {
   const { config, head, features, pooling, labelCount } = base;
   const hasHead = readsPooled(head, features);
-  const { mode, normalize } = poolingOfFeatures(features ?? "embedding", pooling);
+  const { mode, normalize } = poolingOfFeatures(features ?? "sentence", pooling);
   const types = ["Transformer", "Pooling", ...(normalize ? ["Normalize"] : []), ...(hasHead ? ["Dense"] : [])];
   const modules = types.map((type, idx) => {
     const path = idx === 0 ? "" : `${idx}_${type}`;

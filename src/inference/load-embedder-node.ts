@@ -14,7 +14,7 @@ const MAX_LENGTH = 256;
 /**
  * Loads a base model that embeds texts as it is, without training: pooled as its folder says, else the mean of its tokens.
  * @param model a folder, the bundled model's name, or `owner/name[@revision]` on the hub
- * @returns a model of the kind `embedding`, which {@link FineTunedModel.embed} asks; release it
+ * @returns a model that makes vectors of texts, which {@link FineTunedModel.embed} asks; release it
  * @throws UserError where the model is missing, damaged or not supported.
  */
 export async function loadEmbedder(

@@ -8,7 +8,7 @@ import { MEAN_POOLING, POOLING_MODES, type Pooling, writePooling } from "./pooli
  * What the last layer of a head for whole texts may read: what the family's own head gives it, such as BERT's pooler; the vector
  * by which the model's folder embeds texts, at length 1 where it says so; or its tokens pooled in one of the ways.
  */
-export const HEAD_FEATURES = ["family", "embedding", ...POOLING_MODES] as const;
+export const HEAD_FEATURES = ["family", "sentence", ...POOLING_MODES] as const;
 export type HeadFeatures = (typeof HEAD_FEATURES)[number];
 
 /** Whether a head is one layer on pooled hidden states, which none of Hugging Face's classes has. */
@@ -17,7 +17,7 @@ export const readsPooled = (head: HeadName, features: HeadFeatures = "family"): 
 
 /** How features are pooled. @param own how the model's folder embeds texts */
 export const poolingOfFeatures = (features: HeadFeatures, own: Pooling = MEAN_POOLING): Pooling =>
-  features === "embedding" || features === "family" ? own : { mode: features, normalize: false };
+  features === "sentence" || features === "family" ? own : { mode: features, normalize: false };
 
 /** One layer on pooled hidden states, `[batch, outputs]`. */
 export const pooledHead =

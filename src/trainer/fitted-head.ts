@@ -66,7 +66,7 @@ export function fittedNote({ task, fitted: { features, scores } }: HeadStart): s
 }
 
 const WORDS: Record<Exclude<HeadFeatures, "family">, string> = {
-  embedding: "sentence vectors",
+  sentence: "sentence vectors",
   mean: "mean over tokens",
   cls: "first token",
   lasttoken: "last token",
@@ -90,7 +90,7 @@ function candidatesOf({
   const before = [...trace.weights.values()].filter(({ name, part }) => part === "head" && !isClassifier(name));
   const isOwn = before.length > 0 && !newWeights.some(({ name }) => !isClassifier(name));
   return [
-    ...(embeds ? (["embedding"] as const) : []),
+    ...(embeds ? (["sentence"] as const) : []),
     ...pooled.filter((mode) => !embeds || mode !== pooling.mode),
     ...(isOwn && trace.weights.has(`${trace.classifier}.bias`) ? (["family"] as const) : []),
   ];

@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
-const task = (features: "mean" | "cls" | "embedding") => ({
+const task = (features: "mean" | "cls" | "sentence") => ({
   name: "custom",
   kind: "classification",
   labels: ["bad", "good", "odd"],
@@ -69,7 +69,7 @@ describe("a head on pooled hidden states", () => {
 
   test("is the last module of a folder for sentence-transformers, which says why", async () => {
     const model = await writeTinyFamily(join(directory, "own"), "bert-1");
-    const { base, adapter } = await tinyAdapter(model, "lora", { rank: 3 }, task("embedding"));
+    const { base, adapter } = await tinyAdapter(model, "lora", { rank: 3 }, task("sentence"));
     const sentences = { ...base, pooling: { mode: "cls", normalize: true } as const };
     const output = join(directory, "sentences");
     await exportAdapter(sentences, adapter, { format: "merged", output }, runtime, EXAMPLES);

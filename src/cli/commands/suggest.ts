@@ -134,9 +134,14 @@ async function askRun(
   const model = await loadFineTunedModel(run, runtimeFor(given), from);
   try {
     const { description } = model;
-    const predictions = await model.ofKind("classification").predict(texts);
+    const guesses = (await model.predict(texts)).flatMap((output) => ("labels" in output ? [output.labels] : []));
+    if (guesses.length < texts.length) {
+      throw new UserError(
+        `the run in ${run} is for ${model.kind.name}, which gives labels no probability; name a classifier's`,
+      );
+    }
     const revision = description.revision === undefined ? "" : `@${description.revision}`;
-    return { model: `${description.model}${revision}`, guesses: predictions.map(({ labels }) => labels) };
+    return { model: `${description.model}${revision}`, guesses };
   } finally {
     await model.release();
   }
