@@ -149,7 +149,7 @@ async function poolingOf(files: ModelFiles): Promise<Pooling> {
   if (!modules) return MEAN_POOLING;
   const { poolingModes, normalize, maxLength, head } = modules;
   const mode = POOLING_MODES.find((known) => known === poolingModes.join());
-  if (mode) return { mode, normalize, maxLength, scores: head !== undefined };
+  if (mode) return { mode, normalize, maxLength, ...(head !== undefined && { scores: true }) };
   throw new UserError(
     `${files.location} pools a text's tokens by ${poolingModes.join(" and ")}, which is not supported; ${POOLING_MODES.join(", ")} are`,
   );

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { readJsonFile } from "../checkpoints/json-file-node.ts";
 import { UserError } from "../errors.ts";
@@ -237,7 +238,10 @@ async function recordsOf(directory: string, { options }: TrialIdentity): Promise
   const records = await readRunRecords(directory);
   // A run that goes on from an adapter has options of that one's, too.
   if (records.config.run.adapter !== undefined) return records;
-  return JSON.stringify(identifyingOptions(records.config)) === JSON.stringify(options) ? records : undefined;
+  const { headFeatures, ...others } = identifyingOptions(records.config);
+  // What a fitted head came to read is written among a run's options, asked for or not.
+  const found = "headFeatures" in options ? { ...others, headFeatures } : others;
+  return isDeepStrictEqual(found, options) ? records : undefined;
 }
 
 /** Whether a folder holds a trial's run to go on with, or one that has ended. */

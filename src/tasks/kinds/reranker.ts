@@ -13,6 +13,9 @@ import { type Cell, type Columns, cellError, columnOf, list, numberOf, type Tabl
 import type { Metric, TableReading, TaskKind } from "../task-kind.ts";
 import { sequenceClassification, textsOf } from "../whole-text.ts";
 
+/** No linear head of frozen features is fitted first: a cross-encoder has the head of its own class, with which others load it. */
+const { linearLoss: _linear, ...graded }: Objective = binaryCrossEntropy;
+
 /** How well a passage answers a query. */
 export interface RerankedText {
   /** What the model's one output is: the higher, the better. */
@@ -38,7 +41,7 @@ export const listNet: Objective = {
 };
 
 const LOSSES: Record<string, { rows: string; objective: Objective }> = {
-  "binary-cross-entropy": { rows: "labelled", objective: binaryCrossEntropy },
+  "binary-cross-entropy": { rows: "labelled", objective: graded },
   "list-net": { rows: "lists", objective: listNet },
 };
 
@@ -164,7 +167,7 @@ export const reranker: TaskKind<RerankedText> = {
   name: "reranker",
   summary: "how well a passage answers a query",
   head: "sequence",
-  objective: binaryCrossEntropy,
+  objective: graded,
   metrics: {
     ndcg_at_10: ofRankings((rankings) => searchMetric("ndcg_at_10", rankings.map(outcomeOf))),
     mrr_at_10: ofRankings((rankings) => searchMetric("mrr_at_10", rankings.map(outcomeOf))),
