@@ -36,7 +36,8 @@ async function run(model: string, train: string, options: { epochs: number; drop
   const losses: number[] = [];
   const made: string[] = [];
   const { result } = await fineTune(
-    { ...QUICK, ...options, model, train: join(home, train), validationSplit: 0.25, output },
+    // From a new head, so that what training alone teaches shows in the losses.
+    { ...QUICK, headStart: "new", ...options, model, train: join(home, train), validationSplit: 0.25, output },
     {
       onStart: ({ base }) => void made.push(...base.newWeights.map(({ name }) => name)),
       onStep: ({ loss }) => void losses.push(loss),
