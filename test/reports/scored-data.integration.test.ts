@@ -42,7 +42,8 @@ test("runs of one file share a chart, but not with those on another split of it 
   const changed = await trained("changed", "lora", 42);
   const of45 = "40 training examples; scores are of 5 held out (10 %, drawn by seed 42)";
   const together = await reported(head, lora);
-  expect(charts(together)).toEqual([["Scores on tickets.csv", of45, ["head", "lora"]]]);
+  expect(charts(together)).toEqual([["Scores on tickets.csv", expect.any(String), ["head", "lora"]]]);
+  expect(together.querySelector("main")!.textContent).toContain(of45);
   expect(together.querySelector("main")!.textContent).not.toContain("stand apart");
 
   const page = await reported(head, lora, split, changed);
@@ -51,6 +52,8 @@ test("runs of one file share a chart, but not with those on another split of it 
     ["Scores on tickets.csv (2)", ["lora"]],
     ["Scores on tickets.csv (3)", ["lora"]],
   ]);
-  expect(charts(page)[1]![1]).toBe("36 training examples; scores are of 9 held out (20 %, drawn by seed 42)");
+  expect(page.querySelector("main")!.textContent).toContain(
+    "36 training examples; scores are of 9 held out (20 %, drawn by seed 42)",
+  );
   expect(page.querySelector("main")!.textContent).toContain("stand apart: their scores do not compare");
 });
