@@ -20,11 +20,12 @@ import { reportedRun } from "../../src/reports/report.ts";
 import { runContent } from "../../src/reports/run-page.ts";
 import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import { readCheckpoint } from "../../src/runs/checkpoint-file.ts";
+import { fineTune } from "../../src/runs/fine-tune.ts";
 import { openAdapter } from "../../src/runs/open-adapter.ts";
 import { readFinishedRun } from "../../src/runs/read-run.ts";
 import { loadTokenizer } from "../../src/tokenization/load-tokenizer.ts";
 import { readVocabularyFiles } from "../../src/tokenization/read-vocabulary-files.ts";
-import { writeTinyModel } from "../support/tiny-model.ts";
+import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 import { mutate } from "./mutate.ts";
 import { pick, randomOf } from "./program.ts";
 
@@ -48,13 +49,15 @@ interface Reader {
 /** Made of vocabulary files. */
 const TOKENIZERS = "tokenizers";
 
+/** A run that is trained here. */
+const RUN = "run";
+
 const tokenize = (folder: string, file: string): Promise<void> => sentence(dirname(join(folder, file)));
 
 const sentence = async (folder: string): Promise<void> => {
   const tokenizer = await loadTokenizer(folderFiles(folder));
   tokenizer.encode("Money lost,  again: naïve 東京 … aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!", "a second text", 64);
 };
-const run = fixture("runs/finished");
 const TABLE = 'text,label\n"a, b",x\nsecond,y\n';
 
 const READERS: Record<string, Reader> = {
@@ -71,15 +74,19 @@ const READERS: Record<string, Reader> = {
   tokenizer: { folder: TOKENIZERS, files: ["bert/tokenizer.json", "roberta/tokenizer.json"], read: tokenize },
   vocabulary: { folder: fixture("tokenizers/roberta"), files: ["vocab.json", "merges.txt"], read: sentence },
   "sentence pieces": { folder: fixture("tokenizers/xlm-roberta"), files: ["sentencepiece.bpe.model"], read: sentence },
-  adapter: { folder: join(run, "adapter"), files: ["adapter.json", "adapter.safetensors"], read: loadAdapter },
+  adapter: {
+    folder: RUN,
+    files: ["adapter/adapter.json", "adapter/adapter.safetensors"],
+    read: (folder) => loadAdapter(join(folder, "adapter")),
+  },
   PEFT: {
     folder: fixture("peft/lora-patterns"),
     files: ["adapter_config.json", "adapter_model.safetensors"],
     read: (folder) => openAdapter(folder, { model: join(folder, "model"), offline: true }),
   },
   checkpoint: {
-    folder: fixture("runs/cut-off/checkpoints"),
-    files: ["last.safetensors"],
+    folder: RUN,
+    files: ["checkpoints/step-0.safetensors"],
     read: (folder, file) => readCheckpoint(join(folder, file)),
   },
   GGUF: {
@@ -104,7 +111,7 @@ const READERS: Record<string, Reader> = {
   },
   YAML: { folder: "", files: ["run.yaml"], read: (folder, file) => readConfigFile(join(folder, file)) },
   records: {
-    folder: run,
+    folder: RUN,
     files: ["config.json", "metrics.jsonl", "freezing.jsonl", "result.json"],
     read: async (folder) => runContent(reportedRun(await readFinishedRun(folder))),
   },
@@ -141,6 +148,14 @@ async function prepare(home: string, { folder, files }: Reader): Promise<void> {
       await mkdir(join(home, name));
       await writeFile(join(home, name, "tokenizer.json"), JSON.stringify((await readVocabularyFiles(from))!.tokenizer));
     }
+  } else if (folder === RUN) {
+    const beside = `${home}-made-of`;
+    await mkdir(beside);
+    const model = await writeTinyModel(join(beside, "model"));
+    const train = await writeCsv(join(beside, "tickets.csv"), tickets());
+    const given = { model, train, text: "message", label: "team", epochs: 1, batchSize: 8, threads: 1 };
+    await fineTune({ ...given, output: home });
+    await rm(beside, { recursive: true });
   } else if (folder !== "") await cp(folder, home, { recursive: true });
   else {
     await writeFile(join(home, "a.csv"), TABLE);
