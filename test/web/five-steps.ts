@@ -1,5 +1,7 @@
 /** Five steps of AFLoRA, dropout on, and an evaluation: the same in Node and in a page. */
 export const CONFIG = {
+  // A fitted head leaves gradients so small that AdamW makes rounding as large as steps.
+  headStart: "new",
   method: "aflora",
   text: "sentence",
   batchSize: 8,
