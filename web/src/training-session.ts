@@ -268,6 +268,8 @@ export class TrainingSession {
     const gone = settings.device !== undefined && !(await pageDevices()).includes(settings.device);
     const runtime = settings.device && (await webRuntime(gone ? {} : { device: settings.device }));
     const config = {
+      // Its buttons stop a step, and not yet the fitting of a head.
+      headStart: "new",
       ...settings.options,
       ...settings.columns,
       ...(settings.kind !== undefined && { kind: settings.kind }),
