@@ -101,6 +101,7 @@ export {
   squaredError,
 } from "./tasks/losses/objective.ts";
 export { scoreAnswers } from "./tasks/metrics/answers.ts";
+export type { ConfidenceStep, ReliabilityBin } from "./tasks/metrics/calibration.ts";
 export { rouge } from "./tasks/metrics/rouge.ts";
 /** Cells of tables: what a kind of task of your own reads its labels with. */
 export * as rows from "./tasks/rows.ts";
@@ -123,3 +124,4 @@ export { sequenceClassification, textsOf, wholeText } from "./tasks/whole-text.t
 export type { TextLikelihood } from "./tasks/written-tokens.ts";
 export type { ChatMessage } from "./tokenization/chat-template.ts";
 export type { Encoding, Tokenizer } from "./tokenization/tokenizer.ts";
+export type { Calibration } from "./training/calibrate.ts";

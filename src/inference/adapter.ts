@@ -35,6 +35,8 @@ const adapterSchema = z.object({
   maxLength: z.int().positive(),
   /** What the head's last layer was divided by, so that probabilities hold; absent where nothing was. */
   temperature: z.number().positive().optional(),
+  /** Of choices of one class, how many of the surest validation predictions were right; by falling probability. */
+  confidence: z.array(z.object({ probability: z.number(), kept: z.int(), right: z.int() })).optional(),
 });
 
 /** `adapter.json`: what an adapter is for and how its layers are computed. */

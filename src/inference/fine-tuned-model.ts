@@ -3,6 +3,7 @@ import type { Tensors } from "../graph/tensor.ts";
 import { readsSource } from "../models/architecture-kinds.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example, Prediction } from "../tasks/example.ts";
+import { classification } from "../tasks/kinds/classification.ts";
 import { type RerankedText, reranker } from "../tasks/kinds/reranker.ts";
 import { type Prompt, promptIds, promptOf, sourceText } from "../tasks/prompt.ts";
 import type { TaskKind, TextInput } from "../tasks/task-kind.ts";
@@ -14,6 +15,7 @@ import type { PredictedExample } from "../training/predictor.ts";
 import type { Adapter, AdapterDescription } from "./adapter.ts";
 import type { BaseModel } from "./base-model.ts";
 import { CompiledModel } from "./compiled-model.ts";
+import { thresholdOf, unsureBelow } from "./confidence-threshold.ts";
 import { type FittedAdapter, fitAdapter } from "./fitted-adapter.ts";
 import {
   type Answer,
@@ -46,6 +48,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   /** What the adapter has in place of the base model's: the method's parameters, the head, a trained backbone. */
   readonly parameters: Tensors<"float32">;
   readonly #compiled: CompiledModel;
+  #threshold: number | undefined;
   #released = false;
 
   /**
@@ -98,7 +101,24 @@ export class FineTunedModel<Output extends object = TextPrediction> {
     const encoded = this.#encode(examples);
     const logits = await this.#compiled.predictor.logits(encoded, this.parameters, signal);
     const shown = logits.map((values, i) => this.kind.describe(this.#labels, examples[i]!, encoded[i]!, values));
-    return isList(given) ? shown : shown[0]!;
+    const threshold = this.#threshold;
+    const answers = threshold === undefined ? shown : shown.map((each) => unsureBelow(each, threshold));
+    return isList(given) ? answers : answers[0]!;
+  }
+
+  /**
+   * From now on a text is answered `unsure` whose likeliest class is less likely than a threshold.
+   * @param threshold a probability such as `0.8`, or `auto:precision=0.95`: the least at which that share of the run's validation
+   * predictions was right
+   * @returns the probability
+   * @throws UserError where it is neither, the model does not choose one class, or its validation predictions were never so right.
+   */
+  requireConfidence(threshold: string): number {
+    if (this.kind.name !== classification.name) {
+      throw new UserError(`the model is for ${this.kind.name} and chooses no class; leave the threshold out`);
+    }
+    this.#threshold = thresholdOf(threshold, this.description);
+    return this.#threshold;
   }
 
   /** Whether it makes vectors of texts, which {@link embed} asks for. */

@@ -1,9 +1,7 @@
 import { UserError } from "../errors.ts";
+import { UNSURE } from "../inference/confidence-threshold.ts";
 import { type ChatAnswer, ChatClient, type ChatEndpoint, type ChatTurn, UnansweredError } from "./chat-client.ts";
 import type { NamedLabel } from "./named-labels.ts";
-
-/** What a model that does not know may say; no label. */
-export const UNSURE = "unsure";
 
 /** One time that a model was asked for a text's label. */
 export interface LabelVote {

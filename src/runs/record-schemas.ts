@@ -62,7 +62,14 @@ export const runResult = z.looseObject({
   seed: z.number(),
   base: z.enum(BASE_FORMATS),
   metrics: z.record(z.string(), measured),
-  calibration: z.object({ temperature: measured, before: z.array(bin), after: z.array(bin) }).optional(),
+  calibration: z
+    .object({
+      temperature: measured,
+      before: z.array(bin),
+      after: z.array(bin),
+      steps: z.array(z.object({ probability: measured, kept: count, right: count })),
+    })
+    .optional(),
   bestEpoch: amount,
   lastEpochMetrics: z.record(z.string(), measured),
   trainable: z.object({ start: measured, average: measured, end: measured, head: measured }),

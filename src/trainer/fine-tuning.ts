@@ -238,10 +238,12 @@ export class FineTuning {
     const examples = validation.flatMap(({ encoded }) => encoded);
     const { tokenBudget } = settings;
     const calibration = await calibrate(this.#model, all, runtime, examples, { loss, tokenBudget, signal });
-    const { temperature } = calibration;
+    const { temperature, steps } = calibration;
+    // A choice of one class may be left open where it is not sure enough.
+    const confidence = loss === "softmax" && this.#plan.base.head === "sequence" ? steps : undefined;
     return {
       adapter: {
-        description: { ...adapter.description, temperature },
+        description: { ...adapter.description, temperature, ...(confidence && { confidence }) },
         parameters: cooled(adapter.parameters, classifier, temperature),
       },
       calibration,

@@ -1,7 +1,12 @@
 import { float32, type Tensors } from "../graph/tensor.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { LinearLoss } from "../tasks/losses/objective.ts";
-import { type ReliabilityBin, reliability } from "../tasks/metrics/calibration.ts";
+import {
+  type ConfidenceStep,
+  confidenceSteps,
+  type ReliabilityBin,
+  reliability,
+} from "../tasks/metrics/calibration.ts";
 import { argmax, sigmoid, softmax } from "../tasks/probabilities.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
 import { bestFactor, type ScoredRows } from "./linear-head/temperature.ts";
@@ -15,6 +20,8 @@ export interface Calibration {
   /** By their probability, before and after that. */
   before: ReliabilityBin[];
   after: ReliabilityBin[];
+  /** How many of the surest predictions were right, after that. */
+  steps: ConfidenceStep[];
 }
 
 /** Losses whose outputs become probabilities. */
@@ -42,15 +49,22 @@ export async function calibrate(
     weights: Float64Array.from(examples.flatMap((example) => [...example.weights])),
   };
   const factor = bestFactor(rows, loss);
-  return { temperature: 1 / factor, before: reliabilityOf(rows, loss, 1), after: reliabilityOf(rows, loss, factor) };
+  const [before, after] = [1, factor].map((each) => judged(rows, loss, each)) as [Judged, Judged];
+  return {
+    temperature: 1 / factor,
+    before: reliability(before.probabilities, before.right),
+    after: reliability(after.probabilities, after.right),
+    steps: confidenceSteps(after.probabilities, after.right),
+  };
+}
+
+interface Judged {
+  probabilities: number[];
+  right: boolean[];
 }
 
 /** Of one choice how often the likeliest is right; of several labels, how often each is. */
-function reliabilityOf(
-  { outputs, logits, targets }: ScoredRows,
-  loss: ProbabilityLoss,
-  factor: number,
-): ReliabilityBin[] {
+function judged({ outputs, logits, targets }: ScoredRows, loss: ProbabilityLoss, factor: number): Judged {
   const [probabilities, right]: [number[], boolean[]] = [[], []];
   for (let start = 0; start < logits.length; start += outputs) {
     const scaled = Float32Array.from(logits.subarray(start, start + outputs), (logit) => factor * logit);
@@ -60,7 +74,7 @@ function reliabilityOf(
       right.push(targets[start + k]! > 0.5);
     }
   }
-  return reliability(probabilities, right);
+  return { probabilities, right };
 }
 
 /** A head's last layer whose outputs are divided by the temperature, by the names of its weights. */

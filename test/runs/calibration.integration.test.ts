@@ -35,10 +35,26 @@ test("what answers with a run's adapter answers with probabilities that suit its
   const description = JSON.parse(await readFile(join(home, "run/adapter/adapter.json"), "utf8"));
   expect(description.temperature).toBe(temperature);
 
-  const loaded = await loadFineTunedModel(join(home, "run"), runtime);
+  const loaded = (await loadFineTunedModel(join(home, "run"), runtime)).ofKind("classification");
   const { labels } = loaded.description.task;
   const examples = held.map(({ message }, index) => ({ index, text: message }));
   const logits = await loaded.logits(examples);
+  // Below a threshold the answer stays open, with the probabilities as they were.
+  const texts = held.map(({ message }) => message);
+  const plain = (await loaded.predict(texts)).map(({ label, labels: [best] }) => ({ label, sure: best!.probability }));
+  const middle = plain.map(({ sure }) => sure).sort()[plain.length >> 1]!;
+  expect(loaded.requireConfidence(String(middle))).toBe(middle);
+  const found = await loaded.predict(texts);
+  expect(found.map(({ label }) => label)).toEqual(plain.map(({ label, sure }) => (sure < middle ? "unsure" : label)));
+  const open = found.find(({ label }) => label === "unsure")!;
+  expect(loaded.kind.lineOf(open)).toMatch(/^unsure \((billing|bug|delivery) 0\.\d{3}\)$/);
+  const threshold = loaded.requireConfidence("auto:precision=0.6");
+  const kept = plain.map((each, i) => ({ ...each, team: held[i]!.team })).filter(({ sure }) => sure >= threshold);
+  expect(kept.filter(({ label, team }) => label === team).length / kept.length).toBeGreaterThanOrEqual(0.6);
+  expect(() => loaded.requireConfidence("auto:precision=0.999")).toThrow("no threshold shows that");
+  for (const wrong of ["", "2", "auto", "auto:recall=0.9"]) {
+    expect(() => loaded.requireConfidence(wrong)).toThrow("--threshold takes a probability");
+  }
   await loaded.release();
   const of = (factor: number) => {
     const shares = logits.map((row) => softmax(row.map((logit) => factor * logit)));

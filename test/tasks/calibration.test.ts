@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { float32 } from "../../src/graph/tensor.ts";
-import { calibrationError, reliability } from "../../src/tasks/metrics/calibration.ts";
+import { calibrationError, confidenceSteps, reliability, thresholdFor } from "../../src/tasks/metrics/calibration.ts";
 import { cooled } from "../../src/training/calibrate.ts";
 
 test("predictions fall into fifteen bins by their probability", () => {
@@ -13,6 +13,27 @@ test("predictions fall into fifteen bins by their probability", () => {
   // By hand: (2 · 0.475 + 2 · 0 + 2 · 0.025) / 6
   expect(calibrationError(bins)).toBeCloseTo(1 / 6, 12);
   expect(calibrationError(reliability([1, 1], [true, true]))).toBe(0);
+});
+
+test("the threshold is the least at which predictions were right often enough, one more counted as wrong", () => {
+  // The surest eight are right, then every other one.
+  const probabilities = Array.from({ length: 20 }, (_, i) => 1 - i / 40);
+  const right = probabilities.map((_, i) => i < 8 || i % 2 === 0);
+  const steps = confidenceSteps(probabilities, right);
+  expect(steps[0]).toEqual({ probability: 1, kept: 1, right: 1 });
+  expect(steps.at(-1)).toEqual({ probability: 1 - 19 / 40, kept: 20, right: 14 });
+  // 9 of 9 and one more: 0.9; 10 of 11 and one more: 0.83.
+  expect(thresholdFor(steps, 0.9)).toBeCloseTo(1 - 8 / 40, 12);
+  expect(thresholdFor(steps, 0.95)).toBeUndefined();
+  // Equally sure ones are told apart by nothing.
+  expect(confidenceSteps([0.9, 0.9, 0.9], [true, false, true])).toEqual([{ probability: 0.9, kept: 3, right: 2 }]);
+  const many = Array.from({ length: 1000 }, (_, i) => i / 1000);
+  expect(
+    confidenceSteps(
+      many,
+      many.map(() => true),
+    ).length,
+  ).toBeLessThanOrEqual(100);
 });
 
 test("the head's last layer is divided by the temperature, and nothing else is", () => {

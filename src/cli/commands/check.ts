@@ -45,7 +45,6 @@ interface Given {
 /** `aflora check` */
 export function checkCommand(): Command {
   const command = new Command("check")
-    .description("find rows that look wrong: labels, near duplicates, classes too small, a missing header")
     .requiredOption("--train <file>", "rows with one label each: CSV, TSV or JSONL file")
     .option("--validation <file>", "validation rows, which must not be among them")
     .option("--text <column>", "column of the text (told by its name and its values)")

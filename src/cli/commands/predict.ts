@@ -11,7 +11,7 @@ import { namedColumns } from "../../tasks/rows.ts";
 import type { TextInput } from "../../tasks/task-kind.ts";
 import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { inOneLine, linesOfStdin } from "../given-texts.ts";
-import { addExamples } from "../help.ts";
+import { addExamples, THRESHOLD } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { writingOptions } from "../writing-options.ts";
 
@@ -19,6 +19,7 @@ const EXAMPLES = [
   'aflora predict --run runs/tickets "My card was charged twice"',
   'aflora predict --run runs/rte "A man sleeps." --text-pair "Nobody is awake."',
   "aflora predict --run runs/tickets --file new.csv --text message --json",
+  'aflora predict --run runs/tickets --threshold auto:precision=0.95 "My card was charged twice"',
   "cat messages.txt | aflora predict --run runs/tickets",
   'aflora predict --adapter peft-folder --model bert-base-uncased-folder "Where is my order?"',
   'aflora predict --run runs/support "How do I reset my password?" --max-new-tokens 80',
@@ -34,6 +35,7 @@ export function predictCommand(): Command {
     .option("--file <file>", "texts from a CSV, TSV, JSONL or TXT file")
     .option("--text <column>", "column of the text, in a file with columns")
     .option("--text-pair <text>", "second text of each pair; with --file, its column")
+    .option("--threshold <p>", THRESHOLD)
     .option("--json", "as JSON Lines, every label with its probability");
   addSchemaOptions(command, generationOptions, "Answers of a model that writes");
   addSchemaOptions(command, askingOptions, "Options");
@@ -45,6 +47,7 @@ export function predictCommand(): Command {
     const model = await loadFineTunedModel((run ?? adapter)!, runtimeFor(options), baseOptions(options));
     try {
       noteBaseFormat(model.base, options);
+      if (options.threshold !== undefined) model.requireConfidence(options.threshold);
       const inputs = await readInputs(texts, options, model.description.task.kind);
       // A text with what follows it is not answered: it is said how likely that is.
       if (model.writes && options.textPair === undefined) await answer(model, inputs, writing, options);
@@ -93,6 +96,7 @@ interface PredictOptions extends BaseFlags {
   textPair?: string;
   device?: DeviceName;
   threads?: number;
+  threshold?: string;
   json?: boolean;
 }
 

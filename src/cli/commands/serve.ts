@@ -14,7 +14,7 @@ import type { Runtime } from "../../runtime/session.ts";
 import type { ServedModels } from "../../serving/model-service.ts";
 import { serveModels } from "../../serving/openai-server.ts";
 import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
-import { addExamples } from "../help.ts";
+import { addExamples, THRESHOLD } from "../help.ts";
 import { portOption } from "../port-option.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { untilStopSignal } from "../terminal/stop-signals.ts";
@@ -50,11 +50,13 @@ export function serveCommand(): Command {
       "run folder, or an adapter folder; several times for several, all over one base",
       collect,
     )
-    .option("--model <name>", "base model to use in place of the one that the adapters name");
+    .option("--model <name>", "base model to use in place of the one that the adapters name")
+    .option("--threshold <p>", `${THRESHOLD}; for classifiers alone`);
   addSchemaOptions(command, serveOptions, "Serving");
   addSchemaOptions(command, askingOptions, "Options");
   return addExamples(command, EXAMPLES, NOTE).action(async () => {
-    const { run, model, base, offline, device, threads, ...given } = givenOptions<ServeCommandOptions>(command);
+    const { run, model, base, offline, device, threads, threshold, ...given } =
+      givenOptions<ServeCommandOptions>(command);
     const { keyFile, ...options } = checkOptions(serveOptions, given);
     const key = keyFile === undefined ? process.env.AFLORA_KEY : await readKey(keyFile);
     const runtime = runtimeFor(checkOptions(computeOptions.partial(), { device, threads }));
@@ -62,6 +64,7 @@ export function serveCommand(): Command {
     const { host, models } = await loadModels(run, baseOptions(asked), runtime);
     try {
       noteBaseFormat(host.base, asked);
+      if (threshold !== undefined) for (const each of models.values()) each.requireConfidence(threshold);
       const server = await serveModels(models, { ...options, key });
       process.stderr.write(`serving ${[...models.keys()].join(", ")} at ${server.url}\n`);
       await untilStopSignal();
@@ -75,6 +78,7 @@ export function serveCommand(): Command {
 interface ServeCommandOptions extends BaseFlags {
   run: string[];
   keyFile?: string;
+  threshold?: string;
   device?: DeviceName;
   threads?: number;
 }

@@ -20,7 +20,7 @@ import { sequenceClassification, textsOf, wholeText } from "../whole-text.ts";
 
 /** What a classifier says of a text. */
 export interface ClassifiedText {
-  /** The likeliest. */
+  /** The likeliest; `unsure` where it is less likely than is asked for. */
   label: string;
   /** Every label, likeliest first. */
   labels: LabelProbability[];
@@ -109,7 +109,10 @@ export const classification: TaskKind<ClassifiedText, typeof classOptions> = {
     const all = ranked(labels, softmax(logits));
     return { label: all[0]!.label, labels: all };
   },
-  lineOf: ({ labels }) => lineOf(labels.slice(0, 1)),
+  lineOf({ label, labels }) {
+    const likeliest = lineOf(labels.slice(0, 1));
+    return label === labels[0]!.label ? likeliest : `${label} (${likeliest})`;
+  },
   detailsOf(...given) {
     const confusion = confusionOf(...given);
     return { metrics: { macro_f1: macroF1(classCounts(confusion)) }, confusion };

@@ -39,3 +39,36 @@ export function calibrationError(bins: readonly ReliabilityBin[]): number {
     0,
   );
 }
+
+/** How many predictions are at least this sure, and how many of them are right. */
+export interface ConfidenceStep {
+  probability: number;
+  kept: number;
+  right: number;
+}
+
+/** Steps that are kept of a curve. */
+const STEPS = 100;
+
+/** The surest predictions and how many of them are right, from few to all. @returns at most a hundred steps, by falling probability */
+export function confidenceSteps(probabilities: readonly number[], right: readonly boolean[]): ConfidenceStep[] {
+  const sorted = probabilities.map((probability, i) => ({ probability, right: right[i]! }));
+  sorted.sort((a, b) => b.probability - a.probability);
+  let hits = 0;
+  const all = sorted.map(({ probability, right: isRight }, i): ConfidenceStep => {
+    hits += Number(isRight);
+    return { probability, kept: i + 1, right: hits };
+  });
+  // Predictions that are equally sure are kept or left together.
+  const steps = all.filter(({ probability }, i) => probability !== all[i + 1]?.probability);
+  const every = Math.ceil(steps.length / STEPS);
+  return steps.filter((_, i) => (steps.length - 1 - i) % every === 0);
+}
+
+/**
+ * The least probability above which at least a share of predictions is right, one more counted as wrong than was seen: few predictions
+ * that were all right are no proof. Undefined where there is none.
+ */
+export function thresholdFor(steps: readonly ConfidenceStep[], precision: number): number | undefined {
+  return steps.findLast(({ kept, right }) => right / (kept + 1) >= precision)?.probability;
+}
