@@ -106,7 +106,12 @@ export interface MethodDefinition<Options extends z.ZodObject = z.ZodObject> {
   /** One line for `--help`. */
   summary: string;
   /** Peak learning rates where nothing is known of the task. */
-  recipe: { learningRate: number; headLearningRate: number };
+  recipe: {
+    learningRate: number;
+    headLearningRate: number;
+    /** Where classes are learned by contrast, in few steps; as else where absent. */
+    contrastLearningRate?: number;
+  };
   /** Whether nothing trains but the head. */
   headOnly?: true;
   published?: PublishedSettings;

@@ -15,6 +15,7 @@ import { requireBaseFormat } from "../runtime/devices.ts";
 import { deviceNote, openDevice } from "../runtime/devices-node.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
+import { suitedTo } from "../trainer/contrast.ts";
 import { FineTuning } from "../trainer/fine-tuning.ts";
 import { fittedNote, startFromFittedHead } from "../trainer/fitted-head.ts";
 import { startFrom } from "../trainer/start.ts";
@@ -173,13 +174,17 @@ async function* fineTuneInFolder(
   const read = await loadTask(asGiven, hub, saved?.dataFingerprint);
   // A kind that the data told may have a recipe of its own.
   const told = saved || findTaskKind(read.kind).recipe === undefined ? {} : { kind: read.kind };
-  const config = withAbsolutePaths(saved?.config ?? resolveConfig({ ...withOptions, ...told }));
-  const { run } = config;
+  const { model, seed, base: format } = saved?.config.run ?? resolveConfig({ ...withOptions, ...told }).run;
   const dataFingerprint = await fingerprintOf(read);
   const recorded = { fileHashes: saved?.dataFingerprint.model, whose: `the run in ${directory}` };
   const load = (format: BaseFormat, task: TaskData): Promise<LoadedBaseModel> =>
-    loadBaseModel(run.model ?? BUNDLED_MODEL, task, run.seed, { ...hub, revision, format, recorded });
-  const loaded = await load(run.base, read);
+    loadBaseModel(model ?? BUNDLED_MODEL, task, seed, { ...hub, revision, format, recorded });
+  const loaded = await load(format, read);
+  const config = withAbsolutePaths(
+    saved?.config ??
+      resolveConfig({ ...withOptions, ...told }, suitedTo(loaded, read, withOptions.adapter === undefined)),
+  );
+  const { run } = config;
   const modelFiles = await loaded.fileHashes?.();
   const adapter =
     run.adapter === undefined ? undefined : await openAdapter(run.adapter, { ...hub, model: loaded.files.location });

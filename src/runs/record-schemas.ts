@@ -26,6 +26,7 @@ export const metricsRecord = z.discriminatedUnion("kind", [
     step: count,
     epoch: amount,
     metrics: z.record(z.string(), measured),
+    errors: z.record(z.string(), measured).optional(),
     loss: measured,
   }),
 ]);

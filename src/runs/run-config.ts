@@ -16,6 +16,7 @@ import {
   type FineTuningSettings,
   type MethodChoice,
   partOptions,
+  type SuitedTo,
   trainingOptions,
   withRecipe,
 } from "../trainer/training-options.ts";
@@ -149,9 +150,10 @@ export interface RunConfig {
 
 /**
  * Checks options given as flags, config file or library call, and fills in defaults: the paper's for a GLUE task.
+ * @param suitedTo of examples that are there, what decides settings that are not given
  * @throws UserError naming the option that is unknown, of another method, missing or malformed.
  */
-export function resolveConfig(given: Readonly<Record<string, unknown>>): RunConfig {
+export function resolveConfig(given: Readonly<Record<string, unknown>>, suitedTo?: SuitedTo): RunConfig {
   const name = String(given.method ?? DEFAULT_METHOD.name);
   const { options, method } = partOptions(runOptions, name, withPreset(given, name));
   const { method: _name, task: _task, data, train, validation, dataset, datasetConfig, ...settings } = options;
@@ -161,7 +163,8 @@ export function resolveConfig(given: Readonly<Record<string, unknown>>): RunConf
   const rates = method.name === DEFAULT_METHOD.name ? published : undefined;
   const kind = options.kind === undefined ? undefined : findTaskKind(options.kind, 'option "kind"');
   const headStart = task === undefined ? undefined : "new";
-  const run = withRecipe(settings, findMethod(method.name), { epochs: published?.epochs, rates, kind, headStart });
+  const from = { epochs: published?.epochs, rates, headStart, kind, ...suitedTo } as const;
+  const run = withRecipe(settings, findMethod(method.name), from);
   return { source, run, method };
 }
 

@@ -127,7 +127,12 @@ export async function fineTuneInPage(
   const drawn = validation
     ? withValidation(all, taskOf(validation, columns, all))
     : holdOut(all, validationSplit, training.seed);
-  const asked = withRecipe(training, findMethod(name), { kind: findTaskKind(drawn.kind) });
+  const asked = withRecipe(training, findMethod(name), {
+    kind: findTaskKind(drawn.kind),
+    size: { examples: drawn.train.length, classes: drawn.labels.length },
+    // Each step takes a page several times as long: it learns classes by contrast where that is asked for.
+    suitsContrast: false,
+  });
   const files = typeof model === "string" ? urlFiles(model) : model;
   const read = { ...drawn, features: asked.headFeatures };
   const loaded = await readBaseModel(files, read, asked.seed, {

@@ -16,6 +16,7 @@ import { stepsPerEpoch } from "../training/batch-order.ts";
 import { type Calibration, calibrate, cooled } from "../training/calibrate.ts";
 import { type EncodedSplit, type Evaluation, Evaluator } from "../training/evaluate.ts";
 import type { TrainingEnd, TrainingEvent } from "../training/events.ts";
+import type { HeadExamples } from "../training/fit-head.ts";
 import { isAllZero } from "../training/learning-rate.ts";
 import { train } from "../training/loop.ts";
 import { estimateMemory, type MemoryEstimate } from "../training/memory-estimate.ts";
@@ -23,8 +24,9 @@ import { sizeOf } from "../training/micro-batches.ts";
 import { singleTexts } from "../training/single-texts.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
 import { type TimedStep, timeStep } from "../training/step-time.ts";
-import type { TrainOptions } from "../training/train-options.ts";
+import type { Contrast, TrainOptions } from "../training/train-options.ts";
 import type { TrainingState } from "../training/training-state.ts";
+import { contrastOf } from "./contrast.ts";
 import { headTrains } from "./head.ts";
 import { runSchedule } from "./run-schedule.ts";
 import type { Start } from "./start.ts";
@@ -82,6 +84,7 @@ export class FineTuning {
   readonly #maxLength: number;
   readonly #train: readonly TrainingExample[];
   readonly #validation: readonly EncodedSplit[];
+  readonly #contrast: Contrast | undefined;
 
   /**
    * @throws UserError where the method's options fit neither the model nor so short a run, the method trains a base that
@@ -125,6 +128,7 @@ export class FineTuning {
     );
     this.#schedule = schedule.schedule;
     this.blockCount = schedule.blocks;
+    this.#contrast = settings.contrastive ? contrastFor(this.#model, { task, ...train }, settings) : undefined;
     this.workLeft = schedule.schedule.workLeft ?? 1;
     this.notes = [
       ...cutNotes(task.train.length, train, this.#maxLength),
@@ -190,6 +194,7 @@ export class FineTuning {
       train: this.#train,
       validation: this.#validation,
       settings: { ...settings, tokenBudget: this.#tokenBudget },
+      contrast: this.#contrast,
       startCounts: this.startsFitted,
       resume,
     };
@@ -274,6 +279,15 @@ export class FineTuning {
       ]),
     };
   }
+}
+
+/** @throws UserError where the task has no classes to learn by contrast, or its head does not read vectors. */
+function contrastFor(model: AdaptedModel, given: HeadExamples, settings: FineTuningSettings): Contrast {
+  const contrast = contrastOf(model, given, settings.tokenBudget);
+  if (contrast) return contrast;
+  throw new UserError(
+    "--contrastive learns one class for each text, with a head that reads pooled vectors (--head-features sentence or mean); leave it out",
+  );
 }
 
 /**

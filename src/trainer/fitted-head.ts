@@ -31,7 +31,7 @@ export async function startFromFittedHead(
   const task = withTaskOptions(given, settings.taskOptions, base.config);
   const { linearLoss } = objectiveOf(task);
   if (settings.headStart !== "fitted" || !linearLoss) return undefined;
-  const { tokenBudget, headFeatures, seed } = settings;
+  const { tokenBudget, headFeatures, contrastive, seed } = settings;
   const classWeights = classWeightsOf(findTaskKind(task.kind), task);
   const encoded = trainingExamples(task, task.train, base.tokenizer, textLength(base, settings), classWeights);
   const fitted = await fitHead(
@@ -39,7 +39,12 @@ export async function startFromFittedHead(
     new Map([...base.weights, ...base.quantized]),
     runtime,
     { task, examples: task.train, encoded },
-    { candidates: headFeatures ? [headFeatures] : candidatesOf(base), loss: linearLoss, tokenBudget, signal },
+    {
+      candidates: headFeatures ? [headFeatures] : candidatesOf(base, contrastive),
+      loss: linearLoss,
+      tokenBudget,
+      signal,
+    },
   );
   const reading = { ...given, features: fitted.features };
   const headed = await withHead(base, reading, seed);
@@ -75,20 +80,18 @@ const WORDS: Record<Exclude<HeadFeatures, "family">, string> = {
 /**
  * What a head may read, the likeliest to be best first: the vector that the model was trained to embed texts by, tokens pooled
  * otherwise, and what the family's own head gives its last layer, where the checkpoint has all that stands before it.
+ * @param contrastive whether what is read is to be trained as a vector
  */
-function candidatesOf({
-  head: name,
-  trace,
-  newWeights,
-  architecture,
-  pooling = MEAN_POOLING,
-}: BaseModel): HeadFeatures[] {
+function candidatesOf(
+  { head: name, trace, newWeights, architecture, pooling = MEAN_POOLING }: BaseModel,
+  contrastive: boolean,
+): HeadFeatures[] {
   if (name !== "sequence") return ["family"];
   const embeds = pooling !== MEAN_POOLING;
   const pooled: HeadFeatures[] = architecture.kind === "encoder" ? ["mean", "cls"] : ["lasttoken", "mean"];
   const isClassifier = (name: string): boolean => name.startsWith(`${trace.classifier}.`);
   const before = [...trace.weights.values()].filter(({ name, part }) => part === "head" && !isClassifier(name));
-  const isOwn = before.length > 0 && !newWeights.some(({ name }) => !isClassifier(name));
+  const isOwn = !contrastive && before.length > 0 && !newWeights.some(({ name }) => !isClassifier(name));
   return [
     ...(embeds ? (["sentence"] as const) : []),
     ...pooled.filter((mode) => !embeds || mode !== pooling.mode),

@@ -11,15 +11,22 @@ import { checkTaskOptions, TASK_KINDS } from "../tasks/task-kinds.ts";
 import { PACKED_FORMATS } from "../training/frozen-blocks/packed-rows.ts";
 import { BLOCK_CACHE, type TrainingSettings } from "../training/train-options.ts";
 import type { HeadChoice } from "./head.ts";
+import { type DataSize, type SuitedSettings, suitedSettings } from "./suited-settings.ts";
 
 const positive = z.number().positive();
 const count = z.int().positive();
 
 /** What a run has where neither it, nor a paper, nor its kind of task says. */
-const RECIPE = { epochs: 10, batchSize: 64, maxLength: 256 };
+const RECIPE: SuitedSettings & { maxLength: number } = {
+  epochs: 10,
+  batchSize: 64,
+  maxLength: 256,
+  warmupRatio: 0.06,
+  evaluateEvery: undefined,
+};
 
 /** That, and what kinds of tasks have in its place. */
-function defaultOf(name: keyof typeof RECIPE): string {
+function defaultOf(name: "epochs" | "batchSize" | "maxLength"): string {
   const others = TASK_KINDS.all.flatMap((kind) => (kind.recipe ? [`; ${kind.name}: ${kind.recipe[name]}`] : []));
   return RECIPE[name] + others.join("");
 }
@@ -47,6 +54,12 @@ export const trainingOptions = z.object({
     .enum(HEAD_FEATURES)
     .optional()
     .describe("what a fitted head for whole texts reads (the best by cross-validation)"),
+  contrastive: z
+    .boolean()
+    .optional()
+    .describe(
+      "learn classes by contrast: texts of one are to have like vectors (where examples are few and the model embeds sentences)",
+    ),
   epochs: z
     .int()
     .min(0)
@@ -63,7 +76,12 @@ export const trainingOptions = z.object({
   learningRate: positive.optional().describe("peak learning rate (the paper's for a GLUE task, else the method's)"),
   headLearningRate: positive.optional().describe("peak learning rate of the head"),
   weightDecay: z.number().min(0).default(0.1).describe("AdamW's weight decay"),
-  warmupRatio: z.number().min(0).max(1).default(0.06).describe("share of the steps over which the learning rate rises"),
+  warmupRatio: z
+    .number()
+    .min(0)
+    .max(1)
+    .optional()
+    .describe("share of the steps over which the learning rate rises (0.06)"),
   warmupSteps: z.int().min(0).optional().describe("the same in steps, in place of a share"),
   maxGradNorm: positive.default(0.1).describe("global norm to which gradients are clipped"),
   maxLength: count.optional().describe(`tokens after which examples are cut (${defaultOf("maxLength")})`),
@@ -103,6 +121,7 @@ export interface FineTuningSettings extends TrainingSettings, BlockFreezingSetti
   base: BaseFormat;
   head: HeadChoice;
   headStart: "fitted" | "new";
+  contrastive: boolean;
   headFeatures?: HeadFeatures | undefined;
   /** Tokens after which examples are cut. */
   maxLength: number;
@@ -145,27 +164,52 @@ export function partOptions<Schema extends z.ZodObject>(
   };
 }
 
-/** What is not given is the paper's for its task, the kind's, or the method's. */
+/** What examples that are there say of settings. */
+export interface SuitedTo {
+  kind: Pick<TaskKind, "recipe" | "objective"> | undefined;
+  size: DataSize;
+  /** Whether their classes are best learned by contrast. */
+  suitsContrast: boolean;
+}
+
+type Resolved =
+  | ("headStart" | "contrastive" | "epochs" | "batchSize" | "maxLength" | "warmupRatio" | "evaluateEvery")
+  | ("learningRate" | "headLearningRate");
+
+/** What is not given is the paper's for its task, suits the size of the data, the kind's, or the method's. */
 export function withRecipe<Given extends z.output<typeof trainingOptions>>(
   given: Given,
   method: MethodDefinition,
   from: {
     epochs?: number | undefined;
     rates?: PublishedSetting | undefined;
-    kind?: Pick<TaskKind, "recipe" | "objective"> | undefined;
     /** Of a published task. */
     headStart?: "new" | undefined;
-  } = {},
-): Given &
-  Pick<FineTuningSettings, "headStart" | "epochs" | "batchSize" | "maxLength" | "learningRate" | "headLearningRate"> {
-  const { learningRate, headLearningRate } = { ...method.recipe, ...from.rates };
-  const recipe = { ...RECIPE, ...from.kind?.recipe };
+  } & Partial<SuitedTo> = {},
+): Given & Pick<FineTuningSettings, Resolved> {
   const headStart = given.headStart ?? from.headStart ?? (given.head === "classifier" ? "new" : "fitted");
   const canFit = from.kind === undefined || from.kind.objective.linearLoss !== undefined;
   const isFitted = method.headOnly && headStart === "fitted" && canFit;
+  // Who gives a batch or a rate has another way of training in mind.
+  const isOpen = given.batchSize === undefined && given.learningRate === undefined;
+  const suitsContrast = from.suitsContrast === true && headStart === "fitted" && !isFitted;
+  const contrastive = given.contrastive ?? (suitsContrast && isOpen);
+  // Kinds whose head can be fitted outright; others have recipes, or none that hangs on the number of examples.
+  const suits = from.size && headStart === "fitted" && from.kind?.objective.linearLoss !== undefined;
+  const recipe = {
+    ...RECIPE,
+    ...from.kind?.recipe,
+    ...(suits && suitedSettings(from.size!, contrastive)),
+  };
+  const { contrastLearningRate = method.recipe.learningRate } = method.recipe;
+  const rates = contrastive ? { ...method.recipe, learningRate: contrastLearningRate } : method.recipe;
+  const { learningRate, headLearningRate } = { ...rates, ...from.rates };
   return {
     ...given,
     headStart,
+    contrastive,
+    warmupRatio: given.warmupRatio ?? recipe.warmupRatio,
+    evaluateEvery: given.evaluateEvery ?? recipe.evaluateEvery,
     epochs: given.epochs ?? from.epochs ?? (isFitted ? 0 : recipe.epochs),
     batchSize: given.batchSize ?? recipe.batchSize,
     maxLength: given.maxLength ?? recipe.maxLength,

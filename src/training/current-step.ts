@@ -1,8 +1,7 @@
 import type { FreezingCheck } from "../methods/freezing/controller.ts";
-import { objectiveOf } from "../tasks/task-kinds.ts";
 import { BoundaryStates } from "./frozen-blocks/boundary-states.ts";
 import { TrainingStep } from "./step.ts";
-import { keptStates, type TrainOptions } from "./train-options.ts";
+import { keptStates, stepOf, type TrainOptions } from "./train-options.ts";
 
 /** The training step for what trains now, compiled again when that changes. */
 export class CurrentStep {
@@ -17,15 +16,9 @@ export class CurrentStep {
   }
 
   /** The schedule says what trains and what is frozen, now and whenever the step is compiled again. */
-  static async compile({
-    model,
-    schedule,
-    weights,
-    runtime,
-    task,
-    settings,
-    openSpill,
-  }: TrainOptions): Promise<CurrentStep> {
+  static async compile(options: TrainOptions): Promise<CurrentStep> {
+    const { schedule, weights, runtime, settings, openSpill } = options;
+    const { model, objective } = stepOf(options);
     const { spills, ...kept } = keptStates(settings);
     const { tokenBudget } = settings;
     const spill = spills ? openSpill : undefined;
@@ -36,7 +29,7 @@ export class CurrentStep {
         { ...model, trainable: schedule.trainable(), frozenBlocks: schedule.frozenBlocks?.() },
         weights,
         runtime,
-        { objective: objectiveOf(task), ...settings, boundaryStates },
+        { objective, ...settings, boundaryStates },
       );
     return new CurrentStep(await compile(), compile, boundaryStates);
   }

@@ -3,7 +3,7 @@ import type { Tensors } from "../graph/tensor.ts";
 import { releaseOnFailure } from "../runtime/release-on-failure.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { EvaluationSplit, Prediction, TaskData } from "../tasks/example.ts";
-import { computeMetrics } from "../tasks/examples.ts";
+import { computeMetrics, scoresOf } from "../tasks/examples.ts";
 import { type PairScores, shortScores } from "../tasks/metrics/pair-scores.ts";
 import type { Readout, TrainingExample } from "../tasks/task-kind.ts";
 import { findTaskKind, objectiveOf } from "../tasks/task-kinds.ts";
@@ -20,6 +20,8 @@ export interface EncodedSplit extends EvaluationSplit {
 export interface Evaluation {
   /** Of several splits, `<metric>_matched` and the like. */
   metrics: Record<string, number>;
+  /** Standard errors of the metrics, of one split that is not too large. */
+  errors?: Record<string, number>;
   /** Mean over everything that is labelled, by weights. */
   loss: number;
   /** Of the first split, of kinds that tell what belongs together. */
@@ -27,6 +29,9 @@ export interface Evaluation {
   /** Whether the model says the same of all examples, though their labels differ. */
   alike: boolean;
 }
+
+/** Examples up to which metrics are computed once more without each of some groups of them. */
+const MOST_RESAMPLED = 1000;
 
 type Task = Pick<TaskData, "kind" | "labels" | "metrics" | "options">;
 
@@ -67,6 +72,7 @@ export class Evaluator {
     let loss = 0;
     let total = 0;
     let scores: PairScores | undefined;
+    let errors: Record<string, number> | undefined;
     const said = new Set<string>();
     const labelled = new Set<string>();
     for (const { name, examples, encoded } of splits) {
@@ -86,6 +92,9 @@ export class Evaluator {
       for (const [metric, value] of Object.entries(computeMetrics(this.#task, predictions, examples))) {
         metrics[metric + suffix] = value;
       }
+      if (splits.length === 1 && examples.length <= MOST_RESAMPLED) {
+        errors = scoresOf(this.#task, predictions, examples).errors;
+      }
       for (let start = 0; start < encoded.length; start += this.#batchSize) {
         const part = encoded.slice(start, start + this.#batchSize);
         const values = logits.slice(start, start + part.length);
@@ -98,7 +107,13 @@ export class Evaluator {
       }
     }
     const shown = scores && { scores: shortScores(scores) };
-    return { metrics, loss: loss / total, ...shown, alike: said.size === 1 && labelled.size > 1 };
+    return {
+      metrics,
+      ...(errors && { errors }),
+      loss: loss / total,
+      ...shown,
+      alike: said.size === 1 && labelled.size > 1,
+    };
   }
 
   async release(): Promise<void> {

@@ -41,8 +41,9 @@ export class ScheduledEvaluations {
 
   /** @param step steps done @throws the signal's reason; UserError where outputs are not finite */
   async take(step: number): Promise<{ evaluation: EvaluationRecord; scores?: ScoresRecord }> {
-    const { model, weights, runtime, task, settings, validation, signal } = this.#options;
+    const { model, weights, runtime, task, settings, validation, contrast, signal } = this.#options;
     signal?.throwIfAborted();
+    if (step > 0) await contrast?.fitHead(weights, runtime, signal);
     this.#evaluator ??= await Evaluator.compile(model, weights, runtime, task, settings);
     const { alike, scores, ...found } = await this.#evaluator.evaluate(validation, signal);
     const epoch = step / this.#length.stepsPerEpoch;

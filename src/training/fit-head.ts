@@ -10,7 +10,7 @@ import { findTaskKind } from "../tasks/task-kinds.ts";
 import { type CrossValidated, crossValidate } from "./linear-head/cross-validation.ts";
 import type { FeatureRows } from "./linear-head/design.ts";
 import { type RowGroups, sampleRows } from "./linear-head/folds.ts";
-import { choosePenalty, fitLinear, isWorse } from "./linear-head/linear-head.ts";
+import { choosePenalty, fitLinear, isWorse, uncompared } from "./linear-head/linear-head.ts";
 import { Predictor } from "./predictor.ts";
 import type { AdaptedModel } from "./step-graph.ts";
 
@@ -33,27 +33,32 @@ export interface FittedHead {
   scores?: Scores | undefined;
 }
 
+export interface HeadFitOptions {
+  /** What it may read: the first unless another is better by more than a standard error. */
+  candidates: readonly HeadFeatures[];
+  /** Of the task's objective. */
+  loss: LinearLoss;
+  /** λ of its weights; chosen by cross-validation where absent. */
+  penalty?: number | undefined;
+  /** Most tokens of a run of the model's graph. */
+  tokenBudget: number;
+  signal?: AbortSignal | undefined;
+}
+
 /** Examples that are enough to choose features and a penalty by. */
 const COMPARED = 1000;
 
 /**
  * Fits the last layer of a model's head to its features, which nothing changes, to the least penalised loss: a logistic regression
  * for classes, one for each of several labels, a ridge regression for numbers; of a head that labels tokens, over all of them.
- * What it reads and its penalty are chosen by cross-validation. Examples may come in any order.
- * @param candidates what it may read: the first unless another is better by more than a standard error
- * @param loss of the task's objective
+ * What it reads and its penalty are chosen by cross-validation, unless the penalty is given. Examples may come in any order.
  */
 export async function fitHead(
   model: AdaptedModel,
   weights: Tensors,
   runtime: Runtime,
   given: HeadExamples,
-  {
-    candidates,
-    loss,
-    tokenBudget,
-    signal,
-  }: { candidates: readonly HeadFeatures[]; loss: LinearLoss; tokenBudget: number; signal?: AbortSignal | undefined },
+  { candidates, loss, penalty, tokenBudget, signal }: HeadFitOptions,
 ): Promise<FittedHead> {
   const order = orderOf(given.encoded);
   const { stratumOf } = findTaskKind(given.task.kind);
@@ -71,7 +76,8 @@ export async function fitHead(
   };
   const compared = sampleRows(order, { strata }, COMPARED);
   const comparedRows = await rowsOf(compared, candidates);
-  const { chosen, choice } = choose(comparedRows, loss);
+  const { chosen, choice } =
+    penalty === undefined ? choose(comparedRows, loss) : { chosen: 0, choice: uncompared(penalty) };
   const features = candidates[chosen]!;
   const all = compared.length === order.length ? comparedRows[chosen]! : (await rowsOf(order, [features]))[0]!;
   const { weight, bias } = fitLinear(all.rows, loss, choice, all.groups);

@@ -8,7 +8,7 @@ import { learningRateFactor } from "./learning-rate.ts";
 import { finiteNorm, refuseOverflow } from "./not-finite.ts";
 import { RunProgress } from "./run-progress.ts";
 import { Stopping, unlessAborted } from "./stopping.ts";
-import type { TrainOptions } from "./train-options.ts";
+import { stepOf, type TrainOptions } from "./train-options.ts";
 import { TrainedParameters } from "./trained-parameters.ts";
 
 /**
@@ -18,7 +18,7 @@ import { TrainedParameters } from "./trained-parameters.ts";
  */
 export async function* train(options: TrainOptions): AsyncGenerator<TrainingEvent, void> {
   const { model, schedule, weights, settings, signal, resume } = options;
-  const batches = new Batches(options.train, settings);
+  const batches = new Batches(stepOf(options).train, settings);
   const parameters = new TrainedParameters(model, schedule, weights, resume?.parameters);
   const optimizer = new AdamW(parameters.groups(settings), resume?.optimizer);
   const progress = new RunProgress({ parameters, optimizer, schedule }, options);

@@ -1,13 +1,13 @@
 import { planMemory } from "../graph/memory.ts";
 import { ELEMENT_SIZE, sizeOf as elementsOf } from "../graph/tensor.ts";
 import type { EncodedExample } from "../tasks/task-kind.ts";
-import { findTaskKind, objectiveOf } from "../tasks/task-kinds.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
 import { packedSize } from "./frozen-blocks/packed-rows.ts";
 import { cutMicroBatches, sizeOf } from "./micro-batches.ts";
 import { layOut } from "./model-inputs.ts";
 import { singleTexts } from "./single-texts.ts";
 import { GRADIENT, type ModelGraph, writeInference, writeStep } from "./step-graph.ts";
-import { keptStates, type TrainingSettings, type TrainOptions } from "./train-options.ts";
+import { keptStates, stepOf, type TrainingSettings, type TrainOptions } from "./train-options.ts";
 import { TrainedParameters } from "./trained-parameters.ts";
 
 /** What training is expected to take, bytes. */
@@ -26,17 +26,10 @@ export interface MemoryEstimate {
  * Estimates the memory of training from its graphs, for any token budget: their values on the batch of the longest texts
  * as they run node after node. What ONNX Runtime makes of a graph (work in place, gaps, scratch memory) is not in it.
  */
-export function estimateMemory({
-  model,
-  schedule,
-  weights,
-  task,
-  train,
-  validation,
-  settings,
-}: Omit<TrainOptions, "runtime">): (tokenBudget: number) => MemoryEstimate {
-  const objective = objectiveOf(task);
-  const now = { ...model, trainable: schedule.trainable(), frozenBlocks: schedule.frozenBlocks?.() };
+export function estimateMemory(options: Omit<TrainOptions, "runtime">): (tokenBudget: number) => MemoryEstimate {
+  const { model, schedule, weights, task, validation, settings } = options;
+  const { model: stepped, objective, train } = stepOf(options);
+  const now = { ...stepped, trainable: schedule.trainable(), frozenBlocks: schedule.frozenBlocks?.() };
   const step = writeStep(now, objective, settings);
   // A loss that couples rows takes a pass without gradients first.
   const forward = objective.couples === "batch" ? [writeInference(now, settings)] : [];
@@ -54,7 +47,7 @@ export function estimateMemory({
   });
   const evaluation = writeInference(model, { readBy: findTaskKind(task.kind) });
   const plans = [
-    ...[...forward, step].map((graph) => planOf(graph, batch!, model.labelCount)),
+    ...[...forward, step].map((graph) => planOf(graph, batch!, stepped.labelCount)),
     planOf(evaluation, evaluated!, model.labelCount),
   ];
   return (tokenBudget) => ({

@@ -19,18 +19,23 @@ export interface MovingParts {
   schedule: Schedule;
 }
 
+type StartOptions = Pick<TrainOptions, "resume" | "startCounts" | "contrast">;
+
 /** A run as it proceeds: counts what is done, keeps the best parameters, and gives what a checkpoint holds. */
 export class RunProgress {
   readonly #parts: MovingParts;
   readonly #state: Omit<TrainingState, "parameters" | "optimizer" | "method">;
   readonly #startCounts: boolean;
+  /** Whether training is the likelier to be better, so that the start stays the best only where it clearly is. */
+  readonly #startYields: boolean;
   readonly #started: number;
   /** Steps done when the state was last asked for. */
   #savedAt: number | undefined;
 
-  constructor(parts: MovingParts, { resume, startCounts = false }: Pick<TrainOptions, "resume" | "startCounts">) {
+  constructor(parts: MovingParts, { resume, startCounts = false, contrast }: StartOptions) {
     this.#parts = parts;
     this.#startCounts = startCounts;
+    this.#startYields = contrast !== undefined;
     if (resume) {
       const { parameters, optimizer, method, ...counted } = resume;
       this.#state = { ...counted };
@@ -88,7 +93,8 @@ export class RunProgress {
     if (evaluation.step === 0 && !this.#startCounts) return;
     const { best } = this;
     this.#state.evaluations.push(evaluation);
-    if (best && !isBetter(evaluation, best)) return;
+    const yields = this.#startYields && best?.step === 0 && !isClearlyWorse(evaluation, best);
+    if (best && !yields && !isBetter(evaluation, best)) return;
     this.#state.best = { epoch: evaluation.epoch, parameters: this.#parts.parameters.copy() };
   }
 
@@ -139,6 +145,13 @@ function isBetter(evaluation: EvaluationRecord, best: EvaluationRecord): boolean
   const before = firstOf(best);
   if (value === before) return evaluation.loss <= best.loss;
   return lowerIsBetter(metric) ? value < before : value > before;
+}
+
+/** Whether its first metric is worse by more than its standard error. */
+function isClearlyWorse({ metrics, errors = {} }: EvaluationRecord, best: EvaluationRecord): boolean {
+  const [metric, value] = Object.entries(metrics)[0]!;
+  const behind = (lowerIsBetter(metric) ? 1 : -1) * (value - firstOf(best));
+  return behind > (errors[metric] ?? 0) + Number.EPSILON;
 }
 
 const firstOf = ({ metrics }: EvaluationRecord): number => Object.values(metrics)[0]!;

@@ -1,8 +1,7 @@
 import type { Runtime } from "../runtime/session.ts";
-import { objectiveOf } from "../tasks/task-kinds.ts";
 import { Batches } from "./batch-order.ts";
 import { TrainingStep } from "./step.ts";
-import type { TrainOptions } from "./train-options.ts";
+import { stepOf, type TrainOptions } from "./train-options.ts";
 
 /** A step that was taken to see how long it takes. */
 export interface TimedStep {
@@ -15,9 +14,10 @@ export interface TimedStep {
  * @throws UserError where the device cannot be used.
  */
 export async function timeStep(options: Omit<TrainOptions, "runtime">, runtime: Runtime): Promise<TimedStep> {
-  const { model, schedule, weights, task, settings, train } = options;
+  const { schedule, weights, settings } = options;
+  const { model, objective, train } = stepOf(options);
   const trained = { ...model, trainable: schedule.trainable() };
-  const step = await TrainingStep.compile(trained, weights, runtime, { objective: objectiveOf(task), ...settings });
+  const step = await TrainingStep.compile(trained, weights, runtime, { objective, ...settings });
   try {
     const { examples } = new Batches(train, settings).at(0);
     // A device compiles its kernels at the first run.

@@ -2,7 +2,9 @@ import type { Tensors } from "../graph/tensor.ts";
 import type { Schedule } from "../methods/method.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
+import type { Objective } from "../tasks/losses/objective.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
+import { objectiveOf } from "../tasks/task-kinds.ts";
 import type { EncodedSplit } from "./evaluate.ts";
 import type { SpillFile } from "./frozen-blocks/hidden-state-cache.ts";
 import type { PackedFormat } from "./frozen-blocks/packed-rows.ts";
@@ -45,6 +47,26 @@ export interface TrainingSettings {
 /** What {@link TrainingSettings} of frozen blocks are where absent. */
 export const BLOCK_CACHE = { format: "int16", memory: 1024 } as const;
 
+/** A loss of the encoder alone: what its vectors are to come to. The head is fitted to them anew for each evaluation. */
+export interface Contrast {
+  /** The model, with vectors as its outputs. */
+  model: AdaptedModel;
+  objective: Objective;
+  /** Examples as the loss takes them. */
+  train: readonly TrainingExample[];
+  /** Fits the head to what the model gives with `weights`, in which its values are put. */
+  fitHead(weights: Tensors, runtime: Runtime, signal?: AbortSignal): Promise<void>;
+}
+
+/** What a step is of: the model and what its outputs are to come to. */
+export const stepOf = ({
+  model,
+  task,
+  train,
+  contrast,
+}: Pick<TrainOptions, "model" | "task" | "train" | "contrast">): Pick<Contrast, "model" | "objective" | "train"> =>
+  contrast ?? { model, objective: objectiveOf(task), train };
+
 export interface TrainOptions {
   model: AdaptedModel;
   schedule: Schedule;
@@ -63,6 +85,8 @@ export interface TrainOptions {
   timeUp?: AbortSignal | undefined;
   /** Aborting ends the run after the run of a graph at hand: a step or an evaluation that it cuts off is not taken. */
   signal?: AbortSignal | undefined;
+  /** What steps are taken by in place of the task's own loss. */
+  contrast?: Contrast | undefined;
   /** Whether what the run starts from is a model like those that it comes to, which it must beat: its head is fitted. */
   startCounts?: boolean | undefined;
   /** Where to go on from. The schedule must have been made with its state too. */

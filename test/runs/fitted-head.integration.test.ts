@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -81,4 +81,43 @@ test("an adapter whose head reads pooled hidden states is gone on from with that
   expect(result!.metrics.accuracy).toBe(1);
   const adapter = JSON.parse(await readFile(join(directory, "adapter", "adapter.json"), "utf8"));
   expect(adapter.task.features).toBe("mean");
+});
+
+test("classes of few texts are learned by contrast where the model embeds sentences, and go on to the bit", async () => {
+  const sentences = await writeTinyFamily(join(home, "sentences"), "bert-1");
+  await writeFile(
+    join(sentences, "modules.json"),
+    JSON.stringify([
+      { idx: 0, name: "0", path: "", type: "sentence_transformers.models.Transformer" },
+      { idx: 1, name: "1", path: "1_Pooling", type: "sentence_transformers.models.Pooling" },
+    ]),
+  );
+  await mkdir(join(sentences, "1_Pooling"));
+  await writeFile(join(sentences, "1_Pooling", "config.json"), JSON.stringify({ pooling_mode_mean_tokens: true }));
+  const given = { model: sentences, train, threads: 1 };
+  const { directory, result } = await fineTune({ ...given, output: join(home, "contrast") });
+  const { config, steps, evaluations } = await readRunRecords(directory);
+  expect(config.run).toMatchObject({ contrastive: true, headFeatures: "sentence", learningRate: 2e-2 });
+  // Vectors of a class are drawn together.
+  expect(steps.at(-1)!.loss).toBeLessThan(steps[0]!.loss);
+  expect(evaluations[0]).toMatchObject({ step: 0 });
+  expect(result!.metrics.accuracy).toBe(1);
+  const [found] = await evaluateRun(directory);
+  expect(found!.metrics.accuracy).toBe(1);
+
+  const abort = new AbortController();
+  const onStep = ({ step }: { step: number }) => step === 5 && abort.abort();
+  await fineTune({ ...given, output: join(home, "contrast-cut") }, { signal: abort.signal, onStep } as object);
+  await fineTune({ output: join(home, "contrast-cut") }, { resume: true });
+  const weights = (name: string) => readFile(join(home, name, "adapter", "adapter.safetensors"));
+  expect((await weights("contrast-cut")).equals(await weights("contrast"))).toBe(true);
+});
+
+test("--contrastive is refused where there are no classes of single texts", async () => {
+  const scored = join(home, "scored.csv");
+  await writeFile(
+    scored,
+    ["text,label", ...Array.from({ length: 20 }, (_, i) => `abc ${"de".repeat(i)},${i / 7}`), ""].join("\n"),
+  );
+  await expect(run("refused", { train: scored, contrastive: true })).rejects.toThrow(/--contrastive learns one class/);
 });

@@ -1,9 +1,9 @@
 import { duration, number, prefixed } from "../../src/reports/quantities.ts";
+import { suitedSettings } from "../../src/trainer/suited-settings.ts";
 import type { EvaluationRecord, StepRecord } from "../../src/training/records.ts";
 import type { MethodChoice } from "./choices.ts";
 import { sayDevice } from "./device-line.ts";
 import { byId, element, fillSelect } from "./dom.ts";
-import { settingsFor } from "./settings.ts";
 import type { SessionEvent, StartFacts } from "./training-session.ts";
 
 /** What trains, and how, as the form says; the names are those of `aflora train`. */
@@ -70,7 +70,8 @@ export function setUpTrainForm(methods: readonly MethodChoice[]): TrainForm {
     suggest(count) {
       if (count === examples) return;
       examples = count;
-      put(settingsFor(count));
+      const { batchSize, epochs } = suitedSettings({ examples: count, classes: 0 }, false);
+      put({ batchSize, epochs });
     },
     put(options) {
       if (typeof options.method === "string") method.value = options.method;

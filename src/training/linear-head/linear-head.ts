@@ -4,14 +4,17 @@ import { canonicalOrder, Design, type FeatureRows, type LinearFunction } from ".
 import { type RowGroups, sampleRows } from "./folds.ts";
 import { minimise } from "./newton.ts";
 
-/** Where nothing can be compared: the penalty that did best for 8 to 500 rows a class of AG News. */
-const UNCOMPARED: CrossValidated = {
-  penalty: 1,
+/** The penalty that did best for 8 to 500 rows a class of AG News. */
+const USUAL_PENALTY = 1;
+
+/** A penalty that nothing was compared with. */
+export const uncompared = (penalty: number): CrossValidated => ({
+  penalty,
   factor: 1,
   rows: new Int32Array(),
   logits: new Float64Array(),
   losses: new Float64Array(),
-};
+});
 
 /**
  * The strongest penalty whose held-out loss is within a standard error of the least (Hastie, Tibshirani and Friedman, "The
@@ -19,7 +22,7 @@ const UNCOMPARED: CrossValidated = {
  */
 export function choosePenalty(rows: FeatureRows, loss: LinearLoss, groups: RowGroups): CrossValidated {
   const tried = crossValidate(rows, loss, groups);
-  if (tried.length === 0) return UNCOMPARED;
+  if (tried.length === 0) return uncompared(USUAL_PENALTY);
   const best = tried.reduce((least, each) => (sum(each.losses) < sum(least.losses) ? each : least));
   return tried.find((each) => !isWorse(each.losses, best.losses))!;
 }

@@ -1,0 +1,43 @@
+import { expect, test } from "vitest";
+import { findMethod } from "../../src/methods/methods.ts";
+import { findTaskKind } from "../../src/tasks/task-kinds.ts";
+import { suitedSettings } from "../../src/trainer/suited-settings.ts";
+import { trainingOptions, withRecipe } from "../../src/trainer/training-options.ts";
+import { learningRateFactor } from "../../src/training/learning-rate.ts";
+
+test.each([2, 8, 29, 100, 499, 2000, 80_000])("%i examples have steps that do something", (examples) => {
+  for (const contrastive of [false, true]) {
+    const { batchSize, epochs, warmupRatio } = suitedSettings({ examples, classes: 4 }, contrastive);
+    const steps = epochs * Math.ceil(examples / batchSize);
+    const factors = Array.from({ length: steps }, (_, step) => learningRateFactor(step, steps, { warmupRatio }));
+    expect(factors.filter((factor) => factor > 0).length).toBeGreaterThanOrEqual(2);
+    expect(epochs).toBeGreaterThanOrEqual(1);
+  }
+});
+
+test("texts that are compared come in batches that have some of each class, no more than there are", () => {
+  expect(suitedSettings({ examples: 29, classes: 4 }, true)).toMatchObject({ batchSize: 29, epochs: 11 });
+  expect(suitedSettings({ examples: 256, classes: 4 }, true)).toMatchObject({ batchSize: 32, epochs: 4 });
+  expect(suitedSettings({ examples: 800, classes: 50 }, true).batchSize).toBe(100);
+});
+
+const resolved = (given: object, kind = "classification", method = "aflora") =>
+  withRecipe(trainingOptions.parse(given) as never, findMethod(method), {
+    kind: findTaskKind(kind),
+    size: { examples: 29, classes: 4 },
+    suitsContrast: true,
+  });
+
+test("what is given wins over what suits the examples", () => {
+  expect(resolved({})).toMatchObject({ contrastive: true, learningRate: 2e-2, batchSize: 29, headStart: "fitted" });
+  expect(resolved({ epochs: 3 })).toMatchObject({ contrastive: true, epochs: 3 });
+  expect(resolved({ learningRate: 1e-3 })).toMatchObject({ contrastive: false, learningRate: 1e-3, batchSize: 8 });
+  expect(resolved({ contrastive: false })).toMatchObject({ contrastive: false, learningRate: 4e-3, epochs: 10 });
+  expect(resolved({ headStart: "new" })).toMatchObject({ contrastive: false, batchSize: 64, epochs: 10 });
+});
+
+test("a head alone takes no steps, and kinds with a recipe or a loss of batches keep their settings", () => {
+  expect(resolved({}, "classification", "head")).toMatchObject({ contrastive: false, epochs: 0 });
+  expect(resolved({ contrastive: false }, "language-model")).toMatchObject({ batchSize: 8, epochs: 3 });
+  expect(resolved({ contrastive: false }, "embedding")).toMatchObject({ batchSize: 64, epochs: 10 });
+});
