@@ -14,8 +14,6 @@ import { cutsByteProducts } from "../runtime/byte-products.ts";
 import { requireBaseFormat } from "../runtime/devices.ts";
 import { deviceNote, openDevice } from "../runtime/devices-node.ts";
 import type { TaskData } from "../tasks/example.ts";
-import { findTaskKind } from "../tasks/task-kinds.ts";
-import { suitedTo } from "../trainer/contrast.ts";
 import { FineTuning } from "../trainer/fine-tuning.ts";
 import { fittedNote, startFromFittedHead } from "../trainer/fitted-head.ts";
 import { startFrom } from "../trainer/start.ts";
@@ -36,6 +34,7 @@ import {
   flatOptions,
   type RunConfig,
   resolveConfig,
+  resolveFor,
   runtimeFor,
   withAbsolutePaths,
 } from "./run-config.ts";
@@ -172,18 +171,13 @@ async function* fineTuneInFolder(
   }
   // Errors name files as the user did.
   const read = await loadTask(asGiven, hub, saved?.dataFingerprint);
-  // A kind that the data told may have a recipe of its own.
-  const told = saved || findTaskKind(read.kind).recipe === undefined ? {} : { kind: read.kind };
-  const { model, seed, base: format } = saved?.config.run ?? resolveConfig({ ...withOptions, ...told }).run;
+  const { model, seed, base: format } = asGiven.run;
   const dataFingerprint = await fingerprintOf(read);
   const recorded = { fileHashes: saved?.dataFingerprint.model, whose: `the run in ${directory}` };
   const load = (format: BaseFormat, task: TaskData): Promise<LoadedBaseModel> =>
     loadBaseModel(model ?? BUNDLED_MODEL, task, seed, { ...hub, revision, format, recorded });
   const loaded = await load(format, read);
-  const config = withAbsolutePaths(
-    saved?.config ??
-      resolveConfig({ ...withOptions, ...told }, suitedTo(loaded, read, withOptions.adapter === undefined)),
-  );
+  const config = withAbsolutePaths(saved?.config ?? resolveFor(withOptions, read, loaded.pooling));
   const { run } = config;
   const modelFiles = await loaded.fileHashes?.();
   const adapter =

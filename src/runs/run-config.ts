@@ -6,12 +6,15 @@ import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
 import { DEFAULT_METHOD, findMethod, METHODS } from "../methods/methods.ts";
 import { type PublishedSetting, publishedOptions, repeatsPapers } from "../methods/published.ts";
 import { BASE_FORMATS } from "../models/base-format.ts";
+import type { Pooling } from "../models/pooling.ts";
 import type { DeviceName } from "../runtime/device.ts";
 import { DEFAULT_DEVICE, DEVICES } from "../runtime/devices.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Runtime } from "../runtime/session.ts";
+import type { TaskData } from "../tasks/example.ts";
 import { glueTaskName } from "../tasks/glue.ts";
 import { findTaskKind, TASK_KINDS } from "../tasks/task-kinds.ts";
+import { suitedTo } from "../trainer/contrast.ts";
 import {
   type FineTuningSettings,
   type MethodChoice,
@@ -147,6 +150,15 @@ export interface RunConfig {
   run: RunSettings;
   method: MethodChoice;
 }
+
+/** A run's options resolved, with what suits its examples and model where it is not given. @param pooling of the model */
+export function resolveFor(given: Readonly<Record<string, unknown>>, task: TaskData, pooling?: Pooling): RunConfig {
+  return resolveConfig(withKind(given, task), suitedTo(pooling, task, given.adapter === undefined));
+}
+
+/** A kind that the data told may have a recipe of its own. */
+export const withKind = <Given extends Readonly<Record<string, unknown>>>(given: Given, { kind }: TaskData): Given =>
+  findTaskKind(kind).recipe === undefined ? given : { ...given, kind };
 
 /**
  * Checks options given as flags, config file or library call, and fills in defaults: the paper's for a GLUE task.
