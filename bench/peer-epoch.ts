@@ -5,13 +5,22 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fineTune } from "../src/runs/fine-tune.ts";
+import { BASE_FORMATS } from "../src/models/base-format.ts";
+import { fineTune } from "../src/reports/fine-tune.ts";
+import { oneOf } from "./arguments.ts";
 
-const [data, task, threads, base] = process.argv.slice(2);
+const [data, task, threads, base = "float32"] = process.argv.slice(2);
 const folder = await mkdtemp(join(tmpdir(), "aflora-epoch-"));
 const start = performance.now();
 const { result } = await fineTune({
-  ...{ task, data, base, threads: Number(threads), output: join(folder, "run"), seed: 1 },
+  ...{
+    task,
+    data,
+    base: oneOf("base", base, BASE_FORMATS),
+    threads: Number(threads),
+    output: join(folder, "run"),
+    seed: 1,
+  },
   ...{ epochs: 1, batchSize: 32, learningRate: 0.015, headLearningRate: 0.015, weightDecay: 0, maxGradNorm: 1 },
 });
 const seconds = (performance.now() - start) / 1000;

@@ -27,8 +27,11 @@ const { directory, result } = await fineTune(
   },
   {
     overwrite: true,
-    onEvaluation: ({ epoch, metrics }) => console.log(`epoch ${epoch}: accuracy ${metrics.accuracy!.toFixed(2)}`),
-    onFreezingCheck: ({ step, frozen }) => console.log(`step ${step}: ${frozen.length} matrices froze`),
+    onEvent(event) {
+      if (event.kind === "evaluation")
+        console.log(`epoch ${event.epoch}: accuracy ${event.metrics.accuracy!.toFixed(2)}`);
+      if (event.kind === "freezing") console.log(`step ${event.step}: ${event.frozen.length} matrices froze`);
+    },
   },
 );
 console.log(`best epoch: ${result!.bestEpoch}; see ${directory}/report.html`);

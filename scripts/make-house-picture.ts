@@ -16,7 +16,7 @@ const FLOORS = [
   { name: "Model, method, data", first: "checkpoints" },
   { name: "Computation", first: "graph" },
 ];
-const [WIDTH, NAME, FLOOR, GAP, SIZE] = [880, 190, 58, 10, 14];
+const [WIDTH, NAME, FLOOR, GAP, SIZE] = [880, 205, 58, 10, 14];
 
 const docs = (path: string) => fileURLToPath(new URL(`../docs/${path}`, import.meta.url));
 const table = await readFile(docs("architecture.md"), "utf8");

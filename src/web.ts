@@ -25,8 +25,10 @@ export { registerTaskKind } from "./tasks/task-kinds.ts";
 export type { TaskOptions } from "./tasks/task-options.ts";
 export type { TaskPredictions } from "./tasks/task-predictions.ts";
 export {
+  fineTuneEventsInPage as fineTuneEvents,
   fineTuneInPage as fineTune,
   type PageFineTuneConfig as FineTuneConfig,
   type PageFineTuneOptions as FineTuneOptions,
+  type PageRunEvent as RunEvent,
   type TableText,
 } from "./trainer/fine-tune-in-page.ts";

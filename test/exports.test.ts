@@ -27,6 +27,6 @@ test("what the package exports is what docs and examples use, and no more than t
   const used = docs.join("\n");
   const unused = [...Object.keys(main), ...Object.keys(web)].filter((name) => !new RegExp(`\\b${name}\\b`).test(used));
   expect(unused).toEqual([]);
-  expect(namesIn("src/index.ts")).toBeLessThanOrEqual(150);
+  expect(namesIn("src/index.ts")).toBeLessThanOrEqual(155);
   expect(namesIn("src/web.ts")).toBeLessThanOrEqual(30);
 });

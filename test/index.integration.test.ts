@@ -14,6 +14,7 @@ import {
 } from "../src/index.ts";
 import { loadFineTunedModel } from "../src/runs/load-fine-tuned-model.ts";
 import { ia3 } from "./support/ia3.ts";
+import { on } from "./support/on-event.ts";
 import { runtime } from "./support/runtime.ts";
 import { tickets, writeCsv, writeTinyModel } from "./support/tiny-model.ts";
 
@@ -31,7 +32,7 @@ test("fine-tune, read the run, evaluate and predict", async () => {
   const steps: number[] = [];
   const { directory, result } = await fineTune(
     { ...data, freezeInterval: 1, output: join(home, "run") },
-    { onStep: ({ step }) => void steps.push(step) },
+    { onEvent: on("step", ({ step }) => void steps.push(step)) },
   );
   expect(steps).toHaveLength(result!.steps);
   expect((await readRunRecords(directory)).steps).toHaveLength(steps.length);
@@ -46,7 +47,10 @@ test("fine-tune, read the run, evaluate and predict", async () => {
 test("the signal ends a run, and resuming finishes it", async () => {
   const abort = new AbortController();
   const output = join(home, "resumed");
-  const aborted = await fineTune({ ...data, output }, { signal: abort.signal, onStep: () => abort.abort() });
+  const aborted = await fineTune(
+    { ...data, output },
+    { signal: abort.signal, onEvent: on("step", () => abort.abort()) },
+  );
   expect(aborted.result).toBeUndefined();
   const { result } = await fineTune({ output }, { resume: true });
   expect(result!.epochs).toBe(2);

@@ -2,7 +2,7 @@
 import { adapterBytes, FineTunedModel, fineTune } from "./aflora-web.js";
 
 self.onmessage = async ({ data: { name, text } }) => {
-  const { adapter, base, runtime } = await fineTune(
+  const { finished } = await fineTune(
     {
       model: new URL("models/all-MiniLM-L6-v2/", self.location.href).href,
       train: { name, text },
@@ -14,9 +14,13 @@ self.onmessage = async ({ data: { name, text } }) => {
       headLearningRate: 1e-2,
     },
     {
-      onEvaluation: ({ epoch, metrics }) => self.postMessage(`epoch ${epoch}: accuracy ${metrics.accuracy.toFixed(2)}`),
+      onEvent(event) {
+        if (event.kind !== "evaluation") return;
+        self.postMessage(`epoch ${event.epoch}: accuracy ${event.metrics.accuracy.toFixed(2)}`);
+      },
     },
   );
+  const { adapter, base, runtime } = finished;
   const model = await FineTunedModel.adapt(base, adapter, runtime);
   const { label } = await model.predict("My card was charged twice");
   const bytes = adapterBytes(adapter)["adapter.safetensors"].length;

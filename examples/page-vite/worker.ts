@@ -30,7 +30,7 @@ self.onmessage = async ({ data }: MessageEvent<Asked | "stop">) => {
 };
 
 async function learn({ model, name, text }: Asked, signal: AbortSignal): Promise<void> {
-  const { adapter, base, runtime } = await fineTune(
+  const { finished } = await fineTune(
     {
       model,
       train: { name, text },
@@ -43,13 +43,16 @@ async function learn({ model, name, text }: Asked, signal: AbortSignal): Promise
     },
     {
       signal,
-      onStart: ({ totalSteps }) => tell(`${totalSteps} steps`),
-      onEvaluation: ({ epoch, metrics }) => tell(`epoch ${epoch}: accuracy ${metrics.accuracy!.toFixed(2)}`),
-      // Lets the page's "stop" in.
-      onStep: () => new Promise((resolve) => setTimeout(resolve)),
+      async onEvent(event) {
+        if (event.kind === "start") tell(`${event.totalSteps} steps`);
+        if (event.kind === "evaluation") tell(`epoch ${event.epoch}: accuracy ${event.metrics.accuracy!.toFixed(2)}`);
+        // Lets the page's "stop" in.
+        await new Promise((resolve) => setTimeout(resolve));
+      },
     },
   );
-  if (!adapter) return tell("stopped before the first epoch had ended", true);
+  if (!finished) return tell("stopped before the first epoch had ended", true);
+  const { adapter, base, runtime } = finished;
   const tuned = await FineTunedModel.adapt(base, adapter, runtime);
   const { label } = await tuned.predict("My card was charged twice");
   await tuned.release();

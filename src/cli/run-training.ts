@@ -1,4 +1,4 @@
-import { fineTuneWithReport, type ReportedRunOptions, type ReportedRunOutcome } from "../reports/reported-run.ts";
+import { type FineTuneOptions, type FineTuneOutcome, fineTune } from "../reports/fine-tune.ts";
 import type { FineTuneConfig } from "../runs/fine-tune-config.ts";
 import { downloadLine } from "./terminal/download-line.ts";
 import { TrainingProgress } from "./terminal/progress.ts";
@@ -13,8 +13,8 @@ export const INTERRUPTED = 130;
  */
 export async function runTraining(
   given: Readonly<Record<string, unknown>>,
-  options: Pick<ReportedRunOptions, "overwrite" | "resume"> & { watch?: { port?: number } } = {},
-): Promise<ReportedRunOutcome> {
+  options: Pick<FineTuneOptions, "overwrite" | "resume"> & { watch?: { port?: number } } = {},
+): Promise<FineTuneOutcome> {
   const progress = new TrainingProgress();
   const abort = new AbortController();
   let begun = false;
@@ -31,12 +31,12 @@ export async function runTraining(
     const { watch, ...rest } = options;
     const onServing = (url: string): void => progress.log(`watch the run at ${url}`);
     // The options were given as text: it is there that they are checked.
-    const outcome = await fineTuneWithReport(given as FineTuneConfig, {
+    const outcome = await fineTune(given as FineTuneConfig, {
       ...rest,
-      ...progress.callbacks,
-      onStart(start) {
+      onFitting: (done) => progress.fitting(done),
+      onEvent(event) {
         begun = true;
-        return progress.callbacks.onStart?.(start);
+        progress.take(event);
       },
       onDownload: downloadLine(),
       ...(watch && { watch: { ...watch, onServing } }),

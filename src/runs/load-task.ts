@@ -5,7 +5,7 @@ import { loadTableTask } from "../datasets/table-node.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { holdOut, sampleExamples } from "../tasks/split.ts";
 import type { DataFingerprint } from "./data-fingerprint.ts";
-import type { RunConfig } from "./run-config.ts";
+import type { GivenConfig } from "./run-config.ts";
 
 /**
  * Reads the data that a run's options name.
@@ -13,7 +13,7 @@ import type { RunConfig } from "./run-config.ts";
  * @throws UserError where they cannot be read or hold one class only.
  */
 export async function loadTask(
-  { source, run }: Pick<RunConfig, "source" | "run">,
+  { source, run }: Pick<GivenConfig, "source" | "run">,
   hub: HubOptions = {},
   recorded?: DataFingerprint,
 ): Promise<TaskData> {

@@ -6,15 +6,12 @@ import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
 import { DEFAULT_METHOD, findMethod, METHODS } from "../methods/methods.ts";
 import { type PublishedSetting, publishedOptions, repeatsPapers } from "../methods/published.ts";
 import { BASE_FORMATS } from "../models/base-format.ts";
-import type { Pooling } from "../models/pooling.ts";
 import type { DeviceName } from "../runtime/device.ts";
 import { DEFAULT_DEVICE, DEVICES } from "../runtime/devices.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Runtime } from "../runtime/session.ts";
-import type { TaskData } from "../tasks/example.ts";
 import { glueTaskName } from "../tasks/glue.ts";
 import { findTaskKind, TASK_KINDS } from "../tasks/task-kinds.ts";
-import { suitedTo } from "../trainer/contrast.ts";
 import {
   type FineTuningSettings,
   type MethodChoice,
@@ -137,12 +134,14 @@ export type DataSource =
   | { train: string; validation?: string | undefined }
   | { dataset: string; datasetConfig?: string | undefined };
 
-/** Options of a run beside its data source and its method, with every default filled in. */
-export type RunSettings = Omit<
+/** Options of a run beside its data source and its method. */
+type GivenSettings = Omit<
   GivenOptions,
   "method" | "task" | "data" | "train" | "validation" | "dataset" | "datasetConfig"
-> &
-  FineTuningSettings;
+>;
+
+/** The same with every default filled in. */
+export type RunSettings = GivenSettings & FineTuningSettings;
 
 /** A run's options, checked, with every default filled in. */
 export interface RunConfig {
@@ -151,21 +150,21 @@ export interface RunConfig {
   method: MethodChoice;
 }
 
-/** A run's options resolved, with what suits its examples and model where it is not given. @param pooling of the model */
-export function resolveFor(given: Readonly<Record<string, unknown>>, task: TaskData, pooling?: Pooling): RunConfig {
-  return resolveConfig(withKind(given, task), suitedTo(pooling, task, given.adapter === undefined));
+/** A run's options, checked, some of which wait for what suits its examples. */
+export interface GivenConfig {
+  source: DataSource;
+  /** With defaults where nothing hangs on the examples. */
+  run: GivenSettings;
+  method: MethodChoice;
+  /** Fills in what is not given: the paper's for a GLUE task, or what suits the examples. */
+  settle(suits?: SuitedTo): RunSettings;
 }
 
-/** A kind that the data told may have a recipe of its own. */
-export const withKind = <Given extends Readonly<Record<string, unknown>>>(given: Given, { kind }: TaskData): Given =>
-  findTaskKind(kind).recipe === undefined ? given : { ...given, kind };
-
 /**
- * Checks options given as flags, config file or library call, and fills in defaults: the paper's for a GLUE task.
- * @param suitedTo of examples that are there, what decides settings that are not given
+ * Checks options given as flags, config file or library call.
  * @throws UserError naming the option that is unknown, of another method, missing or malformed.
  */
-export function resolveConfig(given: Readonly<Record<string, unknown>>, suitedTo?: SuitedTo): RunConfig {
+export function parseOptions(given: Readonly<Record<string, unknown>>): GivenConfig {
   const name = String(given.method ?? DEFAULT_METHOD.name);
   const { options, method } = partOptions(runOptions, name, withPreset(given, name));
   const { method: _name, task: _task, data, train, validation, dataset, datasetConfig, ...settings } = options;
@@ -175,9 +174,15 @@ export function resolveConfig(given: Readonly<Record<string, unknown>>, suitedTo
   const rates = method.name === DEFAULT_METHOD.name ? published : undefined;
   const kind = options.kind === undefined ? undefined : findTaskKind(options.kind, 'option "kind"');
   const headStart = task === undefined ? undefined : "new";
-  const from = { epochs: published?.epochs, rates, headStart, kind, ...suitedTo } as const;
-  const run = withRecipe(settings, findMethod(method.name), from);
-  return { source, run, method };
+  const from = { epochs: published?.epochs, rates, headStart, kind } as const;
+  const settle = (suits?: SuitedTo) => withRecipe(settings, findMethod(method.name), { ...from, ...suits });
+  return { source, run: settings, method, settle };
+}
+
+/** The same with every default filled in, as far as they do not hang on examples that are not read yet. @throws UserError as {@link parseOptions} */
+export function resolveConfig(given: Readonly<Record<string, unknown>>): RunConfig {
+  const { source, method, settle } = parseOptions(given);
+  return { source, run: settle(), method };
 }
 
 /** With what the method's authors published of the task, where that is asked for. @throws UserError where it is nothing. */

@@ -1,11 +1,11 @@
-import { withHead } from "../inference/base-model.ts";
 import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
 import { loadBaseModel } from "../inference/load-base-model-node.ts";
 import { resolveDuration } from "../methods/options.ts";
 import { loadTask } from "../runs/load-task.ts";
 import { fitIntoMemory, type RunMemory } from "../runs/memory-fit.ts";
-import { resolveConfig, resolveFor, runtimeFor } from "../runs/run-config.ts";
+import { parseOptions, runtimeFor } from "../runs/run-config.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
+import { suitedTo } from "../trainer/contrast.ts";
 import { FineTuning } from "../trainer/fine-tuning.ts";
 import { stepsPerEpoch } from "../training/batch-order.ts";
 import type { EvaluationRecord, StepRecord } from "../training/records.ts";
@@ -25,7 +25,6 @@ export interface Timing {
   length: {
     epochs: number;
     batchSize: number;
-    contrastive: boolean;
     stepsPerEpoch: number;
     validation: number;
     evaluateEvery?: number | undefined;
@@ -50,16 +49,12 @@ const END = 0.5;
  */
 export async function timeRun(given: Readonly<Record<string, unknown>>, signal?: AbortSignal): Promise<Timing> {
   const began = performance.now();
-  const asGiven = resolveConfig(given);
-  const { offline } = asGiven.run;
-  const read = await loadTask(asGiven, { offline });
-  const { model = BUNDLED_MODEL, revision, seed, base: format } = asGiven.run;
-  const loaded = await loadBaseModel(model, read, seed, { offline, revision, format, signal });
-  const { run, method } = resolveFor(given, read, loaded.pooling);
-  // What else a fitted head reads is not known before it is.
-  const features = run.headFeatures ?? (run.contrastive ? "sentence" : undefined);
-  const task = { ...read, features };
-  const base = features ? await withHead(loaded, task, seed) : loaded;
+  const asked = parseOptions(given);
+  const { model = BUNDLED_MODEL, revision, base: format, seed, offline } = asked.run;
+  const task = await loadTask(asked, { offline });
+  const base = await loadBaseModel(model, task, seed, { offline, revision, format, signal });
+  const { method } = asked;
+  const run = asked.settle(suitedTo(base, task));
   const perEpoch = stepsPerEpoch(task.train.length, run.batchSize);
   const steps = Math.min(STEPS, perEpoch);
   // As long as the run itself, so that its freezing schedule fits, and its first epoch is over soon.
@@ -104,7 +99,6 @@ export async function timeRun(given: Readonly<Record<string, unknown>>, signal?:
     length: {
       epochs: run.epochs,
       batchSize: run.batchSize,
-      contrastive: run.contrastive,
       stepsPerEpoch: perEpoch,
       evaluateEvery: run.evaluateEvery,
       validation: task.validation.reduce((sum, { examples }) => sum + examples.length, 0),

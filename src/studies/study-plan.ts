@@ -2,16 +2,10 @@ import { join } from "node:path";
 import { didYouMean, UserError } from "../errors.ts";
 import { findMethod, METHODS } from "../methods/methods.ts";
 import { loadTask } from "../runs/load-task.ts";
-import {
-  optionOfRun,
-  publishedOf,
-  type RunConfig,
-  resolveConfig,
-  withAbsolutePaths,
-  withKind,
-} from "../runs/run-config.ts";
+import { optionOfRun, publishedOf, type RunConfig, resolveConfig, withAbsolutePaths } from "../runs/run-config.ts";
 import { sourceName } from "../runs/run-data.ts";
 import type { TaskData } from "../tasks/example.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
 import { AsyncMemo } from "./async-memo.ts";
 import { RunChecker } from "./check-run.ts";
 import { labelOf } from "./factors.ts";
@@ -53,7 +47,6 @@ export async function planStudy(study: Study, signal?: AbortSignal): Promise<Stu
     configurations,
     expected: search.expects(configurations),
     notes: planner.notes(configurations),
-    resolve: (given) => planner.resolve(given),
     more: (wanted) => planner.configuration(wanted),
   };
 }
@@ -109,10 +102,6 @@ class Planner {
     this.#study = study;
   }
 
-  async resolve(given: Readonly<Record<string, unknown>>): Promise<RunConfig> {
-    return this.#checker.resolve(given, (await this.#sourceOf(resolveConfig(given))).task);
-  }
-
   /** @throws UserError where its trials cannot work. */
   async configuration({ values, options, stage, found, ...wanted }: Wanted): Promise<Configuration> {
     const { seeds = this.#study.seeds, holdOut = this.#study.holdOut } = wanted;
@@ -120,9 +109,10 @@ class Planner {
     const given = { ...holdingOut(own, holdOut), seed: seeds[0]! };
     const { task, ownValidation } = await this.#sourceOf(resolveConfig(given));
     this.#checkMetric(task);
-    const told = withKind(given, task);
+    // A kind that the data told may have a recipe of its own.
+    const told = { ...given, ...(findTaskKind(task.kind).recipe && { kind: task.kind }) };
     const settings = preset === undefined ? told : this.#withPublished({ ...told, preset });
-    const first = await this.#checker.resolve(settings, task);
+    const first = resolveConfig(settings);
     await this.#checker.check(first, task.train.length);
     const file = own.validation === undefined ? undefined : String(own.validation);
     const reported: Reported | undefined =
@@ -136,7 +126,7 @@ class Planner {
     const trials = await Promise.all(
       seeds.map(async (seed): Promise<Trial> => {
         const config = { ...settings, seed };
-        const resolved = withAbsolutePaths(await this.#checker.resolve(config, task));
+        const resolved = withAbsolutePaths(resolveConfig(config));
         const identity = await this.#identifier.identify(resolved, task, reported && file);
         return { id: trialId(identity), identity, seed, config, reported };
       }),

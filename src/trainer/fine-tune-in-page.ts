@@ -3,7 +3,6 @@ import { type ModelFiles, urlFiles } from "../checkpoints/model-files.ts";
 import { parseTable, tableFormat } from "../datasets/parse-table.ts";
 import { taskOfTable } from "../datasets/table-task.ts";
 import { UserError } from "../errors.ts";
-import type { Adapter } from "../inference/adapter.ts";
 import { type BaseModel, readBaseModel } from "../inference/base-model.ts";
 import type { WithMethod } from "../methods/method-options.ts";
 import { DEFAULT_METHOD, findMethod } from "../methods/methods.ts";
@@ -13,17 +12,13 @@ import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { namedColumns } from "../tasks/rows.ts";
 import { holdOut } from "../tasks/split.ts";
-import { findTaskKind } from "../tasks/task-kinds.ts";
 import type { TaskOptions } from "../tasks/task-options.ts";
-import type { Calibration } from "../training/calibrate.ts";
-import type { TrainingEnd } from "../training/events.ts";
+import type { TrainingEnd, TrainingEvent } from "../training/events.ts";
 import type { MemoryEstimate } from "../training/memory-estimate.ts";
-import type { EvaluationRecord, FreezingRecord, StepRecord } from "../training/records.ts";
 import type { TrainOptions } from "../training/train-options.ts";
-import type { TrainingState } from "../training/training-state.ts";
-import { type ChosenDevice, fastestDevice } from "./fastest-device.ts";
-import { FineTuning } from "./fine-tuning.ts";
-import { fittedNote, startFromFittedHead } from "./fitted-head.ts";
+import { fastestDevice } from "./fastest-device.ts";
+import type { FineTuning } from "./fine-tuning.ts";
+import { type FinishedRun, type PreparedRun, type PrepareOptions, prepareRun } from "./prepare-run.ts";
 import {
   type FineTuningSettings,
   type MethodChoice,
@@ -66,6 +61,7 @@ export type PageFineTuneConfig = WithMethod<
 
 /** What is known when training begins. */
 export interface PageRunStart {
+  kind: "start";
   task: TaskData;
   base: BaseModel;
   method: MethodChoice;
@@ -83,26 +79,32 @@ export interface PageRunStart {
   notes: readonly string[];
 }
 
-export interface PageFineTuneOptions extends Pick<TrainOptions, "signal" | "resume"> {
-  onStep?(record: StepRecord): void | Promise<void>;
-  onFreezingCheck?(record: FreezingRecord): void | Promise<void>;
-  onEvaluation?(record: EvaluationRecord): void | Promise<void>;
-  onCheckpoint?(state: TrainingState): void | Promise<void>;
-  /** Where to compute; where absent, the device of the page on which a step is fastest. */
-  runtime?: Runtime;
-  onStart?(start: PageRunStart): void | Promise<void>;
+/** What a run came to. */
+export interface PageFineTuneOutcome {
+  /** Its best epoch; undefined where the run was aborted before one had ended. */
+  finished: (FinishedRun & { runtime: Runtime }) | undefined;
+  /** What training came to; undefined where it was aborted before it began. */
+  training: TrainingEnd | undefined;
+  /** What a person should know: that nothing was learned, perhaps. */
+  notes: string[];
 }
 
-export interface PageFineTuneOutcome {
-  /** The best epoch's; undefined where the run was aborted before one had ended. */
-  adapter: Adapter | undefined;
-  /** How far its probabilities were from what was right, and what its head was divided by; of labels. */
-  calibration: Calibration | undefined;
-  outcome: TrainingEnd;
-  notes: string[];
-  /** What the adapter stands beside, and where it was computed: what predicting with it takes. */
-  base: BaseModel;
-  runtime: Runtime;
+/** The last thing that a run tells. */
+export interface PageRunEnd extends PageFineTuneOutcome {
+  kind: "end";
+}
+
+/** What a run in a page tells: what is known when training begins, what happens, and what it came to. */
+export type PageRunEvent = PageRunStart | Exclude<TrainingEvent, TrainingEnd> | PageRunEnd;
+
+export interface PageRunControl extends PrepareOptions, Pick<TrainOptions, "signal" | "resume"> {
+  /** Where to compute; where absent, the device of the page on which a step is fastest. */
+  runtime?: Runtime;
+}
+
+export interface PageFineTuneOptions extends PageRunControl {
+  /** Hears what happens; what it returns is waited for. */
+  onEvent?(event: PageRunEvent): void | Promise<void>;
 }
 
 /** Bytes that Wasm can have; beside what is computed, the weights are there for as long as a graph runs. */
@@ -110,68 +112,87 @@ const WASM_MEMORY = 2 ** 32;
 
 /**
  * Fine-tunes a model in a page: call it in a worker, because training keeps the thread that it runs on.
- *
- * With `resume`, a state that `onCheckpoint` gave, the same config and a `runtime` of the device that `onStart` told, it ends with
- * the same adapter as if it had not stopped.
  * @throws UserError where an option, the examples or the model cannot be used, or the model does not fit into a page's memory.
  */
 export async function fineTuneInPage(
-  { model, modelName, revision, train, validation, ...config }: PageFineTuneConfig,
-  { runtime: given, onStart, resume, signal, ...callbacks }: PageFineTuneOptions = {},
+  config: PageFineTuneConfig,
+  { onEvent, ...control }: PageFineTuneOptions = {},
 ): Promise<PageFineTuneOutcome> {
-  const { method: name = DEFAULT_METHOD.name, ...others } = config;
-  const { options, method } = partOptions(pageOptions, name, others);
+  let end: PageRunEnd | undefined;
+  for await (const event of fineTuneEventsInPage(config, control)) {
+    await onEvent?.(event);
+    if (event.kind === "end") end = event;
+  }
+  const { kind, ...outcome } = end!;
+  return outcome;
+}
+
+/**
+ * The same run as a stream of what happens.
+ *
+ * With `resume`, the state of a checkpoint event, the same config and a `runtime` of the device that the start told, it ends with the
+ * same adapter as if it had not stopped.
+ * @throws UserError as {@link fineTuneInPage}
+ */
+export async function* fineTuneEventsInPage(
+  { model, modelName: name, revision, train, validation, ...config }: PageFineTuneConfig,
+  { runtime: given, resume, signal, onFitting }: PageRunControl = {},
+): AsyncGenerator<PageRunEvent, void> {
+  const { method: methodName = DEFAULT_METHOD.name, ...others } = config;
+  const { options, method } = partOptions(pageOptions, methodName, others);
   const { text, textPair, label, kind, validationSplit, ...training } = options;
   const columns = namedColumns({ text, label, textPair });
-  const all = taskOf(train, columns, { kind });
-  const drawn = validation
-    ? withValidation(all, taskOf(validation, columns, all))
-    : holdOut(all, validationSplit, training.seed);
-  const asked = withRecipe(training, findMethod(name), {
-    kind: findTaskKind(drawn.kind),
-    size: { examples: drawn.train.length, classes: drawn.labels.length },
-    // Each step takes a page several times as long: it learns classes by contrast where that is asked for.
-    suitsContrast: false,
-  });
   const files = typeof model === "string" ? urlFiles(model) : model;
-  const read = { ...drawn, features: asked.headFeatures };
-  const loaded = await readBaseModel(files, read, asked.seed, {
-    format: asked.base,
-    ...(modelName !== undefined && { name: modelName }),
-    ...(revision !== undefined && { revision }),
-  });
-  const began = { base: loaded, task: read, settings: asked };
-  const headed = resume ? undefined : await startFromFittedHead(began, given ?? (await webRuntime()), signal);
-  const { base, task } = headed ?? began;
-  const settings = headed ? { ...asked, headFeatures: headed.fitted.features } : asked;
-  const fineTuning = new FineTuning({ base, task, method, settings, resume });
-  const { weights } = fineTuning.memory;
-  if (!fineTuning.fitMemory(WASM_MEMORY - weights)) throw tooLarge(fineTuning);
-  const { runtime, note }: ChosenDevice = given ? { runtime: given } : await fastestDevice(fineTuning);
-  const { totalSteps, freezable, memory } = fineTuning;
-  const notes = [...(headed ? [fittedNote(headed)] : []), ...fineTuning.notes, ...(note === undefined ? [] : [note])];
+  let prepared: PreparedRun<FineTuningSettings>;
+  try {
+    prepared = await prepareRun(
+      {
+        method,
+        base: training.base,
+        // A step takes a page several times as long: it learns classes by contrast where that is asked for.
+        settle: (suits) => withRecipe(training, findMethod(method.name), { ...suits, suitsContrast: false }),
+        resume,
+      },
+      {
+        async readTask() {
+          const all = taskOf(train, columns, { kind });
+          if (!validation) return holdOut(all, validationSplit, training.seed);
+          return withValidation(all, taskOf(validation, columns, all));
+        },
+        readBase: (format, task) =>
+          readBaseModel(files, task, training.seed, {
+            format,
+            ...(name !== undefined && { name }),
+            ...(revision !== undefined && { revision }),
+          }),
+        openRuntime: async () => ({ runtime: given ?? (await webRuntime()) }),
+        ...(!given && { fastest: fastestDevice }),
+        fitMemory(fineTuning) {
+          if (!fineTuning.fitMemory(WASM_MEMORY - fineTuning.memory.weights)) throw tooLarge(fineTuning);
+          return { memory: fineTuning.memory, notes: [] };
+        },
+      },
+      { signal, onFitting },
+    );
+  } catch (error) {
+    if (!signal?.aborted || error !== signal.reason) throw error;
+    return yield { kind: "end", finished: undefined, training: undefined, notes: [] };
+  }
+  const { runtime, fineTuning, task, base, settings, memory, notes } = prepared;
+  const { totalSteps, freezable } = fineTuning;
   const stepsDone = resume?.step ?? 0;
   const device = runtime.device.name;
-  await onStart?.({ task, base, method, settings, totalSteps, stepsDone, freezable, memory, device, notes });
-  let outcome: TrainingEnd | undefined;
+  const facts = { task, base, method, settings, totalSteps, stepsDone, freezable, memory, device, notes };
+  yield { kind: "start", ...facts };
   const endNotes: string[] = [];
   for await (const event of fineTuning.train(runtime, { signal })) {
-    if (event.kind === "step") await callbacks.onStep?.(event);
-    else if (event.kind === "freezing") await callbacks.onFreezingCheck?.(event);
-    else if (event.kind === "evaluation") await callbacks.onEvaluation?.(event);
-    else if (event.kind === "note") endNotes.push(event.text);
-    else if (event.kind === "end") outcome = event;
-    else if (event.kind === "checkpoint" && event.due) await callbacks.onCheckpoint?.(event.state());
+    if (event.kind === "note") endNotes.push(event.text);
+    if (event.kind !== "end") yield event;
+    else {
+      const finished = event.state.best && { ...(await prepared.finish(event)), runtime };
+      yield { kind: "end", finished, training: event, notes: endNotes };
+    }
   }
-  const best = outcome!.state.best && (await fineTuning.bestAdapter(outcome!, runtime));
-  return {
-    adapter: best?.adapter,
-    calibration: best?.calibration,
-    outcome: outcome!,
-    notes: endNotes,
-    base,
-    runtime,
-  };
 }
 
 function tooLarge({ memory, tokenBudget }: FineTuning): UserError {

@@ -7,7 +7,7 @@ import type { TaskData } from "../tasks/example.ts";
 import { trainingExamples } from "../tasks/examples.ts";
 import { classWeightsOf } from "../tasks/losses/class-weights.ts";
 import { findTaskKind, objectiveOf, withTaskOptions } from "../tasks/task-kinds.ts";
-import { type FittedHead, fitHead } from "../training/fit-head.ts";
+import { type FittedHead, fitHead, type HeadFitOptions } from "../training/fit-head.ts";
 import { textLength } from "./fine-tuning.ts";
 import type { FineTuningSettings } from "./training-options.ts";
 
@@ -26,7 +26,7 @@ export interface HeadStart {
 export async function startFromFittedHead(
   { base, task: given, settings }: { base: BaseModel; task: TaskData; settings: FineTuningSettings },
   runtime: Runtime,
-  signal?: AbortSignal,
+  { signal, onFitting }: Pick<HeadFitOptions, "signal" | "onFitting"> = {},
 ): Promise<HeadStart | undefined> {
   const task = withTaskOptions(given, settings.taskOptions, base.config);
   const { linearLoss } = objectiveOf(task);
@@ -44,6 +44,7 @@ export async function startFromFittedHead(
       loss: linearLoss,
       tokenBudget,
       signal,
+      onFitting,
     },
   );
   const reading = { ...given, features: fitted.features };

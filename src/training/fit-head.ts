@@ -43,6 +43,14 @@ export interface HeadFitOptions {
   /** Most tokens of a run of the model's graph. */
   tokenBudget: number;
   signal?: AbortSignal | undefined;
+  /** Told how far it is; what it returns is waited for. */
+  onFitting?: ((progress: FittingProgress) => void | Promise<void>) | undefined;
+}
+
+/** How many examples a head that is being fitted has read, of how many; those that it is chosen by are read twice. */
+export interface FittingProgress {
+  done: number;
+  of: number;
 }
 
 /** Examples that are enough to choose features and a penalty by. */
@@ -58,28 +66,34 @@ export async function fitHead(
   weights: Tensors,
   runtime: Runtime,
   given: HeadExamples,
-  { candidates, loss, penalty, tokenBudget, signal }: HeadFitOptions,
+  { candidates, loss, penalty, tokenBudget, signal, onFitting }: HeadFitOptions,
 ): Promise<FittedHead> {
   const order = orderOf(given.encoded);
   const { stratumOf } = findTaskKind(given.task.kind);
   const strata = stratumOf && given.examples.map(stratumOf);
+  const compared = sampleRows(order, { strata }, COMPARED);
+  const comparesAll = compared.length === order.length;
+  const of = comparesAll ? order.length : compared.length + order.length;
+  let read = 0;
   const rowsOf = async (places: Int32Array, names: readonly HeadFeatures[]): Promise<ExampleRows[]> => {
     const predictor = await Predictor.compile(model, weights, runtime, { tokenBudget, features: names });
     try {
       const encoded = Array.from(places, (place) => given.encoded[place]!);
-      const values = await predictor.logits(encoded, undefined, signal);
+      const values = await predictor.logits(encoded, undefined, signal, (done) =>
+        onFitting?.({ done: read + done, of }),
+      );
+      read += places.length;
       const own = strata && Array.from(places, (place) => strata[place]!);
       return names.map((_, i) => exampleRows(encoded, values, own, { part: i, of: names.length }));
     } finally {
       await predictor.release();
     }
   };
-  const compared = sampleRows(order, { strata }, COMPARED);
   const comparedRows = await rowsOf(compared, candidates);
   const { chosen, choice } =
     penalty === undefined ? choose(comparedRows, loss) : { chosen: 0, choice: uncompared(penalty) };
   const features = candidates[chosen]!;
-  const all = compared.length === order.length ? comparedRows[chosen]! : (await rowsOf(order, [features]))[0]!;
+  const all = comparesAll ? comparedRows[chosen]! : (await rowsOf(order, [features]))[0]!;
   const { weight, bias } = fitLinear(all.rows, loss, choice, all.groups);
   const { classifier } = traceModel({ ...model, features }, model.labelCount, model.head);
   const shown = Array.from(compared, (place) => ({ example: given.examples[place]!, encoded: given.encoded[place]! }));

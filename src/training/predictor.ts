@@ -67,16 +67,19 @@ export class Predictor {
    * several texts, those of each in turn.
    * @param adapter tensors of the method and the head to use this time, in place of those compiled with
    * @param signal ends it between two runs of the graph
+   * @param onDone told after each how many texts are done, and waited for
    * @throws UserError where it was released; the signal's reason.
    */
   async logits(
     examples: readonly PredictedExample[],
     adapter?: Tensors,
     signal?: AbortSignal,
+    onDone?: (texts: number) => void | Promise<void>,
   ): Promise<Float32Array[]> {
     if (this.#released) throw new UserError("the model was released and can predict no more; load it again");
     const texts = singleTexts(examples);
     const results: Float32Array[] = new Array(texts.length);
+    let done = 0;
     for (const chosen of cutMicroBatches(texts.map(sizeOf), { tokens: this.#tokenBudget, outputs: this.#outputs })) {
       signal?.throwIfAborted();
       const part = chosen.map((i) => texts[i]!);
@@ -89,6 +92,8 @@ export class Predictor {
         results[i] = values.slice(start, end);
         start = end;
       }
+      done += chosen.length;
+      await onDone?.(done);
     }
     return joinTexts(examples, results);
   }

@@ -37,7 +37,7 @@ export interface EvaluationRecord {
   /** Metric → value, in Hugging Face's names and scale; of several splits, `<metric>_<split>`. */
   metrics: Record<string, number>;
   /** How far chance may have moved each: standard errors, of one split that is not too large. */
-  errors?: Record<string, number>;
+  errors?: Record<string, number> | undefined;
   /** Mean loss over the validation examples. */
   loss: number;
 }

@@ -19,7 +19,7 @@ export interface MovingParts {
   schedule: Schedule;
 }
 
-type StartOptions = Pick<TrainOptions, "resume" | "startCounts" | "contrast">;
+type StartOptions = Pick<TrainOptions, "model" | "resume" | "startCounts" | "contrast">;
 
 /** A run as it proceeds: counts what is done, keeps the best parameters, and gives what a checkpoint holds. */
 export class RunProgress {
@@ -32,7 +32,7 @@ export class RunProgress {
   /** Steps done when the state was last asked for. */
   #savedAt: number | undefined;
 
-  constructor(parts: MovingParts, { resume, startCounts = false, contrast }: StartOptions) {
+  constructor(parts: MovingParts, { model, resume, startCounts = false, contrast }: StartOptions) {
     this.#parts = parts;
     this.#startCounts = startCounts;
     this.#startYields = contrast !== undefined;
@@ -42,7 +42,9 @@ export class RunProgress {
     } else {
       const nothing = { step: 0, tokens: 0, flops: 0, flopsSaved: 0, trainableSum: 0, seconds: 0 };
       const lists = { stepSeconds: [], evaluations: [], blocksFrozenAtStep: [] };
-      this.#state = { ...nothing, ...lists, trainableAtStart: parts.parameters.count(), frozenAtStep: {} };
+      const { features: headFeatures } = model;
+      const trainableAtStart = parts.parameters.count();
+      this.#state = { ...nothing, ...lists, trainableAtStart, frozenAtStep: {}, ...(headFeatures && { headFeatures }) };
     }
     this.#started = performance.now() - this.#state.seconds * 1000;
   }

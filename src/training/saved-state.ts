@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Tensor, Tensors } from "../graph/tensor.ts";
+import { HEAD_FEATURES } from "../models/heads.ts";
 import type { TrainingState } from "./training-state.ts";
 
 /** Groups of tensors in a saved state, by the prefix of their names. */
@@ -14,11 +15,13 @@ const measured = z
 const evaluation = z.object({
   kind: z.literal("evaluation"),
   metrics: z.record(z.string(), measured),
+  errors: z.record(z.string(), measured).optional(),
   loss: measured,
   step: amount,
   epoch: amount,
 });
 const countersSchema = z.object({
+  headFeatures: z.enum(HEAD_FEATURES).optional(),
   step: z.int().nonnegative(),
   tokens: amount,
   flops: amount,

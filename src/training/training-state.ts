@@ -1,10 +1,13 @@
 import type { Tensors } from "../graph/tensor.ts";
 import type { MethodState } from "../methods/method.ts";
+import type { HeadFeatures } from "../models/heads.ts";
 import type { AdamWState } from "./adamw.ts";
 import type { EvaluationRecord } from "./records.ts";
 
 /** Everything that a run needs to go on from between two steps exactly as if it had not stopped. */
 export interface TrainingState {
+  /** What the head reads, where it is not the family's. */
+  headFeatures?: HeadFeatures | undefined;
   /** Optimizer steps done. */
   step: number;
   tokens: number;

@@ -3,8 +3,8 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { fineTune } from "../../src/runs/fine-tune.ts";
 import { Aflora, aflora, afloraHere } from "../support/aflora.ts";
+import { fineTune } from "../support/fine-tune.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
 let home: string;

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fineTune } from "../../src/runs/fine-tune.ts";
+import { fineTune } from "../support/fine-tune.ts";
+import { on } from "../support/on-event.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 import { randomOf } from "./program.ts";
 
@@ -26,12 +27,12 @@ export async function watchMemory({ steps, seed }: { steps: number; seed: number
     });
     const train = await writeCsv(join(home, "tickets.csv"), rows);
     const looks: NodeJS.MemoryUsage[] = [];
-    const onStep = ({ step }: { step: number }): void => {
+    const onEvent = on("step", ({ step }: { step: number }): void => {
       if (step % INTERVAL === 0) looks.push(process.memoryUsage());
-    };
+    });
     // 95 training examples.
     const settings = { text: "message", label: "team", batchSize: 8, epochs: Math.ceil(steps / 12), threads: 1 };
-    await fineTune({ model, train, ...settings, output: join(home, "run") }, { onStep });
+    await fineTune({ model, train, ...settings, output: join(home, "run") }, { onEvent });
     const quarters = [1, 2, 3, 4].map((quarter) => looks[Math.ceil((quarter * looks.length) / 4) - 1]!);
     const told = (kind: "rss" | "heapTotal"): string =>
       quarters.map((look) => (look[kind] / 2 ** 20).toFixed(1)).join(", ");

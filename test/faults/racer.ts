@@ -5,7 +5,8 @@ import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { fineTune } from "../../src/runs/fine-tune.ts";
+import { fineTune } from "../support/fine-tune.ts";
+import { on } from "../support/on-event.ts";
 import { pick, randomOf } from "./program.ts";
 import type { Race, RaceEnd } from "./race-worker.ts";
 import { contentOf, smallRun } from "./small-runs.ts";
@@ -73,7 +74,7 @@ async function cutOff(config: Record<string, unknown>, output: string): Promise<
   const abort = new AbortController();
   await fineTune(
     { ...config, output },
-    { signal: abort.signal, onStep: ({ step }) => (step === 9 ? abort.abort() : undefined) },
+    { signal: abort.signal, onEvent: on("step", ({ step }) => (step === 9 ? abort.abort() : undefined)) },
   );
   return output;
 }

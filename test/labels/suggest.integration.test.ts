@@ -2,8 +2,8 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { fineTune } from "../../src/runs/fine-tune.ts";
 import { aflora } from "../support/aflora.ts";
+import { fineTune } from "../support/fine-tune.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
 let home: string;

@@ -15,6 +15,7 @@ import {
   registerTaskKind,
   UserError,
 } from "../../src/index.ts";
+import { on } from "../support/on-event.ts";
 import { runtime } from "../support/runtime.ts";
 import { tickets, writeCsv } from "../support/tiny-model.ts";
 import { outputScales } from "./output-scales.ts";
@@ -141,10 +142,10 @@ test("a run that was cut off goes on as if it had not been, its schedule too", a
   // Before and after the schedule freezes something.
   for (const last of [5, 16]) {
     const abort = new AbortController();
-    const onStep = ({ step }: { step: number }) => {
+    const onEvent = on("step", ({ step }: { step: number }) => {
       if (step === last) abort.abort();
-    };
-    const { result } = await fineTune(configOf(output), { signal: abort.signal, onStep, resume: last > 5 });
+    });
+    const { result } = await fineTune(configOf(output), { signal: abort.signal, onEvent, resume: last > 5 });
     expect(result).toBeUndefined();
   }
   await fineTune({ output }, { resume: true });

@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { fineTuneWithReport } from "../../src/reports/reported-run.ts";
+import { fineTune } from "../../src/reports/fine-tune.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
 let home: string;
@@ -21,7 +21,7 @@ afterAll(() => rm(home, { recursive: true }));
 
 test("a run ends with its report", async () => {
   const addresses: string[] = [];
-  const { directory, result } = await fineTuneWithReport(
+  const { directory, result } = await fineTune(
     { ...config, epochs: 2, output: join(home, "reported") },
     { watch: { onServing: (url) => addresses.push(url) } },
   );
@@ -39,7 +39,7 @@ test("a port that is taken is refused before anything is written", async () => {
   onTestFinished(() => void other.close());
   const { port } = other.address() as AddressInfo;
   const output = join(home, "refused");
-  await expect(fineTuneWithReport({ ...config, output }, { watch: { port, onServing: () => {} } })).rejects.toThrow(
+  await expect(fineTune({ ...config, output }, { watch: { port, onServing: () => {} } })).rejects.toThrow(
     `can't watch on port ${port} of 127.0.0.1 (EADDRINUSE)`,
   );
   expect(existsSync(output)).toBe(false);

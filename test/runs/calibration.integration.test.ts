@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { fineTuneWithReport as fineTune } from "../../src/reports/reported-run.ts";
+import { fineTune } from "../../src/reports/fine-tune.ts";
 import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { reliability } from "../../src/tasks/metrics/calibration.ts";
 import { softmax } from "../../src/tasks/probabilities.ts";

@@ -4,8 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
-import { fineTune } from "../../src/runs/fine-tune.ts";
 import { findDevices } from "../../src/runtime/devices-node.ts";
+import { fineTune } from "../support/fine-tune.ts";
+import { on } from "../support/on-event.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
 let home: string;
@@ -22,10 +23,10 @@ afterAll(() => rm(home, { recursive: true }));
 /** The notes of a run, before training and after it. */
 async function notesOf(output: string, given: object): Promise<{ before: string[]; after: string[] }> {
   let before: string[] = [];
-  const onStart = ({ notes }: { notes: readonly string[] }): void => {
+  const onEvent = on("start", ({ notes }: { notes: readonly string[] }): void => {
     before = [...notes];
-  };
-  const { notes } = await fineTune({ ...data, ...given, output: join(home, output) }, { onStart });
+  });
+  const { notes } = await fineTune({ ...data, ...given, output: join(home, output) }, { onEvent });
   return { before, after: notes };
 }
 
@@ -81,14 +82,14 @@ test("nor does a device that fails after its trial, before the first step; what 
 }) => {
   const device = (await findDevices()).find(({ device, usable }) => usable && device !== "cpu")?.device;
   if (!device) return skip("there is no device but the CPU here");
-  const onStart = (): void => {
+  const onEvent = on("start", (): void => {
     throw new Error("device lost");
-  };
+  });
   const output = join(home, "lost");
-  await expect(fineTune({ ...data, device, output }, { onStart })).rejects.toThrow("device lost");
+  await expect(fineTune({ ...data, device, output }, { onEvent })).rejects.toThrow("device lost");
   expect(existsSync(output)).toBe(false);
   await mkdir(output);
   await writeFile(join(output, "notes.txt"), "mine");
-  await expect(fineTune({ ...data, device, output }, { onStart })).rejects.toThrow("device lost");
+  await expect(fineTune({ ...data, device, output }, { onEvent })).rejects.toThrow("device lost");
   expect(await readdir(output)).toEqual(["notes.txt"]);
 });

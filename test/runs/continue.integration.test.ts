@@ -5,8 +5,9 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import { loadAdapter } from "../../src/runs/adapter-folder.ts";
-import { fineTune } from "../../src/runs/fine-tune.ts";
 import type { EvaluationRecord } from "../../src/training/records.ts";
+import { fineTune } from "../support/fine-tune.ts";
+import { on } from "../support/on-event.ts";
 import { writeTinyFamily } from "../support/tiny-family.ts";
 import { tickets, writeCsv } from "../support/tiny-model.ts";
 
@@ -56,14 +57,14 @@ test("a run of one's own goes on where its best epoch was", async () => {
   const before: EvaluationRecord[] = [];
   const again = options("again", { adapter: join(directory, "first") });
   await fineTune(again, {
-    onEvaluation: (record) => {
+    onEvent: on("evaluation", (record) => {
       before.push(record);
-    },
+    }),
   });
   const evaluations: EvaluationRecord[] = [];
   await fineTune(
     { ...first, output: join(directory, "same") },
-    { onEvaluation: (record) => void evaluations.push(record) },
+    { onEvent: on("evaluation", (record) => void evaluations.push(record)) },
   );
   // Epoch 0 is the model before the first step.
   expect(before[0]!.epoch).toBe(0);

@@ -8,9 +8,11 @@ import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
 import { writeReport } from "../../src/reports/report.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { exportRun } from "../../src/runs/export-run.ts";
-import { fineTune, type RunStart } from "../../src/runs/fine-tune.ts";
+import type { RunStart } from "../../src/runs/fine-tune-events.ts";
 import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
+import { fineTune } from "../support/fine-tune.ts";
+import { on } from "../support/on-event.ts";
 import { runtime } from "../support/runtime.ts";
 import { tickets, writeTinyModel } from "../support/tiny-model.ts";
 
@@ -84,11 +86,11 @@ describe("pairs", () => {
       pairs.map(({ anchor, positive }) => ({ anchor, positive })),
     );
     // Told by its columns.
-    const onStart = (begun: RunStart): void => {
+    const onEvent = on("start", (begun: RunStart): void => {
       start = begun;
-    };
+    });
     const given = { ...QUICK, model, train, validation: train, epochs: 12, dimensions: "32,8", output: run() };
-    await fineTune(given, { onStart });
+    await fineTune(given, { onEvent });
   });
 
   test("learn to find what belongs together", async () => {
@@ -168,7 +170,10 @@ describe("pairs", () => {
       dimensions: "32,8",
       output,
     };
-    await fineTune(given, { signal: abort.signal, onStep: ({ step }) => void (step === 7 && abort.abort()) });
+    await fineTune(given, {
+      signal: abort.signal,
+      onEvent: on("step", ({ step }) => void (step === 7 && abort.abort())),
+    });
     await fineTune({ output }, { resume: true });
     const [whole, resumed] = [await readRunRecords(run()), await readRunRecords(output)];
     expect(resumed.steps.map(({ loss }) => loss)).toEqual(whole.steps.map(({ loss }) => loss));
@@ -372,8 +377,8 @@ describe("what cannot be used is refused with a sentence", () => {
   test("a positive equal to its anchor is kept, counted and said", async () => {
     const notes: string[] = [];
     const file = await writeJsonl("same.jsonl", [...few, { anchor: "late", positive: "late" }]);
-    const onStart = (start: RunStart): void => void notes.push(...start.notes);
-    await fineTune({ ...QUICK, model, train: file, validation: file, epochs: 1, output: at("same") }, { onStart });
+    const onEvent = on("start", (start: RunStart): void => void notes.push(...start.notes));
+    await fineTune({ ...QUICK, model, train: file, validation: file, epochs: 1, output: at("same") }, { onEvent });
     expect(notes).toContainEqual(expect.stringMatching(/^1 of 21 examples have a second text that equals the first/));
   });
 

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { exportRun } from "../../src/runs/export-run.ts";
-import { fineTune } from "../../src/runs/fine-tune.ts";
 import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { fineTune } from "../support/fine-tune.ts";
 import { writeTinyFamily } from "../support/tiny-family.ts";
 import { tickets, writeCsv } from "../support/tiny-model.ts";
 

@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
-import { fineTune } from "../../src/runs/fine-tune.ts";
 import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { fineTune } from "../support/fine-tune.ts";
+import { on, together } from "../support/on-event.ts";
 import { runtime } from "../support/runtime.ts";
 import { conll, removeHead, taggedSentences, writeTinyFamily } from "../support/tiny-family.ts";
 
@@ -39,8 +40,10 @@ async function run(model: string, train: string, options: { epochs: number; drop
     // From a new head, so that what training alone teaches shows in the losses.
     { ...QUICK, headStart: "new", ...options, model, train: join(home, train), validationSplit: 0.25, output },
     {
-      onStart: ({ base }) => void made.push(...base.newWeights.map(({ name }) => name)),
-      onStep: ({ loss }) => void losses.push(loss),
+      onEvent: together(
+        on("start", ({ base }) => void made.push(...base.newWeights.map(({ name }) => name))),
+        on("step", ({ loss }) => void losses.push(loss)),
+      ),
     },
   );
   return { output, result: result!, losses, made };

@@ -2,8 +2,9 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { fineTune, fineTuneEvents, type RunEvent } from "../../src/runs/fine-tune.ts";
+import { fineTuneEvents, type RunEvent } from "../../src/runs/fine-tune-events.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
+import { fineTune } from "../support/fine-tune.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
 let home: string;

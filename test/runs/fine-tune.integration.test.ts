@@ -5,15 +5,17 @@ import { tmpdir } from "node:os";
 import { join, sep } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
-import { fineTuneWithReport } from "../../src/reports/reported-run.ts";
+import { fineTune as fineTuneWithReport } from "../../src/reports/fine-tune.ts";
 import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
-import { type FineTuneOptions, fineTune, type RunStart } from "../../src/runs/fine-tune.ts";
+import type { RunEvent, RunStart } from "../../src/runs/fine-tune-events.ts";
 import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import type { RunResult } from "../../src/runs/records.ts";
 import { flatOptions } from "../../src/runs/run-config.ts";
 import { lockRun } from "../../src/runs/run-lock.ts";
+import { type FineTuneOptions, fineTune } from "../support/fine-tune.ts";
+import { on, together } from "../support/on-event.ts";
 import { runtime } from "../support/runtime.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
@@ -37,17 +39,23 @@ async function interrupted(name: string, steps: number, options: FineTuneOptions
   const outcome = await run(name, {}, {
     ...options,
     signal: abort.signal,
-    onStart: () => steps === 0 && abort.abort(),
-    onStep: ({ step }) => step + 1 === steps && abort.abort(),
+    onEvent: together(
+      on("start", () => steps === 0 && abort.abort()),
+      on("step", ({ step }) => step + 1 === steps && abort.abort()),
+    ),
   } as FineTuneOptions);
   expect(outcome.result).toBeUndefined();
   return outcome.directory;
 }
 
 /** Ends a run after its first step. */
-function aborting(): FineTuneOptions {
+function aborting(onStart: (start: RunStart) => unknown = () => {}): FineTuneOptions {
   const abort = new AbortController();
-  return { signal: abort.signal, onStep: () => abort.abort() };
+  const onEvent = async (event: RunEvent): Promise<void> => {
+    if (event.kind === "start") await onStart(event);
+    else if (event.kind === "step") abort.abort();
+  };
+  return { signal: abort.signal, onEvent };
 }
 
 /** A callback that throws at one record. */
@@ -266,10 +274,10 @@ describe("a run that was cut off", () => {
     const given = { tokenBudget: 12 };
     const { directory: undisturbed } = await run(`undisturbed-${steps}`, given);
     const abort = new AbortController();
-    const onStep = ({ step }: { step: number }): void => {
+    const onEvent = on("step", ({ step }: { step: number }): void => {
       if (step + 1 === steps) setImmediate(() => abort.abort());
-    };
-    const { directory, result } = await run(`within-${steps}`, given, { signal: abort.signal, onStep });
+    });
+    const { directory, result } = await run(`within-${steps}`, given, { signal: abort.signal, onEvent });
     expect(result).toBeUndefined();
     const before = await readRunRecords(directory);
     expect([before.steps.length, before.evaluations.length]).toEqual(steps === 6 ? [6, 1] : [8, 2]);
@@ -289,9 +297,9 @@ describe("a run that was cut off", () => {
       "crashed",
       {},
       {
-        onStep: ({ step }) => {
+        onEvent: on("step", ({ step }) => {
           if (step === 9) throw new Error("power cut");
-        },
+        }),
       },
     );
     await expect(crash).rejects.toThrow("power cut");
@@ -355,9 +363,9 @@ describe("a run that was cut off", () => {
       "early",
       {},
       {
-        onStart: () => {
+        onEvent: on("start", () => {
           throw new Error("power cut");
-        },
+        }),
       },
     );
     await expect(crash).rejects.toThrow("power cut");
@@ -370,7 +378,16 @@ describe("a run that was cut off", () => {
   });
 
   test("between an epoch's last step and its evaluation makes up for that", async () => {
-    const crash = run("unevaluated", { checkpointEvery: 6 }, { onEvaluation: failing(({ epoch }) => epoch === 2) });
+    const crash = run(
+      "unevaluated",
+      { checkpointEvery: 6 },
+      {
+        onEvent: on(
+          "evaluation",
+          failing(({ epoch }) => epoch === 2),
+        ),
+      },
+    );
     await expect(crash).rejects.toThrow("power cut");
     const directory = join(home, "unevaluated");
     expect(await readdir(join(directory, "checkpoints"))).toContain("step-12.safetensors");
@@ -385,7 +402,16 @@ describe("a run that was cut off", () => {
       ["60s", ["step-0.safetensors"]],
     ] as const) {
       const name = `every-${checkpointEvery}`;
-      const crash = run(name, { checkpointEvery }, { onStep: failing(({ step }) => step === 5) });
+      const crash = run(
+        name,
+        { checkpointEvery },
+        {
+          onEvent: on(
+            "step",
+            failing(({ step }) => step === 5),
+          ),
+        },
+      );
       await expect(crash).rejects.toThrow("power cut");
       expect((await readdir(join(home, name, "checkpoints"))).sort()).toEqual(kept);
       await resume(join(home, name));
@@ -402,8 +428,7 @@ describe("a run that was cut off", () => {
   test("elsewhere is told that bits may differ", async () => {
     const directory = await interrupted("elsewhere", 3);
     const starts: RunStart[] = [];
-    const onStart = (start: RunStart) => void starts.push(start);
-    await fineTune({ output: directory, threads: 2 }, { resume: true, ...aborting(), onStart });
+    await fineTune({ output: directory, threads: 2 }, { resume: true, ...aborting((start) => starts.push(start)) });
     expect(starts[0]!.notes).toEqual([
       "the run goes on with another number of threads (1, now 2); its numbers may differ in their last bits",
     ]);
@@ -429,8 +454,7 @@ describe("a run that was cut off", () => {
     const newest = join(checkpoints, "step-9.safetensors");
     await writeFile(newest, damaged(await readFile(newest)));
     const starts: RunStart[] = [];
-    const onStart = (start: RunStart) => void starts.push(start);
-    await fineTune({ output: directory }, { resume: true, ...aborting(), onStart });
+    await fineTune({ output: directory }, { resume: true, ...aborting((start) => starts.push(start)) });
     expect(starts[0]!.stepsDone).toBe(6);
     expect(starts[0]!.notes[0]).toMatch(/step-9\.safetensors .*; the checkpoint before it is used$/);
     expect(existsSync(newest)).toBe(false);
@@ -477,7 +501,7 @@ test.each([
 test("what fails after training says that it is saved and what to repeat", async () => {
   const directory = join(home, "unsaved");
   const inTheWay = join(directory, "adapter");
-  const failing = run("unsaved", {}, { onStart: () => writeFile(inTheWay, "") });
+  const failing = run("unsaved", {}, { onEvent: on("start", () => writeFile(inTheWay, "")) });
   await expect(failing).rejects.toThrow(
     `cannot write ${inTheWay}: there is a file of that name; remove it or choose another place; training has ended and is saved: --resume ${directory} writes what is missing`,
   );
@@ -488,8 +512,8 @@ test("what fails after training says that it is saved and what to repeat", async
 
 test("a run whose report cannot be written has finished, and says what to repeat", async () => {
   const output = join(home, "unreported");
-  const onStart = () => mkdir(join(output, "report.html")).then(() => undefined);
-  const outcome = await fineTuneWithReport({ model, train, ...SETTINGS, output }, { onStart });
+  const onEvent = on("start", () => mkdir(join(output, "report.html")).then(() => undefined));
+  const outcome = await fineTuneWithReport({ model, train, ...SETTINGS, output }, { onEvent });
   expect(outcome.result?.steps).toBe(24);
   expect(outcome.reportFailure).toMatch(
     /report\.html: .*; the run has finished, only its report is missing: aflora report /,

@@ -3,8 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
-import { fineTune } from "../../src/runs/fine-tune.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
+import { fineTune } from "../support/fine-tune.ts";
+import { on } from "../support/on-event.ts";
 import { writeTinyFamily } from "../support/tiny-family.ts";
 
 let home: string;
@@ -32,7 +33,7 @@ test("--method head is the fitted head alone: no step is taken, and it answers f
     "alone",
     { method: "head" },
     {
-      onStart: (start: { notes: readonly string[] }) => notes.push(...start.notes),
+      onEvent: on("start", (start: { notes: readonly string[] }) => notes.push(...start.notes)),
     },
   );
   expect(result).toMatchObject({ steps: 0, epochs: 0, bestEpoch: 0, secondsPerStep: 0, tokensPerSecond: 0 });
@@ -64,7 +65,7 @@ test("a run whose head reads pooled hidden states goes on to the bit", async () 
   const abort = new AbortController();
   await run("cut", given, {
     signal: abort.signal,
-    onStep: ({ step }: { step: number }) => step === 6 && abort.abort(),
+    onEvent: on("step", ({ step }: { step: number }) => step === 6 && abort.abort()),
   });
   await fineTune({ output: join(home, "cut") }, { resume: true });
   const weights = (name: string) => readFile(join(home, name, "adapter", "adapter.safetensors"));
@@ -106,8 +107,8 @@ test("classes of few texts are learned by contrast where the model embeds senten
   expect(found!.metrics.accuracy).toBe(1);
 
   const abort = new AbortController();
-  const onStep = ({ step }: { step: number }) => step === 5 && abort.abort();
-  await fineTune({ ...given, output: join(home, "contrast-cut") }, { signal: abort.signal, onStep } as object);
+  const onEvent = on("step", ({ step }: { step: number }) => step === 5 && abort.abort());
+  await fineTune({ ...given, output: join(home, "contrast-cut") }, { signal: abort.signal, onEvent } as object);
   await fineTune({ output: join(home, "contrast-cut") }, { resume: true });
   const weights = (name: string) => readFile(join(home, name, "adapter", "adapter.safetensors"));
   expect((await weights("contrast-cut")).equals(await weights("contrast"))).toBe(true);

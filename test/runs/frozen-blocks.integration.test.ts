@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
-import { type FineTuneOptions, fineTune } from "../../src/runs/fine-tune.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import { HIDDEN_STATES } from "../../src/runs/run-folder.ts";
+import { type FineTuneOptions, fineTune } from "../support/fine-tune.ts";
+import { on } from "../support/on-event.ts";
 import { rewritings, writeTinyEncoderDecoder } from "../support/synthetic-rewriting.ts";
 import { chats, writeJsonl, writeTinyLanguageModel } from "../support/tiny-language-model.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
@@ -58,11 +59,11 @@ test("hidden states beyond memory are in a file while it trains, and gone in the
   let size = 0;
   const { directory } = await run("cut", given, {
     signal: abort.signal,
-    async onStep({ step }) {
+    onEvent: on("step", async ({ step }) => {
       if (step !== 16) return;
       size = (await stat(join(home, "cut", HIDDEN_STATES))).size;
       abort.abort();
-    },
+    }),
   });
   expect(size).toBeGreaterThan(0);
   for (const each of [whole, directory]) expect(existsSync(join(each, HIDDEN_STATES))).toBe(false);

@@ -5,8 +5,9 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { exportRun } from "../../src/runs/export-run.ts";
-import { fineTune } from "../../src/runs/fine-tune.ts";
 import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { fineTune } from "../support/fine-tune.ts";
+import { on } from "../support/on-event.ts";
 
 const LLAMA = fileURLToPath(new URL("../fixtures/gguf/llama.gguf", import.meta.url));
 
@@ -41,7 +42,7 @@ describe("a run on a GGUF file", () => {
     const cut = new AbortController();
     const first = await fineTune(
       { ...given, output },
-      { signal: cut.signal, onStep: ({ step }) => (step === 4 ? cut.abort() : undefined) },
+      { signal: cut.signal, onEvent: on("step", ({ step }) => (step === 4 ? cut.abort() : undefined)) },
     );
     expect(first.result).toBeUndefined();
     const { result } = await fineTune({ output }, { resume: true });

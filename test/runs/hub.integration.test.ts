@@ -5,13 +5,15 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { UserError } from "../../src/errors.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
-import { fineTune, type RunStart } from "../../src/runs/fine-tune.ts";
+import type { RunEvent, RunStart } from "../../src/runs/fine-tune-events.ts";
 import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { loadTask } from "../../src/runs/load-task.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import { comparison } from "../../src/studies/compare.ts";
 import { planStudy } from "../../src/studies/study-plan.ts";
+import { fineTune } from "../support/fine-tune.ts";
 import { COMMIT, LocalHub } from "../support/local-hub.ts";
+import { on, together } from "../support/on-event.ts";
 import { runtime } from "../support/runtime.ts";
 import { writeTinyFamily } from "../support/tiny-family.ts";
 
@@ -97,8 +99,9 @@ test("a run that goes on, and an evaluation, read the data set's commit that the
   const abort = new AbortController();
   const given = { ...QUICK, ...data, model: folder, batchSize: 8, output: directory };
   const began: RunStart[] = [];
-  const onStart = (start: RunStart) => void began.push(start);
-  await fineTune(given, { signal: abort.signal, onStart, onStep: () => abort.abort() });
+  const onStart = on<RunEvent, "start">("start", (start) => void began.push(start));
+  const onStep = on("step", () => abort.abort());
+  await fineTune(given, { signal: abort.signal, onEvent: together<RunEvent>(onStart, onStep) });
   expect((await readRunRecords(directory)).dataFingerprint).toMatchObject({
     revision: COMMIT,
     examples: { train: 24, validation: { validation: 12 } },
@@ -110,7 +113,7 @@ test("a run that goes on, and an evaluation, read the data set's commit that the
   Object.assign(repository, { commit: COMMIT.replaceAll("0", "f"), files: fewer });
   expect((await loadTask(began[0]!.config)).train.length).toBeLessThan(began[0]!.task.train.length);
 
-  const { result } = await fineTune({ output: directory }, { resume: true, onStart });
+  const { result } = await fineTune({ output: directory }, { resume: true, onEvent: onStart });
   expect(result!.steps).toBe(3);
   expect(began[1]!.task).toEqual(began[0]!.task);
   repository.files = { "cola/train.parquet": fewer["cola/train-00001-of-00002.parquet"]! };

@@ -5,8 +5,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
 import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
-import { fineTune } from "../../src/runs/fine-tune.ts";
 import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { fineTune } from "../support/fine-tune.ts";
+import { on } from "../support/on-event.ts";
 import { runtime } from "../support/runtime.ts";
 import { conll, taggedSentences, writeTinyFamily } from "../support/tiny-family.ts";
 
@@ -95,7 +96,7 @@ describe("token classification", () => {
     const once = { ...QUICK, ...files, model, epochs: 1, headStart: "new" };
     const weighed = { ...once, classWeights: "balanced", output: join(home, "weighed") };
     const losses: number[] = [];
-    await fineTune(weighed, { onStep: ({ loss }) => void losses.push(loss) });
+    await fineTune(weighed, { onEvent: on("step", ({ loss }) => void losses.push(loss)) });
     expect(losses[0]).toBeGreaterThan(0.5);
     expect(losses[0]).toBeLessThan(3);
   });

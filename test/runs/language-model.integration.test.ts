@@ -5,11 +5,13 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { exportRun } from "../../src/runs/export-run.ts";
-import { fineTune, type RunStart } from "../../src/runs/fine-tune.ts";
+import type { RunStart } from "../../src/runs/fine-tune-events.ts";
 import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import { promptOf } from "../../src/tasks/prompt.ts";
 import { ChatTemplate } from "../../src/tokenization/chat-template.ts";
+import { fineTune } from "../support/fine-tune.ts";
+import { on } from "../support/on-event.ts";
 import { runtime } from "../support/runtime.ts";
 import { chats, questions, writeJsonl, writeTinyLanguageModel } from "../support/tiny-language-model.ts";
 
@@ -32,9 +34,9 @@ describe("a chat model learns conversations", () => {
   beforeAll(async () => {
     await writeJsonl(join(home, "chat.jsonl"), chats(40));
     await fineTune(config(), {
-      onStart(given) {
+      onEvent: on("start", (given) => {
         start = given;
-      },
+      }),
     });
   });
 
@@ -84,9 +86,9 @@ describe("a chat model learns conversations", () => {
     const other = { ...config(), output: join(home, "resumed") };
     const cut = await fineTune(other, {
       signal: abort.signal,
-      onStep({ step }) {
+      onEvent: on("step", ({ step }) => {
         if (step === 7) abort.abort();
-      },
+      }),
     });
     expect(cut.result).toBeUndefined();
     await fineTune({ output: other.output }, { resume: true });
@@ -126,9 +128,9 @@ describe("GSM8K as published", () => {
     const config = { model, task: "gsm8k", data: data(), preset: "paper", rank: 4, alpha: 8, threads: 1, output };
     let shown = "";
     await fineTune(config, {
-      onStart({ sample }) {
+      onEvent: on("start", ({ sample }) => {
         shown = sample!.map(({ text, counts }) => (counts ? `⟦${text}⟧` : text)).join("");
-      },
+      }),
     });
     expect(shown).toMatch(/^<\|im_start\|>⟦system.*How many apples.*<<\d+-5=\d+>>\d+\n#### \d+<\|im_end\|>\n⟧$/s);
     const { result, config: saved, freezing, evaluations, steps: taken } = await readRunRecords(output);
@@ -171,10 +173,10 @@ describe("what counts", () => {
     await fineTune(rest, {
       overwrite,
       signal: abort.signal,
-      onStart({ sample }) {
+      onEvent: on("start", ({ sample }) => {
         shown = sample!.map(({ text, counts }) => (counts ? `⟦${text}⟧` : text)).join("");
         abort.abort();
-      },
+      }),
     });
     return shown;
   };
@@ -251,7 +253,7 @@ test("micro-batches make no difference to the loss and its gradient", async () =
 });
 
 describe("long examples", () => {
-  test("are shortened in their prompts and counted; those whose answer is too long are left out", async () => {
+  test("are cut and counted; those of which nothing is left that counts are left out", async () => {
     const long = { prompt: "the cat ".repeat(200), completion: "So." };
     const half = { prompt: "How?", completion: "the cat ".repeat(100) };
     const train = await writeJsonl(join(home, "long.jsonl"), [...questions(12), long, half, long]);
@@ -260,15 +262,13 @@ describe("long examples", () => {
     await fineTune(
       { ...QUICK, model, train, validation, epochs: 1, maxLength: 120, output: join(home, "long") },
       {
-        onStart(start) {
+        onEvent: on("start", (start) => {
           notes = start.notes;
-        },
+        }),
       },
     );
-    expect(notes).toContain(
-      "2 of 15 training examples are longer than 120 tokens and are shortened to that (--max-length)",
-    );
-    expect(notes).toContain("1 of 15 training examples have nothing that counts within 120 tokens and are left out");
+    expect(notes).toContain("1 of 15 training examples are longer than 120 tokens and are cut there (--max-length)");
+    expect(notes).toContain("2 of 15 training examples have nothing that counts within 120 tokens and are left out");
     await expect(
       fineTune({ ...QUICK, model, train, validation, maxLength: 12, output: join(home, "none") }),
     ).rejects.toThrow(

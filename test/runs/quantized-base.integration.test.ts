@@ -8,10 +8,11 @@ import { UserError } from "../../src/errors.ts";
 import { BASE_FORMATS } from "../../src/models/base-format.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { exportRun } from "../../src/runs/export-run.ts";
-import { type FineTuneOptions, fineTune } from "../../src/runs/fine-tune.ts";
 import { openAdapter } from "../../src/runs/open-adapter.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import { CUTS_BYTES, cutsBytes } from "../support/byte-products.ts";
+import { type FineTuneOptions, fineTune } from "../support/fine-tune.ts";
+import { on } from "../support/on-event.ts";
 import { chats, writeJsonl, writeTinyLanguageModel } from "../support/tiny-language-model.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
@@ -70,8 +71,8 @@ describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a run with
   test("that was cut off goes on to the same adapter, to the bit", async () => {
     const { directory: whole } = await run(`${base}-uncut`, { base });
     const abort = new AbortController();
-    const onStep = ({ step }: { step: number }) => step === 8 && abort.abort();
-    const { directory } = await run(`${base}-cut`, { base }, { signal: abort.signal, onStep } as FineTuneOptions);
+    const onEvent = on("step", ({ step }: { step: number }) => step === 8 && abort.abort());
+    const { directory } = await run(`${base}-cut`, { base }, { signal: abort.signal, onEvent } as FineTuneOptions);
     await fineTune({ output: directory }, { resume: true });
     expect(await losses(directory)).toEqual(await losses(whole));
     expect(await adapterOf(directory)).toEqual(await adapterOf(whole));

@@ -6,9 +6,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AdapterHost } from "../../src/inference/adapter-host.ts";
 import type { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
 import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
-import { fineTune } from "../../src/runs/fine-tune.ts";
 import { openAdapter } from "../../src/runs/open-adapter.ts";
 import { type OpenAiServer, serveModels } from "../../src/serving/openai-server.ts";
+import { fineTune } from "../support/fine-tune.ts";
 import { runtime } from "../support/runtime.ts";
 import { tickets, writeTinyModel } from "../support/tiny-model.ts";
 

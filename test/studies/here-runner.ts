@@ -2,8 +2,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { writeJsonFile } from "../../src/checkpoints/json-file-node.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
-import { fineTune } from "../../src/runs/fine-tune.ts";
 import { REPORTED, type TrialRunner } from "../../src/studies/run-study.ts";
+import { fineTune } from "../support/fine-tune.ts";
 
 /** Trials in this process, which is quicker than a process each. */
 export const hereRunner: TrialRunner = async ({ config, resume, stopAfter, reported, directory }) => {

@@ -6,7 +6,7 @@ import type { Tensor } from "../../src/graph/tensor.ts";
 import { constant, normal, randomFor } from "../../src/methods/initializers.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { traceModel } from "../../src/models/trace.ts";
-import { fineTune } from "../../src/runs/fine-tune.ts";
+import { fineTune } from "./fine-tune.ts";
 
 const CHAT = fileURLToPath(new URL("../fixtures/chat/", import.meta.url));
 

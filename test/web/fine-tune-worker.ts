@@ -1,4 +1,5 @@
 import { adapterBytes, FineTunedModel, fineTune, webRuntime } from "../../src/web.ts";
+import { on } from "../support/on-event.ts";
 import { answerPage } from "./answer.ts";
 import { CONFIG, TEXTS, tablesOf } from "./five-steps.ts";
 
@@ -29,20 +30,21 @@ answerPage(async ({ threads, model, data, base: format }: FineTuneRequest): Prom
   if (!response.ok) throw new Error(`${data}: ${response.status}`);
   const losses: number[] = [];
   let [seconds, tokens] = [0, 0];
-  const { adapter, base, runtime } = await fineTune(
+  const { finished } = await fineTune(
     { ...CONFIG, ...tablesOf(await response.text()), ...(format && { base: format }), model },
     {
       runtime: await webRuntime({ threads }),
-      onStep(record) {
+      onEvent: on("step", (record) => {
         losses.push(record.loss);
         if (record.step === 0) return;
         seconds += record.seconds;
         tokens += record.tokens;
-      },
+      }),
     },
   );
-  const tuned = await FineTunedModel.adapt(base, adapter!, runtime);
+  const { adapter, base, runtime } = finished!;
+  const tuned = await FineTunedModel.adapt(base, adapter, runtime);
   const predictions = await tuned.predict(TEXTS);
   await tuned.release();
-  return { losses, files: adapterBytes(adapter!), labels: predictions.map(({ label }) => label), seconds, tokens };
+  return { losses, files: adapterBytes(adapter), labels: predictions.map(({ label }) => label), seconds, tokens };
 });

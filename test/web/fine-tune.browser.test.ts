@@ -10,6 +10,7 @@ import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { fineTuneInPage, type PageFineTuneOutcome } from "../../src/trainer/fine-tune-in-page.ts";
 import { CUTS_BYTES, cutsBytes } from "../support/byte-products.ts";
 import { inChromium, installedChromium, launchChromium } from "../support/chromium.ts";
+import { on } from "../support/on-event.ts";
 import { relativeError } from "../support/small-bert.ts";
 import { bundleForBrowser } from "./bundle.ts";
 import type { FineTuneAnswer, FineTuneRequest } from "./fine-tune-worker.ts";
@@ -37,7 +38,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     tables = tablesOf(await readFile(join(assets, DATA), "utf8"));
     inNode = await fineTuneInPage(
       { ...CONFIG, ...tables, model: folderFiles(join(assets, BUNDLED_MODEL)), modelName: NAME, revision: "v2" },
-      { runtime: nodeRuntime({ threads: 2 }), onStep: ({ loss }) => void losses.push(loss) },
+      { runtime: nodeRuntime({ threads: 2 }), onEvent: on("step", ({ loss }) => void losses.push(loss)) },
     );
   });
   afterAll(async () => {
@@ -84,7 +85,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
       try {
         const predictions = await tuned.predict(TEXTS);
         expect(predictions.map(({ label }) => label)).toEqual(answer.labels);
-        const expected = inNode.adapter!.parameters;
+        const expected = inNode.finished!.adapter.parameters;
         expect(expected.size).toBeGreaterThan(100);
         for (const [name, parameter] of expected) {
           expect(relativeError(tuned.parameters.get(name)!, parameter), name).toBeLessThan(1e-3);
@@ -100,7 +101,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     const expected: number[] = [];
     await fineTuneInPage(
       { ...CONFIG, ...tables, base: "int8", model: folderFiles(join(assets, BUNDLED_MODEL)) },
-      { runtime: nodeRuntime({ threads: 2 }), onStep: ({ loss }) => void expected.push(loss) },
+      { runtime: nodeRuntime({ threads: 2 }), onEvent: on("step", ({ loss }) => void expected.push(loss)) },
     );
     const { answer, complaints } = await inPage(2, true, { base: "int8" });
     expect(complaints).toEqual([]);
@@ -110,7 +111,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
   });
 
   test("the adapter names the model and the revision that it was trained on", () => {
-    expect(inNode.adapter!.description).toMatchObject({ model: NAME, revision: "v2" });
+    expect(inNode.finished!.adapter.description).toMatchObject({ model: NAME, revision: "v2" });
   });
 
   test("what fails in the worker is told", async () => {

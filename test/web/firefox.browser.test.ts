@@ -10,6 +10,7 @@ import { BUNDLED_MODEL } from "../../src/index.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { writePage } from "../../src/serving/page-server.ts";
 import { fineTuneInPage } from "../../src/trainer/fine-tune-in-page.ts";
+import { on } from "../support/on-event.ts";
 import { buildPage } from "./built-page.ts";
 import { startSite } from "./site.ts";
 
@@ -54,7 +55,7 @@ test.skipIf(!installed)(
         model: folderFiles(join(assets, BUNDLED_MODEL)),
         train: { name: "reviews.csv", text: csv },
       },
-      { runtime: nodeRuntime({ threads: 2 }), onStep: ({ loss }) => void losses.push(loss) },
+      { runtime: nodeRuntime({ threads: 2 }), onEvent: on("step", ({ loss }) => void losses.push(loss)) },
     );
 
     const [site, profile] = [join(home, "site"), join(home, "profile")];

@@ -16,6 +16,7 @@ import { type PageServer, servePage, writePage } from "../../src/serving/page-se
 import { fineTuneInPage } from "../../src/trainer/fine-tune-in-page.ts";
 import { AFLORA } from "../support/aflora.ts";
 import { inChromium, installedChromium, launchChromium } from "../support/chromium.ts";
+import { on } from "../support/on-event.ts";
 import { buildPage, Visit } from "./built-page.ts";
 import { startSite } from "./site.ts";
 
@@ -77,7 +78,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
         model: folderFiles(join(assets, BUNDLED_MODEL)),
         train: { name: "reviews.csv", text: data },
       },
-      { runtime: nodeRuntime({ threads: 2 }), onStep: ({ loss }) => void losses.push(loss) },
+      { runtime: nodeRuntime({ threads: 2 }), onEvent: on("step", ({ loss }) => void losses.push(loss)) },
     );
     expect(losses.length).toBeGreaterThanOrEqual(20);
 

@@ -19,6 +19,7 @@ import { DropoutMasks } from "../../src/training/dropout-masks.ts";
 import { layOut } from "../../src/training/model-inputs.ts";
 import { objectiveInputs, totalWeight } from "../../src/training/objective-inputs.ts";
 import { GRADIENT, writeStep } from "../../src/training/step-graph.ts";
+import { on } from "../support/on-event.ts";
 import { exampleOf, LABELS, randomModel } from "../support/random-model.ts";
 import { answerPage } from "./answer.ts";
 
@@ -86,7 +87,7 @@ answerPage(async ({ cases, model, data }: WebGpuRequest): Promise<WebGpuAnswer> 
   for (const device of ["cpu", "webgpu"] as const) {
     await fineTuneInPage(
       { ...options, model, train: { name: "tickets.csv", text: data } },
-      { runtime: runtimes[device], onStep: ({ loss }) => void losses[device].push(loss) },
+      { runtime: runtimes[device], onEvent: on("step", ({ loss }) => void losses[device].push(loss)) },
     );
   }
 

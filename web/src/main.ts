@@ -120,14 +120,14 @@ async function run(train: () => Promise<EndFacts>): Promise<void> {
 function heard(event: SessionEvent): void {
   progress.take(event);
   if (event.kind === "start") {
-    records = event.start.records;
-    about = event.start.run;
+    records = event.records;
+    about = event.run;
     result = undefined;
     showSteps(["data", "model", "train", "look"]);
-  } else if (event.kind === "step") records.steps.push(event.record);
-  else if (event.kind === "freezing") records.freezing.push(event.record);
-  else if (event.kind === "evaluation") records.evaluations.push(event.record);
-  if (event.kind !== "download") look.follow(records);
+  } else if (event.kind === "step") records.steps.push(event);
+  else if (event.kind === "freezing") records.freezing.push(event);
+  else if (event.kind === "evaluation") records.evaluations.push(event);
+  if (event.kind !== "download" && event.kind !== "fitting") look.follow(records);
 }
 
 /** While a run goes on nothing of it can be changed. */

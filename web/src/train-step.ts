@@ -112,10 +112,14 @@ export class TrainingProgress {
       const { file, received, size } = event.progress;
       this.say(`Reading ${file}: ${prefixed(received, "B")}${size ? ` of ${prefixed(size, "B")}` : ""}`);
       if (size) byId("bar", HTMLProgressElement).value = received / size;
-    } else if (event.kind === "start") this.#begun(event.start);
-    else if (event.kind === "note") byId("notes", HTMLElement).append(element("li", event.note));
-    else if (event.kind === "step") this.#step(event.record);
-    else if (event.kind === "evaluation") this.#evaluated(event.record);
+    } else if (event.kind === "fitting") {
+      const { done, of } = event.progress;
+      this.say(`Fitting the head: ${number(done)} of ${number(of)} examples read`);
+      byId("bar", HTMLProgressElement).value = done / of;
+    } else if (event.kind === "start") this.#begun(event);
+    else if (event.kind === "note") byId("notes", HTMLElement).append(element("li", event.text));
+    else if (event.kind === "step") this.#step(event);
+    else if (event.kind === "evaluation") this.#evaluated(event);
   }
 
   say(text: string): void {

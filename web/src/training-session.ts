@@ -3,7 +3,6 @@ import { UserError } from "../../src/errors.ts";
 import { writeOnnxFolder } from "../../src/export/onnx/folder.ts";
 import { writePeftFolder } from "../../src/export/peft/write.ts";
 import { type Adapter, adapterBytes } from "../../src/inference/adapter.ts";
-import { readBaseModel } from "../../src/inference/base-model.ts";
 import { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
 import { fitAdapter } from "../../src/inference/fitted-adapter.ts";
 import { mergeWeights } from "../../src/methods/merge.ts";
@@ -13,7 +12,6 @@ import { summarise } from "../../src/runs/run-result.ts";
 import { DEVICES } from "../../src/runtime/devices.ts";
 import { pageDevices, webRuntime } from "../../src/runtime/runtime-web.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
-import { computeMetrics } from "../../src/tasks/examples.ts";
 import type { Columns, Table } from "../../src/tasks/rows.ts";
 import { heldOutText } from "../../src/tasks/split.ts";
 import type { TextPrediction } from "../../src/tasks/task-kinds.ts";
@@ -21,10 +19,13 @@ import {
   fineTuneInPage,
   type PageFineTuneConfig,
   type PageFineTuneOutcome,
+  type PageRunEnd,
+  type PageRunEvent,
   type PageRunStart,
 } from "../../src/trainer/fine-tune-in-page.ts";
+import type { CheckpointEvent } from "../../src/training/events.ts";
+import type { FittingProgress } from "../../src/training/fit-head.ts";
 import type { MemoryEstimate } from "../../src/training/memory-estimate.ts";
-import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../src/training/records.ts";
 import type { TrainingState } from "../../src/training/training-state.ts";
 import { type FileFacts, factsOf, readExamples, type TaskFacts, taskFactsOf } from "./examples-file.ts";
 import { type ModelFacts, modelFacts } from "./model-facts.ts";
@@ -53,14 +54,13 @@ import { zipFolder } from "./zip-folder.ts";
 /** What the page is told while a run goes on. */
 export type SessionEvent =
   | { kind: "download"; progress: DownloadProgress }
-  | { kind: "start"; start: StartFacts }
-  | { kind: "note"; note: string }
-  | { kind: "step"; record: StepRecord }
-  | { kind: "freezing"; record: FreezingRecord }
-  | { kind: "evaluation"; record: EvaluationRecord };
+  | { kind: "fitting"; progress: FittingProgress }
+  | StartFacts
+  | Exclude<PageRunEvent, PageRunStart | CheckpointEvent | PageRunEnd>;
 
 /** What is known when training begins. */
 export interface StartFacts {
+  kind: "start";
   totalSteps: number;
   stepsDone: number;
   /** By what it computes on a graphics card; absent: in WebAssembly. */
@@ -268,8 +268,6 @@ export class TrainingSession {
     const gone = settings.device !== undefined && !(await pageDevices()).includes(settings.device);
     const runtime = settings.device && (await webRuntime(gone ? {} : { device: settings.device }));
     const config = {
-      // Its buttons stop a step, and not yet the fitting of a head.
-      headStart: "new",
       ...settings.options,
       ...settings.columns,
       ...(settings.kind !== undefined && { kind: settings.kind }),
@@ -288,44 +286,42 @@ export class TrainingSession {
       } catch (error) {
         saves = false;
         const reason = error instanceof Error ? error.message : String(error);
-        this.#tell({ kind: "note", note: `the run cannot be kept in this browser: ${reason}` });
+        this.#tell({ kind: "note", text: `the run cannot be kept in this browser: ${reason}` });
       }
+    };
+    const begin = async (start: PageRunStart): Promise<void> => {
+      started = start;
+      // What fails before leaves the model of the run before.
+      await this.#tuned?.model.release();
+      this.#tuned = undefined;
+      this.#tell(this.#startFacts(start, settings, records));
+      if (gone) this.#tell({ kind: "note", text: GONE });
+      const { device } = start;
+      if (!resume) await save(() => beginSaving({ ...settings, device }, text));
     };
     const outcome = await withinMemory(
       fineTuneInPage(config, {
         ...(runtime && { runtime }),
         signal: this.#abort!.signal,
         resume,
-        onStart: async (start) => {
-          started = start;
-          // What fails before leaves the model of the run before.
-          await this.#tuned?.model.release();
-          this.#tuned = undefined;
-          this.#tell({ kind: "start", start: this.#startFacts(start, settings, records) });
-          if (gone) this.#tell({ kind: "note", note: GONE });
-          const { device } = start;
-          // The head that a run goes on with reads what it read at first.
-          const options = { ...settings.options, headFeatures: start.settings.headFeatures };
-          if (!resume) await save(() => beginSaving({ ...settings, options, device }, text));
-        },
-        onStep: async (record) => {
-          records.steps.push(record);
-          this.#tell({ kind: "step", record });
+        onFitting: async (progress) => {
+          this.#tell({ kind: "fitting", progress });
           await this.#turn();
         },
-        onFreezingCheck: (record) => {
-          records.freezing.push(record);
-          this.#tell({ kind: "freezing", record });
-        },
-        onEvaluation: async (record) => {
-          records.evaluations.push(record);
-          this.#tell({ kind: "evaluation", record });
+        onEvent: async (event) => {
+          if (event.kind === "start") return begin(event);
+          if (event.kind === "checkpoint")
+            return event.due ? save(() => saveProgress(event.state(), records)) : undefined;
+          if (event.kind === "end") return;
+          if (event.kind === "step") records.steps.push(event);
+          else if (event.kind === "freezing") records.freezing.push(event);
+          else if (event.kind === "evaluation") records.evaluations.push(event);
+          this.#tell(event);
           await this.#turn();
         },
-        onCheckpoint: (state) => save(() => saveProgress(state, records)),
       }),
     );
-    return this.#end(started!, settings, outcome);
+    return this.#end(started, settings, outcome);
   }
 
   /** Lets the page's messages in: a step keeps this thread. */
@@ -342,6 +338,7 @@ export class TrainingSession {
     const { task, base, method, settings, totalSteps, stepsDone, device, memory, notes } = start;
     const { page, usesMainMemory } = DEVICES.find(device);
     return {
+      kind: "start",
       totalSteps,
       stepsDone,
       card: page?.isGraphicsCard ? page.name : undefined,
@@ -362,37 +359,28 @@ export class TrainingSession {
     };
   }
 
-  async #end(start: PageRunStart, settings: RunSettings, found: PageFineTuneOutcome): Promise<EndFacts> {
-    const { adapter, outcome, base, runtime } = found;
-    const asks = base.head === "languageModel" ? "answer" : settings.columns.textPair ? "pair" : "text";
-    const common = { stopped: outcome.aborted, notes: found.notes, asks } as const;
-    if (!adapter) return { ...common, finished: false };
+  async #end(
+    start: PageRunStart | undefined,
+    settings: RunSettings,
+    { finished, training, notes }: PageFineTuneOutcome,
+  ): Promise<EndFacts> {
+    const asks = start?.base.head === "languageModel" ? "answer" : settings.columns.textPair ? "pair" : "text";
+    const common = { stopped: training?.aborted ?? true, notes, asks } as const;
+    if (!start || !finished) return { ...common, finished: false };
+    const { adapter, base, runtime, onFloat32, calibration } = finished;
     const { memory, task, freezable } = start;
-    // What is tried and taken away stands beside the exact model, as everywhere else.
-    const exact =
-      base.format === "float32"
-        ? base
-        : await readBaseModel(base.files, task, start.settings.seed, {
-            name: base.name,
-            ...(base.revision !== undefined && { revision: base.revision }),
-            format: "float32",
-          });
-    const model = await withinMemory(FineTunedModel.adapt(exact, adapter, runtime));
+    const model = await withinMemory(FineTunedModel.adapt(base, adapter, runtime));
     this.#tuned = { model, adapter, start, runtime };
-    const result = summarise({ method: start.method, run: start.settings }, outcome, {
+    const result = summarise({ method: start.method, run: start.settings }, training!, {
       base,
       task,
       freezable,
-      onFloat32: undefined,
-      calibration: found.calibration,
+      onFloat32,
+      calibration,
       peakMemory: Number.NaN,
       memory: { ...memory, total: inPage(memory) },
       adapterBytes: adapterBytes(adapter)["adapter.safetensors"]!.byteLength,
     });
-    if (exact !== base) {
-      const { examples } = task.validation[0]!;
-      result.float32Metrics = computeMetrics(task, await model.predictLabels(examples), examples);
-    }
     return { ...common, finished: true, result };
   }
 }

@@ -2,7 +2,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Command } from "commander";
 import { readJsonFile, writeJsonFile } from "../../checkpoints/json-file-node.ts";
-import { fineTuneWithReport } from "../../reports/reported-run.ts";
+import { fineTune } from "../../reports/fine-tune.ts";
 import { removeCheckpoints } from "../../runs/checkpoint-folder.ts";
 import { evaluateRun } from "../../runs/evaluate-run.ts";
 import type { FineTuneConfig } from "../../runs/fine-tune-config.ts";
@@ -50,16 +50,15 @@ export function trialCommand(): Command {
     if (!resume) await rm(join(directory, REPORTED), { force: true });
     if (!resume || !(await isFinished(directory))) {
       let totalSteps = 0;
-      const outcome = await fineTuneWithReport(config as FineTuneConfig, {
+      const outcome = await fineTune(config as FineTuneConfig, {
         ...(resume ? { resume } : { overwrite: true }),
         ...(stopAfter !== undefined && { stopAfter }),
         ...(timeUpAfter !== undefined && { timeUp: AbortSignal.timeout(timeUpAfter) }),
         signal: abort.signal,
-        onStart: (start) => {
-          totalSteps = start.totalSteps;
-        },
-        onStep: ({ step, epoch }) => {
-          if (process.connected) process.send!({ step: step + 1, totalSteps, epoch } satisfies TrialProgress);
+        onEvent(event) {
+          if (event.kind === "start") ({ totalSteps } = event);
+          if (event.kind !== "step" || !process.connected) return;
+          process.send!({ step: event.step + 1, totalSteps, epoch: event.epoch } satisfies TrialProgress);
         },
       });
       if (!outcome.result) {

@@ -1,6 +1,7 @@
 import { basename, isAbsolute } from "node:path";
-import type { FineTuneOptions, RunStart } from "../../runs/fine-tune.ts";
+import type { RunEvent, RunStart } from "../../runs/fine-tune-events.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../runs/records.ts";
+import type { FittingProgress } from "../../training/fit-head.ts";
 import { bytes, counted, duration, epochs, integer, metrics } from "./format.ts";
 import { StatusLines } from "./status-lines.ts";
 
@@ -20,14 +21,17 @@ export class TrainingProgress {
   #metric = "";
   #lastLine = 0;
 
-  /** The callbacks to give to a run. */
-  get callbacks(): Pick<FineTuneOptions, "onStart" | "onStep" | "onFreezingCheck" | "onEvaluation"> {
-    return {
-      onStart: (start) => this.#begin(start),
-      onStep: (record) => this.#step(record),
-      onFreezingCheck: (record) => this.#freeze(record),
-      onEvaluation: (record) => this.#evaluation(record),
-    };
+  /** Hears what a run tells. */
+  take(event: RunEvent): void {
+    if (event.kind === "start") this.#begin(event);
+    else if (event.kind === "step") this.#step(event);
+    else if (event.kind === "freezing") this.#freeze(event);
+    else if (event.kind === "evaluation") this.#evaluation(event);
+  }
+
+  /** Hears how far the fitting of a head is. */
+  fitting({ done, of }: FittingProgress): void {
+    if (done < of) this.#status?.set([`fitting the head: ${integer(done)} of ${integer(of)} examples read`]);
   }
 
   /** Leaves the bar as it is. */

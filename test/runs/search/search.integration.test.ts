@@ -4,7 +4,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parquetReadObjects } from "hyparquet";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { fineTune } from "../../../src/runs/fine-tune.ts";
 import { loadFineTunedModel } from "../../../src/runs/load-fine-tuned-model.ts";
 import { WordSearch } from "../../../src/runs/search/bm25.ts";
 import { evaluateSearch } from "../../../src/runs/search/evaluate-search.ts";
@@ -13,6 +12,7 @@ import { readNpy } from "../../../src/runs/search/vector-files.ts";
 import { searchMetric } from "../../../src/tasks/metrics/retrieval-metrics.ts";
 import { unitVector } from "../../../src/tasks/vectors.ts";
 import { aflora, afloraHere, type Ended } from "../../support/aflora.ts";
+import { fineTune } from "../../support/fine-tune.ts";
 import { runtime } from "../../support/runtime.ts";
 import { tickets, writeTinyModel } from "../../support/tiny-model.ts";
 

@@ -1,16 +1,24 @@
 import { join } from "node:path";
-import { type FineTuneOptions, type FineTuneOutcome, fineTuneEvents, type RunEnd, tell } from "../runs/fine-tune.ts";
 import type { FineTuneConfig } from "../runs/fine-tune-config.ts";
+import {
+  fineTuneEvents,
+  type RunControl,
+  type RunEnd,
+  type RunEvent,
+  type RunOutcome,
+} from "../runs/fine-tune-events.ts";
 import { REPORT } from "../runs/run-folder.ts";
 import { writeReport } from "./report.ts";
 import { checkPort, startWatchServer, type WatchServer } from "./watch-server.ts";
 
-export interface ReportedRunOutcome extends FineTuneOutcome {
+export interface FineTuneOutcome extends RunOutcome {
   /** Why there is no report of a run that has finished, and what to repeat. */
   reportFailure?: string;
 }
 
-export interface ReportedRunOptions extends FineTuneOptions {
+export interface FineTuneOptions extends RunControl {
+  /** Hears what happens, when it is in the run folder; what it returns is waited for. */
+  onEvent?(event: RunEvent): void | Promise<void>;
   /** Serve a page on 127.0.0.1 that follows the run and closes with it. */
   watch?: {
     /** A free one where absent. */
@@ -26,16 +34,16 @@ export interface ReportedRunOptions extends FineTuneOptions {
  * @param config options of `aflora train`, by their names without dashes
  * @throws UserError where an option, the data, the model or the port cannot be used; then nothing is written
  */
-export async function fineTuneWithReport(
+export async function fineTune(
   config: FineTuneConfig,
-  { watch, ...options }: ReportedRunOptions = {},
-): Promise<ReportedRunOutcome> {
+  { watch, onEvent, ...options }: FineTuneOptions = {},
+): Promise<FineTuneOutcome> {
   if (watch?.port !== undefined) await checkPort(watch.port);
   let server: WatchServer | undefined;
   let end: RunEnd | undefined;
   try {
     for await (const event of fineTuneEvents(config, options)) {
-      await tell(options, event);
+      await onEvent?.(event);
       if (event.kind === "end") end = event;
       else if (event.kind !== "start") await server?.push(event);
       else if (watch) {

@@ -1,0 +1,166 @@
+import type { Adapter } from "../inference/adapter.ts";
+import { type BaseModel, withHead } from "../inference/base-model.ts";
+import type { BaseFormat } from "../models/base-format.ts";
+import type { Device } from "../runtime/device.ts";
+import type { Runtime } from "../runtime/session.ts";
+import type { TaskData } from "../tasks/example.ts";
+import type { Calibration } from "../training/calibrate.ts";
+import type { Evaluation } from "../training/evaluate.ts";
+import type { TrainingEnd } from "../training/events.ts";
+import type { FittingProgress } from "../training/fit-head.ts";
+import type { MemoryEstimate } from "../training/memory-estimate.ts";
+import type { TrainingState } from "../training/training-state.ts";
+import { suitedTo } from "./contrast.ts";
+import { FineTuning } from "./fine-tuning.ts";
+import { fittedNote, startFromFittedHead } from "./fitted-head.ts";
+import { startFrom } from "./start.ts";
+import type { FineTuningSettings, MethodChoice, SuitedTo } from "./training-options.ts";
+
+/** What a run is asked to be, before its examples and its model are read. */
+export interface AskedRun<Settings extends FineTuningSettings> {
+  method: MethodChoice;
+  /** How the base model is stored. */
+  base: BaseFormat;
+  /** All options, once it is known what suits the examples where they say nothing. */
+  settle(suits: SuitedTo): Settings;
+  /** An adapter to go on from. */
+  adapter?: Adapter | undefined;
+  /** A state of this very run to go on from. */
+  resume?: TrainingState | undefined;
+}
+
+/** A device in use, and what the user should know of it. */
+export interface OpenRuntime {
+  runtime: Runtime;
+  note?: string | undefined;
+  /** Gives back what keeps the device open. */
+  release?(): Promise<void>;
+}
+
+/** Where a run's parts come from: files of this machine, or what a page was given. */
+export interface RunSources<Memory extends MemoryEstimate, Base extends BaseModel> {
+  readTask(): Promise<TaskData>;
+  /** Reads the base model, with a head for the task. */
+  readBase(format: BaseFormat, task: TaskData): Promise<Base>;
+  /** @throws UserError where the device cannot be used. */
+  openRuntime(): Promise<OpenRuntime>;
+  /** Another device, where a step of this run is faster there. */
+  fastest?(fineTuning: FineTuning): Promise<OpenRuntime>;
+  /** Cuts micro-batches smaller where they would not fit. @throws UserError where the run cannot fit at all. */
+  fitMemory(fineTuning: FineTuning, device: Device): { memory: Memory; notes: readonly string[] };
+  /** Why the base model cannot be there in float32 at the end; undefined where it can. */
+  float32TooLarge?(base: BaseModel): string | undefined;
+}
+
+/** What a run came to. */
+export interface FinishedRun {
+  /** The best epoch's, its head divided by the temperature that suits the validation examples. */
+  adapter: Adapter;
+  /** How far its probabilities were from what was right; of labels. */
+  calibration?: Calibration | undefined;
+  /** The model that the adapter stands beside from now on: in float32 where that fits. */
+  base: BaseModel;
+  /** How the adapter does there, where training had another format. */
+  onFloat32?: Evaluation | undefined;
+  /** Why it is not float32. */
+  note?: string | undefined;
+}
+
+/** A run with all that it needs, ready to train. */
+export interface PreparedRun<
+  Settings extends FineTuningSettings,
+  Memory extends MemoryEstimate = MemoryEstimate,
+  Base extends BaseModel = BaseModel,
+> {
+  task: TaskData;
+  /** As it was read, before a head was fitted to it. */
+  loaded: Base;
+  base: BaseModel;
+  method: MethodChoice;
+  /** With every default filled in. */
+  settings: Settings;
+  runtime: Runtime;
+  fineTuning: FineTuning;
+  /** What training is expected to take, bytes. */
+  memory: Memory;
+  /** What the user should know before it trains. */
+  notes: readonly string[];
+  /**
+   * The best adapter, and how it does beside the model that it stands beside from now on.
+   * @throws the signal's reason
+   */
+  finish(end: TrainingEnd, signal?: AbortSignal): Promise<FinishedRun>;
+  /** Gives the device back. */
+  release(): Promise<void>;
+}
+
+export interface PrepareOptions {
+  /** Aborting ends the fitting of a head, with the signal's reason. */
+  signal?: AbortSignal | undefined;
+  /** Told how far the fitting of a head is; what it returns is waited for. */
+  onFitting?: ((progress: FittingProgress) => void | Promise<void>) | undefined;
+}
+
+/**
+ * From options to a run that is ready to train, wherever it runs: reads the examples and the base model, fills in what suits them,
+ * opens the device, fits the head that training starts from, and cuts micro-batches so that they fit.
+ * @throws UserError where an option, the examples, the model or the device cannot be used.
+ */
+export async function prepareRun<
+  Settings extends FineTuningSettings,
+  Memory extends MemoryEstimate,
+  Base extends BaseModel,
+>(
+  { method, base: format, settle, adapter, resume }: AskedRun<Settings>,
+  sources: RunSources<Memory, Base>,
+  { signal, onFitting }: PrepareOptions = {},
+): Promise<PreparedRun<Settings, Memory, Base>> {
+  const read = await sources.readTask();
+  const loaded = await sources.readBase(format, read);
+  const asked = settle(suitedTo(loaded, read, adapter === undefined));
+  const features = adapter ? adapter.description.task.features : (asked.headFeatures ?? resume?.headFeatures);
+  const began = {
+    base: features ? await withHead(loaded, { ...read, features }, asked.seed) : loaded,
+    task: { ...read, features },
+    settings: asked,
+  };
+  const opened = await sources.openRuntime();
+  try {
+    const isNew = !adapter && !resume;
+    const headed = isNew ? await startFromFittedHead(began, opened.runtime, { signal, onFitting }) : undefined;
+    const { base, task } = headed ?? began;
+    const settings = { ...asked, headFeatures: task.features };
+    const start = adapter && startFrom(base, adapter);
+    const fineTuning = new FineTuning({ base, task, method, settings, start, resume });
+    const { memory, notes } = sources.fitMemory(fineTuning, opened.runtime.device);
+    const { runtime, note } = (await sources.fastest?.(fineTuning)) ?? opened;
+    return {
+      task,
+      loaded,
+      base,
+      method,
+      settings,
+      runtime,
+      fineTuning,
+      memory,
+      notes: [
+        ...notes,
+        ...(note === undefined ? [] : [note]),
+        ...(headed ? [fittedNote(headed)] : []),
+        ...(resume ? [] : fineTuning.notes),
+      ],
+      async finish(end, signal) {
+        const { adapter, calibration } = await fineTuning.bestAdapter(end, runtime, signal);
+        const tooLarge = format === "float32" ? undefined : sources.float32TooLarge?.(base);
+        if (format === "float32" || tooLarge) return { adapter, calibration, base, note: tooLarge };
+        const exact = await sources.readBase("float32", task);
+        const onFloat32 = await fineTuning.evaluateOn(exact, adapter, runtime, signal);
+        return { adapter, calibration, base: exact, onFloat32 };
+      },
+      release: async () => opened.release?.(),
+    };
+  } catch (error) {
+    await opened.release?.();
+    throw error;
+  }
+}
