@@ -13,7 +13,7 @@ export default defineConfig({
       project("unit", "test/**/*.test.ts", { exclude: ["test/**/*.{integration,browser}.test.ts", "test/docs/**"] }),
       project("integration", "test/**/*.integration.test.ts", { globalSetup }),
       project("browser", "test/**/*.browser.test.ts", { globalSetup }),
-      project("docs", "test/docs/*.test.ts"),
+      project("docs", "test/docs/*.test.ts", { globalSetup: "./test/docs/install.ts" }),
     ],
     reporters: ["default", "./test/support/skipped-reporter.ts"],
     testTimeout: 120_000,

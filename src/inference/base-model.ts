@@ -67,7 +67,7 @@ export async function readBaseModel(
 ): Promise<BaseModel> {
   const folder = await openModelFolder(files);
   const format = typeof choice === "string" ? choice : choice(float32Bytes(folder));
-  const description = { ...describeModel(folder.config), pooling: await poolingOf(files) };
+  const description = { ...describeModel(folder.config), pooling: await readPooling(files) };
   const read = await readForTask(folder, { ...description, format }, task, seed);
   return {
     name: files.location,
@@ -143,8 +143,8 @@ function refuseOtherModel({ name, modelKind }: TaskKind, { architecture, config 
   );
 }
 
-/** How the folder says that texts are embedded. @throws UserError where it is in a way that is not known. */
-async function poolingOf(files: ModelFiles): Promise<Pooling> {
+/** How a model's folder says that texts are embedded. @throws UserError where it is in a way that is not known. */
+export async function readPooling(files: ModelFiles): Promise<Pooling> {
   const modules = await readSentenceModules(files);
   if (!modules) return MEAN_POOLING;
   const { poolingModes, normalize, maxLength, head } = modules;

@@ -6,12 +6,15 @@ import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
 import { DEFAULT_METHOD, findMethod, METHODS } from "../methods/methods.ts";
 import { type PublishedSetting, publishedOptions, repeatsPapers } from "../methods/published.ts";
 import { BASE_FORMATS } from "../models/base-format.ts";
+import type { Pooling } from "../models/pooling.ts";
 import type { DeviceName } from "../runtime/device.ts";
 import { DEFAULT_DEVICE, DEVICES } from "../runtime/devices.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Runtime } from "../runtime/session.ts";
+import type { TaskData } from "../tasks/example.ts";
 import { glueTaskName } from "../tasks/glue.ts";
 import { findTaskKind, TASK_KINDS } from "../tasks/task-kinds.ts";
+import { suitedTo } from "../trainer/contrast.ts";
 import {
   type FineTuningSettings,
   type MethodChoice,
@@ -183,6 +186,12 @@ export function parseOptions(given: Readonly<Record<string, unknown>>): GivenCon
 export function resolveConfig(given: Readonly<Record<string, unknown>>): RunConfig {
   const { source, method, settle } = parseOptions(given);
   return { source, run: settle(), method };
+}
+
+/** The same with what suits its examples and its model. @param pooling of the model @throws UserError as {@link parseOptions} */
+export function resolveFor(given: Readonly<Record<string, unknown>>, task: TaskData, pooling?: Pooling): RunConfig {
+  const { source, method, settle } = parseOptions(given);
+  return { source, run: settle(suitedTo(pooling, task, given.adapter === undefined)), method };
 }
 
 /** With what the method's authors published of the task, where that is asked for. @throws UserError where it is nothing. */

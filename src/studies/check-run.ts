@@ -1,10 +1,13 @@
-import { readFolderConfig } from "../checkpoints/model-folder-node.ts";
+import { modelFiles, readFolderConfig } from "../checkpoints/model-folder-node.ts";
+import { readPooling } from "../inference/base-model.ts";
 import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
 import { resolveModelFolder } from "../inference/load-base-model-node.ts";
 import { findMethod } from "../methods/methods.ts";
 import { describeModel, type ModelDescription } from "../models/families.ts";
+import type { Pooling } from "../models/pooling.ts";
 import { defaultHead, type ModelTrace, traceModel } from "../models/trace.ts";
-import type { RunConfig } from "../runs/run-config.ts";
+import { type RunConfig, resolveConfig, resolveFor } from "../runs/run-config.ts";
+import type { TaskData } from "../tasks/example.ts";
 import { runSchedule } from "../trainer/run-schedule.ts";
 import { stepsPerEpoch } from "../training/batch-order.ts";
 import { AsyncMemo } from "./async-memo.ts";
@@ -32,18 +35,29 @@ export class RunChecker {
     runSchedule(method, { model, trace, settings: run }, length);
   }
 
+  /** A run's options resolved, with what suits its examples and model where it is not given. */
+  async resolve(given: Readonly<Record<string, unknown>>, task: TaskData): Promise<RunConfig> {
+    return resolveFor(given, task, (await this.#modelOf(resolveConfig(given).run)).pooling);
+  }
+
   #modelOf({ model = BUNDLED_MODEL, revision, offline }: RunConfig["run"]): Promise<KnownModel> {
     const key = JSON.stringify([model, revision]);
     return this.#models.get(key, async () => {
       const folder = await resolveModelFolder(model, { revision, offline });
       const description = describeModel(await readFolderConfig(folder));
       const head = defaultHead(description.architecture);
-      return { description, trace: traceModel(description, description.config.labelCount, head) };
+      const pooling = await readPooling(await modelFiles(folder));
+      return {
+        pooling,
+        description,
+        trace: traceModel(description, description.config.labelCount, head),
+      };
     });
   }
 }
 
 interface KnownModel {
+  pooling: Pooling;
   description: ModelDescription;
   trace: ModelTrace;
 }

@@ -1,3 +1,4 @@
+import { withHead } from "../inference/base-model.ts";
 import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
 import { loadBaseModel } from "../inference/load-base-model-node.ts";
 import { resolveDuration } from "../methods/options.ts";
@@ -25,6 +26,7 @@ export interface Timing {
   length: {
     epochs: number;
     batchSize: number;
+    contrastive: boolean;
     stepsPerEpoch: number;
     validation: number;
     evaluateEvery?: number | undefined;
@@ -51,10 +53,14 @@ export async function timeRun(given: Readonly<Record<string, unknown>>, signal?:
   const began = performance.now();
   const asked = parseOptions(given);
   const { model = BUNDLED_MODEL, revision, base: format, seed, offline } = asked.run;
-  const task = await loadTask(asked, { offline });
-  const base = await loadBaseModel(model, task, seed, { offline, revision, format, signal });
+  const read = await loadTask(asked, { offline });
+  const loaded = await loadBaseModel(model, read, seed, { offline, revision, format, signal });
   const { method } = asked;
-  const run = asked.settle(suitedTo(base, task));
+  const run = asked.settle(suitedTo(loaded.pooling, read, given.adapter === undefined));
+  // What else a fitted head reads is not known before it is.
+  const features = run.headFeatures ?? (run.contrastive ? "sentence" : undefined);
+  const task = { ...read, features };
+  const base = features ? await withHead(loaded, task, seed) : loaded;
   const perEpoch = stepsPerEpoch(task.train.length, run.batchSize);
   const steps = Math.min(STEPS, perEpoch);
   // As long as the run itself, so that its freezing schedule fits, and its first epoch is over soon.
@@ -99,6 +105,7 @@ export async function timeRun(given: Readonly<Record<string, unknown>>, signal?:
     length: {
       epochs: run.epochs,
       batchSize: run.batchSize,
+      contrastive: run.contrastive,
       stepsPerEpoch: perEpoch,
       evaluateEvery: run.evaluateEvery,
       validation: task.validation.reduce((sum, { examples }) => sum + examples.length, 0),

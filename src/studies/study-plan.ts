@@ -47,6 +47,7 @@ export async function planStudy(study: Study, signal?: AbortSignal): Promise<Stu
     configurations,
     expected: search.expects(configurations),
     notes: planner.notes(configurations),
+    resolve: (given) => planner.resolve(given),
     more: (wanted) => planner.configuration(wanted),
   };
 }
@@ -102,6 +103,10 @@ class Planner {
     this.#study = study;
   }
 
+  async resolve(given: Readonly<Record<string, unknown>>): Promise<RunConfig> {
+    return this.#checker.resolve(given, (await this.#sourceOf(resolveConfig(given))).task);
+  }
+
   /** @throws UserError where its trials cannot work. */
   async configuration({ values, options, stage, found, ...wanted }: Wanted): Promise<Configuration> {
     const { seeds = this.#study.seeds, holdOut = this.#study.holdOut } = wanted;
@@ -109,10 +114,10 @@ class Planner {
     const given = { ...holdingOut(own, holdOut), seed: seeds[0]! };
     const { task, ownValidation } = await this.#sourceOf(resolveConfig(given));
     this.#checkMetric(task);
-    // A kind that the data told may have a recipe of its own.
-    const told = { ...given, ...(findTaskKind(task.kind).recipe && { kind: task.kind }) };
+    // A kind that the data told may have published settings of its own.
+    const told = findTaskKind(task.kind).recipe === undefined ? given : { ...given, kind: task.kind };
     const settings = preset === undefined ? told : this.#withPublished({ ...told, preset });
-    const first = resolveConfig(settings);
+    const first = await this.#checker.resolve(settings, task);
     await this.#checker.check(first, task.train.length);
     const file = own.validation === undefined ? undefined : String(own.validation);
     const reported: Reported | undefined =
@@ -126,7 +131,7 @@ class Planner {
     const trials = await Promise.all(
       seeds.map(async (seed): Promise<Trial> => {
         const config = { ...settings, seed };
-        const resolved = withAbsolutePaths(resolveConfig(config));
+        const resolved = withAbsolutePaths(await this.#checker.resolve(config, task));
         const identity = await this.#identifier.identify(resolved, task, reported && file);
         return { id: trialId(identity), identity, seed, config, reported };
       }),

@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import type { RunRecords } from "../runs/read-run.ts";
-import type { DataSource } from "../runs/run-config.ts";
+import type { DataSource, RunConfig } from "../runs/run-config.ts";
 import type { Choice, Factor } from "./factors.ts";
 import type { TrialIdentity } from "./trial-identity.ts";
 
@@ -132,6 +132,8 @@ export interface StudyPlan {
   expected: readonly ExpectedRound[];
   /** What the reader of the numbers must know. */
   notes: readonly string[];
+  /** A trial's options resolved. */
+  resolve(given: Readonly<Record<string, unknown>>): Promise<RunConfig>;
   /** Plans a configuration that the search has come to. @throws UserError where it cannot work */
   more(wanted: Wanted): Promise<Configuration>;
 }

@@ -85,7 +85,8 @@ export async function tune(
   const finished = outcome.trials.filter(({ status }) => status === "finished");
   const [defaults] = outcome.trials as [TrialOutcome];
   const { epochs: _, ...length } = defaults.trial.config;
-  const wanted = resolveConfig("epochs" in options ? { ...length, epochs: options.epochs } : length).run.epochs;
+  const { epochs: wanted } = (await plan.resolve("epochs" in options ? { ...length, epochs: options.epochs } : length))
+    .run;
   return {
     plan,
     outcome,

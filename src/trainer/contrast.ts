@@ -1,7 +1,6 @@
 import { float32 } from "../graph/tensor.ts";
-import type { BaseModel } from "../inference/base-model.ts";
 import { poolingOfFeatures, readsPooled } from "../models/heads.ts";
-import { MEAN_POOLING } from "../models/pooling.ts";
+import { MEAN_POOLING, type Pooling } from "../models/pooling.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { embeddingObjective } from "../tasks/losses/embedding-losses.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
@@ -21,18 +20,22 @@ const MOST_EXAMPLES = 1000;
  * Whether a task's classes are best learned by contrast: few single texts of one class each, and a model that was trained to embed
  * sentences (SetFit, Tunstall et al. 2022, arXiv 2209.11055).
  */
-function suitsContrast({ pooling = MEAN_POOLING, head }: BaseModel, task: TaskData): boolean {
-  const { stratumOf, objective } = findTaskKind(task.kind);
+function suitsContrast(pooling: Pooling, task: TaskData): boolean {
+  const { head, stratumOf, objective } = findTaskKind(task.kind);
   const isSingle = task.train.every(({ textPair }) => textPair === undefined);
   const fits = head === "sequence" && objective.linearLoss === "softmax" && stratumOf !== undefined && isSingle;
   return fits && pooling !== MEAN_POOLING && task.train.length <= MOST_EXAMPLES;
 }
 
-/** What examples and a model say of settings that are not given. @param isNew whether the run starts from no adapter */
-export const suitedTo = (base: BaseModel, task: TaskData, isNew = true): SuitedTo => ({
+/**
+ * What examples and a model say of settings that are not given.
+ * @param pooling of the model, which must be trained to embed texts to be one of its own
+ * @param isNew whether the run starts from no adapter
+ */
+export const suitedTo = (pooling = MEAN_POOLING, task: TaskData, isNew: boolean): SuitedTo => ({
   kind: findTaskKind(task.kind),
   size: { examples: task.train.length, classes: task.labels.length },
-  suitsContrast: isNew && suitsContrast(base, task),
+  suitsContrast: isNew && suitsContrast(pooling, task),
 });
 
 /**

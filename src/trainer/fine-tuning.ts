@@ -310,7 +310,7 @@ function cutNotes(all: number, { encoded }: EncodedSplit, maxLength: number): st
   const left = all - encoded.length;
   const of = `of ${all} training examples`;
   return [
-    ...(cut > 0 ? [`${cut} ${of} are longer than ${maxLength} tokens and are cut there (--max-length)`] : []),
+    ...(cut > 0 ? [`${cut} ${of} are longer than ${maxLength} tokens and are shortened to that (--max-length)`] : []),
     ...(left > 0 ? [`${left} ${of} have nothing that counts within ${maxLength} tokens and are left out`] : []),
   ];
 }

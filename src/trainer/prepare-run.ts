@@ -117,7 +117,7 @@ export async function prepareRun<
 ): Promise<PreparedRun<Settings, Memory, Base>> {
   const read = await sources.readTask();
   const loaded = await sources.readBase(format, read);
-  const asked = settle(suitedTo(loaded, read, adapter === undefined));
+  const asked = settle(suitedTo(loaded.pooling, read, adapter === undefined));
   const features = adapter ? adapter.description.task.features : (asked.headFeatures ?? resume?.headFeatures);
   const began = {
     base: features ? await withHead(loaded, { ...read, features }, asked.seed) : loaded,

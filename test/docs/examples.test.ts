@@ -4,11 +4,11 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, expect, inject, onTestFinished, test } from "vitest";
+import { LOADER } from "./project.ts";
 
-/** They train the bundled encoder: seconds, but on a busy machine minutes. */
+/** They train: seconds, but on a busy machine minutes. */
 const TIMEOUT = 300_000;
 
 let home: string;
@@ -17,10 +17,10 @@ beforeAll(async () => {
 });
 afterAll(() => rm(home, { recursive: true }));
 
-/** Node's arguments that run an example as a user would, on the sources rather than on what was built last. */
+/** Node's arguments that run an example of the installed package, as a user would. */
 function example(name: string): string[] {
-  const file = fileURLToPath(new URL(`../../examples/${name}.ts`, import.meta.url));
-  return ["--conditions", "aflora-source", "--import", "tsx", file, join(home, name)];
+  const file = join(inject("installation").project, "node_modules/aflora/examples", `${name}.ts`);
+  return ["--import", LOADER, file, join(home, name)];
 }
 
 /** @returns what it printed */

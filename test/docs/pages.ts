@@ -1,7 +1,14 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** The pages, from the root. */
+export const PAGES: readonly string[] = [
+  "README.md",
+  "CONTRIBUTING.md",
+  ...readdirSync(`${ROOT}/docs`).flatMap((name) => (name.endsWith(".md") ? `docs/${name}` : [])),
+];
 
 /** A fenced block of a page, with what the comments right before it say. */
 export interface Block {

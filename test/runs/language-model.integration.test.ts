@@ -253,7 +253,7 @@ test("micro-batches make no difference to the loss and its gradient", async () =
 });
 
 describe("long examples", () => {
-  test("are cut and counted; those of which nothing is left that counts are left out", async () => {
+  test("are shortened in their prompts and counted; those whose answer is too long are left out", async () => {
     const long = { prompt: "the cat ".repeat(200), completion: "So." };
     const half = { prompt: "How?", completion: "the cat ".repeat(100) };
     const train = await writeJsonl(join(home, "long.jsonl"), [...questions(12), long, half, long]);
@@ -267,8 +267,10 @@ describe("long examples", () => {
         }),
       },
     );
-    expect(notes).toContain("1 of 15 training examples are longer than 120 tokens and are cut there (--max-length)");
-    expect(notes).toContain("2 of 15 training examples have nothing that counts within 120 tokens and are left out");
+    expect(notes).toContain(
+      "2 of 15 training examples are longer than 120 tokens and are shortened to that (--max-length)",
+    );
+    expect(notes).toContain("1 of 15 training examples have nothing that counts within 120 tokens and are left out");
     await expect(
       fineTune({ ...QUICK, model, train, validation, maxLength: 12, output: join(home, "none") }),
     ).rejects.toThrow(

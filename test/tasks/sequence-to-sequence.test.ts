@@ -86,7 +86,9 @@ describe("examples", () => {
   });
 
   test("a prefix stands before each text, and both texts are cut, their ends kept", () => {
-    expect(encode("ant bee cat", "cat bee ant", { prefix: "reverse ", maxTargetLength: 4 }, 5)).toEqual({
+    expect(
+      encode("ant bee cat", "cat bee ant", { prefix: "reverse ", maxTargetLength: 4, truncate: "end" }, 5),
+    ).toEqual({
       text: "<s> reverse ant bee </s>",
       decoder: "</s> <s> cat bee",
       target: "<s> cat bee </s>",

@@ -93,6 +93,26 @@ describe("a run is a function of its options", () => {
     };
   }
 
+  test("paused after an epoch, it takes no step of the next until it goes on", async () => {
+    const whole = await smallRun(base, aflora, { options: FREEZING });
+    const saved: TrainingState[] = [];
+    const first = await smallRun(base, aflora, {
+      options: FREEZING,
+      stopAfter: 2,
+      onCheckpoint: (state) => void saved.push(structuredClone(state)),
+    });
+    expect(first).toMatchObject({ aborted: true, state: { step: 8 }, last: { epoch: 2 } });
+    const rest = await smallRun(base, aflora, { options: FREEZING, stopAfter: 3, resume: saved.at(-1)! });
+    expect(rest.aborted).toBe(false);
+    const joined = {
+      ...rest,
+      steps: [...first.steps, ...rest.steps],
+      freezing: [...first.freezing, ...rest.freezing],
+      evaluations: [...first.evaluations, ...rest.evaluations],
+    };
+    expect(numbersOf(joined)).toEqual(numbersOf(whole));
+  });
+
   test("aborted in its last step, it leaves the last evaluation to the run that goes on", async () => {
     const abort = new AbortController();
     const saved: TrainingState[] = [];

@@ -8,6 +8,7 @@ import { loadTask } from "../../runs/load-task.ts";
 import { isFinished } from "../../runs/read-run.ts";
 import { resolveConfig, withAbsolutePaths } from "../../runs/run-config.ts";
 import { isRunLocked } from "../../runs/run-lock.ts";
+import { RunChecker } from "../check-run.ts";
 import { goesOn, type TrialEnd, type TrialJob } from "../run-study.ts";
 import { Identifier, type TrialIdentity, trialId } from "../trial-identity.ts";
 import { answers } from "./queue-runner.ts";
@@ -208,8 +209,10 @@ async function endOf(folder: string, { stopAfter }: QueuedTrial): Promise<Queued
 
 /** @throws UserError where what lies here is not what the study was planned with, naming what differs. */
 async function refuseOtherCopies(trial: QueuedTrial, compute: Readonly<Record<string, unknown>>): Promise<void> {
-  const config = resolveConfig({ ...trial.config, ...compute });
-  const task = await loadTask(config, { offline: config.run.offline });
+  const given = { ...trial.config, ...compute };
+  const asGiven = resolveConfig(given);
+  const task = await loadTask(asGiven, { offline: asGiven.run.offline });
+  const config = await new RunChecker().resolve(given, task);
   const file = trial.reported && "validation" in trial.reported ? trial.reported.validation : undefined;
   const own = await new Identifier().identify(withAbsolutePaths(config), task, file);
   for (const [part, called] of Object.entries(PARTS) as [keyof TrialIdentity, string][]) {

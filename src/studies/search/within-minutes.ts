@@ -68,13 +68,14 @@ export const withinMinutes: SearchAlgorithm<typeof options> = {
   },
 };
 
-/** The options as they are, in as many epochs as fit. */
+/** The options as they are, in as many epochs as fit. What suits the examples is named: candidates are drawn around it. */
 function firstOf(study: Study, timing: Timing, { epochs, batchSize, compares }: Length): Wanted {
   const { patience: _, ...untilTheEnd } = study.options;
   const options = {
     ...(compares ? study.options : untilTheEnd),
     epochs,
-    ...(batchSize < timing.length.batchSize && { batchSize }),
+    batchSize,
+    ...(timing.length.contrastive && { contrastive: true }),
   };
   const how = compares ? {} : { holdOut: HELD_OUT_AT_LAST };
   return { values: valuesOf(options, study), options, ...how };
@@ -182,7 +183,7 @@ interface Length {
 
 /**
  * The options' own length where that leaves half of the time for other settings. Else fewer epochs, in smaller batches that
- * keep the steps; and where even fewer would be needed, one run of all that fits: such short ones teach little to compare.
+ * keep the steps, unless these are compared; and where even fewer would be needed, one run of all that fits: such short ones teach little to compare.
  * @param timing in seconds, of the options as they are
  * @param batchIsGiven by the user, and stays as it is
  * @param minutes of one seed
@@ -210,7 +211,8 @@ export function lengthThatFits(timing: Timing, batchIsGiven: boolean, minutes: n
     );
   }
   const share = Math.max(SHORTEST, epochs / wanted);
-  return { epochs, batchSize: batchIsGiven ? batchSize : Math.max(1, Math.floor(batchSize * share)), compares };
+  const stays = batchIsGiven || timing.length.contrastive;
+  return { epochs, batchSize: stays ? batchSize : Math.max(1, Math.floor(batchSize * share)), compares };
 }
 
 /** What a run takes that is compared with nothing, and holds out less, from what one takes that is compared. */

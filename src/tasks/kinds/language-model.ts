@@ -3,6 +3,7 @@ import { UserError } from "../../errors.ts";
 import { int32 } from "../../graph/tensor.ts";
 import { conversationOf } from "../conversation.ts";
 import { type Cell, type Columns, cellError, list, type Table, textOf } from "../rows.ts";
+import { shortenedToLength, type Truncate, truncateOption } from "../shortened-prompt.ts";
 import type { TaskKind } from "../task-kind.ts";
 import { textsOf } from "../whole-text.ts";
 import { LOSS_ON, type LossOn, writtenText } from "../written-text.ts";
@@ -34,6 +35,7 @@ const options = z.object({
     .enum(LOSS_ON)
     .default("assistant")
     .describe("what of a text counts: every turn of the assistant, its last one, or all"),
+  truncate: truncateOption,
 });
 
 /** Each text is to be written, token by token: conversations, completions of prompts, or texts as they are. */
@@ -85,20 +87,26 @@ export const languageModel: TaskKind<TextLikelihood, typeof options> = {
     return { place, text: whole, textPair: completion };
   },
   exampleOfInput: ({ text, textPair }) => ({ text, ...(textPair !== undefined && { textPair }) }),
-  encode(example, tokenizer, maxLength, { lossOn = "assistant" }: { lossOn?: LossOn } = {}): EncodedText {
-    const { ids, counts } = writtenText(example, tokenizer, lossOn);
-    const kept = ids.slice(0, maxLength);
+  encode(
+    example,
+    tokenizer,
+    maxLength,
+    { lossOn = "assistant", truncate = "middle" }: { lossOn?: LossOn; truncate?: Truncate } = {},
+  ): EncodedText {
+    const whole = writtenText(example, tokenizer, lossOn);
+    const cut = whole.ids.length > maxLength;
+    const { ids, counts } = cut ? shortenedToLength(example, whole, tokenizer, { maxLength, lossOn, truncate }) : whole;
     // The output of a row says what comes after it.
-    const targets = [...kept.keys()].filter((token) => token > 0 && counts[token]);
+    const targets = [...ids.keys()].filter((token) => token > 0 && counts[token]);
     return {
       index: example.index,
-      encoding: { inputIds: Int32Array.from(kept), tokenTypeIds: new Int32Array(kept.length) },
+      encoding: { inputIds: Int32Array.from(ids), tokenTypeIds: new Int32Array(ids.length) },
       rows: Int32Array.from(targets, (token) => token - 1),
       targets: int32(
         [targets.length],
         Int32Array.from(targets, (token) => ids[token]!),
       ),
-      cut: kept.length < ids.length,
+      cut,
     };
   },
   countedParts({ encoding, rows }: EncodedText, tokenizer) {

@@ -1,9 +1,10 @@
 import { z } from "zod";
 import { UserError } from "../../errors.ts";
 import { int32 } from "../../graph/tensor.ts";
-import type { Tokenizer } from "../../tokenization/tokenizer.ts";
+import type { Encoding, Tokenizer } from "../../tokenization/tokenizer.ts";
 import { sentencesOf } from "../metrics/sentences.ts";
 import { type Columns, cellError, list, type Table, textOf } from "../rows.ts";
+import { shortenUntilFits, truncateOption } from "../shortened-prompt.ts";
 import type { TaskKind } from "../task-kind.ts";
 import { type EncodedText, type TextLikelihood, writtenTokens } from "../written-tokens.ts";
 
@@ -28,6 +29,7 @@ const options = z.object({
     .positive()
     .default(128)
     .describe("tokens after which texts that are to be written of others are cut"),
+  truncate: truncateOption,
 });
 
 /** Ids of a text that is to be written, up to the token that ends it. */
@@ -66,9 +68,10 @@ export const sequenceToSequence: TaskKind<TextLikelihood, typeof options> = {
   scoresSentences: true,
   publishedAs: "summarization",
 
-  optionsFor: ({ prefix, maxTargetLength }, _task, { maxLength }) => ({
+  optionsFor: ({ prefix, maxTargetLength, truncate }, _task, { maxLength }) => ({
     ...(prefix && { prefix }),
     maxTargetLength: Math.min(maxTargetLength, maxLength),
+    truncate,
   }),
   notesOf(examples, encoded, { maxTargetLength }) {
     const cut = encoded.filter(({ decoderCut }) => decoderCut).length;
@@ -115,8 +118,20 @@ export const sequenceToSequence: TaskKind<TextLikelihood, typeof options> = {
         "the model's config.json names no decoder_start_token_id, with which an encoder-decoder begins to write; add it",
       );
     }
-    const { prefix = "", maxTargetLength } = options.parse(given);
-    const encoding = tokenizer.encode(prefix + text, undefined, maxLength);
+    const { prefix = "", maxTargetLength, truncate } = options.parse(given);
+    const encodingOf = (shown: string, most: number): Encoding => tokenizer.encode(prefix + shown, undefined, most);
+    const whole = encodingOf(text, maxLength);
+    const shortened =
+      whole.cut && truncate !== "end"
+        ? shortenUntilFits(
+            [text],
+            truncate,
+            tokenizer,
+            ([shown]) => encodingOf(shown!, Number.MAX_SAFE_INTEGER),
+            ({ inputIds }) => inputIds.length - maxLength,
+          )
+        : undefined;
+    const encoding = shortened ?? whole;
     const target = targetOf(tokenizer, textPair, maxTargetLength);
     // The decoder reads each token of the target one place later, and says at each place what comes next.
     const inputIds = Int32Array.from([start, ...target.ids.slice(0, -1)]);
@@ -126,7 +141,7 @@ export const sequenceToSequence: TaskKind<TextLikelihood, typeof options> = {
       decoder: { inputIds, tokenTypeIds: new Int32Array(inputIds.length) },
       rows: Int32Array.from(inputIds.keys()),
       targets: int32([inputIds.length], Int32Array.from(target.ids)),
-      cut: encoding.cut ?? false,
+      cut: whole.cut ?? false,
       decoderCut: target.cut,
     };
   },

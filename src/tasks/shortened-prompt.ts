@@ -1,0 +1,114 @@
+import { z } from "zod";
+import type { ChatMessage } from "../tokenization/chat-template.ts";
+import type { Tokenizer } from "../tokenization/tokenizer.ts";
+import type { Example } from "./example.ts";
+import { type LossOn, type WrittenText, writtenText } from "./written-text.ts";
+
+/** Where a prompt that is too long loses tokens. */
+const TRUNCATE = ["middle", "start", "end"] as const;
+export type Truncate = (typeof TRUNCATE)[number];
+
+/** Of kinds that write. */
+export const truncateOption = z
+  .enum(TRUNCATE)
+  .default("middle")
+  .describe("where a prompt loses what is beyond --max-length; an answer is never shortened");
+
+/** What stands where the middle was. */
+const GAP = " ... ";
+
+/** A text of which at most so many tokens are left. */
+function shortened(text: string, tokens: number, truncate: Truncate, tokenizer: Tokenizer): string {
+  const ids = tokenizer.idsOf(text);
+  if (ids.length <= tokens) return text;
+  // A character may fall into several tokens: what is left of one at a cut is no text.
+  const part = (from: number, to: number): string => tokenizer.decode(ids.slice(from, to)).replace(/^�+|�+$/g, "");
+  const { length } = ids;
+  if (truncate === "start") return part(length - tokens, length);
+  if (truncate === "end") return part(0, tokens);
+  const first = Math.ceil(tokens / 2);
+  return part(0, first).trimEnd() + GAP + part(length - tokens + first, length).trimStart();
+}
+
+/** The most tokens that each text may keep where so many are to go: the longest texts lose first. */
+function mostKept(lengths: readonly number[], removed: number): number {
+  const lostAt = (most: number): number => lengths.reduce((sum, length) => sum + Math.max(0, length - most), 0);
+  let most = Math.max(0, ...lengths);
+  while (most > 0 && lostAt(most) < removed) most--;
+  return most;
+}
+
+/**
+ * Shortens texts until what is written of them fits.
+ * @param excessOf tokens by which it is too long
+ * @returns undefined where that would leave nothing of a text
+ */
+export function shortenUntilFits<Written>(
+  texts: readonly string[],
+  truncate: Truncate,
+  tokenizer: Tokenizer,
+  write: (texts: readonly string[]) => Written,
+  excessOf: (written: Written) => number,
+): Written | undefined {
+  const lengths = texts.map((text) => tokenizer.idsOf(text).length);
+  let removed = 0;
+  for (let written = write(texts); ; ) {
+    const excess = excessOf(written);
+    if (excess <= 0) return written;
+    removed += excess;
+    const most = mostKept(lengths, removed);
+    if (most === 0) return undefined;
+    written = write(texts.map((text) => shortened(text, most, truncate, tokenizer)));
+  }
+}
+
+/**
+ * A text to be written that is longer than `maxLength` tokens, so shortened that what counts stays whole: by its prompts, then by the
+ * first turns of a conversation. Of what has no prompt, the end goes; where an answer alone is too long, nothing counts.
+ */
+export function shortenedToLength(
+  example: Example,
+  { ids, counts }: WrittenText,
+  tokenizer: Tokenizer,
+  { maxLength, lossOn, truncate }: { maxLength: number; lossOn: LossOn; truncate: Truncate },
+): WrittenText {
+  const start = ids.slice(0, maxLength);
+  if (counts.every(Boolean)) return { ids: start, counts: counts.slice(0, maxLength) };
+  const shorten = (texts: readonly string[], exampleOf: (texts: readonly string[]) => Example) =>
+    shortenUntilFits(
+      texts,
+      truncate,
+      tokenizer,
+      (shown) => writtenText(exampleOf(shown), tokenizer, lossOn),
+      (written) => written.ids.length - maxLength,
+    );
+  const { messages } = example;
+  let found = messages ? undefined : shorten([example.text], ([text]) => ({ ...example, text: text! }));
+  for (const turns of messages ? lastTurns(messages) : []) {
+    const prompts = turns.flatMap(({ content }, place) => (isPrompt(turns, place, lossOn) ? [content ?? ""] : []));
+    found ??= shorten(prompts, (texts) => {
+      const left = [...texts];
+      const shown = turns.map((turn, place) =>
+        isPrompt(turns, place, lossOn) ? { ...turn, content: left.shift() } : turn,
+      );
+      return { ...example, messages: shown };
+    });
+  }
+  return found ?? { ids: start, counts: start.map(() => false) };
+}
+
+/** Whether a turn is read and not learned. */
+function isPrompt(turns: readonly ChatMessage[], place: number, lossOn: LossOn): boolean {
+  const { role, content } = turns[place]!;
+  const counts =
+    role === "assistant" && (lossOn !== "last" || place === turns.findLastIndex((turn) => turn.role === role));
+  return !counts && typeof content === "string";
+}
+
+/** A conversation, then without the turns before the user's second one, and so on; what stands before the first stays. */
+function lastTurns(messages: readonly ChatMessage[]): (readonly ChatMessage[])[] {
+  const asked = [...messages.keys()].filter((place) => messages[place]!.role === "user");
+  const answered = asked.filter((place) => messages.slice(place).some(({ role }) => role === "assistant"));
+  const shorter = answered.slice(1).map((place) => [...messages.slice(0, asked[0]), ...messages.slice(place)]);
+  return [messages, ...shorter];
+}

@@ -1,0 +1,49 @@
+import { existsSync } from "node:fs";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, inject, test } from "vitest";
+import { blocksOf, PAGES } from "./pages.ts";
+import { ran, typeChecks } from "./project.ts";
+import { programName, TIMEOUT } from "./walk.ts";
+
+const { project, byNpm } = inject("installation");
+
+test("npm installs the package in an empty folder", ({ skip }) => {
+  if (!byNpm) skip("neither npm's registry nor a cache of what aflora needs is here");
+  expect(existsSync(join(project, "package-lock.json"))).toBe(true);
+});
+
+test("pages of the package link to nothing that it lacks", async () => {
+  const installedFiles = join(project, "node_modules/aflora");
+  const missing: string[] = [];
+  for (const page of PAGES) {
+    const text = await readFile(join(installedFiles, page), "utf8");
+    for (const [, link] of text.matchAll(/(?:\]\(|src="|srcset=")(?!https?:|#)([^)"#]+)/g)) {
+      if (!existsSync(join(installedFiles, page, "..", link!))) missing.push(`${page}: ${link}`);
+    }
+  }
+  expect(missing).toEqual([]);
+});
+
+test("CommonJS requires the package", async () => {
+  await writeFile(
+    join(project, "required.cjs"),
+    'const { fineTune } = require("aflora");\nconsole.log(typeof fineTune, typeof require("aflora/web").fineTune);\n',
+  );
+  expect(await ran(process.execPath, ["required.cjs"], project)).toBe("function function\n");
+});
+
+test.each([
+  ["nodenext", ["--module", "nodenext"]],
+  ["bundler", ["--module", "esnext", "--moduleResolution", "bundler"]],
+])(
+  "programs of all pages type-check with %s",
+  async (_, flags) => {
+    const programs = PAGES.flatMap(blocksOf).filter(({ language }) => language === "ts");
+    // What is not of an installed package cannot be checked in a project.
+    const checked = programs.filter(({ text }) => !/from "\.\.\//.test(text));
+    for (const block of checked) await writeFile(join(project, programName(block)), block.text);
+    await typeChecks(checked.map(programName), project, flags);
+  },
+  TIMEOUT,
+);
