@@ -1,7 +1,11 @@
 import { defineConfig } from "vitest/config";
 
 /** Tests by how they run; a file's name or folder says which of them it belongs to. */
-const project = (name: string, include: string, more: { exclude?: string[]; globalSetup?: string } = {}) => ({
+const project = (
+  name: string,
+  include: string,
+  more: { exclude?: string[]; globalSetup?: string; isolate?: boolean } = {},
+) => ({
   extends: true as const,
   test: { name, include: [include], ...more },
 });
@@ -10,9 +14,14 @@ const globalSetup = "./test/support/build.ts";
 export default defineConfig({
   test: {
     projects: [
-      project("unit", "test/**/*.test.ts", { exclude: ["test/**/*.{integration,browser}.test.ts", "test/docs/**"] }),
+      // Files share a process, which reads the sources once; what registers something is tried among the integration tests.
+      project("unit", "test/**/*.test.ts", {
+        exclude: ["test/**/*.{integration,browser,endurance}.test.ts", "test/docs/**"],
+        isolate: false,
+      }),
       project("integration", "test/**/*.integration.test.ts", { globalSetup }),
       project("browser", "test/**/*.browser.test.ts", { globalSetup }),
+      project("endurance", "test/**/*.endurance.test.ts", { globalSetup }),
       project("docs", "test/docs/*.test.ts", { globalSetup: "./test/docs/install.ts" }),
     ],
     reporters: ["default", "./test/support/skipped-reporter.ts"],

@@ -26,14 +26,12 @@ test.each([
     [process.execPath, "bert-base", "8by64"],
     '"8by64" is no size of a batch; give texts and tokens of each, such as 8x64',
   ],
-  ["peer", [process.execPath, "bert-base", "8x64", "full"], 'unknown method "full" (known: aflora, lora)'],
   ["peer", ["no-python-here", "all-MiniLM-L6-v2", "1x8"], "cannot start no-python-here: "],
   [
     "language-model",
     ["--large", "LLaMA-8B"],
     'unknown model "LLaMA-8B"; did you mean "LLaMA-7B"? (known: LLaMA-7B, TinyLlama-1.1B)',
   ],
-  ["language-model", ["no-python-here"], "cannot start no-python-here: "],
   ["step", ["mini"], 'unknown model "mini" (known: '],
 ])("bench:%s %j says in one sentence what is wrong", async (bench, given, message) => {
   const [code, stderr] = await ended(bench, ...given);

@@ -334,7 +334,9 @@ async function checkGradient(name: string, sample: Case, on = runtime): Promise<
 describe("gradient rules against central differences", () => {
   test("every differentiable op has a case", () => {
     const differentiable = [...op.ops.values()].filter(({ gradient }) => gradient).map(({ name }) => name);
-    expect(Object.keys(cases).sort()).toEqual(differentiable.sort());
+    // Formats of frozen weights enter ops of their own where something has imported them: linear.test.ts tries these.
+    const own = differentiable.filter((name) => !/^(Linear|Lookup).*Int[48]$/.test(name));
+    expect(Object.keys(cases).sort()).toEqual(own.sort());
   });
 
   test.each(Object.keys(cases))("%s", async (name) => {

@@ -1,9 +1,7 @@
-import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { METHODS } from "../../src/methods/methods.ts";
 import { studyMarkdown } from "../../src/reports/study-tables.ts";
@@ -18,6 +16,8 @@ import { planStudy } from "../../src/studies/study-plan.ts";
 import { studyResults, type TrialRow } from "../../src/studies/study-results.ts";
 import { GLUE_TASKS } from "../../src/tasks/glue.ts";
 import { TASK_KINDS } from "../../src/tasks/task-kinds.ts";
+import { Aflora, aflora, afloraHere } from "../support/aflora.ts";
+import { appearance } from "../support/appearance.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 import { hereRunner } from "./here-runner.ts";
 
@@ -249,24 +249,6 @@ describe("--preset paper", () => {
   });
 });
 
-/** The command itself, in a process. */
-function aflora(args: string[], onStderr?: (text: string, interrupt: () => void) => void) {
-  const child = spawn(process.execPath, ["--import", "tsx", "src/cli/main.ts", ...args], {
-    cwd: fileURLToPath(new URL("../..", import.meta.url)),
-  });
-  let [stdout, stderr] = ["", ""];
-  child.stdout.on("data", (chunk) => {
-    stdout += chunk;
-  });
-  child.stderr.on("data", (chunk) => {
-    stderr += chunk;
-    onStderr?.(stderr, () => child.kill("SIGINT"));
-  });
-  return new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) => {
-    child.on("close", (code) => resolve({ code, stdout, stderr }));
-  });
-}
-
 const flags = (): string[] => [
   ...["--model", join(folder, "model"), "--train", join(folder, "tickets.csv"), "--text", "message"],
   ...["--label", "team", "--batch-size", "16", "--threads", "1"],
@@ -290,20 +272,22 @@ describe("aflora compare", () => {
       "--epochs",
       "40",
     ];
-    let asked = false;
     const trials = join(output, "trials");
-    const first = await aflora(args, (text, interrupt) => {
-      if (asked || !text.includes("[1/2] lora, seed 1")) return;
-      asked = true;
-      void checkpointIn(trials).then(interrupt);
-    });
+    const running = new Aflora(args, folder);
+    await running.says(/\[1\/2\] lora, seed 1/);
+    const { configurations } = await planStudy(
+      comparison(given({ methods: ["lora"], ranks: [], options: { ...options, epochs: 40 } })),
+    );
+    await appearance(join(trials, configurations[0]!.trials[0]!.id, "checkpoints"));
+    running.process.kill("SIGINT");
+    const first = await running.ended;
     expect(first.code).toBe(130);
     expect(first.stderr).toContain("interrupted; the same command again goes on from here");
     const [begun, ...others] = await readdir(trials);
     expect(others).toEqual([]);
     expect(await hasCheckpoint(join(trials, begun!))).toBe(true);
 
-    const second = await aflora([...args, "--markdown"]);
+    const second = await aflora([...args, "--markdown"], folder);
     expect(second.code).toBe(0);
     expect(second.stdout).toContain(
       "| setting | tickets.csv accuracy | tickets.csv macro_f1 | trainable | time | s/step | peak memory | FLOPs |\n",
@@ -326,7 +310,7 @@ describe("aflora compare", () => {
     await mkdir(join(output, "trials"), { recursive: true });
     await writeFile(join(output, "trials", id), "");
     const args = ["compare", "--methods", "lora,head", "--seeds", "1", "--output", output, ...flags(), "--epochs", "1"];
-    const { code, stdout, stderr } = await aflora([...args, "--json"]);
+    const { code, stdout, stderr } = await aflora([...args, "--json"], folder);
     expect(code).toBe(1);
     expect(stderr).toContain(`failed: ${join(output, "trials", id)}`);
     const { trials } = JSON.parse(stdout);
@@ -336,15 +320,6 @@ describe("aflora compare", () => {
     ]);
   });
 });
-
-/** Waits for a trial that can be gone on with. */
-async function checkpointIn(trials: string): Promise<void> {
-  for (;;) {
-    const names = await readdir(trials).catch(() => []);
-    if (names.length > 0 && (await hasCheckpoint(join(trials, names[0]!)))) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
 
 describe("a plan that cannot work is refused before anything is written", () => {
   test.each<[string, () => Partial<ComparisonOptions>, RegExp]>([
@@ -417,7 +392,7 @@ describe("bad input: one sentence, exit code 2, nothing written", () => {
   ])("%s", async (_, args, message) => {
     const output = join(folder, "bad");
     const given = args();
-    const { code, stderr } = await aflora(given[0] === "compare" ? [...given, "--output", output] : given);
+    const { code, stderr } = await afloraHere(given[0] === "compare" ? [...given, "--output", output] : given, folder);
     expect(stderr).toMatch(message);
     expect(stderr.trim().split("\n")).toHaveLength(1);
     expect(code).toBe(2);
