@@ -6,10 +6,6 @@ import { type Command, Help } from "commander";
  */
 export const STARTED_AS = process.env.npm_command === undefined ? "aflora" : "npx aflora";
 
-/** Of the flag by which a classifier may leave its answer open. */
-export const THRESHOLD =
-  "least probability of a class, below which the answer is unsure: 0.8, or auto:precision=0.95, as sure as validation was so often right";
-
 /** Adds command lines to a command's help, without the program's name, and a note below them. */
 export function addExamples(command: Command, lines: readonly string[], note?: string): Command {
   const shown = lines.map((line) => `  $ ${line.replaceAll("aflora ", `${STARTED_AS} `)}\n`).join("");

@@ -8,6 +8,7 @@ import type { Tensors } from "../graph/tensor.ts";
 import { BASE_FORMATS } from "../models/base-format.ts";
 import { HEAD_FEATURES } from "../models/heads.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
+import { type Novelty, noveltyScale } from "../training/novelty.ts";
 
 const adapterSchema = z.object({
   format: z.literal("aflora-adapter"),
@@ -37,15 +38,19 @@ const adapterSchema = z.object({
   temperature: z.number().positive().optional(),
   /** Of choices of one class, how many of the surest validation predictions were right; by falling probability. */
   confidence: z.array(z.object({ probability: z.number(), kept: z.int(), right: z.int() })).optional(),
+  /** What tells texts unlike those of all classes, beside the tensors `novelty.means` and `novelty.axes`. */
+  novelty: noveltyScale.optional(),
 });
 
 /** `adapter.json`: what an adapter is for and how its layers are computed. */
-export type AdapterDescription = z.output<typeof adapterSchema>;
+export type AdapterDescription = Omit<z.output<typeof adapterSchema>, "novelty">;
 
 /** An adapter: what was trained beside a base model, unfolded, and the head. */
 export interface Adapter {
   description: AdapterDescription;
   parameters: Tensors<"float32">;
+  /** What tells texts unlike those of all classes. */
+  novelty?: Novelty | undefined;
 }
 
 /** File of an adapter folder with the parameters. */
@@ -53,10 +58,21 @@ export const ADAPTER_WEIGHTS = "adapter.safetensors";
 /** File of an adapter folder with the description. */
 export const ADAPTER_DESCRIPTION = "adapter.json";
 
+const NOVELTY = "novelty.";
+
+/** What stands in an adapter's two files. */
+export function adapterContents({ description, parameters, novelty }: Adapter) {
+  if (!novelty) return { tensors: parameters, description };
+  const { tensors, ...scale } = novelty;
+  const own = [...tensors].map(([name, tensor]) => [NOVELTY + name, tensor] as const);
+  return { tensors: new Map([...parameters, ...own]), description: { ...description, novelty: scale } };
+}
+
 /** An adapter as the bytes of its files, by name: what an adapter folder holds. */
-export function adapterBytes({ description, parameters }: Adapter): Record<string, Uint8Array<ArrayBuffer>> {
+export function adapterBytes(adapter: Adapter): Record<string, Uint8Array<ArrayBuffer>> {
+  const { tensors, description } = adapterContents(adapter);
   return {
-    [ADAPTER_WEIGHTS]: safetensorsBytes(parameters),
+    [ADAPTER_WEIGHTS]: safetensorsBytes(tensors),
     [ADAPTER_DESCRIPTION]: new TextEncoder().encode(`${JSON.stringify(description, null, 2)}\n`),
   };
 }
@@ -74,14 +90,36 @@ export async function readAdapter(files: ModelFiles): Promise<Adapter> {
     );
   }
   const text = await readText(file);
-  let description: AdapterDescription;
+  let read: z.output<typeof adapterSchema>;
   try {
-    description = adapterSchema.parse(JSON.parse(text));
+    read = adapterSchema.parse(JSON.parse(text));
   } catch {
     throw new UserError(`${file.location} is damaged; train again or restore it from a copy`);
   }
+  const { novelty: scale, ...description } = read;
   findTaskKind(description.task.kind, file.location);
   const stored = await files.open(ADAPTER_WEIGHTS);
   if (!stored) throw new UserError(`${location} has no ${ADAPTER_WEIGHTS}; train again or restore it from a copy`);
-  return { description, parameters: await readTensors(await openSafetensors(stored)) };
+  const all = [...(await readTensors(await openSafetensors(stored)))];
+  const isOwn = (name: string): boolean => name.startsWith(NOVELTY);
+  const tensors = all.flatMap(([name, tensor]) => (isOwn(name) ? [[name.slice(NOVELTY.length), tensor] as const] : []));
+  return {
+    description,
+    parameters: new Map(all.filter(([name]) => !isOwn(name))),
+    ...(scale && { novelty: noveltyFrom(scale, new Map(tensors), description, stored.location) }),
+  };
+}
+
+/** @throws UserError where the tensors are not those of the adapter's classes. */
+function noveltyFrom(
+  scale: z.output<typeof noveltyScale>,
+  tensors: Tensors<"float32">,
+  { task }: AdapterDescription,
+  location: string,
+): Novelty {
+  const [means, axes] = [tensors.get("means")?.shape, tensors.get("axes")?.shape];
+  if (means?.length === 2 && means[0] === task.labels.length && axes?.length === 2 && axes[1] === means[1]) {
+    return { ...scale, tensors };
+  }
+  throw new UserError(`${location} is damaged; train again or restore it from a copy`);
 }

@@ -16,12 +16,16 @@ export interface CompiledWriter extends GenerationSettings {
 /** A base model with an adapter's method, compiled; the arrays of adapters of the same kind can be fed in turn. */
 export class CompiledModel {
   readonly predictor: Predictor;
-  readonly #compileWriter: () => Promise<CompiledWriter>;
+  readonly #compile: { writer(): Promise<CompiledWriter>; featured(): Promise<Predictor> };
   #writer: Promise<CompiledWriter> | undefined;
+  #featured: Promise<Predictor> | undefined;
 
-  private constructor(predictor: Predictor, compileWriter: () => Promise<CompiledWriter>) {
+  private constructor(
+    predictor: Predictor,
+    compile: { writer(): Promise<CompiledWriter>; featured(): Promise<Predictor> },
+  ) {
     this.predictor = predictor;
-    this.#compileWriter = compileWriter;
+    this.#compile = compile;
   }
 
   /** @param adapter whose arrays are used where a call brings none */
@@ -30,15 +34,27 @@ export class CompiledModel {
     const model: AdaptedModel = { ...base, adaptation, trainsHead: () => true };
     const weights: Tensors = new Map([...base.weights, ...base.quantized, ...parameters]);
     const predictor = await Predictor.compile(model, weights, runtime, { readBy: findTaskKind(description.task.kind) });
-    return new CompiledModel(predictor, async () => ({
-      ...(await readGenerationSettings(base)),
-      decoder: await CachedDecoder.compile(model, weights, runtime),
-    }));
+    return new CompiledModel(predictor, {
+      writer: async () => ({
+        ...(await readGenerationSettings(base)),
+        decoder: await CachedDecoder.compile(model, weights, runtime),
+      }),
+      featured: () => Predictor.compile(model, weights, runtime, { withFeatures: true }),
+    });
+  }
+
+  /** Of each text the head's outputs and what its last layer reads, `[labels + width]`; compiled as {@link writer} is. */
+  featured(): Promise<Predictor> {
+    this.#featured ??= this.#compile.featured().catch((error: unknown) => {
+      this.#featured = undefined;
+      throw error;
+    });
+    return this.#featured;
   }
 
   /** What it writes with, compiled when first asked for; again where that failed, since memory may have been short. */
   writer(): Promise<CompiledWriter> {
-    this.#writer ??= this.#compileWriter().catch((error: unknown) => {
+    this.#writer ??= this.#compile.writer().catch((error: unknown) => {
       this.#writer = undefined;
       throw error;
     });
@@ -47,9 +63,11 @@ export class CompiledModel {
 
   /** Frees what was compiled; more than once does no more. */
   async release(): Promise<void> {
-    const writer = this.#writer;
+    const [writer, featured] = [this.#writer, this.#featured];
     this.#writer = undefined;
+    this.#featured = undefined;
     await this.predictor.release();
+    await (await featured)?.release();
     await (await writer)?.decoder.release();
   }
 }

@@ -11,12 +11,14 @@ import { findTaskKind, type TextPrediction } from "../tasks/task-kinds.ts";
 import type { TaskPredictions } from "../tasks/task-predictions.ts";
 import { unitVector } from "../tasks/vectors.ts";
 import type { Encoding } from "../tokenization/tokenizer.ts";
+import { type Novelty, noveltyOf } from "../training/novelty.ts";
 import type { PredictedExample } from "../training/predictor.ts";
 import type { Adapter, AdapterDescription } from "./adapter.ts";
 import type { BaseModel } from "./base-model.ts";
 import { CompiledModel } from "./compiled-model.ts";
 import { thresholdOf, unsureBelow } from "./confidence-threshold.ts";
 import { type FittedAdapter, fitAdapter } from "./fitted-adapter.ts";
+import { NONE, noveltyLimit } from "./none-of-these.ts";
 import {
   type Answer,
   type AnswerEnd,
@@ -48,7 +50,9 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   /** What the adapter has in place of the base model's: the method's parameters, the head, a trained backbone. */
   readonly parameters: Tensors<"float32">;
   readonly #compiled: CompiledModel;
+  readonly #novelty: Novelty | undefined;
   #threshold: number | undefined;
+  #noveltyLimit: number | undefined;
   #released = false;
 
   /**
@@ -56,8 +60,9 @@ export class FineTunedModel<Output extends object = TextPrediction> {
    * @internal
    * @param adapter one that `fitAdapter` gave, which `compiled` computes
    */
-  constructor(base: BaseModel, { description, parameters }: FittedAdapter, compiled: CompiledModel) {
+  constructor(base: BaseModel, { description, parameters, novelty }: FittedAdapter, compiled: CompiledModel) {
     this.description = description;
+    this.#novelty = novelty;
     const kind: TaskKind = findTaskKind(description.task.kind);
     this.kind = kind as TaskKind<Output>;
     this.base = base;
@@ -99,11 +104,30 @@ export class FineTunedModel<Output extends object = TextPrediction> {
     const inputs = isList(given) ? given : [given];
     const examples = inputs.map((input, index) => ({ index, ...this.kind.exampleOfInput(textsOf(input)) }));
     const encoded = this.#encode(examples);
-    const logits = await this.#compiled.predictor.logits(encoded, this.parameters, signal);
-    const shown = logits.map((values, i) => this.kind.describe(this.#labels, examples[i]!, encoded[i]!, values));
-    const threshold = this.#threshold;
-    const answers = threshold === undefined ? shown : shown.map((each) => unsureBelow(each, threshold));
+    const limit = this.#noveltyLimit;
+    const asked = limit === undefined ? this.#compiled.predictor : await this.#compiled.featured();
+    const rows = await asked.logits(encoded, this.parameters, signal);
+    const answers = rows.map((row, i) => {
+      const values = limit === undefined ? row : row.subarray(0, this.#labels.length);
+      const shown = this.kind.describe(this.#labels, examples[i]!, encoded[i]!, values);
+      const sure = this.#threshold === undefined ? shown : unsureBelow(shown, this.#threshold);
+      if (limit === undefined) return sure;
+      const novelty = noveltyOf(this.#novelty!, row, this.#labels.length);
+      return { ...sure, novelty, ...(novelty > limit && { label: NONE }) };
+    });
     return isList(given) ? answers : answers[0]!;
+  }
+
+  /**
+   * From now on a text that is unlike those of all classes is answered `none of these`, and every answer says how unlike it is (`novelty`).
+   * @param share of the classes' own texts that may be answered so, by the run's validation examples: `0.05`
+   * @returns the novelty above which a text is
+   * @throws UserError where the model does not choose one class, or its validation examples were too few to show it.
+   */
+  allowNoneOfThese(share: number): number {
+    this.#refuseUnlessChoosing();
+    this.#noveltyLimit = noveltyLimit(share, { description: this.description, novelty: this.#novelty });
+    return this.#noveltyLimit;
   }
 
   /**
@@ -114,11 +138,14 @@ export class FineTunedModel<Output extends object = TextPrediction> {
    * @throws UserError where it is neither, the model does not choose one class, or its validation predictions were never so right.
    */
   requireConfidence(threshold: string): number {
-    if (this.kind.name !== classification.name) {
-      throw new UserError(`the model is for ${this.kind.name} and chooses no class; leave the threshold out`);
-    }
+    this.#refuseUnlessChoosing();
     this.#threshold = thresholdOf(threshold, this.description);
     return this.#threshold;
+  }
+
+  #refuseUnlessChoosing(): void {
+    if (this.kind.name === classification.name) return;
+    throw new UserError(`the model is for ${this.kind.name} and chooses no class, so that none can be left open`);
   }
 
   /** Whether it makes vectors of texts, which {@link embed} asks for. */

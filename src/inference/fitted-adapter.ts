@@ -16,7 +16,7 @@ export interface FittedAdapter extends Adapter {
  * model are among them.
  * @throws UserError where the adapter does not fit the base model.
  */
-export function fitAdapter(base: BaseModel, { description, parameters }: Adapter): FittedAdapter {
+export function fitAdapter(base: BaseModel, { description, parameters, novelty }: Adapter): FittedAdapter {
   const definition = findMethod(description.method);
   const options = parseMethodOptions(definition, description.methodOptions);
   const adaptation = definition.adapt(options, base.trace.modules);
@@ -31,7 +31,7 @@ export function fitAdapter(base: BaseModel, { description, parameters }: Adapter
     }
     fitted.set(name, values);
   }
-  return { description, parameters: fitted, adaptation };
+  return { description, parameters: fitted, novelty, adaptation };
 }
 
 /** Shape of everything that an adapter may hold: the method's parameters, the head, and where it trains the backbone. */

@@ -3,12 +3,19 @@ import { makeFolder } from "../checkpoints/atomic-file-node.ts";
 import { folderFiles } from "../checkpoints/file-source-node.ts";
 import { writeJsonFile } from "../checkpoints/json-file-node.ts";
 import { writeSafetensors } from "../checkpoints/safetensors-node.ts";
-import { ADAPTER_DESCRIPTION, ADAPTER_WEIGHTS, type Adapter, readAdapter } from "../inference/adapter.ts";
+import {
+  ADAPTER_DESCRIPTION,
+  ADAPTER_WEIGHTS,
+  type Adapter,
+  adapterContents,
+  readAdapter,
+} from "../inference/adapter.ts";
 
 /** Writes an adapter folder, each file whole or not at all. */
-export async function saveAdapter(directory: string, { description, parameters }: Adapter): Promise<void> {
+export async function saveAdapter(directory: string, adapter: Adapter): Promise<void> {
+  const { tensors, description } = adapterContents(adapter);
   await makeFolder(directory);
-  await writeSafetensors(join(directory, ADAPTER_WEIGHTS), parameters);
+  await writeSafetensors(join(directory, ADAPTER_WEIGHTS), tensors);
   await writeJsonFile(join(directory, ADAPTER_DESCRIPTION), description);
 }
 

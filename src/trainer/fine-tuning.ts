@@ -21,6 +21,7 @@ import { isAllZero } from "../training/learning-rate.ts";
 import { train } from "../training/loop.ts";
 import { estimateMemory, type MemoryEstimate } from "../training/memory-estimate.ts";
 import { sizeOf } from "../training/micro-batches.ts";
+import { learnNovelty } from "../training/novelty.ts";
 import { singleTexts } from "../training/single-texts.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
 import { type TimedStep, timeStep } from "../training/step-time.ts";
@@ -245,11 +246,18 @@ export class FineTuning {
     const calibration = await calibrate(this.#model, all, runtime, examples, { loss, tokenBudget, signal });
     const { temperature, steps } = calibration;
     // A choice of one class may be left open where it is not sure enough.
-    const confidence = loss === "softmax" && this.#plan.base.head === "sequence" ? steps : undefined;
+    const choosesOne = loss === "softmax" && this.#plan.base.head === "sequence";
+    const parameters = cooled(adapter.parameters, classifier, temperature);
+    const split = { train: this.#train, held: examples };
+    const answering = new Map([...weights, ...parameters]);
+    const novelty = choosesOne
+      ? await learnNovelty(this.#model, answering, runtime, split, { tokenBudget, signal })
+      : undefined;
     return {
       adapter: {
-        description: { ...adapter.description, temperature, ...(confidence && { confidence }) },
-        parameters: cooled(adapter.parameters, classifier, temperature),
+        description: { ...adapter.description, temperature, ...(choosesOne && { confidence: steps }) },
+        parameters,
+        novelty,
       },
       calibration,
     };

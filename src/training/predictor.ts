@@ -20,6 +20,8 @@ export interface PredictorOptions {
   readBy?: ReadBy | undefined;
   /** What the head may read, side by side, in place of its outputs. */
   features?: readonly HeadFeatures[] | undefined;
+  /** What the head's last layer reads follows its outputs in each row. */
+  withFeatures?: boolean;
 }
 
 /** An example to predict for, with what it is to come to where its kind reads outputs within the graph. */
@@ -27,7 +29,7 @@ export type PredictedExample = EncodedExample & Partial<Targets>;
 
 /** An adapted model that is only asked for its head's outputs. */
 export class Predictor {
-  /** Of a row: the head's outputs, what is read of them, or features. */
+  /** Of a row: the head's outputs, what is read of them, features, or outputs and features. */
   readonly #width: number;
   readonly #outputs: number;
   readonly #readBy: ReadBy | undefined;

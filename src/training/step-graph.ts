@@ -1,6 +1,6 @@
 import { gradients } from "../graph/gradients.ts";
 import { Graph, liveLeaves, type Value } from "../graph/graph.ts";
-import { add, mul, sumAll } from "../graph/ops.ts";
+import { add, concat, mul, sumAll } from "../graph/ops.ts";
 import type { Adaptation, FrozenBlocks } from "../methods/method.ts";
 import type { HeadName } from "../models/architecture.ts";
 import type { BaseFormat } from "../models/base-format.ts";
@@ -9,7 +9,7 @@ import { type DropoutLayer, ForwardContext, type ForwardHooks } from "../models/
 import type { HeadFeatures } from "../models/heads.ts";
 import type { WeightSpec } from "../models/model-parts.ts";
 import type { StreamInputs } from "../models/streams/token-stream.ts";
-import { writeEncoder, writeFeatures, writeModel } from "../models/trace.ts";
+import { traceModel, writeEncoder, writeFeatures, writeModel } from "../models/trace.ts";
 import type { Objective } from "../tasks/losses/objective.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 
@@ -48,6 +48,8 @@ export interface InferenceOptions extends Partial<Pick<ForwardHooks, "dropout" |
   readBy?: ReadBy | undefined;
   /** What the head may read, side by side, in place of its outputs. */
   features?: readonly HeadFeatures[] | undefined;
+  /** What the head's last layer reads follows its outputs in each row. */
+  withFeatures?: boolean | undefined;
 }
 
 /**
@@ -57,13 +59,17 @@ export interface InferenceOptions extends Partial<Pick<ForwardHooks, "dropout" |
  */
 export function writeInference(
   model: AdaptedModel,
-  { dropout = false, readBy, features, stream, encoded }: InferenceOptions = {},
+  { dropout = false, readBy, features, withFeatures = false, stream, encoded }: InferenceOptions = {},
 ): ModelGraph<"logits"> {
   if (features) {
     const { context } = adaptedContext(model, () => "trainable", { dropout, stream, encoded });
     return modelGraph(context, { logits: writeFeatures(context, model, features, model.head) });
   }
   const { context, logits } = writeForward(model, () => "trainable", { dropout, stream, encoded });
+  if (withFeatures) {
+    const { classifier } = traceModel(model, model.labelCount, model.head);
+    return modelGraph(context, { logits: concat([logits, context.inputs.get(classifier!)!], 1) });
+  }
   const read = readBy?.readout?.write(logits, targetsOf(readBy.objective, logits)) ?? logits;
   return modelGraph(context, { logits: read });
 }

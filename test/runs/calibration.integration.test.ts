@@ -72,3 +72,46 @@ test("what answers with a run's adapter answers with probabilities that suit its
   for (const other of [0.8, 1.25, temperature]) expect(of(1).cost).toBeLessThan(of(other).cost);
   expect(await readFile(join(home, "run/report.html"), "utf8")).toContain("How far probabilities hold");
 });
+
+test("texts unlike those of all classes are none of these, by what is usual on validation examples", async () => {
+  const model = await writeTinyModel(join(home, "model"));
+  const known = tickets(12).filter(({ team }) => team !== "bug");
+  const data = {
+    model,
+    train: await writeCsv(join(home, "known.csv"), known),
+    validation: await writeCsv(join(home, "known-held.csv"), known),
+    text: "message",
+    label: "team",
+    threads: 1,
+  };
+  const output = join(home, "none");
+  const { result } = await fineTune({ ...data, method: "lora", epochs: 8, learningRate: 0.01, output });
+  const loaded = (await loadFineTunedModel(output, runtime)).ofKind("classification");
+  const texts = known.map(({ message }) => message);
+  const plain = await loaded.predict(texts);
+  const limit = loaded.allowNoneOfThese(0.1);
+  const found = await loaded.predict(texts);
+  // The answers are the same beside that.
+  expect(found.map(({ labels }) => labels)).toEqual(plain.map(({ labels }) => labels));
+  const isNone = found.map(({ label }) => label === "none of these");
+  expect(isNone).toEqual(found.map(({ novelty }) => novelty! > limit));
+  expect(isNone.filter(Boolean).length / isNone.length).toBeLessThanOrEqual(0.1);
+  const others = tickets(12).flatMap(({ message, team }) => (team === "bug" ? [message] : []));
+  const mean = (all: readonly { novelty?: number }[]) =>
+    all.reduce((sum, { novelty }) => sum + novelty!, 0) / all.length;
+  expect(mean(await loaded.predict(others))).toBeGreaterThan(mean(found) + 1);
+  expect(() => loaded.allowNoneOfThese(0.001)).toThrow("validation examples show no share below");
+  expect(() => loaded.allowNoneOfThese(5)).toThrow("takes a share of the known texts");
+  await loaded.release();
+  expect(result!.adapterBytes).toBeLessThan(200_000);
+  const small = await fineTune({
+    ...data,
+    validation: undefined,
+    method: "lora",
+    epochs: 1,
+    output: join(home, "small"),
+  });
+  const few = await loadFineTunedModel(join(small.directory), runtime);
+  expect(() => few.allowNoneOfThese(0.1)).toThrow("train it with at least 20 validation examples");
+  await few.release();
+});

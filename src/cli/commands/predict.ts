@@ -11,7 +11,8 @@ import { namedColumns } from "../../tasks/rows.ts";
 import type { TextInput } from "../../tasks/task-kind.ts";
 import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { inOneLine, linesOfStdin } from "../given-texts.ts";
-import { addExamples, THRESHOLD } from "../help.ts";
+import { addExamples } from "../help.ts";
+import { leaveOpen, NONE_OF_THESE, type OpenAnswers, THRESHOLD } from "../open-answers.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { writingOptions } from "../writing-options.ts";
 
@@ -36,6 +37,7 @@ export function predictCommand(): Command {
     .option("--text <column>", "column of the text, in a file with columns")
     .option("--text-pair <text>", "second text of each pair; with --file, its column")
     .option("--threshold <p>", THRESHOLD)
+    .option("--none-of-these <share>", NONE_OF_THESE, Number)
     .option("--json", "as JSON Lines, every label with its probability");
   addSchemaOptions(command, generationOptions, "Answers of a model that writes");
   addSchemaOptions(command, askingOptions, "Options");
@@ -47,7 +49,7 @@ export function predictCommand(): Command {
     const model = await loadFineTunedModel((run ?? adapter)!, runtimeFor(options), baseOptions(options));
     try {
       noteBaseFormat(model.base, options);
-      if (options.threshold !== undefined) model.requireConfidence(options.threshold);
+      leaveOpen(model, options);
       const inputs = await readInputs(texts, options, model.description.task.kind);
       // A text with what follows it is not answered: it is said how likely that is.
       if (model.writes && options.textPair === undefined) await answer(model, inputs, writing, options);
@@ -88,7 +90,7 @@ async function answer(
   });
 }
 
-interface PredictOptions extends BaseFlags {
+interface PredictOptions extends BaseFlags, OpenAnswers {
   run?: string;
   adapter?: string;
   file?: string;
@@ -96,7 +98,6 @@ interface PredictOptions extends BaseFlags {
   textPair?: string;
   device?: DeviceName;
   threads?: number;
-  threshold?: string;
   json?: boolean;
 }
 

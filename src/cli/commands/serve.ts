@@ -14,7 +14,8 @@ import type { Runtime } from "../../runtime/session.ts";
 import type { ServedModels } from "../../serving/model-service.ts";
 import { serveModels } from "../../serving/openai-server.ts";
 import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
-import { addExamples, THRESHOLD } from "../help.ts";
+import { addExamples } from "../help.ts";
+import { leaveOpen, NONE_OF_THESE, type OpenAnswers, THRESHOLD } from "../open-answers.ts";
 import { portOption } from "../port-option.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { untilStopSignal } from "../terminal/stop-signals.ts";
@@ -51,11 +52,12 @@ export function serveCommand(): Command {
       collect,
     )
     .option("--model <name>", "base model to use in place of the one that the adapters name")
-    .option("--threshold <p>", `${THRESHOLD}; for classifiers alone`);
+    .option("--threshold <p>", `${THRESHOLD}; for classifiers alone`)
+    .option("--none-of-these <share>", `${NONE_OF_THESE}; for classifiers alone`, Number);
   addSchemaOptions(command, serveOptions, "Serving");
   addSchemaOptions(command, askingOptions, "Options");
   return addExamples(command, EXAMPLES, NOTE).action(async () => {
-    const { run, model, base, offline, device, threads, threshold, ...given } =
+    const { run, model, base, offline, device, threads, threshold, noneOfThese, ...given } =
       givenOptions<ServeCommandOptions>(command);
     const { keyFile, ...options } = checkOptions(serveOptions, given);
     const key = keyFile === undefined ? process.env.AFLORA_KEY : await readKey(keyFile);
@@ -64,7 +66,7 @@ export function serveCommand(): Command {
     const { host, models } = await loadModels(run, baseOptions(asked), runtime);
     try {
       noteBaseFormat(host.base, asked);
-      if (threshold !== undefined) for (const each of models.values()) each.requireConfidence(threshold);
+      for (const each of models.values()) leaveOpen(each, { threshold, noneOfThese });
       const server = await serveModels(models, { ...options, key });
       process.stderr.write(`serving ${[...models.keys()].join(", ")} at ${server.url}\n`);
       await untilStopSignal();
@@ -75,10 +77,9 @@ export function serveCommand(): Command {
   });
 }
 
-interface ServeCommandOptions extends BaseFlags {
+interface ServeCommandOptions extends BaseFlags, OpenAnswers {
   run: string[];
   keyFile?: string;
-  threshold?: string;
   device?: DeviceName;
   threads?: number;
 }

@@ -20,10 +20,12 @@ import { sequenceClassification, textsOf, wholeText } from "../whole-text.ts";
 
 /** What a classifier says of a text. */
 export interface ClassifiedText {
-  /** The likeliest; `unsure` where it is less likely than is asked for. */
+  /** The likeliest; `unsure` where it is less likely than is asked for, `none of these` where the text is unlike those of all classes. */
   label: string;
   /** Every label, likeliest first. */
   labels: LabelProbability[];
+  /** How unlike the texts of all classes it is, where that is asked for: usual ones are around 0. */
+  novelty?: number;
 }
 
 /** Rows from which on labels that are all different are no classes, but the wrong column. */

@@ -1,0 +1,31 @@
+import { UserError } from "../errors.ts";
+import { noveltyThreshold } from "../training/novelty.ts";
+import type { Adapter } from "./adapter.ts";
+
+/** What is said of a text that is unlike those of all classes. */
+export const NONE = "none of these";
+
+/**
+ * The novelty above which a text is none of the classes'.
+ * @param share of the classes' own texts that may be taken for others
+ * @throws UserError where it is none, the adapter does not say what is usual, or too few validation examples showed it.
+ */
+export function noveltyLimit(
+  share: number,
+  { novelty, description }: Pick<Adapter, "novelty" | "description">,
+): number {
+  if (!(share > 0 && share < 1)) {
+    throw new UserError(`--none-of-these takes a share of the known texts such as 0.05, not ${share}`);
+  }
+  if (!novelty) {
+    throw new UserError(
+      `--none-of-these: the adapter for "${description.task.name}" does not say which texts are usual; train it with at least 20 validation examples`,
+    );
+  }
+  const limit = noveltyThreshold(novelty, share);
+  if (limit !== undefined) return limit;
+  const { length } = novelty.scores;
+  throw new UserError(
+    `--none-of-these ${share}: ${length} validation examples show no share below ${(1 / (length + 1)).toFixed(3)}; give more of them, or a larger share`,
+  );
+}

@@ -1,0 +1,136 @@
+import { z } from "zod";
+import { float32, type Tensors } from "../graph/tensor.ts";
+import type { Runtime } from "../runtime/session.ts";
+import { argmax, softmax } from "../tasks/probabilities.ts";
+import type { TrainingExample } from "../tasks/task-kind.ts";
+import { distanceToNearest, fitKnownFeatures, type KnownFeatures } from "./known-features.ts";
+import { sampleRows } from "./linear-head/folds.ts";
+import { Predictor } from "./predictor.ts";
+import type { AdaptedModel } from "./step-graph.ts";
+
+/** Validation examples from which on a share of them says something. */
+const FEWEST_HELD = 20;
+/** Training examples that show how features lie, and validation examples that show what is usual. */
+const MOST_ROWS = 1000;
+/** Scores that are kept. */
+const SCORES = 200;
+/** Least deviation of a doubt: validation examples may all be certain. */
+const LEAST_DOUBT = 0.01;
+
+const scale = z.object({ mean: z.number(), deviation: z.number().positive() });
+
+/** How usual texts of known classes are scored. */
+export const noveltyScale = z.object({
+  /** What the square of a length counts for; see `KnownFeatures`. */
+  rest: z.number(),
+  /** Of validation examples: the distance to the nearest class, and what the likeliest class leaves of 1. */
+  distance: scale,
+  doubt: scale,
+  /** Scores of validation examples, ascending. */
+  scores: z.array(z.number()).min(1),
+});
+
+/** What tells texts of known classes from others. */
+export interface Novelty extends z.output<typeof noveltyScale> {
+  /** `means` and `axes` of `KnownFeatures`. */
+  tensors: Tensors<"float32">;
+}
+
+/**
+ * Learns how the features of known classes lie that a model's head reads, and what of them is usual on validation examples.
+ * @param weights with the head as it answers
+ * @returns undefined where there are too few validation examples to tell
+ */
+export async function learnNovelty(
+  model: AdaptedModel,
+  weights: Tensors,
+  runtime: Runtime,
+  { train, held }: { train: readonly TrainingExample[]; held: readonly TrainingExample[] },
+  { tokenBudget, signal }: { tokenBudget: number; signal?: AbortSignal | undefined },
+): Promise<Novelty | undefined> {
+  if (held.length < FEWEST_HELD) return undefined;
+  const { labelCount } = model;
+  const predictor = await Predictor.compile(model, weights, runtime, { tokenBudget, withFeatures: true });
+  try {
+    const read = async (examples: readonly TrainingExample[]) => {
+      const sample = sampleOf(examples);
+      const rows = await predictor.logits(sample, undefined, signal);
+      return { rows, classes: sample.map(classOf) };
+    };
+    const { rows, classes } = await read(train);
+    const known = fitKnownFeatures(
+      rows.map((row) => row.subarray(labelCount)),
+      classes,
+      labelCount,
+    );
+    const parts = (await read(held)).rows.map((row) => partsOf(known, row, labelCount));
+    const usual = {
+      rest: known.rest,
+      distance: scaleOf(parts.map(({ distance }) => distance)),
+      doubt: scaleOf(
+        parts.map(({ doubt }) => doubt),
+        LEAST_DOUBT,
+      ),
+    };
+    const scores = parts.map((part) => scoreOf(usual, part)).sort((a, b) => a - b);
+    const every = Math.ceil(scores.length / SCORES);
+    return {
+      ...usual,
+      scores: scores.filter((_, i) => (scores.length - 1 - i) % every === 0),
+      tensors: new Map([
+        ["means", float32([labelCount, known.width], known.means)],
+        ["axes", float32([known.axes.length / known.width, known.width], known.axes)],
+      ]),
+    };
+  } finally {
+    await predictor.release();
+  }
+}
+
+/**
+ * How unlike the texts of known classes a text is: the sum of its distance to them and of the doubt about its class, each by what is
+ * usual on validation examples.
+ * @param row the head's outputs, and the features that it reads, `[labels + width]`
+ */
+export function noveltyOf(novelty: Novelty, row: Float32Array, labelCount: number): number {
+  const [means, axes] = [novelty.tensors.get("means")!, novelty.tensors.get("axes")!];
+  const known = { width: means.shape[1]!, means: means.data, axes: axes.data, rest: novelty.rest };
+  return scoreOf(novelty, partsOf(known, row, labelCount));
+}
+
+/**
+ * The score above which a text is none of the known classes', so that at most a share of those classes' texts is (split conformal
+ * prediction, Vovk et al. 2005).
+ * @returns undefined where there are too few validation scores for so small a share
+ */
+export function noveltyThreshold({ scores }: Pick<Novelty, "scores">, share: number): number | undefined {
+  return scores[Math.ceil((scores.length + 1) * (1 - share)) - 1];
+}
+
+interface Parts {
+  distance: number;
+  doubt: number;
+}
+
+const partsOf = (known: KnownFeatures, row: Float32Array, labelCount: number): Parts => ({
+  distance: distanceToNearest(known, row.subarray(labelCount)),
+  doubt: 1 - Math.max(...softmax(row.slice(0, labelCount))),
+});
+
+const scoreOf = ({ distance, doubt }: Pick<Novelty, "distance" | "doubt">, parts: Parts): number =>
+  (parts.distance - distance.mean) / distance.deviation + (parts.doubt - doubt.mean) / doubt.deviation;
+
+function scaleOf(values: readonly number[], least = Number.MIN_VALUE): z.output<typeof scale> {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
+  return { mean, deviation: Math.max(Math.sqrt(variance), least) };
+}
+
+/** The class of an example with a one-hot target. */
+const classOf = ({ targets }: TrainingExample): number => argmax(Float32Array.from(targets.data));
+
+/** At most a thousand, of each class its share. */
+function sampleOf(examples: readonly TrainingExample[]): TrainingExample[] {
+  const places = sampleRows(Int32Array.from(examples.keys()), { strata: examples.map(classOf) }, MOST_ROWS);
+  return Array.from(places, (place) => examples[place]!);
+}

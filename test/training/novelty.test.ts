@@ -1,0 +1,67 @@
+import { expect, test } from "vitest";
+import { distanceToNearest, fitKnownFeatures } from "../../src/training/known-features.ts";
+import { noveltyThreshold } from "../../src/training/novelty.ts";
+
+/** Numbers between -1 and 1 that look random. */
+const noise = (seed: number): number => 2 * ((Math.abs(Math.sin(seed) * 43758.5453) % 1) - 0.5);
+
+/** Two classes of six features: apart along the first, widely spread along the second and third, a little along all. */
+const ROWS = Array.from({ length: 400 }, (_, i) => ({
+  class: i % 2,
+  row: Float32Array.from(
+    { length: 6 },
+    (_, j) => [i % 2, 0, 0, 0, 0, 0][j]! + [0.2, 3, 2][j < 3 ? j : 0]! * noise(7 * i + j + 1),
+  ),
+}));
+
+test("distances are Mahalanobis's, by a covariance that is drawn half way to one alike in all directions", () => {
+  const known = fitKnownFeatures(
+    ROWS.map(({ row }) => row),
+    ROWS.map((each) => each.class),
+    2,
+  );
+  const meanOf = (own: number) => {
+    const rows = ROWS.filter((each) => each.class === own).map(({ row }) => row);
+    return Array.from({ length: 6 }, (_, j) => rows.reduce((sum, row) => sum + row[j]! / rows.length, 0));
+  };
+  const means = [meanOf(0), meanOf(1)];
+  // Features are spread independently: off the diagonal there is next to nothing.
+  const variances = Array.from({ length: 6 }, (_, j) =>
+    ROWS.reduce((sum, each) => sum + (each.row[j]! - means[each.class]![j]!) ** 2 / ROWS.length, 0),
+  );
+  const alike = variances.reduce((sum, each) => sum + each / 6, 0);
+  const expected = (row: readonly number[]) =>
+    Math.min(
+      ...means.map((mean) => row.reduce((sum, x, j) => sum + (x - mean[j]!) ** 2 / (variances[j]! / 2 + alike / 2), 0)),
+    );
+  for (const row of [
+    [0, 0, 0, 0, 0, 0],
+    [1, 3, 0, 0, 0, 0],
+    [0, 0, 0, 3, 0, 0],
+    [0.5, -2, 2, 1, 1, -1],
+  ]) {
+    expect(distanceToNearest(known, Float32Array.from(row)) / expected(row)).toBeCloseTo(1, 1);
+  }
+  // As far along a direction in which classes spread is less unusual.
+  const at = (...row: number[]) => distanceToNearest(known, Float32Array.from(row));
+  expect(at(0, 3, 0, 0, 0, 0)).toBeLessThan(at(0, 0, 0, 0, 3, 0) / 2);
+});
+
+test("classes whose rows are all alike have distances, too", () => {
+  const rows = [
+    [1, 0],
+    [1, 0],
+    [0, 1],
+    [0, 1],
+  ].map((row) => Float32Array.from(row));
+  const known = fitKnownFeatures(rows, [0, 0, 1, 1], 2);
+  expect(distanceToNearest(known, Float32Array.of(1, 0))).toBe(0);
+  expect(distanceToNearest(known, Float32Array.of(1, 1))).toBeGreaterThan(0);
+});
+
+test("of known texts at most the share that is asked for lies above the threshold; too few show no small share", () => {
+  const scores = Array.from({ length: 99 }, (_, i) => i);
+  expect(noveltyThreshold({ scores }, 0.05)).toBe(94);
+  expect(noveltyThreshold({ scores }, 0.01)).toBe(98);
+  expect(noveltyThreshold({ scores }, 0.009)).toBeUndefined();
+});
