@@ -8,7 +8,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readLabelledTexts } from "../src/labels/labelled-texts-node.ts";
-import { fineTune } from "../src/runs/fine-tune.ts";
+import { fineTune } from "../src/reports/fine-tune.ts";
 import { loadFineTunedModel } from "../src/runs/load-fine-tuned-model.ts";
 import { runtimeFor } from "../src/runs/run-config.ts";
 
