@@ -2,7 +2,7 @@
  * How well a classifier knows when not to answer, on AG News rows that took no part: the precision of what `--threshold
  * auto:precision=0.95` answers, and how well `--none-of-these` tells a class that was left out of training (AUROC).
  *
- *     npm run bench:open-answers -- [AGNEWS [ROWS_PER_CLASS [METHOD]]]
+ *     npm run bench:open-answers -- [AGNEWS [ROWS_PER_CLASS [head]]]
  */
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -28,7 +28,7 @@ async function trainedOn(classes: readonly string[]) {
   const file = join(home, "train.jsonl");
   await writeFile(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
   const output = join(home, "run");
-  await fineTune({ train: file, output, ...(method && { method }) }, { overwrite: true });
+  await fineTune({ train: file, output, ...(method === "head" && { method }) }, { overwrite: true });
   return (await loadFineTunedModel(output, runtimeFor({}))).ofKind("classification");
 }
 

@@ -38,7 +38,7 @@ const adapterSchema = z.object({
   temperature: z.number().positive().optional(),
   /** Of choices of one class, how many of the surest validation predictions were right; by falling probability. */
   confidence: z.array(z.object({ probability: z.number(), kept: z.int(), right: z.int() })).optional(),
-  /** What tells texts unlike those of all classes, beside the tensors `novelty.means` and `novelty.axes`. */
+  /** What tells texts unlike those of all classes, beside the tensors in `novelty.safetensors`. */
   novelty: noveltyScale.optional(),
 });
 
@@ -55,25 +55,29 @@ export interface Adapter {
 
 /** File of an adapter folder with the parameters. */
 export const ADAPTER_WEIGHTS = "adapter.safetensors";
+/** File of an adapter folder with what tells texts unlike those of all classes. */
+const NOVELTY_WEIGHTS = "novelty.safetensors";
 /** File of an adapter folder with the description. */
 export const ADAPTER_DESCRIPTION = "adapter.json";
 
-const NOVELTY = "novelty.";
+/** Files of an adapter folder with tensors, by name. */
+export function adapterTensors({ parameters, novelty }: Adapter): Record<string, Tensors<"float32">> {
+  return { [ADAPTER_WEIGHTS]: parameters, ...(novelty && { [NOVELTY_WEIGHTS]: novelty.tensors }) };
+}
 
-/** What stands in an adapter's two files. */
-export function adapterContents({ description, parameters, novelty }: Adapter) {
-  if (!novelty) return { tensors: parameters, description };
+/** What `adapter.json` holds. */
+export function describedAdapter({ description, novelty }: Adapter): z.output<typeof adapterSchema> {
+  if (!novelty) return description;
   const { tensors, ...scale } = novelty;
-  const own = [...tensors].map(([name, tensor]) => [NOVELTY + name, tensor] as const);
-  return { tensors: new Map([...parameters, ...own]), description: { ...description, novelty: scale } };
+  return { ...description, novelty: scale };
 }
 
 /** An adapter as the bytes of its files, by name: what an adapter folder holds. */
 export function adapterBytes(adapter: Adapter): Record<string, Uint8Array<ArrayBuffer>> {
-  const { tensors, description } = adapterContents(adapter);
+  const files = Object.entries(adapterTensors(adapter)).map(([name, tensors]) => [name, safetensorsBytes(tensors)]);
   return {
-    [ADAPTER_WEIGHTS]: safetensorsBytes(tensors),
-    [ADAPTER_DESCRIPTION]: new TextEncoder().encode(`${JSON.stringify(description, null, 2)}\n`),
+    ...Object.fromEntries(files),
+    [ADAPTER_DESCRIPTION]: new TextEncoder().encode(`${JSON.stringify(describedAdapter(adapter), null, 2)}\n`),
   };
 }
 
@@ -100,26 +104,23 @@ export async function readAdapter(files: ModelFiles): Promise<Adapter> {
   findTaskKind(description.task.kind, file.location);
   const stored = await files.open(ADAPTER_WEIGHTS);
   if (!stored) throw new UserError(`${location} has no ${ADAPTER_WEIGHTS}; train again or restore it from a copy`);
-  const all = [...(await readTensors(await openSafetensors(stored)))];
-  const isOwn = (name: string): boolean => name.startsWith(NOVELTY);
-  const tensors = all.flatMap(([name, tensor]) => (isOwn(name) ? [[name.slice(NOVELTY.length), tensor] as const] : []));
-  return {
-    description,
-    parameters: new Map(all.filter(([name]) => !isOwn(name))),
-    ...(scale && { novelty: noveltyFrom(scale, new Map(tensors), description, stored.location) }),
-  };
+  const parameters = await readTensors(await openSafetensors(stored));
+  return { description, parameters, ...(scale && { novelty: await readNovelty(files, scale, description) }) };
 }
 
 /** @throws UserError where the tensors are not those of the adapter's classes. */
-function noveltyFrom(
+async function readNovelty(
+  files: ModelFiles,
   scale: z.output<typeof noveltyScale>,
-  tensors: Tensors<"float32">,
   { task }: AdapterDescription,
-  location: string,
-): Novelty {
+): Promise<Novelty> {
+  const stored = await files.open(NOVELTY_WEIGHTS);
+  const tensors: Tensors<"float32"> = stored ? await readTensors(await openSafetensors(stored)) : new Map();
   const [means, axes] = [tensors.get("means")?.shape, tensors.get("axes")?.shape];
   if (means?.length === 2 && means[0] === task.labels.length && axes?.length === 2 && axes[1] === means[1]) {
     return { ...scale, tensors };
   }
-  throw new UserError(`${location} is damaged; train again or restore it from a copy`);
+  throw new UserError(
+    `${files.location}: ${NOVELTY_WEIGHTS} is missing or damaged; train again or restore it from a copy`,
+  );
 }

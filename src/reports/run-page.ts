@@ -32,7 +32,7 @@ export function runContent(run: ReportedRun): Markup {
     ? `Best epoch ${number(result.bestEpoch)}: ${metricsText(result.metrics)}.`
     : `${counted(steps.length, "step")} so far.${evaluations.length ? ` Latest: ${metricsText(evaluations.at(-1)!.metrics)}.` : ""}`;
   const tables = [...scoreTables(run), facts(run), options(run)];
-  return content(runTitle(run), `${state} ${measuredOn(data)}`, runPictures(run), tables);
+  return content(runTitle(run), `${state} ${measuredOn(data)}`, runPictures(run), tables, result?.notes);
 }
 
 /** Every picture of a run for which there is a record yet. */
@@ -53,10 +53,17 @@ export function runPictures(
 const figures = (pictures: readonly Picture[]): Markup => html`<div class="pictures">
 ${pictures.map((picture, i) => figure(picture, `picture-${i + 1}`))}</div>`;
 
-/** A page of pictures and tables. */
-export function content(title: string, state: string, pictures: Picture[], tables: Table[]): Markup {
+/** A page of pictures and tables. @param notes what a person should know first */
+export function content(
+  title: string,
+  state: string,
+  pictures: Picture[],
+  tables: Table[],
+  notes: readonly string[] = [],
+): Markup {
   return html`<h1>${title}</h1>
 ${state && html`<p>${state}</p>`}
+${notes.length === 0 ? "" : html`<ul>${notes.map((note) => html`<li>${note}</li>`)}</ul>`}
 ${figures(pictures)}
 <section class="facts">${tables.map(table)}</section>
 `;

@@ -5,18 +5,19 @@ import { writeJsonFile } from "../checkpoints/json-file-node.ts";
 import { writeSafetensors } from "../checkpoints/safetensors-node.ts";
 import {
   ADAPTER_DESCRIPTION,
-  ADAPTER_WEIGHTS,
   type Adapter,
-  adapterContents,
+  adapterTensors,
+  describedAdapter,
   readAdapter,
 } from "../inference/adapter.ts";
 
 /** Writes an adapter folder, each file whole or not at all. */
 export async function saveAdapter(directory: string, adapter: Adapter): Promise<void> {
-  const { tensors, description } = adapterContents(adapter);
   await makeFolder(directory);
-  await writeSafetensors(join(directory, ADAPTER_WEIGHTS), tensors);
-  await writeJsonFile(join(directory, ADAPTER_DESCRIPTION), description);
+  for (const [name, tensors] of Object.entries(adapterTensors(adapter))) {
+    await writeSafetensors(join(directory, name), tensors);
+  }
+  await writeJsonFile(join(directory, ADAPTER_DESCRIPTION), describedAdapter(adapter));
 }
 
 /**

@@ -180,9 +180,12 @@ async function* fineTuneInFolder(
       const best = { ...finished.adapter, description };
       await saveVerified(folder.path("adapter"), best, finished.base, runtime, task);
       const { size: adapterBytes } = await stat(folder.path("adapter", ADAPTER_WEIGHTS));
-      const result = summarise(config, outcome, { ...facts, onFloat32, adapterBytes, calibration });
+      if (note) notes.push(note);
+      // Of a run that goes on, what was said of its examples at its start, too.
+      const said = [...new Set([...prepared.notes, ...fineTuning.notes, ...notes])];
+      const result = summarise(config, outcome, { ...facts, onFloat32, adapterBytes, calibration, notes: said });
       await folder.writeResult(result);
-      yield { kind: "end", directory, result, notes: [...notes, ...(note ? [note] : [])] };
+      yield { kind: "end", directory, result, notes };
     } catch (error) {
       // Training has ended and is saved: what is missing is written when the run goes on.
       if (options.signal?.aborted && error === options.signal.reason) return yield unfinished;

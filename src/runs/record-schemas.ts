@@ -100,4 +100,5 @@ export const runResult = z.looseObject({
   }),
   flops: measured,
   adapterBytes: measured,
+  notes: z.array(z.string()),
 });

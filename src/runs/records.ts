@@ -58,4 +58,6 @@ export interface RunResult {
   flops: number;
   /** Size of `adapter/adapter.safetensors`, bytes. */
   adapterBytes: number;
+  /** What a person should know of the run: examples that were shortened, that nothing was learned, perhaps. */
+  notes: readonly string[];
 }

@@ -25,6 +25,8 @@ export function summarise(
     calibration?: Calibration | undefined;
     /** Size of the adapter's file. */
     adapterBytes: number;
+    /** What a person should know, from before and after training. */
+    notes: readonly string[];
   },
 ): RunResult {
   const training = state.stepSeconds.reduce((sum, seconds) => sum + seconds, 0);
@@ -61,6 +63,7 @@ export function summarise(
     memoryEstimate: facts.memory,
     flops: state.flops,
     adapterBytes: facts.adapterBytes,
+    notes: facts.notes,
   };
 }
 

@@ -85,7 +85,7 @@ test("texts unlike those of all classes are none of these, by what is usual on v
     threads: 1,
   };
   const output = join(home, "none");
-  const { result } = await fineTune({ ...data, method: "lora", epochs: 8, learningRate: 0.01, output });
+  await fineTune({ ...data, method: "lora", epochs: 8, learningRate: 0.01, output });
   const loaded = (await loadFineTunedModel(output, runtime)).ofKind("classification");
   const texts = known.map(({ message }) => message);
   const plain = await loaded.predict(texts);
@@ -103,7 +103,6 @@ test("texts unlike those of all classes are none of these, by what is usual on v
   expect(() => loaded.allowNoneOfThese(0.001)).toThrow("validation examples show no share below");
   expect(() => loaded.allowNoneOfThese(5)).toThrow("takes a share of the known texts");
   await loaded.release();
-  expect(result!.adapterBytes).toBeLessThan(200_000);
   const small = await fineTune({
     ...data,
     validation: undefined,

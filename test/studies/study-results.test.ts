@@ -37,6 +37,7 @@ function run(
     memoryEstimate: { weights: 1, optimizer: 1, activations: 1, total: 3 },
     flops,
     adapterBytes: 100,
+    notes: [],
   };
   const config = resolveConfig({ method, rank, seed, train: `${task}.csv`, validation: "held.csv" });
   const directory = `${task}/${method}-${rank}-s${seed}`;

@@ -129,6 +129,7 @@ export function makeUp({
     memoryEstimate: { weights: 9e7, optimizer: 3e6, activations: 2e8, total: 4e8 },
     flops: 4.2e13 * ({ vera: 1, aflora: 0.34, lora: 0.35, full: 0.6, head: 0.12 }[method] ?? 0.4),
     adapterBytes: 4 * start,
+    notes: [],
   };
   const { source, run } = resolveConfig({
     ...{ task, data: "glue", model, seed, epochs, batchSize: 32, learningRate: 4e-3, headLearningRate: 4e-3 },

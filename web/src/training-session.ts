@@ -380,6 +380,7 @@ export class TrainingSession {
       peakMemory: Number.NaN,
       memory: { ...memory, total: inPage(memory) },
       adapterBytes: adapterBytes(adapter)["adapter.safetensors"]!.byteLength,
+      notes: [...new Set([...start.notes, ...notes])],
     });
     return { ...common, finished: true, result };
   }
