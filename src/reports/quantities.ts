@@ -50,8 +50,8 @@ export function spread({ mean, deviation }: Spread): string {
   return deviation === undefined ? number(mean) : `${number(mean)} ± ${short(deviation)}`;
 }
 
-/** `accuracy 0.9, macro_f1 0.88` */
-export const metricsText = (metrics: Record<string, number>): string =>
+/** `accuracy 0.9 ± 0.03, macro_f1 0.88 ± 0.04`, with standard errors where they are known. */
+export const metricsText = (metrics: Record<string, number>, errors: Record<string, number> = {}): string =>
   Object.entries(metrics)
-    .map(([metric, value]) => `${metric} ${number(value)}`)
+    .map(([metric, value]) => `${metric} ${number(value)}${metric in errors ? ` ± ${short(errors[metric]!)}` : ""}`)
     .join(", ");

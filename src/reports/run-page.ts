@@ -29,7 +29,7 @@ export const runTitle = ({ method, data }: ReportedRun): string => `${method} on
 export function runContent(run: ReportedRun): Markup {
   const { result, steps, evaluations, data } = run;
   const state = result
-    ? `Best epoch ${number(result.bestEpoch)}: ${metricsText(result.metrics)}.`
+    ? `Best epoch ${number(result.bestEpoch)}: ${metricsText(result.metrics, result.errors)}.`
     : `${counted(steps.length, "step")} so far.${evaluations.length ? ` Latest: ${metricsText(evaluations.at(-1)!.metrics)}.` : ""}`;
   const tables = [...scoreTables(run), facts(run), options(run)];
   return content(runTitle(run), `${state} ${measuredOn(data)}`, runPictures(run), tables, result?.notes);
@@ -89,7 +89,7 @@ function facts(run: ReportedRun): Table {
         ...data,
         ["model", result.model],
         ["seed", String(result.seed)],
-        [`metrics, best epoch (${number(result.bestEpoch)})`, metricsText(result.metrics)],
+        [`metrics, best epoch (${number(result.bestEpoch)})`, metricsText(result.metrics, result.errors)],
         ...(result.float32Metrics
           ? [["metrics on the float32 base model", metricsText(result.float32Metrics)] as [string, string]]
           : []),

@@ -63,6 +63,7 @@ export const runResult = z.looseObject({
   seed: z.number(),
   base: z.enum(BASE_FORMATS),
   metrics: z.record(z.string(), measured),
+  errors: z.record(z.string(), measured).optional(),
   calibration: z
     .object({
       temperature: measured,

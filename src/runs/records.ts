@@ -28,6 +28,8 @@ export interface RunResult {
   base: BaseFormat;
   /** Metrics of the best epoch; `confusion` and the like are left to `aflora evaluate`. */
   metrics: Record<string, number>;
+  /** How far chance may have moved them, standard errors; of one split that is not too large. */
+  errors?: Record<string, number>;
   /** The same adapter's beside the float32 base model, where training used another: those of what is exported. */
   float32Metrics?: Record<string, number>;
   /** How far the best epoch's probabilities were from what was right, and the temperature that its head was divided by; of labels. */

@@ -38,6 +38,7 @@ export function summarise(
     seed: run.seed,
     base: run.base,
     metrics: best!.metrics,
+    ...(best!.errors && { errors: best!.errors }),
     ...(facts.onFloat32 && { float32Metrics: facts.onFloat32.metrics }),
     ...(facts.calibration && { calibration: facts.calibration }),
     bestEpoch: best!.epoch,

@@ -8,6 +8,7 @@ import { findTaskKind } from "./task-kinds.ts";
  * Splits examples in two by a seeded draw: `fraction` of them held out, the rest to train on, both in their old order and
  * indexed anew. Each class gives its share to within one example, and never its only one.
  * @param stratum an example's class; all are alike where absent
+ * @param ofEach examples of a class from which on it gives one at least
  * @throws UserError where `fraction` is not between 0 and 1 or holds nothing out.
  */
 export function splitExamples(
@@ -15,6 +16,7 @@ export function splitExamples(
   fraction: number,
   seed: number,
   stratum: (example: Example) => number = () => 0,
+  ofEach = Number.POSITIVE_INFINITY,
 ): { train: Example[]; held: Example[] } {
   if (!(fraction > 0 && fraction < 1)) {
     throw new UserError(`the validation split must be a fraction between 0 and 1, not ${fraction}`);
@@ -23,12 +25,17 @@ export function splitExamples(
   const chosen = new Set<Example>();
   const share = (count: number) => Math.round(count * fraction);
   let due = 0;
+  let [size, given] = [0, 0];
   order.forEach((example, position) => {
     const first = position === 0 || stratum(example) !== stratum(order[position - 1]!);
     // Every (1 / fraction)-th of the sorted order. A stratum's first trains, and its turn passes on within the stratum.
     due = (first ? 0 : due) + share(position + 1) - share(position);
-    if (first || due === 0) return;
+    [size, given] = first ? [1, 0] : [size + 1, given];
+    const last = position + 1 === order.length || stratum(example) !== stratum(order[position + 1]!);
+    const missed = last && given === 0 && size >= ofEach;
+    if (!missed && (first || due === 0)) return;
     chosen.add(example);
+    given += 1;
     due -= 1;
   });
   const part = (held: boolean) =>
@@ -42,12 +49,15 @@ export function splitExamples(
   return split;
 }
 
+/** Examples of a class from which on one of them is held out, however small the fraction. */
+const HELD_OUT_OF = 5;
+
 /**
- * The task with a part of its training examples held out to validate on, by its kind's classes.
+ * The task with a part of its training examples held out to validate on, by its kind's classes: of each that is not tiny one at least.
  * @throws UserError as {@link splitExamples}
  */
 export function holdOut(task: TaskData, fraction: number, seed: number): TaskData {
-  const { train, held } = splitExamples(task.train, fraction, seed, findTaskKind(task.kind).stratumOf);
+  const { train, held } = splitExamples(task.train, fraction, seed, findTaskKind(task.kind).stratumOf, HELD_OUT_OF);
   return { ...task, train, validation: [{ name: "validation", examples: held }], heldOut: { fraction, seed } };
 }
 

@@ -196,15 +196,16 @@ export class FineTuning {
       validation: this.#validation,
       settings: { ...settings, tokenBudget: this.#tokenBudget },
       contrast: this.#contrast,
-      startCounts: this.startsFitted,
+      startCounts: this.#startCounts,
       resume,
     };
   }
 
-  /** Whether the head was fitted before training begins, so that the run has a model from its start on. */
-  get startsFitted(): boolean {
-    const { task, settings, start } = this.#plan;
-    return !start && settings.headStart === "fitted" && objectiveOf(task).linearLoss !== undefined;
+  /** Whether the run has a model from its start on, which training must beat: nothing of it is new, or its head was fitted. */
+  get #startCounts(): boolean {
+    const { base, task, settings, start } = this.#plan;
+    const isFitted = !start && settings.headStart === "fitted" && objectiveOf(task).linearLoss !== undefined;
+    return isFitted || (start ?? base).newWeights.length === 0;
   }
 
   /** How an adapter does on the validation examples beside `base`, the plan's model in another format. */

@@ -17,8 +17,8 @@ export interface SuitedSettings {
 /** Texts of a batch that are compared with each other: of each class some, where there are not too many. */
 const CONTRASTED = 32;
 const MOST_CONTRASTED = 128;
-/** Steps by contrast for 32 examples; for others as the root of their number: 34 for 256. */
-const CONTRAST_STEPS = 12;
+/** Steps by contrast for up to 32 examples; for more as the root of their number: 45 for 256. */
+const CONTRAST_STEPS = 16;
 /** Evaluations of a run whose epochs are a step or a few: each fits the head anew. */
 const EVALUATIONS = 3;
 
@@ -43,7 +43,7 @@ export function suitedSettings({ examples, classes }: DataSize, contrastive: boo
   if (contrastive) {
     const batchSize = Math.min(examples, MOST_CONTRASTED, Math.max(CONTRASTED, 2 * classes));
     const perEpoch = Math.ceil(examples / batchSize);
-    const epochs = Math.max(1, Math.round((CONTRAST_STEPS * Math.sqrt(examples / 32)) / perEpoch));
+    const epochs = Math.max(1, Math.round((CONTRAST_STEPS * Math.sqrt(Math.max(1, examples / 32))) / perEpoch));
     const evaluateEvery = Math.max(perEpoch, Math.ceil((epochs * perEpoch) / EVALUATIONS));
     return { batchSize, epochs, warmupRatio: 0.1, evaluateEvery };
   }

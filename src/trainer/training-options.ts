@@ -65,9 +65,13 @@ export const trainingOptions = z.object({
     .min(0)
     .optional()
     .describe(
-      `passes over the training examples, 0 for a fitted head alone (the paper's for its tasks, else ${defaultOf("epochs")})`,
+      `passes over the training examples, 0 for a fitted head alone (the paper's for its tasks; what suits their number with a fitted head; else ${defaultOf("epochs")})`,
     ),
-  batchSize: count.optional().describe(`examples of one optimizer step (${defaultOf("batchSize")})`),
+  batchSize: count
+    .optional()
+    .describe(
+      `examples of one optimizer step (what suits their number with a fitted head; else ${defaultOf("batchSize")})`,
+    ),
   tokenBudget: count.default(512).describe("most tokens computed at once; gradients are summed over micro-batches"),
   recompute: z
     .boolean()

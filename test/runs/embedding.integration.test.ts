@@ -374,6 +374,15 @@ describe("what cannot be used is refused with a sentence", () => {
     expect(existsSync(at("bad"))).toBe(false);
   });
 
+  test("a model that training makes worse is kept as it was", async () => {
+    const wrong = pairs.map(({ anchor, positive, negative }) => ({ anchor, positive: negative, negative: positive }));
+    const [train, validation] = [await writeJsonl("wrong.jsonl", wrong), await writeJsonl("right.jsonl", pairs)];
+    const given = { ...QUICK, model, train, validation, learningRate: 2, epochs: 1, output: at("kept") };
+    const { result, notes } = await fineTune(given);
+    expect(result!.bestEpoch).toBe(0);
+    expect(notes.join()).toMatch(/training did not beat what it started from/);
+  });
+
   test("a positive equal to its anchor is kept, counted and said", async () => {
     const notes: string[] = [];
     const file = await writeJsonl("same.jsonl", [...few, { anchor: "late", positive: "late" }]);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { sampleExamples, splitExamples } from "../../src/tasks/split.ts";
+import { holdOut, sampleExamples, splitExamples } from "../../src/tasks/split.ts";
 
 it("takes from every class its share to within one, and never all of it", () => {
   const cases = fc.tuple(
@@ -57,4 +57,24 @@ it("samples the same examples for every run, each class its share, and all where
   expect(sample).toHaveLength(20);
   expect(sampleExamples(task, 100)).toBe(task);
   expect(sampleExamples(task, undefined)).toBe(task);
+});
+
+it("holds out one at least of each class that is not tiny", () => {
+  const train = Array.from({ length: 32 }, (_, index) => ({ index, text: `${index}`, label: Math.min(4, index >> 3) }));
+  const labels = ["a", "b", "c", "d"];
+  const { validation } = holdOut(
+    { name: "custom", kind: "classification", labels, metrics: [], train, validation: [] },
+    0.1,
+    42,
+  );
+  expect(validation[0]!.examples.map(({ label }) => label)).toEqual([0, 1, 2, 3]);
+  const few = {
+    name: "custom",
+    kind: "classification",
+    labels,
+    metrics: [],
+    train: train.filter((_, i) => i % 2 === 0),
+    validation: [],
+  };
+  expect(holdOut(few, 0.1, 42).validation[0]!.examples.length).toBe(2);
 });

@@ -16,8 +16,8 @@ test.each([2, 8, 29, 100, 499, 2000, 80_000])("%i examples have steps that do so
 });
 
 test("texts that are compared come in batches that have some of each class, no more than there are", () => {
-  expect(suitedSettings({ examples: 29, classes: 4 }, true)).toMatchObject({ batchSize: 29, epochs: 11 });
-  expect(suitedSettings({ examples: 256, classes: 4 }, true)).toMatchObject({ batchSize: 32, epochs: 4 });
+  expect(suitedSettings({ examples: 29, classes: 4 }, true)).toMatchObject({ batchSize: 29, epochs: 16 });
+  expect(suitedSettings({ examples: 256, classes: 4 }, true)).toMatchObject({ batchSize: 32, epochs: 6 });
   expect(suitedSettings({ examples: 800, classes: 50 }, true).batchSize).toBe(100);
 });
 

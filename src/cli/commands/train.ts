@@ -58,7 +58,7 @@ export function trainCommand(): Command {
 export function summary(directory: string, result: RunResult): string {
   const { trainable, frozen, blocks, memoryEstimate } = result;
   return [
-    `best epoch ${epochs(result.bestEpoch)}: ${metrics(result.metrics)}; last epoch: ${metrics(result.lastEpochMetrics)}`,
+    `best epoch ${epochs(result.bestEpoch)}: ${metrics(result.metrics, result.errors)}; last epoch: ${metrics(result.lastEpochMetrics)}`,
     ...(result.float32Metrics
       ? [`on the float32 base model, as exports and predictions use it: ${metrics(result.float32Metrics)}`]
       : []),

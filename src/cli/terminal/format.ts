@@ -20,10 +20,13 @@ export const epochs = (done: number): string => String(Number(done.toFixed(2)));
 /** `113,040` */
 export const integer = (count: number): string => Math.round(count).toLocaleString("en-US");
 
-/** `accuracy 0.8521, f1 0.8990` */
-export const metrics = (values: Readonly<Record<string, number>>): string =>
+/** `accuracy 0.8521 ± 0.0110, f1 0.8990 ± 0.0080`, with standard errors where they are known. */
+export const metrics = (
+  values: Readonly<Record<string, number>>,
+  errors: Readonly<Record<string, number>> = {},
+): string =>
   Object.entries(values)
-    .map(([name, value]) => `${name} ${value.toFixed(4)}`)
+    .map(([name, value]) => `${name} ${value.toFixed(4)}${name in errors ? ` ± ${errors[name]!.toFixed(4)}` : ""}`)
     .join(", ");
 
 /** Columns padded to equal width, numbers to the right. */

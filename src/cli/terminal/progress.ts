@@ -100,7 +100,9 @@ export class TrainingProgress {
     const [name, value] = Object.entries(record.metrics)[0]!;
     this.#metric = `${name} ${value.toFixed(4)}`;
     this.#show();
-    this.log(`epoch ${epochs(record.epoch)}: ${metrics(record.metrics)}, loss ${record.loss.toFixed(4)}`);
+    this.log(
+      `epoch ${epochs(record.epoch)}: ${metrics(record.metrics, record.errors)}, loss ${record.loss.toFixed(4)}`,
+    );
   }
 
   /** The bar, and what is known of the run under it: one line would be too long for most terminals. */
