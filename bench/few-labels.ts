@@ -1,0 +1,132 @@
+/**
+ * What `aflora train` without flags comes to on few rows, beside a linear head on the same encoder's frozen features (`--method head`,
+ * fitted to all the rows that training has to hold some out of): draws of so many rows a class, both scored on rows of another file.
+ *
+ *     npm run bench:few-labels -- [--train FILE --test FILE] [--rows 8,16,64] [--draws 1,2,3] [--scored 1000] [--output FOLDER]
+ *
+ * TRAIN and TEST are tables (../shared/data/agnews/train.csv and test.csv); --model, --kind, --text, --text-pair and --label are those of
+ * `aflora train`. Of numbers (--kind regression) so many rows are drawn in all. Runs and results.jsonl lie in FOLDER (runs/few-labels);
+ * the same command goes on where it stopped.
+ */
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { uniformInt } from "pure-rand/distribution/uniformInt";
+import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { tableFormat } from "../src/datasets/parse-table.ts";
+import { readTable } from "../src/datasets/read-table-node.ts";
+import { csvOf } from "../src/datasets/write-csv.ts";
+import { fineTune } from "../src/reports/fine-tune.ts";
+import { evaluateRun } from "../src/runs/evaluate-run.ts";
+import { grouped, spreadOf } from "../src/studies/statistics.ts";
+import { columnIndex, namedColumns, type Table } from "../src/tasks/rows.ts";
+
+interface Result {
+  rows: number;
+  draw: number;
+  /** The task's first metric on the other rows, and the run's seconds. */
+  head: number;
+  trained: number;
+  seconds: number;
+}
+
+const text = { type: "string" } as const;
+const { values } = parseArgs({
+  options: {
+    train: { ...text, default: "../shared/data/agnews/train.csv" },
+    test: { ...text, default: "../shared/data/agnews/test.csv" },
+    rows: { ...text, default: "8,16,64" },
+    draws: { ...text, default: "1,2,3" },
+    scored: { ...text, default: "1000" },
+    output: { ...text, default: "runs/few-labels" },
+    model: text,
+    kind: text,
+    text,
+    "text-pair": text,
+    label: { ...text, default: "label" },
+  },
+});
+const { output, model, kind, label } = values;
+const columns = namedColumns({ text: values.text, textPair: values["text-pair"], label });
+const options = { model, kind, ...columns };
+const numbersOf = (list: string): number[] => list.split(",").map(Number);
+
+/** So many rows of each class, or of all where the labels are numbers, by a seeded draw. */
+function drawRows({ rows, ...table }: Table, count: number, seed: number): Table {
+  const column = columnIndex({ rows, ...table }, label);
+  const classes = grouped(rows, ({ cells }) => (kind === "regression" ? "" : String(cells[column])));
+  const random = xoroshiro128plus(seed);
+  const drawn = [...classes].flatMap(([, [...own]]) => {
+    for (let i = 0; i < Math.min(count, own.length - 1); i++) {
+      const other = uniformInt(random, i, own.length - 1);
+      [own[i], own[other]] = [own[other]!, own[i]!];
+    }
+    return own.slice(0, count);
+  });
+  return { ...table, rows: drawn };
+}
+
+function write(file: string, { columns, rows }: Table): string {
+  writeFileSync(file, csvOf([columns, ...rows.map(({ cells }) => cells)]));
+  return file;
+}
+
+/** A run's only metric that counts: its task's first. */
+const firstOf = (metrics: Record<string, number>): number => Object.values(metrics)[0]!;
+
+async function measure(rows: number, draw: number): Promise<Result> {
+  const folder = join(output, `${rows}-${draw}`);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const drawn = write(join(folder, "train.csv"), drawRows(train, rows, draw));
+  const given = { ...options, train: drawn };
+  const head = await fineTune({ ...given, method: "head", validation: test, output: join(folder, "head") });
+  const began = performance.now();
+  const { directory } = await fineTune({ ...given, output: join(folder, "trained") });
+  const seconds = (performance.now() - began) / 1000;
+  const [scored] = await evaluateRun(directory, { ...columns, validation: test });
+  return { rows, draw, head: firstOf(head.result!.metrics), trained: firstOf(scored!.metrics), seconds };
+}
+
+const read = (file: string): Promise<Table> => readTable(file, tableFormat(file));
+mkdirSync(output, { recursive: true });
+const [train, all] = [await read(values.train), await read(values.test)];
+const test = write(join(output, "test.csv"), { ...all, rows: all.rows.slice(0, Number(values.scored)) });
+const file = join(output, "results.jsonl");
+const results: Result[] = existsSync(file)
+  ? readFileSync(file, "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line))
+  : [];
+for (const draw of numbersOf(values.draws)) {
+  for (const rows of numbersOf(values.rows)) {
+    if (results.some((result) => result.rows === rows && result.draw === draw)) continue;
+    const result = await measure(rows, draw);
+    results.push(result);
+    appendFileSync(file, `${JSON.stringify(result)}\n`);
+    console.log(
+      `${rows} rows, draw ${draw}: ${result.head.toFixed(4)} → ${result.trained.toFixed(4)} in ${result.seconds.toFixed(0)} s`,
+    );
+  }
+}
+
+const shown = (found: readonly number[]): string => {
+  const { mean, deviation } = spreadOf(found);
+  return mean.toFixed(3) + (deviation === undefined ? "" : ` ± ${deviation.toFixed(3)}`);
+};
+console.log("| rows a class | draws | linear head | trained | gain |\n|---|---|---|---|---|");
+for (const [rows, found] of grouped(
+  results.toSorted((a, b) => a.rows - b.rows),
+  (result) => result.rows,
+)) {
+  const gains = found.map(({ head, trained }) => trained - head);
+  const cells = [
+    rows,
+    found.length,
+    shown(found.map(({ head }) => head)),
+    shown(found.map(({ trained }) => trained)),
+    shown(gains),
+  ];
+  console.log(`| ${cells.join(" | ")} |`);
+}
