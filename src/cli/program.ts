@@ -14,6 +14,10 @@ const COMMANDS: Readonly<Record<string, [summary: string, load: () => Promise<Co
     "fine-tune the bundled encoder on bundled film reviews with AFLoRA; needs no network",
     async () => (await import("./commands/demo.ts")).demoCommand(),
   ],
+  init: [
+    "write a small project of your own: classification, search or chat",
+    async () => (await import("./commands/init.ts")).initCommand(),
+  ],
   train: [
     "fine-tune a model on a GLUE task or on your own examples, and write a run folder",
     async () => (await import("./commands/train.ts")).trainCommand(),

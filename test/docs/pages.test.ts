@@ -1,5 +1,26 @@
-import { expect, test } from "vitest";
-import { blocksOf, PAGES } from "./pages.ts";
+import { existsSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { describe, expect, test } from "vitest";
+import { anchorsOf, blocksOf, linksOf, PAGES, textOf, wordsOf } from "./pages.ts";
+
+test("the README is read in a minute: at most 700 words", () => {
+  expect(wordsOf("README.md")).toBeLessThanOrEqual(700);
+});
+
+test("each command of the README's table stands on the page that it is linked with", () => {
+  const rows = [...textOf("README.md").matchAll(/^\| \[[^\]]*\]\(([^)#]*)[^)]*\) \| `npx (aflora [^`]*)` \|$/gm)];
+  expect(rows.length).toBeGreaterThan(7);
+  for (const [, page, command] of rows) {
+    const commands = blocksOf(page!).map(({ text }) => text.replaceAll("npx ", ""));
+    expect(commands.join("\n"), page).toContain(command);
+  }
+});
+
+test("the table of contents has every page of docs/ once", () => {
+  const listed = linksOf("docs/index.md").map(({ file }) => normalize(join("docs", file)));
+  const pages = PAGES.filter((page) => page !== "docs/index.md" && page !== "README.md");
+  expect(listed.toSorted()).toEqual(["CHANGELOG.md", ...pages].toSorted());
+});
 
 test("only what needs the hub, a GPU, a browser, Python, a clone or a client is not run", () => {
   const reasons = PAGES.flatMap(blocksOf).flatMap(({ place, notRun }) =>
@@ -7,4 +28,22 @@ test("only what needs the hub, a GPU, a browser, Python, a clone or a client is 
   );
   const needed = /: (the hub|downloads CUDA|in a (browser|clone)|a server|Python|the walk has|a file of the sources)/;
   expect(reasons.filter((reason) => !needed.test(reason))).toEqual([]);
+});
+
+describe.each(PAGES)("%s", (page) => {
+  test("has at most 1,800 words", () => {
+    expect(wordsOf(page)).toBeLessThanOrEqual(1800);
+  });
+
+  test.skipIf(["README.md", "docs/index.md"].includes(page))("begins with what one can do after it", () => {
+    expect(textOf(page)).toMatch(/^# .+\n\nAfter this (page|lesson) you can \w/);
+  });
+
+  test("links to pages and headings that are there", () => {
+    for (const { file, anchor, link } of linksOf(page)) {
+      const target = file === "" ? page : normalize(join(dirname(page), file)).replaceAll("\\", "/");
+      expect(existsSync(target), link).toBe(true);
+      if (anchor !== undefined) expect(anchorsOf(target), link).toContain(anchor);
+    }
+  });
 });

@@ -1,5 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { anchorOf } from "../../site/anchors.ts";
 
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -7,8 +9,34 @@ export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 export const PAGES: readonly string[] = [
   "README.md",
   "CONTRIBUTING.md",
-  ...readdirSync(`${ROOT}/docs`).flatMap((name) => (name.endsWith(".md") ? `docs/${name}` : [])),
+  ...readdirSync(join(ROOT, "docs")).flatMap((name) => (name.endsWith(".md") ? `docs/${name}` : [])),
 ];
+
+/** A page's Markdown. */
+export const textOf = (page: string): string => readFileSync(join(ROOT, page), "utf8");
+
+/** Words that a reader sees, code and tables among them: comments, tags and addresses of links are left out. */
+export function wordsOf(page: string): number {
+  const seen = textOf(page).replace(/<!--[\s\S]*?-->|<[^>]+>|(?<=\])\([^)]*\)/g, " ");
+  return seen.match(/[\p{L}\p{N}][^\s|]*/gu)?.length ?? 0;
+}
+
+const withoutCode = (page: string): string => textOf(page).replace(/^```[\s\S]*?^```/gm, "");
+
+/** Links of a page to others of this repository: `[…](tasks.md#glue)`. */
+export function linksOf(page: string): { link: string; file: string; anchor?: string }[] {
+  return [...withoutCode(page).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)].map(([link, file, anchor]) => ({
+    link,
+    file: file!,
+    ...(anchor === undefined ? {} : { anchor }),
+  }));
+}
+
+/** Anchors of a page's headings, as GitHub makes them. */
+export function anchorsOf(page: string): string[] {
+  const headings = withoutCode(page).matchAll(/^#+ (.*)$/gm);
+  return [...headings].map(([, heading]) => anchorOf(heading!.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1")));
+}
 
 /** A fenced block of a page, with what the comments right before it say. */
 export interface Block {
@@ -28,7 +56,7 @@ export interface Block {
 
 /** The blocks of a Markdown page that are commands or programs. */
 export function blocksOf(page: string): Block[] {
-  const text = readFileSync(`${ROOT}/${page}`, "utf8");
+  const text = textOf(page);
   const blocks = text.matchAll(/((?:<!--[\s\S]*?-->\s*\n)*)^```(sh|ts)\n([\s\S]*?)^```$/gm);
   return [...blocks].map(({ index, 1: comments, 2: language, 3: content }) => {
     const line = text.slice(0, index).split("\n").length;

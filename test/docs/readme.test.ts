@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { SHELL, shell, walk } from "./walk.ts";
 
-walk(["README.md"], (folder) => {
+walk(["README.md"]);
+walk(["docs/learn-classify.md"], (folder) => {
   test.skipIf(!SHELL)("a model trained on what a spreadsheet wrote labels it", async () => {
     const { labels } = JSON.parse(
       await shell('aflora predict --run runs/tickets --json "My card was charged twice"', folder),

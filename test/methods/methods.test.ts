@@ -359,11 +359,13 @@ describe("bad input", () => {
 });
 
 describe("documentation", () => {
-  const page = readFileSync(new URL("../../docs/methods.md", import.meta.url), "utf8");
+  const docs = (page: string) => readFileSync(new URL(`../../docs/${page}`, import.meta.url), "utf8");
 
   test("has every method with all its options and their defaults", () => {
     for (const name of METHODS.names) {
-      const section = page.split(/^## /m).find((text) => text.includes(`(\`--method ${name}\`)`));
+      const section = docs("methods.md")
+        .split(/^## /m)
+        .find((text) => text.includes(`(\`--method ${name}\`)`));
       expect(section, name).toBeDefined();
       const defaults = parseMethodOptions(findMethod(name), {});
       for (const option of Object.keys(findMethod(name).options.shape)) {
@@ -378,7 +380,7 @@ describe("documentation", () => {
   test("shows the example that is tested here", () => {
     const code = readFileSync(new URL("../support/ia3.ts", import.meta.url), "utf8");
     const asInSource = code.replaceAll("../../src/methods/", "./").replaceAll("../../src/", "../");
-    expect(page).toContain(`\`\`\`ts\n${asInSource}\`\`\``);
+    expect(docs("extending.md")).toContain(`\`\`\`ts\n${asInSource}\`\`\``);
   });
 });
 

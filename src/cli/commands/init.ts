@@ -1,0 +1,72 @@
+import { existsSync, readFileSync } from "node:fs";
+import { cp, mkdir, readdir, writeFile } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Argument, Command } from "commander";
+import { UserError } from "../../errors.ts";
+import { addExamples } from "../help.ts";
+import { packageVersion } from "../version.ts";
+
+const EXAMPLES = ["aflora init classification", "aflora init search my-search", "aflora init chat my-chat"];
+
+const NOTE =
+  "A project is train.ts, predict.ts, their data and a package.json. chat trains a model of the Hugging Face hub.";
+
+const inPackage = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
+
+/** Files of each kind of project, apart from its folder in templates/. */
+const PROJECTS: Readonly<Record<string, readonly string[]>> = {
+  classification: ["examples/tickets.csv"],
+  search: [],
+  chat: [],
+};
+
+/** `aflora init` */
+export function initCommand(): Command {
+  const command = new Command("init")
+    .addArgument(new Argument("<kind>", "what it is to do").choices(Object.keys(PROJECTS)))
+    .argument("[folder]", "new folder of the project (my-<kind>)");
+  return addExamples(command, EXAMPLES, NOTE).action(async (kind: string, folder = `my-${kind}`) => {
+    const directory = resolve(folder);
+    if (existsSync(directory) && (await readdir(directory)).length > 0)
+      throw new UserError(`${folder} has files already; name a new folder, as in aflora init ${kind} my-project`);
+    await mkdir(directory, { recursive: true });
+    await cp(inPackage(`templates/${kind}`), directory, { recursive: true });
+    for (const file of PROJECTS[kind]!) await cp(inPackage(file), join(directory, basename(file)));
+    for (const [name, text] of Object.entries(settingsOf(directory))) await writeFile(join(directory, name), text);
+    process.stdout.write(
+      `${folder} is written. Next:\n\n  cd ${folder}\n  npm install\n  npm run train\n  npm run predict\n`,
+    );
+  });
+}
+
+/** What a project has beside its programs: plain `npm install` must not download onnxruntime-node's CUDA files. */
+function settingsOf(directory: string): Record<string, string> {
+  const manifest = {
+    name: basename(directory)
+      .toLowerCase()
+      .replace(/[^a-z0-9-]+/g, "-"),
+    private: true,
+    type: "module",
+    scripts: { train: "tsx train.ts", predict: "tsx predict.ts" },
+    dependencies: { aflora: specifier() },
+    devDependencies: { "@types/node": "^20.19.0", tsx: "^4.23.0", typescript: "^6.0.0" },
+    // npm 11 runs no other scripts; npm 10 reads .npmrc.
+    allowScripts: { aflora: false, "onnxruntime-node": false, esbuild: true, protobufjs: false },
+  };
+  const compiler = { module: "nodenext", target: "es2023", strict: true, noEmit: true, types: ["node"] };
+  return {
+    "package.json": `${JSON.stringify(manifest, null, 2)}\n`,
+    "tsconfig.json": `${JSON.stringify({ compilerOptions: compiler }, null, 2)}\n`,
+    ".npmrc": "onnxruntime-node-install=skip\n",
+    ".gitignore": "node_modules/\nruns/\n",
+  };
+}
+
+/** What npm is to install: the tarball or folder that this project has aflora from, else this version. */
+function specifier(): string {
+  const manifest = resolve("package.json");
+  const text = existsSync(manifest) ? readFileSync(manifest, "utf8") : "";
+  const [, file] = /"aflora"\s*:\s*"file:([^"]+)"/.exec(text) ?? [];
+  return file === undefined ? `^${packageVersion()}` : `file:${resolve(file)}`;
+}
