@@ -22,7 +22,10 @@ export default defineConfig({
       project("integration", "test/**/*.integration.test.ts", { globalSetup }),
       project("browser", "test/**/*.browser.test.ts", { globalSetup }),
       project("endurance", "test/**/*.endurance.test.ts", { globalSetup }),
-      project("docs", "test/docs/*.test.ts", { globalSetup: "./test/docs/install.ts" }),
+      project("docs", "test/docs/*.test.ts", {
+        exclude: ["**/*.browser.test.ts"],
+        globalSetup: "./test/docs/install.ts",
+      }),
     ],
     reporters: ["default", "./test/support/skipped-reporter.ts"],
     testTimeout: 120_000,

@@ -6,9 +6,9 @@ import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ROOT } from "../docs/pages.ts";
-import { ran } from "../docs/project.ts";
 import { inChromium, installedChromium, launchChromium } from "../support/chromium.ts";
+import { ROOT } from "./pages.ts";
+import { ran } from "./project.ts";
 
 const TYPES: Readonly<Record<string, string>> = {
   ".html": "text/html",
