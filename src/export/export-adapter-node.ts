@@ -27,6 +27,7 @@ const TOLERANCE = 1e-4;
  * Exports an adapter to another tool's format and compares the result with the adapter's own model before it is put in
  * place: where their logits differ by more than 1e-4, nothing is left behind.
  * @param given what to compare on
+ * @param onStage told what comes next, in a few words
  * @throws UserError where the output is not empty, an option is not the format's, or it has no place for the method.
  */
 export async function exportAdapter(
@@ -35,6 +36,7 @@ export async function exportAdapter(
   { format: name, output, ...own }: ExportOptions,
   runtime: Runtime,
   given: readonly Example[],
+  onStage: (stage: string) => void = () => {},
 ): Promise<ExportReport> {
   const format = EXPORT_FORMATS.find(name);
   const options = EXPORT_FORMATS.parseOptions(format, own);
@@ -53,15 +55,20 @@ export async function exportAdapter(
   const directory = resolve(output);
   const folder = `${directory}.${process.pid}.tmp`;
   try {
+    onStage("asking the run's model");
     const expected = await logitsOf(base, adapter);
     await mkdir(folder, { recursive: true });
     const weights = format.merges
       ? await mergeWeights(base.weights, fitted.adaptation, fitted.parameters, runtime)
       : base.weights;
+    onStage(`writing ${name}`);
     const job = { folder, base, adapter, fitted, weights, options, runtime, examples, expected };
     const agreement = await format.write({
       ...job,
-      compare: async (...read) => ({ largestDifference: difference(expected, await logitsOf(...read)) }),
+      async compare(...read) {
+        onStage("comparing what was written");
+        return { largestDifference: difference(expected, await logitsOf(...read)) };
+      },
     });
     const { largestDifference } = agreement;
     // Written so that a difference that is no number is refused too.

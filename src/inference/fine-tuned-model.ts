@@ -40,6 +40,8 @@ const ANSWERS_AT_ONCE = 8;
 export interface ComputeOptions {
   /** Ends a computation between two parts of it, with the signal's reason. */
   signal?: AbortSignal | undefined;
+  /** Told after each part how many texts are done. */
+  onDone?: ((texts: number, of: number) => void) | undefined;
 }
 
 /** A base model with an adapter, ready to predict. `Output` is what it says of a text, where its kind of task is known. */
@@ -99,14 +101,14 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   predict(input: string | TextInput, options?: ComputeOptions): Promise<Output>;
   async predict(
     given: readonly PredictionInput[] | string | TextInput,
-    { signal }: ComputeOptions = {},
+    { signal, onDone }: ComputeOptions = {},
   ): Promise<Output[] | Output> {
     const inputs = isList(given) ? given : [given];
     const examples = inputs.map((input, index) => ({ index, ...this.kind.exampleOfInput(textsOf(input)) }));
     const encoded = this.#encode(examples);
     const limit = this.#noveltyLimit;
     const asked = limit === undefined ? this.#compiled.predictor : await this.#compiled.featured();
-    const rows = await asked.logits(encoded, this.parameters, signal);
+    const rows = await asked.logits(encoded, this.parameters, signal, onDone);
     const answers = rows.map((row, i) => {
       const values = limit === undefined ? row : row.subarray(0, this.#labels.length);
       const shown = this.kind.describe(this.#labels, examples[i]!, encoded[i]!, values);
@@ -203,9 +205,9 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   }
 
   /** What the model says of each example, written as the example's own label is. */
-  async predictLabels(examples: readonly Example[]): Promise<Prediction[]> {
+  async predictLabels(examples: readonly Example[], { signal, onDone }: ComputeOptions = {}): Promise<Prediction[]> {
     const encoded = this.#encode(examples);
-    const logits = await this.#compiled.predictor.logits(encoded, this.parameters);
+    const logits = await this.#compiled.predictor.logits(encoded, this.parameters, signal, onDone);
     return logits.map((values, i) => this.kind.predict(this.#labels, examples[i]!, encoded[i]!, values));
   }
 

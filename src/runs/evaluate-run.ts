@@ -44,6 +44,8 @@ export interface EvaluationSource {
   answers?: AnswerOptions;
   /** Told of the base model when it is there. */
   onBase?(base: BaseModel): void;
+  /** Told as texts are read. */
+  onDone?(texts: number, of: number): void;
   /** Told as answers are whole. */
   onAnswer?(done: number, of: number): void;
 }
@@ -89,7 +91,7 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
     const kind = findTaskKind(task.kind);
     const results: RunEvaluation[] = [];
     for (const { name, examples } of await splitsOf(run, source, model)) {
-      const predictions = await model.predictLabels(examples);
+      const predictions = await model.predictLabels(examples, { onDone: source.onDone });
       const details = kind.detailsOf?.(predictions, examples, task.labels);
       const answers = source.generate === undefined ? undefined : await answersOf(model, examples, source);
       const beside = baselines ? await baselinesOf(model, examples, runtime) : undefined;

@@ -49,20 +49,26 @@ const SENTENCES = [
 export async function exportRun(
   run: string,
   options: ExportOptions,
-  where: { device?: DeviceName | undefined; threads?: number | undefined } & HubOptions = {},
+  where: {
+    device?: DeviceName | undefined;
+    threads?: number | undefined;
+    /** Told what comes next, in a few words. */
+    onStage?: ((stage: string) => void) | undefined;
+  } & HubOptions = {},
 ): Promise<RunExportReport> {
   const finished = await readFinishedRun(run);
   await refuseIfNotEmpty(options.output);
-  const { device, threads, ...hub } = where;
+  const { device, threads, onStage, ...hub } = where;
   const adapter = await openAdapter(run);
   const { model, revision, modelFiles, task, base: trained } = adapter.description;
   const recorded = { fileHashes: modelFiles, whose: `the run in ${run}` };
   const { merges } = EXPORT_FORMATS.find(options.format);
   const format: FormatChoice = merges ? "float32" : formatToAnswer(trained);
   const from = { ...hub, format, recorded, ...(revision !== undefined && { revision }) };
+  onStage?.("reading the base model");
   const base = await loadBaseModel(model, task, 0, from);
   const { examples, note } = await textsOf(finished, findTaskKind(task.kind), hub);
-  const report = await exportAdapter(base, adapter, options, runtimeFor({ device, threads }), examples);
+  const report = await exportAdapter(base, adapter, options, runtimeFor({ device, threads }), examples, onStage);
   const rounded = merges ? await roundedNote(base) : undefined;
   const inFewerBits =
     base.format === "float32"

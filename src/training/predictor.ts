@@ -69,14 +69,14 @@ export class Predictor {
    * several texts, those of each in turn.
    * @param adapter tensors of the method and the head to use this time, in place of those compiled with
    * @param signal ends it between two runs of the graph
-   * @param onDone told after each how many texts are done, and waited for
+   * @param onDone told after each how many texts are done, of how many, and waited for
    * @throws UserError where it was released; the signal's reason.
    */
   async logits(
     examples: readonly PredictedExample[],
     adapter?: Tensors,
     signal?: AbortSignal,
-    onDone?: (texts: number) => void | Promise<void>,
+    onDone?: (texts: number, of: number) => void | Promise<void>,
   ): Promise<Float32Array[]> {
     if (this.#released) throw new UserError("the model was released and can predict no more; load it again");
     const texts = singleTexts(examples);
@@ -95,7 +95,7 @@ export class Predictor {
         start = end;
       }
       done += chosen.length;
-      await onDone?.(done);
+      await onDone?.(done, texts.length);
     }
     return joinTexts(examples, results);
   }

@@ -7,6 +7,7 @@ import { baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { comparedTable, counted, metrics, table } from "../terminal/format.ts";
+import { ProgressLine } from "../terminal/progress-line.ts";
 import { writingOptions } from "../writing-options.ts";
 import { asksForSearch, evaluateOnCorpus } from "./evaluate-search.ts";
 
@@ -46,22 +47,28 @@ export function evaluateCommand(): Command {
       return;
     }
     const answers = writingOptions(given);
+    let progress: ProgressLine | undefined;
     const evaluations = await evaluateRun(run as string, {
       ...given,
       base: baseOptions(given).base,
       answers,
-      onAnswer: showAnswered,
-      onBase: (base) => noteBaseFormat(base, given),
-    });
+      onDone(done, of) {
+        progress?.at(done, { of });
+        if (done < of) return;
+        progress?.end();
+        // Answers are written when all is read, and slower.
+        progress = new ProgressLine("examples");
+      },
+      onAnswer: (done, of) => progress?.at(done, { of }),
+      onBase(base) {
+        noteBaseFormat(base, given);
+        progress = new ProgressLine("examples");
+      },
+    }).finally(() => progress?.end());
     process.stdout.write(
       json ? `${JSON.stringify(evaluations, null, 2)}\n` : `${evaluations.map(describe).join("\n\n")}\n`,
     );
   });
-}
-
-/** How far answering is, on a terminal. */
-function showAnswered(done: number, of: number): void {
-  if (process.stderr.isTTY) process.stderr.write(`\ranswered ${done} of ${of}\x1b[K${done === of ? "\n" : ""}`);
 }
 
 function describe({

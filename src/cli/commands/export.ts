@@ -6,7 +6,7 @@ import type { DeviceName } from "../../runtime/device.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { downloadLine } from "../terminal/download-line.ts";
-import { bytes, counted, table } from "../terminal/format.ts";
+import { bytes, counted, duration, table } from "../terminal/format.ts";
 
 const EXAMPLES = [
   "aflora export --run runs/tickets --format peft --output tickets-peft",
@@ -38,7 +38,18 @@ export function exportCommand(): Command {
   addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
   return addExamples(command, EXAMPLES).action(async () => {
     const { run, json, device, threads, offline, ...options } = givenOptions<Asked & ExportOptions>(command);
-    const report = await exportRun(run, options, { device, threads, offline, onProgress: downloadLine() });
+    const started = performance.now();
+    const showStage = (stage: string): void => {
+      if (process.stderr.isTTY)
+        process.stderr.write(`${stage} (${duration((performance.now() - started) / 1000)} so far)\n`);
+    };
+    const report = await exportRun(run, options, {
+      device,
+      threads,
+      offline,
+      onProgress: downloadLine(),
+      onStage: showStage,
+    });
     process.stdout.write(`${json ? JSON.stringify(report, null, 2) : describe(report)}\n`);
   });
 }

@@ -157,7 +157,8 @@ async function ask(
         done++;
         count(vote.tokens);
         const spent = price ? costOf(tokens, price) : 0;
-        progress.at(done, price ? `, ${spent.toFixed(4)} of ${((spent / done) * missing).toFixed(4)} spent` : "");
+        const cost = `, ${spent.toFixed(4)} of ${((spent / done) * missing).toFixed(4)} spent`;
+        progress.at(done, price ? { more: cost } : {});
       },
     });
     for (const vote of known) count(vote.tokens);

@@ -14,6 +14,7 @@ import { inOneLine, linesOfStdin } from "../given-texts.ts";
 import { addExamples } from "../help.ts";
 import { leaveOpen, NONE_OF_THESE, type OpenAnswers, THRESHOLD } from "../open-answers.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { ProgressLine } from "../terminal/progress-line.ts";
 import { writingOptions } from "../writing-options.ts";
 
 const EXAMPLES = [
@@ -60,8 +61,15 @@ export function predictCommand(): Command {
   });
 }
 
-async function label(model: FineTunedModel, inputs: readonly TextInput[], { json }: PredictOptions): Promise<void> {
-  const predictions = await model.predict(inputs);
+async function label(
+  model: FineTunedModel,
+  inputs: readonly TextInput[],
+  { json, file }: PredictOptions,
+): Promise<void> {
+  const progress = file === undefined ? undefined : new ProgressLine("texts");
+  const predictions = await model
+    .predict(inputs, { onDone: (done, of) => progress?.at(done, { of }) })
+    .finally(() => progress?.end());
   predictions.forEach((prediction, i) => {
     const { text, textPair } = inputs[i]!;
     const line = json
@@ -84,10 +92,14 @@ async function answer(
     process.stdout.write("\n");
     return;
   }
-  await model.answers(prompts, writing, ({ text, ...end }, i) => {
-    const line = options.json ? JSON.stringify({ text: inputs[i]!.text, answer: text, ...end }) : inOneLine(text);
-    process.stdout.write(`${line}\n`);
-  });
+  const progress = options.file !== undefined && !process.stdout.isTTY ? new ProgressLine("answers") : undefined;
+  await model
+    .answers(prompts, writing, ({ text, ...end }, i) => {
+      const line = options.json ? JSON.stringify({ text: inputs[i]!.text, answer: text, ...end }) : inOneLine(text);
+      process.stdout.write(`${line}\n`);
+      progress?.at(i + 1, { of: prompts.length });
+    })
+    .finally(() => progress?.end());
 }
 
 interface PredictOptions extends BaseFlags, OpenAnswers {

@@ -18,13 +18,13 @@ export class ProgressLine {
     this.#of = of;
   }
 
-  /** @param more what else is known by now */
-  at(done: number, more = ""): void {
+  /** @param of where it became known later @param more what else is known by now */
+  at(done: number, { of = this.#of, more = "" }: { of?: number | undefined; more?: string } = {}): void {
     const now = performance.now();
     const seconds = (now - this.#started) / 1000;
-    const left = this.#of === undefined ? "" : `, ${duration((seconds / done) * (this.#of - done))} left`;
-    const of = this.#of === undefined ? "" : ` of ${integer(this.#of)}`;
-    const line = `${integer(done)}${of} ${this.#what}, ${integer(done / seconds)} a second${left}${more}`;
+    const left = of === undefined ? "" : `, ${duration((seconds / done) * (of - done))} left`;
+    const all = of === undefined ? "" : ` of ${integer(of)}`;
+    const line = `${integer(done)}${all} ${this.#what}, ${integer(done / seconds)} a second${left}${more}`;
     if (this.#status) this.#status.set([line]);
     else if (now - this.#said >= INTERVAL) {
       this.#said = now;
