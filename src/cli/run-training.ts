@@ -34,6 +34,7 @@ export async function runTraining(
     const outcome = await fineTune(given as FineTuneConfig, {
       ...rest,
       onFitting: (done) => progress.fitting(done),
+      onNote: (note) => progress.note(note),
       onEvent(event) {
         begun = true;
         progress.take(event);

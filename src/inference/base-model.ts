@@ -49,6 +49,8 @@ export type FormatChoice = BaseFormat | ((float32Bytes: number) => BaseFormat);
 /** What a model is called, where not by its location, and how its weights are stored: in float32 where absent. */
 export interface BaseOptions extends Partial<Pick<BaseModel, "name" | "revision">> {
   format?: FormatChoice;
+  /** Told of the model before its weights are read. */
+  onTokenizer?: ((model: ModelDescription & Pick<BaseModel, "tokenizer">) => void) | undefined;
 }
 
 type HeadTask = Pick<TaskData, "kind" | "labels" | "features">;
@@ -63,11 +65,13 @@ export async function readBaseModel(
   files: ModelFiles,
   task: HeadTask | undefined,
   seed: number,
-  { format: choice = "float32", ...name }: BaseOptions = {},
+  { format: choice = "float32", onTokenizer, ...name }: BaseOptions = {},
 ): Promise<BaseModel> {
   const folder = await openModelFolder(files);
   const format = typeof choice === "string" ? choice : choice(float32Bytes(folder));
   const description = { ...describeModel(folder.config), pooling: await readPooling(files) };
+  const tokenizer = await loadTokenizer(files);
+  onTokenizer?.({ ...description, tokenizer });
   const read = await readForTask(folder, { ...description, format }, task, seed);
   return {
     name: files.location,
@@ -75,7 +79,7 @@ export async function readBaseModel(
     ...name,
     files,
     format,
-    tokenizer: await loadTokenizer(files),
+    tokenizer,
     ...read,
   };
 }

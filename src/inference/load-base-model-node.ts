@@ -6,7 +6,7 @@ import type { HubOptions } from "../checkpoints/hub-repository-node.ts";
 import { modelFiles } from "../checkpoints/model-folder-node.ts";
 import { UserError } from "../errors.ts";
 import type { TaskData } from "../tasks/example.ts";
-import { type BaseModel, type FormatChoice, readBaseModel } from "./base-model.ts";
+import { type BaseModel, type BaseOptions, type FormatChoice, readBaseModel } from "./base-model.ts";
 import { BUNDLED_MODEL } from "./bundled-model.ts";
 
 /** Folder of a model: the bundled one by its name, any other as given. */
@@ -47,8 +47,13 @@ export async function loadBaseModel(
   {
     format,
     recorded,
+    onTokenizer,
     ...hub
-  }: HubOptions & { format?: FormatChoice | undefined; recorded?: RecordedBase | undefined } = {},
+  }: HubOptions &
+    Pick<BaseOptions, "onTokenizer"> & {
+      format?: FormatChoice | undefined;
+      recorded?: RecordedBase | undefined;
+    } = {},
 ): Promise<LoadedBaseModel> {
   const directory = await resolveModelFolder(name, hub);
   const onHub = name !== BUNDLED_MODEL && directory !== name;
@@ -57,7 +62,7 @@ export async function loadBaseModel(
   const files = hashedFiles(found);
   const known = onHub ? undefined : recorded?.fileHashes;
   if (known) await refuseOtherFiles(found, known, recorded!.whose);
-  const base = await readBaseModel(files, task, seed, { ...called, ...(format && { format }) });
+  const base = await readBaseModel(files, task, seed, { ...called, onTokenizer, ...(format && { format }) });
   const unread = Object.keys(known ?? {}).find((file) => !files.opened.has(file));
   if (unread !== undefined) {
     throw new UserError(

@@ -1,4 +1,4 @@
-import type { Table } from "../tasks/rows.ts";
+import { columnOf, type Table, textOf } from "../tasks/rows.ts";
 import { doubtfulLabels } from "./check-labels.ts";
 import { nearDuplicates } from "./near-duplicates.ts";
 
@@ -24,6 +24,35 @@ export interface RowProblem {
   row?: number;
   /** In a few words, what was found. */
   detail: string;
+}
+
+/** What each kind of problem is called above its rows. */
+const PROBLEM_TITLES: Readonly<Record<RowProblem["kind"], string>> = {
+  "few rows": "classes with few rows",
+  "no text": "rows without a text",
+  "no label": "rows without a label",
+  label: "labels that rows like them do not have",
+  "other label": "near duplicates with another label",
+  "in validation": "rows in both training and validation",
+  duplicate: "near duplicates",
+};
+
+/** A table's rows by the columns of text and label. @throws UserError where a column is missing. */
+export function rowsToCheck(table: Table, { text, label }: { text: string; label: string }): CheckedRow[] {
+  const labels = columnOf(table, label);
+  return columnOf(table, text).map((cell, i) => ({
+    text: textOf(cell),
+    label: textOf(labels[i]!).trim(),
+    place: cell.place,
+  }));
+}
+
+/** Problems by what they are, in the order of their titles. */
+export function problemGroups(problems: readonly RowProblem[]): { title: string; problems: RowProblem[] }[] {
+  return Object.entries(PROBLEM_TITLES).flatMap(([kind, title]) => {
+    const own = problems.filter((problem) => problem.kind === kind);
+    return own.length === 0 ? [] : [{ title, problems: own }];
+  });
 }
 
 /**

@@ -69,8 +69,9 @@ export async function prepareFromFiles(
     { method, base: run.base, settle: asked.settle, adapter: adapter || undefined, resume: found?.state },
     {
       readTask: () => loadTask(asked, asking, saved?.dataFingerprint),
-      async readBase(format, task) {
-        const base = await loadBaseModel(run.model ?? BUNDLED_MODEL, task, run.seed, { ...hub, format, recorded });
+      async readBase(format, task, onTokenizer) {
+        const reading = { ...hub, format, recorded, onTokenizer };
+        const base = await loadBaseModel(run.model ?? BUNDLED_MODEL, task, run.seed, reading);
         const made = adapter ? adapter.description.modelFiles : undefined;
         if (made && given.model === undefined)
           await refuseOtherFiles(base.files, made, `the adapter in ${adapterName}`);

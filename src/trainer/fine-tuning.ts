@@ -29,6 +29,7 @@ import type { Contrast, TrainOptions } from "../training/train-options.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import { contrastOf } from "./contrast.ts";
 import { headTrains } from "./head.ts";
+import { cutNotes, textLength, withoutEmpty } from "./long-examples.ts";
 import { runSchedule } from "./run-schedule.ts";
 import type { Start } from "./start.ts";
 import type { FineTuningSettings, MethodChoice } from "./training-options.ts";
@@ -54,12 +55,6 @@ const NOTHING_TRAINS =
 
 /** What training was seen to take of what is expected, at most: ONNX Runtime leaves gaps, and garbage stands for a while. */
 const MARGIN = 1.25;
-
-/** Tokens after which texts are cut: as the settings say, but no more than the model reads. */
-export function textLength({ head, pooling, config }: BaseModel, { maxLength }: FineTuningSettings): number {
-  const ofPooling = (head === "pooled" && pooling?.maxLength) || maxLength;
-  return Math.min(maxLength, config.maxLength, ofPooling);
-}
 
 /** A base model, an adaptation of it and a task's examples, ready to train. */
 export class FineTuning {
@@ -297,29 +292,4 @@ function contrastFor(model: AdaptedModel, given: HeadExamples, settings: FineTun
   throw new UserError(
     "--contrastive learns one class for each text, with a head that reads pooled vectors (--head-features sentence or mean); leave it out",
   );
-}
-
-/**
- * A split without examples that teach nothing.
- * @param how it was encoded, for error messages
- * @throws UserError where none is left.
- */
-function withoutEmpty({ name, examples, encoded }: EncodedSplit, how: string): EncodedSplit {
-  const isLeft = (i: number): boolean => encoded[i]!.cut === undefined || encoded[i]!.rows!.length > 0;
-  const left = { name, examples: examples.filter((_, i) => isLeft(i)), encoded: encoded.filter((_, i) => isLeft(i)) };
-  if (left.encoded.length > 0 || examples.length === 0) return left;
-  throw new UserError(
-    `of none of the ${examples.length} ${name} examples anything is left that counts ${how}; raise it`,
-  );
-}
-
-/** How many training examples were cut, and how many left out. @param all their number before */
-function cutNotes(all: number, { encoded }: EncodedSplit, maxLength: number): string[] {
-  const cut = encoded.filter((example) => example.cut).length;
-  const left = all - encoded.length;
-  const of = `of ${all} training examples`;
-  return [
-    ...(cut > 0 ? [`${cut} ${of} are longer than ${maxLength} tokens and are shortened to that (--max-length)`] : []),
-    ...(left > 0 ? [`${left} ${of} have nothing that counts within ${maxLength} tokens and are left out`] : []),
-  ];
 }

@@ -8,7 +8,7 @@ import { trainingExamples } from "../tasks/examples.ts";
 import { classWeightsOf } from "../tasks/losses/class-weights.ts";
 import { findTaskKind, objectiveOf, withTaskOptions } from "../tasks/task-kinds.ts";
 import { type FittedHead, fitHead, type HeadFitOptions } from "../training/fit-head.ts";
-import { textLength } from "./fine-tuning.ts";
+import { textLength } from "./long-examples.ts";
 import type { FineTuningSettings } from "./training-options.ts";
 
 /** A model whose head is the best linear one of what the model gives as it is, and the task with what that head reads. */

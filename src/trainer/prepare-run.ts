@@ -1,5 +1,5 @@
 import type { Adapter } from "../inference/adapter.ts";
-import { type BaseModel, withHead } from "../inference/base-model.ts";
+import { type BaseModel, type BaseOptions, withHead } from "../inference/base-model.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { Device } from "../runtime/device.ts";
 import type { Runtime } from "../runtime/session.ts";
@@ -13,6 +13,7 @@ import type { TrainingState } from "../training/training-state.ts";
 import { suitedTo } from "./contrast.ts";
 import { FineTuning } from "./fine-tuning.ts";
 import { fittedNote, startFromFittedHead } from "./fitted-head.ts";
+import { lengthNotes } from "./long-examples.ts";
 import { startFrom } from "./start.ts";
 import type { FineTuningSettings, MethodChoice, SuitedTo } from "./training-options.ts";
 
@@ -41,7 +42,7 @@ export interface OpenRuntime {
 export interface RunSources<Memory extends MemoryEstimate, Base extends BaseModel> {
   readTask(): Promise<TaskData>;
   /** Reads the base model, with a head for the task. */
-  readBase(format: BaseFormat, task: TaskData): Promise<Base>;
+  readBase(format: BaseFormat, task: TaskData, onTokenizer?: BaseOptions["onTokenizer"]): Promise<Base>;
   /** @throws UserError where the device cannot be used. */
   openRuntime(): Promise<OpenRuntime>;
   /** Another device, where a step of this run is faster there. */
@@ -99,6 +100,8 @@ export interface PrepareOptions {
   signal?: AbortSignal | undefined;
   /** Told how far the fitting of a head is; what it returns is waited for. */
   onFitting?: ((progress: FittingProgress) => void | Promise<void>) | undefined;
+  /** Told what is known of the examples before the model is read: how many are too long. It stands among the run's notes, too. */
+  onNote?: ((note: string) => void) | undefined;
 }
 
 /**
@@ -113,11 +116,15 @@ export async function prepareRun<
 >(
   { method, base: format, settle, adapter, resume }: AskedRun<Settings>,
   sources: RunSources<Memory, Base>,
-  { signal, onFitting }: PrepareOptions = {},
+  { signal, onFitting, onNote }: PrepareOptions = {},
 ): Promise<PreparedRun<Settings, Memory, Base>> {
   const read = await sources.readTask();
-  const loaded = await sources.readBase(format, read);
-  const asked = settle(suitedTo(loaded.pooling, read, adapter === undefined));
+  const settledFor = ({ pooling }: Pick<BaseModel, "pooling">) =>
+    settle(suitedTo(pooling, read, adapter === undefined));
+  const loaded = await sources.readBase(format, read, (model) => {
+    if (!resume && onNote) lengthNotes(model, read, settledFor(model)).forEach(onNote);
+  });
+  const asked = settledFor(loaded);
   const features = adapter ? adapter.description.task.features : (asked.headFeatures ?? resume?.headFeatures);
   const began = {
     base: features ? await withHead(loaded, { ...read, features }, asked.seed) : loaded,

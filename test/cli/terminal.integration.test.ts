@@ -22,9 +22,12 @@ beforeAll(async () => {
 afterAll(() => rm(home, { recursive: true }));
 
 /** What stands on a terminal of so many columns after a run. */
-async function shown(columns: number, flags: string): Promise<string[]> {
-  const train = `train --model model --train tickets.csv --text message --label team --threads 1 ${flags}`;
-  const command = `stty cols ${columns} rows 50; ${AFLORA.join(" ")} ${train}`;
+const shown = (columns: number, flags: string): Promise<string[]> =>
+  shownOf(columns, `train --model model --train tickets.csv --text message --label team --threads 1 ${flags}`);
+
+/** What stands there after any command. */
+async function shownOf(columns: number, given: string): Promise<string[]> {
+  const command = `stty cols ${columns} rows 50; ${AFLORA.join(" ")} ${given}`;
   const options = { cwd: home, env: environment() };
   const { stdout } = await promisify(execFile)("/usr/bin/script", ["-qec", command, "/dev/null"], options);
   return new Screen(columns).write(stdout).rows;
@@ -71,5 +74,21 @@ describe.skipIf(!TERMINAL)(TERMINAL ? "on a terminal" : "skipped: no `script` to
     expect(shownLines).toMatch(
       /epoch 1: .*note: the validation loss did not move \(\S+ to \S+\), so nothing was learned/,
     );
+  });
+
+  test("evaluating, predicting for a file and exporting show how far they are", async () => {
+    await shown(120, "--batch-size 8 --epochs 1 --output asked");
+    const evaluated = await shownOf(120, "evaluate --run asked --validation tickets.csv --threads 1");
+    expect(evaluated[0]).toMatch(/^4\d of 4\d examples, [\d,]+ a second, [\d.]+ m?s left$/);
+    const predicted = await shownOf(120, "predict --run asked --file tickets.csv --text message --threads 1");
+    expect(predicted[0]).toMatch(/^4\d of 4\d texts, [\d,]+ a second, [\d.]+ m?s left$/);
+    expect(predicted[1]).toMatch(/^\w+ [\d.]+\s/);
+    const exported = await shownOf(120, "export --run asked --format merged --output merged --threads 1");
+    expect(exported.slice(0, 4).map((row) => row.replace(/ \([\d.]+ m?s so far\)$/, ""))).toEqual([
+      "reading the base model",
+      "asking the run's model",
+      "writing merged",
+      "comparing what was written",
+    ]);
   });
 });

@@ -258,15 +258,20 @@ describe("long examples", () => {
     const half = { prompt: "How?", completion: "the cat ".repeat(100) };
     const train = await writeJsonl(join(home, "long.jsonl"), [...questions(12), long, half, long]);
     let notes: readonly string[] = [];
+    const told: string[] = [];
     const validation = await writeJsonl(join(home, "held.jsonl"), questions(3));
     await fineTune(
       { ...QUICK, model, train, validation, epochs: 1, maxLength: 120, output: join(home, "long") },
       {
+        onNote: (note) => told.push(note),
         onEvent: on("start", (start) => {
+          told.push("start");
           notes = start.notes;
         }),
       },
     );
+    // Before the model is read, too.
+    expect(told).toEqual([...notes.filter((note) => note.includes("of 15 training examples")), "start"]);
     expect(notes).toContain(
       "2 of 15 training examples are longer than 120 tokens and are shortened to that (--max-length)",
     );

@@ -63,6 +63,49 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     return folder;
   }
 
+  test("what looks wrong in the rows is shown before training, and by the keyboard", {
+    timeout: 2 * MINUTES,
+  }, async () => {
+    const visit = await Visit.of(browser, server.url);
+    const { page } = visit;
+    const lines = rows.slice(0, 30);
+    const [text] = lines[0]!.split(/,(?=\w+$)/) as [string];
+    const twice = `${text.replace(/"$/, '!"')},neutral`;
+    await visit.give("reviews.csv", ["review,opinion", ...lines, twice].join("\n"));
+    const summary = page.locator("#rows-wrong-summary");
+    await summary.waitFor();
+    expect(await summary.textContent()).toBe(
+      "What looks wrong (classes with few rows: 1; near duplicates with another label: 1)",
+    );
+    expect(await page.locator("#rows-wrong-list").isVisible()).toBe(false);
+    await summary.focus();
+    await page.keyboard.press("Enter");
+    const list = page.locator("#rows-wrong-list");
+    await list.waitFor();
+    expect(await list.getByText("neutral has 1 training row; give at least 8").count()).toBe(1);
+    const cells = await list.locator("tbody").last().locator("th, td").allTextContents();
+    expect(cells).toEqual([
+      "line 32",
+      "neutral",
+      expect.stringMatching(/^nearly reviews\.csv, line 2, which is (good|bad)$/),
+      expect.any(String),
+    ]);
+
+    // A file without a header: its first row stands where names belong.
+    await visit.give("headless.csv", ["a good film,good", ...rows.slice(0, 40)].join("\n"));
+    await page.locator("#label").waitFor();
+    await page.locator("#text").selectOption("a good film");
+    await page.locator("#label").selectOption("good");
+    await expect.poll(() => summary.textContent()).toContain("the first line seems to be a row");
+
+    // Of rows in which nothing looks wrong nothing is shown.
+    await visit.give("sound.csv", csvOf(0, 60));
+    await page.getByText("60 examples").waitFor();
+    await expect.poll(() => page.locator("#rows-wrong").isVisible()).toBe(false);
+    expect(visit.complaints).toEqual([]);
+    await page.close();
+  });
+
   test("from a CSV file to an adapter that Node predicts with: losses and labels are Node's", {
     timeout: 10 * MINUTES,
   }, async () => {

@@ -2,6 +2,7 @@ import type { Choices } from "./choices.ts";
 import { byId, element, fillSelect, tableOf } from "./dom.ts";
 import type { FileFacts, TaskFacts } from "./examples-file.ts";
 import { attempt } from "./problems.ts";
+import { showRowProblems } from "./row-problems-view.ts";
 import type { TrainingHandlers } from "./training-worker.ts";
 import type { Called } from "./worker-calls.ts";
 
@@ -66,6 +67,7 @@ export function setUpDataStep(
     onTask(undefined);
     const shown = byId("task-facts", HTMLElement);
     shown.replaceChildren();
+    showRowProblems(undefined);
     const columns = {
       ...(text.value && { text: text.value }),
       ...(pair.value && { textPair: pair.value }),
@@ -75,6 +77,7 @@ export function setUpDataStep(
     if (!task) return;
     shown.replaceChildren(...factsOf(task));
     onTask(task);
+    showRowProblems(await attempt("data-problem", () => training.rowProblems()));
   };
 
   file.addEventListener("change", () => {

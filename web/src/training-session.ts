@@ -38,6 +38,7 @@ import {
   revisionOf,
   weightBytes,
 } from "./model-store.ts";
+import { type RowProblems, rowProblems } from "./row-problems.ts";
 import {
   beginSaving,
   canSave,
@@ -142,6 +143,11 @@ export class TrainingSession {
     const facts = taskFactsOf(this.#examples.table, columns, kind);
     this.#task = { columns, kind, facts };
     return facts;
+  }
+
+  /** What looks wrong in the examples' rows; undefined where they do not have one class each. */
+  rowProblems(): RowProblems | undefined {
+    return this.#examples && this.#task && rowProblems(this.#examples.table, this.#task.columns, this.#task.facts);
   }
 
   /** What is known of a model without its weights. */

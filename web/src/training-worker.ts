@@ -10,6 +10,7 @@ const handlers = {
   choices,
   readFile: session.readFile.bind(session),
   chooseColumns: session.chooseColumns.bind(session),
+  rowProblems: session.rowProblems.bind(session),
   chooseModel: session.chooseModel.bind(session),
   train: session.train.bind(session),
   leftRun: session.leftRun.bind(session),

@@ -6,11 +6,18 @@ import { readTable } from "../../datasets/read-table-node.ts";
 import { csvOf } from "../../datasets/write-csv.ts";
 import { UserError } from "../../errors.ts";
 import { loadEmbedder } from "../../inference/load-embedder-node.ts";
-import { type CheckedRow, checkRows, headerProblem, type RowProblem } from "../../labels/check-rows.ts";
+import {
+  type CheckedRow,
+  checkRows,
+  headerProblem,
+  problemGroups,
+  type RowProblem,
+  rowsToCheck,
+} from "../../labels/check-rows.ts";
 import { runOptions, runtimeFor } from "../../runs/run-config.ts";
 import { unitVectors } from "../../runs/search/embed-texts.ts";
 import type { DeviceName } from "../../runtime/device.ts";
-import { columnOf, list, textOf } from "../../tasks/rows.ts";
+import { list } from "../../tasks/rows.ts";
 import { inOneLine } from "../given-texts.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
@@ -81,12 +88,7 @@ async function readRows(file: string, named: Given): Promise<{ rows: CheckedRow[
       `${file} has the columns ${list(found.columns)}; name those of text and label with --text and --label`,
     );
   }
-  const labels = columnOf(found, label);
-  const rows = columnOf(found, text).map((cell, i) => ({
-    text: textOf(cell),
-    label: textOf(labels[i]!).trim(),
-    place: cell.place,
-  }));
+  const rows = rowsToCheck(found, { text, label });
   const advice = `${file} seems to have no header: ${header}; write names such as text,label into a first line`;
   return { rows, header: header && advice };
 }
@@ -107,28 +109,15 @@ async function vectorsOf(rows: readonly CheckedRow[], given: Given): Promise<Flo
 const cellsOf = (rows: readonly CheckedRow[], row: number | undefined): [place: string, label: string, text: string] =>
   row === undefined ? ["", "", ""] : [rows[row]!.place, rows[row]!.label, rows[row]!.text];
 
-/** What each kind of problem is called above its rows. */
-const TITLES: Record<RowProblem["kind"], string> = {
-  "few rows": "classes with few rows",
-  "no text": "rows without a text",
-  "no label": "rows without a label",
-  label: "labels that rows like them do not have",
-  "other label": "near duplicates with another label",
-  "in validation": "rows in both training and validation",
-  duplicate: "near duplicates",
-};
-
 function shown(rows: readonly CheckedRow[], problems: readonly RowProblem[], output: string | undefined): string {
   if (problems.length === 0) return `${counted(rows.length, "row")}: nothing looks wrong`;
-  const parts = Object.entries(TITLES).flatMap(([kind, title]) => {
-    const own = problems.filter((problem) => problem.kind === kind);
-    if (own.length === 0) return [];
+  const parts = problemGroups(problems).map(({ title, problems: own }) => {
     const lines = own.slice(0, SHOWN).map(({ row, detail }) => {
       const [place, label, text] = cellsOf(rows, row);
       return row === undefined ? [detail] : [place, label, detail, inOneLine(text).slice(0, TEXT_WIDTH)];
     });
     const more = own.length > SHOWN ? [`… and ${own.length - SHOWN} more`] : [];
-    return [[`${title}: ${own.length}`, table([lines[0]!.map(() => ""), ...lines]).trimStart(), ...more].join("\n")];
+    return [`${title}: ${own.length}`, table([lines[0]!.map(() => ""), ...lines]).trimStart(), ...more].join("\n");
   });
   const written = output === undefined ? "--output FILE.csv writes them all" : `written to ${output}`;
   return [...parts, `${counted(rows.length, "row")}, ${counted(problems.length, "problem")}; ${written}`].join("\n\n");

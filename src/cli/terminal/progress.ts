@@ -20,6 +20,7 @@ export class TrainingProgress {
   #peakMemory = 0;
   #metric = "";
   #lastLine = 0;
+  readonly #said = new Set<string>();
 
   /** Hears what a run tells. */
   take(event: RunEvent): void {
@@ -27,6 +28,12 @@ export class TrainingProgress {
     else if (event.kind === "step") this.#step(event);
     else if (event.kind === "freezing") this.#freeze(event);
     else if (event.kind === "evaluation") this.#evaluation(event);
+  }
+
+  /** Says what is known before training begins, once. */
+  note(text: string): void {
+    if (!this.#said.has(text)) this.log(text);
+    this.#said.add(text);
   }
 
   /** Hears how far the fitting of a head is. */
@@ -64,7 +71,7 @@ export class TrainingProgress {
     this.log(
       `memory: about ${bytes(total)} expected, of it weights ${bytes(weights)}, optimizer ${bytes(optimizer)}, activations ${bytes(activations)}${kept}`,
     );
-    for (const note of start.notes) this.log(note);
+    for (const note of start.notes) this.note(note);
     if (stepsDone > 0) this.log(`going on after step ${stepsDone}`);
     this.#show();
   }

@@ -1,0 +1,33 @@
+import { byId, element, tableOf } from "./dom.ts";
+import type { RowProblems } from "./row-problems.ts";
+
+/** Shows what looks wrong in the examples, or nothing where nothing does. */
+export function showRowProblems(found: RowProblems | undefined): void {
+  const view = byId("rows-wrong", HTMLDetailsElement);
+  const { header, count = 0, groups = [] } = found ?? {};
+  view.hidden = header === undefined && count === 0;
+  view.open = false;
+  const parts = [
+    ...(header === undefined ? [] : ["the first line seems to be a row"]),
+    ...groups.map((group) => `${group.title}: ${group.count.toLocaleString("en-US")}`),
+  ];
+  byId("rows-wrong-summary", HTMLElement).textContent = `What looks wrong (${parts.join("; ")})`;
+  byId("rows-wrong-list", HTMLElement).replaceChildren(
+    ...(header === undefined
+      ? []
+      : [
+          element(
+            "p",
+            `The file seems to have no header: ${header}. Write names such as text,label into a first line.`,
+          ),
+        ]),
+    ...groups.map(({ title, count: all, rows }) =>
+      tableOf(
+        all > rows.length ? `${title}, the first ${rows.length} of ${all.toLocaleString("en-US")}` : title,
+        ["where", "label", "found", "text"],
+        rows,
+      ),
+    ),
+    element("p", "npx aflora check compares the labels with a model, too, and writes a list."),
+  );
+}

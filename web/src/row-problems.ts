@@ -1,0 +1,39 @@
+import { checkRows, headerProblem, problemGroups, rowsToCheck } from "../../src/labels/check-rows.ts";
+import { classification } from "../../src/tasks/kinds/classification.ts";
+import type { Columns, Table } from "../../src/tasks/rows.ts";
+import type { TaskFacts } from "./examples-file.ts";
+
+/** Rows that a page looks through while a person waits. */
+const MOST_ROWS = 20_000;
+/** Rows of each kind that are shown, and characters of a text. */
+const SHOWN = { rows: 20, characters: 120 };
+
+/** What looks wrong in a file of examples, as `aflora check` finds it without a model. */
+export interface RowProblems {
+  /** Why the first line seems to be a row. */
+  header: string | undefined;
+  count: number;
+  groups: { title: string; count: number; rows: [place: string, label: string, found: string, text: string][] }[];
+}
+
+/** Undefined where the rows do not have one class each, or there are too many. */
+export function rowProblems(
+  table: Table,
+  { text = "text", label = "label" }: Partial<Columns>,
+  { kind }: TaskFacts,
+): RowProblems | undefined {
+  if (kind !== classification.name || table.rows.length > MOST_ROWS) return undefined;
+  const rows = rowsToCheck(table, { text, label });
+  const problems = checkRows(rows);
+  const groups = problemGroups(problems).map(({ title, problems: own }) => ({
+    title,
+    count: own.length,
+    rows: own.slice(0, SHOWN.rows).map(({ row, detail }): RowProblems["groups"][number]["rows"][number] => {
+      if (row === undefined) return ["", "", detail, ""];
+      const { place, label: given, text: whole } = rows[row]!;
+      const shown = whole.length > SHOWN.characters ? `${whole.slice(0, SHOWN.characters)}…` : whole;
+      return [place.replace(/^.*, (?=line |row )/, ""), given, detail, shown];
+    }),
+  }));
+  return { header: headerProblem(table), count: problems.length, groups };
+}
