@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
+import { timeRun } from "../../src/studies/estimate.ts";
 import { fineTune } from "../support/fine-tune.ts";
 import { on } from "../support/on-event.ts";
 import { writeTinyFamily } from "../support/tiny-family.ts";
@@ -99,6 +100,8 @@ test("classes of few texts are learned by contrast where the model embeds senten
   const { directory, result } = await fineTune({ ...given, output: join(home, "contrast") });
   const { config, steps, evaluations } = await readRunRecords(directory);
   expect(config.run).toMatchObject({ contrastive: true, headFeatures: "sentence", learningRate: 2e-2 });
+  const { batchSize, epochs } = config.run;
+  expect((await timeRun(given)).length).toMatchObject({ contrastive: true, batchSize, epochs });
   // Vectors of a class are drawn together.
   expect(steps.at(-1)!.loss).toBeLessThan(steps[0]!.loss);
   expect(evaluations[0]).toMatchObject({ step: 0 });
