@@ -1,8 +1,8 @@
-"""LoRA, VeRA and AdaLoRA as peft trains them: one point with gradients, then 20 steps of AdamW.
+"""LoRA, its variants, VeRA and AdaLoRA as peft trains them: one point with gradients, then 20 steps of AdamW.
 
-    python method_peft.py ../test/fixtures/methods
+    python method_peft.py ../test/fixtures/methods [METHOD…]
 
-Writes lora, vera and adalora, each .json and .safetensors; reads batches.json there. AdaLoRA follows peft's
+Writes lora, lora-rs, lora-fa, lora-plus, vera and adalora, each .json and .safetensors; reads batches.json there. AdaLoRA follows peft's
 documentation: backward, optimizer.step(), update_and_allocate(step) with steps from 0, zero_grad().
 """
 
@@ -30,8 +30,12 @@ from training import (
 )
 
 COMMON = {"task_type": TaskType.SEQ_CLS, "target_modules": list(TARGETS)}
+LORA = {**COMMON, "r": 4, "lora_alpha": 8, "lora_dropout": 0.0}
 CONFIGS = {
-    "lora": LoraConfig(**COMMON, r=4, lora_alpha=8, lora_dropout=0.0),
+    "lora": LoraConfig(**LORA),
+    "lora-rs": LoraConfig(**LORA, use_rslora=True),
+    "lora-fa": LoraConfig(**LORA),
+    "lora-plus": LoraConfig(**LORA),
     "vera": VeraConfig(**COMMON, r=16, d_initial=0.1, vera_dropout=0.0, projection_prng_key=5, save_projection=True),
     "adalora": AdaLoraConfig(
         **COMMON,
@@ -49,6 +53,9 @@ CONFIGS = {
 }
 FACTS = {
     "lora": {"rank": 4, "alpha": 8},
+    "lora-rs": {"rank": 4, "alpha": 8},
+    "lora-fa": {"rank": 4, "alpha": 8},
+    "lora-plus": {"rank": 4, "alpha": 8, "ratio": 16},
     "vera": {"rank": 16},
     "adalora": {
         "initialRank": 6,
@@ -77,6 +84,11 @@ def write_method(method, out):
     torch.manual_seed(21)
     config = CONFIGS[method]
     model = get_peft_model(base_model(), config).eval()
+    frozen = {}
+    if method == "lora-fa":
+        frozen = {short(name): p for name, p in model.named_parameters() if ".lora_A." in name}
+        for p in frozen.values():
+            p.requires_grad_(False)
     parameters = {short(name): p for name, p in model.named_parameters() if p.requires_grad}
     batches = read_batches(out)
 
@@ -89,13 +101,18 @@ def write_method(method, out):
     tensors = prefixed("initial", parameters)
     if method == "vera":
         tensors |= {"A": model.base_model.vera_A["default"], "B": model.base_model.vera_B["default"]}
+    tensors |= prefixed("initial", frozen)
     disturb(parameters, 0.2, seed=22)
-    tensors |= prefixed("point", parameters)
+    tensors |= prefixed("point", parameters) | prefixed("point", frozen)
     point, gradients = at_point(loss_of, batches[0], parameters)
     tensors |= prefixed("gradients", gradients)
     restore(parameters, tensors, "initial")
 
-    optimizer = torch.optim.AdamW(optimizer_groups(parameters))
+    groups = optimizer_groups(parameters)
+    # As peft's create_loraplus_optimizer, which gives B's rate to the head's bias, too: here it has the head's.
+    for name, group in zip(parameters, groups):
+        group["lr"] *= FACTS[method].get("ratio", 1) if name.endswith(".B") else 1
+    optimizer = torch.optim.AdamW(groups)
     steps = []
     for step in range(STEPS):
         batch = batches[step % len(batches)]
@@ -125,5 +142,5 @@ def write_method(method, out):
     write_tensors(out / f"{method}.safetensors", tensors)
 
 
-for method in CONFIGS:
+for method in sys.argv[2:] or CONFIGS:
     write_method(method, Path(sys.argv[1]))

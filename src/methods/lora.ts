@@ -13,13 +13,24 @@ import { selectModules } from "./target-modules.ts";
 const options = z.object({
   rank: z.int().positive().default(8).describe("rank of the adapter"),
   alpha,
+  useRslora: z
+    .boolean()
+    .default(false)
+    .describe("scale the adapter by alpha / √rank, which keeps high ranks learning (rsLoRA)"),
+  freezeA: z.boolean().default(false).describe("train B alone: half the parameters, fewer kept activations (LoRA-FA)"),
+  loraplusLrRatio: z
+    .number()
+    .positive()
+    .default(1)
+    .describe("learning rate of B over that of A (LoRA+, whose authors suggest 16)"),
   adapterDropout,
   targetModules,
 });
 
 /**
  * LoRA (Hu et al. 2022, arXiv 2106.09685): `y = W0 x + (α/r) B A x`, A `[rank, in]` and B `[out, rank]` trained, B = 0 at
- * the start. As Hugging Face PEFT's.
+ * the start. As Hugging Face PEFT's. Its variants that change one thing are options, by PEFT's names where it has one: rsLoRA
+ * (Kalajdzievski 2023, arXiv 2312.03732), LoRA-FA (Zhang et al. 2023, arXiv 2308.03303) and LoRA+ (Hayou et al. 2024, arXiv 2402.12354).
  */
 export const lora: MethodDefinition<typeof options> = {
   name: "lora",
@@ -39,28 +50,34 @@ export const lora: MethodDefinition<typeof options> = {
     },
   },
   options,
-  shapeOptions: ["rank", "alpha", "targetModules"],
+  shapeOptions: ["rank", "alpha", "useRslora", "targetModules"],
 
-  adapt({ rank, alpha, adapterDropout, targetModules }, modules) {
+  adapt({ rank, alpha, useRslora, freezeA, loraplusLrRatio: rateFactor, adapterDropout, targetModules }, modules) {
+    const scale = alpha / (useRslora ? Math.sqrt(rank) : rank);
     const adapted = selectModules(modules, targetModules);
     const parameters = adapted.flatMap((module) => {
       checkRank(rank, module);
       const { name, inFeatures, outFeatures } = module;
       return [
         { name: `${name}.A`, shape: [rank, inFeatures], initialize: downProjection, decays: true },
-        { name: `${name}.B`, shape: [outFeatures, rank], initialize: constant(0), decays: true },
+        { name: `${name}.B`, shape: [outFeatures, rank], initialize: constant(0), decays: true, rateFactor },
       ];
     });
     return {
       modules: adapted,
       parameters,
-      trainable: namesOf(parameters),
+      trainable: namesOf(freezeA ? parameters.filter(({ name }) => name.endsWith(".B")) : parameters),
       inputDropout: adapterDropout,
       adapt(parameter, x, layer, { name }) {
         const down = gemm(x, parameter(`${name}.A`), { transB: true });
-        return gemm(down, parameter(`${name}.B`), { transB: true, alpha: alpha / rank, addend: layer(x) });
+        return gemm(down, parameter(`${name}.B`), { transB: true, alpha: scale, addend: layer(x) });
       },
-      asLora: ({ name }, values) => ({ rank, alpha, A: values.get(`${name}.A`)!, B: values.get(`${name}.B`)! }),
+      asLora: ({ name }, values) => ({
+        rank,
+        alpha: scale * rank,
+        A: values.get(`${name}.A`)!,
+        B: values.get(`${name}.B`)!,
+      }),
     };
   },
 

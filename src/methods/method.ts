@@ -16,6 +16,8 @@ export interface AdapterParameter {
   initialize: Initializer;
   /** Whether AdamW's weight decay applies to it. */
   decays: boolean;
+  /** Its learning rate over the method's; 1 where absent. */
+  rateFactor?: number;
 }
 
 /**

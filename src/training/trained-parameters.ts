@@ -47,7 +47,11 @@ export class TrainedParameters {
       const ofMethod = this.#model.adaptation.parameters.filter((parameter) => parameter.decays === decay);
       const backbone = this.#trainedBackbone.filter((name) => decays(name) === decay);
       const head = this.#trainedHead.filter((name) => decays(name) === decay);
-      return [group([...ofMethod.map(({ name }) => name), ...backbone], learningRate), group(head, headLearningRate)];
+      return [
+        ...ofMethod.map(({ name, rateFactor = 1 }) => group([name], learningRate * rateFactor)),
+        group(backbone, learningRate),
+        group(head, headLearningRate),
+      ];
     });
   }
 

@@ -28,6 +28,9 @@ interface Trace {
 
 const traces = {
   lora: ["lora", ({ rank, alpha }) => ({ rank, alpha })],
+  "lora-rs": ["lora", ({ rank, alpha }) => ({ rank, alpha, useRslora: true })],
+  "lora-fa": ["lora", ({ rank, alpha }) => ({ rank, alpha, freezeA: true })],
+  "lora-plus": ["lora", ({ rank, alpha, ratio }) => ({ rank, alpha, loraplusLrRatio: ratio })],
   vera: ["vera", ({ rank }) => ({ rank, sharing: "sliced" })],
   adalora: [
     "adalora",

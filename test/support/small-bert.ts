@@ -18,6 +18,7 @@ import { clippingFactor, globalNorm, scaleGradients } from "../../src/training/g
 import { layOut } from "../../src/training/model-inputs.ts";
 import { TrainingStep } from "../../src/training/step.ts";
 import { type AdaptedModel, writeInference } from "../../src/training/step-graph.ts";
+import { TrainedParameters } from "../../src/training/trained-parameters.ts";
 import { runtime } from "./runtime.ts";
 
 const fixtures = new URL("../fixtures/", import.meta.url);
@@ -142,7 +143,7 @@ export class Bench {
   /** One optimizer step; gives the loss before it and the gradient's norm before clipping. */
   async step(rows: readonly Row[], options: StepOptions = {}): Promise<{ loss: number; gradientNorm: number }> {
     const { loss, gradients } = await this.differentiate(rows);
-    this.#optimizer ??= this.#makeOptimizer([...gradients.keys()], options);
+    this.#optimizer ??= this.#makeOptimizer(options);
     this.#schedule.observe?.(this.#step, gradients, this.weights);
     const gradientNorm = globalNorm(gradients);
     scaleGradients(gradients, clippingFactor(gradientNorm, options.maxGradNorm ?? Number.POSITIVE_INFINITY));
@@ -157,15 +158,10 @@ export class Bench {
     this.#compiled = undefined;
   }
 
-  #makeOptimizer(names: string[], { learningRate = 1e-2, headLearningRate, weightDecay = 0.01 }: StepOptions): AdamW {
-    const decays = new Map(this.model.adaptation.parameters.map(({ name, decays }) => [name, decays]));
-    return new AdamW(
-      names.map((name) => ({
-        names: [name],
-        learningRate: name.startsWith("classifier.") ? (headLearningRate ?? learningRate) : learningRate,
-        weightDecay: (decays.get(name) ?? name !== "classifier.bias") ? weightDecay : 0,
-      })),
-    );
+  /** With the groups of training itself. */
+  #makeOptimizer({ learningRate = 1e-2, headLearningRate = learningRate, weightDecay = 0.01 }: StepOptions): AdamW {
+    const parameters = new TrainedParameters(this.model, this.#schedule, this.weights);
+    return new AdamW(parameters.groups({ learningRate, headLearningRate, weightDecay }));
   }
 }
 
