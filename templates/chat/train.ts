@@ -8,7 +8,8 @@ const { directory, result } = await fineTune(
   {
     overwrite: true,
     onEvent(event) {
-      if (event.kind === "evaluation") console.log(`epoch ${event.epoch}: perplexity ${event.metrics.perplexity}`);
+      if (event.kind === "evaluation")
+        console.log(`epoch ${event.epoch.toFixed(1)}: perplexity ${event.metrics.perplexity}`);
     },
   },
 );

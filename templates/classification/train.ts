@@ -5,7 +5,8 @@ const { directory, result } = await fineTune(
   {
     overwrite: true,
     onEvent(event) {
-      if (event.kind === "evaluation") console.log(`epoch ${event.epoch}: accuracy ${event.metrics.accuracy}`);
+      if (event.kind === "evaluation")
+        console.log(`epoch ${event.epoch.toFixed(1)}: accuracy ${event.metrics.accuracy}`);
     },
   },
 );
