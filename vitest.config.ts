@@ -4,7 +4,7 @@ import { defineConfig } from "vitest/config";
 const project = (
   name: string,
   include: string,
-  more: { exclude?: string[]; globalSetup?: string; isolate?: boolean } = {},
+  more: { exclude?: string[]; globalSetup?: string | string[]; isolate?: boolean } = {},
 ) => ({
   extends: true as const,
   test: { name, include: [include], ...more },
@@ -20,7 +20,7 @@ export default defineConfig({
         isolate: false,
       }),
       project("integration", "test/**/*.integration.test.ts", { globalSetup }),
-      project("browser", "test/**/*.browser.test.ts", { globalSetup }),
+      project("browser", "test/**/*.browser.test.ts", { globalSetup: [globalSetup, "./test/web/build-page.ts"] }),
       project("endurance", "test/**/*.endurance.test.ts", { globalSetup }),
       project("docs", "test/docs/*.test.ts", {
         exclude: ["**/*.browser.test.ts"],

@@ -40,7 +40,10 @@ test("halving finds the grid's best of recorded runs with at most half of its ep
     const { learningRate } = config;
     const { evaluations } = runs.find((run) => run.learningRate === learningRate && run.seed === trial.seed)!;
     await mkdir(directory, { recursive: true });
-    await writeFile(join(directory, "config.json"), JSON.stringify(flatOptions(resolveConfig(config))));
+    await writeFile(
+      join(directory, "config.json"),
+      JSON.stringify({ ...flatOptions(resolveConfig(config)), ...trial.identity.options }),
+    );
     await writeFile(join(directory, "data.json"), JSON.stringify(makeUp().dataFingerprint));
     const lines = evaluations.slice(0, stopAfter).map(({ accuracy, loss }, i) => {
       return `${JSON.stringify({ kind: "evaluation", step: i + 1, epoch: i + 1, metrics: { accuracy }, loss })}\n`;

@@ -88,9 +88,10 @@ test("the order of the examples counts for nothing, to the bit", async () => {
   expect(second.found.features).toBe(first.found.features);
 });
 
-test("labels that are drawn at random score themselves as chance", async () => {
+test("labels that are drawn at random score themselves as chance, and no features are taken for better than the first", async () => {
   const examples = examplesOf(60, () => ({})).map((example, i) => ({ ...example, label: ((i * 7919) >> 3) % 2 }));
-  const { found } = await fitted(CLASSES, examples, ["mean"]);
+  const { found } = await fitted(CLASSES, examples, ["mean", "cls"]);
+  expect(found.features).toBe("mean");
   expect(found.scores!.metrics.accuracy).toBeLessThan(0.7);
 });
 

@@ -1,21 +1,22 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { readFileSync } from "node:fs";
 import type { Browser, BrowserContext, Page } from "playwright-core";
-import { build } from "vite";
 import { expect } from "vitest";
 
-/** Builds the page into a new folder. */
-export async function buildPage(): Promise<{ folder: string; remove(): Promise<void> }> {
-  const folder = await mkdtemp(join(tmpdir(), "aflora-page-"));
-  await build({
-    configFile: fileURLToPath(new URL("../../web/vite.config.ts", import.meta.url)),
-    logLevel: "silent",
-    build: { outDir: folder },
-  });
-  return { folder, remove: () => rm(folder, { recursive: true }) };
-}
+const [, ...lines] = readFileSync(new URL("../../assets/sst2/train.tsv", import.meta.url), "utf8")
+  .trim()
+  .split("\n");
+
+/** Rows of SST-2 as a spreadsheet writes them. */
+export const ROWS: readonly string[] = lines.map((line) => {
+  const [text, label] = line.split("\t") as [string, string];
+  return `"${text.replaceAll('"', '""')}",${label === "1" ? "good" : "bad"}`;
+});
+
+/** Some of these rows as a file. */
+export const csvOf = (from: number, to: number): string => ["review,opinion", ...ROWS.slice(from, to)].join("\n");
+
+/** Milliseconds that a page may take for anything: a busy machine takes long for what takes a second. */
+export const PATIENCE = 300_000;
 
 /** The page as a person has it before them. */
 export class Visit {
@@ -25,6 +26,7 @@ export class Visit {
 
   constructor(page: Page, url: string) {
     this.page = page;
+    page.setDefaultTimeout(PATIENCE);
     page.on("console", (entry) => this.complaints.push(entry.text()));
     page.on("pageerror", (error) => this.complaints.push(error.message));
     page.on("response", (response) => {
@@ -69,11 +71,14 @@ export class Visit {
   }
 
   /** Waits until the run has ended; what goes wrong ends the test. */
-  async ended(timeout: number): Promise<void> {
+  async ended(): Promise<void> {
     const text = this.page.locator("#progress-text");
     const problem = this.page.locator("#train-problem");
     await expect
-      .poll(async () => `${await text.textContent()}${await problem.textContent()}`, { timeout, interval: 200 })
+      .poll(async () => `${await text.textContent()}${await problem.textContent()}`, {
+        timeout: PATIENCE,
+        interval: 200,
+      })
       .toMatch(/^(Done|Stopped)|defect|\w; \w/);
     expect(await problem.textContent()).toBe("");
   }

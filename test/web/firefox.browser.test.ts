@@ -4,14 +4,13 @@ import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { expect, test } from "vitest";
+import { expect, inject, test } from "vitest";
 import { folderFiles } from "../../src/checkpoints/file-source-node.ts";
 import { BUNDLED_MODEL } from "../../src/index.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { writePage } from "../../src/serving/page-server.ts";
 import { fineTuneInPage } from "../../src/trainer/fine-tune-in-page.ts";
 import { on } from "../support/on-event.ts";
-import { buildPage } from "./built-page.ts";
 import { startSite } from "./site.ts";
 
 const assets = fileURLToPath(new URL("../../assets/", import.meta.url));
@@ -37,7 +36,6 @@ test.skipIf(!installed)(
   { timeout: 600_000 },
   async () => {
     const home = await mkdtemp(join(tmpdir(), "aflora-firefox-"));
-    const built = await buildPage();
     const [, ...lines] = (await readFile(join(assets, "sst2/train.tsv"), "utf8")).trim().split("\n");
     const rows = lines.slice(0, 80).map((line) => line.split("\t") as [string, string]);
     const csv = [
@@ -60,7 +58,7 @@ test.skipIf(!installed)(
 
     const [site, profile] = [join(home, "site"), join(home, "profile")];
     await mkdir(profile);
-    await writePage(site, { page: built.folder });
+    await writePage(site, { page: inject("page") });
     await cp(fileURLToPath(new URL("walk", import.meta.url)), join(site, "walk"), { recursive: true });
     const asked = {
       csv,
@@ -99,7 +97,6 @@ test.skipIf(!installed)(
       firefox.kill();
       await ended;
       await server.close();
-      await built.remove();
       await rm(home, { recursive: true });
     }
   },

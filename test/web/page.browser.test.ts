@@ -1,58 +1,43 @@
 import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { env, pipeline } from "@huggingface/transformers";
 import { unzipSync } from "fflate";
-import type { Browser, BrowserContext } from "playwright-core";
-import { build } from "vite";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { folderFiles } from "../../src/checkpoints/file-source-node.ts";
 import { BUNDLED_MODEL } from "../../src/index.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import { type PageServer, servePage, writePage } from "../../src/serving/page-server.ts";
+import { type PageServer, servePage } from "../../src/serving/page-server.ts";
 import { fineTuneInPage } from "../../src/trainer/fine-tune-in-page.ts";
 import { AFLORA } from "../support/aflora.ts";
 import { inChromium, installedChromium, launchChromium } from "../support/chromium.ts";
 import { on } from "../support/on-event.ts";
-import { buildPage, Visit } from "./built-page.ts";
-import { startSite } from "./site.ts";
+import { csvOf, PATIENCE, ROWS, Visit } from "./built-page.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const assets = join(root, "assets");
-const MINUTES = 60_000;
 
 // The page that trains, as `aflora web` serves it, and what is taken away from it.
 describe.skipIf(!installedChromium)(inChromium, () => {
   let home: string;
-  let built: Awaited<ReturnType<typeof buildPage>>;
   let server: PageServer;
   let browser: Browser;
-  /** Rows of SST-2 as a spreadsheet writes them. */
-  let rows: string[];
 
   beforeAll(async () => {
     home = await mkdtemp(join(tmpdir(), "aflora-page-test-"));
     Object.assign(env, { localModelPath: join(home, "taken"), allowRemoteModels: false });
-    built = await buildPage();
-    server = await servePage({ port: 0, page: built.folder });
+    server = await servePage({ port: 0, page: inject("page") });
     browser = await launchChromium();
-    const [, ...lines] = (await readFile(join(assets, "sst2/train.tsv"), "utf8")).trim().split("\n");
-    rows = lines.map((line) => {
-      const [text, label] = line.split("\t") as [string, string];
-      return `"${text.replaceAll('"', '""')}",${label === "1" ? "good" : "bad"}`;
-    });
   });
   afterAll(async () => {
     await browser?.close();
     await server?.close();
-    await built?.remove();
     await rm(home, { recursive: true });
   });
-
-  const csvOf = (from: number, to: number): string => ["review,opinion", ...rows.slice(from, to)].join("\n");
 
   async function unzipped(path: string, folder: string): Promise<string> {
     for (const [name, bytes] of Object.entries(unzipSync(await readFile(path)))) {
@@ -107,7 +92,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
   });
 
   test("from a CSV file to an adapter that Node predicts with: losses and labels are Node's", {
-    timeout: 10 * MINUTES,
+    timeout: 2 * PATIENCE,
   }, async () => {
     const data = csvOf(0, 400);
     const options = { epochs: 1, batchSize: 16, seed: 3, learningRate: 0.01 };
@@ -141,7 +126,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
       }).observe({ type: "longtask" });
     });
     await visit.train();
-    await visit.ended(3 * MINUTES);
+    await visit.ended();
     const tasks = await page.evaluate(() => (window as unknown as { tasks: number[] }).tasks);
     // Under 50 ms none is told of; more is left for a busy machine.
     console.log(`the page's tasks of 50 ms and more while training: ${tasks.join(", ") || "none"}`);
@@ -164,7 +149,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     expect(shown).toHaveLength(losses.length);
     for (const [i, [, loss]] of shown.entries()) expect(Math.abs(Number(loss) - losses[i]!)).toBeLessThan(1e-3);
 
-    const texts = rows.slice(400, 500).map((row) => row.slice(1, row.lastIndexOf('"')).replaceAll('""', '"'));
+    const texts = ROWS.slice(400, 500).map((row) => row.slice(1, row.lastIndexOf('"')).replaceAll('""', '"'));
     const said: string[] = [];
     for (const text of texts) {
       await page.locator("#answer").evaluate((answer) => answer.replaceChildren());
@@ -199,59 +184,12 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     await page.close();
   });
 
-  test("a page that is closed within an epoch goes on from the last one, to the adapter of an undisturbed run", {
-    timeout: 10 * MINUTES,
-  }, async () => {
-    const begin = async (context: BrowserContext): Promise<Visit> => {
-      const visit = await Visit.of(context, server.url);
-      await visit.give("reviews.csv", csvOf(0, 64));
-      await visit.ready();
-      await visit.fill({ Epochs: 2, "Examples a step": 8, "Learning rate": 0.01 });
-      await visit.train();
-      return visit;
-    };
-    const adapterOf = async (visit: Visit): Promise<Buffer> => {
-      await visit.ended(2 * MINUTES);
-      const taken = await readFile(await visit.download("Adapter for aflora"));
-      return Buffer.from(unzipSync(taken)["adapter/adapter.safetensors"]!);
-    };
-    const [undisturbed, closed] = [await browser.newContext(), await browser.newContext()];
-    const whole = await begin(undisturbed);
-    // Stopped for a while, not for good.
-    await whole.page.getByText(/^Step [2-9] of/).waitFor();
-    await whole.page.getByRole("button", { name: "Pause" }).click();
-    await whole.page.getByText("Paused").waitFor();
-    await whole.page.getByRole("button", { name: "Go on" }).click();
-    const expected = await adapterOf(whole);
-    await undisturbed.close();
-
-    const first = await begin(closed);
-    await first.page.getByText(/^Step (9|1[0-5]) of 16/).waitFor({ timeout: MINUTES });
-    await first.page.close();
-    const second = await Visit.of(closed, server.url);
-    await second.page.getByText("all-MiniLM-L6-v2 on reviews.csv, after epoch 1 of 2").waitFor();
-    await second.page.getByRole("button", { name: "Go on with it" }).click();
-    expect((await adapterOf(second)).equals(expected)).toBe(true);
-    // The whole run's, not what this visit alone has seen.
-    expect(await second.section("Look").getByText("over 16 steps").count()).toBe(1);
-
-    // What had ended is there on a third visit, and gone when it is forgotten.
-    await second.page.reload();
-    await second.page.getByText("after epoch 2 of 2").waitFor();
-    await second.page.getByRole("button", { name: "Forget it" }).click();
-    await second.page.reload();
-    await second.page.getByText("Choose a file").waitFor();
-    expect(await second.page.locator("#left").isVisible()).toBe(false);
-    expect([...first.complaints, ...second.complaints]).toEqual([]);
-    await closed.close();
-  });
-
-  test("what cannot be used is a sentence, and the page stays usable", { timeout: 6 * MINUTES }, async () => {
+  test("what cannot be used is a sentence, and the page stays usable", { timeout: 2 * PATIENCE }, async () => {
     const visit = await Visit.of(browser, server.url);
     const { page } = visit;
     const problem = async (id: string): Promise<string> => {
       const said = page.locator(id);
-      await expect.poll(() => said.textContent(), { timeout: MINUTES }).not.toBe("");
+      await expect.poll(() => said.textContent(), { timeout: PATIENCE }).not.toBe("");
       return (await said.textContent())!;
     };
     await visit.give("picture.png", Buffer.from([0x89, 0x50]));
@@ -272,7 +210,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     const many = Array.from({ length: 100_000 }, (_, i) => `"row ${i} ${"is long, ".repeat(20)}",${i % 3 ? "a" : "b"}`);
     many[1] = `"${"word ".repeat(20_000)}",a`;
     await visit.give("many.csv", ["text,label", ...many].join("\n"));
-    await page.getByText("100,000 examples").waitFor({ timeout: MINUTES });
+    await page.getByText("100,000 examples").waitFor();
     expect(await page.locator("#data-problem").textContent()).toBe("");
     expect(await page.locator("#preview").innerHTML()).not.toContain("word ".repeat(100));
 
@@ -326,7 +264,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     await page.close();
   });
 
-  test("memory that runs out is a sentence, and the page stays usable", { timeout: 6 * MINUTES }, async () => {
+  test("memory that runs out is a sentence, and the page stays usable", { timeout: 2 * PATIENCE }, async () => {
     const small = await launchChromium({ wasmMegabytes: 160 });
     try {
       const visit = await Visit.of(small, server.url);
@@ -334,7 +272,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
       await visit.ready();
       await visit.train();
       const problem = visit.page.locator("#train-problem");
-      await expect.poll(() => problem.textContent(), { timeout: 2 * MINUTES }).toMatch(/memory ran out; lower/);
+      await expect.poll(() => problem.textContent(), { timeout: PATIENCE }).toMatch(/memory ran out; lower/);
       await visit.page.reload();
       await visit.give("reviews.csv", csvOf(0, 60));
       await visit.ready();
@@ -343,65 +281,14 @@ describe.skipIf(!installedChromium)(inChromium, () => {
       await visit.page.getByText(/^llama, .* million weights/).waitFor();
       await visit.fill({ Epochs: 1 });
       await visit.train();
-      await visit.ended(MINUTES);
+      await visit.ended();
     } finally {
       await small.close();
     }
   });
 
-  test("without a network it trains from the second visit on, by the keyboard alone", {
-    timeout: 6 * MINUTES,
-  }, async () => {
-    const context = await browser.newContext();
-    const first = await Visit.of(context, server.url);
-    await first.page.getByText("It is kept now.").waitFor();
-    await first.page.getByRole("button", { name: "Begin with 88 support tickets" }).click();
-    await first.ready();
-    await first.fill({ Epochs: 1 });
-    await first.train();
-    await first.ended(MINUTES);
-    await context.setOffline(true);
-    const { page, complaints } = await Visit.of(context, server.url);
-    await page.getByRole("button", { name: "Forget it" }).press("Enter");
-    await page.getByRole("button", { name: "Begin with 88 support tickets" }).press("Enter");
-    await page.getByText("kept in this browser already").waitFor();
-    await page.getByLabel("Epochs").press("Control+A");
-    await page.keyboard.type("1");
-    await page.keyboard.press("Enter");
-    await page.locator("#progress-text", { hasText: "Done." }).waitFor({ timeout: MINUTES });
-    expect(complaints).toEqual([]);
-    await context.close();
-  });
-
-  test("a host without headers gives one thread, and the second visit all", { timeout: 6 * MINUTES }, async () => {
-    const site = join(home, "site");
-    await writePage(site, { page: built.folder });
-    expect(await readFile(join(site, "_headers"), "utf8")).toContain("Cross-Origin-Embedder-Policy: require-corp");
-    const plain = await startSite({ "": site }, { isolated: false });
-    const context = await browser.newContext();
-    try {
-      const visit = await Visit.of(context, plain.url);
-      await visit.page.getByText("It is kept now.").waitFor();
-      await visit.page.getByRole("button", { name: "Begin with 88 support tickets" }).click();
-      await visit.ready();
-      await visit.page.getByText("Computes with one thread").waitFor();
-      await visit.page.getByLabel("Base model").selectOption("int8");
-      await visit.fill({ Epochs: 1 });
-      await visit.train();
-      await visit.ended(MINUTES);
-      expect(await readFile(await visit.download("Report"), "utf8")).toContain("metrics on the float32 base model");
-      await visit.page.reload();
-      await visit.page.getByRole("button", { name: "Begin with 88 support tickets" }).click();
-      await visit.page.getByText(/Computes with \d+ threads/).waitFor();
-      expect(visit.complaints).toEqual([]);
-    } finally {
-      await context.close();
-      await plain.close();
-    }
-  });
-
   test("a GGUF file of this device trains, and is kept for the next visit; one tab trains at a time", {
-    timeout: 6 * MINUTES,
+    timeout: 2 * PATIENCE,
   }, async () => {
     const context = await browser.newContext();
     const first = await Visit.of(context, server.url);
@@ -424,14 +311,14 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     await second.page.close();
 
     await first.page.getByRole("button", { name: "Go on" }).click();
-    await first.ended(MINUTES);
+    await first.ended();
     const adapterOf = async (visit: Visit): Promise<Record<string, Uint8Array>> =>
       unzipSync(await readFile(await visit.download("Adapter for aflora")));
     const taken = await adapterOf(first);
     expect(JSON.parse(new TextDecoder().decode(taken["adapter/adapter.json"])).model).toBe("llama.gguf");
     await first.page.reload();
     await first.page.getByRole("button", { name: "Open it again" }).click();
-    await first.ended(MINUTES);
+    await first.ended();
     expect(await adapterOf(first)).toEqual(taken);
 
     // Another file was chosen before: the columns are the kept run's all the same, also for what is trained after it.
@@ -439,18 +326,18 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     await first.give("other.csv", csvOf(0, 60).replace("review,opinion", "text,label"));
     await first.ready();
     await first.page.getByRole("button", { name: "Open it again" }).click();
-    await first.ended(MINUTES);
+    await first.ended();
     await first.ready();
     await first.train();
     await first.page.getByText(/^Step \d+ of/).waitFor();
     await first.page.getByRole("button", { name: "Stop" }).click();
-    await first.ended(MINUTES);
+    await first.ended();
     expect([...first.complaints, ...second.complaints]).toEqual([]);
     await context.close();
   });
 
   test("it trains where the browser keeps nothing, and each run hears of its own buttons alone", {
-    timeout: 6 * MINUTES,
+    timeout: 2 * PATIENCE,
   }, async () => {
     const context = await browser.newContext();
     // As in some private windows.
@@ -468,7 +355,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     await page.getByText(/^llama, .* million weights/).waitFor();
     await visit.fill({ Epochs: 1 });
     await visit.train();
-    await visit.ended(MINUTES);
+    await visit.ended();
     const notes = await page.locator("#notes li").allTextContents();
     expect(notes.filter((note) => note === "the run cannot be kept in this browser: not here")).toHaveLength(1);
 
@@ -485,52 +372,15 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     await page.locator("#pause").evaluate((pause: HTMLButtonElement) => pause.click());
     await visit.fill({ "Learning rate": 0.01 });
     await visit.train();
-    await visit.ended(MINUTES);
+    await visit.ended();
 
     await visit.fill({ Epochs: 500 });
     await page.evaluate(() => {
       for (const id of ["start", "stop"]) (document.getElementById(id) as HTMLButtonElement).click();
     });
-    await visit.ended(MINUTES);
+    await visit.ended();
     expect(await page.locator("#progress-text").textContent()).toMatch(/^Stopped before the first epoch/);
     expect(visit.complaints).toEqual([]);
     await context.close();
-  });
-
-  describe("the examples for pages of one's own learn from tickets", () => {
-    const learns = async (url: string): Promise<void> => {
-      const { page, complaints } = await Visit.of(browser, url);
-      await page.locator("#file").setInputFiles(join(root, "examples/tickets.csv"));
-      await page.getByText("My card was charged twice → billing").waitFor({ timeout: MINUTES });
-      expect(await page.locator("#progress").textContent()).toMatch(/epoch 4: accuracy .*the adapter has \d{6} bytes/s);
-      // Which of a model's optional files are on a server only asking tells.
-      expect(complaints.filter((each) => !/^404 .*\/models\//.test(each))).toEqual([]);
-      await page.close();
-    };
-
-    test("with Vite", { timeout: 6 * MINUTES }, async () => {
-      const site = join(home, "vite");
-      await build({
-        configFile: false,
-        logLevel: "silent",
-        root: join(root, "examples/page-vite"),
-        resolve: { alias: { "aflora/web": join(root, "src/web.ts") } },
-        worker: { format: "es" },
-        build: { outDir: site },
-      });
-      await cp(join(assets, BUNDLED_MODEL), join(site, "models", BUNDLED_MODEL), { recursive: true });
-      const served = await startSite({ "": site });
-      await learns(served.url);
-      await served.close();
-    });
-
-    test("with a plain script", { timeout: 6 * MINUTES }, async () => {
-      const site = join(home, "script");
-      await writePage(site, { page: built.folder });
-      await cp(join(root, "examples/page-script"), site, { recursive: true });
-      const served = await startSite({ "": site });
-      await learns(served.url);
-      await served.close();
-    });
   });
 });

@@ -188,7 +188,7 @@ export class TrainingSession {
     const { table } = await readExamples(new Blob([text]), settings.data);
     return {
       model: nameOf(settings.model),
-      epoch: state.evaluations.length,
+      epoch: state.evaluations.at(-1)?.epoch ?? 0,
       rows: factsOf(settings.data, table),
       settings,
     };
