@@ -49,11 +49,11 @@ describe.skipIf(!installedChromium)(inChromium, () => {
   }
 
   test("what looks wrong in the rows is shown before training, and by the keyboard", {
-    timeout: 2 * MINUTES,
+    timeout: 2 * PATIENCE,
   }, async () => {
     const visit = await Visit.of(browser, server.url);
     const { page } = visit;
-    const lines = rows.slice(0, 30);
+    const lines = ROWS.slice(0, 30);
     const [text] = lines[0]!.split(/,(?=\w+$)/) as [string];
     const twice = `${text.replace(/"$/, '!"')},neutral`;
     await visit.give("reviews.csv", ["review,opinion", ...lines, twice].join("\n"));
@@ -77,7 +77,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     ]);
 
     // A file without a header: its first row stands where names belong.
-    await visit.give("headless.csv", ["a good film,good", ...rows.slice(0, 40)].join("\n"));
+    await visit.give("headless.csv", ["a good film,good", ...ROWS.slice(0, 40)].join("\n"));
     await page.locator("#label").waitFor();
     await page.locator("#text").selectOption("a good film");
     await page.locator("#label").selectOption("good");
