@@ -42,7 +42,7 @@ describe("a chat model learns conversations", () => {
 
   test("the kind and its recipe follow from the columns", async () => {
     const { config: saved, result, evaluations } = await readRunRecords(output());
-    expect(saved.run).toMatchObject({ kind: "language-model", batchSize: 8, maxLength: 1024 });
+    expect(saved.run).toMatchObject({ batchSize: 8, maxLength: 1024 });
     expect(result!.trainable).toMatchObject({ head: 0 });
     const [before, after] = [evaluations[0]!, evaluations.at(-1)!];
     expect(Object.keys(before.metrics)).toEqual(["perplexity", "token_accuracy"]);
