@@ -51,7 +51,9 @@ describe.skipIf(!TERMINAL)(TERMINAL ? "on a terminal" : "skipped: no `script` to
       for (const line of froze)
         expect(line).toMatch(/^step \d+: froze .* \(r = [\d.]+\); compiled again in [\d.]+ m?s$/);
       expect(
-        lines.filter((line) => /^epoch \d: accuracy [\d.]+ ± [\d.]+, macro_f1 [\d.]+ ± [\d.]+, loss [\d.]+$/.test(line)),
+        lines.filter((line) =>
+          /^epoch \d: accuracy [\d.]+ ± [\d.]+, macro_f1 [\d.]+ ± [\d.]+, loss [\d.]+$/.test(line),
+        ),
       ).toHaveLength(4);
       // One bar, which shows the last score.
       const bars = lines.filter((line) => line.startsWith("█") || line.startsWith("░"));
