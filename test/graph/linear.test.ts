@@ -258,8 +258,8 @@ describe("a weight in 4 bits", () => {
     const weights = new Map<string, Tensor>([["x", drawn([8, width], "x")]]);
     const x = graph.leaf("trainable", "x", "float32", [8, width]);
     let y = x;
+    const stored = Object.entries(int4.quantize(drawn([width, width], "weight")));
     for (let layer = 0; layer < layers; layer++) {
-      const stored = Object.entries(int4.quantize(drawn([width, width], "weight")));
       for (const [part, tensor] of stored) weights.set(`${layer}.${part}`, tensor);
       const parts = Object.fromEntries(stored.map(([part, tensor]) => [part, leaf(`${layer}.${part}`, tensor)]));
       y = tanh(linear(y, { format: int4, shape: [width, width], parts }));

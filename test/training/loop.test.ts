@@ -33,7 +33,7 @@ describe("a run is a function of its options", () => {
 
   // Before the first step, within an epoch (before, amid and after freezing), and at the end of one.
   const cuts: [string, MethodDefinition, Record<string, unknown>, number[]][] = [
-    ["aflora", aflora as MethodDefinition, FREEZING, [0, 1, 4, 7, 11]],
+    ["aflora", aflora as MethodDefinition, FREEZING, [0, 1, 7, 11]],
     ["lora", lora as MethodDefinition, {}, [6]],
     ["adalora", adalora as MethodDefinition, { rank: 2, pruneInitial: 1, pruneFinal: 2, pruneInterval: 2 }, [6]],
     ["sora", sora as MethodDefinition, {}, [6]],
