@@ -98,7 +98,7 @@ export class ModelService {
       throw error;
     }
     const head = { ...headOf(form.idPrefix, request.model), object: form.chunkObject };
-    return streamSSE(
+    const response = streamSSE(
       context,
       async (events) => {
         const send = (fields: object) => events.writeSSE({ data: JSON.stringify({ ...head, ...fields }) });
@@ -118,6 +118,9 @@ export class ModelService {
         await events.writeSSE({ data: JSON.stringify(DEFECT) });
       },
     );
+    // A stream says "keep-alive" by itself, whatever was asked for.
+    if (/\bclose\b/i.test(context.req.header("Connection") ?? "")) response.headers.set("Connection", "close");
+    return response;
   }
 
   /** Computes what is no writing, in its turn, unless whoever asked goes away. */

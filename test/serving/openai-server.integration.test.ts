@@ -119,6 +119,24 @@ describe("OpenAI's own client", () => {
     expect(chunks.at(-1)).toMatchObject({ choices: [], usage: whole.usage });
   });
 
+  test("a stream's connection closes behind it where that was asked for", async () => {
+    const body = JSON.stringify({ model: "answers", messages: ask("What is it?"), stream: true, max_tokens: 2 });
+    const headers = { "Content-Type": "application/json", Connection: "close" };
+    const said = await new Promise<string>((resolve, reject) => {
+      const asked = request(`${server.url}/chat/completions`, { method: "POST", headers, agent: false }, (answer) => {
+        expect(answer.headers.connection).toBe("close");
+        let text = "";
+        answer.on("data", (chunk) => {
+          text += chunk;
+        });
+        answer.on("close", () => resolve(text));
+      });
+      asked.on("error", reject);
+      asked.end(body);
+    });
+    expect(said).toMatch(/\[DONE\]\s*$/);
+  });
+
   test("has its conversation, options and limits heeded", async () => {
     const { choices } = await client.chat.completions.create({
       model: "answers",

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readFinishedRun } from "../../src/runs/read-run.ts";
 import { queueRunner } from "../../src/studies/queue/queue-runner.ts";
 import { packRun, unpackRun } from "../../src/studies/queue/run-pack.ts";
-import { type QueuedTrial, TrialQueue } from "../../src/studies/queue/trial-queue.ts";
+import { parseQueuedTrial, type QueuedTrial, TrialQueue } from "../../src/studies/queue/trial-queue.ts";
 import { runStudy } from "../../src/studies/run-study.ts";
 import type { StudyPlan } from "../../src/studies/study.ts";
 import { parseStudy } from "../../src/studies/study-file.ts";
@@ -252,6 +252,26 @@ describe.skipIf(noValkey !== undefined)(
       });
       one.process.kill("SIGTERM");
       expect((await one.ended).code).toBe(0);
+      await queue.forget(id);
+      await queue.close();
+    }, 60_000);
+
+    test("a trial whose options work nowhere is handed in as failed, and the worker lives", async () => {
+      const plan = await planOf({ seeds: [6], vary: { rank: [2] } });
+      const { id, identity, config, reported } = plan.configurations[0]!.trials[0]!;
+      const queue = await TrialQueue.open(server.url);
+      const one = worker(server.url, join(folder, "work-invalid"));
+      await queue.add({ id, label: "rank 2", identity, config: { ...config, rank: "many" }, reported });
+      await one.says(/failed: .*rank/);
+      expect((await queue.ends()).get(id)).toMatchObject({ end: "failed", reason: expect.stringMatching(/rank/) });
+      await queue.forget(id);
+      await queue.putResult(id, Buffer.from("nothing"));
+      await queue.add({ id, label: "rank 2", identity, config, reported });
+      await one.says(/failed: .*no packed run/);
+      one.process.kill("SIGTERM");
+      expect((await one.ended).code).toBe(0);
+      // What a terminal would obey is not for it.
+      expect(parseQueuedTrial({ id, label: "rank\x1b[2J 2", identity, config }).label).toBe("rank [2J 2");
       await queue.forget(id);
       await queue.close();
     }, 60_000);

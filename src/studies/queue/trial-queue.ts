@@ -15,11 +15,13 @@ const FENCE_SECONDS = 30 * 24 * 3600;
 /** Milliseconds in which a server answers, or is taken for none. */
 const PATIENCE = 10_000;
 
+/** A line of text for a terminal: what a queue holds may be anybody's, escape sequences too. */
+const line = z.string().transform((text) => text.replace(/\p{Cc}+/gu, " "));
 const options = z.record(z.string(), z.unknown());
 const trialSchema = z.object({
   /** Names a folder. */
   id: z.string().regex(/^[0-9a-f]{12}$/),
-  label: z.string(),
+  label: line,
   identity: z.object({ options, data: z.string(), model: z.string() }),
   config: options,
   stopAfter: z.number().positive().optional(),
@@ -40,13 +42,13 @@ export function parseQueuedTrial(data: unknown): QueuedTrial {
 const endSchema = z.union([
   z.object({ end: z.literal("finished") }),
   z.object({ end: z.literal("paused"), epochs: z.number() }),
-  z.object({ end: z.literal("failed"), reason: z.string() }),
+  z.object({ end: z.literal("failed"), reason: line }),
 ]);
 export type QueuedEnd = z.output<typeof endSchema>;
 
 const progressSchema = z.object({
-  worker: z.string(),
-  label: z.string(),
+  worker: line,
+  label: line,
   step: z.number(),
   totalSteps: z.number(),
   at: z.number(),

@@ -6,7 +6,7 @@ import { UserError } from "../../errors.ts";
 import { hasCheckpoint } from "../../runs/checkpoint-folder.ts";
 import { loadTask } from "../../runs/load-task.ts";
 import { isFinished } from "../../runs/read-run.ts";
-import { resolveConfig, withAbsolutePaths } from "../../runs/run-config.ts";
+import { parseOptions, resolveConfig, withAbsolutePaths } from "../../runs/run-config.ts";
 import { isRunLocked } from "../../runs/run-lock.ts";
 import { RunChecker } from "../check-run.ts";
 import { goesOn, type TrialEnd, type TrialJob } from "../run-study.ts";
@@ -120,8 +120,9 @@ export async function work({
     const known = (await queue.ends()).get(trial.id);
     if (known && answers(known, trial)) return;
     if (signal.aborted || refusal) return giveBack(job, lock);
+    const invalid = whyInvalid(trial);
     try {
-      await refuseOtherCopies(trial, compute);
+      if (invalid === undefined) await refuseOtherCopies(trial, compute);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       refusal = error;
@@ -130,9 +131,11 @@ export async function work({
     }
     const token = await queue.takeFence(trial.id);
     // A trial that ends without a word would be put on the queue again, for ever.
-    const handedIn = await train(trial, token).catch(
-      (error: unknown): HandedIn => ({ end: { end: "failed", reason: (error as Error).message } }),
-    );
+    const failed = (reason: string): HandedIn => ({ end: { end: "failed", reason } });
+    const handedIn =
+      invalid === undefined
+        ? await train(trial, token).catch((error: unknown) => failed((error as Error).message))
+        : failed(invalid);
     if (!handedIn) {
       onNote?.(`${trial.id}: given back`);
       return giveBack(job, lock);
@@ -205,6 +208,17 @@ async function folderOf(directory: string, id: string, token: string): Promise<s
 async function endOf(folder: string, { stopAfter }: QueuedTrial): Promise<QueuedEnd> {
   if (stopAfter === undefined || (await isFinished(folder))) return { end: "finished" };
   return { end: "paused", epochs: stopAfter };
+}
+
+/** Why a trial's options work on no machine, whatever lies there; undefined where they may. */
+function whyInvalid({ config }: QueuedTrial): string | undefined {
+  try {
+    parseOptions(config);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return error.message;
+  }
 }
 
 /** @throws UserError where what lies here is not what the study was planned with, naming what differs. */
