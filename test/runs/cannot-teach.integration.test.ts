@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
+import { renderReport } from "../../src/reports/report.ts";
+import { readRunRecords } from "../../src/runs/read-run.ts";
 import { findDevices } from "../../src/runtime/devices-node.ts";
 import { fineTune } from "../support/fine-tune.ts";
 import { on } from "../support/on-event.ts";
@@ -26,7 +28,11 @@ async function notesOf(output: string, given: object): Promise<{ before: string[
   const onEvent = on("start", ({ notes }: { notes: readonly string[] }): void => {
     before = [...notes];
   });
-  const { notes } = await fineTune({ ...data, ...given, output: join(home, output) }, { onEvent });
+  const { directory, notes, result } = await fineTune({ ...data, ...given, output: join(home, output) }, { onEvent });
+  // What was said stays with the run, and on its page.
+  expect(result!.notes).toEqual([...before, ...notes]);
+  const page = renderReport([await readRunRecords(directory)]);
+  for (const note of result!.notes) expect(page).toContain(`<li>${note.replaceAll("'", "&#39;")}</li>`);
   return { before, after: notes };
 }
 
