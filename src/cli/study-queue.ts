@@ -39,6 +39,7 @@ export async function runOnQueue(plan: StudyPlan, output: string, url: string): 
 class QueueProgressLines extends StudyProgressLines {
   #asked = 0;
   #done = 0;
+  #alone = false;
 
   override onTrial(): void {
     this.#asked++;
@@ -49,8 +50,17 @@ class QueueProgressLines extends StudyProgressLines {
     this.log(`[${this.#done}/${this.#asked}] ${label}, seed ${seed}`);
   }
 
-  /** Asks what workers say, where there is a terminal to show it on. */
+  /** Asks whether workers are there, and, where there is a terminal to show it on, what they say. */
   look(queue: TrialQueue): void {
+    void queue.workers().then(
+      (workers) => {
+        if (workers === 0 && !this.#alone)
+          this.log(`no worker is there; aflora work --queue ${queue.address} takes trials`);
+        this.#alone = workers === 0;
+      },
+      // Some servers do not tell who is connected.
+      () => undefined,
+    );
     const { status } = this;
     if (!status) return;
     void queue.progress().then(

@@ -22,7 +22,7 @@ const QUEUE_VARIABLE = "AFLORA_QUEUE";
 export function workCommand(): Command {
   const command = new Command("work")
     .option(
-      "--queue <url>",
+      "--queue [url]",
       `Valkey or Redis server: redis://[:password@]host:port, rediss:// over TLS (${QUEUE_VARIABLE})`,
     )
     .option(
@@ -60,7 +60,7 @@ export function workCommand(): Command {
 }
 
 interface Flags {
-  queue?: string;
+  queue?: string | true;
   dir?: string;
   lostAfter?: number;
   [option: string]: unknown;

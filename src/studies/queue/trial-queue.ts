@@ -141,6 +141,11 @@ export class TrialQueue {
     await this.#client.hset(PROGRESS, id, JSON.stringify(progress));
   }
 
+  /** Workers that wait for trials or have one, on all machines. */
+  async workers(): Promise<number> {
+    return this.#queue.getWorkersCount();
+  }
+
   /** Jobs that wait, and that workers have. */
   async counts(): Promise<{ waiting: number; active: number }> {
     const counts = await this.#queue.getJobCounts("wait", "prioritized", "delayed", "active");
