@@ -181,8 +181,8 @@ async function* fineTuneInFolder(
       await saveVerified(folder.path("adapter"), best, finished.base, runtime, task);
       const { size: adapterBytes } = await stat(folder.path("adapter", ADAPTER_WEIGHTS));
       if (note) notes.push(note);
-      // Of a run that goes on, what was said of its examples at its start, too.
-      const said = [...new Set([...prepared.notes, ...fineTuning.notes, ...notes])];
+      // What a run that was cut off and went on says, too.
+      const said = [...fineTuning.notes, ...notes];
       const result = summarise(config, outcome, { ...facts, onFloat32, adapterBytes, calibration, notes: said });
       await folder.writeResult(result);
       yield { kind: "end", directory, result, notes };
