@@ -1,11 +1,13 @@
 #!/usr/bin/env node
 import { runCommandLine } from "./program.ts";
 
-// A reader that has seen enough, such as head, is no error.
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
-  });
-}
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  // A reader that has seen enough, such as head, is no error.
+  if (error.code === "EPIPE") return;
+  process.stderr.write(`error: cannot write the output: ${error.message}; free some space, or write it elsewhere\n`);
+  process.exit(2);
+});
+// Where nobody can be told, the command does its work all the same.
+process.stderr.on("error", () => {});
 
 await runCommandLine(process.argv.slice(2));

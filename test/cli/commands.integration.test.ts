@@ -243,6 +243,18 @@ describe("help", () => {
   });
 });
 
+test.skipIf(!existsSync("/dev/full"))(
+  "output that a full disk does not take is a sentence, and an exit code",
+  async () => {
+    const asked = ["classify", "--model", "./model", "--labels", "billing,bug", "My card was charged"];
+    const { code, stderr } = await new Aflora(asked, home, { shell: "exec >/dev/full" }).ended;
+    expect(stderr).toMatch(
+      /^error: cannot write the output: .*no space left.*; free some space, or write it elsewhere\n$/,
+    );
+    expect(code).toBe(2);
+  },
+);
+
 // Windows has no signals that a process could answer.
 describe.skipIf(process.platform === "win32")("Ctrl-C", () => {
   const options = "--text message --label team --model ./model --threads 1";
