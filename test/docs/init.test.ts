@@ -14,8 +14,8 @@ test.each([
   async (kind, trained, predicted) => {
     const { project } = inject("installation");
     const aflora = join(project, "node_modules/aflora/dist/cli/main.js");
-    const folder = join(project, `my-${kind}`);
-    await ran(process.execPath, [aflora, "init", kind], project);
+    const folder = join(project, "..", `my-${kind}`);
+    await ran(process.execPath, [aflora, "init", kind, folder], project);
     onTestFinished(() => rm(folder, { recursive: true }));
     await symlink(join(project, "node_modules"), join(folder, "node_modules"));
     const { dependencies, allowScripts } = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
@@ -28,8 +28,8 @@ test.each([
     const run = (file: string) => ran(process.execPath, ["--import", LOADER, file], folder, env);
     expect(await run("train.ts")).toMatch(trained);
     expect(await run("predict.ts")).toMatch(predicted);
-    await typeChecks(["train.ts", "predict.ts"], folder, ["--module", "nodenext"]);
-    await expect(ran(process.execPath, [aflora, "init", kind], project)).rejects.toThrow("has files already");
+    await typeChecks(["train.ts", "predict.ts"], folder, ["--ignoreConfig", "--module", "nodenext"]);
+    await expect(ran(process.execPath, [aflora, "init", kind, folder], project)).rejects.toThrow("has files already");
   },
   TIMEOUT,
 );

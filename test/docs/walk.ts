@@ -28,9 +28,7 @@ export function walk(pages: readonly string[], more?: (folder: string) => void):
     const { project } = inject("installation");
     const folder = join(project, "..", page.replace(/\W/g, "-"));
     beforeAll(async () => {
-      // What `aflora init` is tried in beside this comes and goes.
-      const filter = (path: string): boolean => !/node_modules$|my-(classification|search|chat)$/.test(path);
-      await cp(project, folder, { recursive: true, filter });
+      await cp(project, folder, { recursive: true, filter: (path) => !path.endsWith("node_modules") });
       await symlink(join(project, "node_modules"), join(folder, "node_modules"));
     });
     afterAll(() => rm(folder, { recursive: true }));
