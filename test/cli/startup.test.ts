@@ -11,15 +11,27 @@ const importsOf = (file: string): string[] =>
     ([, name]) => name!,
   );
 
-test("the command line starts with few modules: those of a command are loaded when it is called", () => {
+/** Every file that a file loads before it runs, and the packages among them. */
+function loadedBy(start: string): { files: Set<string>; packages: string[] } {
   const packages = new Set<string>();
-  const files = new Set([MAIN]);
+  const files = new Set([start]);
   for (const file of files) {
     for (const name of importsOf(file)) {
       if (name.startsWith(".")) files.add(join(dirname(file), name));
       else if (!name.startsWith("node:")) packages.add(name);
     }
   }
-  expect([...packages]).toEqual(["commander"]);
+  return { files, packages: [...packages] };
+}
+
+test("the command line starts with few modules: those of a command are loaded when it is called", () => {
+  const { files, packages } = loadedBy(MAIN);
+  expect(packages).toEqual(["commander"]);
   expect(files.size).toBeGreaterThan(3);
+});
+
+test("help and a wrong option of train need neither what draws nor what reads models and data", () => {
+  const { packages } = loadedBy(join(dirname(MAIN), "commands/train.ts"));
+  expect(packages).toContain("zod");
+  expect(packages.filter((name) => /plot|linkedom|hub|tokenizers|hyparquet/.test(name))).toEqual([]);
 });

@@ -2,7 +2,6 @@ import { Command } from "commander";
 import type { FrozenBlocksResult, RunResult } from "../../runs/records.ts";
 import { readConfigFile } from "../config-file.ts";
 import { addExamples, everydayHelp, STARTED_AS } from "../help.ts";
-import { INTERRUPTED, runTraining } from "../run-training.ts";
 import { addRunOptions, givenOptions } from "../schema-options.ts";
 import { bytes, duration, epochs, integer, metrics } from "../terminal/format.ts";
 
@@ -33,6 +32,8 @@ export function trainCommand(): Command {
   addRunOptions(command);
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES).action(async () => {
+    // Help and a wrong option need none of what trains.
+    const { INTERRUPTED, runTraining } = await import("../run-training.ts");
     const { config, overwrite = false, resume = false, watch, watchPort, ...flags } = givenOptions(command);
     const file = config === undefined ? {} : await readConfigFile(config as string);
     const outcome = await runTraining(
