@@ -25,11 +25,27 @@ export async function readJson(files: ModelFiles, name: string): Promise<unknown
   return parseJson(await readText(source), source.location);
 }
 
-/** @param location for error messages. @throws UserError where the text is not JSON. */
+/** @param location for error messages. @throws UserError where the text is not JSON, or its values are nested too deep. */
 export function parseJson(text: string, location: string): unknown {
+  let value: unknown;
   try {
-    return JSON.parse(text);
+    value = JSON.parse(text);
   } catch (error) {
     throw new UserError(`${location} is not valid JSON: ${(error as Error).message}`);
   }
+  if (isDeep(value)) {
+    throw new UserError(
+      `${location} has values nested more than ${MAX_DEPTH} deep, and no model, adapter or run has; is it the right file?`,
+    );
+  }
+  return value;
+}
+
+/** Most values within each other: whoever reads them by calling itself comes to an end. */
+const MAX_DEPTH = 100;
+
+function isDeep(value: unknown, left = MAX_DEPTH): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  if (left === 0) return true;
+  return (Array.isArray(value) ? value : Object.values(value)).some((each) => isDeep(each, left - 1));
 }

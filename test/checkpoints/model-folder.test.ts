@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { folderFiles } from "../../src/checkpoints/file-source-node.ts";
+import { parseJson } from "../../src/checkpoints/json-file.ts";
 import { readJsonFile } from "../../src/checkpoints/json-file-node.ts";
 import { openModelFolder } from "../../src/checkpoints/model-folder.ts";
 import { readFolderConfig } from "../../src/checkpoints/model-folder-node.ts";
@@ -160,5 +161,13 @@ describe("files that are not what they should be", () => {
         /modules.json names a module outside of its folder/,
       );
     },
+  );
+});
+
+test("JSON whose values are nested without end is refused before anything follows them", () => {
+  const nested = (depth: number): string => `${'{"pretokenizers":['.repeat(depth)}0${"]}".repeat(depth)}`;
+  expect(() => parseJson(nested(10), "tokenizer.json")).not.toThrow();
+  expect(() => parseJson(nested(100_000), "tokenizer.json")).toThrow(
+    /^tokenizer\.json has values nested more than 100 deep/,
   );
 });
