@@ -58,6 +58,7 @@ export function contrastOf(model: AdaptedModel, given: HeadExamples, tokenBudget
       labelCount: config.hiddenSize,
     },
     objective: embeddingObjective("supervised-contrastive", {}),
+    chanceLoss: Math.log(given.task.labels.length),
     train: given.encoded.map((encoded, i): TrainingExample => {
       const targets = float32([1, 3], Float32Array.of(encoded.index, 0, stratumOf(given.examples[i]!)));
       return { ...encoded, targets, weights: Float32Array.of(1) };

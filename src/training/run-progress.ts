@@ -19,6 +19,12 @@ export interface MovingParts {
   schedule: Schedule;
 }
 
+/**
+ * Share of guessing's loss below which a fitted head has found something. Where there is nothing to be found, contrast draws apart
+ * what is noise: on CoLA, 64 rows a class, it loses 0.08 of accuracy, and a start that scores no better than guessing must be beaten.
+ */
+const INFORMED = 0.95;
+
 type StartOptions = Pick<TrainOptions, "model" | "resume" | "startCounts" | "contrast">;
 
 /** A run as it proceeds: counts what is done, keeps the best parameters, and gives what a checkpoint holds. */
@@ -26,8 +32,8 @@ export class RunProgress {
   readonly #parts: MovingParts;
   readonly #state: Omit<TrainingState, "parameters" | "optimizer" | "method">;
   readonly #startCounts: boolean;
-  /** Whether training is the likelier to be better, so that the start stays the best only where it clearly is. */
-  readonly #startYields: boolean;
+  /** Loss of a start from which on training is the likelier to be better, so that such a start stays the best only where it clearly is. */
+  readonly #yieldsBelow: number;
   readonly #started: number;
   /** Steps done when the state was last asked for. */
   #savedAt: number | undefined;
@@ -35,7 +41,7 @@ export class RunProgress {
   constructor(parts: MovingParts, { model, resume, startCounts = false, contrast }: StartOptions) {
     this.#parts = parts;
     this.#startCounts = startCounts;
-    this.#startYields = contrast !== undefined;
+    this.#yieldsBelow = contrast ? INFORMED * contrast.chanceLoss : 0;
     if (resume) {
       const { parameters, optimizer, method, ...counted } = resume;
       this.#state = { ...counted };
@@ -95,7 +101,7 @@ export class RunProgress {
     if (evaluation.step === 0 && !this.#startCounts) return;
     const { best } = this;
     this.#state.evaluations.push(evaluation);
-    const yields = this.#startYields && best?.step === 0 && !isClearlyWorse(evaluation, best);
+    const yields = best?.step === 0 && best.loss < this.#yieldsBelow && !isClearlyWorse(evaluation, best);
     if (best && !yields && !isBetter(evaluation, best)) return;
     this.#state.best = { epoch: evaluation.epoch, parameters: this.#parts.parameters.copy() };
   }

@@ -54,6 +54,8 @@ export interface Contrast {
   objective: Objective;
   /** Examples as the loss takes them. */
   train: readonly TrainingExample[];
+  /** Cross-entropy of guessing. */
+  chanceLoss: number;
   /** Fits the head to what the model gives with `weights`, in which its values are put. */
   fitHead(weights: Tensors, runtime: Runtime, signal?: AbortSignal): Promise<void>;
 }
