@@ -64,6 +64,8 @@ export async function prepareFromFiles(
   if (saved) await refuseOtherData(saved.dataFingerprint, whose, "restore the file or start a new run");
   const found = saved && (await findCheckpoint(directory, saved.stepsRecorded));
   const hub = { ...asking, revision: run.revision };
+  // What the run and its adapter call their model holds in any folder.
+  const { model: wanted = BUNDLED_MODEL } = withAbsolutePaths(asked).run;
   const recorded = { fileHashes: saved?.dataFingerprint.model, whose };
   const prepared = await prepareRun(
     { method, base: run.base, settle: asked.settle, adapter: adapter || undefined, resume: found?.state },
@@ -71,7 +73,7 @@ export async function prepareFromFiles(
       readTask: () => loadTask(asked, asking, saved?.dataFingerprint),
       async readBase(format, task, onTokenizer) {
         const reading = { ...hub, format, recorded, onTokenizer };
-        const base = await loadBaseModel(run.model ?? BUNDLED_MODEL, task, run.seed, reading);
+        const base = await loadBaseModel(wanted, task, run.seed, reading);
         const made = adapter ? adapter.description.modelFiles : undefined;
         if (made && given.model === undefined)
           await refuseOtherFiles(base.files, made, `the adapter in ${adapterName}`);

@@ -244,7 +244,11 @@ function sourceOf({ task, data, train, validation, dataset, datasetConfig }: Giv
 }
 
 /** The same options with every path absolute, so that they hold in whatever folder they are read. */
-export function withAbsolutePaths({ source, run, method }: RunConfig): RunConfig {
+export function withAbsolutePaths<Run extends GivenSettings>({
+  source,
+  run,
+  method,
+}: Pick<RunConfig, "source" | "method"> & { run: Run }): Pick<RunConfig, "source" | "method"> & { run: Run } {
   const isPath = (name: string, value: unknown): value is string =>
     PATH_OPTIONS.includes(name) &&
     typeof value === "string" &&

@@ -42,7 +42,7 @@ describe("train", () => {
     const { result } = await readRunRecords(join(home, "run"));
     expect(stdout).toContain(`best epoch ${result!.bestEpoch}: accuracy ${result!.metrics.accuracy!.toFixed(4)}`);
     expect(stdout).toContain(`run folder: ${join(home, "run")}\n`);
-    expect(stderr).toMatch(/^epoch 0: accuracy [\d.]+, macro_f1 [\d.]+, loss [\d.]+$/m);
+    expect(stderr).toMatch(/^epoch 0: accuracy [\d.]+ ± [\d.]+, macro_f1 [\d.]+ ± [\d.]+, loss [\d.]+$/m);
     expect(stderr).toMatch(
       /^step 18\/18 \| lr \S+ \| loss \S+ \| [\d,]+ tokens\/s \| 0\.0 s left \| accuracy \S+ \| peak \d+ MB \| \d+ trainable \| 8\/8 frozen$/m,
     );
