@@ -1,16 +1,19 @@
 import { UserError } from "../errors.ts";
 import type { BaseModel } from "../inference/base-model.ts";
+import type { HeadName } from "../models/architecture.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { trainingExamples } from "../tasks/examples.ts";
 import { findTaskKind, withTaskOptions } from "../tasks/task-kinds.ts";
 import type { EncodedSplit } from "../training/evaluate.ts";
 import type { FineTuningSettings } from "./training-options.ts";
 
+/** What of a model says how long its texts may be. */
+interface ReadTexts extends Pick<BaseModel, "pooling" | "config"> {
+  head: HeadName;
+}
+
 /** Tokens after which texts are cut: as the settings say, but no more than the model reads. */
-export function textLength(
-  { head, pooling, config }: Pick<BaseModel, "head" | "pooling" | "config">,
-  { maxLength }: FineTuningSettings,
-): number {
+export function textLength({ head, pooling, config }: ReadTexts, { maxLength }: FineTuningSettings): number {
   const ofPooling = (head === "pooled" && pooling?.maxLength) || maxLength;
   return Math.min(maxLength, config.maxLength, ofPooling);
 }
