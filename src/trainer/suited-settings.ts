@@ -15,10 +15,10 @@ export interface SuitedSettings {
 }
 
 /** Texts of a batch that are compared with each other: of each class some, where there are not too many. */
-const CONTRASTED = 32;
+const CONTRASTED = 16;
 const MOST_CONTRASTED = 128;
-/** Steps by contrast for up to 32 examples; for more as the root of their number: 45 for 256. */
-const CONTRAST_STEPS = 16;
+/** Steps by contrast for up to 32 examples; for more as the root of their number: 68 for 256. */
+const CONTRAST_STEPS = 24;
 /** Evaluations of a run whose epochs are a step or a few: each fits the head anew. */
 const EVALUATIONS = 3;
 

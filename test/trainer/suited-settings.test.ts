@@ -16,8 +16,8 @@ test.each([2, 8, 29, 100, 499, 2000, 80_000])("%i examples have steps that do so
 });
 
 test("texts that are compared come in batches that have some of each class, no more than there are", () => {
-  expect(suitedSettings({ examples: 29, classes: 4 }, true)).toMatchObject({ batchSize: 29, epochs: 16 });
-  expect(suitedSettings({ examples: 256, classes: 4 }, true)).toMatchObject({ batchSize: 32, epochs: 6 });
+  expect(suitedSettings({ examples: 29, classes: 4 }, true)).toMatchObject({ batchSize: 16, epochs: 12 });
+  expect(suitedSettings({ examples: 256, classes: 4 }, true)).toMatchObject({ batchSize: 16, epochs: 4 });
   expect(suitedSettings({ examples: 800, classes: 50 }, true).batchSize).toBe(100);
 });
 
@@ -29,7 +29,7 @@ const resolved = (given: object, kind = "classification", method = "aflora") =>
   });
 
 test("what is given wins over what suits the examples", () => {
-  expect(resolved({})).toMatchObject({ contrastive: true, learningRate: 2e-2, batchSize: 29, headStart: "fitted" });
+  expect(resolved({})).toMatchObject({ contrastive: true, learningRate: 2e-2, batchSize: 16, headStart: "fitted" });
   expect(resolved({ epochs: 3 })).toMatchObject({ contrastive: true, epochs: 3 });
   expect(resolved({ learningRate: 1e-3 })).toMatchObject({ contrastive: false, learningRate: 1e-3, batchSize: 8 });
   expect(resolved({ contrastive: false })).toMatchObject({ contrastive: false, learningRate: 4e-3, epochs: 10 });
