@@ -1,0 +1,26 @@
+import { expect, test } from "vitest";
+import type { EvaluationRecord } from "../../src/training/records.ts";
+import { type MovingParts, RunProgress } from "../../src/training/run-progress.ts";
+
+// Two classes, of which guessing has a loss of ln 2; of the parameters it is only asked that they be kept.
+const parts = { parameters: { copy: () => new Map(), count: () => 1 } } as unknown as MovingParts;
+const evaluation = (step: number, accuracy: number, loss: number): EvaluationRecord => ({
+  kind: "evaluation",
+  ...{ step, epoch: step, loss, metrics: { accuracy }, errors: { accuracy: 0.1 } },
+});
+const bestOf = (...evaluations: EvaluationRecord[]): number => {
+  const contrast = { chanceLoss: Math.log(2) };
+  const progress = new RunProgress(parts, { model: {}, startCounts: true, contrast } as never);
+  for (const each of evaluations) progress.addEvaluation(each);
+  return progress.best!.step;
+};
+
+test("a fitted head that found something yields to contrast, unless it is better by more than a standard error", () => {
+  expect(bestOf(evaluation(0, 0.8, 0.5), evaluation(1, 0.75, 0.9))).toBe(1);
+  expect(bestOf(evaluation(0, 0.8, 0.5), evaluation(1, 0.65, 0.4))).toBe(0);
+});
+
+test("one that does hardly better than guessing must be beaten", () => {
+  expect(bestOf(evaluation(0, 0.55, 0.68), evaluation(1, 0.5, 0.6))).toBe(0);
+  expect(bestOf(evaluation(0, 0.55, 0.68), evaluation(1, 0.6, 0.9))).toBe(1);
+});
