@@ -63,8 +63,12 @@ export function trainingExamples(
 export interface Scores {
   examples: number;
   metrics: Record<string, number>;
+  /** Of those of which it is known: where no example changes a metric, as where all are right, nothing is. */
   errors: Record<string, number>;
 }
+
+/** Below it a difference is of rounding alone. */
+const ROUNDING = 1e-9;
 
 /** Groups that are left out in turn to see how much a metric hangs on which examples it is of. */
 const JACKKNIFE_GROUPS = 20;
@@ -89,7 +93,7 @@ export function scoresOf(
   return {
     examples: examples.length,
     metrics: computeMetrics(task, predictions, examples),
-    errors: Object.fromEntries(errors),
+    errors: Object.fromEntries(errors.filter(([, error]) => error > ROUNDING)),
   };
 }
 

@@ -67,7 +67,8 @@ export function fittedNote({ task, fitted: { features, scores } }: HeadStart): s
   const reads = features === "family" ? "" : ` to the model's ${WORDS[features]}`;
   if (!scores) return `the head starts fitted${reads}; with one example a class nothing says how good it is`;
   const [metric] = task.metrics;
-  const score = `${metric} ${scores.metrics[metric!]!.toFixed(3)} ± ${scores.errors[metric!]!.toFixed(3)}`;
+  const error = scores.errors[metric!];
+  const score = `${metric} ${scores.metrics[metric!]!.toFixed(3)}${error === undefined ? "" : ` ± ${error.toFixed(3)}`}`;
   return `the head starts fitted${reads}: ${score} on ${scores.examples} training examples, each left out of a fit in turn`;
 }
 

@@ -71,9 +71,8 @@ async function said(
 test("a fitted head tells classes apart that its features do, and scores itself on examples left out", async () => {
   const examples = examplesOf(40, (label) => ({ label }));
   const { base, found } = await fitted(CLASSES, examples, ["mean", "cls", "family"]);
-  expect(found.scores).toMatchObject({ examples: 40 });
-  expect(found.scores!.metrics.accuracy).toBeGreaterThan(0.9);
-  expect(found.scores!.errors.accuracy).toBeLessThan(0.1);
+  // All are right, so that nothing is known of the error.
+  expect(found.scores).toEqual({ examples: 40, metrics: { accuracy: 1 }, errors: {} });
   expect(computeMetrics(CLASSES, await said(base, CLASSES, found, examples), examples).accuracy).toBe(1);
 });
 
