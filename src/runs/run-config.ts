@@ -191,7 +191,7 @@ export function resolveConfig(given: Readonly<Record<string, unknown>>): RunConf
 /** The same with what suits its examples and its model. @param pooling of the model @throws UserError as {@link parseOptions} */
 export function resolveFor(given: Readonly<Record<string, unknown>>, task: TaskData, pooling?: Pooling): RunConfig {
   const { source, method, settle } = parseOptions(given);
-  return { source, run: settle(suitedTo(pooling, task, given.adapter === undefined)), method };
+  return { source, run: settle(suitedTo(task, given.adapter === undefined, pooling)), method };
 }
 
 /** With what the method's authors published of the task, where that is asked for. @throws UserError where it is nothing. */

@@ -56,7 +56,7 @@ export async function timeRun(given: Readonly<Record<string, unknown>>, signal?:
   const read = await loadTask(asked, { offline });
   const loaded = await loadBaseModel(model, read, seed, { offline, revision, format, signal });
   const { method } = asked;
-  const run = asked.settle(suitedTo(loaded.pooling, read, given.adapter === undefined));
+  const run = asked.settle(suitedTo(read, given.adapter === undefined, loaded.pooling));
   // What else a fitted head reads is not known before it is.
   const features = run.headFeatures ?? (run.contrastive ? "sentence" : undefined);
   const task = { ...read, features };

@@ -29,10 +29,10 @@ function suitsContrast(pooling: Pooling, task: TaskData): boolean {
 
 /**
  * What examples and a model say of settings that are not given.
- * @param pooling of the model, which must be trained to embed texts to be one of its own
  * @param isNew whether the run starts from no adapter
+ * @param pooling of the model; only one that was trained to embed texts has its own
  */
-export const suitedTo = (pooling = MEAN_POOLING, task: TaskData, isNew: boolean): SuitedTo => ({
+export const suitedTo = (task: TaskData, isNew: boolean, pooling = MEAN_POOLING): SuitedTo => ({
   kind: findTaskKind(task.kind),
   size: { examples: task.train.length, classes: task.labels.length },
   suitsContrast: isNew && suitsContrast(pooling, task),

@@ -120,7 +120,7 @@ export async function prepareRun<
 ): Promise<PreparedRun<Settings, Memory, Base>> {
   const read = await sources.readTask();
   const settledFor = ({ pooling }: Pick<BaseModel, "pooling">) =>
-    settle(suitedTo(pooling, read, adapter === undefined));
+    settle(suitedTo(read, adapter === undefined, pooling));
   const loaded = await sources.readBase(format, read, (model) => {
     if (!resume && onNote) lengthNotes(model, read, settledFor(model)).forEach(onNote);
   });
