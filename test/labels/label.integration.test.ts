@@ -116,20 +116,25 @@ describe("votes", () => {
 });
 
 describe("a server that does not answer well", () => {
-  test("is asked again after 429s and failures, and left alone as long as it says", async () => {
-    const rest: number[] = [];
-    const found = await labelled((asked, count) => {
-      if (count === 3) {
-        rest.push(asked.at);
-        return error(429, "slow down", { "Retry-After": "1" });
-      }
-      if (count % 5 === 0 && isFirst(asked)) return error(503, "busy");
-      return right(asked);
-    });
+  test("is asked again after failures", async () => {
+    const found = await labelled((asked, count) =>
+      count % 5 === 0 && isFirst(asked) ? error(503, "busy") : right(asked),
+    );
     expect(labelsOf(found)).toEqual(RIGHT);
-    const after = server!.asked.filter(({ at }) => at > rest[0]! + 500);
-    expect(after.length).toBeGreaterThan(30);
-    expect(Math.min(...after.map(({ at }) => at)) - rest[0]!).toBeGreaterThan(990);
+    expect(server!.asked.length).toBeGreaterThan(TEXTS.length);
+  });
+
+  test("is left alone as long as it says", async () => {
+    const busy = (_: Asked, count: number) => count === 3;
+    // One request after another: of several at once, some are on their way when the server asks for rest.
+    const found = await labelled(
+      (asked, count) => (busy(asked, count) ? error(429, "slow down", { "Retry-After": "0.5" }) : right(asked)),
+      { texts: TEXTS.slice(0, 6), concurrency: 1 },
+    );
+    expect(labelsOf(found)).toEqual(RIGHT.slice(0, 6));
+    const [, , refused, next] = server!.asked as [Asked, Asked, Asked, Asked];
+    expect(next.text).toBe(refused.text);
+    expect(next.at - refused.at).toBeGreaterThanOrEqual(500);
   });
 
   test.each([
@@ -137,15 +142,16 @@ describe("a server that does not answer well", () => {
     ["another shape", { body: '{"answer": "bug"}' }],
     ["a page", { body: "<html>Welcome</html>", headers: { "Content-Type": "text/html" } }],
     ["more than is read", { body: "x".repeat(2 ** 21) }],
-    ["nothing at all", "hang"],
   ] as [string, Reply][])("%s is asked again", async (_, bad) => {
-    const found = await labelled(
-      (asked) => (isFirst(asked) ? bad : right(asked)),
-      { texts: TEXTS.slice(0, 3) },
-      { timeout: 0.5 },
-    );
+    const found = await labelled((asked) => (isFirst(asked) ? bad : right(asked)), { texts: TEXTS.slice(0, 3) });
     expect(labelsOf(found)).toEqual(RIGHT.slice(0, 3));
     expect(server!.asked).toHaveLength(6);
+  });
+
+  test("nothing at all is asked again", async () => {
+    const given = { texts: TEXTS.slice(0, 1) };
+    const found = await labelled((asked) => (isFirst(asked) ? "hang" : right(asked)), given, { timeout: 1 });
+    expect(labelsOf(found)).toEqual(RIGHT.slice(0, 1));
   });
 
   test("a text that it refuses has no label and says why; the others have theirs", async () => {
@@ -199,9 +205,9 @@ describe("a server that does not answer well", () => {
   });
 
   test("requests come no faster than agreed", async () => {
+    const begun = performance.now();
     await labelled(right, { texts: TEXTS.slice(0, 5) }, { perMinute: 600 });
-    const times = server!.asked.map(({ at }) => at);
-    expect(times.at(-1)! - times[0]!).toBeGreaterThan(380);
+    expect(server!.asked.at(-1)!.at - begun).toBeGreaterThanOrEqual(400);
   });
 });
 

@@ -34,7 +34,7 @@ export const COMMIT = "0123456789abcdef0123456789abcdef01234567";
 export class LocalHub {
   readonly repositories: HostedRepository[] = [];
   readonly received: Received[] = [];
-  /** Bytes after which the next answers of the storage break off, one each. */
+  /** Bytes after which the next answers of the storage go silent, one each, until their connections are dropped; with 0 at once. */
   breakOff: number[] = [];
   /** What the storage answers instead of the file, by its path. */
   replaced = new Map<string, Buffer>();
@@ -103,7 +103,12 @@ export class LocalHub {
     });
     const limit = this.breakOff.shift();
     if (limit === undefined) return answer.end(part);
-    return answer.write(part.subarray(0, limit), () => answer.destroy());
+    return limit === 0 ? answer.destroy() : answer.write(part.subarray(0, limit));
+  }
+
+  /** Drops the storage's connections: where the client has told of bytes, they have arrived. */
+  drop(): void {
+    this.storage.closeAllConnections();
   }
 }
 
