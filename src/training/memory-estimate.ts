@@ -3,7 +3,7 @@ import { ELEMENT_SIZE, sizeOf as elementsOf } from "../graph/tensor.ts";
 import type { EncodedExample } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { packedSize } from "./frozen-blocks/packed-rows.ts";
-import { cutMicroBatches, sizeOf } from "./micro-batches.ts";
+import { cutMicroBatches, fitsOneRun, sizeOf } from "./micro-batches.ts";
 import { layOut } from "./model-inputs.ts";
 import { singleTexts } from "./single-texts.ts";
 import { GRADIENT, type ModelGraph, writeInference, writeStep } from "./step-graph.ts";
@@ -31,8 +31,6 @@ export function estimateMemory(options: Omit<TrainOptions, "runtime">): (tokenBu
   const { model: stepped, objective, train } = stepOf(options);
   const now = { ...stepped, trainable: schedule.trainable(), frozenBlocks: schedule.frozenBlocks?.() };
   const step = writeStep(now, objective, settings);
-  // A loss that couples rows takes a pass without gradients first.
-  const forward = objective.couples === "batch" ? [writeInference(now, settings)] : [];
   const trained = new TrainedParameters(model, schedule, weights).tensors;
   const gradients = Object.entries(step.outputs).filter(([name]) => name.startsWith(GRADIENT));
   // The best epoch's and a checkpoint's copy; two moments, and the gradients of the step before.
@@ -47,7 +45,9 @@ export function estimateMemory(options: Omit<TrainOptions, "runtime">): (tokenBu
   });
   const evaluation = writeInference(model, { readBy: findTaskKind(task.kind) });
   const plans = [
-    ...[...forward, step].map((graph) => planOf(graph, batch!, stepped.labelCount)),
+    objective.couples === "batch"
+      ? planOfCoupled(step, writeInference(now, settings), batch!, stepped.labelCount)
+      : planOf(step, batch!, stepped.labelCount),
     planOf(evaluation, evaluated!, model.labelCount),
   ];
   return (tokenBudget) => ({
@@ -82,6 +82,27 @@ function planOf(
       found.set(JSON.stringify(sizes), sizes);
     }
     return Math.max(0, ...[...found.values()].map(bytes));
+  };
+}
+
+/**
+ * The most that a batch whose rows are coupled takes: what one run holds of it, and where that is not all, parts of it beside, which go
+ * through the model without gradients first.
+ */
+function planOfCoupled(
+  step: ModelGraph,
+  forward: ModelGraph,
+  examples: readonly EncodedExample[],
+  outputs: number,
+): (tokenBudget: number) => number {
+  const bytes = planMemory(Object.values(step.outputs));
+  const parts = [forward, step].map((graph) => planOf(graph, examples, outputs));
+  return (tokenBudget) => {
+    const fits = (count: number) => fitsOneRun(examples.slice(0, count).map(sizeOf), { tokens: tokenBudget, outputs });
+    let count = examples.length;
+    while (!fits(count)) count--;
+    const whole = bytes(layOut(step.streams, examples.slice(0, count)).sizes);
+    return count === examples.length ? whole : whole + sum(parts.map((plan) => plan(tokenBudget)));
   };
 }
 

@@ -22,18 +22,37 @@ export const sizeOf = ({ encoding, decoder, rows }: EncodedExample): ExampleSize
   rows: rows?.length ?? 1,
 });
 
+/** What a run may hold. */
+export interface RunBudget {
+  tokens: number;
+  /** Outputs that a row gets. */
+  outputs: number;
+}
+
+/** Whether texts of so many tokens in all, as many pairs of padded positions and so many outputs are too many for one run. */
+const exceeds = (budget: RunBudget, tokens: number, pairs: number, outputs: number): boolean =>
+  tokens > budget.tokens || pairs > budget.tokens ** 2 || outputs > OUTPUT_BUDGET;
+
+/** So many budgets go into one run where a batch that is cut would go through the model twice: in about the memory of both. */
+const WHOLE = 3;
+
+/** Whether a batch whose rows are coupled goes through the model in one run. */
+export function fitsOneRun(sizes: readonly ExampleSize[], { tokens: budget, outputs }: RunBudget): boolean {
+  const longest = sizes.reduce((most, { tokens }) => Math.max(most, tokens), 0);
+  const tokens = sizes.reduce((sum, size) => sum + size.tokens, 0);
+  const rows = sizes.reduce((sum, size) => sum + size.rows, 0);
+  const whole = { tokens: WHOLE * budget, outputs };
+  return sizes.length === 1 || !exceeds(whole, tokens, sizes.length * longest ** 2, rows * outputs);
+}
+
 /**
  * Cuts a batch into micro-batches: examples are sorted by length, longest first, and cut where runs and attention's padding
  * together cost least, with at most so many real tokens, as many pairs of padded positions as one text of that length has,
  * and outputs that fit into memory; a single longer example stands alone. The micro-batches' summed gradients equal those
  * of the whole batch. Examples of equal length keep their order, so the cut is always the same.
- * @param budget most tokens, and the outputs that a row gets
  * @returns indices into `sizes`, a list for each micro-batch, its longest example first
  */
-export function cutMicroBatches(
-  sizes: readonly ExampleSize[],
-  budget: { tokens: number; outputs: number },
-): number[][] {
+export function cutMicroBatches(sizes: readonly ExampleSize[], budget: RunBudget): number[][] {
   const lengths = sizes.map(({ tokens }) => tokens);
   const order = lengths.map((_, row) => row).sort((a, b) => lengths[b]! - lengths[a]!);
   // The least cost of the first `end` examples, and where their last micro-batch starts.
@@ -49,8 +68,7 @@ export function cutMicroBatches(
       tokens += added.tokens;
       outputs += added.rows * budget.outputs;
       const pairs = count * longest * longest;
-      const full = tokens > budget.tokens || pairs > budget.tokens ** 2 || outputs > OUTPUT_BUDGET;
-      if (count > 1 && full) break;
+      if (count > 1 && exceeds(budget, tokens, pairs, outputs)) break;
       const total = cost[start]! + RUN_COST + pairs * PAIR_COST;
       if (total < cost[start + count]!) {
         cost[start + count] = total;

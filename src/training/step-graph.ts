@@ -52,6 +52,11 @@ export interface InferenceOptions extends Partial<Pick<ForwardHooks, "dropout" |
   withFeatures?: boolean | undefined;
 }
 
+export interface StepGraphOptions extends Pick<ForwardHooks, "dropout" | "recompute"> {
+  part?: boolean;
+  adds?: boolean;
+}
+
 /**
  * The head's outputs alone, `[rows, outputs]`, without dropout unless asked for; where they are read within the graph, what is
  * read, `[rows, width]`, of targets that are fed. The method's parameters are trainable leaves all the same: they may change,
@@ -119,14 +124,15 @@ export function writeEncoded(model: AdaptedModel, { stream }: Pick<ForwardHooks,
 
 /**
  * One training step of `model` with what trains now: forward, loss and backward as one graph. Its outputs are `loss` `[]`
- * and `gradient:<name>` of every parameter that trains. An objective that couples the rows of a batch is not in it: its
- * gradient with respect to the outputs is fed (see {@link writeBatchCoupledLoss}), and `loss` is the method's penalty alone.
+ * and `gradient:<name>` of every parameter that trains.
+ * @param part whether it runs a part of a batch whose rows the objective couples: the objective's gradient with respect to the
+ * outputs is fed (see {@link writeBatchCoupledLoss}), and `loss` is the method's penalty alone
  * @param adds whether each gradient is added to an input `sum:<name>`
  */
 export function writeStep(
   model: AdaptedModel,
   objective: Objective,
-  { dropout, recompute, adds = false }: Pick<ForwardHooks, "dropout" | "recompute"> & { adds?: boolean },
+  { dropout, recompute, part = false, adds = false }: StepGraphOptions,
 ): ModelGraph {
   const { adaptation, trainable = adaptation.trainable } = model;
   const { context, logits, parameter } = writeForward(model, (name) => (trainable.has(name) ? "trainable" : "frozen"), {
@@ -134,16 +140,15 @@ export function writeStep(
     recompute,
   });
   const { graph } = context;
-  const coupled = objective.couples === "batch";
-  const objectiveValue = coupled
+  const objectiveValue = part
     ? sumAll(mul(logits, graph.leaf("input", "outputGradients", "float32", logits.shape)))
     : writeObjective(objective, logits);
   const written = graph.within({ part: "adapter" }, () => adaptation.penalty?.(parameter));
   // The penalty counts once a step, however many micro-batches the step is cut into.
   const penalty = written && mul(written, graph.leaf("input", "penaltyWeight", "float32", []));
   const total = penalty ? add(objectiveValue, penalty) : objectiveValue;
-  // What leads to a coupled loss's gradient is no loss itself.
-  const loss = coupled ? (penalty ?? graph.constant([0], "float32")) : total;
+  // What leads to the gradient that is fed is no loss itself.
+  const loss = part ? (penalty ?? graph.constant([0], "float32")) : total;
   // What is frozen is written but not read.
   const read = model.frozenBlocks ? liveLeaves([total]) : [...graph.leaves.values()];
   const leaves = read.filter(({ leaf }) => leaf!.kind === "trainable");

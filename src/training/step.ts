@@ -6,12 +6,20 @@ import type { Objective } from "../tasks/losses/objective.ts";
 import type { EncodedExample, TrainingExample } from "../tasks/task-kind.ts";
 import { DropoutMasks } from "./dropout-masks.ts";
 import type { BoundaryStates } from "./frozen-blocks/boundary-states.ts";
-import { cutMicroBatches, sizeOf } from "./micro-batches.ts";
+import { cutMicroBatches, fitsOneRun, sizeOf } from "./micro-batches.ts";
 import { layOut } from "./model-inputs.ts";
 import { ObjectiveGraph } from "./objective-graph.ts";
 import { objectiveInputs, totalWeight } from "./objective-inputs.ts";
 import { singleTexts } from "./single-texts.ts";
-import { type AdaptedModel, GRADIENT, type ModelGraph, SUM, writeInference, writeStep } from "./step-graph.ts";
+import {
+  type AdaptedModel,
+  GRADIENT,
+  type ModelGraph,
+  type StepGraphOptions,
+  SUM,
+  writeInference,
+  writeStep,
+} from "./step-graph.ts";
 
 export interface StepSettings {
   objective: Objective;
@@ -43,30 +51,25 @@ export interface StepOutcome {
 /** Gradients of more elements than this are summed by the graph: in TypeScript it would take a good part of a step. */
 const LARGE = 2 ** 22;
 
-/** A compiled training step: a batch goes in as micro-batches, its loss and gradients come out. */
+/** A compiled training step: a batch goes in, in as many runs as it needs, and its loss and gradients come out. */
 export class TrainingStep {
   readonly #model: AdaptedModel;
   readonly #settings: StepSettings;
+  /** For a micro-batch; for a whole batch where the objective couples its rows. */
   readonly #graph: ModelRun;
-  readonly #coupledLoss: BatchCoupledLoss | undefined;
   /** Where the graph sums gradients, by output. */
   readonly #sums: Tensors<"float32"> | undefined;
-  readonly #compileAdding: () => Promise<ModelRun>;
+  readonly #compile: StepCompiler;
+  /** Of an objective that couples the rows of a batch: for the parts of one that needs several runs. */
+  #parts: { loss: BatchCoupledLoss; graph: ModelRun } | undefined;
   /** For a batch's further micro-batches, where the graph adds their gradients to the sums. */
   #adding: ModelRun | undefined;
 
-  private constructor(
-    model: AdaptedModel,
-    settings: StepSettings,
-    graph: ModelRun,
-    coupledLoss: BatchCoupledLoss | undefined,
-    compileAdding: () => Promise<ModelRun>,
-  ) {
+  private constructor(model: AdaptedModel, settings: StepSettings, graph: ModelRun, compile: StepCompiler) {
     this.#model = model;
     this.#settings = settings;
     this.#graph = graph;
-    this.#coupledLoss = coupledLoss;
-    this.#compileAdding = compileAdding;
+    this.#compile = compile;
     const shapes = graph.gradientShapes;
     const elements = shapes.reduce((sum, [, shape]) => sum + elementsOf(shape), 0);
     this.#sums = elements > LARGE ? new Map(shapes.map(([output, shape]) => [output, float32(shape)])) : undefined;
@@ -79,13 +82,14 @@ export class TrainingStep {
     runtime: Runtime,
     settings: StepSettings,
   ): Promise<TrainingStep> {
-    const { objective, seed } = settings;
-    const coupledLoss =
-      objective.couples === "batch" ? await BatchCoupledLoss.compile(model, weights, runtime, settings) : undefined;
-    const write = (adds: boolean) => (of: AdaptedModel) => writeStep(of, objective, { ...settings, adds });
-    const compile = (adds: boolean): Promise<ModelRun> => ModelRun.compile(model, write(adds), weights, runtime, seed);
-    const graph = await releaseOnFailure(coupledLoss, () => compile(false));
-    return new TrainingStep(model, settings, graph, coupledLoss, () => compile(true));
+    const compile: StepCompiler = {
+      step: (options) => {
+        const write = (of: AdaptedModel) => writeStep(of, settings.objective, { ...settings, ...options });
+        return ModelRun.compile(model, write, weights, runtime, settings.seed);
+      },
+      loss: () => BatchCoupledLoss.compile(model, weights, runtime, settings),
+    };
+    return new TrainingStep(model, settings, await compile.step(), compile);
   }
 
   /** Seconds that compiling took. */
@@ -114,24 +118,28 @@ export class TrainingStep {
       outcome.flops += flops;
       outcome.flopsSaved += flopsSaved;
     };
-    const texts = this.#coupledLoss ? singleTexts(batch) : batch;
+    const couples = objective.couples === "batch";
+    const texts = couples ? singleTexts(batch) : batch;
     const sizes = texts.map(sizeOf);
-    const cut = cutMicroBatches(sizes, { tokens: tokenBudget, outputs });
+    const budget = { tokens: tokenBudget, outputs };
+    const isWhole = couples && fitsOneRun(sizes, budget);
+    const cut = isWhole ? [[...texts.keys()]] : cutMicroBatches(sizes, budget);
     const boundary = this.#model.frozenBlocks?.count ?? 0;
     if (boundary > 0) {
-      const textsAhead = ahead && (() => (this.#coupledLoss ? singleTexts(ahead()) : ahead()));
+      const textsAhead = ahead && (() => (couples ? singleTexts(ahead()) : ahead()));
       const flops = await boundaryStates!.prepare(texts, boundary, { signal, ahead: textsAhead });
       add({ flops, flopsSaved: -flops });
     }
     const fedAtBoundary = (examples: readonly EncodedExample[]) => (boundary > 0 ? boundaryStates!.rows(examples) : {});
-    const coupled = await this.#coupledLoss?.run(step, batch, texts, cut, fedAtBoundary, signal);
+    const parts = couples && !isWhole ? await this.#compileParts() : undefined;
+    const coupled = await parts?.loss.run(step, batch, texts, cut, fedAtBoundary, signal);
     if (coupled) {
       outcome.loss = coupled.loss;
       add(coupled);
     }
     for (const [i, chosen] of cut.entries()) {
       signal?.throwIfAborted();
-      const own = (): TrainingExample[] => chosen.map((row) => batch[row]!);
+      const own = () => (isWhole ? batch : chosen.map((row) => batch[row]!));
       const examples = chosen.map((row) => texts[row]!);
       const inputs = {
         ...(coupled ? { outputGradients: coupled.gradients[i]! } : objectiveInputs(objective, outputs, own(), total)),
@@ -140,7 +148,7 @@ export class TrainingStep {
       };
       const { results, ...done } = await (this.#sums && i > 0
         ? this.#add(this.#sums, step, examples, inputs)
-        : this.#graph.run(step, examples, inputs, this.#sums));
+        : (parts?.graph ?? this.#graph).run(step, examples, inputs, this.#sums));
       outcome.loss += Number(results.loss!.data[0]);
       add(done);
       for (const [output, tensor] of Object.entries(results)) {
@@ -154,6 +162,14 @@ export class TrainingStep {
     return outcome;
   }
 
+  async #compileParts() {
+    if (!this.#parts) {
+      const loss = await this.#compile.loss();
+      this.#parts = { loss, graph: await releaseOnFailure(loss, () => this.#compile.step({ part: true })) };
+    }
+    return this.#parts;
+  }
+
   /** A micro-batch whose gradients the graph adds to the sums, in place. */
   async #add(
     sums: Tensors<"float32">,
@@ -161,16 +177,23 @@ export class TrainingStep {
     examples: readonly EncodedExample[],
     inputs: Record<string, Tensor>,
   ): Promise<ModelOutcome> {
-    this.#adding ??= await this.#compileAdding();
+    this.#adding ??= await this.#compile.step({ part: this.#parts !== undefined, adds: true });
     const soFar = [...sums].map(([output, sum]) => [SUM + output.slice(GRADIENT.length), sum]);
     return this.#adding.run(step, examples, { ...inputs, ...Object.fromEntries(soFar) }, sums);
   }
 
   async release(): Promise<void> {
-    await this.#coupledLoss?.release();
+    await this.#parts?.loss.release();
+    await this.#parts?.graph.compiled.release();
     await this.#graph.compiled.release();
     await this.#adding?.compiled.release();
   }
+}
+
+/** What a step may need, compiled. */
+interface StepCompiler {
+  step(options?: Pick<StepGraphOptions, "part" | "adds">): Promise<ModelRun>;
+  loss(): Promise<BatchCoupledLoss>;
 }
 
 interface ModelOutcome extends Pick<StepOutcome, "flops" | "flopsSaved"> {
@@ -228,8 +251,9 @@ class ModelRun {
 }
 
 /**
- * The gradient of an objective that needs all rows of a batch at once with respect to each row's outputs: the batch goes
- * through the model without gradients first (Gao et al. 2021, arXiv 2101.06983). Dropout masks are the same both times.
+ * The gradient of an objective that needs all rows of a batch at once with respect to each row's outputs, where the batch does not
+ * fit into one run: it goes through the model without gradients first (Gao et al. 2021, arXiv 2101.06983). Dropout masks are the
+ * same both times.
  */
 class BatchCoupledLoss {
   readonly #forward: ModelRun;

@@ -1,11 +1,14 @@
 import * as onnxRuntime from "onnxruntime-node";
 import { expect, test } from "vitest";
+import { float32 } from "../../src/graph/tensor.ts";
 import { CachedDecoder } from "../../src/inference/generation/cached-decoder.ts";
 import { full } from "../../src/methods/full.ts";
 import { cpu } from "../../src/runtime/devices/cpu.ts";
 import type { OnnxRuntime } from "../../src/runtime/onnx-runtime.ts";
+import { releaseOnFailure } from "../../src/runtime/release-on-failure.ts";
 import { Runtime } from "../../src/runtime/session.ts";
 import { embedding } from "../../src/tasks/kinds/embedding.ts";
+import { crossEntropy } from "../../src/tasks/losses/objective.ts";
 import { Evaluator } from "../../src/training/evaluate.ts";
 import { TrainingStep } from "../../src/training/step.ts";
 import { loadSeq2Seq } from "../support/seq2seq-fixture.ts";
@@ -36,10 +39,24 @@ test("what was compiled before something that could not be is released", async (
   const objective = embedding.objectiveFor!({ loss: "multiple-negatives-ranking" });
   const settings = { objective, tokenBudget: 64, dropout: false, seed: 1, batchSize: 4 };
   const task = { kind: "embedding", labels: [], metrics: [], options: { loss: "multiple-negatives-ranking" } };
+  const batch = Array.from({ length: 8 }, (_, index) => ({
+    index,
+    encoding: { inputIds: Int32Array.of(2, 10 + index, 3), tokenTypeIds: new Int32Array(3) },
+    targets: float32([1, 32]),
+    weights: Float32Array.of(1),
+  }));
   const bart = await loadSeq2Seq("bart-1");
   const compiled = {
-    // A forward pass, the objective and the step.
-    step: [3, (runtime: Runtime) => TrainingStep.compile(model, base.weights, runtime, settings)],
+    // The step for a batch in one run; for one in several a forward pass, the objective and the step.
+    step: [
+      4,
+      async (runtime: Runtime) => {
+        const coupled = { ...settings, objective: { ...crossEntropy, couples: "batch" as const }, tokenBudget: 4 };
+        const step = await TrainingStep.compile(model, base.weights, runtime, coupled);
+        await releaseOnFailure(step, () => step.run(0, batch));
+        return step;
+      },
+    ],
     // A predictor and the objective.
     evaluator: [2, (runtime: Runtime) => Evaluator.compile(model, base.weights, runtime, task, settings)],
     // A decoder, its encoder, and what the decoder makes of a text once.
