@@ -39,7 +39,11 @@ const options = z.object({
     .default("gradient")
     .describe("|∂L/∂θ|, |θ · ∂L/∂θ| or |θ|, averaged and weighed by its uncertainty")
     .meta(repeatsPapers),
-  freezeInterval: z.int().positive().default(10).describe("steps between two checks of the freezing schedule"),
+  freezeInterval: z
+    .int()
+    .positive()
+    .optional()
+    .describe("steps between two checks of the freezing schedule (10, or a tenth of a run of less than 100 steps)"),
   freezeCurve: z
     .enum(["cubic", "quadratic"])
     .default("cubic")
@@ -56,6 +60,9 @@ const options = z.object({
   beta1: z.number().min(0).lt(1).default(0.85).describe("decay of the average importance").meta(repeatsPapers),
   beta2: z.number().min(0).lt(1).default(0.95).describe("decay of its uncertainty").meta(repeatsPapers),
 });
+
+/** Steps between two checks, as in the released code; a shorter run has ten checks. */
+const MOST_INTERVAL = 10;
 
 /** AFLoRA's matrices start within `sqrt(6 / columns)`: gain √2. */
 const projection = kaimingUniform(Math.SQRT2);
@@ -163,7 +170,7 @@ export const aflora: MethodDefinition<typeof options> = {
     const layerOf = (name: string): string => name.slice(0, name.lastIndexOf("."));
     const defaults = defaultFreezeSchedule(run.totalSteps, run.stepsPerEpoch);
     const freezeSchedule = {
-      interval: settings.freezeInterval,
+      interval: settings.freezeInterval ?? Math.min(MOST_INTERVAL, Math.max(1, Math.floor(run.totalSteps / 10))),
       curve: settings.freezeCurve,
       totalSteps: run.totalSteps,
       initialSteps: resolveDuration(settings.freezeInitial, run) ?? defaults.initialSteps,

@@ -127,7 +127,7 @@ describe("a run folder", () => {
       ...{ method: "aflora", model, train, text: "message", label: "team", output: whole },
       ...{ epochs: 4, batchSize: 7, tokenBudget: 512, maxLength: 256, seed: 42, device: "cpu", head: "new" },
       ...{ learningRate: 1e-2, headLearningRate: 4e-3, weightDecay: 0.1, warmupRatio: 0.06, maxGradNorm: 0.1 },
-      ...{ rank: 4, freezeRule: "element-quantile", freezeScore: "gradient", freezeInterval: 10, beta1: 0.85 },
+      ...{ rank: 4, freezeRule: "element-quantile", freezeScore: "gradient", freezeTogether: false, beta1: 0.85 },
     });
   });
 
@@ -312,7 +312,7 @@ describe("a run that was cut off", () => {
 
   test("may be given its options again, in another spelling, and run on another number of threads", async () => {
     const directory = await interrupted("again", 3);
-    const again = { ...SETTINGS, model, train, freezeInterval: 10, threads: 2 };
+    const again = { ...SETTINGS, model, train, freezeTogether: false, threads: 2 };
     expect((await resume(directory, again)).result?.steps).toBe(24);
   });
 

@@ -54,7 +54,6 @@ test("the paper's recipe of GSM8K: what is given wins, and what is saved comes b
     freezeCurve: "quadratic",
     freezeInitial: "30%",
     freezeFinal: "30%",
-    freezeInterval: 10,
     beta1: 0.85,
     beta2: 0.95,
   });
