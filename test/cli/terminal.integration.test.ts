@@ -21,16 +21,16 @@ beforeAll(async () => {
 });
 afterAll(() => rm(home, { recursive: true }));
 
-/** What stands on a terminal of so many columns after a run. */
-const shown = (columns: number, flags: string): Promise<string[]> =>
+/** A terminal of so many columns after a run. */
+const shown = (columns: number, flags: string): Promise<Screen> =>
   shownOf(columns, `train --model model --train tickets.csv --text message --label team --threads 1 ${flags}`);
 
-/** What stands there after any command. */
-async function shownOf(columns: number, given: string): Promise<string[]> {
+/** The same after any command. */
+async function shownOf(columns: number, given: string): Promise<Screen> {
   const command = `stty cols ${columns} rows 50; ${AFLORA.join(" ")} ${given}`;
   const options = { cwd: home, env: environment() };
   const { stdout } = await promisify(execFile)("/usr/bin/script", ["-qec", command, "/dev/null"], options);
-  return new Screen(columns).write(stdout).rows;
+  return new Screen(columns).write(stdout);
 }
 
 describe.skipIf(!TERMINAL)(TERMINAL ? "on a terminal" : "skipped: no `script` to open a terminal with", () => {
@@ -38,14 +38,8 @@ describe.skipIf(!TERMINAL)(TERMINAL ? "on a terminal" : "skipped: no `script` to
     "of %i columns lines above the bar stay whole, and nothing of the bar in them",
     async (columns) => {
       const output = `run-${columns}`;
-      const rows = await shown(columns, `--batch-size 4 --epochs 3 --freeze-interval 3 --output ${output}`);
+      const { lines } = await shown(columns, `--batch-size 4 --epochs 3 --freeze-interval 3 --output ${output}`);
       const { freezing, evaluations, result } = await readRunRecords(join(home, output));
-      const lines: string[] = [];
-      rows.forEach((row, i) => {
-        // A full row goes on in the next one, unless the line just fills it and the bar comes next.
-        if (rows[i - 1]?.length === columns && !/^[█░]/.test(row)) lines.push(lines.pop()! + row);
-        else lines.push(row);
-      });
       const froze = lines.filter((line) => / froze /.test(line));
       expect(froze).toHaveLength(freezing.filter(({ frozen }) => frozen.length > 0).length);
       for (const line of froze)
@@ -66,7 +60,7 @@ describe.skipIf(!TERMINAL)(TERMINAL ? "on a terminal" : "skipped: no `script` to
   );
 
   test("one step is one, and the learning rate 0 of it is said before and after", async () => {
-    const rows = await shown(120, "--batch-size 64 --epochs 1 --output one");
+    const { rows } = await shown(120, "--batch-size 64 --epochs 1 --output one");
     expect(rows[0]).toMatch(/^aflora on model, task custom: 4\d training and \d validation examples, 1 step$/);
     const shownLines = rows.join("");
     expect(shownLines).toContain(
@@ -80,12 +74,12 @@ describe.skipIf(!TERMINAL)(TERMINAL ? "on a terminal" : "skipped: no `script` to
 
   test("evaluating, predicting for a file and exporting show how far they are", async () => {
     await shown(120, "--batch-size 8 --epochs 1 --output asked");
-    const evaluated = await shownOf(120, "evaluate --run asked --validation tickets.csv --threads 1");
+    const { rows: evaluated } = await shownOf(120, "evaluate --run asked --validation tickets.csv --threads 1");
     expect(evaluated[0]).toMatch(/^4\d of 4\d examples, [\d,]+ a second, [\d.]+ m?s left$/);
-    const predicted = await shownOf(120, "predict --run asked --file tickets.csv --text message --threads 1");
+    const { rows: predicted } = await shownOf(120, "predict --run asked --file tickets.csv --text message --threads 1");
     expect(predicted[0]).toMatch(/^4\d of 4\d texts, [\d,]+ a second, [\d.]+ m?s left$/);
     expect(predicted[1]).toMatch(/^\w+ [\d.]+\s/);
-    const exported = await shownOf(120, "export --run asked --format merged --output merged --threads 1");
+    const { rows: exported } = await shownOf(120, "export --run asked --format merged --output merged --threads 1");
     expect(exported.slice(0, 4).map((row) => row.replace(/ \([\d.]+ m?s so far\)$/, ""))).toEqual([
       "reading the base model",
       "asking the run's model",

@@ -1,6 +1,4 @@
 import { readFileSync } from "node:fs";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
 import { float32, sizeOf } from "../../src/graph/tensor.ts";
@@ -8,6 +6,7 @@ import { BASE_FORMATS } from "../../src/models/base-format.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel } from "../../src/models/trace.ts";
+import { collectGarbage } from "../support/memory-in-use.ts";
 
 const model = (name: string) =>
   describeModel(JSON.parse(readFileSync(new URL(`../fixtures/models/${name}/config.json`, import.meta.url), "utf8")));
@@ -95,12 +94,8 @@ describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a base in 
   });
 
   test("is never there in float32 too, but for two layers", async () => {
-    setFlagsFromString("--expose-gc");
-    const collect = runInNewContext("gc") as () => void;
     const bytes = (): number => {
-      collect();
-      // What one collection finds is freed beside this thread, some time; the next one waits for that.
-      collect();
+      collectGarbage();
       return process.memoryUsage().arrayBuffers;
     };
     const large = describeModel(wide);

@@ -32,7 +32,7 @@ describe.skipIf(!installedChromium)(`train --watch, ${inChromium}`, () => {
     const steps = async (): Promise<number> =>
       Number(/^([\d,]+) steps? so far/.exec((await page.locator("main > p").textContent())!)![1]!.replace(",", ""));
     const first = await steps();
-    await expect.poll(steps, { timeout: 30_000 }).toBeGreaterThan(first);
+    await expect.poll(steps, { timeout: 300_000 }).toBeGreaterThan(first);
     await page.getByRole("heading", { name: "Validation metrics" }).waitFor();
     expect(await page.evaluate(() => "untouched" in window)).toBe(true);
 

@@ -10,6 +10,7 @@ import { resolveConfig } from "../../src/runs/run-config.ts";
 import { cpu } from "../../src/runtime/devices/cpu.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { FineTuning } from "../../src/trainer/fine-tuning.ts";
+import { memoryInUse } from "../support/memory-in-use.ts";
 import { runtime } from "../support/runtime.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
@@ -73,11 +74,9 @@ describe("what training is expected to take", () => {
   test("is near to what ONNX Runtime takes of a larger batch", async () => {
     // Of the bundled model's size, so that it stands out of what a process takes anyway.
     const fineTuning = await make({ model: undefined, batchSize: 64, tokenBudget: 1024 });
-    const before = process.memoryUsage.rss();
+    const before = memoryInUse();
     let most = 0;
-    for await (const _ of fineTuning.train(nodeRuntime({ threads: 2 }))) {
-      most = Math.max(most, process.memoryUsage.rss());
-    }
+    for await (const _ of fineTuning.train(nodeRuntime({ threads: 2 }))) most = Math.max(most, memoryInUse());
     expect((most - before) / needed(fineTuning)).toBeGreaterThan(0.5);
     expect((most - before) / needed(fineTuning)).toBeLessThan(2);
   });

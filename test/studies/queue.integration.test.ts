@@ -106,7 +106,7 @@ describe.skipIf(noValkey !== undefined)(
         expect((await each.ended).code).toBe(0);
       }
       await queue.close();
-    }, 900_000);
+    });
 
     test("SIGTERM gives the trial back, and another worker goes on with it; --status tells how far the study is", async () => {
       const more = { options: { ...options, epochs: 60 }, vary: { rank: [8] }, seeds: [1] };
@@ -133,7 +133,7 @@ describe.skipIf(noValkey !== undefined)(
       second.process.kill("SIGTERM");
       await second.ended;
       await queue.close();
-    }, 300_000);
+    });
 
     test("who goes on with a trial may have model and data in another folder", async () => {
       const places = await Promise.all(
@@ -170,7 +170,7 @@ describe.skipIf(noValkey !== undefined)(
       expect(Object.keys(dataFingerprint.files!)).toEqual([join(here, "tickets.csv")]);
       second.process.kill("SIGTERM");
       await second.ended;
-    }, 300_000);
+    });
 
     test("Ctrl-C ends a study whose server is gone", async () => {
       const gone = await mkdtemp(join(folder, "gone-"));
@@ -192,7 +192,7 @@ describe.skipIf(noValkey !== undefined)(
       const { code, stderr } = await study.ended;
       expect(stderr).toMatch(/interrupted; the same command again goes on/);
       expect(code).toBe(130);
-    }, 60_000);
+    });
 
     test("halving: who goes on with a trial has what another left", async () => {
       const vary = { learningRate: [0.001, 0.01, 0.03] };
@@ -216,7 +216,7 @@ describe.skipIf(noValkey !== undefined)(
         await each.ended;
       }
       await queue.close();
-    }, 300_000);
+    });
 
     test("a late result is refused: another worker has taken the trial since", async () => {
       const queue = await TrialQueue.open(server.url);
@@ -255,7 +255,7 @@ describe.skipIf(noValkey !== undefined)(
       expect((await one.ended).code).toBe(0);
       await queue.forget(id);
       await queue.close();
-    }, 60_000);
+    });
 
     test("a trial whose options work nowhere is handed in as failed, and the worker lives", async () => {
       const plan = await planOf({ seeds: [6], vary: { rank: [2] } });
@@ -275,7 +275,7 @@ describe.skipIf(noValkey !== undefined)(
       expect(parseQueuedTrial({ id, label: "rank\x1b[2J 2", identity, config }).label).toBe("rank [2J 2");
       await queue.forget(id);
       await queue.close();
-    }, 60_000);
+    });
 
     test("a trial by another's name is refused, and nothing is touched; so is one whose name is a path", async () => {
       const plan = await planOf({ seeds: [7], vary: { rank: [2] } });
@@ -300,7 +300,7 @@ describe.skipIf(noValkey !== undefined)(
       await client.flushall();
       client.disconnect();
       await queue.close();
-    }, 60_000);
+    });
 
     test("a worker whose copy of the data differs refuses the trial, which stays on the queue", async () => {
       const plan = await planOf({ seeds: [9], vary: { rank: [2] } });

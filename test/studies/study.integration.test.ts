@@ -465,7 +465,7 @@ describe("aflora study", () => {
     );
     expect(stderr).toContain("timing a few steps: rank 2");
     expect(stdout).toMatch(/2 configurations × 2 seeds = 4 trials/);
-    expect(stdout).toMatch(/about \d+(\.\d)? s on this machine/);
+    expect(stdout).toMatch(/about (\d+ min )?\d+(\.\d)? s on this machine/);
     expect(code).toBe(0);
     expect(existsSync(join(folder, "dry"))).toBe(false);
   });

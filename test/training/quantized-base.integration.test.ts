@@ -165,6 +165,6 @@ describe.each(FORMATS.filter(({ format }) => !(format === "int8" && cutsBytes)))
       }
       for (const step of steps) await step.release();
       expect(means.reduce((sum, mean) => sum + mean, 0) / means.length).toBeGreaterThan(leastReal);
-    }, 120_000);
+    });
   },
 );

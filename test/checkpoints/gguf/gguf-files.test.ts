@@ -213,7 +213,7 @@ describe.skipIf(!existsSync(SMOLLM2))("SmolLM2-135M-Instruct, at AFLORA_SMOLLM2_
     const { names, digest } = await digestOf(await modelFiles(SMOLLM2));
     expect(names).toHaveLength(expected.tensors);
     expect(digest).toBe(expected.weights);
-  }, 60_000);
+  });
 
   it("has the model's tokenizer and chat template", async () => {
     const files = await modelFiles(SMOLLM2);
@@ -241,5 +241,5 @@ describe.skipIf(!existsSync(SMOLLM2))("SmolLM2-135M-Instruct, at AFLORA_SMOLLM2_
       const worst = every512th.reduce((most, value, j) => Math.max(most, Math.abs(value - last[j]!)), 0);
       expect(worst).toBeLessThan(1e-3);
     });
-  }, 120_000);
+  });
 });

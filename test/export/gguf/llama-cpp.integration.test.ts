@@ -50,7 +50,7 @@ describe.skipIf(!existsSync(SMOLLM2))("an adapter for SmolLM2-135M-Instruct, at 
     await exportAdapter(base, adapter, { format: "gguf", output: join(folder, "gguf") }, runtime, [
       { index: 0, text: questions[0]!, textPair: "This goes to billing." },
     ]);
-  }, 120_000);
+  });
   afterAll(() => rm(folder, { recursive: true }));
 
   it("answers as llama.cpp did with it in GGUF, in most cases to the token", async () => {
@@ -62,7 +62,7 @@ describe.skipIf(!existsSync(SMOLLM2))("an adapter for SmolLM2-135M-Instruct, at 
     console.log(`${same} of ${questions.length} answers are llama.cpp's to the token`);
     expect(same).toBeGreaterThanOrEqual(16);
     expect(answers.filter(({ text }, i) => text === textOf(onBase[i]!))).toEqual([]);
-  }, 300_000);
+  });
 
   it.skipIf(LLAMA_CPP === "")(
     "is run by llama.cpp, at AFLORA_NODE_LLAMA_CPP, as the fixture says",
