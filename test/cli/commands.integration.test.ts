@@ -145,7 +145,7 @@ describe("predict", () => {
 
 describe("evaluate", () => {
   test("gives metrics and a confusion matrix of the run's own validation data", async () => {
-    const { code, stdout } = await aflora(words("evaluate --run run --threads 1"), home);
+    const { code, stdout } = await afloraHere(words("evaluate --run run --threads 1"), home);
     const { result } = await readRunRecords(join(home, "run"));
     expect(code).toBe(0);
     expect(stdout).toContain(`accuracy ${result!.metrics.accuracy!.toFixed(4)}, macro_f1 `);
@@ -274,7 +274,7 @@ describe.skipIf(process.platform === "win32")("Ctrl-C", () => {
     const before = (await readRunRecords(directory)).steps.length;
     expect(before).toBeLessThan(200);
 
-    const resumed = await aflora(["train", "--resume", directory], home);
+    const resumed = await afloraHere(["train", "--resume", directory], home);
     expect(resumed.code, resumed.stderr).toBe(0);
     expect(resumed.stderr).toContain(`going on after step ${before}\n`);
     const { steps, result } = await readRunRecords(directory);

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { parseCsv } from "../../src/datasets/parse-csv.ts";
-import { aflora } from "../support/aflora.ts";
+import { afloraHere } from "../support/aflora.ts";
 import { tickets, writeCsv } from "../support/tiny-model.ts";
 
 let home: string;
@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(home, { recursive: true }));
 
-const check = (more: string) => aflora(`check --threads 1 ${more}`.split(" "), home);
+const check = (more: string) => afloraHere(`check --threads 1 ${more}`.split(" "), home);
 
 test("shows rows that look wrong, and writes them all", async () => {
   const rows = tickets(2).map((row, i) => (i === 3 ? { ...row, team: "delivery" } : row));

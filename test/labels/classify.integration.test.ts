@@ -10,7 +10,7 @@ import { labelsOfList, labelsOfTable } from "../../src/labels/named-labels.ts";
 import { readLabels } from "../../src/labels/read-labels-node.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { dot } from "../../src/tasks/vectors.ts";
-import { aflora } from "../support/aflora.ts";
+import { aflora, afloraHere } from "../support/aflora.ts";
 
 let home: string;
 let encoder: FineTunedModel;
@@ -65,7 +65,7 @@ test("a text gets the label that is nearest in meaning, by name or description",
 describe("the command", () => {
   test("labels texts of arguments and stdin alike, and shows every score on request", async () => {
     const args = ["classify", "--labels", "payment,software error,delivery"];
-    const { code, stdout, stderr } = await aflora([...args, ...TEXTS], home);
+    const { code, stdout, stderr } = await afloraHere([...args, ...TEXTS], home);
     expect([code, stderr]).toEqual([0, ""]);
     expect(stdout).toMatch(
       /^payment 0\.\d{3}\tMy card.*\nsoftware error 0\.\d{3}\tThe app.*\ndelivery 0\.\d{3}\tWhen.*\n$/,
@@ -79,12 +79,12 @@ describe("the command", () => {
     await writeFile(join(home, "rows.csv"), `id,message\n1,"My card, charged\ntwice"\n2,The app crashes\n`);
     await writeFile(join(home, "labels.csv"), "label,description\npayment,\nerror,a failing app\n");
     const args = ["classify", "--labels", "labels.csv", "--file", "rows.csv", "--text", "message"];
-    const { stdout } = await aflora([...args, "--output", "out.csv", "--label", "team"], home);
+    const { stdout } = await afloraHere([...args, "--output", "out.csv", "--label", "team"], home);
     expect(stdout).toBe("2 texts: payment 1, error 1\nwritten to out.csv\n");
     expect(await readFile(join(home, "out.csv"), "utf8")).toMatch(
       /^id,message,team,score\n1,"My card, charged\ntwice",payment,0\.\d{4}\n2,The app crashes,error,0\.\d{4}\n$/,
     );
-    const refused = await aflora([...args, "--output", "out.csv", "--label", "id"], home);
+    const refused = await afloraHere([...args, "--output", "out.csv", "--label", "id"], home);
     expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('has a column "id" already')]);
   });
 });

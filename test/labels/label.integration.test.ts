@@ -1,12 +1,12 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { parseCsv } from "../../src/datasets/parse-csv.ts";
 import type { ChatEndpoint } from "../../src/labels/chat-client.ts";
 import { type LabelByModelOptions, type LabelVote, labelByModel, labelIn } from "../../src/labels/label-by-model.ts";
 import { labelsOfList } from "../../src/labels/named-labels.ts";
-import { Aflora, aflora } from "../support/aflora.ts";
+import { Aflora, aflora, afloraHere } from "../support/aflora.ts";
 import { type Asked, ChatServer, type Reply } from "../support/chat-server.ts";
 
 let home: string;
@@ -15,6 +15,7 @@ beforeEach(async () => {
   home = await mkdtemp(join(tmpdir(), "aflora-label-"));
 });
 afterEach(async () => {
+  vi.unstubAllEnvs();
   await server?.close();
   await rm(home, { recursive: true });
 });
@@ -239,7 +240,7 @@ describe("the command", () => {
     ]);
     // Nothing is asked twice, also where rows come to it.
     await writeFile(join(home, "rows.csv"), `${await read("rows.csv")}40,a card more\n`);
-    await aflora(command("--votes", "2"), home);
+    await afloraHere(command("--votes", "2"), home);
     expect(server.asked).toHaveLength(82);
     expect(await cellsOf("labelled.csv")).toHaveLength(40);
   });
@@ -266,7 +267,7 @@ describe("the command", () => {
     // As if it had been killed while it wrote a line.
     await writeFile(path, `${kept.join("\n")}\n{"text":"12`);
     const before = server.asked.length;
-    const { code, stderr } = await aflora(command(), home);
+    const { code, stderr } = await afloraHere(command(), home);
     expect(code, stderr).toBe(0);
     const again = server.asked.slice(before).map(({ text }) => text);
     expect(again).toHaveLength(TEXTS.length - 15);
@@ -293,24 +294,24 @@ describe("the command", () => {
     const count = server.asked.length;
     expect(count).toBeLessThanOrEqual(12);
     expect(stderr).toContain(`${count} of 40 answers are kept; the same command goes on`);
-    expect((await aflora(command(), home)).code).toBe(0);
+    expect((await afloraHere(command(), home)).code).toBe(0);
     expect(server.asked).toHaveLength(40);
   });
 
   test("the key is sent, and is in no file and no message, also where the server repeats it", async () => {
     await writeRows();
-    const env = { OPENAI_API_KEY: "sk-very-secret" };
+    vi.stubEnv("OPENAI_API_KEY", "sk-very-secret");
     server = await ChatServer.start((asked, count) => {
       if (count > 45) return error(401, `Incorrect API key provided: ${asked.authorization}`);
       if (asked.text === TEXTS[5]) return error(400, `key ${asked.authorization} may not`);
       return right(asked);
     });
-    const first = await aflora(command("--verbose"), home, { env });
+    const first = await afloraHere(command("--verbose"), home);
     expect(server.asked[0]!.authorization).toBe("Bearer sk-very-secret");
     await writeFile(join(home, "rows.csv"), "message\none more\nand another\n");
     const again = [
-      await aflora(command("--verbose"), home, { env }),
-      await aflora(command("--verbose", "--votes", "9"), home, { env }),
+      await afloraHere(command("--verbose"), home),
+      await afloraHere(command("--verbose", "--votes", "9"), home),
     ];
     expect(again.map(({ code }) => code)).toEqual([0, 2]);
     const files = await Promise.all((await readdir(home)).map(read));
@@ -322,9 +323,9 @@ describe("the command", () => {
   test("refuses what would mix or lose labels", async () => {
     await writeRows();
     server = await ChatServer.start(right);
-    expect((await aflora(command(), home)).code).toBe(0);
-    const refusal = async (args: string[], env = {}): Promise<string> => {
-      const { code, stderr } = await aflora(args, home, { env });
+    expect((await afloraHere(command(), home)).code).toBe(0);
+    const refusal = async (args: string[]): Promise<string> => {
+      const { code, stderr } = await afloraHere(args, home);
       expect([code, stderr.split("\n").length]).toEqual([2, 2]);
       return stderr;
     };

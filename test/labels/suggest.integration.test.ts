@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { aflora } from "../support/aflora.ts";
+import { afloraHere } from "../support/aflora.ts";
 import { fineTune } from "../support/fine-tune.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
@@ -24,7 +24,8 @@ beforeAll(async () => {
 });
 afterAll(() => rm(home, { recursive: true }));
 
-const suggest = (more: string) => aflora(`suggest --pool rows.csv --text message --threads 1 ${more}`.split(" "), home);
+const suggest = (more: string) =>
+  afloraHere(`suggest --pool rows.csv --text message --threads 1 ${more}`.split(" "), home);
 
 test("without a model rows are unlike each other, and go into a file to be labelled", async () => {
   const { code, stdout, stderr } = await suggest("--model model --count 3 --output next.csv --label team");

@@ -23,7 +23,7 @@ import { planStudy, trialFolder } from "../../src/studies/study-plan.ts";
 import { studyResults, type TaskResults } from "../../src/studies/study-results.ts";
 import { Identifier } from "../../src/studies/trial-identity.ts";
 import { keepWinner, tune } from "../../src/studies/tune.ts";
-import { Aflora, aflora } from "../support/aflora.ts";
+import { Aflora, aflora, afloraHere } from "../support/aflora.ts";
 import { appearance } from "../support/appearance.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 import { hereRunner } from "./here-runner.ts";
@@ -513,7 +513,7 @@ describe("aflora study", () => {
     ],
     ["trials that cannot work", ["--vary", "rank=2,64"], /1 of 2 configurations cannot work: rank 64/],
   ])("%s: one sentence, exit code 2, nothing written", async (_, args, message) => {
-    const { code, stderr } = await aflora(["study", ...args, ...flags(), "--output", "bad"], folder);
+    const { code, stderr } = await afloraHere(["study", ...args, ...flags(), "--output", "bad"], folder);
     expect(stderr).toMatch(message);
     expect(stderr.trim().split("\n")).toHaveLength(1);
     expect(code).toBe(2);
