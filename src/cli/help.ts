@@ -8,7 +8,8 @@ export const STARTED_AS = process.env.npm_command === undefined ? "aflora" : "np
 
 /** Adds command lines to a command's help, without the program's name, and a note below them. */
 export function addExamples(command: Command, lines: readonly string[], note?: string): Command {
-  const shown = lines.map((line) => `  $ ${line.replaceAll("aflora ", `${STARTED_AS} `)}\n`).join("");
+  // Not the method of that name.
+  const shown = lines.map((line) => `  $ ${line.replace(/(?<!--\S+ )aflora /g, `${STARTED_AS} `)}\n`).join("");
   return command.addHelpText("after", `\nExamples:\n${shown}${note === undefined ? "" : `\n${note}\n`}`);
 }
 

@@ -1,10 +1,10 @@
 import type { FineTunedModel } from "../inference/fine-tuned-model.ts";
 
 export const THRESHOLD =
-  "least probability of a class, below which the answer is unsure: 0.8, or auto:precision=0.95, as sure as validation was so often right";
+  "answer unsure below this probability: a number such as 0.8, or auto:precision=0.95 to choose it so that 95 % of validation answers were right";
 
 export const NONE_OF_THESE =
-  "answer none of these for texts unlike those of all classes: the share of these classes' own texts that may be, such as 0.05";
+  "answer none of these for texts unlike every class; the share, such as 0.05, is how many texts of known classes may get this answer";
 
 /** Flags by which a classifier may leave its answer open. */
 export interface OpenAnswers {

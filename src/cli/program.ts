@@ -23,72 +23,72 @@ const COMMANDS: Readonly<Record<string, [summary: string, load: () => Promise<Co
     async () => (await import("./commands/train.ts")).trainCommand(),
   ],
   evaluate: [
-    "evaluate a fine-tuned model: metrics, of classes a confusion matrix, of one that writes its answers",
+    "evaluate a fine-tuned model: its metrics, and a confusion matrix of classes",
     async () => (await import("./commands/evaluate.ts")).evaluateCommand(),
   ],
   predict: [
-    "label texts with a fine-tuned model, or answer them: from arguments, a file or stdin (one text a line)",
+    "label or answer texts from arguments, a file or stdin (one text per line)",
     async () => (await import("./commands/predict.ts")).predictCommand(),
   ],
   classify: [
-    "label texts by the labels' names alone, without training: from arguments, a file or stdin",
+    "label texts without training, by the names of the labels alone",
     async () => (await import("./commands/classify.ts")).classifyCommand(),
   ],
   label: [
-    "label rows by asking a language model on any server of OpenAI's shapes; a training file comes out",
+    "ask a language model to label rows, and write a training file; works with any OpenAI-compatible server",
     async () => (await import("./commands/label.ts")).labelCommand(),
   ],
   suggest: [
-    "choose which rows to label next: those that a model would learn most from",
+    "choose the rows to label next: those that a model learns most from",
     async () => (await import("./commands/suggest.ts")).suggestCommand(),
   ],
   check: [
-    "find rows that look wrong: labels, near duplicates, classes too small, a missing header",
+    "find rows that look wrong: doubtful labels, near duplicates, small classes, a missing header",
     async () => (await import("./commands/check.ts")).checkCommand(),
   ],
   chat: ["talk with a fine-tuned language model", async () => (await import("./commands/chat.ts")).chatCommand()],
   serve: [
-    "serve fine-tuned models on 127.0.0.1 in the shapes of OpenAI's API",
+    "serve fine-tuned models on 127.0.0.1 with an OpenAI-compatible API",
     async () => (await import("./commands/serve.ts")).serveCommand(),
   ],
   web: [
-    "serve a page on 127.0.0.1 in which a model is trained, tried and taken away",
+    "serve a page on 127.0.0.1 that trains, tries and downloads a model in the browser",
     async () => (await import("./commands/web.ts")).webCommand(),
   ],
   embed: [
-    "make a vector of each text: from arguments, a file or stdin (one text a line)",
+    "compute the embedding of each text from arguments, a file or stdin (one text per line)",
     async () => (await import("./commands/embed.ts")).embedCommand(),
   ],
   search: [
-    "find the texts of a corpus that are nearest to a query, by exact search",
+    "find the texts of a corpus that are nearest to a query (exact search)",
     async () => (await import("./commands/search.ts")).searchCommand(),
   ],
   mine: [
-    "find hard negatives of pairs with a fine-tuned model, as a file that train reads",
+    "find hard negatives for pairs with a fine-tuned model, and write a training file",
     async () => (await import("./commands/mine.ts")).mineCommand(),
   ],
   export: [
-    "write a run's model for PEFT, Transformers, Transformers.js or Ollama, and check that it computes the same",
+    "export a run's model for PEFT, Transformers, Transformers.js or Ollama, and check that it computes the same",
     async () => (await import("./commands/export.ts")).exportCommand(),
   ],
   compare: [
-    "fine-tune with several methods, on several tasks, with several seeds, and compare",
+    "compare methods over several tasks and seeds",
     async () => (await import("./commands/compare.ts")).compareCommand(),
   ],
   tune: [
-    "find the settings that suit your data within a time, and train with them",
+    "search for the best settings for your data within a time limit, and train with them",
     async () => (await import("./commands/tune.ts")).tuneCommand(),
   ],
   study: [
-    "vary options of a run, train every combination over seeds, and show what each does",
+    "vary options, train every combination with several seeds, and show the effect of each option",
     async () => (await import("./commands/study.ts")).studyCommand(),
   ],
   work: [
-    "take trials of studies from a queue and train them, until it is told to end",
+    "train trials of studies from a queue until you stop it",
     async () => (await import("./commands/work.ts")).workCommand(),
   ],
   estimate: [
-    "time and memory of a run or a study on this machine, from a few timed steps; nothing is written",
+    "estimate time and memory of a run or a study on this machine from a few timed steps; writes nothing",
     async () => (await import("./commands/estimate.ts")).estimateCommand(),
   ],
   params: [
@@ -96,11 +96,11 @@ const COMMANDS: Readonly<Record<string, [summary: string, load: () => Promise<Co
     async () => (await import("./commands/params.ts")).paramsCommand(),
   ],
   report: [
-    "draw a finished run, or several compared, as one HTML page that needs no network",
+    "write an HTML report of one run, or a comparison of several; it needs no network",
     async () => (await import("./commands/report.ts")).reportCommand(),
   ],
   info: [
-    "show versions, devices and cores, and what is supported",
+    "show versions, devices and cores, and the supported models and methods",
     async () => (await import("./commands/info.ts")).infoCommand(),
   ],
 };

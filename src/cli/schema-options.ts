@@ -60,7 +60,7 @@ const HEADINGS: Readonly<Record<string, readonly string[]>> = {
   "Model and method": ["model", "revision", "offline", "adapter", "method", "base"],
   Training: [],
   "Memory and speed": ["device", "threads", "tokenBudget", "recompute"],
-  "Blocks that leave training": Object.keys(runOptions.shape).filter((name) => name.startsWith("freezeBlocks")),
+  "Freezing whole blocks": Object.keys(runOptions.shape).filter((name) => name.startsWith("freezeBlocks")),
   "Run folder": ["output", "checkpointEvery"],
 };
 
@@ -100,7 +100,7 @@ export function addPaperOptions(
       const owners = METHODS.ownersOf(name);
       const description = `${property.description}${owners.length > 0 ? ` (${owners.join(", ")})` : ""}`;
       for (const flag of flagsFor(name, { ...property, description })) {
-        command.addOption(flag.helpGroup("To repeat what papers published:"));
+        command.addOption(flag.helpGroup("To reproduce published results:"));
       }
     }
   }

@@ -37,15 +37,19 @@ export const STUDY_FLAGS = ["seeds", "metric", "holdOut", "output", "dryRun", "q
 /** @param defaults what help says of the flags that commands differ in */
 export function addStudyFlags(command: Command, defaults: { output: string; holdOut: string }): void {
   const flags: [string, string, ((text: string) => unknown)?][] = [
-    ["--seeds <numbers>", "seeds of every setting, parted by commas (42)", numbers],
-    ["--metric <name>", "metric to choose by (each task's first)"],
-    ["--hold-out <share>", `share of the training examples to choose on (${defaults.holdOut})`, Number],
-    ["--output <dir>", `folder of the study, a run folder for each trial in it (${defaults.output})`],
+    ["--seeds <numbers>", "seeds of every setting, separated by commas (default: 42)", numbers],
+    ["--metric <name>", "metric to choose by (default: each task's first)"],
+    [
+      "--hold-out <share>",
+      `share of the training examples to hold out for choosing (default: ${defaults.holdOut})`,
+      Number,
+    ],
+    ["--output <dir>", `folder of the study, with a run folder per trial (default: ${defaults.output})`],
     ["--dry-run", "list the trials and estimate their time and memory from a few timed steps"],
-    ["--queue [url]", "have aflora work do the trials, through this Valkey or Redis server (AFLORA_QUEUE)"],
-    ["--status", "with --queue: show how far the study is, and start nothing"],
-    ["--markdown", "show the table as Markdown"],
-    ["--json", "show all numbers as JSON"],
+    ["--queue [url]", "let aflora work train the trials, through this Valkey or Redis server (default: AFLORA_QUEUE)"],
+    ["--status", "with --queue: show the progress of the study, and start nothing"],
+    ["--markdown", "print the table as Markdown"],
+    ["--json", "print all numbers as JSON"],
   ];
   for (const [flag, description, parse] of flags) {
     const option = new Option(flag, description);

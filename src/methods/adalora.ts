@@ -14,18 +14,14 @@ import { RankAllocator } from "./rank-allocator.ts";
 import { selectModules } from "./target-modules.ts";
 
 const options = z.object({
-  rank: z.int().positive().default(8).describe("singular values of a layer that are left in the end, on average"),
-  initialRank: z
-    .int()
-    .positive()
-    .optional()
-    .describe("singular values of a layer at the start; 1.5 × rank where absent"),
-  alpha: alpha.describe("the adapter is scaled by alpha / initialRank"),
+  rank: z.int().positive().default(8).describe("singular values left per layer at the end, on average"),
+  initialRank: z.int().positive().optional().describe("singular values per layer at the start (default: 1.5 × rank)"),
+  alpha: alpha.describe("scale of the adapter: alpha / initialRank"),
   adapterDropout,
   targetModules,
-  pruneInitial: duration.describe("tinit: nothing is pruned before; 10% where absent").meta(repeatsPapers),
+  pruneInitial: duration.describe("tinit: nothing is pruned before this point (default: 10%)").meta(repeatsPapers),
   pruneFinal: duration
-    .describe("tfinal: the ranks stay as they are during the last so many; 50% where absent")
+    .describe("tfinal: length of the final part in which ranks no longer change (default: 50%)")
     .meta(repeatsPapers),
   pruneInterval: z.int().positive().default(10).describe("ΔT: steps between two prunings").meta(repeatsPapers),
   orthogonality: z
@@ -50,7 +46,7 @@ const initialRankOf = ({ rank, initialRank = Math.round(1.5 * rank) }: z.output<
  */
 export const adalora: MethodDefinition<typeof options> = {
   name: "adalora",
-  summary: "low-rank adaptation in the form of an SVD, its rank moved to where it matters",
+  summary: "low-rank adaptation in the form of an SVD, with the rank budget moved to the layers that matter",
   recipe: { learningRate: 8e-4, headLearningRate: 8e-4 },
   published: {
     source: "AdaLoRA's released scripts (github.com/QingruZhang/AdaLoRA, NLU/scripts), DeBERTaV3-base",

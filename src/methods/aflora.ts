@@ -16,7 +16,7 @@ const matrixMode = z.enum(["frozen", "trained", "adaptive"]);
 
 const options = z.object({
   rank: z.int().positive().default(4).describe("rank of the projection matrices"),
-  alpha: z.number().positive().optional().describe("the adapter is scaled by alpha / rank; by 1 where absent"),
+  alpha: z.number().positive().optional().describe("scale of the adapter: alpha / rank (default: 1)"),
   adapterDropout,
   targetModules,
   attentionMatrices: matrixMode
@@ -32,12 +32,12 @@ const options = z.object({
   freezeRule: z
     .enum(["element-quantile", "matrix-fraction"])
     .default("element-quantile")
-    .describe("element-quantile made the published numbers; matrix-fraction is the paper's text")
+    .describe("element-quantile produced the published numbers; matrix-fraction follows the paper's text")
     .meta(repeatsPapers),
   freezeScore: z
     .enum(["gradient", "sensitivity", "magnitude"])
     .default("gradient")
-    .describe("|∂L/∂θ|, |θ · ∂L/∂θ| or |θ|, averaged and weighed by its uncertainty")
+    .describe("|∂L/∂θ|, |θ · ∂L/∂θ| or |θ|, averaged and weighted by its uncertainty")
     .meta(repeatsPapers),
   freezeInterval: z
     .int()
@@ -47,14 +47,16 @@ const options = z.object({
   freezeCurve: z
     .enum(["cubic", "quadratic"])
     .default("cubic")
-    .describe("how the fraction to freeze rises: as in the paper, or as in the code released for GSM8K")
+    .describe("curve of the fraction to freeze: cubic as in the paper, or quadratic as in the code released for GSM8K")
     .meta(repeatsPapers),
-  freezeInitial: duration.describe("ti: nothing freezes before; the smaller of one epoch and 10% where absent"),
-  freezeFinal: duration.describe("tf: everything is frozen after all but this; 70% where absent"),
+  freezeInitial: duration.describe(
+    "ti: nothing freezes before this point (default: one epoch or 10%, whichever is less)",
+  ),
+  freezeFinal: duration.describe("tf: length of the final part in which everything is frozen (default: 70%)"),
   freezeWindowed: z
     .boolean()
     .default(true)
-    .describe("averaging of gradients over an interval, which the reference code does")
+    .describe("averaging of gradients over an interval, as in the reference code")
     .meta(repeatsPapers),
   freezeTogether: z.boolean().default(false).describe("freeze A and B of a layer as one").meta(repeatsPapers),
   beta1: z.number().min(0).lt(1).default(0.85).describe("decay of the average importance").meta(repeatsPapers),

@@ -19,19 +19,19 @@ export const blockFreezingOptions = z.object({
   freezeBlocks: z
     .enum(["off", ...BLOCK_RULES])
     .default("off")
-    .describe("blocks that leave training for good, from the input side on: evenly over time, or by AutoFreeze's rule"),
+    .describe("freeze whole blocks for good, starting at the input: evenly over time, or by AutoFreeze's rule"),
   freezeBlocksThreshold: z
     .number()
     .min(0)
     .max(1)
     .optional()
     .describe(
-      `autofreeze: quantile of the gradients' changes below which a block is done (${DEFAULTS.autofreeze.threshold})`,
+      `autofreeze: quantile of the gradients' changes below which a block freezes (default: ${DEFAULTS.autofreeze.threshold})`,
     ),
-  freezeBlocksEarliest: duration.describe(`no block leaves before this much of training (${EARLIEST})`),
-  freezeBlocksMost: z.int().positive().optional().describe("how many blocks may leave (all but the last)"),
+  freezeBlocksEarliest: duration.describe(`no block freezes before this point of training (default: ${EARLIEST})`),
+  freezeBlocksMost: z.int().positive().optional().describe("limit on frozen blocks (default: all but the last)"),
   freezeBlocksInterval: duration.describe(
-    `training between two looks at the blocks (${DEFAULTS.linear.interval}; autofreeze: ${DEFAULTS.autofreeze.interval})`,
+    `training between two checks of the blocks (default: ${DEFAULTS.linear.interval}; autofreeze: ${DEFAULTS.autofreeze.interval})`,
   ),
 });
 

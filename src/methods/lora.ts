@@ -17,12 +17,15 @@ const options = z.object({
     .boolean()
     .default(false)
     .describe("scale the adapter by alpha / √rank, which keeps high ranks learning (rsLoRA)"),
-  freezeA: z.boolean().default(false).describe("train B alone: half the parameters, fewer kept activations (LoRA-FA)"),
+  freezeA: z
+    .boolean()
+    .default(false)
+    .describe("train B alone: half the parameters and fewer activations in memory (LoRA-FA)"),
   loraplusLrRatio: z
     .number()
     .positive()
     .default(1)
-    .describe("learning rate of B over that of A (LoRA+, whose authors suggest 16)"),
+    .describe("ratio of B's learning rate to A's (LoRA+, whose authors suggest 16)"),
   adapterDropout,
   targetModules,
 });

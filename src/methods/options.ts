@@ -10,10 +10,10 @@ export const targetModules = z
     z.array(z.string().min(1)).min(1),
   )
   .optional()
-  .describe("layers to adapt, by name, end of name or pattern with *; all where absent");
+  .describe("layers to adapt, by name, end of name or pattern with * (default: all)");
 
 /** LoRA's scale, for methods that multiply their adapter by `alpha / rank`. */
-export const alpha = z.number().positive().default(16).describe("the adapter is scaled by alpha / rank");
+export const alpha = z.number().positive().default(16).describe("scale of the adapter: alpha / rank");
 
 /** Dropout of what an adapter reads, for methods whose adapters stand beside a layer; PEFT's `lora_dropout`. */
 export const adapterDropout = z
@@ -21,7 +21,7 @@ export const adapterDropout = z
   .min(0)
   .lt(1)
   .optional()
-  .describe("dropout in training of what the adapter reads (none)");
+  .describe("dropout of the adapter's input in training (default: none)");
 
 /** A stretch of training: steps (`200`), a share of all steps (`70%`) or epochs (`14epochs`). */
 export const duration = z

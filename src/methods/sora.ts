@@ -9,7 +9,7 @@ import { repeatsPapers, setting } from "./published.ts";
 import { selectModules } from "./target-modules.ts";
 
 const options = z.object({
-  rank: z.int().positive().default(8).describe("number of gates of a layer: the rank that it starts with"),
+  rank: z.int().positive().default(8).describe("gates per layer: the rank at the start"),
   alpha,
   adapterDropout,
   targetModules,
@@ -19,7 +19,12 @@ const options = z.object({
     .default(10)
     .describe("λ1: weight in the loss of the gates' mean absolute value")
     .meta(repeatsPapers),
-  gateThreshold: z.number().min(0).default(3e-4).describe("λ2: what every step shrinks a gate by").meta(repeatsPapers),
+  gateThreshold: z
+    .number()
+    .min(0)
+    .default(3e-4)
+    .describe("λ2: amount by which every step shrinks a gate")
+    .meta(repeatsPapers),
 });
 
 /**

@@ -12,11 +12,11 @@ import { repeatsPapers, setting } from "./published.ts";
 import { selectModules } from "./target-modules.ts";
 
 const options = z.object({
-  rank: z.int().positive().default(1024).describe("rank of the random projections; may be more than a layer's size"),
+  rank: z.int().positive().default(1024).describe("rank of the random projections; may exceed a layer's size"),
   sharing: z
     .enum(["shape", "sliced", "layer"])
     .default("shape")
-    .describe("which layers share A and B: those of one shape, all of them (cut to size, as PEFT's VeRA), or none")
+    .describe("layers that share A and B: those of the same shape, all (sliced to size, as in PEFT's VeRA), or none")
     .meta(repeatsPapers),
   adapterDropout,
   targetModules,
@@ -39,7 +39,7 @@ interface Pair {
 export const vera: MethodDefinition<typeof options> = {
   name: "vera",
   aliases: ["elora"],
-  summary: "trained vectors between random frozen projections; AFLoRA's paper calls it ELoRA, and elora names it too",
+  summary: "trained vectors between random frozen projections; elora, its name in AFLoRA's paper, works too",
   recipe: { learningRate: 4e-3, headLearningRate: 4e-3 },
   published: {
     source: "VeRA (arXiv 2310.11454), appendix, RoBERTa-base, rank 1024; nothing for MNLI and QQP",

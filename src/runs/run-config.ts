@@ -31,11 +31,9 @@ export const runOptions = z.object({
     .string()
     .min(1)
     .optional()
-    .describe(
-      "model folder, GGUF file, or owner/name[@revision] on the hub; the bundled all-MiniLM-L6-v2 where absent",
-    ),
-  revision: z.string().min(1).optional().describe("branch, tag or commit of a model on the hub (main)"),
-  offline: z.boolean().optional().describe("ask no hub: models and data sets from its cache alone"),
+    .describe("model folder, GGUF file, or owner/name[@revision] on the hub (default: the bundled all-MiniLM-L6-v2)"),
+  revision: z.string().min(1).optional().describe("branch, tag or commit of a model on the hub (default: main)"),
+  offline: z.boolean().optional().describe("use only cached models and data sets; send nothing to the hub"),
   method: z
     .string()
     .default(DEFAULT_METHOD.name)
@@ -48,31 +46,35 @@ export const runOptions = z.object({
     .string()
     .min(1)
     .optional()
-    .describe("adapter to go on from: a run's, or one that Hugging Face PEFT made; its method and base model are used"),
+    .describe("adapter to continue from, made by aflora or Hugging Face PEFT; its method and base model apply"),
   task: z.string().optional().describe("GLUE task or gsm8k, read from --data"),
-  data: z.string().optional().describe("folder with the official GLUE folders, or with the task's own files"),
+  data: z.string().optional().describe("folder that holds the official GLUE folders, or the files of the task"),
   preset: z
     .literal("paper")
     .optional()
-    .describe("all that the method's authors published of the task; what is given wins")
+    .describe("the settings that the method's authors published for the task; other flags override them")
     .meta(repeatsPapers),
-  train: z.string().optional().describe("training examples: CSV, TSV or JSONL file"),
-  validation: z.string().optional().describe("validation examples, likewise"),
-  dataset: z.string().min(1).optional().describe("training and validation examples: owner/name[@revision] on the hub"),
-  datasetConfig: z.string().min(1).optional().describe("which part of --dataset, such as cola of nyu-mll/glue"),
+  train: z.string().optional().describe("file of training examples: CSV, TSV or JSONL"),
+  validation: z.string().optional().describe("file of validation examples, in the same formats"),
+  dataset: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("data set of the hub with training and validation examples: owner/name[@revision]"),
+  datasetConfig: z.string().min(1).optional().describe("configuration of --dataset, such as cola for nyu-mll/glue"),
   validationSplit: z
     .number()
     .gt(0)
     .lt(1)
     .optional()
     .describe(
-      "share of the training examples to hold out and validate on (0.1 of --train without --validation; else the task's own validation data)",
+      "share of the training examples to hold out for validation (default: 0.1 for --train without --validation; otherwise the task's own validation data)",
     ),
   maxTrainSamples: z
     .int()
     .positive()
     .optional()
-    .describe("most training examples to use, those held out among them: the same draw whatever the seed (all)"),
+    .describe("limit on training examples, including those held out; the same rows for every seed (default: all)"),
   text: z.string().optional().describe("column of the text"),
   textPair: z.string().optional().describe("column of the second text of a pair"),
   label: z.string().optional().describe("column of the label"),
@@ -81,18 +83,18 @@ export const runOptions = z.object({
     .optional()
     .meta({
       get description() {
-        return `what to predict: ${TASK_KINDS.names.join(", ")}; told by the labels where absent`;
+        return `what to predict: ${TASK_KINDS.names.join(", ")} (default: guessed from the columns and labels)`;
       },
     }),
   ...trainingOptions.shape,
-  threads: z.int().positive().optional().describe("threads to compute with (all cores)"),
-  device: DEVICES.option("where to compute").default(DEFAULT_DEVICE.name),
+  threads: z.int().positive().optional().describe("number of threads (default: all cores)"),
+  device: DEVICES.option("device to compute on").default(DEFAULT_DEVICE.name),
   checkpointEvery: z
     .union([z.string(), z.number()])
     .refine((every) => CHECKPOINT_INTERVAL.test(String(every)), "give steps (200) or seconds (60s)")
     .default("60s")
-    .describe("how often to save what --resume needs: steps (200) or seconds (60s)"),
-  output: z.string().min(1).optional().describe("run folder to write (runs/<task>-<method>-<date>)"),
+    .describe("interval between checkpoints for --resume: steps (200) or seconds (60s)"),
+  output: z.string().min(1).optional().describe("run folder to write (default: runs/<task>-<method>-<date>)"),
 });
 
 /** The schema of an option that runs have with any method: a run's own, or a kind of task's; undefined where none has it. */
@@ -119,7 +121,7 @@ export const askingOptions = z.object({
   base: z
     .enum(BASE_FORMATS)
     .optional()
-    .describe("how the base model is stored: in float32 or, where that does not fit into memory, as in training"),
+    .describe("number format of the base model (default: float32, or as in training if that does not fit into memory)"),
   ...runOptions.pick({ device: true, threads: true, offline: true }).shape,
 });
 

@@ -12,7 +12,7 @@ export type Truncate = (typeof TRUNCATE)[number];
 export const truncateOption = z
   .enum(TRUNCATE)
   .default("middle")
-  .describe("where a prompt loses what is beyond --max-length; an answer is never shortened");
+  .describe("part that a prompt beyond --max-length loses; answers are never truncated");
 
 /** What stands where the middle was. */
 const GAP = " ... ";

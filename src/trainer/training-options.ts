@@ -37,47 +37,53 @@ export const trainingOptions = z.object({
     .enum(BASE_FORMATS)
     .default("float32")
     .describe(
-      "how the frozen base model is stored and multiplied in training; what is exported or asked uses float32 where it fits",
+      "number format of the frozen base model in training; export and prediction use float32 if it fits into memory",
     ),
   head: z
     .enum(["new", "all", "classifier"])
     .default("new")
-    .describe("parts of the head that train: newly made ones and the classifier, all, or the classifier's matrix alone")
+    .describe(
+      "parts of the head that train: new parameters and the classifier, all of it, or the classifier's matrix alone",
+    )
     .meta(repeatsPapers),
   headStart: z
     .enum(["fitted", "new"])
     .optional()
     .describe(
-      "what the head starts from: fitted to what the model gives as it is, a logistic or ridge regression, or new values (new for published tasks, else fitted)",
+      "start of the head: fitted (a logistic or ridge regression on the frozen model's features) or new random values (default: new for published tasks, otherwise fitted)",
     ),
   headFeatures: z
     .enum(HEAD_FEATURES)
     .optional()
-    .describe("what a fitted head for whole texts reads (the best by cross-validation)"),
+    .describe("features that a fitted head for whole texts reads (default: the best by cross-validation)"),
   contrastive: z
     .boolean()
     .optional()
     .describe(
-      "learn classes by contrast: texts of one are to have like vectors (where examples are few and the model embeds sentences)",
+      "contrastive training: texts of the same class get similar vectors (default: on if examples are few and the model embeds sentences)",
     ),
   epochs: z
     .int()
     .min(0)
     .optional()
     .describe(
-      `passes over the training examples, 0 for a fitted head alone (the paper's for its tasks; what suits their number with a fitted head; else ${defaultOf("epochs")})`,
+      `passes over the training examples; 0 fits the head alone (default: the paper's for its tasks; by the number of examples with a fitted head; otherwise ${defaultOf("epochs")})`,
     ),
   batchSize: count
     .optional()
     .describe(
-      `examples of one optimizer step (what suits their number with a fitted head; else ${defaultOf("batchSize")})`,
+      `examples per optimizer step (default: by the number of examples with a fitted head; otherwise ${defaultOf("batchSize")})`,
     ),
-  tokenBudget: count.default(512).describe("most tokens computed at once; gradients are summed over micro-batches"),
+  tokenBudget: count.default(512).describe("limit on tokens per micro-batch; gradients are summed over micro-batches"),
   recompute: z
     .boolean()
     .default(false)
-    .describe("keep one hidden state a block and compute the block again in the backward pass: slower, in less memory"),
-  learningRate: positive.optional().describe("peak learning rate (the paper's for a GLUE task, else the method's)"),
+    .describe(
+      "keep one hidden state per block and recompute the rest in the backward pass: slower, but needs less memory",
+    ),
+  learningRate: positive
+    .optional()
+    .describe("peak learning rate (default: the paper's for a GLUE task, otherwise the method's)"),
   headLearningRate: positive.optional().describe("peak learning rate of the head"),
   weightDecay: z.number().min(0).default(0.1).describe("AdamW's weight decay"),
   warmupRatio: z
@@ -85,10 +91,12 @@ export const trainingOptions = z.object({
     .min(0)
     .max(1)
     .optional()
-    .describe("share of the steps over which the learning rate rises (0.06)"),
-  warmupSteps: z.int().min(0).optional().describe("the same in steps, in place of a share"),
+    .describe("share of the steps in which the learning rate rises (default: 0.06)"),
+  warmupSteps: z.int().min(0).optional().describe("number of warm-up steps, instead of --warmup-ratio"),
   maxGradNorm: positive.default(0.1).describe("global norm to which gradients are clipped"),
-  maxLength: count.optional().describe(`tokens after which examples are cut (${defaultOf("maxLength")})`),
+  maxLength: count
+    .optional()
+    .describe(`limit on tokens per example; longer ones are truncated (default: ${defaultOf("maxLength")})`),
   dropout: z
     .boolean()
     .default(true)
@@ -99,25 +107,23 @@ export const trainingOptions = z.object({
     .enum([...PACKED_FORMATS, "none"])
     .optional()
     .describe(
-      `how the hidden states of blocks that have left are kept by example; none computes them again at each step (${BLOCK_CACHE.format})`,
+      `number format of the cached hidden states of frozen blocks; none recomputes them at every step (default: ${BLOCK_CACHE.format})`,
     ),
   freezeBlocksMemory: z
     .number()
     .min(0)
     .optional()
-    .describe(`MB of memory that they may take; more goes to a file in the run folder (${BLOCK_CACHE.memory})`),
-  evaluateEvery: count
-    .optional()
-    .describe("evaluate after every so many steps, and at the end, in place of after each epoch"),
-  patience: count
-    .optional()
-    .describe("stop after this many evaluations, of which each epoch has one, without a better one"),
+    .describe(
+      `limit on that cache's memory in MB; the rest goes to a file in the run folder (default: ${BLOCK_CACHE.memory})`,
+    ),
+  evaluateEvery: count.optional().describe("evaluate every n steps and at the end, instead of after each epoch"),
+  patience: count.optional().describe("stop after n evaluations without an improvement"),
   seed: z
     .int()
     .min(0)
     .max(2 ** 32 - 1)
     .default(42)
-    .describe("of initial values, order of examples and dropout"),
+    .describe("seed of initial values, order of examples and dropout"),
 });
 
 /** The same with what else fine-tuning asks for, all resolved. */

@@ -221,7 +221,7 @@ describe("help", () => {
       /\nData:\n {2}--train <.*\nModel and method:\n {2}--model <.*\nTraining:\n {2}--epochs </s,
     );
     expect(short.stdout).not.toContain("papers published");
-    expect(long.stdout).toMatch(/\nTo repeat what papers published:\n {2}--preset <.*--beta1 <.*\nExamples:/s);
+    expect(long.stdout).toMatch(/\nTo reproduce published results:\n {2}--preset <.*--beta1 <.*\nExamples:/s);
   });
 
   test("names the command as it was started", async () => {

@@ -60,7 +60,7 @@ test("info finds it, help names it, and so does an error of a config file", asyn
   expect(facts).toEqual({ device: "twin", usable: true, name: expect.stringMatching(/, once more$/) });
 
   const help = trainCommand().helpInformation().replace(/\s+/g, " ");
-  expect(help).toMatch(/--device <choice> where to compute \([^)]*\btwin;/);
+  expect(help).toMatch(/--device <choice> device to compute on \([^)]*\btwin;/);
 
   await writeFile(join(home, "run.yaml"), "train: tickets.csv\ndevice: abacus\n");
   const refused = spawnSync(process.execPath, [...AFLORA, "train", "--config", "run.yaml"], {

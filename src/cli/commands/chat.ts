@@ -24,9 +24,9 @@ const HELP = "/reset forgets what was said, /exit or Ctrl-D ends; Ctrl-C ends an
 export function chatCommand(): Command {
   const command = new Command("chat")
     .option("--run <dir>", "run folder, or its adapter folder")
-    .option("--adapter <dir>", "adapter folder in place of --run, such as one that Hugging Face PEFT made")
-    .option("--model <name>", "base model to use in place of the one that the adapter names")
-    .option("--system <text>", "what the model is told first");
+    .option("--adapter <dir>", "adapter folder instead of --run, for example one made by Hugging Face PEFT")
+    .option("--model <name>", "base model to use instead of the one named in the adapter")
+    .option("--system <text>", "system message for the model");
   addSchemaOptions(
     command,
     generationOptions.omit({ numBeams: true, lengthPenalty: true, earlyStopping: true }),

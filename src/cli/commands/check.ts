@@ -30,8 +30,8 @@ const EXAMPLES = [
   "aflora check --train train.csv --validation held.csv --output problems.csv",
 ];
 
-const NOTE = `Labels are compared with what a linear head on a frozen encoder says of a row that it was not fitted to; those that it is
-much surer of another label of are shown, the most contradicted first. It may be wrong: look before you change a label.`;
+const NOTE = `Fits a linear head on a frozen encoder and predicts each row with a head that was not fitted to it. Shows the labels that this
+prediction contradicts most. The prediction can be wrong: look at a row before you change its label.`;
 
 /** Rows of each kind that are shown; --output has all. */
 const SHOWN = 10;
@@ -52,11 +52,11 @@ interface Given {
 /** `aflora check` */
 export function checkCommand(): Command {
   const command = new Command("check")
-    .requiredOption("--train <file>", "rows with one label each: CSV, TSV or JSONL file")
-    .option("--validation <file>", "validation rows, which must not be among them")
-    .option("--text <column>", "column of the text (told by its name and its values)")
-    .option("--label <column>", "column of the label (likewise)")
-    .option("--output <file>", "CSV file to write: every problem with its row");
+    .requiredOption("--train <file>", "file of rows with one label each: CSV, TSV or JSONL")
+    .option("--validation <file>", "file of validation rows; reports rows that are in both files")
+    .option("--text <column>", "column of the text (default: guessed from names and values)")
+    .option("--label <column>", "column of the label (default: guessed from names and values)")
+    .option("--output <file>", "CSV file to write, with every problem and its row");
   addSchemaOptions(command, runOptions.pick({ model: true, device: true, threads: true, offline: true }), "Options");
   return addExamples(command, EXAMPLES, NOTE).action(async () => {
     const given = givenOptions<Given>(command);

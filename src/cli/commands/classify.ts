@@ -20,9 +20,9 @@ const EXAMPLES = [
   "aflora classify --labels labels.csv --file rows.csv --text message --output labelled.csv",
 ];
 
-const NOTE = `No training and no examples: each label's name and description become a vector, and a text gets the label that is
-nearest. The score is a cosine, no probability. Descriptions help much. A file of labels has the columns label and
-description, where descriptions may have commas and a label several rows.`;
+const NOTE = `Needs no training and no examples: it embeds each label's name and description, and gives a text the nearest label. The
+score is a cosine similarity, not a probability. Descriptions help a lot. A file of labels has the columns label and
+description; a label may have several rows.`;
 
 interface Given {
   labels: string;
@@ -41,12 +41,15 @@ interface Given {
 export function classifyCommand(): Command {
   const command = new Command("classify")
     .argument("[texts...]", "texts to label")
-    .requiredOption("--labels <list|file>", "names parted by commas, perhaps name=description; or a file of them")
+    .requiredOption(
+      "--labels <list|file>",
+      "names separated by commas, each with an optional =description, or a file of them",
+    )
     .option("--file <file>", "texts from a CSV, TSV, JSONL or TXT file")
-    .option("--text <column>", "column of the text (text, or the only one)")
-    .option("--output <file>", "CSV file to write: the rows of --file with a label and its score")
-    .option("--label <column>", "column to write the label to (label)")
-    .option("--json", "as JSON Lines, every label with its score");
+    .option("--text <column>", "column of the text (default: text, or the only column)")
+    .option("--output <file>", "CSV file to write: the rows of --file with label and score")
+    .option("--label <column>", "column to write the label to (default: label)")
+    .option("--json", "print JSON Lines with the score of every label");
   addSchemaOptions(command, runOptions.pick({ model: true, device: true, threads: true, offline: true }), "Options");
   return addExamples(command, EXAMPLES, NOTE).action(async (texts: string[]) => {
     const given = givenOptions<Given>(command);

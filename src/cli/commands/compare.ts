@@ -12,7 +12,7 @@ const EXAMPLES = [
   "aflora compare --methods aflora,lora --train tickets.csv --text message --label team --validation held.csv --search",
 ];
 
-const NOTE = "The same command again goes on where it stopped: finished trials are kept.";
+const NOTE = "Run the same command again to continue an interrupted comparison: finished trials are kept.";
 
 /** What most comparisons are given. */
 const EVERYDAY = [
@@ -29,12 +29,12 @@ const TRIALS = 4;
 /** `aflora compare` */
 export function compareCommand(): Command {
   const command = new Command("compare")
-    .requiredOption("--methods <names>", "methods, parted by commas", words)
-    .option("--tasks <names>", "GLUE tasks, parted by commas, read from --data", words)
-    .option("--ranks <numbers>", "ranks for every method that has one (each method's own)", numbers)
-    .option("--search", "give every method the same number of learning rates to try on a part of the training examples")
-    .option("--trials <n>", `learning rates to try with --search (${TRIALS})`, Number);
-  addStudyFlags(command, { output: "runs/compare", holdOut: "0: on the validation examples" });
+    .requiredOption("--methods <names>", "methods, separated by commas", words)
+    .option("--tasks <names>", "GLUE tasks, separated by commas, read from --data", words)
+    .option("--ranks <numbers>", "ranks to try for every method that has a rank (default: each method's own)", numbers)
+    .option("--search", "try the same number of learning rates for every method, on held-out training examples")
+    .option("--trials <n>", `number of learning rates to try with --search (default: ${TRIALS})`, Number);
+  addStudyFlags(command, { output: "runs/compare", holdOut: "0, choose on the validation examples" });
   addRunOptions(command, OWN);
   everydayHelp(command, [...EVERYDAY, ...STUDY_FLAGS]);
   return addExamples(command, EXAMPLES, NOTE).action(async () => {

@@ -27,7 +27,7 @@ const EXAMPLES = ["aflora demo", "aflora demo --output /tmp/aflora-demo"];
 export function demoCommand(): Command {
   const command = new Command("demo").option("--output <dir>", "folder for the two runs", "runs/demo");
   return addExamples(command, EXAMPLES).action(async ({ output }: { output: string }) => {
-    process.stderr.write("Baseline: the head alone, the encoder as it is\n");
+    process.stderr.write("Baseline: the head alone, with the encoder frozen\n");
     const baseline = await run(join(output, head.name), { method: head.name, epochs: 1 });
     if (!baseline) return;
     process.stderr.write("\nAFLoRA: adapters beside every linear layer, projection matrices freezing on the way\n");

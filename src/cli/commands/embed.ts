@@ -35,11 +35,11 @@ export function embedCommand(): Command {
   const command = new Command("embed")
     .argument("[texts...]", "texts to embed")
     .requiredOption("--run <dir>", "run folder, or its adapter folder")
-    .option("--model <name>", "base model to use in place of the one that the adapter names")
+    .option("--model <name>", "base model to use instead of the one named in the adapter")
     .option("--file <file>", "texts from a CSV, TSV, JSONL or TXT file")
-    .option("--text <column>", "column of the text, in a file with columns")
-    .option("--output <file>", "where to write: .jsonl, .npy or .parquet (JSON Lines on stdout)")
-    .option("--dimensions <n>", "cut vectors to this size, at length 1", Number);
+    .option("--text <column>", "column of the text in that file")
+    .option("--output <file>", "file to write: .jsonl, .npy or .parquet (default: JSON Lines on stdout)")
+    .option("--dimensions <n>", "truncate vectors to this size and scale them to length 1", Number);
   addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
   return addExamples(command, EXAMPLES).action(async (texts: string[]) => {
     const { run, model: base, file, text, output, dimensions, ...where } = givenOptions<Given>(command);

@@ -27,10 +27,13 @@ const EVERYDAY = [
 /** `aflora estimate` */
 export function estimateCommand(): Command {
   const command = new Command("estimate")
-    .argument("[what]", "a run's folder, or a study's file; else options as for aflora train")
-    .option("--config <file>", "options from a JSON or YAML file, by their names without dashes; flags win")
-    .option("--output <dir>", "folder of the study (runs/<name of the file>), to say what it took")
-    .option("--json", "as JSON");
+    .argument("[what]", "run folder or study file; otherwise give options as for aflora train")
+    .option("--config <file>", "JSON or YAML file of options, named without dashes; flags override it")
+    .option(
+      "--output <dir>",
+      "folder of the study, to compare with the time it took (default: runs/<name of the file>)",
+    )
+    .option("--json", "print JSON");
   addRunOptions(command);
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES).action(async (what: string | undefined) => {

@@ -22,23 +22,29 @@ const EXAMPLES = [
 export function evaluateCommand(): Command {
   const command = new Command("evaluate")
     .requiredOption("--run <dir>", "run folder")
-    .option("--data <dir>", "folder with the GLUE task's files (the run's own where absent)")
-    .option("--validation <file>", "examples: CSV, TSV or JSONL file (the run's own validation data where absent)")
-    .option("--own-splits", "the data's own validation examples, where the run held out others of its training data")
+    .option("--data <dir>", "folder with the files of the GLUE task (default: the run's)")
+    .option("--validation <file>", "file of examples: CSV, TSV or JSONL (default: the run's validation data)")
+    .option(
+      "--own-splits",
+      "use the data set's validation examples, even if the run held out training examples instead",
+    )
     .option("--text <column>", "column of the text")
     .option("--text-pair <column>", "column of the second text of a pair")
     .option("--label <column>", "column of the label")
-    .option("--generate <n>", "of a model that writes: answer so many examples too, and score the answers", Number)
+    .option("--generate <n>", "language models: also write answers for n examples and score them", Number)
     .option(
       "--corpus <file>",
-      "texts to search, with --queries and --qrels, in BEIR's layout: of embeddings and rerankers",
+      "embedding models and rerankers: texts to search in BEIR's layout, with --queries and --qrels",
     )
-    .option("--queries <file>", "queries: _id and text")
-    .option("--qrels <file>", "which text answers which query: query-id, corpus-id, score")
-    .option("--dimensions <n>", "with --corpus: cut embeddings to this size", Number)
-    .option("--output <file>", "with --corpus: an HTML page of scores and of queries that gained and lost")
-    .option("--json", "as JSON, answers among it");
-  addSchemaOptions(command, generationOptions, "Answers of a model that writes");
+    .option("--queries <file>", "file of queries with _id and text")
+    .option("--qrels <file>", "file of relevant texts with query-id, corpus-id and score")
+    .option("--dimensions <n>", "with --corpus: truncate embeddings to this size", Number)
+    .option(
+      "--output <file>",
+      "with --corpus: HTML page to write, with scores and the queries that gained and lost most",
+    )
+    .option("--json", "print JSON, including the answers");
+  addSchemaOptions(command, generationOptions, "Answers of language models");
   addSchemaOptions(command, askingOptions, "Options");
   return addExamples(command, EXAMPLES).action(async () => {
     const { run, json, ...given } = givenOptions(command);

@@ -33,7 +33,7 @@ export function exportCommand(): Command {
         .makeOptionMandatory(),
     )
     .requiredOption("--output <dir>", "folder to write, new or empty")
-    .option("--json", "as JSON");
+    .option("--json", "print JSON");
   for (const { name, options } of EXPORT_FORMATS.all) addSchemaOptions(command, options, `Format ${name}`);
   addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
   return addExamples(command, EXAMPLES).action(async () => {

@@ -10,7 +10,7 @@ import { packageVersion } from "../version.ts";
 
 /** `aflora info` */
 export function infoCommand(): Command {
-  const command = new Command("info").option("--json", "as JSON");
+  const command = new Command("info").option("--json", "print JSON");
   return addExamples(command, ["aflora info", "aflora info --json"]).action(async ({ json }: { json?: boolean }) => {
     const info = {
       aflora: packageVersion(),

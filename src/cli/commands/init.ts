@@ -10,7 +10,7 @@ import { packageVersion } from "../version.ts";
 const EXAMPLES = ["aflora init classification", "aflora init search my-search", "aflora init chat my-chat"];
 
 const NOTE =
-  "A project is train.ts, predict.ts, their data and a package.json. chat trains a model of the Hugging Face hub.";
+  "A project has train.ts, predict.ts, example data and a package.json. chat downloads a model from the Hugging Face hub.";
 
 const inPackage = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 
@@ -24,8 +24,8 @@ const PROJECTS: Readonly<Record<string, readonly string[]>> = {
 /** `aflora init` */
 export function initCommand(): Command {
   const command = new Command("init")
-    .addArgument(new Argument("<kind>", "what it is to do").choices(Object.keys(PROJECTS)))
-    .argument("[folder]", "new folder of the project (my-<kind>)");
+    .addArgument(new Argument("<kind>", "what the project does").choices(Object.keys(PROJECTS)))
+    .argument("[folder]", "new folder for the project (default: my-<kind>)");
   return addExamples(command, EXAMPLES, NOTE).action(async (kind: string, folder = `my-${kind}`) => {
     const directory = resolve(folder);
     if (existsSync(directory) && (await readdir(directory)).length > 0)

@@ -23,10 +23,10 @@ const EXAMPLES = [
   "aflora train --train labelled.csv --text message",
 ];
 
-const NOTE = `Asks any server of OpenAI's shapes (Ollama, llama.cpp, vLLM, aflora serve, a cloud's) for the label of each row. The texts
-go to that server. An answer that is none of the labels is asked for once more; rows without a label then go to
-OUTPUT.unsure.csv. Each answer is kept in OUTPUT.answers.jsonl as it comes: after Ctrl-C, a kill or a failure the same
-command goes on where it was. The key is read from an environment variable and written nowhere.`;
+const NOTE = `Asks any OpenAI-compatible server (Ollama, llama.cpp, vLLM, aflora serve or a cloud service) for the label of each row.
+It sends the texts to that server. If an answer is not one of the labels, it asks once more; rows that still have no label go
+to OUTPUT.unsure.csv. It saves each answer in OUTPUT.answers.jsonl: after Ctrl-C or a failure, run the same command again to
+continue. It reads the key from an environment variable and never writes it to a file.`;
 
 /** Where an OpenAI client looks for its key. */
 const USUAL_KEY = "OPENAI_API_KEY";
@@ -37,10 +37,10 @@ const labelOptions = z.object({
     .min(1)
     .max(25)
     .default(1)
-    .describe("how often each text is asked for: what most answers say is its label"),
-  concurrency: z.int().min(1).max(64).default(4).describe("requests at once"),
-  perMinute: z.number().positive().optional().describe("most requests a minute"),
-  timeout: z.number().positive().max(3600).default(120).describe("seconds after which an answer counts as lost"),
+    .describe("number of requests per text; the most frequent answer becomes its label"),
+  concurrency: z.int().min(1).max(64).default(4).describe("number of parallel requests"),
+  perMinute: z.number().positive().optional().describe("limit on requests per minute"),
+  timeout: z.number().positive().max(3600).default(120).describe("seconds to wait for an answer"),
 });
 
 interface Given {
@@ -65,17 +65,24 @@ interface Price {
 /** `aflora label` */
 export function labelCommand(): Command {
   const command = new Command("label")
-    .requiredOption("--labels <list|file>", "names parted by commas, perhaps name=description; or a file of them")
-    .requiredOption("--file <file>", "rows to label: CSV, TSV, JSONL or TXT file")
+    .requiredOption(
+      "--labels <list|file>",
+      "names separated by commas, each with an optional =description, or a file of them",
+    )
+    .requiredOption("--file <file>", "file of rows to label: CSV, TSV, JSONL or TXT")
     .requiredOption("--endpoint <url>", "base URL of the server, such as http://127.0.0.1:11434/v1")
-    .requiredOption("--model <name>", "what the server calls the model")
+    .requiredOption("--model <name>", "name of the model on the server")
     .requiredOption("--output <file>", "CSV file to write: the rows with their labels")
-    .option("--text <column>", "column of the text (text, or the only one)")
-    .option("--label <column>", "column to write the label to (label)")
-    .option("--instructions <text>", "what the model should know beside the labels")
-    .option("--key-env <name>", `environment variable that holds the key (${USUAL_KEY}, if it is set)`)
-    .option("--price-per-million <read,written>", "price of a million tokens, to show what it costs", parsePrice);
-  addSchemaOptions(command, labelOptions, "Asking");
+    .option("--text <column>", "column of the text (default: text, or the only column)")
+    .option("--label <column>", "column to write the label to (default: label)")
+    .option("--instructions <text>", "further instructions for the model")
+    .option("--key-env <name>", `environment variable that holds the key (default: ${USUAL_KEY}, if set)`)
+    .option(
+      "--price-per-million <read,written>",
+      "price per million tokens read and written, to show the cost",
+      parsePrice,
+    );
+  addSchemaOptions(command, labelOptions, "Requests");
   return addExamples(command, EXAMPLES, NOTE).action(async () => {
     const given = givenOptions<Given>(command);
     const { votes, ...asking } = checkOptions(labelOptions.loose(), given) as z.output<typeof labelOptions>;

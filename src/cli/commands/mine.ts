@@ -41,15 +41,27 @@ export function mineCommand(): Command {
   const { range, margin, negatives, duplicate } = MINE_DEFAULTS;
   const command = new Command("mine")
     .requiredOption("--run <dir>", "run folder of an embedding model")
-    .requiredOption("--train <file>", "pairs: anchor and positive")
+    .requiredOption("--train <file>", "file of pairs with anchor and positive")
     .requiredOption("--output <file>", "JSONL file to write")
-    .option("--corpus <file>", "texts to look among (the pairs' positives where absent)")
+    .option("--corpus <file>", "file of texts to search (default: the positives of the pairs)")
     .option("--text <column>", "column of the anchor")
     .option("--text-pair <column>", "column of the positive")
-    .option("--range <from-to>", `ranks to look at, from 0 (${range.join("-")})`, parseRange)
-    .option("--margin <n>", `how much less near than the positive a negative must be, in cosines (${margin})`, Number)
-    .option("--negatives <n>", `most negatives of a pair (${negatives})`, Number)
-    .option("--duplicate <n>", `cosine with the positive from which on a text is no negative (${duplicate})`, Number);
+    .option(
+      "--range <from-to>",
+      `ranks to take negatives from, starting at 0 (default: ${range.join("-")})`,
+      parseRange,
+    )
+    .option(
+      "--margin <n>",
+      `minimum difference in cosine similarity between the positive and a negative (default: ${margin})`,
+      Number,
+    )
+    .option("--negatives <n>", `limit on negatives per pair (default: ${negatives})`, Number)
+    .option(
+      "--duplicate <n>",
+      `skip texts whose cosine similarity to the positive is this high (default: ${duplicate})`,
+      Number,
+    );
   addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
   return addExamples(command, EXAMPLES).action(async () => {
     const { run, train, output, corpus, text, textPair, device, threads, offline, ...given } =

@@ -19,11 +19,11 @@ const EXAMPLES = [
 /** `aflora params` */
 export function paramsCommand(): Command {
   const command = new Command("params")
-    .option("--model <path>", "model folder, or a config.json (the bundled encoder's where absent)")
+    .option("--model <path>", "model folder or config.json (default: the bundled encoder's)")
     .option("--method <name>", "fine-tuning method", DEFAULT_METHOD.name)
-    .option("--sequence-length <n>", "tokens of a sequence, for the FLOPs of attention", Number, 128)
-    .option("--frozen-blocks <n>", "with so many blocks out of training, too (train --freeze-blocks)", Number)
-    .option("--json", "as JSON");
+    .option("--sequence-length <n>", "tokens per sequence, for the FLOPs of attention", Number, 128)
+    .option("--frozen-blocks <n>", "also count with this many blocks frozen (train --freeze-blocks)", Number)
+    .option("--json", "print JSON");
   addMethodOptions(command);
   addPaperOptions(command);
   everydayHelp(command, ["model", "method", "sequenceLength", "frozenBlocks", "json", "rank", "targetModules"]);

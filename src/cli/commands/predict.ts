@@ -30,17 +30,17 @@ const EXAMPLES = [
 /** `aflora predict` */
 export function predictCommand(): Command {
   const command = new Command("predict")
-    .argument("[texts...]", "texts to label or to answer")
+    .argument("[texts...]", "texts to label or answer")
     .option("--run <dir>", "run folder, or its adapter folder")
-    .option("--adapter <dir>", "adapter folder in place of --run, such as one that Hugging Face PEFT made")
-    .option("--model <name>", "base model to use in place of the one that the adapter names")
+    .option("--adapter <dir>", "adapter folder instead of --run, for example one made by Hugging Face PEFT")
+    .option("--model <name>", "base model to use instead of the one named in the adapter")
     .option("--file <file>", "texts from a CSV, TSV, JSONL or TXT file")
-    .option("--text <column>", "column of the text, in a file with columns")
+    .option("--text <column>", "column of the text in that file")
     .option("--text-pair <text>", "second text of each pair; with --file, its column")
     .option("--threshold <p>", THRESHOLD)
     .option("--none-of-these <share>", NONE_OF_THESE, Number)
-    .option("--json", "as JSON Lines, every label with its probability");
-  addSchemaOptions(command, generationOptions, "Answers of a model that writes");
+    .option("--json", "print JSON Lines with the probability of every label");
+  addSchemaOptions(command, generationOptions, "Answers of language models");
   addSchemaOptions(command, askingOptions, "Options");
   return addExamples(command, EXAMPLES).action(async (texts: string[]) => {
     const options = givenOptions<PredictOptions>(command);

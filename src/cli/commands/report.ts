@@ -10,7 +10,10 @@ const EXAMPLES = ["aflora report runs/tickets", "aflora report runs/rte-* --outp
 export function reportCommand(): Command {
   const command = new Command("report")
     .argument("<dirs...>", "run folders")
-    .option("--output <file>", "page to write (report.html in the run's folder; of several runs, in this one)");
+    .option(
+      "--output <file>",
+      "page to write (default: report.html in the run folder; for several runs, in the current folder)",
+    );
   return addExamples(command, EXAMPLES).action(async (directories: string[]) => {
     const { output = directories.length === 1 ? join(directories[0]!, "report.html") : "report.html" } = givenOptions<{
       output?: string;

@@ -32,13 +32,16 @@ interface Given {
 /** `aflora search` */
 export function searchCommand(): Command {
   const command = new Command("search")
-    .argument("<query...>", "what to search for")
+    .argument("<query...>", "text to search for")
     .requiredOption("--run <dir>", "run folder of an embedding model")
-    .requiredOption("--corpus <file>", "texts: JSONL, CSV or TSV with text and perhaps _id and title, or a text a line")
+    .requiredOption(
+      "--corpus <file>",
+      "file of texts: JSONL, CSV or TSV with text and optionally _id and title, or one text per line",
+    )
     .option("--text <column>", "column of the text")
-    .option("--vectors <file>", "the corpus's vectors, as aflora embed --output FILE.npy wrote them")
-    .option("--top <n>", "how many to show (10)", Number)
-    .option("--json", "as JSON Lines");
+    .option("--vectors <file>", "vectors of the corpus, written by aflora embed --output FILE.npy")
+    .option("--top <n>", "number of results (default: 10)", Number)
+    .option("--json", "print JSON Lines");
   addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
   return addExamples(command, EXAMPLES).action(async (query: string[]) => {
     const { run, corpus, text, vectors: file, top = 10, json, ...where } = givenOptions<Given>(command);

@@ -25,9 +25,9 @@ const EXAMPLES = [
   "aflora serve --run runs/support --run runs/tickets --port 8080 --key-file key.txt",
 ];
 
-const NOTE = `Ask it as one asks OpenAI, at the address that it shows: /v1/models, /v1/chat/completions, /v1/completions and /v1/embeddings;
-/v1/rerank for rerankers, as Cohere and Jina have it, and /v1/classify for models that label texts. A run's model is called as its
-folder is. Only this machine is listened to.`;
+const NOTE = `Send the requests of OpenAI's API to the address that it prints: /v1/models, /v1/chat/completions, /v1/completions and
+/v1/embeddings. Rerankers answer at /v1/rerank, as with Cohere and Jina, and models that label texts at /v1/classify. A model
+has the name of its run folder. The server accepts requests from this machine only.`;
 
 const serveOptions = z.object({
   port: portOption(8080),
@@ -36,11 +36,11 @@ const serveOptions = z.object({
     .min(1)
     .optional()
     .describe(
-      "file with a key that requests must bring as Authorization: Bearer KEY; also AFLORA_KEY of the environment",
+      "file with the key that requests must send as Authorization: Bearer KEY (default: the environment variable AFLORA_KEY)",
     ),
-  maxNewTokens: z.int().positive().default(512).describe("most tokens of an answer"),
-  maxWaiting: z.int().positive().default(16).describe("requests that wait or are answered, at the most"),
-  maxBodyBytes: z.int().positive().default(1_000_000).describe("bytes of a request's body, at the most"),
+  maxNewTokens: z.int().positive().default(512).describe("limit on tokens per answer"),
+  maxWaiting: z.int().positive().default(16).describe("limit on requests in progress or waiting"),
+  maxBodyBytes: z.int().positive().default(1_000_000).describe("limit on a request's body in bytes"),
 });
 
 /** `aflora serve` */
@@ -48,12 +48,12 @@ export function serveCommand(): Command {
   const command = new Command("serve")
     .requiredOption(
       "--run <dir>",
-      "run folder, or an adapter folder; several times for several, all over one base",
+      "run folder or adapter folder; repeat it to serve several models over one base model",
       collect,
     )
-    .option("--model <name>", "base model to use in place of the one that the adapters name")
-    .option("--threshold <p>", `${THRESHOLD}; for classifiers alone`)
-    .option("--none-of-these <share>", `${NONE_OF_THESE}; for classifiers alone`, Number);
+    .option("--model <name>", "base model to use instead of the one named in the adapters")
+    .option("--threshold <p>", `${THRESHOLD} (classifiers only)`)
+    .option("--none-of-these <share>", `${NONE_OF_THESE} (classifiers only)`, Number);
   addSchemaOptions(command, serveOptions, "Serving");
   addSchemaOptions(command, askingOptions, "Options");
   return addExamples(command, EXAMPLES, NOTE).action(async () => {

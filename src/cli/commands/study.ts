@@ -17,7 +17,8 @@ const EXAMPLES = [
   "aflora study --vary learningRate=0.001,0.004,0.016 --vary rank=4,8 --search halving --train tickets.csv --text message --label team",
 ];
 
-const NOTE = "The same command again goes on where it stopped; a study that was changed keeps what still fits.";
+const NOTE =
+  "Run the same command again to continue an interrupted study. After a change, the trials that still fit are kept.";
 
 const EVERYDAY = [
   ...["vary", "search", "trials", "model", "method", "task", "data", "train", "validation"],
@@ -31,11 +32,14 @@ const OWN = ["seed", "output", "validationSplit"];
 export function studyCommand(): Command {
   const ways = SEARCH_ALGORITHMS.all.map(({ name, summary }) => `${name} (${summary})`).join(", ");
   const command = new Command("study")
-    .argument("[file]", "what to vary and how, YAML or JSON (docs/studies.md)")
-    .option("--vary <key=values>", "an option and the values to try, parted by commas; may be repeated", collect)
+    .argument("[file]", "YAML or JSON file that describes the study (docs/studies.md)")
+    .option("--vary <key=values>", "an option and its values, separated by commas; may be repeated", collect)
     .option("--search <how>", ways);
   for (const { name, options } of SEARCH_ALGORITHMS.all) addSchemaOptions(command, options, `Search ${name}`);
-  addStudyFlags(command, { output: "runs/<name of the file>", holdOut: "0.2; 0: on the validation examples" });
+  addStudyFlags(command, {
+    output: "runs/<name of the file>",
+    holdOut: "0.2; with 0, choose on the validation examples",
+  });
   addRunOptions(command, OWN);
   everydayHelp(command, [...EVERYDAY, ...STUDY_FLAGS]);
   return addExamples(command, EXAMPLES, NOTE).action(async (file: string | undefined) => {

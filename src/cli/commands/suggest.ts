@@ -23,9 +23,9 @@ const EXAMPLES = [
   "aflora suggest --run runs/tickets --pool rows.csv --text message",
 ];
 
-const NOTE = `Rows are chosen to be unlike each other and such that the model is in doubt about them: a run's model (--run), or a linear
-head fitted to labelled rows right here (--train). Without either they are unlike each other: a start without labels.
-Label what comes out, put it behind the labelled rows, and ask again. Rows of --train are not suggested.`;
+const NOTE = `Chooses rows that differ from each other and about which a model is uncertain: a run's model (--run), or a linear head fitted
+to your labelled rows (--train). Without a model it chooses rows that differ, which suits a start without labels.
+Label the chosen rows, append them to the labelled ones, and run the command again.`;
 
 interface Given {
   pool: string;
@@ -44,13 +44,13 @@ interface Given {
 /** `aflora suggest` */
 export function suggestCommand(): Command {
   const command = new Command("suggest")
-    .requiredOption("--pool <file>", "rows without labels: CSV, TSV, JSONL or TXT file")
-    .option("--run <dir>", "run folder of a classifier, whose doubts count")
-    .option("--train <file>", "rows with labels, to fit a classifier to and to leave out")
-    .option("--text <column>", "column of the text, in both files (text, or the only one)")
-    .option("--label <column>", "column of the label in --train, and to be filled in --output (label)")
-    .option("--count <n>", "how many rows (20)", Number)
-    .option("--output <file>", "CSV file to write: the rows, with a column for the label");
+    .requiredOption("--pool <file>", "file of rows without labels: CSV, TSV, JSONL or TXT")
+    .option("--run <dir>", "run folder of the classifier whose uncertain rows to choose")
+    .option("--train <file>", "file of labelled rows: fits a classifier to them, and does not suggest them again")
+    .option("--text <column>", "column of the text in both files (default: text, or the only column)")
+    .option("--label <column>", "column of the label in --train, and the empty column in --output (default: label)")
+    .option("--count <n>", "number of rows (default: 20)", Number)
+    .option("--output <file>", "CSV file to write: the chosen rows with an empty column for the label");
   addSchemaOptions(command, runOptions.pick({ model: true, device: true, threads: true, offline: true }), "Options");
   return addExamples(command, EXAMPLES, NOTE).action(async () => {
     const given = givenOptions<Given>(command);

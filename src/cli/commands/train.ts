@@ -24,11 +24,11 @@ const EVERYDAY = [
 /** `aflora train` */
 export function trainCommand(): Command {
   const command = new Command("train")
-    .option("--config <file>", "options from a JSON or YAML file, by their names without dashes; flags win")
-    .option("--overwrite", "replace an old run in the output folder")
-    .option("--resume [dir]", "go on with the run in this folder, or in --output; the folder knows its options")
-    .option("--watch", "serve a page on 127.0.0.1 that follows the run, and show its address")
-    .option("--watch-port <n>", "port of that page (a free one)", Number);
+    .option("--config <file>", "JSON or YAML file of options, named without dashes; flags override it")
+    .option("--overwrite", "replace an earlier run in the output folder")
+    .option("--resume [dir]", "resume the run in this folder, or in --output, with the options saved there")
+    .option("--watch", "serve a live report of the run on 127.0.0.1, and print its address")
+    .option("--watch-port <n>", "port of that page (default: any free port)", Number);
   addRunOptions(command);
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES).action(async () => {

@@ -25,7 +25,7 @@ const EXAMPLES = [
   "aflora tune --train tickets.csv --text message --label team --validation held.csv --method lora --minutes 60",
 ];
 
-const NOTE = "Method, learning rates, rank, batch size, clipping and epochs are tried where they are not given.";
+const NOTE = "Varies method, learning rates, rank, batch size, clipping and epochs, except those that you set.";
 
 const EVERYDAY = [
   "minutes",
@@ -46,8 +46,8 @@ const EVERYDAY = [
 // Long because what ends a search (its time, a signal, an error) must give back all that the steps before it took.
 export function tuneCommand(): Command {
   const command = new Command("tune")
-    .requiredOption("--minutes <n>", "time for all of it", Number)
-    .option("--metric <name>", "metric to choose by (the task's first)");
+    .requiredOption("--minutes <n>", "total time in minutes", Number)
+    .option("--metric <name>", "metric to choose by (default: the task's first)");
   addRunOptions(command, ["validationSplit"]);
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES, NOTE).action(async () => {

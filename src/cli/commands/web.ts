@@ -9,9 +9,9 @@ import { untilStopSignal } from "../terminal/stop-signals.ts";
 
 const EXAMPLES = ["aflora web", "aflora web --output site"];
 
-const NOTE = `The page trains in the browser: texts never leave it. A run that was left is kept for this
-address: take the same port again. With --output the page becomes static files for any host; one
-that does not read its _headers file must be told to send them (docs/page.md).`;
+const NOTE = `The page trains in the browser: texts never leave it. The browser keeps an unfinished run for this
+address: use the same port again to resume it. --output writes the page as static files for any web
+host; if the host ignores the _headers file, configure these headers there (docs/page.md).`;
 
 const webOptions = z.object({
   port: portOption(8081),

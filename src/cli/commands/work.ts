@@ -13,7 +13,8 @@ const EXAMPLES = [
   "AFLORA_QUEUE=rediss://:password@lab.example:6380 aflora work --threads 4",
 ];
 
-const NOTE = "Data and models are read by the study's paths, from this folder. Ctrl-C gives the trial back.";
+const NOTE =
+  "Reads data and models at the study's paths, relative to this folder. Ctrl-C returns the trial to the queue.";
 
 /** Where the queue is, where no flag says so: flags show in a list of processes, with passwords. */
 const QUEUE_VARIABLE = "AFLORA_QUEUE";
@@ -27,10 +28,14 @@ export function workCommand(): Command {
     )
     .option(
       "--dir <dir>",
-      "folder of the runs; where workers share one, they go on from each other's checkpoints (runs/work)",
+      "folder of the runs; workers that share it continue from each other's checkpoints (default: runs/work)",
     )
-    .option("--lost-after <seconds>", "after which a worker that says nothing is taken for lost (30)", Number);
-  addSchemaOptions(command, runOptions.pick({ threads: true, device: true, offline: true }), "How to compute");
+    .option(
+      "--lost-after <seconds>",
+      "time without a sign of life after which a worker counts as lost (default: 30)",
+      Number,
+    );
+  addSchemaOptions(command, runOptions.pick({ threads: true, device: true, offline: true }), "Computing");
   return addExamples(command, EXAMPLES, NOTE).action(async () => {
     const { queue, dir = join("runs", "work"), lostAfter = 30, ...compute } = givenOptions<Flags>(command);
     if (!(lostAfter >= 1)) throw new UserError(`--lost-after must be at least 1 second, not ${lostAfter}`);

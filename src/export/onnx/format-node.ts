@@ -10,7 +10,7 @@ const options = z.object({
   dtype: z
     .enum(["float32", ...ONNX_QUANTIZATIONS])
     .default("float32")
-    .describe("q8 or q4 writes a model with weights in 8 or 4 bits, too"),
+    .describe("q8 and q4 also write a model with 8-bit or 4-bit weights"),
 });
 
 /** A folder for Transformers.js and ONNX Runtime. */

@@ -10,7 +10,9 @@ const options = z.object({
   as: z
     .enum(PEFT_FORMS)
     .optional()
-    .describe("an adapter that PEFT has a form of its own for, such as AdaLoRA's, as a LoRA of its remaining ranks"),
+    .describe(
+      "write adapters such as AdaLoRA's, which PEFT stores in a form of their own, as a LoRA of the remaining ranks",
+    ),
 });
 
 /** An adapter's folder for Hugging Face PEFT. */

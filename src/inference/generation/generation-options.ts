@@ -4,41 +4,37 @@ const count = z.int().positive();
 
 /** How a model writes, in the names and with the defaults of Hugging Face's `GenerationConfig`, greedy where it is silent. */
 export const generationOptions = z.object({
-  maxNewTokens: count.default(256).describe("most tokens of one answer"),
-  minNewTokens: z.int().min(0).default(0).describe("tokens that an answer has at least, the end left out"),
+  maxNewTokens: count.default(256).describe("limit on tokens per answer"),
+  minNewTokens: z.int().min(0).default(0).describe("minimum of tokens per answer, without the end token"),
   temperature: z
     .number()
     .min(0)
     .default(0)
-    .describe("0: the likeliest token each time; above: tokens are drawn, the more freely the higher"),
-  topK: z.int().min(0).default(0).describe("draw from so many of the likeliest tokens; 0: from all"),
+    .describe("0 always takes the likeliest token; higher values sample more freely"),
+  topK: z.int().min(0).default(0).describe("sample from the k likeliest tokens; 0 samples from all"),
   topP: z
     .number()
     .gt(0)
     .max(1)
     .default(1)
-    .describe("draw from the likeliest tokens that together have this probability"),
+    .describe("sample from the likeliest tokens that together have this probability"),
   repetitionPenalty: z
     .number()
     .positive()
     .default(1)
-    .describe("above 1: what was said or asked becomes less likely to be said again"),
-  noRepeatNgramSize: z
-    .int()
-    .min(0)
-    .default(0)
-    .describe("so many tokens in a row are never said twice; 0: no such rule"),
-  numBeams: count.default(1).describe("beams of a search for the likeliest answer; 1: none"),
-  lengthPenalty: z.number().default(1).describe("of beams: above 0 favours long answers, below 0 short ones"),
+    .describe("values above 1 make tokens of the prompt and the answer less likely to appear again"),
+  noRepeatNgramSize: z.int().min(0).default(0).describe("never repeat a sequence of n tokens; 0 turns this off"),
+  numBeams: count.default(1).describe("number of beams of a beam search; 1 turns it off"),
+  lengthPenalty: z.number().default(1).describe("beam search: above 0 favours long answers, below 0 short ones"),
   earlyStopping: z
     .union([z.boolean(), z.literal("never")])
     .default(false)
-    .describe("of beams: end as soon as there are as many whole answers as beams"),
-  seed: z.int().min(0).default(0).describe("what drawn tokens follow from"),
+    .describe("beam search: stop as soon as there are as many complete answers as beams"),
+  seed: z.int().min(0).default(0).describe("seed of the sampling"),
   stop: z
     .preprocess((value) => (typeof value === "string" ? [value] : value), z.array(z.string().min(1)).max(16))
     .default([])
-    .describe("text at which an answer ends, and which is left out; of a library call several"),
+    .describe("text at which an answer ends; it is not part of the answer"),
 });
 
 /** Checked, with every default filled in. */

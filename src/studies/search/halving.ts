@@ -4,14 +4,14 @@ import type { Configuration, ExpectedRound, Round, SearchAlgorithm, SearchResult
 import { drawn } from "./random.ts";
 
 const options = z.object({
-  trials: z.int().positive().optional().describe("draws, in place of all combinations"),
-  reduction: z.int().min(2).default(3).describe("one in so many goes on"),
+  trials: z.int().positive().optional().describe("number of random combinations, instead of all"),
+  reduction: z.int().min(2).default(3).describe("one trial in n continues"),
 });
 
 /** Successive halving over epochs, of all combinations or of draws. */
 export const halving: SearchAlgorithm<typeof options> = {
   name: "halving",
-  summary: "the best go on to more epochs",
+  summary: "the best continue to more epochs",
   options,
   async begin(study, { trials, reduction }) {
     return {

@@ -19,7 +19,7 @@ const options = z.object({ trials: z.int().positive().default(4).describe("learn
  */
 export const learningRates: SearchAlgorithm<typeof options> = {
   name: "learning-rates",
-  summary: "every combination, each with the best of so many learning rates",
+  summary: "every combination, each with the best of several learning rates",
   options,
   async begin(study, { trials }) {
     checkOpen(study);

@@ -10,12 +10,12 @@ const DRAW_SEED = 0;
 /** Draws that are made for one that is new. */
 const PATIENCE = 100;
 
-const options = z.object({ trials: z.int().positive().describe("draws") });
+const options = z.object({ trials: z.int().positive().describe("number of random combinations") });
 
 /** So many draws of every factor. */
 export const random: SearchAlgorithm<typeof options> = {
   name: "random",
-  summary: "so many draws",
+  summary: "a number of random combinations",
   options,
   async begin(study, { trials }) {
     return { choices: drawn(study, trials), ...allToTheEnd };

@@ -40,7 +40,7 @@ const SHORTENED = 3 / 8;
 /** Share of the time in which one run alone is planned to end: no search follows it. */
 const ALONE = 0.85;
 
-const options = z.object({ minutes: z.number().positive().describe("time for all of it") });
+const options = z.object({ minutes: z.number().positive().describe("total time in minutes") });
 
 /**
  * What fits into a time: the options as they are, to their end, then successive halving over as many draws of the factors as
@@ -48,7 +48,7 @@ const options = z.object({ minutes: z.number().positive().describe("time for all
  */
 export const withinMinutes: SearchAlgorithm<typeof options> = {
   name: "minutes",
-  summary: "what fits into a time",
+  summary: "as many trials as fit into a time limit",
   options,
   async begin(study, { minutes }, signal) {
     const began = performance.now();

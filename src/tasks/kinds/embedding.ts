@@ -52,13 +52,16 @@ function dimensionsOf(text: string, { hiddenSize }: ModelSize): number[] {
 const LOSSES = Object.keys(EMBEDDING_LOSSES) as EmbeddingLoss[];
 
 const options = z.object({
-  loss: z.enum(LOSSES).optional().describe("loss (by what the examples are)"),
+  loss: z.enum(LOSSES).optional().describe("loss (default: by the columns of the examples)"),
   dimensions: z
     .string()
     .optional()
-    .describe("sizes to which embeddings may be cut, such as 384,128,64: each is trained (Matryoshka)"),
-  bothDirections: z.boolean().optional().describe("multiple-negatives-ranking of anchors against positives, too"),
-  margin: z.number().positive().optional().describe("margin of the losses triplet and contrastive (0.5)"),
+    .describe("sizes to which embeddings can be truncated, such as 384,128,64; trains each (Matryoshka)"),
+  bothDirections: z
+    .boolean()
+    .optional()
+    .describe("apply multiple-negatives-ranking in both directions, also from positives to anchors"),
+  margin: z.number().positive().optional().describe("margin of the losses triplet and contrastive (default: 0.5)"),
 });
 
 /** Each text has a vector, near to those of texts that belong to it. */

@@ -34,7 +34,7 @@ const options = z.object({
   lossOn: z
     .enum(LOSS_ON)
     .default("assistant")
-    .describe("what of a text counts: every turn of the assistant, its last one, or all"),
+    .describe("part of a text that the loss counts: every turn of the assistant, its last turn, or all"),
   truncate: truncateOption,
 });
 

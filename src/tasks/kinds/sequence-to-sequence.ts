@@ -20,15 +20,12 @@ const LAYOUTS: readonly (readonly [text: string, label: string])[] = [
 const layoutIn = ({ columns }: Table) => LAYOUTS.find((layout) => layout.every((name) => columns.includes(name)));
 
 const options = z.object({
-  prefix: z
-    .string()
-    .optional()
-    .describe('what stands before each text of which another is written, such as "summarize: " for T5'),
+  prefix: z.string().optional().describe('text to put before each input, such as "summarize: " for T5'),
   maxTargetLength: z
     .int()
     .positive()
     .default(128)
-    .describe("tokens after which texts that are to be written of others are cut"),
+    .describe("limit on tokens per target text; longer ones are truncated"),
   truncate: truncateOption,
 });
 
@@ -45,7 +42,7 @@ function targetOf(tokenizer: Tokenizer, text: string, maxLength: number): { ids:
 export const sequenceToSequence: TaskKind<TextLikelihood, typeof options> = {
   ...writtenTokens,
   name: "sequence-to-sequence",
-  summary: "another text that is written of each: its summary, a translation",
+  summary: "a new text for each text, such as a summary or a translation",
   modelKind: "encoder-decoder",
   options,
   recipe: { epochs: 3, batchSize: 8, maxLength: 1024 },

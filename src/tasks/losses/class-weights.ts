@@ -7,7 +7,7 @@ export const classOptions = z.object({
   classWeights: z
     .literal("balanced")
     .optional()
-    .describe("weigh classes so that rare ones count as much as common ones"),
+    .describe("weight classes so that rare ones count as much as common ones"),
 });
 
 /**
