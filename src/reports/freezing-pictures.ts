@@ -168,10 +168,10 @@ function schedule(checks: FreezingRecord[]): Picture {
   const title = "Freezing schedule r(t)";
   return {
     title,
-    summary: `The schedule asked for ${percent(points.at(-1)!.asked)} by step ${points.at(-1)!.step}, when ${percent(frozen / matrices)} was frozen; matrices froze at ${counted(freezes.length, "check")}. Compiling the step again took ${duration(compiling)} in all.`,
+    summary: `By step ${points.at(-1)!.step} the schedule called for ${percent(points.at(-1)!.asked)} and ${percent(frozen / matrices)} of the matrices had frozen, at ${counted(freezes.length, "check")}. Recompiling the step took ${duration(compiling)} in total.`,
     legend: [
       { color: "var(--series-0)", label: "matrices frozen" },
-      { color: "var(--series-1)", label: "asked, r(t)" },
+      { color: "var(--series-1)", label: "scheduled, r(t)" },
     ],
     svg: draw({
       height: 240,
@@ -181,13 +181,11 @@ function schedule(checks: FreezingRecord[]): Picture {
         Plot.ruleY([0]),
         Plot.lineY(shown, { x: "step", y: "frozen", stroke: "var(--series-0)", strokeWidth: 2, curve: "step-after" }),
         Plot.lineY(shown, { x: "step", y: "asked", stroke: "var(--series-1)", strokeWidth: 2, strokeDasharray: "5 3" }),
-        // A single check is no line.
-        shown.length > 1 ? null : Plot.dot(shown, { x: "step", y: "frozen", r: 4.5, fill: "var(--series-0)" }),
       ],
     }),
     numbers: {
       caption: "Checks at which matrices froze",
-      columns: ["step", "asked, r(t)", "frozen", "seconds compiling", "matrices"],
+      columns: ["step", "scheduled, r(t)", "frozen", "seconds compiling", "matrices"],
       rows: freezes.map(({ step, asked, frozen, names, check }) => [
         number(step),
         percent(asked),
@@ -230,7 +228,7 @@ function scores(checks: FreezingRecord[]): Picture {
     summary: `Scores of ${counted(steps.size, "matrix", "matrices")} over ${counted(checks.length, "check")}, each until it froze (dot), on a logarithmic scale from ${number(Math.min(...all))} to ${number(Math.max(...all))}. ${
       levels.length
         ? `The threshold (dashed) went from ${number(levels[0])} to ${number(levels.at(-1))}.`
-        : "No threshold was taken."
+        : "No threshold was used."
     }`,
     legend: [
       ...groups.map((group) => ({
@@ -287,10 +285,13 @@ function scores(checks: FreezingRecord[]): Picture {
   };
 }
 
-/** What froze, when and why; nothing where the run has no freezing schedule. */
+/** Checks from which on a schedule has a course to draw; tables have fewer. */
+export const FEWEST_CHECKS = 3;
+
+/** What froze, when and why; nothing where the run has no freezing schedule, or too few checks to draw. */
 export function freezingPictures(checks: FreezingRecord[]): Picture[] {
   const steps = frozenSteps(checks);
-  if (!steps.size) return [];
+  if (!steps.size || checks.length < FEWEST_CHECKS) return [];
   const ofMatrices = checks.filter((check) => Object.keys(check.scores).length > 0);
   const scored = ofMatrices.some((check) => Object.values(check.scores).some((score) => score > 0));
   const frozenBlocks = frozenBlockSteps(checks);

@@ -43,11 +43,17 @@ ${picture.legend && html`<ul class="legend">${picture.legend.map(({ color, label
 `;
 }
 
+/** A setting's name breaks between its options, not within one: `rank 8` stays on a line. */
+function unbroken(head: string | number | undefined): Markup {
+  const parts = String(head ?? "").split(/(?<=,) /);
+  return html`${parts.map((part, i) => html`${i > 0 ? " " : ""}<span>${part}</span>`)}`;
+}
+
 /** A table that scrolls sideways by itself where it is wider than the page; `tabindex` lets the keyboard scroll it. */
 export function table({ caption, columns, rows }: Table): Markup {
   return html`<div class="scroll" role="region" aria-label="${caption}" tabindex="0"><table><caption>${caption}</caption>
 <thead><tr>${columns.map((column) => html`<th scope="col">${column}</th>`)}</tr></thead>
-<tbody>${rows.map(([head, ...cells]) => html`<tr><th scope="row">${head}</th>${cells.map((cell) => html`<td>${cell}</td>`)}</tr>\n`)}</tbody></table></div>`;
+<tbody>${rows.map(([head, ...cells]) => html`<tr><th scope="row">${unbroken(head)}</th>${cells.map((cell) => html`<td>${cell}</td>`)}</tr>\n`)}</tbody></table></div>`;
 }
 
 /**
@@ -108,6 +114,8 @@ table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabul
 caption { text-align: left; padding: .25rem 0; }
 th, td { padding: .2rem 1rem .2rem 0; border-bottom: 1px solid var(--rule); text-align: left; vertical-align: top; white-space: nowrap; }
 tbody th, td:last-child { white-space: normal; overflow-wrap: anywhere; min-width: 8rem; }
+tbody th { overflow-wrap: break-word; }
+tbody th span:not(:only-child) { white-space: nowrap; }
 th { font-weight: 600; }
 thead th { position: sticky; top: 0; background: var(--page); }
 .facts .scroll { max-height: none; }

@@ -51,26 +51,36 @@ export function dots(all: readonly Dot[], axis: Plot.ScaleOptions): Markup {
   });
 }
 
-/** Metrics of every setting on one task. */
+/** What bars are, in pictures that have some. @param seeds of a setting, at most */
+export const bars = (seeds: number): string =>
+  seeds > 1 ? ` Bars are one standard deviation over ${counted(seeds, "seed")} to each side.` : "";
+
+/** Metrics of every setting on one task; numbered, where their names are too long for an axis. */
 export function settingScores(results: TaskResults): Picture[] {
-  const { task, metric } = results;
+  const { task, metric, best } = results;
   const rows = results.rows.filter(({ score }) => score);
-  if (rows.length === 0 || rows.length > MOST_SETTINGS) return [];
-  const order = rows.toSorted((a, b) => a.score!.mean - b.score!.mean);
-  const shown = ({ setting, score }: SettingRow): string => `${spread(score!)} (${setting})`;
+  if (rows.length < 2 || rows.length > MOST_SETTINGS) return [];
+  const [least, ...more] = rows.map(({ score }) => score!).toSorted((a, b) => a.mean - b.mean);
+  const chosen = rows.find(({ setting }) => setting === best)?.score;
+  const numbered = rows.some(({ setting }) => shortened(setting) !== setting);
+  const nameOf = ({ setting }: SettingRow, i: number): string => (numbered ? String(i + 1) : setting);
   const metrics = [...new Set([metric, ...rows.flatMap(({ scores }) => Object.keys(scores))])];
   const all = metrics.flatMap((part) =>
-    rows.flatMap(({ setting, scores }): Dot[] => (scores[part] ? [{ label: setting, part, score: scores[part] }] : [])),
+    rows.flatMap((row, i): Dot[] => {
+      const score = row.scores[part];
+      return score ? [{ label: nameOf(row, i), part, score }] : [];
+    }),
   );
   return [
     {
       title: `Scores on ${task}`,
-      summary: `${metric} from ${shown(order[0]!)} to ${shown(order.at(-1)!)}. Dots are means over seeds, bars one standard deviation to each side.`,
+      summary: `${metric} from ${spread(least!)} to ${spread(more.at(-1)!)}${chosen ? `; the best setting, ${best}, has ${spread(chosen)}` : ""}.${bars(Math.max(...rows.map(({ score }) => score!.count)))}`,
       svg: dots(all, {}),
       numbers: {
         caption: `Mean ± standard deviation on ${task}`,
-        columns: ["setting", ...metrics, "seeds"],
-        rows: rows.map(({ setting, scores, score }) => [
+        columns: [...(numbered ? [""] : []), "setting", ...metrics, "seeds"],
+        rows: rows.map(({ setting, scores, score }, i) => [
+          ...(numbered ? [i + 1] : []),
           setting,
           ...metrics.map((name) => (scores[name] ? spread(scores[name]) : "–")),
           score!.count,

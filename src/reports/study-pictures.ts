@@ -4,10 +4,12 @@ import type { Interaction, MainEffect, SettingRow, TaskResults } from "../studie
 import { draw, labelRoom, shortened } from "./drawing.ts";
 import type { Picture } from "./page.ts";
 import { counted, number, prefixed, short, spread, tick } from "./quantities.ts";
-import { dots, settingScores } from "./setting-pictures.ts";
+import { bars, dots, settingScores } from "./setting-pictures.ts";
 
 /** Colours of the heat map in the page's style. */
 const SHADES = 6;
+/** Settings from which on lines through their values show more than a table. */
+const FEWEST_LINES = 4;
 /** Pairs of factors that are drawn at most. */
 const MOST_PAIRS = 10;
 
@@ -20,10 +22,10 @@ export function studyPictures(results: TaskResults): Picture[] {
   const varying = effects.filter(({ levels }) => levels.length > 1);
   return [
     ...settingScores(results),
-    // One factor by itself is what settings are told by.
-    ...(varying.length > 1 ? varying.map((effect) => mainEffect(effect, results)) : []),
+    // One factor alone is what settings are named by, and a value that one setting has is that setting.
+    ...(varying.length > 1 ? varying.filter(areMeans).map((effect) => mainEffect(effect, results)) : []),
     ...interactions
-      .filter(({ cells }) => cells.length > 3)
+      .filter(isGrid)
       .slice(0, MOST_PAIRS)
       .map((pair) => interaction(pair, results)),
     ...coordinates(results),
@@ -31,16 +33,26 @@ export function studyPictures(results: TaskResults): Picture[] {
   ];
 }
 
+/** Whether values have two settings or more each, on average. */
+const areMeans = ({ levels }: MainEffect): boolean =>
+  levels.reduce((sum, { configurations }) => sum + configurations, 0) >= 2 * levels.length;
+
+/** Whether most pairs of values were tried. */
+const isGrid = ({ cells }: Interaction): boolean => {
+  const [rows, columns] = [0, 1].map((i) => new Set(cells.map(({ levels }) => levels[i])).size);
+  return cells.length > 3 && 2 * cells.length >= rows! * columns!;
+};
+
 const whatScore = ({ metric }: TaskResults): string => metric;
 
 function mainEffect({ factor, levels }: MainEffect, results: TaskResults): Picture {
   const { task, direction } = results;
   const order = levels.toSorted((a, b) => (direction === "lowest" ? 1 : -1) * (a.score.mean - b.score.mean));
   const [first, last] = [order[0]!, order.at(-1)!];
-  const title = `${factor} by itself, ${task}`;
+  const title = `Effect of ${factor}, ${task}`;
   return {
     title,
-    summary: `Mean over all settings with each value: best ${first.level} (${spread(first.score)}), worst ${last.level} (${spread(last.score)}). Bars are one standard deviation over ${counted(first.score.count, "seed")} to each side.`,
+    summary: `Means over all settings with each value, from ${spread(last.score)} (${last.level}) to ${spread(first.score)} (${first.level}).${bars(first.score.count)}`,
     svg: dots(
       levels.map(({ level, score }) => ({ label: level, part: whatScore(results), score })),
       {},
@@ -74,7 +86,7 @@ function interaction({ factors: [a, b], cells }: Interaction, results: TaskResul
   const title = `${a} × ${b}, ${task}`;
   return {
     title,
-    summary: `Best where ${a} is ${chosen.levels[0]} and ${b} is ${chosen.levels[1]}: ${spread(chosen.score)}. Means over the other factors and seeds go from ${number(least)} to ${number(most)}.`,
+    summary: `Means over the other factors and seeds, from ${number(least)} to ${number(most)}. The ${direction}, ${spread(chosen.score)}, is at ${a} ${chosen.levels[0]}, ${b} ${chosen.levels[1]}.`,
     legend: Array.from({ length: most > least ? SHADES : 1 }, (_, k) => ({
       color: `var(--heat-${k})`,
       label: `${number(Number((least + (k * (most - least)) / SHADES).toPrecision(3)))} and more`,
@@ -124,7 +136,7 @@ function coordinates(results: TaskResults): Picture[] {
     (name) => new Set(rows.map(({ values }) => values[name])).size > 1,
   );
   const scored = rows.filter(({ score, heldOut }) => score ?? heldOut);
-  if (factors.length < 2 || scored.length < 2) return [];
+  if (factors.length < 2 || scored.length < FEWEST_LINES) return [];
   const of = ({ score, heldOut }: SettingRow): number => (score ?? heldOut)!.mean;
   const [least, most] = [Math.min(...scored.map(of)), Math.max(...scored.map(of))];
   const place = (value: number): number => (most > least ? (value - least) / (most - least) : 0.5);
@@ -170,7 +182,7 @@ function coordinates(results: TaskResults): Picture[] {
   return [
     {
       title,
-      summary: `${counted(scored.length, "setting")}, each a line through its values to its ${score}, from ${number(least)} to ${number(most)}; the deeper the blue, the higher.`,
+      summary: `Each of ${counted(scored.length, "setting")} is a line through its values to its ${score}, from ${number(least)} to ${number(most)}. A deeper blue is a higher score.`,
       legend: present.map((name) => ({ color: colors[name] ?? "var(--heat-4)", label: name })),
       svg: draw({
         height: crowded ? 340 : 280,
@@ -290,7 +302,7 @@ function tradeOffs(results: TaskResults): Picture[] {
     return [
       {
         title,
-        summary: `${counted(points.length, "setting")} by their numbers in the table, from ${shown(least)} to ${shown(most)}${log ? ", on a logarithmic scale" : ""}. Bars are one standard deviation over seeds to each side.`,
+        summary: `${counted(points.length, "setting")}, numbered as in the table, from ${shown(least)} to ${shown(most)}${log ? ", on a logarithmic scale" : ""}.${bars(Math.max(...points.map(({ score: { count } }) => count)))}`,
         svg: draw({
           height: 240,
           x: { label: axis, tickFormat: tick, ticks: 4, nice: true, ...(log && { type: "log" }) },

@@ -116,23 +116,25 @@ export function summaryOf(results: TaskResults): string {
   const row = rows.find(({ setting }) => setting === best);
   if (!row) return `${task}: no setting has finished with all its seeds.`;
   const score = spread((reportedSeparately ? row.heldOut : row.score)!);
-  const what = reportedSeparately ? `; on the data that played no part in the choice it has ${spread(row.score!)}` : "";
+  const what = reportedSeparately
+    ? `; on the validation examples, which played no part in the choice, it has ${spread(row.score!)}`
+    : "";
   const where = reportedSeparately ? " on the held-out examples" : "";
   const of = counted(row.trials.finished, "seed");
-  const first = `${task}: the ${direction} ${metric}${where}, ${score} over ${of}, is that of ${best}${what}.`;
+  const first = `${task}: ${best} is best, with the ${direction} ${metric}${where}, ${score} over ${of}${what}.`;
   if (ties.length > 0) {
     const losses = [best, ...ties].map((name) => rows.find(({ setting }) => setting === name)!.heldOutLoss);
-    const decides = new Set(losses).size > 1 ? `; of these ${best} has the lowest loss` : "";
-    return `${first} ${ties.join(" and ")} ${ties.length > 1 ? "have" : "has"} the same${decides}.`;
+    const decides = new Set(losses).size > 1 ? `; ${best} has the lowest loss of these` : "";
+    return `${first} It ties with ${ties.join("; ")}${decides}.`;
   }
   if (!next?.difference) return first;
   const { mean, deviation, count } = next.difference;
-  if (deviation === undefined) return `${first} One seed says nothing of chance.`;
+  if (deviation === undefined) return `${first} One seed cannot tell this from chance.`;
   const verdict = isBeyondChance(next.difference)
     ? "more than chance between seeds explains"
     : "no more than chance between seeds explains";
   const error = deviation / Math.sqrt(count);
-  return `${first} ${next.setting} comes next; the scores of the two differ by ${number(mean)} (standard error ${number(error)}), ${verdict}.`;
+  return `${first} Next is ${next.setting}; the two scores differ by ${number(mean)} (standard error ${number(error)}), ${verdict}.`;
 }
 
 /** All trials, one a row. */
@@ -233,7 +235,7 @@ export function studyMarkdown(results: StudyResults): string {
       effects.length < 2
         ? []
         : [
-            `## What each factor does by itself: ${task}, ${metric}`,
+            `## Effect of each factor: ${task}, ${metric}`,
             markdownTable([
               ["factor", "value", metric, "settings"],
               ...effects.flatMap(({ factor, levels }) =>
@@ -260,7 +262,7 @@ function freezingParts({ orders, agreements }: StudyResults["freezing"]): string
   if (orders.length === 0) return [];
   const { rows, agreementRows } = freezingTables({ orders, agreements });
   return [
-    "## In which order matrices froze",
+    "## Order in which matrices froze",
     markdownTable(rows),
     "Spearman's rank correlation of the step at which each matrix froze, between every two seeds, as mean ± deviation over pairs; then the kinds of matrices from the first to freeze to the last, with their mean place in the order (0 the first, 1 the last).",
     ...(agreementRows.length > 1 ? [markdownTable(agreementRows)] : []),

@@ -5,7 +5,7 @@ import type { ScoredTrial } from "../studies/scored-trial.ts";
 import { grouped } from "../studies/statistics.ts";
 import type { StudyResults } from "../studies/study-results.ts";
 import { boundaryPaths } from "./block-pictures.ts";
-import { averagePattern } from "./freezing-pictures.ts";
+import { averagePattern, FEWEST_CHECKS } from "./freezing-pictures.ts";
 import { type Picture, page, type Table } from "./page.ts";
 import { counted } from "./quantities.ts";
 import { content } from "./run-page.ts";
@@ -45,7 +45,7 @@ export async function writeStudyPages(
   }
 }
 
-/** The page of a study, or of runs compared by themselves. @param trials that the results are of */
+/** The page of a study, or of a comparison of runs. @param trials that the results are of */
 export function renderStudy(results: StudyResults, trials: readonly ScoredTrial[]): string {
   const { title, about = "", notes, tasks } = results;
   const pictures = [...tasks.flatMap(studyPictures), ...relativeCosts(results), ...patterns(trials)];
@@ -67,15 +67,15 @@ function freezing({ freezing: { orders, agreements } }: StudyResults): Table[] {
   if (orders.length === 0) return [];
   const { rows, agreementRows } = freezingTables({ orders, agreements });
   return [
-    asTable("In which order matrices froze, and how far seeds agree", rows),
-    ...(agreementRows.length > 1 ? [asTable("How far settings agree", agreementRows)] : []),
+    asTable("Order in which matrices froze, and agreement between seeds", rows),
+    ...(agreementRows.length > 1 ? [asTable("Agreement between settings", agreementRows)] : []),
   ];
 }
 
 /** When each matrix froze, as the paper's figure, over the seeds of each setting, and which blocks froze when. */
 function patterns(trials: readonly ScoredTrial[]): Picture[] {
   const compared = trials.filter(({ status, stage }) => status === "finished" && stage === undefined);
-  const froze = compared.filter(({ records }) => records!.freezing.length > 0);
+  const froze = compared.filter(({ records }) => records!.freezing.length >= FEWEST_CHECKS);
   const byLabel = [...grouped(froze, ({ setting, task }) => `${setting} on ${task}`)];
   return byLabel.slice(0, MOST_PATTERNS).flatMap(([label, of]) => {
     const runs = of.map(({ seed, records }) => {

@@ -12,7 +12,7 @@ const mostPoints = 150;
 /** How many steps stand behind a point, said in a table's caption. */
 const binning = (steps: StepRecord[], what: string) => {
   const size = Math.ceil(steps.length / mostPoints);
-  return size > 1 ? `${what} of every ${size} steps` : `${what} of every step`;
+  return size > 1 ? `${what} of every ${size} steps` : `${what} of each step`;
 };
 
 function loss(steps: StepRecord[], evaluations: EvaluationRecord[]): Picture {
@@ -67,7 +67,7 @@ function metrics(evaluations: EvaluationRecord[]): Picture {
       .map((name) => {
         const of = points.filter(({ metric }) => metric === name);
         const best = bestOf(name, of, ({ value }) => value);
-        if (!best) return `${name} was no number after any epoch.`;
+        if (!best) return `${name} could not be computed after any epoch.`;
         return `${name} was ${bestIs(name)}, ${number(best.value)}, after epoch ${number(best.epoch)} and ${number(of.at(-1)!.value)} at the end.`;
       })
       .join(" "),
@@ -98,11 +98,7 @@ function trainable(steps: StepRecord[]): Picture {
   const shown = bins(changes, mostPoints).map((bin) => bin[0]!);
   return {
     title,
-    summary: `${
-      changes.length === 1
-        ? `${number(first.trainable)} throughout`
-        : `From ${number(first.trainable)} to ${number(last.trainable)}, ${number(Math.round(mean(steps.map(({ trainable }) => trainable))))} on average`
-    }; the head is not counted.`,
+    summary: `From ${number(first.trainable)} to ${number(last.trainable)}, ${number(Math.round(mean(steps.map(({ trainable }) => trainable))))} on average, without the head.`,
     svg: draw({
       height: 240,
       x: { label: "step" },
@@ -142,12 +138,12 @@ function stepTimes(steps: StepRecord[], checks: FreezingRecord[]): Picture {
   );
   const [first, last] = [stages[0]!, stages.at(-1)!];
   const blocksFreeze = last.frozenBlocks > 0;
-  const title = "Seconds a step";
+  const title = "Seconds per step";
   return {
     title,
     summary:
       stages.length > 1
-        ? `A step took ${duration(first.seconds)} (median) with ${counted(first.frozen, "matrix", "matrices")} frozen, ${duration(last.seconds)} with ${number(last.frozen)}${blocksFreeze ? ` and ${counted(last.frozenBlocks, "block")} frozen` : ""}. Upright lines: matrices froze${blocksFreeze ? " or blocks frozen" : ""}.`
+        ? `A step took ${duration(first.seconds)} (median) with ${counted(first.frozen, "matrix", "matrices")} frozen, ${duration(last.seconds)} with ${number(last.frozen)}${blocksFreeze ? ` and ${counted(last.frozenBlocks, "block")} frozen` : ""}. Vertical lines mark where matrices${blocksFreeze ? " or blocks" : ""} froze.`
         : `A step took ${duration(first.seconds)} (median).`,
     svg: draw({
       height: 240,
@@ -161,7 +157,7 @@ function stepTimes(steps: StepRecord[], checks: FreezingRecord[]): Picture {
     }),
     numbers: {
       caption: `Median seconds of a step, by matrices frozen${blocksFreeze ? " and blocks frozen" : ""}`,
-      columns: ["matrices frozen", ...(blocksFreeze ? ["blocks frozen"] : []), "steps", "seconds a step"],
+      columns: ["matrices frozen", ...(blocksFreeze ? ["blocks frozen"] : []), "steps", "seconds per step"],
       rows: stages.map(({ frozen, frozenBlocks, count, seconds }) => [
         number(frozen),
         ...(blocksFreeze ? [number(frozenBlocks)] : []),
@@ -172,15 +168,16 @@ function stepTimes(steps: StepRecord[], checks: FreezingRecord[]): Picture {
   };
 }
 
-/** Curves of one run's training: those for which there is a record yet. */
+/** Curves of one run's training: those that have two points or more, and that are not flat. */
 export function trainingPictures({
   steps,
   evaluations,
   freezing,
 }: Pick<RunRecords, "steps" | "evaluations" | "freezing">): Picture[] {
   return [
-    ...(steps.length ? [loss(steps, evaluations)] : []),
-    ...(evaluations.length ? [metrics(evaluations)] : []),
-    ...(steps.length ? [trainable(steps), stepTimes(steps, freezing)] : []),
+    ...(steps.length > 1 ? [loss(steps, evaluations)] : []),
+    ...(evaluations.length > 1 ? [metrics(evaluations)] : []),
+    ...(new Set(steps.map(({ trainable }) => trainable)).size > 1 ? [trainable(steps)] : []),
+    ...(steps.length > 1 ? [stepTimes(steps, freezing)] : []),
   ];
 }

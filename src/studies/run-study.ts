@@ -296,20 +296,25 @@ export interface HeldOutScore {
   loss: number;
 }
 
-/** A trial's best score on its held-out examples, and the lowest loss there, of its first `epochs` epochs. */
+/**
+ * A trial's score on its held-out examples, and the lowest loss there: of the adapter that it keeps, where it has finished, else
+ * the best of its evaluations.
+ * @param epochs those of its first `epochs` epochs alone, to compare trials of other lengths
+ */
 export function heldOutScore(
   { records }: { records?: RunRecords | undefined },
   study: Pick<Study, "metric" | "direction">,
-  epochs = Number.POSITIVE_INFINITY,
+  epochs?: number,
 ): HeldOutScore | undefined {
-  const trained = (records?.evaluations ?? []).filter(({ epoch }) => epoch > 0 && epoch <= epochs);
+  const trained = (records?.evaluations ?? []).filter(({ epoch }) => epoch > 0 && epoch <= (epochs ?? epoch));
   const metric = study.metric ?? Object.keys(trained[0]?.metrics ?? {})[0];
   if (metric === undefined) return undefined;
   const scores = trained.flatMap(({ metrics }) => metrics[metric] ?? []);
   if (scores.length === 0) return undefined;
+  const kept = epochs === undefined ? records?.result?.metrics[metric] : undefined;
   return {
     metric,
-    score: scores.toSorted(orderOf(study, metric))[0]!,
+    score: kept ?? scores.toSorted(orderOf(study, metric))[0]!,
     loss: Math.min(...trained.map(({ loss }) => loss ?? Number.POSITIVE_INFINITY)),
   };
 }

@@ -185,15 +185,28 @@ describe("help", () => {
   const commands = [
     "",
     "demo",
+    "init",
     "train",
     "evaluate",
     "predict",
+    "classify",
+    "label",
+    "suggest",
+    "check",
+    "chat",
+    "serve",
+    "web",
+    "embed",
+    "search",
+    "mine",
     "export",
     "compare",
+    "tune",
     "study",
+    "work",
+    "estimate",
     "params",
     "report",
-    "web",
     "info",
   ];
   test.each(commands)("of `aflora %s` is at most 100 columns wide, and ends in two examples", async (command) => {
@@ -220,7 +233,7 @@ describe("help", () => {
     expect(short.stdout).toMatch(
       /\nData:\n {2}--train <.*\nModel and method:\n {2}--model <.*\nTraining:\n {2}--epochs </s,
     );
-    expect(short.stdout).not.toContain("papers published");
+    expect(short.stdout).not.toContain("To reproduce published results");
     expect(long.stdout).toMatch(/\nTo reproduce published results:\n {2}--preset <.*--beta1 <.*\nExamples:/s);
   });
 

@@ -43,7 +43,7 @@ describe("of one run", () => {
       "Loss",
       "Validation metrics",
       "Trainable parameters",
-      "Seconds a step",
+      "Seconds per step",
       "Iterations until frozen",
       "Freezing schedule r(t)",
       "Freezing scores and threshold",
@@ -102,7 +102,7 @@ describe("of one run", () => {
 
   test("shows no freezing where there is none", () => {
     const page = parsed([records({ method: "lora" })]);
-    expect(titles(page)).toEqual(["Loss", "Validation metrics", "Trainable parameters", "Seconds a step"]);
+    expect(titles(page)).toEqual(["Loss", "Validation metrics", "Seconds per step"]);
   });
 
   test("of embeddings shows scores before and after training, and what gained and lost", () => {
@@ -139,13 +139,17 @@ describe("of one run", () => {
     const { result: _, ...begun } = records();
     const nothing = { ...begun, steps: [], evaluations: [], freezing: [] };
     expect(titles(parsed([nothing]))).toEqual([]);
-    const page = parsed([{ ...nothing, steps: begun.steps.slice(0, 1), freezing: begun.freezing.slice(0, 1) }]);
+    const first = (steps: number, checks: number) =>
+      parsed([{ ...nothing, steps: begun.steps.slice(0, steps), freezing: begun.freezing.slice(0, checks) }]);
+    // One point is no curve, two checks are no course.
+    expect(titles(first(1, 2))).toEqual([]);
+    const page = first(2, 3);
     expect(titles(page)).toEqual([
       "Loss",
-      "Trainable parameters",
-      "Seconds a step",
+      "Seconds per step",
       "Iterations until frozen",
       "Freezing schedule r(t)",
+      "Freezing scores and threshold",
     ]);
     expect(page.body.textContent).not.toMatch(/NaN|undefined|Infinity/);
     expect(figure(page, "Iterations until frozen").textContent).toContain("None of 24 matrices has frozen");
@@ -262,7 +266,7 @@ describe("of several runs", () => {
     const error = runs.map(({ result }) => result!.metrics.mean_squared_error!);
     const best = error[1]! < error[0]! ? 1 : 0;
     expect(parsed(runs).querySelector("main > p")!.textContent).toContain(
-      `the lowest mean_squared_error, ${Number(error[best]!.toPrecision(4))} over 1 seed, is that of ${["lora", "head"][best]}.`,
+      `${["lora", "head"][best]} is best, with the lowest mean_squared_error, ${Number(error[best]!.toPrecision(4))} over 1 seed.`,
     );
   });
 

@@ -136,7 +136,7 @@ test("the lowest error is the best; errors and correlations have no average", ()
   const { tasks, settings } = compared(runs);
   expect(tasks[0]).toMatchObject({ metric: "mean_squared_error", direction: "lowest", best: "head", ties: [] });
   expect(summaryOf(tasks[0]!)).toMatch(
-    /^custom\.csv: the lowest mean_squared_error, 0\.2 over 1 seed, is that of head\./,
+    /^custom\.csv: head is best, with the lowest mean_squared_error, 0\.2 over 1 seed\./,
   );
   expect(settings.rows[0]!.average!.mean).toBe(0.4);
   const mixed = runs.flatMap((of) => [of, run(of.result.method, "rte", 1, { accuracy: 0.5 })]);
@@ -147,7 +147,7 @@ test("settings with the same score are all named", () => {
   const of = (method: string, accuracy: number) => run(method, "rte", 1, { accuracy });
   const [task] = compared([of("lora", 0.8), of("head", 0.7), of("aflora", 0.8)]).tasks;
   expect([task!.best, task!.ties]).toEqual(["lora", ["aflora"]]);
-  expect(summaryOf(task!)).toBe("rte: the highest accuracy, 0.8 over 1 seed, is that of lora. aflora has the same.");
+  expect(summaryOf(task!)).toBe("rte: lora is best, with the highest accuracy, 0.8 over 1 seed. It ties with aflora.");
 });
 
 test("the best is compared with the next seed by seed", () => {
@@ -159,7 +159,7 @@ test("the best is compared with the next seed by seed", () => {
   expect(task!.next!.setting).toBe("head");
   expect(task!.next!.difference!.mean).toBeCloseTo(0.1, 12);
   expect(task!.next!.difference!.deviation).toBeCloseTo(0.01, 12);
-  expect(summaryOf(task!)).toMatch(/head comes next; .* more than chance between seeds explains\.$/);
+  expect(summaryOf(task!)).toMatch(/Next is head; .* more than chance between seeds explains\.$/);
 });
 
 test("a run whose metric is no number, which JSON writes as null, is left out of that metric and of the average", () => {

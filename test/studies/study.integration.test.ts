@@ -258,7 +258,7 @@ describe("a grid", () => {
     );
     expect(csv).toHaveLength(9);
     const page = renderStudy(first.results, trialsOfStudy(first.plan, first.outcome));
-    for (const title of ["rank by itself", "rank × learningRate", "All settings", "Score and trainable parameters"]) {
+    for (const title of ["Effect of rank", "rank × learningRate", "All settings", "Score and trainable parameters"]) {
       expect(page).toContain(title);
     }
     expect(page).not.toMatch(/NaN|undefined|Infinity/);
@@ -272,7 +272,8 @@ describe("a grid", () => {
     const chosenWith = (losses: number[]) => {
       const trials = outcome.trials.map((trial, i) => {
         const evaluations = [{ ...trial.records!.evaluations.at(-1)!, metrics: { accuracy: 0.5 }, loss: losses[i]! }];
-        return { ...trial, records: { ...trial.records!, evaluations } };
+        const result = { ...trial.records!.result!, metrics: { accuracy: 0.5 } };
+        return { ...trial, records: { ...trial.records!, evaluations, result } };
       });
       const [{ best, ties }] = resultsOf(plan, { ...outcome, trials }).tasks as [TaskResults];
       return { best, ties };

@@ -18,7 +18,7 @@ const EXAMPLES = [
   'echo "What is 17 plus 25?" | aflora chat --run runs/gsm8k',
 ];
 
-const HELP = "/reset forgets what was said, /exit or Ctrl-D ends; Ctrl-C ends an answer";
+const HELP = "/reset clears the conversation, Ctrl-C stops an answer, and /exit or Ctrl-D quits";
 
 /** `aflora chat` */
 export function chatCommand(): Command {

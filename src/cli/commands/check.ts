@@ -30,8 +30,9 @@ const EXAMPLES = [
   "aflora check --train train.csv --validation held.csv --output problems.csv",
 ];
 
-const NOTE = `Fits a linear head on a frozen encoder and predicts each row with a head that was not fitted to it. Shows the labels that this
-prediction contradicts most. The prediction can be wrong: look at a row before you change its label.`;
+const NOTE = `Fits a linear head on a frozen encoder and predicts each row with a head that was not fitted to it.
+Shows the labels that this prediction contradicts most. The prediction can be wrong: look at a row
+before you change its label.`;
 
 /** Rows of each kind that are shown; --output has all. */
 const SHOWN = 10;

@@ -9,8 +9,8 @@ import { packageVersion } from "../version.ts";
 
 const EXAMPLES = ["aflora init classification", "aflora init search my-search", "aflora init chat my-chat"];
 
-const NOTE =
-  "A project has train.ts, predict.ts, example data and a package.json. chat downloads a model from the Hugging Face hub.";
+const NOTE = `A project has train.ts, predict.ts, example data and a package.json. chat downloads a model from
+the Hugging Face hub.`;
 
 const inPackage = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 
@@ -40,7 +40,7 @@ export function initCommand(): Command {
   });
 }
 
-/** What a project has beside its programs: plain `npm install` must not download onnxruntime-node's CUDA files. */
+/** What a project has beside its programs: installing must not download onnxruntime-node's CUDA files. */
 function settingsOf(directory: string): Record<string, string> {
   const manifest = {
     name: basename(directory)
@@ -51,7 +51,7 @@ function settingsOf(directory: string): Record<string, string> {
     scripts: { train: "tsx train.ts", predict: "tsx predict.ts" },
     dependencies: { aflora: specifier() },
     devDependencies: { "@types/node": "^20.19.0", tsx: "^4.23.0", typescript: "^6.0.0" },
-    // npm 11 runs no other scripts; npm 10 reads .npmrc.
+    // npm 11 runs no other scripts; npm 10 reads .npmrc, and pnpm its own file.
     allowScripts: { aflora: false, "onnxruntime-node": false, esbuild: true, protobufjs: false },
   };
   const compiler = { module: "nodenext", target: "es2023", strict: true, noEmit: true, types: ["node"] };
@@ -59,6 +59,7 @@ function settingsOf(directory: string): Record<string, string> {
     "package.json": `${JSON.stringify(manifest, null, 2)}\n`,
     "tsconfig.json": `${JSON.stringify({ compilerOptions: compiler }, null, 2)}\n`,
     ".npmrc": "onnxruntime-node-install=skip\n",
+    "pnpm-workspace.yaml": "allowBuilds:\n  esbuild: true\n  onnxruntime-node: false\n",
     ".gitignore": "node_modules/\nruns/\n",
   };
 }

@@ -23,10 +23,11 @@ const EXAMPLES = [
   "aflora train --train labelled.csv --text message",
 ];
 
-const NOTE = `Asks any OpenAI-compatible server (Ollama, llama.cpp, vLLM, aflora serve or a cloud service) for the label of each row.
-It sends the texts to that server. If an answer is not one of the labels, it asks once more; rows that still have no label go
-to OUTPUT.unsure.csv. It saves each answer in OUTPUT.answers.jsonl: after Ctrl-C or a failure, run the same command again to
-continue. It reads the key from an environment variable and never writes it to a file.`;
+const NOTE = `Asks any OpenAI-compatible server (Ollama, llama.cpp, vLLM, aflora serve or a cloud service) for
+the label of each row, and so sends the texts there. If an answer is not one of the labels, it asks
+once more; rows that still have no label go to OUTPUT.unsure.csv. It saves each answer in
+OUTPUT.answers.jsonl: after Ctrl-C or a failure, run the same command again to continue. It reads
+the key from an environment variable and never writes it to a file.`;
 
 /** Where an OpenAI client looks for its key. */
 const USUAL_KEY = "OPENAI_API_KEY";

@@ -23,9 +23,10 @@ const EXAMPLES = [
   "aflora suggest --run runs/tickets --pool rows.csv --text message",
 ];
 
-const NOTE = `Chooses rows that differ from each other and about which a model is uncertain: a run's model (--run), or a linear head fitted
-to your labelled rows (--train). Without a model it chooses rows that differ, which suits a start without labels.
-Label the chosen rows, append them to the labelled ones, and run the command again.`;
+const NOTE = `Chooses rows that differ from each other and about which a model is uncertain: a run's model
+(--run), or a linear head fitted to your labelled rows (--train). Without a model it chooses rows
+that differ, which suits a start without labels. Label the chosen rows, append them to the labelled
+ones, and run the command again.`;
 
 interface Given {
   pool: string;

@@ -13,8 +13,8 @@ const EXAMPLES = [
   "AFLORA_QUEUE=rediss://:password@lab.example:6380 aflora work --threads 4",
 ];
 
-const NOTE =
-  "Reads data and models at the study's paths, relative to this folder. Ctrl-C returns the trial to the queue.";
+const NOTE = `Reads data and models at the study's paths, relative to this folder. Ctrl-C returns the trial to
+the queue.`;
 
 /** Where the queue is, where no flag says so: flags show in a list of processes, with passwords. */
 const QUEUE_VARIABLE = "AFLORA_QUEUE";
