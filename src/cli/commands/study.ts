@@ -17,8 +17,8 @@ const EXAMPLES = [
   "aflora study --vary learningRate=0.001,0.004,0.016 --vary rank=4,8 --search halving --train tickets.csv --text message --label team",
 ];
 
-const NOTE =
-  "Run the same command again to continue an interrupted study. After a change, the trials that still fit are kept.";
+const NOTE = `Run the same command again to continue an interrupted study. After a change, it keeps the trials
+that still fit.`;
 
 const EVERYDAY = [
   ...["vary", "search", "trials", "model", "method", "task", "data", "train", "validation"],
