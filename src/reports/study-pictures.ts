@@ -37,10 +37,10 @@ export function studyPictures(results: TaskResults): Picture[] {
 const areMeans = ({ levels }: MainEffect): boolean =>
   levels.reduce((sum, { configurations }) => sum + configurations, 0) >= 2 * levels.length;
 
-/** Whether most pairs of values were tried. */
+/** Whether three quarters of the pairs of values were tried, or more. */
 const isGrid = ({ cells }: Interaction): boolean => {
   const [rows, columns] = [0, 1].map((i) => new Set(cells.map(({ levels }) => levels[i])).size);
-  return cells.length > 3 && 2 * cells.length >= rows! * columns!;
+  return cells.length > 3 && 4 * cells.length >= 3 * rows! * columns!;
 };
 
 const whatScore = ({ metric }: TaskResults): string => metric;
@@ -182,7 +182,7 @@ function coordinates(results: TaskResults): Picture[] {
   return [
     {
       title,
-      summary: `Each of ${counted(scored.length, "setting")} is a line through its values to its ${score}, from ${number(least)} to ${number(most)}. A deeper blue is a higher score.`,
+      summary: `Each of ${counted(scored.length, "setting")} is a line through its values to its ${score}, from ${number(least)} to ${number(most)}. The stronger a line, the higher its score.`,
       legend: present.map((name) => ({ color: colors[name] ?? "var(--heat-4)", label: name })),
       svg: draw({
         height: crowded ? 340 : 280,

@@ -22,8 +22,9 @@ import {
   trialTable,
 } from "./study-tables.ts";
 
-/** Settings whose freezing pattern is drawn at most. */
+/** Settings whose freezing pattern is drawn at most: of several seeds, and of one. */
 const MOST_PATTERNS = 6;
+const MOST_OF_ONE = 2;
 
 /** Writes a study's numbers into its folder: `report.html`, `study.md`, `study.json` and `study.csv`, each whole or not at all. */
 export async function writeStudyPages(
@@ -77,7 +78,8 @@ function patterns(trials: readonly ScoredTrial[]): Picture[] {
   const compared = trials.filter(({ status, stage }) => status === "finished" && stage === undefined);
   const froze = compared.filter(({ records }) => records!.freezing.length >= FEWEST_CHECKS);
   const byLabel = [...grouped(froze, ({ setting, task }) => `${setting} on ${task}`)];
-  return byLabel.slice(0, MOST_PATTERNS).flatMap(([label, of]) => {
+  const shown = byLabel.length <= MOST_OF_ONE ? byLabel : byLabel.filter(([, { length }]) => length > 1);
+  return shown.slice(0, MOST_PATTERNS).flatMap(([label, of]) => {
     const runs = of.map(({ seed, records }) => {
       const { freezing: checks, result } = records!;
       return { seed, records: checks, lastStep: result!.steps - 1 };
