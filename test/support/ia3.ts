@@ -6,7 +6,7 @@ import { targetModules } from "../../src/methods/options.ts";
 import { selectModules } from "../../src/methods/target-modules.ts";
 
 const options = z.object({
-  targetModules: targetModules.describe("attention layers whose outputs are scaled; key and value where absent"),
+  targetModules: targetModules.describe("attention layers whose outputs are scaled; key and value by default"),
 });
 
 /**
