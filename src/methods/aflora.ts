@@ -43,7 +43,9 @@ const options = z.object({
     .int()
     .positive()
     .optional()
-    .describe("steps between two checks of the freezing schedule (default: 10, or a tenth of the steps of a run of less than 100)"),
+    .describe(
+      "steps between two checks of the freezing schedule (default: 10, or a tenth of the steps of a run of less than 100)",
+    ),
   freezeCurve: z
     .enum(["cubic", "quadratic"])
     .default("cubic")
