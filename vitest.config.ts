@@ -31,6 +31,7 @@ export default defineConfig({
     // For what hangs alone: a busy machine takes a multiple of a quiet one's time.
     testTimeout: 600_000,
     hookTimeout: 600_000,
+    expect: { poll: { timeout: 300_000 } },
     // Two workers: each test file runs ONNX Runtime with a thread of its own.
     maxWorkers: 2,
   },

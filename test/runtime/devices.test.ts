@@ -36,36 +36,31 @@ async function stepOn(device: DeviceName, base: Base, format: BaseFormat): Promi
 }
 
 describe("devices", () => {
-  test.for(BASE_FORMATS)(
-    "webgpu gives the CPU's loss and gradients, %s",
-    // A software device takes most of a minute to compile its shaders.
-    { timeout: 300_000 },
-    async (format, context) => {
-      const base = await smallBert();
-      const expected = await stepOn("cpu", base, format);
-      let found: StepOutcome;
-      try {
-        found = await stepOn("webgpu", base, format);
-      } catch (error) {
-        // Only the device may be missing: a sentence about anything else is a failure.
-        if (error instanceof UserError && /^device "webgpu" cannot be used/.test(error.message))
-          context.skip(error.message);
-        throw error;
+  test.for(BASE_FORMATS)("webgpu gives the CPU's loss and gradients, %s", async (format, context) => {
+    const base = await smallBert();
+    const expected = await stepOn("cpu", base, format);
+    let found: StepOutcome;
+    try {
+      found = await stepOn("webgpu", base, format);
+    } catch (error) {
+      // Only the device may be missing: a sentence about anything else is a failure.
+      if (error instanceof UserError && /^device "webgpu" cannot be used/.test(error.message))
+        context.skip(error.message);
+      throw error;
+    }
+    expect(Math.abs(found.loss / expected.loss - 1)).toBeLessThan(1e-3);
+    expect([...found.gradients.keys()]).toEqual([...expected.gradients.keys()]);
+    for (const [name, { data: gradient }] of expected.gradients) {
+      // A number between two steps may be rounded up here and down there.
+      if (format !== "float32") {
+        expect(cosine(found.gradients.get(name)!, { data: gradient }), name).toBeGreaterThan(0.999);
+        continue;
       }
-      expect(Math.abs(found.loss / expected.loss - 1)).toBeLessThan(1e-3);
-      expect([...found.gradients.keys()]).toEqual([...expected.gradients.keys()]);
-      for (const [name, { data: gradient }] of expected.gradients) {
-        // A number between two steps may be rounded up here and down there.
-        if (format !== "float32") {
-          expect(cosine(found.gradients.get(name)!, { data: gradient }), name).toBeGreaterThan(0.999);
-          continue;
-        }
-        const scale = Math.max(...gradient.map(Math.abs));
-        const worst = Math.max(...gradient.map((value, i) => Math.abs(value - found.gradients.get(name)!.data[i]!)));
-        expect(worst / scale, name).toBeLessThan(1e-3);
-      }
-    },
-  );
+      const scale = Math.max(...gradient.map(Math.abs));
+      const worst = Math.max(...gradient.map((value, i) => Math.abs(value - found.gradients.get(name)!.data[i]!)));
+      expect(worst / scale, name).toBeLessThan(1e-3);
+    }
+  });
 
   test("a device that is missing is the user's mistake, in one sentence", async (context) => {
     if (!availableDevices().includes("cuda")) {
