@@ -84,7 +84,7 @@ function modelFor({ model: name, rows, length }: PageStepRequest, format: BaseFo
 async function profileOf(request: PageStepRequest, format: BaseFormat, runtime: Runtime): Promise<string> {
   const { model, objective, batch } = modelFor(request, format);
   const step = writeStep(model, objective, { dropout: true });
-  const compiled = await runtime.compile(step.outputs, model.weights, "profile");
+  const compiled = await runtime.compile(step.outputs, model.weights, { profile: "profile" });
   const laidOut = layOut(step.streams, batch);
   const inputs = {
     ...laidOut.inputs,

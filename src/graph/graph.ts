@@ -1,5 +1,5 @@
 import type { Dimension, Shape } from "./dimension.ts";
-import type { DataType } from "./tensor.ts";
+import type { DataType, TensorData } from "./tensor.ts";
 
 /** ONNX's codes of element types. */
 export const ELEMENT_TYPE: Readonly<Record<DataType, number>> = {
@@ -52,6 +52,11 @@ export interface Op<Inputs extends readonly Value[] = readonly Value[], Attrs ex
   /** The same in plainer nodes, for devices that have no kernel of the first form's. */
   plainOnnx?(node: GraphNode<Inputs, Attrs>, emitter: OnnxEmitter): void;
   /**
+   * The same of weights that are constants, laid out once for this product, for graphs that only answer.
+   * @returns whether it could be written so
+   */
+  packedOnnx?(node: GraphNode<Inputs, Attrs>, emitter: OnnxEmitter): boolean;
+  /**
    * Gradient rule: given the gradient of the result, those of the inputs, absent for an input to which none flows.
    * Broadcasting is undone, and what nobody reads dropped, by `gradients`. Absent for ops through which none flows.
    */
@@ -72,6 +77,10 @@ export interface OnnxEmitter {
   int64(values: readonly number[]): string;
   /** Adds (once) a constant of shape `[]` and returns its name. */
   scalar(dtype: DataType, value: number): string;
+  /** Adds (once) a constant and returns its name. */
+  tensor(name: string, dtype: DataType, shape: readonly number[], data: TensorData): string;
+  /** The elements of a leaf whose weight is embedded. */
+  dataOf(weight: Value): TensorData;
   /** Name of a one-dimensional int64 tensor that holds `shape`, symbols read from the inputs that carry them. */
   shapeTensor(shape: Shape): string;
 }

@@ -10,7 +10,7 @@ import {
 } from "./graph.ts";
 import { MODEL } from "./onnx-schema.ts";
 import { encodeMessage } from "./protobuf-message.ts";
-import type { DataType, Tensors } from "./tensor.ts";
+import type { DataType, TensorData, Tensors } from "./tensor.ts";
 
 const ARRAY: Record<DataType, (data: readonly number[]) => ArrayBufferView> = {
   float32: (data) => Float32Array.from(data),
@@ -34,21 +34,32 @@ interface NodeMessage {
   attribute: object[];
 }
 
+interface TensorMessage {
+  name: string;
+  dims: readonly number[];
+  dataType: number;
+  rawData: Uint8Array;
+}
+
 /** Collects the messages of an ONNX graph while ops emit their nodes. */
 class Encoder implements OnnxEmitter {
   readonly nodes: NodeMessage[] = [];
-  readonly initializers: object[] = [];
+  readonly initializers: TensorMessage[] = [];
   readonly #names = new Map<Value, string>();
   readonly #constants = new Set<string>();
   readonly #emitted = new Map<string, string>();
   /** Where a size can be read. */
   readonly #sizeSources = new Map<Dimension, { input: Value; axis: number }>();
   readonly #plainOps: ReadonlySet<string>;
+  readonly #embedded: Tensors;
+  readonly #packs: boolean;
   #count = 0;
   #origin = "";
 
-  constructor(inputs: readonly Value[], plainOps: ReadonlySet<string>) {
+  constructor(inputs: readonly Value[], { embedded = new Map(), plainOps = new Set(), packs = false }: EncodeOptions) {
+    this.#embedded = embedded;
     this.#plainOps = plainOps;
+    this.#packs = packs;
     for (const input of inputs) {
       input.shape.forEach((dimension, axis) => {
         if (!this.#sizeSources.has(dimension)) this.#sizeSources.set(dimension, { input, axis });
@@ -93,9 +104,17 @@ class Encoder implements OnnxEmitter {
   }
 
   #constant(name: string, dtype: DataType, shape: readonly number[], values: readonly number[]): string {
-    if (!this.#constants.has(name)) this.initializers.push(tensorMessage(name, dtype, shape, ARRAY[dtype](values)));
+    return this.tensor(name, dtype, shape, ARRAY[dtype](values));
+  }
+
+  tensor(name: string, dtype: DataType, shape: readonly number[], data: ArrayBufferView): string {
+    if (!this.#constants.has(name)) this.initializers.push(tensorMessage(name, dtype, shape, data));
     this.#constants.add(name);
     return name;
+  }
+
+  dataOf({ leaf }: Value): TensorData {
+    return this.#embedded.get(leaf!.name)!.data;
   }
 
   shapeTensor(shape: Shape): string {
@@ -125,6 +144,7 @@ class Encoder implements OnnxEmitter {
   encodeNode(node: GraphNode): void {
     const { part, pass } = node.provenance;
     this.#origin = `${part}/${pass}/${node.op.name}`;
+    if (this.#packs && node.op.packedOnnx?.(node, this)) return;
     if (this.#plainOps.has(node.op.name)) node.op.plainOnnx!(node, this);
     else node.op.onnx(node, this);
   }
@@ -139,7 +159,7 @@ function attributeMessage(name: string, value: AttributeSetting): object {
   return { name, ints: value, type: 7 };
 }
 
-function tensorMessage(name: string, dtype: DataType, dims: readonly number[], data: ArrayBufferView): object {
+function tensorMessage(name: string, dtype: DataType, dims: readonly number[], data: ArrayBufferView): TensorMessage {
   const rawData = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   return { name, dims, dataType: ELEMENT_TYPE[dtype], rawData };
 }
@@ -166,6 +186,8 @@ export interface EncodeOptions {
   symbols?: Readonly<Record<string, string>>;
   /** Names of ops to write in their plain form. */
   plainOps?: ReadonlySet<string> | undefined;
+  /** Whether quantised weights, which must be embedded, are laid out for products of few rows. */
+  packs?: boolean | undefined;
 }
 
 /** Bytes of weights that a model can hold: a protobuf message has at most 2 GiB, tables and graph included. */
@@ -175,14 +197,12 @@ export const LARGEST_MODEL = 2 ** 31 - 2 ** 27;
  * Encodes what `outputs` need as an ONNX model.
  * @throws ShapeError where a symbol's size cannot be read from any input.
  */
-export function encodeOnnx(
-  outputs: Readonly<Record<string, Value>>,
-  { embedded = new Map(), symbols = {}, plainOps = new Set() }: EncodeOptions = {},
-): EncodedGraph {
+export function encodeOnnx(outputs: Readonly<Record<string, Value>>, options: EncodeOptions = {}): EncodedGraph {
+  const { embedded = new Map(), symbols = {} } = options;
   const values = Object.values(outputs);
   const leaves = liveLeaves(values);
   const fed = leaves.filter(({ leaf }) => leaf!.kind !== "constant" && !embedded.has(leaf!.name));
-  const encoder = new Encoder(fed, plainOps);
+  const encoder = new Encoder(fed, options);
   for (const value of leaves) {
     const data = value.leaf!.data ? ARRAY[value.dtype](value.leaf!.data) : embedded.get(value.leaf!.name)?.data;
     if (!data) continue;
@@ -203,6 +223,8 @@ export function encodeOnnx(
   for (const node of liveNodes(values.toReversed())) encoder.encodeNode(node);
   for (const [name, value] of copies) encoder.emit("Identity", [value], { outputs: [name] });
 
+  // What was packed is there as it was packed alone.
+  const read = new Set(encoder.nodes.flatMap(({ input }) => input));
   const message = {
     irVersion: IR_VERSION,
     producerName: "aflora",
@@ -213,7 +235,7 @@ export function encodeOnnx(
     graph: {
       name: "aflora",
       node: encoder.nodes,
-      initializer: encoder.initializers,
+      initializer: encoder.initializers.filter(({ name }) => read.has(name)),
       input: fed.map((value) => valueInfo(value.leaf!.name, value, symbols)),
       output: Object.entries(outputs).map(([name, value]) => valueInfo(name, value, symbols)),
     },

@@ -101,3 +101,18 @@ export function transposeBytes(values: Int8Array, width: number): Int8Array<Arra
   }
   return turned;
 }
+
+/** Groups whose bytes hold numbers half a group apart, with numbers that stand side by side in each byte. */
+export function sideBySide(packed: Uint8Array): Uint8Array<ArrayBuffer> {
+  const half = GROUP / 2;
+  const bytes = new Uint8Array(packed.length);
+  for (let group = 0; group < packed.length; group += half) {
+    for (let i = 0; i < half; i++) {
+      // Of numbers 2i and 2i + 1: both low halves, or both high ones.
+      const from = group + ((2 * i) % half);
+      const shift = 2 * i < half ? 0 : 4;
+      bytes[group + i] = ((packed[from]! >> shift) & 15) | (((packed[from + 1]! >> shift) & 15) << 4);
+    }
+  }
+  return bytes;
+}

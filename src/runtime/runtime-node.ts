@@ -27,7 +27,8 @@ export function nodeRuntime({
   if (!available.includes(name)) {
     throw new UserError(`device "${name}" is not in this build of ONNX Runtime; it has ${available.join(" and ")}`);
   }
-  return new Runtime(onnxRuntime, { device, threads, writesInPlace: device.usesMainMemory === true });
+  const here = device.usesMainMemory === true;
+  return new Runtime(onnxRuntime, { device, threads, writesInPlace: here, packs: here });
 }
 
 /** Version of ONNX Runtime. */

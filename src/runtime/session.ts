@@ -1,7 +1,7 @@
 import type { InferenceSession, Tensor as OnnxTensor, TensorConstructor } from "onnxruntime-common";
 import { UserError } from "../errors.ts";
 import { Graph, liveLeaves, type Value } from "../graph/graph.ts";
-import { encodeOnnx } from "../graph/onnx.ts";
+import { encodeOnnx, LARGEST_MODEL } from "../graph/onnx.ts";
 import { add } from "../graph/ops.ts";
 import { type DataType, float32, sizeOf, type Tensor, type TensorData, type Tensors } from "../graph/tensor.ts";
 import type { Device } from "./device.ts";
@@ -14,6 +14,14 @@ export interface RuntimeOptions {
   writesInPlace?: boolean;
   /** Threads of ONNX Runtime; its own default ignores the limits of containers. */
   threads: number;
+  /** Whether graphs that only answer have constant weights, laid out for the processor; else they read those that all graphs share. */
+  packs?: boolean;
+}
+
+export interface CompileOptions {
+  /** Where a profile of the session's runs goes, once it is asked for. */
+  profile?: string | undefined;
+  answers?: boolean | undefined;
 }
 
 /** Compiles graphs for one device. */
@@ -22,9 +30,11 @@ export class Runtime {
   readonly threads: number;
   readonly #onnxRuntime: OnnxRuntime;
   readonly #writesInPlace: boolean;
+  readonly #packs: boolean;
 
-  constructor(onnxRuntime: OnnxRuntime, { device, threads, writesInPlace = false }: RuntimeOptions) {
+  constructor(onnxRuntime: OnnxRuntime, { device, threads, writesInPlace = false, packs = false }: RuntimeOptions) {
     this.#onnxRuntime = onnxRuntime;
+    this.#packs = packs;
     this.#writesInPlace = writesInPlace;
     this.device = device;
     this.threads = threads;
@@ -33,21 +43,29 @@ export class Runtime {
   /**
    * Compiles what `outputs` need into a session that reads its weights from `weights`: fed at each run or, frozen ones on a
    * device that {@link Device.embeds}, there from then on.
+   * @param answers whether the graph only answers: quantised weights are then laid out once for its products, where the runtime does
+   * that
    * @param weights by name, one copy for every graph that is compiled over them; those that are fed may be changed in place
    * @throws UserError where the device is missing on this machine, or the weights are more than it can be given.
    */
-  async compile(outputs: Readonly<Record<string, Value>>, weights: Tensors, profile?: string): Promise<CompiledGraph> {
+  async compile(
+    outputs: Readonly<Record<string, Value>>,
+    weights: Tensors,
+    { profile, answers = false }: CompileOptions = {},
+  ): Promise<CompiledGraph> {
     const start = performance.now();
     const { name, embeds, isEverywhere, plainOps } = this.device;
-    const embedded = embeds === undefined ? undefined : frozenWeights(outputs, weights);
-    const size = [...(embedded?.values() ?? [])].reduce((sum, { data }) => sum + data.byteLength, 0);
-    if (size > (embeds ?? 0)) {
+    const frozen = frozenWeights(outputs, weights);
+    const size = [...frozen.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
+    const packs = answers && this.#packs && size <= LARGEST_MODEL;
+    const embedded = embeds !== undefined || packs ? frozen : undefined;
+    if (embeds !== undefined && size > embeds) {
       const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
       throw new UserError(
-        `device "${name}" can be given ${gigabytes(embeds!)} of weights, and the base model has ${gigabytes(size)}; ${INSTEAD}`,
+        `device "${name}" can be given ${gigabytes(embeds)} of weights, and the base model has ${gigabytes(size)}; ${INSTEAD}`,
       );
     }
-    const { bytes, inputs } = encodeOnnx(outputs, { embedded, plainOps });
+    const { bytes, inputs } = encodeOnnx(outputs, { embedded, plainOps, packs });
     let session: InferenceSession;
     try {
       session = await this.#onnxRuntime.InferenceSession.create(bytes, this.#sessionOptions(profile));

@@ -131,7 +131,7 @@ async function stepOn(
 ): Promise<{ loss: number; gradients: Float32Array[]; onCpu: string[] }> {
   const { model, weights } = randomModel(config, method, LABELS);
   const step = writeStep(model, crossEntropy, { dropout: true });
-  const compiled = await runtime.compile(step.outputs, weights, "profile");
+  const compiled = await runtime.compile(step.outputs, weights, { profile: "profile" });
   const laidOut = layOut(step.streams, examples);
   const results = await compiled.run({
     ...laidOut.inputs,

@@ -1,7 +1,7 @@
 import { ELEMENT_TYPE } from "../../graph/graph.ts";
 import { MODEL } from "../../graph/onnx-schema.ts";
 import { decodeMessage, encodeMessage } from "../../graph/protobuf-message.ts";
-import { GROUP, quantizeGroups, quantizeMatrix, transposeBytes } from "../../graph/quantize.ts";
+import { GROUP, quantizeGroups, quantizeMatrix, sideBySide, transposeBytes } from "../../graph/quantize.ts";
 
 /** Weights in fewer bits, in Transformers.js's names of them. */
 export const ONNX_QUANTIZATIONS = ["q8", "q4"] as const;
@@ -242,17 +242,7 @@ function groupsOf({ dims, rawData }: TensorMessage, bits: 4 | 8): Record<string,
 /** Numbers side by side share a byte, where ours are half a group apart. */
 function pairsOf(values: Float32Array): { bytes: Uint8Array; scales: Float32Array } {
   const { packed, scales } = quantizeGroups(values);
-  const half = GROUP / 2;
-  const bytes = new Uint8Array(packed.length);
-  for (let group = 0; group < packed.length; group += half) {
-    for (let i = 0; i < half; i++) {
-      // Of numbers 2i and 2i + 1: both low halves, or both high ones.
-      const from = group + ((2 * i) % half);
-      const shift = 2 * i < half ? 0 : 4;
-      bytes[group + i] = ((packed[from]! >> shift) & 15) | (((packed[from + 1]! >> shift) & 15) << 4);
-    }
-  }
-  return { bytes, scales };
+  return { bytes: sideBySide(packed), scales };
 }
 
 /** 8 bits that count from 128. */

@@ -3,6 +3,7 @@ import { ELEMENT_TYPE, type OnnxEmitter, type Value } from "../graph.ts";
 import { GROUP, quantizeGroups } from "../quantize.ts";
 import { float32 } from "../tensor.ts";
 import { define, fail, requireType } from "./define.ts";
+import { isPackable, packedPairs, packedProduct } from "./packed-product.ts";
 import { type LinearFormat, like } from "./weight-format.ts";
 
 /** Sizes of the weight; whether it is multiplied as it is, for gradients, or transposed. */
@@ -32,6 +33,13 @@ const LINEAR_INT4 = define<[Value, Value, Value, ...Value[]], Product>({
       attributes: { transB: Number(transposed) },
       outputs,
     });
+  },
+  packedOnnx({ inputs: [x, packed, scales, addend], attributes, outputs }, emitter) {
+    const { outFeatures, inFeatures, transposed } = attributes;
+    if (!transposed || !isPackable(inFeatures)) return false;
+    const values = [emitter.dataOf(packed) as Uint8Array, emitter.dataOf(scales) as Float32Array] as const;
+    packedProduct(x, packedPairs(packed, ...values, [outFeatures, inFeatures]), addend, outputs, emitter);
+    return true;
   },
   gradient: ({ inputs: [, packed, scales], attributes }, dy) => [
     multiply(dy, packed, scales, { ...attributes, transposed: !attributes.transposed }),

@@ -3,6 +3,7 @@ import { ELEMENT_TYPE, type OnnxEmitter, type Value } from "../graph.ts";
 import { quantizeMatrix, transposeBytes } from "../quantize.ts";
 import { float32 } from "../tensor.ts";
 import { define, fail, MICROSOFT, requireType } from "./define.ts";
+import { isPackable, packedBytes, packedProduct } from "./packed-product.ts";
 import { gemm } from "./products.ts";
 import { reshape } from "./shape.ts";
 import { concat } from "./slices.ts";
@@ -52,6 +53,14 @@ const LINEAR_INT8 = define<[Value, ...Factors, ...Factors]>({
     const product = emitter.emit("MatMulIntegerToFloat", [rows, bytes, one, scales], { domain: MICROSOFT });
     emitter.emit("Mul", [product, step], { outputs });
   },
+  packedOnnx({ inputs: [x, bytes, scales], outputs }, emitter) {
+    const [inFeatures, outFeatures] = bytes.shape as [number, number];
+    if (!isPackable(inFeatures)) return false;
+    const turned = transposeBytes(emitter.dataOf(bytes) as Int8Array, outFeatures);
+    const packed = packedBytes(bytes, turned, emitter.dataOf(scales) as Float32Array, [outFeatures, inFeatures]);
+    packedProduct(x, packed, undefined, outputs, emitter);
+    return true;
+  },
   gradient: ({ inputs: [, bytes, scales, sums, otherBytes, otherScales, otherSums] }, dy) => [
     multiply(dy, [otherBytes, otherScales, otherSums], [bytes, scales, sums]),
   ],
@@ -70,6 +79,16 @@ const ROW_SHIFT = define<[Value], { ones: boolean }>({
       const columns = [emitter.emit("Neg", [positive]), emitter.emit("Div", [step, step])];
       emitter.emit("Concat", columns, { attributes: { axis: 1 }, outputs });
     }
+  },
+  packedOnnx({ inputs: [x], attributes: { ones }, outputs }, emitter) {
+    if (!isPackable(x.shape[1] as number)) return false;
+    // A packed product counts from 0.
+    const values = (ones ? [0, 1] : [0]).map((value) => {
+      return emitter.emit("Reshape", [emitter.scalar("float32", value), emitter.int64([1, 1])]);
+    });
+    const row = emitter.emit("Concat", values, { attributes: { axis: 1 } });
+    emitter.emit("Expand", [row, emitter.shapeTensor([x.shape[0]!, 1])], { outputs });
+    return true;
   },
 });
 

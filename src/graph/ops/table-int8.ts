@@ -3,6 +3,7 @@ import { ELEMENT_TYPE, type OnnxEmitter, type Value } from "../graph.ts";
 import { quantizeMatrix } from "../quantize.ts";
 import { float32 } from "../tensor.ts";
 import { define, fail, requireIndices, requireType } from "./define.ts";
+import { isPackable, packedBytes, packedProduct } from "./packed-product.ts";
 import { like, type TableFormat } from "./weight-format.ts";
 
 /** Most numbers of a table that a product scales back to float32 at once (8 MB). */
@@ -76,6 +77,13 @@ const LINEAR_TABLE_INT8 = define<[Value, Value, Value, ...Value[]], { transposed
     for (const [start, end] of parts) {
       sum = [emit("Gemm", [columns(x, start, end), piece(start, end), ...sum], end === rows ? { outputs } : {})];
     }
+  },
+  packedOnnx({ inputs: [x, bytes, scales, addend], attributes: { transposed }, outputs }, emitter) {
+    const shape = bytes.shape as [number, number];
+    if (!transposed || !isPackable(shape[1])) return false;
+    const values = [emitter.dataOf(bytes) as Int8Array, emitter.dataOf(scales) as Float32Array] as const;
+    packedProduct(x, packedBytes(bytes, ...values, shape), addend, outputs, emitter);
+    return true;
   },
   gradient: ({ inputs: [, bytes, scales], attributes: { transposed } }, dy) => [
     multiply(dy, bytes, scales, !transposed),

@@ -41,7 +41,9 @@ export class CachedDecoder {
     );
     const { cache, tables } = stream!;
     const given = new Map([...weights, ...tables]);
-    const graph = await runtime.compile({ ...outputs, ...cache.present }, given);
+    const graph = await runtime.compile({ ...outputs, ...cache.present }, given, {
+      answers: (model.format ?? "float32") !== "float32",
+    });
     const ofSource = source?.cache;
     const encoder =
       ofSource && (await releaseOnFailure(graph, () => SourceEncoder.compile(model, ofSource.present, given, runtime)));

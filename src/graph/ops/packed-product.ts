@@ -1,0 +1,61 @@
+import type { OnnxEmitter, Value } from "../graph.ts";
+import { GROUP, sideBySide } from "../quantize.ts";
+import { MICROSOFT } from "./define.ts";
+
+/** A constant matrix `[out, in]` in groups of 32 numbers side by side in a row, as `MatMulNBits` reads it. */
+export interface PackedMatrix {
+  /** What it is made of: another product of it has the same constants. */
+  of: Value;
+  bits: 4 | 8;
+  shape: readonly [outFeatures: number, inFeatures: number];
+  /** The groups' numbers: two to a byte of 4 bits, counted from 8, or one of 8 bits, counted from 128. */
+  bytes: Uint8Array;
+  /** Of each group. */
+  scales: Float32Array;
+}
+
+/** Whether the rows of a matrix are whole groups. */
+export const isPackable = (inFeatures: number): boolean => inFeatures % GROUP === 0;
+
+/**
+ * `x Wᵀ` and what is added to it, of a constant matrix, which ONNX Runtime lays out for its kernels once. Rows are rounded to 8 bits in
+ * groups of their own, so that numbers of few bits are multiplied as they are
+ * (https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits).
+ */
+export function packedProduct(
+  x: Value,
+  { of, bits, shape: [N, K], bytes, scales }: PackedMatrix,
+  addend: Value | undefined,
+  outputs: readonly Value[],
+  emitter: OnnxEmitter,
+): void {
+  const name = `${of.leaf!.name}:packed`;
+  const groups = emitter.tensor(name, "uint8", [N, K / GROUP, (GROUP * bits) / 8], bytes);
+  const factors = emitter.tensor(`${name}:scales`, "float32", [scales.length], scales);
+  const product = emitter.emit("MatMulNBits", [x, groups, factors], {
+    domain: MICROSOFT,
+    attributes: { K, N, bits, block_size: GROUP, accuracy_level: 4 },
+    ...(!addend && { outputs }),
+  });
+  if (addend) emitter.emit("Add", [product, addend], { outputs });
+}
+
+/** A matrix of bytes that count from 0, with a scale for each output. @param values `[out, in]` */
+export function packedBytes(
+  of: Value,
+  values: Int8Array,
+  scales: Float32Array,
+  shape: readonly [outFeatures: number, inFeatures: number],
+): PackedMatrix {
+  const perRow = shape[1] / GROUP;
+  const spread = Float32Array.from({ length: shape[0] * perRow }, (_, i) => scales[Math.floor(i / perRow)]!);
+  return { of, bits: 8, shape, bytes: Uint8Array.from(values, (value) => value + 128), scales: spread };
+}
+
+/** A matrix of groups of which each byte holds a number of the first half and one of the second. */
+export const packedPairs = (
+  of: Value,
+  packed: Uint8Array,
+  scales: Float32Array,
+  shape: readonly [outFeatures: number, inFeatures: number],
+): PackedMatrix => ({ of, bits: 4, shape, bytes: sideBySide(packed), scales });

@@ -1,0 +1,95 @@
+import { expect, test } from "vitest";
+import { Graph } from "../../src/graph/graph.ts";
+import { encodeOnnx } from "../../src/graph/onnx.ts";
+import { linear } from "../../src/graph/ops/linear.ts";
+import { int4 } from "../../src/graph/ops/linear-int4.ts";
+import { int8 } from "../../src/graph/ops/linear-int8.ts";
+import { tableInt8 } from "../../src/graph/ops/table-int8.ts";
+import type { LinearFormat } from "../../src/graph/ops/weight-format.ts";
+import { asFloat32, float32, type Tensor } from "../../src/graph/tensor.ts";
+import { normal, randomFor } from "../../src/methods/initializers.ts";
+import { runtime } from "../support/runtime.ts";
+import { relativeError } from "../support/small-bert.ts";
+
+const OUT = 48;
+type Parts = Record<string, Tensor>;
+const FORMATS: Record<string, { format: LinearFormat; numbers: (parts: Parts, width: number) => Float32Array }> = {
+  int8: {
+    format: int8,
+    numbers: ({ forward, forwardScales }, width) =>
+      Float32Array.from({ length: OUT * width }, (_, i) => {
+        const [row, column] = [Math.floor(i / width), i % width];
+        return Number(forward!.data[column * OUT + row]) * Number(forwardScales!.data[row]);
+      }),
+  },
+  int4: {
+    format: int4,
+    numbers: ({ packed, scales }, width) =>
+      Float32Array.from({ length: OUT * width }, (_, i) => {
+        const [group, at] = [Math.floor(i / 32), i % 32];
+        const byte = Number(packed!.data[group * 16 + (at % 16)]);
+        return ((at < 16 ? byte & 15 : byte >> 4) - 8) * Number(scales!.data[group]);
+      }),
+  },
+  tableInt8: {
+    format: tableInt8,
+    numbers: ({ bytes, scales }, width) =>
+      Float32Array.from(bytes!.data as Int8Array, (byte, i) => byte * Number(scales!.data[Math.floor(i / width)])),
+  },
+};
+
+/** A layer `[OUT, width]` in a format, and rows for it. */
+function layerOf(format: LinearFormat, width: number, hasBias: boolean) {
+  const graph = new Graph();
+  const parts = format.quantize(normal(0.3)([OUT, width], randomFor(1, "weight")));
+  const leaves = Object.entries(parts).map(([part, { dtype, shape }]) => {
+    return [part, graph.leaf("frozen", part, dtype, [...shape])] as const;
+  });
+  const x = graph.leaf("input", "x", "float32", ["rows", width]);
+  const bias = hasBias ? graph.leaf("frozen", "bias", "float32", [OUT]) : undefined;
+  const y = linear(x, { format, shape: [OUT, width], parts: Object.fromEntries(leaves) }, bias);
+  const weights = new Map<string, Tensor>(Object.entries(parts));
+  if (hasBias) weights.set("bias", normal(1)([OUT], randomFor(2, "bias")));
+  return { outputs: { y }, weights, rows: normal(1)([5, width], randomFor(3, "rows")) };
+}
+
+async function answerOf({ outputs, weights, rows }: ReturnType<typeof layerOf>, answers: boolean) {
+  const compiled = await runtime.compile(outputs, weights, { answers });
+  const { y } = await compiled.run({ x: rows });
+  await compiled.release();
+  return asFloat32(y!);
+}
+
+/** `x Wᵀ + bias` of the numbers that the layer holds. */
+function exactly({ weights, rows }: ReturnType<typeof layerOf>, numbers: Float32Array) {
+  const [count, width] = rows.shape as [number, number];
+  const bias = weights.get("bias")?.data ?? [];
+  const y = Array.from({ length: count * OUT }, (_, i) => {
+    const [row, out] = [Math.floor(i / OUT), i % OUT];
+    let sum = Number(bias[out] ?? 0);
+    for (let k = 0; k < width; k++) sum += rows.data[row * width + k]! * numbers[out * width + k]!;
+    return sum;
+  });
+  return float32([count, OUT], Float32Array.from(y));
+}
+
+for (const [name, { format, numbers }] of Object.entries(FORMATS)) {
+  for (const hasBias of [false, true]) {
+    test(`${name}${hasBias ? ", with a bias" : ""}: a graph that only answers multiplies the numbers that are stored`, async () => {
+      const layer = layerOf(format, 96, hasBias);
+      const exact = exactly(layer, numbers(Object.fromEntries(layer.weights), 96));
+      // Rows are rounded to 8 bits: a step is about a hundredth of their spread.
+      expect(relativeError(await answerOf(layer, true), exact)).toBeLessThan(0.01);
+      const { bytes } = encodeOnnx(layer.outputs, { embedded: layer.weights, packs: true });
+      expect(Buffer.from(bytes).includes("MatMulNBits")).toBe(true);
+      // What was packed is not there twice.
+      const matrix = Object.values(layer.weights.get(Object.keys(format.parts(OUT, 96))[0]!)!.data);
+      expect(Buffer.from(bytes).includes(Buffer.from(matrix.map(Number)))).toBe(false);
+    });
+  }
+
+  test(`${name}: rows that are no whole groups of 32 go the other way`, async () => {
+    const layer = layerOf(format, 40, true);
+    expect(await answerOf(layer, true)).toEqual(await answerOf(layer, false));
+  });
+}
