@@ -88,7 +88,7 @@ async function fetchBlob(
       failures = 0;
     } else if (++failures === MAX_FAILURES) {
       throw new UserError(
-        `${file.url} broke off after ${now} of ${file.size} bytes (${reason}); run the same command again to go on from there`,
+        `${file.url} broke off after ${now} of ${file.size} bytes (${reason}); run the same command again to continue`,
       );
     }
     if (now < file.size) await wait(100 * 2 ** failures);

@@ -22,6 +22,6 @@ export function baseOptions({ model, offline, base }: BaseFlags): BaseOptions {
 export function noteBaseFormat({ format }: Pick<BaseModel, "format">, { base }: BaseFlags): void {
   if (base !== undefined || format === "float32") return;
   process.stderr.write(
-    `note: the base model is in ${format}, since it would not fit into the memory that is free in float32 (--base float32 asks for it all the same)\n`,
+    `note: the base model is in ${format}, because float32 would not fit into free memory (--base float32 uses it anyway)\n`,
   );
 }

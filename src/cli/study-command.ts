@@ -77,7 +77,7 @@ export async function doStudy(study: Study, output: string, flags: StudyFlags): 
   for (const { directory, reason } of failed) log(`failed: ${directory}: ${reason}`);
   log(
     outcome.interrupted
-      ? "interrupted; the same command again goes on from here"
+      ? "interrupted; run the same command again to continue"
       : `study.md, study.json, study.csv and report.html are in ${output}`,
   );
   process.exitCode = outcome.interrupted ? INTERRUPTED : failed.length > 0 ? FAILED : 0;
@@ -155,7 +155,7 @@ export const words = (text: string): string[] =>
 /** `1, 2, 3` @throws UserError where one is no whole number. */
 export const numbers = (text: string): number[] =>
   words(text).map((word) => {
-    if (!/^\d+$/.test(word)) throw new UserError(`"${word}" is no whole number; give numbers parted by commas`);
+    if (!/^\d+$/.test(word)) throw new UserError(`"${word}" is not a whole number; give numbers separated by commas`);
     return Number(word);
   });
 

@@ -164,7 +164,7 @@ export class ChatClient {
     if (Number.isNaN(rest)) return undefined;
     if (rest <= LONGEST_REST) return Math.max(0, rest);
     throw new UserError(
-      `${this.#place} asks to be left alone for ${Math.round(rest / 60_000)} minutes (${what}); give the command again then, it goes on`,
+      `${this.#place} asks to wait ${Math.round(rest / 60_000)} minutes (${what}); run the same command again then to continue`,
     );
   }
 

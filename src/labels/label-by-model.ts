@@ -87,7 +87,7 @@ export async function labelByModel(
       unanswered.set(text, error.message);
       if (++failures < GIVEN_UP) return;
       throw new UserError(
-        `the server at ${endpoint.url} does not answer (${error.message}); give the command again when it does, it goes on`,
+        `the server at ${endpoint.url} does not answer (${error.message}); run the same command again to continue when it does`,
       );
     }
   };

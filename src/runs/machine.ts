@@ -24,5 +24,5 @@ export function machineNote(before: Machine, now: Machine): string | undefined {
     .filter((key) => before[key] !== now[key])
     .map((key) => `${NAMES[key]} (${before[key]}, now ${now[key]})`);
   if (differences.length === 0) return undefined;
-  return `the run goes on with another ${differences.join(" and another ")}; its numbers may differ in their last bits`;
+  return `the run continues with another ${differences.join(" and another ")}; its numbers may differ in their last bits`;
 }

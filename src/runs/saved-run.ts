@@ -7,7 +7,8 @@ import { flatOptions, MAY_DIFFER, type RunConfig, resolveConfig, withAbsolutePat
 export async function savedRun(
   given: Readonly<Record<string, unknown>>,
 ): Promise<{ config: RunConfig; dataFingerprint: DataFingerprint; stepsRecorded: number }> {
-  if (typeof given.output !== "string") throw new UserError("which run is to go on? Name its folder with --resume DIR");
+  if (typeof given.output !== "string")
+    throw new UserError("which run should continue? Name its folder with --resume DIR");
   const { config, dataFingerprint, steps, result } = await readRunRecords(given.output);
   if (result) throw new UserError(`the run in ${given.output} has finished; nothing is left to resume`);
   const saved = flatOptions(withAbsolutePaths(config));

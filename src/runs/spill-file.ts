@@ -27,7 +27,7 @@ export async function openSpillFile(path: string): Promise<SpillFile> {
     async read(place, bytes) {
       const { bytesRead } = await file.read(bytes, 0, bytes.length, place);
       if (bytesRead < bytes.length)
-        throw new UserError(`${path} was changed by another process; --resume goes on without it`);
+        throw new UserError(`${path} was changed by another process; --resume continues without it`);
     },
     async remove() {
       await file.close();

@@ -267,7 +267,7 @@ export class CompiledGraph {
     } catch (error) {
       if (!this.#device.lost?.test(reason(error))) throw error;
       throw new UserError(
-        `device "${this.#device.name}" went away while it computed: taken out, reset by its driver, or put to sleep; a run goes on from what it saved last`,
+        `device "${this.#device.name}" went away while it computed: taken out, reset by its driver, or put to sleep; the run continues from what it saved last`,
         { cause: error },
       );
     }

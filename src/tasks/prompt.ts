@@ -73,6 +73,6 @@ export function answerOf({ textPair, messages }: Example): string | undefined {
 function textIds(text: string, tokenizer: Tokenizer): number[] {
   const ids = [...tokenizer.encode(text, undefined, Number.MAX_SAFE_INTEGER).inputIds];
   if (ids.at(-1) === tokenizer.specialTokens.eos?.id) ids.pop();
-  if (ids.length === 0) throw new UserError("an empty prompt: there is nothing to go on from; give a text");
+  if (ids.length === 0) throw new UserError("an empty prompt: there is nothing to continue; give a text");
   return ids;
 }

@@ -283,7 +283,7 @@ describe.skipIf(process.platform === "win32")("Ctrl-C", () => {
     expect([code, stdout]).toEqual([130, ""]);
     const directory = join(home, "cut");
     expect(stderr).toContain("saving what is done; press Ctrl-C again to end at once\n");
-    expect(stderr).toMatch(new RegExp(`\ninterrupted; go on with: aflora train --resume ${directory}\n$`));
+    expect(stderr).toMatch(new RegExp(`\ninterrupted; continue with: aflora train --resume ${directory}\n$`));
     const before = (await readRunRecords(directory)).steps.length;
     expect(before).toBeLessThan(200);
 

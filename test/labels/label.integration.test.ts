@@ -293,7 +293,7 @@ describe("the command", () => {
     expect(code).toBe(130);
     const count = server.asked.length;
     expect(count).toBeLessThanOrEqual(12);
-    expect(stderr).toContain(`${count} of 40 answers are kept; the same command goes on`);
+    expect(stderr).toContain(`${count} of 40 answers are saved; run the same command again to continue`);
     expect((await afloraHere(command(), home)).code).toBe(0);
     expect(server.asked).toHaveLength(40);
   });

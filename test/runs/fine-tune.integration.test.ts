@@ -353,7 +353,7 @@ describe("a run that was cut off", () => {
       new UserError(`the run in ${whole} has finished; nothing is left to resume`),
     );
     await expect(fineTune({}, { resume: true })).rejects.toThrow(
-      new UserError("which run is to go on? Name its folder with --resume DIR"),
+      new UserError("which run should continue? Name its folder with --resume DIR"),
     );
     await expect(resume(join(home, "nowhere"))).rejects.toThrow(/nowhere is no run folder/);
   });
@@ -430,7 +430,7 @@ describe("a run that was cut off", () => {
     const starts: RunStart[] = [];
     await fineTune({ output: directory, threads: 2 }, { resume: true, ...aborting((start) => starts.push(start)) });
     expect(starts[0]!.notes).toEqual([
-      "the run goes on with another number of threads (1, now 2); its numbers may differ in their last bits",
+      "the run continues with another number of threads (1, now 2); its numbers may differ in their last bits",
     ]);
   });
 

@@ -282,7 +282,7 @@ describe("aflora compare", () => {
     running.process.kill("SIGINT");
     const first = await running.ended;
     expect(first.code).toBe(130);
-    expect(first.stderr).toContain("interrupted; the same command again goes on from here");
+    expect(first.stderr).toContain("interrupted; run the same command again to continue");
     const [begun, ...others] = await readdir(trials);
     expect(others).toEqual([]);
     expect(await hasCheckpoint(join(trials, begun!))).toBe(true);

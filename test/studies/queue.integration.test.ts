@@ -168,7 +168,7 @@ describe.skipIf(noValkey !== undefined)(
       empty.close();
       study.process.kill("SIGINT");
       const { code, stderr } = await study.ended;
-      expect(stderr).toMatch(/interrupted; the same command again goes on/);
+      expect(stderr).toMatch(/interrupted; run the same command again to continue/);
       expect(code).toBe(130);
     });
 

@@ -484,7 +484,7 @@ describe("aflora study", () => {
     await appearance(join(folder, "runs/ranks/trials", id, "metrics.jsonl"));
     running.process.kill("SIGINT");
     const first = await running.ended;
-    expect(first.stderr).toContain("interrupted; the same command again goes on from here");
+    expect(first.stderr).toContain("interrupted; run the same command again to continue");
     expect(first.code).toBe(130);
     const second = await aflora(["study", file, "--json"], folder);
     expect(second.code).toBe(0);

@@ -54,9 +54,9 @@ export function setUpDataStep(
     byId("file-facts", HTMLElement).textContent =
       `${name}: ${rows.toLocaleString("en-US")} rows, ${columns.length === 1 ? "1 column" : `${columns.length} columns`}.`;
     const named = Object.fromEntries(columns.map((column) => [column, column]));
-    fillSelect(text, { "": "by itself", ...named }, textColumn);
+    fillSelect(text, { "": "automatic", ...named }, textColumn);
     fillSelect(pair, { "": "none", ...named }, textPair);
-    fillSelect(label, { "": "by itself", ...named }, labelColumn);
+    fillSelect(label, { "": "automatic", ...named }, labelColumn);
     const { kinds } = await choices;
     const all = Object.fromEntries(kinds.map(({ name: each }) => [each, each.replaceAll("-", " ")]));
     fillSelect(kind, { "": "by the rows", ...all }, ofKind ?? "");

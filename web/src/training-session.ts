@@ -393,7 +393,7 @@ export class TrainingSession {
 }
 
 const GONE =
-  "the run began on a graphics card that this browser does not offer any more: it goes on in WebAssembly, and ends a little otherwise";
+  "the run began on a graphics card that this browser no longer offers: it continues in WebAssembly, with slightly different results";
 
 /** Bytes that a run takes in a page: fed to Wasm, weights are there twice. */
 const inPage = ({ weights, optimizer, activations, hiddenStates = 0 }: MemoryEstimate): number =>

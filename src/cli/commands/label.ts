@@ -173,7 +173,9 @@ async function ask(
     return { verdicts, tokens };
   } catch (error) {
     if (!abort.signal.aborted || error !== abort.signal.reason) throw error;
-    process.stderr.write(`${integer(done)} of ${integer(missing)} answers are kept; the same command goes on\n`);
+    process.stderr.write(
+      `${integer(done)} of ${integer(missing)} answers are saved; run the same command again to continue\n`,
+    );
     process.exitCode = INTERRUPTED;
     return undefined;
   } finally {

@@ -47,7 +47,7 @@ export function trainCommand(): Command {
       },
     );
     if (!outcome.result) {
-      process.stderr.write(`interrupted; go on with: ${STARTED_AS} train --resume ${outcome.directory}\n`);
+      process.stderr.write(`interrupted; continue with: ${STARTED_AS} train --resume ${outcome.directory}\n`);
       process.exitCode = INTERRUPTED;
       return;
     }

@@ -70,9 +70,7 @@ export function tuneCommand(): Command {
       });
       if (abort.signal.aborted || !found?.winner) {
         lines.log(
-          abort.signal.aborted
-            ? "interrupted; the same command again takes up what has finished"
-            : "no trial has finished in the time",
+          abort.signal.aborted ? "interrupted; run the same command again to continue" : "no trial finished in time",
         );
         process.exitCode = abort.signal.aborted ? INTERRUPTED : 1;
         return;
@@ -104,7 +102,7 @@ async function storyOf(
   const shortened =
     shortenedFrom === undefined
       ? ""
-      : ` (${counted(Number(defaults.trial.config.epochs), "epoch")} in place of ${shortenedFrom})`;
+      : ` (${counted(Number(defaults.trial.config.epochs), "epoch")} instead of ${shortenedFrom})`;
   const { reported } = winner.trial;
   const source = { ...reported, ...howToCompute(options) };
   const difference =
@@ -121,8 +119,8 @@ function storyOfKept(kept: TrialOutcome, study: Study): string {
   const { metric, score } = heldOutScore(kept, study)!;
   const reported = kept.reported?.[metric];
   const there =
-    reported === undefined ? "" : `, on the examples that played no part in the choice ${reported.toFixed(4)}`;
-  return `What is kept was trained with these settings once more, on nine tenths of the examples: its ${metric} on the other tenth is ${score.toFixed(4)}${there}.`;
+    reported === undefined ? "" : `, and ${reported.toFixed(4)} on the examples that played no part in the choice`;
+  return `The run that is kept was trained with these settings once more, on nine tenths of the examples. Its ${metric} is ${score.toFixed(4)} on the other tenth${there}.`;
 }
 
 /** Options of how to compute, as they were given. */
@@ -147,7 +145,7 @@ function storyOfWinner(of: {
 }): string {
   const { label, shortened, difference, reportedSeparately } = of;
   if (of.tried === 1) {
-    return `There was time for one setting alone, the defaults of aflora train${shortened}: ${label}.`;
+    return `There was time for one setting only, the defaults of aflora train${shortened}: ${label}.`;
   }
   const tried = counted(of.tried, "setting");
   if (!difference) {
@@ -155,12 +153,12 @@ function storyOfWinner(of: {
   }
   const { metric, examples, first, second, gain, standardError } = difference;
   const four = (value: number): string => value.toFixed(4);
-  const scores = `${metric} is ${four(first)}, of the defaults${shortened} ${four(second)}`;
+  const scores = `${metric} is ${four(first)}, against ${four(second)} for the defaults${shortened}`;
   const where = reportedSeparately
     ? `On ${counted(examples, "example")} that played no part in the choice its`
     : `On the ${counted(examples, "example")} held out, by which it was chosen, its`;
   const caution = reportedSeparately
     ? ""
-    : " As the best of several by these examples it is partly luck: --validation FILE tells without.";
+    : " The best of several on the same examples is partly luck: --validation FILE gives a score without it.";
   return `Of ${tried} this one did best on the held-out examples: ${label}. ${where} ${scores}; the difference, ${four(gain)} with a standard error of ${four(standardError)}, is ${besideChance(difference)}.${caution}`;
 }

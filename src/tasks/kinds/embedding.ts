@@ -43,7 +43,7 @@ const ofCosines = (compute: (cosines: number[], labels: number[]) => number): Me
 function dimensionsOf(text: string, { hiddenSize }: ModelSize): number[] {
   const sizes = text.split(",").map((each) => Number(each.trim()));
   const wrong = sizes.find((size) => !Number.isInteger(size) || size < 1);
-  if (wrong !== undefined) throw new UserError(`--dimensions takes whole numbers parted by commas, not "${text}"`);
+  if (wrong !== undefined) throw new UserError(`--dimensions takes whole numbers separated by commas, not "${text}"`);
   const large = sizes.find((size) => size > hiddenSize);
   if (large === undefined) return [...new Set(sizes)].sort((a, b) => b - a);
   throw new UserError(`--dimensions ${large} is more than the ${hiddenSize} that the model's embeddings have`);

@@ -74,14 +74,14 @@ export const sequenceToSequence: TaskKind<TextLikelihood, typeof options> = {
     const cut = encoded.filter(({ decoderCut }) => decoderCut).length;
     if (cut === 0) return [];
     return [
-      `what ${cut} of ${examples.length} training examples are to come to is longer than ${maxTargetLength} tokens and is cut there (--max-target-length)`,
+      `the targets of ${cut} of ${examples.length} training examples are longer than ${maxTargetLength} tokens and are truncated (--max-target-length)`,
     ];
   },
   columnsIn(table, given): Columns {
     const { source, columns } = table;
     if (given.textPair !== undefined) {
       throw new UserError(
-        "texts of which others are written come one by one: leave --text-pair out, and name what is to be written with --label",
+        "this kind of task has one input text: leave --text-pair out, and name the target's column with --label",
       );
     }
     const known = layoutIn(table) ?? LAYOUTS.find(([text]) => columns.includes(text));
