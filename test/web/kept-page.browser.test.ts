@@ -43,7 +43,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
       const visit = await Visit.of(context, server.url);
       await visit.give("reviews.csv", csvOf(0, 64));
       await visit.ready();
-      await visit.fill({ Epochs: 2, "Examples a step": 8, "Learning rate": 0.01 });
+      await visit.fill({ Epochs: 2, "Examples per step": 8, "Learning rate": 0.01 });
       await visit.train();
       return visit;
     };
@@ -58,7 +58,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     await whole.page.getByText(/^Step [2-9] of/).waitFor();
     await whole.page.getByRole("button", { name: "Pause" }).click();
     await whole.page.getByText("Paused").waitFor();
-    await whole.page.getByRole("button", { name: "Go on" }).click();
+    await whole.page.getByRole("button", { name: "Continue" }).click();
     const expected = await adapterOf(whole);
     await undisturbed.close();
 
@@ -67,7 +67,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     await first.page.close();
     const second = await Visit.of(closed, server.url);
     await second.page.getByText("all-MiniLM-L6-v2 on reviews.csv, after epoch 1 of 2").waitFor();
-    await second.page.getByRole("button", { name: "Go on with it" }).click();
+    await second.page.getByRole("button", { name: "Continue it" }).click();
     expect((await adapterOf(second)).equals(expected)).toBe(true);
     // The whole run's, not what this visit alone has seen.
     expect(await second.section("Look").getByText("over 16 steps").count()).toBe(1);

@@ -60,7 +60,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     const summary = page.locator("#rows-wrong-summary");
     await summary.waitFor();
     expect(await summary.textContent()).toBe(
-      "What looks wrong (classes with few rows: 1; near duplicates with another label: 1)",
+      "Rows that look wrong (classes with few rows: 1; near duplicates with another label: 1)",
     );
     expect(await page.locator("#rows-wrong-list").isVisible()).toBe(false);
     await summary.focus();
@@ -117,7 +117,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     expect(await page.locator("#text").inputValue()).toBe("review");
     expect(await page.locator("#label").inputValue()).toBe("opinion");
     await visit.ready();
-    await visit.fill({ Epochs: 1, "Examples a step": 16, "Learning rate": 0.01, Seed: 3 });
+    await visit.fill({ Epochs: 1, "Examples per step": 16, "Learning rate": 0.01, Seed: 3 });
     await page.evaluate(() => {
       const tasks: number[] = [];
       Object.assign(window, { tasks });
@@ -312,7 +312,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     await second.page.getByText("Another tab of this page is training").waitFor();
     await second.page.close();
 
-    await first.page.getByRole("button", { name: "Go on" }).click();
+    await first.page.getByRole("button", { name: "Continue" }).click();
     await first.ended();
     const adapterOf = async (visit: Visit): Promise<Record<string, Uint8Array>> =>
       unzipSync(await readFile(await visit.download("Adapter for aflora")));

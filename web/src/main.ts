@@ -65,13 +65,13 @@ byId("options", HTMLFormElement).addEventListener("submit", (event) => {
 });
 pause.addEventListener("click", () => {
   const paused = pause.textContent === "Pause";
-  pause.textContent = paused ? "Go on" : "Pause";
-  if (paused) progress.say("Paused after the step at hand");
+  pause.textContent = paused ? "Continue" : "Pause";
+  if (paused) progress.say("Paused after the current step");
   void (paused ? training.pause() : training.goOn());
 });
 stop.addEventListener("click", () => {
   stop.disabled = true;
-  progress.say("Stopping after the computation at hand…");
+  progress.say("Stopping after the current computation…");
   void training.stop();
 });
 
@@ -81,10 +81,10 @@ if (left) {
   const { epochs } = settings.options;
   byId("left", HTMLElement).hidden = false;
   const ended = epoch === epochs;
-  byId("left-title", HTMLElement).textContent = ended ? "A run is kept here" : "A run was left here";
-  byId("left-go-on", HTMLElement).textContent = ended ? "Open it again" : "Go on with it";
+  byId("left-title", HTMLElement).textContent = ended ? "You have a finished run" : "You have an unfinished run";
+  byId("left-go-on", HTMLElement).textContent = ended ? "Open it again" : "Continue it";
   byId("left-text", HTMLElement).textContent =
-    `${name} on ${settings.data}, ${epoch === 0 ? "before its first epoch had ended" : `after epoch ${epoch}`}${epochs ? ` of ${epochs}` : ""}. What it had done is kept in this browser.`;
+    `${name} on ${settings.data}, ${epoch === 0 ? "before its first epoch had ended" : `after epoch ${epoch}`}${epochs ? ` of ${epochs}` : ""}. This browser keeps its progress.`;
   byId("left-go-on", HTMLButtonElement).addEventListener("click", () => {
     byId("left", HTMLElement).hidden = true;
     void data.show(left.rows, settings.columns, settings.kind);

@@ -11,7 +11,7 @@ export function showRowProblems(found: RowProblems | undefined): void {
     ...(header === undefined ? [] : ["the first line seems to be a row"]),
     ...groups.map((group) => `${group.title}: ${group.count.toLocaleString("en-US")}`),
   ];
-  byId("rows-wrong-summary", HTMLElement).textContent = `What looks wrong (${parts.join("; ")})`;
+  byId("rows-wrong-summary", HTMLElement).textContent = `Rows that look wrong (${parts.join("; ")})`;
   byId("rows-wrong-list", HTMLElement).replaceChildren(
     ...(header === undefined
       ? []
@@ -28,6 +28,6 @@ export function showRowProblems(found: RowProblems | undefined): void {
         rows,
       ),
     ),
-    element("p", "npx aflora check compares the labels with a model, too, and writes a list."),
+    element("p", "npx aflora check also compares the labels with a model, and writes a list."),
   );
 }

@@ -142,7 +142,7 @@ export class TrainingProgress {
     const evaluation = start.records.evaluations.at(-1);
     if (evaluation) this.#evaluated(evaluation);
     this.say(
-      start.stepsDone > 0 ? `Going on after step ${number(start.stepsDone)}` : "Measuring the model before training…",
+      start.stepsDone > 0 ? `Continuing after step ${number(start.stepsDone)}` : "Measuring the model before training…",
     );
     this.#show();
   }

@@ -433,7 +433,7 @@ async function withinMemory<Value>(promise: Promise<Value>): Promise<Value> {
     )
       throw error;
     throw new UserError(
-      "this page's memory ran out; lower the longest text or the tokens computed at once, choose a smaller model, or close other tabs, then reload the page",
+      "this page's memory ran out; lower the maximum tokens per text or the tokens computed at once, choose a smaller model, or close other tabs, then reload the page",
     );
   }
 }

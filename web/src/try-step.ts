@@ -33,7 +33,7 @@ export function setUpTryStep(training: Called<TrainingHandlers>): { begin(end: E
         if (examples.length === 0) return;
         wrong.hidden = false;
         byId("wrong-summary", HTMLElement).textContent =
-          `Where it errs: ${examples.length} of ${of} validation examples`;
+          `Its mistakes: ${examples.length} of ${of} validation examples`;
         const rows = examples.map(({ text: asked, label, said }) => [asked, label, said]);
         byId("wrong-list", HTMLElement).replaceChildren(
           tableOf("Validation examples", ["text", "label", "the model says"], rows),
