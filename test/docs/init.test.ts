@@ -23,6 +23,7 @@ test.each([
     expect(allowScripts["onnxruntime-node"]).toBe(false);
     expect(await readFile(join(folder, ".npmrc"), "utf8")).toContain("onnxruntime-node-install=skip");
     expect(await readFile(join(folder, "pnpm-workspace.yaml"), "utf8")).toContain("onnxruntime-node: false");
+    expect(await readFile(join(folder, ".yarnrc.yml"), "utf8")).toContain("nodeLinker: node-modules");
 
     await cp(join(project, "SmolLM2-135M-Instruct"), join(folder, "model"), { recursive: true });
     const env = { ...environment(), MODEL: "model" };

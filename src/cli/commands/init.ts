@@ -60,6 +60,8 @@ function settingsOf(directory: string): Record<string, string> {
     "tsconfig.json": `${JSON.stringify({ compilerOptions: compiler }, null, 2)}\n`,
     ".npmrc": "onnxruntime-node-install=skip\n",
     "pnpm-workspace.yaml": "allowBuilds:\n  esbuild: true\n  onnxruntime-node: false\n",
+    // Plug'n'Play's file handles cannot be flushed to the disk.
+    ".yarnrc.yml": "nodeLinker: node-modules\n",
     ".gitignore": "node_modules/\nruns/\n",
   };
 }
