@@ -29,6 +29,13 @@ export async function writeAtomically(path: string, write: (file: FileHandle) =>
   }
 }
 
+/** Appends all of `bytes`; one system call writes at most 2 GiB. */
+export async function writeFully(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    done += (await file.write(bytes, done, Math.min(bytes.length - done, 2 ** 30))).bytesWritten;
+  }
+}
+
 /** Removes what {@link writeAtomically} left in a folder, if there is one, where its process was ended meanwhile. */
 export async function removeTemporaries(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => []);

@@ -1,5 +1,4 @@
-import type { FileHandle } from "node:fs/promises";
-import { writeAtomically } from "./atomic-file-node.ts";
+import { writeAtomically, writeFully } from "./atomic-file-node.ts";
 import { fileSource } from "./file-source-node.ts";
 import { layOut, openSafetensors, type TensorToWrite } from "./safetensors.ts";
 import type { TensorSource } from "./tensor-source.ts";
@@ -26,11 +25,4 @@ export async function writeSafetensors(
   await writeAtomically(path, async (file) => {
     for (const piece of pieces()) await writeFully(file, piece);
   });
-}
-
-/** Appends all of `bytes`; one system call writes at most 2 GiB. */
-async function writeFully(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    done += (await file.write(bytes, done, Math.min(bytes.length - done, 2 ** 30))).bytesWritten;
-  }
 }

@@ -17,28 +17,75 @@ const lineBreak = /\r\n|\n|\r/g;
  * @throws UserError where a quote is never closed.
  */
 export function parseCsv(text: string, file: string): CsvRow[] {
-  const delimiter = delimiterOf(text);
-  const plain = new RegExp(`[^${delimiter}\r\n]*`, "y");
-  const rows: CsvRow[] = [];
-  let line = 1;
-  for (let at = 0; at < text.length; ) {
-    const start = at;
-    const cells: string[] = [];
-    for (let more = true; more; at++) {
-      const cell = text[at] === QUOTE ? quotedCell(text, at, delimiter) : plainCell(text, at, plain);
-      if (!cell)
-        throw new UserError(`${file} is not well-formed CSV: a quote that opens in line ${line} is never closed`);
-      cells.push(cell.value);
-      at = cell.end;
-      more = text[at] === delimiter;
-    }
-    // Past one character of the line's end there may be the other.
-    if (text[at - 1] === "\r" && text[at] === "\n") at++;
-    const row = text.slice(start, at);
-    rows.push({ line, cells: /^[\r\n]*$/.test(row) ? [] : cells });
-    line += row.match(lineBreak)?.length ?? 0;
+  return new CsvParser(file).rest(text);
+}
+
+/** Characters of a row from which on its quote is taken for one that is never closed, where a file is read in pieces. */
+const LONGEST_ROW = 2 ** 24;
+
+/** {@link parseCsv} of a text that comes in pieces. */
+export class CsvParser {
+  readonly #file: string;
+  #delimiter: string | undefined;
+  /** What may go on in the next piece. */
+  #text = "";
+  #line = 1;
+
+  /** @param file its name, for error messages */
+  constructor(file: string) {
+    this.#file = file;
   }
-  return rows;
+
+  /** The rows that end within the next piece. @throws UserError where a row is too long for its quote to be meant. */
+  rowsOf(piece: string): CsvRow[] {
+    const rows = this.#parse(this.#text + piece, false);
+    if (this.#text.length > LONGEST_ROW) throw this.#unclosed();
+    return rows;
+  }
+
+  /** The rows of the last piece. @throws UserError where a quote is never closed. */
+  rest(piece = ""): CsvRow[] {
+    const rows = this.#parse(this.#text + piece, true);
+    if (this.#text !== "") throw this.#unclosed();
+    return rows;
+  }
+
+  #unclosed(): UserError {
+    return new UserError(
+      `${this.#file} is not well-formed CSV: a quote that opens in line ${this.#line} is never closed`,
+    );
+  }
+
+  /** @param last whether the text's end is the file's, and so its last row's */
+  #parse(text: string, last: boolean): CsvRow[] {
+    this.#text = text;
+    if (this.#delimiter === undefined && !last && !/[^\r\n][\r\n]/.test(text)) return [];
+    this.#delimiter ??= delimiterOf(text);
+    const delimiter = this.#delimiter;
+    const plain = new RegExp(`[^${delimiter}\r\n]*`, "y");
+    const rows: CsvRow[] = [];
+    let start = 0;
+    for (let at = 0; at < text.length; start = at) {
+      const cells: string[] = [];
+      let cell: CsvCell | undefined;
+      for (let more = true; more; at++) {
+        cell = text[at] === QUOTE ? quotedCell(text, at, delimiter) : plainCell(text, at, plain);
+        if (!cell) break;
+        cells.push(cell.value);
+        at = cell.end;
+        more = text[at] === delimiter;
+      }
+      // What reaches the end of a piece may go on in the next, if only with the other character of a line's end.
+      if (!cell || (!last && at >= text.length)) break;
+      // Past one character of the line's end there may be the other.
+      if (text[at - 1] === "\r" && text[at] === "\n") at++;
+      const row = text.slice(start, at);
+      rows.push({ line: this.#line, cells: /^[\r\n]*$/.test(row) ? [] : cells });
+      this.#line += row.match(lineBreak)?.length ?? 0;
+    }
+    this.#text = text.slice(start);
+    return rows;
+  }
 }
 
 /** What parts the cells of the first line that is not empty; spreadsheets in many countries write semicolons. */

@@ -1,6 +1,6 @@
 import { UserError } from "../errors.ts";
 import { list, type Table } from "../tasks/rows.ts";
-import { parseCsv } from "./parse-csv.ts";
+import { type CsvRow, parseCsv } from "./parse-csv.ts";
 
 export interface TableOptions {
   /** Column names of a `tsv` file that has no header. */
@@ -139,20 +139,28 @@ export function linesOf(text: string, everyLine = false): Line[] {
 const fromFirst = <Row>(rows: readonly Row[], test: (row: Row) => boolean): Row[] => rows.slice(rows.findIndex(test));
 
 /** Rows under their header; one without cells has empty ones. */
-function withHeader([header, ...rows]: { line: number; cells: string[] }[], file: string): Omit<Table, "source"> {
-  const columns = header!.cells.map((name) => name.trim());
-  const twice = columns.find((name, index) => name !== "" && columns.indexOf(name) !== index);
-  if (twice !== undefined) throw new UserError(`${file}: the header names the column "${twice}" twice`);
-  for (const { line, cells } of rows) {
-    if (cells.length > 0 && cells.length !== columns.length) {
-      const few = cells.length < columns.length;
-      throw new UserError(
-        `${file}, line ${line}: ${count(cells)}, too ${few ? "few" : "many"}: the header has ${columns.length} (${list(columns)})`,
-      );
-    }
-  }
+function withHeader([header, ...rows]: CsvRow[], file: string): Omit<Table, "source"> {
+  const columns = columnsOf(header!, file);
+  for (const row of rows) checkWidth(row, columns, file);
   const empty = columns.map(() => "");
   return { columns, rows: rows.map(({ line, cells }) => ({ line, cells: cells.length > 0 ? cells : empty })) };
+}
+
+/** The names in a header. @throws UserError where one is there twice. */
+export function columnsOf({ cells }: CsvRow, file: string): string[] {
+  const columns = cells.map((name) => name.trim());
+  const twice = columns.find((name, index) => name !== "" && columns.indexOf(name) !== index);
+  if (twice !== undefined) throw new UserError(`${file}: the header names the column "${twice}" twice`);
+  return columns;
+}
+
+/** @throws UserError where a row has cells, but not one for each column. */
+export function checkWidth({ line, cells }: CsvRow, columns: readonly string[], file: string): void {
+  if (cells.length === 0 || cells.length === columns.length) return;
+  const few = cells.length < columns.length;
+  throw new UserError(
+    `${file}, line ${line}: ${count(cells)}, too ${few ? "few" : "many"}: the header has ${columns.length} (${list(columns)})`,
+  );
 }
 
 function count(fields: readonly string[]): string {

@@ -1,3 +1,4 @@
+import { stat } from "node:fs/promises";
 import { UserError } from "../errors.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
 import { columnsFor, examplesOf, numbered } from "../tasks/examples.ts";
@@ -6,6 +7,7 @@ import { holdOut, sampleExamples } from "../tasks/split.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { tableFormat } from "./parse-table.ts";
 import { readTable } from "./read-table-node.ts";
+import { sampleCsv } from "./sample-csv-node.ts";
 import { taskOfTable } from "./table-task.ts";
 
 /** A task of the user's own. */
@@ -41,7 +43,7 @@ export async function loadTableTask(options: TableTaskOptions): Promise<TaskData
     throw new UserError("give a validation file or a validation split, not both");
   }
   const named = namedColumns({ text, textPair, label });
-  const source = await readSource(file, named, options.kind, true);
+  const source = await readSource(file, named, options.kind, true, options.maxTrainSamples);
   const origin = { files: validation === undefined ? [file] : [file, validation] };
   const all = { ...taskOfTable(source.table, source.named, { kind: options.kind }), origin };
   const task = sampleExamples(all, options.maxTrainSamples);
@@ -72,17 +74,28 @@ export async function readExamples(
   return examplesOf(source.table, { ...texts, ...(has && { label }) }, found, labels);
 }
 
-/** A file's table; where the format has no column names of its own, the columns are `text` and `label`. */
+/** Bytes of a CSV file from which on rows are drawn while it is read, where not all are asked for. */
+const LARGE = 32e6;
+/** Rows that are drawn then at least, of which those to train on are drawn by their classes. */
+const ENOUGH = 20_000;
+
+const sizeOf = async (file: string): Promise<number> => (await stat(file).catch(() => undefined))?.size ?? 0;
+
+/** A file's table, or of a large one where `count` rows are wanted a draw; where the format has no column names of its own, the columns are `text` and `label`. */
 async function readSource(
   file: string,
   named: Partial<Columns>,
   kind: string | undefined,
   labelled: boolean,
+  count?: number,
 ): Promise<{ table: Table; named: Partial<Columns> }> {
   const ending = tableFormat(file);
   const inWords = kind !== undefined && findTaskKind(kind).oneWordALine === true;
   const format = ending === "lines" && labelled && inWords ? "conll" : ending;
-  const table = await readTable(file, format, { everyLine: !labelled });
+  const isDrawn = count !== undefined && format === "csv" && (await sizeOf(file)) > LARGE;
+  const table = isDrawn
+    ? await sampleCsv(file, ENOUGH + 2 * count, named.label ?? "label")
+    : await readTable(file, format, { everyLine: !labelled });
   const isNamed = format !== "conll" && format !== "lines";
   return { table, named: isNamed ? named : {} };
 }

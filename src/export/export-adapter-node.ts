@@ -10,6 +10,7 @@ import type { Runtime } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
 import { difference, type ExportAgreement } from "./export-format.ts";
 import { EXPORT_FORMATS, type ExportFormats, type ExportOptions } from "./export-formats-node.ts";
+import { freeMemory } from "./free-memory-node.ts";
 
 export interface ExportReport extends ExportAgreement {
   format: keyof ExportFormats;
@@ -23,11 +24,18 @@ export interface ExportReport extends ExportAgreement {
 /** Largest difference between the logits of an exported model and those of the run that is let pass. */
 const TOLERANCE = 1e-4;
 
+/** See {@link exportAdapter}. */
+interface ExportHooks {
+  onStage?: ((stage: string) => void) | undefined;
+  takesWeights?: boolean;
+}
+
 /**
  * Exports an adapter to another tool's format and compares the result with the adapter's own model before it is put in
  * place: where their logits differ by more than 1e-4, nothing is left behind.
  * @param given what to compare on
- * @param onStage told what comes next, in a few words
+ * @param hooks `onStage` is told what comes next, in a few words; where `takesWeights`, the base model is the export's own, and its
+ *   weights are given back as soon as they are written, where the format compares without them
  * @throws UserError where the output is not empty, an option is not the format's, or it has no place for the method.
  */
 export async function exportAdapter(
@@ -36,7 +44,7 @@ export async function exportAdapter(
   { format: name, output, ...own }: ExportOptions,
   runtime: Runtime,
   given: readonly Example[],
-  onStage: (stage: string) => void = () => {},
+  { onStage = () => {}, takesWeights = false }: ExportHooks = {},
 ): Promise<ExportReport> {
   const format = EXPORT_FORMATS.find(name);
   const options = EXPORT_FORMATS.parseOptions(format, own);
@@ -65,6 +73,12 @@ export async function exportAdapter(
     const job = { folder, base, adapter, fitted, weights, options, runtime, examples, expected };
     const agreement = await format.write({
       ...job,
+      async onWritten() {
+        onStage("comparing what was written");
+        if (!takesWeights) return;
+        await freeMemory([...weights.values(), ...base.weights.values()]);
+        base.weights.clear();
+      },
       async compare(...read) {
         onStage("comparing what was written");
         return { largestDifference: difference(expected, await logitsOf(...read)) };

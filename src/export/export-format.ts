@@ -20,6 +20,8 @@ export interface ExportJob<Options = Record<string, unknown>> {
   /** What to compare on, and the logits that the adapter's own model gives. */
   examples: readonly Example[];
   expected: readonly Float32Array[];
+  /** Told that all is written: neither the base model's weights nor those above are read any more, and may be gone. */
+  onWritten(): Promise<void>;
   /** Compares what was read back of the folder, a base model and an adapter, with the adapter's own model. */
   compare(base: BaseModel, adapter: Adapter): Promise<ExportAgreement>;
 }

@@ -1,14 +1,25 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, open } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { OutputFolder } from "./output-folder.ts";
+import { writeFailure, writeFully } from "../checkpoints/atomic-file-node.ts";
+import { type OutputFolder, piecesOf } from "./output-folder.ts";
 
 /** A folder on the disk. */
 export function diskFolder(path: string): OutputFolder {
   return {
+    /** @throws UserError where the disk is full or the place cannot be written. */
     async write(name, content) {
-      const file = join(path, name);
-      await mkdir(dirname(file), { recursive: true });
-      await writeFile(file, content);
+      const place = join(path, name);
+      await mkdir(dirname(place), { recursive: true });
+      try {
+        const file = await open(place, "w");
+        try {
+          for (const piece of piecesOf(content)) await writeFully(file, piece);
+        } finally {
+          await file.close();
+        }
+      } catch (error) {
+        throw writeFailure(place, error);
+      }
     },
     async makeFolder(name) {
       await mkdir(join(path, name), { recursive: true });

@@ -23,11 +23,15 @@ const NODE = {
   domain: { type: "string", id: 7 },
 } satisfies ProtobufSchema;
 
-const TENSOR = {
+const ENTRY = { key: { type: "string", id: 1 }, value: { type: "string", id: 2 } } satisfies ProtobufSchema;
+
+export const TENSOR = {
   dims: { repeated: true, type: "int64", id: 1 },
   dataType: { type: "int32", id: 2 },
   name: { type: "string", id: 8 },
   rawData: { type: "bytes", id: 9 },
+  externalData: { repeated: true, type: ENTRY, id: 13 },
+  dataLocation: { type: "int32", id: 14 },
 } satisfies ProtobufSchema;
 
 const DIMENSION = { dimValue: { type: "int64", id: 1 }, dimParam: { type: "string", id: 2 } } satisfies ProtobufSchema;
@@ -39,7 +43,7 @@ const TENSOR_TYPE = {
 const TYPE = { tensorType: { type: TENSOR_TYPE, id: 1 } } satisfies ProtobufSchema;
 const VALUE_INFO = { name: { type: "string", id: 1 }, type: { type: TYPE, id: 2 } } satisfies ProtobufSchema;
 
-const GRAPH = {
+export const GRAPH = {
   node: { repeated: true, type: NODE, id: 1 },
   name: { type: "string", id: 2 },
   initializer: { repeated: true, type: TENSOR, id: 5 },
@@ -48,9 +52,9 @@ const GRAPH = {
 } satisfies ProtobufSchema;
 
 /** The part of ONNX's protobuf schema that aflora writes (onnx.proto, IR version 8). */
-export const MODEL: ProtobufSchema = {
+export const MODEL = {
   irVersion: { type: "int64", id: 1 },
   producerName: { type: "string", id: 2 },
   graph: { type: GRAPH, id: 7 },
   opsetImport: { repeated: true, type: OPERATOR_SET_ID, id: 8 },
-};
+} satisfies ProtobufSchema;

@@ -8,8 +8,7 @@ import {
   type OnnxNodeOptions,
   type Value,
 } from "./graph.ts";
-import { MODEL } from "./onnx-schema.ts";
-import { encodeMessage } from "./protobuf-message.ts";
+import { modelBytes, type NodeMessage, type OnnxModel, type TensorGroup } from "./onnx-model.ts";
 import type { DataType, TensorData, Tensors } from "./tensor.ts";
 
 const ARRAY: Record<DataType, (data: readonly number[]) => ArrayBufferView> = {
@@ -22,29 +21,10 @@ const ARRAY: Record<DataType, (data: readonly number[]) => ArrayBufferView> = {
   uint8: (data) => Uint8Array.from(data),
 };
 
-const OPSET = 18;
-const IR_VERSION = 8;
-
-interface NodeMessage {
-  name: string;
-  opType: string;
-  domain: string;
-  input: readonly string[];
-  output: readonly string[];
-  attribute: object[];
-}
-
-interface TensorMessage {
-  name: string;
-  dims: readonly number[];
-  dataType: number;
-  rawData: Uint8Array;
-}
-
 /** Collects the messages of an ONNX graph while ops emit their nodes. */
 class Encoder implements OnnxEmitter {
   readonly nodes: NodeMessage[] = [];
-  readonly initializers: TensorMessage[] = [];
+  readonly weights: TensorGroup[] = [];
   readonly #names = new Map<Value, string>();
   readonly #constants = new Set<string>();
   readonly #emitted = new Map<string, string>();
@@ -108,7 +88,7 @@ class Encoder implements OnnxEmitter {
   }
 
   tensor(name: string, dtype: DataType, shape: readonly number[], data: ArrayBufferView): string {
-    if (!this.#constants.has(name)) this.initializers.push(tensorMessage(name, dtype, shape, data));
+    if (!this.#constants.has(name)) this.weights.push(tensorOf(name, dtype, shape, data));
     this.#constants.add(name);
     return name;
   }
@@ -159,10 +139,10 @@ function attributeMessage(name: string, value: AttributeSetting): object {
   return { name, ints: value, type: 7 };
 }
 
-function tensorMessage(name: string, dtype: DataType, dims: readonly number[], data: ArrayBufferView): TensorMessage {
-  const rawData = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  return { name, dims, dataType: ELEMENT_TYPE[dtype], rawData };
-}
+const tensorOf = (name: string, dtype: DataType, dims: readonly number[], data: ArrayBufferView): TensorGroup => ({
+  tensors: [{ name, dtype, dims }],
+  make: () => [data],
+});
 
 function valueInfo(name: string, { dtype, shape }: Value, symbols: Readonly<Record<string, string>>): object {
   const dim = shape.map((size) =>
@@ -190,14 +170,20 @@ export interface EncodeOptions {
   packs?: boolean | undefined;
 }
 
-/** Bytes of weights that a model can hold: a protobuf message has at most 2 GiB, tables and graph included. */
-export const LARGEST_MODEL = 2 ** 31 - 2 ** 27;
-
 /**
  * Encodes what `outputs` need as an ONNX model.
  * @throws ShapeError where a symbol's size cannot be read from any input.
  */
 export function encodeOnnx(outputs: Readonly<Record<string, Value>>, options: EncodeOptions = {}): EncodedGraph {
+  const { model, inputs } = onnxModel(outputs, options);
+  return { bytes: modelBytes(model), inputs };
+}
+
+/** The same without its bytes. @returns with the leaves to feed at each run, in order of declaration */
+export function onnxModel(
+  outputs: Readonly<Record<string, Value>>,
+  options: EncodeOptions = {},
+): { model: OnnxModel; inputs: Value[] } {
   const { embedded = new Map(), symbols = {} } = options;
   const values = Object.values(outputs);
   const leaves = liveLeaves(values);
@@ -207,7 +193,7 @@ export function encodeOnnx(outputs: Readonly<Record<string, Value>>, options: En
     const data = value.leaf!.data ? ARRAY[value.dtype](value.leaf!.data) : embedded.get(value.leaf!.name)?.data;
     if (!data) continue;
     const dims = value.shape.map((size) => evaluate(size, {}));
-    encoder.initializers.push(tensorMessage(value.leaf!.name, value.dtype, dims, data));
+    encoder.weights.push(tensorOf(value.leaf!.name, value.dtype, dims, data));
   }
 
   // A value that is a leaf or is asked for under two names gets its further names by Identity.
@@ -225,20 +211,13 @@ export function encodeOnnx(outputs: Readonly<Record<string, Value>>, options: En
 
   // What was packed is there as it was packed alone.
   const read = new Set(encoder.nodes.flatMap(({ input }) => input));
-  const message = {
-    irVersion: IR_VERSION,
-    producerName: "aflora",
-    opsetImport: [
-      { domain: "", version: OPSET },
-      { domain: "com.microsoft", version: 1 },
-    ],
-    graph: {
-      name: "aflora",
-      node: encoder.nodes,
-      initializer: encoder.initializers.filter(({ name }) => read.has(name)),
-      input: fed.map((value) => valueInfo(value.leaf!.name, value, symbols)),
-      output: Object.entries(outputs).map(([name, value]) => valueInfo(name, value, symbols)),
+  return {
+    model: {
+      nodes: encoder.nodes,
+      weights: encoder.weights.filter(({ tensors }) => tensors.some(({ name }) => read.has(name))),
+      inputs: fed.map((value) => valueInfo(value.leaf!.name, value, symbols)),
+      outputs: Object.entries(outputs).map(([name, value]) => valueInfo(name, value, symbols)),
     },
+    inputs: fed,
   };
-  return { bytes: encodeMessage(MODEL, message), inputs: fed };
 }

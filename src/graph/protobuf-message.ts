@@ -26,6 +26,14 @@ export function encodeMessage(schema: ProtobufSchema, message: object): Uint8Arr
   return writer.finish();
 }
 
+/** What stands before a field's content of `size` bytes: its number, and the size. */
+export function messageHeader({ id }: ProtobufField, size: number): Uint8Array {
+  return protobuf.Writer.create()
+    .uint32((id << 3) | WIRE_TYPE.message)
+    .uint32(size)
+    .finish();
+}
+
 function writeFields(writer: protobuf.Writer, schema: ProtobufSchema, message: object): void {
   const values = message as Readonly<Record<string, unknown>>;
   for (const [name, { id, type, repeated }] of Object.entries(schema).sort(([, a], [, b]) => a.id - b.id)) {

@@ -92,7 +92,7 @@ class AnswerWriter {
     const own = given.temperature ? { ...defaults, numBeams: 1 } : defaults;
     const options = checkOptions(generationOptions, { ...own, ...given });
     this.#begun = decoderStart === undefined ? prompts : prompts.map(() => [decoderStart]);
-    const longest = Math.max(...this.#begun.map(({ length }) => length));
+    const longest = this.#begun.reduce((most, { length }) => Math.max(most, length), 0);
     const room = maxLength - longest;
     if (room < 1) {
       throw new UserError(

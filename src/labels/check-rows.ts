@@ -67,9 +67,8 @@ export function checkRows(rows: readonly CheckedRow[], vectors?: readonly Float3
     else if (label === "") problems.push({ kind: "no label", row, detail: "" });
   }
   const usable = [...rows.keys()].filter((row) => rows[row]!.text.trim() !== "" && rows[row]!.label !== "");
-  problems.push(...duplicatesAmong(rows, usable), ...smallClasses(rows, usable));
-  if (vectors) problems.push(...contradicted(rows, usable, vectors));
-  return problems;
+  const unlike = vectors ? contradicted(rows, usable, vectors) : [];
+  return [...problems, ...duplicatesAmong(rows, usable), ...smallClasses(rows, usable), ...unlike];
 }
 
 function duplicatesAmong(rows: readonly CheckedRow[], usable: readonly number[]): RowProblem[] {

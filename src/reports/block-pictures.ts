@@ -2,7 +2,7 @@ import * as Plot from "@observablehq/plot";
 import type { FreezingRecord } from "../runs/records.ts";
 import { bins, draw } from "./drawing.ts";
 import type { Picture } from "./page.ts";
-import { counted, duration, number } from "./quantities.ts";
+import { counted, duration, number, rangeOf } from "./quantities.ts";
 
 /** Scores are drawn and listed at about this many checks. */
 const mostChecks = 60;
@@ -106,10 +106,10 @@ function scores(checks: Check[]): Picture {
     }),
   );
   const thresholds = shown.flatMap(({ step, threshold }) => (threshold === null ? [] : [{ step, threshold }]));
-  const all = points.map(({ score }) => score);
+  const [least, most] = rangeOf(points.map(({ score }) => score));
   return {
     title: "Scores of blocks",
-    summary: `Scores of ${counted(blocks.length, "block")} over ${counted(checks.length, "check")}, each until it froze (dot), from ${number(Math.min(...all))} to ${number(Math.max(...all))}; a block may freeze below the threshold (dashed), and only after those before it.`,
+    summary: `Scores of ${counted(blocks.length, "block")} over ${counted(checks.length, "check")}, each until it froze (dot), from ${number(least)} to ${number(most)}; a block may freeze below the threshold (dashed), and only after those before it.`,
     legend: [
       ...groups.map((group) => ({
         color: colorOf(group[0]!),
@@ -166,7 +166,7 @@ export function boundaryPaths(
   if (paths.length === 0) return [];
   const of = paths[0]!.of;
   const counts = paths.map(({ points }) => points.at(-1)!.boundary);
-  const [least, most] = [Math.min(...counts), Math.max(...counts)];
+  const [least, most] = rangeOf(counts);
   return [
     {
       title: `Blocks frozen: ${label}`,

@@ -4,7 +4,7 @@ import { deviation, grouped, mean } from "../studies/statistics.ts";
 import { frozenBlockSteps } from "./block-pictures.ts";
 import { bins, draw, labelRoom, shortened, width } from "./drawing.ts";
 import type { Picture } from "./page.ts";
-import { counted, duration, number, short, tick } from "./quantities.ts";
+import { counted, duration, number, rangeOf, short, tick } from "./quantities.ts";
 
 /** Scores are drawn and listed at about this many checks, however long the run. */
 const mostChecks = 40;
@@ -221,11 +221,11 @@ function scores(checks: FreezingRecord[]): Picture {
   const kinds = [...grouped(points, ({ kind }) => kind).keys()];
   const thresholds = shown.filter(({ threshold }) => threshold !== null && threshold > 0);
   const levels = thresholds.map(({ threshold }) => threshold!);
-  const all = points.map(({ score }) => score);
+  const [least, most] = rangeOf(points.map(({ score }) => score));
   const title = "Freezing scores and threshold";
   return {
     title,
-    summary: `Scores of ${counted(steps.size, "matrix", "matrices")} over ${counted(checks.length, "check")}, each until it froze (dot), on a logarithmic scale from ${number(Math.min(...all))} to ${number(Math.max(...all))}. ${
+    summary: `Scores of ${counted(steps.size, "matrix", "matrices")} over ${counted(checks.length, "check")}, each until it froze (dot), on a logarithmic scale from ${number(least)} to ${number(most)}. ${
       levels.length
         ? `The threshold (dashed) went from ${number(levels[0])} to ${number(levels.at(-1))}.`
         : "No threshold was used."

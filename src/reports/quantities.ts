@@ -13,6 +13,13 @@ export function number(value: number | null | undefined): string {
   return size < 1e-4 || size >= 1e9 ? value.toExponential(2) : size >= 1e4 ? whole.format(value) : plain.format(value);
 }
 
+/** The least and the most of numbers, however many; infinities where there are none. */
+export const rangeOf = (values: readonly number[]): [least: number, most: number] =>
+  values.reduce<[number, number]>(
+    ([least, most], value) => [Math.min(least, value), Math.max(most, value)],
+    [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
+  );
+
 /** A number with two significant digits, whole where it has more. */
 export function short(value: number): string {
   return number(Math.abs(value) >= 10 ? Math.round(value) : Number(value.toPrecision(2)));

@@ -3,7 +3,7 @@ import type { Spread } from "../studies/statistics.ts";
 import type { Interaction, MainEffect, SettingRow, TaskResults } from "../studies/study-results.ts";
 import { draw, labelRoom, shortened } from "./drawing.ts";
 import type { Picture } from "./page.ts";
-import { counted, number, prefixed, short, spread, tick } from "./quantities.ts";
+import { counted, number, prefixed, rangeOf, short, spread, tick } from "./quantities.ts";
 import { bars, dots, settingScores } from "./setting-pictures.ts";
 
 /** Colours of the heat map in the page's style. */
@@ -68,7 +68,7 @@ function mainEffect({ factor, levels }: MainEffect, results: TaskResults): Pictu
 function interaction({ factors: [a, b], cells }: Interaction, results: TaskResults): Picture {
   const { task, direction } = results;
   const means = cells.map(({ score }) => score.mean);
-  const [least, most] = [Math.min(...means), Math.max(...means)];
+  const [least, most] = rangeOf(means);
   const shade = (value: number): number =>
     most > least ? Math.min(SHADES - 1, Math.floor(((value - least) / (most - least)) * SHADES)) : 0;
   const rows = [...new Set(cells.map(({ levels }) => levels[0]))];
@@ -138,7 +138,7 @@ function coordinates(results: TaskResults): Picture[] {
   const scored = rows.filter(({ score, heldOut }) => score ?? heldOut);
   if (factors.length < 2 || scored.length < FEWEST_LINES) return [];
   const of = ({ score, heldOut }: SettingRow): number => (score ?? heldOut)!.mean;
-  const [least, most] = [Math.min(...scored.map(of)), Math.max(...scored.map(of))];
+  const [least, most] = rangeOf(scored.map(of));
   const place = (value: number): number => (most > least ? (value - least) / (most - least) : 0.5);
   const levels = new Map(
     factors.map((name) => {
@@ -294,7 +294,7 @@ function tradeOffs(results: TaskResults): Picture[] {
         : [];
     });
     const costs = points.map(({ cost }) => cost);
-    const [least, most] = [Math.min(...costs), Math.max(...costs)];
+    const [least, most] = rangeOf(costs);
     if (points.length < 2 || most <= 1.01 * least) return [];
     const log = least > 0 && most / least > 10;
     const title = `${name}, ${task}`;

@@ -68,13 +68,28 @@ export async function exportRun(
   onStage?.("reading the base model");
   const base = await loadBaseModel(model, task, 0, from);
   const { examples, note } = await textsOf(finished, findTaskKind(task.kind), hub);
-  const report = await exportAdapter(base, adapter, options, runtimeFor({ device, threads }), examples, onStage);
+  const report = await exportAdapter(base, adapter, options, runtimeFor({ device, threads }), examples, {
+    onStage,
+    takesWeights: true,
+  });
   const rounded = merges ? await roundedNote(base) : undefined;
   const inFewerBits =
     base.format === "float32"
       ? undefined
       : `compared on an ${base.format} base: in float32 it would not fit into the memory that is free`;
-  return { ...report, notes: [note, rounded, inFewerBits].filter((each) => each !== undefined) };
+  return { ...report, notes: [note, rounded, inFewerBits, advice(report)].filter((each) => each !== undefined) };
+}
+
+/** Share of answers that stay the same below which weights in fewer bits are not worth their smaller file. */
+const ENOUGH = 0.95;
+
+/** What to try where weights in fewer bits change too many answers. */
+function advice({ quantized }: ExportReport): string | undefined {
+  if (quantized?.sameLabel === undefined || quantized.sameLabel >= ENOUGH) return undefined;
+  const { dtype } = quantized;
+  const other =
+    dtype === "q8" ? "--dtype q4, which does not round what layers are given," : "--dtype q8, with twice the bits,";
+  return `with ${dtype} fewer than ${100 * ENOUGH} % of answers stay the same: try ${other} or use the float32 file`;
 }
 
 /** That an adapter was merged into weights that were rounded before, where the file has no others. */

@@ -1,7 +1,8 @@
 import type { InferenceSession, Tensor as OnnxTensor, TensorConstructor } from "onnxruntime-common";
 import { UserError } from "../errors.ts";
 import { Graph, liveLeaves, type Value } from "../graph/graph.ts";
-import { encodeOnnx, LARGEST_MODEL } from "../graph/onnx.ts";
+import { encodeOnnx } from "../graph/onnx.ts";
+import { LARGEST_FILE } from "../graph/onnx-model.ts";
 import { add } from "../graph/ops.ts";
 import { type DataType, float32, sizeOf, type Tensor, type TensorData, type Tensors } from "../graph/tensor.ts";
 import type { Device } from "./device.ts";
@@ -57,7 +58,7 @@ export class Runtime {
     const { name, embeds, isEverywhere, plainOps } = this.device;
     const frozen = frozenWeights(outputs, weights);
     const size = [...frozen.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
-    const packs = answers && this.#packs && size <= LARGEST_MODEL;
+    const packs = answers && this.#packs && size <= LARGEST_FILE;
     const embedded = embeds !== undefined || packs ? frozen : undefined;
     if (embeds !== undefined && size > embeds) {
       const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;

@@ -6,7 +6,7 @@ export interface LabelProbability {
 
 /** Probabilities that sum to 1. */
 export function softmax(logits: Float32Array): Float32Array {
-  const largest = Math.max(...logits);
+  const largest = logits[argmax(logits)]!;
   const powers = logits.map((logit) => Math.exp(logit - largest));
   const total = powers.reduce((sum, power) => sum + power, 0);
   return powers.map((power) => power / total);

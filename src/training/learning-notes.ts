@@ -10,7 +10,8 @@ const STILL = 1e-4;
  */
 export function learningNotes(evaluations: readonly EvaluationRecord[], alike: boolean): string[] {
   const losses = evaluations.map(({ loss }) => loss);
-  const [least, most] = [Math.min(...losses), Math.max(...losses)];
+  const least = losses.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+  const most = losses.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   const notes: string[] = [];
   if (losses.length > 1 && most - least <= STILL * Math.abs(most)) {
     notes.push(

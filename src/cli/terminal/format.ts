@@ -31,7 +31,7 @@ export const metrics = (
 
 /** Columns padded to equal width, numbers to the right. */
 export function table(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const widths = rows[0]!.map((_, column) => rows.reduce((most, row) => Math.max(most, row[column]!.length), 0));
   const isNumber = rows[0]!.map((_, column) => rows.slice(1).every((row) => /^[\d.,%×–-]*$/.test(row[column]!)));
   return rows
     .map((row) =>

@@ -1,6 +1,7 @@
 import { UserError } from "../../errors.ts";
-import { Graph, liveLeaves, type Value } from "../../graph/graph.ts";
-import { encodeOnnx, LARGEST_MODEL } from "../../graph/onnx.ts";
+import { Graph, type Value } from "../../graph/graph.ts";
+import { onnxModel } from "../../graph/onnx.ts";
+import { LARGEST_FILE, type OnnxModel, onnxFiles } from "../../graph/onnx-model.ts";
 import { reshape } from "../../graph/ops.ts";
 import type { Tensors } from "../../graph/tensor.ts";
 import type { AdapterDescription } from "../../inference/adapter.ts";
@@ -32,9 +33,11 @@ const SUFFIXES: Record<OnnxType, string> = { float32: "", q8: "_quantized", q4: 
 export const onnxFile = (name: string, type: OnnxType): string => `onnx/${name}${SUFFIXES[type]}.onnx`;
 
 /**
- * Writes a folder that Transformers.js loads by its path: configuration, tokenizer and the model with `weights` in it.
+ * Writes a folder that Transformers.js loads by its path: configuration, tokenizer and the model with `weights` in it or, where they
+ * are too many for one file, beside it.
  * @param quantization how the weights of a second file are stored; where absent there is none
- * @throws UserError where the model is too large for the format.
+ * @param most bytes of weights in one file
+ * @throws UserError where an encoder-decoder writes no texts.
  */
 export async function writeOnnxFolder(
   folder: OutputFolder,
@@ -42,6 +45,7 @@ export async function writeOnnxFolder(
   description: AdapterDescription,
   weights: Tensors<"float32">,
   quantization?: OnnxQuantization,
+  most = LARGEST_FILE,
 ): Promise<void> {
   const { own, encoder } = onnxNames(base);
   if (encoder && !isPretrained(base.head)) {
@@ -54,17 +58,30 @@ export async function writeOnnxFolder(
   const linear = new Set(base.trace.modules.map(({ name }) => `${name}.weight`));
   const specs = [...base.trace.weights.values()];
   const tables = new Set(specs.filter(({ use }) => use === "table").map(({ name }) => name));
-  const files = encoder
+  const models = encoder
     ? encodeTwoTexts(base, weights, maxLength, { own, encoder })
     : encodeWhole(base, weights, maxLength, own);
-  for (const [name, bytes] of files) {
-    await folder.write(onnxFile(name, "float32"), bytes);
-    if (!quantization) continue;
-    await folder.write(onnxFile(name, quantization), quantizeOnnx(bytes, { linear, tables }, quantization));
+  const filesBeside: Record<string, number> = {};
+  for (const [name, model] of models) {
+    const write = async (type: OnnxType, its: OnnxModel): Promise<void> => {
+      const [file, ...beside] = onnxFiles(onnxFile(name, type), its, most);
+      for (const { name: path, pieces } of [file, ...beside]) await folder.write(path, pieces());
+      if (beside.length > 0) filesBeside[basename(file.name)] = beside.length;
+    };
+    await write("float32", model);
+    if (quantization) await write(quantization, quantizeOnnx(model, { linear, tables }, quantization));
   }
-  // In a page Transformers.js would otherwise ask for int8.
-  const asked = quantization === "q8" ? {} : { "transformers.js_config": { dtype: "fp32" } };
-  await writeConfig(folder, base, description, asked);
+  const asked = {
+    // In a page Transformers.js would otherwise ask for int8.
+    ...(quantization !== "q8" && { dtype: "fp32" }),
+    ...(Object.keys(filesBeside).length > 0 && { use_external_data_format: filesBeside }),
+  };
+  await writeConfig(
+    folder,
+    base,
+    description,
+    Object.keys(asked).length > 0 ? { "transformers.js_config": asked } : {},
+  );
   const reads = encoder ? Math.min(description.maxLength, maxLength) : maxLength;
   await writeTokenizerJson(folder, base, reads);
   if (base.head === "pooled") await writeSentenceFiles(folder, base, maxLength, weights);
@@ -72,13 +89,15 @@ export async function writeOnnxFolder(
   await folder.write("README.md", readme(base, description, quantization));
 }
 
-/** The model with its weights as an ONNX file, with the inputs and the output that Transformers.js knows. */
+const basename = (path: string): string => path.slice(path.lastIndexOf("/") + 1);
+
+/** The model with its weights, with the inputs and the output that Transformers.js knows. */
 function* encodeWhole(
   base: BaseModel,
   weights: Tensors,
   maxLength: number,
   name: string,
-): Generator<[string, Uint8Array]> {
+): Generator<[string, OnnxModel]> {
   const graph = new Graph();
   const cached = isPretrained(base.head) ? new WholeCachedStream(graph, maxLength) : undefined;
   const stream = cached ?? new PaddedStream(graph, maxLength);
@@ -95,7 +114,7 @@ function* encodeTwoTexts(
   weights: Tensors,
   maxLength: number,
   names: { own: string; encoder: string },
-): Generator<[string, Uint8Array]> {
+): Generator<[string, OnnxModel]> {
   const { labelCount, head, config } = base;
   const reading = new Graph();
   const stream = new PaddedStream(reading, maxLength);
@@ -115,21 +134,11 @@ function* encodeTwoTexts(
 const contextOf = (graph: Graph, hooks: Pick<ForwardHooks, "stream" | "encoded">): ForwardContext =>
   new ForwardContext(graph, { trains: () => false, dropout: false, ...hooks });
 
-/** @throws UserError where the weights that are read are more than a file can hold. */
-function encode(outputs: Record<string, Value>, weights: Tensors, { tables }: PaddedStream): Uint8Array {
-  const embedded = new Map([...weights, ...tables]);
-  const size = liveLeaves(Object.values(outputs)).reduce(
-    (bytes, { leaf }) => bytes + (embedded.get(leaf!.name)?.data.byteLength ?? 0),
-    0,
-  );
-  if (size > LARGEST_MODEL) {
-    throw new UserError(
-      `the model has ${(size / 1e9).toFixed(1)} GB of weights, more than an ONNX file can hold; use --format merged`,
-    );
-  }
-  // Transformers.js tells the number of texts by this name, and takes any other of a cache for 0.
-  return encodeOnnx(outputs, { embedded, symbols: { batch: "batch_size" } }).bytes;
-}
+/** Transformers.js tells the number of texts by this name, and takes any other of a cache for 0. */
+const SYMBOLS = { batch: "batch_size" };
+
+const encode = (outputs: Record<string, Value>, weights: Tensors, { tables }: PaddedStream): OnnxModel =>
+  onnxModel(outputs, { embedded: new Map([...weights, ...tables]), symbols: SYMBOLS }).model;
 
 /** A language model's texts, with outputs for each token, as other tools expect them. */
 class WholeCachedStream extends CachedStream {

@@ -19,9 +19,10 @@ export const onnxFormat: ExportFormat<typeof options> = {
   summary: "a folder for Transformers.js and ONNX Runtime",
   options,
   merges: true,
-  async write({ folder, base, adapter, weights, options: { dtype }, runtime, examples, expected }) {
+  async write({ folder, base, adapter, weights, options: { dtype }, runtime, examples, expected, onWritten }) {
     const quantization = dtype === "float32" ? undefined : dtype;
     await writeOnnxFolder(diskFolder(folder), base, adapter.description, weights, quantization);
+    await onWritten();
     const outputsOf = (type: OnnxType) => onnxOutputs(folder, type, base, adapter, runtime, examples);
     const whole = await outputsOf("float32");
     const largestDifference = difference(expected, whole.values);

@@ -115,16 +115,27 @@ function readmeOf(base: BaseModel, description: AdapterDescription, ofSentences:
   if (ofSentences) return title + sentenceReadme(base, description, ", where peft is installed");
   const names = labelNames(task);
   const { autoClass: auto, readme } = findTaskKind(task.kind).huggingFace;
-  return `${title}Loads with Hugging Face PEFT:
+  const { from, needs } = whereFrom(base);
+  return `${title}Loads with Hugging Face PEFT${needs}:
 
 \`\`\`python
 from transformers import ${auto}
 from peft import PeftModel
 
-base = ${auto}.from_pretrained("${publicName(base)}"${names.length > 0 ? `, num_labels=${names.length}` : ""})
+base = ${auto}.from_pretrained(${from}${names.length > 0 ? `, num_labels=${names.length}` : ""})
 model = PeftModel.from_pretrained(base, "path/of/this/folder")
 \`\`\`
 
 ${readme.outputs(names)}
 `;
+}
+
+/** What Transformers is given to load the base model, in Python, and which package that needs. */
+function whereFrom(base: BaseModel): { from: string; needs: string } {
+  const [, folder, file] = /^(?:(.*)[\\/])?([^\\/]+\.gguf)$/.exec(base.files.location) ?? [];
+  if (file === undefined) return { from: JSON.stringify(publicName(base)), needs: "" };
+  return {
+    from: `${JSON.stringify(folder ?? ".")}, gguf_file=${JSON.stringify(file)}`,
+    needs: ", where the package gguf is installed",
+  };
 }

@@ -1,4 +1,4 @@
-import { LARGEST_MODEL } from "../../graph/onnx.ts";
+import { LARGEST_FILE } from "../../graph/onnx-model.ts";
 import type { Device } from "../device.ts";
 import { graphicsCard } from "./graphics-card.ts";
 
@@ -6,7 +6,7 @@ import { graphicsCard } from "./graphics-card.ts";
 export const cuda: Device = {
   name: "cuda",
   provider: "cuda",
-  embeds: LARGEST_MODEL,
+  embeds: LARGEST_FILE,
   describe(system) {
     const name = graphicsCard(system);
     return name === undefined ? {} : { name };

@@ -1,4 +1,4 @@
-import { LARGEST_MODEL } from "../../graph/onnx.ts";
+import { LARGEST_FILE } from "../../graph/onnx-model.ts";
 import type { Device } from "../device.ts";
 import { graphicsCard } from "./graphics-card.ts";
 
@@ -11,7 +11,7 @@ interface Gpu {
 export const webgpu: Device = {
   name: "webgpu",
   provider: "webgpu",
-  embeds: LARGEST_MODEL,
+  embeds: LARGEST_FILE,
   lost: /wgpu::MapAsyncStatus|device (was|is) lost/i,
   plainOps: new Set(["FusedMatMul", "LogLikelihood", "LogSoftmax", "Sign"]),
 

@@ -1,8 +1,10 @@
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { Readable } from "node:stream";
 import { promisify } from "node:util";
-import { gunzip, gzip } from "node:zlib";
+import { createGunzip, gzip } from "node:zlib";
 import { z } from "zod";
+import { writeFailure } from "../../checkpoints/atomic-file-node.ts";
 import { UserError } from "../../errors.ts";
 import { HIDDEN_STATES, REPORT, RUN_FILES } from "../../runs/run-folder.ts";
 import { REPORTED, TRIAL_TIME } from "../run-study.ts";
@@ -15,10 +17,15 @@ const NAME = /^(?:[\w-]+\.jsonl?|(?:checkpoints|adapter)\/[\w-]+\.(?:json|safete
 
 /** A value of Redis or Valkey holds 512 MB; what a full fine-tuning leaves is more. */
 const MOST = 500e6;
-/** Bytes that a pack may come to, unpacked. */
+/** Bytes that a pack may come to, unpacked; files that it may hold, and bytes of the list of them. */
 const MOST_UNPACKED = 4e9;
+const MOST_FILES = 100;
+const MOST_NAMES = 2 ** 16;
+/** Bytes that are unpacked at once. */
+const PIECE = 2 ** 18;
 
-const header = z.array(z.object({ name: z.string().regex(NAME), size: z.int().nonnegative() })).min(1);
+const file = z.object({ name: z.string().regex(NAME), size: z.int().nonnegative() });
+const header = z.array(file).min(1).max(MOST_FILES);
 
 /**
  * A run's folder as bytes: the length of a JSON list of names and sizes (4 bytes, little-endian), that list, then the files
@@ -39,26 +46,76 @@ export async function packRun(directory: string): Promise<Buffer> {
 }
 
 /**
- * Writes a packed run in place of what a folder holds: all of it or nothing.
- * @throws UserError where the bytes are no packed run.
+ * Writes a packed run in place of what a folder holds: all of it or nothing. It is unpacked piece by piece, straight to the disk.
+ * @throws UserError where the bytes are no packed run, or the disk is full.
  */
 export async function unpackRun(packed: Buffer, directory: string): Promise<void> {
-  const bytes = await promisify(gunzip)(packed, { maxOutputLength: MOST_UNPACKED }).catch(() => refuse());
-  const start = 4 + (bytes.length >= 4 ? bytes.readUInt32LE(0) : 0);
-  if (bytes.length < start) refuse();
-  const files = header.safeParse(parsed(bytes.subarray(4, start).toString()));
-  if (!files.success) refuse();
   const folder = `${directory}.unpacking`;
   await rm(folder, { recursive: true, force: true });
-  let at = start;
-  for (const { name, size } of files.data!) {
-    if (at + size > bytes.length) refuse();
-    await mkdir(dirname(join(folder, name)), { recursive: true });
-    await writeFile(join(folder, name), bytes.subarray(at, at + size));
-    at += size;
+  const bytes = new Unpacked(packed);
+  try {
+    const length = (await bytes.next(4)).readUInt32LE(0);
+    if (length > MOST_NAMES) refuse();
+    const files = header.safeParse(parsed((await bytes.next(length)).toString()));
+    if (!files.success || files.data.reduce((sum, { size }) => sum + size, 0) > MOST_UNPACKED) refuse();
+    for (const { name, size } of files.data!) {
+      const path = join(folder, name);
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, bytes.pieces(size)).catch((error: unknown) => {
+        throw writeFailure(path, error);
+      });
+    }
+    if (!(await bytes.ended())) refuse();
+    await rm(directory, { recursive: true, force: true });
+    await rename(folder, directory);
+  } finally {
+    bytes.release();
+    await rm(folder, { recursive: true, force: true });
   }
-  await rm(directory, { recursive: true, force: true });
-  await rename(folder, directory);
+}
+
+/** What compressed bytes stand for, from the first to the last; never more of it in memory than a piece. */
+class Unpacked {
+  readonly #stream: Readable;
+  readonly #pieces: AsyncIterator<Buffer>;
+  #left: Buffer = Buffer.alloc(0);
+
+  constructor(packed: Buffer) {
+    this.#stream = Readable.from([packed]).pipe(createGunzip({ chunkSize: PIECE }));
+    this.#pieces = this.#stream[Symbol.asyncIterator]();
+  }
+
+  /** Whether nothing comes any more. */
+  async ended(): Promise<boolean> {
+    while (this.#left.length === 0) {
+      const { done, value } = await this.#pieces.next().catch(() => refuse());
+      if (done) return true;
+      this.#left = value;
+    }
+    return false;
+  }
+
+  /** So many bytes in pieces, as they come. */
+  async *pieces(size: number): AsyncGenerator<Buffer> {
+    for (let missing = size; missing > 0; ) {
+      if (await this.ended()) refuse();
+      const piece = this.#left.subarray(0, missing);
+      this.#left = this.#left.subarray(piece.length);
+      missing -= piece.length;
+      yield piece;
+    }
+  }
+
+  /** So many bytes at once. */
+  async next(size: number): Promise<Buffer> {
+    const pieces: Buffer[] = [];
+    for await (const piece of this.pieces(size)) pieces.push(piece);
+    return Buffer.concat(pieces);
+  }
+
+  release(): void {
+    this.#stream.destroy();
+  }
 }
 
 function refuse(): never {

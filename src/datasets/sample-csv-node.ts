@@ -1,0 +1,68 @@
+import { createReadStream } from "node:fs";
+import { uniformInt } from "pure-rand/distribution/uniformInt";
+import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { UserError } from "../errors.ts";
+import type { Row, Table } from "../tasks/rows.ts";
+import { CsvParser, type CsvRow } from "./parse-csv.ts";
+import { checkWidth, columnsOf } from "./parse-table.ts";
+
+/** Most labels that are told from numbers and texts, each of which keeps a row. */
+const MOST_LABELS = 1000;
+
+/**
+ * Draws rows of a CSV file while it is read, so that no more of it is in memory than those: each row is as likely as any other
+ * (reservoir sampling, Vitter 1985, algorithm R), in the file's order, the same whenever it is read. Each label has a row at least.
+ * @param room rows to draw
+ * @param label name of the column of labels
+ * @throws UserError where the file is not UTF-8, has no rows, or a row does not fit the header.
+ */
+export async function sampleCsv(file: string, room: number, label: string): Promise<Table> {
+  const random = xoroshiro128plus(0);
+  const kept: Row[] = [];
+  const firstOf = new Map<string, Row>();
+  let columns: string[] | undefined;
+  let labels = -1;
+  let seen = 0;
+  for await (const row of csvRows(file)) {
+    if (row.cells.length === 0) continue;
+    if (!columns) {
+      columns = columnsOf(row, file);
+      labels = columns.indexOf(label);
+      continue;
+    }
+    checkWidth(row, columns, file);
+    const place = seen < room ? seen : uniformInt(random, 0, seen);
+    seen++;
+    if (place < room) kept[place] = copyOf(row);
+    const own = row.cells[labels];
+    if (own !== undefined && firstOf.size <= MOST_LABELS && !firstOf.has(own)) {
+      const copy = copyOf(row);
+      firstOf.set(copy.cells[labels] as string, copy);
+    }
+  }
+  if (!columns) throw new UserError(`${file} is empty`);
+  if (seen === 0) throw new UserError(`${file} has no rows, only a header`);
+  const drawn = new Set(kept.map(({ cells }) => cells[labels]));
+  const missing =
+    firstOf.size > MOST_LABELS ? [] : [...firstOf.values()].filter(({ cells }) => !drawn.has(cells[labels]));
+  return { source: file, columns, rows: [...kept, ...missing].sort((a, b) => a.line - b.line) };
+}
+
+/** A row by itself: its cells are parts of a piece of the file, which they would keep in memory. */
+const copyOf = ({ line, cells }: CsvRow): Row => ({ line, cells: cells.map((cell) => Buffer.from(cell).toString()) });
+
+async function* csvRows(file: string): AsyncGenerator<CsvRow> {
+  const parser = new CsvParser(file);
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  const decode = (bytes?: Uint8Array): string => {
+    try {
+      return decoder.decode(bytes, { stream: bytes !== undefined });
+    } catch {
+      throw new UserError(`${file} is not UTF-8 text; save it with that encoding`);
+    }
+  };
+  for await (const bytes of createReadStream(file, { highWaterMark: 2 ** 20 })) {
+    yield* parser.rowsOf(decode(bytes as Uint8Array));
+  }
+  yield* parser.rest(decode());
+}

@@ -1,0 +1,87 @@
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { gzipSync } from "node:zlib";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { unpackRun } from "../../src/studies/queue/run-pack.ts";
+
+let home: string;
+let to: string;
+beforeEach(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-run-pack-"));
+  to = join(home, "queue", "run");
+});
+afterEach(() => rm(home, { recursive: true }));
+
+/** A pack as one would make it by hand, of files and their bytes. */
+function packOf(files: { name: string; size: number }[], bytes: Buffer = Buffer.alloc(0)): Buffer {
+  const list = Buffer.from(JSON.stringify(files));
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(list.length);
+  return gzipSync(Buffer.concat([length, list, bytes]));
+}
+
+const ABSOLUTE = "/tmp/aflora-evil.json";
+
+it.each([
+  "../evil.json",
+  "adapter/../../evil.json",
+  "..\\evil.json",
+  "adapter\\..\\..\\evil.json",
+  ABSOLUTE,
+  "evil.sh",
+  "other/evil.json",
+  "adapter/evil.sh",
+  "adapter/deep/evil.json",
+  "config.json\n",
+  ".json",
+  "",
+])("a pack may hold no file %j, and none of what it holds beside it", async (name) => {
+  const files = [
+    { name: "config.json", size: 2 },
+    { name, size: 2 },
+  ];
+  await expect(unpackRun(packOf(files, Buffer.from("{}{}")), to)).rejects.toThrow(/no packed run/);
+  expect(await readdir(home, { recursive: true })).toEqual([]);
+  expect(existsSync(ABSOLUTE)).toBe(false);
+});
+
+it.each([
+  ["more files than a run has", packOf(Array.from({ length: 101 }, (_, i) => ({ name: `a${i}.json`, size: 0 })))],
+  ["more bytes than any run", packOf([{ name: "config.json", size: 5e9 }])],
+  ["more bytes than it holds", packOf([{ name: "config.json", size: 3 }], Buffer.from("{}"))],
+  ["fewer bytes than it holds", packOf([{ name: "config.json", size: 1 }], Buffer.from("{}"))],
+  ["a list that is longer than any", gzipSync(Buffer.from([255, 255, 255, 127]))],
+  ["half of its bytes", packOf([{ name: "config.json", size: 2 }], Buffer.from("{}")).subarray(0, 40)],
+  ["nothing", gzipSync(Buffer.alloc(0))],
+])("a pack that names %s is refused, and what was there stays", async (_, pack) => {
+  await unpackRun(packOf([{ name: "config.json", size: 2 }], Buffer.from("{}")), to);
+  await expect(unpackRun(pack, to)).rejects.toThrow(/no packed run/);
+  expect(await readdir(join(home, "queue"))).toEqual(["run"]);
+  expect(await readFile(join(to, "config.json"), "utf8")).toBe("{}");
+});
+
+it("a small pack of a large run goes to the disk piece by piece", async () => {
+  const size = 160 * 2 ** 20;
+  const packed = join(home, "pack");
+  await writeFile(packed, packOf([{ name: "adapter/adapter.safetensors", size }], Buffer.alloc(size)));
+  const module = new URL("../../src/studies/queue/run-pack.ts", import.meta.url);
+  const program = `
+    import { readFileSync } from "node:fs";
+    import { unpackRun } from ${JSON.stringify(module.href)};
+    const pack = readFileSync(${JSON.stringify(packed)});
+    const before = process.resourceUsage().maxRSS;
+    await unpackRun(pack, ${JSON.stringify(to)});
+    console.log(process.resourceUsage().maxRSS - before);`;
+  const file = join(home, "unpack.mts");
+  await writeFile(file, program);
+  const cwd = fileURLToPath(new URL("../..", import.meta.url));
+  const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", file], { cwd });
+  expect((await stat(join(to, "adapter/adapter.safetensors"))).size).toBe(size);
+  // KiB.
+  expect(Number(stdout)).toBeLessThan(100 * 1024);
+}, 600_000);
