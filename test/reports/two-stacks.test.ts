@@ -13,7 +13,11 @@ const check = (step: number, matrices: readonly string[], frozen: string[] = [])
 });
 
 const columnsOf = (matrices: readonly string[]) => {
-  const [untilFrozen] = freezingPictures([check(0, matrices), check(10, matrices, matrices.slice(0, 1))]);
+  const [untilFrozen] = freezingPictures([
+    check(0, matrices),
+    check(10, matrices, matrices.slice(0, 1)),
+    check(20, matrices),
+  ]);
   return { ...untilFrozen!.numbers, svg: untilFrozen!.svg.text };
 };
 
