@@ -50,7 +50,8 @@ test("halving finds the grid's best of recorded runs with at most half of its ep
     });
     await writeFile(join(directory, "metrics.jsonl"), lines.join(""));
     if (stopAfter < study.epochs) return "paused";
-    await writeFile(join(directory, "result.json"), JSON.stringify(makeUp().result));
+    const metrics = { accuracy: Math.max(...evaluations.map(({ accuracy }) => accuracy)) };
+    await writeFile(join(directory, "result.json"), JSON.stringify({ ...makeUp().result, metrics }));
     return "finished";
   };
   const outcomeOf = async (search: string) => {
