@@ -22,10 +22,15 @@ import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import { readCheckpoint } from "../../src/runs/checkpoint-file.ts";
 import { openAdapter } from "../../src/runs/open-adapter.ts";
 import { readFinishedRun } from "../../src/runs/read-run.ts";
+import { parseOptions } from "../../src/runs/run-config.ts";
+import { parseQueuedTrial } from "../../src/studies/queue/trial-queue.ts";
+import { ChatTemplate } from "../../src/tokenization/chat-template.ts";
 import { loadTokenizer } from "../../src/tokenization/load-tokenizer.ts";
 import { readVocabularyFiles } from "../../src/tokenization/read-vocabulary-files.ts";
 import { fineTune } from "../support/fine-tune.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
+import type { Grammar } from "./grammars/parts.ts";
+import { fileOf, GRAMMARS } from "./grammars.ts";
 import { mutate } from "./mutate.ts";
 import { pick, randomOf } from "./program.ts";
 
@@ -39,10 +44,20 @@ const PATIENCE = 5;
 
 const fixture = (path: string): string => fileURLToPath(new URL(`../fixtures/${path}`, import.meta.url));
 
+/** A grammar's reader. */
+const made = (file: string, grammar: Grammar, read: Reader["read"]): Reader => ({
+  folder: "",
+  files: [file],
+  grammar,
+  read,
+});
+
 interface Reader {
   /** Folder that is copied, and files in it of which one is changed each time. */
   folder: string;
   files: string[];
+  /** What makes a file in place of changing one. */
+  grammar?: Grammar;
   read(folder: string, file: string): Promise<unknown>;
 }
 
@@ -115,7 +130,34 @@ const READERS: Record<string, Reader> = {
     files: ["config.json", "metrics.jsonl", "freezing.jsonl", "result.json"],
     read: async (folder) => runContent(reportedRun(await readFinishedRun(folder))),
   },
+  "tokenizer grammar": made("tokenizer.json", GRAMMARS.tokenizer, async (folder) => {
+    (await loadTokenizer(folderFiles(folder))).encode(ENGLISH, "a second text", 64);
+  }),
+  "GGUF grammar": made("model.gguf", GRAMMARS.gguf, readGguf),
+  "safetensors grammar": made("model.safetensors", GRAMMARS.safetensors, async (folder, file) =>
+    readTensors(await openSafetensorsFile(join(folder, file))),
+  ),
+  "chat template grammar": made("chat_template.jinja", GRAMMARS.template, async (folder, file) => {
+    const template = new ChatTemplate(
+      { default: await readFile(join(folder, file), "utf8") },
+      { bos_token: "<s>" },
+      file,
+    );
+    template.renderTurns(CONVERSATION, { tools: [{ name: "look", parameters: {} }] });
+  }),
+  "job grammar": made("job.json", GRAMMARS.job, async (folder, file) => {
+    const { label, config } = parseQueuedTrial(JSON.parse(await readFile(join(folder, file), "utf8")));
+    if (/\p{Cc}/u.test(label)) throw new Error("a label that a terminal would obey");
+    parseOptions(config);
+  }),
 };
+
+/** 2,000 letters. */
+const ENGLISH = "It's the end of the parcel's way: we'll see 12 of them, there.  \n".repeat(31).slice(0, 2000);
+const CONVERSATION = ["Where is my parcel?", "On its way.", "When will it be here?", "Tomorrow."].map((content, i) => ({
+  role: i % 2 ? "assistant" : "user",
+  content,
+}));
 
 /** All that a GGUF file stands for: configuration, tokenizer and tensors. */
 async function readGguf(folder: string, file: string): Promise<void> {
@@ -177,12 +219,12 @@ async function fuzz(name: string, count: number, seed: number): Promise<void> {
   try {
     await prepare(home, reader);
     const originals = new Map<string, Buffer>();
-    for (const file of reader.files) originals.set(file, await readFile(join(home, file)));
+    if (!reader.grammar) for (const file of reader.files) originals.set(file, await readFile(join(home, file)));
     const before = process.memoryUsage.rss();
     const done = { read: 0, refused: 0, growth: 0, slowest: 0 };
     for (let i = 0; i < count; i++) {
       const file = pick(reader.files, random);
-      const bytes = mutate(originals.get(file)!, random);
+      const bytes = reader.grammar ? fileOf(reader.grammar, seed, i) : mutate(originals.get(file)!, random);
       now = `${name}, input ${i} of seed ${seed} (${file})`;
       await mkdir(dirname(join(home, file)), { recursive: true });
       await writeFile(join(home, file), bytes);
@@ -199,7 +241,8 @@ async function fuzz(name: string, count: number, seed: number): Promise<void> {
       const seconds = (user + system) / 1e6;
       if (seconds > PATIENCE) send({ wrong: `${now}: ${seconds} seconds` });
       done.slowest = Math.max(done.slowest, seconds);
-      await writeFile(join(home, file), originals.get(file)!);
+      const original = originals.get(file);
+      if (original) await writeFile(join(home, file), original);
       done.growth = Math.max(done.growth, process.memoryUsage.rss() - before);
     }
     send({ done });
