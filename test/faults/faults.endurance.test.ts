@@ -25,6 +25,12 @@ test("damaged and made-up files are read right or refused in a sentence", async 
   for (const line of lines) expect(line).toMatch(/: 40 inputs, [1-9]\d* read, [1-9]\d* refused in a sentence/);
 });
 
+test("files made by the grammars of their formats are read or refused in a sentence", async () => {
+  const lines = (await fuzzReaders({ count: 40, seed: 5, reader: "grammars" })).split("\n");
+  expect(lines).toHaveLength(5);
+  for (const line of lines) expect(line).toMatch(/: 40 inputs, [1-9]\d* read, [1-9]\d* refused in a sentence/);
+});
+
 // Windows has no limit of the size of files.
 test.skipIf(process.platform === "win32")(
   "a full disk ends a run in a sentence, and it goes on when there is room",
