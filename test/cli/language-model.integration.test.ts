@@ -60,7 +60,7 @@ test("chat remembers what was said until it is reset", async () => {
   talk.process.stdin.end([first, second, "/reset", "/what", first, "/exit", first].map((line) => `${line}\n`).join(""));
   const { code, stdout, stderr } = await talk.ended;
   expect([code, stdout]).toEqual([0, `${answer}\n${followed}\n${answer}\n`]);
-  expect(stderr).toContain("/reset forgets what was said");
+  expect(stderr).toContain("/reset clears the conversation");
 });
 
 test("chat goes on after what it cannot answer", async () => {
@@ -69,7 +69,7 @@ test("chat goes on after what it cannot answer", async () => {
   talk.process.stdin.end(`${"cat ".repeat(600)}\n${question}\n`);
   const { code, stdout, stderr } = await talk.ended;
   expect([code, stdout]).toEqual([0, `${answer}\n`]);
-  expect(stderr).toMatch(/^error: a prompt of \d+ tokens leaves no room for an answer: .*\/reset forgets/m);
+  expect(stderr).toMatch(/^error: a prompt of \d+ tokens leaves no room for an answer: .*\/reset clears the conversation/m);
 });
 
 test("serve answers OpenAI's client until it is told to end", async () => {
