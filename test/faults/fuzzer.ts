@@ -47,7 +47,7 @@ function fuzzReader(name: string, count: number, seed: number): Promise<{ line: 
   const worker: ChildProcess = fork(
     fileURLToPath(new URL("fuzz-worker.ts", import.meta.url)),
     [name, String(count), String(seed)],
-    { execArgv: ["--import", "tsx", `--max-old-space-size=${ofGrammar ? 512 : 128}`], silent: true },
+    { execArgv: ["--import", "tsx", `--max-old-space-size=${ofGrammar ? 512 : 256}`], silent: true },
   );
   const found = new Set<string>();
   let errors = "";
