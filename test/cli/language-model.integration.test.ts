@@ -69,7 +69,9 @@ test("chat goes on after what it cannot answer", async () => {
   talk.process.stdin.end(`${"cat ".repeat(600)}\n${question}\n`);
   const { code, stdout, stderr } = await talk.ended;
   expect([code, stdout]).toEqual([0, `${answer}\n`]);
-  expect(stderr).toMatch(/^error: a prompt of \d+ tokens leaves no room for an answer: .*\/reset clears the conversation/m);
+  expect(stderr).toMatch(
+    /^error: a prompt of \d+ tokens leaves no room for an answer: .*\/reset clears the conversation/m,
+  );
 });
 
 test("serve answers OpenAI's client until it is told to end", async () => {
