@@ -62,7 +62,7 @@ test("what answers with a run's adapter answers with probabilities that suit its
     const right = shares.map((each, i) => labels[each.indexOf(best[i]!)] === held[i]!.team);
     const loss = shares.reduce((sum, each, i) => sum - Math.log(each[labels.indexOf(held[i]!.team)]!), 0);
     // As the fit weighs it: few rows that are all right say nothing of a temperature.
-    const cost = loss + Math.log(factor / temperature) ** 2 / 8;
+    const cost = loss + Math.log(factor / temperature) ** 2;
     return { bins: reliability(best, right), cost };
   };
   const numbers = (bins: typeof before) => bins.map(({ count, confidence, accuracy }) => [count, confidence, accuracy]);

@@ -133,15 +133,19 @@ test("a sample has of each class its share", () => {
 
 test("the best factor gives outputs the sureness that they deserve", () => {
   // Of ten rows with one output, seven are right: log 7/3 is what they should say.
-  const targets = Float64Array.from({ length: 1000 }, (_, i) => (i % 10 < 7 ? 1 : 0));
-  const rows = {
+  const rowsOf = (count: number, share: number) => ({
     outputs: 1,
-    logits: new Float64Array(1000).fill(0.25),
-    targets,
-    weights: new Float64Array(1000).fill(1),
-  };
+    logits: new Float64Array(count).fill(0.25),
+    targets: Float64Array.from({ length: count }, (_, i) => (i % 10 < 10 * share ? 1 : 0)),
+    weights: new Float64Array(count).fill(1),
+  });
+  const rows = rowsOf(10_000, 0.7);
   expect(0.25 * bestFactor(rows, "sigmoid")).toBeCloseTo(Math.log(7 / 3), 2);
   expect(bestFactor(rows, "squared")).toBe(1);
+  // Four that are all right do not make a model sure.
+  const few = bestFactor(rowsOf(4, 1), "sigmoid");
+  expect(few).toBeGreaterThan(1);
+  expect(few).toBeLessThan(2);
 });
 
 test("the penalty is strong where features say nothing, and weak where a small one says all", () => {

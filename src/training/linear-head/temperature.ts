@@ -24,7 +24,7 @@ export function rowLosses({ outputs, logits, targets, weights }: ScoredRows, los
 const LARGEST = 6;
 const STEPS = 50;
 /** What the square of a factor's logarithm costs beside the rows' losses: few rows that are all right say nothing of a factor. */
-const PRIOR = 1 / 8;
+const PRIOR = 1;
 const GOLDEN = (Math.sqrt(5) - 1) / 2;
 
 /** The factor of outputs by which their loss is least (temperature scaling, Guo et al. 2017): by golden sections, as it is convex. */
