@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { UserError } from "../errors.ts";
+import { joinedBytes } from "../graph/joined-bytes.ts";
 import { float32, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { type ByteSource, readTensor } from "./byte-source.ts";
 import { decodeStored, ELEMENT_BYTES, encodeHalf, type StoredType } from "./stored-values.ts";
@@ -56,13 +57,7 @@ export function safetensorsBytes(
   metadata?: Readonly<Record<string, string>>,
 ): Uint8Array<ArrayBuffer> {
   const { size, pieces } = layOut(tensors, metadata);
-  const bytes = new Uint8Array(size);
-  let at = 0;
-  for (const piece of pieces()) {
-    bytes.set(piece, at);
-    at += piece.length;
-  }
-  return bytes;
+  return joinedBytes(pieces(), size);
 }
 
 /**

@@ -1,4 +1,5 @@
 import { ELEMENT_TYPE } from "./graph.ts";
+import { joinedBytes } from "./joined-bytes.ts";
 import { GRAPH, MODEL, TENSOR } from "./onnx-schema.ts";
 import { encodeMessage, messageHeader } from "./protobuf-message.ts";
 import { type DataType, ELEMENT_SIZE, sizeOf } from "./tensor.ts";
@@ -56,13 +57,7 @@ export interface PiecedFile {
 /** A model as the bytes of one ModelProto. */
 export function modelBytes(model: OnnxModel): Uint8Array {
   const { size, pieces } = modelFile("", model, new Map());
-  const bytes = new Uint8Array(size);
-  let at = 0;
-  for (const piece of pieces()) {
-    bytes.set(piece, at);
-    at += piece.length;
-  }
-  return bytes;
+  return joinedBytes(pieces(), size);
 }
 
 /**
@@ -175,18 +170,8 @@ function initializerStart(tensor: TensorHeader, place: Place | undefined): Uint8
   const described = encodeMessage(TENSOR, { name, dims, dataType: ELEMENT_TYPE[dtype], ...external });
   const numbers = place ? new Uint8Array() : messageHeader(TENSOR.rawData, byteLength(tensor));
   const size = described.length + numbers.length + (place ? 0 : byteLength(tensor));
-  return concatenated(messageHeader(GRAPH.initializer, size), described, numbers);
+  return joinedBytes([messageHeader(GRAPH.initializer, size), described, numbers]);
 }
 
 /** ONNX's code of a tensor whose numbers are in another file. */
 const EXTERNAL = 1;
-
-function concatenated(...parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
-}

@@ -1,3 +1,4 @@
+import { joinedBytes } from "../../graph/joined-bytes.ts";
 import type { Tensors } from "../../graph/tensor.ts";
 import { DEFAULT_ALIGNMENT, GGUF_MAGIC } from "./header.ts";
 
@@ -24,7 +25,7 @@ export function ggufBytes(metadata: MetadataToWrite, tensors: Tensors<"float32">
     begin += aligned(values.byteLength);
   }
   header.push(padding(header.reduce((sum, { length }) => sum + length, 0)));
-  return joined([...header, ...data]);
+  return joinedBytes([...header, ...data]);
 }
 
 const encoder = new TextEncoder();
@@ -39,13 +40,3 @@ function text(value: string): Uint8Array[] {
 
 const aligned = (bytes: number): number => Math.ceil(bytes / DEFAULT_ALIGNMENT) * DEFAULT_ALIGNMENT;
 const padding = (bytes: number): Uint8Array => new Uint8Array(aligned(bytes) - bytes);
-
-function joined(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, at);
-    at += piece.length;
-  }
-  return bytes;
-}
