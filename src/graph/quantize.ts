@@ -116,3 +116,10 @@ export function sideBySide(packed: Uint8Array): Uint8Array<ArrayBuffer> {
   }
   return bytes;
 }
+
+/** Signed bytes as unsigned ones that count from 128, as `MatMulNBits` has 8 bits; in place. */
+export function fromMiddle({ buffer, byteOffset, length }: Int8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(buffer, byteOffset, length);
+  for (let i = 0; i < length; i++) bytes[i]! ^= 128;
+  return bytes;
+}

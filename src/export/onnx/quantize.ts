@@ -1,6 +1,6 @@
 import { ELEMENT_TYPE } from "../../graph/graph.ts";
 import type { NodeMessage, OnnxModel, TensorGroup, TensorHeader } from "../../graph/onnx-model.ts";
-import { GROUP, quantizeGroups, quantizeMatrix, sideBySide, transposeBytes } from "../../graph/quantize.ts";
+import { fromMiddle, GROUP, quantizeGroups, quantizeMatrix, sideBySide, transposeBytes } from "../../graph/quantize.ts";
 import type { DataType } from "../../graph/tensor.ts";
 
 /** Weights in fewer bits, in Transformers.js's names of them. */
@@ -242,7 +242,5 @@ function pairsOf(values: Float32Array): [Uint8Array, Float32Array] {
 /** 8 bits that count from 128. */
 function bytesFromMiddle(filled: Float32Array): [Uint8Array, Float32Array] {
   const { values, scales } = quantizeMatrix(filled, GROUP);
-  const bytes = new Uint8Array(values.buffer);
-  for (let i = 0; i < bytes.length; i++) bytes[i]! ^= 128;
-  return [bytes, scales];
+  return [fromMiddle(values), scales];
 }

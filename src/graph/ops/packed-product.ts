@@ -1,5 +1,5 @@
 import type { OnnxEmitter, Value } from "../graph.ts";
-import { GROUP, sideBySide } from "../quantize.ts";
+import { fromMiddle, GROUP, sideBySide } from "../quantize.ts";
 import { MICROSOFT } from "./define.ts";
 
 /** A constant matrix `[out, in]` in groups of 32 numbers side by side in a row, as `MatMulNBits` reads it. */
@@ -19,7 +19,7 @@ export const isPackable = (inFeatures: number): boolean => inFeatures % GROUP ==
 
 /**
  * `x Wᵀ` and what is added to it, of a constant matrix, which ONNX Runtime lays out for its kernels once. Rows are rounded to 8 bits in
- * groups of their own, so that numbers of few bits are multiplied as they are
+ * groups of their own, so that numbers of few bits are multiplied as they are: x `[rows, in]` → `outputs` `[rows, out]`
  * (https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits).
  */
 export function packedProduct(
@@ -40,7 +40,7 @@ export function packedProduct(
   if (addend) emitter.emit("Add", [product, addend], { outputs });
 }
 
-/** A matrix of bytes that count from 0, with a scale for each output. @param values `[out, in]` */
+/** A matrix of bytes that count from 0. @param values `[out, in]` @param scales of each output, `[out]` */
 export function packedBytes(
   of: Value,
   values: Int8Array,
@@ -49,10 +49,13 @@ export function packedBytes(
 ): PackedMatrix {
   const perRow = shape[1] / GROUP;
   const spread = Float32Array.from({ length: shape[0] * perRow }, (_, i) => scales[Math.floor(i / perRow)]!);
-  return { of, bits: 8, shape, bytes: Uint8Array.from(values, (value) => value + 128), scales: spread };
+  return { of, bits: 8, shape, bytes: fromMiddle(values.slice()), scales: spread };
 }
 
-/** A matrix of groups of which each byte holds a number of the first half and one of the second. */
+/**
+ * A matrix of groups of which each byte holds a number of the first half and one of the second.
+ * @param packed `[groups, 16]` @param scales `[groups]`
+ */
 export const packedPairs = (
   of: Value,
   packed: Uint8Array,
