@@ -36,7 +36,7 @@ const exceeds = (budget: RunBudget, tokens: number, pairs: number, outputs: numb
 /** So many budgets go into one run where a batch that is cut would go through the model twice: in about the memory of both. */
 const WHOLE = 3;
 
-/** Whether a batch whose rows are coupled goes through the model in one run. */
+/** Whether a batch whose rows are coupled goes through the model in one run. @param sizes of its texts @param budget of a micro-batch */
 export function fitsOneRun(sizes: readonly ExampleSize[], { tokens: budget, outputs }: RunBudget): boolean {
   const longest = sizes.reduce((most, { tokens }) => Math.max(most, tokens), 0);
   const tokens = sizes.reduce((sum, size) => sum + size.tokens, 0);

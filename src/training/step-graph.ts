@@ -52,6 +52,7 @@ export interface InferenceOptions extends Partial<Pick<ForwardHooks, "dropout" |
   withFeatures?: boolean | undefined;
 }
 
+/** See {@link writeStep}. */
 export interface StepGraphOptions extends Pick<ForwardHooks, "dropout" | "recompute"> {
   part?: boolean;
   adds?: boolean;

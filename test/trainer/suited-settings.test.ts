@@ -1,6 +1,8 @@
 import { expect, test } from "vitest";
 import { findMethod } from "../../src/methods/methods.ts";
+import type { TaskData } from "../../src/tasks/example.ts";
 import { findTaskKind } from "../../src/tasks/task-kinds.ts";
+import { suitedTo } from "../../src/trainer/contrast.ts";
 import { suitedSettings } from "../../src/trainer/suited-settings.ts";
 import { trainingOptions, withRecipe } from "../../src/trainer/training-options.ts";
 import { learningRateFactor } from "../../src/training/learning-rate.ts";
@@ -40,4 +42,27 @@ test("a head alone takes no steps, and kinds with a recipe or a loss of batches 
   expect(resolved({}, "classification", "head")).toMatchObject({ contrastive: false, epochs: 0 });
   expect(resolved({ contrastive: false }, "language-model")).toMatchObject({ batchSize: 8, epochs: 3 });
   expect(resolved({ contrastive: false }, "embedding")).toMatchObject({ batchSize: 64, epochs: 10 });
+});
+
+test("contrast suits new runs on up to 400 single texts with one class each, of a model that embeds", () => {
+  const suits = (
+    count: number,
+    { isNew = true, ...more }: { isNew?: boolean; kind?: string; textPair?: string } = {},
+  ) => {
+    const train = Array.from({ length: count }, (_, index) => ({ index, text: "text", label: index % 2, ...more }));
+    const task: TaskData = {
+      name: "made up",
+      kind: "classification",
+      labels: ["a", "b"],
+      metrics: [],
+      validation: [],
+      train,
+      ...more,
+    };
+    return suitedTo(task, isNew, { mode: "mean", normalize: true }).suitsContrast;
+  };
+  expect([suits(400), suits(401)]).toEqual([true, false]);
+  expect(suits(40, { isNew: false })).toBe(false);
+  expect(suits(40, { textPair: "another" })).toBe(false);
+  expect(suits(40, { kind: "multi-label" })).toBe(false);
 });

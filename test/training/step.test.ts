@@ -95,7 +95,11 @@ describe("micro-batches, dropout on, equal the batch in one piece", () => {
     const settings = { objective: contrastive };
     const whole = await run(batch, 12 * 17, settings);
     for (const [name, gradient] of whole.gradients) expect(gradient.data.some(Boolean), name).toBe(true);
-    expectSame(await run(batch, 30, settings), whole);
+    const cut = await run(batch, 30, settings);
+    expectSame(cut, whole);
+    // Cut, it goes through the model without gradients first; whole, it does not.
+    expect(whole.flops / cut.flops).toBeLessThan(0.85);
+    expect(whole.flops / (await run(batch, 12 * 17)).flops).toBeCloseTo(1, 2);
     // Not a sum over parts of the batch.
     const [half] = [await run(batch.slice(0, 6), 100, settings)];
     expect(half.loss).not.toBeCloseTo(whole.loss, 2);
