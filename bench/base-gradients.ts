@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { loadGlueTask } from "../src/datasets/glue-node.ts";
 import type { Tensor } from "../src/graph/tensor.ts";
 import { BUNDLED_MODEL } from "../src/inference/bundled-model.ts";
-import { initialParameters } from "../src/inference/fitted-adapter.ts";
+import { initialParameters, layerWeights } from "../src/inference/fitted-adapter.ts";
 import { loadBaseModel } from "../src/inference/load-base-model-node.ts";
 import { aflora } from "../src/methods/aflora.ts";
 import { BASE_FORMATS, type BaseFormat } from "../src/models/base-format.ts";
@@ -31,7 +31,7 @@ const plain = await loadBaseModel(BUNDLED_MODEL, task, 1);
 const examples = trainingExamples(task, task.train, plain.tokenizer, 128);
 const batch = (number: number) => examples.slice(number * ROWS, (number + 1) * ROWS);
 const adaptation = aflora.adapt(aflora.options.parse({}), plain.trace.modules);
-const weights = new Map([...plain.weights, ...initialParameters(adaptation, 1)]);
+const weights = new Map([...plain.weights, ...initialParameters(adaptation, 1, layerWeights(plain))]);
 const trainsHead = (name: string): boolean => /^(pooler|classifier)/.test(name);
 
 async function compile(format: BaseFormat): Promise<TrainingStep> {

@@ -1,6 +1,6 @@
 import { Graph } from "../src/graph/graph.ts";
 import { float32, int32, sizeOf, type Tensor } from "../src/graph/tensor.ts";
-import { initialParameters } from "../src/inference/fitted-adapter.ts";
+import { initialParameters, layerWeights } from "../src/inference/fitted-adapter.ts";
 import { randomFor } from "../src/methods/initializers.ts";
 import type { MethodDefinition } from "../src/methods/method.ts";
 import type { HeadName } from "../src/models/architecture.ts";
@@ -216,7 +216,11 @@ export function adapted(
     head: model.head,
     labelCount: model.labelCount,
     trainsHead: (name) => /^classifier/.test(name),
-    weights: new Map<string, Tensor>([...model.weights, ...model.quantized, ...initialParameters(adaptation, 1)]),
+    weights: new Map<string, Tensor>([
+      ...model.weights,
+      ...model.quantized,
+      ...initialParameters(adaptation, 1, layerWeights(model)),
+    ]),
   };
 }
 

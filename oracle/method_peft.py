@@ -2,7 +2,7 @@
 
     python method_peft.py ../test/fixtures/methods [METHOD…]
 
-Writes lora, lora-rs, lora-fa, lora-plus, vera and adalora, each .json and .safetensors; reads batches.json there. AdaLoRA follows peft's
+Writes lora, lora-rs, lora-fa, lora-plus, dora, vera and adalora, each .json and .safetensors; reads batches.json there. AdaLoRA follows peft's
 documentation: backward, optimizer.step(), update_and_allocate(step) with steps from 0, zero_grad().
 """
 
@@ -36,6 +36,7 @@ CONFIGS = {
     "lora-rs": LoraConfig(**LORA, use_rslora=True),
     "lora-fa": LoraConfig(**LORA),
     "lora-plus": LoraConfig(**LORA),
+    "dora": LoraConfig(**LORA, use_dora=True),
     "vera": VeraConfig(**COMMON, r=16, d_initial=0.1, vera_dropout=0.0, projection_prng_key=5, save_projection=True),
     "adalora": AdaLoraConfig(
         **COMMON,
@@ -56,6 +57,7 @@ FACTS = {
     "lora-rs": {"rank": 4, "alpha": 8},
     "lora-fa": {"rank": 4, "alpha": 8},
     "lora-plus": {"rank": 4, "alpha": 8, "ratio": 16},
+    "dora": {"rank": 4, "alpha": 8},
     "vera": {"rank": 16},
     "adalora": {
         "initialRank": 6,
@@ -76,7 +78,7 @@ def short(name):
     """peft's name of a parameter → `<module>.A`, `.B`, `.E`, `.d`, `.b`, `classifier.weight`, `classifier.bias`."""
     name = name.removeprefix("base_model.model.").removeprefix("bert.")
     name = name.replace("modules_to_save.default.", "")
-    name = re.sub(r"\.default(\.weight)?$", "", name)
+    name = re.sub(r"\.default(\.weight)?$", "", name).replace(".lora_magnitude_vector", ".m")
     return name.replace(".lora_", ".").replace(".vera_lambda_", ".")
 
 

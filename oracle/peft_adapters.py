@@ -1,9 +1,9 @@
 """Adapter folders as peft writes them, on the small model `bert-1`, with the logits that peft computes from them.
 
-    python peft_adapters.py ../test/fixtures/peft
+    python peft_adapters.py ../test/fixtures/peft [NAME…]
 
 One folder each: `lora` (all linear layers of the blocks), `lora-patterns` (layers by a regular expression, ranks and
-alphas of their own, rank-stabilised scale), `vera` and `adalora` (some ranks pruned). Each has adapter_config.json,
+alphas of their own, rank-stabilised scale), `dora`, `vera` and `adalora` (some ranks pruned). Each has adapter_config.json,
 adapter_model.safetensors and logits.json (the rows of bert-1's inputs.json).
 """
 
@@ -29,6 +29,7 @@ ADAPTERS = {
         alpha_pattern={"value": 16},
         use_rslora=True,
     ),
+    "dora": LoraConfig(**COMMON, r=4, lora_alpha=8, use_dora=True),
     "vera": VeraConfig(**COMMON, r=16, projection_prng_key=5, save_projection=True),
     "adalora": AdaLoraConfig(**COMMON, init_r=4, target_r=2, lora_alpha=8, tinit=1, tfinal=1, total_step=10),
 }
@@ -76,5 +77,5 @@ def write_adapter(name, folder):
     write_json(folder / "logits.json", {"examples": examples})
 
 
-for name in ADAPTERS:
+for name in sys.argv[2:] or ADAPTERS:
     write_adapter(name, Path(sys.argv[1]) / name)

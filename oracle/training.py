@@ -32,13 +32,13 @@ def read_batches(out):
 
 
 def optimizer_groups(parameters, learning_rate=LEARNING_RATE, weight_decay=WEIGHT_DECAY, head_learning_rate=None):
-    """AdamW groups: the head's bias does not decay; the head may have a learning rate of its own."""
+    """AdamW groups: the head's bias and DoRA's lengths do not decay; the head may have a learning rate of its own."""
     head_learning_rate = head_learning_rate or learning_rate
     return [
         {
             "params": [parameter],
             "lr": head_learning_rate if name.startswith("classifier.") else learning_rate,
-            "weight_decay": 0 if name == "classifier.bias" else weight_decay,
+            "weight_decay": 0 if name == "classifier.bias" or name.endswith(".m") else weight_decay,
         }
         for name, parameter in parameters.items()
     ]

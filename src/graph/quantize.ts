@@ -92,6 +92,19 @@ export function quantizeGroups(values: Float32Array): {
   return { packed, scales };
 }
 
+/** What {@link quantizeGroups} made, as numbers: those that filled the last group are among them. */
+export function dequantizeGroups(packed: Uint8Array, scales: Float32Array): Float32Array<ArrayBuffer> {
+  const half = GROUP / 2;
+  const values = new Float32Array(GROUP * scales.length);
+  for (let i = 0; i < packed.length; i++) {
+    const [group, place] = [Math.floor(i / half), i % half];
+    const from = group * GROUP + place;
+    values[from] = ((packed[i]! & 15) - 8) * scales[group]!;
+    values[from + half] = ((packed[i]! >> 4) - 8) * scales[group]!;
+  }
+  return values;
+}
+
 /** `[rows, width]` as `[width, rows]`. */
 export function transposeBytes(values: Int8Array, width: number): Int8Array<ArrayBuffer> {
   const rows = values.length / width;

@@ -164,7 +164,7 @@ export const adalora: MethodDefinition<typeof options> = {
         lora_alpha: z.number().positive(),
         rank_pattern: z.record(z.string(), z.array(z.boolean())).nullish(),
       }),
-      parts: ["lora_A", "lora_E", "lora_B"],
+      parts: () => ["lora_A", "lora_E", "lora_B"],
       read({ init_r: initialRank, target_r, lora_alpha: alpha, rank_pattern }, { layers }) {
         const parameters = new Map<string, Tensor<"float32">>();
         for (const { module, moduleName, tensor } of layers) {

@@ -8,6 +8,8 @@ export interface LowRank {
   A: Tensor<"float32">;
   /** `[out, rank]` */
   B: Tensor<"float32">;
+  /** `[out]`; where there, each row of the weight is then scaled to this length (DoRA). */
+  magnitude?: Tensor<"float32"> | undefined;
 }
 
 /**

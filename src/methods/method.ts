@@ -1,9 +1,9 @@
+import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import type { z } from "zod";
 import type { Value } from "../graph/graph.ts";
-import type { Tensors } from "../graph/tensor.ts";
+import type { Tensor, Tensors } from "../graph/tensor.ts";
 import type { LinearModule } from "../models/model-parts.ts";
 import type { FreezingCheck } from "./freezing/controller.ts";
-import type { Initializer } from "./initializers.ts";
 import type { LowRank } from "./low-rank.ts";
 import type { PeftTranslation } from "./peft.ts";
 import type { PublishedSettings } from "./published.ts";
@@ -13,7 +13,10 @@ export interface AdapterParameter {
   /** A module's name and the parameter's own: `encoder.layer.0.output.dense.A`. */
   name: string;
   shape: readonly number[];
-  initialize: Initializer;
+  /** Makes its first values, at random or from the weight `[out, in]` of its layer, as the base model computes with it. */
+  initialize(shape: readonly number[], random: RandomGenerator, weight: () => Tensor<"float32">): Tensor<"float32">;
+  /** Whether it belongs to the base: its first values are made anew for each base that an adapter meets, and it never trains. */
+  ofBase?: true;
   /** Whether AdamW's weight decay applies to it. */
   decays: boolean;
   /** Its learning rate over the method's; 1 where absent. */
@@ -50,7 +53,7 @@ export interface Adaptation {
   /** A scalar that the loss gains, once a step. */
   penalty?(parameter: (name: string) => Value): Value | undefined;
   /**
-   * What a layer has beside it as an ordinary LoRA; absent where it is none.
+   * What a layer has beside it as a LoRA; absent where it is none.
    * @throws UserError where it would be larger than the layer
    */
   asLora?(module: LinearModule, parameters: Tensors<"float32">): LowRank;

@@ -46,7 +46,7 @@ export interface PeftReading<Config extends z.ZodType = z.ZodType> {
   /** What must stand in adapter_config.json. */
   config: Config;
   /** Names of a layer's tensors. */
-  parts: readonly string[];
+  parts(config: z.output<Config>): readonly string[];
   /** Names of the tensors that belong to no layer. */
   shared?: readonly string[];
   /** The method's options, but for the layers, and its parameters. @throws UserError where something is missing. */

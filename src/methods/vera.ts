@@ -136,7 +136,7 @@ export const vera: MethodDefinition<typeof options> = {
     read: peftReading({
       type: "VERA",
       config: z.looseObject({ r: z.int().positive() }),
-      parts: ["vera_lambda_d", "vera_lambda_b"],
+      parts: () => ["vera_lambda_d", "vera_lambda_b"],
       shared: ["vera_A", "vera_B"],
       read({ r: rank }, { location, layers, shared }) {
         const { columns, rows } = largestOf(layers.map(({ module }) => module));

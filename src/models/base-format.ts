@@ -2,8 +2,8 @@ import type { Graph } from "../graph/graph.ts";
 import { int4 } from "../graph/ops/linear-int4.ts";
 import { int8 } from "../graph/ops/linear-int8.ts";
 import { tableInt8 } from "../graph/ops/table-int8.ts";
-import type { LinearFormat, StoredWeight, TableFormat } from "../graph/ops/weight-format.ts";
-import type { Tensor } from "../graph/tensor.ts";
+import type { LayerFormat, LinearFormat, StoredWeight, TableFormat } from "../graph/ops/weight-format.ts";
+import type { Tensor, Tensors } from "../graph/tensor.ts";
 import type { WeightSpec } from "./model-parts.ts";
 
 /** How the weights of a base model that does not train are stored. */
@@ -12,7 +12,7 @@ export const BASE_FORMATS: readonly BaseFormat[] = ["float32", "int8", "int4"];
 
 /** Formats by what a weight is used as. */
 interface FormatFor {
-  linear: LinearFormat;
+  linear: LayerFormat;
   table: TableFormat;
 }
 
@@ -41,6 +41,18 @@ export function quantizedNames(weight: WeightSpec, base: BaseFormat): string[] {
 export function quantizeWeight(weight: WeightSpec, base: BaseFormat, values: Tensor<"float32">): [string, Tensor][] {
   const parts = formatOf(weight, base)!.quantize(values);
   return Object.entries(parts).map(([part, tensor]) => [partName(weight, base, part), tensor]);
+}
+
+/** The matrix that a linear layer of the backbone computes with, from the tensors that {@link quantizeWeight} made of it. */
+export function dequantizedWeight(
+  weight: WeightSpec,
+  base: Exclude<BaseFormat, "float32">,
+  tensors: Tensors,
+): Tensor<"float32"> {
+  const { linear } = FORMATS[base];
+  const shape = weight.shape as [number, number];
+  const parts = Object.keys(linear.parts(...shape)).map((part) => [part, tensors.get(partName(weight, base, part))!]);
+  return linear.dequantize(Object.fromEntries(parts), shape);
 }
 
 /** Leaves of a weight that does not train, in the format of its use; undefined where it is float32. */

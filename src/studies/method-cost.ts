@@ -101,20 +101,21 @@ function costOf(when: MethodCost["when"], model: AdaptedModel, trace: ModelTrace
   return { when, modules, trainable: Object.values(modules).reduce((sum, count) => sum + count, 0), flops };
 }
 
-/** Writes each adapted layer once, for one token, and counts. */
+/** Writes each adapted layer once, and counts what a token adds. */
 function adaptedLayers({ modules, parameters, adapt }: Adaptation): MethodCosts["adaptedLayers"] {
   const shapes = new Map(parameters.map(({ name, shape }) => [name, shape]));
   const total = { base: 0, adapter: 0 };
   for (const module of modules) {
     const graph = new Graph();
-    const x = graph.leaf("input", "x", "float32", [1, module.inFeatures]);
+    const x = graph.leaf("input", "x", "float32", ["tokens", module.inFeatures]);
     const weight = graph.leaf("frozen", "W0", "float32", [module.outFeatures, module.inFeatures]);
     const parameter = (name: string) => graph.leaf("trainable", name, "float32", shapes.get(name)!);
     const layer = (input: typeof x) => graph.within({ part: "base" }, () => gemm(input, weight, { transB: true }));
     const y = graph.within({ part: "adapter" }, () => adapt!(parameter, x, layer, module));
-    const { base, adapter } = countFlops([y])({});
-    total.base += base.forward;
-    total.adapter += adapter.forward;
+    const count = countFlops([y]);
+    const [one, none] = [count({ tokens: 1 }), count({ tokens: 0 })];
+    total.base += one.base.forward - none.base.forward;
+    total.adapter += one.adapter.forward - none.adapter.forward;
   }
   return total;
 }

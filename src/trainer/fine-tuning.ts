@@ -2,7 +2,7 @@ import { UserError } from "../errors.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Adapter } from "../inference/adapter.ts";
 import type { BaseModel } from "../inference/base-model.ts";
-import { initialParameters } from "../inference/fitted-adapter.ts";
+import { fitAdapter, initialParameters, layerWeights } from "../inference/fitted-adapter.ts";
 import type { Schedule } from "../methods/method.ts";
 import { findMethod } from "../methods/methods.ts";
 import type { WeightSpec } from "../models/model-parts.ts";
@@ -133,7 +133,7 @@ export class FineTuning {
       ...(kind.notesOf?.(task.train, train.encoded, task.options ?? {}) ?? []),
     ];
 
-    const initial = start?.parameters ?? initialParameters(adaptation, settings.seed);
+    const initial = start?.parameters ?? initialParameters(adaptation, settings.seed, layerWeights(base));
     this.#weights = new Map([...base.weights, ...initial]);
   }
 
@@ -204,14 +204,10 @@ export class FineTuning {
   }
 
   /** How an adapter does on the validation examples beside `base`, the plan's model in another format. */
-  async evaluateOn(
-    base: BaseModel,
-    { parameters }: Adapter,
-    runtime: Runtime,
-    signal?: AbortSignal,
-  ): Promise<Evaluation> {
+  async evaluateOn(base: BaseModel, adapter: Adapter, runtime: Runtime, signal?: AbortSignal): Promise<Evaluation> {
     const { task, settings, validation } = this.#training;
     const model = { ...this.#model, format: base.format };
+    const { parameters } = fitAdapter(base, adapter);
     const weights = new Map<string, Tensor>([...base.weights, ...base.quantized, ...parameters]);
     const evaluator = await Evaluator.compile(model, weights, runtime, task, settings);
     try {

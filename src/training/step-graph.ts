@@ -214,7 +214,7 @@ function adaptedContext(
         // Rows that stand for positions alone, as DeBERTa has them, are no example's: nothing is dropped of them.
         const isText = context.streams.some(({ prefix }) => x.shape[0] === `${prefix}tokens`);
         const dropped = isText ? context.dropout(x, inputDropout) : x;
-        return adapt(parameter, dropped, dropped === x ? layer : () => layer(x), module);
+        return adapt(parameter, dropped, (input) => layer(input === dropped ? x : input), module);
       },
     }),
     format: model.format,

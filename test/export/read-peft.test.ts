@@ -50,6 +50,7 @@ describe("adapters that peft wrote give the logits that peft gave (oracle/peft_a
     ["lora", "lora", { rank: 4, alpha: 8 }],
     // Ranks and alphas of their own, and a scale by the root of the rank.
     ["lora-patterns", "lora", { rank: 4, alpha: 4 }],
+    ["dora", "lora", { rank: 4, alpha: 8, useDora: true }],
     ["vera", "vera", { rank: 16, sharing: "sliced" }],
     ["adalora", "adalora", { rank: 2, initialRank: 4, alpha: 8 }],
   ])("%s", async (name, method, options) => {
@@ -97,7 +98,8 @@ describe("adapters that peft wrote give the logits that peft gave (oracle/peft_a
 describe("bad input", () => {
   test.each([
     [{ peft_type: "IA3" }, /adapters of type IA3 are not supported; LORA, VERA and ADALORA are/],
-    [{ use_dora: true }, /"use_dora" are not supported/],
+    [{ lora_bias: true }, /"lora_bias" are not supported/],
+    [{ use_dora: true }, /is damaged: layer ".*" has no lora_magnitude_vector/],
     [{ bias: "all" }, /trained biases \("bias": "all"\)/],
     [{ r: "four" }, /"r": /],
     [{ rank_pattern: { "(a)\\1": 2 } }, /the regular expression .* is refused/],

@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
 import { liveNodes } from "../../src/graph/graph.ts";
 import type { Tensors } from "../../src/graph/tensor.ts";
-import { constant, normal, randomFor } from "../../src/methods/initializers.ts";
+import { initialParameters } from "../../src/inference/fitted-adapter.ts";
+import { normal, randomFor } from "../../src/methods/initializers.ts";
 import type { Adaptation, MethodState, RunLength, Schedule } from "../../src/methods/method.ts";
 import { findMethod, METHODS, parseMethodOptions, registerMethod, scheduleFor } from "../../src/methods/methods.ts";
 import { vera } from "../../src/methods/vera.ts";
@@ -67,7 +68,7 @@ function trainableElements(method: Method): number {
 }
 
 function valuesOf(method: Method): Tensors<"float32"> {
-  return new Map(method.parameters.map(({ name, shape, initialize }) => [name, initialize(shape, randomFor(1, name))]));
+  return initialParameters(method, 1, () => expect.unreachable("no layer's weight is at hand"));
 }
 
 function madeUpGradients(method: Method, step: number): Tensors<"float32"> {
@@ -83,6 +84,8 @@ describe("numbers of trainable parameters (docs/method.md, DeBERTaV3-base's shap
     ["aflora", {}, 451_872],
     ["aflora", { ffnMatrices: "frozen" }, 83_232],
     ["lora", {}, 1_327_104],
+    // A length for each of the rows of all layers.
+    ["lora", { useDora: true }, 1_327_104 + 12 * (5 * 768 + 3072)],
     ["vera", {}, 156_672],
     ["vera", { sharing: "sliced" }, 156_672],
     ["vera", { sharing: "layer" }, 156_672],
@@ -135,6 +138,7 @@ describe("before the first step", () => {
   test.each([
     ["aflora", rank],
     ["lora", rank],
+    ["lora", { ...rank, useDora: true }],
     ["vera", {}],
     ["vera", { sharing: "sliced" }],
     ["vera", { sharing: "layer", rank: 40 }],
@@ -303,9 +307,8 @@ describe("AFLoRA's ablation", () => {
   test("vectors off: b = 1, and only matrices train", () => {
     const method = create("aflora", { vectors: false, rank: 2 }, small);
     expect([...method.trainable()].every((name) => /\.[AB]$/.test(name))).toBe(true);
-    expect(method.parameters.find(({ name }) => name.endsWith(".b"))!.initialize([2], randomFor(1, ""))).toEqual(
-      constant(1)([2], randomFor(1, "")),
-    );
+    for (const [name, { data }] of valuesOf(method))
+      if (name.endsWith(".b")) expect(new Set(data)).toEqual(new Set([1]));
     expect(() => create("aflora", { vectors: false, ffnMatrices: "frozen", rank: 2 }, small)).toThrow("nothing trains");
   });
 

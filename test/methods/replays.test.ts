@@ -31,6 +31,7 @@ const traces = {
   "lora-rs": ["lora", ({ rank, alpha }) => ({ rank, alpha, useRslora: true })],
   "lora-fa": ["lora", ({ rank, alpha }) => ({ rank, alpha, freezeA: true })],
   "lora-plus": ["lora", ({ rank, alpha, ratio }) => ({ rank, alpha, loraplusLrRatio: ratio })],
+  dora: ["lora", ({ rank, alpha }) => ({ rank, alpha, useDora: true })],
   vera: ["vera", ({ rank }) => ({ rank, sharing: "sliced" })],
   adalora: [
     "adalora",

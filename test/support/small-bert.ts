@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
 import { asFloat32, copyOf, float32, type Tensor, type Tensors } from "../../src/graph/tensor.ts";
+import { initialParameters } from "../../src/inference/fitted-adapter.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
 import type { Adaptation, MethodDefinition, RunLength, Schedule } from "../../src/methods/method.ts";
 import { parseMethodOptions, scheduleFor } from "../../src/methods/methods.ts";
@@ -91,9 +92,8 @@ export class Bench {
     const copies = [...base.weights].map(([name, values]) => [name, copyOf(values)] as const);
     this.weights = new Map(adaptation.trainsBackbone ? copies : base.weights);
     for (const [name, values] of copies) if (trainsHead(name)) this.weights.set(name, values);
-    for (const { name, shape, initialize } of adaptation.parameters) {
-      this.weights.set(name, initialize(shape, randomFor(1, name)));
-    }
+    const weightOf = (module: string) => base.weights.get(`${module}.weight`)!;
+    for (const [name, values] of initialParameters(adaptation, 1, weightOf)) this.weights.set(name, values);
   }
 
   static create(base: Base, definition: MethodDefinition, given: Record<string, unknown> = {}): Bench {

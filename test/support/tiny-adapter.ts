@@ -11,6 +11,8 @@ import type { Example } from "../../src/tasks/example.ts";
 export const LOW_RANK: Record<string, [method: string, options: Record<string, unknown>, as?: "lora"]> = {
   lora: ["lora", { rank: 4, alpha: 8 }],
   "lora-some-layers": ["lora", { rank: 3, alpha: 3, targetModules: ["query", "*.1.output.dense"] }],
+  "lora-rs": ["lora", { rank: 4, alpha: 8, useRslora: true }],
+  dora: ["lora", { rank: 4, alpha: 8, useDora: true }],
   aflora: ["aflora", { rank: 4 }],
   sora: ["sora", { rank: 6 }],
   adalora: ["adalora", { rank: 2, initialRank: 5 }],
@@ -23,6 +25,7 @@ export const LOW_RANK: Record<string, [method: string, options: Record<string, u
 /** Methods on GPT-2, whose checkpoints hold linear layers' weights turned, as a language model. */
 export const ON_GPT2: typeof LOW_RANK = {
   "gpt2-lora": ["lora", { rank: 4, alpha: 8 }],
+  "gpt2-dora": ["lora", { rank: 4, alpha: 8, useDora: true }],
   "gpt2-aflora": ["aflora", { rank: 4, targetModules: ["c_attn", "c_fc"] }],
 };
 

@@ -1,6 +1,6 @@
 import { copyOf, float32, type Tensors } from "../../src/graph/tensor.ts";
+import { initialParameters } from "../../src/inference/fitted-adapter.ts";
 import { type BlockFreezingSettings, withBlockFreezing } from "../../src/methods/block-freezing.ts";
-import { randomFor } from "../../src/methods/initializers.ts";
 import type { MethodDefinition, MethodState, Schedule } from "../../src/methods/method.ts";
 import { parseMethodOptions, scheduleFor } from "../../src/methods/methods.ts";
 import type { Example, TaskData } from "../../src/tasks/example.ts";
@@ -138,8 +138,8 @@ export function smallEvents(
     shapeOf: (name: string) => weights.get(name)!.shape,
   };
   const weights = new Map([...base.weights].map(([name, values]) => [name, copyOf(values)]));
-  for (const { name, shape, initialize } of adaptation.parameters)
-    weights.set(name, initialize(shape, randomFor(1, name)));
+  const weightOf = (module: string) => base.weights.get(`${module}.weight`)!;
+  for (const [name, values] of initialParameters(adaptation, 1, weightOf)) weights.set(name, values);
   prepare?.(weights);
   const schedule = withBlockFreezing(own, blocks, ofModel, length, given.resume?.method);
   const watched: Schedule = {

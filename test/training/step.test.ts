@@ -1,6 +1,7 @@
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { gemm, logSoftmax, mul, neg, sumAll } from "../../src/graph/ops.ts";
 import { float32, type Tensor } from "../../src/graph/tensor.ts";
+import { initialParameters } from "../../src/inference/fitted-adapter.ts";
 import { aflora } from "../../src/methods/aflora.ts";
 import { full } from "../../src/methods/full.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
@@ -22,10 +23,10 @@ beforeAll(async () => {
   const base: Base = await smallBert();
   const adaptation = aflora.adapt(aflora.options.parse({}), layersOf(base));
   weights = new Map(base.weights);
-  for (const { name, shape, initialize } of adaptation.parameters) {
+  const initial = initialParameters(adaptation, 1, (module) => base.weights.get(`${module}.weight`)!);
+  for (const [name, values] of initial) {
     // At b = 0 nothing but b has a gradient.
-    const draw = name.endsWith(".b") ? normal(0.5) : initialize;
-    weights.set(name, draw(shape, randomFor(1, name)));
+    weights.set(name, name.endsWith(".b") ? normal(0.5)(values.shape, randomFor(1, name)) : values);
   }
   model = { ...base, adaptation, trainsHead: () => true };
 });

@@ -42,13 +42,11 @@ export async function writeGgufFolder(folder: string, base: BaseModel, adapter: 
       `--format gguf is for language models: an adapter in GGUF has no place for the head of "${description.task.kind}"`,
     );
   }
-  if (!adaptation.asLora) {
-    throw new UserError(
-      `method "${findMethod(description.method).name}" leaves no LoRA, which alone an adapter in GGUF can be; use --format merged`,
-    );
-  }
+  const { asLora } = adaptation;
+  if (!asLora) throw noLora(`method "${findMethod(description.method).name}"`);
   const config = await readModelConfig(base.files);
-  const folded = adaptation.modules.map((module) => ({ module, ...adaptation.asLora!(module, parameters) }));
+  const folded = adaptation.modules.map((module) => ({ module, ...asLora(module, parameters) }));
+  if (folded.some(({ magnitude }) => magnitude)) throw noLora("DoRA");
   // A file has one alpha, which each layer divides by a rank of its own.
   const { alpha } = folded[0]!;
   const tensors = new Map<string, Tensor<"float32">>();
@@ -77,6 +75,9 @@ export async function writeGgufFolder(folder: string, base: BaseModel, adapter: 
   await writeFile(join(folder, GGUF_ADAPTER), ggufBytes(metadata, tensors));
   await writeModelfile(folder, base, GGUF_ADAPTER);
 }
+
+const noLora = (method: string): UserError =>
+  new UserError(`${method} leaves no plain LoRA, which alone an adapter in GGUF can be; use --format merged`);
 
 /** @throws UserError where llama.cpp knows no such models, or we not what it calls their layers. */
 function architectureFor({ config }: BaseModel): GgufArchitecture {

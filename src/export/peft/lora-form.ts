@@ -19,8 +19,10 @@ export function loraForm(
   const patternOf = (value: "rank" | "alpha") =>
     Object.fromEntries(others.map((layer) => [layer.moduleName, layer[value]]));
   const layers = new Map<string, Tensor<"float32">>();
-  for (const { moduleName, A, B } of folded)
+  for (const { moduleName, A, B, magnitude } of folded) {
     layers.set(`${moduleName}.lora_A.weight`, A).set(`${moduleName}.lora_B.weight`, B);
+    if (magnitude) layers.set(`${moduleName}.lora_magnitude_vector`, magnitude);
+  }
   const config = {
     peft_type: "LORA",
     r,
@@ -29,7 +31,7 @@ export function loraForm(
     rank_pattern: patternOf("rank"),
     alpha_pattern: patternOf("alpha"),
     use_rslora: false,
-    use_dora: false,
+    use_dora: folded.some(({ magnitude }) => magnitude !== undefined),
   };
   return { config, layers };
 }

@@ -35,7 +35,6 @@ const common = z.looseObject({
 
 /** Settings that change what an adapter computes without a tensor of their own by which they would be noticed. */
 const UNSUPPORTED = [
-  "use_dora",
   "lora_bias",
   "use_qalora",
   "use_bdlora",
@@ -87,7 +86,7 @@ export async function readPeftAdapter(
   const labelCount = labelCountIn(source, base, kind);
   const trace = traceModel(base, labelCount, kind);
   const headNames = [...trace.weights.values()].filter(({ part }) => part === "head").map((weight) => weight.name);
-  const parts = sortTensors(source, base, name, trace.modules, headNames, reading);
+  const parts = sortTensors(source, base, name, trace.modules, headNames, { ...reading, parts: reading.parts(own) });
   if (parts.layers.size === 0)
     throw new UserError(`${source.location} adapts no layer; it holds a head alone, or nothing`);
   const translated = reading.read(own, adapterOf(parts, source, name));
@@ -180,16 +179,16 @@ function sortTensors(
   baseName: string,
   modules: readonly LinearModule[],
   headNames: readonly string[],
-  reading: PeftReading,
+  { parts, shared }: { parts: readonly string[]; shared?: readonly string[] | undefined },
 ): Parts {
   const moduleOf = new Map(modules.map((module) => [module.name, module]));
-  const ofLayer = new RegExp(`^(.*)\\.(${reading.parts.join("|")})(?:\\.weight)?$`);
+  const ofLayer = new RegExp(`^(.*)\\.(${parts.join("|")})(?:\\.weight)?$`);
   const sorted: Parts = { layers: new Map(), head: new Map(), shared: new Map() };
   for (const stored of source.tensors.keys()) {
     const name = plainName(stored, base);
     const [, layer, part] = ofLayer.exec(name) ?? [];
     if (headNames.includes(name)) sorted.head.set(name, stored);
-    else if (reading.shared?.includes(name)) sorted.shared.set(name, stored);
+    else if (shared?.includes(name)) sorted.shared.set(name, stored);
     else if (layer === undefined) {
       throw new UserError(`${source.location}: tensor "${stored}" is nothing that aflora can compute`);
     } else {

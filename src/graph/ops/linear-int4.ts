@@ -1,10 +1,10 @@
 import { product, sameShape } from "../dimension.ts";
 import { ELEMENT_TYPE, type OnnxEmitter, type Value } from "../graph.ts";
-import { GROUP, quantizeGroups } from "../quantize.ts";
-import { float32 } from "../tensor.ts";
+import { dequantizeGroups, GROUP, quantizeGroups } from "../quantize.ts";
+import { asFloat32, float32 } from "../tensor.ts";
 import { define, fail, requireType } from "./define.ts";
 import { isPackable, packedPairs, packedProduct } from "./packed-product.ts";
-import { type LinearFormat, like } from "./weight-format.ts";
+import { type LayerFormat, like } from "./weight-format.ts";
 
 /** Sizes of the weight; whether it is multiplied as it is, for gradients, or transposed. */
 type Product = { outFeatures: number; inFeatures: number; transposed: boolean };
@@ -90,7 +90,7 @@ function dequantize(
  * a multiple of 32) have a scale, and lie two to a byte: the first 16 in the low halves of the group's bytes, the others in
  * the high ones. A layer is scaled back to float32 for each product and then forgotten. Rows are not rounded.
  */
-export const int4: LinearFormat<"packed" | "scales"> = {
+export const int4: LayerFormat<"packed" | "scales"> = {
   parts(outFeatures, inFeatures) {
     const groups = groupsOf(outFeatures, inFeatures);
     return { packed: like("uint8", groups, GROUP / 2), scales: like("float32", groups) };
@@ -102,6 +102,11 @@ export const int4: LinearFormat<"packed" | "scales"> = {
       scales: float32([scales.length], scales),
     };
   },
+  dequantize: ({ packed, scales }, shape) =>
+    float32(
+      shape,
+      dequantizeGroups(packed.data as Uint8Array, asFloat32(scales).data).subarray(0, shape[0] * shape[1]),
+    ),
   linear: (x, { packed, scales }, [outFeatures, inFeatures], bias) =>
     multiply(x, packed, scales, { outFeatures, inFeatures, transposed: true }, bias),
 };

@@ -1,13 +1,13 @@
 import { sameShape } from "../dimension.ts";
 import { ELEMENT_TYPE, type OnnxEmitter, type Value } from "../graph.ts";
 import { quantizeMatrix, transposeBytes } from "../quantize.ts";
-import { float32 } from "../tensor.ts";
+import { asFloat32, float32 } from "../tensor.ts";
 import { define, fail, MICROSOFT, requireType } from "./define.ts";
 import { isPackable, packedBytes, packedProduct } from "./packed-product.ts";
 import { gemm } from "./products.ts";
 import { reshape } from "./shape.ts";
 import { concat } from "./slices.ts";
-import { type LinearFormat, like } from "./weight-format.ts";
+import { type LayerFormat, like } from "./weight-format.ts";
 
 type Factors = [bytes: Value, scales: Value, sums: Value];
 
@@ -108,7 +108,7 @@ function multiply(x: Value, own: Factors, other: Factors, bias?: Value): Value {
  * sums of its columns. Rows, of `x` and of gradients, are rounded to 255 steps over their own range; bytes are multiplied,
  * and the products scaled back. The gradient goes straight through the rounding.
  */
-export const int8: LinearFormat<Part> = {
+export const int8: LayerFormat<Part> = {
   parts: (outFeatures, inFeatures) => ({
     forward: like("int8", inFeatures, outFeatures),
     forwardScales: like("float32", outFeatures),
@@ -129,6 +129,14 @@ export const int8: LinearFormat<Part> = {
       backwardScales: float32([inFeatures], backward.scales),
       backwardSums: float32([inFeatures], backward.sums),
     };
+  },
+  dequantize({ forward, forwardScales }, [outFeatures, inFeatures]) {
+    const scales = asFloat32(forwardScales).data;
+    const bytes = transposeBytes(forward.data as Int8Array, outFeatures);
+    return float32(
+      [outFeatures, inFeatures],
+      Float32Array.from(bytes, (byte, i) => byte * scales[Math.floor(i / inFeatures)]!),
+    );
   },
   linear: (x, { forward, forwardScales, forwardSums, backward, backwardScales, backwardSums }, _shape, bias) =>
     multiply(x, [forward, forwardScales, forwardSums], [backward, backwardScales, backwardSums], bias),

@@ -22,6 +22,16 @@ export function reshape(x: Value, shape: Shape): Value {
   return sameShape(x.shape, shape) ? x : x.graph.apply(RESHAPE, [x], { shape });
 }
 
+const DETACH = define<[Value]>({
+  name: "Detach",
+  view: true,
+  infer: ([{ dtype, shape }]) => [{ dtype, shape }],
+  onnx: emitAs("Identity"),
+});
+
+/** The same elements; nothing flows back through it. */
+export const detach = (x: Value): Value => x.graph.apply(DETACH, [x], {});
+
 const EXPAND = define<[Value], { shape: Shape }>({
   name: "Expand",
   infer(inputs, { shape }) {

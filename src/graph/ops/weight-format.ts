@@ -17,6 +17,12 @@ export interface LinearFormat<Part extends string = string> extends WeightFormat
   linear(x: Value, parts: Readonly<Record<Part, Value>>, shape: MatrixShape, bias?: Value): Value;
 }
 
+/** A format for the weights of layers that methods adapt: some need to know what the weight is. */
+export interface LayerFormat<Part extends string = string> extends LinearFormat<Part> {
+  /** The matrix that products are with, from its tensors. */
+  dequantize(parts: Readonly<Record<Part, Tensor>>, shape: readonly [rows: number, width: number]): Tensor<"float32">;
+}
+
 /** A format for a table of words `[words, width]`: rows are looked up, and a language model's output layer multiplies with it. */
 export interface TableFormat<Part extends string = string> extends LinearFormat<Part> {
   /** `[rows, width]` by `indices [...]` → float32 `[..., width]`. No gradient flows. */

@@ -24,7 +24,7 @@ afterAll(() => rm(folder, { recursive: true }));
 
 /** The methods, with layers in Llama's names. */
 const METHODS = Object.entries(LOW_RANK)
-  .filter(([, [, , as]]) => as === undefined)
+  .filter(([, [, { useDora }, as]]) => as === undefined && !useDora)
   .map(([name, [method, options]]) => {
     const targetModules = ["q_proj", "k_proj", "*.1.mlp.down_proj"];
     const own = { ...options, ...("targetModules" in options && { targetModules }) };
@@ -95,7 +95,11 @@ describe("an adapter in GGUF", () => {
     ).rejects.toThrow(/is for language models: .* no place for the head of "classification"/);
     const full = await tinyAdapter(LLAMA, "full", {}, task);
     await expect(exportAdapter(full.base, full.adapter, { format: "gguf", output }, runtime, examples)).rejects.toThrow(
-      /method "full" leaves no LoRA/,
+      /method "full" leaves no plain LoRA/,
+    );
+    const dora = await tinyAdapter(LLAMA, "lora", { rank: 2, useDora: true }, task);
+    await expect(exportAdapter(dora.base, dora.adapter, { format: "gguf", output }, runtime, examples)).rejects.toThrow(
+      /DoRA leaves no plain LoRA, .*; use --format merged/,
     );
     const bert = fileURLToPath(new URL("../../../assets/all-MiniLM-L6-v2", import.meta.url));
     const encoder = await tinyAdapter(bert, "lora", { rank: 2, alpha: 2 });
