@@ -1,10 +1,12 @@
 import type { Tensors } from "../graph/tensor.ts";
 import type { Runtime } from "../runtime/session.ts";
-import { findTaskKind } from "../tasks/task-kinds.ts";
-import { Predictor } from "../training/predictor.ts";
+import type { Objective } from "../tasks/losses/objective.ts";
+import { findTaskKind, objectiveOf } from "../tasks/task-kinds.ts";
+import { type PredictedExample, Predictor } from "../training/predictor.ts";
+import { referredTo } from "../training/reference.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
 import type { BaseModel } from "./base-model.ts";
-import type { FittedAdapter } from "./fitted-adapter.ts";
+import { type FittedAdapter, untrainedParameters } from "./fitted-adapter.ts";
 import { CachedDecoder } from "./generation/cached-decoder.ts";
 import { type GenerationSettings, readGenerationSettings } from "./generation-settings.ts";
 
@@ -20,12 +22,17 @@ export class CompiledModel {
   #writer: Promise<CompiledWriter> | undefined;
   #featured: Promise<Predictor> | undefined;
 
+  /** What it minimises, and its parameters before training. */
+  readonly #trained: { objective: Objective; untrained: Tensors<"float32"> };
+
   private constructor(
     predictor: Predictor,
     compile: { writer(): Promise<CompiledWriter>; featured(): Promise<Predictor> },
+    trained: { objective: Objective; untrained: Tensors<"float32"> },
   ) {
     this.predictor = predictor;
     this.#compile = compile;
+    this.#trained = trained;
   }
 
   /** @param adapter whose arrays are used where a call brings none */
@@ -34,13 +41,25 @@ export class CompiledModel {
     const model: AdaptedModel = { ...base, adaptation, trainsHead: () => true };
     const weights: Tensors = new Map([...base.weights, ...base.quantized, ...parameters]);
     const predictor = await Predictor.compile(model, weights, runtime, { readBy: findTaskKind(description.task.kind) });
-    return new CompiledModel(predictor, {
+    const compile = {
       writer: async () => ({
         ...(await readGenerationSettings(base)),
         decoder: await CachedDecoder.compile(model, weights, runtime),
       }),
       featured: () => Predictor.compile(model, weights, runtime, { withFeatures: true }),
-    });
+    };
+    const objective = objectiveOf(description.task);
+    const untrained: Tensors<"float32"> =
+      objective.reference === undefined ? new Map() : untrainedParameters(base, adapter);
+    return new CompiledModel(predictor, compile, { objective, untrained });
+  }
+
+  /** Examples with what the base model gives of them, where the loss compares with that. @throws the signal's reason */
+  async withReference(examples: PredictedExample[], signal?: AbortSignal): Promise<PredictedExample[]> {
+    const { objective, untrained } = this.#trained;
+    if (objective.reference === undefined) return examples;
+    const values = await this.predictor.logits(examples, untrained, signal);
+    return examples.map((each, i) => ({ ...each, targets: referredTo(objective, each.targets!, values[i]!) }));
   }
 
   /** Of each text the head's outputs and what its last layer reads, `[labels + width]`; compiled as {@link writer} is. */

@@ -13,6 +13,7 @@ import { unitVector } from "../tasks/vectors.ts";
 import type { Encoding } from "../tokenization/tokenizer.ts";
 import { type Novelty, noveltyOf } from "../training/novelty.ts";
 import type { PredictedExample } from "../training/predictor.ts";
+import { readerOf } from "../training/step-graph.ts";
 import type { Adapter, AdapterDescription } from "./adapter.ts";
 import type { BaseModel } from "./base-model.ts";
 import { CompiledModel } from "./compiled-model.ts";
@@ -206,7 +207,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
 
   /** What the model says of each example, written as the example's own label is. */
   async predictLabels(examples: readonly Example[], { signal, onDone }: ComputeOptions = {}): Promise<Prediction[]> {
-    const encoded = this.#encode(examples);
+    const encoded = await this.#compiled.withReference(this.#encode(examples), signal);
     const logits = await this.#compiled.predictor.logits(encoded, this.parameters, signal, onDone);
     return logits.map((values, i) => this.kind.predict(this.#labels, examples[i]!, encoded[i]!, values));
   }
@@ -318,7 +319,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
     const { maxLength, task } = this.description;
     return examples.map((example) => {
       const encoded = this.kind.encode(example, tokenizer, maxLength, task.options);
-      return this.kind.readout ? { ...encoded, ...this.kind.targets(example, encoded, this.#labels) } : encoded;
+      return readerOf(this.kind) ? { ...encoded, ...this.kind.targets(example, encoded, this.#labels) } : encoded;
     });
   }
 

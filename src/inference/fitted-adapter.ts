@@ -51,6 +51,12 @@ export function adaptedShapes(base: BaseModel, adaptation: Adaptation): Map<stri
   ]);
 }
 
+/** What an adapter's parameters are before training: the base model's own, and those with which a method changes nothing. */
+export function untrainedParameters(base: BaseModel, { adaptation, parameters }: FittedAdapter): Tensors<"float32"> {
+  const first = initialParameters(adaptation, 0, layerWeights(base));
+  return new Map([...parameters].map(([name, now]) => [name, first.get(name) ?? base.weights.get(name) ?? now]));
+}
+
 /**
  * First values of a method's parameters, each from a random stream of its own or from the weight of its layer.
  * @param weightOf the weight `[out, in]` of a layer by its name, see {@link layerWeights}

@@ -22,16 +22,21 @@ export interface Conversation {
  * @throws UserError where it is none, a role is not known, or the assistant says nothing.
  */
 export function conversationOf(cell: Cell, tools?: Cell): Conversation {
-  const turns = cell.value;
-  if (!Array.isArray(turns) || turns.length === 0) {
-    throw cellError(cell, "no conversation", '; write a list of {"role": "user", "content": "…"}');
-  }
-  const messages = turns.map((turn, i) => messageOf(cell, turn, i + 1));
+  const messages = messagesIn(cell);
   if (!messages.some(({ role }) => role === "assistant")) {
     throw cellError(cell, "the assistant has no turn to learn from");
   }
   const given = toolsOf(tools);
   return { messages, ...(given && { tools: given }) };
+}
+
+/** A cell's turns, whoever has them. @throws UserError where it holds none, or a role is not known. */
+export function messagesIn(cell: Cell): ChatMessage[] {
+  const turns = cell.value;
+  if (!Array.isArray(turns) || turns.length === 0) {
+    throw cellError(cell, "no conversation", '; write a list of {"role": "user", "content": "…"}');
+  }
+  return turns.map((turn, i) => messageOf(cell, turn, i + 1));
 }
 
 function messageOf(cell: Cell, turn: unknown, number: number): ChatMessage {

@@ -28,6 +28,8 @@ export interface Example {
 export interface Prediction extends Pick<Example, "label" | "labels"> {
   /** Of the tokens that count: how many, the logarithm of their probability, and how many were the likeliest. */
   likelihood?: { tokens: number; logProbability: number; hits: number };
+  /** Of kinds that compare answers: of each the number of its tokens, the logarithm of its probability, and its reward. */
+  answers?: readonly { tokens: number; logProbability: number; reward: number }[];
   /** Of kinds whose examples are several texts: what the head gives for each. */
   vectors?: readonly Float32Array[];
 }

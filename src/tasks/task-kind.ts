@@ -9,20 +9,21 @@ import type { Objective } from "./losses/objective.ts";
 import type { PairScores } from "./metrics/pair-scores.ts";
 import type { Cell, Columns, ExampleCells, Table } from "./rows.ts";
 
-/** An example as training and prediction take it. */
-export interface EncodedExample {
-  /** Position in the training set: dropout is drawn by it. */
-  index: number;
+/** A text that goes through the model by itself. */
+export interface ReadText {
   encoding: Encoding;
-  /**
-   * Further texts, each of which goes through the model by itself; their rows of outputs follow that of `encoding`. Where an
-   * example has some, the objective must couple the batch.
-   */
-  texts?: readonly Encoding[];
   /** Of encoder-decoders: the decoder's own text. */
   decoder?: Encoding;
   /** Positions of the tokens that get outputs, ascending; absent where the text as a whole gets them (one row). */
   rows?: Int32Array;
+}
+
+/** An example as training and prediction take it. */
+export interface EncodedExample extends ReadText {
+  /** Position in the training set: dropout is drawn by it. */
+  index: number;
+  /** Further texts of the example; their rows of outputs follow its own. */
+  texts?: readonly ReadText[];
   /**
    * Whether tokens were cut away that a person should know of. Where a kind says that, an example without rows teaches nothing
    * and is left out.

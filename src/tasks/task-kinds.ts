@@ -7,6 +7,7 @@ import { type ClassifiedText, classification } from "./kinds/classification.ts";
 import { type EmbeddedText, embedding } from "./kinds/embedding.ts";
 import { languageModel } from "./kinds/language-model.ts";
 import { type MultiLabelledText, multiLabel } from "./kinds/multi-label.ts";
+import { preference } from "./kinds/preference.ts";
 import { regression, type ScoredText } from "./kinds/regression.ts";
 import { type RerankedText, reranker } from "./kinds/reranker.ts";
 import { sequenceToSequence } from "./kinds/sequence-to-sequence.ts";
@@ -30,6 +31,7 @@ export const TASK_KINDS = new Registry<TaskKind<TextPrediction>>("task kind", [
   tokenClassification,
   languageModel,
   sequenceToSequence,
+  preference,
   embedding,
   reranker,
 ]);
@@ -88,7 +90,13 @@ export const kindsForModel = (model: TaskKind["modelKind"]): string[] =>
   TASK_KINDS.all.flatMap(({ name, modelKind }) => (modelKind === model ? [name] : []));
 
 /** What a task minimises: as its own settings say, or its kind. */
-export function objectiveOf({ kind: name, options = {} }: Pick<TaskData, "kind" | "options">): Objective {
+export function objectiveOf({
+  kind: name,
+  options = {},
+}: {
+  kind: string;
+  options?: TaskData["options"] | undefined;
+}): Objective {
   const kind = findTaskKind(name);
   return kind.objectiveFor?.(options) ?? kind.objective;
 }

@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import type { embedding } from "./kinds/embedding.ts";
 import type { languageModel } from "./kinds/language-model.ts";
+import type { preference } from "./kinds/preference.ts";
 import type { sequenceToSequence } from "./kinds/sequence-to-sequence.ts";
 import type { classOptions } from "./losses/class-weights.ts";
 import type { TaskKind } from "./task-kind.ts";
@@ -15,4 +16,5 @@ export interface TaskOptions
   extends z.input<typeof classOptions>,
     OptionsOf<typeof embedding>,
     OptionsOf<typeof languageModel>,
-    OptionsOf<typeof sequenceToSequence> {}
+    OptionsOf<typeof sequenceToSequence>,
+    OptionsOf<typeof preference> {}

@@ -17,6 +17,7 @@ export interface TaskPredictions {
   "token-classification": TaggedText;
   "language-model": TextLikelihood;
   "sequence-to-sequence": TextLikelihood;
+  preference: TextLikelihood;
   embedding: EmbeddedText;
   reranker: RerankedText;
 }

@@ -37,7 +37,8 @@ const ofTokens = (higherIsBetter: boolean, compute: (total: ReturnType<typeof to
   compute: (predictions) => compute(totalOf(predictions)),
 });
 
-const perplexityOf = ({ tokens, logProbability }: { tokens: number; logProbability: number }): number =>
+/** The inverse of the geometric mean of so many tokens' probabilities; 1 where there are none. */
+export const perplexityOf = ({ tokens, logProbability }: { tokens: number; logProbability: number }): number =>
   tokens === 0 ? 1 : Math.exp(-logProbability / tokens);
 
 /** What was read of each row: the target's log-probability, and whether it was the likeliest. @param values `[rows, 2]` */

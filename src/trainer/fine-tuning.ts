@@ -22,6 +22,7 @@ import { train } from "../training/loop.ts";
 import { estimateMemory, type MemoryEstimate } from "../training/memory-estimate.ts";
 import { sizeOf } from "../training/micro-batches.ts";
 import { learnNovelty } from "../training/novelty.ts";
+import { type ReferenceOptions, withReference } from "../training/reference.ts";
 import { singleTexts } from "../training/single-texts.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
 import { type TimedStep, timeStep } from "../training/step-time.ts";
@@ -75,11 +76,13 @@ export class FineTuning {
   readonly #model: AdaptedModel;
   readonly #schedule: Schedule;
   readonly #weights: ReadonlyMap<string, Tensor<"float32">>;
+  /** What the method's parameters, and a start's head, are before training. */
+  readonly #initial: ReadonlyMap<string, Tensor<"float32">>;
   /** Parts of the head that are not the checkpoint's, so that the adapter must hold them. */
   readonly #ownHead: readonly WeightSpec[];
   readonly #maxLength: number;
-  readonly #train: readonly TrainingExample[];
-  readonly #validation: readonly EncodedSplit[];
+  #train: readonly TrainingExample[];
+  #validation: readonly EncodedSplit[];
   readonly #contrast: Contrast | undefined;
 
   /**
@@ -133,8 +136,37 @@ export class FineTuning {
       ...(kind.notesOf?.(task.train, train.encoded, task.options ?? {}) ?? []),
     ];
 
-    const initial = start?.parameters ?? initialParameters(adaptation, settings.seed, layerWeights(base));
-    this.#weights = new Map([...base.weights, ...initial]);
+    this.#initial = start?.parameters ?? initialParameters(adaptation, settings.seed, layerWeights(base));
+    this.#weights = new Map([...base.weights, ...this.#initial]);
+  }
+
+  /**
+   * Takes down what the model gives of each example before training, where the task's loss compares with that. To be called before
+   * training, also of a run that goes on: it is what the run began with.
+   * @throws the signal's reason
+   */
+  async takeReference(runtime: Runtime, options: Omit<ReferenceOptions, "tokenBudget"> = {}): Promise<void> {
+    const { weights, validation } = this.#training;
+    const started = { model: this.#model, weights, runtime };
+    const referred = await this.#referred([{ encoded: this.#train }, ...validation], started, options);
+    this.#train = referred[0]!;
+    this.#validation = this.#validation.map((split, i) => ({ ...split, encoded: referred[i + 1]! }));
+  }
+
+  /** Splits' examples with what a model gives before training, where the task's loss compares with that. */
+  async #referred(
+    splits: readonly Pick<EncodedSplit, "encoded">[],
+    started: Parameters<typeof withReference>[2],
+    options: Omit<ReferenceOptions, "tokenBudget">,
+  ): Promise<TrainingExample[][]> {
+    const all = splits.flatMap(({ encoded }) => encoded);
+    const objective = objectiveOf(this.#plan.task);
+    const referred = await withReference(objective, all, started, { ...options, tokenBudget: this.#tokenBudget });
+    let end = 0;
+    return splits.map(({ encoded }) => {
+      end += encoded.length;
+      return referred.slice(end - encoded.length, end);
+    });
   }
 
   /** Most tokens of a micro-batch: what the settings say, or fewer where that would not fit. */
@@ -209,9 +241,12 @@ export class FineTuning {
     const model = { ...this.#model, format: base.format };
     const { parameters } = fitAdapter(base, adapter);
     const weights = new Map<string, Tensor>([...base.weights, ...base.quantized, ...parameters]);
+    const untrained = new Map<string, Tensor>([...base.weights, ...base.quantized, ...this.#initial]);
+    const referred = await this.#referred(validation, { model, weights: untrained, runtime }, { signal });
     const evaluator = await Evaluator.compile(model, weights, runtime, task, settings);
     try {
-      return await evaluator.evaluate(validation, signal);
+      const splits = validation.map((split, i) => ({ ...split, encoded: referred[i]! }));
+      return await evaluator.evaluate(splits, signal);
     } finally {
       await evaluator.release();
     }

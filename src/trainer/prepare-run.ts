@@ -96,9 +96,9 @@ export interface PreparedRun<
 }
 
 export interface PrepareOptions {
-  /** Aborting ends the fitting of a head, with the signal's reason. */
+  /** Aborting ends what is done before training, with the signal's reason. */
   signal?: AbortSignal | undefined;
-  /** Told how far the fitting of a head is; what it returns is waited for. */
+  /** Told how far what is done before training is; what it returns is waited for. */
   onFitting?: ((progress: FittingProgress) => void | Promise<void>) | undefined;
   /** Told what is known of the examples before the model is read: how many are too long. It stands among the run's notes, too. */
   onNote?: ((note: string) => void) | undefined;
@@ -141,6 +141,8 @@ export async function prepareRun<
     const fineTuning = new FineTuning({ base, task, method, settings, start, resume });
     const { memory, notes } = sources.fitMemory(fineTuning, opened.runtime.device);
     const { runtime, note } = (await sources.fastest?.(fineTuning)) ?? opened;
+    const doing = "reading the answers before training";
+    await fineTuning.takeReference(runtime, { signal, onDone: (done, of) => onFitting?.({ doing, done, of }) });
     return {
       task,
       loaded,

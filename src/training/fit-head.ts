@@ -47,8 +47,10 @@ export interface HeadFitOptions {
   onFitting?: ((progress: FittingProgress) => void | Promise<void>) | undefined;
 }
 
-/** How many examples a head that is being fitted has read, of how many; those that it is chosen by are read twice. */
+/** How far something is that is done before training: the fitting of a head, which reads twice what it is chosen by. */
 export interface FittingProgress {
+  doing: "fitting the head" | "reading the answers before training";
+  /** Examples read. */
   done: number;
   of: number;
 }
@@ -80,7 +82,7 @@ export async function fitHead(
     try {
       const encoded = Array.from(places, (place) => given.encoded[place]!);
       const values = await predictor.logits(encoded, undefined, signal, (done) =>
-        onFitting?.({ done: read + done, of }),
+        onFitting?.({ doing: "fitting the head", done: read + done, of }),
       );
       read += places.length;
       const own = strata && Array.from(places, (place) => strata[place]!);

@@ -39,14 +39,16 @@ export function estimateMemory(options: Omit<TrainOptions, "runtime">): (tokenBu
     sum(kept.map(({ data }) => data.byteLength)) +
     2 * sum([...trained.values()].map(({ data }) => data.byteLength)) +
     3 * ELEMENT_SIZE.float32 * sum(gradients.map(([, { shape }]) => elementsOf(shape as number[])));
-  const [batch, evaluated] = [train, validation.flatMap(({ encoded }) => encoded)].map((examples) => {
-    const texts = singleTexts(examples);
+  const isCoupled = objective.couples === "batch";
+  const [batch, evaluated] = [train, validation.flatMap(({ encoded }) => encoded)].map((examples, i) => {
+    // Texts of an example stay together where a loss needs them at once, and no more than them.
+    const texts = isCoupled || i === 1 ? singleTexts(examples) : examples;
     return longestOf(texts, Math.ceil((settings.batchSize * texts.length) / examples.length));
   });
   const evaluation = writeInference(model, { readBy: findTaskKind(task.kind) });
   const plans = [
-    objective.couples === "batch"
-      ? planOfCoupled(step, writeInference(now, settings), batch!, stepped.labelCount)
+    isCoupled
+      ? planOfCoupled(step, writeInference(now, { ...settings, readBy: { objective } }), batch!, stepped.labelCount)
       : planOf(step, batch!, stepped.labelCount),
     planOf(evaluation, evaluated!, model.labelCount),
   ];
@@ -75,10 +77,7 @@ function planOf(
   return (tokenBudget) => {
     const found = new Map<string, Record<string, number>>();
     for (const part of cutMicroBatches(examples.map(sizeOf), { tokens: tokenBudget, outputs })) {
-      const { sizes } = layOut(
-        graph.streams,
-        part.map((i) => examples[i]!),
-      );
+      const { sizes } = layOut(graph.streams, singleTexts(part.map((i) => examples[i]!)));
       found.set(JSON.stringify(sizes), sizes);
     }
     return Math.max(0, ...[...found.values()].map(bytes));

@@ -17,10 +17,14 @@ export interface ExampleSize {
   rows: number;
 }
 
-export const sizeOf = ({ encoding, decoder, rows }: EncodedExample): ExampleSize => ({
-  tokens: encoding.inputIds.length + (decoder?.inputIds.length ?? 0),
-  rows: rows?.length ?? 1,
-});
+export const sizeOf = ({ texts = [], ...own }: Omit<EncodedExample, "index">): ExampleSize =>
+  [own, ...texts].reduce(
+    (size, { encoding, decoder, rows }) => ({
+      tokens: size.tokens + encoding.inputIds.length + (decoder?.inputIds.length ?? 0),
+      rows: size.rows + (rows?.length ?? 1),
+    }),
+    { tokens: 0, rows: 0 },
+  );
 
 /** What a run may hold. */
 export interface RunBudget {

@@ -3,7 +3,7 @@ import type { CompiledGraph, Runtime } from "../runtime/session.ts";
 import type { Objective } from "../tasks/losses/objective.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
 import { objectiveInputs, totalWeight } from "./objective-inputs.ts";
-import { writeBatchCoupledLoss } from "./step-graph.ts";
+import { widthRead, writeBatchCoupledLoss } from "./step-graph.ts";
 
 /** An objective by itself, compiled: the loss of outputs that are at hand, and its gradient with respect to them. */
 export class ObjectiveGraph {
@@ -23,15 +23,16 @@ export class ObjectiveGraph {
   }
 
   /**
-   * The loss of a whole batch, and its gradient with respect to the outputs.
-   * @param logits of the examples, `[rows, outputs]` of each or of each of its texts
+   * The loss of a whole batch, and its gradient with respect to what the objective reads of the outputs.
+   * @param logits of the examples, `[rows, outputs]` of each or of each of its texts; `[rows, 1]` where a row's own value is read
    */
   async run(
     examples: readonly TrainingExample[],
     logits: readonly Float32Array[],
   ): Promise<{ loss: number; gradients: Float32Array[] }> {
-    const rows = logits.reduce((sum, { length }) => sum + length, 0) / this.#outputs;
-    const joined = new Float32Array(rows * this.#outputs);
+    const width = widthRead(this.#objective, this.#outputs);
+    const rows = logits.reduce((sum, { length }) => sum + length, 0) / width;
+    const joined = new Float32Array(rows * width);
     let end = 0;
     const starts = logits.map((values) => {
       joined.set(values, end);
@@ -39,7 +40,7 @@ export class ObjectiveGraph {
       return end - values.length;
     });
     const { loss, outputGradients } = await this.#graph.run({
-      logits: float32([rows, this.#outputs], joined),
+      logits: float32([rows, width], joined),
       ...objectiveInputs(this.#objective, this.#outputs, examples, totalWeight(examples)),
     });
     const all = asFloat32(outputGradients!).data;

@@ -1,9 +1,26 @@
 import { float32, sizeOf, type Tensor } from "../graph/tensor.ts";
 import type { Objective } from "../tasks/losses/objective.ts";
-import type { TrainingExample } from "../tasks/task-kind.ts";
+import type { Targets, TrainingExample } from "../tasks/task-kind.ts";
+
+/** The targets of examples, one after the other. */
+export function targetInputs(
+  objective: Objective,
+  outputs: number,
+  examples: readonly Pick<Targets, "targets">[],
+): Record<"targets", Tensor> {
+  const { dtype, shape } = objective.target(outputs);
+  const size = examples.reduce((sum, { targets }) => sum + targets.data.length, 0);
+  const data = dtype === "float32" ? new Float32Array(size) : new Int32Array(size);
+  let end = 0;
+  for (const { targets } of examples) {
+    data.set(targets.data, end);
+    end += targets.data.length;
+  }
+  return { targets: { dtype, shape: [size / sizeOf(shape), ...shape], data } as Tensor };
+}
 
 /**
- * The targets of examples, one after the other, and what their rows count for.
+ * The targets of examples, and what their rows count for.
  * @param total of the weights of the whole batch, of which these may be a part: over the batch they then sum to 1
  */
 export function objectiveInputs(
@@ -12,20 +29,9 @@ export function objectiveInputs(
   examples: readonly TrainingExample[],
   total: number,
 ): Record<"targets" | "rowWeights", Tensor> {
-  const { dtype, shape } = objective.target(outputs);
-  const rows = examples.reduce((sum, { weights }) => sum + weights.length, 0);
-  const width = sizeOf(shape);
-  const targets = dtype === "float32" ? new Float32Array(rows * width) : new Int32Array(rows * width);
-  const weights = new Float32Array(rows);
-  let row = 0;
-  for (const example of examples) {
-    targets.set(example.targets.data, row * width);
-    for (const weight of example.weights) weights[row++] = weight / total;
-  }
-  return {
-    targets: { dtype, shape: [rows, ...shape], data: targets } as Tensor,
-    rowWeights: float32([rows, 1], weights),
-  };
+  const weights = examples.flatMap((example) => Array.from(example.weights, (weight) => weight / total));
+  const rowWeights = float32([weights.length, 1], Float32Array.from(weights));
+  return { ...targetInputs(objective, outputs, examples), rowWeights };
 }
 
 /** What the rows of examples count for together; 1 where they count for nothing. */

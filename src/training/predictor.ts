@@ -3,12 +3,12 @@ import { asFloat32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import type { HeadFeatures } from "../models/heads.ts";
 import type { StreamInputs } from "../models/streams/token-stream.ts";
 import type { CompiledGraph, Runtime } from "../runtime/session.ts";
-import type { EncodedExample, Targets, TrainingExample } from "../tasks/task-kind.ts";
+import type { EncodedExample, Targets } from "../tasks/task-kind.ts";
 import { cutMicroBatches, sizeOf } from "./micro-batches.ts";
 import { layOut } from "./model-inputs.ts";
-import { objectiveInputs } from "./objective-inputs.ts";
+import { targetInputs } from "./objective-inputs.ts";
 import { singleTexts } from "./single-texts.ts";
-import { type AdaptedModel, type ReadBy, writeInference } from "./step-graph.ts";
+import { type AdaptedModel, type ReadBy, readerOf, writeInference } from "./step-graph.ts";
 
 /** Most tokens of one run of a predictor's graph, where nothing is asked for. */
 export const TOKEN_BUDGET = 2048;
@@ -101,9 +101,8 @@ export class Predictor {
   }
 
   #targetsOf(examples: readonly PredictedExample[]): Record<string, Tensor> {
-    if (!this.#readBy?.readout) return {};
-    const { targets } = objectiveInputs(this.#readBy.objective, this.#outputs, examples as TrainingExample[], 1);
-    return { targets };
+    if (!this.#readBy || !readerOf(this.#readBy)) return {};
+    return targetInputs(this.#readBy.objective, this.#outputs, examples as readonly Pick<Targets, "targets">[]);
   }
 
   /** Frees the graph; more than once does no more. */

@@ -32,6 +32,10 @@ export interface AdaptedModel extends ModelDescription {
 /** What reads a model's outputs within the graph: its kind's readout, for targets as its objective has them. */
 export type ReadBy = Pick<TaskKind, "objective" | "readout">;
 
+/** What of outputs leaves the graph in their place, by their targets; undefined where they leave it themselves. */
+export const readerOf = ({ objective, readout }: ReadBy): ((outputs: Value, targets: Value) => Value) | undefined =>
+  readout?.write ?? objective.rowValue;
+
 /** Prefix of the outputs that hold gradients. */
 export const GRADIENT = "gradient:";
 /** Prefix of the inputs that hold what gradients are added to. */
@@ -76,8 +80,8 @@ export function writeInference(
     const { classifier } = traceModel(model, model.labelCount, model.head);
     return modelGraph(context, { logits: concat([logits, context.inputs.get(classifier!)!], 1) });
   }
-  const read = readBy?.readout?.write(logits, targetsOf(readBy.objective, logits)) ?? logits;
-  return modelGraph(context, { logits: read });
+  const read = readBy && readerOf(readBy);
+  return modelGraph(context, { logits: read ? read(logits, targetsOf(readBy.objective, logits)) : logits });
 }
 
 /**
@@ -141,9 +145,10 @@ export function writeStep(
     recompute,
   });
   const { graph } = context;
+  const values = objective.rowValue?.(logits, targetsOf(objective, logits)) ?? logits;
   const objectiveValue = part
-    ? sumAll(mul(logits, graph.leaf("input", "outputGradients", "float32", logits.shape)))
-    : writeObjective(objective, logits);
+    ? sumAll(mul(values, graph.leaf("input", "outputGradients", "float32", values.shape)))
+    : writeObjective(objective, values, targetsOf(objective, logits));
   const written = graph.within({ part: "adapter" }, () => adaptation.penalty?.(parameter));
   // The penalty counts once a step, however many micro-batches the step is cut into.
   const penalty = written && mul(written, graph.leaf("input", "penaltyWeight", "float32", []));
@@ -161,20 +166,29 @@ export function writeStep(
   });
 }
 
-/** The objective by itself, over outputs that are fed as `logits` `[rows, outputs]`, and its gradient with respect to them. */
+/**
+ * The objective by itself, over what it reads of outputs, fed as `logits` `[rows, outputs]` or `[rows, 1]`, and its gradient with
+ * respect to that.
+ */
 export function writeBatchCoupledLoss(
   objective: Objective,
   outputs: number,
 ): Record<"loss" | "outputGradients", Value> {
-  const logits = new Graph().leaf("input", "logits", "float32", ["rows", outputs]);
-  const loss = writeObjective(objective, logits);
+  const graph = new Graph();
+  const logits = graph.leaf("input", "logits", "float32", ["rows", widthRead(objective, outputs)]);
+  const target = objective.target(outputs);
+  const targets = graph.leaf("input", "targets", target.dtype, ["rows", ...target.shape]);
+  const loss = writeObjective(objective, logits, targets);
   return { loss, outputGradients: gradients(loss, [logits])[0]! };
 }
 
-/** The objective over `logits` `[rows, outputs]`, with targets and weights as inputs. */
-function writeObjective(objective: Objective, logits: Value): Value {
-  const weights = logits.graph.leaf("input", "rowWeights", "float32", [logits.shape[0]!, 1]);
-  return objective.loss(logits, targetsOf(objective, logits), weights);
+/** Numbers of a row that an objective reads, of so many outputs. */
+export const widthRead = ({ rowValue }: Objective, outputs: number): number => (rowValue ? 1 : outputs);
+
+/** The objective over `values` `[rows, width]`, with weights as an input. */
+function writeObjective(objective: Objective, values: Value, targets: Value): Value {
+  const weights = values.graph.leaf("input", "rowWeights", "float32", [values.shape[0]!, 1]);
+  return objective.loss(values, targets, weights);
 }
 
 /** The input that holds what `logits` `[rows, outputs]` are to come to. */

@@ -3,13 +3,13 @@ import { asFloat32, sizeOf as elementsOf, float32, type Tensor, type Tensors } f
 import { releaseOnFailure } from "../runtime/release-on-failure.ts";
 import type { CompiledGraph, Runtime } from "../runtime/session.ts";
 import type { Objective } from "../tasks/losses/objective.ts";
-import type { EncodedExample, TrainingExample } from "../tasks/task-kind.ts";
+import type { EncodedExample, Targets, TrainingExample } from "../tasks/task-kind.ts";
 import { DropoutMasks } from "./dropout-masks.ts";
 import type { BoundaryStates } from "./frozen-blocks/boundary-states.ts";
 import { cutMicroBatches, fitsOneRun, sizeOf } from "./micro-batches.ts";
 import { layOut } from "./model-inputs.ts";
 import { ObjectiveGraph } from "./objective-graph.ts";
-import { objectiveInputs, totalWeight } from "./objective-inputs.ts";
+import { objectiveInputs, targetInputs, totalWeight } from "./objective-inputs.ts";
 import { singleTexts } from "./single-texts.ts";
 import {
   type AdaptedModel,
@@ -17,6 +17,7 @@ import {
   type ModelGraph,
   type StepGraphOptions,
   SUM,
+  widthRead,
   writeInference,
   writeStep,
 } from "./step-graph.ts";
@@ -119,20 +120,21 @@ export class TrainingStep {
       outcome.flopsSaved += flopsSaved;
     };
     const couples = objective.couples === "batch";
-    const texts = couples ? singleTexts(batch) : batch;
-    const sizes = texts.map(sizeOf);
+    // What a micro-batch does not cut apart: a text, or the texts of an example where its loss needs them at once.
+    const units = couples ? singleTexts(batch) : batch;
+    const sizes = units.map(sizeOf);
     const budget = { tokens: tokenBudget, outputs };
     const isWhole = couples && fitsOneRun(sizes, budget);
-    const cut = isWhole ? [[...texts.keys()]] : cutMicroBatches(sizes, budget);
+    const cut = isWhole ? [[...units.keys()]] : cutMicroBatches(sizes, budget);
     const boundary = this.#model.frozenBlocks?.count ?? 0;
     if (boundary > 0) {
-      const textsAhead = ahead && (() => (couples ? singleTexts(ahead()) : ahead()));
-      const flops = await boundaryStates!.prepare(texts, boundary, { signal, ahead: textsAhead });
+      const textsAhead = ahead && (() => singleTexts(ahead()));
+      const flops = await boundaryStates!.prepare(singleTexts(batch), boundary, { signal, ahead: textsAhead });
       add({ flops, flopsSaved: -flops });
     }
     const fedAtBoundary = (examples: readonly EncodedExample[]) => (boundary > 0 ? boundaryStates!.rows(examples) : {});
     const parts = couples && !isWhole ? await this.#compileParts() : undefined;
-    const coupled = await parts?.loss.run(step, batch, texts, cut, fedAtBoundary, signal);
+    const coupled = await parts?.loss.run(step, batch, units, cut, fedAtBoundary, signal);
     if (coupled) {
       outcome.loss = coupled.loss;
       add(coupled);
@@ -140,9 +142,9 @@ export class TrainingStep {
     for (const [i, chosen] of cut.entries()) {
       signal?.throwIfAborted();
       const own = () => (isWhole ? batch : chosen.map((row) => batch[row]!));
-      const examples = chosen.map((row) => texts[row]!);
+      const examples = singleTexts(chosen.map((row) => units[row]!));
       const inputs = {
-        ...(coupled ? { outputGradients: coupled.gradients[i]! } : objectiveInputs(objective, outputs, own(), total)),
+        ...(coupled ? coupled.inputs[i]! : objectiveInputs(objective, outputs, own(), total)),
         penaltyWeight: float32([], Float32Array.of(i === 0 ? 1 : 0)),
         ...fedAtBoundary(examples),
       };
@@ -257,56 +259,65 @@ class ModelRun {
  */
 class BatchCoupledLoss {
   readonly #forward: ModelRun;
-  readonly #objective: ObjectiveGraph;
+  readonly #graph: ObjectiveGraph;
+  readonly #objective: Objective;
   readonly #outputs: number;
 
-  private constructor(forward: ModelRun, objective: ObjectiveGraph, outputs: number) {
+  private constructor(forward: ModelRun, graph: ObjectiveGraph, objective: Objective, outputs: number) {
     this.#forward = forward;
+    this.#graph = graph;
     this.#objective = objective;
     this.#outputs = outputs;
   }
 
   static async compile(model: AdaptedModel, weights: Tensors, runtime: Runtime, settings: StepSettings) {
-    const write = (of: AdaptedModel): ModelGraph => writeInference(of, settings);
+    const { objective } = settings;
+    const write = (of: AdaptedModel): ModelGraph => writeInference(of, { ...settings, readBy: { objective } });
     const forward = await ModelRun.compile(model, write, weights, runtime, settings.seed);
-    const objective = await releaseOnFailure(forward.compiled, () =>
-      ObjectiveGraph.compile(settings.objective, model.labelCount, runtime),
+    const graph = await releaseOnFailure(forward.compiled, () =>
+      ObjectiveGraph.compile(objective, model.labelCount, runtime),
     );
-    return new BatchCoupledLoss(forward, objective, model.labelCount);
+    return new BatchCoupledLoss(forward, graph, objective, model.labelCount);
   }
 
   /**
    * @param texts those of the batch's examples, one after the other
    * @param cut into micro-batches, as indices of texts
    * @param fedAtBoundary what is fed of frozen blocks
-   * @returns the loss, and for each micro-batch the gradient with respect to its outputs, `[rows, outputs]`
+   * @returns the loss, and what each micro-batch is fed: the gradient with respect to what the objective reads of its outputs
    */
   async run(
     step: number,
     batch: readonly TrainingExample[],
-    texts: readonly EncodedExample[],
+    texts: readonly (EncodedExample & Partial<Targets>)[],
     cut: readonly (readonly number[])[],
     fedAtBoundary: (examples: readonly EncodedExample[]) => Record<string, Tensor>,
     signal: AbortSignal | undefined,
   ) {
+    const width = widthRead(this.#objective, this.#outputs);
+    const targetsOf = (chosen: readonly number[]): Record<string, Tensor> => {
+      if (!this.#objective.rowValue) return {};
+      const examples = chosen.map((i) => texts[i]! as Targets);
+      return targetInputs(this.#objective, this.#outputs, examples);
+    };
     const logits: Float32Array[] = new Array(texts.length);
     const done = { flops: 0, flopsSaved: 0 };
     for (const chosen of cut) {
       signal?.throwIfAborted();
       const examples = chosen.map((i) => texts[i]!);
-      const run = await this.#forward.run(step, examples, fedAtBoundary(examples));
+      const run = await this.#forward.run(step, examples, { ...targetsOf(chosen), ...fedAtBoundary(examples) });
       const values = asFloat32(run.results.logits!).data;
       let start = 0;
       for (const i of chosen) {
-        const end = start + (texts[i]!.rows?.length ?? 1) * this.#outputs;
+        const end = start + (texts[i]!.rows?.length ?? 1) * width;
         logits[i] = values.subarray(start, end);
         start = end;
       }
       done.flops += run.flops;
       done.flopsSaved += run.flopsSaved;
     }
-    const { loss, gradients } = await this.#objective.run(batch, logits);
-    const tensors = cut.map((chosen) => {
+    const { loss, gradients } = await this.#graph.run(batch, logits);
+    const inputs = cut.map((chosen) => {
       const rows = chosen.map((i) => gradients[i]!);
       const joined = new Float32Array(rows.reduce((sum, { length }) => sum + length, 0));
       let end = 0;
@@ -314,14 +325,14 @@ class BatchCoupledLoss {
         joined.set(row, end);
         end += row.length;
       }
-      return float32([joined.length / this.#outputs, this.#outputs], joined);
+      return { outputGradients: float32([joined.length / width, width], joined), ...targetsOf(chosen) };
     });
-    return { loss, ...done, gradients: tensors };
+    return { loss, ...done, inputs };
   }
 
   async release(): Promise<void> {
     await this.#forward.compiled.release();
-    await this.#objective.release();
+    await this.#graph.release();
   }
 }
 

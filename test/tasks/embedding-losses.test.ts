@@ -39,7 +39,7 @@ function trainingExample({ texts, label }: Row, index: number): TrainingExample 
     texts: others.map((_, i) => `text ${i}`),
     ...(label !== undefined && { label }),
   };
-  const encoded = { index, encoding: encoding!, texts: others };
+  const encoded = { index, encoding: encoding!, texts: others.map((each) => ({ encoding: each })) };
   return { ...encoded, ...embedding.targets(example, encoded, []) };
 }
 

@@ -113,8 +113,8 @@ export class TrainingProgress {
       this.say(`Reading ${file}: ${prefixed(received, "B")}${size ? ` of ${prefixed(size, "B")}` : ""}`);
       if (size) byId("bar", HTMLProgressElement).value = received / size;
     } else if (event.kind === "fitting") {
-      const { done, of } = event.progress;
-      this.say(`Fitting the head: ${number(done)} of ${number(of)} examples read`);
+      const { doing, done, of } = event.progress;
+      this.say(`${doing[0]!.toUpperCase()}${doing.slice(1)}: ${number(done)} of ${number(of)} examples read`);
       byId("bar", HTMLProgressElement).value = done / of;
     } else if (event.kind === "start") this.#begun(event);
     else if (event.kind === "note") byId("notes", HTMLElement).append(element("li", event.text));

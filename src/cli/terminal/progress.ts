@@ -36,9 +36,9 @@ export class TrainingProgress {
     this.#said.add(text);
   }
 
-  /** Hears how far the fitting of a head is. */
-  fitting({ done, of }: FittingProgress): void {
-    if (done < of) this.#status?.set([`fitting the head: ${integer(done)} of ${integer(of)} examples read`]);
+  /** Hears how far what is done before training is. */
+  fitting({ doing, done, of }: FittingProgress): void {
+    if (done < of) this.#status?.set([`${doing}: ${integer(done)} of ${integer(of)} examples read`]);
   }
 
   /** Leaves the bar as it is. */

@@ -9,6 +9,7 @@ import type { Example } from "../../tasks/example.ts";
 import type { EncodedExample, TaskKind } from "../../tasks/task-kind.ts";
 import { findTaskKind } from "../../tasks/task-kinds.ts";
 import type { Encoding } from "../../tokenization/tokenizer.ts";
+import { readerOf } from "../../training/step-graph.ts";
 import { type OnnxType, onnxFile, onnxNames, SENTENCE_EMBEDDING } from "./folder.ts";
 
 /** Texts that an ONNX file is given at once: padding must make no difference. */
@@ -151,12 +152,13 @@ interface CompiledReadout {
 
 /** What a kind reads of a text's outputs within the graph; undefined where it reads the outputs themselves. */
 async function compileReadout(kind: TaskKind, outputs: number, runtime: Runtime): Promise<CompiledReadout | undefined> {
-  if (!kind.readout) return undefined;
+  const read = readerOf(kind);
+  if (!read) return undefined;
   const graph = new Graph();
   const target = kind.objective.target(outputs);
   const logits = graph.leaf("input", "logits", "float32", ["rows", outputs]);
   const targets = graph.leaf("input", "targets", target.dtype, ["rows", ...target.shape]);
-  const compiled = await runtime.compile({ read: kind.readout.write(logits, targets) }, new Map());
+  const compiled = await runtime.compile({ read: read(logits, targets) }, new Map());
   return {
     graph: compiled,
     async read(rows, targets) {

@@ -171,7 +171,7 @@ export const embedding: TaskKind<EmbeddedText, typeof options> = {
   encode: ({ index, text, texts = [] }, tokenizer, maxLength) => ({
     index,
     encoding: tokenizer.encode(text, undefined, maxLength),
-    texts: texts.map((each) => tokenizer.encode(each, undefined, maxLength)),
+    texts: texts.map((each) => ({ encoding: tokenizer.encode(each, undefined, maxLength) })),
   }),
   targets({ index, text, texts = [], label }) {
     const rows = 1 + texts.length;

@@ -235,7 +235,9 @@ export const reranker: TaskKind<RerankedText> = {
   encode: ({ index, text, textPair, texts = [] }, tokenizer, maxLength) => ({
     index,
     encoding: tokenizer.encode(text, textPair, maxLength),
-    ...(texts.length > 0 && { texts: texts.map((passage) => tokenizer.encode(text, passage, maxLength)) }),
+    ...(texts.length > 0 && {
+      texts: texts.map((passage) => ({ encoding: tokenizer.encode(text, passage, maxLength) })),
+    }),
   }),
   targets({ index, texts, label }) {
     if (!texts) return { targets: float32([1, 1], Float32Array.of(label!)), weights: Float32Array.of(1) };

@@ -11,13 +11,20 @@ export type LinearLoss = "softmax" | "sigmoid" | "squared";
 export interface Objective {
   /** Which loss of a linear function it is up to a factor, where it is one whose optimum can be found outright. */
   readonly linearLoss?: LinearLoss;
-  /** Whether each row's loss stands alone (the loss is their weighted sum), or all rows of a batch are needed at once. */
+  /** Whether each example's loss stands alone (the loss is their weighted sum), or all of a batch are needed at once. */
   readonly couples: "nothing" | "batch";
+  /**
+   * The one number of a row that the loss reads, `[rows, 1]`, where outputs are too wide to be kept until a loss that needs several
+   * rows is computed. @param outputs `[rows, outputs]` @param targets `[rows, ...target.shape]`
+   */
+  rowValue?(outputs: Value, targets: Value): Value;
+  /** Column of float32 targets where the same number stands that the model gave before training, if the loss compares with it. */
+  readonly reference?: number;
   /** How a row's target is laid out, for a head of so many outputs: `[outputs]` float32, or `[]` int32. */
   target(outputs: number): { dtype: "float32" | "int32"; shape: readonly number[] };
   /**
    * The scalar loss.
-   * @param outputs `[rows, outputs]`
+   * @param outputs `[rows, outputs]`, or the row's own value where the loss reads that
    * @param targets `[rows, ...target.shape]`
    * @param weights `[rows, 1]`: what each row counts for; over a batch they sum to 1
    */

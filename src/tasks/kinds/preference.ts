@@ -1,0 +1,243 @@
+import { z } from "zod";
+import { UserError } from "../../errors.ts";
+import { float32, int32 } from "../../graph/tensor.ts";
+import type { Tokenizer } from "../../tokenization/tokenizer.ts";
+import type { Example, Prediction } from "../example.ts";
+import {
+  ANSWER,
+  PREFERENCE_LOSSES,
+  PREFERENCE_TARGET,
+  PREFERENCE_TARGET_WIDTH,
+  type PreferenceLoss,
+  type PreferenceRows,
+  type PreferenceSettings,
+  preferenceObjective,
+} from "../losses/preference-losses.ts";
+import { holdsJudged, holdsPairs, preferenceExamples, withAnswer } from "../preference-rows.ts";
+import { truncateOption } from "../shortened-prompt.ts";
+import type { EncodedExample, Metric, TaskKind, TaskOptionValues, TrainingExample } from "../task-kind.ts";
+import { type EncodedText, perplexityOf, type TextLikelihood, writtenTokens } from "../written-tokens.ts";
+import { languageModel } from "./language-model.ts";
+import { sequenceToSequence } from "./sequence-to-sequence.ts";
+
+const LOSSES = Object.keys(PREFERENCE_LOSSES) as PreferenceLoss[];
+
+const options = z.object({
+  preferenceLoss: z.enum(LOSSES).optional().describe("loss of preferences (default: dpo; kto for judged answers)"),
+  beta: z
+    .number()
+    .positive()
+    .optional()
+    .describe("strength of the pull to the model before training; scale of rewards (default: 0.1; simpo: 2)"),
+  labelSmoothing: z
+    .number()
+    .min(0)
+    .lt(0.5)
+    .optional()
+    .describe("assumed share of pairs with the answers the wrong way round (dpo, simpo)"),
+  gamma: z.number().min(0).optional().describe("difference in reward to reach (simpo; default: 1)"),
+  truncate: truncateOption,
+});
+
+/** What a preference's reward is computed with. */
+interface Settings extends PreferenceSettings {
+  preferenceLoss: PreferenceLoss;
+}
+
+/** An example as its answers are read, the token of each row, and how many rows are the first answer's. */
+interface EncodedPreference extends EncodedExample {
+  rows: Int32Array;
+  tokens: number[][];
+  settings: Settings | undefined;
+}
+
+/** How an answer is rewarded, and how likely it is. */
+type ScoredAnswer = NonNullable<Prediction["answers"]>[number];
+
+const SMOOTHED: readonly PreferenceLoss[] = ["dpo", "simpo"];
+
+/** The loss and its settings. @throws UserError where one is not for these examples, or not for this loss. */
+function settingsOf(given: z.output<typeof options>, rows: PreferenceRows): Settings {
+  const fitting = LOSSES.filter((name) => PREFERENCE_LOSSES[name].rows === rows);
+  const { preferenceLoss = fitting[0]!, labelSmoothing, gamma } = given;
+  if (!fitting.includes(preferenceLoss)) {
+    const columns = rows === "pairs" ? "chosen and rejected" : "completion and label";
+    throw new UserError(
+      `--preference-loss ${preferenceLoss} does not fit examples with ${columns}; use ${fitting.join(", ")}`,
+    );
+  }
+  if (labelSmoothing !== undefined && !SMOOTHED.includes(preferenceLoss)) {
+    throw new UserError(`--label-smoothing is for ${SMOOTHED.join(" and ")}, not for ${preferenceLoss}`);
+  }
+  if (gamma !== undefined && preferenceLoss !== "simpo") {
+    throw new UserError(`--gamma is for simpo, not for ${preferenceLoss}`);
+  }
+  return {
+    preferenceLoss,
+    beta: given.beta ?? PREFERENCE_LOSSES[preferenceLoss].beta,
+    ...(labelSmoothing !== undefined && { labelSmoothing }),
+    ...(preferenceLoss === "simpo" && { gamma: gamma ?? 1 }),
+  };
+}
+
+/** Settings as {@link settingsOf} left them among a task's options. */
+const settingsIn = (options: TaskOptionValues): Settings | undefined =>
+  options.preferenceLoss === undefined ? undefined : (options as unknown as Settings);
+
+/** An answer as a model reads and writes it: a decoder's continuation, or an encoder-decoder's other text. */
+function encodedAnswer(example: Example, tokenizer: Tokenizer, maxLength: number, options: TaskOptionValues) {
+  const { truncate } = options as { truncate?: z.output<typeof truncateOption> };
+  return tokenizer.specialTokens.decoderStart
+    ? sequenceToSequence.encode(example, tokenizer, maxLength, { truncate, maxTargetLength: maxLength })
+    : languageModel.encode(example, tokenizer, maxLength, { lossOn: "last", truncate });
+}
+
+/** @param values `[rows, 1]`: log-probabilities of all answers' tokens, now */
+function scoredAnswers(
+  { tokens, settings, targets }: EncodedPreference & Partial<TrainingExample>,
+  values: Float32Array,
+): ScoredAnswer[] {
+  let row = 0;
+  return tokens.map(({ length }) => {
+    const score = { tokens: length, logProbability: 0, reference: 0 };
+    for (let i = 0; i < length; i++, row++) {
+      score.logProbability += values[row]!;
+      score.reference += targets!.data[row * PREFERENCE_TARGET_WIDTH + PREFERENCE_TARGET.reference]!;
+    }
+    const { logProbability, reference } = score;
+    const { preferenceLoss = "dpo", beta = 1 } = settings ?? {};
+    const { compares } = PREFERENCE_LOSSES[preferenceLoss];
+    const reward = beta * (compares ? logProbability - reference : logProbability / Math.max(1, length));
+    return { tokens: length, logProbability, reward };
+  });
+}
+
+/** The rewards of good answers and of others: of pairs in turn, of judged answers by their labels. */
+function rewardsOf(predictions: readonly Prediction[], examples: readonly Example[]): Record<"good" | "bad", number[]> {
+  const rewards: Record<"good" | "bad", number[]> = { good: [], bad: [] };
+  predictions.forEach(({ answers = [] }, i) => {
+    const [own, other] = answers;
+    const { label } = examples[i]!;
+    if (own) rewards[label === 0 ? "bad" : "good"].push(own.reward);
+    if (other && label === undefined) rewards.bad.push(other.reward);
+  });
+  return rewards;
+}
+
+const mean = (values: readonly number[]): number => values.reduce((sum, each) => sum + each / values.length, 0);
+
+/** 1 or 0; of equals, as before training, half. */
+const isBetter = (reward: number, other: number): number => (Math.sign(reward - other) + 1) / 2;
+
+const ofRewards = (higherIsBetter: boolean, compute: (rewards: ReturnType<typeof rewardsOf>) => number): Metric => ({
+  higherIsBetter,
+  compute: (...given) => compute(rewardsOf(given[0], given[1])),
+});
+
+const METRICS: Record<PreferenceRows, string[]> = {
+  pairs: ["reward_accuracy", "reward_margin", "reward_chosen", "reward_rejected", "perplexity"],
+  judged: ["reward_margin", "reward_chosen", "reward_rejected", "perplexity"],
+};
+
+/** Of answers to a prompt some are better than others: DPO and its relatives. */
+export const preference: TaskKind<TextLikelihood, typeof options> = {
+  name: "preference",
+  summary: "which of two answers is better (DPO, ORPO), or whether an answer is good (KTO)",
+  head: writtenTokens.head,
+  objective: preferenceObjective("dpo", PREFERENCE_LOSSES.dpo),
+  options,
+  recipe: { epochs: 3, batchSize: 8, maxLength: 1024 },
+  huggingFace: languageModel.huggingFace,
+  recognition: {
+    order: -1,
+    fitsColumns: (table) => holdsPairs(table) || holdsJudged(table),
+    fitsRows: () => false,
+    labelsOfHead: () => undefined,
+  },
+  metrics: {
+    reward_accuracy: ofRewards(true, ({ good, bad }) => mean(good.map((reward, i) => isBetter(reward, bad[i]!)))),
+    reward_margin: ofRewards(true, ({ good, bad }) => mean(good) - mean(bad)),
+    reward_chosen: ofRewards(true, ({ good }) => mean(good)),
+    reward_rejected: ofRewards(false, ({ bad }) => mean(bad)),
+    perplexity: {
+      ...writtenTokens.metrics.perplexity,
+      compute(predictions, examples) {
+        const good = predictions.flatMap(({ answers = [] }, i) =>
+          examples[i]!.label === 0 ? [] : answers.slice(0, 1),
+        );
+        return perplexityOf({
+          tokens: good.reduce((sum, { tokens }) => sum + tokens, 0),
+          logProbability: good.reduce((sum, { logProbability }) => sum + logProbability, 0),
+        });
+      },
+    },
+  },
+  defaultMetrics: METRICS.pairs,
+  table: {
+    read(table, columns) {
+      const { rows, examples } = preferenceExamples(table, columns);
+      return { examples, labels: [], metrics: METRICS[rows], options: { rows } };
+    },
+  },
+  optionsFor: (given, { options = {} }) => ({
+    ...options,
+    ...settingsOf(given, (options.rows as PreferenceRows | undefined) ?? "pairs"),
+    truncate: given.truncate,
+  }),
+  objectiveFor(options) {
+    const settings = settingsIn(options);
+    return settings ? preferenceObjective(settings.preferenceLoss, settings) : preference.objective;
+  },
+
+  outputs: writtenTokens.outputs,
+  labelsIn: () => [],
+  exampleOfRow: languageModel.exampleOfRow,
+  exampleOfInput: languageModel.exampleOfInput,
+  encode(example, tokenizer, maxLength, options = {}): EncodedPreference {
+    const answers = [example.textPair ?? example.messages, ...(example.texts ?? [])].map(
+      (_, which) => encodedAnswer(withAnswer(example, which), tokenizer, maxLength, options) as EncodedText,
+    );
+    const [own, ...others] = answers as [EncodedText];
+    const cut = answers.some((each) => each.cut);
+    const settings = settingsIn(options);
+    // Of an answer that is too long nothing is left, and then the other one teaches nothing either.
+    if (answers.some(({ rows }) => rows.length === 0)) {
+      const { index, encoding, decoder } = own;
+      return {
+        index,
+        encoding,
+        ...(decoder && { decoder }),
+        rows: new Int32Array(),
+        cut: true,
+        tokens: [[]],
+        settings,
+      };
+    }
+    const tokens = answers.map(({ targets }) => [...targets.data]);
+    return { ...own, texts: others, cut, tokens, settings };
+  },
+  targets({ index, label }, encoded) {
+    const { tokens } = encoded as EncodedPreference;
+    const rows = tokens.flatMap((answer, place) => answer.map((token) => ({ token, place })));
+    const targets = float32([rows.length, PREFERENCE_TARGET_WIDTH]);
+    rows.forEach(({ token, place }, row) => {
+      const values = { token, example: index, place, reference: 0, good: label ?? 1 };
+      for (const [name, column] of Object.entries(PREFERENCE_TARGET)) {
+        targets.data[row * PREFERENCE_TARGET_WIDTH + column] = values[name as keyof typeof values];
+      }
+    });
+    // An example counts once, by its first token.
+    return { targets, weights: Float32Array.from(rows, (_, row) => (row === ANSWER.own ? 1 : 0)) };
+  },
+  predict: (_labels, _example, encoded, values) => ({ answers: scoredAnswers(encoded as EncodedPreference, values) }),
+  describe(_labels, _example, encoded, values) {
+    const { tokens, logProbability } = scoredAnswers(encoded as EncodedPreference, values)[0]!;
+    return { tokens, logProbability, perplexity: perplexityOf({ tokens, logProbability }) };
+  },
+  lineOf: writtenTokens.lineOf,
+  countedParts(encoded, tokenizer) {
+    const [tokens = []] = (encoded as EncodedPreference).tokens;
+    const own = { ...encoded, targets: int32([tokens.length], Int32Array.from(tokens)) };
+    return (encoded.decoder ? sequenceToSequence : languageModel).countedParts!(own, tokenizer);
+  },
+};
