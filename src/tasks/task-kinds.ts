@@ -10,6 +10,7 @@ import { type MultiLabelledText, multiLabel } from "./kinds/multi-label.ts";
 import { preference } from "./kinds/preference.ts";
 import { regression, type ScoredText } from "./kinds/regression.ts";
 import { type RerankedText, reranker } from "./kinds/reranker.ts";
+import { type RewardedText, reward } from "./kinds/reward.ts";
 import { sequenceToSequence } from "./kinds/sequence-to-sequence.ts";
 import { type TaggedText, tokenClassification } from "./kinds/token-classification.ts";
 import type { Objective } from "./losses/objective.ts";
@@ -20,7 +21,14 @@ import type { TextLikelihood } from "./written-tokens.ts";
 
 /** What a model says of one text, as its kind of task describes it; a kind of the caller's own may say something else. */
 export type TextPrediction = Partial<
-  ClassifiedText & ScoredText & MultiLabelledText & TaggedText & TextLikelihood & EmbeddedText & RerankedText
+  ClassifiedText &
+    ScoredText &
+    MultiLabelledText &
+    TaggedText &
+    TextLikelihood &
+    EmbeddedText &
+    RerankedText &
+    RewardedText
 >;
 
 /** Every kind of task: a new one is one file and one line here. */
@@ -32,6 +40,7 @@ export const TASK_KINDS = new Registry<TaskKind<TextPrediction>>("task kind", [
   languageModel,
   sequenceToSequence,
   preference,
+  reward,
   embedding,
   reranker,
 ]);

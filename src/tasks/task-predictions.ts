@@ -3,6 +3,7 @@ import type { EmbeddedText } from "./kinds/embedding.ts";
 import type { MultiLabelledText } from "./kinds/multi-label.ts";
 import type { ScoredText } from "./kinds/regression.ts";
 import type { RerankedText } from "./kinds/reranker.ts";
+import type { RewardedText } from "./kinds/reward.ts";
 import type { TaggedText } from "./kinds/token-classification.ts";
 import type { TextLikelihood } from "./written-tokens.ts";
 
@@ -18,6 +19,7 @@ export interface TaskPredictions {
   "language-model": TextLikelihood;
   "sequence-to-sequence": TextLikelihood;
   preference: TextLikelihood;
+  reward: RewardedText;
   embedding: EmbeddedText;
   reranker: RerankedText;
 }

@@ -1,0 +1,106 @@
+import { UserError } from "../../errors.ts";
+import { gemm, mul, neg, slice, softplus, sub, sumAll } from "../../graph/ops.ts";
+import { float32 } from "../../graph/tensor.ts";
+import type { Encoding, Tokenizer } from "../../tokenization/tokenizer.ts";
+import { asRow, equal } from "../batch-masks.ts";
+import type { Example, Prediction } from "../example.ts";
+import type { Objective } from "../losses/objective.ts";
+import { preferenceExamples, withAnswer } from "../preference-rows.ts";
+import type { Metric, TaskKind } from "../task-kind.ts";
+import { sequenceClassification } from "../whole-text.ts";
+import { writtenText } from "../written-text.ts";
+
+/** How good an answer to a prompt is. */
+export interface RewardedText {
+  /** What the model's one output is: the higher, the better; only differences mean something. */
+  reward: number;
+}
+
+/**
+ * The chosen answer is to have the higher reward: `-log σ(r_chosen - r_rejected)` (Bradley and Terry 1952, as in arXiv 2203.02155, eq. 1).
+ * A target is its example's number and the answer's place in it, 0 the chosen one's.
+ */
+const bradleyTerry: Objective = {
+  couples: "nothing",
+  target: () => ({ dtype: "float32", shape: [2] }),
+  loss(rewards, targets, weights) {
+    const example = slice(targets, 1, 0, 1);
+    const sign = sub(1, mul(slice(targets, 1, 1, 2), 2));
+    const margin = gemm(equal(example, asRow(example)), mul(rewards, sign));
+    return sumAll(mul(softplus(neg(margin)), weights));
+  },
+};
+
+/** A prompt with its answer, as a conversation where the model has a template for it, else as a pair of texts. */
+function encodedAnswer(example: Example, tokenizer: Tokenizer, maxLength: number): Encoding {
+  const { text, textPair, messages } = example;
+  if (!messages && (!tokenizer.chatTemplate || textPair === undefined))
+    return tokenizer.encode(text, textPair, maxLength);
+  const { ids } = writtenText(example, tokenizer, "all");
+  // The answer is what counts: of a text that is too long, the beginning goes.
+  const inputIds = Int32Array.from(ids.slice(-maxLength));
+  return { inputIds, tokenTypeIds: new Int32Array(inputIds.length), cut: ids.length > maxLength };
+}
+
+const ofMargins = (compute: (margin: number) => number): Metric => ({
+  higherIsBetter: true,
+  compute: (predictions) =>
+    predictions.reduce((sum, prediction) => sum + compute(marginOf(prediction)), 0) / predictions.length,
+});
+
+const marginOf = ({ vectors }: Prediction): number => vectors![0]![0]! - (vectors![1]?.[0] ?? 0);
+
+/** Of two answers to a prompt, the chosen one is to have the higher reward. */
+export const reward: TaskKind<RewardedText> = {
+  name: "reward",
+  summary: "a score for an answer to a prompt, learned from pairs of answers (a reward model)",
+  head: "sequence",
+  objective: bradleyTerry,
+  recipe: { epochs: 3, batchSize: 8, maxLength: 1024 },
+  huggingFace: {
+    ...sequenceClassification,
+    problemType: null,
+    readme: {
+      outputs: () => "The one output is a reward: of two answers to a prompt, the better one has the higher.",
+      showLogits: () => "console.log(logits.data[0]); // reward",
+    },
+  },
+  metrics: {
+    reward_accuracy: ofMargins((margin) => (Math.sign(margin) + 1) / 2),
+    reward_margin: ofMargins((margin) => margin),
+  },
+  defaultMetrics: ["reward_accuracy", "reward_margin"],
+  table: {
+    read(table, columns) {
+      const { rows, examples } = preferenceExamples(table, columns);
+      if (rows === "pairs") return { examples, labels: [], metrics: [...reward.defaultMetrics], options: {} };
+      throw new UserError(
+        `${table.source}: a reward model needs two answers to each prompt; name them chosen and rejected`,
+      );
+    },
+  },
+
+  outputs: () => 1,
+  labelsIn: () => [],
+  exampleOfRow: ({ text }) => ({ text: String(text.value ?? "") }),
+  exampleOfInput: ({ text, textPair }) => ({ text, ...(textPair !== undefined && { textPair }) }),
+  encode(example, tokenizer, maxLength) {
+    const { index, texts = [] } = example;
+    const [own, ...others] = [undefined, ...texts].map((_, which) =>
+      encodedAnswer(withAnswer(example, which), tokenizer, maxLength),
+    );
+    return { index, encoding: own!, ...(others.length > 0 && { texts: others.map((encoding) => ({ encoding })) }) };
+  },
+  targets({ index, texts = [] }) {
+    const answers = 1 + texts.length;
+    const targets = float32([answers, 2]);
+    for (let place = 0; place < answers; place++) targets.data.set([index, place], place * 2);
+    return { targets, weights: Float32Array.from({ length: answers }, (_, place) => (place === 0 ? 1 : 0)) };
+  },
+  predict: (_labels, _example, _encoded, logits) => ({
+    label: logits[0]!,
+    vectors: Array.from(logits, (each) => Float32Array.of(each)),
+  }),
+  describe: (_labels, _example, _encoded, logits) => ({ reward: logits[0]! }),
+  lineOf: (output) => output.reward.toFixed(4),
+};
