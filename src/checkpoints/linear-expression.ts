@@ -3,12 +3,12 @@ import { UserError } from "../errors.ts";
 
 /** Characters of an expression at most: the longest of a known tokenizer has 500. */
 const MAX_PATTERN = 4096;
-/** Instructions that an expression may compile to: tokenizers' have up to 200. */
-const MAX_PROGRAM = 20_000;
+/** Instructions that the expressions of a file may compile to: tokenizers' have up to 200, and up to five of them. */
+const MAX_PROGRAM = 5000;
 /** Instructions times characters of one search: its worst case takes some seconds. */
 const MAX_SEARCH = 2e9;
 /** Milliseconds that all searches of one text may take. */
-const MAX_TIME = 5000;
+const MAX_TIME = 4000;
 
 /** Unicode's white space, which RE2's \s is not. */
 const SPACE = "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
@@ -44,9 +44,10 @@ export class LinearExpression {
 
   /**
    * @param where the pattern stands, for error messages
+   * @param others expressions of the same file: what they take adds up
    * @throws UserError where it is no expression, or one that RE2 does not know.
    */
-  constructor(pattern: string, where: string) {
+  constructor(pattern: string, where: string, others: Iterable<LinearExpression> = []) {
     this.#where = `${where}: the regular expression ${shown(pattern)}`;
     this.#keepsLastSpace = SPACES_BEFORE_WORD.test(pattern);
     if (pattern.length > MAX_PATTERN) throw this.#refused(`it has ${pattern.length} characters`);
@@ -58,7 +59,12 @@ export class LinearExpression {
     } catch (error) {
       throw this.#refused(error instanceof Error ? error.message : String(error));
     }
-    if (this.#expression.programSize() > MAX_PROGRAM) throw this.#refused("it is too large");
+    const size = Array.from(others).reduce((sum, other) => sum + other.#size, this.#size);
+    if (size > MAX_PROGRAM) throw this.#refused("it is too large");
+  }
+
+  get #size(): number {
+    return this.#expression.programSize();
   }
 
   #refused(why: string): UserError {
@@ -73,7 +79,7 @@ export class LinearExpression {
   }
 
   #matcher(text: string): Matcher {
-    if (this.#expression.programSize() * text.length > MAX_SEARCH) {
+    if (this.#size * text.length > MAX_SEARCH) {
       throw this.#refused(`it is too large for a text of ${text.length} characters`);
     }
     return this.#expression.matcher(text);
@@ -144,7 +150,7 @@ const MAX_GROWTH = 32;
 
 /** @throws UserError where what a text became is longer than any language's normalisation makes it. */
 export function refuseGrowth(result: string, text: string): void {
-  if (result.length <= MAX_GROWTH * text.length + 2 ** 16) return;
+  if (result.length <= MAX_GROWTH * text.length + 2 ** 15) return;
   throw new UserError(
     `the tokenizer makes ${result.length} characters of a text of ${text.length}; its normalizer is damaged or hostile: take the model's own tokenizer.json`,
   );

@@ -37,11 +37,59 @@ interface LibraryDecoder {
   decoders?: LibraryDecoder[];
 }
 
+/** A token beside the model's own, as `tokenizer.json` has it. */
+export interface AddedToken {
+  id: number;
+  content: string;
+  single_word?: boolean | undefined;
+  lstrip?: boolean | undefined;
+  rstrip?: boolean | undefined;
+  special?: boolean | undefined;
+  normalized?: boolean | undefined;
+}
+
+/** What cuts the tokens of a list out of a text. */
+interface Splitter {
+  constructor: new (contents: string[]) => Splitter;
+}
+const splitterOf = (of: Splitter, contents: string[]): Splitter => new of.constructor(contents);
+
 /** The parts of a `Tokenizer` of @huggingface/tokenizers that are corrected. */
 export interface LibraryTokenizer {
   normalizer: Normalize | (Normalize & LibraryNormalizer) | null;
   pre_tokenizer: LibraryPreTokenizer | null;
   decoder: LibraryDecoder | null;
+  model: { tokens_to_ids: Map<string, number>; vocab: string[] };
+  added_tokens: AddedToken[];
+  added_tokens_map: Map<string, AddedToken>;
+  special_tokens: string[];
+  splitter_normalized: Splitter;
+  splitter_unnormalized: Splitter;
+}
+
+/**
+ * Adds tokens to a tokenizer that was made without: the library would normalise them with a stranger's expressions before
+ * those are made safe.
+ * @throws UserError where a normalizer is hostile.
+ */
+export function addTokens(tokenizer: LibraryTokenizer, tokens: readonly AddedToken[]): void {
+  const { normalizer, model, added_tokens_map: known } = tokenizer;
+  const contents = { normalized: [] as string[], asTheyAre: [] as string[] };
+  for (const token of tokens) {
+    const { id, content, special = false, normalized = !special } = token;
+    tokenizer.added_tokens.push({ single_word: false, lstrip: false, rstrip: false, ...token, special, normalized });
+    model.tokens_to_ids.set(content, id);
+    model.vocab[id] = content;
+    if (special) tokenizer.special_tokens.push(content);
+    known.set(content, tokenizer.added_tokens.at(-1)!);
+    if (normalized && normalizer) {
+      const found = normalizer(content);
+      contents.normalized.push(found);
+      known.set(found, tokenizer.added_tokens.at(-1)!);
+    } else contents.asTheyAre.push(content);
+  }
+  tokenizer.splitter_normalized = splitterOf(tokenizer.splitter_normalized, contents.normalized);
+  tokenizer.splitter_unnormalized = splitterOf(tokenizer.splitter_unnormalized, contents.asTheyAre);
 }
 
 /**
@@ -79,18 +127,33 @@ export function makeExact(
   json: { normalizer?: object | null; pre_tokenizer?: object | null; decoder?: unknown },
   where: string,
 ): void {
+  const expressions = new Expressions(where);
   if (json.normalizer) {
     const library = tokenizer.normalizer as LibraryNormalizer;
-    tokenizer.normalizer = exactNormalizer(json.normalizer as Description, library, where);
+    tokenizer.normalizer = exactNormalizer(json.normalizer as Description, library, expressions);
   }
-  if (json.pre_tokenizer) correctPreTokenizer(json.pre_tokenizer as Description, tokenizer.pre_tokenizer!, where);
-  if (json.decoder) correctDecoder(json.decoder as Description, tokenizer.decoder!, where);
+  if (json.pre_tokenizer) correctPreTokenizer(json.pre_tokenizer as Description, tokenizer.pre_tokenizer!, expressions);
+  if (json.decoder) correctDecoder(json.decoder as Description, tokenizer.decoder!, expressions);
 }
 
-function exactNormalizer(json: Description, library: LibraryNormalizer, where: string): Normalize {
+/** The expressions of a `tokenizer.json`, which together take a bounded time. */
+class Expressions {
+  readonly #all: LinearExpression[] = [];
+
+  constructor(readonly where: string) {}
+
+  /** @throws UserError where it is refused. */
+  compile(pattern: string): LinearExpression {
+    const expression = new LinearExpression(pattern, this.where, this.#all);
+    this.#all.push(expression);
+    return expression;
+  }
+}
+
+function exactNormalizer(json: Description, library: LibraryNormalizer, expressions: Expressions): Normalize {
   switch (json.type) {
     case "Sequence": {
-      const steps = json.normalizers!.map((each, i) => exactNormalizer(each, library.normalizers![i]!, where));
+      const steps = json.normalizers!.map((each, i) => exactNormalizer(each, library.normalizers![i]!, expressions));
       return (text) =>
         steps.reduce((result, step) => {
           const next = step(result);
@@ -109,20 +172,23 @@ function exactNormalizer(json: Description, library: LibraryNormalizer, where: s
       return (text) => map.apply(text);
     }
     case "Replace":
-      return replacement(json, where);
+      return replacement(json, expressions);
     default:
       return (text) => library.normalize(text);
   }
 }
 
 /** Replaces by an expression or a text; what stands in its place has no meaning of its own. */
-function replacement({ pattern, content = "" }: Description, where: string): Normalize {
+function replacement({ pattern, content = "" }: Description, expressions: Expressions): Normalize {
   const { Regex: expression, String: plain } = pattern ?? {};
   if (expression !== undefined) {
-    const linear = new LinearExpression(expression, where);
+    const linear = expressions.compile(expression);
     return (text) => text.replace(linear, content);
   }
-  if (!plain) throw new UserError(`${where}: a normalizer replaces an empty text; take the model's own tokenizer.json`);
+  if (!plain)
+    throw new UserError(
+      `${expressions.where}: a normalizer replaces an empty text; take the model's own tokenizer.json`,
+    );
   return (text) => replaceSpans(text, spansOf(text, plain), content);
 }
 
@@ -133,21 +199,25 @@ function* spansOf(text: string, plain: string): Generator<readonly [start: numbe
 }
 
 /** The library's own expression where it is a published one, else one that takes linear time. */
-function boundExpression(json: Description, library: { pattern?: RegExp | LinearExpression }, where: string): void {
+function boundExpression(
+  json: Description,
+  library: { pattern?: RegExp | LinearExpression },
+  expressions: Expressions,
+): void {
   const expression = json.pattern?.Regex;
   if (expression === undefined || KNOWN_EXPRESSIONS.has(expression)) return;
-  library.pattern = new LinearExpression(expression, where);
+  library.pattern = expressions.compile(expression);
 }
 
-function correctDecoder(json: Description, library: LibraryDecoder, where: string): void {
-  for (const [i, each] of (json.decoders ?? []).entries()) correctDecoder(each, library.decoders![i]!, where);
-  boundExpression(json, library, where);
+function correctDecoder(json: Description, library: LibraryDecoder, expressions: Expressions): void {
+  for (const [i, each] of (json.decoders ?? []).entries()) correctDecoder(each, library.decoders![i]!, expressions);
+  boundExpression(json, library, expressions);
 }
 
-function correctPreTokenizer(json: Description, library: LibraryPreTokenizer, where: string): void {
+function correctPreTokenizer(json: Description, library: LibraryPreTokenizer, expressions: Expressions): void {
   for (const [i, each] of (json.pretokenizers ?? []).entries())
-    correctPreTokenizer(each, library.tokenizers![i]!, where);
-  boundExpression(json, library, where);
+    correctPreTokenizer(each, library.tokenizers![i]!, expressions);
+  boundExpression(json, library, expressions);
   // JavaScript's \s counts U+FEFF as white space and leaves out U+0085.
   if (json.type === "WhitespaceSplit") library.pre_tokenize_text = (text) => text.match(/\P{White_Space}+/gu) ?? [];
   // Digits of any script, and fractions, as Rust's is_numeric counts them.

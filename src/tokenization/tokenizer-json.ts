@@ -2,7 +2,7 @@ import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { z } from "zod";
 import { inWords, UserError } from "../errors.ts";
 import { ChatTemplate } from "./chat-template.ts";
-import { makeExact } from "./exact.ts";
+import { addTokens, type LibraryTokenizer as ExactTokenizer, makeExact } from "./exact.ts";
 import type { Encoding, Tokenizer, WordEncoding } from "./tokenizer.ts";
 
 const specialItem = z.object({ SpecialToken: z.object({ id: z.string(), type_id: z.int() }) });
@@ -33,8 +33,15 @@ const preTokenizerSchema = z.looseObject({
   },
 });
 
+const flag = z.boolean().optional();
+const addedToken = z.looseObject({
+  id: z.int().min(0),
+  content: z.string(),
+  ...{ single_word: flag, lstrip: flag, rstrip: flag, special: flag, normalized: flag },
+});
+
 const tokenizerSchema = z.looseObject({
-  added_tokens: z.array(z.looseObject({ id: z.int(), content: z.string() })).default([]),
+  added_tokens: z.array(addedToken).default([]),
   normalizer: z.looseObject({ type: z.string() }).nullable().default(null),
   pre_tokenizer: preTokenizerSchema.nullable().default(null),
   model: z.looseObject({}),
@@ -108,10 +115,18 @@ class JsonTokenizer implements Tokenizer {
   private readonly wordPrefix: string;
 
   constructor(json: TokenizerJson, settings: Settings, location: string) {
-    const exactJson = { ...json, normalizer: withSettings(json.normalizer, settings) };
+    const exactJson = {
+      ...json,
+      normalizer: withSettings(json.normalizer, settings),
+      // Special tokens are put around texts here: see `fill`.
+      post_processor: null,
+      added_tokens: [],
+    };
     try {
       this.library = new LibraryTokenizer(exactJson, settings);
-      makeExact(this.library as unknown as Parameters<typeof makeExact>[0], exactJson, `${location}: tokenizer.json`);
+      const library = this.library as unknown as ExactTokenizer;
+      makeExact(library, exactJson, `${location}: tokenizer.json`);
+      addTokens(library, json.added_tokens);
     } catch (error) {
       if (error instanceof UserError) throw error;
       throw new UserError(`${location}: this kind of tokenizer is not supported: ${(error as Error).message}`);

@@ -127,16 +127,49 @@ describe("ids and text", () => {
   });
 });
 
+/** Sets x to a million letters. */
+const LONG = `{% set x = 'aaaaaaaa' %}${"{% set x = x ~ x %}".repeat(17)}`;
+
 test.each([
   "{{ range(10**9) }}",
   "{{ range(1000000000) }}",
   "{{ range(0, 5, 0) }}",
   "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
-  "{% for a in range(9999) %}{% for b in range(9999) %}{{ a }}{% endfor %}{% endfor %}",
   "{% set n = namespace(x='aaaaaaaa') %}{% for a in range(40) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}",
   "{% set n = namespace(x=[1]) %}{% for a in range(40) %}{% set n.x = n.x + n.x %}{% endfor %}{{ n.x }}",
   "{% macro f(a) %}{{ f(a) }}{% endmacro %}{{ f(1) }}",
+  `{% set x = ['a'] %}${"{% set x = [x, x] %}".repeat(60)}{{ x | tojson }}`,
+  `{% set x = ['a'] %}${"{% set x = [x, x] %}".repeat(60)}{{ x == 'a' }}`,
+  `{% set x = namespace(a='a') %}${"{% set x = namespace(a=x, b=x) %}".repeat(60)}{{ x ~ 'a' }}`,
+  "{% set n = namespace(x=1) %}{% set n.x = [n, n] %}{{ n.x | tojson }}",
+  `${LONG}{{ x.replace('', x) }}`,
+  `${LONG}{{ x | replace('a', x) }}`,
+  `${LONG}{% set f = x.replace %}{{ f('', x) }}`,
+  `${LONG}{{ range(9999) | join(x) }}`,
+  `${LONG}{{ [x, x, x] | join }}`,
+  `${LONG}{% set y = x[:99999] ~ 'b' ~ x[:99999] %}{{ y in x }}`,
+  `${LONG}{% set y = x[:99999] ~ 'b' ~ x[:99999] %}{{ x.split(y) }}`,
+  `${LONG}{{ strftime_now(x) }}`,
+  "{{ 'a\nb' | indent(100000000) }}",
+  "{{ [[1]] | tojson(indent=100000000) }}",
+  `${LONG}{{ [1, 2, 3] | tojson(separators=[x, x]) }}`,
+  `{%${" ".repeat(200_000)}x`,
 ])("a template that never ends or fills the memory is refused: %s", (source) => {
   const template = new ChatTemplate({ default: source }, {}, "here");
   expect(() => template.render([{ role: "user", content: "Hi" }])).toThrow(/^here: the chat template fails: ./);
+});
+
+test("filters and functions of texts do what they do within bounds", () => {
+  const template = new ChatTemplate(
+    {
+      default:
+        "{{ 'abab'.replace('b', 'cc') }} {{ 'abab' | replace('b', 'cc', 1) }} {{ 'a\nb' | indent(2) }} {{ 'b' in 'abc' }} " +
+        "{{ ['a', 'b'] | join(', ') }} {{ [1, {'a': 2}] | tojson(indent=2) }} {{ 'a b'.split(' ') | length }} {{ 'abc'[1:] }}" +
+        "{% set n = namespace(x=[]) %}{% for a in [1, 2] if a > 1 %}{% set n.x = n.x + [a] %}{% endfor %}{{ n.x }}",
+    },
+    {},
+    "here",
+  );
+  const json = JSON.stringify([1, { a: 2 }], null, 2);
+  expect(template.render([])).toBe(`accacc accab a\n  b true a, b ${json} 2 bc[2]`);
 });

@@ -130,6 +130,38 @@ describe("other kinds of tokenizer.json", () => {
     expect(() => letters({ decoder })).toThrow(/is refused/);
   });
 
+  test("tokens beside the model's own meet no expression that is not yet safe", () => {
+    const slow = { type: "Replace", pattern: { Regex: `(?:${"a*".repeat(40)})*?`.repeat(7) }, content: "b" };
+    const json = { normalizer: slow, added_tokens: [{ id: 30, content: "c" }] };
+    // Matched by backtracking it takes longer than anybody waits.
+    expect(() => letters({ ...json, model: { type: "BPE", vocab: { "<pad>": 1 }, merges: [] } })).not.toThrow();
+    const many = { type: "Sequence", normalizers: Array.from({ length: 9 }, () => slow) };
+    expect(() => letters({ ...json, normalizer: many })).toThrow(/is refused: it is too large/);
+  });
+
+  test("a token beside the model's own is found in the text as it is, or as it is normalised", () => {
+    const added = (token: object) =>
+      letters({
+        normalizer: { type: "Lowercase" },
+        added_tokens: [
+          { id: 1, content: "<pad>", special: true },
+          { id: 30, content: "AB", ...token },
+        ],
+        post_processor: null,
+      });
+    expect(encode(added({}), "caBd").ids).toEqual([C, 30, D]);
+    expect(encode(added({ normalized: false }), "caBd").ids).toEqual([C, A, B, D]);
+    expect(encode(added({ normalized: false }), "cABd").ids).toEqual([C, 30, D]);
+    expect(encode(added({ special: true }), "caBd").ids).toEqual([C, A, B, D]);
+    expect(added({ special: true }).decode([C, 30, D], { skipSpecialTokens: true })).toBe("cd");
+  });
+
+  test("a text without a second one takes no template of two", () => {
+    const both = [{ Sequence: { id: "A", type_id: 0 } }, { Sequence: { id: "B", type_id: 1 } }];
+    const post_processor = { type: "TemplateProcessing", single: both, pair: both };
+    expect(encode(letters({ post_processor }), "ab")).toEqual({ ids: [A, B], types: [0, 0] });
+  });
+
   test("words begin with a space where that tells words apart", () => {
     const { inputIds, wordIds } = letters().encodeWords(["ab", "", " c"], 100);
     expect([...inputIds]).toEqual([0, 3, A, B, 3, C, 2]);

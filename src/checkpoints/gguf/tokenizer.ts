@@ -206,26 +206,32 @@ function sentencePieces({ location, metadata }: Gguf, stored: readonly string[],
 
 /** Characters, squared and summed over all pieces, that merges are looked for in: the largest vocabularies have a tenth. */
 const MAX_SQUARED_CHARACTERS = 2 ** 28;
+/** Characters of all merges: those of the largest vocabularies have a tenth. */
+const MAX_CHARACTERS = 2 ** 25;
 
 /**
  * Which pieces merge into which, the best first: what SentencePiece finds by its pieces' scores alone.
  * @throws UserError where pieces are longer than any tokenizer's.
  */
 function mergesOf(tokens: readonly string[], scores: ArrayLike<number>, location: string): [string, string][] {
-  const squared = tokens.reduce((sum, { length }) => sum + length ** 2, 0);
-  if (squared > MAX_SQUARED_CHARACTERS) {
+  const refuse = (): never => {
     throw new UserError(
       `${location} is damaged: pieces of its tokenizer are longer than any tokenizer's; get the file again`,
     );
-  }
+  };
+  if (tokens.reduce((sum, { length }) => sum + length ** 2, 0) > MAX_SQUARED_CHARACTERS) refuse();
   const ids = new Map(tokens.map((token, id) => [token, id]));
   const merges: { pair: [string, string]; score: number; left: number; right: number }[] = [];
+  let found = 0;
   for (const [token, id] of ids) {
     const characters = Array.from(token);
     const own = [];
-    for (let left = 1; left < characters.length; left++) {
-      const pair: [string, string] = [characters.slice(0, left).join(""), characters.slice(left).join("")];
+    for (let left = 1, at = 0; left < characters.length; left++) {
+      at += characters[left - 1]!.length;
+      const pair: [string, string] = [token.slice(0, at), token.slice(at)];
       if (!pair.every((part) => ids.has(part))) continue;
+      found += token.length;
+      if (found > MAX_CHARACTERS) refuse();
       own.push({ pair, score: scores[id]!, left, right: characters.length - left });
     }
     own.sort((a, b) => ids.get(a.pair[0])! - ids.get(b.pair[0])! || ids.get(a.pair[1])! - ids.get(b.pair[1])!);

@@ -222,7 +222,7 @@ describe("what a stranger's GGUF claims", () => {
 
   it.each([
     ["one of 20,000 letters", ["a".repeat(20_000)]],
-    ["1,000 within each other", Array.from({ length: 1000 }, (_, i) => "a".repeat(i + 1))],
+    ["500 within each other", Array.from({ length: 500 }, (_, i) => "a".repeat(i + 1))],
   ])("pieces of a tokenizer, %s, are refused or read in time", (_, pieces) => {
     const file = {
       location: "model.gguf",
