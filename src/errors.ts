@@ -63,9 +63,9 @@ export function inWords(issue: z.core.$ZodRawIssue): string {
     case "too_big":
       return `it must be ${issue.inclusive ? "at most" : "below"} ${issue.maximum}, ${not}`;
     case "unrecognized_keys":
-      return `nothing is known of ${issue.keys.map((key) => `"${key}"`).join(", ")} in it`;
+      return `it has unknown keys: ${issue.keys.map((key) => `"${key}"`).join(", ")}`;
     default:
-      return `it has a form that is not known here: ${text.length > 60 ? `${text.slice(0, 60)}…` : text}`;
+      return `it has an unknown form: ${text.length > 60 ? `${text.slice(0, 60)}…` : text}`;
   }
 }
 

@@ -36,7 +36,7 @@ export class Registry<Entry extends Named, Name extends string = string> {
   /** @throws UserError where the name is taken. */
   register(entry: Entry): void {
     if (this.#called(entry.name)) {
-      throw new UserError(`${this.#what} "${entry.name}" is there already; give the new one another name`);
+      throw new UserError(`${this.#what} "${entry.name}" already exists; give the new one another name`);
     }
     this.#entries.push(entry);
   }

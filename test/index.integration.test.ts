@@ -59,7 +59,7 @@ test("the signal ends a run, and resuming finishes it", async () => {
 test("a method of the caller's own trains and is read back", async () => {
   registerMethod(ia3);
   expect(() => registerMethod(ia3)).toThrow(
-    new UserError('method "ia3" is there already; give the new one another name'),
+    new UserError('method "ia3" already exists; give the new one another name'),
   );
   const output = join(home, "ia3");
   await fineTune({ ...data, output, method: "ia3", targetModules: ["key"] } as unknown as FineTuneConfig);

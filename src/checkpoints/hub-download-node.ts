@@ -97,7 +97,7 @@ async function fetchBlob(
   if ((await hashOf(part, file)) !== file.hash) {
     await rm(part);
     throw new UserError(
-      `${file.url} arrived damaged (its hash is not the one that the hub names); it was not kept, so try again`,
+      `${file.url} arrived damaged (its hash differs from the one on the hub) and was not kept; try again`,
     );
   }
   await rename(part, blob);
@@ -121,7 +121,7 @@ async function append(
     // One that is being read is cancelled where its loop ends.
     if (!response.body?.locked) await response.body?.cancel();
     await rm(part, { force: true });
-    throw new UserError(`${file.url} has ${size} bytes, but the hub names ${file.size}; it was not kept, so try again`);
+    throw new UserError(`${file.url} has ${size} bytes, but ${file.size} on the hub, and was not kept; try again`);
   };
   if (response.status === 416) return refuse(`no more than ${have}`);
   if (length !== null && done + Number(length) !== file.size) return refuse(done + Number(length));

@@ -45,7 +45,7 @@ export async function resolveModel(nameOrFolder: string, options: HubOptions = {
   }
   const repository = await openRepository("model", nameOrFolder, options);
   const { name, files } = repository;
-  if (!files.has("config.json")) throw new UserError(`${name} has no config.json, so it is no Transformers model`);
+  if (!files.has("config.json")) throw new UserError(`${name} is not a Transformers model: it has no config.json`);
   const weights = WEIGHTS.find((file) => files.has(file));
   if (!weights) throw new UserError(`${name} has no weights; expected one of ${WEIGHTS.join(", ")}`);
   const vocabularies = files.has("tokenizer.json")
@@ -68,7 +68,7 @@ async function shardsOf(index: string, { name, files }: Repository): Promise<str
     map = undefined;
   }
   if (typeof map !== "object" || map === null)
-    throw new UserError(`${index} is no index of weights: it has no weight_map`);
+    throw new UserError(`${index} is not an index of weights: it has no weight_map`);
   const shards = [...new Set(Object.values(map).map(String))];
   const missing = shards.filter((shard) => !files.has(shard));
   if (missing.length) throw new UserError(`${name} lacks ${missing.join(", ")}, which its index of weights names`);
@@ -98,7 +98,8 @@ export async function resolveDataset(
   wanted: (split: string) => boolean,
   options: HubOptions = {},
 ): Promise<DatasetFiles> {
-  if (!HUB_NAME.test(dataset)) throw new UserError(`"${dataset}" names no data set; give owner/name of one on the hub`);
+  if (!HUB_NAME.test(dataset))
+    throw new UserError(`"${dataset}" is not the name of a data set; give owner/name of one on the hub`);
   let repository = await openRepository("dataset", dataset, options);
   let found = parquetFiles(repository.files);
   if (found.size === 0 && !dataset.includes("@") && options.revision === undefined) {
@@ -109,7 +110,7 @@ export async function resolveDataset(
   const only = names.length === 1 ? names[0] : names.includes("default") ? "default" : undefined;
   const name = configuration ?? only;
   if (found.size === 0)
-    throw new UserError(`${repository.name} has no parquet files, the one format that is read from the hub`);
+    throw new UserError(`${repository.name} has no Parquet files, the only format that aflora reads from the hub`);
   if (name === undefined)
     throw new UserError(`${repository.name} has several configurations; choose one of ${names.join(", ")}`);
   const splits = found.get(name);

@@ -49,7 +49,7 @@ export async function openRepository(kind: Kind, written: string, options: HubOp
   const [name, suffix] = splitRevision(written);
   const revision = options.revision ?? suffix ?? "main";
   if (revision.split("/").some((part) => part === "" || part === "." || part === "..")) {
-    throw new UserError(`"${revision}" is no revision; use a branch, tag or commit of ${name}`);
+    throw new UserError(`"${revision}" is not a revision; use a branch, tag or commit of ${name}`);
   }
   const cache =
     options.cache ??
@@ -101,7 +101,7 @@ function connect(kind: Kind, name: string, revision: string, options: HubOptions
   const endpoint = (options.endpoint ?? process.env.HF_ENDPOINT ?? "https://huggingface.co").replace(/\/+$/, "");
   const token = options.token ?? process.env.HF_TOKEN?.trim();
   if (token && !token.startsWith("hf_")) {
-    throw new UserError("HF_TOKEN holds no token of the hub: those begin with hf_; set it right or unset it");
+    throw new UserError("HF_TOKEN is not a hub token, which begins with hf_; correct it or unset it");
   }
   const { timeout = SILENCE / 1000, signal } = options;
   return {
@@ -129,10 +129,10 @@ async function listRemote(
     const { origin, href } = new URL(url);
     // A listing names its next page itself, and the request has the token in it.
     if (origin !== new URL(endpoint).origin) {
-      throw new UserError(`${endpoint} sends to ${origin} for a listing of ${name}; refused`);
+      throw new UserError(`${endpoint} redirects to ${origin} for the files of ${name}; refused`);
     }
     if (asked.has(href) || asked.size === MAX_PAGES) {
-      throw new UserError(`${endpoint} does not come to an end with its listing of ${name}; refused`);
+      throw new UserError(`${endpoint} lists the files of ${name} without an end; refused`);
     }
     asked.add(href);
     return request(url, init, SMALL_ANSWER);
@@ -156,7 +156,8 @@ async function listRemote(
       `cannot reach ${endpoint} (${reasonOf(error)}); check the connection, or use --offline for what is in the cache`,
     );
   }
-  if (!COMMIT.test(commit)) throw new UserError(`${endpoint} does not answer as a hub: it names no commit of ${name}`);
+  if (!COMMIT.test(commit))
+    throw new UserError(`${endpoint} does not answer like a hub: it names no commit of ${name}`);
   return { commit, files };
 }
 
@@ -178,7 +179,7 @@ async function openRemote(
       const wanted = paths.map((path) => files.get(path)!);
       const unsafe = wanted.find(({ path, hash }) => !HASH.test(hash) || !isInside(path));
       if (unsafe)
-        throw new UserError(`${name}: the hub names "${unsafe.path}" in a way that cannot be kept safely; refused`);
+        throw new UserError(`${name} has a file "${unsafe.path}" on the hub, whose name is not safe; refused`);
       await downloadFiles(
         folder,
         commit,
@@ -232,7 +233,7 @@ async function refusal(
     const token = hasToken
       ? "check its name, and that the token in HF_TOKEN is valid and may read it"
       : "check its name; if it is private or gated, set HF_TOKEN to a token that may read it";
-    return new UserError(`there is no ${NAMES[kind]} ${name} at ${endpoint} for everyone to read; ${token}`);
+    return new UserError(`there is no ${NAMES[kind]} ${name} at ${endpoint} that is public; ${token}`);
   }
   if (response.status === 404)
     return new UserError(`there is no ${NAMES[kind]} ${name} at ${endpoint}; check its name`);

@@ -35,7 +35,7 @@ export function parseJson(text: string, location: string): unknown {
   }
   if (isDeep(value)) {
     throw new UserError(
-      `${location} has values nested more than ${MAX_DEPTH} deep, and no model, adapter or run has; is it the right file?`,
+      `${location} has values nested more than ${MAX_DEPTH} deep, deeper than in any model, adapter or run; is it the right file?`,
     );
   }
   return value;

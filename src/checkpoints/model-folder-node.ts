@@ -13,7 +13,7 @@ export async function modelFiles(path: string): Promise<ModelFiles> {
   if (!found) throw new UserError(`there is no model folder ${path}; check the path`);
   if (!found.isDirectory()) {
     if (path.endsWith(".gguf")) return ggufFiles(await fileSource(path));
-    throw new UserError(`${path} is a file, but no GGUF file; give the model's folder`);
+    throw new UserError(`${path} is a file, but not a GGUF file; give the model's folder`);
   }
   const folder = folderFiles(path);
   if (await folder.open("config.json")) return folder;

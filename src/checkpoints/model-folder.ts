@@ -63,7 +63,9 @@ export function parseConfig(raw: unknown, location: string): FolderConfig {
   const result = configSchema.safeParse(raw, { error: inWords });
   if (result.success) return result.data;
   const [issue] = result.error.issues;
-  throw new UserError(`${location} is no model's config: ${issue!.path.join(".") || "the whole"}: ${issue!.message}`);
+  throw new UserError(
+    `${location} is not a valid model config: ${issue!.path.join(".") || "the whole"}: ${issue!.message}`,
+  );
 }
 
 /** Name of the file that says in which shard each tensor is. */

@@ -148,7 +148,7 @@ async function zipEntries(source: ByteSource): Promise<Map<string, Range>> {
   } catch (error) {
     if (error instanceof UserError) throw error;
     // Among these: names that climb out of the folder, and entries that reach past the end of the file.
-    throw new UserError(`${location} is damaged or no file of torch.save: ${(error as Error).message}`);
+    throw new UserError(`${location} is damaged or was not written by torch.save: ${(error as Error).message}`);
   } finally {
     zip?.close();
   }
@@ -160,7 +160,7 @@ async function readLegacy(source: ByteSource): Promise<Contents> {
   const { location, size } = source;
   const head = await source.read(0, Math.min(size, MAX_PICKLE));
   if (head[0] !== 0x80)
-    throw new UserError(`${location} is no file of torch.save: it begins neither a zip nor a pickle`);
+    throw new UserError(`${location} was not written by torch.save: it is neither a zip nor a pickle`);
   const values: unknown[] = [];
   let at = 0;
   // The storages' lengths and types are known from the persistent ids of the fourth pickle.

@@ -102,12 +102,12 @@ export function layOut(
 
 async function readHeader(source: ByteSource): Promise<Header & { dataStart: number }> {
   const { location, size } = source;
-  if (size < 8) throw new UserError(`${location} is no safetensors file: it has only ${size} bytes`);
+  if (size < 8) throw new UserError(`${location} is not a safetensors file: it has only ${size} bytes`);
   // Little-endian; a number that is too large to be exact is far too large for a header.
   const headerLength = (await source.read(0, 8)).reduceRight((sum, byte) => sum * 256 + byte, 0);
   if (headerLength > Math.min(size - 8, MAX_HEADER)) {
     throw new UserError(
-      `${location} is truncated or no safetensors file: its header claims ${headerLength} bytes, and the file has ${size}`,
+      `${location} is truncated or not a safetensors file: its header claims ${headerLength} bytes, and the file has ${size}`,
     );
   }
   const dataStart = 8 + headerLength;
@@ -120,10 +120,10 @@ function parseHeader(location: string, header: Uint8Array, dataLength: number): 
   try {
     parsed = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(header));
   } catch {
-    throw new UserError(`${location} is no safetensors file: its header is not JSON`);
+    throw new UserError(`${location} is not a safetensors file: its header is not JSON`);
   }
   if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
-    throw new UserError(`${location} is no safetensors file: its header is not a JSON object`);
+    throw new UserError(`${location} is not a safetensors file: its header is not a JSON object`);
   }
   const entries = new Map<string, Entry>();
   for (const [name, value] of Object.entries(parsed)) {

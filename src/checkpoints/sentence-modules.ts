@@ -64,7 +64,7 @@ export async function readSentenceModules(files: ModelFiles): Promise<SentenceMo
     else if (kind === "Dense" && i === modules.length - 1 && (await isLinear(files, path))) head = path;
     else if (kind !== "Transformer") {
       throw new UserError(
-        `${files.location} has a module ${kind} in ${SENTENCE_FILES.modules}, which is not supported; Transformer, Pooling and Normalize are`,
+        `${files.location} has a module ${kind} in ${SENTENCE_FILES.modules}, which is not supported (supported: Transformer, Pooling, Normalize)`,
       );
     }
   }

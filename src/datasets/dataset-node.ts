@@ -89,9 +89,7 @@ function columnsOf(table: ParquetTable, options: DatasetTaskOptions): Columns {
     (name, i) => name !== label && !table.classNames.has(name) && typeof table.rows[0]!.cells[i] === "string",
   );
   if (first === undefined || more.length > 0) {
-    throw new UserError(
-      `${table.source} has the columns ${table.columns.join(", ")}; say with --text which holds the text`,
-    );
+    throw new UserError(`${table.source} has the columns ${table.columns.join(", ")}; name the text's with --text`);
   }
   const pair = textPair ?? second;
   return { text: first, label, ...(pair !== undefined && { textPair: pair }) };

@@ -81,7 +81,7 @@ const parsers: Record<TableFormat, Parser> = {
         throw new UserError(`${file}, line ${line}: not valid JSON: ${(error as Error).message}`);
       }
       if (typeof value !== "object" || value === null || Array.isArray(value)) {
-        throw new UserError(`${file}, line ${line}: not a JSON object; write one {"column": value, …} a line`);
+        throw new UserError(`${file}, line ${line}: not a JSON object; write one {"column": value, …} per line`);
       }
       return { line, fields: new Map(Object.entries(value)) };
     });

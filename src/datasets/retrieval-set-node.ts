@@ -36,7 +36,8 @@ export async function readIdentifiedTexts(file: string, column = "text"): Promis
     const id = ids ? String(ids[row]!.value ?? "").trim() : String(table.rows[row]!.line);
     if (id === "") throw new UserError(`${cell.place}: no id in column "${ids![row]!.column}"`);
     const before = seen.get(id);
-    if (before) throw new UserError(`${cell.place}: the id "${id}" is that of ${before.place} too; ids must differ`);
+    if (before)
+      throw new UserError(`${cell.place}: the id "${id}" is also that of ${before.place}; ids must be unique`);
     seen.set(id, cell);
     return { id, text: texts[row]! };
   });
@@ -72,11 +73,11 @@ export async function readRetrievalSet(files: {
   });
   if (relevant.size === 0) {
     throw new UserError(
-      `${files.qrels} (${list(table.columns)}) says of no text that it answers a query; nothing can be measured`,
+      `${files.qrels} (${list(table.columns)}) marks no text as relevant to a query; nothing can be measured`,
     );
   }
   return { corpus, queries: queries.filter(({ id }) => relevant.has(id)), relevant };
 }
 
 const unknownId = ({ place, column }: Cell, id: string, file: string): UserError =>
-  new UserError(`${place}: the id "${id}" in column "${column}" is none of ${file}`);
+  new UserError(`${place}: the id "${id}" in column "${column}" is not in ${file}`);

@@ -90,7 +90,7 @@ export async function readAdapter(files: ModelFiles): Promise<Adapter> {
   const file = await files.open(ADAPTER_DESCRIPTION);
   if (!file) {
     throw new UserError(
-      `${location} is no adapter folder: it has no ${ADAPTER_DESCRIPTION}; give the folder of a run that has finished, or its adapter folder`,
+      `${location} is not an adapter folder: it has no ${ADAPTER_DESCRIPTION}; give the folder of a run that has finished, or its adapter folder`,
     );
   }
   const text = await readText(file);

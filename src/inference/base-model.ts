@@ -120,7 +120,7 @@ async function readForTask(
   if (kind) refuseOtherModel(kind, description);
   if (head === "pooled" && description.pooling?.scores) {
     throw new UserError(
-      "the model is a classifier: its vectors are scores of labels; take the model that it was made from",
+      "the model is a classifier: its vectors are scores of labels; use the model that it was trained from",
     );
   }
   const trace = traceModel(description, labelCount, head);

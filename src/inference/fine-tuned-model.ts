@@ -148,7 +148,9 @@ export class FineTunedModel<Output extends object = TextPrediction> {
 
   #refuseUnlessChoosing(): void {
     if (this.kind.name === classification.name) return;
-    throw new UserError(`the model is for ${this.kind.name} and chooses no class, so that none can be left open`);
+    throw new UserError(
+      `the model is for ${this.kind.name} and does not choose a class, so it cannot answer unsure or none of these`,
+    );
   }
 
   /** Whether it makes vectors of texts, which {@link embed} asks for. */
@@ -166,7 +168,9 @@ export class FineTunedModel<Output extends object = TextPrediction> {
     { dimensions, signal }: ComputeOptions & { dimensions?: number | undefined } = {},
   ): Promise<Float32Array[]> {
     if (!this.embeds) {
-      throw new UserError(`the model is for ${this.kind.name} and embeds no texts; ask for what it was trained for`);
+      throw new UserError(
+        `the model is for ${this.kind.name} and does not embed texts; ask for what it was trained for`,
+      );
     }
     const size = this.base.labelCount;
     if (dimensions !== undefined && !(Number.isInteger(dimensions) && dimensions >= 1 && dimensions <= size)) {
@@ -262,9 +266,9 @@ export class FineTunedModel<Output extends object = TextPrediction> {
 
   async #answerSource(): Promise<AnswerSource> {
     if (!this.writes) {
-      throw new UserError(`the model is for ${this.kind.name} and writes no answers; ask it with predict`);
+      throw new UserError(`the model is for ${this.kind.name} and does not write answers; ask it with predict`);
     }
-    if (this.#released) throw new UserError("the model was released and can write no more; load it again");
+    if (this.#released) throw new UserError("the model was released; load it again to write");
     const { tokenizer, config } = this.base;
     const decoderStart = this.#readsSources ? tokenizer.specialTokens.decoderStart?.id : undefined;
     const { maxLength } = config;
@@ -302,9 +306,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
     const { maxLength } = this.description;
     const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabularySize);
     if (wrong !== undefined) {
-      throw new UserError(
-        `${wrong} is no id of a token: the model's tokenizer has those from 0 to ${vocabularySize - 1}`,
-      );
+      throw new UserError(`${wrong} is not a token id: the model's tokenizer has ids from 0 to ${vocabularySize - 1}`);
     }
     if (ids.length === 0 || ids.length > maxLength) {
       throw new UserError(

@@ -66,7 +66,7 @@ export async function loadBaseModel(
   const unread = Object.keys(known ?? {}).find((file) => !files.opened.has(file));
   if (unread !== undefined) {
     throw new UserError(
-      `${join(directory, unread)} is of the base model that ${recorded!.whose} was trained on, but other files there are read in its place; take those away`,
+      `${join(directory, unread)} belongs to the base model that ${recorded!.whose} was trained on, but other files in its folder take its place; remove those`,
     );
   }
   return onHub ? base : { ...base, fileHashes: files.hashes };

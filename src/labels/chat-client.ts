@@ -138,9 +138,9 @@ export class ChatClient {
     if (status === 200) return answerIn(text);
     const what = `${status} ${this.#messageIn(text)}`.trim();
     if (status >= 300 && status < 400)
-      throw new UserError(`${this.#place} points elsewhere (${what}); give that address`);
+      throw new UserError(`${this.#place} redirects (${what}); give the address that it redirects to`);
     if ([401, 402, 403].includes(status) || /insufficient_quota/.test(text)) {
-      throw new UserError(`${this.#place} refuses (${what}); check the key and the account`);
+      throw new UserError(`${this.#place} refuses the request (${what}); check the key and the account`);
     }
     if ([408, 409, 429].includes(status) || status >= 500) return { again: what, after: this.#restIn(headers, what) };
     return this.#leaveOut(text) ? { again: what, after: 0 } : { refused: what };
@@ -189,7 +189,7 @@ function answerIn(text: string): Outcome {
     const tokens = { read: usage?.prompt_tokens ?? 0, written: usage?.completion_tokens ?? 0 };
     return { answer: { text: choices[0].message.content ?? "", tokens } };
   } catch {
-    return { again: "the answer is no chat completion" };
+    return { again: "the answer is not a chat completion" };
   }
 }
 
@@ -197,7 +197,7 @@ function answerIn(text: string): Outcome {
 function completionsAt(endpoint: string): URL {
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
   if (!url || !/^https?:$/.test(url.protocol)) {
-    throw new UserError(`--endpoint "${endpoint}" is no address; give one such as http://127.0.0.1:11434/v1`);
+    throw new UserError(`--endpoint "${endpoint}" is not an address; give one such as http://127.0.0.1:11434/v1`);
   }
   if (url.username || url.password) {
     throw new UserError("--endpoint must hold no user or password; put the key into an environment variable");

@@ -64,7 +64,7 @@ export class VoteFile {
       if (first === undefined) await file.appendFile(`${own}\n`);
       else if (first !== own) {
         throw new UserError(
-          `${path} holds answers of another model, or to other labels or instructions; give those again, another --output, or remove it`,
+          `${path} holds answers of another model, or for other labels or instructions; use those again, give another --output, or remove the file`,
         );
       }
       return new VoteFile(

@@ -77,7 +77,7 @@ export function withBlockFreezing(
   const own = make(saved?.method);
   if (own.afterStep) {
     throw new UserError(
-      `method "${method}" changes parameters of all blocks to the end of training, so that none freezes; leave freezeBlocks off`,
+      `method "${method}" changes parameters of all blocks to the end of training, so none can freeze; leave freezeBlocks off`,
     );
   }
   const schedule = blockSchedule(rule, settings, { trained, freezable, shapeOf }, run);
@@ -126,7 +126,7 @@ function blockSchedule(
   run: RunLength,
 ): BlockSchedule {
   if (trained.length === 0) {
-    throw new UserError("the model does not tell its blocks apart, so that none can freeze; leave freezeBlocks off");
+    throw new UserError("the model does not distinguish its blocks, so none can freeze; leave freezeBlocks off");
   }
   const most = settings.freezeBlocksMost ?? Math.max(1, trained.length - 1);
   if (most > trained.length) {

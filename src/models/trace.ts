@@ -104,7 +104,7 @@ export function writeHiddenStates(context: ForwardContext, { architecture, confi
 
 /** Writes an encoder-decoder's encoder alone. */
 export function writeEncoder(context: ForwardContext, { architecture, config }: ModelDescription): Encoded {
-  if (architecture.kind !== "encoder-decoder") throw new Error(`${config.modelType} is no encoder-decoder`);
+  if (architecture.kind !== "encoder-decoder") throw new Error(`${config.modelType} is not an encoder-decoder`);
   const tokens = context.tokens();
   return { hidden: architecture.encode(context, config, tokens), tokens };
 }

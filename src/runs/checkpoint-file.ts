@@ -35,15 +35,15 @@ export async function writeCheckpoint(path: string, { state, machine }: Checkpoi
 export async function readCheckpoint(path: string): Promise<Checkpoint> {
   const source = await openSafetensorsFile(path);
   const { [SCALARS]: text, [CHECKSUM]: checksum } = source.metadata ?? {};
-  if (text === undefined) throw new UserError(`${path} is no training checkpoint; run again with --overwrite`);
+  if (text === undefined) throw new UserError(`${path} is not a training checkpoint; run again with --overwrite`);
   const tensors = await readTensors(source);
   if (checksum !== checksumOf(text, tensors)) {
-    throw new UserError(`${path} is damaged: its checksum is not that of its contents`);
+    throw new UserError(`${path} is damaged: its checksum does not match its contents`);
   }
   const scalars = parsed(text);
   const state = restoreState(scalars, tensors);
   const rest = withMachine.safeParse(scalars);
-  if (!state || !rest.success) throw new UserError(`${path} is damaged: its counters are none`);
+  if (!state || !rest.success) throw new UserError(`${path} is damaged: its counters are not valid`);
   return { state, machine: rest.data.machine };
 }
 

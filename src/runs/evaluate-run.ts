@@ -81,7 +81,7 @@ export interface RunEvaluation {
 export async function evaluateRun(run: string, source: EvaluationSource = {}): Promise<RunEvaluation[]> {
   const { offline, generate, base, baselines = true } = source;
   if (generate !== undefined && !(Number.isInteger(generate) && generate > 0)) {
-    throw new UserError(`--generate takes a number of examples from 1, not ${generate}`);
+    throw new UserError(`--generate takes a number of examples, at least 1, not ${generate}`);
   }
   const runtime = runtimeFor(source);
   const model = await loadFineTunedModel(run, runtime, { offline, base });

@@ -76,7 +76,7 @@ export async function exportRun(
   const inFewerBits =
     base.format === "float32"
       ? undefined
-      : `compared on an ${base.format} base: in float32 it would not fit into the memory that is free`;
+      : `compared on an ${base.format} base: in float32 it would not fit into free memory`;
   return { ...report, notes: [note, rounded, inFewerBits, advice(report)].filter((each) => each !== undefined) };
 }
 
@@ -99,7 +99,7 @@ async function roundedNote({ files, name }: BaseModel): Promise<string | undefin
     [...weights.tensors.values()].map(({ dtype }) => dtype).filter((dtype) => dtype.startsWith("Q")),
   );
   if (types.size === 0) return undefined;
-  return `${name} has its weights in ${[...types].sort().join(", ")} alone: the adapter is merged into these, scaled back to float32`;
+  return `${name} has its weights only in ${[...types].sort().join(", ")}: the adapter is merged into these, converted back to float32`;
 }
 
 /** The run's own validation texts, where they are still what they were. */

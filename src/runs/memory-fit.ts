@@ -42,12 +42,12 @@ export function fitIntoMemory(
   const notes: string[] = [];
   if (tokenBudget < before) {
     notes.push(
-      `micro-batches are cut to ${tokenBudget} tokens, because those of ${before} are not expected to fit into the ${megabytes(available)} of memory that are free`,
+      `micro-batches are cut to ${tokenBudget} tokens, because those of ${before} are not expected to fit into the ${megabytes(available)} of free memory`,
     );
   }
   if (!fits) {
     notes.push(
-      `one text of ${tokenBudget} tokens is expected to take ${megabytes(more)} more memory, but ${megabytes(available)} are free: the system may end the run; lower --max-length or choose a smaller model`,
+      `one text of ${tokenBudget} tokens is expected to take ${megabytes(more)} more memory, but ${megabytes(available)} is free: the system may end the run; lower --max-length or choose a smaller model`,
     );
   }
   return { memory: { ...memory, total: process.memoryUsage.rss() + more }, notes };
@@ -60,7 +60,7 @@ export function float32TooLarge(
 ): string | undefined {
   const bytes = [...trace.weights.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape as number[]), 0);
   if (bytes < available) return undefined;
-  return `the base model takes ${megabytes(bytes)} in float32, but ${megabytes(available)} of memory are free: the adapter was scored beside its ${format} base alone`;
+  return `the base model takes ${megabytes(bytes)} in float32, but ${megabytes(available)} of memory is free: the adapter was scored only on its ${format} base`;
 }
 
 /**

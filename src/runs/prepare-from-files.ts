@@ -113,7 +113,7 @@ async function openRuntime(run: Pick<RunSettings, "base" | "device" | "threads">
 }
 
 const INEXACT_BYTES =
-  "this processor cuts off large sums of products of bytes (it has no VNNI), so that an int8 base is not multiplied exactly; --base float32 is";
+  "this processor has no VNNI and cuts off large sums of byte products: an int8 base is not multiplied exactly; --base float32 is";
 
 function defaultName({ source, method }: Pick<GivenConfig, "source" | "method">): string {
   const time = new Date().toISOString().slice(0, 19).replace(/:/g, "").replace("T", "-");

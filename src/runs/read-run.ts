@@ -45,7 +45,7 @@ export async function readRunRecords(directory: string): Promise<RunRecords> {
   const file = join(directory, "config.json");
   const saved = await readObject<Record<string, unknown>>(file);
   if (!saved) {
-    throw new UserError(`${directory} is no run folder: it has no config.json; give the folder that a run wrote`);
+    throw new UserError(`${directory} is not a run folder: it has no config.json; give the folder that a run wrote`);
   }
   const data = join(directory, "data.json");
   const fingerprint = dataFingerprintSchema.safeParse(await readObject(data));
@@ -66,7 +66,7 @@ export async function readRunRecords(directory: string): Promise<RunRecords> {
   const strange = evaluations.find(({ epoch }, index) => epoch > Math.max(index + 1, steps.length));
   if (strange)
     throw new UserError(
-      `${join(directory, "metrics.jsonl")} is damaged: an evaluation of epoch ${strange.epoch} follows none`,
+      `${join(directory, "metrics.jsonl")} is damaged: an evaluation of epoch ${strange.epoch} does not follow the one before it`,
     );
   return {
     directory,
@@ -125,7 +125,9 @@ async function readLines<T extends object>(file: string, schema: z.ZodType, grow
     const record = parseObject<T>(line, where);
     const [issue] = schema.safeParse(record).error?.issues ?? [];
     if (!issue) return record;
-    throw new UserError(`${where} is no record: ${issue.path.join(".")} is malformed; run it again with --overwrite`);
+    throw new UserError(
+      `${where} is not a valid record: ${issue.path.join(".")} is malformed; run it again with --overwrite`,
+    );
   });
 }
 

@@ -203,7 +203,7 @@ function withPreset(given: Readonly<Record<string, unknown>>, name: string): Rea
   if (setting) return { ...publishedOptions(setting), ...definedOf(given) };
   const known = Object.keys(findMethod(name).published?.tasks ?? {}).join(", ");
   throw new UserError(
-    `--preset paper: nothing is published of ${publishedTaskOf(given, name) ?? "examples of your own"} with method "${name}"${known ? `, but of ${known}` : ""}; leave it out`,
+    `--preset paper: no settings are published for ${publishedTaskOf(given, name) ?? "examples of your own"} with method "${name}"${known ? `, only for ${known}` : ""}; leave it out`,
   );
 }
 

@@ -63,7 +63,7 @@ export class Runtime {
     if (embeds !== undefined && size > embeds) {
       const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
       throw new UserError(
-        `device "${name}" can be given ${gigabytes(embeds)} of weights, and the base model has ${gigabytes(size)}; ${INSTEAD}`,
+        `device "${name}" takes at most ${gigabytes(embeds)} of weights, and the base model has ${gigabytes(size)}; ${INSTEAD}`,
       );
     }
     const { bytes, inputs } = encodeOnnx(outputs, { embedded, plainOps, packs });
@@ -268,7 +268,7 @@ export class CompiledGraph {
     } catch (error) {
       if (!this.#device.lost?.test(reason(error))) throw error;
       throw new UserError(
-        `device "${this.#device.name}" went away while it computed: taken out, reset by its driver, or put to sleep; the run continues from what it saved last`,
+        `device "${this.#device.name}" was lost during the computation: unplugged, reset by its driver, or suspended; resume the run from its last checkpoint`,
         { cause: error },
       );
     }

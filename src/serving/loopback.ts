@@ -16,7 +16,7 @@ export async function listen(
   { doing = "listen", remedy = "give another --port, or 0 for a free one" } = {},
 ): Promise<number> {
   const refusal = (what: string): UserError => new UserError(`can't ${doing} on port ${port}${what}; ${remedy}`);
-  if (!Number.isInteger(port) || port < 0 || port > 65535) throw refusal(", which is none");
+  if (!Number.isInteger(port) || port < 0 || port > 65535) throw refusal(", which is not a port");
   await new Promise<void>((resolve, reject) => {
     server.once("error", ({ code }: NodeJS.ErrnoException) => reject(refusal(` of 127.0.0.1 (${code})`)));
     server.listen({ host: "127.0.0.1", port }, resolve);

@@ -37,7 +37,7 @@ const writing = {
   seed: z.int().nullish(),
   stream: z.boolean().nullish(),
   stream_options: z.object({ include_usage: z.boolean().optional() }).nullish(),
-  n: z.literal(1, "one answer a request is given").nullish(),
+  n: z.literal(1, "only one answer per request is supported").nullish(),
   frequency_penalty: z.literal(0, "it is not supported").nullish(),
   presence_penalty: z.literal(0, "it is not supported").nullish(),
   // As llama.cpp and vLLM name them.
@@ -84,7 +84,7 @@ export const completionRequest = z.object({
   prompt: z.union([z.string(), z.array(z.string()).min(1).max(64)]),
   logprobs: z.null("it is not supported").optional(),
   echo: z.literal(false, "it is not supported").nullish(),
-  best_of: z.literal(1, "one answer a prompt is given").nullish(),
+  best_of: z.literal(1, "only one answer per prompt is supported").nullish(),
   suffix: z.null("it is not supported").optional(),
 });
 
@@ -103,7 +103,7 @@ export const embeddingsRequest = z.object({
   model: z.string(),
   input: z.union(
     [z.string().min(1), listOf(z.string().min(1)), tokens, listOf(tokens)],
-    "it must be a text or a list of up to 2048 texts, or lists of token ids in their place, none of them empty",
+    "it must be a text, a list of up to 2048 texts, or token ids in place of texts; none may be empty",
   ),
   encoding_format: z.enum(["float", "base64"]).nullish(),
   dimensions: z.int().positive().nullish(),

@@ -31,7 +31,9 @@ export function addWritingRoutes(app: Hono, service: ModelService): void {
     const { messages, tools, tool_choice } = request;
     const prompt = { messages, tools: tool_choice === "none" || !tools?.length ? undefined : tools };
     if (prompt.tools && !service.modelOf(request.model, context).base.tokenizer.chatTemplate?.takesTools) {
-      throw new RequestError(400, `the chat template of model "${request.model}" takes no tools`, { param: "tools" });
+      throw new RequestError(400, `the chat template of model "${request.model}" does not support tools`, {
+        param: "tools",
+      });
     }
     return request.stream
       ? service.stream(context, request, prompt, CHAT)
@@ -76,6 +78,6 @@ async function jsonBody(context: Context): Promise<unknown> {
     return await context.req.json();
   } catch (error) {
     if (error instanceof RequestError) throw error;
-    throw new RequestError(400, "the body is no JSON");
+    throw new RequestError(400, "the body is not JSON");
   }
 }

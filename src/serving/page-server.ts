@@ -76,7 +76,7 @@ export async function servePage({ port, page = PAGE }: PageOptions & { port: num
 export async function writePage(folder: string, { page = PAGE }: PageOptions = {}): Promise<void> {
   const root = built(page);
   const directory = resolve(folder);
-  if (existsSync(directory)) throw new UserError(`${folder} is there already; name a new folder with --output`);
+  if (existsSync(directory)) throw new UserError(`${folder} already exists; name a new folder with --output`);
   await mkdir(directory, { recursive: true });
   await cp(root, directory, { recursive: true });
   await cp(modelDirectory(BUNDLED_MODEL), join(directory, MODEL), { recursive: true });

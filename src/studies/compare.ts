@@ -34,7 +34,7 @@ export function comparison({
   holdOut = 0,
   ...others
 }: ComparisonOptions): Study {
-  if (methods.length === 0) throw new UserError("which methods are to be compared? Name them with --methods");
+  if (methods.length === 0) throw new UserError("which methods should be compared? Name them with --methods");
   const definitions = methods.map(findMethod);
   const names = definitions.map(({ name }) => name);
   const ranked = definitions.filter(({ options }) => "rank" in options.shape).map(({ name }) => name);

@@ -142,7 +142,7 @@ function checkName(name: string, where: string): void {
   const instead = OWN[name];
   if (instead !== undefined) throw new UserError(`${where} can't be varied: ${instead}`);
   if (MAY_DIFFER.includes(name)) {
-    throw new UserError(`${where} can't be varied: it says how a run is computed, not what comes out`);
+    throw new UserError(`${where} can't be varied: it changes how a run is computed, not its result`);
   }
 }
 
@@ -155,7 +155,7 @@ function conditions(when: Readonly<Record<string, Value | readonly Value[]>>, wh
   for (const name of Object.keys(when)) {
     if (!optionNames().includes(name)) {
       throw new UserError(
-        `${where}: its condition names "${name}", which is no option${didYouMean(name, optionNames())}`,
+        `${where}: its condition names "${name}", which is not an option${didYouMean(name, optionNames())}`,
       );
     }
   }
@@ -252,7 +252,7 @@ function conditionedLast(factors: readonly Factor[]): Factor[] {
     const next = left.findIndex((factor) => !waits(factor));
     if (next < 0) {
       const names = left.map(({ name }) => `"${name}"`).join(", ");
-      throw new UserError(`the conditions of factors ${names} go in a circle; leave one of them out`);
+      throw new UserError(`the conditions of factors ${names} depend on each other in a circle; leave one of them out`);
     }
     return left.splice(next, 1)[0]!;
   });

@@ -129,7 +129,7 @@ async function refuseOtherFolder(output: string): Promise<void> {
   const written = (await readJsonFile(join(output, "study.json"))) as { format?: unknown } | undefined;
   if (written ? written.format === STUDY_FORMAT : names.includes("trials")) return;
   throw new UserError(
-    `${output} holds something else than a study, or one of another layout; choose another --output, or move that folder away`,
+    `${output} holds something other than a study, or a study of another layout; choose another --output, or move that folder away`,
   );
 }
 

@@ -149,6 +149,6 @@ export function checkComparable(runs: readonly FinishedRun[]): void {
   if (shared) return;
   const ran = runs.map(({ directory, result }) => `${result.method} on ${result.task} in ${directory}`);
   throw new UserError(
-    `these runs can't be compared, for no task was run by all: ${ran.join("; ")}; give runs of the same task`,
+    `these runs can't be compared, because no task was run by all: ${ran.join("; ")}; give runs of the same task`,
   );
 }

@@ -195,13 +195,13 @@ class Planner {
 function howChosen({ holdOut }: Study, configurations: readonly Configuration[]): string {
   if (holdOut === 0) {
     return configurations.some(({ holdsOut }) => holdsOut)
-      ? "The best epoch of each run is chosen on the examples that scores are of, which each seed draws from the training examples."
-      : "The best epoch of each run is chosen on the validation examples that scores are of, as published tables do it.";
+      ? "The best epoch of each run is chosen on the examples that give the scores, which each seed draws from the training examples."
+      : "The best epoch of each run is chosen on the validation examples that give the scores, as in published tables.";
   }
   const share = `${Number((100 * holdOut).toPrecision(3))} % of the training examples, drawn by each seed`;
   return configurations.every(({ trials }) => trials[0]!.reported)
     ? `Epochs and configurations are chosen on ${share}; scores are reported on validation data that played no part in it.`
-    : `Epochs and configurations are chosen on ${share}. There are no validation data beside them, so that the scores of the chosen are those by which they were chosen, and too good.`;
+    : `Epochs and configurations are chosen on ${share}. There is no other validation data: the chosen are scored on the examples that chose them, so their scores are too high.`;
 }
 
 /** A trial's folder in that of its study. */

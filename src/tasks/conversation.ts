@@ -52,7 +52,7 @@ function messageOf(cell: Cell, turn: unknown, number: number): ChatMessage {
     );
   }
   const content = contentOf(fields.content ?? value ?? null);
-  if (content === undefined) throw refuse("a content that is no text");
+  if (content === undefined) throw refuse("content that is not text");
   // A turn may be a call of tools alone.
   if (role === "assistant" && !content?.trim() && !hasCalls(fields)) throw refuse("an empty answer of the assistant");
   return { ...fields, role, content };
@@ -80,5 +80,5 @@ function toolsOf(cell: Cell | undefined): unknown[] | undefined {
   }
   if (!value || (Array.isArray(value) && value.length === 0)) return undefined;
   if (Array.isArray(value)) return value;
-  throw cellError(cell!, "tools that are no list");
+  throw cellError(cell!, "tools that are not a list");
 }

@@ -69,7 +69,7 @@ function findColumns(table: Table, named: Partial<Columns>): Found {
   }
   if (first !== undefined && label !== undefined) return { rows: "classes", texts: [first], label };
   throw new UserError(
-    `${table.source} has the columns ${list(table.columns)}; embeddings learn from pairs (anchor, positive, perhaps negative), scored pairs (sentence1, sentence2, score) or texts with a class (text, label); name yours with --text, --text-pair and --label`,
+    `${table.source} has the columns ${list(table.columns)}; embeddings learn from pairs (anchor, positive, optionally negative), scored pairs (sentence1, sentence2, score) or texts with a class (text, label); name yours with --text, --text-pair and --label`,
   );
 }
 
@@ -84,7 +84,7 @@ function labelOf(cell: Cell, rows: EmbeddingRows, classes: readonly string[]): n
   if (rows === "classes") return labelIndex(cell, labelNameOf(cell), classes);
   const score = numberOf(cell);
   if (!Number.isFinite(score))
-    throw cellError(cell, `"${cell.value ?? ""}" is no score`, "; give a number in every row");
+    throw cellError(cell, `"${cell.value ?? ""}" is not a score`, "; give a number in every row");
   return score;
 }
 

@@ -26,7 +26,7 @@ export function promptIds(prompt: Prompt, tokenizer: Tokenizer): number[] {
   if (typeof prompt === "string" && !chatTemplate) return textIds(prompt, tokenizer);
   if (!chatTemplate) {
     throw new UserError(
-      "the model has no chat template to write a conversation by; take one that was tuned to chat, or ask with a single text",
+      "the model has no chat template to write a conversation by; use one that was tuned for chat, or ask with a single text",
     );
   }
   const { messages, tools } = conversationOf(prompt);
@@ -48,7 +48,7 @@ export function sourceText(prompt: Prompt): string {
   const [{ content } = { content: null }] = messages;
   if (messages.length === 1 && typeof content === "string") return content;
   throw new UserError(
-    "an encoder-decoder rewrites a text and knows of no turns before it; ask with a single text, or begin anew",
+    "an encoder-decoder rewrites one text and does not read earlier turns; ask with a single text, or begin again",
   );
 }
 

@@ -75,13 +75,13 @@ export function cellError({ place, column }: Cell, what: string, help = ""): Use
 /** A cell as text; an empty one where a key is missing. @throws UserError where it is an object or array. */
 export function textOf(cell: Cell): string {
   const value = cell.value ?? "";
-  if (typeof value === "object") throw cellError(cell, "no text but an object or array");
+  if (typeof value === "object") throw cellError(cell, "an object or array instead of a text");
   return String(value);
 }
 
 /** A name of a label: a cell's, or that of one of its parts. @throws UserError where it is none. */
 export function labelNameOf(cell: Cell, part: unknown = cell.value): string {
-  if (typeof part === "object" && part !== null) throw cellError(cell, "not a label but an object or array");
+  if (typeof part === "object" && part !== null) throw cellError(cell, "an object or array instead of a label");
   const name = String(part ?? "").trim();
   if (name === "") throw cellError(cell, "no label");
   return name;

@@ -157,7 +157,7 @@ export function recognizeHead(
     const labels = fits && kind.head === head ? labelsOfHead(outputs, problemType) : undefined;
     if (labels) return { kind, labels };
   }
-  throw new UserError(`no kind of task is known whose model has a ${head} head of ${outputs.length} outputs`);
+  throw new UserError(`no kind of task has a model with a ${head} head of ${outputs.length} outputs`);
 }
 
 /** Every known metric, and whether a higher value of it is better. */

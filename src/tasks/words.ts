@@ -16,7 +16,7 @@ export function locateWords(text: string, words: readonly string[]): { start: nu
   let from = 0;
   return words.map((word) => {
     const start = text.indexOf(word, from);
-    if (start < 0) throw new UserError(`the word "${word}" is not where the words say in "${text}"`);
+    if (start < 0) throw new UserError(`the word "${word}" is missing, or in another order, in "${text}"`);
     from = start + word.length;
     return { start, end: from };
   });

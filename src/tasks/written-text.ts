@@ -44,7 +44,7 @@ function messagesOf(
 ): readonly ChatMessage[] | undefined {
   if (messages && !chatTemplate) {
     throw new UserError(
-      `${place ?? "a conversation"} is a conversation, but the model has no chat template; take one that was tuned to chat, or add a chat_template.jinja to its folder`,
+      `${place ?? "a conversation"} is a conversation, but the model has no chat template; use one that was tuned for chat, or add a chat_template.jinja to its folder`,
     );
   }
   if (messages || textPair === undefined || !chatTemplate) return messages;

@@ -54,7 +54,7 @@ export class Charsmap {
   private replacement(start: number): string {
     const end = this.replacements.indexOf(0, start);
     if (end < 0 || end - start > LONGEST) {
-      throw new UserError("the tokenizer's table of characters is damaged: what stands for one has no end");
+      throw new UserError("the tokenizer's table of characters is damaged: a replacement has no end");
     }
     return decoder.decode(this.replacements.subarray(start, end));
   }

@@ -37,11 +37,13 @@ export function parseSentencePiece(bytes: Uint8Array, location: string): Sentenc
   try {
     model = decodeMessage(MODEL, bytes) as typeof model;
   } catch (error) {
-    throw new UserError(`${location} is damaged or no SentencePiece model: ${(error as Error).message}`);
+    throw new UserError(`${location} is damaged or not a SentencePiece model: ${(error as Error).message}`);
   }
-  if (model.pieces.length === 0) throw new UserError(`${location} is no SentencePiece model: it holds no pieces`);
+  if (model.pieces.length === 0) throw new UserError(`${location} is not a SentencePiece model: it holds no pieces`);
   if ((model.trainerSpec?.modelType ?? UNIGRAM) !== UNIGRAM) {
-    throw new UserError(`${location} is a SentencePiece model, but not of the unigram kind, which alone is supported`);
+    throw new UserError(
+      `${location} is a SentencePiece model, but not a unigram model, the only kind that is supported`,
+    );
   }
   const pieces = model.pieces.map(({ piece = "", score = 0 }) => ({ piece, score }));
   return { pieces, charsmap: model.normalizerSpec?.precompiledCharsmap ?? new Uint8Array() };

@@ -111,7 +111,7 @@ export class FineTuning {
     const adaptation = findMethod(method.name).adapt(method.options, base.trace.modules);
     if (adaptation.trainsBackbone && base.format !== "float32") {
       throw new UserError(
-        `method "${method.name}" trains the base model itself, which only --base float32 can; not ${base.format}`,
+        `method "${method.name}" trains the base model itself, which needs --base float32, not ${base.format}`,
       );
     }
     this.freezable = adaptation.freezable ?? [];

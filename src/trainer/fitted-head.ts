@@ -65,7 +65,7 @@ export async function startFromFittedHead(
 /** What the head that a run starts from is, and how good, in a sentence. */
 export function fittedNote({ task, fitted: { features, scores } }: HeadStart): string {
   const reads = features === "family" ? "" : ` to the model's ${WORDS[features]}`;
-  if (!scores) return `the head starts fitted${reads}; with one example a class nothing says how good it is`;
+  if (!scores) return `the head starts fitted${reads}; with one example per class, nothing shows how good it is`;
   const [metric] = task.metrics;
   const error = scores.errors[metric!];
   const score = `${metric} ${scores.metrics[metric!]!.toFixed(3)}${error === undefined ? "" : ` ± ${error.toFixed(3)}`}`;

@@ -43,9 +43,7 @@ export function withoutEmpty({ name, examples, encoded }: EncodedSplit, how: str
   const isLeft = (i: number): boolean => encoded[i]!.cut === undefined || encoded[i]!.rows!.length > 0;
   const left = { name, examples: examples.filter((_, i) => isLeft(i)), encoded: encoded.filter((_, i) => isLeft(i)) };
   if (left.encoded.length > 0 || examples.length === 0) return left;
-  throw new UserError(
-    `of none of the ${examples.length} ${name} examples anything is left that counts ${how}; raise it`,
-  );
+  throw new UserError(`none of the ${examples.length} ${name} examples has anything left that counts ${how}; raise it`);
 }
 
 /** How many training examples were cut, and how many left out. @param all their number before */

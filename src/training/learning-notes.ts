@@ -20,7 +20,7 @@ export function learningNotes(evaluations: readonly EvaluationRecord[], alike: b
   }
   if (alike) {
     notes.push(
-      "the model says the same of all validation examples: it learned nothing that tells them apart; train longer, raise the learning rate, or look at the labels",
+      "the model predicts the same for all validation examples: it has not learned to distinguish them; train longer, raise the learning rate, or look at the labels",
     );
   }
   return notes;

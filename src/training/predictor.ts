@@ -78,7 +78,7 @@ export class Predictor {
     signal?: AbortSignal,
     onDone?: (texts: number, of: number) => void | Promise<void>,
   ): Promise<Float32Array[]> {
-    if (this.#released) throw new UserError("the model was released and can predict no more; load it again");
+    if (this.#released) throw new UserError("the model was released; load it again to predict");
     const texts = singleTexts(examples);
     const results: Float32Array[] = new Array(texts.length);
     let done = 0;

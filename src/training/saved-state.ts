@@ -64,7 +64,7 @@ export function saveState({ parameters, best, optimizer, method, ...counted }: T
   };
 }
 
-/** Puts a state together again; undefined where its counters are none. */
+/** Puts a state together again; undefined where its counters are not valid. */
 export function restoreState(counters: unknown, tensors: Tensors<"float32">): TrainingState | undefined {
   const parsed = countersSchema.safeParse(counters);
   if (!parsed.success) return undefined;

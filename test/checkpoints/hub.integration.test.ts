@@ -100,7 +100,7 @@ describe("resolveModel", () => {
 
     const climbing = { ...common, "model.safetensors.index.json": index(["../../x"]), "../../x": "out" };
     hub.repositories.push({ kind: "model", name: "owner/climbing", files: climbing });
-    await expect(resolveModel("owner/climbing", options)).rejects.toThrow(/cannot be kept safely/);
+    await expect(resolveModel("owner/climbing", options)).rejects.toThrow(/whose name is not safe/);
     const lacking = { ...common, "model.safetensors.index.json": index(["a.bin"]) };
     hub.repositories.push({ kind: "model", name: "owner/lacking", files: lacking });
     await expect(resolveModel("owner/lacking", options)).rejects.toThrow(/lacks a\.bin/);
@@ -143,10 +143,10 @@ describe("resolveModel", () => {
   });
 
   it.each([
-    ["too long", "model.safetensors", Buffer.concat([weights, weights]), /has 600000 bytes, but the hub names 300000/],
-    ["too short", "model.safetensors", weights.subarray(0, 1000), /has 1000 bytes, but the hub names 300000/],
-    ["changed", "model.safetensors", Buffer.from(weights).fill(0, 7, 9), /hash is not the one/],
-    ["changed", "config.json", Buffer.from('{"model_type":"tree"}'), /hash is not the one/],
+    ["too long", "model.safetensors", Buffer.concat([weights, weights]), /has 600000 bytes, but 300000 on the hub/],
+    ["too short", "model.safetensors", weights.subarray(0, 1000), /has 1000 bytes, but 300000 on the hub/],
+    ["changed", "model.safetensors", Buffer.from(weights).fill(0, 7, 9), /hash differs from the one on the hub/],
+    ["changed", "config.json", Buffer.from('{"model_type":"tree"}'), /hash differs from the one on the hub/],
   ])("refuses a file that is %s (%s) and does not keep it", async (_, file, content, message) => {
     hub.repositories.push({ kind: "model", name: "owner/model", files, large });
     hub.replaced.set(file, content);
@@ -176,13 +176,13 @@ describe("resolveModel", () => {
     };
     await refused("owner/gated", /owner\/gated is gated: accept its terms at .*\/owner\/gated, then set HF_TOKEN/);
     await refused("owner/gated", /with the account of HF_TOKEN/, { token: "hf_wrong" });
-    await refused("owner/private", /for everyone to read; check its name; if it is private.*HF_TOKEN/);
+    await refused("owner/private", /that is public; check its name; if it is private.*HF_TOKEN/);
     await refused("owner/private", /the token in HF_TOKEN is valid/, { token: "hf_wrong" });
     await refused("owner/misspelt", /there is no model owner\/misspelt/);
     await refused("owner/misspelt", /there is no model owner\/misspelt at .*; check its name$/, { token: "hf_right" });
     await refused("owner/model@v2", /has no revision "v2"/);
-    await refused("owner/model@../v2", /is no revision/);
-    await refused("owner/model", /those begin with hf_/, { token: "wrong" });
+    await refused("owner/model@../v2", /is not a revision/);
+    await refused("owner/model", /is not a hub token, which begins with hf_/, { token: "wrong" });
     await refused("owner/empty", /no config\.json/);
     await refused("owner/weightless", /no weights; expected one of model\.safetensors/);
     await refused("owner/tokenless", /no tokenizer/);
@@ -246,7 +246,7 @@ describe("resolveDataset", () => {
       files: { "train.csv": "" },
       revisions: ["refs/convert/parquet"],
     });
-    await expect(resolveDataset("owner/csv", undefined, labelled, options)).rejects.toThrow(/no parquet files/);
+    await expect(resolveDataset("owner/csv", undefined, labelled, options)).rejects.toThrow(/no Parquet files/);
     expect(hub.received.some(({ path }) => path.endsWith("refs/convert/parquet"))).toBe(true);
   });
 
@@ -254,7 +254,7 @@ describe("resolveDataset", () => {
     hub.repositories.push({ kind: "dataset", name: "owner/glue", files: glue });
     await expect(resolveDataset("owner/glue", undefined, labelled, options)).rejects.toThrow(/choose one of cola, rte/);
     await expect(resolveDataset("owner/glue", "colo", labelled, options)).rejects.toThrow(/did you mean "cola"/);
-    await expect(resolveDataset("glue", undefined, labelled, options)).rejects.toThrow(/names no data set/);
+    await expect(resolveDataset("glue", undefined, labelled, options)).rejects.toThrow(/is not the name of a data set/);
     await expect(resolveDataset("owner/none", undefined, labelled, options)).rejects.toThrow(/no data set owner\/none/);
   });
 });

@@ -117,7 +117,7 @@ test("a folder that is none, or lacks something, is refused", async () => {
     /config\.json is not valid JSON/,
   );
   expect(await refusal(openModelFolder(folderFiles(folder({ "config.json": [] }))))).toMatch(
-    /config\.json is no model's config/,
+    /config\.json is not a valid model config/,
   );
   expect(await refusal(openModelFolder(folderFiles(folder({ "config.json": {} }))))).toMatch(
     /config\.json .*model_type/,

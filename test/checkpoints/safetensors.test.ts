@@ -139,7 +139,7 @@ describe("writing", () => {
 describe("hostile and damaged files are refused", () => {
   const entry = { dtype: "F32", shape: [2], data_offsets: [0, 8] };
   test.each<[string, unknown, number, RegExp]>([
-    ["no JSON", "{no", 8, /is no safetensors file: its header is not JSON/],
+    ["no JSON", "{no", 8, /is not a safetensors file: its header is not JSON/],
     ["a list", "[]", 8, /header is not a JSON object/],
     ["no shape", { x: { dtype: "F32", data_offsets: [0, 8] } }, 8, /tensor "x" has no valid dtype, shape/],
     ["a negative size", { x: { ...entry, shape: [-2] } }, 8, /tensor "x" has no valid/],
@@ -168,7 +168,7 @@ describe("hostile and damaged files are refused", () => {
     expect(await refusal(openSafetensorsFile(join(folder, "nowhere")))).toMatch(/cannot read .*nowhere/);
     const empty = join(folder, "empty");
     writeFileSync(empty, "");
-    expect(await refusal(openSafetensorsFile(empty))).toMatch(/empty is no safetensors file: it has only 0 bytes/);
+    expect(await refusal(openSafetensorsFile(empty))).toMatch(/empty is not a safetensors file: it has only 0 bytes/);
     expect(await refusal(openSafetensorsFile(folder))).toMatch(/is not a file/);
   });
 

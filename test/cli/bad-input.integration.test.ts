@@ -119,7 +119,7 @@ const cases: [what: string, command: string, sentence: string | RegExp][] = [
     `${TRAIN} --device abacus`,
     'option "device": it must be "cpu" or "webgpu" or "cuda", not "abacus"',
   ],
-  ["a folder that is no run", "predict --run model text", /^model is no adapter folder/],
+  ["a folder that is no run", "predict --run model text", /^model is not an adapter folder/],
   ["no threads", "predict --run run --threads 0 text", 'option "threads": it must be above 0, not 0'],
   ["threads that are no number", "evaluate --run run --threads many", '--threads must be a number, not "many"'],
   ["texts and a file", "predict --run run --file tickets.csv text", "give texts or --file, not both"],

@@ -289,7 +289,7 @@ describe.skipIf(process.platform === "win32")("Ctrl-C", () => {
 
     const resumed = await afloraHere(["train", "--resume", directory], home);
     expect(resumed.code, resumed.stderr).toBe(0);
-    expect(resumed.stderr).toContain(`going on after step ${before}\n`);
+    expect(resumed.stderr).toContain(`resuming after step ${before}\n`);
     const { steps, result } = await readRunRecords(directory);
     expect(steps.map(({ step }) => step)).toEqual(Array.from({ length: 200 }, (_, step) => step));
     expect(result).toMatchObject({ steps: 200, epochs: 20 });

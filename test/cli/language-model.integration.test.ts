@@ -43,7 +43,7 @@ test("evaluate answers and scores the answers", async () => {
   const cut = await run("evaluate", "--run", "run", "--generate", "9", "--max-new-tokens", "1");
   expect(cut.stdout).toMatch(/^validation: 5 examples, 5 answers scored\n.*exact_match 0\.0000/);
   const none = await run("evaluate", "--run", "run", "--generate", "0");
-  expect(none).toMatchObject({ code: 2, stderr: "error: --generate takes a number of examples from 1, not 0\n" });
+  expect(none).toMatchObject({ code: 2, stderr: "error: --generate takes a number of examples, at least 1, not 0\n" });
 });
 
 test("answers come from a base in fewer bits where that is asked for", async () => {

@@ -262,7 +262,7 @@ describe("bad input is refused in one sentence", () => {
     );
     await refuses(
       load("array.jsonl", '{"text":"a","label":"b"}\n["a"]\n'),
-      'array.jsonl, line 2: not a JSON object; write one {"column": value, …} a line',
+      'array.jsonl, line 2: not a JSON object; write one {"column": value, …} per line',
     );
     await expect(load("broken.jsonl", '{"text":"a"}\n{"text":\n')).rejects.toThrow(
       /broken.jsonl, line 2: not valid JSON: /,
@@ -284,11 +284,11 @@ describe("bad input is refused in one sentence", () => {
           { text: "b", label: "y" },
         ]),
       ),
-      'object.jsonl, line 1: no text but an object or array in column "text"',
+      'object.jsonl, line 1: an object or array instead of a text in column "text"',
     );
     await refuses(
       load("nested.jsonl", jsonl([{ text: "a", label: { x: 1 } }])),
-      'nested.jsonl, line 1: not a label but an object or array in column "label"',
+      'nested.jsonl, line 1: an object or array instead of a label in column "label"',
     );
   });
 

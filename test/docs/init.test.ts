@@ -31,7 +31,7 @@ test.each([
     expect(await run("train.ts")).toMatch(trained);
     expect(await run("predict.ts")).toMatch(predicted);
     await typeChecks(["train.ts", "predict.ts"], folder, ["--ignoreConfig", "--module", "nodenext"]);
-    await expect(ran(process.execPath, [aflora, "init", kind, folder], project)).rejects.toThrow("has files already");
+    await expect(ran(process.execPath, [aflora, "init", kind, folder], project)).rejects.toThrow("already has files");
   },
   TIMEOUT,
 );

@@ -141,6 +141,6 @@ describe("bad input", () => {
       const name = "base_model.model.bert.encoder.layer.0.output.dense.lora_magnitude_vector";
       tensors.set(name, float32([1]));
     });
-    await expect(readPeftAdapter(dora, { model })).rejects.toThrow(/lora_magnitude_vector" is nothing that aflora/);
+    await expect(readPeftAdapter(dora, { model })).rejects.toThrow(/lora_magnitude_vector" is not supported/);
   });
 });

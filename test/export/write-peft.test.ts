@@ -98,7 +98,7 @@ describe("what PEFT has no place for", () => {
     ["full", {}, undefined, /"full" leaves no adapter/],
     ["head", {}, undefined, /"head" leaves no adapter/],
     ["vera", { rank: 64, sharing: "shape" }, undefined, /rank 64 is more than layer .*--sharing sliced/],
-    ["lora", { rank: 2 }, "lora", /--as lora is for adapters that PEFT has another form for/],
+    ["lora", { rank: 2 }, "lora", /--as lora is for adapters such as AdaLoRA's/],
   ] as const)("%s %j", async (method, options, as, message) => {
     const { base, adapter } = await tinyAdapter(model, method, options);
     const output = join(directory, "refused");

@@ -64,7 +64,7 @@ export async function killRuns({ kills, seed }: { kills: number; seed: number })
         if (killed) running.process.kill("SIGKILL");
         const { code, stderr } = await running.ended;
         if (code !== null && !existsSync(join(output, "result.json"))) throw new Error(stderr);
-        const from = /^going on after step (\d+)$/m.exec(stderr)?.[1];
+        const from = /^resuming after step (\d+)$/m.exec(stderr)?.[1];
         if (from !== undefined) {
           const lost = before - Number(from);
           assert(lost <= interval, `${lost} steps were lost, with a checkpoint every ${interval}`);

@@ -116,7 +116,7 @@ test("a model that labels texts writes no answers, and a released one neither", 
   });
   const labels = await loadFineTunedModel(output, runtime);
   expect(labels.writes).toBe(false);
-  await expect(labels.answer("x").next()).rejects.toThrow(/is for classification and writes no answers/);
+  await expect(labels.answer("x").next()).rejects.toThrow(/is for classification and does not write answers/);
   await labels.release();
   const released = await loadFineTunedModel(join(home, "run"), runtime);
   await released.answers([question]);

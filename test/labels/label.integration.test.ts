@@ -176,7 +176,7 @@ describe("a server that does not answer well", () => {
   test.each([
     [401, "check the key"],
     [404, "check --endpoint and --model"],
-    [307, "give that address"],
+    [307, "give the address that it redirects to"],
   ])("%i at the first request ends it", async (status, remedy) => {
     await expect(labelled(() => error(status, "no", { Location: "http://127.0.0.1:1/" }))).rejects.toThrow(remedy);
     expect(server!.asked).toHaveLength(1);

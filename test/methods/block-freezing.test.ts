@@ -67,7 +67,7 @@ test("a run too short for it says so; a model whose blocks are not told apart, a
     /^its own note; the run's 40 steps are too few for blocks to freeze/,
   );
   const lost = () => withBlockFreezing(ofMethod, { freezeBlocks: "linear" }, { ...model, trained: [] }, run);
-  expect(lost).toThrow("the model does not tell its blocks apart");
+  expect(lost).toThrow("the model does not distinguish its blocks");
   expect(() => schedule({ freezeBlocksMost: 2 })).toThrow('"freezeBlocksMost" goes with "freezeBlocks"');
   expect(() => schedule({ freezeBlocks: "linear", freezeBlocksMost: 4 })).toThrow("the model has 3 blocks");
 });

@@ -49,7 +49,7 @@ test("what it does not take is refused before anything is written", async () => 
   );
   expect(existsSync(output)).toBe(false);
   expect(() => registerDevice(twin)).toThrow(
-    new UserError('device "twin" is there already; give the new one another name'),
+    new UserError('device "twin" already exists; give the new one another name'),
   );
 });
 

@@ -46,6 +46,6 @@ test("help names it and its options, and errors do", async () => {
   );
   expect(existsSync(output)).toBe(false);
   expect(() => registerExportFormat(flat)).toThrow(
-    new UserError('export format "flat" is there already; give the new one another name'),
+    new UserError('export format "flat" already exists; give the new one another name'),
   );
 });

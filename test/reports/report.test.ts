@@ -303,10 +303,10 @@ describe("written to a file", () => {
     const growing = await writeRun(join(home, "growing"), makeUp(), false);
     const out = join(home, "none.html");
     await expect(writeReport([cola, rte], out)).rejects.toThrow(
-      `can't be compared, for no task was run by all: aflora on cola in ${cola}; lora on rte in ${rte}`,
+      `can't be compared, because no task was run by all: aflora on cola in ${cola}; lora on rte in ${rte}`,
     );
     await expect(writeReport([cola, growing], out)).rejects.toThrow("did not finish");
-    await expect(writeReport([cola, home], out)).rejects.toThrow("is no run folder");
+    await expect(writeReport([cola, home], out)).rejects.toThrow("is not a run folder");
     expect(await readdir(home)).not.toContain("none.html");
   });
 

@@ -85,5 +85,5 @@ test("a port that is taken, and a folder that is no run, are refused", async () 
   await expect(startWatchServer({ directory, port })).rejects.toThrow(
     `can't watch on port ${port} of 127.0.0.1 (EADDRINUSE)`,
   );
-  await expect(startWatchServer({ directory: home })).rejects.toThrow("is no run folder");
+  await expect(startWatchServer({ directory: home })).rejects.toThrow("is not a run folder");
 });

@@ -78,9 +78,9 @@ test("a run of one's own goes on where its best epoch was", async () => {
 test.each([
   [{ method: "sora" }, /the adapter in .* has method lora, not sora; leave the option out/],
   [{ rank: 8 }, /has rank 4, not 8/],
-  [{ adapter: "nowhere" }, /nowhere is no adapter folder/],
+  [{ adapter: "nowhere" }, /nowhere is not an adapter folder/],
 ])("refused, and nothing written: %j", async (more, message) => {
   const given = options("refused", { adapter: PEFT_LORA, model, ...more });
   await expect(fineTune(given)).rejects.toThrow(message);
-  await expect(loadAdapter(join(directory, "refused"))).rejects.toThrow(/is no adapter folder/);
+  await expect(loadAdapter(join(directory, "refused"))).rejects.toThrow(/is not an adapter folder/);
 });

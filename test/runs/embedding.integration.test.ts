@@ -340,7 +340,7 @@ describe("what cannot be used is refused with a sentence", () => {
       "no score",
       [{ sentence1: "a", sentence2: "b", score: "high" }],
       {},
-      /line 1: "high" is no score in column "score"/,
+      /line 1: "high" is not a score in column "score"/,
     ],
     ["dimensions above the model's", few, { dimensions: "64" }, /--dimensions 64 is more than the 32 that/],
     ["dimensions that are none", few, { dimensions: "8,x" }, /--dimensions takes whole numbers/],
@@ -348,7 +348,7 @@ describe("what cannot be used is refused with a sentence", () => {
       "a loss for other rows",
       few,
       { loss: "cosent" },
-      /--loss cosent is none for these examples, which are pairs or triplets/,
+      /--loss cosent is not for these examples, which are pairs or triplets/,
     ],
     ["a margin without one", few, { margin: 0.3 }, /--margin is for the losses triplet and contrastive/],
     [
@@ -361,7 +361,7 @@ describe("what cannot be used is refused with a sentence", () => {
       "a grade above 1",
       [{ query: "a", passage: "b", label: 3 }],
       { kind: "reranker" },
-      /"3" is no grade from 0 to 1 in column "label"; divide/,
+      /"3" is not a grade from 0 to 1 in column "label"; divide/,
     ],
     [
       "a reranker without labels",

@@ -355,7 +355,7 @@ describe("a run that was cut off", () => {
     await expect(fineTune({}, { resume: true })).rejects.toThrow(
       new UserError("which run should continue? Name its folder with --resume DIR"),
     );
-    await expect(resume(join(home, "nowhere"))).rejects.toThrow(/nowhere is no run folder/);
+    await expect(resume(join(home, "nowhere"))).rejects.toThrow(/nowhere is not a run folder/);
   });
 
   test("before its first step begins anew, but not where its checkpoints were lost", async () => {

@@ -279,7 +279,7 @@ describe("long examples", () => {
     await expect(
       fineTune({ ...QUICK, model, train, validation, maxLength: 12, output: join(home, "none") }),
     ).rejects.toThrow(
-      new UserError("of none of the 15 training examples anything is left that counts with --max-length 12; raise it"),
+      new UserError("none of the 15 training examples has anything left that counts with --max-length 12; raise it"),
     );
   });
 });
@@ -307,7 +307,7 @@ describe("what cannot be learned is refused with its line", () => {
     [[], 'no conversation in column "messages"; write a list of {"role": "user", "content": "…"}'],
     ["hello", 'no conversation in column "messages"; write a list of'],
     [["hello"], 'turn 1 has no form {"role": …, "content": …} in column "messages"'],
-    [[turn("user", [{ type: "image" }]), turn("assistant", "b")], "turn 1 has a content that is no text"],
+    [[turn("user", [{ type: "image" }]), turn("assistant", "b")], "turn 1 has content that is not text"],
   ])("%j", async (messages, said) => {
     expect(await refused({ messages })).toContain(`/bad.jsonl, line 2: ${said}`);
   });
@@ -329,7 +329,7 @@ describe("what cannot be learned is refused with its line", () => {
     expect(await refused({ messages }, model, { epochs: 1 })).toBe("trained");
     await rm(join(home, "bad"), { recursive: true });
     expect(await refused({ messages }, plain)).toMatch(
-      /^\/bad\.jsonl, line 1 is a conversation, but the model has no chat template; take one/,
+      /^\/bad\.jsonl, line 1 is a conversation, but the model has no chat template; use one/,
     );
   });
 

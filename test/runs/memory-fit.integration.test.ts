@@ -93,7 +93,7 @@ describe("a run that would not fit into memory", () => {
     expect(needed(fineTuning)).toBe(memory.optimizer + memory.activations);
     expect(notes).toEqual([
       expect.stringMatching(
-        /^micro-batches are cut to 200 tokens, because those of 400 are not expected to fit into the \d+ MB of memory that are free$/,
+        /^micro-batches are cut to 200 tokens, because those of 400 are not expected to fit into the \d+ MB of free memory$/,
       ),
     ]);
   });
@@ -104,7 +104,7 @@ describe("a run that would not fit into memory", () => {
     // The longest text.
     expect(fineTuning.tokenBudget).toBeLessThan(12);
     expect(notes[1]).toMatch(
-      /^one text of \d+ tokens is expected to take \d+ MB more memory, but 0 MB are free: the system may end the run; lower --max-length or choose a smaller model$/,
+      /^one text of \d+ tokens is expected to take \d+ MB more memory, but 0 MB is free: the system may end the run; lower --max-length or choose a smaller model$/,
     );
   });
 
@@ -135,7 +135,7 @@ test("a base in fewer bits is not read in float32 too, where that would not fit,
   expect(float32TooLarge(base)).toBeUndefined();
   expect(float32TooLarge(base, 91e6)).toBeUndefined();
   expect(float32TooLarge(base, 90e6)).toBe(
-    "the base model takes 91 MB in float32, but 90 MB of memory are free: the adapter was scored beside its int4 base alone",
+    "the base model takes 91 MB in float32, but 90 MB of memory is free: the adapter was scored only on its int4 base",
   );
 });
 

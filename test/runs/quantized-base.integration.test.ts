@@ -95,7 +95,7 @@ describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a run with
 
   test("is refused to a method that trains the base itself, before anything is written", async () => {
     await expect(run(`${base}-full`, { base, method: "full" })).rejects.toThrow(
-      new UserError(`method "full" trains the base model itself, which only --base float32 can; not ${base}`),
+      new UserError(`method "full" trains the base model itself, which needs --base float32, not ${base}`),
     );
     expect(existsSync(join(home, `${base}-full`))).toBe(false);
   });
@@ -115,7 +115,7 @@ describe("a base whose file has rounded weights alone", () => {
     );
     expect(merged.largestDifference).toBeLessThan(1e-4);
     expect(merged.notes).toEqual([
-      `${file} has its weights in Q8_0 alone: the adapter is merged into these, scaled back to float32`,
+      `${file} has its weights only in Q8_0: the adapter is merged into these, converted back to float32`,
     ]);
   });
 

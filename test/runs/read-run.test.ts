@@ -50,8 +50,8 @@ test("a run that has just begun has no records yet", async () => {
 });
 
 test("a folder that is no run, one that is not there and a file are refused", async () => {
-  await expect(readRunRecords(home)).rejects.toThrow(`${home} is no run folder: it has no config.json`);
-  await expect(readRunRecords(join(home, "nowhere"))).rejects.toThrow("is no run folder");
+  await expect(readRunRecords(home)).rejects.toThrow(`${home} is not a run folder: it has no config.json`);
+  await expect(readRunRecords(join(home, "nowhere"))).rejects.toThrow("is not a run folder");
   await writeFile(join(home, "file"), "");
   await expect(readRunRecords(join(home, "file"))).rejects.toThrow(UserError);
 });

@@ -68,11 +68,11 @@ test("the paper's recipe of GSM8K: what is given wins, and what is saved comes b
 test.each<[Record<string, string>, string]>([
   [
     { task: "gsm8k", data: "gsm8k", preset: "paper", method: "lora" },
-    '--preset paper: nothing is published of gsm8k with method "lora", but of cola, sst2,',
+    '--preset paper: no settings are published for gsm8k with method "lora", only for cola, sst2,',
   ],
   [
     { train: "own.csv", preset: "paper", method: "full" },
-    "--preset paper: nothing is published of examples of your own",
+    "--preset paper: no settings are published for examples of your own",
   ],
   [{ train: "own.csv", data: "glue" }, 'option "data" goes with "task", which is not given; leave it out'],
   [{ task: "cola" }, 'where are the files of task "cola"? Give their folder with --data DIR'],

@@ -196,12 +196,12 @@ describe("OpenAI's own client", () => {
       400,
       /temperature: it must be a number/,
     ],
-    ["several answers", { model: "answers", messages: ask("x"), n: 3 }, 400, /n: one answer a request/],
+    ["several answers", { model: "answers", messages: ask("x"), n: 3 }, 400, /n: only one answer per request/],
     [
       "tools for a model that knows of none",
       { model: "answers", messages: ask("x"), tools: TOOLS },
       400,
-      /takes no tools/,
+      /does not support tools/,
     ],
     [
       "a call that is forced",

@@ -61,7 +61,7 @@ test("is written as static files with the model, into a new folder alone", async
     /^\/\*\n {2}Cross-Origin-Opener-Policy: same-origin\n/,
   );
   expect((await stat(join(site, "models/all-MiniLM-L6-v2/model.safetensors"))).size).toBeGreaterThan(4e7);
-  await expect(writePage(site, { page })).rejects.toThrow(/site is there already; name a new folder/);
+  await expect(writePage(site, { page })).rejects.toThrow(/site already exists; name a new folder/);
 });
 
 test("a page that was not built is named", async () => {

@@ -128,11 +128,11 @@ describe("trials", () => {
     const output = join(folder, "other-layout");
     await mkdir(join(output, "rte", "lora-s1"), { recursive: true });
     await expect(compare(given(), output)).rejects.toThrow(
-      `${output} holds something else than a study, or one of another layout; choose another --output`,
+      `${output} holds something other than a study, or a study of another layout; choose another --output`,
     );
     await mkdir(join(output, "trials"));
     await writeFile(join(output, "study.json"), JSON.stringify({ title: "no format" }));
-    await expect(compare(given(), output)).rejects.toThrow(/or one of another layout/);
+    await expect(compare(given(), output)).rejects.toThrow(/or a study of another layout/);
   });
 });
 
@@ -387,7 +387,7 @@ describe("bad input: one sentence, exit code 2, nothing written", () => {
     [
       "search and preset",
       () => ["compare", "--methods", "lora", "--search", "--preset", "paper", ...flags()],
-      /leave one of both out/,
+      /leave one of them out/,
     ],
   ])("%s", async (_, args, message) => {
     const output = join(folder, "bad");

@@ -267,7 +267,7 @@ describe.skipIf(noValkey !== undefined)(
       await queue.add({ ...trial, id: "../kept" });
       const directory = join(folder, "work-named");
       const one = worker(server.url, directory);
-      await one.says(/what the queue holds is no trial: its id is malformed/);
+      await one.says(/the queue holds something that is not a trial: its id is malformed/);
       await queue.add({ ...trial, id: "0123456789ab" });
       const { code, stderr } = await one.ended;
       expect(stderr).toMatch(/error: trial 0123456789ab \(rank 2\) has another name in this version/);
@@ -288,7 +288,7 @@ describe.skipIf(noValkey !== undefined)(
       expect(seed).toBe(9);
       await queue.add(trial);
       const { code, stderr } = await worker(server.url, join(folder, "work-c")).ended;
-      expect(stderr).toMatch(/error: the data of trial [0-9a-f]{12} \(rank 2\) are others on this machine/);
+      expect(stderr).toMatch(/error: the data of trial [0-9a-f]{12} \(rank 2\) differ on this machine/);
       expect(code).toBe(2);
       expect(await queue.has(trial)).toBe(true);
       expect((await queue.counts()).waiting).toBe(1);
@@ -361,13 +361,13 @@ test("a packed run is unpacked whole; what is none, or would write elsewhere, is
   expect(await readFile(join(to, "adapter/adapter.safetensors"), "utf8")).toBe("weights");
   expect(await readFile(join(to, "scores.jsonl"), "utf8")).toBe("scores");
   expect(existsSync(join(to, "secret.txt"))).toBe(false);
-  await expect(unpackRun(Buffer.from("nothing"), to)).rejects.toThrow(/no packed run/);
+  await expect(unpackRun(Buffer.from("nothing"), to)).rejects.toThrow(/not a packed run/);
   const { gzipSync } = await import("node:zlib");
   for (const list of [[{ name: "../evil.json", size: 0 }], []]) {
     const names = Buffer.from(JSON.stringify(list));
     const length = Buffer.alloc(4);
     length.writeUInt32LE(names.length);
-    await expect(unpackRun(gzipSync(Buffer.concat([length, names])), to)).rejects.toThrow(/no packed run/);
+    await expect(unpackRun(gzipSync(Buffer.concat([length, names])), to)).rejects.toThrow(/not a packed run/);
   }
   expect(existsSync(join(to, "config.json"))).toBe(true);
   expect(existsSync(join(folder, "evil.json"))).toBe(false);

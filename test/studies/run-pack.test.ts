@@ -45,7 +45,7 @@ it.each([
     { name: "config.json", size: 2 },
     { name, size: 2 },
   ];
-  await expect(unpackRun(packOf(files, Buffer.from("{}{}")), to)).rejects.toThrow(/no packed run/);
+  await expect(unpackRun(packOf(files, Buffer.from("{}{}")), to)).rejects.toThrow(/not a packed run/);
   expect(await readdir(home, { recursive: true })).toEqual([]);
   expect(existsSync(ABSOLUTE)).toBe(false);
 });
@@ -60,7 +60,7 @@ it.each([
   ["nothing", gzipSync(Buffer.alloc(0))],
 ])("a pack that names %s is refused, and what was there stays", async (_, pack) => {
   await unpackRun(packOf([{ name: "config.json", size: 2 }], Buffer.from("{}")), to);
-  await expect(unpackRun(pack, to)).rejects.toThrow(/no packed run/);
+  await expect(unpackRun(pack, to)).rejects.toThrow(/not a packed run/);
   expect(await readdir(join(home, "queue"))).toEqual(["run"]);
   expect(await readFile(join(to, "config.json"), "utf8")).toBe("{}");
 });

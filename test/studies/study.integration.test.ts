@@ -120,7 +120,7 @@ describe("factors", () => {
       "unknown condition",
       "beta1",
       { values: [1], when: { methd: "lora" } },
-      /"methd", which is no option; did you mean "method"/,
+      /"methd", which is not an option; did you mean "method"/,
     ],
     [
       "unknown option of a choice",

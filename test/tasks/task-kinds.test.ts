@@ -42,7 +42,7 @@ describe("the registry", () => {
   test("a name that is taken is refused, and a metric that would get a second direction", () => {
     const named = (name: string, metrics: TaskKind["metrics"]): TaskKind => ({ ...ordinalRegression, name, metrics });
     expect(() => registerTaskKind(named("multi-label", {}))).toThrow(
-      new UserError('task kind "multi-label" is there already; give the new one another name'),
+      new UserError('task kind "multi-label" already exists; give the new one another name'),
     );
     const accuracy = { higherIsBetter: false, compute: () => 0 };
     expect(() => registerTaskKind(named("upside-down", { accuracy }))).toThrow(

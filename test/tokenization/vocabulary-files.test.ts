@@ -76,9 +76,9 @@ describe("tokenizers without tokenizer.json", () => {
     expect(await build({ "config.json": "{}" })).toBeUndefined();
     await expect(build({ "vocab.json": "{}" })).rejects.toThrow(/no merges\.txt/);
     await expect(build({ "vocab.json": "{", "merges.txt": "" })).rejects.toThrow(/vocab\.json is not valid JSON/);
-    await expect(build({ "spm.model": "no model" })).rejects.toThrow(/spm\.model is .*no SentencePiece model/);
+    await expect(build({ "spm.model": "no model" })).rejects.toThrow(/spm\.model is .*not a SentencePiece model/);
     await expect(build({ "spm.model": new Uint8Array() })).rejects.toThrow(UserError);
     const bpe = new Uint8Array([10, 3, 10, 1, 97, 18, 2, 24, 2]);
-    await expect(build({ "spm.model": bpe })).rejects.toThrow(/not of the unigram kind/);
+    await expect(build({ "spm.model": bpe })).rejects.toThrow(/not a unigram model/);
   });
 });

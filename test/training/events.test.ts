@@ -105,7 +105,7 @@ test("the end holds what the run came to, and notes stand before it", async () =
   const events = await collect(smallEvents(base, lora, { settings }).events);
   const [first, second, end] = events.slice(-3);
   expect(first).toMatchObject({ kind: "note", text: expect.stringMatching(/^the validation loss did not move/) });
-  expect(second).toMatchObject({ kind: "note", text: expect.stringMatching(/^the model says the same of all/) });
+  expect(second).toMatchObject({ kind: "note", text: expect.stringMatching(/^the model predicts the same for all/) });
   const last = events.filter((event) => event.kind === "evaluation").at(-1);
   expect(end).toMatchObject({ kind: "end", aborted: false, last, best: last });
 });

@@ -199,7 +199,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     await visit.give("tickets.csv", Buffer.from([0x74, 0xff, 0x00]));
     await expect.poll(() => problem("#data-problem")).toBe("tickets.csv is not UTF-8 text; save it with that encoding");
     await visit.give("zeros.csv", Buffer.alloc(100));
-    await expect.poll(() => problem("#data-problem")).toBe("zeros.csv is no text; save it as CSV, TSV or JSONL");
+    await expect.poll(() => problem("#data-problem")).toBe("zeros.csv is not text; save it as CSV, TSV or JSONL");
     await visit.give("rows.csv", "text,label\nfine,good\nbad,awful,really\n");
     await expect.poll(() => problem("#data-problem")).toMatch(/^rows\.csv, line 3: 3 fields, too many/);
     const script = "<img src=x onerror=alert(1)>";
@@ -252,9 +252,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     await lookUp("no/model");
     await expect.poll(() => problem("#model-problem")).toContain("no/model has no config.json");
     await lookUp("not/public");
-    await expect
-      .poll(() => problem("#model-problem"))
-      .toContain("There is no model not/public for everyone to read on the hub");
+    await expect.poll(() => problem("#model-problem")).toContain("There is no public model not/public on the hub");
     await lookUp("llm/large");
     await expect
       .poll(() => problem("#model-problem"))

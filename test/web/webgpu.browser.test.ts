@@ -61,7 +61,7 @@ test.skipIf(!installedChromium)(
       }
       expect(only).toEqual({ device: "cpu", note: "WebGPU cannot be used in this browser: the device is lost" });
       expect(answer.lost).toMatch(
-        /^device "webgpu" went away while it computed: .*; the run continues from what it saved last$/,
+        /^device "webgpu" was lost during the computation: .*; resume the run from its last checkpoint$/,
       );
     } finally {
       await browser.close();

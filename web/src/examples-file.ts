@@ -45,7 +45,7 @@ export async function readExamples(file: Blob, name: string): Promise<{ text: st
     );
   }
   const text = decodeText(new Uint8Array(await file.arrayBuffer()), name);
-  if (text.includes("\0")) throw new UserError(`${name} is no text; save it as CSV, TSV or JSONL`);
+  if (text.includes("\0")) throw new UserError(`${name} is not text; save it as CSV, TSV or JSONL`);
   return { text, table: parseTable(text, name, format) };
 }
 

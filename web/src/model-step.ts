@@ -75,7 +75,7 @@ function fromDisk(files: readonly File[]): ModelChoice {
   if (!name) return { from: "disk", name: first!.name, files: { [first!.name]: first! } };
   const inFolder = files.map((file) => [file.webkitRelativePath.slice(name.length + 1), file] as const);
   const read = inFolder.filter(([path]) => /\.(json|txt|model|jinja|safetensors|gguf)$/.test(path));
-  if (read.length === 0) throw new UserError(`${name} is no model's folder: it has no config.json`);
+  if (read.length === 0) throw new UserError(`${name} is not a model folder: it has no config.json`);
   return { from: "disk", name, files: Object.fromEntries(read) };
 }
 

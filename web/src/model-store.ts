@@ -141,7 +141,7 @@ async function ask(name: string, url: string): Promise<Response> {
   // The hub says so of a repository that is not there as well as of one that is private.
   if (response.status === 401 || response.status === 403) {
     throw new UserError(
-      `there is no model ${name} for everyone to read on the hub; check its name, or download it and choose its folder`,
+      `there is no public model ${name} on the hub; check its name, or download it and choose its folder`,
     );
   }
   throw new UserError(`${new URL(url).host} answers ${response.status} when asked for ${name}; try again later`);

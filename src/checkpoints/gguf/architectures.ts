@@ -183,7 +183,7 @@ export function architectureOf({ location, metadata }: Pick<Gguf, "location" | "
 export async function configOf(file: Gguf): Promise<Record<string, unknown>> {
   const { location, metadata, tensors } = file;
   const type = metadata.get("general.type") ?? "model";
-  if (type !== "model") throw new UserError(`${location} is no model but of type "${String(type).slice(0, 60)}"`);
+  if (type !== "model") throw new UserError(`${location} holds a "${String(type).slice(0, 60)}", not a model`);
   const { name, modelTypes, className, config } = architectureOf(file);
   const own = [...metadata].filter(([key]) => key.startsWith(`${name}.`));
   const settings = Object.fromEntries(own.map(([key, value]) => [key.slice(name.length + 1), value]));
@@ -221,7 +221,7 @@ function llamaConfig(settings: Settings, { location }: Pick<Gguf, "location">, o
   const turned = settings["rope.dimension_count"] ?? headSize;
   if (turned !== headSize) {
     throw new UserError(
-      `${location} is not supported: positions turn ${turned} of the ${headSize} features of a head, not all`,
+      `${location} is not supported: rotary positions apply to ${turned} of the ${headSize} features of a head, not to all`,
     );
   }
   const scaling = ropeScaling(settings, location);
@@ -242,7 +242,7 @@ function llamaConfig(settings: Settings, { location }: Pick<Gguf, "location">, o
 function ropeScaling(settings: Settings, location: string): Record<string, unknown> | undefined {
   const { "rope.scaling.type": type, "rope.scaling.factor": factor } = settings;
   if (type === "none") return undefined;
-  if (factor === undefined) throw new UserError(`${location} scales its positions, but names no factor`);
+  if (factor === undefined) throw new UserError(`${location} scales its positions, but does not name the factor`);
   const original = settings["rope.scaling.original_context_length"];
   return {
     rope_type: type,
@@ -282,7 +282,7 @@ async function ropeFactors(file: Gguf, settings: Settings): Promise<Record<strin
     return 1 / ((1 - kept) / factor + kept);
   });
   if (factors.every((each, i) => Math.abs(each / expected[i]! - 1) < 1e-3)) return { rope_scaling: scaling };
-  throw new UserError(`${file.location} is not supported: it scales its positions otherwise than Llama 3 does`);
+  throw new UserError(`${file.location} is not supported: it scales its positions in a way other than Llama 3's`);
 }
 
 /** What a Hugging Face checkpoint calls a module of GGUF's; undefined where it has none such. */

@@ -144,7 +144,7 @@ class Cursor {
   #numbers(type: number, what: string): NumberType {
     const known = NUMBERS[type];
     if (known) return known;
-    throw damaged(this.source, `${what} is of type ${type}, which GGUF does not know`);
+    throw damaged(this.source, `${what} has type ${type}, which GGUF does not define`);
   }
 }
 
@@ -175,13 +175,13 @@ const NUMBERS: Readonly<Record<number, NumberType>> = {
 async function parseHeader(cursor: Cursor): Promise<GgufHeader> {
   const { source } = cursor;
   if (decoder.decode(await cursor.take(4, "the first word")) !== GGUF_MAGIC) {
-    throw new UserError(`${source.location} is no GGUF file: it does not begin with "${GGUF_MAGIC}"`);
+    throw new UserError(`${source.location} is not a GGUF file: it does not begin with "${GGUF_MAGIC}"`);
   }
   const version = await cursor.uint32("the version");
   if (version !== 2 && version !== 3) {
     const why = version % 0x10000 === 0 ? "it is big-endian" : `it is of version ${version}`;
     throw new UserError(
-      `${source.location} is not supported: ${why}; versions 2 and 3, little-endian, are: convert the model again`,
+      `${source.location} is not supported: ${why}; convert the model to little-endian GGUF of version 2 or 3`,
     );
   }
   // A tensor takes its name's length, its number of axes, its type and its offset; an entry a length, a type and a byte.
@@ -196,7 +196,7 @@ async function parseHeader(cursor: Cursor): Promise<GgufHeader> {
   }
   const alignment = metadata.get("general.alignment") ?? DEFAULT_ALIGNMENT;
   if (typeof alignment !== "number" || !(alignment >= 8 && alignment <= 2 ** 16) || alignment % 8 !== 0) {
-    throw damaged(source, `"general.alignment" is ${shown(String(alignment))}, which is no multiple of 8`);
+    throw damaged(source, `"general.alignment" is ${shown(String(alignment))}, which is not a multiple of 8`);
   }
   const tensors = new Map<string, GgufEntry>();
   for (let i = 0; i < tensorCount; i++) {
@@ -220,20 +220,20 @@ async function readEntry(cursor: Cursor, name: string): Promise<GgufEntry> {
   const { source } = cursor;
   const what = `tensor "${shown(name)}"`;
   const axes = await cursor.uint32(what);
-  if (axes > MAX_AXES) throw damaged(source, `${what} has ${axes} axes, more than the ${MAX_AXES} that there can be`);
+  if (axes > MAX_AXES) throw damaged(source, `${what} has ${axes} axes, more than the limit of ${MAX_AXES}`);
   const shape: number[] = [];
   for (let axis = 0; axis < axes; axis++) shape.unshift(await cursor.uint64(what));
   const number = await cursor.uint32(what);
   const dtype = GGML_TYPE_NAMES[number];
   if (dtype === undefined || !isSupported(dtype)) {
     throw new UserError(
-      `${source.location}: ${what} is of type ${dtype ?? number}, which is not supported; ${Object.keys(GGML_TYPES).join(", ")} are: take the model in another quantisation, such as Q4_K_M or Q8_0`,
+      `${source.location}: ${what} has type ${dtype ?? number}, which is not supported (supported: ${Object.keys(GGML_TYPES).join(", ")}); use the model in another quantisation, such as Q4_K_M or Q8_0`,
     );
   }
   const { values, bytes } = GGML_TYPES[dtype];
   const row = shape.at(-1) ?? 1;
   if (row % values !== 0) {
-    throw damaged(source, `${what} of type ${dtype} has rows of ${row} numbers, which is no multiple of ${values}`);
+    throw damaged(source, `${what} of type ${dtype} has rows of ${row} numbers, which is not a multiple of ${values}`);
   }
   const begin = await cursor.uint64(what);
   return { dtype, shape, begin, end: begin + (sizeOf(shape) / values) * bytes };
@@ -258,7 +258,7 @@ function placed(
       );
     }
     if (begin < free)
-      throw damaged(source, `${what} begins at byte ${begin} of the data, before the one before it ends`);
+      throw damaged(source, `${what} begins at byte ${begin} of the data, before the previous tensor ends`);
     if (begin % alignment !== 0)
       throw damaged(source, `${what} begins at byte ${begin} of the data, which is not aligned`);
     free = end;

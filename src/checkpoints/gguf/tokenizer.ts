@@ -77,7 +77,7 @@ export function tokenizerOf(file: Gguf): GgufTokenizer {
   const model = get("model");
   if (model !== "gpt2" && model !== "llama") {
     throw new UserError(
-      `${location}: tokenizers of kind "${String(model).slice(0, 60)}" are not supported; gpt2 (byte pairs) and llama (SentencePiece) are`,
+      `${location}: tokenizers of kind "${String(model).slice(0, 60)}" are not supported (supported: gpt2 with byte pairs, llama with SentencePiece)`,
     );
   }
   const token = (name: string): string | undefined => {
@@ -138,11 +138,11 @@ function bytePairs({ location, metadata }: Gguf, tokens: readonly string[]): Kin
   const pre = String(metadata.get("tokenizer.ggml.pre") ?? "gpt-2");
   if (!Object.hasOwn(PRE_TOKENIZERS, pre)) {
     throw new UserError(
-      `${location}: texts are cut by "${pre.slice(0, 60)}", which is not supported; ${Object.keys(PRE_TOKENIZERS).join(", ")} are`,
+      `${location}: the pre-tokenizer "${pre.slice(0, 60)}" is not supported (supported: ${Object.keys(PRE_TOKENIZERS).join(", ")})`,
     );
   }
   const merges = textsOf(metadata.get("tokenizer.ggml.merges"));
-  if (!merges) throw new UserError(`${location} has no merges of its tokenizer: "tokenizer.ggml.merges" is missing`);
+  if (!merges) throw new UserError(`${location} has no tokenizer merges: "tokenizer.ggml.merges" is missing`);
   const { normalizer = null, preTokenizer = BYTES, ignoreMerges = false, addsBos = false } = PRE_TOKENIZERS[pre]!;
   return {
     normalizer,
@@ -167,7 +167,9 @@ function bytePairs({ location, metadata }: Gguf, tokens: readonly string[]): Kin
 function sentencePieces({ location, metadata }: Gguf, stored: readonly string[], unknown: string | undefined): Kind {
   const scores = numbersOf(metadata.get("tokenizer.ggml.scores"));
   if (scores?.length !== stored.length) {
-    throw new UserError(`${location} is damaged: its tokenizer has ${stored.length} pieces and not as many scores`);
+    throw new UserError(
+      `${location} is damaged: its tokenizer has ${stored.length} pieces, but another number of scores`,
+    );
   }
   const gemma = String(metadata.get("general.architecture")).startsWith("gemma");
   // Gemma's pieces of spaces alone are kept as such, and its scores are not in the order of its merges.

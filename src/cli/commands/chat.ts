@@ -52,7 +52,7 @@ export function chatCommand(): Command {
     try {
       noteBaseFormat(model.base, asked);
       if (!model.writes) {
-        throw new UserError(`the model is for ${model.kind.name} and writes no answers; ask it with aflora predict`);
+        throw new UserError(`the model is for ${model.kind.name} and does not write answers; use aflora predict`);
       }
       await talk(model, system, writing);
     } finally {

@@ -29,7 +29,7 @@ export function initCommand(): Command {
   return addExamples(command, EXAMPLES, NOTE).action(async (kind: string, folder = `my-${kind}`) => {
     const directory = resolve(folder);
     if (existsSync(directory) && (await readdir(directory)).length > 0)
-      throw new UserError(`${folder} has files already; name a new folder, as in aflora init ${kind} my-project`);
+      throw new UserError(`${folder} already has files; name a new folder, as in aflora init ${kind} my-project`);
     await mkdir(directory, { recursive: true });
     await cp(inPackage(`templates/${kind}`), directory, { recursive: true });
     for (const file of PROJECTS[kind]!) await cp(inPackage(file), join(directory, basename(file)));

@@ -94,7 +94,7 @@ export function labelCommand(): Command {
     const answers = `${given.output}.answers.jsonl`;
     if (existsSync(given.output) && !existsSync(answers)) {
       throw new UserError(
-        `${given.output} is there already and was not labelled here; give another --output, or remove it`,
+        `${given.output} already exists and was not labelled here; give another --output, or remove it`,
       );
     }
     const { instructions, model } = given;

@@ -107,7 +107,7 @@ export function mineCommand(): Command {
       const without = mined.filter((pair) => pair.negatives.length === 0).length;
       const total = mined.reduce((sum, pair) => sum + pair.negatives.length, 0);
       process.stdout.write(
-        `${counted(total, "negative")} of ${counted(mined.length, "pair")}, ${without} of them without any: ${output}\n`,
+        `${counted(total, "negative")} of ${counted(mined.length, "pair")}, ${without} of them without a negative: ${output}\n`,
       );
     } finally {
       await model.release();

@@ -109,7 +109,9 @@ async function loadModels(
   const [first, ...others] = adapters.map(({ adapter }) => adapter.description);
   const other = others.find(({ model, revision }) => model !== first!.model || revision !== first!.revision);
   if (other) {
-    throw new UserError(`the runs have different base models, ${first!.model} and ${other.model}; serve them apart`);
+    throw new UserError(
+      `the runs have different base models, ${first!.model} and ${other.model}; serve them separately`,
+    );
   }
   const { model, revision, base: trained } = first!;
   const format = options.base ?? formatToAnswer(trained);

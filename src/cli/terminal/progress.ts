@@ -59,11 +59,11 @@ export class TrainingProgress {
     this.log(
       `${config.method.name} on ${isAbsolute(base.name) ? basename(base.name) : base.name}, task ${task.name}: ${integer(task.train.length)} training and ${counted(examples, "validation example")}, ${counted(totalSteps, "step")}`,
     );
-    if (base.newWeights.length > 0) this.log(`made new: ${base.newWeights.map(({ name }) => name).join(", ")}`);
+    if (base.newWeights.length > 0) this.log(`new weights: ${base.newWeights.map(({ name }) => name).join(", ")}`);
     if (base.unused.length > 0) {
       const shown = base.unused.slice(0, 3).join(", ");
       const others = base.unused.length - 3;
-      this.log(`not used: ${shown}${others > 0 ? ` and ${counted(others, "more tensor")}` : ""}`);
+      this.log(`unused weights: ${shown}${others > 0 ? ` and ${counted(others, "more tensor")}` : ""}`);
     }
     for (const line of sampleLines(start.sample ?? [])) this.log(line);
     const { total, weights, optimizer, activations, hiddenStates } = start.memory;
@@ -72,7 +72,7 @@ export class TrainingProgress {
       `memory: about ${bytes(total)} expected, of it weights ${bytes(weights)}, optimizer ${bytes(optimizer)}, activations ${bytes(activations)}${kept}`,
     );
     for (const note of start.notes) this.note(note);
-    if (stepsDone > 0) this.log(`going on after step ${stepsDone}`);
+    if (stepsDone > 0) this.log(`resuming after step ${stepsDone}`);
     this.#show();
   }
 

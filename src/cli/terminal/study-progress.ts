@@ -24,7 +24,7 @@ export class StudyProgressLines implements StudyProgress {
   }
 
   onFailure(directory: string, reason: string): void {
-    this.log(`${directory} failed: ${reason}; going on with the others`);
+    this.log(`${directory} failed: ${reason}; continuing with the others`);
   }
 
   onNote(note: string): void {

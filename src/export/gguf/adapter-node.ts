@@ -103,7 +103,7 @@ export async function readGgufAdapter(
   const [type, name, alpha] = ["adapter.type", "general.architecture", "adapter.lora.alpha"].map((key) =>
     metadata.get(key),
   );
-  if (type !== ADAPTER_TYPE || typeof alpha !== "number") throw new UserError(`${path} is no LoRA adapter in GGUF`);
+  if (type !== ADAPTER_TYPE || typeof alpha !== "number") throw new UserError(`${path} is not a LoRA adapter in GGUF`);
   if (name !== architecture.name) {
     throw new UserError(`${path} is an adapter for models of architecture "${name}", not "${architecture.name}"`);
   }

@@ -49,7 +49,7 @@ export async function writeOnnxFolder(
 ): Promise<void> {
   const { own, encoder } = onnxNames(base);
   if (encoder && !isPretrained(base.head)) {
-    throw new UserError("an encoder-decoder that writes no texts cannot be written as ONNX; use --format merged");
+    throw new UserError("an encoder-decoder that does not write texts cannot be exported as ONNX; use --format merged");
   }
   // A language model goes on beyond the length of what it was taught.
   const maxLength = isPretrained(base.head)
@@ -243,9 +243,9 @@ const [{ summary_text }] = await write("A long text.", { max_new_tokens: 100 });
 console.log(summary_text);
 \`\`\`
 
-A prefix that the model was trained with is in config.json, and the pipeline puts it there. Transformers.js searches with no
-beams: what it writes is what \`aflora predict --num-beams 1\` writes. Give it one text at a time: of several it writes on behind
-an answer's end until all have ended.`;
+A prefix that the model was trained with is in config.json, and the pipeline puts it there. Transformers.js has no beam
+search: it writes what \`aflora predict --num-beams 1\` writes. Give it one text at a time: of several, it continues each answer
+until all have ended.`;
 }
 
 /** Transformers.js's names of ways of pooling. */

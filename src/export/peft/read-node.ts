@@ -88,7 +88,7 @@ export async function readPeftAdapter(
   const headNames = [...trace.weights.values()].filter(({ part }) => part === "head").map((weight) => weight.name);
   const parts = sortTensors(source, base, name, trace.modules, headNames, { ...reading, parts: reading.parts(own) });
   if (parts.layers.size === 0)
-    throw new UserError(`${source.location} adapts no layer; it holds a head alone, or nothing`);
+    throw new UserError(`${source.location} adapts no layer: it holds only a head, or nothing`);
   const translated = reading.read(own, adapterOf(parts, source, name));
   const head = [...parts.head].map(([weight, stored]) => {
     checkShape(source, stored, trace.weights.get(weight)!.shape as number[], name);
@@ -123,7 +123,7 @@ async function readConfig(directory: string): Promise<PeftConfig> {
   const path = join(directory, PEFT_CONFIG);
   const raw = await readJsonFile(path);
   if (raw === undefined)
-    throw new UserError(`${directory} is no adapter of Hugging Face PEFT: it has no ${PEFT_CONFIG}`);
+    throw new UserError(`${directory} is not an adapter of Hugging Face PEFT: it has no ${PEFT_CONFIG}`);
   const config = checked(common, raw, path);
   const methods = METHODS.all.filter(({ peft }) => peft?.read);
   const method = methods.find(({ peft }) => peft!.read!.type === config.peft_type);
@@ -190,7 +190,7 @@ function sortTensors(
     if (headNames.includes(name)) sorted.head.set(name, stored);
     else if (shared?.includes(name)) sorted.shared.set(name, stored);
     else if (layer === undefined) {
-      throw new UserError(`${source.location}: tensor "${stored}" is nothing that aflora can compute`);
+      throw new UserError(`${source.location}: tensor "${stored}" is not supported`);
     } else {
       const module = moduleOf.get(layer);
       if (!module) {

@@ -67,13 +67,13 @@ function formOf(
   const own = definition.peft?.write?.(options, layers, parameters);
   if (as !== undefined && !own) {
     throw new UserError(
-      `--as ${as} is for adapters that PEFT has another form for, as it has for AdaLoRA's; an adapter of method "${definition.name}" has one form at most`,
+      `--as ${as} is for adapters such as AdaLoRA's, which PEFT can store in two forms; an adapter of method "${definition.name}" has one form at most`,
     );
   }
   const form = as === undefined && own ? own : loraForm(adaptation, layers, parameters);
   if (form) return form;
   throw new UserError(
-    `method "${definition.name}" leaves no adapter that Hugging Face PEFT knows; use --format merged or --format onnx`,
+    `method "${definition.name}" does not make an adapter that Hugging Face PEFT knows; use --format merged or --format onnx`,
   );
 }
 

@@ -64,7 +64,7 @@ export async function readNpy(path: string): Promise<Float32Array[]> {
   const start = Buffer.from(await source.read(0, NPY_HEADER * 8));
   const refuse = (what: string): UserError =>
     new UserError(`${path} ${what}; give a file that aflora embed --output FILE.npy wrote`);
-  if (start.toString("latin1", 0, 6) !== NPY_MAGIC.slice(0, 6) || start[6] !== 1) throw refuse("is no NumPy file");
+  if (start.toString("latin1", 0, 6) !== NPY_MAGIC.slice(0, 6) || start[6] !== 1) throw refuse("is not a NumPy file");
   const begin = 10 + start.readUInt16LE(8);
   const about = start.toString("latin1", 10, begin);
   const [, rows, width] = /'shape': \((\d+), (\d+)\)/.exec(about)?.map(Number) ?? [];

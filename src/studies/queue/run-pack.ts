@@ -119,7 +119,7 @@ class Unpacked {
 }
 
 function refuse(): never {
-  throw new UserError("what the queue's server holds as a result is no packed run; is it another program's server?");
+  throw new UserError("a result on the queue's server is not a packed run; does another program use that server?");
 }
 
 function parsed(text: string): unknown {

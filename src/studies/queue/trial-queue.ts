@@ -35,7 +35,9 @@ export function parseQueuedTrial(data: unknown): QueuedTrial {
   const parsed = trialSchema.safeParse(data);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw new UserError(`what the queue holds is no trial: its ${issue!.path.join(".") || "data"} is malformed`);
+  throw new UserError(
+    `the queue holds something that is not a trial: its ${issue!.path.join(".") || "data"} is malformed`,
+  );
 }
 
 /** How a trial ended on some worker; the run itself lies beside it. */
@@ -271,7 +273,7 @@ function unreachable({ message }: Error, address: string): UserError {
     );
   }
   if (/Protocol error|unexpected/i.test(message)) {
-    return new UserError(`what answers at ${address} is no Valkey or Redis server; check the address`);
+    return new UserError(`the server at ${address} is neither Valkey nor Redis; check the address`);
   }
   return new UserError(`no Valkey or Redis server answers at ${address} (${message}); start one, or check the address`);
 }

@@ -143,7 +143,7 @@ export async function work({
     try {
       const accepted = await queue.accept(trial.id, token, handedIn.end, handedIn.packed);
       onNote?.(
-        `${trial.id}: ${accepted ? told(handedIn.end) : "result refused, for another worker has taken the trial since"}`,
+        `${trial.id}: ${accepted ? told(handedIn.end) : "result refused: another worker has taken the trial since"}`,
       );
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
@@ -232,7 +232,7 @@ async function refuseOtherCopies(trial: QueuedTrial, compute: Readonly<Record<st
   for (const [part, called] of Object.entries(PARTS) as [keyof TrialIdentity, string][]) {
     if (JSON.stringify(own[part]) === JSON.stringify(trial.identity[part])) continue;
     throw new UserError(
-      `${called} of trial ${trial.id} (${trial.label}) are others on this machine than where the study was planned; put the same here, or let other workers take it`,
+      `${called} of trial ${trial.id} (${trial.label}) differ on this machine from where the study was planned; copy the same here, or let other workers take it`,
     );
   }
   if (trial.id !== trialId(own)) {

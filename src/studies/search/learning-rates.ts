@@ -48,7 +48,7 @@ function checkOpen({ options, factors }: Study): void {
   if (given === undefined) return;
   throw new UserError(
     given === "preset"
-      ? "a search for learning rates looks for what preset gives; leave one of both out"
+      ? "a search for learning rates finds what preset gives; leave one of them out"
       : `a search for learning rates chooses ${given} itself; leave it out`,
   );
 }
@@ -57,7 +57,7 @@ function checkOpen({ options, factors }: Study): void {
 function checkApart({ holdOut }: Study, configurations: readonly Configuration[]): void {
   if (holdOut > 0 || !configurations.some(({ holdsOut }) => holdsOut)) return;
   throw new UserError(
-    "a search for learning rates splits the training examples, so that it needs others to compare on: give --validation FILE, or a data set with a validation split",
+    "a search for learning rates splits the training examples, so it needs others to compare on: give --validation FILE, or a data set with a validation split",
   );
 }
 

@@ -131,7 +131,7 @@ export const embedding: TaskKind<EmbeddedText, typeof options> = {
     const loss = given.loss ?? (rows === "labelled" ? "contrastive" : fitting[0]!);
     if (!fitting.includes(loss)) {
       throw new UserError(
-        `--loss ${loss} is none for these examples, which are ${NAMES_OF_ROWS[rows]}; ${fitting.join(" and ")} ${fitting.length > 1 ? "are" : "is"}`,
+        `--loss ${loss} is not for these examples, which are ${NAMES_OF_ROWS[rows]}; use ${fitting.join(" or ")}`,
       );
     }
     if (loss === "triplet" && !train.some(({ texts = [] }) => texts.length > 1)) {
@@ -157,7 +157,7 @@ export const embedding: TaskKind<EmbeddedText, typeof options> = {
     const same = identicalPairs(examples);
     if (same === 0) return [];
     return [
-      `${same} of ${examples.length} examples have a second text that equals the first; they are kept, and teach nothing of each other`,
+      `${same} of ${examples.length} examples have a second text that equals the first; they are kept, but teach nothing`,
     ];
   },
 

@@ -83,7 +83,7 @@ function findColumns(table: Table, named: Partial<Columns>) {
 function gradeOf(cell: Cell): number {
   const grade = numberOf(cell);
   if (grade >= 0 && grade <= 1) return grade;
-  throw cellError(cell, `"${cell.value ?? ""}" is no grade from 0 to 1`, "; divide grades by the highest");
+  throw cellError(cell, `"${cell.value ?? ""}" is not a grade from 0 to 1`, "; divide grades by the highest");
 }
 
 /** Those that say something of such examples; the first picks the best epoch. */

@@ -120,7 +120,7 @@ describe("a GGUF file as a model", () => {
     await expect(modelFiles(directory)).rejects.toThrow(/several GGUF files; give one of them: one.gguf, two.gguf/);
     expect(await readFolderConfig(join(directory, "two.gguf"))).toMatchObject({ model_type: "qwen2" });
     await writeFile(join(directory, "model.safetensors"), "");
-    await expect(modelFiles(join(directory, "model.safetensors"))).rejects.toThrow(/is a file, but no GGUF file/);
+    await expect(modelFiles(join(directory, "model.safetensors"))).rejects.toThrow(/is a file, but not a GGUF file/);
   });
 
   /** The small Llama's file with one text in it in place of another, of the same length. */
@@ -181,12 +181,12 @@ describe("a GGUF file as a model", () => {
       "tokenizer.ggml.tokenx",
       /has no tokenizer: "tokenizer.ggml.tokens" is missing/,
     ],
-    ["merges", "tokenizer.ggml.merges", "tokenizer.ggml.mergex", /has no merges of its tokenizer/],
+    ["merges", "tokenizer.ggml.merges", "tokenizer.ggml.mergex", /has no tokenizer merges/],
     [
       "a known way to cut texts",
       "llama-bpe",
       "llama-xyz",
-      /texts are cut by "llama-xyz", which is not supported; gpt-2, smollm/,
+      /the pre-tokenizer "llama-xyz" is not supported \(supported: gpt-2, smollm/,
     ],
     ["a known kind of tokenizer", "gpt2", "gptx", /tokenizers of kind "gptx" are not supported/],
   ])("is refused where its tokenizer has not %s", async (_, text, by, message) => {

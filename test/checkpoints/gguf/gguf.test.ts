@@ -110,8 +110,12 @@ describe("a GGUF file", () => {
   });
 
   const lies: [what: string, bytes: () => Uint8Array, message: RegExp][] = [
-    ["is something else", () => changed((view) => view.setUint8(0, 0x50)), /is no GGUF file/],
-    ["is of another version", () => changed((view) => view.setUint32(4, 1, true)), /is of version 1; versions 2 and 3/],
+    ["is something else", () => changed((view) => view.setUint8(0, 0x50)), /is not a GGUF file/],
+    [
+      "is of another version",
+      () => changed((view) => view.setUint32(4, 1, true)),
+      /is of version 1; convert the model/,
+    ],
     ["is big-endian", () => changed((view) => view.setUint32(4, 3, false)), /it is big-endian/],
     [
       "claims a billion billion tensors",
@@ -141,7 +145,7 @@ describe("a GGUF file", () => {
     [
       "has a value of an unknown type",
       () => changed((view) => view.setUint32(placeOf("test.int64").end, 77, true)),
-      /"test.int64" is of type 77/,
+      /"test.int64" has type 77/,
     ],
     [
       "has a key twice",
@@ -151,12 +155,12 @@ describe("a GGUF file", () => {
     [
       "has a tensor of a type that is not supported",
       () => changed((view) => view.setUint32(placeOf("Q8_0").end + 4 + 16, 20, true)),
-      /model\.gguf: tensor "Q8_0" is of type IQ4_NL, which is not supported; F32, .* are: take the model/,
+      /model\.gguf: tensor "Q8_0" has type IQ4_NL, which is not supported \(supported: F32, .*\); use the model/,
     ],
     [
       "has a tensor of a type that nobody knows",
       () => changed((view) => view.setUint32(placeOf("Q8_0").end + 4 + 16, 5000, true)),
-      /is of type 5000, which is not supported/,
+      /has type 5000, which is not supported/,
     ],
     [
       "has a tensor larger than the file",
@@ -171,12 +175,12 @@ describe("a GGUF file", () => {
     [
       "has rows that are no whole blocks",
       () => changed((view) => view.setBigUint64(placeOf("Q8_0").end + 4, 63n, true)),
-      /has rows of 63 numbers, which is no multiple of 32/,
+      /has rows of 63 numbers, which is not a multiple of 32/,
     ],
     [
       "has tensors over each other",
       () => changed((view) => view.setBigUint64(placeOf("Q8_0").end + 4 + 20, 0n, true)),
-      /begins at byte 0 of the data, before the one before it ends/,
+      /begins at byte 0 of the data, before the previous tensor ends/,
     ],
   ];
   it.each(lies)("is refused where it %s", async (_, bytes, message) => {

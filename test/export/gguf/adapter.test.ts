@@ -121,7 +121,7 @@ describe("an adapter in GGUF", () => {
     await expect(readGgufAdapter(path, other, adapter.description)).rejects.toThrow(
       /for models of architecture "llama", not "qwen2"/,
     );
-    await expect(readGgufAdapter(LLAMA, base, adapter.description)).rejects.toThrow(/is no LoRA adapter in GGUF/);
+    await expect(readGgufAdapter(LLAMA, base, adapter.description)).rejects.toThrow(/is not a LoRA adapter in GGUF/);
   });
 
   it("rows go from one order to the other and back", () => {

@@ -177,7 +177,7 @@ describe("mine", () => {
     const { stdout, code } = await run(
       "mine --run run --train pairs.jsonl --negatives 2 --range 1-20 --duplicate 2 --output hard.jsonl --threads 1",
     );
-    expect(stdout).toMatch(/^\d+ negatives of 30 pairs, \d+ of them without any: hard\.jsonl\n$/);
+    expect(stdout).toMatch(/^\d+ negatives of 30 pairs, \d+ of them without a negative: hard\.jsonl\n$/);
     expect(code).toBe(0);
     const rows = (await readFile(at("hard.jsonl"), "utf8"))
       .trimEnd()
@@ -229,7 +229,7 @@ test.each([
     "a corpus with repeated ids",
     '{"_id":"a","text":"one"}\n{"_id":"a","text":"two"}\n',
     undefined,
-    /bad\.jsonl, line 2: the id "a" is that of .*bad\.jsonl, line 1 too; ids must differ/,
+    /bad\.jsonl, line 2: the id "a" is also that of .*bad\.jsonl, line 1; ids must be unique/,
   ],
   ["an empty id", '{"_id":"","text":"one"}\n', undefined, /line 1: no id in column "_id"/],
   [
@@ -244,7 +244,7 @@ test.each([
     "q99\td1\t1",
     /the id "q99" in column "query-id" is none of queries\.jsonl/,
   ],
-  ["nothing relevant", undefined, "q0\td1\t0", /says of no text that it answers a query/],
+  ["nothing relevant", undefined, "q0\td1\t0", /marks no text as relevant to a query/],
 ])("%s: one sentence", async (_what, corpusText, qrel, message) => {
   if (corpusText) await writeFile(at("bad.jsonl"), corpusText);
   if (qrel) await writeFile(at("bad.tsv"), `query-id\tcorpus-id\tscore\n${qrel}\n`);
@@ -258,10 +258,10 @@ test.each([
 
 test.each([
   ["evaluate --run run --corpus corpus.jsonl", /a corpus is searched with all three/],
-  ["embed --run reranker late", /is for reranker and embeds no texts/],
+  ["embed --run reranker late", /is for reranker and does not embed texts/],
   ["embed --run run --output vectors.txt late", /vectors\.txt: its name must end in \.jsonl, \.npy, \.parquet/],
   ["embed --run run --dimensions 99 late", /has 32 dimensions, which cannot be cut to 99/],
-  ["search --run run --corpus corpus.jsonl --vectors pairs.jsonl late", /pairs\.jsonl is no NumPy file/],
+  ["search --run run --corpus corpus.jsonl --vectors pairs.jsonl late", /pairs\.jsonl is not a NumPy file/],
   ["mine --run run --train pairs.jsonl --range 5 --output x.jsonl", /--range takes two ranks, such as 5-100/],
 ])("%s is refused", async (command, message) => {
   const { code, stderr } = await run(`${command} --threads 1`);
