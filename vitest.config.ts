@@ -1,5 +1,8 @@
 import { defineConfig } from "vitest/config";
 
+// As in a user's shell: `npm test` leaves what would make the command's hints say `npx aflora`.
+delete process.env.npm_command;
+
 /** Tests by how they run; a file's name or folder says which of them it belongs to. */
 const project = (
   name: string,
@@ -14,12 +17,14 @@ const globalSetup = "./test/support/build.ts";
 export default defineConfig({
   test: {
     projects: [
-      // Files share a process, which reads the sources once; what registers something is tried among the integration tests.
+      // Files of these two share a process, which reads the sources once.
       project("unit", "test/**/*.test.ts", {
-        exclude: ["test/**/*.{integration,browser,endurance}.test.ts", "test/docs/**"],
+        exclude: ["test/**/*.{integration,alone,browser,endurance}.test.ts", "test/docs/**"],
         isolate: false,
       }),
-      project("integration", "test/**/*.integration.test.ts", { globalSetup }),
+      project("integration", "test/**/*.integration.test.ts", { globalSetup, isolate: false }),
+      // Each file has a process to itself: it registers something there, or measures its memory.
+      project("alone", "test/**/*.alone.test.ts", { globalSetup }),
       project("browser", "test/**/*.browser.test.ts", { globalSetup: [globalSetup, "./test/web/build-page.ts"] }),
       project("endurance", "test/**/*.endurance.test.ts", { globalSetup }),
       project("docs", "test/docs/*.test.ts", {

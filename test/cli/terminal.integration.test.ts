@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readRunRecords } from "../../src/runs/read-run.ts";
-import { AFLORA, environment } from "../support/aflora.ts";
+import { AFLORA } from "../support/aflora.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 import { Screen } from "./screen.ts";
 
@@ -28,7 +28,7 @@ const shown = (columns: number, flags: string): Promise<Screen> =>
 /** The same after any command. */
 async function shownOf(columns: number, given: string): Promise<Screen> {
   const command = `stty cols ${columns} rows 50; ${AFLORA.join(" ")} ${given}`;
-  const options = { cwd: home, env: environment() };
+  const options = { cwd: home };
   const { stdout } = await promisify(execFile)("/usr/bin/script", ["-qec", command, "/dev/null"], options);
   return new Screen(columns).write(stdout);
 }

@@ -1,7 +1,6 @@
 import { cp, readFile, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, inject, onTestFinished, test } from "vitest";
-import { environment } from "../support/aflora.ts";
 import { LOADER, ran, typeChecks } from "./project.ts";
 import { TIMEOUT } from "./walk.ts";
 
@@ -26,7 +25,7 @@ test.each([
     expect(await readFile(join(folder, ".yarnrc.yml"), "utf8")).toContain("nodeLinker: node-modules");
 
     await cp(join(project, "SmolLM2-135M-Instruct"), join(folder, "model"), { recursive: true });
-    const env = { ...environment(), MODEL: "model" };
+    const env = { ...process.env, MODEL: "model" };
     const run = (file: string) => ran(process.execPath, ["--import", LOADER, file], folder, env);
     expect(await run("train.ts")).toMatch(trained);
     expect(await run("predict.ts")).toMatch(predicted);

@@ -2,7 +2,6 @@ import { execFile } from "node:child_process";
 import { cp, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { environment } from "../support/aflora.ts";
 import { rewritings, writeTinyEncoderDecoder } from "../support/synthetic-rewriting.ts";
 import { chats, questions, writeJsonl, writeTinyLanguageModel } from "../support/tiny-language-model.ts";
 import { ROOT } from "./pages.ts";
@@ -11,7 +10,7 @@ const execute = promisify(execFile);
 const module = (path: string): string => join(ROOT, "node_modules", path);
 
 /** Runs a program; what it printed stands in the error where it fails. */
-export async function ran(file: string, args: readonly string[], cwd: string, env = environment()): Promise<string> {
+export async function ran(file: string, args: readonly string[], cwd: string, env = process.env): Promise<string> {
   try {
     // npm is a script of the shell's on Windows.
     const options = { cwd, env, maxBuffer: 64e6, shell: process.platform === "win32" };
@@ -45,7 +44,7 @@ export async function packed(folder: string): Promise<string> {
  */
 export async function installed(tarball: string, project: string): Promise<boolean> {
   await mkdir(project, { recursive: true });
-  const env = { ...environment(), ONNXRUNTIME_NODE_INSTALL: "skip", npm_config_fetch_retries: "0" };
+  const env = { ...process.env, ONNXRUNTIME_NODE_INSTALL: "skip", npm_config_fetch_retries: "0" };
   try {
     await ran("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", tarball], project, env);
     return true;

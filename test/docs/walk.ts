@@ -1,7 +1,6 @@
 import { cp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { environment } from "../support/aflora.ts";
 import { type Block, blocksOf, commandsOf, ROOT } from "./pages.ts";
 import { ran, runs } from "./project.ts";
 
@@ -15,7 +14,7 @@ export const programName = ({ place }: Block): string => `${place.replace(/\W/g,
 /** Runs commands in a project's shell, where `aflora` and `npx aflora` are the installed one. */
 export function shell(commands: string, folder: string): Promise<string> {
   const PATH = [join(folder, "node_modules/.bin"), process.env.PATH].join(delimiter);
-  return ran("bash", ["-c", commands], folder, { ...environment(), PATH, npm_config_offline: "true" });
+  return ran("bash", ["-c", commands], folder, { ...process.env, PATH, npm_config_offline: "true" });
 }
 
 /**

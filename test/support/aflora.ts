@@ -7,12 +7,6 @@ export const AFLORA: readonly string[] = [
   fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url)),
 ];
 
-/** As a user's shell has it: `npm test` leaves what would make hints say `npx aflora`. */
-export const environment = (): NodeJS.ProcessEnv => {
-  const { npm_command: _, ...others } = process.env;
-  return others;
-};
-
 export interface Ended {
   code: number | null;
   stdout: string;
@@ -36,7 +30,7 @@ export class Aflora {
     { shell, env = {} }: { shell?: string; env?: Readonly<Record<string, string>> } = {},
   ) {
     const command = [...AFLORA, ...args];
-    const options = { cwd, env: { ...environment(), ...env } };
+    const options = { cwd, env: { ...process.env, ...env } };
     this.process = shell
       ? spawn("sh", ["-c", `${shell}; exec "$@"`, "sh", ...command], options)
       : spawn(command[0]!, command.slice(1), options);
@@ -85,7 +79,6 @@ export function aflora(
 
 /** Runs `aflora` to its end within this process, which is quicker than starting one, and says the same. */
 export async function afloraHere(args: readonly string[], cwd: string): Promise<Ended> {
-  delete process.env.npm_command;
   const { runCommandLine } = await import("../../src/cli/program.ts");
   const [before, written] = [process.cwd(), { stdout: "", stderr: "" }];
   const writes = (["stdout", "stderr"] as const).map((name) => {
