@@ -10,13 +10,13 @@ import { colorsOf, THEMES } from "./themed-picture.ts";
 
 /** Floors from the top, each with the first of its rooms in the table. */
 const FLOORS = [
-  { name: "Commands, pages, servers", first: "serving" },
+  { name: "Commands, servers, pages", first: "serving" },
   { name: "A run on disk", first: "runs" },
   { name: "Training and answering", first: "training" },
   { name: "Model, method, data", first: "checkpoints" },
   { name: "Computation", first: "graph" },
 ];
-const [WIDTH, NAME, FLOOR, GAP, SIZE] = [880, 205, 58, 10, 14];
+const [WIDTH, NAME, FLOOR, GAP, SIZE] = [880, 215, 58, 10, 14];
 
 const docs = (path: string) => fileURLToPath(new URL(`../docs/${path}`, import.meta.url));
 const table = await readFile(docs("architecture.md"), "utf8");

@@ -95,8 +95,8 @@ describe("adapters of a language model with turned weights, as peft itself compu
 
 describe("what PEFT has no place for", () => {
   test.each([
-    ["full", {}, undefined, /"full" leaves no adapter/],
-    ["head", {}, undefined, /"head" leaves no adapter/],
+    ["full", {}, undefined, /"full" does not make an adapter/],
+    ["head", {}, undefined, /"head" does not make an adapter/],
     ["vera", { rank: 64, sharing: "shape" }, undefined, /rank 64 is more than layer .*--sharing sliced/],
     ["lora", { rank: 2 }, "lora", /--as lora is for adapters such as AdaLoRA's/],
   ] as const)("%s %j", async (method, options, as, message) => {

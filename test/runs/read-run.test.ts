@@ -90,15 +90,15 @@ test.each([
   [
     "metrics.jsonl",
     { kind: "evaluation", epoch: 1e9, step: 0, metrics: { accuracy: 1 }, loss: 0 },
-    /an evaluation of epoch 1000000000 follows none/,
+    /an evaluation of epoch 1000000000 does not follow/,
   ],
   [
     "metrics.jsonl",
     { kind: "evaluation", epoch: 1, step: 0, metrics: [], loss: 0 },
-    /line \d+, is no record: metrics is malformed/,
+    /line \d+, is not a valid record: metrics is malformed/,
   ],
-  ["metrics.jsonl", { kind: "step", step: -1 }, /line \d+, is no record: step is malformed/],
-  ["freezing.jsonl", { ...CHECK, frozen: [1] }, /line \d+, is no record: frozen.0 is malformed/],
+  ["metrics.jsonl", { kind: "step", step: -1 }, /line \d+, is not a valid record: step is malformed/],
+  ["freezing.jsonl", { ...CHECK, frozen: [1] }, /line \d+, is not a valid record: frozen.0 is malformed/],
 ])("a record in %s that is none is refused: %o", async (file, record, message) => {
   const directory = await writeRun(join(home, `none-${file}-${JSON.stringify(record).length}`), makeUp({ steps: 4 }));
   await appendFile(join(directory, file), `${JSON.stringify(record)}\n`);

@@ -248,7 +248,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
       await page.getByRole("button", { name: "Look it up" }).click();
     };
     await lookUp("no model");
-    expect(await problem("#model-problem")).toBe('"no model" names no model of the hub; write owner/name');
+    expect(await problem("#model-problem")).toBe('"no model" is not the name of a model on the hub; write owner/name');
     await lookUp("no/model");
     await expect.poll(() => problem("#model-problem")).toContain("no/model has no config.json");
     await lookUp("not/public");

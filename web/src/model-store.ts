@@ -79,7 +79,7 @@ export async function filesOf(
 function addressOf(choice: Extract<ModelChoice, { from: "page" | "hub" }>, home: string): string {
   if (choice.from === "page") return new URL(`models/${BUNDLED_MODEL}/`, home).href;
   const { id } = choice;
-  if (!HUB_NAME.test(id)) throw new UserError(`"${id}" names no model of the hub; write owner/name`);
+  if (!HUB_NAME.test(id)) throw new UserError(`"${id}" is not the name of a model on the hub; write owner/name`);
   return `${HUB}/${nameOf(choice)}/resolve/${revisionOf(choice) ?? "main"}/`;
 }
 

@@ -77,7 +77,7 @@ export async function writeGgufFolder(folder: string, base: BaseModel, adapter: 
 }
 
 const noLora = (method: string): UserError =>
-  new UserError(`${method} leaves no plain LoRA, which alone an adapter in GGUF can be; use --format merged`);
+  new UserError(`${method} does not make a plain LoRA, the only kind of adapter that GGUF holds; use --format merged`);
 
 /** @throws UserError where llama.cpp knows no such models, or we not what it calls their layers. */
 function architectureFor({ config }: BaseModel): GgufArchitecture {

@@ -95,11 +95,11 @@ describe("an adapter in GGUF", () => {
     ).rejects.toThrow(/is for language models: .* no place for the head of "classification"/);
     const full = await tinyAdapter(LLAMA, "full", {}, task);
     await expect(exportAdapter(full.base, full.adapter, { format: "gguf", output }, runtime, examples)).rejects.toThrow(
-      /method "full" leaves no plain LoRA/,
+      /method "full" does not make a plain LoRA/,
     );
     const dora = await tinyAdapter(LLAMA, "lora", { rank: 2, useDora: true }, task);
     await expect(exportAdapter(dora.base, dora.adapter, { format: "gguf", output }, runtime, examples)).rejects.toThrow(
-      /DoRA leaves no plain LoRA, .*; use --format merged/,
+      /DoRA does not make a plain LoRA, .*; use --format merged/,
     );
     const bert = fileURLToPath(new URL("../../../assets/all-MiniLM-L6-v2", import.meta.url));
     const encoder = await tinyAdapter(bert, "lora", { rank: 2, alpha: 2 });

@@ -236,13 +236,13 @@ test.each([
     "relevances of unknown texts",
     undefined,
     "q0\td99\t1",
-    /bad\.tsv, line 2: the id "d99" in column "corpus-id" is none of corpus\.jsonl/,
+    /bad\.tsv, line 2: the id "d99" in column "corpus-id" is not in corpus\.jsonl/,
   ],
   [
     "relevances of unknown queries",
     undefined,
     "q99\td1\t1",
-    /the id "q99" in column "query-id" is none of queries\.jsonl/,
+    /the id "q99" in column "query-id" is not in queries\.jsonl/,
   ],
   ["nothing relevant", undefined, "q0\td1\t0", /marks no text as relevant to a query/],
 ])("%s: one sentence", async (_what, corpusText, qrel, message) => {
