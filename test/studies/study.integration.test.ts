@@ -105,7 +105,9 @@ describe("factors", () => {
       /"freezeBlocksEarliest" takes part in no configuration: none has freezeBlocks autofreeze;/,
     );
     const circle = parseFactor("method", { values: ["lora"], when: { freezeBlocks: "autofreeze" } });
-    expect(() => gridOf([circle, blocks], {})).toThrow(/conditions of factors "method", "freezeBlocks" depend on each other in a circle/);
+    expect(() => gridOf([circle, blocks], {})).toThrow(
+      /conditions of factors "method", "freezeBlocks" depend on each other in a circle/,
+    );
   });
 
   test.each<[string, string, unknown, RegExp]>([
