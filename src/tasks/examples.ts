@@ -44,6 +44,9 @@ function requireText({ text, textPair = "" }: Example, cell: Cell): void {
   if (`${text}${textPair}`.trim() === "") throw cellError(cell, "no text");
 }
 
+/** Numbers of targets that an example keeps; more are made when they are needed: those of 10,000 classes would take 40 kB each. */
+const MOST_KEPT = 4096;
+
 /** Encodes examples and lays out their targets. @param classWeights `[labels]`; 1 each where absent */
 export function trainingExamples(
   { kind: name, labels, options }: Pick<TaskData, "kind" | "labels" | "options">,
@@ -55,7 +58,15 @@ export function trainingExamples(
   const kind = findTaskKind(name);
   return examples.map((example) => {
     const encoded = kind.encode(example, tokenizer, maxLength, options);
-    return { ...encoded, ...kind.targets(example, encoded, labels, classWeights) };
+    const targets = kind.targets(example, encoded, labels, classWeights);
+    if (targets.targets.data.length <= MOST_KEPT) return { ...encoded, ...targets };
+    return {
+      ...encoded,
+      ...targets,
+      get targets() {
+        return kind.targets(example, encoded, labels, classWeights).targets;
+      },
+    };
   });
 }
 

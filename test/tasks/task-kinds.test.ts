@@ -6,10 +6,12 @@ import { describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
 import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import type { Example } from "../../src/tasks/example.ts";
+import { trainingExamples } from "../../src/tasks/examples.ts";
 import { tokenClassification } from "../../src/tasks/kinds/token-classification.ts";
 import { lowerIsBetter } from "../../src/tasks/metrics/metric-direction.ts";
 import type { TaskKind } from "../../src/tasks/task-kind.ts";
 import { findTaskKind, recognizeHead, registerTaskKind, TASK_KINDS } from "../../src/tasks/task-kinds.ts";
+import type { Tokenizer } from "../../src/tokenization/tokenizer.ts";
 import { ordinalRegression } from "./ordinal-regression.ts";
 
 const SOURCE = fileURLToPath(new URL("../../src", import.meta.url));
@@ -69,6 +71,23 @@ describe("the registry", () => {
     );
     await rm(folder, { recursive: true });
   });
+});
+
+test("targets of very many classes are made when they are looked at, not kept", () => {
+  const encoding = { inputIds: Int32Array.of(1), tokenTypeIds: Int32Array.of(0), cut: false };
+  const tokenizer = { encode: () => encoding } as unknown as Tokenizer;
+  const targetsOf = (count: number) => {
+    const labels = Array.from({ length: count }, (_, i) => `class ${i}`);
+    const examples = [{ index: 0, text: "a", label: count - 1 }];
+    const [example] = trainingExamples({ kind: "classification", labels, options: {} }, examples, tokenizer, 8);
+    return [example!.targets.data, example!.targets.data];
+  };
+  const [once, again] = targetsOf(10_000);
+  expect(once!.every((value, i) => value === again![i])).toBe(true);
+  expect(once).not.toBe(again);
+  expect([once!.length, once!.indexOf(1), once!.lastIndexOf(1)]).toEqual([10_000, 9999, 9999]);
+  const [kept, same] = targetsOf(10);
+  expect(kept).toBe(same);
 });
 
 test("a metric's direction is its kind's, also with a split's name behind it", () => {
