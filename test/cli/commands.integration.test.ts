@@ -304,7 +304,10 @@ describe.skipIf(process.platform === "win32")("Ctrl-C", () => {
       evaluation: "--train tickets.csv --validation many.csv",
     })) {
       const output = join(home, `within-${name}`);
-      const running = new Aflora(words(`train ${flags} ${options} --token-budget 1 --output ${output}`), home);
+      const running = new Aflora(
+        words(`train ${flags} ${options} --head-start new --token-budget 1 --output ${output}`),
+        home,
+      );
       // It is there when the first step begins, and when the first evaluation does.
       const written = name === "step" ? join("checkpoints", "step-0.safetensors") : "metrics.jsonl";
       await appearance(join(output, written));

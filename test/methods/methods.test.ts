@@ -353,7 +353,7 @@ describe("bad input", () => {
   test("an alias names the method, and nobody else may take it", () => {
     expect(findMethod("elora")).toBe(vera);
     expect(resolveConfig({ method: "elora", train: "a.csv" }).method.name).toBe("vera");
-    expect(() => registerMethod({ ...vera, name: "elora", aliases: [] })).toThrow('method "elora" is there already');
+    expect(() => registerMethod({ ...vera, name: "elora", aliases: [] })).toThrow('method "elora" already exists');
   });
 
   test("an unknown method", () => {

@@ -210,8 +210,8 @@ describe("a run folder", () => {
   });
 
   test("class weights change the run", async () => {
-    const { directory } = await run("weighted", { classWeights: "balanced", train: await uneven() });
-    const { directory: plain } = await run("unweighted", { train: await uneven() });
+    const { directory } = await run("weighted", { classWeights: "balanced", train: await uneven(), epochs: 1 });
+    const { directory: plain } = await run("unweighted", { train: await uneven(), epochs: 1 });
     const losses = async (of: string) => (await readRunRecords(of)).steps.map(({ loss }) => loss);
     expect(await losses(directory)).not.toEqual(await losses(plain));
   });
@@ -269,10 +269,11 @@ describe("a run that was cut off", () => {
     expect(await contentOf(directory)).toEqual(await contentOf(whole));
   });
 
+  let undisturbed: string | undefined;
   test.each([6, 8])("within the step or the evaluation after %i steps does that again", async (steps) => {
     // Several runs of a graph each, of which the first is not the last.
     const given = { tokenBudget: 12 };
-    const { directory: undisturbed } = await run(`undisturbed-${steps}`, given);
+    undisturbed ??= (await run("undisturbed", given)).directory;
     const abort = new AbortController();
     const onEvent = on("step", ({ step }: { step: number }): void => {
       if (step + 1 === steps) setImmediate(() => abort.abort());

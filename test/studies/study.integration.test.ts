@@ -58,6 +58,13 @@ async function run(
   return { plan, output, outcome, ran, results: resultsOf(plan, outcome) };
 }
 
+/** A study of two trials, which several tests look at. */
+const twoTrials = () => {
+  two ??= run({ vary: { rank: [2, 4] }, seeds: [1] });
+  return two;
+};
+let two: ReturnType<typeof run> | undefined;
+
 /** Options as flags of the command. */
 const flagsOf = (of: Record<string, unknown>): string[] =>
   Object.entries(of).flatMap(([name, value]) => [
@@ -270,7 +277,7 @@ describe("a grid", () => {
   });
 
   test("of equal scores the lower loss decides, as it does in halving", async () => {
-    const { plan, outcome } = await run({ vary: { rank: [2, 4] }, seeds: [1] });
+    const { plan, outcome } = await twoTrials();
     const chosenWith = (losses: number[]) => {
       const trials = outcome.trials.map((trial, i) => {
         const evaluations = [{ ...trial.records!.evaluations.at(-1)!, metrics: { accuracy: 0.5 }, loss: losses[i]! }];
@@ -285,7 +292,7 @@ describe("a grid", () => {
   });
 
   test("an axis of many numbers is in their order, and labels some", async () => {
-    const { results } = await run({ vary: { rank: [2, 4] }, seeds: [1] });
+    const { results } = await twoTrials();
     const [task] = results.tasks;
     const rates = [0.03, 0.001, 0.02, 0.0005, 0.01, 0.04, 0.002, 0.006, 0.0001, 0.05, 0.003];
     const rows = rates.map((rate, i) => {
@@ -419,7 +426,7 @@ test("settings that tune tries have names of their own, also where the learning 
 });
 
 test("what tune keeps is one run whole: nothing of an older one, and none that looks finished where it was cut off", async () => {
-  const [winner] = (await run({ vary: { rank: [2] }, seeds: [1] })).outcome.trials;
+  const [winner] = (await twoTrials()).outcome.trials;
   const output = join(folder, "kept");
   await mkdir(output);
   await writeFile(join(output, "scores.jsonl"), "another run's");
