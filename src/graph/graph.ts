@@ -71,6 +71,8 @@ export interface Op<Inputs extends readonly Value[] = readonly Value[], Attrs ex
 
 /** What an op may do while it is encoded. Tensors are named by their value or, inside an op, by the name `emit` gave. */
 export interface OnnxEmitter {
+  /** Whether products of bytes must be of unsigned ones: sums of others are cut off where the graph is to run. */
+  readonly unsignedBytes: boolean;
   /** Adds a node and returns its output's name; `outputs` are given where they are the op's own. */
   emit(opType: string, inputs: readonly (Value | string)[], options?: OnnxNodeOptions): string;
   /** Adds (once) a one-dimensional int64 constant and returns its name. */

@@ -25,6 +25,7 @@ const ARRAY: Record<DataType, (data: readonly number[]) => ArrayBufferView> = {
 class Encoder implements OnnxEmitter {
   readonly nodes: NodeMessage[] = [];
   readonly weights: TensorGroup[] = [];
+  readonly unsignedBytes: boolean;
   readonly #names = new Map<Value, string>();
   readonly #constants = new Set<string>();
   readonly #emitted = new Map<string, string>();
@@ -36,7 +37,11 @@ class Encoder implements OnnxEmitter {
   #count = 0;
   #origin = "";
 
-  constructor(inputs: readonly Value[], { embedded = new Map(), plainOps = new Set(), packs = false }: EncodeOptions) {
+  constructor(
+    inputs: readonly Value[],
+    { embedded = new Map(), plainOps = new Set(), packs = false, unsignedBytes = false }: EncodeOptions,
+  ) {
+    this.unsignedBytes = unsignedBytes;
     this.#embedded = embedded;
     this.#plainOps = plainOps;
     this.#packs = packs;
@@ -168,6 +173,8 @@ export interface EncodeOptions {
   plainOps?: ReadonlySet<string> | undefined;
   /** Whether quantised weights, which must be embedded, are laid out for products of few rows. */
   packs?: boolean | undefined;
+  /** Whether bytes are multiplied as unsigned ones. */
+  unsignedBytes?: boolean | undefined;
 }
 
 /**

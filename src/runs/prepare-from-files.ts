@@ -3,7 +3,6 @@ import { refuseOtherFiles } from "../checkpoints/file-hashes-node.ts";
 import type { DownloadProgress } from "../checkpoints/hub-download-node.ts";
 import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
 import { type LoadedBaseModel, loadBaseModel } from "../inference/load-base-model-node.ts";
-import { cutsByteProducts } from "../runtime/byte-products.ts";
 import { requireBaseFormat } from "../runtime/devices.ts";
 import { deviceNote, openDevice } from "../runtime/devices-node.ts";
 import { type OpenRuntime, type PreparedRun, type PrepareOptions, prepareRun } from "../trainer/prepare-run.ts";
@@ -104,16 +103,10 @@ const settled = (config: RunConfig): GivenConfig => ({ ...config, settle: () => 
 async function openRuntime(run: Pick<RunSettings, "base" | "device" | "threads">): Promise<OpenRuntime> {
   const runtime = runtimeFor(run);
   requireBaseFormat(runtime.device, run.base);
-  if (runtime.device.isEverywhere) {
-    const inexact = run.base === "int8" && (await cutsByteProducts(runtime));
-    return { runtime, note: inexact ? INEXACT_BYTES : undefined };
-  }
+  if (runtime.device.isEverywhere) return { runtime };
   const opened = await openDevice(runtime);
   return { runtime, note: deviceNote(opened), release: () => opened.session.release() };
 }
-
-const INEXACT_BYTES =
-  "this processor has no VNNI and cuts off large sums of byte products: an int8 base is not multiplied exactly; --base float32 is";
 
 function defaultName({ source, method }: Pick<GivenConfig, "source" | "method">): string {
   const time = new Date().toISOString().slice(0, 19).replace(/:/g, "").replace("T", "-");

@@ -1,16 +1,24 @@
-import { Graph } from "../graph/graph.ts";
+import { Graph, type Value } from "../graph/graph.ts";
 import { int8 } from "../graph/ops/linear-int8.ts";
 import { linear } from "../graph/ops.ts";
-import { asFloat32, float32, type Tensor } from "../graph/tensor.ts";
-import type { Runtime } from "./session.ts";
+import { asFloat32, float32, type Tensor, type Tensors } from "../graph/tensor.ts";
 
 const [ROWS, WIDTH, OUTPUTS] = [8, 64, 16];
 
+/** A graph that can be run. */
+interface Compiled {
+  run(inputs: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>>;
+  release(): Promise<void>;
+}
+
 /**
- * Whether products of bytes come out too small: x86 processors without VNNI add them two by two in 16 bits, and what is more
+ * Whether products of signed bytes come out too small: x86 processors without VNNI add them two by two in 16 bits, and what is more
  * than these hold is cut off. Tried with the largest bytes there are, whose sums are known.
+ * @param compile for where they are multiplied, signed
  */
-export async function cutsByteProducts(runtime: Runtime): Promise<boolean> {
+export async function cutsByteProducts(
+  compile: (outputs: Record<string, Value>, weights: Tensors) => Promise<Compiled>,
+): Promise<boolean> {
   const weight = float32([OUTPUTS, WIDTH]);
   weight.data.fill(1);
   const parts = int8.quantize(weight);
@@ -20,7 +28,7 @@ export async function cutsByteProducts(runtime: Runtime): Promise<boolean> {
   });
   const x = graph.leaf("input", "x", "float32", ["rows", WIDTH]);
   const stored = { format: int8, shape: [OUTPUTS, WIDTH] as const, parts: Object.fromEntries(leaves) };
-  const compiled = await runtime.compile({ y: linear(x, stored) }, new Map<string, Tensor>(Object.entries(parts)));
+  const compiled = await compile({ y: linear(x, stored) }, new Map<string, Tensor>(Object.entries(parts)));
   try {
     const rows = float32([ROWS, WIDTH]);
     rows.data.fill(1);

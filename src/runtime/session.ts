@@ -5,6 +5,7 @@ import { encodeOnnx } from "../graph/onnx.ts";
 import { LARGEST_FILE } from "../graph/onnx-model.ts";
 import { add } from "../graph/ops.ts";
 import { type DataType, float32, sizeOf, type Tensor, type TensorData, type Tensors } from "../graph/tensor.ts";
+import { cutsByteProducts } from "./byte-products.ts";
 import type { Device } from "./device.ts";
 import { DEFAULT_DEVICE } from "./devices.ts";
 import type { OnnxRuntime } from "./onnx-runtime.ts";
@@ -23,6 +24,8 @@ export interface CompileOptions {
   /** Where a profile of the session's runs goes, once it is asked for. */
   profile?: string | undefined;
   answers?: boolean | undefined;
+  /** Bytes are multiplied as they are, also where sums of such products are cut off. */
+  signedBytes?: boolean | undefined;
 }
 
 /** Compiles graphs for one device. */
@@ -32,6 +35,8 @@ export class Runtime {
   readonly #onnxRuntime: OnnxRuntime;
   readonly #writesInPlace: boolean;
   readonly #packs: boolean;
+  /** Whether sums of products of signed bytes are cut off here, once a graph has some. */
+  #cutsBytes: Promise<boolean> | undefined;
 
   constructor(onnxRuntime: OnnxRuntime, { device, threads, writesInPlace = false, packs = false }: RuntimeOptions) {
     this.#onnxRuntime = onnxRuntime;
@@ -52,7 +57,7 @@ export class Runtime {
   async compile(
     outputs: Readonly<Record<string, Value>>,
     weights: Tensors,
-    { profile, answers = false }: CompileOptions = {},
+    { profile, answers = false, signedBytes = false }: CompileOptions = {},
   ): Promise<CompiledGraph> {
     const start = performance.now();
     const { name, embeds, isEverywhere, plainOps } = this.device;
@@ -66,7 +71,8 @@ export class Runtime {
         `device "${name}" takes at most ${gigabytes(embeds)} of weights, and the base model has ${gigabytes(size)}; ${INSTEAD}`,
       );
     }
-    const { bytes, inputs } = encodeOnnx(outputs, { embedded, plainOps, packs });
+    const unsignedBytes = !signedBytes && (await this.#mustNotSign(frozen));
+    const { bytes, inputs } = encodeOnnx(outputs, { embedded, plainOps, packs, unsignedBytes });
     let session: InferenceSession;
     try {
       session = await this.#onnxRuntime.InferenceSession.create(bytes, this.#sessionOptions(profile));
@@ -95,6 +101,13 @@ export class Runtime {
     const compiled = await this.compile({ y: add(x, x) }, new Map());
     await compiled.run({ x: float32([1]) });
     return compiled;
+  }
+
+  /** Whether bytes among such weights must be multiplied as unsigned ones. */
+  async #mustNotSign(weights: Tensors): Promise<boolean> {
+    if (![...weights.values()].some(({ dtype }) => dtype === "int8")) return false;
+    this.#cutsBytes ??= cutsByteProducts((...graph) => this.compile(...graph, { signedBytes: true }));
+    return this.#cutsBytes;
   }
 
   #sessionOptions(profile: string | undefined): InferenceSession.SessionOptions {

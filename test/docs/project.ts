@@ -129,6 +129,8 @@ export async function writeData(project: string): Promise<void> {
   await write("bart-large/config.json", await readFile(join(ROOT, "test/fixtures/configs/bart-large.json"), "utf8"));
   await writeJsonl(join(project, "chat.jsonl"), chats(12));
   const asked = questions(12);
+  const preferred = asked.map(({ prompt, completion }) => ({ prompt, chosen: completion, rejected: "No idea." }));
+  await writeJsonl(join(project, "preferences.jsonl"), preferred);
   await write(
     "pairs.csv",
     `question,answer\n${asked.map(({ prompt, completion }) => `"${prompt}","${completion}"`).join("\n")}\n`,

@@ -9,7 +9,6 @@ import type { LinearFormat } from "../../src/graph/ops/weight-format.ts";
 import { linear, lookup, mul, sumAll, tanh } from "../../src/graph/ops.ts";
 import { asFloat32, float32, int32, type Tensor } from "../../src/graph/tensor.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
-import { CUTS_BYTES, cutsBytes } from "../support/byte-products.ts";
 import { dequantizeGroups } from "../support/quantized.ts";
 import { runtime } from "../support/runtime.ts";
 
@@ -139,8 +138,7 @@ describe("a weight in 8 bits", () => {
     [3, 257, 130],
   ] as const)(
     "%i rows, %i × %i: outputs and gradients are those of integer arithmetic",
-    async ([rows, inFeatures, outFeatures], { skip }) => {
-      if (cutsBytes) skip(CUTS_BYTES);
+    async ([rows, inFeatures, outFeatures]) => {
       const given = operands(rows, inFeatures, outFeatures);
       for (const biased of [true, false]) {
         const { y, dx, dBias } = await run(given, int8, biased);
@@ -151,8 +149,7 @@ describe("a weight in 8 bits", () => {
     },
   );
 
-  test("differ from float32's by no more than rounding can make of it", async ({ skip }) => {
-    if (cutsBytes) skip(CUTS_BYTES);
+  test("differ from float32's by no more than rounding can make of it", async () => {
     const given = operands(40, 96, 64);
     const [found, plain] = [await run(given, int8, false), await run(given, undefined, false)];
     const check = (y: Float32Array, expected: Float32Array, rows: Float32Array, weight: Tensor<"float32">): void => {

@@ -17,7 +17,6 @@ import { crossEntropy, indexCrossEntropy, type Objective, squaredError } from ".
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import { type StepOutcome, TrainingStep } from "../../src/training/step.ts";
 import type { AdaptedModel } from "../../src/training/step-graph.ts";
-import { CUTS_BYTES, cutsBytes } from "../support/byte-products.ts";
 import { cosine, dequantizedOf, quantizedOf } from "../support/quantized.ts";
 import { runtime } from "../support/runtime.ts";
 import { type Base, layersOf, openFixture, readBase, readJson, smallBert } from "../support/small-bert.ts";
@@ -96,65 +95,60 @@ const settings = { tokenBudget: 512, dropout: true, seed: 1 };
 
 const withoutFull = METHODS.names.filter((name) => name !== "full");
 
-test.runIf(cutsBytes)(`a step with an int8 base is skipped: ${CUTS_BYTES}`, ({ skip }) => skip(CUTS_BYTES));
+describe.each(FORMATS)("a step with an $format base", ({ format, reference, least, leastReal }) => {
+  const models = new URL("../fixtures/models/", import.meta.url);
+  const folders = readdirSync(models).filter((name) => existsSync(new URL(`${name}/config.json`, models)));
+  const cases = folders.flatMap((name): [string, HeadName][] => {
+    const { heads } = describeModel(readJson(`models/${name}/config.json`)).architecture;
+    return (["sequence", "languageModel"] as const).flatMap((head) => (heads[head] ? [[name, head]] : []));
+  });
 
-describe.each(FORMATS.filter(({ format }) => !(format === "int8" && cutsBytes)))(
-  "a step with an $format base",
-  ({ format, reference, least, leastReal }) => {
-    const models = new URL("../fixtures/models/", import.meta.url);
-    const folders = readdirSync(models).filter((name) => existsSync(new URL(`${name}/config.json`, models)));
-    const cases = folders.flatMap((name): [string, HeadName][] => {
-      const { heads } = describeModel(readJson(`models/${name}/config.json`)).architecture;
-      return (["sequence", "languageModel"] as const).flatMap((head) => (heads[head] ? [[name, head]] : []));
-    });
+  test.each(cases)("of %s with its %s head has float32's gradients but for rounding", async (name, head) => {
+    const weights = await openFixture(`models/${name}/model.safetensors`);
+    const base = await readBase(readJson(`models/${name}/config.json`), weights, head);
+    const expected = await stepWith(reference(base), "float32", "aflora");
+    const found = await stepWith(base, format, "aflora");
+    // Where rounding takes a ReLU's input past 0 its gradient jumps, and 48 features are few to average over.
+    const jumps = format === "int8" && "activation" in base.config && base.config.activation === "relu";
+    expect(agreement(found, expected)).toBeGreaterThan(jumps ? 0.95 : least);
+    expect(Math.abs(found.loss / expected.loss - 1)).toBeLessThan(0.05);
+    expect(found.flops).toBe(expected.flops);
+  });
 
-    test.each(cases)("of %s with its %s head has float32's gradients but for rounding", async (name, head) => {
-      const weights = await openFixture(`models/${name}/model.safetensors`);
-      const base = await readBase(readJson(`models/${name}/config.json`), weights, head);
-      const expected = await stepWith(reference(base), "float32", "aflora");
-      const found = await stepWith(base, format, "aflora");
-      // Where rounding takes a ReLU's input past 0 its gradient jumps, and 48 features are few to average over.
-      const jumps = format === "int8" && "activation" in base.config && base.config.activation === "relu";
-      expect(agreement(found, expected)).toBeGreaterThan(jumps ? 0.95 : least);
-      expect(Math.abs(found.loss / expected.loss - 1)).toBeLessThan(0.05);
-      expect(found.flops).toBe(expected.flops);
-    });
+  test.each(withoutFull)("with %s", async (method) => {
+    const base = await smallBert();
+    const expected = await stepWith(reference(base), "float32", method);
+    const found = await stepWith(base, format, method);
+    expect(agreement(found, expected)).toBeGreaterThan(least);
+  });
 
-    test.each(withoutFull)("with %s", async (method) => {
-      const base = await smallBert();
-      const expected = await stepWith(reference(base), "float32", method);
-      const found = await stepWith(base, format, method);
-      expect(agreement(found, expected)).toBeGreaterThan(least);
-    });
-
-    test("of the bundled encoder with a trained adapter, on real sentences", async () => {
-      const adapter = await loadAdapter(fileURLToPath(new URL("../fixtures/minilm/sst2-adapter", import.meta.url)));
-      const { task: kept } = adapter.description;
-      const assets = fileURLToPath(new URL("../../assets", import.meta.url));
-      const task = { ...(await loadGlueTask("sst2", assets)), labels: kept.labels };
-      const base = await loadBaseModel(BUNDLED_MODEL, task, 1);
-      const { adaptation, parameters } = fitAdapter(base, adapter);
-      const examples = trainingExamples(task, task.train.slice(0, 80), base.tokenizer, 128);
-      const compile = (stored: BaseFormat): Promise<TrainingStep> => {
-        const quantized = quantizedOf(base, base.weights, stored);
-        const weights = new Map<string, Tensor>([...base.weights, ...quantized, ...parameters]);
-        const model = {
-          ...base,
-          adaptation,
-          format: stored,
-          trainsHead: (name: string) => name.startsWith("classifier"),
-        };
-        return TrainingStep.compile(model, weights, runtime, { ...settings, objective: crossEntropy });
+  test("of the bundled encoder with a trained adapter, on real sentences", async () => {
+    const adapter = await loadAdapter(fileURLToPath(new URL("../fixtures/minilm/sst2-adapter", import.meta.url)));
+    const { task: kept } = adapter.description;
+    const assets = fileURLToPath(new URL("../../assets", import.meta.url));
+    const task = { ...(await loadGlueTask("sst2", assets)), labels: kept.labels };
+    const base = await loadBaseModel(BUNDLED_MODEL, task, 1);
+    const { adaptation, parameters } = fitAdapter(base, adapter);
+    const examples = trainingExamples(task, task.train.slice(0, 80), base.tokenizer, 128);
+    const compile = (stored: BaseFormat): Promise<TrainingStep> => {
+      const quantized = quantizedOf(base, base.weights, stored);
+      const weights = new Map<string, Tensor>([...base.weights, ...quantized, ...parameters]);
+      const model = {
+        ...base,
+        adaptation,
+        format: stored,
+        trainsHead: (name: string) => name.startsWith("classifier"),
       };
-      const steps = [await compile("float32"), await compile(format)] as const;
-      const means: number[] = [];
-      for (let batch = 0; batch < 10; batch++) {
-        const rows = examples.slice(batch * 8, (batch + 1) * 8);
-        const [expected, found] = [await steps[0].run(batch, rows), await steps[1].run(batch, rows)];
-        means.push(agreement(found, expected));
-      }
-      for (const step of steps) await step.release();
-      expect(means.reduce((sum, mean) => sum + mean, 0) / means.length).toBeGreaterThan(leastReal);
-    });
-  },
-);
+      return TrainingStep.compile(model, weights, runtime, { ...settings, objective: crossEntropy });
+    };
+    const steps = [await compile("float32"), await compile(format)] as const;
+    const means: number[] = [];
+    for (let batch = 0; batch < 10; batch++) {
+      const rows = examples.slice(batch * 8, (batch + 1) * 8);
+      const [expected, found] = [await steps[0].run(batch, rows), await steps[1].run(batch, rows)];
+      means.push(agreement(found, expected));
+    }
+    for (const step of steps) await step.release();
+    expect(means.reduce((sum, mean) => sum + mean, 0) / means.length).toBeGreaterThan(leastReal);
+  });
+});

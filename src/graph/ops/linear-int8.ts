@@ -30,6 +30,13 @@ function quantizeRows(x: Value, emitter: OnnxEmitter): { bytes: string; step: st
   return { bytes, step, zero };
 }
 
+/** The same bytes counted from 128, and what a product is told of that: the zero points of rows, none, and of the bytes. */
+function unsigned(bytes: Value, emitter: OnnxEmitter): [bytes: string, ofRows: "", ofBytes: string] {
+  const middle = emitter.scalar("uint8", 128);
+  const wrapped = emitter.emit("Cast", [bytes], { attributes: { to: ELEMENT_TYPE.uint8 } });
+  return [emitter.emit("BitwiseXor", [wrapped, middle]), "", middle];
+}
+
 /** `rows W`, of rows in 8 bits as if 0 were their byte 0. Operands: rows, the weight's factors for this direction and for the other one. */
 const LINEAR_INT8 = define<[Value, ...Factors, ...Factors]>({
   name: "LinearInt8",
@@ -49,8 +56,9 @@ const LINEAR_INT8 = define<[Value, ...Factors, ...Factors]>({
   },
   onnx({ inputs: [x, bytes, scales], outputs }, emitter) {
     const { bytes: rows, step } = quantizeRows(x, emitter);
-    const one = emitter.scalar("float32", 1);
-    const product = emitter.emit("MatMulIntegerToFloat", [rows, bytes, one, scales], { domain: MICROSOFT });
+    const weight = emitter.unsignedBytes ? unsigned(bytes, emitter) : [bytes];
+    const factors = [rows, weight[0]!, emitter.scalar("float32", 1), scales, ...weight.slice(1)];
+    const product = emitter.emit("MatMulIntegerToFloat", factors, { domain: MICROSOFT });
     emitter.emit("Mul", [product, step], { outputs });
   },
   packedOnnx({ inputs: [x, bytes, scales], outputs }, emitter) {
