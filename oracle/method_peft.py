@@ -2,7 +2,7 @@
 
     python method_peft.py ../test/fixtures/methods [METHOD…]
 
-Writes lora, lora-rs, lora-fa, lora-plus, dora, vera and adalora, each .json and .safetensors; reads batches.json there. AdaLoRA follows peft's
+Writes lora, lora-rs, lora-fa, lora-plus, dora, pissa, vera and adalora, each .json and .safetensors; reads batches.json there. AdaLoRA follows peft's
 documentation: backward, optimizer.step(), update_and_allocate(step) with steps from 0, zero_grad().
 """
 
@@ -37,6 +37,7 @@ CONFIGS = {
     "lora-fa": LoraConfig(**LORA),
     "lora-plus": LoraConfig(**LORA),
     "dora": LoraConfig(**LORA, use_dora=True),
+    "pissa": LoraConfig(**LORA, init_lora_weights="pissa"),
     "vera": VeraConfig(**COMMON, r=16, d_initial=0.1, vera_dropout=0.0, projection_prng_key=5, save_projection=True),
     "adalora": AdaLoraConfig(
         **COMMON,
@@ -58,6 +59,7 @@ FACTS = {
     "lora-fa": {"rank": 4, "alpha": 8},
     "lora-plus": {"rank": 4, "alpha": 8, "ratio": 16},
     "dora": {"rank": 4, "alpha": 8},
+    "pissa": {"rank": 4, "alpha": 8},
     "vera": {"rank": 16},
     "adalora": {
         "initialRank": 6,
@@ -103,6 +105,9 @@ def write_method(method, out):
     tensors = prefixed("initial", parameters)
     if method == "vera":
         tensors |= {"A": model.base_model.vera_A["default"], "B": model.base_model.vera_B["default"]}
+    if method == "pissa":
+        # peft takes what A and B start as from the base; here it stands beside them.
+        frozen = {f"{name}0": p.detach().clone() for name, p in parameters.items() if name.endswith((".A", ".B"))}
     tensors |= prefixed("initial", frozen)
     disturb(parameters, 0.2, seed=22)
     tensors |= prefixed("point", parameters) | prefixed("point", frozen)
@@ -110,7 +115,7 @@ def write_method(method, out):
     tensors |= prefixed("gradients", gradients)
     restore(parameters, tensors, "initial")
 
-    groups = optimizer_groups(parameters)
+    groups = optimizer_groups(parameters, decays=lambda name: method != "pissa" or name == "classifier.weight")
     # As peft's create_loraplus_optimizer, which gives B's rate to the head's bias, too: here it has the head's.
     for name, group in zip(parameters, groups):
         group["lr"] *= FACTS[method].get("ratio", 1) if name.endswith(".B") else 1

@@ -3,13 +3,14 @@
     python peft_adapters.py ../test/fixtures/peft [NAME…]
 
 One folder each: `lora` (all linear layers of the blocks), `lora-patterns` (layers by a regular expression, ranks and
-alphas of their own, rank-stabilised scale), `dora`, `vera` and `adalora` (some ranks pruned). Each has adapter_config.json,
+alphas of their own, rank-stabilised scale), `pissa` (made a LoRA of twice the rank), `dora`, `vera` and `adalora` (some ranks pruned). Each has adapter_config.json,
 adapter_model.safetensors and logits.json (the rows of bert-1's inputs.json).
 """
 
 import json
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from adapters import TARGETS
@@ -29,6 +30,8 @@ ADAPTERS = {
         alpha_pattern={"value": 16},
         use_rslora=True,
     ),
+    # Without a head: what makes it a LoRA leaves out modules that are saved whole.
+    "pissa": LoraConfig(target_modules=list(TARGETS), r=4, lora_alpha=8, init_lora_weights="pissa"),
     "dora": LoraConfig(**COMMON, r=4, lora_alpha=8, use_dora=True),
     "vera": VeraConfig(**COMMON, r=16, projection_prng_key=5, save_projection=True),
     "adalora": AdaLoraConfig(**COMMON, init_r=4, target_r=2, lora_alpha=8, tinit=1, tfinal=1, total_step=10),
@@ -53,6 +56,10 @@ def write_adapter(name, folder):
     model = get_peft_model(base_model(), ADAPTERS[name])
     config = model.peft_config["default"]
     config.base_model_name_or_path = "bert-1"
+    initial = TemporaryDirectory()
+    if name == "pissa":
+        config.init_lora_weights = True
+        model.save_pretrained(initial.name)
     trained = {key: parameter for key, parameter in model.named_parameters() if parameter.requires_grad}
     disturb(trained, 0.2, seed=52)
     if name == "adalora":
@@ -65,7 +72,10 @@ def write_adapter(name, folder):
                 config.rank_pattern[key.removeprefix("base_model.model.")] = kept
     rows = json.loads((BASE / "inputs.json").read_text())["examples"]
     logits = logits_of(model, rows)
-    model.save_pretrained(folder)
+    if name == "pissa":
+        model.save_pretrained(folder, path_initial_model_for_weight_conversion=initial.name)
+    else:
+        model.save_pretrained(folder)
     (folder / "README.md").unlink()
     (folder / "adapter_model.safetensors").chmod(0o644)
     sort_targets(folder / "adapter_config.json")

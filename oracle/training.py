@@ -31,14 +31,20 @@ def read_batches(out):
     return [(padded(rows), torch.tensor([row["label"] for row in rows])) for rows in batches]
 
 
-def optimizer_groups(parameters, learning_rate=LEARNING_RATE, weight_decay=WEIGHT_DECAY, head_learning_rate=None):
+def optimizer_groups(
+    parameters,
+    learning_rate=LEARNING_RATE,
+    weight_decay=WEIGHT_DECAY,
+    head_learning_rate=None,
+    decays=lambda name: True,
+):
     """AdamW groups: the head's bias and DoRA's lengths do not decay; the head may have a learning rate of its own."""
     head_learning_rate = head_learning_rate or learning_rate
     return [
         {
             "params": [parameter],
             "lr": head_learning_rate if name.startswith("classifier.") else learning_rate,
-            "weight_decay": 0 if name == "classifier.bias" or name.endswith(".m") else weight_decay,
+            "weight_decay": 0 if name == "classifier.bias" or name.endswith(".m") or not decays(name) else weight_decay,
         }
         for name, parameter in parameters.items()
     ]

@@ -1,6 +1,8 @@
 import type { Value } from "../graph/graph.ts";
 import { add, detach, div, gemm, mul, padTo, reduceSum, slice, sqrt, sub, transpose } from "../graph/ops.ts";
 import { float32, type Tensor } from "../graph/tensor.ts";
+import type { LinearModule } from "../models/model-parts.ts";
+import type { AdapterParameter } from "./method.ts";
 
 /** Length of each row of a matrix `[rows, width]`, `[rows]`. */
 export function rowNorms({ shape, data }: Tensor<"float32">): Tensor<"float32"> {
@@ -10,6 +12,16 @@ export function rowNorms({ shape, data }: Tensor<"float32">): Tensor<"float32"> 
     squares[Math.floor(i / width)]! += value * value;
   });
   return float32([rows], Float32Array.from(squares, Math.sqrt));
+}
+
+/** The lengths of rows that train, `m`, and those of the base, `m0`; decay would shrink the base's own weights. */
+export function lengthParameters({ name, outFeatures }: LinearModule, rateFactor: number): AdapterParameter[] {
+  const initialize: AdapterParameter["initialize"] = (_shape, _random, weight) => rowNorms(weight());
+  const common = { shape: [outFeatures], decays: false, initialize };
+  return [
+    { ...common, name: `${name}.m`, rateFactor },
+    { ...common, name: `${name}.m0`, ofBase: true },
+  ];
 }
 
 /** What DoRA reads of a layer `W` with a LoRA beside it. */

@@ -1,13 +1,17 @@
 import { z } from "zod";
 import { LinearExpression } from "../checkpoints/linear-expression.ts";
-import { gemm } from "../graph/ops.ts";
+import { UserError } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
+import { concat, gemm, neg } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import { decomposed, rowNorms } from "./dora.ts";
+import type { LinearModule } from "../models/model-parts.ts";
+import { decomposed, lengthParameters } from "./dora.ts";
 import { constant, downProjection } from "./initializers.ts";
 import { indices, spreadColumns, spreadRows } from "./matrix.ts";
 import { type AdapterParameter, type MethodDefinition, namesOf } from "./method.ts";
 import { adapterDropout, alpha, checkRank, targetModules } from "./options.ts";
 import { peftReading } from "./peft.ts";
+import { changeAsLora, principalParameters } from "./pissa.ts";
 import { setting } from "./published.ts";
 import { selectModules } from "./target-modules.ts";
 
@@ -28,6 +32,10 @@ const options = z.object({
     .default(1)
     .describe("ratio of B's learning rate to A's (LoRA+, whose authors suggest 16)"),
   useDora: z.boolean().default(false).describe("train the length of each row of the adapted weights, too (DoRA)"),
+  initLoraWeights: z
+    .enum(["kaiming", "pissa"])
+    .default("kaiming")
+    .describe("how A and B start: A at random and B at 0, or from the weight's largest singular values (PiSSA)"),
   adapterDropout,
   targetModules,
 });
@@ -36,7 +44,9 @@ const options = z.object({
  * LoRA (Hu et al. 2022, arXiv 2106.09685): `y = W0 x + (α/r) B A x`, A `[rank, in]` and B `[out, rank]` trained, B = 0 at
  * the start. As Hugging Face PEFT's. Its variants that change one thing are options, by PEFT's names where it has one: rsLoRA
  * (Kalajdzievski 2023, arXiv 2312.03732), LoRA-FA (Zhang et al. 2023, arXiv 2308.03303), LoRA+ (Hayou et al. 2024, arXiv 2402.12354)
- * and DoRA (see {@link decomposed}), whose lengths `m` `[out]` start as those of the base's rows.
+ * and DoRA (see {@link decomposed}), whose lengths `m` `[out]` start as those of the base's rows. PiSSA (see {@link principalPart}) starts from
+ * the weight itself: what A and B are then is kept as A0 and B0, and taken away again, `y = W0 x + (α/r) (B A - B0 A0) x`, so that the base stays
+ * as it is.
  */
 export const lora: MethodDefinition<typeof options> = {
   name: "lora",
@@ -56,42 +66,37 @@ export const lora: MethodDefinition<typeof options> = {
     },
   },
   options,
-  shapeOptions: ["rank", "alpha", "useRslora", "useDora", "targetModules"],
+  shapeOptions: ["rank", "alpha", "useRslora", "useDora", "initLoraWeights", "targetModules"],
 
   adapt(settings, modules) {
     const { rank, alpha, useRslora, useDora, freezeA, adapterDropout, targetModules } = settings;
-    const { loraplusLrRatio: rateFactor } = settings;
+    const pissa = settings.initLoraWeights === "pissa";
     const scale = alpha / (useRslora ? Math.sqrt(rank) : rank);
     const adapted = selectModules(modules, targetModules);
-    const parameters = adapted.flatMap((module): AdapterParameter[] => {
-      checkRank(rank, module);
-      const { name, inFeatures, outFeatures } = module;
-      return [
-        { name: `${name}.A`, shape: [rank, inFeatures], initialize: downProjection, decays: true },
-        { name: `${name}.B`, shape: [outFeatures, rank], initialize: constant(0), decays: true, rateFactor },
-        ...(useDora ? lengths(name, outFeatures, rateFactor) : []),
-      ];
-    });
+    const parameters = adapted.flatMap((module) => parametersOf(module, settings, scale));
+    const trains = ({ name }: AdapterParameter) => /\.[ABm]$/.test(name) && !(freezeA && name.endsWith(".A"));
     return {
       modules: adapted,
       parameters,
-      trainable: namesOf(parameters.filter(({ name, ofBase }) => !ofBase && !(freezeA && name.endsWith(".A")))),
+      trainable: namesOf(parameters.filter(trains)),
       inputDropout: adapterDropout,
       adapt(parameter, x, layer, { name }) {
-        const [A, B] = [parameter(`${name}.A`), parameter(`${name}.B`)];
-        const down = gemm(x, A, { transB: true });
-        const sum = gemm(down, B, { transB: true, alpha: scale, addend: layer(x) });
+        const own = (part: string): Value => parameter(`${name}.${part}`);
+        const product = (A: Value, B: Value, alpha: number, addend: Value): Value =>
+          gemm(gemm(x, A, { transB: true }), B, { transB: true, alpha, addend });
+        const base = pissa ? product(own("A0"), own("B0"), -scale, layer(x)) : layer(x);
+        const sum = product(own("A"), own("B"), scale, base);
         if (!useDora) return sum;
-        const [magnitude, baseNorms] = [parameter(`${name}.m`), parameter(`${name}.m0`)];
-        return decomposed({ sum, layer, A, B, scale, magnitude, baseNorms });
+        const A = pissa ? concat([own("A"), own("A0")], 0) : own("A");
+        const B = pissa ? concat([own("B"), neg(own("B0"))], 1) : own("B");
+        return decomposed({ sum, layer, A, B, scale, magnitude: own("m"), baseNorms: own("m0") });
       },
-      asLora: ({ name }, values) => ({
-        rank,
-        alpha: scale * rank,
-        A: values.get(`${name}.A`)!,
-        B: values.get(`${name}.B`)!,
-        magnitude: values.get(`${name}.m`),
-      }),
+      asLora(module, values) {
+        const own = (part: string): Tensor<"float32"> => values.get(`${module.name}.${part}`)!;
+        const [A, B] = [own("A"), own("B")];
+        const pair = pissa ? changeAsLora(module, { A, B, A0: own("A0"), B0: own("B0") }) : { rank, A, B };
+        return { ...pair, alpha: scale * pair.rank, ...(useDora && { magnitude: own("m") }) };
+      },
     };
   },
 
@@ -103,12 +108,14 @@ export const lora: MethodDefinition<typeof options> = {
         lora_alpha: z.number().positive(),
         use_rslora: z.boolean().default(false),
         use_dora: z.boolean().default(false),
+        init_lora_weights: z.unknown().optional(),
         rank_pattern: z.record(z.string(), z.int().positive()).nullish(),
         alpha_pattern: z.record(z.string(), z.number().positive()).nullish(),
       }),
       parts: ({ use_dora }) => ["lora_A", "lora_B", ...(use_dora ? ["lora_magnitude_vector"] : [])],
       /** Ranks and alphas that differ come out as the largest rank, smaller ones filled with zeros, and a scale of 1. */
-      read(config, { layers }) {
+      read(config, { location, layers }) {
+        refuseChangedBase(config.init_lora_weights, location);
         const own = layers.map(({ module, moduleName, tensor }) => {
           const rank = patternValue(config.rank_pattern, moduleName) ?? config.r;
           const alpha = patternValue(config.alpha_pattern, moduleName) ?? config.lora_alpha;
@@ -138,14 +145,29 @@ export const lora: MethodDefinition<typeof options> = {
   },
 };
 
-/** DoRA's lengths of rows, those that train and those of the base; decay would shrink the base's own weights. */
-function lengths(module: string, outFeatures: number, rateFactor: number): AdapterParameter[] {
-  const initialize: AdapterParameter["initialize"] = (_shape, _random, weight) => rowNorms(weight());
-  const common = { shape: [outFeatures], decays: false, initialize };
+/** What stands beside a layer. */
+function parametersOf(
+  module: LinearModule,
+  { rank, useDora, initLoraWeights, loraplusLrRatio: rateFactor }: z.output<typeof options>,
+  scale: number,
+): AdapterParameter[] {
+  checkRank(rank, module);
+  const { name, inFeatures, outFeatures } = module;
+  const lengths = useDora ? lengthParameters(module, rateFactor) : [];
+  if (initLoraWeights === "pissa") return [...principalParameters(module, rank, scale, rateFactor), ...lengths];
   return [
-    { ...common, name: `${module}.m`, rateFactor },
-    { ...common, name: `${module}.m0`, ofBase: true },
+    { name: `${name}.A`, shape: [rank, inFeatures], initialize: downProjection, decays: true },
+    { name: `${name}.B`, shape: [outFeatures, rank], initialize: constant(0), decays: true, rateFactor },
+    ...lengths,
   ];
+}
+
+/** @throws UserError where an adapter goes with a base model that its start changed, and its folder has neither. */
+function refuseChangedBase(start: unknown, location: string): void {
+  if (typeof start !== "string" || !/^(pissa|olora|corda|loftq|lora_ga)/.test(start)) return;
+  throw new UserError(
+    `${location}: the adapter goes with a base model that "init_lora_weights": "${start}" changed, not with the original; where PEFT can, save it with path_initial_model_for_weight_conversion, which makes it an ordinary LoRA`,
+  );
 }
 
 /** A layer's own value, as PEFT finds it: the first pattern that the end of its name matches. */

@@ -50,6 +50,8 @@ describe("adapters that peft wrote give the logits that peft gave (oracle/peft_a
     ["lora", "lora", { rank: 4, alpha: 8 }],
     // Ranks and alphas of their own, and a scale by the root of the rank.
     ["lora-patterns", "lora", { rank: 4, alpha: 4 }],
+    // Twice the rank of the PiSSA that it was.
+    ["pissa", "lora", { rank: 8, alpha: 16 }],
     ["dora", "lora", { rank: 4, alpha: 8, useDora: true }],
     ["vera", "vera", { rank: 16, sharing: "sliced" }],
     ["adalora", "adalora", { rank: 2, initialRank: 4, alpha: 8 }],
@@ -100,6 +102,7 @@ describe("bad input", () => {
     [{ peft_type: "IA3" }, /adapters of type IA3 are not supported; LORA, VERA and ADALORA are/],
     [{ lora_bias: true }, /"lora_bias" are not supported/],
     [{ use_dora: true }, /is damaged: layer ".*" has no lora_magnitude_vector/],
+    [{ init_lora_weights: "pissa_niter_4" }, /"pissa_niter_4" changed.* path_initial_model_for_weight_conversion/],
     [{ bias: "all" }, /trained biases \("bias": "all"\)/],
     [{ r: "four" }, /"r": /],
     [{ rank_pattern: { "(a)\\1": 2 } }, /the regular expression .* is refused/],

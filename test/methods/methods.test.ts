@@ -85,6 +85,7 @@ describe("numbers of trainable parameters (docs/method.md, DeBERTaV3-base's shap
     ["aflora", { ffnMatrices: "frozen" }, 83_232],
     ["lora", {}, 1_327_104],
     // A length for each of the rows of all layers.
+    ["lora", { initLoraWeights: "pissa" }, 1_327_104],
     ["lora", { useDora: true }, 1_327_104 + 12 * (5 * 768 + 3072)],
     ["vera", {}, 156_672],
     ["vera", { sharing: "sliced" }, 156_672],

@@ -32,6 +32,7 @@ const traces = {
   "lora-fa": ["lora", ({ rank, alpha }) => ({ rank, alpha, freezeA: true })],
   "lora-plus": ["lora", ({ rank, alpha, ratio }) => ({ rank, alpha, loraplusLrRatio: ratio })],
   dora: ["lora", ({ rank, alpha }) => ({ rank, alpha, useDora: true })],
+  pissa: ["lora", ({ rank, alpha }) => ({ rank, alpha, initLoraWeights: "pissa" })],
   vera: ["vera", ({ rank }) => ({ rank, sharing: "sliced" })],
   adalora: [
     "adalora",

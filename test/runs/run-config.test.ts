@@ -23,7 +23,14 @@ test("options of the run, its data and its method are told apart, and lie side b
   };
   const config = resolveConfig(given);
   expect(config.run).toMatchObject({ epochs: 3, learningRate: 1e-3, headLearningRate: 4e-4, batchSize: 64 });
-  const untouched = { alpha: 16, useRslora: false, useDora: false, freezeA: false, loraplusLrRatio: 1 };
+  const untouched = {
+    alpha: 16,
+    useRslora: false,
+    useDora: false,
+    initLoraWeights: "kaiming",
+    freezeA: false,
+    loraplusLrRatio: 1,
+  };
   expect(config.method).toEqual({
     name: "lora",
     options: { rank: 2, ...untouched, targetModules: ["query", "value"] },

@@ -12,6 +12,8 @@ export const LOW_RANK: Record<string, [method: string, options: Record<string, u
   lora: ["lora", { rank: 4, alpha: 8 }],
   "lora-some-layers": ["lora", { rank: 3, alpha: 3, targetModules: ["query", "*.1.output.dense"] }],
   "lora-rs": ["lora", { rank: 4, alpha: 8, useRslora: true }],
+  pissa: ["lora", { rank: 4, alpha: 8, initLoraWeights: "pissa" }],
+  "pissa-dora": ["lora", { rank: 4, initLoraWeights: "pissa", useDora: true }],
   dora: ["lora", { rank: 4, alpha: 8, useDora: true }],
   aflora: ["aflora", { rank: 4 }],
   sora: ["sora", { rank: 6 }],

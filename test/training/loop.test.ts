@@ -35,6 +35,7 @@ describe("a run is a function of its options", () => {
   const cuts: [string, MethodDefinition, Record<string, unknown>, number[]][] = [
     ["aflora", aflora as MethodDefinition, FREEZING, [0, 1, 7, 11]],
     ["lora", lora as MethodDefinition, {}, [6]],
+    ["PiSSA", lora as MethodDefinition, { initLoraWeights: "pissa" }, [6]],
     ["DoRA", lora as MethodDefinition, { useDora: true }, [6]],
     ["adalora", adalora as MethodDefinition, { rank: 2, pruneInitial: 1, pruneFinal: 2, pruneInterval: 2 }, [6]],
     ["sora", sora as MethodDefinition, {}, [6]],

@@ -1,0 +1,79 @@
+import { UserError } from "../errors.ts";
+import { float32, type Tensor } from "../graph/tensor.ts";
+import type { LinearModule } from "../models/model-parts.ts";
+import type { LowRank } from "./low-rank.ts";
+import { indices, spreadColumns, spreadRows } from "./matrix.ts";
+import type { AdapterParameter } from "./method.ts";
+import { largestSingularValues, type SingularValue } from "./singular-values.ts";
+
+type Matrix = Tensor<"float32">;
+
+/** What was found of weights, which four parameters of a layer are made of. */
+const found = new WeakMap<Matrix, SingularValue[]>();
+
+/**
+ * PiSSA's start (Meng et al. 2024, arXiv 2404.02948, equations 2 and 3): A `[rank, in]` and B `[out, rank]` whose `scale · B A` is the part of
+ * a weight `[out, in]` that its largest singular values make, each one's root in both.
+ */
+export function principalPart(weight: Matrix, rank: number, scale: number): Record<"A" | "B", Matrix> {
+  const [rows, width] = weight.shape as [number, number];
+  const known = found.get(weight);
+  const largest = known?.length === rank ? known : largestSingularValues(weight, rank);
+  found.set(weight, largest);
+  const [A, B] = [float32([rank, width]), float32([rows, rank])];
+  largest.forEach(({ value, left, right }, i) => {
+    const root = Math.sqrt(value / scale);
+    right.forEach((each, column) => {
+      A.data[i * width + column] = root * each;
+    });
+    left.forEach((each, row) => {
+      B.data[row * rank + i] = root * each;
+    });
+  });
+  return { A, B };
+}
+
+/** A and B, which train, and A0 and B0, which stay as they start; decay would shrink what A and B hold of the weight. */
+export function principalParameters(
+  { name, inFeatures, outFeatures }: LinearModule,
+  rank: number,
+  scale: number,
+  rateFactor: number,
+): AdapterParameter[] {
+  const parameter = (part: "A" | "B", place: "" | "0"): AdapterParameter => ({
+    name: `${name}.${part}${place}`,
+    shape: part === "A" ? [rank, inFeatures] : [outFeatures, rank],
+    initialize: (_shape, _random, weight) => principalPart(weight(), rank, scale)[part],
+    decays: false,
+    ...(part === "B" && { rateFactor }),
+  });
+  return [parameter("A", ""), parameter("B", ""), parameter("A", "0"), parameter("B", "0")];
+}
+
+/**
+ * `B A - B0 A0` as one product, of twice the rank.
+ * @throws UserError where that is more than the layer has
+ */
+export function changeAsLora(
+  { name, inFeatures, outFeatures }: LinearModule,
+  { A, B, A0, B0 }: Record<"A" | "B" | "A0" | "B0", Matrix>,
+): Pick<LowRank, "rank" | "A" | "B"> {
+  const half = A.shape[0]!;
+  const rank = 2 * half;
+  if (rank > Math.min(inFeatures, outFeatures)) {
+    throw new UserError(
+      `as LoRA, PiSSA of rank ${half} has rank ${rank}, more than layer "${name}" [${outFeatures}, ${inFeatures}] has; use --format merged`,
+    );
+  }
+  const [first, second] = [indices(half), indices(half).map((place) => half + place)];
+  const sum = (a: Matrix, b: Matrix): Matrix =>
+    float32(
+      a.shape,
+      a.data.map((value, i) => value + b.data[i]!),
+    );
+  return {
+    rank,
+    A: sum(spreadRows(A, first, rank), spreadRows(A0, second, rank)),
+    B: sum(spreadColumns(B, first, rank), spreadColumns(B0, second, rank, -1)),
+  };
+}

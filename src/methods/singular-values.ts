@@ -1,0 +1,178 @@
+import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
+import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
+import type { Tensor } from "../graph/tensor.ts";
+import { randomFor } from "./initializers.ts";
+
+type Matrix = Tensor<"float32">;
+
+/** A singular value of a matrix `[rows, width]` with its vectors. */
+export interface SingularValue {
+  value: number;
+  /** `[rows]` */
+  left: Float64Array;
+  /** `[width]` */
+  right: Float64Array;
+}
+
+/** How far a vector times the matrix may be from its value times the other vector, in units of the largest value. */
+const TOLERANCE = 1e-6;
+
+/** What is left of a vector after what it shares with others is taken away counts as rounding below this share. */
+const ROUNDING = 1e-12;
+
+/**
+ * The `count` largest singular values, falling, by Golub and Kahan's bidiagonalisation (SIAM J. Numer. Anal. 2(2), 1965) in double
+ * precision: k products with the matrix in each direction leave a matrix `[k, k]` whose largest values are soon the whole one's.
+ * Vectors are kept orthogonal to all before them. The start is always the same, and so is what comes of it.
+ */
+export function largestSingularValues(matrix: Matrix, count: number): SingularValue[] {
+  const [rows, width] = matrix.shape as [number, number];
+  // With the shorter side last, no more steps than it is long find everything.
+  const turned = rows < width;
+  const [times, timesTransposed] = turned ? [transposedProduct, product] : [product, transposedProduct];
+  const random = randomFor(0, "bidiagonalisation");
+  const most = Math.min(rows, width);
+  const lefts: Float64Array[] = [];
+  const rights = [nextDirection(new Float64Array(most), [], random).direction];
+  const diagonal: number[] = [];
+  const above: number[] = [];
+  for (let steps = Math.min(most, 2 * count + 8); ; steps = Math.min(most, Math.ceil(1.25 * steps))) {
+    while (diagonal.length < steps) {
+      const left = nextDirection(times(matrix, rights.at(-1)!), lefts, random);
+      lefts.push(left.direction);
+      diagonal.push(left.length);
+      const right = nextDirection(timesTransposed(matrix, left.direction), rights, random);
+      rights.push(right.direction);
+      above.push(right.length);
+    }
+    // A bidiagonal matrix times its transpose is tridiagonal; its eigenvectors are the left singular vectors.
+    const squares = Float64Array.from(diagonal, (value, i) => value ** 2 + (i < steps - 1 ? above[i]! ** 2 : 0));
+    const links = Float64Array.from({ length: steps - 1 }, (_, i) => diagonal[i + 1]! * above[i]!);
+    const unit = (place: number): Float64Array => new Float64Array(steps).fill(1, place, place + 1);
+    const last = unit(steps - 1);
+    const values = tridiagonalEigenvalues(squares, links, [last]);
+    const places = [...values.keys()].sort((a, b) => values[b]! - values[a]!).slice(0, count);
+    // The matrix's transpose times a left vector leaves its right one by this much along the next direction.
+    const farthest = Math.max(...places.map((place) => Math.abs(last[place]! * above.at(-1)!)));
+    if (steps < most && farthest > TOLERANCE * Math.sqrt(values[places[0]!]!)) continue;
+    const vectors = Array.from({ length: steps }, (_, row) => unit(row));
+    tridiagonalEigenvalues(squares, links, vectors);
+    return places.map((place) => {
+      const ofLefts = Float64Array.from(vectors, (row) => row[place]!);
+      const ofRights = ofLefts.map((own, i) => diagonal[i]! * own + (i > 0 ? above[i - 1]! * ofLefts[i - 1]! : 0));
+      const value = Math.sqrt(dot(ofRights, ofRights));
+      const left = combination(lefts, ofLefts);
+      const right = combination(
+        rights,
+        ofRights.map((own) => own / (value || 1)),
+      );
+      return turned ? { value, left: right, right: left } : { value, left, right };
+    });
+  }
+}
+
+/** A vector without what it shares with `others`, of length 1, and the length that it had; where nothing is left, any direction. */
+function nextDirection(
+  vector: Float64Array,
+  others: readonly Float64Array[],
+  random: RandomGenerator,
+): { direction: Float64Array; length: number } {
+  const before = Math.sqrt(dot(vector, vector));
+  // Once leaves rounding behind.
+  for (let time = 0; time < 2; time++) for (const other of others) subtract(vector, dot(vector, other), other);
+  const length = Math.sqrt(dot(vector, vector));
+  if (length > ROUNDING * before) return { direction: vector.map((value) => value / length), length };
+  if (others.length >= vector.length) return { direction: new Float64Array(vector.length), length: 0 };
+  const drawn = vector.map(() => 2 * uniformFloat64(random) - 1);
+  return { direction: nextDirection(drawn, others, random).direction, length: 0 };
+}
+
+/**
+ * Eigenvalues of a symmetric tridiagonal matrix with these numbers on its diagonal and beside it, by implicit QR steps with Wilkinson's
+ * shift (Golub and Van Loan, Matrix Computations, section 8.3).
+ * @param rows of a matrix that is multiplied with that of the eigenvectors, in place: of the identity's, their components
+ */
+function tridiagonalEigenvalues(
+  diagonal: Float64Array,
+  beside: Float64Array,
+  rows: readonly Float64Array[],
+): Float64Array {
+  const values = diagonal.slice();
+  const links = beside.slice();
+  const negligible = Number.EPSILON * values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  for (let end = values.length - 1; end > 0; ) {
+    if (Math.abs(links[end - 1]!) <= negligible) {
+      end--;
+      continue;
+    }
+    let start = end - 1;
+    while (start > 0 && Math.abs(links[start - 1]!) > negligible) start--;
+    const half = (values[end - 1]! - values[end]!) / 2;
+    const link = links[end - 1]!;
+    const shift = values[end]! - (link * link) / (half + (half < 0 ? -1 : 1) * Math.hypot(half, link));
+    let along = values[start]! - shift;
+    let bulge = links[start]!;
+    for (let k = start; k < end; k++) {
+      const length = Math.hypot(along, bulge);
+      const cosine = length === 0 ? 1 : along / length;
+      const sine = length === 0 ? 0 : bulge / length;
+      if (k > start) links[k - 1] = length;
+      const [upper, lower, own] = [values[k]!, values[k + 1]!, links[k]!];
+      const mixed = 2 * cosine * sine * own;
+      values[k] = cosine * cosine * upper + mixed + sine * sine * lower;
+      values[k + 1] = sine * sine * upper - mixed + cosine * cosine * lower;
+      along = (cosine * cosine - sine * sine) * own + cosine * sine * (lower - upper);
+      links[k] = along;
+      if (k < end - 1) {
+        bulge = sine * links[k + 1]!;
+        links[k + 1]! *= cosine;
+      }
+      for (const row of rows) {
+        const [first, second] = [row[k]!, row[k + 1]!];
+        row[k] = cosine * first + sine * second;
+        row[k + 1] = cosine * second - sine * first;
+      }
+    }
+  }
+  return values;
+}
+
+function dot(a: Float64Array, b: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
+  return sum;
+}
+
+function subtract(from: Float64Array, factor: number, vector: Float64Array): void {
+  for (let i = 0; i < from.length; i++) from[i]! -= factor * vector[i]!;
+}
+
+/** Sum of vectors, each times its factor; factors may be fewer. */
+function combination(vectors: readonly Float64Array[], factors: Float64Array): Float64Array {
+  const sum = new Float64Array(vectors[0]!.length);
+  factors.forEach((factor, i) => {
+    subtract(sum, -factor, vectors[i]!);
+  });
+  return sum;
+}
+
+function product({ shape, data }: Matrix, vector: Float64Array): Float64Array {
+  const [rows, width] = shape as [number, number];
+  const result = new Float64Array(rows);
+  for (let row = 0, i = 0; row < rows; row++) {
+    let sum = 0;
+    for (let column = 0; column < width; column++, i++) sum += data[i]! * vector[column]!;
+    result[row] = sum;
+  }
+  return result;
+}
+
+function transposedProduct({ shape, data }: Matrix, vector: Float64Array): Float64Array {
+  const [rows, width] = shape as [number, number];
+  const result = new Float64Array(width);
+  for (let row = 0, i = 0; row < rows; row++) {
+    const factor = vector[row]!;
+    for (let column = 0; column < width; column++, i++) result[column]! += factor * data[i]!;
+  }
+  return result;
+}

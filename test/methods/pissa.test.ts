@@ -1,0 +1,110 @@
+import { describe, expect, test } from "vitest";
+import { float32, type Tensor } from "../../src/graph/tensor.ts";
+import { normal, randomFor } from "../../src/methods/initializers.ts";
+import { lora } from "../../src/methods/lora.ts";
+import { findMethod } from "../../src/methods/methods.ts";
+import { principalPart } from "../../src/methods/pissa.ts";
+import { largestSingularValues } from "../../src/methods/singular-values.ts";
+import { Bench, batches, layersOf, openFixture, relativeError, smallBert } from "../support/small-bert.ts";
+
+const drawn = (...shape: readonly number[]): Tensor<"float32"> => normal(1)(shape, randomFor(4, "matrix"));
+
+/** `left` times `right`, in double precision. */
+function product(left: Tensor<"float32">, right: Tensor<"float32">): Tensor<"float32"> {
+  const [rows, inner] = left.shape as [number, number];
+  const width = right.shape[1]!;
+  const result = float32([rows, width]);
+  for (let i = 0; i < rows; i++) {
+    for (let j = 0; j < width; j++) {
+      let sum = 0;
+      for (let k = 0; k < inner; k++) sum += left.data[i * inner + k]! * right.data[k * width + j]!;
+      result.data[i * width + j] = sum;
+    }
+  }
+  return result;
+}
+
+describe("the largest singular values", () => {
+  test.each([
+    [60, 40],
+    [40, 60],
+    [50, 50],
+    [1, 9],
+  ])("of a matrix [%i, %i] come with their vectors, falling", (rows, width) => {
+    const matrix = drawn(rows, width);
+    const count = Math.min(5, rows);
+    const found = largestSingularValues(matrix, count);
+    expect(found).toHaveLength(count);
+    const [first] = found;
+    found.forEach(({ value, left, right }, i) => {
+      if (i > 0) expect(value).toBeLessThanOrEqual(found[i - 1]!.value);
+      // W v = σ u and Wᵀ u = σ v.
+      left.forEach((each, row) => {
+        const along = right.reduce((sum, v, column) => sum + v * matrix.data[row * width + column]!, 0);
+        expect(Math.abs(along - value * each)).toBeLessThan(2e-6 * first!.value);
+      });
+      right.forEach((each, column) => {
+        const along = left.reduce((sum, u, row) => sum + u * matrix.data[row * width + column]!, 0);
+        expect(Math.abs(along - value * each)).toBeLessThan(2e-6 * first!.value);
+      });
+      found.forEach((other, j) => {
+        for (const side of ["left", "right"] as const) {
+          const overlap = found[i]![side].reduce((sum, each, place) => sum + each * other[side][place]!, 0);
+          expect(Math.abs(overlap - Number(i === j))).toBeLessThan(1e-9);
+        }
+      });
+    });
+  });
+
+  test("all of them together make the matrix, whichever side is shorter", () => {
+    for (const shape of [
+      [7, 12],
+      [12, 7],
+    ] as const) {
+      const matrix = drawn(...shape);
+      const { A, B } = principalPart(matrix, 7, 1);
+      expect(relativeError(product(B, A), matrix)).toBeLessThan(1e-6);
+    }
+  });
+
+  test("of a matrix of zeros, of one of rank 1, and of the identity, whose values are all the same", () => {
+    expect(largestSingularValues(float32([6, 4]), 2).map(({ value }) => value)).toEqual([0, 0]);
+    const one = product(drawn(6, 1), drawn(1, 4));
+    const [first, second] = largestSingularValues(one, 2);
+    expect(first!.value).toBeCloseTo(Math.hypot(...one.data), 5);
+    expect(second!.value).toBeLessThan(1e-5);
+    const identity = float32([5, 5]);
+    for (let i = 0; i < 5; i++) identity.data[6 * i] = 1;
+    for (const { value } of largestSingularValues(identity, 5)) expect(value).toBeCloseTo(1, 12);
+  });
+});
+
+describe("a model with PiSSA", () => {
+  const options = { rank: 4, alpha: 8, initLoraWeights: "pissa" };
+
+  test("starts with the products B A of peft's full decomposition, and their copies do not train", async () => {
+    const base = await smallBert();
+    const adaptation = lora.adapt(lora.options.parse(options), layersOf(base));
+    const { weights } = new Bench(base, adaptation);
+    const tensors = await openFixture("methods/pissa.safetensors");
+    for (const { name } of layersOf(base)) {
+      const [A, B] = [await tensors.read(`initial.${name}.A`), await tensors.read(`initial.${name}.B`)];
+      const expected = product(B as Tensor<"float32">, A as Tensor<"float32">);
+      for (const place of ["", "0"]) {
+        const found = product(weights.get(`${name}.B${place}`)!, weights.get(`${name}.A${place}`)!);
+        expect(relativeError(found, expected), name).toBeLessThan(1e-5);
+      }
+      expect([adaptation.trainable.has(`${name}.A`), adaptation.trainable.has(`${name}.A0`)]).toEqual([true, false]);
+    }
+  });
+
+  test.each([options, { ...options, useDora: true }])(
+    "%j starts as the base model, but for rounding",
+    async (given) => {
+      const base = await smallBert();
+      const expected = await Bench.create(base, findMethod("head")).logits(batches[0]!);
+      const found = await Bench.create(base, findMethod("lora"), given).logits(batches[0]!);
+      expect(relativeError({ data: found }, { data: expected })).toBeLessThan(1e-5);
+    },
+  );
+});
