@@ -1,5 +1,7 @@
+import { UserError } from "../errors.ts";
 import { FineTunedModel } from "../inference/fine-tuned-model.ts";
 import { loadBaseModel } from "../inference/load-base-model-node.ts";
+import { untunedAdapter } from "../inference/untuned-adapter-node.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { formatToAnswer } from "./memory-fit.ts";
@@ -22,4 +24,32 @@ export async function loadFineTunedModel(
   const format = options.base ?? formatToAnswer(trained);
   const base = await loadBaseModel(model, task, 0, { ...options, format, recorded, ...(revision && { revision }) });
   return FineTunedModel.adapt(base, adapter, runtime);
+}
+
+/** What is asked: a run, an adapter, or a model as it is. */
+export interface AskedModel {
+  run?: string | undefined;
+  adapter?: string | undefined;
+  /** Alone, or in place of the one that the adapter names. */
+  model?: string | undefined;
+}
+
+/**
+ * Loads what is asked: a run's or an adapter's model, or without these a model as it is.
+ * @param kind name of the kind of task that a model as it is is asked for; its own where absent
+ * @throws UserError where nothing is named, or both a run and an adapter; and as {@link loadFineTunedModel}.
+ */
+export async function loadAskedModel(
+  { run, adapter, model }: AskedModel,
+  runtime: Runtime,
+  { kind, ...options }: Omit<BaseOptions, "model"> & { kind?: string | undefined } = {},
+): Promise<FineTunedModel> {
+  if (run !== undefined && adapter !== undefined) throw new UserError("give either --run DIR or --adapter DIR");
+  const directory = run ?? adapter;
+  if (directory !== undefined) return loadFineTunedModel(directory, runtime, { ...options, model });
+  if (model === undefined) throw new UserError("give --run DIR or --adapter DIR, or --model NAME for a model as it is");
+  const untuned = await untunedAdapter(model, { ...options, kind });
+  const format = options.base ?? formatToAnswer();
+  const base = await loadBaseModel(model, untuned.description.task, 0, { ...options, format });
+  return FineTunedModel.adapt(base, untuned, runtime);
 }

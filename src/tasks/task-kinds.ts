@@ -98,16 +98,16 @@ export function withTaskOptions(task: TaskData, given: Readonly<Record<string, u
 export const kindsForModel = (model: TaskKind["modelKind"]): string[] =>
   TASK_KINDS.all.flatMap(({ name, modelKind }) => (modelKind === model ? [name] : []));
 
-/** What a task minimises: as its own settings say, or its kind. */
+/** What a task minimises: as its own settings say, or its kind where it has none, as of a model that was not fine-tuned. */
 export function objectiveOf({
   kind: name,
-  options = {},
+  options,
 }: {
   kind: string;
   options?: TaskData["options"] | undefined;
 }): Objective {
   const kind = findTaskKind(name);
-  return kind.objectiveFor?.(options) ?? kind.objective;
+  return (options && kind.objectiveFor?.(options)) ?? kind.objective;
 }
 
 /** Kinds that can be told where nobody names them, in the order in which they are tried. */

@@ -4,7 +4,7 @@ import { checkOptions, UserError } from "../../errors.ts";
 import type { FineTunedModel } from "../../inference/fine-tuned-model.ts";
 import { generationOptions } from "../../inference/generation/generation-options.ts";
 import type { AnswerOptions } from "../../inference/write-answers.ts";
-import { loadFineTunedModel } from "../../runs/load-fine-tuned-model.ts";
+import { loadAskedModel } from "../../runs/load-fine-tuned-model.ts";
 import { askingOptions, runtimeFor } from "../../runs/run-config.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import type { ChatMessage } from "../../tokenization/chat-template.ts";
@@ -13,6 +13,7 @@ import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 
 const EXAMPLES = [
+  "aflora chat --model SmolLM2-135M-Instruct",
   "aflora chat --run runs/dialogsum",
   'aflora chat --run runs/support --system "You are short and kind." --temperature 0.7',
   'echo "What is 17 plus 25?" | aflora chat --run runs/gsm8k',
@@ -25,7 +26,10 @@ export function chatCommand(): Command {
   const command = new Command("chat")
     .option("--run <dir>", "run folder, or its adapter folder")
     .option("--adapter <dir>", "adapter folder instead of --run, for example one made by Hugging Face PEFT")
-    .option("--model <name>", "base model to use instead of the one named in the adapter")
+    .option(
+      "--model <name>",
+      "model to ask as it is; with --run or --adapter, base model to use instead of the one named there",
+    )
     .option("--system <text>", "system message for the model");
   addSchemaOptions(
     command,
@@ -45,10 +49,13 @@ export function chatCommand(): Command {
       offline,
       ...writing
     } = givenOptions<ChatOptions>(command);
-    if ((run === undefined) === (adapter === undefined)) throw new UserError("give either --run DIR or --adapter DIR");
     checkOptions(generationOptions, writing);
     const asked = { model: named, base, offline };
-    const model = await loadFineTunedModel((run ?? adapter)!, runtimeFor({ device, threads }), baseOptions(asked));
+    const model = await loadAskedModel(
+      { run, adapter, model: named },
+      runtimeFor({ device, threads }),
+      baseOptions(asked),
+    );
     try {
       noteBaseFormat(model.base, asked);
       if (!model.writes) {

@@ -2,24 +2,27 @@ import { createInterface } from "node:readline";
 import { Command } from "commander";
 import { readTexts } from "../../datasets/texts-node.ts";
 import { UserError } from "../../errors.ts";
-import { loadFineTunedModel } from "../../runs/load-fine-tuned-model.ts";
+import { bundledUnless } from "../../inference/bundled-model.ts";
+import { loadAskedModel } from "../../runs/load-fine-tuned-model.ts";
 import { runOptions, runtimeFor } from "../../runs/run-config.ts";
 import { embedStream } from "../../runs/search/embed-texts.ts";
 import { vectorLine, writeVectors } from "../../runs/search/vector-files.ts";
 import type { DeviceName } from "../../runtime/device.ts";
+import { embedding } from "../../tasks/kinds/embedding.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { downloadLine } from "../terminal/download-line.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 
 const EXAMPLES = [
+  'aflora embed "My card was charged twice"',
   'aflora embed --run runs/search "My card was charged twice"',
   "aflora embed --run runs/search --file corpus.jsonl --output corpus.npy",
   "cat texts.txt | aflora embed --run runs/search --dimensions 128 > vectors.jsonl",
 ];
 
 interface Given {
-  run: string;
+  run?: string;
   model?: string;
   file?: string;
   text?: string;
@@ -34,8 +37,11 @@ interface Given {
 export function embedCommand(): Command {
   const command = new Command("embed")
     .argument("[texts...]", "texts to embed")
-    .requiredOption("--run <dir>", "run folder, or its adapter folder")
-    .option("--model <name>", "base model to use instead of the one named in the adapter")
+    .option("--run <dir>", "run folder, or its adapter folder")
+    .option(
+      "--model <name>",
+      "model to use as it is (default: the bundled encoder); with --run, base model instead of the one named there",
+    )
     .option("--file <file>", "texts from a CSV, TSV, JSONL or TXT file")
     .option("--text <column>", "column of the text in that file")
     .option("--output <file>", "file to write: .jsonl, .npy or .parquet (default: JSON Lines on stdout)")
@@ -45,11 +51,8 @@ export function embedCommand(): Command {
     const { run, model: base, file, text, output, dimensions, ...where } = givenOptions<Given>(command);
     if (file !== undefined && texts.length > 0) throw new UserError("give texts or --file, not both");
     const given = texts.length > 0 ? texts : file === undefined ? stdinLines() : await readTexts(file, text);
-    const model = await loadFineTunedModel(run, runtimeFor(where), {
-      model: base,
-      offline: where.offline,
-      onProgress: downloadLine(),
-    });
+    const from = { kind: embedding.name, offline: where.offline, onProgress: downloadLine() };
+    const model = await loadAskedModel({ run, model: base ?? bundledUnless(run) }, runtimeFor(where), from);
     const progress = new ProgressLine("texts", Array.isArray(given) ? given.length : undefined);
     try {
       const parts = embedStream(model, given, { dimensions, onProgress: (done) => progress.at(done) });

@@ -4,7 +4,7 @@ import { UserError } from "../../errors.ts";
 import type { FineTunedModel } from "../../inference/fine-tuned-model.ts";
 import { generationOptions } from "../../inference/generation/generation-options.ts";
 import type { AnswerOptions } from "../../inference/write-answers.ts";
-import { loadFineTunedModel } from "../../runs/load-fine-tuned-model.ts";
+import { loadAskedModel } from "../../runs/load-fine-tuned-model.ts";
 import { askingOptions, runtimeFor } from "../../runs/run-config.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { namedColumns } from "../../tasks/rows.ts";
@@ -24,6 +24,7 @@ const EXAMPLES = [
   'aflora predict --run runs/tickets --threshold auto:precision=0.95 "My card was charged twice"',
   "cat messages.txt | aflora predict --run runs/tickets",
   'aflora predict --adapter peft-folder --model bert-base-uncased-folder "Where is my order?"',
+  'aflora predict --model SmolLM2-135M-Instruct "What is a parcel?"',
   'aflora predict --run runs/support "How do I reset my password?" --max-new-tokens 80',
 ];
 
@@ -33,7 +34,10 @@ export function predictCommand(): Command {
     .argument("[texts...]", "texts to label or answer")
     .option("--run <dir>", "run folder, or its adapter folder")
     .option("--adapter <dir>", "adapter folder instead of --run, for example one made by Hugging Face PEFT")
-    .option("--model <name>", "base model to use instead of the one named in the adapter")
+    .option(
+      "--model <name>",
+      "model to ask as it is; with --run or --adapter, base model to use instead of the one named there",
+    )
     .option("--file <file>", "texts from a CSV, TSV, JSONL or TXT file")
     .option("--text <column>", "column of the text in that file")
     .option("--text-pair <text>", "second text of each pair; with --file, its column")
@@ -44,13 +48,16 @@ export function predictCommand(): Command {
   addSchemaOptions(command, askingOptions, "Options");
   return addExamples(command, EXAMPLES).action(async (texts: string[]) => {
     const options = givenOptions<PredictOptions>(command);
-    const { run, adapter } = options;
-    if ((run === undefined) === (adapter === undefined)) throw new UserError("give either --run DIR or --adapter DIR");
     const writing = writingOptions(options);
-    const model = await loadFineTunedModel((run ?? adapter)!, runtimeFor(options), baseOptions(options));
+    const model = await loadAskedModel(options, runtimeFor(options), baseOptions(options));
     try {
       noteBaseFormat(model.base, options);
       leaveOpen(model, options);
+      if (model.embeds) {
+        throw new UserError(
+          `${model.base.name} has no head that predicts: embed texts with aflora embed, or train it (aflora train)`,
+        );
+      }
       const inputs = await readInputs(texts, options, model.description.task.kind);
       // A text with what follows it is not answered: it is said how likely that is.
       if (model.writes && options.textPair === undefined) await answer(model, inputs, writing, options);

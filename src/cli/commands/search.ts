@@ -1,11 +1,13 @@
 import { Command } from "commander";
 import { readIdentifiedTexts } from "../../datasets/retrieval-set-node.ts";
 import { UserError } from "../../errors.ts";
-import { loadFineTunedModel } from "../../runs/load-fine-tuned-model.ts";
+import { bundledUnless } from "../../inference/bundled-model.ts";
+import { loadAskedModel } from "../../runs/load-fine-tuned-model.ts";
 import { runOptions, runtimeFor } from "../../runs/run-config.ts";
 import { unitVectors } from "../../runs/search/embed-texts.ts";
 import { readNpy } from "../../runs/search/vector-files.ts";
 import type { DeviceName } from "../../runtime/device.ts";
+import { embedding } from "../../tasks/kinds/embedding.ts";
 import { nearest, unitVector } from "../../tasks/vectors.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
@@ -13,12 +15,14 @@ import { downloadLine } from "../terminal/download-line.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 
 const EXAMPLES = [
+  'aflora search --corpus faq.jsonl "I cannot log in"',
   'aflora search --run runs/search --corpus faq.jsonl "I cannot log in"',
   'aflora search --run runs/search --corpus faq.jsonl --vectors faq.npy --top 3 --json "I cannot log in"',
 ];
 
 interface Given {
-  run: string;
+  run?: string;
+  model?: string;
   corpus: string;
   text?: string;
   vectors?: string;
@@ -33,7 +37,11 @@ interface Given {
 export function searchCommand(): Command {
   const command = new Command("search")
     .argument("<query...>", "text to search for")
-    .requiredOption("--run <dir>", "run folder of an embedding model")
+    .option("--run <dir>", "run folder of an embedding model")
+    .option(
+      "--model <name>",
+      "model to use as it is (default: the bundled encoder); with --run, base model instead of the one named there",
+    )
     .requiredOption(
       "--corpus <file>",
       "file of texts: JSONL, CSV or TSV with text and optionally _id and title, or one text per line",
@@ -44,7 +52,7 @@ export function searchCommand(): Command {
     .option("--json", "print JSON Lines");
   addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
   return addExamples(command, EXAMPLES).action(async (query: string[]) => {
-    const { run, corpus, text, vectors: file, top = 10, json, ...where } = givenOptions<Given>(command);
+    const { run, model: base, corpus, text, vectors: file, top = 10, json, ...where } = givenOptions<Given>(command);
     if (!Number.isInteger(top) || top < 1) throw new UserError("--top must be a whole number, at least 1");
     const texts = await readIdentifiedTexts(corpus, text);
     const stored = file === undefined ? undefined : await readNpy(file);
@@ -53,8 +61,8 @@ export function searchCommand(): Command {
         `${file} holds ${stored.length} vectors, but ${corpus} ${texts.length} texts; embed it again`,
       );
     }
-    const from = { offline: where.offline, onProgress: downloadLine() };
-    const model = await loadFineTunedModel(run, runtimeFor(where), from);
+    const from = { kind: embedding.name, offline: where.offline, onProgress: downloadLine() };
+    const model = await loadAskedModel({ run, model: base ?? bundledUnless(run) }, runtimeFor(where), from);
     const progress = new ProgressLine("texts", texts.length);
     try {
       const options = { onProgress: (done: number) => progress.at(done) };

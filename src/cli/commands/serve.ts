@@ -6,6 +6,7 @@ import { checkOptions, UserError } from "../../errors.ts";
 import type { Adapter } from "../../inference/adapter.ts";
 import { AdapterHost } from "../../inference/adapter-host.ts";
 import { loadBaseModel } from "../../inference/load-base-model-node.ts";
+import { untunedAdapter } from "../../inference/untuned-adapter-node.ts";
 import { formatToAnswer } from "../../runs/memory-fit.ts";
 import { type BaseOptions, openAdapter } from "../../runs/open-adapter.ts";
 import { askingOptions, computeOptions, runtimeFor } from "../../runs/run-config.ts";
@@ -20,8 +21,12 @@ import { portOption } from "../port-option.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { untilStopSignal } from "../terminal/stop-signals.ts";
 
+/** What requests call the base model as it is. */
+const BASE = "base";
+
 const EXAMPLES = [
   "aflora serve --run runs/support",
+  "aflora serve --model SmolLM2-135M-Instruct",
   "aflora serve --run runs/support --run runs/tickets --port 8080 --key-file key.txt",
 ];
 
@@ -47,24 +52,35 @@ const serveOptions = z.object({
 /** `aflora serve` */
 export function serveCommand(): Command {
   const command = new Command("serve")
-    .requiredOption(
+    .option(
       "--run <dir>",
       "run folder or adapter folder; repeat it to serve several models over one base model",
       collect,
     )
-    .option("--model <name>", "base model to use instead of the one named in the adapters")
+    .option("--model <name>", "model to serve as it is; with --run, base model to use instead of the one named there")
+    .option("--with-base", `serve the base model as it is beside the runs, as "${BASE}"`)
     .option("--threshold <p>", `${THRESHOLD} (classifiers only)`)
     .option("--none-of-these <share>", `${NONE_OF_THESE} (classifiers only)`, Number);
   addSchemaOptions(command, serveOptions, "Serving");
   addSchemaOptions(command, askingOptions, "Options");
   return addExamples(command, EXAMPLES, NOTE).action(async () => {
-    const { run, model, base, offline, device, threads, threshold, noneOfThese, ...given } =
-      givenOptions<ServeCommandOptions>(command);
+    const {
+      run = [],
+      withBase,
+      model,
+      base,
+      offline,
+      device,
+      threads,
+      threshold,
+      noneOfThese,
+      ...given
+    } = givenOptions<ServeCommandOptions>(command);
     const { keyFile, ...options } = checkOptions(serveOptions, given);
     const key = keyFile === undefined ? process.env.AFLORA_KEY : await readKey(keyFile);
     const runtime = runtimeFor(checkOptions(computeOptions.partial(), { device, threads }));
     const asked = { model, base, offline };
-    const { host, models } = await loadModels(run, baseOptions(asked), runtime);
+    const { host, models } = await loadModels({ run, withBase }, baseOptions(asked), runtime);
     try {
       noteBaseFormat(host.base, asked);
       for (const each of models.values()) leaveOpen(each, { threshold, noneOfThese });
@@ -79,7 +95,8 @@ export function serveCommand(): Command {
 }
 
 interface ServeCommandOptions extends BaseFlags, OpenAnswers {
-  run: string[];
+  run?: string[];
+  withBase?: boolean | undefined;
   keyFile?: string;
   device?: DeviceName;
   threads?: number;
@@ -88,11 +105,11 @@ interface ServeCommandOptions extends BaseFlags, OpenAnswers {
 const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
 
 /**
- * Loads adapters over their one base model, each by its folder's name.
- * @throws UserError where they are over different base models, or two have one name.
+ * Loads adapters over their one base model, each by its folder's name; or without any the model as it is, by its own.
+ * @throws UserError where nothing is named, they are over different base models, or two have one name.
  */
 async function loadModels(
-  directories: readonly string[],
+  { run: directories, withBase }: { run: readonly string[]; withBase: boolean | undefined },
   options: BaseOptions,
   runtime: Runtime,
 ): Promise<{ host: AdapterHost; models: ServedModels }> {
@@ -105,6 +122,14 @@ async function loadModels(
       );
     }
     adapters.push({ name, adapter: await openAdapter(directory, options) });
+  }
+  if (adapters.length === 0) {
+    const { model, ...hub } = options;
+    if (model === undefined) throw new UserError("give --run DIR, or --model NAME to serve a model as it is");
+    adapters.push({ name: basename(model, ".gguf"), adapter: await untunedAdapter(model, hub) });
+  } else if (withBase) {
+    const { model, revision } = adapters[0]!.adapter.description;
+    adapters.push({ name: BASE, adapter: await untunedAdapter(model, { ...options, ...(revision && { revision }) }) });
   }
   const [first, ...others] = adapters.map(({ adapter }) => adapter.description);
   const other = others.find(({ model, revision }) => model !== first!.model || revision !== first!.revision);

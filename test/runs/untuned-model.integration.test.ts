@@ -1,0 +1,57 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { UserError } from "../../src/errors.ts";
+import { AdapterHost } from "../../src/inference/adapter-host.ts";
+import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
+import { untunedAdapter } from "../../src/inference/untuned-adapter-node.ts";
+import { loadAskedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { runtime } from "../support/runtime.ts";
+import { writeTinyLanguageModel } from "../support/tiny-language-model.ts";
+import { writeTinyModel } from "../support/tiny-model.ts";
+
+let home: string;
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-untuned-"));
+});
+afterAll(() => rm(home, { recursive: true }));
+
+describe("a model as it is", () => {
+  test("a decoder writes, also beside adapters of a host", async () => {
+    const model = await writeTinyLanguageModel(join(home, "decoder"));
+    const asked = await loadAskedModel({ model }, runtime);
+    const options = { maxNewTokens: 6 };
+    const [answer] = await asked.answers(["Where is the cat?"], options);
+    await asked.release();
+    const host = new AdapterHost(await loadBaseModel(model), runtime);
+    await host.add("base", await untunedAdapter(model));
+    expect((await host.use("base").answers(["Where is the cat?"], options))[0]!.text).toBe(answer!.text);
+    await host.release();
+    expect(answer!.answerTokens).toBeGreaterThan(0);
+  });
+
+  test("a checkpoint's classifier labels with its own labels", async () => {
+    const asked = await loadAskedModel({ model: await writeTinyModel(join(home, "classifier")) }, runtime);
+    expect(asked.kind.name).toBe("classification");
+    const [found] = await asked.predict(["my card was charged twice"]);
+    expect(found!.label).toMatch(/^LABEL_\d$/);
+    await asked.release();
+  });
+
+  test("an encoder without a head embeds", async () => {
+    const asked = await loadAskedModel({ model: "all-MiniLM-L6-v2" }, runtime);
+    expect(asked.embeds).toBe(true);
+    expect((await asked.embed(["a text"]))[0]).toHaveLength(384);
+    await asked.release();
+  });
+
+  test("is asked by its name alone, and not beside both a run and an adapter", async () => {
+    await expect(loadAskedModel({}, runtime)).rejects.toThrow(
+      new UserError("give --run DIR or --adapter DIR, or --model NAME for a model as it is"),
+    );
+    await expect(loadAskedModel({ run: "a", adapter: "b" }, runtime)).rejects.toThrow(
+      new UserError("give either --run DIR or --adapter DIR"),
+    );
+  });
+});
