@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
+import { exportRun } from "../../src/runs/export-run.ts";
 import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { fineTune } from "../support/fine-tune.ts";
 import { rewritings, writeTinyEncoderDecoder } from "../support/synthetic-rewriting.ts";
@@ -59,6 +60,10 @@ describe.each([
     expect(metrics.reward_accuracy).toBeGreaterThan(0.9);
     expect(metrics.reward_margin).toBeCloseTo(metrics.reward_chosen! - metrics.reward_rejected!, 5);
     if (name === "dpo-int8") return;
+    for (const format of ["peft", "merged"] as const) {
+      const report = await exportRun(output, { format, output: join(home, format) }, { threads: 1 });
+      expect(report.largestDifference).toBeLessThan(1e-4);
+    }
     const [evaluation] = await evaluateRun(output, { threads: 1 });
     for (const [metric, value] of Object.entries(metrics))
       expect(evaluation!.metrics[metric], metric).toBeCloseTo(value, 4);
@@ -74,6 +79,8 @@ test("kto learns from answers that are good or not", async () => {
 test("a reward model tells the better answer, of a prompt that it did not see too", async () => {
   const { output, metrics } = await train("reward", { kind: "reward" });
   expect(metrics.reward_accuracy).toBe(1);
+  const report = await exportRun(output, { format: "peft", output: join(home, "reward-peft") }, { threads: 1 });
+  expect(report.largestDifference).toBeLessThan(1e-4);
   const found = await loadFineTunedModel(output);
   try {
     const scorer = found.ofKind("reward");

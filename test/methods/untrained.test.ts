@@ -1,0 +1,37 @@
+import { expect, test } from "vitest";
+import { initialParameters } from "../../src/inference/fitted-adapter.ts";
+import { adalora } from "../../src/methods/adalora.ts";
+import { aflora } from "../../src/methods/aflora.ts";
+import { head } from "../../src/methods/head.ts";
+import { lora } from "../../src/methods/lora.ts";
+import type { MethodDefinition } from "../../src/methods/method.ts";
+import { parseMethodOptions } from "../../src/methods/methods.ts";
+import { sora } from "../../src/methods/sora.ts";
+import { vera } from "../../src/methods/vera.ts";
+import { Predictor } from "../../src/training/predictor.ts";
+import { runtime } from "../support/runtime.ts";
+import { batches, layersOf, smallBert } from "../support/small-bert.ts";
+
+const base = await smallBert();
+const rows = batches.flat().map(({ inputIds, tokenTypeIds }, index) => ({
+  index,
+  encoding: { inputIds: Int32Array.from(inputIds), tokenTypeIds: Int32Array.from(tokenTypeIds) },
+}));
+
+async function logits(method: MethodDefinition): Promise<Float32Array[]> {
+  const adaptation = method.adapt(parseMethodOptions(method, {}), layersOf(base));
+  const parameters = initialParameters(adaptation, 3, (name) => base.weights.get(`${name}.weight`)!);
+  const model = { ...base, adaptation, trainsHead: () => true };
+  const predictor = await Predictor.compile(model, new Map([...base.weights, ...parameters]), runtime);
+  const found = await predictor.logits(rows);
+  await predictor.release();
+  return found;
+}
+
+// What a loss compares with is the model before training: a second model is not needed for it.
+test.each([aflora, lora, adalora, sora, vera])(
+  "before training, $name is the base model to the bit",
+  async (method) => {
+    expect(await logits(method)).toEqual(await logits(head));
+  },
+);
