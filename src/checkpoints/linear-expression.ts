@@ -149,10 +149,10 @@ export function replaceSpans(
 const MAX_GROWTH = 32;
 
 /** @throws UserError where what a text became is longer than any language's normalisation makes it. */
-export function refuseGrowth(result: string, text: string): void {
+export function refuseGrowth(result: { length: number }, text: { length: number }): void {
   if (result.length <= MAX_GROWTH * text.length + 2 ** 15) return;
   throw new UserError(
-    `the tokenizer makes ${result.length} characters of a text of ${text.length}; its normalizer is damaged or hostile: take the model's own tokenizer.json`,
+    `the tokenizer makes ${result.length} characters of a text of ${text.length}; it is damaged or hostile: take the model's own tokenizer.json`,
   );
 }
 

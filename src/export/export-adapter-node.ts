@@ -24,9 +24,12 @@ export interface ExportReport extends ExportAgreement {
 /** Largest difference between the logits of an exported model and those of the run that is let pass. */
 const TOLERANCE = 1e-4;
 
+/** Told what comes next, in a few words, and what of its size is known: bytes to write in float32, seconds that it will take. */
+export type OnStage = (stage: string, expected?: { bytes?: number; seconds?: number }) => void;
+
 /** See {@link exportAdapter}. */
 interface ExportHooks {
-  onStage?: ((stage: string) => void) | undefined;
+  onStage?: OnStage | undefined;
   takesWeights?: boolean;
 }
 
@@ -64,23 +67,26 @@ export async function exportAdapter(
   const folder = `${directory}.${process.pid}.tmp`;
   try {
     onStage("asking the run's model");
+    const asked = performance.now();
     const expected = await logitsOf(base, adapter);
+    const seconds = (performance.now() - asked) / 1000;
     await mkdir(folder, { recursive: true });
     const weights = format.merges
       ? await mergeWeights(base.weights, fitted.adaptation, fitted.parameters, runtime)
       : base.weights;
-    onStage(`writing ${name}`);
+    const sizes = Array.from(weights.values(), ({ data }) => data.byteLength);
+    onStage(`writing ${name}`, format.merges ? { bytes: sizes.reduce((sum, size) => sum + size, 0) } : {});
     const job = { folder, base, adapter, fitted, weights, options, runtime, examples, expected };
     const agreement = await format.write({
       ...job,
       async onWritten() {
-        onStage("comparing what was written");
+        onStage("comparing what was written", { seconds });
         if (!takesWeights) return;
         await freeMemory([...weights.values(), ...base.weights.values()]);
         base.weights.clear();
       },
       async compare(...read) {
-        onStage("comparing what was written");
+        onStage("comparing what was written", { seconds });
         return { largestDifference: difference(expected, await logitsOf(...read)) };
       },
     });

@@ -1,7 +1,7 @@
 import type { HubOptions } from "../checkpoints/hub-repository-node.ts";
 import { openModelFolder } from "../checkpoints/model-folder.ts";
 import { UserError } from "../errors.ts";
-import { type ExportReport, exportAdapter, refuseIfNotEmpty } from "../export/export-adapter-node.ts";
+import { type ExportReport, exportAdapter, type OnStage, refuseIfNotEmpty } from "../export/export-adapter-node.ts";
 import { EXPORT_FORMATS, type ExportOptions } from "../export/export-formats-node.ts";
 import type { BaseModel, FormatChoice } from "../inference/base-model.ts";
 import { loadBaseModel } from "../inference/load-base-model-node.ts";
@@ -52,8 +52,7 @@ export async function exportRun(
   where: {
     device?: DeviceName | undefined;
     threads?: number | undefined;
-    /** Told what comes next, in a few words. */
-    onStage?: ((stage: string) => void) | undefined;
+    onStage?: OnStage | undefined;
   } & HubOptions = {},
 ): Promise<RunExportReport> {
   const finished = await readFinishedRun(run);

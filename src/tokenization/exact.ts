@@ -28,11 +28,13 @@ interface LibraryNormalizer {
   normalizers?: LibraryNormalizer[];
 }
 interface LibraryPreTokenizer {
-  pre_tokenize_text(text: string): string[];
+  pre_tokenize_text(text: string, options?: object): string[];
+  pre_tokenize(pieces: string[], options?: object): string[];
   pattern?: RegExp | LinearExpression;
   tokenizers?: LibraryPreTokenizer[];
 }
 interface LibraryDecoder {
+  decode_chain(tokens: string[]): string[];
   pattern?: RegExp | LinearExpression;
   decoders?: LibraryDecoder[];
 }
@@ -212,12 +214,39 @@ function boundExpression(
 function correctDecoder(json: Description, library: LibraryDecoder, expressions: Expressions): void {
   for (const [i, each] of (json.decoders ?? []).entries()) correctDecoder(each, library.decoders![i]!, expressions);
   boundExpression(json, library, expressions);
+  if (json.type === "Replace") {
+    const replace = replacement(json, expressions);
+    library.decode_chain = (tokens) => tokens.map(replace);
+  }
+  const { decoders } = library;
+  if (json.type !== "Sequence" || !decoders) return;
+  library.decode_chain = (tokens) => grownBy(decoders, tokens, (decoder, pieces) => decoder.decode_chain(pieces));
 }
+
+/** Pieces of a text as one step after the other changes them. @throws UserError where they grow beyond all reason. */
+function grownBy<Step>(
+  steps: readonly Step[],
+  given: string[],
+  apply: (step: Step, pieces: string[]) => string[],
+): string[] {
+  return steps.reduce((pieces, step) => {
+    const next = apply(step, pieces);
+    refuseGrowth({ length: lengthOf(next) }, { length: lengthOf(given) });
+    return next;
+  }, given);
+}
+
+const lengthOf = (pieces: readonly string[]): number => pieces.reduce((sum, { length }) => sum + length, 0);
 
 function correctPreTokenizer(json: Description, library: LibraryPreTokenizer, expressions: Expressions): void {
   for (const [i, each] of (json.pretokenizers ?? []).entries())
     correctPreTokenizer(each, library.tokenizers![i]!, expressions);
   boundExpression(json, library, expressions);
+  const { tokenizers } = library;
+  if (json.type === "Sequence" && tokenizers) {
+    library.pre_tokenize_text = (text, options) =>
+      grownBy(tokenizers, [text], (tokenizer, pieces) => tokenizer.pre_tokenize(pieces, options));
+  }
   // JavaScript's \s counts U+FEFF as white space and leaves out U+0085.
   if (json.type === "WhitespaceSplit") library.pre_tokenize_text = (text) => text.match(/\P{White_Space}+/gu) ?? [];
   // Digits of any script, and fractions, as Rust's is_numeric counts them.

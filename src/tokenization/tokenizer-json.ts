@@ -26,7 +26,13 @@ const processorSchema = z.discriminatedUnion("type", [
 ]);
 
 const preTokenizerSchema = z.looseObject({
-  type: z.string(),
+  // The library's Replace is in no published tokenizer, and makes texts grow.
+  type: z.string().refine((type) => type !== "Replace", "no pre-tokenizer replaces text"),
+  /** Of Metaspace. */
+  replacement: z
+    .string()
+    .refine((text) => [...text].length === 1, "expected one character")
+    .optional(),
   add_prefix_space: z.boolean().optional(),
   get pretokenizers() {
     return z.array(preTokenizerSchema).optional();

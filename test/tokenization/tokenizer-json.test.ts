@@ -130,6 +130,20 @@ describe("other kinds of tokenizer.json", () => {
     expect(() => letters({ decoder })).toThrow(/is refused/);
   });
 
+  test("pre-tokenizers and decoders do not make texts grow without end", () => {
+    const spaces = { type: "Metaspace", replacement: "x".repeat(5000), prepend_scheme: "never" };
+    expect(() => letters({ pre_tokenizer: spaces })).toThrow(/pre_tokenizer.replacement: expected one character/);
+    const replace = { type: "Replace", pattern: { String: "a" }, content: "aa" };
+    expect(() => letters({ pre_tokenizer: replace })).toThrow(/no pre-tokenizer replaces text/);
+    const many = (each: object) => Array.from({ length: 40 }, () => each);
+    const pre_tokenizer = { type: "Sequence", pretokenizers: many({ type: "ByteLevel", add_prefix_space: false }) };
+    expect(() => letters({ pre_tokenizer }).encode("é", undefined, 9)).toThrow(/makes \d+ characters of a text of 1;/);
+    const decoder = { type: "Sequence", decoders: many(replace) };
+    expect(() => letters({ decoder }).decode([A])).toThrow(/makes \d+ characters of a text of 1;/);
+    const once = letters({ decoder: { type: "Sequence", decoders: [replace, { type: "Fuse" }] } });
+    expect(once.decode([A, B])).toBe("aab");
+  });
+
   test("tokens beside the model's own meet no expression that is not yet safe", () => {
     const slow = { type: "Replace", pattern: { Regex: `(?:${"a*".repeat(40)})*?`.repeat(7) }, content: "b" };
     const json = { normalizer: slow, added_tokens: [{ id: 30, content: "c" }] };

@@ -1,4 +1,5 @@
 import { Command, Option } from "commander";
+import type { OnStage } from "../../export/export-adapter-node.ts";
 import { EXPORT_FORMATS, type ExportOptions } from "../../export/export-formats-node.ts";
 import { exportRun, type RunExportReport } from "../../runs/export-run.ts";
 import { runOptions } from "../../runs/run-config.ts";
@@ -39,9 +40,11 @@ export function exportCommand(): Command {
   return addExamples(command, EXAMPLES).action(async () => {
     const { run, json, device, threads, offline, ...options } = givenOptions<Asked & ExportOptions>(command);
     const started = performance.now();
-    const showStage = (stage: string): void => {
-      if (process.stderr.isTTY)
-        process.stderr.write(`${stage} (${duration((performance.now() - started) / 1000)} so far)\n`);
+    const showStage: OnStage = (stage, { bytes: size, seconds } = {}) => {
+      if (!process.stderr.isTTY) return;
+      const much = size === undefined ? "" : `, ${bytes(size)} in float32`;
+      const left = seconds === undefined ? "" : `, about ${duration(seconds)} left`;
+      process.stderr.write(`${stage}${much}${left} (${duration((performance.now() - started) / 1000)} so far)\n`);
     };
     const report = await exportRun(run, options, {
       device,
