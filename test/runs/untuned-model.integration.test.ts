@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
 import { AdapterHost } from "../../src/inference/adapter-host.ts";
+import { chooseAnswers } from "../../src/inference/choose-answer.ts";
 import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
 import { untunedAdapter } from "../../src/inference/untuned-adapter-node.ts";
 import { loadAskedModel } from "../../src/runs/load-fine-tuned-model.ts";
@@ -23,6 +24,21 @@ describe("a model as it is", () => {
     const asked = await loadAskedModel({ model }, runtime);
     const options = { maxNewTokens: 6 };
     const [answer] = await asked.answers(["Where is the cat?"], options);
+    const [one, other] = await chooseAnswers(asked, ["Where is the cat?", "Where?"], ["here", "late", "lost"]);
+    for (const { label, probability, labels } of [one!, other!]) {
+      expect(labels[0]).toEqual({ label, probability });
+      expect(labels.map((each) => each.label).sort()).toEqual(["here", "late", "lost"]);
+      expect(labels.reduce((sum, each) => sum + each.probability, 0)).toBeCloseTo(1, 5);
+    }
+    // As likely, one beside the other, as the model says of each alone.
+    const [here, late] = await asked.predict([
+      ["Where?", "here"],
+      ["Where?", "late"],
+    ]);
+    const probabilityOf = (name: string) => other!.labels.find(({ label }) => label === name)!.probability;
+    const ratio = Math.log(probabilityOf("here") / probabilityOf("late"));
+    expect(ratio).toBeCloseTo(here!.logProbability! - late!.logProbability!, 3);
+    await expect(chooseAnswers(asked, ["Where?"], ["here"])).rejects.toThrow(UserError);
     await asked.release();
     const host = new AdapterHost(await loadBaseModel(model), runtime);
     await host.add("base", await untunedAdapter(model));

@@ -1,12 +1,14 @@
 import { Command } from "commander";
 import { readExamples } from "../../datasets/table-node.ts";
 import { UserError } from "../../errors.ts";
+import { chooseAnswers } from "../../inference/choose-answer.ts";
 import type { FineTunedModel } from "../../inference/fine-tuned-model.ts";
 import { generationOptions } from "../../inference/generation/generation-options.ts";
 import type { AnswerOptions } from "../../inference/write-answers.ts";
 import { loadAskedModel } from "../../runs/load-fine-tuned-model.ts";
 import { askingOptions, runtimeFor } from "../../runs/run-config.ts";
 import type { DeviceName } from "../../runtime/device.ts";
+import { lineOf } from "../../tasks/probabilities.ts";
 import { namedColumns } from "../../tasks/rows.ts";
 import type { TextInput } from "../../tasks/task-kind.ts";
 import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
@@ -25,6 +27,7 @@ const EXAMPLES = [
   "cat messages.txt | aflora predict --run runs/tickets",
   'aflora predict --adapter peft-folder --model bert-base-uncased-folder "Where is my order?"',
   'aflora predict --model SmolLM2-135M-Instruct "What is a parcel?"',
+  'aflora predict --run runs/support --choices yes,no "Is my order on its way?"',
   'aflora predict --run runs/support "How do I reset my password?" --max-new-tokens 80',
 ];
 
@@ -41,6 +44,7 @@ export function predictCommand(): Command {
     .option("--file <file>", "texts from a CSV, TSV, JSONL or TXT file")
     .option("--text <column>", "column of the text in that file")
     .option("--text-pair <text>", "second text of each pair; with --file, its column")
+    .option("--choices <list>", "answers that are allowed, separated by commas: a language model takes the likeliest")
     .option("--threshold <p>", THRESHOLD)
     .option("--none-of-these <share>", NONE_OF_THESE, Number)
     .option("--json", "print JSON Lines with the probability of every label");
@@ -59,6 +63,7 @@ export function predictCommand(): Command {
         );
       }
       const inputs = await readInputs(texts, options, model.description.task.kind);
+      if (options.choices !== undefined) return await choose(model, inputs, options.choices, options);
       // A text with what follows it is not answered: it is said how likely that is.
       if (model.writes && options.textPair === undefined) await answer(model, inputs, writing, options);
       else await label(model, inputs, options);
@@ -82,6 +87,29 @@ async function label(
     const line = json
       ? JSON.stringify({ text, textPair, ...prediction })
       : `${model.kind.lineOf(prediction)}\t${inOneLine(textPair === undefined ? text : `${text} | ${textPair}`)}`;
+    process.stdout.write(`${line}\n`);
+  });
+}
+
+/** Answers each text with one of a list. */
+async function choose(
+  model: FineTunedModel,
+  inputs: readonly TextInput[],
+  list: string,
+  { json, file, textPair }: PredictOptions,
+): Promise<void> {
+  if (textPair !== undefined) throw new UserError("give --choices or --text-pair, not both");
+  const choices = list.split(",").map((choice) => choice.trim());
+  const progress = file === undefined ? undefined : new ProgressLine("answers");
+  const onDone = (done: number, of: number) => progress?.at(done / choices.length, { of: of / choices.length });
+  const texts = inputs.map(({ text }) => text);
+  const chosen = await chooseAnswers(model, texts, choices, { onDone }).finally(() => progress?.end());
+  chosen.forEach((answer, i) => {
+    const text = texts[i]!;
+    const { label, probability, labels } = answer;
+    const line = json
+      ? JSON.stringify({ text, label, probability, labels })
+      : `${lineOf(labels.slice(0, 1))}\t${inOneLine(text)}`;
     process.stdout.write(`${line}\n`);
   });
 }
@@ -115,6 +143,7 @@ interface PredictOptions extends BaseFlags, OpenAnswers {
   file?: string;
   text?: string;
   textPair?: string;
+  choices?: string;
   device?: DeviceName;
   threads?: number;
   json?: boolean;

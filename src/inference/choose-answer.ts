@@ -1,0 +1,40 @@
+import { UserError } from "../errors.ts";
+import { type LabelProbability, ranked, softmax } from "../tasks/probabilities.ts";
+import type { ComputeOptions, FineTunedModel } from "./fine-tuned-model.ts";
+
+/** One of several answers that were allowed. */
+export interface ChosenAnswer {
+  /** The likeliest. */
+  label: string;
+  probability: number;
+  /** All of them, the likeliest first. */
+  labels: LabelProbability[];
+}
+
+/**
+ * The likeliest of several answers to each prompt: a language model can say nothing else then. Probabilities are those of whole answers,
+ * the end among them, as shares of all that are allowed.
+ * @param choices answers that are allowed
+ * @throws UserError where the model writes no answers, or fewer than two different ones are allowed.
+ */
+export async function chooseAnswers(
+  model: FineTunedModel,
+  prompts: readonly string[],
+  choices: readonly string[],
+  options: ComputeOptions = {},
+): Promise<ChosenAnswer[]> {
+  if (!model.writes) {
+    throw new UserError(`the model is for ${model.kind.name} and writes no answers, so it cannot choose among some`);
+  }
+  if (new Set(choices).size < 2 || choices.some((choice) => choice.trim() === "")) {
+    throw new UserError("choices are two or more different answers, none of them empty");
+  }
+  const pairs = prompts.flatMap((prompt) => choices.map((choice) => [prompt, choice] as const));
+  const found = await model.predict(pairs, options);
+  return prompts.map((_, i) => {
+    const own = found.slice(i * choices.length, (i + 1) * choices.length);
+    const logProbabilities = Float32Array.from(own, ({ logProbability }) => logProbability!);
+    const labels = ranked(choices, softmax(logProbabilities));
+    return { ...labels[0]!, labels };
+  });
+}
