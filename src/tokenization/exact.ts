@@ -69,10 +69,14 @@ export interface LibraryTokenizer {
   splitter_unnormalized: Splitter;
 }
 
+/** Characters of an added token: it is looked for at each place of a text. */
+const LONGEST_ADDED = 256;
+
 /**
  * Adds tokens to a tokenizer that was made without: the library would normalise them with a stranger's expressions before
  * those are made safe.
  * @throws UserError where a normalizer is hostile.
+ * @throws Error where a token is longer than any.
  */
 export function addTokens(tokenizer: LibraryTokenizer, tokens: readonly AddedToken[]): void {
   const { normalizer, model, added_tokens_map: known } = tokenizer;
@@ -84,8 +88,9 @@ export function addTokens(tokenizer: LibraryTokenizer, tokens: readonly AddedTok
     model.vocab[id] = content;
     if (special) tokenizer.special_tokens.push(content);
     known.set(content, tokenizer.added_tokens.at(-1)!);
+    const found = normalized && normalizer ? normalizer(content) : content;
+    if (found.length > LONGEST_ADDED) throw new Error(`an added token has ${found.length} characters`);
     if (normalized && normalizer) {
-      const found = normalizer(content);
       contents.normalized.push(found);
       known.set(found, tokenizer.added_tokens.at(-1)!);
     } else contents.asTheyAre.push(content);

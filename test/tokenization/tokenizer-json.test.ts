@@ -149,6 +149,8 @@ describe("other kinds of tokenizer.json", () => {
     const json = { normalizer: slow, added_tokens: [{ id: 30, content: "c" }] };
     // Matched by backtracking it takes longer than anybody waits.
     expect(() => letters({ ...json, model: { type: "BPE", vocab: { "<pad>": 1 }, merges: [] } })).not.toThrow();
+    const long = { type: "Prepend", prepend: "x".repeat(5000) };
+    expect(() => letters({ ...json, normalizer: long })).toThrow(/an added token has 5001 characters/);
     const many = { type: "Sequence", normalizers: Array.from({ length: 9 }, () => slow) };
     expect(() => letters({ ...json, normalizer: many })).toThrow(/is refused: it is too large/);
   });
