@@ -1,0 +1,68 @@
+import { describe, expect, test } from "vitest";
+import { UserError } from "../../src/errors.ts";
+import type { TaskData } from "../../src/tasks/example.ts";
+import { embedding } from "../../src/tasks/kinds/embedding.ts";
+import { languageModel } from "../../src/tasks/kinds/language-model.ts";
+import { reranker } from "../../src/tasks/kinds/reranker.ts";
+import { tokenClassification } from "../../src/tasks/kinds/token-classification.ts";
+import type { Table } from "../../src/tasks/rows.ts";
+
+const table = (columns: string[], ...rows: unknown[][]): Table => ({
+  source: "a.jsonl",
+  columns,
+  rows: rows.map((cells, i) => ({ line: i + 1, cells })),
+});
+
+const taskOf = (options: TaskData["options"]): TaskData => ({
+  ...{ name: "custom", kind: "", labels: [], train: [], validation: [], metrics: [] },
+  options: options!,
+});
+
+describe("an embedding", () => {
+  const options = (given: object) =>
+    embedding.optionsFor!(given, taskOf({ rows: "pairs" }), { hiddenSize: 64 } as never);
+
+  test("can be cut to sizes that the model has, the largest first, each once", () => {
+    expect(options({ dimensions: "16, 64,32,16" })).toMatchObject({ dimensions: [64, 32, 16] });
+    expect(() => options({ dimensions: "65" })).toThrow(/--dimensions 65 is more than the 64/);
+    expect(() => options({ dimensions: "1.5" })).toThrow(/takes whole numbers/);
+    expect(() => options({ dimensions: "0" })).toThrow(/takes whole numbers/);
+  });
+
+  test("is of one text", () => {
+    expect(embedding.exampleOfInput({ text: "a" })).toEqual({ text: "a" });
+    expect(() => embedding.exampleOfInput({ text: "a", textPair: "b" })).toThrow(UserError);
+  });
+});
+
+describe("a reranker", () => {
+  const rowsOf = (...rows: unknown[][]) => reranker.table!.read(table(["query", "passage", "label"], ...rows), {});
+
+  test("is measured by lists where a query has both sorts of passages", () => {
+    const both = rowsOf(["q", "a", 1], ["q", "b", 0], ["r", "c", 1]);
+    expect(both.metrics).toEqual(["ndcg_at_10", "mrr_at_10", "map", "average_precision"]);
+    expect(rowsOf(["q", "a", 1], ["r", "b", 0]).metrics).toEqual(["average_precision"]);
+  });
+
+  test("learns by the loss of its rows, and scores two texts", () => {
+    const { options } = rowsOf(["q", "a", 1], ["q", "b", 0]);
+    const found = reranker.optionsFor!({}, taskOf(options), {} as never);
+    expect(found).toMatchObject({ loss: "binary-cross-entropy" });
+    expect(() => reranker.exampleOfInput({ text: "a" })).toThrow(/give both texts/);
+  });
+});
+
+test("tags are those of BIO", () => {
+  const labelsOf = (tag: string) =>
+    tokenClassification.labelsIn!(table(["text", "label"], [["a"], [tag]], [["b"], ["O"]]), "label");
+  expect(labelsOf("B-PER")).toContain("B-PER");
+  expect(() => labelsOf("X-PER")).toThrow(/"X-PER" is not a BIO tag/);
+});
+
+test("a column of plain text has no answers", () => {
+  expect(languageModel.columnsIn!(table(["text"], ["a"]), {})).toEqual({ text: "text" });
+  expect(languageModel.columnsIn!(table(["prompt", "completion"], ["a", "b"]), {})).toEqual({
+    text: "prompt",
+    label: "completion",
+  });
+});
