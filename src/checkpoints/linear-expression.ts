@@ -51,6 +51,8 @@ export class LinearExpression {
     this.#where = `${where}: the regular expression ${shown(pattern)}`;
     this.#keepsLastSpace = SPACES_BEFORE_WORD.test(pattern);
     if (pattern.length > MAX_PATTERN) throw this.#refused(`it has ${pattern.length} characters`);
+    // RE2 writes repeats out before its program can be measured.
+    if (writtenOut(pattern) > 4 * MAX_PROGRAM) throw this.#refused("it is too large");
     try {
       this.#expression = RE2JS.compile(
         inRe2(pattern.replace(SPACES_BEFORE_WORD, () => "|(?P<spaces>\\s+)")),
@@ -180,6 +182,22 @@ function inRe2(pattern: string): string {
     const known = CLASSES[escaped];
     return known === undefined ? part : depth > 0 ? known : `[${known}]`;
   });
+}
+
+/** Parts of an expression with each repeat written out, about. */
+function writtenOut(pattern: string): number {
+  const open = [0];
+  let last = 0;
+  for (const [part, least, most] of pattern.matchAll(/\\[\s\S]|\[(?:\\.|[^\]\\])*\]|\{(\d+),?(\d*)\}|[\s\S]/g)) {
+    if (part === "(") open.push(0);
+    else {
+      const before = least !== undefined ? last : 0;
+      if (part === ")" && open.length > 1) last = open.pop()!;
+      else last = least !== undefined ? last * Math.max(Number(least), Number(most)) : 1;
+      open[open.length - 1]! += last - before;
+    }
+  }
+  return open.reduce((sum, size) => sum + size, 0);
 }
 
 const shown = (pattern: string): string => (pattern.length > 60 ? `${pattern.slice(0, 60)}…` : pattern);

@@ -143,6 +143,24 @@ export function makeExact(
   if (json.decoder) correctDecoder(json.decoder as Description, tokenizer.decoder!, expressions);
 }
 
+/** Characters of all expressions of a file: the library looks at each again and again before it makes it. */
+const MAX_EXPRESSIONS = 2 ** 14;
+
+/** @throws UserError where the expressions of some parts of a `tokenizer.json` are longer than any tokenizer's. */
+export function refuseLongExpressions(parts: unknown, where: string): void {
+  const lengthIn = (value: unknown): number => {
+    if (typeof value !== "object" || value === null) return 0;
+    const own = "Regex" in value && typeof value.Regex === "string" ? value.Regex.length : 0;
+    return Object.values(value).reduce((sum: number, each) => sum + lengthIn(each), own);
+  };
+  const length = lengthIn(parts);
+  if (length > MAX_EXPRESSIONS) {
+    throw new UserError(
+      `${where}: its regular expressions have ${length} characters; take the model's own tokenizer.json`,
+    );
+  }
+}
+
 /** The expressions of a `tokenizer.json`, which together take a bounded time. */
 class Expressions {
   readonly #all: LinearExpression[] = [];

@@ -2,7 +2,7 @@ import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { z } from "zod";
 import { inWords, UserError } from "../errors.ts";
 import { ChatTemplate } from "./chat-template.ts";
-import { addTokens, type LibraryTokenizer as ExactTokenizer, makeExact } from "./exact.ts";
+import { addTokens, type LibraryTokenizer as ExactTokenizer, makeExact, refuseLongExpressions } from "./exact.ts";
 import type { Encoding, Tokenizer, WordEncoding } from "./tokenizer.ts";
 
 const specialItem = z.object({ SpecialToken: z.object({ id: z.string(), type_id: z.int() }) });
@@ -128,6 +128,8 @@ class JsonTokenizer implements Tokenizer {
       post_processor: null,
       added_tokens: [],
     };
+    const { normalizer, pre_tokenizer, decoder } = exactJson;
+    refuseLongExpressions([normalizer, pre_tokenizer, decoder], `${location}: tokenizer.json`);
     try {
       this.library = new LibraryTokenizer(exactJson, settings);
       const library = this.library as unknown as ExactTokenizer;

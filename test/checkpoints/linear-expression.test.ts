@@ -65,6 +65,8 @@ test.each([
   ["((.{0,99}){0,99}){0,99}"],
   ["x".repeat(5000)],
   [".{0,999}".repeat(5)],
+  [`(?:${"a*?b+".repeat(400)}){0,999}`],
+  ["((a{0,99}){0,99}){0,99}"],
 ])("%s is refused", (pattern) => {
   expect(() => new LinearExpression(pattern, "here")).toThrow(/^here: the regular expression .* is refused: /);
 });

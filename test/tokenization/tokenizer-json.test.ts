@@ -151,6 +151,8 @@ describe("other kinds of tokenizer.json", () => {
     expect(() => letters({ ...json, model: { type: "BPE", vocab: { "<pad>": 1 }, merges: [] } })).not.toThrow();
     const long = { type: "Prepend", prepend: "x".repeat(5000) };
     expect(() => letters({ ...json, normalizer: long })).toThrow(/an added token has 5001 characters/);
+    const endless = { type: "Replace", pattern: { Regex: "\\b{0,9}".repeat(9999) }, content: "" };
+    expect(() => letters({ ...json, normalizer: endless })).toThrow(/its regular expressions have 69993 characters/);
     const many = { type: "Sequence", normalizers: Array.from({ length: 9 }, () => slow) };
     expect(() => letters({ ...json, normalizer: many })).toThrow(/is refused: it is too large/);
   });
