@@ -155,7 +155,7 @@ async function stored(cache: Cache, url: string, response: Response, name: strin
     throw new UserError(
       full
         ? `there is no room in this browser for ${file} of ${name}; free some space on the disk, or choose a smaller model`
-        : `${file} of ${name} broke off while it came; check the connection and try again`,
+        : `${file} of ${name} broke off during the download; check the connection and try again`,
     );
   }
 }
