@@ -138,8 +138,16 @@ async function readForTask(
   return { trace, labelCount, head, features, weights, quantized, newWeights: missing, unused };
 }
 
-/** @throws UserError where the kind of task is for another kind of model. */
-function refuseOtherModel({ name, modelKind }: TaskKind, { architecture, config }: ModelDescription): void {
+/** What a head does, of those that a family may lack. */
+const NEEDED = { sequence: "labels texts", token: "labels words", languageModel: "writes texts" } as const;
+
+/** @throws UserError where the kind of task is for another kind of model, or for a head that its family has not. */
+function refuseOtherModel({ name, modelKind, head }: TaskKind, { architecture, config }: ModelDescription): void {
+  if (modelKind === undefined && head !== "pooled" && !architecture.heads[head]) {
+    throw new UserError(
+      `task kind "${name}" needs a model that ${NEEDED[head]}, which models of type "${config.modelType}" cannot do; choose another model with --model`,
+    );
+  }
   if (modelKind === undefined || modelKind === architecture.kind) return;
   const others = kindsForModel(architecture.kind);
   throw new UserError(

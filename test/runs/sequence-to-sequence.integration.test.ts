@@ -126,6 +126,8 @@ test("a kind of task and a model that do not go together are refused in a senten
     Array.from({ length: 12 }, (_, i) => ({ text: "ant", label: i / 8 })),
   );
   await expect(fineTune({ ...given, model: bart, train: scored })).rejects.toThrow(
-    new UserError('models of type "bart" have no sequence head (they have: languageModel)'),
+    new UserError(
+      'task kind "regression" needs a model that labels texts, which models of type "bart" cannot do; choose another model with --model',
+    ),
   );
 });

@@ -44,7 +44,7 @@ interface Settings extends PreferenceSettings {
   preferenceLoss: PreferenceLoss;
 }
 
-/** An example as its answers are read, the token of each row, and how many rows are the first answer's. */
+/** An example as its answers are read, with the tokens of each. */
 interface EncodedPreference extends EncodedExample {
   rows: Int32Array;
   tokens: number[][];
