@@ -4,7 +4,14 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type ByteSource, blobSource, bytesSource, readAll, readText } from "../../src/checkpoints/byte-source.ts";
+import {
+  type ByteSource,
+  blobSource,
+  bytesSource,
+  readAll,
+  readTensor,
+  readText,
+} from "../../src/checkpoints/byte-source.ts";
 import { fileSource, folderFiles } from "../../src/checkpoints/file-source-node.ts";
 import { type ModelFiles, memoryFiles, urlFiles } from "../../src/checkpoints/model-files.ts";
 import { urlSource } from "../../src/checkpoints/url-source.ts";
@@ -142,4 +149,11 @@ test("files by name: below a URL, in memory, in a folder", async () => {
     expect(await readText((await files.open("a name.json"))!)).toBe("[1]");
     for (const name of ["none", "toString", "a name.json/more"]) expect(await files.open(name), name).toBeUndefined();
   }
+});
+
+test("a tensor of which a part is missing is none", async () => {
+  const source = bytesSource("a.bin", bytes.subarray(0, 10));
+  expect([...(await readTensor(source, "x", 4, 10))]).toEqual([...bytes.subarray(4, 10)]);
+  const short = { ...source, read: async () => bytes.slice(0, 5) };
+  await expect(readTensor(short, "x", 4, 10)).rejects.toThrow(/tensor "x" needs 6 bytes and only 5 are left/);
 });

@@ -147,6 +147,7 @@ describe("hostile and damaged files are refused", () => {
     ["a prototype's name", '{"__proto__": {"dtype": "F32"}}', 8, /tensor "__proto__" has no valid/],
     ["an unknown type", { x: { ...entry, dtype: "F8_E4M3" } }, 8, /"x" has type F8_E4M3, .*expected one of F64, F32/],
     ["a type from the prototype", { x: { ...entry, dtype: "toString" } }, 8, /has type toString/],
+    ["shape too small", { x: { ...entry, shape: [1] } }, 8, /shape \[1\] needs 4 bytes, but the header gives it 8/],
     ["shape too large", { x: { ...entry, shape: [3] } }, 8, /shape \[3\] needs 12 bytes, but the header gives it 8/],
     ["overflowing shape", { x: { ...entry, shape: [2 ** 40, 2 ** 40] } }, 8, /shape \[1099511627776,1099511627776\]/],
     ["data cut short", { x: entry }, 7, /truncated: tensor "x" ends at byte 8 of the data, but there are only 7 bytes/],

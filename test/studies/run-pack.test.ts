@@ -18,8 +18,8 @@ beforeEach(async () => {
 afterEach(() => rm(home, { recursive: true }));
 
 /** A pack as one would make it by hand, of files and their bytes. */
-function packOf(files: { name: string; size: number }[], bytes: Buffer = Buffer.alloc(0)): Buffer {
-  const list = Buffer.from(JSON.stringify(files));
+function packOf(files: { name: string; size: number }[], bytes: Buffer = Buffer.alloc(0), spaces = 0): Buffer {
+  const list = Buffer.from(JSON.stringify(files) + " ".repeat(spaces));
   const length = Buffer.alloc(4);
   length.writeUInt32LE(list.length);
   return gzipSync(Buffer.concat([length, list, bytes]));
@@ -55,6 +55,7 @@ it.each([
   ["more bytes than any run", packOf([{ name: "config.json", size: 5e9 }])],
   ["more bytes than it holds", packOf([{ name: "config.json", size: 3 }], Buffer.from("{}"))],
   ["fewer bytes than it holds", packOf([{ name: "config.json", size: 1 }], Buffer.from("{}"))],
+  ["a list that is longer than any, of spaces", packOf([{ name: "config.json", size: 0 }], Buffer.alloc(0), 2 ** 17)],
   ["a list that is longer than any", gzipSync(Buffer.from([255, 255, 255, 127]))],
   ["half of its bytes", packOf([{ name: "config.json", size: 2 }], Buffer.from("{}")).subarray(0, 40)],
   ["nothing", gzipSync(Buffer.alloc(0))],
