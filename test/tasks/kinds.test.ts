@@ -29,6 +29,13 @@ describe("an embedding", () => {
     expect(() => options({ dimensions: "0" })).toThrow(/takes whole numbers/);
   });
 
+  test("learns nothing of texts that are their own pair, and that is said", () => {
+    const pair = (text: string, other: string) => ({ index: 0, text, texts: [other] });
+    expect(embedding.notesOf!([pair("a", "b")], [], {})).toEqual([]);
+    const notes = embedding.notesOf!([pair("a", "a"), pair("a", "b")], [], {});
+    expect(notes).toEqual([expect.stringMatching(/^1 of 2 examples/)]);
+  });
+
   test("is of one text", () => {
     expect(embedding.exampleOfInput({ text: "a" })).toEqual({ text: "a" });
     expect(() => embedding.exampleOfInput({ text: "a", textPair: "b" })).toThrow(UserError);
@@ -59,10 +66,19 @@ test("tags are those of BIO", () => {
   expect(() => labelsOf("X-PER")).toThrow(/"X-PER" is not a BIO tag/);
 });
 
-test("a column of plain text has no answers", () => {
-  expect(languageModel.columnsIn!(table(["text"], ["a"]), {})).toEqual({ text: "text" });
-  expect(languageModel.columnsIn!(table(["prompt", "completion"], ["a", "b"]), {})).toEqual({
-    text: "prompt",
-    label: "completion",
+test("words stand beside a text that has some", () => {
+  const cell = (value: unknown) => ({ value, place: "a.jsonl, line 1", column: "text" });
+  expect(tokenClassification.exampleOfRow({ text: cell("a b") }, [])).toStrictEqual({ text: "a b" });
+  expect(tokenClassification.exampleOfRow({ text: cell(["a", "b"]) }, [])).toStrictEqual({
+    text: "a b",
+    words: ["a", "b"],
   });
+});
+
+test("what a model is to answer stands in columns of three layouts, or there is nothing to answer", () => {
+  const columnsOf = (...columns: string[]) => languageModel.columnsIn!(table(columns, columns), {});
+  expect(columnsOf("text")).toStrictEqual({ text: "text" });
+  expect(columnsOf("prompt", "completion")).toStrictEqual({ text: "prompt", label: "completion" });
+  expect(columnsOf("instruction", "output")).toStrictEqual({ text: "instruction", label: "output" });
+  expect(columnsOf("instruction", "input", "output")).toMatchObject({ textPair: "input" });
 });
