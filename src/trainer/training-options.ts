@@ -27,7 +27,12 @@ const RECIPE: SuitedSettings & { maxLength: number } = {
 
 /** That, and what kinds of tasks have in its place. */
 function defaultOf(name: "epochs" | "batchSize" | "maxLength"): string {
-  const others = TASK_KINDS.all.flatMap((kind) => (kind.recipe ? [`; ${kind.name}: ${kind.recipe[name]}`] : []));
+  const kinds = TASK_KINDS.all.filter(({ recipe }) => recipe);
+  const values = [...new Set(kinds.map(({ recipe }) => recipe![name]))];
+  const others = values.map((value) => {
+    const names = kinds.filter(({ recipe }) => recipe![name] === value).map((kind) => kind.name);
+    return `; ${names.join(", ")}: ${value}`;
+  });
   return RECIPE[name] + others.join("");
 }
 

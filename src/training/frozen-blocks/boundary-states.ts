@@ -29,8 +29,8 @@ export class BoundaryStates {
   readonly #cache: HiddenStateCache;
   readonly #blocks: CompiledBlock[] = [];
   readonly #width: number;
-  /** Of the batch at hand. */
-  readonly #now = new Map<EncodedExample, Float32Array>();
+  /** Of the texts of the batch at hand, by their indices. */
+  readonly #now = new Map<number, Float32Array>();
   #largest = { memory: 0, file: 0 };
   /** Whether all that was computed could be kept. */
   #keeps: boolean;
@@ -76,11 +76,11 @@ export class BoundaryStates {
     const missing = new Map<string, Missing>();
     for (const text of texts) {
       const rows = await this.#find(text, boundary, missing);
-      if (rows) this.#now.set(text, rows);
+      if (rows) this.#now.set(text.index, rows);
     }
     if (missing.size > 0 && this.#keeps) for (const text of ahead?.() ?? []) await this.#find(text, boundary, missing);
 
-    const wanted = new Set(texts);
+    const wanted = new Set(texts.map(({ index }) => index));
     let flops = 0;
     for (const { length, from, texts: alike, rows } of missing.values()) {
       // A product of one row is summed in another order than one of several.
@@ -91,7 +91,7 @@ export class BoundaryStates {
         const computed = await this.#compute(part, from, rows.slice(start, start + atOnce), boundary);
         flops += computed.flops;
         for (const [i, text] of part.entries()) {
-          if (wanted.has(text)) this.#now.set(text, computed.rows[i]!);
+          if (wanted.has(text.index)) this.#now.set(text.index, computed.rows[i]!);
         }
       }
     }
@@ -104,7 +104,7 @@ export class BoundaryStates {
 
   /** The input that holds the states of a part of the batch, example after example. */
   rows(texts: readonly EncodedExample[]): Record<typeof BOUNDARY, Tensor<"float32">> {
-    return { [BOUNDARY]: this.#joined(texts.map((text) => this.#now.get(text)!)) };
+    return { [BOUNDARY]: this.#joined(texts.map((text) => this.#now.get(text.index)!)) };
   }
 
   /** Frees the blocks' graphs and drops what was kept, its file too. */
