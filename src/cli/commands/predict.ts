@@ -57,7 +57,7 @@ export function predictCommand(): Command {
     try {
       noteBaseFormat(model.base, options);
       leaveOpen(model, options);
-      if (model.embeds) {
+      if (model.embeds && options.run === undefined && options.adapter === undefined) {
         throw new UserError(
           `${model.base.name} has no head that predicts: embed texts with aflora embed, or train it (aflora train)`,
         );
