@@ -224,7 +224,7 @@ describe.skipIf(noValkey !== undefined)(
       await queue.putResult(id, Buffer.from("nothing"));
       await queue.add({ id, label: "rank 2", identity, config, reported });
       const one = worker(server.url, join(folder, "work-failed"));
-      await one.says(/^[0-9a-f]{12}: failed: .*no packed run/m);
+      await one.says(/^[0-9a-f]{12}: failed: .*not a packed run/m);
       expect((await queue.ends()).get(id)).toMatchObject({
         end: "failed",
         reason: expect.stringMatching(/packed run/),
@@ -246,7 +246,7 @@ describe.skipIf(noValkey !== undefined)(
       await queue.forget(id);
       await queue.putResult(id, Buffer.from("nothing"));
       await queue.add({ id, label: "rank 2", identity, config, reported });
-      await one.says(/failed: .*no packed run/);
+      await one.says(/failed: .*not a packed run/);
       one.process.kill("SIGTERM");
       expect((await one.ended).code).toBe(0);
       // What a terminal would obey is not for it.

@@ -98,10 +98,14 @@ const withoutFull = METHODS.names.filter((name) => name !== "full");
 describe.each(FORMATS)("a step with an $format base", ({ format, reference, least, leastReal }) => {
   const models = new URL("../fixtures/models/", import.meta.url);
   const folders = readdirSync(models).filter((name) => existsSync(new URL(`${name}/config.json`, models)));
-  const cases = folders.flatMap((name): [string, HeadName][] => {
-    const { heads } = describeModel(readJson(`models/${name}/config.json`)).architecture;
-    return (["sequence", "languageModel"] as const).flatMap((head) => (heads[head] ? [[name, head]] : []));
-  });
+  // Both configurations of a family, each with another of its heads; in 4 bits, of which no kernel hangs on the processor, the first.
+  const cases = folders
+    .filter((name) => format === "int8" || name.endsWith("-1"))
+    .map((name): [string, HeadName] => {
+      const { heads } = describeModel(readJson(`models/${name}/config.json`)).architecture;
+      const own = (["sequence", "languageModel"] as const).filter((head) => heads[head]);
+      return [name, own.at(name.endsWith("-1") ? 0 : -1)!];
+    });
 
   test.each(cases)("of %s with its %s head has float32's gradients but for rounding", async (name, head) => {
     const weights = await openFixture(`models/${name}/model.safetensors`);
