@@ -1,15 +1,13 @@
 import type { HubOptions } from "../checkpoints/hub-repository-node.ts";
+import type { FolderConfig } from "../checkpoints/model-folder.ts";
 import { modelFiles, readFolderConfig } from "../checkpoints/model-folder-node.ts";
 import { head } from "../methods/head.ts";
-import { describeModel } from "../models/families.ts";
+import { describeModel, type ModelDescription } from "../models/families.ts";
 import { embedding } from "../tasks/kinds/embedding.ts";
 import { recognizeHead, TASK_KINDS } from "../tasks/task-kinds.ts";
 import type { Adapter, AdapterDescription } from "./adapter.ts";
 import { readPooling } from "./base-model.ts";
 import { resolveModelFolder } from "./load-base-model-node.ts";
-
-type Config = Awaited<ReturnType<typeof readFolderConfig>>;
-type Described = ReturnType<typeof describeModel>;
 
 /** Most tokens of a text that is embedded, where the model's folder does not say. */
 const MAX_LENGTH = 256;
@@ -46,7 +44,7 @@ export async function untunedAdapter(
 }
 
 /** The kind of task that a checkpoint's class is for, else the first for such models; and the labels of its head. */
-function taskOf(raw: Config, { architecture, config }: Described): { kind: string; labels: string[] } {
+function taskOf(raw: FolderConfig, { architecture, config }: ModelDescription): { kind: string; labels: string[] } {
   const forModel = TASK_KINDS.all.filter(({ modelKind = architecture.kind }) => modelKind === architecture.kind);
   const suffixOf = (autoClass: string): string => autoClass.replace("AutoModel", "");
   const own = forModel.find(({ huggingFace: { autoClass } }) => {

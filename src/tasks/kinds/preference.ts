@@ -191,6 +191,7 @@ export const preference: TaskKind<TextLikelihood, typeof options> = {
 
   outputs: writtenTokens.outputs,
   labelsIn: () => [],
+  columnsIn: languageModel.columnsIn!,
   exampleOfRow: languageModel.exampleOfRow,
   exampleOfInput: languageModel.exampleOfInput,
   encode(example, tokenizer, maxLength, options = {}): EncodedPreference {
@@ -201,7 +202,7 @@ export const preference: TaskKind<TextLikelihood, typeof options> = {
     const cut = answers.some((each) => each.cut);
     const settings = settingsIn(options);
     // Of an answer that is too long nothing is left, and then the other one teaches nothing either.
-    if (answers.some(({ rows }) => rows.length === 0)) {
+    if (answers.some(({ rows, decoderCut }) => rows.length === 0 || decoderCut)) {
       const { index, encoding, decoder } = own;
       return {
         index,

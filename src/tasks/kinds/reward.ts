@@ -7,7 +7,7 @@ import type { Example, Prediction } from "../example.ts";
 import type { Objective } from "../losses/objective.ts";
 import { preferenceExamples, withAnswer } from "../preference-rows.ts";
 import type { Metric, TaskKind } from "../task-kind.ts";
-import { sequenceClassification } from "../whole-text.ts";
+import { sequenceClassification, textsOf } from "../whole-text.ts";
 import { writtenText } from "../written-text.ts";
 
 /** How good an answer to a prompt is. */
@@ -82,7 +82,7 @@ export const reward: TaskKind<RewardedText> = {
 
   outputs: () => 1,
   labelsIn: () => [],
-  exampleOfRow: ({ text }) => ({ text: String(text.value ?? "") }),
+  exampleOfRow: textsOf,
   exampleOfInput: ({ text, textPair }) => ({ text, ...(textPair !== undefined && { textPair }) }),
   encode(example, tokenizer, maxLength) {
     const { index, texts = [] } = example;

@@ -2,6 +2,7 @@ import type { Value } from "../../graph/graph.ts";
 import {
   add,
   cast,
+  detach,
   div,
   exp,
   gemm,
@@ -100,7 +101,7 @@ const orpo: Loss = ({ own, other }, { beta }) =>
  * and is no part of the gradient.
  */
 const kto: Loss = ({ own, other, good, weights }, { beta }) => {
-  const moved = cast(relu(sumAll(mul(logRatio(other), weights))), "float32");
+  const moved = detach(relu(sumAll(mul(logRatio(other), weights))));
   const gain = mul(sub(logRatio(own), moved), beta);
   return sub(1, sigmoid(mul(gain, sub(mul(good, 2), 1))));
 };
