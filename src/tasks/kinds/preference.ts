@@ -4,7 +4,6 @@ import { float32, int32 } from "../../graph/tensor.ts";
 import type { Tokenizer } from "../../tokenization/tokenizer.ts";
 import type { Example, Prediction } from "../example.ts";
 import {
-  ANSWER,
   PREFERENCE_LOSSES,
   PREFERENCE_TARGET,
   PREFERENCE_TARGET_WIDTH,
@@ -228,7 +227,7 @@ export const preference: TaskKind<TextLikelihood, typeof options> = {
       }
     });
     // An example counts once, by its first token.
-    return { targets, weights: Float32Array.from(rows, (_, row) => (row === ANSWER.own ? 1 : 0)) };
+    return { targets, weights: Float32Array.from(rows, (_, row) => (row === 0 ? 1 : 0)) };
   },
   predict: (_labels, _example, encoded, values) => ({ answers: scoredAnswers(encoded as EncodedPreference, values) }),
   describe(_labels, _example, encoded, values) {
