@@ -44,7 +44,7 @@ export function predictCommand(): Command {
     .option("--file <file>", "texts from a CSV, TSV, JSONL or TXT file")
     .option("--text <column>", "column of the text in that file")
     .option("--text-pair <text>", "second text of each pair; with --file, its column")
-    .option("--choices <list>", "answers that are allowed, separated by commas: a language model takes the likeliest")
+    .option("--choices <list>", "allowed answers, separated by commas; a language model picks the likeliest")
     .option("--threshold <p>", THRESHOLD)
     .option("--none-of-these <share>", NONE_OF_THESE, Number)
     .option("--json", "print JSON Lines with the probability of every label");

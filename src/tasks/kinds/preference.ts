@@ -22,18 +22,21 @@ import { sequenceToSequence } from "./sequence-to-sequence.ts";
 const LOSSES = Object.keys(PREFERENCE_LOSSES) as PreferenceLoss[];
 
 const options = z.object({
-  preferenceLoss: z.enum(LOSSES).optional().describe("loss of preferences (default: dpo; kto for judged answers)"),
+  preferenceLoss: z
+    .enum(LOSSES)
+    .optional()
+    .describe("loss for preferences (default: dpo, or kto for examples with a label)"),
   beta: z
     .number()
     .positive()
     .optional()
-    .describe("strength of the pull to the model before training; scale of rewards (default: 0.1; simpo: 2)"),
+    .describe("how strongly training stays near the starting model; also scales rewards (default: 0.1; simpo: 2)"),
   labelSmoothing: z
     .number()
     .min(0)
     .lt(0.5)
     .optional()
-    .describe("assumed share of pairs with the answers the wrong way round (dpo, simpo)"),
+    .describe("share of pairs assumed to be labelled the wrong way round (dpo, simpo)"),
   gamma: z.number().min(0).optional().describe("difference in reward to reach (simpo; default: 1)"),
   truncate: truncateOption,
 });
