@@ -54,13 +54,42 @@ function loss(steps: StepRecord[], evaluations: EvaluationRecord[]): Picture {
   };
 }
 
-function metrics(evaluations: EvaluationRecord[]): Picture {
+interface MetricPoint {
+  epoch: number;
+  metric: string;
+  value: number;
+}
+
+/** Beside a metric so many times as large, another one's changes do not show; up to 1 all are of one scale. */
+const HIDES = 10;
+
+/** Metrics of one scale in a picture: a perplexity of hundreds does not stand beside an accuracy. */
+function metrics(evaluations: EvaluationRecord[]): Picture[] {
   const points = evaluations.flatMap(({ epoch, metrics }) =>
-    Object.entries(metrics).map(([metric, value]) => ({ epoch, metric, value })),
+    Object.entries(metrics).map(([metric, value]): MetricPoint => ({ epoch, metric, value })),
   );
-  const names = [...grouped(points, ({ metric }) => metric).keys()];
+  const sizes = [...grouped(points, ({ metric }) => metric)].map(([name, own]) => ({
+    name,
+    size: Math.max(...own.map(({ value }) => Math.abs(value)).filter(Number.isFinite), 1),
+  }));
+  const scales: { largest: number; names: string[] }[] = [];
+  for (const { name, size } of sizes.toSorted((a, b) => b.size - a.size)) {
+    const last = scales.at(-1);
+    if (last && last.largest <= HIDES * size) last.names.push(name);
+    else scales.push({ largest: size, names: [name] });
+  }
+  const place = (name: string): number => sizes.findIndex((each) => each.name === name);
+  return scales
+    .map(({ names }) => names.toSorted((a, b) => place(a) - place(b)))
+    .sort(([a], [b]) => place(a!) - place(b!))
+    .map((names, i) =>
+      metricsOf(evaluations, points, names, i === 0 ? "Validation metrics" : `Validation ${names.join(", ")}`),
+    );
+}
+
+function metricsOf(evaluations: EvaluationRecord[], all: MetricPoint[], names: string[], title: string): Picture {
+  const points = all.filter(({ metric }) => names.includes(metric));
   const color = (metric: string) => `var(--series-${names.indexOf(metric) % 4})`;
-  const title = "Validation metrics";
   return {
     title,
     summary: names
@@ -176,7 +205,7 @@ export function trainingPictures({
 }: Pick<RunRecords, "steps" | "evaluations" | "freezing">): Picture[] {
   return [
     ...(steps.length > 1 ? [loss(steps, evaluations)] : []),
-    ...(evaluations.length > 1 ? [metrics(evaluations)] : []),
+    ...(evaluations.length > 1 ? metrics(evaluations) : []),
     ...(new Set(steps.map(({ trainable }) => trainable)).size > 1 ? [trainable(steps)] : []),
     ...(steps.length > 1 ? [stepTimes(steps, freezing)] : []),
   ];

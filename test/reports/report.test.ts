@@ -65,6 +65,15 @@ describe("of one run", () => {
     expect(summary).toMatch(/^mean_squared_error was lowest, [\d.]+, after epoch 1 and/);
   });
 
+  test("draws metrics of other scales apart", () => {
+    const run = records({ metrics: ["accuracy", "perplexity"] });
+    for (const { metrics } of run.evaluations) metrics.perplexity = 1000 * metrics.accuracy!;
+    const page = parsed([run]);
+    expect(titles(page).slice(1, 3)).toEqual(["Validation metrics", "Validation perplexity"]);
+    const lines = (title: string) => figure(page, title).querySelectorAll('g[aria-label="line"] path').length;
+    expect([lines("Validation metrics"), lines("Validation perplexity")]).toEqual([1, 1]);
+  });
+
   test("draws one curve of scores a matrix, a dot where it froze, and the threshold in each band", () => {
     const scores = figure(parsed([records()]), "Freezing scores and threshold");
     const lines = [...scores.querySelectorAll('g[aria-label="line"]')];

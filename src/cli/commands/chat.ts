@@ -59,7 +59,9 @@ export function chatCommand(): Command {
     try {
       noteBaseFormat(model.base, asked);
       if (!model.writes) {
-        throw new UserError(`the model is for ${model.kind.name} and does not write answers; use aflora predict`);
+        throw new UserError(
+          `the model is for ${model.kind.name} and does not write answers; use aflora ${model.embeds ? "embed" : "predict"}`,
+        );
       }
       await talk(model, system, writing);
     } finally {
