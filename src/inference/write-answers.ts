@@ -4,14 +4,18 @@ import type { Tokenizer } from "../tokenization/tokenizer.ts";
 import { AnswerText } from "./generation/answer-text.ts";
 import { beamSearch } from "./generation/beam-search.ts";
 import type { CachedDecoder } from "./generation/cached-decoder.ts";
+import { constraintOf, type JsonSchema } from "./generation/constrained/schema-constraint.ts";
 import { generateTokens } from "./generation/generate-tokens.ts";
 import { type GenerationOptions, type GenerationTokens, generationOptions } from "./generation/generation-options.ts";
+import type { Constrained } from "./generation/logits-processors.ts";
 import type { GenerationSettings } from "./generation-settings.ts";
 
 /** How answers are to be written. */
 export interface AnswerOptions extends Partial<GenerationOptions> {
   /** Ends an answer where it is. */
   signal?: AbortSignal;
+  /** What answers are held to: each is JSON that is valid by it. */
+  jsonSchema?: JsonSchema;
 }
 
 /** How an answer ended. */
@@ -81,12 +85,13 @@ class AnswerWriter {
   readonly #prompts: readonly (readonly number[])[];
   /** What answers go on from. */
   readonly #begun: readonly (readonly number[])[];
-  readonly #options: GenerationOptions & GenerationTokens;
+  readonly #options: GenerationOptions & GenerationTokens & Constrained;
   readonly #signal: AbortSignal | undefined;
   readonly #texts: readonly AnswerText[];
   readonly #ids: readonly number[][];
 
-  constructor(source: AnswerSource, prompts: readonly (readonly number[])[], { signal, ...given }: AnswerOptions) {
+  constructor(source: AnswerSource, prompts: readonly (readonly number[])[], asked: AnswerOptions) {
+    const { signal, jsonSchema, ...given } = asked;
     const { tokenizer, maxLength, tokens, defaults, decoderStart } = source;
     // Who asks for drawn tokens asks for no search.
     const own = given.temperature ? { ...defaults, numBeams: 1 } : defaults;
@@ -101,9 +106,13 @@ class AnswerWriter {
     }
     this.#source = source;
     this.#prompts = prompts;
-    this.#options = { ...options, ...tokens, maxNewTokens: Math.min(options.maxNewTokens, room) };
+    const constraint = jsonSchema === undefined ? undefined : constraintOf(jsonSchema, tokenizer);
+    const maxNewTokens = Math.min(options.maxNewTokens, room);
+    constraint?.refuseUnlessPossible(maxNewTokens - (tokens.forcedBosTokenId === undefined ? 0 : 1));
+    this.#options = { ...options, ...tokens, maxNewTokens, constraint };
     this.#signal = signal;
-    const decode = (ids: readonly number[]): string => tokenizer.decode(ids, { skipSpecialTokens: true });
+    const decode = (ids: readonly number[]): string =>
+      constraint?.vocabulary.textOf(ids) ?? tokenizer.decode(ids, { skipSpecialTokens: true });
     this.#texts = prompts.map(() => new AnswerText(decode, options.stop));
     this.#ids = prompts.map(() => []);
   }
@@ -118,8 +127,7 @@ class AnswerWriter {
         const found = await beamSearch(reader, this.#begun, this.#options, () => this.#signal?.aborted === true);
         for (const [prompt, ids] of found.entries()) for (const token of ids) yield this.#take(prompt, token);
       } else {
-        const ended = (prompt: number): boolean => this.#texts[prompt]!.stopped || this.#signal?.aborted === true;
-        const tokens = generateTokens(reader, this.#begun, this.#options, ended);
+        const tokens = generateTokens(reader, this.#begun, this.#options, (prompt) => this.#isWhole(prompt));
         for await (const { prompt, token } of tokens) yield this.#take(prompt, token);
       }
       for (const [prompt, text] of this.#texts.entries()) yield { prompt, text: text.finish() };
@@ -138,9 +146,15 @@ class AnswerWriter {
     return this.#options.eosTokenIds.includes(token);
   }
 
+  /** Whether an answer needs no end token. */
+  #isWhole(prompt: number): boolean {
+    if (this.#texts[prompt]!.stopped || this.#signal?.aborted === true) return true;
+    return this.#options.constraint?.isWhole(this.#ids[prompt]!) ?? false;
+  }
+
   endOf(prompt: number): AnswerEnd {
     const ids = this.#ids[prompt]!;
-    const whole = this.#isEnd(ids.at(-1)!) || this.#texts[prompt]!.stopped || this.#signal?.aborted === true;
+    const whole = this.#isEnd(ids.at(-1)!) || this.#isWhole(prompt);
     return {
       reason: whole ? "stop" : "length",
       promptTokens: this.#prompts[prompt]!.length,

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { inWords, UserError } from "../errors.ts";
 import { ChatTemplate } from "./chat-template.ts";
 import { addTokens, type LibraryTokenizer as ExactTokenizer, makeExact, refuseLongExpressions } from "./exact.ts";
+import { bytesOfTokens } from "./token-bytes.ts";
 import type { Encoding, Tokenizer, WordEncoding } from "./tokenizer.ts";
 
 const specialItem = z.object({ SpecialToken: z.object({ id: z.string(), type_id: z.int() }) });
@@ -119,6 +120,7 @@ class JsonTokenizer implements Tokenizer {
   private readonly cutsLeft: boolean;
   /** Words of a list get a space before them where the tokenizer tells a word's beginning by it. */
   private readonly wordPrefix: string;
+  readonly tokenBytes: Tokenizer["tokenBytes"];
 
   constructor(json: TokenizerJson, settings: Settings, location: string) {
     const exactJson = {
@@ -139,6 +141,7 @@ class JsonTokenizer implements Tokenizer {
       if (error instanceof UserError) throw error;
       throw new UserError(`${location}: this kind of tokenizer is not supported: ${(error as Error).message}`);
     }
+    this.tokenBytes = () => bytesOfTokens(this.library as unknown as ExactTokenizer, decoder, location);
     this.single = templateOf(json.post_processor, "single", this.library, location);
     this.pair = templateOf(json.post_processor, "pair", this.library, location);
     this.cutsLeft = (settings.truncation_side ?? json.truncation?.direction?.toLowerCase()) === "left";

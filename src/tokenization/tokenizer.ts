@@ -48,4 +48,9 @@ export interface Tokenizer {
   idsOf(text: string): number[];
   /** The text of ids, special tokens written out unless they are to be left out. */
   decode(ids: readonly number[], options?: { skipSpecialTokens?: boolean }): string;
+  /**
+   * The bytes that each token writes, by id; none of special tokens. Read anew at each call.
+   * @throws UserError where what a token writes depends on those around it, as with WordPiece.
+   */
+  tokenBytes(): (Uint8Array | undefined)[];
 }

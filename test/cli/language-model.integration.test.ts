@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import OpenAI from "openai";
@@ -26,6 +26,24 @@ test("predict answers: one text as it stands, several on a line each, or as JSON
   expect(several.stdout).toBe(answers.map((answer) => `${answer}\n`).join(""));
   const { stdout } = await run("predict", "--run", "run", "--json", "--max-new-tokens", "2", questions[0]!);
   expect(JSON.parse(stdout)).toMatchObject({ text: questions[0], reason: "length", answerTokens: 2 });
+});
+
+test("answers are held to a JSON schema, and what cannot be held to is said before the model is read", async () => {
+  const [[question]] = ANSWERS as [[string, string]];
+  const write = (name: string, schema: object) => writeFile(join(home, name), JSON.stringify(schema));
+  await write("order.json", { type: "object", properties: { item: { enum: ["hat"] }, count: { type: "integer" } } });
+  const asked = ["predict", "--run", "run", question, "--max-new-tokens", "30", "--temperature", "1.5"];
+  const { stdout, code } = await run(...asked, "--json-schema", "order.json");
+  expect(code).toBe(0);
+  const { item, count, ...others } = JSON.parse(stdout);
+  expect(others).toEqual({});
+  expect(["hat", undefined]).toContain(item);
+  expect(["number", "undefined"]).toContain(typeof count);
+  await write("unknown.json", { type: "array", uniqueItems: true });
+  expect(await run("predict", "--run", "nowhere", question, "--json-schema", "unknown.json")).toMatchObject({
+    code: 2,
+    stderr: "error: the JSON schema's #/uniqueItems is not supported; leave it out\n",
+  });
 });
 
 test("predict says how likely a given answer is", async () => {

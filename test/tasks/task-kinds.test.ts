@@ -137,6 +137,7 @@ describe("what logits say", () => {
       encodeWords: () => encoding,
       idsOf: () => [],
       decode: () => "",
+      tokenBytes: () => [],
     };
     const labels = ["B-X", "I-X", "O"];
     const encoded = tokenClassification.encode(example, tokenizer, 5);

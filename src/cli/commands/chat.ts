@@ -10,6 +10,7 @@ import type { DeviceName } from "../../runtime/device.ts";
 import type { ChatMessage } from "../../tokenization/chat-template.ts";
 import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
+import { givenSchema, JSON_SCHEMA } from "../json-schema-option.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 
 const EXAMPLES = [
@@ -30,7 +31,8 @@ export function chatCommand(): Command {
       "--model <name>",
       "model to ask as it is; with --run or --adapter, base model to use instead of the one named there",
     )
-    .option("--system <text>", "system message for the model");
+    .option("--system <text>", "system message for the model")
+    .option("--json-schema <file>", JSON_SCHEMA);
   addSchemaOptions(
     command,
     generationOptions.omit({ numBeams: true, lengthPenalty: true, earlyStopping: true }),
@@ -47,9 +49,11 @@ export function chatCommand(): Command {
       device,
       threads,
       offline,
+      jsonSchema: schemaFile,
       ...writing
     } = givenOptions<ChatOptions>(command);
     checkOptions(generationOptions, writing);
+    const schema = await givenSchema(schemaFile);
     const asked = { model: named, base, offline };
     const model = await loadAskedModel(
       { run, adapter, model: named },
@@ -63,14 +67,15 @@ export function chatCommand(): Command {
           `the model is for ${model.kind.name} and does not write answers; use aflora ${model.embeds ? "embed" : "predict"}`,
         );
       }
-      await talk(model, system, writing);
+      await talk(model, system, { ...writing, ...schema });
     } finally {
       await model.release();
     }
   });
 }
 
-interface ChatOptions extends AnswerOptions, BaseFlags {
+interface ChatOptions extends Omit<AnswerOptions, "jsonSchema">, BaseFlags {
+  jsonSchema?: string;
   run?: string;
   adapter?: string;
   system?: string;

@@ -14,6 +14,7 @@ import type { TextInput } from "../../tasks/task-kind.ts";
 import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { inOneLine, linesOfStdin } from "../given-texts.ts";
 import { addExamples } from "../help.ts";
+import { givenSchema, JSON_SCHEMA } from "../json-schema-option.ts";
 import { leaveOpen, NONE_OF_THESE, type OpenAnswers, THRESHOLD } from "../open-answers.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
@@ -28,6 +29,7 @@ const EXAMPLES = [
   'aflora predict --adapter peft-folder --model bert-base-uncased-folder "Where is my order?"',
   'aflora predict --model SmolLM2-135M-Instruct "What is a parcel?"',
   'aflora predict --run runs/support --choices yes,no "Is my order on its way?"',
+  'aflora predict --run runs/support --json-schema order.json "Two blue shirts, size M"',
   'aflora predict --run runs/support "How do I reset my password?" --max-new-tokens 80',
 ];
 
@@ -45,6 +47,7 @@ export function predictCommand(): Command {
     .option("--text <column>", "column of the text in that file")
     .option("--text-pair <text>", "second text of each pair; with --file, its column")
     .option("--choices <list>", "allowed answers, separated by commas; a language model picks the likeliest")
+    .option("--json-schema <file>", JSON_SCHEMA)
     .option("--threshold <p>", THRESHOLD)
     .option("--none-of-these <share>", NONE_OF_THESE, Number)
     .option("--json", "print JSON Lines with the probability of every label");
@@ -52,7 +55,7 @@ export function predictCommand(): Command {
   addSchemaOptions(command, askingOptions, "Options");
   return addExamples(command, EXAMPLES).action(async (texts: string[]) => {
     const options = givenOptions<PredictOptions>(command);
-    const writing = writingOptions(options);
+    const writing = { ...writingOptions(options), ...(await givenSchema(options.jsonSchema)) };
     const model = await loadAskedModel(options, runtimeFor(options), baseOptions(options));
     try {
       noteBaseFormat(model.base, options);
@@ -60,6 +63,11 @@ export function predictCommand(): Command {
       if (model.embeds && options.run === undefined && options.adapter === undefined) {
         throw new UserError(
           `${model.base.name} has no head that predicts: embed texts with aflora embed, or train it (aflora train)`,
+        );
+      }
+      if (options.jsonSchema !== undefined && !(model.writes && options.textPair === undefined && !options.choices)) {
+        throw new UserError(
+          "--json-schema holds the answers that a language model writes; leave out what asks for others",
         );
       }
       const inputs = await readInputs(texts, options, model.description.task.kind);
@@ -144,6 +152,7 @@ interface PredictOptions extends BaseFlags, OpenAnswers {
   text?: string;
   textPair?: string;
   choices?: string;
+  jsonSchema?: string;
   device?: DeviceName;
   threads?: number;
   json?: boolean;

@@ -1,5 +1,5 @@
 import type { GenerationOptions, GenerationTokens } from "./generation-options.ts";
-import { logSoftmaxInPlace, processScores } from "./logits-processors.ts";
+import { type Constrained, logSoftmaxInPlace, processScores } from "./logits-processors.ts";
 import type { TextReader } from "./text-reader.ts";
 
 /** Added to a score that must not win, as transformers does. */
@@ -23,7 +23,9 @@ interface Continuation extends Beam {
   ends: boolean;
 }
 
-export type BeamOptions = Omit<GenerationOptions, "temperature" | "topK" | "topP" | "seed" | "stop"> & GenerationTokens;
+export type BeamOptions = Omit<GenerationOptions, "temperature" | "topK" | "topP" | "seed" | "stop"> &
+  GenerationTokens &
+  Constrained;
 
 /**
  * Searches for the likeliest answer to each prompt with beams, as transformers' `generate(num_beams=…)` does: `numBeams`

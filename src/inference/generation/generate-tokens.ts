@@ -1,7 +1,7 @@
 import { randomFor } from "../../methods/initializers.ts";
 import { drawToken, likeliest } from "./choose-token.ts";
 import type { GenerationOptions, GenerationTokens } from "./generation-options.ts";
-import { processScores } from "./logits-processors.ts";
+import { type Constrained, processScores } from "./logits-processors.ts";
 import type { TextReader } from "./text-reader.ts";
 
 /** A token that was written after one of the prompts. */
@@ -12,7 +12,8 @@ export interface WrittenToken {
 }
 
 export type TokenOptions = Omit<GenerationOptions, "numBeams" | "lengthPenalty" | "earlyStopping" | "stop"> &
-  GenerationTokens;
+  GenerationTokens &
+  Constrained;
 
 /**
  * Writes after several prompts at once, a token each in turn, as they come. An answer ends with an end token, which is given

@@ -1,15 +1,23 @@
+import type { AnswerConstraint } from "./constrained/answer-constraint.ts";
 import type { GenerationOptions, GenerationTokens } from "./generation-options.ts";
+
+/** What answers must be like. */
+export interface Constrained {
+  constraint?: AnswerConstraint | undefined;
+}
 
 /** What scores of the next token are changed by. */
 export type ScoreRules = Pick<
   GenerationOptions,
   "maxNewTokens" | "minNewTokens" | "repetitionPenalty" | "noRepeatNgramSize"
 > &
-  GenerationTokens;
+  GenerationTokens &
+  Constrained;
 
 /**
  * Changes scores of the next token in place, in the order of transformers' `LogitsProcessor`s: repetition penalty
- * (Keskar et al., arXiv 1909.05858), no repeated n-grams, least length, forced tokens.
+ * (Keskar et al., arXiv 1909.05858), no repeated n-grams, least length, forced tokens. Where answers are held to a grammar, it says
+ * alone what may come: repeats and ends are its own.
  * @param scores `[vocabulary]`, logits or log-probabilities
  * @param ids what was read and written so far
  * @param written how many of `ids`, from the end, the model has written itself
@@ -17,6 +25,11 @@ export type ScoreRules = Pick<
 export function processScores(scores: Float32Array, ids: readonly number[], written: number, rules: ScoreRules): void {
   const { repetitionPenalty, noRepeatNgramSize, minNewTokens, maxNewTokens, eosTokenIds } = rules;
   if (repetitionPenalty !== 1) penalise(scores, ids, repetitionPenalty);
+  if (rules.constraint && (rules.forcedBosTokenId === undefined || ids.length > 1)) {
+    const own = ids.slice(ids.length - written);
+    rules.constraint.apply(scores, own, maxNewTokens - written, eosTokenIds);
+    return;
+  }
   if (noRepeatNgramSize > 0) banRepeated(scores, ids, noRepeatNgramSize);
   if (written < minNewTokens) for (const id of eosTokenIds) scores[id] = Number.NEGATIVE_INFINITY;
   // An encoder-decoder's own text begins with one token that it did not write.

@@ -1,0 +1,135 @@
+import { type ByteGrammar, character, type Expression } from "./byte-grammar.ts";
+import { numbers } from "./number-grammar.ts";
+
+/** Spaces at the most that stand before a line: no answer is lost in blanks. */
+const INDENTATION = 16;
+const HEX = "0123456789abcdefABCDEF";
+
+/** A key of an object with its value, and whether it must be there. */
+export interface Member {
+  key: string;
+  value: Expression;
+  required: boolean;
+}
+
+/** JSON's values as they are written (RFC 8259), with little white space. */
+export class JsonGrammar {
+  readonly grammar: ByteGrammar;
+  /** Nothing, a space, or a line break with spaces. */
+  readonly #blank: Expression;
+  readonly #comma: Expression;
+  readonly #colon: Expression;
+  readonly #character: Expression;
+  #any: Expression | undefined;
+
+  constructor(grammar: ByteGrammar) {
+    this.grammar = grammar;
+    const space = grammar.literal(" ");
+    const line = grammar.sequence(grammar.literal("\n"), grammar.repeat(space, 0, INDENTATION));
+    this.#blank = grammar.optional(grammar.choice(space, line));
+    this.#comma = grammar.sequence(grammar.literal(","), this.#blank);
+    this.#colon = grammar.sequence(grammar.literal(":"), grammar.optional(space));
+    this.#character = this.#anyCharacter();
+  }
+
+  /** A character within quotes; none of those that stand for half a character. */
+  #anyCharacter(): Expression {
+    const { grammar } = this;
+    const hex = grammar.oneOf(HEX);
+    const code = grammar.choice(
+      grammar.sequence(grammar.oneOf("0123456789abcefABCEF"), hex, hex, hex),
+      grammar.sequence(grammar.oneOf("dD"), grammar.oneOf("01234567"), hex, hex),
+    );
+    const escaped = grammar.choice(grammar.oneOf('"\\/bfnrt'), grammar.sequence(grammar.literal("u"), code));
+    return grammar.choice(
+      character(grammar, [
+        [0x20, 0x21],
+        [0x23, 0x5b],
+        [0x5d, 0x10ffff],
+      ]),
+      grammar.sequence(grammar.literal("\\"), escaped),
+    );
+  }
+
+  /** Any value at all. */
+  any(): Expression {
+    if (this.#any) return this.#any;
+    const { grammar } = this;
+    const value = grammar.reference();
+    this.#any = value;
+    const limits = { low: Number.NEGATIVE_INFINITY, high: Number.POSITIVE_INFINITY };
+    value.target = grammar.choice(
+      this.string(0),
+      numbers(grammar, limits),
+      ...["true", "false", "null"].map((word) => grammar.literal(word)),
+      this.array([], value, 0),
+      this.map(value),
+    );
+    return value;
+  }
+
+  /** @param min characters, as Unicode counts them */
+  string(min: number, max?: number): Expression {
+    return this.quoted(this.grammar.repeat(this.#character, min, max));
+  }
+
+  /** A string of what is given, which is escaped where it must be. */
+  quoted(characters: Expression): Expression {
+    const quote = this.grammar.literal('"');
+    return this.grammar.sequence(quote, characters, quote);
+  }
+
+  /** An object of these members alone, in their order. */
+  object(members: readonly Member[]): Expression {
+    const { grammar } = this;
+    // From the last on: what follows where no member stands before, and where one does.
+    let [first, after] = [grammar.nothing, grammar.nothing];
+    for (const { key, value, required } of members.toReversed()) {
+      const member = grammar.sequence(grammar.literal(JSON.stringify(key)), this.#colon, value, after);
+      const next = grammar.sequence(this.#comma, member);
+      first = required ? member : grammar.choice(member, first);
+      after = required ? next : grammar.choice(next, after);
+    }
+    return this.#within("{", first, "}");
+  }
+
+  /** An object of any keys. */
+  map(value: Expression): Expression {
+    const { grammar } = this;
+    const member = grammar.sequence(this.string(0), this.#colon, value);
+    const more = grammar.repeat(grammar.sequence(this.#comma, member), 0);
+    return this.#within("{", grammar.optional(grammar.sequence(member, more)), "}");
+  }
+
+  /**
+   * @param prefix what the first items are
+   * @param item what the others are; absent where there are none
+   */
+  array(
+    prefix: readonly Expression[],
+    item: Expression | undefined,
+    min: number,
+    max = Number.POSITIVE_INFINITY,
+  ): Expression {
+    const { grammar } = this;
+    const most = item ? max : Math.min(max, prefix.length);
+    if (min > most) return grammar.impossible;
+    if (most === 0) return this.#within("[", grammar.nothing, "]");
+    const places = prefix.slice(0, most);
+    if (places.length === 0) places.push(item!);
+    const others = item ? grammar.sequence(this.#comma, item) : grammar.impossible;
+    const left = item ? most - places.length : 0;
+    let rest = left > 0 ? grammar.repeat(others, Math.max(0, min - places.length), left) : grammar.nothing;
+    for (const [i, place] of [...places.entries()].reverse()) {
+      const here = i === 0 ? grammar.sequence(place, rest) : grammar.sequence(this.#comma, place, rest);
+      rest = i < min ? here : grammar.optional(here);
+    }
+    return this.#within("[", rest, "]");
+  }
+
+  /** Blanks stand only around what is there: an empty list has none. */
+  #within(open: string, inner: Expression, close: string): Expression {
+    const { grammar } = this;
+    return grammar.sequence(grammar.literal(open), this.#blank, inner, this.#blank, grammar.literal(close));
+  }
+}

@@ -1,0 +1,244 @@
+import { UserError } from "../../../errors.ts";
+import { ByteGrammar, type Expression } from "./byte-grammar.ts";
+import { JsonGrammar, type Member } from "./json-grammar.ts";
+import { type Bounds, GREATEST, integers, numbers } from "./number-grammar.ts";
+import { refuseOverlap } from "./one-of.ts";
+import { ofPattern, PATTERN_OF_FORMAT } from "./pattern-grammar.ts";
+import { isOfType, refused, resolvePointer, type Schema, TYPES, type TypeName } from "./schema-values.ts";
+
+/** Expressions that a schema may come to. */
+const MOST_EXPRESSIONS = 50_000;
+/** Schemas within each other. */
+const DEEPEST = 64;
+
+/** Keywords that say what a value of a type is. */
+const OF_TYPE: Readonly<Record<TypeName, readonly string[]>> = {
+  object: ["properties", "required", "additionalProperties"],
+  array: ["items", "prefixItems", "minItems", "maxItems"],
+  string: ["minLength", "maxLength", "pattern", "format"],
+  number: ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"],
+  integer: ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"],
+  boolean: [],
+  null: [],
+};
+
+/** Keywords that say all of a value by themselves, the first that is there. */
+const WHOLE = ["$ref", "const", "enum", "anyOf", "oneOf", "allOf"] as const;
+
+/** Keywords that forbid nothing. */
+const NOTES = new Set([
+  ...["$schema", "$id", "$comment", "$defs", "definitions", "title", "description", "default", "examples", "example"],
+  ...["deprecated", "readOnly", "writeOnly", "nullable"],
+]);
+
+/**
+ * The texts that are valid by a JSON schema, or some of them: objects that name their properties have no others, in the order in
+ * which the schema names them; white space is little; numbers have 15 digits before the point at most.
+ * @see https://json-schema.org/draft/2020-12
+ * @throws UserError where a keyword is not supported, naming it and its place, or the schema is too large.
+ */
+export function grammarOfSchema(schema: unknown): { grammar: ByteGrammar; root: Expression } {
+  const grammar = new ByteGrammar(
+    MOST_EXPRESSIONS,
+    () => new UserError("the JSON schema is too large; leave out parts of it"),
+  );
+  return { grammar, root: new SchemaReader(schema, grammar).read(schema, "#", 0) };
+}
+
+class SchemaReader {
+  readonly #document: unknown;
+  readonly #grammar: ByteGrammar;
+  readonly #json: JsonGrammar;
+  /** What stands at a `$ref`, which may stand within itself. */
+  readonly #references = new Map<string, Expression>();
+
+  constructor(document: unknown, grammar: ByteGrammar) {
+    this.#document = document;
+    this.#grammar = grammar;
+    this.#json = new JsonGrammar(grammar);
+  }
+
+  /** @param path of the schema in the document, such as `#/properties/age` */
+  read(schema: unknown, path: string, depth: number): Expression {
+    if (depth > DEEPEST) throw refused(path, `is nested more than ${DEEPEST} deep; make it flatter`);
+    if (schema === true) return this.#json.any();
+    if (schema === false) return this.#grammar.impossible;
+    if (typeof schema !== "object" || schema === null || Array.isArray(schema)) {
+      throw refused(path, "is no schema: write an object, true or false");
+    }
+    const found = this.#readWhole(schema as Schema, path, depth) ?? this.#readTyped(schema as Schema, path, depth);
+    return (schema as Schema).nullable === true ? this.#grammar.choice(found, this.#grammar.literal("null")) : found;
+  }
+
+  #readWhole(schema: Schema, path: string, depth: number): Expression | undefined {
+    const keyword = WHOLE.find((each) => schema[each] !== undefined);
+    if (keyword === undefined) return undefined;
+    const beside = keyword === "enum" || keyword === "const" ? ["type"] : [];
+    refuseOthers(schema, [keyword, ...beside], path, ` beside ${keyword}`);
+    const value = schema[keyword];
+    const at = `${path}/${keyword}`;
+    switch (keyword) {
+      case "$ref":
+        return this.#refer(value, at, depth);
+      case "const":
+        return this.#oneOf([value], schema, path);
+      case "enum":
+        return this.#oneOf(list(value, at), schema, path);
+      default: {
+        const options = list(value, at);
+        if (keyword === "allOf" && options.length > 1)
+          throw refused(at, "is supported with one schema alone; merge them");
+        if (keyword === "oneOf") refuseOverlap(options, this.#document, at);
+        return this.#grammar.choice(...options.map((option, i) => this.read(option, `${at}/${i}`, depth + 1)));
+      }
+    }
+  }
+
+  /** One of some values, as JSON writes them; those of other types than the schema's are left out. */
+  #oneOf(values: readonly unknown[], schema: Schema, path: string): Expression {
+    const types = schema.type === undefined ? TYPES : typesOf(schema, path);
+    const fitting = values.filter((value) => types.some((type) => isOfType(value, type)));
+    return this.#grammar.choice(...fitting.map((value) => this.#grammar.literal(JSON.stringify(value))));
+  }
+
+  #refer(pointer: unknown, path: string, depth: number): Expression {
+    if (typeof pointer !== "string" || !/^#(\/|$)/.test(pointer)) {
+      throw refused(path, "must point into the schema itself, such as #/$defs/item");
+    }
+    const known = this.#references.get(pointer);
+    if (known) return known;
+    const reference = this.#grammar.reference();
+    this.#references.set(pointer, reference);
+    reference.target = this.read(resolvePointer(this.#document, pointer, path), pointer, depth + 1);
+    return reference;
+  }
+
+  #readTyped(schema: Schema, path: string, depth: number): Expression {
+    const types = typesOf(schema, path);
+    refuseOthers(schema, ["type", ...types.flatMap((type) => OF_TYPE[type])], path);
+    if (schema.type === undefined && types.length === TYPES.length) return this.#json.any();
+    const distinct = types.includes("number") ? types.filter((type) => type !== "integer") : types;
+    return this.#grammar.choice(...distinct.map((type) => this.#readType(type, schema, path, depth)));
+  }
+
+  #readType(type: TypeName, schema: Schema, path: string, depth: number): Expression {
+    switch (type) {
+      case "object":
+        return this.#readObject(schema, path, depth);
+      case "array":
+        return this.#readArray(schema, path, depth);
+      case "string":
+        return this.#readString(schema, path);
+      case "number":
+        return numbers(this.#grammar, boundsOf(schema, path, false));
+      case "integer":
+        return integers(this.#grammar, boundsOf(schema, path, true));
+      case "boolean":
+        return this.#grammar.choice(this.#grammar.literal("true"), this.#grammar.literal("false"));
+      case "null":
+        return this.#grammar.literal("null");
+    }
+  }
+
+  #readObject({ properties, required, additionalProperties }: Schema, path: string, depth: number): Expression {
+    const named = properties === undefined ? {} : record(properties, `${path}/properties`);
+    const needed = required === undefined ? [] : list(required, `${path}/required`);
+    const others = (): Expression => this.read(additionalProperties ?? true, `${path}/additionalProperties`, depth + 1);
+    if (Object.keys(named).length === 0 && needed.length === 0) {
+      return additionalProperties === false ? this.#json.object([]) : this.#json.map(others());
+    }
+    const members = Object.entries(named).map(([key, value]): Member => {
+      const at = `${path}/properties/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`;
+      return { key, value: this.read(value, at, depth + 1), required: needed.includes(key) };
+    });
+    const unnamed = needed.filter((key): key is string => typeof key === "string" && !Object.hasOwn(named, key));
+    return this.#json.object([...members, ...unnamed.map((key) => ({ key, value: others(), required: true }))]);
+  }
+
+  #readArray({ items, prefixItems, minItems, maxItems }: Schema, path: string, depth: number): Expression {
+    const first = prefixItems === undefined ? [] : list(prefixItems, `${path}/prefixItems`);
+    const places = first.map((each, i) => this.read(each, `${path}/prefixItems/${i}`, depth + 1));
+    const item = items === false ? undefined : this.read(items ?? true, `${path}/items`, depth + 1);
+    return this.#json.array(
+      places,
+      item,
+      count(minItems, `${path}/minItems`) ?? 0,
+      count(maxItems, `${path}/maxItems`),
+    );
+  }
+
+  #readString(schema: Schema, path: string): Expression {
+    const { minLength, maxLength, pattern, format } = schema;
+    if (pattern === undefined && format === undefined) {
+      return this.#json.string(count(minLength, `${path}/minLength`) ?? 0, count(maxLength, `${path}/maxLength`));
+    }
+    const keyword = pattern === undefined ? "format" : "pattern";
+    refuseOthers(schema, ["type", keyword], path, ` beside ${keyword}`, ["minLength", "maxLength", "format"]);
+    const expression = keyword === "pattern" ? pattern : PATTERN_OF_FORMAT[String(format)];
+    if (typeof expression !== "string") {
+      const known = Object.keys(PATTERN_OF_FORMAT).join(", ");
+      throw refused(`${path}/${keyword}`, `is not supported (formats: ${known}); leave it out`);
+    }
+    return this.#json.quoted(ofPattern(this.#grammar, expression, `${path}/${keyword}`));
+  }
+}
+
+/** The types that a schema allows, or that its keywords are about. */
+function typesOf(schema: Schema, path: string): readonly TypeName[] {
+  if (schema.type === undefined) {
+    const about = TYPES.filter((type) => OF_TYPE[type].some((keyword) => schema[keyword] !== undefined));
+    return about.length === 0 ? TYPES : about;
+  }
+  const types = Array.isArray(schema.type) ? schema.type : [schema.type];
+  return types.map((type) => {
+    const known = TYPES.find((each) => each === type);
+    if (!known) throw refused(`${path}/type`, `must be of ${TYPES.join(", ")}`);
+    return known;
+  });
+}
+
+/** Bounds with those that are left out moved in by a millionth, or by one. */
+function boundsOf(schema: Schema, path: string, whole: boolean): Bounds {
+  const bound = (keyword: string): number | undefined => {
+    const value = schema[keyword];
+    if (value === undefined) return undefined;
+    if (typeof value !== "number" || Math.abs(value) > GREATEST || /e/.test(String(value))) {
+      throw refused(`${path}/${keyword}`, `must be a number up to ${GREATEST} without an exponent`);
+    }
+    return value;
+  };
+  const inward = (value: number | undefined, sign: 1 | -1): number | undefined => {
+    if (value === undefined) return undefined;
+    if (whole || Math.abs(value) >= 1e9) return (sign > 0 ? Math.floor(value) : Math.ceil(value)) + sign;
+    return Number((value + sign * 1e-6).toFixed(9));
+  };
+  const low = [bound("minimum"), inward(bound("exclusiveMinimum"), 1)].filter((each) => each !== undefined);
+  const high = [bound("maximum"), inward(bound("exclusiveMaximum"), -1)].filter((each) => each !== undefined);
+  return { low: Math.max(...low), high: Math.min(...high) };
+}
+
+function refuseOthers(
+  schema: Schema,
+  allowed: readonly string[],
+  path: string,
+  beside = "",
+  among: readonly string[] = Object.keys(schema),
+): void {
+  const other = among.find((key) => schema[key] !== undefined && !NOTES.has(key) && !allowed.includes(key));
+  if (other !== undefined) throw refused(`${path}/${other}`, `is not supported${beside}; leave it out`);
+}
+
+function list(value: unknown, path: string): readonly unknown[] {
+  if (Array.isArray(value) && (value.length > 0 || /required$|prefixItems$/.test(path))) return value;
+  throw refused(path, "must be a list");
+}
+
+function record(value: unknown, path: string): Schema {
+  if (isOfType(value, "object")) return value as Schema;
+  throw refused(path, "must be an object");
+}
+
+function count(value: unknown, path: string): number | undefined {
+  if (value === undefined || (Number.isInteger(value) && (value as number) >= 0)) return value as number | undefined;
+  throw refused(path, "must be a whole number from 0 on");
+}

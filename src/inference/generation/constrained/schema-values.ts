@@ -1,0 +1,38 @@
+import { UserError } from "../../../errors.ts";
+
+/** A JSON schema that is no `true` or `false`. */
+export type Schema = Readonly<Record<string, unknown>>;
+
+export const TYPES = ["object", "array", "string", "number", "integer", "boolean", "null"] as const;
+export type TypeName = (typeof TYPES)[number];
+
+/** A schema that cannot be held to. */
+export const refused = (path: string, why: string): UserError => new UserError(`the JSON schema's ${path} ${why}`);
+
+/** Whether a value is of a type, as JSON Schema has them. */
+export function isOfType(value: unknown, type: TypeName): boolean {
+  switch (type) {
+    case "object":
+      return typeof value === "object" && value !== null && !Array.isArray(value);
+    case "array":
+      return Array.isArray(value);
+    case "integer":
+      return Number.isInteger(value);
+    case "null":
+      return value === null;
+    default:
+      return typeof value === type;
+  }
+}
+
+/** What a JSON pointer points to. @see https://www.rfc-editor.org/rfc/rfc6901 */
+export function resolvePointer(document: unknown, pointer: string, path: string): unknown {
+  const keys = pointer.split("/").slice(1);
+  let value = document;
+  for (const key of keys.map((each) => each.replaceAll("~1", "/").replaceAll("~0", "~"))) {
+    const within = typeof value === "object" && value !== null && Object.hasOwn(value, key);
+    if (!within) throw refused(path, `points to ${pointer}, and nothing stands there`);
+    value = (value as Schema)[key];
+  }
+  return value;
+}
