@@ -30,7 +30,7 @@ export { FineTunedModel, type PredictionInput, type TextOrTokens } from "./infer
 export type { GenerationOptions } from "./inference/generation/generation-options.ts";
 export { loadBaseModel } from "./inference/load-base-model-node.ts";
 export { loadEmbedder } from "./inference/load-embedder-node.ts";
-export type { Answer, AnswerOptions } from "./inference/write-answers.ts";
+export type { Answer, AnswerOptions, AnswersOptions } from "./inference/write-answers.ts";
 export type { ChatEndpoint } from "./labels/chat-client.ts";
 export { classifyByLabels, type LabelScore } from "./labels/classify-by-labels.ts";
 export { type LabelByModelOptions, labelByModel, type TextVerdict } from "./labels/label-by-model.ts";

@@ -44,7 +44,8 @@ export function parseJson(text: string, location: string): unknown {
 /** Most values within each other: whoever reads them by calling itself comes to an end. */
 const MAX_DEPTH = 100;
 
-function isDeep(value: unknown, left = MAX_DEPTH): boolean {
+/** Whether values are nested deeper than anyone means to. */
+export function isDeep(value: unknown, left = MAX_DEPTH): boolean {
   if (typeof value !== "object" || value === null) return false;
   if (left === 0) return true;
   return (Array.isArray(value) ? value : Object.values(value)).some((each) => isDeep(each, left - 1));

@@ -25,6 +25,7 @@ import {
   type AnswerEnd,
   type AnswerOptions,
   type AnswerSource,
+  type AnswersOptions,
   writeAnswer,
   writeAnswers,
 } from "./write-answers.ts";
@@ -242,20 +243,21 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   }
 
   /**
-   * Writes an answer to each prompt, in order; several are written at once.
+   * Writes an answer to each prompt, in order, or `copies` to each; several are written at once.
    * @param onAnswer called with each answer as it is whole
    * @throws UserError as {@link answer}.
    */
   async answers(
     prompts: readonly Prompt[],
-    options: AnswerOptions = {},
+    options: AnswersOptions = {},
     onAnswer?: (answer: Answer, index: number) => void,
   ): Promise<Answer[]> {
     const source = await this.#answerSource();
     const ids = prompts.map((prompt) => this.#promptIds(prompt));
     const all: Answer[] = [];
-    for (let start = 0; start < ids.length; start += ANSWERS_AT_ONCE) {
-      const answers = await writeAnswers(source, ids.slice(start, start + ANSWERS_AT_ONCE), options);
+    const together = Math.max(1, Math.floor(ANSWERS_AT_ONCE / (options.copies ?? 1)));
+    for (let start = 0; start < ids.length; start += together) {
+      const answers = await writeAnswers(source, ids.slice(start, start + together), options);
       for (const answer of answers) {
         all.push(answer);
         onAnswer?.(answer, all.length - 1);

@@ -5,9 +5,10 @@ import { AnswerText } from "./generation/answer-text.ts";
 import { beamSearch } from "./generation/beam-search.ts";
 import type { CachedDecoder } from "./generation/cached-decoder.ts";
 import { constraintOf, type JsonSchema } from "./generation/constrained/schema-constraint.ts";
-import { generateTokens } from "./generation/generate-tokens.ts";
+import { type AnswerCounts, generateTokens, type WrittenToken } from "./generation/generate-tokens.ts";
 import { type GenerationOptions, type GenerationTokens, generationOptions } from "./generation/generation-options.ts";
 import type { Constrained } from "./generation/logits-processors.ts";
+import type { TokenLikelihood } from "./generation/token-likelihood.ts";
 import type { GenerationSettings } from "./generation-settings.ts";
 
 /** How answers are to be written. */
@@ -16,7 +17,12 @@ export interface AnswerOptions extends Partial<GenerationOptions> {
   signal?: AbortSignal;
   /** What answers are held to: each is JSON that is valid by it. */
   jsonSchema?: JsonSchema;
+  /** Called with each token that is written. */
+  onToken?: () => void;
 }
+
+/** How several answers are to be written. */
+export interface AnswersOptions extends AnswerOptions, AnswerCounts {}
 
 /** How an answer ended. */
 export interface AnswerEnd {
@@ -29,6 +35,8 @@ export interface AnswerEnd {
 /** An answer, whole. */
 export interface Answer extends AnswerEnd {
   text: string;
+  /** Of each token how likely it was, where that was asked for. */
+  tokens?: TokenLikelihood[];
 }
 
 /** What writes: a compiled decoder with an adapter's tensors, and what its tokens mean. */
@@ -61,23 +69,34 @@ export async function* writeAnswer(
 /**
  * Writes after several prompts at once.
  * @param prompts ids, special tokens included
+ * @returns an answer to each, or with `copies` so many to the first before those to the next
  * @throws UserError as {@link writeAnswer}.
  */
 export async function writeAnswers(
   source: AnswerSource,
   prompts: readonly (readonly number[])[],
-  options: AnswerOptions = {},
+  options: AnswersOptions = {},
 ): Promise<Answer[]> {
   const writer = new AnswerWriter(source, prompts, options);
-  const texts = prompts.map(() => "");
-  for await (const { prompt, text } of writer.pieces()) texts[prompt] = texts[prompt]! + text;
-  return texts.map((text, i) => ({ text, ...writer.endOf(i) }));
+  const texts: string[] = [];
+  const tokens: TokenLikelihood[][] = [];
+  for await (const { answer, text, likelihood } of writer.pieces()) {
+    texts[answer] = (texts[answer] ?? "") + text;
+    tokens[answer] ??= [];
+    if (likelihood) tokens[answer].push(likelihood);
+  }
+  return texts.map((text, i) => ({
+    text,
+    ...writer.endOf(i),
+    ...(options.likeliest !== undefined && { tokens: tokens[i]! }),
+  }));
 }
 
-/** A piece of the answer to one of the prompts. */
+/** A piece of one of the answers. */
 interface Piece {
-  prompt: number;
+  answer: number;
   text: string;
+  likelihood?: TokenLikelihood | undefined;
 }
 
 class AnswerWriter {
@@ -85,16 +104,18 @@ class AnswerWriter {
   readonly #prompts: readonly (readonly number[])[];
   /** What answers go on from. */
   readonly #begun: readonly (readonly number[])[];
-  readonly #options: GenerationOptions & GenerationTokens & Constrained;
+  readonly #options: GenerationOptions & GenerationTokens & Constrained & AnswerCounts;
+  readonly #copies: number;
   readonly #signal: AbortSignal | undefined;
+  readonly #onToken: (() => void) | undefined;
   readonly #texts: readonly AnswerText[];
   readonly #ids: readonly number[][];
 
-  constructor(source: AnswerSource, prompts: readonly (readonly number[])[], asked: AnswerOptions) {
-    const { signal, jsonSchema, ...given } = asked;
+  constructor(source: AnswerSource, prompts: readonly (readonly number[])[], asked: AnswersOptions) {
+    const { signal, jsonSchema, onToken, copies = 1, likeliest, ...given } = asked;
     const { tokenizer, maxLength, tokens, defaults, decoderStart } = source;
-    // Who asks for drawn tokens asks for no search.
-    const own = given.temperature ? { ...defaults, numBeams: 1 } : defaults;
+    // Who asks for drawn tokens, several answers or their tokens' likelihoods asks for no search.
+    const own = given.temperature || copies > 1 || likeliest !== undefined ? { ...defaults, numBeams: 1 } : defaults;
     const options = checkOptions(generationOptions, { ...own, ...given });
     this.#begun = decoderStart === undefined ? prompts : prompts.map(() => [decoderStart]);
     const longest = this.#begun.reduce((most, { length }) => Math.max(most, length), 0);
@@ -109,12 +130,14 @@ class AnswerWriter {
     const constraint = jsonSchema === undefined ? undefined : constraintOf(jsonSchema, tokenizer);
     const maxNewTokens = Math.min(options.maxNewTokens, room);
     constraint?.refuseUnlessPossible(maxNewTokens - (tokens.forcedBosTokenId === undefined ? 0 : 1));
-    this.#options = { ...options, ...tokens, maxNewTokens, constraint };
+    this.#options = { ...options, ...tokens, maxNewTokens, constraint, copies, likeliest };
+    this.#copies = copies;
     this.#signal = signal;
+    this.#onToken = onToken;
     const decode = (ids: readonly number[]): string =>
       constraint?.vocabulary.textOf(ids) ?? tokenizer.decode(ids, { skipSpecialTokens: true });
-    this.#texts = prompts.map(() => new AnswerText(decode, options.stop));
-    this.#ids = prompts.map(() => []);
+    this.#texts = Array.from({ length: prompts.length * copies }, () => new AnswerText(decode, options.stop));
+    this.#ids = this.#texts.map(() => []);
   }
 
   /** What can be read of the answers, as it comes. */
@@ -125,21 +148,22 @@ class AnswerWriter {
       const { numBeams } = this.#options;
       if (numBeams > 1) {
         const found = await beamSearch(reader, this.#begun, this.#options, () => this.#signal?.aborted === true);
-        for (const [prompt, ids] of found.entries()) for (const token of ids) yield this.#take(prompt, token);
+        for (const [answer, ids] of found.entries()) for (const token of ids) yield this.#take({ answer, token });
       } else {
-        const tokens = generateTokens(reader, this.#begun, this.#options, (prompt) => this.#isWhole(prompt));
-        for await (const { prompt, token } of tokens) yield this.#take(prompt, token);
+        const tokens = generateTokens(reader, this.#begun, this.#options, (answer) => this.#isWhole(answer));
+        for await (const written of tokens) yield this.#take(written);
       }
-      for (const [prompt, text] of this.#texts.entries()) yield { prompt, text: text.finish() };
+      for (const [answer, text] of this.#texts.entries()) yield { answer, text: text.finish() };
     } finally {
       reader.release();
     }
   }
 
-  #take(prompt: number, token: number): Piece {
-    const text = this.#texts[prompt]!;
-    this.#ids[prompt]!.push(token);
-    return { prompt, text: this.#isEnd(token) || text.stopped ? "" : text.push(token) };
+  #take({ answer, token, likelihood }: WrittenToken): Piece {
+    const text = this.#texts[answer]!;
+    this.#ids[answer]!.push(token);
+    this.#onToken?.();
+    return { answer, text: this.#isEnd(token) || text.stopped ? "" : text.push(token), likelihood };
   }
 
   #isEnd(token: number): boolean {
@@ -147,17 +171,17 @@ class AnswerWriter {
   }
 
   /** Whether an answer needs no end token. */
-  #isWhole(prompt: number): boolean {
-    if (this.#texts[prompt]!.stopped || this.#signal?.aborted === true) return true;
-    return this.#options.constraint?.isWhole(this.#ids[prompt]!) ?? false;
+  #isWhole(answer: number): boolean {
+    if (this.#texts[answer]!.stopped || this.#signal?.aborted === true) return true;
+    return this.#options.constraint?.isWhole(this.#ids[answer]!) ?? false;
   }
 
-  endOf(prompt: number): AnswerEnd {
-    const ids = this.#ids[prompt]!;
-    const whole = this.#isEnd(ids.at(-1)!) || this.#isWhole(prompt);
+  endOf(answer: number): AnswerEnd {
+    const ids = this.#ids[answer]!;
+    const whole = this.#isEnd(ids.at(-1)!) || this.#isWhole(answer);
     return {
       reason: whole ? "stop" : "length",
-      promptTokens: this.#prompts[prompt]!.length,
+      promptTokens: this.#prompts[Math.floor(answer / this.#copies)]!.length,
       answerTokens: ids.length,
     };
   }

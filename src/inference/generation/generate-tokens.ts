@@ -3,52 +3,74 @@ import { drawToken, likeliest } from "./choose-token.ts";
 import type { GenerationOptions, GenerationTokens } from "./generation-options.ts";
 import { type Constrained, processScores } from "./logits-processors.ts";
 import type { TextReader } from "./text-reader.ts";
+import { likelihoods, type TokenLikelihood } from "./token-likelihood.ts";
 
-/** A token that was written after one of the prompts. */
+/** A token of one of the answers. */
 export interface WrittenToken {
-  /** Number of the prompt. */
-  prompt: number;
+  /** Number of the answer. */
+  answer: number;
   token: number;
+  /** Where it was asked for. */
+  likelihood?: TokenLikelihood;
+}
+
+/** How many answers there are, and what is told of their tokens. */
+export interface AnswerCounts {
+  /** Answers to each prompt: the prompt is read once. */
+  copies?: number | undefined;
+  /** With each token comes its likelihood, and those of so many that are the likeliest in its place. */
+  likeliest?: number | undefined;
 }
 
 export type TokenOptions = Omit<GenerationOptions, "numBeams" | "lengthPenalty" | "earlyStopping" | "stop"> &
   GenerationTokens &
-  Constrained;
+  Constrained &
+  AnswerCounts;
 
 /**
  * Writes after several prompts at once, a token each in turn, as they come. An answer ends with an end token, which is given
  * too, or at its greatest length.
  * @param reader has read nothing yet
  * @param prompts ids, special tokens included
- * @param ended asked before each token: whether the caller has enough of a prompt's answer
+ * @param ended asked before each token: whether the caller has enough of an answer
+ * @returns tokens by the number of the answer: that of the prompt, or with `copies` those of the first prompt before the next one's
  */
 export async function* generateTokens(
   reader: TextReader,
   prompts: readonly (readonly number[])[],
   options: TokenOptions,
-  ended: (prompt: number) => boolean = () => false,
+  ended: (answer: number) => boolean = () => false,
 ): AsyncGenerator<WrittenToken> {
-  // Each prompt draws by itself: what stands beside it changes nothing.
-  const randoms = prompts.map(() => randomFor(options.seed, "generation"));
-  const texts = prompts.map((prompt) => [...prompt]);
-  let going = prompts.map((_, i) => i);
-  let more: readonly (readonly number[])[] = prompts;
-  while (going.length > 0) {
-    const logits = await reader.read(more);
+  const { copies = 1, likeliest: shown } = options;
+  const promptOf = prompts.flatMap((_, prompt) => Array<number>(copies).fill(prompt));
+  // Each answer draws by itself: what stands beside it changes nothing.
+  const randoms = promptOf.map((_, i) =>
+    randomFor(options.seed, i % copies === 0 ? "generation" : `generation ${i % copies}`),
+  );
+  const texts = promptOf.map((prompt) => [...prompts[prompt]!]);
+  let going = promptOf.map((_, i) => i);
+  let logits = await reader.read(prompts);
+  if (copies > 1) {
+    reader.keep(promptOf);
+    logits = promptOf.map((prompt) => logits[prompt]!.slice());
+  }
+  for (;;) {
     const still: number[] = [];
-    for (const [i, prompt] of going.entries()) {
-      const ids = texts[prompt]!;
-      const written = ids.length - prompts[prompt]!.length;
+    for (const [i, answer] of going.entries()) {
+      const ids = texts[answer]!;
+      const written = ids.length - prompts[promptOf[answer]!]!.length;
       const scores = logits[i]!;
+      const likelihoodOf = shown === undefined ? undefined : likelihoods(scores, shown);
       processScores(scores, ids, written, options);
-      const token = options.temperature === 0 ? likeliest(scores) : drawToken(scores, options, randoms[prompt]!);
+      const token = options.temperature === 0 ? likeliest(scores) : drawToken(scores, options, randoms[answer]!);
       ids.push(token);
-      yield { prompt, token };
-      const whole = options.eosTokenIds.includes(token) || written + 1 >= options.maxNewTokens || ended(prompt);
+      yield { answer, token, ...(likelihoodOf && { likelihood: likelihoodOf(token) }) };
+      const whole = options.eosTokenIds.includes(token) || written + 1 >= options.maxNewTokens || ended(answer);
       if (!whole) still.push(i);
     }
-    if (still.length < going.length && still.length > 0) reader.keep(still);
+    if (still.length === 0) return;
+    if (still.length < going.length) reader.keep(still);
     going = still.map((i) => going[i]!);
-    more = going.map((prompt) => [texts[prompt]!.at(-1)!]);
+    logits = await reader.read(going.map((answer) => [texts[answer]!.at(-1)!]));
   }
 }

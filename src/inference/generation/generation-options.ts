@@ -1,6 +1,7 @@
 import { z } from "zod";
 
 const count = z.int().positive();
+const penalty = z.number().min(-2).max(2).default(0);
 
 /** How a model writes, in the names and with the defaults of Hugging Face's `GenerationConfig`, greedy where it is silent. */
 export const generationOptions = z.object({
@@ -23,6 +24,10 @@ export const generationOptions = z.object({
     .positive()
     .default(1)
     .describe("values above 1 make tokens of the prompt and the answer less likely to appear again"),
+  presencePenalty: penalty.describe(
+    "subtracted from the score of every token that is in the answer, as in OpenAI's API",
+  ),
+  frequencyPenalty: penalty.describe("subtracted from a token's score for each time that it is in the answer"),
   noRepeatNgramSize: z.int().min(0).default(0).describe("never repeat a sequence of n tokens; 0 turns this off"),
   numBeams: count.default(1).describe("number of beams of a beam search; 1 turns it off"),
   lengthPenalty: z.number().default(1).describe("beam search: above 0 favours long answers, below 0 short ones"),

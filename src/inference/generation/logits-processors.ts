@@ -9,14 +9,15 @@ export interface Constrained {
 /** What scores of the next token are changed by. */
 export type ScoreRules = Pick<
   GenerationOptions,
-  "maxNewTokens" | "minNewTokens" | "repetitionPenalty" | "noRepeatNgramSize"
+  "maxNewTokens" | "minNewTokens" | "repetitionPenalty" | "presencePenalty" | "frequencyPenalty" | "noRepeatNgramSize"
 > &
   GenerationTokens &
   Constrained;
 
 /**
  * Changes scores of the next token in place, in the order of transformers' `LogitsProcessor`s: repetition penalty
- * (Keskar et al., arXiv 1909.05858), no repeated n-grams, least length, forced tokens. Where answers are held to a grammar, it says
+ * (Keskar et al., arXiv 1909.05858), OpenAI's penalties
+ * (https://platform.openai.com/docs/api-reference/chat/create), no repeated n-grams, least length, forced tokens. Where answers are held to a grammar, it says
  * alone what may come: repeats and ends are its own.
  * @param scores `[vocabulary]`, logits or log-probabilities
  * @param ids what was read and written so far
@@ -25,6 +26,8 @@ export type ScoreRules = Pick<
 export function processScores(scores: Float32Array, ids: readonly number[], written: number, rules: ScoreRules): void {
   const { repetitionPenalty, noRepeatNgramSize, minNewTokens, maxNewTokens, eosTokenIds } = rules;
   if (repetitionPenalty !== 1) penalise(scores, ids, repetitionPenalty);
+  if (rules.presencePenalty !== 0 || rules.frequencyPenalty !== 0)
+    penaliseOwn(scores, ids.slice(ids.length - written), rules);
   if (rules.constraint && (rules.forcedBosTokenId === undefined || ids.length > 1)) {
     const own = ids.slice(ids.length - written);
     rules.constraint.apply(scores, own, maxNewTokens - written, eosTokenIds);
@@ -39,6 +42,16 @@ export function processScores(scores: Float32Array, ids: readonly number[], writ
 
 function penalise(scores: Float32Array, ids: readonly number[], penalty: number): void {
   for (const id of new Set(ids)) scores[id] = scores[id]! < 0 ? scores[id]! * penalty : scores[id]! / penalty;
+}
+
+/** Scores of what an answer has already, by whether and how often it is there. */
+function penaliseOwn(
+  scores: Float32Array,
+  own: readonly number[],
+  { presencePenalty, frequencyPenalty }: Pick<ScoreRules, "presencePenalty" | "frequencyPenalty">,
+): void {
+  for (const id of own) scores[id]! -= frequencyPenalty;
+  for (const id of new Set(own)) scores[id]! -= presencePenalty;
 }
 
 /** No token may end a run of `size` tokens that stands in `ids` already. */

@@ -16,8 +16,17 @@ const options = (given: object): TokenOptions => ({
 
 async function answers(prompts: readonly number[][], given: TokenOptions): Promise<number[][]> {
   const all: number[][] = prompts.map(() => []);
-  for await (const { prompt, token } of generateTokens(new MadeUpReader(logits), prompts, given))
-    all[prompt]!.push(token);
+  for await (const { answer, token } of generateTokens(new MadeUpReader(logits), prompts, given))
+    all[answer]!.push(token);
+  return all;
+}
+
+async function copied(given: TokenOptions): Promise<number[][]> {
+  const all: number[][] = [];
+  for await (const { answer, token } of generateTokens(new MadeUpReader(logits), PROMPTS, { ...given, copies: 3 })) {
+    all[answer] ??= [];
+    all[answer].push(token);
+  }
   return all;
 }
 
@@ -38,6 +47,17 @@ test("drawn answers follow from the seed and the prompt alone, not from what sta
   expect(await answers(PROMPTS, options({ temperature: 1, seed: 5 }))).not.toEqual(together);
 });
 
+test("several answers to a prompt: the first is the one it has alone, each draws by itself", async () => {
+  const given = options({ temperature: 1, seed: 4 });
+  const alone = await answers(PROMPTS, given);
+  const all = await copied(given);
+  expect(all).toHaveLength(12);
+  PROMPTS.forEach((_, i) => {
+    expect(all[3 * i]).toEqual(alone[i]);
+  });
+  expect(new Set(all.slice(0, 3).map(String)).size).toBeGreaterThan(1);
+});
+
 test("an answer that the caller has enough of ends", async () => {
   const all: number[][] = PROMPTS.map(() => []);
   const reader = new MadeUpReader(logits);
@@ -47,7 +67,7 @@ test("an answer that the caller has enough of ends", async () => {
     options({ minNewTokens: 12 }),
     (prompt) => all[prompt]!.length >= prompt + 1,
   );
-  for await (const { prompt, token } of tokens) all[prompt]!.push(token);
+  for await (const { answer, token } of tokens) all[answer]!.push(token);
   expect(all.map(({ length }) => length)).toEqual([1, 2, 3, 4]);
 });
 

@@ -33,7 +33,7 @@ test.each(cases)(
       expect(await beamSearch(reader, prompts, all)).toEqual(answers);
     } else {
       const written = prompts.map((): number[] => []);
-      for await (const { prompt, token } of generateTokens(reader, prompts, all)) written[prompt]!.push(token);
+      for await (const { answer, token } of generateTokens(reader, prompts, all)) written[answer]!.push(token);
       expect(written).toEqual(answers);
     }
     reader.release();

@@ -27,3 +27,10 @@ test.each(CASES)(
     });
   },
 );
+
+test("OpenAI's penalties count what the answer has, not what the prompt has", () => {
+  const scores = Float32Array.of(0, 0, 0, 0);
+  const rules = { ...generationOptions.parse({ presencePenalty: 0.5, frequencyPenalty: 0.25 }), eosTokenIds: [3] };
+  processScores(scores, [0, 1, 2, 1], 3, rules);
+  expect([...scores]).toEqual([0, -1, -0.75, 0]);
+});

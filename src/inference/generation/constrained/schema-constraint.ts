@@ -1,3 +1,5 @@
+import { isDeep } from "../../../checkpoints/json-file.ts";
+import { UserError } from "../../../errors.ts";
 import type { Tokenizer } from "../../../tokenization/tokenizer.ts";
 import { AnswerConstraint } from "./answer-constraint.ts";
 import { ByteAutomaton } from "./byte-automaton.ts";
@@ -29,6 +31,7 @@ export function constraintOf(schema: JsonSchema, tokenizer: Tokenizer): AnswerCo
     knownOf.set(tokenizer, known);
   }
   const { vocabulary, constraints } = known;
+  if (isDeep(schema)) throw new UserError("the JSON schema has values nested more than 100 deep; make it flatter");
   const key = JSON.stringify(schema);
   let constraint = constraints.get(key);
   if (!constraint) {

@@ -24,7 +24,7 @@ async function answer(schema: JsonSchema, seed: number, given: object = {}): Pro
   const constraint = constraintOf(schema, tokenizer);
   const random = randomFor(seed, "noise");
   const noise = (): number[] => Array.from({ length: VOCABULARY }, () => uniformFloat64(random));
-  const options = generationOptions.parse({ maxNewTokens: 300, temperature: 1.5, seed, ...given });
+  const options = generationOptions.parse({ maxNewTokens: 160, temperature: 1.5, seed, ...given });
   constraint.refuseUnlessPossible(options.maxNewTokens);
   const ids: number[] = [];
   const tokens = generateTokens(new MadeUpReader(noise), [[1]], { ...options, eosTokenIds: [END], constraint }, () =>
@@ -52,7 +52,7 @@ describe.each(Object.entries(schemas))("%s", (_, schema) => {
   test("an answer ends within its greatest length, however short that is", async () => {
     let least = 1;
     while (!(await answer(schema, 1, { maxNewTokens: least }).catch(refusal))) least++;
-    for (const maxNewTokens of [least, least + 1, least + 7]) {
+    for (const maxNewTokens of [least, least + 7]) {
       const { text, tokens } = await answer(schema, 6, { maxNewTokens });
       check(text);
       expect(tokens).toBeLessThanOrEqual(maxNewTokens);
