@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { readLabelledTexts } from "../src/labels/labelled-texts-node.ts";
 import { fineTune } from "../src/reports/fine-tune.ts";
 import { loadFineTunedModel } from "../src/runs/load-fine-tuned-model.ts";
-import { runtimeFor } from "../src/runs/run-config.ts";
+import { runtimeFor } from "../src/runs/runtime-for.ts";
 
 const [folder = "../shared/data/agnews", perClass = "500", method] = process.argv.slice(2);
 const [train, test] = await Promise.all(

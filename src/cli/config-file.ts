@@ -1,5 +1,4 @@
 import { readFile } from "node:fs/promises";
-import { parse } from "yaml";
 import { UserError } from "../errors.ts";
 
 /**
@@ -13,6 +12,7 @@ export async function readConfigFile(path: string): Promise<Record<string, unkno
   } catch (error) {
     throw new UserError(`cannot read config file ${path}: ${(error as Error).message}`);
   }
+  const { parse } = await import("yaml");
   let options: unknown;
   try {
     options = parse(text);

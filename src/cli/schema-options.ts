@@ -18,11 +18,17 @@ interface Property {
   anyOf?: Property[];
 }
 
-function propertiesOf(schema: z.ZodObject): [name: string, property: Property][] {
-  const { properties } = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as {
-    properties: Record<string, Property>;
-  };
-  return Object.entries(properties);
+type Properties = Readonly<Record<string, Property>>;
+
+/** Those of schemas seen so far: a method's are asked for twice, a run's for each heading. */
+const known = new WeakMap<z.ZodObject, Properties>();
+
+function propertiesOf(schema: z.ZodObject): Properties {
+  const seen = known.get(schema);
+  if (seen) return seen;
+  const { properties } = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as { properties: Properties };
+  known.set(schema, properties);
+  return properties;
 }
 
 /** `learningRate` → `learning-rate` */
@@ -32,14 +38,19 @@ export const kebabCase = (name: string): string => name.replace(/[A-Z]/g, (lette
  * Adds a flag for each option of a schema, under a heading. Flags that the command has already are named there with the
  * default that holds here.
  * @param except names of options that the command does not take
+ * @param names of those that stand under the heading, in order
  */
 export function addSchemaOptions(
   command: Command,
   schema: z.ZodObject,
   heading: string,
   except: readonly string[] = [],
+  names: readonly string[] = Object.keys(schema.shape),
 ): void {
-  const properties = propertiesOf(schema).filter(([name, of]) => !of.repeatsPapers && !except.includes(name));
+  const all = propertiesOf(schema);
+  const properties = names
+    .filter((name) => !all[name]!.repeatsPapers && !except.includes(name))
+    .map((name) => [name, all[name]!] as const);
   const taken = new Set(command.options.map((option) => option.attributeName()));
   const shared = properties
     .filter(([name]) => taken.has(name))
@@ -69,7 +80,7 @@ export function addRunOptions(command: Command, except: readonly string[] = []):
   const headed = Object.values(HEADINGS).flat();
   const others = Object.keys(runOptions.shape).filter((name) => !headed.includes(name));
   for (const [heading, names] of Object.entries(HEADINGS)) {
-    addSchemaOptions(command, only(runOptions, heading === "Training" ? others : names), heading, except);
+    addSchemaOptions(command, runOptions, heading, except, heading === "Training" ? others : names);
   }
   const kinds = TASK_KINDS.all;
   for (const options of new Set(kinds.flatMap((kind) => kind.options ?? []))) {
@@ -94,7 +105,7 @@ export function addPaperOptions(
   except: readonly string[] = [],
 ): void {
   for (const schema of schemas) {
-    for (const [name, property] of propertiesOf(schema)) {
+    for (const [name, property] of Object.entries(propertiesOf(schema))) {
       const taken = command.options.some((option) => option.attributeName() === name);
       if (!property.repeatsPapers || taken || except.includes(name)) continue;
       const owners = METHODS.ownersOf(name);
@@ -105,9 +116,6 @@ export function addPaperOptions(
     }
   }
 }
-
-const only = (schema: z.ZodObject, names: readonly string[]): z.ZodObject =>
-  z.object(Object.fromEntries(names.map((name) => [name, schema.shape[name]!])));
 
 /** Indented, and broken between flags where a line would be too long for help. */
 const inLines = (flags: string): string => flags.replace(/(.{1,90})(,|$) ?/g, "  $1$2\n").trimEnd();

@@ -16,7 +16,7 @@ import { refuseOtherData } from "./data-fingerprint.ts";
 import { loadFineTunedModel } from "./load-fine-tuned-model.ts";
 import { loadTask } from "./load-task.ts";
 import { readRunRecords } from "./read-run.ts";
-import { runtimeFor } from "./run-config.ts";
+import { runtimeFor } from "./runtime-for.ts";
 import { baselinesOf } from "./search/baselines.ts";
 
 /** Where to find the examples, if not where the run found its own. */

@@ -14,7 +14,7 @@ import { loadTask } from "./load-task.ts";
 import { formatToAnswer } from "./memory-fit.ts";
 import { openAdapter } from "./open-adapter.ts";
 import { type FinishedRun, readFinishedRun } from "./read-run.ts";
-import { runtimeFor } from "./run-config.ts";
+import { runtimeFor } from "./runtime-for.ts";
 
 /** Most texts to compare on. */
 const COMPARED_TEXTS = 32;

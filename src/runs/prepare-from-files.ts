@@ -18,9 +18,9 @@ import {
   parseOptions,
   type RunConfig,
   type RunSettings,
-  runtimeFor,
   withAbsolutePaths,
 } from "./run-config.ts";
+import { runtimeFor } from "./runtime-for.ts";
 import { savedRun } from "./saved-run.ts";
 import { withAdapterOptions } from "./starting-adapter.ts";
 

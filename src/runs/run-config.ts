@@ -1,20 +1,17 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
-import { checkOptions, UserError } from "../errors.ts";
+import { UserError } from "../errors.ts";
 import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
 import { DEFAULT_METHOD, findMethod, METHODS } from "../methods/methods.ts";
 import { type PublishedSetting, publishedOptions, repeatsPapers } from "../methods/published.ts";
 import { BASE_FORMATS } from "../models/base-format.ts";
 import type { Pooling } from "../models/pooling.ts";
-import type { DeviceName } from "../runtime/device.ts";
 import { DEFAULT_DEVICE, DEVICES } from "../runtime/devices.ts";
-import { nodeRuntime } from "../runtime/runtime-node.ts";
-import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { glueTaskName } from "../tasks/glue.ts";
 import { findTaskKind, TASK_KINDS } from "../tasks/task-kinds.ts";
-import { suitedTo } from "../trainer/contrast.ts";
+import { suitedTo } from "../trainer/suited-to.ts";
 import {
   type FineTuningSettings,
   type MethodChoice,
@@ -124,12 +121,6 @@ export const askingOptions = z.object({
     .describe("number format of the base model (default: float32, or as in training if that does not fit into memory)"),
   ...runOptions.pick({ device: true, threads: true, offline: true }).shape,
 });
-
-/** @throws UserError where an option is malformed, or the device is not there. */
-export function runtimeFor(given: { device?: DeviceName | undefined; threads?: number | undefined }): Runtime {
-  const { device, threads } = checkOptions(computeOptions, given);
-  return nodeRuntime({ device, ...(threads !== undefined && { threads }) });
-}
 
 type GivenOptions = z.output<typeof runOptions>;
 

@@ -3,7 +3,7 @@ import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import type { EvaluationSource } from "../runs/evaluate-run.ts";
 import { splitsOf } from "../runs/evaluate-run.ts";
 import { loadFineTunedModel } from "../runs/load-fine-tuned-model.ts";
-import { runtimeFor } from "../runs/run-config.ts";
+import { runtimeFor } from "../runs/runtime-for.ts";
 import type { Example, Prediction } from "../tasks/example.ts";
 import { computeMetrics } from "../tasks/examples.ts";
 import { lowerIsBetter } from "../tasks/metrics/metric-direction.ts";

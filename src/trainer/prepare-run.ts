@@ -10,11 +10,11 @@ import type { TrainingEnd } from "../training/events.ts";
 import type { FittingProgress } from "../training/fit-head.ts";
 import type { MemoryEstimate } from "../training/memory-estimate.ts";
 import type { TrainingState } from "../training/training-state.ts";
-import { suitedTo } from "./contrast.ts";
 import { FineTuning } from "./fine-tuning.ts";
 import { fittedNote, startFromFittedHead } from "./fitted-head.ts";
 import { lengthNotes } from "./long-examples.ts";
 import { startFrom } from "./start.ts";
+import { suitedTo } from "./suited-to.ts";
 import type { FineTuningSettings, MethodChoice, SuitedTo } from "./training-options.ts";
 
 /** What a run is asked to be, before its examples and its model are read. */

@@ -2,8 +2,8 @@ import { expect, test } from "vitest";
 import { findMethod } from "../../src/methods/methods.ts";
 import type { TaskData } from "../../src/tasks/example.ts";
 import { findTaskKind } from "../../src/tasks/task-kinds.ts";
-import { suitedTo } from "../../src/trainer/contrast.ts";
 import { suitedSettings } from "../../src/trainer/suited-settings.ts";
+import { suitedTo } from "../../src/trainer/suited-to.ts";
 import { trainingOptions, withRecipe } from "../../src/trainer/training-options.ts";
 import { learningRateFactor } from "../../src/training/learning-rate.ts";
 

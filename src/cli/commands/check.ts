@@ -14,7 +14,8 @@ import {
   type RowProblem,
   rowsToCheck,
 } from "../../labels/check-rows.ts";
-import { runOptions, runtimeFor } from "../../runs/run-config.ts";
+import { runOptions } from "../../runs/run-config.ts";
+import { runtimeFor } from "../../runs/runtime-for.ts";
 import { unitVectors } from "../../runs/search/embed-texts.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { list } from "../../tasks/rows.ts";

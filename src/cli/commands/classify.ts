@@ -5,7 +5,8 @@ import { classifyByLabels, type LabelScore } from "../../labels/classify-by-labe
 import type { NamedLabel } from "../../labels/named-labels.ts";
 import { readLabels } from "../../labels/read-labels-node.ts";
 import { readTextRows, refuseOutput, writeTextRows } from "../../labels/text-rows-node.ts";
-import { runOptions, runtimeFor } from "../../runs/run-config.ts";
+import { runOptions } from "../../runs/run-config.ts";
+import { runtimeFor } from "../../runs/runtime-for.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { inOneLine, linesOfStdin } from "../given-texts.ts";
 import { addExamples } from "../help.ts";

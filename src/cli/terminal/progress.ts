@@ -93,8 +93,7 @@ export class TrainingProgress {
   }
 
   #freeze({ step, fraction, frozen, blocks, compileSeconds }: FreezingRecord): void {
-    const names =
-      frozen.length <= 4 ? frozen.join(", ") : `${frozen.slice(0, 3).join(", ")} and ${frozen.length - 3} more`;
+    const names = frozen.length > 1 ? `${frozen[0]} and ${frozen.length - 1} more` : frozen[0];
     const changes = [
       ...(frozen.length > 0 ? [`froze ${names} (r = ${fraction.toFixed(2)})`] : []),
       ...(blocks?.frozenBlocks ? [`frozen ${blocks.boundary} of ${counted(blocks.scores.length, "block")}`] : []),

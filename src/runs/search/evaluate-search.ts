@@ -12,7 +12,7 @@ import {
 import { type Hit, nearest } from "../../tasks/vectors.ts";
 import { loadFineTunedModel } from "../load-fine-tuned-model.ts";
 import type { BaseOptions } from "../open-adapter.ts";
-import { runtimeFor } from "../run-config.ts";
+import { runtimeFor } from "../runtime-for.ts";
 import { beforeTraining } from "./base-alone.ts";
 import { WordSearch } from "./bm25.ts";
 import { unitVectors } from "./embed-texts.ts";

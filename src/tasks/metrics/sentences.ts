@@ -1,8 +1,9 @@
-const segmenter = new Intl.Segmenter("en", { granularity: "sentence" });
+/** Made when first asked for: it takes longer than all else that a command loads. */
+let segmenter: Intl.Segmenter | undefined;
 
 /** The sentences of a text, by Unicode's rules (UAX 29); the end of a line ends one, too. */
-export const sentencesOf = (text: string): string[] =>
-  text
-    .split("\n")
-    .flatMap((line) => [...segmenter.segment(line)].map(({ segment }) => segment.trim()))
-    .filter((sentence) => sentence !== "");
+export function sentencesOf(text: string): string[] {
+  segmenter ??= new Intl.Segmenter("en", { granularity: "sentence" });
+  const sentences = text.split("\n").flatMap((line) => [...segmenter!.segment(line)]);
+  return sentences.map(({ segment }) => segment.trim()).filter((sentence) => sentence !== "");
+}
