@@ -3,10 +3,13 @@ import type { Context } from "hono";
 import { streamSSE } from "hono/streaming";
 import { didYouMean } from "../errors.ts";
 import type { FineTunedModel } from "../inference/fine-tuned-model.ts";
-import type { AnswerEnd, AnswerOptions } from "../inference/write-answers.ts";
+import { type JsonSchema, vocabularyOf } from "../inference/generation/constrained/schema-constraint.ts";
+import type { Answer, AnswerEnd, AnswersOptions } from "../inference/write-answers.ts";
 import type { Prompt } from "../tasks/prompt.ts";
+import { AnswerTimes } from "./answer-times.ts";
 import { RequestError, type WritingRequest } from "./openai-requests.ts";
 import { RequestQueue } from "./request-queue.ts";
+import { shownLikelihoods } from "./token-logprobs.ts";
 import { answerOptions, usage, type WritingForm } from "./written-answers.ts";
 
 /** What is served, by the names that requests ask for. */
@@ -25,19 +28,34 @@ export const DEFECT = {
   error: { message: "this is a defect of aflora", type: "server_error", param: null, code: null },
 };
 
+/** What holds for all requests. */
+export interface ServiceOptions {
+  maxWaiting: number;
+  maxNewTokens: number;
+  /** Told of each answer how long it took. */
+  log?: ((line: string) => void) | undefined;
+}
+
+/** What a request for answers asks of a form beyond its own fields. */
+export interface AskedForm {
+  form: WritingForm;
+  /** What answers are held to, in place of what the request's format says. */
+  jsonSchema?: JsonSchema | undefined;
+}
+
 /** Finds the models that requests ask for, and lets them answer one after the other. */
 export class ModelService {
   /** When the models were there first, in seconds. */
   readonly created = nowInSeconds();
   readonly #models: ServedModels;
   readonly #queue: RequestQueue;
-  readonly #maxNewTokens: number;
+  readonly #options: ServiceOptions;
   readonly #closing: AbortSignal;
 
-  constructor(models: ServedModels, limits: { maxWaiting: number; maxNewTokens: number }, closing: AbortSignal) {
+  constructor(models: ServedModels, options: ServiceOptions, closing: AbortSignal) {
     this.#models = models;
-    this.#queue = new RequestQueue(limits.maxWaiting);
-    this.#maxNewTokens = limits.maxNewTokens;
+    this.#queue = new RequestQueue(options.maxWaiting);
+    this.#options = options;
     this.#closing = closing;
   }
 
@@ -67,27 +85,45 @@ export class ModelService {
     return AbortSignal.any([this.#closing, context.req.raw.signal]);
   }
 
-  #optionsFor(context: Context, request: WritingRequest): AnswerOptions {
-    return { ...answerOptions(request, this.#maxNewTokens), signal: this.#signalOf(context) };
+  #optionsFor(
+    context: Context,
+    request: WritingRequest,
+    { jsonSchema }: AskedForm,
+    { token: onToken }: AnswerTimes,
+  ): AnswersOptions {
+    const own = answerOptions(request, this.#options.maxNewTokens);
+    return { ...own, ...(jsonSchema !== undefined && { jsonSchema }), signal: this.#signalOf(context), onToken };
   }
 
   /** Answers some prompts, whole. */
-  async write(context: Context, request: WritingRequest, prompts: readonly Prompt[], form: WritingForm) {
+  async write(context: Context, request: WritingRequest, prompts: readonly Prompt[], asked: AskedForm) {
+    const times = new AnswerTimes();
     const model = this.modelOf(request.model, context);
+    const { form } = asked;
+    const options = this.#optionsFor(context, request, asked, times);
     const end = await this.#queue.turn();
     try {
-      const answers = await model.answers(prompts, this.#optionsFor(context, request));
-      const choices = answers.map(({ text, reason }, index) => ({ index, ...form.choice(text, reason) }));
+      const answers = await model.answers(prompts, options);
+      const choices = answers.map((answer, index) => {
+        const logprobs = logprobsOf(answer, model, form);
+        return { index, ...form.choice(answer.text, answer.reason, logprobs) };
+      });
       const head = headOf(form.idPrefix, request.model);
-      return context.json({ ...head, object: form.object, choices, usage: usage(answers) });
+      const used = usage(answers, options.copies);
+      this.#options.log?.(times.line(request.model, used.prompt_tokens));
+      return context.json({ ...head, object: form.object, choices, usage: used });
     } finally {
       end();
     }
   }
 
   /** Answers one prompt as it comes. */
-  async stream(context: Context, request: WritingRequest, prompt: Prompt, form: WritingForm) {
-    const answer = this.modelOf(request.model, context).answer(prompt, this.#optionsFor(context, request));
+  async stream(context: Context, request: WritingRequest, prompt: Prompt, asked: AskedForm) {
+    refuseUnstreamed(request);
+    const times = new AnswerTimes();
+    const { form } = asked;
+    const model = this.modelOf(request.model, context);
+    const answer = model.answer(prompt, this.#optionsFor(context, request, asked, times));
     const end = await this.#queue.turn();
     let next: IteratorResult<string, AnswerEnd>;
     try {
@@ -102,11 +138,16 @@ export class ModelService {
       context,
       async (events) => {
         const send = (fields: object) => events.writeSSE({ data: JSON.stringify({ ...head, ...fields }) });
-        const piece = (fields: object) => send({ choices: [{ index: 0, ...fields }] });
+        const piece = async (fields: object | undefined) => fields && send({ choices: [{ index: 0, ...fields }] });
+        let text = "";
         try {
-          if (form.opening) await piece(form.opening);
-          for (; !next.done; next = await answer.next()) await piece(form.piece(next.value, null));
-          await piece(form.piece(undefined, next.value.reason));
+          await piece(form.opening);
+          for (; !next.done; next = await answer.next()) {
+            text += next.value;
+            await piece(form.piece(next.value));
+          }
+          await piece(form.last(text, next.value.reason));
+          this.#options.log?.(times.line(request.model, next.value.promptTokens));
           if (request.stream_options?.include_usage) await send({ choices: [], usage: usage([next.value]) });
           await events.writeSSE({ data: "[DONE]" });
         } finally {
@@ -140,6 +181,18 @@ export class ModelService {
       end();
     }
   }
+}
+
+/** How likely an answer's tokens were, where that was asked for. */
+function logprobsOf({ tokens }: Answer, { base: { tokenizer } }: FineTunedModel, form: WritingForm): object | null {
+  if (!tokens) return null;
+  return form.logprobs(shownLikelihoods(tokens, vocabularyOf(tokenizer).bytes, tokenizer));
+}
+
+/** @throws RequestError where a request asks of a stream what only whole answers have. */
+function refuseUnstreamed({ n, logprobs }: WritingRequest): void {
+  const param = (n ?? 1) > 1 ? "n" : logprobs === true || typeof logprobs === "number" ? "logprobs" : undefined;
+  if (param) throw new RequestError(400, `${param}: it is not supported with stream; ask without`, { param });
 }
 
 /** What answers begin with. */

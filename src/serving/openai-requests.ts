@@ -27,6 +27,12 @@ const text = z.union([
     .transform((parts) => parts.map((part) => part.text).join("")),
 ]);
 
+/** Answers to a prompt at most: all are written at once. */
+const MOST_ANSWERS = 8;
+
+const penalty = z.number().min(-2).max(2).nullish();
+const jsonSchema = z.union([z.boolean(), z.record(z.string(), z.unknown())], "it must be a JSON schema");
+
 /** What a request may ask of how an answer is written; what this server cannot do is refused, not passed over. */
 const writing = {
   model: z.string(),
@@ -37,9 +43,20 @@ const writing = {
   seed: z.int().nullish(),
   stream: z.boolean().nullish(),
   stream_options: z.object({ include_usage: z.boolean().optional() }).nullish(),
-  n: z.literal(1, "only one answer per request is supported").nullish(),
-  frequency_penalty: z.literal(0, "it is not supported").nullish(),
-  presence_penalty: z.literal(0, "it is not supported").nullish(),
+  n: z.int().min(1).max(MOST_ANSWERS, `a request has from 1 to ${MOST_ANSWERS} answers to a prompt`).nullish(),
+  frequency_penalty: penalty,
+  presence_penalty: penalty,
+  response_format: z
+    .discriminatedUnion(
+      "type",
+      [
+        z.object({ type: z.literal("text") }),
+        z.object({ type: z.literal("json_object") }),
+        z.object({ type: z.literal("json_schema"), json_schema: z.looseObject({ schema: jsonSchema }) }),
+      ],
+      "its type must be text, json_object or json_schema",
+    )
+    .nullish(),
   // As llama.cpp and vLLM name them.
   top_k: z.int().min(0).nullish(),
   repetition_penalty: z.number().positive().nullish(),
@@ -69,20 +86,33 @@ export const chatRequest = z.object({
   ...writing,
   messages: z.array(message).min(1),
   max_completion_tokens: z.int().positive().nullish(),
-  logprobs: z.literal(false, "it is not supported").nullish(),
-  response_format: z.object({ type: z.literal("text", "only text is supported") }).nullish(),
+  logprobs: z.boolean().nullish(),
+  top_logprobs: z.int().min(0).max(20).nullish(),
   tools: z
-    .array(z.looseObject({ type: z.literal("function"), function: z.looseObject({ name: z.string().min(1) }) }))
+    .array(
+      z.looseObject({
+        type: z.literal("function"),
+        function: z.looseObject({ name: z.string().min(1), parameters: jsonSchema.nullish() }),
+      }),
+    )
     .max(128)
     .nullish(),
-  tool_choice: z.enum(["auto", "none"], "a call cannot be forced; auto and none are supported").nullish(),
+  tool_choice: z
+    .union(
+      [
+        z.enum(["auto", "none", "required"]),
+        z.object({ type: z.literal("function"), function: z.object({ name: z.string() }) }),
+      ],
+      "it must be auto, none, required, or name a function",
+    )
+    .nullish(),
 });
 
 /** Body of `POST /v1/completions`. */
 export const completionRequest = z.object({
   ...writing,
   prompt: z.union([z.string(), z.array(z.string()).min(1).max(64)]),
-  logprobs: z.null("it is not supported").optional(),
+  logprobs: z.int().min(0).max(20).nullish(),
   echo: z.literal(false, "it is not supported").nullish(),
   best_of: z.literal(1, "only one answer per prompt is supported").nullish(),
   suffix: z.null("it is not supported").optional(),
@@ -125,7 +155,8 @@ export const rerankRequest = z.object({
 
 export type RerankRequest = z.output<typeof rerankRequest>;
 
-export type WritingRequest = z.output<typeof chatRequest> | z.output<typeof completionRequest>;
+export type ChatRequest = z.output<typeof chatRequest>;
+export type WritingRequest = ChatRequest | z.output<typeof completionRequest>;
 
 /**
  * A checked body.

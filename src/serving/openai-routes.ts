@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Context, Hono } from "hono";
+import { CALLS, schemaOfForcedCall } from "./forced-calls.ts";
 import { headOf, type ModelService } from "./model-service.ts";
 import {
   chatRequest,
@@ -35,17 +36,19 @@ export function addWritingRoutes(app: Hono, service: ModelService): void {
         param: "tools",
       });
     }
+    const jsonSchema = schemaOfForcedCall(request);
+    const asked = jsonSchema === undefined ? { form: CHAT } : { form: CALLS, jsonSchema };
     return request.stream
-      ? service.stream(context, request, prompt, CHAT)
-      : service.write(context, request, [prompt], CHAT);
+      ? service.stream(context, request, prompt, asked)
+      : service.write(context, request, [prompt], asked);
   });
 
   app.post("/v1/completions", async (context) => {
     const request = parseBody(completionRequest, await jsonBody(context));
     const texts = typeof request.prompt === "string" ? [request.prompt] : request.prompt;
     const prompts = texts.map((verbatim) => ({ verbatim }));
-    if (!request.stream) return service.write(context, request, prompts, COMPLETION);
-    if (prompts.length === 1) return service.stream(context, request, prompts[0]!, COMPLETION);
+    if (!request.stream) return service.write(context, request, prompts, { form: COMPLETION });
+    if (prompts.length === 1) return service.stream(context, request, prompts[0]!, { form: COMPLETION });
     throw new RequestError(400, "several prompts cannot be streamed; ask for one at a time", { param: "prompt" });
   });
 }

@@ -19,6 +19,8 @@ export interface ServeOptions {
   maxWaiting: number;
   /** Bytes of a request's body, at the most. */
   maxBodyBytes: number;
+  /** Told of each answer how long it took. */
+  log?: (line: string) => void;
 }
 
 export interface OpenAiServer {

@@ -1,14 +1,19 @@
-import type { AnswerEnd, AnswerOptions } from "../inference/write-answers.ts";
+import type { JsonSchema } from "../inference/generation/constrained/schema-constraint.ts";
+import type { AnswerEnd, AnswersOptions } from "../inference/write-answers.ts";
 import type { WritingRequest } from "./openai-requests.ts";
+import { completionLogprobs, type ShownLikelihood } from "./token-logprobs.ts";
 
 /** What tells the shapes of the two endpoints that write apart. */
 export interface WritingForm {
   idPrefix: string;
   object: string;
   chunkObject: string;
-  choice(text: string, finishReason: string): object;
-  /** What a piece of a streamed answer looks like; the last has none. */
-  piece(text: string | undefined, finishReason: string | null): object;
+  choice(text: string, finishReason: string, logprobs: object | null): object;
+  logprobs(tokens: readonly ShownLikelihood[]): object;
+  /** What a piece of a streamed answer looks like; nothing where it is not shown. */
+  piece(text: string): object | undefined;
+  /** What ends a streamed answer. @param text all of it */
+  last(text: string, finishReason: string): object;
   /** The first piece, where the shape has one of its own. */
   opening?: object;
 }
@@ -17,16 +22,14 @@ export const CHAT: WritingForm = {
   idPrefix: "chatcmpl",
   object: "chat.completion",
   chunkObject: "chat.completion.chunk",
-  choice: (content, finish_reason) => ({
+  choice: (content, finish_reason, logprobs) => ({
     message: { role: "assistant", content, refusal: null },
-    logprobs: null,
+    logprobs,
     finish_reason,
   }),
-  piece: (content, finish_reason) => ({
-    delta: content === undefined ? {} : { content },
-    logprobs: null,
-    finish_reason,
-  }),
+  logprobs: (content) => ({ content, refusal: null }),
+  piece: (content) => ({ delta: { content }, logprobs: null, finish_reason: null }),
+  last: (_, finish_reason) => ({ delta: {}, logprobs: null, finish_reason }),
   opening: { delta: { role: "assistant", content: "" }, logprobs: null, finish_reason: null },
 };
 
@@ -34,31 +37,51 @@ export const COMPLETION: WritingForm = {
   idPrefix: "cmpl",
   object: "text_completion",
   chunkObject: "text_completion",
-  choice: (text, finish_reason) => ({ text, logprobs: null, finish_reason }),
-  piece: (text = "", finish_reason) => ({ text, logprobs: null, finish_reason }),
+  choice: (text, finish_reason, logprobs) => ({ text, logprobs, finish_reason }),
+  logprobs: completionLogprobs,
+  piece: (text) => ({ text, logprobs: null, finish_reason: null }),
+  last: (_, finish_reason) => ({ text: "", logprobs: null, finish_reason }),
 };
 
 /** How a request wants its answers written. @param most tokens of one */
-export function answerOptions(request: WritingRequest, most: number): AnswerOptions {
+export function answerOptions(request: WritingRequest, most: number): AnswersOptions {
   const chat = "max_completion_tokens" in request ? request.max_completion_tokens : undefined;
   const asked = chat ?? request.max_tokens ?? most;
-  const { temperature, top_p, top_k, repetition_penalty, seed, stop } = request;
+  const { temperature, top_p, top_k, repetition_penalty, presence_penalty, frequency_penalty, seed, stop, n } = request;
+  const jsonSchema = schemaOf(request);
+  const likeliest = likeliestOf(request);
   return {
     maxNewTokens: Math.min(asked, most),
     ...(typeof temperature === "number" && { temperature }),
     ...(typeof top_p === "number" && { topP: top_p }),
     ...(typeof top_k === "number" && { topK: top_k }),
     ...(typeof repetition_penalty === "number" && { repetitionPenalty: repetition_penalty }),
+    ...(typeof presence_penalty === "number" && { presencePenalty: presence_penalty }),
+    ...(typeof frequency_penalty === "number" && { frequencyPenalty: frequency_penalty }),
     ...(typeof seed === "number" && { seed: Math.abs(seed) }),
     ...(stop != null && { stop: typeof stop === "string" ? [stop] : stop }),
+    ...(typeof n === "number" && { copies: n }),
+    ...(likeliest !== undefined && { likeliest }),
+    ...(jsonSchema !== undefined && { jsonSchema }),
   };
 }
 
-/** What answers took, in tokens. */
-export function usage(answers: readonly AnswerEnd[]) {
+function schemaOf({ response_format: format }: WritingRequest): JsonSchema | undefined {
+  if (format?.type === "json_schema") return format.json_schema.schema;
+  return format?.type === "json_object" ? { type: "object" } : undefined;
+}
+
+/** How many of the likeliest tokens are told of in each place; chats ask for that in two fields, completions in one. */
+function likeliestOf(request: WritingRequest): number | undefined {
+  if (typeof request.logprobs === "number") return request.logprobs;
+  return request.logprobs === true ? ("top_logprobs" in request && request.top_logprobs) || 0 : undefined;
+}
+
+/** What answers took, in tokens. @param copies answers to each prompt, which was read once */
+export function usage(answers: readonly AnswerEnd[], copies = 1) {
   const sum = (of: (answer: AnswerEnd) => number) => answers.reduce((total, answer) => total + of(answer), 0);
   const [prompt_tokens, completion_tokens] = [
-    sum(({ promptTokens }) => promptTokens),
+    sum(({ promptTokens }) => promptTokens) / copies,
     sum(({ answerTokens }) => answerTokens),
   ];
   return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens };

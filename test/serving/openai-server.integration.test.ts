@@ -64,6 +64,9 @@ async function withTools(): Promise<string> {
   return output;
 }
 
+const formatOf = (schema: object) => ({ type: "json_schema", json_schema: { name: "x", schema } }) as const;
+const nested = (depth: number): object => (depth === 0 ? {} : { not: nested(depth - 1) });
+
 const [[question, expected]] = ANSWERS as [[string, string]];
 const ask = (content: string) => [{ role: "user", content }] as const;
 
@@ -162,6 +165,95 @@ describe("OpenAI's own client", () => {
     expect(one.choices).not.toEqual(other.choices);
   });
 
+  test("has answers held to a schema, whole and as they come", async () => {
+    const schema = {
+      type: "object",
+      properties: { label: { enum: ["a", "b"] }, count: { type: "integer", minimum: 1, maximum: 20 } },
+      required: ["label", "count"],
+    };
+    const asked = { model: "answers", messages: [...ask(question)], temperature: 2, seed: 3 };
+    const whole = await client.chat.completions.create({ ...asked, n: 3, response_format: formatOf(schema) as never });
+    expect(whole.choices.map(({ index }) => index)).toEqual([0, 1, 2]);
+    const found = whole.choices.map(({ message }) => JSON.parse(message.content!) as { label: string; count: number });
+    for (const { label, count, ...others } of found) {
+      expect(["a", "b"]).toContain(label);
+      expect(Number.isInteger(count) && count >= 1 && count <= 20).toBe(true);
+      expect(others).toEqual({});
+    }
+    const stream = await client.chat.completions.create({
+      ...asked,
+      stream: true,
+      response_format: { type: "json_object" },
+    });
+    let text = "";
+    for await (const { choices } of stream) text += choices[0]!.delta.content ?? "";
+    expect(JSON.parse(text)).toBeTypeOf("object");
+  });
+
+  test("has a tool called where it must be", async () => {
+    const tool = {
+      type: "function",
+      function: {
+        name: "rain",
+        parameters: {
+          type: "object",
+          properties: { at: { $ref: "#/$defs/place" } },
+          required: ["at"],
+          $defs: { place: { enum: ["Oslo", "Rome"] } },
+        },
+      },
+    } as const;
+    const create = { model: "tools", messages: [...ask("Rain?")], tools: [tool], tool_choice: "required" } as const;
+    const { choices } = await client.chat.completions.create(create as never);
+    const [{ message, finish_reason }] = choices as [(typeof choices)[0]];
+    expect(finish_reason).toBe("tool_calls");
+    const [call] = message.tool_calls as unknown as [{ function: { name: string; arguments: string } }];
+    expect(call.function.name).toBe("rain");
+    expect(["Oslo", "Rome"]).toContain(JSON.parse(call.function.arguments).at);
+    const stream = await client.chat.completions.create({ ...create, stream: true } as never);
+    const deltas: { tool_calls?: object[] }[] = [];
+    for await (const chunk of stream as unknown as AsyncIterable<OpenAI.ChatCompletionChunk>)
+      deltas.push(chunk.choices[0]!.delta);
+    expect(deltas.at(-1)!.tool_calls).toMatchObject([{ index: 0, function: call.function }]);
+  });
+
+  test("is told how likely each token was, and how long an answer took", async () => {
+    const lines: string[] = [];
+    const logged = await serveModels(models, { ...LIMITS, log: (line) => lines.push(line) });
+    try {
+      const told = new OpenAI({ baseURL: logged.url, apiKey: "none", maxRetries: 0 });
+      const asked = { model: "answers", messages: [...ask(question)] };
+      const { choices } = await told.chat.completions.create({ ...asked, logprobs: true, top_logprobs: 2 });
+      const content = choices[0]!.logprobs!.content!;
+      expect(content.map(({ token }) => token).join("")).toBe(expected);
+      for (const { token, logprob, bytes, top_logprobs } of content) {
+        // Greedy: each is the likeliest in its place.
+        expect(top_logprobs[0]).toEqual({ token, logprob, bytes });
+        expect(top_logprobs).toHaveLength(2);
+        expect(logprob).toBeLessThanOrEqual(0);
+      }
+      const prompt = "The cat";
+      const { choices: texts } = await told.completions.create({
+        model: "answers",
+        prompt,
+        logprobs: 1,
+        max_tokens: 3,
+      });
+      expect(texts[0]!.logprobs!.tokens!.join("")).toBe(texts[0]!.text);
+      expect(texts[0]!.logprobs!.text_offset![0]).toBe(0);
+      expect(lines[0]).toMatch(
+        /^answers: \d+ tokens read; \d+ written, the first after [\d.]+ s, then [\d.]+ a second$/,
+      );
+      expect(lines).toHaveLength(2);
+      await expect(told.chat.completions.create({ ...asked, stream: true, logprobs: true })).rejects.toMatchObject({
+        status: 400,
+        message: expect.stringMatching(/logprobs: it is not supported with stream/),
+      });
+    } finally {
+      await logged.close();
+    }
+  });
+
   test("has texts gone on with as they stand", async () => {
     const asked = models
       .get("answers")!
@@ -196,7 +288,25 @@ describe("OpenAI's own client", () => {
       400,
       /temperature: it must be a number/,
     ],
-    ["several answers", { model: "answers", messages: ask("x"), n: 3 }, 400, /n: only one answer per request/],
+    ["too many answers", { model: "answers", messages: ask("x"), n: 9 }, 400, /n: a request has from 1 to 8 answers/],
+    [
+      "a schema with a keyword that is not supported",
+      { model: "answers", messages: ask("x"), response_format: formatOf({ type: "array", uniqueItems: true }) },
+      400,
+      /the JSON schema's #\/uniqueItems is not supported/,
+    ],
+    [
+      "a schema nested without end",
+      { model: "answers", messages: ask("x"), response_format: formatOf({ not: nested(2000) }) },
+      400,
+      /the JSON schema has values nested more than 100 deep/,
+    ],
+    [
+      "a schema whose answers are too long",
+      { model: "answers", messages: ask("x"), response_format: formatOf({ type: "string", minLength: 1000 }) },
+      400,
+      /the shortest answer of the JSON schema takes \d+ tokens, and an answer may have 40/,
+    ],
     [
       "tools for a model that knows of none",
       { model: "answers", messages: ask("x"), tools: TOOLS },
@@ -204,10 +314,15 @@ describe("OpenAI's own client", () => {
       /does not support tools/,
     ],
     [
-      "a call that is forced",
-      { model: "tools", messages: ask("x"), tools: TOOLS, tool_choice: "required" },
+      "a call of a tool that is not there",
+      {
+        model: "tools",
+        messages: ask("x"),
+        tools: TOOLS,
+        tool_choice: { type: "function", function: { name: "wheather" } },
+      },
       400,
-      /tool_choice: /,
+      /tool_choice: the request has no tool "wheather"/,
     ],
     [
       "a call whose arguments are no JSON",

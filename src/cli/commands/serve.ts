@@ -46,7 +46,7 @@ const serveOptions = z.object({
       "file with the key that requests must send as Authorization: Bearer KEY (default: the environment variable AFLORA_KEY)",
     ),
   maxNewTokens: z.int().positive().default(512).describe("limit on tokens per answer"),
-  maxWaiting: z.int().positive().default(16).describe("limit on requests in progress or waiting"),
+  maxWaiting: z.int().positive().default(64).describe("limit on requests in progress or waiting"),
   maxBodyBytes: z.int().positive().default(1_000_000).describe("limit on a request's body in bytes"),
 });
 
@@ -85,7 +85,8 @@ export function serveCommand(): Command {
     try {
       noteBaseFormat(host.base, asked);
       for (const each of models.values()) leaveOpen(each, { threshold, noneOfThese });
-      const server = await serveModels(models, { ...options, key });
+      const log = (line: string): unknown => process.stderr.write(`${line}\n`);
+      const server = await serveModels(models, { ...options, key, log });
       process.stderr.write(`serving ${[...models.keys()].join(", ")} at ${server.url}\n`);
       await untilStopSignal();
       await server.close();

@@ -4,6 +4,8 @@ import type { Vocabulary } from "./vocabulary.ts";
 
 /** Stands for a token that no answer goes on with. */
 const FORBIDDEN = 0xffff;
+/** Bytes of the shortest answer at most: how it ends is known from each of them. */
+const SHORTEST = 4096;
 /** Bytes of the costs that are kept, for tokens that come to the same state again. */
 const KEPT_BYTES = 64e6;
 
@@ -29,8 +31,14 @@ export class AnswerConstraint {
    */
   refuseUnlessPossible(most: number): void {
     const start = this.#automaton.start();
-    if (this.#automaton.fewestBytes(start) === Number.POSITIVE_INFINITY) {
+    const bytes = this.#automaton.fewestBytes(start);
+    if (bytes === Number.POSITIVE_INFINITY) {
       throw new UserError("no answer is valid by the JSON schema, since its values never end or contradict each other");
+    }
+    if (bytes > SHORTEST) {
+      throw new UserError(
+        `the shortest answer of the JSON schema has ${bytes} characters, and may have ${SHORTEST}; make the schema smaller`,
+      );
     }
     const least = this.#tokensToEnd(start) + 1;
     if (least === Number.POSITIVE_INFINITY) {

@@ -20,18 +20,25 @@ interface Known {
 
 const knownOf = new WeakMap<Tokenizer, Known>();
 
-/**
- * What holds a model's answers to a JSON schema; kept for the next time.
- * @throws UserError where the schema has a keyword that is not supported, or the tokenizer is of a kind that is not.
- */
-export function constraintOf(schema: JsonSchema, tokenizer: Tokenizer): AnswerConstraint {
+function knownFor(tokenizer: Tokenizer): Known {
   let known = knownOf.get(tokenizer);
   if (!known) {
     known = { vocabulary: new Vocabulary(tokenizer.tokenBytes()), constraints: new Map() };
     knownOf.set(tokenizer, known);
   }
-  const { vocabulary, constraints } = known;
+  return known;
+}
+
+/** What a tokenizer's tokens write; kept for the next time. @throws UserError where its kind is not supported. */
+export const vocabularyOf = (tokenizer: Tokenizer): Vocabulary => knownFor(tokenizer).vocabulary;
+
+/**
+ * What holds a model's answers to a JSON schema; kept for the next time.
+ * @throws UserError where the schema has a keyword that is not supported, or the tokenizer is of a kind that is not.
+ */
+export function constraintOf(schema: JsonSchema, tokenizer: Tokenizer): AnswerConstraint {
   if (isDeep(schema)) throw new UserError("the JSON schema has values nested more than 100 deep; make it flatter");
+  const { vocabulary, constraints } = knownFor(tokenizer);
   const key = JSON.stringify(schema);
   let constraint = constraints.get(key);
   if (!constraint) {

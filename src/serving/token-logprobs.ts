@@ -1,0 +1,53 @@
+import type { LikelyToken, TokenLikelihood } from "../inference/generation/token-likelihood.ts";
+import type { Tokenizer } from "../tokenization/tokenizer.ts";
+
+/** The least that is told: JSON has no infinity. */
+const LEAST = -9999;
+
+/** A token as OpenAI's API shows it. */
+interface ShownToken {
+  token: string;
+  logprob: number;
+  /** Absent where it is no text. */
+  bytes: number[] | null;
+}
+
+export interface ShownLikelihood extends ShownToken {
+  top_logprobs: ShownToken[];
+}
+
+/** Of each token of an answer how likely it was; those that are no text, such as its end, are left out. */
+export function shownLikelihoods(
+  tokens: readonly TokenLikelihood[],
+  bytes: readonly (Uint8Array | undefined)[],
+  tokenizer: Tokenizer,
+): ShownLikelihood[] {
+  const shown = ({ token, logProbability }: LikelyToken): ShownToken => {
+    const own = bytes[token];
+    return {
+      token: own ? Buffer.from(own).toString("utf8") : tokenizer.decode([token]),
+      logprob: Math.max(logProbability, LEAST),
+      bytes: own ? [...own] : null,
+    };
+  };
+  return tokens
+    .filter(({ token }) => bytes[token])
+    .map((each) => ({ ...shown(each), top_logprobs: each.likeliest.map(shown) }));
+}
+
+/** In the shape of completions: lists side by side. */
+export function completionLogprobs(tokens: readonly ShownLikelihood[]): object {
+  let offset = 0;
+  const offsets = tokens.map(({ token }) => {
+    offset += token.length;
+    return offset - token.length;
+  });
+  return {
+    tokens: tokens.map(({ token }) => token),
+    token_logprobs: tokens.map(({ logprob }) => logprob),
+    top_logprobs: tokens.map((each) =>
+      Object.fromEntries(each.top_logprobs.map(({ token, logprob }) => [token, logprob])),
+    ),
+    text_offset: offsets,
+  };
+}
