@@ -103,7 +103,12 @@ test("serve answers OpenAI's client until it is told to end", async () => {
   });
   expect(choices[0]!.message.content).toBe(answer);
   server.process.kill("SIGTERM");
-  expect(await server.ended).toMatchObject({ code: 0, stderr: `serving run at ${url}\n` });
+  const { code, stderr } = await server.ended;
+  expect(code).toBe(0);
+  const [first, second, ...others] = stderr.split("\n");
+  expect(first).toBe(`serving run at ${url}`);
+  expect(second).toMatch(/^run: \d+ tokens read; \d+ written, the first after [\d.]+ s/);
+  expect(others).toEqual([""]);
 });
 
 test("what cannot be served or talked with is said in a sentence", async () => {
