@@ -42,7 +42,7 @@ export function parseJson(text: string, location: string): unknown {
 }
 
 /** Most values within each other: whoever reads them by calling itself comes to an end. */
-const MAX_DEPTH = 100;
+export const MAX_DEPTH = 100;
 
 /** Whether values are nested deeper than anyone means to. */
 export function isDeep(value: unknown, left = MAX_DEPTH): boolean {

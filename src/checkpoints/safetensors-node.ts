@@ -14,15 +14,22 @@ export async function openSafetensorsFile(path: string): Promise<TensorSource> {
 /**
  * Writes tensors as a safetensors file, whole or not at all (see `writeAtomically`), without holding its bytes.
  * @param metadata text to keep in the header.
+ * @param onWriting told how many bytes are written of how many.
  * @throws UserError where the file cannot be written; Error where a tensor's data do not fit its shape.
  */
 export async function writeSafetensors(
   path: string,
   tensors: ReadonlyMap<string, TensorToWrite>,
   metadata?: Readonly<Record<string, string>>,
+  onWriting?: (done: number, of: number) => void,
 ): Promise<void> {
-  const { pieces } = layOut(tensors, metadata);
+  const { size, pieces } = layOut(tensors, metadata);
   await writeAtomically(path, async (file) => {
-    for (const piece of pieces()) await writeFully(file, piece);
+    let done = 0;
+    for (const piece of pieces()) {
+      await writeFully(file, piece);
+      done += piece.length;
+      onWriting?.(done, size);
+    }
   });
 }

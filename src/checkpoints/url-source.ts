@@ -5,6 +5,9 @@ import { type ByteSource, bytesSource } from "./byte-source.ts";
 /** Bytes that the first request asks for: small files, and the headers of most large ones, need no second. */
 const FIRST_BYTES = 2 ** 16;
 
+/** Bytes of a piece of a file that is fetched whole. */
+const PIECE = 2 ** 20;
+
 /** What servers answer where there is no such file. */
 const NOT_THERE = [404, 410];
 
@@ -93,9 +96,10 @@ async function bytesOf(url: string, response: Response, start: number, end: numb
   throw new UserError(`${url}: asked for bytes ${start} to ${end}, the server gave ${bytes.length}; load it again`);
 }
 
-/** A body in the pieces in which it came, so that it is in memory once. */
+/** A body in pieces of one size, so that it is in memory once; those in which it came may be a byte each. */
 async function readBody(url: string, response: Response, maxSize: number): Promise<Uint8Array[]> {
   const pieces: Uint8Array[] = [];
+  let [piece, filled] = [new Uint8Array(PIECE), 0];
   const reader = response.body?.getReader();
   const claimed = Number(response.headers.get("Content-Length") ?? 0);
   for (let size = 0; reader; ) {
@@ -107,10 +111,18 @@ async function readBody(url: string, response: Response, maxSize: number): Promi
       throw unreachable(url, error);
     });
     if (done) break;
-    pieces.push(value);
     size += value.length;
+    for (let taken = 0; taken < value.length; ) {
+      const part = value.subarray(taken, taken + PIECE - filled);
+      piece.set(part, filled);
+      taken += part.length;
+      filled += part.length;
+      if (filled < PIECE) continue;
+      pieces.push(piece);
+      [piece, filled] = [new Uint8Array(PIECE), 0];
+    }
   }
-  return pieces;
+  return [...pieces, piece.subarray(0, filled)];
 }
 
 function unreachable(url: string, error: unknown): UserError {

@@ -11,6 +11,7 @@ import type { Example } from "../tasks/example.ts";
 import { difference, type ExportAgreement } from "./export-format.ts";
 import { EXPORT_FORMATS, type ExportFormats, type ExportOptions } from "./export-formats-node.ts";
 import { freeMemory } from "./free-memory-node.ts";
+import type { OnWriting } from "./output-folder.ts";
 
 export interface ExportReport extends ExportAgreement {
   format: keyof ExportFormats;
@@ -30,6 +31,7 @@ export type OnStage = (stage: string, expected?: { bytes?: number; seconds?: num
 /** See {@link exportAdapter}. */
 interface ExportHooks {
   onStage?: OnStage | undefined;
+  onWriting?: OnWriting | undefined;
   takesWeights?: boolean;
 }
 
@@ -37,7 +39,7 @@ interface ExportHooks {
  * Exports an adapter to another tool's format and compares the result with the adapter's own model before it is put in
  * place: where their logits differ by more than 1e-4, nothing is left behind.
  * @param given what to compare on
- * @param hooks `onStage` is told what comes next, in a few words; where `takesWeights`, the base model is the export's own, and its
+ * @param hooks `onStage` is told what comes next, in a few words, `onWriting` how far the weights are; where `takesWeights`, the base model is the export's own, and its
  *   weights are given back as soon as they are written, where the format compares without them
  * @throws UserError where the output is not empty, an option is not the format's, or it has no place for the method.
  */
@@ -47,7 +49,7 @@ export async function exportAdapter(
   { format: name, output, ...own }: ExportOptions,
   runtime: Runtime,
   given: readonly Example[],
-  { onStage = () => {}, takesWeights = false }: ExportHooks = {},
+  { onStage = () => {}, onWriting, takesWeights = false }: ExportHooks = {},
 ): Promise<ExportReport> {
   const format = EXPORT_FORMATS.find(name);
   const options = EXPORT_FORMATS.parseOptions(format, own);
@@ -76,7 +78,7 @@ export async function exportAdapter(
       : base.weights;
     const sizes = Array.from(weights.values(), ({ data }) => data.byteLength);
     onStage(`writing ${name}`, format.merges ? { bytes: sizes.reduce((sum, size) => sum + size, 0) } : {});
-    const job = { folder, base, adapter, fitted, weights, options, runtime, examples, expected };
+    const job = { folder, base, adapter, fitted, weights, options, runtime, examples, expected, onWriting };
     const agreement = await format.write({
       ...job,
       async onWritten() {

@@ -5,6 +5,7 @@ import type { BaseModel } from "../inference/base-model.ts";
 import type { FittedAdapter } from "../inference/fitted-adapter.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
+import type { OnWriting } from "./output-folder.ts";
 
 /** An adapter to write in a format of another tool. */
 export interface ExportJob<Options = Record<string, unknown>> {
@@ -20,6 +21,7 @@ export interface ExportJob<Options = Record<string, unknown>> {
   /** What to compare on, and the logits that the adapter's own model gives. */
   examples: readonly Example[];
   expected: readonly Float32Array[];
+  onWriting?: OnWriting | undefined;
   /** Told that all is written: neither the base model's weights nor those above are read any more, and may be gone. */
   onWritten(): Promise<void>;
   /** Compares what was read back of the folder, a base model and an adapter, with the adapter's own model. */

@@ -12,6 +12,7 @@ import { readsPooled } from "../models/heads.ts";
 import type { ExportFormat } from "./export-format.ts";
 import { backboneClass, fullName, isSentenceModel } from "./hugging-face.ts";
 import { copyTokenizer, writeConfig, writeGenerationConfig } from "./hugging-face-files.ts";
+import type { OnWriting } from "./output-folder.ts";
 import { diskFolder } from "./output-folder-node.ts";
 import { readSentenceHead, sentenceReadme, writeSentenceFiles } from "./sentence-transformers.ts";
 
@@ -21,8 +22,8 @@ export const mergedFormat: ExportFormat = {
   summary: "a model folder for Hugging Face Transformers",
   options: z.object({}),
   merges: true,
-  async write({ folder, base, adapter: { description }, weights, compare }) {
-    await writeMergedFolder(folder, base, description, weights);
+  async write({ folder, base, adapter: { description }, weights, onWriting, compare }) {
+    await writeMergedFolder(folder, base, description, weights, onWriting);
     const again = await loadBaseModel(folder, description.task, 0);
     const alone = { ...description, method: head.name, methodOptions: {} };
     return compare(again, { description: alone, parameters: await readSentenceHead(again.files, base) });
@@ -35,6 +36,7 @@ async function writeMergedFolder(
   base: BaseModel,
   description: AdapterDescription,
   weights: Tensors<"float32">,
+  onWriting?: OnWriting,
 ): Promise<void> {
   const ofSentences = isSentenceModel(base);
   const tensors = [...base.trace.weights.values()]
@@ -44,7 +46,7 @@ async function writeMergedFolder(
       return [fullName(base, weight), weight.transposed ? transposed(tensor) : tensor] as const;
     });
   const all = new Map([...tensors, ...(ofSentences ? await kept(base) : [])]);
-  await writeSafetensors(join(folder, "model.safetensors"), all, { format: "pt" });
+  await writeSafetensors(join(folder, "model.safetensors"), all, { format: "pt" }, onWriting);
   const files = diskFolder(folder);
   await writeConfig(files, base, description, ofSentences ? { architectures: [backboneClass(base)] } : {});
   await copyTokenizer(files, base);

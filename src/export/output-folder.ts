@@ -6,6 +6,9 @@ export interface OutputFolder {
   makeFolder(name: string): Promise<void>;
 }
 
+/** Told how many bytes of weights are written of how many, as they are in float32. */
+export type OnWriting = (done: number, of: number) => void;
+
 /** Writes a value as indented JSON. */
 export function writeJson(folder: OutputFolder, name: string, value: object): Promise<void> {
   return folder.write(name, `${JSON.stringify(value, null, 2)}\n`);

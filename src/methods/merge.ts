@@ -1,6 +1,6 @@
 import { Graph, type Value } from "../graph/graph.ts";
 import { gemm, transpose } from "../graph/ops.ts";
-import { asFloat32, float32, type Tensor, type Tensors } from "../graph/tensor.ts";
+import { float32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import type { LinearModule } from "../models/model-parts.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Adaptation } from "./method.ts";
@@ -24,12 +24,15 @@ export async function mergeWeights(
   for (const module of adaptation.modules) {
     const compiled = await runtime.compile(writeMergedLayer(weights, adaptation, module), all);
     try {
-      const { weight, bias } = await compiled.run({
-        identity: identity(module.inFeatures),
-        zeros: float32([1, module.inFeatures]),
-      });
-      merged.set(`${module.name}.weight`, asFloat32(weight!));
-      if (bias) merged.set(`${module.name}.bias`, float32([module.outFeatures], asFloat32(bias).data));
+      const { name, inFeatures, outFeatures } = module;
+      const inputs = { identity: identity(inFeatures), zeros: float32([1, inFeatures]) };
+      // Into arrays of ours: what ONNX Runtime makes itself is there until V8 comes to collect it.
+      const into = new Map([["weight", float32([outFeatures, inFeatures])]]);
+      if (weights.has(`${name}.bias`)) into.set("bias", float32([1, outFeatures]));
+      await compiled.run(inputs, undefined, into);
+      merged.set(`${name}.weight`, into.get("weight")!);
+      const bias = into.get("bias");
+      if (bias) merged.set(`${name}.bias`, float32([outFeatures], bias.data));
     } finally {
       await compiled.release();
     }

@@ -22,7 +22,7 @@ export function shortened(label: string): string {
 
 /** Room to the left of a picture for these labels, in its units. */
 export function labelRoom(labels: string[]): number {
-  return 16 + 6.8 * Math.max(...labels.map((label) => shortened(label).length));
+  return 16 + 6.8 * labels.reduce((longest, label) => Math.max(longest, shortened(label).length), 0);
 }
 
 /** Values cut into at most `most` runs of equal length (the last may be shorter), so that long runs stay readable. */

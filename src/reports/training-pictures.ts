@@ -70,7 +70,7 @@ function metrics(evaluations: EvaluationRecord[]): Picture[] {
   );
   const sizes = [...grouped(points, ({ metric }) => metric)].map(([name, own]) => ({
     name,
-    size: Math.max(...own.map(({ value }) => Math.abs(value)).filter(Number.isFinite), 1),
+    size: own.reduce((most, { value }) => (Number.isFinite(value) ? Math.max(most, Math.abs(value)) : most), 1),
   }));
   const scales: { largest: number; names: string[] }[] = [];
   for (const { name, size } of sizes.toSorted((a, b) => b.size - a.size)) {

@@ -3,6 +3,7 @@ import { openModelFolder } from "../checkpoints/model-folder.ts";
 import { UserError } from "../errors.ts";
 import { type ExportReport, exportAdapter, type OnStage, refuseIfNotEmpty } from "../export/export-adapter-node.ts";
 import { EXPORT_FORMATS, type ExportOptions } from "../export/export-formats-node.ts";
+import type { OnWriting } from "../export/output-folder.ts";
 import type { BaseModel, FormatChoice } from "../inference/base-model.ts";
 import { loadBaseModel } from "../inference/load-base-model-node.ts";
 import type { DeviceName } from "../runtime/device.ts";
@@ -53,11 +54,12 @@ export async function exportRun(
     device?: DeviceName | undefined;
     threads?: number | undefined;
     onStage?: OnStage | undefined;
+    onWriting?: OnWriting | undefined;
   } & HubOptions = {},
 ): Promise<RunExportReport> {
   const finished = await readFinishedRun(run);
   await refuseIfNotEmpty(options.output);
-  const { device, threads, onStage, ...hub } = where;
+  const { device, threads, onStage, onWriting, ...hub } = where;
   const adapter = await openAdapter(run);
   const { model, revision, modelFiles, task, base: trained } = adapter.description;
   const recorded = { fileHashes: modelFiles, whose: `the run in ${run}` };
@@ -69,6 +71,7 @@ export async function exportRun(
   const { examples, note } = await textsOf(finished, findTaskKind(task.kind), hub);
   const report = await exportAdapter(base, adapter, options, runtimeFor({ device, threads }), examples, {
     onStage,
+    onWriting,
     takesWeights: true,
   });
   const rounded = merges ? await roundedNote(base) : undefined;

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isDeep, MAX_DEPTH } from "../checkpoints/json-file.ts";
 import { inWords } from "../errors.ts";
 
 /** A request that cannot be answered, as OpenAI's API says it. */
@@ -66,11 +67,11 @@ const writing = {
 const callArguments = z.unknown().transform((given, context) => {
   if (typeof given !== "string") return given;
   try {
-    return JSON.parse(given) as unknown;
-  } catch {
-    context.addIssue({ code: "custom", message: "a call's arguments must be JSON" });
-    return z.NEVER;
-  }
+    const parsed: unknown = JSON.parse(given);
+    if (!isDeep(parsed)) return parsed;
+  } catch {}
+  context.addIssue({ code: "custom", message: `a call's arguments must be JSON, at most ${MAX_DEPTH} values deep` });
+  return z.NEVER;
 });
 
 /** A call that the assistant made, as it stands in a conversation. */

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Context, Hono } from "hono";
+import { isDeep, MAX_DEPTH } from "../checkpoints/json-file.ts";
 import { CALLS, schemaOfForcedCall } from "./forced-calls.ts";
 import { headOf, type ModelService } from "./model-service.ts";
 import {
@@ -77,10 +78,13 @@ export function addComputingRoutes(app: Hono, service: ModelService): void {
 }
 
 async function jsonBody(context: Context): Promise<unknown> {
+  let body: unknown;
   try {
-    return await context.req.json();
+    body = await context.req.json();
   } catch (error) {
     if (error instanceof RequestError) throw error;
     throw new RequestError(400, "the body is not JSON");
   }
+  if (!isDeep(body)) return body;
+  throw new RequestError(400, `the body has values nested more than ${MAX_DEPTH} deep`);
 }

@@ -315,6 +315,6 @@ export function heldOutScore(
   return {
     metric,
     score: kept ?? scores.toSorted(orderOf(study, metric))[0]!,
-    loss: Math.min(...trained.map(({ loss }) => loss ?? Number.POSITIVE_INFINITY)),
+    loss: trained.reduce((least, { loss }) => Math.min(least, loss ?? least), Number.POSITIVE_INFINITY),
   };
 }

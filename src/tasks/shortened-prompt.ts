@@ -33,7 +33,7 @@ function shortened(text: string, tokens: number, truncate: Truncate, tokenizer: 
 /** The most tokens that each text may keep where so many are to go: the longest texts lose first. */
 function mostKept(lengths: readonly number[], removed: number): number {
   const lostAt = (most: number): number => lengths.reduce((sum, length) => sum + Math.max(0, length - most), 0);
-  let most = Math.max(0, ...lengths);
+  let most = lengths.reduce((a, b) => Math.max(a, b), 0);
   while (most > 0 && lostAt(most) < removed) most--;
   return most;
 }

@@ -181,7 +181,10 @@ class BoundedInterpreter extends library.Interpreter {
   #refuseGrowth(filter: unknown, operand: Value, args: readonly Value[]): void {
     const { value } = operand;
     const [from, to] = args.map((arg) => arg.value);
-    const width = Math.max(0, ...args.map((arg) => (typeof arg.value === "number" ? arg.value : 0)));
+    const width = args.reduce(
+      (most, { value: given }) => (typeof given === "number" ? Math.max(most, given) : most),
+      0,
+    );
     if (filter === "tojson")
       this.#padded(
         operand,

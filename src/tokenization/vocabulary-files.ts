@@ -247,7 +247,7 @@ function addedTokens(
   };
   for (const [id, token] of Object.entries(settings.added_tokens_decoder ?? {}))
     add(Number(id), token, token.special ?? false);
-  let next = Math.max(vocabulary.size, ...[...tokens.values()].map(({ id }) => id + 1));
+  let next = [...tokens.values()].reduce((most, { id }) => Math.max(most, id + 1), vocabulary.size);
   for (const token of Object.values(specials)) {
     if (token === null || tokens.has(contentOf(token))) continue;
     add(vocabulary.get(contentOf(token)) ?? next++, token, true);

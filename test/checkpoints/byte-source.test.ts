@@ -20,6 +20,9 @@ import { UserError } from "../../src/errors.ts";
 /** Longer than what the first request asks for. */
 const bytes = Uint8Array.from({ length: 200_000 }, (_, i) => (i * 31) % 251);
 
+/** Longer than a piece of what is fetched whole. */
+const large = Uint8Array.from({ length: 2 ** 20 + 5 }, (_, i) => (i * 31) % 251);
+
 let directory: string;
 let server: Server;
 let url: string;
@@ -35,6 +38,10 @@ const answers: Record<string, RequestListener> = {
     response.writeHead(206, { "Content-Range": range, ETag: etag, "Content-Length": part.length }).end(part);
   },
   "/whole": (_, response) => response.end(bytes),
+  "/large": (_, response) => {
+    response.write("x");
+    response.end(large);
+  },
   "/claims": (_, response) => response.writeHead(200, { "Content-Length": 2 ** 40 }).flushHeaders(),
   "/short": (_, response) => response.writeHead(206, { "Content-Range": "bytes 0-65535/200000" }).end("few"),
   "/hidden": (request, response) =>
@@ -106,8 +113,16 @@ describe("a URL", () => {
     asked = [];
     const source = (await urlSource(`${url}/ranges`))!;
     await source.read(8, 60_000);
+    await source.read(60_000, 65_536);
     await source.read(100_000, 100_004);
     expect(asked).toEqual(["bytes=0-65535", "bytes=100000-100003"]);
+  });
+
+  test("a file that is given whole may be as long as it likes, in chunks as they come", async () => {
+    const source = (await urlSource(`${url}/large`))!;
+    expect(source.size).toBe(large.length + 1);
+    const found = await readAll(source);
+    expect(Buffer.compare(found.subarray(1), large)).toBe(0);
   });
 
   test("an empty file, and none", async () => {

@@ -73,7 +73,10 @@ test("weights beside the graph, as those of a large model are, are found by Tran
     ["one-file", 1e9],
     ["beside", 2 ** 17],
   ] as const) {
-    await writeOnnxFolder(diskFolder(join(home, folder)), base, adapter.description, base.weights, "q4", most);
+    await writeOnnxFolder(diskFolder(join(home, folder)), base, adapter.description, base.weights, {
+      quantization: "q4",
+      most,
+    });
     const tokenizer = await AutoTokenizer.from_pretrained(folder);
     for (const dtype of ["fp32", "q4"] as const) {
       const model = await AutoModelForCausalLM.from_pretrained(folder, { dtype });

@@ -1,4 +1,4 @@
-/** Reads fuzzed files of one kind, one after another; tells its parent of each that begins, and what is not as it should be. */
+/** Reads fuzzed files of some kinds, one after another; tells its parent of each that begins, and what is not as it should be. */
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -35,9 +35,9 @@ import { mutate } from "./mutate.ts";
 import { pick, randomOf } from "./program.ts";
 
 export type FuzzMessage =
-  | { begins: number }
+  | { reader: string; begins: number }
   | { wrong: string }
-  | { done: { read: number; refused: number; growth: number; slowest: number } };
+  | { reader: string; done: { read: number; refused: number; growth: number; slowest: number } };
 
 /** Seconds of computing that an input may take. */
 const PATIENCE = 5;
@@ -209,13 +209,16 @@ async function prepare(home: string, { folder, files }: Reader): Promise<void> {
   if (files.includes("adapter_config.json")) await writeTinyModel(join(home, "model"));
 }
 
+const send = (message: FuzzMessage): void => void process.send!(message);
+
+/** What is read now. */
+let now = "";
+process.on("unhandledRejection", (error) => send({ wrong: `${now}: left unhandled: ${(error as Error).stack}` }));
+
 async function fuzz(name: string, count: number, seed: number): Promise<void> {
-  const send = (message: FuzzMessage): void => void process.send!(message);
   const reader = READERS[name]!;
   const random = randomOf(seed);
   const home = await mkdtemp(join(tmpdir(), "aflora-fuzz-"));
-  let now = "";
-  process.on("unhandledRejection", (error) => send({ wrong: `${now}: left unhandled: ${(error as Error).stack}` }));
   try {
     await prepare(home, reader);
     const originals = new Map<string, Buffer>();
@@ -228,7 +231,7 @@ async function fuzz(name: string, count: number, seed: number): Promise<void> {
       now = `${name}, input ${i} of seed ${seed} (${file})`;
       await mkdir(dirname(join(home, file)), { recursive: true });
       await writeFile(join(home, file), bytes);
-      send({ begins: i });
+      send({ reader: name, begins: i });
       const started = process.cpuUsage();
       try {
         await reader.read(home, file);
@@ -245,14 +248,17 @@ async function fuzz(name: string, count: number, seed: number): Promise<void> {
       if (original) await writeFile(join(home, file), original);
       done.growth = Math.max(done.growth, process.memoryUsage.rss() - before);
     }
-    send({ done });
+    send({ reader: name, done });
   } finally {
     await rm(home, { recursive: true });
-    process.disconnect?.();
   }
 }
 
 if (process.send) {
-  const [name, count, seed] = process.argv.slice(2);
-  await fuzz(name!, Number(count), Number(seed));
+  const [count, seed, ...names] = process.argv.slice(2);
+  try {
+    for (const name of names) await fuzz(name, Number(count), Number(seed));
+  } finally {
+    process.disconnect();
+  }
 }

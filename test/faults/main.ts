@@ -10,6 +10,7 @@ import { killRuns } from "./killer.ts";
 import { watchMemory } from "./memory.ts";
 import { optionsOf } from "./program.ts";
 import { raceRuns } from "./racer.ts";
+import { sendRequests } from "./requests.ts";
 
 const PROGRAMS: Record<string, (args: string[]) => Promise<string>> = {
   killer: (args) => killRuns(optionsOf(args, { kills: 100, seed: 1 })),
@@ -18,6 +19,7 @@ const PROGRAMS: Record<string, (args: string[]) => Promise<string>> = {
   hub: (args) => faceHostileHub(optionsOf(args, { silence: 5 })),
   memory: (args) => watchMemory(optionsOf(args, { steps: 2000, seed: 1 })),
   racer: (args) => raceRuns(optionsOf(args, { races: 200, seed: 1 })),
+  requests: (args) => sendRequests(optionsOf(args, { count: 1000, seed: 1 })),
 };
 
 build();

@@ -1,5 +1,5 @@
 /**
- * Small changes to a room, one at a time, and whether the tests that import the changed file see each:
+ * Small changes to a room, one at a time, and whether the tests that import the changed file, or the room's files that do, see each:
  * npm run test:mutants -- tasks --count 30 --seed 1
  * It works on a copy of what is committed, and tells each change that no test sees.
  */
@@ -69,16 +69,16 @@ const filesIn = (folder: string): string[] =>
     .filter((name) => name.endsWith(".ts"))
     .map((name) => join(folder, name));
 
-/** Test files by the files that they import themselves. */
-function testsByImport(root: string): Map<string, string[]> {
-  const tests = new Map<string, string[]>();
-  for (const test of filesIn(join(root, "test")).filter((name) => name.endsWith(".test.ts"))) {
-    for (const [, path] of readFileSync(test, "utf8").matchAll(/from "(\.[^"]+)"/g)) {
-      const file = resolve(dirname(test), path!);
-      tests.set(file, [...(tests.get(file) ?? []), test]);
+/** Of some files those that import a file, by that. */
+function importersOf(files: readonly string[]): Map<string, string[]> {
+  const importers = new Map<string, string[]>();
+  for (const importer of files) {
+    for (const [, path] of readFileSync(importer, "utf8").matchAll(/from "(\.[^"]+)"/g)) {
+      const file = resolve(dirname(importer), path!);
+      importers.set(file, [...(importers.get(file) ?? []), importer]);
     }
   }
-  return tests;
+  return importers;
 }
 
 const { values, positionals } = parseArgs({
@@ -89,25 +89,37 @@ const copy = mkdtempSync(join(tmpdir(), "aflora-mutants-"));
 try {
   execFileSync("git", ["clone", "--quiet", "--shared", ROOT, copy]);
   symlinkSync(join(ROOT, "node_modules"), join(copy, "node_modules"));
-  const tests = testsByImport(copy);
+  const tests = importersOf(filesIn(join(copy, "test")).filter((name) => name.endsWith(".test.ts")));
   for (const room of positionals) tryRoom(room, tests);
 } finally {
   rmSync(copy, { recursive: true, force: true });
 }
 
 function tryRoom(room: string, tests: ReadonlyMap<string, readonly string[]>): void {
-  const files = filesIn(join(copy, "src", room)).filter((file) => tests.has(file));
+  const own = filesIn(join(copy, "src", room));
+  const testsOf = testsWithin(own, tests);
+  const files = own.filter((file) => testsOf(file).length > 0);
   const all = files.flatMap((file) => mutantsOf(file, readFileSync(file, "utf8")));
   const random = xoroshiro128plus(Number(values.seed));
   let [seen, tried] = [0, 0];
   while (tried < Number(values.count) && all.length > 0) {
     const [mutant] = all.splice(uniformInt(random, 0, all.length - 1), 1);
-    const isSeen = isCaught(mutant!, tests.get(mutant!.file)!);
+    const isSeen = isCaught(mutant!, testsOf(mutant!.file));
     tried++;
     seen += Number(isSeen);
     if (!isSeen) tell(mutant!);
   }
   console.log(`${room}: tests see ${seen} of ${tried} changes in ${files.length} files`);
+}
+
+/** Tests of a room's files: those that import one or, where none does, those of the room's files that import it. */
+function testsWithin(room: readonly string[], tests: ReadonlyMap<string, readonly string[]>) {
+  const importers = importersOf(room);
+  const testsOf = (file: string, seen: readonly string[] = []): readonly string[] => {
+    const others = (importers.get(file) ?? []).filter((each) => !seen.includes(each));
+    return tests.get(file) ?? [...new Set(others.flatMap((each) => testsOf(each, [...seen, file])))];
+  };
+  return testsOf;
 }
 
 /** Unit tests first: whole models are trained where they see nothing. */

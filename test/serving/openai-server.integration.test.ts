@@ -391,11 +391,12 @@ test("texts are labelled, as the library labels them", async () => {
 test("what is no request is refused in a sentence", async () => {
   const answers = [
     await post("/chat/completions", "{"),
+    await post("/chat/completions", `{"model":"answers","messages":${"[".repeat(9000) + "]".repeat(9000)}}`),
     await post("/nothing", "{}"),
     await fetch(`${server.url}/chat/completions`),
     await post("/chat/completions", "{}", { origin: "https://example.org" }),
   ];
-  expect(answers.map(({ status }) => status)).toEqual([400, 404, 404, 403]);
+  expect(answers.map(({ status }) => status)).toEqual([400, 400, 404, 404, 403]);
   for (const answer of answers) expect(await answer.json()).toMatchObject({ error: { message: expect.any(String) } });
 });
 

@@ -1,20 +1,18 @@
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
-import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readFinishedRun } from "../../src/runs/read-run.ts";
 import { queueRunner } from "../../src/studies/queue/queue-runner.ts";
-import { packRun, unpackRun } from "../../src/studies/queue/run-pack.ts";
-import { parseQueuedTrial, type QueuedTrial, TrialQueue } from "../../src/studies/queue/trial-queue.ts";
+import { TrialQueue } from "../../src/studies/queue/trial-queue.ts";
 import { runStudy } from "../../src/studies/run-study.ts";
 import type { StudyPlan } from "../../src/studies/study.ts";
 import { parseStudy } from "../../src/studies/study-file.ts";
 import { planStudy } from "../../src/studies/study-plan.ts";
-import { Aflora, aflora } from "../support/aflora.ts";
+import { Aflora, aflora, afloraHere } from "../support/aflora.ts";
 import { appearance } from "../support/appearance.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 import { hereRunner } from "./here-runner.ts";
@@ -163,7 +161,7 @@ describe.skipIf(noValkey !== undefined)(
       await study.says(/no worker is there; aflora work --queue redis:/);
       await other.stop();
       // It looks for the server again where that was.
-      const empty = createTcpServer((socket) => socket.destroy()).listen(other.port, "127.0.0.1");
+      const empty = createServer((socket) => socket.destroy()).listen(other.port, "127.0.0.1");
       await once(empty, "connection");
       empty.close();
       study.process.kill("SIGINT");
@@ -195,180 +193,14 @@ describe.skipIf(noValkey !== undefined)(
       }
       await queue.close();
     });
-
-    test("a late result is refused: another worker has taken the trial since", async () => {
-      const queue = await TrialQueue.open(server.url);
-      const late = await queue.takeFence("fenced");
-      const now = await queue.takeFence("fenced");
-      expect(await queue.accept("fenced", late, { end: "failed", reason: "late" })).toBe(false);
-      expect((await queue.ends()).has("fenced")).toBe(false);
-      expect(await queue.accept("fenced", now, { end: "failed", reason: "in time" })).toBe(true);
-      expect((await queue.ends()).get("fenced")).toEqual({ end: "failed", reason: "in time" });
-      await queue.forget("fenced");
-      await queue.close();
-    });
-
-    test("what a study has is laid down only where nothing lies", async () => {
-      const queue = await TrialQueue.open(server.url);
-      await queue.putResult("laid", Buffer.from("a worker's"));
-      await queue.putResult("laid", Buffer.from("the study's"), { replace: false });
-      expect((await queue.result("laid"))!.toString()).toBe("a worker's");
-      await queue.forget("laid");
-      await queue.close();
-    });
-
-    test("a trial that cannot be gone on with is handed in as failed, and the worker says why", async () => {
-      const plan = await planOf({ seeds: [8], vary: { rank: [2] } });
-      const { id, identity, config, reported } = plan.configurations[0]!.trials[0]!;
-      const queue = await TrialQueue.open(server.url);
-      await queue.putResult(id, Buffer.from("nothing"));
-      await queue.add({ id, label: "rank 2", identity, config, reported });
-      const one = worker(server.url, join(folder, "work-failed"));
-      await one.says(/^[0-9a-f]{12}: failed: .*not a packed run/m);
-      expect((await queue.ends()).get(id)).toMatchObject({
-        end: "failed",
-        reason: expect.stringMatching(/packed run/),
-      });
-      one.process.kill("SIGTERM");
-      expect((await one.ended).code).toBe(0);
-      await queue.forget(id);
-      await queue.close();
-    });
-
-    test("a trial whose options work nowhere is handed in as failed, and the worker lives", async () => {
-      const plan = await planOf({ seeds: [6], vary: { rank: [2] } });
-      const { id, identity, config, reported } = plan.configurations[0]!.trials[0]!;
-      const queue = await TrialQueue.open(server.url);
-      const one = worker(server.url, join(folder, "work-invalid"));
-      await queue.add({ id, label: "rank 2", identity, config: { ...config, rank: "many" }, reported });
-      await one.says(/failed: .*rank/);
-      expect((await queue.ends()).get(id)).toMatchObject({ end: "failed", reason: expect.stringMatching(/rank/) });
-      await queue.forget(id);
-      await queue.putResult(id, Buffer.from("nothing"));
-      await queue.add({ id, label: "rank 2", identity, config, reported });
-      await one.says(/failed: .*not a packed run/);
-      one.process.kill("SIGTERM");
-      expect((await one.ended).code).toBe(0);
-      // What a terminal would obey is not for it.
-      expect(parseQueuedTrial({ id, label: "rank\x1b[2J 2", identity, config }).label).toBe("rank [2J 2");
-      await queue.forget(id);
-      await queue.close();
-    });
-
-    test("a trial by another's name is refused, and nothing is touched; so is one whose name is a path", async () => {
-      const plan = await planOf({ seeds: [7], vary: { rank: [2] } });
-      const { identity, config, reported } = plan.configurations[0]!.trials[0]!;
-      const queue = await TrialQueue.open(server.url);
-      const trial = { label: "rank 2", identity, config, reported };
-      const kept = join(folder, "kept");
-      await mkdir(kept);
-      await writeFile(join(kept, "file"), "stays");
-      await queue.putResult("../kept", await packRun(join(folder, "model")));
-      await queue.add({ ...trial, id: "../kept" });
-      const directory = join(folder, "work-named");
-      const one = worker(server.url, directory);
-      await one.says(/the queue holds something that is not a trial: its id is malformed/);
-      await queue.add({ ...trial, id: "0123456789ab" });
-      const { code, stderr } = await one.ended;
-      expect(stderr).toMatch(/error: trial 0123456789ab \(rank 2\) has another name in this version/);
-      expect(code).toBe(2);
-      expect(existsSync(join(kept, "file"))).toBe(true);
-      expect(existsSync(directory)).toBe(false);
-      const client = server.client();
-      await client.flushall();
-      client.disconnect();
-      await queue.close();
-    });
-
-    test("a worker whose copy of the data differs refuses the trial, which stays on the queue", async () => {
-      const plan = await planOf({ seeds: [9], vary: { rank: [2] } });
-      const { id, seed, identity, config, reported } = plan.configurations[0]!.trials[0]!;
-      const queue = await TrialQueue.open(server.url);
-      const trial: QueuedTrial = { id, label: "rank 2", identity: { ...identity, data: "another" }, config, reported };
-      expect(seed).toBe(9);
-      await queue.add(trial);
-      const { code, stderr } = await worker(server.url, join(folder, "work-c")).ended;
-      expect(stderr).toMatch(/error: the data of trial [0-9a-f]{12} \(rank 2\) differ on this machine/);
-      expect(code).toBe(2);
-      expect(await queue.has(trial)).toBe(true);
-      expect((await queue.counts()).waiting).toBe(1);
-      const client = server.client();
-      await client.flushall();
-      client.disconnect();
-      await queue.close();
-    });
-
-    test("a server that may drop what it holds, one that is full, and one that wants a password", async () => {
-      const client = server.client();
-      await client.config("SET", "maxmemory-policy", "allkeys-lru");
-      await expect(TrialQueue.open(server.url)).rejects.toThrow(
-        /maxmemory-policy allkeys-lru\); set maxmemory-policy noeviction/,
-      );
-      await client.config("SET", "maxmemory-policy", "noeviction");
-      const queue = await TrialQueue.open(server.url);
-      await client.config("SET", "maxmemory", "1mb");
-      const plan = await planOf();
-      const { id, identity, config } = plan.configurations[0]!.trials[0]!;
-      const trial: QueuedTrial = { id, label: "rank 2", identity, config, reported: undefined };
-      await expect(queue.add(trial)).rejects.toThrow(/^the queue's server at redis:\/\/127\.0\.0\.1:\d+ is full/);
-      await client.config("SET", "maxmemory", "0");
-      await queue.close();
-      await client.config("SET", "requirepass", "secret");
-      const error = await TrialQueue.open(`redis://:wrong@127.0.0.1:${server.port}`).catch(
-        ({ message }: Error) => message,
-      );
-      expect(error).toMatch(/wants another password/);
-      expect(error).not.toContain("wrong");
-      await client.config("SET", "requirepass", "");
-      client.disconnect();
-    });
   },
 );
 
-describe("no queue", () => {
-  test("nobody answers, or another kind of server does, or the address is none", async () => {
-    const other = createServer((_, response) => response.end("hello")).listen(0, "127.0.0.1");
-    await new Promise((resolve) => other.once("listening", resolve));
-    const { port } = other.address() as AddressInfo;
-    await expect(TrialQueue.open(`redis://127.0.0.1:${port}`)).rejects.toThrow(/no Valkey or Redis server/);
-    other.closeAllConnections();
-    await new Promise((resolve) => other.close(resolve));
-    await expect(TrialQueue.open(`redis://127.0.0.1:${port}`)).rejects.toThrow(
-      /^no Valkey or Redis server answers at redis:/,
-    );
-    const study = ["study", "--vary", "rank=2,4", "--train", "tickets.csv", "--text", "message", "--label", "team"];
-    const given = [...study, "--model", "model", "--output", "none", "--queue", `redis://127.0.0.1:${port}`];
-    const { code, stderr } = await aflora(given, folder);
-    expect(stderr).toMatch(/^error: no Valkey or Redis server answers at .*\n$/);
-    expect(code).toBe(2);
-    expect(existsSync(join(folder, "none"))).toBe(false);
-    await expect(TrialQueue.open("http://127.0.0.1")).rejects.toThrow(/begins with redis:\/\//);
-    await expect(TrialQueue.open("here")).rejects.toThrow(/takes the address/);
-    await expect(TrialQueue.open("redis://me:secret@host:port")).rejects.toThrow(/not "redis:\/\/\*\*\*@host:port"$/);
-  });
-});
-
-test("a packed run is unpacked whole; what is none, or would write elsewhere, is refused", async () => {
-  const from = join(folder, "packed");
-  await mkdir(join(from, "adapter"), { recursive: true });
-  await writeFile(join(from, "config.json"), "{}");
-  await writeFile(join(from, "scores.jsonl"), "scores");
-  await writeFile(join(from, "adapter/adapter.safetensors"), "weights");
-  await writeFile(join(from, "secret.txt"), "stays");
-  const packed = await packRun(from);
-  const to = join(folder, "unpacked");
-  await unpackRun(packed, to);
-  expect(await readFile(join(to, "adapter/adapter.safetensors"), "utf8")).toBe("weights");
-  expect(await readFile(join(to, "scores.jsonl"), "utf8")).toBe("scores");
-  expect(existsSync(join(to, "secret.txt"))).toBe(false);
-  await expect(unpackRun(Buffer.from("nothing"), to)).rejects.toThrow(/not a packed run/);
-  const { gzipSync } = await import("node:zlib");
-  for (const list of [[{ name: "../evil.json", size: 0 }], []]) {
-    const names = Buffer.from(JSON.stringify(list));
-    const length = Buffer.alloc(4);
-    length.writeUInt32LE(names.length);
-    await expect(unpackRun(gzipSync(Buffer.concat([length, names])), to)).rejects.toThrow(/not a packed run/);
-  }
-  expect(existsSync(join(to, "config.json"))).toBe(true);
-  expect(existsSync(join(folder, "evil.json"))).toBe(false);
+test("a study without a server says so, and writes nothing", async () => {
+  const study = ["study", "--vary", "rank=2,4", "--train", "tickets.csv", "--text", "message", "--label", "team"];
+  const given = [...study, "--model", "model", "--output", "none", "--queue", "redis://127.0.0.1:9"];
+  const { code, stderr } = await afloraHere(given, folder);
+  expect(stderr).toMatch(/^error: no Valkey or Redis server answers at .*\n$/);
+  expect(code).toBe(2);
+  expect(existsSync(join(folder, "none"))).toBe(false);
 });

@@ -1,13 +1,13 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { unpackRun } from "../../src/studies/queue/run-pack.ts";
+import { packRun, unpackRun } from "../../src/studies/queue/run-pack.ts";
 
 let home: string;
 let to: string;
@@ -24,6 +24,30 @@ function packOf(files: { name: string; size: number }[], bytes: Buffer = Buffer.
   length.writeUInt32LE(list.length);
   return gzipSync(Buffer.concat([length, list, bytes]));
 }
+
+it("a packed run is unpacked whole, in place of what was there; what is none of a run's files stays at home", async () => {
+  const from = join(home, "packed");
+  const files = { "config.json": "{}", "scores.jsonl": "scores", "adapter/adapter.safetensors": "weights" };
+  const others = { "secret.txt": "", "adapter/secret.txt": "", "other.json": "{}", "report.html": "" };
+  for (const [name, text] of Object.entries({ ...files, ...others })) {
+    await mkdir(dirname(join(from, name)), { recursive: true });
+    await writeFile(join(from, name), text);
+  }
+  await mkdir(to, { recursive: true });
+  await writeFile(join(to, "old.json"), "{}");
+  await unpackRun(await packRun(from), to);
+  const found = await readdir(to, { recursive: true, withFileTypes: true });
+  expect(
+    found
+      .filter((each) => each.isFile())
+      .map(({ name }) => name)
+      .sort(),
+  ).toEqual([...["adapter.safetensors", "config.json", "scores.jsonl"]]);
+  for (const [name, text] of Object.entries(files)) expect(await readFile(join(to, name), "utf8")).toBe(text);
+  await expect(unpackRun(Buffer.from("nothing"), to)).rejects.toThrow(/not a packed run/);
+  await expect(unpackRun(packOf([]), to)).rejects.toThrow(/not a packed run/);
+  expect(await readFile(join(to, "config.json"), "utf8")).toBe("{}");
+});
 
 const ABSOLUTE = "/tmp/aflora-evil.json";
 
@@ -73,7 +97,7 @@ it("a small pack of a large run goes to the disk piece by piece", async () => {
   const module = new URL("../../src/studies/queue/run-pack.ts", import.meta.url);
   const program = `
     import { readFileSync } from "node:fs";
-    import { unpackRun } from ${JSON.stringify(module.href)};
+    import { packRun, unpackRun } from ${JSON.stringify(module.href)};
     const pack = readFileSync(${JSON.stringify(packed)});
     const before = process.resourceUsage().maxRSS;
     await unpackRun(pack, ${JSON.stringify(to)});

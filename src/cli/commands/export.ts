@@ -8,6 +8,7 @@ import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { downloadLine } from "../terminal/download-line.ts";
 import { bytes, counted, duration, table } from "../terminal/format.ts";
+import { ProgressLine } from "../terminal/progress-line.ts";
 
 const EXAMPLES = [
   "aflora export --run runs/tickets --format peft --output tickets-peft",
@@ -15,6 +16,8 @@ const EXAMPLES = [
   "aflora export --run runs/tickets --format onnx --dtype q8 --output tickets-onnx",
   "aflora export --run runs/answers --format gguf --output answers-gguf",
 ];
+
+const MEGABYTE = 1e6;
 
 interface Asked {
   run: string;
@@ -40,7 +43,13 @@ export function exportCommand(): Command {
   return addExamples(command, EXAMPLES).action(async () => {
     const { run, json, device, threads, offline, ...options } = givenOptions<Asked & ExportOptions>(command);
     const started = performance.now();
+    let writing: ProgressLine | undefined;
+    const endWriting = (): void => {
+      writing?.end();
+      writing = undefined;
+    };
     const showStage: OnStage = (stage, { bytes: size, seconds } = {}) => {
+      endWriting();
       if (!process.stderr.isTTY) return;
       const much = size === undefined ? "" : `, ${bytes(size)} in float32`;
       const left = seconds === undefined ? "" : `, about ${duration(seconds)} left`;
@@ -52,7 +61,12 @@ export function exportCommand(): Command {
       offline,
       onProgress: downloadLine(),
       onStage: showStage,
-    });
+      onWriting(done, of) {
+        if (done < MEGABYTE) return;
+        writing ??= new ProgressLine("MB of weights written");
+        writing.at(Math.round(done / MEGABYTE), { of: Math.round(of / MEGABYTE) });
+      },
+    }).finally(endWriting);
     process.stdout.write(`${json ? JSON.stringify(report, null, 2) : describe(report)}\n`);
   });
 }

@@ -1,7 +1,7 @@
 import { UserError } from "../../errors.ts";
 import { Graph, type Value } from "../../graph/graph.ts";
 import { onnxModel } from "../../graph/onnx.ts";
-import { LARGEST_FILE, type OnnxModel, onnxFiles } from "../../graph/onnx-model.ts";
+import { LARGEST_FILE, type OnnxModel, onnxFiles, type PiecedFile } from "../../graph/onnx-model.ts";
 import { reshape } from "../../graph/ops.ts";
 import type { Tensors } from "../../graph/tensor.ts";
 import type { AdapterDescription } from "../../inference/adapter.ts";
@@ -16,7 +16,7 @@ import { isPretrained, labelsTokens, writeEncoder, writeHiddenStates, writeModel
 import { findTaskKind } from "../../tasks/task-kinds.ts";
 import { labelNames } from "../hugging-face.ts";
 import { writeConfig, writeGenerationConfig, writeTokenizerJson } from "../hugging-face-files.ts";
-import type { OutputFolder } from "../output-folder.ts";
+import type { OnWriting, OutputFolder } from "../output-folder.ts";
 import { writeSentenceFiles } from "../sentence-transformers.ts";
 import { type OnnxQuantization, quantizeOnnx } from "./quantize.ts";
 
@@ -32,11 +32,17 @@ const SUFFIXES: Record<OnnxType, string> = { float32: "", q8: "_quantized", q4: 
 /** Where Transformers.js looks for a file. */
 export const onnxFile = (name: string, type: OnnxType): string => `onnx/${name}${SUFFIXES[type]}.onnx`;
 
+export interface OnnxFolderOptions {
+  /** How the weights of a second file are stored; where absent there is none. */
+  quantization?: OnnxQuantization | undefined;
+  /** Bytes of weights in one file. */
+  most?: number;
+  onWriting?: OnWriting | undefined;
+}
+
 /**
  * Writes a folder that Transformers.js loads by its path: configuration, tokenizer and the model with `weights` in it or, where they
  * are too many for one file, beside it.
- * @param quantization how the weights of a second file are stored; where absent there is none
- * @param most bytes of weights in one file
  * @throws UserError where an encoder-decoder writes no texts.
  */
 export async function writeOnnxFolder(
@@ -44,8 +50,7 @@ export async function writeOnnxFolder(
   base: BaseModel,
   description: AdapterDescription,
   weights: Tensors<"float32">,
-  quantization?: OnnxQuantization,
-  most = LARGEST_FILE,
+  { quantization, most = LARGEST_FILE, onWriting }: OnnxFolderOptions = {},
 ): Promise<void> {
   const { own, encoder } = onnxNames(base);
   if (encoder && !isPretrained(base.head)) {
@@ -61,15 +66,26 @@ export async function writeOnnxFolder(
   const models = encoder
     ? encodeTwoTexts(base, weights, maxLength, { own, encoder })
     : encodeWhole(base, weights, maxLength, own);
+  const written = [...models].flatMap(([name, model]) => {
+    const whole = onnxFiles(onnxFile(name, "float32"), model, most);
+    const bytes = bytesIn(whole);
+    if (!quantization) return [{ files: whole, bytes }];
+    const rounded = quantizeOnnx(model, { linear, tables }, quantization);
+    return [whole, onnxFiles(onnxFile(name, quantization), rounded, most)].map((files) => ({ files, bytes }));
+  });
   const filesBeside: Record<string, number> = {};
-  for (const [name, model] of models) {
-    const write = async (type: OnnxType, its: OnnxModel): Promise<void> => {
-      const [file, ...beside] = onnxFiles(onnxFile(name, type), its, most);
-      for (const { name: path, pieces } of [file, ...beside]) await folder.write(path, pieces());
-      if (beside.length > 0) filesBeside[basename(file.name)] = beside.length;
+  const all = written.reduce((sum, { bytes }) => sum + bytes, 0);
+  let done = 0;
+  for (const { files, bytes } of written) {
+    // Weights in fewer bits are made as they are written: their file takes no less time than the whole one.
+    const each = bytes / bytesIn(files);
+    const tell = (size: number): void => {
+      done += size * each;
+      onWriting?.(done, all);
     };
-    await write("float32", model);
-    if (quantization) await write(quantization, quantizeOnnx(model, { linear, tables }, quantization));
+    for (const { name, pieces } of files) await folder.write(name, told(pieces(), tell));
+    const [file, ...beside] = files;
+    if (beside.length > 0) filesBeside[basename(file.name)] = beside.length;
   }
   const asked = {
     // In a page Transformers.js would otherwise ask for int8.
@@ -87,6 +103,16 @@ export async function writeOnnxFolder(
   if (base.head === "pooled") await writeSentenceFiles(folder, base, maxLength, weights);
   if (isPretrained(base.head)) await writeGenerationConfig(folder, base);
   await folder.write("README.md", readme(base, description, quantization));
+}
+
+const bytesIn = (files: readonly PiecedFile[]): number => files.reduce((sum, { size }) => sum + size, 0);
+
+/** The same pieces, of which each is told once it is written. */
+function* told(pieces: Iterable<Uint8Array>, tell: (size: number) => void): Generator<Uint8Array> {
+  for (const piece of pieces) {
+    yield piece;
+    tell(piece.length);
+  }
 }
 
 const basename = (path: string): string => path.slice(path.lastIndexOf("/") + 1);

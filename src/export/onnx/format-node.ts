@@ -19,10 +19,13 @@ export const onnxFormat: ExportFormat<typeof options> = {
   summary: "a folder for Transformers.js and ONNX Runtime",
   options,
   merges: true,
-  async write({ folder, base, adapter, weights, options: { dtype }, runtime, examples, expected, onWritten }) {
+  async write({ folder, base, adapter, weights, options: { dtype }, runtime, examples, expected, ...told }) {
     const quantization = dtype === "float32" ? undefined : dtype;
-    await writeOnnxFolder(diskFolder(folder), base, adapter.description, weights, quantization);
-    await onWritten();
+    await writeOnnxFolder(diskFolder(folder), base, adapter.description, weights, {
+      quantization,
+      onWriting: told.onWriting,
+    });
+    await told.onWritten();
     const outputsOf = (type: OnnxType) => onnxOutputs(folder, type, base, adapter, runtime, examples);
     const whole = await outputsOf("float32");
     const largestDifference = difference(expected, whole.values);

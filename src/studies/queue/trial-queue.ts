@@ -1,6 +1,7 @@
 import type { Queue } from "bullmq";
 import type { Redis } from "ioredis";
 import { z } from "zod";
+import { isDeep } from "../../checkpoints/json-file.ts";
 import { UserError } from "../../errors.ts";
 
 /** The queue's name on its server, and how its other keys begin. */
@@ -32,7 +33,7 @@ export type QueuedTrial = z.output<typeof trialSchema>;
 
 /** @throws UserError where what the queue holds is none. */
 export function parseQueuedTrial(data: unknown): QueuedTrial {
-  const parsed = trialSchema.safeParse(data);
+  const parsed = trialSchema.safeParse(isDeep(data) ? undefined : data);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new UserError(

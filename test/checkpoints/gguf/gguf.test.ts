@@ -2,11 +2,13 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { bytesSource } from "../../../src/checkpoints/byte-source.ts";
+import { configOf } from "../../../src/checkpoints/gguf/architectures.ts";
 import { type Gguf, openGguf } from "../../../src/checkpoints/gguf/gguf.ts";
 import { tokenizerOf } from "../../../src/checkpoints/gguf/tokenizer.ts";
 import { openSafetensorsFile } from "../../../src/checkpoints/safetensors-node.ts";
 import { UserError } from "../../../src/errors.ts";
 import { quantizeGroups } from "../../../src/graph/quantize.ts";
+import { float32 } from "../../../src/graph/tensor.ts";
 
 const FIXTURES = fileURLToPath(new URL("../../fixtures/gguf/", import.meta.url));
 const sound = new Uint8Array(await readFile(`${FIXTURES}blocks.gguf`));
@@ -200,6 +202,128 @@ describe("a GGUF file", () => {
   });
 });
 
+/** A file of such metadata, below its architecture's name, and tensors. */
+function fileOf(
+  metadata: Readonly<Record<string, unknown>>,
+  tensors: Readonly<Record<string, readonly number[]>> = {},
+) {
+  const all = new Map(
+    Object.entries(tensors).map(([name, data]) => [name, float32([data.length], Float32Array.from(data))]),
+  );
+  return {
+    location: "model.gguf",
+    metadata: new Map(Object.entries({ "general.architecture": "llama", ...metadata })),
+    tensors: all,
+    read: async (name: string) => all.get(name)!,
+  } as unknown as Gguf;
+}
+
+describe("a GGUF file's tokenizer", () => {
+  const pieces = {
+    "tokenizer.ggml.model": "llama",
+    "tokenizer.ggml.tokens": ["<unk>", "<s>", "</s>", "a", "b", "ab"],
+    "tokenizer.ggml.scores": Float32Array.of(0, 0, 0, -1, -2, -3),
+    "tokenizer.ggml.unknown_token_id": 0,
+    "tokenizer.ggml.bos_token_id": 1,
+    "tokenizer.ggml.eos_token_id": 2,
+  };
+  const surrounding = (settings: object): string[][] | null => {
+    const { json } = tokenizerOf(fileOf({ ...pieces, ...settings }));
+    const { post_processor: template } = json as { post_processor: null | Record<"single" | "pair", object[]> };
+    if (!template) return null;
+    const partsOf = (parts: object[]) => parts.flatMap((part) => Object.values(part).map(({ id }) => id));
+    expect(Object.keys((template as never as { special_tokens: object }).special_tokens)).toEqual([
+      ...new Set(partsOf(template.single).filter((id) => id !== "A")),
+    ]);
+    return [partsOf(template.single), partsOf(template.pair)];
+  };
+
+  it.each([
+    [
+      {},
+      [
+        ["<s>", "A"],
+        ["<s>", "A", "<s>", "B"],
+      ],
+    ],
+    [
+      { add_eos_token: true },
+      [
+        ["<s>", "A", "</s>"],
+        ["<s>", "A", "</s>", "<s>", "B", "</s>"],
+      ],
+    ],
+    [
+      { add_bos_token: false, add_eos_token: true },
+      [
+        ["A", "</s>"],
+        ["A", "</s>", "B", "</s>"],
+      ],
+    ],
+    [{ add_bos_token: false }, null],
+    // Tokens that the file does not have.
+    [
+      { add_eos_token: true, bos_token_id: 6 },
+      [
+        ["A", "</s>"],
+        ["A", "</s>", "B", "</s>"],
+      ],
+    ],
+    [{ add_eos_token: true, bos_token_id: 6, eos_token_id: 6 }, null],
+  ])("puts round texts what %j says", (settings, expected) => {
+    const named = Object.fromEntries(Object.entries(settings).map(([key, value]) => [`tokenizer.ggml.${key}`, value]));
+    expect(surrounding(named)).toEqual(expected);
+  });
+
+  it("merges pieces into those of the best scores first", () => {
+    const tokens = ["a", "b", "c", "ab", "bc", "abc", "d"];
+    const scores = Float32Array.of(0, 0, 0, -2, -1, -3, -9);
+    const { json } = tokenizerOf(
+      fileOf({ ...pieces, "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.scores": scores }),
+    );
+    const { merges } = (json as { model: { merges: string[][] } }).model;
+    expect(merges).toEqual([
+      ["b", "c"],
+      ["a", "b"],
+      ["ab", "c"],
+      ["a", "bc"],
+    ]);
+  });
+});
+
+describe("Llama 3's scaling of positions in GGUF", () => {
+  const settings = Object.entries({
+    ...{ block_count: 1, context_length: 64, embedding_length: 32, feed_forward_length: 8 },
+    "attention.head_count": 4,
+    "rope.freq_base": 500_000,
+  }).map(([key, value]) => [`llama.${key}`, value]);
+  const scaledBy = (factors: readonly number[]) =>
+    configOf(fileOf(Object.fromEntries(settings), { "token_embd.weight": [1], "rope_freqs.weight": factors }));
+  /** As transformers computes them for a head of 16 features: those that turn often stay, those that hardly turn are slowed. */
+  const factors = Array.from({ length: 8 }, (_, pair) => {
+    const turns = 8192 / (2 * Math.PI * 500_000 ** (pair / 8));
+    if (turns > 4) return 1;
+    return turns < 1 ? 32 : 1 / ((1 - (turns - 1) / 3) / 32 + (turns - 1) / 3);
+  });
+
+  it("is told by the factors that came out of it", async () => {
+    expect(new Set(factors).size).toBeGreaterThan(2);
+    expect((await scaledBy(factors)).rope_scaling).toEqual({
+      ...{ rope_type: "llama3", factor: 32, low_freq_factor: 1, high_freq_factor: 4 },
+      original_max_position_embeddings: 8192,
+    });
+  });
+
+  it("is refused where one of them is another", async () => {
+    for (const pair of factors.keys()) {
+      const others = factors.with(pair, factors[pair]! * 1.002);
+      await expect(scaledBy(others), String(pair)).rejects.toThrow(
+        /scales its positions in a way other than Llama 3's/,
+      );
+    }
+  });
+});
+
 describe("what a stranger's GGUF claims", () => {
   it("long lists of bytes take their own size of memory", async () => {
     const count = 2 ** 22;
@@ -228,16 +352,11 @@ describe("what a stranger's GGUF claims", () => {
     ["one of 20,000 letters", ["a".repeat(20_000)]],
     ["500 within each other", Array.from({ length: 500 }, (_, i) => "a".repeat(i + 1))],
   ])("pieces of a tokenizer, %s, are refused or read in time", (_, pieces) => {
-    const file = {
-      location: "model.gguf",
-      metadata: new Map<string, unknown>([
-        ["general.architecture", "llama"],
-        ["tokenizer.ggml.model", "llama"],
-        ["tokenizer.ggml.tokens", pieces],
-        ["tokenizer.ggml.scores", new Float32Array(pieces.length)],
-      ]),
-      tensors: new Map(),
-    } as unknown as Gguf;
+    const file = fileOf({
+      "tokenizer.ggml.model": "llama",
+      "tokenizer.ggml.tokens": pieces,
+      "tokenizer.ggml.scores": new Float32Array(pieces.length),
+    });
     expect(() => tokenizerOf(file)).toThrow(/model.gguf is damaged: pieces of its tokenizer are longer/);
   });
 });

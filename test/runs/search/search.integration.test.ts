@@ -5,9 +5,7 @@ import { join } from "node:path";
 import { parquetReadObjects } from "hyparquet";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadFineTunedModel } from "../../../src/runs/load-fine-tuned-model.ts";
-import { WordSearch } from "../../../src/runs/search/bm25.ts";
 import { evaluateSearch } from "../../../src/runs/search/evaluate-search.ts";
-import { mineNegatives } from "../../../src/runs/search/mine.ts";
 import { readNpy } from "../../../src/runs/search/vector-files.ts";
 import { searchMetric } from "../../../src/tasks/metrics/retrieval-metrics.ts";
 import { unitVector } from "../../../src/tasks/vectors.ts";
@@ -196,32 +194,6 @@ describe("mine", () => {
     });
     expect(result!.steps).toBeGreaterThan(0);
   });
-
-  test("leaves out positives, what is as good as they are, and what is too near", () => {
-    const turn = (degrees: number): Float32Array => {
-      const angle = (degrees * Math.PI) / 180;
-      return Float32Array.of(Math.cos(angle), Math.sin(angle));
-    };
-    const texts = { positive: 40, twin: 41, nearer: 10, hard: 60, harder: 50, far: 170, anchor: 0 };
-    const corpus = Object.entries(texts).map(([text, degrees]) => ({ text, vector: turn(degrees) }));
-    const pair = { anchor: "anchor", positive: "positive", anchorVector: turn(0), positiveVector: turn(40) };
-    const mine = (options: object): string[] =>
-      mineNegatives([pair], corpus, { range: [0, 10], margin: 0, negatives: 9, duplicate: 0.999, ...options })[0]!
-        .negatives;
-    expect(mine({})).toEqual(["harder", "hard", "far"]);
-    expect(mine({ negatives: 1 })).toEqual(["harder"]);
-    expect(mine({ duplicate: 0.98 })).toEqual(["hard", "far"]);
-    expect(mine({ margin: 0.2 })).toEqual(["hard", "far"]);
-    // By rank: nearer, twin, harder, hard, far.
-    expect(mine({ range: [3, 4] })).toEqual(["hard"]);
-  });
-});
-
-test("BM25 finds rare words first", () => {
-  const search = new WordSearch(["the cat sat", "the dog sat", "the cat and the dog", "a bird"]);
-  expect(search.search("bird", 3).map(({ index }) => index)).toEqual([3]);
-  expect(search.search("cat", 3).map(({ index }) => index)).toEqual([0, 2]);
-  expect(search.search("fish", 3)).toEqual([]);
 });
 
 test.each([
@@ -268,19 +240,4 @@ test.each([
   expect(stderr).toMatch(message);
   expect(code).toBe(2);
   expect(existsSync(at("vectors.txt"))).toBe(false);
-});
-
-test("BM25 is Robertson and Zaragoza's, with k1 = 1.2 and b = 0.75", () => {
-  const texts = ["cat cat dog", "cat and a bird and a dog and a fish", "bird", "fish dog"];
-  const lengths = texts.map((text) => new Set(text.split(" ")).size);
-  const average = lengths.reduce((sum, length) => sum + length, 0) / texts.length;
-  const score = (index: number, word: string): number => {
-    const holding = texts.filter((text) => text.split(" ").includes(word)).length;
-    const count = texts[index]!.split(" ").filter((each) => each === word).length;
-    const rarity = Math.log(1 + (texts.length - holding + 0.5) / (holding + 0.5));
-    return (rarity * count * (1.2 + 1)) / (count + 1.2 * (1 - 0.75 + (0.75 * lengths[index]!) / average));
-  };
-  const found = new WordSearch(texts).search("cat", 4);
-  expect(found.map(({ index }) => index)).toEqual([0, 1]);
-  for (const hit of found) expect(hit.score).toBeCloseTo(score(hit.index, "cat"), 10);
 });
