@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { isDeep } from "../checkpoints/json-file.ts";
 import type { JsonSchema } from "../inference/generation/constrained/schema-constraint.ts";
 import { type ChatRequest, RequestError } from "./openai-requests.ts";
 import { CHAT, type WritingForm } from "./written-answers.ts";
@@ -29,7 +28,6 @@ export function schemaOfForcedCall({ tools, tool_choice: choice }: ChatRequest):
 
 /** A tool's parameters as they stand within the schema of all: what they refer to moves with them. */
 function parametersOf(index: number, parameters: JsonSchema | null | undefined): unknown {
-  if (isDeep(parameters)) throw new RequestError(400, "a tool's parameters are nested too deep", { param: "tools" });
   return JSON.parse(JSON.stringify(parameters ?? { type: "object" }), (key, value) =>
     key === "$ref" && typeof value === "string" && value.startsWith("#") ? `#/$defs/${index}${value.slice(1)}` : value,
   );
