@@ -11,7 +11,7 @@ export function likeliest(scores: Float32Array): number {
 
 /**
  * Draws a token: scores are divided by the temperature, the `topK` highest are kept, then the likeliest that together have
- * probability `topP` (Holtzman et al., arXiv 1904.09751), as transformers does.
+ * probability `topP` (Holtzman et al., arXiv 1904.09751), as transformers does. Only these are ever sorted.
  * @param scores `[vocabulary]`
  */
 export function drawToken(
@@ -19,37 +19,46 @@ export function drawToken(
   { temperature, topK, topP }: Pick<GenerationOptions, "temperature" | "topK" | "topP">,
   random: RandomGenerator,
 ): number {
-  const tokens = Uint32Array.from(scores.keys()).filter((token) => scores[token]! > Number.NEGATIVE_INFINITY);
-  tokens.sort((a, b) => scores[b]! - scores[a]!);
-  const kept = topK > 0 ? tokens.subarray(0, withTies(scores, tokens, topK)) : tokens;
-  const highest = scores[kept[0]!]!;
-  const weights = Float64Array.from(kept, (token) => Math.exp((scores[token]! - highest) / temperature));
-  const count = topP < 1 ? nucleus(weights, topP) : weights.length;
-  const candidates = weights.subarray(0, count);
-  let left = uniformFloat64(random) * sum(candidates);
-  const chosen = candidates.findIndex((weight) => {
-    left -= weight;
-    return left < 0;
-  });
-  return kept[chosen < 0 ? count - 1 : chosen]!;
-}
-
-/** Tokens as likely as the last of the `topK` stay, too. */
-function withTies(scores: Float32Array, descending: Uint32Array, topK: number): number {
-  let count = Math.min(topK, descending.length);
-  while (count < descending.length && scores[descending[count]!] === scores[descending[topK - 1]!]) count++;
-  return count;
-}
-
-/** How many of the descending weights come to the share `topP` of their sum: one at least. */
-function nucleus(weights: Float64Array, topP: number): number {
-  const enough = topP * sum(weights);
-  let reached = 0;
-  for (let count = 0; count < weights.length; count++) {
-    reached += weights[count]!;
-    if (reached >= enough) return count + 1;
+  // Tokens as likely as the last of the `topK` stay, too.
+  const least = topK > 0 && topK < scores.length ? scores.toSorted()[scores.length - topK]! : Number.NEGATIVE_INFINITY;
+  const highest = scores[likeliest(scores)]!;
+  const weights = new Float64Array(scores.length);
+  for (let i = 0; i < scores.length; i++) {
+    if (scores[i]! >= least) weights[i] = Math.exp((scores[i]! - highest) / temperature);
   }
-  return weights.length;
+  if (topP < 1) keepNucleus(weights, topP);
+  let left = uniformFloat64(random) * sum(weights);
+  let last = 0;
+  for (let i = 0; i < weights.length; i++) {
+    if (weights[i] === 0) continue;
+    left -= weights[i]!;
+    if (left < 0) return i;
+    last = i;
+  }
+  return last;
 }
 
-const sum = (values: Float64Array): number => values.reduce((total, value) => total + value, 0);
+/** Leaves the likeliest tokens whose weights come to the share `topP` of their sum, one at least; the others weigh nothing. */
+function keepNucleus(weights: Float64Array, topP: number): void {
+  const enough = topP * sum(weights);
+  // All that weigh less than this come to less than what may be left out: they need not be sorted.
+  const least = ((1 - topP) * sum(weights)) / weights.length;
+  const descending: { token: number; weight: number }[] = [];
+  weights.forEach((weight, token) => {
+    if (weight >= least) descending.push({ token, weight });
+  });
+  descending.sort((a, b) => b.weight - a.weight);
+  weights.fill(0);
+  let reached = 0;
+  for (const { token, weight } of descending) {
+    weights[token] = weight;
+    reached += weight;
+    if (reached >= enough) return;
+  }
+}
+
+function sum(values: Float64Array): number {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
+}

@@ -62,11 +62,10 @@ export class AnswerConstraint {
     const state = this.#stateAfter(written);
     const endScores = state && this.#automaton.ends(state) ? ends.map((id) => scores[id]!) : undefined;
     const costs = state && this.#costsIn(this.#automaton.near(state));
-    const limit = Math.max(left - 2, endScores ? 0 : least(costs));
-    for (let id = 0; id < scores.length; id++) {
-      const cost = costs?.[id] ?? FORBIDDEN;
-      if (cost === FORBIDDEN || cost > limit) scores[id] = Number.NEGATIVE_INFINITY;
-    }
+    const most = Math.min(Math.max(left - 2, endScores ? 0 : least(costs)), FORBIDDEN - 1);
+    const known = costs?.length ?? 0;
+    for (let id = 0; id < known; id++) if (costs![id]! > most) scores[id] = Number.NEGATIVE_INFINITY;
+    scores.fill(Number.NEGATIVE_INFINITY, known);
     endScores?.forEach((score, i) => {
       scores[ends[i]!] = score;
     });
