@@ -26,7 +26,15 @@ afterAll(() => rm(home, { recursive: true }));
 const BLOCKS = { freezeBlocks: "linear", freezeBlocksEarliest: "25%", freezeBlocksInterval: "4" };
 
 function run(name: string, given: Record<string, unknown>, options: FineTuneOptions = {}) {
-  const settings = { text: "message", label: "team", epochs: 4, batchSize: 7, learningRate: 1e-2, threads: 1 };
+  const settings = {
+    text: "message",
+    label: "team",
+    headStart: "new",
+    epochs: 4,
+    batchSize: 7,
+    learningRate: 1e-2,
+    threads: 1,
+  };
   return fineTune({ model, train, ...settings, ...BLOCKS, output: join(home, name), ...given }, options);
 }
 

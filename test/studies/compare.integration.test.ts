@@ -28,7 +28,8 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "aflora-compare-"));
   const model = await writeTinyModel(join(folder, "model"));
   const train = await writeCsv(join(folder, "tickets.csv"), tickets());
-  options = { model, train, text: "message", label: "team", epochs: 2, batchSize: 16, threads: 1 };
+  const head = { headStart: "new" };
+  options = { model, train, text: "message", label: "team", epochs: 2, batchSize: 16, threads: 1, ...head };
   await writeGlue();
 });
 
@@ -251,7 +252,7 @@ describe("--preset paper", () => {
 
 const flags = (): string[] => [
   ...["--model", join(folder, "model"), "--train", join(folder, "tickets.csv"), "--text", "message"],
-  ...["--label", "team", "--batch-size", "16", "--threads", "1"],
+  ...["--label", "team", "--batch-size", "16", "--threads", "1", "--head-start", "new"],
 ];
 
 /** A test that Windows skips: it has no signals that a process could answer. */

@@ -27,6 +27,7 @@ beforeAll(async () => {
   const train = await writeCsv(join(folder, "tickets.csv"), tickets());
   const validation = await writeCsv(join(folder, "held.csv"), tickets(1));
   options = { model, train, validation, text: "message", label: "team", epochs: 12, batchSize: 8, threads: 1 };
+  options.headStart = "new";
 });
 
 /** Also those of a test that failed. */
