@@ -92,12 +92,13 @@ function interaction({ factors: [a, b], cells }: Interaction, results: TaskResul
       label: `${number(Number((least + (k * (most - least)) / SHADES).toPrecision(3)))} and more`,
     })),
     svg: draw({
-      height: 60 + 30 * rows.length,
-      marginLeft: labelRoom(rows),
+      height: 76 + 30 * rows.length,
+      marginTop: 24,
+      marginLeft: labelRoom([...rows, a]),
       marginRight: 4,
       padding: 0.06,
       x: { label: b, domain: columns, tickSize: 0, tickFormat: shortened },
-      y: { label: null, domain: rows, tickSize: 0, tickFormat: shortened },
+      y: { label: a, labelAnchor: "top", labelArrow: "none", domain: rows, tickSize: 0, tickFormat: shortened },
       color: { type: "identity" },
       marks: [
         Plot.cell(shown, {

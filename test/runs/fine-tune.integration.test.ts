@@ -26,7 +26,15 @@ let train: string;
 let whole: string;
 let result: RunResult;
 
-const SETTINGS = { text: "message", label: "team", epochs: 4, batchSize: 7, learningRate: 1e-2, threads: 1 };
+const SETTINGS = {
+  text: "message",
+  label: "team",
+  epochs: 4,
+  batchSize: 7,
+  learningRate: 1e-2,
+  headStart: "new",
+  threads: 1,
+};
 
 /** Fine-tunes into a folder of this name. */
 async function run(name: string, given: Record<string, unknown> = {}, options: FineTuneOptions = {}) {
@@ -469,7 +477,12 @@ describe("a run that was cut off", () => {
 });
 
 test("early stopping ends a run with a result", async () => {
-  const { result: stopped } = await run("patient", { patience: 1, learningRate: 1e-12, headLearningRate: 1e-12 });
+  const { result: stopped } = await run("patient", {
+    headStart: "fitted",
+    patience: 1,
+    learningRate: 1e-12,
+    headLearningRate: 1e-12,
+  });
   // The fitted head that it starts from is the first to beat.
   expect(stopped).toMatchObject({ epochs: 1, steps: 6 });
 });

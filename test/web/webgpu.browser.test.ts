@@ -13,9 +13,8 @@ import { runInWorker } from "./worker.ts";
 
 /** Models, each with a method. */
 const CASES = [
-  ["deberta-v2-1", "aflora"],
+  ["deberta-v2-1", "full"],
   ["llama-1", "lora"],
-  ["distilbert-1", "full"],
 ] as const;
 
 // Over software that imitates a graphics card, whose kernels take most of a minute to compile.
