@@ -32,7 +32,7 @@ const SETTINGS = {
   epochs: 4,
   batchSize: 7,
   learningRate: 1e-2,
-  headStart: "new",
+  headStart: "new" as const,
   threads: 1,
 };
 
