@@ -67,6 +67,7 @@ describe("merged and ONNX folders compute what the adapter on its base does", ()
 
   test.each([
     ["sora", { rank: 4 }],
+    ["lora", { rank: 3, useDora: true, initLoraWeights: "pissa" }],
     ["adalora", { rank: 2, initialRank: 4 }],
     ["vera", { rank: 40, sharing: "sliced" }],
     ["full", {}],
@@ -74,9 +75,11 @@ describe("merged and ONNX folders compute what the adapter on its base does", ()
   ] as const)("method %s", async (method, options) => {
     const model = await writeTinyFamily(join(directory, `base-${method}`), "bert-2");
     const { base, adapter } = await tinyAdapter(model, method, options);
-    const output = join(directory, `merged-${method}`);
-    const report = await exportAdapter(base, adapter, { format: "merged", output }, runtime, EXAMPLES);
-    expect(report.largestDifference).toBeLessThan(1e-5);
+    for (const format of ["merged", "onnx"] as const) {
+      const output = join(directory, `${format}-${method}`);
+      const report = await exportAdapter(base, adapter, { format, output }, runtime, EXAMPLES);
+      expect(report.largestDifference, format).toBeLessThan(1e-5);
+    }
   });
 
   test("labels of tokens", async () => {

@@ -27,7 +27,7 @@ afterAll(() => rm(home, { recursive: true }));
 
 function run(name: string, given: Record<string, unknown>, options: FineTuneOptions = {}) {
   const columns = { text: "message", label: "team", headStart: "new" };
-  const settings = { ...columns, headStart: "new", epochs: 4, batchSize: 7, learningRate: 1e-2, threads: 1 };
+  const settings = { ...columns, epochs: 4, batchSize: 7, learningRate: 1e-2, threads: 1 };
   return fineTune({ model, train, ...settings, output: join(home, name), ...given }, options);
 }
 
@@ -66,11 +66,15 @@ describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a run with
     expect(steps.at(-1)!.trainable).toBeLessThan(steps[0]!.trainable);
   });
 
-  test("that was cut off goes on to the same adapter, to the bit", async () => {
-    const { directory: whole } = await run(`${base}-uncut`, { base });
+  test.each([
+    ["aflora", {}],
+    ["dora-of-principal-parts", { method: "lora", useDora: true, initLoraWeights: "pissa" }],
+  ])("that was cut off goes on to the same adapter, to the bit: %s", async (name, method) => {
+    const { directory: whole } = await run(`${base}-${name}-uncut`, { base, ...method });
     const abort = new AbortController();
     const onEvent = on("step", ({ step }: { step: number }) => step === 8 && abort.abort());
-    const { directory } = await run(`${base}-cut`, { base }, { signal: abort.signal, onEvent } as FineTuneOptions);
+    const options = { signal: abort.signal, onEvent } as FineTuneOptions;
+    const { directory } = await run(`${base}-${name}-cut`, { base, ...method }, options);
     await fineTune({ output: directory }, { resume: true });
     expect(await losses(directory)).toEqual(await losses(whole));
     expect(await adapterOf(directory)).toEqual(await adapterOf(whole));
