@@ -5,12 +5,13 @@ import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
 import { describe, expect, test } from "vitest";
 import { folderFiles } from "../../../../src/checkpoints/file-source-node.ts";
 import { UserError } from "../../../../src/errors.ts";
+import { beamSearch } from "../../../../src/inference/generation/beam-search.ts";
 import { constraintOf, type JsonSchema } from "../../../../src/inference/generation/constrained/schema-constraint.ts";
 import { generateTokens } from "../../../../src/inference/generation/generate-tokens.ts";
 import { generationOptions } from "../../../../src/inference/generation/generation-options.ts";
 import { randomFor } from "../../../../src/methods/initializers.ts";
 import { loadTokenizer } from "../../../../src/tokenization/load-tokenizer.ts";
-import { MadeUpReader } from "../made-up-reader.ts";
+import { hashed, MadeUpReader } from "../made-up-reader.ts";
 
 const fixture = (name: string): string => fileURLToPath(new URL(`../../../fixtures/${name}`, import.meta.url));
 const schemas: Record<string, JsonSchema> = JSON.parse(readFileSync(fixture("json-schemas.json"), "utf8"));
@@ -24,7 +25,7 @@ async function answer(schema: JsonSchema, seed: number, given: object = {}): Pro
   const constraint = constraintOf(schema, tokenizer);
   const random = randomFor(seed, "noise");
   const noise = (): number[] => Array.from({ length: VOCABULARY }, () => uniformFloat64(random));
-  const options = generationOptions.parse({ maxNewTokens: 160, temperature: 1.5, seed, ...given });
+  const options = generationOptions.parse({ maxNewTokens: 120, temperature: 1.5, seed, ...given });
   constraint.refuseUnlessPossible(options.maxNewTokens);
   const ids: number[] = [];
   const tokens = generateTokens(new MadeUpReader(noise), [[1]], { ...options, eosTokenIds: [END], constraint }, () =>
@@ -58,6 +59,16 @@ describe.each(Object.entries(schemas))("%s", (_, schema) => {
       expect(tokens).toBeLessThanOrEqual(maxNewTokens);
     }
   });
+});
+
+test("beams keep to a schema, too", async () => {
+  const schema = { type: "object", properties: { a: { enum: ["x", "y"] }, b: { type: "integer" } }, required: ["a"] };
+  const constraint = constraintOf(schema, tokenizer);
+  const options = { ...generationOptions.parse({ maxNewTokens: 40, numBeams: 3 }), eosTokenIds: [END], constraint };
+  const [ids] = await beamSearch(new MadeUpReader(hashed(VOCABULARY)), [[1, 2]], options);
+  const { a, b = 0 } = JSON.parse(tokenizer.decode(ids!, { skipSpecialTokens: true }));
+  expect(["x", "y"]).toContain(a);
+  expect(Number.isInteger(b)).toBe(true);
 });
 
 function refusal(error: unknown): undefined {
