@@ -12,6 +12,7 @@ import { loadTask } from "./load-task.ts";
 import { type Machine, machineNote, thisMachine } from "./machine.ts";
 import { fitIntoMemory, float32TooLarge, type RunMemory } from "./memory-fit.ts";
 import { openAdapter } from "./open-adapter.ts";
+import { openReward } from "./open-reward.ts";
 import {
   type DataSource,
   type GivenConfig,
@@ -80,6 +81,7 @@ export async function prepareFromFiles(
       },
       openRuntime: () => openRuntime(run),
       fitMemory: fitIntoMemory,
+      openReward,
       float32TooLarge,
     },
     options,

@@ -10,6 +10,7 @@ import type { Pooling } from "../models/pooling.ts";
 import { DEFAULT_DEVICE, DEVICES } from "../runtime/devices.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { glueTaskName } from "../tasks/glue.ts";
+import { isRewardFile } from "../tasks/rewards.ts";
 import { findTaskKind, TASK_KINDS } from "../tasks/task-kinds.ts";
 import { suitedTo } from "../trainer/suited-to.ts";
 import {
@@ -108,7 +109,7 @@ export const MAY_DIFFER: readonly string[] = [
 ];
 
 /** Those that name files and folders; a model may have a name on the hub instead. */
-export const PATH_OPTIONS: readonly string[] = ["data", "train", "validation", "model", "adapter"];
+export const PATH_OPTIONS: readonly string[] = ["data", "train", "validation", "model", "adapter", "reward", "rewardSchema"];
 
 /** Those that say where to compute. */
 export const computeOptions = runOptions.pick({ device: true, threads: true });
@@ -134,7 +135,8 @@ export type DataSource =
 type GivenSettings = Omit<
   GivenOptions,
   "method" | "task" | "data" | "train" | "validation" | "dataset" | "datasetConfig"
->;
+> &
+  Pick<FineTuningSettings, "taskOptions">;
 
 /** The same with every default filled in. */
 export type RunSettings = GivenSettings & FineTuningSettings;
@@ -245,12 +247,14 @@ export function withAbsolutePaths<Run extends GivenSettings>({
   const isPath = (name: string, value: unknown): value is string =>
     PATH_OPTIONS.includes(name) &&
     typeof value === "string" &&
+    (name !== "reward" || isRewardFile(value)) &&
     (name !== "model" || (value !== BUNDLED_MODEL && run.revision === undefined && existsSync(value)));
   const absolute = <Options extends object>(options: Options): Options =>
     Object.fromEntries(
       Object.entries(options).map(([name, value]) => [name, isPath(name, value) ? resolve(value) : value]),
     ) as Options;
-  return { source: absolute(source), run: absolute(run), method };
+  const { taskOptions } = run;
+  return { source: absolute(source), run: { ...absolute(run), taskOptions: absolute(taskOptions) }, method };
 }
 
 /** The published task that a run's examples are of, from files or from the hub. */

@@ -16,6 +16,8 @@ export interface Example {
   messages?: readonly ChatMessage[];
   /** Tools that its assistant may call, as JSON schemas. */
   tools?: readonly unknown[];
+  /** The whole row, of kinds whose answers are scored by what stands in it. */
+  row?: Readonly<Record<string, unknown>>;
   /** `file, line n`, where errors that come later are to name it. */
   place?: string;
   /** Class index into `TaskData.labels`, or a real value, as the kind says. Absent where the data has no labels. */
@@ -30,6 +32,8 @@ export interface Prediction extends Pick<Example, "label" | "labels"> {
   likelihood?: { tokens: number; logProbability: number; hits: number };
   /** Of kinds that compare answers: of each the number of its tokens, the logarithm of its probability, and its reward. */
   answers?: readonly { tokens: number; logProbability: number; reward: number }[];
+  /** Of kinds that learn from rewards: the model's answer, and what it got; nothing where its reward failed. */
+  written?: { tokens: number; reward: number | undefined };
   /** Of kinds whose examples are several texts: what the head gives for each. */
   vectors?: readonly Float32Array[];
 }

@@ -48,6 +48,25 @@ export interface TrainingExample extends EncodedExample, Targets {}
 /** A text to predict for, or a pair; its words, where a kind that labels words is not to split it itself. */
 export type TextInput = Pick<Example, "text" | "textPair" | "words">;
 
+/** How a model writes answers to learn from. */
+export interface RolloutSettings {
+  /** Answers to each prompt. */
+  numGenerations: number;
+  /** Most tokens of one. */
+  maxNewTokens: number;
+  temperature: number;
+}
+
+/** A prompt with the answers that a model wrote to it. */
+export interface AnsweredPrompt {
+  prompt: EncodedExample;
+  answers: readonly {
+    ids: readonly number[];
+    /** Nothing where it failed. */
+    reward: number | undefined;
+  }[];
+}
+
 /** How good predictions are, as one number. */
 export interface Metric {
   higherIsBetter: boolean;
@@ -164,6 +183,12 @@ export interface TaskKind<Output extends object = object, Options extends z.ZodO
   optionsFor?(given: z.output<Options>, task: TaskData, model: ModelSize): Record<string, unknown>;
   /** The objective that a task's options ask for; {@link objective} where absent. */
   objectiveFor?(options: TaskOptionValues): Objective;
+  /** Of kinds that learn from answers that the model writes as it trains, each of which gets a reward. */
+  readonly rollout?: {
+    settings(options: TaskOptionValues): RolloutSettings;
+    /** What a step learns from: of the answers to its prompts those that teach something, one at least. */
+    examplesOf(prompts: readonly AnsweredPrompt[], options: TaskOptionValues): TrainingExample[];
+  };
   /** What the user should know of the training examples. @param encoded those of them that are left to train on */
   notesOf?(examples: readonly Example[], encoded: readonly EncodedExample[], options: TaskOptionValues): string[];
 

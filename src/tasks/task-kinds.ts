@@ -11,6 +11,7 @@ import { preference } from "./kinds/preference.ts";
 import { regression, type ScoredText } from "./kinds/regression.ts";
 import { type RerankedText, reranker } from "./kinds/reranker.ts";
 import { type RewardedText, reward } from "./kinds/reward.ts";
+import { rewardLearning } from "./kinds/reward-learning.ts";
 import { sequenceToSequence } from "./kinds/sequence-to-sequence.ts";
 import { type TaggedText, tokenClassification } from "./kinds/token-classification.ts";
 import type { Objective } from "./losses/objective.ts";
@@ -41,6 +42,7 @@ export const TASK_KINDS = new Registry<TaskKind<TextPrediction>>("task kind", [
   sequenceToSequence,
   preference,
   reward,
+  rewardLearning,
   embedding,
   reranker,
 ]);

@@ -2,6 +2,7 @@ import type { z } from "zod";
 import type { embedding } from "./kinds/embedding.ts";
 import type { languageModel } from "./kinds/language-model.ts";
 import type { preference } from "./kinds/preference.ts";
+import type { rewardLearning } from "./kinds/reward-learning.ts";
 import type { sequenceToSequence } from "./kinds/sequence-to-sequence.ts";
 import type { classOptions } from "./losses/class-weights.ts";
 import type { TaskKind } from "./task-kind.ts";
@@ -17,4 +18,5 @@ export interface TaskOptions
     OptionsOf<typeof embedding>,
     OptionsOf<typeof languageModel>,
     OptionsOf<typeof sequenceToSequence>,
-    OptionsOf<typeof preference> {}
+    OptionsOf<typeof preference>,
+    OptionsOf<typeof rewardLearning> {}

@@ -20,6 +20,7 @@ export interface TaskPredictions {
   "sequence-to-sequence": TextLikelihood;
   preference: TextLikelihood;
   reward: RewardedText;
+  "reward-learning": TextLikelihood;
   embedding: EmbeddedText;
   reranker: RerankedText;
 }

@@ -1,5 +1,5 @@
 import { UserError } from "../errors.ts";
-import type { Tensor } from "../graph/tensor.ts";
+import { copyOf, type Tensor } from "../graph/tensor.ts";
 import type { Adapter } from "../inference/adapter.ts";
 import type { BaseModel } from "../inference/base-model.ts";
 import { fitAdapter, initialParameters, layerWeights } from "../inference/fitted-adapter.ts";
@@ -10,6 +10,7 @@ import type { Runtime } from "../runtime/session.ts";
 import type { EvaluationSplit, TaskData } from "../tasks/example.ts";
 import { trainingExamples } from "../tasks/examples.ts";
 import { classWeightsOf } from "../tasks/losses/class-weights.ts";
+import type { Reward } from "../tasks/rewards.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
 import { findTaskKind, objectiveOf, withTaskOptions } from "../tasks/task-kinds.ts";
 import { stepsPerEpoch } from "../training/batch-order.ts";
@@ -27,7 +28,9 @@ import { singleTexts } from "../training/single-texts.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
 import { type TimedStep, timeStep } from "../training/step-time.ts";
 import type { Contrast, TrainOptions } from "../training/train-options.ts";
+import { TrainedParameters } from "../training/trained-parameters.ts";
 import type { TrainingState } from "../training/training-state.ts";
+import { AnswerRollout } from "./answer-rollout.ts";
 import { contrastOf } from "./contrast.ts";
 import { headTrains } from "./head.ts";
 import { cutNotes, textLength, withoutEmpty } from "./long-examples.ts";
@@ -46,6 +49,8 @@ export interface FineTuningPlan {
   start?: Start | undefined;
   /** A state of this very plan to go on from. */
   resume?: TrainingState | undefined;
+  /** What scores answers, of kinds that learn from rewards. */
+  reward?: Reward | undefined;
 }
 
 /** How a run is ended, and where its hidden states go. */
@@ -127,6 +132,11 @@ export class FineTuning {
     );
     this.#schedule = schedule.schedule;
     this.blockCount = schedule.blocks;
+    if (kind.rollout && schedule.blocks > 0) {
+      throw new UserError(
+        `--freeze-blocks keeps hidden states of examples, and ${kind.name} writes new ones at each step; leave it out`,
+      );
+    }
     this.#contrast = settings.contrastive ? contrastFor(this.#model, { task, ...train }, settings) : undefined;
     this.workLeft = schedule.schedule.workLeft ?? 1;
     this.notes = [
@@ -137,7 +147,9 @@ export class FineTuning {
     ];
 
     this.#initial = start?.parameters ?? initialParameters(adaptation, settings.seed, layerWeights(base));
-    this.#weights = new Map([...base.weights, ...this.#initial]);
+    // Training changes these in place.
+    const begun = [...this.#initial].map(([name, values]) => [name, copyOf(values)] as const);
+    this.#weights = new Map([...base.weights, ...begun]);
   }
 
   /**
@@ -146,6 +158,8 @@ export class FineTuning {
    * @throws the signal's reason
    */
   async takeReference(runtime: Runtime, options: Omit<ReferenceOptions, "tokenBudget"> = {}): Promise<void> {
+    // Of what is not written yet nothing can be taken down.
+    if (this.#plan.reward) return;
     const { weights, validation } = this.#training;
     const started = { model: this.#model, weights, runtime };
     const referred = await this.#referred([{ encoded: this.#train }, ...validation], started, options);
@@ -204,7 +218,20 @@ export class FineTuning {
 
   /** Trains, and tells what happens. @throws UserError where the loss or a gradient is not finite. */
   train(runtime: Runtime, control: TrainControl = {}): AsyncGenerator<TrainingEvent, void> {
-    return train({ ...control, ...this.#training, runtime });
+    const training = this.#training;
+    return train({ ...control, ...training, runtime, rollout: this.#rollout(training, runtime) });
+  }
+
+  /** Of kinds that learn from rewards: what writes answers with these weights, and has them scored. */
+  #rollout(
+    { model, weights, schedule, settings }: Pick<TrainOptions, "model" | "weights" | "schedule" | "settings">,
+    runtime: Runtime,
+  ): AnswerRollout | undefined {
+    const { base, task, reward } = this.#plan;
+    if (!reward) return undefined;
+    const untrained = new TrainedParameters(model, schedule, weights).copy();
+    const { seed, tokenBudget } = settings;
+    return new AnswerRollout({ base, model, weights, untrained, runtime, task, reward, seed, tokenBudget });
   }
 
   /** A first step on a runtime, timed; nothing is changed. @throws UserError where its device cannot be used. */
@@ -241,6 +268,8 @@ export class FineTuning {
     const model = { ...this.#model, format: base.format };
     const { parameters } = fitAdapter(base, adapter);
     const weights = new Map<string, Tensor>([...base.weights, ...base.quantized, ...parameters]);
+    const rollout = this.#rollout({ ...this.#training, model, weights }, runtime);
+    if (rollout) return rollout.evaluate(validation, signal).finally(() => rollout.release());
     const untrained = new Map<string, Tensor>([...base.weights, ...base.quantized, ...this.#initial]);
     const referred = await this.#referred(validation, { model, weights: untrained, runtime }, { signal });
     const evaluator = await Evaluator.compile(model, weights, runtime, task, settings);

@@ -1,9 +1,13 @@
+import { UserError } from "../errors.ts";
 import type { Adapter } from "../inference/adapter.ts";
 import { type BaseModel, type BaseOptions, withHead } from "../inference/base-model.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { Device } from "../runtime/device.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
+import type { Reward } from "../tasks/rewards.ts";
+import type { TaskOptionValues } from "../tasks/task-kind.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
 import type { Calibration } from "../training/calibrate.ts";
 import type { Evaluation } from "../training/evaluate.ts";
 import type { TrainingEnd } from "../training/events.ts";
@@ -49,6 +53,11 @@ export interface RunSources<Memory extends MemoryEstimate, Base extends BaseMode
   fastest?(fineTuning: FineTuning): Promise<OpenRuntime>;
   /** Cuts micro-batches smaller where they would not fit. @throws UserError where the run cannot fit at all. */
   fitMemory(fineTuning: FineTuning, device: Device): { memory: Memory; notes: readonly string[] };
+  /**
+   * What scores answers, of kinds that learn from rewards. @param options of the kind, as they were given
+   * @throws UserError where it is not given, or cannot be used.
+   */
+  openReward?(options: TaskOptionValues): Promise<Reward>;
   /** Why the base model cannot be there in float32 at the end; undefined where it can. */
   float32TooLarge?(base: BaseModel): string | undefined;
 }
@@ -131,14 +140,22 @@ export async function prepareRun<
     task: { ...read, features },
     settings: asked,
   };
-  const opened = await sources.openRuntime();
+  const reward = await openedReward(began.task.kind, asked.taskOptions, sources);
+  const opened = await sources.openRuntime().catch(async (error: unknown) => {
+    await reward?.release();
+    throw error;
+  });
+  const release = async (): Promise<void> => {
+    await reward?.release();
+    await opened.release?.();
+  };
   try {
     const isNew = !adapter && !resume;
     const headed = isNew ? await startFromFittedHead(began, opened.runtime, { signal, onFitting }) : undefined;
     const { base, task } = headed ?? began;
     const settings = { ...asked, headFeatures: task.features };
     const start = adapter && startFrom(base, adapter);
-    const fineTuning = new FineTuning({ base, task, method, settings, start, resume });
+    const fineTuning = new FineTuning({ base, task, method, settings, start, resume, reward });
     const { memory, notes } = sources.fitMemory(fineTuning, opened.runtime.device);
     const { runtime, note } = (await sources.fastest?.(fineTuning)) ?? opened;
     const doing = "reading the answers before training";
@@ -166,10 +183,21 @@ export async function prepareRun<
         const onFloat32 = await fineTuning.evaluateOn(exact, adapter, runtime, signal);
         return { adapter, calibration, base: exact, onFloat32 };
       },
-      release: async () => opened.release?.(),
+      release,
     };
   } catch (error) {
-    await opened.release?.();
+    await release();
     throw error;
   }
+}
+
+/** @throws UserError where there is nothing to score answers with. */
+async function openedReward(
+  kind: string,
+  options: TaskOptionValues,
+  { openReward }: Pick<RunSources<MemoryEstimate, BaseModel>, "openReward">,
+): Promise<Reward | undefined> {
+  if (!findTaskKind(kind).rollout) return undefined;
+  if (openReward) return openReward(options);
+  throw new UserError(`${kind} is trained by the command line or a program, not here`);
 }

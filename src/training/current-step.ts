@@ -1,23 +1,30 @@
 import type { FreezingCheck } from "../methods/freezing/controller.ts";
 import { BoundaryStates } from "./frozen-blocks/boundary-states.ts";
-import { TrainingStep } from "./step.ts";
+import type { Rollout } from "./rollout.ts";
+import { type StepOutcome, TrainingStep } from "./step.ts";
 import { keptStates, stepOf, type TrainOptions } from "./train-options.ts";
 
 /** The training step for what trains now, compiled again when that changes. */
 export class CurrentStep {
   readonly #compile: () => Promise<TrainingStep>;
   readonly #borderStates: BoundaryStates | undefined;
+  readonly #rollout: Rollout | undefined;
   #step: TrainingStep;
 
-  private constructor(step: TrainingStep, compile: () => Promise<TrainingStep>, boundaryStates?: BoundaryStates) {
+  private constructor(
+    step: TrainingStep,
+    compile: () => Promise<TrainingStep>,
+    { boundaryStates, rollout }: { boundaryStates: BoundaryStates | undefined; rollout: Rollout | undefined },
+  ) {
     this.#step = step;
     this.#compile = compile;
     this.#borderStates = boundaryStates;
+    this.#rollout = rollout;
   }
 
   /** The schedule says what trains and what is frozen, now and whenever the step is compiled again. */
   static async compile(options: TrainOptions): Promise<CurrentStep> {
-    const { schedule, weights, runtime, settings, openSpill } = options;
+    const { schedule, weights, runtime, settings, openSpill, rollout } = options;
     const { model, objective } = stepOf(options);
     const { spills, ...kept } = keptStates(settings);
     const { tokenBudget } = settings;
@@ -31,7 +38,7 @@ export class CurrentStep {
         runtime,
         { objective, ...settings, boundaryStates },
       );
-    return new CurrentStep(await compile(), compile, boundaryStates);
+    return new CurrentStep(await compile(), compile, { boundaryStates, rollout });
   }
 
   /** Most bytes of hidden states that were kept of frozen blocks. */
@@ -39,14 +46,17 @@ export class CurrentStep {
     return this.#borderStates?.largest ?? { memory: 0, file: 0 };
   }
 
-  /** What a person should know of it: that hidden states could not be kept. */
+  /** What a person should know of it: that hidden states could not be kept, or rewards failed. */
   get notes(): string[] {
     const note = this.#borderStates?.note;
-    return note === undefined ? [] : [note];
+    return [...(note === undefined ? [] : [note]), ...(this.#rollout?.notes ?? [])];
   }
 
-  run(...args: Parameters<TrainingStep["run"]>): ReturnType<TrainingStep["run"]> {
-    return this.#step.run(...args);
+  /** A step on examples, or on what is written for them where they are prompts. */
+  async run(...[step, examples, signal, ahead]: Parameters<TrainingStep["run"]>): Promise<StepOutcome> {
+    const written = await this.#rollout?.examplesFor(step, examples, signal);
+    const outcome = await this.#step.run(step, written?.examples ?? examples, signal, ahead);
+    return { ...outcome, ...(written && { rollout: written.record }) };
   }
 
   /**
@@ -66,5 +76,6 @@ export class CurrentStep {
   async release(): Promise<void> {
     await this.#step.release();
     await this.#borderStates?.release();
+    await this.#rollout?.release();
   }
 }

@@ -10,6 +10,7 @@ import { findTaskKind, objectiveOf } from "../tasks/task-kinds.ts";
 import { ObjectiveGraph } from "./objective-graph.ts";
 import { totalWeight } from "./objective-inputs.ts";
 import { Predictor } from "./predictor.ts";
+import type { SampleAnswer } from "./records.ts";
 import type { AdaptedModel } from "./step-graph.ts";
 
 /** A split to evaluate on: its examples as read and as encoded, in one order. */
@@ -26,6 +27,8 @@ export interface Evaluation {
   loss: number;
   /** Of the first split, of kinds that tell what belongs together. */
   scores?: PairScores;
+  /** Of runs that learn from rewards: answers to the first prompts. */
+  samples?: SampleAnswer[];
   /** Whether the model says the same of all examples, though their labels differ. */
   alike: boolean;
 }

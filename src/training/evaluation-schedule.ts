@@ -41,11 +41,11 @@ export class ScheduledEvaluations {
 
   /** @param step steps done @throws the signal's reason; UserError where outputs are not finite */
   async take(step: number): Promise<{ evaluation: EvaluationRecord; scores?: ScoresRecord }> {
-    const { model, weights, runtime, task, settings, validation, contrast, signal } = this.#options;
+    const { model, weights, runtime, task, settings, validation, contrast, rollout, signal } = this.#options;
     signal?.throwIfAborted();
     if (step > 0) await contrast?.fitHead(weights, runtime, signal);
-    this.#evaluator ??= await Evaluator.compile(model, weights, runtime, task, settings);
-    const { alike, scores, ...found } = await this.#evaluator.evaluate(validation, signal);
+    if (!rollout) this.#evaluator ??= await Evaluator.compile(model, weights, runtime, task, settings);
+    const { alike, scores, ...found } = await (rollout ?? this.#evaluator!).evaluate(validation, signal);
     const epoch = step / this.#length.stepsPerEpoch;
     const evaluation: EvaluationRecord = { kind: "evaluation", ...found, step, epoch };
     this.#taken.push(evaluation);

@@ -1,6 +1,38 @@
 import type { FreezingCheck } from "../methods/freezing/controller.ts";
 import type { PairScores } from "../tasks/metrics/pair-scores.ts";
 
+/** Answers that were written, and what time that took: of a step, or of a run. */
+export interface RolloutTotals {
+  answers: number;
+  /** Those without a reward, because it failed. */
+  failed: number;
+  /** Seconds of writing them. */
+  generating: number;
+  /** Seconds of their rewards. */
+  scoring: number;
+}
+
+/** The answers of a step. */
+export interface RolloutRecord extends RolloutTotals {
+  /** Mean of their rewards; null where all failed. */
+  reward: number | null;
+  /** Standard deviation of their rewards; null where fewer than two have one. */
+  spread: number | null;
+  /** Mean number of their tokens. */
+  answerTokens: number;
+  /** Why a reward failed; of several, the first. */
+  failure?: string;
+}
+
+/** An answer to a held-out prompt. */
+export interface SampleAnswer {
+  /** What was asked, or the conversation's last turn. */
+  prompt: string;
+  answer: string;
+  /** null where it failed. */
+  reward: number | null;
+}
+
 /** One optimizer step: a line of `metrics.jsonl` with `kind: "step"`. */
 export interface StepRecord {
   kind: "step";
@@ -23,6 +55,8 @@ export interface StepRecord {
   seconds: number;
   /** Real tokens, padding not counted. */
   tokens: number;
+  /** Of runs that learn from rewards. */
+  rollout?: RolloutRecord;
   /** Resident memory of the process, bytes; absent where the platform cannot say. */
   memory?: number;
 }
@@ -38,8 +72,10 @@ export interface EvaluationRecord {
   metrics: Record<string, number>;
   /** How far chance may have moved each: standard errors, of one split that is not too large. */
   errors?: Record<string, number> | undefined;
-  /** Mean loss over the validation examples. */
+  /** Mean loss over the validation examples; of runs that learn from rewards their mean reward, with the other sign. */
   loss: number;
+  /** Of runs that learn from rewards: answers to the first prompts. */
+  samples?: SampleAnswer[];
 }
 
 /** How an evaluation's model tells what belongs together: a line of `scores.jsonl`, of embeddings and rerankers. */

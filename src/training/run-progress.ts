@@ -3,7 +3,7 @@ import type { Schedule } from "../methods/method.ts";
 import { lowerIsBetter } from "../tasks/metrics/metric-direction.ts";
 import type { AdamW } from "./adamw.ts";
 import type { CheckpointEvent, TrainingEnd } from "./events.ts";
-import type { EvaluationRecord, StepRecord } from "./records.ts";
+import type { EvaluationRecord, RolloutTotals, StepRecord } from "./records.ts";
 import type { StepOutcome } from "./step.ts";
 import type { TrainOptions } from "./train-options.ts";
 import type { TrainedParameters } from "./trained-parameters.ts";
@@ -76,15 +76,16 @@ export class RunProgress {
   }
 
   /** Takes in a step that was taken. @returns its record */
-  addStep({ loss, tokens, flops, flopsSaved }: StepOutcome, facts: StepFacts): StepRecord {
+  addStep({ loss, tokens, flops, flopsSaved, rollout }: StepOutcome, facts: StepFacts): StepRecord {
     const step = this.#state.step++;
     this.#state.tokens += tokens;
     this.#state.flops += flops;
     this.#state.flopsSaved += flopsSaved;
     this.#state.trainableSum += facts.trainable;
     this.#state.stepSeconds.push(facts.seconds);
+    if (rollout) this.#state.rollout = added(this.#state.rollout, rollout);
     const frozen = Object.keys(this.#state.frozenAtStep).length;
-    return { kind: "step", step, ...facts, loss, frozen, tokens };
+    return { kind: "step", step, ...facts, loss, frozen, tokens, ...(rollout && { rollout }) };
   }
 
   /** What froze at a step: matrices and blocks. */
@@ -146,6 +147,16 @@ export class RunProgress {
       method: schedule.state?.(),
     };
   }
+}
+
+function added(sum: RolloutTotals | undefined, step: RolloutTotals): RolloutTotals {
+  const { answers = 0, failed = 0, generating = 0, scoring = 0 } = sum ?? {};
+  return {
+    answers: answers + step.answers,
+    failed: failed + step.failed,
+    generating: generating + step.generating,
+    scoring: scoring + step.scoring,
+  };
 }
 
 function isBetter(evaluation: EvaluationRecord, best: EvaluationRecord): boolean {

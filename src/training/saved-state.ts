@@ -29,6 +29,7 @@ const countersSchema = z.object({
   trainableSum: amount,
   seconds: amount,
   stepSeconds: z.array(amount),
+  rollout: z.object({ answers: amount, failed: amount, generating: amount, scoring: amount }).optional(),
   evaluations: z.array(evaluation),
   frozenAtStep: z.record(z.string(), amount),
   blocksFrozenAtStep: z.array(amount),

@@ -10,6 +10,7 @@ import { cutMicroBatches, fitsOneRun, sizeOf } from "./micro-batches.ts";
 import { layOut } from "./model-inputs.ts";
 import { ObjectiveGraph } from "./objective-graph.ts";
 import { objectiveInputs, targetInputs, totalWeight } from "./objective-inputs.ts";
+import type { RolloutRecord } from "./records.ts";
 import { singleTexts } from "./single-texts.ts";
 import {
   type AdaptedModel,
@@ -45,6 +46,8 @@ export interface StepOutcome {
   tokens: number;
   /** Floating-point operations done. */
   flops: number;
+  /** Of runs that learn from rewards: the answers that it was taken on. */
+  rollout?: RolloutRecord;
   /** Those that it would have done in addition had no block frozen. */
   flopsSaved: number;
 }

@@ -8,6 +8,7 @@ import { objectiveOf } from "../tasks/task-kinds.ts";
 import type { EncodedSplit } from "./evaluate.ts";
 import type { SpillFile } from "./frozen-blocks/hidden-state-cache.ts";
 import type { PackedFormat } from "./frozen-blocks/packed-rows.ts";
+import type { Rollout } from "./rollout.ts";
 import type { AdaptedModel } from "./step-graph.ts";
 import type { TrainingState } from "./training-state.ts";
 
@@ -87,6 +88,8 @@ export interface TrainOptions {
   timeUp?: AbortSignal | undefined;
   /** Aborting ends the run after the run of a graph at hand: a step or an evaluation that it cuts off is not taken. */
   signal?: AbortSignal | undefined;
+  /** Writes what steps are taken on, where examples are prompts to answer. It is released with the run. */
+  rollout?: Rollout | undefined;
   /** What steps are taken by in place of the task's own loss. */
   contrast?: Contrast | undefined;
   /** Whether what the run starts from is a model like those that it comes to, which it must beat: its head is fitted. */

@@ -2,7 +2,7 @@ import type { Tensors } from "../graph/tensor.ts";
 import type { MethodState } from "../methods/method.ts";
 import type { HeadFeatures } from "../models/heads.ts";
 import type { AdamWState } from "./adamw.ts";
-import type { EvaluationRecord } from "./records.ts";
+import type { EvaluationRecord, RolloutTotals } from "./records.ts";
 
 /** Everything that a run needs to go on from between two steps exactly as if it had not stopped. */
 export interface TrainingState {
@@ -21,6 +21,8 @@ export interface TrainingState {
   /** Wall-clock seconds so far. */
   seconds: number;
   stepSeconds: number[];
+  /** Of runs that learn from rewards. */
+  rollout?: RolloutTotals | undefined;
   evaluations: EvaluationRecord[];
   frozenAtStep: Record<string, number>;
   /** Step at which each frozen block froze, from the input side on. */

@@ -1,3 +1,4 @@
+import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import { randomFor } from "../../methods/initializers.ts";
 import { drawToken, likeliest } from "./choose-token.ts";
 import type { GenerationOptions, GenerationTokens } from "./generation-options.ts";
@@ -20,6 +21,8 @@ export interface AnswerCounts {
   copies?: number | undefined;
   /** With each token comes its likelihood, and those of so many that are the likeliest in its place. */
   likeliest?: number | undefined;
+  /** What an answer draws by; by the seed and its place among those to its prompt where absent. */
+  randomOf?: ((answer: number) => RandomGenerator) | undefined;
 }
 
 export type TokenOptions = Omit<GenerationOptions, "numBeams" | "lengthPenalty" | "earlyStopping" | "stop"> &
@@ -41,12 +44,13 @@ export async function* generateTokens(
   options: TokenOptions,
   ended: (answer: number) => boolean = () => false,
 ): AsyncGenerator<WrittenToken> {
-  const { copies = 1, likeliest: shown } = options;
+  const { copies = 1, likeliest: shown, seed } = options;
+  const bySeed = (answer: number): RandomGenerator =>
+    randomFor(seed, answer % copies === 0 ? "generation" : `generation ${answer % copies}`);
+  const { randomOf = bySeed } = options;
   const promptOf = prompts.flatMap((_, prompt) => Array<number>(copies).fill(prompt));
   // Each answer draws by itself: what stands beside it changes nothing.
-  const randoms = promptOf.map((_, i) =>
-    randomFor(options.seed, i % copies === 0 ? "generation" : `generation ${i % copies}`),
-  );
+  const randoms = promptOf.map((_, answer) => randomOf(answer));
   const texts = promptOf.map((prompt) => [...prompts[prompt]!]);
   let going = promptOf.map((_, i) => i);
   let logits = await reader.read(prompts);

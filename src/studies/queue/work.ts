@@ -13,7 +13,7 @@ import { goesOn, type TrialEnd, type TrialJob } from "../run-study.ts";
 import { Identifier, type TrialIdentity, trialId } from "../trial-identity.ts";
 import { answers } from "./queue-runner.ts";
 import { relocateRun } from "./relocate-run.ts";
-import { packRun, unpackRun } from "./run-pack.ts";
+import { bringsCode, NO_CODE, packRun, unpackRun } from "./run-pack.ts";
 import {
   connectionOf,
   loadBullmq,
@@ -213,8 +213,8 @@ async function endOf(folder: string, { stopAfter }: QueuedTrial): Promise<Queued
 /** Why a trial's options work on no machine, whatever lies there; undefined where they may. */
 function whyInvalid({ config }: QueuedTrial): string | undefined {
   try {
-    parseOptions(config);
-    return undefined;
+    const { reward } = parseOptions(config).run.taskOptions;
+    return bringsCode(reward) ? NO_CODE : undefined;
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     return error.message;

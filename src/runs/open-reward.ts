@@ -1,0 +1,31 @@
+import { resolve } from "node:path";
+import { readJsonFile } from "../checkpoints/json-file-node.ts";
+import { UserError } from "../errors.ts";
+import { rewardLearning, rewardOptions } from "../tasks/kinds/reward-learning.ts";
+import { builtInReward, isRewardFile, REWARDS, type Reward } from "../tasks/rewards.ts";
+import type { TaskOptionValues } from "../tasks/task-kind.ts";
+import { RewardWorker } from "./reward-worker.ts";
+
+/**
+ * What scores a run's answers: a file of the user's own, or a reward of the package.
+ * @param options of the kind of task, as they were given
+ * @throws UserError where none is given, or it cannot be used.
+ */
+export async function openReward(options: TaskOptionValues): Promise<Reward> {
+  const { reward, rewardSchema, rewardTimeout, ...settings } = rewardOptions.parse(options);
+  if (reward === undefined) {
+    throw new UserError(
+      `--kind ${rewardLearning.name} needs --reward: a file (reward.ts or reward.js), or one of ${Object.keys(REWARDS).join(", ")}`,
+    );
+  }
+  if (isRewardFile(reward)) return RewardWorker.start(resolve(reward), rewardTimeout);
+  const schema = rewardSchema === undefined ? undefined : await schemaIn(rewardSchema);
+  const score = builtInReward(reward, { ...settings, ...(schema !== undefined && { rewardSchema: schema }) });
+  return { score: async (...asked) => score(...asked), release: async () => {} };
+}
+
+async function schemaIn(file: string): Promise<unknown> {
+  const schema = await readJsonFile(file);
+  if (schema === undefined) throw new UserError(`--reward-schema: there is no file ${file}`);
+  return schema;
+}

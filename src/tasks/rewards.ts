@@ -1,0 +1,128 @@
+import { RE2JS } from "re2js";
+import { z } from "zod";
+import { UserError } from "../errors.ts";
+import type { ChatMessage } from "../tokenization/chat-template.ts";
+
+/** What a model is asked: a text, or the turns of a conversation. */
+export type RewardPrompt = string | readonly ChatMessage[];
+
+/** A row of the data as it stands in its file, by column. */
+export type RewardRow = Readonly<Record<string, unknown>>;
+
+/**
+ * How good an answer is: the higher, the better. `row` is what the data have for the prompt, such as the right answer.
+ *
+ *     export default (prompt, answer, row) => (answer.includes(row.city) ? 1 : 0);
+ */
+export type RewardFunction = (prompt: RewardPrompt, answer: string, row: RewardRow) => number | Promise<number>;
+
+/** What scores answers, one at a time. */
+export interface Reward {
+  /** @throws Error saying why an answer has no reward. */
+  score(...asked: Parameters<RewardFunction>): Promise<number>;
+  release(): Promise<void>;
+}
+
+/** Options of rewards that come with the package. */
+export interface RewardSettings {
+  /** JSON Schema that an answer must be valid by. */
+  rewardSchema?: unknown;
+  rewardPattern?: string | undefined;
+  rewardWords?: number | undefined;
+}
+
+interface BuiltInReward {
+  /** Its option that must be given. */
+  needs?: keyof RewardSettings;
+  /** @throws UserError where an option is malformed. */
+  make(settings: RewardSettings): RewardFunction;
+}
+
+/** The last number of a text; commas between thousands are no part of it. NaN where there is none. */
+function lastNumber(text: string): number {
+  return Number(text.match(/-?\d[\d,]*(\.\d+)?/g)?.at(-1)?.replaceAll(",", "") ?? Number.NaN);
+}
+
+function validBy(schema: unknown): (value: unknown) => boolean {
+  try {
+    const read = z.fromJSONSchema(schema as z.core.JSONSchema.JSONSchema);
+    return (value) => read.safeParse(value).success;
+  } catch (error) {
+    throw new UserError(`--reward-schema is no JSON Schema that can be used: ${(error as Error).message}`);
+  }
+}
+
+function matcherOf(pattern: string): (text: string) => boolean {
+  try {
+    const expression = RE2JS.compile(pattern);
+    return (text) => expression.matcher(text).find();
+  } catch (error) {
+    throw new UserError(`--reward-pattern cannot be read: ${(error as Error).message}`);
+  }
+}
+
+/** Rewards by the name that `--reward` has. */
+export const REWARDS: Readonly<Record<string, BuiltInReward>> = {
+  /** 1 where the answer's last number is that of the column `answer`, as in GSM8K. */
+  "last-number": {
+    make: () => (_prompt, answer, row) => {
+      const right = lastNumber(String(row.answer ?? ""));
+      if (Number.isNaN(right)) throw new Error('the row has no number in its column "answer"');
+      return lastNumber(answer) === right ? 1 : 0;
+    },
+  },
+  /** 1 where the answer is JSON that is valid by a schema. */
+  json: {
+    needs: "rewardSchema",
+    make({ rewardSchema }) {
+      const isValid = validBy(rewardSchema);
+      return (_prompt, answer) => {
+        try {
+          return isValid(JSON.parse(answer)) ? 1 : 0;
+        } catch {
+          return 0;
+        }
+      };
+    },
+  },
+  /** 1 where the answer matches a regular expression. */
+  regex: {
+    needs: "rewardPattern",
+    make({ rewardPattern = "" }) {
+      const matches = matcherOf(rewardPattern);
+      return (_prompt, answer) => (matches(answer) ? 1 : 0);
+    },
+  },
+  /** 1 for an answer of so many words, 0 for none or twice as many, and between them as near as it comes. */
+  length: {
+    needs: "rewardWords",
+    make: ({ rewardWords = 1 }) => (_prompt, answer) => {
+      const words = answer.split(/\s+/).filter(Boolean).length;
+      return Math.max(0, 1 - Math.abs(words - rewardWords) / rewardWords);
+    },
+  },
+};
+
+/** Whether a reward is a file of the user's own. */
+export const isRewardFile = (reward: string): boolean => /\.[cm]?[jt]s$/.test(reward);
+
+const flagOf = (option: string): string => `--${option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
+/**
+ * One of the rewards that come with the package.
+ * @throws UserError where there is none of the name, or its option is missing, malformed or another one's.
+ */
+export function builtInReward(name: string, settings: RewardSettings): RewardFunction {
+  const found = REWARDS[name];
+  if (!found) {
+    throw new UserError(
+      `there is no reward "${name}"; give a file (reward.ts or reward.js), or one of ${Object.keys(REWARDS).join(", ")}`,
+    );
+  }
+  const given = Object.entries(settings).flatMap(([option, value]) => (value === undefined ? [] : [option]));
+  const { needs } = found;
+  const other = given.find((option) => option !== needs);
+  if (other) throw new UserError(`${flagOf(other)} does not go with --reward ${name}; leave it out`);
+  if (needs && !given.includes(needs)) throw new UserError(`--reward ${name} needs ${flagOf(needs)}`);
+  return found.make(settings);
+}
