@@ -1,11 +1,12 @@
 import type { RunRecords } from "../runs/read-run.ts";
-import type { FrozenBlocksResult } from "../runs/records.ts";
+import type { FrozenBlocksResult, RunResult } from "../runs/records.ts";
 import type { ScoredData } from "../runs/run-data.ts";
 import { blockPictures } from "./block-pictures.ts";
 import { calibrationPictures } from "./calibration-picture.ts";
 import { freezingPictures } from "./freezing-pictures.ts";
 import { figure, html, type Markup, type Picture, type Table, table } from "./page.ts";
 import { counted, duration, metricsText, number, prefixed } from "./quantities.ts";
+import { rewardPictures, sampleTables } from "./reward-pictures.ts";
 import { scorePictures, scoreTables } from "./score-pictures.ts";
 import { trainingPictures } from "./training-pictures.ts";
 
@@ -31,7 +32,7 @@ export function runContent(run: ReportedRun): Markup {
   const state = result
     ? `Best epoch ${number(result.bestEpoch)}: ${metricsText(result.metrics, result.errors)}.`
     : `${counted(steps.length, "step")} so far.${evaluations.length ? ` Latest: ${metricsText(evaluations.at(-1)!.metrics)}.` : ""}`;
-  const tables = [...scoreTables(run), facts(run), options(run)];
+  const tables = [...scoreTables(run), ...sampleTables(run), facts(run), options(run)];
   return content(runTitle(run), `${state} ${measuredOn(data)}`, runPictures(run), tables, result?.notes);
 }
 
@@ -41,6 +42,7 @@ export function runPictures(
 ): Picture[] {
   const { steps, freezing } = run;
   return [
+    ...rewardPictures(run),
     ...trainingPictures(run),
     ...scorePictures(run),
     ...calibrationPictures(run),
@@ -108,6 +110,7 @@ function facts(run: ReportedRun): Table {
         ["tokens per second", number(Math.round(result.tokensPerSecond))],
         ["peak memory", prefixed(result.peakMemory, "B")],
         ["memory expected before training", prefixed(result.memoryEstimate.total, "B")],
+        ...(result.rollout ? rolloutFacts(result.rollout) : []),
         ["floating-point operations", prefixed(result.flops, "FLOP")],
         ["adapter file", prefixed(result.adapterBytes, "B")],
       ]
@@ -120,6 +123,18 @@ function facts(run: ReportedRun): Table {
       ];
   const place: [string, string][] = directory === undefined ? [] : [["folder", directory]];
   return { caption: "Facts of the run", columns: ["fact", "value"], rows: [...rows, ...place] };
+}
+
+/** What time the answers of a run that learns from rewards took. */
+function rolloutFacts(rollout: NonNullable<RunResult["rollout"]>): [string, string][] {
+  const { answers, failed, generating, scoring, stepping } = rollout;
+  return [
+    ["answers written in training", number(answers)],
+    ["of them without a reward, because it failed", number(failed)],
+    ["time of writing answers", duration(generating)],
+    ["time of rewards", duration(scoring)],
+    ["time of learning", duration(stepping)],
+  ];
 }
 
 /** What blocks that left training came to. */

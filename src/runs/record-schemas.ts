@@ -5,6 +5,7 @@ import { BASE_FORMATS } from "../models/base-format.ts";
 const measured = z.number().nullable();
 const count = z.int().nonnegative();
 const amount = z.number().nonnegative();
+const rolloutTotals = z.object({ answers: count, failed: count, generating: amount, scoring: amount });
 /** A line of `metrics.jsonl`. */
 export const metricsRecord = z.discriminatedUnion("kind", [
   z.object({
@@ -19,6 +20,9 @@ export const metricsRecord = z.discriminatedUnion("kind", [
     frozenBlocks: count.optional(),
     seconds: z.number(),
     tokens: z.number(),
+    rollout: rolloutTotals
+      .extend({ reward: measured, spread: measured, answerTokens: amount, failure: z.string().optional() })
+      .optional(),
     memory: z.number().optional(),
   }),
   z.object({
@@ -28,6 +32,7 @@ export const metricsRecord = z.discriminatedUnion("kind", [
     metrics: z.record(z.string(), measured),
     errors: z.record(z.string(), measured).optional(),
     loss: measured,
+    samples: z.array(z.object({ prompt: z.string(), answer: z.string(), reward: measured })).optional(),
   }),
 ]);
 /** A line of `freezing.jsonl`. */
@@ -92,6 +97,7 @@ export const runResult = z.looseObject({
       kept: z.object({ memory: count, file: count }),
     })
     .optional(),
+  rollout: rolloutTotals.extend({ stepping: amount }).optional(),
   memoryEstimate: z.object({
     weights: count,
     optimizer: count,

@@ -2,6 +2,7 @@ export type { EvaluationRecord, FreezingRecord, MetricsRecord, ScoresRecord, Ste
 
 import type { BaseFormat } from "../models/base-format.ts";
 import type { Calibration } from "../training/calibrate.ts";
+import type { RolloutTotals } from "../training/records.ts";
 import type { RunMemory } from "./memory-fit.ts";
 
 /** What blocks that left training came to, and saved beside a run in which all stay. */
@@ -44,6 +45,8 @@ export interface RunResult {
   frozenAtStep: Record<string, number | null>;
   /** What blocks that left training came to; absent where none may leave. */
   blocks?: FrozenBlocksResult;
+  /** Of runs that learn from rewards: their answers, and seconds of writing them, of their rewards and of the steps themselves. */
+  rollout?: RolloutTotals & { stepping: number };
   steps: number;
   epochs: number;
   /** Wall-clock seconds of training, evaluation included. */

@@ -109,7 +109,15 @@ export const MAY_DIFFER: readonly string[] = [
 ];
 
 /** Those that name files and folders; a model may have a name on the hub instead. */
-export const PATH_OPTIONS: readonly string[] = ["data", "train", "validation", "model", "adapter", "reward", "rewardSchema"];
+export const PATH_OPTIONS: readonly string[] = [
+  "data",
+  "train",
+  "validation",
+  "model",
+  "adapter",
+  "reward",
+  "rewardSchema",
+];
 
 /** Those that say where to compute. */
 export const computeOptions = runOptions.pick({ device: true, threads: true });

@@ -55,6 +55,9 @@ export function summarise(
         kept,
       },
     }),
+    ...(state.rollout && {
+      rollout: { ...state.rollout, stepping: training - state.rollout.generating - state.rollout.scoring },
+    }),
     steps: state.step,
     epochs: last!.epoch,
     seconds: state.seconds,

@@ -40,7 +40,12 @@ interface BuiltInReward {
 
 /** The last number of a text; commas between thousands are no part of it. NaN where there is none. */
 function lastNumber(text: string): number {
-  return Number(text.match(/-?\d[\d,]*(\.\d+)?/g)?.at(-1)?.replaceAll(",", "") ?? Number.NaN);
+  return Number(
+    text
+      .match(/-?\d[\d,]*(\.\d+)?/g)
+      ?.at(-1)
+      ?.replaceAll(",", "") ?? Number.NaN,
+  );
 }
 
 function validBy(schema: unknown): (value: unknown) => boolean {
@@ -96,10 +101,12 @@ export const REWARDS: Readonly<Record<string, BuiltInReward>> = {
   /** 1 for an answer of so many words, 0 for none or twice as many, and between them as near as it comes. */
   length: {
     needs: "rewardWords",
-    make: ({ rewardWords = 1 }) => (_prompt, answer) => {
-      const words = answer.split(/\s+/).filter(Boolean).length;
-      return Math.max(0, 1 - Math.abs(words - rewardWords) / rewardWords);
-    },
+    make:
+      ({ rewardWords = 1 }) =>
+      (_prompt, answer) => {
+        const words = answer.split(/\s+/).filter(Boolean).length;
+        return Math.max(0, 1 - Math.abs(words - rewardWords) / rewardWords);
+      },
   },
 };
 

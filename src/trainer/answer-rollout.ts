@@ -203,7 +203,10 @@ export class AnswerRollout implements Rollout {
     const scored: Scored[] = [];
     for (const answer of answers) {
       signal?.throwIfAborted();
-      scored.push({ ...answer, reward: await this.#rewardOf(() => this.#parts.reward.score(prompt, answer.text, row)) });
+      scored.push({
+        ...answer,
+        reward: await this.#rewardOf(() => this.#parts.reward.score(prompt, answer.text, row)),
+      });
     }
     return scored;
   }

@@ -3,7 +3,7 @@ import type { FrozenBlocksResult, RunResult } from "../../runs/records.ts";
 import { readConfigFile } from "../config-file.ts";
 import { addExamples, everydayHelp, STARTED_AS } from "../help.ts";
 import { addRunOptions, givenOptions } from "../schema-options.ts";
-import { bytes, duration, epochs, integer, metrics } from "../terminal/format.ts";
+import { bytes, counted, duration, epochs, integer, metrics } from "../terminal/format.ts";
 
 const EXAMPLES = [
   "aflora train --train tickets.csv --text message --label team",
@@ -66,9 +66,18 @@ export function summary(directory: string, result: RunResult): string {
     `trainable parameters: ${integer(trainable.start)} at the start, ${integer(trainable.average)} on average, ${integer(trainable.end)} at the end; head ${integer(trainable.head)}`,
     ...(frozen.of > 0 ? [`projection matrices frozen: ${frozen.count} of ${frozen.of}`] : []),
     ...(blocks ? [frozenBlockSummary(blocks, result.flops)] : []),
+    ...(result.rollout ? [rolloutSummary(result.rollout)] : []),
     `${duration(result.seconds)}, ${integer(result.tokensPerSecond)} tokens/s, peak memory ${bytes(result.peakMemory)} (${bytes(memoryEstimate.total)} expected), adapter ${bytes(result.adapterBytes)}`,
     `run folder: ${directory}`,
   ].join("\n");
+}
+
+/** What the time of steps went into. */
+function rolloutSummary({ answers, failed, generating, scoring, stepping }: NonNullable<RunResult["rollout"]>): string {
+  const all = generating + scoring + stepping;
+  const share = (seconds: number): string => `${((100 * seconds) / all).toFixed(1)} %`;
+  const lost = failed > 0 ? `, ${counted(failed, "reward")} failed` : "";
+  return `${counted(answers, "answer")}${lost}; time of the steps: ${share(generating)} writing answers, ${share(scoring)} rewards, ${share(stepping)} learning`;
 }
 
 /** What blocks that left training came to. */

@@ -82,6 +82,7 @@ export class TrainingProgress {
     this.#seconds += record.seconds;
     this.#stepsHere++;
     this.#peakMemory = Math.max(this.#peakMemory, record.memory ?? 0);
+    if (record.rollout?.failure !== undefined) this.note(record.rollout.failure);
     const done = record.step + 1;
     const { totalSteps } = this.#start!;
     if (this.#status) this.#show();
@@ -122,15 +123,16 @@ export class TrainingProgress {
     );
   }
 
-  #speed({ step, loss }: StepRecord): string {
+  #speed({ step, loss, rollout }: StepRecord): string {
     const left = (this.#start!.totalSteps - step - 1) * (this.#seconds / this.#stepsHere);
     const speed = `${integer(this.#tokens / this.#seconds)} tokens/s`;
-    return joined([`loss ${loss.toFixed(3)}`, speed, `${duration(left)} left`]);
+    return joined([rollout ? rewarded(rollout) : `loss ${loss.toFixed(3)}`, speed, `${duration(left)} left`]);
   }
 
-  #facts({ trainable, frozen, frozenBlocks }: StepRecord): string {
+  #facts({ trainable, frozen, frozenBlocks, rollout }: StepRecord): string {
     const { freezable } = this.#start!;
     return joined([
+      rollout?.failed ? `${rollout.failed} of ${counted(rollout.answers, "reward")} failed` : "",
       this.#metric,
       `peak ${bytes(this.#peakMemory)}`,
       `${integer(trainable)} trainable`,
@@ -139,6 +141,10 @@ export class TrainingProgress {
     ]);
   }
 }
+
+/** What a step's answers were like. */
+const rewarded = ({ reward, spread, answerTokens }: NonNullable<StepRecord["rollout"]>): string =>
+  `reward ${reward === null ? "none" : `${reward.toFixed(3)}${spread === null ? "" : ` ± ${spread.toFixed(3)}`}`}, ${answerTokens.toFixed(0)} tokens an answer`;
 
 /** Characters of an example that are shown at most. */
 const SHOWN = 1500;

@@ -15,7 +15,14 @@ import {
 } from "../losses/reward-losses.ts";
 import { promptIds, promptOf } from "../prompt.ts";
 import { columnOf, list, type Table, textOf } from "../rows.ts";
-import type { AnsweredPrompt, EncodedExample, Metric, TaskKind, TaskOptionValues, TrainingExample } from "../task-kind.ts";
+import type {
+  AnsweredPrompt,
+  EncodedExample,
+  Metric,
+  TaskKind,
+  TaskOptionValues,
+  TrainingExample,
+} from "../task-kind.ts";
 import { type EncodedText, perplexityOf, type TextLikelihood, writtenTokens } from "../written-tokens.ts";
 import { languageModel } from "./language-model.ts";
 
@@ -31,19 +38,11 @@ const options = z.object({
   rewardSchema: z.string().min(1).optional().describe("file with the JSON Schema that answers must be valid by (json)"),
   rewardPattern: z.string().min(1).optional().describe("regular expression that answers must match (regex)"),
   rewardWords: z.int().positive().optional().describe("number of words that answers should have (length)"),
-  rewardTimeout: z
-    .number()
-    .positive()
-    .default(10)
-    .describe("seconds after which the reward of an answer is given up"),
+  rewardTimeout: z.number().positive().default(10).describe("seconds after which the reward of an answer is given up"),
   numGenerations: z.int().min(2).default(8).describe("answers to each prompt, which are compared with each other"),
   maxNewTokens: z.int().positive().default(128).describe("limit on tokens per answer"),
   temperature: z.number().positive().default(1).describe("temperature at which answers are drawn"),
-  beta: z
-    .number()
-    .min(0)
-    .optional()
-    .describe("weight of the KL divergence from the starting model (default: 0)"),
+  beta: z.number().min(0).optional().describe("weight of the KL divergence from the starting model (default: 0)"),
   lossType: z
     .enum(LOSS_TYPES)
     .default("dapo")

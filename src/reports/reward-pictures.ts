@@ -1,0 +1,110 @@
+import * as Plot from "@observablehq/plot";
+import type { RunRecords } from "../runs/read-run.ts";
+import type { EvaluationRecord, StepRecord } from "../runs/records.ts";
+import { mean } from "../studies/statistics.ts";
+import { bins, draw } from "./drawing.ts";
+import type { Picture, Table } from "./page.ts";
+import { counted, number, tick } from "./quantities.ts";
+
+const MOST_POINTS = 150;
+
+/** Evaluations whose answers are shown: the first, the last, and some between them. */
+const SHOWN = 5;
+
+interface Point {
+  step: number;
+  value: number;
+}
+
+/** What steps' answers were like, and those of evaluations, step by step. */
+interface Curve {
+  title: string;
+  /** Of one answer, in a sentence. */
+  what: string;
+  label: string;
+  steps: readonly Point[];
+  evaluations: readonly Point[];
+}
+
+function curve({ title, what, label, steps, evaluations }: Curve): Picture {
+  const drawn = bins([...steps], MOST_POINTS).map((bin) => ({
+    step: bin.at(-1)!.step,
+    value: mean(bin.map(({ value }) => value)),
+  }));
+  const held = [...evaluations];
+  const [first, last] = [drawn[0]!, drawn.at(-1)!];
+  return {
+    title,
+    summary: `Answers that were drawn in training had ${what} ${number(first.value)} at the start and ${number(last.value)} at the end, over ${counted(steps.length, "step")}.`,
+    legend: [
+      { color: "var(--series-0)", label: "answers of a step" },
+      ...(held.length > 0 ? [{ color: "var(--series-1)", label: "likeliest answers to held-out prompts (dots)" }] : []),
+    ],
+    svg: draw({
+      height: 240,
+      x: { label: "step" },
+      y: { label, tickFormat: tick, grid: true },
+      marks: [
+        Plot.lineY(drawn, { x: "step", y: "value", stroke: "var(--series-0)" }),
+        Plot.lineY(held, { x: "step", y: "value", stroke: "var(--series-1)" }),
+        Plot.dot(held, { x: "step", y: "value", fill: "var(--series-1)", r: 3.5 }),
+      ],
+    }),
+    numbers: {
+      caption: title,
+      columns: ["step", "drawn", "likeliest"],
+      rows: [
+        ...drawn.map(({ step, value }) => ({ step, cells: [number(value), ""] })),
+        ...held.map(({ step, value }) => ({ step, cells: ["", number(value)] })),
+      ]
+        .sort((a, b) => a.step - b.step)
+        .map(({ step, cells }) => [number(step), ...cells]),
+    },
+  };
+}
+
+const ofSteps = (steps: readonly StepRecord[], of: (answers: NonNullable<StepRecord["rollout"]>) => number | null) =>
+  steps.flatMap(({ step, rollout }): Point[] => {
+    const value = rollout && of(rollout);
+    return value === null || value === undefined ? [] : [{ step, value }];
+  });
+
+const ofEvaluations = (evaluations: readonly EvaluationRecord[], metric: string): Point[] =>
+  evaluations.flatMap(({ step, metrics }) => (metric in metrics ? [{ step, value: metrics[metric]! }] : []));
+
+/** Rewards and lengths of answers over the steps of a run that learns from rewards; none of another run. */
+export function rewardPictures({ steps, evaluations }: Pick<RunRecords, "steps" | "evaluations">): Picture[] {
+  return [
+    {
+      title: "Reward",
+      what: "a mean reward of",
+      label: "reward",
+      steps: ofSteps(steps, ({ reward }) => reward),
+      evaluations: ofEvaluations(evaluations, "reward"),
+    },
+    {
+      title: "Length of answers",
+      what: "a mean length in tokens of",
+      label: "tokens",
+      steps: ofSteps(steps, ({ answerTokens }) => answerTokens),
+      evaluations: ofEvaluations(evaluations, "answer_tokens"),
+    },
+  ]
+    .filter((each) => each.steps.length > 1)
+    .map(curve);
+}
+
+/** Answers to the same held-out prompts as training went on; nothing of a run that writes none. */
+export function sampleTables({ evaluations }: Pick<RunRecords, "evaluations">): Table[] {
+  const sampled = evaluations.filter(({ samples }) => samples?.length);
+  if (sampled.length === 0) return [];
+  const places = new Set(Array.from({ length: SHOWN }, (_, i) => Math.round((i * (sampled.length - 1)) / (SHOWN - 1))));
+  const shown = sampled.filter((_, place) => places.has(place));
+  const rows = shown[0]!.samples!.flatMap(({ prompt }, i) =>
+    shown.map(({ step, samples = [] }) => {
+      const { answer = "", reward = null } = samples[i] ?? {};
+      return [prompt, number(step), answer, reward === null ? "none" : number(reward)];
+    }),
+  );
+  return [{ caption: "Likeliest answers to held-out prompts", columns: ["prompt", "steps", "answer", "reward"], rows }];
+}
