@@ -23,7 +23,8 @@ const EPSILON = 1e-4;
 /**
  * Group relative policy optimisation (Shao et al. 2024, arXiv 2402.03300, eq. 3) with one step for each batch of answers: the policy that
  * wrote them is the one that learns, the ratio of the two is 1, and there is nothing to clip. What is left is the ratio's gradient.
- * @param beta weight of the KL divergence from the model before training, as eq. 4 estimates it
+ * @param beta weight of the KL divergence from the model before training, as eq. 4 estimates it; times the ratio its gradient has no bias
+ * (DeepSeek-V3.2, arXiv 2512.02556), as in TRL
  * @param temperature at which answers are drawn: the policy is what they are drawn from
  */
 export function rewardObjective({
@@ -46,11 +47,11 @@ export function rewardObjective({
     ...(beta > 0 && { reference }),
     // Tokens count by a column of their own: of answers that teach nothing none is there, and the others count no more for that.
     loss(values, targets) {
-      const gain = mul(exp(sub(values, detach(values))), columnOf(targets, advantage));
+      const ratio = exp(sub(values, detach(values)));
+      const gain = columnOf(targets, advantage);
       const back = sub(columnOf(targets, reference), values);
-      const divergence = beta > 0 ? mul(sub(sub(exp(back), back), 1), beta) : undefined;
-      const loss = divergence ? sub(divergence, gain) : neg(gain);
-      return sumAll(mul(loss, columnOf(targets, weight)));
+      const cost = beta > 0 ? sub(mul(sub(sub(exp(back), back), 1), beta), gain) : neg(gain);
+      return sumAll(mul(mul(ratio, cost), columnOf(targets, weight)));
     },
   };
 }
