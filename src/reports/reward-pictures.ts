@@ -69,8 +69,9 @@ const ofSteps = (steps: readonly StepRecord[], of: (answers: NonNullable<StepRec
     return value === null || value === undefined ? [] : [{ step, value }];
   });
 
-const ofEvaluations = (evaluations: readonly EvaluationRecord[], metric: string): Point[] =>
-  evaluations.flatMap(({ step, metrics }) => (metric in metrics ? [{ step, value: metrics[metric]! }] : []));
+/** @param place of the metric among those of the kind */
+const ofEvaluations = (evaluations: readonly EvaluationRecord[], place: number): Point[] =>
+  evaluations.map(({ step, metrics }) => ({ step, value: Object.values(metrics)[place]! }));
 
 /** Rewards and lengths of answers over the steps of a run that learns from rewards; none of another run. */
 export function rewardPictures({ steps, evaluations }: Pick<RunRecords, "steps" | "evaluations">): Picture[] {
@@ -78,16 +79,16 @@ export function rewardPictures({ steps, evaluations }: Pick<RunRecords, "steps" 
     {
       title: "Reward",
       what: "a mean reward of",
-      label: "reward",
+      label: "mean reward",
       steps: ofSteps(steps, ({ reward }) => reward),
-      evaluations: ofEvaluations(evaluations, "reward"),
+      evaluations: ofEvaluations(evaluations, 0),
     },
     {
       title: "Length of answers",
       what: "a mean length in tokens of",
       label: "tokens",
       steps: ofSteps(steps, ({ answerTokens }) => answerTokens),
-      evaluations: ofEvaluations(evaluations, "answer_tokens"),
+      evaluations: ofEvaluations(evaluations, 1),
     },
   ]
     .filter((each) => each.steps.length > 1)
@@ -106,5 +107,7 @@ export function sampleTables({ evaluations }: Pick<RunRecords, "evaluations">): 
       return [prompt, number(step), answer, reward === null ? "none" : number(reward)];
     }),
   );
-  return [{ caption: "Likeliest answers to held-out prompts", columns: ["prompt", "steps", "answer", "reward"], rows }];
+  return [
+    { caption: "Likeliest answers to held-out prompts", columns: ["prompt", "steps", "answer", "its reward"], rows },
+  ];
 }

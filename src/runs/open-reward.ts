@@ -1,8 +1,7 @@
 import { resolve } from "node:path";
 import { readJsonFile } from "../checkpoints/json-file-node.ts";
 import { UserError } from "../errors.ts";
-import { rewardLearning, rewardOptions } from "../tasks/kinds/reward-learning.ts";
-import { builtInReward, isRewardFile, REWARDS, type Reward } from "../tasks/rewards.ts";
+import { builtInReward, isRewardFile, REWARDS, type Reward, rewardOptions } from "../tasks/rewards.ts";
 import type { TaskOptionValues } from "../tasks/task-kind.ts";
 import { RewardWorker } from "./reward-worker.ts";
 
@@ -15,7 +14,7 @@ export async function openReward(options: TaskOptionValues): Promise<Reward> {
   const { reward, rewardSchema, rewardTimeout, ...settings } = rewardOptions.parse(options);
   if (reward === undefined) {
     throw new UserError(
-      `--kind ${rewardLearning.name} needs --reward: a file (reward.ts or reward.js), or one of ${Object.keys(REWARDS).join(", ")}`,
+      `nothing says how good an answer is; give --reward: a file (reward.ts or reward.js), or one of ${Object.keys(REWARDS).join(", ")}`,
     );
   }
   if (isRewardFile(reward)) return RewardWorker.start(resolve(reward), rewardTimeout);

@@ -9,8 +9,12 @@ import type { Reward, RewardFunction } from "../tasks/rewards.ts";
 /** Seconds in which a file must be loaded. */
 const LOADING = 60;
 
-/** What the worker says: that it is ready, an answer's reward, or what was thrown. */
-type Word = { ready: boolean } | { reward: unknown } | { thrown: string };
+/** What the worker says: that it is ready, what an answer got, or what was thrown. */
+interface Word {
+  ready?: boolean;
+  returned?: unknown;
+  thrown?: string;
+}
 
 /**
  * What runs in the worker: it is text, so that it is the same wherever the package lies. Old Node versions do not read TypeScript; jiti does.
@@ -23,7 +27,7 @@ load().then((loaded) => {
   const reward = [loaded.default, loaded.reward, loaded].find((each) => typeof each === "function");
   parentPort.on("message", async (asked) => {
     try {
-      parentPort.postMessage({ reward: await reward(...asked) });
+      parentPort.postMessage({ returned: await reward(...asked) });
     } catch (error) {
       parentPort.postMessage({ thrown: String(error?.message ?? error) });
     }
@@ -62,9 +66,9 @@ export class RewardWorker implements Reward {
   async score(...asked: Parameters<RewardFunction>): Promise<number> {
     const worker = this.#worker ?? (await this.#start());
     const word = await this.#wordOf(worker, this.#seconds, () => worker.postMessage(asked));
-    if ("thrown" in word) throw new Error(`threw: ${word.thrown}`);
-    if ("reward" in word && typeof word.reward === "number") return word.reward;
-    throw new Error(`returned no number, but ${JSON.stringify("reward" in word ? word.reward : word)}`);
+    if (word.thrown !== undefined) throw new Error(`threw: ${word.thrown}`);
+    if (typeof word.returned === "number") return word.returned;
+    throw new Error(`returned no number, but ${JSON.stringify(word.returned)}`);
   }
 
   async release(): Promise<void> {
@@ -88,7 +92,7 @@ export class RewardWorker implements Reward {
     const word = await this.#wordOf(worker, LOADING).catch((error: Error) => {
       throw new UserError(`--reward: ${file} cannot be loaded: it ${error.message}`);
     });
-    if ("ready" in word && word.ready) return worker;
+    if (word.ready) return worker;
     await this.release();
     throw new UserError(
       `--reward: ${file} exports no function; write export default (prompt, answer, row) => a number`,

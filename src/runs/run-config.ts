@@ -10,7 +10,7 @@ import type { Pooling } from "../models/pooling.ts";
 import { DEFAULT_DEVICE, DEVICES } from "../runtime/devices.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { glueTaskName } from "../tasks/glue.ts";
-import { isRewardFile } from "../tasks/rewards.ts";
+import { namesReward, REWARD_PATHS } from "../tasks/rewards.ts";
 import { findTaskKind, TASK_KINDS } from "../tasks/task-kinds.ts";
 import { suitedTo } from "../trainer/suited-to.ts";
 import {
@@ -109,15 +109,7 @@ export const MAY_DIFFER: readonly string[] = [
 ];
 
 /** Those that name files and folders; a model may have a name on the hub instead. */
-export const PATH_OPTIONS: readonly string[] = [
-  "data",
-  "train",
-  "validation",
-  "model",
-  "adapter",
-  "reward",
-  "rewardSchema",
-];
+export const PATH_OPTIONS: readonly string[] = ["data", "train", "validation", "model", "adapter", ...REWARD_PATHS];
 
 /** Those that say where to compute. */
 export const computeOptions = runOptions.pick({ device: true, threads: true });
@@ -255,7 +247,7 @@ export function withAbsolutePaths<Run extends GivenSettings>({
   const isPath = (name: string, value: unknown): value is string =>
     PATH_OPTIONS.includes(name) &&
     typeof value === "string" &&
-    (name !== "reward" || isRewardFile(value)) &&
+    !namesReward(name, value) &&
     (name !== "model" || (value !== BUNDLED_MODEL && run.revision === undefined && existsSync(value)));
   const absolute = <Options extends object>(options: Options): Options =>
     Object.fromEntries(

@@ -23,13 +23,27 @@ export interface Reward {
   release(): Promise<void>;
 }
 
+/** What scores answers, by option. */
+export const rewardOptions = z.object({
+  reward: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("what scores answers: a file (reward.ts or reward.js), or last-number, json, regex or length"),
+  rewardSchema: z.string().min(1).optional().describe("file with the JSON Schema that answers must be valid by (json)"),
+  rewardPattern: z.string().min(1).optional().describe("regular expression that answers must match (regex)"),
+  rewardWords: z.int().positive().optional().describe("number of words that answers should have (length)"),
+  rewardTimeout: z.number().positive().default(10).describe("seconds after which the reward of an answer is given up"),
+});
+
 /** Options of rewards that come with the package. */
-export interface RewardSettings {
+export interface RewardSettings extends Pick<z.output<typeof rewardOptions>, "rewardPattern" | "rewardWords"> {
   /** JSON Schema that an answer must be valid by. */
   rewardSchema?: unknown;
-  rewardPattern?: string | undefined;
-  rewardWords?: number | undefined;
 }
+
+/** Those of {@link rewardOptions} that may name a file. */
+export const REWARD_PATHS: readonly string[] = ["reward", "rewardSchema"];
 
 interface BuiltInReward {
   /** Its option that must be given. */
@@ -110,8 +124,15 @@ export const REWARDS: Readonly<Record<string, BuiltInReward>> = {
   },
 };
 
-/** Whether a reward is a file of the user's own. */
+/** Whether a reward is a file of the user's own, which is run, and not the name of one of the package's. */
 export const isRewardFile = (reward: string): boolean => /\.[cm]?[jt]s$/.test(reward);
+
+/** Whether options name a file that would be run. */
+export const namesCode = ({ reward }: Readonly<Record<string, unknown>>): boolean =>
+  typeof reward === "string" && isRewardFile(reward);
+
+/** Whether an option of {@link REWARD_PATHS} names no file. */
+export const namesReward = (option: string, value: string): boolean => option === "reward" && !isRewardFile(value);
 
 const flagOf = (option: string): string => `--${option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 

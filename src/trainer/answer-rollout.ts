@@ -5,7 +5,6 @@ import { generateTokens, type TokenOptions } from "../inference/generation/gener
 import { generationOptions } from "../inference/generation/generation-options.ts";
 import { readGenerationSettings } from "../inference/generation-settings.ts";
 import { randomFor } from "../methods/initializers.ts";
-import type { Runtime } from "../runtime/session.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
 import { computeMetrics, scoresOf } from "../tasks/examples.ts";
 import { deviationOf, meanOf } from "../tasks/losses/reward-losses.ts";
@@ -18,7 +17,8 @@ import { Predictor } from "../training/predictor.ts";
 import type { SampleAnswer } from "../training/records.ts";
 import { referredTo } from "../training/reference.ts";
 import type { Rollout } from "../training/rollout.ts";
-import type { AdaptedModel } from "../training/step-graph.ts";
+import type { TrainOptions } from "../training/train-options.ts";
+import { TrainedParameters } from "../training/trained-parameters.ts";
 
 /** Answers that are written at once: each keeps keys and values of all its tokens. */
 const AT_ONCE = 32;
@@ -26,20 +26,15 @@ const AT_ONCE = 32;
 /** Answers of an evaluation that are shown. */
 const SAMPLES = 4;
 
-export interface RolloutParts {
+/** What is learned from answers, and what scores them. */
+interface Asking {
   base: Pick<BaseModel, "files" | "tokenizer" | "architecture">;
-  model: AdaptedModel;
-  /** As training changes them in place. */
-  weights: Tensors;
-  /** Those that train, as they were before. */
-  untrained: Tensors;
-  runtime: Runtime;
   task: TaskData;
   reward: Reward;
-  seed: number;
-  /** Most tokens of one run of the graph. */
-  tokenBudget: number;
 }
+
+/** A model with weights that training changes in place. */
+type Trained = Pick<TrainOptions, "model" | "weights" | "schedule" | "settings" | "runtime">;
 
 /** An answer that was written: its ids, the end among them, and its text. */
 interface Written {
@@ -58,7 +53,10 @@ interface Writer {
 
 /** Answers to prompts that the model writes as it is at a step, with their rewards. */
 export class AnswerRollout implements Rollout {
-  readonly #parts: RolloutParts;
+  readonly #asking: Asking;
+  readonly #trained: Trained;
+  /** What trains, as it was before. */
+  readonly #untrained: Tensors;
   readonly #settings: RolloutSettings;
   readonly #asked: ReadonlyMap<number, Example>;
   #writer: Promise<Writer> | undefined;
@@ -66,15 +64,23 @@ export class AnswerRollout implements Rollout {
   #failures = 0;
   #failure: string | undefined;
 
-  constructor(parts: RolloutParts) {
-    const { task } = parts;
-    this.#parts = parts;
+  private constructor(asking: Asking, trained: Trained) {
+    const { task } = asking;
+    this.#asking = asking;
+    this.#trained = trained;
+    this.#untrained = new TrainedParameters(trained.model, trained.schedule, trained.weights).copy();
     this.#settings = findTaskKind(task.kind).rollout!.settings(task.options ?? {});
     this.#asked = new Map(task.train.map((example) => [example.index, example]));
   }
 
+  /** To be made before training; nothing of a kind that does not learn from rewards. */
+  static of({ reward, ...asking }: Omit<Asking, "reward"> & { reward?: Reward | undefined }, trained: Trained) {
+    return reward && new AnswerRollout({ ...asking, reward }, trained);
+  }
+
   async examplesFor(step: number, prompts: readonly TrainingExample[], signal?: AbortSignal) {
-    const { task, seed } = this.#parts;
+    const { task } = this.#asking;
+    const { seed } = this.#trained.settings;
     const { numGenerations, temperature } = this.#settings;
     const started = performance.now();
     // Answers are a matter of seed, step, row and number: a run that goes on writes the same ones.
@@ -106,7 +112,7 @@ export class AnswerRollout implements Rollout {
   }
 
   async evaluate(splits: readonly EncodedSplit[], signal?: AbortSignal): Promise<Evaluation> {
-    const { task } = this.#parts;
+    const { task } = this.#asking;
     const metrics: Record<string, number> = {};
     let samples: SampleAnswer[] | undefined;
     let errors: Record<string, number> | undefined;
@@ -155,7 +161,7 @@ export class AnswerRollout implements Rollout {
   ): Promise<Written[][]> {
     this.#writer ??= this.#compileWriter();
     const { decoder, eosTokenIds } = await this.#writer;
-    const { tokenizer } = this.#parts.base;
+    const { tokenizer } = this.#asking.base;
     const size = Math.max(1, Math.floor(AT_ONCE / answersEach));
     const all: Written[][] = [];
     for (let start = 0; start < prompts.length; start += size) {
@@ -189,23 +195,23 @@ export class AnswerRollout implements Rollout {
   }
 
   async #compileWriter(): Promise<Writer> {
-    const { base, model, weights, runtime } = this.#parts;
-    const { tokens } = await readGenerationSettings(base);
+    const { model, weights, runtime } = this.#trained;
+    const { tokens } = await readGenerationSettings(this.#asking.base);
     return { decoder: await CachedDecoder.compile(model, weights, runtime), eosTokenIds: tokens.eosTokenIds };
   }
 
   /** Answers to one prompt with their rewards, one after the other: what fails costs its own alone. */
   async #score(example: Example, answers: readonly Written[], signal?: AbortSignal): Promise<Scored[]> {
     const { text, messages, row = {} } = example;
-    const { tokenizer } = this.#parts.base;
-    const asked = messages ? promptOf(example, tokenizer) : text;
+    const { base, reward } = this.#asking;
+    const asked = messages ? promptOf(example, base.tokenizer) : text;
     const prompt = typeof asked === "object" && "messages" in asked ? asked.messages : text;
     const scored: Scored[] = [];
     for (const answer of answers) {
       signal?.throwIfAborted();
       scored.push({
         ...answer,
-        reward: await this.#rewardOf(() => this.#parts.reward.score(prompt, answer.text, row)),
+        reward: await this.#rewardOf(() => reward.score(prompt, answer.text, row)),
       });
     }
     return scored;
@@ -224,11 +230,12 @@ export class AnswerRollout implements Rollout {
   }
 
   async #withReference(examples: TrainingExample[], signal?: AbortSignal): Promise<TrainingExample[]> {
-    const { task, model, weights, untrained, runtime, tokenBudget } = this.#parts;
-    const objective = objectiveOf(task);
+    const { model, weights, runtime, settings } = this.#trained;
+    const { tokenBudget } = settings;
+    const objective = objectiveOf(this.#asking.task);
     if (objective.reference === undefined) return examples;
     this.#predictor ??= Predictor.compile(model, weights, runtime, { tokenBudget, readBy: { objective } });
-    const values = await (await this.#predictor).logits(examples, untrained, signal);
+    const values = await (await this.#predictor).logits(examples, this.#untrained, signal);
     return examples.map((example, i) => ({ ...example, targets: referredTo(objective, example.targets, values[i]!) }));
   }
 }

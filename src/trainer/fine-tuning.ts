@@ -28,7 +28,6 @@ import { singleTexts } from "../training/single-texts.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
 import { type TimedStep, timeStep } from "../training/step-time.ts";
 import type { Contrast, TrainOptions } from "../training/train-options.ts";
-import { TrainedParameters } from "../training/trained-parameters.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import { AnswerRollout } from "./answer-rollout.ts";
 import { contrastOf } from "./contrast.ts";
@@ -218,20 +217,8 @@ export class FineTuning {
 
   /** Trains, and tells what happens. @throws UserError where the loss or a gradient is not finite. */
   train(runtime: Runtime, control: TrainControl = {}): AsyncGenerator<TrainingEvent, void> {
-    const training = this.#training;
-    return train({ ...control, ...training, runtime, rollout: this.#rollout(training, runtime) });
-  }
-
-  /** Of kinds that learn from rewards: what writes answers with these weights, and has them scored. */
-  #rollout(
-    { model, weights, schedule, settings }: Pick<TrainOptions, "model" | "weights" | "schedule" | "settings">,
-    runtime: Runtime,
-  ): AnswerRollout | undefined {
-    const { base, task, reward } = this.#plan;
-    if (!reward) return undefined;
-    const untrained = new TrainedParameters(model, schedule, weights).copy();
-    const { seed, tokenBudget } = settings;
-    return new AnswerRollout({ base, model, weights, untrained, runtime, task, reward, seed, tokenBudget });
+    const training = { ...this.#training, runtime };
+    return train({ ...control, ...training, rollout: AnswerRollout.of(this.#plan, training) });
   }
 
   /** A first step on a runtime, timed; nothing is changed. @throws UserError where its device cannot be used. */
@@ -268,7 +255,7 @@ export class FineTuning {
     const model = { ...this.#model, format: base.format };
     const { parameters } = fitAdapter(base, adapter);
     const weights = new Map<string, Tensor>([...base.weights, ...base.quantized, ...parameters]);
-    const rollout = this.#rollout({ ...this.#training, model, weights }, runtime);
+    const rollout = AnswerRollout.of(this.#plan, { ...this.#training, model, weights, runtime });
     if (rollout) return rollout.evaluate(validation, signal).finally(() => rollout.release());
     const untrained = new Map<string, Tensor>([...base.weights, ...base.quantized, ...this.#initial]);
     const referred = await this.#referred(validation, { model, weights: untrained, runtime }, { signal });

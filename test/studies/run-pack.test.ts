@@ -90,6 +90,17 @@ it.each([
   expect(await readFile(join(to, "config.json"), "utf8")).toBe("{}");
 });
 
+it("a pack of a run whose reward is a file is refused: it would be run when the run goes on", async () => {
+  const packed = (config: object): Buffer => {
+    const bytes = Buffer.from(JSON.stringify(config));
+    return packOf([{ name: "config.json", size: bytes.length }], bytes);
+  };
+  await expect(unpackRun(packed({ reward: "/home/me/reward.ts" }), to)).rejects.toThrow(/may not name a file to run/);
+  expect(existsSync(to)).toBe(false);
+  await unpackRun(packed({ reward: "json" }), to);
+  expect(existsSync(to)).toBe(true);
+});
+
 it("a small pack of a large run goes to the disk piece by piece", async () => {
   const size = 160 * 2 ** 20;
   const packed = join(home, "pack");

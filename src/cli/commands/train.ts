@@ -76,7 +76,7 @@ export function summary(directory: string, result: RunResult): string {
 function rolloutSummary({ answers, failed, generating, scoring, stepping }: NonNullable<RunResult["rollout"]>): string {
   const all = generating + scoring + stepping;
   const share = (seconds: number): string => `${((100 * seconds) / all).toFixed(1)} %`;
-  const lost = failed > 0 ? `, ${counted(failed, "reward")} failed` : "";
+  const lost = failed > 0 ? `, ${counted(failed, "failed reward")}` : "";
   return `${counted(answers, "answer")}${lost}; time of the steps: ${share(generating)} writing answers, ${share(scoring)} rewards, ${share(stepping)} learning`;
 }
 

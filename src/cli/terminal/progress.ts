@@ -132,7 +132,7 @@ export class TrainingProgress {
   #facts({ trainable, frozen, frozenBlocks, rollout }: StepRecord): string {
     const { freezable } = this.#start!;
     return joined([
-      rollout?.failed ? `${rollout.failed} of ${counted(rollout.answers, "reward")} failed` : "",
+      rollout?.failed ? `${counted(rollout.failed, "failed reward")}` : "",
       this.#metric,
       `peak ${bytes(this.#peakMemory)}`,
       `${integer(trainable)} trainable`,

@@ -8,7 +8,7 @@ import { writeFailure } from "../../checkpoints/atomic-file-node.ts";
 import { readJsonFile } from "../../checkpoints/json-file-node.ts";
 import { UserError } from "../../errors.ts";
 import { HIDDEN_STATES, REPORT, RUN_FILES } from "../../runs/run-folder.ts";
-import { isRewardFile } from "../../tasks/rewards.ts";
+import { namesCode } from "../../tasks/rewards.ts";
 import { REPORTED, TRIAL_TIME } from "../run-study.ts";
 
 /** Files and folders of a run that travel; a page can be made of them again. */
@@ -68,8 +68,8 @@ export async function unpackRun(packed: Buffer, directory: string): Promise<void
       });
     }
     if (!(await bytes.ended())) refuse();
-    const config = (await readJsonFile(join(folder, "config.json"))) as { reward?: unknown } | undefined;
-    if (bringsCode(config?.reward)) throw new UserError(NO_CODE);
+    const config = (await readJsonFile(join(folder, "config.json"))) as Record<string, unknown> | undefined;
+    if (namesCode(config ?? {})) throw new UserError(NO_CODE);
     await rm(directory, { recursive: true, force: true });
     await rename(folder, directory);
   } finally {
@@ -122,12 +122,9 @@ class Unpacked {
   }
 }
 
-/** What is said of a trial whose reward is a file. */
+/** What is said of a trial whose reward is a file: whoever may write to a queue could name any that lies on a worker. */
 export const NO_CODE =
   "a trial of a queue may not name a file to run (--reward); train it with aflora train, or use a reward of the package";
-
-/** Whether an option `reward` names a file: whoever may write to a queue could name any that lies on a worker. */
-export const bringsCode = (reward: unknown): boolean => typeof reward === "string" && isRewardFile(reward);
 
 function refuse(): never {
   throw new UserError("a result on the queue's server is not a packed run; does another program use that server?");

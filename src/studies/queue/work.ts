@@ -8,12 +8,13 @@ import { loadTask } from "../../runs/load-task.ts";
 import { isFinished } from "../../runs/read-run.ts";
 import { parseOptions, resolveConfig, withAbsolutePaths } from "../../runs/run-config.ts";
 import { isRunLocked } from "../../runs/run-lock.ts";
+import { namesCode } from "../../tasks/rewards.ts";
 import { RunChecker } from "../check-run.ts";
 import { goesOn, type TrialEnd, type TrialJob } from "../run-study.ts";
 import { Identifier, type TrialIdentity, trialId } from "../trial-identity.ts";
 import { answers } from "./queue-runner.ts";
 import { relocateRun } from "./relocate-run.ts";
-import { bringsCode, NO_CODE, packRun, unpackRun } from "./run-pack.ts";
+import { NO_CODE, packRun, unpackRun } from "./run-pack.ts";
 import {
   connectionOf,
   loadBullmq,
@@ -213,8 +214,7 @@ async function endOf(folder: string, { stopAfter }: QueuedTrial): Promise<Queued
 /** Why a trial's options work on no machine, whatever lies there; undefined where they may. */
 function whyInvalid({ config }: QueuedTrial): string | undefined {
   try {
-    const { reward } = parseOptions(config).run.taskOptions;
-    return bringsCode(reward) ? NO_CODE : undefined;
+    return namesCode(parseOptions(config).run.taskOptions) ? NO_CODE : undefined;
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     return error.message;

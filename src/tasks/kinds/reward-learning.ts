@@ -14,6 +14,7 @@ import {
   tokenWeights,
 } from "../losses/reward-losses.ts";
 import { promptIds, promptOf } from "../prompt.ts";
+import { rewardOptions } from "../rewards.ts";
 import { columnOf, list, type Table, textOf } from "../rows.ts";
 import type {
   AnsweredPrompt,
@@ -30,15 +31,7 @@ import { languageModel } from "./language-model.ts";
 const PROMPTS = ["prompt", "messages", "conversations", "question", "instruction", "text"];
 
 const options = z.object({
-  reward: z
-    .string()
-    .min(1)
-    .optional()
-    .describe("what scores answers: a file (reward.ts or reward.js), or last-number, json, regex or length"),
-  rewardSchema: z.string().min(1).optional().describe("file with the JSON Schema that answers must be valid by (json)"),
-  rewardPattern: z.string().min(1).optional().describe("regular expression that answers must match (regex)"),
-  rewardWords: z.int().positive().optional().describe("number of words that answers should have (length)"),
-  rewardTimeout: z.number().positive().default(10).describe("seconds after which the reward of an answer is given up"),
+  ...rewardOptions.shape,
   numGenerations: z.int().min(2).default(8).describe("answers to each prompt, which are compared with each other"),
   maxNewTokens: z.int().positive().default(128).describe("limit on tokens per answer"),
   temperature: z.number().positive().default(1).describe("temperature at which answers are drawn"),
@@ -55,15 +48,6 @@ const options = z.object({
 
 /** Options that say how an adapter was trained; where its reward lay is no part of it. */
 const kept = options.omit({
-  reward: true,
-  rewardSchema: true,
-  rewardPattern: true,
-  rewardWords: true,
-  rewardTimeout: true,
-});
-
-/** Options of rewards as they are given, checked. */
-export const rewardOptions = options.pick({
   reward: true,
   rewardSchema: true,
   rewardPattern: true,
