@@ -131,6 +131,11 @@ export async function writeData(project: string): Promise<void> {
   const asked = questions(12);
   const preferred = asked.map(({ prompt, completion }) => ({ prompt, chosen: completion, rejected: "No idea." }));
   await writeJsonl(join(project, "preferences.jsonl"), preferred);
+  await writeJsonl(
+    join(project, "prompts.jsonl"),
+    asked.map(({ prompt }) => ({ prompt, city: "Zagreb" })),
+  );
+  await write("reward.ts", "export default (_: string, answer: string): number => answer.length;\n");
   await write(
     "pairs.csv",
     `question,answer\n${asked.map(({ prompt, completion }) => `"${prompt}","${completion}"`).join("\n")}\n`,
