@@ -74,7 +74,7 @@ export class AnswerRollout implements Rollout {
   }
 
   /** To be made before training; nothing of a kind that does not learn from rewards. */
-  static of({ reward, ...asking }: Omit<Asking, "reward"> & { reward?: Reward | undefined }, trained: Trained) {
+  static of({ reward, ...asking }: Pick<Asking, "base" | "task"> & { reward?: Reward | undefined }, trained: Trained) {
     return reward && new AnswerRollout({ ...asking, reward }, trained);
   }
 

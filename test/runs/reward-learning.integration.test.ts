@@ -66,7 +66,7 @@ test("answers get better by a reward of one's own, which sees the row; records, 
   expect(notes).toEqual([]);
   expect(evaluations[0]!.samples).toHaveLength(2);
   expect(evaluations[0]!.samples![0]).toMatchObject({ prompt: "Say 0.", reward: evaluations[0]!.samples![0]!.reward });
-  const page = runContent(reportedRun({ steps, evaluations, ...records })).toString();
+  const page = runContent(reportedRun({ steps, evaluations, ...records })).text;
   for (const part of ["Reward", "Length of answers", "Likeliest answers to held-out prompts", "time of rewards"])
     expect(page).toContain(part);
 });
