@@ -86,7 +86,7 @@ export class AnswerRollout implements Rollout {
     // Answers are a matter of seed, step, row and number: a run that goes on writes the same ones.
     const random = (prompt: TrainingExample, answer: number) =>
       randomFor(seed, `answer ${answer} to ${prompt.index} at step ${step}`);
-    const written = await this.#write(prompts, { answersEach: numGenerations, temperature, random }, signal);
+    const written = await this.#write(prompts, { copies: numGenerations, temperature, random }, signal);
     const writtenAt = performance.now();
     const before = this.#failures;
     const answered: AnsweredPrompt[] = [];
@@ -117,7 +117,7 @@ export class AnswerRollout implements Rollout {
     let samples: SampleAnswer[] | undefined;
     let errors: Record<string, number> | undefined;
     for (const { name, examples, encoded } of splits) {
-      const written = await this.#write(encoded, { answersEach: 1, temperature: 0 }, signal);
+      const written = await this.#write(encoded, { copies: 1, temperature: 0 }, signal);
       const answers: Scored[] = [];
       for (const [i, example] of examples.entries()) {
         answers.push(...(await this.#score(example, written[i]!, signal)));
@@ -153,34 +153,34 @@ export class AnswerRollout implements Rollout {
   async #write(
     prompts: readonly TrainingExample[],
     {
-      answersEach,
+      copies,
       temperature,
       random,
-    }: { answersEach: number; temperature: number; random?: (prompt: TrainingExample, answer: number) => Random },
+    }: { copies: number; temperature: number; random?: (prompt: TrainingExample, answer: number) => Random },
     signal?: AbortSignal,
   ): Promise<Written[][]> {
     this.#writer ??= this.#compileWriter();
     const { decoder, eosTokenIds } = await this.#writer;
     const { tokenizer } = this.#asking.base;
-    const size = Math.max(1, Math.floor(AT_ONCE / answersEach));
+    const size = Math.max(1, Math.floor(AT_ONCE / copies));
     const all: Written[][] = [];
     for (let start = 0; start < prompts.length; start += size) {
       const part = prompts.slice(start, start + size);
       const options: TokenOptions = {
         ...generationOptions.parse({ maxNewTokens: this.#settings.maxNewTokens, temperature }),
         eosTokenIds,
-        answersEach,
+        copies,
         ...(random && {
-          randomOf: (answer) => random(part[Math.floor(answer / answersEach)]!, answer % answersEach),
+          randomOf: (answer) => random(part[Math.floor(answer / copies)]!, answer % copies),
         }),
       };
-      const ids = part.map(() => Array.from({ length: answersEach }, (): number[] => []));
+      const ids = part.map(() => Array.from({ length: copies }, (): number[] => []));
       const reader = decoder.reader();
       try {
         const read = part.map(({ encoding }) => [...encoding.inputIds]);
-        for await (const { prompt: answer, token } of generateTokens(reader, read, options)) {
+        for await (const { answer, token } of generateTokens(reader, read, options)) {
           signal?.throwIfAborted();
-          ids[Math.floor(answer / answersEach)]![answer % answersEach]!.push(token);
+          ids[Math.floor(answer / copies)]![answer % copies]!.push(token);
         }
       } finally {
         reader.release();
