@@ -89,6 +89,11 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
     source.onBase?.(model.base);
     const { task } = model.description;
     const kind = findTaskKind(task.kind);
+    if (kind.rollout) {
+      throw new UserError(
+        `the run in ${run} learned from rewards, and evaluate runs no file that it names; result.json has the rewards of held-out prompts`,
+      );
+    }
     const results: RunEvaluation[] = [];
     for (const { name, examples } of await splitsOf(run, source, model)) {
       const predictions = await model.predictLabels(examples, { onDone: source.onDone });

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { reportedRun } from "../../src/reports/report.ts";
 import { runContent } from "../../src/reports/run-page.ts";
+import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import { fineTune } from "../support/fine-tune.ts";
 import { on } from "../support/on-event.ts";
@@ -67,6 +68,7 @@ test("answers get better by a reward of one's own, which sees the row; records, 
   expect(evaluations[0]!.samples).toHaveLength(2);
   expect(evaluations[0]!.samples![0]).toMatchObject({ prompt: "Say 0.", reward: evaluations[0]!.samples![0]!.reward });
   const page = runContent(reportedRun({ steps, evaluations, ...records })).text;
+  await expect(evaluateRun(config.output, { threads: 1 })).rejects.toThrow("evaluate runs no file");
   for (const part of ["Reward", "Length of answers", "Likeliest answers to held-out prompts", "time of rewards"])
     expect(page).toContain(part);
 });
