@@ -1,7 +1,7 @@
 import { UserError } from "../../../errors.ts";
 import { ByteGrammar, type Expression } from "./byte-grammar.ts";
 import { JsonGrammar, type Member } from "./json-grammar.ts";
-import { type Bounds, GREATEST, integers, numbers } from "./number-grammar.ts";
+import { type Bounds, integers, numbers } from "./number-grammar.ts";
 import { refuseOverlap } from "./one-of.ts";
 import { ofPattern, PATTERN_OF_FORMAT } from "./pattern-grammar.ts";
 import { isOfType, refused, resolvePointer, type Schema, TYPES, type TypeName } from "./schema-values.ts";
@@ -13,7 +13,7 @@ const DEEPEST = 64;
 
 /** Keywords that say what a value of a type is. */
 const OF_TYPE: Readonly<Record<TypeName, readonly string[]>> = {
-  object: ["properties", "required", "additionalProperties"],
+  object: ["properties", "required", "additionalProperties", "propertyNames"],
   array: ["items", "prefixItems", "minItems", "maxItems"],
   string: ["minLength", "maxLength", "pattern", "format"],
   number: ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"],
@@ -28,7 +28,7 @@ const WHOLE = ["$ref", "const", "enum", "anyOf", "oneOf", "allOf"] as const;
 /** Keywords that forbid nothing. */
 const NOTES = new Set([
   ...["$schema", "$id", "$comment", "$defs", "definitions", "title", "description", "default", "examples", "example"],
-  ...["deprecated", "readOnly", "writeOnly", "nullable"],
+  ...["deprecated", "readOnly", "writeOnly", "nullable", "discriminator", "contentEncoding", "contentMediaType"],
 ]);
 
 /**
@@ -140,7 +140,10 @@ class SchemaReader {
     }
   }
 
-  #readObject({ properties, required, additionalProperties }: Schema, path: string, depth: number): Expression {
+  #readObject(schema: Schema, path: string, depth: number): Expression {
+    const { properties, required, additionalProperties, propertyNames = {} } = schema;
+    // Of names nothing can be said but what they are anyway.
+    refuseOthers({ ...record(propertyNames, `${path}/propertyNames`), type: undefined }, [], `${path}/propertyNames`);
     const named = properties === undefined ? {} : record(properties, `${path}/properties`);
     const needed = required === undefined ? [] : list(required, `${path}/required`);
     const others = (): Expression => this.read(additionalProperties ?? true, `${path}/additionalProperties`, depth + 1);
@@ -158,12 +161,14 @@ class SchemaReader {
   #readArray({ items, prefixItems, minItems, maxItems }: Schema, path: string, depth: number): Expression {
     const first = prefixItems === undefined ? [] : list(prefixItems, `${path}/prefixItems`);
     const places = first.map((each, i) => this.read(each, `${path}/prefixItems/${i}`, depth + 1));
-    const item = items === false ? undefined : this.read(items ?? true, `${path}/items`, depth + 1);
+    const [min = 0, max] = [count(minItems, `${path}/minItems`), count(maxItems, `${path}/maxItems`)];
+    // A list that names its first items has no others, unless it must.
+    const others = items ?? (first.length === 0 || min > first.length);
     return this.#json.array(
       places,
-      item,
-      count(minItems, `${path}/minItems`) ?? 0,
-      count(maxItems, `${path}/maxItems`),
+      others === false ? undefined : this.read(others, `${path}/items`, depth + 1),
+      min,
+      max,
     );
   }
 
@@ -173,7 +178,7 @@ class SchemaReader {
       return this.#json.string(count(minLength, `${path}/minLength`) ?? 0, count(maxLength, `${path}/maxLength`));
     }
     const keyword = pattern === undefined ? "format" : "pattern";
-    refuseOthers(schema, ["type", keyword], path, ` beside ${keyword}`, ["minLength", "maxLength", "format"]);
+    refuseOthers(schema, ["type", keyword], path, ` beside ${keyword}`, ["minLength", "maxLength"]);
     const expression = keyword === "pattern" ? pattern : PATTERN_OF_FORMAT[String(format)];
     if (typeof expression !== "string") {
       const known = Object.keys(PATTERN_OF_FORMAT).join(", ");
@@ -202,8 +207,8 @@ function boundsOf(schema: Schema, path: string, whole: boolean): Bounds {
   const bound = (keyword: string): number | undefined => {
     const value = schema[keyword];
     if (value === undefined) return undefined;
-    if (typeof value !== "number" || Math.abs(value) > GREATEST || /e/.test(String(value))) {
-      throw refused(`${path}/${keyword}`, `must be a number up to ${GREATEST} without an exponent`);
+    if (typeof value !== "number" || (!Number.isInteger(value) && /e/.test(String(value)))) {
+      throw refused(`${path}/${keyword}`, "must be a number without an exponent");
     }
     return value;
   };

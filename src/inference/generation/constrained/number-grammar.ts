@@ -9,7 +9,7 @@ export interface Bounds {
 /** Digits before the point at most: integers of so many are exact in JavaScript. */
 const DIGITS = 15;
 /** The greatest number that is written. */
-export const GREATEST = 10 ** DIGITS - 1;
+const GREATEST = 10 ** DIGITS - 1;
 const ALL_DIGITS = "0123456789";
 
 /** Whole numbers between two, as JSON writes them. */
@@ -103,6 +103,8 @@ function fractionBetween(grammar: ByteGrammar, low: string, high: string | undef
   const point = grammar.literal(".");
   const digit = grammar.oneOf(ALL_DIGITS);
   const more = grammar.repeat(digit, 0, DIGITS - 1);
+  const zero = grammar.literal("0");
+  const zeros = grammar.repeat(zero, 0, DIGITS - 1);
   const some = (from: number, to: number, rest: Expression): Expression[] =>
     from > to ? [] : [grammar.sequence(grammar.oneOf(ALL_DIGITS.slice(from, to + 1)), rest)];
   const atLeast = (digits: string): Expression => {
@@ -114,7 +116,7 @@ function fractionBetween(grammar: ByteGrammar, low: string, high: string | undef
     const first = Number(digits[0]);
     return grammar.choice(...some(0, first - 1, more), ...some(first, first, rest(digits.slice(1))));
   };
-  const rest = (digits: string): Expression => (digits === "" ? grammar.nothing : grammar.optional(atMost(digits)));
+  const rest = (digits: string): Expression => (digits === "" ? zeros : grammar.optional(atMost(digits)));
   const between = (a: string, b: string): Expression => {
     if (a === "") return rest(b);
     const [first, last] = [Number(a[0]), Number(b[0] ?? 0)];
@@ -127,5 +129,5 @@ function fractionBetween(grammar: ByteGrammar, low: string, high: string | undef
   };
   if (low === "" && high === undefined) return grammar.optional(grammar.sequence(point, digit, more));
   if (low !== "") return grammar.sequence(point, high === undefined ? atLeast(low) : between(low, high));
-  return high ? grammar.optional(grammar.sequence(point, atMost(high))) : grammar.nothing;
+  return grammar.optional(grammar.sequence(point, high ? atMost(high) : grammar.sequence(zero, zeros)));
 }
