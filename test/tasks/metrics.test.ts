@@ -4,6 +4,7 @@ import type { Example, Prediction } from "../../src/tasks/example.ts";
 import { computeMetrics } from "../../src/tasks/examples.ts";
 import { balancedClassWeights } from "../../src/tasks/losses/class-weights.ts";
 import { confusionMatrix } from "../../src/tasks/metrics/metrics.ts";
+import { findTaskKind } from "../../src/tasks/task-kinds.ts";
 
 interface Case<Value> {
   predictions: Value[];
@@ -40,6 +41,21 @@ function check(
 
 describe("metrics equal scikit-learn's, SciPy's and seqeval's", () => {
   const single = (labels: number[]) => labels.map((label) => ({ label }));
+
+  it("of 50,000 classes, without a table of all by all", () => {
+    const classes = 50_000;
+    const labels = Array.from({ length: classes }, (_, i) => i);
+    const predictions = labels.map((label) => (label % 2 ? label : label + 1));
+    const matthews_correlation = (classes / 2 - 1) / Math.sqrt((classes - 1) * (classes - 2));
+    const half = { accuracy: 0.5, micro_f1: 0.5, macro_f1: 1 / 3, matthews_correlation };
+    check("classification", names(classes), single(predictions), single(labels), half);
+    const details = findTaskKind("classification").detailsOf!(
+      single(predictions),
+      examplesOf(single(labels)),
+      names(classes),
+    );
+    expect(Object.keys(details)).toEqual(["metrics"]);
+  });
 
   it.each(fixture.classification)("classification into $classes", (each) => {
     check("classification", names(each.classes), single(each.predictions), single(each.labels), each.expected);

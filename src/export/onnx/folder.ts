@@ -73,20 +73,11 @@ export async function writeOnnxFolder(
     const rounded = quantizeOnnx(model, { linear, tables }, quantization);
     return [whole, onnxFiles(onnxFile(name, quantization), rounded, most)].map((files) => ({ files, bytes }));
   });
-  const filesBeside: Record<string, number> = {};
-  const all = written.reduce((sum, { bytes }) => sum + bytes, 0);
-  let done = 0;
-  for (const { files, bytes } of written) {
-    // Weights in fewer bits are made as they are written: their file takes no less time than the whole one.
-    const each = bytes / bytesIn(files);
-    const tell = (size: number): void => {
-      done += size * each;
-      onWriting?.(done, all);
-    };
-    for (const { name, pieces } of files) await folder.write(name, told(pieces(), tell));
-    const [file, ...beside] = files;
-    if (beside.length > 0) filesBeside[basename(file.name)] = beside.length;
-  }
+  const filesBeside = Object.fromEntries(
+    written.flatMap(({ files: [file, ...beside] }) =>
+      beside.length > 0 ? [[basename(file.name), beside.length]] : [],
+    ),
+  );
   const asked = {
     // In a page Transformers.js would otherwise ask for int8.
     ...(quantization !== "q8" && { dtype: "fp32" }),
@@ -103,6 +94,18 @@ export async function writeOnnxFolder(
   if (base.head === "pooled") await writeSentenceFiles(folder, base, maxLength, weights);
   if (isPretrained(base.head)) await writeGenerationConfig(folder, base);
   await folder.write("README.md", readme(base, description, quantization));
+  // Last, since what tokenizers are written of is thrown away while weights are.
+  const all = written.reduce((sum, { bytes }) => sum + bytes, 0);
+  let done = 0;
+  for (const { files, bytes } of written) {
+    // Weights in fewer bits are made as they are written: their file takes no less time than the whole one.
+    const each = bytes / bytesIn(files);
+    const tell = (size: number): void => {
+      done += size * each;
+      onWriting?.(done, all);
+    };
+    for (const { name, pieces } of files) await folder.write(name, told(pieces(), tell));
+  }
 }
 
 const bytesIn = (files: readonly PiecedFile[]): number => files.reduce((sum, { size }) => sum + size, 0);

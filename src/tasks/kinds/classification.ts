@@ -34,15 +34,18 @@ const SURELY_NO_CLASSES = 10;
 /** Of a list of labelled things, the classes. */
 const classes = (all: readonly Prediction[]): number[] => all.map(({ label }) => label!);
 
-function confusionOf(predictions: readonly Prediction[], examples: readonly Example[], labels: readonly string[]) {
-  return confusionMatrix(classes(predictions), classes(examples), labels.length);
+function countsOf(predictions: readonly Prediction[], examples: readonly Example[], labels: readonly string[]) {
+  return classCounts(classes(predictions), classes(examples), labels.length);
 }
+
+/** Classes of which a table of all by all can still be read. */
+const MOST_IN_TABLE = 100;
 
 /** A metric of the counts of each class; `present` are those that occur in predictions or examples. */
 const ofCounts = (compute: (all: Counts[], present: Counts[]) => number): Metric => ({
   higherIsBetter: true,
   compute(predictions, examples, labels) {
-    const all = classCounts(confusionOf(predictions, examples, labels));
+    const all = countsOf(predictions, examples, labels);
     const occurs = (counts: Counts) => counts.truePositives + counts.falsePositives + counts.falseNegatives > 0;
     return compute(all, all.filter(occurs));
   },
@@ -66,7 +69,7 @@ export const classification: TaskKind<ClassifiedText, typeof classOptions> = {
     f1: ofCounts((all) => f1Of(all[1]!)),
     matthews_correlation: {
       higherIsBetter: true,
-      compute: (...given) => matthewsCorrelation(confusionOf(...given)),
+      compute: (...given) => matthewsCorrelation(countsOf(...given)),
     },
   },
   defaultMetrics: ["accuracy", "macro_f1"],
@@ -115,9 +118,10 @@ export const classification: TaskKind<ClassifiedText, typeof classOptions> = {
     const likeliest = lineOf(labels.slice(0, 1));
     return label === labels[0]!.label ? likeliest : `${label} (${likeliest})`;
   },
-  detailsOf(...given) {
-    const confusion = confusionOf(...given);
-    return { metrics: { macro_f1: macroF1(classCounts(confusion)) }, confusion };
+  detailsOf(predictions, examples, labels) {
+    const metrics = { macro_f1: macroF1(countsOf(predictions, examples, labels)) };
+    if (labels.length > MOST_IN_TABLE) return { metrics };
+    return { metrics, confusion: confusionMatrix(classes(predictions), classes(examples), labels.length) };
   },
   stratumOf: ({ label }) => label!,
   classesOf: ({ label }) => [label!],

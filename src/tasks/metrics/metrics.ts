@@ -23,16 +23,18 @@ export function confusionMatrix(predictions: Numbers, labels: Numbers, classes: 
   return matrix;
 }
 
-/** Counts of every class of a confusion matrix. */
-export function classCounts(confusion: readonly (readonly number[])[]): Counts[] {
-  return confusion.map((row, index) => {
-    const truePositives = row[index]!;
-    return {
-      truePositives,
-      falsePositives: sum(confusion.map((other) => other[index]!)) - truePositives,
-      falseNegatives: sum(row) - truePositives,
-    };
-  });
+/** Counts of every class where an example has one. */
+export function classCounts(predictions: Numbers, labels: Numbers, classes: number): Counts[] {
+  const counts = range(classes).map(() => ({ truePositives: 0, falsePositives: 0, falseNegatives: 0 }));
+  for (let i = 0; i < labels.length; i++) {
+    const [found, truth] = [counts[predictions[i]!]!, counts[labels[i]!]!];
+    if (found === truth) found.truePositives++;
+    else {
+      found.falsePositives++;
+      truth.falseNegatives++;
+    }
+  }
+  return counts;
 }
 
 /** Counts of every class where an example has any number of them. */
@@ -98,12 +100,12 @@ export function microF1(counts: readonly Counts[]): number {
   });
 }
 
-/** Matthews correlation of a confusion matrix, of any number of classes (Gorodkin 2004). */
-export function matthewsCorrelation(confusion: readonly (readonly number[])[]): number {
-  const truth = confusion.map(sum);
-  const found = confusion.map((_, index) => sum(confusion.map((row) => row[index]!)));
+/** Matthews correlation of any number of classes (Gorodkin 2004). */
+export function matthewsCorrelation(classes: readonly Counts[]): number {
+  const truth = classes.map(({ truePositives, falseNegatives }) => truePositives + falseNegatives);
+  const found = classes.map(({ truePositives, falsePositives }) => truePositives + falsePositives);
   const total = sum(truth);
-  const right = sum(confusion.map((row, index) => row[index]!));
+  const right = sum(classes.map(({ truePositives }) => truePositives));
   const spread = (counts: number[]) => total ** 2 - product(counts, counts);
   return ratio(right * total - product(truth, found), Math.sqrt(spread(truth) * spread(found)));
 }
