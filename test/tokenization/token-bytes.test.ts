@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { folderFiles } from "../../src/checkpoints/file-source-node.ts";
+import { modelFiles } from "../../src/checkpoints/model-folder-node.ts";
 import { UserError } from "../../src/errors.ts";
 import { loadTokenizer } from "../../src/tokenization/load-tokenizer.ts";
 import { bytesOfTokens } from "../../src/tokenization/token-bytes.ts";
@@ -17,6 +18,13 @@ test("the bytes of a byte-level tokenizer's tokens are those of the text", async
   expect(new Set(bytes.filter((each) => each?.length === 1).map((each) => each![0])).size).toBe(256);
   const { eos } = tokenizer.specialTokens;
   expect(bytes[eos!.id]).toBeUndefined();
+});
+
+test.each(["gemma3", "llama", "llama3", "gpt2"])("so are those of %s in GGUF, but for a space before", async (name) => {
+  const tokenizer = await loadTokenizer(await modelFiles(fixture(`gguf/${name}.gguf`)));
+  const bytes = tokenizer.tokenBytes();
+  const text = 'Größe: "5", 東京 😀\n\t{}';
+  expect(textOf(tokenizer.idsOf(text).map((id) => bytes[id])).trimStart()).toBe(text);
 });
 
 describe("tokens of SentencePiece", () => {

@@ -126,7 +126,7 @@ export class AnswerConstraint {
     const passed: State[] = [];
     let state = start;
     let known = this.#closing.get(state);
-    while (known === undefined && !(this.#automaton.fewestBytes(state) === 0)) {
+    while (known === undefined && this.#automaton.fewestBytes(state) > 0) {
       passed.push(state);
       const next = this.#longestToken(state);
       if (!next) break;
