@@ -4,9 +4,11 @@ import { loadBaseModel } from "../inference/load-base-model-node.ts";
 import { resolveDuration } from "../methods/options.ts";
 import { loadTask } from "../runs/load-task.ts";
 import { fitIntoMemory, type RunMemory } from "../runs/memory-fit.ts";
+import { openReward } from "../runs/open-reward.ts";
 import { parseOptions } from "../runs/run-config.ts";
 import { runtimeFor } from "../runs/runtime-for.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
 import { FineTuning } from "../trainer/fine-tuning.ts";
 import { suitedTo } from "../trainer/suited-to.ts";
 import { stepsPerEpoch } from "../training/batch-order.ts";
@@ -76,7 +78,8 @@ export async function timeRun(given: Readonly<Record<string, unknown>>, signal?:
     evaluateEvery: undefined,
     ...(earliest !== undefined && { freezeBlocksEarliest: String(earliest) }),
   };
-  const fineTuning = new FineTuning({ base, task: sample, method, settings });
+  const reward = findTaskKind(task.kind).rollout && (await openReward(run.taskOptions));
+  const fineTuning = new FineTuning({ base, task: sample, method, settings, reward });
   const runtime = runtimeFor(run);
   const { memory } = fitIntoMemory(fineTuning, runtime.device);
 
@@ -91,6 +94,7 @@ export async function timeRun(given: Readonly<Record<string, unknown>>, signal?:
     const seconds = records.reduce((sum, each) => sum + each.seconds, 0);
     if (seconds > ENOUGH && records.length > 1) break;
   }
+  await reward?.release();
   signal?.throwIfAborted();
   // The first step warms up.
   const step = median(records.slice(records.length > 1 ? 1 : 0).map(({ seconds }) => seconds));

@@ -131,6 +131,9 @@ export class FineTuning {
     );
     this.#schedule = schedule.schedule;
     this.blockCount = schedule.blocks;
+    if (kind.rollout && !plan.reward) {
+      throw new UserError(`${kind.name} is trained by the command line or a program, which can run its reward`);
+    }
     if (kind.rollout && schedule.blocks > 0) {
       throw new UserError(
         `--freeze-blocks keeps hidden states of examples, and ${kind.name} writes new ones at each step; leave it out`,

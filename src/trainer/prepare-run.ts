@@ -1,4 +1,3 @@
-import { UserError } from "../errors.ts";
 import type { Adapter } from "../inference/adapter.ts";
 import { type BaseModel, type BaseOptions, withHead } from "../inference/base-model.ts";
 import type { BaseFormat } from "../models/base-format.ts";
@@ -140,7 +139,7 @@ export async function prepareRun<
     task: { ...read, features },
     settings: asked,
   };
-  const reward = await openedReward(began.task.kind, asked.taskOptions, sources);
+  const reward = findTaskKind(read.kind).rollout && (await sources.openReward?.(asked.taskOptions));
   const opened = await sources.openRuntime().catch(async (error: unknown) => {
     await reward?.release();
     throw error;
@@ -189,15 +188,4 @@ export async function prepareRun<
     await release();
     throw error;
   }
-}
-
-/** @throws UserError where there is nothing to score answers with. */
-async function openedReward(
-  kind: string,
-  options: TaskOptionValues,
-  { openReward }: Pick<RunSources<MemoryEstimate, BaseModel>, "openReward">,
-): Promise<Reward | undefined> {
-  if (!findTaskKind(kind).rollout) return undefined;
-  if (openReward) return openReward(options);
-  throw new UserError(`${kind} is trained by the command line or a program, not here`);
 }
