@@ -23,9 +23,10 @@ export class ByteGrammar {
   #fewest: number[] | undefined;
   readonly #tooLarge: () => Error;
   readonly #most: number;
+  #parts = 0;
 
   /**
-   * @param most expressions
+   * @param most expressions, and parts of all of them
    * @param tooLarge what is thrown where there are more
    */
   constructor(most: number, tooLarge: () => Error) {
@@ -34,7 +35,8 @@ export class ByteGrammar {
   }
 
   #add<Made extends Shape>(shape: Made): Made & { readonly id: number } {
-    if (this.#all.length >= this.#most) throw this.#tooLarge();
+    this.#parts += "parts" in shape ? 1 + shape.parts.length : 1;
+    if (this.#parts > this.#most) throw this.#tooLarge();
     const expression = { ...shape, id: this.#all.length };
     this.#all.push(expression);
     return expression;
@@ -52,9 +54,8 @@ export class ByteGrammar {
 
   /** A text as it stands, in UTF-8. */
   literal(text: string): Expression {
-    return this.sequence(
-      ...Array.from(encoder.encode(text), (byte) => (this.#single[byte] ??= this.byte([byte, byte]))),
-    );
+    const parts = Array.from(encoder.encode(text), (byte) => (this.#single[byte] ??= this.byte([byte, byte])));
+    return this.#add({ kind: "sequence", parts });
   }
 
   sequence(...parts: Expression[]): Expression {

@@ -7,7 +7,9 @@ import { ofPattern, PATTERN_OF_FORMAT } from "./pattern-grammar.ts";
 import { isOfType, refused, resolvePointer, type Schema, TYPES, type TypeName } from "./schema-values.ts";
 
 /** Expressions that a schema may come to. */
-const MOST_EXPRESSIONS = 50_000;
+const MOST_EXPRESSIONS = 100_000;
+/** Values, schemas or names in one list. */
+const MOST_LISTED = 10_000;
 /** Schemas within each other. */
 const DEEPEST = 64;
 
@@ -145,16 +147,16 @@ class SchemaReader {
     // Of names nothing can be said but what they are anyway.
     refuseOthers({ ...record(propertyNames, `${path}/propertyNames`), type: undefined }, [], `${path}/propertyNames`);
     const named = properties === undefined ? {} : record(properties, `${path}/properties`);
-    const needed = required === undefined ? [] : list(required, `${path}/required`);
+    const needed = new Set(required === undefined ? [] : list(required, `${path}/required`));
     const others = (): Expression => this.read(additionalProperties ?? true, `${path}/additionalProperties`, depth + 1);
-    if (Object.keys(named).length === 0 && needed.length === 0) {
+    if (Object.keys(named).length === 0 && needed.size === 0) {
       return additionalProperties === false ? this.#json.object([]) : this.#json.map(others());
     }
     const members = Object.entries(named).map(([key, value]): Member => {
       const at = `${path}/properties/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`;
-      return { key, value: this.read(value, at, depth + 1), required: needed.includes(key) };
+      return { key, value: this.read(value, at, depth + 1), required: needed.has(key) };
     });
-    const unnamed = needed.filter((key): key is string => typeof key === "string" && !Object.hasOwn(named, key));
+    const unnamed = [...needed].filter((key): key is string => typeof key === "string" && !Object.hasOwn(named, key));
     return this.#json.object([...members, ...unnamed.map((key) => ({ key, value: others(), required: true }))]);
   }
 
@@ -194,8 +196,8 @@ function typesOf(schema: Schema, path: string): readonly TypeName[] {
     const about = TYPES.filter((type) => OF_TYPE[type].some((keyword) => schema[keyword] !== undefined));
     return about.length === 0 ? TYPES : about;
   }
-  const types = Array.isArray(schema.type) ? schema.type : [schema.type];
-  return types.map((type) => {
+  const types = new Set(Array.isArray(schema.type) ? schema.type : [schema.type]);
+  return [...types].map((type) => {
     const known = TYPES.find((each) => each === type);
     if (!known) throw refused(`${path}/type`, `must be of ${TYPES.join(", ")}`);
     return known;
@@ -234,6 +236,9 @@ function refuseOthers(
 }
 
 function list(value: unknown, path: string): readonly unknown[] {
+  if (Array.isArray(value) && value.length > MOST_LISTED) {
+    throw refused(path, `has ${value.length} entries, and may have ${MOST_LISTED}; make it shorter`);
+  }
   if (Array.isArray(value) && (value.length > 0 || /required$|prefixItems$/.test(path))) return value;
   throw refused(path, "must be a list");
 }

@@ -1,5 +1,7 @@
 import { isOfType, refused, resolvePointer, type Schema, TYPES } from "./schema-values.ts";
 
+/** Schemas of one `oneOf`, as each is compared with all others. */
+const MOST_OPTIONS = 64;
 /** How far `$ref`s and `anyOf` are followed. */
 const DEEPEST = 8;
 
@@ -9,6 +11,7 @@ const DEEPEST = 8;
  * @throws UserError where two may hold at once.
  */
 export function refuseOverlap(options: readonly unknown[], document: unknown, path: string): void {
+  if (options.length > MOST_OPTIONS) throw refused(path, `has more than ${MOST_OPTIONS} schemas; write anyOf`);
   const all = options.map((option) => resolved(option, document, path));
   for (const [i, a] of all.entries()) {
     for (const b of all.slice(i + 1)) {

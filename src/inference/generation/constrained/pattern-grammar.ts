@@ -67,7 +67,7 @@ export function ofPattern(grammar: ByteGrammar, pattern: string, path: string): 
   try {
     new RegExp(pattern, "u");
   } catch (error) {
-    throw refused(path, `is no regular expression: ${(error as Error).message}`);
+    throw refused(path, `is no regular expression: ${(error as Error).message.slice(0, 200)}`);
   }
   return new PatternReader(grammar, Array.from(pattern), path).read();
 }

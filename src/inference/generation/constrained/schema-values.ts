@@ -7,7 +7,10 @@ export const TYPES = ["object", "array", "string", "number", "integer", "boolean
 export type TypeName = (typeof TYPES)[number];
 
 /** A schema that cannot be held to. */
-export const refused = (path: string, why: string): UserError => new UserError(`the JSON schema's ${path} ${why}`);
+export function refused(path: string, why: string): UserError {
+  const shown = path.length > 200 ? `${path.slice(0, 200)}…` : path;
+  return new UserError(`the JSON schema's ${shown} ${why}`);
+}
 
 /** Whether a value is of a type, as JSON Schema has them. */
 export function isOfType(value: unknown, type: TypeName): boolean {

@@ -163,7 +163,11 @@ describe("what cannot be held to is refused by its place", () => {
     ["a count that is none", { minItems: -1 }, /#\/minItems must be a whole number from 0 on/],
     ["what is no schema", { items: "string" }, /#\/items is no schema: write an object, true or false/],
     ["what is very deep", deep(70), /is nested more than 64 deep; make it flatter/],
-    ["what is very large", { enum: Array.from({ length: 60_000 }, String) }, /the JSON schema is too large/],
+    ["what is very large", { enum: [...Array(9999).keys()].map((i) => `${i} is long`) }, /schema is too large/],
+    ["a very long text", { const: "x".repeat(500_000) }, /the JSON schema is too large/],
+    ["a very long list", { enum: Array(500_000).fill(1) }, /#\/enum has 500000 entries, and may have 10000/],
+    ["very many alternatives", { oneOf: Array(65).fill({ const: 1 }) }, /#\/oneOf has more than 64 schemas/],
+    ["a very long pattern", { pattern: `${"a".repeat(90_000)}(` }, /#\/pattern is no regular expression: .{0,200}$/],
   ])("%s", (_, schema, message) => {
     expect(() => grammarOfSchema(schema)).toThrow(message);
     expect(() => grammarOfSchema(schema)).toThrow(UserError);
