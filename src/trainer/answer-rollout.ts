@@ -1,3 +1,4 @@
+import { UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
 import type { BaseModel } from "../inference/base-model.ts";
 import { CachedDecoder } from "../inference/generation/cached-decoder.ts";
@@ -10,7 +11,7 @@ import { computeMetrics, scoresOf } from "../tasks/examples.ts";
 import { deviationOf, meanOf } from "../tasks/losses/reward-losses.ts";
 import { promptOf } from "../tasks/prompt.ts";
 import type { Reward } from "../tasks/rewards.ts";
-import type { AnsweredPrompt, RolloutSettings, TrainingExample } from "../tasks/task-kind.ts";
+import type { AnsweredPrompt, RolloutSettings, TaskKind, TrainingExample } from "../tasks/task-kind.ts";
 import { findTaskKind, objectiveOf } from "../tasks/task-kinds.ts";
 import type { EncodedSplit, Evaluation } from "../training/evaluate.ts";
 import { Predictor } from "../training/predictor.ts";
@@ -238,6 +239,34 @@ export class AnswerRollout implements Rollout {
     const values = await (await this.#predictor).logits(examples, this.#untrained, signal);
     return examples.map((example, i) => ({ ...example, targets: referredTo(objective, example.targets, values[i]!) }));
   }
+}
+
+/** @param blocks that may freeze @throws UserError where a kind that learns from rewards has none, or blocks may freeze. */
+export function checkRollout({ name, rollout }: TaskKind, reward: Reward | undefined, blocks: number): void {
+  if (!rollout) return;
+  if (!reward) throw new UserError(`${name} is trained by the command line or a program, which can run its reward`);
+  if (blocks === 0) return;
+  throw new UserError(
+    `--freeze-blocks keeps hidden states of examples, and ${name} writes new ones at each step; leave it out`,
+  );
+}
+
+/** Of kinds whose answers are written in training: a step's longest prompts with answers as long as they may be. */
+export function longestAnswers({
+  task: { kind, options = {} },
+  train: prompts,
+  settings: { batchSize },
+}: Pick<TrainOptions, "task" | "train" | "settings">): TrainingExample[] | undefined {
+  const { rollout } = findTaskKind(kind);
+  if (!rollout) return undefined;
+  const { numGenerations, maxNewTokens } = rollout.settings(options);
+  const ids = Array<number>(maxNewTokens).fill(0);
+  const answers = Array.from({ length: numGenerations }, (_, reward) => ({ ids, reward }));
+  const longest = prompts.toSorted((a, b) => b.encoding.inputIds.length - a.encoding.inputIds.length);
+  return rollout.examplesOf(
+    longest.slice(0, batchSize).map((prompt) => ({ prompt, answers })),
+    options,
+  );
 }
 
 type Random = ReturnType<typeof randomFor>;

@@ -29,7 +29,7 @@ import type { AdaptedModel } from "../training/step-graph.ts";
 import { type TimedStep, timeStep } from "../training/step-time.ts";
 import type { Contrast, TrainOptions } from "../training/train-options.ts";
 import type { TrainingState } from "../training/training-state.ts";
-import { AnswerRollout } from "./answer-rollout.ts";
+import { AnswerRollout, checkRollout, longestAnswers } from "./answer-rollout.ts";
 import { contrastOf } from "./contrast.ts";
 import { headTrains } from "./head.ts";
 import { cutNotes, textLength, withoutEmpty } from "./long-examples.ts";
@@ -131,14 +131,7 @@ export class FineTuning {
     );
     this.#schedule = schedule.schedule;
     this.blockCount = schedule.blocks;
-    if (kind.rollout && !plan.reward) {
-      throw new UserError(`${kind.name} is trained by the command line or a program, which can run its reward`);
-    }
-    if (kind.rollout && schedule.blocks > 0) {
-      throw new UserError(
-        `--freeze-blocks keeps hidden states of examples, and ${kind.name} writes new ones at each step; leave it out`,
-      );
-    }
+    checkRollout(kind, plan.reward, schedule.blocks);
     this.#contrast = settings.contrastive ? contrastFor(this.#model, { task, ...train }, settings) : undefined;
     this.workLeft = schedule.schedule.workLeft ?? 1;
     this.notes = [
@@ -192,13 +185,19 @@ export class FineTuning {
 
   /** What training is expected to take, of which the weights are there already. */
   get memory(): MemoryEstimate {
-    this.#estimate ??= estimateMemory(this.#training);
+    this.#estimate ??= estimateMemory(this.#longest);
     return this.#estimate(this.#tokenBudget);
   }
 
   /** The same for a step as the schedule has it now: after training, of what trained last. */
   get memoryNow(): MemoryEstimate {
-    return estimateMemory(this.#training)(this.#tokenBudget);
+    return estimateMemory(this.#longest)(this.#tokenBudget);
+  }
+
+  /** What is trained on; where that is not written yet, as long as it may become. */
+  get #longest(): Omit<TrainOptions, "runtime"> {
+    const training = this.#training;
+    return { ...training, train: longestAnswers(training) ?? training.train };
   }
 
   /**
@@ -207,7 +206,7 @@ export class FineTuning {
    * @returns whether it does
    */
   fitMemory(available: number): boolean {
-    const longest = singleTexts(this.#train).reduce((most, text) => Math.max(most, sizeOf(text).tokens), 1);
+    const longest = singleTexts(this.#longest.train).reduce((most, text) => Math.max(most, sizeOf(text).tokens), 1);
     const fits = (): boolean => {
       const { optimizer, activations, hiddenStates = 0 } = this.memory;
       return MARGIN * (optimizer + activations) + hiddenStates <= available;
