@@ -1,4 +1,6 @@
 import { setImmediate as turn } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { MessageChannel } from "node:worker_threads";
 import type { Tensor } from "../graph/tensor.ts";
 
@@ -17,7 +19,7 @@ export async function freeMemory(tensors: Iterable<Tensor>): Promise<void> {
     try {
       port1.postMessage(undefined, [buffer]);
     } catch {
-      // What ONNX Runtime made cannot be sent: it goes when V8 collects it.
+      // What ONNX Runtime made cannot be sent: it goes when it is collected.
     }
   }
   port1.close();
@@ -25,4 +27,12 @@ export async function freeMemory(tensors: Iterable<Tensor>): Promise<void> {
   // Ports end with a turn of the event loop, and what they hold with them.
   await turn();
   await turn();
+  collectGarbage();
+}
+
+/** What was made while files were written, now: V8 would wait for a need of its own. */
+function collectGarbage(): void {
+  setFlagsFromString("--expose-gc");
+  const collect: unknown = runInNewContext("gc");
+  if (typeof collect === "function") collect();
 }

@@ -94,7 +94,6 @@ export async function writeOnnxFolder(
   if (base.head === "pooled") await writeSentenceFiles(folder, base, maxLength, weights);
   if (isPretrained(base.head)) await writeGenerationConfig(folder, base);
   await folder.write("README.md", readme(base, description, quantization));
-  // Last, since what tokenizers are written of is thrown away while weights are.
   const all = written.reduce((sum, { bytes }) => sum + bytes, 0);
   let done = 0;
   for (const { files, bytes } of written) {
