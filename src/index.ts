@@ -103,6 +103,7 @@ export {
 export { scoreAnswers } from "./tasks/metrics/answers.ts";
 export type { ConfidenceStep, ReliabilityBin } from "./tasks/metrics/calibration.ts";
 export { rouge } from "./tasks/metrics/rouge.ts";
+export type { RewardFunction } from "./tasks/rewards.ts";
 /** Cells of tables: what a kind of task of your own reads its labels with. */
 export * as rows from "./tasks/rows.ts";
 export type {

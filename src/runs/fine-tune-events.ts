@@ -7,6 +7,7 @@ import { UserError } from "../errors.ts";
 import { ADAPTER_WEIGHTS } from "../inference/adapter.ts";
 import type { BaseModel } from "../inference/base-model.ts";
 import type { TaskData } from "../tasks/example.ts";
+import type { RewardFunction } from "../tasks/rewards.ts";
 import type { PrepareOptions } from "../trainer/prepare-run.ts";
 import type { TrainingEnd } from "../training/events.ts";
 import type { SpillFile } from "../training/frozen-blocks/hidden-state-cache.ts";
@@ -53,6 +54,11 @@ export interface RunControl extends PrepareOptions {
   stopAfter?: number;
   /** Aborting ends training early, as patience does: the best evaluation so far counts, or the first that comes. */
   timeUp?: AbortSignal | undefined;
+  /**
+   * What scores answers of kind `reward-learning`, in place of the option `reward`. It runs in this process, without a time limit, and
+   * is given again where the run is resumed.
+   */
+  reward?: RewardFunction | undefined;
   /** Told while a model or a data set comes from the hub. */
   onDownload?(progress: DownloadProgress): void;
   /**

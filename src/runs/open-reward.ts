@@ -1,7 +1,14 @@
 import { resolve } from "node:path";
 import { readJsonFile } from "../checkpoints/json-file-node.ts";
 import { UserError } from "../errors.ts";
-import { builtInReward, isRewardFile, REWARDS, type Reward, rewardOptions } from "../tasks/rewards.ts";
+import {
+  builtInReward,
+  isRewardFile,
+  REWARDS,
+  type Reward,
+  type RewardFunction,
+  rewardOptions,
+} from "../tasks/rewards.ts";
 import type { TaskOptionValues } from "../tasks/task-kind.ts";
 import { RewardWorker } from "./reward-worker.ts";
 
@@ -19,9 +26,20 @@ export async function openReward(options: TaskOptionValues): Promise<Reward> {
   }
   if (isRewardFile(reward)) return RewardWorker.start(resolve(reward), rewardTimeout);
   const schema = rewardSchema === undefined ? undefined : await schemaIn(rewardSchema);
-  const score = builtInReward(reward, { ...settings, ...(schema !== undefined && { rewardSchema: schema }) });
-  return { score: async (...asked) => score(...asked), release: async () => {} };
+  return scoredBy(builtInReward(reward, { ...settings, ...(schema !== undefined && { rewardSchema: schema }) }));
 }
+
+/** A function of the calling program as what scores answers. */
+export const scoredBy = (reward: RewardFunction): Reward => ({
+  async score(...asked) {
+    try {
+      return await reward(...asked);
+    } catch (error) {
+      throw new Error(`threw: ${(error as Error)?.message ?? error}`);
+    }
+  },
+  release: async () => {},
+});
 
 async function schemaIn(file: string): Promise<unknown> {
   const schema = await readJsonFile(file);

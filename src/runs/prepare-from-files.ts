@@ -5,6 +5,7 @@ import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
 import { type LoadedBaseModel, loadBaseModel } from "../inference/load-base-model-node.ts";
 import { requireBaseFormat } from "../runtime/devices.ts";
 import { deviceNote, openDevice } from "../runtime/devices-node.ts";
+import type { RewardFunction } from "../tasks/rewards.ts";
 import { type OpenRuntime, type PreparedRun, type PrepareOptions, prepareRun } from "../trainer/prepare-run.ts";
 import { type FoundCheckpoint, findCheckpoint } from "./checkpoint-folder.ts";
 import { type DataFingerprint, fingerprintOf, refuseOtherData } from "./data-fingerprint.ts";
@@ -12,7 +13,7 @@ import { loadTask } from "./load-task.ts";
 import { type Machine, machineNote, thisMachine } from "./machine.ts";
 import { fitIntoMemory, float32TooLarge, type RunMemory } from "./memory-fit.ts";
 import { openAdapter } from "./open-adapter.ts";
-import { openReward } from "./open-reward.ts";
+import { openReward, scoredBy } from "./open-reward.ts";
 import {
   type DataSource,
   type GivenConfig,
@@ -47,9 +48,11 @@ export async function prepareFromFiles(
   {
     resume = false,
     onDownload: onProgress,
+    reward,
     ...options
   }: PrepareOptions & {
     resume?: boolean | undefined;
+    reward?: RewardFunction | undefined;
     onDownload?: ((progress: DownloadProgress) => void) | undefined;
   } = {},
 ): Promise<RunOfFiles> {
@@ -81,7 +84,7 @@ export async function prepareFromFiles(
       },
       openRuntime: () => openRuntime(run),
       fitMemory: fitIntoMemory,
-      openReward,
+      openReward: async (options) => (reward ? scoredBy(reward) : openReward(options)),
       float32TooLarge,
     },
     options,

@@ -109,6 +109,19 @@ test("a reward that throws or is no number costs its answer alone, and is said",
   expect(notes).toEqual([expect.stringMatching(/^\d+ rewards failed, and the answers taught nothing/)]);
 });
 
+test("a program gives the function itself", async () => {
+  const { reward: _, ...config } = await configOf("given", { epochs: 1 });
+  const asked: unknown[] = [];
+  const { result } = await fineTune(config, {
+    reward(prompt, answer, row) {
+      asked.push(prompt, row.letter);
+      return answer.length;
+    },
+  });
+  expect(result!.rollout).toMatchObject({ answers: 48, failed: 0 });
+  expect(new Set(asked)).toEqual(new Set(["e", ...Array.from({ length: 10 }, (_, i) => `Say ${i}.`)]));
+});
+
 test.each([
   [{ reward: undefined }, "give --reward: a file"],
   [{ reward: "json" }, "--reward json needs --reward-schema"],
