@@ -203,11 +203,11 @@ export function trainingPictures({
   evaluations,
   freezing,
 }: Pick<RunRecords, "steps" | "evaluations" | "freezing">): Picture[] {
-  // Of answers that are compared with each other, the loss is about 0 at every step.
-  const hasLoss = steps.length > 1 && steps[0]!.rollout === undefined;
+  // Of answers that are compared with each other, the loss is about 0 at every step, and rewards have pictures of their own.
+  const answers = steps[0]?.rollout !== undefined;
   return [
-    ...(hasLoss ? [loss(steps, evaluations)] : []),
-    ...(evaluations.length > 1 ? metrics(evaluations) : []),
+    ...(steps.length > 1 && !answers ? [loss(steps, evaluations)] : []),
+    ...(evaluations.length > 1 && !answers ? metrics(evaluations) : []),
     ...(new Set(steps.map(({ trainable }) => trainable)).size > 1 ? [trainable(steps)] : []),
     ...(steps.length > 1 ? [stepTimes(steps, freezing)] : []),
   ];
