@@ -5,20 +5,20 @@ import { AnswerText } from "./generation/answer-text.ts";
 import { beamSearch } from "./generation/beam-search.ts";
 import type { CachedDecoder } from "./generation/cached-decoder.ts";
 import { constraintOf, type JsonSchema } from "./generation/constrained/schema-constraint.ts";
-import { type AnswerCounts, generateTokens, type WrittenToken } from "./generation/generate-tokens.ts";
+import { type AnswerCounts, generateTokens, type ToldTokens, type WrittenToken } from "./generation/generate-tokens.ts";
 import { type GenerationOptions, type GenerationTokens, generationOptions } from "./generation/generation-options.ts";
 import type { Constrained } from "./generation/logits-processors.ts";
 import type { TokenLikelihood } from "./generation/token-likelihood.ts";
 import type { GenerationSettings } from "./generation-settings.ts";
 
 /** How answers are to be written. */
-export interface AnswerOptions extends Partial<GenerationOptions> {
+export interface AnswerOptions extends Partial<GenerationOptions>, ToldTokens {
   /** Ends an answer where it is. */
   signal?: AbortSignal;
   /** What answers are held to: each is JSON that is valid by it. */
   jsonSchema?: JsonSchema;
-  /** Called with each token that is written. */
-  onToken?: () => void;
+  /** Called for each token that is written, with how likely it was where that was asked for. */
+  onToken?: (likelihood: TokenLikelihood | undefined) => void;
 }
 
 /** How several answers are to be written. */
@@ -107,7 +107,7 @@ class AnswerWriter {
   readonly #options: GenerationOptions & GenerationTokens & Constrained & AnswerCounts;
   readonly #copies: number;
   readonly #signal: AbortSignal | undefined;
-  readonly #onToken: (() => void) | undefined;
+  readonly #onToken: AnswerOptions["onToken"];
   readonly #texts: readonly AnswerText[];
   readonly #ids: readonly number[][];
 
@@ -162,7 +162,7 @@ class AnswerWriter {
   #take({ answer, token, likelihood }: WrittenToken): Piece {
     const text = this.#texts[answer]!;
     this.#ids[answer]!.push(token);
-    this.#onToken?.();
+    this.#onToken?.(likelihood);
     return { answer, text: this.#isEnd(token) || text.stopped ? "" : text.push(token), likelihood };
   }
 

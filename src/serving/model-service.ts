@@ -4,7 +4,8 @@ import { streamSSE } from "hono/streaming";
 import { didYouMean } from "../errors.ts";
 import type { FineTunedModel } from "../inference/fine-tuned-model.ts";
 import { type JsonSchema, vocabularyOf } from "../inference/generation/constrained/schema-constraint.ts";
-import type { Answer, AnswerEnd, AnswersOptions } from "../inference/write-answers.ts";
+import type { TokenLikelihood } from "../inference/generation/token-likelihood.ts";
+import type { AnswerEnd, AnswersOptions } from "../inference/write-answers.ts";
 import type { Prompt } from "../tasks/prompt.ts";
 import { AnswerTimes } from "./answer-times.ts";
 import { RequestError, type WritingRequest } from "./openai-requests.ts";
@@ -89,7 +90,7 @@ export class ModelService {
     context: Context,
     request: WritingRequest,
     { jsonSchema }: AskedForm,
-    { token: onToken }: AnswerTimes,
+    onToken: AnswersOptions["onToken"] & {},
   ): AnswersOptions {
     const own = answerOptions(request, this.#options.maxNewTokens);
     return { ...own, ...(jsonSchema !== undefined && { jsonSchema }), signal: this.#signalOf(context), onToken };
@@ -100,12 +101,12 @@ export class ModelService {
     const times = new AnswerTimes();
     const model = this.modelOf(request.model, context);
     const { form } = asked;
-    const options = this.#optionsFor(context, request, asked, times);
+    const options = this.#optionsFor(context, request, asked, times.token);
     const end = await this.#queue.turn();
     try {
       const answers = await model.answers(prompts, options);
       const choices = answers.map((answer, index) => {
-        const logprobs = logprobsOf(answer, model, form);
+        const logprobs = logprobsOf(answer.tokens, model, form);
         return { index, ...form.choice(answer.text, answer.reason, logprobs) };
       });
       const head = headOf(form.idPrefix, request.model);
@@ -119,11 +120,18 @@ export class ModelService {
 
   /** Answers one prompt as it comes. */
   async stream(context: Context, request: WritingRequest, prompt: Prompt, asked: AskedForm) {
-    refuseUnstreamed(request);
+    if ((request.n ?? 1) > 1) {
+      throw new RequestError(400, "several answers cannot be streamed; ask for one at a time", { param: "n" });
+    }
     const times = new AnswerTimes();
     const { form } = asked;
     const model = this.modelOf(request.model, context);
-    const answer = model.answer(prompt, this.#optionsFor(context, request, asked, times));
+    const told: TokenLikelihood[] = [];
+    const options = this.#optionsFor(context, request, asked, (likelihood) => {
+      times.token();
+      if (likelihood) told.push(likelihood);
+    });
+    const answer = model.answer(prompt, options);
     const end = await this.#queue.turn();
     let next: IteratorResult<string, AnswerEnd>;
     try {
@@ -144,7 +152,8 @@ export class ModelService {
           await piece(form.opening);
           for (; !next.done; next = await answer.next()) {
             text += next.value;
-            await piece(form.piece(next.value));
+            const logprobs = options.likeliest === undefined ? null : logprobsOf(told.splice(0), model, form);
+            await piece(form.piece(next.value, logprobs));
           }
           await piece(form.last(text, next.value.reason));
           this.#options.log?.(times.line(request.model, next.value.promptTokens));
@@ -183,16 +192,14 @@ export class ModelService {
   }
 }
 
-/** How likely an answer's tokens were, where that was asked for. */
-function logprobsOf({ tokens }: Answer, { base: { tokenizer } }: FineTunedModel, form: WritingForm): object | null {
+/** How likely tokens were, where that was asked for. */
+function logprobsOf(
+  tokens: readonly TokenLikelihood[] | undefined,
+  { base: { tokenizer } }: FineTunedModel,
+  form: WritingForm,
+): object | null {
   if (!tokens) return null;
   return form.logprobs(shownLikelihoods(tokens, vocabularyOf(tokenizer).bytes, tokenizer));
-}
-
-/** @throws RequestError where a request asks of a stream what only whole answers have. */
-function refuseUnstreamed({ n, logprobs }: WritingRequest): void {
-  const param = (n ?? 1) > 1 ? "n" : logprobs === true || typeof logprobs === "number" ? "logprobs" : undefined;
-  if (param) throw new RequestError(400, `${param}: it is not supported with stream; ask without`, { param });
 }
 
 /** What answers begin with. */

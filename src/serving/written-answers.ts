@@ -11,7 +11,7 @@ export interface WritingForm {
   choice(text: string, finishReason: string, logprobs: object | null): object;
   logprobs(tokens: readonly ShownLikelihood[]): object;
   /** What a piece of a streamed answer looks like; nothing where it is not shown. */
-  piece(text: string): object | undefined;
+  piece(text: string, logprobs: object | null): object | undefined;
   /** What ends a streamed answer. @param text all of it */
   last(text: string, finishReason: string): object;
   /** The first piece, where the shape has one of its own. */
@@ -28,7 +28,7 @@ export const CHAT: WritingForm = {
     finish_reason,
   }),
   logprobs: (content) => ({ content, refusal: null }),
-  piece: (content) => ({ delta: { content }, logprobs: null, finish_reason: null }),
+  piece: (content, logprobs) => ({ delta: { content }, logprobs, finish_reason: null }),
   last: (_, finish_reason) => ({ delta: {}, logprobs: null, finish_reason }),
   opening: { delta: { role: "assistant", content: "" }, logprobs: null, finish_reason: null },
 };
@@ -39,7 +39,7 @@ export const COMPLETION: WritingForm = {
   chunkObject: "text_completion",
   choice: (text, finish_reason, logprobs) => ({ text, logprobs, finish_reason }),
   logprobs: completionLogprobs,
-  piece: (text) => ({ text, logprobs: null, finish_reason: null }),
+  piece: (text, logprobs) => ({ text, logprobs, finish_reason: null }),
   last: (_, finish_reason) => ({ text: "", logprobs: null, finish_reason }),
 };
 

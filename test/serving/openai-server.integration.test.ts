@@ -245,9 +245,15 @@ describe("OpenAI's own client", () => {
         /^answers: \d+ tokens read; \d+ written, the first after [\d.]+ s, then [\d.]+ a second$/,
       );
       expect(lines).toHaveLength(2);
-      await expect(told.chat.completions.create({ ...asked, stream: true, logprobs: true })).rejects.toMatchObject({
+      const streamed: string[] = [];
+      for await (const { choices } of await told.chat.completions.create({ ...asked, stream: true, logprobs: true })) {
+        streamed.push(...(choices[0]!.logprobs?.content ?? []).map(({ token }) => token));
+      }
+      expect(streamed.join("")).toBe(expected);
+      const several = told.chat.completions.create({ ...asked, stream: true, n: 2 });
+      await expect(several).rejects.toMatchObject({
         status: 400,
-        message: expect.stringMatching(/logprobs: it is not supported with stream/),
+        message: expect.stringMatching(/cannot be streamed/),
       });
     } finally {
       await logged.close();

@@ -15,12 +15,16 @@ export interface WrittenToken {
   likelihood?: TokenLikelihood;
 }
 
-/** How many answers there are, and what is told of their tokens. */
-export interface AnswerCounts {
-  /** Answers to each prompt: the prompt is read once. */
-  copies?: number | undefined;
+/** What is told of an answer's tokens. */
+export interface ToldTokens {
   /** With each token comes its likelihood, and those of so many that are the likeliest in its place. */
   likeliest?: number | undefined;
+}
+
+/** How many answers there are, and what is told of their tokens. */
+export interface AnswerCounts extends ToldTokens {
+  /** Answers to each prompt: the prompt is read once. */
+  copies?: number | undefined;
   /** What an answer draws by; by the seed and its place among those to its prompt where absent. */
   randomOf?: ((answer: number) => RandomGenerator) | undefined;
 }
