@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { builtInReward, type RewardSettings } from "../../src/tasks/rewards.ts";
+import { builtInReward, namesCode, type RewardSettings } from "../../src/tasks/rewards.ts";
 
 const schema = {
   type: "object",
@@ -27,6 +27,12 @@ describe.each([
     const row = { answer: "She has 5 * 250 = <<5*250=1250>>1250.\n#### 1,250" };
     expect(await builtInReward(name, settings)("", answer, row)).toBe(expected);
   });
+});
+
+test("options name a file that would be run, or a reward of the package", () => {
+  for (const reward of ["reward.ts", "/home/me/reward.mjs", "../json.cjs"]) expect(namesCode({ reward })).toBe(true);
+  for (const options of [{ reward: "json", rewardSchema: "schema.json" }, { reward: "length" }, {}, { reward: 3 }])
+    expect(namesCode(options)).toBe(false);
 });
 
 test("a row without a right number cannot be scored; a schema or pattern that is none is refused", () => {
