@@ -81,7 +81,7 @@ export const runOptions = z.object({
     .optional()
     .meta({
       get description() {
-        return `what to predict: ${TASK_KINDS.names.join(", ")} (default: guessed from the columns and labels)`;
+        return `what to predict: ${TASK_KINDS.names.join(", ")} (default: by the data)`;
       },
     }),
   ...trainingOptions.shape,

@@ -72,7 +72,7 @@ export const trainingOptions = z.object({
     .min(0)
     .optional()
     .describe(
-      `passes over the training examples; 0 fits the head alone (default: the paper's for its tasks; by the number of examples with a fitted head; otherwise ${defaultOf("epochs")})`,
+      `passes over the examples; 0 fits the head (default: the paper's for GLUE; by the number of examples with a fitted head; otherwise ${defaultOf("epochs")})`,
     ),
   batchSize: count
     .optional()
