@@ -61,7 +61,11 @@ const FILES = "--corpus corpus.jsonl --queries queries.jsonl --qrels qrels.tsv";
 describe("a corpus is searched", () => {
   test("by embeddings, beside the model before training and BM25", async () => {
     const options = { corpus: at("corpus.jsonl"), queries: at("queries.jsonl"), qrels: at("qrels.tsv"), threads: 1 };
-    const found = await evaluateSearch(at("run"), options);
+    const stages: [string, number, number][] = [];
+    const found = await evaluateSearch(at("run"), { ...options, onStage: (...stage) => stages.push(stage) });
+    // All texts and then all queries, each in one part.
+    const tuned = stages.filter(([what]) => what === "fine-tuned");
+    expect(tuned).toEqual([30, 42].map((done) => ["fine-tuned", done, 42]));
     expect([found.corpus, found.queries]).toEqual([30, 12]);
     expect(Object.keys(found.systems)).toEqual(["fine-tuned", "before training", "BM25"]);
     expect(found.systems["fine-tuned"]!.ndcg_at_10).toBeGreaterThan(found.systems["before training"]!.ndcg_at_10!);
@@ -102,13 +106,23 @@ describe("a corpus is searched", () => {
   });
 
   test("by a reranker, of what BM25 finds", async () => {
-    const { stdout, stderr } = await run(`evaluate --run reranker ${FILES} --threads 1 --json`);
-    expect(stderr).toBe("");
-    const { systems } = JSON.parse(stdout);
+    const stages: [string, number, number][] = [];
+    const { systems, scores } = await evaluateSearch(at("reranker"), {
+      ...{ corpus: at("corpus.jsonl"), queries: at("queries.jsonl"), qrels: at("qrels.tsv"), threads: 1 },
+      onStage: (...stage) => stages.push(stage),
+    });
     // The first stage finds what there is to be found: the order is all that differs.
-    expect(systems.BM25.ndcg_at_10).toBeGreaterThan(0.5);
-    expect(systems["fine-tuned"].recall_at_10).toBeLessThanOrEqual(1);
+    expect(systems.BM25!.ndcg_at_10).toBeGreaterThan(0.5);
+    expect(systems["fine-tuned"]!.recall_at_10).toBeLessThanOrEqual(1);
     expect(systems["fine-tuned"]).not.toEqual(systems.BM25);
+    const { relevant, others } = scores["fine-tuned"]!;
+    expect(relevant).toHaveLength(12);
+    expect(others.length).toBeGreaterThan(0);
+    expect(others.length).toBeLessThanOrEqual(13);
+    const asked = Array.from({ length: 12 }, (_, i) => i + 1);
+    for (const name of ["fine-tuned", "before training"]) {
+      expect(stages.filter(([what]) => what === name)).toEqual(asked.map((done) => [name, done, 12]));
+    }
   });
 
   test("for a query", async () => {
