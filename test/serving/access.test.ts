@@ -1,6 +1,8 @@
+import { createServer } from "node:http";
 import { Hono } from "hono";
 import { describe, expect, test } from "vitest";
 import { checkKey, checkOrigin } from "../../src/serving/access.ts";
+import { listen } from "../../src/serving/loopback.ts";
 import { RequestError } from "../../src/serving/openai-requests.ts";
 import { RequestQueue } from "../../src/serving/request-queue.ts";
 
@@ -42,6 +44,12 @@ describe("a server of this machine", () => {
     }
     expect(await statusOf({ host: "localhost" }, "sesame")).toBe(401);
   });
+});
+
+test.each([-1, 65_536, 1.5])("%d is no port", async (port) => {
+  const server = createServer();
+  await expect(listen(server, port)).rejects.toThrow(`can't listen on port ${port}, which is not a port; give another`);
+  expect(server.listening).toBe(false);
 });
 
 describe("requests that wait", () => {
