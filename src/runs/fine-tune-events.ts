@@ -55,7 +55,7 @@ export interface RunControl extends PrepareOptions {
   /** Aborting ends training early, as patience does: the best evaluation so far counts, or the first that comes. */
   timeUp?: AbortSignal | undefined;
   /**
-   * What scores answers of kind `reward-learning`, in place of the option `reward`. It runs in this process, without a time limit, and
+   * What scores answers, of a run that learns from rewards, in place of the option `reward`. It runs in this process, without a time limit, and
    * is given again where the run is resumed.
    */
   reward?: RewardFunction | undefined;
