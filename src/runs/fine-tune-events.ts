@@ -55,8 +55,8 @@ export interface RunControl extends PrepareOptions {
   /** Aborting ends training early, as patience does: the best evaluation so far counts, or the first that comes. */
   timeUp?: AbortSignal | undefined;
   /**
-   * What scores answers, of a run that learns from rewards, in place of the option `reward`. It runs in this process, without a time limit, and
-   * is given again where the run is resumed.
+   * What scores answers of a run that learns from rewards, rather than what its options name. It runs in this process, without a
+   * time limit, and is given again where the run is resumed.
    */
   reward?: RewardFunction | undefined;
   /** Told while a model or a data set comes from the hub. */
