@@ -1,6 +1,8 @@
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { readJsonFile } from "../checkpoints/json-file-node.ts";
 import { UserError } from "../errors.ts";
+import type { Runtime } from "../runtime/session.ts";
 import {
   builtInReward,
   isRewardFile,
@@ -10,21 +12,24 @@ import {
   rewardOptions,
 } from "../tasks/rewards.ts";
 import type { TaskOptionValues } from "../tasks/task-kind.ts";
+import { openRewardModel } from "./reward-model.ts";
 import { RewardWorker } from "./reward-worker.ts";
 
 /**
- * What scores a run's answers: a file of the user's own, or a reward of the package.
+ * What scores a run's answers: a file or a reward model of the user's own, or a reward of the package.
  * @param options of the kind of task, as they were given
+ * @param openRuntime what a reward model computes with
  * @throws UserError where none is given, or it cannot be used.
  */
-export async function openReward(options: TaskOptionValues): Promise<Reward> {
+export async function openReward(options: TaskOptionValues, openRuntime: () => Runtime): Promise<Reward> {
   const { reward, rewardSchema, rewardTimeout, ...settings } = rewardOptions.parse(options);
   if (reward === undefined) {
     throw new UserError(
-      `nothing says how good an answer is; give --reward: a file (reward.ts or reward.js), or one of ${Object.keys(REWARDS).join(", ")}`,
+      `nothing says how good an answer is; give --reward: a file (reward.ts or reward.js), the folder of a reward model, or one of ${Object.keys(REWARDS).join(", ")}`,
     );
   }
   if (isRewardFile(reward)) return RewardWorker.start(resolve(reward), rewardTimeout);
+  if (!(reward in REWARDS) && existsSync(reward)) return openRewardModel(resolve(reward), openRuntime());
   const schema = rewardSchema === undefined ? undefined : await schemaIn(rewardSchema);
   return scoredBy(builtInReward(reward, { ...settings, ...(schema !== undefined && { rewardSchema: schema }) }));
 }

@@ -84,7 +84,8 @@ export async function prepareFromFiles(
       },
       openRuntime: () => openRuntime(run),
       fitMemory: fitIntoMemory,
-      openReward: async (options) => (reward ? scoredBy(reward) : openReward(options)),
+      openReward: async (options) =>
+        reward ? scoredBy(reward) : openReward(options, () => runtimeFor({ threads: run.threads })),
       float32TooLarge,
     },
     options,

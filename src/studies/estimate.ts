@@ -78,7 +78,8 @@ export async function timeRun(given: Readonly<Record<string, unknown>>, signal?:
     evaluateEvery: undefined,
     ...(earliest !== undefined && { freezeBlocksEarliest: String(earliest) }),
   };
-  const reward = findTaskKind(task.kind).rollout && (await openReward(run.taskOptions));
+  const { rollout } = findTaskKind(task.kind);
+  const reward = rollout && (await openReward(run.taskOptions, () => runtimeFor({ threads: run.threads })));
   const fineTuning = new FineTuning({ base, task: sample, method, settings, reward });
   const runtime = runtimeFor(run);
   const { memory } = fitIntoMemory(fineTuning, runtime.device);

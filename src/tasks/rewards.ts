@@ -2,6 +2,9 @@ import { RE2JS } from "re2js";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
 import type { ChatMessage } from "../tokenization/chat-template.ts";
+import type { Example } from "./example.ts";
+import { reward as rewardModel } from "./kinds/reward.ts";
+import type { TaskKind } from "./task-kind.ts";
 
 /** What a model is asked: a text, or the turns of a conversation. */
 export type RewardPrompt = string | readonly ChatMessage[];
@@ -29,7 +32,9 @@ export const rewardOptions = z.object({
     .string()
     .min(1)
     .optional()
-    .describe("what scores answers: a file (reward.ts or reward.js), or last-number, json, regex or length"),
+    .describe(
+      "what scores answers: a file (reward.ts or reward.js), the run of a reward model, or last-number, json, regex or length",
+    ),
   rewardSchema: z.string().min(1).optional().describe("file with the JSON Schema that answers must be valid by (json)"),
   rewardPattern: z.string().min(1).optional().describe("regular expression that answers must match (regex)"),
   rewardWords: z.int().positive().optional().describe("number of words that answers should have (length)"),
@@ -124,6 +129,15 @@ export const REWARDS: Readonly<Record<string, BuiltInReward>> = {
   },
 };
 
+/** Whether models of a kind say how good an answer is. */
+export const isRewardModel = ({ name }: Pick<TaskKind, "name">): boolean => name === rewardModel.name;
+
+/** An answer as a reward model reads it. */
+export const answerTo = (prompt: RewardPrompt, answer: string): Example =>
+  typeof prompt === "string"
+    ? { index: 0, text: prompt, textPair: answer }
+    : { index: 0, text: "", messages: [...prompt, { role: "assistant", content: answer }] };
+
 /** Whether a reward is a file of the user's own, which is run, and not the name of one of the package's. */
 export const isRewardFile = (reward: string): boolean => /\.[cm]?[jt]s$/.test(reward);
 
@@ -131,8 +145,8 @@ export const isRewardFile = (reward: string): boolean => /\.[cm]?[jt]s$/.test(re
 export const namesCode = ({ reward }: Readonly<Record<string, unknown>>): boolean =>
   typeof reward === "string" && isRewardFile(reward);
 
-/** Whether an option of {@link REWARD_PATHS} names no file. */
-export const namesReward = (option: string, value: string): boolean => option === "reward" && !isRewardFile(value);
+/** Whether an option of {@link REWARD_PATHS} names no file or folder. */
+export const namesReward = (option: string, value: string): boolean => option === "reward" && value in REWARDS;
 
 const flagOf = (option: string): string => `--${option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
@@ -144,7 +158,7 @@ export function builtInReward(name: string, settings: RewardSettings): RewardFun
   const found = REWARDS[name];
   if (!found) {
     throw new UserError(
-      `there is no reward "${name}"; give a file (reward.ts or reward.js), or one of ${Object.keys(REWARDS).join(", ")}`,
+      `there is no reward "${name}"; give a file (reward.ts or reward.js), the folder of a reward model, or one of ${Object.keys(REWARDS).join(", ")}`,
     );
   }
   const given = Object.entries(settings).flatMap(([option, value]) => (value === undefined ? [] : [option]));

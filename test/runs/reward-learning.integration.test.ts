@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { reportedRun } from "../../src/reports/report.ts";
 import { runContent } from "../../src/reports/run-page.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
+import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import { fineTune } from "../support/fine-tune.ts";
 import { on } from "../support/on-event.ts";
@@ -120,6 +121,25 @@ test("a program gives the function itself", async () => {
   });
   expect(result!.rollout).toMatchObject({ answers: 48, failed: 0 });
   expect(new Set(asked)).toEqual(new Set(["e", ...Array.from({ length: 10 }, (_, i) => `Say ${i}.`)]));
+});
+
+test("an own reward model scores answers", async () => {
+  const pairs = Array.from({ length: 8 }, (_, i) => ({ prompt: `Say ${i}.`, chosen: "Yes.", rejected: "No, never." }));
+  const judge = join(home, "judge");
+  const shared = { model, method: "lora", epochs: 1, threads: 1 };
+  const train = await writeJsonl(join(home, "pairs.jsonl"), pairs);
+  await fineTune({ ...shared, kind: "reward", train, batchSize: 4, output: judge });
+  const config = await configOf("judged", { reward: judge, epochs: 1, numGenerations: 2 });
+  const { result } = await fineTune(config);
+  expect(result!.rollout).toMatchObject({ answers: 16, failed: 0 });
+  const scorer = (await loadFineTunedModel(judge)).ofKind("reward");
+  const [sample] = (await readRunRecords(config.output)).evaluations[0]!.samples!;
+  const [found] = await scorer.predict([[sample!.prompt, sample!.answer]]);
+  expect(sample!.reward).toBeCloseTo(found!.reward, 5);
+  await scorer.release();
+  await expect(fineTune(await configOf("misjudged", { reward: config.output }))).rejects.toThrow(
+    "is for reward-learning; name one that scores answers",
+  );
 });
 
 test.each([
