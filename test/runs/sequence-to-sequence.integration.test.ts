@@ -112,7 +112,7 @@ test("a kind of task and a model that do not go together are refused in a senten
   const given = { train, method: "lora", rank: 2, epochs: 1, threads: 1, output: join(home, "refused") };
   await expect(fineTune({ ...given, model: decoder })).rejects.toThrow(
     new UserError(
-      'task kind "sequence-to-sequence" is for encoder-decoders, and models of type "llama" are decoders; take another model, or --kind language-model',
+      'task kind "sequence-to-sequence" is for encoder-decoders, and models of type "llama" are decoders; take another model, or --kind language-model or reward-learning',
     ),
   );
   const bart = await writeTinyEncoderDecoder(join(home, "refusing"), "bart");
