@@ -44,9 +44,9 @@ export async function calibrate(
   }
   const rows: ScoredRows = {
     outputs: model.labelCount,
-    logits: Float64Array.from(logits.flatMap((values) => [...values])),
-    targets: Float64Array.from(examples.flatMap(({ targets }) => [...targets.data])),
-    weights: Float64Array.from(examples.flatMap((example) => [...example.weights])),
+    logits: joined(logits),
+    targets: joined(examples.map(({ targets }) => targets.data)),
+    weights: joined(examples.map((example) => example.weights)),
   };
   const factor = bestFactor(rows, loss);
   const [before, after] = [1, factor].map((each) => judged(rows, loss, each)) as [Judged, Judged];
@@ -56,6 +56,17 @@ export async function calibrate(
     after: reliability(after.probabilities, after.right),
     steps: confidenceSteps(after.probabilities, after.right),
   };
+}
+
+/** One after the other: thousands of classes of a thousand examples are no list of numbers. */
+function joined(parts: readonly ArrayLike<number>[]): Float64Array {
+  const all = new Float64Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
 }
 
 interface Judged {

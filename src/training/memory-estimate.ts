@@ -16,7 +16,10 @@ export interface MemoryEstimate {
   weights: number;
   /** AdamW's two moments, what the method's schedule keeps, and copies of what trains: gradients, the best epoch's, a checkpoint's. */
   optimizer: number;
-  /** The largest micro-batch's values, those kept for the backward pass above all, and the largest of an evaluation. */
+  /**
+   * The largest micro-batch's values, those kept for the backward pass above all, the largest of an evaluation, and what that gives for
+   * all of its examples.
+   */
   activations: number;
   /** Most that hidden states of frozen blocks will take; absent where none freezes. */
   hiddenStates?: number;
@@ -40,12 +43,15 @@ export function estimateMemory(options: Omit<TrainOptions, "runtime">): (tokenBu
     2 * sum([...trained.values()].map(({ data }) => data.byteLength)) +
     3 * ELEMENT_SIZE.float32 * sum(gradients.map(([, { shape }]) => elementsOf(shape as number[])));
   const isCoupled = objective.couples === "batch";
-  const [batch, evaluated] = [train, validation.flatMap(({ encoded }) => encoded)].map((examples, i) => {
+  const scored = validation.flatMap(({ encoded }) => encoded);
+  const [batch, evaluated] = [train, scored].map((examples, i) => {
     // Texts of an example stay together where a loss needs them at once, and no more than them.
     const texts = isCoupled || i === 1 ? singleTexts(examples) : examples;
     return longestOf(texts, Math.ceil((settings.batchSize * texts.length) / examples.length));
   });
-  const evaluation = writeInference(model, { readBy: findTaskKind(task.kind) });
+  const kind = findTaskKind(task.kind);
+  const evaluation = writeInference(model, { readBy: kind });
+  const logits = kind.readout ? 0 : model.labelCount * sum(scored.map(({ rows }) => rows?.length ?? 1));
   const plans = [
     isCoupled
       ? planOfCoupled(step, writeInference(now, { ...settings, readBy: { objective } }), batch!, stepped.labelCount)
@@ -55,7 +61,7 @@ export function estimateMemory(options: Omit<TrainOptions, "runtime">): (tokenBu
   return (tokenBudget) => ({
     weights: sum([...weights.values()].map(({ data }) => data.byteLength)),
     optimizer,
-    activations: sum(plans.map((plan) => plan(tokenBudget))),
+    activations: ELEMENT_SIZE.float32 * logits + sum(plans.map((plan) => plan(tokenBudget))),
     ...(schedule.frozenBlocks && { hiddenStates: hiddenStatesOf(train, settings, model.config.hiddenSize) }),
   });
 }

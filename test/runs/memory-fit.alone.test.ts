@@ -72,6 +72,14 @@ describe("what training is expected to take", () => {
     expect(await ratio(40)).toBeGreaterThan(1.15);
   });
 
+  test("has the outputs of all examples of an evaluation, of which thousands of classes make much", async () => {
+    const of = async (count: number) => {
+      const validation = await writeCsv(join(home, `held-${count}.csv`), Array(count).fill(tickets()[0]!));
+      return (await make({ validation, batchSize: 5 })).memory.activations;
+    };
+    expect((await of(30)) - (await of(10))).toBe(20 * 3 * 4);
+  });
+
   test("is near to what ONNX Runtime takes of a larger batch", async () => {
     // Of the bundled model's size, so that it stands out of what a process takes anyway.
     const fineTuning = await make({ model: undefined, batchSize: 64, tokenBudget: 1024 });
