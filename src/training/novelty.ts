@@ -39,7 +39,8 @@ export interface Novelty extends z.output<typeof noveltyScale> {
 /**
  * Learns how the features of known classes lie that a model's head reads, and what of them is usual on validation examples.
  * @param weights with the head as it answers
- * @returns undefined where there are too few validation examples to tell
+ * @returns undefined where there are too few validation examples to tell, a class without training examples, or more classes than rows
+ * are looked at
  */
 export async function learnNovelty(
   model: AdaptedModel,
@@ -48,8 +49,10 @@ export async function learnNovelty(
   { train, held }: { train: readonly TrainingExample[]; held: readonly TrainingExample[] },
   { tokenBudget, signal }: { tokenBudget: number; signal?: AbortSignal | undefined },
 ): Promise<Novelty | undefined> {
-  if (held.length < FEWEST_HELD) return undefined;
   const { labelCount } = model;
+  if (held.length < FEWEST_HELD || labelCount > MOST_ROWS || new Set(train.map(classOf)).size < labelCount) {
+    return undefined;
+  }
   const predictor = await Predictor.compile(model, weights, runtime, { tokenBudget, withFeatures: true });
   try {
     const read = async (examples: readonly TrainingExample[]) => {
@@ -129,10 +132,13 @@ function scaleOf(values: readonly number[], least = Number.MIN_VALUE): z.output<
 }
 
 /** The class of an example with a one-hot target. */
-const classOf = ({ targets }: TrainingExample): number => argmax(Float32Array.from(targets.data));
+const classOf = ({ targets }: Pick<TrainingExample, "targets">): number => argmax(Float32Array.from(targets.data));
 
-/** At most a thousand, of each class its share. */
-function sampleOf(examples: readonly TrainingExample[]): TrainingExample[] {
-  const places = sampleRows(Int32Array.from(examples.keys()), { strata: examples.map(classOf) }, MOST_ROWS);
-  return Array.from(places, (place) => examples[place]!);
+/** About a thousand at most, of each class its share, and of each class one. */
+export function sampleOf<Example extends Pick<TrainingExample, "targets">>(examples: readonly Example[]): Example[] {
+  const strata = examples.map(classOf);
+  const places = sampleRows(Int32Array.from(strata.keys()), { strata }, MOST_ROWS);
+  const met = new Set(Array.from(places, (place) => strata[place]!));
+  const missing = [...strata.keys()].filter((place) => !met.has(strata[place]!) && met.add(strata[place]!));
+  return [...places, ...missing].map((place) => examples[place]!);
 }

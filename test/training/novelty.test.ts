@@ -1,9 +1,16 @@
 import { expect, test } from "vitest";
+import { float32 } from "../../src/graph/tensor.ts";
 import { distanceToNearest, fitKnownFeatures } from "../../src/training/known-features.ts";
-import { noveltyThreshold } from "../../src/training/novelty.ts";
+import { noveltyThreshold, sampleOf } from "../../src/training/novelty.ts";
 
 /** Numbers between -1 and 1 that look random. */
 const noise = (seed: number): number => 2 * ((Math.abs(Math.sin(seed) * 43758.5453) % 1) - 0.5);
+
+function oneHot(own: number, classes: number) {
+  const targets = float32([1, classes]);
+  targets.data[own] = 1;
+  return targets;
+}
 
 /** Two classes of six features: apart along the first, widely spread along the second and third, a little along all. */
 const ROWS = Array.from({ length: 400 }, (_, i) => ({
@@ -57,6 +64,14 @@ test("classes whose rows are all alike have distances, too", () => {
   const known = fitKnownFeatures(rows, [0, 0, 1, 1], 2);
   expect(distanceToNearest(known, Float32Array.of(1, 0))).toBe(0);
   expect(distanceToNearest(known, Float32Array.of(1, 1))).toBeGreaterThan(0);
+});
+
+test("of many examples a thousand are looked at, and of each class one, however rare", () => {
+  const classes = Array.from({ length: 5000 }, (_, i) => (i < 60 ? Math.floor(i / 2) : 30));
+  const sample = sampleOf(classes.map((own) => ({ targets: oneHot(own, 31) })));
+  const seen = new Set(sample.map(({ targets }) => targets.data.indexOf(1)));
+  expect(seen.size).toBe(31);
+  expect(sample.length).toBeLessThan(1031);
 });
 
 test("of known texts at most the share that is asked for lies above the threshold; too few show no small share", () => {
