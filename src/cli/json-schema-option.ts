@@ -1,5 +1,4 @@
-import { readFile } from "node:fs/promises";
-import { parseJson } from "../checkpoints/json-file.ts";
+import { readJsonFile } from "../checkpoints/json-file-node.ts";
 import { UserError } from "../errors.ts";
 import { grammarOfSchema } from "../inference/generation/constrained/json-schema.ts";
 import type { JsonSchema } from "../inference/generation/constrained/schema-constraint.ts";
@@ -13,10 +12,8 @@ export const JSON_SCHEMA = "file with a JSON schema that answers of a language m
  */
 export async function givenSchema(file: string | undefined): Promise<{ jsonSchema?: JsonSchema }> {
   if (file === undefined) return {};
-  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    throw new UserError(`--json-schema ${file} cannot be read: ${error.message}`);
-  });
-  const jsonSchema = parseJson(text, file) as JsonSchema;
+  const jsonSchema = (await readJsonFile(file)) as JsonSchema | undefined;
+  if (jsonSchema === undefined) throw new UserError(`--json-schema: there is no file ${file}`);
   grammarOfSchema(jsonSchema);
   return { jsonSchema };
 }
