@@ -11,7 +11,8 @@ export function likeliest(scores: Float32Array): number {
 
 /**
  * Draws a token: scores are divided by the temperature, the `topK` highest are kept, then the likeliest that together have
- * probability `topP` (Holtzman et al., arXiv 1904.09751), as transformers does. Only these are ever sorted.
+ * probability `topP` (Holtzman et al., arXiv 1904.09751), as transformers does. The vocabulary is sorted only to
+ * find the `topK`.
  * @param scores `[vocabulary]`
  */
 export function drawToken(

@@ -1,4 +1,4 @@
-/** Made when first asked for: it takes longer than all else that a command loads. */
+/** Made when first asked for, so that commands that need none start sooner. */
 let segmenter: Intl.Segmenter | undefined;
 
 /** The sentences of a text, by Unicode's rules (UAX 29); the end of a line ends one, too. */

@@ -1,3 +1,5 @@
+import { joinedBytes } from "../../../graph/joined-bytes.ts";
+
 /** Longer tokens, mostly runs of one sign, are never written: counts in a grammar then matter for a short reach alone. */
 export const LONGEST_TOKEN = 32;
 
@@ -62,13 +64,7 @@ export class Vocabulary {
 
   /** What tokens write; bytes that are no whole character show as U+FFFD. */
   textOf(ids: readonly number[]): string {
-    const parts = ids.map((id) => this.bytes[id] ?? new Uint8Array());
-    const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-    let at = 0;
-    for (const part of parts) {
-      all.set(part, at);
-      at += part.length;
-    }
+    const all = joinedBytes(ids.flatMap((id) => this.bytes[id] ?? []));
     return new TextDecoder("utf-8", { ignoreBOM: true }).decode(all);
   }
 }
