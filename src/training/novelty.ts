@@ -50,23 +50,16 @@ export async function learnNovelty(
   { tokenBudget, signal }: { tokenBudget: number; signal?: AbortSignal | undefined },
 ): Promise<Novelty | undefined> {
   const { labelCount } = model;
-  if (held.length < FEWEST_HELD || labelCount > MOST_ROWS || new Set(train.map(classOf)).size < labelCount) {
-    return undefined;
-  }
+  if (held.length < FEWEST_HELD || labelCount > MOST_ROWS) return undefined;
+  const shown = sampleOf(train);
+  const classes = shown.map(classOf);
+  if (new Set(classes).size < labelCount) return undefined;
   const predictor = await Predictor.compile(model, weights, runtime, { tokenBudget, withFeatures: true });
   try {
-    const read = async (examples: readonly TrainingExample[]) => {
-      const sample = sampleOf(examples);
-      const rows = await predictor.logits(sample, undefined, signal);
-      return { rows, classes: sample.map(classOf) };
-    };
-    const { rows, classes } = await read(train);
-    const known = fitKnownFeatures(
-      rows.map((row) => row.subarray(labelCount)),
-      classes,
-      labelCount,
-    );
-    const parts = (await read(held)).rows.map((row) => partsOf(known, row, labelCount));
+    const read = (examples: readonly TrainingExample[]) => predictor.logits(examples, undefined, signal);
+    const features = (await read(shown)).map((row) => row.subarray(labelCount));
+    const known = fitKnownFeatures(features, classes, labelCount);
+    const parts = (await read(sampleOf(held))).map((row) => partsOf(known, row, labelCount));
     const usual = {
       rest: known.rest,
       distance: scaleOf(parts.map(({ distance }) => distance)),
