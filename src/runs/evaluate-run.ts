@@ -91,7 +91,7 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
     const kind = findTaskKind(task.kind);
     if (kind.rollout) {
       throw new UserError(
-        `the run in ${run} learned from rewards, and evaluate runs no file that it names; result.json has the rewards of held-out prompts`,
+        `the run in ${run} learned from rewards, which evaluate does not compute, since a reward may be a program; result.json has those of held-out prompts`,
       );
     }
     const results: RunEvaluation[] = [];

@@ -29,7 +29,7 @@ export async function openReward(options: TaskOptionValues, openRuntime: () => R
     );
   }
   if (isRewardFile(reward)) return RewardWorker.start(resolve(reward), rewardTimeout);
-  if (!(reward in REWARDS) && existsSync(reward)) return openRewardModel(resolve(reward), openRuntime());
+  if (!Object.hasOwn(REWARDS, reward) && existsSync(reward)) return openRewardModel(resolve(reward), openRuntime());
   const schema = rewardSchema === undefined ? undefined : await schemaIn(rewardSchema);
   return scoredBy(builtInReward(reward, { ...settings, ...(schema !== undefined && { rewardSchema: schema }) }));
 }

@@ -146,7 +146,8 @@ export const namesCode = ({ reward }: Readonly<Record<string, unknown>>): boolea
   typeof reward === "string" && isRewardFile(reward);
 
 /** Whether an option of {@link REWARD_PATHS} names no file or folder. */
-export const namesReward = (option: string, value: string): boolean => option === "reward" && value in REWARDS;
+export const namesReward = (option: string, value: string): boolean =>
+  option === "reward" && Object.hasOwn(REWARDS, value);
 
 const flagOf = (option: string): string => `--${option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
@@ -155,7 +156,7 @@ const flagOf = (option: string): string => `--${option.replace(/[A-Z]/g, (letter
  * @throws UserError where there is none of the name, or its option is missing, malformed or another one's.
  */
 export function builtInReward(name: string, settings: RewardSettings): RewardFunction {
-  const found = REWARDS[name];
+  const found = Object.hasOwn(REWARDS, name) ? REWARDS[name] : undefined;
   if (!found) {
     throw new UserError(
       `there is no reward "${name}"; give a file (reward.ts or reward.js), the folder of a reward model, or one of ${Object.keys(REWARDS).join(", ")}`,

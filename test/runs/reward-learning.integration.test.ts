@@ -69,7 +69,7 @@ test("answers get better by a reward of one's own, which sees the row; records, 
   expect(evaluations[0]!.samples).toHaveLength(2);
   expect(evaluations[0]!.samples![0]).toMatchObject({ prompt: "Say 0.", reward: evaluations[0]!.samples![0]!.reward });
   const page = runContent(reportedRun({ steps, evaluations, ...records })).text;
-  await expect(evaluateRun(config.output, { threads: 1 })).rejects.toThrow("evaluate runs no file");
+  await expect(evaluateRun(config.output, { threads: 1 })).rejects.toThrow("which evaluate does not compute");
   for (const part of ["Reward", "Length of answers", "Likeliest answers to held-out prompts", "time of rewards"])
     expect(page).toContain(part);
 });
@@ -147,6 +147,7 @@ test.each([
   [{ reward: "json" }, "--reward json needs --reward-schema"],
   [{ reward: "nothing.ts" }, "--reward: there is no file"],
   [{ reward: "lenght", rewardWords: 3 }, 'there is no reward "lenght"'],
+  [{ reward: "constructor" }, 'there is no reward "constructor"'],
   [{ reward: "last-number", rewardWords: 3 }, "--reward-words does not go with --reward last-number"],
   [{ reward: "length", rewardWords: 3, method: "lora", freezeBlocks: "linear" }, "--freeze-blocks keeps hidden states"],
   [{ reward: "length", rewardWords: 3, maxLength: 16, maxNewTokens: 16 }, "has anything left that counts"],
