@@ -15,18 +15,11 @@ from types import SimpleNamespace
 import torch
 from datasets import Dataset
 from fixtures import write_json, write_tensors
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 from trl.experimental.cpo import CPOTrainer
 from trl.experimental.orpo import ORPOTrainer
+from trl_steps import LEARNING_RATE, random_ids, recorded, small_llama, tokenizer
 
-BASE = Path(__file__).parent / "../test/fixtures/models/llama-1"
-STEPS = 5
-LEARNING_RATE = 3e-4
-KEPT = ["model.layers.0.self_attn.q_proj.weight", "model.layers.1.mlp.down_proj.weight", "model.norm.weight"]
 GOOD = [1, 0, 1, 1]
 
 LOSSES = {
@@ -42,11 +35,7 @@ LOSSES = {
 
 def random_rows(generator):
     """Prompts with two answers each, of different lengths."""
-
-    def ids(low, high):
-        length = int(torch.randint(low, high, (1,), generator=generator))
-        return torch.randint(3, 96, (length,), generator=generator).tolist()
-
+    ids = lambda low, high: random_ids(generator, low, high)
     return [{"prompt": ids(3, 9), "chosen": ids(2, 8), "rejected": ids(2, 8)} for _ in range(4)]
 
 
@@ -75,18 +64,11 @@ def log_probabilities(model, rows, average):
     return (sums / mask.sum(1) if average else sums).chunk(2)
 
 
-def tokenizer():
-    words = WordLevel({**{f"w{i}": i for i in range(94)}, "<pad>": 94, "<eos>": 95}, unk_token="w0")
-    built = Tokenizer(words)
-    built.pre_tokenizer = Whitespace()
-    return PreTrainedTokenizerFast(tokenizer_object=built, pad_token="<pad>", eos_token="<eos>", unk_token="w0")
-
-
 def loss_of(name, settings, model, rows):
     """A function of the model that gives the loss of all rows."""
     common = {"output_dir": tempfile.mkdtemp(), "use_cpu": True, "report_to": [], "per_device_train_batch_size": 4}
     common |= {"beta": settings["beta"], "disable_dropout": True, "bf16": False, "gradient_checkpointing": False}
-    reference = LlamaForCausalLM.from_pretrained(BASE, attn_implementation="eager")
+    reference = small_llama()
     if name == "kto":
         data = Dataset.from_list([{"prompt": "w3", "completion": " w4", "label": bool(i % 2)} for i in range(4)])
         arguments = KTOConfig(**common, train_sampling_strategy="sequential")
@@ -132,23 +114,8 @@ def loss_of(name, settings, model, rows):
 def main(out):
     generator = torch.Generator().manual_seed(7)
     rows = random_rows(generator)
-    cases, gradients = {}, {}
-    for name, settings in LOSSES.items():
-        model = LlamaForCausalLM.from_pretrained(BASE, attn_implementation="eager")
-        loss = loss_of(name, settings, model, rows)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.0)
-        losses = []
-        for step in range(STEPS + 1):
-            optimizer.zero_grad()
-            value = loss()
-            value.backward()
-            losses.append(value.item())
-            if step < STEPS:
-                optimizer.step()
-        cases[name] = {"settings": settings, "losses": losses}
-        named = dict(model.named_parameters())
-        gradients |= {f"{name}.{key}": named[key].grad for key in KEPT}
-        print(name, losses)
+    losses, gradients = recorded(LOSSES, lambda name, settings, model: loss_of(name, settings, model, rows))
+    cases = {name: {"settings": settings, "losses": losses[name]} for name, settings in LOSSES.items()}
     write_json(Path(out) / "steps.json", {"rows": rows, "good": GOOD, "learningRate": LEARNING_RATE, "cases": cases})
     write_tensors(Path(out) / "gradients.safetensors", gradients)
 

@@ -14,18 +14,11 @@ from pathlib import Path
 import torch
 from datasets import Dataset
 from fixtures import write_json, write_tensors
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import nanstd
+from trl_steps import LEARNING_RATE, random_ids, recorded, tokenizer
 
-BASE = Path(__file__).parent / "../test/fixtures/models/llama-1"
-STEPS = 5
-LEARNING_RATE = 3e-4
 MAX_NEW_TOKENS = 8
-KEPT = ["model.layers.0.self_attn.q_proj.weight", "model.layers.1.mlp.down_proj.weight", "model.norm.weight"]
 # An answer without a reward is one whose reward failed.
 REWARDS = [[1.0, 0.0, 0.5], [0.2, None, 1.0]]
 
@@ -39,11 +32,7 @@ CASES = {
 
 def random_rows(generator):
     """Prompts with three answers each, of different lengths."""
-
-    def ids(low, high):
-        length = int(torch.randint(low, high, (1,), generator=generator))
-        return torch.randint(3, 96, (length,), generator=generator).tolist()
-
+    ids = lambda low, high: random_ids(generator, low, high)
     return [{"prompt": ids(3, 9), "answers": [ids(2, 8) for _ in range(3)]} for _ in range(2)]
 
 
@@ -62,13 +51,6 @@ def padded(rows, left):
     fill = lambda values, row: [0] * (length - len(row)) + values if left else values + [0] * (length - len(row))
     ids = torch.tensor([fill(row, row) for row in rows])
     return ids, torch.tensor([fill([1] * len(row), row) for row in rows])
-
-
-def tokenizer():
-    words = WordLevel({**{f"w{i}": i for i in range(94)}, "<pad>": 94, "<eos>": 95}, unk_token="w0")
-    built = Tokenizer(words)
-    built.pre_tokenizer = Whitespace()
-    return PreTrainedTokenizerFast(tokenizer_object=built, pad_token="<pad>", eos_token="<eos>", unk_token="w0")
 
 
 def loss_of(settings, model, rows):
@@ -121,25 +103,15 @@ def loss_of(settings, model, rows):
 def main(out):
     generator = torch.Generator().manual_seed(11)
     rows = random_rows(generator)
-    cases, gradients = {}, {}
-    for name, settings in CASES.items():
-        model = LlamaForCausalLM.from_pretrained(BASE, attn_implementation="eager")
-        loss = loss_of(settings, model, rows)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.0)
-        losses = []
-        for step in range(STEPS + 1):
-            optimizer.zero_grad()
-            value = loss()
-            value.backward()
-            losses.append(value.item())
-            if step < STEPS:
-                optimizer.step()
-        expected = advantages(settings.get("scaleRewards", "group")).tolist()
-        cases[name] = {"settings": settings, "advantages": expected, "losses": losses}
-        named = dict(model.named_parameters())
-        gradients |= {f"{name}.{key}": named[key].grad for key in KEPT}
-        print(name, losses)
-    Path(out).mkdir(parents=True, exist_ok=True)
+    losses, gradients = recorded(CASES, lambda _, settings, model: loss_of(settings, model, rows))
+    cases = {
+        name: {
+            "settings": settings,
+            "advantages": advantages(settings.get("scaleRewards", "group")).tolist(),
+            "losses": losses[name],
+        }
+        for name, settings in CASES.items()
+    }
     facts = {"rewards": REWARDS, "maxNewTokens": MAX_NEW_TOKENS, "learningRate": LEARNING_RATE}
     write_json(Path(out) / "steps.json", {"rows": rows, **facts, "cases": cases})
     write_tensors(Path(out) / "gradients.safetensors", gradients)

@@ -1,13 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { copyOf } from "../../src/graph/tensor.ts";
-import { full } from "../../src/methods/full.ts";
 import { preference } from "../../src/tasks/kinds/preference.ts";
 import type { Tokenizer } from "../../src/tokenization/tokenizer.ts";
-import { AdamW } from "../../src/training/adamw.ts";
-import { referredTo, withReference } from "../../src/training/reference.ts";
-import { TrainingStep } from "../../src/training/step.ts";
-import { runtime } from "../support/runtime.ts";
-import { layersOf, openFixture, readBase, readJson, relativeError } from "../support/small-bert.ts";
+import { referredTo } from "../../src/training/reference.ts";
+import { openFixture, readJson } from "../support/small-bert.ts";
+import { replaySteps } from "./recorded-steps.ts";
 
 interface Row {
   prompt: number[];
@@ -62,14 +58,6 @@ function encodedRows(name: string) {
   });
 }
 
-async function policy() {
-  const source = await openFixture("models/llama-1/model.safetensors");
-  const base = await readBase(readJson("models/llama-1/config.json"), source, "languageModel");
-  const weights = new Map([...base.weights].map(([name, values]) => [name, copyOf(values)]));
-  const adaptation = full.adapt({}, layersOf(base));
-  return { model: { ...base, adaptation, trainsHead: () => true }, weights };
-}
-
 describe.each(Object.entries(cases))("%s is TRL's", (name, { settings, losses }) => {
   test.each([
     ["an example, or a text, a run", 8],
@@ -77,35 +65,7 @@ describe.each(Object.entries(cases))("%s is TRL's", (name, { settings, losses })
   ])("five steps and the gradients after them, %s", async (_, tokenBudget) => {
     const loss = name.replace("-smoothed", "");
     const objective = preference.objectiveFor!({ preferenceLoss: loss, ...settings });
-    const { model, weights } = await policy();
-    const examples = await withReference(
-      objective,
-      encodedRows(name),
-      { model, weights, runtime },
-      { tokenBudget: 64 },
-    );
-    const options = { objective, tokenBudget, dropout: false, seed: 1 };
-    const step = await TrainingStep.compile(model, weights, runtime, options);
-    try {
-      let optimizer: AdamW | undefined;
-      for (const [t, expected] of losses.entries()) {
-        const outcome = await step.run(t, examples);
-        expect(Math.abs(outcome.loss / expected - 1), `loss of step ${t}`).toBeLessThan(2e-4);
-        optimizer ??= new AdamW([{ names: [...outcome.gradients.keys()], learningRate, weightDecay: 0 }]);
-        if (t < losses.length - 1) {
-          optimizer.step(weights, outcome.gradients, 1);
-          continue;
-        }
-        const kept = [...gradients.tensors.keys()].filter((key) => key.startsWith(`${name}.model.`));
-        expect(kept).toHaveLength(3);
-        for (const key of kept) {
-          const own = outcome.gradients.get(key.slice(`${name}.model.`.length));
-          expect(relativeError(own!, await gradients.read(key)), key).toBeLessThan(2e-3);
-        }
-      }
-    } finally {
-      await step.release();
-    }
+    await replaySteps(objective, encodedRows(name), { name, losses, gradients, learningRate }, tokenBudget);
   });
 });
 
