@@ -4,7 +4,7 @@ import { grammarOfSchema } from "../inference/generation/constrained/json-schema
 import type { JsonSchema } from "../inference/generation/constrained/schema-constraint.ts";
 
 /** What `--json-schema` says of itself. */
-export const JSON_SCHEMA = "file with a JSON schema that answers of a language model are held to";
+export const JSON_SCHEMA = "file with a JSON schema that a language model's answers must follow";
 
 /**
  * The schema that answers are held to, where a file of one is given; it is looked at before a model is loaded.

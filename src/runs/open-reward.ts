@@ -25,7 +25,7 @@ export async function openReward(options: TaskOptionValues, openRuntime: () => R
   const { reward, rewardSchema, rewardTimeout, ...settings } = rewardOptions.parse(options);
   if (reward === undefined) {
     throw new UserError(
-      `nothing says how good an answer is; give --reward: a file (reward.ts or reward.js), the folder of a reward model, or one of ${Object.keys(REWARDS).join(", ")}`,
+      `learning from rewards needs --reward: a file (reward.ts or reward.js), the folder of a reward model, or one of ${Object.keys(REWARDS).join(", ")}`,
     );
   }
   if (isRewardFile(reward)) return RewardWorker.start(resolve(reward), rewardTimeout);

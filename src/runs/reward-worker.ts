@@ -33,7 +33,7 @@ load().then((loaded) => {
     }
   });
   parentPort.postMessage({ ready: reward !== undefined });
-});
+}).catch((error) => parentPort.postMessage({ thrown: String(error?.message ?? error) }));
 `;
 
 /**
@@ -94,6 +94,9 @@ export class RewardWorker implements Reward {
     });
     if (word.ready) return worker;
     await this.release();
+    if (word.thrown !== undefined) {
+      throw new UserError(`--reward: ${file} cannot be loaded: ${word.thrown.replace(/\s+/g, " ").trim()}`);
+    }
     throw new UserError(
       `--reward: ${file} exports no function; write export default (prompt, answer, row) => a number`,
     );

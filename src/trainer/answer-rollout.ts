@@ -142,7 +142,7 @@ export class AnswerRollout implements Rollout {
   get notes(): string[] {
     if (this.#failures === 0) return [];
     const count = this.#failures === 1 ? "1 reward" : `${this.#failures} rewards`;
-    return [`${count} failed, and the answers taught nothing; the last one: ${this.#failure}`];
+    return [`${count} failed, so training left those answers out; the last one: ${this.#failure}`];
   }
 
   async release(): Promise<void> {
