@@ -24,7 +24,7 @@ export class CurrentStep {
 
   /** The schedule says what trains and what is frozen, now and whenever the step is compiled again. */
   static async compile(options: TrainOptions): Promise<CurrentStep> {
-    const { schedule, weights, runtime, settings, openSpill, rollout } = options;
+    const { schedule, weights, runtime, settings, openSpill, rollout, machines } = options;
     const { model, objective } = stepOf(options);
     const { spills, ...kept } = keptStates(settings);
     const { tokenBudget } = settings;
@@ -36,7 +36,7 @@ export class CurrentStep {
         { ...model, trainable: schedule.trainable(), frozenBlocks: schedule.frozenBlocks?.() },
         weights,
         runtime,
-        { objective, ...settings, boundaryStates },
+        { objective, ...settings, boundaryStates, machines },
       );
     return new CurrentStep(await compile(), compile, { boundaryStates, rollout });
   }

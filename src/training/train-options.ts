@@ -10,6 +10,7 @@ import type { SpillFile } from "./frozen-blocks/hidden-state-cache.ts";
 import type { PackedFormat } from "./frozen-blocks/packed-rows.ts";
 import type { Rollout } from "./rollout.ts";
 import type { AdaptedModel } from "./step-graph.ts";
+import type { OtherMachines } from "./step-part.ts";
 import type { TrainingState } from "./training-state.ts";
 
 export interface TrainingSettings {
@@ -90,6 +91,8 @@ export interface TrainOptions {
   signal?: AbortSignal | undefined;
   /** Writes what steps are taken on, where examples are prompts to answer. It is released with the run. */
   rollout?: Rollout | undefined;
+  /** Compute its steps' gradients in place of this process. */
+  machines?: OtherMachines | undefined;
   /** What steps are taken by in place of the task's own loss. */
   contrast?: Contrast | undefined;
   /** Whether what the run starts from is a model like those that it comes to, which it must beat: its head is fitted. */

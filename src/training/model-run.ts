@@ -1,0 +1,120 @@
+import { evaluate } from "../graph/dimension.ts";
+import { countFlops, totalFlops } from "../graph/flops.ts";
+import type { Tensor, Tensors } from "../graph/tensor.ts";
+import type { CompiledGraph, Runtime } from "../runtime/session.ts";
+import type { EncodedExample } from "../tasks/task-kind.ts";
+import { DropoutMasks } from "./dropout-masks.ts";
+import { type LaidOutBatch, layOut } from "./model-inputs.ts";
+import { type AdaptedModel, GRADIENT, type ModelGraph } from "./step-graph.ts";
+
+/** What a graph is fed of a part of a batch. */
+export interface MicroBatch {
+  /** Each of one text. */
+  examples: readonly EncodedExample[];
+  /** Beside what the texts and the dropout masks come to. */
+  inputs: Record<string, Tensor>;
+}
+
+/** What a graph gives of a micro-batch. */
+export interface ModelOutcome {
+  results: Record<string, Tensor>;
+  /** Floating-point operations done. */
+  flops: number;
+  /** Those that it would have done in addition had no block frozen. */
+  flopsSaved: number;
+}
+
+/** Who runs a graph on micro-batches: this process, or other machines. */
+export interface MicroBatchRunner {
+  /**
+   * What the graph gives of each, in their order.
+   * @param step number of the optimizer step, from 0: selects the dropout masks
+   * @param microBatches each made when it is asked for
+   * @throws the signal's reason
+   */
+  outcomes(
+    step: number,
+    microBatches: readonly (() => MicroBatch)[],
+    signal?: AbortSignal,
+  ): AsyncGenerator<ModelOutcome, void>;
+}
+
+/** A compiled model with what its runs are fed. */
+export class ModelRun implements MicroBatchRunner {
+  readonly compiled: CompiledGraph;
+  readonly #graph: ModelGraph;
+  readonly #masks: DropoutMasks;
+  readonly #flops: ReturnType<typeof countFlops>;
+  /** Had no block frozen. */
+  readonly #wholeFlops: ReturnType<typeof countFlops>;
+
+  private constructor(compiled: CompiledGraph, graph: ModelGraph, whole: ModelGraph, seed: number) {
+    this.compiled = compiled;
+    this.#graph = graph;
+    this.#masks = new DropoutMasks(graph.dropouts, seed);
+    this.#flops = countFlops(Object.values(graph.outputs));
+    this.#wholeFlops = graph === whole ? this.#flops : countFlops(Object.values(whole.outputs));
+  }
+
+  static async compile(
+    model: AdaptedModel,
+    write: (model: AdaptedModel) => ModelGraph,
+    weights: Tensors,
+    runtime: Runtime,
+    seed: number,
+  ): Promise<ModelRun> {
+    const graph = write(model);
+    const whole = model.frozenBlocks?.count ? write(withoutFrozenBlocks(model)) : graph;
+    return new ModelRun(await runtime.compile(graph.outputs, weights), graph, whole, seed);
+  }
+
+  /** Names and shapes of the outputs that hold gradients. */
+  get gradientShapes(): [output: string, shape: number[]][] {
+    const gradients = Object.entries(this.#graph.outputs).filter(([output]) => output.startsWith(GRADIENT));
+    return gradients.map(([output, { shape }]) => [output, shape as number[]]);
+  }
+
+  /** @param into tensors to write outputs into */
+  async run(
+    step: number,
+    examples: readonly EncodedExample[],
+    more: Record<string, Tensor> = {},
+    into?: Tensors,
+  ): Promise<ModelOutcome> {
+    const batch = layOut(this.#graph.streams, examples);
+    const inputs = { ...batch.inputs, ...this.#masks.draw(step, batch), ...more };
+    return { results: await this.compiled.run(inputs, undefined, into), ...this.#count(batch) };
+  }
+
+  async *outcomes(
+    step: number,
+    microBatches: readonly (() => MicroBatch)[],
+    signal?: AbortSignal,
+  ): AsyncGenerator<ModelOutcome, void> {
+    for (const microBatch of microBatches) {
+      signal?.throwIfAborted();
+      const { examples, inputs } = microBatch();
+      yield await this.run(step, examples, inputs);
+    }
+  }
+
+  /** What a run on examples comes to, without running it: the shapes of its results, and its operations. */
+  expected(examples: readonly EncodedExample[]): Omit<ModelOutcome, "results"> & { shapes: Map<string, number[]> } {
+    const batch = layOut(this.#graph.streams, examples);
+    const shapes = Object.entries(this.#graph.outputs).map(
+      ([output, { shape }]) => [output, shape.map((size) => evaluate(size, batch.sizes))] as const,
+    );
+    return { shapes: new Map(shapes), ...this.#count(batch) };
+  }
+
+  #count({ sizes }: LaidOutBatch): Omit<ModelOutcome, "results"> {
+    const flops = totalFlops(this.#flops(sizes));
+    return { flops, flopsSaved: totalFlops(this.#wholeFlops(sizes)) - flops };
+  }
+}
+
+/** The model as it would train had no block frozen. */
+function withoutFrozenBlocks({ frozenBlocks, trainable, ...model }: AdaptedModel): AdaptedModel {
+  const own = [...frozenBlocks!.parameters].filter((name) => model.adaptation.trainable.has(name));
+  return { ...model, ...(trainable && { trainable: new Set([...trainable, ...own]) }) };
+}
