@@ -1,5 +1,6 @@
 import { type FineTuneOptions, type FineTuneOutcome, fineTune } from "../reports/fine-tune.ts";
 import type { FineTuneConfig } from "../runs/fine-tune-config.ts";
+import { SharedRun } from "../runs/many-machines/shared-run.ts";
 import { downloadLine } from "./terminal/download-line.ts";
 import { TrainingProgress } from "./terminal/progress.ts";
 import { onStopSignal } from "./terminal/stop-signals.ts";
@@ -10,10 +11,14 @@ export const INTERRUPTED = 130;
 /**
  * A run under the eyes of a user: progress on stderr; Ctrl-C ends it after the computation at hand with everything saved,
  * a second Ctrl-C at once.
+ * @param options.queue server whose workers compute its steps
  */
 export async function runTraining(
   given: Readonly<Record<string, unknown>>,
-  options: Pick<FineTuneOptions, "overwrite" | "resume"> & { watch?: { port?: number } } = {},
+  options: Pick<FineTuneOptions, "overwrite" | "resume"> & {
+    watch?: { port?: number };
+    queue?: string | undefined;
+  } = {},
 ): Promise<FineTuneOutcome> {
   const progress = new TrainingProgress();
   const abort = new AbortController();
@@ -28,7 +33,7 @@ export async function runTraining(
     progress.log("saving what is done; press Ctrl-C again to end at once");
   });
   try {
-    const { watch, ...rest } = options;
+    const { watch, queue, ...rest } = options;
     const onServing = (url: string): void => progress.log(`watch the run at ${url}`);
     // The options were given as text: it is there that they are checked.
     const outcome = await fineTune(given as FineTuneConfig, {
@@ -40,6 +45,7 @@ export async function runTraining(
         progress.take(event);
       },
       onDownload: downloadLine(),
+      ...(queue !== undefined && { share: (run) => SharedRun.open(queue, run, (note) => progress.log(note)) }),
       ...(watch && { watch: { ...watch, onServing } }),
       signal: abort.signal,
     });

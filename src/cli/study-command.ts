@@ -8,7 +8,7 @@ import type { Study, StudyOutcome, StudyPlan } from "../studies/study.ts";
 import { estimateStudy } from "../studies/study-estimate.ts";
 import { planStudy } from "../studies/study-plan.ts";
 import { type StudyResults, studyResults } from "../studies/study-results.ts";
-import { queueUrl } from "./commands/work.ts";
+import { queueUrl } from "./queue-url.ts";
 import { INTERRUPTED } from "./run-training.ts";
 import { runOnQueue, statusOnQueue } from "./study-queue.ts";
 import { bytes, counted, duration, table } from "./terminal/format.ts";

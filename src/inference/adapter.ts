@@ -10,7 +10,8 @@ import { HEAD_FEATURES } from "../models/heads.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { type Novelty, noveltyScale } from "../training/novelty.ts";
 
-const adapterSchema = z.object({
+/** What `adapter.json` holds. */
+export const adapterSchema = z.object({
   format: z.literal("aflora-adapter"),
   /** Name or folder of the base model; of one on the hub `owner/name`, with its commit as revision. */
   model: z.string(),

@@ -12,6 +12,7 @@ import type { PrepareOptions } from "../trainer/prepare-run.ts";
 import type { TrainingEnd } from "../training/events.ts";
 import type { SpillFile } from "../training/frozen-blocks/hidden-state-cache.ts";
 import type { EvaluationRecord, FreezingRecord, ScoresRecord, StepRecord } from "../training/records.ts";
+import type { OtherMachines } from "../training/step-part.ts";
 import { CheckpointClock } from "./checkpoint-clock.ts";
 import type { RunMemory } from "./memory-fit.ts";
 import { prepareFromFiles, type RunOfFiles } from "./prepare-from-files.ts";
@@ -59,6 +60,8 @@ export interface RunControl extends PrepareOptions {
    * time limit, and is given again where the run is resumed.
    */
   reward?: RewardFunction | undefined;
+  /** Has its steps' gradients computed by other machines; told before training begins, released after it. */
+  share?: ((run: RunOfFiles) => Promise<OtherMachines & { release(): Promise<void> }>) | undefined;
   /** Told while a model or a data set comes from the hub. */
   onDownload?(progress: DownloadProgress): void;
   /**
@@ -123,6 +126,7 @@ async function* fineTuneInFolder(
   });
   // Neither does one that passed its trial and fails at the run's first step.
   let kept = saved !== undefined || runtime.device.isEverywhere === true;
+  let machines: Awaited<ReturnType<NonNullable<RunControl["share"]>>> | undefined;
   const clock = new CheckpointClock(String(config.run.checkpointEvery), resume?.step ?? 0);
   try {
     yield {
@@ -143,7 +147,8 @@ async function* fineTuneInFolder(
     let peakMemory = before.reduce((peak, { memory = 0 }) => Math.max(peak, memory), 0);
     let outcome: TrainingEnd | undefined;
     const notes: string[] = [];
-    const control = { signal: options.signal, stopAfter: options.stopAfter, timeUp: options.timeUp };
+    machines = await options.share?.(prepared);
+    const control = { signal: options.signal, stopAfter: options.stopAfter, timeUp: options.timeUp, machines };
     const openSpill = (): Promise<SpillFile> => openSpillFile(folder.path(HIDDEN_STATES));
     for await (const event of fineTuning.train(runtime, { ...control, openSpill })) {
       const resident = process.memoryUsage.rss();
@@ -201,6 +206,7 @@ async function* fineTuneInFolder(
       );
     }
   } finally {
+    await machines?.release();
     await (kept ? folder.close() : folder.discard());
     await prepared.release();
   }

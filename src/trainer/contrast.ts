@@ -10,17 +10,14 @@ import type { Contrast } from "../training/train-options.ts";
 /** λ of heads that are fitted to vectors whose classes training has drawn apart: hardly anything hangs on it. */
 const PENALTY = 10 ** -0.5;
 
-/**
- * Training by contrast: texts of a class are to have like vectors, others unlike ones (Khosla et al. 2020, arXiv 2004.11362), all of
- * a batch with all others; the head is fitted to what comes of it.
- * @param model with a head that reads pooled hidden states
- * @param given the training examples, each of one class
- */
-export function contrastOf(model: AdaptedModel, given: HeadExamples, tokenBudget: number): Contrast | undefined {
+/** What a step by contrast is of: the model, with vectors as its outputs, and their loss; undefined where it cannot be. */
+export function contrastStep(
+  model: AdaptedModel,
+  task: Parameters<typeof objectiveOf>[0],
+): Pick<Contrast, "model" | "objective"> | undefined {
   const { features = "family", config, pooling, head } = model;
-  const { stratumOf } = findTaskKind(given.task.kind);
-  const { linearLoss } = objectiveOf(given.task);
-  if (!stratumOf || !linearLoss || !readsPooled(head ?? "sequence", features)) return undefined;
+  if (!findTaskKind(task.kind).stratumOf || !objectiveOf(task).linearLoss) return undefined;
+  if (!readsPooled(head ?? "sequence", features)) return undefined;
   return {
     model: {
       ...model,
@@ -30,6 +27,23 @@ export function contrastOf(model: AdaptedModel, given: HeadExamples, tokenBudget
       labelCount: config.hiddenSize,
     },
     objective: embeddingObjective("supervised-contrastive", {}),
+  };
+}
+
+/**
+ * Training by contrast: texts of a class are to have like vectors, others unlike ones (Khosla et al. 2020, arXiv 2004.11362), all of
+ * a batch with all others; the head is fitted to what comes of it.
+ * @param model with a head that reads pooled hidden states
+ * @param given the training examples, each of one class
+ */
+export function contrastOf(model: AdaptedModel, given: HeadExamples, tokenBudget: number): Contrast | undefined {
+  const step = contrastStep(model, given.task);
+  const { stratumOf } = findTaskKind(given.task.kind);
+  const { linearLoss } = objectiveOf(given.task);
+  if (!step || !stratumOf || !linearLoss) return undefined;
+  const { features = "family" } = model;
+  return {
+    ...step,
     chanceLoss: Math.log(given.task.labels.length),
     train: given.encoded.map((encoded, i): TrainingExample => {
       const targets = float32([1, 3], Float32Array.of(encoded.index, 0, stratumOf(given.examples[i]!)));

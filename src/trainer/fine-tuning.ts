@@ -1,6 +1,6 @@
 import { UserError } from "../errors.ts";
 import { copyOf, type Tensor } from "../graph/tensor.ts";
-import type { Adapter } from "../inference/adapter.ts";
+import type { Adapter, AdapterDescription } from "../inference/adapter.ts";
 import type { BaseModel } from "../inference/base-model.ts";
 import { fitAdapter, initialParameters, layerWeights } from "../inference/fitted-adapter.ts";
 import type { Schedule } from "../methods/method.ts";
@@ -53,7 +53,7 @@ export interface FineTuningPlan {
 }
 
 /** How a run is ended, and where its hidden states go. */
-export type TrainControl = Pick<TrainOptions, "openSpill" | "stopAfter" | "timeUp" | "signal">;
+export type TrainControl = Pick<TrainOptions, "openSpill" | "stopAfter" | "timeUp" | "signal" | "machines">;
 
 const NOTHING_TRAINS =
   "nothing will train: the run has one step, and warm-up gives it learning rate 0; give more epochs, a smaller batchSize or warmupRatio 0";
@@ -308,24 +308,29 @@ export class FineTuning {
     };
   }
 
-  /** The method's parameters, what of the head or the backbone trained, and what the checkpoint lacks. */
-  #uncalibrated({ state }: TrainingEnd): Adapter {
+  /** What its adapters are for, and how their layers are computed. */
+  get description(): AdapterDescription {
     const { base, method, task } = this.#plan;
-    const best = state.best!.parameters;
-    const untrained = this.#ownHead.filter(({ name }) => !best.has(name));
     const { name, kind, labels, metrics, features, options } = task;
     return {
-      description: {
-        format: "aflora-adapter",
-        model: base.name,
-        ...(base.revision && { revision: base.revision }),
-        modelType: base.config.modelType,
-        ...(base.format !== "float32" && { base: base.format }),
-        method: method.name,
-        methodOptions: method.options,
-        task: { name, kind, labels, metrics, ...(features && { features }), ...(options && { options }) },
-        maxLength: this.#maxLength,
-      },
+      format: "aflora-adapter",
+      model: base.name,
+      ...(base.revision && { revision: base.revision }),
+      modelType: base.config.modelType,
+      ...(base.format !== "float32" && { base: base.format }),
+      method: method.name,
+      methodOptions: method.options,
+      task: { name, kind, labels, metrics, ...(features && { features }), ...(options && { options }) },
+      maxLength: this.#maxLength,
+    };
+  }
+
+  /** The method's parameters, what of the head or the backbone trained, and what the checkpoint lacks. */
+  #uncalibrated({ state }: TrainingEnd): Adapter {
+    const best = state.best!.parameters;
+    const untrained = this.#ownHead.filter(({ name }) => !best.has(name));
+    return {
+      description: this.description,
       parameters: new Map([
         ...best,
         ...untrained.map((weight) => [weight.name, this.#weights.get(weight.name)!] as const),

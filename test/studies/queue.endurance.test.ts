@@ -16,7 +16,7 @@ import { Aflora, aflora, afloraHere } from "../support/aflora.ts";
 import { appearance } from "../support/appearance.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 import { hereRunner } from "./here-runner.ts";
-import { noValkey, Valkey } from "./valkey.ts";
+import { noValkey, Valkey } from "../support/valkey.ts";
 
 let folder: string;
 let options: Record<string, unknown>;

@@ -8,7 +8,7 @@ import { answers, queueRunner } from "../../src/studies/queue/queue-runner.ts";
 import { packRun } from "../../src/studies/queue/run-pack.ts";
 import { parseQueuedTrial, type QueuedTrial, TrialQueue } from "../../src/studies/queue/trial-queue.ts";
 import type { TrialJob } from "../../src/studies/run-study.ts";
-import { noValkey, Valkey } from "./valkey.ts";
+import { noValkey, Valkey } from "../support/valkey.ts";
 
 let folder: string;
 beforeAll(async () => {

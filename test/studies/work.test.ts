@@ -10,7 +10,7 @@ import type { TrialEnd } from "../../src/studies/run-study.ts";
 import { parseStudy } from "../../src/studies/study-file.ts";
 import { planStudy } from "../../src/studies/study-plan.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
-import { noValkey, Valkey } from "./valkey.ts";
+import { noValkey, Valkey } from "../support/valkey.ts";
 
 /** Writes into the run's folder what a trial's process would, and ends as it would. */
 type Training = (

@@ -2,6 +2,7 @@ import { Command } from "commander";
 import type { FrozenBlocksResult, RunResult } from "../../runs/records.ts";
 import { readConfigFile } from "../config-file.ts";
 import { addExamples, everydayHelp, STARTED_AS } from "../help.ts";
+import { queueUrl } from "../queue-url.ts";
 import { addRunOptions, givenOptions } from "../schema-options.ts";
 import { bytes, counted, duration, epochs, integer, metrics } from "../terminal/format.ts";
 
@@ -17,7 +18,20 @@ const EXAMPLES = [
 
 /** What most runs are given, and what ends or follows one. */
 const EVERYDAY = [
-  ...["config", "overwrite", "resume", "watch", "model", "method", "task", "data", "train", "validation", "text"],
+  ...[
+    "config",
+    "overwrite",
+    "resume",
+    "watch",
+    "queue",
+    "model",
+    "method",
+    "task",
+    "data",
+    "train",
+    "validation",
+    "text",
+  ],
   ...["textPair", "label", "kind", "epochs", "batchSize", "learningRate", "rank", "seed", "device", "output", "lossOn"],
 ];
 
@@ -28,19 +42,21 @@ export function trainCommand(): Command {
     .option("--overwrite", "replace an earlier run in the output folder")
     .option("--resume [dir]", "resume the run in this folder, or in --output, with the options saved there")
     .option("--watch", "serve a live report of the run on 127.0.0.1, and print its address")
+    .option("--queue [url]", "let aflora work compute the steps, through this Valkey or Redis server")
     .option("--watch-port <n>", "port of that page (default: any free port)", Number);
   addRunOptions(command);
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES).action(async () => {
     // Help and a wrong option need none of what trains.
     const { INTERRUPTED, runTraining } = await import("../run-training.ts");
-    const { config, overwrite = false, resume = false, watch, watchPort, ...flags } = givenOptions(command);
+    const { config, overwrite = false, resume = false, watch, watchPort, queue, ...flags } = givenOptions(command);
     const file = config === undefined ? {} : await readConfigFile(config as string);
     const outcome = await runTraining(
       { ...file, ...flags, ...(typeof resume === "string" && { output: resume }) },
       {
         overwrite: overwrite === true,
         resume: resume !== false,
+        ...(queue !== undefined && { queue: queueUrl(queue as string | true) }),
         ...((watch || watchPort !== undefined) && {
           watch: watchPort === undefined ? {} : { port: watchPort as number },
         }),

@@ -4,6 +4,7 @@ import { UserError } from "../../errors.ts";
 import { runOptions } from "../../runs/run-config.ts";
 import { work } from "../../studies/queue/work.ts";
 import { addExamples } from "../help.ts";
+import { QUEUE_VARIABLE, queueUrl } from "../queue-url.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { onStopSignal } from "../terminal/stop-signals.ts";
 import { runTrialInProcess } from "../trial-process.ts";
@@ -15,9 +16,6 @@ const EXAMPLES = [
 
 const NOTE = `Reads data and models at the study's paths, relative to this folder. Ctrl-C returns the trial to
 the queue.`;
-
-/** Where the queue is, where no flag says so: flags show in a list of processes, with passwords. */
-const QUEUE_VARIABLE = "AFLORA_QUEUE";
 
 /** `aflora work` */
 export function workCommand(): Command {
@@ -69,13 +67,6 @@ interface Flags {
   dir?: string;
   lostAfter?: number;
   [option: string]: unknown;
-}
-
-/** The queue's address, as a flag or the environment has it. @throws UserError where neither does. */
-export function queueUrl(flag: string | true | undefined): string {
-  const url = typeof flag === "string" ? flag : process.env[QUEUE_VARIABLE];
-  if (url) return url;
-  throw new UserError(`where is the queue? Give its server with --queue redis://host:port, or in ${QUEUE_VARIABLE}`);
 }
 
 const log = (line: string): void => void process.stderr.write(`${line}\n`);

@@ -3,6 +3,7 @@ import type { Redis } from "ioredis";
 import { z } from "zod";
 import { isDeep } from "../../checkpoints/json-file.ts";
 import { UserError } from "../../errors.ts";
+import { answers, connect, line, loadBullmq, unlessFull } from "../../runs/many-machines/server.ts";
 
 /** The queue's name on its server, and how its other keys begin. */
 export const QUEUE = "aflora";
@@ -13,11 +14,7 @@ const PROGRESS = "aflora:progress";
 
 /** Seconds that a fence outlives its trial: no worker is late by more. */
 const FENCE_SECONDS = 30 * 24 * 3600;
-/** Milliseconds in which a server answers, or is taken for none. */
-const PATIENCE = 10_000;
 
-/** A line of text for a terminal: what a queue holds may be anybody's, escape sequences too. */
-const line = z.string().transform((text) => text.replace(/\p{Cc}+/gu, " "));
 const options = z.record(z.string(), z.unknown());
 const trialSchema = z.object({
   /** Names a folder. */
@@ -67,16 +64,6 @@ redis.call('HSET', KEYS[3], ARGV[2], ARGV[3])
 redis.call('HDEL', KEYS[4], ARGV[2])
 return 1`;
 
-/** BullMQ and its client, which who wants a queue installs. @throws UserError where they are not there. */
-export async function loadBullmq(): Promise<typeof import("bullmq") & { Client: typeof Redis }> {
-  try {
-    const [bullmq, { Redis: Client }] = await Promise.all([import("bullmq"), import("ioredis")]);
-    return { ...bullmq, Client };
-  } catch {
-    throw new UserError("a queue needs packages that are not installed; install them with: npm install bullmq ioredis");
-  }
-}
-
 /** Trials on a server that speaks Redis's protocol: what waits, what a worker has, what they came to. */
 export class TrialQueue {
   readonly #queue: Queue;
@@ -96,13 +83,10 @@ export class TrialQueue {
    * drop what it holds.
    */
   static async open(url: string): Promise<TrialQueue> {
-    const address = addressOf(url);
-    const { Queue, Client } = await loadBullmq();
-    await probe(new Client(url, { ...ONCE, lazyConnect: true }), address);
-    const client = new Client(url, PATIENTLY);
+    const { client, address } = await connect(url);
+    const { Queue } = await loadBullmq();
     const queue = new Queue(QUEUE, { connection: client });
-    // It connects again by itself; what cannot be done meanwhile waits.
-    for (const each of [client, queue]) each.on("error", () => {});
+    queue.on("error", () => {});
     return new TrialQueue(queue, client, address);
   }
 
@@ -113,16 +97,13 @@ export class TrialQueue {
 
   /** Whether the server answers now. */
   async answers(): Promise<boolean> {
-    return within(PATIENCE, this.#client.ping()).then(
-      () => true,
-      () => false,
-    );
+    return answers(this.#client);
   }
 
   /** Puts a trial on the queue where it is not there. @throws UserError where the server is full. */
   async add(trial: QueuedTrial): Promise<void> {
     const jobId = jobIdOf(trial);
-    await this.#told(() =>
+    await unlessFull(this.address, () =>
       this.#queue.add("trial", trial, { jobId, removeOnComplete: true, removeOnFail: true, attempts: 1 }),
     );
   }
@@ -170,7 +151,7 @@ export class TrialQueue {
    */
   async accept(id: string, token: string, end: QueuedEnd, packed?: Buffer): Promise<boolean> {
     const keys = [FENCE + id, RESULT + id, ENDS, PROGRESS];
-    const taken = await this.#told(() =>
+    const taken = await unlessFull(this.address, () =>
       this.#client.eval(ACCEPT, keys.length, ...keys, token, id, JSON.stringify(end), packed ?? ""),
     );
     return taken === 1;
@@ -188,7 +169,7 @@ export class TrialQueue {
 
   /** Lays an unfinished run down for whoever goes on with it; `replace: false`: only where none lies there. */
   async putResult(id: string, packed: Buffer, { replace = true } = {}): Promise<void> {
-    await this.#told(() =>
+    await unlessFull(this.address, () =>
       replace ? this.#client.set(RESULT + id, packed) : this.#client.set(RESULT + id, packed, "NX"),
     );
   }
@@ -199,93 +180,10 @@ export class TrialQueue {
     await this.#client.hdel(PROGRESS, id);
     if (!keepRun) await this.#client.del(RESULT + id);
   }
-
-  /** @throws UserError in place of the server's refusal to store more. */
-  async #told<T>(act: () => Promise<T>): Promise<T> {
-    try {
-      return await act();
-    } catch (error) {
-      if (!/OOM|maxmemory/.test(String((error as Error).message))) throw error;
-      throw new UserError(
-        `the queue's server at ${this.address} is full; give it more memory (maxmemory) or remove what it holds`,
-      );
-    }
-  }
 }
 
 /** One job for each trial and rung: the same asked for twice is one. BullMQ takes no name that is a number, as some ids are. */
 const jobIdOf = ({ id, stopAfter }: QueuedTrial): string => `trial-${id}-${stopAfter ?? "end"}`;
-
-/** A connection that breaks is made again for as long as it takes. */
-const PATIENTLY = { maxRetriesPerRequest: null, connectTimeout: PATIENCE };
-const ONCE = { maxRetriesPerRequest: 1, connectTimeout: PATIENCE, retryStrategy: () => null };
-
-/** How a worker connects. */
-export const connectionOf = (url: string) => ({ url, ...PATIENTLY });
-
-function addressOf(url: string): string {
-  let parsed: URL;
-  try {
-    parsed = new URL(url);
-  } catch {
-    throw new UserError(
-      `--queue takes the address of a Valkey or Redis server, such as redis://127.0.0.1:6379; not "${url.replace(/^([a-z]+:\/\/)?.*@/s, "$1***@")}"`,
-    );
-  }
-  if (parsed.protocol !== "redis:" && parsed.protocol !== "rediss:") {
-    throw new UserError(
-      `--queue takes an address that begins with redis:// or rediss:// (TLS), not ${parsed.protocol}//`,
-    );
-  }
-  return `${parsed.protocol}//${parsed.host}`;
-}
-
-/** One try to connect, and what the server says of itself. */
-async function probe(client: Redis, address: string): Promise<void> {
-  let failure: Error | undefined;
-  client.on("error", (error: Error) => {
-    failure ??= error;
-  });
-  try {
-    await within(PATIENCE, client.connect());
-    const policy = /^maxmemory_policy:(\S+)/m.exec(await within(PATIENCE, client.info()))?.[1];
-    if (policy !== undefined && policy !== "noeviction") {
-      throw new UserError(
-        `the server at ${address} may drop what it holds (maxmemory-policy ${policy}); set maxmemory-policy noeviction`,
-      );
-    }
-  } catch (error) {
-    if (error instanceof UserError) throw error;
-    throw unreachable(failure ?? (error as Error), address);
-  } finally {
-    client.disconnect();
-  }
-}
-
-function unreachable({ message }: Error, address: string): UserError {
-  if (/WRONGPASS|NOAUTH|NOPERM|invalid password/i.test(message)) {
-    return new UserError(
-      `the server at ${address} wants another password; give it in the address, as redis://:password@host:port`,
-    );
-  }
-  if (/certificate/i.test(message)) {
-    return new UserError(
-      `the certificate of the server at ${address} is not trusted here (${message}); name the file of its authority in NODE_EXTRA_CA_CERTS`,
-    );
-  }
-  if (/Protocol error|unexpected/i.test(message)) {
-    return new UserError(`the server at ${address} is neither Valkey nor Redis; check the address`);
-  }
-  return new UserError(`no Valkey or Redis server answers at ${address} (${message}); start one, or check the address`);
-}
-
-function within<T>(milliseconds: number, promise: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer in ${milliseconds / 1000} s`)), milliseconds);
-  });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
-}
 
 /** Values of a hash that are what they should be; others are another program's. */
 function readHash<Schema extends z.ZodType>(

@@ -5,6 +5,8 @@ import type { Job } from "bullmq";
 import { UserError } from "../../errors.ts";
 import { hasCheckpoint } from "../../runs/checkpoint-folder.ts";
 import { loadTask } from "../../runs/load-task.ts";
+import { workOnRuns } from "../../runs/many-machines/run-worker.ts";
+import { connectionOf, loadBullmq } from "../../runs/many-machines/server.ts";
 import { isFinished } from "../../runs/read-run.ts";
 import { parseOptions, resolveConfig, withAbsolutePaths } from "../../runs/run-config.ts";
 import { isRunLocked } from "../../runs/run-lock.ts";
@@ -15,15 +17,7 @@ import { Identifier, type TrialIdentity, trialId } from "../trial-identity.ts";
 import { answers } from "./queue-runner.ts";
 import { relocateRun } from "./relocate-run.ts";
 import { NO_CODE, packRun, unpackRun } from "./run-pack.ts";
-import {
-  connectionOf,
-  loadBullmq,
-  parseQueuedTrial,
-  QUEUE,
-  type QueuedEnd,
-  type QueuedTrial,
-  TrialQueue,
-} from "./trial-queue.ts";
+import { parseQueuedTrial, QUEUE, type QueuedEnd, type QueuedTrial, TrialQueue } from "./trial-queue.ts";
 
 /** Milliseconds between two words of how far a trial is. */
 const SAY = 2000;
@@ -49,7 +43,7 @@ export interface WorkOptions {
 }
 
 /**
- * Takes trials from a queue until the signal ends it. A trial is trained in a child process while this one says that it is
+ * Takes trials from a queue, and shards of runs, until the signal ends it. A trial is trained in a child process while this one says that it is
  * there; who says nothing for `lostAfter` seconds is taken for lost, another takes the trial, and its late result is refused.
  * @throws UserError where the queue cannot be used, or this machine's copy of data or model is another than the study's
  */
@@ -116,7 +110,15 @@ export async function work({
     return { end: await endOf(folder, trial), packed: await packRun(folder) };
   };
 
+  let busy = false;
   const act = async (job: Job<unknown>, lock?: string): Promise<void> => {
+    busy = true;
+    await take(job, lock).finally(() => {
+      busy = false;
+    });
+  };
+
+  const take = async (job: Job<unknown>, lock?: string): Promise<void> => {
     const trial = parseQueuedTrial(job.data);
     const known = (await queue.ends()).get(trial.id);
     if (known && answers(known, trial)) return;
@@ -167,9 +169,21 @@ export async function work({
   worker.on("failed", (job, { message }) => onNote?.(`${job?.id}: ${message}`));
   signal.addEventListener("abort", ended, { once: true });
   if (signal.aborted) ended();
+  const stopsRuns = new AbortController();
+  const runs = workOnRuns({
+    ...{ url, directory, compute, onNote, signal: stopsRuns.signal },
+    isBusy: () => busy,
+    onServing: (serves) => (serves ? void worker.pause(true) : worker.resume()),
+  });
+  runs.catch((error: unknown) => {
+    refusal ??= error as UserError;
+    ended();
+  });
   await worker.waitUntilReady();
   onReady?.(queue.address);
   await end;
+  stopsRuns.abort();
+  await runs.catch(() => undefined);
   const closed = worker.close().then(() => true);
   const gone = (async (): Promise<boolean> => {
     while (await queue.answers()) await sleep(SAY);

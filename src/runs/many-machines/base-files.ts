@@ -1,0 +1,134 @@
+import { constants } from "node:fs";
+import { mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Redis } from "ioredis";
+import { refuseOtherFiles } from "../../checkpoints/file-hashes-node.ts";
+import { folderFiles } from "../../checkpoints/file-source-node.ts";
+import { modelFiles } from "../../checkpoints/model-folder-node.ts";
+import { UserError } from "../../errors.ts";
+import { BUNDLED_MODEL } from "../../inference/bundled-model.ts";
+import { type LoadedBaseModel, modelDirectory } from "../../inference/load-base-model-node.ts";
+import { sha256 } from "../data-fingerprint.ts";
+import { keysOf, LIFE, PIECE, type RunOrder, wantedSchema } from "./protocol.ts";
+
+/** Seconds that a worker waits for a piece before it asks again, and how often it asks. */
+const PIECE_WAIT = 30;
+const PIECE_TRIES = 10;
+
+/** The files of a base model by their names, as a run's order has them; undefined of a model of the hub. */
+export async function describeFiles(base: LoadedBaseModel): Promise<RunOrder["files"]> {
+  const hashes = await base.fileHashes?.();
+  if (!hashes) return undefined;
+  const files: NonNullable<RunOrder["files"]> = {};
+  for (const [name, hash] of Object.entries(hashes)) {
+    files[name] = { size: (await base.files.open(name))!.size, sha256: hash };
+  }
+  return files;
+}
+
+/** Sends workers the pieces of a base model's files that they ask for, until the connection is closed. @param waiting a connection of its own */
+export async function sendFiles(waiting: Redis, client: Redis, id: string, base: LoadedBaseModel): Promise<void> {
+  const keys = keysOf(id);
+  const known = new Set(Object.keys((await base.fileHashes?.()) ?? {}));
+  for (;;) {
+    const asked = await waiting.blpop(keys.wanted, 0).catch(() => undefined);
+    if (!asked) return;
+    const { worker, file, start } = readWanted(asked[1]) ?? {};
+    if (worker === undefined || file === undefined || start === undefined || !known.has(file)) continue;
+    try {
+      const bytes = await (await base.files.open(file))!.read(start, start + PIECE);
+      const place = keys.pieces(worker);
+      await client.multi().rpush(place, `${file}:${start}`, Buffer.from(bytes)).expire(place, LIFE).exec();
+    } catch {
+      // The worker asks again, or says that it takes no part.
+    }
+  }
+}
+
+function readWanted(text: string) {
+  try {
+    return wantedSchema.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
+}
+
+export interface BasePlace {
+  /** Folder of the worker. */
+  directory: string;
+  worker: string;
+  /** Connection for what is waited for. */
+  waiting: Redis;
+  client: Redis;
+  signal: AbortSignal;
+}
+
+/**
+ * What `loadBaseModel` is to read of a run's base: a name of the hub, the bundled model, or a folder of the worker's, into which its
+ * files come from the coordinator as far as they are missing. Files are told by their hashes.
+ * @throws UserError where they cannot be had, or arrive as others.
+ */
+export async function findBase(id: string, order: RunOrder, place: BasePlace): Promise<string> {
+  const { adapter, files } = order;
+  if (!files) return adapter.model;
+  const hashes = Object.fromEntries(Object.entries(files).map(([name, { sha256 }]) => [name, sha256]));
+  if (adapter.model === BUNDLED_MODEL && (await isSame(modelDirectory(BUNDLED_MODEL), hashes))) return BUNDLED_MODEL;
+  const folder = join(place.directory, "models", sha256(JSON.stringify(Object.entries(hashes).sort())).slice(0, 16));
+  for (const [name, { size }] of Object.entries(files)) await fetchFile(id, name, size, join(folder, name), place);
+  try {
+    await refuseOtherFiles(folderFiles(folder), hashes, "the run");
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+  return folder;
+}
+
+const isSame = async (folder: string, hashes: Readonly<Record<string, string>>): Promise<boolean> =>
+  refuseOtherFiles(await modelFiles(folder), hashes, "the run").then(
+    () => true,
+    () => false,
+  );
+
+/** Goes on where an earlier try ended. Workers that share the folder write the same bytes to the same places. */
+async function fetchFile(id: string, name: string, size: number, path: string, place: BasePlace): Promise<void> {
+  const sizeOf = async (): Promise<number | undefined> => (await stat(path).catch(() => undefined))?.size;
+  if ((await sizeOf()) === size) return;
+  await mkdir(dirname(path), { recursive: true });
+  const part = `${path}.part`;
+  const file = await open(part, constants.O_RDWR | constants.O_CREAT);
+  try {
+    for (let start = (await file.stat()).size; start < size; ) {
+      const bytes = await fetchPiece(id, name, start, place);
+      await file.write(bytes, 0, bytes.length, start);
+      start += bytes.length;
+    }
+  } finally {
+    await file.close();
+  }
+  await rename(part, path).catch(async (error: unknown) => {
+    if ((await sizeOf()) !== size) throw error;
+  });
+}
+
+async function fetchPiece(
+  id: string,
+  file: string,
+  start: number,
+  { worker, waiting, client, signal }: BasePlace,
+): Promise<Buffer> {
+  const keys = keysOf(id);
+  const place = keys.pieces(worker);
+  for (let tries = 0; tries < PIECE_TRIES; tries++) {
+    await client.rpush(keys.wanted, JSON.stringify({ worker, file, start }));
+    for (;;) {
+      signal.throwIfAborted();
+      const which = (await waiting.blpop(place, PIECE_WAIT))?.[1];
+      const bytes = which === undefined ? undefined : (await waiting.blpopBuffer(place, PIECE_WAIT))?.[1];
+      if (bytes === undefined) break;
+      // Else it is one that was asked for twice.
+      if (which === `${file}:${start}` && bytes.length > 0) return bytes;
+    }
+  }
+  throw new UserError(`${file} of the base model does not come from the run's machine; is the run still there?`);
+}

@@ -1,0 +1,189 @@
+import { randomBytes } from "node:crypto";
+import { hostname } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Redis } from "ioredis";
+import type { z } from "zod";
+import { isDeep } from "../../checkpoints/json-file.ts";
+import { UserError } from "../../errors.ts";
+import type { Tensor } from "../../graph/tensor.ts";
+import { runtimeFor } from "../runtime-for.ts";
+import { findBase } from "./base-files.ts";
+import { messageBytes, readMessage } from "./message.ts";
+import { keysOf, LIFE, orderSchema, RUN_ID, RUNS, type RunOrder, shardSchema, verdictSchema } from "./protocol.ts";
+import { ServedRun } from "./served-run.ts";
+import { connect, connectAgain, line } from "./server.ts";
+
+/** Milliseconds between two looks for runs. */
+const LOOK = 1000;
+/** Seconds that one look for a shard waits, and one for a verdict. */
+const SHARD_WAIT = 1;
+const VERDICT_WAIT = 30;
+
+export interface RunWorkerOptions {
+  url: string;
+  /** Folder for base models that come from other machines. */
+  directory: string;
+  /** Options of how it computes here. */
+  compute: Readonly<Record<string, unknown>>;
+  /** Aborting ends the work after the shard at hand. */
+  signal: AbortSignal;
+  /** Asked before each run and each shard: whether this machine has other work. */
+  isBusy(): boolean;
+  /** Told when it takes part in a run, and when it does no more. */
+  onServing?: ((serves: boolean) => void) | undefined;
+  onNote?: ((note: string) => void) | undefined;
+}
+
+/**
+ * Computes shards of the runs on a server, one run at a time, until the signal ends it. A run that this machine cannot compute is left
+ * to others, with a note here and there.
+ * @throws UserError where the server cannot be used.
+ */
+export async function workOnRuns(options: RunWorkerOptions): Promise<void> {
+  const { url, signal, isBusy, onServing } = options;
+  const { client } = await connect(url);
+  const waiting = connectAgain(client);
+  // What waits for the server ends at once.
+  const end = (): void => {
+    for (const each of [client, waiting]) each.disconnect();
+  };
+  signal.addEventListener("abort", end, { once: true });
+  const worker = new RunWorker(client, waiting, options);
+  try {
+    while (!signal.aborted) {
+      const id = isBusy() ? undefined : await worker.find();
+      if (id === undefined) {
+        await sleep(LOOK, undefined, { signal });
+        continue;
+      }
+      onServing?.(true);
+      await worker.serve(id).finally(() => onServing?.(false));
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    signal.removeEventListener("abort", end);
+    end();
+  }
+}
+
+class RunWorker {
+  readonly #id = randomBytes(16).toString("hex");
+  readonly #name = `${hostname()}:${process.pid}`;
+  readonly #client: Redis;
+  readonly #waiting: Redis;
+  readonly #options: RunWorkerOptions;
+  /** Runs that it takes no part in. */
+  readonly #left = new Set<string>();
+  /** The shard that it computes. */
+  #atHand: string | undefined;
+
+  constructor(client: Redis, waiting: Redis, options: RunWorkerOptions) {
+    this.#client = client;
+    this.#waiting = waiting;
+    this.#options = options;
+  }
+
+  /** A run that wants workers; any, where there are several. */
+  async find(): Promise<string | undefined> {
+    const found: string[] = [];
+    for (const id of await this.#client.smembers(RUNS)) {
+      if (!RUN_ID.test(id) || this.#left.has(id)) continue;
+      if (await this.#client.exists(keysOf(id).order)) found.push(id);
+      else await this.#client.srem(RUNS, id);
+    }
+    return found[Math.floor(Math.random() * found.length)];
+  }
+
+  /** Takes part in a run until it ends. */
+  async serve(id: string): Promise<void> {
+    const { signal, onNote } = this.#options;
+    let run: ServedRun | undefined;
+    try {
+      const order = await this.#orderOf(id);
+      if (!order) return;
+      onNote?.(`run ${id.slice(0, 12)}: ${line.parse(`${order.adapter.task.kind} on ${order.adapter.model}`)}`);
+      run = await this.#open(id, order);
+      await this.#takeShards(id, run);
+      onNote?.(`run ${id.slice(0, 12)}: ended`);
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#left.add(id);
+      const leaves = (error as Error).message;
+      onNote?.(`run ${id.slice(0, 12)}: left to others: ${leaves}`);
+      await this.#say(id, { leaves, shard: this.#atHand });
+    } finally {
+      await run?.release();
+    }
+  }
+
+  async #orderOf(id: string): Promise<RunOrder | undefined> {
+    const text = await this.#client.get(keysOf(id).order);
+    if (text === null) return undefined;
+    const read = orderSchema.safeParse(parsed(text));
+    if (read.success) return read.data;
+    throw new UserError(
+      `its order is malformed (${read.error.issues[0]!.path.join(".") || "all of it"}); use the same version of aflora on both machines`,
+    );
+  }
+
+  async #open(id: string, order: RunOrder): Promise<ServedRun> {
+    const { directory, compute, signal } = this.#options;
+    const where = { directory, signal, worker: this.#id, waiting: this.#waiting, client: this.#client };
+    const place = await findBase(id, order, where);
+    const runtime = runtimeFor({ threads: order.threads, ...compute });
+    return ServedRun.open(id, this.#client, order, { place, runtime, offline: compute.offline === true });
+  }
+
+  /** @throws UserError where the coordinator refuses it. */
+  async #takeShards(id: string, run: ServedRun): Promise<void> {
+    const { signal, isBusy } = this.#options;
+    const keys = keysOf(id);
+    const trusted = new Set<string>();
+    let done = { step: -1, shards: new Set<string>() };
+    while (!signal.aborted && !isBusy()) {
+      const bytes = (await this.#waiting.blpopBuffer(keys.shards, SHARD_WAIT))?.[1];
+      if (!bytes) {
+        if (await this.#client.exists(keys.order)) continue;
+        return;
+      }
+      const message = readMessage(bytes, shardSchema);
+      if (!message) throw new UserError("a shard of it is malformed");
+      const { shard, part, step } = message.facts;
+      if (done.step !== step) done = { step, shards: new Set() };
+      // Offered again, as it was slow.
+      if (done.shards.has(shard)) continue;
+      this.#atHand = shard;
+      const results = await run.compute(message.facts, message.tensors);
+      this.#atHand = undefined;
+      if (!results) continue;
+      done.shards.add(shard);
+      const asks = !trusted.has(part);
+      await this.#say(id, { shard, asks }, results);
+      if (!asks) continue;
+      const verdict = await this.#verdict(id);
+      if (verdict?.refused !== undefined) throw new UserError(verdict.refused);
+      if (verdict?.trusted) trusted.add(part);
+    }
+  }
+
+  async #verdict(id: string): Promise<z.output<typeof verdictSchema> | undefined> {
+    const text = (await this.#waiting.blpop(keysOf(id).verdict(this.#id), VERDICT_WAIT))?.[1];
+    return text === undefined ? undefined : verdictSchema.safeParse(parsed(text)).data;
+  }
+
+  async #say(id: string, facts: object, results: Record<string, Tensor> = {}): Promise<void> {
+    const { results: place } = keysOf(id);
+    const said = messageBytes({ worker: this.#id, name: this.#name, ...facts }, new Map(Object.entries(results)));
+    await this.#client.multi().rpush(place, said).expire(place, LIFE).exec();
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isDeep(value) ? undefined : value;
+  } catch {
+    return undefined;
+  }
+}

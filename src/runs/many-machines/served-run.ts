@@ -1,0 +1,157 @@
+import type { Redis } from "ioredis";
+import { UserError } from "../../errors.ts";
+import { float32, type Tensor, type Tensors } from "../../graph/tensor.ts";
+import { type LoadedBaseModel, loadBaseModel } from "../../inference/load-base-model-node.ts";
+import { findMethod, parseMethodOptions } from "../../methods/methods.ts";
+import type { Runtime } from "../../runtime/session.ts";
+import type { Objective } from "../../tasks/losses/objective.ts";
+import { objectiveOf } from "../../tasks/task-kinds.ts";
+import { contrastStep } from "../../trainer/contrast.ts";
+import { ModelRun } from "../../training/model-run.ts";
+import type { AdaptedModel } from "../../training/step-graph.ts";
+import { type StepPart, writePart } from "../../training/step-part.ts";
+import { readMessage } from "./message.ts";
+import { keysOf, type RunOrder, type Shard, stateSchema, valuesSchema } from "./protocol.ts";
+import { ownShapes } from "./run-state.ts";
+
+/** What is trained, of the newest state. */
+interface Step {
+  state: number;
+  model: AdaptedModel;
+  objective: Objective;
+  /** Everything that the model reads; what trains is changed in place. */
+  weights: Tensors;
+  runs: Map<StepPart, ModelRun>;
+}
+
+/** A run of another machine, as a worker computes its shards. */
+export class ServedRun {
+  readonly #keys: ReturnType<typeof keysOf>;
+  readonly #client: Redis;
+  readonly #order: RunOrder;
+  readonly #base: LoadedBaseModel;
+  readonly #runtime: Runtime;
+  #step: Step | undefined;
+  /** The step that the weights are of. */
+  #at: number | undefined;
+
+  private constructor(id: string, client: Redis, order: RunOrder, base: LoadedBaseModel, runtime: Runtime) {
+    this.#keys = keysOf(id);
+    this.#client = client;
+    this.#order = order;
+    this.#base = base;
+    this.#runtime = runtime;
+  }
+
+  /**
+   * Reads the run's base model.
+   * @param place what `loadBaseModel` reads it from
+   * @throws UserError where it cannot be read, or the run has a kind of task or a method that is not known here.
+   */
+  static async open(
+    id: string,
+    client: Redis,
+    order: RunOrder,
+    { place, offline, runtime }: { place: string; offline?: boolean | undefined; runtime: Runtime },
+  ): Promise<ServedRun> {
+    const { adapter, seed } = order;
+    const { revision, task, base: format = "float32" } = adapter;
+    const base = await loadBaseModel(place, task, seed, { revision, offline, format });
+    return new ServedRun(id, client, order, base, runtime);
+  }
+
+  /**
+   * Computes a shard.
+   * @returns its results; undefined where the run has gone on without it
+   * @throws Error where it does not fit the run.
+   */
+  async compute({ state, step, part, examples }: Shard, inputs: Tensors): Promise<Record<string, Tensor> | undefined> {
+    const at = await this.#bring(state, step);
+    if (!at) return undefined;
+    const texts = examples.map(({ index, encoding, decoder, rows }) => ({
+      index,
+      encoding: encodingOf(encoding),
+      ...(decoder && { decoder: encodingOf(decoder) }),
+      ...(rows && { rows: Int32Array.from(rows) }),
+    }));
+    const run = at.runs.get(part) ?? (await this.#compile(at, part));
+    return (await run.run(step, texts, Object.fromEntries(inputs))).results;
+  }
+
+  async release(): Promise<void> {
+    for (const { compiled } of this.#step?.runs.values() ?? []) await compiled.release();
+    this.#step = undefined;
+  }
+
+  async #compile({ model, objective, weights, runs }: Step, part: StepPart): Promise<ModelRun> {
+    const { dropout, recompute, seed } = this.#order;
+    const write = (of: AdaptedModel) => writePart(part, of, { objective, dropout, recompute });
+    const run = await ModelRun.compile(model, write, weights, this.#runtime, seed);
+    runs.set(part, run);
+    return run;
+  }
+
+  /** Brings what trains to a step. @returns undefined where the server has it no more */
+  async #bring(state: number, step: number): Promise<Step | undefined> {
+    if (this.#step?.state === state && this.#at === step) return this.#step;
+    if (this.#step?.state !== state) {
+      const bytes = await this.#client.getBuffer(this.#keys.state(state));
+      if (!bytes) return undefined;
+      await this.release();
+      this.#step = this.#stepOf(state, bytes);
+    }
+    const bytes = await this.#client.getBuffer(this.#keys.values);
+    const values = bytes ? readMessage(bytes, valuesSchema) : undefined;
+    if (values?.facts.state !== state || values.facts.step !== step) return undefined;
+    this.#at = step;
+    put(values.tensors, this.#step!.weights, ownShapes(this.#step!.model));
+    return this.#step;
+  }
+
+  #stepOf(state: number, bytes: Buffer): Step {
+    const message = readMessage(bytes, stateSchema);
+    if (!message) throw new UserError("the run's state on the server is malformed");
+    const { trainable, trainedHead, frozenBlocks } = message.facts;
+    const { adapter, contrastive } = this.#order;
+    const definition = findMethod(adapter.method);
+    const adaptation = definition.adapt(
+      parseMethodOptions(definition, adapter.methodOptions),
+      this.#base.trace.modules,
+    );
+    const trained = new Set(trainedHead);
+    const adapted: AdaptedModel = {
+      ...this.#base,
+      adaptation,
+      ...(trainable && { trainable: new Set(trainable) }),
+      ...(frozenBlocks && { frozenBlocks: { ...frozenBlocks, parameters: new Set(frozenBlocks.parameters) } }),
+      trainsHead: (name) => trained.has(name),
+    };
+    const { model, objective } = (contrastive ? contrastStep(adapted, adapter.task) : undefined) ?? {
+      model: adapted,
+      objective: objectiveOf(adapter.task),
+    };
+    const shapes = ownShapes(model);
+    const { weights: own, quantized } = this.#base;
+    const weights = new Map<string, Tensor>([...own, ...quantized]);
+    for (const [name, shape] of shapes) weights.set(name, float32(shape));
+    const missing = [...shapes.keys()].find((name) => !message.tensors.has(name));
+    if (missing !== undefined) throw new UserError(`the run's state on the server has no "${missing}"`);
+    put(message.tensors, weights, shapes);
+    return { state, model, objective, weights, runs: new Map() };
+  }
+}
+
+/** Puts values that came in place of those that are there. @throws UserError where they are of other shapes. */
+function put(values: Tensors, weights: Tensors, shapes: ReadonlyMap<string, readonly number[]>): void {
+  for (const [name, { dtype, shape, data }] of values) {
+    if (dtype !== "float32" || shapes.get(name)?.join() !== shape.join()) {
+      throw new UserError(`"${name}" came as ${dtype} [${shape.join(", ")}], which does not fit this model`);
+    }
+    (weights.get(name)!.data as Float32Array).set(data as Float32Array);
+  }
+}
+
+const encodingOf = ({ inputIds, tokenTypeIds }: Shard["examples"][number]["encoding"]) => ({
+  inputIds: Int32Array.from(inputIds),
+  tokenTypeIds: Int32Array.from(tokenTypeIds),
+});

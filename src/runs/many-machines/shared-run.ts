@@ -1,0 +1,318 @@
+import { randomBytes } from "node:crypto";
+import { basename } from "node:path";
+import type { Redis } from "ioredis";
+import type { Tensor, Tensors } from "../../graph/tensor.ts";
+import type { MicroBatch, MicroBatchRunner, ModelOutcome, ModelRun } from "../../training/model-run.ts";
+import { isLargeSum } from "../../training/step.ts";
+import type { AdaptedModel } from "../../training/step-graph.ts";
+import type { OtherMachines, StepPart } from "../../training/step-part.ts";
+import type { RunOfFiles } from "../prepare-from-files.ts";
+import { describeFiles, sendFiles } from "./base-files.ts";
+import { messageBytes, readMessage } from "./message.ts";
+import { keysOf, LIFE, RUNS, type RunOrder, resultSchema } from "./protocol.ts";
+import { isSame, RunState, trainedShapes } from "./run-state.ts";
+import { connect, connectAgain, unlessFull } from "./server.ts";
+
+/** Milliseconds between two words that the run is there. */
+const WORD = 20_000;
+/** Seconds that one look for results waits. */
+const LOOK = 1;
+/** Milliseconds without a result after which a shard may be lost: so many, and of what a shard took at most a multiple. */
+const PATIENCE = 2000;
+const PATIENCE_FACTOR = 4;
+/** Milliseconds without anybody who takes a shard after which that is said. */
+const ALONE = 5000;
+
+type Results = Record<string, Tensor>;
+
+/** A shard that is with the workers. */
+interface Offered {
+  bytes: Buffer;
+  microBatch: MicroBatch;
+  results?: Results;
+}
+
+/** Shards of one graph and one step. */
+interface Offer {
+  step: number;
+  part: StepPart;
+  own: ModelRun;
+  shards: Map<string, Offered>;
+}
+
+/**
+ * A run whose steps' gradients workers compute, through a server: each micro-batch is a shard. Who takes one computes it as this
+ * process would, to the bit: a worker's first result of each graph is compared with this process's own.
+ */
+export class SharedRun implements OtherMachines {
+  readonly #id: string;
+  readonly #keys: ReturnType<typeof keysOf>;
+  readonly #client: Redis;
+  /** Waits for results. */
+  readonly #waiting: Redis;
+  /** Waits for workers that ask for the base model's files. */
+  readonly #asking: Redis;
+  readonly #address: string;
+  readonly #order: string;
+  readonly #onNote: (note: string) => void;
+  readonly #words: NodeJS.Timeout;
+  #states = 0;
+  /** What lies on the server now: it is put there again where it was lost. */
+  #held = new Map<string, Buffer | string>();
+  /** Workers whose results of a graph are this machine's. */
+  readonly #trusted = new Set<string>();
+  /** Those that are not taken any more, and why. */
+  readonly #refused = new Map<string, string>();
+  #slowest = 0;
+  #saidAlone = false;
+
+  private constructor(
+    { client, waiting, asking, address }: { client: Redis; waiting: Redis; asking: Redis; address: string },
+    { id, order, onNote }: { id: string; order: RunOrder; onNote: (note: string) => void },
+  ) {
+    this.#id = id;
+    this.#keys = keysOf(id);
+    [this.#client, this.#waiting, this.#asking, this.#address] = [client, waiting, asking, address];
+    this.#order = JSON.stringify(order);
+    this.#onNote = onNote;
+    this.#words = setInterval(() => void this.#say().catch(() => undefined), WORD);
+  }
+
+  /**
+   * Offers a run to the workers of a server.
+   * @param onNote told who takes part, who is refused, and that nobody is there
+   * @throws UserError where the server cannot be used.
+   */
+  static async open(url: string, run: RunOfFiles, onNote: (note: string) => void): Promise<SharedRun> {
+    const { client, address } = await connect(url);
+    const [waiting, asking] = [connectAgain(client), connectAgain(client)];
+    const { settings, runtime, fineTuning, loaded } = run;
+    const files = await describeFiles(loaded);
+    const { description } = fineTuning;
+    const order: RunOrder = {
+      // Of a folder its name: where it lies is nobody's business.
+      adapter: { ...description, ...(files && { model: basename(description.model) }) },
+      files,
+      contrastive: settings.contrastive,
+      dropout: settings.dropout,
+      recompute: settings.recompute,
+      seed: settings.seed,
+      threads: runtime.threads,
+    };
+    const id = randomBytes(16).toString("hex");
+    const shared = new SharedRun({ client, waiting, asking, address }, { id, order, onNote });
+    await shared.#say();
+    void sendFiles(asking, client, id, loaded);
+    onNote(`workers compute its steps, through ${address}: aflora work --queue ${address}`);
+    return shared;
+  }
+
+  share(model: AdaptedModel, weights: Tensors): (part: StepPart, own: ModelRun) => MicroBatchRunner {
+    if (this.#states === 0 && isLargeSum(trainedShapes(model))) this.#onNote(LARGE);
+    const state = new RunState(this.#states++, model, weights);
+    return (part, own) => ({
+      outcomes: (step, microBatches, signal) => this.#outcomes(state, { step, part, own }, microBatches, signal),
+    });
+  }
+
+  /** Takes the run off the server. */
+  async release(): Promise<void> {
+    clearInterval(this.#words);
+    for (const each of [this.#waiting, this.#asking]) each.disconnect();
+    const keys = [...this.#held.keys(), this.#keys.order, this.#keys.shards, this.#keys.results, this.#keys.wanted];
+    // A server that is gone is not waited for: what it holds goes by itself.
+    if (this.#client.status === "ready") {
+      await this.#client
+        .multi()
+        .srem(RUNS, this.#id)
+        .del(...keys)
+        .exec()
+        .catch(() => undefined);
+    }
+    this.#client.disconnect();
+  }
+
+  async *#outcomes(
+    state: RunState,
+    { step, part, own }: Omit<Offer, "shards">,
+    microBatches: readonly (() => MicroBatch)[],
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<ModelOutcome, void> {
+    await unlessAborted(this.#putState(state, step), signal);
+    const shards = new Map(
+      microBatches.map((make, i): [string, Offered] => {
+        const microBatch = make();
+        const shard = `${state.number}.${step}.${part}.${i}`;
+        const examples = microBatch.examples.map(plainExample);
+        const facts = { shard, state: state.number, step, part, examples };
+        return [shard, { microBatch, bytes: messageBytes(facts, new Map(Object.entries(microBatch.inputs))) }];
+      }),
+    );
+    const offer: Offer = { step, part, own, shards };
+    await unlessAborted(this.#offer([...shards.values()]), signal);
+    const heard = { at: performance.now(), patience: this.#patienceFor(own) };
+    for (const offered of shards.values()) {
+      while (!offered.results) {
+        signal?.throwIfAborted();
+        const found = await unlessAborted(this.#waiting.blpopBuffer(this.#keys.results, LOOK), signal);
+        const took = performance.now() - heard.at;
+        if (!found) await this.#offerAgain(offer, heard, took);
+        else if (await this.#take(found[1], offer)) {
+          this.#slowest = Math.max(this.#slowest, Math.min(took, heard.patience));
+          this.#saidAlone = false;
+          Object.assign(heard, { at: performance.now(), patience: this.#patienceFor(own) });
+        }
+      }
+      const { flops, flopsSaved } = own.expected(offered.microBatch.examples);
+      yield { results: offered.results, flops, flopsSaved };
+      offered.results = {};
+    }
+  }
+
+  #patienceFor({ compiled }: ModelRun): number {
+    return PATIENCE + PATIENCE_FACTOR * Math.max(this.#slowest, 1000 * compiled.compileSeconds);
+  }
+
+  /** Puts what trains on the server, in place of what trained before, and its values at a step. */
+  async #putState(state: RunState, step: number): Promise<void> {
+    const place = this.#keys.state(state.number);
+    if (!this.#held.has(place)) {
+      const before = [...this.#held.keys()];
+      this.#held = new Map([[place, state.bytes()]]);
+      await this.#hold();
+      if (before.length > 0) await this.#client.del(...before);
+    }
+    // What another graph of the same step is computed with is there already.
+    const now = `${state.number}.${step}`;
+    if (this.#valuesAre === now) return;
+    this.#held.set(this.#keys.values, state.valuesAt(step));
+    this.#valuesAre = now;
+    await this.#hold([this.#keys.values]);
+  }
+  #valuesAre = "";
+
+  async #hold(keys: Iterable<string> = this.#held.keys()): Promise<void> {
+    for (const key of keys) {
+      await unlessFull(this.#address, () => this.#client.set(key, this.#held.get(key)!, "EX", LIFE));
+    }
+  }
+
+  /** Says that the run is there. */
+  async #say(): Promise<void> {
+    const lists = [this.#keys.shards, this.#keys.results, this.#keys.wanted];
+    const multi = this.#client.multi().sadd(RUNS, this.#id).set(this.#keys.order, this.#order, "EX", LIFE);
+    for (const key of [...lists, ...this.#held.keys()]) multi.expire(key, LIFE);
+    await multi.exec();
+  }
+
+  async #offer(shards: readonly Offered[]): Promise<void> {
+    const { shards: place } = this.#keys;
+    // What is left of an earlier step is computed already.
+    const multi = this.#client.multi().del(place);
+    for (const { bytes } of shards) multi.rpush(place, bytes);
+    await unlessFull(this.#address, () => multi.expire(place, LIFE).exec());
+  }
+
+  /** Where nothing has come for a time: says that nobody is there, or offers to others what a worker may have lost. */
+  async #offerAgain({ shards }: Offer, heard: { patience: number }, quiet: number): Promise<void> {
+    const isWaiting = (await this.#client.llen(this.#keys.shards)) > 0;
+    if (isWaiting && quiet > ALONE && !this.#saidAlone) {
+      this.#saidAlone = true;
+      this.#onNote(`no worker takes its shards: it waits; aflora work --queue ${this.#address} helps`);
+    }
+    if (isWaiting || quiet < heard.patience) return;
+    heard.patience = 2 * quiet;
+    await this.#say();
+    await this.#hold();
+    await this.#offer([...shards.values()].filter(({ results }) => !results));
+  }
+
+  /** @returns whether a result is what is waited for, and right */
+  async #take(bytes: Buffer, { part, own, shards, step }: Offer): Promise<boolean> {
+    const message = readMessage(bytes, resultSchema);
+    if (!message) return false;
+    const { worker, name, shard, asks, leaves } = message.facts;
+    const offered = shard === undefined ? undefined : shards.get(shard);
+    if (leaves !== undefined) this.#onNote(`${name} takes no part: ${leaves}`);
+    const isOpen = offered !== undefined && !offered.results;
+    if (isOpen && leaves === undefined && !this.#refused.has(worker)) {
+      const results = Object.fromEntries(message.tensors);
+      const wrong = whyWrong(results, own.expected(offered.microBatch.examples).shapes);
+      const known = `${worker}.${part}`;
+      const { examples, inputs } = offered.microBatch;
+      if (wrong === undefined && this.#trusted.has(known) && areFinite(results)) offered.results = results;
+      else {
+        const { results: right } = await own.run(step, examples, inputs);
+        offered.results = right;
+        if (wrong !== undefined) this.#refuse(worker, name, wrong);
+        else if (!isEqual(results, right)) this.#refuse(worker, name, ROUNDS_OTHERWISE);
+        else this.#trust(known, name);
+      }
+    }
+    if (asks) {
+      const place = this.#keys.verdict(worker);
+      const trusted = this.#trusted.has(`${worker}.${part}`);
+      const verdict = JSON.stringify({ trusted, refused: this.#refused.get(worker) });
+      await this.#client.multi().rpush(place, verdict).expire(place, LIFE).exec();
+    }
+    // Who takes no part had taken it.
+    if (offered && !offered.results) await this.#client.rpush(this.#keys.shards, offered.bytes);
+    return isOpen && offered.results !== undefined;
+  }
+
+  #trust(known: string, name: string): void {
+    const isNew = ![...this.#trusted].some((each) => each.startsWith(known.slice(0, 32)));
+    this.#trusted.add(known);
+    if (isNew) this.#onNote(`${name} takes part`);
+  }
+
+  #refuse(worker: string, name: string, why: string): void {
+    this.#refused.set(worker, why);
+    this.#onNote(`${name} is refused: ${why}`);
+  }
+}
+
+const LARGE =
+  "more than 4 million parameters train: the adapter will be the same with any workers, but not to the bit that of a run without --queue";
+const ROUNDS_OTHERWISE =
+  "its results differ in the last bits; processors that round alike, with as many --threads, are needed";
+
+/** An example as plain JSON. */
+const plainExample = ({ index, encoding, decoder, rows }: MicroBatch["examples"][number]) => ({
+  index,
+  encoding: plainEncoding(encoding),
+  ...(decoder && { decoder: plainEncoding(decoder) }),
+  ...(rows && { rows: [...rows] }),
+});
+
+const plainEncoding = ({ inputIds, tokenTypeIds }: { inputIds: Int32Array; tokenTypeIds: Int32Array }) => ({
+  inputIds: [...inputIds],
+  tokenTypeIds: [...tokenTypeIds],
+});
+
+/** What is wrong with the form of results; undefined where nothing is. */
+function whyWrong(results: Results, shapes: ReadonlyMap<string, readonly number[]>): string | undefined {
+  const wrong = [...shapes].find(
+    ([output, shape]) => results[output]?.dtype !== "float32" || results[output].shape.join() !== shape.join(),
+  );
+  if (wrong) return `its result "${wrong[0]}" should be float32 [${wrong[1].join(", ")}]`;
+  return Object.keys(results).length === shapes.size ? undefined : "its results are more than were asked for";
+}
+
+const areFinite = (results: Results): boolean =>
+  Object.values(results).every(({ data }) => (data as Float32Array).every(Number.isFinite));
+
+const isEqual = (a: Results, b: Results): boolean =>
+  Object.entries(a).every(([output, { data }]) => isSame(data, b[output]!.data));
+
+/** What something gives; who is asked to end does not wait for a server. @throws the signal's reason */
+async function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return answer;
+  signal.throwIfAborted();
+  let stop = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason);
+    signal.addEventListener("abort", stop, { once: true });
+  });
+  return Promise.race([answer, aborted]).finally(() => signal.removeEventListener("abort", stop));
+}
