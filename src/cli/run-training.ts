@@ -1,6 +1,5 @@
 import { type FineTuneOptions, type FineTuneOutcome, fineTune } from "../reports/fine-tune.ts";
 import type { FineTuneConfig } from "../runs/fine-tune-config.ts";
-import { SharedRun } from "../runs/many-machines/shared-run.ts";
 import { downloadLine } from "./terminal/download-line.ts";
 import { TrainingProgress } from "./terminal/progress.ts";
 import { onStopSignal } from "./terminal/stop-signals.ts";
@@ -45,7 +44,7 @@ export async function runTraining(
         progress.take(event);
       },
       onDownload: downloadLine(),
-      ...(queue !== undefined && { share: (run) => SharedRun.open(queue, run, (note) => progress.log(note)) }),
+      ...(queue !== undefined && { queue: { url: queue, onNote: (note) => progress.log(note) } }),
       ...(watch && { watch: { ...watch, onServing } }),
       signal: abort.signal,
     });

@@ -12,8 +12,8 @@ import type { PrepareOptions } from "../trainer/prepare-run.ts";
 import type { TrainingEnd } from "../training/events.ts";
 import type { SpillFile } from "../training/frozen-blocks/hidden-state-cache.ts";
 import type { EvaluationRecord, FreezingRecord, ScoresRecord, StepRecord } from "../training/records.ts";
-import type { OtherMachines } from "../training/step-part.ts";
 import { CheckpointClock } from "./checkpoint-clock.ts";
+import { SharedRun } from "./many-machines/shared-run.ts";
 import type { RunMemory } from "./memory-fit.ts";
 import { prepareFromFiles, type RunOfFiles } from "./prepare-from-files.ts";
 import { readRunRecords } from "./read-run.ts";
@@ -60,8 +60,13 @@ export interface RunControl extends PrepareOptions {
    * time limit, and is given again where the run is resumed.
    */
   reward?: RewardFunction | undefined;
-  /** Has its steps' gradients computed by other machines; told before training begins, released after it. */
-  share?: ((run: RunOfFiles) => Promise<OtherMachines & { release(): Promise<void> }>) | undefined;
+  /** Has its steps' gradients computed by the workers of a Valkey or Redis server. */
+  queue?: {
+    /** `redis://[user:password@]host:port[/database]`, or `rediss://` over TLS. */
+    url: string;
+    /** Told who takes part, who is refused, and that nobody is there. */
+    onNote?: ((note: string) => void) | undefined;
+  };
   /** Told while a model or a data set comes from the hub. */
   onDownload?(progress: DownloadProgress): void;
   /**
@@ -126,7 +131,7 @@ async function* fineTuneInFolder(
   });
   // Neither does one that passed its trial and fails at the run's first step.
   let kept = saved !== undefined || runtime.device.isEverywhere === true;
-  let machines: Awaited<ReturnType<NonNullable<RunControl["share"]>>> | undefined;
+  let machines: SharedRun | undefined;
   const clock = new CheckpointClock(String(config.run.checkpointEvery), resume?.step ?? 0);
   try {
     yield {
@@ -147,7 +152,7 @@ async function* fineTuneInFolder(
     let peakMemory = before.reduce((peak, { memory = 0 }) => Math.max(peak, memory), 0);
     let outcome: TrainingEnd | undefined;
     const notes: string[] = [];
-    machines = await options.share?.(prepared);
+    machines = options.queue && (await SharedRun.open(options.queue, prepared));
     const control = { signal: options.signal, stopAfter: options.stopAfter, timeUp: options.timeUp, machines };
     const openSpill = (): Promise<SpillFile> => openSpillFile(folder.path(HIDDEN_STATES));
     for await (const event of fineTuning.train(runtime, { ...control, openSpill })) {

@@ -15,8 +15,8 @@ import { planStudy } from "../../src/studies/study-plan.ts";
 import { Aflora, aflora, afloraHere } from "../support/aflora.ts";
 import { appearance } from "../support/appearance.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
-import { hereRunner } from "./here-runner.ts";
 import { noValkey, Valkey } from "../support/valkey.ts";
+import { hereRunner } from "./here-runner.ts";
 
 let folder: string;
 let options: Record<string, unknown>;

@@ -83,7 +83,10 @@ export class SharedRun implements OtherMachines {
    * @param onNote told who takes part, who is refused, and that nobody is there
    * @throws UserError where the server cannot be used.
    */
-  static async open(url: string, run: RunOfFiles, onNote: (note: string) => void): Promise<SharedRun> {
+  static async open(
+    { url, onNote = () => {} }: { url: string; onNote?: ((note: string) => void) | undefined },
+    run: RunOfFiles,
+  ): Promise<SharedRun> {
     const { client, address } = await connect(url);
     const [waiting, asking] = [connectAgain(client), connectAgain(client)];
     const { settings, runtime, fineTuning, loaded } = run;

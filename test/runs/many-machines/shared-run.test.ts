@@ -3,7 +3,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { workOnRuns } from "../../../src/runs/many-machines/run-worker.ts";
-import { SharedRun } from "../../../src/runs/many-machines/shared-run.ts";
 import { fineTune } from "../../support/fine-tune.ts";
 import { questions, writeTinyLanguageModel } from "../../support/tiny-language-model.ts";
 import { tickets, writeCsv, writeTinyModel } from "../../support/tiny-model.ts";
@@ -64,7 +63,7 @@ describe.skipIf(noValkey !== undefined)(
       const alone = await fineTune({ ...runs, ...options, output: output("alone") });
       const many = await fineTune(
         { ...runs, ...options, output: output("many") },
-        { share: (run) => SharedRun.open(server.url, run, (note) => void notes.push(note)) },
+        { queue: { url: server.url, onNote: (note) => void notes.push(note) } },
       );
       return [await adapterOf(alone.directory), await adapterOf(many.directory)];
     }
