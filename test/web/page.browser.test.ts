@@ -94,8 +94,8 @@ describe.skipIf(!installedChromium)(inChromium, () => {
   test("from a CSV file to an adapter that Node predicts with: losses and labels are Node's", {
     timeout: 2 * PATIENCE,
   }, async () => {
-    const data = csvOf(0, 400);
-    const options = { epochs: 1, batchSize: 16, seed: 3, learningRate: 0.01 };
+    const data = csvOf(0, 200);
+    const options = { epochs: 1, batchSize: 8, seed: 5, learningRate: 0.01 };
     const losses: number[] = [];
     await fineTuneInPage(
       {
@@ -113,11 +113,11 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     const visit = await Visit.of(browser, server.url);
     const { page } = visit;
     await visit.give("reviews.csv", data);
-    await page.getByText("400 examples").waitFor();
+    await page.getByText("200 examples").waitFor();
     expect(await page.locator("#text").inputValue()).toBe("review");
     expect(await page.locator("#label").inputValue()).toBe("opinion");
     await visit.ready();
-    await visit.fill({ Epochs: 1, "Examples per step": 16, "Learning rate": 0.01, Seed: 3 });
+    await visit.fill({ Epochs: 1, "Examples per step": 8, "Learning rate": 0.01, Seed: 5 });
     await page.evaluate(() => {
       const tasks: number[] = [];
       Object.assign(window, { tasks });
@@ -151,7 +151,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     expect(shown).toHaveLength(losses.length);
     for (const [i, [, loss]] of shown.entries()) expect(Math.abs(Number(loss) - losses[i]!)).toBeLessThan(1e-3);
 
-    const texts = ROWS.slice(400, 500).map((row) => row.slice(1, row.lastIndexOf('"')).replaceAll('""', '"'));
+    const texts = ROWS.slice(400, 450).map((row) => row.slice(1, row.lastIndexOf('"')).replaceAll('""', '"'));
     const said: string[] = [];
     for (const text of texts) {
       await page.locator("#answer").evaluate((answer) => answer.replaceChildren());
@@ -174,7 +174,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
 
     const report = await readFile(await visit.download("Report"), "utf8");
     expect(report).toContain("aflora on reviews.csv");
-    expect(report).toContain("held out (10 %, drawn by seed 3)");
+    expect(report).toContain("held out (10 %, drawn by seed 5)");
     const peft = await unzipped(await visit.download("Adapter for PEFT"), join(home, "taken"));
     expect(JSON.parse(await readFile(join(peft, "peft-adapter/adapter_config.json"), "utf8")).peft_type).toBe("LORA");
     await unzipped(await visit.download("Model in ONNX"), join(home, "taken"));
