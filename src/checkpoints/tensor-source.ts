@@ -1,3 +1,4 @@
+import type { NumberBlocks } from "../graph/number-blocks.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { GgmlType } from "./gguf/ggml-types.ts";
 import type { StoredType } from "./stored-values.ts";
@@ -19,6 +20,11 @@ export interface TensorSource {
    * @throws UserError where the name is not there or the file ends too early.
    */
   read(name: string): Promise<Tensor<"float32">>;
+  /**
+   * The tensor's blocks of few bits, as they are stored; undefined where it has none that are taken so.
+   * @throws UserError as `read`.
+   */
+  readBlocks?(name: string): Promise<NumberBlocks | undefined>;
 }
 
 /** All tensors of a checkpoint. */

@@ -194,8 +194,8 @@ export function onnxModel(
   const { embedded = new Map(), symbols = {} } = options;
   const values = Object.values(outputs);
   const leaves = liveLeaves(values);
-  const fed = leaves.filter(({ leaf }) => leaf!.kind !== "constant" && !embedded.has(leaf!.name));
-  const encoder = new Encoder(fed, options);
+  const given = leaves.filter(({ leaf }) => leaf!.kind !== "constant" && !embedded.has(leaf!.name));
+  const encoder = new Encoder(given, options);
   for (const value of leaves) {
     const data = value.leaf!.data ? ARRAY[value.dtype](value.leaf!.data) : embedded.get(value.leaf!.name)?.data;
     if (!data) continue;
@@ -216,12 +216,17 @@ export function onnxModel(
   for (const node of liveNodes(values.toReversed())) encoder.encodeNode(node);
   for (const [name, value] of copies) encoder.emit("Identity", [value], { outputs: [name] });
 
-  // What was packed is there as it was packed alone.
+  // What was packed is there as it was packed alone; of its numbers, rows that are looked up are read from the one copy of all graphs.
   const read = new Set(encoder.nodes.flatMap(({ input }) => input));
+  const lookedUp = options.packs
+    ? leaves.filter(({ leaf, dtype }) => dtype === "int8" && embedded.has(leaf!.name) && read.has(leaf!.name))
+    : [];
+  const fed = [...given, ...lookedUp];
+  const isFed = new Set(lookedUp.map(({ leaf }) => leaf!.name));
   return {
     model: {
       nodes: encoder.nodes,
-      weights: encoder.weights.filter(({ tensors }) => tensors.some(({ name }) => read.has(name))),
+      weights: encoder.weights.filter(({ tensors }) => tensors.some(({ name }) => read.has(name) && !isFed.has(name))),
       inputs: fed.map((value) => valueInfo(value.leaf!.name, value, symbols)),
       outputs: Object.entries(outputs).map(([name, value]) => valueInfo(name, value, symbols)),
     },

@@ -6,7 +6,7 @@ import { ELEMENT_SIZE, sizeOf, type Tensor, type Tensors } from "../graph/tensor
 import { constant, normal, randomFor } from "../methods/initializers.ts";
 import type { HeadName } from "../models/architecture.ts";
 import { pluralOf } from "../models/architecture-kinds.ts";
-import type { BaseFormat } from "../models/base-format.ts";
+import { type BaseFormat, formatOfTypes } from "../models/base-format.ts";
 import { describeModel, type ModelDescription } from "../models/families.ts";
 import { readsPooled } from "../models/heads.ts";
 import type { WeightSpec } from "../models/model-parts.ts";
@@ -43,8 +43,16 @@ export interface BaseModel extends ModelDescription {
   unused: string[];
 }
 
-/** How a model's weights are stored, or what tells it by the bytes that they take in float32. */
-export type FormatChoice = BaseFormat | ((float32Bytes: number) => BaseFormat);
+/** What a checkpoint's weights are like. */
+export interface StoredWeights {
+  /** Bytes of its tensors in float32. */
+  float32Bytes: number;
+  /** The format of its layers, where they are in blocks of few bits. */
+  format: BaseFormat | undefined;
+}
+
+/** How a model's weights are stored, or what tells it by those of its checkpoint. */
+export type FormatChoice = BaseFormat | ((stored: StoredWeights) => BaseFormat);
 
 /** What a model is called, where not by its location, and how its weights are stored: in float32 where absent. */
 export interface BaseOptions extends Partial<Pick<BaseModel, "name" | "revision">> {
@@ -68,7 +76,7 @@ export async function readBaseModel(
   { format: choice = "float32", onTokenizer, ...name }: BaseOptions = {},
 ): Promise<BaseModel> {
   const folder = await openModelFolder(files);
-  const format = typeof choice === "string" ? choice : choice(float32Bytes(folder));
+  const format = typeof choice === "string" ? choice : choice(storedWeights(folder));
   const description = { ...describeModel(folder.config), pooling: await readPooling(files) };
   const tokenizer = await loadTokenizer(files);
   onTokenizer?.({ ...description, tokenizer });
@@ -84,9 +92,15 @@ export async function readBaseModel(
   };
 }
 
-/** Bytes of a checkpoint's tensors in float32. */
-const float32Bytes = ({ weights }: ModelFolder): number =>
-  [...weights.tensors.values()].reduce((sum, { shape }) => sum + ELEMENT_SIZE.float32 * sizeOf(shape), 0);
+function storedWeights({ config, weights }: ModelFolder): StoredWeights {
+  const all = [...weights.tensors.values()];
+  // Tables of words are stored in more bits than layers.
+  const layers = all.filter(({ shape }) => shape.length === 2 && shape[0] !== config.vocab_size);
+  return {
+    float32Bytes: all.reduce((sum, { shape }) => sum + ELEMENT_SIZE.float32 * sizeOf(shape), 0),
+    format: formatOfTypes(new Set(layers.map(({ dtype }) => dtype))),
+  };
+}
 
 /**
  * The same model with a head for another task, as `readBaseModel` reads one; the backbone's arrays are shared.

@@ -1,7 +1,7 @@
 import type { TensorSource } from "../checkpoints/tensor-source.ts";
 import { UserError } from "../errors.ts";
 import { float32, type Tensor, type Tensors, transposed } from "../graph/tensor.ts";
-import { type BaseFormat, isQuantized, quantizedNames, quantizeWeight } from "./base-format.ts";
+import { type BaseFormat, isQuantized, quantizedNames, quantizeWeight, weightOfBlocks } from "./base-format.ts";
 import type { ModelDescription } from "./families.ts";
 import type { WeightSpec } from "./model-parts.ts";
 import type { ModelTrace } from "./trace.ts";
@@ -57,7 +57,10 @@ export async function readModelWeights(
         const kept = spec.part === "backbone" ? backbone?.weights.get(spec.name) : undefined;
         weights.set(spec.name, kept ?? (await read()));
       } else if (!quantizedNames(spec, format).every((name) => quantized.has(name))) {
-        for (const [name, tensor] of quantizeWeight(spec, format, await read())) quantized.set(name, tensor);
+        const blocks = spec.transposed ? undefined : await source.readBlocks?.(stored);
+        const asStored = blocks && weightOfBlocks(spec, format, blocks);
+        for (const [name, tensor] of asStored ?? quantizeWeight(spec, format, await read()))
+          quantized.set(name, tensor);
       }
     } else if (spec.buffer && found === undefined) {
       weights.set(spec.name, float32(spec.shape as number[]));

@@ -64,7 +64,7 @@ export async function exportRun(
   const { model, revision, modelFiles, task, base: trained } = adapter.description;
   const recorded = { fileHashes: modelFiles, whose: `the run in ${run}` };
   const { merges } = EXPORT_FORMATS.find(options.format);
-  const format: FormatChoice = merges ? "float32" : formatToAnswer(trained);
+  const format: FormatChoice = merges ? "float32" : formatToAnswer({ trained });
   const from = { ...hub, format, recorded, ...(revision !== undefined && { revision }) };
   onStage?.("reading the base model");
   const base = await loadBaseModel(model, task, 0, from);

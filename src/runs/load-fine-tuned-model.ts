@@ -4,6 +4,7 @@ import { loadBaseModel } from "../inference/load-base-model-node.ts";
 import { untunedAdapter } from "../inference/untuned-adapter-node.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Runtime } from "../runtime/session.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
 import { formatToAnswer } from "./memory-fit.ts";
 import { type BaseOptions, openAdapter } from "./open-adapter.ts";
 
@@ -21,10 +22,13 @@ export async function loadFineTunedModel(
   // Another model may be named on purpose.
   const recorded =
     options.model === undefined ? { fileHashes: modelFiles, whose: `the adapter in ${directory}` } : undefined;
-  const format = options.base ?? formatToAnswer(trained);
+  const format = options.base ?? formatToAnswer({ trained, writes: writesTexts(task) });
   const base = await loadBaseModel(model, task, 0, { ...options, format, recorded, ...(revision && { revision }) });
   return FineTunedModel.adapt(base, adapter, runtime);
 }
+
+/** Whether a model is for a kind of task that writes. */
+export const writesTexts = ({ kind }: { kind: string }): boolean => findTaskKind(kind).head === "languageModel";
 
 /** What is asked: a run, an adapter, or a model as it is. */
 export interface AskedModel {
@@ -49,7 +53,7 @@ export async function loadAskedModel(
   if (directory !== undefined) return loadFineTunedModel(directory, runtime, { ...options, model });
   if (model === undefined) throw new UserError("give --run DIR or --adapter DIR, or --model NAME for a model as it is");
   const untuned = await untunedAdapter(model, { ...options, kind });
-  const format = options.base ?? formatToAnswer();
+  const format = options.base ?? formatToAnswer({ writes: writesTexts(untuned.description.task) });
   const base = await loadBaseModel(model, untuned.description.task, 0, { ...options, format });
   return FineTunedModel.adapt(base, untuned, runtime);
 }

@@ -1,6 +1,6 @@
 import { freemem, totalmem } from "node:os";
 import { sizeOf } from "../graph/tensor.ts";
-import type { BaseModel } from "../inference/base-model.ts";
+import type { BaseModel, StoredWeights } from "../inference/base-model.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { Device } from "../runtime/device.ts";
 import type { FineTuning } from "../trainer/fine-tuning.ts";
@@ -64,12 +64,24 @@ export function float32TooLarge(
 }
 
 /**
- * How a base model is stored that is to answer: in float32, or, where its bytes do not fit into memory, as in training.
+ * How a base model is stored that is to answer: to write, as its file has it; else in float32 or, where its bytes do not fit into memory, as
+ * in training.
  * @param trained how it was stored in training; where nobody knows, 8 bits take the place of float32
  */
 export const formatToAnswer =
-  (trained: BaseFormat = "int8", available = availableMemory()) =>
-  (float32Bytes: number): BaseFormat =>
-    float32Bytes < available ? "float32" : trained;
+  ({ trained = "int8", writes = false, available = availableMemory() }: AnsweringBase = {}) =>
+  ({ float32Bytes, format }: StoredWeights): BaseFormat => {
+    if (writes && format !== undefined) return format;
+    return float32Bytes < available ? "float32" : trained;
+  };
+
+/** What a base model's format goes by. */
+export interface AnsweringBase {
+  trained?: BaseFormat | undefined;
+  /** Whether it is to write texts. */
+  writes?: boolean;
+  /** Bytes of free memory. */
+  available?: number;
+}
 
 const megabytes = (count: number): string => `${Math.round(count / 1e6).toLocaleString("en-US")} MB`;

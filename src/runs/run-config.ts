@@ -5,7 +5,7 @@ import { UserError } from "../errors.ts";
 import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
 import { DEFAULT_METHOD, findMethod, METHODS } from "../methods/methods.ts";
 import { type PublishedSetting, publishedOptions, repeatsPapers } from "../methods/published.ts";
-import { BASE_FORMATS } from "../models/base-format.ts";
+import { ANSWER_FORMATS } from "../models/base-format.ts";
 import type { Pooling } from "../models/pooling.ts";
 import { DEFAULT_DEVICE, DEVICES } from "../runtime/devices.ts";
 import type { TaskData } from "../tasks/example.ts";
@@ -117,9 +117,11 @@ export const computeOptions = runOptions.pick({ device: true, threads: true });
 /** Options of a command that asks a run's model. */
 export const askingOptions = z.object({
   base: z
-    .enum(BASE_FORMATS)
+    .enum(ANSWER_FORMATS)
     .optional()
-    .describe("number format of the base model (default: float32, or as in training if that does not fit into memory)"),
+    .describe(
+      "number format of the base model (default: of a GGUF file that writes, its own; else float32, or as in training if that does not fit into memory)",
+    ),
   ...runOptions.pick({ device: true, threads: true, offline: true }).shape,
 });
 

@@ -1,11 +1,13 @@
 import { expect, test } from "vitest";
 import { Graph } from "../../src/graph/graph.ts";
 import { encodeOnnx } from "../../src/graph/onnx.ts";
+import { q4_1 } from "../../src/graph/ops/blocks-q4.ts";
+import { q8_0 } from "../../src/graph/ops/blocks-q8.ts";
 import { linear } from "../../src/graph/ops/linear.ts";
 import { int4 } from "../../src/graph/ops/linear-int4.ts";
 import { int8 } from "../../src/graph/ops/linear-int8.ts";
 import { tableInt8 } from "../../src/graph/ops/table-int8.ts";
-import type { LinearFormat } from "../../src/graph/ops/weight-format.ts";
+import type { LayerFormat, LinearFormat } from "../../src/graph/ops/weight-format.ts";
 import { asFloat32, float32, type Tensor } from "../../src/graph/tensor.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
 import { runtime } from "../support/runtime.ts";
@@ -13,6 +15,10 @@ import { relativeError } from "../support/small-bert.ts";
 
 const OUT = 48;
 type Parts = Record<string, Tensor>;
+const dequantized =
+  (format: LayerFormat) =>
+  (parts: Parts, width: number): Float32Array =>
+    format.dequantize(parts, [OUT, width]).data;
 const FORMATS: Record<string, { format: LinearFormat; numbers: (parts: Parts, width: number) => Float32Array }> = {
   int8: {
     format: int8,
@@ -31,6 +37,8 @@ const FORMATS: Record<string, { format: LinearFormat; numbers: (parts: Parts, wi
         return ((at < 16 ? byte & 15 : byte >> 4) - 8) * Number(scales!.data[group]);
       }),
   },
+  q8_0: { format: q8_0, numbers: dequantized(q8_0) },
+  q4_1: { format: q4_1, numbers: dequantized(q4_1) },
   tableInt8: {
     format: tableInt8,
     numbers: ({ bytes, scales }, width) =>
@@ -88,8 +96,11 @@ for (const [name, { format, numbers }] of Object.entries(FORMATS)) {
     });
   }
 
-  test(`${name}: rows that are no whole groups of 32 go the other way`, async () => {
-    const layer = layerOf(format, 40, true);
-    expect(await answerOf(layer, true)).toEqual(await answerOf(layer, false));
-  });
+  test.runIf(format.takes?.(40) !== false)(
+    `${name}: rows that are no whole groups of 32 go the other way`,
+    async () => {
+      const layer = layerOf(format, 40, true);
+      expect(await answerOf(layer, true)).toEqual(await answerOf(layer, false));
+    },
+  );
 }

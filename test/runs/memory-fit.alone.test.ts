@@ -155,7 +155,9 @@ test.each([
 ] as const)("a base that answers is in %s", async (_, trained, share, format) => {
   // Numbers in float32, but for a header.
   const { size } = await stat(join(model, "model.safetensors"));
-  const base = await loadBaseModel(model, undefined, 1, { format: formatToAnswer(trained, share * size) });
+  const base = await loadBaseModel(model, undefined, 1, {
+    format: formatToAnswer({ trained, available: share * size }),
+  });
   expect(base.format).toBe(format);
   expect(base.quantized.size > 0).toBe(format !== "float32");
 });

@@ -314,18 +314,26 @@ export function headsInPairs(
  * Rows of queries or keys, `[heads · size, …]`, from one order to the other: of each head's features i and i + size / 2, which
  * positions turn together, llama.cpp has one beside the other.
  */
-export function turnPairs(tensor: Tensor<"float32">, heads: number, to: "halves" | "pairs"): Tensor<"float32"> {
-  const rows = tensor.shape[0]!;
-  const width = tensor.data.length / rows;
+export const turnPairs = (tensor: Tensor<"float32">, heads: number, to: "halves" | "pairs"): Tensor<"float32"> =>
+  float32(tensor.shape, turnRows(tensor.data, tensor.shape[0]!, heads, to));
+
+/** The same of what so many rows are stored in. */
+export function turnRows<Data extends Float32Array | Int8Array | Uint8Array>(
+  data: Data,
+  rows: number,
+  heads: number,
+  to: "halves" | "pairs",
+): Data {
+  const width = data.length / rows;
   const half = rows / heads / 2;
-  const turned = float32(tensor.shape);
+  const turned = data.slice() as Data;
   for (let row = 0; row < rows; row++) {
     const head = Math.floor(row / (2 * half));
     const inHead = row - head * 2 * half;
     // Where the row lies in llama.cpp's order, if it is this one in Hugging Face's.
     const paired = head * 2 * half + 2 * (inHead % half) + Math.floor(inHead / half);
     const [from, into] = to === "halves" ? [paired, row] : [row, paired];
-    turned.data.set(tensor.data.subarray(from * width, (from + 1) * width), into * width);
+    turned.set(data.subarray(from * width, (from + 1) * width), into * width);
   }
   return turned;
 }

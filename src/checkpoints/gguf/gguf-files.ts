@@ -10,6 +10,7 @@ import {
   headsInPairs,
   huggingFaceModule,
   turnPairs,
+  turnRows,
 } from "./architectures.ts";
 import { type Gguf, openGguf } from "./gguf.ts";
 import { type GgufTokenizer, tokenizerOf } from "./tokenizer.ts";
@@ -80,6 +81,22 @@ function huggingFaceTensors(file: Gguf, config: Record<string, unknown>): Tensor
       const stored = own.get(name);
       if (stored === undefined) throw new UserError(`${file.location} has no tensor "${name}"`);
       return asInHuggingFace(architecture, config, stored, await file.read(stored));
+    },
+    async readBlocks(name) {
+      const stored = own.get(name)!;
+      if (isTransposed(architecture, stored)) return undefined;
+      const blocks = await file.readBlocks(stored);
+      const heads = headsInPairs(architecture, partsOf(stored).module, config);
+      if (!blocks || heads === undefined) return blocks;
+      const [rows] = file.tensors.get(stored)!.shape as [number];
+      const turned = <Data extends Float32Array | Int8Array | Uint8Array>(data: Data): Data =>
+        turnRows(data, rows, heads, "halves");
+      return {
+        ...blocks,
+        numbers: turned(blocks.numbers),
+        scales: turned(blocks.scales),
+        leasts: blocks.leasts && turned(blocks.leasts),
+      };
     },
   };
 }

@@ -2,11 +2,15 @@ import { UserError } from "../../errors.ts";
 import { float32 } from "../../graph/tensor.ts";
 import { type ByteSource, readTensor } from "../byte-source.ts";
 import type { TensorSource } from "../tensor-source.ts";
+import { numberBlocks } from "./ggml-blocks.ts";
 import { GGML_TYPES } from "./ggml-types.ts";
 import { type GgufHeader, readGgufHeader } from "./header.ts";
 
 /** A GGUF file: its metadata, and its tensors under llama.cpp's names. */
-export interface Gguf extends Pick<TensorSource, "location" | "read">, GgufHeader {}
+export interface Gguf
+  extends Pick<TensorSource, "location" | "read">,
+    Required<Pick<TensorSource, "readBlocks">>,
+    GgufHeader {}
 
 /**
  * Opens a GGUF file, as llama.cpp and Ollama keep models: its header is read and checked now, a tensor when asked for.
@@ -15,15 +19,22 @@ export interface Gguf extends Pick<TensorSource, "location" | "read">, GgufHeade
 export async function openGguf(source: ByteSource): Promise<Gguf> {
   const { location } = source;
   const { metadata, tensors } = await readGgufHeader(source);
+  const storedOf = async (name: string) => {
+    const entry = tensors.get(name);
+    if (!entry) throw new UserError(`${location} has no tensor "${name}"`);
+    return { ...entry, stored: await readTensor(source, name, entry.begin, entry.end) };
+  };
   return {
     location,
     metadata,
     tensors,
     async read(name) {
-      const entry = tensors.get(name);
-      if (!entry) throw new UserError(`${location} has no tensor "${name}"`);
-      const stored = await readTensor(source, name, entry.begin, entry.end);
-      return float32(entry.shape, GGML_TYPES[entry.dtype].decode(stored));
+      const { shape, dtype, stored } = await storedOf(name);
+      return float32(shape, GGML_TYPES[dtype].decode(stored));
+    },
+    async readBlocks(name) {
+      const { dtype, stored } = await storedOf(name);
+      return numberBlocks(dtype, stored);
     },
   };
 }

@@ -7,6 +7,7 @@ import type { Adapter } from "../../inference/adapter.ts";
 import { AdapterHost } from "../../inference/adapter-host.ts";
 import { loadBaseModel } from "../../inference/load-base-model-node.ts";
 import { untunedAdapter } from "../../inference/untuned-adapter-node.ts";
+import { writesTexts } from "../../runs/load-fine-tuned-model.ts";
 import { formatToAnswer } from "../../runs/memory-fit.ts";
 import { type BaseOptions, openAdapter } from "../../runs/open-adapter.ts";
 import { askingOptions, computeOptions } from "../../runs/run-config.ts";
@@ -141,7 +142,8 @@ async function loadModels(
     );
   }
   const { model, revision, base: trained } = first!;
-  const format = options.base ?? formatToAnswer(trained);
+  const writes = adapters.every(({ adapter }) => writesTexts(adapter.description.task));
+  const format = options.base ?? formatToAnswer({ trained, writes });
   const base = await loadBaseModel(model, undefined, 0, { ...options, format, ...(revision && { revision }) });
   const host = new AdapterHost(base, runtime);
   for (const { name, adapter } of adapters) await host.add(name, adapter);

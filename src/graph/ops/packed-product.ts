@@ -40,7 +40,7 @@ export function packedProduct(
   if (addend) emitter.emit("Add", [product, addend], { outputs });
 }
 
-/** A matrix of bytes that count from 0. @param values `[out, in]` @param scales of each output, `[out]` */
+/** A matrix of bytes that count from 0. @param values `[out, in]` @param scales of each output, `[out]`, or of each group of 32 */
 export function packedBytes(
   of: Value,
   values: Int8Array,
@@ -48,7 +48,10 @@ export function packedBytes(
   shape: readonly [outFeatures: number, inFeatures: number],
 ): PackedMatrix {
   const perRow = shape[1] / GROUP;
-  const spread = Float32Array.from({ length: shape[0] * perRow }, (_, i) => scales[Math.floor(i / perRow)]!);
+  const spread =
+    scales.length === shape[0] * perRow
+      ? scales
+      : Float32Array.from({ length: shape[0] * perRow }, (_, i) => scales[Math.floor(i / perRow)]!);
   return { of, bits: 8, shape, bytes: fromMiddle(values.slice()), scales: spread };
 }
 

@@ -1,4 +1,3 @@
-import { sameShape } from "../dimension.ts";
 import { ELEMENT_TYPE, type OnnxEmitter, type Value } from "../graph.ts";
 import { quantizeMatrix } from "../quantize.ts";
 import { float32 } from "../tensor.ts";
@@ -13,8 +12,10 @@ const PIECE = 2 ** 21;
 function requireTable(name: string, inputs: readonly Value[], bytes: Value, scales: Value): void {
   requireType(name, [bytes], ["int8"]);
   requireType(name, [scales], ["float32"]);
-  if (bytes.shape.length !== 2 || !sameShape(scales.shape, [bytes.shape[0]!, 1])) {
-    fail(name, inputs, "takes a table [rows, width] with scales [rows, 1]");
+  const [rows, width] = bytes.shape as [number, number];
+  const [scaled, groups] = scales.shape as [number, number];
+  if (bytes.shape.length !== 2 || scales.shape.length !== 2 || scaled !== rows || width % groups !== 0) {
+    fail(name, inputs, "takes a table [rows, width] with scales [rows, groups]");
   }
 }
 
@@ -30,7 +31,17 @@ const LOOKUP_INT8 = define<[Value, Value, Value]>({
     const attributes = { axis: 0 };
     const rows = emitter.emit("Gather", [bytes, indices], { attributes });
     const numbers = emitter.emit("Cast", [rows], { attributes: { to: ELEMENT_TYPE.float32 } });
-    emitter.emit("Mul", [numbers, emitter.emit("Gather", [scales, indices], { attributes })], { outputs });
+    const factors = emitter.emit("Gather", [scales, indices], { attributes });
+    const [width, groups] = [bytes.shape[1] as number, scales.shape[1] as number];
+    if (groups === 1) {
+      emitter.emit("Mul", [numbers, factors], { outputs });
+      return;
+    }
+    const inGroups = emitter.emit("Reshape", [numbers, emitter.int64([-1, width / groups])]);
+    const column = emitter.emit("Reshape", [factors, emitter.int64([-1, 1])]);
+    emitter.emit("Reshape", [emitter.emit("Mul", [inGroups, column]), emitter.shapeTensor(outputs[0]!.shape)], {
+      outputs,
+    });
   },
 });
 
@@ -48,6 +59,7 @@ const LINEAR_TABLE_INT8 = define<[Value, Value, Value, ...Value[]], { transposed
   onnx({ inputs: [x, bytes, scales, addend], attributes: { transposed }, outputs }, emitter) {
     const emit: OnnxEmitter["emit"] = (...node) => emitter.emit(...node);
     const [rows, width] = bytes.shape as [number, number];
+    const groups = scales.shape[1] as number;
     const [first, last] = [emitter.int64([0]), emitter.int64([-1])];
     // Pieces are made of no numbers at all of the rows that they are for, so that ONNX Runtime neither makes all of them
     // first nor keeps one for the other direction.
@@ -59,7 +71,10 @@ const LINEAR_TABLE_INT8 = define<[Value, Value, Value, ...Value[]], { transposed
       const from = emit("Concat", [emitter.int64([start]), none], { attributes: { axis: 0 } });
       const part = (whole: Value): string => emit("Slice", [whole, from, emitter.int64([end]), first]);
       const scale = emit("Reshape", [part(scales), last]);
-      return emit("DequantizeLinear", [part(bytes), scale], { attributes: { axis: 0 } });
+      const scaled = (of: string): string => emit("DequantizeLinear", [of, scale], { attributes: { axis: 0 } });
+      if (groups === 1) return scaled(part(bytes));
+      const inGroups = emit("Reshape", [part(bytes), emitter.int64([-1, width / groups])]);
+      return emit("Reshape", [scaled(inGroups), emitter.int64([-1, width])]);
     };
     const size = Math.max(1, Math.floor(PIECE / width));
     const parts = Array.from({ length: Math.ceil(rows / size) }, (_, i) => {
@@ -86,17 +101,22 @@ const LINEAR_TABLE_INT8 = define<[Value, Value, Value, ...Value[]], { transposed
     return true;
   },
   gradient: ({ inputs: [, bytes, scales], attributes: { transposed } }, dy) => [
-    multiply(dy, bytes, scales, !transposed),
+    multiplyBytes(dy, bytes, scales, !transposed),
     undefined,
     undefined,
     dy,
   ],
   accumulate: ({ inputs: [x, bytes, scales, taken], attributes: { transposed } }, addend) =>
-    taken ? undefined : multiply(x, bytes, scales, transposed, addend),
+    taken ? undefined : multiplyBytes(x, bytes, scales, transposed, addend),
   macs: ({ inputs: [x], outputs: [y] }) => [...y!.shape, x.shape[1]!],
 });
 
-const multiply = (x: Value, bytes: Value, scales: Value, transposed: boolean, addend?: Value): Value =>
+/** Rows of a table `[rows, width]` of bytes with scales `[rows, groups]`, by `indices [...]`: float32 `[..., width]`. No gradient flows. */
+export const lookupBytes = (bytes: Value, scales: Value, indices: Value): Value =>
+  bytes.graph.apply(LOOKUP_INT8, [bytes, scales, indices], {});
+
+/** `x · tableᵀ` where transposed, else `x · table`, and what is added to it, of such a table. */
+export const multiplyBytes = (x: Value, bytes: Value, scales: Value, transposed: boolean, addend?: Value): Value =>
   x.graph.apply(LINEAR_TABLE_INT8, [x, bytes, scales, ...(addend ? [addend] : [])], { transposed });
 
 /**
@@ -111,6 +131,6 @@ export const tableInt8: TableFormat<"bytes" | "scales"> = {
     const { values, scales } = quantizeMatrix(data, width);
     return { bytes: { ...like("int8", rows, width), data: values }, scales: float32([rows, 1], scales) };
   },
-  lookup: ({ bytes, scales }, indices) => bytes.graph.apply(LOOKUP_INT8, [bytes, scales, indices], {}),
-  linear: (x, { bytes, scales }, _shape, bias) => multiply(x, bytes, scales, true, bias),
+  lookup: ({ bytes, scales }, indices) => lookupBytes(bytes, scales, indices),
+  linear: (x, { bytes, scales }, _shape, bias) => multiplyBytes(x, bytes, scales, true, bias),
 };

@@ -1,4 +1,5 @@
 import type { Value } from "../graph.ts";
+import type { NumberBlocks } from "../number-blocks.ts";
 import type { DataType, Tensor } from "../tensor.ts";
 
 /** A way to store a matrix that does not train: tensors that stand in its place, by part. */
@@ -7,6 +8,10 @@ export interface WeightFormat<Part extends string = string> {
   parts(rows: number, width: number): Record<Part, Pick<Tensor, "dtype" | "shape">>;
   /** The tensors, from the matrix. */
   quantize(weight: Tensor<"float32">): Record<Part, Tensor>;
+  /** The tensors, from blocks that a file has, as they are; undefined where they are no such numbers. */
+  fromBlocks?(blocks: NumberBlocks, shape: MatrixShape): Record<Part, Tensor> | undefined;
+  /** Whether it stores matrices of such rows; all where absent. */
+  takes?(width: number): boolean;
 }
 
 export type MatrixShape = readonly [rows: number, width: number];

@@ -1,0 +1,59 @@
+import { type NumberBlocks, packNibbles } from "../number-blocks.ts";
+import { dequantizeGroups, GROUP } from "../quantize.ts";
+import { asFloat32, float32, type Tensor } from "../tensor.ts";
+import { int4 } from "./linear-int4.ts";
+import { gemm } from "./products.ts";
+import { reduceSum } from "./reductions.ts";
+import { reshape } from "./shape.ts";
+import { type LayerFormat, like, type MatrixShape } from "./weight-format.ts";
+
+const tensorsOf = ({ numbers, scales }: NumberBlocks): { packed: Tensor; scales: Tensor } => ({
+  packed: { ...like("uint8", scales.length, GROUP / 2), data: numbers as Uint8Array<ArrayBuffer> },
+  scales: float32([scales.length], scales),
+});
+
+const takes = (width: number): boolean => width % GROUP === 0;
+
+/** GGUF's Q4_0: blocks of 32 numbers in 4 bits, which {@link int4} has in the same way. */
+export const q4_0: LayerFormat<"packed" | "scales"> = {
+  ...int4,
+  takes,
+  fromBlocks: (blocks) => (blocks.bits === 4 && !blocks.leasts ? tensorsOf(blocks) : undefined),
+};
+
+/**
+ * GGUF's Q4_1: each block of 32 numbers `scale · (q - 8) + shift`. What is shifted adds to a product the sums of 32 numbers of a row each,
+ * times the shifts: a product with a matrix of a thirty-second of the size.
+ */
+export const q4_1: LayerFormat<"packed" | "scales" | "shifts"> = {
+  takes,
+  parts: (outFeatures, inFeatures) => ({
+    ...int4.parts(outFeatures, inFeatures),
+    shifts: like("float32", outFeatures, inFeatures / GROUP),
+  }),
+  quantize({ shape, data }) {
+    const [outFeatures, inFeatures] = shape as [number, number];
+    return shifted(packNibbles(data), [outFeatures, inFeatures]);
+  },
+  fromBlocks: (blocks, shape) => (blocks.bits === 4 ? shifted(blocks, shape) : undefined),
+  dequantize({ packed, scales, shifts }, shape) {
+    const values = dequantizeGroups(packed.data as Uint8Array, asFloat32(scales).data);
+    const shiftOf = asFloat32(shifts).data;
+    return float32(
+      shape,
+      values.map((value, i) => value + shiftOf[Math.floor(i / GROUP)]!),
+    );
+  },
+  linear(x, { packed, scales, shifts }, shape, bias) {
+    const inBlocks = reshape(x, [x.shape[0]!, shape[1] / GROUP, GROUP]);
+    const addend = int4.linear(x, { packed, scales }, shape, bias);
+    return gemm(reduceSum(inBlocks, [-1]), shifts, { transB: true, addend });
+  },
+};
+
+/** @param blocks whose numbers count from 8: their least ones, where they have them, are shifts of numbers that count from 0 */
+function shifted(blocks: NumberBlocks, [rows, width]: MatrixShape): Record<"packed" | "scales" | "shifts", Tensor> {
+  const { scales, leasts } = blocks;
+  const shifts = scales.map((scale, i) => (leasts ? leasts[i]! + 8 * scale : 0));
+  return { ...tensorsOf(blocks), shifts: float32([rows, width / GROUP], shifts) };
+}
