@@ -4,7 +4,8 @@ import { didYouMean, UserError } from "../errors.ts";
 import { COMMIT, type HubOptions, openRepository, type Repository, splitRevision } from "./hub-repository-node.ts";
 import { SENTENCE_FILES } from "./sentence-modules.ts";
 
-const HUB_NAME = /^\w[\w.-]*\/\w[\w.-]*(@.+)?$/;
+/** A model of the hub: `owner/name`, with or without a revision. */
+export const HUB_NAME = /^\w[\w.-]*\/\w[\w.-]*(@.+)?$/;
 
 /** Read where there is no `tokenizer.json`. */
 const VOCABULARIES = [

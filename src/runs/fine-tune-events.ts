@@ -13,6 +13,7 @@ import type { TrainingEnd } from "../training/events.ts";
 import type { SpillFile } from "../training/frozen-blocks/hidden-state-cache.ts";
 import type { EvaluationRecord, FreezingRecord, ScoresRecord, StepRecord } from "../training/records.ts";
 import { CheckpointClock } from "./checkpoint-clock.ts";
+import { connect, type ServerConnection } from "./many-machines/server.ts";
 import { SharedRun } from "./many-machines/shared-run.ts";
 import type { RunMemory } from "./memory-fit.ts";
 import { prepareFromFiles, type RunOfFiles } from "./prepare-from-files.ts";
@@ -107,11 +108,14 @@ export async function* fineTuneEvents(
   // Before anything of a run is read: another process may be going on with it. Else there is nothing to lock yet.
   const isRun = options.resume && typeof output === "string" && existsSync(join(output, "config.json"));
   const unlock = isRun ? await lockRun(output) : undefined;
+  let server: ServerConnection | undefined;
   try {
+    server = options.queue && (await connect(options.queue.url));
     // Of a report, too, during which a process ended: the run itself may have finished.
     if (isRun) await removeTemporaries(output);
-    yield* fineTuneInFolder(given, options);
+    yield* fineTuneInFolder(given, options, server);
   } finally {
+    server?.client.disconnect();
     await unlock?.();
   }
 }
@@ -120,6 +124,7 @@ export async function* fineTuneEvents(
 async function* fineTuneInFolder(
   given: Readonly<Record<string, unknown>>,
   options: RunControl,
+  server: ServerConnection | undefined,
 ): AsyncGenerator<RunEvent, void> {
   const prepared = await prepareFromFiles(given, options);
   const { directory, config, machine, saved, task, base, runtime, fineTuning, memory } = prepared;
@@ -152,7 +157,7 @@ async function* fineTuneInFolder(
     let peakMemory = before.reduce((peak, { memory = 0 }) => Math.max(peak, memory), 0);
     let outcome: TrainingEnd | undefined;
     const notes: string[] = [];
-    machines = options.queue && (await SharedRun.open(options.queue, prepared));
+    machines = server && (await SharedRun.open(server, prepared, options.queue?.onNote));
     const control = { signal: options.signal, stopAfter: options.stopAfter, timeUp: options.timeUp, machines };
     const openSpill = (): Promise<SpillFile> => openSpillFile(folder.path(HIDDEN_STATES));
     for await (const event of fineTuning.train(runtime, { ...control, openSpill })) {

@@ -4,6 +4,8 @@ import { dirname, join } from "node:path";
 import type { Redis } from "ioredis";
 import { refuseOtherFiles } from "../../checkpoints/file-hashes-node.ts";
 import { folderFiles } from "../../checkpoints/file-source-node.ts";
+import { HUB_NAME } from "../../checkpoints/hub-node.ts";
+import { COMMIT } from "../../checkpoints/hub-repository-node.ts";
 import { modelFiles } from "../../checkpoints/model-folder-node.ts";
 import { UserError } from "../../errors.ts";
 import { BUNDLED_MODEL } from "../../inference/bundled-model.ts";
@@ -65,12 +67,15 @@ export interface BasePlace {
 
 /**
  * What `loadBaseModel` is to read of a run's base: a name of the hub, the bundled model, or a folder of the worker's, into which its
- * files come from the coordinator as far as they are missing. Files are told by their hashes.
+ * files come from the coordinator as far as they are missing. Files are told by their hashes; no path of the order is read.
  * @throws UserError where they cannot be had, or arrive as others.
  */
 export async function findBase(id: string, order: RunOrder, place: BasePlace): Promise<string> {
   const { adapter, files } = order;
-  if (!files) return adapter.model;
+  if (!files) {
+    if (HUB_NAME.test(adapter.model) && COMMIT.test(adapter.revision ?? "")) return adapter.model;
+    throw new UserError("its base model is neither of the hub nor sent with it");
+  }
   const hashes = Object.fromEntries(Object.entries(files).map(([name, { sha256 }]) => [name, sha256]));
   if (adapter.model === BUNDLED_MODEL && (await isSame(modelDirectory(BUNDLED_MODEL), hashes))) return BUNDLED_MODEL;
   const folder = join(place.directory, "models", sha256(JSON.stringify(Object.entries(hashes).sort())).slice(0, 16));

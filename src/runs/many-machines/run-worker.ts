@@ -15,6 +15,8 @@ import { connect, connectAgain, line } from "./server.ts";
 
 /** Milliseconds between two looks for runs. */
 const LOOK = 1000;
+/** Milliseconds in which what is done is handed in at the end. */
+const LAST_WORD = 5000;
 /** Seconds that one look for a shard waits, and one for a verdict. */
 const SHARD_WAIT = 1;
 const VERDICT_WAIT = 30;
@@ -43,11 +45,15 @@ export async function workOnRuns(options: RunWorkerOptions): Promise<void> {
   const { url, signal, isBusy, onServing } = options;
   const { client } = await connect(url);
   const waiting = connectAgain(client);
-  // What waits for the server ends at once.
   const end = (): void => {
     for (const each of [client, waiting]) each.disconnect();
   };
-  signal.addEventListener("abort", end, { once: true });
+  // What waits for a shard ends at once; one at hand is handed in, where the server is there to take it.
+  const stop = (): void => {
+    waiting.disconnect();
+    setTimeout(end, LAST_WORD).unref();
+  };
+  signal.addEventListener("abort", stop, { once: true });
   const worker = new RunWorker(client, waiting, options);
   try {
     while (!signal.aborted) {
@@ -62,7 +68,7 @@ export async function workOnRuns(options: RunWorkerOptions): Promise<void> {
   } catch (error) {
     if (!signal.aborted) throw error;
   } finally {
-    signal.removeEventListener("abort", end);
+    signal.removeEventListener("abort", stop);
     end();
   }
 }

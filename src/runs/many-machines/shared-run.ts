@@ -11,7 +11,7 @@ import { describeFiles, sendFiles } from "./base-files.ts";
 import { messageBytes, readMessage } from "./message.ts";
 import { keysOf, LIFE, RUNS, type RunOrder, resultSchema } from "./protocol.ts";
 import { isSame, RunState, trainedShapes } from "./run-state.ts";
-import { connect, connectAgain, unlessFull } from "./server.ts";
+import { connectAgain, type ServerConnection, unlessFull } from "./server.ts";
 
 /** Milliseconds between two words that the run is there. */
 const WORD = 20_000;
@@ -81,13 +81,13 @@ export class SharedRun implements OtherMachines {
   /**
    * Offers a run to the workers of a server.
    * @param onNote told who takes part, who is refused, and that nobody is there
-   * @throws UserError where the server cannot be used.
+   * @throws UserError where the server is full.
    */
   static async open(
-    { url, onNote = () => {} }: { url: string; onNote?: ((note: string) => void) | undefined },
+    { client, address }: ServerConnection,
     run: RunOfFiles,
+    onNote: (note: string) => void = () => {},
   ): Promise<SharedRun> {
-    const { client, address } = await connect(url);
     const [waiting, asking] = [connectAgain(client), connectAgain(client)];
     const { settings, runtime, fineTuning, loaded } = run;
     const files = await describeFiles(loaded);
@@ -132,7 +132,6 @@ export class SharedRun implements OtherMachines {
         .exec()
         .catch(() => undefined);
     }
-    this.#client.disconnect();
   }
 
   async *#outcomes(
@@ -236,7 +235,7 @@ export class SharedRun implements OtherMachines {
     if (!message) return false;
     const { worker, name, shard, asks, leaves } = message.facts;
     const offered = shard === undefined ? undefined : shards.get(shard);
-    if (leaves !== undefined) this.#onNote(`${name} takes no part: ${leaves}`);
+    if (leaves !== undefined && !this.#refused.has(worker)) this.#onNote(`${name} takes no part: ${leaves}`);
     const isOpen = offered !== undefined && !offered.results;
     if (isOpen && leaves === undefined && !this.#refused.has(worker)) {
       const results = Object.fromEntries(message.tensors);

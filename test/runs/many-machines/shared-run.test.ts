@@ -2,6 +2,9 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { float32, int32, sizeOf, type Tensor } from "../../../src/graph/tensor.ts";
+import { messageBytes, readMessage } from "../../../src/runs/many-machines/message.ts";
+import { keysOf, RUNS, resultSchema, shardSchema, stateSchema } from "../../../src/runs/many-machines/protocol.ts";
 import { workOnRuns } from "../../../src/runs/many-machines/run-worker.ts";
 import { fineTune } from "../../support/fine-tune.ts";
 import { questions, writeTinyLanguageModel } from "../../support/tiny-language-model.ts";
@@ -42,11 +45,13 @@ describe.skipIf(noValkey !== undefined)(
     });
 
     const notes: string[] = [];
-    const abort = new AbortController();
+    let abort = new AbortController();
     const workers: Promise<void>[] = [];
     afterEach(async () => {
       abort.abort();
       await Promise.all(workers.splice(0));
+      abort = new AbortController();
+      notes.length = 0;
     });
     function work(name: string): void {
       const onNote = (note: string) => void notes.push(`${name}: ${note}`);
@@ -90,5 +95,110 @@ describe.skipIf(noValkey !== undefined)(
       expect(await client.keys("aflora:run*")).toEqual([]);
       client.disconnect();
     });
+
+    test("is not harmed by what others write to the server", async () => {
+      const client = server.client();
+      const [hostile, zeros] = ["f".repeat(32), "e".repeat(32)];
+      const answered = new Set<string>();
+      let end = false;
+      /** Answers each shard that lies there, before a worker does. */
+      const write = async (): Promise<void> => {
+        while (!end) {
+          const [id] = await client.smembers(RUNS);
+          if (id === undefined) continue;
+          const keys = keysOf(id);
+          for (const bytes of await client.lrangeBuffer(keys.shards, 0, -1)) {
+            const { shard } = readMessage(bytes, shardSchema)!.facts;
+            if (answered.has(shard)) continue;
+            answered.add(shard);
+            const loss = (value: number) => new Map([["loss", float32([], Float32Array.of(value))]]);
+            const values = (await client.getBuffer(keys.state(0)))!;
+            const { facts, tensors } = readMessage(values, stateSchema)!;
+            const gradients = [...tensors]
+              .filter(([name]) => /\.[AB]$/.test(name) || facts.trainedHead.includes(name))
+              .map(([name, { shape }]) => [`gradient:${name}`, float32(shape)] as const);
+            await client.rpush(
+              keys.results,
+              Buffer.from("nothing that is meant"),
+              messageBytes({ worker: hostile, name: "a\u001b[31m", shard }, loss(Number.NaN)),
+              messageBytes({ worker: zeros, name: "zeros", shard }, new Map([...loss(1), ...gradients])),
+              messageBytes({ worker: zeros, name: "zeros", shard: `9.${shard}` }, loss(1)),
+            );
+          }
+        }
+      };
+      const writing = write();
+      work("honest");
+      const { encoder: model, tickets: train } = files;
+      const labels = { model, train, text: "message", label: "team", batchSize: 8, tokenBudget: 24 };
+      const [alone, many] = await both({ ...labels, contrastive: false, headStart: "new" });
+      end = true;
+      await writing;
+      client.disconnect();
+      expect(many.equals(alone)).toBe(true);
+      const said = notes.join("\n");
+      expect(said).toMatch(/^a \[31m is refused: its result "gradient:.*" should be float32 \[/m);
+      expect(said).toMatch(/^zeros is refused: its results differ in the last bits/m);
+    });
+
+    test("a worker leaves to others what it cannot compute, and reads no path that comes from the server", async () => {
+      const client = server.client();
+      const task = { name: "custom", kind: "classification", labels: ["a", "b"], metrics: ["accuracy"] };
+      const adapter = { format: "aflora-adapter", modelType: "bert", method: "lora", methodOptions: {}, maxLength: 16 };
+      const order = { contrastive: false, dropout: true, seed: 1, threads: 1 };
+      const offered: [why: RegExp, order: object][] = [
+        [/its order is malformed \(adapter\); use the same version/, { ...order }],
+        [
+          /its order is malformed \(files\.\.\.\/model\)/,
+          { ...order, ...described("x"), files: { "../model": { size: 1, sha256: "" } } },
+        ],
+        [/its base model is neither of the hub nor sent with it/, { ...order, ...described(files.encoder) }],
+      ];
+      function described(model: string) {
+        return { adapter: { ...adapter, model, task } };
+      }
+      for (const [i, [, each]] of offered.entries()) {
+        const id = String(i).repeat(32);
+        await client.set(keysOf(id).order, JSON.stringify(each));
+        await client.sadd(RUNS, id);
+      }
+      work("careful");
+      for (const [i, [why]] of offered.entries()) {
+        await expect
+          .poll(() => notes.join("\n"))
+          .toMatch(new RegExp(`careful: run ${String(i).repeat(12)}: left to others: .*${why.source}`));
+        const id = String(i).repeat(32);
+        const told = await client.blpopBuffer(keysOf(id).results, 60);
+        expect(readMessage(told![1], resultSchema)!.facts.leaves).toMatch(why);
+      }
+      await client.flushall();
+      client.disconnect();
+    });
   },
 );
+
+test("bytes that are no message are none, and nothing worse", () => {
+  const examples = [{ index: 1, encoding: { inputIds: [1, 2], tokenTypeIds: [0, 0] } }];
+  const facts = { shard: "0.1.step.0", state: 0, step: 1, part: "step", examples };
+  const tensors = new Map<string, Tensor<"float32" | "int32">>([
+    ["targets", float32([2, 2], Float32Array.of(1, 0, 0, 1))],
+    ["rows", int32([1], Int32Array.of(7))],
+  ]);
+  const bytes = messageBytes(facts, tensors);
+  expect(readMessage(bytes, shardSchema)).toEqual({ facts, tensors });
+  let seed = 1;
+  const random = (below: number): number => {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    return Math.floor((seed / 2 ** 32) * below);
+  };
+  let refused = 0;
+  for (let i = 0; i < 2000; i++) {
+    const changed = Buffer.from(bytes.subarray(0, i % 3 === 0 ? random(bytes.length) : bytes.length));
+    for (let flips = random(4) + 1; flips > 0 && changed.length > 0; flips--)
+      changed[random(changed.length)] = random(256);
+    const read = readMessage(changed, shardSchema);
+    if (!read) refused++;
+    for (const { shape, data } of read?.tensors.values() ?? []) expect(data.length).toBe(sizeOf(shape));
+  }
+  expect(refused).toBeGreaterThan(1000);
+});
