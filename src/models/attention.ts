@@ -39,6 +39,27 @@ export interface AttentionOptions {
 }
 
 /**
+ * The same where each token sees itself and those before it alone, as {@link causalBias} has it.
+ * @param query rows `[tokens, heads*size]`
+ * @param window how many tokens each sees, itself among them; all where absent
+ * @returns rows `[tokens, heads*size]`
+ */
+export function causalAttention(
+  context: ForwardContext,
+  { query, key, value }: { query: Value; key: Value; value: Value },
+  tokens: TokenStream,
+  { window, ...options }: Omit<AttentionOptions, "bias"> & { window?: number | undefined },
+): Value {
+  const { heads, keyValueHeads = heads, scale, cap } = options;
+  if (tokens.attend) {
+    const factor = scale ?? 1 / Math.sqrt((query.shape[1] as number) / heads);
+    return tokens.attend(query, key, value, { heads, keyValueHeads, scale: factor, window, cap });
+  }
+  const bias = causalBias(tokens, window);
+  return attention(context, { query, key, value }, { queries: tokens }, { ...options, bias });
+}
+
+/**
  * Scaled dot-product attention (Vaswani et al., arXiv 1706.03762) with grouped heads (Ainslie et al., arXiv 2305.13245).
  * @param query rows `[tokens, heads*size]` of `queries`
  * @param key rows `[tokens, keyValueHeads*size]` of `keys`, as is `value`

@@ -4,7 +4,7 @@ import type { Value } from "../graph/graph.ts";
 import { add, mul, reshape, rmsNorm, rotate, tanh } from "../graph/ops.ts";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activation.ts";
 import type { Heads } from "./architecture.ts";
-import { attention, causalBias } from "./attention.ts";
+import { causalAttention } from "./attention.ts";
 import { labelCountOf, rate } from "./config.ts";
 import type { ForwardContext } from "./forward-context.ts";
 import type { ModuleRole } from "./model-parts.ts";
@@ -186,14 +186,14 @@ function writeBlock(
   const query = linear(x, "self_attn.q_proj", "attention", heads * headSize, biases.query);
   const key = linear(x, "self_attn.k_proj", "attention", keyValueHeads * headSize, biases.query);
   const value = linear(x, "self_attn.v_proj", "attention", keyValueHeads * headSize, biases.query);
-  const attended = attention(
+  const attended = causalAttention(
     context,
     { query: turned(query, "q_norm", heads), key: turned(key, "k_norm", keyValueHeads), value },
-    { queries: tokens },
+    tokens,
     {
       heads,
       keyValueHeads,
-      bias: causalBias(tokens, window),
+      window,
       dropout: config.attentionDropout,
       scale: config.scoreScale,
       cap: config.scoreCap,

@@ -46,6 +46,11 @@ export class Runtime {
     this.threads = threads;
   }
 
+  /** Whether runs write their outputs into arrays that they are given, which may be those of inputs. */
+  get writesInPlace(): boolean {
+    return this.#writesInPlace;
+  }
+
   /**
    * Compiles what `outputs` need into a session that reads its weights from `weights`: fed at each run or, frozen ones on a
    * device that {@link Device.embeds}, there from then on.
@@ -188,6 +193,8 @@ export class CompiledGraph {
   readonly #inputs: readonly Value[];
   readonly #weights: readonly Value[];
   readonly #fedWeights: ReadonlyMap<string, OnnxTensor>;
+  /** Tensors that are given again and again, such as an adapter's, as ONNX Runtime has them. */
+  readonly #made = new WeakMap<Tensor, OnnxTensor>();
 
   constructor(
     session: InferenceSession,
@@ -267,7 +274,7 @@ export class CompiledGraph {
     const feeds: Record<string, OnnxTensor> = Object.fromEntries(this.#fedWeights);
     for (const value of instead ? this.#weights : []) {
       const own = instead!.get(value.leaf!.name);
-      if (own) feeds[value.leaf!.name] = makeTensor(this.#Tensor, value, own);
+      if (own) feeds[value.leaf!.name] = this.#once(value, own);
     }
     for (const value of this.#inputs) {
       const { name } = value.leaf!;
@@ -293,9 +300,15 @@ export class CompiledGraph {
     return Object.fromEntries(
       Object.entries(this.#outputs).map(([name, value]) => {
         const tensor = into.get(name);
-        return [name, tensor ? makeTensor(this.#Tensor, value, tensor) : null];
+        return [name, tensor ? this.#once(value, tensor) : null];
       }),
     );
+  }
+
+  #once(value: Value, tensor: Tensor): OnnxTensor {
+    const known = this.#made.get(tensor) ?? makeTensor(this.#Tensor, value, tensor);
+    this.#made.set(tensor, known);
+    return known;
   }
 
   /** Frees the session; a process must not exit before. */

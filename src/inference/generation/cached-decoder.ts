@@ -4,27 +4,45 @@ import { asFloat32, float32, int64, type Tensor, type Tensors } from "../../grap
 import { readsSource } from "../../models/architecture-kinds.ts";
 import { CachedStream, WrittenStream } from "../../models/streams/cached-stream.ts";
 import { EncodedOnceStream } from "../../models/streams/encoded-stream.ts";
+import { InPlaceStream } from "../../models/streams/in-place-stream.ts";
 import type { KeyCache } from "../../models/streams/key-cache.ts";
 import { releaseOnFailure } from "../../runtime/release-on-failure.ts";
 import { type CompiledGraph, KeptTensor, type Runtime } from "../../runtime/session.ts";
 import { type AdaptedModel, writeInference } from "../../training/step-graph.ts";
+import { type InPlaceGraph, InPlaceReader, type ReadText } from "./in-place-reader.ts";
 import { SourceEncoder } from "./source-encoder.ts";
 import type { TextReader } from "./text-reader.ts";
+
+type OpenReader = (adapter: Tensors | undefined, sources: readonly (readonly number[])[] | undefined) => TextReader;
 
 /** An adapted language model compiled to read texts on from where it is in them: its keys and values stay with ONNX Runtime. */
 export class CachedDecoder {
   readonly #graph: CompiledGraph;
-  readonly #layout: CacheLayout;
+  readonly #open: OpenReader;
   readonly #encoder: SourceEncoder | undefined;
 
-  private constructor(graph: CompiledGraph, layout: CacheLayout, encoder: SourceEncoder | undefined) {
+  private constructor(graph: CompiledGraph, open: OpenReader, encoder?: SourceEncoder) {
     this.#graph = graph;
-    this.#layout = layout;
+    this.#open = open;
     this.#encoder = encoder;
   }
 
   /** @throws UserError where the model has no `languageModel` head. */
   static async compile(model: AdaptedModel, weights: Tensors, runtime: Runtime): Promise<CachedDecoder> {
+    const answers = (model.format ?? "float32") !== "float32";
+    const inPlace =
+      runtime.writesInPlace && !readsSource(model) ? await compileInPlace(model, weights, runtime) : undefined;
+    if (inPlace) {
+      // What was read last: a conversation goes on, and prompts often begin alike.
+      let left: ReadText | undefined;
+      return new CachedDecoder(inPlace.graph, (adapter) => {
+        const taken = left;
+        left = undefined;
+        return new InPlaceReader(inPlace, adapter, taken, (read) => {
+          left = read;
+        });
+      });
+    }
     const { maxLength } = model.config;
     const Stream = readsSource(model) ? WrittenStream : CachedStream;
     let stream: CachedStream | undefined;
@@ -41,14 +59,25 @@ export class CachedDecoder {
     );
     const { cache, tables } = stream!;
     const given = new Map([...weights, ...tables]);
-    const graph = await runtime.compile({ ...outputs, ...cache.present }, given, {
-      answers: (model.format ?? "float32") !== "float32",
-    });
+    const graph = await runtime.compile({ ...outputs, ...cache.present }, given, { answers });
     const ofSource = source?.cache;
     const encoder =
       ofSource && (await releaseOnFailure(graph, () => SourceEncoder.compile(model, ofSource.present, given, runtime)));
     const layout = { caches: cachesOf(cache), sourceCaches: ofSource ? cachesOf(ofSource) : [], maxLength };
-    return new CachedDecoder(graph, layout, encoder);
+    return new CachedDecoder(
+      graph,
+      (adapter, sources) => {
+        if (!encoder) return new CachedReader(graph, layout, adapter);
+        if (!sources?.length) {
+          throw new UserError(
+            "an encoder-decoder writes from texts that its encoder reads; give the ids of one source for each text",
+          );
+        }
+        const read = (): Promise<SourceTexts> => SourceTexts.read(encoder, layout, sources, adapter);
+        return new CachedReader(graph, layout, adapter, read);
+      },
+      encoder,
+    );
   }
 
   /**
@@ -58,15 +87,7 @@ export class CachedDecoder {
    * @throws UserError where an encoder-decoder is given none.
    */
   reader(adapter?: Tensors, sources?: readonly (readonly number[])[]): TextReader {
-    if (!this.#encoder) return new CachedReader(this.#graph, this.#layout, adapter);
-    const encoder = this.#encoder;
-    if (!sources?.length) {
-      throw new UserError(
-        "an encoder-decoder writes from texts that its encoder reads; give the ids of one source for each text",
-      );
-    }
-    const read = (): Promise<SourceTexts> => SourceTexts.read(encoder, this.#layout, sources, adapter);
-    return new CachedReader(this.#graph, this.#layout, adapter, read);
+    return this.#open(adapter, sources);
   }
 
   /** Frees the graph; its readers can read no more. */
@@ -74,6 +95,26 @@ export class CachedDecoder {
     await this.#graph.release();
     await this.#encoder?.release();
   }
+}
+
+/** A decoder that reads in place; undefined where the family attends in a way of its own. */
+async function compileInPlace(
+  model: AdaptedModel,
+  weights: Tensors,
+  runtime: Runtime,
+): Promise<InPlaceGraph | undefined> {
+  const { maxLength } = model.config;
+  let stream: InPlaceStream | undefined;
+  const { outputs } = writeInference(
+    { ...model, head: "languageModel" },
+    { stream: (graph) => (stream ??= new InPlaceStream(graph, maxLength)) },
+  );
+  const { fits, past, present, tables } = stream!;
+  if (!fits) return undefined;
+  const graph = await runtime.compile({ ...outputs, ...present }, new Map([...weights, ...tables]), {
+    answers: (model.format ?? "float32") !== "float32",
+  });
+  return { graph, layout: cachesOf({ past, present }), maxLength };
 }
 
 /** Keys or values of an attention: an input of one run, an output of the one before. */
@@ -91,7 +132,7 @@ interface CacheLayout {
   maxLength: number;
 }
 
-function cachesOf({ past, present }: KeyCache): CacheTensor[] {
+function cachesOf({ past, present }: Pick<KeyCache, "past" | "present">): CacheTensor[] {
   const outputs = Object.keys(present);
   return Object.entries(past).map(([input, { shape }]: [string, Value], i) => {
     const [, heads, , size] = shape as [unknown, number, unknown, number];

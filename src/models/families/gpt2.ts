@@ -3,7 +3,7 @@ import type { Value } from "../../graph/graph.ts";
 import { add, gather, slice } from "../../graph/ops.ts";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "../activation.ts";
 import type { DecoderArchitecture } from "../architecture.ts";
-import { attention, causalBias } from "../attention.ts";
+import { causalAttention } from "../attention.ts";
 import { evenHeads, labelCountOf, parseConfig, rate } from "../config.ts";
 import type { ForwardContext } from "../forward-context.ts";
 import { plainTokenHead } from "../heads.ts";
@@ -123,12 +123,11 @@ function writeBlock(
   const normalised = context.layerNorm(input, `${prefix}.ln_1`, layerNormEpsilon);
   const projected = linear(normalised, "attn.c_attn", "attention", 3 * hiddenSize);
   const part = (index: number): Value => slice(projected, 1, index * hiddenSize, (index + 1) * hiddenSize);
-  const attended = attention(
-    context,
-    { query: part(0), key: part(1), value: part(2) },
-    { queries: tokens },
-    { heads, bias: causalBias(tokens), dropout: config.attentionDropout, scale: config.scoreScale[block] },
-  );
+  const attended = causalAttention(context, { query: part(0), key: part(1), value: part(2) }, tokens, {
+    heads,
+    dropout: config.attentionDropout,
+    scale: config.scoreScale[block],
+  });
   const x = added(input, linear(attended, "attn.c_proj", "attention", hiddenSize));
   const y = context.layerNorm(x, `${prefix}.ln_2`, layerNormEpsilon);
   const inner = ACTIVATIONS[config.activation](linear(y, "mlp.c_fc", "ffn", intermediateSize));

@@ -18,6 +18,20 @@ export interface KeyStream {
   withPast(keys: Value, values: Value): [Value, Value];
 }
 
+/** How tokens attend to themselves and to those before them. */
+export interface AttendedHeads {
+  /** Of the queries. */
+  heads: number;
+  /** Of the keys and values, each of which serves as many heads of queries. */
+  keyValueHeads: number;
+  /** Factor of the scores. */
+  scale: number;
+  /** How many tokens each sees, itself among them; all where absent. */
+  window?: number | undefined;
+  /** Largest score, to which scores are bent; none where absent. */
+  cap?: number | undefined;
+}
+
 /** What a decoder sees of the encoder. */
 export interface Encoded {
   /** Of the tokens whose keys and values are not cached yet, `[tokens, hidden]`. */
@@ -45,6 +59,11 @@ export interface TokenStream extends KeyStream {
    */
   readonly positions: Value;
   readonly keyPositions: Value;
+  /**
+   * Attention of each token to itself and those before it, of rows `[tokens, heads*size]` and `[tokens, keyValueHeads*size]`: rows. Where a
+   * stream has none of its own, `attention` writes it.
+   */
+  attend?(query: Value, key: Value, value: Value, heads: AttendedHeads): Value;
   /** `[batch, heads, sequence, size]` → rows `[tokens, heads*size]`. */
   joinHeads(padded: Value): Value;
   /** Rows `[tokens, width]` → `[batch, sequence, width]`, zeros at padding. */

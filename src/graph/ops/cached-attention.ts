@@ -1,0 +1,72 @@
+import { sameShape } from "../dimension.ts";
+import type { Value } from "../graph.ts";
+import { define, fail, MICROSOFT, requireType } from "./define.ts";
+
+/** Heads of queries, those of keys and values, and what changes the scores; 0 where nothing does. */
+type Heads = { heads: number; keyValueHeads: number; scale: number; window: number; cap: number };
+
+const GROUPED_QUERY_ATTENTION = define<[Value, Value, Value, Value, Value, Value, Value], Heads>({
+  name: "GroupQueryAttention",
+  infer(inputs, { heads, keyValueHeads }) {
+    const [query, key, value, pastKeys, pastValues, last, longest] = inputs;
+    requireType("GroupQueryAttention", [query, key, value, pastKeys, pastValues], ["float32"]);
+    requireType("GroupQueryAttention", [last, longest], ["int32"]);
+    const [batch, sequence, width] = query.shape;
+    const size = (width as number) / heads;
+    const fits =
+      sameShape(key.shape, [batch!, sequence!, keyValueHeads * size]) &&
+      sameShape(value.shape, key.shape) &&
+      sameShape(pastKeys.shape, pastValues.shape) &&
+      pastKeys.shape[1] === keyValueHeads &&
+      pastKeys.shape[3] === size;
+    if (!fits)
+      fail("GroupQueryAttention", inputs, "takes [batch, sequence, heads*size] and [batch, heads, room, size]");
+    return [query, pastKeys, pastValues].map(({ dtype, shape }) => ({ dtype, shape }));
+  },
+  onnx({ inputs, attributes: { heads, keyValueHeads, scale, window, cap }, outputs }, emitter) {
+    emitter.emit("GroupQueryAttention", inputs, {
+      domain: MICROSOFT,
+      attributes: {
+        num_heads: heads,
+        kv_num_heads: keyValueHeads,
+        scale: { float: scale },
+        ...(window > 0 && { local_window_size: window }),
+        ...(cap > 0 && { softcap: { float: cap } }),
+      },
+      outputs,
+    });
+  },
+});
+
+/** What {@link cachedAttention} reads. */
+export interface CachedOperands {
+  /** `[batch, sequence, heads*size]` */
+  query: Value;
+  /** `[batch, sequence, keyValueHeads*size]`, as is `value`. */
+  key: Value;
+  value: Value;
+  /** Keys and values of the tokens before, `[batch, keyValueHeads, room, size]`: each text's at the beginning of its own. */
+  pastKeys: Value;
+  pastValues: Value;
+  /** Place of each text's last token, int32 `[batch]`. */
+  last: Value;
+  /** Number of tokens of the longest text, int32 `[1]`. */
+  longest: Value;
+}
+
+/**
+ * Attention of each token to itself and those before it, whose keys and values lie in a room that need not be full. Those of new tokens are
+ * written behind: into the same memory, where an output is given that of its input
+ * (https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.GroupQueryAttention). Several texts go on by
+ * one token each; one alone by any number. No gradient flows.
+ * @returns `[batch, sequence, heads*size]`, and the keys and values with the new ones
+ */
+export function cachedAttention(
+  { query, key, value, pastKeys, pastValues, last, longest }: CachedOperands,
+  heads: Heads,
+): [attended: Value, keys: Value, values: Value] {
+  const operands = [query, key, value, pastKeys, pastValues, last, longest] as const;
+  const attended = query.graph.apply(GROUPED_QUERY_ATTENTION, [...operands], heads);
+  const [, keys, values] = attended.node!.outputs;
+  return [attended, keys!, values!];
+}

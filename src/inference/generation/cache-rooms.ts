@@ -1,0 +1,86 @@
+import { float32, type Tensor, type Tensors } from "../../graph/tensor.ts";
+
+/** Keys or values of an attention: an input of a run, and the output that is the same memory. */
+export interface RoomTensor {
+  input: string;
+  output: string;
+  heads: number;
+  size: number;
+}
+
+/** Tensors that a run reads and writes. */
+export interface Rooms {
+  inputs: Record<string, Tensor>;
+  outputs: Tensors;
+}
+
+/** Positions by which rooms grow at the least. */
+const LEAST = 128;
+
+/** Memory for keys and values, a room for each text, `[rooms, heads, positions, size]`: written in place, and never copied but to grow. */
+export class CacheRooms {
+  readonly #layout: readonly RoomTensor[];
+  #data: Float32Array<ArrayBuffer>[] = [];
+  #rooms = 0;
+  #positions = 0;
+  /** By the first room and their number: tensors that stay the same are made once. */
+  readonly #views = new Map<string, Rooms>();
+
+  constructor(layout: readonly RoomTensor[]) {
+    this.#layout = layout;
+  }
+
+  get rooms(): number {
+    return this.#rooms;
+  }
+
+  /** Makes room for so many texts of so many tokens. @param used tokens of each text that is there, which stay */
+  reserve(rooms: number, positions: number, used: readonly number[]): void {
+    if (rooms <= this.#rooms && positions <= this.#positions) return;
+    const before = { rooms: this.#rooms, positions: this.#positions, data: this.#data };
+    this.#rooms = Math.max(rooms, before.rooms);
+    // Half as much again, so that what is copied is a share of what is written.
+    const wanted = Math.max(positions + (positions >> 1), LEAST);
+    this.#positions = positions > before.positions ? Math.ceil(wanted / LEAST) * LEAST : before.positions;
+    this.#data = this.#layout.map(({ heads, size }, i) => {
+      const data = new Float32Array(this.#rooms * heads * this.#positions * size);
+      used.forEach((length, room) => {
+        for (let head = room * heads; head < (room + 1) * heads; head++) {
+          const from = head * before.positions * size;
+          data.set(before.data[i]!.subarray(from, from + length * size), head * this.#positions * size);
+        }
+      });
+      return data;
+    });
+    this.#views.clear();
+  }
+
+  /** Copies the first `length` positions of a room into another. */
+  copy(from: number, to: number, length: number): void {
+    this.#layout.forEach(({ heads, size }, i) => {
+      const room = this.#positions * size;
+      for (let head = 0; head < heads; head++) {
+        const start = (from * heads + head) * room;
+        this.#data[i]!.copyWithin((to * heads + head) * room, start, start + length * size);
+      }
+    });
+  }
+
+  /** Some of the rooms, side by side. */
+  tensors(first: number, count: number): Rooms {
+    const key = `${first} ${count}`;
+    const known = this.#views.get(key);
+    if (known) return known;
+    const views = this.#layout.map(({ input, output, heads, size }, i) => {
+      const room = heads * this.#positions * size;
+      const data = this.#data[i]!.subarray(first * room, (first + count) * room);
+      return { input, output, tensor: float32([count, heads, this.#positions, size], data) };
+    });
+    const rooms: Rooms = {
+      inputs: Object.fromEntries(views.map(({ input, tensor }) => [input, tensor])),
+      outputs: new Map(views.map(({ output, tensor }) => [output, tensor])),
+    };
+    this.#views.set(key, rooms);
+    return rooms;
+  }
+}

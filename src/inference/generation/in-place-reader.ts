@@ -1,0 +1,208 @@
+import { UserError } from "../../errors.ts";
+import { asFloat32, int32, int64, type Tensors } from "../../graph/tensor.ts";
+import type { CompiledGraph } from "../../runtime/session.ts";
+import { CacheRooms, type RoomTensor } from "./cache-rooms.ts";
+import type { TextReader } from "./text-reader.ts";
+
+/** What a text's room holds: of these tokens, read with this adapter. */
+export interface ReadText {
+  rooms: CacheRooms;
+  ids: readonly number[];
+  adapter: Tensors | undefined;
+}
+
+/** A decoder that reads in place, see `InPlaceStream`. */
+export interface InPlaceGraph {
+  graph: CompiledGraph;
+  layout: readonly RoomTensor[];
+  maxLength: number;
+}
+
+/** Fewest tokens that are worth copying from another text that begins alike. */
+const WORTH_COPYING = 8;
+
+/**
+ * Reads texts whose keys and values lie in rooms of their own. A text is read alone, but for what it begins alike with another that was read:
+ * that is copied. Several texts go on together by a token each.
+ */
+export class InPlaceReader implements TextReader {
+  readonly #graph: InPlaceGraph;
+  readonly #adapter: Tensors | undefined;
+  readonly #give: (read: ReadText) => void;
+  readonly #rooms: CacheRooms;
+  /** What was read of the text in each room. */
+  #read: number[][] = [];
+  /** The room of each text. */
+  #roomOf: number[] = [];
+  /** What an earlier reader has left in the first room. */
+  #left: readonly number[];
+
+  /**
+   * @param left what another reader has read before
+   * @param give takes what this one has read, when it is released
+   */
+  constructor(
+    graph: InPlaceGraph,
+    adapter: Tensors | undefined,
+    left: ReadText | undefined,
+    give: (read: ReadText) => void,
+  ) {
+    this.#graph = graph;
+    this.#adapter = adapter;
+    this.#rooms = left?.rooms ?? new CacheRooms(graph.layout);
+    this.#left = left && left.adapter === adapter ? left.ids : [];
+    this.#give = give;
+  }
+
+  async read(more: readonly (readonly number[])[]): Promise<Float32Array[]> {
+    if (this.#read.length === 0) return this.join(more);
+    if (this.#roomOf.length !== more.length)
+      throw new Error(`${this.#roomOf.length} texts are read, not ${more.length}`);
+    if (more.length > 1 && more.every(({ length }) => length === 1)) return this.#readTokens(more.flat());
+    const logits: Float32Array[] = [];
+    for (const [text, ids] of more.entries()) logits.push((await this.#readText(this.#roomOf[text]!, ids, 1))[0]!);
+    return logits;
+  }
+
+  /** Texts that come beside those that are read. @returns as {@link read}, of these alone */
+  async join(prompts: readonly (readonly number[])[]): Promise<Float32Array[]> {
+    const logits: Float32Array[] = [];
+    const all = this.#read.length + prompts.length;
+    this.#reserve(all, Math.max(0, ...prompts.map(({ length }) => length)));
+    for (const prompt of prompts) {
+      const room = this.#read.length;
+      const known = room === 0 ? this.#left : [];
+      const begun = this.#begun(prompt, known, room);
+      this.#read.push(prompt.slice(0, begun));
+      this.#roomOf.push(room);
+      logits.push((await this.#readText(room, prompt.slice(begun), 1))[0]!);
+    }
+    return logits;
+  }
+
+  /** How many of a prompt's tokens its room has then: what is there already, or what is copied of a text that begins alike. */
+  #begun(prompt: readonly number[], known: readonly number[], room: number): number {
+    // The last token must be read: what comes next is asked of it.
+    const alike = (other: readonly number[]): number => {
+      const most = Math.min(prompt.length - 1, other.length);
+      let length = 0;
+      while (length < most && prompt[length] === other[length]) length++;
+      return length < WORTH_COPYING ? 0 : length;
+    };
+    let begun = alike(known);
+    for (const [other, ids] of this.#read.entries()) {
+      const length = alike(ids);
+      if (length <= begun) continue;
+      this.#rooms.copy(other, room, length);
+      begun = length;
+    }
+    return begun;
+  }
+
+  /** Reads one text on, where there is no other. @returns logits after each token */
+  readEach(ids: readonly number[]): Promise<Float32Array[]> {
+    return this.#readText(this.#roomOf[0]!, ids, ids.length);
+  }
+
+  /** Takes back the last tokens of one text, where there is no other. */
+  forget(count: number): void {
+    this.#read[this.#roomOf[0]!]!.length -= count;
+  }
+
+  #reserve(rooms: number, positions: number): void {
+    const longest = Math.max(positions, ...this.#read.map(({ length }) => length));
+    if (longest > this.#graph.maxLength) {
+      throw new UserError(
+        `a text of ${longest} tokens is longer than the ${this.#graph.maxLength} that the model reads`,
+      );
+    }
+    const used = this.#read.length === 0 && this.#left.length > 0 ? [this.#left] : this.#read;
+    this.#rooms.reserve(
+      rooms,
+      longest,
+      used.map(({ length }) => length),
+    );
+  }
+
+  /** @param outputs so many of the last tokens get logits */
+  async #readText(room: number, ids: readonly number[], outputs: number): Promise<Float32Array[]> {
+    const own = this.#read[room]!;
+    this.#reserve(this.#rooms.rooms, own.length + ids.length);
+    const rows = Array.from({ length: outputs }, (_, i) => ids.length - outputs + i);
+    const positions = ids.map((_, i) => own.length + i);
+    const logits = await this.#run(room, 1, ids, positions, rows);
+    own.push(...ids);
+    return logits;
+  }
+
+  /** One token more of every text. */
+  async #readTokens(tokens: readonly number[]): Promise<Float32Array[]> {
+    const count = tokens.length;
+    const ids = Array<number>(count);
+    this.#roomOf.forEach((room, text) => {
+      ids[room] = tokens[text]!;
+    });
+    const positions = this.#read.map(({ length }) => length);
+    this.#reserve(this.#rooms.rooms, Math.max(...positions) + 1);
+    const logits = await this.#run(0, count, ids, positions, [...ids.keys()]);
+    for (const [room, token] of ids.entries()) this.#read[room]!.push(token);
+    return this.#roomOf.map((room) => logits[room]!);
+  }
+
+  async #run(
+    first: number,
+    texts: number,
+    ids: readonly number[],
+    positions: readonly number[],
+    rows: readonly number[],
+  ): Promise<Float32Array[]> {
+    const each = ids.length / texts;
+    const last = positions.filter((_, i) => i % each === each - 1);
+    const { inputs, outputs } = this.#rooms.tensors(first, texts);
+    const given = {
+      input_ids: int64([texts, each], ids),
+      position_ids: int64([texts, each], positions),
+      last: int32([texts], Int32Array.from(last)),
+      longest: int32([1], Int32Array.of(Math.max(...last) + 1)),
+      output_rows: int32([rows.length], Int32Array.from(rows)),
+      ...inputs,
+    };
+    const { logits } = await this.#graph.graph.run(given, this.#adapter, outputs);
+    const { data } = asFloat32(logits!);
+    const width = data.length / rows.length;
+    return rows.map((_, i) => data.slice(i * width, (i + 1) * width));
+  }
+
+  keep(texts: readonly number[]): void {
+    const count = texts.length;
+    this.#reserve(count, 0);
+    const from = texts.map((text) => this.#roomOf[text]!);
+    const next: number[][] = Array(count);
+    const rooms = Array<number>(count).fill(-1);
+    // Who is in one of the first rooms stays there.
+    from.forEach((room, i) => {
+      if (room >= count || next[room]) return;
+      next[room] = this.#read[room]!;
+      rooms[i] = room;
+    });
+    let free = 0;
+    from.forEach((room, i) => {
+      if (rooms[i] !== -1) return;
+      while (next[free]) free++;
+      next[free] = [...this.#read[room]!];
+      rooms[i] = free;
+      this.#rooms.copy(room, free, next[free]!.length);
+    });
+    this.#read = next;
+    this.#roomOf = rooms;
+  }
+
+  release(): void {
+    // Many rooms would hold much memory for long.
+    if (this.#rooms.rooms === 1) {
+      this.#give({ rooms: this.#rooms, ids: this.#read[0] ?? this.#left, adapter: this.#adapter });
+    }
+    this.#read = [];
+    this.#roomOf = [];
+  }
+}

@@ -1,0 +1,71 @@
+import type { Value } from "../../graph/graph.ts";
+import { cachedAttention, cast, gather, reshape } from "../../graph/ops.ts";
+import { PaddedStream } from "./padded-stream.ts";
+import type { AttendedHeads } from "./token-stream.ts";
+
+/** ONNX Runtime's kernel takes heads of so many features, and of multiples. */
+const HEAD_SIZES = 8;
+
+/** Number of tokens that get outputs. */
+const OUTPUT_ROWS = "outputRows";
+
+/**
+ * Texts that a decoder reads on, each in a room of its own for its keys and values, `[batch, heads, room, size]`: inputs whose memory is
+ * that of the outputs. `input_ids` and `position_ids` `[batch, sequence]` int64 are of the new tokens, `last` `[batch]` int32 says where the
+ * last of each stands, `longest` `[1]` how many tokens the longest text has, and `output_rows` `[outputRows]` int32 which of the new tokens are
+ * to have outputs. Nothing is padded: several texts go on by a token each.
+ */
+export class InPlaceStream extends PaddedStream {
+  /** Keys and values as inputs, and as outputs, by the names of these. */
+  readonly past: Record<string, Value> = {};
+  readonly present: Record<string, Value> = {};
+  #isOwn = true;
+  #attentions = 0;
+
+  /** Whether the model has been written so that all its attentions are {@link attend}: no other knows where texts end. */
+  get fits(): boolean {
+    return this.#isOwn && this.#attentions > 0;
+  }
+
+  override get positionIds(): Value {
+    return reshape(cast(this.input("position_ids"), "int32"), [this.tokens]);
+  }
+
+  attend(query: Value, key: Value, value: Value, options: AttendedHeads): Value {
+    const { heads, keyValueHeads, scale, window = 0, cap = 0 } = options;
+    const block = this.#attentions++;
+    const side = (rows: Value): Value => reshape(rows, ["batch", "sequence", rows.shape[1]!]);
+    const size = (query.shape[1] as number) / heads;
+    if (size % HEAD_SIZES !== 0) this.#isOwn = false;
+    const room = (part: string): Value => {
+      const name = `past_key_values.${block}.${part}`;
+      const shape = ["batch", keyValueHeads, "room", size] as const;
+      this.past[name] = this.graph.leaf("input", name, "float32", shape);
+      return this.past[name];
+    };
+    const [attended, keys, values] = cachedAttention(
+      {
+        query: side(query),
+        key: side(key),
+        value: side(value),
+        pastKeys: room("key"),
+        pastValues: room("value"),
+        last: this.graph.leaf("input", "last", "int32", ["batch"]),
+        longest: this.graph.leaf("input", "longest", "int32", [1]),
+      },
+      { heads, keyValueHeads, scale, window, cap },
+    );
+    this.present[`present.${block}.key`] = keys;
+    this.present[`present.${block}.value`] = values;
+    return reshape(attended, [this.tokens, heads * size]);
+  }
+
+  override withPast(keys: Value, values: Value): [Value, Value] {
+    this.#isOwn = false;
+    return super.withPast(keys, values);
+  }
+
+  override outputRows(rows: Value): Value {
+    return gather(rows, this.graph.leaf("input", "output_rows", "int32", [OUTPUT_ROWS]));
+  }
+}

@@ -1,0 +1,101 @@
+import { readFileSync } from "node:fs";
+import { afterEach, expect, test } from "vitest";
+import type { Tensors } from "../../../src/graph/tensor.ts";
+import { CachedDecoder } from "../../../src/inference/generation/cached-decoder.ts";
+import { InPlaceReader } from "../../../src/inference/generation/in-place-reader.ts";
+import { full } from "../../../src/methods/full.ts";
+import { normal, randomFor } from "../../../src/methods/initializers.ts";
+import { describeModel } from "../../../src/models/families.ts";
+import { traceModel } from "../../../src/models/trace.ts";
+import type { AdaptedModel } from "../../../src/training/step-graph.ts";
+import { exampleOf, infer } from "../../support/decoder-fixture.ts";
+import { runtime } from "../../support/runtime.ts";
+
+let decoder: CachedDecoder | undefined;
+afterEach(async () => {
+  await decoder?.release();
+  decoder = undefined;
+});
+
+/** A fixture's model of random weights, with heads of a size that ONNX Runtime's kernel takes. */
+function modelOf(name: string): { model: AdaptedModel; weights: Tensors } {
+  const folder = new URL(`../../fixtures/models/${name}/`, import.meta.url);
+  const config = JSON.parse(readFileSync(new URL("config.json", folder), "utf8"));
+  const description = describeModel({ ...config, head_dim: 8 });
+  const labelCount = description.config.vocabularySize;
+  const trace = traceModel(description, labelCount, "languageModel");
+  const weights = new Map(
+    [...trace.weights.values()].map(({ name: own, shape }) => {
+      return [own, normal(0.3)(shape as number[], randomFor(3, own))] as const;
+    }),
+  );
+  const adaptation = full.adapt({}, trace.modules);
+  return { model: { ...description, adaptation, labelCount, head: "languageModel", trainsHead: () => true }, weights };
+}
+
+/** Logits after a text, all of it read at once. */
+async function afterText(model: AdaptedModel, weights: Tensors, text: readonly number[]) {
+  return infer(model, weights, [exampleOf(text, 0, Int32Array.of(text.length - 1))]);
+}
+
+function expectClose(found: Float32Array, expected: Float32Array): void {
+  expect(found.length).toBe(expected.length);
+  expect(Math.max(...found.map((x, i) => Math.abs(x - expected[i]!)))).toBeLessThan(1e-4);
+}
+
+const textOf = (length: number, first: number): number[] =>
+  Array.from({ length }, (_, i) => 3 + ((first + i * i * 7) % 90));
+
+// Windows of 6 tokens, scores bent, heads' queries and keys normalised.
+test.each(["gemma2-1", "gemma3-1", "mistral-1", "qwen3-1"])("%s reads in place what it reads at once", async (name) => {
+  const { model, weights } = modelOf(name);
+  decoder = await CachedDecoder.compile(model, weights, runtime);
+  const reader = decoder.reader();
+  expect(reader).toBeInstanceOf(InPlaceReader);
+  const texts = [textOf(9, 5), textOf(30, 8), textOf(2, 1)];
+  const check = async (logits: readonly Float32Array[], of: readonly (readonly number[])[]): Promise<void> => {
+    for (const [i, text] of of.entries()) expectClose(logits[i]!, await afterText(model, weights, text));
+  };
+  await check(await reader.read(texts), texts);
+  for (const text of texts) text.push(text.length % 7);
+  await check(await reader.read(texts.map((text) => [text.at(-1)!])), texts);
+  // The second leaves; one that begins as the first comes.
+  reader.keep([0, 2]);
+  const others = [texts[0]!, texts[2]!, [...texts[0]!, 40, 41, 42]];
+  await check(await reader.join!([others[2]!]), [others[2]!]);
+  for (const text of others) text.push(11);
+  await check(await reader.read(others.map(() => [11])), others);
+  reader.release();
+});
+
+test("a text alone has logits after each token, and forgets the last", async () => {
+  const { model, weights } = modelOf("gemma2-1");
+  decoder = await CachedDecoder.compile(model, weights, runtime);
+  const reader = decoder.reader();
+  const text = textOf(140, 2);
+  await reader.read([text.slice(0, 12)]);
+  const each = await reader.readEach!(text.slice(12));
+  for (const i of [0, 50, 127]) expectClose(each[i]!, await afterText(model, weights, text.slice(0, 13 + i)));
+  reader.forget!(100);
+  const [after] = await reader.readEach!([7]);
+  expectClose(after!, await afterText(model, weights, [...text.slice(0, 40), 7]));
+  reader.release();
+});
+
+test("a reader goes on from what the one before has read, unless it read with another adapter", async () => {
+  const { model, weights } = modelOf("gemma3-1");
+  decoder = await CachedDecoder.compile(model, weights, runtime);
+  const other = new Map([...weights].map(([name, { shape }]) => [name, normal(0.2)([...shape], randomFor(4, name))]));
+  const text = textOf(150, 2);
+  const read = async (prompt: readonly number[], adapter: Tensors | undefined, own: Tensors): Promise<void> => {
+    const reader = decoder!.reader(adapter);
+    const [logits] = await reader.read([prompt]);
+    expectClose(logits!, await afterText(model, own, prompt));
+    reader.release();
+  };
+  await read(text.slice(0, 20), undefined, weights);
+  await read(text, undefined, weights);
+  await read([...text.slice(0, 30), 9, 9, 9], undefined, weights);
+  await read(text.slice(0, 40), other, other);
+  await read(text.slice(0, 40), undefined, weights);
+});
