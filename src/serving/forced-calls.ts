@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { JsonSchema } from "../inference/generation/constrained/schema-constraint.ts";
+import { CHAT, type ChoiceShape } from "./choice-forms.ts";
 import { type ChatRequest, RequestError } from "./openai-requests.ts";
-import { CHAT, type WritingForm } from "./written-answers.ts";
 
 /**
  * What an answer is held to that must be a call: the name of a tool, and arguments by the schema of its parameters.
@@ -33,29 +33,38 @@ function parametersOf(index: number, parameters: JsonSchema | null | undefined):
   );
 }
 
+/** A call of a function, its arguments as JSON. */
+export interface FunctionCall {
+  id: string;
+  name: string;
+  arguments: string;
+}
+
 /** The call that an answer is; nothing where a stop string or a client that left has cut it. */
-function callOf(text: string): object | undefined {
+export function callOf(text: string): FunctionCall | undefined {
   try {
     const { name, arguments: given } = JSON.parse(text) as { name: string; arguments: unknown };
-    return { id: `call_${randomUUID()}`, type: "function", function: { name, arguments: JSON.stringify(given) } };
+    return { id: `call_${randomUUID()}`, name, arguments: JSON.stringify(given) };
   } catch {
     return undefined;
   }
 }
 
+const shownCall = ({ id, ...called }: FunctionCall) => ({ id, type: "function", function: called });
+
 /** Chat completions whose answer is a call. */
-export const CALLS: WritingForm = {
+export const CALLS: ChoiceShape = {
   ...CHAT,
   choice(text, reason, logprobs) {
     const call = callOf(text);
     if (!call) return CHAT.choice(text, reason, logprobs);
-    const message = { role: "assistant", content: null, refusal: null, tool_calls: [call] };
+    const message = { role: "assistant", content: null, refusal: null, tool_calls: [shownCall(call)] };
     return { message, logprobs, finish_reason: "tool_calls" };
   },
   piece: () => undefined,
   last(text, reason) {
     const call = callOf(text);
     if (!call) return { delta: { content: text }, logprobs: null, finish_reason: reason };
-    return { delta: { tool_calls: [{ index: 0, ...call }] }, logprobs: null, finish_reason: "tool_calls" };
+    return { delta: { tool_calls: [{ index: 0, ...shownCall(call) }] }, logprobs: null, finish_reason: "tool_calls" };
   },
 };

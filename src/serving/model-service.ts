@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import type { Context } from "hono";
 import { streamSSE } from "hono/streaming";
 import { didYouMean } from "../errors.ts";
@@ -8,17 +7,23 @@ import type { TokenLikelihood } from "../inference/generation/token-likelihood.t
 import type { AnswerEnd, AnswersOptions } from "../inference/write-answers.ts";
 import type { Prompt } from "../tasks/prompt.ts";
 import { AnswerTimes } from "./answer-times.ts";
+import { nowInSeconds } from "./choice-forms.ts";
 import { RequestError, type WritingRequest } from "./openai-requests.ts";
 import { RequestQueue } from "./request-queue.ts";
-import { shownLikelihoods } from "./token-logprobs.ts";
-import { answerOptions, usage, type WritingForm } from "./written-answers.ts";
+import { type ShownLikelihood, shownLikelihoods } from "./token-logprobs.ts";
+import type { SentEvent, ShownAnswer, WritingForm } from "./writing-form.ts";
+import { answerOptions, usage } from "./written-answers.ts";
 
 /** What is served, by the names that requests ask for. */
 export type ServedModels = ReadonlyMap<string, FineTunedModel>;
 
 /** What models do, and where they are asked for it: the first that fits a model. */
 const SERVICES: readonly { does: string; paths: readonly string[]; fits(model: FineTunedModel): boolean }[] = [
-  { does: "writes texts", paths: ["/v1/chat/completions", "/v1/completions"], fits: ({ writes }) => writes },
+  {
+    does: "writes texts",
+    paths: ["/v1/chat/completions", "/v1/completions", "/v1/responses"],
+    fits: ({ writes }) => writes,
+  },
   { does: "embeds texts", paths: ["/v1/embeddings"], fits: ({ embeds }) => embeds },
   { does: "ranks passages", paths: ["/v1/rerank"], fits: ({ reranks }) => reranks },
   { does: "labels texts", paths: ["/v1/classify"], fits: () => true },
@@ -100,19 +105,14 @@ export class ModelService {
   async write(context: Context, request: WritingRequest, prompts: readonly Prompt[], asked: AskedForm) {
     const times = new AnswerTimes();
     const model = this.modelOf(request.model, context);
-    const { form } = asked;
     const options = this.#optionsFor(context, request, asked, times.token);
     const end = await this.#queue.turn();
     try {
       const answers = await model.answers(prompts, options);
-      const choices = answers.map((answer, index) => {
-        const logprobs = logprobsOf(answer.tokens, model, form);
-        return { index, ...form.choice(answer.text, answer.reason, logprobs) };
-      });
-      const head = headOf(form.idPrefix, request.model);
       const used = usage(answers, options.copies);
       this.#options.log?.(times.line(request.model, used.prompt_tokens));
-      return context.json({ ...head, object: form.object, choices, usage: used });
+      const shown = answers.map(({ text, reason, tokens }) => ({ text, reason, logprobs: logprobsOf(tokens, model) }));
+      return context.json(asked.form.body(request.model, shown, used));
     } finally {
       end();
     }
@@ -124,7 +124,6 @@ export class ModelService {
       throw new RequestError(400, "several answers cannot be streamed; ask for one at a time", { param: "n" });
     }
     const times = new AnswerTimes();
-    const { form } = asked;
     const model = this.modelOf(request.model, context);
     const told: TokenLikelihood[] = [];
     const options = this.#optionsFor(context, request, asked, (likelihood) => {
@@ -141,24 +140,28 @@ export class ModelService {
       end();
       throw error;
     }
-    const head = { ...headOf(form.idPrefix, request.model), object: form.chunkObject };
+    const form = asked.form.stream(request.model, request.stream_options?.include_usage ?? false);
     const response = streamSSE(
       context,
       async (events) => {
-        const send = (fields: object) => events.writeSSE({ data: JSON.stringify({ ...head, ...fields }) });
-        const piece = async (fields: object | undefined) => fields && send({ choices: [{ index: 0, ...fields }] });
+        const send = async (sent: readonly SentEvent[]): Promise<void> => {
+          for (const { data, ...named } of sent) await events.writeSSE({ ...named, data: JSON.stringify(data) });
+        };
         let text = "";
+        const all: ShownLikelihood[] = [];
         try {
-          await piece(form.opening);
+          await send(form.opening());
           for (; !next.done; next = await answer.next()) {
             text += next.value;
-            const logprobs = options.likeliest === undefined ? null : logprobsOf(told.splice(0), model, form);
-            await piece(form.piece(next.value, logprobs));
+            const logprobs = options.likeliest === undefined ? null : logprobsOf(told.splice(0), model);
+            all.push(...(logprobs ?? []));
+            await send(form.piece(next.value, logprobs));
           }
-          await piece(form.last(text, next.value.reason));
-          this.#options.log?.(times.line(request.model, next.value.promptTokens));
-          if (request.stream_options?.include_usage) await send({ choices: [], usage: usage([next.value]) });
-          await events.writeSSE({ data: "[DONE]" });
+          const { reason, promptTokens } = next.value;
+          const logprobs = options.likeliest === undefined ? null : all;
+          await send(form.last({ text, reason, logprobs }, usage([next.value])));
+          this.#options.log?.(times.line(request.model, promptTokens));
+          if (form.closing !== undefined) await events.writeSSE({ data: form.closing });
         } finally {
           end();
         }
@@ -196,17 +199,6 @@ export class ModelService {
 function logprobsOf(
   tokens: readonly TokenLikelihood[] | undefined,
   { base: { tokenizer } }: FineTunedModel,
-  form: WritingForm,
-): object | null {
-  if (!tokens) return null;
-  return form.logprobs(shownLikelihoods(tokens, vocabularyOf(tokenizer).bytes, tokenizer));
+): ShownAnswer["logprobs"] {
+  return tokens ? shownLikelihoods(tokens, vocabularyOf(tokenizer).bytes, tokenizer) : null;
 }
-
-/** What answers begin with. */
-export const headOf = (idPrefix: string, model: string) => ({
-  id: `${idPrefix}-${randomUUID()}`,
-  created: nowInSeconds(),
-  model,
-});
-
-const nowInSeconds = (): number => Math.floor(Date.now() / 1000);

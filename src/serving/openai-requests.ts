@@ -32,7 +32,7 @@ const text = z.union([
 const MOST_ANSWERS = 8;
 
 const penalty = z.number().min(-2).max(2).nullish();
-const jsonSchema = z.union([z.boolean(), z.record(z.string(), z.unknown())], "it must be a JSON schema");
+export const jsonSchema = z.union([z.boolean(), z.record(z.string(), z.unknown())], "it must be a JSON schema");
 
 /** What a request may ask of how an answer is written; what this server cannot do is refused, not passed over. */
 const writing = {
@@ -64,7 +64,7 @@ const writing = {
 };
 
 /** Arguments of a call, which OpenAI writes as text and templates read as what it says. */
-const callArguments = z.unknown().transform((given, context) => {
+export const callArguments = z.unknown().transform((given, context) => {
   if (typeof given !== "string") return given;
   try {
     const parsed: unknown = JSON.parse(given);

@@ -1,9 +1,11 @@
 import { randomUUID } from "node:crypto";
 import type { Context, Hono } from "hono";
 import { isDeep, MAX_DEPTH } from "../checkpoints/json-file.ts";
+import { CHAT, COMPLETION, choices, nowInSeconds } from "./choice-forms.ts";
 import { CALLS, schemaOfForcedCall } from "./forced-calls.ts";
-import { headOf, type ModelService } from "./model-service.ts";
+import type { ModelService } from "./model-service.ts";
 import {
+  type ChatRequest,
   chatRequest,
   classifyRequest,
   completionRequest,
@@ -12,8 +14,10 @@ import {
   RequestError,
   rerankRequest,
 } from "./openai-requests.ts";
+import { responseForm } from "./response-form.ts";
+import { chatOf, responsesRequest } from "./responses-request.ts";
 import { embeddingsAnswer, rerankAnswer } from "./retrieval-answers.ts";
-import { CHAT, COMPLETION } from "./written-answers.ts";
+import type { WritingForm } from "./writing-form.ts";
 
 /** `/v1/models` */
 export function addModelRoutes(app: Hono, service: ModelService): void {
@@ -30,28 +34,43 @@ export function addModelRoutes(app: Hono, service: ModelService): void {
 export function addWritingRoutes(app: Hono, service: ModelService): void {
   app.post("/v1/chat/completions", async (context) => {
     const request = parseBody(chatRequest, await jsonBody(context));
-    const { messages, tools, tool_choice } = request;
-    const prompt = { messages, tools: tool_choice === "none" || !tools?.length ? undefined : tools };
-    if (prompt.tools && !service.modelOf(request.model, context).base.tokenizer.chatTemplate?.takesTools) {
-      throw new RequestError(400, `the chat template of model "${request.model}" does not support tools`, {
-        param: "tools",
-      });
-    }
-    const jsonSchema = schemaOfForcedCall(request);
-    const asked = jsonSchema === undefined ? { form: CHAT } : { form: CALLS, jsonSchema };
-    return request.stream
-      ? service.stream(context, request, prompt, asked)
-      : service.write(context, request, [prompt], asked);
+    return converse(context, service, request, (isCall) => choices(isCall ? CALLS : CHAT));
+  });
+
+  app.post("/v1/responses", async (context) => {
+    const request = parseBody(responsesRequest, await jsonBody(context));
+    return converse(context, service, chatOf(request), (isCall) => responseForm(request, isCall));
   });
 
   app.post("/v1/completions", async (context) => {
     const request = parseBody(completionRequest, await jsonBody(context));
     const texts = typeof request.prompt === "string" ? [request.prompt] : request.prompt;
     const prompts = texts.map((verbatim) => ({ verbatim }));
-    if (!request.stream) return service.write(context, request, prompts, { form: COMPLETION });
-    if (prompts.length === 1) return service.stream(context, request, prompts[0]!, { form: COMPLETION });
+    if (!request.stream) return service.write(context, request, prompts, { form: choices(COMPLETION) });
+    if (prompts.length === 1) return service.stream(context, request, prompts[0]!, { form: choices(COMPLETION) });
     throw new RequestError(400, "several prompts cannot be streamed; ask for one at a time", { param: "prompt" });
   });
+}
+
+/** Answers a conversation. @param formOf the form of the answer, which is a call of a function where one is forced */
+function converse(
+  context: Context,
+  service: ModelService,
+  request: ChatRequest,
+  formOf: (isCall: boolean) => WritingForm,
+): Promise<Response> {
+  const { messages, tools, tool_choice } = request;
+  const prompt = { messages, tools: tool_choice === "none" || !tools?.length ? undefined : tools };
+  if (prompt.tools && !service.modelOf(request.model, context).base.tokenizer.chatTemplate?.takesTools) {
+    throw new RequestError(400, `the chat template of model "${request.model}" does not support tools`, {
+      param: "tools",
+    });
+  }
+  const jsonSchema = schemaOfForcedCall(request);
+  const asked = { form: formOf(jsonSchema !== undefined), jsonSchema };
+  return request.stream
+    ? service.stream(context, request, prompt, asked)
+    : service.write(context, request, [prompt], asked);
 }
 
 /** What models that label, embed or rank are asked for. */
@@ -61,7 +80,7 @@ export function addComputingRoutes(app: Hono, service: ModelService): void {
     const inputs = typeof input === "string" ? [input] : input;
     const predictions = await service.compute(context, name, (model, signal) => model.predict(inputs, { signal }));
     const data = predictions.map((prediction, index) => ({ index, ...prediction }));
-    return context.json({ ...headOf("classify", name), object: "list", data });
+    return context.json({ id: `classify-${randomUUID()}`, created: nowInSeconds(), model: name, object: "list", data });
   });
 
   app.post("/v1/embeddings", async (context) => {

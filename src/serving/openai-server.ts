@@ -31,8 +31,8 @@ export interface OpenAiServer {
 }
 
 /**
- * Serves models on 127.0.0.1 in the shapes of OpenAI's API: `/v1/models`, `/v1/chat/completions`, `/v1/completions` and
- * `/v1/embeddings`; beside them `/v1/rerank` in Cohere's and Jina's shape and, for models that label texts, `/v1/classify` in vLLM's.
+ * Serves models on 127.0.0.1 in the shapes of OpenAI's API: `/v1/models`, `/v1/chat/completions`, `/v1/completions`,
+ * `/v1/responses` and `/v1/embeddings`; beside them `/v1/rerank` in Cohere's and Jina's shape and, for models that label texts, `/v1/classify` in vLLM's.
  * @see https://platform.openai.com/docs/api-reference
  * @throws UserError where the port cannot be had.
  */

@@ -1,47 +1,6 @@
 import type { JsonSchema } from "../inference/generation/constrained/schema-constraint.ts";
 import type { AnswerEnd, AnswersOptions } from "../inference/write-answers.ts";
 import type { WritingRequest } from "./openai-requests.ts";
-import { completionLogprobs, type ShownLikelihood } from "./token-logprobs.ts";
-
-/** What tells the shapes of the two endpoints that write apart. */
-export interface WritingForm {
-  idPrefix: string;
-  object: string;
-  chunkObject: string;
-  choice(text: string, finishReason: string, logprobs: object | null): object;
-  logprobs(tokens: readonly ShownLikelihood[]): object;
-  /** What a piece of a streamed answer looks like; nothing where it is not shown. */
-  piece(text: string, logprobs: object | null): object | undefined;
-  /** What ends a streamed answer. @param text all of it */
-  last(text: string, finishReason: string): object;
-  /** The first piece, where the shape has one of its own. */
-  opening?: object;
-}
-
-export const CHAT: WritingForm = {
-  idPrefix: "chatcmpl",
-  object: "chat.completion",
-  chunkObject: "chat.completion.chunk",
-  choice: (content, finish_reason, logprobs) => ({
-    message: { role: "assistant", content, refusal: null },
-    logprobs,
-    finish_reason,
-  }),
-  logprobs: (content) => ({ content, refusal: null }),
-  piece: (content, logprobs) => ({ delta: { content }, logprobs, finish_reason: null }),
-  last: (_, finish_reason) => ({ delta: {}, logprobs: null, finish_reason }),
-  opening: { delta: { role: "assistant", content: "" }, logprobs: null, finish_reason: null },
-};
-
-export const COMPLETION: WritingForm = {
-  idPrefix: "cmpl",
-  object: "text_completion",
-  chunkObject: "text_completion",
-  choice: (text, finish_reason, logprobs) => ({ text, logprobs, finish_reason }),
-  logprobs: completionLogprobs,
-  piece: (text, logprobs) => ({ text, logprobs, finish_reason: null }),
-  last: (_, finish_reason) => ({ text: "", logprobs: null, finish_reason }),
-};
 
 /** How a request wants its answers written. @param most tokens of one */
 export function answerOptions(request: WritingRequest, most: number): AnswersOptions {

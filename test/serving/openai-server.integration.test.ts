@@ -217,6 +217,85 @@ describe("OpenAI's own client", () => {
     expect(deltas.at(-1)!.tool_calls).toMatchObject([{ index: 0, function: call.function }]);
   });
 
+  test("gets responses, whole and in events, of conversations that it sends whole", async () => {
+    const whole = await client.responses.create({
+      model: "answers",
+      input: question,
+      include: ["message.output_text.logprobs"],
+      metadata: { of: "test" },
+    });
+    expect(whole).toMatchObject({ object: "response", status: "completed", output_text: expected, error: null });
+    expect(whole).toMatchObject({ metadata: { of: "test" }, tool_choice: "auto", text: { format: { type: "text" } } });
+    const [{ content }] = whole.output as unknown as [{ content: { logprobs: { token: string }[] }[] }];
+    expect(content[0]!.logprobs.map(({ token }) => token).join("")).toBe(expected);
+    const chat = await client.chat.completions.create({ model: "answers", messages: [...ask(question)] });
+    expect(whole.usage).toMatchObject({
+      input_tokens: chat.usage!.prompt_tokens,
+      output_tokens: chat.usage!.completion_tokens,
+      total_tokens: chat.usage!.total_tokens,
+    });
+
+    // The client puts the answer together from the events, and refuses any in the wrong place.
+    const stream = client.responses.stream({ model: "answers", input: question });
+    const deltas: string[] = [];
+    stream.on("response.output_text.delta", ({ delta }) => void deltas.push(delta));
+    const { output_text, status } = await stream.finalResponse();
+    expect([output_text, status]).toEqual([expected, "completed"]);
+    expect(deltas.join("")).toBe(expected);
+    expect(deltas.length).toBeGreaterThan(2);
+
+    const cut = await client.responses.create({ model: "answers", input: question, max_output_tokens: 1 });
+    expect(cut).toMatchObject({ status: "incomplete", incomplete_details: { reason: "max_output_tokens" } });
+
+    const [first, said, second, followed] = FOLLOWED_UP.map((turn) => turn.content as string);
+    const input = [
+      { role: "user", content: [{ type: "input_text", text: first! }] },
+      { type: "message", role: "assistant", content: [{ type: "output_text", text: said! }] },
+      { role: "user", content: second! },
+    ];
+    expect((await client.responses.create({ model: "answers", input } as never)).output_text).toBe(followed);
+  });
+
+  test("gets a response that is a call, and goes on from what it gave", async () => {
+    const parameters = { type: "object", properties: { at: { enum: ["Oslo"] } }, required: ["at"] };
+    const tools: OpenAI.Responses.FunctionTool[] = [{ type: "function", name: "rain", parameters, strict: true }];
+    const asked = { model: "tools", input: "Rain?", tools, tool_choice: "required" as const };
+    const { output } = await client.responses.create(asked);
+    expect(output).toMatchObject([{ type: "function_call", name: "rain", arguments: '{"at":"Oslo"}' }]);
+    const streamed = await client.responses.stream(asked).finalResponse();
+    expect(streamed.output).toMatchObject([{ type: "function_call", name: "rain", arguments: '{"at":"Oslo"}' }]);
+    const [{ call_id }] = output as unknown as [{ call_id: string }];
+    const result = { type: "function_call_output", call_id, output: "rain" } as const;
+    const input = [{ role: "user", content: "Rain?" } as const, output[0]!, result];
+    const after = { model: "tools", input, tools, max_output_tokens: 1, instructions: "Be short" };
+    const { usage } = await client.responses.create(after as never);
+    const { tokenizer } = models.get("tools")!.base;
+    const call = { id: call_id, type: "function", function: { name: "rain", arguments: { at: "Oslo" } } };
+    const messages = [
+      { role: "system", content: "Be short" },
+      ...ask("Rain?"),
+      { role: "assistant", tool_calls: [call] },
+      { role: "tool", tool_call_id: call_id, content: "rain" },
+    ];
+    const shown = tools.map(({ type, ...named }) => ({ type, function: named }));
+    const text = tokenizer.chatTemplate!.render(messages, { tools: shown, addGenerationPrompt: true });
+    expect(usage!.input_tokens).toBe(tokenizer.idsOf(text).length);
+
+    const city = { name: "city", schema: { enum: ["Oslo"] } };
+    const held = { model: "answers", input: question, text: { format: { type: "json_schema", ...city } } } as const;
+    expect((await client.responses.create(held)).output_text).toBe('"Oslo"');
+  });
+
+  test.each([
+    ["a stored one", { previous_response_id: "resp_1" }, /previous_response_id: responses are not stored/],
+    ["a picture", { input: [{ role: "user", content: [{ type: "input_image", image_url: "x" }] }] }, /input/],
+    ["a tool of OpenAI's", { tools: [{ type: "web_search" }] }, /only functions are supported/],
+    ["a model that labels", { model: "labels" }, /model "labels" labels texts \(classification\); ask \/v1\/classify/],
+  ])("is told in a sentence that a response cannot have %s", async (_, more, message) => {
+    const asked = client.responses.create({ model: "answers", input: question, ...more } as never);
+    await expect(asked).rejects.toMatchObject({ status: 400, message: expect.stringMatching(message) });
+  });
+
   test("is told how likely each token was, and how long an answer took", async () => {
     const lines: string[] = [];
     const logged = await serveModels(models, { ...LIMITS, log: (line) => lines.push(line) });

@@ -21,9 +21,9 @@ const EXAMPLES = [
 ];
 
 const NOTE = `Send the requests of OpenAI's API to the address that it prints: /v1/models, /v1/chat/completions,
-/v1/completions and /v1/embeddings. Rerankers answer at /v1/rerank, as with Cohere and Jina, and
-models that label texts at /v1/classify. A model has the name of its run folder. The server accepts
-requests from this machine only.`;
+/v1/completions, /v1/responses and /v1/embeddings. Rerankers answer at /v1/rerank, as with Cohere
+and Jina, and models that label texts at /v1/classify. A model has the name of its run folder. The
+server accepts requests from this machine only.`;
 
 const serveOptions = z.object({
   port: portOption(8080),

@@ -1,0 +1,79 @@
+import { randomUUID } from "node:crypto";
+import { completionLogprobs, type ShownLikelihood } from "./token-logprobs.ts";
+import type { SentEvent, ShownAnswer, WritingForm } from "./writing-form.ts";
+
+/** What tells the shapes of OpenAI's older two endpoints apart, which show answers as choices. */
+export interface ChoiceShape {
+  idPrefix: string;
+  object: string;
+  chunkObject: string;
+  choice(text: string, finishReason: string, logprobs: object | null): object;
+  logprobs(tokens: readonly ShownLikelihood[]): object;
+  /** What a piece of a streamed answer looks like; nothing where it is not shown. */
+  piece(text: string, logprobs: object | null): object | undefined;
+  /** What ends a streamed answer. @param text all of it */
+  last(text: string, finishReason: string): object;
+  /** The first piece, where the shape has one of its own. */
+  opening?: object;
+}
+
+/** Chat completions. */
+export const CHAT: ChoiceShape = {
+  idPrefix: "chatcmpl",
+  object: "chat.completion",
+  chunkObject: "chat.completion.chunk",
+  choice: (content, finish_reason, logprobs) => ({
+    message: { role: "assistant", content, refusal: null },
+    logprobs,
+    finish_reason,
+  }),
+  logprobs: (content) => ({ content, refusal: null }),
+  piece: (content, logprobs) => ({ delta: { content }, logprobs, finish_reason: null }),
+  last: (_, finish_reason) => ({ delta: {}, logprobs: null, finish_reason }),
+  opening: { delta: { role: "assistant", content: "" }, logprobs: null, finish_reason: null },
+};
+
+/** Completions of a text. */
+export const COMPLETION: ChoiceShape = {
+  idPrefix: "cmpl",
+  object: "text_completion",
+  chunkObject: "text_completion",
+  choice: (text, finish_reason, logprobs) => ({ text, logprobs, finish_reason }),
+  logprobs: completionLogprobs,
+  piece: (text, logprobs) => ({ text, logprobs, finish_reason: null }),
+  last: (_, finish_reason) => ({ text: "", logprobs: null, finish_reason }),
+};
+
+/** A shape of choices as a form of answers. */
+export function choices(shape: ChoiceShape): WritingForm {
+  const headOf = (model: string) => ({ id: `${shape.idPrefix}-${randomUUID()}`, created: nowInSeconds(), model });
+  const logprobsOf = (logprobs: ShownAnswer["logprobs"]) => logprobs && shape.logprobs(logprobs);
+  return {
+    body: (model, answers, used) => ({
+      ...headOf(model),
+      object: shape.object,
+      choices: answers.map(({ text, reason, logprobs }, index) => ({
+        index,
+        ...shape.choice(text, reason, logprobsOf(logprobs)),
+      })),
+      usage: used,
+    }),
+    stream(model, tellsUsage) {
+      const head = { ...headOf(model), object: shape.chunkObject };
+      const sent = (choice: object | undefined): SentEvent[] =>
+        choice ? [{ data: { ...head, choices: [{ index: 0, ...choice }] } }] : [];
+      return {
+        opening: () => sent(shape.opening),
+        piece: (text, logprobs) => sent(shape.piece(text, logprobsOf(logprobs))),
+        last: ({ text, reason }, used) => [
+          ...sent(shape.last(text, reason)),
+          ...(tellsUsage ? [{ data: { ...head, choices: [], usage: used } }] : []),
+        ],
+        closing: "[DONE]",
+      };
+    },
+  };
+}
+
+/** The time now, as OpenAI's API has it. */
+export const nowInSeconds = (): number => Math.floor(Date.now() / 1000);
