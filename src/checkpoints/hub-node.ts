@@ -23,6 +23,8 @@ const WEIGHTS = [
   "model.safetensors.index.json",
   "pytorch_model.bin",
   "pytorch_model.bin.index.json",
+  "onnx/model.onnx",
+  "onnx/model_quantized.onnx",
 ];
 
 /**
@@ -55,7 +57,9 @@ export async function resolveModel(nameOrFolder: string, options: HubOptions = {
   if (vocabularies.length === 0)
     throw new UserError(`${name} has no tokenizer; expected tokenizer.json or ${VOCABULARIES[0]}`);
   const settings = [...SETTINGS, ...Object.values(SENTENCE_FILES)].filter((file) => files.has(file));
-  const folder = await repository.fetch(["config.json", ...settings, ...vocabularies, weights]);
+  // Weights of an ONNX file that is too small for them.
+  const beside = [...files].filter((file) => file.startsWith(`${weights}_data`));
+  const folder = await repository.fetch(["config.json", ...settings, ...vocabularies, weights, ...beside]);
   if (weights.endsWith(".index.json")) await repository.fetch(await shardsOf(join(folder, weights), repository));
   return folder;
 }

@@ -144,7 +144,7 @@ async function listRemote(
   try {
     const about = { ...access, name, revision, additionalFields: ["sha" as const] };
     commit = (kind === "model" ? await modelInfo(about) : await datasetInfo(about)).sha;
-    const listing = { ...access, repo: { type: kind, name }, revision: commit, recursive: kind === "dataset" };
+    const listing = { ...access, repo: { type: kind, name }, revision: commit, recursive: true };
     for await (const { type, path, size, oid, lfs } of listFiles(listing)) {
       if (type !== "file") continue;
       const url = `${endpoint}/${kind === "model" ? "" : "datasets/"}${name}/resolve/${commit}/${path.split("/").map(encodeURIComponent).join("/")}`;

@@ -20,8 +20,11 @@ export interface ModelFiles {
 export interface WeightFormat {
   /** Name of the file that holds them; of one in shards, the index's is this and `.index.json`. */
   readonly file: string;
-  /** @throws UserError where the file is damaged or of another format. */
-  open(source: ByteSource): Promise<TensorSource>;
+  /**
+   * @param files those among which it is
+   * @throws UserError where the file is damaged or of another format.
+   */
+  open(source: ByteSource, files: ModelFiles): Promise<TensorSource>;
 }
 
 /** Files below a base URL, such as `https://example.org/models/mine`. */

@@ -1,19 +1,24 @@
 import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { UserError } from "../errors.ts";
 import { fileSource, folderFiles } from "./file-source-node.ts";
 import { ggufFiles } from "./gguf/gguf-files.ts";
 import { readJsonFile } from "./json-file-node.ts";
 import type { ModelFiles } from "./model-files.ts";
 import { type FolderConfig, parseConfig, readModelConfig } from "./model-folder.ts";
+import { onnxFormat } from "./onnx/onnx-format.ts";
 
-/** The files of a model on the disk: its folder's, or those that a GGUF file stands for, by its path or alone in a folder. */
+/**
+ * The files of a model on the disk: its folder's, those that a GGUF file stands for, by its path or alone in a folder, or those of
+ * the folder of an ONNX file, by its path.
+ */
 export async function modelFiles(path: string): Promise<ModelFiles> {
   const found = await stat(path).catch(() => undefined);
   if (!found) throw new UserError(`there is no model folder ${path}; check the path`);
   if (!found.isDirectory()) {
     if (path.endsWith(".gguf")) return ggufFiles(await fileSource(path));
-    throw new UserError(`${path} is a file, but not a GGUF file; give the model's folder`);
+    if (path.endsWith(".onnx")) return onnxFiles(path);
+    throw new UserError(`${path} is a file, but no GGUF or ONNX file; give the model's folder`);
   }
   const folder = folderFiles(path);
   if (await folder.open("config.json")) return folder;
@@ -22,6 +27,19 @@ export async function modelFiles(path: string): Promise<ModelFiles> {
     throw new UserError(`${path} holds several GGUF files; give one of them: ${files.sort().join(", ")}`);
   }
   return files.length === 1 ? ggufFiles(await fileSource(join(path, files[0]!))) : folder;
+}
+
+/** The folder of an ONNX file, which has its configuration beside it or above it, with the file as its only weights. */
+async function onnxFiles(path: string): Promise<ModelFiles> {
+  const own = folderFiles(dirname(path));
+  const isBeside = (await own.open("config.json")) !== undefined;
+  const folder = isBeside ? own : folderFiles(dirname(dirname(resolve(path))));
+  const file = isBeside ? basename(path) : `${basename(dirname(resolve(path)))}/${basename(path)}`;
+  return {
+    location: folder.location,
+    formats: [onnxFormat(file)],
+    open: async (name) => (/^(model\.safetensors|pytorch_model\.bin)/.test(name) ? undefined : folder.open(name)),
+  };
 }
 
 /**

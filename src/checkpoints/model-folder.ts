@@ -2,6 +2,7 @@ import { z } from "zod";
 import { inWords, UserError } from "../errors.ts";
 import { readJson } from "./json-file.ts";
 import type { ModelFiles, WeightFormat } from "./model-files.ts";
+import { ONNX_FORMATS } from "./onnx/onnx-format.ts";
 import { openSafetensors } from "./safetensors.ts";
 import type { TensorSource } from "./tensor-source.ts";
 
@@ -29,15 +30,15 @@ const SAFETENSORS: WeightFormat = { file: "model.safetensors", open: openSafeten
 
 /**
  * Opens a Hugging Face model folder: its config.json and its weights, in one file or in shards. Of several formats
- * safetensors is taken.
+ * safetensors is taken, and ONNX last.
  * @throws UserError where its config.json or its weights are missing or damaged.
  */
 export async function openModelFolder(files: ModelFiles): Promise<ModelFolder> {
   const config = await readModelConfig(files);
-  const formats = [SAFETENSORS, ...(files.formats ?? [])];
+  const formats = [SAFETENSORS, ...(files.formats ?? []), ...ONNX_FORMATS];
   for (const format of formats) {
     const source = await files.open(format.file);
-    if (source) return { config, weights: await format.open(source) };
+    if (source) return { config, weights: await format.open(source, files) };
     const index = indexOf(format);
     const map = await readJson(files, index);
     if (map !== undefined) return { config, weights: await openShards(files, index, map, format) };
@@ -91,7 +92,7 @@ async function openShards(
     const source = await files.open(file);
     if (!source)
       throw new UserError(`cannot read ${files.location}/${file}: it is not there, but ${indexName} names it`);
-    shards.set(file, await format.open(source));
+    shards.set(file, await format.open(source, files));
   }
   const tensors = new Map(
     shardOf.map(([name, file]) => {

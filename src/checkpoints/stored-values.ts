@@ -1,5 +1,5 @@
 /** Element types that checkpoints store and we read, in safetensors' names. */
-export type StoredType = "F64" | "F32" | "F16" | "BF16" | "I64" | "I32" | "U8" | "BOOL";
+export type StoredType = "F64" | "F32" | "F16" | "BF16" | "I64" | "I32" | "I8" | "U8" | "BOOL";
 
 /** Bytes that one element of each stored type takes. */
 export const ELEMENT_BYTES: Readonly<Record<StoredType, number>> = {
@@ -9,6 +9,7 @@ export const ELEMENT_BYTES: Readonly<Record<StoredType, number>> = {
   BF16: 2,
   I64: 8,
   I32: 4,
+  I8: 1,
   U8: 1,
   BOOL: 1,
 };
@@ -25,6 +26,8 @@ export function decodeStored(dtype: StoredType, buffer: ArrayBuffer): Float32Arr
       return new Float32Array(new Float64Array(buffer));
     case "I32":
       return new Float32Array(new Int32Array(buffer));
+    case "I8":
+      return new Float32Array(new Int8Array(buffer));
     case "U8":
     case "BOOL":
       return new Float32Array(new Uint8Array(buffer));

@@ -1,6 +1,7 @@
 import type { NumberBlocks } from "../graph/number-blocks.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { GgmlType } from "./gguf/ggml-types.ts";
+import type { Network } from "./onnx/network.ts";
 import type { StoredType } from "./stored-values.ts";
 
 export interface TensorInfo {
@@ -15,6 +16,8 @@ export interface TensorSource {
   /** Texts that the format keeps beside the tensors; safetensors only. */
   readonly metadata?: Readonly<Record<string, string>>;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** What is computed with the tensors, where the format holds that, too; ONNX only. */
+  readonly network?: Network;
   /**
    * The tensor in float32. Its elements are the caller's own.
    * @throws UserError where the name is not there or the file ends too early.

@@ -61,6 +61,25 @@ export function product(dimensions: Shape): Dimension {
   return canonical(total);
 }
 
+/** `a / b` in canonical form; undefined where `b` is a sum, or does not divide every summand of `a`. */
+export function quotient(a: Dimension, b: Dimension): Dimension | undefined {
+  const [divisor, ...others] = termsOf(b);
+  if (others.length > 0 || divisor!.coefficient === 0) return undefined;
+  const terms: Term[] = [];
+  for (const { coefficient, symbols } of termsOf(a)) {
+    const left = [...symbols];
+    for (const symbol of divisor!.symbols) {
+      const at = left.indexOf(symbol);
+      if (at < 0) return undefined;
+      left.splice(at, 1);
+    }
+    const part = coefficient / divisor!.coefficient;
+    if (!Number.isInteger(part)) return undefined;
+    terms.push({ coefficient: part, symbols: left });
+  }
+  return canonical(terms);
+}
+
 /** The dimension with its symbols replaced by numbers. */
 export function evaluate(dimension: Dimension, sizes: Readonly<Record<string, number>>): number {
   return termsOf(dimension).reduce((total, { coefficient, symbols }) => {

@@ -1,29 +1,11 @@
 import type { ProtobufSchema } from "./protobuf-message.ts";
 
-const OPERATOR_SET_ID = {
+export const OPERATOR_SET_ID = {
   domain: { type: "string", id: 1 },
   version: { type: "int64", id: 2 },
 } satisfies ProtobufSchema;
 
-const ATTRIBUTE = {
-  name: { type: "string", id: 1 },
-  f: { type: "float", id: 2 },
-  i: { type: "int64", id: 3 },
-  s: { type: "bytes", id: 4 },
-  ints: { repeated: true, type: "int64", id: 8 },
-  type: { type: "int32", id: 20 },
-} satisfies ProtobufSchema;
-
-const NODE = {
-  input: { repeated: true, type: "string", id: 1 },
-  output: { repeated: true, type: "string", id: 2 },
-  name: { type: "string", id: 3 },
-  opType: { type: "string", id: 4 },
-  attribute: { repeated: true, type: ATTRIBUTE, id: 5 },
-  domain: { type: "string", id: 7 },
-} satisfies ProtobufSchema;
-
-const ENTRY = { key: { type: "string", id: 1 }, value: { type: "string", id: 2 } } satisfies ProtobufSchema;
+export const ENTRY = { key: { type: "string", id: 1 }, value: { type: "string", id: 2 } } satisfies ProtobufSchema;
 
 export const TENSOR = {
   dims: { repeated: true, type: "int64", id: 1 },
@@ -34,6 +16,28 @@ export const TENSOR = {
   dataLocation: { type: "int32", id: 14 },
 } satisfies ProtobufSchema;
 
+const ATTRIBUTE = {
+  name: { type: "string", id: 1 },
+  f: { type: "float", id: 2 },
+  i: { type: "int64", id: 3 },
+  s: { type: "bytes", id: 4 },
+  /** A tensor's message. */
+  t: { type: "bytes", id: 5 },
+  floats: { repeated: true, type: "float", id: 7 },
+  ints: { repeated: true, type: "int64", id: 8 },
+  type: { type: "int32", id: 20 },
+} satisfies ProtobufSchema;
+
+export const NODE = {
+  input: { repeated: true, type: "string", id: 1 },
+  output: { repeated: true, type: "string", id: 2 },
+  name: { type: "string", id: 3 },
+  opType: { type: "string", id: 4 },
+  attribute: { repeated: true, type: ATTRIBUTE, id: 5 },
+  domain: { type: "string", id: 7 },
+  metadata: { repeated: true, type: ENTRY, id: 9 },
+} satisfies ProtobufSchema;
+
 const DIMENSION = { dimValue: { type: "int64", id: 1 }, dimParam: { type: "string", id: 2 } } satisfies ProtobufSchema;
 const TENSOR_SHAPE = { dim: { repeated: true, type: DIMENSION, id: 1 } } satisfies ProtobufSchema;
 const TENSOR_TYPE = {
@@ -41,7 +45,7 @@ const TENSOR_TYPE = {
   shape: { type: TENSOR_SHAPE, id: 2 },
 } satisfies ProtobufSchema;
 const TYPE = { tensorType: { type: TENSOR_TYPE, id: 1 } } satisfies ProtobufSchema;
-const VALUE_INFO = { name: { type: "string", id: 1 }, type: { type: TYPE, id: 2 } } satisfies ProtobufSchema;
+export const VALUE_INFO = { name: { type: "string", id: 1 }, type: { type: TYPE, id: 2 } } satisfies ProtobufSchema;
 
 export const GRAPH = {
   node: { repeated: true, type: NODE, id: 1 },
@@ -51,7 +55,7 @@ export const GRAPH = {
   output: { repeated: true, type: VALUE_INFO, id: 12 },
 } satisfies ProtobufSchema;
 
-/** The part of ONNX's protobuf schema that aflora writes (onnx.proto, IR version 8). */
+/** The part of ONNX's protobuf schema that aflora writes and reads (onnx.proto, IR version 8). */
 export const MODEL = {
   irVersion: { type: "int64", id: 1 },
   producerName: { type: "string", id: 2 },

@@ -4,7 +4,7 @@ import protobuf from "protobufjs/minimal.js";
 export interface ProtobufField {
   id: number;
   type: "int64" | "int32" | "float" | "string" | "bytes" | ProtobufSchema;
-  /** Lists are not packed. */
+  /** Lists are not packed where they are written; they are read either way. */
   repeated?: true;
 }
 
@@ -71,6 +71,12 @@ export function decodeMessage(schema: ProtobufSchema, bytes: Uint8Array): Record
       continue;
     }
     const { name, type, repeated } = field;
+    if (repeated && isPacked(type, wireType)) {
+      const end = reader.uint32() + reader.pos;
+      if (end > reader.len) throw new Error(`field ${tag >>> 3} ends after the message`);
+      while (reader.pos < end) (message[name] as unknown[]).push(readValue(reader, type));
+      continue;
+    }
     if (wireType !== WIRE_TYPE[typeof type === "string" ? type : "message"]) {
       throw new Error(`field ${tag >>> 3} is written as no "${name}" is`);
     }
@@ -79,6 +85,11 @@ export function decodeMessage(schema: ProtobufSchema, bytes: Uint8Array): Record
     else message[name] = value;
   }
   return message;
+}
+
+/** Whether a list of numbers stands side by side in one field. */
+function isPacked(type: ProtobufField["type"], wireType: number): boolean {
+  return wireType === WIRE_TYPE.message && (type === "int64" || type === "int32" || type === "float");
 }
 
 function readValue(reader: protobuf.Reader, type: ProtobufField["type"]): unknown {

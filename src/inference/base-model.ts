@@ -77,7 +77,7 @@ export async function readBaseModel(
 ): Promise<BaseModel> {
   const folder = await openModelFolder(files);
   const format = typeof choice === "string" ? choice : choice(storedWeights(folder));
-  const description = { ...describeModel(folder.config), pooling: await readPooling(files) };
+  const description = { ...describeModel(folder.config, folder.weights.network), pooling: await readPooling(files) };
   const tokenizer = await loadTokenizer(files);
   onTokenizer?.({ ...description, tokenizer });
   const read = await readForTask(folder, { ...description, format }, task, seed);

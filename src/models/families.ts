@@ -1,3 +1,4 @@
+import type { Network } from "../checkpoints/onnx/network.ts";
 import { didYouMean, UserError } from "../errors.ts";
 import type { Architecture, ModelConfig } from "./architecture.ts";
 import { bart } from "./families/bart.ts";
@@ -17,6 +18,7 @@ import { qwen3 } from "./families/qwen3.ts";
 import { roberta } from "./families/roberta.ts";
 import { t5 } from "./families/t5.ts";
 import type { HeadFeatures } from "./heads.ts";
+import { importedModel } from "./onnx/imported-model.ts";
 import type { Pooling } from "./pooling.ts";
 
 /** Every supported family: a new one is one file and one line here. */
@@ -60,11 +62,13 @@ export interface ModelDescription {
 
 /**
  * Picks the family by `model_type` of a parsed config.json.
+ * @param network what the checkpoint computes, where it says so itself: of such a model the family need not be known
  * @throws UserError where the family is not supported (with the list of those that are) or a setting is not.
  */
-export function describeModel(raw: unknown): ModelDescription {
+export function describeModel(raw: unknown, network?: Network): ModelDescription {
   const modelType = (raw as { model_type?: unknown } | null)?.model_type;
   const architecture = familyOf(String(modelType));
+  if (network) return importedModel(raw, network, architecture);
   if (!architecture) {
     const types = known().flatMap(({ modelTypes }) => Object.keys(modelTypes));
     throw new UserError(

@@ -121,6 +121,8 @@ const cases: Record<string, fc.Arbitrary<Case>> = {
   Relu: unary((x) => op.relu(op.sub(x, 1.2)), 0.1, 1).chain((c) => fc.constantFrom(c, { ...c, low: 1.4, high: 2 })),
   Abs: unary(op.abs, -2, -0.5).chain((c) => fc.constantFrom(c, { ...c, low: 0.5, high: 2 })),
   Gelu: unary(op.gelu, -3, 3),
+  Erf: unary(op.erf),
+  Where: binary((a, b) => op.where(op.greater(op.mul(a, 1.5), op.mul(b, 1.2)), op.mul(a, a), b)),
   Gemm: fc
     .tuple(size, size, size, flag, flag, fc.constantFrom(0, 1, 2, 3, 4))
     .map(([m, k, n, transA, transB, addend]) => ({
@@ -246,6 +248,14 @@ const cases: Record<string, fc.Arbitrary<Case>> = {
     sizes: { looked: indices.length },
     apply: ([table], [index]) => op.gather(table!, index!),
   })),
+  GatherElements: fc
+    .tuple(size, fc.array(fc.nat(3), { minLength: 2, maxLength: 6 }), flag)
+    .map(([rows, picks, last]) => ({
+      shapes: [last ? [1, 4] : [4, 1], ["rows"]],
+      indices: [{ shape: last ? [1, "looked"] : ["looked", 1], data: picks }],
+      sizes: { looked: picks.length, rows },
+      apply: ([x, y], [index]) => op.mul(op.gatherElements(x!, index!, last ? 1 : 0), op.reduceSum(y!, [0])),
+    })),
   PadRows: fc.tuple(raggedRows, size, fc.constantFrom("zeros", "attention")).map(([ragged, width, use]) => ({
     ...ragged,
     shapes: [["tokens", width]],
@@ -264,7 +274,7 @@ const cases: Record<string, fc.Arbitrary<Case>> = {
 /** Kernels that ONNX Runtime has in float32 only (LayerNormalization's mean and deviation are float32 always). */
 /** Ops whose gradients are made with Sign, which itself has none. */
 const ofSign = new Set(["Relu", "Abs"]);
-const float32Only = new Set(["Gelu", "FusedMatMul", "LayerNormalization", "RotaryEmbedding"]);
+const float32Only = new Set(["Gelu", "Erf", "FusedMatMul", "LayerNormalization", "RotaryEmbedding"]);
 
 /** A repeatable number in [low, high). */
 function pseudoRandom(seed: number): number {

@@ -1,6 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { fileSource, folderFiles } from "../../src/checkpoints/file-source-node.ts";
+import { openOnnx } from "../../src/checkpoints/onnx/onnx-format.ts";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
 import { float32, type Tensor, type Tensors } from "../../src/graph/tensor.ts";
@@ -27,6 +30,10 @@ interface TokenFixture {
   loss: number;
 }
 
+async function onnxFixture(name: string): Promise<TensorSource> {
+  const path = fileURLToPath(new URL(`../onnx/${name}.onnx`, folder));
+  return openOnnx(await fileSource(path), folderFiles(dirname(path)), "");
+}
 const read = (name: string) => JSON.parse(readFileSync(new URL(name, folder), "utf8"));
 const open = (name: string): Promise<TensorSource> => openSafetensorsFile(fileURLToPath(new URL(name, folder)));
 
@@ -45,15 +52,26 @@ test("every family has two fixtures or more", () => {
 
 describe("families against transformers and autograd (oracle/models.py)", () => {
   test.each(folders.filter((name) => existsSync(new URL(`${name}/inputs.json`, folder))))("%s", async (name) => {
+    await expectModel(name, await open(`${name}/model.safetensors`));
+  });
+
+  // Of PyTorch's older exporter and its newer one, by oracle/onnx_files.py.
+  test.each(["bert-1", "deberta-v2-1", "modernbert-1"])("%s of an ONNX file", async (name) => {
+    const source = await onnxFixture(name);
+    const description = await expectModel(name, source);
+    const own = describeModel(read(`${name}/config.json`));
+    const modules = (model: ModelDescription) => traceModel(model, 2).modules;
+    expect(modules(description)).toEqual(modules(own));
+    expect(description.config).toEqual({ ...own.config, usesTokenTypes: name === "bert-1" });
+  });
+
+  async function expectModel(name: string, source: TensorSource): Promise<ModelDescription> {
     const rawConfig = read(`${name}/config.json`);
     const { examples, loss: expectedLoss } = read(`${name}/inputs.json`) as Fixture;
-    const description = describeModel(rawConfig);
+    const description = describeModel(rawConfig, source.network);
     const labelCount = description.config.labelCount;
-    const { weights, missing, unused } = await readModelWeights(
-      await open(`${name}/model.safetensors`),
-      description,
-      traceModel(description, labelCount),
-    );
+    const trace = traceModel(description, labelCount);
+    const { weights, missing, unused } = await readModelWeights(source, description, trace);
     expect([missing, unused]).toEqual([[], []]);
     const model: AdaptedModel = { ...description, adaptation: everything, labelCount, trainsHead: () => true };
     const encoded = examples.map(encodedOf);
@@ -73,7 +91,8 @@ describe("families against transformers and autograd (oracle/models.py)", () => 
     const results = await runStep(model, objective, weights, labelled);
     expect(results.loss!.data[0]).toBeCloseTo(expectedLoss, 5);
     await expectGradients(description, results, await open(`${name}/gradients.safetensors`));
-  });
+    return description;
+  }
 
   const withTokens = folders.filter((name) => existsSync(new URL(`${name}/token-classification.json`, folder)));
   test.each(withTokens)("%s for tokens", async (name) => {

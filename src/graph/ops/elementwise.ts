@@ -99,6 +99,10 @@ const GELU = defineUnary(
   MICROSOFT,
 );
 
+const FLOOR = defineUnary("Floor");
+const CEIL = defineUnary("Ceil");
+const ERF = defineUnary("Erf", (x, _y, dy) => mul(dy, mul(exp(neg(mul(x, x))), 2 / Math.sqrt(Math.PI))));
+
 /** `-x`, element-wise. */
 export const neg = (x: Value): Value => unary(NEG, x);
 /** `eˣ`, element-wise. */
@@ -125,6 +129,13 @@ export const abs = (x: Value): Value => unary(ABS, x);
 export const sign = (x: Value): Value => unary(SIGN, x);
 /** Gaussian error linear unit in its exact form, `x·Φ(x)`. float32 only. */
 export const gelu = (x: Value): Value => unary(GELU, x);
+
+/** The largest whole number that is no larger, element-wise; no gradient flows. */
+export const floor = (x: Value): Value => unary(FLOOR, x);
+/** The smallest whole number that is no smaller, element-wise; no gradient flows. */
+export const ceil = (x: Value): Value => unary(CEIL, x);
+/** The error function, element-wise. float32 only. */
+export const erf = (x: Value): Value => unary(ERF, x);
 
 const CAST = define<[Value], { to: DataType }>({
   name: "Cast",

@@ -1,4 +1,4 @@
-import type { Dimension } from "../dimension.ts";
+import type { Dimension, Shape } from "../dimension.ts";
 import { ELEMENT_TYPE, Value } from "../graph.ts";
 import { define, fail, requireIndices } from "./define.ts";
 import { emitAs } from "./emit.ts";
@@ -41,4 +41,33 @@ const SCATTER_ROWS = define<[Value, Value, Value], { rows: Dimension }>({
   },
   accumulate: ({ inputs: [updates, indices, start], attributes }, addend): Value | undefined =>
     start.shape.length > 0 ? undefined : updates.graph.apply(SCATTER_ROWS, [updates, indices, addend], attributes),
+});
+
+const GATHER_ELEMENTS = define<[Value, Value], { axis: number }>({
+  name: "GatherElements",
+  infer(inputs, { axis }) {
+    const [x, indices] = inputs;
+    requireIndices("GatherElements", inputs, [indices]);
+    const fits = x.shape.length === indices.shape.length && x.shape[axis] !== undefined;
+    if (!fits) fail("GatherElements", inputs, "takes indices for each element along an axis");
+    return [{ dtype: x.dtype, shape: indices.shape }];
+  },
+  onnx: emitAs("GatherElements", ({ axis }) => ({ attributes: { axis } })),
+  gradient: ({ inputs: [x, indices], attributes: { axis } }, dy) => [
+    dy.graph.apply(SCATTER_ELEMENTS, [dy, indices], { axis, shape: x.shape }),
+  ],
+});
+
+/** Elements of an axis, each by its own index: `x [..., size, ...]`, `indices [..., chosen, ...]` → `[..., chosen, ...]`. */
+export const gatherElements = (x: Value, indices: Value, axis: number): Value =>
+  x.graph.apply(GATHER_ELEMENTS, [x, indices], { axis });
+
+/** Elements summed where their indices along an axis say, zeros elsewhere. */
+const SCATTER_ELEMENTS = define<[Value, Value], { axis: number; shape: Shape }>({
+  name: "ScatterElements",
+  infer: ([updates], { shape }) => [{ dtype: updates.dtype, shape }],
+  onnx({ inputs: [updates, indices], attributes: { axis, shape }, outputs }, emitter) {
+    const zeros = emitter.emit("Expand", [emitter.scalar(updates.dtype, 0), emitter.shapeTensor(shape)]);
+    emitter.emit("ScatterElements", [zeros, indices, updates], { attributes: { axis, reduction: "add" }, outputs });
+  },
 });

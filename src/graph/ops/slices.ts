@@ -71,8 +71,10 @@ const PAD = define<[Value], Part>({
     return [{ dtype, shape: shape.with(axis, size) }];
   },
   onnx({ inputs: [x], attributes: { axis, start, size }, outputs }, emitter) {
-    const pads = emitter.shapeTensor([start, difference(size, sum([start, x.shape[axis]!]))]);
-    emitter.emit("Pad", [x, pads, "", emitter.int64([axis])], { outputs });
+    // Of all axes: where ONNX Runtime moves a Transpose past a Pad, it takes no account of the axes that Pad may name.
+    const behind = difference(size, sum([start, x.shape[axis]!]));
+    const pads = [start, behind].flatMap((width) => x.shape.map((_, i) => (i === axis ? width : 0)));
+    emitter.emit("Pad", [x, emitter.shapeTensor(pads)], { outputs });
   },
   gradient: ({ inputs: [x], attributes: { axis, start } }, dy) => [sliceSize(dy, axis, start, x.shape[axis]!)],
 });

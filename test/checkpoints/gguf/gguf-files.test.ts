@@ -120,7 +120,9 @@ describe("a GGUF file as a model", () => {
     await expect(modelFiles(directory)).rejects.toThrow(/several GGUF files; give one of them: one.gguf, two.gguf/);
     expect(await readFolderConfig(join(directory, "two.gguf"))).toMatchObject({ model_type: "qwen2" });
     await writeFile(join(directory, "model.safetensors"), "");
-    await expect(modelFiles(join(directory, "model.safetensors"))).rejects.toThrow(/is a file, but not a GGUF file/);
+    await expect(modelFiles(join(directory, "model.safetensors"))).rejects.toThrow(
+      /is a file, but no GGUF or ONNX file/,
+    );
   });
 
   /** The small Llama's file with one text in it in place of another, of the same length. */

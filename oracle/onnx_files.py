@@ -1,0 +1,73 @@
+"""ONNX files of the small models of models.py, as both of PyTorch's exporters write them.
+
+    python onnx_files.py ../test/fixtures/models ../test/fixtures/onnx
+
+Each is a model of `test/fixtures/models`, whose config.json, inputs.json and gradients.safetensors it is compared with.
+"""
+
+import sys
+from pathlib import Path
+
+import onnx
+import torch
+from transformers import AutoModelForSequenceClassification
+from transformers.utils import logging
+
+logging.set_verbosity_error()
+logging.disable_progress_bar()
+
+# Model, exporter, attention, inputs.
+FILES = [
+    ("bert-1", "torchscript", "sdpa", ["input_ids", "attention_mask", "token_type_ids"]),
+    ("modernbert-1", "dynamo", "sdpa", ["input_ids", "attention_mask"]),
+    ("deberta-v2-1", "dynamo", "eager", ["input_ids", "attention_mask"]),
+]
+SCOPES = "pkg.torch.onnx.name_scopes"
+
+
+def export(model, exporter, names, path):
+    ids = torch.randint(5, 100, (2, 7))
+    values = dict(zip(names, [ids, torch.ones_like(ids), torch.zeros_like(ids)]))
+    if exporter == "dynamo":
+        batch, sequence = torch.export.Dim("batch_size"), torch.export.Dim("sequence_length")
+        shapes = {name: {0: batch, 1: sequence} for name in names}
+        torch.onnx.export(
+            model, (), path, kwargs=values, dynamo=True, input_names=names, output_names=["logits"],
+            dynamic_shapes=shapes, external_data=False,
+        )  # fmt: skip
+    else:
+        forward = model.forward
+        model.forward = lambda *given: tuple(forward(**dict(zip(names, given)), return_dict=False))
+        axes = {name: {0: "batch_size", 1: "sequence_length"} for name in names}
+        torch.onnx.export(
+            model, tuple(values.values()), path, dynamo=False, input_names=names, output_names=["logits"],
+            dynamic_axes=axes, opset_version=14,
+        )  # fmt: skip
+
+
+def shrink(path):
+    """Drops where in Python each node came from, which is most of the file."""
+    model = onnx.load(path)
+    for node in model.graph.node:
+        kept = [entry for entry in node.metadata_props if entry.key == SCOPES]
+        del node.metadata_props[:]
+        node.metadata_props.extend(kept)
+        node.doc_string = ""
+    del model.graph.value_info[:]
+    onnx.save(model, path)
+
+
+def main(models, folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, exporter, attention, inputs in FILES:
+        model = AutoModelForSequenceClassification.from_pretrained(
+            models / name, attn_implementation=attention, dtype=torch.float32
+        ).eval()
+        path = str(folder / f"{name}.onnx")
+        torch.manual_seed(0)
+        export(model, exporter, inputs, path)
+        shrink(path)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

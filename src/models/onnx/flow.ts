@@ -1,0 +1,79 @@
+import { ASKS_SIZES, type Network, type NetworkNode } from "../../checkpoints/onnx/network.ts";
+
+/** The part of a network that leads to one of its values. */
+export interface Flow {
+  /** What is written before the first block, in each block, and after the last. */
+  before: readonly NetworkNode[];
+  blocks: readonly (readonly NetworkNode[])[];
+  after: readonly NetworkNode[];
+  /** The value that enters each block, and the one that leaves the last; as many as blocks and one more, or none. */
+  cuts: readonly string[];
+}
+
+/** Nodes that a value needs, in their order. */
+export function nodesFor({ nodes }: Network, name: string): NetworkNode[] {
+  const needed = new Set([name]);
+  const chosen = nodes.toReversed().filter(({ inputs, outputs }) => {
+    const isNeeded = outputs.some((output) => needed.has(output));
+    if (isNeeded) for (const input of inputs) needed.add(input);
+    return isNeeded;
+  });
+  return chosen.reverse();
+}
+
+/**
+ * Cuts what leads to a value into its blocks: between two of them a single value carries what was computed from the input.
+ * There are none where that is not so.
+ * @param input the network's input that is carried: `input_ids`
+ */
+export function flowTo(network: Network, name: string, input: string): Flow {
+  const nodes = nodesFor(network, name);
+  const whole: Flow = { before: nodes, blocks: [], after: [], cuts: [] };
+  const carried = carriedValues(nodes, network, input);
+  const lastRead = new Map<string, number>([[name, nodes.length]]);
+  nodes.forEach(({ op, inputs }, i) => {
+    if (ASKS_SIZES.has(op)) return;
+    for (const each of inputs) if (each !== name) lastRead.set(each, i);
+  });
+  const live = new Set<string>();
+  const cutAfter = new Map<number, string>();
+  nodes.forEach(({ outputs }, i) => {
+    for (const output of outputs) if (carried.has(output) && lastRead.has(output)) live.add(output);
+    for (const each of live) if (lastRead.get(each)! <= i) live.delete(each);
+    if (live.size === 1) cutAfter.set(i, [...live][0]!);
+  });
+
+  // The last cut before each block's first layer, and the last of all.
+  const firsts: number[] = [];
+  nodes.forEach(({ layer }, i) => {
+    if (layer?.role && layer.block === firsts.length) firsts.push(i);
+  });
+  const places = [...firsts, nodes.length].map((first) => {
+    for (let i = first - 1; i >= 0; i--) if (cutAfter.has(i)) return i;
+    return -1;
+  });
+  const rises = places.every(
+    (place, i) => place >= 0 && (i === 0 || (place >= firsts[i - 1]! && place > places[i - 1]!)),
+  );
+  if (firsts.length === 0 || !rises) return whole;
+  return {
+    before: nodes.slice(0, places[0]! + 1),
+    blocks: firsts.map((_, i) => nodes.slice(places[i]! + 1, places[i + 1]! + 1)),
+    after: nodes.slice(places.at(-1)! + 1),
+    cuts: places.map((place) => cutAfter.get(place)!),
+  };
+}
+
+/** Values that are computed from what is looked up by an input, or from an input that is no look-up's. */
+function carriedValues(nodes: readonly NetworkNode[], { tensors }: Network, input: string): Set<string> {
+  const indices = new Set([input]);
+  const carried = new Set<string>();
+  for (const { op, inputs, outputs } of nodes) {
+    if (ASKS_SIZES.has(op)) continue;
+    const table = op === "Gather" ? tensors.get(inputs[0] ?? "") : undefined;
+    const looksUp = table !== undefined && table.values === undefined && indices.has(inputs[1] ?? "");
+    if (looksUp || inputs.some((each) => carried.has(each))) for (const output of outputs) carried.add(output);
+    else if (inputs.some((each) => indices.has(each))) for (const output of outputs) indices.add(output);
+  }
+  return carried;
+}

@@ -1,0 +1,179 @@
+import { z } from "zod";
+import { LAYER, type Network } from "../../checkpoints/onnx/network.ts";
+import { UserError } from "../../errors.ts";
+import { type Dimension, product } from "../../graph/dimension.ts";
+import { Graph, type Value } from "../../graph/graph.ts";
+import { cast, reshape } from "../../graph/ops.ts";
+import type { Architecture, EncoderArchitecture, ModelConfig } from "../architecture.ts";
+import { pluralOf } from "../architecture-kinds.ts";
+import { labelCountOf, parseConfig } from "../config.ts";
+import { ForwardContext } from "../forward-context.ts";
+import { plainTokenHead, pooledHead } from "../heads.ts";
+import { MEAN_POOLING } from "../pooling.ts";
+import type { TokenStream } from "../streams/token-stream.ts";
+import { type Flow, flowTo, nodesFor } from "./flow.ts";
+import { isValue } from "./imported-node.ts";
+import { NetworkWriter } from "./write-network.ts";
+
+/** Names of outputs that hold a text's hidden states. */
+const HIDDEN_STATES = ["last_hidden_state", "token_embeddings", "hidden_states"];
+
+const INPUTS = {
+  input_ids: (tokens: TokenStream) => tokens.inputIds,
+  token_type_ids: (tokens: TokenStream) => tokens.tokenTypeIds,
+  position_ids: (tokens: TokenStream) => tokens.positionIds,
+} as const;
+
+/** Settings of config.json that a model of no family that is known has. */
+const settings = z.object({
+  model_type: z.string(),
+  max_position_embeddings: z.int().positive().default(512),
+  initializer_range: z.number().default(0.02),
+  vocab_size: z.int().positive().default(1),
+});
+
+/**
+ * An encoder as an ONNX file has it: its hidden states are the file's, and the head, where its family is known, is the family's.
+ * @param family that config.json names, where it is known
+ * @throws UserError naming the node where an operator is missing, or no gradient would flow through it.
+ */
+export function importedModel(
+  raw: unknown,
+  network: Network,
+  family: Architecture | undefined,
+): { architecture: Architecture; config: ModelConfig } {
+  const { location } = network;
+  if (family && family.kind !== "encoder") {
+    throw new UserError(
+      `${location}: of ONNX files aflora trains encoders, and models of type "${(raw as { model_type: string }).model_type}" are ${pluralOf(family.kind)}; take their safetensors or GGUF file`,
+    );
+  }
+  const base = family ?? unknownFamily(raw, network);
+  const config = base.readConfig(raw);
+  const prefix = base.prefix;
+  const { name, width } = hiddenStates(network, prefix);
+  const flow = flowTo(network, name, "input_ids");
+  const architecture: EncoderArchitecture = {
+    ...(base as EncoderArchitecture),
+    encode: (context, _config, tokens) => writeFlow(network, flow, name, context, tokens, prefix),
+  };
+  const usesTokenTypes = network.inputs.some((input) => input.name === "token_type_ids");
+  return { architecture, config: { ...config, hiddenSize: width, layerCount: flow.blocks.length, usesTokenTypes } };
+}
+
+/** What is known of a model whose family is not. */
+function unknownFamily(raw: unknown, network: Network): EncoderArchitecture {
+  return {
+    kind: "encoder",
+    modelTypes: {},
+    prefix: "",
+    readConfig() {
+      const config = parseConfig(settings, raw);
+      return {
+        modelType: config.model_type,
+        hiddenSize: 0,
+        layerCount: 0,
+        maxLength: config.max_position_embeddings,
+        initializerRange: config.initializer_range,
+        usesTokenTypes: false,
+        labelCount: labelCountOf(raw),
+        vocabularySize: config.vocab_size,
+      };
+    },
+    encode: () => {
+      throw new Error(`${network.location} writes itself`);
+    },
+    heads: { sequence: pooledHead(MEAN_POOLING), token: plainTokenHead(() => 0) },
+  };
+}
+
+/** Which value of a network holds a text's hidden states, and how wide they are. */
+function hiddenStates(network: Network, prefix: string): { name: string; width: number } {
+  const { outputs, location } = network;
+  const named = HIDDEN_STATES.flatMap((name) => outputs.filter((output) => output.name === name));
+  const chosen = named[0] ?? outputs[0];
+  if (!chosen) throw new UserError(`${location} has no outputs`);
+  const context = new ForwardContext(new Graph(), { trains: () => false, dropout: false });
+  const tokens = context.tokens();
+  const writer = new NetworkWriter(network, context, inputOf(network, tokens), prefix);
+  const nodes = nodesFor(network, chosen.name);
+  let behindLayer = false;
+  let found: { name: string; width: number } | undefined;
+  for (const [i, node] of nodes.entries()) {
+    try {
+      writer.write(node);
+    } catch (error) {
+      // What a head of the file's own does is of no account: it is written anew.
+      if (found && !named[0] && !nodes.slice(i).some(({ layer }) => layer?.role === "attention")) return found;
+      throw error;
+    }
+    behindLayer ||= node.op === LAYER;
+    for (const name of node.outputs) {
+      const value = writer.operand(name);
+      const width = isValue(value) && value.dtype === "float32" ? widthOf(value, tokens) : undefined;
+      if (behindLayer && width !== undefined) found = { name, width };
+    }
+  }
+  const width = widthOf(writer.value(chosen.name), tokens);
+  if (width !== undefined) return { name: chosen.name, width };
+  if (found) return found;
+  throw new UserError(
+    `${location} gives no hidden states [batch, sequence, width] of a text; export the model with its last_hidden_state`,
+  );
+}
+
+/** Of hidden states of all positions, side by side or one after the other; undefined of any other value. */
+function widthOf({ shape }: Value, { sequence }: TokenStream): number | undefined {
+  const width = shape.at(-1);
+  if (typeof width !== "number" || shape.length < 2) return undefined;
+  return product(shape.slice(0, -1)) === product(["batch", sequence]) ? width : undefined;
+}
+
+/** The inputs of a network, `[batch, sequence]`, from a stream of tokens. */
+function inputOf({ location, inputs }: Network, tokens: TokenStream): (name: string) => Value {
+  const padded = (rows: Value): Value => {
+    const column = reshape(cast(rows, "float32"), [tokens.tokens, 1]);
+    return cast(reshape(tokens.pad(column), ["batch", tokens.sequence]), "int64");
+  };
+  return (name) => {
+    if (name === "attention_mask") return cast(tokens.attentionMask, "int64");
+    if (Object.hasOwn(INPUTS, name)) return padded(INPUTS[name as keyof typeof INPUTS](tokens));
+    const own = inputs.map((input) => input.name).join(", ");
+    throw new UserError(
+      `${location} reads ${own}; of an encoder's inputs aflora knows attention_mask, ${Object.keys(INPUTS).join(", ")}, and not "${name}"`,
+    );
+  };
+}
+
+/** Writes what leads to the hidden states; as blocks where it has some. @returns `[tokens, width]` */
+function writeFlow(
+  network: Network,
+  { before, blocks, after, cuts }: Flow,
+  name: string,
+  context: ForwardContext,
+  tokens: TokenStream,
+  prefix: string,
+): Value {
+  const writer = new NetworkWriter(network, context, inputOf(network, tokens), prefix);
+  const rowsOf = (value: Value): Value => tokens.unpad(reshape(value, ["batch", tokens.sequence, value.shape.at(-1)!]));
+  for (const node of before) writer.write(node);
+  if (blocks.length > 0) {
+    const shapes: (readonly Dimension[])[] = [writer.value(cuts[0]!).shape];
+    const enter = (block: number, rows: Value): void =>
+      writer.replace(cuts[block]!, reshape(tokens.pad(rows), shapes[block]!));
+    let rows = rowsOf(writer.value(cuts[0]!));
+    blocks.forEach((nodes, block) => {
+      rows = context.block(rows, (input) => {
+        enter(block, input);
+        for (const node of nodes) writer.write(node);
+        const end = writer.value(cuts[block + 1]!);
+        shapes[block + 1] = end.shape;
+        return rowsOf(end);
+      });
+    });
+    enter(blocks.length, rows);
+    if (cuts.at(-1) === name) return rows;
+  }
+  for (const node of after) writer.write(node);
+  return rowsOf(writer.value(name));
+}

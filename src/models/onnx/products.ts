@@ -1,0 +1,134 @@
+import { type Dimension, product } from "../../graph/dimension.ts";
+import type { Value } from "../../graph/graph.ts";
+import {
+  add,
+  cast,
+  cumulativeSum,
+  div,
+  gemm,
+  layerNorm,
+  logSoftmax,
+  matmul,
+  mul,
+  reduceSum,
+  reshape,
+  rmsNorm,
+  sizesOf,
+  softmax,
+  transpose,
+} from "../../graph/ops.ts";
+import { type ImportedNode, type Importer, isValue } from "./imported-node.ts";
+import { axesOf } from "./known.ts";
+
+/** The shape with sizes of 1 before it. */
+const ofRank = (x: Value, rank: number): Value =>
+  reshape(x, [...Array<number>(Math.max(0, rank - x.shape.length)).fill(1), ...x.shape]);
+
+function matrixProduct(node: ImportedNode): Value {
+  const [a, b] = [node.value(0), node.value(1)];
+  const rank = Math.max(a.shape.length, b.shape.length);
+  if (a.shape.length < 2 || b.shape.length < 2) return node.refuse("it multiplies with a vector");
+  return rank === 2 ? gemm(a, b) : matmul(ofRank(a, rank), ofRank(b, rank));
+}
+
+/** ONNX Runtime's own, of operands that may be turned. */
+const fusedProduct: Importer = (node) => {
+  const is = (name: string): boolean => node.number(name, 0) === 1;
+  return matmul(node.value(0), node.value(1), {
+    transA: is("transA"),
+    transB: is("transB"),
+    transBatchA: is("transBatchA"),
+    transBatchB: is("transBatchB"),
+    alpha: node.number("alpha", 1),
+  });
+};
+
+function generalProduct(node: ImportedNode): Value {
+  const [transA, transB] = [node.number("transA", 0) === 1, node.number("transB", 0) === 1];
+  const addend = node.optional(2);
+  const beta = node.number("beta", 1);
+  return gemm(node.value(0), node.value(1), {
+    transA,
+    transB,
+    alpha: node.number("alpha", 1),
+    ...(addend && { addend: beta === 1 ? addend : mul(addend, beta) }),
+  });
+}
+
+/** Something of the last axis, of any axis: it is turned there and back. */
+function along(node: ImportedNode, write: (x: Value) => Value): Value {
+  const x = node.value(0);
+  const last = x.shape.length - 1;
+  const axis = node.axis(node.number("axis", -1), x.shape.length);
+  if (axis === last) return write(x);
+  const turn = x.shape.map((_, i) => (i === axis ? last : i === last ? axis : i));
+  return transpose(write(transpose(x, turn)), turn);
+}
+
+/** Over some axes, or over all. */
+function reduce(write: (x: Value, axes: readonly number[], keep: boolean) => Value): Importer {
+  return (node) => {
+    const x = node.value(0);
+    const known = node.operands.map((operand) => (isValue(operand) ? undefined : operand));
+    const axes = axesOf(known, node.attributes) ?? x.shape.map((_, axis) => axis);
+    return write(
+      x,
+      axes.map((axis) => node.axis(axis, x.shape.length)),
+      node.number("keepdims", 1) === 1,
+    );
+  };
+}
+
+function mean(x: Value, axes: readonly number[], keep: boolean): Value {
+  const count = product(axes.map((axis) => x.shape[axis]!));
+  const sum = reduceSum(x, axes, keep);
+  if (typeof count === "number") return mul(sum, 1 / count);
+  return div(sum, cast(reshape(sizesOf(x.graph, [count]), []), "float32"));
+}
+
+function normalized(node: ImportedNode): Value {
+  const x = node.value(0);
+  if (node.axis(node.number("axis", -1), x.shape.length) !== x.shape.length - 1)
+    node.refuse("it takes several axes together");
+  return layerNorm(x, node.value(1), node.optional(2), node.number("epsilon", 1e-5));
+}
+
+const rootMeanSquare: Importer = (node) => rmsNorm(node.value(0), node.value(1), node.number("epsilon", 1e-5));
+
+/** A layer, which methods may adapt where it is part of a block. */
+function layer(node: ImportedNode): Value {
+  const { inFeatures, outFeatures, name, role, block, bias } = node.node.layer!;
+  const x = node.value(0);
+  const leading: readonly Dimension[] = x.shape.slice(0, -1);
+  const rows = reshape(x, [product(leading), inFeatures]);
+  const y = role
+    ? node.context.linear(rows, { name, role, block, inFeatures, outFeatures }, { bias })
+    : node.context.dense(rows, name, inFeatures, outFeatures, { bias });
+  return reshape(y, [...leading, outFeatures]);
+}
+
+export const PRODUCTS: Readonly<Record<string, Importer>> = {
+  Linear: layer,
+  MatMul: matrixProduct,
+  Gemm: generalProduct,
+  "com.microsoft.FusedMatMul": fusedProduct,
+  Softmax: (node) => along(node, softmax),
+  LogSoftmax: (node) => along(node, logSoftmax),
+  ReduceSum: reduce(reduceSum),
+  ReduceMean: reduce(mean),
+  CumSum: (node) => {
+    const x = node.value(0);
+    const [axis = 0] = node.numbers(1) ?? [];
+    const sums = cumulativeSum(x.dtype === "float32" ? x : cast(x, "float32"), node.axis(axis, x.shape.length));
+    return x.dtype === "float32" ? sums : cast(sums, x.dtype);
+  },
+  LayerNormalization: normalized,
+  SimplifiedLayerNormalization: rootMeanSquare,
+  RMSNormalization: rootMeanSquare,
+  "com.microsoft.SkipLayerNormalization": (node) => {
+    const [bias, sum] = [node.optional(4), add(node.value(0), node.value(1))];
+    const whole = bias ? add(sum, bias) : sum;
+    const y = layerNorm(whole, node.value(2), node.optional(3), node.number("epsilon", 1e-12));
+    return [y, y, y, whole].slice(0, Math.max(1, node.node.outputs.length));
+  },
+};
