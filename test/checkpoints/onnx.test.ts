@@ -86,6 +86,83 @@ describe("an ONNX file", () => {
   });
 });
 
+/** Values of int8 or uint8, and their scale and zero. */
+const stored = (name: string, dims: number[], values: readonly number[], signed: boolean): object => ({
+  name,
+  dims,
+  dataType: signed ? 3 : 2,
+  rawData: signed ? new Uint8Array(Int8Array.from(values).buffer) : Uint8Array.from(values),
+});
+const int = (name: string, i: number): object => ({ name, i, type: 2 });
+
+describe("weights of few bits are the numbers that they stand for", () => {
+  const weightOf = async (model: Model, name: string) => [...(await (await open(bytesOf(model))).read(name)).data];
+
+  test("of dynamic quantisation, whose rounded rows are the real ones", async () => {
+    const model = small();
+    model.node = [
+      node("Gather", ["table_quantized", "input_ids"], ["rows"]),
+      node("DequantizeLinear", ["rows", "step", "middle"], ["words"]),
+      node("DynamicQuantizeLinear", ["words"], ["q", "s", "z"]),
+      node("MatMulInteger", ["q", "matrix_quantized", "z", "zeros"], ["whole"]),
+      node("Cast", ["whole"], ["real"], [int("to", 1)]),
+      node("Mul", ["s", "scales"], ["both"]),
+      node("Mul", ["real", "both"], ["last_hidden_state"]),
+    ];
+    model.initializer = [
+      stored("table_quantized", [3, 2], [0, 1, 2, 3, 4, 5], false),
+      tensor("step", [], [0.5]),
+      stored("middle", [], [2], false),
+      stored("matrix_quantized", [2, 2], [-3, 4, 5, -6], true),
+      stored("zeros", [2], [1, 0], true),
+      tensor("scales", [2], [0.25, 2]),
+    ];
+    expect(await weightOf(model, "table")).toEqual([-1, -0.5, 0, 0.5, 1, 1.5]);
+    // Of each output the row, [out, in].
+    expect(await weightOf(model, "matrix.weight")).toEqual([-1, 1, 8, -12]);
+    expect((await describeBytes(bytesOf(model))).config.hiddenSize).toBe(2);
+  });
+
+  test("of blocks of 4 bits, with and without a middle of their own", async () => {
+    const model = small();
+    const attributes = [int("K", 32), int("N", 1), int("bits", 4), int("block_size", 16)];
+    const product = (...inputs: string[]) => {
+      const made = node("MatMulNBits", inputs, ["last_hidden_state"], attributes);
+      return { ...made, domain: "com.microsoft" };
+    };
+    model.initializer = [
+      tensor("table", [3, 32], new Array(96).fill(0)),
+      stored("matrix_Q4", [1, 2, 8], [0x21, ...new Array(7).fill(0x88), 0xf0, ...new Array(7).fill(0x88)], false),
+      tensor("scales", [1, 2], [0.5, 2]),
+      stored("middles", [1, 1], [0x31], false),
+    ];
+    model.node[1] = product("words", "matrix_Q4", "scales");
+    const even = await weightOf(model, "matrix.weight");
+    expect([even[0], even[1], even[2], even[16], even[17]]).toEqual([-3.5, -3, 0, -16, 14]);
+    model.node[1] = product("words", "matrix_Q4", "scales", "middles");
+    const own = await weightOf(model, "matrix.weight");
+    expect([own[0], own[1], own[2], own[16], own[17]]).toEqual([0, 0.5, 3.5, -6, 24]);
+    model.node[1] = product("words", "matrix_Q4", "middles");
+    await expect(open(bytesOf(model))).rejects.toThrow(
+      /keeps a weight \[1, 32\] of 4 bits in a way that is not supported/,
+    );
+  });
+
+  test("in blocks along an axis", async () => {
+    const model = small();
+    model.node[1] = node(
+      "DequantizeLinear",
+      ["bytes", "scales", "zeros"],
+      ["m"],
+      [int("axis", 0), int("block_size", 2)],
+    );
+    model.node[2] = node("MatMul", ["words", "m"], ["last_hidden_state"]);
+    model.initializer[1] = stored("bytes", [4, 2], [1, 2, 3, 4, 5, 6, 7, 8], true);
+    model.initializer.push(tensor("scales", [2, 2], [1, 10, 100, 1000]), stored("zeros", [2, 2], [0, 0, 0, 8], true));
+    expect(await weightOf(model, "m.weight")).toEqual([1, 3, 500, 700, 20, 40, -2000, 0]);
+  });
+});
+
 type Change = (model: Model) => void;
 const nodes =
   (...made: object[]): Change =>

@@ -68,3 +68,14 @@ export const ASKS_SIZES: ReadonlySet<string> = new Set(["Shape", "Size"]);
 
 /** Products of two values. */
 export const PRODUCTS: ReadonlySet<string> = new Set(["MatMul", "com.microsoft.FusedMatMul"]);
+
+/** Nodes that some values need, in their order. */
+export function nodesFor({ nodes }: Pick<Network, "nodes">, names: readonly string[]): NetworkNode[] {
+  const needed = new Set(names);
+  const chosen = nodes.toReversed().filter(({ inputs, outputs }) => {
+    const isNeeded = outputs.some((output) => needed.has(output));
+    if (isNeeded) for (const input of inputs) needed.add(input);
+    return isNeeded;
+  });
+  return chosen.reverse();
+}

@@ -2,7 +2,10 @@ import { UserError } from "../../errors.ts";
 import type { ByteSource } from "../byte-source.ts";
 import type { ModelFiles, WeightFormat } from "../model-files.ts";
 import type { TensorSource } from "../tensor-source.ts";
+import { withExactWeights } from "./exact-weights.ts";
+import { withFusedNodes } from "./fused-nodes.ts";
 import { withLayers } from "./layers.ts";
+import { type Network, nodesFor } from "./network.ts";
 import { readNetwork } from "./read-network.ts";
 
 /** Where model folders have their ONNX file, those of Transformers.js first. */
@@ -27,7 +30,7 @@ export async function openOnnx(source: ByteSource, files: ModelFiles, folder: st
     if (error instanceof UserError) throw error;
     throw new UserError(`${location} is no ONNX file, or damaged: ${(error as Error).message}; get the file again`);
   });
-  const network = withLayers(read);
+  const network = withLayers(trimmed(withFusedNodes(trimmed(withExactWeights(read)))));
   // Shapes, axes and single numbers are part of the graph; only a layer of one output has a bias of one number.
   const tensors = new Map([...network.tensors].filter(([name, { values }]) => !values || name.endsWith(".bias")));
   return {
@@ -40,4 +43,12 @@ export async function openOnnx(source: ByteSource, files: ModelFiles, folder: st
       return tensor.read();
     },
   };
+}
+
+/** The same without what no output needs. */
+function trimmed(network: Network): Network {
+  const names = network.outputs.map(({ name }) => name);
+  const nodes = nodesFor(network, names);
+  const read = new Set([...names, ...nodes.flatMap(({ inputs }) => inputs)]);
+  return { ...network, nodes, tensors: new Map([...network.tensors].filter(([name]) => read.has(name))) };
 }

@@ -1,4 +1,4 @@
-import { ASKS_SIZES, type Network, type NetworkNode } from "../../checkpoints/onnx/network.ts";
+import { ASKS_SIZES, type Network, type NetworkNode, nodesFor } from "../../checkpoints/onnx/network.ts";
 
 /** The part of a network that leads to one of its values. */
 export interface Flow {
@@ -10,24 +10,13 @@ export interface Flow {
   cuts: readonly string[];
 }
 
-/** Nodes that a value needs, in their order. */
-export function nodesFor({ nodes }: Network, name: string): NetworkNode[] {
-  const needed = new Set([name]);
-  const chosen = nodes.toReversed().filter(({ inputs, outputs }) => {
-    const isNeeded = outputs.some((output) => needed.has(output));
-    if (isNeeded) for (const input of inputs) needed.add(input);
-    return isNeeded;
-  });
-  return chosen.reverse();
-}
-
 /**
  * Cuts what leads to a value into its blocks: between two of them a single value carries what was computed from the input.
  * There are none where that is not so.
  * @param input the network's input that is carried: `input_ids`
  */
 export function flowTo(network: Network, name: string, input: string): Flow {
-  const nodes = nodesFor(network, name);
+  const nodes = nodesFor(network, [name]);
   const whole: Flow = { before: nodes, blocks: [], after: [], cuts: [] };
   const carried = carriedValues(nodes, network, input);
   const lastRead = new Map<string, number>([[name, nodes.length]]);

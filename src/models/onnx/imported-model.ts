@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { LAYER, type Network } from "../../checkpoints/onnx/network.ts";
+import { LAYER, type Network, nodesFor } from "../../checkpoints/onnx/network.ts";
 import { UserError } from "../../errors.ts";
 import { type Dimension, product } from "../../graph/dimension.ts";
 import { Graph, type Value } from "../../graph/graph.ts";
@@ -11,7 +11,7 @@ import { ForwardContext } from "../forward-context.ts";
 import { plainTokenHead, pooledHead } from "../heads.ts";
 import { MEAN_POOLING } from "../pooling.ts";
 import type { TokenStream } from "../streams/token-stream.ts";
-import { type Flow, flowTo, nodesFor } from "./flow.ts";
+import { type Flow, flowTo } from "./flow.ts";
 import { isValue } from "./imported-node.ts";
 import { NetworkWriter } from "./write-network.ts";
 
@@ -96,7 +96,7 @@ function hiddenStates(network: Network, prefix: string): { name: string; width: 
   const context = new ForwardContext(new Graph(), { trains: () => false, dropout: false });
   const tokens = context.tokens();
   const writer = new NetworkWriter(network, context, inputOf(network, tokens), prefix);
-  const nodes = nodesFor(network, chosen.name);
+  const nodes = nodesFor(network, [chosen.name]);
   let behindLayer = false;
   let found: { name: string; width: number } | undefined;
   for (const [i, node] of nodes.entries()) {
