@@ -160,6 +160,13 @@ describe.skipIf(!installedChromium)(inChromium, () => {
       said.push((await page.locator("#answer .name").first().textContent())!);
     }
     expect(new Set(said)).toEqual(new Set(["good", "bad"]));
+    // No answer is as sure as this; without a threshold, the class stands alone.
+    const unsure = page.locator("#answer .said");
+    expect(await unsure.count()).toBe(0);
+    await page.getByLabel("Unsure below, %").fill("100");
+    expect(await unsure.textContent()).toBe("unsure");
+    await page.getByLabel("Unsure below, %").fill("1");
+    expect(await unsure.count()).toBe(0);
 
     const adapter = await unzipped(await visit.download("Adapter for aflora"), join(home, "taken"));
     const file = join(home, "texts.txt");

@@ -12,6 +12,7 @@ import { summarise } from "../../src/runs/run-result.ts";
 import { DEVICES } from "../../src/runtime/devices.ts";
 import { pageDevices, webRuntime } from "../../src/runtime/runtime-web.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
+import { classification } from "../../src/tasks/kinds/classification.ts";
 import type { Columns, Table } from "../../src/tasks/rows.ts";
 import { heldOutText } from "../../src/tasks/split.ts";
 import type { TextPrediction } from "../../src/tasks/task-kinds.ts";
@@ -84,6 +85,8 @@ export interface EndFacts {
   notes: readonly string[];
   /** How the model is asked: with one text, with two, or for an answer. */
   asks: "text" | "pair" | "answer";
+  /** Whether it chooses one class, so that it can be unsure of it. */
+  choosesClass: boolean;
 }
 
 /** What the model says of a text. */
@@ -371,7 +374,8 @@ export class TrainingSession {
     { finished, training, notes }: PageFineTuneOutcome,
   ): Promise<EndFacts> {
     const asks = start?.base.head === "languageModel" ? "answer" : settings.columns.textPair ? "pair" : "text";
-    const common = { stopped: training?.aborted ?? true, notes, asks } as const;
+    const choosesClass = start?.task.kind === classification.name;
+    const common = { stopped: training?.aborted ?? true, notes, asks, choosesClass } as const;
     if (!start || !finished) return { ...common, finished: false };
     const { adapter, base, runtime, onFloat32, calibration } = finished;
     const { memory, task, freezable } = start;

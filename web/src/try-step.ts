@@ -1,3 +1,4 @@
+import { UNSURE } from "../../src/inference/confidence-threshold.ts";
 import { byId, element, tableOf } from "./dom.ts";
 import { attempt } from "./problems.ts";
 import type { EndFacts, Said } from "./training-session.ts";
@@ -13,20 +14,30 @@ export function setUpTryStep(training: Called<TrainingHandlers>): { begin(end: E
   const answer = byId("answer", HTMLElement);
   const form = byId("ask", HTMLFormElement);
   const wrong = byId("wrong", HTMLDetailsElement);
+  const threshold = byId("ask-threshold", HTMLInputElement);
+  let said: Said | undefined;
+  const show = (): void => {
+    const least = threshold.validity.valid ? threshold.valueAsNumber / 100 : Number.NaN;
+    answer.replaceChildren(...(said ? shown(said, least) : []));
+  };
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const said = await attempt("try-problem", () => training.ask(text.value, pair.value));
-    answer.replaceChildren(...(said ? shown(said) : []));
+    said = await attempt("try-problem", () => training.ask(text.value, pair.value));
+    show();
   });
+  threshold.addEventListener("input", show);
   text.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
     form.requestSubmit();
   });
   return {
-    begin({ asks }) {
+    begin({ asks, choosesClass }) {
       byId("ask-pair-field", HTMLElement).hidden = asks !== "pair";
-      answer.replaceChildren();
+      byId("ask-threshold-field", HTMLElement).hidden = !choosesClass;
+      if (!choosesClass) threshold.value = "";
+      said = undefined;
+      show();
       wrong.hidden = true;
       void attempt("try-problem", async () => {
         const { of, examples } = await training.wrong();
@@ -43,7 +54,8 @@ export function setUpTryStep(training: Called<TrainingHandlers>): { begin(end: E
   };
 }
 
-function shown({ line, labels }: Said): Node[] {
+/** @param least probability of a class that the model is sure of; NaN: any */
+function shown({ line, labels }: Said, least: number): Node[] {
   if (labels.length === 0) return [element("p", line, { class: "said" })];
   const bars = labels.slice(0, SHOWN).map(({ label, probability }) => {
     const filled = element("span");
@@ -54,5 +66,6 @@ function shown({ line, labels }: Said): Node[] {
       element("output", `${(100 * probability).toFixed(1)} %`),
     ]);
   });
-  return [element("ol", bars, { class: "bars" })];
+  const unsure = labels[0]!.probability < least ? [element("p", UNSURE, { class: "said" })] : [];
+  return [...unsure, element("ol", bars, { class: "bars" })];
 }
