@@ -6,7 +6,7 @@ import { line } from "./server.ts";
 /** Set of the runs on a server that want workers. */
 export const RUNS = "aflora:runs";
 /** Seconds that what a run has on its server outlives the last word of its coordinator. */
-export const LIFE = 120;
+export const LIFE = 60;
 /** Bytes of a base model's file that are sent at once. */
 export const PIECE = 4 * 2 ** 20;
 

@@ -20,6 +20,8 @@ const LAST_WORD = 5000;
 /** Seconds that one look for a shard waits, and one for a verdict. */
 const SHARD_WAIT = 1;
 const VERDICT_WAIT = 30;
+/** Looks without a shard after which it goes to another run whose shards wait. */
+const IDLE = 5;
 
 export interface RunWorkerOptions {
   url: string;
@@ -90,18 +92,27 @@ class RunWorker {
     this.#options = options;
   }
 
-  /** A run that wants workers; any, where there are several. */
+  /** A run that wants workers; where there are several, any of those whose shards wait, or else any. */
   async find(): Promise<string | undefined> {
-    const found: string[] = [];
-    for (const id of await this.#client.smembers(RUNS)) {
-      if (!RUN_ID.test(id) || this.#left.has(id)) continue;
-      if (await this.#client.exists(keysOf(id).order)) found.push(id);
-      else await this.#client.srem(RUNS, id);
-    }
-    return found[Math.floor(Math.random() * found.length)];
+    const found = await this.#runs();
+    const waiting = found.filter(({ shards }) => shards > 0);
+    const among = waiting.length > 0 ? waiting : found;
+    return among[Math.floor(Math.random() * among.length)]?.id;
   }
 
-  /** Takes part in a run until it ends. */
+  /** Runs that are there, with the number of their shards that nobody has taken. */
+  async #runs(): Promise<{ id: string; shards: number }[]> {
+    const runs: { id: string; shards: number }[] = [];
+    for (const id of await this.#client.smembers(RUNS)) {
+      if (!RUN_ID.test(id) || this.#left.has(id)) continue;
+      const keys = keysOf(id);
+      if (await this.#client.exists(keys.order)) runs.push({ id, shards: await this.#client.llen(keys.shards) });
+      else await this.#client.srem(RUNS, id);
+    }
+    return runs;
+  }
+
+  /** Takes part in a run until it ends, or another needs this machine more. */
   async serve(id: string): Promise<void> {
     const { signal, onNote } = this.#options;
     let run: ServedRun | undefined;
@@ -111,7 +122,7 @@ class RunWorker {
       onNote?.(`run ${id.slice(0, 12)}: ${line.parse(`${order.adapter.task.kind} on ${order.adapter.model}`)}`);
       run = await this.#open(id, order);
       await this.#takeShards(id, run);
-      onNote?.(`run ${id.slice(0, 12)}: ended`);
+      onNote?.(`run ${id.slice(0, 12)}: no shards any more`);
     } catch (error) {
       if (signal.aborted) return;
       this.#left.add(id);
@@ -146,13 +157,17 @@ class RunWorker {
     const { signal, isBusy } = this.#options;
     const keys = keysOf(id);
     const trusted = new Set<string>();
+    let idle = 0;
     let done = { step: -1, shards: new Set<string>() };
     while (!signal.aborted && !isBusy()) {
       const bytes = (await this.#waiting.blpopBuffer(keys.shards, SHARD_WAIT))?.[1];
       if (!bytes) {
-        if (await this.#client.exists(keys.order)) continue;
-        return;
+        const others = (await this.#runs()).filter((run) => run.id !== id);
+        const isNeeded = ++idle >= IDLE && others.some(({ shards }) => shards > 0);
+        if (isNeeded || !(await this.#client.exists(keys.order))) return;
+        continue;
       }
+      idle = 0;
       const message = readMessage(bytes, shardSchema);
       if (!message) throw new UserError("a shard of it is malformed");
       const { shard, part, step } = message.facts;

@@ -14,7 +14,7 @@ import { isSame, RunState, trainedShapes } from "./run-state.ts";
 import { connectAgain, type ServerConnection, unlessFull } from "./server.ts";
 
 /** Milliseconds between two words that the run is there. */
-const WORD = 20_000;
+const WORD = 10_000;
 /** Seconds that one look for results waits. */
 const LOOK = 1;
 /** Milliseconds without a result after which a shard may be lost: so many, and of what a shard took at most a multiple. */
@@ -63,6 +63,8 @@ export class SharedRun implements OtherMachines {
   readonly #trusted = new Set<string>();
   /** Those that are not taken any more, and why. */
   readonly #refused = new Map<string, string>();
+  /** Shards that workers of these names have computed. */
+  readonly #shares = new Map<string, number>();
   #slowest = 0;
   #saidAlone = false;
 
@@ -121,6 +123,8 @@ export class SharedRun implements OtherMachines {
   /** Takes the run off the server. */
   async release(): Promise<void> {
     clearInterval(this.#words);
+    const shares = [...this.#shares].map(([name, shards]) => `${name} ${shards}`);
+    if (shares.length > 0) this.#onNote(`shards by worker: ${shares.join(", ")}`);
     for (const each of [this.#waiting, this.#asking]) each.disconnect();
     const keys = [...this.#held.keys(), this.#keys.order, this.#keys.shards, this.#keys.results, this.#keys.wanted];
     // A server that is gone is not waited for: what it holds goes by itself.
@@ -220,7 +224,7 @@ export class SharedRun implements OtherMachines {
     const isWaiting = (await this.#client.llen(this.#keys.shards)) > 0;
     if (isWaiting && quiet > ALONE && !this.#saidAlone) {
       this.#saidAlone = true;
-      this.#onNote(`no worker takes its shards: it waits; aflora work --queue ${this.#address} helps`);
+      this.#onNote(`it waits for workers, as nobody takes its shards; aflora work --queue ${this.#address} does`);
     }
     if (isWaiting || quiet < heard.patience) return;
     heard.patience = 2 * quiet;
@@ -259,7 +263,9 @@ export class SharedRun implements OtherMachines {
     }
     // Who takes no part had taken it.
     if (offered && !offered.results) await this.#client.rpush(this.#keys.shards, offered.bytes);
-    return isOpen && offered.results !== undefined;
+    const isTaken = isOpen && offered.results !== undefined;
+    if (isTaken && !this.#refused.has(worker)) this.#shares.set(name, (this.#shares.get(name) ?? 0) + 1);
+    return isTaken;
   }
 
   #trust(known: string, name: string): void {

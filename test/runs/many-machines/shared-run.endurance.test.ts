@@ -89,7 +89,7 @@ describe.skipIf(noValkey !== undefined)(
         for (const each of workers) each.process.kill("SIGKILL");
 
         const second = start(["train", "--resume", many, "--queue", server.url]);
-        await second.says(/no worker takes its shards: it waits/);
+        await second.says(/it waits for workers/);
         const another = worker();
         expect((await second.ended).code).toBe(0);
         expect((await adapterOf(many)).equals(await adapterOf(alone))).toBe(true);
