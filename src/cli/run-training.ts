@@ -16,7 +16,7 @@ export async function runTraining(
   given: Readonly<Record<string, unknown>>,
   options: Pick<FineTuneOptions, "overwrite" | "resume"> & {
     watch?: { port?: number };
-    queue?: string | undefined;
+    queue?: { url: string; mixedProcessors: boolean };
   } = {},
 ): Promise<FineTuneOutcome> {
   const progress = new TrainingProgress();
@@ -44,7 +44,7 @@ export async function runTraining(
         progress.take(event);
       },
       onDownload: downloadLine(),
-      ...(queue !== undefined && { queue: { url: queue, onNote: (note) => progress.log(note) } }),
+      ...(queue && { queue: { ...queue, onNote: (note) => progress.log(note) } }),
       ...(watch && { watch: { ...watch, onServing } }),
       signal: abort.signal,
     });

@@ -14,7 +14,7 @@ import type { SpillFile } from "../training/frozen-blocks/hidden-state-cache.ts"
 import type { EvaluationRecord, FreezingRecord, ScoresRecord, StepRecord } from "../training/records.ts";
 import { CheckpointClock } from "./checkpoint-clock.ts";
 import { connect, type ServerConnection } from "./many-machines/server.ts";
-import { SharedRun } from "./many-machines/shared-run.ts";
+import { SharedRun, type SharedRunOptions } from "./many-machines/shared-run.ts";
 import type { RunMemory } from "./memory-fit.ts";
 import { prepareFromFiles, type RunOfFiles } from "./prepare-from-files.ts";
 import { readRunRecords } from "./read-run.ts";
@@ -61,13 +61,11 @@ export interface RunControl extends PrepareOptions {
    * time limit, and is given again where the run is resumed.
    */
   reward?: RewardFunction | undefined;
-  /** Has its steps' gradients computed by the workers of a Valkey or Redis server. */
-  queue?: {
-    /** `redis://[user:password@]host:port[/database]`, or `rediss://` over TLS. */
-    url: string;
-    /** Told who takes part, who is refused, and that nobody is there. */
-    onNote?: ((note: string) => void) | undefined;
-  };
+  /**
+   * Has its steps' gradients computed by the workers of a Valkey or Redis server: `redis://[user:password@]host:port[/database]`, or
+   * `rediss://` over TLS.
+   */
+  queue?: SharedRunOptions & { url: string };
   /** Told while a model or a data set comes from the hub. */
   onDownload?(progress: DownloadProgress): void;
   /**
@@ -157,7 +155,7 @@ async function* fineTuneInFolder(
     let peakMemory = before.reduce((peak, { memory = 0 }) => Math.max(peak, memory), 0);
     let outcome: TrainingEnd | undefined;
     const notes: string[] = [];
-    machines = server && (await SharedRun.open(server, prepared, options.queue?.onNote));
+    machines = server && (await SharedRun.open(server, prepared, options.queue));
     const control = { signal: options.signal, stopAfter: options.stopAfter, timeUp: options.timeUp, machines };
     const openSpill = (): Promise<SpillFile> => openSpillFile(folder.path(HIDDEN_STATES));
     for await (const event of fineTuning.train(runtime, { ...control, openSpill })) {

@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { UserError } from "../../errors.ts";
 import type { FrozenBlocksResult, RunResult } from "../../runs/records.ts";
 import { readConfigFile } from "../config-file.ts";
 import { addExamples, everydayHelp, STARTED_AS } from "../help.ts";
@@ -43,20 +44,37 @@ export function trainCommand(): Command {
     .option("--resume [dir]", "resume the run in this folder, or in --output, with the options saved there")
     .option("--watch", "serve a live report of the run on 127.0.0.1, and print its address")
     .option("--queue [url]", "let aflora work compute the steps, through this Valkey or Redis server")
+    .option(
+      "--mixed-processors",
+      "with --queue: also take workers that round differently; results are then not bit-identical",
+    )
     .option("--watch-port <n>", "port of that page (default: any free port)", Number);
   addRunOptions(command);
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES).action(async () => {
     // Help and a wrong option need none of what trains.
     const { INTERRUPTED, runTraining } = await import("../run-training.ts");
-    const { config, overwrite = false, resume = false, watch, watchPort, queue, ...flags } = givenOptions(command);
+    const {
+      config,
+      overwrite = false,
+      resume = false,
+      watch,
+      watchPort,
+      queue,
+      mixedProcessors,
+      ...flags
+    } = givenOptions(command);
+    if (mixedProcessors && queue === undefined)
+      throw new UserError("--mixed-processors goes with --queue; leave it out");
     const file = config === undefined ? {} : await readConfigFile(config as string);
     const outcome = await runTraining(
       { ...file, ...flags, ...(typeof resume === "string" && { output: resume }) },
       {
         overwrite: overwrite === true,
         resume: resume !== false,
-        ...(queue !== undefined && { queue: queueUrl(queue as string | true) }),
+        ...(queue !== undefined && {
+          queue: { url: queueUrl(queue as string | true), mixedProcessors: mixedProcessors === true },
+        }),
         ...((watch || watchPort !== undefined) && {
           watch: watchPort === undefined ? {} : { port: watchPort as number },
         }),

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { basename } from "node:path";
 import type { Redis } from "ioredis";
-import type { Tensor, Tensors } from "../../graph/tensor.ts";
+import type { Tensors } from "../../graph/tensor.ts";
 import type { MicroBatch, MicroBatchRunner, ModelOutcome, ModelRun } from "../../training/model-run.ts";
 import { isLargeSum } from "../../training/step.ts";
 import type { AdaptedModel } from "../../training/step-graph.ts";
@@ -10,7 +10,8 @@ import type { RunOfFiles } from "../prepare-from-files.ts";
 import { describeFiles, sendFiles } from "./base-files.ts";
 import { messageBytes, readMessage } from "./message.ts";
 import { keysOf, LIFE, RUNS, type RunOrder, resultSchema } from "./protocol.ts";
-import { isSame, RunState, trainedShapes } from "./run-state.ts";
+import { areFinite, isEqual, isNear, type Results, whyWrong } from "./results.ts";
+import { RunState, trainedShapes } from "./run-state.ts";
 import { connectAgain, type ServerConnection, unlessFull } from "./server.ts";
 
 /** Milliseconds between two words that the run is there. */
@@ -22,8 +23,6 @@ const PATIENCE = 2000;
 const PATIENCE_FACTOR = 4;
 /** Milliseconds without anybody who takes a shard after which that is said. */
 const ALONE = 5000;
-
-type Results = Record<string, Tensor>;
 
 /** A shard that is with the workers. */
 interface Offered {
@@ -38,6 +37,13 @@ interface Offer {
   part: StepPart;
   own: ModelRun;
   shards: Map<string, Offered>;
+}
+
+export interface SharedRunOptions {
+  /** Told who takes part, who is refused, and that nobody is there. */
+  onNote?: ((note: string) => void) | undefined;
+  /** Takes workers, too, whose results differ from this machine's in the last bits; the adapter then hangs on who computed what. */
+  mixedProcessors?: boolean | undefined;
 }
 
 /**
@@ -55,6 +61,7 @@ export class SharedRun implements OtherMachines {
   readonly #address: string;
   readonly #order: string;
   readonly #onNote: (note: string) => void;
+  readonly #mixed: boolean;
   readonly #words: NodeJS.Timeout;
   #states = 0;
   /** What lies on the server now: it is put there again where it was lost. */
@@ -70,25 +77,25 @@ export class SharedRun implements OtherMachines {
 
   private constructor(
     { client, waiting, asking, address }: { client: Redis; waiting: Redis; asking: Redis; address: string },
-    { id, order, onNote }: { id: string; order: RunOrder; onNote: (note: string) => void },
+    { id, order, onNote = () => {}, mixedProcessors = false }: SharedRunOptions & { id: string; order: RunOrder },
   ) {
     this.#id = id;
     this.#keys = keysOf(id);
     [this.#client, this.#waiting, this.#asking, this.#address] = [client, waiting, asking, address];
     this.#order = JSON.stringify(order);
     this.#onNote = onNote;
+    this.#mixed = mixedProcessors;
     this.#words = setInterval(() => void this.#say().catch(() => undefined), WORD);
   }
 
   /**
    * Offers a run to the workers of a server.
-   * @param onNote told who takes part, who is refused, and that nobody is there
    * @throws UserError where the server is full.
    */
   static async open(
     { client, address }: ServerConnection,
     run: RunOfFiles,
-    onNote: (note: string) => void = () => {},
+    options: SharedRunOptions = {},
   ): Promise<SharedRun> {
     const [waiting, asking] = [connectAgain(client), connectAgain(client)];
     const { settings, runtime, fineTuning, loaded } = run;
@@ -105,10 +112,10 @@ export class SharedRun implements OtherMachines {
       threads: runtime.threads,
     };
     const id = randomBytes(16).toString("hex");
-    const shared = new SharedRun({ client, waiting, asking, address }, { id, order, onNote });
+    const shared = new SharedRun({ client, waiting, asking, address }, { ...options, id, order });
     await shared.#say();
     void sendFiles(asking, client, id, loaded);
-    onNote(`workers compute its steps, through ${address}: aflora work --queue ${address}`);
+    options.onNote?.(`workers compute its steps, through ${address}: aflora work --queue ${address}`);
     return shared;
   }
 
@@ -251,8 +258,9 @@ export class SharedRun implements OtherMachines {
         const { results: right } = await own.run(step, examples, inputs);
         offered.results = right;
         if (wrong !== undefined) this.#refuse(worker, name, wrong);
-        else if (!isEqual(results, right)) this.#refuse(worker, name, ROUNDS_OTHERWISE);
-        else this.#trust(known, name);
+        else if (isEqual(results, right)) this.#trust(known, name, "");
+        else if (this.#mixed && isNear(results, right)) this.#trust(known, name, MIXED);
+        else this.#refuse(worker, name, ROUNDS_OTHERWISE);
       }
     }
     if (asks) {
@@ -268,10 +276,10 @@ export class SharedRun implements OtherMachines {
     return isTaken;
   }
 
-  #trust(known: string, name: string): void {
+  #trust(known: string, name: string, how: string): void {
     const isNew = ![...this.#trusted].some((each) => each.startsWith(known.slice(0, 32)));
     this.#trusted.add(known);
-    if (isNew) this.#onNote(`${name} takes part`);
+    if (isNew) this.#onNote(`${name} takes part${how}`);
   }
 
   #refuse(worker: string, name: string, why: string): void {
@@ -283,7 +291,8 @@ export class SharedRun implements OtherMachines {
 const LARGE =
   "more than 4 million parameters train: the adapter will be the same with any workers, but not to the bit that of a run without --queue";
 const ROUNDS_OTHERWISE =
-  "its results differ in the last bits; processors that round alike, with as many --threads, are needed";
+  "its results are not this machine's to the bit; take processors that round alike and as many --threads, or --mixed-processors";
+const MIXED = ", and rounds otherwise than this machine: the adapter is not one machine's to the bit";
 
 /** An example as plain JSON. */
 const plainExample = ({ index, encoding, decoder, rows }: MicroBatch["examples"][number]) => ({
@@ -297,21 +306,6 @@ const plainEncoding = ({ inputIds, tokenTypeIds }: { inputIds: Int32Array; token
   inputIds: [...inputIds],
   tokenTypeIds: [...tokenTypeIds],
 });
-
-/** What is wrong with the form of results; undefined where nothing is. */
-function whyWrong(results: Results, shapes: ReadonlyMap<string, readonly number[]>): string | undefined {
-  const wrong = [...shapes].find(
-    ([output, shape]) => results[output]?.dtype !== "float32" || results[output].shape.join() !== shape.join(),
-  );
-  if (wrong) return `its result "${wrong[0]}" should be float32 [${wrong[1].join(", ")}]`;
-  return Object.keys(results).length === shapes.size ? undefined : "its results are more than were asked for";
-}
-
-const areFinite = (results: Results): boolean =>
-  Object.values(results).every(({ data }) => (data as Float32Array).every(Number.isFinite));
-
-const isEqual = (a: Results, b: Results): boolean =>
-  Object.entries(a).every(([output, { data }]) => isSame(data, b[output]!.data));
 
 /** What something gives; who is asked to end does not wait for a server. @throws the signal's reason */
 async function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal | undefined): Promise<T> {

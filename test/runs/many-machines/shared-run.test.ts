@@ -4,8 +4,17 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { float32, int32, sizeOf, type Tensor } from "../../../src/graph/tensor.ts";
 import { messageBytes, readMessage } from "../../../src/runs/many-machines/message.ts";
-import { keysOf, RUNS, resultSchema, shardSchema, stateSchema } from "../../../src/runs/many-machines/protocol.ts";
+import {
+  keysOf,
+  orderSchema,
+  RUNS,
+  resultSchema,
+  shardSchema,
+  stateSchema,
+} from "../../../src/runs/many-machines/protocol.ts";
 import { workOnRuns } from "../../../src/runs/many-machines/run-worker.ts";
+import { ServedRun } from "../../../src/runs/many-machines/served-run.ts";
+import { nodeRuntime } from "../../../src/runtime/runtime-node.ts";
 import { fineTune } from "../../support/fine-tune.ts";
 import { questions, writeTinyLanguageModel } from "../../support/tiny-language-model.ts";
 import { tickets, writeCsv, writeTinyModel } from "../../support/tiny-model.ts";
@@ -141,7 +150,63 @@ describe.skipIf(noValkey !== undefined)(
       expect(many.equals(alone)).toBe(true);
       const said = notes.join("\n");
       expect(said).toMatch(/^a \[31m is refused: its result "gradient:.*" should be float32 \[/m);
-      expect(said).toMatch(/^zeros is refused: its results differ in the last bits/m);
+      expect(said).toMatch(/^zeros is refused: its results are not this machine's to the bit/m);
+    });
+
+    test("takes results that differ by rounding where processors may be mixed, and none that differ by more", async () => {
+      const client = server.client();
+      const { encoder: model, tickets: train } = files;
+      const labels = {
+        model,
+        train,
+        text: "message",
+        label: "team",
+        batchSize: 8,
+        tokenBudget: 24,
+        contrastive: false,
+      };
+      const output = join(folder, `mixed-${++count}`);
+      const queue = { url: server.url, mixedProcessors: true, onNote: (note: string) => void notes.push(note) };
+      const run = fineTune({ ...runs, ...labels, output }, { queue });
+      let ended = false;
+      const training = run.finally(() => {
+        ended = true;
+      });
+      await expect.poll(() => client.scard(RUNS)).toBe(1);
+      const id = (await client.smembers(RUNS))[0]!;
+      const keys = keysOf(id);
+      const order = orderSchema.parse(JSON.parse((await client.get(keys.order))!));
+      const served = await ServedRun.open(id, client, order, { place: model, runtime: nodeRuntime({ threads: 1 }) });
+      const waiting = client.duplicate();
+      for (let i = 0; !ended; i++) {
+        const bytes = (await waiting.blpopBuffer(keys.shards, 1))?.[1];
+        if (!bytes) continue;
+        const { facts, tensors } = readMessage(bytes, shardSchema)!;
+        const results = Object.entries((await served.compute(facts, tensors))!);
+        const worker = (i === 0 ? "1" : "2").repeat(32);
+        const factor = i === 0 ? 1.01 : 1 + 2 ** -20;
+        const changed = results.map(([output, { shape, data }]) => {
+          return [
+            output,
+            float32(
+              shape,
+              (data as Float32Array).map((value) => value * factor),
+            ),
+          ] as const;
+        });
+        const name = i === 0 ? "far" : "near";
+        await client.rpush(keys.results, messageBytes({ worker, name, shard: facts.shard }, new Map(changed)));
+      }
+      await served.release();
+      waiting.disconnect();
+      client.disconnect();
+      expect((await training).result).toBeDefined();
+      expect(notes).toContainEqual(
+        expect.stringMatching(/^far is refused: its results are not this machine's to the bit/),
+      );
+      expect(notes).toContain(
+        "near takes part, and rounds otherwise than this machine: the adapter is not one machine's to the bit",
+      );
     });
 
     test("a worker leaves to others what it cannot compute, and reads no path that comes from the server", async () => {
