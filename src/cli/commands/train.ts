@@ -10,7 +10,6 @@ import { bytes, counted, duration, epochs, integer, metrics } from "../terminal/
 const EXAMPLES = [
   "aflora train --train tickets.csv --text message --label team",
   "aflora train --task rte --data glue --epochs 10 --output runs/rte",
-  "aflora train --config run.yaml --seed 7",
   "aflora train --train more.csv --text message --label team --adapter runs/tickets",
   "aflora train --model SmolLM2-135M-Instruct --train chat.jsonl --method lora",
   'aflora train --model t5-small --train articles.jsonl --prefix "summarize: "',
