@@ -84,7 +84,7 @@ const COMMANDS: Readonly<Record<string, [summary: string, load: () => Promise<Co
     async () => (await import("./commands/study.ts")).studyCommand(),
   ],
   work: [
-    "train trials of studies from a queue until you stop it",
+    "compute for runs and studies of other machines until you stop it",
     async () => (await import("./commands/work.ts")).workCommand(),
   ],
   estimate: [

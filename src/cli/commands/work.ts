@@ -14,8 +14,9 @@ const EXAMPLES = [
   "AFLORA_QUEUE=rediss://:password@lab.example:6380 aflora work --threads 4",
 ];
 
-const NOTE = `Reads data and models at the study's paths, relative to this folder. Ctrl-C returns the trial to
-the queue.`;
+const NOTE = `For a run (aflora train --queue) it needs no files: a base model that it lacks comes through the server.
+For a study it reads data and models at the study's paths, relative to this folder. Ctrl-C returns what
+is not done.`;
 
 /** `aflora work` */
 export function workCommand(): Command {
@@ -26,11 +27,11 @@ export function workCommand(): Command {
     )
     .option(
       "--dir <dir>",
-      "folder of the runs; workers that share it continue from each other's checkpoints (default: runs/work)",
+      "folder of trials and base models; workers that share it continue from each other's checkpoints (default: runs/work)",
     )
     .option(
       "--lost-after <seconds>",
-      "time without a sign of life after which a worker counts as lost (default: 30)",
+      "time without a sign of life after which a worker with a trial counts as lost (default: 30)",
       Number,
     );
   addSchemaOptions(command, runOptions.pick({ threads: true, device: true, offline: true }), "Computing");
@@ -51,7 +52,7 @@ export function workCommand(): Command {
         signal: abort.signal,
         run: (job, onStep) =>
           runTrialInProcess(job, { signal: abort.signal, onNews: ({ step, totalSteps }) => onStep(step, totalSteps) }),
-        onReady: (address) => log(`waiting for trials at ${address}`),
+        onReady: (address) => log(`waiting for trials and runs at ${address}`),
         onNote: log,
       });
       // A server that is gone would be looked for, for ever.

@@ -13,6 +13,7 @@ import { type StepPart, writePart } from "../../training/step-part.ts";
 import { readMessage } from "./message.ts";
 import { keysOf, type RunOrder, type Shard, stateSchema, valuesSchema } from "./protocol.ts";
 import { ownShapes } from "./run-state.ts";
+import { textsOf } from "./shard.ts";
 
 /** What is trained, of the newest state. */
 interface Step {
@@ -65,17 +66,12 @@ export class ServedRun {
    * @returns its results; undefined where the run has gone on without it
    * @throws Error where it does not fit the run.
    */
-  async compute({ state, step, part, examples }: Shard, inputs: Tensors): Promise<Record<string, Tensor> | undefined> {
+  async compute(shard: Shard, inputs: Tensors): Promise<Record<string, Tensor> | undefined> {
+    const { state, step, part } = shard;
     const at = await this.#bring(state, step);
     if (!at) return undefined;
-    const texts = examples.map(({ index, encoding, decoder, rows }) => ({
-      index,
-      encoding: encodingOf(encoding),
-      ...(decoder && { decoder: encodingOf(decoder) }),
-      ...(rows && { rows: Int32Array.from(rows) }),
-    }));
     const run = at.runs.get(part) ?? (await this.#compile(at, part));
-    return (await run.run(step, texts, Object.fromEntries(inputs))).results;
+    return (await run.run(step, textsOf(shard), Object.fromEntries(inputs))).results;
   }
 
   async release(): Promise<void> {
@@ -150,8 +146,3 @@ function put(values: Tensors, weights: Tensors, shapes: ReadonlyMap<string, read
     (weights.get(name)!.data as Float32Array).set(data as Float32Array);
   }
 }
-
-const encodingOf = ({ inputIds, tokenTypeIds }: Shard["examples"][number]["encoding"]) => ({
-  inputIds: Int32Array.from(inputIds),
-  tokenTypeIds: Int32Array.from(tokenTypeIds),
-});

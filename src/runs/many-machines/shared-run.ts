@@ -8,11 +8,12 @@ import type { AdaptedModel } from "../../training/step-graph.ts";
 import type { OtherMachines, StepPart } from "../../training/step-part.ts";
 import type { RunOfFiles } from "../prepare-from-files.ts";
 import { describeFiles, sendFiles } from "./base-files.ts";
-import { messageBytes, readMessage } from "./message.ts";
+import { readMessage } from "./message.ts";
 import { keysOf, LIFE, RUNS, type RunOrder, resultSchema } from "./protocol.ts";
 import { areFinite, isEqual, isNear, type Results, whyWrong } from "./results.ts";
 import { RunState, trainedShapes } from "./run-state.ts";
 import { connectAgain, type ServerConnection, unlessFull } from "./server.ts";
+import { shardBytes } from "./shard.ts";
 
 /** Milliseconds between two words that the run is there. */
 const WORD = 10_000;
@@ -46,6 +47,14 @@ export interface SharedRunOptions {
   mixedProcessors?: boolean | undefined;
 }
 
+/** When the latest result came, and when the last shard was taken as far as is known; milliseconds. */
+interface Heard {
+  result: number;
+  taken: number;
+  /** From when it was taken until it may be lost. */
+  patience: number;
+}
+
 /**
  * A run whose steps' gradients workers compute, through a server: each micro-batch is a shard. Who takes one computes it as this
  * process would, to the bit: a worker's first result of each graph is compared with this process's own.
@@ -73,7 +82,9 @@ export class SharedRun implements OtherMachines {
   /** Shards that workers of these names have computed. */
   readonly #shares = new Map<string, number>();
   #slowest = 0;
+  #isLost = false;
   #saidAlone = false;
+  #saidShards = false;
 
   private constructor(
     { client, waiting, asking, address }: { client: Redis; waiting: Redis; asking: Redis; address: string },
@@ -85,6 +96,7 @@ export class SharedRun implements OtherMachines {
     this.#order = JSON.stringify(order);
     this.#onNote = onNote;
     this.#mixed = mixedProcessors;
+    client.on("close", this.#onLost).on("ready", this.#onBack);
     this.#words = setInterval(() => void this.#say().catch(() => undefined), WORD);
   }
 
@@ -130,6 +142,7 @@ export class SharedRun implements OtherMachines {
   /** Takes the run off the server. */
   async release(): Promise<void> {
     clearInterval(this.#words);
+    this.#client.off("close", this.#onLost).off("ready", this.#onBack);
     const shares = [...this.#shares].map(([name, shards]) => `${name} ${shards}`);
     if (shares.length > 0) this.#onNote(`shards by worker: ${shares.join(", ")}`);
     for (const each of [this.#waiting, this.#asking]) each.disconnect();
@@ -156,24 +169,27 @@ export class SharedRun implements OtherMachines {
       microBatches.map((make, i): [string, Offered] => {
         const microBatch = make();
         const shard = `${state.number}.${step}.${part}.${i}`;
-        const examples = microBatch.examples.map(plainExample);
-        const facts = { shard, state: state.number, step, part, examples };
-        return [shard, { microBatch, bytes: messageBytes(facts, new Map(Object.entries(microBatch.inputs))) }];
+        const bytes = shardBytes({ shard, state: state.number, step, part }, microBatch);
+        return [shard, { microBatch, bytes }];
       }),
     );
+    if (!this.#saidShards) {
+      this.#saidShards = true;
+      this.#onNote(`shards in the first step: ${shards.size}; more workers than that find no work`);
+    }
     const offer: Offer = { step, part, own, shards };
     await unlessAborted(this.#offer([...shards.values()]), signal);
-    const heard = { at: performance.now(), patience: this.#patienceFor(own) };
+    const heard: Heard = { result: performance.now(), taken: performance.now(), patience: this.#patienceFor(own) };
     for (const offered of shards.values()) {
       while (!offered.results) {
         signal?.throwIfAborted();
         const found = await unlessAborted(this.#waiting.blpopBuffer(this.#keys.results, LOOK), signal);
-        const took = performance.now() - heard.at;
-        if (!found) await this.#offerAgain(offer, heard, took);
-        else if (await this.#take(found[1], offer)) {
-          this.#slowest = Math.max(this.#slowest, Math.min(took, heard.patience));
+        if (!found) await unlessAborted(this.#offerAgain(offer, heard), signal);
+        else if (await this.#take(found[1], offer, signal)) {
+          const now = performance.now();
+          this.#slowest = Math.max(this.#slowest, Math.min(now - heard.taken, heard.patience));
           this.#saidAlone = false;
-          Object.assign(heard, { at: performance.now(), patience: this.#patienceFor(own) });
+          Object.assign(heard, { result: now, taken: now, patience: this.#patienceFor(own) });
         }
       }
       const { flops, flopsSaved } = own.expected(offered.microBatch.examples);
@@ -181,6 +197,15 @@ export class SharedRun implements OtherMachines {
       offered.results = {};
     }
   }
+
+  readonly #onLost = (): void => {
+    // Each try to connect that fails is a loss again.
+    if (!this.#isLost) this.#onNote(`the server at ${this.#address} does not answer: it waits for it`);
+    this.#isLost = true;
+  };
+  readonly #onBack = (): void => {
+    this.#isLost = false;
+  };
 
   #patienceFor({ compiled }: ModelRun): number {
     return PATIENCE + PATIENCE_FACTOR * Math.max(this.#slowest, 1000 * compiled.compileSeconds);
@@ -227,21 +252,26 @@ export class SharedRun implements OtherMachines {
   }
 
   /** Where nothing has come for a time: says that nobody is there, or offers to others what a worker may have lost. */
-  async #offerAgain({ shards }: Offer, heard: { patience: number }, quiet: number): Promise<void> {
+  async #offerAgain({ shards }: Offer, heard: Heard): Promise<void> {
     const isWaiting = (await this.#client.llen(this.#keys.shards)) > 0;
-    if (isWaiting && quiet > ALONE && !this.#saidAlone) {
-      this.#saidAlone = true;
-      this.#onNote(`it waits for workers, as nobody takes its shards; aflora work --queue ${this.#address} does`);
+    const now = performance.now();
+    if (isWaiting) {
+      if (now - heard.result > ALONE && !this.#saidAlone) {
+        this.#saidAlone = true;
+        this.#onNote(`it waits for workers, as nobody takes its shards; aflora work --queue ${this.#address} does`);
+      }
+      heard.taken = now;
+      return;
     }
-    if (isWaiting || quiet < heard.patience) return;
-    heard.patience = 2 * quiet;
+    if (now - heard.taken < heard.patience) return;
+    Object.assign(heard, { taken: now, patience: 2 * heard.patience });
     await this.#say();
     await this.#hold();
     await this.#offer([...shards.values()].filter(({ results }) => !results));
   }
 
   /** @returns whether a result is what is waited for, and right */
-  async #take(bytes: Buffer, { part, own, shards, step }: Offer): Promise<boolean> {
+  async #take(bytes: Buffer, { part, own, shards, step }: Offer, signal: AbortSignal | undefined): Promise<boolean> {
     const message = readMessage(bytes, resultSchema);
     if (!message) return false;
     const { worker, name, shard, asks, leaves } = message.facts;
@@ -267,10 +297,12 @@ export class SharedRun implements OtherMachines {
       const place = this.#keys.verdict(worker);
       const trusted = this.#trusted.has(`${worker}.${part}`);
       const verdict = JSON.stringify({ trusted, refused: this.#refused.get(worker) });
-      await this.#client.multi().rpush(place, verdict).expire(place, LIFE).exec();
+      await unlessAborted(this.#client.multi().rpush(place, verdict).expire(place, LIFE).exec(), signal);
     }
     // Who takes no part had taken it.
-    if (offered && !offered.results) await this.#client.rpush(this.#keys.shards, offered.bytes);
+    if (offered && !offered.results) {
+      await unlessAborted(this.#client.rpush(this.#keys.shards, offered.bytes), signal);
+    }
     const isTaken = isOpen && offered.results !== undefined;
     if (isTaken && !this.#refused.has(worker)) this.#shares.set(name, (this.#shares.get(name) ?? 0) + 1);
     return isTaken;
@@ -293,19 +325,6 @@ const LARGE =
 const ROUNDS_OTHERWISE =
   "its results are not this machine's to the bit; take processors that round alike and as many --threads, or --mixed-processors";
 const MIXED = ", and rounds otherwise than this machine: the adapter is not one machine's to the bit";
-
-/** An example as plain JSON. */
-const plainExample = ({ index, encoding, decoder, rows }: MicroBatch["examples"][number]) => ({
-  index,
-  encoding: plainEncoding(encoding),
-  ...(decoder && { decoder: plainEncoding(decoder) }),
-  ...(rows && { rows: [...rows] }),
-});
-
-const plainEncoding = ({ inputIds, tokenTypeIds }: { inputIds: Int32Array; tokenTypeIds: Int32Array }) => ({
-  inputIds: [...inputIds],
-  tokenTypeIds: [...tokenTypeIds],
-});
 
 /** What something gives; who is asked to end does not wait for a server. @throws the signal's reason */
 async function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal | undefined): Promise<T> {

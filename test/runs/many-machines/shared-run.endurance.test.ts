@@ -83,6 +83,7 @@ describe.skipIf(noValkey !== undefined)(
           workers.push(worker());
         }
         await server.restart();
+        await first.says(/the server at redis:\/\/127\.0\.0\.1:\d+ does not answer: it waits for it/);
         await reaches(many, 4 * (KILLS + 1));
         first.process.kill("SIGINT");
         expect((await first.ended).code).toBe(130);
