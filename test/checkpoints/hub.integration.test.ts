@@ -68,6 +68,19 @@ describe("resolveModel", () => {
     expect(await resolveModel("owner/model", { ...options, offline: true })).toBe(folder);
   });
 
+  it("fetches an ONNX file with what stands beside it where there are no other weights", async () => {
+    const { "model.safetensors": _, ...others } = files;
+    const parts = { "onnx/model.onnx": "graph", "onnx/model.onnx_data": "a", "onnx/model.onnx_data_1": "b" };
+    const unneeded = { "onnx/model_q4.onnx": "no", "onnx/model_quantized.onnx": "no" };
+    hub.repositories.push({ kind: "model", name: "owner/onnx", files: { ...others, ...parts, ...unneeded } });
+    const folder = await resolveModel("owner/onnx", options);
+    expect((await readdir(join(folder, "onnx"))).sort()).toEqual([
+      "model.onnx",
+      "model.onnx_data",
+      "model.onnx_data_1",
+    ]);
+  });
+
   it("takes the cache, the endpoint and the token from the environment", async () => {
     hub.repositories.push({ kind: "model", name: "owner/gated", files, large, token: "hf_secret", gated: true });
     vi.stubEnv("HF_HOME", cache);

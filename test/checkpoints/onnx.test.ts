@@ -148,6 +148,23 @@ describe("weights of few bits are the numbers that they stand for", () => {
     );
   });
 
+  test("that the graph itself casts, scales, moves and turns", async () => {
+    const model = small();
+    model.node = [
+      node("Gather", ["table", "input_ids"], ["words"]),
+      node("Cast", ["bytes"], ["real"], [int("to", 1)]),
+      node("Sub", ["real", "middle"], ["moved"]),
+      node("Mul", ["moved", "scales"], ["scaled"]),
+      node("Transpose", ["scaled"], ["m"]),
+      node("MatMul", ["words", "m"], ["last_hidden_state"]),
+    ];
+    model.initializer[1] = stored("bytes", [3, 4], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], true);
+    model.initializer.push(tensor("middle", [], [1]), tensor("scales", [3, 1], [1, 10, 100]));
+    const source = await open(bytesOf(model));
+    expect([...source.tensors].map(([name, { shape }]) => [name, shape])).toContainEqual(["m.weight", [3, 4]]);
+    expect(await weightOf(model, "m.weight")).toEqual([0, 1, 2, 3, 40, 50, 60, 70, 800, 900, 1000, 1100]);
+  });
+
   test("in blocks along an axis", async () => {
     const model = small();
     model.node[1] = node(

@@ -76,11 +76,14 @@ export class LocalHub {
     }
     const [at] = rest!.split("/");
     const files = repository.history?.[at!] ?? repository.files;
-    if (api)
+    if (api) {
+      const isAll = request.url!.includes("recursive=true");
+      const listed = Object.entries(files).filter(([file]) => isAll || !file.includes("/"));
       return json(
         answer,
-        Object.entries(files).map(([file, content]) => entryOf(repository, file, content)),
+        listed.map(([file, content]) => entryOf(repository, file, content)),
       );
+    }
     const file = rest!.slice(rest!.indexOf("/") + 1);
     const content = files[file];
     if (content === undefined) return refuse(answer, 404, "EntryNotFound");

@@ -2,6 +2,7 @@ import { UserError } from "../../errors.ts";
 import type { ByteSource } from "../byte-source.ts";
 import type { ModelFiles, WeightFormat } from "../model-files.ts";
 import type { TensorSource } from "../tensor-source.ts";
+import { withDerivedTensors } from "./derived-tensors.ts";
 import { withExactWeights } from "./exact-weights.ts";
 import { withFusedNodes } from "./fused-nodes.ts";
 import { withLayers } from "./layers.ts";
@@ -30,7 +31,7 @@ export async function openOnnx(source: ByteSource, files: ModelFiles, folder: st
     if (error instanceof UserError) throw error;
     throw new UserError(`${location} is no ONNX file, or damaged: ${(error as Error).message}; get the file again`);
   });
-  const network = withLayers(trimmed(withFusedNodes(trimmed(withExactWeights(read)))));
+  const network = withLayers(trimmed(withFusedNodes(trimmed(withExactWeights(withDerivedTensors(read))))));
   // Shapes, axes and single numbers are part of the graph; only a layer of one output has a bias of one number.
   const tensors = new Map([...network.tensors].filter(([name, { values }]) => !values || name.endsWith(".bias")));
   return {

@@ -1,0 +1,109 @@
+import { float32, sizeOf, type Tensor } from "../../graph/tensor.ts";
+import type { Network, NetworkNode, NetworkTensor } from "./network.ts";
+
+/**
+ * The same network without what is computed from its tensors alone, such as weights that are cast, scaled or turned before they are used: such
+ * a tensor is computed when it is asked for. What is known of shapes is left to whoever writes the graph.
+ */
+export function withDerivedTensors(network: Network): Network {
+  const tensors = new Map(network.tensors);
+  const nodes = network.nodes.filter((node) => {
+    const inputs = node.inputs.map((input) => tensors.get(input));
+    const derive = Object.hasOwn(DERIVED, node.op) ? DERIVED[node.op] : undefined;
+    const isWeight = inputs.some((input) => input && (!input.values || input.shape.length > 1));
+    const tensor = isWeight && !inputs.includes(undefined) ? derive?.(node, inputs as NetworkTensor[]) : undefined;
+    if (tensor) tensors.set(node.outputs[0]!, tensor);
+    return !tensor;
+  });
+  return { ...network, nodes, tensors };
+}
+
+/** The tensor that a node makes of others; undefined where it is not known how. */
+type Derive = (node: NetworkNode, inputs: readonly NetworkTensor[]) => NetworkTensor | undefined;
+
+/** ONNX's codes of real numbers. */
+const REAL: ReadonlySet<unknown> = new Set([1, 10, 11, 16]);
+
+const DERIVED: Readonly<Record<string, Derive>> = {
+  Identity: (_node, [x]) => x,
+  Cast: ({ attributes }, [x]) => (REAL.has(attributes.to) ? { ...x!, dtype: "F32", values: undefined } : undefined),
+  Transpose: turned,
+  Add: elementwise((a, b) => a + b),
+  Sub: elementwise((a, b) => a - b),
+  Mul: elementwise((a, b) => a * b),
+  Div: elementwise((a, b) => a / b),
+};
+
+/** A tensor of which `compute` fills in the elements. */
+function computed(
+  shape: readonly number[],
+  inputs: readonly NetworkTensor[],
+  compute: (inputs: readonly Tensor<"float32">[], result: Float32Array) => void,
+): NetworkTensor {
+  return {
+    dtype: "F32",
+    shape,
+    async read() {
+      const result = float32(shape);
+      compute(await Promise.all(inputs.map((input) => input.read())), result.data);
+      return result;
+    },
+  };
+}
+
+/** Elements between two neighbours on each axis of a shape; 0 on axes along which it is broadcast to `rank` axes. */
+function strides(shape: readonly number[], rank: number): number[] {
+  const own = new Array<number>(rank).fill(0);
+  for (let axis = shape.length - 1, stride = 1; axis >= 0; stride *= shape[axis--]!) {
+    if (shape[axis] !== 1) own[rank - shape.length + axis] = stride;
+  }
+  return own;
+}
+
+/** Where each element of a shape stands in a tensor of these strides. */
+function* places(shape: readonly number[], strides: readonly number[]): Generator<number> {
+  const at = new Array<number>(shape.length).fill(0);
+  let place = 0;
+  for (let i = 0; i < sizeOf(shape); i++) {
+    yield place;
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      place += strides[axis]!;
+      if (++at[axis]! < shape[axis]!) break;
+      place -= strides[axis]! * shape[axis]!;
+      at[axis] = 0;
+    }
+  }
+}
+
+function turned({ attributes }: NetworkNode, [x]: readonly NetworkTensor[]): NetworkTensor | undefined {
+  const { shape } = x!;
+  const perm = typeof attributes.perm === "object" ? attributes.perm : shape.map((_, axis) => axis).reverse();
+  if (new Set(perm).size !== shape.length || perm.some((axis) => shape[axis] === undefined)) return undefined;
+  const from = strides(shape, shape.length);
+  const to = perm.map((axis) => shape[axis]!);
+  return computed(to, [x!], ([values], result) => {
+    let i = 0;
+    for (const place of places(
+      to,
+      perm.map((axis) => from[axis]!),
+    ))
+      result[i++] = values!.data[place]!;
+  });
+}
+
+function elementwise(compute: (a: number, b: number) => number): Derive {
+  return (_node, [a, b]) => {
+    if (a!.dtype !== "F32" || b!.dtype !== "F32") return undefined;
+    const rank = Math.max(a!.shape.length, b!.shape.length);
+    const sizes = [a!, b!].map(({ shape }) => [...new Array<number>(rank - shape.length).fill(1), ...shape]);
+    const shape = sizes[0]!.map((size, axis) => (size === 1 ? sizes[1]![axis]! : size));
+    if (sizes[1]!.some((size, axis) => size !== 1 && size !== shape[axis])) return undefined;
+    return computed(shape, [a!, b!], ([left, right], result) => {
+      const others = places(shape, strides(b!.shape, rank));
+      let i = 0;
+      for (const place of places(shape, strides(a!.shape, rank))) {
+        result[i++] = compute(left!.data[place]!, right!.data[others.next().value as number]!);
+      }
+    });
+  };
+}
