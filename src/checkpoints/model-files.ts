@@ -20,6 +20,8 @@ export interface ModelFiles {
 export interface WeightFormat {
   /** Name of the file that holds them; of one in shards, the index's is this and `.index.json`. */
   readonly file: string;
+  /** Set where a file also holds what is computed with the weights. */
+  readonly holdsNetwork?: true;
   /**
    * @param files those among which it is
    * @throws UserError where the file is damaged or of another format.

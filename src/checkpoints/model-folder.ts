@@ -2,6 +2,7 @@ import { z } from "zod";
 import { inWords, UserError } from "../errors.ts";
 import { readJson } from "./json-file.ts";
 import type { ModelFiles, WeightFormat } from "./model-files.ts";
+import type { Network } from "./onnx/network.ts";
 import { ONNX_FORMATS } from "./onnx/onnx-format.ts";
 import { openSafetensors } from "./safetensors.ts";
 import type { TensorSource } from "./tensor-source.ts";
@@ -35,7 +36,7 @@ const SAFETENSORS: WeightFormat = { file: "model.safetensors", open: openSafeten
  */
 export async function openModelFolder(files: ModelFiles): Promise<ModelFolder> {
   const config = await readModelConfig(files);
-  const formats = [SAFETENSORS, ...(files.formats ?? []), ...ONNX_FORMATS];
+  const formats = formatsOf(files);
   for (const format of formats) {
     const source = await files.open(format.file);
     if (source) return { config, weights: await format.open(source, files) };
@@ -45,6 +46,22 @@ export async function openModelFolder(files: ModelFiles): Promise<ModelFolder> {
   }
   const expected = formats.flatMap((format) => [format.file, indexOf(format)]);
   throw new UserError(`${files.location} has no weights: expected one of ${expected.join(", ")}`);
+}
+
+/** In the order in which they are taken. */
+const formatsOf = (files: ModelFiles): WeightFormat[] => [SAFETENSORS, ...(files.formats ?? []), ...ONNX_FORMATS];
+
+/**
+ * What a model's folder says that is computed with its weights; undefined where its family says that.
+ * @throws UserError where its file is damaged.
+ */
+export async function readNetwork(files: ModelFiles): Promise<Network | undefined> {
+  for (const format of formatsOf(files)) {
+    const source = await files.open(format.file);
+    if (source) return format.holdsNetwork && (await format.open(source, files)).network;
+    if (await files.open(indexOf(format))) return undefined;
+  }
+  return undefined;
 }
 
 /**

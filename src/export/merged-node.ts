@@ -2,12 +2,14 @@ import { join } from "node:path";
 import { z } from "zod";
 import { openModelFolder } from "../checkpoints/model-folder.ts";
 import { writeSafetensors } from "../checkpoints/safetensors-node.ts";
+import { UserError } from "../errors.ts";
 import { type Tensor, type Tensors, transposed } from "../graph/tensor.ts";
 import type { AdapterDescription } from "../inference/adapter.ts";
 import type { BaseModel } from "../inference/base-model.ts";
 import { loadBaseModel } from "../inference/load-base-model-node.ts";
 import { head } from "../methods/head.ts";
 import { readsSource } from "../models/architecture-kinds.ts";
+import { hasFamily } from "../models/families.ts";
 import { readsPooled } from "../models/heads.ts";
 import type { ExportFormat } from "./export-format.ts";
 import { backboneClass, fullName, isSentenceModel } from "./hugging-face.ts";
@@ -23,6 +25,12 @@ export const mergedFormat: ExportFormat = {
   options: z.object({}),
   merges: true,
   async write({ folder, base, adapter: { description }, weights, onWriting, compare }) {
+    const { modelType } = base.config;
+    if (!hasFamily(modelType)) {
+      throw new UserError(
+        `aflora reads models of type "${modelType}" from ONNX files alone, so it cannot check a folder of Transformers; take --format onnx or peft`,
+      );
+    }
     await writeMergedFolder(folder, base, description, weights, onWriting);
     const again = await loadBaseModel(folder, description.task, 0);
     const alone = { ...description, method: head.name, methodOptions: {} };

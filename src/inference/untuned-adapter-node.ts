@@ -1,12 +1,13 @@
 import type { HubOptions } from "../checkpoints/hub-repository-node.ts";
 import type { FolderConfig } from "../checkpoints/model-folder.ts";
-import { modelFiles, readFolderConfig } from "../checkpoints/model-folder-node.ts";
+import { modelFiles } from "../checkpoints/model-folder-node.ts";
 import { head } from "../methods/head.ts";
-import { describeModel, type ModelDescription } from "../models/families.ts";
+import type { ModelDescription } from "../models/families.ts";
 import { embedding } from "../tasks/kinds/embedding.ts";
 import { recognizeHead, TASK_KINDS } from "../tasks/task-kinds.ts";
 import type { Adapter, AdapterDescription } from "./adapter.ts";
 import { readPooling } from "./base-model.ts";
+import { describeModelAt } from "./describe-model-node.ts";
 import { resolveModelFolder } from "./load-base-model-node.ts";
 
 /** Most tokens of a text that is embedded, where the model's folder does not say. */
@@ -24,8 +25,7 @@ export async function untunedAdapter(
   { kind: asked, ...hub }: HubOptions & { kind?: string | undefined } = {},
 ): Promise<Adapter> {
   const directory = await resolveModelFolder(model, hub);
-  const raw = await readFolderConfig(directory);
-  const described = describeModel(raw);
+  const { raw, description: described } = await describeModelAt(directory);
   const { kind, labels } = asked === undefined ? taskOf(raw, described) : { kind: asked, labels: [] };
   const { maxLength, modelType } = described.config;
   const embeds = kind === embedding.name;

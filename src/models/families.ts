@@ -50,6 +50,9 @@ const known = (): Architecture[] => [...FAMILIES, ...registered];
 const familyOf = (modelType: string): Architecture | undefined =>
   known().find(({ modelTypes }) => Object.hasOwn(modelTypes, modelType));
 
+/** Whether there is a family for a `model_type`; models without one are read from ONNX files alone. */
+export const hasFamily = (modelType: string): boolean => familyOf(modelType) !== undefined;
+
 /** A model's family and its configuration. */
 export interface ModelDescription {
   architecture: Architecture;

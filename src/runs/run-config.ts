@@ -29,7 +29,9 @@ export const runOptions = z.object({
     .string()
     .min(1)
     .optional()
-    .describe("model folder, GGUF file, or owner/name[@revision] on the hub (default: the bundled all-MiniLM-L6-v2)"),
+    .describe(
+      "model folder, GGUF or ONNX file, or owner/name[@revision] on the hub (default: the bundled all-MiniLM-L6-v2)",
+    ),
   revision: z.string().min(1).optional().describe("branch, tag or commit of a model on the hub (default: main)"),
   offline: z.boolean().optional().describe("use only cached models and data sets; send nothing to the hub"),
   method: z

@@ -1,9 +1,10 @@
-import { modelFiles, readFolderConfig } from "../checkpoints/model-folder-node.ts";
+import { modelFiles } from "../checkpoints/model-folder-node.ts";
 import { readPooling } from "../inference/base-model.ts";
 import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
+import { describeModelAt } from "../inference/describe-model-node.ts";
 import { resolveModelFolder } from "../inference/load-base-model-node.ts";
 import { findMethod } from "../methods/methods.ts";
-import { describeModel, type ModelDescription } from "../models/families.ts";
+import type { ModelDescription } from "../models/families.ts";
 import type { Pooling } from "../models/pooling.ts";
 import { defaultHead, type ModelTrace, traceModel } from "../models/trace.ts";
 import { type RunConfig, resolveConfig, resolveFor } from "../runs/run-config.ts";
@@ -44,7 +45,7 @@ export class RunChecker {
     const key = JSON.stringify([model, revision]);
     return this.#models.get(key, async () => {
       const folder = await resolveModelFolder(model, { revision, offline });
-      const description = describeModel(await readFolderConfig(folder));
+      const { description } = await describeModelAt(folder);
       const head = defaultHead(description.architecture);
       const pooling = await readPooling(await modelFiles(folder));
       return {

@@ -18,7 +18,7 @@ export const ONNX_FORMATS: readonly WeightFormat[] = FILES.map(onnxFormat);
 /** An ONNX file by its path in the model's folder. */
 export function onnxFormat(file: string): WeightFormat {
   const folder = file.slice(0, file.lastIndexOf("/") + 1);
-  return { file, open: (source, files) => openOnnx(source, files, folder) };
+  return { file, holdsNetwork: true, open: (source, files) => openOnnx(source, files, folder) };
 }
 
 /**

@@ -1,11 +1,10 @@
 import { Command } from "commander";
-import { readFolderConfig } from "../../checkpoints/model-folder-node.ts";
 import { UserError } from "../../errors.ts";
 import { totalFlops } from "../../graph/flops.ts";
 import { BUNDLED_MODEL } from "../../inference/bundled-model.ts";
+import { describeModelAt } from "../../inference/describe-model-node.ts";
 import { modelDirectory } from "../../inference/load-base-model-node.ts";
 import { DEFAULT_METHOD, findMethod, parseMethodOptions } from "../../methods/methods.ts";
-import { describeModel } from "../../models/families.ts";
 import { type MethodCosts, methodCosts } from "../../studies/method-cost.ts";
 import { addExamples, everydayHelp } from "../help.ts";
 import { addMethodOptions, addPaperOptions, givenOptions } from "../schema-options.ts";
@@ -44,7 +43,7 @@ export function paramsCommand(): Command {
     }
     const definition = findMethod(method);
     const options = parseMethodOptions(definition, flags);
-    const description = describeModel(await readFolderConfig(modelDirectory(model)));
+    const { description } = await describeModelAt(modelDirectory(model));
     const costs = methodCosts(description, definition, options, sequenceLength, frozenBlocks);
     process.stdout.write(
       json

@@ -27,6 +27,7 @@ const INPUTS = {
 /** Settings of config.json that a model of no family that is known has. */
 const settings = z.object({
   model_type: z.string(),
+  architectures: z.array(z.string()).nullish(),
   max_position_embeddings: z.int().positive().default(512),
   initializer_range: z.number().default(0.02),
   vocab_size: z.int().positive().default(1),
@@ -63,14 +64,16 @@ export function importedModel(
 
 /** What is known of a model whose family is not. */
 function unknownFamily(raw: unknown, network: Network): EncoderArchitecture {
+  const config = parseConfig(settings, raw);
+  const { model_type, architectures } = config;
   return {
     kind: "encoder",
-    modelTypes: {},
+    // Of `ViTForImageClassification` the first part is the family's.
+    modelTypes: { [model_type]: (architectures?.[0] ?? model_type).replace(/(Model|For[A-Z]\w*)$/, "") },
     prefix: "",
     readConfig() {
-      const config = parseConfig(settings, raw);
       return {
-        modelType: config.model_type,
+        modelType: model_type,
         hiddenSize: 0,
         layerCount: 0,
         maxLength: config.max_position_embeddings,

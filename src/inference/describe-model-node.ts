@@ -1,0 +1,20 @@
+import { type FolderConfig, readNetwork } from "../checkpoints/model-folder.ts";
+import { modelFiles, readFolderConfig } from "../checkpoints/model-folder-node.ts";
+import { describeModel, type ModelDescription } from "../models/families.ts";
+
+/** A model without its weights. */
+export interface DescribedModel {
+  /** Its config.json. */
+  raw: FolderConfig;
+  description: ModelDescription;
+}
+
+/**
+ * What a model is, by its folder, its file or its config.json alone.
+ * @throws UserError where it is missing, damaged or not supported.
+ */
+export async function describeModelAt(path: string): Promise<DescribedModel> {
+  const raw = await readFolderConfig(path);
+  const network = path.endsWith(".json") ? undefined : await readNetwork(await modelFiles(path));
+  return { raw, description: describeModel(raw, network) };
+}
