@@ -14,9 +14,9 @@ const EXAMPLES = [
   "AFLORA_QUEUE=rediss://:password@lab.example:6380 aflora work --threads 4",
 ];
 
-const NOTE = `For a run (aflora train --queue) it needs no files: a base model that it lacks comes through the server.
-For a study it reads data and models at the study's paths, relative to this folder. Ctrl-C returns what
-is not done.`;
+const NOTE = `For a run (aflora train --queue) it needs no files: a base model that it lacks comes through the
+server. For a study it reads data and models at the study's paths, relative to this folder. Ctrl-C
+returns what is not done.`;
 
 /** `aflora work` */
 export function workCommand(): Command {
