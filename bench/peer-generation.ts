@@ -23,7 +23,7 @@ const options = { ...generationOptions.parse({ maxNewTokens }), eosTokenIds: [] 
 for await (const _ of createInterface({ input: process.stdin })) {
   const start = performance.now();
   const reader = decoder.reader();
-  for await (const _token of generateTokens(reader, [prompt], options));
+  await generateTokens(reader, [prompt], options, { take: () => {} });
   reader.release();
   const seconds = (performance.now() - start) / 1000;
   process.stdout.write(`${seconds} ${process.resourceUsage().maxRSS * 1024}\n`);

@@ -19,8 +19,10 @@ import type { BaseModel } from "./base-model.ts";
 import { CompiledModel } from "./compiled-model.ts";
 import { thresholdOf, unsureBelow } from "./confidence-threshold.ts";
 import { type FittedAdapter, fitAdapter } from "./fitted-adapter.ts";
+import { SharedWriter } from "./generation/shared-writer.ts";
 import { NONE, noveltyLimit } from "./none-of-these.ts";
 import {
+  ANSWERS_AT_ONCE,
   type Answer,
   type AnswerEnd,
   type AnswerOptions,
@@ -35,9 +37,6 @@ export type PredictionInput = string | readonly [text: string, textPair: string]
 
 /** A text, or the ids of its tokens as the model's tokenizer has them, special tokens included. */
 export type TextOrTokens = string | readonly number[];
-
-/** Answers that are written at once: each keeps keys and values of all its tokens. */
-const ANSWERS_AT_ONCE = 8;
 
 export interface ComputeOptions {
   /** Ends a computation between two parts of it, with the signal's reason. */
@@ -55,6 +54,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   readonly parameters: Tensors<"float32">;
   readonly #compiled: CompiledModel;
   readonly #novelty: Novelty | undefined;
+  #shared: SharedWriter | undefined;
   #threshold: number | undefined;
   #noveltyLimit: number | undefined;
   #released = false;
@@ -254,16 +254,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   ): Promise<Answer[]> {
     const source = await this.#answerSource();
     const ids = prompts.map((prompt) => this.#promptIds(prompt));
-    const all: Answer[] = [];
-    const together = Math.max(1, Math.floor(ANSWERS_AT_ONCE / (options.copies ?? 1)));
-    for (let start = 0; start < ids.length; start += together) {
-      const answers = await writeAnswers(source, ids.slice(start, start + together), options);
-      for (const answer of answers) {
-        all.push(answer);
-        onAnswer?.(answer, all.length - 1);
-      }
-    }
-    return all;
+    return writeAnswers(source, ids, options, onAnswer);
   }
 
   async #answerSource(): Promise<AnswerSource> {
@@ -274,7 +265,9 @@ export class FineTunedModel<Output extends object = TextPrediction> {
     const { tokenizer, config } = this.base;
     const decoderStart = this.#readsSources ? tokenizer.specialTokens.decoderStart?.id : undefined;
     const { maxLength } = config;
-    return { ...(await this.#compiled.writer()), adapter: this.parameters, tokenizer, maxLength, decoderStart };
+    const writer = await this.#compiled.writer();
+    if (!this.#readsSources) this.#shared ??= new SharedWriter(writer.decoder, this.parameters, ANSWERS_AT_ONCE);
+    return { ...writer, adapter: this.parameters, shared: this.#shared, tokenizer, maxLength, decoderStart };
   }
 
   /** Whether what is asked is a text of its own, which an encoder reads. */

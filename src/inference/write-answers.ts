@@ -1,15 +1,20 @@
 import { checkOptions, UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
+import { AnswerRows, type AskedPrompt, type ToldTokens } from "./generation/answer-rows.ts";
 import { AnswerText } from "./generation/answer-text.ts";
 import { beamSearch } from "./generation/beam-search.ts";
 import type { CachedDecoder } from "./generation/cached-decoder.ts";
 import { constraintOf, type JsonSchema } from "./generation/constrained/schema-constraint.ts";
-import { type AnswerCounts, generateTokens, type ToldTokens, type WrittenToken } from "./generation/generate-tokens.ts";
+import { type AnswerCounts, askedPrompts, type WrittenToken } from "./generation/generate-tokens.ts";
 import { type GenerationOptions, type GenerationTokens, generationOptions } from "./generation/generation-options.ts";
 import type { Constrained } from "./generation/logits-processors.ts";
+import type { SharedWriter } from "./generation/shared-writer.ts";
 import type { TokenLikelihood } from "./generation/token-likelihood.ts";
 import type { GenerationSettings } from "./generation-settings.ts";
+
+/** Answers of a model that are written at once: each keeps keys and values of all its tokens. */
+export const ANSWERS_AT_ONCE = 8;
 
 /** How answers are to be written. */
 export interface AnswerOptions extends Partial<GenerationOptions>, ToldTokens {
@@ -43,6 +48,8 @@ export interface Answer extends AnswerEnd {
 export interface AnswerSource extends GenerationSettings {
   decoder: CachedDecoder;
   adapter: Tensors;
+  /** Writes all that is asked at the same time; absent of an encoder-decoder, whose prompts are read together. */
+  shared?: SharedWriter | undefined;
   tokenizer: Tokenizer;
   /** Most tokens of a prompt with its answer; of an encoder-decoder, of the answer. */
   maxLength: number;
@@ -69,6 +76,7 @@ export async function* writeAnswer(
 /**
  * Writes after several prompts at once.
  * @param prompts ids, special tokens included
+ * @param onAnswer told of each that is whole, once those before it are
  * @returns an answer to each, or with `copies` so many to the first before those to the next
  * @throws UserError as {@link writeAnswer}.
  */
@@ -76,20 +84,41 @@ export async function writeAnswers(
   source: AnswerSource,
   prompts: readonly (readonly number[])[],
   options: AnswersOptions = {},
+  onAnswer?: (answer: Answer, index: number) => void,
+): Promise<Answer[]> {
+  // Beams, and the texts that an encoder reads, are of prompts that begin together.
+  const begin = Math.max(1, Math.floor(ANSWERS_AT_ONCE / (options.copies ?? 1)));
+  const size = source.shared && (options.numBeams ?? 1) === 1 ? prompts.length : begin;
+  const all: Answer[] = [];
+  for (let start = 0; start < prompts.length; start += size) {
+    const first = all.length;
+    const tell = (answer: Answer, i: number): void => onAnswer?.(answer, first + i);
+    all.push(...(await writeTogether(source, prompts.slice(start, start + size), options, tell)));
+  }
+  return all;
+}
+
+async function writeTogether(
+  source: AnswerSource,
+  prompts: readonly (readonly number[])[],
+  options: AnswersOptions,
+  onAnswer: (answer: Answer, index: number) => void,
 ): Promise<Answer[]> {
   const writer = new AnswerWriter(source, prompts, options);
   const texts: string[] = [];
   const tokens: TokenLikelihood[][] = [];
-  for await (const { answer, text, likelihood } of writer.pieces()) {
+  const whole: Answer[] = [];
+  let shown = 0;
+  for await (const { answer, text, likelihood, isLast } of writer.pieces()) {
     texts[answer] = (texts[answer] ?? "") + text;
     tokens[answer] ??= [];
     if (likelihood) tokens[answer].push(likelihood);
+    if (!isLast) continue;
+    const told = options.likeliest !== undefined && { tokens: tokens[answer] };
+    whole[answer] = { text: texts[answer], ...writer.endOf(answer), ...told };
+    for (; whole[shown]; shown++) onAnswer(whole[shown]!, shown);
   }
-  return texts.map((text, i) => ({
-    text,
-    ...writer.endOf(i),
-    ...(options.likeliest !== undefined && { tokens: tokens[i]! }),
-  }));
+  return whole;
 }
 
 /** A piece of one of the answers. */
@@ -97,6 +126,8 @@ interface Piece {
   answer: number;
   text: string;
   likelihood?: TokenLikelihood | undefined;
+  /** Whether it is the answer's last. */
+  isLast?: true;
 }
 
 class AnswerWriter {
@@ -119,8 +150,8 @@ class AnswerWriter {
     const options = checkOptions(generationOptions, { ...own, ...given });
     this.#begun = decoderStart === undefined ? prompts : prompts.map(() => [decoderStart]);
     const longest = this.#begun.reduce((most, { length }) => Math.max(most, length), 0);
-    const room = maxLength - longest;
-    if (room < 1) {
+    const least = maxLength - longest;
+    if (least < 1) {
       throw new UserError(
         `a prompt of ${longest} tokens leaves no room for an answer: the model reads ${maxLength} in all; shorten it`,
       );
@@ -128,9 +159,9 @@ class AnswerWriter {
     this.#source = source;
     this.#prompts = prompts;
     const constraint = jsonSchema === undefined ? undefined : constraintOf(jsonSchema, tokenizer);
-    const maxNewTokens = Math.min(options.maxNewTokens, room);
-    constraint?.refuseUnlessPossible(maxNewTokens - (tokens.forcedBosTokenId === undefined ? 0 : 1));
-    this.#options = { ...options, ...tokens, maxNewTokens, constraint, copies, likeliest };
+    const forced = tokens.forcedBosTokenId === undefined ? 0 : 1;
+    constraint?.refuseUnlessPossible(Math.min(options.maxNewTokens, least) - forced);
+    this.#options = { ...options, ...tokens, constraint, copies, likeliest };
     this.#copies = copies;
     this.#signal = signal;
     this.#onToken = onToken;
@@ -142,18 +173,72 @@ class AnswerWriter {
 
   /** What can be read of the answers, as it comes. */
   async *pieces(): AsyncGenerator<Piece> {
-    const { decoder, adapter } = this.#source;
+    const arrived: Piece[] = [];
+    let isDone = false;
+    let isLeft = false;
+    let wake = (): void => {};
+    const arrive = (piece: Piece): void => {
+      arrived.push(piece);
+      wake();
+    };
+    const writing = this.#write(arrive, () => isLeft).finally(() => {
+      isDone = true;
+      wake();
+    });
+    // What goes wrong is thrown where it is waited for.
+    writing.catch(() => {});
+    try {
+      while (!isDone || arrived.length > 0) {
+        yield* arrived.splice(0);
+        if (isDone || arrived.length > 0) continue;
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+      await writing;
+    } finally {
+      // Whoever wants no more is written no more.
+      isLeft = true;
+      await writing.catch(() => {});
+    }
+  }
+
+  async #write(arrive: (piece: Piece) => void, isLeft: () => boolean): Promise<void> {
+    const { decoder, adapter, shared, maxLength } = this.#source;
+    const finish = (answer: number): void => arrive({ answer, text: this.#texts[answer]!.finish(), isLast: true });
+    if (this.#options.numBeams > 1) {
+      await this.#search(arrive);
+      for (const answer of this.#texts.keys()) finish(answer);
+      return;
+    }
+    const asked = askedPrompts(this.#begun, this.#options, {
+      take: (written) => arrive(this.#take(written)),
+      ended: (answer) => isLeft() || this.#isWhole(answer),
+      onEnd: finish,
+    }).map(({ prompt, rows }): AskedPrompt => {
+      const maxNewTokens = Math.min(this.#options.maxNewTokens, maxLength - prompt.length);
+      return { prompt, rows: rows.map((row) => ({ ...row, options: { ...row.options, maxNewTokens } })) };
+    });
+    if (shared) return shared.write(asked);
     const reader = decoder.reader(adapter, this.#prompts);
     try {
-      const { numBeams } = this.#options;
-      if (numBeams > 1) {
-        const found = await beamSearch(reader, this.#begun, this.#options, () => this.#signal?.aborted === true);
-        for (const [answer, ids] of found.entries()) for (const token of ids) yield this.#take({ answer, token });
-      } else {
-        const tokens = generateTokens(reader, this.#begun, this.#options, (answer) => this.#isWhole(answer));
-        for await (const written of tokens) yield this.#take(written);
-      }
-      for (const [answer, text] of this.#texts.entries()) yield { answer, text: text.finish() };
+      const rows = new AnswerRows(reader);
+      await rows.begin(asked);
+      while (rows.count > 0) await rows.step();
+    } finally {
+      reader.release();
+    }
+  }
+
+  async #search(arrive: (piece: Piece) => void): Promise<void> {
+    const { decoder, adapter, maxLength } = this.#source;
+    const longest = Math.max(...this.#begun.map(({ length }) => length));
+    const maxNewTokens = Math.min(this.#options.maxNewTokens, maxLength - longest);
+    const reader = decoder.reader(adapter, this.#prompts);
+    try {
+      const options = { ...this.#options, maxNewTokens };
+      const found = await beamSearch(reader, this.#begun, options, () => this.#signal?.aborted === true);
+      for (const [answer, ids] of found.entries()) for (const token of ids) arrive(this.#take({ answer, token }));
     } finally {
       reader.release();
     }

@@ -49,7 +49,7 @@ export interface AskedForm {
   jsonSchema?: JsonSchema | undefined;
 }
 
-/** Finds the models that requests ask for, and lets them answer one after the other. */
+/** Finds the models that requests ask for, and lets them answer: those that write several at once, the others one after the other. */
 export class ModelService {
   /** When the models were there first, in seconds. */
   readonly created = nowInSeconds();
@@ -106,7 +106,7 @@ export class ModelService {
     const times = new AnswerTimes();
     const model = this.modelOf(request.model, context);
     const options = this.#optionsFor(context, request, asked, times.token);
-    const end = await this.#queue.turn();
+    const end = this.#queue.enter();
     try {
       const answers = await model.answers(prompts, options);
       const used = usage(answers, options.copies);
@@ -131,7 +131,7 @@ export class ModelService {
       if (likelihood) told.push(likelihood);
     });
     const answer = model.answer(prompt, options);
-    const end = await this.#queue.turn();
+    const end = this.#queue.enter();
     let next: IteratorResult<string, AnswerEnd>;
     try {
       // What is wrong with a prompt shows here, while the answer can still be an error.

@@ -1,6 +1,6 @@
 import { RequestError } from "./openai-requests.ts";
 
-/** Requests are answered one after the other: each has all threads to itself. */
+/** Requests that compute are answered one after the other: each has all threads to itself. Those that write share them. */
 export class RequestQueue {
   readonly #most: number;
   #waiting = 0;
@@ -12,20 +12,32 @@ export class RequestQueue {
   }
 
   /**
-   * Waits for one's turn.
-   * @returns what ends it
+   * Takes a place.
+   * @returns what leaves it
    * @throws RequestError where too many wait already.
    */
-  async turn(): Promise<() => void> {
+  enter(): () => void {
     if (this.#waiting >= this.#most) {
       throw new RequestError(503, `${this.#waiting} requests wait already; ask again later`, { code: "overloaded" });
     }
     this.#waiting++;
+    return () => {
+      this.#waiting--;
+    };
+  }
+
+  /**
+   * Takes a place, and waits for one's turn.
+   * @returns what ends it
+   * @throws RequestError as {@link enter}.
+   */
+  async turn(): Promise<() => void> {
+    const leave = this.enter();
     const before = this.#last;
     let end!: () => void;
     this.#last = new Promise<void>((resolve) => {
       end = () => {
-        this.#waiting--;
+        leave();
         resolve();
       };
     });

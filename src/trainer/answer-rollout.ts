@@ -179,10 +179,12 @@ export class AnswerRollout implements Rollout {
       const reader = decoder.reader();
       try {
         const read = part.map(({ encoding }) => [...encoding.inputIds]);
-        for await (const { answer, token } of generateTokens(reader, read, options)) {
-          signal?.throwIfAborted();
-          ids[Math.floor(answer / copies)]![answer % copies]!.push(token);
-        }
+        await generateTokens(reader, read, options, {
+          take({ answer, token }) {
+            signal?.throwIfAborted();
+            ids[Math.floor(answer / copies)]![answer % copies]!.push(token);
+          },
+        });
       } finally {
         reader.release();
       }

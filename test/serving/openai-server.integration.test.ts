@@ -445,6 +445,37 @@ describe("OpenAI's own client", () => {
     expect(again.choices[0]!.message.content).toBe(expected);
   });
 
+  test("is answered beside others as it is alone, with limits of its own, while others go away", async () => {
+    const sizes = [3, 40, 9, 25, 1, 16, 33, 12, 5, 21];
+    const bodyOf = (max_tokens: number, i: number) => ({
+      model: i % 3 === 2 ? "tools" : "answers",
+      messages: [...ask(ANSWERS[i % ANSWERS.length]![0])],
+      max_tokens,
+    });
+    const alone: string[] = [];
+    for (const [i, size] of sizes.entries()) {
+      alone.push((await client.chat.completions.create(bodyOf(size, i))).choices[0]!.message.content!);
+    }
+    const wide = await serveModels(models, { ...LIMITS, maxWaiting: 32 });
+    try {
+      const many = new OpenAI({ baseURL: wide.url, apiKey: "none", maxRetries: 0 });
+      const left = Array.from({ length: 6 }, async (_, i) => {
+        const stream = await many.chat.completions.create({ ...bodyOf(40, i), stream: true, temperature: 2, seed: i });
+        for await (const __ of stream) break;
+      });
+      const together = sizes.map(async (size, i) => {
+        let text = "";
+        const stream = await many.chat.completions.create({ ...bodyOf(size, i), stream: true });
+        for await (const { choices } of stream) text += choices[0]?.delta.content ?? "";
+        return text;
+      });
+      expect(await Promise.all(together)).toEqual(alone);
+      await Promise.all(left);
+    } finally {
+      await wide.close();
+    }
+  });
+
   test("that goes away in the middle of an answer holds nobody up", async () => {
     const stream = await client.chat.completions.create({
       model: "answers",

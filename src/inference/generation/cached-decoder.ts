@@ -9,7 +9,7 @@ import type { KeyCache } from "../../models/streams/key-cache.ts";
 import { releaseOnFailure } from "../../runtime/release-on-failure.ts";
 import { type CompiledGraph, KeptTensor, type Runtime } from "../../runtime/session.ts";
 import { type AdaptedModel, writeInference } from "../../training/step-graph.ts";
-import { type InPlaceGraph, InPlaceReader, type ReadText } from "./in-place-reader.ts";
+import { type InPlaceGraph, InPlaceReader, type LeftText } from "./in-place-reader.ts";
 import { SourceEncoder } from "./source-encoder.ts";
 import type { TextReader } from "./text-reader.ts";
 
@@ -34,7 +34,7 @@ export class CachedDecoder {
       runtime.writesInPlace && !readsSource(model) ? await compileInPlace(model, weights, runtime) : undefined;
     if (inPlace) {
       // What was read last: a conversation goes on, and prompts often begin alike.
-      let left: ReadText | undefined;
+      let left: LeftText | undefined;
       return new CachedDecoder(inPlace.graph, (adapter) => {
         const taken = left;
         left = undefined;
@@ -111,10 +111,9 @@ async function compileInPlace(
   );
   const { fits, past, present, tables } = stream!;
   if (!fits) return undefined;
-  const graph = await runtime.compile({ ...outputs, ...present }, new Map([...weights, ...tables]), {
-    answers: (model.format ?? "float32") !== "float32",
-  });
-  return { graph, layout: cachesOf({ past, present }), maxLength };
+  const answers = (model.format ?? "float32") !== "float32";
+  const graph = await runtime.compile({ ...outputs, ...present }, new Map([...weights, ...tables]), { answers });
+  return { graph, layout: cachesOf({ past, present }), maxLength, rounds: answers };
 }
 
 /** Keys or values of an attention: an input of one run, an output of the one before. */

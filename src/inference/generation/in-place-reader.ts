@@ -4,11 +4,18 @@ import type { CompiledGraph } from "../../runtime/session.ts";
 import { CacheRooms, type RoomTensor } from "./cache-rooms.ts";
 import type { TextReader } from "./text-reader.ts";
 
-/** What a text's room holds: of these tokens, read with this adapter. */
-export interface ReadText {
+/** What a room holds. */
+interface ReadText {
+  ids: number[];
+  /** How many of these, from the first on, another text that begins alike would have read to the same bits. */
+  shared: number;
+}
+
+/** What a reader leaves to the next: the text in the first room, read with this adapter. */
+export interface LeftText {
   rooms: CacheRooms;
-  ids: readonly number[];
-  adapter: Tensors | undefined;
+  text: ReadText;
+  adapter: Tensors;
 }
 
 /** A decoder that reads in place, see `InPlaceStream`. */
@@ -16,6 +23,11 @@ export interface InPlaceGraph {
   graph: CompiledGraph;
   layout: readonly RoomTensor[];
   maxLength: number;
+  /**
+   * Whether rows are rounded to few bits, so that a last bit which differs soon makes other words. A token is then never read as one row
+   * alone, nor beside others of its text where they are written one by one: kernels compute these in another order.
+   */
+  rounds: boolean;
 }
 
 /** Fewest tokens that are worth copying from another text that begins alike. */
@@ -28,14 +40,15 @@ const WORTH_COPYING = 8;
 export class InPlaceReader implements TextReader {
   readonly #graph: InPlaceGraph;
   readonly #adapter: Tensors | undefined;
-  readonly #give: (read: ReadText) => void;
+  readonly #give: (left: LeftText) => void;
   readonly #rooms: CacheRooms;
-  /** What was read of the text in each room. */
-  #read: number[][] = [];
+  /** The text in each room. */
+  #read: ReadText[] = [];
   /** The room of each text. */
   #roomOf: number[] = [];
-  /** What an earlier reader has left in the first room. */
-  #left: readonly number[];
+  /** What was in the first room before. */
+  #left: ReadText;
+  readonly readEach?: (ids: readonly number[]) => Promise<Float32Array[]>;
 
   /**
    * @param left what another reader has read before
@@ -44,14 +57,15 @@ export class InPlaceReader implements TextReader {
   constructor(
     graph: InPlaceGraph,
     adapter: Tensors | undefined,
-    left: ReadText | undefined,
-    give: (read: ReadText) => void,
+    left: LeftText | undefined,
+    give: (left: LeftText) => void,
   ) {
     this.#graph = graph;
     this.#adapter = adapter;
     this.#rooms = left?.rooms ?? new CacheRooms(graph.layout);
-    this.#left = left && left.adapter === adapter ? left.ids : [];
+    this.#left = left && left.adapter === adapter ? left.text : { ids: [], shared: 0 };
     this.#give = give;
+    if (!graph.rounds) this.readEach = (ids) => this.#readText(this.#roomOf[0]!, ids, ids.length);
   }
 
   async read(more: readonly (readonly number[])[]): Promise<Float32Array[]> {
@@ -68,12 +82,11 @@ export class InPlaceReader implements TextReader {
   async join(prompts: readonly (readonly number[])[]): Promise<Float32Array[]> {
     const logits: Float32Array[] = [];
     const all = this.#read.length + prompts.length;
-    this.#reserve(all, Math.max(0, ...prompts.map(({ length }) => length)));
+    this.#reserve(Math.max(all, this.#least), Math.max(0, ...prompts.map(({ length }) => length)));
     for (const prompt of prompts) {
       const room = this.#read.length;
-      const known = room === 0 ? this.#left : [];
-      const begun = this.#begun(prompt, known, room);
-      this.#read.push(prompt.slice(0, begun));
+      const begun = this.#begun(prompt, room);
+      this.#read.push({ ids: prompt.slice(0, begun), shared: begun });
       this.#roomOf.push(room);
       logits.push((await this.#readText(room, prompt.slice(begun), 1))[0]!);
     }
@@ -81,17 +94,18 @@ export class InPlaceReader implements TextReader {
   }
 
   /** How many of a prompt's tokens its room has then: what is there already, or what is copied of a text that begins alike. */
-  #begun(prompt: readonly number[], known: readonly number[], room: number): number {
-    // The last token must be read: what comes next is asked of it.
-    const alike = (other: readonly number[]): number => {
-      const most = Math.min(prompt.length - 1, other.length);
+  #begun(prompt: readonly number[], room: number): number {
+    // What comes next is asked of the last token: it must be read.
+    const least = this.#graph.rounds ? 2 : 1;
+    const alike = ({ ids, shared }: ReadText): number => {
+      const most = Math.min(prompt.length - least, shared);
       let length = 0;
-      while (length < most && prompt[length] === other[length]) length++;
+      while (length < most && prompt[length] === ids[length]) length++;
       return length < WORTH_COPYING ? 0 : length;
     };
-    let begun = alike(known);
-    for (const [other, ids] of this.#read.entries()) {
-      const length = alike(ids);
+    let begun = room === 0 ? alike(this.#left) : 0;
+    for (const [other, text] of this.#read.entries()) {
+      const length = alike(text);
       if (length <= begun) continue;
       this.#rooms.copy(other, room, length);
       begun = length;
@@ -99,39 +113,46 @@ export class InPlaceReader implements TextReader {
     return begun;
   }
 
-  /** Reads one text on, where there is no other. @returns logits after each token */
-  readEach(ids: readonly number[]): Promise<Float32Array[]> {
-    return this.#readText(this.#roomOf[0]!, ids, ids.length);
+  /** Rooms that there are at the least: beside a text alone a second row may stand. */
+  get #least(): number {
+    return this.#graph.rounds ? 2 : 1;
   }
 
   /** Takes back the last tokens of one text, where there is no other. */
   forget(count: number): void {
-    this.#read[this.#roomOf[0]!]!.length -= count;
+    const text = this.#read[this.#roomOf[0]!]!;
+    text.ids.length -= count;
+    text.shared = Math.min(text.shared, text.ids.length);
   }
 
   #reserve(rooms: number, positions: number): void {
-    const longest = Math.max(positions, ...this.#read.map(({ length }) => length));
+    const longest = Math.max(positions, ...this.#read.map(({ ids }) => ids.length));
     if (longest > this.#graph.maxLength) {
       throw new UserError(
         `a text of ${longest} tokens is longer than the ${this.#graph.maxLength} that the model reads`,
       );
     }
-    const used = this.#read.length === 0 && this.#left.length > 0 ? [this.#left] : this.#read;
+    const texts = this.#read.length === 0 && this.#left.ids.length > 0 ? [this.#left] : this.#read;
     this.#rooms.reserve(
       rooms,
       longest,
-      used.map(({ length }) => length),
+      texts.map(({ ids }) => ids.length),
     );
   }
 
   /** @param outputs so many of the last tokens get logits */
   async #readText(room: number, ids: readonly number[], outputs: number): Promise<Float32Array[]> {
     const own = this.#read[room]!;
-    this.#reserve(this.#rooms.rooms, own.length + ids.length);
+    const start = own.ids.length;
+    this.#reserve(this.#rooms.rooms, start + ids.length);
     const rows = Array.from({ length: outputs }, (_, i) => ids.length - outputs + i);
-    const positions = ids.map((_, i) => own.length + i);
-    const logits = await this.#run(room, 1, ids, positions, rows);
-    own.push(...ids);
+    const positions = ids.map((_, i) => start + i);
+    const isPaired = this.#graph.rounds && ids.length === 1 && this.#read.length === 1;
+    const logits = isPaired
+      ? await this.#run(room, 2, [ids[0]!, 0], [start, 0], rows)
+      : await this.#run(room, 1, ids, positions, rows);
+    own.ids.push(...ids);
+    if (own.shared === start && (ids.length > 1 || !this.#graph.rounds)) own.shared = own.ids.length;
     return logits;
   }
 
@@ -142,10 +163,10 @@ export class InPlaceReader implements TextReader {
     this.#roomOf.forEach((room, text) => {
       ids[room] = tokens[text]!;
     });
-    const positions = this.#read.map(({ length }) => length);
+    const positions = this.#read.map((text) => text.ids.length);
     this.#reserve(this.#rooms.rooms, Math.max(...positions) + 1);
     const logits = await this.#run(0, count, ids, positions, [...ids.keys()]);
-    for (const [room, token] of ids.entries()) this.#read[room]!.push(token);
+    for (const [room, token] of ids.entries()) this.#read[room]!.ids.push(token);
     return this.#roomOf.map((room) => logits[room]!);
   }
 
@@ -175,9 +196,10 @@ export class InPlaceReader implements TextReader {
 
   keep(texts: readonly number[]): void {
     const count = texts.length;
+    if (count === 0) this.#left = this.#read[0] ?? this.#left;
     this.#reserve(count, 0);
     const from = texts.map((text) => this.#roomOf[text]!);
-    const next: number[][] = Array(count);
+    const next: ReadText[] = Array(count);
     const rooms = Array<number>(count).fill(-1);
     // Who is in one of the first rooms stays there.
     from.forEach((room, i) => {
@@ -189,18 +211,19 @@ export class InPlaceReader implements TextReader {
     from.forEach((room, i) => {
       if (rooms[i] !== -1) return;
       while (next[free]) free++;
-      next[free] = [...this.#read[room]!];
+      const { ids, shared } = this.#read[room]!;
+      next[free] = { ids: [...ids], shared };
       rooms[i] = free;
-      this.#rooms.copy(room, free, next[free]!.length);
+      this.#rooms.copy(room, free, ids.length);
     });
     this.#read = next;
     this.#roomOf = rooms;
   }
 
   release(): void {
-    // Many rooms would hold much memory for long.
-    if (this.#rooms.rooms === 1) {
-      this.#give({ rooms: this.#rooms, ids: this.#read[0] ?? this.#left, adapter: this.#adapter });
+    // Many rooms would hold much memory for long, and weights that no adapter brings may change.
+    if (this.#rooms.rooms === this.#least && this.#adapter) {
+      this.#give({ rooms: this.#rooms, text: this.#read[0] ?? this.#left, adapter: this.#adapter });
     }
     this.#read = [];
     this.#roomOf = [];

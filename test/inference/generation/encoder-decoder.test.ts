@@ -34,7 +34,7 @@ describe("20 texts of mixed length in one batch, as the model's files say (oracl
     const { decoder, numbers, options, begun } = await writerOf(name);
     const reader = decoder.reader(undefined, numbers.inputs);
     const written = begun.map((): number[] => []);
-    for await (const { answer, token } of generateTokens(reader, begun, options)) written[answer]!.push(token);
+    await generateTokens(reader, begun, options, { take: ({ answer, token }) => written[answer]!.push(token) });
     reader.release();
     expect(written).toEqual(numbers.greedy);
   });

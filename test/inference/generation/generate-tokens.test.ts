@@ -16,17 +16,25 @@ const options = (given: object): TokenOptions => ({
 
 async function answers(prompts: readonly number[][], given: TokenOptions): Promise<number[][]> {
   const all: number[][] = prompts.map(() => []);
-  for await (const { answer, token } of generateTokens(new MadeUpReader(logits), prompts, given))
-    all[answer]!.push(token);
+  await generateTokens(new MadeUpReader(logits), prompts, given, {
+    take: ({ answer, token }) => all[answer]!.push(token),
+  });
   return all;
 }
 
 async function copied(given: TokenOptions): Promise<number[][]> {
   const all: number[][] = [];
-  for await (const { answer, token } of generateTokens(new MadeUpReader(logits), PROMPTS, { ...given, copies: 3 })) {
-    all[answer] ??= [];
-    all[answer].push(token);
-  }
+  await generateTokens(
+    new MadeUpReader(logits),
+    PROMPTS,
+    { ...given, copies: 3 },
+    {
+      take({ answer, token }) {
+        all[answer] ??= [];
+        all[answer].push(token);
+      },
+    },
+  );
   return all;
 }
 
@@ -61,13 +69,10 @@ test("several answers to a prompt: the first is the one it has alone, each draws
 test("an answer that the caller has enough of ends", async () => {
   const all: number[][] = PROMPTS.map(() => []);
   const reader = new MadeUpReader(logits);
-  const tokens = generateTokens(
-    reader,
-    PROMPTS,
-    options({ minNewTokens: 12 }),
-    (prompt) => all[prompt]!.length >= prompt + 1,
-  );
-  for await (const { answer, token } of tokens) all[answer]!.push(token);
+  await generateTokens(reader, PROMPTS, options({ minNewTokens: 12 }), {
+    take: ({ answer, token }) => all[answer]!.push(token),
+    ended: (prompt) => all[prompt]!.length >= prompt + 1,
+  });
   expect(all.map(({ length }) => length)).toEqual([1, 2, 3, 4]);
 });
 

@@ -33,7 +33,7 @@ test.each(cases)(
       expect(await beamSearch(reader, prompts, all)).toEqual(answers);
     } else {
       const written = prompts.map((): number[] => []);
-      for await (const { answer, token } of generateTokens(reader, prompts, all)) written[answer]!.push(token);
+      await generateTokens(reader, prompts, all, { take: ({ answer, token }) => written[answer]!.push(token) });
       expect(written).toEqual(answers);
     }
     reader.release();

@@ -1,10 +1,12 @@
 import { readFileSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
-import type { Tensors } from "../../../src/graph/tensor.ts";
+import type { Tensor, Tensors } from "../../../src/graph/tensor.ts";
 import { CachedDecoder } from "../../../src/inference/generation/cached-decoder.ts";
 import { InPlaceReader } from "../../../src/inference/generation/in-place-reader.ts";
 import { full } from "../../../src/methods/full.ts";
 import { normal, randomFor } from "../../../src/methods/initializers.ts";
+import { lora } from "../../../src/methods/lora.ts";
+import { type BaseFormat, isQuantized, quantizeWeight } from "../../../src/models/base-format.ts";
 import { describeModel } from "../../../src/models/families.ts";
 import { traceModel } from "../../../src/models/trace.ts";
 import type { AdaptedModel } from "../../../src/training/step-graph.ts";
@@ -31,6 +33,21 @@ function modelOf(name: string): { model: AdaptedModel; weights: Tensors } {
   );
   const adaptation = full.adapt({}, trace.modules);
   return { model: { ...description, adaptation, labelCount, head: "languageModel", trainsHead: () => true }, weights };
+}
+
+/** The same with its base in few bits, whose products round what they read. */
+function roundedModelOf(name: string, format: BaseFormat): { model: AdaptedModel; weights: Tensors } {
+  const { model, weights } = modelOf(name);
+  const trace = traceModel(model, model.labelCount, "languageModel");
+  const adaptation = lora.adapt(lora.options.parse({ rank: 2 }), trace.modules);
+  const base = [...trace.weights.values()].flatMap((spec): [string, Tensor][] => {
+    const values = weights.get(spec.name) as Tensor<"float32">;
+    return isQuantized(spec, format) ? quantizeWeight(spec, format, values) : [[spec.name, values]];
+  });
+  const own = adaptation.parameters.map(({ name: part, shape }): [string, Tensor] => {
+    return [part, normal(0.3)(shape, randomFor(5, part))];
+  });
+  return { model: { ...model, adaptation, format }, weights: new Map([...base, ...own]) };
 }
 
 /** Logits after a text, all of it read at once. */
@@ -68,6 +85,32 @@ test.each(["gemma2-1", "gemma3-1", "mistral-1", "qwen3-1"])("%s reads in place w
   reader.release();
 });
 
+test.each(["q4_1", "q8_0"] as const)(
+  "beside others a text in %s has the logits that it has alone, to the bit",
+  async (format) => {
+    const { model, weights } = roundedModelOf("llama-1", format);
+    decoder = await CachedDecoder.compile(model, weights, runtime);
+    const texts = [textOf(40, 5), textOf(12, 8), textOf(60, 5)];
+    const next = texts.map((_, i) => [7 + i, 30 - i, 50, 4 + i, 9]);
+    const alone: Float32Array[][] = [];
+    for (const [i, text] of texts.entries()) {
+      const reader = decoder.reader();
+      const logits = [await reader.read([text])];
+      for (const token of next[i]!) logits.push(await reader.read([[token]]));
+      alone.push(logits.flat());
+      reader.release();
+    }
+    const reader = decoder.reader();
+    const together = (await reader.read(texts)).map((logits) => [logits]);
+    for (let step = 0; step < 5; step++) {
+      const logits = await reader.read(next.map((tokens) => [tokens[step]!]));
+      for (const [i, each] of logits.entries()) together[i]!.push(each);
+    }
+    reader.release();
+    expect(together).toEqual(alone);
+  },
+);
+
 test("a text alone has logits after each token, and forgets the last", async () => {
   const { model, weights } = modelOf("gemma2-1");
   decoder = await CachedDecoder.compile(model, weights, runtime);
@@ -87,15 +130,15 @@ test("a reader goes on from what the one before has read, unless it read with an
   decoder = await CachedDecoder.compile(model, weights, runtime);
   const other = new Map([...weights].map(([name, { shape }]) => [name, normal(0.2)([...shape], randomFor(4, name))]));
   const text = textOf(150, 2);
-  const read = async (prompt: readonly number[], adapter: Tensors | undefined, own: Tensors): Promise<void> => {
+  const read = async (prompt: readonly number[], adapter: Tensors): Promise<void> => {
     const reader = decoder!.reader(adapter);
     const [logits] = await reader.read([prompt]);
-    expectClose(logits!, await afterText(model, own, prompt));
+    expectClose(logits!, await afterText(model, adapter, prompt));
     reader.release();
   };
-  await read(text.slice(0, 20), undefined, weights);
-  await read(text, undefined, weights);
-  await read([...text.slice(0, 30), 9, 9, 9], undefined, weights);
-  await read(text.slice(0, 40), other, other);
-  await read(text.slice(0, 40), undefined, weights);
+  await read(text.slice(0, 20), weights);
+  await read(text, weights);
+  await read([...text.slice(0, 30), 9, 9, 9], weights);
+  await read(text.slice(0, 40), other);
+  await read(text.slice(0, 40), weights);
 });

@@ -28,10 +28,11 @@ async function answer(schema: JsonSchema, seed: number, given: object = {}): Pro
   const options = generationOptions.parse({ maxNewTokens: 120, temperature: 1.5, seed, ...given });
   constraint.refuseUnlessPossible(options.maxNewTokens);
   const ids: number[] = [];
-  const tokens = generateTokens(new MadeUpReader(noise), [[1]], { ...options, eosTokenIds: [END], constraint }, () =>
-    constraint.isWhole(ids),
-  );
-  for await (const { token } of tokens) ids.push(token);
+  const all = { ...options, eosTokenIds: [END], constraint };
+  await generateTokens(new MadeUpReader(noise), [[1]], all, {
+    take: ({ token }) => ids.push(token),
+    ended: () => constraint.isWhole(ids),
+  });
   const whole = ids.at(-1) === END || constraint.isWhole(ids);
   expect(whole).toBe(true);
   return { text: tokenizer.decode(ids, { skipSpecialTokens: true }), tokens: ids.length };
