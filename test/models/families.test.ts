@@ -2,15 +2,19 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { bytesSource } from "../../src/checkpoints/byte-source.ts";
 import { fileSource, folderFiles } from "../../src/checkpoints/file-source-node.ts";
+import { memoryFiles } from "../../src/checkpoints/model-files.ts";
 import { openOnnx } from "../../src/checkpoints/onnx/onnx-format.ts";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
+import { encodeOnnx } from "../../src/graph/onnx.ts";
 import { float32, type Tensor, type Tensors } from "../../src/graph/tensor.ts";
 import { full } from "../../src/methods/full.ts";
 import { head as headMethod } from "../../src/methods/head.ts";
 import { describeModel, MODEL_TYPES, type ModelDescription } from "../../src/models/families.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
+import { PaddedStream } from "../../src/models/streams/padded-stream.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import { binaryCrossEntropy, crossEntropy, type Objective, squaredError } from "../../src/tasks/losses/objective.ts";
 import type { EncodedExample, TrainingExample } from "../../src/tasks/task-kind.ts";
@@ -63,6 +67,25 @@ describe("families against transformers and autograd (oracle/models.py)", () => 
     const modules = (model: ModelDescription) => traceModel(model, 2).modules;
     expect(modules(description)).toEqual(modules(own));
     expect(description.config).toEqual({ ...own.config, usesTokenTypes: name === "bert-1" });
+  });
+
+  test.each(["bert-1", "deberta-v2-1", "mpnet-1"])("%s of the ONNX file that aflora writes", async (name) => {
+    const own = describeModel(read(`${name}/config.json`));
+    const { labelCount } = own.config;
+    const trace = traceModel(own, labelCount);
+    const { weights } = await readModelWeights(await open(`${name}/model.safetensors`), own, trace);
+    const model: AdaptedModel = { ...own, adaptation: everything, labelCount, trainsHead: () => true };
+    let stream: PaddedStream | undefined;
+    const { outputs } = writeInference(model, {
+      stream(graph) {
+        stream ??= new PaddedStream(graph, own.config.maxLength);
+        return stream;
+      },
+    });
+    const { bytes } = encodeOnnx(outputs, { embedded: new Map<string, Tensor>([...weights, ...stream!.tables]) });
+    const source = await openOnnx(bytesSource(name, bytes), memoryFiles(name, {}), "");
+    const description = await expectModel(name, source);
+    expect(traceModel(description, labelCount).modules).toEqual(trace.modules);
   });
 
   async function expectModel(name: string, source: TensorSource): Promise<ModelDescription> {
