@@ -1,0 +1,50 @@
+/**
+ * Answers of a language model from a GGUF file, with a LoRA adapter (r = 8) beside it: time to the first token, prompt tokens and written
+ * tokens a second, alone and eight at once, and memory; beside llama.cpp and transformers, which have no adapter. Every one in a process of
+ * its own, all in turn.
+ *
+ *     npm run bench:answers -- PYTHON MODEL.gguf DOCUMENTS.jsonl [ROUNDS]
+ *
+ * PYTHON is an interpreter with transformers, torch and gguf installed, DOCUMENTS a file of DialogSum's with a `dialogue` in each line, ROUNDS
+ * how often each goes (9). llama.cpp takes part where AFLORA_NODE_LLAMA_CPP names the folder in which `npm install node-llama-cpp` was run.
+ */
+import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { pythonOf, refuse } from "./arguments.ts";
+import { Contestant, inTurn, ROUNDS, tableOf } from "./contestant.ts";
+import { MODES, NEW_TOKENS, PROMPT_TOKENS, type WritingMode } from "./writing-modes.ts";
+
+const [python, model, documents, rounds = String(ROUNDS)] = process.argv.slice(2);
+for (const file of [model, documents]) if (!file || !existsSync(file)) refuse(`there is no file "${file ?? ""}"`);
+if (!/^[1-9]\d*$/.test(rounds)) refuse(`"${rounds}" is no number of rounds`);
+const interpreter = pythonOf(python);
+const threads = String(availableParallelism());
+const pathOf = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
+const [file, texts] = [resolve(model!), resolve(documents!)];
+const sizes = [String(PROMPT_TOKENS), String(NEW_TOKENS), threads];
+
+function peersOf(mode: WritingMode): Contestant[] {
+  const script = pathOf("../oracle/answers_speed.py");
+  const peers = [new Contestant("transformers, float32", interpreter, [script, mode, file, texts, ...sizes])];
+  const folder = process.env.AFLORA_NODE_LLAMA_CPP;
+  if (folder) {
+    const args = [pathOf("../oracle/llama_cpp_answers.mjs"), folder, mode, file, texts, ...sizes];
+    peers.push(new Contestant("node-llama-cpp, the file as it is", process.execPath, args));
+  }
+  return peers;
+}
+
+if (!process.env.AFLORA_NODE_LLAMA_CPP)
+  console.log("llama.cpp is skipped: AFLORA_NODE_LLAMA_CPP does not say where it is");
+for (const [mode, { what, tokens }] of Object.entries(MODES)) {
+  const own = ["q4_1", "q8_0", "float32"].map((format) => {
+    const args = [...process.execArgv, pathOf("peer-answers.ts"), mode, format, file, texts, threads];
+    return new Contestant(`aflora, ${format}, LoRA`, process.execPath, args);
+  });
+  const all = [...own, ...peersOf(mode as WritingMode)];
+  await inTurn(all, Number(rounds));
+  console.log(`\n${what} (${threads} threads, medians of ${rounds} rounds, ratios with their range)`);
+  console.log(tableOf(all, own, tokens));
+}

@@ -1,0 +1,59 @@
+/**
+ * Writes answers to documents, once for each line on stdin; answers with the seconds and the process's peak memory in bytes.
+ * bench/answers.ts starts it.
+ *
+ *     tsx peer-answers.ts MODE BASE MODEL.gguf DOCUMENTS.jsonl THREADS
+ *
+ * MODE is `first` (a prompt and the first token), `write` (the tokens that follow) or `eight` (the same of eight prompts at once).
+ */
+import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { initialParameters, layerWeights } from "../src/inference/fitted-adapter.ts";
+import { CachedDecoder } from "../src/inference/generation/cached-decoder.ts";
+import { generateTokens } from "../src/inference/generation/generate-tokens.ts";
+import { generationOptions } from "../src/inference/generation/generation-options.ts";
+import { loadBaseModel } from "../src/inference/load-base-model-node.ts";
+import { lora } from "../src/methods/lora.ts";
+import type { BaseFormat } from "../src/models/base-format.ts";
+import { nodeRuntime } from "../src/runtime/runtime-node.ts";
+import { NEW_TOKENS, PROMPT_TOKENS, type WritingMode } from "./writing-modes.ts";
+
+const [mode, format, file, documents, threads] = process.argv.slice(2) as [
+  WritingMode,
+  BaseFormat,
+  string,
+  string,
+  string,
+];
+const base = await loadBaseModel(file, { kind: "language-model", labels: [] }, 0, { format });
+const adaptation = lora.adapt(lora.options.parse({}), base.trace.modules);
+const adapter = initialParameters(adaptation, 1, layerWeights(base));
+const model = { ...base, adaptation, trainsHead: () => false };
+const weights = new Map([...base.weights, ...base.quantized, ...adapter]);
+const decoder = await CachedDecoder.compile(model, weights, nodeRuntime({ threads: Number(threads) }));
+const texts = readFileSync(documents, "utf8").trim().split("\n");
+const prompts = texts.map((line) => base.tokenizer.idsOf(JSON.parse(line).dialogue).slice(0, PROMPT_TOKENS));
+const long = prompts.filter(({ length }) => length === PROMPT_TOKENS);
+
+let next = 0;
+const options = {
+  // No token ends an answer.
+  ...generationOptions.parse({ maxNewTokens: mode === "first" ? 1 : 1 + NEW_TOKENS }),
+  eosTokenIds: [],
+};
+for await (const _ of createInterface({ input: process.stdin })) {
+  const asked = Array.from({ length: mode === "eight" ? 8 : 1 }, () => long[next++ % long.length]!);
+  const reader = decoder.reader(adapter);
+  let start = performance.now();
+  let isFirst = mode !== "first";
+  await generateTokens(reader, asked, options, {
+    take() {
+      if (isFirst) start = performance.now();
+      isFirst = false;
+    },
+  });
+  const seconds = (performance.now() - start) / 1000;
+  reader.release();
+  process.stdout.write(`${seconds} ${process.resourceUsage().maxRSS * 1024}\n`);
+}
+await decoder.release();
