@@ -16,16 +16,18 @@ from transformers.utils import logging
 logging.set_verbosity_error()
 logging.disable_progress_bar()
 
-# Model, exporter, attention, inputs.
+# Model, exporter, ONNX's operator set, attention, inputs.
 FILES = [
-    ("bert-1", "torchscript", "sdpa", ["input_ids", "attention_mask", "token_type_ids"]),
-    ("modernbert-1", "dynamo", "sdpa", ["input_ids", "attention_mask"]),
-    ("deberta-v2-1", "dynamo", "eager", ["input_ids", "attention_mask"]),
+    ("bert-1", "torchscript", 14, "sdpa", ["input_ids", "attention_mask", "token_type_ids"]),
+    ("modernbert-1", "dynamo", 20, "sdpa", ["input_ids", "attention_mask"]),
+    ("deberta-v2-1", "dynamo", 20, "eager", ["input_ids", "attention_mask"]),
+    # Attention is one node from this set on.
+    ("distilbert-1", "dynamo", 23, "sdpa", ["input_ids", "attention_mask"]),
 ]
 SCOPES = "pkg.torch.onnx.name_scopes"
 
 
-def export(model, exporter, names, path):
+def export(model, exporter, opset, names, path):
     ids = torch.randint(5, 100, (2, 7))
     values = dict(zip(names, [ids, torch.ones_like(ids), torch.zeros_like(ids)]))
     if exporter == "dynamo":
@@ -33,7 +35,7 @@ def export(model, exporter, names, path):
         shapes = {name: {0: batch, 1: sequence} for name in names}
         torch.onnx.export(
             model, (), path, kwargs=values, dynamo=True, input_names=names, output_names=["logits"],
-            dynamic_shapes=shapes, external_data=False,
+            dynamic_shapes=shapes, external_data=False, opset_version=opset,
         )  # fmt: skip
     else:
         forward = model.forward
@@ -41,7 +43,7 @@ def export(model, exporter, names, path):
         axes = {name: {0: "batch_size", 1: "sequence_length"} for name in names}
         torch.onnx.export(
             model, tuple(values.values()), path, dynamo=False, input_names=names, output_names=["logits"],
-            dynamic_axes=axes, opset_version=14,
+            dynamic_axes=axes, opset_version=opset,
         )  # fmt: skip
 
 
@@ -59,13 +61,13 @@ def shrink(path):
 
 def main(models, folder):
     folder.mkdir(parents=True, exist_ok=True)
-    for name, exporter, attention, inputs in FILES:
+    for name, exporter, opset, attention, inputs in FILES:
         model = AutoModelForSequenceClassification.from_pretrained(
             models / name, attn_implementation=attention, dtype=torch.float32
         ).eval()
         path = str(folder / f"{name}.onnx")
         torch.manual_seed(0)
-        export(model, exporter, inputs, path)
+        export(model, exporter, opset, inputs, path)
         shrink(path)
 
 

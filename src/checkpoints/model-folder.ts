@@ -44,7 +44,7 @@ export async function openModelFolder(files: ModelFiles): Promise<ModelFolder> {
     const map = await readJson(files, index);
     if (map !== undefined) return { config, weights: await openShards(files, index, map, format) };
   }
-  const expected = formats.flatMap((format) => [format.file, indexOf(format)]);
+  const expected = formats.flatMap((format) => (format.holdsNetwork ? [format.file] : [format.file, indexOf(format)]));
   throw new UserError(`${files.location} has no weights: expected one of ${expected.join(", ")}`);
 }
 

@@ -237,6 +237,14 @@ const hostile: [what: string, change: Change, says: RegExp][] = [
     /gives no hidden states/,
   ],
   [
+    "an operator that is not known, before a head of its own",
+    (model) => {
+      model.node = [lookUp, node("MatMul", ["words", "matrix"], ["y"]), node("Spin", ["y"], ["logits"])];
+      model.output = [port("logits")];
+    },
+    /"logits" \(Spin\) cannot be trained on/,
+  ],
+  [
     "no gradient on the way",
     nodes(lookUp, node("MatMul", ["words", "matrix"], ["y"]), node("Floor", ["y"], ["last_hidden_state"])),
     /\(Floor\) cannot be trained on: no gradient flows through it/,

@@ -60,7 +60,7 @@ describe("families against transformers and autograd (oracle/models.py)", () => 
   });
 
   // Of PyTorch's older exporter and its newer one, by oracle/onnx_files.py.
-  test.each(["bert-1", "deberta-v2-1", "modernbert-1"])("%s of an ONNX file", async (name) => {
+  test.each(["bert-1", "deberta-v2-1", "distilbert-1", "modernbert-1"])("%s of an ONNX file", async (name) => {
     const source = await onnxFixture(name);
     const description = await expectModel(name, source);
     const own = describeModel(read(`${name}/config.json`));

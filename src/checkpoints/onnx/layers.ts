@@ -1,5 +1,13 @@
 import { transposed } from "../../graph/tensor.ts";
-import { LAYER, type Network, type NetworkLayer, type NetworkNode, type NetworkTensor, PRODUCTS } from "./network.ts";
+import {
+  ATTENTION,
+  LAYER,
+  type Network,
+  type NetworkLayer,
+  type NetworkNode,
+  type NetworkTensor,
+  PRODUCTS,
+} from "./network.ts";
 import { Wiring } from "./wiring.ts";
 
 /** A product with a weight of the file, before its layer has a name. */
@@ -92,15 +100,18 @@ function placesOf(
 ): Map<NetworkNode, Pick<NetworkLayer, "role" | "block">> {
   const isLayer = (node: NetworkNode): boolean => layers.has(node);
   const isProduct = (node: NetworkNode): boolean =>
-    PRODUCTS.has(node.op) && !isLayer(node) && !node.inputs.some((input) => tensors.has(input));
+    (PRODUCTS.has(node.op) || node.op === ATTENTION) &&
+    !isLayer(node) &&
+    !node.inputs.some((input) => tensors.has(input));
   const stops = (node: NetworkNode): boolean => isLayer(node) || isProduct(node);
   const attention = new Map<NetworkNode, number>();
   // The last product of each attention.
   const ends = new Map<NetworkNode, number>();
   let blocks = 0;
-  for (const softmax of nodes.filter(({ op }) => op === "Softmax")) {
-    const before = wiring.met(softmax.inputs, "back", stops).filter(isProduct);
-    const after = wiring.met(softmax.outputs, "on", stops).filter(isProduct);
+  for (const middle of nodes.filter(({ op }) => op === "Softmax" || op === ATTENTION)) {
+    const isWhole = middle.op === ATTENTION;
+    const before = isWhole ? [middle] : wiring.met(middle.inputs, "back", stops).filter(isProduct);
+    const after = isWhole ? [middle] : wiring.met(middle.outputs, "on", stops).filter(isProduct);
     if (before.length === 0 || after.length === 0) continue;
     const read = [...before, ...after].flatMap(({ inputs }) => inputs);
     const around = [

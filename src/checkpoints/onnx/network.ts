@@ -69,6 +69,9 @@ export const ASKS_SIZES: ReadonlySet<string> = new Set(["Shape", "Size"]);
 /** Products of two values. */
 export const PRODUCTS: ReadonlySet<string> = new Set(["MatMul", "com.microsoft.FusedMatMul"]);
 
+/** Attention as one node, of operator sets from 23 on. */
+export const ATTENTION = "Attention";
+
 /** Nodes that some values need, in their order. */
 export function nodesFor({ nodes }: Pick<Network, "nodes">, names: readonly string[]): NetworkNode[] {
   const needed = new Set(names);

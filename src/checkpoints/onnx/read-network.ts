@@ -10,7 +10,7 @@ import { type OpenBeside, readNetworkTensor } from "./tensors.ts";
 const MODEL_FIELD = { graph: 7, opsetImport: 8 };
 const GRAPH_FIELD = { node: 1, initializer: 5, input: 11, output: 12 };
 
-const MAX_NODES = 100_000;
+const MAX_NODES = 30_000;
 const MAX_TENSORS = 100_000;
 /** Bytes of one node, and of all of them: what is larger is a weight, which has its place among the initializers. */
 const MAX_NODE = 2 ** 26;

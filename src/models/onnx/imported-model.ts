@@ -106,8 +106,9 @@ function hiddenStates(network: Network, prefix: string): { name: string; width: 
     try {
       writer.write(node);
     } catch (error) {
-      // What a head of the file's own does is of no account: it is written anew.
-      if (found && !named[0] && !nodes.slice(i).some(({ layer }) => layer?.role === "attention")) return found;
+      // What a head of the file's own does behind the last attention is of no account: it is written anew.
+      const last = nodes.findLastIndex(({ layer }) => layer?.role === "attention");
+      if (found && !named[0] && last >= 0 && last < i) return found;
       throw error;
     }
     behindLayer ||= node.op === LAYER;

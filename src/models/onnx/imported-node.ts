@@ -12,6 +12,9 @@ export type Operand = Value | Known;
 /** Writes a node: its results in order. */
 export type Importer = (node: ImportedNode) => Operand | readonly Operand[];
 
+/** The lowest float32. */
+export const LOWEST = -3.4028234663852886e38;
+
 export const isValue = (operand: Operand | undefined): operand is Value => operand instanceof Value;
 
 /** A known tensor as a value of the graph. */

@@ -16,8 +16,9 @@ import {
   sizesOf,
   softmax,
   transpose,
+  where,
 } from "../../graph/ops.ts";
-import { type ImportedNode, type Importer, isValue } from "./imported-node.ts";
+import { type ImportedNode, type Importer, isValue, LOWEST } from "./imported-node.ts";
 import { axesOf } from "./known.ts";
 
 /** The shape with sizes of 1 before it. */
@@ -107,11 +108,30 @@ function layer(node: ImportedNode): Value {
   return reshape(y, [...leading, outFeatures]);
 }
 
+/** Scaled dot-product attention of heads side by side, `[batch, heads, sequence, size]`. */
+const attention: Importer = (node) => {
+  const [query, key, value] = [node.value(0), node.value(1), node.value(2)];
+  const mask = node.optional(3);
+  const size = query.shape[3];
+  const others = ["is_causal", "softcap", "qk_matmul_output_mode"].find((name) => node.number(name, 0) !== 0);
+  if (others !== undefined) return node.refuse(`its option ${others} is not supported`);
+  if (typeof size !== "number" || query.shape[1] !== key.shape[1] || node.operands[4] || node.operands[5]) {
+    return node.refuse("only attention of as many heads of keys as of queries is supported, and no cache");
+  }
+  const scores = matmul(query, key, { transB: true, alpha: node.number("scale", 1 / Math.sqrt(size)) });
+  const { graph } = node;
+  const hidden = (seen: Value): Value =>
+    where(seen, graph.constant([0], "float32"), graph.constant([LOWEST], "float32"));
+  const bias = mask && (mask.dtype === "bool" ? hidden(mask) : mask);
+  return matmul(softmax(bias ? add(scores, bias) : scores), value);
+};
+
 export const PRODUCTS: Readonly<Record<string, Importer>> = {
   Linear: layer,
   MatMul: matrixProduct,
   Gemm: generalProduct,
   "com.microsoft.FusedMatMul": fusedProduct,
+  Attention: attention,
   Softmax: (node) => along(node, softmax),
   LogSoftmax: (node) => along(node, logSoftmax),
   ReduceSum: reduce(reduceSum),

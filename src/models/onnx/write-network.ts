@@ -5,16 +5,13 @@ import type { Value } from "../../graph/graph.ts";
 import { cast } from "../../graph/ops.ts";
 import type { ForwardContext } from "../forward-context.ts";
 import { ELEMENTWISE } from "./elementwise.ts";
-import { asValue, ImportedNode, type Importer, isValue, type Operand } from "./imported-node.ts";
+import { asValue, ImportedNode, type Importer, isValue, LOWEST, type Operand } from "./imported-node.ts";
 import { fold } from "./known.ts";
 import { PRODUCTS } from "./products.ts";
 import { SHAPES } from "./shapes.ts";
 
 /** How each of ONNX's operators is written in a graph of ours: a new one is an entry in a file of its family. */
 const IMPORTERS: Readonly<Record<string, Importer>> = { ...ELEMENTWISE, ...SHAPES, ...PRODUCTS };
-
-/** The lowest float32. */
-const LOWEST = -3.4028234663852886e38;
 
 /** Tensors that a model learns, by the ends of their names; others are constants, which never train. */
 const PARAMETER = /(weight|bias|gamma|beta|scale|embeddings?|token)$/i;
