@@ -14,7 +14,8 @@ import type { SpillFile } from "../training/frozen-blocks/hidden-state-cache.ts"
 import type { EvaluationRecord, FreezingRecord, ScoresRecord, StepRecord } from "../training/records.ts";
 import { CheckpointClock } from "./checkpoint-clock.ts";
 import { connect, type ServerConnection } from "./many-machines/server.ts";
-import { SharedRun, type SharedRunOptions } from "./many-machines/shared-run.ts";
+import { SharedRun } from "./many-machines/shared-run.ts";
+import type { SharedRunOptions } from "./many-machines/shared-run-options.ts";
 import type { RunMemory } from "./memory-fit.ts";
 import { prepareFromFiles, type RunOfFiles } from "./prepare-from-files.ts";
 import { readRunRecords } from "./read-run.ts";

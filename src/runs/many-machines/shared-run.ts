@@ -14,6 +14,7 @@ import { areFinite, isEqual, isNear, type Results, whyWrong } from "./results.ts
 import { RunState, trainedShapes } from "./run-state.ts";
 import { connectAgain, type ServerConnection, unlessFull } from "./server.ts";
 import { shardBytes } from "./shard.ts";
+import type { SharedRunOptions } from "./shared-run-options.ts";
 
 /** Milliseconds between two words that the run is there. */
 const WORD = 10_000;
@@ -38,13 +39,6 @@ interface Offer {
   part: StepPart;
   own: ModelRun;
   shards: Map<string, Offered>;
-}
-
-export interface SharedRunOptions {
-  /** Told who takes part, who is refused, and that nobody is there. */
-  onNote?: ((note: string) => void) | undefined;
-  /** Takes workers, too, whose results differ from this machine's in the last bits; the adapter then hangs on who computed what. */
-  mixedProcessors?: boolean | undefined;
 }
 
 /** When the latest result came, and when the last shard was taken as far as is known; milliseconds. */
