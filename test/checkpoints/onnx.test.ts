@@ -68,6 +68,27 @@ describe("an ONNX file", () => {
     expect([...data].slice(0, WIDTH)).toEqual([0, 4, 8, 12]);
   });
 
+  test("of a model that labels tokens has hidden states before the labels", async () => {
+    const model = small();
+    model.node = [
+      node("Gather", ["table", "input_ids"], ["words"]),
+      node("MatMul", ["words", "matrix"], ["query"]),
+      node("Transpose", ["query"], ["key"], [{ name: "perm", ints: [0, 2, 1], type: 7 }]),
+      node("MatMul", ["query", "key"], ["scores"]),
+      node("Softmax", ["scores"], ["probabilities"], [{ name: "axis", i: -1, type: 2 }]),
+      node("MatMul", ["probabilities", "words"], ["mixed"]),
+      node("MatMul", ["mixed", "other"], ["hidden"]),
+      node("MatMul", ["hidden", "labels"], ["logits"]),
+    ];
+    model.initializer.push(
+      tensor("other", [WIDTH, WIDTH], new Array(16).fill(1)),
+      tensor("labels", [WIDTH, 2], new Array(8).fill(1)),
+    );
+    model.output = [port("logits")];
+    const { config: own } = await describeBytes(bytesOf(model));
+    expect([own.hiddenSize, own.layerCount]).toEqual([WIDTH, 1]);
+  });
+
   test("may have its weights in a file beside it", async () => {
     const model = small();
     const external = [

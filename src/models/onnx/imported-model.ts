@@ -100,6 +100,8 @@ function hiddenStates(network: Network, prefix: string): { name: string; width: 
   const tokens = context.tokens();
   const writer = new NetworkWriter(network, context, inputOf(network, tokens), prefix);
   const nodes = nodesFor(network, [chosen.name]);
+  // What attention reads is as wide as what the last block gives; labels of tokens or words are not.
+  const own = nodes.find(({ layer }) => layer?.role === "attention")?.layer?.inFeatures;
   let behindLayer = false;
   let found: { name: string; width: number } | undefined;
   for (const [i, node] of nodes.entries()) {
@@ -115,11 +117,11 @@ function hiddenStates(network: Network, prefix: string): { name: string; width: 
     for (const name of node.outputs) {
       const value = writer.operand(name);
       const width = isValue(value) && value.dtype === "float32" ? widthOf(value, tokens) : undefined;
-      if (behindLayer && width !== undefined) found = { name, width };
+      if (behindLayer && width !== undefined && width === (own ?? width)) found = { name, width };
     }
   }
   const width = widthOf(writer.value(chosen.name), tokens);
-  if (width !== undefined) return { name: chosen.name, width };
+  if (width !== undefined && (named[0] || own === undefined)) return { name: chosen.name, width };
   if (found) return found;
   throw new UserError(
     `${location} gives no hidden states [batch, sequence, width] of a text; export the model with its last_hidden_state`,
