@@ -21,9 +21,8 @@ export function baseOptions({ model, offline, base }: BaseFlags): BaseOptions {
 /** Says on stderr where a base is stored in fewer bits than was asked for. */
 export function noteBaseFormat({ format }: Pick<BaseModel, "format">, { base }: BaseFlags): void {
   if (base !== undefined || format === "float32") return;
-  const trains = BASE_FORMATS.includes(format);
-  const why = trains ? "because float32 would not fit into free memory" : "as in its file";
-  process.stderr.write(
-    `note: the base model is in ${format}, ${why} (--base float32 uses it ${trains ? "anyway" : "in float32"})\n`,
-  );
+  const why = BASE_FORMATS.includes(format)
+    ? "because float32 would not fit into free memory"
+    : "as suits its GGUF file";
+  process.stderr.write(`note: the base model is in ${format}, ${why} (--base float32 uses float32)\n`);
 }

@@ -53,5 +53,7 @@ export function scheduleFor(
   run: RunLength,
   state?: MethodState,
 ): Schedule {
-  return method.schedule?.(options, adaptation, run, state) ?? { trainable: () => adaptation.trainable };
+  // A run of no steps fits the head alone.
+  const scheduled = run.totalSteps > 0 ? method.schedule?.(options, adaptation, run, state) : undefined;
+  return scheduled ?? { trainable: () => adaptation.trainable };
 }

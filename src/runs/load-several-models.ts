@@ -10,7 +10,7 @@ import { writesTexts } from "./load-fine-tuned-model.ts";
 import { formatToAnswer } from "./memory-fit.ts";
 import { type BaseOptions, openAdapter } from "./open-adapter.ts";
 
-/** What the base model of all runs is called where it answers beside them. */
+/** What the base model of all runs is called where it answers beside them; if there are several, what their names begin with. */
 const BASE = "base";
 
 /** What is asked for at once. */
@@ -19,7 +19,7 @@ export interface SeveralModels {
   runs?: readonly string[];
   /** Models as they are, each called by its folder's or file's name. With runs one at most, which takes the place of their base model. */
   models?: readonly string[];
-  /** Whether the runs' base model answers beside them, as "base"; if there are several, each by its own name. */
+  /** Whether the runs' base model answers beside them, as "base"; if there are several, each as "base-" and its name. */
   withBase?: boolean | undefined;
 }
 
@@ -68,6 +68,7 @@ async function namedAdapters(
   if (runs.length > 0 && models.length > 1) {
     throw new UserError("with --run, give --model once: it takes the place of the runs' base model");
   }
+  if (withBase && runs.length === 0) throw new UserError("--with-base goes with --run; leave it out");
   const named = new Map<string, Adapter>();
   const add = (name: string, adapter: Adapter): void => {
     if (named.has(name)) {
@@ -82,7 +83,7 @@ async function namedAdapters(
   const bases = withBase ? basesOf(named) : [];
   for (const { model, revision } of bases) {
     const adapter = await untunedAdapter(model, { ...options, ...(revision && { revision }) });
-    add(bases.length === 1 ? BASE : nameOf(model), adapter);
+    add(bases.length === 1 ? BASE : `${BASE}-${nameOf(model)}`, adapter);
   }
   return named;
 }

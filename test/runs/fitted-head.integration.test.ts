@@ -28,6 +28,14 @@ afterAll(() => rm(home, { recursive: true, force: true }));
 const run = (name: string, given: Record<string, unknown>, options = {}) =>
   fineTune({ model, train, threads: 1, batchSize: 8, output: join(home, name), ...given }, options);
 
+test("no epochs fit the head alone, with any method", async () => {
+  for (const method of ["aflora", "adalora"]) {
+    const { result } = await run(`none-${method}`, { method, epochs: 0 });
+    expect(result).toMatchObject({ steps: 0, bestEpoch: 0 });
+    expect(result!.metrics.accuracy).toBe(1);
+  }
+});
+
 test("--method head is the fitted head alone: no step is taken, and it answers from its folder", async () => {
   const notes: string[] = [];
   const { result, directory } = await run(

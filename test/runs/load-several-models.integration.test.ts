@@ -26,12 +26,12 @@ const runs = (...names: string[]): string[] => names.map((name) => join(home, na
 
 test("runs over several base models, and these beside them, answer in one process; over the same one they share it", async () => {
   const { models, release } = await load({ runs: runs("answers", "tickets", "more"), withBase: true });
-  expect([...models.keys()]).toEqual(["answers", "more", "writer", "tickets", "labeller"]);
+  expect([...models.keys()]).toEqual(["answers", "more", "base-writer", "tickets", "base-labeller"]);
   const [answers, more, tickets] = ["answers", "more", "tickets"].map((name) => models.get(name)!);
   const [name] = answers!.base.weights.keys();
   expect(more!.base.weights.get(name!)).toBe(answers!.base.weights.get(name!));
   const ask = { maxNewTokens: 4 };
-  const [before] = await models.get("writer")!.answers(["Where is the cat?"], ask);
+  const [before] = await models.get("base-writer")!.answers(["Where is the cat?"], ask);
   expect((await answers!.answers(["Where is the cat?"], ask))[0]!.text).toBe(before!.text);
   expect((await tickets!.predict(["my card was charged twice"]))[0]!.label).toMatch(/^LABEL_\d$/);
   await release();
@@ -52,6 +52,7 @@ test("the one base model of all runs answers as base; models as they are have th
 test("what cannot be told apart or was trained on other files is refused", async () => {
   await expect(load({})).rejects.toThrow("give --run DIR, or --model NAME");
   await expect(load({ models: [writer, join(writer, ".")] })).rejects.toThrow('two models are called "writer"');
+  await expect(load({ models: [writer], withBase: true })).rejects.toThrow("--with-base goes with --run");
   await expect(load({ runs: runs("tickets"), models: [writer, labeller] })).rejects.toThrow("give --model once");
   const changed = join(home, "changed");
   await cp(labeller, changed, { recursive: true });

@@ -1,7 +1,9 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { TensorToWrite } from "../../src/checkpoints/safetensors.ts";
+import { openSafetensorsFile, writeSafetensors } from "../../src/checkpoints/safetensors-node.ts";
 import { UserError } from "../../src/errors.ts";
 import { AdapterHost } from "../../src/inference/adapter-host.ts";
 import { chooseAnswers } from "../../src/inference/choose-answer.ts";
@@ -53,6 +55,20 @@ describe("a model as it is", () => {
     const [found] = await asked.predict(["my card was charged twice"]);
     expect(found!.label).toMatch(/^LABEL_\d$/);
     await asked.release();
+  });
+
+  test("a classifier without weights of its head is refused: new ones would answer anything", async () => {
+    const directory = join(home, "headless");
+    await cp(await writeTinyModel(join(home, "whole")), directory, { recursive: true });
+    const file = join(directory, "model.safetensors");
+    const source = await openSafetensorsFile(file);
+    const kept = new Map<string, TensorToWrite>();
+    for (const name of source.tensors.keys())
+      if (!/^pooler|pooler\./.test(name)) kept.set(name, await source.read(name));
+    await writeSafetensors(file, kept);
+    await expect(loadAskedModel({ model: directory }, runtime)).rejects.toThrow(
+      /headless cannot answer as it is: it has no weights pooler\.dense\.weight.*; train it first/,
+    );
   });
 
   test("an encoder without a head embeds", async () => {

@@ -52,7 +52,7 @@ export function serveCommand(): Command {
       "model to serve as it is, may be repeated; with --run, base model to use instead of the one named there",
       collect,
     )
-    .option("--with-base", 'serve the base model as it is beside the runs, as "base"')
+    .option("--with-base", 'serve the base model as it is beside the runs, as "base" (of several, as "base-NAME")')
     .option("--threshold <p>", `${THRESHOLD} (classifiers only)`)
     .option("--none-of-these <share>", `${NONE_OF_THESE} (classifiers only)`, Number);
   addSchemaOptions(command, serveOptions, "Serving");
