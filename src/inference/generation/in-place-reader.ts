@@ -24,8 +24,8 @@ export interface InPlaceGraph {
   layout: readonly RoomTensor[];
   maxLength: number;
   /**
-   * Whether rows are rounded to few bits, so that a last bit which differs soon makes other words. A token is then never read as one row
-   * alone, nor beside others of its text where they are written one by one: kernels compute these in another order.
+   * Whether rows are rounded to few bits, so that a last bit that differs can change the words that follow. Tokens that are written are then
+   * read one row at a time: kernels compute a row alone in another order than several, and much faster than two.
    */
   rounds: boolean;
 }
@@ -35,7 +35,7 @@ const WORTH_COPYING = 8;
 
 /**
  * Reads texts whose keys and values lie in rooms of their own. A text is read alone, but for what it begins alike with another that was read:
- * that is copied. Several texts go on together by a token each.
+ * that is copied. Several texts go on by a token each: together, or one after the other where rows are rounded.
  */
 export class InPlaceReader implements TextReader {
   readonly #graph: InPlaceGraph;
@@ -72,7 +72,8 @@ export class InPlaceReader implements TextReader {
     if (this.#read.length === 0) return this.join(more);
     if (this.#roomOf.length !== more.length)
       throw new Error(`${this.#roomOf.length} texts are read, not ${more.length}`);
-    if (more.length > 1 && more.every(({ length }) => length === 1)) return this.#readTokens(more.flat());
+    const areTokens = more.length > 1 && more.every(({ length }) => length === 1);
+    if (areTokens && !this.#graph.rounds) return this.#readTokens(more.flat());
     const logits: Float32Array[] = [];
     for (const [text, ids] of more.entries()) logits.push((await this.#readText(this.#roomOf[text]!, ids, 1))[0]!);
     return logits;
@@ -82,7 +83,7 @@ export class InPlaceReader implements TextReader {
   async join(prompts: readonly (readonly number[])[]): Promise<Float32Array[]> {
     const logits: Float32Array[] = [];
     const all = this.#read.length + prompts.length;
-    this.#reserve(Math.max(all, this.#least), Math.max(0, ...prompts.map(({ length }) => length)));
+    this.#reserve(all, Math.max(0, ...prompts.map(({ length }) => length)));
     for (const prompt of prompts) {
       const room = this.#read.length;
       const begun = this.#begun(prompt, room);
@@ -95,7 +96,7 @@ export class InPlaceReader implements TextReader {
 
   /** How many of a prompt's tokens its room has then: what is there already, or what is copied of a text that begins alike. */
   #begun(prompt: readonly number[], room: number): number {
-    // What comes next is asked of the last token: it must be read.
+    // What comes next is asked of the last token: it must be read, and where rows are rounded as one of several, as the whole prompt would be.
     const least = this.#graph.rounds ? 2 : 1;
     const alike = ({ ids, shared }: ReadText): number => {
       const most = Math.min(prompt.length - least, shared);
@@ -111,11 +112,6 @@ export class InPlaceReader implements TextReader {
       begun = length;
     }
     return begun;
-  }
-
-  /** Rooms that there are at the least: beside a text alone a second row may stand. */
-  get #least(): number {
-    return this.#graph.rounds ? 2 : 1;
   }
 
   /** Takes back the last tokens of one text, where there is no other. */
@@ -147,10 +143,7 @@ export class InPlaceReader implements TextReader {
     this.#reserve(this.#rooms.rooms, start + ids.length);
     const rows = Array.from({ length: outputs }, (_, i) => ids.length - outputs + i);
     const positions = ids.map((_, i) => start + i);
-    const isPaired = this.#graph.rounds && ids.length === 1 && this.#read.length === 1;
-    const logits = isPaired
-      ? await this.#run(room, 2, [ids[0]!, 0], [start, 0], rows)
-      : await this.#run(room, 1, ids, positions, rows);
+    const logits = await this.#run(room, 1, ids, positions, rows);
     own.ids.push(...ids);
     if (own.shared === start && (ids.length > 1 || !this.#graph.rounds)) own.shared = own.ids.length;
     return logits;
@@ -222,7 +215,7 @@ export class InPlaceReader implements TextReader {
 
   release(): void {
     // Many rooms would hold much memory for long, and weights that no adapter brings may change.
-    if (this.#rooms.rooms === this.#least && this.#adapter) {
+    if (this.#rooms.rooms === 1 && this.#adapter) {
       this.#give({ rooms: this.#rooms, text: this.#read[0] ?? this.#left, adapter: this.#adapter });
     }
     this.#read = [];
