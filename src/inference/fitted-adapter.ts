@@ -18,11 +18,6 @@ export interface FittedAdapter extends Adapter {
  * @throws UserError where the adapter does not fit the base model.
  */
 export function fitAdapter(base: BaseModel, { description, parameters, novelty }: Adapter): FittedAdapter {
-  // An adapter without values is a model as it is: weights that were made for it would answer anything.
-  if (parameters.size === 0 && base.newWeights.length > 0) {
-    const missing = base.newWeights.map(({ name }) => name).join(", ");
-    throw new UserError(`${base.name} cannot answer as it is: it has no weights ${missing}; train it first`);
-  }
   const definition = findMethod(description.method);
   const options = parseMethodOptions(definition, description.methodOptions);
   const adaptation = definition.adapt(options, base.trace.modules);

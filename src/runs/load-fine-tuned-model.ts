@@ -1,4 +1,5 @@
 import { UserError } from "../errors.ts";
+import type { BaseModel } from "../inference/base-model.ts";
 import { FineTunedModel } from "../inference/fine-tuned-model.ts";
 import { loadBaseModel } from "../inference/load-base-model-node.ts";
 import { untunedAdapter } from "../inference/untuned-adapter-node.ts";
@@ -55,5 +56,13 @@ export async function loadAskedModel(
   const untuned = await untunedAdapter(model, { ...options, kind });
   const format = options.base ?? formatToAnswer({ writes: writesTexts(untuned.description.task) });
   const base = await loadBaseModel(model, untuned.description.task, 0, { ...options, format });
+  refuseNewWeights(base);
   return FineTunedModel.adapt(base, untuned, runtime);
+}
+
+/** A model as it is has all that it answers by: weights that were made for it would answer anything. @throws UserError where it lacks some */
+export function refuseNewWeights({ name, newWeights }: Pick<BaseModel, "name" | "newWeights">): void {
+  if (newWeights.length === 0) return;
+  const missing = newWeights.map((weight) => weight.name).join(", ");
+  throw new UserError(`${name} cannot answer as it is: it has no weights ${missing}; train it first`);
 }

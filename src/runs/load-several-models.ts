@@ -6,7 +6,7 @@ import type { FineTunedModel } from "../inference/fine-tuned-model.ts";
 import { type LoadedBaseModel, loadBaseModel } from "../inference/load-base-model-node.ts";
 import { untunedAdapter } from "../inference/untuned-adapter-node.ts";
 import type { Runtime } from "../runtime/session.ts";
-import { writesTexts } from "./load-fine-tuned-model.ts";
+import { refuseNewWeights, writesTexts } from "./load-fine-tuned-model.ts";
 import { formatToAnswer } from "./memory-fit.ts";
 import { type BaseOptions, openAdapter } from "./open-adapter.ts";
 
@@ -49,7 +49,10 @@ export async function loadSeveralModels(
       const over = [...named].filter(([, { description }]) => keyOf(description) === key);
       const host = new AdapterHost(await loadBase(over, !asked.models?.length, options), runtime);
       hosts.push(host);
-      for (const [name, adapter] of over) await host.add(name, adapter);
+      for (const [name, adapter] of over) {
+        await host.add(name, adapter);
+        if (adapter.parameters.size === 0) refuseNewWeights(host.use(name).base);
+      }
     }
   } catch (error) {
     await release();
