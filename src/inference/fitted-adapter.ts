@@ -41,8 +41,11 @@ export function fitAdapter(base: BaseModel, { description, parameters, novelty }
 }
 
 /** Shape of everything that an adapter may hold: the method's parameters, the head, and where it trains the backbone. */
-export function adaptedShapes(base: BaseModel, adaptation: Adaptation): Map<string, readonly number[]> {
-  const own = [...base.trace.weights.values()].filter(
+export function adaptedShapes(
+  { trace }: Pick<BaseModel, "trace">,
+  adaptation: Adaptation,
+): Map<string, readonly number[]> {
+  const own = [...trace.weights.values()].filter(
     ({ part, buffer }) => !buffer && (part === "head" || adaptation.trainsBackbone),
   );
   return new Map([

@@ -11,6 +11,7 @@ import { UserError } from "../../errors.ts";
 import { BUNDLED_MODEL } from "../../inference/bundled-model.ts";
 import { type LoadedBaseModel, modelDirectory } from "../../inference/load-base-model-node.ts";
 import { sha256 } from "../data-fingerprint.ts";
+import { parsedJson } from "./message.ts";
 import { keysOf, LIFE, PIECE, type RunOrder, wantedSchema } from "./protocol.ts";
 
 /** Seconds that a worker waits for a piece before it asks again, and how often it asks. */
@@ -35,7 +36,7 @@ export async function sendFiles(waiting: Redis, client: Redis, id: string, base:
   for (;;) {
     const asked = await waiting.blpop(keys.wanted, 0).catch(() => undefined);
     if (!asked) return;
-    const { worker, file, start } = readWanted(asked[1]) ?? {};
+    const { worker, file, start } = wantedSchema.safeParse(parsedJson(asked[1])).data ?? {};
     if (worker === undefined || file === undefined || start === undefined || !known.has(file)) continue;
     try {
       const bytes = await (await base.files.open(file))!.read(start, start + PIECE);
@@ -44,14 +45,6 @@ export async function sendFiles(waiting: Redis, client: Redis, id: string, base:
     } catch {
       // The worker asks again, or says that it takes no part.
     }
-  }
-}
-
-function readWanted(text: string) {
-  try {
-    return wantedSchema.safeParse(JSON.parse(text)).data;
-  } catch {
-    return undefined;
   }
 }
 

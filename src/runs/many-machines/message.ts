@@ -51,7 +51,7 @@ export function readMessage<Schema extends z.ZodType>(
 ): Message<z.output<Schema>> | undefined {
   const start = bytes.length < 4 ? Number.POSITIVE_INFINITY : 4 + bytes.readUInt32LE(0);
   if (start > bytes.length) return undefined;
-  const read = header.safeParse(parsed(bytes.subarray(4, start).toString()));
+  const read = header.safeParse(parsedJson(bytes.subarray(4, start).toString()));
   const facts = read.success ? schema.safeParse(read.data.facts) : undefined;
   if (!facts?.success) return undefined;
   const tensors = new Map<string, Tensor<"float32" | "int32">>();
@@ -66,7 +66,8 @@ export function readMessage<Schema extends z.ZodType>(
   return end === bytes.length ? { facts: facts.data, tensors } : undefined;
 }
 
-function parsed(text: string): unknown {
+/** What a text from a server says as JSON; undefined where it is none, or its values are nested too deep. */
+export function parsedJson(text: string): unknown {
   try {
     const value: unknown = JSON.parse(text);
     return isDeep(value) ? undefined : value;

@@ -1,17 +1,12 @@
 import { asFloat32, type Tensor, type TensorData, type Tensors } from "../../graph/tensor.ts";
+import { adaptedShapes } from "../../inference/fitted-adapter.ts";
 import { traceModel } from "../../models/trace.ts";
 import type { AdaptedModel } from "../../training/step-graph.ts";
 import { messageBytes } from "./message.ts";
 
 /** Everything that the checkpoint does not say: the method's parameters, the head, and the backbone where it trains. */
 export function ownShapes(model: AdaptedModel): Map<string, readonly number[]> {
-  const { parameters, trainsBackbone } = model.adaptation;
-  const weights = [...traceModel(model, model.labelCount, model.head).weights.values()];
-  const own = weights.filter(({ part, buffer }) => !buffer && (part === "head" || trainsBackbone));
-  return new Map([
-    ...parameters.map(({ name, shape }) => [name, shape] as const),
-    ...own.map(({ name, shape }) => [name, shape as number[]] as const),
-  ]);
+  return adaptedShapes({ trace: traceModel(model, model.labelCount, model.head) }, model.adaptation);
 }
 
 /** Shapes of those that train. */

@@ -3,12 +3,11 @@ import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Redis } from "ioredis";
 import type { z } from "zod";
-import { isDeep } from "../../checkpoints/json-file.ts";
 import { UserError } from "../../errors.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { runtimeFor } from "../runtime-for.ts";
 import { findBase } from "./base-files.ts";
-import { messageBytes, readMessage } from "./message.ts";
+import { messageBytes, parsedJson, readMessage } from "./message.ts";
 import { keysOf, LIFE, orderSchema, RUN_ID, RUNS, type RunOrder, shardSchema, verdictSchema } from "./protocol.ts";
 import { ServedRun } from "./served-run.ts";
 import { connect, connectAgain, line } from "./server.ts";
@@ -137,7 +136,7 @@ class RunWorker {
   async #orderOf(id: string): Promise<RunOrder | undefined> {
     const text = await this.#client.get(keysOf(id).order);
     if (text === null) return undefined;
-    const read = orderSchema.safeParse(parsed(text));
+    const read = orderSchema.safeParse(parsedJson(text));
     if (read.success) return read.data;
     throw new UserError(
       `its order is malformed (${read.error.issues[0]!.path.join(".") || "all of it"}); use the same version of aflora on both machines`,
@@ -190,21 +189,12 @@ class RunWorker {
 
   async #verdict(id: string): Promise<z.output<typeof verdictSchema> | undefined> {
     const text = (await this.#waiting.blpop(keysOf(id).verdict(this.#id), VERDICT_WAIT))?.[1];
-    return text === undefined ? undefined : verdictSchema.safeParse(parsed(text)).data;
+    return text === undefined ? undefined : verdictSchema.safeParse(parsedJson(text)).data;
   }
 
   async #say(id: string, facts: object, results: Record<string, Tensor> = {}): Promise<void> {
     const { results: place } = keysOf(id);
     const said = messageBytes({ worker: this.#id, name: this.#name, ...facts }, new Map(Object.entries(results)));
     await this.#client.multi().rpush(place, said).expire(place, LIFE).exec();
-  }
-}
-
-function parsed(text: string): unknown {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isDeep(value) ? undefined : value;
-  } catch {
-    return undefined;
   }
 }
