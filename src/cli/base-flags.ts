@@ -1,6 +1,6 @@
 import { checkOptions } from "../errors.ts";
 import type { BaseModel } from "../inference/base-model.ts";
-import { BASE_FORMATS, type BaseFormat } from "../models/base-format.ts";
+import type { BaseFormat } from "../models/base-format.ts";
 import type { BaseOptions } from "../runs/open-adapter.ts";
 import { askingOptions } from "../runs/run-config.ts";
 import { downloadLine } from "./terminal/download-line.ts";
@@ -21,8 +21,7 @@ export function baseOptions({ model, offline, base }: BaseFlags): BaseOptions {
 /** Says on stderr where a base is stored in fewer bits than was asked for. */
 export function noteBaseFormat({ format }: Pick<BaseModel, "format">, { base }: BaseFlags): void {
   if (base !== undefined || format === "float32") return;
-  const why = BASE_FORMATS.includes(format)
-    ? "because float32 would not fit into free memory"
-    : "as suits its GGUF file";
-  process.stderr.write(`note: the base model is in ${format}, ${why} (--base float32 uses float32)\n`);
+  process.stderr.write(
+    `note: the base model is in ${format}, because float32 would not fit into free memory (--base float32 uses it anyway)\n`,
+  );
 }

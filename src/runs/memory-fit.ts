@@ -64,15 +64,15 @@ export function float32TooLarge(
 }
 
 /**
- * How a base model is stored that is to answer: to write, as its file has it; else in float32 or, where its bytes do not fit into memory, as
- * in training.
+ * How a base model is stored that is to answer: in float32 or, where its bytes do not fit into memory, as in training; to write, as its file
+ * has it.
  * @param trained how it was stored in training; where nobody knows, 8 bits take the place of float32
  */
 export const formatToAnswer =
   ({ trained = "int8", writes = false, available = availableMemory() }: AnsweringBase = {}) =>
   ({ float32Bytes, format }: StoredWeights): BaseFormat => {
-    if (writes && format !== undefined) return format;
-    return float32Bytes < available ? "float32" : trained;
+    if (float32Bytes < available) return "float32";
+    return (writes ? format : undefined) ?? trained;
   };
 
 /** What a base model's format goes by. */

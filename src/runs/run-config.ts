@@ -122,7 +122,7 @@ export const askingOptions = z.object({
     .enum(ANSWER_FORMATS)
     .optional()
     .describe(
-      "number format of the base model (default: of a GGUF file that writes, its own; else float32, or as in training if that does not fit into memory)",
+      "number format of the base model (default: float32; if that does not fit into memory, as in training or, to write, as in its GGUF file)",
     ),
   ...runOptions.pick({ device: true, threads: true, offline: true }).shape,
 });

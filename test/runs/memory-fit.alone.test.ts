@@ -161,3 +161,11 @@ test.each([
   expect(base.format).toBe(format);
   expect(base.quantized.size > 0).toBe(format !== "float32");
 });
+
+test.each([
+  ["float32 where that fits", { writes: true, available: 21 }, "float32"],
+  ["its file's own format where not", { writes: true, available: 20 }, "q4_1"],
+  ["that of training, if it writes nothing", { writes: false, available: 20 }, "int4"],
+] as const)("a base from a GGUF file is in %s", (_, asked, format) => {
+  expect(formatToAnswer({ trained: "int4", ...asked })({ float32Bytes: 20, format: "q4_1" })).toBe(format);
+});
