@@ -12,8 +12,9 @@ import { findTaskKind } from "../tasks/task-kinds.ts";
 import { FineTuning } from "../trainer/fine-tuning.ts";
 import { suitedTo } from "../trainer/suited-to.ts";
 import { stepsPerEpoch } from "../training/batch-order.ts";
-import type { EvaluationRecord, StepRecord } from "../training/records.ts";
+import type { EvaluationRecord } from "../training/records.ts";
 import { median } from "./statistics.ts";
+import type { ShardTimes } from "./workers-estimate.ts";
 
 /** What a few steps of a run took on this machine; all in seconds. */
 export interface Timing {
@@ -50,9 +51,14 @@ const END = 0.5;
  * Times a few steps of a run and an evaluation of a few examples, and writes nothing.
  * @param given options of a run
  * @param signal aborting ends it, with its reason
+ * @param shards takes down what workers could compute of each step
  * @throws UserError where the run cannot work
  */
-export async function timeRun(given: Readonly<Record<string, unknown>>, signal?: AbortSignal): Promise<Timing> {
+export async function timeRun(
+  given: Readonly<Record<string, unknown>>,
+  signal?: AbortSignal,
+  shards?: ShardTimes,
+): Promise<Timing> {
   const began = performance.now();
   const asked = parseOptions(given);
   const { model = BUNDLED_MODEL, revision, base: format, seed, offline } = asked.run;
@@ -84,21 +90,21 @@ export async function timeRun(given: Readonly<Record<string, unknown>>, signal?:
   const runtime = runtimeFor(run);
   const { memory } = fitIntoMemory(fineTuning, runtime.device);
 
-  const records: StepRecord[] = [];
+  const taken: number[] = [];
   const evaluations: { record: EvaluationRecord; at: number }[] = [];
   let lastStep = 0;
-  for await (const event of fineTuning.train(runtime, { stopAfter: 1, signal })) {
+  for await (const event of fineTuning.train(runtime, { stopAfter: 1, signal, machines: shards })) {
     if (event.kind === "evaluation") evaluations.push({ record: event, at: performance.now() });
     if (event.kind !== "step") continue;
-    records.push(event);
+    taken.push(shards?.ended(event.seconds) ?? event.seconds);
     lastStep = performance.now();
-    const seconds = records.reduce((sum, each) => sum + each.seconds, 0);
-    if (seconds > ENOUGH && records.length > 1) break;
+    const seconds = taken.reduce((sum, each) => sum + each, 0);
+    if (seconds > ENOUGH && taken.length > 1) break;
   }
   await reward?.release();
   signal?.throwIfAborted();
   // The first step warms up.
-  const step = median(records.slice(records.length > 1 ? 1 : 0).map(({ seconds }) => seconds));
+  const step = median(warm(taken));
   const counted = sample.validation.reduce((sum, { examples }) => sum + examples.length, 0);
   const [first, second] = evaluations;
   const evaluated = second ? (second.at - lastStep) / 1000 / counted : (FORWARD * step) / run.batchSize;
@@ -118,6 +124,9 @@ export async function timeRun(given: Readonly<Record<string, unknown>>, signal?:
     },
   };
 }
+
+/** What came after the first, where anything did. */
+export const warm = <Each>(steps: readonly Each[]): readonly Each[] => steps.slice(steps.length > 1 ? 1 : 0);
 
 function sampleOf(task: TaskData, train: number): Pick<TaskData, "train" | "validation"> {
   return {

@@ -10,7 +10,7 @@ import { loadTask } from "../../src/runs/load-task.ts";
 import type { RunMemory } from "../../src/runs/memory-fit.ts";
 import { readFinishedRun } from "../../src/runs/read-run.ts";
 import { resolveConfig } from "../../src/runs/run-config.ts";
-import { secondsOf, timeRun } from "../../src/studies/estimate.ts";
+import { secondsOf, timeRun, warm } from "../../src/studies/estimate.ts";
 import { gridOf, parseFactor } from "../../src/studies/factors.ts";
 import { besideChance, pairedDifference } from "../../src/studies/paired-difference.ts";
 import { runStudy, type TrialRunner } from "../../src/studies/run-study.ts";
@@ -23,6 +23,7 @@ import { planStudy, trialFolder } from "../../src/studies/study-plan.ts";
 import { studyResults, type TaskResults } from "../../src/studies/study-results.ts";
 import { Identifier } from "../../src/studies/trial-identity.ts";
 import { keepWinner, tune } from "../../src/studies/tune.ts";
+import { estimateWorkers, ShardTimes } from "../../src/studies/workers-estimate.ts";
 import { Aflora, aflora, afloraHere } from "../support/aflora.ts";
 import { appearance } from "../support/appearance.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
@@ -457,6 +458,14 @@ test("an estimate knows how long a run is, and adds up what its parts take", asy
     await timeRun({ ...evenly, freezeBlocksEarliest: "6epochs" }),
   ];
   expect(share.workLeft).toBeLessThan(0.9);
+
+  const shards = new ShardTimes();
+  await timeRun({ ...options, validation: undefined, epochs: 1, seed: 1, tokenBudget: 24 }, undefined, shards);
+  const found = estimateWorkers(warm(shards.steps), 1, { workers: 2, network: 100 });
+  expect(found.shards).toBeGreaterThan(1);
+  // Each micro-batch gives a gradient of each number that trains.
+  expect(found.returned).toBeGreaterThan(found.shards * found.values);
+  expect(found.step).toBeGreaterThan(0);
   expect(epochs.workLeft).toBeCloseTo(share.workLeft, 1);
 
   // A part that pauses has neither the end nor the evaluation before the first step; 20 examples after the end need the model again.

@@ -4,10 +4,11 @@ import { Command } from "commander";
 import { UserError } from "../../errors.ts";
 import { readRunRecords } from "../../runs/read-run.ts";
 import { flatOptions } from "../../runs/run-config.ts";
-import { evaluationsOf, secondsOf, timeRun } from "../../studies/estimate.ts";
+import { evaluationsOf, secondsOf, timeRun, warm } from "../../studies/estimate.ts";
 import { readStudy } from "../../studies/run-study.ts";
 import { estimateStudy } from "../../studies/study-estimate.ts";
 import { planStudy } from "../../studies/study-plan.ts";
+import { estimateWorkers, ShardTimes, type WorkersEstimate } from "../../studies/workers-estimate.ts";
 import { readConfigFile } from "../config-file.ts";
 import { addExamples, everydayHelp } from "../help.ts";
 import { addRunOptions, givenOptions } from "../schema-options.ts";
@@ -18,10 +19,29 @@ const EXAMPLES = [
   "aflora estimate --train tickets.csv --text message --label team",
   "aflora estimate runs/tickets",
   "aflora estimate ranks.yaml",
+  "aflora estimate --workers 4 --train tickets.csv --text message --label team",
 ];
 
+/** Mb/s of a network where nothing is said of it. */
+const NETWORK = 100;
+const MOST_WORKERS = 1000;
+
 const EVERYDAY = [
-  ...["json", "model", "method", "task", "data", "train", "validation", "text", "label", "epochs", "batchSize"],
+  ...[
+    "json",
+    "workers",
+    "network",
+    "model",
+    "method",
+    "task",
+    "data",
+    "train",
+    "validation",
+    "text",
+    "label",
+    "epochs",
+    "batchSize",
+  ],
 ];
 
 /** `aflora estimate` */
@@ -33,19 +53,28 @@ export function estimateCommand(): Command {
       "--output <dir>",
       "folder of the study, to compare with the time it took (default: runs/<name of the file>)",
     )
+    .option("--workers <n>", "also estimate the run with this many workers like this machine (aflora work)", Number)
+    .option("--network <speed>", `with --workers: speed of the network in Mb/s (default: ${NETWORK})`, Number)
     .option("--json", "print JSON");
   addRunOptions(command);
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES).action(async (what: string | undefined) => {
-    const { json, config, output, ...flags } = givenOptions<Flags>(command);
+    const { json, config, output, workers, network, ...flags } = givenOptions<Flags>(command);
+    refuseWrong(workers, network);
     if (what !== undefined && !(await isFolder(what))) {
+      if (workers !== undefined)
+        throw new UserError("--workers is for a run; leave it out for a study, whose workers each take a whole trial");
       await estimateOfStudy(what, flags, output ?? join("runs", basename(what, extname(what))), json === true);
       return;
     }
     const records = what === undefined ? undefined : await readRunRecords(what);
     const stored = records ? flatOptions(records.config) : config === undefined ? {} : await readConfigFile(config);
-    const timing = await timeRun({ ...stored, output: undefined, ...flags });
+    const shards = workers === undefined ? undefined : new ShardTimes();
+    const timing = await timeRun({ ...stored, output: undefined, ...flags }, undefined, shards);
     const seconds = secondsOf(timing);
+    const many =
+      shards && estimateWorkers(warm(shards.steps), timing.step, { workers: workers!, network: network ?? NETWORK });
+    const withWorkers = many && { ...many, seconds: secondsOf({ ...timing, step: many.step }) };
     const { result } = records ?? {};
     const took = result && {
       seconds: result.seconds,
@@ -53,7 +82,7 @@ export function estimateCommand(): Command {
       peakMemory: result.peakMemory,
     };
     if (json) {
-      process.stdout.write(`${JSON.stringify({ ...timing, seconds, took }, null, 2)}\n`);
+      process.stdout.write(`${JSON.stringify({ ...timing, seconds, took, withWorkers }, null, 2)}\n`);
       return;
     }
     const { length, step, start, evaluated, memory } = timing;
@@ -65,15 +94,43 @@ export function estimateCommand(): Command {
             `the run took ${duration(took.seconds)} from its first step to its last evaluation, ${took.secondsPerStep.toPrecision(3)} s a step, and ${bytes(took.peakMemory)} of memory`,
           ]
         : []),
+      ...(withWorkers ? workersLines(withWorkers, timing.step) : []),
     ];
     process.stdout.write(`${lines.join("\n")}\n`);
   });
+}
+
+/** @param alone seconds of a step on one machine */
+function workersLines(of: WorkersEstimate & { seconds: number }, alone: number): string[] {
+  const { workers, network, step, speedup, efficiency, shards, values, returned } = of;
+  const percent = Math.round(100 * efficiency);
+  const size = (count: number): string => (count < 9.95e6 ? `${(count / 1e6).toPrecision(2)} MB` : bytes(count));
+  return [
+    `with ${counted(workers, "worker")} like this machine, in a network of ${network} Mb/s: about ${duration(of.seconds)}; a step takes ${step.toPrecision(3)} s in place of ${alone.toPrecision(3)} s, ${speedup.toFixed(1)} times as fast (efficiency ${percent} %)`,
+    `a step has ${counted(shards, "micro-batch", "micro-batches")} for workers, sends ${size(values)} of parameters to each worker, and gets ${size(returned)} of gradients back`,
+    ...(workers > shards
+      ? [
+          `more than ${counted(shards, "worker")} would find no work; a larger --batch-size or a lower --token-budget makes more micro-batches`,
+        ]
+      : []),
+    ...(speedup < 1 ? ["one machine is faster: the network takes longer than the workers save"] : []),
+  ];
+}
+
+function refuseWrong(workers: number | undefined, network: number | undefined): void {
+  if (workers !== undefined && !(Number.isInteger(workers) && workers >= 1 && workers <= MOST_WORKERS))
+    throw new UserError(`--workers must be a whole number from 1 to ${MOST_WORKERS}`);
+  if (network !== undefined && !(network > 0)) throw new UserError("--network must be a number of Mb/s above 0");
+  if (network !== undefined && workers === undefined)
+    throw new UserError("--network goes with --workers; leave it out, or say how many workers there are");
 }
 
 interface Flags {
   json?: boolean;
   config?: string;
   output?: string;
+  workers?: number;
+  network?: number;
   [option: string]: unknown;
 }
 

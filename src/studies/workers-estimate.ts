@@ -1,0 +1,144 @@
+import { sizeOf } from "../graph/tensor.ts";
+import { messageBytes } from "../runs/many-machines/message.ts";
+import { shardBytes } from "../runs/many-machines/shard.ts";
+import type { MicroBatch, MicroBatchRunner, ModelOutcome, ModelRun } from "../training/model-run.ts";
+import type { OtherMachines, StepPart } from "../training/step-part.ts";
+import { median } from "./statistics.ts";
+
+/** A micro-batch as a shard for workers: seconds that it took here, bytes on the way there and back. */
+export interface TimedShard {
+  seconds: number;
+  sent: number;
+  returned: number;
+}
+
+/** What workers can take of a step, and what stays. */
+export interface TimedStepParts {
+  /** Seconds of what the run's own machine does: messages, sums, the update. */
+  own: number;
+  /** Bytes of the trainable parameters, which each worker fetches once. */
+  values: number;
+  /** Shards of each graph; those of one wait for all of the one before. */
+  parts: TimedShard[][];
+}
+
+/** Times the micro-batches of steps on this machine, with the sizes of the messages that would carry them. */
+export class ShardTimes implements OtherMachines {
+  readonly steps: TimedStepParts[] = [];
+  #at: TimedStepParts = { own: 0, values: 0, parts: [] };
+
+  share(): (part: StepPart, own: ModelRun) => MicroBatchRunner {
+    return (part, own) => ({ outcomes: (step, microBatches) => this.#outcomes({ step, part, own }, microBatches) });
+  }
+
+  /** Ends a step. @param seconds that it took @returns those of them that it takes on one machine */
+  ended(seconds: number): number {
+    const step = this.#at;
+    this.#at = { own: 0, values: 0, parts: [] };
+    const messages = step.own;
+    const computing = step.parts.flat().reduce((sum, shard) => sum + shard.seconds, 0);
+    this.steps.push({ ...step, own: Math.max(0, seconds - computing) });
+    return seconds - messages;
+  }
+
+  async *#outcomes(
+    { step, part, own }: { step: number; part: StepPart; own: ModelRun },
+    microBatches: readonly (() => MicroBatch)[],
+  ): AsyncGenerator<ModelOutcome, void> {
+    const at = this.#at;
+    const shards: TimedShard[] = [];
+    const trained = own.gradientShapes.reduce((sum, [, shape]) => sum + sizeOf(shape), 0);
+    at.values = Math.max(at.values, Float32Array.BYTES_PER_ELEMENT * trained);
+    at.parts.push(shards);
+    for (const [i, make] of microBatches.entries()) {
+      const microBatch = make();
+      const { examples, inputs } = microBatch;
+      const facts = { shard: `0.${step}.${part}.${i}`, state: 0, step, part };
+      const sent = this.#written(() => shardBytes(facts, microBatch));
+      const started = performance.now();
+      const outcome = await own.run(step, examples, inputs);
+      const seconds = (performance.now() - started) / 1000;
+      const returned = this.#written(() => messageBytes(facts, new Map(Object.entries(outcome.results))));
+      shards.push({ seconds, sent, returned });
+      yield outcome;
+    }
+  }
+
+  /** Writes a message. @returns its bytes */
+  #written(write: () => Buffer): number {
+    const started = performance.now();
+    const { length } = write();
+    this.#at.own += (performance.now() - started) / 1000;
+    return length;
+  }
+}
+
+/** Workers that are each as fast as this machine, and what joins them. */
+export interface Workers {
+  workers: number;
+  /** Mb/s each way between the server, which is on the run's own machine, and all workers together. */
+  network: number;
+}
+
+/** Seconds of a step whose shards workers take in turn: each fetches what trains, then takes, computes and returns one after another. */
+export function secondsWith({ own, values, parts }: TimedStepParts, { workers, network }: Workers): number {
+  /** Until when the server's link is taken, each way. */
+  const taken = { out: 0, back: 0 };
+  const carry = (way: keyof typeof taken, from: number, bytes: number): number => {
+    taken[way] = Math.max(taken[way], from) + (8 * bytes) / (1e6 * network);
+    return taken[way];
+  };
+  const knows = new Set<number>();
+  let end = 0;
+  for (const shards of parts) {
+    const waiting = [...shards];
+    /** What each worker does next, and when. */
+    const next = Array.from({ length: workers }, (_, worker) => ({ worker, at: end, returns: 0 }));
+    while (next.length > 0) {
+      const { worker, at, returns } = next.sort((a, b) => a.at - b.at).shift()!;
+      if (returns > 0) {
+        end = carry("back", at, returns);
+        next.push({ worker, at: end, returns: 0 });
+        continue;
+      }
+      const shard = waiting.shift();
+      if (!shard) continue;
+      const bytes = shard.sent + (knows.has(worker) ? 0 : values);
+      knows.add(worker);
+      next.push({ worker, at: carry("out", at, bytes) + shard.seconds, returns: shard.returned });
+    }
+  }
+  return own + end;
+}
+
+/** What workers make of a step. */
+export interface WorkersEstimate extends Workers {
+  /** Seconds of a step with them. */
+  step: number;
+  /** How many times as fast as one machine that is. */
+  speedup: number;
+  /** The same by worker: 1 where none ever waits. */
+  efficiency: number;
+  /** Shards of a step. */
+  shards: number;
+  /** Bytes of trainable parameters that each worker fetches in a step. */
+  values: number;
+  /** Bytes that come back in a step. */
+  returned: number;
+}
+
+/** @param alone seconds of a step on one machine */
+export function estimateWorkers(steps: readonly TimedStepParts[], alone: number, given: Workers): WorkersEstimate {
+  const middle = (of: (step: TimedStepParts) => number): number => median(steps.map(of));
+  const step = middle((each) => secondsWith(each, given));
+  const speedup = alone / step;
+  return {
+    ...given,
+    step,
+    speedup,
+    efficiency: speedup / given.workers,
+    shards: middle(({ parts }) => Math.max(0, ...parts.map(({ length }) => length))),
+    values: middle(({ values }) => values),
+    returned: middle(({ parts }) => parts.flat().reduce((sum, { returned }) => sum + returned, 0)),
+  };
+}
