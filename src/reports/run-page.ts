@@ -9,6 +9,7 @@ import { counted, duration, metricsText, number, prefixed } from "./quantities.t
 import { rewardPictures, sampleTables } from "./reward-pictures.ts";
 import { scorePictures, scoreTables } from "./score-pictures.ts";
 import { trainingPictures } from "./training-pictures.ts";
+import { workerTables } from "./worker-table.ts";
 
 /** What the page of a run shows, wherever it was trained. */
 export interface ReportedRun extends Pick<RunRecords, "steps" | "evaluations" | "freezing" | "result"> {
@@ -32,7 +33,7 @@ export function runContent(run: ReportedRun): Markup {
   const state = result
     ? `Best epoch ${number(result.bestEpoch)}: ${metricsText(result.metrics, result.errors)}.`
     : `${counted(steps.length, "step")} so far.${evaluations.length ? ` Latest: ${metricsText(evaluations.at(-1)!.metrics)}.` : ""}`;
-  const tables = [...scoreTables(run), ...sampleTables(run), facts(run), options(run)];
+  const tables = [...scoreTables(run), ...sampleTables(run), ...workerTables(run.steps), facts(run), options(run)];
   return content(runTitle(run), `${state} ${measuredOn(data)}`, runPictures(run), tables, result?.notes);
 }
 

@@ -164,7 +164,7 @@ async function* fineTuneInFolder(
       peakMemory = Math.max(peakMemory, resident);
       if (event.kind === "step") {
         kept = true;
-        const record = { ...event, memory: resident };
+        const record = { ...event, ...(machines && { workers: machines.shares.take() }), memory: resident };
         await folder.addMetrics(record);
         yield record;
       } else if (event.kind === "freezing") {

@@ -23,6 +23,7 @@ export const metricsRecord = z.discriminatedUnion("kind", [
     rollout: rolloutTotals
       .extend({ reward: measured, spread: measured, answerTokens: amount, failure: z.string().optional() })
       .optional(),
+    workers: z.array(z.object({ name: z.string(), shards: count, computing: amount, bytes: count })).optional(),
     memory: z.number().optional(),
   }),
   z.object({

@@ -33,6 +33,17 @@ export interface SampleAnswer {
   reward: number | null;
 }
 
+/** What a worker did of a step. */
+export interface WorkerShare {
+  /** Its machine and process. */
+  name: string;
+  shards: number;
+  /** Seconds that it computed. */
+  computing: number;
+  /** Bytes that went to it and came back. */
+  bytes: number;
+}
+
 /** One optimizer step: a line of `metrics.jsonl` with `kind: "step"`. */
 export interface StepRecord {
   kind: "step";
@@ -57,6 +68,8 @@ export interface StepRecord {
   tokens: number;
   /** Of runs that learn from rewards. */
   rollout?: RolloutRecord;
+  /** Of runs whose steps workers compute: who did. */
+  workers?: WorkerShare[];
   /** Resident memory of the process, bytes; absent where the platform cannot say. */
   memory?: number;
 }

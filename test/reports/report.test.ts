@@ -23,6 +23,23 @@ const cells = (row: Element) => [...row.children].map((cell) => cell.textContent
 const numbers = (of: Element) => [...of.querySelectorAll("tbody tr")].map(cells);
 
 describe("of one run", () => {
+  test("shows what each worker did, where workers computed the steps", () => {
+    const run = records();
+    const table = (page: Document) =>
+      [...page.querySelectorAll("table")].find((each) => each.querySelector("caption")?.textContent === "Workers");
+    expect(table(parsed([run]))).toBeUndefined();
+    const share = { shards: 1, computing: 0.25, bytes: 1e6 };
+    const steps = [0, 1].map((i) => ({
+      ...run.steps[i]!,
+      seconds: 1,
+      workers: [{ name: "a:1", ...share }, ...(i === 0 ? [{ name: "b:2", ...share, shards: 2, computing: 1 }] : [])],
+    }));
+    expect(numbers(table(parsed([{ ...run, steps }]))!)).toEqual([
+      ["a:1", "2", "50 %", "75 %", "2.00 MB"],
+      ["b:2", "2", "50 %", "0 %", "1.00 MB"],
+    ]);
+  });
+
   test("shows the paper's figure with one cell a matrix, and the same numbers as a table", () => {
     const run = records({ blocks: 12 });
     const heatMap = figure(parsed([run]), "Iterations until frozen");

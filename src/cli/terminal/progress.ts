@@ -89,7 +89,7 @@ export class TrainingProgress {
     else if (this.#seconds - this.#lastLine >= LINE_INTERVAL || done === totalSteps) {
       this.#lastLine = this.#seconds;
       const rate = `lr ${record.learningRate.toPrecision(3)}`;
-      this.log(joined([`step ${done}/${totalSteps}`, rate, this.#speed(record), this.#facts(record)]));
+      this.log(joined([`step ${done}/${totalSteps}`, rate, this.#speed(record), this.#facts(record), workers(record)]));
     }
   }
 
@@ -119,7 +119,9 @@ export class TrainingProgress {
     const filled = Math.round((BAR_SIZE * done) / totalSteps);
     const bar = `${"█".repeat(filled)}${"░".repeat(BAR_SIZE - filled)} ${done}/${totalSteps}`;
     this.#status?.set(
-      this.#latest ? [joined([bar, this.#speed(this.#latest)]), this.#facts(this.#latest)] : [`${bar} | starting`],
+      this.#latest
+        ? [joined([bar, this.#speed(this.#latest)]), this.#facts(this.#latest), workers(this.#latest)].filter(Boolean)
+        : [`${bar} | starting`],
     );
   }
 
@@ -140,6 +142,21 @@ export class TrainingProgress {
       frozenBlocks ? `${counted(frozenBlocks, "block")} frozen` : "",
     ]);
   }
+}
+
+/** Workers that are shown at most. */
+const MOST_WORKERS = 4;
+
+/** What the workers of a step did. */
+function workers({ workers = [], seconds }: StepRecord): string {
+  if (workers.length === 0) return "";
+  const waits = (computing: number): string => `${Math.round(100 * Math.max(0, 1 - computing / seconds))} %`;
+  const shown = workers
+    .slice(0, MOST_WORKERS)
+    .map(({ name, shards, computing }) => `${name} ${shards} (waits ${waits(computing)})`);
+  const others = workers.length - shown.length;
+  const sum = workers.reduce((total, each) => total + each.bytes, 0);
+  return `shards: ${shown.join(", ")}${others > 0 ? ` and ${counted(others, "more worker")}` : ""}, ${bytes(sum)} sent`;
 }
 
 /** What a step's answers were like. */

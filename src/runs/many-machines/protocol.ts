@@ -95,6 +95,8 @@ export const resultSchema = z.object({
   /** Its machine and process, for a person. */
   name: line,
   shard: z.string().optional(),
+  /** That computing the shard took. */
+  seconds: z.number().nonnegative().optional(),
   /** Whether it waits for the verdict before it goes on. */
   asks: z.boolean().optional(),
   /** Why it takes no part. */

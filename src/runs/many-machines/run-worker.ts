@@ -174,12 +174,13 @@ class RunWorker {
       // Offered again, as it was slow.
       if (done.shards.has(shard)) continue;
       this.#atHand = shard;
-      const results = await run.compute(message.facts, message.tensors);
+      const computed = await run.compute(message.facts, message.tensors);
       this.#atHand = undefined;
-      if (!results) continue;
+      if (!computed) continue;
       done.shards.add(shard);
       const asks = !trusted.has(part);
-      await this.#say(id, { shard, asks }, results);
+      const { results, seconds } = computed;
+      await this.#say(id, { shard, seconds, asks }, results);
       if (!asks) continue;
       const verdict = await this.#verdict(id);
       if (verdict?.refused !== undefined) throw new UserError(verdict.refused);

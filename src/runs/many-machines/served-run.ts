@@ -12,6 +12,7 @@ import type { AdaptedModel } from "../../training/step-graph.ts";
 import { type StepPart, writePart } from "../../training/step-part.ts";
 import { readMessage } from "./message.ts";
 import { keysOf, type RunOrder, type Shard, stateSchema, valuesSchema } from "./protocol.ts";
+import type { Results } from "./results.ts";
 import { ownShapes } from "./run-state.ts";
 import { textsOf } from "./shard.ts";
 
@@ -63,15 +64,17 @@ export class ServedRun {
 
   /**
    * Computes a shard.
-   * @returns its results; undefined where the run has gone on without it
+   * @returns its results, and the seconds that they took; undefined where the run has gone on without it
    * @throws Error where it does not fit the run.
    */
-  async compute(shard: Shard, inputs: Tensors): Promise<Record<string, Tensor> | undefined> {
+  async compute(shard: Shard, inputs: Tensors): Promise<{ results: Results; seconds: number } | undefined> {
     const { state, step, part } = shard;
     const at = await this.#bring(state, step);
     if (!at) return undefined;
     const run = at.runs.get(part) ?? (await this.#compile(at, part));
-    return (await run.run(step, textsOf(shard), Object.fromEntries(inputs))).results;
+    const started = performance.now();
+    const { results } = await run.run(step, textsOf(shard), Object.fromEntries(inputs));
+    return { results, seconds: (performance.now() - started) / 1000 };
   }
 
   async release(): Promise<void> {

@@ -15,6 +15,7 @@ import { RunState, trainedShapes } from "./run-state.ts";
 import { connectAgain, type ServerConnection, unlessFull } from "./server.ts";
 import { shardBytes } from "./shard.ts";
 import type { SharedRunOptions } from "./shared-run-options.ts";
+import { WorkerShares } from "./worker-shares.ts";
 
 /** Milliseconds between two words that the run is there. */
 const WORD = 10_000;
@@ -73,8 +74,7 @@ export class SharedRun implements OtherMachines {
   readonly #trusted = new Set<string>();
   /** Those that are not taken any more, and why. */
   readonly #refused = new Map<string, string>();
-  /** Shards that workers of these names have computed. */
-  readonly #shares = new Map<string, number>();
+  readonly shares = new WorkerShares();
   #slowest = 0;
   #isLost = false;
   #saidAlone = false;
@@ -137,8 +137,7 @@ export class SharedRun implements OtherMachines {
   async release(): Promise<void> {
     clearInterval(this.#words);
     this.#client.off("close", this.#onLost).off("ready", this.#onBack);
-    const shares = [...this.#shares].map(([name, shards]) => `${name} ${shards}`);
-    if (shares.length > 0) this.#onNote(`shards by worker: ${shares.join(", ")}`);
+    if (this.shares.text) this.#onNote(`shards by worker: ${this.shares.text}`);
     for (const each of [this.#waiting, this.#asking]) each.disconnect();
     const keys = [...this.#held.keys(), this.#keys.order, this.#keys.shards, this.#keys.results, this.#keys.wanted];
     // A server that is gone is not waited for: what it holds goes by itself.
@@ -268,7 +267,7 @@ export class SharedRun implements OtherMachines {
   async #take(bytes: Buffer, { part, own, shards, step }: Offer, signal: AbortSignal | undefined): Promise<boolean> {
     const message = readMessage(bytes, resultSchema);
     if (!message) return false;
-    const { worker, name, shard, asks, leaves } = message.facts;
+    const { worker, name, shard, asks, leaves, seconds = 0 } = message.facts;
     const offered = shard === undefined ? undefined : shards.get(shard);
     if (leaves !== undefined && !this.#refused.has(worker)) this.#onNote(`${name} takes no part: ${leaves}`);
     const isOpen = offered !== undefined && !offered.results;
@@ -298,7 +297,10 @@ export class SharedRun implements OtherMachines {
       await unlessAborted(this.#client.rpush(this.#keys.shards, offered.bytes), signal);
     }
     const isTaken = isOpen && offered.results !== undefined;
-    if (isTaken && !this.#refused.has(worker)) this.#shares.set(name, (this.#shares.get(name) ?? 0) + 1);
+    if (isTaken && !this.#refused.has(worker)) {
+      const values = this.#held.get(this.#keys.values)?.length ?? 0;
+      this.shares.add(name, { seconds, bytes: offered.bytes.length + bytes.length, values });
+    }
     return isTaken;
   }
 

@@ -14,6 +14,8 @@ import {
 } from "../../../src/runs/many-machines/protocol.ts";
 import { workOnRuns } from "../../../src/runs/many-machines/run-worker.ts";
 import { ServedRun } from "../../../src/runs/many-machines/served-run.ts";
+import { readRunRecords } from "../../../src/runs/read-run.ts";
+import type { StepRecord } from "../../../src/runs/records.ts";
 import { nodeRuntime } from "../../../src/runtime/runtime-node.ts";
 import { fineTune } from "../../support/fine-tune.ts";
 import { questions, writeTinyLanguageModel } from "../../support/tiny-language-model.ts";
@@ -70,6 +72,7 @@ describe.skipIf(noValkey !== undefined)(
     }
 
     let count = 0;
+    const steps: StepRecord[] = [];
     const runs = { method: "lora", rank: 2, epochs: 1, threads: 1, seed: 3, patience: 9 } as const;
     /** Trains here and on two workers. @returns the adapters */
     async function both(options: Readonly<Record<string, unknown>>): Promise<[Buffer, Buffer]> {
@@ -79,6 +82,7 @@ describe.skipIf(noValkey !== undefined)(
         { ...runs, ...options, output: output("many") },
         { queue: { url: server.url, onNote: (note) => void notes.push(note) } },
       );
+      steps.push(...(await readRunRecords(many.directory)).steps);
       return [await adapterOf(alone.directory), await adapterOf(many.directory)];
     }
 
@@ -98,6 +102,9 @@ describe.skipIf(noValkey !== undefined)(
         const [alone, many] = await both(options);
         expect(many.equals(alone), what).toBe(true);
       }
+      const shares = steps.flatMap(({ workers = [] }) => workers);
+      expect(shares.length).toBeGreaterThan(0);
+      for (const { computing, bytes } of shares) expect(Math.min(computing, bytes)).toBeGreaterThan(0);
       expect(notes.filter((note) => /takes part$/.test(note)).length).toBeGreaterThanOrEqual(Object.keys(tried).length);
       const fetched = await Promise.all(
         ["a", "b"].map((name) => readdir(join(folder, name, "models")).catch(() => [])),
@@ -182,7 +189,7 @@ describe.skipIf(noValkey !== undefined)(
         const bytes = (await waiting.blpopBuffer(keys.shards, 1))?.[1];
         if (!bytes) continue;
         const { facts, tensors } = readMessage(bytes, shardSchema)!;
-        const results = Object.entries((await served.compute(facts, tensors))!);
+        const results = Object.entries((await served.compute(facts, tensors))!.results);
         const worker = (i === 0 ? "1" : "2").repeat(32);
         const factor = i === 0 ? 1.01 : 1 + 2 ** -20;
         const changed = results.map(([output, { shape, data }]) => {
