@@ -4,9 +4,11 @@ import { UserError } from "../../errors.ts";
 
 /** Milliseconds in which a server answers, or is taken for none. */
 const PATIENCE = 10_000;
+/** Characters of a line that are shown. */
+const LONGEST = 1000;
 
-/** A line of text for a terminal: what a server holds may be anybody's, escape sequences too. */
-export const line = z.string().transform((text) => text.replace(/\p{Cc}+/gu, " "));
+/** A line of text for a terminal, not too long: what a server holds may be anybody's, escape sequences too. */
+export const line = z.string().transform((text) => text.slice(0, LONGEST).replace(/\p{Cc}+/gu, " "));
 
 /** BullMQ and its client, which who wants a server installs. @throws UserError where they are not there. */
 export async function loadBullmq(): Promise<typeof import("bullmq") & { Client: typeof Redis }> {

@@ -3,11 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Aflora, aflora } from "../../support/aflora.ts";
+import { questions, writeJsonl, writeTinyLanguageModel } from "../../support/tiny-language-model.ts";
 import { tickets, writeCsv, writeTinyModel } from "../../support/tiny-model.ts";
 import { noValkey, Valkey } from "../../support/valkey.ts";
 
+/** `AFLORA_ENDURANCE=10 npx vitest run --project endurance shared-run`: ten runs, 30 SIGKILLs of workers. */
 const RUNS = Number(process.env.AFLORA_ENDURANCE ?? 1);
-const KILLS = 2;
+/** Of each run. */
+const KILLS = 3;
 
 describe.skipIf(noValkey !== undefined)(
   noValkey === undefined ? "with a Valkey server" : `skipped: ${noValkey}`,
@@ -18,8 +21,13 @@ describe.skipIf(noValkey !== undefined)(
     beforeAll(async () => {
       folder = await mkdtemp(join(tmpdir(), "aflora-many-"));
       await mkdir(join(folder, "valkey"));
-      await writeTinyModel(join(folder, "model"));
-      await writeCsv(join(folder, "tickets.csv"), tickets(2));
+      await writeTinyModel(join(folder, "encoder"));
+      await writeTinyLanguageModel(join(folder, "decoder"));
+      const rows = tickets(2);
+      await writeCsv(join(folder, "tickets.csv"), rows);
+      const pairs = rows.map(({ message }) => ({ anchor: message, positive: `please ${message}` }));
+      await writeCsv(join(folder, "pairs.csv"), pairs);
+      await writeJsonl(join(folder, "chats.jsonl"), questions(24));
       server = await Valkey.start(join(folder, "valkey"));
     });
     afterAll(async () => {
@@ -42,39 +50,27 @@ describe.skipIf(noValkey !== undefined)(
     const reaches = (output: string, steps: number) =>
       expect.poll(() => stepsOf(output), { interval: 20 }).toBeGreaterThanOrEqual(steps);
 
-    const data = [
-      "--model",
-      "model",
-      "--train",
-      "tickets.csv",
-      "--text",
-      "message",
-      "--label",
-      "team",
-      "--threads",
-      "1",
+    const common = ["--threads", "1", "--method", "lora", "--epochs", "8"];
+    const encoder = ["--model", "encoder", "--head-start", "new", "--batch-size", "9"];
+    const decoder = ["--model", "decoder", "--train", "chats.jsonl", "--batch-size", "6", "--token-budget", "48"];
+    const labels = ["--train", "tickets.csv", "--text", "message", "--label", "team", "--token-budget", "24"];
+    /** What is trained, in turn. */
+    const trained = [
+      [...encoder, ...labels],
+      [...decoder, "--recompute"],
+      // All texts of a batch compared, which is cut.
+      [...encoder, "--train", "pairs.csv", "--token-budget", "12"],
+      [...decoder, "--base", "int8"],
     ];
-    const settings = [
-      "--method",
-      "lora",
-      "--head-start",
-      "new",
-      "--epochs",
-      "8",
-      "--batch-size",
-      "9",
-      "--token-budget",
-      "24",
-    ];
-    const train = ["train", ...data, ...settings];
+    const NUMBERS_OF_WORKERS = [2, 3, 5];
 
     test.each(Array.from({ length: RUNS }, (_, i) => i + 1))(
       "workers are killed, the server restarts, the run is ended and goes on: one process's adapter, to the bit (%i)",
       async (seed) => {
         const [alone, many] = [`alone-${seed}`, `many-${seed}`];
-        const run = [...train, "--seed", String(seed)];
+        const run = ["train", ...common, ...trained[(seed - 1) % trained.length]!, "--seed", String(seed)];
         expect((await aflora([...run, "--output", alone], folder)).code).toBe(0);
-        const workers = [worker(), worker(), worker()];
+        const workers = Array.from({ length: NUMBERS_OF_WORKERS[seed % NUMBERS_OF_WORKERS.length]! }, worker);
         const first = start([...run, "--output", many, "--queue", server.url]);
         await first.says(/takes part/);
         for (let kill = 1; kill <= KILLS; kill++) {

@@ -21,6 +21,10 @@ import { fineTune } from "../../support/fine-tune.ts";
 import { questions, writeTinyLanguageModel } from "../../support/tiny-language-model.ts";
 import { tickets, writeCsv, writeTinyModel } from "../../support/tiny-model.ts";
 import { noValkey, Valkey } from "../../support/valkey.ts";
+import { Hostile } from "./hostile.ts";
+
+/** `AFLORA_HOSTILE=2000 npx vitest run shared-run.test` tries more. */
+const HOSTILE = Number(process.env.AFLORA_HOSTILE ?? 100);
 
 const adapterOf = (directory: string): Promise<Buffer> => readFile(join(directory, "adapter/adapter.safetensors"));
 
@@ -158,6 +162,49 @@ describe.skipIf(noValkey !== undefined)(
       const said = notes.join("\n");
       expect(said).toMatch(/^a \[31m is refused: its result "gradient:.*" should be float32 \[/m);
       expect(said).toMatch(/^zeros is refused: its results are not this machine's to the bit/m);
+    });
+
+    test(`hostile messages, ${HOSTILE} each to a run and to a worker, harm neither`, async () => {
+      const client = server.client();
+      const { encoder: model, tickets: train } = files;
+      const labels = { model, train, text: "message", label: "team", batchSize: 8, tokenBudget: 24, epochs: 3 };
+      const training = both({ ...labels, contrastive: false, headStart: "new" });
+      await expect.poll(() => client.scard(RUNS)).toBe(1);
+      const id = (await client.smembers(RUNS))[0]!;
+      const keys = keysOf(id);
+      await expect.poll(() => client.llen(keys.shards)).toBeGreaterThan(0);
+      const hostile = new Hostile(7);
+
+      const order = orderSchema.parse(JSON.parse((await client.get(keys.order))!));
+      const served = await ServedRun.open(id, client, order, { place: model, runtime: nodeRuntime({ threads: 1 }) });
+      const bytes = (await client.lindexBuffer(keys.shards, 0))!;
+      const compute = async (shard: Buffer) => {
+        const message = readMessage(shard, shardSchema);
+        return message && (await served.compute(message.facts, message.tensors));
+      };
+      const { results } = (await compute(bytes))!;
+      for (let i = 0; i < HOSTILE; i++) {
+        const refusal = await compute(hostile.shard(bytes)).then(
+          () => new Error("none"),
+          (error: unknown) => error,
+        );
+        expect(refusal).toBeInstanceOf(Error);
+      }
+      expect((await compute(bytes))!.results).toEqual(results);
+      await served.release();
+
+      const shapes = new Map(Object.entries(results).map(([name, { shape }]) => [name, shape]));
+      for (let i = 0; i < HOSTILE; i++) {
+        const first = await client.lindexBuffer(keys.shards, 0);
+        const { shard } = readMessage(first ?? bytes, shardSchema)!.facts;
+        await client.rpush(keys.results, hostile.result(shard, shapes));
+      }
+      work("honest");
+      const [alone, many] = await training;
+      expect(many.equals(alone)).toBe(true);
+      expect(notes.filter((note) => /\p{Cc}/u.test(note))).toEqual([]);
+      expect(Math.max(...notes.map(({ length }) => length))).toBeLessThan(2000);
+      client.disconnect();
     });
 
     test("takes results that differ by rounding where processors may be mixed, and none that differ by more", async () => {
