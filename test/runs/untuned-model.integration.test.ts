@@ -10,6 +10,7 @@ import { chooseAnswers } from "../../src/inference/choose-answer.ts";
 import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
 import { untunedAdapter } from "../../src/inference/untuned-adapter-node.ts";
 import { loadAskedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { loadSeveralModels } from "../../src/runs/load-several-models.ts";
 import { runtime } from "../support/runtime.ts";
 import { writeTinyLanguageModel } from "../support/tiny-language-model.ts";
 import { writeTinyModel } from "../support/tiny-model.ts";
@@ -66,9 +67,9 @@ describe("a model as it is", () => {
     for (const name of source.tensors.keys())
       if (!/^pooler|pooler\./.test(name)) kept.set(name, await source.read(name));
     await writeSafetensors(file, kept);
-    await expect(loadAskedModel({ model: directory }, runtime)).rejects.toThrow(
-      /headless cannot answer as it is: it has no weights pooler\.dense\.weight.*; train it first/,
-    );
+    const lacking = /headless cannot answer as it is: it has no weights pooler\.dense\.weight.*; train it first/;
+    await expect(loadAskedModel({ model: directory }, runtime)).rejects.toThrow(lacking);
+    await expect(loadSeveralModels({ models: [directory] }, {}, runtime)).rejects.toThrow(lacking);
   });
 
   test("an encoder without a head embeds", async () => {
