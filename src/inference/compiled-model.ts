@@ -35,8 +35,16 @@ export class CompiledModel {
     this.#trained = trained;
   }
 
-  /** @param adapter whose arrays are used where a call brings none */
-  static async compile(base: BaseModel, adapter: FittedAdapter, runtime: Runtime): Promise<CompiledModel> {
+  /**
+   * @param adapter whose arrays are used where a call brings none
+   * @param alone whether no call brings others: what writes then has them as constants
+   */
+  static async compile(
+    base: BaseModel,
+    adapter: FittedAdapter,
+    runtime: Runtime,
+    { alone = false }: { alone?: boolean } = {},
+  ): Promise<CompiledModel> {
     const { description, adaptation, parameters } = adapter;
     const model: AdaptedModel = { ...base, adaptation, trainsHead: () => true };
     const weights: Tensors = new Map([...base.weights, ...base.quantized, ...parameters]);
@@ -44,7 +52,7 @@ export class CompiledModel {
     const compile = {
       writer: async () => ({
         ...(await readGenerationSettings(base)),
-        decoder: await CachedDecoder.compile(model, weights, runtime),
+        decoder: await CachedDecoder.compile(model, weights, runtime, { alone }),
       }),
       featured: () => Predictor.compile(model, weights, runtime, { withFeatures: true }),
     };

@@ -80,7 +80,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
    */
   static async adapt(base: BaseModel, adapter: Adapter, runtime: Runtime): Promise<FineTunedModel> {
     const fitted = fitAdapter(base, adapter);
-    return new FineTunedModel(base, fitted, await CompiledModel.compile(base, fitted, runtime));
+    return new FineTunedModel(base, fitted, await CompiledModel.compile(base, fitted, runtime, { alone: true }));
   }
 
   /**

@@ -24,6 +24,8 @@ export interface CompileOptions {
   /** Where a profile of the session's runs goes, once it is asked for. */
   profile?: string | undefined;
   answers?: boolean | undefined;
+  /** Names of trainable weights that are constants of the graph, such as those of an adapter that alone answers; none where absent. */
+  constants?: ReadonlySet<string> | undefined;
   /** Bytes are multiplied as they are, also where sums of such products are cut off. */
   signedBytes?: boolean | undefined;
 }
@@ -62,14 +64,22 @@ export class Runtime {
   async compile(
     outputs: Readonly<Record<string, Value>>,
     weights: Tensors,
-    { profile, answers = false, signedBytes = false }: CompileOptions = {},
+    { profile, answers = false, constants = new Set(), signedBytes = false }: CompileOptions = {},
   ): Promise<CompiledGraph> {
     const start = performance.now();
     const { name, embeds, isEverywhere, plainOps } = this.device;
-    const frozen = frozenWeights(outputs, weights);
+    const leaves = liveLeaves(Object.values(outputs));
+    const frozen = weightsOf(
+      leaves.filter(({ leaf }) => leaf!.kind === "frozen"),
+      weights,
+    );
     const size = [...frozen.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
     const packs = answers && this.#packs && size <= LARGEST_FILE;
-    const embedded = embeds !== undefined || packs ? frozen : undefined;
+    const fixed = weightsOf(
+      leaves.filter(({ leaf }) => constants.has(leaf!.name)),
+      weights,
+    );
+    const embedded = new Map([...(embeds !== undefined || packs ? frozen : []), ...fixed]);
     if (embeds !== undefined && size > embeds) {
       const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
       throw new UserError(
@@ -137,10 +147,8 @@ export class Runtime {
 
 const INSTEAD = `use device "${DEFAULT_DEVICE.name}"`;
 
-function frozenWeights(outputs: Readonly<Record<string, Value>>, weights: Tensors): Tensors {
-  const frozen = liveLeaves(Object.values(outputs)).filter(({ leaf }) => leaf!.kind === "frozen");
-  return new Map(frozen.map(({ leaf }) => [leaf!.name, weightOf(weights, leaf!.name)]));
-}
+const weightsOf = (leaves: readonly Value[], weights: Tensors): Tensors =>
+  new Map(leaves.map(({ leaf }) => [leaf!.name, weightOf(weights, leaf!.name)]));
 
 function weightOf(weights: Tensors, name: string): Tensor {
   const weight = weights.get(name);

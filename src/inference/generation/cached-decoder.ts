@@ -1,13 +1,14 @@
 import { UserError } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import { asFloat32, float32, int64, type Tensor, type Tensors } from "../../graph/tensor.ts";
+import { namesOf } from "../../methods/method.ts";
 import { readsSource } from "../../models/architecture-kinds.ts";
 import { CachedStream, WrittenStream } from "../../models/streams/cached-stream.ts";
 import { EncodedOnceStream } from "../../models/streams/encoded-stream.ts";
 import { InPlaceStream } from "../../models/streams/in-place-stream.ts";
 import type { KeyCache } from "../../models/streams/key-cache.ts";
 import { releaseOnFailure } from "../../runtime/release-on-failure.ts";
-import { type CompiledGraph, KeptTensor, type Runtime } from "../../runtime/session.ts";
+import { type CompiledGraph, type CompileOptions, KeptTensor, type Runtime } from "../../runtime/session.ts";
 import { type AdaptedModel, writeInference } from "../../training/step-graph.ts";
 import { type InPlaceGraph, InPlaceReader, type LeftText } from "./in-place-reader.ts";
 import { SourceEncoder } from "./source-encoder.ts";
@@ -27,11 +28,22 @@ export class CachedDecoder {
     this.#encoder = encoder;
   }
 
-  /** @throws UserError where the model has no `languageModel` head. */
-  static async compile(model: AdaptedModel, weights: Tensors, runtime: Runtime): Promise<CachedDecoder> {
-    const answers = (model.format ?? "float32") !== "float32";
+  /**
+   * @param alone whether no reader brings other parameters of the method: they are constants then
+   * @throws UserError where the model has no `languageModel` head.
+   */
+  static async compile(
+    model: AdaptedModel,
+    weights: Tensors,
+    runtime: Runtime,
+    { alone = false }: { alone?: boolean } = {},
+  ): Promise<CachedDecoder> {
+    const options: CompileOptions = {
+      answers: (model.format ?? "float32") !== "float32",
+      ...(alone && { constants: namesOf(model.adaptation.parameters) }),
+    };
     const inPlace =
-      runtime.writesInPlace && !readsSource(model) ? await compileInPlace(model, weights, runtime) : undefined;
+      runtime.writesInPlace && !readsSource(model) ? await compileInPlace(model, weights, runtime, options) : undefined;
     if (inPlace) {
       // What was read last: a conversation goes on, and prompts often begin alike.
       let left: LeftText | undefined;
@@ -59,7 +71,7 @@ export class CachedDecoder {
     );
     const { cache, tables } = stream!;
     const given = new Map([...weights, ...tables]);
-    const graph = await runtime.compile({ ...outputs, ...cache.present }, given, { answers });
+    const graph = await runtime.compile({ ...outputs, ...cache.present }, given, options);
     const ofSource = source?.cache;
     const encoder =
       ofSource && (await releaseOnFailure(graph, () => SourceEncoder.compile(model, ofSource.present, given, runtime)));
@@ -102,6 +114,7 @@ async function compileInPlace(
   model: AdaptedModel,
   weights: Tensors,
   runtime: Runtime,
+  options: CompileOptions,
 ): Promise<InPlaceGraph | undefined> {
   const { maxLength } = model.config;
   let stream: InPlaceStream | undefined;
@@ -111,9 +124,8 @@ async function compileInPlace(
   );
   const { fits, past, present, tables } = stream!;
   if (!fits) return undefined;
-  const answers = (model.format ?? "float32") !== "float32";
-  const graph = await runtime.compile({ ...outputs, ...present }, new Map([...weights, ...tables]), { answers });
-  return { graph, layout: cachesOf({ past, present }), maxLength, rounds: answers };
+  const graph = await runtime.compile({ ...outputs, ...present }, new Map([...weights, ...tables]), options);
+  return { graph, layout: cachesOf({ past, present }), maxLength, rounds: options.answers === true };
 }
 
 /** Keys or values of an attention: an input of one run, an output of the one before. */

@@ -111,6 +111,20 @@ test.each(["q4_1", "q8_0"] as const)(
   },
 );
 
+test.each(["float32", "q4_1"] as const)("over %s, parameters that no reader brings are constants", async (format) => {
+  const { model, weights } = roundedModelOf("mistral-1", format);
+  const read = async (options: { alone: boolean }): Promise<Float32Array[]> => {
+    const compiled = await CachedDecoder.compile(model, weights, runtime, options);
+    const reader = compiled.reader();
+    const logits = [...(await reader.read([textOf(9, 5)])), ...(await reader.read([[7]]))];
+    reader.release();
+    await compiled.release();
+    return logits;
+  };
+  const [fed, constant] = [await read({ alone: false }), await read({ alone: true })];
+  for (const [i, logits] of constant.entries()) expectClose(logits, fed[i]!);
+});
+
 test("a text alone has logits after each token, and forgets the last", async () => {
   const { model, weights } = modelOf("gemma2-1");
   decoder = await CachedDecoder.compile(model, weights, runtime);
