@@ -42,7 +42,7 @@ export async function resolveModel(nameOrFolder: string, options: HubOptions = {
     const cached = await resolveModel(nameOrFolder, { ...options, revision, offline: true }).catch(() => undefined);
     if (cached !== undefined) return cached;
   }
-  if (nameOrFolder.endsWith(".gguf")) throw new UserError(`there is no file ${nameOrFolder}; check the path`);
+  if (/\.(gguf|onnx)$/.test(nameOrFolder)) throw new UserError(`there is no file ${nameOrFolder}; check the path`);
   if (!HUB_NAME.test(nameOrFolder)) {
     throw new UserError(`no such model folder: ${nameOrFolder}; give a folder, or owner/name of a model on the hub`);
   }

@@ -83,31 +83,36 @@ const message = z
   .refine(({ content, tool_calls }) => typeof content === "string" || tool_calls?.length, "it has no content");
 
 /** Body of `POST /v1/chat/completions`. */
-export const chatRequest = z.object({
-  ...writing,
-  messages: z.array(message).min(1),
-  max_completion_tokens: z.int().positive().nullish(),
-  logprobs: z.boolean().nullish(),
-  top_logprobs: z.int().min(0).max(20).nullish(),
-  tools: z
-    .array(
-      z.looseObject({
-        type: z.literal("function"),
-        function: z.looseObject({ name: z.string().min(1), parameters: jsonSchema.nullish() }),
-      }),
-    )
-    .max(128)
-    .nullish(),
-  tool_choice: z
-    .union(
-      [
-        z.enum(["auto", "none", "required"]),
-        z.object({ type: z.literal("function"), function: z.object({ name: z.string() }) }),
-      ],
-      "it must be auto, none, required, or name a function",
-    )
-    .nullish(),
-});
+export const chatRequest = z
+  .object({
+    ...writing,
+    messages: z.array(message).min(1),
+    max_completion_tokens: z.int().positive().nullish(),
+    logprobs: z.boolean().nullish(),
+    top_logprobs: z.int().min(0).max(20).nullish(),
+    tools: z
+      .array(
+        z.looseObject({
+          type: z.literal("function"),
+          function: z.looseObject({ name: z.string().min(1), parameters: jsonSchema.nullish() }),
+        }),
+      )
+      .max(128)
+      .nullish(),
+    tool_choice: z
+      .union(
+        [
+          z.enum(["auto", "none", "required"]),
+          z.object({ type: z.literal("function"), function: z.object({ name: z.string() }) }),
+        ],
+        "it must be auto, none, required, or name a function",
+      )
+      .nullish(),
+  })
+  .refine(({ logprobs, top_logprobs }) => logprobs === true || !top_logprobs, {
+    path: ["top_logprobs"],
+    message: "it needs logprobs: true",
+  });
 
 /** Body of `POST /v1/completions`. */
 export const completionRequest = z.object({

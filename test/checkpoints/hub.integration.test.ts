@@ -42,6 +42,9 @@ describe("resolveModel", () => {
     for (const name of ["./none", "../none", "/none/at all", "none"]) {
       await expect(resolveModel(name, options)).rejects.toThrow(/no such model folder/);
     }
+    for (const name of ["none.gguf", "onnx/none.onnx"]) {
+      await expect(resolveModel(name, options)).rejects.toThrow(`there is no file ${name}; check the path`);
+    }
   });
 
   it("fetches only what is needed, into the layout of the Hugging Face cache, and then nothing more", async () => {

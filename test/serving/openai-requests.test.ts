@@ -40,7 +40,8 @@ describe("a request's numbers and lists", () => {
     ["n", chatRequest, (n) => chat({ n }), [1, 8, null], [0, 9]],
     ["frequency_penalty", chatRequest, (penalty) => chat({ frequency_penalty: penalty }), [-2, 2], [-2.1, 2.1]],
     ["presence_penalty", chatRequest, (penalty) => chat({ presence_penalty: penalty }), [-2, 2], [-2.1, 2.1]],
-    ["top_logprobs", chatRequest, (count) => chat({ top_logprobs: count }), [0, 20], [-1, 21]],
+    ["top_logprobs", chatRequest, (count) => chat({ logprobs: true, top_logprobs: count }), [0, 20], [-1, 21]],
+    ["top_logprobs", chatRequest, (count) => chat({ logprobs: false, top_logprobs: count }), [0, null], [1]],
     ["logprobs", completionRequest, (count) => completion({ logprobs: count }), [0, 20], [-1, 21, true]],
     [
       "response_format",
@@ -164,7 +165,6 @@ describe("how an answer is written", () => {
   test("is told of as many likely tokens as are asked for, and is held to a form", () => {
     expect(optionsOf({ logprobs: true, top_logprobs: 3 }).likeliest).toBe(3);
     expect(optionsOf({ logprobs: true }).likeliest).toBe(0);
-    expect(optionsOf({ logprobs: false, top_logprobs: 3 }).likeliest).toBeUndefined();
     expect(answerOptions(parseBody(completionRequest, completion({ logprobs: 0 })), 40).likeliest).toBe(0);
     const schemaIn = (response_format: object) => optionsOf({ response_format }).jsonSchema;
     expect(schemaIn({ type: "text" })).toBeUndefined();
