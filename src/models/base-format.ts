@@ -76,16 +76,28 @@ export function weightOfBlocks(
 const named = (weight: WeightSpec, base: BaseFormat, parts: Readonly<Record<string, Tensor>>): [string, Tensor][] =>
   Object.entries(parts).map(([part, tensor]) => [partName(weight, base, part), tensor]);
 
+/** A layer of the backbone as it is stored: its format, and the tensors by part. Undefined where it is float32. */
+export function storedLayer(
+  weight: WeightSpec,
+  base: BaseFormat,
+  tensors: Tensors,
+): { format: LayerFormat; parts: Record<string, Tensor> } | undefined {
+  if (base === "float32" || !isQuantized(weight, base)) return undefined;
+  const { linear: format } = FORMATS[base];
+  const parts = Object.keys(format.parts(...(weight.shape as [number, number]))).map((part) => {
+    return [part, tensors.get(partName(weight, base, part))!] as const;
+  });
+  return { format, parts: Object.fromEntries(parts) };
+}
+
 /** The matrix that a linear layer of the backbone computes with, from the tensors that {@link quantizeWeight} made of it. */
 export function dequantizedWeight(
   weight: WeightSpec,
   base: Exclude<BaseFormat, "float32">,
   tensors: Tensors,
 ): Tensor<"float32"> {
-  const { linear } = FORMATS[base];
-  const shape = weight.shape as [number, number];
-  const parts = Object.keys(linear.parts(...shape)).map((part) => [part, tensors.get(partName(weight, base, part))!]);
-  return linear.dequantize(Object.fromEntries(parts), shape);
+  const { format, parts } = storedLayer(weight, base, tensors)!;
+  return format.dequantize(parts, weight.shape as [number, number]);
 }
 
 /** Leaves of a weight that does not train, in the format of its use; undefined where it is float32. */

@@ -169,9 +169,11 @@ function writeBlock(
   const { hiddenSize, intermediateSize, heads, keyValueHeads, headSize, biases } = config;
   const prefix = `layers.${block}`;
   const normalise = (x: Value, name: string): Value => norm(context, config, x, `${prefix}.${name}`);
-  const linear = (x: Value, name: string, role: ModuleRole, outFeatures: number, bias: boolean): Value => {
-    const module = { name: `${prefix}.${name}`, role, block, inFeatures: x.shape[1] as number, outFeatures };
-    return context.linear(x, module, { bias });
+  const linears = (x: Value, role: ModuleRole, bias: boolean, widths: Record<string, number>): readonly Value[] => {
+    const modules = Object.entries(widths).map(([name, outFeatures]) => {
+      return { name: `${prefix}.${name}`, role, block, inFeatures: x.shape[1] as number, outFeatures };
+    });
+    return context.linears(x, modules, { bias });
   };
 
   const { window, positions } = config.attentionSpans[block]!;
@@ -183,12 +185,14 @@ function writeBlock(
     return rotate(each, ...angles, count);
   };
   const x = normalise(input, "input_layernorm");
-  const query = linear(x, "self_attn.q_proj", "attention", heads * headSize, biases.query);
-  const key = linear(x, "self_attn.k_proj", "attention", keyValueHeads * headSize, biases.query);
-  const value = linear(x, "self_attn.v_proj", "attention", keyValueHeads * headSize, biases.query);
+  const [query, key, value] = linears(x, "attention", biases.query, {
+    "self_attn.q_proj": heads * headSize,
+    "self_attn.k_proj": keyValueHeads * headSize,
+    "self_attn.v_proj": keyValueHeads * headSize,
+  });
   const attended = causalAttention(
     context,
-    { query: turned(query, "q_norm", heads), key: turned(key, "k_norm", keyValueHeads), value },
+    { query: turned(query!, "q_norm", heads), key: turned(key!, "k_norm", keyValueHeads), value: value! },
     tokens,
     {
       heads,
@@ -199,14 +203,17 @@ function writeBlock(
       cap: config.scoreCap,
     },
   );
-  const output = linear(attended, "self_attn.o_proj", "attention", hiddenSize, biases.attended);
-  const after = add(input, config.normAfter ? normalise(output, "post_attention_layernorm") : output);
+  const [output] = linears(attended, "attention", biases.attended, { "self_attn.o_proj": hiddenSize });
+  const after = add(input, config.normAfter ? normalise(output!, "post_attention_layernorm") : output!);
 
   const y = normalise(after, config.normAfter ? "pre_feedforward_layernorm" : "post_attention_layernorm");
-  const gate = ACTIVATIONS[config.activation](linear(y, "mlp.gate_proj", "ffn", intermediateSize, biases.feedForward));
-  const inner = mul(gate, linear(y, "mlp.up_proj", "ffn", intermediateSize, biases.feedForward));
-  const outer = linear(inner, "mlp.down_proj", "ffn", hiddenSize, biases.feedForward);
-  return add(after, config.normAfter ? normalise(outer, "post_feedforward_layernorm") : outer);
+  const [gate, up] = linears(y, "ffn", biases.feedForward, {
+    "mlp.gate_proj": intermediateSize,
+    "mlp.up_proj": intermediateSize,
+  });
+  const inner = mul(ACTIVATIONS[config.activation](gate!), up!);
+  const [outer] = linears(inner, "ffn", biases.feedForward, { "mlp.down_proj": hiddenSize });
+  return add(after, config.normAfter ? normalise(outer!, "post_feedforward_layernorm") : outer!);
 }
 
 function norm(context: ForwardContext, { normEpsilon, normOffset }: DecoderConfig, x: Value, name: string): Value {

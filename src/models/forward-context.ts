@@ -2,7 +2,7 @@ import type { Shape } from "../graph/dimension.ts";
 import { recompute } from "../graph/gradients.ts";
 import type { Graph, Value } from "../graph/graph.ts";
 import type { StoredWeight, TableFormat } from "../graph/ops/weight-format.ts";
-import { layerNorm, linear, lookup, mul, softmax } from "../graph/ops.ts";
+import { add, concat, layerNorm, linear, lookup, mul, softmax, split } from "../graph/ops.ts";
 import { type BaseFormat, storedLeaves } from "./base-format.ts";
 import type { LinearModule, WeightSpec } from "./model-parts.ts";
 import { type Encoded, RaggedStream, type StreamInputs, type TokenStream } from "./streams/token-stream.ts";
@@ -15,6 +15,8 @@ export interface ForwardHooks {
   format?: BaseFormat | undefined;
   /** Writes a linear layer with an adapter, `x [tokens, in]` → `[tokens, out]`; `layer` is the base model's own. */
   adapt?(x: Value, layer: (input: Value) => Value, module: LinearModule): Value;
+  /** Writes linear layers that read the same rows as one, `[rows, all outputs]`, without biases; undefined where it cannot. */
+  joined?: ((x: Value, modules: readonly LinearModule[]) => Value | undefined) | undefined;
   /** Dropout as in training. */
   dropout: boolean;
   /** Whether the backward pass computes a block's inner values again instead of keeping them. */
@@ -162,6 +164,24 @@ export class ForwardContext {
 
   /** A linear layer that methods may adapt: `x [tokens, in]` → `[tokens, out]`. */
   linear(x: Value, module: LinearModule, options?: DenseOptions): Value {
+    return this.linears(x, [module], options)[0]!;
+  }
+
+  /** Linear layers that read the same rows, each as {@link linear} is. */
+  linears(x: Value, modules: readonly LinearModule[], options: DenseOptions = {}): readonly Value[] {
+    const joined = this.#hooks.joined?.(x, modules);
+    if (!joined) return modules.map((module) => this.#linear(x, module, options));
+    const biases =
+      (options.bias ?? true) ? modules.map((each) => this.weight(`${each.name}.bias`, [each.outFeatures])) : [];
+    const whole = biases.length > 0 ? add(joined, concat(biases, 0)) : joined;
+    return split(
+      whole,
+      1,
+      modules.map(({ outFeatures }) => outFeatures),
+    );
+  }
+
+  #linear(x: Value, module: LinearModule, options: DenseOptions): Value {
     this.modules.set(module.name, module);
     const layer = (input: Value): Value =>
       this.graph.within({ part: "base" }, () =>

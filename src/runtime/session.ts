@@ -53,6 +53,11 @@ export class Runtime {
     return this.#writesInPlace;
   }
 
+  /** Whether graphs that only answer have constant weights, laid out for the processor. */
+  get packs(): boolean {
+    return this.#packs;
+  }
+
   /**
    * Compiles what `outputs` need into a session that reads its weights from `weights`: fed at each run or, frozen ones on a
    * device that {@link Device.embeds}, there from then on.

@@ -48,7 +48,7 @@ export interface ModelGraph<Output extends string = string> {
   dropouts: readonly DropoutLayer[];
 }
 
-export interface InferenceOptions extends Partial<Pick<ForwardHooks, "dropout" | "stream" | "encoded">> {
+export interface InferenceOptions extends Partial<Pick<ForwardHooks, "dropout" | "stream" | "encoded" | "joined">> {
   readBy?: ReadBy | undefined;
   /** What the head may read, side by side, in place of its outputs. */
   features?: readonly HeadFeatures[] | undefined;
@@ -69,13 +69,13 @@ export interface StepGraphOptions extends Pick<ForwardHooks, "dropout" | "recomp
  */
 export function writeInference(
   model: AdaptedModel,
-  { dropout = false, readBy, features, withFeatures = false, stream, encoded }: InferenceOptions = {},
+  { dropout = false, readBy, features, withFeatures = false, stream, encoded, joined }: InferenceOptions = {},
 ): ModelGraph<"logits"> {
   if (features) {
     const { context } = adaptedContext(model, () => "trainable", { dropout, stream, encoded });
     return modelGraph(context, { logits: writeFeatures(context, model, features, model.head) });
   }
-  const { context, logits } = writeForward(model, () => "trainable", { dropout, stream, encoded });
+  const { context, logits } = writeForward(model, () => "trainable", { dropout, stream, encoded, joined });
   if (withFeatures) {
     const { classifier } = traceModel(model, model.labelCount, model.head);
     return modelGraph(context, { logits: concat([logits, context.inputs.get(classifier!)!], 1) });
@@ -201,7 +201,7 @@ function targetsOf(objective: Objective, { graph, shape }: Value): Value {
 function writeForward(
   model: AdaptedModel,
   kindOf: (name: string) => "trainable" | "frozen",
-  hooks: Pick<ForwardHooks, "dropout" | "recompute" | "stream" | "encoded">,
+  hooks: Pick<ForwardHooks, "dropout" | "recompute" | "stream" | "encoded" | "joined">,
 ) {
   const { context, parameter } = adaptedContext(model, kindOf, hooks);
   return { context, logits: writeModel(context, model, model.labelCount, model.head), parameter };
@@ -211,7 +211,7 @@ function writeForward(
 function adaptedContext(
   model: AdaptedModel,
   kindOf: (name: string) => "trainable" | "frozen",
-  hooks: Pick<ForwardHooks, "dropout" | "recompute" | "stream" | "encoded">,
+  hooks: Pick<ForwardHooks, "dropout" | "recompute" | "stream" | "encoded" | "joined">,
 ) {
   const { frozenBlocks } = model;
   const { adapt, inputDropout = 0, modules, parameters, trainsBackbone = false } = model.adaptation;

@@ -19,6 +19,7 @@ export const q4_0: LayerFormat<"packed" | "scales"> = {
   ...int4,
   takes,
   fromBlocks: (blocks) => (blocks.bits === 4 && !blocks.leasts ? tensorsOf(blocks) : undefined),
+  joined: { linear: int4.linear },
 };
 
 /**
@@ -48,6 +49,14 @@ export const q4_1: LayerFormat<"packed" | "scales" | "shifts"> = {
     const inBlocks = reshape(x, [x.shape[0]!, shape[1] / GROUP, GROUP]);
     const addend = int4.linear(x, { packed, scales }, shape, bias);
     return gemm(reduceSum(inBlocks, [-1]), shifts, { transB: true, addend });
+  },
+  joined: {
+    linear: int4.linear,
+    thin({ shifts }, [, inFeatures]) {
+      const sums = float32([inFeatures / GROUP, inFeatures]);
+      for (let i = 0; i < inFeatures; i++) sums.data[Math.floor(i / GROUP) * inFeatures + i] = 1;
+      return { left: sums, right: asFloat32(shifts) };
+    },
   },
 };
 

@@ -2,7 +2,7 @@ import { packBytes } from "../number-blocks.ts";
 import { GROUP } from "../quantize.ts";
 import { asFloat32, float32, type Tensor } from "../tensor.ts";
 import { lookupBytes, multiplyBytes } from "./table-int8.ts";
-import { type LayerFormat, like, type MatrixShape, type TableFormat } from "./weight-format.ts";
+import { type LayerFormat, type LinearFormat, like, type MatrixShape, type TableFormat } from "./weight-format.ts";
 
 type Part = "bytes" | "scales";
 
@@ -10,6 +10,9 @@ const tensorsOf = (numbers: Int8Array, scales: Float32Array, [rows, width]: Matr
   bytes: { ...like("int8", rows, width), data: numbers as Int8Array<ArrayBuffer> },
   scales: float32([rows, width / GROUP], scales as Float32Array<ArrayBuffer>),
 });
+
+const multiply: LinearFormat<Part>["linear"] = (x, { bytes, scales }, _shape, bias) =>
+  multiplyBytes(x, bytes, scales, true, bias);
 
 /** GGUF's Q8_0: blocks of 32 numbers of a row in 8 bits, `scale · q`, for layers and for tables of words. */
 export const q8_0: LayerFormat<Part> & TableFormat<Part> = {
@@ -29,5 +32,6 @@ export const q8_0: LayerFormat<Part> & TableFormat<Part> = {
     );
   },
   lookup: ({ bytes, scales }, indices) => lookupBytes(bytes, scales, indices),
-  linear: (x, { bytes, scales }, _shape, bias) => multiplyBytes(x, bytes, scales, true, bias),
+  linear: multiply,
+  joined: { linear: multiply },
 };

@@ -63,6 +63,22 @@ export function sliceSize(x: Value, axis: number, start: Dimension, size: Dimens
 export const slice = (x: Value, axis: number, start: number, end: number): Value =>
   sliceSize(x, axis, start, end - start);
 
+const SPLIT = define<[Value], { axis: number; sizes: readonly number[] }>({
+  name: "Split",
+  infer(inputs, { axis, sizes }) {
+    const [{ dtype, shape }] = inputs;
+    if (sum(sizes) !== shape[axis]) fail("Split", inputs, `axis ${axis} has no ${sum(sizes)} elements`);
+    return sizes.map((size) => ({ dtype, shape: shape.with(axis, size) }));
+  },
+  onnx({ inputs: [x], attributes: { axis, sizes }, outputs }, emitter) {
+    emitter.emit("Split", [x, emitter.int64(sizes)], { attributes: { axis }, outputs });
+  },
+});
+
+/** The parts of such sizes of an axis, one after the other. No gradient flows. */
+export const split = (x: Value, axis: number, sizes: readonly number[]): readonly Value[] =>
+  sizes.length === 1 ? [x] : x.graph.apply(SPLIT, [x], { axis, sizes }).node!.outputs;
+
 const PAD = define<[Value], Part>({
   name: "Pad",
   infer(inputs, { axis, size }) {

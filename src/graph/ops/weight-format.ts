@@ -26,6 +26,21 @@ export interface LinearFormat<Part extends string = string> extends WeightFormat
 export interface LayerFormat<Part extends string = string> extends LinearFormat<Part> {
   /** The matrix that products are with, from its tensors. */
   dequantize(parts: Readonly<Record<Part, Tensor>>, shape: readonly [rows: number, width: number]): Tensor<"float32">;
+  /** How matrices one below the other are multiplied as one; absent where their parts, one below the other, are not that one's. */
+  joined?: {
+    /** As {@link linear}, but for what {@link thin} gives. */
+    linear: LinearFormat<Part>["linear"];
+    /** What is added to that; nothing where absent. `left` is the same of all matrices as wide. */
+    thin?(parts: Readonly<Record<Part, Tensor>>, shape: MatrixShape): ThinFactors;
+  };
+}
+
+/** A product `(x leftᵀ) rightᵀ` of few numbers in between. */
+export interface ThinFactors {
+  /** `[between, in]` */
+  left: Tensor<"float32">;
+  /** `[out, between]` */
+  right: Tensor<"float32">;
 }
 
 /** A format for a table of words `[words, width]`: rows are looked up, and a language model's output layer multiplies with it. */

@@ -11,6 +11,7 @@ import { releaseOnFailure } from "../../runtime/release-on-failure.ts";
 import { type CompiledGraph, type CompileOptions, KeptTensor, type Runtime } from "../../runtime/session.ts";
 import { type AdaptedModel, writeInference } from "../../training/step-graph.ts";
 import { type InPlaceGraph, InPlaceReader, type LeftText } from "./in-place-reader.ts";
+import { JoinedLayers } from "./joined-layers.ts";
 import { SourceEncoder } from "./source-encoder.ts";
 import type { TextReader } from "./text-reader.ts";
 
@@ -118,13 +119,19 @@ async function compileInPlace(
 ): Promise<InPlaceGraph | undefined> {
   const { maxLength } = model.config;
   let stream: InPlaceStream | undefined;
+  // Of a base of few bits all is constant but the adapters; where its one adapter is too, layers can be joined.
+  const layers = runtime.packs && options.constants ? new JoinedLayers(model, weights) : undefined;
   const { outputs } = writeInference(
     { ...model, head: "languageModel" },
-    { stream: (graph) => (stream ??= new InPlaceStream(graph, maxLength)) },
+    {
+      stream: (graph) => (stream ??= new InPlaceStream(graph, maxLength)),
+      joined: (x, modules) => layers?.write(x, modules),
+    },
   );
   const { fits, past, present, tables } = stream!;
   if (!fits) return undefined;
-  const graph = await runtime.compile({ ...outputs, ...present }, new Map([...weights, ...tables]), options);
+  const given = new Map([...weights, ...tables, ...(layers?.tables ?? [])]);
+  const graph = await runtime.compile({ ...outputs, ...present }, given, options);
   return { graph, layout: cachesOf({ past, present }), maxLength, rounds: options.answers === true };
 }
 

@@ -1,0 +1,130 @@
+import { UserError } from "../../errors.ts";
+import type { Value } from "../../graph/graph.ts";
+import { joinedBytes } from "../../graph/joined-bytes.ts";
+import type { LayerFormat, MatrixShape, ThinFactors } from "../../graph/ops/weight-format.ts";
+import { gemm } from "../../graph/ops.ts";
+import { asFloat32, type DataType, float32, type Tensor, type TensorData, type Tensors } from "../../graph/tensor.ts";
+import type { LowRank } from "../../methods/low-rank.ts";
+import { storedLayer } from "../../models/base-format.ts";
+import type { LinearModule } from "../../models/model-parts.ts";
+import type { AdaptedModel } from "../../training/step-graph.ts";
+
+/** Largest share of what is read that all adapters of joined layers may come to: an adapter as wide costs more joined than by itself. */
+const THIN = 1 / 4;
+
+/**
+ * Linear layers that read the same rows, such as query, key and value, written as one product over a base of few bits, and what an adapter
+ * adds to them as two thin ones, together with what a format adds: four kernels in place of three times five. The adapter, a LoRA or what
+ * is the same as one, is constant.
+ */
+export class JoinedLayers {
+  /** What the written layers read, by name. */
+  readonly tables = new Map<string, Tensor>();
+  readonly #model: AdaptedModel;
+  readonly #weights: Tensors;
+  readonly #parameters: Tensors<"float32">;
+
+  /** @param weights by name, as they are stored, and the method's parameters */
+  constructor(model: AdaptedModel, weights: Tensors) {
+    this.#model = model;
+    this.#weights = weights;
+    this.#parameters = new Map(model.adaptation.parameters.map(({ name }) => [name, asFloat32(weights.get(name)!)]));
+  }
+
+  /** `x [rows, in]` → `[rows, all outputs]`; undefined where the format or the method has no such form. */
+  write(x: Value, modules: readonly LinearModule[]): Value | undefined {
+    const layers = modules.map((module) => this.#layer(module));
+    if (!layers.every((layer) => layer !== undefined)) return undefined;
+    const inFeatures = x.shape[1] as number;
+    const shape = [layers.reduce((sum, { shape: [rows] }) => sum + rows, 0), inFeatures] as const;
+    const [{ joined, parts }] = layers as [Layer];
+    const thin = joinedFactors(layers, shape[0]);
+    if (thin && thin.left.shape[0]! > THIN * inFeatures) return undefined;
+    const leaf = (part: string, tensor: Tensor): Value => {
+      const name = `${modules.map((module) => module.name).join("+")}.${part}`;
+      this.tables.set(name, tensor);
+      return x.graph.leaf("frozen", name, tensor.dtype, tensor.shape);
+    };
+    const whole = Object.keys(parts).map((part) => [
+      part,
+      leaf(part, stacked(layers.map((each) => each.parts[part]!))),
+    ]);
+    const product = joined.linear(x, Object.fromEntries(whole), shape);
+    if (!thin) return product;
+    const between = gemm(x, leaf("left", thin.left), { transB: true });
+    return gemm(between, leaf("right", thin.right), { transB: true, addend: product });
+  }
+
+  #layer(module: LinearModule): Layer | undefined {
+    const { format = "float32", adaptation } = this.#model;
+    const shape = [module.outFeatures, module.inFeatures] as const;
+    const weight = { name: `${module.name}.weight`, shape, part: "backbone", use: "linear" } as const;
+    const stored = adaptation.trainsBackbone ? undefined : storedLayer(weight, format, this.#weights);
+    const joined = stored?.format.joined;
+    if (!joined) return undefined;
+    const layer = { joined, parts: stored.parts, shape, lowRank: undefined };
+    if (!adaptation.modules.some(({ name }) => name === module.name)) return layer;
+    const lowRank = this.#lowRank(module);
+    return lowRank && !lowRank.magnitude ? { ...layer, lowRank } : undefined;
+  }
+
+  /** What a layer has beside it as a LoRA; undefined where that is none, or would be too large. */
+  #lowRank(module: LinearModule): LowRank | undefined {
+    try {
+      return this.#model.adaptation.asLora?.(module, this.#parameters);
+    } catch (error) {
+      if (error instanceof UserError) return undefined;
+      throw error;
+    }
+  }
+}
+
+interface Layer {
+  joined: NonNullable<LayerFormat["joined"]>;
+  parts: Readonly<Record<string, Tensor>>;
+  shape: MatrixShape;
+  lowRank: LowRank | undefined;
+}
+
+/** What formats and adapters add to layers, as one thin product; undefined where they add nothing. */
+function joinedFactors(layers: readonly Layer[], outFeatures: number): ThinFactors | undefined {
+  const ofFormat = layers.map(({ joined, parts, shape }) => joined.thin?.(parts, shape));
+  const shared = ofFormat[0]?.left;
+  const lefts = [...(shared ? [shared] : []), ...layers.flatMap(({ lowRank }) => lowRank?.A ?? [])];
+  if (lefts.length === 0) return undefined;
+  const left = asFloat32(stacked(lefts));
+  const right = float32([outFeatures, left.shape[0]!]);
+  let [row, first] = [0, shared?.shape[0] ?? 0];
+  for (const [i, { lowRank, shape }] of layers.entries()) {
+    if (ofFormat[i]) copyInto(right, ofFormat[i].right, row, 0);
+    if (lowRank) copyInto(right, lowRank.B, row, first, lowRank.alpha / lowRank.rank);
+    row += shape[0];
+    first += lowRank?.rank ?? 0;
+  }
+  return { left, right };
+}
+
+/** Writes a matrix, times a factor, into another one from a row and a column on. */
+function copyInto(into: Tensor<"float32">, from: Tensor<"float32">, row: number, column: number, factor = 1): void {
+  const [width, own] = [into.shape[1]!, from.shape[1]!];
+  from.data.forEach((value, i) => {
+    into.data[(row + Math.floor(i / own)) * width + column + (i % own)] = factor * value;
+  });
+}
+
+/** Tensors one below the other. */
+function stacked([first, ...others]: readonly Tensor[]): Tensor {
+  if (others.length === 0) return first!;
+  const all = [first!, ...others];
+  const bytes = joinedBytes(all.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)));
+  const rows = all.reduce((sum, { shape }) => sum + shape[0]!, 0);
+  const [{ dtype, shape }] = all as [Tensor];
+  return { dtype, shape: shape.with(0, rows), data: VIEW[dtype]!(bytes.buffer) };
+}
+
+/** Of the types that weights are stored in. */
+const VIEW: Partial<Record<DataType, (bytes: ArrayBuffer) => TensorData>> = {
+  float32: (bytes) => new Float32Array(bytes),
+  int8: (bytes) => new Int8Array(bytes),
+  uint8: (bytes) => new Uint8Array(bytes),
+};
