@@ -6,13 +6,14 @@ import { type Columns, namedColumns, type Table } from "../tasks/rows.ts";
 import { holdOut, sampleExamples } from "../tasks/split.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { tableFormat } from "./parse-table.ts";
+import { besideFile, isFolder, pictureFolder } from "./picture-folder-node.ts";
 import { readTable } from "./read-table-node.ts";
 import { sampleCsv } from "./sample-csv-node.ts";
 import { taskOfTable } from "./table-task.ts";
 
 /** A task of the user's own. */
 export interface TableTaskOptions {
-  /** CSV, TSV, JSONL or CoNLL file, by its ending; a `.txt` file is read as CoNLL where `kind` labels words. */
+  /** CSV, TSV, JSONL or CoNLL file, by its ending; a `.txt` file is read as CoNLL where `kind` labels words. Of pictures also a folder. */
   train: string;
   validation?: string | undefined;
   /** Fraction of the training rows to hold out where there is no validation file; 0.1 unless given. */
@@ -44,12 +45,26 @@ export async function loadTableTask(options: TableTaskOptions): Promise<TaskData
   }
   const named = namedColumns({ text, textPair, label });
   const source = await readSource(file, named, options.kind, true, options.maxTrainSamples);
-  const origin = { files: validation === undefined ? [file] : [file, validation] };
-  const all = { ...taskOfTable(source.table, source.named, { kind: options.kind }), origin };
-  const task = sampleExamples(all, options.maxTrainSamples);
-  if (validation === undefined) return holdOut(task, validationSplit ?? 0.1, seed);
+  const all = taskOfTable(source.table, source.named, { kind: options.kind });
+  const train = placed(file, all.train, all.kind, source.isPictures);
+  const task = sampleExamples({ ...all, train }, options.maxTrainSamples);
+  const read = source.isPictures ? [] : [file];
+  if (validation === undefined) return withOrigin(holdOut(task, validationSplit ?? 0.1, seed), read);
   const held = await readExamples(validation, named, task.kind, task.labels, { labelled: true });
-  return { ...task, validation: [{ name: "validation", examples: held }] };
+  const files = (await isFolder(validation)) ? read : [...read, validation];
+  return withOrigin({ ...task, validation: [{ name: "validation", examples: held }] }, files);
+}
+
+/** Examples of a file; of pictures with their paths from here. */
+function placed(file: string, examples: readonly Example[], kind: string, isPictures: boolean): Example[] {
+  return isPictures || findTaskKind(kind).reads === undefined ? [...examples] : besideFile(file, examples);
+}
+
+/** A task with the files that it was read from: of pictures, theirs too. */
+function withOrigin(task: TaskData, read: readonly string[]): TaskData {
+  const examples = [...task.train, ...task.validation.flatMap((split) => split.examples)];
+  const pictures = findTaskKind(task.kind).reads === undefined ? [] : examples.map(({ text }) => text);
+  return { ...task, origin: { files: [...read, ...pictures] } };
 }
 
 /**
@@ -67,11 +82,12 @@ export async function readExamples(
 ): Promise<Example[]> {
   const source = await readSource(file, named, kind, labelled);
   const found = findTaskKind(kind);
+  const { isPictures } = source;
   if (found.table && labelled) return numbered(found.table.read(source.table, source.named, labels).examples);
   const { label, ...texts } = columnsFor(found, source.table, source.named);
   // What a kind finds by itself may be there without labels, but not the column that most have them in.
   const has = label !== undefined && (labelled || (found.columnsIn && source.table.columns.includes(label)));
-  return examplesOf(source.table, { ...texts, ...(has && { label }) }, found, labels);
+  return placed(file, examplesOf(source.table, { ...texts, ...(has && { label }) }, found, labels), kind, isPictures);
 }
 
 /** Bytes of a CSV file from which on rows are drawn while it is read, where not all are asked for. */
@@ -81,14 +97,18 @@ const ENOUGH = 20_000;
 
 const sizeOf = async (file: string): Promise<number> => (await stat(file).catch(() => undefined))?.size ?? 0;
 
-/** A file's table, or of a large one where `count` rows are wanted a draw; where the format has no column names of its own, the columns are `text` and `label`. */
+/** A folder's pictures, or a file's table, or of a large one where `count` rows are wanted a draw; where the format has no column names of its own, the columns are `text` and `label`. */
 async function readSource(
   file: string,
   named: Partial<Columns>,
   kind: string | undefined,
   labelled: boolean,
   count?: number,
-): Promise<{ table: Table; named: Partial<Columns> }> {
+): Promise<{ table: Table; named: Partial<Columns>; isPictures: boolean }> {
+  const ofPictures = kind === undefined || findTaskKind(kind).reads === "pictures";
+  if (ofPictures && (await isFolder(file))) {
+    return { table: await pictureFolder(file, { labelled }), named: {}, isPictures: true };
+  }
   const ending = tableFormat(file);
   const inWords = kind !== undefined && findTaskKind(kind).oneWordALine === true;
   const format = ending === "lines" && labelled && inWords ? "conll" : ending;
@@ -97,5 +117,5 @@ async function readSource(
     ? await sampleCsv(file, ENOUGH + 2 * count, named.label ?? "label")
     : await readTable(file, format, { everyLine: !labelled });
   const isNamed = format !== "conll" && format !== "lines";
-  return { table, named: isNamed ? named : {} };
+  return { table, named: isNamed ? named : {}, isPictures: false };
 }

@@ -1,6 +1,7 @@
 import { type FolderConfig, readNetwork } from "../checkpoints/model-folder.ts";
 import { modelFiles, readFolderConfig } from "../checkpoints/model-folder-node.ts";
 import { describeModel, type ModelDescription } from "../models/families.ts";
+import { processorFor } from "./read-pictures.ts";
 
 /** A model without its weights. */
 export interface DescribedModel {
@@ -15,6 +16,8 @@ export interface DescribedModel {
  */
 export async function describeModelAt(path: string): Promise<DescribedModel> {
   const raw = await readFolderConfig(path);
-  const network = path.endsWith(".json") ? undefined : await readNetwork(await modelFiles(path));
-  return { raw, description: describeModel(raw, network) };
+  if (path.endsWith(".json")) return { raw, description: describeModel(raw) };
+  const files = await modelFiles(path);
+  const network = await readNetwork(files);
+  return { raw, description: describeModel(raw, network, await processorFor(network, files)) };
 }

@@ -3,7 +3,6 @@ import type { Tensors } from "../graph/tensor.ts";
 import { readsSource } from "../models/architecture-kinds.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example, Prediction } from "../tasks/example.ts";
-import { classification } from "../tasks/kinds/classification.ts";
 import { type RerankedText, reranker } from "../tasks/kinds/reranker.ts";
 import { type Prompt, promptIds, promptOf, sourceText } from "../tasks/prompt.ts";
 import type { TaskKind, TextInput } from "../tasks/task-kind.ts";
@@ -21,6 +20,7 @@ import { thresholdOf, unsureBelow } from "./confidence-threshold.ts";
 import { type FittedAdapter, fitAdapter } from "./fitted-adapter.ts";
 import { SharedWriter } from "./generation/shared-writer.ts";
 import { NONE, noveltyLimit } from "./none-of-these.ts";
+import { readPictures } from "./read-pictures.ts";
 import {
   ANSWERS_AT_ONCE,
   type Answer,
@@ -107,7 +107,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   ): Promise<Output[] | Output> {
     const inputs = isList(given) ? given : [given];
     const examples = inputs.map((input, index) => ({ index, ...this.kind.exampleOfInput(textsOf(input)) }));
-    const encoded = this.#encode(examples);
+    const encoded = await this.#read(examples, signal);
     const limit = this.#noveltyLimit;
     const asked = limit === undefined ? this.#compiled.predictor : await this.#compiled.featured();
     const rows = await asked.logits(encoded, this.parameters, signal, onDone);
@@ -148,7 +148,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   }
 
   #refuseUnlessChoosing(): void {
-    if (this.kind.name === classification.name) return;
+    if (this.kind.head === "sequence" && this.kind.objective.linearLoss === "softmax") return;
     throw new UserError(
       `the model is for ${this.kind.name} and does not choose a class, so it cannot answer unsure or none of these`,
     );
@@ -212,7 +212,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
 
   /** What the model says of each example, written as the example's own label is. */
   async predictLabels(examples: readonly Example[], { signal, onDone }: ComputeOptions = {}): Promise<Prediction[]> {
-    const encoded = await this.#compiled.withReference(this.#encode(examples), signal);
+    const encoded = await this.#compiled.withReference(await this.#read(examples, signal), signal);
     const logits = await this.#compiled.predictor.logits(encoded, this.parameters, signal, onDone);
     return logits.map((values, i) => this.kind.predict(this.#labels, examples[i]!, encoded[i]!, values));
   }
@@ -221,8 +221,8 @@ export class FineTunedModel<Output extends object = TextPrediction> {
    * Logits of each example, `[rows, outputs]`: one row, or one for each word that was read. Of a kind that reads outputs within
    * the graph what it reads, `[rows, width]`.
    */
-  logits(examples: readonly Example[]): Promise<Float32Array[]> {
-    return this.#compiled.predictor.logits(this.#encode(examples), this.parameters);
+  async logits(examples: readonly Example[]): Promise<Float32Array[]> {
+    return this.#compiled.predictor.logits(await this.#read(examples), this.parameters);
   }
 
   /** Whether it writes texts, which {@link answer} asks for. */
@@ -309,6 +309,10 @@ export class FineTunedModel<Output extends object = TextPrediction> {
       );
     }
     return { inputIds: Int32Array.from(ids), tokenTypeIds: new Int32Array(ids.length) };
+  }
+
+  async #read(examples: readonly Example[], signal?: AbortSignal): Promise<PredictedExample[]> {
+    return this.#encode(await readPictures(this.kind, examples, this.base, { signal }));
   }
 
   #encode(examples: readonly Example[]): PredictedExample[] {

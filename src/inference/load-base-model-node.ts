@@ -6,6 +6,7 @@ import type { HubOptions } from "../checkpoints/hub-repository-node.ts";
 import { modelFiles } from "../checkpoints/model-folder-node.ts";
 import { UserError } from "../errors.ts";
 import type { TaskData } from "../tasks/example.ts";
+import { decodePicture } from "../tokenization/decode-picture-node.ts";
 import { type BaseModel, type BaseOptions, type FormatChoice, readBaseModel } from "./base-model.ts";
 import { BUNDLED_MODEL } from "./bundled-model.ts";
 
@@ -62,7 +63,8 @@ export async function loadBaseModel(
   const files = hashedFiles(found);
   const known = onHub ? undefined : recorded?.fileHashes;
   if (known) await refuseOtherFiles(found, known, recorded!.whose);
-  const base = await readBaseModel(files, task, seed, { ...called, onTokenizer, ...(format && { format }) });
+  const reading = { ...called, onTokenizer, decodePicture, ...(format && { format }) };
+  const base = await readBaseModel(files, task, seed, reading);
   const unread = Object.keys(known ?? {}).find((file) => !files.opened.has(file));
   if (unread !== undefined) {
     throw new UserError(

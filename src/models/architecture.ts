@@ -1,5 +1,6 @@
 import type { Value } from "../graph/graph.ts";
 import type { ForwardContext } from "./forward-context.ts";
+import type { PictureSize } from "./model-parts.ts";
 import type { Encoded, TokenStream } from "./streams/token-stream.ts";
 
 /**
@@ -92,4 +93,6 @@ export interface ModelConfig {
   labelCount: number;
   /** Rows of its table of words: outputs of a language-model head. */
   vocabularySize: number;
+  /** Of a model that reads pictures in place of texts: it makes `maxLength` tokens of each. */
+  picture?: PictureSize;
 }

@@ -18,6 +18,7 @@ import { qwen3 } from "./families/qwen3.ts";
 import { roberta } from "./families/roberta.ts";
 import { t5 } from "./families/t5.ts";
 import type { HeadFeatures } from "./heads.ts";
+import type { PictureSize } from "./model-parts.ts";
 import { importedModel } from "./onnx/imported-model.ts";
 import type { Pooling } from "./pooling.ts";
 
@@ -66,12 +67,13 @@ export interface ModelDescription {
 /**
  * Picks the family by `model_type` of a parsed config.json.
  * @param network what the checkpoint computes, where it says so itself: of such a model the family need not be known
+ * @param pictureSize how large pictures are that it reads, where its folder says so
  * @throws UserError where the family is not supported (with the list of those that are) or a setting is not.
  */
-export function describeModel(raw: unknown, network?: Network): ModelDescription {
+export function describeModel(raw: unknown, network?: Network, pictureSize?: PictureSize): ModelDescription {
   const modelType = (raw as { model_type?: unknown } | null)?.model_type;
   const architecture = familyOf(String(modelType));
-  if (network) return importedModel(raw, network, architecture);
+  if (network) return importedModel(raw, network, architecture, pictureSize);
   if (!architecture) {
     const types = known().flatMap(({ modelTypes }) => Object.keys(modelTypes));
     throw new UserError(

@@ -4,7 +4,7 @@ import type { Graph, Value } from "../graph/graph.ts";
 import type { StoredWeight, TableFormat } from "../graph/ops/weight-format.ts";
 import { add, concat, layerNorm, linear, lookup, mul, softmax, split } from "../graph/ops.ts";
 import { type BaseFormat, storedLeaves } from "./base-format.ts";
-import type { LinearModule, WeightSpec } from "./model-parts.ts";
+import type { LinearModule, PictureSize, WeightSpec } from "./model-parts.ts";
 import { type Encoded, RaggedStream, type StreamInputs, type TokenStream } from "./streams/token-stream.ts";
 
 /** How a model is written: what trains, what stands beside its linear layers, whether dropout is on. */
@@ -24,13 +24,16 @@ export interface ForwardHooks {
   /** Number of blocks whose work is done: the hidden states after them are an input, {@link BOUNDARY}; none where absent. */
   boundary?: number | undefined;
   /** The texts with this prefix as the model reads them; rows of real tokens alone where absent. */
-  stream?: ((graph: Graph, prefix: string) => TokenStream) | undefined;
+  stream?: ((graph: Graph, prefix: string, length?: number) => TokenStream) | undefined;
   /** What an encoder has read before, of this width; the encoder is written, too, where absent. */
   encoded?: ((graph: Graph, width: number) => Encoded) | undefined;
 }
 
 /** The input that holds the hidden states `[tokens, hidden]` after the blocks whose work is done. */
 export const BOUNDARY = "boundary";
+
+/** The input that holds pictures, in Hugging Face's name. */
+export const PIXELS = "pixel_values";
 
 /** A dropout layer: its mask is an input, drawn outside the graph so that a resumed run draws the same. */
 export interface DropoutLayer {
@@ -72,10 +75,13 @@ export class ForwardContext {
     this.#hooks = hooks;
   }
 
-  /** The texts that the model reads; of an encoder-decoder, the decoder's own with the prefix `decoder.`. */
-  tokens(prefix = ""): TokenStream {
-    if (this.#hooks.stream) return this.#hooks.stream(this.graph, prefix);
-    const known = this.#streams.get(prefix) ?? new RaggedStream(this.graph, prefix);
+  /**
+   * The texts that the model reads; of an encoder-decoder, the decoder's own with the prefix `decoder.`.
+   * @param length of all examples, where it is one: that of what a picture is cut into
+   */
+  tokens(prefix = "", length?: number): TokenStream {
+    if (this.#hooks.stream) return this.#hooks.stream(this.graph, prefix, length);
+    const known = this.#streams.get(prefix) ?? new RaggedStream(this.graph, prefix, length);
     this.#streams.set(prefix, known);
     return known;
   }
@@ -88,6 +94,11 @@ export class ForwardContext {
   /** What the texts' streams must be fed. */
   get streams(): StreamInputs[] {
     return [...this.#streams.values()].map(({ inputs }) => inputs);
+  }
+
+  /** The pictures that the model reads, `[batch, 3, height, width]`. */
+  pixels({ height, width }: PictureSize): Value {
+    return this.graph.leaf("input", PIXELS, "float32", ["batch", 3, height, width]);
   }
 
   /** Writes the head: weights met meanwhile are the head's. */

@@ -30,3 +30,9 @@ export interface WeightSpec {
   /** Set where checkpoints hold it transposed, as GPT-2's do with linear layers: `[in, out]` for our `[out, in]`. */
   transposed?: true;
 }
+
+/** A picture as a model reads it, in pixels. */
+export interface PictureSize {
+  height: number;
+  width: number;
+}

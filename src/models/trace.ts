@@ -59,8 +59,12 @@ function headOf({ architecture, config, pooling, features = "family" }: ModelDes
 }
 
 /** The text whose hidden states the model ends with. */
-const ownTokens = (context: ForwardContext, { architecture }: ModelDescription): TokenStream =>
-  context.tokens(readsSource({ architecture }) ? "decoder." : "");
+const ownTokens = (context: ForwardContext, { architecture, config }: ModelDescription): TokenStream =>
+  readsSource({ architecture }) ? context.tokens("decoder.") : encoderTokens(context, config);
+
+/** What an encoder reads: a picture is cut into as many parts as every other. */
+const encoderTokens = (context: ForwardContext, { picture, maxLength }: ModelConfig): TokenStream =>
+  context.tokens("", picture && maxLength);
 
 /**
  * Writes a model up to what the last layer of its head may read.
@@ -92,7 +96,7 @@ const embeddingHead =
 export function writeHiddenStates(context: ForwardContext, { architecture, config }: ModelDescription): Value {
   switch (architecture.kind) {
     case "encoder":
-      return architecture.encode(context, config, context.tokens());
+      return architecture.encode(context, config, encoderTokens(context, config));
     case "decoder":
       return architecture.decode(context, config, context.tokens());
     case "encoder-decoder": {

@@ -1,6 +1,15 @@
 import type { HeadFeatures } from "../models/heads.ts";
 import type { ChatMessage } from "../tokenization/chat-template.ts";
 
+/** Numbers that a model reads of an example beside its tokens, such as a picture. */
+export interface ModelInput {
+  shape: readonly number[];
+  /** Tells one from another: equal ones have the same. */
+  key: string;
+  /** Writes them, row-major. */
+  write(into: Float32Array): void;
+}
+
 /** One row of a data set. */
 export interface Example {
   /** Position in its split, from 0: stable across epochs, so that dropout can be drawn per example. */
@@ -12,6 +21,8 @@ export interface Example {
   texts?: readonly string[];
   /** The words of `text`, which joins them by spaces: of kinds that label words. */
   words?: string[];
+  /** The picture at the path that `text` is, where it has been read. */
+  picture?: ModelInput;
   /** A conversation, of kinds that learn what is said in it. */
   messages?: readonly ChatMessage[];
   /** Tools that its assistant may call, as JSON schemas. */

@@ -3,7 +3,7 @@ import type { Value } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Architecture, HeadName, ModelConfig } from "../models/architecture.ts";
 import type { Encoding, Tokenizer } from "../tokenization/tokenizer.ts";
-import type { Example, Prediction, TaskData } from "./example.ts";
+import type { Example, ModelInput, Prediction, TaskData } from "./example.ts";
 import type { HeldOutSearch } from "./held-out-search.ts";
 import type { Objective } from "./losses/objective.ts";
 import type { PairScores } from "./metrics/pair-scores.ts";
@@ -12,6 +12,8 @@ import type { Cell, Columns, ExampleCells, Table } from "./rows.ts";
 /** A text that goes through the model by itself. */
 export interface ReadText {
   encoding: Encoding;
+  /** What is read beside its tokens, by the names of the model's inputs. */
+  inputs?: Readonly<Record<string, ModelInput>>;
   /** Of encoder-decoders: the decoder's own text. */
   decoder?: Encoding;
   /** Positions of the tokens that get outputs, ascending; absent where the text as a whole gets them (one row). */
@@ -143,6 +145,8 @@ export interface TaskKind<Output extends object = object, Options extends z.ZodO
   readonly summary: string;
   /** What the model's head gives outputs: the whole text, or tokens. */
   readonly head: HeadName;
+  /** What an example's text is the path of; absent: it is a text. */
+  readonly reads?: "pictures";
   /** The only kind of model that it is for; absent: all that have the head. */
   readonly modelKind?: Architecture["kind"];
   readonly objective: Objective;

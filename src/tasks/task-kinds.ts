@@ -5,6 +5,7 @@ import { Registry } from "../registry.ts";
 import type { TaskData } from "./example.ts";
 import { type ClassifiedText, classification } from "./kinds/classification.ts";
 import { type EmbeddedText, embedding } from "./kinds/embedding.ts";
+import { imageClassification } from "./kinds/image-classification.ts";
 import { languageModel } from "./kinds/language-model.ts";
 import { type MultiLabelledText, multiLabel } from "./kinds/multi-label.ts";
 import { preference } from "./kinds/preference.ts";
@@ -38,6 +39,7 @@ export const TASK_KINDS = new Registry<TaskKind<TextPrediction>>("task kind", [
   regression,
   multiLabel,
   tokenClassification,
+  imageClassification,
   languageModel,
   sequenceToSequence,
   preference,

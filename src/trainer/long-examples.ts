@@ -12,8 +12,9 @@ interface ReadTexts extends Pick<BaseModel, "pooling" | "config"> {
   head: HeadName;
 }
 
-/** Tokens after which texts are cut: as the settings say, but no more than the model reads. */
+/** Tokens after which texts are cut: as the settings say, but no more than the model reads. Of a picture none is cut. */
 export function textLength({ head, pooling, config }: ReadTexts, { maxLength }: FineTuningSettings): number {
+  if (config.picture) return config.maxLength;
   const ofPooling = (head === "pooled" && pooling?.maxLength) || maxLength;
   return Math.min(maxLength, config.maxLength, ofPooling);
 }
@@ -27,6 +28,7 @@ export function lengthNotes(
   given: TaskData,
   settings: FineTuningSettings,
 ): string[] {
+  if (findTaskKind(given.kind).reads === "pictures") return [];
   const task = withTaskOptions(given, settings.taskOptions, model.config);
   const maxLength = textLength({ ...model, head: findTaskKind(task.kind).head }, settings);
   const encoded = trainingExamples(task, task.train, model.tokenizer, maxLength);

@@ -1,5 +1,6 @@
 import type { Adapter } from "../inference/adapter.ts";
 import { type BaseModel, type BaseOptions, withHead } from "../inference/base-model.ts";
+import { withPictures } from "../inference/read-pictures.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { Device } from "../runtime/device.ts";
 import type { Runtime } from "../runtime/session.ts";
@@ -126,11 +127,16 @@ export async function prepareRun<
   sources: RunSources<Memory, Base>,
   { signal, onFitting, onNote }: PrepareOptions = {},
 ): Promise<PreparedRun<Settings, Memory, Base>> {
-  const read = await sources.readTask();
+  const found = await sources.readTask();
   const settledFor = ({ pooling }: Pick<BaseModel, "pooling">) =>
-    settle(suitedTo(read, adapter === undefined, pooling));
-  const loaded = await sources.readBase(format, read, (model) => {
-    if (!resume && onNote) lengthNotes(model, read, settledFor(model)).forEach(onNote);
+    settle(suitedTo(found, adapter === undefined, pooling));
+  const loaded = await sources.readBase(format, found, (model) => {
+    if (!resume && onNote) lengthNotes(model, found, settledFor(model)).forEach(onNote);
+  });
+  const doing = "reading the pictures";
+  const read = await withPictures(found, loaded, {
+    signal,
+    onDone: (done, of) => onFitting?.({ doing, done, of }),
   });
   const asked = settledFor(loaded);
   const features = adapter ? adapter.description.task.features : (asked.headFeatures ?? resume?.headFeatures);

@@ -49,7 +49,7 @@ export interface HeadFitOptions {
 
 /** How far something is that is done before training: the fitting of a head, which reads twice what it is chosen by. */
 export interface FittingProgress {
-  doing: "fitting the head" | "reading the answers before training";
+  doing: "reading the pictures" | "fitting the head" | "reading the answers before training";
   /** Examples read. */
   done: number;
   of: number;
@@ -116,9 +116,12 @@ interface ExampleRows {
   groups: RowGroups & { groups: Int32Array };
 }
 
-/** Numbers of examples by their tokens: which rows are drawn, and the batches that they are computed in, do not depend on the file's order. */
+/** Numbers of examples by what is read of them: which rows are drawn, and the batches that they are computed in, do not depend on the file's order. */
 function orderOf(encoded: readonly TrainingExample[]): Int32Array {
-  const keys = encoded.map(({ encoding, targets }) => `${encoding.inputIds.join()} ${targets.data.join()}`);
+  const keys = encoded.map(({ encoding, inputs = {}, targets }) => {
+    const others = Object.values(inputs).map(({ key }) => key);
+    return `${encoding.inputIds.join()} ${others.join()}${targets.data.join()}`;
+  });
   return Int32Array.from(keys.keys()).sort((a, b) => (keys[a]! < keys[b]! ? -1 : keys[a]! > keys[b]! ? 1 : 0));
 }
 

@@ -42,9 +42,22 @@ export function layOut(streams: readonly StreamInputs[], examples: readonly Enco
     const encodings = examples.map((example) => (stream.prefix === "" ? example.encoding : decoderTextOf(example)));
     layOutStream(batch, stream, encodings, indices);
   }
+  layOutInputs(batch, examples);
   const own = streams.at(-1)!;
   layOutOutputs(batch, own.prefix, examples);
   return batch;
+}
+
+/** What examples have beside tokens, side by side: `[batch, ...shape]`. */
+function layOutInputs({ inputs }: LaidOutBatch, examples: readonly EncodedExample[]): void {
+  for (const [name, { shape }] of Object.entries(examples[0]?.inputs ?? {})) {
+    const all = float32([examples.length, ...shape]);
+    const size = all.data.length / examples.length;
+    examples.forEach((example, i) => {
+      example.inputs![name]!.write(all.data.subarray(i * size, (i + 1) * size));
+    });
+    inputs[name] = all;
+  }
 }
 
 function decoderTextOf({ decoder }: EncodedExample): Encoding {

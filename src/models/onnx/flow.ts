@@ -13,12 +13,12 @@ export interface Flow {
 /**
  * Cuts what leads to a value into its blocks: between two of them a single value carries what was computed from the input.
  * There are none where that is not so.
- * @param input the network's input that is carried: `input_ids`
+ * @param input the network's input that is carried: ids that are looked up, or a picture
  */
-export function flowTo(network: Network, name: string, input: string): Flow {
+export function flowTo(network: Network, name: string, input: string, { isPicture = false } = {}): Flow {
   const nodes = nodesFor(network, [name]);
   const whole: Flow = { before: nodes, blocks: [], after: [], cuts: [] };
-  const carried = carriedValues(nodes, network, input);
+  const carried = isPicture ? leadingFrom(nodes, input) : carriedValues(nodes, network, input);
   const lastRead = new Map<string, number>([[name, nodes.length]]);
   nodes.forEach(({ op, inputs }, i) => {
     if (ASKS_SIZES.has(op)) return;
@@ -51,6 +51,16 @@ export function flowTo(network: Network, name: string, input: string): Flow {
     after: nodes.slice(places.at(-1)! + 1),
     cuts: places.map((place) => cutAfter.get(place)!),
   };
+}
+
+/** Values that are computed from an input. */
+function leadingFrom(nodes: readonly NetworkNode[], input: string): Set<string> {
+  const carried = new Set([input]);
+  for (const { op, inputs, outputs } of nodes) {
+    const leads = !ASKS_SIZES.has(op) && inputs.some((each) => carried.has(each));
+    if (leads) for (const output of outputs) carried.add(output);
+  }
+  return carried;
 }
 
 /** Values that are computed from what is looked up by an input, or from an input that is no look-up's. */

@@ -3,26 +3,22 @@ import { LAYER, type Network, nodesFor } from "../../checkpoints/onnx/network.ts
 import { UserError } from "../../errors.ts";
 import { type Dimension, product } from "../../graph/dimension.ts";
 import { Graph, type Value } from "../../graph/graph.ts";
-import { cast, reshape } from "../../graph/ops.ts";
+import { reshape } from "../../graph/ops.ts";
 import type { Architecture, EncoderArchitecture, ModelConfig } from "../architecture.ts";
 import { pluralOf } from "../architecture-kinds.ts";
 import { labelCountOf, parseConfig } from "../config.ts";
 import { ForwardContext } from "../forward-context.ts";
 import { plainTokenHead, pooledHead } from "../heads.ts";
+import type { PictureSize } from "../model-parts.ts";
 import { MEAN_POOLING } from "../pooling.ts";
 import type { TokenStream } from "../streams/token-stream.ts";
 import { type Flow, flowTo } from "./flow.ts";
 import { isValue } from "./imported-node.ts";
+import { inputsOf, type Reading, readingOf } from "./network-inputs.ts";
 import { NetworkWriter } from "./write-network.ts";
 
-/** Names of outputs that hold a text's hidden states. */
+/** Names of outputs that hold hidden states. */
 const HIDDEN_STATES = ["last_hidden_state", "token_embeddings", "hidden_states"];
-
-const INPUTS = {
-  input_ids: (tokens: TokenStream) => tokens.inputIds,
-  token_type_ids: (tokens: TokenStream) => tokens.tokenTypeIds,
-  position_ids: (tokens: TokenStream) => tokens.positionIds,
-} as const;
 
 /** Settings of config.json that a model of no family that is known has. */
 const settings = z.object({
@@ -36,12 +32,14 @@ const settings = z.object({
 /**
  * An encoder as an ONNX file has it: its hidden states are the file's, and the head, where its family is known, is the family's.
  * @param family that config.json names, where it is known
+ * @param pictureSize how large pictures are that it reads, where its folder says so
  * @throws UserError naming the node where an operator is missing, or no gradient would flow through it.
  */
 export function importedModel(
   raw: unknown,
   network: Network,
   family: Architecture | undefined,
+  pictureSize?: PictureSize,
 ): { architecture: Architecture; config: ModelConfig } {
   const { location } = network;
   if (family && family.kind !== "encoder") {
@@ -52,14 +50,20 @@ export function importedModel(
   const base = family ?? unknownFamily(raw, network);
   const config = base.readConfig(raw);
   const prefix = base.prefix;
-  const { name, width } = hiddenStates(network, prefix);
-  const flow = flowTo(network, name, "input_ids");
+  const reading = readingOf(network, raw, pictureSize);
+  const { picture } = reading;
+  const { name, width, length } = hiddenStates(network, reading, prefix);
+  const flow = flowTo(network, name, reading.input, { isPicture: picture !== undefined });
   const architecture: EncoderArchitecture = {
     ...(base as EncoderArchitecture),
-    encode: (context, _config, tokens) => writeFlow(network, flow, name, context, tokens, prefix),
+    encode(context, _config, tokens) {
+      const writer = new NetworkWriter(network, context, inputsOf(network, reading, context, tokens), prefix);
+      return writeFlow(writer, flow, name, context, tokens);
+    },
   };
   const usesTokenTypes = network.inputs.some((input) => input.name === "token_type_ids");
-  return { architecture, config: { ...config, hiddenSize: width, layerCount: flow.blocks.length, usesTokenTypes } };
+  const own = { ...config, hiddenSize: width, layerCount: flow.blocks.length, usesTokenTypes };
+  return { architecture, config: picture ? { ...own, picture, maxLength: length! } : own };
 }
 
 /** What is known of a model whose family is not. */
@@ -90,20 +94,31 @@ function unknownFamily(raw: unknown, network: Network): EncoderArchitecture {
   };
 }
 
-/** Which value of a network holds a text's hidden states, and how wide they are. */
-function hiddenStates(network: Network, prefix: string): { name: string; width: number } {
+/** A value that holds hidden states. */
+interface HiddenStates {
+  name: string;
+  width: number;
+  /** Of a picture: how many. */
+  length?: number | undefined;
+}
+
+type Sizes = Omit<HiddenStates, "name">;
+
+/** Which value of a network holds hidden states, and how wide they are. */
+function hiddenStates(network: Network, reading: Reading, prefix: string): HiddenStates {
   const { outputs, location } = network;
   const named = HIDDEN_STATES.flatMap((name) => outputs.filter((output) => output.name === name));
   const chosen = named[0] ?? outputs[0];
   if (!chosen) throw new UserError(`${location} has no outputs`);
   const context = new ForwardContext(new Graph(), { trains: () => false, dropout: false });
   const tokens = context.tokens();
-  const writer = new NetworkWriter(network, context, inputOf(network, tokens), prefix);
+  const writer = new NetworkWriter(network, context, inputsOf(network, reading, context, tokens), prefix);
+  const sizesOf = (value: Value) => (reading.picture ? sizesOfPicture(value) : sizesOfText(value, tokens));
   const nodes = nodesFor(network, [chosen.name]);
   // What attention reads is as wide as what the last block gives; labels of tokens or words are not.
   const own = nodes.find(({ layer }) => layer?.role === "attention")?.layer?.inFeatures;
   let behindLayer = false;
-  let found: { name: string; width: number } | undefined;
+  let found: HiddenStates | undefined;
   for (const [i, node] of nodes.entries()) {
     try {
       writer.write(node);
@@ -116,51 +131,43 @@ function hiddenStates(network: Network, prefix: string): { name: string; width: 
     behindLayer ||= node.op === LAYER;
     for (const name of node.outputs) {
       const value = writer.operand(name);
-      const width = isValue(value) && value.dtype === "float32" ? widthOf(value, tokens) : undefined;
-      if (behindLayer && width !== undefined && width === (own ?? width)) found = { name, width };
+      const sizes = isValue(value) && value.dtype === "float32" ? sizesOf(value) : undefined;
+      if (!behindLayer || !sizes || sizes.width !== (own ?? sizes.width)) continue;
+      // A head of the file's own may leave out parts of a picture.
+      if (sizes.length === (found ?? sizes).length) found = { name, ...sizes };
     }
   }
-  const width = widthOf(writer.value(chosen.name), tokens);
-  if (width !== undefined && (named[0] || own === undefined)) return { name: chosen.name, width };
+  const sizes = sizesOf(writer.value(chosen.name));
+  if (sizes && (named[0] || own === undefined)) return { name: chosen.name, ...sizes };
   if (found) return found;
   throw new UserError(
-    `${location} gives no hidden states [batch, sequence, width] of a text; export the model with its last_hidden_state`,
+    `${location} gives no hidden states [batch, sequence, width]; export the model with its last_hidden_state`,
   );
 }
 
 /** Of hidden states of all positions, side by side or one after the other; undefined of any other value. */
-function widthOf({ shape }: Value, { sequence }: TokenStream): number | undefined {
+function sizesOfText({ shape }: Value, { sequence }: TokenStream): Sizes | undefined {
   const width = shape.at(-1);
   if (typeof width !== "number" || shape.length < 2) return undefined;
-  return product(shape.slice(0, -1)) === product(["batch", sequence]) ? width : undefined;
+  return product(shape.slice(0, -1)) === product(["batch", sequence]) ? { width } : undefined;
 }
 
-/** The inputs of a network, `[batch, sequence]`, from a stream of tokens. */
-function inputOf({ location, inputs }: Network, tokens: TokenStream): (name: string) => Value {
-  const padded = (rows: Value): Value => {
-    const column = reshape(cast(rows, "float32"), [tokens.tokens, 1]);
-    return cast(reshape(tokens.pad(column), ["batch", tokens.sequence]), "int64");
-  };
-  return (name) => {
-    if (name === "attention_mask") return cast(tokens.attentionMask, "int64");
-    if (Object.hasOwn(INPUTS, name)) return padded(INPUTS[name as keyof typeof INPUTS](tokens));
-    const own = inputs.map((input) => input.name).join(", ");
-    throw new UserError(
-      `${location} reads ${own}; of an encoder's inputs aflora knows attention_mask, ${Object.keys(INPUTS).join(", ")}, and not "${name}"`,
-    );
-  };
+/** Of hidden states of a picture's parts, `[batch, length, width]`; undefined of any other value. */
+function sizesOfPicture({ shape }: Value): Sizes | undefined {
+  const [batch, length, width] = shape;
+  if (shape.length !== 3 || batch !== "batch" || typeof length !== "number" || typeof width !== "number")
+    return undefined;
+  return length > 1 ? { width, length } : undefined;
 }
 
 /** Writes what leads to the hidden states; as blocks where it has some. @returns `[tokens, width]` */
 function writeFlow(
-  network: Network,
+  writer: NetworkWriter,
   { before, blocks, after, cuts }: Flow,
   name: string,
   context: ForwardContext,
   tokens: TokenStream,
-  prefix: string,
 ): Value {
-  const writer = new NetworkWriter(network, context, inputOf(network, tokens), prefix);
   const rowsOf = (value: Value): Value => tokens.unpad(reshape(value, ["batch", tokens.sequence, value.shape.at(-1)!]));
   for (const node of before) writer.write(node);
   if (blocks.length > 0) {

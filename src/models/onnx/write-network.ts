@@ -7,14 +7,15 @@ import type { ForwardContext } from "../forward-context.ts";
 import { ELEMENTWISE } from "./elementwise.ts";
 import { asValue, ImportedNode, type Importer, isValue, LOWEST, type Operand } from "./imported-node.ts";
 import { fold } from "./known.ts";
+import { PICTURES } from "./pictures.ts";
 import { PRODUCTS } from "./products.ts";
 import { SHAPES } from "./shapes.ts";
 
 /** How each of ONNX's operators is written in a graph of ours: a new one is an entry in a file of its family. */
-const IMPORTERS: Readonly<Record<string, Importer>> = { ...ELEMENTWISE, ...SHAPES, ...PRODUCTS };
+const IMPORTERS: Readonly<Record<string, Importer>> = { ...ELEMENTWISE, ...SHAPES, ...PRODUCTS, ...PICTURES };
 
 /** Tensors that a model learns, by the ends of their names; others are constants, which never train. */
-const PARAMETER = /(weight|bias|gamma|beta|scale|embeddings?|token)$/i;
+const PARAMETER = /(weight|bias|gamma|beta|scale|embeddings?|token|lambda\d?)$/i;
 
 const DTYPES = { F32: "float32", F16: "float32", F64: "float32", BF16: "float32", BOOL: "bool" } as const;
 const dtypeOf = ({ dtype }: NetworkTensor) => DTYPES[dtype as keyof typeof DTYPES] ?? ("int64" as const);

@@ -99,11 +99,12 @@ export class RaggedStream implements TokenStream {
   readonly inputs: StreamInputs;
   readonly #graph: Graph;
 
-  constructor(graph: Graph, prefix = "") {
+  /** @param sequence where all examples are of one length, that */
+  constructor(graph: Graph, prefix = "", sequence: Dimension = `${prefix}sequence`) {
     this.#graph = graph;
     this.inputs = { prefix, heads: new Set(), tables: new Map() };
     this.tokens = `${prefix}tokens`;
-    this.sequence = `${prefix}sequence`;
+    this.sequence = sequence;
   }
 
   get inputIds(): Value {

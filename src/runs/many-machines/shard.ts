@@ -1,11 +1,15 @@
+import { UserError } from "../../errors.ts";
 import type { EncodedExample } from "../../tasks/task-kind.ts";
 import type { Encoding } from "../../tokenization/tokenizer.ts";
 import type { MicroBatch } from "../../training/model-run.ts";
 import { messageBytes } from "./message.ts";
 import type { Shard } from "./protocol.ts";
 
-/** A micro-batch as a message. */
+/** A micro-batch as a message. @throws UserError where something else than texts is read: messages hold texts alone. */
 export function shardBytes(facts: Omit<Shard, "examples">, { examples, inputs }: MicroBatch): Buffer {
+  if (examples.some((example) => example.inputs)) {
+    throw new UserError("a run on many machines trains on texts; leave --queue out to train on pictures");
+  }
   const plain: Shard["examples"] = examples.map(({ index, encoding, decoder, rows }) => ({
     index,
     encoding: plainEncoding(encoding),

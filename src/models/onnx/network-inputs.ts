@@ -1,0 +1,84 @@
+import { z } from "zod";
+import type { Network } from "../../checkpoints/onnx/network.ts";
+import { UserError } from "../../errors.ts";
+import type { Value } from "../../graph/graph.ts";
+import { cast, reshape } from "../../graph/ops.ts";
+import type { ForwardContext } from "../forward-context.ts";
+import type { PictureSize } from "../model-parts.ts";
+import type { TokenStream } from "../streams/token-stream.ts";
+
+const INPUTS = {
+  input_ids: (tokens: TokenStream) => tokens.inputIds,
+  token_type_ids: (tokens: TokenStream) => tokens.tokenTypeIds,
+  position_ids: (tokens: TokenStream) => tokens.positionIds,
+} as const;
+
+/** What a network reads: texts, or pictures by an input of its own name. */
+export interface Reading {
+  /** The input that carries what is read. */
+  input: string;
+  /** How large a picture must be; absent where it reads texts. */
+  picture?: PictureSize | undefined;
+}
+
+const pictureConfig = z.object({ image_size: z.union([z.int(), z.tuple([z.int(), z.int()])]).optional() });
+
+/** Whether a network reads pictures: its only input has the axes `[batch, channels, height, width]`. */
+export const readsPictures = ({ inputs }: Pick<Network, "inputs">): boolean =>
+  inputs.length === 1 && inputs[0]!.shape?.length === 4;
+
+/**
+ * Tells what a network reads.
+ * @param raw config.json, which may say how large they are
+ * @param given how large they are, as the model's folder says
+ * @throws UserError where nothing says it, or the file and the folder contradict each other.
+ */
+export function readingOf({ inputs, location }: Network, raw: unknown, given: PictureSize | undefined): Reading {
+  const [port] = inputs;
+  const { shape } = port ?? {};
+  if (!port || !shape || !readsPictures({ inputs })) return { input: "input_ids" };
+  if (shape[1] === 1)
+    throw new UserError(`${location} reads pictures of one channel; aflora gives three, of red, green and blue`);
+  const side = pictureConfig.safeParse(raw).data?.image_size;
+  const [height, width] = typeof side === "number" ? [side, side] : (side ?? []);
+  const own = shape
+    .slice(2)
+    .map((size, i) => (typeof size === "number" && size > 0 ? size : [given?.height, given?.width][i]));
+  const picture = { height: own[0] ?? height, width: own[1] ?? width };
+  if (picture.height === undefined || picture.width === undefined) {
+    throw new UserError(
+      `${location} reads pictures of any size, and nothing says which; add the model's preprocessor_config.json to its folder`,
+    );
+  }
+  if (given && (given.height !== picture.height || given.width !== picture.width)) {
+    throw new UserError(
+      `${location} reads pictures of ${picture.width} × ${picture.height} pixels, and preprocessor_config.json makes them ${given.width} × ${given.height}; correct one of them`,
+    );
+  }
+  return { input: port.name, picture: { height: picture.height, width: picture.width } };
+}
+
+/** The inputs of a network: pictures, or `[batch, sequence]` from a stream of tokens. */
+export function inputsOf(
+  { location, inputs }: Network,
+  { input, picture }: Reading,
+  context: ForwardContext,
+  tokens: TokenStream,
+): (name: string) => Value {
+  if (picture) return (name) => (name === input ? context.pixels(picture) : unknown(name));
+  const padded = (rows: Value): Value => {
+    const column = reshape(cast(rows, "float32"), [tokens.tokens, 1]);
+    return cast(reshape(tokens.pad(column), ["batch", tokens.sequence]), "int64");
+  };
+  return (name) => {
+    if (name === "attention_mask") return cast(tokens.attentionMask, "int64");
+    return Object.hasOwn(INPUTS, name) ? padded(INPUTS[name as keyof typeof INPUTS](tokens)) : unknown(name);
+  };
+
+  function unknown(name: string): never {
+    const own = inputs.map((each) => each.name).join(", ");
+    throw new UserError(
+      `${location} reads ${own}; of an encoder's inputs aflora knows attention_mask, ${Object.keys(INPUTS).join(", ")}, and not "${name}"`,
+    );
+  }
+}

@@ -1,0 +1,146 @@
+import { z } from "zod";
+import { readJson } from "../checkpoints/json-file.ts";
+import type { ModelFiles } from "../checkpoints/model-files.ts";
+import { inWords, UserError } from "../errors.ts";
+import { type PictureFilter, type RawPicture, resized } from "./resize-picture.ts";
+
+/** Opens the picture in a file. @throws UserError where it is none, or too large. */
+export type DecodePicture = (path: string) => Promise<RawPicture>;
+
+/** How a model's folder says that pictures become what the model reads. */
+export interface ImageProcessor {
+  /** Of all pictures, as the model reads them. */
+  readonly height: number;
+  readonly width: number;
+  /** The picture at the size that the model reads: resized, and cut out of the middle where the folder says so. */
+  fit(picture: RawPicture): RawPicture;
+  /** Writes the pixels of a picture of that size as `[3, height, width]`, scaled and normalised. */
+  write(picture: RawPicture, into: Float32Array): void;
+}
+
+const side = z.int().positive().max(4096);
+const size = z.union([
+  z.object({ height: side, width: side }).transform(({ height, width }) => ({ height, width })),
+  z.object({ shortest_edge: side }).transform(({ shortest_edge }) => ({ shortestEdge: shortest_edge })),
+  side.transform((both) => ({ height: both, width: both })),
+]);
+const triple = z.array(z.number()).length(3);
+
+const schema = z.looseObject({
+  do_resize: z.boolean().default(true),
+  size,
+  /** Pillow's numbers of filters. */
+  resample: z.int().default(2),
+  do_center_crop: z.boolean().nullish(),
+  crop_size: size.nullish(),
+  do_rescale: z.boolean().default(true),
+  rescale_factor: z.number().default(1 / 255),
+  do_normalize: z.boolean().default(true),
+  image_mean: triple.default([0.5, 0.5, 0.5]),
+  image_std: triple.default([0.5, 0.5, 0.5]),
+});
+
+/** Settings that ask for something that is not done here, where they are neither absent nor off. */
+const OTHERS = [
+  "do_pad",
+  "crop_pct",
+  "do_flip_channel_order",
+  "do_thumbnail",
+  "do_align_long_axis",
+  "do_reduce_labels",
+];
+
+const FILTERS: Readonly<Record<number, PictureFilter>> = {
+  1: "lanczos",
+  2: "bilinear",
+  3: "bicubic",
+  4: "box",
+  5: "hamming",
+};
+
+/**
+ * Reads `preprocessor_config.json`, of the image processors of Hugging Face that resize, cut, scale and normalise (ViT's, DINOv2's, CLIP's).
+ * @returns undefined where the folder has none
+ * @throws UserError where it is damaged, or asks for more than that.
+ */
+export async function readImageProcessor(files: ModelFiles): Promise<ImageProcessor | undefined> {
+  const raw = await readJson(files, "preprocessor_config.json");
+  if (raw === undefined) return undefined;
+  const location = `${files.location}/preprocessor_config.json`;
+  const result = schema.safeParse(raw, { error: inWords });
+  if (!result.success) {
+    const [issue] = result.error.issues;
+    throw new UserError(`${location}: ${issue!.path.join(".") || "the whole"}: ${issue!.message}`);
+  }
+  const settings = result.data;
+  const other = OTHERS.find(
+    (name) => settings[name] !== undefined && settings[name] !== null && settings[name] !== false,
+  );
+  if (other) throw new UserError(`${location} asks for ${other}, which is not supported`);
+  return imageProcessor(settings, location);
+}
+
+function imageProcessor(settings: z.output<typeof schema>, location: string): ImageProcessor {
+  const { size, do_resize, do_center_crop, crop_size, resample } = settings;
+  const filter = FILTERS[resample];
+  if (!filter) throw new UserError(`${location} resizes by Pillow's filter ${resample}; 1 to 5 are supported`);
+  const target = (do_center_crop && crop_size) || size;
+  if (!do_resize || "shortestEdge" in target) {
+    throw new UserError(`${location} leaves pictures of different sizes, and a model here reads one size`);
+  }
+  const { height, width } = target;
+  const least = "shortestEdge" in size ? { height: size.shortestEdge, width: size.shortestEdge } : size;
+  if (least.height < height || least.width < width)
+    throw new UserError(`${location} cuts more out of a picture than it has`);
+  const table = valueTable(settings);
+  return {
+    height,
+    width,
+    fit(picture) {
+      return centre(resized(picture, resizedSize(picture, size), filter), { height, width });
+    },
+    write({ data }, into) {
+      const pixels = height * width;
+      for (let channel = 0; channel < 3; channel++) {
+        const values = table[channel]!;
+        for (let i = 0; i < pixels; i++) into[channel * pixels + i] = values[data[3 * i + channel]!]!;
+      }
+    },
+  };
+}
+
+/** The shorter edge becomes as long as it is to be, the other in proportion, rounded down. */
+function resizedSize(
+  { height, width }: RawPicture,
+  size: z.output<typeof schema>["size"],
+): { height: number; width: number } {
+  if (!("shortestEdge" in size)) return size;
+  const { shortestEdge: edge } = size;
+  return width <= height
+    ? { width: edge, height: Math.trunc((edge * height) / width) }
+    : { height: edge, width: Math.trunc((edge * width) / height) };
+}
+
+/** The middle of a picture. */
+function centre(picture: RawPicture, { height, width }: { height: number; width: number }): RawPicture {
+  if (picture.height === height && picture.width === width) return picture;
+  const [top, left] = [Math.floor((picture.height - height) / 2), Math.floor((picture.width - width) / 2)];
+  const data = new Uint8Array(height * width * 3);
+  for (let row = 0; row < height; row++) {
+    const start = ((top + row) * picture.width + left) * 3;
+    data.set(picture.data.subarray(start, start + width * 3), row * width * 3);
+  }
+  return { height, width, data };
+}
+
+/** What each channel's values 0 to 255 become, computed in float32 as Hugging Face's processors do. */
+function valueTable(settings: z.output<typeof schema>): Float32Array[] {
+  const { do_rescale, rescale_factor, do_normalize, image_mean, image_std } = settings;
+  const round = Math.fround;
+  return image_mean.map((mean, channel) =>
+    Float32Array.from({ length: 256 }, (_, value) => {
+      const scaled = do_rescale ? round(value * rescale_factor) : value;
+      return do_normalize ? round(scaled - round(mean)) / round(image_std[channel]!) : scaled;
+    }),
+  );
+}

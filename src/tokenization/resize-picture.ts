@@ -1,0 +1,108 @@
+/** A picture of red, green and blue, `[height, width, 3]`. */
+export interface RawPicture {
+  height: number;
+  width: number;
+  data: Uint8Array;
+}
+
+/** How neighbours count for a pixel, by their distance from it in pixels of the smaller picture. */
+interface Filter {
+  /** Distance from which on they count nothing. */
+  support: number;
+  weight(distance: number): number;
+}
+
+const sinc = (x: number): number => (x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x));
+
+/** Pillow's filters, by its names. */
+const FILTERS = {
+  box: { support: 0.5, weight: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) },
+  bilinear: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
+  hamming: {
+    support: 1,
+    weight: (x) => (Math.abs(x) < 1 ? sinc(x) * (0.54 + 0.46 * Math.cos(Math.PI * x)) : 0),
+  },
+  bicubic: {
+    support: 2,
+    weight(x) {
+      const [a, d] = [-0.5, Math.abs(x)];
+      if (d < 1) return ((a + 2) * d - (a + 3)) * d * d + 1;
+      return d < 2 ? (((d - 5) * d + 8) * d - 4) * a : 0;
+    },
+  },
+  lanczos: { support: 3, weight: (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0) },
+} as const satisfies Record<string, Filter>;
+
+export type PictureFilter = keyof typeof FILTERS;
+
+/** Pillow sums whole numbers: weights have 22 bits behind the point. */
+const ONE = 2 ** 22;
+
+/** Of each pixel of a resized axis: the first that counts for it, and the weights of that one and those behind it. */
+type Weights = { first: number; weights: Float64Array }[];
+
+function weightsOf(from: number, to: number, { support, weight }: Filter): Weights {
+  const scale = from / to;
+  const reach = Math.max(scale, 1);
+  // Pillow multiplies by inverses, which rounds otherwise than dividing.
+  const inverse = 1 / reach;
+  return Array.from({ length: to }, (_, at) => {
+    const centre = (at + 0.5) * scale;
+    const first = Math.max(0, Math.trunc(centre - support * reach + 0.5));
+    const end = Math.min(from, Math.trunc(centre + support * reach + 0.5));
+    const own = Float64Array.from({ length: end - first }, (_, i) => weight((first + i - centre + 0.5) * inverse));
+    const whole = 1 / own.reduce((total, each) => total + each, 0);
+    return { first, weights: own.map((each) => roundHalfAway(each * whole * ONE)) };
+  });
+}
+
+const roundHalfAway = (x: number): number => Math.sign(x) * Math.floor(Math.abs(x) + 0.5);
+
+/** A sum of whole numbers as a value of 0 to 255. */
+const toValue = (sum: number): number => Math.min(255, Math.max(0, Math.floor((sum + ONE / 2) / ONE)));
+
+/**
+ * A picture at another size, the same as Pillow's `resize` (13) to the bit: the width first, then the height, each rounded to whole values;
+ * the height first where it alone shrinks. Of a larger picture all pixels count.
+ */
+export function resized(
+  picture: RawPicture,
+  { height, width }: { height: number; width: number },
+  filter: PictureFilter,
+): RawPicture {
+  const wide = (from: RawPicture) => (from.width === width ? from : alongRows(from, width, FILTERS[filter]));
+  const high = (from: RawPicture) => (from.height === height ? from : alongColumns(from, height, FILTERS[filter]));
+  return height < picture.height && width > picture.width ? wide(high(picture)) : high(wide(picture));
+}
+
+function alongRows({ height, width: from, data }: RawPicture, width: number, filter: Filter): RawPicture {
+  const result = new Uint8Array(height * width * 3);
+  const weights = weightsOf(from, width, filter);
+  for (let row = 0, at = 0; row < height; row++) {
+    for (const { first, weights: own } of weights) {
+      for (let channel = 0; channel < 3; channel++) {
+        let sum = 0;
+        for (let i = 0, place = (row * from + first) * 3 + channel; i < own.length; i++, place += 3) {
+          sum += data[place]! * own[i]!;
+        }
+        result[at++] = toValue(sum);
+      }
+    }
+  }
+  return { height, width, data: result };
+}
+
+function alongColumns({ height: from, width, data }: RawPicture, height: number, filter: Filter): RawPicture {
+  const stride = width * 3;
+  const result = new Uint8Array(height * stride);
+  weightsOf(from, height, filter).forEach(({ first, weights }, row) => {
+    for (let column = 0; column < stride; column++) {
+      let sum = 0;
+      for (let i = 0, place = first * stride + column; i < weights.length; i++, place += stride) {
+        sum += data[place]! * weights[i]!;
+      }
+      result[row * stride + column] = toValue(sum);
+    }
+  });
+  return { height, width, data: result };
+}

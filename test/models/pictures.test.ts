@@ -1,0 +1,95 @@
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { openModelFolder } from "../../src/checkpoints/model-folder.ts";
+import { modelFiles } from "../../src/checkpoints/model-folder-node.ts";
+import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
+import { float32 } from "../../src/graph/tensor.ts";
+import { full } from "../../src/methods/full.ts";
+import { describeModel } from "../../src/models/families.ts";
+import { readModelWeights } from "../../src/models/model-weights.ts";
+import { traceModel } from "../../src/models/trace.ts";
+import { crossEntropy } from "../../src/tasks/losses/objective.ts";
+import type { TrainingExample } from "../../src/tasks/task-kind.ts";
+import { layOut } from "../../src/training/model-inputs.ts";
+import { objectiveInputs, totalWeight } from "../../src/training/objective-inputs.ts";
+import { GRADIENT, writeInference, writeStep } from "../../src/training/step-graph.ts";
+import { expectedPictures, PICTURE_MODELS, pictureModel } from "../support/pictures.ts";
+import { runtime } from "../support/runtime.ts";
+
+const PIXELS = 3 * 16 * 16;
+const LABELS = [2, 0];
+
+// Of PyTorch's older exporter and its newer one, by oracle/pictures.py.
+describe("a model of pictures against transformers and autograd", () => {
+  test.each(PICTURE_MODELS)("%s", async (name) => {
+    const { config, weights: source } = await openModelFolder(await modelFiles(pictureModel(name)));
+    const description = describeModel(config, source.network, { height: 16, width: 16 });
+    expect([description.config.layerCount, description.config.maxLength, description.config.hiddenSize]).toEqual([
+      2, 17, 16,
+    ]);
+    const trace = traceModel(description, 3);
+    expect(trace.modules.map(({ role }) => role).slice(0, 6)).toEqual([
+      "attention",
+      "attention",
+      "attention",
+      "attention",
+      "ffn",
+      "ffn",
+    ]);
+    const { weights, unused } = await readModelWeights(source, description, trace);
+    // CLIP normalises what it pools.
+    expect(unused.filter((each) => !each.startsWith("post_layernorm"))).toEqual([]);
+
+    const expected = expectedPictures(name);
+    weights.set("classifier.weight", float32([3, 16], Float32Array.from(expected.classifier.weight.flat())));
+    weights.set("classifier.bias", float32([3], Float32Array.from(expected.classifier.bias)));
+    const none = new Int32Array(17);
+    const examples = LABELS.map(
+      (label, index): TrainingExample => ({
+        index,
+        encoding: { inputIds: none, tokenTypeIds: none },
+        inputs: {
+          pixel_values: {
+            shape: [3, 16, 16],
+            key: String(index),
+            write: (into) => into.set(expected.pixels.slice(index * PIXELS, (index + 1) * PIXELS)),
+          },
+        },
+        targets: float32(
+          [1, 3],
+          Float32Array.from([0, 1, 2], (each) => Number(each === label)),
+        ),
+        weights: Float32Array.of(1),
+      }),
+    );
+    const model = { ...description, adaptation: full.adapt({}, []), labelCount: 3, trainsHead: () => true };
+
+    const inference = writeInference(model);
+    const compiled = await runtime.compile(inference.outputs, weights);
+    const { logits } = await compiled.run(layOut(inference.streams, examples).inputs);
+    await compiled.release();
+    expected.logits.flat().forEach((value, i) => {
+      expect(logits!.data[i]).toBeCloseTo(value, 4);
+    });
+
+    const step = writeStep(model, crossEntropy, { dropout: false });
+    const trained = await runtime.compile(step.outputs, weights);
+    const results = await trained.run({
+      ...layOut(step.streams, examples).inputs,
+      ...objectiveInputs(crossEntropy, 3, examples, totalWeight(examples)),
+    });
+    await trained.release();
+    expect(Math.abs(Number(results.loss!.data[0]) - expected.loss)).toBeLessThan(1e-5);
+    const gradients = await openSafetensorsFile(join(pictureModel(name), "gradients.safetensors"));
+    const found = [...gradients.tensors.keys()].filter((each) => results[GRADIENT + each]);
+    // The older exporter holds positions, and what it computed of them, as constants.
+    expect(gradients.tensors.size - found.length).toBeLessThan(4);
+    for (const each of found) {
+      const values = (await gradients.read(each)).data;
+      const scale = Math.max(1e-3, ...values.map(Math.abs));
+      results[GRADIENT + each]!.data.forEach((value, i) => {
+        expect(Math.abs(Number(value) - values[i]!) / scale, each).toBeLessThan(1e-3);
+      });
+    }
+  });
+});

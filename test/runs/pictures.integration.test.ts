@@ -1,0 +1,108 @@
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { evaluateRun } from "../../src/runs/evaluate-run.ts";
+import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { fineTune } from "../support/fine-tune.ts";
+import { on } from "../support/on-event.ts";
+import { pictureModel, savePicture } from "../support/pictures.ts";
+import { runtime } from "../support/runtime.ts";
+
+let home: string;
+let photos: string;
+const COLOURS = { red: [200, 40, 40], green: [40, 180, 60], blue: [50, 60, 210] };
+
+beforeAll(async () => {
+  home = mkdtempSync(join(tmpdir(), "aflora-photos-"));
+  photos = join(home, "photos");
+  for (const [name, colour] of Object.entries(COLOURS)) {
+    for (let i = 0; i < 10; i++) {
+      // Of many sizes, lighter and darker, with stripes.
+      const [height, width] = [12 + i, 25 - i];
+      const data = new Uint8Array(height * width * 3);
+      for (let at = 0; at < data.length; at++) data[at] = colour[at % 3]! + ((at * (i + 3)) % 40) - 2 * i;
+      await savePicture(join(photos, name, i % 2 ? "more" : "", `${i}.${i % 3 ? "png" : "jpg"}`), {
+        height,
+        width,
+        data,
+      });
+    }
+  }
+});
+afterAll(() => rmSync(home, { recursive: true, force: true }));
+
+const run = (name: string, given: Record<string, unknown>, options = {}) =>
+  fineTune(
+    { model: pictureModel("vit"), train: photos, threads: 1, batchSize: 4, output: join(home, name), ...given },
+    options,
+  );
+
+test("a folder for each class trains a model, which predicts by paths, and is evaluated again", async () => {
+  const notes: string[] = [];
+  const { result, directory } = await run(
+    "head",
+    { method: "head" },
+    { onEvent: on("start", (start: { notes: readonly string[] }) => notes.push(...start.notes)) },
+  );
+  expect(result!.metrics.accuracy).toBe(1);
+  expect(notes.join()).toMatch(/the head starts fitted to the model's .*accuracy 1\.000 on 27 training examples/);
+  const [found] = await evaluateRun(directory);
+  expect(found).toMatchObject({ examples: 3, labels: ["blue", "green", "red"], metrics: result!.metrics });
+  const model = await loadFineTunedModel(directory, runtime);
+  const paths = [join(photos, "green", "0.jpg"), join(photos, "red", "more", "1.png")];
+  const said = await model.predict(paths);
+  expect(said.map(({ label }) => label)).toEqual(["green", "red"]);
+  expect(said[0]!.labels!.reduce((sum, { probability }) => sum + probability, 0)).toBeCloseTo(1, 5);
+  await expect(model.predict([["a", "b"]])).rejects.toThrow("single pictures");
+  await expect(model.predict("none.png")).rejects.toThrow("there is no picture none.png");
+  await model.release();
+});
+
+test("an adapter over int8 trains on the paths of a CSV file, and goes on to the bit", async () => {
+  const rows = Object.keys(COLOURS).flatMap((name) =>
+    [0, 2, 4, 6, 8].map((i) => `photos/${name}/${i}.${i % 3 ? "png" : "jpg"},${name}`),
+  );
+  const train = join(home, "photos.csv");
+  writeFileSync(train, ["path,label", ...rows, ""].join("\n"));
+  const given = {
+    train,
+    kind: "image-classification",
+    method: "lora",
+    base: "int8",
+    epochs: 3,
+    freezeBlocks: "linear",
+    headStart: "new",
+    learningRate: 0.01,
+  };
+  const losses: number[] = [];
+  const onEvent = on("step", ({ loss }: { loss: number }) => losses.push(loss));
+  const { result, directory } = await run("whole", given, { onEvent });
+  expect(losses.at(-1)).toBeLessThan(losses[0]!);
+  expect(result!.trainable.start).toBeGreaterThan(0);
+  const abort = new AbortController();
+  await run("cut", given, {
+    signal: abort.signal,
+    onEvent: on("step", ({ step }: { step: number }) => step === 2 && abort.abort()),
+  });
+  const again = await fineTune({ output: join(home, "cut") }, { resume: true });
+  expect(again.result!.metrics).toEqual(result!.metrics);
+  const [one, other] = await Promise.all([directory, join(home, "cut")].map((each) => evaluateRun(each)));
+  expect(one).toEqual(other);
+});
+
+test("what does not fit together is refused in a sentence", async () => {
+  const text = join(home, "texts.csv");
+  writeFileSync(text, `text,label\n${"a,x\nb,y\n".repeat(10)}`);
+  await expect(run("texts", { train: text })).rejects.toThrow('"classification" is for models that read texts');
+  await expect(run("words", { model: undefined })).rejects.toThrow(
+    '"image-classification" is for models that read pictures',
+  );
+  await expect(run("none", { train: pictureModel("vit") })).rejects.toThrow(
+    "has no folders of pictures, one for each class",
+  );
+  const silent = join(home, "silent");
+  cpSync(pictureModel("vit"), silent, { recursive: true });
+  rmSync(join(silent, "preprocessor_config.json"));
+  await expect(run("silent", { model: silent })).rejects.toThrow("has no preprocessor_config.json");
+});

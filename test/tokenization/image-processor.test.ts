@@ -1,0 +1,89 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import sharp from "sharp";
+import { afterAll, describe, expect, test } from "vitest";
+import { folderFiles } from "../../src/checkpoints/file-source-node.ts";
+import { memoryFiles } from "../../src/checkpoints/model-files.ts";
+import { decodePicture } from "../../src/tokenization/decode-picture-node.ts";
+import { readImageProcessor } from "../../src/tokenization/image-processor.ts";
+import { expectedPictures, madePicture, PICTURE_MODELS, pictureModel, savePicture } from "../support/pictures.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "aflora-pictures-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const processorOf = (settings: object) =>
+  readImageProcessor(memoryFiles("made", { "preprocessor_config.json": Buffer.from(JSON.stringify(settings)) }));
+
+// Bilinear, bicubic with the middle cut out, and CLIP's means; larger and smaller than the model reads.
+test.each(PICTURE_MODELS)("pictures become what the image processor of %s makes of them", async (name) => {
+  const processor = (await readImageProcessor(folderFiles(pictureModel(name))))!;
+  const { pixels } = expectedPictures(name);
+  [madePicture(31, 22, 3), madePicture(12, 40, 5)].forEach((picture, i) => {
+    const values = new Float32Array(3 * 16 * 16);
+    processor.write(processor.fit(picture), values);
+    values.forEach((value, at) => {
+      expect(Math.abs(value - pixels[i * values.length + at]!), `${i}, ${at}`).toBeLessThan(1e-5);
+    });
+  });
+});
+
+describe("a file's picture", () => {
+  test("is decoded to the value, of a palette, in grey and with transparency too", async () => {
+    const picture = madePicture(9, 5, 1);
+    const path = join(folder, "plain.png");
+    await savePicture(path, picture);
+    expect(await decodePicture(path)).toEqual({ ...picture, data: Buffer.from(picture.data) });
+    const grey = join(folder, "grey.png");
+    await sharp(Buffer.from([0, 255, 7, 9]), { raw: { width: 2, height: 2, channels: 1 } }).toFile(grey);
+    expect([...(await decodePicture(grey)).data]).toEqual([0, 255, 7, 9].flatMap((value) => [value, value, value]));
+    const clear = join(folder, "clear.png");
+    await sharp(Buffer.from([1, 2, 3, 0]), { raw: { width: 1, height: 1, channels: 4 } }).toFile(clear);
+    expect([...(await decodePicture(clear)).data]).toEqual([1, 2, 3]);
+  });
+
+  test("is turned as its camera says", async () => {
+    const path = join(folder, "turned.jpg");
+    const raw = { width: 16, height: 8, channels: 3 } as const;
+    await sharp(Buffer.alloc(16 * 8 * 3, 90), { raw })
+      .withMetadata({ orientation: 6 })
+      .toFile(path);
+    const { width, height } = await decodePicture(path);
+    expect([width, height]).toEqual([8, 16]);
+  });
+
+  test("that is none is refused in a sentence", async () => {
+    const broken = join(folder, "broken.jpg");
+    writeFileSync(broken, "no picture");
+    await expect(decodePicture(broken)).rejects.toThrow(/broken\.jpg cannot be read as a picture: /);
+    const drawn = join(folder, "drawn.png");
+    writeFileSync(drawn, '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>');
+    await expect(decodePicture(drawn)).rejects.toThrow("its format is svg");
+    await expect(decodePicture(join(folder, "none.png"))).rejects.toThrow("there is no picture");
+    await expect(decodePicture(folder)).rejects.toThrow("there is no picture");
+    // A small file may hold many pixels.
+    const large = join(folder, "large.png");
+    await sharp({ create: { width: 8200, height: 8200, channels: 3, background: "black" } }).toFile(large);
+    await expect(decodePicture(large)).rejects.toThrow(/exceeds pixel limit/);
+  });
+});
+
+test.each([
+  [{ size: 16, do_pad: true }, "do_pad"],
+  [{ size: { shortest_edge: 16 } }, "different sizes"],
+  [{ size: 16, do_resize: false }, "different sizes"],
+  [{ size: 16, resample: 0 }, "filter 0"],
+  [{ size: 16, do_center_crop: true, crop_size: 20 }, "more out of a picture than it has"],
+  [{ size: "large" }, "size"],
+  [{ size: 1e9 }, "size"],
+  [{ size: 16, image_mean: [0.5] }, "image_mean"],
+])("settings %j are refused", async (settings, why) => {
+  await expect(processorOf(settings)).rejects.toThrow(why);
+  await expect(processorOf(settings)).rejects.toThrow("made/preprocessor_config.json");
+});
+
+test("one number is both sides, and a folder may have no settings", async () => {
+  const { height, width } = (await processorOf({ size: 20, crop_size: null, resample: 3 }))!;
+  expect([height, width]).toEqual([20, 20]);
+  expect(await readImageProcessor(memoryFiles("made", {}))).toBeUndefined();
+});
