@@ -30,7 +30,7 @@ const adaptation = lora.adapt(lora.options.parse({}), base.trace.modules);
 const adapter = initialParameters(adaptation, 1, layerWeights(base));
 const model = { ...base, adaptation, trainsHead: () => false };
 const weights = new Map([...base.weights, ...base.quantized, ...adapter]);
-const decoder = await CachedDecoder.compile(model, weights, nodeRuntime({ threads: Number(threads) }));
+const decoder = await CachedDecoder.compile(model, weights, nodeRuntime({ threads: Number(threads) }), { alone: true });
 const texts = readFileSync(documents, "utf8").trim().split("\n");
 const prompts = texts.map((line) => base.tokenizer.idsOf(JSON.parse(line).dialogue).slice(0, PROMPT_TOKENS));
 const long = prompts.filter(({ length }) => length === PROMPT_TOKENS);

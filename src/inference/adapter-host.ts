@@ -17,6 +17,8 @@ interface SharedModel {
 export interface AddOptions {
   /** Take the place of an adapter that has the name. */
   replace?: boolean;
+  /** Whether what is compiled for it is for no other adapter: it answers faster then. */
+  alone?: boolean;
 }
 
 /**
@@ -53,14 +55,15 @@ export class AdapterHost {
    * @throws UserError where the name is taken and `replace` is not asked for, or the adapter does not fit the base model; then
    * what had the name keeps it. Likewise where the host was released, or is meanwhile.
    */
-  async add(name: string, adapter: Adapter, { replace = false }: AddOptions = {}): Promise<void> {
+  async add(name: string, adapter: Adapter, { replace = false, alone = false }: AddOptions = {}): Promise<void> {
     this.#refuseIfReleased(name);
     this.#refuseTaken(name, replace);
     const base = await withHead(this.base, adapter.description.task, 0);
     this.#refuseIfReleased(name);
     const fitted = fitAdapter(base, adapter);
-    const kind = kindOf(adapter.description, base);
-    const shared = this.#shared.get(kind) ?? { compiled: CompiledModel.compile(base, fitted, this.#runtime), users: 0 };
+    const kind = JSON.stringify([kindOf(adapter.description, base), ...(alone ? [name] : [])]);
+    const compile = () => CompiledModel.compile(base, fitted, this.#runtime, { alone });
+    const shared = this.#shared.get(kind) ?? { compiled: compile(), users: 0 };
     this.#shared.set(kind, shared);
     shared.users++;
     let compiled: CompiledModel;

@@ -50,7 +50,7 @@ export async function loadSeveralModels(
       const host = new AdapterHost(await loadBase(over, !asked.models?.length, options), runtime);
       hosts.push(host);
       for (const [name, adapter] of over) {
-        await host.add(name, adapter);
+        await host.add(name, adapter, { alone: over.length === 1 });
         if (adapter.parameters.size === 0) refuseNewWeights(host.use(name).base);
       }
     }

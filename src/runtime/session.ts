@@ -293,7 +293,7 @@ export class CompiledGraph {
       const { name } = value.leaf!;
       const input = inputs[name];
       if (!input) throw new Error(`input "${name}" is missing`);
-      feeds[name] = input instanceof KeptTensor ? input.value : makeTensor(this.#Tensor, value, input);
+      feeds[name] = input instanceof KeptTensor ? input.value : this.#once(value, input);
     }
     let results: InferenceSession.OnnxValueMapType;
     try {

@@ -24,8 +24,8 @@ export interface InPlaceGraph {
   layout: readonly RoomTensor[];
   maxLength: number;
   /**
-   * Whether rows are rounded to few bits, so that a last bit that differs can change the words that follow. Tokens that are written are then
-   * read one row at a time: kernels compute a row alone in another order than several, and much faster than two.
+   * Whether rows are rounded to few bits, so that a last bit that differs can change the words that follow. A token is then never read as the
+   * only row: kernels compute two rows and more to the same bits, however many there are, but one alone in another order.
    */
   rounds: boolean;
 }
@@ -35,7 +35,7 @@ const WORTH_COPYING = 8;
 
 /**
  * Reads texts whose keys and values lie in rooms of their own. A text is read alone, but for what it begins alike with another that was read:
- * that is copied. Several texts go on by a token each: together, or one after the other where rows are rounded.
+ * that is copied. Several texts go on together by a token each.
  */
 export class InPlaceReader implements TextReader {
   readonly #graph: InPlaceGraph;
@@ -72,8 +72,8 @@ export class InPlaceReader implements TextReader {
     if (this.#read.length === 0) return this.join(more);
     if (this.#roomOf.length !== more.length)
       throw new Error(`${this.#roomOf.length} texts are read, not ${more.length}`);
-    const areTokens = more.length > 1 && more.every(({ length }) => length === 1);
-    if (areTokens && !this.#graph.rounds) return this.#readTokens(more.flat());
+    const areTokens = (more.length > 1 || this.#graph.rounds) && more.every(({ length }) => length === 1);
+    if (areTokens) return this.#readTokens(more.flat());
     const logits: Float32Array[] = [];
     for (const [text, ids] of more.entries()) logits.push((await this.#readText(this.#roomOf[text]!, ids, 1))[0]!);
     return logits;
@@ -94,10 +94,15 @@ export class InPlaceReader implements TextReader {
     return logits;
   }
 
+  /** Rows that a run has at the least: beside a text alone an empty one stands where rows are rounded. */
+  get #leastRows(): number {
+    return this.#graph.rounds ? 2 : 1;
+  }
+
   /** How many of a prompt's tokens its room has then: what is there already, or what is copied of a text that begins alike. */
   #begun(prompt: readonly number[], room: number): number {
     // What comes next is asked of the last token: it must be read, and where rows are rounded as one of several, as the whole prompt would be.
-    const least = this.#graph.rounds ? 2 : 1;
+    const least = this.#leastRows;
     const alike = ({ ids, shared }: ReadText): number => {
       const most = Math.min(prompt.length - least, shared);
       let length = 0;
@@ -151,15 +156,16 @@ export class InPlaceReader implements TextReader {
 
   /** One token more of every text. */
   async #readTokens(tokens: readonly number[]): Promise<Float32Array[]> {
-    const count = tokens.length;
-    const ids = Array<number>(count);
+    const count = Math.max(tokens.length, this.#leastRows);
+    const ids = Array<number>(count).fill(0);
+    const positions = Array<number>(count).fill(0);
     this.#roomOf.forEach((room, text) => {
       ids[room] = tokens[text]!;
+      positions[room] = this.#read[room]!.ids.length;
     });
-    const positions = this.#read.map((text) => text.ids.length);
-    this.#reserve(this.#rooms.rooms, Math.max(...positions) + 1);
+    this.#reserve(Math.max(this.#rooms.rooms, count), Math.max(...positions) + 1);
     const logits = await this.#run(0, count, ids, positions, [...ids.keys()]);
-    for (const [room, token] of ids.entries()) this.#read[room]!.ids.push(token);
+    for (const [room, text] of this.#read.entries()) text.ids.push(ids[room]!);
     return this.#roomOf.map((room) => logits[room]!);
   }
 
@@ -215,7 +221,7 @@ export class InPlaceReader implements TextReader {
 
   release(): void {
     // Many rooms would hold much memory for long, and weights that no adapter brings may change.
-    if (this.#rooms.rooms === 1 && this.#adapter) {
+    if (this.#rooms.rooms <= this.#leastRows && this.#adapter) {
       this.#give({ rooms: this.#rooms, text: this.#read[0] ?? this.#left, adapter: this.#adapter });
     }
     this.#read = [];
