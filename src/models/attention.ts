@@ -1,8 +1,9 @@
 import { product } from "../graph/dimension.ts";
 import type { Value } from "../graph/graph.ts";
-import { add, matmul, mul, relu, reshape, sign, sub, tanh } from "../graph/ops.ts";
+import { add, matmul, mul, relu, reshape, rotate, sign, sub, tanh } from "../graph/ops.ts";
 import type { ForwardContext } from "./forward-context.ts";
-import type { KeyStream, TokenStream } from "./streams/token-stream.ts";
+import { rotaryAngles } from "./rotary.ts";
+import type { AttendedHeads, KeyStream, TokenStream } from "./streams/token-stream.ts";
 
 /** What is added to attention scores: 0 at real tokens, and so little at padding that its probability is exactly 0. */
 export function maskBias({ attentionMask, keys }: KeyStream): Value {
@@ -42,21 +43,24 @@ export interface AttentionOptions {
  * The same where each token sees itself and those before it alone, as {@link causalBias} has it.
  * @param query rows `[tokens, heads*size]`
  * @param window how many tokens each sees, itself among them; all where absent
+ * @param rotary how positions turn queries and keys; not at all where absent
  * @returns rows `[tokens, heads*size]`
  */
 export function causalAttention(
   context: ForwardContext,
   { query, key, value }: { query: Value; key: Value; value: Value },
   tokens: TokenStream,
-  { window, ...options }: Omit<AttentionOptions, "bias"> & { window?: number | undefined },
+  { window, rotary, ...options }: Omit<AttentionOptions, "bias"> & Pick<AttendedHeads, "window" | "rotary">,
 ): Value {
   const { heads, keyValueHeads = heads, scale, cap } = options;
   if (tokens.attend) {
     const factor = scale ?? 1 / Math.sqrt((query.shape[1] as number) / heads);
-    return tokens.attend(query, key, value, { heads, keyValueHeads, scale: factor, window, cap });
+    return tokens.attend(query, key, value, { heads, keyValueHeads, scale: factor, window, cap, rotary });
   }
-  const bias = causalBias(tokens, window);
-  return attention(context, { query, key, value }, { queries: tokens }, { ...options, bias });
+  const angles = rotary && rotaryAngles(tokens.positionIds, rotary);
+  const turned = (x: Value, count: number): Value => (angles ? rotate(x, ...angles, count) : x);
+  const operands = { query: turned(query, heads), key: turned(key, keyValueHeads), value };
+  return attention(context, operands, { queries: tokens }, { ...options, bias: causalBias(tokens, window) });
 }
 
 /**

@@ -1,14 +1,14 @@
 import { z } from "zod";
 import { UserError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
-import { add, mul, reshape, rmsNorm, rotate, tanh } from "../graph/ops.ts";
+import { add, mul, reshape, rmsNorm, tanh } from "../graph/ops.ts";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activation.ts";
 import type { Heads } from "./architecture.ts";
 import { causalAttention } from "./attention.ts";
 import { labelCountOf, rate } from "./config.ts";
 import type { ForwardContext } from "./forward-context.ts";
 import type { ModuleRole } from "./model-parts.ts";
-import { type RotaryPositions, ropeSettings, rotaryAngles, rotaryPositions } from "./rotary.ts";
+import { type RotaryPositions, ropeSettings, rotaryPositions } from "./rotary.ts";
 import type { TokenStream } from "./streams/token-stream.ts";
 import { embedWords, type WordsConfig, wordLogits } from "./words.ts";
 
@@ -177,13 +177,10 @@ function writeBlock(
   };
 
   const { window, positions } = config.attentionSpans[block]!;
-  const angles = rotaryAngles(tokens, positions);
-  const turned = (x: Value, name: string, count: number): Value => {
-    const each = config.queryKeyNorm
+  const eachHead = (x: Value, name: string, count: number): Value =>
+    config.queryKeyNorm
       ? reshape(normalise(reshape(x, [tokens.tokens, count, headSize]), `self_attn.${name}`), x.shape)
       : x;
-    return rotate(each, ...angles, count);
-  };
   const x = normalise(input, "input_layernorm");
   const [query, key, value] = linears(x, "attention", biases.query, {
     "self_attn.q_proj": heads * headSize,
@@ -192,12 +189,13 @@ function writeBlock(
   });
   const attended = causalAttention(
     context,
-    { query: turned(query!, "q_norm", heads), key: turned(key!, "k_norm", keyValueHeads), value: value! },
+    { query: eachHead(query!, "q_norm", heads), key: eachHead(key!, "k_norm", keyValueHeads), value: value! },
     tokens,
     {
       heads,
       keyValueHeads,
       window,
+      rotary: positions,
       dropout: config.attentionDropout,
       scale: config.scoreScale,
       cap: config.scoreCap,

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Value } from "../graph/graph.ts";
 import { cast, cos, mul, reshape, sin } from "../graph/ops.ts";
-import type { TokenStream } from "./streams/token-stream.ts";
+import { float32, type Tensor } from "../graph/tensor.ts";
 
 /** How positions turn pairs of a head's features (Su et al., arXiv 2104.09864). */
 export interface RotaryPositions {
@@ -118,9 +118,24 @@ function yarnFactor({
   return mscale && all ? of(mscale) / of(all) : of(1);
 }
 
-/** Cosines and sines of the angles at the tokens' positions, `[tokens, pairs]` each. */
-export function rotaryAngles(tokens: TokenStream, { frequencies, factor }: RotaryPositions): [Value, Value] {
-  const positions = reshape(cast(tokens.positionIds, "float32"), [tokens.tokens, 1]);
+/** The same of all positions before `count`, as tables. */
+export function rotaryTables(
+  { frequencies, factor }: RotaryPositions,
+  count: number,
+): Record<"cosine" | "sine", Tensor<"float32">> {
+  const pairs = frequencies.length;
+  const [cosine, sine] = [float32([count, pairs]), float32([count, pairs])];
+  for (let i = 0; i < count * pairs; i++) {
+    const angle = Math.fround(Math.floor(i / pairs) * Math.fround(frequencies[i % pairs]!));
+    cosine.data[i] = factor * Math.fround(Math.cos(angle));
+    sine.data[i] = factor * Math.fround(Math.sin(angle));
+  }
+  return { cosine, sine };
+}
+
+/** Cosines and sines of the angles at `positionIds` `[tokens]`, `[tokens, pairs]` each. */
+export function rotaryAngles(positionIds: Value, { frequencies, factor }: RotaryPositions): [Value, Value] {
+  const positions = reshape(cast(positionIds, "float32"), [positionIds.shape[0]!, 1]);
   const angles = mul(positions, positions.graph.constant(frequencies, "float32", [1, frequencies.length]));
   const scaled = (x: Value): Value => (factor === 1 ? x : mul(x, factor));
   return [scaled(cos(angles)), scaled(sin(angles))];

@@ -5,11 +5,21 @@ import { define, fail, MICROSOFT, requireType } from "./define.ts";
 /** Heads of queries, those of keys and values, and what changes the scores; 0 where nothing does. */
 type Heads = { heads: number; keyValueHeads: number; scale: number; window: number; cap: number };
 
-const GROUPED_QUERY_ATTENTION = define<[Value, Value, Value, Value, Value, Value, Value], Heads>({
+type Required = [
+  query: Value,
+  key: Value,
+  value: Value,
+  pastKeys: Value,
+  pastValues: Value,
+  last: Value,
+  longest: Value,
+];
+
+const GROUPED_QUERY_ATTENTION = define<[...Required, ...turns: Value[]], Heads>({
   name: "GroupQueryAttention",
   infer(inputs, { heads, keyValueHeads }) {
-    const [query, key, value, pastKeys, pastValues, last, longest] = inputs;
-    requireType("GroupQueryAttention", [query, key, value, pastKeys, pastValues], ["float32"]);
+    const [query, key, value, pastKeys, pastValues, last, longest, ...turns] = inputs;
+    requireType("GroupQueryAttention", [query, key, value, pastKeys, pastValues, ...turns], ["float32"]);
     requireType("GroupQueryAttention", [last, longest], ["int32"]);
     const [batch, sequence, width] = query.shape;
     const size = (width as number) / heads;
@@ -30,6 +40,7 @@ const GROUPED_QUERY_ATTENTION = define<[Value, Value, Value, Value, Value, Value
         num_heads: heads,
         kv_num_heads: keyValueHeads,
         scale: { float: scale },
+        ...(inputs.length > 7 && { do_rotary: 1 }),
         ...(window > 0 && { local_window_size: window }),
         ...(cap > 0 && { softcap: { float: cap } }),
       },
@@ -52,6 +63,8 @@ export interface CachedOperands {
   last: Value;
   /** Number of tokens of the longest text, int32 `[1]`. */
   longest: Value;
+  /** Cosines and sines by which queries and keys are turned, by position, `[positions, pairs]` each; they are turned already where absent. */
+  turns?: readonly [cosine: Value, sine: Value] | undefined;
 }
 
 /**
@@ -62,11 +75,11 @@ export interface CachedOperands {
  * @returns `[batch, sequence, heads*size]`, and the keys and values with the new ones
  */
 export function cachedAttention(
-  { query, key, value, pastKeys, pastValues, last, longest }: CachedOperands,
+  { query, key, value, pastKeys, pastValues, last, longest, turns }: CachedOperands,
   heads: Heads,
 ): [attended: Value, keys: Value, values: Value] {
-  const operands = [query, key, value, pastKeys, pastValues, last, longest] as const;
-  const attended = query.graph.apply(GROUPED_QUERY_ATTENTION, [...operands], heads);
+  const operands: Required = [query, key, value, pastKeys, pastValues, last, longest];
+  const attended = query.graph.apply(GROUPED_QUERY_ATTENTION, [...operands, ...(turns ?? [])], heads);
   const [, keys, values] = attended.node!.outputs;
   return [attended, keys!, values!];
 }

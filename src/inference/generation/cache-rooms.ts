@@ -20,14 +20,18 @@ const LEAST = 128;
 /** Memory for keys and values, a room for each text, `[rooms, heads, positions, size]`: written in place, and never copied but to grow. */
 export class CacheRooms {
   readonly #layout: readonly RoomTensor[];
+  readonly #tablesOf: (positions: number) => Record<string, Tensor>;
+  #tables: Record<string, Tensor> = {};
   #data: Float32Array<ArrayBuffer>[] = [];
   #rooms = 0;
   #positions = 0;
   /** By the first room and their number: tensors that stay the same are made once. */
   readonly #views = new Map<string, Rooms>();
 
-  constructor(layout: readonly RoomTensor[]) {
+  /** @param tablesOf inputs that depend on how many tokens a room can have */
+  constructor(layout: readonly RoomTensor[], tablesOf: (positions: number) => Record<string, Tensor> = () => ({})) {
     this.#layout = layout;
+    this.#tablesOf = tablesOf;
   }
 
   get rooms(): number {
@@ -42,6 +46,7 @@ export class CacheRooms {
     // Half as much again, so that what is copied is a share of what is written.
     const wanted = Math.max(positions + (positions >> 1), LEAST);
     this.#positions = positions > before.positions ? Math.ceil(wanted / LEAST) * LEAST : before.positions;
+    if (this.#positions > before.positions) this.#tables = this.#tablesOf(this.#positions);
     this.#data = this.#layout.map(({ heads, size }, i) => {
       const data = new Float32Array(this.#rooms * heads * this.#positions * size);
       used.forEach((length, room) => {
@@ -77,7 +82,7 @@ export class CacheRooms {
       return { input, output, tensor: float32([count, heads, this.#positions, size], data) };
     });
     const rooms: Rooms = {
-      inputs: Object.fromEntries(views.map(({ input, tensor }) => [input, tensor])),
+      inputs: { ...this.#tables, ...Object.fromEntries(views.map(({ input, tensor }) => [input, tensor])) },
       outputs: new Map(views.map(({ output, tensor }) => [output, tensor])),
     };
     this.#views.set(key, rooms);

@@ -128,11 +128,11 @@ async function compileInPlace(
       joined: (x, modules) => layers?.write(x, modules),
     },
   );
-  const { fits, past, present, tables } = stream!;
+  const { fits, past, present, tables, rotaries } = stream!;
   if (!fits) return undefined;
   const given = new Map([...weights, ...tables, ...(layers?.tables ?? [])]);
   const graph = await runtime.compile({ ...outputs, ...present }, given, options);
-  return { graph, layout: cachesOf({ past, present }), maxLength, rounds: options.answers === true };
+  return { graph, layout: cachesOf({ past, present }), rotaries, maxLength, rounds: options.answers === true };
 }
 
 /** Keys or values of an attention: an input of one run, an output of the one before. */

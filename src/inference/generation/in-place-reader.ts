@@ -1,5 +1,6 @@
 import { UserError } from "../../errors.ts";
-import { asFloat32, int32, int64, type Tensors } from "../../graph/tensor.ts";
+import { asFloat32, int32, int64, type Tensor, type Tensors } from "../../graph/tensor.ts";
+import { type RotaryPositions, rotaryTables } from "../../models/rotary.ts";
 import type { CompiledGraph } from "../../runtime/session.ts";
 import { CacheRooms, type RoomTensor } from "./cache-rooms.ts";
 import type { TextReader } from "./text-reader.ts";
@@ -22,6 +23,8 @@ export interface LeftText {
 export interface InPlaceGraph {
   graph: CompiledGraph;
   layout: readonly RoomTensor[];
+  /** How positions turn queries and keys, see `InPlaceStream`. */
+  rotaries: ReadonlyMap<string, RotaryPositions>;
   maxLength: number;
   /**
    * Whether rows are rounded to few bits, so that a last bit that differs can change the words that follow. A token is then never read as the
@@ -29,6 +32,14 @@ export interface InPlaceGraph {
    */
   rounds: boolean;
 }
+
+/** Cosines and sines of all positions before `count`, by the inputs' names. */
+const turnsOf = (rotaries: InPlaceGraph["rotaries"], count: number): Record<string, Tensor> =>
+  Object.fromEntries(
+    [...rotaries].flatMap(([name, rotary]) => {
+      return Object.entries(rotaryTables(rotary, count)).map(([part, table]) => [`${name}.${part}`, table]);
+    }),
+  );
 
 /** Fewest tokens that are worth copying from another text that begins alike. */
 const WORTH_COPYING = 8;
@@ -62,7 +73,7 @@ export class InPlaceReader implements TextReader {
   ) {
     this.#graph = graph;
     this.#adapter = adapter;
-    this.#rooms = left?.rooms ?? new CacheRooms(graph.layout);
+    this.#rooms = left?.rooms ?? new CacheRooms(graph.layout, (positions) => turnsOf(graph.rotaries, positions));
     this.#left = left && left.adapter === adapter ? left.text : { ids: [], shared: 0 };
     this.#give = give;
     if (!graph.rounds) this.readEach = (ids) => this.#readText(this.#roomOf[0]!, ids, ids.length);

@@ -1,10 +1,11 @@
 import type { Value } from "../../graph/graph.ts";
 import { cachedAttention, cast, gather, reshape } from "../../graph/ops.ts";
+import type { RotaryPositions } from "../rotary.ts";
 import { PaddedStream } from "./padded-stream.ts";
 import type { AttendedHeads } from "./token-stream.ts";
 
-/** ONNX Runtime's kernel takes heads of so many features, and of multiples. */
-const HEAD_SIZES = 8;
+/** ONNX Runtime's kernel takes heads of so many features, and of multiples; heads that it turns of the second. */
+const HEAD_SIZES = { plain: 8, turned: 16 };
 
 /** Number of tokens that get outputs. */
 const OUTPUT_ROWS = "outputRows";
@@ -13,12 +14,15 @@ const OUTPUT_ROWS = "outputRows";
  * Texts that a decoder reads on, each in a room of its own for its keys and values, `[batch, heads, room, size]`: inputs whose memory is
  * that of the outputs. `input_ids` and `position_ids` `[batch, sequence]` int64 are of the new tokens, `last` `[batch]` int32 says where the
  * last of each stands, `longest` `[1]` how many tokens the longest text has, and `output_rows` `[outputRows]` int32 which of the new tokens are
- * to have outputs. Nothing is padded: several texts go on by a token each.
+ * to have outputs. Nothing is padded: several texts go on by a token each. Cosines and sines of at least so many positions as the longest text
+ * has are inputs `[positions, pairs]`.
  */
 export class InPlaceStream extends PaddedStream {
   /** Keys and values as inputs, and as outputs, by the names of these. */
   readonly past: Record<string, Value> = {};
   readonly present: Record<string, Value> = {};
+  /** How positions turn queries and keys, by what names of inputs begin with: `<name>.cosine` and `<name>.sine`. */
+  readonly rotaries = new Map<string, RotaryPositions>();
   #isOwn = true;
   #attentions = 0;
 
@@ -32,11 +36,11 @@ export class InPlaceStream extends PaddedStream {
   }
 
   attend(query: Value, key: Value, value: Value, options: AttendedHeads): Value {
-    const { heads, keyValueHeads, scale, window = 0, cap = 0 } = options;
+    const { heads, keyValueHeads, scale, window = 0, cap = 0, rotary } = options;
     const block = this.#attentions++;
     const side = (rows: Value): Value => reshape(rows, ["batch", "sequence", rows.shape[1]!]);
     const size = (query.shape[1] as number) / heads;
-    if (size % HEAD_SIZES !== 0) this.#isOwn = false;
+    if (size % HEAD_SIZES[rotary ? "turned" : "plain"] !== 0) this.#isOwn = false;
     const room = (part: string): Value => {
       const name = `past_key_values.${block}.${part}`;
       const shape = ["batch", keyValueHeads, "room", size] as const;
@@ -52,12 +56,24 @@ export class InPlaceStream extends PaddedStream {
         pastValues: room("value"),
         last: this.graph.leaf("input", "last", "int32", ["batch"]),
         longest: this.graph.leaf("input", "longest", "int32", [1]),
+        turns: rotary && this.#turns(rotary),
       },
       { heads, keyValueHeads, scale, window, cap },
     );
     this.present[`present.${block}.key`] = keys;
     this.present[`present.${block}.value`] = values;
     return reshape(attended, [this.tokens, heads * size]);
+  }
+
+  #turns(rotary: RotaryPositions): [cosine: Value, sine: Value] {
+    const known = [...this.rotaries].find(([, { frequencies, factor }]) => {
+      return factor === rotary.factor && frequencies.join() === rotary.frequencies.join();
+    });
+    const name = known?.[0] ?? `rotary.${this.rotaries.size}`;
+    this.rotaries.set(name, rotary);
+    const table = (part: string): Value =>
+      this.graph.leaf("input", `${name}.${part}`, "float32", ["positions", rotary.frequencies.length]);
+    return [table("cosine"), table("sine")];
   }
 
   override withPast(keys: Value, values: Value): [Value, Value] {

@@ -2,6 +2,7 @@ import { type Dimension, product } from "../../graph/dimension.ts";
 import type { Graph, Value } from "../../graph/graph.ts";
 import { pad, reshape, unpad } from "../../graph/ops.ts";
 import { type LengthTable, tableShape } from "../length-table.ts";
+import type { RotaryPositions } from "../rotary.ts";
 
 /** Texts that attention looks at. */
 export interface KeyStream {
@@ -30,6 +31,8 @@ export interface AttendedHeads {
   window?: number | undefined;
   /** Largest score, to which scores are bent; none where absent. */
   cap?: number | undefined;
+  /** How positions turn queries and keys; not at all where absent. */
+  rotary?: RotaryPositions | undefined;
 }
 
 /** What a decoder sees of the encoder. */

@@ -23,7 +23,7 @@ afterEach(async () => {
 function modelOf(name: string): { model: AdaptedModel; weights: Tensors } {
   const folder = new URL(`../../fixtures/models/${name}/`, import.meta.url);
   const config = JSON.parse(readFileSync(new URL("config.json", folder), "utf8"));
-  const description = describeModel({ ...config, head_dim: 8 });
+  const description = describeModel({ ...config, head_dim: 16 });
   const labelCount = description.config.vocabularySize;
   const trace = traceModel(description, labelCount, "languageModel");
   const weights = new Map(
