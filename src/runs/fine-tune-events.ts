@@ -127,6 +127,12 @@ async function* fineTuneInFolder(
 ): AsyncGenerator<RunEvent, void> {
   const prepared = await prepareFromFiles(given, options);
   const { directory, config, machine, saved, task, base, runtime, fineTuning, memory } = prepared;
+  if (options.queue?.mixedProcessors && config.run.localSteps !== undefined) {
+    await prepared.release();
+    throw new UserError(
+      "--mixed-processors does not go with --local-steps, whose small differences grow; leave one out",
+    );
+  }
   const resume = saved?.found?.state;
   // Before anything is written: a device that fails leaves no run folder behind.
   const folder = await openFolder(prepared, options.overwrite === true).catch(async (error) => {

@@ -73,7 +73,7 @@ export async function timeRun(
   const task = { ...read, features };
   const base = features ? await withHead(loaded, task, seed) : loaded;
   const perEpoch = stepsPerEpoch(task.train.length, run.batchSize);
-  const steps = Math.min(STEPS, perEpoch);
+  const steps = Math.min(Math.max(STEPS, run.localSteps ?? 0), perEpoch);
   // As long as the run itself, so that its freezing schedule fits, and its first epoch is over soon.
   const epochs = Math.ceil((perEpoch * run.epochs) / steps) + 1;
   const sample = { ...task, ...sampleOf(task, steps * run.batchSize) };

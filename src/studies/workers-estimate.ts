@@ -1,8 +1,13 @@
-import { sizeOf } from "../graph/tensor.ts";
+import { sizeOf, type Tensor, type Tensors } from "../graph/tensor.ts";
 import { messageBytes } from "../runs/many-machines/message.ts";
-import { shardBytes } from "../runs/many-machines/shard.ts";
+import { REPLICA } from "../runs/many-machines/protocol.ts";
+import { replicaBytes, shardBytes } from "../runs/many-machines/shard.ts";
 import type { MicroBatch, MicroBatchRunner, ModelOutcome, ModelRun } from "../training/model-run.ts";
-import type { OtherMachines, StepPart } from "../training/step-part.ts";
+import type { OtherMachines, ReplicaRunner } from "../training/other-machines.ts";
+import { advance, type ReplicaSteps } from "../training/replica.ts";
+import type { TrainingStep } from "../training/step.ts";
+import type { AdaptedModel } from "../training/step-graph.ts";
+import type { StepPart } from "../training/step-part.ts";
 import { median } from "./statistics.ts";
 
 /** A micro-batch as a shard for workers: seconds that it took here, bytes on the way there and back. */
@@ -26,19 +31,57 @@ export interface TimedStepParts {
 export class ShardTimes implements OtherMachines {
   readonly steps: TimedStepParts[] = [];
   #at: TimedStepParts = { own: 0, values: 0, parts: [] };
+  /** Steps that it is of. */
+  #of = 1;
+  #ended = 0;
 
   share(): (part: StepPart, own: ModelRun) => MicroBatchRunner {
     return (part, own) => ({ outcomes: (step, microBatches) => this.#outcomes({ step, part, own }, microBatches) });
   }
 
+  shareReplicas(_model: AdaptedModel, weights: Tensors, own: TrainingStep): ReplicaRunner {
+    return (replicas, signal) => this.#replicas(replicas, own, weights, signal);
+  }
+
   /** Ends a step. @param seconds that it took @returns those of them that it takes on one machine */
   ended(seconds: number): number {
-    const step = this.#at;
-    this.#at = { own: 0, values: 0, parts: [] };
-    const messages = step.own;
-    const computing = step.parts.flat().reduce((sum, shard) => sum + shard.seconds, 0);
-    this.steps.push({ ...step, own: Math.max(0, seconds - computing) });
-    return seconds - messages;
+    const { own: messages, values, parts } = this.#at;
+    // Of a round of several steps each has its share.
+    const share = (shard: TimedShard): TimedShard => ({
+      seconds: shard.seconds / this.#of,
+      sent: shard.sent / this.#of,
+      returned: shard.returned / this.#of,
+    });
+    const shared = { values: values / this.#of, parts: parts.map((shards) => shards.map(share)) };
+    const computing = shared.parts.flat().reduce((sum, shard) => sum + shard.seconds, 0);
+    this.steps.push({ ...shared, own: Math.max(0, seconds - computing) });
+    const alone = seconds - messages / this.#of;
+    if (++this.#ended === this.#of) {
+      this.#at = { own: 0, values: 0, parts: [] };
+      [this.#of, this.#ended] = [1, 0];
+    }
+    return alone;
+  }
+
+  async *#replicas(
+    replicas: readonly ReplicaSteps[],
+    own: TrainingStep,
+    weights: Tensors,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<Record<string, Tensor>, void> {
+    const shards: TimedShard[] = [];
+    this.#of = replicas[0]!.batches.length;
+    this.#at.values = bytesOf([...own.trained.values()]);
+    this.#at.parts.push(shards);
+    for (const replica of replicas) {
+      const sent = this.#written(() => replicaBytes({ shard: "", state: 0, part: REPLICA }, replica));
+      const started = performance.now();
+      const results = await advance(own, weights, replica, signal);
+      const seconds = (performance.now() - started) / 1000;
+      const returned = this.#written(() => messageBytes({}, new Map(Object.entries(results))));
+      shards.push({ seconds, sent, returned });
+      yield results;
+    }
   }
 
   async *#outcomes(
@@ -47,8 +90,7 @@ export class ShardTimes implements OtherMachines {
   ): AsyncGenerator<ModelOutcome, void> {
     const at = this.#at;
     const shards: TimedShard[] = [];
-    const trained = own.gradientShapes.reduce((sum, [, shape]) => sum + sizeOf(shape), 0);
-    at.values = Math.max(at.values, Float32Array.BYTES_PER_ELEMENT * trained);
+    at.values = Math.max(at.values, bytesOf(own.gradientShapes.map(([, shape]) => shape)));
     at.parts.push(shards);
     for (const [i, make] of microBatches.entries()) {
       const microBatch = make();
@@ -72,6 +114,9 @@ export class ShardTimes implements OtherMachines {
     return length;
   }
 }
+
+const bytesOf = (shapes: readonly (readonly number[])[]): number =>
+  shapes.reduce((sum, shape) => sum + Float32Array.BYTES_PER_ELEMENT * sizeOf(shape), 0);
 
 /** Workers that are each as fast as this machine, and what joins them. */
 export interface Workers {

@@ -19,6 +19,7 @@ import { type EncodedSplit, type Evaluation, Evaluator } from "../training/evalu
 import type { TrainingEnd, TrainingEvent } from "../training/events.ts";
 import type { HeadExamples } from "../training/fit-head.ts";
 import { isAllZero } from "../training/learning-rate.ts";
+import { checkLocalSteps } from "../training/local-steps.ts";
 import { train } from "../training/loop.ts";
 import { estimateMemory, type MemoryEstimate } from "../training/memory-estimate.ts";
 import { sizeOf } from "../training/micro-batches.ts";
@@ -109,7 +110,6 @@ export class FineTuning {
     this.#train = train.encoded;
     this.#validation = task.validation.map((split) => encode(split));
     this.sample = kind.countedParts?.(this.#train[0]!, tokenizer);
-
     const perEpoch = stepsPerEpoch(this.#train.length, settings.batchSize);
     this.totalSteps = perEpoch * settings.epochs;
     const adaptation = findMethod(method.name).adapt(method.options, base.trace.modules);
@@ -132,6 +132,7 @@ export class FineTuning {
     this.#schedule = schedule.schedule;
     this.blockCount = schedule.blocks;
     checkRollout(kind, plan.reward, schedule.blocks);
+    checkLocalSteps(settings, this.#schedule, plan.reward !== undefined);
     this.#contrast = settings.contrastive ? contrastFor(this.#model, { task, ...train }, settings) : undefined;
     this.workLeft = schedule.schedule.workLeft ?? 1;
     this.notes = [

@@ -9,6 +9,7 @@ import { HEAD_FEATURES, type HeadFeatures } from "../models/heads.ts";
 import type { TaskKind, TaskOptionValues } from "../tasks/task-kind.ts";
 import { checkTaskOptions, TASK_KINDS } from "../tasks/task-kinds.ts";
 import { PACKED_FORMATS } from "../training/frozen-blocks/packed-rows.ts";
+import { REPLICAS } from "../training/local-steps.ts";
 import { BLOCK_CACHE, type TrainingSettings } from "../training/train-options.ts";
 import type { HeadChoice } from "./head.ts";
 import { type DataSize, type SuitedSettings, suitedSettings } from "./suited-settings.ts";
@@ -122,6 +123,12 @@ export const trainingOptions = z.object({
       `limit on that cache's memory in MB; the rest goes to a file in the run folder (default: ${BLOCK_CACHE.memory})`,
     ),
   evaluateEvery: count.optional().describe("evaluate every n steps and at the end, instead of after each epoch"),
+  localSteps: count
+    .optional()
+    .describe(
+      "steps that each replica takes alone before their adapters are joined (DiLoCo), for slow networks with --queue",
+    ),
+  replicas: count.optional().describe(`with --local-steps: replicas, which share each batch (default: ${REPLICAS})`),
   patience: count.optional().describe("stop after n evaluations without an improvement"),
   seed: z
     .int()

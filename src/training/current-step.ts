@@ -1,22 +1,30 @@
 import type { FreezingCheck } from "../methods/freezing/controller.ts";
 import { BoundaryStates } from "./frozen-blocks/boundary-states.ts";
+import type { ReplicaRunner } from "./other-machines.ts";
+import { advance } from "./replica.ts";
 import type { Rollout } from "./rollout.ts";
 import { type StepOutcome, TrainingStep } from "./step.ts";
 import { keptStates, stepOf, type TrainOptions } from "./train-options.ts";
 
+/** A step as it is now, and who takes it for replicas. */
+interface Compiled {
+  step: TrainingStep;
+  advance: ReplicaRunner;
+}
+
 /** The training step for what trains now, compiled again when that changes. */
 export class CurrentStep {
-  readonly #compile: () => Promise<TrainingStep>;
+  readonly #compile: () => Promise<Compiled>;
   readonly #borderStates: BoundaryStates | undefined;
   readonly #rollout: Rollout | undefined;
-  #step: TrainingStep;
+  #now: Compiled;
 
   private constructor(
-    step: TrainingStep,
-    compile: () => Promise<TrainingStep>,
+    now: Compiled,
+    compile: () => Promise<Compiled>,
     { boundaryStates, rollout }: { boundaryStates: BoundaryStates | undefined; rollout: Rollout | undefined },
   ) {
-    this.#step = step;
+    this.#now = now;
     this.#compile = compile;
     this.#borderStates = boundaryStates;
     this.#rollout = rollout;
@@ -31,13 +39,21 @@ export class CurrentStep {
     const spill = spills ? openSpill : undefined;
     const boundaryStates =
       schedule.frozenBlocks && new BoundaryStates(model, weights, runtime, { ...kept, tokenBudget, openSpill: spill });
-    const compile = (): Promise<TrainingStep> =>
-      TrainingStep.compile(
-        { ...model, trainable: schedule.trainable(), frozenBlocks: schedule.frozenBlocks?.() },
-        weights,
-        runtime,
-        { objective, ...settings, boundaryStates, machines },
-      );
+    const isLocal = settings.localSteps !== undefined;
+    const compile = async (): Promise<Compiled> => {
+      const now = { ...model, trainable: schedule.trainable(), frozenBlocks: schedule.frozenBlocks?.() };
+      const others = isLocal ? undefined : machines;
+      const step = await TrainingStep.compile(now, weights, runtime, {
+        objective,
+        ...settings,
+        boundaryStates,
+        machines: others,
+      });
+      const here: ReplicaRunner = async function* (replicas, signal) {
+        for (const replica of replicas) yield await advance(step, weights, replica, signal);
+      };
+      return { step, advance: isLocal && machines ? machines.shareReplicas(now, weights, step) : here };
+    };
     return new CurrentStep(await compile(), compile, { boundaryStates, rollout });
   }
 
@@ -55,8 +71,13 @@ export class CurrentStep {
   /** A step on examples, or on what is written for them where they are prompts. */
   async run(...[step, examples, signal, ahead]: Parameters<TrainingStep["run"]>): Promise<StepOutcome> {
     const written = await this.#rollout?.examplesFor(step, examples, signal);
-    const outcome = await this.#step.run(step, written?.examples ?? examples, signal, ahead);
+    const outcome = await this.#now.step.run(step, written?.examples ?? examples, signal, ahead);
     return { ...outcome, ...(written && { rollout: written.record }) };
+  }
+
+  /** Steps of replicas. */
+  advance(...given: Parameters<ReplicaRunner>): ReturnType<ReplicaRunner> {
+    return this.#now.advance(...given);
   }
 
   /**
@@ -67,14 +88,14 @@ export class CurrentStep {
   async compileAfter({ frozen, blocks }: FreezingCheck): Promise<number> {
     if (frozen.length === 0 && !blocks?.frozenBlocks) return 0;
     const next = await this.#compile();
-    await this.#step.release();
-    this.#step = next;
-    return next.compileSeconds;
+    await this.#now.step.release();
+    this.#now = next;
+    return next.step.compileSeconds;
   }
 
   /** Frees the step's graphs, and what was kept; it can run no more. */
   async release(): Promise<void> {
-    await this.#step.release();
+    await this.#now.step.release();
     await this.#borderStates?.release();
     await this.#rollout?.release();
   }

@@ -1,3 +1,4 @@
+import type { TrainingExample } from "../tasks/task-kind.ts";
 import { AdamW } from "./adamw.ts";
 import { Batches } from "./batch-order.ts";
 import { CurrentStep } from "./current-step.ts";
@@ -5,7 +6,9 @@ import { ScheduledEvaluations } from "./evaluation-schedule.ts";
 import type { TrainingEvent } from "./events.ts";
 import { clippingFactor, scaleGradients } from "./gradient-norm.ts";
 import { learningRateFactor } from "./learning-rate.ts";
+import { takeRound } from "./local-steps.ts";
 import { finiteNorm, refuseOverflow } from "./not-finite.ts";
+import { OuterOptimizer } from "./outer-optimizer.ts";
 import { RunProgress } from "./run-progress.ts";
 import { Stopping, unlessAborted } from "./stopping.ts";
 import { stepOf, type TrainOptions } from "./train-options.ts";
@@ -20,7 +23,9 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
   const { model, schedule, weights, settings, signal, resume } = options;
   const batches = new Batches(stepOf(options).train, settings);
   const parameters = new TrainedParameters(model, schedule, weights, resume?.parameters);
-  const optimizer = new AdamW(parameters.groups(settings), resume?.optimizer);
+  const optimizer = settings.localSteps
+    ? new OuterOptimizer(resume?.optimizer)
+    : new AdamW(parameters.groups(settings), resume?.optimizer);
   const progress = new RunProgress({ parameters, optimizer, schedule }, options);
   const stopping = new Stopping(options, progress, batches);
   const evaluations = new ScheduledEvaluations(options, batches);
@@ -37,34 +42,12 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
       }
       if (stopping.now) break;
 
-      const t = progress.step;
-      const { examples, ahead, epoch, where } = batches.at(t);
-      const started = performance.now();
-      const outcome = await unlessAborted(step.run(t, examples, signal, ahead), signal);
-      if (!outcome) break;
-      const { gradients } = outcome;
-      const training = parameters.countNow(gradients);
-
-      const check = schedule.observe?.(t, gradients, parameters.tensors);
-
-      const gradientNorm = finiteNorm(outcome, where);
-      const clipping = clippingFactor(gradientNorm, settings.maxGradNorm);
-
-      const factor = learningRateFactor(t, batches.totalSteps, settings);
-      refuseOverflow(optimizer.step(parameters.tensors, gradients, factor, clipping), where);
-      if (schedule.afterStep) {
-        scaleGradients(gradients, clipping);
-        schedule.afterStep(t, gradients, parameters.tensors);
-      }
-      const seconds = (performance.now() - started) / 1000;
-
-      if (check) {
-        progress.addCheck(check);
-        optimizer.drop([...check.frozen, ...(schedule.frozenBlocks?.().parameters ?? [])]);
-        yield { kind: "freezing", ...check, compileSeconds: await step.compileAfter(check) };
-      }
-      const learningRate = settings.learningRate * factor;
-      yield progress.addStep(outcome, { epoch, learningRate, gradientNorm, ...training, seconds });
+      const moving = { step, batches, parameters, progress };
+      const taken =
+        optimizer instanceof OuterOptimizer
+          ? takeRound({ ...moving, optimizer }, options, (at) => evaluations.isDue(at))
+          : takeStep({ ...moving, optimizer }, options);
+      if (!(yield* taken)) break;
       yield progress.checkpoint(false);
     }
 
@@ -77,4 +60,49 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
     await step.release();
     await evaluations.release();
   }
+}
+
+/** What a step works with. */
+interface Moving {
+  step: CurrentStep;
+  batches: Batches<TrainingExample>;
+  parameters: TrainedParameters;
+  progress: RunProgress;
+  optimizer: AdamW;
+}
+
+/** Takes the next step. @returns whether it was taken: not where the run's signal ended it */
+async function* takeStep(
+  { step, batches, parameters, progress, optimizer }: Moving,
+  { schedule, settings, signal }: TrainOptions,
+): AsyncGenerator<TrainingEvent, boolean> {
+  const t = progress.step;
+  const { examples, ahead, epoch, where } = batches.at(t);
+  const started = performance.now();
+  const outcome = await unlessAborted(step.run(t, examples, signal, ahead), signal);
+  if (!outcome) return false;
+  const { gradients } = outcome;
+  const training = parameters.countNow(gradients);
+
+  const check = schedule.observe?.(t, gradients, parameters.tensors);
+
+  const gradientNorm = finiteNorm(outcome, where);
+  const clipping = clippingFactor(gradientNorm, settings.maxGradNorm);
+
+  const factor = learningRateFactor(t, batches.totalSteps, settings);
+  refuseOverflow(optimizer.step(parameters.tensors, gradients, factor, clipping), where);
+  if (schedule.afterStep) {
+    scaleGradients(gradients, clipping);
+    schedule.afterStep(t, gradients, parameters.tensors);
+  }
+  const seconds = (performance.now() - started) / 1000;
+
+  if (check) {
+    progress.addCheck(check);
+    optimizer.drop([...check.frozen, ...(schedule.frozenBlocks?.().parameters ?? [])]);
+    yield { kind: "freezing", ...check, compileSeconds: await step.compileAfter(check) };
+  }
+  const learningRate = settings.learningRate * factor;
+  yield progress.addStep(outcome, { epoch, learningRate, gradientNorm, ...training, seconds });
+  return true;
 }

@@ -1,4 +1,5 @@
 import { UserError } from "../errors.ts";
+import type { Tensors } from "../graph/tensor.ts";
 import { globalNorm } from "./gradient-norm.ts";
 import type { StepOutcome } from "./step.ts";
 
@@ -11,10 +12,19 @@ const ADVICE = "lower the learning rate";
  */
 export function finiteNorm({ loss, gradients }: Pick<StepOutcome, "loss" | "gradients">, where: string): number {
   const norm = globalNorm(gradients);
+  const of = Number.isFinite(norm) ? undefined : notFinite(gradients);
+  refuseNotFinite(loss, norm, where, of ? `, for one of ${of}` : "");
+  return norm;
+}
+
+/** The name of a tensor that has a value that is not finite. */
+export const notFinite = (tensors: Tensors<"float32">): string | undefined =>
+  [...tensors].find(([, { data }]) => !data.every(Number.isFinite))?.[0];
+
+/** @throws UserError where a step's loss or the norm of its gradients is not finite */
+export function refuseNotFinite(loss: number, norm: number, where: string, of = ""): void {
   if (!Number.isFinite(loss)) throw new UserError(`the loss is ${loss} at ${where}; ${ADVICE}`);
-  if (Number.isFinite(norm)) return norm;
-  const of = [...gradients].find(([, { data }]) => data.some((value) => !Number.isFinite(value)))?.[0];
-  throw new UserError(`the norm of the gradient is ${norm} at ${where}${of ? `, for one of ${of}` : ""}; ${ADVICE}`);
+  if (!Number.isFinite(norm)) throw new UserError(`the norm of the gradient is ${norm} at ${where}${of}; ${ADVICE}`);
 }
 
 /** @param overflown name of a parameter whose values overflowed in a step's update @throws UserError where there is one */

@@ -15,7 +15,7 @@ type StepFacts = Pick<StepRecord, "epoch" | "learningRate" | "gradientNorm" | "t
 /** What training changes at each step. */
 export interface MovingParts {
   parameters: TrainedParameters;
-  optimizer: AdamW;
+  optimizer: Pick<AdamW, "state">;
   schedule: Schedule;
 }
 
@@ -76,7 +76,7 @@ export class RunProgress {
   }
 
   /** Takes in a step that was taken. @returns its record */
-  addStep({ loss, tokens, flops, flopsSaved, rollout }: StepOutcome, facts: StepFacts): StepRecord {
+  addStep({ loss, tokens, flops, flopsSaved, rollout }: Omit<StepOutcome, "gradients">, facts: StepFacts): StepRecord {
     const step = this.#state.step++;
     this.#state.tokens += tokens;
     this.#state.flops += flops;

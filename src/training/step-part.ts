@@ -23,7 +23,7 @@ export function writePart(
 }
 
 /** Other machines that run a step's graphs. */
-export interface OtherMachines {
+export interface StepMachines {
   /**
    * Tells them what trains from now on.
    * @param model as it trains now

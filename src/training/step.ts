@@ -11,7 +11,7 @@ import { objectiveInputs, totalWeight } from "./objective-inputs.ts";
 import type { RolloutRecord } from "./records.ts";
 import { singleTexts } from "./single-texts.ts";
 import { type AdaptedModel, GRADIENT, SUM } from "./step-graph.ts";
-import { type OtherMachines, type StepPart, writePart } from "./step-part.ts";
+import { type StepMachines, type StepPart, writePart } from "./step-part.ts";
 
 export interface StepSettings {
   objective: Objective;
@@ -26,7 +26,7 @@ export interface StepSettings {
   /** Gives hidden states at the boundary of a model's frozen blocks. */
   boundaryStates?: BoundaryStates | undefined;
   /** Run the step's graphs in place of this one. */
-  machines?: OtherMachines | undefined;
+  machines?: StepMachines | undefined;
 }
 
 export interface StepOutcome {
@@ -97,6 +97,11 @@ export class TrainingStep {
       loss: ({ runner }) => BatchCoupledLoss.compile(runner, objective, model.labelCount, runtime),
     };
     return new TrainingStep(model, settings, await compile.graph("step"), compile);
+  }
+
+  /** Names and shapes of what it gives gradients of. */
+  get trained(): Map<string, readonly number[]> {
+    return new Map(this.#graph.own.gradientShapes.map(([output, shape]) => [output.slice(GRADIENT.length), shape]));
   }
 
   /** Seconds that compiling took. */

@@ -8,9 +8,9 @@ import { objectiveOf } from "../tasks/task-kinds.ts";
 import type { EncodedSplit } from "./evaluate.ts";
 import type { SpillFile } from "./frozen-blocks/hidden-state-cache.ts";
 import type { PackedFormat } from "./frozen-blocks/packed-rows.ts";
+import type { OtherMachines } from "./other-machines.ts";
 import type { Rollout } from "./rollout.ts";
 import type { AdaptedModel } from "./step-graph.ts";
-import type { OtherMachines } from "./step-part.ts";
 import type { TrainingState } from "./training-state.ts";
 
 export interface TrainingSettings {
@@ -34,6 +34,10 @@ export interface TrainingSettings {
   seed: number;
   /** Evaluate after every so many steps, and at the end; after each epoch where absent. */
   evaluateEvery?: number | undefined;
+  /** Steps that replicas take apart, as `LocalSteps` has it; they share each step where absent. */
+  localSteps?: number | undefined;
+  /** Replicas that do. */
+  replicas?: number | undefined;
   /** Stop after this many evaluations without a better one. */
   patience?: number | undefined;
   /** Dropout as the model's configuration says. */

@@ -50,6 +50,8 @@ export const orderSchema = z.object({
   contrastive: z.boolean(),
   dropout: z.boolean(),
   recompute: z.boolean().optional(),
+  /** Most tokens of a micro-batch. */
+  tokenBudget: z.int().positive(),
   /** Of the dropout masks. */
   seed: count,
   /** Threads of the coordinator: results may hang on their number. */
@@ -69,25 +71,36 @@ export const stateSchema = z.object({
 export const valuesSchema = z.object({ state: count, step: count });
 
 const encoding = z.object({ inputIds: z.array(count), tokenTypeIds: z.array(count) });
+const readText = z.object({ encoding, decoder: encoding.optional(), rows: z.array(count).optional() });
+const example = readText.extend({ index: count });
+const job = z.object({ shard: z.string(), state: count, step: count });
 
 /** A micro-batch, with its inputs as tensors. */
-export const shardSchema = z.object({
-  shard: z.string(),
-  state: count,
-  step: count,
-  part: z.enum(STEP_PARTS),
-  examples: z
-    .array(
-      z.object({
-        index: count,
-        encoding,
-        decoder: encoding.optional(),
-        rows: z.array(count).optional(),
-      }),
-    )
-    .min(1),
-});
+export const shardSchema = job.extend({ part: z.enum(STEP_PARTS), examples: z.array(example).min(1) });
 export type Shard = z.output<typeof shardSchema>;
+
+/** What a replica's steps are called beside the parts of a step. */
+export const REPLICA = "replica";
+
+const numbers = z.array(z.number());
+const trainingExample = example.extend({
+  texts: z.array(readText).optional(),
+  targets: z.object({ dtype: z.enum(["float32", "int32"]), shape: z.array(count), data: numbers }),
+  weights: numbers,
+});
+/** A replica's steps. */
+export const replicaSchema = job.extend({
+  part: z.literal(REPLICA),
+  batches: z.array(z.array(trainingExample)).min(1),
+  factors: numbers,
+  maxGradNorm: z.number().positive(),
+  groups: z.array(z.object({ names: z.array(z.string()), learningRate: z.number(), weightDecay: z.number() })),
+  returnsGradients: z.boolean(),
+});
+export type ReplicaShard = z.output<typeof replicaSchema>;
+
+/** Whatever a worker takes. */
+export const jobSchema = z.discriminatedUnion("part", [shardSchema, replicaSchema]);
 
 /** What a worker hands in: a shard's results as tensors, or that it takes no part. */
 export const resultSchema = z.object({

@@ -8,7 +8,7 @@ import type { Tensor } from "../../graph/tensor.ts";
 import { runtimeFor } from "../runtime-for.ts";
 import { findBase } from "./base-files.ts";
 import { messageBytes, parsedJson, readMessage } from "./message.ts";
-import { keysOf, LIFE, orderSchema, RUN_ID, RUNS, type RunOrder, shardSchema, verdictSchema } from "./protocol.ts";
+import { jobSchema, keysOf, LIFE, orderSchema, RUN_ID, RUNS, type RunOrder, verdictSchema } from "./protocol.ts";
 import { ServedRun } from "./served-run.ts";
 import { connect, connectAgain, line } from "./server.ts";
 
@@ -167,7 +167,7 @@ class RunWorker {
         continue;
       }
       idle = 0;
-      const message = readMessage(bytes, shardSchema);
+      const message = readMessage(bytes, jobSchema);
       if (!message) throw new UserError("a shard of it is malformed");
       const { shard, part, step } = message.facts;
       if (done.step !== step) done = { step, shards: new Set() };

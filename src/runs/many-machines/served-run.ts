@@ -8,13 +8,23 @@ import type { Objective } from "../../tasks/losses/objective.ts";
 import { objectiveOf } from "../../tasks/task-kinds.ts";
 import { contrastStep } from "../../trainer/contrast.ts";
 import { ModelRun } from "../../training/model-run.ts";
+import { advance } from "../../training/replica.ts";
+import { TrainingStep } from "../../training/step.ts";
 import type { AdaptedModel } from "../../training/step-graph.ts";
 import { type StepPart, writePart } from "../../training/step-part.ts";
 import { readMessage } from "./message.ts";
-import { keysOf, type RunOrder, type Shard, stateSchema, valuesSchema } from "./protocol.ts";
+import {
+  keysOf,
+  REPLICA,
+  type ReplicaShard,
+  type RunOrder,
+  type Shard,
+  stateSchema,
+  valuesSchema,
+} from "./protocol.ts";
 import type { Results } from "./results.ts";
 import { ownShapes } from "./run-state.ts";
-import { textsOf } from "./shard.ts";
+import { replicaOf, textsOf } from "./shard.ts";
 
 /** What is trained, of the newest state. */
 interface Step {
@@ -24,6 +34,8 @@ interface Step {
   /** Everything that the model reads; what trains is changed in place. */
   weights: Tensors;
   runs: Map<StepPart, ModelRun>;
+  /** For replicas. */
+  whole?: TrainingStep;
 }
 
 /** A run of another machine, as a worker computes its shards. */
@@ -63,21 +75,45 @@ export class ServedRun {
   }
 
   /**
-   * Computes a shard.
+   * Computes a shard, or a replica's steps.
    * @returns its results, and the seconds that they took; undefined where the run has gone on without it
    * @throws Error where it does not fit the run.
    */
-  async compute(shard: Shard, inputs: Tensors): Promise<{ results: Results; seconds: number } | undefined> {
-    const { state, step, part } = shard;
+  async compute(
+    shard: Shard | ReplicaShard,
+    inputs: Tensors,
+  ): Promise<{ results: Results; seconds: number } | undefined> {
+    const { state, step } = shard;
     const at = await this.#bring(state, step);
     if (!at) return undefined;
-    const run = at.runs.get(part) ?? (await this.#compile(at, part));
+    const compute = await this.#computing(at, shard, inputs);
     const started = performance.now();
-    const { results } = await run.run(step, textsOf(shard), Object.fromEntries(inputs));
+    const results = await compute();
     return { results, seconds: (performance.now() - started) / 1000 };
   }
 
+  async #computing(at: Step, shard: Shard | ReplicaShard, inputs: Tensors): Promise<() => Promise<Results>> {
+    if (shard.part !== REPLICA) {
+      const run = at.runs.get(shard.part) ?? (await this.#compile(at, shard.part));
+      return async () => (await run.run(shard.step, textsOf(shard), Object.fromEntries(inputs))).results;
+    }
+    const { model, objective, weights } = at;
+    const { dropout, recompute, seed, tokenBudget } = this.#order;
+    const settings = { objective, dropout, recompute, seed, tokenBudget };
+    at.whole ??= await TrainingStep.compile(model, weights, this.#runtime, settings);
+    const { whole } = at;
+    const replica = replicaOf(shard);
+    const known = ownShapes(model);
+    const named = new Set(replica.groups.flatMap(({ names }) => names));
+    const isRight =
+      [...named].every((name) => known.has(name)) && [...whole.trained.keys()].every((name) => named.has(name));
+    if (!isRight || replica.factors.length !== replica.batches.length)
+      throw new UserError("a replica's steps do not fit the run");
+    return () => advance(whole, weights, replica);
+  }
+
   async release(): Promise<void> {
+    await this.#step?.whole?.release();
     for (const { compiled } of this.#step?.runs.values() ?? []) await compiled.release();
     this.#step = undefined;
   }

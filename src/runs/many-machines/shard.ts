@@ -1,34 +1,76 @@
 import { UserError } from "../../errors.ts";
-import type { EncodedExample } from "../../tasks/task-kind.ts";
+import type { EncodedExample, ReadText, TrainingExample } from "../../tasks/task-kind.ts";
 import type { Encoding } from "../../tokenization/tokenizer.ts";
 import type { MicroBatch } from "../../training/model-run.ts";
+import type { ReplicaSteps } from "../../training/replica.ts";
 import { messageBytes } from "./message.ts";
-import type { Shard } from "./protocol.ts";
+import type { ReplicaShard, Shard } from "./protocol.ts";
 
 /** A micro-batch as a message. @throws UserError where something else than texts is read: messages hold texts alone. */
 export function shardBytes(facts: Omit<Shard, "examples">, { examples, inputs }: MicroBatch): Buffer {
-  if (examples.some((example) => example.inputs)) {
-    throw new UserError("a run on many machines trains on texts; leave --queue out to train on pictures");
-  }
-  const plain: Shard["examples"] = examples.map(({ index, encoding, decoder, rows }) => ({
-    index,
-    encoding: plainEncoding(encoding),
-    ...(decoder && { decoder: plainEncoding(decoder) }),
-    ...(rows && { rows: [...rows] }),
-  }));
+  const plain: Shard["examples"] = examples.map(({ index, ...text }) => ({ index, ...plainText(text) }));
   return messageBytes({ ...facts, examples: plain }, new Map(Object.entries(inputs)));
 }
 
 /** The texts of a shard that came as a message. */
 export const textsOf = ({ examples }: Shard): EncodedExample[] =>
-  examples.map(({ index, encoding, decoder, rows }) => ({
-    index,
-    encoding: encodingOf(encoding),
-    ...(decoder && { decoder: encodingOf(decoder) }),
-    ...(rows && { rows: Int32Array.from(rows) }),
-  }));
+  examples.map(({ index, ...text }) => ({ index, ...textOf(text) }));
 
-type PlainEncoding = Shard["examples"][number]["encoding"];
+/** A replica's steps as a message. @throws UserError as {@link shardBytes} */
+export function replicaBytes(
+  facts: Pick<ReplicaShard, "shard" | "state" | "part">,
+  { batches, ...rest }: ReplicaSteps,
+): Buffer {
+  const plain = batches.map((batch) =>
+    batch.map(({ index, texts, targets: { dtype, shape, data }, weights, ...text }) => ({
+      index,
+      ...plainText(text),
+      ...(texts && { texts: texts.map(plainText) }),
+      targets: { dtype, shape, data: [...data] },
+      weights: [...weights],
+    })),
+  );
+  return messageBytes({ ...facts, ...rest, batches: plain });
+}
+
+/** The steps of a replica that came as a message. */
+export const replicaOf = ({ batches, ...rest }: ReplicaShard): ReplicaSteps => ({
+  ...rest,
+  batches: batches.map((batch) =>
+    batch.map(
+      ({ index, texts, targets: { dtype, shape, data }, weights, ...text }): TrainingExample => ({
+        index,
+        ...textOf(text),
+        ...(texts && { texts: texts.map(textOf) }),
+        targets:
+          dtype === "int32"
+            ? { dtype, shape, data: Int32Array.from(data) }
+            : { dtype, shape, data: Float32Array.from(data) },
+        weights: Float32Array.from(weights),
+      }),
+    ),
+  ),
+});
+
+type PlainText = Omit<Shard["examples"][number], "index">;
+
+/** @throws UserError where something else than a text is read: messages hold texts alone. */
+function plainText({ encoding, decoder, rows, inputs }: ReadText): PlainText {
+  if (inputs) throw new UserError("a run on many machines trains on texts; leave --queue out to train on pictures");
+  return {
+    encoding: plainEncoding(encoding),
+    ...(decoder && { decoder: plainEncoding(decoder) }),
+    ...(rows && { rows: [...rows] }),
+  };
+}
+
+const textOf = ({ encoding, decoder, rows }: PlainText): ReadText => ({
+  encoding: encodingOf(encoding),
+  ...(decoder && { decoder: encodingOf(decoder) }),
+  ...(rows && { rows: Int32Array.from(rows) }),
+});
+
+type PlainEncoding = PlainText["encoding"];
 
 const plainEncoding = ({ inputIds, tokenTypeIds }: Encoding): PlainEncoding => ({
   inputIds: [...inputIds],

@@ -3,18 +3,20 @@ import { basename } from "node:path";
 import type { Redis } from "ioredis";
 import type { Tensors } from "../../graph/tensor.ts";
 import type { MicroBatch, MicroBatchRunner, ModelOutcome, ModelRun } from "../../training/model-run.ts";
-import { isLargeSum } from "../../training/step.ts";
+import type { OtherMachines, ReplicaRunner } from "../../training/other-machines.ts";
+import { isLargeSum, type TrainingStep } from "../../training/step.ts";
 import type { AdaptedModel } from "../../training/step-graph.ts";
-import type { OtherMachines, StepPart } from "../../training/step-part.ts";
+import type { StepPart } from "../../training/step-part.ts";
 import type { RunOfFiles } from "../prepare-from-files.ts";
 import { describeFiles, sendFiles } from "./base-files.ts";
+import { type Job, type JobKind, microBatchJob, replicaJob } from "./jobs.ts";
 import { readMessage } from "./message.ts";
-import { keysOf, LIFE, RUNS, type RunOrder, resultSchema } from "./protocol.ts";
+import { keysOf, LIFE, REPLICA, RUNS, type RunOrder, resultSchema } from "./protocol.ts";
 import { areFinite, isEqual, isNear, type Results, whyWrong } from "./results.ts";
 import { RunState, trainedShapes } from "./run-state.ts";
 import { connectAgain, type ServerConnection, unlessFull } from "./server.ts";
-import { shardBytes } from "./shard.ts";
 import type { SharedRunOptions } from "./shared-run-options.ts";
+import { unlessAborted } from "./unless-aborted.ts";
 import { WorkerShares } from "./worker-shares.ts";
 
 /** Milliseconds between two words that the run is there. */
@@ -27,18 +29,13 @@ const PATIENCE_FACTOR = 4;
 /** Milliseconds without anybody who takes a shard after which that is said. */
 const ALONE = 5000;
 
-/** A shard that is with the workers. */
-interface Offered {
-  bytes: Buffer;
-  microBatch: MicroBatch;
+/** A job that is with the workers. */
+interface Offered extends Job {
   results?: Results;
 }
 
-/** Shards of one graph and one step. */
-interface Offer {
-  step: number;
-  part: StepPart;
-  own: ModelRun;
+/** Jobs of one kind and one step. */
+interface Offer extends JobKind {
   shards: Map<string, Offered>;
 }
 
@@ -114,6 +111,7 @@ export class SharedRun implements OtherMachines {
       contrastive: settings.contrastive,
       dropout: settings.dropout,
       recompute: settings.recompute,
+      tokenBudget: fineTuning.tokenBudget,
       seed: settings.seed,
       threads: runtime.threads,
     };
@@ -131,6 +129,15 @@ export class SharedRun implements OtherMachines {
     return (part, own) => ({
       outcomes: (step, microBatches, signal) => this.#outcomes(state, { step, part, own }, microBatches, signal),
     });
+  }
+
+  shareReplicas(model: AdaptedModel, weights: Tensors, own: TrainingStep): ReplicaRunner {
+    const state = new RunState(this.#states++, model, weights);
+    return (replicas, signal) => {
+      const kind = { state: state.number, step: replicas[0]!.step, part: REPLICA } as const;
+      const jobs = replicas.map((replica, i) => replicaJob(kind, i, replica, { own, weights }));
+      return this.#resultsOf(state, kind, jobs, own.compileSeconds, signal);
+    };
   }
 
   /** Takes the run off the server. */
@@ -153,26 +160,39 @@ export class SharedRun implements OtherMachines {
 
   async *#outcomes(
     state: RunState,
-    { step, part, own }: Omit<Offer, "shards">,
+    { step, part, own }: { step: number; part: StepPart; own: ModelRun },
     microBatches: readonly (() => MicroBatch)[],
     signal: AbortSignal | undefined,
   ): AsyncGenerator<ModelOutcome, void> {
-    await unlessAborted(this.#putState(state, step), signal);
-    const shards = new Map(
-      microBatches.map((make, i): [string, Offered] => {
-        const microBatch = make();
-        const shard = `${state.number}.${step}.${part}.${i}`;
-        const bytes = shardBytes({ shard, state: state.number, step, part }, microBatch);
-        return [shard, { microBatch, bytes }];
-      }),
-    );
+    const kind = { state: state.number, step, part };
+    const made = microBatches.map((make) => make());
+    const jobs = made.map((microBatch, i) => microBatchJob(kind, i, microBatch, own));
+    const { compileSeconds } = own.compiled;
+    let at = 0;
+    for await (const results of this.#resultsOf(state, kind, jobs, compileSeconds, signal)) {
+      const { flops, flopsSaved } = own.expected(made[at++]!.examples);
+      yield { results, flops, flopsSaved };
+    }
+  }
+
+  /** What workers make of jobs, in their order. */
+  async *#resultsOf(
+    state: RunState,
+    kind: JobKind,
+    jobs: readonly Job[],
+    compileSeconds: number,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<Results, void> {
+    await unlessAborted(this.#putState(state, kind.step), signal);
+    const shards = new Map(jobs.map((job): [string, Offered] => [job.shard, { ...job }]));
     if (!this.#saidShards) {
       this.#saidShards = true;
       this.#onNote(`shards in the first step: ${shards.size}; more workers than that find no work`);
     }
-    const offer: Offer = { step, part, own, shards };
+    const offer: Offer = { ...kind, shards };
     await unlessAborted(this.#offer([...shards.values()]), signal);
-    const heard: Heard = { result: performance.now(), taken: performance.now(), patience: this.#patienceFor(own) };
+    const patience = this.#patienceFor(compileSeconds);
+    const heard: Heard = { result: performance.now(), taken: performance.now(), patience };
     for (const offered of shards.values()) {
       while (!offered.results) {
         signal?.throwIfAborted();
@@ -182,11 +202,10 @@ export class SharedRun implements OtherMachines {
           const now = performance.now();
           this.#slowest = Math.max(this.#slowest, Math.min(now - heard.taken, heard.patience));
           this.#saidAlone = false;
-          Object.assign(heard, { result: now, taken: now, patience: this.#patienceFor(own) });
+          Object.assign(heard, { result: now, taken: now, patience: this.#patienceFor(compileSeconds) });
         }
       }
-      const { flops, flopsSaved } = own.expected(offered.microBatch.examples);
-      yield { results: offered.results, flops, flopsSaved };
+      yield offered.results;
       offered.results = {};
     }
   }
@@ -200,8 +219,8 @@ export class SharedRun implements OtherMachines {
     this.#isLost = false;
   };
 
-  #patienceFor({ compiled }: ModelRun): number {
-    return PATIENCE + PATIENCE_FACTOR * Math.max(this.#slowest, 1000 * compiled.compileSeconds);
+  #patienceFor(compileSeconds: number): number {
+    return PATIENCE + PATIENCE_FACTOR * Math.max(this.#slowest, 1000 * compileSeconds);
   }
 
   /** Puts what trains on the server, in place of what trained before, and its values at a step. */
@@ -264,7 +283,7 @@ export class SharedRun implements OtherMachines {
   }
 
   /** @returns whether a result is what is waited for, and right */
-  async #take(bytes: Buffer, { part, own, shards, step }: Offer, signal: AbortSignal | undefined): Promise<boolean> {
+  async #take(bytes: Buffer, { part, shards }: Offer, signal: AbortSignal | undefined): Promise<boolean> {
     const message = readMessage(bytes, resultSchema);
     if (!message) return false;
     const { worker, name, shard, asks, leaves, seconds = 0 } = message.facts;
@@ -273,12 +292,11 @@ export class SharedRun implements OtherMachines {
     const isOpen = offered !== undefined && !offered.results;
     if (isOpen && leaves === undefined && !this.#refused.has(worker)) {
       const results = Object.fromEntries(message.tensors);
-      const wrong = whyWrong(results, own.expected(offered.microBatch.examples).shapes);
+      const wrong = whyWrong(results, offered.shapes());
       const known = `${worker}.${part}`;
-      const { examples, inputs } = offered.microBatch;
       if (wrong === undefined && this.#trusted.has(known) && areFinite(results)) offered.results = results;
       else {
-        const { results: right } = await own.run(step, examples, inputs);
+        const right = await offered.compute();
         offered.results = right;
         if (wrong !== undefined) this.#refuse(worker, name, wrong);
         else if (isEqual(results, right)) this.#trust(known, name, "");
@@ -321,15 +339,3 @@ const LARGE =
 const ROUNDS_OTHERWISE =
   "its results are not this machine's to the bit; take processors that round alike and as many --threads, or --mixed-processors";
 const MIXED = ", and rounds otherwise than this machine: the adapter is not one machine's to the bit";
-
-/** What something gives; who is asked to end does not wait for a server. @throws the signal's reason */
-async function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return answer;
-  signal.throwIfAborted();
-  let stop = (): void => {};
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason);
-    signal.addEventListener("abort", stop, { once: true });
-  });
-  return Promise.race([answer, aborted]).finally(() => signal.removeEventListener("abort", stop));
-}

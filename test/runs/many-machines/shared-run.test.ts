@@ -119,6 +119,31 @@ describe.skipIf(noValkey !== undefined)(
       client.disconnect();
     });
 
+    test("whose workers each take several steps is one process's to the bit, which takes them for each replica in turn", async () => {
+      for (const name of ["a", "b"]) work(name);
+      const { encoder, tickets: train } = files;
+      const labels = { model: encoder, train, text: "message", label: "team", batchSize: 8, tokenBudget: 24 };
+      const freezing = { method: "aflora", epochs: 4, contrastive: false, freezeInterval: 2 };
+      const tried: Record<string, Readonly<Record<string, unknown>>> = {
+        "labels, with matrices that freeze": { ...labels, ...freezing, replicas: 3 },
+        "vectors, the texts of a replica's part compared": { model: encoder, train: files.pairs, batchSize: 8 },
+      };
+      for (const [what, options] of Object.entries(tried)) {
+        const before = steps.length;
+        const [alone, many] = await both({ ...options, localSteps: 3 });
+        expect(many.equals(alone), what).toBe(true);
+        const shards = steps.slice(before).flatMap(({ workers = [] }) => workers.map((worker) => worker.shards));
+        const rounds = steps.slice(before).filter(({ workers = [] }) => workers.length > 0);
+        // Some are this machine's: the first of each worker is compared.
+        expect(
+          shards.reduce((sum, each) => sum + each, 0),
+          what,
+        ).toBeGreaterThan(0);
+        expect(rounds.length, what).toBeLessThan(steps.length - before);
+        if (what.includes("freeze")) expect(steps.at(-1)!.frozen, what).toBeGreaterThan(0);
+      }
+    });
+
     test("is not harmed by what others write to the server", async () => {
       const client = server.client();
       const [hostile, zeros] = ["f".repeat(32), "e".repeat(32)];
@@ -267,7 +292,7 @@ describe.skipIf(noValkey !== undefined)(
       const client = server.client();
       const task = { name: "custom", kind: "classification", labels: ["a", "b"], metrics: ["accuracy"] };
       const adapter = { format: "aflora-adapter", modelType: "bert", method: "lora", methodOptions: {}, maxLength: 16 };
-      const order = { contrastive: false, dropout: true, seed: 1, threads: 1 };
+      const order = { contrastive: false, dropout: true, tokenBudget: 64, seed: 1, threads: 1 };
       const offered: [why: RegExp, order: object][] = [
         [/its order is malformed \(adapter\); use the same version/, { ...order }],
         [

@@ -1,0 +1,17 @@
+import type { Tensor, Tensors } from "../graph/tensor.ts";
+import type { ReplicaSteps } from "./replica.ts";
+import type { TrainingStep } from "./step.ts";
+import type { AdaptedModel } from "./step-graph.ts";
+import type { StepMachines } from "./step-part.ts";
+
+/** Takes replicas' steps, and gives what `advance` gives of each, in their order. @throws the signal's reason */
+export type ReplicaRunner = (
+  replicas: readonly ReplicaSteps[],
+  signal?: AbortSignal,
+) => AsyncGenerator<Record<string, Tensor>, void>;
+
+/** Other machines that compute for a run: graphs of its steps, or replicas' steps. */
+export interface OtherMachines extends StepMachines {
+  /** As {@link StepMachines.share}. @param own the same step, compiled here */
+  shareReplicas(model: AdaptedModel, weights: Tensors, own: TrainingStep): ReplicaRunner;
+}
