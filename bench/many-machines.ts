@@ -1,22 +1,25 @@
 /**
  * One run computed by two workers of one thread each, beside one process of two threads, in turn: the time of a step, and what goes
- * over the network. All on this machine, with a valkey-server of its own.
+ * over the network. All on this machine, with a valkey-server of its own. Then what eight workers would make of it in a network of
+ * 100 Mb/s, computed from the times of shards and the sizes of messages (`aflora estimate --workers`).
  *
  *     npm run bench:machines -- [ROUNDS]
  *
  * ROUNDS is how often each goes (3). A language model takes part where AFLORA_SMOLLM2_GGUF names SmolLM2-135M's file.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
 import { median } from "../src/studies/statistics.ts";
+import type { WorkersEstimate } from "../src/studies/workers-estimate.ts";
 
 const PORT = 26379;
 const URL_OF_SERVER = `redis://127.0.0.1:${PORT}`;
-const STEPS = 12;
+/** A round of local steps. */
+const STEPS = 16;
 /** Until everything is compiled, and workers are known. */
 const WARM_UP = 4;
 
@@ -74,6 +77,19 @@ async function measure(name: string, args: readonly string[], client: Redis): Pr
   );
 }
 
+/** What many workers would make of it. */
+function simulate(name: string, args: readonly string[]): void {
+  const many = ["--workers", "8", "--network", "100", "--json"];
+  for (const local of [[], ["--local-steps", String(STEPS), "--replicas", "8"]]) {
+    const given = [MAIN, "estimate", ...args, "--threads", "2", ...many, ...local];
+    const output = execFileSync(process.execPath, [...process.execArgv, ...given], { cwd: folder, encoding: "utf8" });
+    const { step, withWorkers } = JSON.parse(output) as { step: number; withWorkers: WorkersEstimate };
+    console.log(
+      `${name}, 8 workers at 100 Mb/s by simulation${local.length > 0 ? `, ${local.join(" ")}` : ""}: ${withWorkers.step.toFixed(2)} s a step, one machine ${step.toFixed(2)} s, efficiency ${withWorkers.efficiency.toFixed(2)}`,
+    );
+  }
+}
+
 const words = "the order has not come and my card was charged twice please help me soon thanks a lot".split(" ");
 const textOf = (i: number, length: number): string =>
   Array.from({ length }, (_, at) => words[(i * 7 + at * 3 + ((i * at) % 5)) % words.length]).join(" ");
@@ -106,7 +122,9 @@ try {
       "--max-length",
       "256",
     ];
-    await measure("SmolLM2-135M, LoRA, 8 x 256 tokens", [...writes, "--batch-size", "8", ...common], client);
+    const [name, run] = ["SmolLM2-135M, LoRA, 8 x 256 tokens", [...writes, "--batch-size", "8", ...common]];
+    await measure(name, run, client);
+    simulate(name, run);
   }
 } finally {
   client.disconnect();
