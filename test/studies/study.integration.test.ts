@@ -466,6 +466,15 @@ test("an estimate knows how long a run is, and adds up what its parts take", asy
   // Each micro-batch gives a gradient of each number that trains.
   expect(found.returned).toBeGreaterThan(found.shards * found.values);
   expect(found.step).toBeGreaterThan(0);
+
+  const rounds = new ShardTimes();
+  const apart = { ...options, validation: undefined, epochs: 1, seed: 1, localSteps: 4, replicas: 2, method: "lora" };
+  await timeRun(apart, undefined, rounds);
+  const local = estimateWorkers(warm(rounds.steps), 1, { workers: 2, network: 100 });
+  expect(local.shards).toBe(2);
+  // Of a round of four steps each has its share: what trains goes out once, and comes back from each replica.
+  expect(local.returned).toBeGreaterThan(2 * local.values);
+  expect(rounds.steps.length).toBe(5);
   expect(epochs.workLeft).toBeCloseTo(share.workLeft, 1);
 
   // A part that pauses has neither the end nor the evaluation before the first step; 20 examples after the end need the model again.

@@ -70,7 +70,8 @@ export function estimateCommand(): Command {
     const records = what === undefined ? undefined : await readRunRecords(what);
     const stored = records ? flatOptions(records.config) : config === undefined ? {} : await readConfigFile(config);
     const shards = workers === undefined ? undefined : new ShardTimes();
-    const timing = await timeRun({ ...stored, output: undefined, ...flags }, undefined, shards);
+    const given: Readonly<Record<string, unknown>> = { ...stored, output: undefined, ...flags };
+    const timing = await timeRun(given, undefined, shards);
     const seconds = secondsOf(timing);
     const many =
       shards && estimateWorkers(warm(shards.steps), timing.step, { workers: workers!, network: network ?? NETWORK });
@@ -94,26 +95,30 @@ export function estimateCommand(): Command {
             `the run took ${duration(took.seconds)} from its first step to its last evaluation, ${took.secondsPerStep.toPrecision(3)} s a step, and ${bytes(took.peakMemory)} of memory`,
           ]
         : []),
-      ...(withWorkers ? workersLines(withWorkers, timing.step) : []),
+      ...(withWorkers ? workersLines(withWorkers, timing.step, given.localSteps !== undefined) : []),
     ];
     process.stdout.write(`${lines.join("\n")}\n`);
   });
 }
 
 /** @param alone seconds of a step on one machine */
-function workersLines(of: WorkersEstimate & { seconds: number }, alone: number): string[] {
+function workersLines(of: WorkersEstimate & { seconds: number }, alone: number, isLocal: boolean): string[] {
   const { workers, network, step, speedup, efficiency, shards, values, returned } = of;
   const percent = Math.round(100 * efficiency);
   const size = (count: number): string => (count < 9.95e6 ? `${(count / 1e6).toPrecision(2)} MB` : bytes(count));
   return [
     `with ${counted(workers, "worker")} like this machine, in a network of ${network} Mb/s: about ${duration(of.seconds)}; a step takes ${step.toPrecision(3)} s in place of ${alone.toPrecision(3)} s, ${speedup.toFixed(1)} times as fast (efficiency ${percent} %)`,
-    `a step has ${counted(shards, "micro-batch", "micro-batches")} for workers, sends ${size(values)} of parameters to each worker, and gets ${size(returned)} of gradients back`,
+    `a step has ${counted(shards, "shard")} for workers; on average it sends ${size(values)} to each worker, and gets ${size(returned)} back from all`,
     ...(workers > shards
       ? [
-          `more than ${counted(shards, "worker")} would find no work; a larger --batch-size or a lower --token-budget makes more micro-batches`,
+          `more than ${counted(shards, "worker")} would find no work; ${isLocal ? "--replicas says how many there are" : "a larger --batch-size or a lower --token-budget makes more"}`,
         ]
       : []),
-    ...(speedup < 1 ? ["one machine is faster: the network takes longer than the workers save"] : []),
+    ...(speedup < 1
+      ? [
+          `one machine is faster: the network takes longer than the workers save${isLocal ? "" : "; --local-steps sends less often"}`,
+        ]
+      : []),
   ];
 }
 
