@@ -17,6 +17,8 @@ const VOCABULARIES = [
   "added_tokens.json",
 ];
 const SETTINGS = ["tokenizer_config.json", "special_tokens_map.json", "generation_config.json"];
+/** How pictures are read; a model of pictures has no tokenizer, and is read from an ONNX file alone. */
+const PICTURES = "preprocessor_config.json";
 /** The first that there is holds the weights. */
 const WEIGHTS = [
   "model.safetensors",
@@ -49,14 +51,16 @@ export async function resolveModel(nameOrFolder: string, options: HubOptions = {
   const repository = await openRepository("model", nameOrFolder, options);
   const { name, files } = repository;
   if (!files.has("config.json")) throw new UserError(`${name} is not a Transformers model: it has no config.json`);
-  const weights = WEIGHTS.find((file) => files.has(file));
-  if (!weights) throw new UserError(`${name} has no weights; expected one of ${WEIGHTS.join(", ")}`);
   const vocabularies = files.has("tokenizer.json")
     ? ["tokenizer.json"]
     : VOCABULARIES.filter((file) => files.has(file));
-  if (vocabularies.length === 0)
+  const isOfPictures = vocabularies.length === 0 && files.has(PICTURES);
+  const known = isOfPictures ? WEIGHTS.filter((file) => file.endsWith(".onnx")) : WEIGHTS;
+  const weights = known.find((file) => files.has(file));
+  if (!weights) throw new UserError(`${name} has no weights; expected one of ${known.join(", ")}`);
+  if (vocabularies.length === 0 && !isOfPictures)
     throw new UserError(`${name} has no tokenizer; expected tokenizer.json or ${VOCABULARIES[0]}`);
-  const settings = [...SETTINGS, ...Object.values(SENTENCE_FILES)].filter((file) => files.has(file));
+  const settings = [...SETTINGS, PICTURES, ...Object.values(SENTENCE_FILES)].filter((file) => files.has(file));
   // Weights of an ONNX file that is too small for them.
   const beside = [...files].filter((file) => file.startsWith(`${weights}_data`));
   const folder = await repository.fetch(["config.json", ...settings, ...vocabularies, weights, ...beside]);

@@ -94,10 +94,13 @@ const TOKENIZER_FILES = [
 
 /** Copies the base model's tokenizer. */
 export async function copyTokenizer(folder: OutputFolder, base: BaseModel): Promise<void> {
-  for (const name of TOKENIZER_FILES) {
-    const file = await base.files.open(name);
-    if (file) await folder.write(name, await readAll(file));
-  }
+  for (const name of TOKENIZER_FILES) await copyFile(folder, base, name);
+}
+
+/** Copies a file of the base model, where it has it. */
+export async function copyFile(folder: OutputFolder, { files }: Pick<BaseModel, "files">, name: string): Promise<void> {
+  const file = await files.open(name);
+  if (file) await folder.write(name, await readAll(file));
 }
 
 /** The base model's tokenizer as tokenizer.json, built from older files where need be; texts are cut as in training. */

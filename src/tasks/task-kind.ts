@@ -90,8 +90,8 @@ export interface HuggingFaceForm {
   className?: `For${string}`;
   /** `problem_type` of config.json. */
   problemType: string | null;
-  /** `task_type` of adapter_config.json. */
-  peftTaskType: string;
+  /** `task_type` of adapter_config.json; null where PEFT has none for it. */
+  peftTaskType: string | null;
   /** Name of the pipeline in Transformers and Transformers.js. */
   pipeline: string;
   /** What the README of an export says. */

@@ -42,22 +42,24 @@ export function layOut(streams: readonly StreamInputs[], examples: readonly Enco
     const encodings = examples.map((example) => (stream.prefix === "" ? example.encoding : decoderTextOf(example)));
     layOutStream(batch, stream, encodings, indices);
   }
-  layOutInputs(batch, examples);
+  Object.assign(batch.inputs, inputsBeside(examples));
   const own = streams.at(-1)!;
   layOutOutputs(batch, own.prefix, examples);
   return batch;
 }
 
-/** What examples have beside tokens, side by side: `[batch, ...shape]`. */
-function layOutInputs({ inputs }: LaidOutBatch, examples: readonly EncodedExample[]): void {
-  for (const [name, { shape }] of Object.entries(examples[0]?.inputs ?? {})) {
+/** What examples have beside tokens, by name, side by side: `[batch, ...shape]`. */
+export function inputsBeside(examples: readonly EncodedExample[]): Record<string, Tensor<"float32">> {
+  const own = Object.entries(examples[0]?.inputs ?? {});
+  const inputs = own.map(([name, { shape }]) => {
     const all = float32([examples.length, ...shape]);
     const size = all.data.length / examples.length;
     examples.forEach((example, i) => {
       example.inputs![name]!.write(all.data.subarray(i * size, (i + 1) * size));
     });
-    inputs[name] = all;
-  }
+    return [name, all] as const;
+  });
+  return Object.fromEntries(inputs);
 }
 
 function decoderTextOf({ decoder }: EncodedExample): Encoding {

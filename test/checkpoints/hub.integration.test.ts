@@ -47,6 +47,13 @@ describe("resolveModel", () => {
     }
   });
 
+  it("fetches an ONNX file and how pictures are read, of a model of pictures", async () => {
+    const own = { "config.json": "{}", "preprocessor_config.json": "{}", "onnx/model.onnx": "graph" };
+    hub.repositories.push({ kind: "model", name: "owner/eye", files: { ...own, "model.safetensors": "no" } });
+    const folder = await resolveModel("owner/eye", options);
+    expect((await readdir(folder)).sort()).toEqual(["config.json", "onnx", "preprocessor_config.json"]);
+  });
+
   it("fetches only what is needed, into the layout of the Hugging Face cache, and then nothing more", async () => {
     const unneeded = { "README.md": "no", "pytorch_model.bin": "no", "vocab.txt": "no", "onnx/model.onnx": "no" };
     hub.repositories.push({ kind: "model", name: "owner/model", files: { ...files, ...unneeded }, large });

@@ -93,3 +93,42 @@ describe("a model of pictures against transformers and autograd", () => {
     }
   });
 });
+
+describe("what cannot be read of a model of pictures is refused with the node", () => {
+  const changed = async (name: string, op: string, attributes: Record<string, string | number[]>) => {
+    const { config, weights } = await openModelFolder(await modelFiles(pictureModel(name)));
+    const nodes = weights.network!.nodes.map((node) =>
+      node.op === op ? { ...node, attributes: { ...node.attributes, ...attributes } } : node,
+    );
+    return () => describeModel(config, { ...weights.network!, nodes }, { height: 16, width: 16 });
+  };
+
+  test.each([
+    ["vit", "Conv", { strides: [2, 2] }, /node "\S+" \(Conv\) .*only those that cut a picture into patches/],
+    ["vit", "Conv", { pads: [1, 1, 1, 1] }, /only those that cut a picture into patches/],
+    ["dinov2", "Resize", { mode: "nearest" }, /\(Resize\) cannot be trained on: it resizes by nearest/],
+    [
+      "dinov2",
+      "Resize",
+      { coordinate_transformation_mode: "tf_crop_and_resize" },
+      /resizes by cubic, tf_crop_and_resize/,
+    ],
+  ])("%s, %s %j", async (name, op, attributes, why) => {
+    expect(await changed(name, op, attributes)).toThrow(why);
+  });
+
+  test("sizes that contradict each other", async () => {
+    const { config, weights } = await openModelFolder(await modelFiles(pictureModel("clip")));
+    expect(() => describeModel(config, weights.network, { height: 20, width: 16 })).toThrow(
+      "reads pictures of 16 × 16 pixels, and preprocessor_config.json makes them 16 × 20",
+    );
+  });
+
+  test("a size that nothing says; config.json may", async () => {
+    const { config, weights } = await openModelFolder(await modelFiles(pictureModel("vit")));
+    expect(describeModel(config, weights.network).config.picture).toEqual({ height: 16, width: 16 });
+    expect(() => describeModel({ ...config, image_size: undefined }, weights.network)).toThrow(
+      "add the model's preprocessor_config.json",
+    );
+  });
+});

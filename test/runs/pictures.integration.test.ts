@@ -1,12 +1,14 @@
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { env, pipeline } from "@huggingface/transformers";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
+import { exportRun } from "../../src/runs/export-run.ts";
 import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { fineTune } from "../support/fine-tune.ts";
 import { on } from "../support/on-event.ts";
-import { pictureModel, savePicture } from "../support/pictures.ts";
+import { madePicture, pictureModel, savePicture } from "../support/pictures.ts";
 import { runtime } from "../support/runtime.ts";
 
 let home: string;
@@ -70,7 +72,7 @@ test("an adapter over int8 trains on the paths of a CSV file, and goes on to the
     kind: "image-classification",
     method: "lora",
     base: "int8",
-    epochs: 3,
+    epochs: 2,
     freezeBlocks: "linear",
     headStart: "new",
     learningRate: 0.01,
@@ -83,13 +85,37 @@ test("an adapter over int8 trains on the paths of a CSV file, and goes on to the
   const abort = new AbortController();
   await run("cut", given, {
     signal: abort.signal,
-    onEvent: on("step", ({ step }: { step: number }) => step === 2 && abort.abort()),
+    onEvent: on("step", ({ step }: { step: number }) => step === 5 && abort.abort()),
   });
   const again = await fineTune({ output: join(home, "cut") }, { resume: true });
   expect(again.result!.metrics).toEqual(result!.metrics);
+  await expectPipeline(directory);
   const [one, other] = await Promise.all([directory, join(home, "cut")].map((each) => evaluateRun(each)));
   expect(one).toEqual(other);
 });
+
+/** A run's model as an ONNX folder says in Transformers.js what it says here. */
+async function expectPipeline(directory: string): Promise<void> {
+  const output = join(home, "exported");
+  const { largestDifference } = await exportRun(directory, { format: "onnx", output });
+  const peft = await exportRun(directory, { format: "peft", output: join(home, "peft") });
+  for (const each of [largestDifference, peft.largestDifference]) expect(each).toBeLessThan(1e-4);
+  // Of the size that the model reads: Transformers.js resizes otherwise than Pillow.
+  const path = join(home, "same-size.png");
+  await savePicture(path, madePicture(16, 16, 2));
+  const model = await loadFineTunedModel(directory, runtime);
+  const own = await model.predict(path);
+  await model.release();
+  env.localModelPath = home;
+  env.allowRemoteModels = false;
+  const classify = await pipeline("image-classification", "exported", { dtype: "fp32" });
+  const said = await classify(path, { top_k: 3 });
+  expect(said.map(({ label }) => label)).toEqual(own.labels!.map(({ label }) => label));
+  said.forEach(({ score }, i) => {
+    expect(score).toBeCloseTo(own.labels![i]!.probability, 3);
+  });
+  await classify.dispose();
+}
 
 test("what does not fit together is refused in a sentence", async () => {
   const text = join(home, "texts.csv");

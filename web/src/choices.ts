@@ -24,6 +24,7 @@ export function choices(): Choices {
       const { rank } = options.parse({}) as { rank?: unknown };
       return { name, summary, ...recipe, ...(typeof rank === "number" && { rank }) };
     }),
-    kinds: TASK_KINDS.all.map(({ name, summary }) => ({ name, summary })),
+    // A page reads tables of texts.
+    kinds: TASK_KINDS.all.filter(({ reads }) => !reads).map(({ name, summary }) => ({ name, summary })),
   };
 }

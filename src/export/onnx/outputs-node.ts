@@ -4,11 +4,13 @@ import { Graph } from "../../graph/graph.ts";
 import { float32, type Tensor as Values } from "../../graph/tensor.ts";
 import type { Adapter } from "../../inference/adapter.ts";
 import type { BaseModel } from "../../inference/base-model.ts";
+import { readPictures } from "../../inference/read-pictures.ts";
 import type { CompiledGraph, Runtime } from "../../runtime/session.ts";
 import type { Example } from "../../tasks/example.ts";
 import type { EncodedExample, TaskKind } from "../../tasks/task-kind.ts";
 import { findTaskKind } from "../../tasks/task-kinds.ts";
 import type { Encoding } from "../../tokenization/tokenizer.ts";
+import { inputsBeside } from "../../training/model-inputs.ts";
 import { readerOf } from "../../training/step-graph.ts";
 import { type OnnxType, onnxFile, onnxNames, SENTENCE_EMBEDDING } from "./folder.ts";
 
@@ -49,10 +51,10 @@ export async function onnxOutputs(
     readout = await compileReadout(kind, labelCount, runtime);
     const outputs: OnnxOutputs = { values: [], likeliest: [] };
     for (let start = 0; start < examples.length; start += BATCH) {
-      const part = examples.slice(start, start + BATCH);
+      const part = await readPictures(kind, examples.slice(start, start + BATCH), base);
       const encoded = part.map((example) => kind.encode(example, tokenizer, maxLength, task.options));
       const own = encoded.map(({ encoding, decoder }) => (encoder ? decoder! : encoding));
-      const given = encoder && (await readBy(encoder, encoded, tokenizer.padTokenId));
+      const given = encoder ? await readBy(encoder, encoded, tokenizer.padTokenId) : besideTokens(encoded);
       const results = await session.run(inputsOf(session, own, tokenizer.padTokenId, given));
       const all = (results[SENTENCE_EMBEDDING] ?? results.logits)!.data as Float32Array;
       const sequence = longestOf(own);
@@ -73,6 +75,12 @@ export async function onnxOutputs(
     await encoder?.release();
     await readout?.graph.release();
   }
+}
+
+/** What examples have beside tokens, by the names of the model's inputs. */
+function besideTokens(encoded: readonly EncodedExample[]): Record<string, Tensor> {
+  const inputs = Object.entries(inputsBeside(encoded));
+  return Object.fromEntries(inputs.map(([name, { data, shape }]) => [name, new Tensor("float32", data, shape)]));
 }
 
 const longestOf = (encodings: readonly Encoding[]): number =>

@@ -16,8 +16,6 @@ import type { Tensor } from "../../graph/tensor.ts";
 import { type LengthTable, makeTable, tableShape } from "../length-table.ts";
 import type { TokenStream } from "./token-stream.ts";
 
-const TOKENS = product(["batch", "sequence"]);
-
 /** Position of each row, from 0. */
 const POSITIONS: LengthTable = { dtype: "int32", axes: ["position"], value: (position) => position! };
 
@@ -26,34 +24,38 @@ const POSITIONS: LengthTable = { dtype: "int32", axes: ["position"], value: (pos
  * laying examples side by side moves nothing. Tables are embedded for the longest text and cut.
  */
 export class PaddedStream implements TokenStream {
-  readonly tokens = TOKENS;
-  readonly sequence: Dimension = "sequence";
-  readonly keys: Dimension = "sequence";
+  readonly tokens: Dimension;
+  readonly sequence: Dimension;
+  readonly keys: Dimension;
   /** Tables for the longest text, to be embedded. */
   readonly tables = new Map<string, Tensor>();
   protected readonly graph: Graph;
   readonly #maxLength: number;
 
-  constructor(graph: Graph, maxLength: number) {
+  /** @param sequence where all texts are of one length, that */
+  constructor(graph: Graph, maxLength: number, sequence: Dimension = "sequence") {
     this.graph = graph;
     this.#maxLength = maxLength;
+    this.tokens = product(["batch", sequence]);
+    this.sequence = sequence;
+    this.keys = sequence;
   }
 
   get inputIds(): Value {
-    return reshape(cast(this.input("input_ids"), "int32"), [TOKENS]);
+    return reshape(cast(this.input("input_ids"), "int32"), [this.tokens]);
   }
 
   get tokenTypeIds(): Value {
-    return reshape(cast(this.input("token_type_ids"), "int32"), [TOKENS]);
+    return reshape(cast(this.input("token_type_ids"), "int32"), [this.tokens]);
   }
 
   get positionIds(): Value {
-    const positions = reshape(this.table("positions", POSITIONS), [1, "sequence"]);
-    return reshape(expand(positions, ["batch", "sequence"]), [TOKENS]);
+    const positions = reshape(this.table("positions", POSITIONS), [1, this.sequence]);
+    return reshape(expand(positions, ["batch", this.sequence]), [this.tokens]);
   }
 
   get positions(): Value {
-    return reshape(cast(this.table("positions", POSITIONS), "float32"), [1, "sequence"]);
+    return reshape(cast(this.table("positions", POSITIONS), "float32"), [1, this.sequence]);
   }
 
   get keyPositions(): Value {
@@ -71,12 +73,12 @@ export class PaddedStream implements TokenStream {
 
   splitHeads(rows: Value, heads: number): Value {
     const size = (rows.shape[1] as number) / heads;
-    return transpose(reshape(rows, ["batch", "sequence", heads, size]), [0, 2, 1, 3]);
+    return transpose(reshape(rows, ["batch", this.sequence, heads, size]), [0, 2, 1, 3]);
   }
 
   joinHeads(padded: Value): Value {
     const [, heads, , size] = padded.shape as [string, number, string, number];
-    return reshape(transpose(padded, [0, 2, 1, 3]), [TOKENS, heads * size]);
+    return reshape(transpose(padded, [0, 2, 1, 3]), [this.tokens, heads * size]);
   }
 
   /** Nothing was read before. */
@@ -85,17 +87,17 @@ export class PaddedStream implements TokenStream {
   }
 
   pad(rows: Value): Value {
-    const mask = reshape(this.ownMask, ["batch", "sequence", 1]);
-    return mul(reshape(rows, ["batch", "sequence", rows.shape[1]!]), mask);
+    const mask = reshape(this.ownMask, ["batch", this.sequence, 1]);
+    return mul(reshape(rows, ["batch", this.sequence, rows.shape[1]!]), mask);
   }
 
   unpad(padded: Value): Value {
-    return reshape(padded, [TOKENS, padded.shape[2]!]);
+    return reshape(padded, [this.tokens, padded.shape[2]!]);
   }
 
   first(rows: Value): Value {
     const width = rows.shape[1]!;
-    return reshape(sliceSize(reshape(rows, ["batch", "sequence", width]), 1, 0, 1), ["batch", width]);
+    return reshape(sliceSize(reshape(rows, ["batch", this.sequence, width]), 1, 0, 1), ["batch", width]);
   }
 
   last(rows: Value): Value {
@@ -103,8 +105,8 @@ export class PaddedStream implements TokenStream {
     const after = sub(reduceSum(mask, [1], true), cumulativeSum(mask, 1));
     // 1 at the last real token, which no other comes after, wherever padding stands; 0 at all others.
     const isLast = mul(mask, relu(sub(1, after)));
-    const padded = reshape(rows, ["batch", "sequence", rows.shape[1]!]);
-    return reduceSum(mul(padded, reshape(isLast, ["batch", "sequence", 1])), [1]);
+    const padded = reshape(rows, ["batch", this.sequence, rows.shape[1]!]);
+    return reduceSum(mul(padded, reshape(isLast, ["batch", this.sequence, 1])), [1]);
   }
 
   outputRows(rows: Value): Value {
@@ -118,7 +120,7 @@ export class PaddedStream implements TokenStream {
       if (axis === "position") return sliceSize(value, i, ...this.cut(table, i));
       // Distances from length down to 1 - length stand in the middle of those of a longer text.
       if (axis === "distance") {
-        return sliceSize(value, i, difference(this.#maxLength, "sequence"), product([2, "sequence"]));
+        return sliceSize(value, i, difference(this.#maxLength, this.sequence), product([2, this.sequence]));
       }
       return value;
     }, longest);
@@ -126,10 +128,25 @@ export class PaddedStream implements TokenStream {
 
   /** Start and length of the part of a table's axis of positions that these texts read. */
   protected cut(_table: LengthTable, _axis: number): [start: Dimension, size: Dimension] {
-    return [0, "sequence"];
+    return [0, this.sequence];
   }
 
-  protected input(name: string, length: Dimension = "sequence"): Value {
+  protected input(name: string, length: Dimension = this.sequence): Value {
     return this.graph.leaf("input", name, "int64", ["batch", length]);
+  }
+}
+
+/** Pictures as other tools give them: as many rows of each as of every other, none of which is padding. */
+export class PictureStream extends PaddedStream {
+  constructor(graph: Graph, length: number) {
+    super(graph, length, length);
+  }
+
+  override get attentionMask(): Value {
+    return expand(this.graph.constant([1], "float32", [1, 1]), ["batch", this.sequence]);
+  }
+
+  override pad(rows: Value): Value {
+    return reshape(rows, ["batch", this.sequence, rows.shape[1]!]);
   }
 }

@@ -17,7 +17,7 @@ export const imageClassification: TaskKind<ClassifiedText, typeof classOptions> 
   huggingFace: {
     autoClass: "AutoModelForImageClassification",
     problemType: null,
-    peftTaskType: "FEATURE_EXTRACTION",
+    peftTaskType: null,
     pipeline: "image-classification",
     readme: {
       outputs: (names) => `Labels in order: ${names.join(", ")}.`,
