@@ -54,8 +54,8 @@ export const runOptions = z.object({
     .optional()
     .describe("the settings that the method's authors published for the task; other flags override them")
     .meta(repeatsPapers),
-  train: z.string().optional().describe("file of training examples: CSV, TSV or JSONL"),
-  validation: z.string().optional().describe("file of validation examples, in the same formats"),
+  train: z.string().optional().describe("training examples: a CSV, TSV or JSONL file, or a folder of pictures"),
+  validation: z.string().optional().describe("validation examples, in the same formats"),
   dataset: z
     .string()
     .min(1)

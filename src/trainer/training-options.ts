@@ -89,7 +89,7 @@ export const trainingOptions = z.object({
     ),
   learningRate: positive
     .optional()
-    .describe("peak learning rate (default: the paper's for a GLUE task, otherwise the method's)"),
+    .describe("peak learning rate (default: the paper's for GLUE, otherwise the method's)"),
   headLearningRate: positive.optional().describe("peak learning rate of the head"),
   weightDecay: z.number().min(0).default(0.1).describe("AdamW's weight decay"),
   warmupRatio: z
