@@ -14,8 +14,8 @@ export interface Job {
   bytes: Buffer;
   /** Of its results. */
   shapes(): ReadonlyMap<string, readonly number[]>;
-  /** The same on this machine. */
-  compute(): Promise<Results>;
+  /** The same on this machine. @throws the signal's reason, between two steps */
+  compute(signal?: AbortSignal): Promise<Results>;
 }
 
 /** What jobs of one kind and one step have in common. */
@@ -49,7 +49,7 @@ export function replicaJob(
     shard,
     bytes: replicaBytes({ shard, ...of }, replica),
     shapes: () => advancedShapes(own, replica),
-    compute: () => advance(own, weights, replica),
+    compute: (signal) => advance(own, weights, replica, signal),
   };
 }
 

@@ -296,7 +296,7 @@ export class SharedRun implements OtherMachines {
       const known = `${worker}.${part}`;
       if (wrong === undefined && this.#trusted.has(known) && areFinite(results)) offered.results = results;
       else {
-        const right = await offered.compute();
+        const right = await offered.compute(signal);
         offered.results = right;
         if (wrong !== undefined) this.#refuse(worker, name, wrong);
         else if (isEqual(results, right)) this.#trust(known, name, "");
