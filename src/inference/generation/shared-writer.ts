@@ -69,7 +69,8 @@ export class SharedWriter {
         this.#dropLeft();
         const [next] = this.#waiting;
         // One at a time begins: the others' next tokens wait for its prompt.
-        if (next && (rows.count === 0 || rows.count + next.asked.rows.length <= this.#most)) {
+        const isRoom = next && rows.count + next.asked.rows.length <= this.#most && reader.join !== undefined;
+        if (next && (rows.count === 0 || isRoom)) {
           begun = [...begun.filter(({ isDone }) => !isDone()), this.#waiting.shift()!];
           await rows.begin([next.asked]);
         }

@@ -1,10 +1,10 @@
 import type { Value } from "../../graph/graph.ts";
-import { cachedAttention, cast, gather, reshape } from "../../graph/ops.ts";
-import type { RotaryPositions } from "../rotary.ts";
+import { cachedAttention, cast, gather, reshape, rotate } from "../../graph/ops.ts";
+import { type RotaryPositions, rotaryAngles } from "../rotary.ts";
 import { PaddedStream } from "./padded-stream.ts";
 import type { AttendedHeads } from "./token-stream.ts";
 
-/** ONNX Runtime's kernel takes heads of so many features, and of multiples; heads that it turns of the second. */
+/** ONNX Runtime's kernel takes heads of so many features, and of multiples; it turns those of the second. */
 const HEAD_SIZES = { plain: 8, turned: 16 };
 
 /** Number of tokens that get outputs. */
@@ -40,7 +40,10 @@ export class InPlaceStream extends PaddedStream {
     const block = this.#attentions++;
     const side = (rows: Value): Value => reshape(rows, ["batch", "sequence", rows.shape[1]!]);
     const size = (query.shape[1] as number) / heads;
-    if (size % HEAD_SIZES[rotary ? "turned" : "plain"] !== 0) this.#isOwn = false;
+    if (size % HEAD_SIZES.plain !== 0) this.#isOwn = false;
+    const turnsItself = size % HEAD_SIZES.turned === 0;
+    const angles = rotary && !turnsItself ? rotaryAngles(this.positionIds, rotary) : undefined;
+    const turned = (rows: Value, count: number): Value => (angles ? rotate(rows, ...angles, count) : rows);
     const room = (part: string): Value => {
       const name = `past_key_values.${block}.${part}`;
       const shape = ["batch", keyValueHeads, "room", size] as const;
@@ -49,14 +52,14 @@ export class InPlaceStream extends PaddedStream {
     };
     const [attended, keys, values] = cachedAttention(
       {
-        query: side(query),
-        key: side(key),
+        query: side(turned(query, heads)),
+        key: side(turned(key, keyValueHeads)),
         value: side(value),
         pastKeys: room("key"),
         pastValues: room("value"),
         last: this.graph.leaf("input", "last", "int32", ["batch"]),
         longest: this.graph.leaf("input", "longest", "int32", [1]),
-        turns: rotary && this.#turns(rotary),
+        turns: rotary && turnsItself ? this.#turns(rotary) : undefined,
       },
       { heads, keyValueHeads, scale, window, cap },
     );

@@ -20,10 +20,10 @@ afterEach(async () => {
 });
 
 /** A fixture's model of random weights, with heads of a size that ONNX Runtime's kernel takes. */
-function modelOf(name: string): { model: AdaptedModel; weights: Tensors } {
+function modelOf(name: string, headSize = 16): { model: AdaptedModel; weights: Tensors } {
   const folder = new URL(`../../fixtures/models/${name}/`, import.meta.url);
   const config = JSON.parse(readFileSync(new URL("config.json", folder), "utf8"));
-  const description = describeModel({ ...config, head_dim: 16 });
+  const description = describeModel({ ...config, head_dim: headSize });
   const labelCount = description.config.vocabularySize;
   const trace = traceModel(description, labelCount, "languageModel");
   const weights = new Map(
@@ -64,8 +64,13 @@ const textOf = (length: number, first: number): number[] =>
   Array.from({ length }, (_, i) => 3 + ((first + i * i * 7) % 90));
 
 // Windows of 6 tokens, scores bent, heads' queries and keys normalised.
-test.each(["gemma2-1", "gemma3-1", "mistral-1", "qwen3-1"])("%s reads in place what it reads at once", async (name) => {
-  const { model, weights } = modelOf(name);
+test.each([
+  ["gemma2-1", 16],
+  ["gemma3-1", 16],
+  ["mistral-1", 8],
+  ["qwen3-1", 16],
+])("%s with heads of %i reads in place what it reads at once", async (name, headSize) => {
+  const { model, weights } = modelOf(name, headSize);
   decoder = await CachedDecoder.compile(model, weights, runtime);
   const reader = decoder.reader();
   expect(reader).toBeInstanceOf(InPlaceReader);
