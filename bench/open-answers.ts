@@ -1,6 +1,6 @@
 /**
- * How well a classifier knows when not to answer, on AG News rows that took no part: the precision of what `--threshold
- * auto:precision=0.95` answers, and how well `--none-of-these` tells a class that was left out of training (AUROC).
+ * How well a classifier knows when not to answer, on AG News rows that took no part: its expected calibration error, the precision of
+ * what `--threshold auto:precision=0.95` answers, and how well `--none-of-these` tells a class that was left out of training (AUROC).
  *
  *     npm run bench:open-answers -- [AGNEWS [ROWS_PER_CLASS [head]]]
  */
@@ -11,6 +11,7 @@ import { readLabelledTexts } from "../src/labels/labelled-texts-node.ts";
 import { fineTune } from "../src/reports/fine-tune.ts";
 import { loadFineTunedModel } from "../src/runs/load-fine-tuned-model.ts";
 import { runtimeFor } from "../src/runs/runtime-for.ts";
+import { calibrationError, reliability } from "../src/tasks/metrics/calibration.ts";
 
 const [folder = "../shared/data/agnews", perClass = "500", method] = process.argv.slice(2);
 const [train, test] = await Promise.all(
@@ -40,6 +41,15 @@ function auroc(these: readonly number[], those: readonly number[]): number {
 
 const texts = test!.map(({ text }) => text);
 const whole = await trainedOn(labels);
+const likeliest = await whole.predict(texts);
+const right = likeliest.map(({ label }, i) => label === test![i]!.label);
+const bins = reliability(
+  likeliest.map(({ labels: [first] }) => first!.probability),
+  right,
+);
+console.log(
+  `accuracy ${(right.filter(Boolean).length / right.length).toFixed(3)}, expected calibration error ${calibrationError(bins).toFixed(3)}`,
+);
 whole.requireConfidence("auto:precision=0.95");
 const answers = await whole.predict(texts);
 const said = answers.flatMap(({ label }, i) => (label === "unsure" ? [] : [label === test![i]!.label]));

@@ -14,15 +14,19 @@ import { Stopping, unlessAborted } from "./stopping.ts";
 import { stepOf, type TrainOptions } from "./train-options.ts";
 import { TrainedParameters } from "./trained-parameters.ts";
 
+/** How much is kept of what contrast changes; of the adapters' part in the weights, a product of factors, that is about half. */
+const KEPT_BY_CONTRAST = 0.75;
+
 /**
  * Fine-tunes with AdamW and tells what happens, event by event; who takes no further event ends it. The same options give
  * the same numbers, to the bit, whether the run is cut off and resumed or not.
  * @throws UserError where the loss, a gradient, a parameter or the model's outputs are not finite, naming what and when.
  */
 export async function* train(options: TrainOptions): AsyncGenerator<TrainingEvent, void> {
-  const { model, schedule, weights, settings, signal, resume } = options;
+  const { model, schedule, weights, settings, signal, resume, contrast } = options;
   const batches = new Batches(stepOf(options).train, settings);
-  const parameters = new TrainedParameters(model, schedule, weights, resume?.parameters);
+  const saved = resume?.parameters;
+  const parameters = new TrainedParameters(model, schedule, weights, { saved, movesBack: contrast !== undefined });
   const optimizer = settings.localSteps
     ? new OuterOptimizer(resume?.optimizer)
     : new AdamW(parameters.groups(settings), resume?.optimizer);
@@ -33,9 +37,12 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
   try {
     for (;;) {
       if (evaluations.isDue(progress.step)) {
+        // Contrast goes further than is good on other texts.
+        const putBack = contrast && progress.step > 0 ? parameters.moveBack(KEPT_BY_CONTRAST) : undefined;
         const found = await unlessAborted(evaluations.take(progress.step), signal);
+        if (found) progress.addEvaluation(found.evaluation);
+        putBack?.();
         if (!found) break;
-        progress.addEvaluation(found.evaluation);
         if (found.scores) yield found.scores;
         yield found.evaluation;
         yield progress.checkpoint(true);

@@ -17,9 +17,20 @@ export class TrainedParameters {
   readonly #head: ReadonlySet<string>;
   readonly #trainedHead: readonly string[];
   readonly #trainedBackbone: readonly string[];
+  readonly #start: Tensors<"float32"> | undefined;
 
-  /** @param saved values to go on from @throws UserError where they are of other parameters than these */
-  constructor(model: AdaptedModel, schedule: Schedule, weights: Tensors, saved?: Tensors<"float32">) {
+  /**
+   * @param weights as they are at the run's start
+   * @param saved values to go on from
+   * @param movesBack whether they will be moved back to where they start
+   * @throws UserError where saved values are of other parameters than these
+   */
+  constructor(
+    model: AdaptedModel,
+    schedule: Schedule,
+    weights: Tensors,
+    { saved, movesBack = false }: { saved?: Tensors<"float32"> | undefined; movesBack?: boolean } = {},
+  ) {
     const weightsOfModel = traceModel(model, model.labelCount, model.head).weights.values();
     const specs = [...weightsOfModel].filter(({ buffer }) => !buffer);
     const namesOf = (part: "head" | "backbone") => specs.filter((s) => s.part === part).map(({ name }) => name);
@@ -31,6 +42,7 @@ export class TrainedParameters {
     const ofMethod = model.adaptation.parameters.map(({ name }) => name);
     this.names = [...ofMethod, ...this.#trainedHead, ...this.#trainedBackbone];
     this.tensors = new Map(this.names.map((name) => [name, asFloat32(weights.get(name)!)]));
+    if (movesBack) this.#start = this.copy();
     if (saved) this.#restore(saved);
   }
 
@@ -82,6 +94,21 @@ export class TrainedParameters {
   /** A copy of all of them. */
   copy(): Tensors<"float32"> {
     return new Map([...this.tensors].map(([name, tensor]) => [name, copyOf(tensor)]));
+  }
+
+  /**
+   * Moves them part of the way back to where they started: weights in between often predict better on other texts than either end
+   * (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903).
+   * @param share of the way from the start that is left
+   * @returns puts them where they were
+   */
+  moveBack(share: number): () => void {
+    const trained = this.copy();
+    for (const [name, { data }] of this.tensors) {
+      const start = this.#start!.get(name)!.data;
+      for (const [i, value] of data.entries()) data[i] = start[i]! + share * (value - start[i]!);
+    }
+    return () => this.#restore(trained);
   }
 
   #restore(copy: Tensors<"float32">): void {

@@ -8,12 +8,13 @@ import { head } from "../../src/methods/head.ts";
 import { lora } from "../../src/methods/lora.ts";
 import type { MethodDefinition } from "../../src/methods/method.ts";
 import { sora } from "../../src/methods/sora.ts";
+import { objectiveOf } from "../../src/tasks/task-kinds.ts";
 import { Predictor } from "../../src/training/predictor.ts";
 import type { TrainingSettings } from "../../src/training/train-options.ts";
 import type { TrainingState } from "../../src/training/training-state.ts";
 import { runtime } from "../support/runtime.ts";
 import { type Base, layersOf, smallBert } from "../support/small-bert.ts";
-import { examplesOf, numbersOf, SETTINGS, type SmallRun, smallRun } from "./small-run.ts";
+import { examplesOf, numbersOf, SETTINGS, type SmallRun, smallRun, TASK } from "./small-run.ts";
 
 let base: Base;
 beforeAll(async () => {
@@ -41,6 +42,30 @@ describe("a run is a function of its options", () => {
     ["sora", sora as MethodDefinition, {}, [6]],
     ["full", full as MethodDefinition, {}, [6]],
   ];
+  test("what contrast trains is judged, and kept, a quarter of the way back to its start; steps go on from where they were", async () => {
+    const plain = await smallRun(base, aflora);
+    const judged: Tensors[] = [];
+    const before: Tensors[] = [];
+    const run = await smallRun(base, aflora, {
+      prepare: (weights) => before.push(new Map([...weights].map(([name, each]) => [name, copyOf(each)]))),
+      contrast: (model) => ({
+        ...{ model, objective: objectiveOf(TASK), train: examplesOf(20), chanceLoss: 1 },
+        async fitHead(weights) {
+          judged.push(new Map([...weights].map(([name, each]) => [name, copyOf(each)])));
+        },
+      }),
+    });
+    expect(run.steps.map(({ loss }) => loss)).toEqual(plain.steps.map(({ loss }) => loss));
+    expect(run.state.parameters).toEqual(plain.state.parameters);
+    expect(judged).toHaveLength(3);
+    const kept = judged[run.best!.epoch - 1]!;
+    for (const [name, { data }] of run.state.best!.parameters) expect(data).toEqual(kept.get(name)!.data);
+    for (const [name, { data }] of run.state.parameters) {
+      const start = before[0]!.get(name)!.data as Float32Array;
+      expect(judged[2]!.get(name)!.data).toEqual(data.map((value, i) => start[i]! + 0.75 * (value - start[i]!)));
+    }
+  });
+
   test.each(cuts)("%s: cut off and resumed, it is the run that was not cut", async (_, method, options, stops) => {
     const whole = numbersOf(await smallRun(base, method, { options }));
     for (const stop of stops) {

@@ -11,7 +11,7 @@ import type { TrainingEnd, TrainingEvent } from "../../src/training/events.ts";
 import { train } from "../../src/training/loop.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../src/training/records.ts";
 import { type AdaptedModel, trainedByBlock } from "../../src/training/step-graph.ts";
-import type { TrainingSettings, TrainOptions } from "../../src/training/train-options.ts";
+import type { Contrast, TrainingSettings, TrainOptions } from "../../src/training/train-options.ts";
 import type { TrainingState } from "../../src/training/training-state.ts";
 import { runtime } from "../support/runtime.ts";
 import { type Base, layersOf } from "../support/small-bert.ts";
@@ -75,6 +75,7 @@ export interface SmallRunOptions
   options?: Record<string, unknown>;
   settings?: Partial<TrainingSettings>;
   blocks?: BlockFreezingSettings;
+  contrast?(model: AdaptedModel): Contrast;
   /** Changes weights before the first step. */
   prepare?(weights: Tensors<"float32">): void;
   onStep?(record: StepRecord, weights: Tensors<"float32">): void;
@@ -117,7 +118,7 @@ export async function smallRun(
 export function smallEvents(
   base: Base,
   definition: MethodDefinition,
-  { options = {}, blocks = {}, prepare, onGradients, ...given }: SmallRunOptions = {},
+  { options = {}, blocks = {}, contrast, prepare, onGradients, ...given }: SmallRunOptions = {},
 ) {
   const settings = { ...SETTINGS, ...given.settings };
   const examples = given.train ?? examplesOf(20);
@@ -154,6 +155,7 @@ export function smallEvents(
     task: TASK,
     validation: [{ name: "validation", examples: held, encoded: held }],
     ...given,
+    contrast: contrast?.(model),
     train: examples,
     model,
     schedule: watched,
