@@ -37,7 +37,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
   try {
     for (;;) {
       if (evaluations.isDue(progress.step)) {
-        // Contrast goes further than is good on other texts.
+        // What contrast trains is judged, and kept, part of the way back to its start: it goes further than is good on other texts.
         const putBack = contrast && progress.step > 0 ? parameters.moveBack(KEPT_BY_CONTRAST) : undefined;
         const found = await unlessAborted(evaluations.take(progress.step), signal);
         if (found) progress.addEvaluation(found.evaluation);

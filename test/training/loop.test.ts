@@ -42,7 +42,7 @@ describe("a run is a function of its options", () => {
     ["sora", sora as MethodDefinition, {}, [6]],
     ["full", full as MethodDefinition, {}, [6]],
   ];
-  test("what contrast trains is judged, and kept, a quarter of the way back to its start; steps go on from where they were", async () => {
+  test("what contrast trains is judged, and kept, part of the way back to its start; steps go on from where they were", async () => {
     const plain = await smallRun(base, aflora);
     const judged: Tensors[] = [];
     const before: Tensors[] = [];
