@@ -100,7 +100,7 @@ export class Registry<Entry extends Named, Name extends string = string> {
       const owners = this.ownersOf(key);
       throw new UserError(
         owners.length > 0
-          ? `option "${key}" belongs to ${owners.join(" and ")}, not to ${this.#what} "${name}"`
+          ? `option "${key}" belongs to ${new Intl.ListFormat("en").format(owners)}, not to ${this.#what} "${name}"`
           : `unknown option "${key}" of ${this.#what} "${name}"${didYouMean(key, [...known, ...others])}`,
       );
     }

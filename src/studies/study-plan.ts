@@ -80,7 +80,9 @@ function refuseForeign({ options, factors }: Study): void {
   if (foreign === undefined) return;
   const owners = METHODS.ownersOf(foreign);
   const here = definitions.map(({ name }) => name).join(", ");
-  throw new UserError(`option "${foreign}" belongs to ${owners.join(" and ")}, not to the methods here (${here})`);
+  throw new UserError(
+    `option "${foreign}" belongs to ${new Intl.ListFormat("en").format(owners)}, not to the methods here (${here})`,
+  );
 }
 
 /** Data of one source, as read. */

@@ -338,7 +338,7 @@ describe("bad input", () => {
 
   test.each([
     ["lora", { freezeRule: "matrix-fraction" }, 'option "freezeRule" belongs to aflora, not to method "lora"'],
-    ["full", { rank: 4 }, /option "rank" belongs to aflora and lora and vera and adalora and sora/],
+    ["full", { rank: 4 }, /option "rank" belongs to aflora, lora, vera, adalora, and sora/],
     ["sora", { gatePenaltty: 1 }, 'unknown option "gatePenaltty" of method "sora"; did you mean "gatePenalty"?'],
     [
       "vera",
