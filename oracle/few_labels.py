@@ -11,6 +11,7 @@ import argparse
 import csv
 import json
 import statistics
+import tempfile
 import time
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def setfit(model: str, train: tuple[list[str], list[str]], test: tuple[list[str]
     # A checkpoint in float16 would train in it, at a small part of the speed.
     tuned.model_body.float()
     rows = Dataset.from_dict({"text": train[0], "label": [classes.index(label) for label in train[1]]})
-    settings = TrainingArguments(output_dir="/tmp/setfit", seed=seed, save_strategy="no", report_to="none")
+    settings = TrainingArguments(output_dir=tempfile.mkdtemp(), seed=seed, save_strategy="no", report_to="none")
     Trainer(model=tuned, args=settings, train_dataset=rows).train()
     predicted = tuned.predict(test[0], batch_size=64, show_progress_bar=False)
     return sum(str(one) == truth for one, truth in zip(predicted, test[1])) / len(test[1])
