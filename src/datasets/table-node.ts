@@ -86,7 +86,8 @@ export async function readExamples(
   if (found.table && labelled) return numbered(found.table.read(source.table, source.named, labels).examples);
   const { label, ...texts } = columnsFor(found, source.table, source.named);
   // What a kind finds by itself may be there without labels, but not the column that most have them in.
-  const has = label !== undefined && (labelled || (found.columnsIn && source.table.columns.includes(label)));
+  const finds = found.columnsIn !== undefined && found.reads === undefined;
+  const has = label !== undefined && (labelled || (finds && source.table.columns.includes(label)));
   return placed(file, examplesOf(source.table, { ...texts, ...(has && { label }) }, found, labels), kind, isPictures);
 }
 

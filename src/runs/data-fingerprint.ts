@@ -82,6 +82,13 @@ export async function refuseOtherData({ files = {} }: DataFingerprint, whose: st
   }
 }
 
+/** Checks that a folder has no more files than when a run began. @throws UserError naming one. */
+export function refuseNewFiles({ origin }: Pick<TaskData, "origin">, { files = {} }: DataFingerprint): void {
+  const added = origin?.files?.find((file) => !(resolve(file) in files));
+  if (added === undefined) return;
+  throw new UserError(`${added} was not there when the run began; move it away or start a new run`);
+}
+
 /** SHA-256 of a file, hexadecimal. */
 export async function hashOf(file: string): Promise<string> {
   const hash = createHash("sha256");

@@ -51,7 +51,10 @@ export async function loadSeveralModels(
       hosts.push(host);
       for (const [name, adapter] of over) {
         await host.add(name, adapter, { alone: over.length === 1 });
-        if (adapter.parameters.size === 0) refuseNewWeights(host.use(name).base);
+        const { base, kind } = host.use(name);
+        if (kind.reads !== undefined)
+          throw new UserError(`"${name}" reads ${kind.reads}, but requests hold texts; ask it with aflora predict`);
+        if (adapter.parameters.size === 0) refuseNewWeights(base);
       }
     }
   } catch (error) {

@@ -4,7 +4,8 @@ import { loadNamedTask } from "../datasets/named-task-node.ts";
 import { loadTableTask } from "../datasets/table-node.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { holdOut, sampleExamples } from "../tasks/split.ts";
-import type { DataFingerprint } from "./data-fingerprint.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
+import { type DataFingerprint, refuseNewFiles } from "./data-fingerprint.ts";
 import type { GivenConfig } from "./run-config.ts";
 
 /**
@@ -23,7 +24,11 @@ export async function loadTask(
     return validationSplit === undefined ? task : holdOut(task, validationSplit, seed);
   }
   const given = { seed, validationSplit, maxTrainSamples, text, textPair, label, kind };
-  if ("train" in source) return loadTableTask({ ...given, ...source });
+  if ("train" in source) {
+    const task = await loadTableTask({ ...given, ...source });
+    if (recorded && findTaskKind(task.kind).reads !== undefined) refuseNewFiles(task, recorded);
+    return task;
+  }
   const { dataset, datasetConfig: configuration } = source;
   return loadDatasetTask({ ...given, dataset, configuration }, { ...hub, revision: recorded?.revision });
 }

@@ -31,11 +31,16 @@ interface Moving {
 
 /** @throws UserError where replicas cannot take steps apart. */
 export function checkLocalSteps(
-  { localSteps, replicas = REPLICAS, batchSize }: TrainingSettings,
+  { localSteps, replicas, batchSize }: TrainingSettings,
   { afterStep, frozenBlocks }: Schedule,
   rolls: boolean,
 ): void {
-  if (localSteps === undefined) return;
+  if (localSteps === undefined) {
+    if (replicas === undefined) return;
+    throw new UserError(
+      "--replicas goes with --local-steps; leave it out, or say how many steps a replica takes alone",
+    );
+  }
   const why = afterStep
     ? "this method changes the adapter after each step"
     : frozenBlocks
@@ -44,9 +49,9 @@ export function checkLocalSteps(
         ? "answers to learn from are written on one machine"
         : undefined;
   if (why) throw new UserError(`--local-steps does not go with this run: ${why}; leave one of them out`);
-  if (batchSize < replicas) {
+  if (batchSize < (replicas ?? REPLICAS)) {
     throw new UserError(
-      `--replicas ${replicas} cannot share batches of ${batchSize} examples; give a larger --batch-size or fewer replicas`,
+      `--replicas ${replicas ?? REPLICAS} cannot share batches of ${batchSize} examples; give a larger --batch-size or fewer replicas`,
     );
   }
 }

@@ -3,9 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { env, pipeline } from "@huggingface/transformers";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { readExamples } from "../../src/datasets/table-node.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { exportRun } from "../../src/runs/export-run.ts";
 import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { loadSeveralModels } from "../../src/runs/load-several-models.ts";
 import { fineTune } from "../support/fine-tune.ts";
 import { on } from "../support/on-event.ts";
 import { madePicture, pictureModel, savePicture } from "../support/pictures.ts";
@@ -59,6 +61,17 @@ test("a folder for each class trains a model, which predicts by paths, and is ev
   await expect(model.predict([["a", "b"]])).rejects.toThrow("single pictures");
   await expect(model.predict("none.png")).rejects.toThrow("there is no picture none.png");
   await model.release();
+  await expect(loadSeveralModels({ runs: [directory] }, {}, runtime)).rejects.toThrow('"head" reads pictures');
+  // A table with labels is asked about as one without.
+  const asked = join(home, "asked.csv");
+  writeFileSync(asked, "image,label\nphotos/red/0.jpg,red\n");
+  expect(await readExamples(asked, {}, "image-classification", [])).toMatchObject([
+    { text: join(photos, "red", "0.jpg") },
+  ]);
+  const added = join(photos, "red", "added.png");
+  await savePicture(added, madePicture(16, 16, 2));
+  await expect(evaluateRun(directory)).rejects.toThrow(`${added} was not there when the run began`);
+  rmSync(added);
 });
 
 test("an adapter over int8 trains on the paths of a CSV file, and goes on to the bit", async () => {

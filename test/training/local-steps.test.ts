@@ -89,6 +89,7 @@ describe("steps that replicas take apart", () => {
     const settings = { ...SETTINGS, ...local };
     expect(() => checkLocalSteps(settings, schedule, false)).not.toThrow();
     expect(() => checkLocalSteps(settings, { ...schedule, afterStep() {} }, false)).toThrow(/after each step/);
+    expect(() => checkLocalSteps({ ...SETTINGS, replicas: 2 }, schedule, false)).toThrow("goes with --local-steps");
     expect(() => checkLocalSteps({ ...settings, replicas: 7 }, schedule, false)).toThrow(
       /--replicas 7 cannot share batches of 6 examples/,
     );
