@@ -82,14 +82,15 @@ export async function* takeRound(
   const [gradients, trained] = [GRADIENT, PARAMETER].map((prefix) => results.map((result) => named(result, prefix)));
   const training = parameters.countNow(trained![0]!);
   const mean = schedule.observe && meanOf(gradients!, count);
-  const checks = steps.map((_, i) => mean && schedule.observe!(from + i, mean, parameters.tensors));
+  const checks = steps.flatMap((_, i) => (mean && schedule.observe!(from + i, mean, parameters.tensors)) ?? []);
   optimizer.step(parameters.tensors, trained!);
   refuseOverflow(notFinite(parameters.tensors), steps.at(-1)!.where);
   const seconds = (performance.now() - started) / 1000 / count;
 
   for (const [i, { examples, epoch }] of steps.entries()) {
-    const check = checks[i];
-    if (check) {
+    // What froze within the round has trained to its end.
+    if (i === count - 1 && checks.length > 0) {
+      const check = { ...checks.at(-1)!, step: from + i, frozen: checks.flatMap(({ frozen }) => frozen) };
       progress.addCheck(check);
       optimizer.drop(check.frozen);
       yield { kind: "freezing", ...check, compileSeconds: await step.compileAfter(check) };
