@@ -10,6 +10,9 @@ import type { Contrast } from "../training/train-options.ts";
 /** λ of heads that are fitted to vectors whose classes training has drawn apart: hardly anything hangs on it. */
 const PENALTY = 10 ** -0.5;
 
+/** How much of what contrast changes is kept. Of an adapter's part in the weights, a product of its matrices, that is about half. */
+const KEPT = 0.75;
+
 /** What a step by contrast is of: the model, with vectors as its outputs, and their loss; undefined where it cannot be. */
 export function contrastStep(
   model: AdaptedModel,
@@ -45,6 +48,7 @@ export function contrastOf(model: AdaptedModel, given: HeadExamples, tokenBudget
   return {
     ...step,
     chanceLoss: Math.log(given.task.labels.length),
+    kept: KEPT,
     train: given.encoded.map((encoded, i): TrainingExample => {
       const targets = float32([1, 3], Float32Array.of(encoded.index, 0, stratumOf(given.examples[i]!)));
       return { ...encoded, targets, weights: Float32Array.of(1) };

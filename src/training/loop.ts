@@ -14,9 +14,6 @@ import { Stopping, unlessAborted } from "./stopping.ts";
 import { stepOf, type TrainOptions } from "./train-options.ts";
 import { TrainedParameters } from "./trained-parameters.ts";
 
-/** How much is kept of what contrast changes; of the adapters' part in the weights, a product of factors, that is about half. */
-const KEPT_BY_CONTRAST = 0.75;
-
 /**
  * Fine-tunes with AdamW and tells what happens, event by event; who takes no further event ends it. The same options give
  * the same numbers, to the bit, whether the run is cut off and resumed or not.
@@ -38,7 +35,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
     for (;;) {
       if (evaluations.isDue(progress.step)) {
         // What contrast trains is judged, and kept, part of the way back to its start: it goes further than is good on other texts.
-        const putBack = contrast && progress.step > 0 ? parameters.moveBack(KEPT_BY_CONTRAST) : undefined;
+        const putBack = contrast && progress.step > 0 ? parameters.moveBack(contrast.kept) : undefined;
         const found = await unlessAborted(evaluations.take(progress.step), signal);
         if (found) progress.addEvaluation(found.evaluation);
         putBack?.();

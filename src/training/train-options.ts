@@ -62,6 +62,8 @@ export interface Contrast {
   train: readonly TrainingExample[];
   /** Cross-entropy of guessing. */
   chanceLoss: number;
+  /** Share of what training changes that is kept, above 0 and at most 1. */
+  kept: number;
   /** Fits the head to what the model gives with `weights`, in which its values are put. */
   fitHead(weights: Tensors, runtime: Runtime, signal?: AbortSignal): Promise<void>;
 }

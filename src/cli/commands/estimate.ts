@@ -27,21 +27,8 @@ const NETWORK = 100;
 const MOST_WORKERS = 1000;
 
 const EVERYDAY = [
-  ...[
-    "json",
-    "workers",
-    "network",
-    "model",
-    "method",
-    "task",
-    "data",
-    "train",
-    "validation",
-    "text",
-    "label",
-    "epochs",
-    "batchSize",
-  ],
+  ...["json", "workers", "network", "model", "method", "task", "data", "train", "validation", "text", "label"],
+  ...["epochs", "batchSize"],
 ];
 
 /** `aflora estimate` */
