@@ -92,7 +92,7 @@ async function readParts(
   let done = 0;
   const read = async (example: Example): Promise<Example> => {
     if (example.picture) return example;
-    const picture = pictureInput(processor, processor.fit(await decode(example.text)));
+    const picture = pictureInput(processor, processor.fit(await decode(example.text), example.text));
     return { ...example, picture };
   };
   const results: Example[][] = [];

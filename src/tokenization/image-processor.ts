@@ -12,8 +12,12 @@ export interface ImageProcessor {
   /** Of all pictures, as the model reads them. */
   readonly height: number;
   readonly width: number;
-  /** The picture at the size that the model reads: resized, and cut out of the middle where the folder says so. */
-  fit(picture: RawPicture): RawPicture;
+  /**
+   * The picture at the size that the model reads: resized, and cut out of the middle where the folder says so.
+   * @param path of the picture, for the error message
+   * @throws UserError where its longer edge would be resized to too many pixels.
+   */
+  fit(picture: RawPicture, path: string): RawPicture;
   /** Writes the pixels of a picture of that size as `[3, height, width]`, scaled and normalised. */
   write(picture: RawPicture, into: Float32Array): void;
 }
@@ -39,6 +43,9 @@ const schema = z.looseObject({
   image_mean: triple.default([0.5, 0.5, 0.5]),
   image_std: triple.default([0.5, 0.5, 0.5]),
 });
+
+/** Most pixels of a resized picture, before its middle is cut out. */
+const MAX_PIXELS = 2 ** 26;
 
 /** Settings that ask for something that is not done here, where they are neither absent nor off. */
 const OTHERS = [
@@ -96,8 +103,14 @@ function imageProcessor(settings: z.output<typeof schema>, location: string): Im
   return {
     height,
     width,
-    fit(picture) {
-      return centre(resized(picture, resizedSize(picture, size), filter), { height, width });
+    fit(picture, path) {
+      const whole = resizedSize(picture, size);
+      if (whole.height * whole.width > MAX_PIXELS) {
+        throw new UserError(
+          `${path} has ${picture.width} × ${picture.height} pixels, which is too long for its shorter edge to be resized; cut it`,
+        );
+      }
+      return centre(resized(picture, whole, filter), { height, width });
     },
     write({ data }, into) {
       const pixels = height * width;

@@ -21,7 +21,7 @@ test.each(PICTURE_MODELS)("pictures become what the image processor of %s makes 
   const { pixels } = expectedPictures(name);
   [madePicture(31, 22, 3), madePicture(12, 40, 5)].forEach((picture, i) => {
     const values = new Float32Array(3 * 16 * 16);
-    processor.write(processor.fit(picture), values);
+    processor.write(processor.fit(picture, "made.png"), values);
     values.forEach((value, at) => {
       expect(Math.abs(value - pixels[i * values.length + at]!), `${i}, ${at}`).toBeLessThan(1e-5);
     });
@@ -80,6 +80,16 @@ test.each([
 ])("settings %j are refused", async (settings, why) => {
   await expect(processorOf(settings)).rejects.toThrow(why);
   await expect(processorOf(settings)).rejects.toThrow("made/preprocessor_config.json");
+});
+
+test("a picture that is too long for its shorter edge is refused before it is resized", async () => {
+  const processor = (await processorOf({ size: { shortest_edge: 20 }, do_center_crop: true, crop_size: 16 }))!;
+  const long = { height: 200_000, width: 1, data: new Uint8Array(600_000) };
+  expect(() => processor.fit(long, "long.png")).toThrow("long.png has 1 × 200000 pixels");
+  expect(processor.fit({ height: 40, width: 1, data: new Uint8Array(120) }, "")).toMatchObject({
+    height: 16,
+    width: 16,
+  });
 });
 
 test("one number is both sides, and a folder may have no settings", async () => {
