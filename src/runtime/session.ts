@@ -48,11 +48,6 @@ export class Runtime {
     this.threads = threads;
   }
 
-  /** Whether runs write their outputs into arrays that they are given, which may be those of inputs. */
-  get writesInPlace(): boolean {
-    return this.#writesInPlace;
-  }
-
   /** Whether graphs that only answer have constant weights, laid out for the processor. */
   get packs(): boolean {
     return this.#packs;

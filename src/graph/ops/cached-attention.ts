@@ -68,11 +68,10 @@ export interface CachedOperands {
 }
 
 /**
- * Attention of each token to itself and those before it, whose keys and values lie in a room that need not be full. Those of new tokens are
- * written behind: into the same memory, where an output is given that of its input
- * (https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.GroupQueryAttention). Several texts go on by
- * one token each; one alone by any number. No gradient flows.
- * @returns `[batch, sequence, heads*size]`, and the keys and values with the new ones
+ * Attention of each token to itself and those before it, whose keys and values lie in a room that need not be full. Those of new tokens come
+ * behind (https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.GroupQueryAttention). Several texts go on
+ * by one token each; one alone by any number. No gradient flows.
+ * @returns `[batch, sequence, heads*size]`, and the rooms with the new keys and values
  */
 export function cachedAttention(
   { query, key, value, pastKeys, pastValues, last, longest, turns }: CachedOperands,

@@ -43,8 +43,9 @@ export class CachedDecoder {
       answers: (model.format ?? "float32") !== "float32",
       ...(alone && { constants: namesOf(model.adaptation.parameters) }),
     };
+    // The kernel that reads rooms is the processor's.
     const inPlace =
-      runtime.writesInPlace && !readsSource(model) ? await compileInPlace(model, weights, runtime, options) : undefined;
+      runtime.packs && !readsSource(model) ? await compileInPlace(model, weights, runtime, options) : undefined;
     if (inPlace) {
       // What was read last: a conversation goes on, and prompts often begin alike.
       let left: LeftText | undefined;
@@ -128,11 +129,15 @@ async function compileInPlace(
       joined: (x, modules) => layers?.write(x, modules),
     },
   );
-  const { fits, past, present, tables, rotaries } = stream!;
+  const { fits, past, tables, rotaries } = stream!;
   if (!fits) return undefined;
   const given = new Map([...weights, ...tables, ...(layers?.tables ?? [])]);
-  const graph = await runtime.compile({ ...outputs, ...present }, given, options);
-  return { graph, layout: cachesOf({ past, present }), rotaries, maxLength, rounds: options.answers === true };
+  const graph = await runtime.compile({ ...outputs, written: stream!.written }, given, options);
+  const layout = Object.entries(past).map(([input, { shape }]) => {
+    const [, heads, , size] = shape as [unknown, number, unknown, number];
+    return { input, heads, size };
+  });
+  return { graph, layout, rotaries, maxLength, rounds: options.answers === true };
 }
 
 /** Keys or values of an attention: an input of one run, an output of the one before. */
