@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import LongestFirst from "./test/support/longest-first.ts";
 
 // As in a user's shell: `npm test` leaves what would make the command's hints say `npx aflora`.
 delete process.env.npm_command;
@@ -37,6 +38,7 @@ export default defineConfig({
     testTimeout: 600_000,
     hookTimeout: 600_000,
     expect: { poll: { timeout: 300_000 } },
+    sequence: { sequencer: LongestFirst },
     // Two workers: each test file runs ONNX Runtime with a thread of its own.
     maxWorkers: 2,
   },
