@@ -31,13 +31,21 @@ function run(name: string, given: Record<string, unknown>, options: FineTuneOpti
   return fineTune({ model, train, ...settings, output: join(home, name), ...given }, options);
 }
 
+/** Runs that several tests compare with are trained once. */
+const trained = new Map<string, ReturnType<typeof run>>();
+function once(name: string, given: Record<string, unknown>): ReturnType<typeof run> {
+  const known = trained.get(name) ?? run(name, given);
+  trained.set(name, known);
+  return known;
+}
+
 const losses = async (directory: string) => (await readRunRecords(directory)).steps.map(({ loss }) => loss);
 const adapterOf = (directory: string) => readFile(join(directory, "adapter", "adapter.safetensors"));
 
 describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a run with an %s base", (base) => {
   test("trains, and is scored beside the float32 base, which is what predicts", async () => {
-    const { directory, result } = await run(`${base}-whole`, { base });
-    const { directory: plain, result: float32 } = await run(`${base}-float32`, {});
+    const { directory, result } = await once(`${base}-aflora`, { base });
+    const { directory: plain, result: float32 } = await once("float32", {});
     expect((await readRunRecords(directory)).config.run.base).toBe(base);
     expect([result!.base, float32!.base]).toEqual([base, "float32"]);
     expect(float32).not.toHaveProperty("float32Metrics");
@@ -58,7 +66,7 @@ describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a run with
   test("freezes within a check of when it does beside float32, and goes on without what froze", async () => {
     const given = { freezeInterval: 2, freezeInitial: "10%", freezeFinal: "30%" };
     const { directory, result } = await run(`${base}-freezes`, { base, ...given });
-    const { result: float32 } = await run(`${base}-freezes-float32`, given);
+    const { result: float32 } = await once("freezes-float32", given);
     const expected = Object.entries(float32!.frozenAtStep);
     expect(Object.keys(result!.frozenAtStep)).toEqual(expected.map(([name]) => name));
     for (const [name, step] of expected) expect(Math.abs(result!.frozenAtStep[name]! - step!), name).toBeLessThan(3);
@@ -70,7 +78,7 @@ describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a run with
     ["aflora", {}],
     ["dora-of-principal-parts", { method: "lora", useDora: true, initLoraWeights: "pissa" }],
   ])("that was cut off goes on to the same adapter, to the bit: %s", async (name, method) => {
-    const { directory: whole } = await run(`${base}-${name}-uncut`, { base, ...method });
+    const { directory: whole } = await once(`${base}-${name}`, { base, ...method });
     const abort = new AbortController();
     const onEvent = on("step", ({ step }: { step: number }) => step === 8 && abort.abort());
     const options = { signal: abort.signal, onEvent } as FineTuneOptions;
@@ -81,12 +89,11 @@ describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a run with
   });
 
   test("has a language model's tied words in 8 bits, near float32's", async () => {
-    const chat = await writeTinyLanguageModel(join(home, `${base}-chat-model`));
-    const texts = join(home, `${base}-chat.jsonl`);
-    await writeJsonl(texts, chats(24));
+    const chat = await writeTinyLanguageModel(join(home, "chat-model"));
+    const texts = await writeJsonl(join(home, "chat.jsonl"), chats(24));
     const given = { model: chat, train: texts, text: undefined, label: undefined, method: "lora", epochs: 2 };
     const { directory, result } = await run(`${base}-chat`, { ...given, base });
-    const { directory: plain } = await run(`${base}-chat-plain`, given);
+    const { directory: plain } = await once("chat-float32", given);
     expect(result!.float32Metrics!.perplexity).toBeGreaterThan(1);
     const [found, expected] = [await losses(directory), await losses(plain)];
     expect(found).not.toEqual(expected);
