@@ -1,21 +1,24 @@
 import { cp, readFile, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
-import { expect, inject, onTestFinished, test } from "vitest";
+import { afterAll, expect, inject, test } from "vitest";
 import { LOADER, ran, typeChecks } from "./project.ts";
 import { TIMEOUT } from "./walk.ts";
+
+const { project } = inject("installation");
+const folders = new Map<string, string>();
+afterAll(() => Promise.all([...folders.values()].map((folder) => rm(folder, { recursive: true }))));
 
 test.each([
   ["classification", /accuracy .*report: .*report\.html/, /^billing|^account|^shipping|^technical/],
   ["search", /ndcg_at_10/, /^-?\d\.\d{3} \w/],
   ["chat", /perplexity .*report: .*report\.html/, /\n$/],
 ] as const)(
-  "aflora init %s writes a project that trains, predicts and type-checks",
+  "aflora init %s writes a project that trains and predicts",
   async (kind, trained, predicted) => {
-    const { project } = inject("installation");
     const aflora = join(project, "node_modules/aflora/dist/cli/main.js");
     const folder = join(project, "..", `my-${kind}`);
     await ran(process.execPath, [aflora, "init", kind, folder], project);
-    onTestFinished(() => rm(folder, { recursive: true }));
+    folders.set(kind, folder);
     await symlink(join(project, "node_modules"), join(folder, "node_modules"));
     const { dependencies, allowScripts } = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
     expect(dependencies.aflora).toMatch(/^\^\d|^file:\/.*\.tgz$/);
@@ -29,8 +32,17 @@ test.each([
     const run = (file: string) => ran(process.execPath, ["--import", LOADER, file], folder, env);
     expect(await run("train.ts")).toMatch(trained);
     expect(await run("predict.ts")).toMatch(predicted);
-    await typeChecks(["train.ts", "predict.ts"], folder, ["--ignoreConfig", "--module", "nodenext"]);
     await expect(ran(process.execPath, [aflora, "init", kind, folder], project)).rejects.toThrow("already has files");
+  },
+  TIMEOUT,
+);
+
+test(
+  "programs of all these projects type-check",
+  async () => {
+    expect([...folders.keys()]).toEqual(["classification", "search", "chat"]);
+    const programs = [...folders.values()].flatMap((folder) => [join(folder, "train.ts"), join(folder, "predict.ts")]);
+    await typeChecks(programs, project, ["--ignoreConfig", "--module", "nodenext"]);
   },
   TIMEOUT,
 );
