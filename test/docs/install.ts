@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
 import { writeSmallEncoder } from "../support/small-encoder.ts";
-import { installed, packed, shortenDemo, writeData } from "./project.ts";
+import { shortenDemo, writeData } from "./data.ts";
+import { installed, packed } from "./project.ts";
 
 /** A folder with aflora installed in it and the data that the pages name. */
 export interface Installation {
