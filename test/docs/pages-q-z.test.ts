@@ -1,4 +1,4 @@
 import { PAGES } from "./pages.ts";
 import { walk } from "./walk.ts";
 
-walk(PAGES.filter((page) => /^docs\/[m-z]|^CONTRIBUTING/.test(page)));
+walk(PAGES.filter((page) => /^docs\/[q-z]|^CONTRIBUTING/.test(page)));
