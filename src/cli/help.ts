@@ -6,6 +6,9 @@ import { type Command, Help } from "commander";
  */
 export const STARTED_AS = process.env.npm_command === undefined ? "aflora" : "npx aflora";
 
+/** `learningRate` → `learning-rate` */
+export const kebabCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
 /** Adds command lines to a command's help, without the program's name, and a note below them. */
 export function addExamples(command: Command, lines: readonly string[], note?: string): Command {
   // Not the method of that name.

@@ -1,6 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { UserError } from "../errors.ts";
-import { addExamples, STARTED_AS } from "./help.ts";
+import { addExamples, kebabCase, STARTED_AS } from "./help.ts";
 import { packageVersion } from "./version.ts";
 
 const USER_ERROR = 2;
@@ -128,7 +128,7 @@ export async function runCommandLine(args: readonly string[]): Promise<void> {
     await program.parseAsync([...flags, ...texts], { from: "user" });
   } catch (error) {
     process.exitCode = exitCodeOf(error);
-    if (!(error instanceof CommanderError)) explain(error, verbose);
+    if (!(error instanceof CommanderError)) explain(error, verbose, flags);
   }
 }
 
@@ -177,9 +177,17 @@ function exitCodeOf(error: unknown): number {
   return error instanceof UserError ? USER_ERROR : OUR_ERROR;
 }
 
-function explain(error: unknown, verbose: boolean): void {
+function explain(error: unknown, verbose: boolean, flags: readonly string[]): void {
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
-  process.stderr.write(`error: ${message}\n`);
+  process.stderr.write(`error: ${withFlags(message, flags)}\n`);
   if (verbose) process.stderr.write(`${stack}\n`);
   else if (!(error instanceof UserError)) process.stderr.write("this is a defect of aflora; --verbose shows where\n");
+}
+
+/** Options that were given as flags are named as they were given, not as in a file of options. */
+function withFlags(message: string, flags: readonly string[]): string {
+  return message.replace(/option "(\w+)"/g, (named, name: string) => {
+    const flag = `--${kebabCase(name)}`;
+    return flags.some((each) => each === flag || each.startsWith(`${flag}=`)) ? `option ${flag}` : named;
+  });
 }

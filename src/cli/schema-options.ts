@@ -4,6 +4,7 @@ import { UserError } from "../errors.ts";
 import { METHODS } from "../methods/methods.ts";
 import { runOptions } from "../runs/run-config.ts";
 import { TASK_KINDS } from "../tasks/task-kinds.ts";
+import { kebabCase } from "./help.ts";
 
 /** What a flag needs to know of an option's schema. */
 interface Property {
@@ -30,9 +31,6 @@ function propertiesOf(schema: z.ZodObject): Properties {
   known.set(schema, properties);
   return properties;
 }
-
-/** `learningRate` → `learning-rate` */
-export const kebabCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
 /**
  * Adds a flag for each option of a schema, under a heading. Flags that the command has already are named there with the

@@ -1,8 +1,21 @@
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { UserError } from "../errors.ts";
 import type { Table } from "../tasks/rows.ts";
 import { decodeText } from "./decode-text.ts";
-import { parseTable, type TableFormat, type TableOptions } from "./parse-table.ts";
+import { parseTable, type TableFormat, type TableOptions, tableFormat } from "./parse-table.ts";
+
+/**
+ * The format of a file of rows, by its ending.
+ * @throws UserError where there is no such file, it is a folder, or its ending names no format.
+ */
+export async function fileFormat(file: string): Promise<TableFormat> {
+  const found = await stat(file).catch(() => undefined);
+  if (!found) throw new UserError(`no such file: ${file}`);
+  if (!found.isDirectory()) return tableFormat(file);
+  throw new UserError(
+    `${file} is a folder, where a file of texts is needed; only aflora train, evaluate and predict take folders, of pictures`,
+  );
+}
 
 /**
  * Reads a file into rows, as {@link parseTable} parses it.
@@ -19,7 +32,6 @@ async function readText(file: string): Promise<string> {
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOTDIR") throw new UserError(`no such file: ${file}`);
-    if (code === "EISDIR") throw new UserError(`${file} is a folder, not a file`);
     throw new UserError(`cannot read ${file}: ${message}`);
   }
   return decodeText(bytes, file);

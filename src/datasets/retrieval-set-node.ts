@@ -1,7 +1,6 @@
 import { UserError } from "../errors.ts";
 import { type Cell, columnOf, list, type Table } from "../tasks/rows.ts";
-import { tableFormat } from "./parse-table.ts";
-import { readTable } from "./read-table-node.ts";
+import { fileFormat, readTable } from "./read-table-node.ts";
 import { titledTexts } from "./texts-node.ts";
 
 /** A text under its id. */
@@ -26,7 +25,7 @@ export interface RetrievalSet {
  * @throws UserError where the file cannot be read, a text has no id, or an id stands twice.
  */
 export async function readIdentifiedTexts(file: string, column = "text"): Promise<IdentifiedText[]> {
-  const format = tableFormat(file);
+  const format = await fileFormat(file);
   const table = await readTable(file, format);
   const name = format === "lines" ? "text" : column;
   const texts = titledTexts(table, name);
@@ -59,7 +58,7 @@ export async function readRetrievalSet(files: {
 }): Promise<RetrievalSet> {
   const corpus = await readIdentifiedTexts(files.corpus);
   const queries = await readIdentifiedTexts(files.queries);
-  const table = await readTable(files.qrels, tableFormat(files.qrels));
+  const table = await readTable(files.qrels, await fileFormat(files.qrels));
   const scores = table.columns.includes("score") ? columnOf(table, "score") : undefined;
   const [ofQueries, ofCorpus] = [columnOf(table, "query-id"), columnOf(table, "corpus-id")];
   const [knownQueries, knownTexts] = [queries, corpus].map((texts) => new Set(texts.map(({ id }) => id)));

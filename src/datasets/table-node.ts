@@ -5,9 +5,8 @@ import { columnsFor, examplesOf, numbered } from "../tasks/examples.ts";
 import { type Columns, namedColumns, type Table } from "../tasks/rows.ts";
 import { holdOut, sampleExamples } from "../tasks/split.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
-import { tableFormat } from "./parse-table.ts";
 import { besideFile, isFolder, pictureFolder } from "./picture-folder-node.ts";
-import { readTable } from "./read-table-node.ts";
+import { fileFormat, readTable } from "./read-table-node.ts";
 import { sampleCsv } from "./sample-csv-node.ts";
 import { taskOfTable } from "./table-task.ts";
 
@@ -44,7 +43,7 @@ export async function loadTableTask(options: TableTaskOptions): Promise<TaskData
     throw new UserError("give a validation file or a validation split, not both");
   }
   const named = namedColumns({ text, textPair, label });
-  const source = await readSource(file, named, options.kind, true, options.maxTrainSamples);
+  const source = await readSource(file, named, options.kind, true, { count: options.maxTrainSamples });
   const all = taskOfTable(source.table, source.named, { kind: options.kind });
   const train = placed(file, all.train, all.kind, source.isPictures);
   const task = sampleExamples({ ...all, train }, options.maxTrainSamples);
@@ -80,7 +79,7 @@ export async function readExamples(
   labels: readonly string[],
   { labelled = named.label !== undefined } = {},
 ): Promise<Example[]> {
-  const source = await readSource(file, named, kind, labelled);
+  const source = await readSource(file, named, kind, labelled, { classes: labels });
   const found = findTaskKind(kind);
   const { isPictures } = source;
   if (found.table && labelled) return numbered(found.table.read(source.table, source.named, labels).examples);
@@ -104,13 +103,13 @@ async function readSource(
   named: Partial<Columns>,
   kind: string | undefined,
   labelled: boolean,
-  count?: number,
+  { count, classes }: { count?: number | undefined; classes?: readonly string[] } = {},
 ): Promise<{ table: Table; named: Partial<Columns>; isPictures: boolean }> {
   const ofPictures = kind === undefined || findTaskKind(kind).reads === "pictures";
   if (ofPictures && (await isFolder(file))) {
-    return { table: await pictureFolder(file, { labelled }), named: {}, isPictures: true };
+    return { table: await pictureFolder(file, { labelled, classes }), named: {}, isPictures: true };
   }
-  const ending = tableFormat(file);
+  const ending = await fileFormat(file);
   const inWords = kind !== undefined && findTaskKind(kind).oneWordALine === true;
   const format = ending === "lines" && labelled && inWords ? "conll" : ending;
   const isDrawn = count !== undefined && format === "csv" && (await sizeOf(file)) > LARGE;

@@ -1,6 +1,5 @@
 import { columnOf, type Table, textOf } from "../tasks/rows.ts";
-import { tableFormat } from "./parse-table.ts";
-import { readTable } from "./read-table-node.ts";
+import { fileFormat, readTable } from "./read-table-node.ts";
 
 /**
  * The texts of a file, one for each line or row, blank ones among them, as {@link titledTexts} has them.
@@ -8,7 +7,7 @@ import { readTable } from "./read-table-node.ts";
  * @throws UserError where the file cannot be read or has no such column.
  */
 export async function readTexts(file: string, column = "text"): Promise<string[]> {
-  const format = tableFormat(file);
+  const format = await fileFormat(file);
   const table = await readTable(file, format, { everyLine: true });
   return titledTexts(table, format === "lines" ? "text" : column);
 }

@@ -7,7 +7,7 @@ import { constant, normal, randomFor } from "../methods/initializers.ts";
 import type { HeadName } from "../models/architecture.ts";
 import { pluralOf } from "../models/architecture-kinds.ts";
 import { type BaseFormat, formatOfTypes } from "../models/base-format.ts";
-import { describeModel, type ModelDescription } from "../models/families.ts";
+import { describeModel, hasFamily, type ModelDescription } from "../models/families.ts";
 import { readsPooled } from "../models/heads.ts";
 import type { WeightSpec } from "../models/model-parts.ts";
 import { readModelWeights } from "../models/model-weights.ts";
@@ -135,7 +135,8 @@ async function readForTask(
   seed: number,
   backbone?: Pick<BaseModel, "weights" | "quantized">,
 ): Promise<OfTask> {
-  const { features } = task ?? {};
+  // A model of no family has no head of its own.
+  const features = task?.features ?? (hasFamily(given.config.modelType) ? undefined : "mean");
   const description = { ...given, features };
   const kind = task && findTaskKind(task.kind);
   const head = kind?.head ?? defaultHead(description.architecture);

@@ -1,6 +1,5 @@
 import { writeAtomically } from "../checkpoints/atomic-file-node.ts";
-import { tableFormat } from "../datasets/parse-table.ts";
-import { readTable } from "../datasets/read-table-node.ts";
+import { fileFormat, readTable } from "../datasets/read-table-node.ts";
 import { csvOf } from "../datasets/write-csv.ts";
 import { UserError } from "../errors.ts";
 import { columnOf, list, type Table, textOf } from "../tasks/rows.ts";
@@ -20,7 +19,7 @@ export interface TextRows {
  * @throws UserError where the file cannot be read, has no such column, or does not tell which it is.
  */
 export async function readTextRows(file: string, named?: string): Promise<TextRows> {
-  const format = tableFormat(file);
+  const format = await fileFormat(file);
   const table = await readTable(file, format);
   const { columns } = table;
   const column = format === "lines" || named === undefined ? defaultColumn(table) : named;

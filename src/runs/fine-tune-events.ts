@@ -125,7 +125,7 @@ async function* fineTuneInFolder(
   options: RunControl,
   server: ServerConnection | undefined,
 ): AsyncGenerator<RunEvent, void> {
-  const prepared = await prepareFromFiles(given, options);
+  const prepared = await prepareFromFiles(given, { ...options, isShared: options.queue !== undefined });
   const { directory, config, machine, saved, task, base, runtime, fineTuning, memory } = prepared;
   if (options.queue?.mixedProcessors && config.run.localSteps !== undefined) {
     await prepared.release();

@@ -6,11 +6,13 @@ import { type LoadedBaseModel, loadBaseModel } from "../inference/load-base-mode
 import { requireBaseFormat } from "../runtime/devices.ts";
 import { deviceNote, openDevice } from "../runtime/devices-node.ts";
 import type { RewardFunction } from "../tasks/rewards.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
 import { type OpenRuntime, type PreparedRun, type PrepareOptions, prepareRun } from "../trainer/prepare-run.ts";
 import { type FoundCheckpoint, findCheckpoint } from "./checkpoint-folder.ts";
 import { type DataFingerprint, fingerprintOf, refuseOtherData } from "./data-fingerprint.ts";
 import { loadTask } from "./load-task.ts";
 import { type Machine, machineNote, thisMachine } from "./machine.ts";
+import { refuseUnlessTexts } from "./many-machines/shard.ts";
 import { fitIntoMemory, float32TooLarge, type RunMemory } from "./memory-fit.ts";
 import { openAdapter } from "./open-adapter.ts";
 import { openReward, scoredBy } from "./open-reward.ts";
@@ -49,10 +51,13 @@ export async function prepareFromFiles(
     resume = false,
     onDownload: onProgress,
     reward,
+    isShared = false,
     ...options
   }: PrepareOptions & {
     resume?: boolean | undefined;
     reward?: RewardFunction | undefined;
+    /** Whether workers compute its steps. */
+    isShared?: boolean | undefined;
     onDownload?: ((progress: DownloadProgress) => void) | undefined;
   } = {},
 ): Promise<RunOfFiles> {
@@ -73,7 +78,11 @@ export async function prepareFromFiles(
   const prepared = await prepareRun(
     { method, base: run.base, settle: asked.settle, adapter: adapter || undefined, resume: found?.state },
     {
-      readTask: () => loadTask(asked, asking, saved?.dataFingerprint),
+      async readTask() {
+        const task = await loadTask(asked, asking, saved?.dataFingerprint);
+        if (isShared) refuseUnlessTexts(findTaskKind(task.kind));
+        return task;
+      },
       async readBase(format, task, onTokenizer) {
         const reading = { ...hub, format, recorded, onTokenizer };
         const base = await loadBaseModel(wanted, task, run.seed, reading);

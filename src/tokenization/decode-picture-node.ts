@@ -9,6 +9,8 @@ const MAX_PIXELS = 2 ** 26;
 /** Of those that sharp reads, the formats of pictures made of pixels. */
 const FORMATS: ReadonlySet<string> = new Set(["jpeg", "png", "webp", "gif", "tiff", "heif", "avif"]);
 
+const READ = "JPEG, PNG, WebP, GIF, TIFF and AVIF can be read";
+
 /** Endings of files that hold pictures. */
 export const PICTURE_FILE = /\.(jpe?g|png|webp|gif|tiff?|avif)$/i;
 
@@ -19,27 +21,42 @@ export const PICTURE_FILE = /\.(jpe?g|png|webp|gif|tiff?|avif)$/i;
 export async function decodePicture(path: string): Promise<RawPicture> {
   const sharp = await loadSharp();
   const found = await stat(path).catch(() => undefined);
+  if (found?.isDirectory())
+    throw new UserError(`${path} is a folder, not a picture; aflora predict takes folders of pictures with --file`);
   if (!found?.isFile()) throw new UserError(`there is no picture ${path}; check the path`);
   if (found.size > MAX_BYTES) {
     throw new UserError(
       `${path} has ${(found.size / 1e6).toFixed(0)} MB; a picture may have ${MAX_BYTES / 2 ** 20} MiB: make it smaller`,
     );
   }
-  try {
-    const picture = sharp(await readFile(path), { limitInputPixels: MAX_PIXELS });
-    const { format } = await picture.metadata();
-    if (!FORMATS.has(format)) throw new Error(`its format is ${format}`);
-    const { data, info } = await picture
-      .autoOrient()
-      .toColourspace("srgb")
-      .removeAlpha()
-      .raw({ depth: "uchar" })
-      .toBuffer({ resolveWithObject: true });
-    if (info.channels !== 3) throw new Error(`it has ${info.channels} channels`);
-    return { height: info.height, width: info.width, data };
-  } catch (error) {
-    throw new UserError(`${path} cannot be read as a picture: ${(error as Error).message}`);
+  const bytes = await readFile(path).catch((error: Error) => {
+    throw new UserError(`cannot read ${path}: ${error.message}`);
+  });
+  // Their number is looked at before they are decoded.
+  const picture = sharp(bytes, { limitInputPixels: false });
+  const { format, compression, width, height } = await picture.metadata().catch(() => {
+    throw new UserError(`${path} is no picture, or damaged; ${READ}`);
+  });
+  // A phone's HEIC is the same container as AVIF.
+  if (!FORMATS.has(format) || compression === "hevc") {
+    throw new UserError(`${path} is of the format ${compression === "hevc" ? "HEIC" : format}; ${READ}`);
   }
+  if (width * height > MAX_PIXELS) {
+    throw new UserError(
+      `${path} has ${width} × ${height} pixels; a picture may have ${(MAX_PIXELS / 1e6).toFixed(0)} million: make it smaller`,
+    );
+  }
+  const { data, info } = await picture
+    .autoOrient()
+    .toColourspace("srgb")
+    .removeAlpha()
+    .raw({ depth: "uchar" })
+    .toBuffer({ resolveWithObject: true })
+    .catch(() => {
+      throw new UserError(`${path} is damaged or was cut off; get the picture again, or remove it`);
+    });
+  if (info.channels !== 3) throw new UserError(`${path} has ${info.channels} channels of colour; save it in RGB`);
+  return { height: info.height, width: info.width, data };
 }
 
 async function loadSharp(): Promise<typeof import("sharp").default> {

@@ -19,7 +19,7 @@ import { type EncodedSplit, type Evaluation, Evaluator } from "../training/evalu
 import type { TrainingEnd, TrainingEvent } from "../training/events.ts";
 import type { HeadExamples } from "../training/fit-head.ts";
 import { isAllZero } from "../training/learning-rate.ts";
-import { checkLocalSteps } from "../training/local-steps.ts";
+import { localStepsNotes } from "../training/local-steps.ts";
 import { train } from "../training/loop.ts";
 import { estimateMemory, type MemoryEstimate } from "../training/memory-estimate.ts";
 import { sizeOf } from "../training/micro-batches.ts";
@@ -132,12 +132,12 @@ export class FineTuning {
     this.#schedule = schedule.schedule;
     this.blockCount = schedule.blocks;
     checkRollout(kind, plan.reward, schedule.blocks);
-    checkLocalSteps(settings, this.#schedule, plan.reward !== undefined);
     this.#contrast = settings.contrastive ? contrastFor(this.#model, { task, ...train }, settings) : undefined;
     this.workLeft = schedule.schedule.workLeft ?? 1;
     this.notes = [
       ...cutNotes(task.train.length, train, this.#maxLength),
       ...(this.totalSteps > 0 && isAllZero(this.totalSteps, settings) ? [NOTHING_TRAINS] : []),
+      ...localStepsNotes(settings, this.#schedule, plan.reward !== undefined),
       ...(this.#schedule.note === undefined ? [] : [this.#schedule.note]),
       ...(kind.notesOf?.(task.train, train.encoded, task.options ?? {}) ?? []),
     ];

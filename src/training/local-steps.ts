@@ -29,14 +29,18 @@ interface Moving {
   optimizer: OuterOptimizer;
 }
 
-/** @throws UserError where replicas cannot take steps apart. */
-export function checkLocalSteps(
+/**
+ * Checks whether replicas can take steps apart, where they are to.
+ * @returns what the user should know of it
+ * @throws UserError where they cannot.
+ */
+export function localStepsNotes(
   { localSteps, replicas, batchSize }: TrainingSettings,
   { afterStep, frozenBlocks }: Schedule,
   rolls: boolean,
-): void {
+): string[] {
   if (localSteps === undefined) {
-    if (replicas === undefined) return;
+    if (replicas === undefined) return [];
     throw new UserError(
       "--replicas goes with --local-steps; leave it out, or say how many steps a replica takes alone",
     );
@@ -54,6 +58,9 @@ export function checkLocalSteps(
       `--replicas ${replicas ?? REPLICAS} cannot share batches of ${batchSize} examples; give a larger --batch-size or fewer replicas`,
     );
   }
+  return [
+    `${replicas ?? REPLICAS} replicas take ${localSteps} steps each before their adapters are joined (--local-steps)`,
+  ];
 }
 
 /**

@@ -272,6 +272,11 @@ const hostile: [what: string, change: Change, says: RegExp][] = [
   ],
   ["an input that is unknown", nodes(node("Gather", ["table", "images"], ["last_hidden_state"])), /and not "images"/],
   [
+    "a state that goes from step to step",
+    nodes(node("Gather", ["table", "images"], ["x"]), node("LSTM", ["x", "matrix", "matrix"], ["last_hidden_state"])),
+    /reads input_ids, images and has the node "last_hidden_state" \(LSTM\); aflora trains encoders/,
+  ],
+  [
     "a vector as its output",
     nodes(node("Gather", ["three", "input_ids"], ["last_hidden_state"])),
     /gives no hidden states/,

@@ -69,7 +69,7 @@ test("answers come from a base in fewer bits where that is asked for", async () 
   const asked = await run("predict", "--run", "run", "--base", "int8", question);
   expect(asked).toMatchObject({ code: 0, stdout: `${answer}\n`, stderr: "" });
   const unknown = await run("predict", "--run", "run", "--base", "int2", question);
-  expect(unknown).toMatchObject({ code: 2, stderr: expect.stringMatching(/^error: option "base": /) });
+  expect(unknown).toMatchObject({ code: 2, stderr: expect.stringMatching(/^error: option --base: /) });
 });
 
 test("chat remembers what was said until it is reset", async () => {
@@ -119,6 +119,6 @@ test("what cannot be served or talked with is said in a sentence", async () => {
   const malformed = await run("chat", "--run", "run", "--top-p", "2");
   expect([malformed.code, malformed.stderr]).toEqual([
     2,
-    expect.stringContaining('option "topP": it must be at most 1'),
+    expect.stringContaining("option --top-p: it must be at most 1"),
   ]);
 });

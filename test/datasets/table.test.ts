@@ -223,7 +223,7 @@ describe("bad input is refused in one sentence", () => {
   it("a file that is missing, a folder, of unknown kind, empty, without rows or not UTF-8", async () => {
     await refuses(loadTableTask({ train: join(folder, "none.csv") }), "no such file: none.csv");
     await refuses(
-      loadTableTask({ train: join(folder, "data.xlsx") }),
+      load("data.xlsx", rows),
       "data.xlsx: unknown kind of file; its name must end in .csv, .tsv, .jsonl, .ndjson, .conll, .bio, .iob, .iob2, .txt",
     );
     await refuses(load("empty.csv", "\n"), "empty.csv is empty");

@@ -1,13 +1,15 @@
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { env, pipeline } from "@huggingface/transformers";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readExamples } from "../../src/datasets/table-node.ts";
+import { readTextRows } from "../../src/labels/text-rows-node.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { exportRun } from "../../src/runs/export-run.ts";
 import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { loadSeveralModels } from "../../src/runs/load-several-models.ts";
+import { prepareFromFiles } from "../../src/runs/prepare-from-files.ts";
 import { fineTune } from "../support/fine-tune.ts";
 import { on } from "../support/on-event.ts";
 import { madePicture, pictureModel, savePicture } from "../support/pictures.ts";
@@ -60,6 +62,7 @@ test("a folder for each class trains a model, which predicts by paths, and is ev
   expect(said[0]!.labels!.reduce((sum, { probability }) => sum + probability, 0)).toBeCloseTo(1, 5);
   await expect(model.predict([["a", "b"]])).rejects.toThrow("single pictures");
   await expect(model.predict("none.png")).rejects.toThrow("there is no picture none.png");
+  await expect(model.predict(photos)).rejects.toThrow("is a folder, not a picture; aflora predict takes folders");
   await model.release();
   await expect(loadSeveralModels({ runs: [directory] }, {}, runtime)).rejects.toThrow('"head" reads pictures');
   // A table with labels is asked about as one without.
@@ -112,6 +115,12 @@ async function expectPipeline(directory: string): Promise<void> {
   const output = join(home, "exported");
   const { largestDifference } = await exportRun(directory, { format: "onnx", output });
   const peft = await exportRun(directory, { format: "peft", output: join(home, "peft") });
+  const readme = readFileSync(join(home, "peft", "README.md"), "utf8");
+  expect(readme).toContain('logits = hidden.mean(1) @ head["linear.weight"].T + head["linear.bias"]');
+  expect(readme).not.toMatch(/text|sentence/i);
+  await expect(exportRun(directory, { format: "gguf", output: join(home, "gguf") })).rejects.toThrow(
+    "not vit; use --format onnx",
+  );
   for (const each of [largestDifference, peft.largestDifference]) expect(each).toBeLessThan(1e-4);
   // Of the size that the model reads: Transformers.js resizes otherwise than Pillow.
   const path = join(home, "same-size.png");
@@ -137,6 +146,15 @@ test("what does not fit together is refused in a sentence", async () => {
   await expect(run("words", { model: undefined })).rejects.toThrow(
     '"image-classification" is for models that read pictures',
   );
+  const start = { model: pictureModel("vit"), train: photos, localSteps: 2 };
+  await expect(prepareFromFiles(start, { isShared: true })).rejects.toThrow("leave --queue out to train on pictures");
+  const other = join(home, "other");
+  await savePicture(join(other, "gren", "1.png"), madePicture(9, 9, 1));
+  await expect(run("one", { train: other })).rejects.toThrow('has one folder of pictures only, "gren"');
+  await expect(run("other", { validation: other })).rejects.toThrow(
+    /gren is no class of the task, whose classes are blue, green, red; did you mean "green"\?$/,
+  );
+  await expect(readTextRows(photos)).rejects.toThrow(`${photos} is a folder, where a file of texts is needed`);
   await expect(run("none", { train: pictureModel("vit") })).rejects.toThrow(
     "has no folders of pictures, one for each class",
   );

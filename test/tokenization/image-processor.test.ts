@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
@@ -55,16 +55,22 @@ describe("a file's picture", () => {
   test("that is none is refused in a sentence", async () => {
     const broken = join(folder, "broken.jpg");
     writeFileSync(broken, "no picture");
-    await expect(decodePicture(broken)).rejects.toThrow(/broken\.jpg cannot be read as a picture: /);
+    await expect(decodePicture(broken)).rejects.toThrow(
+      /broken\.jpg is no picture, or damaged; JPEG, PNG, WebP, GIF, TIFF and AVIF can be read$/,
+    );
+    const whole = join(folder, "whole.png");
+    await savePicture(whole, madePicture(60, 60, 3));
+    writeFileSync(whole, readFileSync(whole).subarray(0, 3000));
+    await expect(decodePicture(whole)).rejects.toThrow("whole.png is damaged or was cut off");
     const drawn = join(folder, "drawn.png");
     writeFileSync(drawn, '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>');
-    await expect(decodePicture(drawn)).rejects.toThrow("its format is svg");
+    await expect(decodePicture(drawn)).rejects.toThrow("is of the format svg; JPEG");
     await expect(decodePicture(join(folder, "none.png"))).rejects.toThrow("there is no picture");
-    await expect(decodePicture(folder)).rejects.toThrow("there is no picture");
+    await expect(decodePicture(folder)).rejects.toThrow("is a folder, not a picture");
     // A small file may hold many pixels.
     const large = join(folder, "large.png");
     await sharp({ create: { width: 8200, height: 8200, channels: 3, background: "black" } }).toFile(large);
-    await expect(decodePicture(large)).rejects.toThrow(/exceeds pixel limit/);
+    await expect(decodePicture(large)).rejects.toThrow("8200 × 8200 pixels; a picture may have 67 million");
   });
 });
 

@@ -7,7 +7,7 @@ import { readMessage } from "../../src/runs/many-machines/message.ts";
 import { jobSchema, REPLICA } from "../../src/runs/many-machines/protocol.ts";
 import { replicaBytes, replicaOf } from "../../src/runs/many-machines/shard.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
-import { checkLocalSteps } from "../../src/training/local-steps.ts";
+import { localStepsNotes } from "../../src/training/local-steps.ts";
 import { OuterOptimizer } from "../../src/training/outer-optimizer.ts";
 import type { ReplicaSteps } from "../../src/training/replica.ts";
 import type { TrainingState } from "../../src/training/training-state.ts";
@@ -89,13 +89,15 @@ describe("steps that replicas take apart", () => {
   test("what replicas cannot do apart is refused before training", () => {
     const schedule: Schedule = { trainable: () => new Set() };
     const settings = { ...SETTINGS, ...local };
-    expect(() => checkLocalSteps(settings, schedule, false)).not.toThrow();
-    expect(() => checkLocalSteps(settings, { ...schedule, afterStep() {} }, false)).toThrow(/after each step/);
-    expect(() => checkLocalSteps({ ...SETTINGS, replicas: 2 }, schedule, false)).toThrow("goes with --local-steps");
-    expect(() => checkLocalSteps({ ...settings, replicas: 7 }, schedule, false)).toThrow(
+    expect(localStepsNotes(settings, schedule, false)).toEqual([
+      "2 replicas take 3 steps each before their adapters are joined (--local-steps)",
+    ]);
+    expect(() => localStepsNotes(settings, { ...schedule, afterStep() {} }, false)).toThrow(/after each step/);
+    expect(() => localStepsNotes({ ...SETTINGS, replicas: 2 }, schedule, false)).toThrow("goes with --local-steps");
+    expect(() => localStepsNotes({ ...settings, replicas: 7 }, schedule, false)).toThrow(
       /--replicas 7 cannot share batches of 6 examples/,
     );
-    expect(() => checkLocalSteps(settings, schedule, true)).toThrow(/answers to learn from are written on one machine/);
+    expect(() => localStepsNotes(settings, schedule, true)).toThrow(/answers to learn from are written on one machine/);
   });
 });
 

@@ -1,8 +1,7 @@
 import { Command } from "commander";
 import { writeAtomically } from "../../checkpoints/atomic-file-node.ts";
 import { guessColumns } from "../../datasets/guess-columns.ts";
-import { tableFormat } from "../../datasets/parse-table.ts";
-import { readTable } from "../../datasets/read-table-node.ts";
+import { fileFormat, readTable } from "../../datasets/read-table-node.ts";
 import { csvOf } from "../../datasets/write-csv.ts";
 import { UserError } from "../../errors.ts";
 import { loadEmbedder } from "../../inference/load-embedder-node.ts";
@@ -81,7 +80,7 @@ export function checkCommand(): Command {
 
 /** A file's rows; where no columns are named, those that most look like text and label. */
 async function readRows(file: string, named: Given): Promise<{ rows: CheckedRow[]; header: string | undefined }> {
-  const found = await readTable(file, tableFormat(file));
+  const found = await readTable(file, await fileFormat(file));
   const header = headerProblem(found);
   const guessed = guessColumns(found);
   const [text, label] = [named.text ?? guessed.text, named.label ?? guessed.label];

@@ -75,7 +75,7 @@ function describe({ directory, files, comparedTexts, largestDifference, notes, q
   const lines = [
     table([["", ""], ...Object.entries(files).map(([name, size]) => [name, bytes(size)])]).trimStart(),
     "",
-    `compared with the run's model on ${counted(comparedTexts, "text")}: outputs differ by at most ${largestDifference.toExponential(1)}`,
+    `compared with the run's model on ${counted(comparedTexts, "example")}: outputs differ by at most ${largestDifference.toExponential(1)}`,
   ];
   lines.splice(-1, 0, ...notes.map((note) => `note: ${note}`));
   if (quantized) {

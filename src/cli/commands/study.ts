@@ -6,8 +6,8 @@ import { SEARCH_ALGORITHMS } from "../../studies/search/algorithms.ts";
 import type { Study } from "../../studies/study.ts";
 import { parseStudy, searchKeys } from "../../studies/study-file.ts";
 import { camelCase, camelKeys, readConfigFile } from "../config-file.ts";
-import { addExamples, everydayHelp } from "../help.ts";
-import { addRunOptions, addSchemaOptions, givenOptions, kebabCase } from "../schema-options.ts";
+import { addExamples, everydayHelp, kebabCase } from "../help.ts";
+import { addRunOptions, addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { addStudyFlags, doStudy, STUDY_FLAGS, type StudyFlags } from "../study-command.ts";
 
 const EXAMPLES = [

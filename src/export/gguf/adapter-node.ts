@@ -18,6 +18,7 @@ import type { BaseModel } from "../../inference/base-model.ts";
 import type { FittedAdapter } from "../../inference/fitted-adapter.ts";
 import { lora } from "../../methods/lora.ts";
 import { findMethod } from "../../methods/methods.ts";
+import { hasFamily } from "../../models/families.ts";
 import type { LinearModule } from "../../models/model-parts.ts";
 import { isPretrained } from "../../models/trace.ts";
 import { fullModuleName } from "../hugging-face.ts";
@@ -84,7 +85,8 @@ function architectureFor({ config }: BaseModel): GgufArchitecture {
   const found = GGUF_ARCHITECTURES.find(({ modelTypes }) => modelTypes.includes(config.modelType));
   if (found) return found;
   const types = GGUF_ARCHITECTURES.flatMap(({ modelTypes }) => modelTypes).join(", ");
-  throw new UserError(`--format gguf is for models of type ${types}, not ${config.modelType}; use --format merged`);
+  const other = hasFamily(config.modelType) ? "merged" : "onnx";
+  throw new UserError(`--format gguf is for models of type ${types}, not ${config.modelType}; use --format ${other}`);
 }
 
 /**

@@ -6,10 +6,11 @@ import type { BaseModel } from "../../inference/base-model.ts";
 import type { FittedAdapter } from "../../inference/fitted-adapter.ts";
 import { findMethod, parseMethodOptions } from "../../methods/methods.ts";
 import type { PeftForm } from "../../methods/peft.ts";
+import { poolingOfFeatures } from "../../models/heads.ts";
 import type { LinearModule } from "../../models/model-parts.ts";
 import { findTaskKind } from "../../tasks/task-kinds.ts";
 import { fullModuleName, fullName, isSentenceModel, labelNames, publicName } from "../hugging-face.ts";
-import { copyTokenizer } from "../hugging-face-files.ts";
+import { copyFile, copyTokenizer } from "../hugging-face-files.ts";
 import { type OutputFolder, writeJson } from "../output-folder.ts";
 import { sentenceReadme, writeSentenceFiles } from "../sentence-transformers.ts";
 import { loraForm } from "./lora-form.ts";
@@ -51,7 +52,8 @@ export async function writePeftFolder(
   });
   if (ofSentences) {
     await writeSentenceFiles(folder, base, description.maxLength, parameters);
-    await copyTokenizer(folder, base);
+    if (base.config.picture) await copyFile(folder, base, "preprocessor_config.json");
+    else await copyTokenizer(folder, base);
   }
   await folder.write("README.md", readmeOf(base, description, ofSentences));
 }
@@ -112,6 +114,7 @@ function headToSave(
 function readmeOf(base: BaseModel, description: AdapterDescription, ofSentences: boolean): string {
   const { task, method } = description;
   const title = `# ${task.name}: adapter for ${publicName(base)}\n\nTrained with aflora (method ${method}). `;
+  if (base.config.picture) return title + pictureReadme(base, description);
   if (ofSentences) return title + sentenceReadme(base, description, ", where peft is installed");
   const names = labelNames(task);
   const { autoClass: auto, readme } = findTaskKind(task.kind).huggingFace;
@@ -127,6 +130,31 @@ model = PeftModel.from_pretrained(base, "path/of/this/folder")
 \`\`\`
 
 ${readme.outputs(names)}
+`;
+}
+
+/** How a model of pictures is put together: none of Transformers' classes has its head, which is one layer on pooled hidden states. */
+function pictureReadme({ features = "mean", pooling }: BaseModel, { task }: AdapterDescription): string {
+  const { mode } = poolingOfFeatures(features, pooling);
+  const pooled = { mean: "hidden.mean(1)", cls: "hidden[:, 0]", lasttoken: "hidden[:, -1]" }[mode];
+  return `Loads with Transformers and PEFT. \`BASE\` is the model that the ONNX file was made from:
+
+\`\`\`python
+from peft import PeftModel
+from PIL import Image
+from safetensors.torch import load_file
+from transformers import AutoImageProcessor, AutoModel
+
+folder = "path/of/this/folder"
+processor = AutoImageProcessor.from_pretrained(folder)
+model = PeftModel.from_pretrained(AutoModel.from_pretrained("BASE"), folder).eval()
+head = load_file(f"{folder}/2_Dense/model.safetensors")
+pixels = processor(Image.open("picture.jpg").convert("RGB"), return_tensors="pt")
+hidden = model(**pixels).last_hidden_state
+logits = ${pooled} @ head["linear.weight"].T + head["linear.bias"]
+\`\`\`
+
+${findTaskKind(task.kind).huggingFace.readme.outputs(labelNames(task))}
 `;
 }
 

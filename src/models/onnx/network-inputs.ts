@@ -13,6 +13,9 @@ const INPUTS = {
   position_ids: (tokens: TokenStream) => tokens.positionIds,
 } as const;
 
+/** Operators of networks that are no encoders: of recurrence, and of branches. */
+const STATEFUL: ReadonlySet<string> = new Set(["If", "Loop", "Scan", "LSTM", "GRU", "RNN"]);
+
 /** What a network reads: texts, or pictures by an input of its own name. */
 export interface Reading {
   /** The input that carries what is read. */
@@ -60,7 +63,7 @@ export function readingOf({ inputs, location }: Network, raw: unknown, given: Pi
 
 /** The inputs of a network: pictures, or `[batch, sequence]` from a stream of tokens. */
 export function inputsOf(
-  { location, inputs }: Network,
+  { location, inputs, nodes }: Network,
   { input, picture }: Reading,
   context: ForwardContext,
   tokens: TokenStream,
@@ -77,6 +80,12 @@ export function inputsOf(
 
   function unknown(name: string): never {
     const own = inputs.map((each) => each.name).join(", ");
+    const state = nodes.find(({ op }) => STATEFUL.has(op));
+    if (state) {
+      throw new UserError(
+        `${location} reads ${own} and has the node "${state.name}" (${state.op}); aflora trains encoders, which neither branch nor carry a state from step to step`,
+      );
+    }
     throw new UserError(
       `${location} reads ${own}; of an encoder's inputs aflora knows attention_mask, ${Object.keys(INPUTS).join(", ")}, and not "${name}"`,
     );

@@ -1,12 +1,12 @@
 import { UserError } from "../../errors.ts";
-import type { EncodedExample, ReadText, TrainingExample } from "../../tasks/task-kind.ts";
+import type { EncodedExample, ReadText, TaskKind, TrainingExample } from "../../tasks/task-kind.ts";
 import type { Encoding } from "../../tokenization/tokenizer.ts";
 import type { MicroBatch } from "../../training/model-run.ts";
 import type { ReplicaSteps } from "../../training/replica.ts";
 import { messageBytes } from "./message.ts";
 import type { ReplicaShard, Shard } from "./protocol.ts";
 
-/** A micro-batch as a message. @throws UserError where something else than texts is read: messages hold texts alone. */
+/** A micro-batch of texts as a message. */
 export function shardBytes(facts: Omit<Shard, "examples">, { examples, inputs }: MicroBatch): Buffer {
   const plain: Shard["examples"] = examples.map(({ index, ...text }) => ({ index, ...plainText(text) }));
   return messageBytes({ ...facts, examples: plain }, new Map(Object.entries(inputs)));
@@ -16,7 +16,7 @@ export function shardBytes(facts: Omit<Shard, "examples">, { examples, inputs }:
 export const textsOf = ({ examples }: Shard): EncodedExample[] =>
   examples.map(({ index, ...text }) => ({ index, ...textOf(text) }));
 
-/** A replica's steps as a message. @throws UserError as {@link shardBytes} */
+/** A replica's steps as a message. */
 export function replicaBytes(
   facts: Pick<ReplicaShard, "shard" | "state" | "part">,
   { batches, ...rest }: ReplicaSteps,
@@ -52,11 +52,15 @@ export const replicaOf = ({ batches, ...rest }: ReplicaShard): ReplicaSteps => (
   ),
 });
 
+/** @throws UserError where a kind of task reads something else than texts: messages hold texts alone. */
+export function refuseUnlessTexts({ reads }: Pick<TaskKind, "reads">): void {
+  if (reads) throw new UserError(`a run on many machines trains on texts; leave --queue out to train on ${reads}`);
+}
+
 type PlainText = Omit<Shard["examples"][number], "index">;
 
-/** @throws UserError where something else than a text is read: messages hold texts alone. */
 function plainText({ encoding, decoder, rows, inputs }: ReadText): PlainText {
-  if (inputs) throw new UserError("a run on many machines trains on texts; leave --queue out to train on pictures");
+  if (inputs) throw new Error("messages hold texts alone");
   return {
     encoding: plainEncoding(encoding),
     ...(decoder && { decoder: plainEncoding(decoder) }),
