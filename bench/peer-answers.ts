@@ -43,7 +43,7 @@ const options = {
 };
 for await (const _ of createInterface({ input: process.stdin })) {
   const asked = Array.from({ length: mode === "eight" ? 8 : 1 }, () => long[next++ % long.length]!);
-  const reader = decoder.reader(adapter);
+  const reader = decoder.reader(adapter, { alone: asked.length === 1 });
   let start = performance.now();
   let isFirst = mode !== "first";
   await generateTokens(reader, asked, options, {

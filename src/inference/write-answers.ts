@@ -20,6 +20,11 @@ export const ANSWERS_AT_ONCE = 8;
 export interface AnswerOptions extends Partial<GenerationOptions>, ToldTokens {
   /** Ends an answer where it is. */
   signal?: AbortSignal;
+  /**
+   * Whether the model writes this one answer and no other meanwhile. Over a base of few bits that is faster; the answer may then differ in its
+   * words from the one that is written beside others.
+   */
+  alone?: boolean;
   /** What answers are held to: each is JSON that is valid by it. */
   jsonSchema?: JsonSchema;
   /** Called for each token that is written, with how likely it was where that was asked for. */
@@ -138,12 +143,13 @@ class AnswerWriter {
   readonly #options: GenerationOptions & GenerationTokens & Constrained & AnswerCounts;
   readonly #copies: number;
   readonly #signal: AbortSignal | undefined;
+  readonly #alone: boolean;
   readonly #onToken: AnswerOptions["onToken"];
   readonly #texts: readonly AnswerText[];
   readonly #ids: readonly number[][];
 
   constructor(source: AnswerSource, prompts: readonly (readonly number[])[], asked: AnswersOptions) {
-    const { signal, jsonSchema, onToken, copies = 1, likeliest, ...given } = asked;
+    const { signal, alone = false, jsonSchema, onToken, copies = 1, likeliest, ...given } = asked;
     const { tokenizer, maxLength, tokens, defaults, decoderStart } = source;
     // Who asks for drawn tokens, several answers or their tokens' likelihoods asks for no search.
     const own = given.temperature || copies > 1 || likeliest !== undefined ? { ...defaults, numBeams: 1 } : defaults;
@@ -164,6 +170,7 @@ class AnswerWriter {
     this.#options = { ...options, ...tokens, constraint, copies, likeliest };
     this.#copies = copies;
     this.#signal = signal;
+    this.#alone = alone && prompts.length * copies === 1;
     this.#onToken = onToken;
     const decode = (ids: readonly number[]): string =>
       constraint?.vocabulary.textOf(ids) ?? tokenizer.decode(ids, { skipSpecialTokens: true });
@@ -219,8 +226,8 @@ class AnswerWriter {
       const maxNewTokens = Math.min(this.#options.maxNewTokens, maxLength - prompt.length);
       return { prompt, rows: rows.map((row) => ({ ...row, options: { ...row.options, maxNewTokens } })) };
     });
-    if (shared) return shared.write(asked);
-    const reader = decoder.reader(adapter, this.#prompts);
+    if (shared && !this.#alone) return shared.write(asked);
+    const reader = decoder.reader(adapter, { sources: this.#prompts, alone: this.#alone });
     try {
       const rows = new AnswerRows(reader);
       await rows.begin(asked);
@@ -234,7 +241,7 @@ class AnswerWriter {
     const { decoder, adapter, maxLength } = this.#source;
     const longest = Math.max(...this.#begun.map(({ length }) => length));
     const maxNewTokens = Math.min(this.#options.maxNewTokens, maxLength - longest);
-    const reader = decoder.reader(adapter, this.#prompts);
+    const reader = decoder.reader(adapter, { sources: this.#prompts });
     try {
       const options = { ...this.#options, maxNewTokens };
       const found = await beamSearch(reader, this.#begun, options, () => this.#signal?.aborted === true);

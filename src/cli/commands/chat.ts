@@ -68,7 +68,7 @@ export function chatCommand(): Command {
           `the model is for ${model.kind.name} and does not write answers; use aflora ${model.embeds ? "embed" : "predict"}`,
         );
       }
-      await talk(model, system, { ...writing, ...schema });
+      await talk(model, system, { ...writing, ...schema, alone: true });
     } finally {
       await model.release();
     }

@@ -74,7 +74,8 @@ export function predictCommand(): Command {
       const inputs = await readInputs(texts, options, model.description.task.kind);
       if (options.choices !== undefined) return await choose(model, inputs, options.choices, options);
       // A text with what follows it is not answered: it is said how likely that is.
-      if (model.writes && options.textPair === undefined) await answer(model, inputs, writing, options);
+      if (model.writes && options.textPair === undefined)
+        await answer(model, inputs, { ...writing, alone: inputs.length === 1 }, options);
       else await label(model, inputs, options);
     } finally {
       await model.release();

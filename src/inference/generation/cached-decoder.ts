@@ -15,7 +15,15 @@ import { JoinedLayers } from "./joined-layers.ts";
 import { SourceEncoder } from "./source-encoder.ts";
 import type { TextReader } from "./text-reader.ts";
 
-type OpenReader = (adapter: Tensors | undefined, sources: readonly (readonly number[])[] | undefined) => TextReader;
+/** What a reader reads with. */
+export interface ReaderOptions {
+  /** Of an encoder-decoder: ids of the text that its encoder reads beside each text. */
+  sources?: readonly (readonly number[])[];
+  /** Whether it reads one text, beside which no other comes: over few bits that is faster, with a text that may differ in its words. */
+  alone?: boolean;
+}
+
+type OpenReader = (adapter: Tensors | undefined, options: ReaderOptions) => TextReader;
 
 /** An adapted language model compiled to read texts on from where it is in them: its keys and values stay with ONNX Runtime. */
 export class CachedDecoder {
@@ -49,12 +57,13 @@ export class CachedDecoder {
     if (inPlace) {
       // What was read last: a conversation goes on, and prompts often begin alike.
       let left: LeftText | undefined;
-      return new CachedDecoder(inPlace.graph, (adapter) => {
+      const give = (read: LeftText): void => {
+        left = read;
+      };
+      return new CachedDecoder(inPlace.graph, (adapter, { alone: isOnly = false }) => {
         const taken = left;
         left = undefined;
-        return new InPlaceReader(inPlace, adapter, taken, (read) => {
-          left = read;
-        });
+        return new InPlaceReader(inPlace, adapter, taken, give, isOnly);
       });
     }
     const { maxLength } = model.config;
@@ -80,7 +89,7 @@ export class CachedDecoder {
     const layout = { caches: cachesOf(cache), sourceCaches: ofSource ? cachesOf(ofSource) : [], maxLength };
     return new CachedDecoder(
       graph,
-      (adapter, sources) => {
+      (adapter, { sources }) => {
         if (!encoder) return new CachedReader(graph, layout, adapter);
         if (!sources?.length) {
           throw new UserError(
@@ -97,11 +106,10 @@ export class CachedDecoder {
   /**
    * A reader that has read nothing yet; several may read in turn.
    * @param adapter tensors of the method and the head to read with, in place of those compiled with
-   * @param sources of an encoder-decoder: ids of the text that its encoder reads beside each text
-   * @throws UserError where an encoder-decoder is given none.
+   * @throws UserError where an encoder-decoder is given no sources.
    */
-  reader(adapter?: Tensors, sources?: readonly (readonly number[])[]): TextReader {
-    return this.#open(adapter, sources);
+  reader(adapter?: Tensors, options: ReaderOptions = {}): TextReader {
+    return this.#open(adapter, options);
   }
 
   /** Frees the graph; its readers can read no more. */

@@ -27,8 +27,8 @@ export interface InPlaceGraph {
   rotaries: ReadonlyMap<string, RotaryPositions>;
   maxLength: number;
   /**
-   * Whether rows are rounded to few bits, so that a last bit that differs can change the words that follow. A token is then never read as the
-   * only row: kernels compute two rows and more to the same bits, however many there are, but one alone in another order.
+   * Whether rows are rounded to few bits, so that a last bit that differs can change the words that follow. Where texts come and go, a token is
+   * then never read as the only row: kernels compute two rows and more to the same bits, however many there are, but one alone in another order.
    */
   rounds: boolean;
 }
@@ -61,6 +61,8 @@ export class InPlaceReader implements TextReader {
   readonly #adapter: Tensors | undefined;
   readonly #give: (left: LeftText) => void;
   readonly #rooms: CacheRooms;
+  /** Rows that a run has at the least: beside the last text that is left an empty one stands where rows are rounded. */
+  readonly #leastRows: number;
   /** The text in each room. */
   #read: ReadText[] = [];
   /** The room of each text. */
@@ -72,14 +74,17 @@ export class InPlaceReader implements TextReader {
   /**
    * @param left what another reader has read before
    * @param give takes what this one has read, when it is released
+   * @param alone whether it reads one text, beside which no other comes
    */
   constructor(
     graph: InPlaceGraph,
     adapter: Tensors | undefined,
     left: LeftText | undefined,
     give: (left: LeftText) => void,
+    alone: boolean,
   ) {
     this.#graph = graph;
+    this.#leastRows = graph.rounds && !alone ? 2 : 1;
     this.#adapter = adapter;
     this.#rooms = left?.rooms ?? new CacheRooms(graph.layout, (positions) => turnsOf(graph.rotaries, positions));
     this.#left = left && left.adapter === adapter ? left.text : { ids: [], shared: 0 };
@@ -91,7 +96,7 @@ export class InPlaceReader implements TextReader {
     if (this.#read.length === 0) return this.join(more);
     if (this.#roomOf.length !== more.length)
       throw new Error(`${this.#roomOf.length} texts are read, not ${more.length}`);
-    const areTokens = (more.length > 1 || this.#graph.rounds) && more.every(({ length }) => length === 1);
+    const areTokens = (more.length > 1 || this.#leastRows > 1) && more.every(({ length }) => length === 1);
     if (areTokens) return this.#readTokens(more.flat());
     const logits: Float32Array[] = [];
     for (const [text, ids] of more.entries()) logits.push((await this.#readText(this.#roomOf[text]!, ids, 1))[0]!);
@@ -111,11 +116,6 @@ export class InPlaceReader implements TextReader {
       logits.push((await this.#readText(room, prompt.slice(begun), 1))[0]!);
     }
     return logits;
-  }
-
-  /** Rows that a run has at the least: beside a text alone an empty one stands where rows are rounded. */
-  get #leastRows(): number {
-    return this.#graph.rounds ? 2 : 1;
   }
 
   /** How many of a prompt's tokens its room has then: what is there already, or what is copied of a text that begins alike. */

@@ -32,7 +32,7 @@ async function writerOf(name: string) {
 describe("20 texts of mixed length in one batch, as the model's files say (oracle/encoder_decoders.py)", () => {
   test.each(SEQ2SEQ)("%s: greedy answers are those of transformers' generate", async (name) => {
     const { decoder, numbers, options, begun } = await writerOf(name);
-    const reader = decoder.reader(undefined, numbers.inputs);
+    const reader = decoder.reader(undefined, { sources: numbers.inputs });
     const written = begun.map((): number[] => []);
     await generateTokens(reader, begun, options, { take: ({ answer, token }) => written[answer]!.push(token) });
     reader.release();
@@ -42,7 +42,7 @@ describe("20 texts of mixed length in one batch, as the model's files say (oracl
   test.each(SEQ2SEQ)("%s: so are those of its beams", async (name) => {
     const { decoder, numbers, options, begun } = await writerOf(name);
     expect(options.numBeams).toBe(4);
-    const reader = decoder.reader(undefined, numbers.inputs);
+    const reader = decoder.reader(undefined, { sources: numbers.inputs });
     expect(await beamSearch(reader, begun, options)).toEqual(numbers.beams);
     reader.release();
   });
@@ -50,7 +50,7 @@ describe("20 texts of mixed length in one batch, as the model's files say (oracl
 
 test("a text that is longer than the encoder reads is refused", async () => {
   const { decoder } = await writerOf("bart-1");
-  const reader = decoder.reader(undefined, [Array<number>(129).fill(7)]);
+  const reader = decoder.reader(undefined, { sources: [Array<number>(129).fill(7)] });
   await expect(reader.read([[2]])).rejects.toThrow(
     new UserError("a text of 129 tokens is longer than the 128 that the model reads"),
   );
@@ -59,5 +59,5 @@ test("a text that is longer than the encoder reads is refused", async () => {
 test("texts to write from must be given", async () => {
   const { decoder } = await writerOf("bart-1");
   expect(() => decoder.reader()).toThrow(UserError);
-  expect(() => decoder.reader(undefined, [])).toThrow("give the ids of one source for each text");
+  expect(() => decoder.reader(undefined, { sources: [] })).toThrow("give the ids of one source for each text");
 });

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import type { Tensor, Tensors } from "../../../src/graph/tensor.ts";
 import { CachedDecoder } from "../../../src/inference/generation/cached-decoder.ts";
 import { InPlaceReader } from "../../../src/inference/generation/in-place-reader.ts";
@@ -9,6 +9,7 @@ import { lora } from "../../../src/methods/lora.ts";
 import { type BaseFormat, isQuantized, quantizeWeight } from "../../../src/models/base-format.ts";
 import { describeModel } from "../../../src/models/families.ts";
 import { traceModel } from "../../../src/models/trace.ts";
+import { CompiledGraph } from "../../../src/runtime/session.ts";
 import type { AdaptedModel } from "../../../src/training/step-graph.ts";
 import { exampleOf, infer } from "../../support/decoder-fixture.ts";
 import { runtime } from "../../support/runtime.ts";
@@ -115,6 +116,32 @@ test.each([
   }
   reader.release();
   expect(together).toEqual(alone);
+});
+
+test("over few bits a text beside which none comes is read in runs of one row, to nearly the same logits", async () => {
+  const { model, weights } = roundedModelOf("llama-1", "q8_0");
+  const compiled = await CachedDecoder.compile(model, weights, runtime);
+  decoder = compiled;
+  const rows: number[] = [];
+  const run = CompiledGraph.prototype.run;
+  vi.spyOn(CompiledGraph.prototype, "run").mockImplementation(function (this: CompiledGraph, inputs, ...rest) {
+    rows.push(inputs.input_ids!.shape.reduce((product, size) => product * size));
+    return run.call(this, inputs, ...rest);
+  });
+  const read = async (alone: boolean): Promise<Float32Array[]> => {
+    const reader = compiled.reader(undefined, { alone });
+    const logits = [
+      ...(await reader.read([textOf(40, 5)])),
+      ...(await reader.read([[7]])),
+      ...(await reader.read([[9]])),
+    ];
+    reader.release();
+    return logits;
+  };
+  const [alone, beside] = [await read(true), await read(false)];
+  vi.restoreAllMocks();
+  expect(rows).toEqual([40, 1, 1, 40, 2, 2]);
+  for (const [i, logits] of alone.entries()) expectClose(logits, beside[i]!);
 });
 
 test.each(["float32", "q4_1"] as const)("over %s, parameters that no reader brings are constants", async (format) => {
