@@ -1,6 +1,7 @@
 /** Operations on values: a file per family in ops/, an op is one entry there. */
 
 export * from "./ops/cached-attention.ts";
+export * from "./ops/convolution.ts";
 export { ops } from "./ops/define.ts";
 export * from "./ops/distances.ts";
 export * from "./ops/elementwise.ts";

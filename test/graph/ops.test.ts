@@ -199,6 +199,29 @@ const cases: Record<string, fc.Arbitrary<Case>> = {
       return op.rotate(x!, op.cos(position), op.sin(position), heads);
     },
   })),
+  Conv: fc
+    .tuple(fc.constantFrom(1, 2), fc.constantFrom(1, 2, 3), flag, fc.infiniteStream(fc.integer({ min: 1, max: 3 })))
+    .map(([rank, groups, symbolic, stream]) => {
+      const numbers = (count: number, most: number): number[] =>
+        Array.from({ length: count }, () => 1 + (stream.next().value! % most));
+      const [kernel, strides, dilations] = [3, 3, 2].map((most) => numbers(rank, most)) as [
+        number[],
+        number[],
+        number[],
+      ];
+      const pads = numbers(2 * rank, 3).map((pad) => pad - 1);
+      // One place of the kernel or more, and elements behind the last that it does not reach.
+      const space = numbers(rank, 3).map((more, axis) => dilations[axis]! * (kernel[axis]! - 1) + more);
+      const [batch, own, out] = numbers(3, 2) as [number, number, number];
+      return {
+        shapes: [
+          [symbolic ? "batch" : batch, groups * own, ...space],
+          [groups * out, own, ...kernel],
+        ],
+        sizes: { batch },
+        apply: ([x, weight]) => op.convolve(x!, weight!, { strides, pads, dilations, groups }),
+      };
+    }),
   Reshape: fc.tuple(size, size, size).map(([a, b, c]) => ({
     shapes: [["batch*sequence", c * 2], ["batch"], ["sequence"]],
     sizes: { batch: a, sequence: b },
@@ -274,7 +297,7 @@ const cases: Record<string, fc.Arbitrary<Case>> = {
 /** Kernels that ONNX Runtime has in float32 only (LayerNormalization's mean and deviation are float32 always). */
 /** Ops whose gradients are made with Sign, which itself has none. */
 const ofSign = new Set(["Relu", "Abs"]);
-const float32Only = new Set(["Gelu", "Erf", "FusedMatMul", "LayerNormalization", "RotaryEmbedding"]);
+const float32Only = new Set(["Conv", "Gelu", "Erf", "FusedMatMul", "LayerNormalization", "RotaryEmbedding"]);
 
 /** A repeatable number in [low, high). */
 function pseudoRandom(seed: number): number {
@@ -446,6 +469,7 @@ test.each([false, true])("rows of real tokens padded and back (zeros: %s), again
 });
 
 describe("shape errors", () => {
+  const PLAIN = { strides: [1, 1], pads: [0, 0, 0, 0], dilations: [1, 1], groups: 1 };
   const graph = new Graph();
   const leaf = (name: string, s: Shape): Value => graph.leaf("frozen", name, "float32", s);
   const int = (name: string, s: Shape): Value => graph.leaf("input", name, "int32", s);
@@ -461,6 +485,8 @@ describe("shape errors", () => {
     ["Gemm", () => op.gemm(leaf("a", [2, 3]), leaf("c", [2, 3, 1]))],
     ["Gemm", () => op.gemm(leaf("a", [2, 3]), leaf("d", [3, 2]), { addend: leaf("e", [3]) })],
     ["FusedMatMul", () => op.matmul(leaf("f", ["batch", 2, 3]), leaf("g", ["sequence", 3, 2]))],
+    ["Conv", () => op.convolve(leaf("j", [2, 3, 4, 4]), leaf("k", [2, 2, 3, 3]), PLAIN)],
+    ["Conv", () => op.convolve(leaf("l", [2, 3, 2]), leaf("m", [2, 3, 3]), PLAIN)],
     ["ReduceSum", () => op.reduceSum(leaf("a", [2, 3]), [2])],
     ["LayerNormalization", () => op.layerNorm(leaf("a", [2, 3]), leaf("h", [2]), undefined, 1e-5)],
     ["Reshape", () => op.reshape(leaf("i", ["batch", 6]), ["batch", 5])],

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openModelFolder } from "../../src/checkpoints/model-folder.ts";
 import { modelFiles } from "../../src/checkpoints/model-folder-node.ts";
+import type { Network } from "../../src/checkpoints/onnx/network.ts";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import { float32 } from "../../src/graph/tensor.ts";
 import { full } from "../../src/methods/full.ts";
@@ -18,6 +19,26 @@ import { runtime } from "../support/runtime.ts";
 
 const PIXELS = 3 * 16 * 16;
 const LABELS = [2, 0];
+
+const NO_TOKENS = new Int32Array(17);
+
+/** One of the pictures whose pixels stand one after the other. */
+const exampleOf = (pixels: readonly number[], index: number, label: number): TrainingExample => ({
+  index,
+  encoding: { inputIds: NO_TOKENS, tokenTypeIds: NO_TOKENS },
+  inputs: {
+    pixel_values: {
+      shape: [3, 16, 16],
+      key: String(index),
+      write: (into) => into.set(pixels.slice(index * PIXELS, (index + 1) * PIXELS)),
+    },
+  },
+  targets: float32(
+    [1, 3],
+    Float32Array.from([0, 1, 2], (each) => Number(each === label)),
+  ),
+  weights: Float32Array.of(1),
+});
 
 // Of PyTorch's older exporter and its newer one, by oracle/pictures.py.
 describe("a model of pictures against transformers and autograd", () => {
@@ -43,25 +64,7 @@ describe("a model of pictures against transformers and autograd", () => {
     const expected = expectedPictures(name);
     weights.set("classifier.weight", float32([3, 16], Float32Array.from(expected.classifier.weight.flat())));
     weights.set("classifier.bias", float32([3], Float32Array.from(expected.classifier.bias)));
-    const none = new Int32Array(17);
-    const examples = LABELS.map(
-      (label, index): TrainingExample => ({
-        index,
-        encoding: { inputIds: none, tokenTypeIds: none },
-        inputs: {
-          pixel_values: {
-            shape: [3, 16, 16],
-            key: String(index),
-            write: (into) => into.set(expected.pixels.slice(index * PIXELS, (index + 1) * PIXELS)),
-          },
-        },
-        targets: float32(
-          [1, 3],
-          Float32Array.from([0, 1, 2], (each) => Number(each === label)),
-        ),
-        weights: Float32Array.of(1),
-      }),
-    );
+    const examples = LABELS.map((label, index) => exampleOf(expected.pixels, index, label));
     const model = { ...description, adaptation: full.adapt({}, []), labelCount: 3, trainsHead: () => true };
 
     const inference = writeInference(model);
@@ -94,18 +97,71 @@ describe("a model of pictures against transformers and autograd", () => {
   });
 });
 
-describe("what cannot be read of a model of pictures is refused with the node", () => {
-  const changed = async (name: string, op: string, attributes: Record<string, string | number[]>) => {
-    const { config, weights } = await openModelFolder(await modelFiles(pictureModel(name)));
-    const nodes = weights.network!.nodes.map((node) =>
-      node.op === op ? { ...node, attributes: { ...node.attributes, ...attributes } } : node,
+/** A network whose nodes of an op have other attributes. */
+const withAttributes = (
+  network: Network,
+  op: string,
+  attributes: Record<string, number | string | number[]>,
+): Network => ({
+  ...network,
+  nodes: network.nodes.map((node) =>
+    node.op === op ? { ...node, attributes: { ...node.attributes, ...attributes } } : node,
+  ),
+});
+
+test("patches that reach over the edge are those of a picture moved from it", async () => {
+  const { config, weights: source } = await openModelFolder(await modelFiles(pictureModel("vit")));
+  const { pixels } = expectedPictures("vit");
+  const moved = pixels.map((_, i) => {
+    const [x, y] = [i % 16, Math.floor(i / 16) % 16];
+    return x > 0 && y > 0 ? pixels[i - 17]! : 0;
+  });
+  const stepOf = async (network: Network, given: readonly number[]) => {
+    const description = describeModel(config, network, { height: 16, width: 16 });
+    const trace = traceModel(description, 3);
+    const { weights } = await readModelWeights({ ...source, network }, description, trace);
+    weights.set(
+      "classifier.weight",
+      float32(
+        [3, 16],
+        Float32Array.from({ length: 48 }, (_, i) => Math.sin(i)),
+      ),
     );
-    return () => describeModel(config, { ...weights.network!, nodes }, { height: 16, width: 16 });
+    weights.set("classifier.bias", float32([3]));
+    const model = { ...description, adaptation: full.adapt({}, []), labelCount: 3, trainsHead: () => true };
+    const step = writeStep(model, crossEntropy, { dropout: false });
+    const trained = await runtime.compile(step.outputs, weights);
+    const examples = [exampleOf(given, 0, 1), exampleOf(given, 1, 2)];
+    const results = await trained.run({
+      ...layOut(step.streams, examples).inputs,
+      ...objectiveInputs(crossEntropy, 3, examples, totalWeight(examples)),
+    });
+    await trained.release();
+    return results;
+  };
+  const expected = await stepOf(source.network!, moved);
+  const found = await stepOf(withAttributes(source.network!, "Conv", { pads: [1, 1, 1, 1] }), pixels);
+  const names = Object.keys(expected).filter((name) => name === "loss" || name.includes("patch_embeddings"));
+  expect(names).toHaveLength(3);
+  for (const name of names) {
+    expected[name]!.data.forEach((value, i) => {
+      expect(Number(found[name]!.data[i]), name).toBeCloseTo(Number(value), 4);
+    });
+  }
+});
+
+describe("what cannot be read of a model of pictures is refused with the node", () => {
+  const changed = async (name: string, op: string, attributes: Record<string, number | string | number[]>) => {
+    const { config, weights } = await openModelFolder(await modelFiles(pictureModel(name)));
+    const network = withAttributes(weights.network!, op, attributes);
+    return () => describeModel(config, network, { height: 16, width: 16 });
   };
 
   test.each([
-    ["vit", "Conv", { strides: [2, 2] }, /node "\S+" \(Conv\) .*only those that cut a picture into patches/],
-    ["vit", "Conv", { pads: [1, 1, 1, 1] }, /only those that cut a picture into patches/],
+    ["vit", "Conv", { pads: [4, 0, 0, 0] }, /node "\S+" \(Conv\) .*more is padded than a kernel reaches/],
+    ["vit", "Conv", { strides: [0, 1] }, /\(Conv\) .*the kernel has no place on an axis/],
+    ["vit", "Conv", { strides: [1] }, /\(Conv\) .*the kernel has no place on an axis/],
+    ["vit", "Conv", { group: 0 }, /\(Conv\) .*takes \[batch, channels, …space\]/],
     ["dinov2", "Resize", { mode: "nearest" }, /\(Resize\) cannot be trained on: it resizes by nearest/],
     [
       "dinov2",

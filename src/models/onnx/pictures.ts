@@ -1,40 +1,56 @@
-import { product } from "../../graph/dimension.ts";
+import { type Dimension, product } from "../../graph/dimension.ts";
 import type { Graph, Value } from "../../graph/graph.ts";
-import { gemm, reshape, sliceSize, transpose } from "../../graph/ops.ts";
+import { add, convolve, gemm, reshape, sliceSize, transpose } from "../../graph/ops.ts";
 import type { ImportedNode, Importer } from "./imported-node.ts";
+
+/** A convolution, `x [batch, channels, …space]`, weight `[out, channels / groups, …kernel]`. */
+const convolution: Importer = (node) => {
+  const [x, weight, bias] = [node.value(0), node.value(1), node.optional(2)];
+  const [out, , ...kernel] = weight.shape as number[];
+  const ones = kernel.map(() => 1);
+  const [strides, dilations] = [node.list("strides") ?? ones, node.list("dilations") ?? ones];
+  const space = x.shape.slice(2).map((size) => (typeof size === "number" ? size : node.refuse("a size is not known")));
+  const reach = kernel.map((size, axis) => (size - 1) * dilations[axis]! + 1);
+  const pads = padding(
+    node,
+    space.map((size, axis) =>
+      Math.max(0, (Math.ceil(size / strides[axis]!) - 1) * strides[axis]! + reach[axis]! - size),
+    ),
+  );
+  if (pads.some((pad, i) => pad >= reach[i % reach.length]!)) node.refuse("more is padded than a kernel reaches");
+  const groups = node.number("group", 1);
+  const standSideBySide = kernel.length === 2 && strides.every((stride, axis) => stride === kernel[axis]);
+  if (standSideBySide && groups === 1 && pads.every((pad) => pad === 0) && dilations.every((each) => each === 1))
+    return patches(x, weight, bias);
+  const y = convolve(x, weight, { strides, pads, dilations, groups });
+  return bias ? add(y, reshape(bias, [out!, ...ones])) : y;
+};
+
+/** Zeros before all axes, then behind all axes. @param same how many each axis needs for its places to be its size over the stride */
+function padding(node: ImportedNode, same: readonly number[]): readonly number[] {
+  const { auto_pad = "NOTSET" } = node.attributes;
+  const [less, more] = [Math.floor, Math.ceil].map((round) => same.map((width) => round(width / 2)));
+  if (auto_pad === "SAME_UPPER") return [...less!, ...more!];
+  if (auto_pad === "SAME_LOWER") return [...more!, ...less!];
+  const none = [...same, ...same].fill(0);
+  return auto_pad === "VALID" ? none : (node.list("pads") ?? none);
+}
 
 /**
  * A convolution whose windows stand side by side, as a model cuts a picture into patches: each patch is a row of a product.
  * `x [batch, channels, height, width]`, weight `[out, channels, rows, columns]`.
  */
-function patches(node: ImportedNode): Value {
-  const weight = node.value(1);
-  const [out, channels, ...kernel] = weight.shape as number[];
-  const strides = node.list("strides") ?? kernel.map(() => 1);
-  const isWhole = (name: string, value: number): boolean => (node.list(name) ?? []).every((each) => each === value);
-  const standSideBySide = strides.length === 2 && strides.every((stride, i) => stride === kernel[i]);
-  const isPlain = isWhole("pads", 0) && isWhole("dilations", 1) && node.number("group", 1) === 1;
-  if (!standSideBySide || !isPlain || !/^(NOTSET|VALID)$/.test(String(node.attributes.auto_pad ?? "NOTSET")))
-    return node.refuse("of convolutions only those that cut a picture into patches are supported");
-  const [rows, columns] = kernel as [number, number];
-  const x = node.value(0);
-  const [batch, , height, width] = x.shape;
-  if (typeof height !== "number" || typeof width !== "number")
-    return node.refuse("the size of the picture is not known");
+function patches(x: Value, weight: Value, addend: Value | undefined): Value {
+  const [out, channels, rows, columns] = weight.shape as [number, number, number, number];
+  const [batch, , height, width] = x.shape as [Dimension, number, number, number];
   const [down, across] = [Math.floor(height / rows), Math.floor(width / columns)];
   // What is left at the lower and the right edge belongs to no patch.
   const whole = cut(cut(x, 2, down * rows), 3, across * columns);
-  const parts = reshape(whole, [batch!, channels!, down, rows, across, columns]);
-  const each = reshape(transpose(parts, [0, 2, 4, 1, 3, 5]), [
-    product([batch!, down * across]),
-    channels! * rows * columns,
-  ]);
-  const addend = node.optional(2);
-  const y = gemm(each, reshape(weight, [out!, channels! * rows * columns]), {
-    transB: true,
-    ...(addend && { addend }),
-  });
-  return transpose(reshape(y, [batch!, down, across, out!]), [0, 3, 1, 2]);
+  const parts = reshape(whole, [batch, channels, down, rows, across, columns]);
+  const size = channels * rows * columns;
+  const each = reshape(transpose(parts, [0, 2, 4, 1, 3, 5]), [product([batch, down * across]), size]);
+  const y = gemm(each, reshape(weight, [out, size]), { transB: true, addend });
+  return transpose(reshape(y, [batch, down, across, out]), [0, 3, 1, 2]);
 }
 
 const cut = (x: Value, axis: number, size: number): Value => (x.shape[axis] === size ? x : sliceSize(x, axis, 0, size));
@@ -106,4 +122,4 @@ const resize: Importer = (node) => {
   return transpose(resizeLast(node, transpose(wide, turn), ...target(0)), turn);
 };
 
-export const PICTURES: Readonly<Record<string, Importer>> = { Conv: patches, Resize: resize };
+export const PICTURES: Readonly<Record<string, Importer>> = { Conv: convolution, Resize: resize };

@@ -1,0 +1,98 @@
+import { product } from "../dimension.ts";
+import type { Value } from "../graph.ts";
+import { define, fail, requireType } from "./define.ts";
+import { emitAs } from "./emit.ts";
+import { reshape, transpose } from "./shape.ts";
+import { slice } from "./slices.ts";
+
+/** How a kernel goes over the axes of space; lists have a number for each of them. */
+type Convolution = {
+  strides: readonly number[];
+  /** Zeros before all axes, then behind all axes. */
+  pads: readonly number[];
+  dilations: readonly number[];
+  /** Parts of the channels that are computed apart. */
+  groups: number;
+};
+
+const onnxAttributes = ({ groups, ...others }: Convolution) => ({ ...others, group: groups });
+
+/** Places of a kernel on an axis of `size`, and the elements at its end that no kernel reaches. */
+function placesOf(size: number, kernel: number, axis: number, { strides, pads, dilations }: Convolution) {
+  const room = size + pads[axis]! + pads[axis + strides.length]! - dilations[axis]! * (kernel - 1) - 1;
+  return { count: Math.floor(room / strides[axis]!) + 1, left: room % strides[axis]! };
+}
+
+const CONV = define<[Value, Value], Convolution>({
+  name: "Conv",
+  infer(inputs, convolution) {
+    requireType("Conv", inputs, ["float32"]);
+    const [batch, channels, ...space] = inputs[0].shape;
+    const [out, own, ...kernel] = inputs[1].shape as number[];
+    const { groups } = convolution;
+    if (
+      kernel.length === 0 ||
+      space.length !== kernel.length ||
+      channels !== product([own!, groups]) ||
+      out! % groups !== 0
+    )
+      fail("Conv", inputs, `takes [batch, channels, …space] and [out, channels / ${groups}, …kernel]`);
+    const counts = space.map((size, axis) => {
+      const { count } = placesOf(size as number, kernel[axis]!, axis, convolution);
+      return Number.isSafeInteger(count) && count > 0
+        ? count
+        : fail("Conv", inputs, "the kernel has no place on an axis, or its size is not known");
+    });
+    return [{ dtype: "float32", shape: [batch!, out!, ...counts] }];
+  },
+  onnx: emitAs("Conv", (convolution) => ({ attributes: onnxAttributes(convolution) })),
+  gradient: ({ inputs: [x, weight], attributes }, dy) => [
+    x.graph.apply(CONV_TRANSPOSE, [dy, weight], { ...attributes, size: x.shape.slice(2) as number[] }),
+    weightGradient(x, weight, dy, attributes),
+  ],
+  macs: ({ inputs: [, weight], outputs: [y] }) => [...y!.shape, ...weight.shape.slice(1)],
+});
+
+/**
+ * Convolution, as ONNX's Conv: `x [batch, channels, …space]` of one, two or more axes of space whose sizes are numbers, `weight [out,
+ * channels / groups, …kernel]` → `[batch, out, …places of the kernel]`.
+ */
+export const convolve = (x: Value, weight: Value, convolution: Convolution): Value =>
+  x.graph.apply(CONV, [x, weight], convolution);
+
+/** What flows back to `size` elements of each axis. */
+const CONV_TRANSPOSE = define<[Value, Value], Convolution & { size: readonly number[] }>({
+  name: "ConvTranspose",
+  infer: ([{ dtype, shape }, weight], { groups, size }) => [
+    { dtype, shape: [shape[0]!, (weight.shape[1] as number) * groups, ...size] },
+  ],
+  onnx({ inputs: [y, weight], attributes: { size, ...convolution }, outputs }, emitter) {
+    const kernel = weight.shape.slice(2) as number[];
+    const output_padding = size.map((each, axis) => placesOf(each, kernel[axis]!, axis, convolution).left);
+    emitter.emit("ConvTranspose", [y, weight], {
+      attributes: { ...onnxAttributes(convolution), output_padding },
+      outputs,
+    });
+  },
+});
+
+/**
+ * A convolution of `x` by `dy`, whose places take the kernel's part, summed over the batch in place of the channels. Groups of it are
+ * the same groups.
+ */
+function weightGradient(x: Value, weight: Value, dy: Value, { strides, dilations, groups, pads }: Convolution): Value {
+  const [batch, , ...space] = x.shape;
+  const [own, ...kernel] = weight.shape.slice(1) as number[];
+  const axes = (from: number) => space.map((_, axis) => from + axis);
+  const grouped = transpose(reshape(x, [batch!, groups, own!, ...space]), [2, 1, 0, ...axes(3)]);
+  const kernels = transpose(dy, [1, 0, ...axes(2)]);
+  const whole = convolve(reshape(grouped, [own!, product([groups, batch!]), ...space]), kernels, {
+    strides: dilations,
+    dilations: strides,
+    pads,
+    groups,
+  });
+  // What no kernel reached at an axis' end may make a place too many.
+  const exact = kernel.reduce((y, size, axis) => (y.shape[axis + 2] === size ? y : slice(y, axis + 2, 0, size)), whole);
+  return transpose(exact, [1, 0, ...axes(2)]);
+}
