@@ -79,8 +79,8 @@ export interface OnnxEmitter {
   int64(values: readonly number[]): string;
   /** Adds (once) a constant of shape `[]` and returns its name. */
   scalar(dtype: DataType, value: number): string;
-  /** Adds (once) a constant and returns its name. */
-  tensor(name: string, dtype: DataType, shape: readonly number[], data: TensorData): string;
+  /** Adds (once) a constant and returns its name; `make` is asked for its elements when they are written. */
+  tensor(name: string, dtype: DataType, shape: readonly number[], make: () => ArrayBufferView): string;
   /** The elements of a leaf whose weight is embedded. */
   dataOf(weight: Value): TensorData;
   /** Name of a one-dimensional int64 tensor that holds `shape`, symbols read from the inputs that carry them. */

@@ -89,11 +89,11 @@ class Encoder implements OnnxEmitter {
   }
 
   #constant(name: string, dtype: DataType, shape: readonly number[], values: readonly number[]): string {
-    return this.tensor(name, dtype, shape, ARRAY[dtype](values));
+    return this.tensor(name, dtype, shape, () => ARRAY[dtype](values));
   }
 
-  tensor(name: string, dtype: DataType, shape: readonly number[], data: ArrayBufferView): string {
-    if (!this.#constants.has(name)) this.weights.push(tensorOf(name, dtype, shape, data));
+  tensor(name: string, dtype: DataType, shape: readonly number[], make: () => ArrayBufferView): string {
+    if (!this.#constants.has(name)) this.weights.push(tensorOf(name, dtype, shape, make));
     this.#constants.add(name);
     return name;
   }
@@ -144,10 +144,12 @@ function attributeMessage(name: string, value: AttributeSetting): object {
   return { name, ints: value, type: 7 };
 }
 
-const tensorOf = (name: string, dtype: DataType, dims: readonly number[], data: ArrayBufferView): TensorGroup => ({
-  tensors: [{ name, dtype, dims }],
-  make: () => [data],
-});
+const tensorOf = (
+  name: string,
+  dtype: DataType,
+  dims: readonly number[],
+  make: () => ArrayBufferView,
+): TensorGroup => ({ tensors: [{ name, dtype, dims }], make: () => [make()] });
 
 function valueInfo(name: string, { dtype, shape }: Value, symbols: Readonly<Record<string, string>>): object {
   const dim = shape.map((size) =>
@@ -197,10 +199,11 @@ export function onnxModel(
   const given = leaves.filter(({ leaf }) => leaf!.kind !== "constant" && !embedded.has(leaf!.name));
   const encoder = new Encoder(given, options);
   for (const value of leaves) {
-    const data = value.leaf!.data ? ARRAY[value.dtype](value.leaf!.data) : embedded.get(value.leaf!.name)?.data;
-    if (!data) continue;
+    const { name, data } = value.leaf!;
+    const weight = embedded.get(name);
+    if (!data && !weight) continue;
     const dims = value.shape.map((size) => evaluate(size, {}));
-    encoder.weights.push(tensorOf(value.leaf!.name, value.dtype, dims, data));
+    encoder.weights.push(tensorOf(name, value.dtype, dims, () => (data ? ARRAY[value.dtype](data) : weight!.data)));
   }
 
   // A value that is a leaf or is asked for under two names gets its further names by Identity.

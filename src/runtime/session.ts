@@ -4,7 +4,15 @@ import { Graph, liveLeaves, type Value } from "../graph/graph.ts";
 import { encodeOnnx } from "../graph/onnx.ts";
 import { LARGEST_FILE } from "../graph/onnx-model.ts";
 import { add } from "../graph/ops.ts";
-import { type DataType, float32, sizeOf, type Tensor, type TensorData, type Tensors } from "../graph/tensor.ts";
+import {
+  type DataType,
+  ELEMENT_SIZE,
+  float32,
+  sizeOf,
+  type Tensor,
+  type TensorData,
+  type Tensors,
+} from "../graph/tensor.ts";
 import { cutsByteProducts } from "./byte-products.ts";
 import type { Device } from "./device.ts";
 import { DEFAULT_DEVICE } from "./devices.ts";
@@ -73,7 +81,7 @@ export class Runtime {
       leaves.filter(({ leaf }) => leaf!.kind === "frozen"),
       weights,
     );
-    const size = [...frozen.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
+    const size = [...frozen.values()].reduce((sum, { dtype, shape }) => sum + ELEMENT_SIZE[dtype] * sizeOf(shape), 0);
     const packs = answers && this.#packs && size <= LARGEST_FILE;
     const fixed = weightsOf(
       leaves.filter(({ leaf }) => constants.has(leaf!.name)),

@@ -37,8 +37,9 @@ const LINEAR_INT4 = define<[Value, Value, Value, ...Value[]], Product>({
   packedOnnx({ inputs: [x, packed, scales, addend], attributes, outputs }, emitter) {
     const { outFeatures, inFeatures, transposed } = attributes;
     if (!transposed || !isPackable(inFeatures)) return false;
-    const values = [emitter.dataOf(packed) as Uint8Array, emitter.dataOf(scales) as Float32Array] as const;
-    packedProduct(x, packedPairs(packed, ...values, [outFeatures, inFeatures]), addend, outputs, emitter);
+    const numbers = (): Uint8Array => emitter.dataOf(packed) as Uint8Array;
+    const factors = (): Float32Array => emitter.dataOf(scales) as Float32Array;
+    packedProduct(x, packedPairs(packed, numbers, factors, [outFeatures, inFeatures]), addend, outputs, emitter);
     return true;
   },
   gradient: ({ inputs: [, packed, scales], attributes }, dy) => [

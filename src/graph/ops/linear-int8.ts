@@ -64,8 +64,9 @@ const LINEAR_INT8 = define<[Value, ...Factors, ...Factors]>({
   packedOnnx({ inputs: [x, bytes, scales], outputs }, emitter) {
     const [inFeatures, outFeatures] = bytes.shape as [number, number];
     if (!isPackable(inFeatures)) return false;
-    const turned = transposeBytes(emitter.dataOf(bytes) as Int8Array, outFeatures);
-    const packed = packedBytes(bytes, turned, emitter.dataOf(scales) as Float32Array, [outFeatures, inFeatures]);
+    const turned = (): Int8Array => transposeBytes(emitter.dataOf(bytes) as Int8Array, outFeatures);
+    const factors = (): Float32Array => emitter.dataOf(scales) as Float32Array;
+    const packed = packedBytes(bytes, turned, factors, [outFeatures, inFeatures]);
     packedProduct(x, packed, undefined, outputs, emitter);
     return true;
   },

@@ -8,10 +8,10 @@ export interface PackedMatrix {
   of: Value;
   bits: 4 | 8;
   shape: readonly [outFeatures: number, inFeatures: number];
-  /** The groups' numbers: two to a byte of 4 bits, counted from 8, or one of 8 bits, counted from 128. */
-  bytes: Uint8Array;
-  /** Of each group. */
-  scales: Float32Array;
+  /** Makes the groups' numbers: two to a byte of 4 bits, counted from 8, or one of 8 bits, counted from 128. */
+  bytes(): Uint8Array;
+  /** Makes those of each group. */
+  scales(): Float32Array;
 }
 
 /** Whether the rows of a matrix are whole groups. */
@@ -31,7 +31,7 @@ export function packedProduct(
 ): void {
   const name = `${of.leaf!.name}:packed`;
   const groups = emitter.tensor(name, "uint8", [N, K / GROUP, (GROUP * bits) / 8], bytes);
-  const factors = emitter.tensor(`${name}:scales`, "float32", [scales.length], scales);
+  const factors = emitter.tensor(`${name}:scales`, "float32", [(N * K) / GROUP], scales);
   const product = emitter.emit("MatMulNBits", [x, groups, factors], {
     domain: MICROSOFT,
     attributes: { K, N, bits, block_size: GROUP, accuracy_level: 4 },
@@ -40,28 +40,29 @@ export function packedProduct(
   if (addend) emitter.emit("Add", [product, addend], { outputs });
 }
 
-/** A matrix of bytes that count from 0. @param values `[out, in]` @param scales of each output, `[out]`, or of each group of 32 */
+/** A matrix of bytes that count from 0. @param values makes `[out, in]` @param scales of each output, `[out]`, or of each group of 32 */
 export function packedBytes(
   of: Value,
-  values: Int8Array,
-  scales: Float32Array,
+  values: () => Int8Array,
+  scales: () => Float32Array,
   shape: readonly [outFeatures: number, inFeatures: number],
 ): PackedMatrix {
   const perRow = shape[1] / GROUP;
-  const spread =
-    scales.length === shape[0] * perRow
-      ? scales
-      : Float32Array.from({ length: shape[0] * perRow }, (_, i) => scales[Math.floor(i / perRow)]!);
-  return { of, bits: 8, shape, bytes: fromMiddle(values.slice()), scales: spread };
+  const count = shape[0] * perRow;
+  const spread = (): Float32Array => {
+    const own = scales();
+    return own.length === count ? own : Float32Array.from({ length: count }, (_, i) => own[Math.floor(i / perRow)]!);
+  };
+  return { of, bits: 8, shape, bytes: () => fromMiddle(values().slice()), scales: spread };
 }
 
 /**
  * A matrix of groups of which each byte holds a number of the first half and one of the second.
- * @param packed `[groups, 16]` @param scales `[groups]`
+ * @param packed makes `[groups, 16]` @param scales `[groups]`
  */
 export const packedPairs = (
   of: Value,
-  packed: Uint8Array,
-  scales: Float32Array,
+  packed: () => Uint8Array,
+  scales: () => Float32Array,
   shape: readonly [outFeatures: number, inFeatures: number],
-): PackedMatrix => ({ of, bits: 4, shape, bytes: sideBySide(packed), scales });
+): PackedMatrix => ({ of, bits: 4, shape, bytes: () => sideBySide(packed()), scales });

@@ -96,8 +96,9 @@ const LINEAR_TABLE_INT8 = define<[Value, Value, Value, ...Value[]], { transposed
   packedOnnx({ inputs: [x, bytes, scales, addend], attributes: { transposed }, outputs }, emitter) {
     const shape = bytes.shape as [number, number];
     if (!transposed || !isPackable(shape[1])) return false;
-    const values = [emitter.dataOf(bytes) as Int8Array, emitter.dataOf(scales) as Float32Array] as const;
-    packedProduct(x, packedBytes(bytes, ...values, shape), addend, outputs, emitter);
+    const numbers = (): Int8Array => emitter.dataOf(bytes) as Int8Array;
+    const factors = (): Float32Array => emitter.dataOf(scales) as Float32Array;
+    packedProduct(x, packedBytes(bytes, numbers, factors, shape), addend, outputs, emitter);
     return true;
   },
   gradient: ({ inputs: [, bytes, scales], attributes: { transposed } }, dy) => [

@@ -112,14 +112,20 @@ function copyInto(into: Tensor<"float32">, from: Tensor<"float32">, row: number,
   });
 }
 
-/** Tensors one below the other. */
+/** Tensors one below the other: joined whenever they are asked for, so that no copy of the base stays. */
 function stacked([first, ...others]: readonly Tensor[]): Tensor {
   if (others.length === 0) return first!;
   const all = [first!, ...others];
-  const bytes = joinedBytes(all.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)));
   const rows = all.reduce((sum, { shape }) => sum + shape[0]!, 0);
   const [{ dtype, shape }] = all as [Tensor];
-  return { dtype, shape: shape.with(0, rows), data: VIEW[dtype]!(bytes.buffer) };
+  return {
+    dtype,
+    shape: shape.with(0, rows),
+    get data() {
+      const pieces = all.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      return VIEW[dtype]!(joinedBytes(pieces).buffer);
+    },
+  };
 }
 
 /** Of the types that weights are stored in. */
