@@ -1,7 +1,7 @@
 /**
  * Answers of a language model from a GGUF file, with a LoRA adapter (r = 8) beside it: time to the first token, prompt tokens and written
- * tokens a second, alone and eight at once, and memory; beside llama.cpp and transformers, which have no adapter. Every one in a process of
- * its own, all in turn.
+ * tokens a second, alone and eight at once, and memory; beside llama.cpp with the same adapter, and transformers without one. Every one in a
+ * process of its own, all in turn.
  *
  *     npm run bench:answers -- PYTHON MODEL.gguf DOCUMENTS.jsonl [ROUNDS]
  *
@@ -9,9 +9,13 @@
  * how often each goes (9). llama.cpp takes part where AFLORA_NODE_LLAMA_CPP names the folder in which `npm install node-llama-cpp` was run.
  */
 import { existsSync } from "node:fs";
-import { availableParallelism } from "node:os";
-import { resolve } from "node:path";
+import { mkdtemp, rm } from "node:fs/promises";
+import { availableParallelism, tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { GGUF_ADAPTER, writeGgufFolder } from "../src/export/gguf/adapter-node.ts";
+import { lora } from "../src/methods/lora.ts";
+import { modelWithLora } from "./answers-model.ts";
 import { pythonOf, refuse } from "./arguments.ts";
 import { Contestant, inTurn, ROUNDS, tableOf } from "./contestant.ts";
 import { MODES, NEW_TOKENS, PROMPT_TOKENS, type WritingMode } from "./writing-modes.ts";
@@ -24,20 +28,40 @@ const threads = String(availableParallelism());
 const pathOf = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
 const [file, texts] = [resolve(model!), resolve(documents!)];
 const sizes = [String(PROMPT_TOKENS), String(NEW_TOKENS), threads];
+const home = await mkdtemp(join(tmpdir(), "aflora-answers-"));
+
+/** Writes the adapter as llama.cpp reads it, as `export --format gguf` does. */
+async function writeAdapter(): Promise<void> {
+  const { base, ...adapter } = await modelWithLora(file, "q4_1");
+  const task = { name: "answers", kind: "language-model", labels: [], metrics: [] };
+  const { modelType, maxLength } = base.config;
+  const options = { method: lora.name, methodOptions: lora.options.parse({}) };
+  const description = { format: "aflora-adapter" as const, model: base.name, modelType, ...options, task, maxLength };
+  await writeGgufFolder(home, base, { ...adapter, description });
+}
 
 function peersOf(mode: WritingMode): Contestant[] {
   const script = pathOf("../oracle/answers_speed.py");
   const peers = [new Contestant("transformers, float32", interpreter, [script, mode, file, texts, ...sizes])];
   const folder = process.env.AFLORA_NODE_LLAMA_CPP;
   if (folder) {
-    const args = [pathOf("../oracle/llama_cpp_answers.mjs"), folder, mode, file, texts, ...sizes];
-    peers.push(new Contestant("node-llama-cpp, the file as it is", process.execPath, args));
+    const args = [
+      pathOf("../oracle/llama_cpp_answers.mjs"),
+      folder,
+      mode,
+      file,
+      join(home, GGUF_ADAPTER),
+      texts,
+      ...sizes,
+    ];
+    peers.push(new Contestant("node-llama-cpp, the file as it is, LoRA", process.execPath, args));
   }
   return peers;
 }
 
 if (!process.env.AFLORA_NODE_LLAMA_CPP)
   console.log("llama.cpp is skipped: AFLORA_NODE_LLAMA_CPP does not say where it is");
+else await writeAdapter();
 for (const [mode, { what, tokens }] of Object.entries(MODES)) {
   const own = ["q4_1", "q8_0", "float32"].map((format) => {
     const args = [...process.execArgv, pathOf("peer-answers.ts"), mode, format, file, texts, threads];
@@ -48,3 +72,4 @@ for (const [mode, { what, tokens }] of Object.entries(MODES)) {
   console.log(`\n${what} (${threads} threads, medians of ${rounds} rounds, ratios with their range)`);
   console.log(tableOf(all, own, tokens));
 }
+await rm(home, { recursive: true });

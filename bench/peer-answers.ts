@@ -8,14 +8,12 @@
  */
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
-import { initialParameters, layerWeights } from "../src/inference/fitted-adapter.ts";
 import { CachedDecoder } from "../src/inference/generation/cached-decoder.ts";
 import { generateTokens } from "../src/inference/generation/generate-tokens.ts";
 import { generationOptions } from "../src/inference/generation/generation-options.ts";
-import { loadBaseModel } from "../src/inference/load-base-model-node.ts";
-import { lora } from "../src/methods/lora.ts";
 import type { BaseFormat } from "../src/models/base-format.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
+import { modelWithLora } from "./answers-model.ts";
 import { NEW_TOKENS, PROMPT_TOKENS, type WritingMode } from "./writing-modes.ts";
 
 const [mode, format, file, documents, threads] = process.argv.slice(2) as [
@@ -25,9 +23,7 @@ const [mode, format, file, documents, threads] = process.argv.slice(2) as [
   string,
   string,
 ];
-const base = await loadBaseModel(file, { kind: "language-model", labels: [] }, 0, { format });
-const adaptation = lora.adapt(lora.options.parse({}), base.trace.modules);
-const adapter = initialParameters(adaptation, 1, layerWeights(base));
+const { base, adaptation, parameters: adapter } = await modelWithLora(file, format);
 const model = { ...base, adaptation, trainsHead: () => false };
 const weights = new Map([...base.weights, ...base.quantized, ...adapter]);
 const decoder = await CachedDecoder.compile(model, weights, nodeRuntime({ threads: Number(threads) }), { alone: true });

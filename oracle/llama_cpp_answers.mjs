@@ -1,7 +1,7 @@
 // llama.cpp's side of bench/answers.ts, through node-llama-cpp: answers to documents, once for each line on stdin. Answers with the seconds
 // and the process's peak memory in bytes.
 //
-//     node llama_cpp_answers.mjs FOLDER MODE MODEL.gguf DOCUMENTS.jsonl PROMPT_TOKENS NEW_TOKENS THREADS
+//     node llama_cpp_answers.mjs FOLDER MODE MODEL.gguf ADAPTER.gguf DOCUMENTS.jsonl PROMPT_TOKENS NEW_TOKENS THREADS
 //
 // FOLDER is where `npm install node-llama-cpp` was run; MODE is first, write or eight, as in bench/writing-modes.ts.
 import { readFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 
-const [folder, mode, modelPath, documents, ...numbers] = process.argv.slice(2);
+const [folder, mode, modelPath, lora, documents, ...numbers] = process.argv.slice(2);
 const [promptTokens, newTokens, threads] = numbers.map(Number);
 const entry = createRequire(join(folder, "x.js")).resolve("node-llama-cpp");
 const { getLlama } = await import(pathToFileURL(entry));
@@ -18,7 +18,7 @@ const llama = await getLlama({ gpu: false, maxThreads: threads, build: "never", 
 const model = await llama.loadModel({ modelPath });
 const count = mode === "eight" ? 8 : 1;
 const contextSize = promptTokens + newTokens + 8;
-const context = await model.createContext({ contextSize, sequences: count, threads });
+const context = await model.createContext({ contextSize, sequences: count, threads, lora });
 const sequences = Array.from({ length: count }, () => context.getSequence());
 const prompts = readFileSync(documents, "utf8")
   .trim()
