@@ -29,13 +29,13 @@ export function contrastStep(
       pooling: poolingOfFeatures(features, pooling),
       labelCount: config.hiddenSize,
     },
-    objective: embeddingObjective("supervised-contrastive", {}),
+    objective: embeddingObjective("cosine-similarity", {}),
   };
 }
 
 /**
- * Training by contrast: texts of a class are to have like vectors, others unlike ones (Khosla et al. 2020, arXiv 2004.11362), all of
- * a batch with all others; the head is fitted to what comes of it.
+ * Training by contrast: texts of a class are to have like vectors, others unlike ones, all of a batch with all others (SetFit, arXiv
+ * 2209.11055, draws pairs); the head is fitted to what comes of it.
  * @param model with a head that reads pooled hidden states
  * @param given the training examples, each of one class
  */

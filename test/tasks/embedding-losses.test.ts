@@ -168,26 +168,46 @@ test("the texts of an example draw dropout masks of their own", async () => {
   expect(await run(true)).toBeGreaterThan(1e-4);
 });
 
-test("texts with a class: loss and gradients are those of the paper's equation", async () => {
-  const [width, labels] = [3, [0, 1, 0, 2, 1, 0]];
-  const vectors = labels.map((_, i) => Array.from({ length: width }, (_, j) => Math.sin(3 * i + 2 * j + 1)));
-  // Khosla et al. 2020, eq. 2, at a temperature of 1/20; a text that is alone in its class adds nothing to the mean.
+const [width, classes] = [3, [0, 1, 0, 2, 1, 0]];
+/** Mean over others of a text's class, and over those of other classes; 0 where there is none. */
+const meanOf = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+
+test.each([
+  {
+    // Khosla et al. 2020, eq. 2, at a temperature of 1/20; a text that is alone in its class adds nothing to the mean.
+    loss: "supervised-contrastive",
+    of(same: readonly number[], others: readonly number[]) {
+      const total = Math.log([...same, ...others].reduce((sum, cosine) => sum + Math.exp(20 * cosine), 0));
+      return meanOf(same.map((cosine) => total - 20 * cosine));
+    },
+  },
+  {
+    // sentence-transformers' CosineSimilarityLoss of all pairs of a text, those of its class weighing as much as the others.
+    loss: "cosine-similarity",
+    of: (same: readonly number[], others: readonly number[]) =>
+      (meanOf(same.map((cosine) => (cosine - 1) ** 2)) + meanOf(others.map((cosine) => cosine ** 2))) / 2,
+  },
+])("texts with a class: $loss and its gradients are those of its equation", async ({ loss, of }) => {
+  const vectors = classes.map((_, i) => Array.from({ length: width }, (_, j) => Math.sin(3 * i + 2 * j + 1)));
   const lossOf = (all: readonly number[][]): number => {
     const unit = all.map((vector) => vector.map((value) => value / Math.hypot(...vector)));
-    const score = (i: number, j: number): number =>
-      20 * unit[i]!.reduce((sum, value, k) => sum + value * unit[j]![k]!, 0);
-    const losses = labels.map((label, i) => {
-      const others = [...labels.keys()].filter((j) => j !== i);
-      const same = others.filter((j) => labels[j] === label);
-      const total = Math.log(others.reduce((sum, j) => sum + Math.exp(score(i, j)), 0));
-      return same.reduce((sum, j) => sum + (total - score(i, j)) / same.length, 0);
-    });
-    return losses.reduce((sum, each) => sum + each, 0) / labels.length;
+    const cosine = (i: number, j: number): number => unit[i]!.reduce((sum, value, k) => sum + value * unit[j]![k]!, 0);
+    return meanOf(
+      classes.map((label, i) => {
+        const rest = [...classes.keys()].filter((j) => j !== i);
+        const [same, others] = [true, false].map((isSame) => rest.filter((j) => (classes[j] === label) === isSame));
+        return of(
+          same!.map((j) => cosine(i, j)),
+          others!.map((j) => cosine(i, j)),
+        );
+      }),
+    );
   };
-  const objective = embedding.objectiveFor!({ loss: "supervised-contrastive" });
+  const objective = embedding.objectiveFor!({ loss });
   const graph = await ObjectiveGraph.compile(objective, width, runtime);
   released.push(graph);
-  const examples = labels.map((label, index) => {
+  const examples = classes.map((label, index) => {
     const encoded = { index, encoding: nothing };
     return { ...encoded, ...embedding.targets({ index, text: "", label }, encoded, []) };
   });

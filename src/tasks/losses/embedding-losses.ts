@@ -112,6 +112,22 @@ const supervisedContrastive: Loss = ({ cosines, label, weights, together }) => {
   return neg(sumAll(mul(mul(found, same), div(weights, add(count, sub(1, sign(count)))))));
 };
 
+/**
+ * Cosines of texts of a class are to be 1, of texts of two classes 0; for each text both kinds of pairs count the same, as SetFit
+ * draws them (Tunstall et al. 2022, arXiv 2209.11055; sentence-transformers' CosineSimilarityLoss), but over all pairs of the batch.
+ */
+const cosineSimilarity: Loss = ({ cosines, label, weights, together }) => {
+  const alike = equal(label, asRow(label));
+  const off = sub(cosines, alike);
+  const squares = mul(off, off);
+  const meanOver = (pairs: Value): Value => {
+    const count = reduceSum(pairs, [1], true);
+    return div(reduceSum(mul(squares, pairs), [1], true), add(count, sub(1, sign(count))));
+  };
+  const each = add(meanOver(sub(alike, together)), meanOver(sub(1, alike)));
+  return mul(sumAll(mul(each, weights)), 0.5);
+};
+
 /** By the name that `--loss` has: what it is, and which rows it is for; of rows that several are for, the first is taken. */
 export const EMBEDDING_LOSSES = {
   "multiple-negatives-ranking": { rows: ["pairs"], loss: multipleNegativesRanking },
@@ -119,6 +135,7 @@ export const EMBEDDING_LOSSES = {
   cosent: { rows: ["scored", "labelled"], loss: cosent },
   contrastive: { rows: ["labelled"], loss: contrastive },
   "supervised-contrastive": { rows: ["classes"], loss: supervisedContrastive },
+  "cosine-similarity": { rows: ["classes"], loss: cosineSimilarity },
 } satisfies Readonly<Record<string, { rows: readonly EmbeddingRows[]; loss: Loss }>>;
 
 export type EmbeddingLoss = keyof typeof EMBEDDING_LOSSES;
