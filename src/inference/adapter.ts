@@ -39,6 +39,8 @@ export const adapterSchema = z.object({
   temperature: z.number().positive().optional(),
   /** Of choices of one class, how many of the surest validation predictions were right; by falling probability. */
   confidence: z.array(z.object({ probability: z.number(), kept: z.int(), right: z.int() })).optional(),
+  /** Whether it was trained once more at the end, on all rows, so that held-out ones say nothing of it. */
+  refit: z.boolean().optional(),
   /** What tells texts unlike those of all classes, beside the tensors in `novelty.safetensors`. */
   novelty: noveltyScale.optional(),
 });

@@ -62,6 +62,8 @@ export interface ScoredAnswer {
 export interface RunEvaluation {
   split: string;
   examples: number;
+  /** Whether the model was trained on them at the end: its scores say nothing then. */
+  trainedOn?: boolean;
   /** The task's own, and what its kind adds to them, such as macro F1. */
   metrics: Record<string, number>;
   /** Of embeddings and rerankers, the same of `before training` and, where the examples are a search, of `BM25`. */
@@ -94,6 +96,8 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
         `the run in ${run} learned from rewards, which evaluate does not compute, since a reward may be a program; result.json has those of held-out prompts`,
       );
     }
+    const { refit = false } = model.description;
+    const trainedOn = refit && source.validation === undefined && source.data === undefined && !source.ownSplits;
     const results: RunEvaluation[] = [];
     for (const { name, examples } of await splitsOf(run, source, model)) {
       const predictions = await model.predictLabels(examples, { onDone: source.onDone });
@@ -103,6 +107,7 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
       results.push({
         split: name,
         examples: examples.length,
+        ...(trainedOn && { trainedOn }),
         labels: task.labels,
         ...details,
         metrics: {

@@ -200,13 +200,13 @@ async function* fineTuneInFolder(
     const facts = { base, task, peakMemory, memory, freezable, blocks };
     try {
       const finished = await prepared.finish(outcome, options.signal);
-      const { calibration, onFloat32, note } = finished;
+      const { calibration, onFloat32 } = finished;
       const { model: modelFiles } = prepared.dataFingerprint;
       const description = { ...finished.adapter.description, ...(modelFiles && { modelFiles }) };
       const best = { ...finished.adapter, description };
       await saveVerified(folder.path("adapter"), best, finished.base, runtime, task);
       const { size: adapterBytes } = await stat(folder.path("adapter", ADAPTER_WEIGHTS));
-      if (note) notes.push(note);
+      notes.push(...finished.notes);
       // What a run that was cut off and went on says, too.
       const said = [...fineTuning.notes, ...notes];
       const result = summarise(config, outcome, { ...facts, onFloat32, adapterBytes, calibration, notes: said });

@@ -17,6 +17,7 @@ import type { TrainingState } from "../training/training-state.ts";
 import { FineTuning } from "./fine-tuning.ts";
 import { fittedNote, startFromFittedHead } from "./fitted-head.ts";
 import { lengthNotes } from "./long-examples.ts";
+import { REFIT_NOTE, refit } from "./refit.ts";
 import { startFrom } from "./start.ts";
 import { suitedTo } from "./suited-to.ts";
 import type { FineTuningSettings, MethodChoice, SuitedTo } from "./training-options.ts";
@@ -72,8 +73,8 @@ export interface FinishedRun {
   base: BaseModel;
   /** How the adapter does there, where training had another format. */
   onFloat32?: Evaluation | undefined;
-  /** Why it is not float32. */
-  note?: string | undefined;
+  /** What the user should know: why it is not float32, or that it was trained once more. */
+  notes: readonly string[];
 }
 
 /** A run with all that it needs, ready to train. */
@@ -160,8 +161,10 @@ export async function prepareRun<
     const { base, task } = headed ?? began;
     const settings = { ...asked, headFeatures: task.features };
     const start = adapter && startFrom(base, adapter);
-    const fineTuning = new FineTuning({ base, task, method, settings, start, resume, reward });
+    const plan = { base, task, method, settings, start, resume, reward };
+    const fineTuning = new FineTuning(plan);
     const { memory, notes } = sources.fitMemory(fineTuning, opened.runtime.device);
+    const fitting = { ...plan, settings: { ...settings, tokenBudget: fineTuning.tokenBudget } };
     const { runtime, note } = (await sources.fastest?.(fineTuning)) ?? opened;
     const doing = "reading the answers before training";
     await fineTuning.takeReference(runtime, { signal, onDone: (done, of) => onFitting?.({ doing, done, of }) });
@@ -181,12 +184,16 @@ export async function prepareRun<
         ...(resume ? [] : fineTuning.notes),
       ],
       async finish(end, signal) {
-        const { adapter, calibration } = await fineTuning.bestAdapter(end, runtime, signal);
+        const { adapter: judged, calibration } = await fineTuning.bestAdapter(end, runtime, signal);
+        const whole = await refit(fitting, end, judged, runtime, { signal, onFitting });
+        const found = { adapter: whole ?? judged, calibration };
+        const said = whole ? [REFIT_NOTE] : [];
         const tooLarge = format === "float32" ? undefined : sources.float32TooLarge?.(base);
-        if (format === "float32" || tooLarge) return { adapter, calibration, base, note: tooLarge };
+        if (format === "float32" || tooLarge)
+          return { ...found, base, notes: [...said, ...(tooLarge ? [tooLarge] : [])] };
         const exact = await sources.readBase("float32", task);
-        const onFloat32 = await fineTuning.evaluateOn(exact, adapter, runtime, signal);
-        return { adapter, calibration, base: exact, onFloat32 };
+        const onFloat32 = await fineTuning.evaluateOn(exact, judged, runtime, signal);
+        return { ...found, base: exact, onFloat32, notes: said };
       },
       release,
     };

@@ -49,7 +49,7 @@ export interface HeadFitOptions {
 
 /** How far something is that is done before training: the fitting of a head, which reads twice what it is chosen by. */
 export interface FittingProgress {
-  doing: "reading the pictures" | "fitting the head" | "reading the answers before training";
+  doing: "reading the pictures" | "fitting the head" | "reading the answers before training" | "training on all";
   /** Examples read. */
   done: number;
   of: number;

@@ -2,7 +2,9 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { loadAdapter } from "../../src/runs/adapter-folder.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
+import { loadTask } from "../../src/runs/load-task.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import { timeRun } from "../../src/studies/estimate.ts";
 import { fineTune } from "../support/fine-tune.ts";
@@ -115,7 +117,30 @@ test("classes of few texts are learned by contrast where the model embeds senten
   expect(evaluations[0]).toMatchObject({ step: 0 });
   expect(result!.metrics.accuracy).toBe(1);
   const [found] = await evaluateRun(directory);
-  expect(found!.metrics.accuracy).toBe(1);
+  expect(found).toMatchObject({ metrics: { accuracy: 1 }, trainedOn: true });
+  expect(result!.notes.join()).toContain("trained once more on all");
+
+  // What is kept is what training on all rows comes to, the held-out ones last.
+  const all = join(home, "all.csv");
+  const { train: learned, validation } = await loadTask(config);
+  const rows = [...learned, ...validation[0]!.examples].map(({ text, label }) => `${text},${label === 0 ? "c" : "d"}`);
+  await writeFile(all, ["text,label", ...rows, ""].join("\n"));
+  const evaluateEvery = Math.ceil(rows.length / batchSize) * epochs;
+  const whole = await fineTune({
+    ...{ ...given, train: all, validation: all, output: join(home, "contrast-all") },
+    ...{ contrastive: true, batchSize, epochs, evaluateEvery, warmupRatio: 0.1, headFeatures: "sentence" },
+  });
+  const [kept, expected] = await Promise.all(
+    [directory, whole.directory].map((run) => loadAdapter(join(run, "adapter"))),
+  );
+  expect(kept!.description.refit).toBe(true);
+  const names = [...expected!.parameters.keys()].filter((name) => !name.startsWith("classifier."));
+  expect(names.length).toBeGreaterThan(0);
+  for (const name of names) expect(kept!.parameters.get(name)!.data).toEqual(expected!.parameters.get(name)!.data);
+
+  // Twenty examples say how good a model is, so that they stay out of it.
+  const half = await fineTune({ ...given, validationSplit: 0.5, output: join(home, "contrast-half") });
+  expect((await loadAdapter(join(half.directory, "adapter"))).description.refit).toBeUndefined();
 
   const abort = new AbortController();
   const onEvent = on("step", ({ step }: { step: number }) => step === 5 && abort.abort());

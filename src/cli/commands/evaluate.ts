@@ -80,6 +80,7 @@ export function evaluateCommand(): Command {
 function describe({
   split,
   examples,
+  trainedOn = false,
   metrics: values,
   beside = {},
   labels,
@@ -89,7 +90,8 @@ function describe({
   const scored = answers ? `, ${counted(answers.length, "answer")} scored` : "";
   const others = Object.keys(beside);
   const measured = others.length > 0 ? comparedTable({ "fine-tuned": values, ...beside }) : metrics(values);
-  const lines = [`${split}: ${counted(examples, "example")}${scored}`, measured];
+  const seen = trainedOn ? ", which the model was trained on at the end: use --validation with other examples" : "";
+  const lines = [`${split}: ${counted(examples, "example")}${scored}${seen}`, measured];
   if (confusion) {
     const rows = confusion.map((row, i) => [labels[i]!, ...row.map(String)]);
     lines.push("", "rows: true label, columns: predicted", table([["", ...labels], ...rows]));

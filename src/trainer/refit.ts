@@ -1,0 +1,57 @@
+import type { Adapter } from "../inference/adapter.ts";
+import type { Runtime } from "../runtime/session.ts";
+import { stepsPerEpoch } from "../training/batch-order.ts";
+import { cooled } from "../training/calibrate.ts";
+import type { TrainingEnd } from "../training/events.ts";
+import type { HeadFitOptions } from "../training/fit-head.ts";
+import { FineTuning, type FineTuningPlan } from "./fine-tuning.ts";
+
+/** Held-out examples from which on they are worth more as what the kept model is judged by. */
+const FEW_HELD = 20;
+
+/** What is said of a model that was fitted again. */
+export const REFIT_NOTE =
+  "so few examples were held out that the kept adapter was trained once more on all, these too; the scores are those of the model without them";
+
+/**
+ * Trains a model that learned few examples by contrast once more, on all of them: four of 32 that are held out are an eighth of what there
+ * is to learn from. The held-out ones have decided on the model and its temperature by then, and nothing else is told by them.
+ * @param plan of the run
+ * @param end of its training
+ * @param adapter what it came to
+ * @returns undefined where enough was held out, or the run did not come to its end by contrast
+ * @throws the signal's reason
+ */
+export async function refit(
+  plan: FineTuningPlan,
+  { best, state }: TrainingEnd,
+  adapter: Adapter,
+  runtime: Runtime,
+  { signal, onFitting }: Pick<HeadFitOptions, "signal" | "onFitting">,
+): Promise<Adapter | undefined> {
+  const { task, settings } = plan;
+  const { batchSize, epochs } = settings;
+  const held = task.validation.flatMap(({ examples }) => examples);
+  const isWhole = state.step === stepsPerEpoch(task.train.length, batchSize) * epochs;
+  if (!settings.contrastive || !task.heldOut || held.length >= FEW_HELD || !best?.step || !isWhole) return undefined;
+  const train = [...task.train, ...held].map((example, index) => ({ ...example, index }));
+  const totalSteps = stepsPerEpoch(train.length, batchSize) * epochs;
+  // Neither the start nor an evaluation on the way is asked for: with a new head, the start does not count.
+  const once = { ...settings, headStart: "new", evaluateEvery: totalSteps } as const;
+  const again = new FineTuning({ ...plan, task: { ...task, train }, settings: once, resume: undefined });
+  for await (const event of again.train(runtime, { signal })) {
+    if (event.kind === "step") {
+      await onFitting?.({ doing: "training on all", done: (event.step + 1) * batchSize, of: totalSteps * batchSize });
+    }
+    if (event.kind !== "end") continue;
+    signal?.throwIfAborted();
+    const { temperature = 1 } = adapter.description;
+    const parameters = new Map([...adapter.parameters, ...event.state.best!.parameters]);
+    return {
+      ...adapter,
+      description: { ...adapter.description, refit: true },
+      parameters: cooled(parameters, plan.base.trace.classifier!, temperature),
+    };
+  }
+  return undefined;
+}
