@@ -77,21 +77,16 @@ export class Runtime {
     const start = performance.now();
     const { name, embeds, isEverywhere, plainOps } = this.device;
     const leaves = liveLeaves(Object.values(outputs));
-    const frozen = weightsOf(
-      leaves.filter(({ leaf }) => leaf!.kind === "frozen"),
-      weights,
-    );
+    const those = (chosen: typeof leaves) => weightsOf(chosen, weights);
+    const frozen = those(leaves.filter(({ leaf }) => leaf!.kind === "frozen"));
     const size = [...frozen.values()].reduce((sum, { dtype, shape }) => sum + ELEMENT_SIZE[dtype] * sizeOf(shape), 0);
     const packs = answers && this.#packs && size <= LARGEST_FILE;
-    const fixed = weightsOf(
-      leaves.filter(({ leaf }) => constants.has(leaf!.name)),
-      weights,
-    );
+    const fixed = those(leaves.filter(({ leaf }) => constants.has(leaf!.name)));
     const embedded = new Map([...(embeds !== undefined || packs ? frozen : []), ...fixed]);
     if (embeds !== undefined && size > embeds) {
-      const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+      const [most, has] = [embeds, size].map((bytes) => `${(bytes / 1e9).toFixed(1)} GB`);
       throw new UserError(
-        `device "${name}" takes at most ${gigabytes(embeds)} of weights, and the base model has ${gigabytes(size)}; ${INSTEAD}`,
+        `device "${name}" takes at most ${most} of weights, and the base model has ${has}; ${INSTEAD}`,
       );
     }
     const unsignedBytes = !signedBytes && (await this.#mustNotSign(frozen));

@@ -134,11 +134,8 @@ export async function prepareRun<
   const loaded = await sources.readBase(format, found, (model) => {
     if (!resume && onNote) lengthNotes(model, found, settledFor(model)).forEach(onNote);
   });
-  const doing = "reading the pictures";
-  const read = await withPictures(found, loaded, {
-    signal,
-    onDone: (done, of) => onFitting?.({ doing, done, of }),
-  });
+  const onDone = (done: number, of: number) => onFitting?.({ doing: "reading the pictures", done, of });
+  const read = await withPictures(found, loaded, { signal, onDone });
   const asked = settledFor(loaded);
   const features = adapter ? adapter.description.task.features : (asked.headFeatures ?? resume?.headFeatures);
   const began = {
@@ -164,7 +161,6 @@ export async function prepareRun<
     const plan = { base, task, method, settings, start, resume, reward };
     const fineTuning = new FineTuning(plan);
     const { memory, notes } = sources.fitMemory(fineTuning, opened.runtime.device);
-    const fitting = { ...plan, settings: { ...settings, tokenBudget: fineTuning.tokenBudget } };
     const { runtime, note } = (await sources.fastest?.(fineTuning)) ?? opened;
     const doing = "reading the answers before training";
     await fineTuning.takeReference(runtime, { signal, onDone: (done, of) => onFitting?.({ doing, done, of }) });
@@ -185,15 +181,14 @@ export async function prepareRun<
       ],
       async finish(end, signal) {
         const { adapter: judged, calibration } = await fineTuning.bestAdapter(end, runtime, signal);
-        const whole = await refit(fitting, end, judged, runtime, { signal, onFitting });
-        const found = { adapter: whole ?? judged, calibration };
-        const said = whole ? [REFIT_NOTE] : [];
+        const whole = await refit({ plan, fineTuning, end }, judged, runtime, { signal, onFitting });
         const tooLarge = format === "float32" ? undefined : sources.float32TooLarge?.(base);
-        if (format === "float32" || tooLarge)
-          return { ...found, base, notes: [...said, ...(tooLarge ? [tooLarge] : [])] };
+        const notes = [...(whole ? [REFIT_NOTE] : []), ...(tooLarge ? [tooLarge] : [])];
+        const found = { adapter: whole ?? judged, calibration, notes };
+        if (format === "float32" || tooLarge) return { ...found, base };
         const exact = await sources.readBase("float32", task);
         const onFloat32 = await fineTuning.evaluateOn(exact, judged, runtime, signal);
-        return { ...found, base: exact, onFloat32, notes: said };
+        return { ...found, base: exact, onFloat32 };
       },
       release,
     };

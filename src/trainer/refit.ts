@@ -16,28 +16,27 @@ export const REFIT_NOTE =
 /**
  * Trains a model that learned few examples by contrast once more, on all of them: four of 32 that are held out are an eighth of what there
  * is to learn from. The held-out ones have decided on the model and its temperature by then, and nothing else is told by them.
- * @param plan of the run
- * @param end of its training
+ * @param run its plan, itself, and how its training ended
  * @param adapter what it came to
  * @returns undefined where enough was held out, or the run did not come to its end by contrast
  * @throws the signal's reason
  */
 export async function refit(
-  plan: FineTuningPlan,
-  { best, state }: TrainingEnd,
+  { plan, fineTuning, end: { best, state } }: { plan: FineTuningPlan; fineTuning: FineTuning; end: TrainingEnd },
   adapter: Adapter,
   runtime: Runtime,
   { signal, onFitting }: Pick<HeadFitOptions, "signal" | "onFitting">,
 ): Promise<Adapter | undefined> {
   const { task, settings } = plan;
-  const { batchSize, epochs } = settings;
+  const { tokenBudget } = fineTuning;
   const held = task.validation.flatMap(({ examples }) => examples);
-  const isWhole = state.step === stepsPerEpoch(task.train.length, batchSize) * epochs;
+  const isWhole = state.step === fineTuning.totalSteps;
   if (!settings.contrastive || !task.heldOut || held.length >= FEW_HELD || !best?.step || !isWhole) return undefined;
   const train = [...task.train, ...held].map((example, index) => ({ ...example, index }));
-  const totalSteps = stepsPerEpoch(train.length, batchSize) * epochs;
+  const { batchSize } = settings;
+  const totalSteps = stepsPerEpoch(train.length, batchSize) * settings.epochs;
   // Neither the start nor an evaluation on the way is asked for: with a new head, the start does not count.
-  const once = { ...settings, headStart: "new", evaluateEvery: totalSteps } as const;
+  const once = { ...settings, tokenBudget, headStart: "new", evaluateEvery: totalSteps } as const;
   const again = new FineTuning({ ...plan, task: { ...task, train }, settings: once, resume: undefined });
   for await (const event of again.train(runtime, { signal })) {
     if (event.kind === "step") {

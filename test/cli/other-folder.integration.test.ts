@@ -34,7 +34,7 @@ test("a run folder names model and data by absolute paths, and is used from any 
     await call("evaluate --run run --threads 1", home),
   );
   const { code, stdout } = await call("export --run ../run --format peft --output peft --threads 1", elsewhere);
-  expect([code, stdout]).toEqual([0, expect.stringContaining("compared with the run's model on 5 texts")]);
+  expect([code, stdout]).toEqual([0, expect.stringContaining("compared with the run's model on 5 examples")]);
   expect((await call("predict --run ../run text", elsewhere)).code).toBe(0);
 });
 

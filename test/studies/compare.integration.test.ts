@@ -356,7 +356,7 @@ describe("bad input: one sentence, exit code 2, nothing written", () => {
     [
       "another method's option",
       () => ["params", ...config(), "--method", "lora", "--freeze-rule", "matrix-fraction"],
-      /"freezeRule" belongs to aflora, not to method "lora"/,
+      /option --freeze-rule belongs to aflora, not to method "lora"/,
     ],
     [
       "AdaLoRA without ranks to prune",
@@ -367,7 +367,7 @@ describe("bad input: one sentence, exit code 2, nothing written", () => {
     [
       "option that no compared method has",
       () => ["compare", "--methods", "lora,head", "--beta1", "0.5", ...flags()],
-      /"beta1" belongs to aflora and adalora, not to the methods here \(lora, head\)/,
+      /option --beta1 belongs to aflora and adalora, not to the methods here \(lora, head\)/,
     ],
     [
       "AdaLoRA without time to prune",
