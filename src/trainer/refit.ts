@@ -11,7 +11,7 @@ const FEW_HELD = 20;
 
 /** What is said of a model that was fitted again. */
 export const REFIT_NOTE =
-  "so few examples were held out that the kept adapter was trained once more on all, these too; the scores are those of the model without them";
+  "few examples were held out, so the adapter was trained once more on all examples, including these; the scores are from before that";
 
 /**
  * Trains a model that learned few examples by contrast once more, on all of them: four of 32 that are held out are an eighth of what there
