@@ -5,7 +5,7 @@
  *     npm run bench:few-labels -- [--train FILE --test FILE] [--rows 8,16,64] [--draws 1,2,3] [--scored 1000] [--output FOLDER]
  *
  * TRAIN and TEST are tables (../shared/data/agnews/train.csv and test.csv); --model, --kind, --text, --text-pair and --label are those of
- * `aflora train`. Of numbers (--kind regression) so many rows are drawn in all. Runs and results.jsonl lie in FOLDER (runs/few-labels);
+ * `aflora train`. With a --kind other than classification, so many rows are drawn in all. Runs and results.jsonl lie in FOLDER (runs/few-labels);
  * the same command goes on where it stopped.
  */
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -15,7 +15,6 @@ import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { tableFormat } from "../src/datasets/parse-table.ts";
 import { readTable } from "../src/datasets/read-table-node.ts";
-import { csvOf } from "../src/datasets/write-csv.ts";
 import { fineTune } from "../src/reports/fine-tune.ts";
 import { evaluateRun } from "../src/runs/evaluate-run.ts";
 import { grouped, spreadOf } from "../src/studies/statistics.ts";
@@ -51,10 +50,12 @@ const columns = namedColumns({ text: values.text, textPair: values["text-pair"],
 const options = { model, kind, ...columns };
 const numbersOf = (list: string): number[] => list.split(",").map(Number);
 
-/** So many rows of each class, or of all where the labels are numbers, by a seeded draw. */
+/** So many rows of each class, or of all where a row has no class, by a seeded draw. */
 function drawRows({ rows, ...table }: Table, count: number, seed: number): Table {
   const column = columnIndex({ rows, ...table }, label);
-  const classes = grouped(rows, ({ cells }) => (kind === "regression" ? "" : String(cells[column])));
+  const classes = grouped(rows, ({ cells }) =>
+    kind === undefined || kind === "classification" ? String(cells[column]) : "",
+  );
   const random = xoroshiro128plus(seed);
   const drawn = [...classes].flatMap(([, [...own]]) => {
     for (let i = 0; i < Math.min(count, own.length - 1); i++) {
@@ -67,7 +68,8 @@ function drawRows({ rows, ...table }: Table, count: number, seed: number): Table
 }
 
 function write(file: string, { columns, rows }: Table): string {
-  writeFileSync(file, csvOf([columns, ...rows.map(({ cells }) => cells)]));
+  const lines = rows.map(({ cells }) => JSON.stringify(Object.fromEntries(columns.map((name, i) => [name, cells[i]]))));
+  writeFileSync(file, lines.map((line) => `${line}\n`).join(""));
   return file;
 }
 
@@ -78,7 +80,7 @@ async function measure(rows: number, draw: number): Promise<Result> {
   const folder = join(output, `${rows}-${draw}`);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  const drawn = write(join(folder, "train.csv"), drawRows(train, rows, draw));
+  const drawn = write(join(folder, "train.jsonl"), drawRows(train, rows, draw));
   const given = { ...options, train: drawn };
   const head = await fineTune({ ...given, method: "head", validation: test, output: join(folder, "head") });
   const began = performance.now();
@@ -91,7 +93,7 @@ async function measure(rows: number, draw: number): Promise<Result> {
 const read = (file: string): Promise<Table> => readTable(file, tableFormat(file));
 mkdirSync(output, { recursive: true });
 const [train, all] = [await read(values.train), await read(values.test)];
-const test = write(join(output, "test.csv"), { ...all, rows: all.rows.slice(0, Number(values.scored)) });
+const test = write(join(output, "test.jsonl"), { ...all, rows: all.rows.slice(0, Number(values.scored)) });
 const file = join(output, "results.jsonl");
 const results: Result[] = existsSync(file)
   ? readFileSync(file, "utf8")

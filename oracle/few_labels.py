@@ -8,7 +8,6 @@ that of SetFit with its own defaults, beside what the benchmark found, and keeps
 """
 
 import argparse
-import csv
 import json
 import statistics
 import tempfile
@@ -22,8 +21,8 @@ from sklearn.linear_model import LogisticRegression
 
 
 def rows_of(file: Path) -> tuple[list[str], list[str]]:
-    with file.open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
+    with file.open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
     return [row["text"] for row in rows], [row["label"] for row in rows]
 
 
@@ -61,7 +60,7 @@ def main() -> None:
     def vectors(texts: list[str]) -> np.ndarray:
         return np.concatenate([encoded(texts[i : i + 32]) for i in range(0, len(texts), 32)])
 
-    test = rows_of(given.runs / "test.csv")
+    test = rows_of(given.runs / "test.jsonl")
     tested = vectors(test[0])
     unit = lambda found: found / np.linalg.norm(found, axis=1, keepdims=True)  # noqa: E731
     kept = given.runs / "peers.jsonl"
@@ -73,7 +72,7 @@ def main() -> None:
             continue
         same = [one for one in found if (one["rows"], one["draw"]) == (run["rows"], run["draw"])]
         peers = same[0] if same else {**run}
-        train = rows_of(given.runs / f"{run['rows']}-{run['draw']}" / "train.csv")
+        train = rows_of(given.runs / f"{run['rows']}-{run['draw']}" / "train.jsonl")
         if not same:
             trained = vectors(train[0])
             peers["regression"] = regression(trained, train[1], tested, test[1])
