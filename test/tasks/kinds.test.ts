@@ -3,6 +3,7 @@ import { UserError } from "../../src/errors.ts";
 import type { TaskData } from "../../src/tasks/example.ts";
 import { embedding } from "../../src/tasks/kinds/embedding.ts";
 import { languageModel } from "../../src/tasks/kinds/language-model.ts";
+import { regression } from "../../src/tasks/kinds/regression.ts";
 import { reranker } from "../../src/tasks/kinds/reranker.ts";
 import { tokenClassification } from "../../src/tasks/kinds/token-classification.ts";
 import type { Table } from "../../src/tasks/rows.ts";
@@ -16,6 +17,16 @@ const table = (columns: string[], ...rows: unknown[][]): Table => ({
 const taskOf = (options: TaskData["options"]): TaskData => ({
   ...{ name: "custom", kind: "", labels: [], train: [], validation: [], metrics: [] },
   options: options!,
+});
+
+test("a regression of few pairs of texts says what learns how alike they are from fewer", () => {
+  const pairs = (count: number) =>
+    Array.from({ length: count }, (_, index) => ({ index, text: "a", textPair: "b", label: 1 }));
+  expect(regression.notesOf!(pairs(400), [], {})).toEqual([
+    expect.stringMatching(/--kind embedding needs far fewer rows/),
+  ]);
+  expect(regression.notesOf!(pairs(5749), [], {})).toEqual([]);
+  expect(regression.notesOf!([{ index: 0, text: "a", label: 1 }], [], {})).toEqual([]);
 });
 
 describe("an embedding", () => {
