@@ -61,13 +61,19 @@ export function modelBytes(model: OnnxModel): Uint8Array {
 }
 
 /**
- * A model as a file or, where its weights take more than `most` bytes, as one of its graph and others beside it with the weights, in
+ * A model as a file or, where its weights take more than `inside` bytes, as one of its graph and others beside it with the weights, in
  * the names that Transformers.js looks for (`model.onnx_data`, `model.onnx_data_1`; ONNX's external data).
  * @param path of the model's file; those beside it are named after it
+ * @param most bytes of one of those
  */
-export function onnxFiles(path: string, model: OnnxModel, most = LARGEST_FILE): [model: PiecedFile, ...PiecedFile[]] {
+export function onnxFiles(
+  path: string,
+  model: OnnxModel,
+  most = LARGEST_FILE,
+  inside = most,
+): [model: PiecedFile, ...PiecedFile[]] {
   const all = model.weights.reduce((sum, group) => sum + bytesOf(group), 0);
-  if (all <= most) return [modelFile(path, model, new Map())];
+  if (all <= inside) return [modelFile(path, model, new Map())];
   const places = new Map<TensorHeader, Place>();
   const files: { name: string; size: number; groups: TensorGroup[] }[] = [];
   for (const group of model.weights) {

@@ -1,9 +1,13 @@
-import { availableParallelism } from "node:os";
+import { randomUUID } from "node:crypto";
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
 import * as onnxRuntime from "onnxruntime-node";
 import { UserError } from "../errors.ts";
+import { LARGEST_FILE, modelBytes, type OnnxModel, onnxFiles } from "../graph/onnx-model.ts";
 import type { DeviceName } from "./device.ts";
 import { DEFAULT_DEVICE, DEVICES } from "./devices.ts";
-import { Runtime } from "./session.ts";
+import { type PackedSession, Runtime } from "./session.ts";
 
 /** Devices of the installed ONNX Runtime build. */
 export function availableDevices(): DeviceName[] {
@@ -28,7 +32,29 @@ export function nodeRuntime({
     throw new UserError(`device "${name}" is not in this build of ONNX Runtime; it has ${available.join(" and ")}`);
   }
   const here = device.usesMainMemory === true;
-  return new Runtime(onnxRuntime, { device, threads, writesInPlace: here, packs: here });
+  return new Runtime(onnxRuntime, { device, threads, writesInPlace: here, ...(here && { packs: throughFiles }) });
+}
+
+/** From files that are there meanwhile: ONNX Runtime maps each weight as it lays it out, so that no second copy is in memory. */
+const throughFiles: PackedSession = async (model, create) => {
+  // Windows removes no file that is mapped.
+  if (process.platform === "win32") return create(modelBytes(model));
+  const folder = join(tmpdir(), `aflora-${randomUUID()}`);
+  try {
+    // Where there is no room for files, the bytes are made in memory.
+    const path = await writeModel(folder, model).catch(() => undefined);
+    return await create(path ?? modelBytes(model));
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+};
+
+/** @returns the path of the model's file, beside which its weights are */
+async function writeModel(folder: string, model: OnnxModel): Promise<string> {
+  await mkdir(folder, { mode: 0o700 });
+  const files = onnxFiles(join(folder, "graph.onnx"), model, LARGEST_FILE, 0);
+  for (const { name, pieces } of files) await writeFile(name, pieces());
+  return files[0].name;
 }
 
 /** Version of ONNX Runtime. */

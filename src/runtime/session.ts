@@ -1,8 +1,8 @@
 import type { InferenceSession, Tensor as OnnxTensor, TensorConstructor } from "onnxruntime-common";
 import { UserError } from "../errors.ts";
 import { Graph, liveLeaves, type Value } from "../graph/graph.ts";
-import { encodeOnnx } from "../graph/onnx.ts";
-import { LARGEST_FILE } from "../graph/onnx-model.ts";
+import { onnxModel } from "../graph/onnx.ts";
+import { modelBytes, type OnnxModel } from "../graph/onnx-model.ts";
 import { add } from "../graph/ops.ts";
 import {
   type DataType,
@@ -24,9 +24,16 @@ export interface RuntimeOptions {
   writesInPlace?: boolean;
   /** Threads of ONNX Runtime; its own default ignores the limits of containers. */
   threads: number;
-  /** Whether graphs that only answer have constant weights, laid out for the processor; else they read those that all graphs share. */
-  packs?: boolean;
+  /**
+   * Makes a session of a graph that only answers, whose constant weights are laid out for the processor; where absent such graphs read those
+   * that all graphs share.
+   */
+  packs?: PackedSession;
 }
+
+/** Makes a session of a model, by `create`: of its bytes, or of the path of its file. */
+export type PackedSession = (model: OnnxModel, create: CreateSession) => Promise<InferenceSession>;
+type CreateSession = (model: Uint8Array | string) => Promise<InferenceSession>;
 
 export interface CompileOptions {
   /** Where a profile of the session's runs goes, once it is asked for. */
@@ -44,11 +51,11 @@ export class Runtime {
   readonly threads: number;
   readonly #onnxRuntime: OnnxRuntime;
   readonly #writesInPlace: boolean;
-  readonly #packs: boolean;
+  readonly #packs: PackedSession | undefined;
   /** Whether sums of products of signed bytes are cut off here, once a graph has some. */
   #cutsBytes: Promise<boolean> | undefined;
 
-  constructor(onnxRuntime: OnnxRuntime, { device, threads, writesInPlace = false, packs = false }: RuntimeOptions) {
+  constructor(onnxRuntime: OnnxRuntime, { device, threads, writesInPlace = false, packs }: RuntimeOptions) {
     this.#onnxRuntime = onnxRuntime;
     this.#packs = packs;
     this.#writesInPlace = writesInPlace;
@@ -58,7 +65,7 @@ export class Runtime {
 
   /** Whether graphs that only answer have constant weights, laid out for the processor. */
   get packs(): boolean {
-    return this.#packs;
+    return this.#packs !== undefined;
   }
 
   /**
@@ -80,9 +87,9 @@ export class Runtime {
     const those = (chosen: typeof leaves) => weightsOf(chosen, weights);
     const frozen = those(leaves.filter(({ leaf }) => leaf!.kind === "frozen"));
     const size = [...frozen.values()].reduce((sum, { dtype, shape }) => sum + ELEMENT_SIZE[dtype] * sizeOf(shape), 0);
-    const packs = answers && this.#packs && size <= LARGEST_FILE;
+    const packed = answers ? this.#packs : undefined;
     const fixed = those(leaves.filter(({ leaf }) => constants.has(leaf!.name)));
-    const embedded = new Map([...(embeds !== undefined || packs ? frozen : []), ...fixed]);
+    const embedded = new Map([...(embeds !== undefined || packed ? frozen : []), ...fixed]);
     if (embeds !== undefined && size > embeds) {
       const [most, has] = [embeds, size].map((bytes) => `${(bytes / 1e9).toFixed(1)} GB`);
       throw new UserError(
@@ -90,10 +97,12 @@ export class Runtime {
       );
     }
     const unsignedBytes = !signedBytes && (await this.#mustNotSign(frozen));
-    const { bytes, inputs } = encodeOnnx(outputs, { embedded, plainOps, packs, unsignedBytes });
+    const { model, inputs } = onnxModel(outputs, { embedded, plainOps, packs: packed !== undefined, unsignedBytes });
+    const create: CreateSession = (bytes) =>
+      this.#onnxRuntime.InferenceSession.create(bytes as Uint8Array, this.#sessionOptions(profile));
     let session: InferenceSession;
     try {
-      session = await this.#onnxRuntime.InferenceSession.create(bytes, this.#sessionOptions(profile));
+      session = await (packed ? packed(model, create) : create(modelBytes(model)));
     } catch (error) {
       if (isEverywhere) throw error;
       throw new UserError(`device "${name}" cannot be used on this machine: ${reason(error)}; ${INSTEAD}`, {

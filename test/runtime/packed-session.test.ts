@@ -1,0 +1,41 @@
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, expect, test, vi } from "vitest";
+import { Graph } from "../../src/graph/graph.ts";
+import { gemm } from "../../src/graph/ops.ts";
+import { float32 } from "../../src/graph/tensor.ts";
+import { runtime } from "../support/runtime.ts";
+
+afterEach(() => vi.unstubAllEnvs());
+
+/** Ones times a matrix of numbers that count from 0. */
+async function sums(): Promise<number[]> {
+  const graph = new Graph();
+  const x = graph.leaf("input", "x", "float32", [1, 32]);
+  const y = gemm(x, graph.leaf("frozen", "w", "float32", [32, 16]));
+  const numbers = float32(
+    [32, 16],
+    Float32Array.from({ length: 512 }, (_, i) => i),
+  );
+  const compiled = await runtime.compile({ y }, new Map([["w", numbers]]), { answers: true });
+  const found = await compiled.run({ x: float32([1, 32], new Float32Array(32).fill(1)) });
+  await compiled.release();
+  return [...(found.y!.data as Float32Array)];
+}
+
+const EXPECTED = Array.from({ length: 16 }, (_, i) => 32 * i + (16 * 32 * 31) / 2);
+
+test("the files that constant weights are laid out from are gone when they are", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "aflora-packed-"));
+  vi.stubEnv("TMPDIR", folder);
+  expect(await sums()).toEqual(EXPECTED);
+  // ONNX Runtime has files of its own there.
+  expect((await readdir(folder)).filter((name) => name.startsWith("aflora"))).toEqual([]);
+  await rm(folder, { recursive: true });
+});
+
+test("where no file can be written, they are laid out from memory", async () => {
+  vi.stubEnv("TMPDIR", join(tmpdir(), "aflora-is-not-there"));
+  expect(await sums()).toEqual(EXPECTED);
+});
