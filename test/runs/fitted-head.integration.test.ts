@@ -30,6 +30,13 @@ afterAll(() => rm(home, { recursive: true, force: true }));
 const run = (name: string, given: Record<string, unknown>, options = {}) =>
   fineTune({ model, train, threads: 1, batchSize: 8, output: join(home, name), ...given }, options);
 
+/** The weights of a run's last layer, at length 1, and whether they were fitted again. */
+async function headOf(run: string) {
+  const { description, parameters } = await loadAdapter(join(run, "adapter"));
+  const { data } = parameters.get("classifier.weight")!;
+  return { refit: description.refit, direction: Array.from(data, (value) => value / Math.hypot(...data)) };
+}
+
 test("no epochs fit the head alone, with any method", async () => {
   for (const method of ["aflora", "adalora"]) {
     const { result } = await run(`none-${method}`, { method, epochs: 0 });
@@ -50,6 +57,14 @@ test("--method head is the fitted head alone: no step is taken, and it answers f
   expect(result).toMatchObject({ steps: 0, epochs: 0, bestEpoch: 0, secondsPerStep: 0, tokensPerSecond: 0 });
   expect(result!.metrics.accuracy).toBe(1);
   expect(notes.join()).toMatch(/the head starts fitted .*accuracy 1\.000 on 36 training examples/);
+
+  // Four examples were held out, so the head was fitted to all forty in the end: but for its temperature, it is that of a run on all.
+  const { headFeatures } = JSON.parse(await readFile(join(directory, "config.json"), "utf8"));
+  const whole = await run("alone-whole", { method: "head", validation: train, headFeatures });
+  const [kept, expected] = await Promise.all([directory, whole.directory].map(headOf));
+  expect(kept!.refit).toBe(true);
+  expect(expected!.refit).toBeUndefined();
+  for (const [i, value] of expected!.direction.entries()) expect(kept!.direction[i]).toBeCloseTo(value, 4);
   const [found] = await evaluateRun(directory);
   expect(found!.metrics).toMatchObject(result!.metrics);
 });
