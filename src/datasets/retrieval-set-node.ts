@@ -1,7 +1,8 @@
 import { UserError } from "../errors.ts";
 import { type Cell, columnOf, list, type Table } from "../tasks/rows.ts";
+import type { TaskKind } from "../tasks/task-kind.ts";
 import { fileFormat, readTable } from "./read-table-node.ts";
-import { titledTexts } from "./texts-node.ts";
+import { readInputs, titledTexts } from "./texts-node.ts";
 
 /** A text under its id. */
 export interface IdentifiedText {
@@ -40,6 +41,16 @@ export async function readIdentifiedTexts(file: string, column = "text"): Promis
     seen.set(id, cell);
     return { id, text: texts[row]! };
   });
+}
+
+/** What is searched with a model of a kind, as {@link readIdentifiedTexts}; a picture's id is its path. */
+export async function readCorpus(
+  file: string,
+  column: string | undefined,
+  kind: Pick<TaskKind, "name" | "reads">,
+): Promise<IdentifiedText[]> {
+  if (kind.reads === undefined) return readIdentifiedTexts(file, column);
+  return (await readInputs(file, column, kind)).map((path) => ({ id: path, text: path }));
 }
 
 function idsOf(table: Table): Cell[] | undefined {

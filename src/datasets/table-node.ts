@@ -82,7 +82,10 @@ export async function readExamples(
   const source = await readSource(file, named, kind, labelled, { classes: labels });
   const found = findTaskKind(kind);
   const { isPictures } = source;
-  if (found.table && labelled) return numbered(found.table.read(source.table, source.named, labels).examples);
+  if (found.table && labelled) {
+    const examples = numbered(found.table.read(source.table, source.named, labels).examples);
+    return placed(file, examples, kind, isPictures);
+  }
   const { label, ...texts } = columnsFor(found, source.table, source.named);
   // What a kind finds by itself may be there without labels, but not the column that most have them in.
   const finds = found.columnsIn !== undefined && found.reads === undefined;

@@ -1,5 +1,7 @@
-import { columnOf, type Table, textOf } from "../tasks/rows.ts";
+import { columnOf, namedColumns, type Table, textOf } from "../tasks/rows.ts";
+import type { TaskKind } from "../tasks/task-kind.ts";
 import { fileFormat, readTable } from "./read-table-node.ts";
+import { readExamples } from "./table-node.ts";
 
 /**
  * The texts of a file, one for each line or row, blank ones among them, as {@link titledTexts} has them.
@@ -10,6 +12,19 @@ export async function readTexts(file: string, column = "text"): Promise<string[]
   const format = await fileFormat(file);
   const table = await readTable(file, format, { everyLine: true });
   return titledTexts(table, format === "lines" ? "text" : column);
+}
+
+/**
+ * What a model of a kind reads, as {@link readTexts}; of pictures their paths, of a folder or of the rows of a file.
+ * @throws UserError where the file or the folder cannot be read, or has none.
+ */
+export async function readInputs(
+  file: string,
+  column: string | undefined,
+  { name, reads }: Pick<TaskKind, "name" | "reads">,
+): Promise<string[]> {
+  if (reads !== "pictures") return readTexts(file, column);
+  return (await readExamples(file, namedColumns({ text: column }), name, [])).map(({ text }) => text);
 }
 
 /** A table's texts, with what its column `title` has before them, where there is one (the layout of BEIR, arXiv 2104.08663). */

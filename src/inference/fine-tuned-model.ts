@@ -106,7 +106,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
     { signal, onDone }: ComputeOptions = {},
   ): Promise<Output[] | Output> {
     const inputs = isList(given) ? given : [given];
-    const examples = inputs.map((input, index) => ({ index, ...this.kind.exampleOfInput(textsOf(input)) }));
+    const examples = inputs.map((input, index) => this.#exampleOf(input, index));
     const encoded = await this.#read(examples, signal);
     const limit = this.#noveltyLimit;
     const asked = limit === undefined ? this.#compiled.predictor : await this.#compiled.featured();
@@ -160,33 +160,36 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   }
 
   /**
-   * The vectors of texts, in order: `[hidden]`, or cut to `dimensions` and at length 1 again.
-   * @throws UserError where the model does not embed, a text is none, ids are not the tokenizer's or too many, or there are fewer
-   * dimensions.
+   * The vectors of texts, or of pictures by their paths, in order: `[hidden]`, or cut to `dimensions` and at length 1 again.
+   * @throws UserError where the model does not embed, a text is none, ids are not the tokenizer's or too many, or it has fewer dimensions
    */
   async embed(
     texts: readonly TextOrTokens[],
     { dimensions, signal }: ComputeOptions & { dimensions?: number | undefined } = {},
   ): Promise<Float32Array[]> {
-    if (!this.embeds) {
-      throw new UserError(
-        `the model is for ${this.kind.name} and does not embed texts; ask for what it was trained for`,
-      );
-    }
+    if (!this.embeds)
+      throw new UserError(`the model is for ${this.kind.name} and does not embed; ask for what it was trained for`);
     const size = this.base.labelCount;
     if (dimensions !== undefined && !(Number.isInteger(dimensions) && dimensions >= 1 && dimensions <= size)) {
       throw new UserError(`an embedding of this model has ${size} dimensions, which cannot be cut to ${dimensions}`);
     }
-    const encoded = texts.map((text, index) =>
-      typeof text === "string" ? this.#encodeInput(text, index) : { index, encoding: this.#encodingOf(text) },
+    const given = texts.map((text, index) =>
+      typeof text === "string" ? this.#exampleOf(text, index) : { index, encoding: this.#encodingOf(text) },
     );
+    const read = (
+      await this.#read(
+        given.filter((each) => "text" in each),
+        signal,
+      )
+    ).values();
+    const encoded = given.map((each) => ("text" in each ? read.next().value! : each));
     const vectors = await this.#compiled.predictor.logits(encoded, this.parameters, signal);
     return dimensions === undefined ? vectors : vectors.map((vector) => unitVector(vector, dimensions));
   }
 
   /** Ids of the tokens that a text comes to, special tokens included, cut to the length that the model reads. */
   tokenIds(text: string): number[] {
-    return Array.from(this.#encodeInput(text, 0).encoding.inputIds);
+    return Array.from(this.#encode([this.#exampleOf(text, 0)])[0]!.encoding.inputIds);
   }
 
   /** Whether it puts passages in an order, which {@link rerank} asks for. */
@@ -291,8 +294,8 @@ export class FineTunedModel<Output extends object = TextPrediction> {
     return this.description.task.labels;
   }
 
-  #encodeInput(input: PredictionInput, index: number): PredictedExample {
-    return this.#encode([{ index, ...this.kind.exampleOfInput(textsOf(input)) }])[0]!;
+  #exampleOf(input: PredictionInput, index: number): Example {
+    return { index, ...this.kind.exampleOfInput(textsOf(input)) };
   }
 
   /** @throws UserError where ids are none of the model's, or more than it reads: cut, they would lack their end. */

@@ -4,6 +4,7 @@ import { modelFiles } from "../checkpoints/model-folder-node.ts";
 import { head } from "../methods/head.ts";
 import type { ModelDescription } from "../models/families.ts";
 import { embedding } from "../tasks/kinds/embedding.ts";
+import { imageEmbedding } from "../tasks/kinds/image-embedding.ts";
 import { recognizeHead, TASK_KINDS } from "../tasks/task-kinds.ts";
 import type { Adapter, AdapterDescription } from "./adapter.ts";
 import { readPooling } from "./base-model.ts";
@@ -17,7 +18,7 @@ const MAX_LENGTH = 256;
  * An adapter that changes nothing: a model as it is, for the task that its configuration names. A decoder or an encoder-decoder writes, a
  * head of a checkpoint labels, and any other encoder embeds.
  * @param model a folder, a GGUF file, the bundled model's name, or `owner/name[@revision]` on the hub
- * @param asked name of a kind of task, where it is not to be told from the model
+ * @param asked name of a kind of task, where it is not to be told from the model; of embeddings the one for what the model reads
  * @throws UserError where the model is missing, damaged or not supported.
  */
 export async function untunedAdapter(
@@ -26,8 +27,10 @@ export async function untunedAdapter(
 ): Promise<Adapter> {
   const directory = await resolveModelFolder(model, hub);
   const { raw, description: described } = await describeModelAt(directory);
-  const { kind, labels } = asked === undefined ? taskOf(raw, described) : { kind: asked, labels: [] };
-  const { maxLength, modelType } = described.config;
+  const { maxLength, modelType, picture } = described.config;
+  const found = asked === undefined ? taskOf(raw, described) : { kind: asked, labels: [] };
+  // What embeds texts embeds pictures, where the model reads these.
+  const { kind, labels } = picture && found.kind === embedding.name ? { ...found, kind: imageEmbedding.name } : found;
   const embeds = kind === embedding.name;
   const ofPooling = embeds ? ((await readPooling(await modelFiles(directory))).maxLength ?? MAX_LENGTH) : maxLength;
   const description: AdapterDescription = {

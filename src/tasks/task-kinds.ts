@@ -6,6 +6,7 @@ import type { TaskData } from "./example.ts";
 import { type ClassifiedText, classification } from "./kinds/classification.ts";
 import { type EmbeddedText, embedding } from "./kinds/embedding.ts";
 import { imageClassification } from "./kinds/image-classification.ts";
+import { imageEmbedding } from "./kinds/image-embedding.ts";
 import { languageModel } from "./kinds/language-model.ts";
 import { type MultiLabelledText, multiLabel } from "./kinds/multi-label.ts";
 import { preference } from "./kinds/preference.ts";
@@ -46,6 +47,7 @@ export const TASK_KINDS = new Registry<TaskKind<TextPrediction>>("task kind", [
   reward,
   rewardLearning,
   embedding,
+  imageEmbedding,
   reranker,
 ]);
 

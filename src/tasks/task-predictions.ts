@@ -16,11 +16,13 @@ export interface TaskPredictions {
   regression: ScoredText;
   "multi-label": MultiLabelledText;
   "token-classification": TaggedText;
+  "image-classification": ClassifiedText;
   "language-model": TextLikelihood;
   "sequence-to-sequence": TextLikelihood;
   preference: TextLikelihood;
   reward: RewardedText;
   "reward-learning": TextLikelihood;
   embedding: EmbeddedText;
+  "image-embedding": EmbeddedText;
   reranker: RerankedText;
 }

@@ -1,15 +1,19 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, sep } from "node:path";
 import { env, pipeline } from "@huggingface/transformers";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readExamples } from "../../src/datasets/table-node.ts";
+import { readInputs } from "../../src/datasets/texts-node.ts";
+import { loadEmbedder } from "../../src/inference/load-embedder-node.ts";
 import { readTextRows } from "../../src/labels/text-rows-node.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { exportRun } from "../../src/runs/export-run.ts";
 import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { loadSeveralModels } from "../../src/runs/load-several-models.ts";
 import { prepareFromFiles } from "../../src/runs/prepare-from-files.ts";
+import { dot, unitVector } from "../../src/tasks/vectors.ts";
+import { afloraHere } from "../support/aflora.ts";
 import { fineTune } from "../support/fine-tune.ts";
 import { on } from "../support/on-event.ts";
 import { madePicture, pictureModel, savePicture } from "../support/pictures.ts";
@@ -137,6 +141,63 @@ async function expectPipeline(directory: string): Promise<void> {
     expect(score).toBeCloseTo(own.labels![i]!.probability, 3);
   });
   await classify.dispose();
+}
+
+test("a folder for each class teaches vectors of pictures, by which pictures are searched", async () => {
+  const kind = "image-embedding";
+  const { result, directory } = await run("vectors", { kind, method: "lora", epochs: 3, learningRate: 0.01 });
+  const [found] = await evaluateRun(directory);
+  expect(found).toMatchObject({ examples: 3, metrics: result!.metrics });
+  expect(Object.keys(found!.beside!)).toEqual(["before training"]);
+  const model = await loadFineTunedModel(directory, runtime);
+  const paths = await readInputs(photos, undefined, model.kind);
+  expect(paths).toHaveLength(30);
+  const vectors = await model.embed(paths);
+  await expect(model.embed([[1, 2]])).rejects.toThrow("is not a token id");
+  await model.release();
+  const tuned = gapOf(paths, vectors);
+  const table = join(home, "searched.csv");
+  writeFileSync(table, "file\nphotos/red/0.jpg\n");
+  expect(await readInputs(table, undefined, model.kind)).toEqual([join(photos, "red", "0.jpg")]);
+
+  const asItIs = await loadEmbedder(pictureModel("vit"), runtime);
+  expect(asItIs.kind.name).toBe(kind);
+  expect(tuned).toBeGreaterThan(gapOf(paths, await asItIs.embed(paths)));
+  await asItIs.release();
+  const query = join(photos, "red", "0.jpg");
+  const { stdout } = await afloraHere(["search", "--run", directory, "--corpus", photos, "--top", "3", query], home);
+  expect(stdout.split("\n")[0]).toBe(`1.0000\t${query}`);
+
+  const output = join(home, "vectors-onnx");
+  expect((await exportRun(directory, { format: "onnx", output })).largestDifference).toBeLessThan(1e-4);
+  expect(readFileSync(join(output, "README.md"), "utf8")).toContain('embed("picture.jpg", { pool: true })');
+  const same = join(home, "same.png");
+  await savePicture(same, madePicture(16, 16, 2));
+  const again = await loadFineTunedModel(directory, runtime);
+  const [own] = await again.embed([same]);
+  await again.release();
+  env.localModelPath = home;
+  env.allowRemoteModels = false;
+  const embed = await pipeline("image-feature-extraction", "vectors-onnx", { dtype: "fp32" });
+  const said = await embed(same, { pool: true });
+  expect(said.dims).toEqual([1, 16]);
+  (said.data as Float32Array).forEach((value, i) => {
+    expect(value).toBeCloseTo(own![i]!, 3);
+  });
+  await embed.dispose();
+});
+
+/** By how much the mean cosine of pictures of a class, which their folder says, exceeds that of others. */
+function gapOf(paths: readonly string[], vectors: readonly Float32Array[]): number {
+  const units = vectors.map((vector) => unitVector(vector));
+  const classes = paths.map((path) => path.slice(photos.length).split(sep)[1]!);
+  const meanOf = (alike: boolean): number => {
+    const pairs = units.flatMap((unit, i) =>
+      units.slice(i + 1).flatMap((other, j) => ((classes[i] === classes[i + 1 + j]) === alike ? dot(unit, other) : [])),
+    );
+    return pairs.reduce((sum, cosine) => sum + cosine, 0) / pairs.length;
+  };
+  return meanOf(true) - meanOf(false);
 }
 
 test("what does not fit together is refused in a sentence", async () => {

@@ -1,6 +1,6 @@
 import { createInterface } from "node:readline";
 import { Command } from "commander";
-import { readTexts } from "../../datasets/texts-node.ts";
+import { readInputs } from "../../datasets/texts-node.ts";
 import { UserError } from "../../errors.ts";
 import { bundledUnless } from "../../inference/bundled-model.ts";
 import { loadAskedModel } from "../../runs/load-fine-tuned-model.ts";
@@ -19,6 +19,7 @@ const EXAMPLES = [
   'aflora embed "My card was charged twice"',
   'aflora embed --run runs/search "My card was charged twice"',
   "aflora embed --run runs/search --file corpus.jsonl --output corpus.npy",
+  "aflora embed --model dinov2-small-onnx --file photos --output photos.npy",
   "cat texts.txt | aflora embed --run runs/search --dimensions 128 > vectors.jsonl",
 ];
 
@@ -37,13 +38,13 @@ interface Given {
 /** `aflora embed` */
 export function embedCommand(): Command {
   const command = new Command("embed")
-    .argument("[texts...]", "texts to embed")
+    .argument("[texts...]", "texts to embed; of a model of pictures, their paths")
     .option("--run <dir>", "run folder, or its adapter folder")
     .option(
       "--model <name>",
       "model to use as it is (default: the bundled encoder); with --run, base model instead of the one named there",
     )
-    .option("--file <file>", "texts from a CSV, TSV, JSONL or TXT file")
+    .option("--file <file>", "texts from a CSV, TSV, JSONL or TXT file, or a folder of pictures")
     .option("--text <column>", "column of the text in that file")
     .option("--output <file>", "file to write: .jsonl, .npy or .parquet (default: JSON Lines on stdout)")
     .option("--dimensions <n>", "truncate vectors to this size and scale them to length 1", Number);
@@ -51,12 +52,14 @@ export function embedCommand(): Command {
   return addExamples(command, EXAMPLES).action(async (texts: string[]) => {
     const { run, model: base, file, text, output, dimensions, ...where } = givenOptions<Given>(command);
     if (file !== undefined && texts.length > 0) throw new UserError("give texts or --file, not both");
-    const given = texts.length > 0 ? texts : file === undefined ? stdinLines() : await readTexts(file, text);
     const from = { kind: embedding.name, offline: where.offline, onProgress: downloadLine() };
     const model = await loadAskedModel({ run, model: base ?? bundledUnless(run) }, runtimeFor(where), from);
-    const progress = new ProgressLine("texts", Array.isArray(given) ? given.length : undefined);
+    const progress = new ProgressLine(model.kind.reads ?? "texts");
     try {
-      const parts = embedStream(model, given, { dimensions, onProgress: (done) => progress.at(done) });
+      const read = file === undefined ? undefined : await readInputs(file, text, model.kind);
+      const given = texts.length > 0 ? texts : (read ?? stdinLines());
+      const of = Array.isArray(given) ? given.length : undefined;
+      const parts = embedStream(model, given, { dimensions, onProgress: (done) => progress.at(done, { of }) });
       if (output === undefined) {
         for await (const { texts: own, vectors } of parts) {
           process.stdout.write(own.map((each, i) => vectorLine(each, vectors[i]!)).join(""));

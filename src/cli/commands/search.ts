@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { readIdentifiedTexts } from "../../datasets/retrieval-set-node.ts";
+import { readCorpus } from "../../datasets/retrieval-set-node.ts";
 import { UserError } from "../../errors.ts";
 import { bundledUnless } from "../../inference/bundled-model.ts";
 import { loadAskedModel } from "../../runs/load-fine-tuned-model.ts";
@@ -19,6 +19,7 @@ const EXAMPLES = [
   'aflora search --corpus faq.jsonl "I cannot log in"',
   'aflora search --run runs/search --corpus faq.jsonl "I cannot log in"',
   'aflora search --run runs/search --corpus faq.jsonl --vectors faq.npy --top 3 --json "I cannot log in"',
+  "aflora search --model dinov2-small-onnx --corpus photos like-this.jpg",
 ];
 
 interface Given {
@@ -37,7 +38,7 @@ interface Given {
 /** `aflora search` */
 export function searchCommand(): Command {
   const command = new Command("search")
-    .argument("<query...>", "text to search for")
+    .argument("<query...>", "text to search for, or the path of a picture")
     .option("--run <dir>", "run folder of an embedding model")
     .option(
       "--model <name>",
@@ -45,7 +46,7 @@ export function searchCommand(): Command {
     )
     .requiredOption(
       "--corpus <file>",
-      "file of texts: JSONL, CSV or TSV with text and optionally _id and title, or one text per line",
+      "file of texts: JSONL, CSV or TSV with text and optionally _id and title, or one text per line; of pictures a folder, or a file of paths",
     )
     .option("--text <column>", "column of the text")
     .option("--vectors <file>", "vectors of the corpus, written by aflora embed --output FILE.npy")
@@ -55,18 +56,18 @@ export function searchCommand(): Command {
   return addExamples(command, EXAMPLES).action(async (query: string[]) => {
     const { run, model: base, corpus, text, vectors: file, top = 10, json, ...where } = givenOptions<Given>(command);
     if (!Number.isInteger(top) || top < 1) throw new UserError("--top must be a whole number, at least 1");
-    const texts = await readIdentifiedTexts(corpus, text);
-    const stored = file === undefined ? undefined : await readNpy(file);
-    if (stored && stored.length !== texts.length) {
-      throw new UserError(
-        `${file} holds ${stored.length} vectors, but ${corpus} ${texts.length} texts; embed it again`,
-      );
-    }
     const from = { kind: embedding.name, offline: where.offline, onProgress: downloadLine() };
     const model = await loadAskedModel({ run, model: base ?? bundledUnless(run) }, runtimeFor(where), from);
-    const progress = new ProgressLine("texts", texts.length);
+    const progress = new ProgressLine(model.kind.reads ?? "texts");
     try {
-      const options = { onProgress: (done: number) => progress.at(done) };
+      const texts = await readCorpus(corpus, text, model.kind);
+      const stored = file === undefined ? undefined : await readNpy(file);
+      if (stored && stored.length !== texts.length) {
+        throw new UserError(
+          `${file} holds ${stored.length} vectors, but ${corpus} ${texts.length} texts; embed it again`,
+        );
+      }
+      const options = { onProgress: (done: number) => progress.at(done, { of: texts.length }) };
       const [asked] = await model.embed([query.join(" ")]);
       const size = stored?.[0]?.length;
       if (size !== undefined && size > asked!.length) {
@@ -81,7 +82,7 @@ export function searchCommand(): Command {
         const { id, text: found } = texts[index]!;
         const line = json
           ? JSON.stringify({ id, score, text: found })
-          : `${score.toFixed(4)}\t${id}\t${found.replace(/\s+/g, " ")}`;
+          : [score.toFixed(4), id, ...(found === id ? [] : [found.replace(/\s+/g, " ")])].join("\t");
         process.stdout.write(`${line}\n`);
       }
     } finally {

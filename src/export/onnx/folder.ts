@@ -92,7 +92,7 @@ export async function writeOnnxFolder(
   const reads = encoder ? Math.min(description.maxLength, maxLength) : maxLength;
   if (base.config.picture) await copyFile(folder, base, "preprocessor_config.json");
   else await writeTokenizerJson(folder, base, reads);
-  if (base.head === "pooled") await writeSentenceFiles(folder, base, maxLength, weights);
+  if (base.head === "pooled" && !base.config.picture) await writeSentenceFiles(folder, base, maxLength, weights);
   if (isPretrained(base.head)) await writeGenerationConfig(folder, base);
   await folder.write("README.md", readme(base, description, quantization));
   const all = written.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -191,16 +191,17 @@ function writeOutputs(context: ForwardContext, stream: PaddedStream, base: BaseM
   if (head === "pooled") {
     const hidden = writeHiddenStates(context, base);
     return {
-      last_hidden_state: reshape(hidden, ["batch", "sequence", config.hiddenSize]),
-      [SENTENCE_EMBEDDING]: writePooling(pooling, stream, hidden),
+      last_hidden_state: reshape(hidden, ["batch", stream.sequence, config.hiddenSize]),
+      [vectorOutput(base)]: writePooling(pooling, stream, hidden),
     };
   }
   const logits = writeModel(context, base, labelCount, head);
   return { logits: labelsTokens(head) ? reshape(logits, ["batch", "sequence", labelCount]) : logits };
 }
 
-/** Output of a model that embeds: a vector for each text. */
-export const SENTENCE_EMBEDDING = "sentence_embedding";
+/** Output of a model that embeds: a vector for each text, or for each picture as Transformers.js asks for it. */
+export const vectorOutput = ({ config }: Pick<BaseModel, "config">): string =>
+  config.picture ? "pooler_output" : "sentence_embedding";
 
 function readme(
   base: BaseModel,
@@ -286,7 +287,17 @@ until all have ended.`;
 /** Transformers.js's names of ways of pooling. */
 const POOLING_IN_JS: Record<PoolingMode, string> = { mean: "mean", cls: "cls", lasttoken: "last_token" };
 
-function embeddingReadme({ pooling = MEAN_POOLING }: BaseModel): string {
+function embeddingReadme(base: BaseModel): string {
+  const { pooling = MEAN_POOLING, config } = base;
+  if (config.picture) {
+    return `\`\`\`js
+import { env, pipeline } from "@huggingface/transformers";
+
+env.localModelPath = "/models/"; // where this folder lies
+const embed = await pipeline("image-feature-extraction", "NAME_OF_THIS_FOLDER", { dtype: "fp32" });
+const vectors = await embed("picture.jpg", { pool: true });
+\`\`\``;
+  }
   return `\`\`\`js
 import { env, pipeline } from "@huggingface/transformers";
 
@@ -295,5 +306,5 @@ const embed = await pipeline("feature-extraction", "NAME_OF_THIS_FOLDER", { dtyp
 const vectors = await embed(["a text", "another"], { pooling: "${POOLING_IN_JS[pooling.mode]}", normalize: ${pooling.normalize} });
 \`\`\`
 
-ONNX Runtime gives the same vectors as the output \`${SENTENCE_EMBEDDING}\`.`;
+ONNX Runtime gives the same vectors as the output \`${vectorOutput(base)}\`.`;
 }

@@ -12,7 +12,7 @@ import { findTaskKind } from "../../tasks/task-kinds.ts";
 import type { Encoding } from "../../tokenization/tokenizer.ts";
 import { inputsBeside } from "../../training/model-inputs.ts";
 import { readerOf } from "../../training/step-graph.ts";
-import { type OnnxType, onnxFile, onnxNames, SENTENCE_EMBEDDING } from "./folder.ts";
+import { type OnnxType, onnxFile, onnxNames, vectorOutput } from "./folder.ts";
 
 /** Texts that an ONNX file is given at once: padding must make no difference. */
 const BATCH = 8;
@@ -56,7 +56,7 @@ export async function onnxOutputs(
       const own = encoded.map(({ encoding, decoder }) => (encoder ? decoder! : encoding));
       const given = encoder ? await readBy(encoder, encoded, tokenizer.padTokenId) : besideTokens(encoded);
       const results = await session.run(inputsOf(session, own, tokenizer.padTokenId, given));
-      const all = (results[SENTENCE_EMBEDDING] ?? results.logits)!.data as Float32Array;
+      const all = (results[vectorOutput(base)] ?? results.logits)!.data as Float32Array;
       const sequence = longestOf(own);
       for (const [i, each] of encoded.entries()) {
         // `[batch, outputs]`, or of tokens `[batch, sequence, outputs]`.

@@ -134,24 +134,23 @@ ${readme.outputs(names)}
 }
 
 /** How a model of pictures is put together: none of Transformers' classes has its head, which is one layer on pooled hidden states. */
-function pictureReadme({ features = "mean", pooling }: BaseModel, { task }: AdapterDescription): string {
+function pictureReadme({ head, features = "mean", pooling }: BaseModel, { task }: AdapterDescription): string {
+  const embeds = head === "pooled";
   const { mode } = poolingOfFeatures(features, pooling);
   const pooled = { mean: "hidden.mean(1)", cls: "hidden[:, 0]", lasttoken: "hidden[:, -1]" }[mode];
   return `Loads with Transformers and PEFT. \`BASE\` is the model that the ONNX file was made from:
 
 \`\`\`python
 from peft import PeftModel
-from PIL import Image
-from safetensors.torch import load_file
+from PIL import Image${embeds ? "" : "\nfrom safetensors.torch import load_file"}
 from transformers import AutoImageProcessor, AutoModel
 
 folder = "path/of/this/folder"
 processor = AutoImageProcessor.from_pretrained(folder)
 model = PeftModel.from_pretrained(AutoModel.from_pretrained("BASE"), folder).eval()
-head = load_file(f"{folder}/2_Dense/model.safetensors")
-pixels = processor(Image.open("picture.jpg").convert("RGB"), return_tensors="pt")
+${embeds ? "" : 'head = load_file(f"{folder}/2_Dense/model.safetensors")\n'}pixels = processor(Image.open("picture.jpg").convert("RGB"), return_tensors="pt")
 hidden = model(**pixels).last_hidden_state
-logits = ${pooled} @ head["linear.weight"].T + head["linear.bias"]
+${embeds ? `vector = ${pooled}` : `logits = ${pooled} @ head["linear.weight"].T + head["linear.bias"]`}
 \`\`\`
 
 ${findTaskKind(task.kind).huggingFace.readme.outputs(labelNames(task))}

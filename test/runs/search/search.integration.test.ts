@@ -244,7 +244,7 @@ test.each([
 
 test.each([
   ["evaluate --run run --corpus corpus.jsonl", /a corpus is searched with all three/],
-  ["embed --run reranker late", /is for reranker and does not embed texts/],
+  ["embed --run reranker late", /is for reranker and does not embed;/],
   ["embed --run run --output vectors.txt late", /vectors\.txt: its name must end in \.jsonl, \.npy, \.parquet/],
   ["embed --run run --dimensions 99 late", /has 32 dimensions, which cannot be cut to 99/],
   ["search --run run --corpus corpus.jsonl --vectors pairs.jsonl late", /pairs\.jsonl is not a NumPy file/],
