@@ -87,6 +87,6 @@ model = SentenceTransformer("path/of/this/folder")
 
 ${call.replace(/\n```$/, '\nlogits = model.encode(["a text", "another"])\n```')}
 
-${findTaskKind(task.kind).huggingFace.readme.outputs(labelNames(task))}
+${findTaskKind(task.kind).huggingFace.readme.outputs(labelNames(task), task.options)}
 `;
 }

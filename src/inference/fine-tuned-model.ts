@@ -113,7 +113,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
     const rows = await asked.logits(encoded, this.parameters, signal, onDone);
     const answers = rows.map((row, i) => {
       const values = limit === undefined ? row : row.subarray(0, this.#labels.length);
-      const shown = this.kind.describe(this.#labels, examples[i]!, encoded[i]!, values);
+      const shown = this.kind.describe(this.#labels, examples[i]!, encoded[i]!, values, this.description.task.options);
       const sure = this.#threshold === undefined ? shown : unsureBelow(shown, this.#threshold);
       if (limit === undefined) return sure;
       const novelty = noveltyOf(this.#novelty!, row, this.#labels.length);

@@ -232,15 +232,17 @@ class StudyState implements SearchResults {
   }
 }
 
+const BY_FITTED_HEAD = ["headFeatures", "labelThreshold"];
+
 /** The records of a trial's run; undefined where there is none, or one with what were defaults of another version. */
 async function recordsOf(directory: string, { options }: TrialIdentity): Promise<RunRecords | undefined> {
   if (!existsSync(join(directory, "config.json"))) return undefined;
   const records = await readRunRecords(directory);
   // A run that goes on from an adapter has options of that one's, too.
   if (records.config.run.adapter !== undefined) return records;
-  const { headFeatures, ...others } = identifyingOptions(records.config);
-  // What a fitted head came to read is written among a run's options, asked for or not.
-  const found = "headFeatures" in options ? { ...others, headFeatures } : others;
+  // What a fitted head came to is written among a run's options, asked for or not.
+  const isOf = ([name]: [string, unknown]): boolean => name in options || !BY_FITTED_HEAD.includes(name);
+  const found = Object.fromEntries(Object.entries(identifyingOptions(records.config)).filter(isOf));
   return isDeepStrictEqual(found, options) ? records : undefined;
 }
 

@@ -96,8 +96,8 @@ export interface HuggingFaceForm {
   pipeline: string;
   /** What the README of an export says. */
   readme: {
-    /** A sentence on the outputs of these names. */
-    outputs(names: readonly string[]): string;
+    /** A sentence on the outputs of these names. @param options of the task */
+    outputs(names: readonly string[], options?: TaskOptionValues): string;
     /** How `classify`, the pipeline, is called in JavaScript; absent where it does not serve this kind. */
     pipelineCall?: string;
     /** JavaScript that shows what `logits` say; absent where the pipeline serves all that the kind takes. */
@@ -185,6 +185,10 @@ export interface TaskKind<Output extends object = object, Options extends z.ZodO
    * @throws UserError where one of those given does not go with the examples or the model.
    */
   optionsFor?(given: z.output<Options>, task: TaskData, model: ModelSize): Record<string, unknown>;
+  /** Options that were not given, by the outputs `[rows, outputs]` of heads that were fitted without the examples. */
+  optionsOfFit?(logits: readonly Float32Array[]): TaskOptionValues;
+  /** The same options once a model's outputs are divided by a temperature. */
+  cooledOptions?(options: TaskOptionValues, temperature: number): TaskOptionValues;
   /** The objective that a task's options ask for; {@link objective} where absent. */
   objectiveFor?(options: TaskOptionValues): Objective;
   /** Of kinds that learn from answers that the model writes as it trains, each of which gets a reward. */
@@ -224,10 +228,22 @@ export interface TaskKind<Output extends object = object, Options extends z.ZodO
     labels: readonly string[],
     classWeights?: readonly number[],
   ): Targets;
-  /** What a model says of an example, as its own label is written. @param logits `[rows, outputs]` */
-  predict(labels: readonly string[], example: Example, encoded: EncodedExample, logits: Float32Array): Prediction;
-  /** What people are shown. @param logits `[rows, outputs]` */
-  describe(labels: readonly string[], example: Example, encoded: EncodedExample, logits: Float32Array): Output;
+  /** What a model says of an example, as its own label is written. @param logits `[rows, outputs]` @param options of the task */
+  predict(
+    labels: readonly string[],
+    example: Example,
+    encoded: EncodedExample,
+    logits: Float32Array,
+    options?: TaskOptionValues,
+  ): Prediction;
+  /** What people are shown. @param logits `[rows, outputs]` @param options of the task */
+  describe(
+    labels: readonly string[],
+    example: Example,
+    encoded: EncodedExample,
+    logits: Float32Array,
+    options?: TaskOptionValues,
+  ): Output;
   /** The same in a line, without the text. */
   lineOf(output: Output): string;
   /** What `evaluate` shows beside the task's metrics. */

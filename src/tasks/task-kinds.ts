@@ -100,6 +100,15 @@ export function withTaskOptions(task: TaskData, given: Readonly<Record<string, u
   return Object.keys(options).length > 0 ? { ...task, options } : task;
 }
 
+/** A task whose options hold once a model's outputs are divided by a temperature. */
+export function cooledTask<Task extends { kind: string; options?: TaskData["options"] | undefined }>(
+  task: Task,
+  temperature: number,
+): Task {
+  const { cooledOptions } = findTaskKind(task.kind);
+  return task.options && cooledOptions ? { ...task, options: cooledOptions(task.options, temperature) } : task;
+}
+
 /** Names of the kinds that are for one kind of model alone. */
 export const kindsForModel = (model: TaskKind["modelKind"]): string[] =>
   TASK_KINDS.all.flatMap(({ name, modelKind }) => (modelKind === model ? [name] : []));

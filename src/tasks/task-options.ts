@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import type { embedding } from "./kinds/embedding.ts";
 import type { languageModel } from "./kinds/language-model.ts";
+import type { multiLabel } from "./kinds/multi-label.ts";
 import type { preference } from "./kinds/preference.ts";
 import type { rewardLearning } from "./kinds/reward-learning.ts";
 import type { sequenceToSequence } from "./kinds/sequence-to-sequence.ts";
@@ -16,6 +17,7 @@ type OptionsOf<Kind> = Kind extends TaskKind<object, infer Options> ? z.input<Op
 export interface TaskOptions
   extends z.input<typeof classOptions>,
     OptionsOf<typeof embedding>,
+    OptionsOf<typeof multiLabel>,
     OptionsOf<typeof languageModel>,
     OptionsOf<typeof sequenceToSequence>,
     OptionsOf<typeof preference>,

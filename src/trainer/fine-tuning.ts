@@ -12,7 +12,7 @@ import { trainingExamples } from "../tasks/examples.ts";
 import { classWeightsOf } from "../tasks/losses/class-weights.ts";
 import type { Reward } from "../tasks/rewards.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
-import { findTaskKind, objectiveOf, withTaskOptions } from "../tasks/task-kinds.ts";
+import { cooledTask, findTaskKind, objectiveOf, withTaskOptions } from "../tasks/task-kinds.ts";
 import { stepsPerEpoch } from "../training/batch-order.ts";
 import { type Calibration, calibrate, cooled } from "../training/calibrate.ts";
 import { type EncodedSplit, type Evaluation, Evaluator } from "../training/evaluate.ts";
@@ -299,14 +299,10 @@ export class FineTuning {
     const novelty = choosesOne
       ? await learnNovelty(this.#model, answering, runtime, split, { tokenBudget, signal })
       : undefined;
-    return {
-      adapter: {
-        description: { ...adapter.description, temperature, ...(choosesOne && { confidence: steps }) },
-        parameters,
-        novelty,
-      },
-      calibration,
-    };
+    const described = cooledTask(adapter.description.task, temperature);
+    const confidence = choosesOne && { confidence: steps };
+    const description = { ...adapter.description, task: described, temperature, ...confidence };
+    return { adapter: { description, parameters, novelty }, calibration };
   }
 
   /** What its adapters are for, and how their layers are computed. */

@@ -47,7 +47,7 @@ export async function startFromFittedHead(
       onFitting,
     },
   );
-  const reading = { ...given, features: fitted.features };
+  const reading = { ...given, features: fitted.features, ...(fitted.options && { options: fitted.options }) };
   const headed = await withHead(base, reading, seed);
   const made = [...fitted.weights.keys()].map((name) => headed.trace.weights.get(name)!);
   const others = headed.newWeights.filter(({ name }) => !fitted.weights.has(name));

@@ -156,7 +156,8 @@ export async function prepareRun<
     const isNew = !adapter && !resume;
     const headed = isNew ? await startFromFittedHead(began, opened.runtime, { signal, onFitting }) : undefined;
     const { base, task } = headed ?? began;
-    const settings = { ...asked, headFeatures: task.features };
+    const taskOptions = { ...asked.taskOptions, ...headed?.fitted.options };
+    const settings = { ...asked, headFeatures: task.features, taskOptions };
     const start = adapter && startFrom(base, adapter);
     const plan = { base, task, method, settings, start, resume, reward };
     const fineTuning = new FineTuning(plan);

@@ -70,7 +70,7 @@ export class Evaluator {
 
   /** @param signal ends it between two runs of the graph @throws the signal's reason; UserError where outputs are not finite */
   async evaluate(splits: readonly EncodedSplit[], signal?: AbortSignal): Promise<Evaluation> {
-    const { kind, labels } = this.#task;
+    const { kind, labels, options } = this.#task;
     const metrics: Record<string, number> = {};
     let loss = 0;
     let total = 0;
@@ -86,7 +86,7 @@ export class Evaluator {
         );
       }
       const predictions = logits.map((values, i) =>
-        findTaskKind(kind).predict(labels, examples[i]!, encoded[i]!, values),
+        findTaskKind(kind).predict(labels, examples[i]!, encoded[i]!, values, options),
       );
       for (const each of predictions) said.add(shortened(each));
       for (const each of examples) labelled.add(shortened(each));

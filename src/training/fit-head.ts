@@ -5,7 +5,7 @@ import type { Runtime } from "../runtime/session.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
 import { type Scores, scoresOf } from "../tasks/examples.ts";
 import type { LinearLoss } from "../tasks/losses/objective.ts";
-import type { TrainingExample } from "../tasks/task-kind.ts";
+import type { TaskOptionValues, TrainingExample } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { type CrossValidated, crossValidate } from "./linear-head/cross-validation.ts";
 import type { FeatureRows } from "./linear-head/design.ts";
@@ -16,7 +16,7 @@ import type { AdaptedModel } from "./step-graph.ts";
 
 /** Examples to fit a head to, as read and as encoded, in one order. */
 export interface HeadExamples {
-  task: Pick<TaskData, "kind" | "labels" | "metrics">;
+  task: Pick<TaskData, "kind" | "labels" | "metrics" | "options">;
   examples: readonly Example[];
   encoded: readonly TrainingExample[];
 }
@@ -31,6 +31,8 @@ export interface FittedHead {
   penalty: number;
   /** How heads that were fitted without an example do on it, by cross-validation; absent where nothing could be left out. */
   scores?: Scores | undefined;
+  /** Options of the task that were not given, by what such heads say. */
+  options?: TaskOptionValues | undefined;
 }
 
 export interface HeadFitOptions {
@@ -106,7 +108,7 @@ export async function fitHead(
       [`${classifier}.bias`, float32([all.rows.outputs], Float32Array.from(bias))],
     ]),
     penalty: choice.penalty,
-    scores: heldOutScores(given.task, shown, comparedRows[chosen]!, choice),
+    ...judged(given.task, shown, comparedRows[chosen]!, choice),
   };
 }
 
@@ -163,13 +165,13 @@ function choose([first, ...others]: readonly ExampleRows[], loss: LinearLoss) {
   return best;
 }
 
-/** Scores of what was said of examples by fits that did not see them. */
-function heldOutScores(
+/** What fits that did not see examples say of them: how good that is, and the options that follow from it. */
+function judged(
   task: HeadExamples["task"],
   examples: readonly { example: Example; encoded: TrainingExample }[],
   { rows: { outputs }, groups }: ExampleRows,
   { rows, logits }: CrossValidated,
-): Scores | undefined {
+): Pick<FittedHead, "scores" | "options"> {
   const ofExample = new Map<number, number[]>();
   Array.from(rows, (row, i) => [row, i] as const)
     .sort(([a], [b]) => a - b)
@@ -177,13 +179,18 @@ function heldOutScores(
       const own = logits.subarray(i * outputs, (i + 1) * outputs);
       ofExample.set(groups.groups[row]!, [...(ofExample.get(groups.groups[row]!) ?? []), ...own]);
     });
-  if (ofExample.size === 0) return undefined;
+  if (ofExample.size === 0) return {};
   const said = [...ofExample].map(([place, values]) => ({ ...examples[place]!, values: Float32Array.from(values) }));
-  const { predict } = findTaskKind(task.kind);
-  const predictions = said.map(({ example, encoded, values }) => predict(task.labels, example, encoded, values));
-  return scoresOf(
+  const kind = findTaskKind(task.kind);
+  const found = kind.optionsOfFit?.(said.map(({ values }) => values));
+  const options = { ...found, ...task.options };
+  const predictions = said.map(({ example, encoded, values }) =>
+    kind.predict(task.labels, example, encoded, values, options),
+  );
+  const scores = scoresOf(
     task,
     predictions,
     said.map(({ example }) => example),
   );
+  return { scores, ...(found && { options }) };
 }

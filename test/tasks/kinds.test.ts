@@ -3,6 +3,7 @@ import { UserError } from "../../src/errors.ts";
 import type { TaskData } from "../../src/tasks/example.ts";
 import { embedding } from "../../src/tasks/kinds/embedding.ts";
 import { languageModel } from "../../src/tasks/kinds/language-model.ts";
+import { bestThreshold, multiLabel } from "../../src/tasks/kinds/multi-label.ts";
 import { regression } from "../../src/tasks/kinds/regression.ts";
 import { reranker } from "../../src/tasks/kinds/reranker.ts";
 import { tokenClassification } from "../../src/tasks/kinds/token-classification.ts";
@@ -27,6 +28,50 @@ test("a regression of few pairs of texts says what learns how alike they are fro
   ]);
   expect(regression.notesOf!(pairs(5749), [], {})).toEqual([]);
   expect(regression.notesOf!([{ index: 0, text: "a", label: 1 }], [], {})).toEqual([]);
+});
+
+describe("several labels", () => {
+  const logits = Float32Array.of(-0.5, -2, 3);
+  const predicted = (options?: object) =>
+    multiLabel.predict(["a", "b", "c"], {} as never, {} as never, logits, options).labels;
+
+  test("are those above the task's threshold, or above one half", () => {
+    expect(predicted()).toEqual([2]);
+    expect(predicted({ labelThreshold: 0.3 })).toEqual([0, 2]);
+    expect(
+      multiLabel.describe(["a", "b", "c"], {} as never, {} as never, logits, { labelThreshold: 0.3 }),
+    ).toMatchObject({
+      predicted: ["a", "c"],
+    });
+  });
+
+  test("stay the same where a temperature divides the outputs", () => {
+    for (const labelThreshold of [0.2, 0.3775, 0.3776, 0.6]) {
+      const cooled = multiLabel.cooledOptions!({ labelThreshold }, 2.5);
+      const found = multiLabel.predict(
+        [],
+        {} as never,
+        {} as never,
+        logits.map((value) => value / 2.5),
+        cooled,
+      ).labels;
+      expect(found).toEqual(predicted({ labelThreshold }));
+    }
+  });
+
+  test("are predicted above half of the F1 that can be expected", () => {
+    // Of a quarter each, the best that can be done is to predict all: F1 = 2 · 0.25 / (1 + 0.25).
+    expect(bestThreshold([0.25, 0.25, 0.25, 0.25])).toBeCloseTo(0.2);
+    expect(bestThreshold([1, 0, 1])).toBeCloseTo(0.5);
+    // Trying every threshold by hand.
+    const shares = [0.9, 0.7, 0.4, 0.35, 0.1, 0.05];
+    const expected = (least: number) => {
+      const taken = shares.filter((share) => share > least);
+      return (2 * taken.reduce((sum, share) => sum + share, 0)) / (taken.length + 2.5);
+    };
+    const tried = Array.from({ length: 99 }, (_, i) => expected((i + 1) / 100));
+    expect(expected(bestThreshold(shares))).toBeCloseTo(Math.max(...tried));
+  });
 });
 
 describe("an embedding", () => {

@@ -244,6 +244,7 @@ ${showLogits?.(labelNames(task))}
 \`\`\``;
   const sections = [
     ...title,
+    huggingFace.readme.outputs(labelNames(task), task.options),
     ...(pipelineCall ? [pipeline] : []),
     ...(showLogits
       ? [

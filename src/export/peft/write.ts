@@ -129,7 +129,7 @@ base = ${auto}.from_pretrained(${from}${names.length > 0 ? `, num_labels=${names
 model = PeftModel.from_pretrained(base, "path/of/this/folder")
 \`\`\`
 
-${readme.outputs(names)}
+${readme.outputs(names, task.options)}
 `;
 }
 
@@ -153,7 +153,7 @@ hidden = model(**pixels).last_hidden_state
 ${embeds ? `vector = ${pooled}` : `logits = ${pooled} @ head["linear.weight"].T + head["linear.bias"]`}
 \`\`\`
 
-${findTaskKind(task.kind).huggingFace.readme.outputs(labelNames(task))}
+${findTaskKind(task.kind).huggingFace.readme.outputs(labelNames(task), task.options)}
 `;
 }
 

@@ -1,16 +1,19 @@
+import { z } from "zod";
 import { float32 } from "../../graph/tensor.ts";
 import type { Prediction } from "../example.ts";
 import { binaryCrossEntropy } from "../losses/objective.ts";
 import { type Counts, macroF1, microF1, multiLabelCounts } from "../metrics/metrics.ts";
 import { type LabelProbability, lineOf, ranked, sigmoid } from "../probabilities.ts";
 import { type Cell, cellError, distinctLabels, labelIndex, labelNameOf } from "../rows.ts";
-import type { Metric, TaskKind } from "../task-kind.ts";
+import type { Metric, TaskKind, TaskOptionValues } from "../task-kind.ts";
 import { sequenceClassification, textsOf, wholeText } from "../whole-text.ts";
 
 /** What is said of a text that may have any number of labels. */
 export interface MultiLabelledText {
-  /** Every label, likeliest first; those above one half are predicted. */
+  /** Every label, likeliest first. */
   labels: LabelProbability[];
+  /** Names of those that the text has: their probability is above the model's threshold. */
+  predicted: string[];
 }
 
 /** Names in an array, or parted by semicolons; none where the cell is empty. */
@@ -29,8 +32,46 @@ const ofCounts = (compute: (counts: Counts[]) => number): Metric => ({
   },
 });
 
+const options = z.object({
+  labelThreshold: z
+    .number()
+    .gt(0)
+    .lt(1)
+    .optional()
+    .describe("probability above which a text has a label (default: by cross-validation of the fitted head, or 0.5)"),
+});
+
+const thresholdOf = ({ labelThreshold }: TaskOptionValues = {}): number =>
+  (labelThreshold as number | undefined) ?? 0.5;
+
+/** The output of a probability. */
+const logitOf = (probability: number): number => Math.log(probability / (1 - probability));
+
+/** Numbers of the labels that a text has by a model's outputs. */
+function labelsBy(logits: Float32Array, options: TaskOptionValues | undefined): number[] {
+  const least = logitOf(thresholdOf(options));
+  return [...logits.keys()].filter((i) => logits[i]! > least);
+}
+
+/**
+ * The probability above which labels are to be predicted for the best F1 that can be expected: half of that F1 (Lipton et al. 2014,
+ * arXiv 1402.1892). Where little is known of the labels, few have a probability above one half, though texts do have labels.
+ * @param probabilities of labels of texts, as they hold
+ */
+export function bestThreshold(probabilities: readonly number[]): number {
+  const all = probabilities.reduce((sum, each) => sum + each, 0);
+  let [found, best] = [0, 0];
+  probabilities
+    .toSorted((a, b) => b - a)
+    .forEach((probability, i) => {
+      found += probability;
+      best = Math.max(best, (2 * found) / (i + 1 + all));
+    });
+  return best / 2;
+}
+
 /** Each text has any number of labels, or none. */
-export const multiLabel: TaskKind<MultiLabelledText> = {
+export const multiLabel: TaskKind<MultiLabelledText, typeof options> = {
   ...wholeText,
   name: "multi-label",
   summary: "any number of labels for each text",
@@ -41,7 +82,8 @@ export const multiLabel: TaskKind<MultiLabelledText> = {
     ...sequenceClassification,
     problemType: "multi_label_classification",
     readme: {
-      outputs: (names) => `Labels in order: ${names.join(", ")}.`,
+      outputs: (names, options) =>
+        `Labels in order: ${names.join(", ")}. A text has those whose probability is above ${thresholdOf(options).toFixed(2)}.`,
       pipelineCall: 'classify("a text", { top_k: null })',
       showLogits: (names) => `console.log([...logits.sigmoid().data]); // probability of ${names.join(", ")}`,
     },
@@ -53,6 +95,12 @@ export const multiLabel: TaskKind<MultiLabelledText> = {
       problemType === "multi_label_classification" && outputs.length > 1 ? [...outputs] : undefined,
   },
 
+  options,
+  optionsOfFit: (logits) => ({ labelThreshold: bestThreshold(logits.flatMap((row) => [...sigmoid(row)])) }),
+  cooledOptions: (given, temperature) => ({
+    ...given,
+    labelThreshold: sigmoid(Float32Array.of(logitOf(thresholdOf(given)) / temperature))[0]!,
+  }),
   outputs: (labels) => labels.length,
   labelsIn: (table, column) => distinctLabels(table, column, namesOf, 1),
   exampleOfRow({ label, ...texts }, labels) {
@@ -66,7 +114,10 @@ export const multiLabel: TaskKind<MultiLabelledText> = {
     for (const label of example.labels!) targets.data[label] = 1;
     return { targets, weights: Float32Array.of(1) };
   },
-  predict: (labels, _example, _encoded, logits) => ({ labels: [...labels.keys()].filter((i) => logits[i]! > 0) }),
-  describe: (labels, _example, _encoded, logits) => ({ labels: ranked(labels, sigmoid(logits)) }),
-  lineOf: ({ labels }) => lineOf(labels.filter(({ probability }) => probability > 0.5)),
+  predict: (_labels, _example, _encoded, logits, given) => ({ labels: labelsBy(logits, given) }),
+  describe: (labels, _example, _encoded, logits, given) => ({
+    labels: ranked(labels, sigmoid(logits)),
+    predicted: labelsBy(logits, given).map((i) => labels[i]!),
+  }),
+  lineOf: ({ labels, predicted }) => lineOf(labels.filter(({ label }) => predicted.includes(label))),
 };
