@@ -217,7 +217,9 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   async predictLabels(examples: readonly Example[], { signal, onDone }: ComputeOptions = {}): Promise<Prediction[]> {
     const encoded = await this.#compiled.withReference(await this.#read(examples, signal), signal);
     const logits = await this.#compiled.predictor.logits(encoded, this.parameters, signal, onDone);
-    return logits.map((values, i) => this.kind.predict(this.#labels, examples[i]!, encoded[i]!, values));
+    return logits.map((values, i) =>
+      this.kind.predict(this.#labels, examples[i]!, encoded[i]!, values, this.description.task.options),
+    );
   }
 
   /**

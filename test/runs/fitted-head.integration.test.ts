@@ -173,3 +173,26 @@ test("--contrastive is refused where there are no classes of single texts", asyn
   );
   await expect(run("refused", { train: scored, contrastive: true })).rejects.toThrow(/--contrastive learns one class/);
 });
+
+test("several labels are predicted above the threshold of the fitted head, also by a run that goes on", async () => {
+  // One text of four has a label, which nothing in it tells: none is likelier than one half.
+  const several = join(home, "several.jsonl");
+  const rows = Array.from({ length: 40 }, (_, i) => ({ text: `abc ${"de".repeat(i % 7)}`, label: i % 4 ? [] : ["x"] }));
+  await writeFile(several, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  const given = { train: several, validation: several, kind: "multi-label", method: "lora", epochs: 2 };
+  const { result, directory } = await run("several", given);
+  const read = async (name: string, file: string) => JSON.parse(await readFile(join(home, name, file), "utf8"));
+  expect((await read("several", "config.json")).labelThreshold).toBeLessThan(0.4);
+  const [found] = await evaluateRun(directory, { validation: several });
+  expect(found!.metrics.micro_f1).toBeGreaterThan(0.3);
+  expect(found!.metrics).toMatchObject(result!.metrics);
+
+  const abort = new AbortController();
+  const onEvent = on("step", ({ step }: { step: number }) => step === 6 && abort.abort());
+  await run("several-cut", given, { signal: abort.signal, onEvent });
+  await fineTune({ output: join(home, "several-cut") }, { resume: true });
+  const adapters = ["several", "several-cut"].map((name) => read(name, "adapter/adapter.json"));
+  const [whole, resumed] = await Promise.all(adapters);
+  expect(whole.task.options.labelThreshold).toBeGreaterThan(0);
+  expect(resumed.task).toEqual(whole.task);
+});

@@ -32,7 +32,7 @@ test("a regression of few pairs of texts says what learns how alike they are fro
 
 describe("several labels", () => {
   const logits = Float32Array.of(-0.5, -2, 3);
-  const predicted = (options?: object) =>
+  const predicted = (options?: Record<string, unknown>) =>
     multiLabel.predict(["a", "b", "c"], {} as never, {} as never, logits, options).labels;
 
   test("are those above the task's threshold, or above one half", () => {
