@@ -12,6 +12,8 @@ export interface ByteSource {
    * @throws UserError where the source cannot be read (any more).
    */
   read(start: number, end: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** The same without waiting; absent where that cannot be. */
+  readNow?(start: number, end: number): Uint8Array<ArrayBuffer>;
 }
 
 /** All bytes of a source. */
@@ -35,10 +37,26 @@ export async function readTensor(
   start: number,
   end: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const bytes = await source.read(start, end);
-  if (bytes.length === end - start) return bytes;
+  return wholeTensor(source, name, await source.read(start, end), end - start);
+}
+
+/** The same without waiting, of a source that can. */
+export const readTensorNow = (
+  source: ByteSource & Required<Pick<ByteSource, "readNow">>,
+  name: string,
+  start: number,
+  end: number,
+): Uint8Array<ArrayBuffer> => wholeTensor(source, name, source.readNow(start, end), end - start);
+
+function wholeTensor(
+  { location }: ByteSource,
+  name: string,
+  bytes: Uint8Array<ArrayBuffer>,
+  size: number,
+): Uint8Array<ArrayBuffer> {
+  if (bytes.length === size) return bytes;
   throw new UserError(
-    `${source.location} is truncated: tensor "${name}" needs ${end - start} bytes and only ${bytes.length} are left; get the file again`,
+    `${location} is truncated: tensor "${name}" needs ${size} bytes and only ${bytes.length} are left; get the file again`,
   );
 }
 

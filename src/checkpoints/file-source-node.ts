@@ -1,3 +1,4 @@
+import { closeSync, openSync, readSync } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../errors.ts";
@@ -30,6 +31,24 @@ export async function fileSource(path: string): Promise<ByteSource> {
         }
         return bytes;
       }),
+    readNow(start, end) {
+      const bytes = new Uint8Array(Math.max(0, Math.min(end, size) - start));
+      let file: number | undefined;
+      try {
+        file = openSync(path, "r");
+        let done = 0;
+        while (done < bytes.length) {
+          const bytesRead = readSync(file, bytes, done, Math.min(bytes.length - done, MAX_READ), start + done);
+          if (bytesRead === 0) return bytes.slice(0, done);
+          done += bytesRead;
+        }
+        return bytes;
+      } catch (error) {
+        throw new UserError(`cannot read ${path}: ${(error as Error).message}`, { cause: error });
+      } finally {
+        if (file !== undefined) closeSync(file);
+      }
+    },
   };
 }
 

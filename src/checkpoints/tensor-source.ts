@@ -24,10 +24,11 @@ export interface TensorSource {
    */
   read(name: string): Promise<Tensor<"float32">>;
   /**
-   * The tensor's blocks of few bits, as they are stored; undefined where it has none that are taken so.
+   * What gives the tensor's blocks of few bits, as they are stored, from the file again where it can; undefined where it has none that are
+   * taken so.
    * @throws UserError as `read`.
    */
-  readBlocks?(name: string): Promise<NumberBlocks | undefined>;
+  readBlocks?(name: string): Promise<(() => NumberBlocks) | undefined>;
 }
 
 /** All tensors of a checkpoint. */

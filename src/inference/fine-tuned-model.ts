@@ -57,7 +57,6 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   #shared: SharedWriter | undefined;
   #threshold: number | undefined;
   #noveltyLimit: number | undefined;
-  #released = false;
 
   /**
    * Callers outside of the package use {@link adapt}.
@@ -109,7 +108,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
     const examples = inputs.map((input, index) => this.#exampleOf(input, index));
     const encoded = await this.#read(examples, signal);
     const limit = this.#noveltyLimit;
-    const asked = limit === undefined ? this.#compiled.predictor : await this.#compiled.featured();
+    const asked = await (limit === undefined ? this.#compiled.predictor() : this.#compiled.featured());
     const rows = await asked.logits(encoded, this.parameters, signal, onDone);
     const answers = rows.map((row, i) => {
       const values = limit === undefined ? row : row.subarray(0, this.#labels.length);
@@ -183,7 +182,8 @@ export class FineTunedModel<Output extends object = TextPrediction> {
       )
     ).values();
     const encoded = given.map((each) => ("text" in each ? read.next().value! : each));
-    const vectors = await this.#compiled.predictor.logits(encoded, this.parameters, signal);
+    const predictor = await this.#compiled.predictor();
+    const vectors = await predictor.logits(encoded, this.parameters, signal);
     return dimensions === undefined ? vectors : vectors.map((vector) => unitVector(vector, dimensions));
   }
 
@@ -216,7 +216,8 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   /** What the model says of each example, written as the example's own label is. */
   async predictLabels(examples: readonly Example[], { signal, onDone }: ComputeOptions = {}): Promise<Prediction[]> {
     const encoded = await this.#compiled.withReference(await this.#read(examples, signal), signal);
-    const logits = await this.#compiled.predictor.logits(encoded, this.parameters, signal, onDone);
+    const predictor = await this.#compiled.predictor();
+    const logits = await predictor.logits(encoded, this.parameters, signal, onDone);
     return logits.map((values, i) =>
       this.kind.predict(this.#labels, examples[i]!, encoded[i]!, values, this.description.task.options),
     );
@@ -227,7 +228,8 @@ export class FineTunedModel<Output extends object = TextPrediction> {
    * the graph what it reads, `[rows, width]`.
    */
   async logits(examples: readonly Example[]): Promise<Float32Array[]> {
-    return this.#compiled.predictor.logits(await this.#read(examples), this.parameters);
+    const predictor = await this.#compiled.predictor();
+    return predictor.logits(await this.#read(examples), this.parameters);
   }
 
   /** Whether it writes texts, which {@link answer} asks for. */
@@ -266,7 +268,6 @@ export class FineTunedModel<Output extends object = TextPrediction> {
     if (!this.writes) {
       throw new UserError(`the model is for ${this.kind.name} and does not write answers; ask it with predict`);
     }
-    if (this.#released) throw new UserError("the model was released; load it again to write");
     const { tokenizer, config } = this.base;
     const decoderStart = this.#readsSources ? tokenizer.specialTokens.decoderStart?.id : undefined;
     const { maxLength } = config;
@@ -331,7 +332,6 @@ export class FineTunedModel<Output extends object = TextPrediction> {
 
   /** Frees what was compiled; a process must not exit before. Nothing can be predicted afterwards. */
   async release(): Promise<void> {
-    this.#released = true;
     await this.#compiled.release();
   }
 }

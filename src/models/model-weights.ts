@@ -58,7 +58,7 @@ export async function readModelWeights(
         weights.set(spec.name, kept ?? (await read()));
       } else if (!quantizedNames(spec, format).every((name) => quantized.has(name))) {
         const blocks = spec.transposed ? undefined : await source.readBlocks?.(stored);
-        const asStored = blocks && weightOfBlocks(spec, format, blocks);
+        const asStored = blocks && readWhenAsked(() => weightOfBlocks(spec, format, blocks()));
         for (const [name, tensor] of asStored ?? quantizeWeight(spec, format, await read()))
           quantized.set(name, tensor);
       }
@@ -75,6 +75,26 @@ export async function readModelWeights(
     }
   }
   return { weights, quantized, missing, unused: [...unused] };
+}
+
+/** Tensors whose numbers are read again when they are asked for and nobody has them: what was laid out elsewhere is not kept here. */
+function readWhenAsked(read: () => [string, Tensor][] | undefined): [string, Tensor][] | undefined {
+  const first = read();
+  let known = first?.map(([, { data }]) => new WeakRef(data));
+  return first?.map(([name, { dtype, shape }], i) => {
+    const tensor: Tensor = {
+      dtype,
+      shape,
+      get data() {
+        const there = known![i]!.deref();
+        if (there) return there;
+        const again = read()!.map(([, { data }]) => data);
+        known = again.map((data) => new WeakRef(data));
+        return again[i]!;
+      },
+    };
+    return [name, tensor];
+  });
 }
 
 /** What else models call the table of words: output layers that share it, and the embeddings of an encoder-decoder's stacks. */

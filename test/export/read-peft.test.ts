@@ -61,13 +61,13 @@ describe("adapters that peft wrote give the logits that peft gave (oracle/peft_a
     expect(adapter.description.task.labels).toEqual(["LABEL_0", "LABEL_1", "LABEL_2"]);
     const base = await loadBaseModel(model, adapter.description.task, 0);
     const fitted = fitAdapter(base, adapter);
-    const { predictor } = await CompiledModel.compile(base, fitted, runtime);
+    const compiled = await CompiledModel.compile(base, fitted, runtime);
     const { examples } = JSON.parse(readFileSync(join(FIXTURES, name, "logits.json"), "utf8"));
     const encoded = examples.map(({ inputIds, tokenTypeIds }: Record<string, number[]>) => ({
       encoding: { inputIds: Int32Array.from(inputIds!), tokenTypeIds: Int32Array.from(tokenTypeIds!) },
     }));
-    const logits = await predictor.logits(encoded);
-    await predictor.release();
+    const logits = await (await compiled.predictor()).logits(encoded);
+    await compiled.release();
     examples.forEach((row: { logits: number[] }, i: number) => {
       row.logits.forEach((logit, j) => {
         expect(Math.abs(logit - logits[i]![j]!)).toBeLessThan(1e-4);

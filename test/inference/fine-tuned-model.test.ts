@@ -65,7 +65,7 @@ test("after release it says so, as often as it is released; so does a model of a
   const one = await tuned();
   await one.release();
   await one.release();
-  const released = "the model was released; load it again to predict";
+  const released = "the model was released; load it again to ask it";
   await expect(one.predict("a text")).rejects.toThrow(released);
 
   const host = new AdapterHost(await loadBaseModel(model), runtime);

@@ -91,11 +91,9 @@ function huggingFaceTensors(file: Gguf, config: Record<string, unknown>): Tensor
       const [rows] = file.tensors.get(stored)!.shape as [number];
       const turned = <Data extends Float32Array | Int8Array | Uint8Array>(data: Data): Data =>
         turnRows(data, rows, heads, "halves");
-      return {
-        ...blocks,
-        numbers: turned(blocks.numbers),
-        scales: turned(blocks.scales),
-        leasts: blocks.leasts && turned(blocks.leasts),
+      return () => {
+        const { numbers, scales, leasts, ...same } = blocks();
+        return { ...same, numbers: turned(numbers), scales: turned(scales), leasts: leasts && turned(leasts) };
       };
     },
   };

@@ -1,10 +1,11 @@
 import { UserError } from "../../errors.ts";
+import type { NumberBlocks } from "../../graph/number-blocks.ts";
 import { float32 } from "../../graph/tensor.ts";
-import { type ByteSource, readTensor } from "../byte-source.ts";
+import { type ByteSource, readTensor, readTensorNow } from "../byte-source.ts";
 import type { TensorSource } from "../tensor-source.ts";
 import { numberBlocks } from "./ggml-blocks.ts";
 import { GGML_TYPES } from "./ggml-types.ts";
-import { type GgufHeader, readGgufHeader } from "./header.ts";
+import { type GgufEntry, type GgufHeader, readGgufHeader } from "./header.ts";
 
 /** A GGUF file: its metadata, and its tensors under llama.cpp's names. */
 export interface Gguf
@@ -33,8 +34,19 @@ export async function openGguf(source: ByteSource): Promise<Gguf> {
       return float32(shape, GGML_TYPES[dtype].decode(stored));
     },
     async readBlocks(name) {
-      const { dtype, stored } = await storedOf(name);
-      return numberBlocks(dtype, stored);
+      const { dtype, stored, begin, end } = await storedOf(name);
+      const blocks = numberBlocks(dtype, stored);
+      return blocks && (blocksAgain(source, name, { dtype, begin, end }) ?? (() => blocks));
     },
   };
+}
+
+/** What reads them from the source whenever it is called, where that can be. */
+function blocksAgain(
+  source: ByteSource,
+  name: string,
+  { dtype, begin, end }: Pick<GgufEntry, "dtype" | "begin" | "end">,
+): (() => NumberBlocks) | undefined {
+  const { readNow } = source;
+  return readNow && (() => numberBlocks(dtype, readTensorNow({ ...source, readNow }, name, begin, end))!);
 }

@@ -1,7 +1,10 @@
-import { readFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { bytesSource } from "../../../src/checkpoints/byte-source.ts";
+import { fileSource } from "../../../src/checkpoints/file-source-node.ts";
 import { configOf } from "../../../src/checkpoints/gguf/architectures.ts";
 import { type Gguf, openGguf } from "../../../src/checkpoints/gguf/gguf.ts";
 import { tokenizerOf } from "../../../src/checkpoints/gguf/tokenizer.ts";
@@ -41,6 +44,19 @@ describe("a GGUF file", () => {
       expect(found.data.some((value) => value !== 0)).toBe(true);
     },
   );
+
+  it("gives blocks again from the file on the disk, which must still be there", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "aflora-gguf-"));
+    const path = join(folder, "model.gguf");
+    await writeFile(path, sound);
+    const onDisk = await openGguf(await fileSource(path));
+    const blocks = (await onDisk.readBlocks("Q4_1"))!;
+    expect(blocks()).toEqual((await (await open(sound)).readBlocks("Q4_1"))!());
+    await truncate(path, onDisk.tensors.get("Q4_1")!.end - 1);
+    expect(blocks).toThrow(/model\.gguf is truncated: tensor "Q4_1" needs/);
+    await rm(folder, { recursive: true });
+    expect(blocks).toThrow(UserError);
+  });
 
   it("holds Q4_0 that is the same under --base int4", async () => {
     const file = await open(sound);
