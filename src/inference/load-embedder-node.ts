@@ -1,4 +1,5 @@
 import type { HubOptions } from "../checkpoints/hub-repository-node.ts";
+import type { BaseFormat } from "../models/base-format.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { embedding } from "../tasks/kinds/embedding.ts";
@@ -10,14 +11,16 @@ import { untunedAdapter } from "./untuned-adapter-node.ts";
 /**
  * Loads a base model that embeds texts as it is, without training: pooled as its folder says, else the mean of its tokens.
  * @param model a folder, the bundled model's name, or `owner/name[@revision]` on the hub
+ * @param base how its weights are stored; float32 where absent
  * @returns a model that makes vectors of texts, which {@link FineTunedModel.embed} asks; release it
  * @throws UserError where the model is missing, damaged or not supported.
  */
 export async function loadEmbedder(
   model: string = BUNDLED_MODEL,
   runtime: Runtime = nodeRuntime(),
-  hub: HubOptions = {},
+  { base: format, ...hub }: HubOptions & { base?: BaseFormat | undefined } = {},
 ): Promise<FineTunedModel> {
   const adapter = await untunedAdapter(model, { ...hub, kind: embedding.name });
-  return FineTunedModel.adapt(await loadBaseModel(model, adapter.description.task, 0, hub), adapter, runtime);
+  const base = await loadBaseModel(model, adapter.description.task, 0, { ...hub, format });
+  return FineTunedModel.adapt(base, adapter, runtime);
 }

@@ -6,11 +6,14 @@ import type { TensorToWrite } from "../../src/checkpoints/safetensors.ts";
 import { openSafetensorsFile, writeSafetensors } from "../../src/checkpoints/safetensors-node.ts";
 import { UserError } from "../../src/errors.ts";
 import { AdapterHost } from "../../src/inference/adapter-host.ts";
+import { BUNDLED_MODEL } from "../../src/inference/bundled-model.ts";
 import { chooseAnswers } from "../../src/inference/choose-answer.ts";
 import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
+import { loadEmbedder } from "../../src/inference/load-embedder-node.ts";
 import { untunedAdapter } from "../../src/inference/untuned-adapter-node.ts";
 import { loadAskedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { loadSeveralModels } from "../../src/runs/load-several-models.ts";
+import { dot } from "../../src/tasks/vectors.ts";
 import { runtime } from "../support/runtime.ts";
 import { writeTinyLanguageModel } from "../support/tiny-language-model.ts";
 import { writeTinyModel } from "../support/tiny-model.ts";
@@ -48,6 +51,22 @@ describe("a model as it is", () => {
     expect((await host.use("base").answers(["Where is the cat?"], options))[0]!.text).toBe(answer!.text);
     await host.release();
     expect(answer!.answerTokens).toBeGreaterThan(0);
+  });
+
+  test("the bundled encoder embeds over 8 bits nearly as over float32, a text alone as beside others", async () => {
+    const texts = ["My card was charged twice", "Where is my parcel?", "I cannot log in to my account any more"];
+    const [float32, int8] = await Promise.all(
+      (["float32", "int8"] as const).map((base) => loadEmbedder(BUNDLED_MODEL, runtime, { base })),
+    );
+    expect([float32!.base.format, int8!.base.format]).toEqual(["float32", "int8"]);
+    const [expected, found, alone] = [
+      await float32!.embed(texts),
+      await int8!.embed(texts),
+      await int8!.embed(texts.slice(0, 1)),
+    ];
+    for (const [i, vector] of found.entries()) expect(dot(vector, expected[i]!)).toBeGreaterThan(0.995);
+    expect(dot(alone[0]!, found[0]!)).toBeCloseTo(1, 6);
+    await Promise.all([float32!.release(), int8!.release()]);
   });
 
   test("a checkpoint's classifier labels with its own labels", async () => {

@@ -4,15 +4,15 @@ import { readInputs } from "../../datasets/texts-node.ts";
 import { UserError } from "../../errors.ts";
 import { bundledUnless } from "../../inference/bundled-model.ts";
 import { loadAskedModel } from "../../runs/load-fine-tuned-model.ts";
-import { runOptions } from "../../runs/run-config.ts";
+import { askingOptions } from "../../runs/run-config.ts";
 import { runtimeFor } from "../../runs/runtime-for.ts";
 import { embedStream } from "../../runs/search/embed-texts.ts";
 import { vectorLine, writeVectors } from "../../runs/search/vector-files.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { embedding } from "../../tasks/kinds/embedding.ts";
+import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
-import { downloadLine } from "../terminal/download-line.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 
 const EXAMPLES = [
@@ -23,16 +23,14 @@ const EXAMPLES = [
   "cat texts.txt | aflora embed --run runs/search --dimensions 128 > vectors.jsonl",
 ];
 
-interface Given {
+interface Given extends BaseFlags {
   run?: string;
-  model?: string;
   file?: string;
   text?: string;
   output?: string;
   dimensions?: number;
   device?: DeviceName;
   threads?: number;
-  offline?: boolean;
 }
 
 /** `aflora embed` */
@@ -48,14 +46,15 @@ export function embedCommand(): Command {
     .option("--text <column>", "column of the text in that file")
     .option("--output <file>", "file to write: .jsonl, .npy or .parquet (default: JSON Lines on stdout)")
     .option("--dimensions <n>", "truncate vectors to this size and scale them to length 1", Number);
-  addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
+  addSchemaOptions(command, askingOptions, "Options");
   return addExamples(command, EXAMPLES).action(async (texts: string[]) => {
-    const { run, model: base, file, text, output, dimensions, ...where } = givenOptions<Given>(command);
+    const { run, model: named, base, file, text, output, dimensions, ...where } = givenOptions<Given>(command);
     if (file !== undefined && texts.length > 0) throw new UserError("give texts or --file, not both");
-    const from = { kind: embedding.name, offline: where.offline, onProgress: downloadLine() };
-    const model = await loadAskedModel({ run, model: base ?? bundledUnless(run) }, runtimeFor(where), from);
+    const from = { ...baseOptions({ base, offline: where.offline }), kind: embedding.name };
+    const model = await loadAskedModel({ run, model: named ?? bundledUnless(run) }, runtimeFor(where), from);
     const progress = new ProgressLine(model.kind.reads ?? "texts");
     try {
+      noteBaseFormat(model.base, { base });
       const read = file === undefined ? undefined : await readInputs(file, text, model.kind);
       const given = texts.length > 0 ? texts : (read ?? stdinLines());
       const of = Array.isArray(given) ? given.length : undefined;

@@ -3,16 +3,16 @@ import { readCorpus } from "../../datasets/retrieval-set-node.ts";
 import { UserError } from "../../errors.ts";
 import { bundledUnless } from "../../inference/bundled-model.ts";
 import { loadAskedModel } from "../../runs/load-fine-tuned-model.ts";
-import { runOptions } from "../../runs/run-config.ts";
+import { askingOptions } from "../../runs/run-config.ts";
 import { runtimeFor } from "../../runs/runtime-for.ts";
 import { unitVectors } from "../../runs/search/embed-texts.ts";
 import { readNpy } from "../../runs/search/vector-files.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { embedding } from "../../tasks/kinds/embedding.ts";
 import { nearest, unitVector } from "../../tasks/vectors.ts";
+import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
-import { downloadLine } from "../terminal/download-line.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 
 const EXAMPLES = [
@@ -22,9 +22,8 @@ const EXAMPLES = [
   "aflora search --model dinov2-small-onnx --corpus photos like-this.jpg",
 ];
 
-interface Given {
+interface Given extends BaseFlags {
   run?: string;
-  model?: string;
   corpus: string;
   text?: string;
   vectors?: string;
@@ -32,7 +31,6 @@ interface Given {
   json?: boolean;
   device?: DeviceName;
   threads?: number;
-  offline?: boolean;
 }
 
 /** `aflora search` */
@@ -52,14 +50,25 @@ export function searchCommand(): Command {
     .option("--vectors <file>", "vectors of the corpus, written by aflora embed --output FILE.npy")
     .option("--top <n>", "number of results (default: 10)", Number)
     .option("--json", "print JSON Lines");
-  addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
+  addSchemaOptions(command, askingOptions, "Options");
   return addExamples(command, EXAMPLES).action(async (query: string[]) => {
-    const { run, model: base, corpus, text, vectors: file, top = 10, json, ...where } = givenOptions<Given>(command);
+    const {
+      run,
+      model: named,
+      base,
+      corpus,
+      text,
+      vectors: file,
+      top = 10,
+      json,
+      ...where
+    } = givenOptions<Given>(command);
     if (!Number.isInteger(top) || top < 1) throw new UserError("--top must be a whole number, at least 1");
-    const from = { kind: embedding.name, offline: where.offline, onProgress: downloadLine() };
-    const model = await loadAskedModel({ run, model: base ?? bundledUnless(run) }, runtimeFor(where), from);
+    const from = { ...baseOptions({ base, offline: where.offline }), kind: embedding.name };
+    const model = await loadAskedModel({ run, model: named ?? bundledUnless(run) }, runtimeFor(where), from);
     const progress = new ProgressLine(model.kind.reads ?? "texts");
     try {
+      noteBaseFormat(model.base, { base });
       const texts = await readCorpus(corpus, text, model.kind);
       const stored = file === undefined ? undefined : await readNpy(file);
       if (stored && stored.length !== texts.length) {
