@@ -23,7 +23,13 @@ export interface TrialProcessOptions {
  * stays free to answer. What it says is kept for the reason of a failure.
  */
 export async function runTrialInProcess(
-  { config, resume, stopAfter, reported }: Pick<TrialJob, "config" | "resume" | "stopAfter" | "reported">,
+  {
+    config,
+    resume,
+    stopAfter,
+    refit,
+    reported,
+  }: Pick<TrialJob, "config" | "resume" | "stopAfter" | "refit" | "reported">,
   { signal, timeUpAfter, onNews }: TrialProcessOptions = {},
 ): Promise<TrialEnd> {
   if (signal?.aborted) return "interrupted";
@@ -37,6 +43,7 @@ export async function runTrialInProcess(
       resume,
       stopAfter,
       timeUpAfter,
+      refit,
       reported,
     };
     await writeFile(file, JSON.stringify(order));

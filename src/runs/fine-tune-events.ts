@@ -57,6 +57,8 @@ export interface RunControl extends PrepareOptions {
   stopAfter?: number;
   /** Aborting ends training early, as patience does: the best evaluation so far counts, or the first that comes. */
   timeUp?: AbortSignal | undefined;
+  /** Whether a model that learned few rows is trained once more on all of them, held-out ones too; it is where absent. */
+  refit?: boolean | undefined;
   /**
    * What scores answers of a run that learns from rewards, rather than what its options name. It runs in this process, without a
    * time limit, and is given again where the run is resumed.
@@ -199,7 +201,7 @@ async function* fineTuneInFolder(
     const blocks = count > 0 ? { count, memoryAtEnd: fineTuning.memoryNow } : undefined;
     const facts = { base, task, peakMemory, memory, freezable, blocks };
     try {
-      const finished = await prepared.finish(outcome, options.signal);
+      const finished = await prepared.finish(outcome, { signal: options.signal, again: options.refit });
       const { calibration, onFloat32 } = finished;
       const { model: modelFiles } = prepared.dataFingerprint;
       const description = { ...finished.adapter.description, ...(modelFiles && { modelFiles }) };

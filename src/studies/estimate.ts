@@ -11,6 +11,7 @@ import { runtimeFor } from "../runs/runtime-for.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { FineTuning } from "../trainer/fine-tuning.ts";
+import { refitSteps } from "../trainer/refit.ts";
 import { suitedTo } from "../trainer/suited-to.ts";
 import { stepsPerEpoch } from "../training/batch-order.ts";
 import type { EvaluationRecord } from "../training/records.ts";
@@ -35,6 +36,8 @@ export interface Timing {
     stepsPerEpoch: number;
     validation: number;
     evaluateEvery?: number | undefined;
+    /** Of the last training on all rows; 0 where there is none. */
+    refitSteps: number;
   };
 }
 
@@ -122,6 +125,7 @@ export async function timeRun(
       contrastive: run.contrastive,
       stepsPerEpoch: perEpoch,
       evaluateEvery: run.evaluateEvery,
+      refitSteps: refitSteps(task, run),
       validation: task.validation.reduce((sum, { examples }) => sum + examples.length, 0),
     },
   };
@@ -161,5 +165,10 @@ export function secondsOf(timing: Timing, more = 0, { from = 0, to = timing.leng
   const evaluations = evaluationsOf(timing, { from, to });
   const training = epochs * length.stepsPerEpoch * step * workLeft + evaluations * length.validation * evaluated;
   const ends = to >= length.epochs;
-  return start + training + (ends ? END * start : 0) + (ends && more > 0 ? start + more * evaluated : 0);
+  return (
+    start +
+    training +
+    (ends ? END * start + length.refitSteps * step : 0) +
+    (ends && more > 0 ? start + more * evaluated : 0)
+  );
 }

@@ -37,6 +37,8 @@ export interface TrialJob {
   /** Pause after this many epochs. */
   stopAfter?: number | undefined;
   until?: TimeLimit | undefined;
+  /** Whether a model that learned few rows is trained once more on all of them. */
+  refit?: boolean | undefined;
   reported: Reported | undefined;
 }
 
@@ -84,14 +86,15 @@ export async function runStudy(
   /** @returns whether the study goes on */
   const advance = async ({ configuration, trial }: Turn, { epochs: stopAfter, until }: Round, total: number) => {
     const number = ++count;
-    const { label } = configuration;
+    const { label, refit } = configuration;
     const directory = trialFolder(output, trial);
     if (await isDone(trial, directory, stopAfter)) return true;
     if (isOver(until)) return false;
     progress.onTrial?.(trial, label, number, total);
     const resume = await goesOn(directory, trial.identity);
     const config = { ...trial.config, output: directory };
-    const end = await run({ trial, label, directory, config, resume, stopAfter, until, reported: trial.reported });
+    const { reported } = trial;
+    const end = await run({ trial, label, directory, config, resume, stopAfter, until, refit, reported });
     if (end === "finished" || end === "paused") progress.onEnd?.(trial, label);
     if (typeof end === "object") {
       state.failed.set(trial.id, end.failed);

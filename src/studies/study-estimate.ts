@@ -43,9 +43,10 @@ export async function estimateStudy(
   }
   const timingOf = (configuration: Configuration): Timing => {
     const own = timings.get(kindOf(configuration))?.timing ?? nearest(configuration, [...timings.values()]);
-    // The number of epochs and steps is its own.
+    // The number of epochs and steps is its own; trials are not trained once more on all rows.
     const { examples, epochs, batchSize } = configuration.length;
-    return { ...own, length: { ...own.length, epochs, stepsPerEpoch: stepsPerEpoch(examples, batchSize) } };
+    const steps = { stepsPerEpoch: stepsPerEpoch(examples, batchSize), refitSteps: 0 };
+    return { ...own, length: { ...own.length, ...steps, epochs } };
   };
   const whole = plan.configurations.map((configuration) => {
     const timing = timingOf(configuration);

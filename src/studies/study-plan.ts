@@ -110,7 +110,7 @@ class Planner {
   }
 
   /** @throws UserError where its trials cannot work. */
-  async configuration({ values, options, stage, found, ...wanted }: Wanted): Promise<Configuration> {
+  async configuration({ values, options, stage, found, refit, ...wanted }: Wanted): Promise<Configuration> {
     const { seeds = this.#study.seeds, holdOut = this.#study.holdOut } = wanted;
     const { preset, ...own } = optionsOfMethod(options);
     const given = { ...holdingOut(own, holdOut), seed: seeds[0]! };
@@ -145,6 +145,7 @@ class Planner {
       options,
       ...(stage !== undefined && { stage }),
       ...(found && { found }),
+      ...(refit && { refit }),
       trials,
       source: first.source,
       holdsOut: task.heldOut !== undefined,

@@ -59,6 +59,8 @@ export interface Wanted extends Choice {
   stage?: string;
   /** What a search has chosen for it, by the names of options. */
   found?: Readonly<Record<string, string>>;
+  /** Whether its model is the one that is kept, and trained once more on all rows where few were held out. */
+  refit?: boolean;
   /** The study's where absent, and so is what it holds out. */
   seeds?: readonly number[];
   holdOut?: number;
@@ -114,7 +116,7 @@ export interface Trial {
 }
 
 /** Trials that differ in their seed alone. */
-export interface Configuration extends Pick<Wanted, "stage" | "found">, Choice {
+export interface Configuration extends Pick<Wanted, "stage" | "found" | "refit">, Choice {
   /** `rte, lora, rank 4` */
   label: string;
   trials: readonly Trial[];

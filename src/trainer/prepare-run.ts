@@ -98,9 +98,13 @@ export interface PreparedRun<
   notes: readonly string[];
   /**
    * The best adapter, and how it does beside the model that it stands beside from now on.
+   * @param again whether a model that learned few rows may be trained once more on all of them
    * @throws the signal's reason
    */
-  finish(end: TrainingEnd, signal?: AbortSignal): Promise<FinishedRun>;
+  finish(
+    end: TrainingEnd,
+    options?: { signal?: AbortSignal | undefined; again?: boolean | undefined },
+  ): Promise<FinishedRun>;
   /** Gives the device back. */
   release(): Promise<void>;
 }
@@ -180,12 +184,12 @@ export async function prepareRun<
         ...(headed ? [fittedNote(headed)] : []),
         ...(resume ? [] : fineTuning.notes),
       ],
-      async finish(end, signal) {
+      async finish(end, { signal, again = true } = {}) {
         const { adapter: judged, calibration } = await fineTuning.bestAdapter(end, runtime, signal);
-        const whole = await refit({ plan, fineTuning, end }, judged, runtime, { signal, onFitting });
+        const whole = again && (await refit({ plan, fineTuning, end }, judged, runtime, { signal, onFitting }));
         const tooLarge = format === "float32" ? undefined : sources.float32TooLarge?.(base);
         const notes = [...(whole ? [REFIT_NOTE] : []), ...(tooLarge ? [tooLarge] : [])];
-        const found = { adapter: whole ?? judged, calibration, notes };
+        const found = { adapter: whole || judged, calibration, notes };
         if (format === "float32" || tooLarge) return { ...found, base };
         const exact = await sources.readBase("float32", task);
         const onFloat32 = await fineTuning.evaluateOn(exact, judged, runtime, signal);

@@ -1,12 +1,14 @@
 import type { Tensors } from "../graph/tensor.ts";
 import type { Adapter } from "../inference/adapter.ts";
 import type { Runtime } from "../runtime/session.ts";
+import type { Example, TaskData } from "../tasks/example.ts";
 import { stepsPerEpoch } from "../training/batch-order.ts";
 import { cooled } from "../training/calibrate.ts";
 import type { TrainingEnd } from "../training/events.ts";
 import type { HeadFitOptions } from "../training/fit-head.ts";
 import { FineTuning, type FineTuningPlan } from "./fine-tuning.ts";
 import { startFromFittedHead } from "./fitted-head.ts";
+import type { FineTuningSettings } from "./training-options.ts";
 
 /** Held-out examples from which on they are worth more as what the kept model is judged by. */
 const FEW_HELD = 20;
@@ -20,6 +22,23 @@ interface EndedRun {
   plan: FineTuningPlan;
   fineTuning: FineTuning;
   end: TrainingEnd;
+}
+
+type Split = Pick<TaskData, "validation" | "heldOut">;
+
+/** Held-out examples that the kept model learns at the end; none where they are worth more as its judges. */
+function fewHeld({ validation, heldOut }: Split): Example[] {
+  const held = validation.flatMap(({ examples }) => examples);
+  return heldOut && held.length < FEW_HELD ? held : [];
+}
+
+/** Steps that {@link refit} takes where contrastive training comes to its end; 0 where it takes none. */
+export function refitSteps(
+  task: Split & Pick<TaskData, "train">,
+  { contrastive, batchSize, epochs }: Pick<FineTuningSettings, "contrastive" | "batchSize" | "epochs">,
+): number {
+  const held = fewHeld(task).length;
+  return contrastive && held > 0 ? stepsPerEpoch(task.train.length + held, batchSize) * epochs : 0;
 }
 
 /**
@@ -36,8 +55,8 @@ export async function refit(
   options: Pick<HeadFitOptions, "signal" | "onFitting">,
 ): Promise<Adapter | undefined> {
   const { task } = plan;
-  const held = task.validation.flatMap(({ examples }) => examples);
-  if (!task.heldOut || held.length >= FEW_HELD || !end.best) return undefined;
+  const held = fewHeld(task);
+  if (held.length === 0 || !end.best) return undefined;
   const all = { ...task, train: [...task.train, ...held].map((example, index) => ({ ...example, index })) };
   const learned = await (end.best.step === 0
     ? headOfAll({ ...plan, task: all }, runtime, options)

@@ -126,7 +126,8 @@ test("classes of few texts are learned by contrast where the model embeds senten
   const { config, steps, evaluations } = await readRunRecords(directory);
   expect(config.run).toMatchObject({ contrastive: true, headFeatures: "sentence", learningRate: 2e-2 });
   const { batchSize, epochs } = config.run;
-  expect((await timeRun(given)).length).toMatchObject({ contrastive: true, batchSize, epochs });
+  const { length: timed } = await timeRun(given);
+  expect(timed).toMatchObject({ contrastive: true, batchSize, epochs });
   // Vectors of a class are drawn together.
   expect(steps.at(-1)!.loss).toBeLessThan(steps[0]!.loss);
   expect(evaluations[0]).toMatchObject({ step: 0 });
@@ -141,6 +142,7 @@ test("classes of few texts are learned by contrast where the model embeds senten
   const rows = [...learned, ...validation[0]!.examples].map(({ text, label }) => `${text},${label === 0 ? "c" : "d"}`);
   await writeFile(all, ["text,label", ...rows, ""].join("\n"));
   const evaluateEvery = Math.ceil(rows.length / batchSize) * epochs;
+  expect(timed.refitSteps).toBe(evaluateEvery);
   const whole = await fineTune({
     ...{ ...given, train: all, validation: all, output: join(home, "contrast-all") },
     ...{ contrastive: true, batchSize, epochs, evaluateEvery, warmupRatio: 0.1, headFeatures: "sentence" },
@@ -156,6 +158,10 @@ test("classes of few texts are learned by contrast where the model embeds senten
   // Twenty examples say how good a model is, so that they stay out of it.
   const half = await fineTune({ ...given, validationSplit: 0.5, output: join(home, "contrast-half") });
   expect((await loadAdapter(join(half.directory, "adapter"))).description.refit).toBeUndefined();
+
+  // Nor is a trial's model trained once more, which is compared and not kept.
+  const trial = await fineTune({ ...given, epochs: 1, output: join(home, "contrast-trial") }, { refit: false });
+  expect((await loadAdapter(join(trial.directory, "adapter"))).description.refit).toBeUndefined();
 
   const abort = new AbortController();
   const onEvent = on("step", ({ step }: { step: number }) => step === 5 && abort.abort());

@@ -389,7 +389,7 @@ test("what is said of a difference: a clear loss is none that chance explains", 
 
 test("where the defaults do not fit, tune shortens all trials alike, or leaves the time to one run", () => {
   // An epoch of 100 s, of a run that takes 20 of them.
-  const length = { epochs: 20, batchSize: 64, contrastive: false, stepsPerEpoch: 50, validation: 0 };
+  const length = { epochs: 20, batchSize: 64, contrastive: false, stepsPerEpoch: 50, validation: 0, refitSteps: 0 };
   const timing = { start: 10, step: 2, evaluated: 0.01, workLeft: 1, memory: {} as RunMemory, length };
   const within = (minutes: number, batchIsGiven = false) => lengthThatFits(timing, batchIsGiven, minutes, 0.2);
   expect(within(90)).toEqual({ epochs: 20, batchSize: 64, compares: true });

@@ -20,6 +20,7 @@ export interface TrialOrder {
   stopAfter?: number | undefined;
   /** Milliseconds after which training ends by its best evaluation so far. */
   timeUpAfter?: number | undefined;
+  refit?: boolean | undefined;
   reported: Reported | undefined;
 }
 
@@ -33,7 +34,14 @@ export interface TrialProgress {
 /** The process of one trial: it trains, and scores the adapter on data that played no part in any choice. */
 export function trialCommand(): Command {
   return new Command("trial").argument("<file>").action(async (file: string) => {
-    const { config, resume, stopAfter, timeUpAfter, reported } = (await readJsonFile(file)) as TrialOrder;
+    const {
+      config,
+      resume,
+      stopAfter,
+      timeUpAfter,
+      refit = false,
+      reported,
+    } = (await readJsonFile(file)) as TrialOrder;
     const directory = String(config.output);
     const abort = new AbortController();
     onStopSignal(() => abort.abort());
@@ -54,6 +62,7 @@ export function trialCommand(): Command {
         ...(resume ? { resume } : { overwrite: true }),
         ...(stopAfter !== undefined && { stopAfter }),
         ...(timeUpAfter !== undefined && { timeUp: AbortSignal.timeout(timeUpAfter) }),
+        refit,
         signal: abort.signal,
         onEvent(event) {
           if (event.kind === "start") ({ totalSteps } = event);

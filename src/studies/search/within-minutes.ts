@@ -77,7 +77,7 @@ function firstOf(study: Study, timing: Timing, { epochs, batchSize, compares }: 
     batchSize,
     ...(timing.length.contrastive && { contrastive: true }),
   };
-  const how = compares ? {} : { holdOut: HELD_OUT_AT_LAST };
+  const how = compares ? {} : { holdOut: HELD_OUT_AT_LAST, refit: true };
   return { values: valuesOf(options, study), options, ...how };
 }
 
@@ -137,7 +137,8 @@ async function* roundsOf(
   const cost = seeds * (perStart + perWinner * winner.length.epochs * more);
   if (elapsed() + cost > ENDED * total) return;
   const { patience: _, ...options } = winner.options;
-  const again = await plan.more({ values: winner.values, options, stage: ONCE_MORE, holdOut: HELD_OUT_AT_LAST });
+  const last = { stage: ONCE_MORE, holdOut: HELD_OUT_AT_LAST, refit: true };
+  const again = await plan.more({ values: winner.values, options, ...last });
   const share = `${100 * (1 - HELD_OUT_AT_LAST)} %`;
   yield {
     configurations: [again],
