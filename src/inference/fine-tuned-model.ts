@@ -26,10 +26,12 @@ import {
   type Answer,
   type AnswerEnd,
   type AnswerOptions,
+  type AnswerPiece,
   type AnswerSource,
   type AnswersOptions,
   writeAnswer,
   writeAnswers,
+  writePieces,
 } from "./write-answers.ts";
 
 /** A text to predict for, the two texts of a pair, or an example; its words, where it has none, are split as the text says. */
@@ -247,6 +249,15 @@ export class FineTunedModel<Output extends object = TextPrediction> {
    */
   async *answer(prompt: Prompt, options: AnswerOptions = {}): AsyncGenerator<string, AnswerEnd> {
     return yield* writeAnswer(await this.#answerSource(), this.#promptIds(prompt), options);
+  }
+
+  /**
+   * Writes `copies` answers to one prompt side by side, piece by piece, as the server sends them.
+   * @internal
+   * @throws UserError as {@link answer}.
+   */
+  async *pieces(prompt: Prompt, options: AnswersOptions = {}): AsyncGenerator<AnswerPiece, void> {
+    yield* writePieces(await this.#answerSource(), this.#promptIds(prompt), options);
   }
 
   /**

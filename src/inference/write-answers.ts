@@ -79,6 +79,20 @@ export async function* writeAnswer(
 }
 
 /**
+ * Writes `copies` answers to one prompt side by side.
+ * @param prompt ids, special tokens included
+ * @returns pieces of them as they come
+ * @throws UserError as {@link writeAnswer}.
+ */
+export function writePieces(
+  source: AnswerSource,
+  prompt: readonly number[],
+  options: AnswersOptions,
+): AsyncGenerator<AnswerPiece, void> {
+  return new AnswerWriter(source, [prompt], options).pieces();
+}
+
+/**
  * Writes after several prompts at once.
  * @param prompts ids, special tokens included
  * @param onAnswer told of each that is whole, once those before it are
@@ -114,25 +128,27 @@ async function writeTogether(
   const tokens: TokenLikelihood[][] = [];
   const whole: Answer[] = [];
   let shown = 0;
-  for await (const { answer, text, likelihood, isLast } of writer.pieces()) {
+  for await (const { answer, text, likelihood, end } of writer.pieces()) {
     texts[answer] = (texts[answer] ?? "") + text;
     tokens[answer] ??= [];
     if (likelihood) tokens[answer].push(likelihood);
-    if (!isLast) continue;
+    if (!end) continue;
     const told = options.likeliest !== undefined && { tokens: tokens[answer] };
-    whole[answer] = { text: texts[answer], ...writer.endOf(answer), ...told };
+    whole[answer] = { text: texts[answer], ...end, ...told };
     for (; whole[shown]; shown++) onAnswer(whole[shown]!, shown);
   }
   return whole;
 }
 
-/** A piece of one of the answers. */
-interface Piece {
+/** A piece of one of the answers: what a token adds to its text, perhaps nothing. */
+export interface AnswerPiece {
+  /** Which of the answers. */
   answer: number;
   text: string;
+  /** How likely the token was, where that was asked for. */
   likelihood?: TokenLikelihood | undefined;
-  /** Whether it is the answer's last. */
-  isLast?: true;
+  /** How the answer ended, where this is its last piece. */
+  end?: AnswerEnd;
 }
 
 class AnswerWriter {
@@ -179,12 +195,12 @@ class AnswerWriter {
   }
 
   /** What can be read of the answers, as it comes. */
-  async *pieces(): AsyncGenerator<Piece> {
-    const arrived: Piece[] = [];
+  async *pieces(): AsyncGenerator<AnswerPiece, void> {
+    const arrived: AnswerPiece[] = [];
     let isDone = false;
     let isLeft = false;
     let wake = (): void => {};
-    const arrive = (piece: Piece): void => {
+    const arrive = (piece: AnswerPiece): void => {
       arrived.push(piece);
       wake();
     };
@@ -210,9 +226,10 @@ class AnswerWriter {
     }
   }
 
-  async #write(arrive: (piece: Piece) => void, isLeft: () => boolean): Promise<void> {
+  async #write(arrive: (piece: AnswerPiece) => void, isLeft: () => boolean): Promise<void> {
     const { decoder, adapter, shared, maxLength } = this.#source;
-    const finish = (answer: number): void => arrive({ answer, text: this.#texts[answer]!.finish(), isLast: true });
+    const finish = (answer: number): void =>
+      arrive({ answer, text: this.#texts[answer]!.finish(), end: this.endOf(answer) });
     if (this.#options.numBeams > 1) {
       await this.#search(arrive);
       for (const answer of this.#texts.keys()) finish(answer);
@@ -237,7 +254,7 @@ class AnswerWriter {
     }
   }
 
-  async #search(arrive: (piece: Piece) => void): Promise<void> {
+  async #search(arrive: (piece: AnswerPiece) => void): Promise<void> {
     const { decoder, adapter, maxLength } = this.#source;
     const longest = Math.max(...this.#begun.map(({ length }) => length));
     const maxNewTokens = Math.min(this.#options.maxNewTokens, maxLength - longest);
@@ -251,7 +268,7 @@ class AnswerWriter {
     }
   }
 
-  #take({ answer, token, likelihood }: WrittenToken): Piece {
+  #take({ answer, token, likelihood }: WrittenToken): AnswerPiece {
     const text = this.#texts[answer]!;
     this.#ids[answer]!.push(token);
     this.#onToken?.(likelihood);

@@ -60,14 +60,14 @@ export function choices(shape: ChoiceShape): WritingForm {
     }),
     stream(model, tellsUsage) {
       const head = { ...headOf(model), object: shape.chunkObject };
-      const sent = (choice: object | undefined): SentEvent[] =>
-        choice ? [{ data: { ...head, choices: [{ index: 0, ...choice }] } }] : [];
+      const sent = (index: number, choice: object | undefined): SentEvent[] =>
+        choice ? [{ data: { ...head, choices: [{ index, ...choice }] } }] : [];
       return {
-        opening: () => sent(shape.opening),
-        piece: (text, logprobs) => sent(shape.piece(text, logprobsOf(logprobs))),
-        last: ({ text, reason }, used) => [
-          ...sent(shape.last(text, reason)),
-          ...(tellsUsage ? [{ data: { ...head, choices: [], usage: used } }] : []),
+        opening: (index) => sent(index, shape.opening),
+        piece: (index, text, logprobs) => sent(index, shape.piece(text, logprobsOf(logprobs))),
+        last: (index, { text, reason }, used) => [
+          ...sent(index, shape.last(text, reason)),
+          ...(used && tellsUsage ? [{ data: { ...head, choices: [], usage: used } }] : []),
         ],
         closing: "[DONE]",
       };

@@ -4,7 +4,7 @@ import { didYouMean } from "../errors.ts";
 import type { FineTunedModel } from "../inference/fine-tuned-model.ts";
 import { type JsonSchema, vocabularyOf } from "../inference/generation/constrained/schema-constraint.ts";
 import type { TokenLikelihood } from "../inference/generation/token-likelihood.ts";
-import type { AnswerEnd, AnswersOptions } from "../inference/write-answers.ts";
+import type { AnswerEnd, AnswerPiece, AnswersOptions } from "../inference/write-answers.ts";
 import type { Prompt } from "../tasks/prompt.ts";
 import { AnswerTimes } from "./answer-times.ts";
 import { nowInSeconds } from "./choice-forms.ts";
@@ -118,49 +118,43 @@ export class ModelService {
     }
   }
 
-  /** Answers one prompt as it comes. */
+  /** Answers one prompt as it comes, once or several times. */
   async stream(context: Context, request: WritingRequest, prompt: Prompt, asked: AskedForm) {
-    if ((request.n ?? 1) > 1) {
-      throw new RequestError(400, "several answers cannot be streamed; ask for one at a time", { param: "n" });
-    }
     const times = new AnswerTimes();
     const model = this.modelOf(request.model, context);
-    const told: TokenLikelihood[] = [];
-    const options = this.#optionsFor(context, request, asked, (likelihood) => {
-      times.token();
-      if (likelihood) told.push(likelihood);
-    });
-    const answer = model.answer(prompt, options);
+    const options = this.#optionsFor(context, request, asked, times.token);
+    const pieces = model.pieces(prompt, options);
     const end = this.#queue.enter();
-    let next: IteratorResult<string, AnswerEnd>;
+    let next: IteratorResult<AnswerPiece, void>;
     try {
       // What is wrong with a prompt shows here, while the answer can still be an error.
-      next = await answer.next();
+      next = await pieces.next();
     } catch (error) {
       end();
       throw error;
     }
     const form = asked.form.stream(request.model, request.stream_options?.include_usage ?? false);
+    const { copies = 1, likeliest } = options;
+    const answers = Array.from({ length: copies }, () => new StreamedAnswer(model, likeliest !== undefined));
+    const ends: AnswerEnd[] = [];
+    const eventsOf = ({ answer, text, likelihood, end: ended }: AnswerPiece): SentEvent[] => {
+      const shown = answers[answer]!.take(text, likelihood);
+      const sent = text === "" ? [] : form.piece(answer, text, shown);
+      if (!ended) return sent;
+      ends.push(ended);
+      const used = ends.length === copies ? usage(ends, copies) : undefined;
+      return [...sent, ...form.last(answer, answers[answer]!.whole(ended), used)];
+    };
     const response = streamSSE(
       context,
       async (events) => {
         const send = async (sent: readonly SentEvent[]): Promise<void> => {
           for (const { data, ...named } of sent) await events.writeSSE({ ...named, data: JSON.stringify(data) });
         };
-        let text = "";
-        const all: ShownLikelihood[] = [];
         try {
-          await send(form.opening());
-          for (; !next.done; next = await answer.next()) {
-            text += next.value;
-            const logprobs = options.likeliest === undefined ? null : logprobsOf(told.splice(0), model);
-            all.push(...(logprobs ?? []));
-            await send(form.piece(next.value, logprobs));
-          }
-          const { reason, promptTokens } = next.value;
-          const logprobs = options.likeliest === undefined ? null : all;
-          await send(form.last({ text, reason, logprobs }, usage([next.value])));
-          this.#options.log?.(times.line(request.model, promptTokens));
+          await send(answers.flatMap((_, index) => form.opening(index)));
+          for (; !next.done; next = await pieces.next()) await send(eventsOf(next.value));
+          this.#options.log?.(times.line(request.model, ends[0]!.promptTokens));
           if (form.closing !== undefined) await events.writeSSE({ data: form.closing });
         } finally {
           end();
@@ -192,6 +186,36 @@ export class ModelService {
     } finally {
       end();
     }
+  }
+}
+
+/** An answer as far as it is streamed. */
+class StreamedAnswer {
+  readonly #model: FineTunedModel;
+  readonly #tellsLikelihoods: boolean;
+  #text = "";
+  /** Of tokens whose text is still to come. */
+  #held: TokenLikelihood[] = [];
+  readonly #shown: ShownLikelihood[] = [];
+
+  constructor(model: FineTunedModel, tellsLikelihoods: boolean) {
+    this.#model = model;
+    this.#tellsLikelihoods = tellsLikelihoods;
+  }
+
+  /** @returns how likely the tokens were that a text comes of; those of no text wait for the next */
+  take(text: string, likelihood: TokenLikelihood | undefined): ShownAnswer["logprobs"] {
+    this.#text += text;
+    if (likelihood) this.#held.push(likelihood);
+    if (!this.#tellsLikelihoods || text === "") return null;
+    const shown = logprobsOf(this.#held, this.#model) ?? [];
+    this.#held = [];
+    this.#shown.push(...shown);
+    return shown;
+  }
+
+  whole({ reason }: AnswerEnd): ShownAnswer {
+    return { text: this.#text, reason, logprobs: this.#tellsLikelihoods ? this.#shown : null };
   }
 }
 

@@ -111,15 +111,16 @@ function streamOf(request: ResponsesRequest, isCall: boolean) {
       sent("response.in_progress", { response }),
       ...(isCall ? [] : begun()),
     ],
-    piece: (delta: string, logprobs: ShownAnswer["logprobs"]): SentEvent[] =>
+    piece: (_: number, delta: string, logprobs: ShownAnswer["logprobs"]): SentEvent[] =>
       // Whether it is a call shows when it is whole.
       isCall || delta === "" ? [] : [sent("response.output_text.delta", { ...place, delta, logprobs: logprobs ?? [] })],
-    last(answer: ShownAnswer, used: Usage): SentEvent[] {
+    /** A response has one answer, so that what was used is known. */
+    last(_: number, answer: ShownAnswer, used: Usage | undefined): SentEvent[] {
       const last = item(answer, isCall, id);
       const parts =
         last.arguments !== undefined ? callDone(last) : [...(isCall ? begun() : []), ...textDone(answer, last)];
       const name = answer.reason === "length" ? "response.incomplete" : "response.completed";
-      return [...parts, sent(name, { response: ended(response, answer, [last], used) })];
+      return [...parts, sent(name, { response: ended(response, answer, [last], used!) })];
     },
   };
 }

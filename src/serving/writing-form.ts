@@ -22,16 +22,16 @@ export interface SentEvent {
 export interface WritingForm {
   /** The body with whole answers. */
   body(model: string, answers: readonly ShownAnswer[], used: Usage): object;
-  /** How one answer is streamed. @param tellsUsage whether it ends with the number of tokens */
+  /** How answers to one prompt are streamed. @param tellsUsage whether the stream ends with the number of tokens */
   stream(model: string, tellsUsage: boolean): StreamForm;
 }
 
-/** The events of one streamed answer. */
+/** The events of streamed answers; `index` is an answer's place among them. */
 export interface StreamForm {
-  opening(): SentEvent[];
-  piece(text: string, logprobs: ShownAnswer["logprobs"]): SentEvent[];
-  /** @param answer all of it */
-  last(answer: ShownAnswer, used: Usage): SentEvent[];
+  opening(index: number): SentEvent[];
+  piece(index: number, text: string, logprobs: ShownAnswer["logprobs"]): SentEvent[];
+  /** @param answer all of it @param used by all answers, where no other is still written */
+  last(index: number, answer: ShownAnswer, used: Usage | undefined): SentEvent[];
   /** A word that says that the stream is whole. */
   readonly closing?: string;
 }

@@ -329,14 +329,39 @@ describe("OpenAI's own client", () => {
         streamed.push(...(choices[0]!.logprobs?.content ?? []).map(({ token }) => token));
       }
       expect(streamed.join("")).toBe(expected);
-      const several = told.chat.completions.create({ ...asked, stream: true, n: 2 });
-      await expect(several).rejects.toMatchObject({
-        status: 400,
-        message: expect.stringMatching(/cannot be streamed/),
-      });
     } finally {
       await logged.close();
     }
+  });
+
+  test("has several answers streamed side by side, each as it is when they come whole", async () => {
+    const drawn = { model: "answers", messages: [...ask(question)], n: 3, temperature: 1.5, seed: 7, max_tokens: 12 };
+    const whole = await client.chat.completions.create({ ...drawn, logprobs: true });
+    const options = { stream: true, logprobs: true, stream_options: { include_usage: true } } as const;
+    const stream = await client.chat.completions.create({ ...drawn, ...options });
+    const found = whole.choices.map(() => ({ roles: 0, text: "", tokens: [] as string[], reason: "" }));
+    const order: number[] = [];
+    let used: object | null | undefined;
+    for await (const { choices, usage } of stream) {
+      used = usage;
+      for (const { index, delta, logprobs, finish_reason } of choices) {
+        const answer = found[index]!;
+        if (delta.role) answer.roles++;
+        answer.text += delta.content ?? "";
+        answer.tokens.push(...(logprobs?.content ?? []).map(({ token }) => token));
+        answer.reason += finish_reason ?? "";
+        order.push(index);
+      }
+    }
+    expect(found).toEqual(
+      whole.choices.map(({ message, logprobs, finish_reason }) => {
+        const tokens = logprobs!.content!.map(({ token }) => token);
+        return { roles: 1, text: message.content, tokens, reason: finish_reason };
+      }),
+    );
+    expect(new Set(found.map(({ text }) => text)).size).toBe(3);
+    expect(order.slice(3, 9)).toEqual([0, 1, 2, 0, 1, 2]);
+    expect(used).toEqual(whole.usage);
   });
 
   test("has texts gone on with as they stand", async () => {
