@@ -20,6 +20,7 @@ import { thresholdOf, unsureBelow } from "./confidence-threshold.ts";
 import { type FittedAdapter, fitAdapter } from "./fitted-adapter.ts";
 import { SharedWriter } from "./generation/shared-writer.ts";
 import { NONE, noveltyLimit } from "./none-of-these.ts";
+import { isList, type PredictionInput, type TextOrTokens, textsOf } from "./prediction-input.ts";
 import { readPictures } from "./read-pictures.ts";
 import {
   ANSWERS_AT_ONCE,
@@ -33,12 +34,6 @@ import {
   writeAnswers,
   writePieces,
 } from "./write-answers.ts";
-
-/** A text to predict for, the two texts of a pair, or an example; its words, where it has none, are split as the text says. */
-export type PredictionInput = string | readonly [text: string, textPair: string] | TextInput;
-
-/** A text, or the ids of its tokens as the model's tokenizer has them, special tokens included. */
-export type TextOrTokens = string | readonly number[];
 
 export interface ComputeOptions {
   /** Ends a computation between two parts of it, with the signal's reason. */
@@ -346,18 +341,3 @@ export class FineTunedModel<Output extends object = TextPrediction> {
     await this.#compiled.release();
   }
 }
-
-const isList = (given: readonly PredictionInput[] | string | TextInput): given is readonly PredictionInput[] =>
-  Array.isArray(given);
-
-/** @throws UserError where JavaScript's caller gave something else. */
-function textsOf(input: PredictionInput): TextInput {
-  const texts =
-    typeof input === "string" ? { text: input } : isPair(input) ? { text: input[0], textPair: input[1] } : input;
-  if (typeof texts?.text === "string" && ["string", "undefined"].includes(typeof texts.textPair)) return texts;
-  throw new UserError(
-    `predict takes a text, a list of texts, of pairs [text, textPair] or of { text, textPair }, not ${JSON.stringify(input)}`,
-  );
-}
-
-const isPair = (input: PredictionInput): input is readonly [string, string] => Array.isArray(input);
