@@ -8,12 +8,10 @@
  */
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
-import { CachedDecoder } from "../src/inference/generation/cached-decoder.ts";
 import { generateTokens } from "../src/inference/generation/generate-tokens.ts";
 import { generationOptions } from "../src/inference/generation/generation-options.ts";
 import type { BaseFormat } from "../src/models/base-format.ts";
-import { nodeRuntime } from "../src/runtime/runtime-node.ts";
-import { modelWithLora } from "./answers-model.ts";
+import { writerWithLora } from "./answers-model.ts";
 import { NEW_TOKENS, PROMPT_TOKENS, type WritingMode } from "./writing-modes.ts";
 
 const [mode, format, file, documents, threads] = process.argv.slice(2) as [
@@ -23,12 +21,9 @@ const [mode, format, file, documents, threads] = process.argv.slice(2) as [
   string,
   string,
 ];
-const { base, adaptation, parameters: adapter } = await modelWithLora(file, format);
-const model = { ...base, adaptation, trainsHead: () => false };
-const weights = new Map([...base.weights, ...base.quantized, ...adapter]);
-const decoder = await CachedDecoder.compile(model, weights, nodeRuntime({ threads: Number(threads) }), { alone: true });
+const { decoder, parameters: adapter, tokenizer } = await writerWithLora(file, format, Number(threads));
 const texts = readFileSync(documents, "utf8").trim().split("\n");
-const prompts = texts.map((line) => base.tokenizer.idsOf(JSON.parse(line).dialogue).slice(0, PROMPT_TOKENS));
+const prompts = texts.map((line) => tokenizer.idsOf(JSON.parse(line).dialogue).slice(0, PROMPT_TOKENS));
 const long = prompts.filter(({ length }) => length === PROMPT_TOKENS);
 
 let next = 0;

@@ -1,6 +1,6 @@
 import { checkOptions } from "../errors.ts";
 import type { BaseModel } from "../inference/base-model.ts";
-import type { BaseFormat } from "../models/base-format.ts";
+import { BASE_FORMATS, type BaseFormat } from "../models/base-format.ts";
 import type { BaseOptions } from "../runs/open-adapter.ts";
 import { askingOptions } from "../runs/run-config.ts";
 import { downloadLine } from "./terminal/download-line.ts";
@@ -18,10 +18,11 @@ export function baseOptions({ model, offline, base }: BaseFlags): BaseOptions {
   return { model, offline, base: checked.base, onProgress: downloadLine() };
 }
 
-/** Says on stderr where a base is stored in fewer bits than was asked for. */
+/** Says on stderr where a base is stored in fewer bits than float32's, and why. */
 export function noteBaseFormat({ format }: Pick<BaseModel, "format">, { base }: BaseFlags): void {
   if (base !== undefined || format === "float32") return;
-  process.stderr.write(
-    `note: the base model is in ${format}, because float32 would not fit into free memory (--base float32 uses it anyway)\n`,
-  );
+  const why = BASE_FORMATS.includes(format)
+    ? "because float32 would not fit into free memory (--base float32 uses it anyway)"
+    : "which is nearest to its file (--base float32 scales it back)";
+  process.stderr.write(`note: the base model is in ${format}, ${why}\n`);
 }

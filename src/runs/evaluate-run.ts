@@ -86,7 +86,8 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
     throw new UserError(`--generate takes a number of examples, at least 1, not ${generate}`);
   }
   const runtime = runtimeFor(source);
-  const model = await loadFineTunedModel(run, runtime, { offline, base });
+  const writes = generate === undefined ? false : undefined;
+  const model = await loadFineTunedModel(run, runtime, { offline, base, writes });
   try {
     source.onBase?.(model.base);
     const { task } = model.description;

@@ -11,20 +11,22 @@ import { type BaseOptions, openAdapter } from "./open-adapter.ts";
 
 /**
  * Loads the adapter of a run folder, or an adapter folder (aflora's or Hugging Face PEFT's), and its base model.
+ * @param options `writes`: whether it is to write texts, which a base of few bits is for; if its task does where absent
  * @throws UserError where either is missing or damaged, the base model's files changed, or they do not fit.
  */
 export async function loadFineTunedModel(
   directory: string,
   runtime: Runtime = nodeRuntime(),
-  options: BaseOptions = {},
+  options: BaseOptions & { writes?: boolean | undefined } = {},
 ): Promise<FineTunedModel> {
   const adapter = await openAdapter(directory, options);
   const { model, revision, modelFiles, task, base: trained } = adapter.description;
   // Another model may be named on purpose.
   const recorded =
     options.model === undefined ? { fileHashes: modelFiles, whose: `the adapter in ${directory}` } : undefined;
-  const format = options.base ?? formatToAnswer({ trained, writes: writesTexts(task) });
-  const base = await loadBaseModel(model, task, 0, { ...options, format, recorded, ...(revision && { revision }) });
+  const { writes = writesTexts(task), base: asked, ...from } = options;
+  const format = asked ?? formatToAnswer({ trained, writes, packs: runtime.packs });
+  const base = await loadBaseModel(model, task, 0, { ...from, format, recorded, ...(revision && { revision }) });
   return FineTunedModel.adapt(base, adapter, runtime);
 }
 
@@ -54,7 +56,8 @@ export async function loadAskedModel(
   if (directory !== undefined) return loadFineTunedModel(directory, runtime, { ...options, model });
   if (model === undefined) throw new UserError("give --run DIR or --adapter DIR, or --model NAME for a model as it is");
   const untuned = await untunedAdapter(model, { ...options, kind });
-  const format = options.base ?? formatToAnswer({ writes: writesTexts(untuned.description.task) });
+  const writes = writesTexts(untuned.description.task);
+  const format = options.base ?? formatToAnswer({ writes, packs: runtime.packs });
   const base = await loadBaseModel(model, untuned.description.task, 0, { ...options, format });
   refuseNewWeights(base);
   return FineTunedModel.adapt(base, untuned, runtime);

@@ -47,7 +47,8 @@ export async function loadSeveralModels(
   try {
     for (const key of new Set([...named.values()].map(({ description }) => keyOf(description)))) {
       const over = [...named].filter(([, { description }]) => keyOf(description) === key);
-      const host = new AdapterHost(await loadBase(over, !asked.models?.length, options), runtime);
+      const base = await loadBase(over, !asked.models?.length, options, runtime);
+      const host = new AdapterHost(base, runtime);
       hosts.push(host);
       for (const [name, adapter] of over) {
         await host.add(name, adapter, { alone: over.length === 1 });
@@ -107,10 +108,11 @@ function loadBase(
   over: readonly (readonly [string, Adapter])[],
   isOwn: boolean,
   options: Omit<BaseOptions, "model">,
+  { packs }: Runtime,
 ): Promise<LoadedBaseModel> {
   const { model, revision, base: trained } = over[0]![1].description;
   const writes = over.every(([, { description }]) => writesTexts(description.task));
-  const format = options.base ?? formatToAnswer({ trained, writes });
+  const format = options.base ?? formatToAnswer({ trained, writes, packs });
   const [whose, known] = over.find(([, { description }]) => description.modelFiles) ?? [];
   const recorded = isOwn && known ? { fileHashes: known.description.modelFiles, whose: `"${whose}"` } : undefined;
   return loadBaseModel(model, undefined, 0, { ...options, format, recorded, ...(revision && { revision }) });

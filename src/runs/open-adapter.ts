@@ -11,7 +11,7 @@ import { loadAdapter } from "./adapter-folder.ts";
 export interface BaseOptions extends HubOptions {
   /** Base model to use in place of the one that the adapter names. */
   model?: string | undefined;
-  /** How it is stored; where absent in float32 or, where that does not fit into memory, as in training. */
+  /** How it is stored; where absent in float32 or, where that does not fit into memory, as in training. What writes from a GGUF file has its numbers of 4 bits as they are. */
   base?: BaseFormat | undefined;
 }
 

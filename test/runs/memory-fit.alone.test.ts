@@ -163,9 +163,12 @@ test.each([
 });
 
 test.each([
-  ["float32 where that fits", { writes: true, available: 21 }, "float32"],
-  ["its file's own format where not", { writes: true, available: 20 }, "q4_1"],
-  ["that of training, if it writes nothing", { writes: false, available: 20 }, "int4"],
-] as const)("a base from a GGUF file is in %s", (_, asked, format) => {
-  expect(formatToAnswer({ trained: "int4", ...asked })({ float32Bytes: 20, format: "q4_1" })).toBe(format);
+  ["float32 where that fits", { writes: true, available: 21 }, "q4_1", "float32"],
+  ["its file's own format where not", { writes: true, available: 20 }, "q4_1", "q4_1"],
+  ["its file's own 4 bits where they are laid out", { writes: true, packs: true, available: 21 }, "q4_1", "q4_1"],
+  ["float32, if its file has 8 bits", { writes: true, packs: true, available: 21 }, "q8_0", "float32"],
+  ["float32, if it writes nothing", { packs: true, available: 21 }, "q4_1", "float32"],
+  ["that of training, if it writes nothing", { writes: false, available: 20 }, "q4_1", "int4"],
+] as const)("a base from a GGUF file is in %s", (_, asked, format, expected) => {
+  expect(formatToAnswer({ trained: "int4", ...asked })({ float32Bytes: 20, format })).toBe(expected);
 });
