@@ -10,6 +10,7 @@ export * from "./ops/linear.ts";
 export * from "./ops/logic.ts";
 export * from "./ops/lookup.ts";
 export * from "./ops/normalisation.ts";
+export * from "./ops/pooling.ts";
 export * from "./ops/products.ts";
 export * from "./ops/reductions.ts";
 export * from "./ops/rotary.ts";

@@ -4,12 +4,17 @@ import type { LinearModule } from "../models/model-parts.ts";
 /**
  * The linear layers that `patterns` name: a module's whole name, its end (`query`, `output.dense`) or a pattern in
  * which `*` stands for any text. No patterns: every layer.
- * @throws UserError where a pattern matches nothing, with the names that exist.
+ * @throws UserError where there are no layers, or a pattern matches nothing, with the names that exist.
  */
 export function selectModules(
   modules: readonly LinearModule[],
   patterns: readonly string[] | undefined,
 ): readonly LinearModule[] {
+  if (modules.length === 0) {
+    throw new UserError(
+      "the model has no linear layers that an adapter could stand beside, as convolutional networks have none; use --method head or --method full",
+    );
+  }
   if (!patterns) return modules;
   const selected = new Set<LinearModule>();
   for (const pattern of patterns) {

@@ -222,6 +222,19 @@ const cases: Record<string, fc.Arbitrary<Case>> = {
         apply: ([x, weight]) => op.convolve(x!, weight!, { strides, pads, dilations, groups }),
       };
     }),
+  MaxPool: fc
+    .tuple(fc.constantFrom(1, 2), flag, fc.infiniteStream(fc.integer({ min: 1, max: 3 })))
+    .map(([rank, symbolic, stream]) => {
+      const numbers = (most: number): number[] => Array.from({ length: rank }, () => 1 + (stream.next().value! % most));
+      const [kernel, strides, dilations] = [3, 3, 2].map(numbers) as [number[], number[], number[]];
+      const pads = [...kernel, ...kernel].map((each) => stream.next().value! % each);
+      const space = numbers(3).map((more, axis) => dilations[axis]! * (kernel[axis]! - 1) + more);
+      return {
+        shapes: [[symbolic ? "batch" : 2, 2, ...space]],
+        sizes: { batch: 2 },
+        apply: ([x]) => op.maxPool(x!, { kernel, strides, pads, dilations }),
+      };
+    }),
   Reshape: fc.tuple(size, size, size).map(([a, b, c]) => ({
     shapes: [["batch*sequence", c * 2], ["batch"], ["sequence"]],
     sizes: { batch: a, sequence: b },
@@ -487,6 +500,8 @@ describe("shape errors", () => {
     ["FusedMatMul", () => op.matmul(leaf("f", ["batch", 2, 3]), leaf("g", ["sequence", 3, 2]))],
     ["Conv", () => op.convolve(leaf("j", [2, 3, 4, 4]), leaf("k", [2, 2, 3, 3]), PLAIN)],
     ["Conv", () => op.convolve(leaf("l", [2, 3, 2]), leaf("m", [2, 3, 3]), PLAIN)],
+    ["MaxPool", () => op.maxPool(leaf("l", [2, 3, 2]), { ...PLAIN, kernel: [3] })],
+    ["MaxPool", () => op.maxPool(leaf("j", [2, 3, 4, 4]), { ...PLAIN, kernel: [3] })],
     ["ReduceSum", () => op.reduceSum(leaf("a", [2, 3]), [2])],
     ["LayerNormalization", () => op.layerNorm(leaf("a", [2, 3]), leaf("h", [2]), undefined, 1e-5)],
     ["Reshape", () => op.reshape(leaf("i", ["batch", 6]), ["batch", 5])],

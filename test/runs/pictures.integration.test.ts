@@ -81,6 +81,19 @@ test("a folder for each class trains a model, which predicts by paths, and is ev
   rmSync(added);
 });
 
+test("a convolutional network trains a head, or whole; it has no layers for an adapter", async () => {
+  const model = pictureModel("convolutional");
+  const { result, directory } = await run("maps", { model, method: "head" });
+  expect(result!.metrics.accuracy).toBeGreaterThan(0.5);
+  const output = join(home, "maps-onnx");
+  expect((await exportRun(directory, { format: "onnx", output })).largestDifference).toBeLessThan(1e-5);
+  const losses: number[] = [];
+  const onEvent = on("step", ({ loss }: { loss: number }) => losses.push(loss));
+  await run("maps-whole", { model, method: "full", headStart: "new", epochs: 4, learningRate: 0.01 }, { onEvent });
+  expect(losses.at(-1)).toBeLessThan(losses[0]!);
+  await expect(run("maps-adapter", { model })).rejects.toThrow("no linear layers that an adapter could stand beside");
+});
+
 test("an adapter over int8 trains on the paths of a CSV file, and goes on to the bit", async () => {
   const rows = Object.keys(COLOURS).flatMap((name) =>
     [0, 2, 4, 6, 8].map((i) => `photos/${name}/${i}.${i % 3 ? "png" : "jpg"},${name}`),

@@ -6,6 +6,8 @@ import type { RawPicture } from "../../src/tokenization/resize-picture.ts";
 
 /** Small models of pictures, by oracle/pictures.py. */
 export const PICTURE_MODELS = ["vit", "dinov2", "clip"] as const;
+/** The same of networks without attention, from PyTorch's older exporter and its newer one. */
+export const CONVOLUTIONAL_MODELS = ["convolutional", "convolutional-2"] as const;
 export const pictureModel = (name: string): string =>
   fileURLToPath(new URL(`../fixtures/pictures/${name}`, import.meta.url));
 

@@ -5,12 +5,15 @@ import { emitAs } from "./emit.ts";
 import { reshape, transpose } from "./shape.ts";
 import { slice } from "./slices.ts";
 
-/** How a kernel goes over the axes of space; lists have a number for each of them. */
-type Convolution = {
+/** Where a kernel goes over the axes of space; lists have a number for each of them. */
+export type Places = {
   strides: readonly number[];
-  /** Zeros before all axes, then behind all axes. */
+  /** Elements before all axes, then behind all axes; zeros of a convolution. */
   pads: readonly number[];
   dilations: readonly number[];
+};
+
+type Convolution = Places & {
   /** Parts of the channels that are computed apart. */
   groups: number;
 };
@@ -18,7 +21,7 @@ type Convolution = {
 const onnxAttributes = ({ groups, ...others }: Convolution) => ({ ...others, group: groups });
 
 /** Places of a kernel on an axis of `size`, and the elements at its end that no kernel reaches. */
-function placesOf(size: number, kernel: number, axis: number, { strides, pads, dilations }: Convolution) {
+export function placesOf(size: number, kernel: number, axis: number, { strides, pads, dilations }: Places) {
   const room = size + pads[axis]! + pads[axis + strides.length]! - dilations[axis]! * (kernel - 1) - 1;
   return { count: Math.floor(room / strides[axis]!) + 1, left: room % strides[axis]! };
 }

@@ -53,16 +53,13 @@ const GATHER_ELEMENTS = define<[Value, Value], { axis: number }>({
     return [{ dtype: x.dtype, shape: indices.shape }];
   },
   onnx: emitAs("GatherElements", ({ axis }) => ({ attributes: { axis } })),
-  gradient: ({ inputs: [x, indices], attributes: { axis } }, dy) => [
-    dy.graph.apply(SCATTER_ELEMENTS, [dy, indices], { axis, shape: x.shape }),
-  ],
+  gradient: ({ inputs: [x, indices], attributes: { axis } }, dy) => [scatterElements(dy, indices, axis, x.shape)],
 });
 
 /** Elements of an axis, each by its own index: `x [..., size, ...]`, `indices [..., chosen, ...]` → `[..., chosen, ...]`. */
 export const gatherElements = (x: Value, indices: Value, axis: number): Value =>
   x.graph.apply(GATHER_ELEMENTS, [x, indices], { axis });
 
-/** Elements summed where their indices along an axis say, zeros elsewhere. */
 const SCATTER_ELEMENTS = define<[Value, Value], { axis: number; shape: Shape }>({
   name: "ScatterElements",
   infer: ([updates], { shape }) => [{ dtype: updates.dtype, shape }],
@@ -71,3 +68,7 @@ const SCATTER_ELEMENTS = define<[Value, Value], { axis: number; shape: Shape }>(
     emitter.emit("ScatterElements", [zeros, indices, updates], { attributes: { axis, reduction: "add" }, outputs });
   },
 });
+
+/** Elements summed into zeros of a shape, each at its own index of an axis. Nothing flows back through it. */
+export const scatterElements = (x: Value, indices: Value, axis: number, shape: Shape): Value =>
+  x.graph.apply(SCATTER_ELEMENTS, [x, indices], { axis, shape });

@@ -78,6 +78,13 @@ function clip(node: ImportedNode): Operand {
   return high ? minimum(above, high) : above;
 }
 
+const between0And1 = (x: Value): Value => {
+  const [zero, one] = [0, 1].map((bound) => x.graph.constant([bound], "float32"));
+  return minimum(maximum(x, zero!), one!);
+};
+
+const hardSigmoid = (x: Value, alpha: number, beta: number): Value => between0And1(ops.add(ops.mul(x, alpha), beta));
+
 /** GELU in its exact form, or by way of the hyperbolic tangent. */
 const geluOf: Importer = (node) =>
   node.attributes.approximate === "tanh" ? ACTIVATIONS.gelu_new(node.value(0)) : ops.gelu(node.value(0));
@@ -121,6 +128,8 @@ export const ELEMENTWISE: Readonly<Record<string, Importer>> = {
     const x = node.value(0);
     return ops.sub(ops.relu(x), ops.mul(ops.relu(ops.mul(x, -1)), node.number("alpha", 0.01)));
   },
+  HardSigmoid: (node) => hardSigmoid(node.value(0), node.number("alpha", 0.2), node.number("beta", 0.5)),
+  HardSwish: unary((x) => ops.mul(x, hardSigmoid(x, 1 / 6, 0.5))),
   Pow: power,
   Clip: clip,
   Cast: castTo,

@@ -1,9 +1,9 @@
 import { z } from "zod";
-import { LAYER, type Network, nodesFor } from "../../checkpoints/onnx/network.ts";
+import { LAYER, type Network, type NetworkNode, nodesFor } from "../../checkpoints/onnx/network.ts";
 import { UserError } from "../../errors.ts";
 import { type Dimension, product } from "../../graph/dimension.ts";
 import { Graph, type Value } from "../../graph/graph.ts";
-import { reshape } from "../../graph/ops.ts";
+import { reshape, transpose } from "../../graph/ops.ts";
 import type { Architecture, EncoderArchitecture, ModelConfig } from "../architecture.ts";
 import { pluralOf } from "../architecture-kinds.ts";
 import { labelCountOf, parseConfig } from "../config.ts";
@@ -113,8 +113,9 @@ function hiddenStates(network: Network, reading: Reading, prefix: string): Hidde
   const context = new ForwardContext(new Graph(), { trains: () => false, dropout: false });
   const tokens = context.tokens();
   const writer = new NetworkWriter(network, context, inputsOf(network, reading, context, tokens), prefix);
-  const sizesOf = (value: Value) => (reading.picture ? sizesOfPicture(value) : sizesOfText(value, tokens));
   const nodes = nodesFor(network, [chosen.name]);
+  if (reading.picture && !nodes.some(({ layer }) => layer?.role === "attention")) return maps(writer, nodes, location);
+  const sizesOf = (value: Value) => (reading.picture ? sizesOfPicture(value) : sizesOfText(value, tokens));
   // What attention reads is as wide as what the last block gives; labels of tokens or words are not.
   const own = nodes.find(({ layer }) => layer?.role === "attention")?.layer?.inFeatures;
   let behindLayer = false;
@@ -145,6 +146,29 @@ function hiddenStates(network: Network, reading: Reading, prefix: string): Hidde
   );
 }
 
+/**
+ * Of a network without attention, such as a convolutional one, the last maps of features, `[batch, width, height, width of the map]`: what its
+ * own head pools.
+ */
+function maps(writer: NetworkWriter, nodes: readonly NetworkNode[], location: string): HiddenStates {
+  let found: HiddenStates | undefined;
+  for (const node of nodes) {
+    writer.write(node);
+    for (const name of node.outputs) {
+      const value = writer.operand(name);
+      if (!isValue(value) || value.dtype !== "float32" || value.shape.length !== 4) continue;
+      const [batch, width, ...map] = value.shape;
+      const length = product(map);
+      if (batch === "batch" && typeof width === "number" && typeof length === "number" && length > 1)
+        found = { name, width, length };
+    }
+  }
+  if (found) return found;
+  throw new UserError(
+    `${location} has neither attention nor maps of features; aflora trains encoders and convolutional networks`,
+  );
+}
+
 /** Of hidden states of all positions, side by side or one after the other; undefined of any other value. */
 function sizesOfText({ shape }: Value, { sequence }: TokenStream): Sizes | undefined {
   const width = shape.at(-1);
@@ -168,7 +192,11 @@ function writeFlow(
   context: ForwardContext,
   tokens: TokenStream,
 ): Value {
-  const rowsOf = (value: Value): Value => tokens.unpad(reshape(value, ["batch", tokens.sequence, value.shape.at(-1)!]));
+  const rowsOf = (value: Value): Value => {
+    const isMap = value.shape.length === 4 && blocks.length === 0;
+    const last = isMap ? transpose(value, [0, 2, 3, 1]) : value;
+    return tokens.unpad(reshape(last, ["batch", tokens.sequence, last.shape.at(-1)!]));
+  };
   for (const node of before) writer.write(node);
   if (blocks.length > 0) {
     const shapes: (readonly Dimension[])[] = [writer.value(cuts[0]!).shape];

@@ -204,13 +204,26 @@ const FOLDS: Readonly<Record<string, Fold>> = {
   },
   Slice: ([x, starts, ends, axes, steps]) => {
     const [start, end] = [starts, ends].map((bounds) => bounds?.elements[0]);
-    const step = steps ? steps.elements[0] : 1;
-    if (x?.shape.length !== 1 || start === undefined || end === undefined || step !== 1) return undefined;
-    if (axes && axes.elements[0] !== 0 && axes.elements[0] !== -1) return undefined;
-    const [from, to] = sliceBounds(x.elements.length, start, end);
-    if (typeof from !== "number" || typeof to !== "number") return undefined;
-    const elements = x.elements.slice(from, to);
-    return { ...x, shape: [elements.length], elements };
+    const [axis, step] = [axes ? axes.elements[0] : 0, steps ? steps.elements[0] : 1];
+    if (!x || x.shape.length === 0 || start === undefined || end === undefined) return undefined;
+    const [size = 0, ...others] = x.shape;
+    const width = sizeOf(others);
+    const rows = Array.from({ length: size }, (_, row) => x.elements.slice(row * width, (row + 1) * width));
+    const turned = step === -1 && start === -1 && typeof end === "number" && end < -size;
+    const [from, to] = turned ? [0, size] : sliceBounds(size, start, end);
+    const isKnown = (axis === 0 || axis === -x.shape.length) && (step === 1 || turned);
+    if (!isKnown || typeof from !== "number" || typeof to !== "number") return undefined;
+    const elements = (turned ? rows.reverse() : rows.slice(from, to)).flat();
+    return { ...x, shape: [elements.length / width, ...others], elements };
+  },
+  Transpose: ([x]) => {
+    if (x?.shape.length !== 2) return undefined;
+    const [rows, columns] = x.shape as [number, number];
+    const elements = Array.from(
+      { length: rows * columns },
+      (_, i) => x.elements[(i % rows) * columns + Math.floor(i / rows)]!,
+    );
+    return { ...x, shape: [columns, rows], elements };
   },
   Where: ([condition, a, b]) => {
     const together = condition && a && b && broadcastTogether([condition, a, b]);

@@ -1,7 +1,8 @@
 import { type Dimension, product } from "../../graph/dimension.ts";
 import type { Graph, Value } from "../../graph/graph.ts";
-import { add, convolve, gemm, reshape, sliceSize, transpose } from "../../graph/ops.ts";
+import { add, convolve, div, gemm, mul, reshape, sliceSize, sqrt, sub, transpose } from "../../graph/ops.ts";
 import type { ImportedNode, Importer } from "./imported-node.ts";
+import { padding } from "./windows.ts";
 
 /** A convolution, `x [batch, channels, …space]`, weight `[out, channels / groups, …kernel]`. */
 const convolution: Importer = (node) => {
@@ -10,14 +11,7 @@ const convolution: Importer = (node) => {
   const ones = kernel.map(() => 1);
   const [strides, dilations] = [node.list("strides") ?? ones, node.list("dilations") ?? ones];
   const space = x.shape.slice(2).map((size) => (typeof size === "number" ? size : node.refuse("a size is not known")));
-  const reach = kernel.map((size, axis) => (size - 1) * dilations[axis]! + 1);
-  const pads = padding(
-    node,
-    space.map((size, axis) =>
-      Math.max(0, (Math.ceil(size / strides[axis]!) - 1) * strides[axis]! + reach[axis]! - size),
-    ),
-  );
-  if (pads.some((pad, i) => pad >= reach[i % reach.length]!)) node.refuse("more is padded than a kernel reaches");
+  const pads = padding(node, space, { kernel, strides, dilations });
   const groups = node.number("group", 1);
   const standSideBySide = kernel.length === 2 && strides.every((stride, axis) => stride === kernel[axis]);
   if (standSideBySide && groups === 1 && pads.every((pad) => pad === 0) && dilations.every((each) => each === 1))
@@ -25,16 +19,6 @@ const convolution: Importer = (node) => {
   const y = convolve(x, weight, { strides, pads, dilations, groups });
   return bias ? add(y, reshape(bias, [out!, ...ones])) : y;
 };
-
-/** Zeros before all axes, then behind all axes. @param same how many each axis needs for its places to be its size over the stride */
-function padding(node: ImportedNode, same: readonly number[]): readonly number[] {
-  const { auto_pad = "NOTSET" } = node.attributes;
-  const [less, more] = [Math.floor, Math.ceil].map((round) => same.map((width) => round(width / 2)));
-  if (auto_pad === "SAME_UPPER") return [...less!, ...more!];
-  if (auto_pad === "SAME_LOWER") return [...more!, ...less!];
-  const none = [...same, ...same].fill(0);
-  return auto_pad === "VALID" ? none : (node.list("pads") ?? none);
-}
 
 /**
  * A convolution whose windows stand side by side, as a model cuts a picture into patches: each patch is a row of a product.
@@ -75,19 +59,31 @@ const weightOf = {
   },
 };
 
+/** Which neighbour is the nearest to a place, by ONNX's name of how halves are rounded. */
+const NEAREST: Readonly<Record<string, (place: number) => number>> = {
+  round_prefer_floor: (place) => Math.ceil(place - 0.5),
+  round_prefer_ceil: (place) => Math.floor(place + 0.5),
+  floor: Math.floor,
+  ceil: Math.ceil,
+};
+
 /** Each element of a resized axis as a sum of those of the axis, `[to, size]`; places beyond an end are that end's. */
 function resizing(node: ImportedNode, size: number, to: number, scale: number): number[] {
   const { mode = "nearest", coordinate_transformation_mode: transformation = "half_pixel" } = node.attributes;
   const weigh = Object.hasOwn(weightOf, String(mode)) ? weightOf[mode as keyof typeof weightOf] : undefined;
+  const round = mode === "nearest" ? NEAREST[String(node.attributes.nearest_mode ?? "round_prefer_floor")] : undefined;
   const place = Object.hasOwn(PLACES, String(transformation)) ? PLACES[String(transformation)] : undefined;
   const isPlain = node.number("antialias", 0) === 0 && node.number("exclude_outside", 0) === 0;
-  if (!weigh || !place || !isPlain) return node.refuse(`it resizes by ${mode}, ${transformation}`);
+  if (!(weigh || round) || !place || !isPlain) return node.refuse(`it resizes by ${mode}, ${transformation}`);
   const matrix = new Array<number>(to * size).fill(0);
   for (let at = 0; at < to; at++) {
     const from = place(at, scale, size, to);
-    for (let near = Math.floor(from) - 1; near <= Math.floor(from) + 2; near++) {
-      const column = Math.min(size - 1, Math.max(0, near));
-      matrix[at * size + column]! += weigh(Math.abs(from - near), node.number("cubic_coeff_a", -0.75));
+    const add = (near: number, weight: number): void => {
+      matrix[at * size + Math.min(size - 1, Math.max(0, near))]! += weight;
+    };
+    if (round) add(round(from), 1);
+    for (let near = Math.floor(from) - 1; weigh && near <= Math.floor(from) + 2; near++) {
+      add(near, weigh(Math.abs(from - near), node.number("cubic_coeff_a", -0.75)));
     }
   }
   return matrix;
@@ -106,14 +102,14 @@ function resizeLast(node: ImportedNode, x: Value, to: number, scale: number): Va
 /** Height and width of `[batch, channels, height, width]` resized, as models fit their table of positions to a picture. */
 const resize: Importer = (node) => {
   const x = node.value(0);
-  const given = node.numbers(3)?.slice(2);
+  const given = node.elements(3)?.slice(2);
   const scales = node.operands[2] && node.shape(2)[0] !== 0 ? node.numbers(2)?.slice(2) : undefined;
   const target = (axis: number): [to: number, scale: number] => {
     const size = x.shape[axis + 2];
     const to = given?.[axis];
     const scale = scales?.[axis];
     if (typeof size !== "number") return node.refuse("its size is not known");
-    if (to !== undefined) return [to, to / size];
+    if (typeof to === "number") return [to, to / size];
     return scale === undefined ? node.refuse("its new size is not known") : [Math.floor(size * scale), scale];
   };
   if (x.shape.length !== 4) return node.refuse("it resizes other than height and width");
@@ -122,4 +118,20 @@ const resize: Importer = (node) => {
   return transpose(resizeLast(node, transpose(wide, turn), ...target(0)), turn);
 };
 
-export const PICTURES: Readonly<Record<string, Importer>> = { Conv: convolution, Resize: resize };
+/** By the mean and the variance of training, which the file holds: `x [batch, channels, …space]`, the others `[channels]`. */
+const batchNormalization: Importer = (node) => {
+  const x = node.value(0);
+  if (node.number("training_mode", 0) === 1) return node.refuse("it normalises by the batch at hand");
+  const [scale, bias, mean, variance] = [1, 2, 3, 4].map((index) => {
+    const own = node.value(index);
+    return reshape(own, [...own.shape, ...x.shape.slice(2).map(() => 1)]);
+  });
+  const factor = div(scale!, sqrt(add(variance!, node.number("epsilon", 1e-5))));
+  return add(mul(x, factor), sub(bias!, mul(mean!, factor)));
+};
+
+export const PICTURES: Readonly<Record<string, Importer>> = {
+  BatchNormalization: batchNormalization,
+  Conv: convolution,
+  Resize: resize,
+};

@@ -1,6 +1,7 @@
 import { broadcast, type Dimension, difference, product, sum } from "../../graph/dimension.ts";
 import type { Value } from "../../graph/graph.ts";
 import {
+  add,
   concat,
   expand,
   gather,
@@ -10,6 +11,7 @@ import {
   range,
   reshape,
   sliceSize,
+  sub,
   transpose,
 } from "../../graph/ops.ts";
 import { sizeOf } from "../../graph/tensor.ts";
@@ -102,7 +104,11 @@ const lookUp: Importer = (node) => {
     const shape = [...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)];
     return reshape(sliceSize(x, axis, row, 1), shape);
   }
-  const rows = asValue(graph, indices);
+  return rowsOf(x, axis, asValue(graph, indices));
+};
+
+/** Rows of an axis, looked up by their numbers. */
+function rowsOf(x: Value, axis: number, rows: Value): Value {
   const others = x.shape.map((_, i) => i).filter((i) => i !== axis);
   const front = axis === 0 ? x : transpose(x, [axis, ...others]);
   const found = gather(front, rows);
@@ -114,7 +120,7 @@ const lookUp: Importer = (node) => {
     ...own,
     ...others.slice(axis).map((_, i) => rank + axis + i),
   ]);
-};
+}
 
 const rangeTo: Importer = (node) => {
   const [start] = node.elements(0) ?? [];
@@ -145,20 +151,38 @@ const tile: Importer = (node) => {
   }, node.value(0));
 };
 
-/** Zeros before and behind. */
+/** Which element of an axis of `size` a place beside it repeats. */
+const BESIDE: Readonly<Record<string, (place: number, size: number) => number>> = {
+  edge: (place, size) => Math.min(size - 1, Math.max(0, place)),
+  reflect: (place, size) => size - 1 - Math.abs(size - 1 - Math.abs(place)),
+};
+
+/** A number before and behind, or what the axis has there. */
 const pad: Importer = (node) => {
   const pads = node.elements(1) ?? node.list("pads") ?? [];
   const [value = 0] = node.numbers(2) ?? [node.number("value", 0)];
-  const mode = node.attributes.mode ?? "constant";
+  const mode = String(node.attributes.mode ?? "constant");
   const x = node.value(0);
   const axes = node.numbers(3) ?? x.shape.map((_, axis) => axis);
-  if (value !== 0 || mode !== "constant") return node.refuse("only padding with zeros is supported");
-  return axes.reduce<Value>((padded, axis, i) => {
-    const [before, behind] = [pads[i]!, pads[i + axes.length]!];
-    if (before === 0 && behind === 0) return padded;
-    const at = node.axis(axis, x.shape.length);
-    return padTo(padded, at, before, sum([before, padded.shape[at]!, behind]));
-  }, x);
+  const beside = Object.hasOwn(BESIDE, mode) ? BESIDE[mode] : undefined;
+  if (!beside && mode !== "constant") return node.refuse(`it pads by ${mode}`);
+  const isZero = value === 0 || beside;
+  const padded = axes.reduce<Value>(
+    (padded, axis, i) => {
+      const [before, behind] = [pads[i]!, pads[i + axes.length]!];
+      if (before === 0 && behind === 0) return padded;
+      const at = node.axis(axis, x.shape.length);
+      const size = padded.shape[at]!;
+      if (!beside) return padTo(padded, at, before, sum([before, size, behind]));
+      if ([before, behind, size].some((each) => typeof each !== "number")) return node.refuse("a size is not known");
+      const places = Array.from({ length: sum([before, size, behind]) as number }, (_, place) =>
+        beside(place - (before as number), size as number),
+      );
+      return rowsOf(padded, at, node.graph.constant(places, "int64", [places.length]));
+    },
+    isZero ? x : sub(x, value),
+  );
+  return isZero ? padded : add(padded, value);
 };
 
 export const SHAPES: Readonly<Record<string, Importer>> = {

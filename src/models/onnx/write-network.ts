@@ -8,11 +8,18 @@ import { ELEMENTWISE } from "./elementwise.ts";
 import { asValue, ImportedNode, type Importer, isValue, LOWEST, type Operand } from "./imported-node.ts";
 import { fold } from "./known.ts";
 import { PICTURES } from "./pictures.ts";
+import { POOLING } from "./pooling.ts";
 import { PRODUCTS } from "./products.ts";
 import { SHAPES } from "./shapes.ts";
 
 /** How each of ONNX's operators is written in a graph of ours: a new one is an entry in a file of its family. */
-const IMPORTERS: Readonly<Record<string, Importer>> = { ...ELEMENTWISE, ...SHAPES, ...PRODUCTS, ...PICTURES };
+const IMPORTERS: Readonly<Record<string, Importer>> = {
+  ...ELEMENTWISE,
+  ...SHAPES,
+  ...PRODUCTS,
+  ...PICTURES,
+  ...POOLING,
+};
 
 /** Tensors that a model learns, by the ends of their names; others are constants, which never train. */
 const PARAMETER = /(weight|bias|gamma|beta|scale|embeddings?|token|lambda\d?)$/i;

@@ -1,0 +1,41 @@
+import { product } from "../dimension.ts";
+import type { Value } from "../graph.ts";
+import { type Places, placesOf } from "./convolution.ts";
+import { define, FLOATS, fail, requireType } from "./define.ts";
+import { emitAs } from "./emit.ts";
+import { scatterElements } from "./lookup.ts";
+import { reshape } from "./shape.ts";
+
+/** How a window goes over the axes of space. What is padded is never the largest. */
+export type Pooling = Places & { kernel: readonly number[] };
+
+const MAX_POOL = define<[Value], Pooling>({
+  name: "MaxPool",
+  infer(inputs, pooling) {
+    requireType("MaxPool", inputs, FLOATS);
+    const [{ dtype, shape: of }] = inputs;
+    const [batch, channels, ...space] = of;
+    const { kernel } = pooling;
+    if (space.length !== kernel.length) fail("MaxPool", inputs, "takes [batch, channels, …space]");
+    const counts = space.map((size, axis) => {
+      const { count } = placesOf(size as number, kernel[axis]!, axis, pooling);
+      return Number.isSafeInteger(count) && count > 0
+        ? count
+        : fail("MaxPool", inputs, "the window has no place on an axis, or its size is not known");
+    });
+    const shape = [batch!, channels!, ...counts];
+    return [
+      { dtype, shape },
+      { dtype: "int64", shape },
+    ];
+  },
+  onnx: emitAs("MaxPool", ({ kernel, ...others }) => ({ attributes: { kernel_shape: kernel, ...others } })),
+  // The second output says where each was found, counted over the whole of `x`.
+  gradient({ inputs: [{ shape }], outputs: [, places] }, dy) {
+    const list = [product(dy.shape)];
+    return [reshape(scatterElements(reshape(dy, list), reshape(places!, list), 0, [product(shape)]), shape)];
+  },
+});
+
+/** The largest of each window, as ONNX's MaxPool: `x [batch, channels, …space]` → `[batch, channels, …places of the window]`. */
+export const maxPool = (x: Value, pooling: Pooling): Value => x.graph.apply(MAX_POOL, [x], pooling);
