@@ -46,9 +46,18 @@ export class DropoutMasks {
   }
 }
 
-function originsOf({ shape, rowNumbers }: DropoutLayer, { inputs, rows }: LaidOutBatch): RowOrigins {
-  if (rowNumbers === undefined) return rows[shape[0] as string]!;
+function originsOf({ shape, rowNumbers }: DropoutLayer, { inputs, rows, sizes }: LaidOutBatch): RowOrigins {
+  if (rowNumbers === undefined) return rows[shape[0]!] ?? sideBySide(rows.batch!, evaluate(shape[0]!, sizes));
   // No example's own: numbered by what is looked up.
   const positions = Uint32Array.from(inputs[rowNumbers]!.data as Int32Array);
   return { examples: new Uint32Array(positions.length), positions };
+}
+
+/** Rows of examples that are padded to one length. @param count of all rows */
+function sideBySide({ examples }: RowOrigins, count: number): RowOrigins {
+  const length = count / examples.length;
+  return {
+    examples: Uint32Array.from({ length: count }, (_, row) => examples[Math.floor(row / length)]!),
+    positions: Uint32Array.from({ length: count }, (_, row) => row % length),
+  };
 }

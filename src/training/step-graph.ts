@@ -1,3 +1,4 @@
+import { type Dimension, product, quotient } from "../graph/dimension.ts";
 import { gradients } from "../graph/gradients.ts";
 import { Graph, liveLeaves, type Value } from "../graph/graph.ts";
 import { add, concat, mul, sumAll } from "../graph/ops.ts";
@@ -226,8 +227,7 @@ function adaptedContext(
       adapt(x, layer, module) {
         if (!adapted.has(module.name)) return layer(x);
         // Rows that stand for positions alone, as DeBERTa has them, are no example's: nothing is dropped of them.
-        const isText = context.streams.some(({ prefix }) => x.shape[0] === `${prefix}tokens`);
-        const dropped = isText ? context.dropout(x, inputDropout) : x;
+        const dropped = isOfExamples(context, x.shape[0]!) ? context.dropout(x, inputDropout) : x;
         return adapt(parameter, dropped, (input) => layer(input === dropped ? x : input), module);
       },
     }),
@@ -236,4 +236,11 @@ function adaptedContext(
     ...hooks,
   });
   return { context, parameter };
+}
+
+/** Whether rows are of examples' tokens: one after the other, or side by side as an ONNX file has them. */
+function isOfExamples({ streams }: ForwardContext, rows: Dimension): boolean {
+  const own = streams.flatMap(({ prefix }) => [`${prefix}tokens`, product(["batch", `${prefix}sequence`])]);
+  const each = quotient(rows, "batch");
+  return own.includes(rows) || (typeof each === "number" && each > 1);
 }

@@ -6,11 +6,13 @@ import type { Network } from "../../src/checkpoints/onnx/network.ts";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import { float32 } from "../../src/graph/tensor.ts";
 import { full } from "../../src/methods/full.ts";
+import { findMethod } from "../../src/methods/methods.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import { crossEntropy } from "../../src/tasks/losses/objective.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
+import { DropoutMasks } from "../../src/training/dropout-masks.ts";
 import { layOut } from "../../src/training/model-inputs.ts";
 import { objectiveInputs, totalWeight } from "../../src/training/objective-inputs.ts";
 import { GRADIENT, writeInference, writeStep } from "../../src/training/step-graph.ts";
@@ -187,4 +189,27 @@ describe("what cannot be read of a model of pictures is refused with the node", 
       "add the model's preprocessor_config.json",
     );
   });
+});
+
+test("an adapter beside layers of an ONNX file reads with dropout, the same of an example in any batch", async () => {
+  const { config, weights: source } = await openModelFolder(await modelFiles(pictureModel("vit")));
+  const description = describeModel(config, source.network, { height: 16, width: 16 });
+  const { modules } = traceModel(description, 3);
+  const adaptation = findMethod("lora").adapt({ rank: 2, alpha: 2, adapterDropout: 0.5, freezeA: false }, modules);
+  const model = { ...description, adaptation, labelCount: 3, trainsHead: () => true };
+  const { dropouts, streams } = writeStep(model, crossEntropy, { dropout: true });
+  expect(dropouts).toHaveLength(modules.length);
+  const { pixels } = expectedPictures("vit");
+  const draw = (...examples: number[]) => {
+    const batch = layOut(
+      streams,
+      examples.map((index) => ({ ...exampleOf(pixels, 0, 1), index })),
+    );
+    return new DropoutMasks(dropouts, 7).draw(3, batch)[dropouts[0]!.input]!;
+  };
+  const [both, alone] = [draw(4, 9), draw(9)];
+  expect(both.shape).toEqual([2 * 17, 16]);
+  expect([...both.data.slice(17 * 16)]).toEqual([...alone.data]);
+  expect([...both.data.slice(0, 17 * 16)]).not.toEqual([...alone.data]);
+  expect(new Set([...both.data].map(Number))).toEqual(new Set([0, 2]));
 });
