@@ -7,8 +7,8 @@ export interface RoomTensor {
   size: number;
 }
 
-/** Positions by which rooms grow at the least. */
-const LEAST = 128;
+/** Positions by which rooms grow: attention passes over whole rooms at each token, so that larger ones cost more than growing does. */
+const STEP = 32;
 
 /** Memory for keys and values, a room for each text, `[rooms, heads, positions, size]`: new ones are written in place, and none is copied but to grow. */
 export class CacheRooms {
@@ -36,9 +36,7 @@ export class CacheRooms {
     if (rooms <= this.#rooms && positions <= this.#positions) return;
     const before = { rooms: this.#rooms, positions: this.#positions, data: this.#data };
     this.#rooms = Math.max(rooms, before.rooms);
-    // Half as much again, so that what is copied is a share of what is written.
-    const wanted = Math.max(positions + (positions >> 1), LEAST);
-    this.#positions = positions > before.positions ? Math.ceil(wanted / LEAST) * LEAST : before.positions;
+    this.#positions = positions > before.positions ? Math.ceil(positions / STEP) * STEP : before.positions;
     if (this.#positions > before.positions) this.#tables = this.#tablesOf(this.#positions);
     this.#data = this.#layout.map(({ heads, size }, i) => {
       const data = new Float32Array(this.#rooms * heads * this.#positions * size);

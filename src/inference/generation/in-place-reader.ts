@@ -212,7 +212,7 @@ export class InPlaceReader implements TextReader {
     this.#rooms.write(first, starts, each, asFloat32(written!).data);
     const { data } = asFloat32(logits!);
     const width = data.length / rows.length;
-    return rows.map((_, i) => data.slice(i * width, (i + 1) * width));
+    return rows.map((_, i) => data.subarray(i * width, (i + 1) * width));
   }
 
   keep(texts: readonly number[]): void {
