@@ -18,6 +18,6 @@ export async function writerWithLora(file: string, format: BaseFormat, threads?:
   const model = { ...base, adaptation, trainsHead: () => false };
   const weights = new Map([...base.weights, ...base.quantized, ...parameters]);
   const runtime = nodeRuntime(threads === undefined ? {} : { threads });
-  const decoder = await CachedDecoder.compile(model, weights, runtime, { alone: true });
+  const decoder = await CachedDecoder.compile(model, weights, runtime, { constantAdapter: true });
   return { decoder, parameters, tokenizer: base.tokenizer };
 }

@@ -16,7 +16,7 @@ import { adapted, batchOf, type ConfigName, randomModel } from "./random-model.t
 const [name, format] = process.argv.slice(2) as [ConfigName, BaseFormat];
 const [promptTokens, maxNewTokens, threads] = process.argv.slice(4).map(Number) as [number, number, number];
 const model = adapted(randomModel(name, format), lora);
-const decoder = await CachedDecoder.compile(model, model.weights, nodeRuntime({ threads }), { alone: true });
+const decoder = await CachedDecoder.compile(model, model.weights, nodeRuntime({ threads }), { constantAdapter: true });
 const prompt = [...batchOf(1, promptTokens)[0]!.encoding.inputIds];
 // No token ends an answer.
 const options = { ...generationOptions.parse({ maxNewTokens }), eosTokenIds: [] };

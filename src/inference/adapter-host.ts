@@ -62,7 +62,7 @@ export class AdapterHost {
     this.#refuseIfReleased(name);
     const fitted = fitAdapter(base, adapter);
     const kind = JSON.stringify([kindOf(adapter.description, base), ...(alone ? [name] : [])]);
-    const compile = () => CompiledModel.compile(base, fitted, this.#runtime, { alone });
+    const compile = () => CompiledModel.compile(base, fitted, this.#runtime, { constantAdapter: alone });
     const shared = this.#shared.get(kind) ?? { compiled: compile(), users: 0 };
     this.#shared.set(kind, shared);
     shared.users++;

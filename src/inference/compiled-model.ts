@@ -41,13 +41,13 @@ export class CompiledModel {
 
   /**
    * @param adapter whose arrays are used where a call brings none
-   * @param alone whether no call brings others: what writes then has them as constants
+   * @param constantAdapter whether no call brings others: what writes then has them as constants
    */
   static async compile(
     base: BaseModel,
     adapter: FittedAdapter,
     runtime: Runtime,
-    { alone = false }: { alone?: boolean } = {},
+    { constantAdapter = false }: { constantAdapter?: boolean } = {},
   ): Promise<CompiledModel> {
     const { description, adaptation, parameters } = adapter;
     const kind = findTaskKind(description.task.kind);
@@ -62,7 +62,7 @@ export class CompiledModel {
         featured: () => Predictor.compile(model, weights, runtime, { withFeatures: true }),
         writer: async () => ({
           ...(await readGenerationSettings(base)),
-          decoder: await CachedDecoder.compile(model, weights, runtime, { alone }),
+          decoder: await CachedDecoder.compile(model, weights, runtime, { constantAdapter }),
         }),
       },
       { objective, untrained },

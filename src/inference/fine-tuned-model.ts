@@ -76,7 +76,11 @@ export class FineTunedModel<Output extends object = TextPrediction> {
    */
   static async adapt(base: BaseModel, adapter: Adapter, runtime: Runtime): Promise<FineTunedModel> {
     const fitted = fitAdapter(base, adapter);
-    return new FineTunedModel(base, fitted, await CompiledModel.compile(base, fitted, runtime, { alone: true }));
+    return new FineTunedModel(
+      base,
+      fitted,
+      await CompiledModel.compile(base, fitted, runtime, { constantAdapter: true }),
+    );
   }
 
   /**

@@ -38,18 +38,18 @@ export class CachedDecoder {
   }
 
   /**
-   * @param alone whether no reader brings other parameters of the method: they are constants then
+   * @param constantAdapter whether no reader brings other parameters of the method: they are constants then
    * @throws UserError where the model has no `languageModel` head.
    */
   static async compile(
     model: AdaptedModel,
     weights: Tensors,
     runtime: Runtime,
-    { alone = false }: { alone?: boolean } = {},
+    { constantAdapter = false }: { constantAdapter?: boolean } = {},
   ): Promise<CachedDecoder> {
     const options: CompileOptions = {
       answers: (model.format ?? "float32") !== "float32",
-      ...(alone && { constants: namesOf(model.adaptation.parameters) }),
+      ...(constantAdapter && { constants: namesOf(model.adaptation.parameters) }),
     };
     // The kernel that reads rooms is the processor's.
     const inPlace =
@@ -60,10 +60,10 @@ export class CachedDecoder {
       const give = (read: LeftText): void => {
         left = read;
       };
-      return new CachedDecoder(inPlace.graph, (adapter, { alone: isOnly = false }) => {
+      return new CachedDecoder(inPlace.graph, (adapter, { alone = false }) => {
         const taken = left;
         left = undefined;
-        return new InPlaceReader(inPlace, adapter, taken, give, isOnly);
+        return new InPlaceReader(inPlace, adapter, taken, give, alone);
       });
     }
     const { maxLength } = model.config;

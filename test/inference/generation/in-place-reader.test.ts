@@ -92,9 +92,9 @@ test.each([
 });
 
 test.each([
-  ["q4_1", { alone: false }],
-  ["q4_1", { alone: true }],
-  ["q8_0", { alone: true }],
+  ["q4_1", { constantAdapter: false }],
+  ["q4_1", { constantAdapter: true }],
+  ["q8_0", { constantAdapter: true }],
 ] as const)("beside others a text in %s has the logits that it has alone, to the bit (%o)", async (format, options) => {
   const { model, weights } = roundedModelOf("llama-1", format);
   decoder = await CachedDecoder.compile(model, weights, runtime, options);
@@ -146,7 +146,7 @@ test("over few bits a text beside which none comes is read in runs of one row, t
 
 test.each(["float32", "q4_1"] as const)("over %s, parameters that no reader brings are constants", async (format) => {
   const { model, weights } = roundedModelOf("mistral-1", format);
-  const read = async (options: { alone: boolean }): Promise<Float32Array[]> => {
+  const read = async (options: { constantAdapter: boolean }): Promise<Float32Array[]> => {
     const compiled = await CachedDecoder.compile(model, weights, runtime, options);
     const reader = compiled.reader();
     const logits = [...(await reader.read([textOf(9, 5)])), ...(await reader.read([[7]]))];
@@ -154,7 +154,7 @@ test.each(["float32", "q4_1"] as const)("over %s, parameters that no reader brin
     await compiled.release();
     return logits;
   };
-  const [fed, constant] = [await read({ alone: false }), await read({ alone: true })];
+  const [fed, constant] = [await read({ constantAdapter: false }), await read({ constantAdapter: true })];
   for (const [i, logits] of constant.entries()) expectClose(logits, fed[i]!);
 });
 
