@@ -2,9 +2,10 @@ import type { ModelFiles } from "../checkpoints/model-files.ts";
 import type { Network } from "../checkpoints/onnx/network.ts";
 import { UserError } from "../errors.ts";
 import { readsPictures } from "../models/onnx/network-inputs.ts";
-import type { Example, ModelInput, TaskData } from "../tasks/example.ts";
+import type { Example, PictureInput, TaskData } from "../tasks/example.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
+import { varied } from "../tokenization/augment-picture.ts";
 import { type DecodePicture, type ImageProcessor, readImageProcessor } from "../tokenization/image-processor.ts";
 import type { RawPicture } from "../tokenization/resize-picture.ts";
 
@@ -111,11 +112,12 @@ async function readParts(
 }
 
 /** A picture of the size that the model reads; its values are scaled when they are asked for, which takes a quarter of the memory. */
-function pictureInput(processor: ImageProcessor, picture: RawPicture): ModelInput {
+function pictureInput(processor: ImageProcessor, picture: RawPicture): PictureInput {
   return {
     shape: [3, processor.height, processor.width],
     key: hashOf(picture.data),
-    write: (into) => processor.write(picture, into),
+    write: (into, variant, augmentation = "none") =>
+      processor.write(variant === undefined ? picture : varied(picture, variant, augmentation), into),
   };
 }
 

@@ -79,7 +79,7 @@ const projection = kaimingUniform(Math.SQRT2);
 export const aflora: MethodDefinition<typeof options> = {
   name: "aflora",
   summary: "adaptive freezing of low-rank adaptation",
-  recipe: { learningRate: 4e-3, headLearningRate: 4e-3, contrastLearningRate: 2e-2 },
+  recipe: { learningRate: 4e-3, headLearningRate: 4e-3, contrastLearningRate: 2e-2, pictureLearningRate: 1e-3 },
   published: {
     source:
       "AFLoRA (arXiv 2403.13269) and its released scripts, DeBERTaV3-base, of GSM8K LLaMA-7B, of summarization BART-Large",

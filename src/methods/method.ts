@@ -116,6 +116,8 @@ export interface MethodDefinition<Options extends z.ZodObject = z.ZodObject> {
     headLearningRate: number;
     /** Where classes are learned by contrast, in few steps; as else where absent. */
     contrastLearningRate?: number;
+    /** Of models of pictures, their heads' too; as else where absent. */
+    pictureLearningRate?: number;
   };
   /** Whether nothing trains but the head. */
   headOnly?: true;

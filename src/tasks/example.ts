@@ -1,4 +1,5 @@
 import type { HeadFeatures } from "../models/heads.ts";
+import type { Augmentation } from "../tokenization/augment-picture.ts";
 import type { ChatMessage } from "../tokenization/chat-template.ts";
 
 /** Numbers that a model reads of an example beside its tokens, such as a picture. */
@@ -6,8 +7,14 @@ export interface ModelInput {
   shape: readonly number[];
   /** Tells one from another: equal ones have the same. */
   key: string;
-  /** Writes them, row-major. */
-  write(into: Float32Array): void;
+  /** Writes them, row-major. @param variant chooses one of the ways in which training may see them; as they are where absent */
+  write(into: Float32Array, variant?: number): void;
+}
+
+/** A picture's pixels. */
+export interface PictureInput extends ModelInput {
+  /** @param augmentation how variants differ; not at all where absent */
+  write(into: Float32Array, variant?: number, augmentation?: Augmentation): void;
 }
 
 /** One row of a data set. */
@@ -22,7 +29,7 @@ export interface Example {
   /** The words of `text`, which joins them by spaces: of kinds that label words. */
   words?: string[];
   /** The picture at the path that `text` is, where it has been read. */
-  picture?: ModelInput;
+  picture?: PictureInput;
   /** A conversation, of kinds that learn what is said in it. */
   messages?: readonly ChatMessage[];
   /** Tools that its assistant may call, as JSON schemas. */

@@ -1,8 +1,10 @@
+import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { PIXELS } from "../models/forward-context.ts";
-import type { Example } from "./example.ts";
+import { AUGMENTATIONS } from "../tokenization/augment-picture.ts";
+import type { Example, ModelInput } from "./example.ts";
 import type { Columns, Table } from "./rows.ts";
-import type { EncodedExample, TextInput } from "./task-kind.ts";
+import type { EncodedExample, TaskOptionValues, TextInput } from "./task-kind.ts";
 
 /** Names that a column of paths often has; the first that there is is taken. */
 const PATHS = ["image", "path", "file", "file_name", "filename", "text"];
@@ -24,13 +26,29 @@ export function pictureOfInput({ text, textPair }: TextInput): Pick<Example, "te
   return { text };
 }
 
-/** A picture as a model reads it, `[3, height, width]`: it comes to as many tokens as every other, none of which has an id. */
+/** Options of kinds whose examples are pictures. */
+export const pictureOptions = z.object({
+  augmentation: z
+    .enum(AUGMENTATIONS)
+    .optional()
+    .describe(
+      "how each step sees its pictures: none, as they are; crop, parts of them; crop-and-flip, also mirrored (default)",
+    ),
+});
+
+/**
+ * A picture as a model reads it, `[3, height, width]`: it comes to as many tokens as every other, none of which has an id.
+ * @param options of the task
+ */
 export function encodePicture(
   { index, text, picture }: Example,
   _tokenizer: unknown,
   maxLength: number,
+  options: TaskOptionValues = {},
 ): EncodedExample {
   if (!picture) throw new Error(`the picture ${text} has not been read`);
   const none = new Int32Array(maxLength);
-  return { index, encoding: { inputIds: none, tokenTypeIds: none }, inputs: { [PIXELS]: picture } };
+  const { augmentation = "crop-and-flip" } = options as z.output<typeof pictureOptions>;
+  const write: ModelInput["write"] = (into, variant) => picture.write(into, variant, augmentation);
+  return { index, encoding: { inputIds: none, tokenTypeIds: none }, inputs: { [PIXELS]: { ...picture, write } } };
 }

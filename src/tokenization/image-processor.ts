@@ -2,7 +2,7 @@ import { z } from "zod";
 import { readJson } from "../checkpoints/json-file.ts";
 import type { ModelFiles } from "../checkpoints/model-files.ts";
 import { inWords, UserError } from "../errors.ts";
-import { type PictureFilter, type RawPicture, resized } from "./resize-picture.ts";
+import { cutOut, type PictureFilter, type RawPicture, resized } from "./resize-picture.ts";
 
 /** Opens the picture in a file. @throws UserError where it is none, or too large. */
 export type DecodePicture = (path: string) => Promise<RawPicture>;
@@ -138,12 +138,7 @@ function resizedSize(
 function centre(picture: RawPicture, { height, width }: { height: number; width: number }): RawPicture {
   if (picture.height === height && picture.width === width) return picture;
   const [top, left] = [Math.floor((picture.height - height) / 2), Math.floor((picture.width - width) / 2)];
-  const data = new Uint8Array(height * width * 3);
-  for (let row = 0; row < height; row++) {
-    const start = ((top + row) * picture.width + left) * 3;
-    data.set(picture.data.subarray(start, start + width * 3), row * width * 3);
-  }
-  return { height, width, data };
+  return cutOut(picture, { top, left, height, width });
 }
 
 /** What each channel's values 0 to 255 become, computed in float32 as Hugging Face's processors do. */

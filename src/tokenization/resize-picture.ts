@@ -106,3 +106,16 @@ function alongColumns({ height: from, width, data }: RawPicture, height: number,
   });
   return { height, width, data: result };
 }
+
+/** A part of a picture, by its upper left corner and its size. */
+export function cutOut(
+  { width: from, data }: RawPicture,
+  { top, left, height, width }: { top: number; left: number; height: number; width: number },
+): RawPicture {
+  const part = new Uint8Array(height * width * 3);
+  for (let row = 0; row < height; row++) {
+    const start = ((top + row) * from + left) * 3;
+    part.set(data.subarray(start, start + width * 3), row * width * 3);
+  }
+  return { height, width, data: part };
+}

@@ -188,10 +188,18 @@ export function partOptions<Schema extends z.ZodObject>(
 
 /** What examples that are there say of settings. */
 export interface SuitedTo {
-  kind: Pick<TaskKind, "recipe" | "objective"> | undefined;
+  kind: Pick<TaskKind, "recipe" | "objective" | "reads"> | undefined;
   size: DataSize;
   /** Whether their classes are best learned by contrast. */
   suitsContrast: boolean;
+}
+
+/** A method's own rates: by contrast and of pictures others, where it has them. */
+function ratesOf({ recipe }: MethodDefinition, contrastive: boolean, kind: SuitedTo["kind"]) {
+  const { learningRate, headLearningRate, contrastLearningRate, pictureLearningRate } = recipe;
+  if (contrastive) return { learningRate: contrastLearningRate ?? learningRate, headLearningRate };
+  if (kind?.reads !== "pictures" || pictureLearningRate === undefined) return { learningRate, headLearningRate };
+  return { learningRate: pictureLearningRate, headLearningRate: pictureLearningRate };
 }
 
 type Resolved =
@@ -223,9 +231,7 @@ export function withRecipe<Given extends z.output<typeof trainingOptions>>(
     ...from.kind?.recipe,
     ...(suits && suitedSettings(from.size!, contrastive)),
   };
-  const { contrastLearningRate = method.recipe.learningRate } = method.recipe;
-  const rates = contrastive ? { ...method.recipe, learningRate: contrastLearningRate } : method.recipe;
-  const { learningRate, headLearningRate } = { ...rates, ...from.rates };
+  const { learningRate, headLearningRate } = { ...ratesOf(method, contrastive, from.kind), ...from.rates };
   return {
     ...given,
     headStart,

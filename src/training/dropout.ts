@@ -106,6 +106,9 @@ function keyOf({ seed, step, layer }: MaskIdentity): number {
   return mix(mix(mix(seed) + step) + layer);
 }
 
+/** Which way an example is seen in a step: 32 bits that depend on seed, step and example alone. */
+export const variantOf = (seed: number, step: number, example: number): number => mix(mix(mix(seed) + step) + example);
+
 /** 2³² over the golden ratio: multiples of it spread evenly over 32 bits. */
 const GOLDEN = 0x9e3779b9 | 0;
 

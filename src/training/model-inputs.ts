@@ -30,7 +30,11 @@ export interface LaidOutBatch {
  * @param streams what the model's texts must be fed, as its forward context tells
  * @throws UserError where the model reads a second text and the kind of task gives none.
  */
-export function layOut(streams: readonly StreamInputs[], examples: readonly EncodedExample[]): LaidOutBatch {
+export function layOut(
+  streams: readonly StreamInputs[],
+  examples: readonly EncodedExample[],
+  variantOf?: (index: number) => number,
+): LaidOutBatch {
   const indices = Uint32Array.from(examples, ({ index }) => index);
   const batch: LaidOutBatch = {
     inputs: {},
@@ -42,20 +46,23 @@ export function layOut(streams: readonly StreamInputs[], examples: readonly Enco
     const encodings = examples.map((example) => (stream.prefix === "" ? example.encoding : decoderTextOf(example)));
     layOutStream(batch, stream, encodings, indices);
   }
-  Object.assign(batch.inputs, inputsBeside(examples));
+  Object.assign(batch.inputs, inputsBeside(examples, variantOf));
   const own = streams.at(-1)!;
   layOutOutputs(batch, own.prefix, examples);
   return batch;
 }
 
 /** What examples have beside tokens, by name, side by side: `[batch, ...shape]`. */
-export function inputsBeside(examples: readonly EncodedExample[]): Record<string, Tensor<"float32">> {
+export function inputsBeside(
+  examples: readonly EncodedExample[],
+  variantOf?: (index: number) => number,
+): Record<string, Tensor<"float32">> {
   const own = Object.entries(examples[0]?.inputs ?? {});
   const inputs = own.map(([name, { shape }]) => {
     const all = float32([examples.length, ...shape]);
     const size = all.data.length / examples.length;
     examples.forEach((example, i) => {
-      example.inputs![name]!.write(all.data.subarray(i * size, (i + 1) * size));
+      example.inputs![name]!.write(all.data.subarray(i * size, (i + 1) * size), variantOf?.(example.index));
     });
     return [name, all] as const;
   });

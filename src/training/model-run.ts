@@ -3,6 +3,7 @@ import { countFlops, totalFlops } from "../graph/flops.ts";
 import type { Tensor, Tensors } from "../graph/tensor.ts";
 import type { CompiledGraph, Runtime } from "../runtime/session.ts";
 import type { EncodedExample } from "../tasks/task-kind.ts";
+import { variantOf } from "./dropout.ts";
 import { DropoutMasks } from "./dropout-masks.ts";
 import { type LaidOutBatch, layOut } from "./model-inputs.ts";
 import { type AdaptedModel, GRADIENT, type ModelGraph } from "./step-graph.ts";
@@ -44,6 +45,7 @@ export class ModelRun implements MicroBatchRunner {
   readonly compiled: CompiledGraph;
   readonly #graph: ModelGraph;
   readonly #masks: DropoutMasks;
+  readonly #seed: number;
   readonly #flops: ReturnType<typeof countFlops>;
   /** Had no block frozen. */
   readonly #wholeFlops: ReturnType<typeof countFlops>;
@@ -51,6 +53,7 @@ export class ModelRun implements MicroBatchRunner {
   private constructor(compiled: CompiledGraph, graph: ModelGraph, whole: ModelGraph, seed: number) {
     this.compiled = compiled;
     this.#graph = graph;
+    this.#seed = seed;
     this.#masks = new DropoutMasks(graph.dropouts, seed);
     this.#flops = countFlops(Object.values(graph.outputs));
     this.#wholeFlops = graph === whole ? this.#flops : countFlops(Object.values(whole.outputs));
@@ -81,7 +84,7 @@ export class ModelRun implements MicroBatchRunner {
     more: Record<string, Tensor> = {},
     into?: Tensors,
   ): Promise<ModelOutcome> {
-    const batch = layOut(this.#graph.streams, examples);
+    const batch = layOut(this.#graph.streams, examples, (index) => variantOf(this.#seed, step, index));
     const inputs = { ...batch.inputs, ...this.#masks.draw(step, batch), ...more };
     return { results: await this.compiled.run(inputs, undefined, into), ...this.#count(batch) };
   }

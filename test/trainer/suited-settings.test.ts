@@ -38,6 +38,15 @@ test("what is given wins over what suits the examples", () => {
   expect(resolved({ headStart: "new" })).toMatchObject({ contrastive: false, batchSize: 64, epochs: 10 });
 });
 
+test("models of pictures have a rate of their own, where the method has one", () => {
+  const rates = (method: string) => {
+    const { learningRate, headLearningRate } = resolved({ contrastive: false }, "image-classification", method);
+    return [learningRate, headLearningRate];
+  };
+  expect(rates("aflora")).toEqual([1e-3, 1e-3]);
+  expect(rates("lora")).toEqual([4e-4, 4e-4]);
+});
+
 test("a head alone takes no steps, and kinds with a recipe or a loss of batches keep their settings", () => {
   expect(resolved({}, "classification", "head")).toMatchObject({ contrastive: false, epochs: 0 });
   expect(resolved({ contrastive: false }, "language-model")).toMatchObject({ batchSize: 8, epochs: 3 });

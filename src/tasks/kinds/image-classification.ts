@@ -1,12 +1,15 @@
-import type { classOptions } from "../losses/class-weights.ts";
-import { encodePicture, pictureColumns, pictureOfInput } from "../pictures.ts";
+import { classOptions } from "../losses/class-weights.ts";
+import { encodePicture, pictureColumns, pictureOfInput, pictureOptions } from "../pictures.ts";
 import { cellError, textOf } from "../rows.ts";
 import type { TaskKind } from "../task-kind.ts";
 import { type ClassifiedText, classification } from "./classification.ts";
 
+const options = classOptions.extend(pictureOptions.shape);
+
 /** Each picture has one class. An example's text is the path of its picture. */
-export const imageClassification: TaskKind<ClassifiedText, typeof classOptions> = {
+export const imageClassification: TaskKind<ClassifiedText, typeof options> = {
   ...classification,
+  options,
   name: "image-classification",
   summary: "one class for each picture",
   reads: "pictures",

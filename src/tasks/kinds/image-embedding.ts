@@ -1,13 +1,15 @@
 import { embeddingRows } from "../embedding-rows.ts";
-import { encodePicture, pictureColumns, pictureOfInput } from "../pictures.ts";
+import { encodePicture, pictureColumns, pictureOfInput, pictureOptions } from "../pictures.ts";
 import type { TaskKind } from "../task-kind.ts";
 import { type EmbeddedText, embedding } from "./embedding.ts";
 
 const { recognition: _, ...ofTexts } = embedding;
+const options = embedding.options!.extend(pictureOptions.shape);
 
 /** Each picture has a vector, near to those of pictures of its class. An example's text is the path of its picture. */
-export const imageEmbedding: TaskKind<EmbeddedText, NonNullable<typeof embedding.options>> = {
+export const imageEmbedding: TaskKind<EmbeddedText, typeof options> = {
   ...ofTexts,
+  options,
   name: "image-embedding",
   summary: "a vector for each picture, for search by picture",
   reads: "pictures",
@@ -17,6 +19,10 @@ export const imageEmbedding: TaskKind<EmbeddedText, NonNullable<typeof embedding
     pipeline: "image-feature-extraction",
     readme: { outputs: () => "A picture's embedding is what the pooling of this folder makes of the model's outputs." },
   },
+  optionsFor: ({ augmentation, ...given }, task, model) => ({
+    ...embedding.optionsFor!(given, task, model),
+    ...(augmentation && { augmentation }),
+  }),
   table: { read: (table, named, labels) => embeddingRows.read(table, pictureColumns(table, named), labels) },
 
   columnsIn: pictureColumns,
