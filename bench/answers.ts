@@ -1,7 +1,7 @@
 /**
  * Answers of a language model from a GGUF file, with a LoRA adapter (r = 8) beside it: time to the first token, prompt tokens and written
  * tokens a second, alone and eight at once, and memory; beside llama.cpp with the same adapter, and transformers without one. Every one in a
- * process of its own, all in turn.
+ * process of its own, all in turn. Transformers.js answers from the folder that aflora exports in q4, the adapter merged.
  *
  *     npm run bench:answers -- PYTHON MODEL.gguf DOCUMENTS.jsonl [ROUNDS]
  *
@@ -14,7 +14,10 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { GGUF_ADAPTER, writeGgufFolder } from "../src/export/gguf/adapter-node.ts";
+import { writeOnnxFolder } from "../src/export/onnx/folder.ts";
+import { diskFolder } from "../src/export/output-folder-node.ts";
 import { lora } from "../src/methods/lora.ts";
+import type { BaseFormat } from "../src/models/base-format.ts";
 import { modelWithLora } from "./answers-model.ts";
 import { pythonOf, refuse } from "./arguments.ts";
 import { Contestant, inTurn, ROUNDS, tableOf } from "./contestant.ts";
@@ -30,19 +33,37 @@ const [file, texts] = [resolve(model!), resolve(documents!)];
 const sizes = [String(PROMPT_TOKENS), String(NEW_TOKENS), threads];
 const home = await mkdtemp(join(tmpdir(), "aflora-answers-"));
 
-/** Writes the adapter as llama.cpp reads it, as `export --format gguf` does. */
-async function writeAdapter(): Promise<void> {
-  const { base, ...adapter } = await modelWithLora(file, "q4_1");
+/** The same model with an adapter, described. */
+async function described(format: BaseFormat) {
+  const { base, ...adapter } = await modelWithLora(file, format);
   const task = { name: "answers", kind: "language-model", labels: [], metrics: [] };
   const { modelType, maxLength } = base.config;
   const options = { method: lora.name, methodOptions: lora.options.parse({}) };
   const description = { format: "aflora-adapter" as const, model: base.name, modelType, ...options, task, maxLength };
-  await writeGgufFolder(home, base, { ...adapter, description });
+  return { base, adapter: { ...adapter, description } };
+}
+
+/** Writes the adapter as llama.cpp reads it, as `export --format gguf` does. */
+async function writeAdapter(): Promise<void> {
+  const { base, adapter } = await described("q4_1");
+  await writeGgufFolder(home, base, adapter);
+}
+
+/** Writes the model as Transformers.js reads it, as `export --format onnx` does; an adapter that has learned nothing adds nothing to it. */
+async function writeOnnx(): Promise<string> {
+  const { base, adapter } = await described("float32");
+  const folder = join(home, "onnx-model");
+  await writeOnnxFolder(diskFolder(folder), base, adapter.description, base.weights, { quantization: "q4" });
+  return folder;
 }
 
 function peersOf(mode: WritingMode): Contestant[] {
   const script = pathOf("../oracle/answers_speed.py");
-  const peers = [new Contestant("transformers, float32", interpreter, [script, mode, file, texts, ...sizes])];
+  const js = [...process.execArgv, pathOf("transformers-js-answers.ts"), mode, onnx, texts, threads];
+  const peers = [
+    new Contestant("transformers, float32", interpreter, [script, mode, file, texts, ...sizes]),
+    new Contestant("Transformers.js, q4", process.execPath, js),
+  ];
   const folder = process.env.AFLORA_NODE_LLAMA_CPP;
   if (folder) {
     const args = [
@@ -62,6 +83,7 @@ function peersOf(mode: WritingMode): Contestant[] {
 if (!process.env.AFLORA_NODE_LLAMA_CPP)
   console.log("llama.cpp is skipped: AFLORA_NODE_LLAMA_CPP does not say where it is");
 else await writeAdapter();
+const onnx = await writeOnnx();
 for (const [mode, { what, tokens }] of Object.entries(MODES)) {
   const own = ["q4_1", "q8_0", "float32"].map((format) => {
     const args = [...process.execArgv, pathOf("peer-answers.ts"), mode, format, file, texts, threads];
