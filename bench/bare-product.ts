@@ -1,7 +1,8 @@
 import { Graph, type Value } from "../src/graph/graph.ts";
 import { gemm } from "../src/graph/ops.ts";
 import { float32, type Tensor } from "../src/graph/tensor.ts";
-import type { CompiledGraph, Runtime } from "../src/runtime/session.ts";
+import type { CompiledGraph } from "../src/runtime/compiled-graph.ts";
+import type { Runtime } from "../src/runtime/session.ts";
 
 /** The limit that a step is held against: matrix products and nothing else, of the shapes of a feed-forward network. */
 export class BareProduct {

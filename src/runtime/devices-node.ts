@@ -1,10 +1,11 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { UserError } from "../errors.ts";
+import type { CompiledGraph } from "./compiled-graph.ts";
 import type { DeviceFacts, DeviceName, System } from "./device.ts";
 import { DEFAULT_DEVICE } from "./devices.ts";
 import { availableDevices, nodeRuntime } from "./runtime-node.ts";
-import type { CompiledGraph, Runtime } from "./session.ts";
+import type { Runtime } from "./session.ts";
 
 /** A device of ONNX Runtime's build, tried on this machine. */
 export interface FoundDevice extends DeviceFacts {

@@ -1,7 +1,8 @@
 import { evaluate } from "../graph/dimension.ts";
 import { countFlops, totalFlops } from "../graph/flops.ts";
 import type { Tensor, Tensors } from "../graph/tensor.ts";
-import type { CompiledGraph, Runtime } from "../runtime/session.ts";
+import type { CompiledGraph } from "../runtime/compiled-graph.ts";
+import type { Runtime } from "../runtime/session.ts";
 import type { EncodedExample } from "../tasks/task-kind.ts";
 import { variantOf } from "./dropout.ts";
 import { DropoutMasks } from "./dropout-masks.ts";

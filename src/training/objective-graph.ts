@@ -1,5 +1,6 @@
 import { asFloat32, float32 } from "../graph/tensor.ts";
-import type { CompiledGraph, Runtime } from "../runtime/session.ts";
+import type { CompiledGraph } from "../runtime/compiled-graph.ts";
+import type { Runtime } from "../runtime/session.ts";
 import type { Objective } from "../tasks/losses/objective.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
 import { objectiveInputs, totalWeight } from "./objective-inputs.ts";

@@ -7,8 +7,9 @@ import { CachedStream, WrittenStream } from "../../models/streams/cached-stream.
 import { EncodedOnceStream } from "../../models/streams/encoded-stream.ts";
 import { InPlaceStream } from "../../models/streams/in-place-stream.ts";
 import type { KeyCache } from "../../models/streams/key-cache.ts";
+import { type CompiledGraph, KeptTensor } from "../../runtime/compiled-graph.ts";
 import { releaseOnFailure } from "../../runtime/release-on-failure.ts";
-import { type CompiledGraph, type CompileOptions, KeptTensor, type Runtime } from "../../runtime/session.ts";
+import type { CompileOptions, Runtime } from "../../runtime/session.ts";
 import { type AdaptedModel, writeInference } from "../../training/step-graph.ts";
 import { type InPlaceGraph, InPlaceReader, type LeftText } from "./in-place-reader.ts";
 import { JoinedLayers } from "./joined-layers.ts";

@@ -1,7 +1,7 @@
 import { UserError } from "../../errors.ts";
 import { asFloat32, int32, int64, type Tensor, type Tensors } from "../../graph/tensor.ts";
 import { type RotaryPositions, rotaryTables } from "../../models/rotary.ts";
-import type { CompiledGraph } from "../../runtime/session.ts";
+import type { CompiledGraph } from "../../runtime/compiled-graph.ts";
 import { CacheRooms, type RoomTensor } from "./cache-rooms.ts";
 import type { TextReader } from "./text-reader.ts";
 

@@ -1,7 +1,8 @@
 import { countFlops, totalFlops } from "../../graph/flops.ts";
 import { asFloat32, float32, type Tensor, type Tensors } from "../../graph/tensor.ts";
 import { BOUNDARY } from "../../models/forward-context.ts";
-import type { CompiledGraph, Runtime } from "../../runtime/session.ts";
+import type { CompiledGraph } from "../../runtime/compiled-graph.ts";
+import type { Runtime } from "../../runtime/session.ts";
 import type { EncodedExample } from "../../tasks/task-kind.ts";
 import { layOut } from "../model-inputs.ts";
 import { type AdaptedModel, type ModelGraph, writeBlock } from "../step-graph.ts";

@@ -9,7 +9,7 @@ import { lora } from "../../../src/methods/lora.ts";
 import { type BaseFormat, isQuantized, quantizeWeight } from "../../../src/models/base-format.ts";
 import { describeModel } from "../../../src/models/families.ts";
 import { traceModel } from "../../../src/models/trace.ts";
-import { CompiledGraph } from "../../../src/runtime/session.ts";
+import { CompiledGraph } from "../../../src/runtime/compiled-graph.ts";
 import type { AdaptedModel } from "../../../src/training/step-graph.ts";
 import { exampleOf, infer } from "../../support/decoder-fixture.ts";
 import { runtime } from "../../support/runtime.ts";
