@@ -355,7 +355,7 @@ describe("what cannot be used is refused with a sentence", () => {
       "a loss of another kind",
       [...few.map(({ anchor }, i) => ({ text: anchor, label: String(i % 2) }))],
       { kind: "classification", loss: "cosent" },
-      /option "loss" belongs to embedding, not to task kind "classification"/,
+      /option "loss" belongs to embedding and image-embedding, not to task kind "classification"/,
     ],
     [
       "a grade above 1",
