@@ -1,3 +1,5 @@
+import { uniformFloat32 } from "pure-rand/distribution/uniformFloat32";
+import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { cutOut, type RawPicture, resized } from "./resize-picture.ts";
 
 /** How training varies pictures: not at all, by parts of them at their size, or by such parts of which half are mirrored. */
@@ -12,7 +14,8 @@ const STRETCH = 4 / 3;
 /** One of a picture's variants, at its size (torchvision's RandomResizedCrop and RandomHorizontalFlip). @param variant 32 bits that choose it */
 export function varied(picture: RawPicture, variant: number, augmentation: Augmentation): RawPicture {
   if (augmentation === "none") return picture;
-  const draw = drawsOf(variant);
+  const random = xoroshiro128plus(variant);
+  const draw = () => uniformFloat32(random);
   const area = LEAST + (1 - LEAST) * draw();
   const ratio = Math.exp((2 * draw() - 1) * Math.log(STRETCH));
   const sideOf = (whole: number, share: number): number => Math.min(whole, Math.max(1, Math.round(whole * share)));
@@ -23,17 +26,6 @@ export function varied(picture: RawPicture, variant: number, augmentation: Augme
   const part = cutOut(picture, { top, left, height, width });
   const isMirrored = augmentation === "crop-and-flip" && draw() < 0.5;
   return resized(isMirrored ? mirrored(part) : part, picture, "bilinear");
-}
-
-/** Numbers of 0 up to, but not including, 1, as good as drawn (mulberry32). */
-function drawsOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 /** The picture with left and right exchanged. */
