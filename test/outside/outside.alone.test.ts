@@ -105,7 +105,9 @@ test("the kind's own option is checked, saved with the adapter, and another kind
   const refused = (given: Partial<FineTuneConfig>) =>
     expect(fineTune({ ...configOf(join(home, "refused")), ...given } as FineTuneConfig)).rejects;
   await refused({ steepness: -1 }).toThrow('option "steepness" of task kind "ranking": it must be above 0, not -1');
-  await refused({ margin: 1 }).toThrow('option "margin" belongs to embedding and image-embedding, not to task kind "ranking"');
+  await refused({ margin: 1 }).toThrow(
+    'option "margin" belongs to embedding and image-embedding, not to task kind "ranking"',
+  );
   await refused({ kind: "regression" }).toThrow('option "steepness" belongs to ranking, not to task kind "regression"');
 });
 
