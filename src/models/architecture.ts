@@ -1,6 +1,6 @@
 import type { Value } from "../graph/graph.ts";
 import type { ForwardContext } from "./forward-context.ts";
-import type { PictureSize } from "./model-parts.ts";
+import type { PictureSize, SoundWindows } from "./model-parts.ts";
 import type { Encoded, TokenStream } from "./streams/token-stream.ts";
 
 /**
@@ -95,4 +95,6 @@ export interface ModelConfig {
   vocabularySize: number;
   /** Of a model that reads pictures in place of texts: it makes `maxLength` tokens of each. */
   picture?: PictureSize;
+  /** Of a model that reads sounds in place of texts. */
+  sound?: SoundWindows;
 }

@@ -31,6 +31,12 @@ export interface WeightSpec {
   transposed?: true;
 }
 
+/** How many samples of sound make tokens: `tokens × hop + rest`. */
+export interface SoundWindows {
+  hop: number;
+  rest: number;
+}
+
 /** A picture as a model reads it, in pixels. */
 export interface PictureSize {
   height: number;

@@ -1,4 +1,4 @@
-import { product } from "../dimension.ts";
+import { type Dimension, difference, product, quotient, type Shape, sum, termsOf } from "../dimension.ts";
 import type { Value } from "../graph.ts";
 import { define, fail, requireType } from "./define.ts";
 import { emitAs } from "./emit.ts";
@@ -20,51 +20,58 @@ type Convolution = Places & {
 
 const onnxAttributes = ({ groups, ...others }: Convolution) => ({ ...others, group: groups });
 
-/** Places of a kernel on an axis of `size`, and the elements at its end that no kernel reaches. */
-export function placesOf(size: number, kernel: number, axis: number, { strides, pads, dilations }: Places) {
-  const room = size + pads[axis]! + pads[axis + strides.length]! - dilations[axis]! * (kernel - 1) - 1;
-  return { count: Math.floor(room / strides[axis]!) + 1, left: room % strides[axis]! };
+/** Places of a kernel on an axis of `size`, undefined where they hang on what a symbol is, and the elements at its end that no kernel reaches. */
+function placesOf(size: Dimension, kernel: Dimension, axis: number, { strides, pads, dilations }: Places) {
+  const [stride, dilation] = [strides[axis]!, dilations[axis]!];
+  const reach = product([dilation, difference(kernel, 1)]);
+  const room = difference(sum([size, pads[axis]!, pads[axis + strides.length]!, -1]), reach);
+  const plain = termsOf(room).find(({ symbols }) => symbols.length === 0)?.coefficient ?? 0;
+  const left = ((plain % stride) + stride) % stride;
+  const steps = quotient(difference(room, left), stride);
+  return { count: steps === undefined ? undefined : sum([steps, 1]), left };
 }
+
+/** Places of a kernel on each axis of space. @param name of the op. @throws ShapeError where there are none on an axis, or their number is not known */
+export const countsOf = (name: string, inputs: readonly Value[], kernel: Shape, places: Places): Dimension[] =>
+  inputs[0]!.shape.slice(2).map((size, axis) => {
+    const { count } = placesOf(size, kernel[axis]!, axis, places);
+    if (typeof count === "string" || (Number.isSafeInteger(count) && count! > 0)) return count!;
+    return fail(name, inputs, "the kernel has no place on an axis, or its size is not known");
+  });
 
 const CONV = define<[Value, Value], Convolution>({
   name: "Conv",
   infer(inputs, convolution) {
     requireType("Conv", inputs, ["float32"]);
     const [batch, channels, ...space] = inputs[0].shape;
-    const [out, own, ...kernel] = inputs[1].shape as number[];
+    const [out, own, ...kernel] = inputs[1].shape;
     const { groups } = convolution;
     if (
       kernel.length === 0 ||
       space.length !== kernel.length ||
       channels !== product([own!, groups]) ||
-      out! % groups !== 0
+      quotient(out!, groups) === undefined
     )
       fail("Conv", inputs, `takes [batch, channels, …space] and [out, channels / ${groups}, …kernel]`);
-    const counts = space.map((size, axis) => {
-      const { count } = placesOf(size as number, kernel[axis]!, axis, convolution);
-      return Number.isSafeInteger(count) && count > 0
-        ? count
-        : fail("Conv", inputs, "the kernel has no place on an axis, or its size is not known");
-    });
-    return [{ dtype: "float32", shape: [batch!, out!, ...counts] }];
+    return [{ dtype: "float32", shape: [batch!, out!, ...countsOf("Conv", inputs, kernel, convolution)] }];
   },
   onnx: emitAs("Conv", (convolution) => ({ attributes: onnxAttributes(convolution) })),
   gradient: ({ inputs: [x, weight], attributes }, dy) => [
-    x.graph.apply(CONV_TRANSPOSE, [dy, weight], { ...attributes, size: x.shape.slice(2) as number[] }),
+    x.graph.apply(CONV_TRANSPOSE, [dy, weight], { ...attributes, size: x.shape.slice(2) }),
     weightGradient(x, weight, dy, attributes),
   ],
   macs: ({ inputs: [, weight], outputs: [y] }) => [...y!.shape, ...weight.shape.slice(1)],
 });
 
 /**
- * Convolution, as ONNX's Conv: `x [batch, channels, …space]` of one, two or more axes of space whose sizes are numbers, `weight [out,
- * channels / groups, …kernel]` → `[batch, out, …places of the kernel]`.
+ * Convolution, as ONNX's Conv: `x [batch, channels, …space]` of one, two or more axes of space whose sizes are numbers, or of which the stride
+ * divides what is not one, `weight [out, channels / groups, …kernel]` → `[batch, out, …places of the kernel]`.
  */
 export const convolve = (x: Value, weight: Value, convolution: Convolution): Value =>
   x.graph.apply(CONV, [x, weight], convolution);
 
 /** What flows back to `size` elements of each axis. */
-const CONV_TRANSPOSE = define<[Value, Value], Convolution & { size: readonly number[] }>({
+const CONV_TRANSPOSE = define<[Value, Value], Convolution & { size: readonly Dimension[] }>({
   name: "ConvTranspose",
   infer: ([{ dtype, shape }, weight], { groups, size }) => [
     { dtype, shape: [shape[0]!, (weight.shape[1] as number) * groups, ...size] },

@@ -1,6 +1,6 @@
 import { product } from "../dimension.ts";
 import type { Value } from "../graph.ts";
-import { type Places, placesOf } from "./convolution.ts";
+import { countsOf, type Places } from "./convolution.ts";
 import { define, FLOATS, fail, requireType } from "./define.ts";
 import { emitAs } from "./emit.ts";
 import { scatterElements } from "./lookup.ts";
@@ -17,13 +17,7 @@ const MAX_POOL = define<[Value], Pooling>({
     const [batch, channels, ...space] = of;
     const { kernel } = pooling;
     if (space.length !== kernel.length) fail("MaxPool", inputs, "takes [batch, channels, …space]");
-    const counts = space.map((size, axis) => {
-      const { count } = placesOf(size as number, kernel[axis]!, axis, pooling);
-      return Number.isSafeInteger(count) && count > 0
-        ? count
-        : fail("MaxPool", inputs, "the window has no place on an axis, or its size is not known");
-    });
-    const shape = [batch!, channels!, ...counts];
+    const shape = [batch!, channels!, ...countsOf("MaxPool", inputs, kernel, pooling)];
     return [
       { dtype, shape },
       { dtype: "int64", shape },

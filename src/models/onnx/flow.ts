@@ -13,12 +13,12 @@ export interface Flow {
 /**
  * Cuts what leads to a value into its blocks: between two of them a single value carries what was computed from the input.
  * There are none where that is not so.
- * @param input the network's input that is carried: ids that are looked up, or a picture
+ * @param input the network's input that is carried: ids that are looked up, or numbers such as a picture's
  */
-export function flowTo(network: Network, name: string, input: string, { isPicture = false } = {}): Flow {
+export function flowTo(network: Network, name: string, input: string, { isLookup = true } = {}): Flow {
   const nodes = nodesFor(network, [name]);
   const whole: Flow = { before: nodes, blocks: [], after: [], cuts: [] };
-  const carried = isPicture ? leadingFrom(nodes, input) : carriedValues(nodes, network, input);
+  const carried = isLookup ? carriedValues(nodes, network, input) : leadingFrom(nodes, input);
   const lastRead = new Map<string, number>([[name, nodes.length]]);
   nodes.forEach(({ op, inputs }, i) => {
     if (ASKS_SIZES.has(op)) return;

@@ -20,6 +20,9 @@ import { NetworkWriter } from "./write-network.ts";
 /** Names of outputs that hold hidden states. */
 const HIDDEN_STATES = ["last_hidden_state", "token_embeddings", "hidden_states"];
 
+/** Most samples of a sound: half a minute at 16 kHz. */
+const LONGEST = 480_000;
+
 /** Settings of config.json that a model of no family that is known has. */
 const settings = z.object({
   model_type: z.string(),
@@ -51,9 +54,9 @@ export function importedModel(
   const config = base.readConfig(raw);
   const prefix = base.prefix;
   const reading = readingOf(network, raw, pictureSize);
-  const { picture } = reading;
+  const { picture, sound } = reading;
   const { name, width, length } = hiddenStates(network, reading, prefix);
-  const flow = flowTo(network, name, reading.input, { isPicture: picture !== undefined });
+  const flow = flowTo(network, name, reading.input, { isLookup: picture === undefined && sound === undefined });
   const architecture: EncoderArchitecture = {
     ...(base as EncoderArchitecture),
     encode(context, _config, tokens) {
@@ -63,6 +66,7 @@ export function importedModel(
   };
   const usesTokenTypes = network.inputs.some((input) => input.name === "token_type_ids");
   const own = { ...config, hiddenSize: width, layerCount: flow.blocks.length, usesTokenTypes };
+  if (sound) return { architecture, config: { ...own, sound, maxLength: Math.floor((LONGEST - sound.rest) / sound.hop) } };
   return { architecture, config: picture ? { ...own, picture, maxLength: length! } : own };
 }
 

@@ -1,10 +1,10 @@
 import { z } from "zod";
-import type { Network } from "../../checkpoints/onnx/network.ts";
+import { LAYER, type Network } from "../../checkpoints/onnx/network.ts";
 import { UserError } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import { cast, reshape } from "../../graph/ops.ts";
-import type { ForwardContext } from "../forward-context.ts";
-import type { PictureSize } from "../model-parts.ts";
+import { type ForwardContext, SAMPLES } from "../forward-context.ts";
+import type { PictureSize, SoundWindows } from "../model-parts.ts";
 import type { TokenStream } from "../streams/token-stream.ts";
 
 const INPUTS = {
@@ -16,12 +16,14 @@ const INPUTS = {
 /** Operators of networks that are no encoders: of recurrence, and of branches. */
 const STATEFUL: ReadonlySet<string> = new Set(["If", "Loop", "Scan", "LSTM", "GRU", "RNN"]);
 
-/** What a network reads: texts, or pictures by an input of its own name. */
+/** What a network reads: texts, or pictures or sounds by an input of its own name. */
 export interface Reading {
   /** The input that carries what is read. */
   input: string;
-  /** How large a picture must be; absent where it reads texts. */
+  /** How large a picture must be; absent where it reads none. */
   picture?: PictureSize | undefined;
+  /** How sounds become tokens; absent where it reads none. */
+  sound?: SoundWindows | undefined;
 }
 
 const pictureConfig = z.object({ image_size: z.union([z.int(), z.tuple([z.int(), z.int()])]).optional() });
@@ -30,15 +32,43 @@ const pictureConfig = z.object({ image_size: z.union([z.int(), z.tuple([z.int(),
 export const readsPictures = ({ inputs }: Pick<Network, "inputs">): boolean =>
   inputs.length === 1 && inputs[0]!.shape?.length === 4;
 
+/** Whether a network reads sounds: the samples of their waves. */
+export const readsSounds = ({ inputs }: Pick<Network, "inputs">): boolean => inputs.some(({ name }) => name === SAMPLES);
+
+/**
+ * How samples become tokens: by the convolutions before the first layer, of which each sees a part of what the one before it makes.
+ * @throws UserError where they say none of it.
+ */
+function soundWindows({ nodes, tensors, location }: Network): SoundWindows {
+  const first = nodes.findIndex(({ op }) => op === LAYER);
+  const before = nodes.slice(0, Math.max(0, first)).filter(({ op }) => op === "Conv");
+  if (before.length === 0) throw new UserError(`${location} reads sounds otherwise than wav2vec2 does: by no convolutions`);
+  const one = { hop: 1, rest: 0 };
+  return before.reduceRight(({ hop, rest }, { inputs, attributes }) => {
+    const list = (name: string, otherwise: number): number => {
+      const value = attributes[name];
+      return (typeof value === "object" && value[0]) || otherwise;
+    };
+    const kernel = tensors.get(inputs[1] ?? "")?.shape[2] ?? list("kernel_shape", 1);
+    const stride = list("strides", 1);
+    const reach = (kernel - 1) * list("dilations", 1) + 1;
+    const pads = typeof attributes.pads === "object" ? attributes.pads : [];
+    const padded = pads.reduce((sum, pad) => sum + pad, 0);
+    return { hop: hop * stride, rest: (rest - 1) * stride + reach - padded };
+  }, one);
+}
+
 /**
  * Tells what a network reads.
  * @param raw config.json, which may say how large they are
  * @param given how large they are, as the model's folder says
  * @throws UserError where nothing says it, or the file and the folder contradict each other.
  */
-export function readingOf({ inputs, location }: Network, raw: unknown, given: PictureSize | undefined): Reading {
+export function readingOf(network: Network, raw: unknown, given: PictureSize | undefined): Reading {
+  const { inputs, location } = network;
   const [port] = inputs;
   const { shape } = port ?? {};
+  if (readsSounds(network)) return { input: SAMPLES, sound: soundWindows(network) };
   if (!port || !shape || !readsPictures({ inputs })) return { input: "input_ids" };
   if (shape[1] === 1)
     throw new UserError(`${location} reads pictures of one channel; aflora gives three, of red, green and blue`);
@@ -61,14 +91,15 @@ export function readingOf({ inputs, location }: Network, raw: unknown, given: Pi
   return { input: port.name, picture: { height: picture.height, width: picture.width } };
 }
 
-/** The inputs of a network: pictures, or `[batch, sequence]` from a stream of tokens. */
+/** The inputs of a network: pictures, sounds, or `[batch, sequence]` from a stream of tokens. */
 export function inputsOf(
   { location, inputs, nodes }: Network,
-  { input, picture }: Reading,
+  { input, picture, sound }: Reading,
   context: ForwardContext,
   tokens: TokenStream,
 ): (name: string) => Value {
   if (picture) return (name) => (name === input ? context.pixels(picture) : unknown(name));
+  if (sound) return (name) => (name === input ? context.samples(sound, tokens.sequence) : unknown(name));
   const padded = (rows: Value): Value => {
     const column = reshape(cast(rows, "float32"), [tokens.tokens, 1]);
     return cast(reshape(tokens.pad(column), ["batch", tokens.sequence]), "int64");

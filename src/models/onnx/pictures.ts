@@ -10,8 +10,7 @@ const convolution: Importer = (node) => {
   const [out, , ...kernel] = weight.shape as number[];
   const ones = kernel.map(() => 1);
   const [strides, dilations] = [node.list("strides") ?? ones, node.list("dilations") ?? ones];
-  const space = x.shape.slice(2).map((size) => (typeof size === "number" ? size : node.refuse("a size is not known")));
-  const pads = padding(node, space, { kernel, strides, dilations });
+  const pads = padding(node, x.shape.slice(2), { kernel, strides, dilations });
   const groups = node.number("group", 1);
   const standSideBySide = kernel.length === 2 && strides.every((stride, axis) => stride === kernel[axis]);
   if (standSideBySide && groups === 1 && pads.every((pad) => pad === 0) && dilations.every((each) => each === 1))

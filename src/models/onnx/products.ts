@@ -15,6 +15,8 @@ import {
   rmsNorm,
   sizesOf,
   softmax,
+  sqrt,
+  sub,
   transpose,
   where,
 } from "../../graph/ops.ts";
@@ -94,6 +96,16 @@ function normalized(node: ImportedNode): Value {
   return layerNorm(x, node.value(1), node.optional(2), node.number("epsilon", 1e-5));
 }
 
+/** Of each example and channel by itself: `x [batch, channels, …space]`, scale and bias `[channels]`. */
+const normalizedSpace: Importer = (node) => {
+  const x = node.value(0);
+  const space = x.shape.slice(2).map((_, axis) => axis + 2);
+  const [scale, bias] = [1, 2].map((index) => reshape(node.value(index), [x.shape[1]!, ...space.map(() => 1)]));
+  const centred = sub(x, mean(x, space, true));
+  const deviation = sqrt(add(mean(mul(centred, centred), space, true), node.number("epsilon", 1e-5)));
+  return add(mul(div(centred, deviation), scale!), bias!);
+};
+
 const rootMeanSquare: Importer = (node) => rmsNorm(node.value(0), node.value(1), node.number("epsilon", 1e-5));
 
 /** A layer, which methods may adapt where it is part of a block. */
@@ -142,6 +154,7 @@ export const PRODUCTS: Readonly<Record<string, Importer>> = {
     const sums = cumulativeSum(x.dtype === "float32" ? x : cast(x, "float32"), node.axis(axis, x.shape.length));
     return x.dtype === "float32" ? sums : cast(sums, x.dtype);
   },
+  InstanceNormalization: normalizedSpace,
   LayerNormalization: normalized,
   SimplifiedLayerNormalization: rootMeanSquare,
   RMSNormalization: rootMeanSquare,
