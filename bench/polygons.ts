@@ -7,29 +7,13 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import sharp from "sharp";
+import { Random } from "./random.ts";
 
 const SIZE = 224;
 const NAMES = ["triangle", "square", "pentagon", "hexagon", "heptagon"];
 
-/** Numbers from mulberry32. */
-class Random {
-  #state: number;
-  constructor(seed: number) {
-    this.#state = seed;
-  }
-  between(least: number, most: number): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return least + (most - least) * (((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32);
-  }
-  list(length: number, least: number, most: number): number[] {
-    return Array.from({ length }, () => this.between(least, most));
-  }
-  colour(): string {
-    return `hsl(${this.between(0, 360)} ${this.between(30, 90)}% ${this.between(25, 75)}%)`;
-  }
-}
+const colour = (random: Random): string =>
+  `hsl(${random.between(0, 360)} ${random.between(30, 90)}% ${random.between(25, 75)}%)`;
 
 /** An SVG. */
 function polygon(random: Random, sides: number): string {
@@ -40,10 +24,10 @@ function polygon(random: Random, sides: number): string {
   const points = corners.map((angle) => `${x + radius * Math.cos(angle)},${y + radius * Math.sin(angle)}`);
   const lines = Array.from({ length: 6 }, () => {
     const [x1, y1, x2, y2] = random.list(4, 0, SIZE);
-    return `<line x1="${x1}" y1="${y1}" x2="${x2}" y2="${y2}" stroke="${random.colour()}" stroke-width="2"/>`;
+    return `<line x1="${x1}" y1="${y1}" x2="${x2}" y2="${y2}" stroke="${colour(random)}" stroke-width="2"/>`;
   });
-  const ground = `<rect width="100%" height="100%" fill="${random.colour()}"/>`;
-  const shape = `<polygon points="${points.join(" ")}" fill="${random.colour()}"/>`;
+  const ground = `<rect width="100%" height="100%" fill="${colour(random)}"/>`;
+  const shape = `<polygon points="${points.join(" ")}" fill="${colour(random)}"/>`;
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${SIZE}" height="${SIZE}">${[ground, ...lines, shape].join("")}</svg>`;
 }
 

@@ -13,7 +13,7 @@ export async function fileFormat(file: string): Promise<TableFormat> {
   if (!found) throw new UserError(`no such file: ${file}`);
   if (!found.isDirectory()) return tableFormat(file);
   throw new UserError(
-    `${file} is a folder, where a file of texts is needed; only models of pictures are given folders`,
+    `${file} is a folder, where a file of texts is needed; only models of pictures or sounds are given folders`,
   );
 }
 

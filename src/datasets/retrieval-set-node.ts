@@ -43,7 +43,7 @@ export async function readIdentifiedTexts(file: string, column = "text"): Promis
   });
 }
 
-/** What is searched with a model of a kind, as {@link readIdentifiedTexts}; a picture's id is its path. */
+/** What is searched with a model of a kind, as {@link readIdentifiedTexts}; a file's id is its path. */
 export async function readCorpus(
   file: string,
   column: string | undefined,

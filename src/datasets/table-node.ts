@@ -5,14 +5,14 @@ import { columnsFor, examplesOf, numbered } from "../tasks/examples.ts";
 import { type Columns, namedColumns, type Table } from "../tasks/rows.ts";
 import { holdOut, sampleExamples } from "../tasks/split.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
-import { besideFile, isFolder, pictureFolder } from "./picture-folder-node.ts";
+import { besideFile, isFolder, mediaFolder } from "./media-folder-node.ts";
 import { fileFormat, readTable } from "./read-table-node.ts";
 import { sampleCsv } from "./sample-csv-node.ts";
 import { taskOfTable } from "./table-task.ts";
 
 /** A task of the user's own. */
 export interface TableTaskOptions {
-  /** CSV, TSV, JSONL or CoNLL file, by its ending; a `.txt` file is read as CoNLL where `kind` labels words. Of pictures also a folder. */
+  /** CSV, TSV, JSONL or CoNLL file, by its ending; a `.txt` file is read as CoNLL where `kind` labels words. Of pictures and sounds also a folder. */
   train: string;
   validation?: string | undefined;
   /** Fraction of the training rows to hold out where there is no validation file; 0.1 unless given. */
@@ -45,25 +45,25 @@ export async function loadTableTask(options: TableTaskOptions): Promise<TaskData
   const named = namedColumns({ text, textPair, label });
   const source = await readSource(file, named, options.kind, true, { count: options.maxTrainSamples });
   const all = taskOfTable(source.table, source.named, { kind: options.kind });
-  const train = placed(file, all.train, all.kind, source.isPictures);
+  const train = placed(file, all.train, all.kind, source.ofFolder);
   const task = sampleExamples({ ...all, train }, options.maxTrainSamples);
-  const read = source.isPictures ? [] : [file];
+  const read = source.ofFolder ? [] : [file];
   if (validation === undefined) return withOrigin(holdOut(task, validationSplit ?? 0.1, seed), read);
   const held = await readExamples(validation, named, task.kind, task.labels, { labelled: true });
   const files = (await isFolder(validation)) ? read : [...read, validation];
   return withOrigin({ ...task, validation: [{ name: "validation", examples: held }] }, files);
 }
 
-/** Examples of a file; of pictures with their paths from here. */
-function placed(file: string, examples: readonly Example[], kind: string, isPictures: boolean): Example[] {
-  return isPictures || findTaskKind(kind).reads === undefined ? [...examples] : besideFile(file, examples);
+/** Examples of a file; of pictures and sounds with their paths from here. */
+function placed(file: string, examples: readonly Example[], kind: string, ofFolder: boolean): Example[] {
+  return ofFolder || findTaskKind(kind).reads === undefined ? [...examples] : besideFile(file, examples);
 }
 
-/** A task with the files that it was read from: of pictures, theirs too. */
+/** A task with the files that it was read from: of pictures and sounds, theirs too. */
 function withOrigin(task: TaskData, read: readonly string[]): TaskData {
   const examples = [...task.train, ...task.validation.flatMap((split) => split.examples)];
-  const pictures = findTaskKind(task.kind).reads === undefined ? [] : examples.map(({ text }) => text);
-  return { ...task, origin: { files: [...read, ...pictures] } };
+  const media = findTaskKind(task.kind).reads === undefined ? [] : examples.map(({ text }) => text);
+  return { ...task, origin: { files: [...read, ...media] } };
 }
 
 /**
@@ -81,16 +81,16 @@ export async function readExamples(
 ): Promise<Example[]> {
   const source = await readSource(file, named, kind, labelled, { classes: labels });
   const found = findTaskKind(kind);
-  const { isPictures } = source;
+  const { ofFolder } = source;
   if (found.table && labelled) {
     const examples = numbered(found.table.read(source.table, source.named, labels).examples);
-    return placed(file, examples, kind, isPictures);
+    return placed(file, examples, kind, ofFolder);
   }
   const { label, ...texts } = columnsFor(found, source.table, source.named);
   // What a kind finds by itself may be there without labels, but not the column that most have them in.
   const finds = found.columnsIn !== undefined && found.reads === undefined;
   const has = label !== undefined && (labelled || (finds && source.table.columns.includes(label)));
-  return placed(file, examplesOf(source.table, { ...texts, ...(has && { label }) }, found, labels), kind, isPictures);
+  return placed(file, examplesOf(source.table, { ...texts, ...(has && { label }) }, found, labels), kind, ofFolder);
 }
 
 /** Bytes of a CSV file from which on rows are drawn while it is read, where not all are asked for. */
@@ -100,17 +100,17 @@ const ENOUGH = 20_000;
 
 const sizeOf = async (file: string): Promise<number> => (await stat(file).catch(() => undefined))?.size ?? 0;
 
-/** A folder's pictures, or a file's table, or of a large one where `count` rows are wanted a draw; where the format has no column names of its own, the columns are `text` and `label`. */
+/** A folder's pictures or sounds, or a file's table, or of a large one where `count` rows are wanted a draw; where the format has no column names of its own, the columns are `text` and `label`. */
 async function readSource(
   file: string,
   named: Partial<Columns>,
   kind: string | undefined,
   labelled: boolean,
   { count, classes }: { count?: number | undefined; classes?: readonly string[] } = {},
-): Promise<{ table: Table; named: Partial<Columns>; isPictures: boolean }> {
-  const ofPictures = kind === undefined || findTaskKind(kind).reads === "pictures";
-  if (ofPictures && (await isFolder(file))) {
-    return { table: await pictureFolder(file, { labelled, classes }), named: {}, isPictures: true };
+): Promise<{ table: Table; named: Partial<Columns>; ofFolder: boolean }> {
+  const media = kind === undefined ? undefined : findTaskKind(kind).reads;
+  if ((kind === undefined || media) && (await isFolder(file))) {
+    return { table: await mediaFolder(file, { media, labelled, classes }), named: {}, ofFolder: true };
   }
   const ending = await fileFormat(file);
   const inWords = kind !== undefined && findTaskKind(kind).oneWordALine === true;
@@ -120,5 +120,5 @@ async function readSource(
     ? await sampleCsv(file, ENOUGH + 2 * count, named.label ?? "label")
     : await readTable(file, format, { everyLine: !labelled });
   const isNamed = format !== "conll" && format !== "lines";
-  return { table, named: isNamed ? named : {}, isPictures: false };
+  return { table, named: isNamed ? named : {}, ofFolder: false };
 }

@@ -15,7 +15,7 @@ export async function readTexts(file: string, column = "text"): Promise<string[]
 }
 
 /**
- * What a model of a kind reads, as {@link readTexts}; of pictures their paths, of a folder or of the rows of a file.
+ * What a model of a kind reads, as {@link readTexts}; of pictures and sounds their paths, of a folder or of the rows of a file.
  * @throws UserError where the file or the folder cannot be read, or has none.
  */
 export async function readInputs(
@@ -23,7 +23,7 @@ export async function readInputs(
   column: string | undefined,
   { name, reads }: Pick<TaskKind, "name" | "reads">,
 ): Promise<string[]> {
-  if (reads !== "pictures") return readTexts(file, column);
+  if (reads === undefined) return readTexts(file, column);
   return (await readExamples(file, namedColumns({ text: column }), name, [])).map(({ text }) => text);
 }
 

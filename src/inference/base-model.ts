@@ -16,11 +16,11 @@ import { defaultHead, isPretrained, type ModelTrace, traceModel } from "../model
 import type { TaskData } from "../tasks/example.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 import { findTaskKind, kindsForModel } from "../tasks/task-kinds.ts";
-import type { DecodePicture } from "../tokenization/image-processor.ts";
 import { loadTokenizer } from "../tokenization/load-tokenizer.ts";
 import { noTokenizer } from "../tokenization/no-tokenizer.ts";
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
-import { type PictureReader, processorFor } from "./read-pictures.ts";
+import { type Decoders, mediaReader, processorFor, readsOf } from "./media-reader.ts";
+import type { MediaReader } from "./read-media.ts";
 
 /** A pretrained model in memory, with a head for a task. */
 export interface BaseModel extends ModelDescription {
@@ -31,8 +31,8 @@ export interface BaseModel extends ModelDescription {
   /** Where it was read from: its configuration, tokenizer and weights. */
   files: ModelFiles;
   tokenizer: Tokenizer;
-  /** How pictures are read, of a model that reads them. */
-  pictures?: PictureReader | undefined;
+  /** How files are read, of a model that reads no texts. */
+  media?: MediaReader | undefined;
   trace: ModelTrace;
   labelCount: number;
   head: HeadName;
@@ -62,8 +62,8 @@ export type FormatChoice = BaseFormat | ((stored: StoredWeights) => BaseFormat);
 /** What a model is called, where not by its location, and how its weights are stored: in float32 where absent. */
 export interface BaseOptions extends Partial<Pick<BaseModel, "name" | "revision">> {
   format?: FormatChoice;
-  /** Opens pictures' files; where absent none can be read. */
-  decodePicture?: DecodePicture;
+  /** Opens files of pictures and sounds; where absent none can be read. */
+  decoders?: Decoders;
   /** Told of the model before its weights are read. */
   onTokenizer?: ((model: ModelDescription & Pick<BaseModel, "tokenizer">) => void) | undefined;
 }
@@ -80,15 +80,15 @@ export async function readBaseModel(
   files: ModelFiles,
   task: HeadTask | undefined,
   seed: number,
-  { format: choice = "float32", decodePicture, onTokenizer, ...name }: BaseOptions = {},
+  { format: choice = "float32", decoders, onTokenizer, ...name }: BaseOptions = {},
 ): Promise<BaseModel> {
   const folder = await openModelFolder(files);
   const format = typeof choice === "string" ? choice : choice(storedWeights(folder));
   const { network } = folder.weights;
   const processor = await processorFor(network, files);
   const description = { ...describeModel(folder.config, network, processor), pooling: await readPooling(files) };
-  const isOfPictures = description.config.picture !== undefined;
-  const tokenizer = isOfPictures ? noTokenizer(files.location) : await loadTokenizer(files);
+  const media = await mediaReader(description.config, files, processor, decoders);
+  const tokenizer = media ? noTokenizer(files.location, media.reads) : await loadTokenizer(files);
   onTokenizer?.({ ...description, tokenizer });
   const read = await readForTask(folder, { ...description, format }, task, seed);
   return {
@@ -98,7 +98,7 @@ export async function readBaseModel(
     files,
     format,
     tokenizer,
-    ...(isOfPictures && { pictures: { processor, decode: decodePicture } }),
+    ...(media && { media }),
     ...read,
   };
 }
@@ -172,9 +172,10 @@ function refuseOtherModel(
   { name, modelKind, head, reads }: TaskKind,
   { architecture, config }: ModelDescription,
 ): void {
-  if ((reads === "pictures") !== (config.picture !== undefined)) {
+  const own = readsOf(config);
+  if (reads !== own) {
     throw new UserError(
-      `task kind "${name}" is for models that read ${reads ?? "texts"}, and this model of type "${config.modelType}" reads ${config.picture ? "pictures" : "texts"}; take another model, or another --kind`,
+      `task kind "${name}" is for models that read ${reads ?? "texts"}, and this model of type "${config.modelType}" reads ${own ?? "texts"}; take another model, or another --kind`,
     );
   }
   if (modelKind === undefined && head !== "pooled" && !architecture.heads[head]) {

@@ -1,7 +1,7 @@
 import { type FolderConfig, readNetwork } from "../checkpoints/model-folder.ts";
 import { modelFiles, readFolderConfig } from "../checkpoints/model-folder-node.ts";
 import { describeModel, type ModelDescription } from "../models/families.ts";
-import { processorFor } from "./read-pictures.ts";
+import { processorFor } from "./media-reader.ts";
 
 /** A model without its weights. */
 export interface DescribedModel {

@@ -21,7 +21,7 @@ import { type FittedAdapter, fitAdapter } from "./fitted-adapter.ts";
 import { SharedWriter } from "./generation/shared-writer.ts";
 import { NONE, noveltyLimit } from "./none-of-these.ts";
 import { isList, type PredictionInput, type TextOrTokens, textsOf } from "./prediction-input.ts";
-import { readPictures } from "./read-pictures.ts";
+import { readMedia } from "./read-media.ts";
 import {
   ANSWERS_AT_ONCE,
   type Answer,
@@ -328,7 +328,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   }
 
   async #read(examples: readonly Example[], signal?: AbortSignal): Promise<PredictedExample[]> {
-    return this.#encode(await readPictures(this.kind, examples, this.base, { signal }));
+    return this.#encode(await readMedia(this.kind, examples, this.base, { signal }));
   }
 
   #encode(examples: readonly Example[]): PredictedExample[] {

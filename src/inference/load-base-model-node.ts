@@ -7,8 +7,11 @@ import { modelFiles } from "../checkpoints/model-folder-node.ts";
 import { UserError } from "../errors.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { decodePicture } from "../tokenization/decode-picture-node.ts";
+import { decodeSound } from "../tokenization/decode-sound-node.ts";
 import { type BaseModel, type BaseOptions, type FormatChoice, readBaseModel } from "./base-model.ts";
 import { BUNDLED_MODEL } from "./bundled-model.ts";
+
+const DECODERS = { pictures: decodePicture, sounds: decodeSound };
 
 /** Folder of a model: the bundled one by its name, any other as given. */
 export function modelDirectory(name: string): string {
@@ -63,7 +66,7 @@ export async function loadBaseModel(
   const files = hashedFiles(found);
   const known = onHub ? undefined : recorded?.fileHashes;
   if (known) await refuseOtherFiles(found, known, recorded!.whose);
-  const reading = { ...called, onTokenizer, decodePicture, ...(format && { format }) };
+  const reading = { ...called, onTokenizer, decoders: DECODERS, ...(format && { format }) };
   const base = await readBaseModel(files, task, seed, reading);
   const unread = Object.keys(known ?? {}).find((file) => !files.opened.has(file));
   if (unread !== undefined) {

@@ -1,10 +1,10 @@
-import { type Dimension, product, type Shape, sum } from "../graph/dimension.ts";
+import type { Shape } from "../graph/dimension.ts";
 import { recompute } from "../graph/gradients.ts";
 import type { Graph, Value } from "../graph/graph.ts";
 import type { StoredWeight, TableFormat } from "../graph/ops/weight-format.ts";
 import { add, concat, layerNorm, linear, lookup, mul, softmax, split } from "../graph/ops.ts";
 import { type BaseFormat, storedLeaves } from "./base-format.ts";
-import type { LinearModule, PictureSize, SoundWindows, WeightSpec } from "./model-parts.ts";
+import type { LinearModule, PictureSize, WeightSpec } from "./model-parts.ts";
 import { type Encoded, RaggedStream, type StreamInputs, type TokenStream } from "./streams/token-stream.ts";
 
 /** How a model is written: what trains, what stands beside its linear layers, whether dropout is on. */
@@ -34,9 +34,6 @@ export const BOUNDARY = "boundary";
 
 /** The input that holds pictures, in Hugging Face's name. */
 export const PIXELS = "pixel_values";
-
-/** The input that holds sounds, in Hugging Face's name. */
-export const SAMPLES = "input_values";
 
 /** A dropout layer: its mask is an input, drawn outside the graph so that a resumed run draws the same. */
 export interface DropoutLayer {
@@ -102,11 +99,6 @@ export class ForwardContext {
   /** The pictures that the model reads, `[batch, 3, height, width]`. */
   pixels({ height, width }: PictureSize): Value {
     return this.graph.leaf("input", PIXELS, "float32", ["batch", 3, height, width]);
-  }
-
-  /** The sounds that the model reads, as many samples of each as come to `tokens`: `[batch, samples]`. */
-  samples({ hop, rest }: SoundWindows, tokens: Dimension): Value {
-    return this.graph.leaf("input", SAMPLES, "float32", ["batch", sum([product([hop, tokens]), rest])]);
   }
 
   /** Writes the head: weights met meanwhile are the head's. */

@@ -56,7 +56,7 @@ export async function fingerprintOf(task: TaskData): Promise<DataFingerprint> {
 /** A hash of what each example says, wherever it stands; classes by their names. */
 function digestsOf(examples: readonly Example[], { kind, labels: names }: TaskData): string[] {
   const named = (label: number): unknown => names[label] ?? label;
-  return examples.map(({ index, place, label, labels, picture, ...said }) => {
+  return examples.map(({ index, place, label, labels, picture, sound, ...said }) => {
     const target = label === undefined ? labels?.map(named) : named(label);
     return sha256(JSON.stringify([kind, Object.entries(said).sort(), target]));
   });

@@ -115,7 +115,7 @@ async function textsOf(
     const { validation } = await loadTask(config, hub, dataFingerprint);
     return { examples: validation[0]!.examples.slice(0, COMPARED_TEXTS) };
   } catch (error) {
-    if (!(error instanceof UserError) || kind.reads === "pictures") throw error;
+    if (!(error instanceof UserError) || kind.reads !== undefined) throw error;
     return {
       examples: SENTENCES.map((text, index) => ({ index, ...kind.exampleOfInput({ text }) })),
       note: `compared on built-in sentences: ${error.message}`,

@@ -1,7 +1,7 @@
 import { withHead } from "../inference/base-model.ts";
 import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
 import { loadBaseModel } from "../inference/load-base-model-node.ts";
-import { withPictures } from "../inference/read-pictures.ts";
+import { withMedia } from "../inference/read-media.ts";
 import { resolveDuration } from "../methods/options.ts";
 import { loadTask } from "../runs/load-task.ts";
 import { fitIntoMemory, type RunMemory } from "../runs/memory-fit.ts";
@@ -68,7 +68,7 @@ export async function timeRun(
   const { model = BUNDLED_MODEL, revision, base: format, seed, offline } = asked.run;
   const found = await loadTask(asked, { offline });
   const loaded = await loadBaseModel(model, found, seed, { offline, revision, format, signal });
-  const read = await withPictures(found, loaded, { signal });
+  const read = await withMedia(found, loaded, { signal });
   const { method } = asked;
   const run = asked.settle(suitedTo(read, given.adapter === undefined, loaded.pooling));
   // What else a fitted head reads is not known before it is.

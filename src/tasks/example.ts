@@ -17,6 +17,14 @@ export interface PictureInput extends ModelInput {
   write(into: Float32Array, variant?: number, augmentation?: Augmentation): void;
 }
 
+/** A sound's samples, as fast as the model takes them. */
+export interface SoundInput {
+  /** Tokens that all of it comes to. */
+  tokens: number;
+  /** As much of it as comes to so many tokens, normalised, with zeros behind where it is shorter: `[samples]`. */
+  ofLength(tokens: number): ModelInput;
+}
+
 /** One row of a data set. */
 export interface Example {
   /** Position in its split, from 0: stable across epochs, so that dropout can be drawn per example. */
@@ -30,6 +38,8 @@ export interface Example {
   words?: string[];
   /** The picture at the path that `text` is, where it has been read. */
   picture?: PictureInput;
+  /** The same of a sound. */
+  sound?: SoundInput;
   /** A conversation, of kinds that learn what is said in it. */
   messages?: readonly ChatMessage[];
   /** Tools that its assistant may call, as JSON schemas. */

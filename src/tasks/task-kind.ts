@@ -6,6 +6,7 @@ import type { Encoding, Tokenizer } from "../tokenization/tokenizer.ts";
 import type { Example, ModelInput, Prediction, TaskData } from "./example.ts";
 import type { HeldOutSearch } from "./held-out-search.ts";
 import type { Objective } from "./losses/objective.ts";
+import type { Media } from "./media.ts";
 import type { PairScores } from "./metrics/pair-scores.ts";
 import type { Cell, Columns, ExampleCells, Table } from "./rows.ts";
 
@@ -146,7 +147,7 @@ export interface TaskKind<Output extends object = object, Options extends z.ZodO
   /** What the model's head gives outputs: the whole text, or tokens. */
   readonly head: HeadName;
   /** What an example's text is the path of; absent: it is a text. */
-  readonly reads?: "pictures";
+  readonly reads?: Media;
   /** The only kind of model that it is for; absent: all that have the head. */
   readonly modelKind?: Architecture["kind"];
   readonly objective: Objective;

@@ -3,6 +3,7 @@ import { checkOptions, UserError } from "../errors.ts";
 import type { HeadName } from "../models/architecture.ts";
 import { Registry } from "../registry.ts";
 import type { TaskData } from "./example.ts";
+import { audioClassification } from "./kinds/audio-classification.ts";
 import { type ClassifiedText, classification } from "./kinds/classification.ts";
 import { type EmbeddedText, embedding } from "./kinds/embedding.ts";
 import { imageClassification } from "./kinds/image-classification.ts";
@@ -41,6 +42,7 @@ export const TASK_KINDS = new Registry<TaskKind<TextPrediction>>("task kind", [
   multiLabel,
   tokenClassification,
   imageClassification,
+  audioClassification,
   languageModel,
   sequenceToSequence,
   preference,

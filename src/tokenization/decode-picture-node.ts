@@ -11,9 +11,6 @@ const FORMATS: ReadonlySet<string> = new Set(["jpeg", "png", "webp", "gif", "tif
 
 const READ = "JPEG, PNG, WebP, GIF, TIFF and AVIF can be read";
 
-/** Endings of files that hold pictures. */
-export const PICTURE_FILE = /\.(jpe?g|png|webp|gif|tiff?|avif)$/i;
-
 /**
  * Decodes a picture's file: JPEG, PNG, WebP, GIF (its first picture), TIFF or AVIF, turned as its camera says, without transparency.
  * @throws UserError where sharp is not installed, or the file is no picture, damaged or too large.

@@ -1,10 +1,10 @@
 import { UserError } from "../errors.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
-/** In place of a tokenizer, of a model that reads pictures. @param location of the model, for error messages */
-export function noTokenizer(location: string): Tokenizer {
+/** In place of a tokenizer, of a model that reads `media`. @param location of the model, for error messages */
+export function noTokenizer(location: string, media: string): Tokenizer {
   const refuse = (): never => {
-    throw new UserError(`${location} reads pictures, not texts; train it on a folder of pictures`);
+    throw new UserError(`${location} reads ${media}, not texts; train it on a folder of ${media}`);
   };
   return {
     padTokenId: 0,

@@ -28,7 +28,7 @@ export function lengthNotes(
   given: TaskData,
   settings: FineTuningSettings,
 ): string[] {
-  if (findTaskKind(given.kind).reads === "pictures") return [];
+  if (findTaskKind(given.kind).reads) return [];
   const task = withTaskOptions(given, settings.taskOptions, model.config);
   const maxLength = textLength({ ...model, head: findTaskKind(task.kind).head }, settings);
   const encoded = trainingExamples(task, task.train, model.tokenizer, maxLength);

@@ -1,6 +1,6 @@
 import type { Adapter } from "../inference/adapter.ts";
 import { type BaseModel, type BaseOptions, withHead } from "../inference/base-model.ts";
-import { withPictures } from "../inference/read-pictures.ts";
+import { withMedia } from "../inference/read-media.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { Device } from "../runtime/device.ts";
 import type { Runtime } from "../runtime/session.ts";
@@ -133,14 +133,14 @@ export async function prepareRun<
   { signal, onFitting, onNote }: PrepareOptions = {},
 ): Promise<PreparedRun<Settings, Memory, Base>> {
   const found = await sources.readTask();
-  const settledFor = ({ pooling }: Pick<BaseModel, "pooling">) =>
-    settle(suitedTo(found, adapter === undefined, pooling));
+  const settledFor = ({ pooling }: Pick<BaseModel, "pooling">, task: TaskData) =>
+    settle(suitedTo(task, adapter === undefined, pooling));
   const loaded = await sources.readBase(format, found, (model) => {
-    if (!resume && onNote) lengthNotes(model, found, settledFor(model)).forEach(onNote);
+    if (!resume && onNote) lengthNotes(model, found, settledFor(model, found)).forEach(onNote);
   });
-  const onDone = (done: number, of: number) => onFitting?.({ doing: "reading the pictures", done, of });
-  const read = await withPictures(found, loaded, { signal, onDone });
-  const asked = settledFor(loaded);
+  const onDone = (done: number, of: number) => onFitting?.({ doing: `reading the ${loaded.media!.reads}`, done, of });
+  const read = await withMedia(found, loaded, { signal, onDone });
+  const asked = settledFor(loaded, read);
   const features = adapter ? adapter.description.task.features : (asked.headFeatures ?? resume?.headFeatures);
   const began = {
     base: features ? await withHead(loaded, { ...read, features }, asked.seed) : loaded,

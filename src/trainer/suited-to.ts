@@ -25,5 +25,9 @@ function suitsContrast(pooling: Pooling, task: TaskData): boolean {
 export const suitedTo = (task: TaskData, isNew: boolean, pooling = MEAN_POOLING): SuitedTo => ({
   kind: findTaskKind(task.kind),
   size: { examples: task.train.length, classes: task.labels.length },
+  longest: task.train.reduce<number | undefined>(
+    (most, { sound }) => (sound ? Math.max(sound.tokens, most ?? 0) : most),
+    undefined,
+  ),
   suitsContrast: isNew && suitsContrast(pooling, task),
 });

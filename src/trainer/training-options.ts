@@ -192,6 +192,8 @@ export interface SuitedTo {
   size: DataSize;
   /** Whether their classes are best learned by contrast. */
   suitsContrast: boolean;
+  /** Tokens of the longest example, of kinds whose examples all come to as many. */
+  longest?: number | undefined;
 }
 
 /** A method's own rates: by contrast and of pictures others, where it has them. */
@@ -240,7 +242,7 @@ export function withRecipe<Given extends z.output<typeof trainingOptions>>(
     evaluateEvery: given.evaluateEvery ?? recipe.evaluateEvery,
     epochs: given.epochs ?? from.epochs ?? (isFitted ? 0 : recipe.epochs),
     batchSize: given.batchSize ?? recipe.batchSize,
-    maxLength: given.maxLength ?? recipe.maxLength,
+    maxLength: Math.min(given.maxLength ?? recipe.maxLength, from.longest ?? Number.POSITIVE_INFINITY),
     learningRate: given.learningRate ?? learningRate,
     headLearningRate: given.headLearningRate ?? headLearningRate,
   };

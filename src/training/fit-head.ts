@@ -5,6 +5,7 @@ import type { Runtime } from "../runtime/session.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
 import { type Scores, scoresOf } from "../tasks/examples.ts";
 import type { LinearLoss } from "../tasks/losses/objective.ts";
+import type { Media } from "../tasks/media.ts";
 import type { TaskOptionValues, TrainingExample } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { type CrossValidated, crossValidate } from "./linear-head/cross-validation.ts";
@@ -51,7 +52,7 @@ export interface HeadFitOptions {
 
 /** How far something is that is done before training: the fitting of a head, which reads twice what it is chosen by. */
 export interface FittingProgress {
-  doing: "reading the pictures" | "fitting the head" | "reading the answers before training" | "training on all";
+  doing: `reading the ${Media}` | "fitting the head" | "reading the answers before training" | "training on all";
   /** Examples read. */
   done: number;
   of: number;

@@ -230,7 +230,7 @@ test("what does not fit together is refused in a sentence", async () => {
   );
   await expect(readTextRows(photos)).rejects.toThrow(`${photos} is a folder, where a file of texts is needed`);
   await expect(run("none", { train: pictureModel("vit") })).rejects.toThrow(
-    "has no folders of pictures, one for each class",
+    "has no folders of pictures or sounds, one for each class",
   );
   const silent = join(home, "silent");
   cpSync(pictureModel("vit"), silent, { recursive: true });

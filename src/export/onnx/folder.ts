@@ -11,7 +11,8 @@ import { ForwardContext, type ForwardHooks } from "../../models/forward-context.
 import { MEAN_POOLING, type PoolingMode, writePooling } from "../../models/pooling.ts";
 import { CachedStream, WrittenStream } from "../../models/streams/cached-stream.ts";
 import { EncodedStream } from "../../models/streams/encoded-stream.ts";
-import { PaddedStream, PictureStream } from "../../models/streams/padded-stream.ts";
+import { EvenStream, PaddedStream } from "../../models/streams/padded-stream.ts";
+import { samplesOf } from "../../models/streams/token-stream.ts";
 import { isPretrained, labelsTokens, writeEncoder, writeHiddenStates, writeModel } from "../../models/trace.ts";
 import { findTaskKind } from "../../tasks/task-kinds.ts";
 import { labelNames } from "../hugging-face.ts";
@@ -90,9 +91,9 @@ export async function writeOnnxFolder(
     Object.keys(asked).length > 0 ? { "transformers.js_config": asked } : {},
   );
   const reads = encoder ? Math.min(description.maxLength, maxLength) : maxLength;
-  if (base.config.picture) await copyFile(folder, base, "preprocessor_config.json");
+  if (base.media) await copyFile(folder, base, "preprocessor_config.json");
   else await writeTokenizerJson(folder, base, reads);
-  if (base.head === "pooled" && !base.config.picture) await writeSentenceFiles(folder, base, maxLength, weights);
+  if (base.head === "pooled" && !base.media) await writeSentenceFiles(folder, base, maxLength, weights);
   if (isPretrained(base.head)) await writeGenerationConfig(folder, base);
   await folder.write("README.md", readme(base, description, quantization));
   const all = written.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -129,9 +130,7 @@ function* encodeWhole(
 ): Generator<[string, OnnxModel]> {
   const graph = new Graph();
   const cached = isPretrained(base.head) ? new WholeCachedStream(graph, maxLength) : undefined;
-  const stream =
-    cached ??
-    (base.config.picture ? new PictureStream(graph, base.config.maxLength) : new PaddedStream(graph, maxLength));
+  const stream = cached ?? (base.media ? new EvenStream(graph, maxLength) : new PaddedStream(graph, maxLength));
   const outputs = writeOutputs(contextOf(graph, { stream: () => stream }), stream, base);
   yield [name, encode({ ...outputs, ...cached?.cache.present }, weights, stream)];
 }
@@ -212,10 +211,12 @@ function readme(
   const { pipelineCall, showLogits } = huggingFace.readme;
   const bits = quantization === "q8" ? 8 : 4;
   const dtype = quantization ? `"fp32", or "${quantization}" for the model with weights in ${bits} bits` : `"fp32"`;
-  const { picture } = base.config;
+  const { picture, sound } = base.config;
   const reads = picture
     ? `pictures are ${picture.width} × ${picture.height} pixels`
-    : `texts are cut to ${maxLength} tokens`;
+    : sound
+      ? `sounds are cut or padded to ${samplesOf(sound, maxLength)} samples`
+      : `texts are cut to ${maxLength} tokens`;
   const title = [
     `# ${task.name}`,
     `An ONNX model for Transformers.js and ONNX Runtime; ${reads}. \`dtype\` is ${dtype}.`,

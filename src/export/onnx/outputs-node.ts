@@ -4,7 +4,7 @@ import { Graph } from "../../graph/graph.ts";
 import { float32, type Tensor as Values } from "../../graph/tensor.ts";
 import type { Adapter } from "../../inference/adapter.ts";
 import type { BaseModel } from "../../inference/base-model.ts";
-import { readPictures } from "../../inference/read-pictures.ts";
+import { readMedia } from "../../inference/read-media.ts";
 import type { CompiledGraph } from "../../runtime/compiled-graph.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import type { Example } from "../../tasks/example.ts";
@@ -52,7 +52,7 @@ export async function onnxOutputs(
     readout = await compileReadout(kind, labelCount, runtime);
     const outputs: OnnxOutputs = { values: [], likeliest: [] };
     for (let start = 0; start < examples.length; start += BATCH) {
-      const part = await readPictures(kind, examples.slice(start, start + BATCH), base);
+      const part = await readMedia(kind, examples.slice(start, start + BATCH), base);
       const encoded = part.map((example) => kind.encode(example, tokenizer, maxLength, task.options));
       const own = encoded.map(({ encoding, decoder }) => (encoder ? decoder! : encoding));
       const given = encoder ? await readBy(encoder, encoded, tokenizer.padTokenId) : besideTokens(encoded);

@@ -6,8 +6,10 @@ import type { BaseModel } from "../../inference/base-model.ts";
 import type { FittedAdapter } from "../../inference/fitted-adapter.ts";
 import { findMethod, parseMethodOptions } from "../../methods/methods.ts";
 import type { PeftForm } from "../../methods/peft.ts";
+import type { ModelConfig } from "../../models/architecture.ts";
 import { poolingOfFeatures } from "../../models/heads.ts";
 import type { LinearModule } from "../../models/model-parts.ts";
+import { samplesOf } from "../../models/streams/token-stream.ts";
 import { findTaskKind } from "../../tasks/task-kinds.ts";
 import { fullModuleName, fullName, isSentenceModel, labelNames, publicName } from "../hugging-face.ts";
 import { copyFile, copyTokenizer } from "../hugging-face-files.ts";
@@ -52,7 +54,7 @@ export async function writePeftFolder(
   });
   if (ofSentences) {
     await writeSentenceFiles(folder, base, description.maxLength, parameters);
-    if (base.config.picture) await copyFile(folder, base, "preprocessor_config.json");
+    if (base.media) await copyFile(folder, base, "preprocessor_config.json");
     else await copyTokenizer(folder, base);
   }
   await folder.write("README.md", readmeOf(base, description, ofSentences));
@@ -114,7 +116,7 @@ function headToSave(
 function readmeOf(base: BaseModel, description: AdapterDescription, ofSentences: boolean): string {
   const { task, method } = description;
   const title = `# ${task.name}: adapter for ${publicName(base)}\n\nTrained with aflora (method ${method}). `;
-  if (base.config.picture) return title + pictureReadme(base, description);
+  if (base.media) return title + filesReadme(base, description);
   if (ofSentences) return title + sentenceReadme(base, description, ", where peft is installed");
   const names = labelNames(task);
   const { autoClass: auto, readme } = findTaskKind(task.kind).huggingFace;
@@ -133,23 +135,46 @@ ${readme.outputs(names, task.options)}
 `;
 }
 
-/** How a model of pictures is put together: none of Transformers' classes has its head, which is one layer on pooled hidden states. */
-function pictureReadme({ head, features = "mean", pooling }: BaseModel, { task }: AdapterDescription): string {
+/** How Python reads a file as the model does: what is imported, the class of the processor, and lines that make `inputs`. */
+function inputsInPython({ sound }: ModelConfig, maxLength: number): { imports: string; auto: string; lines: string } {
+  if (!sound) {
+    return {
+      imports: "from PIL import Image",
+      auto: "AutoImageProcessor",
+      lines: 'inputs = processor(Image.open("picture.jpg").convert("RGB"), return_tensors="pt")',
+    };
+  }
+  const samples = samplesOf(sound, maxLength);
+  return {
+    imports: "import soundfile",
+    auto: "AutoFeatureExtractor",
+    lines: `samples, rate = soundfile.read("sound.wav", dtype="float32")
+inputs = processor(samples, sampling_rate=rate, truncation=True, max_length=${samples})
+inputs = processor.pad(inputs, padding="max_length", max_length=${samples}, return_tensors="pt")`,
+  };
+}
+
+/** How a model of pictures or sounds is put together: none of Transformers' classes has its head, which is one layer on pooled hidden states. */
+function filesReadme(
+  { head, features = "mean", pooling, config }: BaseModel,
+  { task, maxLength }: AdapterDescription,
+): string {
   const embeds = head === "pooled";
+  const { imports, auto, lines } = inputsInPython(config, maxLength);
   const { mode } = poolingOfFeatures(features, pooling);
   const pooled = { mean: "hidden.mean(1)", cls: "hidden[:, 0]", lasttoken: "hidden[:, -1]" }[mode];
   return `Loads with Transformers and PEFT. \`BASE\` is the model that the ONNX file was made from:
 
 \`\`\`python
 from peft import PeftModel
-from PIL import Image${embeds ? "" : "\nfrom safetensors.torch import load_file"}
-from transformers import AutoImageProcessor, AutoModel
+${imports}${embeds ? "" : "\nfrom safetensors.torch import load_file"}
+from transformers import ${auto}, AutoModel
 
 folder = "path/of/this/folder"
-processor = AutoImageProcessor.from_pretrained(folder)
+processor = ${auto}.from_pretrained(folder)
 model = PeftModel.from_pretrained(AutoModel.from_pretrained("BASE"), folder).eval()
-${embeds ? "" : 'head = load_file(f"{folder}/2_Dense/model.safetensors")\n'}pixels = processor(Image.open("picture.jpg").convert("RGB"), return_tensors="pt")
-hidden = model(**pixels).last_hidden_state
+${embeds ? "" : 'head = load_file(f"{folder}/2_Dense/model.safetensors")\n'}${lines}
+hidden = model(**inputs).last_hidden_state
 ${embeds ? `vector = ${pooled}` : `logits = ${pooled} @ head["linear.weight"].T + head["linear.bias"]`}
 \`\`\`
 

@@ -32,12 +32,15 @@ function placesOf(size: Dimension, kernel: Dimension, axis: number, { strides, p
 }
 
 /** Places of a kernel on each axis of space. @param name of the op. @throws ShapeError where there are none on an axis, or their number is not known */
-export const countsOf = (name: string, inputs: readonly Value[], kernel: Shape, places: Places): Dimension[] =>
-  inputs[0]!.shape.slice(2).map((size, axis) => {
-    const { count } = placesOf(size, kernel[axis]!, axis, places);
+export function countsOf(name: string, inputs: readonly Value[], kernel: Shape, places: Places): Dimension[] {
+  const { strides, pads, dilations } = places;
+  const isWhole = [strides, dilations, pads.slice(kernel.length)].every((list) => list.length === kernel.length);
+  return inputs[0]!.shape.slice(2).map((size, axis) => {
+    const { count } = isWhole ? placesOf(size, kernel[axis]!, axis, places) : {};
     if (typeof count === "string" || (Number.isSafeInteger(count) && count! > 0)) return count!;
     return fail(name, inputs, "the kernel has no place on an axis, or its size is not known");
   });
+}
 
 const CONV = define<[Value, Value], Convolution>({
   name: "Conv",

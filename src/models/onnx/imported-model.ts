@@ -66,7 +66,8 @@ export function importedModel(
   };
   const usesTokenTypes = network.inputs.some((input) => input.name === "token_type_ids");
   const own = { ...config, hiddenSize: width, layerCount: flow.blocks.length, usesTokenTypes };
-  if (sound) return { architecture, config: { ...own, sound, maxLength: Math.floor((LONGEST - sound.rest) / sound.hop) } };
+  if (sound)
+    return { architecture, config: { ...own, sound, maxLength: Math.floor((LONGEST - sound.rest) / sound.hop) } };
   return { architecture, config: picture ? { ...own, picture, maxLength: length! } : own };
 }
 

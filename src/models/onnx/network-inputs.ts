@@ -3,9 +3,9 @@ import { LAYER, type Network } from "../../checkpoints/onnx/network.ts";
 import { UserError } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import { cast, reshape } from "../../graph/ops.ts";
-import { type ForwardContext, SAMPLES } from "../forward-context.ts";
+import type { ForwardContext } from "../forward-context.ts";
 import type { PictureSize, SoundWindows } from "../model-parts.ts";
-import type { TokenStream } from "../streams/token-stream.ts";
+import { SAMPLES, type TokenStream } from "../streams/token-stream.ts";
 
 const INPUTS = {
   input_ids: (tokens: TokenStream) => tokens.inputIds,
@@ -33,7 +33,8 @@ export const readsPictures = ({ inputs }: Pick<Network, "inputs">): boolean =>
   inputs.length === 1 && inputs[0]!.shape?.length === 4;
 
 /** Whether a network reads sounds: the samples of their waves. */
-export const readsSounds = ({ inputs }: Pick<Network, "inputs">): boolean => inputs.some(({ name }) => name === SAMPLES);
+export const readsSounds = ({ inputs }: Pick<Network, "inputs">): boolean =>
+  inputs.some(({ name }) => name === SAMPLES);
 
 /**
  * How samples become tokens: by the convolutions before the first layer, of which each sees a part of what the one before it makes.
@@ -42,7 +43,8 @@ export const readsSounds = ({ inputs }: Pick<Network, "inputs">): boolean => inp
 function soundWindows({ nodes, tensors, location }: Network): SoundWindows {
   const first = nodes.findIndex(({ op }) => op === LAYER);
   const before = nodes.slice(0, Math.max(0, first)).filter(({ op }) => op === "Conv");
-  if (before.length === 0) throw new UserError(`${location} reads sounds otherwise than wav2vec2 does: by no convolutions`);
+  if (before.length === 0)
+    throw new UserError(`${location} reads sounds otherwise than wav2vec2 does: by no convolutions`);
   const one = { hop: 1, rest: 0 };
   return before.reduceRight(({ hop, rest }, { inputs, attributes }) => {
     const list = (name: string, otherwise: number): number => {
@@ -99,7 +101,7 @@ export function inputsOf(
   tokens: TokenStream,
 ): (name: string) => Value {
   if (picture) return (name) => (name === input ? context.pixels(picture) : unknown(name));
-  if (sound) return (name) => (name === input ? context.samples(sound, tokens.sequence) : unknown(name));
+  if (sound) return (name) => (name === input ? tokens.samples(sound) : unknown(name));
   const padded = (rows: Value): Value => {
     const column = reshape(cast(rows, "float32"), [tokens.tokens, 1]);
     return cast(reshape(tokens.pad(column), ["batch", tokens.sequence]), "int64");

@@ -1,10 +1,11 @@
-import { type Dimension, difference, product } from "../../graph/dimension.ts";
+import { type Dimension, difference, product, sum } from "../../graph/dimension.ts";
 import type { Graph, Value } from "../../graph/graph.ts";
 import {
   cast,
   cumulativeSum,
   expand,
   mul,
+  padTo,
   reduceSum,
   relu,
   reshape,
@@ -14,7 +15,11 @@ import {
 } from "../../graph/ops.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { type LengthTable, makeTable, tableShape } from "../length-table.ts";
-import type { TokenStream } from "./token-stream.ts";
+import type { SoundWindows } from "../model-parts.ts";
+import { SAMPLES, samplesOf, type TokenStream } from "./token-stream.ts";
+
+/** Symbol of how many samples other tools give of each sound. */
+const SAMPLES_GIVEN = "samples";
 
 /** Position of each row, from 0. */
 const POSITIONS: LengthTable = { dtype: "int32", axes: ["position"], value: (position) => position! };
@@ -52,6 +57,13 @@ export class PaddedStream implements TokenStream {
   get positionIds(): Value {
     const positions = reshape(this.table("positions", POSITIONS), [1, this.sequence]);
     return reshape(expand(positions, ["batch", this.sequence]), [this.tokens]);
+  }
+
+  /** Sounds of any length are cut, or get silence behind them. */
+  samples(windows: SoundWindows): Value {
+    const wanted = samplesOf(windows, this.sequence);
+    const given = this.graph.leaf("input", SAMPLES, "float32", ["batch", SAMPLES_GIVEN]);
+    return sliceSize(padTo(given, 1, 0, sum([SAMPLES_GIVEN, wanted])), 1, 0, wanted);
   }
 
   get positions(): Value {
@@ -136,8 +148,8 @@ export class PaddedStream implements TokenStream {
   }
 }
 
-/** Pictures as other tools give them: as many rows of each as of every other, none of which is padding. */
-export class PictureStream extends PaddedStream {
+/** Pictures or sounds as other tools give them: as many rows of each as of every other, none of which is padding. */
+export class EvenStream extends PaddedStream {
   constructor(graph: Graph, length: number) {
     super(graph, length, length);
   }

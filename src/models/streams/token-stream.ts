@@ -1,8 +1,16 @@
-import { type Dimension, product } from "../../graph/dimension.ts";
+import { type Dimension, product, sum } from "../../graph/dimension.ts";
 import type { Graph, Value } from "../../graph/graph.ts";
 import { pad, reshape, unpad } from "../../graph/ops.ts";
 import { type LengthTable, tableShape } from "../length-table.ts";
+import type { SoundWindows } from "../model-parts.ts";
 import type { RotaryPositions } from "../rotary.ts";
+
+/** The input that holds sounds, in Hugging Face's name. */
+export const SAMPLES = "input_values";
+
+/** How many samples come to so many tokens. */
+export const samplesOf = ({ hop, rest }: SoundWindows, tokens: Dimension): Dimension =>
+  sum([product([hop, tokens]), rest]);
 
 /** Texts that attention looks at. */
 export interface KeyStream {
@@ -54,6 +62,8 @@ export interface TokenStream extends KeyStream {
   /** `[tokens]` int32, and so are the next two. */
   readonly inputIds: Value;
   readonly tokenTypeIds: Value;
+  /** Of models that read sounds in place of texts, as many samples of each as come to its tokens: `[batch, samples]`. */
+  samples(windows: SoundWindows): Value;
   /** Position of each row in its example, from 0. */
   readonly positionIds: Value;
   /**
@@ -120,6 +130,10 @@ export class RaggedStream implements TokenStream {
 
   get positionIds(): Value {
     return this.#indices("positionIds", [this.tokens]);
+  }
+
+  samples(windows: SoundWindows): Value {
+    return this.#graph.leaf("input", SAMPLES, "float32", ["batch", samplesOf(windows, this.sequence)]);
   }
 
   get keys(): Dimension {

@@ -1,18 +1,20 @@
 import { embeddingRows } from "../embedding-rows.ts";
-import { encodePicture, pictureColumns, pictureOfInput, pictureOptions } from "../pictures.ts";
+import { ofFiles } from "../media.ts";
+import { encodePicture, pictureOptions } from "../pictures.ts";
 import type { TaskKind } from "../task-kind.ts";
 import { type EmbeddedText, embedding } from "./embedding.ts";
 
 const { recognition: _, ...ofTexts } = embedding;
+const files = ofFiles("pictures");
 const options = embedding.options!.extend(pictureOptions.shape);
 
 /** Each picture has a vector, near to those of pictures of its class. An example's text is the path of its picture. */
 export const imageEmbedding: TaskKind<EmbeddedText, typeof options> = {
   ...ofTexts,
+  ...files,
   options,
   name: "image-embedding",
   summary: "a vector for each picture, for search by picture",
-  reads: "pictures",
   huggingFace: {
     ...embedding.huggingFace,
     peftTaskType: null,
@@ -23,9 +25,7 @@ export const imageEmbedding: TaskKind<EmbeddedText, typeof options> = {
     ...embedding.optionsFor!(given, task, model),
     ...(augmentation && { augmentation }),
   }),
-  table: { read: (table, named, labels) => embeddingRows.read(table, pictureColumns(table, named), labels) },
+  table: { read: (table, named, labels) => embeddingRows.read(table, files.columnsIn(table, named), labels) },
 
-  columnsIn: pictureColumns,
-  exampleOfInput: pictureOfInput,
   encode: encodePicture,
 };

@@ -1,0 +1,59 @@
+import { z } from "zod";
+import { readJson } from "../checkpoints/json-file.ts";
+import type { ModelFiles } from "../checkpoints/model-files.ts";
+import { inWords, UserError } from "../errors.ts";
+
+/** How a model's folder says that sounds become what the model reads. */
+export interface FeatureExtractor {
+  /** Samples a second. */
+  readonly samplingRate: number;
+  /** Writes samples at that rate, normalised where the folder says so, and zeros behind them. */
+  write(samples: Float32Array, into: Float32Array): void;
+}
+
+const CLASS = "Wav2Vec2FeatureExtractor";
+
+const schema = z.looseObject({
+  feature_extractor_type: z.string().default(CLASS),
+  sampling_rate: z.int().min(1000).max(768_000).default(16_000),
+  do_normalize: z.boolean().default(true),
+  feature_size: z.literal(1).default(1),
+  padding_value: z.literal(0).default(0),
+});
+
+/**
+ * Reads `preprocessor_config.json`, of Hugging Face's feature extractor of waves (wav2vec2's, HuBERT's, WavLM's).
+ * @returns undefined where the folder has none
+ * @throws UserError where it is damaged, or of another extractor.
+ */
+export async function readFeatureExtractor(files: ModelFiles): Promise<FeatureExtractor | undefined> {
+  const raw = await readJson(files, "preprocessor_config.json");
+  if (raw === undefined) return undefined;
+  const location = `${files.location}/preprocessor_config.json`;
+  const result = schema.safeParse(raw, { error: inWords });
+  if (!result.success) {
+    const [issue] = result.error.issues;
+    throw new UserError(`${location}: ${issue!.path.join(".") || "the whole"}: ${issue!.message}`);
+  }
+  const { feature_extractor_type: type, sampling_rate: samplingRate, do_normalize } = result.data;
+  if (type !== CLASS)
+    throw new UserError(`${location} is for the feature extractor ${type}; aflora has ${CLASS} alone`);
+  return {
+    samplingRate,
+    write(samples, into) {
+      const { mean, deviation } = do_normalize ? spreadOf(samples) : { mean: 0, deviation: 1 };
+      samples.forEach((sample, i) => {
+        into[i] = (sample - mean) / deviation;
+      });
+      into.fill(0, samples.length);
+    },
+  };
+}
+
+function spreadOf(samples: Float32Array): { mean: number; deviation: number } {
+  const meanOf = (term: (sample: number) => number): number =>
+    samples.reduce((sum, sample) => sum + term(sample), 0) / Math.max(1, samples.length);
+  const mean = meanOf((sample) => sample);
+  const variance = meanOf((sample) => (sample - mean) ** 2);
+  return { mean, deviation: Math.sqrt(variance + 1e-7) };
+}
