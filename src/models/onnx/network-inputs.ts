@@ -119,8 +119,9 @@ export function inputsOf(
         `${location} reads ${own} and has the node "${state.name}" (${state.op}); aflora trains encoders, which neither branch nor carry a state from step to step`,
       );
     }
+    const known = sound ? [input] : ["attention_mask", ...Object.keys(INPUTS)];
     throw new UserError(
-      `${location} reads ${own}; of an encoder's inputs aflora knows attention_mask, ${Object.keys(INPUTS).join(", ")}, and not "${name}"`,
+      `${location} reads ${own}; of an encoder's inputs aflora knows ${known.join(", ")}, and not "${name}"`,
     );
   }
 }
