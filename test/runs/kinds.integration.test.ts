@@ -134,6 +134,6 @@ test("several labels at once: train, evaluate, predict", async () => {
   const weighed = { ...QUICK, train, validation, model, epochs: 1, classWeights: "balanced", output: join(home, "no") };
   await expect(fineTune(weighed)).rejects.toThrow(UserError);
   await expect(fineTune(weighed)).rejects.toThrow(
-    /option "classWeights" belongs to classification, token-classification, and image-classification, not to task kind "multi-label"/,
+    /option "classWeights" belongs to classification, token-classification, image-classification, and audio-classification, not to task kind "multi-label"/,
   );
 });

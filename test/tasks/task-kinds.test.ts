@@ -16,7 +16,7 @@ import { ordinalRegression } from "./ordinal-regression.ts";
 
 const SOURCE = fileURLToPath(new URL("../../src", import.meta.url));
 const KINDS =
-  "(task kinds: classification, regression, multi-label, token-classification, image-classification, language-model, sequence-to-sequence, preference, reward, reward-learning, embedding, image-embedding, reranker)";
+  "(task kinds: classification, regression, multi-label, token-classification, image-classification, audio-classification, language-model, sequence-to-sequence, preference, reward, reward-learning, embedding, image-embedding, reranker)";
 
 test("no source file outside of tasks/ names a kind", async () => {
   // OpenAI's shapes say what an object is in words of their own.

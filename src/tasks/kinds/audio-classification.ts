@@ -1,5 +1,5 @@
 import { SAMPLES } from "../../models/streams/token-stream.ts";
-import { classificationOfFiles } from "../media.ts";
+import { classificationOfFiles } from "../files.ts";
 import type { TaskKind } from "../task-kind.ts";
 import type { ClassifiedText, classification } from "./classification.ts";
 

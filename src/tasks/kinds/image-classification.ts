@@ -1,5 +1,5 @@
+import { classificationOfFiles } from "../files.ts";
 import { classOptions } from "../losses/class-weights.ts";
-import { classificationOfFiles } from "../media.ts";
 import { encodePicture, pictureOptions } from "../pictures.ts";
 import type { TaskKind } from "../task-kind.ts";
 import type { ClassifiedText } from "./classification.ts";

@@ -1,5 +1,5 @@
 import { embeddingRows } from "../embedding-rows.ts";
-import { ofFiles } from "../media.ts";
+import { ofFiles } from "../files.ts";
 import { encodePicture, pictureOptions } from "../pictures.ts";
 import type { TaskKind } from "../task-kind.ts";
 import { type EmbeddedText, embedding } from "./embedding.ts";
