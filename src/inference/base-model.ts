@@ -63,7 +63,7 @@ export type FormatChoice = BaseFormat | ((stored: StoredWeights) => BaseFormat);
 export interface BaseOptions extends Partial<Pick<BaseModel, "name" | "revision">> {
   format?: FormatChoice;
   /** Opens files of pictures and sounds; where absent none can be read. */
-  decoders?: Decoders;
+  decoders?: Partial<Decoders>;
   /** Told of the model before its weights are read. */
   onTokenizer?: ((model: ModelDescription & Pick<BaseModel, "tokenizer">) => void) | undefined;
 }
@@ -168,7 +168,7 @@ async function readForTask(
 const NEEDED = { sequence: "labels texts", token: "labels words", languageModel: "writes texts" } as const;
 
 /** @throws UserError where the kind of task is for another kind of model, or for a head that its family has not. */
-function refuseOtherModel(
+export function refuseOtherModel(
   { name, modelKind, head, reads }: TaskKind,
   { architecture, config }: ModelDescription,
 ): void {

@@ -1,9 +1,14 @@
 import { UserError } from "../errors.ts";
 import { thresholdFor } from "../tasks/metrics/calibration.ts";
+import type { TaskKind } from "../tasks/task-kind.ts";
 import type { AdapterDescription } from "./adapter.ts";
 
 /** What is said in place of a class that is not sure enough. */
 export const UNSURE = "unsure";
+
+/** Whether a model of a kind chooses one class, of which it can be unsure. */
+export const choosesClass = ({ head, objective }: Pick<TaskKind, "head" | "objective">): boolean =>
+  head === "sequence" && objective.linearLoss === "softmax";
 
 /**
  * The probability from which on a class is said.

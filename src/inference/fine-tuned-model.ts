@@ -16,7 +16,7 @@ import { readerOf } from "../training/step-graph.ts";
 import type { Adapter, AdapterDescription } from "./adapter.ts";
 import type { BaseModel } from "./base-model.ts";
 import { CompiledModel } from "./compiled-model.ts";
-import { thresholdOf, unsureBelow } from "./confidence-threshold.ts";
+import { choosesClass, thresholdOf, unsureBelow } from "./confidence-threshold.ts";
 import { type FittedAdapter, fitAdapter } from "./fitted-adapter.ts";
 import { SharedWriter } from "./generation/shared-writer.ts";
 import { NONE, noveltyLimit } from "./none-of-these.ts";
@@ -148,7 +148,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   }
 
   #refuseUnlessChoosing(): void {
-    if (this.kind.head === "sequence" && this.kind.objective.linearLoss === "softmax") return;
+    if (choosesClass(this.kind)) return;
     throw new UserError(
       `the model is for ${this.kind.name} and does not choose a class, so it cannot answer unsure or none of these`,
     );

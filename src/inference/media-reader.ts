@@ -41,7 +41,7 @@ export async function mediaReader(
   { picture, sound, maxLength }: ModelConfig,
   files: ModelFiles,
   processor: ImageProcessor | undefined,
-  decoders: Decoders | undefined,
+  decoders: Partial<Decoders> | undefined,
 ): Promise<MediaReader | undefined> {
   if (picture) return pictureReader(files.location, processor, decoders?.pictures);
   if (!sound) return undefined;
@@ -103,7 +103,7 @@ function nothingSays(location: string, what: string): never {
 }
 
 const noFiles = (media: Media) => (): never => {
-  throw new UserError(`files of ${media} can be read in Node.js only`);
+  throw new UserError(`nothing opens files of ${media} here; a page gives pictures by openPicture`);
 };
 
 /** A picture of the size that the model reads; its values are scaled when they are asked for, which takes a quarter of the memory. */

@@ -10,3 +10,6 @@ export const MEDIA = {
 } as const;
 
 export type Media = keyof typeof MEDIA;
+
+/** Whether a file's ending says that it is one of them, and it is not hidden. @param path with slashes */
+export const isMedia = (media: Media, path: string): boolean => MEDIA[media].file.test(path) && !/(^|\/)\./.test(path);

@@ -1,10 +1,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { UserError } from "../errors.ts";
+import { refuseLargeFile, refuseLargePicture } from "./picture-file.ts";
 import type { RawPicture } from "./resize-picture.ts";
-
-/** Most bytes of a picture's file, and most pixels. */
-const MAX_BYTES = 2 ** 26;
-const MAX_PIXELS = 2 ** 26;
 
 /** Of those that sharp reads, the formats of pictures made of pixels. */
 const FORMATS: ReadonlySet<string> = new Set(["jpeg", "png", "webp", "gif", "tiff", "heif", "avif"]);
@@ -21,11 +18,7 @@ export async function decodePicture(path: string): Promise<RawPicture> {
   if (found?.isDirectory())
     throw new UserError(`${path} is a folder, not a picture; aflora predict takes folders of pictures with --file`);
   if (!found?.isFile()) throw new UserError(`there is no picture ${path}; check the path`);
-  if (found.size > MAX_BYTES) {
-    throw new UserError(
-      `${path} has ${(found.size / 1e6).toFixed(0)} MB; a picture may have ${MAX_BYTES / 2 ** 20} MiB: make it smaller`,
-    );
-  }
+  refuseLargeFile(path, found.size);
   const bytes = await readFile(path).catch((error: Error) => {
     throw new UserError(`cannot read ${path}: ${error.message}`);
   });
@@ -38,11 +31,7 @@ export async function decodePicture(path: string): Promise<RawPicture> {
   if (!FORMATS.has(format) || compression === "hevc") {
     throw new UserError(`${path} is of the format ${compression === "hevc" ? "HEIC" : format}; ${READ}`);
   }
-  if (width * height > MAX_PIXELS) {
-    throw new UserError(
-      `${path} has ${width} × ${height} pixels; a picture may have ${(MAX_PIXELS / 1e6).toFixed(0)} million: make it smaller`,
-    );
-  }
+  refuseLargePicture(path, { width, height });
   const { data, info } = await picture
     .autoOrient()
     .toColourspace("srgb")

@@ -10,9 +10,11 @@ import type { DeviceName } from "../runtime/device.ts";
 import { webRuntime } from "../runtime/runtime-web.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
-import { namedColumns } from "../tasks/rows.ts";
+import { namedColumns, type Table } from "../tasks/rows.ts";
 import { holdOut } from "../tasks/split.ts";
 import type { TaskOptions } from "../tasks/task-options.ts";
+import { decodePicture } from "../tokenization/decode-picture-web.ts";
+import type { DecodePicture } from "../tokenization/image-processor.ts";
 import type { TrainingEnd, TrainingEvent } from "../training/events.ts";
 import type { MemoryEstimate } from "../training/memory-estimate.ts";
 import type { TrainOptions } from "../training/train-options.ts";
@@ -52,10 +54,12 @@ export type PageFineTuneConfig = WithMethod<
       modelName?: string;
       /** Of a model on the hub, the branch, tag or commit that it is, for the adapter. */
       revision?: string | undefined;
-      /** Training examples. */
-      train: TableText;
+      /** Training examples, or rows that are there already; of pictures their paths and classes. */
+      train: TableText | Table;
       /** Validation examples; a part of the training examples is held out where absent. */
-      validation?: TableText;
+      validation?: TableText | Table;
+      /** Gives the file of a picture by its path, undefined where there is none: of kinds that read pictures. */
+      openPicture?: (path: string) => Blob | undefined | Promise<Blob | undefined>;
     }
 >;
 
@@ -135,7 +139,7 @@ export async function fineTuneInPage(
  * @throws UserError as {@link fineTuneInPage}
  */
 export async function* fineTuneEventsInPage(
-  { model, modelName: name, revision, train, validation, ...config }: PageFineTuneConfig,
+  { model, modelName: name, revision, train, validation, openPicture, ...config }: PageFineTuneConfig,
   { runtime: given, resume, signal, onFitting }: PageRunControl = {},
 ): AsyncGenerator<PageRunEvent, void> {
   const { method: methodName = DEFAULT_METHOD.name, ...others } = config;
@@ -162,6 +166,7 @@ export async function* fineTuneEventsInPage(
         readBase: (format, task) =>
           readBaseModel(files, task, training.seed, {
             format,
+            ...(openPicture && { decoders: { pictures: decodedBy(openPicture) } }),
             ...(name !== undefined && { name }),
             ...(revision !== undefined && { revision }),
           }),
@@ -203,12 +208,21 @@ function tooLarge({ memory, tokenBudget }: FineTuning): UserError {
   );
 }
 
+const decodedBy =
+  (open: NonNullable<PageFineTuneConfig["openPicture"]>): DecodePicture =>
+  async (path) => {
+    const file = await open(path);
+    if (!file) throw new UserError(`there is no picture ${path}; give it, or leave its row out`);
+    return decodePicture(path, file);
+  };
+
 function taskOf(
-  { name, text }: TableText,
+  rows: TableText | Table,
   columns: Parameters<typeof taskOfTable>[1],
   given: Parameters<typeof taskOfTable>[2],
 ): TaskData {
-  return taskOfTable(parseTable(text, name, tableFormat(name)), columns, given);
+  const table = "text" in rows ? parseTable(rows.text, rows.name, tableFormat(rows.name)) : rows;
+  return taskOfTable(table, columns, given);
 }
 
 function withValidation(task: TaskData, held: TaskData): TaskData {
