@@ -16,17 +16,21 @@ export const inChromium = installedChromium ? "in headless Chromium" : "skipped:
  * Starts it headless, with an empty profile of its own.
  * @param webGpu whether with WebGPU, over software that imitates a graphics card
  * @param wasmMegabytes memory that WebAssembly may have
+ * @param camera whether pages may use a camera, which shows a drawn picture that moves
  */
 export function launchChromium({
   webGpu = false,
   wasmMegabytes,
+  camera = false,
 }: {
   webGpu?: boolean;
   wasmMegabytes?: number;
+  camera?: boolean;
 } = {}): Promise<Browser> {
   const gpu = webGpu ? ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"] : ["--disable-gpu"];
   // Chromium's sandbox does not work for root and in many containers.
   const args = ["--no-sandbox", "--disable-quic", ...gpu];
   if (wasmMegabytes !== undefined) args.push(`--js-flags=--wasm-max-mem-pages=${wasmMegabytes * 16}`);
+  if (camera) args.push("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream");
   return chromium.launch({ executablePath: installedChromium!, args });
 }

@@ -1,4 +1,5 @@
 import { METHODS } from "../../src/methods/methods.ts";
+import type { TaskKind } from "../../src/tasks/task-kind.ts";
 import { TASK_KINDS } from "../../src/tasks/task-kinds.ts";
 
 /** A method as the page offers it. */
@@ -7,24 +8,27 @@ export interface MethodChoice {
   summary: string;
   learningRate: number;
   headLearningRate: number;
+  /** Of models of pictures, their heads' too; as else where absent. */
+  pictureLearningRate?: number;
   /** Absent where it has none. */
   rank?: number;
+  /** Whether nothing trains but the head, which is fitted without epochs. */
+  headOnly?: true;
 }
 
 /** What a person may choose from. */
 export interface Choices {
   methods: MethodChoice[];
-  kinds: { name: string; summary: string }[];
+  kinds: Pick<TaskKind, "name" | "summary" | "reads">[];
 }
 
 /** The methods, each with what its recipe and its options begin with, and the kinds of task. */
 export function choices(): Choices {
   return {
-    methods: METHODS.all.map(({ name, summary, recipe, options }) => {
+    methods: METHODS.all.map(({ name, summary, recipe, headOnly, options }) => {
       const { rank } = options.parse({}) as { rank?: unknown };
-      return { name, summary, ...recipe, ...(typeof rank === "number" && { rank }) };
+      return { name, summary, ...recipe, ...(headOnly && { headOnly }), ...(typeof rank === "number" && { rank }) };
     }),
-    // A page reads tables of texts.
-    kinds: TASK_KINDS.all.filter(({ reads }) => !reads).map(({ name, summary }) => ({ name, summary })),
+    kinds: TASK_KINDS.all.map(({ name, summary, reads }) => ({ name, summary, ...(reads && { reads }) })),
   };
 }

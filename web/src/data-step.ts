@@ -1,6 +1,8 @@
 import type { Choices } from "./choices.ts";
-import { byId, element, fillSelect, tableOf } from "./dom.ts";
+import { acceptDrops, byId, element, fillSelect, tableOf } from "./dom.ts";
 import type { FileFacts, TaskFacts } from "./examples-file.ts";
+import { chosenFolder, dropped, type GivenExamples } from "./given-examples.ts";
+import { PhotoClasses } from "./photo-classes.ts";
 import { attempt } from "./problems.ts";
 import { showRowProblems } from "./row-problems-view.ts";
 import type { TrainingHandlers } from "./training-worker.ts";
@@ -27,7 +29,10 @@ export function setUpDataStep(
   onTask: (task: TaskFacts | undefined) => void,
 ): DataStep {
   const [drop, file] = [byId("drop", HTMLElement), byId("file", HTMLInputElement)];
-  const example = byId("example", HTMLButtonElement);
+  const [example, choose, take] = ["example", "choose-photos", "take-photos"].map((id) =>
+    byId(id, HTMLButtonElement),
+  ) as [HTMLButtonElement, HTMLButtonElement, HTMLButtonElement];
+  const folder = byId("photo-folder", HTMLInputElement);
   const [text, pair, label, kind] = ["text", "text-pair", "label", "kind"].map((id) => byId(id, HTMLSelectElement)) as [
     HTMLSelectElement,
     HTMLSelectElement,
@@ -35,32 +40,42 @@ export function setUpDataStep(
     HTMLSelectElement,
   ];
 
-  const read = async (content: Blob, name: string): Promise<void> => {
+  const read = async (given: GivenExamples | undefined): Promise<void> => {
     onTask(undefined);
     byId("columns", HTMLElement).hidden = true;
     byId("file-facts", HTMLElement).textContent = "";
-    const facts = await attempt("data-problem", () => training.readFile(content, name));
+    const facts = given && (await attempt("data-problem", () => training.read(given)));
     if (!facts) return;
     await show(facts, facts.guess, undefined);
     await chooseColumns();
   };
+  const photos = new PhotoClasses((given) => void read(given));
+  const readNew = (given: GivenExamples): Promise<void> => {
+    photos.show(given);
+    return read(given);
+  };
 
   const show: DataStep["show"] = async (
-    { name, columns, rows, first },
+    { name, reads, columns, rows, first },
     { text: textColumn = "", textPair = "", label: labelColumn = "" },
     ofKind,
   ) => {
     byId("columns", HTMLElement).hidden = false;
-    byId("file-facts", HTMLElement).textContent =
-      `${name}: ${rows.toLocaleString("en-US")} rows, ${columns.length === 1 ? "1 column" : `${columns.length} columns`}.`;
+    const ofPictures = reads !== undefined;
+    for (const select of [text, pair, label]) select.parentElement!.hidden = ofPictures;
+    const count = rows.toLocaleString("en-US");
+    byId("file-facts", HTMLElement).textContent = ofPictures
+      ? `${name}: ${count} pictures.`
+      : `${name}: ${count} rows, ${columns.length === 1 ? "1 column" : `${columns.length} columns`}.`;
     const named = Object.fromEntries(columns.map((column) => [column, column]));
     fillSelect(text, { "": "automatic", ...named }, textColumn);
     fillSelect(pair, { "": "none", ...named }, textPair);
     fillSelect(label, { "": "automatic", ...named }, labelColumn);
     const { kinds } = await choices;
-    const all = Object.fromEntries(kinds.map(({ name: each }) => [each, each.replaceAll("-", " ")]));
-    fillSelect(kind, { "": "by the rows", ...all }, ofKind ?? "");
-    byId("preview", HTMLElement).replaceChildren(tableOf("The first rows", columns, first));
+    const fitting = kinds.filter((each) => each.reads === reads);
+    const all = Object.fromEntries(fitting.map(({ name: each }) => [each, each.replaceAll("-", " ")]));
+    fillSelect(kind, { "": ofPictures ? "automatic" : "by the rows", ...all }, ofKind ?? "");
+    byId("preview", HTMLElement).replaceChildren(...(ofPictures ? [] : [tableOf("The first rows", columns, first)]));
   };
 
   const chooseColumns = async (): Promise<void> => {
@@ -84,35 +99,44 @@ export function setUpDataStep(
     const chosen = file.files?.[0];
     // The same file may be chosen again, when it was mended.
     if (chosen)
-      void read(chosen, chosen.name).finally(() => {
+      void readNew({ name: chosen.name, file: chosen }).finally(() => {
         file.value = "";
       });
   });
-  drop.addEventListener("dragover", (event) => {
-    event.preventDefault();
-    drop.classList.toggle("over", !file.disabled);
+  choose.addEventListener("click", () => folder.click());
+  folder.addEventListener("change", () => {
+    const files = [...(folder.files ?? [])];
+    if (files.length > 0) void readNew(chosenFolder(files));
+    folder.value = "";
   });
-  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-  drop.addEventListener("drop", (event) => {
-    event.preventDefault();
-    drop.classList.remove("over");
-    const dropped = event.dataTransfer?.files[0];
-    if (dropped && !file.disabled) void read(dropped, dropped.name);
+  take.addEventListener("click", async () => {
+    take.disabled = true;
+    await attempt("data-problem", () => photos.openCamera());
+    take.disabled = false;
+  });
+  acceptDrops(drop, file, (transfer) => {
+    const given = dropped(transfer);
+    void attempt("data-problem", async () => readNew(await given));
   });
   // A file that misses the field must not replace the page.
   for (const kindOfEvent of ["dragover", "drop"]) addEventListener(kindOfEvent, (event) => event.preventDefault());
   example.addEventListener("click", async () => {
     const response = await fetch("examples/tickets.csv");
-    await read(await response.blob(), "tickets.csv");
+    await readNew({ name: "tickets.csv", file: await response.blob() });
   });
   for (const select of [text, pair, label, kind]) select.addEventListener("change", () => void chooseColumns());
 
-  file.disabled = example.disabled = false;
+  const sources = [file, example, choose, take];
+  for (const source of sources) source.disabled = false;
 
   return {
-    show,
+    show(...given) {
+      photos.show({ name: given[0].name });
+      return show(...given);
+    },
     lock(locked) {
-      for (const control of [file, example, text, pair, label, kind]) control.disabled = locked;
+      for (const control of [...sources, text, pair, label, kind]) control.disabled = locked;
+      photos.lock(locked);
     },
   };
 }

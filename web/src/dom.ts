@@ -21,7 +21,7 @@ export function element<Name extends keyof HTMLElementTagNameMap>(
 export function tableOf(
   caption: string,
   columns: readonly string[],
-  rows: readonly (readonly string[])[],
+  rows: readonly (readonly (string | Node)[])[],
 ): HTMLElement {
   const table = element("table", [
     element("caption", caption),
@@ -34,7 +34,7 @@ export function tableOf(
     element(
       "tbody",
       rows.map(([head = "", ...cells]) =>
-        element("tr", [element("th", head, { scope: "row" }), ...cells.map((cell) => element("td", cell))]),
+        element("tr", [element("th", [head], { scope: "row" }), ...cells.map((cell) => element("td", [cell]))]),
       ),
     ),
   ]);
@@ -45,6 +45,34 @@ export function tableOf(
 export function fillSelect(select: HTMLSelectElement, options: Readonly<Record<string, string>>, chosen: string): void {
   select.replaceChildren(...Object.entries(options).map(([value, shown]) => element("option", shown, { value })));
   select.value = chosen;
+}
+
+/** Lets files be dropped on a field. @param onDrop is called in the event, where something may be dropped now */
+export function acceptDrops(
+  field: HTMLElement,
+  input: HTMLInputElement,
+  onDrop: (transfer: DataTransfer) => void,
+): void {
+  field.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    field.classList.toggle("over", !input.disabled);
+  });
+  field.addEventListener("dragleave", () => field.classList.remove("over"));
+  field.addEventListener("drop", (event) => {
+    event.preventDefault();
+    field.classList.remove("over");
+    if (event.dataTransfer?.files[0] && !input.disabled) onDrop(event.dataTransfer);
+  });
+}
+
+/** A small picture of a file's, as its name says; undefined where the browser cannot read it. */
+export async function thumbnail(name: string, file: Blob): Promise<HTMLCanvasElement | undefined> {
+  const bitmap = await createImageBitmap(file, { resizeHeight: 160, resizeQuality: "medium" }).catch(() => undefined);
+  if (!bitmap) return undefined;
+  const canvas = element("canvas", [], { role: "img", "aria-label": name, class: "photo" });
+  Object.assign(canvas, { width: bitmap.width, height: bitmap.height });
+  canvas.getContext("bitmaprenderer")!.transferFromImageBitmap(bitmap);
+  return canvas;
 }
 
 /** Hands a file to the person. */

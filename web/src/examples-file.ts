@@ -1,11 +1,14 @@
 import { decodeText } from "../../src/datasets/decode-text.ts";
 import { guessColumns } from "../../src/datasets/guess-columns.ts";
+import { mediaTable } from "../../src/datasets/media-folder.ts";
 import { parseTable, tableFormat } from "../../src/datasets/parse-table.ts";
 import { taskOfTable } from "../../src/datasets/table-task.ts";
 import { UserError } from "../../src/errors.ts";
 import type { TaskData } from "../../src/tasks/example.ts";
 import { type Columns, namedColumns, type Table } from "../../src/tasks/rows.ts";
+import type { TaskKind } from "../../src/tasks/task-kind.ts";
 import { findTaskKind } from "../../src/tasks/task-kinds.ts";
+import { type GivenExamples, MOST_PICTURES } from "./given-examples.ts";
 
 /** Bytes of a file of examples that a page takes. */
 const LARGEST = 200e6;
@@ -15,6 +18,8 @@ const SHOWN = { rows: 4, characters: 160 };
 /** A file of examples as the page shows it. */
 export interface FileFacts {
   name: string;
+  /** As a kind of task has it. */
+  reads: TaskKind["reads"];
   columns: readonly string[];
   rows: number;
   /** Its first rows, long cells cut. */
@@ -25,6 +30,7 @@ export interface FileFacts {
 /** What the chosen columns hold. */
 export interface TaskFacts {
   kind: string;
+  reads: TaskKind["reads"];
   /** What the kind says of itself. */
   summary: string;
   examples: number;
@@ -33,10 +39,22 @@ export interface TaskFacts {
 }
 
 /**
- * Reads a file of examples.
+ * Reads what a person gave.
  * @throws UserError where it is too large, no text, of an unknown kind, or a row does not fit.
  */
-export async function readExamples(file: Blob, name: string): Promise<{ text: string; table: Table }> {
+export async function readExamples({ name, file, pictures = {} }: GivenExamples): Promise<Table> {
+  return file ? readFile(file, name) : readPictures(Object.keys(pictures), name);
+}
+
+function readPictures(paths: readonly string[], name: string): Table {
+  if (paths.length <= MOST_PICTURES) return mediaTable(name, paths, { media: "pictures", labelled: true });
+  const [given, most] = [paths.length, MOST_PICTURES].map((count) => count.toLocaleString("en-US"));
+  throw new UserError(
+    `${name} has ${given} pictures, and a page takes ${most}; give a part of them, or train them with npx aflora train`,
+  );
+}
+
+async function readFile(file: Blob, name: string): Promise<Table> {
   const format = tableFormat(name);
   if (file.size > LARGEST) {
     const megabytes = Math.round(file.size / 1e6).toLocaleString("en-US");
@@ -46,13 +64,14 @@ export async function readExamples(file: Blob, name: string): Promise<{ text: st
   }
   const text = decodeText(new Uint8Array(await file.arrayBuffer()), name);
   if (text.includes("\0")) throw new UserError(`${name} is not text; save it as CSV, TSV or JSONL`);
-  return { text, table: parseTable(text, name, format) };
+  return parseTable(text, name, format);
 }
 
-/** What the page shows of a file of examples. @param name the file's */
-export function factsOf(name: string, table: Table): FileFacts {
+/** What the page shows of what was given. */
+export function factsOf({ name, pictures }: GivenExamples, table: Table): FileFacts {
   return {
     name,
+    reads: pictures && "pictures",
     columns: table.columns,
     rows: table.rows.length,
     first: table.rows.slice(0, SHOWN.rows).map(({ cells }) => cells.map(shown)),
@@ -68,9 +87,11 @@ function shown(cell: unknown): string {
 /** @throws UserError where the columns hold no examples, naming the row. */
 export function taskFactsOf(table: Table, columns: Partial<Columns>, kind: string | undefined): TaskFacts {
   const task = taskOfTable(table, namedColumns(columns), { kind });
+  const { summary, reads } = findTaskKind(task.kind);
   return {
     kind: task.kind,
-    summary: findTaskKind(task.kind).summary,
+    reads,
+    summary,
     examples: task.train.length,
     labels: countsOf(task),
   };

@@ -43,8 +43,8 @@ const choices = training.choices();
 const data = setUpDataStep(training, choices, (task) => {
   showSteps(task ? ["data", "model"] : ["data"]);
   if (!task) return;
-  form.suggest(task.examples);
-  void model.refresh();
+  form.suggest(task);
+  void model.refresh(task);
 });
 showSteps(["data"]);
 const form = setUpTrainForm((await choices).methods);
@@ -77,21 +77,23 @@ stop.addEventListener("click", () => {
 
 const left = await attempt("data-problem", () => training.leftRun());
 if (left) {
-  const { model: name, epoch, settings } = left;
+  const { model: name, epoch, rows, settings } = left;
   const { epochs } = settings.options;
   byId("left", HTMLElement).hidden = false;
-  const ended = epoch === epochs;
+  // What only fits a head has none.
+  const ended = epoch === (epochs ?? 0);
   byId("left-title", HTMLElement).textContent = ended ? "You have a finished run" : "You have an unfinished run";
   byId("left-go-on", HTMLElement).textContent = ended ? "Open it again" : "Continue it";
   byId("left-text", HTMLElement).textContent =
     `${name} on ${settings.data}, ${epoch === 0 ? "before its first epoch had ended" : `after epoch ${epoch}`}${epochs ? ` of ${epochs}` : ""}. This browser keeps its progress.`;
   byId("left-go-on", HTMLButtonElement).addEventListener("click", () => {
     byId("left", HTMLElement).hidden = true;
-    void data.show(left.rows, settings.columns, settings.kind);
+    void data.show(rows, settings.columns, settings.kind);
+    form.suggest({ examples: rows.rows, reads: rows.reads });
     form.put(settings.options);
     addSteps("train");
     // The next run trains the model that is shown, which may be another.
-    void run(() => training.goOnWithRun().finally(() => model.refresh()));
+    void run(() => training.goOnWithRun().finally(() => model.refresh(rows)));
   });
   byId("left-forget", HTMLButtonElement).addEventListener("click", async () => {
     byId("left", HTMLElement).hidden = true;
@@ -113,13 +115,15 @@ async function run(train: () => Promise<EndFacts>): Promise<void> {
   const how = end.stopped ? "Stopped." : "Done.";
   progress.end(`${how} Best epoch ${result!.bestEpoch}: ${metricsText(result!.metrics)}.`, end.notes);
   tryStep.begin(end);
+  byId("take-example", HTMLElement).textContent = end.asks === "picture" ? "photo.jpg" : '"a text"';
   addSteps("look", "try", "take");
   await look.draw(records);
 }
 
 function heard(event: SessionEvent): void {
   progress.take(event);
-  if (event.kind === "start") {
+  if (event.kind === "download") model.follow(event.progress);
+  else if (event.kind === "start") {
     records = event.records;
     about = event.run;
     result = undefined;
@@ -135,6 +139,7 @@ function lock(running: boolean): void {
   data.lock(running);
   model.lock(running);
   form.lock(running);
+  tryStep.lock(running);
   start.hidden = running;
   pause.hidden = stop.hidden = !running;
   stop.disabled = false;

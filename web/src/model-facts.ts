@@ -1,9 +1,12 @@
 import type { ModelFiles } from "../../src/checkpoints/model-files.ts";
-import { readModelConfig } from "../../src/checkpoints/model-folder.ts";
+import { readModelConfig, readNetwork } from "../../src/checkpoints/model-folder.ts";
 import { UserError } from "../../src/errors.ts";
 import { sizeOf } from "../../src/graph/tensor.ts";
-import { describeModel } from "../../src/models/families.ts";
+import { refuseOtherModel } from "../../src/inference/base-model.ts";
+import { processorFor } from "../../src/inference/media-reader.ts";
+import { describeModel, hasFamily, type ModelDescription } from "../../src/models/families.ts";
 import { traceModel } from "../../src/models/trace.ts";
+import type { TaskKind } from "../../src/tasks/task-kind.ts";
 import { findTaskKind } from "../../src/tasks/task-kinds.ts";
 
 /** What is known of a model before its weights are read. */
@@ -26,8 +29,8 @@ const TOKENS = 512;
 const KEPT = 3;
 
 /**
- * A model's size, from its configuration alone.
- * @param labels number of the task's labels
+ * A model's size, from its configuration alone; of pictures, from what its ONNX file computes.
+ * @param labels of the task
  * @throws UserError where it is no model, not supported, or too large for a page.
  */
 export async function modelFacts(
@@ -36,9 +39,10 @@ export async function modelFacts(
   kind: string,
   labels: readonly string[],
 ): Promise<ModelFacts> {
-  const raw = await readModelConfig(files);
-  const description = describeModel(raw);
-  const { outputs, head } = findTaskKind(kind);
+  const task = findTaskKind(kind);
+  const description = await describe(files, task);
+  refuseOtherModel(task, description);
+  const { outputs, head } = task;
   const { modules, weights } = traceModel(description, outputs(labels, description.config), head);
   const parameters = sum([...weights.values()].map(({ shape }) => sizeOf(shape as number[])));
   const activations = 4 * TOKENS * KEPT * sum(modules.map(({ outFeatures }) => outFeatures));
@@ -50,6 +54,14 @@ export async function modelFacts(
     );
   }
   return { name, type: description.config.modelType, parameters, memory: 4 * parameters + inWasm };
+}
+
+async function describe(files: ModelFiles, { reads }: Pick<TaskKind, "reads">): Promise<ModelDescription> {
+  const raw = await readModelConfig(files);
+  // No family reads pictures; others are known without what may be a long download.
+  if (reads !== "pictures" || hasFamily(raw.model_type)) return describeModel(raw);
+  const network = await readNetwork(files);
+  return { ...describeModel(raw, network, await processorFor(network, files)), features: "mean" };
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, each) => total + each, 0);

@@ -1,15 +1,19 @@
 import { UserError } from "../../src/errors.ts";
 import { number, prefixed } from "../../src/reports/quantities.ts";
 import { byId } from "./dom.ts";
+import type { TaskFacts } from "./examples-file.ts";
 import type { ModelFacts } from "./model-facts.ts";
-import type { ModelChoice } from "./model-store.ts";
+import type { DownloadProgress, ModelChoice } from "./model-store.ts";
 import { attempt, showProblem } from "./problems.ts";
+import { downloadText } from "./train-step.ts";
 import type { TrainingHandlers } from "./training-worker.ts";
 import type { Called } from "./worker-calls.ts";
 
 export interface ModelStep {
   /** Looks at the chosen model again, because the task is another. */
-  refresh(): Promise<void>;
+  refresh(task: Pick<TaskFacts, "reads">): Promise<void>;
+  /** Shows how much has come of a file that the look at a model needs. */
+  follow(progress: DownloadProgress): void;
   lock(locked: boolean): void;
 }
 
@@ -25,6 +29,7 @@ export function setUpModelStep(
   const shown = byId("model-facts", HTMLElement);
   let choice: ModelChoice | undefined = { from: "page" };
   let asked = 0;
+  let looks = false;
 
   const choose = async (chosen: ModelChoice | undefined): Promise<void> => {
     choice = chosen;
@@ -34,9 +39,11 @@ export function setUpModelStep(
     shown.textContent = "";
     if (!chosen) return;
     shown.textContent = "Looking at the model…";
+    looks = true;
     const facts = await attempt("model-problem", () => training.chooseModel(chosen));
     // Another was chosen meanwhile.
     if (turn !== asked) return;
+    looks = false;
     shown.textContent = facts ? inWords(facts) : "";
     onModel(facts);
   };
@@ -60,8 +67,20 @@ export function setUpModelStep(
       if (files.length > 0) void choose(fromDisk(files)).catch((error) => showProblem("model-problem", error));
     });
   }
+  const bundled = radios.find(({ value }) => value === "page")!;
   return {
-    refresh: () => choose(choice),
+    async refresh({ reads }) {
+      // The model that comes with the page reads texts, as those of GGUF files do.
+      const ofPictures = reads === "pictures";
+      bundled.closest("label")!.hidden = file.parentElement!.hidden = ofPictures;
+      byId("picture-model", HTMLElement).hidden = !ofPictures;
+      if (!ofPictures || !bundled.checked) return choose(choice);
+      radios.find(({ value }) => value === "disk")!.checked = true;
+      return choose(byRadio());
+    },
+    follow(progress) {
+      if (looks) shown.textContent = downloadText(progress);
+    },
     lock(locked) {
       for (const control of [...radios, hub, look, folder, file]) control.disabled = locked;
     },
@@ -75,6 +94,9 @@ function fromDisk(files: readonly File[]): ModelChoice {
   if (!name) return { from: "disk", name: first!.name, files: { [first!.name]: first! } };
   const inFolder = files.map((file) => [file.webkitRelativePath.slice(name.length + 1), file] as const);
   const read = inFolder.filter(([path]) => /\.(json|txt|model|jinja|safetensors|gguf)$/.test(path));
+  // Of several formats safetensors is read; an ONNX file may have its weights beside it.
+  const isOnnx = ([path]: readonly [string, File]): boolean => /(^|\/)model(_quantized)?\.onnx([._]data)?$/.test(path);
+  if (!read.some(([path]) => /^model.*\.safetensors$/.test(path))) read.push(...inFolder.filter(isOnnx));
   if (read.length === 0) throw new UserError(`${name} is not a model folder: it has no config.json`);
   return { from: "disk", name, files: Object.fromEntries(read) };
 }

@@ -6,6 +6,7 @@ import type { DeviceName } from "../../src/runtime/device.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../src/training/records.ts";
 import { restoreState, saveState } from "../../src/training/saved-state.ts";
 import type { TrainingState } from "../../src/training/training-state.ts";
+import type { GivenExamples } from "./given-examples.ts";
 import type { ModelChoice } from "./model-store.ts";
 
 /** What a run was told, as it is kept in the origin's private file system. */
@@ -29,15 +30,17 @@ export interface RunRecords {
 /** A run that was left, and where it goes on. */
 export interface SavedRun {
   settings: RunSettings;
-  /** The examples' file. */
-  text: string;
+  given: GivenExamples;
   state: TrainingState;
   records: RunRecords;
 }
 
 const FOLDER = "run";
 const SETTINGS = "settings.json";
+/** The examples' file, or their pictures one after the other. */
 const DATA = "data";
+/** Of pictures, their paths with the number of their bytes, in that order. */
+const PICTURES = "pictures.json";
 /** The one file that says where training stands: it is replaced as a whole. */
 const STATE = "state.safetensors";
 
@@ -48,10 +51,12 @@ const folder = async (): Promise<FileSystemDirectoryHandle> =>
   (await navigator.storage.getDirectory()).getDirectoryHandle(FOLDER, { create: true });
 
 /** Begins to keep a run, in place of the one before. */
-export async function beginSaving(settings: RunSettings, text: string): Promise<void> {
+export async function beginSaving(settings: RunSettings, { file, pictures = {} }: GivenExamples): Promise<void> {
   await forgetRun();
   const at = await folder();
-  await write(at, DATA, text);
+  await write(at, DATA, file ?? new Blob(Object.values(pictures)));
+  const sizes = Object.entries(pictures).map(([path, { size }]) => [path, size]);
+  if (!file) await write(at, PICTURES, JSON.stringify(sizes));
   await write(at, SETTINGS, JSON.stringify(settings));
 }
 
@@ -72,15 +77,31 @@ export async function findRun(): Promise<SavedRun | undefined> {
     const { aflora, records } = source.metadata ?? {};
     const state = restoreState(JSON.parse(aflora!), await readTensors(source));
     if (!state) return undefined;
+    const settings = JSON.parse(await (await read(SETTINGS)).text()) as RunSettings;
+    const file = await read(DATA);
+    const sizes = await read(PICTURES).then(
+      async (found) => JSON.parse(await found.text()) as [path: string, size: number][],
+      () => undefined,
+    );
     return {
-      settings: JSON.parse(await (await read(SETTINGS)).text()) as RunSettings,
-      text: await (await read(DATA)).text(),
+      settings,
+      given: { name: settings.data, ...(sizes ? { pictures: parted(file, sizes) } : { file }) },
       state,
       records: JSON.parse(records!) as RunRecords,
     };
   } catch {
     return undefined;
   }
+}
+
+function parted(file: Blob, sizes: readonly [path: string, size: number][]): Record<string, Blob> {
+  let start = 0;
+  return Object.fromEntries(
+    sizes.map(([path, size]) => {
+      start += size;
+      return [path, file.slice(start - size, start)];
+    }),
+  );
 }
 
 /**
@@ -107,7 +128,7 @@ export async function forgetRun(): Promise<void> {
 async function write(
   at: FileSystemDirectoryHandle,
   name: string,
-  content: string | Uint8Array<ArrayBuffer>,
+  content: string | Blob | Uint8Array<ArrayBuffer>,
 ): Promise<void> {
   const file = await (await at.getFileHandle(name, { create: true })).createWritable();
   await file.write(content);

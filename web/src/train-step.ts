@@ -4,13 +4,15 @@ import type { EvaluationRecord, StepRecord } from "../../src/training/records.ts
 import type { MethodChoice } from "./choices.ts";
 import { sayDevice } from "./device-line.ts";
 import { byId, element, fillSelect } from "./dom.ts";
+import type { TaskFacts } from "./examples-file.ts";
+import type { DownloadProgress } from "./model-store.ts";
 import type { SessionEvent, StartFacts } from "./training-session.ts";
 
 /** What trains, and how, as the form says; the names are those of `aflora train`. */
 export interface TrainForm {
   options(): Record<string, unknown>;
-  /** Puts in what suits so many examples. */
-  suggest(examples: number): void;
+  /** Puts in what suits so many examples of texts or of pictures. */
+  suggest(task: Pick<TaskFacts, "examples" | "reads">): void;
   /** Puts in the options of a run that was left. */
   put(options: Readonly<Record<string, unknown>>): void;
   lock(locked: boolean): void;
@@ -32,14 +34,23 @@ const DEFAULTS = { maxLength: 256, validationSplit: 0.1, seed: 42 };
 /** The form that says what trains, filled with what the first method begins with. @param methods those to choose from */
 export function setUpTrainForm(methods: readonly MethodChoice[]): TrainForm {
   const method = byId("method", HTMLSelectElement);
-  const [weights, base] = [byId("class-weights", HTMLSelectElement), byId("base", HTMLSelectElement)];
+  const selects = { classWeights: "class-weights", augmentation: "augmentation" } as const;
+  const base = byId("base", HTMLSelectElement);
+  const choices = Object.entries(selects).map(([option, id]) => [option, byId(id, HTMLSelectElement)] as const);
   const fields = Object.entries(NUMBERS).map(([option, id]) => [option, byId(id, HTMLInputElement)] as const);
   const field = (option: keyof typeof NUMBERS): HTMLInputElement => byId(NUMBERS[option], HTMLInputElement);
-  const chosen = (): MethodChoice => methods.find(({ name }) => name === method.value)!;
+  let [examples, ofPictures] = [0, false];
+  const chosen = (): MethodChoice => {
+    const found = methods.find(({ name }) => name === method.value)!;
+    const rate = ofPictures ? found.pictureLearningRate : undefined;
+    return rate === undefined ? found : { ...found, learningRate: rate, headLearningRate: rate };
+  };
   const showMethod = (): void => {
-    const { summary, rank, learningRate } = chosen();
+    const { summary, rank, learningRate, headOnly } = chosen();
     byId("method-facts", HTMLElement).textContent = `${method.value}: ${summary}.`;
     byId("rank-field", HTMLElement).hidden = rank === undefined;
+    for (const option of ["epochs", "batchSize", "learningRate"] as const)
+      field(option).parentElement!.hidden = ofPictures && headOnly === true;
     field("rank").value = rank === undefined ? "" : String(rank);
     field("learningRate").value = String(learningRate);
   };
@@ -47,7 +58,6 @@ export function setUpTrainForm(methods: readonly MethodChoice[]): TrainForm {
   method.addEventListener("change", showMethod);
   showMethod();
   for (const [option, value] of Object.entries(DEFAULTS)) field(option as keyof typeof NUMBERS).value = String(value);
-  let examples = 0;
   const put = (options: Readonly<Record<string, unknown>>): void => {
     for (const [option, input] of fields) if (options[option] !== undefined) input.value = String(options[option]);
   };
@@ -55,7 +65,7 @@ export function setUpTrainForm(methods: readonly MethodChoice[]): TrainForm {
     options() {
       const { learningRate, headLearningRate } = chosen();
       const given = fields
-        .filter(([, input]) => input.value !== "")
+        .filter(([, input]) => input.value !== "" && !input.parentElement!.hidden)
         .map(([option, input]) => [option, input.valueAsNumber]);
       const rate = field("learningRate").valueAsNumber;
       return {
@@ -63,11 +73,20 @@ export function setUpTrainForm(methods: readonly MethodChoice[]): TrainForm {
         ...Object.fromEntries(given),
         // The head's rate keeps its ratio to the method's.
         headLearningRate: (headLearningRate * rate) / learningRate,
-        ...(weights.value && { classWeights: weights.value }),
+        ...Object.fromEntries(
+          choices.filter(([, { value }]) => value !== "").map(([option, { value }]) => [option, value]),
+        ),
         base: base.value,
       };
     },
-    suggest(count) {
+    suggest({ examples: count, reads }) {
+      if (ofPictures !== (reads === "pictures")) {
+        ofPictures = !ofPictures;
+        byId("augmentation", HTMLSelectElement).value = "";
+        byId("augmentation", HTMLSelectElement).parentElement!.hidden = !ofPictures;
+        field("maxLength").parentElement!.hidden = ofPictures;
+        showMethod();
+      }
       if (count === examples) return;
       examples = count;
       const { batchSize, epochs } = suitedSettings({ examples: count, classes: 0 }, false);
@@ -77,14 +96,18 @@ export function setUpTrainForm(methods: readonly MethodChoice[]): TrainForm {
       if (typeof options.method === "string") method.value = options.method;
       showMethod();
       put(options);
-      weights.value = options.classWeights === undefined ? "" : String(options.classWeights);
+      for (const [option, select] of choices) select.value = String(options[option] ?? "");
       base.value = String(options.base ?? "float32");
     },
     lock(locked) {
-      for (const control of [method, weights, base, ...fields.map(([, input]) => input)]) control.disabled = locked;
+      for (const control of [method, base, ...[...choices, ...fields].map(([, input]) => input)])
+        control.disabled = locked;
     },
   };
 }
+
+export const downloadText = ({ file, received, size }: DownloadProgress): string =>
+  `Reading ${file}: ${prefixed(received, "B")}${size ? ` of ${prefixed(size, "B")}` : ""}`;
 
 /** What is shown of a run while it goes on. */
 export class TrainingProgress {
@@ -109,8 +132,8 @@ export class TrainingProgress {
 
   take(event: SessionEvent): void {
     if (event.kind === "download") {
-      const { file, received, size } = event.progress;
-      this.say(`Reading ${file}: ${prefixed(received, "B")}${size ? ` of ${prefixed(size, "B")}` : ""}`);
+      const { received, size } = event.progress;
+      this.say(downloadText(event.progress));
       if (size) byId("bar", HTMLProgressElement).value = received / size;
     } else if (event.kind === "fitting") {
       const { doing, done, of } = event.progress;
@@ -138,7 +161,7 @@ export class TrainingProgress {
     this.#start = start;
     sayDevice(start.card);
     byId("notes", HTMLElement).replaceChildren(...start.notes.map((note) => element("li", note)));
-    byId("bar", HTMLProgressElement).value = start.stepsDone / start.totalSteps;
+    byId("bar", HTMLProgressElement).value = start.totalSteps && start.stepsDone / start.totalSteps;
     const evaluation = start.records.evaluations.at(-1);
     if (evaluation) this.#evaluated(evaluation);
     this.say(

@@ -3,6 +3,7 @@ import { UserError } from "../../src/errors.ts";
 import { writeOnnxFolder } from "../../src/export/onnx/folder.ts";
 import { writePeftFolder } from "../../src/export/peft/write.ts";
 import { type Adapter, adapterBytes } from "../../src/inference/adapter.ts";
+import { choosesClass } from "../../src/inference/confidence-threshold.ts";
 import { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
 import { fitAdapter } from "../../src/inference/fitted-adapter.ts";
 import { mergeWeights } from "../../src/methods/merge.ts";
@@ -12,7 +13,6 @@ import { summarise } from "../../src/runs/run-result.ts";
 import { DEVICES } from "../../src/runtime/devices.ts";
 import { pageDevices, webRuntime } from "../../src/runtime/runtime-web.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
-import { classification } from "../../src/tasks/kinds/classification.ts";
 import type { Columns, Table } from "../../src/tasks/rows.ts";
 import { heldOutText } from "../../src/tasks/split.ts";
 import type { TextPrediction } from "../../src/tasks/task-kinds.ts";
@@ -29,6 +29,7 @@ import type { FittingProgress } from "../../src/training/fit-head.ts";
 import type { MemoryEstimate } from "../../src/training/memory-estimate.ts";
 import type { TrainingState } from "../../src/training/training-state.ts";
 import { type FileFacts, factsOf, readExamples, type TaskFacts, taskFactsOf } from "./examples-file.ts";
+import type { GivenExamples } from "./given-examples.ts";
 import { type ModelFacts, modelFacts } from "./model-facts.ts";
 import {
   type DownloadProgress,
@@ -82,14 +83,23 @@ export interface EndFacts {
   /** Whether the person ended it before its time. */
   stopped: boolean;
   result?: RunResult;
+  /** What was not told before. */
   notes: readonly string[];
-  /** How the model is asked: with one text, with two, or for an answer. */
-  asks: "text" | "pair" | "answer";
+  /** How the model is asked: with one text, with two, for an answer, or with a picture. */
+  asks: "text" | "pair" | "answer" | "picture";
   /** Whether it chooses one class, so that it can be unsure of it. */
   choosesClass: boolean;
 }
 
-/** What the model says of a text. */
+/** What a person asks the model of: texts, or a picture. */
+export interface Asked {
+  text: string;
+  textPair?: string;
+  /** The picture whose name `text` is. */
+  picture?: Blob;
+}
+
+/** What the model says of it. */
 export interface Said {
   /** In a line. */
   line: string;
@@ -109,10 +119,16 @@ export interface LeftRun {
 
 export type TakeFormat = "adapter" | "peft" | "onnx";
 
-interface Examples {
-  name: string;
-  text: string;
+interface Examples extends GivenExamples {
   table: Table;
+}
+
+/** What a run came to, with the pictures that it learned from. */
+interface Tuned extends Pick<GivenExamples, "pictures"> {
+  model: FineTunedModel;
+  adapter: Adapter;
+  start: PageRunStart;
+  runtime: Runtime;
 }
 
 /** All that a page's worker knows: the examples, the model, the run, and what it came to. */
@@ -125,7 +141,9 @@ export class TrainingSession {
   #files: ModelFiles | undefined;
   #abort: AbortController | undefined;
   #paused: { wait: Promise<void>; goOn: () => void } | undefined;
-  #tuned: { model: FineTunedModel; adapter: Adapter; start: PageRunStart; runtime: Runtime } | undefined;
+  #tuned: Tuned | undefined;
+  /** Pictures that the model is asked of, by name. */
+  readonly #asked = new Map<string, Blob>();
 
   /** @param home address of the page's own files */
   constructor(home: string, tell: (event: SessionEvent) => void) {
@@ -133,16 +151,15 @@ export class TrainingSession {
     this.#tell = tell;
   }
 
-  async readFile(file: Blob, name: string): Promise<FileFacts> {
+  async read(given: GivenExamples): Promise<FileFacts> {
     this.#examples = undefined;
-    const { text, table } = await readExamples(file, name);
-    this.#examples = { name, text, table };
-    return factsOf(name, table);
+    this.#examples = { ...given, table: await readExamples(given) };
+    return factsOf(given, this.#examples.table);
   }
 
   chooseColumns(columns: Partial<Columns>, kind: string | undefined): TaskFacts {
     this.#task = undefined;
-    if (!this.#examples) throw new UserError("choose a file of examples first");
+    if (!this.#examples) throw new UserError("give examples first");
     const facts = taskFactsOf(this.#examples.table, columns, kind);
     this.#task = { columns, kind, facts };
     return facts;
@@ -175,11 +192,11 @@ export class TrainingSession {
   async train(options: Record<string, unknown>): Promise<EndFacts> {
     this.#listen();
     const { columns, kind } = this.#task!;
-    const { name, text } = this.#examples!;
+    const examples = this.#examples!;
     return whileAlone(async () => {
       const model = this.#choice.from === "disk" ? await kept(this.#choice) : this.#choice;
-      const settings: RunSettings = { data: name, model, columns, ...(kind && { kind }), options };
-      return this.#run(settings, text, { steps: [], evaluations: [], freezing: [] });
+      const settings: RunSettings = { data: examples.name, model, columns, ...(kind && { kind }), options };
+      return this.#run(settings, examples, { steps: [], evaluations: [], freezing: [] });
     });
   }
 
@@ -187,12 +204,11 @@ export class TrainingSession {
   async leftRun(): Promise<LeftRun | undefined> {
     const found = await findRun();
     if (!found) return undefined;
-    const { settings, text, state } = found;
-    const { table } = await readExamples(new Blob([text]), settings.data);
+    const { settings, given, state } = found;
     return {
       model: nameOf(settings.model),
       epoch: state.evaluations.at(-1)?.epoch ?? 0,
-      rows: factsOf(settings.data, table),
+      rows: factsOf(given, await readExamples(given)),
       settings,
     };
   }
@@ -202,13 +218,13 @@ export class TrainingSession {
     this.#listen();
     const found = await findRun();
     if (!found) throw new UserError("what was kept of the run cannot be read any more; train again");
-    const { settings, text, state, records } = found;
-    const { table } = await readExamples(new Blob([text]), settings.data);
-    this.#examples = { name: settings.data, text, table };
+    const { settings, given, state, records } = found;
+    const examples = { ...given, table: await readExamples(given) };
+    this.#examples = examples;
     this.chooseColumns(settings.columns, settings.kind);
     this.#choice = settings.model;
     this.#files = await filesOf(settings.model, this.#home, (progress) => this.#tell({ kind: "download", progress }));
-    return whileAlone(() => this.#run(settings, text, upTo(records, state.step), state));
+    return whileAlone(() => this.#run(settings, examples, upTo(records, state.step), state));
   }
 
   async forgetRun(): Promise<void> {
@@ -233,22 +249,27 @@ export class TrainingSession {
     this.goOn();
   }
 
-  /** What the model says of a text. */
-  async ask(text: string, textPair: string): Promise<Said> {
+  /** What the model says of a text or a picture. */
+  async ask({ text, textPair, picture }: Asked): Promise<Said> {
     const { model } = this.#tuned!;
     if (model.writes) {
       const [answer] = await model.answers([text], { maxNewTokens: 100 });
       return { line: answer!.text, labels: [] };
     }
-    const shown: TextPrediction = await model.predict(textPair === "" ? text : { text, textPair });
-    return { line: model.kind.lineOf(shown), labels: shown.labels?.flatMap(withProbability) ?? [] };
+    if (picture) this.#asked.set(text, picture);
+    try {
+      const shown: TextPrediction = await model.predict(textPair ? { text, textPair } : text);
+      return { line: model.kind.lineOf(shown), labels: shown.labels?.flatMap(withProbability) ?? [] };
+    } finally {
+      this.#asked.delete(text);
+    }
   }
 
   /** Validation examples of which the model says something else than their label. */
   async wrong(): Promise<{ of: number; examples: WrongExample[] }> {
-    const { model, start } = this.#tuned!;
+    const { model, start, pictures } = this.#tuned!;
     const { examples } = start.task.validation[0]!;
-    return { of: examples.length, examples: await wrongExamples(model, examples) };
+    return { of: examples.length, examples: await wrongExamples(model, examples, pictures) };
   }
 
   /** The adapter, or the model, as a zipped folder. */
@@ -272,7 +293,12 @@ export class TrainingSession {
     this.#abort = new AbortController();
   }
 
-  async #run(settings: RunSettings, text: string, records: RunRecords, resume?: TrainingState): Promise<EndFacts> {
+  async #run(
+    settings: RunSettings,
+    examples: Examples,
+    records: RunRecords,
+    resume?: TrainingState,
+  ): Promise<EndFacts> {
     // A run goes on where it began, so that it ends as if it had not stopped.
     const gone = settings.device !== undefined && !(await pageDevices()).includes(settings.device);
     const runtime = settings.device && (await webRuntime(gone ? {} : { device: settings.device }));
@@ -283,7 +309,8 @@ export class TrainingSession {
       model: this.#files!,
       modelName: nameOf(settings.model),
       revision: revisionOf(settings.model),
-      train: { name: settings.data, text },
+      train: examples.table,
+      openPicture: (path) => this.#asked.get(path) ?? examples.pictures?.[path],
     } as PageFineTuneConfig;
     let started: PageRunStart | undefined;
     let saves = canSave();
@@ -306,7 +333,7 @@ export class TrainingSession {
       this.#tell(this.#startFacts(start, settings, records));
       if (gone) this.#tell({ kind: "note", text: GONE });
       const { device } = start;
-      if (!resume) await save(() => beginSaving({ ...settings, device }, text));
+      if (!resume) await save(() => beginSaving({ ...settings, device }, examples));
     };
     const outcome = await withinMemory(
       fineTuneInPage(config, {
@@ -330,7 +357,7 @@ export class TrainingSession {
         },
       }),
     );
-    return this.#end(started, settings, outcome);
+    return this.#end(started, { settings, pictures: examples.pictures }, outcome);
   }
 
   /** Lets the page's messages in: a step keeps this thread. */
@@ -370,17 +397,15 @@ export class TrainingSession {
 
   async #end(
     start: PageRunStart | undefined,
-    settings: RunSettings,
+    { settings, pictures }: { settings: RunSettings; pictures: GivenExamples["pictures"] },
     { finished, training, notes }: PageFineTuneOutcome,
   ): Promise<EndFacts> {
-    const asks = start?.base.head === "languageModel" ? "answer" : settings.columns.textPair ? "pair" : "text";
-    const choosesClass = start?.task.kind === classification.name;
-    const common = { stopped: training?.aborted ?? true, notes, asks, choosesClass } as const;
-    if (!start || !finished) return { ...common, finished: false };
+    const stopped = training?.aborted ?? true;
+    if (!start || !finished) return { stopped, notes: [], finished: false, asks: "text", choosesClass: false };
     const { adapter, base, runtime, onFloat32, calibration } = finished;
     const { memory, task, freezable } = start;
     const model = await withinMemory(FineTunedModel.adapt(base, adapter, runtime));
-    this.#tuned = { model, adapter, start, runtime };
+    this.#tuned = { model, adapter, start, runtime, ...(pictures && { pictures }) };
     const result = summarise({ method: start.method, run: start.settings }, training!, {
       base,
       task,
@@ -390,10 +415,16 @@ export class TrainingSession {
       peakMemory: Number.NaN,
       memory: { ...memory, total: inPage(memory) },
       adapterBytes: adapterBytes(adapter)["adapter.safetensors"]!.byteLength,
-      notes: [...new Set([...start.notes, ...notes])],
+      notes: [...new Set([...start.notes, ...notes, ...finished.notes])],
     });
-    return { ...common, finished: true, result };
+    const asked = { asks: asksFor(model, settings), choosesClass: choosesClass(model.kind) };
+    return { stopped, notes: finished.notes, finished: true, ...asked, result };
   }
+}
+
+function asksFor({ writes, kind }: FineTunedModel, { columns }: RunSettings): EndFacts["asks"] {
+  if (kind.reads === "pictures") return "picture";
+  return writes ? "answer" : columns.textPair ? "pair" : "text";
 }
 
 const GONE =

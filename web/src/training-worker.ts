@@ -8,7 +8,7 @@ const session = new TrainingSession(self.name, tellPage);
 
 const handlers = {
   choices,
-  readFile: session.readFile.bind(session),
+  read: session.read.bind(session),
   chooseColumns: session.chooseColumns.bind(session),
   rowProblems: session.rowProblems.bind(session),
   chooseModel: session.chooseModel.bind(session),

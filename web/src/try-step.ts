@@ -1,29 +1,41 @@
 import { UNSURE } from "../../src/inference/confidence-threshold.ts";
-import { byId, element, tableOf } from "./dom.ts";
+import { Camera } from "./camera.ts";
+import { acceptDrops, byId, element, tableOf, thumbnail } from "./dom.ts";
 import { attempt } from "./problems.ts";
-import type { EndFacts, Said } from "./training-session.ts";
+import type { Asked, EndFacts, Said } from "./training-session.ts";
 import type { TrainingHandlers } from "./training-worker.ts";
 import type { Called } from "./worker-calls.ts";
 
 /** Labels that are shown with their probabilities. */
 const SHOWN = 8;
+/** Milliseconds between two pictures of the camera that the model is asked of, at the least. */
+const PAUSE = 200;
+
+export interface TryStep {
+  begin(end: EndFacts): void;
+  /** Closes the camera: the model that it shows is about to be another. */
+  lock(locked: boolean): void;
+}
 
 /** The step in which the model is asked. */
-export function setUpTryStep(training: Called<TrainingHandlers>): { begin(end: EndFacts): void } {
+export function setUpTryStep(training: Called<TrainingHandlers>): TryStep {
   const [text, pair] = [byId("ask-text", HTMLTextAreaElement), byId("ask-pair", HTMLTextAreaElement)];
   const answer = byId("answer", HTMLElement);
   const form = byId("ask", HTMLFormElement);
-  const wrong = byId("wrong", HTMLDetailsElement);
   const threshold = byId("ask-threshold", HTMLInputElement);
   let said: Said | undefined;
   const show = (): void => {
     const least = threshold.validity.valid ? threshold.valueAsNumber / 100 : Number.NaN;
     answer.replaceChildren(...(said ? shown(said, least) : []));
   };
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    said = await attempt("try-problem", () => training.ask(text.value, pair.value));
+  const ask = async (asked: Asked): Promise<void> => {
+    said = await attempt("try-problem", () => training.ask(asked));
     show();
+  };
+  const pictures = setUpPictures(ask);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    void ask({ text: text.value, textPair: pair.value });
   });
   threshold.addEventListener("input", show);
   text.addEventListener("keydown", (event) => {
@@ -33,25 +45,91 @@ export function setUpTryStep(training: Called<TrainingHandlers>): { begin(end: E
   });
   return {
     begin({ asks, choosesClass }) {
+      for (const id of ["ask-words", "ask-submit"]) byId(id, HTMLElement).hidden = asks === "picture";
+      byId("ask-picture", HTMLElement).hidden = asks !== "picture";
       byId("ask-pair-field", HTMLElement).hidden = asks !== "pair";
       byId("ask-threshold-field", HTMLElement).hidden = !choosesClass;
       if (!choosesClass) threshold.value = "";
       said = undefined;
       show();
-      wrong.hidden = true;
-      void attempt("try-problem", async () => {
-        const { of, examples } = await training.wrong();
-        if (examples.length === 0) return;
-        wrong.hidden = false;
-        byId("wrong-summary", HTMLElement).textContent =
-          `Its mistakes: ${examples.length} of ${of} validation examples`;
-        const rows = examples.map(({ text: asked, label, said }) => [asked, label, said]);
-        byId("wrong-list", HTMLElement).replaceChildren(
-          tableOf("Validation examples", ["text", "label", "the model says"], rows),
-        );
-      });
+      pictures.clear();
+      void showMistakes(training);
+    },
+    lock(locked) {
+      if (locked) pictures.clear();
+      pictures.lock(locked);
     },
   };
+}
+
+/** A picture of the person's, or what the camera sees. */
+function setUpPictures(ask: (asked: Asked) => Promise<void>): { clear(): void; lock(locked: boolean): void } {
+  const file = byId("ask-file", HTMLInputElement);
+  const live = byId("ask-live", HTMLButtonElement);
+  const [seen, answer] = [byId("ask-seen", HTMLElement), byId("answer", HTMLElement)];
+  let camera: Camera | undefined;
+  const close = (): void => {
+    camera?.close();
+    camera = undefined;
+    live.textContent = "Try live with the camera";
+    answer.setAttribute("aria-live", "polite");
+  };
+  const clear = (): void => {
+    close();
+    seen.replaceChildren();
+  };
+  const askFile = async (picture: File): Promise<void> => {
+    clear();
+    const small = await thumbnail(picture.name, picture);
+    if (small) seen.replaceChildren(small);
+    await ask({ text: picture.name, picture });
+  };
+  const follow = async (): Promise<void> => {
+    clear();
+    live.disabled = true;
+    camera = await Camera.open(byId("ask-camera", HTMLVideoElement)).finally(() => {
+      live.disabled = false;
+    });
+    live.textContent = "Close the camera";
+    // A screen reader would not come to an end.
+    answer.setAttribute("aria-live", "off");
+    for (const opened = camera; camera === opened; ) {
+      const begun = performance.now();
+      await ask({ text: "camera", picture: await opened.photo() });
+      await new Promise((resolve) => setTimeout(resolve, begun + PAUSE - performance.now()));
+    }
+  };
+  file.addEventListener("change", () => {
+    const [chosen] = file.files ?? [];
+    if (chosen) void askFile(chosen);
+    file.value = "";
+  });
+  acceptDrops(byId("ask-drop", HTMLElement), file, ({ files: [dropped] }) => void askFile(dropped!));
+  live.addEventListener("click", () => void (camera ? close() : attempt("try-problem", follow)));
+  return {
+    clear,
+    lock(locked) {
+      file.disabled = live.disabled = locked;
+    },
+  };
+}
+
+async function showMistakes(training: Called<TrainingHandlers>): Promise<void> {
+  const wrong = byId("wrong", HTMLDetailsElement);
+  wrong.hidden = true;
+  await attempt("try-problem", async () => {
+    const { of, examples } = await training.wrong();
+    if (examples.length === 0) return;
+    wrong.hidden = false;
+    byId("wrong-summary", HTMLElement).textContent = `Its mistakes: ${examples.length} of ${of} validation examples`;
+    const rows = examples.map(async ({ text, picture, label, said }) => {
+      const small = picture && (await thumbnail(text, picture));
+      return [small ?? text, label, said];
+    });
+    byId("wrong-list", HTMLElement).replaceChildren(
+      tableOf("Validation examples", ["example", "label", "the model says"], await Promise.all(rows)),
+    );
+  });
 }
 
 /** @param least probability of a class that the model is sure of; NaN: any */

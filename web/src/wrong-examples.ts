@@ -4,6 +4,8 @@ import type { Example, Prediction } from "../../src/tasks/example.ts";
 /** A validation example on which the model errs. */
 export interface WrongExample {
   text: string;
+  /** The picture whose path `text` is. */
+  picture?: Blob | undefined;
   label: string;
   said: string;
 }
@@ -12,7 +14,11 @@ export interface WrongExample {
 const SHOWN = { examples: 100, characters: 300 };
 
 /** Those of the examples of which the model says something else; of real numbers those that it misses by most. None of kinds without labels. */
-export async function wrongExamples(model: FineTunedModel, examples: readonly Example[]): Promise<WrongExample[]> {
+export async function wrongExamples(
+  model: FineTunedModel,
+  examples: readonly Example[],
+  pictures: Readonly<Record<string, Blob>> = {},
+): Promise<WrongExample[]> {
   const { labels } = model.description.task;
   if (!examples.some(({ label, labels: several }) => label !== undefined || several !== undefined)) return [];
   const predictions = await model.predictLabels(examples);
@@ -29,6 +35,7 @@ export async function wrongExamples(model: FineTunedModel, examples: readonly Ex
     .sort((a, b) => b.error - a.error)
     .slice(0, SHOWN.examples)
     .map(({ example, prediction }) => ({
+      picture: pictures[example.text],
       text: shortened([example.text, example.textPair].filter(Boolean).join(" ↔ ")),
       label: inWords(example, labels),
       said: inWords(prediction, labels),
