@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import * as onnxRuntime from "onnxruntime-node";
 import { describe, expect, test } from "vitest";
-import { evaluate, type Shape, ShapeError } from "../../src/graph/dimension.ts";
+import { evaluate, product, type Shape, ShapeError, sum } from "../../src/graph/dimension.ts";
 import { gradients } from "../../src/graph/gradients.ts";
 import { Graph, liveNodes, type Value } from "../../src/graph/graph.ts";
 import * as op from "../../src/graph/ops.ts";
@@ -212,14 +212,15 @@ const cases: Record<string, fc.Arbitrary<Case>> = {
       const pads = numbers(2 * rank, 3).map((pad) => pad - 1);
       // One place of the kernel or more, and elements behind the last that it does not reach.
       const space = numbers(rank, 3).map((more, axis) => dilations[axis]! * (kernel[axis]! - 1) + more);
-      const [batch, own, out] = numbers(3, 2) as [number, number, number];
+      const [batch, own, out, steps] = numbers(4, 2) as [number, number, number, number];
+      // An axis whose size is no number has as many elements more as a number of steps come to.
+      const [first, ...others] = space as [number, ...number[]];
+      const sizes = symbolic ? [sum([product([strides[0]!, "steps"]), first]), ...others] : space;
       return {
-        shapes: [
-          [symbolic ? "batch" : batch, groups * own, ...space],
-          [groups * out, own, ...kernel],
-        ],
-        sizes: { batch },
-        apply: ([x, weight]) => op.convolve(x!, weight!, { strides, pads, dilations, groups }),
+        shapes: [[symbolic ? "batch" : batch, groups * own, ...sizes], [groups * out, own, ...kernel], ["steps"]],
+        sizes: { batch, steps },
+        apply: ([x, weight, y]) =>
+          op.mul(op.convolve(x!, weight!, { strides, pads, dilations, groups }), op.reduceSum(y!, [0])),
       };
     }),
   MaxPool: fc
