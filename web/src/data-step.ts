@@ -28,11 +28,6 @@ export function setUpDataStep(
   choices: Promise<Choices>,
   onTask: (task: TaskFacts | undefined) => void,
 ): DataStep {
-  const [drop, file] = [byId("drop", HTMLElement), byId("file", HTMLInputElement)];
-  const [example, choose, take] = ["example", "choose-photos", "take-photos"].map((id) =>
-    byId(id, HTMLButtonElement),
-  ) as [HTMLButtonElement, HTMLButtonElement, HTMLButtonElement];
-  const folder = byId("photo-folder", HTMLInputElement);
   const [text, pair, label, kind] = ["text", "text-pair", "label", "kind"].map((id) => byId(id, HTMLSelectElement)) as [
     HTMLSelectElement,
     HTMLSelectElement,
@@ -48,11 +43,6 @@ export function setUpDataStep(
     if (!facts) return;
     await show(facts, facts.guess, undefined);
     await chooseColumns();
-  };
-  const photos = new PhotoClasses((given) => void read(given));
-  const readNew = (given: GivenExamples): Promise<void> => {
-    photos.show(given);
-    return read(given);
   };
 
   const show: DataStep["show"] = async (
@@ -95,6 +85,37 @@ export function setUpDataStep(
     showRowProblems(await attempt("data-problem", () => training.rowProblems()));
   };
 
+  for (const select of [text, pair, label, kind]) select.addEventListener("change", () => void chooseColumns());
+
+  const sources = setUpSources(read);
+
+  return {
+    show(...given) {
+      sources.photos.show({ name: given[0].name });
+      return show(...given);
+    },
+    lock(locked) {
+      for (const control of [text, pair, label, kind]) control.disabled = locked;
+      sources.lock(locked);
+    },
+  };
+}
+
+/** Where examples come from. @param read reads them; undefined: there are none any more */
+function setUpSources(read: (given: GivenExamples | undefined) => Promise<void>): {
+  photos: PhotoClasses;
+  lock(locked: boolean): void;
+} {
+  const [drop, file] = [byId("drop", HTMLElement), byId("file", HTMLInputElement)];
+  const [example, choose, take] = ["example", "choose-photos", "take-photos"].map((id) =>
+    byId(id, HTMLButtonElement),
+  ) as [HTMLButtonElement, HTMLButtonElement, HTMLButtonElement];
+  const folder = byId("photo-folder", HTMLInputElement);
+  const photos = new PhotoClasses((given) => void read(given));
+  const readNew = (given: GivenExamples): Promise<void> => {
+    photos.show(given);
+    return read(given);
+  };
   file.addEventListener("change", () => {
     const chosen = file.files?.[0];
     // The same file may be chosen again, when it was mended.
@@ -124,21 +145,12 @@ export function setUpDataStep(
     const response = await fetch("examples/tickets.csv");
     await readNew({ name: "tickets.csv", file: await response.blob() });
   });
-  for (const select of [text, pair, label, kind]) select.addEventListener("change", () => void chooseColumns());
-
-  const sources = [file, example, choose, take];
-  for (const source of sources) source.disabled = false;
-
-  return {
-    show(...given) {
-      photos.show({ name: given[0].name });
-      return show(...given);
-    },
-    lock(locked) {
-      for (const control of [...sources, text, pair, label, kind]) control.disabled = locked;
-      photos.lock(locked);
-    },
+  const lock = (locked: boolean): void => {
+    for (const source of [file, example, choose, take]) source.disabled = locked;
+    photos.lock(locked);
   };
+  lock(false);
+  return { photos, lock };
 }
 
 function factsOf({ kind, summary, examples, labels }: TaskFacts): Node[] {

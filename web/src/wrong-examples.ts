@@ -42,8 +42,9 @@ export async function wrongExamples(
     }));
 }
 
+/** What embeds has no labels to give. */
 const differ = (a: Prediction, b: Prediction): boolean =>
-  a.label !== b.label || JSON.stringify(a.labels) !== JSON.stringify(b.labels);
+  b.vectors === undefined && (a.label !== b.label || JSON.stringify(a.labels) !== JSON.stringify(b.labels));
 
 function inWords({ label, labels: several }: Prediction, names: readonly string[]): string {
   if (several) return several.map((index) => names[index]).join(", ") || "none";
