@@ -121,11 +121,10 @@ function replicasOf(
     settings,
   }: Pick<Moving, "batches" | "parameters"> & Pick<TrainOptions, "schedule" | "settings">,
 ): ReplicaSteps[] {
-  const { replicas = REPLICAS, maxGradNorm } = settings;
+  const { replicas = REPLICAS } = settings;
   const common = {
     step,
     factors: steps.map((_, i) => learningRateFactor(step + i, batches.totalSteps, settings)),
-    maxGradNorm,
     groups: parameters.groups(settings),
     returnsGradients: schedule.observe !== undefined,
   };

@@ -1,9 +1,10 @@
 import { float32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import type { AdamWState } from "./adamw.ts";
 
-/** As DiLoCo has them (arXiv 2311.08105, section 3.2). */
+/** As DiLoCo has it (arXiv 2311.08105, section 3.2). */
 const LEARNING_RATE = 0.7;
-const MOMENTUM = 0.9;
+/** Less than DiLoCo's 0.9: runs of adapters have tens of rounds, at whose end too much of the first ones would still move them. */
+const MOMENTUM = 0.8;
 
 /** Nesterov momentum on the mean of what replicas moved by, as PyTorch's `SGD(nesterov=True)`. */
 export class OuterOptimizer {

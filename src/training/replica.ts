@@ -1,7 +1,7 @@
 import { asFloat32, copyOf, float32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
 import { AdamW, type ParameterGroup } from "./adamw.ts";
-import { clippingFactor, globalNorm } from "./gradient-norm.ts";
+import { globalNorm } from "./gradient-norm.ts";
 import type { TrainingStep } from "./step.ts";
 import { GRADIENT } from "./step-graph.ts";
 
@@ -13,7 +13,6 @@ export interface ReplicaSteps {
   batches: readonly (readonly TrainingExample[])[];
   /** Of each step: on every group's peak learning rate. */
   factors: readonly number[];
-  maxGradNorm: number;
   groups: readonly ParameterGroup[];
   /** Whether the sums of the steps' gradients are asked for. */
   returnsGradients: boolean;
@@ -23,16 +22,17 @@ export interface ReplicaSteps {
 export const PARAMETER = "parameter:";
 
 /**
- * Takes a replica's steps with an AdamW of its own; the parameters are then as they were.
+ * Takes a replica's steps with an AdamW of its own; the parameters are then as they were. Gradients are not clipped: of few examples they
+ * differ in length, and clipping would make little of those that are most wrong, while AdamW bounds each step.
  * @param weights the model's and the method's
- * @returns `losses` and `norms` of the gradients (before clipping) by step, `flops` in all, each trained parameter as it came to
+ * @returns `losses` and `norms` of the gradients by step, `flops` in all, each trained parameter as it came to
  * be, and of each the gradients' sum where it is asked for
  * @throws the signal's reason
  */
 export async function advance(
   step: TrainingStep,
   weights: Tensors,
-  { step: first, batches, factors, maxGradNorm, groups, returnsGradients }: ReplicaSteps,
+  { step: first, batches, factors, groups, returnsGradients }: ReplicaSteps,
   signal?: AbortSignal,
 ): Promise<Record<string, Tensor<"float32">>> {
   const tensors = new Map(groups.flatMap(({ names }) => names).map((name) => [name, asFloat32(weights.get(name)!)]));
@@ -49,7 +49,7 @@ export async function advance(
       norms.data[i] = norm;
       flops.data[0]! += outcome.flops;
       if (returnsGradients) addTo(sums, outcome.gradients);
-      optimizer.step(tensors, outcome.gradients, factors[i]!, clippingFactor(norm, maxGradNorm));
+      optimizer.step(tensors, outcome.gradients, factors[i]!);
     }
     const parameters = [...before.keys()].map((name) => [PARAMETER + name, copyOf(tensors.get(name)!)] as const);
     const gradients = [...sums].map(([name, sum]) => [GRADIENT + name, sum] as const);

@@ -93,7 +93,6 @@ export const replicaSchema = job.extend({
   part: z.literal(REPLICA),
   batches: z.array(z.array(trainingExample)).min(1),
   factors: numbers,
-  maxGradNorm: z.number().positive(),
   groups: z.array(z.object({ names: z.array(z.string()), learningRate: z.number(), weightDecay: z.number() })),
   returnsGradients: z.boolean(),
 });
