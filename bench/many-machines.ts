@@ -1,7 +1,7 @@
 /**
  * One run computed by two workers of one thread each, beside one process of two threads, in turn: the time of a step, and what goes
- * over the network. All on this machine, with a valkey-server of its own. Then what eight workers would make of it in a network of
- * 100 Mb/s, computed from the times of shards and the sizes of messages (`aflora estimate --workers`).
+ * over the network, step by step and with local steps. All on this machine, with a valkey-server of its own. Then what eight workers would
+ * make of it in a network of 100 Mb/s, computed from the times of shards and the sizes of messages (`aflora estimate --workers`).
  *
  *     npm run bench:machines -- [ROUNDS]
  *
@@ -56,15 +56,19 @@ async function traffic(client: Redis): Promise<number> {
 async function measure(name: string, args: readonly string[], client: Redis): Promise<void> {
   const alone: number[] = [];
   const many: number[] = [];
-  let bytes = 0;
+  const bytes = { together: 0, apart: 0 };
   for (let round = 0; round < rounds; round++) {
     alone.push(...(await train([...args, "--threads", "2"], "alone")));
     const workers = [1, 2].map((i) =>
       start(["work", "--queue", URL_OF_SERVER, "--threads", "1", "--dir", join(folder, `work-${i}`)]),
     );
+    const shared = [...args, "--threads", "1", "--queue", URL_OF_SERVER];
     const before = await traffic(client);
-    many.push(...(await train([...args, "--threads", "1", "--queue", URL_OF_SERVER], "many")));
-    bytes = ((await traffic(client)) - before) / STEPS;
+    many.push(...(await train(shared, "many")));
+    const between = await traffic(client);
+    await train([...shared, "--local-steps", String(STEPS), "--replicas", "2"], "local");
+    bytes.together = (between - before) / STEPS;
+    bytes.apart = ((await traffic(client)) - between) / STEPS;
     for (const each of workers) each.kill("SIGTERM");
     await Promise.all(workers.map(ended));
   }
@@ -73,19 +77,24 @@ async function measure(name: string, args: readonly string[], client: Redis): Pr
   );
   const [one, two] = [median(alone), median(many)];
   console.log(
-    `${name}: one process ${one.toFixed(2)} s a step, two workers ${two.toFixed(2)} s, ratio ${(two / one).toFixed(2)}; ${(bytes / 1e6).toFixed(1)} MB a step in and out; adapters ${adapters[0]!.equals(adapters[1]!) ? "equal" : "not equal (two threads round otherwise than one)"}`,
+    `${name}: one process ${one.toFixed(2)} s a step, two workers ${two.toFixed(2)} s, ratio ${(two / one).toFixed(2)}; ${(bytes.together / 1e6).toFixed(2)} MB a step in and out, with ${STEPS} local steps ${(bytes.apart / 1e6).toFixed(2)} MB; adapters ${adapters[0]!.equals(adapters[1]!) ? "equal" : "not equal (two threads round otherwise than one)"}`,
   );
 }
 
 /** What many workers would make of it. */
 function simulate(name: string, args: readonly string[]): void {
   const many = ["--workers", "8", "--network", "100", "--json"];
-  for (const local of [[], ["--local-steps", String(STEPS), "--replicas", "8"]]) {
-    const given = [MAIN, "estimate", ...args, "--threads", "2", ...many, ...local];
+  const local = ["--local-steps", String(STEPS), "--replicas", "8"];
+  for (const way of [
+    ["--batch-size", "8"],
+    ["--batch-size", "8", ...local],
+    ["--batch-size", "32", ...local],
+  ]) {
+    const given = [MAIN, "estimate", ...args, "--threads", "2", ...many, ...way];
     const output = execFileSync(process.execPath, [...process.execArgv, ...given], { cwd: folder, encoding: "utf8" });
     const { step, withWorkers } = JSON.parse(output) as { step: number; withWorkers: WorkersEstimate };
     console.log(
-      `${name}, 8 workers at 100 Mb/s by simulation${local.length > 0 ? `, ${local.join(" ")}` : ""}: ${withWorkers.step.toFixed(2)} s a step, one machine ${step.toFixed(2)} s, efficiency ${withWorkers.efficiency.toFixed(2)}`,
+      `${name}, 8 workers at 100 Mb/s by simulation, ${way.join(" ")}: ${withWorkers.step.toFixed(2)} s a step, one machine ${step.toFixed(2)} s, efficiency ${withWorkers.efficiency.toFixed(2)}`,
     );
   }
 }
@@ -107,7 +116,7 @@ try {
   await measure("MiniLM, LoRA, 64 examples a step", [...labels, ...common], client);
   const model = process.env.AFLORA_SMOLLM2_GGUF;
   if (model) {
-    const rows = Array.from({ length: 8 * STEPS }, (_, i) => `${JSON.stringify({ text: textOf(i, 300) })}\n`);
+    const rows = Array.from({ length: 32 * STEPS }, (_, i) => `${JSON.stringify({ text: textOf(i, 300) })}\n`);
     await writeFile(join(folder, "texts.jsonl"), rows.join(""));
     await writeFile(join(folder, "held.jsonl"), rows.slice(0, 4).join(""));
     const writes = [
@@ -122,9 +131,10 @@ try {
       "--max-length",
       "256",
     ];
-    const [name, run] = ["SmolLM2-135M, LoRA, 8 x 256 tokens", [...writes, "--batch-size", "8", ...common]];
-    await measure(name, run, client);
-    simulate(name, run);
+    const run = [...writes, ...common];
+    const rowsOfMeasure = ["--batch-size", "8", "--max-train-samples", String(8 * STEPS)];
+    await measure("SmolLM2-135M, LoRA, 8 x 256 tokens", [...run, ...rowsOfMeasure], client);
+    simulate("SmolLM2-135M, LoRA, texts of 256 tokens", run);
   }
 } finally {
   client.disconnect();
