@@ -57,11 +57,11 @@ describe.skipIf(!installedChromium)(inChromium, () => {
   test("a dropped folder trains: losses are Node's, and other photos are recognised", {
     timeout: 2 * PATIENCE,
   }, async () => {
-    const losses: number[] = [];
-    const onEvent = on("step", ({ loss }: { loss: number }) => losses.push(loss));
+    const ofNode: number[] = [];
+    const onEvent = on("step", ({ loss }: { loss: number }) => ofNode.push(loss));
     const options = { epochs: 2, batchSize: 4, seed: 5, learningRate: 0.01, headLearningRate: 0.01 };
     await fineTune({ ...options, model: MODEL, train: photos, threads: 1, output: join(home, "run") }, { onEvent });
-    expect(losses).toHaveLength(4);
+    expect(ofNode).toHaveLength(4);
 
     const visit = await Visit.of(browser, server.url);
     const { page } = visit;
@@ -73,12 +73,16 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     await visit.train();
     await visit.ended();
     const table = visit.section("Look").locator("figure", { has: page.getByRole("heading", { name: "Loss" }) });
-    const rows = await table
-      .locator("tbody tr")
-      .evaluateAll((found) => found.map((row) => [...row.children].map((cell) => cell.textContent!)));
-    const shown = rows.filter(([, training]) => training).map(([, loss]) => Number(loss));
-    expect(shown).toHaveLength(4);
-    for (const [i, loss] of shown.entries()) expect(Math.abs(loss - losses[i]!)).toBeLessThan(1e-3);
+    const losses = async (): Promise<number[]> => {
+      const rows = await table
+        .locator("tbody tr")
+        .evaluateAll((found) => found.map((row) => [...row.children].map((cell) => cell.textContent!)));
+      return rows.filter(([, training]) => training).map(([, loss]) => Number(loss));
+    };
+    // A worker draws, and may come later.
+    await expect.poll(losses, { timeout: PATIENCE }).toHaveLength(4);
+    const shown = await losses();
+    for (const [i, loss] of shown.entries()) expect(Math.abs(loss - ofNode[i]!)).toBeLessThan(1e-3);
 
     const asked = Object.keys(COLOURS).flatMap((colour) => [0, 2, 4].map((i) => join(photos, colour, `${i}.png`)));
     const answers = async (): Promise<string[]> => {
