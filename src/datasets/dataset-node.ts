@@ -6,6 +6,7 @@ import { columnsFor, examplesOf, numbered } from "../tasks/examples.ts";
 import { GLUE_TASKS } from "../tasks/glue.ts";
 import { type Columns, namedColumns } from "../tasks/rows.ts";
 import { holdOut, sampleExamples } from "../tasks/split.ts";
+import type { TaskKind } from "../tasks/task-kind.ts";
 import { findTaskKind, recognizeColumns } from "../tasks/task-kinds.ts";
 import { type ParquetTable, readParquet } from "./parquet-node.ts";
 import { taskOfTable } from "./table-task.ts";
@@ -49,19 +50,17 @@ export async function loadDatasetTask(options: DatasetTaskOptions, hub: HubOptio
   const known = kindOf(table, options);
   const { text, textPair, label } = options;
   const columns = known?.table ? namedColumns({ text, textPair, label }) : columnsOf(table, options);
-  const own = taskOfTable(table, columns, {
-    kind: known?.name,
-    labels: columns.label === undefined ? undefined : table.classNames.get(columns.label),
-  });
+  const own = taskOfTable(table, columns, { kind: known?.name });
   const ofGlue = /\/glue(@|$)/.test(dataset) && configuration !== undefined ? GLUE_TASKS.get(configuration) : undefined;
   const named = ofGlue ? { ...own, name: configuration!, metrics: ofGlue.metrics } : own;
+  const kind = findTaskKind(own.kind);
+  requireFiles(own.train, kind);
   const task = sampleExamples({ ...named, origin: { revision: found.commit } }, options.maxTrainSamples);
 
   const splits = [...found.splits].filter(([split]) => isValidation(split));
   if (splits.length === 0 || options.validationSplit !== undefined) {
     return holdOut(task, options.validationSplit ?? 0.1, seed);
   }
-  const kind = findTaskKind(task.kind);
   const examples = (held: ParquetTable): Example[] =>
     kind.table
       ? numbered(kind.table.read(held, columns, task.labels).examples)
@@ -69,9 +68,20 @@ export async function loadDatasetTask(options: DatasetTaskOptions, hub: HubOptio
   const validation = [];
   for (const [split, paths] of splits) {
     const name = split.startsWith("validation") ? split : "validation";
-    validation.push({ name, examples: examples(await read(split, paths)) });
+    const held = examples(await read(split, paths));
+    requireFiles(held, kind);
+    validation.push({ name, examples: held });
   }
   return { ...task, validation };
+}
+
+/** @throws UserError where a row has the path of a picture or sound alone: what is there on this machine is not the data set's. */
+function requireFiles(examples: readonly Example[], { reads }: Pick<TaskKind, "reads">): void {
+  const bare = reads && examples.find(({ bytes }) => !bytes);
+  if (!bare) return;
+  throw new UserError(
+    `${bare.place}: the row does not hold the file ${bare.text} itself; save the data set's ${reads} as files`,
+  );
 }
 
 /** The kind that is asked for, or that the columns tell. */

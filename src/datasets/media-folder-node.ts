@@ -17,9 +17,9 @@ export async function mediaFolder(folder: string, options: Omit<MediaFolderOptio
   return mediaTable(folder, paths, { ...options, placed: (path) => join(folder, path) });
 }
 
-/** Examples with the paths of their files from the folder of the file that names them. */
+/** Examples with the paths of their files from the folder of the file that names them, but for those that it holds itself. */
 export const besideFile = (file: string, examples: readonly Example[]): Example[] =>
   examples.map((example) => ({
     ...example,
-    text: isAbsolute(example.text) ? example.text : join(dirname(file), example.text),
+    text: example.bytes || isAbsolute(example.text) ? example.text : join(dirname(file), example.text),
   }));

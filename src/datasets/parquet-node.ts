@@ -4,10 +4,10 @@ import type { Table } from "../tasks/rows.ts";
 import { checkFooter, checkPages } from "./parquet-bounds-node.ts";
 
 /** Rows of parquet files; a row's `line` is its number, from 1. */
-export interface ParquetTable extends Table {
-  /** Column → names of its classes in the order of their numbers, where the data set says so. */
-  classNames: ReadonlyMap<string, readonly string[]>;
-}
+export type ParquetTable = Table & Required<Pick<Table, "classNames">>;
+
+/** Most bytes of a table's files: all rows are kept in memory. */
+const MOST = 2 ** 32;
 
 /** What Hugging Face's datasets library writes about a column. */
 interface Feature {
@@ -18,26 +18,30 @@ interface Feature {
 
 /**
  * Reads parquet files of the same columns, one after the other. Numbers of classes become their names, and a class of -1,
- * which stands for none, undefined.
+ * which stands for none, undefined. A file that a struct `{ bytes, path }` holds, such as a picture, stays bytes.
  * @param source the data set and split, for error messages.
- * @throws UserError where a file is damaged or packed in a way that is not supported, or there are no rows.
+ * @throws UserError where a file is damaged or packed in a way that is not supported, they are too large, or there are no rows.
  */
 export async function readParquet(source: string, files: readonly string[]): Promise<ParquetTable> {
   const objects: Record<string, unknown>[] = [];
   let columns: string[] = [];
   let classNames = new Map<string, string[]>();
+  let bytes = 0;
   for (const path of files) {
     try {
       const file = await asyncBufferFromFile(path);
+      bytes += file.byteLength;
+      if (bytes > MOST) throw new Error(`${(bytes / 1e9).toFixed(1)} GB are too much, ${(MOST / 1e9).toFixed(1)} are read at most; take fewer rows`);
       await checkFooter(file);
       const metadata = await parquetMetadataAsync(file);
       await checkPages(file, metadata);
       const about = metadata.key_value_metadata?.find(({ key }) => key === "huggingface")?.value;
       classNames = classNamesOf(about);
-      for (const object of await parquetReadObjects({ file, metadata })) objects.push(object);
+      for (const object of await parquetReadObjects({ file, metadata, utf8: false })) objects.push(object);
       columns = [...new Set([...columns, ...Object.keys(objects[0] ?? {})])];
     } catch (error) {
-      throw new UserError(`${source}: cannot read ${path}: ${(error as Error).message}`);
+      const whose = source === path ? "" : `${source}: `;
+      throw new UserError(`${whose}cannot read ${path}: ${(error as Error).message}`);
     }
   }
   if (objects.length === 0) throw new UserError(`${source} has no rows`);
@@ -60,6 +64,8 @@ function classNamesOf(about: string | undefined): Map<string, string[]> {
 
 function cellOf(value: unknown, classNames: readonly string[] | undefined): unknown {
   if (Array.isArray(value)) return value.map((each) => cellOf(each, classNames));
+  // A text, of which some writers do not say that it is one.
+  if (value instanceof Uint8Array) return new TextDecoder().decode(value);
   const plain = typeof value === "bigint" ? Number(value) : value;
   return classNames && typeof plain === "number" ? classNames[plain] : plain;
 }

@@ -12,7 +12,7 @@ import { taskOfTable } from "./table-task.ts";
 
 /** A task of the user's own. */
 export interface TableTaskOptions {
-  /** CSV, TSV, JSONL or CoNLL file, by its ending; a `.txt` file is read as CoNLL where `kind` labels words. Of pictures and sounds also a folder. */
+  /** CSV, TSV, JSONL, parquet or CoNLL file, by its ending; a `.txt` file is read as CoNLL where `kind` labels words. Of pictures and sounds also a folder. */
   train: string;
   validation?: string | undefined;
   /** Fraction of the training rows to hold out where there is no validation file; 0.1 unless given. */
@@ -59,11 +59,11 @@ function placed(file: string, examples: readonly Example[], kind: string, ofFold
   return ofFolder || findTaskKind(kind).reads === undefined ? [...examples] : besideFile(file, examples);
 }
 
-/** A task with the files that it was read from: of pictures and sounds, theirs too. */
+/** A task with the files that it was read from: of pictures and sounds, theirs too, where they are files of their own. */
 function withOrigin(task: TaskData, read: readonly string[]): TaskData {
   const examples = [...task.train, ...task.validation.flatMap((split) => split.examples)];
-  const media = findTaskKind(task.kind).reads === undefined ? [] : examples.map(({ text }) => text);
-  return { ...task, origin: { files: [...read, ...media] } };
+  const named = findTaskKind(task.kind).reads === undefined ? [] : examples.filter(({ bytes }) => !bytes);
+  return { ...task, origin: { files: [...read, ...named.map(({ text }) => text)] } };
 }
 
 /**

@@ -4,7 +4,7 @@ import type { Columns, Table } from "../tasks/rows.ts";
 import { findTaskKind, recognizeTable } from "../tasks/task-kinds.ts";
 
 /**
- * A table's rows as a task named `custom`, all of them to train on.
+ * A table's rows as a task named `custom`, all of them to train on. Classes keep the names and order that the table says, where it does.
  * @param named columns by the names that somebody gave
  * @param given the name of its kind and its labels, where the rows are not to tell
  * @throws UserError where a column is missing, or a row has no text or no sound label.
@@ -14,13 +14,15 @@ export function taskOfTable(
   named: Partial<Columns>,
   given: { kind?: string | undefined; labels?: readonly string[] | undefined } = {},
 ): TaskData {
+  const labelsOf = ({ label }: Partial<Columns>): readonly string[] | undefined =>
+    given.labels ?? (label === undefined ? undefined : table.classNames?.get(label));
   const kind = given.kind === undefined ? recognizeTable(table, named) : findTaskKind(given.kind);
   if (kind.table) {
-    const { examples, ...read } = kind.table.read(table, named, given.labels);
+    const { examples, ...read } = kind.table.read(table, named, labelsOf(named));
     return { name: "custom", kind: kind.name, ...read, train: numbered(examples), validation: [] };
   }
   const columns = columnsFor(kind, table, named);
-  const labels = [...(given.labels ?? (columns.label === undefined ? [] : kind.labelsIn(table, columns.label)))];
+  const labels = [...(labelsOf(columns) ?? (columns.label === undefined ? [] : kind.labelsIn(table, columns.label)))];
   const train = examplesOf(table, columns, kind, labels);
   return { name: "custom", kind: kind.name, labels, train, validation: [], metrics: [...kind.defaultMetrics] };
 }

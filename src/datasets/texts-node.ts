@@ -1,3 +1,4 @@
+import { UserError } from "../errors.ts";
 import { columnOf, namedColumns, type Table, textOf } from "../tasks/rows.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 import { fileFormat, readTable } from "./read-table-node.ts";
@@ -16,7 +17,7 @@ export async function readTexts(file: string, column = "text"): Promise<string[]
 
 /**
  * What a model of a kind reads, as {@link readTexts}; of pictures and sounds their paths, of a folder or of the rows of a file.
- * @throws UserError where the file or the folder cannot be read, or has none.
+ * @throws UserError where the file or the folder cannot be read, has none, or holds them itself.
  */
 export async function readInputs(
   file: string,
@@ -24,7 +25,11 @@ export async function readInputs(
   { name, reads }: Pick<TaskKind, "name" | "reads">,
 ): Promise<string[]> {
   if (reads === undefined) return readTexts(file, column);
-  return (await readExamples(file, namedColumns({ text: column }), name, [])).map(({ text }) => text);
+  const examples = await readExamples(file, namedColumns({ text: column }), name, []);
+  if (examples.some(({ bytes }) => bytes)) {
+    throw new UserError(`${file} holds its ${reads} itself; save them as files, which vectors are of by their paths`);
+  }
+  return examples.map(({ text }) => text);
 }
 
 /** A table's texts, with what its column `title` has before them, where there is one (the layout of BEIR, arXiv 2104.08663). */

@@ -51,10 +51,10 @@ export async function mediaReader(
   const decode = decoders?.sounds ?? noFiles("sounds");
   return {
     reads: "sounds",
-    async read(path) {
+    async read({ text: path, bytes }) {
       const { samplingRate, write } = extractor ?? refuse();
       // What is behind the end has a part in what is just before it.
-      const { rate, samples, length } = await decode(path, most / samplingRate + 0.1);
+      const { rate, samples, length } = await decode(path, most / samplingRate + 0.1, bytes);
       const own = resampled(samples, rate, samplingRate).slice(0, most);
       return { found: { sound: soundInput(own, (length * samplingRate) / rate, sound, write) }, bytes: own.byteLength };
     },
@@ -88,9 +88,9 @@ function pictureReader(
   return {
     reads: "pictures",
     size,
-    async read(path) {
+    async read({ text: path, bytes }) {
       const own = processor ?? refuse();
-      const raw = own.fit(await decode(path), path);
+      const raw = own.fit(await decode(path, bytes), path);
       return { found: { picture: pictureInput(own, raw) }, bytes: raw.data.byteLength };
     },
   };

@@ -9,8 +9,8 @@ export interface MediaReader {
   reads: Media;
   /** Bytes that each is kept in, where all are of one size. */
   size?: number | undefined;
-  /** What is at a path, with the bytes that it is kept in. @throws UserError where it cannot be read, or nothing says how */
-  read(path: string): Promise<{ found: Pick<Example, "picture" | "sound">; bytes: number }>;
+  /** What is at the path of an example, or in its own bytes, with the bytes that it is kept in. @throws UserError where it cannot be read, or nothing says how */
+  read(example: Pick<Example, "text" | "bytes">): Promise<{ found: Pick<Example, "picture" | "sound">; bytes: number }>;
 }
 
 /** A model with how it reads files, where it reads some. */
@@ -75,9 +75,10 @@ async function readParts(
   if (media.size !== undefined) refuseTooMany(of, of * media.size);
   const read = async (example: Example): Promise<Example> => {
     if (example.picture ?? example.sound) return example;
-    const { found, bytes: own } = await media.read(example.text);
+    const { found, bytes: own } = await media.read(example);
     bytes += own;
-    return { ...example, ...found };
+    const { bytes: _, ...rest } = example;
+    return { ...rest, ...found };
   };
   const results: Example[][] = [];
   for (const part of parts) {

@@ -36,6 +36,8 @@ export interface Example {
   texts?: readonly string[];
   /** The words of `text`, which joins them by spaces: of kinds that label words. */
   words?: string[];
+  /** The file of a picture or sound that the row itself holds, not yet read: `text` then says where it stands, and is no path. */
+  bytes?: Uint8Array;
   /** The picture at the path that `text` is, where it has been read. */
   picture?: PictureInput;
   /** The same of a sound. */

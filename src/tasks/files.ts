@@ -2,15 +2,27 @@ import { UserError } from "../errors.ts";
 import type { Example } from "./example.ts";
 import { classification } from "./kinds/classification.ts";
 import { MEDIA, type Media } from "./media.ts";
-import { type Columns, cellError, type ExampleCells, type Table, textOf } from "./rows.ts";
+import { type Cell, type Columns, cellError, type ExampleCells, type Table, textOf } from "./rows.ts";
 import type { TextInput } from "./task-kind.ts";
 
 /** Names that a column of paths often has, beside that of what they are paths of; the first that there is is taken. */
 const PATHS = ["path", "file", "file_name", "filename", "text"];
 
+/** A file as a cell names it: by a path, or by what the hub's parquet files have, `{ bytes, path }`. @throws UserError where it does neither */
+function fileOf(cell: Cell, one: string): Pick<Example, "text" | "bytes"> {
+  const { value } = cell;
+  const isStruct = typeof value === "object" && value !== null && "path" in value;
+  const { path, bytes }: { path: unknown; bytes?: unknown } = isStruct ? value : { path: value };
+  const text = textOf({ ...cell, value: path });
+  if (bytes instanceof Uint8Array) return { text: text === "" ? cell.place : `${cell.place} (${text})`, bytes };
+  if (text.trim() === "") throw cellError(cell, `no path of a ${one}`);
+  return { text };
+}
+
 /** What kinds whose examples are files have in common. */
 export function ofFiles(media: Media) {
-  const names = [MEDIA[media].column, ...PATHS];
+  const { one, column } = MEDIA[media];
+  const names = [column, ...PATHS];
   return {
     reads: media,
 
@@ -26,10 +38,13 @@ export function ofFiles(media: Media) {
       throw new UserError(`${source} has no column of paths of ${media} (${names.join(", ")}); name it with --text`);
     },
 
-    /** An example of a path. @throws UserError where it is a pair */
-    exampleOfInput({ text, textPair }: TextInput): Pick<Example, "text"> {
+    /** An example without a label. @throws UserError as {@link fileOf} */
+    exampleOfRow: ({ text }: ExampleCells) => fileOf(text, one),
+
+    /** An example of a path, or of a file's bytes. @throws UserError where it is a pair */
+    exampleOfInput({ text, textPair, bytes }: TextInput): Pick<Example, "text" | "bytes"> {
       if (textPair !== undefined) throw new UserError(`the model takes single ${media}, not pairs`);
-      return { text };
+      return { text, ...(bytes && { bytes }) };
     },
   };
 }
@@ -49,10 +64,9 @@ export function classificationOfFiles(media: Media) {
       labelsOfHead: () => undefined,
     },
     exampleOfRow(cells: ExampleCells, labels: readonly string[]) {
-      const { label } = classification.exampleOfRow(cells, labels);
-      const text = textOf(cells.text);
-      if (text.trim() === "") throw cellError(cells.text, `no path of a ${one}`);
-      return { text, place: cells.text.place, ...(label !== undefined && { label }) };
+      const file = fileOf(cells.text, one);
+      const text = { ...cells.text, value: file.text };
+      return { ...classification.exampleOfRow({ ...cells, text }, labels), ...file, place: text.place };
     },
   };
 }

@@ -14,6 +14,8 @@ export interface Table {
   source: string;
   columns: readonly string[];
   rows: readonly Row[];
+  /** Column → names of its classes in the order of their numbers, where the file says so. */
+  classNames?: ReadonlyMap<string, readonly string[]>;
 }
 
 /** Which columns of a table hold what. */

@@ -49,7 +49,7 @@ export interface Targets {
 export interface TrainingExample extends EncodedExample, Targets {}
 
 /** A text to predict for, or a pair; its words, where a kind that labels words is not to split it itself. */
-export type TextInput = Pick<Example, "text" | "textPair" | "words">;
+export type TextInput = Pick<Example, "text" | "textPair" | "words" | "bytes">;
 
 /** How a model writes answers to learn from. */
 export interface RolloutSettings {

@@ -1,5 +1,5 @@
-import { readFile, stat } from "node:fs/promises";
 import { UserError } from "../errors.ts";
+import { mediaFile } from "./media-file-node.ts";
 import { refuseLargeFile, refuseLargePicture } from "./picture-file.ts";
 import type { RawPicture } from "./resize-picture.ts";
 
@@ -10,18 +10,12 @@ const READ = "JPEG, PNG, WebP, GIF, TIFF and AVIF can be read";
 
 /**
  * Decodes a picture's file: JPEG, PNG, WebP, GIF (its first picture), TIFF or AVIF, turned as its camera says, without transparency.
+ * @param held the file itself, where it is not at the path
  * @throws UserError where sharp is not installed, or the file is no picture, damaged or too large.
  */
-export async function decodePicture(path: string): Promise<RawPicture> {
+export async function decodePicture(path: string, held?: Uint8Array): Promise<RawPicture> {
   const sharp = await loadSharp();
-  const found = await stat(path).catch(() => undefined);
-  if (found?.isDirectory())
-    throw new UserError(`${path} is a folder, not a picture; aflora predict takes folders of pictures with --file`);
-  if (!found?.isFile()) throw new UserError(`there is no picture ${path}; check the path`);
-  refuseLargeFile(path, found.size);
-  const bytes = await readFile(path).catch((error: Error) => {
-    throw new UserError(`cannot read ${path}: ${error.message}`);
-  });
+  const bytes = await mediaFile("picture", path, held, refuseLargeFile);
   // Their number is looked at before they are decoded.
   const picture = sharp(bytes, { limitInputPixels: false });
   const { format, compression, width, height } = await picture.metadata().catch(() => {

@@ -1,23 +1,18 @@
-import { readFile, stat } from "node:fs/promises";
 import { UserError } from "../errors.ts";
+import { mediaFile } from "./media-file-node.ts";
 import { type RawSound, readWav } from "./wav.ts";
 
 /** Most bytes of a sound's file. */
 const MAX_BYTES = 2 ** 28;
 
-/** Decodes a sound's file, as {@link readWav}. @throws UserError where there is none, or it is too large. */
-export async function decodeSound(path: string, seconds: number): Promise<RawSound> {
-  const found = await stat(path).catch(() => undefined);
-  if (found?.isDirectory())
-    throw new UserError(`${path} is a folder, not a sound; aflora predict takes folders of sounds with --file`);
-  if (!found?.isFile()) throw new UserError(`there is no sound ${path}; check the path`);
-  if (found.size > MAX_BYTES) {
-    throw new UserError(
-      `${path} has ${(found.size / 1e6).toFixed(0)} MB; a sound may have ${MAX_BYTES / 2 ** 20} MiB: cut it`,
-    );
-  }
-  const bytes = await readFile(path).catch((error: Error) => {
-    throw new UserError(`cannot read ${path}: ${error.message}`);
-  });
-  return readWav(bytes, path, seconds);
+/** Decodes a sound's file, as {@link readWav}. @param held the file itself, where it is not at the path. @throws UserError where there is none, or it is too large. */
+export async function decodeSound(path: string, seconds: number, held?: Uint8Array): Promise<RawSound> {
+  return readWav(await mediaFile("sound", path, held, refuseLargeFile), path, seconds);
+}
+
+function refuseLargeFile(path: string, bytes: number): void {
+  if (bytes <= MAX_BYTES) return;
+  throw new UserError(
+    `${path} has ${(bytes / 1e6).toFixed(0)} MB; a sound may have ${MAX_BYTES / 2 ** 20} MiB: cut it`,
+  );
 }

@@ -4,8 +4,8 @@ import type { ModelFiles } from "../checkpoints/model-files.ts";
 import { inWords, UserError } from "../errors.ts";
 import { cutOut, type PictureFilter, type RawPicture, resized } from "./resize-picture.ts";
 
-/** Opens the picture in a file. @throws UserError where it is none, or too large. */
-export type DecodePicture = (path: string) => Promise<RawPicture>;
+/** Opens the picture in a file. @param bytes of the file, where it is not at the path. @throws UserError where it is none, or too large. */
+export type DecodePicture = (path: string, bytes?: Uint8Array) => Promise<RawPicture>;
 
 /** How a model's folder says that pictures become what the model reads. */
 export interface ImageProcessor {

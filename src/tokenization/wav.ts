@@ -10,8 +10,8 @@ export interface RawSound {
   length: number;
 }
 
-/** Opens the sound in a file. @param seconds how much of it is needed. @throws UserError where it is none, or too large. */
-export type DecodeSound = (path: string, seconds: number) => Promise<RawSound>;
+/** Opens the sound in a file. @param seconds how much of it is needed. @param bytes of the file, where it is not at the path. @throws UserError where it is none, or too large. */
+export type DecodeSound = (path: string, seconds: number, bytes?: Uint8Array) => Promise<RawSound>;
 
 /** Codes of how a WAV file holds samples; of the last, which of these is said further on. */
 const FORMAT = { pcm: 1, float: 3, extensible: 0xfffe };

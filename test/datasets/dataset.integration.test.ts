@@ -1,15 +1,14 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { HubOptions } from "../../src/checkpoints/hub-repository-node.ts";
 import { loadDatasetTask } from "../../src/datasets/dataset-node.ts";
 import { readParquet } from "../../src/datasets/parquet-node.ts";
 import { UserError } from "../../src/errors.ts";
+import type { Example } from "../../src/tasks/example.ts";
 import { LocalHub } from "../support/local-hub.ts";
-
-const path = (name: string) => fileURLToPath(new URL(`../fixtures/parquet/${name}.parquet`, import.meta.url));
+import { parquetFile as path } from "../support/parquet.ts";
 
 describe("loadDatasetTask", () => {
   const local = new LocalHub();
@@ -35,6 +34,8 @@ describe("loadDatasetTask", () => {
       },
       { kind: "dataset", name: "owner/unlabelled", files: { "train.parquet": unlabelled } },
       { kind: "dataset", name: "owner/test-only", files: { "test.parquet": unlabelled } },
+      { kind: "dataset", name: "owner/pictures", files: { "train.parquet": await readFile(path("pictures")) } },
+      { kind: "dataset", name: "owner/paths", files: { "train.parquet": await readFile(path("paths")) } },
       { kind: "dataset", name: "owner/damaged", files: { "train.parquet": "no parquet" } },
     );
   });
@@ -97,6 +98,17 @@ describe("loadDatasetTask", () => {
     }
   });
 
+  it("reads pictures that the rows hold themselves, and refuses paths alone", async () => {
+    const task = await loadDatasetTask({ dataset: "owner/pictures" }, hub);
+    expect(task).toMatchObject({ kind: "image-classification", labels: ["rows", "columns"] });
+    const [{ text, bytes }] = task.train as [Example];
+    expect(text).toMatch(/^owner\/pictures\S*, split train, line \d+ \(\d+\.png\)$/);
+    expect([...bytes!.subarray(1, 4)]).toEqual([..."PNG"].map((letter) => letter.charCodeAt(0)));
+    await expect(loadDatasetTask({ dataset: "owner/paths" }, hub)).rejects.toThrow(
+      /owner\/paths\S*, split train, line 1: the row does not hold the file photos\/0\.png itself/,
+    );
+  });
+
   it("says what is wrong with a data set", async () => {
     const refused = async (dataset: string, message: RegExp, more = {}) => {
       const error = await loadDatasetTask({ dataset, ...more }, hub).catch((each) => each);
@@ -121,5 +133,13 @@ describe("readParquet", () => {
     expect(columns).toEqual(["sentence", "label", "idx"]);
     expect(classNames.get("label")).toEqual(["unacceptable", "acceptable"]);
     expect(rows[0]).toEqual({ line: 1, cells: [expect.any(String), "acceptable", 0] });
+  });
+
+  it("reads no files that are larger than memory may be", async () => {
+    const large = join(await mkdtemp(join(tmpdir(), "aflora-large-")), "large.parquet");
+    await writeFile(large, "");
+    await truncate(large, 2 ** 32 + 1);
+    await expect(readParquet(large, [large])).rejects.toThrow(`cannot read ${large}: 4.3 GB are too much`);
+    await rm(large);
   });
 });

@@ -1,8 +1,9 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, sep } from "node:path";
 import { env, pipeline } from "@huggingface/transformers";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { readParquet } from "../../src/datasets/parquet-node.ts";
 import { readExamples } from "../../src/datasets/table-node.ts";
 import { readInputs } from "../../src/datasets/texts-node.ts";
 import { loadEmbedder } from "../../src/inference/load-embedder-node.ts";
@@ -16,6 +17,7 @@ import { dot, unitVector } from "../../src/tasks/vectors.ts";
 import { afloraHere } from "../support/aflora.ts";
 import { fineTune } from "../support/fine-tune.ts";
 import { on } from "../support/on-event.ts";
+import { parquetFile } from "../support/parquet.ts";
 import { madePicture, pictureModel, savePicture } from "../support/pictures.ts";
 import { runtime } from "../support/runtime.ts";
 
@@ -125,6 +127,49 @@ test("an adapter over int8 trains on the paths of a CSV file, and goes on to the
   await expectPipeline(directory);
   const [one, other] = await Promise.all([directory, join(home, "cut")].map((each) => evaluateRun(each)));
   expect(one).toEqual(other);
+});
+
+test("a parquet file that holds its pictures trains as the same pictures in files do, and goes on to the bit", async () => {
+  const train = join(home, "held.parquet");
+  cpSync(parquetFile("pictures"), train);
+  const { rows } = await readParquet(train, [train]);
+  const held = rows.map(({ cells }, i) => ({ ...(cells[0] as { bytes: Uint8Array }), name: `held/${i}.png` }));
+  mkdirSync(join(home, "held"));
+  for (const { name, bytes } of held) writeFileSync(join(home, name), bytes);
+  const table = join(home, "held.csv");
+  // Numbers, since names are sorted, and the data set's classes are in its own order.
+  writeFileSync(table, ["image,label", ...held.map(({ name }, i) => `${name},${i % 2}`), ""].join("\n"));
+
+  const given = { method: "lora", headStart: "new", epochs: 3, learningRate: 0.01 };
+  const lossesOf = async (name: string, data: Record<string, string>) => {
+    const losses: number[] = [];
+    const onEvent = on("step", ({ loss }: { loss: number }) => losses.push(loss));
+    return { ...(await run(name, { ...given, ...data }, { onEvent })), losses };
+  };
+  const { losses, result, directory } = await lossesOf("held", { train, validation: train });
+  expect(losses).toHaveLength(9);
+  expect(losses).toEqual((await lossesOf("held-files", { train: table, validation: table })).losses);
+  const [found] = await evaluateRun(directory);
+  expect(found).toMatchObject({ examples: 12, labels: ["rows", "columns"], metrics: result!.metrics });
+
+  const { stdout } = await afloraHere(["predict", "--run", directory, "--file", train], home);
+  const model = await loadFineTunedModel(directory, runtime);
+  const files = await model.predict(held.map(({ name }) => join(home, name)));
+  await expect(readInputs(train, undefined, model.kind)).rejects.toThrow("holds its pictures itself; save them");
+  await expect(model.predict({ text: "row 3", bytes: Uint8Array.of(1, 2) })).rejects.toThrow("row 3 is no picture");
+  await model.release();
+  const said = stdout.trim().split("\n").map((line) => line.split("\t"));
+  expect(said.map(([label]) => label!.split(" ")[0])).toEqual(files.map(({ label }) => label));
+  expect(said[0]![1]).toBe(`${train}, line 1 (0.png)`);
+  expect(said[11]![1]).toBe(`${train}, line 12`);
+
+  const abort = new AbortController();
+  const stop = on("step", ({ step }: { step: number }) => step === 5 && abort.abort());
+  await run("held-cut", { ...given, train, validation: train }, { signal: abort.signal, onEvent: stop });
+  const again = await fineTune({ output: join(home, "held-cut") }, { resume: true });
+  expect(again.result!.metrics).toEqual(result!.metrics);
+  cpSync(parquetFile("paths"), train);
+  await expect(evaluateRun(directory)).rejects.toThrow(`${train} is not the data that the run in`);
 });
 
 /** A run's model as an ONNX folder says in Transformers.js what it says here. */

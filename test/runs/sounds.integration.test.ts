@@ -3,12 +3,14 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { env, pipeline } from "@huggingface/transformers";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { readParquet } from "../../src/datasets/parquet-node.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { exportRun } from "../../src/runs/export-run.ts";
 import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { loadSeveralModels } from "../../src/runs/load-several-models.ts";
 import { fineTune } from "../support/fine-tune.ts";
 import { on, together } from "../support/on-event.ts";
+import { parquetFile } from "../support/parquet.ts";
 import { runtime } from "../support/runtime.ts";
 import { soundModel, wavBytes } from "../support/sounds.ts";
 
@@ -111,6 +113,26 @@ test("an adapter over int8 trains on the paths of a CSV file, and goes on to the
   const readme = readFileSync(join(home, "peft", "README.md"), "utf8");
   expect(readme).toContain("max_length=825");
   expect(readme).not.toMatch(/text|sentence|picture/i);
+});
+
+test("a parquet file that holds its sounds trains as the same sounds in files do", async () => {
+  const train = parquetFile("sounds");
+  const { rows } = await readParquet(train, [train]);
+  rows.forEach(({ cells }, i) => save(join(home, "held", `${i}.wav`), (cells[0] as { bytes: Uint8Array }).bytes));
+  const table = join(home, "held.csv");
+  writeFileSync(table, ["audio,label", ...rows.map((_, i) => `held/${i}.wav,${i % 2}`), ""].join("\n"));
+  const lossesOf = async (name: string, train: string) => {
+    const losses: number[] = [];
+    const onEvent = on("step", ({ loss }: { loss: number }) => losses.push(loss));
+    const given = { train, method: "lora", headStart: "new", epochs: 2 };
+    return { ...(await run(name, given, { onEvent })), losses };
+  };
+  const { losses, result, directory } = await lossesOf("held", train);
+  expect(losses.length).toBeGreaterThan(3);
+  expect(losses).toEqual((await lossesOf("held-files", table)).losses);
+  const [found] = await evaluateRun(directory, { validation: train });
+  expect(found).toMatchObject({ examples: 12, labels: ["low", "high"] });
+  expect(result!.metrics.accuracy).toBeDefined();
 });
 
 test("what does not fit together is refused in a sentence", async () => {
