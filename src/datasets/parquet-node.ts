@@ -31,7 +31,10 @@ export async function readParquet(source: string, files: readonly string[]): Pro
     try {
       const file = await asyncBufferFromFile(path);
       bytes += file.byteLength;
-      if (bytes > MOST) throw new Error(`${(bytes / 1e9).toFixed(1)} GB are too much, ${(MOST / 1e9).toFixed(1)} are read at most; take fewer rows`);
+      if (bytes > MOST)
+        throw new Error(
+          `${(bytes / 1e9).toFixed(1)} GB are too much, ${(MOST / 1e9).toFixed(1)} are read at most; take fewer rows`,
+        );
       await checkFooter(file);
       const metadata = await parquetMetadataAsync(file);
       await checkPages(file, metadata);

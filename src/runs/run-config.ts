@@ -54,7 +54,7 @@ export const runOptions = z.object({
     .optional()
     .describe("the settings that the method's authors published for the task; other flags override them")
     .meta(repeatsPapers),
-  train: z.string().optional().describe("training examples: a CSV, TSV or JSONL file, or a folder (pictures, sounds)"),
+  train: z.string().optional().describe("training examples: CSV, TSV, JSONL, parquet, or a folder (pictures, sounds)"),
   validation: z.string().optional().describe("validation examples, in the same formats"),
   dataset: z
     .string()

@@ -118,6 +118,23 @@ export interface PrepareOptions {
   onNote?: ((note: string) => void) | undefined;
 }
 
+/** The base model, and the examples as it reads them; files of pictures or sounds that rows held are let go of. */
+async function readExamplesAndBase<Settings extends FineTuningSettings, Base extends BaseModel>(
+  { base: format, settle, adapter, resume }: AskedRun<Settings>,
+  sources: Pick<RunSources<MemoryEstimate, Base>, "readTask" | "readBase">,
+  { signal, onFitting, onNote }: PrepareOptions,
+): Promise<{ loaded: Base; read: TaskData; asked: Settings }> {
+  const found = await sources.readTask();
+  const settledFor = ({ pooling }: Pick<BaseModel, "pooling">, task: TaskData) =>
+    settle(suitedTo(task, adapter === undefined, pooling));
+  const loaded = await sources.readBase(format, found, (model) => {
+    if (!resume && onNote) lengthNotes(model, found, settledFor(model, found)).forEach(onNote);
+  });
+  const onDone = (done: number, of: number) => onFitting?.({ doing: `reading the ${loaded.media!.reads}`, done, of });
+  const read = await withMedia(found, loaded, { signal, onDone });
+  return { loaded, read, asked: settledFor(loaded, read) };
+}
+
 /**
  * From options to a run that is ready to train, wherever it runs: reads the examples and the base model, fills in what suits them,
  * opens the device, fits the head that training starts from, and cuts micro-batches so that they fit.
@@ -128,19 +145,13 @@ export async function prepareRun<
   Memory extends MemoryEstimate,
   Base extends BaseModel,
 >(
-  { method, base: format, settle, adapter, resume }: AskedRun<Settings>,
+  run: AskedRun<Settings>,
   sources: RunSources<Memory, Base>,
-  { signal, onFitting, onNote }: PrepareOptions = {},
+  options: PrepareOptions = {},
 ): Promise<PreparedRun<Settings, Memory, Base>> {
-  const found = await sources.readTask();
-  const settledFor = ({ pooling }: Pick<BaseModel, "pooling">, task: TaskData) =>
-    settle(suitedTo(task, adapter === undefined, pooling));
-  const loaded = await sources.readBase(format, found, (model) => {
-    if (!resume && onNote) lengthNotes(model, found, settledFor(model, found)).forEach(onNote);
-  });
-  const onDone = (done: number, of: number) => onFitting?.({ doing: `reading the ${loaded.media!.reads}`, done, of });
-  const read = await withMedia(found, loaded, { signal, onDone });
-  const asked = settledFor(loaded, read);
+  const { method, base: format, adapter, resume } = run;
+  const { signal, onFitting } = options;
+  const { loaded, read, asked } = await readExamplesAndBase(run, sources, options);
   const features = adapter ? adapter.description.task.features : (asked.headFeatures ?? resume?.headFeatures);
   const began = {
     base: features ? await withHead(loaded, { ...read, features }, asked.seed) : loaded,

@@ -1,10 +1,11 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, sep } from "node:path";
+import { dirname, join, sep } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseTable } from "../../src/datasets/parse-table.ts";
 import { loadTableTask, readExamples } from "../../src/datasets/table-node.ts";
 import { UserError } from "../../src/errors.ts";
+import { parquetFile } from "../support/parquet.ts";
 
 let folder: string;
 beforeAll(async () => {
@@ -77,6 +78,17 @@ describe("classification", () => {
       ["", "x;"],
     ]);
     expect(rows.map(({ line }) => line)).toEqual([2, 3, 4]);
+  });
+
+  it("reads parquet files, whose classes keep their order and whose paths are relative to them", async () => {
+    const texts = await loadTableTask({ train: parquetFile("cola-validation-00000-of-00001"), text: "sentence" });
+    expect(texts).toMatchObject({ kind: "classification", labels: ["unacceptable", "acceptable"] });
+    const paths = parquetFile("paths");
+    const pictures = await loadTableTask({ train: paths, validation: paths });
+    expect(pictures).toMatchObject({ kind: "image-classification", labels: ["rows", "columns"] });
+    const expected = [0, 1].map((i) => join(dirname(paths), "photos", `${i}.png`));
+    expect(pictures.train.map(({ text }) => text)).toEqual(expected);
+    expect(pictures.origin!.files).toEqual([paths, paths, ...expected, ...expected]);
   });
 
   it("takes quotes in TSV literally", async () => {

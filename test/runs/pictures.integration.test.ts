@@ -158,7 +158,10 @@ test("a parquet file that holds its pictures trains as the same pictures in file
   await expect(readInputs(train, undefined, model.kind)).rejects.toThrow("holds its pictures itself; save them");
   await expect(model.predict({ text: "row 3", bytes: Uint8Array.of(1, 2) })).rejects.toThrow("row 3 is no picture");
   await model.release();
-  const said = stdout.trim().split("\n").map((line) => line.split("\t"));
+  const said = stdout
+    .trim()
+    .split("\n")
+    .map((line) => line.split("\t"));
   expect(said.map(([label]) => label!.split(" ")[0])).toEqual(files.map(({ label }) => label));
   expect(said[0]![1]).toBe(`${train}, line 1 (0.png)`);
   expect(said[11]![1]).toBe(`${train}, line 12`);

@@ -118,9 +118,11 @@ test("an adapter over int8 trains on the paths of a CSV file, and goes on to the
 test("a parquet file that holds its sounds trains as the same sounds in files do", async () => {
   const train = parquetFile("sounds");
   const { rows } = await readParquet(train, [train]);
-  rows.forEach(({ cells }, i) => save(join(home, "held", `${i}.wav`), (cells[0] as { bytes: Uint8Array }).bytes));
+  for (const { line, cells } of rows) {
+    save(join(home, "held", `${line}.wav`), (cells[0] as { bytes: Uint8Array }).bytes);
+  }
   const table = join(home, "held.csv");
-  writeFileSync(table, ["audio,label", ...rows.map((_, i) => `held/${i}.wav,${i % 2}`), ""].join("\n"));
+  writeFileSync(table, ["audio,label", ...rows.map(({ line }) => `held/${line}.wav,${1 - (line % 2)}`), ""].join("\n"));
   const lossesOf = async (name: string, train: string) => {
     const losses: number[] = [];
     const onEvent = on("step", ({ loss }: { loss: number }) => losses.push(loss));

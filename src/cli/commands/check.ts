@@ -53,7 +53,7 @@ interface Given {
 /** `aflora check` */
 export function checkCommand(): Command {
   const command = new Command("check")
-    .requiredOption("--train <file>", "file of rows with one label each: CSV, TSV or JSONL")
+    .requiredOption("--train <file>", "file of rows with one label each: CSV, TSV, JSONL or parquet")
     .option("--validation <file>", "file of validation rows; reports rows that are in both files")
     .option("--text <column>", "column of the text (default: guessed from names and values)")
     .option("--label <column>", "column of the label (default: guessed from names and values)")

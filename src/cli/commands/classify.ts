@@ -46,7 +46,7 @@ export function classifyCommand(): Command {
       "--labels <list|file>",
       "names separated by commas, each with an optional =description, or a file of them",
     )
-    .option("--file <file>", "texts from a CSV, TSV, JSONL or TXT file")
+    .option("--file <file>", "texts from a CSV, TSV, JSONL, parquet or TXT file")
     .option("--text <column>", "column of the text (default: text, or the only column)")
     .option("--output <file>", "CSV file to write: the rows of --file with label and score")
     .option("--label <column>", "column to write the label to (default: label)")

@@ -42,7 +42,7 @@ export function embedCommand(): Command {
       "--model <name>",
       "model to use as it is (default: the bundled encoder); with --run, base model instead of the one named there",
     )
-    .option("--file <file>", "texts from a CSV, TSV, JSONL or TXT file, or a folder of pictures")
+    .option("--file <file>", "texts from a CSV, TSV, JSONL, parquet or TXT file, or a folder of pictures")
     .option("--text <column>", "column of the text in that file")
     .option("--output <file>", "file to write: .jsonl, .npy or .parquet (default: JSON Lines on stdout)")
     .option("--dimensions <n>", "truncate vectors to this size and scale them to length 1", Number);

@@ -23,7 +23,7 @@ export function evaluateCommand(): Command {
   const command = new Command("evaluate")
     .requiredOption("--run <dir>", "run folder")
     .option("--data <dir>", "folder with the files of the GLUE task (default: the run's)")
-    .option("--validation <file>", "file of examples: CSV, TSV or JSONL (default: the run's validation data)")
+    .option("--validation <file>", "file of examples: CSV, TSV, JSONL or parquet (default: the run's validation data)")
     .option(
       "--own-splits",
       "use the data set's validation examples, even if the run held out training examples instead",

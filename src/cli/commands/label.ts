@@ -70,7 +70,7 @@ export function labelCommand(): Command {
       "--labels <list|file>",
       "names separated by commas, each with an optional =description, or a file of them",
     )
-    .requiredOption("--file <file>", "file of rows to label: CSV, TSV, JSONL or TXT")
+    .requiredOption("--file <file>", "file of rows to label: CSV, TSV, JSONL, parquet or TXT")
     .requiredOption("--endpoint <url>", "base URL of the server, such as http://127.0.0.1:11434/v1")
     .requiredOption("--model <name>", "name of the model on the server")
     .requiredOption("--output <file>", "CSV file to write: the rows with their labels")

@@ -44,7 +44,7 @@ export function predictCommand(): Command {
       "--model <name>",
       "model to ask as it is; with --run or --adapter, base model to use instead of the one named there",
     )
-    .option("--file <file>", "texts from a CSV, TSV, JSONL or TXT file")
+    .option("--file <file>", "texts from a CSV, TSV, JSONL, parquet or TXT file")
     .option("--text <column>", "column of the text in that file")
     .option("--text-pair <text>", "second text of each pair; with --file, its column")
     .option("--choices <list>", "allowed answers, separated by commas; a language model picks the likeliest")

@@ -46,7 +46,7 @@ interface Given {
 /** `aflora suggest` */
 export function suggestCommand(): Command {
   const command = new Command("suggest")
-    .requiredOption("--pool <file>", "file of rows without labels: CSV, TSV, JSONL or TXT")
+    .requiredOption("--pool <file>", "file of rows without labels: CSV, TSV, JSONL, parquet or TXT")
     .option("--run <dir>", "run folder of the classifier whose uncertain rows to choose")
     .option("--train <file>", "file of labelled rows: fits a classifier to them, and does not suggest them again")
     .option("--text <column>", "column of the text in both files (default: text, or the only column)")
