@@ -54,7 +54,7 @@ export async function loadDatasetTask(options: DatasetTaskOptions, hub: HubOptio
   const ofGlue = /\/glue(@|$)/.test(dataset) && configuration !== undefined ? GLUE_TASKS.get(configuration) : undefined;
   const named = ofGlue ? { ...own, name: configuration!, metrics: ofGlue.metrics } : own;
   const kind = findTaskKind(own.kind);
-  requireFiles(own.train, kind);
+  requireFiles(found.name, own.train, kind);
   const task = sampleExamples({ ...named, origin: { revision: found.commit } }, options.maxTrainSamples);
 
   const splits = [...found.splits].filter(([split]) => isValidation(split));
@@ -69,18 +69,18 @@ export async function loadDatasetTask(options: DatasetTaskOptions, hub: HubOptio
   for (const [split, paths] of splits) {
     const name = split.startsWith("validation") ? split : "validation";
     const held = examples(await read(split, paths));
-    requireFiles(held, kind);
+    requireFiles(found.name, held, kind);
     validation.push({ name, examples: held });
   }
   return { ...task, validation };
 }
 
 /** @throws UserError where a row has the path of a picture or sound alone: what is there on this machine is not the data set's. */
-function requireFiles(examples: readonly Example[], { reads }: Pick<TaskKind, "reads">): void {
+function requireFiles(name: string, examples: readonly Example[], { reads }: Pick<TaskKind, "reads">): void {
   const bare = reads && examples.find(({ bytes }) => !bytes);
   if (!bare) return;
   throw new UserError(
-    `${bare.place}: the row does not hold the file ${bare.text} itself; save the data set's ${reads} as files`,
+    `the rows of ${name} have paths, such as ${bare.text}, and do not hold the ${reads} themselves; download its files, and train on their folder`,
   );
 }
 
