@@ -8,7 +8,7 @@ const SOURCE = fileURLToPath(new URL("../src", import.meta.url));
 
 /** Names that mean other things too: a head is a part of a model as well, and LoRA a type of PEFT's and of GGUF's that any method may take. */
 const OTHERWISE: Readonly<Record<string, RegExp>> = {
-  head: /part|namesOf|RunConfig|RunSettings|"trace"|"features"|"trainable, average"|^\s*"head",$/,
+  head: /part|namesOf|TaskKind|RunConfig|RunSettings|"trace"|"features"|"trainable, average"|^\s*"head",$/,
   lora: /PEFT_FORMS = \["lora"\]|ADAPTER_TYPE = "lora"/,
 };
 

@@ -164,7 +164,7 @@ export interface TaskKind<Output extends object = object, Options extends z.ZodO
   /** Whether a `.txt` file with labels has one word and its tag a line, as CoNLL files do. */
   readonly oneWordALine?: boolean;
   /** What a run has that is not asked for something else; absent: what most have. */
-  readonly recipe?: { epochs: number; batchSize: number; maxLength: number };
+  readonly recipe?: { epochs?: number; batchSize?: number; maxLength: number };
   /** How the kind is told where nobody names it; absent: it must be asked for. */
   readonly recognition?: {
     /** Kinds are tried in ascending order: the first that fits is taken. */

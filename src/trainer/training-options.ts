@@ -28,7 +28,7 @@ const RECIPE: SuitedSettings & { maxLength: number } = {
 
 /** That, and what kinds of tasks have in its place. */
 function defaultOf(name: "epochs" | "batchSize" | "maxLength"): string {
-  const kinds = TASK_KINDS.all.filter(({ recipe }) => recipe);
+  const kinds = TASK_KINDS.all.filter(({ recipe }) => recipe?.[name] !== undefined);
   const values = [...new Set(kinds.map(({ recipe }) => recipe![name]))];
   const others = values.map((value) => {
     const names = kinds.filter(({ recipe }) => recipe![name] === value).map((kind) => kind.name);

@@ -7,7 +7,7 @@ import type { ClassifiedText, classification } from "./classification.ts";
 export const audioClassification: TaskKind<ClassifiedText, NonNullable<(typeof classification)["options"]>> = {
   ...classificationOfFiles("sounds"),
   name: "audio-classification",
-  recipe: { epochs: 10, batchSize: 32, maxLength: 500 },
+  recipe: { maxLength: 500 },
   huggingFace: {
     autoClass: "AutoModelForAudioClassification",
     className: "ForSequenceClassification",
