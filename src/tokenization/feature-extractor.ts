@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { readJson } from "../checkpoints/json-file.ts";
 import type { ModelFiles } from "../checkpoints/model-files.ts";
-import { inWords, UserError } from "../errors.ts";
+import { UserError } from "../errors.ts";
+import { readPreprocessorConfig } from "./preprocessor-config.ts";
 
 /** How a model's folder says that sounds become what the model reads. */
 export interface FeatureExtractor {
@@ -27,15 +27,10 @@ const schema = z.looseObject({
  * @throws UserError where it is damaged, or of another extractor.
  */
 export async function readFeatureExtractor(files: ModelFiles): Promise<FeatureExtractor | undefined> {
-  const raw = await readJson(files, "preprocessor_config.json");
-  if (raw === undefined) return undefined;
-  const location = `${files.location}/preprocessor_config.json`;
-  const result = schema.safeParse(raw, { error: inWords });
-  if (!result.success) {
-    const [issue] = result.error.issues;
-    throw new UserError(`${location}: ${issue!.path.join(".") || "the whole"}: ${issue!.message}`);
-  }
-  const { feature_extractor_type: type, sampling_rate: samplingRate, do_normalize } = result.data;
+  const found = await readPreprocessorConfig(files, schema);
+  if (!found) return undefined;
+  const { settings, location } = found;
+  const { feature_extractor_type: type, sampling_rate: samplingRate, do_normalize } = settings;
   if (type !== CLASS)
     throw new UserError(`${location} is for the feature extractor ${type}; aflora has ${CLASS} alone`);
   return {

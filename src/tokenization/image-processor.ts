@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { readJson } from "../checkpoints/json-file.ts";
 import type { ModelFiles } from "../checkpoints/model-files.ts";
-import { inWords, UserError } from "../errors.ts";
+import { UserError } from "../errors.ts";
+import { readPreprocessorConfig } from "./preprocessor-config.ts";
 import { cutOut, type PictureFilter, type RawPicture, resized } from "./resize-picture.ts";
 
 /** Opens the picture in a file. @param bytes of the file, where it is not at the path. @throws UserError where it is none, or too large. */
@@ -71,15 +71,9 @@ const FILTERS: Readonly<Record<number, PictureFilter>> = {
  * @throws UserError where it is damaged, or asks for more than that.
  */
 export async function readImageProcessor(files: ModelFiles): Promise<ImageProcessor | undefined> {
-  const raw = await readJson(files, "preprocessor_config.json");
-  if (raw === undefined) return undefined;
-  const location = `${files.location}/preprocessor_config.json`;
-  const result = schema.safeParse(raw, { error: inWords });
-  if (!result.success) {
-    const [issue] = result.error.issues;
-    throw new UserError(`${location}: ${issue!.path.join(".") || "the whole"}: ${issue!.message}`);
-  }
-  const settings = result.data;
+  const found = await readPreprocessorConfig(files, schema);
+  if (!found) return undefined;
+  const { settings, location } = found;
   const other = OTHERS.find(
     (name) => settings[name] !== undefined && settings[name] !== null && settings[name] !== false,
   );
