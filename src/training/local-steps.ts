@@ -59,7 +59,7 @@ export function localStepsNotes(
     );
   }
   return [
-    `${replicas ?? REPLICAS} replicas take ${localSteps} steps each before their adapters are joined (--local-steps)`,
+    `${replicas ?? REPLICAS} replicas take ${localSteps} steps each before their adapters are joined (--local-steps); --max-grad-norm has no effect`,
   ];
 }
 
