@@ -2,7 +2,7 @@
 
     python onnx_files.py ../test/fixtures/models ../test/fixtures/onnx
 
-Each is a model of `test/fixtures/models`, whose config.json, inputs.json and gradients.safetensors it is compared with.
+Each is a model of `test/fixtures/models`, with whose numbers it is compared.
 """
 
 import sys
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import onnx
 import torch
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 from transformers.utils import logging
 
 logging.set_verbosity_error()
@@ -23,6 +23,8 @@ FILES = [
     ("deberta-v2-1", "dynamo", 20, "eager", ["input_ids", "attention_mask"]),
     # Attention is one node from this set on.
     ("distilbert-1", "dynamo", 23, "sdpa", ["input_ids", "attention_mask"]),
+    ("llama-1", "torchscript", 17, "eager", ["input_ids", "attention_mask"]),
+    ("gpt2-1", "dynamo", 20, "eager", ["input_ids", "attention_mask"]),
 ]
 SCOPES = "pkg.torch.onnx.name_scopes"
 
@@ -62,9 +64,10 @@ def shrink(path):
 def main(models, folder):
     folder.mkdir(parents=True, exist_ok=True)
     for name, exporter, opset, attention, inputs in FILES:
-        model = AutoModelForSequenceClassification.from_pretrained(
-            models / name, attn_implementation=attention, dtype=torch.float32
-        ).eval()
+        is_decoder = (models / name / "decoder.json").exists()
+        auto = AutoModelForCausalLM if is_decoder else AutoModelForSequenceClassification
+        model = auto.from_pretrained(models / name, attn_implementation=attention, dtype=torch.float32).eval()
+        model.config.use_cache = False
         path = str(folder / f"{name}.onnx")
         torch.manual_seed(0)
         export(model, exporter, opset, inputs, path)

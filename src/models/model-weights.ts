@@ -45,11 +45,13 @@ export async function readModelWeights(
   for (const spec of trace.weights.values()) {
     const stored = storedName(spec, source, architecture.prefix);
     const found = stored === undefined ? undefined : source.tensors.get(stored)!.shape;
-    const expected = spec.transposed ? spec.shape.toReversed() : spec.shape;
+    // Layers of a network stand one way, whichever way the family's own checkpoints have them.
+    const isTurned = spec.transposed && !source.network;
+    const expected = isTurned ? spec.shape.toReversed() : spec.shape;
     const fits = found?.join() === expected.join();
     const read = async (): Promise<Tensor<"float32">> => {
       const tensor = await source.read(stored!);
-      return spec.transposed ? transposed(tensor) : tensor;
+      return isTurned ? transposed(tensor) : tensor;
     };
     if (stored !== undefined && fits && (spec.part === "backbone" || takes(spec))) {
       unused.delete(stored);
@@ -67,7 +69,8 @@ export async function readModelWeights(
     } else if (spec.part === "head") {
       missing.push(spec);
     } else if (found === undefined) {
-      throw new UserError(`${source.location} has no tensor "${spec.name}", which its config.json calls for`);
+      const advice = source.network ? "; take the model's safetensors or GGUF file" : "";
+      throw new UserError(`${source.location} has no tensor "${spec.name}", which its config.json calls for${advice}`);
     } else {
       throw new UserError(
         `${source.location}: tensor "${stored}" is [${found.join(", ")}], but config.json calls for [${expected.join(", ")}]`,
@@ -98,7 +101,8 @@ function readWhenAsked(read: () => [string, Tensor][] | undefined): [string, Ten
 }
 
 /** What else models call the table of words: output layers that share it, and the embeddings of an encoder-decoder's stacks. */
-const TIED_TO_WORDS = /(^|\.)(decoder|vocab_projector|generator_lm_head|(encoder|decoder)\.embed_tokens)\.weight$/;
+const TIED_TO_WORDS =
+  /(^|\.)(decoder|vocab_projector|lm_head|generator_lm_head|(encoder|decoder)\.embed_tokens)\.weight$/;
 
 /** What a checkpoint calls a weight. */
 function storedName({ name, shape }: WeightSpec, source: TensorSource, prefix: string): string | undefined {
@@ -109,7 +113,7 @@ function storedName({ name, shape }: WeightSpec, source: TensorSource, prefix: s
   if (stored !== undefined) return stored;
   // Of weights that are one in memory a checkpoint may keep one; safetensors files may say which.
   const kept = names.map((each) => source.metadata?.[each]).find((each) => each && source.tensors.has(each));
-  if (kept !== undefined || !/((word|tok)_embeddings|^shared)\.weight$/.test(name)) return kept;
+  if (kept !== undefined || !/((word|tok)_embeddings|^embed_tokens|^wte|^shared)\.weight$/.test(name)) return kept;
   return [...source.tensors].find(
     ([each, info]) => TIED_TO_WORDS.test(each) && info.shape.join() === shape.join(),
   )?.[0];

@@ -272,6 +272,13 @@ const hostile: [what: string, change: Change, says: RegExp][] = [
   ],
   ["an input that is unknown", nodes(node("Gather", ["table", "images"], ["last_hidden_state"])), /and not "images"/],
   [
+    "a text that another model has read",
+    (model) => {
+      model.input.push(port("encoder_hidden_states"));
+    },
+    /is the decoder of an encoder-decoder, which aflora does not train from ONNX files; take the model's safetensors/,
+  ],
+  [
     "a state that goes from step to step",
     nodes(node("Gather", ["table", "images"], ["x"]), node("LSTM", ["x", "matrix", "matrix"], ["last_hidden_state"])),
     /reads input_ids, images and has the node "last_hidden_state" \(LSTM\); aflora trains encoders/,

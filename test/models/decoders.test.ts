@@ -1,19 +1,28 @@
+import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { bytesSource } from "../../src/checkpoints/byte-source.ts";
+import { fileSource } from "../../src/checkpoints/file-source-node.ts";
+import { memoryFiles } from "../../src/checkpoints/model-files.ts";
+import { openOnnx } from "../../src/checkpoints/onnx/onnx-format.ts";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
 import { fullName } from "../../src/export/hugging-face.ts";
+import { encodeOnnx } from "../../src/graph/onnx.ts";
 import { float32, type Tensor, type Tensors, transposed } from "../../src/graph/tensor.ts";
+import { CachedStream } from "../../src/models/streams/cached-stream.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import { crossEntropy } from "../../src/tasks/losses/objective.ts";
 import type { EncodedExample, TrainingExample } from "../../src/tasks/task-kind.ts";
 import { layOut } from "../../src/training/model-inputs.ts";
 import { objectiveInputs, totalWeight } from "../../src/training/objective-inputs.ts";
-import { type AdaptedModel, GRADIENT, writeStep } from "../../src/training/step-graph.ts";
+import { type AdaptedModel, GRADIENT, writeInference, writeStep } from "../../src/training/step-graph.ts";
 import { DECODERS, exampleOf, infer, LABELS, loadDecoder, numbersOf } from "../support/decoder-fixture.ts";
 import { runtime } from "../support/runtime.ts";
 
 /** Every position of a text but the last `without`. */
 const positions = (inputIds: readonly number[], without = 0): Int32Array =>
   Int32Array.from({ length: inputIds.length - without }, (_, position) => position);
+
+const onnxFile = (name: string): string => fileURLToPath(new URL(`../fixtures/onnx/${name}.onnx`, import.meta.url));
 
 /** With a class for each row that counts. */
 function labelled(example: EncodedExample, classes: readonly number[], count: number): TrainingExample {
@@ -27,8 +36,41 @@ function labelled(example: EncodedExample, classes: readonly number[], count: nu
 
 describe("decoders against transformers and autograd (oracle/decoders.py)", () => {
   test.each(DECODERS)("%s as a language model", async (name) => {
-    const { model, weights, missing, unused, expected, numbers } = await loadDecoder(name, "languageModel");
-    expect([missing, unused]).toEqual([[], []]);
+    const { unused } = await expectLanguageModel(name);
+    expect(unused).toEqual([]);
+  });
+
+  // Of PyTorch's older exporter and its newer one, by oracle/onnx_files.py.
+  test.each(["llama-1", "gpt2-1"])("%s of an ONNX file", async (name) => {
+    await expectLanguageModel(name, await openOnnx(await fileSource(onnxFile(name)), memoryFiles(name, {}), ""));
+  });
+
+  test.each(["llama-1", "llama-2", "qwen3-1", "gemma3-1"])("%s of the ONNX file that aflora writes", async (name) => {
+    const { model, weights } = await loadDecoder(name, "languageModel");
+    let stream: CachedStream | undefined;
+    const { outputs } = writeInference(model, {
+      stream(graph) {
+        stream ??= new CachedStream(graph, model.config.maxLength);
+        return stream;
+      },
+    });
+    const all = { ...outputs, ...stream!.cache.present };
+    const { bytes } = encodeOnnx(all, { embedded: new Map<string, Tensor>([...weights, ...stream!.tables]) });
+    await expectLanguageModel(name, await openOnnx(bytesSource(name, bytes), memoryFiles(name, {}), ""));
+  });
+
+  test("an ONNX file whose weights have other names is refused", async () => {
+    const source = await openOnnx(await fileSource(onnxFile("llama-1")), memoryFiles("llama-1", {}), "");
+    const tensors = new Map([...source.tensors].map(([name, tensor]) => [name.replace("q_proj", "query"), tensor]));
+    await expect(loadDecoder("llama-1", "languageModel", { ...source, tensors })).rejects.toThrow(
+      /has no tensor "layers.0.self_attn.q_proj.weight", which its config.json calls for; take the model's safetensors/,
+    );
+  });
+
+  async function expectLanguageModel(name: string, source?: TensorSource) {
+    const loaded = await loadDecoder(name, "languageModel", source);
+    const { model, weights, missing, expected, numbers } = loaded;
+    expect(missing).toEqual([]);
 
     const texts = numbers.examples.map(({ inputIds }) => inputIds);
     const logits = await infer(
@@ -49,7 +91,8 @@ describe("decoders against transformers and autograd (oracle/decoders.py)", () =
     expect(results.loss!.data[0]).toBeCloseTo(numbers.loss, 5);
     const compared = await expectGradients(model, results, expected, "gradients.");
     expect(compared.sort()).toEqual([...weights.keys()].sort());
-  });
+    return loaded;
+  }
 
   test.each(DECODERS)("%s for texts", async (name) => {
     const { model, weights, missing, expected, numbers } = await loadDecoder(name, "sequence");

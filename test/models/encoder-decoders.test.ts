@@ -1,10 +1,24 @@
 import { describe, expect, test } from "vitest";
+import { bytesSource } from "../../src/checkpoints/byte-source.ts";
+import { memoryFiles } from "../../src/checkpoints/model-files.ts";
+import { openOnnx } from "../../src/checkpoints/onnx/onnx-format.ts";
 import { fullName } from "../../src/export/hugging-face.ts";
-import { asFloat32 } from "../../src/graph/tensor.ts";
-import { indexCrossEntropy } from "../../src/tasks/losses/objective.ts";
+import { Graph } from "../../src/graph/graph.ts";
+import { encodeOnnx } from "../../src/graph/onnx.ts";
+import { reshape } from "../../src/graph/ops.ts";
+import { asFloat32, float32, type Tensor, type Tensors } from "../../src/graph/tensor.ts";
+import { full } from "../../src/methods/full.ts";
+import type { EncoderArchitecture } from "../../src/models/architecture.ts";
+import { describeModel, type ModelDescription } from "../../src/models/families.ts";
+import { ForwardContext } from "../../src/models/forward-context.ts";
+import { readModelWeights } from "../../src/models/model-weights.ts";
+import { PaddedStream } from "../../src/models/streams/padded-stream.ts";
+import { traceModel, writeEncoder } from "../../src/models/trace.ts";
+import { crossEntropy, indexCrossEntropy } from "../../src/tasks/losses/objective.ts";
 import { layOut } from "../../src/training/model-inputs.ts";
 import { objectiveInputs, totalWeight } from "../../src/training/objective-inputs.ts";
 import { GRADIENT, writeInference, writeStep } from "../../src/training/step-graph.ts";
+import { withLabel } from "../support/autograd.ts";
 import { runtime } from "../support/runtime.ts";
 import { exampleOf, loadSeq2Seq, SEQ2SEQ } from "../support/seq2seq-fixture.ts";
 
@@ -48,4 +62,62 @@ describe("encoder-decoders against transformers and autograd (oracle/encoder_dec
       }
     },
   );
+
+  test.each(["t5-1", "t5-2"])("%s: its encoder, of the ONNX file that aflora writes", async (name) => {
+    const { model, weights, numbers } = await loadSeq2Seq(name);
+    const { maxLength, hiddenSize } = model.config;
+    const graph = new Graph();
+    const stream = new PaddedStream(graph, maxLength);
+    const context = new ForwardContext(graph, { trains: () => false, dropout: false, stream: () => stream });
+    const { hidden } = writeEncoder(context, model);
+    const states = { last_hidden_state: reshape(hidden, ["batch", "sequence", hiddenSize]) };
+    const { bytes } = encodeOnnx(states, { embedded: new Map<string, Tensor>([...weights, ...stream.tables]) });
+    const source = await openOnnx(bytesSource(name, bytes), memoryFiles(name, {}), "");
+
+    const read = describeModel({ model_type: "t5" }, source.network);
+    const encoder = { ...read.architecture, ...model.architecture, kind: "encoder", heads: read.architecture.heads };
+    const own: ModelDescription = { architecture: encoder as EncoderArchitecture, config: model.config };
+    const head = new Map([
+      [
+        "classifier.weight",
+        float32(
+          [3, hiddenSize],
+          Float32Array.from({ length: 3 * hiddenSize }, (_, i) => (i % 7) / 7),
+        ),
+      ],
+      ["classifier.bias", float32([3])],
+    ]);
+    const gradientsOf = async (description: ModelDescription, backbone: Tensors) => {
+      const adapted = { ...description, adaptation: full.adapt({}, []), labelCount: 3, trainsHead: () => true };
+      const examples = numbers.examples.map(({ inputIds }, i) =>
+        withLabel(
+          {
+            index: i,
+            encoding: { inputIds: Int32Array.from(inputIds), tokenTypeIds: new Int32Array(inputIds.length) },
+          },
+          i % 3,
+        ),
+      );
+      const { outputs, streams } = writeStep(adapted, crossEntropy, { dropout: false });
+      const compiled = await runtime.compile(outputs, new Map([...backbone, ...head]));
+      const results = await compiled.run({
+        ...layOut(streams, examples).inputs,
+        ...objectiveInputs(crossEntropy, 3, examples, totalWeight(examples)),
+      });
+      await compiled.release();
+      return results;
+    };
+    const stored = await readModelWeights(source, read, traceModel(read, 3));
+    expect(stored.unused).toEqual([]);
+    const expected = await gradientsOf(own, weights);
+    const found = await gradientsOf(read, stored.weights);
+    expect(found.loss!.data[0]).toBeCloseTo(Number(expected.loss!.data[0]), 5);
+    const gradients = Object.keys(expected).filter((key) => key.startsWith(GRADIENT));
+    expect(gradients.length).toBeGreaterThan(15);
+    for (const key of gradients) {
+      const data = expected[key]!.data as Float32Array;
+      const scale = Math.max(1e-4, ...data.map(Math.abs));
+      expect(worst(found[key]!.data as Float32Array, data) / scale, key).toBeLessThan(1e-4);
+    }
+  });
 });

@@ -34,14 +34,14 @@ const open = (name: string): Promise<TensorSource> => openSafetensorsFile(fileUR
 
 export const numbersOf = (name: string): DecoderNumbers => read(`${name}/decoder.json`);
 
-/** A fixture under a head, every weight trained. */
-export async function loadDecoder(name: string, head: HeadName) {
-  const description = describeModel(read(`${name}/config.json`));
+/** A fixture under a head, every weight trained. @param source its weights; its own file's where absent */
+export async function loadDecoder(name: string, head: HeadName, source?: TensorSource) {
+  const description = describeModel(read(`${name}/config.json`), source?.network);
   const labelCount = head === "languageModel" ? description.config.vocabularySize : LABELS;
   const expected = await open(`${name}/decoder.safetensors`);
   const trace = traceModel(description, labelCount, head);
-  const source = await open(`${name}/model.safetensors`);
-  const { weights, missing, unused } = await readModelWeights(source, description, trace);
+  const stored = source ?? (await open(`${name}/model.safetensors`));
+  const { weights, missing, unused } = await readModelWeights(stored, description, trace);
   for (const { name: own } of missing) weights.set(own, await expected.read(`${head}.${own}`));
   const adaptation = full.adapt({}, trace.modules);
   const model: AdaptedModel = { ...description, adaptation, labelCount, head, trainsHead: () => true };

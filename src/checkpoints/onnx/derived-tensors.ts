@@ -95,6 +95,8 @@ function elementwise(compute: (a: number, b: number) => number): Derive {
   return (_node, [a, b]) => {
     if (a!.dtype !== "F32" || b!.dtype !== "F32") return undefined;
     const rank = Math.max(a!.shape.length, b!.shape.length);
+    // A vector is left to the graph, with its weight under its own name: Gemma adds 1 to each normalisation's.
+    if (rank < 2) return undefined;
     const sizes = [a!, b!].map(({ shape }) => [...new Array<number>(rank - shape.length).fill(1), ...shape]);
     const shape = sizes[0]!.map((size, axis) => (size === 1 ? sizes[1]![axis]! : size));
     if (sizes[1]!.some((size, axis) => size !== 1 && size !== shape[axis])) return undefined;

@@ -5,7 +5,6 @@ import { type Dimension, product } from "../../graph/dimension.ts";
 import { Graph, type Value } from "../../graph/graph.ts";
 import { reshape, transpose } from "../../graph/ops.ts";
 import type { Architecture, EncoderArchitecture, ModelConfig } from "../architecture.ts";
-import { pluralOf } from "../architecture-kinds.ts";
 import { labelCountOf, parseConfig } from "../config.ts";
 import { ForwardContext } from "../forward-context.ts";
 import { plainTokenHead, pooledHead } from "../heads.ts";
@@ -32,11 +31,15 @@ const settings = z.object({
   vocab_size: z.int().positive().default(1),
 });
 
+/** Inputs of networks that write texts of their own after one that an encoder has read. */
+const OF_ENCODER_DECODERS: ReadonlySet<string> = new Set(["decoder_input_ids", "encoder_hidden_states"]);
+
 /**
- * An encoder as an ONNX file has it: its hidden states are the file's, and the head, where its family is known, is the family's.
+ * A model as an ONNX file has it. An encoder's hidden states are the file's, and the head, where its family is known, is the family's. Of a decoder
+ * the file gives the weights and the family the rest: what writes texts must cache keys and values.
  * @param family that config.json names, where it is known
  * @param pictureSize how large pictures are that it reads, where its folder says so
- * @throws UserError naming the node where an operator is missing, or no gradient would flow through it.
+ * @throws UserError naming the node where an operator is missing, or no gradient would flow through it; where it is an encoder-decoder's decoder.
  */
 export function importedModel(
   raw: unknown,
@@ -45,12 +48,13 @@ export function importedModel(
   pictureSize?: PictureSize,
 ): { architecture: Architecture; config: ModelConfig } {
   const { location } = network;
-  if (family && family.kind !== "encoder") {
+  if (family?.kind === "decoder") return { architecture: family, config: family.readConfig(raw) };
+  if (network.inputs.some(({ name }) => OF_ENCODER_DECODERS.has(name))) {
     throw new UserError(
-      `${location}: of ONNX files aflora trains encoders, and models of type "${(raw as { model_type: string }).model_type}" are ${pluralOf(family.kind)}; take their safetensors or GGUF file`,
+      `${location} is the decoder of an encoder-decoder, which aflora does not train from ONNX files; take the model's safetensors, or its encoder's file`,
     );
   }
-  const base = family ?? unknownFamily(raw, network);
+  const base = family?.kind === "encoder" ? family : unknownFamily(raw, network);
   const config = base.readConfig(raw);
   const prefix = base.prefix;
   const reading = readingOf(network, raw, pictureSize);
