@@ -23,8 +23,11 @@ const ATTRIBUTE = {
   s: { type: "bytes", id: 4 },
   /** A tensor's message. */
   t: { type: "bytes", id: 5 },
+  /** A graph's message. */
+  g: { type: "bytes", id: 6 },
   floats: { repeated: true, type: "float", id: 7 },
   ints: { repeated: true, type: "int64", id: 8 },
+  strings: { repeated: true, type: "string", id: 9 },
   type: { type: "int32", id: 20 },
 } satisfies ProtobufSchema;
 

@@ -12,6 +12,7 @@ export * from "./ops/lookup.ts";
 export * from "./ops/normalisation.ts";
 export * from "./ops/pooling.ts";
 export * from "./ops/products.ts";
+export * from "./ops/recurrence.ts";
 export * from "./ops/reductions.ts";
 export * from "./ops/rotary.ts";
 export * from "./ops/rows.ts";

@@ -5,9 +5,12 @@ import { bytesSource } from "../../src/checkpoints/byte-source.ts";
 import { memoryFiles } from "../../src/checkpoints/model-files.ts";
 import { openOnnx } from "../../src/checkpoints/onnx/onnx-format.ts";
 import { UserError } from "../../src/errors.ts";
-import { MODEL } from "../../src/graph/onnx-schema.ts";
+import { Graph } from "../../src/graph/graph.ts";
+import { GRAPH, MODEL } from "../../src/graph/onnx-schema.ts";
 import { encodeMessage } from "../../src/graph/protobuf-message.ts";
+import type { EncoderArchitecture } from "../../src/models/architecture.ts";
 import { describeModel } from "../../src/models/families.ts";
+import { ForwardContext } from "../../src/models/forward-context.ts";
 
 const WIDTH = 4;
 const config = { model_type: "made-up", vocab_size: 3, max_position_embeddings: 8 };
@@ -215,6 +218,39 @@ const external = (location: string, more: object[] = []): Change => {
 };
 const lookUp = node("Gather", ["table", "input_ids"], ["words"]);
 
+/** What stands in a node as a branch. */
+const branch = (made: object[], output: string): Uint8Array =>
+  encodeMessage(GRAPH, { node: made, output: [port(output)] });
+const choose = (condition: string, output: string, then: Uint8Array, otherwise: Uint8Array): object =>
+  node(
+    "If",
+    [condition],
+    [output],
+    [
+      { name: "then_branch", g: then, type: 5 },
+      { name: "else_branch", g: otherwise, type: 5 },
+    ],
+  );
+const same = branch([node("Identity", ["words"], ["same"])], "same");
+
+/** An `If` whose branches are an `If`, and so on. */
+function nested(depth: number): object {
+  let deepest = same;
+  for (let i = 0; i < depth; i++) deepest = branch([choose("yes", "same", deepest, new Uint8Array(0))], "same");
+  return choose("yes", "last_hidden_state", deepest, same);
+}
+
+/** Weights and biases of a recurrence that is as wide as the words. */
+const recurrence: Change = (model) => {
+  for (const name of ["weight", "recurrent"])
+    model.initializer.push(tensor(name, [1, 4 * WIDTH, WIDTH], new Array(4 * WIDTH * WIDTH).fill(0.1)));
+  model.initializer.push(tensor("word_embeddings", [3, WIDTH], new Array(3 * WIDTH).fill(0.5)));
+};
+const lstm = (x: string): object[] => [
+  node("LSTM", [x, "weight", "recurrent"], ["each"]),
+  node("Squeeze", ["each"], ["last_hidden_state"], [{ name: "axes", ints: [1], type: 7 }]),
+];
+
 const hostile: [what: string, change: Change, says: RegExp][] = [
   ["no nodes", nodes(), /an output reads "last_hidden_state", which no node before it makes/],
   [
@@ -270,6 +306,48 @@ const hostile: [what: string, change: Change, says: RegExp][] = [
     nodes(lookUp, node("MatMul", ["words", "matrix"], ["y"]), node("Floor", ["y"], ["last_hidden_state"])),
     /\(Floor\) cannot be trained on: no gradient flows through it/,
   ],
+  [
+    "branches that stand 10,000 deep in each other",
+    nodes(lookUp, nested(10_000)),
+    /its nodes hold graphs that stand more than 32 deep in others/,
+  ],
+  [
+    "a branch that reads what is unknown",
+    nodes(lookUp, choose("yes", "last_hidden_state", same, branch([node("Neg", ["nobody's"], ["y"])], "y"))),
+    /node "y" reads "nobody's", which no node before it makes/,
+  ],
+  [
+    "a branch that reads what another branch makes",
+    nodes(lookUp, choose("yes", "last_hidden_state", same, branch([node("Neg", ["same"], ["y"])], "y"))),
+    /node "y" reads "same", which no node before it makes/,
+  ],
+  [
+    "a branch that is damaged",
+    nodes(lookUp, choose("yes", "last_hidden_state", same, Uint8Array.of(10, 100, 1))),
+    /no ONNX file, or damaged: the field at byte 0 has 100 bytes/,
+  ],
+  [
+    "a condition that is computed from the input",
+    nodes(
+      lookUp,
+      node("Cast", ["input_ids"], ["asks"], [int("to", 9)]),
+      choose("asks", "last_hidden_state", same, same),
+    ),
+    /\(If\) cannot be trained on: its condition is computed as the graph runs/,
+  ],
+  [
+    "a branch that makes nothing",
+    nodes(lookUp, choose("yes", "last_hidden_state", new Uint8Array(0), same)),
+    /\(If\) cannot be trained on: its branch makes 0 values, and it has 1/,
+  ],
+  [
+    "a layer before a recurrence",
+    (model) => {
+      recurrence(model);
+      model.node = [lookUp, node("MatMul", ["words", "matrix"], ["y"]), ...lstm("y")];
+    },
+    /\(LSTM\) cannot be trained on: no gradient flows through it/,
+  ],
   ["an input that is unknown", nodes(node("Gather", ["table", "images"], ["last_hidden_state"])), /and not "images"/],
   [
     "a text that another model has read",
@@ -319,11 +397,37 @@ const hostile: [what: string, change: Change, says: RegExp][] = [
   ["an offset that is no number", external("model.onnx_data", [{ key: "offset", value: "x" }]), /get both files again/],
 ];
 
+test("of branches that are known the chosen one is the model's", async () => {
+  const model = small();
+  model.initializer.push(tensor("yes", [], [], { dataType: 9, rawData: Uint8Array.of(1) }));
+  const product = branch([node("MatMul", ["words", "matrix"], ["same"])], "same");
+  model.node = [lookUp, choose("yes", "last_hidden_state", product, same)];
+  const { network, tensors } = await open(bytesOf(model));
+  expect([...tensors.keys()]).toEqual(["table", "matrix"]);
+  const { config: own } = describeModel(config, network);
+  expect(own.hiddenSize).toBe(WIDTH);
+});
+
+test("what stands before a recurrence cannot train, and may be frozen", async () => {
+  const model = small();
+  recurrence(model);
+  model.node = [node("Gather", ["word_embeddings", "input_ids"], ["words"]), ...lstm("words")];
+  const { config: own, architecture } = describeModel(config, (await open(bytesOf(model))).network);
+  const encode = (trains: boolean) => {
+    const context = new ForwardContext(new Graph(), { trains: () => trains, dropout: false });
+    return (architecture as EncoderArchitecture).encode(context, own, context.tokens());
+  };
+  expect(encode(false).shape).toEqual(["tokens", WIDTH]);
+  expect(() => encode(true)).toThrow(UserError);
+  expect(() => encode(true)).toThrow(/\(LSTM\) cannot be trained on: no gradient flows through it/);
+});
+
 describe("is refused in a sentence where it has", () => {
   test.each(hostile)("%s", async (_what, change, says) => {
     const model = small();
     model.input.push(port("images"));
-    model.initializer.push(tensor("three", [3], [1, 2, 3]), {
+    const yes = tensor("yes", [], [], { dataType: 9, rawData: Uint8Array.of(1) });
+    model.initializer.push(yes, tensor("three", [3], [1, 2, 3]), {
       ...tensor("huge", [3], []),
       dataType: 7,
       rawData: new Uint8Array(BigInt64Array.of(2n ** 40n, 2n ** 40n, 2n ** 40n).buffer),

@@ -41,6 +41,14 @@ export interface NetworkNode {
   module?: string | undefined;
   /** Present where it is one: its only input is `x`. */
   layer?: NetworkLayer;
+  /** Graphs that are attributes of it, by their names; what they read of the graph around them stands behind its own inputs. */
+  branches?: Readonly<Record<string, NetworkBranch>> | undefined;
+}
+
+/** A graph in a node, such as what an `If` computes where its condition holds. */
+export interface NetworkBranch {
+  nodes: readonly NetworkNode[];
+  outputs: readonly string[];
 }
 
 /** An input or output; of its shape numbers are known, and names of what is not. */

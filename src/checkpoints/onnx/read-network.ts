@@ -2,7 +2,8 @@ import { UserError } from "../../errors.ts";
 import { NODE, OPERATOR_SET_ID, VALUE_INFO } from "../../graph/onnx-schema.ts";
 import { decodeMessage } from "../../graph/protobuf-message.ts";
 import { type ByteSource, bytesSource } from "../byte-source.ts";
-import type { Network, NetworkNode, NetworkPort, NetworkTensor, NodeAttribute } from "./network.ts";
+import { type FileGraph, networkOf } from "./named-values.ts";
+import type { Network, NetworkPort, NetworkTensor, NodeAttribute } from "./network.ts";
 import { type FieldPlace, ProtobufFile } from "./protobuf-fields.ts";
 import { type OpenBeside, readNetworkTensor } from "./tensors.ts";
 
@@ -15,6 +16,8 @@ const MAX_TENSORS = 100_000;
 /** Bytes of one node, and of all of them: what is larger is a weight, which has its place among the initializers. */
 const MAX_NODE = 2 ** 26;
 const MAX_NODE_BYTES = 2 ** 28;
+/** Graphs that stand in each other's nodes. */
+const MAX_DEPTH = 32;
 /** ONNX's operator sets that are known here. */
 const OPSETS = { least: 9, most: 24 };
 
@@ -31,35 +34,51 @@ export async function readNetwork(source: ByteSource, open: OpenBeside): Promise
     if (field.id === MODEL_FIELD.opsetImport) requireOpset(file, await file.bytes(field.start, field.end));
   }
   if (!graph) return file.damaged("it has no graph");
-  const nodes: NetworkNode[] = [];
-  const tensors = new Map<string, NetworkTensor>();
-  const inputs: NetworkPort[] = [];
-  const outputs: NetworkPort[] = [];
-  let nodeBytes = 0;
-  for await (const field of file.fields(graph.start, graph.end)) {
+  return networkOf(
+    source.location,
+    await readGraph(file, graph, { open, nodes: 0, tensors: 0, ports: 0, nodeBytes: 0, depth: 0 }),
+  );
+}
+
+/** A file that is read, and what was met in it so far, in graphs within nodes too. */
+interface Reading {
+  readonly open: OpenBeside;
+  nodes: number;
+  tensors: number;
+  ports: number;
+  nodeBytes: number;
+  /** Of the graph at hand. */
+  depth: number;
+}
+
+/** Reads the graph that stands at `[start, end)`. */
+async function readGraph(
+  file: ProtobufFile,
+  { start, end }: Pick<FieldPlace, "start" | "end">,
+  reading: Reading,
+): Promise<FileGraph> {
+  const graph: FileGraph = { nodes: [], tensors: new Map(), inputs: [], outputs: [] };
+  for await (const field of file.fields(start, end)) {
     const size = field.end - field.start;
     const content = (): Promise<Uint8Array> => file.bytes(field.start, field.end);
     if (field.id === GRAPH_FIELD.initializer) {
-      const { name, ...tensor } = await readNetworkTensor(file, field, open);
-      tensors.set(name, tensor);
+      const { name, ...tensor } = await readNetworkTensor(file, field, reading.open);
+      graph.tensors.set(name, tensor);
+      reading.tensors++;
     } else if (field.id === GRAPH_FIELD.node) {
-      nodeBytes += size;
-      if (size > MAX_NODE || nodeBytes > MAX_NODE_BYTES) file.damaged(`its nodes take more than ${nodeBytes} bytes`);
-      await addNode(file, await content(), { nodes, tensors }, open);
-    } else if (field.id === GRAPH_FIELD.input) inputs.push(port(await content()));
-    else if (field.id === GRAPH_FIELD.output) outputs.push(port(await content()));
-    if (nodes.length > MAX_NODES) file.damaged(`it has more than ${MAX_NODES} nodes`);
-    if (tensors.size > MAX_TENSORS) file.damaged(`it has more than ${MAX_TENSORS} tensors`);
+      reading.nodeBytes += size;
+      if (size > MAX_NODE || reading.nodeBytes > MAX_NODE_BYTES)
+        file.damaged(`its nodes take more than ${reading.nodeBytes} bytes`);
+      await addNode(file, await content(), graph, reading);
+    } else if (field.id === GRAPH_FIELD.input || field.id === GRAPH_FIELD.output) {
+      reading.ports++;
+      graph[field.id === GRAPH_FIELD.input ? "inputs" : "outputs"].push(port(await content()));
+    }
+    if (reading.nodes > MAX_NODES) file.damaged(`it has more than ${MAX_NODES} nodes`);
+    if (reading.ports > MAX_NODES) file.damaged(`it has more than ${MAX_NODES} inputs and outputs`);
+    if (reading.tensors > MAX_TENSORS) file.damaged(`it has more than ${MAX_TENSORS} tensors`);
   }
-  const network = {
-    location: source.location,
-    nodes,
-    tensors,
-    outputs,
-    inputs: inputs.filter(({ name }) => !tensors.has(name)),
-  };
-  requireOrder(network);
-  return network;
+  return graph;
 }
 
 /** @throws UserError where ONNX's own operators are of a set that is not known. */
@@ -88,16 +107,18 @@ interface AttributeMessage {
   i?: number;
   s?: Uint8Array;
   t?: Uint8Array;
+  g?: Uint8Array;
   floats: number[];
   ints: number[];
+  strings: string[];
 }
 
 /** Adds a node or, of one that stands for a tensor, the tensor. */
 async function addNode(
   file: ProtobufFile,
   bytes: Uint8Array,
-  { nodes, tensors }: { nodes: NetworkNode[]; tensors: Map<string, NetworkTensor> },
-  open: OpenBeside,
+  { nodes, tensors }: FileGraph,
+  reading: Reading,
 ): Promise<void> {
   let message: NodeMessage;
   try {
@@ -108,22 +129,26 @@ async function addNode(
   const { input, output, opType = "", domain = "", attribute } = message;
   const name = message.name || output[0] || `${opType} ${nodes.length}`;
   const attributes: Record<string, NodeAttribute> = Object.create(null);
+  const graphs = new Map<string, FileGraph>();
   for (const each of attribute) {
     const key = each.name ?? "";
     if (each.t) {
-      const tensor = await attributeTensor(file, each.t, open);
+      const tensor = await attributeTensor(file, each.t, reading.open);
       if (opType === "Constant") tensors.set(output[0] ?? "", tensor);
       else attributes[key] = tensor.values ?? [];
       attributes[`${key}:type`] = tensor.dtype;
-    } else attributes[key] = plainAttribute(each);
+    } else if (each.g) graphs.set(key, await attributeGraph(file, each.g, reading));
+    else attributes[key] = plainAttribute(each);
   }
   const isOwn = domain === "" || domain === "ai.onnx";
   if (isOwn && opType === "Constant") {
     if (!tensors.has(output[0] ?? "")) tensors.set(output[0] ?? "", listedTensor(attributes));
+    reading.tensors++;
     return;
   }
+  reading.nodes++;
   const op = isOwn ? opType : `${domain}.${opType}`;
-  nodes.push({ op, name, inputs: input, outputs: output, attributes, module: moduleOf(message) });
+  nodes.push({ op, name, inputs: input, outputs: output, attributes, module: moduleOf(message), graphs });
 }
 
 /** What PyTorch's exporter says of a node: the modules that it is part of, from the outermost on, and its own name. */
@@ -138,10 +163,23 @@ async function attributeTensor(file: ProtobufFile, bytes: Uint8Array, open: Open
   return tensor;
 }
 
-function plainAttribute({ type, f = 0, i = 0, s, floats, ints }: AttributeMessage): NodeAttribute {
+/** @throws UserError where it stands too deep in others. */
+async function attributeGraph(file: ProtobufFile, bytes: Uint8Array, reading: Reading): Promise<FileGraph> {
+  if (reading.depth === MAX_DEPTH)
+    file.damaged(`its nodes hold graphs that stand more than ${MAX_DEPTH} deep in others`);
+  reading.depth++;
+  const own = new ProtobufFile(bytesSource(file.source.location, bytes));
+  const graph = await readGraph(own, { start: 0, end: bytes.length }, reading);
+  reading.depth--;
+  return graph;
+}
+
+/** Of a list of strings these with commas between them. */
+function plainAttribute({ type, f = 0, i = 0, s, floats, ints, strings }: AttributeMessage): NodeAttribute {
   if (type === 1) return f;
   if (type === 2) return i;
   if (type === 3) return new TextDecoder().decode(s);
+  if (type === 8) return strings.join();
   return type === 6 ? floats : ints;
 }
 
@@ -167,19 +205,4 @@ function port(bytes: Uint8Array): NetworkPort {
   };
   const dims = info.type?.tensorType?.shape?.dim;
   return { name: info.name ?? "", shape: dims?.map(({ dimValue, dimParam = "" }) => dimValue ?? dimParam) };
-}
-
-/** @throws UserError where a node reads what no node before it makes. */
-function requireOrder({ location, nodes, tensors, inputs, outputs }: Network): void {
-  const made = new Set(["", ...tensors.keys(), ...inputs.map(({ name }) => name)]);
-  const refuse = (what: string, name: string): never => {
-    throw new UserError(`${location}: ${what} reads "${name}", which no node before it makes; the file is damaged`);
-  };
-  for (const { name, inputs, outputs } of nodes) {
-    const unknown = inputs.find((input) => !made.has(input));
-    if (unknown !== undefined) refuse(`node "${name}"`, unknown);
-    for (const output of outputs) made.add(output);
-  }
-  const unknown = outputs.find(({ name }) => !made.has(name));
-  if (unknown) refuse("an output", unknown.name);
 }

@@ -13,7 +13,7 @@ const INPUTS = {
   position_ids: (tokens: TokenStream) => tokens.positionIds,
 } as const;
 
-/** Operators of networks that are no encoders: of recurrence, and of branches. */
+/** Operators that tell of networks that are no encoders, where an input is not known: of recurrence, and of branches. */
 const STATEFUL: ReadonlySet<string> = new Set(["If", "Loop", "Scan", "LSTM", "GRU", "RNN"]);
 
 /** What a network reads: texts, or pictures or sounds by an input of its own name. */
@@ -116,7 +116,7 @@ export function inputsOf(
     const state = nodes.find(({ op }) => STATEFUL.has(op));
     if (state) {
       throw new UserError(
-        `${location} reads ${own} and has the node "${state.name}" (${state.op}); aflora trains encoders, which neither branch nor carry a state from step to step`,
+        `${location} reads ${own} and has the node "${state.name}" (${state.op}); aflora trains encoders, which neither branch by an input nor carry a state from step to step`,
       );
     }
     const known = sound ? [input] : ["attention_mask", ...Object.keys(INPUTS)];

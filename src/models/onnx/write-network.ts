@@ -6,10 +6,11 @@ import { cast } from "../../graph/ops.ts";
 import type { ForwardContext } from "../forward-context.ts";
 import { ELEMENTWISE } from "./elementwise.ts";
 import { asValue, ImportedNode, type Importer, isValue, LOWEST, type Operand } from "./imported-node.ts";
-import { fold } from "./known.ts";
+import { fold, numbersOf } from "./known.ts";
 import { PICTURES } from "./pictures.ts";
 import { POOLING } from "./pooling.ts";
 import { PRODUCTS } from "./products.ts";
+import { RECURRENCE } from "./recurrence.ts";
 import { SHAPES } from "./shapes.ts";
 
 /** How each of ONNX's operators is written in a graph of ours: a new one is an entry in a file of its family. */
@@ -19,6 +20,7 @@ const IMPORTERS: Readonly<Record<string, Importer>> = {
   ...PRODUCTS,
   ...PICTURES,
   ...POOLING,
+  ...RECURRENCE,
 };
 
 /** Tensors that a model learns, by the ends of their names; others are constants, which never train. */
@@ -31,19 +33,30 @@ const dtypeOf = ({ dtype }: NetworkTensor) => DTYPES[dtype as keyof typeof DTYPE
 export class NetworkWriter {
   readonly #network: Network;
   readonly #context: ForwardContext;
-  readonly #input: (name: string) => Value;
+  readonly #input: (name: string) => Operand;
   /** What tensors' names begin with that the model's own names leave out. */
   readonly #prefix: string;
   readonly #values = new Map<string, Operand>();
+  readonly #isTrained: boolean;
   /** Values that a gradient comes to. */
   readonly #trained = new Set<string>();
 
-  /** @param input makes an input of the network. @throws UserError where it is not known */
-  constructor(network: Network, context: ForwardContext, input: (name: string) => Value, prefix: string) {
+  /**
+   * @param input makes an input of the network; throws a UserError where it is not known
+   * @param isTrained whether its layers may be trained: a gradient must then flow through all that follows one
+   */
+  constructor(
+    network: Network,
+    context: ForwardContext,
+    input: (name: string) => Operand,
+    prefix: string,
+    { isTrained = true } = {},
+  ) {
     this.#network = network;
     this.#context = context;
     this.#input = input;
     this.#prefix = prefix === "" ? "" : `${prefix}.`;
+    this.#isTrained = isTrained;
   }
 
   /** A value that was written, an input or a tensor. */
@@ -63,6 +76,11 @@ export class NetworkWriter {
 
   /** @throws UserError naming the node where an operator is missing, or cannot be used so. */
   write(node: NetworkNode): void {
+    if (node.op === "If") this.#writeBranch(node);
+    else this.#writeNode(node);
+  }
+
+  #writeNode(node: NetworkNode): void {
     const operands = node.inputs.map((input) => (input === "" ? undefined : this.#operand(input)));
     const known = operands.map((operand) => (isValue(operand) ? undefined : operand));
     const folded = known.length === operands.length && !operands.some(isValue) ? fold(node, known) : undefined;
@@ -72,6 +90,27 @@ export class NetworkWriter {
       if (output !== "" && result) this.#values.set(output, result);
     });
     this.#checkGradient(node, results);
+  }
+
+  /** Of a node's branches the one that its condition, which must be known, chooses. */
+  #writeBranch(node: NetworkNode): void {
+    const condition = node.inputs[0] ? this.#operand(node.inputs[0]) : undefined;
+    const [holds] = (condition && !isValue(condition) && numbersOf(condition)) || [];
+    if (holds === undefined)
+      this.#refuse(node, "its condition is computed as the graph runs, and must be known before");
+    const { nodes = [], outputs = [] } = node.branches?.[holds ? "then_branch" : "else_branch"] ?? {};
+    if (outputs.length !== node.outputs.length)
+      this.#refuse(node, `its branch makes ${outputs.length} values, and it has ${node.outputs.length}`);
+    for (const each of nodes) this.write(each);
+    for (const [i, output] of outputs.entries()) {
+      const name = node.outputs[i]!;
+      this.#values.set(name, this.#operand(output));
+      if (this.#trained.has(output)) this.#trained.add(name);
+    }
+  }
+
+  #refuse(node: NetworkNode, why: string): never {
+    return new ImportedNode(this.#context, this.#network.location, node, []).refuse(why);
   }
 
   #import(node: NetworkNode, operands: readonly (Operand | undefined)[]): readonly Operand[] {
@@ -90,12 +129,10 @@ export class NetworkWriter {
 
   /** @throws UserError where the gradient of a layer before a node would end there without a word. */
   #checkGradient(node: NetworkNode, results: readonly Operand[]): void {
-    if (!node.layer && !node.inputs.some((input) => this.#trained.has(input))) return;
+    if (!this.#isTrained || (!node.layer && !node.inputs.some((input) => this.#trained.has(input)))) return;
     for (const [i, result] of results.entries()) {
       if (!isValue(result) || result.dtype !== "float32") continue;
-      if (result.node && !result.node.op.gradient) {
-        new ImportedNode(this.#context, this.#network.location, node, []).refuse("no gradient flows through it");
-      }
+      if (result.node && !result.node.op.gradient) this.#refuse(node, "no gradient flows through it");
       this.#trained.add(node.outputs[i]!);
     }
   }
@@ -106,6 +143,7 @@ export class NetworkWriter {
     const tensor = this.#network.tensors.get(name);
     const operand = tensor ? this.#tensor(name, tensor) : this.#input(name);
     this.#values.set(name, operand);
+    if (isValue(operand) && operand.leaf?.kind === "trainable") this.#trained.add(name);
     return operand;
   }
 
