@@ -25,7 +25,7 @@ import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { embedding } from "../src/tasks/kinds/embedding.ts";
 import { spearman } from "../src/tasks/metrics/metrics.ts";
 import { dot, unitVector } from "../src/tasks/vectors.ts";
-import { cutMicroBatches, sizeOf } from "../src/training/micro-batches.ts";
+import { cutMicroBatches, runBudget, sizeOf } from "../src/training/micro-batches.ts";
 import { layOut } from "../src/training/model-inputs.ts";
 import { TOKEN_BUDGET } from "../src/training/predictor.ts";
 import { writeInference } from "../src/training/step-graph.ts";
@@ -66,7 +66,7 @@ async function measure(folder: string, count: number): Promise<void> {
     // What the part costs, counted apart from the time.
     const encoded = part.map((text, index) => embedding.encode({ index, text }, base.tokenizer, maxLength));
     let flops = 0;
-    for (const chosen of cutMicroBatches(encoded.map(sizeOf), { tokens: TOKEN_BUDGET, outputs: base.labelCount })) {
+    for (const chosen of cutMicroBatches(encoded.map(sizeOf), runBudget(base, TOKEN_BUDGET))) {
       const { sizes } = layOut(
         streams,
         chosen.map((i) => encoded[i]!),

@@ -54,6 +54,8 @@ export interface EncoderArchitecture<Config extends ModelConfig = ModelConfig> e
   kind: "encoder";
   /** Final hidden states, `[tokens, hidden]`. */
   encode(context: ForwardContext, config: Config, tokens: TokenStream): Value;
+  /** Whether it computes what stands at padding, too, as an ONNX file does; only attention does where absent. */
+  padsRows?: true;
 }
 
 /** Every token sees those before it. */

@@ -3,10 +3,10 @@ import { ELEMENT_SIZE, sizeOf as elementsOf } from "../graph/tensor.ts";
 import type { EncodedExample } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { packedSize } from "./frozen-blocks/packed-rows.ts";
-import { cutMicroBatches, fitsOneRun, sizeOf } from "./micro-batches.ts";
+import { cutMicroBatches, fitsOneRun, runBudget, sizeOf } from "./micro-batches.ts";
 import { layOut } from "./model-inputs.ts";
 import { singleTexts } from "./single-texts.ts";
-import { GRADIENT, type ModelGraph, writeInference, writeStep } from "./step-graph.ts";
+import { type AdaptedModel, GRADIENT, type ModelGraph, writeInference, writeStep } from "./step-graph.ts";
 import { keptStates, stepOf, type TrainingSettings, type TrainOptions } from "./train-options.ts";
 import { TrainedParameters } from "./trained-parameters.ts";
 
@@ -54,9 +54,9 @@ export function estimateMemory(options: Omit<TrainOptions, "runtime">): (tokenBu
   const logits = kind.readout ? 0 : model.labelCount * sum(scored.map(({ rows }) => rows?.length ?? 1));
   const plans = [
     isCoupled
-      ? planOfCoupled(step, writeInference(now, { ...settings, readBy: { objective } }), batch!, stepped.labelCount)
-      : planOf(step, batch!, stepped.labelCount),
-    planOf(evaluation, evaluated!, model.labelCount),
+      ? planOfCoupled(step, writeInference(now, { ...settings, readBy: { objective } }), batch!, stepped)
+      : planOf(step, batch!, stepped),
+    planOf(evaluation, evaluated!, model),
   ];
   return (tokenBudget) => ({
     weights: sum([...weights.values()].map(({ data }) => data.byteLength)),
@@ -73,16 +73,16 @@ function hiddenStatesOf(train: readonly EncodedExample[], settings: TrainingSett
   return Math.min(memory, packedSize(tokens, width, format));
 }
 
-/** The most that one of the micro-batches takes into which examples are cut. @param outputs that a row gets */
+/** The most that one of the micro-batches takes into which examples are cut. */
 function planOf(
   graph: ModelGraph,
   examples: readonly EncodedExample[],
-  outputs: number,
+  model: AdaptedModel,
 ): (tokenBudget: number) => number {
   const bytes = planMemory(Object.values(graph.outputs));
   return (tokenBudget) => {
     const found = new Map<string, Record<string, number>>();
-    for (const part of cutMicroBatches(examples.map(sizeOf), { tokens: tokenBudget, outputs })) {
+    for (const part of cutMicroBatches(examples.map(sizeOf), runBudget(model, tokenBudget))) {
       const { sizes } = layOut(graph.streams, singleTexts(part.map((i) => examples[i]!)));
       found.set(JSON.stringify(sizes), sizes);
     }
@@ -98,12 +98,12 @@ function planOfCoupled(
   step: ModelGraph,
   forward: ModelGraph,
   examples: readonly EncodedExample[],
-  outputs: number,
+  model: AdaptedModel,
 ): (tokenBudget: number) => number {
   const bytes = planMemory(Object.values(step.outputs));
-  const parts = [forward, step].map((graph) => planOf(graph, examples, outputs));
+  const parts = [forward, step].map((graph) => planOf(graph, examples, model));
   return (tokenBudget) => {
-    const fits = (count: number) => fitsOneRun(examples.slice(0, count).map(sizeOf), { tokens: tokenBudget, outputs });
+    const fits = (count: number) => fitsOneRun(examples.slice(0, count).map(sizeOf), runBudget(model, tokenBudget));
     let count = examples.length;
     while (!fits(count)) count--;
     const whole = bytes(layOut(step.streams, examples.slice(0, count)).sizes);

@@ -5,7 +5,7 @@ import type { StreamInputs } from "../models/streams/token-stream.ts";
 import type { CompiledGraph } from "../runtime/compiled-graph.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { EncodedExample, Targets } from "../tasks/task-kind.ts";
-import { cutMicroBatches, sizeOf } from "./micro-batches.ts";
+import { cutMicroBatches, type RunBudget, runBudget, sizeOf } from "./micro-batches.ts";
 import { layOut } from "./model-inputs.ts";
 import { targetInputs } from "./objective-inputs.ts";
 import { singleTexts } from "./single-texts.ts";
@@ -32,26 +32,24 @@ export type PredictedExample = EncodedExample & Partial<Targets>;
 export class Predictor {
   /** Of a row: the head's outputs, what is read of them, features, or outputs and features. */
   readonly #width: number;
-  readonly #outputs: number;
+  readonly #budget: RunBudget;
   readonly #readBy: ReadBy | undefined;
   readonly #streams: readonly StreamInputs[];
   readonly #graph: CompiledGraph;
-  readonly #tokenBudget: number;
   #released = false;
 
   private constructor(
-    outputs: number,
+    budget: RunBudget,
     width: number,
     streams: readonly StreamInputs[],
     graph: CompiledGraph,
-    { tokenBudget = TOKEN_BUDGET, readBy }: PredictorOptions,
+    readBy: ReadBy | undefined,
   ) {
     this.#width = width;
-    this.#outputs = outputs;
+    this.#budget = budget;
     this.#readBy = readBy;
     this.#streams = streams;
     this.#graph = graph;
-    this.#tokenBudget = tokenBudget;
   }
 
   static async compile(
@@ -62,7 +60,8 @@ export class Predictor {
   ): Promise<Predictor> {
     const { outputs, streams } = writeInference(model, options);
     const width = outputs.logits.shape[1] as number;
-    return new Predictor(model.labelCount, width, streams, await runtime.compile(outputs, weights), options);
+    const budget = runBudget(model, options.tokenBudget ?? TOKEN_BUDGET);
+    return new Predictor(budget, width, streams, await runtime.compile(outputs, weights), options.readBy);
   }
 
   /**
@@ -83,7 +82,7 @@ export class Predictor {
     const texts = singleTexts(examples);
     const results: Float32Array[] = new Array(texts.length);
     let done = 0;
-    for (const chosen of cutMicroBatches(texts.map(sizeOf), { tokens: this.#tokenBudget, outputs: this.#outputs })) {
+    for (const chosen of cutMicroBatches(texts.map(sizeOf), this.#budget)) {
       signal?.throwIfAborted();
       const part = chosen.map((i) => texts[i]!);
       const { inputs } = layOut(this.#streams, part);
@@ -103,7 +102,7 @@ export class Predictor {
 
   #targetsOf(examples: readonly PredictedExample[]): Record<string, Tensor> {
     if (!this.#readBy || !readerOf(this.#readBy)) return {};
-    return targetInputs(this.#readBy.objective, this.#outputs, examples as readonly Pick<Targets, "targets">[]);
+    return targetInputs(this.#readBy.objective, this.#budget.outputs, examples as readonly Pick<Targets, "targets">[]);
   }
 
   /** Frees the graph; more than once does no more. */

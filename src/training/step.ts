@@ -5,7 +5,7 @@ import type { Objective } from "../tasks/losses/objective.ts";
 import type { EncodedExample, TrainingExample } from "../tasks/task-kind.ts";
 import { BatchCoupledLoss } from "./batch-coupled-loss.ts";
 import type { BoundaryStates } from "./frozen-blocks/boundary-states.ts";
-import { cutMicroBatches, fitsOneRun, sizeOf } from "./micro-batches.ts";
+import { cutMicroBatches, fitsOneRun, runBudget, sizeOf } from "./micro-batches.ts";
 import { type MicroBatch, type MicroBatchRunner, type ModelOutcome, ModelRun } from "./model-run.ts";
 import { objectiveInputs, totalWeight } from "./objective-inputs.ts";
 import type { RolloutRecord } from "./records.ts";
@@ -135,7 +135,7 @@ export class TrainingStep {
     // What a micro-batch does not cut apart: a text, or the texts of an example where its loss needs them at once.
     const units = couples ? singleTexts(batch) : batch;
     const sizes = units.map(sizeOf);
-    const budget = { tokens: tokenBudget, outputs };
+    const budget = runBudget(this.#model, tokenBudget);
     const isWhole = couples && fitsOneRun(sizes, budget);
     const cut = isWhole ? [[...units.keys()]] : cutMicroBatches(sizes, budget);
     const boundary = this.#model.frozenBlocks?.count ?? 0;

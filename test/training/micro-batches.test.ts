@@ -3,10 +3,10 @@ import { expect, test } from "vitest";
 import { cutMicroBatches as cutExamples } from "../../src/training/micro-batches.ts";
 
 /** Of examples with one row each and few outputs. */
-const cutMicroBatches = (lengths: readonly number[], budget: number): number[][] =>
+const cutMicroBatches = (lengths: readonly number[], budget: number, padsRows = false): number[][] =>
   cutExamples(
     lengths.map((tokens) => ({ tokens, rows: 1 })),
-    { tokens: budget, outputs: 2 },
+    { tokens: budget, outputs: 2, padsRows },
   );
 
 test("sorts by length and fills each micro-batch with tokens up to the budget", () => {
@@ -24,12 +24,21 @@ test("spares attention's padding by another run where that is worth it", () => {
   expect(cutMicroBatches([100, 90, 10, 10], 512)).toEqual([[0, 1, 2, 3]]);
 });
 
+test("spares all padding where rows are padded, and counts it as tokens", () => {
+  expect(cutMicroBatches([100, 98, 40, 39, 10], 512, true)).toEqual([
+    [0, 1],
+    [2, 3, 4],
+  ]);
+  expect(cutMicroBatches([60, 50, 40], 160, true)).toEqual([[0], [1, 2]]);
+  expect(cutMicroBatches([60, 50, 40], 160)).toEqual([[0, 1, 2]]);
+});
+
 test("outputs as wide as a vocabulary are cut too, by the rows that get them", () => {
   // 2²⁵ numbers are 128 rows of 2¹⁸ outputs.
   const sizes = [100, 60, 60, 8].map((rows) => ({ tokens: 120, rows }));
-  expect(cutExamples(sizes, { tokens: 512, outputs: 2 ** 18 })).toEqual([[0], [1, 2, 3]]);
-  expect(cutExamples(sizes, { tokens: 512, outputs: 2 ** 10 })).toEqual([[0, 1, 2, 3]]);
-  expect(cutExamples([{ tokens: 900, rows: 900 }], { tokens: 512, outputs: 2 ** 18 })).toEqual([[0]]);
+  expect(cutExamples(sizes, { tokens: 512, outputs: 2 ** 18, padsRows: false })).toEqual([[0], [1, 2, 3]]);
+  expect(cutExamples(sizes, { tokens: 512, outputs: 2 ** 10, padsRows: false })).toEqual([[0, 1, 2, 3]]);
+  expect(cutExamples([{ tokens: 900, rows: 900 }], { tokens: 512, outputs: 2 ** 18, padsRows: false })).toEqual([[0]]);
 });
 
 test("an empty batch has no micro-batches", () => {

@@ -63,6 +63,7 @@ export function importedModel(
   const flow = flowTo(network, name, reading.input, { isLookup: picture === undefined && sound === undefined });
   const architecture: EncoderArchitecture = {
     ...(base as EncoderArchitecture),
+    padsRows: true,
     encode(context, _config, tokens) {
       const writer = new NetworkWriter(network, context, inputsOf(network, reading, context, tokens), prefix);
       return writeFlow(writer, flow, name, context, tokens);
