@@ -28,11 +28,15 @@ const formats: Record<string, TableFormat> = {
 
 /**
  * The format that a file's ending names.
+ * @param others endings of formats that are read elsewhere, for the message
  * @throws UserError where the ending names none.
  */
-export function tableFormat(file: string): TableFormat {
+export function tableFormat(file: string, others: readonly string[] = []): TableFormat {
   const format = formats[/\.[^./\\]*$/.exec(file)?.[0].toLowerCase() ?? ""];
-  if (!format) throw new UserError(`${file}: unknown kind of file; its name must end in ${list(Object.keys(formats))}`);
+  if (!format)
+    throw new UserError(
+      `${file}: unknown kind of file; its name must end in ${list([...Object.keys(formats), ...others])}`,
+    );
   return format;
 }
 

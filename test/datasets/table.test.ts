@@ -236,7 +236,7 @@ describe("bad input is refused in one sentence", () => {
     await refuses(loadTableTask({ train: join(folder, "none.csv") }), "no such file: none.csv");
     await refuses(
       load("data.xlsx", rows),
-      "data.xlsx: unknown kind of file; its name must end in .csv, .tsv, .jsonl, .ndjson, .conll, .bio, .iob, .iob2, .txt",
+      "data.xlsx: unknown kind of file; its name must end in .csv, .tsv, .jsonl, .ndjson, .conll, .bio, .iob, .iob2, .txt, .parquet",
     );
     await refuses(load("empty.csv", "\n"), "empty.csv is empty");
     await refuses(load("header.csv", "text,label\n"), "header.csv has no rows, only a header");
