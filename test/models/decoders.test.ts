@@ -42,7 +42,11 @@ describe("decoders against transformers and autograd (oracle/decoders.py)", () =
 
   // Of PyTorch's older exporter and its newer one, by oracle/onnx_files.py.
   test.each(["llama-1", "gpt2-1"])("%s of an ONNX file", async (name) => {
-    await expectLanguageModel(name, await openOnnx(await fileSource(onnxFile(name)), memoryFiles(name, {}), ""));
+    const read = await expectLanguageModel(
+      name,
+      await openOnnx(await fileSource(onnxFile(name)), memoryFiles(name, {}), ""),
+    );
+    expect(read.weights).toEqual((await loadDecoder(name, "languageModel")).weights);
   });
 
   test.each(["llama-1", "llama-2", "qwen3-1", "gemma3-1"])("%s of the ONNX file that aflora writes", async (name) => {
@@ -56,7 +60,8 @@ describe("decoders against transformers and autograd (oracle/decoders.py)", () =
     });
     const all = { ...outputs, ...stream!.cache.present };
     const { bytes } = encodeOnnx(all, { embedded: new Map<string, Tensor>([...weights, ...stream!.tables]) });
-    await expectLanguageModel(name, await openOnnx(bytesSource(name, bytes), memoryFiles(name, {}), ""));
+    const read = await expectLanguageModel(name, await openOnnx(bytesSource(name, bytes), memoryFiles(name, {}), ""));
+    expect(read.weights).toEqual(weights);
   });
 
   test("an ONNX file whose weights have other names is refused", async () => {
