@@ -11,6 +11,7 @@ import { encodeMessage } from "../../src/graph/protobuf-message.ts";
 import type { EncoderArchitecture } from "../../src/models/architecture.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { ForwardContext } from "../../src/models/forward-context.ts";
+import { runBudget } from "../../src/training/micro-batches.ts";
 
 const WIDTH = 4;
 const config = { model_type: "made-up", vocab_size: 3, max_position_embeddings: 8 };
@@ -66,6 +67,7 @@ describe("an ONNX file", () => {
     const source = await open(bytesOf(small()));
     const { config: own, architecture } = describeModel(config, source.network);
     expect([own.hiddenSize, own.maxLength, own.usesTokenTypes, architecture.kind]).toEqual([4, 8, false, "encoder"]);
+    expect(runBudget({ architecture, labelCount: 2 }, 512).padsRows).toBe(true);
     expect([...source.tensors.keys()]).toEqual(["table", "matrix.weight"]);
     const { data } = await source.read("matrix.weight");
     expect([...data].slice(0, WIDTH)).toEqual([0, 4, 8, 12]);

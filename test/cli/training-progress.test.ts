@@ -1,0 +1,25 @@
+import { afterEach, expect, test, vi } from "vitest";
+import { TrainingProgress } from "../../src/cli/terminal/progress.ts";
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+test("a log hears every ten seconds how far the fitting of a head is", () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  const written: string[] = [];
+  vi.spyOn(process.stderr, "write").mockImplementation((text) => written.push(String(text)) > 0);
+  const progress = new TrainingProgress();
+  const said = (done: number, seconds: number): string[] => {
+    vi.advanceTimersByTime(1000 * seconds);
+    progress.fitting({ doing: "fitting the head", done, of: 4000 });
+    return written.splice(0);
+  };
+  expect(said(0, 0)).toEqual([]);
+  expect(said(900, 9)).toEqual([]);
+  expect(said(1000, 1)).toEqual(["fitting the head: 1,000 of 4,000 examples read, 30 s left\n"]);
+  expect(said(1500, 5)).toEqual([]);
+  expect(said(2000, 5)).toEqual(["fitting the head: 2,000 of 4,000 examples read, 20 s left\n"]);
+  expect(said(4000, 20)).toEqual([]);
+});
