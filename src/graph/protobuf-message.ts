@@ -55,9 +55,14 @@ function writeFields(writer: protobuf.Writer, schema: ProtobufSchema, message: o
 /**
  * Reads a message: repeated fields are lists, also where there is nothing in them, others absent where the message does not have them. Bytes are
  * views of those given.
- * @throws Error where the bytes are no such message.
+ * @param most messages, strings or bytes that a field has: two bytes of an empty message become an object
+ * @throws Error where the bytes are no such message, or a field has more values.
  */
-export function decodeMessage(schema: ProtobufSchema, bytes: Uint8Array): Record<string, unknown> {
+export function decodeMessage(
+  schema: ProtobufSchema,
+  bytes: Uint8Array,
+  most = Number.POSITIVE_INFINITY,
+): Record<string, unknown> {
   const fields = new Map(Object.entries(schema).map(([name, field]) => [field.id, { name, ...field }]));
   const message: Record<string, unknown> = {};
   for (const [name, { repeated }] of Object.entries(schema)) if (repeated) message[name] = [];
@@ -74,15 +79,16 @@ export function decodeMessage(schema: ProtobufSchema, bytes: Uint8Array): Record
     if (repeated && isPacked(type, wireType)) {
       const end = reader.uint32() + reader.pos;
       if (end > reader.len) throw new Error(`field ${tag >>> 3} ends after the message`);
-      while (reader.pos < end) (message[name] as unknown[]).push(readValue(reader, type));
+      while (reader.pos < end) (message[name] as unknown[]).push(readValue(reader, type, most));
       continue;
     }
     if (wireType !== WIRE_TYPE[typeof type === "string" ? type : "message"]) {
       throw new Error(`field ${tag >>> 3} is written as no "${name}" is`);
     }
-    const value = readValue(reader, type);
-    if (repeated) (message[name] as unknown[]).push(value);
-    else message[name] = value;
+    const value = readValue(reader, type, most);
+    if (!repeated) message[name] = value;
+    else if ((message[name] as unknown[]).push(value) > most && typeof value !== "number")
+      throw new Error(`field ${tag >>> 3} has more than ${most} values`);
   }
   return message;
 }
@@ -92,8 +98,8 @@ function isPacked(type: ProtobufField["type"], wireType: number): boolean {
   return wireType === WIRE_TYPE.message && (type === "int64" || type === "int32" || type === "float");
 }
 
-function readValue(reader: protobuf.Reader, type: ProtobufField["type"]): unknown {
-  if (typeof type !== "string") return decodeMessage(type, reader.bytes());
+function readValue(reader: protobuf.Reader, type: ProtobufField["type"], most: number): unknown {
+  if (typeof type !== "string") return decodeMessage(type, reader.bytes(), most);
   // Whole numbers of 64 bits are objects where the package of such numbers is there.
   return type === "int64" ? Number(reader.int64()) : reader[type]();
 }

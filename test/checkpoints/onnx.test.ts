@@ -309,6 +309,14 @@ const hostile: [what: string, change: Change, says: RegExp][] = [
     /\(Floor\) cannot be trained on: no gradient flows through it/,
   ],
   [
+    "a hundred thousand attributes in a node",
+    (model) => {
+      const attribute = new Array<object>(2 ** 17).fill({});
+      model.node = [lookUp, node("MatMul", ["words", "matrix"], ["last_hidden_state"], attribute)];
+    },
+    /node 1 cannot be read: field 5 has more than 10000 values/,
+  ],
+  [
     "branches that stand 10,000 deep in each other",
     nodes(lookUp, nested(10_000)),
     /its nodes hold graphs that stand more than 32 deep in others/,

@@ -16,6 +16,8 @@ const MAX_TENSORS = 100_000;
 /** Bytes of one node, and of all of them: what is larger is a weight, which has its place among the initializers. */
 const MAX_NODE = 2 ** 26;
 const MAX_NODE_BYTES = 2 ** 28;
+/** Inputs, outputs or attributes of a node, and axes of an input. */
+const MAX_PARTS = 10_000;
 /** Graphs that stand in each other's nodes. */
 const MAX_DEPTH = 32;
 /** ONNX's operator sets that are known here. */
@@ -122,7 +124,7 @@ async function addNode(
 ): Promise<void> {
   let message: NodeMessage;
   try {
-    message = decodeMessage(NODE, bytes) as unknown as NodeMessage;
+    message = decodeMessage(NODE, bytes, MAX_PARTS) as unknown as NodeMessage;
   } catch (error) {
     return file.damaged(`node ${nodes.length} cannot be read: ${(error as Error).message}`);
   }
@@ -199,7 +201,7 @@ function listedTensor(attributes: Readonly<Record<string, NodeAttribute>>): Netw
 }
 
 function port(bytes: Uint8Array): NetworkPort {
-  const info = decodeMessage(VALUE_INFO, bytes) as {
+  const info = decodeMessage(VALUE_INFO, bytes, MAX_PARTS) as {
     name?: string;
     type?: { tensorType?: { shape?: { dim: { dimValue?: number; dimParam?: string }[] } } };
   };
