@@ -16,10 +16,10 @@ test("a log hears every ten seconds how far the fitting of a head is", () => {
     progress.fitting({ doing: "fitting the head", done, of: 4000 });
     return written.splice(0);
   };
-  expect(said(0, 0)).toEqual([]);
+  expect(said(400, 0)).toEqual([]);
   expect(said(900, 9)).toEqual([]);
-  expect(said(1000, 1)).toEqual(["fitting the head: 1,000 of 4,000 examples read, 30 s left\n"]);
+  expect(said(1000, 1)).toEqual(["fitting the head: 1,000 of 4,000 examples read, 50 s left\n"]);
   expect(said(1500, 5)).toEqual([]);
-  expect(said(2000, 5)).toEqual(["fitting the head: 2,000 of 4,000 examples read, 20 s left\n"]);
+  expect(said(2000, 5)).toEqual(["fitting the head: 2,000 of 4,000 examples read, 25 s left\n"]);
   expect(said(4000, 20)).toEqual([]);
 });

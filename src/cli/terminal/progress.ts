@@ -20,8 +20,8 @@ export class TrainingProgress {
   #peakMemory = 0;
   #metric = "";
   #lastLine = 0;
-  /** What is done before training: since when, and when it was last told, milliseconds. */
-  #before: { doing: string; since: number; said: number } | undefined;
+  /** What is done before training: since when, how much was done by then, and when it was last told; milliseconds. */
+  #before: { doing: string; since: number; from: number; said: number } | undefined;
   readonly #said = new Set<string>();
 
   /** Hears what a run tells. */
@@ -41,12 +41,13 @@ export class TrainingProgress {
   /** Hears how far what is done before training is. */
   fitting({ doing, done, of }: FittingProgress): void {
     const now = performance.now();
-    if (this.#before?.doing !== doing) this.#before = { doing, since: now, said: now };
-    if (done === 0 || done >= of) return;
-    const left = duration(((now - this.#before.since) / 1000) * (of / done - 1));
-    const line = `${doing}: ${integer(done)} of ${integer(of)} examples read, ${left} left`;
+    if (this.#before?.doing !== doing) this.#before = { doing, since: now, from: done, said: now };
+    if (done >= of) return;
+    const { since, from, said } = this.#before;
+    const left = done > from ? `, ${duration((((now - since) / 1000) * (of - done)) / (done - from))} left` : "";
+    const line = `${doing}: ${integer(done)} of ${integer(of)} examples read${left}`;
     if (this.#status) this.#status.set([line]);
-    else if (now - this.#before.said >= 1000 * LINE_INTERVAL) {
+    else if (now - said >= 1000 * LINE_INTERVAL) {
       this.#before.said = now;
       this.log(line);
     }
