@@ -105,9 +105,15 @@ const endOf = ({ status, reason }: Pick<TrialRow, "status" | "reason">): string 
 export function measuredOn({
   data: { trainedOn, scoredOn },
   reportedSeparately,
-}: Pick<TaskResults, "data" | "reportedSeparately">): string {
+  error,
+  sameAnswer,
+}: Pick<TaskResults, "data" | "reportedSeparately" | "error" | "sameAnswer">): string {
   if (scoredOn === undefined) return "";
-  return `${trainedOn} training examples; ${reportedSeparately ? "chosen on" : "scores are of"} ${scoredOn}.`;
+  const read = [
+    ...(error === undefined ? [] : [`a score's standard error by the number of examples is ${number(error)}`]),
+    ...(sameAnswer === undefined ? [] : [`the same answer for all has ${number(sameAnswer)}`]),
+  ];
+  return `${[`${trainedOn} training examples`, `${reportedSeparately ? "chosen on" : "scores are of"} ${scoredOn}`, ...read].join("; ")}.`;
 }
 
 /** What the numbers say of which setting is best, and no more. */
@@ -200,19 +206,25 @@ const COLUMNS: { name: string; value: (row: TrialRow) => string | number | undef
   { name: "epochs", value: ({ epochs }) => epochs },
   { name: "metric", value: ({ metric }) => metric },
   { name: "heldOut", value: ({ heldOut }) => heldOut },
+  { name: "heldOutLoss", value: ({ heldOutLoss }) => heldOutLoss },
   { name: "score", value: ({ metric, scores }) => (metric === undefined ? undefined : scores[metric]) },
+  { name: "error", value: ({ metric, errors }) => (metric === undefined ? undefined : errors[metric]) },
+  { name: "sameAnswer", value: ({ metric, sameAnswer }) => (metric === undefined ? undefined : sameAnswer[metric]) },
+  { name: "trainableStart", value: ({ trainableStart }) => trainableStart },
   { name: "trainable", value: ({ trainable }) => trainable },
+  { name: "trainableEnd", value: ({ trainableEnd }) => trainableEnd },
   { name: "seconds", value: ({ seconds }) => seconds },
+  { name: "secondsPerStep", value: ({ secondsPerStep }) => secondsPerStep },
   { name: "peakMemory", value: ({ peakMemory }) => peakMemory },
   { name: "flops", value: ({ flops }) => flops },
   { name: "reason", value: ({ reason }) => reason },
 ];
 
-/** One line a trial, a column for each factor. */
+/** One line a trial, a column for each factor, with what a search chose for it. */
 export function studyCsv({ trials }: StudyResults): string {
   const factors = [...new Set(trials.flatMap(({ values }) => Object.keys(values)))];
   const lines = trials.map((row) => [
-    ...factors.map((factor) => row.values[factor]),
+    ...factors.map((factor) => row.values[factor] ?? row.found?.[factor]),
     ...COLUMNS.map(({ value }) => value(row)),
   ]);
   return csvOf([[...factors, ...COLUMNS.map(({ name }) => name)], ...lines]);

@@ -6,7 +6,7 @@ import type { AnswerOptions } from "../inference/write-answers.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { DeviceName } from "../runtime/device.ts";
 import type { EvaluationSplit, Example } from "../tasks/example.ts";
-import { computeMetrics } from "../tasks/examples.ts";
+import { computeMetrics, sameAnswerScores, scoresOf } from "../tasks/examples.ts";
 import { scoreAnswers } from "../tasks/metrics/answers.ts";
 import { answerOf } from "../tasks/prompt.ts";
 import { namedColumns } from "../tasks/rows.ts";
@@ -58,6 +58,9 @@ export interface ScoredAnswer {
   answer: string;
 }
 
+/** What the best answer that needs no text is called beside a model's own. */
+export const SAME_ANSWER = "same answer for all";
+
 /** How a fine-tuned model does on one split. */
 export interface RunEvaluation {
   split: string;
@@ -66,7 +69,12 @@ export interface RunEvaluation {
   trainedOn?: boolean;
   /** The task's own, and what its kind adds to them, such as macro F1. */
   metrics: Record<string, number>;
-  /** Of embeddings and rerankers, the same of `before training` and, where the examples are a search, of `BM25`. */
+  /** How far chance may have moved the task's own: standard errors, by the number of examples, where it is known. A search has none. */
+  errors?: Record<string, number>;
+  /**
+   * The same metrics of what a model is to beat. Of embeddings and rerankers `before training` and, where the examples are a
+   * search, `BM25`; of classes and numbers `same answer for all`, the best of those.
+   */
   beside?: Record<string, Record<string, number>>;
   labels: readonly string[];
   /** `[true label, predicted label]`, of kinds that have it. */
@@ -104,7 +112,16 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
       const predictions = await model.predictLabels(examples, { onDone: source.onDone });
       const details = kind.detailsOf?.(predictions, examples, task.labels);
       const answers = source.generate === undefined ? undefined : await answersOf(model, examples, source);
-      const beside = baselines ? await baselinesOf(model, examples, runtime) : undefined;
+      const sameAnswer = sameAnswerScores(task, examples);
+      const beside = sameAnswer
+        ? { [SAME_ANSWER]: sameAnswer }
+        : baselines
+          ? await baselinesOf(model, examples, runtime)
+          : undefined;
+      // To search once more without each part of the examples would take many times as long.
+      const { metrics, errors = undefined } = kind.searchIn
+        ? { metrics: computeMetrics(task, predictions, examples) }
+        : scoresOf(task, predictions, examples);
       results.push({
         split: name,
         examples: examples.length,
@@ -112,10 +129,11 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
         labels: task.labels,
         ...details,
         metrics: {
-          ...computeMetrics(task, predictions, examples),
+          ...metrics,
           ...details?.metrics,
-          ...(answers && scoresOf(answers, kind)),
+          ...(answers && answerScores(answers, kind)),
         },
+        ...(errors && { errors }),
         ...(beside && { beside }),
         ...(answers && { answers }),
       });
@@ -147,7 +165,7 @@ async function answersOf(
 }
 
 /** Scores of the answers, and of those that can be had without the model: `lead3_rouge1`. */
-function scoresOf(
+function answerScores(
   answers: readonly ScoredAnswer[],
   { baselines = {}, scoresSentences: splitSentences }: Pick<TaskKind, "baselines" | "scoresSentences">,
 ): Record<string, number> {

@@ -8,6 +8,7 @@ import { UserError } from "../errors.ts";
 import { hasCheckpoint } from "../runs/checkpoint-folder.ts";
 import { type RunRecords, readRunRecords } from "../runs/read-run.ts";
 import { byScore } from "./best.ts";
+import { readReportedScores } from "./reported-scores.ts";
 import { mean } from "./statistics.ts";
 import type {
   Configuration,
@@ -47,13 +48,9 @@ export type TrialEnd = "finished" | "paused" | "interrupted" | { failed: string 
 
 export type TrialRunner = (job: TrialJob) => Promise<TrialEnd>;
 
-/** `reported.json` of a trial's folder: metrics on the data that played no part in any choice, by Hugging Face's names. */
-export const REPORTED = "reported.json";
-
 /** `trial.json`: wall-clock seconds of the trial's processes, from their start to their end. */
 export const TRIAL_TIME = "trial.json";
 const timeSchema = z.object({ seconds: z.number() });
-const reportedSchema = z.record(z.string(), z.number().nullable());
 
 export interface StudyProgress {
   /** Told before a trial begins or goes on; `total` is of all that are to be done, as far as it is known. */
@@ -263,23 +260,13 @@ async function readTrial(
   const records = await recordsOf(directory, trial.identity);
   if (!records)
     return failed === undefined ? { epochs: 0, status: "open" } : { epochs: 0, status: "failed", reason: failed };
-  const reported = await readReported(directory);
+  const reported = await readReportedScores(directory);
   const epochs = records.evaluations.reduce((most, { epoch }) => Math.max(most, epoch), 0);
   const time = timeSchema.safeParse(await readJsonFile(join(directory, TRIAL_TIME)));
   const known = { epochs, records, ...(reported && { reported }), processSeconds: time.data?.seconds };
   if (failed !== undefined) return { ...known, status: "failed", reason: failed };
   if (records.result && (reported || !trial.reported)) return { ...known, status: "finished" };
   return { ...known, status: pruned ? "pruned" : "open" };
-}
-
-/** @throws UserError where the file is damaged. */
-async function readReported(directory: string): Promise<Record<string, number> | undefined> {
-  const path = join(directory, REPORTED);
-  const value = await readJsonFile(path);
-  if (value === undefined) return undefined;
-  const parsed = reportedSchema.safeParse(value);
-  if (!parsed.success) throw new UserError(`${path} is damaged; remove it, and the same command makes it again`);
-  return Object.fromEntries(Object.entries(parsed.data).flatMap(([name, of]) => (of === null ? [] : [[name, of]])));
 }
 
 /** Whether a trial needs nothing more, or nothing more before it pauses. */

@@ -27,7 +27,7 @@ export interface ScoredTrial extends Pick<TrialOutcome, "status" | "reason" | "e
 
 /** Metrics of a finished trial on what is reported. One that is no number is written as null: it is left out. */
 export function scoresOf({ reported, records }: Pick<ScoredTrial, "reported" | "records">): Record<string, number> {
-  const all: Record<string, number | null> = reported ?? records?.result?.metrics ?? {};
+  const all: Record<string, number | null> = reported?.metrics ?? records?.result?.metrics ?? {};
   return Object.fromEntries(Object.entries(all).flatMap(([name, value]) => (value === null ? [] : [[name, value]])));
 }
 

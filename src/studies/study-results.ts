@@ -29,8 +29,14 @@ export interface TrialRow {
   heldOutLoss?: number | undefined;
   /** The adapter's metrics on what is reported, where it has finished. */
   scores: Readonly<Record<string, number>>;
-  /** Trainable parameters, averaged over training, the head's not counted. */
+  /** Standard errors of these, by the number of examples. */
+  errors: Readonly<Record<string, number>>;
+  /** What the best answer that needs no text comes to on the same examples. */
+  sameAnswer: Readonly<Record<string, number>>;
+  /** Trainable parameters, averaged over training, and at its start and end, the head's not counted. */
   trainable?: number | undefined;
+  trainableStart?: number | undefined;
+  trainableEnd?: number | undefined;
   /** Wall-clock seconds of training, and of the median step. */
   seconds?: number | undefined;
   secondsPerStep?: number | undefined;
@@ -77,6 +83,9 @@ export interface TaskResults {
   direction: "highest" | "lowest";
   /** Whether scores are of data that played no part in any choice. */
   reportedSeparately: boolean;
+  /** Mean standard error of a score by the number of examples, and what the best answer that needs no text has there. */
+  error?: number;
+  sameAnswer?: number;
   rows: SettingRow[];
   /**
    * The setting with the best score on the examples that settings are chosen on, among those whose trials all finished; of equal
@@ -148,7 +157,11 @@ function trialRow(trial: ScoredTrial, asked: Asked): TrialRow {
     heldOut: score?.score,
     heldOutLoss: score?.loss,
     scores: status === "finished" ? scoresOf(trial) : {},
+    errors: (trial.reported ? trial.reported.errors : result?.errors) ?? {},
+    sameAnswer: trial.reported?.sameAnswer ?? {},
     trainable: result?.trainable.average,
+    trainableStart: result?.trainable.start,
+    trainableEnd: result?.trainable.end,
     seconds: result?.seconds,
     secondsPerStep: result?.secondsPerStep,
     peakMemory: result?.peakMemory,
@@ -181,12 +194,16 @@ function taskResults(
   );
   const ties = [second, ...others].filter((row) => row && first && chosenBy(row) === chosenBy(first));
   const factors = factorsOf(all, asked);
+  const errors = scored.flatMap((row) => row.errors[metric] ?? []);
+  const [sameAnswer] = scored.flatMap((row) => row.sameAnswer[metric] ?? []);
   return {
     task,
     data: scoredData(began),
     metric,
     direction: asked.direction ?? bestIs(metric),
     reportedSeparately,
+    ...(errors.length > 0 && { error: mean(errors) }),
+    ...(sameAnswer !== undefined && { sameAnswer }),
     rows,
     ...(first && { best: first.setting }),
     ties: ties.map((row) => row!.setting),

@@ -2,6 +2,7 @@ import type { z } from "zod";
 import type { RunRecords } from "../runs/read-run.ts";
 import type { DataSource, RunConfig } from "../runs/run-config.ts";
 import type { Choice, Factor } from "./factors.ts";
+import type { ReportedScores } from "./reported-scores.ts";
 import type { TrialIdentity } from "./trial-identity.ts";
 
 /** What to find out, and how. */
@@ -153,7 +154,7 @@ export interface TrialOutcome {
   epochs: number;
   records?: RunRecords;
   /** Absent while it has not finished, and where there are no data for it. */
-  reported?: Record<string, number>;
+  reported?: ReportedScores;
   /** Wall-clock seconds of its processes, where it had any of its own. */
   processSeconds?: number | undefined;
 }

@@ -108,6 +108,26 @@ export function scoresOf(
   };
 }
 
+/** Of each metric the best that the same answer for all examples has; undefined of kinds that have no such answer. */
+export function sameAnswerScores(
+  task: Pick<TaskData, "kind" | "labels" | "metrics">,
+  examples: readonly Example[],
+): Record<string, number> | undefined {
+  const { sameAnswers, metrics } = findTaskKind(task.kind);
+  const answers = sameAnswers?.(examples, task.labels);
+  if (!answers) return undefined;
+  const scores = answers.map((answer) => {
+    const predictions = examples.map(() => answer);
+    return computeMetrics(task, predictions, examples);
+  });
+  return Object.fromEntries(
+    task.metrics.map((name) => {
+      const values = scores.map((each) => each[name]!);
+      return [name, metrics[name]!.higherIsBetter ? Math.max(...values) : Math.min(...values)];
+    }),
+  );
+}
+
 /** A task's metrics, in their order. @throws Error where the kind has no such metric. */
 export function computeMetrics(
   task: Pick<TaskData, "kind" | "labels" | "metrics">,

@@ -253,6 +253,8 @@ export interface TaskKind<Output extends object = object, Options extends z.ZodO
     examples: readonly Example[],
     labels: readonly string[],
   ): EvaluationDetails;
+  /** Answers that need no text, each as if it were given for all examples: what a model must beat to have learned anything. */
+  sameAnswers?(examples: readonly Example[], labels: readonly string[]): Prediction[];
   /** Of kinds that search: held-out examples as a search, which other ways of searching can be put to; undefined of those that are none. */
   searchIn?(examples: readonly Example[]): HeldOutSearch | undefined;
   /** Of kinds that tell what belongs together: how well that goes, for a report. */

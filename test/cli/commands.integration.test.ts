@@ -144,11 +144,13 @@ describe("predict", () => {
 });
 
 describe("evaluate", () => {
-  test("gives metrics and a confusion matrix of the run's own validation data", async () => {
+  test("gives metrics, how far chance moves them, and a confusion matrix of the run's own validation data", async () => {
     const { code, stdout } = await afloraHere(words("evaluate --run run --threads 1"), home);
     const { result } = await readRunRecords(join(home, "run"));
     expect(code).toBe(0);
-    expect(stdout).toContain(`accuracy ${result!.metrics.accuracy!.toFixed(4)}, macro_f1 `);
+    expect(stdout).toMatch(/^ +fine-tuned {2}standard error {2}same answer for all$/m);
+    // Of five rows two have the most frequent label.
+    expect(stdout).toMatch(new RegExp(`^accuracy +${result!.metrics.accuracy!.toFixed(4)} +[\\d.–]+ +0.4000$`, "m"));
     expect(stdout).toMatch(
       /^rows: true label, columns: predicted\n +billing {2}bug {2}delivery\nbilling +\d+ +\d+ +\d+\nbug .*\ndelivery .*\n$/m,
     );

@@ -2,7 +2,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { writeJsonFile } from "../../src/checkpoints/json-file-node.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
-import { REPORTED, type TrialRunner } from "../../src/studies/run-study.ts";
+import { REPORTED, reportedScoresOf } from "../../src/studies/reported-scores.ts";
+import type { TrialRunner } from "../../src/studies/run-study.ts";
 import { fineTune } from "../support/fine-tune.ts";
 
 /** Trials in this process, which is quicker than a process each. */
@@ -18,8 +19,8 @@ export const hereRunner: TrialRunner = async ({ config, resume, stopAfter, repor
     if (!result) return "paused";
   }
   if (reported) {
-    const [split] = await evaluateRun(directory, { ...reported, threads: 1 });
-    await writeJsonFile(join(directory, REPORTED), split!.metrics);
+    const splits = await evaluateRun(directory, { ...reported, threads: 1 });
+    await writeJsonFile(join(directory, REPORTED), reportedScoresOf(splits));
   }
   return "finished";
 };

@@ -57,6 +57,8 @@ test("a kind of the caller's own trains, evaluates, predicts, is saved and loade
     examples: 18,
     labels: ["0", "10", "20"],
     metrics: { mean_absolute_error: error },
+    // Without any example the mistakes are as large.
+    errors: {},
   });
 
   const { task } = JSON.parse(await readFile(join(output, "adapter", "adapter.json"), "utf8"));

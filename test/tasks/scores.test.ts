@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Example } from "../../src/tasks/example.ts";
-import { scoresOf } from "../../src/tasks/examples.ts";
+import { sameAnswerScores, scoresOf } from "../../src/tasks/examples.ts";
 
 const task = { kind: "classification", labels: ["a", "b"], metrics: ["accuracy"] };
 const examples = Array.from({ length: 10 }, (_, index): Example => ({ index, text: "x", label: 0 }));
@@ -14,4 +14,15 @@ test("an accuracy of a few examples has the standard error of a share", () => {
 
 test("where all answers are right nothing is known of the error, and none is given", () => {
   expect(scoresOf(task, predicted(10), examples)).toEqual({ examples: 10, metrics: { accuracy: 1 }, errors: {} });
+});
+
+test("the same answer for all: the better of the most frequent labels by each metric, and numbers' mean", () => {
+  const labelled = (labels: readonly number[]) => labels.map((label, index): Example => ({ index, text: "x", label }));
+  const two = { ...task, metrics: ["accuracy", "f1", "matthews_correlation"] };
+  const scores = sameAnswerScores(two, labelled([0, 0, 0, 1]));
+  // Always b is right once in four, and has a precision of 1/4 and a recall of 1.
+  expect(scores).toEqual({ accuracy: 0.75, f1: 0.4, matthews_correlation: 0 });
+  const numbers = { kind: "regression", labels: [], metrics: ["pearson", "mean_squared_error"] };
+  expect(sameAnswerScores(numbers, labelled([1, 2, 6]))).toEqual({ pearson: 0, mean_squared_error: 14 / 3 });
+  expect(sameAnswerScores({ kind: "multi-label", labels: ["a"], metrics: [] }, [])).toBeUndefined();
 });

@@ -82,6 +82,7 @@ function describe({
   examples,
   trainedOn = false,
   metrics: values,
+  errors = {},
   beside = {},
   labels,
   confusion,
@@ -89,7 +90,9 @@ function describe({
 }: RunEvaluation): string {
   const scored = answers ? `, ${counted(answers.length, "answer")} scored` : "";
   const others = Object.keys(beside);
-  const measured = others.length > 0 ? comparedTable({ "fine-tuned": values, ...beside }) : metrics(values);
+  const known = Object.keys(errors).length > 0 && { "standard error": errors };
+  const measured =
+    others.length > 0 ? comparedTable({ "fine-tuned": values, ...known, ...beside }) : metrics(values, errors);
   const seen = trainedOn ? ", which the model was trained on at the end: use --validation with other examples" : "";
   const lines = [`${split}: ${counted(examples, "example")}${scored}${seen}`, measured];
   if (confusion) {

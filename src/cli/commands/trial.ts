@@ -7,8 +7,8 @@ import { removeCheckpoints } from "../../runs/checkpoint-folder.ts";
 import { evaluateRun } from "../../runs/evaluate-run.ts";
 import type { FineTuneConfig } from "../../runs/fine-tune-config.ts";
 import { isFinished } from "../../runs/read-run.ts";
-import { REPORTED, TRIAL_TIME } from "../../studies/run-study.ts";
-import { mean } from "../../studies/statistics.ts";
+import { REPORTED, type ReportedScores, reportedScoresOf } from "../../studies/reported-scores.ts";
+import { TRIAL_TIME } from "../../studies/run-study.ts";
 import type { Reported } from "../../studies/study.ts";
 import { INTERRUPTED } from "../run-training.ts";
 import { onStopSignal } from "../terminal/stop-signals.ts";
@@ -83,15 +83,12 @@ export function trialCommand(): Command {
   });
 }
 
-/** Metrics on what a trial is reported on; of several splits their means. */
+/** How a trial does on what it is reported on. */
 async function reportedScores(
   directory: string,
   reported: Reported,
   { threads, device, offline }: TrialOrder["config"],
-): Promise<Record<string, number>> {
+): Promise<ReportedScores> {
   const compute = { threads, device, offline, baselines: false } as Parameters<typeof evaluateRun>[1];
-  const splits = await evaluateRun(directory, { ...compute, ...reported });
-  return Object.fromEntries(
-    Object.keys(splits[0]!.metrics).map((metric) => [metric, mean(splits.map(({ metrics }) => metrics[metric]!))]),
-  );
+  return reportedScoresOf(await evaluateRun(directory, { ...compute, ...reported }));
 }

@@ -117,7 +117,7 @@ async function storyOf(
 /** How the winner does that was trained once more. */
 function storyOfKept(kept: TrialOutcome, study: Study): string {
   const { metric, score } = heldOutScore(kept, study)!;
-  const reported = kept.reported?.[metric];
+  const reported = kept.reported?.metrics[metric];
   const there =
     reported === undefined ? "" : `, and ${reported.toFixed(4)} on the examples that played no part in the choice`;
   return `The run that is kept was trained with these settings once more, on nine tenths of the examples. Its ${metric} is ${score.toFixed(4)} on the other tenth${there}.`;

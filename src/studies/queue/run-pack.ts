@@ -9,7 +9,8 @@ import { readJsonFile } from "../../checkpoints/json-file-node.ts";
 import { UserError } from "../../errors.ts";
 import { HIDDEN_STATES, REPORT, RUN_FILES } from "../../runs/run-folder.ts";
 import { namesCode } from "../../tasks/rewards.ts";
-import { REPORTED, TRIAL_TIME } from "../run-study.ts";
+import { REPORTED } from "../reported-scores.ts";
+import { TRIAL_TIME } from "../run-study.ts";
 
 /** Files and folders of a run that travel; a page can be made of them again. */
 const PARTS = [...RUN_FILES.filter((name) => name !== REPORT && name !== HIDDEN_STATES), REPORTED, TRIAL_TIME];

@@ -1,0 +1,55 @@
+import { join } from "node:path";
+import { z } from "zod";
+import { readJsonFile } from "../checkpoints/json-file-node.ts";
+import { UserError } from "../errors.ts";
+import { type RunEvaluation, SAME_ANSWER } from "../runs/evaluate-run.ts";
+import { mean } from "./statistics.ts";
+
+/** `reported.json` of a trial's folder: its scores on the data that played no part in any choice. */
+export const REPORTED = "reported.json";
+
+const byMetric = z
+  .record(z.string(), z.number().nullable())
+  .transform((of) =>
+    Object.fromEntries(Object.entries(of).flatMap(([name, value]) => (value === null ? [] : [[name, value]]))),
+  );
+
+const scores = z.object({
+  /** By Hugging Face's names; one that is no number is written as null, and left out. */
+  metrics: byMetric,
+  /** Standard errors of the metrics, by the number of examples. */
+  errors: byMetric.optional(),
+  /** What the best answer that needs no text comes to. */
+  sameAnswer: byMetric.optional(),
+});
+
+export type ReportedScores = z.output<typeof scores>;
+
+/** As versions up to 0.1 wrote it: the metrics alone. */
+const metricsAlone = byMetric.transform((metrics): ReportedScores => ({ metrics }));
+
+/** What the evaluations of a trial's splits come to: their means. */
+export function reportedScoresOf(splits: readonly RunEvaluation[]): ReportedScores {
+  const means = (of: readonly (Record<string, number> | undefined)[]): Record<string, number> | undefined =>
+    of[0] && Object.fromEntries(Object.keys(of[0]).map((metric) => [metric, mean(of.map((each) => each![metric]!))]));
+  const [errors, sameAnswer] = [
+    // Several splits' errors do not add up to that of their mean.
+    splits.length === 1 ? splits[0]!.errors : undefined,
+    means(splits.map(({ beside }) => beside?.[SAME_ANSWER])),
+  ];
+  return {
+    metrics: means(splits.map(({ metrics }) => metrics))!,
+    ...(errors && { errors }),
+    ...(sameAnswer && { sameAnswer }),
+  };
+}
+
+/** The scores in a trial's folder; undefined where it has none. @throws UserError where the file is damaged */
+export async function readReportedScores(directory: string): Promise<ReportedScores | undefined> {
+  const path = join(directory, REPORTED);
+  const value = await readJsonFile(path);
+  if (value === undefined) return undefined;
+  const parsed = z.union([scores, metricsAlone]).safeParse(value);
+  if (!parsed.success) throw new UserError(`${path} is damaged; remove it, and the same command makes it again`);
+  return parsed.data;
+}
