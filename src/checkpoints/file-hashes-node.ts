@@ -14,7 +14,7 @@ const PIECE = 4 * 2 ** 20;
 
 /** Files that hash those of them that were read. */
 export interface HashedFiles extends ModelFiles {
-  /** Those that were opened so far, by name. */
+  /** Those on the disk that were opened so far, by name. */
   readonly opened: ReadonlyMap<string, ByteSource>;
   /** Hashes of the files that were opened so far. */
   hashes(): Promise<FileHashes>;
@@ -27,15 +27,13 @@ export function hashedFiles(files: ModelFiles): HashedFiles {
     opened,
     async open(name) {
       const source = await files.open(name);
-      if (source) opened.set(name, source);
+      // What a GGUF file's metadata are made into is no file, and follows from the one that is.
+      if (source && existsSync(source.location)) opened.set(name, source);
       return source;
     },
     async hashes() {
       const hashes: Record<string, string> = {};
-      for (const [name, source] of opened) {
-        // What a GGUF file's metadata are made into is no file, and follows from the one that is.
-        if (existsSync(source.location)) hashes[name] = await hashOf(source);
-      }
+      for (const [name, source] of opened) hashes[name] = await hashOf(source);
       return hashes;
     },
   };

@@ -23,6 +23,8 @@ export interface TensorSource {
    * @throws UserError where the name is not there or the file ends too early.
    */
   read(name: string): Promise<Tensor<"float32">>;
+  /** The same without waiting; absent where that cannot be. */
+  readNow?(name: string): Tensor<"float32">;
   /**
    * What gives the tensor's blocks of few bits, as they are stored, from the file again where it can; undefined where it has none that are
    * taken so.

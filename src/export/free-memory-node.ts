@@ -1,8 +1,7 @@
 import { setImmediate as turn } from "node:timers/promises";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { MessageChannel } from "node:worker_threads";
 import type { Tensor } from "../graph/tensor.ts";
+import { collectGarbage } from "../runtime/collect-garbage-node.ts";
 
 /** Bytes from which an array is worth it; small ones of a file may share memory. */
 const LARGE = 2 ** 20;
@@ -27,12 +26,6 @@ export async function freeMemory(tensors: Iterable<Tensor>): Promise<void> {
   // Ports end with a turn of the event loop, and what they hold with them.
   await turn();
   await turn();
+  // What was made while files were written.
   collectGarbage();
-}
-
-/** What was made while files were written, now: V8 would wait for a need of its own. */
-function collectGarbage(): void {
-  setFlagsFromString("--expose-gc");
-  const collect: unknown = runInNewContext("gc");
-  if (typeof collect === "function") collect();
 }

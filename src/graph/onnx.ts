@@ -219,20 +219,15 @@ export function onnxModel(
   for (const node of liveNodes(values.toReversed())) encoder.encodeNode(node);
   for (const [name, value] of copies) encoder.emit("Identity", [value], { outputs: [name] });
 
-  // What was packed is there as it was packed alone; of its numbers, rows that are looked up are read from the one copy of all graphs.
+  // What was packed is there as it was packed alone.
   const read = new Set(encoder.nodes.flatMap(({ input }) => input));
-  const lookedUp = options.packs
-    ? leaves.filter(({ leaf, dtype }) => dtype === "int8" && embedded.has(leaf!.name) && read.has(leaf!.name))
-    : [];
-  const fed = [...given, ...lookedUp];
-  const isFed = new Set(lookedUp.map(({ leaf }) => leaf!.name));
   return {
     model: {
       nodes: encoder.nodes,
-      weights: encoder.weights.filter(({ tensors }) => tensors.some(({ name }) => read.has(name) && !isFed.has(name))),
-      inputs: fed.map((value) => valueInfo(value.leaf!.name, value, symbols)),
+      weights: encoder.weights.filter(({ tensors }) => tensors.some(({ name }) => read.has(name))),
+      inputs: given.map((value) => valueInfo(value.leaf!.name, value, symbols)),
       outputs: Object.entries(outputs).map(([name, value]) => valueInfo(name, value, symbols)),
     },
-    inputs: fed,
+    inputs: given,
   };
 }

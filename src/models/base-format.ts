@@ -53,10 +53,10 @@ const partName = (weight: WeightSpec, base: BaseFormat, part: string): string =>
 /** Whether a base of format `base` stores a weight otherwise than in float32. */
 export const isQuantized = (weight: WeightSpec, base: BaseFormat): boolean => formatOf(weight, base) !== undefined;
 
-/** Names of the tensors that stand in place of a weight that {@link isQuantized}. */
-export function quantizedNames(weight: WeightSpec, base: BaseFormat): string[] {
+/** What the tensors that stand in place of a weight that {@link isQuantized} are like, by name. */
+export function quantizedParts(weight: WeightSpec, base: BaseFormat): [string, Pick<Tensor, "dtype" | "shape">][] {
   const parts = formatOf(weight, base)!.parts(...(weight.shape as [number, number]));
-  return Object.keys(parts).map((part) => partName(weight, base, part));
+  return Object.entries(parts).map(([part, like]) => [partName(weight, base, part), like]);
 }
 
 /** The tensors that stand in place of a weight that {@link isQuantized}, by name. */

@@ -1,7 +1,14 @@
 import type { TensorSource } from "../checkpoints/tensor-source.ts";
 import { UserError } from "../errors.ts";
-import { float32, type Tensor, type Tensors, transposed } from "../graph/tensor.ts";
-import { type BaseFormat, isQuantized, quantizedNames, quantizeWeight, weightOfBlocks } from "./base-format.ts";
+import { float32, type Tensor, type TensorData, type Tensors, transposed } from "../graph/tensor.ts";
+import {
+  BASE_FORMATS,
+  type BaseFormat,
+  isQuantized,
+  quantizedParts,
+  quantizeWeight,
+  weightOfBlocks,
+} from "./base-format.ts";
 import type { ModelDescription } from "./families.ts";
 import type { WeightSpec } from "./model-parts.ts";
 import type { ModelTrace } from "./trace.ts";
@@ -49,20 +56,23 @@ export async function readModelWeights(
     const isTurned = spec.transposed && !source.network;
     const expected = isTurned ? spec.shape.toReversed() : spec.shape;
     const fits = found?.join() === expected.join();
-    const read = async (): Promise<Tensor<"float32">> => {
-      const tensor = await source.read(stored!);
-      return isTurned ? transposed(tensor) : tensor;
-    };
+    const asHere = (tensor: Tensor<"float32">): Tensor<"float32"> => (isTurned ? transposed(tensor) : tensor);
     if (stored !== undefined && fits && (spec.part === "backbone" || takes(spec))) {
       unused.delete(stored);
       if (!isQuantized(spec, format)) {
         const kept = spec.part === "backbone" ? backbone?.weights.get(spec.name) : undefined;
-        weights.set(spec.name, kept ?? (await read()));
-      } else if (!quantizedNames(spec, format).every((name) => quantized.has(name))) {
+        weights.set(spec.name, kept ?? asHere(await source.read(stored)));
+      } else if (!quantizedParts(spec, format).every(([name]) => quantized.has(name))) {
         const blocks = spec.transposed ? undefined : await source.readBlocks?.(stored);
-        const asStored = blocks && readWhenAsked(() => weightOfBlocks(spec, format, blocks()));
-        for (const [name, tensor] of asStored ?? quantizeWeight(spec, format, await read()))
-          quantized.set(name, tensor);
+        const quantize = (values: Tensor<"float32">): [string, Tensor][] =>
+          quantizeWeight(spec, format, asHere(values));
+        const asStored = (): [string, Tensor][] | undefined => blocks && weightOfBlocks(spec, format, blocks());
+        // Those of a base to train on are fed at each step: they stay.
+        const readNow = BASE_FORMATS.includes(format) ? undefined : source.readNow;
+        const tensors = readNow
+          ? madeWhenAsked(quantizedParts(spec, format), () => asStored() ?? quantize(readNow(stored)))
+          : (asStored() ?? quantize(await source.read(stored)));
+        for (const [name, tensor] of tensors) quantized.set(name, tensor);
       }
     } else if (spec.buffer && found === undefined) {
       weights.set(spec.name, float32(spec.shape as number[]));
@@ -80,20 +90,21 @@ export async function readModelWeights(
   return { weights, quantized, missing, unused: [...unused] };
 }
 
-/** Tensors whose numbers are read again when they are asked for and nobody has them: what was laid out elsewhere is not kept here. */
-function readWhenAsked(read: () => [string, Tensor][] | undefined): [string, Tensor][] | undefined {
-  const first = read();
-  let known = first?.map(([, { data }]) => new WeakRef(data));
-  return first?.map(([name, { dtype, shape }], i) => {
+/** Tensors whose numbers are made when they are asked for and nobody has them: what was laid out elsewhere is not kept here. */
+function madeWhenAsked(
+  parts: readonly [string, Pick<Tensor, "dtype" | "shape">][],
+  make: () => [string, Tensor][],
+): [string, Tensor][] {
+  let known: WeakRef<TensorData>[] = [];
+  return parts.map(([name, like], i) => {
     const tensor: Tensor = {
-      dtype,
-      shape,
+      ...like,
       get data() {
-        const there = known![i]!.deref();
+        const there = known[i]?.deref();
         if (there) return there;
-        const again = read()!.map(([, { data }]) => data);
-        known = again.map((data) => new WeakRef(data));
-        return again[i]!;
+        const made = make().map(([, { data }]) => data);
+        known = made.map((data) => new WeakRef(data));
+        return made[i]!;
       },
     };
     return [name, tensor];

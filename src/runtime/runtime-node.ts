@@ -5,6 +5,7 @@ import { join } from "node:path";
 import * as onnxRuntime from "onnxruntime-node";
 import { UserError } from "../errors.ts";
 import { LARGEST_FILE, modelBytes, type OnnxModel, onnxFiles } from "../graph/onnx-model.ts";
+import { collectGarbage } from "./collect-garbage-node.ts";
 import type { DeviceName } from "./device.ts";
 import { DEFAULT_DEVICE, DEVICES } from "./devices.ts";
 import { type PackedSession, Runtime } from "./session.ts";
@@ -43,6 +44,8 @@ const throughFiles: PackedSession = async (model, create) => {
   try {
     // Where there is no room for files, the bytes are made in memory.
     const path = await writeModel(folder, model).catch(() => undefined);
+    // The numbers that were written.
+    collectGarbage();
     return await create(path ?? modelBytes(model));
   } finally {
     await rm(folder, { recursive: true, force: true });

@@ -61,7 +61,7 @@ export interface LibraryTokenizer {
   normalizer: Normalize | (Normalize & LibraryNormalizer) | null;
   pre_tokenizer: LibraryPreTokenizer | null;
   decoder: LibraryDecoder | null;
-  model: { tokens_to_ids: Map<string, number>; vocab: string[] };
+  model: { tokens_to_ids: Map<string, number>; vocab: string[]; config?: object; merges?: unknown[] };
   added_tokens: AddedToken[];
   added_tokens_map: Map<string, AddedToken>;
   special_tokens: string[];
@@ -134,6 +134,7 @@ export function makeExact(
   json: { normalizer?: object | null; pre_tokenizer?: object | null; decoder?: unknown },
   where: string,
 ): void {
+  forgetSource(tokenizer);
   const expressions = new Expressions(where);
   if (json.normalizer) {
     const library = tokenizer.normalizer as LibraryNormalizer;
@@ -141,6 +142,12 @@ export function makeExact(
   }
   if (json.pre_tokenizer) correctPreTokenizer(json.pre_tokenizer as Description, tokenizer.pre_tokenizer!, expressions);
   if (json.decoder) correctDecoder(json.decoder as Description, tokenizer.decoder!, expressions);
+}
+
+/** Forgets the words and merges that a tokenizer was made from: it has tables of its own, and the largest take a hundred megabytes. */
+function forgetSource({ model }: LibraryTokenizer): void {
+  Object.assign(model.config!, { vocab: undefined, merges: undefined });
+  if (model.merges) model.merges = [];
 }
 
 /** Characters of all expressions of a file: the library looks at each again and again before it makes it. */

@@ -104,3 +104,18 @@ for (const [name, { format, numbers }] of Object.entries(FORMATS)) {
     },
   );
 }
+
+test("a table is read from where it is laid out, for its products and for its rows", () => {
+  const graph = new Graph();
+  const table = tableInt8.quantize(normal(1)([OUT, 64], randomFor(1, "table")));
+  const parts = {
+    bytes: graph.leaf("frozen", "bytes", "int8", [OUT, 64]),
+    scales: graph.leaf("frozen", "scales", "float32", [OUT, 1]),
+  };
+  const rows = tableInt8.lookup(parts, graph.leaf("input", "ids", "int32", ["rows"]));
+  const { inputs } = encodeOnnx(
+    { y: tableInt8.linear(rows, parts, [OUT, 64]) },
+    { embedded: new Map(Object.entries(table)), packs: true },
+  );
+  expect(inputs.map(({ leaf }) => leaf!.name)).toEqual(["ids"]);
+});

@@ -123,6 +123,36 @@ describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a base in 
   });
 });
 
+test("a base that only answers is made when it is asked for, and kept by who has it alone", async () => {
+  const source = checkpoint(shapes);
+  const numbersOf = (name: string) => {
+    const tensor = float32(shapes[name]!);
+    tensor.data.forEach((_, i) => {
+      tensor.data[i] = Math.sin(i + name.length);
+    });
+    return tensor;
+  };
+  let reads = 0;
+  const readNow: TensorSource["readNow"] = (name) => {
+    reads++;
+    return numbersOf(name);
+  };
+  const read: TensorSource["read"] = async (name) => numbersOf(name);
+  const kept = await readModelWeights({ ...source, read }, bert, trace, { format: "q8_0" });
+  const made = await readModelWeights({ ...source, read, readNow }, bert, trace, { format: "q8_0" });
+  expect(reads).toBe(0);
+  expect([...made.quantized.keys()]).toEqual([...kept.quantized.keys()]);
+  for (const [name, { dtype, shape, data }] of kept.quantized) {
+    const own = made.quantized.get(name)!;
+    expect([own.dtype, own.shape, own.data], name).toEqual([dtype, shape, data]);
+  }
+  expect(reads).toBe(2 * 6 + 1);
+  await new Promise(setImmediate);
+  collectGarbage();
+  void [...made.quantized.values()][0]!.data;
+  expect(reads).toBe(2 * 6 + 1 + 1);
+});
+
 test.each([
   ["bert-1", "classifier"],
   ["roberta-1", "classifier.out_proj"],

@@ -8,6 +8,7 @@ import { UserError } from "../../src/errors.ts";
 import { loadTokenizer } from "../../src/tokenization/load-tokenizer.ts";
 import type { Tokenizer } from "../../src/tokenization/tokenizer.ts";
 import { createTokenizer } from "../../src/tokenization/tokenizer-json.ts";
+import { collectGarbage } from "../support/memory-in-use.ts";
 
 const bundled = fileURLToPath(new URL("../../assets/all-MiniLM-L6-v2", import.meta.url));
 const fixture: {
@@ -172,6 +173,19 @@ describe("other kinds of tokenizer.json", () => {
     expect(encode(added({ normalized: false }), "cABd").ids).toEqual([C, 30, D]);
     expect(encode(added({ special: true }), "caBd").ids).toEqual([C, A, B, D]);
     expect(added({ special: true }).decode([C, 30, D], { skipSpecialTokens: true })).toBe("cd");
+  });
+
+  test("words and merges are kept as tables alone", async () => {
+    const made = () => {
+      const model = { type: "BPE", vocab: { a: 0, b: 1, ab: 2, "[PAD]": 3 }, merges: [["a", "b"]] };
+      const tokenizer = createTokenizer({ model }, { pad_token: "[PAD]" }, "here");
+      return { tokenizer, sources: [new WeakRef(model.vocab), new WeakRef(model.merges)] };
+    };
+    const { tokenizer, sources } = made();
+    await new Promise(setImmediate);
+    collectGarbage();
+    expect(sources.map((source) => source.deref())).toEqual([undefined, undefined]);
+    expect(tokenizer.idsOf("abb")).toEqual([2, 1]);
   });
 
   test("a text without a second one takes no template of two", () => {

@@ -11,29 +11,45 @@ interface Layout extends Pick<NumberBlocks, "bits"> {
   hasLeast?: true;
 }
 
-const LAYOUTS: Partial<Record<GgmlType, Layout>> = {
+const LAYOUTS = {
   Q4_0: { bits: 4 },
   Q4_1: { bits: 4, hasLeast: true },
   Q8_0: { bits: 8 },
-};
+} as const satisfies Partial<Record<GgmlType, Layout>>;
 
-/** Stored blocks with their parts by themselves; undefined of types that are not taken as they are. */
-export function numberBlocks(type: GgmlType, stored: Uint8Array): NumberBlocks | undefined {
-  const layout = LAYOUTS[type];
-  if (!layout) return undefined;
-  const { bits, hasLeast } = layout;
+/** Types whose blocks are taken as they are. */
+type BlockType = keyof typeof LAYOUTS;
+
+export const hasNumberBlocks = (type: GgmlType): type is BlockType => Object.hasOwn(LAYOUTS, type);
+
+/** Blocks that are read at once. */
+const CHUNK = 2 ** 17;
+
+/**
+ * Stored blocks with their parts by themselves.
+ * @param size bytes of all
+ * @param read gives the bytes `[start, end)`
+ */
+export function numberBlocks(
+  type: BlockType,
+  size: number,
+  read: (start: number, end: number) => Uint8Array,
+): NumberBlocks {
+  const { bits, hasLeast }: Layout = LAYOUTS[type];
   const { bytes } = GGML_TYPES[type];
-  const count = stored.length / bytes;
-  const size = (VALUES * bits) / 8;
-  const half = (at: number): number => decodeHalf(stored[at]! | (stored[at + 1]! << 8));
-  const numbers = new Uint8Array(count * size);
+  const count = size / bytes;
+  const width = (VALUES * bits) / 8;
+  const numbers = new Uint8Array(count * width);
   const scales = new Float32Array(count);
   const leasts = hasLeast && new Float32Array(count);
-  for (let block = 0; block < count; block++) {
-    const at = block * bytes;
-    scales[block] = half(at);
-    if (leasts) leasts[block] = half(at + 2);
-    numbers.set(stored.subarray(at + bytes - size, at + bytes), block * size);
+  for (let first = 0; first < count; first += CHUNK) {
+    const stored = read(first * bytes, Math.min(count, first + CHUNK) * bytes);
+    const half = (at: number): number => decodeHalf(stored[at]! | (stored[at + 1]! << 8));
+    for (let at = 0, block = first; at < stored.length; at += bytes, block++) {
+      scales[block] = half(at);
+      if (leasts) leasts[block] = half(at + 2);
+      numbers.set(stored.subarray(at + bytes - width, at + bytes), block * width);
+    }
   }
   return { bits, numbers: bits === 8 ? new Int8Array(numbers.buffer) : numbers, scales, leasts };
 }

@@ -13,7 +13,7 @@ import {
   turnRows,
 } from "./architectures.ts";
 import { type Gguf, openGguf } from "./gguf.ts";
-import { type GgufTokenizer, tokenizerOf } from "./tokenizer.ts";
+import { tokenizerOf } from "./tokenizer.ts";
 
 /** What the file with the weights is called in the folder that a GGUF file stands for. */
 const WEIGHTS = "model.gguf";
@@ -28,15 +28,10 @@ export async function ggufFiles(source: ByteSource): Promise<ModelFiles> {
   const file = await openGguf(source);
   refusePart(file);
   const config = await configOf(file);
-  let tokenizer: GgufTokenizer | undefined;
-  const readTokenizer = (): GgufTokenizer => {
-    tokenizer ??= tokenizerOf(file);
-    return tokenizer;
-  };
   const made: Record<string, () => unknown> = {
     "config.json": () => config,
-    "tokenizer.json": () => readTokenizer().json,
-    "tokenizer_config.json": () => readTokenizer().settings,
+    "tokenizer.json": () => tokenizerOf(file).json(),
+    "tokenizer_config.json": () => tokenizerOf(file).settings,
     "generation_config.json": () => ({ eos_token_id: endTokens(file) }),
   };
   return {
@@ -74,26 +69,44 @@ function huggingFaceTensors(file: Gguf, config: Record<string, unknown>): Tensor
     const { dtype, shape } = file.tensors.get(stored)!;
     return [name, { dtype, shape: isTransposed(architecture, stored) ? shape.toReversed() : shape }] as const;
   });
+  const storedName = (name: string): string => {
+    const stored = own.get(name);
+    if (stored === undefined) throw new UserError(`${file.location} has no tensor "${name}"`);
+    return stored;
+  };
+  const turned = (stored: string, tensor: Tensor<"float32">): Tensor<"float32"> =>
+    asInHuggingFace(architecture, config, stored, tensor);
+  const { readNow } = file;
   return {
     location: file.location,
     tensors: new Map(tensors),
     async read(name) {
-      const stored = own.get(name);
-      if (stored === undefined) throw new UserError(`${file.location} has no tensor "${name}"`);
-      return asInHuggingFace(architecture, config, stored, await file.read(stored));
+      const stored = storedName(name);
+      return turned(stored, await file.read(stored));
     },
+    ...(readNow && {
+      readNow(name) {
+        const stored = storedName(name);
+        return turned(stored, readNow(stored));
+      },
+    }),
     async readBlocks(name) {
-      const stored = own.get(name)!;
+      const stored = storedName(name);
       if (isTransposed(architecture, stored)) return undefined;
       const blocks = await file.readBlocks(stored);
       const heads = headsInPairs(architecture, partsOf(stored).module, config);
       if (!blocks || heads === undefined) return blocks;
       const [rows] = file.tensors.get(stored)!.shape as [number];
-      const turned = <Data extends Float32Array | Int8Array | Uint8Array>(data: Data): Data =>
+      const turnedRows = <Data extends Float32Array | Int8Array | Uint8Array>(data: Data): Data =>
         turnRows(data, rows, heads, "halves");
       return () => {
         const { numbers, scales, leasts, ...same } = blocks();
-        return { ...same, numbers: turned(numbers), scales: turned(scales), leasts: leasts && turned(leasts) };
+        return {
+          ...same,
+          numbers: turnedRows(numbers),
+          scales: turnedRows(scales),
+          leasts: leasts && turnedRows(leasts),
+        };
       };
     },
   };

@@ -1,15 +1,14 @@
 import { UserError } from "../../errors.ts";
-import type { NumberBlocks } from "../../graph/number-blocks.ts";
-import { float32 } from "../../graph/tensor.ts";
+import { float32, type Tensor } from "../../graph/tensor.ts";
 import { type ByteSource, readTensor, readTensorNow } from "../byte-source.ts";
 import type { TensorSource } from "../tensor-source.ts";
-import { numberBlocks } from "./ggml-blocks.ts";
+import { hasNumberBlocks, numberBlocks } from "./ggml-blocks.ts";
 import { GGML_TYPES } from "./ggml-types.ts";
 import { type GgufEntry, type GgufHeader, readGgufHeader } from "./header.ts";
 
 /** A GGUF file: its metadata, and its tensors under llama.cpp's names. */
 export interface Gguf
-  extends Pick<TensorSource, "location" | "read">,
+  extends Pick<TensorSource, "location" | "read" | "readNow">,
     Required<Pick<TensorSource, "readBlocks">>,
     GgufHeader {}
 
@@ -20,33 +19,44 @@ export interface Gguf
 export async function openGguf(source: ByteSource): Promise<Gguf> {
   const { location } = source;
   const { metadata, tensors } = await readGgufHeader(source);
-  const storedOf = async (name: string) => {
+  const entryOf = (name: string): GgufEntry => {
     const entry = tensors.get(name);
     if (!entry) throw new UserError(`${location} has no tensor "${name}"`);
-    return { ...entry, stored: await readTensor(source, name, entry.begin, entry.end) };
+    return entry;
   };
+  const storedOf = (name: string): Promise<Uint8Array<ArrayBuffer>> => {
+    const { begin, end } = entryOf(name);
+    return readTensor(source, name, begin, end);
+  };
+  const decoded = (name: string, stored: Uint8Array<ArrayBuffer>): Tensor<"float32"> => {
+    const { shape, dtype } = entryOf(name);
+    return float32(shape, GGML_TYPES[dtype].decode(stored));
+  };
+  const { readNow } = source;
+  /** Bytes of a tensor, counted from its first. */
+  const storedNow =
+    readNow &&
+    ((name: string, from: number, to: number): Uint8Array<ArrayBuffer> => {
+      const { begin } = entryOf(name);
+      return readTensorNow({ ...source, readNow }, name, begin + from, begin + to);
+    });
   return {
     location,
     metadata,
     tensors,
-    async read(name) {
-      const { shape, dtype, stored } = await storedOf(name);
-      return float32(shape, GGML_TYPES[dtype].decode(stored));
-    },
+    read: async (name) => decoded(name, await storedOf(name)),
+    ...(storedNow && {
+      readNow(name) {
+        const { begin, end } = entryOf(name);
+        return decoded(name, storedNow(name, 0, end - begin));
+      },
+    }),
     async readBlocks(name) {
-      const { dtype, stored, begin, end } = await storedOf(name);
-      const blocks = numberBlocks(dtype, stored);
-      return blocks && (blocksAgain(source, name, { dtype, begin, end }) ?? (() => blocks));
+      const { dtype, begin, end } = entryOf(name);
+      if (!hasNumberBlocks(dtype)) return undefined;
+      if (storedNow) return () => numberBlocks(dtype, end - begin, (from, to) => storedNow(name, from, to));
+      const stored = await storedOf(name);
+      return () => numberBlocks(dtype, stored.length, (from, to) => stored.subarray(from, to));
     },
   };
-}
-
-/** What reads them from the source whenever it is called, where that can be. */
-function blocksAgain(
-  source: ByteSource,
-  name: string,
-  { dtype, begin, end }: Pick<GgufEntry, "dtype" | "begin" | "end">,
-): (() => NumberBlocks) | undefined {
-  const { readNow } = source;
-  return readNow && (() => numberBlocks(dtype, readTensorNow({ ...source, readNow }, name, begin, end))!);
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { numberBlocks } from "../../../src/checkpoints/gguf/ggml-blocks.ts";
+import { hasNumberBlocks, numberBlocks } from "../../../src/checkpoints/gguf/ggml-blocks.ts";
 import { GGML_TYPES } from "../../../src/checkpoints/gguf/ggml-types.ts";
 import { packBytes, packNibbles } from "../../../src/graph/number-blocks.ts";
 import { q4_0, q4_1 } from "../../../src/graph/ops/blocks-q4.ts";
@@ -20,12 +20,15 @@ function stored(type: "Q4_0" | "Q4_1" | "Q8_0"): Uint8Array<ArrayBuffer> {
   return all;
 }
 
+const blocksOf = (type: "Q4_0" | "Q4_1" | "Q8_0", bytes: Uint8Array) =>
+  numberBlocks(type, bytes.length, (start, end) => bytes.subarray(start, end));
+
 const FORMATS: Record<"Q4_0" | "Q4_1" | "Q8_0", LayerFormat> = { Q4_0: q4_0, Q4_1: q4_1, Q8_0: q8_0 };
 
 test.each(["Q4_0", "Q4_1", "Q8_0"] as const)("blocks of %s are taken as they are", (type) => {
   const format = FORMATS[type];
   const bytes = stored(type);
-  const parts = format.fromBlocks!(numberBlocks(type, bytes)!, [ROWS, WIDTH])!;
+  const parts = format.fromBlocks!(blocksOf(type, bytes), [ROWS, WIDTH])!;
   const taken = format.dequantize(parts as Record<string, Tensor>, [ROWS, WIDTH]).data;
   const numbers = GGML_TYPES[type].decode(bytes);
   expect(new Set(numbers).size).toBeGreaterThan(50);
@@ -34,13 +37,27 @@ test.each(["Q4_0", "Q4_1", "Q8_0"] as const)("blocks of %s are taken as they are
   });
 });
 
+test("many blocks are read a few at a time", () => {
+  const some = stored("Q8_0");
+  const bytes = new Uint8Array(34 * (2 ** 18 + 3)).map((_, i) => some[i % some.length]!);
+  const pieces: number[] = [];
+  const { numbers, scales } = numberBlocks("Q8_0", bytes.length, (start, end) => {
+    pieces.push(end - start);
+    return bytes.subarray(start, end);
+  });
+  expect(pieces.length).toBeGreaterThan(2);
+  expect(Math.max(...pieces)).toBeLessThan(2 ** 23);
+  const last = GGML_TYPES.Q8_0.decode(bytes.slice(-34 * 3));
+  expect([...last]).toEqual(Array.from(numbers.slice(-96), (each, i) => Math.fround(each * scales.at(-3 + (i >> 5))!)));
+});
+
 test("numbers without a least one are a case of those with it, and not the other way round", () => {
-  const blocks = numberBlocks("Q4_0", stored("Q4_0"))!;
+  const blocks = blocksOf("Q4_0", stored("Q4_0"));
   const asQ4_1 = q4_1.fromBlocks!(blocks, [ROWS, WIDTH])!;
   expect(asFloat32(asQ4_1.shifts).data.every((shift) => shift === 0)).toBe(true);
-  expect(q4_0.fromBlocks!(numberBlocks("Q4_1", stored("Q4_1"))!, [ROWS, WIDTH])).toBeUndefined();
+  expect(q4_0.fromBlocks!(blocksOf("Q4_1", stored("Q4_1")), [ROWS, WIDTH])).toBeUndefined();
   expect(q8_0.fromBlocks!(blocks, [ROWS, WIDTH])).toBeUndefined();
-  expect(numberBlocks("Q4_K", new Uint8Array(144))).toBeUndefined();
+  expect(hasNumberBlocks("Q4_K")).toBe(false);
 });
 
 test("numbers are rounded to the nearest that a block of their own has", () => {

@@ -245,7 +245,7 @@ describe("a GGUF file's tokenizer", () => {
   };
   const surrounding = (settings: object): string[][] | null => {
     const { json } = tokenizerOf(fileOf({ ...pieces, ...settings }));
-    const { post_processor: template } = json as { post_processor: null | Record<"single" | "pair", object[]> };
+    const { post_processor: template } = json() as { post_processor: null | Record<"single" | "pair", object[]> };
     if (!template) return null;
     const partsOf = (parts: object[]) => parts.flatMap((part) => Object.values(part).map(({ id }) => id));
     expect(Object.keys((template as never as { special_tokens: object }).special_tokens)).toEqual([
@@ -297,7 +297,7 @@ describe("a GGUF file's tokenizer", () => {
     const { json } = tokenizerOf(
       fileOf({ ...pieces, "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.scores": scores }),
     );
-    const { merges } = (json as { model: { merges: string[][] } }).model;
+    const { merges } = (json() as { model: { merges: string[][] } }).model;
     expect(merges).toEqual([
       ["b", "c"],
       ["a", "b"],
@@ -373,6 +373,6 @@ describe("what a stranger's GGUF claims", () => {
       "tokenizer.ggml.tokens": pieces,
       "tokenizer.ggml.scores": new Float32Array(pieces.length),
     });
-    expect(() => tokenizerOf(file)).toThrow(/model.gguf is damaged: pieces of its tokenizer are longer/);
+    expect(() => tokenizerOf(file).json()).toThrow(/model.gguf is damaged: pieces of its tokenizer are longer/);
   });
 });
