@@ -14,8 +14,20 @@ const FEWEST_HELD = 20;
 const MOST_ROWS = 1000;
 /** Scores that are kept. */
 const SCORES = 200;
-/** Least deviation of a doubt: validation examples may all be certain. */
-const LEAST_DOUBT = 0.01;
+
+/** How little the head's outputs say that a text is of one of the classes. */
+const DOUBTS = {
+  /** Their energy, `-log Σ eᶻ` (Liu et al. 2020, arXiv 2010.03759). */
+  energy(outputs: Float32Array): number {
+    const largest = outputs[argmax(outputs)]!;
+    return -largest - Math.log(outputs.reduce((sum, output) => sum + Math.exp(output - largest), 0));
+  },
+  /** What the likeliest class leaves of 1; of adapters that do not say which. */
+  probability(outputs: Float32Array): number {
+    const probabilities = softmax(outputs);
+    return 1 - probabilities[argmax(probabilities)]!;
+  },
+};
 
 const scale = z.object({ mean: z.number(), deviation: z.number().positive() });
 
@@ -23,9 +35,9 @@ const scale = z.object({ mean: z.number(), deviation: z.number().positive() });
 export const noveltyScale = z.object({
   /** What the square of a length counts for; see `KnownFeatures`. */
   rest: z.number(),
-  /** Of validation examples: the distance to the nearest class, and what the likeliest class leaves of 1. */
+  /** Of validation examples: the distance to the nearest class, and the doubt about that it is of one. */
   distance: scale,
-  doubt: scale,
+  doubt: scale.extend({ of: z.enum(["energy", "probability"]).default("probability") }),
   /** Scores of validation examples, ascending. */
   scores: z.array(z.number()).min(1),
 });
@@ -59,15 +71,13 @@ export async function learnNovelty(
     const read = (examples: readonly TrainingExample[]) => predictor.logits(examples, undefined, signal);
     const features = (await read(shown)).map((row) => row.subarray(labelCount));
     const known = fitKnownFeatures(features, classes, labelCount);
-    const parts = (await read(sampleOf(held))).map((row) => partsOf(known, row, labelCount));
+    const of = "energy";
+    const parts = (await read(sampleOf(held))).map((row) => partsOf(known, of, row, labelCount));
     const usual = {
       rest: known.rest,
       distance: scaleOf(parts.map(({ distance }) => distance)),
-      doubt: scaleOf(
-        parts.map(({ doubt }) => doubt),
-        LEAST_DOUBT,
-      ),
-    };
+      doubt: { ...scaleOf(parts.map(({ doubt }) => doubt)), of },
+    } as const;
     const scores = parts.map((part) => scoreOf(usual, part)).sort((a, b) => a - b);
     const every = Math.ceil(scores.length / SCORES);
     return {
@@ -84,14 +94,14 @@ export async function learnNovelty(
 }
 
 /**
- * How unlike the texts of known classes a text is: the sum of its distance to them and of the doubt about its class, each by what is
+ * How unlike the texts of known classes a text is: the sum of its distance to them and of the doubt that it is of one, each by what is
  * usual on validation examples.
  * @param row the head's outputs, and the features that it reads, `[labels + width]`
  */
 export function noveltyOf(novelty: Novelty, row: Float32Array, labelCount: number): number {
   const [means, axes] = [novelty.tensors.get("means")!, novelty.tensors.get("axes")!];
   const known = { width: means.shape[1]!, means: means.data, axes: axes.data, rest: novelty.rest };
-  return scoreOf(novelty, partsOf(known, row, labelCount));
+  return scoreOf(novelty, partsOf(known, novelty.doubt.of, row, labelCount));
 }
 
 /**
@@ -108,20 +118,18 @@ interface Parts {
   doubt: number;
 }
 
-const doubtOf = (probabilities: Float32Array): number => 1 - probabilities[argmax(probabilities)]!;
-
-const partsOf = (known: KnownFeatures, row: Float32Array, labelCount: number): Parts => ({
+const partsOf = (known: KnownFeatures, of: keyof typeof DOUBTS, row: Float32Array, labelCount: number): Parts => ({
   distance: distanceToNearest(known, row.subarray(labelCount)),
-  doubt: doubtOf(softmax(row.slice(0, labelCount))),
+  doubt: DOUBTS[of](row.subarray(0, labelCount)),
 });
 
 const scoreOf = ({ distance, doubt }: Pick<Novelty, "distance" | "doubt">, parts: Parts): number =>
   (parts.distance - distance.mean) / distance.deviation + (parts.doubt - doubt.mean) / doubt.deviation;
 
-function scaleOf(values: readonly number[], least = Number.MIN_VALUE): z.output<typeof scale> {
+function scaleOf(values: readonly number[]): z.output<typeof scale> {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
-  return { mean, deviation: Math.max(Math.sqrt(variance), least) };
+  return { mean, deviation: Math.max(Math.sqrt(variance), Number.MIN_VALUE) };
 }
 
 /** The class of an example with a one-hot target. */

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { float32 } from "../../src/graph/tensor.ts";
 import { distanceToNearest, fitKnownFeatures } from "../../src/training/known-features.ts";
-import { noveltyThreshold, sampleOf } from "../../src/training/novelty.ts";
+import { noveltyOf, noveltyScale, noveltyThreshold, sampleOf } from "../../src/training/novelty.ts";
 
 /** Numbers between -1 and 1 that look random. */
 const noise = (seed: number): number => 2 * ((Math.abs(Math.sin(seed) * 43758.5453) % 1) - 0.5);
@@ -64,6 +64,19 @@ test("classes whose rows are all alike have distances, too", () => {
   const known = fitKnownFeatures(rows, [0, 0, 1, 1], 2);
   expect(distanceToNearest(known, Float32Array.of(1, 0))).toBe(0);
   expect(distanceToNearest(known, Float32Array.of(1, 1))).toBeGreaterThan(0);
+});
+
+test("novelty is distance and energy by what is usual; of adapters that say no more, distance and what the likeliest class leaves of 1", () => {
+  const tensors = new Map([
+    ["means", float32([2, 2], Float32Array.of(0, 0, 4, 0))],
+    ["axes", float32([1, 2], Float32Array.of(0, 1))],
+  ]);
+  // Outputs 1 and 1 + log 3, at (3, 2): the square of the distance to the nearest mean is 2 (1² + 2²) - 2².
+  const row = Float32Array.of(1, 1 + Math.log(3), 3, 2);
+  const usual = { rest: 2, distance: { mean: 5, deviation: 0.5 }, scores: [0] };
+  const of = (doubt: object) => noveltyOf({ ...noveltyScale.parse({ ...usual, doubt }), tensors }, row, 2);
+  expect(of({ mean: -2, deviation: 0.1, of: "energy" })).toBeCloseTo(1 / 0.5 + (2 - 1 - Math.log(4)) / 0.1, 5);
+  expect(of({ mean: 0.2, deviation: 0.1 })).toBeCloseTo(1 / 0.5 + (1 / 4 - 0.2) / 0.1, 5);
 });
 
 test("of many examples a thousand are looked at, and of each class one, however rare", () => {
