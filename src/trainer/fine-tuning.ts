@@ -19,6 +19,7 @@ import { type EncodedSplit, type Evaluation, Evaluator } from "../training/evalu
 import type { TrainingEnd, TrainingEvent } from "../training/events.ts";
 import type { HeadExamples } from "../training/fit-head.ts";
 import { isAllZero } from "../training/learning-rate.ts";
+import { scaledBy } from "../training/linear-head/linear-head.ts";
 import { localStepsNotes } from "../training/local-steps.ts";
 import { train } from "../training/loop.ts";
 import { estimateMemory, type MemoryEstimate } from "../training/memory-estimate.ts";
@@ -247,9 +248,13 @@ export class FineTuning {
 
   /** Whether the run has a model from its start on, which training must beat: nothing of it is new, or its head was fitted. */
   get #startCounts(): boolean {
-    const { base, task, settings, start } = this.#plan;
-    const isFitted = !start && settings.headStart === "fitted" && objectiveOf(task).linearLoss !== undefined;
-    return isFitted || (start ?? base).newWeights.length === 0;
+    const { base, start } = this.#plan;
+    return this.#startsFitted || (start ?? base).newWeights.length === 0;
+  }
+
+  get #startsFitted(): boolean {
+    const { task, settings, start } = this.#plan;
+    return !start && settings.headStart === "fitted" && objectiveOf(task).linearLoss !== undefined;
   }
 
   /** How an adapter does on the validation examples beside `base`, the plan's model in another format. */
@@ -289,7 +294,10 @@ export class FineTuning {
     const all = new Map([...weights, ...adapter.parameters]);
     const examples = validation.flatMap(({ encoded }) => encoded);
     const { tokenBudget } = settings;
-    const calibration = await calibrate(this.#model, all, runtime, examples, { loss, tokenBudget, signal });
+    // Cross-validation has scaled a fitted head's outputs by more rows than are held out.
+    const rows = this.#train.reduce((sum, { weights: own }) => sum + own.length, 0);
+    const known = this.#startsFitted && end.best?.step === 0 ? scaledBy(rows) : 0;
+    const calibration = await calibrate(this.#model, all, runtime, examples, { loss, known, tokenBudget, signal });
     const { temperature, steps } = calibration;
     // A choice of one class may be left open where it is not sure enough.
     const choosesOne = loss === "softmax" && this.#plan.base.head === "sequence";

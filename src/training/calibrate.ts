@@ -27,13 +27,22 @@ export interface Calibration {
 /** Losses whose outputs become probabilities. */
 export type ProbabilityLoss = Exclude<LinearLoss, "squared">;
 
-/** Finds the temperature at which a model's loss on held-out examples is least. @param examples with one-hot targets, or 0 and 1 */
+/**
+ * Finds the temperature at which a model's loss on held-out examples is least.
+ * @param examples with one-hot targets, or 0 and 1
+ * @param options.known other examples, to which the model's outputs were scaled before: each counts as a held-out one does
+ */
 export async function calibrate(
   model: AdaptedModel,
   weights: Tensors,
   runtime: Runtime,
   examples: readonly TrainingExample[],
-  { loss, tokenBudget, signal }: { loss: ProbabilityLoss; tokenBudget: number; signal?: AbortSignal | undefined },
+  {
+    loss,
+    known,
+    tokenBudget,
+    signal,
+  }: { loss: ProbabilityLoss; known: number; tokenBudget: number; signal?: AbortSignal | undefined },
 ): Promise<Calibration> {
   const predictor = await Predictor.compile(model, weights, runtime, { tokenBudget });
   let logits: Float32Array[];
@@ -48,7 +57,7 @@ export async function calibrate(
     targets: joined(examples.map(({ targets }) => targets.data)),
     weights: joined(examples.map((example) => example.weights)),
   };
-  const factor = bestFactor(rows, loss);
+  const factor = bestFactor(rows, loss, known);
   const [before, after] = [1, factor].map((each) => judged(rows, loss, each)) as [Judged, Judged];
   return {
     temperature: 1 / factor,

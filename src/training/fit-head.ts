@@ -11,7 +11,7 @@ import { findTaskKind } from "../tasks/task-kinds.ts";
 import { type CrossValidated, crossValidate } from "./linear-head/cross-validation.ts";
 import type { FeatureRows } from "./linear-head/design.ts";
 import { type RowGroups, sampleRows } from "./linear-head/folds.ts";
-import { choosePenalty, fitLinear, isWorse, uncompared } from "./linear-head/linear-head.ts";
+import { choosePenalty, fitLinear, isWorse, rescaled, uncompared } from "./linear-head/linear-head.ts";
 import { Predictor } from "./predictor.ts";
 import type { AdaptedModel } from "./step-graph.ts";
 
@@ -99,7 +99,8 @@ export async function fitHead(
     penalty === undefined ? choose(comparedRows, loss) : { chosen: 0, choice: uncompared(penalty) };
   const features = candidates[chosen]!;
   const all = comparesAll ? comparedRows[chosen]! : (await rowsOf(order, [features]))[0]!;
-  const { weight, bias } = fitLinear(all.rows, loss, choice, all.groups);
+  const scaled = penalty === undefined ? rescaled(all.rows, loss, choice, all.groups) : choice;
+  const { weight, bias } = fitLinear(all.rows, loss, scaled, all.groups);
   const { classifier } = traceModel({ ...model, features }, model.labelCount, model.head);
   const shown = Array.from(compared, (place) => ({ example: given.examples[place]!, encoded: given.encoded[place]! }));
   return {

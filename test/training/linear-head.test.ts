@@ -4,7 +4,7 @@ import type { LinearLoss } from "../../src/tasks/losses/objective.ts";
 import { crossValidate } from "../../src/training/linear-head/cross-validation.ts";
 import { canonicalOrder, Design, type FeatureRows } from "../../src/training/linear-head/design.ts";
 import { drawFolds, sampleRows } from "../../src/training/linear-head/folds.ts";
-import { choosePenalty, fitLinear, isWorse } from "../../src/training/linear-head/linear-head.ts";
+import { choosePenalty, fitLinear, isWorse, rescaled } from "../../src/training/linear-head/linear-head.ts";
 import { minimise } from "../../src/training/linear-head/newton.ts";
 import { bestFactor } from "../../src/training/linear-head/temperature.ts";
 
@@ -146,6 +146,45 @@ test("the best factor gives outputs the sureness that they deserve", () => {
   const few = bestFactor(rowsOf(4, 1), "sigmoid");
   expect(few).toBeGreaterThan(1);
   expect(few).toBeLessThan(2);
+  // Nor do they say much beside a thousand by which it was scaled before.
+  expect(bestFactor(rowsOf(4, 1), "sigmoid", 1000)).toBeCloseTo(1, 2);
+});
+
+test("the factor of a fit suits rows that it did not see", () => {
+  // Labels of 40 directions that each say a little.
+  let state = 7;
+  const random = (): number => {
+    state = (state * 48271) % 2147483647;
+    return state / 2147483647;
+  };
+  const drawn = (count: number) => {
+    const features = Array.from({ length: count }, () => Array.from({ length: 40 }, () => random() - 0.5));
+    const labels = features.map((row) => {
+      const logit = row.reduce((sum, value, j) => sum + value * ((j % 5) - 2), 0);
+      return random() < 1 / (1 + Math.exp(-logit)) ? 1 : 0;
+    });
+    const targets = labels.map((label) => [1 - label, label]);
+    return { strata: labels, features, targets, rows: rowsOf(features, targets) };
+  };
+  const others = drawn(2000);
+  const { targets, weights } = others.rows;
+  /** How far, as a logarithm, a fit's factor is from the one that suits others. */
+  const offOf = ({ weight, bias }: ReturnType<typeof fitLinear>): number => {
+    const logits = others.features.flatMap((row) =>
+      [0, 1].map((k) => row.reduce((sum, value, j) => sum + value * weight[40 * k + j]!, bias[k]!)),
+    );
+    const rows = { outputs: 2, logits: Float64Array.from(logits), targets: Float64Array.from(targets) };
+    return Math.log(bestFactor({ ...rows, weights: Float64Array.from(weights) }, "softmax"));
+  };
+  const offs = Array.from({ length: 6 }, () => {
+    const { rows, strata } = drawn(150);
+    const [plain] = crossValidate(rows, "softmax", { strata }, [0.3]);
+    const choices = [rescaled(rows, "softmax", plain!, { strata }), plain!];
+    return choices.map((choice) => offOf(fitLinear(rows, "softmax", choice, { strata })));
+  });
+  const [own, plain] = [0, 1].map((i) => offs.reduce((sum, off) => sum + off[i]! / offs.length, 0));
+  expect(Math.abs(own!)).toBeLessThan(0.05);
+  expect(plain).toBeLessThan(-0.05);
 });
 
 test("the penalty is strong where features say nothing, and weak where a small one says all", () => {

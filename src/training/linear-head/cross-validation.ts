@@ -35,6 +35,7 @@ const COMPARING = 1e-3;
  * Scores penalties by repeated, stratified cross-validation, from the strongest on, each fit from the one before (a path of
  * solutions, Friedman et al. 2010), until the least loss is two behind. Losses are those at the best factor: a strong penalty is not
  * to lose by its caution alone.
+ * @param ofAll whether all rows are looked at, not a sample, and each fit is penalised by its share of them: as much a row as one of all
  * @returns of each that was tried, in that order; none where no row can be held out, as each is its class's only one
  */
 export function crossValidate(
@@ -42,9 +43,10 @@ export function crossValidate(
   loss: LinearLoss,
   groups: RowGroups,
   penalties: readonly number[] = PENALTIES,
+  ofAll = false,
 ): CrossValidated[] {
   const { width, outputs } = given;
-  const most = Math.min(COMPARED_ROWS, Math.floor(COMPARED_SIZE / (width * outputs)));
+  const most = ofAll ? given.rows : Math.min(COMPARED_ROWS, Math.floor(COMPARED_SIZE / (width * outputs)));
   const design = new Design(given, sampleRows(canonicalOrder(given), groups, most));
   const draws = drawFolds(design.order, groups, {
     folds: FOLDS,
@@ -58,7 +60,7 @@ export function crossValidate(
   let least = Number.POSITIVE_INFINITY;
   let rises = 0;
   for (const penalty of penalties) {
-    const found = heldOutOutputs(design, splits, starts, { loss, penalty, draws: draws.length });
+    const found = heldOutOutputs(design, splits, starts, { loss, penalty, ofAll, draws: draws.length });
     const scored = scoreOf(design, held, found, loss);
     const sum = scored.losses.reduce((total, each) => total + each, 0);
     rises = sum < least ? 0 : rises + 1;
@@ -87,11 +89,12 @@ function heldOutOutputs(
   design: Design,
   splits: readonly Split[],
   starts: Float64Array[],
-  { loss, penalty, draws }: { loss: LinearLoss; penalty: number; draws: number },
+  { loss, penalty, ofAll, draws }: { loss: LinearLoss; penalty: number; ofAll: boolean; draws: number },
 ): Float64Array {
   const found = new Float64Array(design.rows * design.outputs);
   splits.forEach(({ train, held }, i) => {
-    starts[i] = minimise(design, { loss, penalty, tolerance: COMPARING, subset: train }, starts[i]!);
+    const own = ofAll ? (penalty * train.length) / design.rows : penalty;
+    starts[i] = minimise(design, { loss, penalty: own, tolerance: COMPARING, subset: train }, starts[i]!);
     const outputs = new Float64Array(held.length * design.outputs);
     outputsOf(design, held, starts[i]!, outputs);
     held.forEach((place, row) => {

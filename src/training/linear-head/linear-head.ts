@@ -2,6 +2,7 @@ import type { LinearLoss } from "../../tasks/losses/objective.ts";
 import { type CrossValidated, crossValidate } from "./cross-validation.ts";
 import { canonicalOrder, Design, type FeatureRows, type LinearFunction } from "./design.ts";
 import { type RowGroups, sampleRows } from "./folds.ts";
+import { LINEAR_LOSSES } from "./linear-losses.ts";
 import { minimise } from "./newton.ts";
 
 /** The penalty that did best for 8 to 500 rows a class of AG News. */
@@ -25,6 +26,27 @@ export function choosePenalty(rows: FeatureRows, loss: LinearLoss, groups: RowGr
   if (tried.length === 0) return uncompared(USUAL_PENALTY);
   const best = tried.reduce((least, each) => (sum(each.losses) < sum(least.losses) ? each : least));
   return tried.find((each) => !isWorse(each.losses, best.losses))!;
+}
+
+/** Rows of a fit up to which its factor is found by cross-validation of all of them; of more, a part that is held out says enough. */
+const SCALED_ROWS = 2000;
+
+/** Rows by which the factor of a fit of so many was found, as far as it suits rows that the fit did not see. */
+export const scaledBy = (rows: number): number => (rows <= SCALED_ROWS ? rows : 0);
+
+/**
+ * A choice with the factor of a fit of all rows. Fits of fewer rows at the same penalty are less sure, so that their factor is too
+ * large for it.
+ */
+export function rescaled(
+  rows: FeatureRows,
+  loss: LinearLoss,
+  { penalty, factor }: Pick<CrossValidated, "penalty" | "factor">,
+  groups: RowGroups,
+): Pick<CrossValidated, "penalty" | "factor"> {
+  const isAsked = LINEAR_LOSSES[loss].scales && scaledBy(rows.rows) > 0;
+  const [found] = isAsked ? crossValidate(rows, loss, groups, [penalty], true) : [];
+  return { penalty, factor: found?.factor ?? factor };
 }
 
 /** Whether losses of rows are larger than others' of the same rows, by more than a standard error of their mean difference. */
