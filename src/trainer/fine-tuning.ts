@@ -294,9 +294,10 @@ export class FineTuning {
     const all = new Map([...weights, ...adapter.parameters]);
     const examples = validation.flatMap(({ encoded }) => encoded);
     const { tokenBudget } = settings;
-    // Cross-validation has scaled a fitted head's outputs by more rows than are held out.
+    // Cross-validation has scaled a fitted head's outputs by more rows of the same data than are held out.
     const rows = this.#train.reduce((sum, { weights: own }) => sum + own.length, 0);
-    const known = this.#startsFitted && end.best?.step === 0 ? scaledBy(rows) : 0;
+    const isKept = this.#startsFitted && end.best?.step === 0;
+    const known = isKept && this.#plan.task.heldOut ? scaledBy(rows) : 0;
     const calibration = await calibrate(this.#model, all, runtime, examples, { loss, known, tokenBudget, signal });
     const { temperature, steps } = calibration;
     // A choice of one class may be left open where it is not sure enough.
