@@ -1,17 +1,10 @@
-import { float32, type Tensor, type Tensors } from "../../graph/tensor.ts";
+import { float32, type Tensor } from "../../graph/tensor.ts";
 
-/** Keys or values of an attention: an input of one run, an output of the one before. */
+/** Keys or values of an attention, which a run reads. */
 export interface RoomTensor {
   input: string;
-  output: string;
   heads: number;
   size: number;
-}
-
-/** What a run reads of rooms, and what it writes: the same memory. */
-interface RoomViews {
-  inputs: Record<string, Tensor>;
-  outputs: Tensors;
 }
 
 /** Positions by which rooms grow: attention passes over whole rooms at each token, so that larger ones cost more than growing does. */
@@ -26,7 +19,7 @@ export class CacheRooms {
   #rooms = 0;
   #positions = 0;
   /** By the first room and their number: tensors that stay the same are made once. */
-  readonly #views = new Map<string, RoomViews>();
+  readonly #views = new Map<string, Record<string, Tensor>>();
 
   /** @param tablesOf inputs that depend on how many tokens a room can have */
   constructor(layout: readonly RoomTensor[], tablesOf: (positions: number) => Record<string, Tensor> = () => ({})) {
@@ -69,19 +62,36 @@ export class CacheRooms {
     });
   }
 
-  /** Some of the rooms, side by side, by the names of inputs, with what depends on their size, and by those of outputs. */
-  tensors(first: number, count: number): RoomViews {
+  /**
+   * Writes keys and values behind those that are there.
+   * @param first the first room; others follow it
+   * @param starts of each room, which position is the first that is written
+   * @param written `[rooms, heads, positions, size]` of each layout's tensor, one behind the other
+   */
+  write(first: number, starts: readonly number[], positions: number, written: Float32Array): void {
+    let from = 0;
+    this.#layout.forEach(({ heads, size }, i) => {
+      starts.forEach((start, room) => {
+        for (let head = 0; head < heads; head++) {
+          const to = (((first + room) * heads + head) * this.#positions + start) * size;
+          this.#data[i]!.set(written.subarray(from, from + positions * size), to);
+          from += positions * size;
+        }
+      });
+    });
+  }
+
+  /** Some of the rooms, side by side, by the inputs' names, with what depends on their size. */
+  tensors(first: number, count: number): Record<string, Tensor> {
     const key = `${first} ${count}`;
     const known = this.#views.get(key);
     if (known) return known;
-    const views = this.#layout.map(({ heads, size }, i) => {
+    const views = this.#layout.map(({ input, heads, size }, i) => {
       const room = heads * this.#positions * size;
       const data = this.#data[i]!.subarray(first * room, (first + count) * room);
-      return float32([count, heads, this.#positions, size], data);
+      return [input, float32([count, heads, this.#positions, size], data)] as const;
     });
-    const inputs = Object.fromEntries(this.#layout.map(({ input }, i) => [input, views[i]!]));
-    const outputs = new Map(this.#layout.map(({ output }, i) => [output, views[i]!]));
-    const rooms = { inputs: { ...this.#tables, ...inputs }, outputs };
+    const rooms = { ...this.#tables, ...Object.fromEntries(views) };
     this.#views.set(key, rooms);
     return rooms;
   }

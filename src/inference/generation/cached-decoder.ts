@@ -11,7 +11,6 @@ import { type CompiledGraph, KeptTensor } from "../../runtime/compiled-graph.ts"
 import { releaseOnFailure } from "../../runtime/release-on-failure.ts";
 import type { CompileOptions, Runtime } from "../../runtime/session.ts";
 import { type AdaptedModel, writeInference } from "../../training/step-graph.ts";
-import type { RoomTensor } from "./cache-rooms.ts";
 import { type InPlaceGraph, InPlaceReader, type LeftText } from "./in-place-reader.ts";
 import { JoinedLayers } from "./joined-layers.ts";
 import { SourceEncoder } from "./source-encoder.ts";
@@ -139,21 +138,33 @@ async function compileInPlace(
       joined: (x, modules) => layers?.write(x, modules),
     },
   );
-  const { fits, present, tables, rotaries } = stream!;
+  const { fits, past, tables, rotaries } = stream!;
   if (!fits) return undefined;
   const given = new Map([...weights, ...tables, ...(layers?.tables ?? [])]);
-  const graph = await runtime.compile({ ...outputs, ...present }, given, options);
-  return { graph, layout: cachesOf(stream!), rotaries, maxLength, rounds: options.answers === true };
+  const graph = await runtime.compile({ ...outputs, written: stream!.written }, given, options);
+  const layout = Object.entries(past).map(([input, { shape }]) => {
+    const [, heads, , size] = shape as [unknown, number, unknown, number];
+    return { input, heads, size };
+  });
+  return { graph, layout, rotaries, maxLength, rounds: options.answers === true };
+}
+
+/** Keys or values of an attention: an input of one run, an output of the one before. */
+interface CacheTensor {
+  input: string;
+  output: string;
+  heads: number;
+  size: number;
 }
 
 interface CacheLayout {
-  caches: readonly RoomTensor[];
+  caches: readonly CacheTensor[];
   /** Of the text that an encoder has read. */
-  sourceCaches: readonly RoomTensor[];
+  sourceCaches: readonly CacheTensor[];
   maxLength: number;
 }
 
-function cachesOf({ past, present }: Pick<KeyCache, "past" | "present">): RoomTensor[] {
+function cachesOf({ past, present }: Pick<KeyCache, "past" | "present">): CacheTensor[] {
   const outputs = Object.keys(present);
   return Object.entries(past).map(([input, { shape }]: [string, Value], i) => {
     const [, heads, , size] = shape as [unknown, number, unknown, number];
@@ -164,11 +175,11 @@ function cachesOf({ past, present }: Pick<KeyCache, "past" | "present">): RoomTe
 type Inputs = Record<string, Tensor | KeptTensor>;
 
 /** Keys or values of no tokens yet. */
-const emptyCaches = (caches: readonly RoomTensor[], texts: number): Inputs =>
+const emptyCaches = (caches: readonly CacheTensor[], texts: number): Inputs =>
   Object.fromEntries(caches.map(({ input, heads, size }) => [input, float32([texts, heads, 0, size])]));
 
 /** The outputs that are inputs of the next run. */
-const taken = (caches: readonly RoomTensor[], results: Record<string, KeptTensor>): Inputs =>
+const taken = (caches: readonly CacheTensor[], results: Record<string, KeptTensor>): Inputs =>
   Object.fromEntries(caches.map(({ input, output }) => [input, results[output]!]));
 
 const valuesOf = (tensor: Tensor | KeptTensor): Tensor<"float32"> =>

@@ -41,6 +41,14 @@ const turnsOf = (rotaries: InPlaceGraph["rotaries"], count: number): Record<stri
     }),
   );
 
+/** Where the keys of new tokens at `positions` of each text stand in the rooms, `[texts, heads, sequence, 3]`. */
+function newPlaces(positions: readonly (readonly number[])[], heads: number): Tensor {
+  const places = positions.flatMap((own, text) =>
+    Array.from({ length: heads }, (_, head) => own.flatMap((position) => [text, head, position])).flat(),
+  );
+  return int64([positions.length, heads, positions[0]!.length, 3], places);
+}
+
 /** Fewest tokens that are worth copying from another text that begins alike. */
 const WORTH_COPYING = 8;
 
@@ -188,17 +196,20 @@ export class InPlaceReader implements TextReader {
     rows: readonly number[],
   ): Promise<Float32Array[]> {
     const each = ids.length / texts;
-    const last = Array.from({ length: texts }, (_, text) => positions[(text + 1) * each - 1]!);
-    const { inputs, outputs } = this.#rooms.tensors(first, texts);
+    const ofEach = Array.from({ length: texts }, (_, text) => positions.slice(text * each, (text + 1) * each));
+    const last = ofEach.map((own) => own.at(-1)!);
     const given = {
       input_ids: int64([texts, each], ids),
       position_ids: int64([texts, each], positions),
       last: int32([texts], Int32Array.from(last)),
       longest: int32([1], Int32Array.of(Math.max(...last) + 1)),
       output_rows: int32([rows.length], Int32Array.from(rows)),
-      ...inputs,
+      new_places: newPlaces(ofEach, this.#graph.layout[0]!.heads),
+      ...this.#rooms.tensors(first, texts),
     };
-    const { logits } = await this.#graph.graph.run(given, this.#adapter, outputs);
+    const { logits, written } = await this.#graph.graph.run(given, this.#adapter);
+    const starts = ofEach.map(([start]) => start!);
+    this.#rooms.write(first, starts, each, asFloat32(written!).data);
     const { data } = asFloat32(logits!);
     const width = data.length / rows.length;
     return rows.map((_, i) => data.subarray(i * width, (i + 1) * width));

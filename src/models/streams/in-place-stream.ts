@@ -1,5 +1,5 @@
 import type { Value } from "../../graph/graph.ts";
-import { cachedAttention, cast, gather, reshape, rotate } from "../../graph/ops.ts";
+import { cachedAttention, cast, concat, gather, gatherND, reshape, rotate } from "../../graph/ops.ts";
 import { type RotaryPositions, rotaryAngles } from "../rotary.ts";
 import { PaddedStream } from "./padded-stream.ts";
 import type { AttendedHeads } from "./token-stream.ts";
@@ -11,18 +11,17 @@ const HEAD_SIZES = { plain: 8, turned: 16 };
 const OUTPUT_ROWS = "outputRows";
 
 /**
- * Texts that a decoder reads on, each in a room of its own for its keys and values, inputs `[batch, heads, room, size]`. The rooms with
- * those of the new tokens are outputs, {@link InPlaceStream.present}: where they are the same memory, nothing but new ones is written.
+ * Texts that a decoder reads on, each in a room of its own for its keys and values, inputs `[batch, heads, room, size]`. Those of the new
+ * tokens are an output, {@link InPlaceStream.written}: whoever runs the graph writes them into the rooms, so that a run copies no more.
  * `input_ids` and `position_ids` `[batch, sequence]` int64 are of the new tokens, `last` `[batch]` int32 says where the last of each stands,
  * `longest` `[1]` how many tokens the longest text has, and `output_rows` `[outputRows]` int32 which of the new tokens are to have outputs.
- * Nothing is padded: several texts go on by a token each. Cosines and sines of at least so many positions as the longest text has are
- * inputs `[positions, pairs]`.
+ * `new_places` `[batch, heads, sequence, 3]` int64 has each new key's text, head and position. Nothing is padded: several texts go on by a
+ * token each. Cosines and sines of at least so many positions as the longest text has are inputs `[positions, pairs]`.
  */
 export class InPlaceStream extends PaddedStream {
   /** Keys and values of the tokens before, by the inputs' names. */
   readonly past: Record<string, Value> = {};
-  /** The same with those of the new tokens, by the outputs' names, in the same order. */
-  readonly present: Record<string, Value> = {};
+  readonly #written: Value[] = [];
   /** How positions turn queries and keys, by what names of inputs begin with: `<name>.cosine` and `<name>.sine`. */
   readonly rotaries = new Map<string, RotaryPositions>();
   #isOwn = true;
@@ -31,6 +30,11 @@ export class InPlaceStream extends PaddedStream {
   /** Whether the model has been written so that all its attentions are {@link attend}: no other knows where texts end. */
   get fits(): boolean {
     return this.#isOwn && this.#attentions > 0;
+  }
+
+  /** Keys and values of the new tokens, `[batch, heads, sequence, size]`, in the order of {@link past} one behind the other. */
+  get written(): Value {
+    return concat(this.#written, 0);
   }
 
   override get positionIds(): Value {
@@ -65,8 +69,8 @@ export class InPlaceStream extends PaddedStream {
       },
       { heads, keyValueHeads, scale, window, cap },
     );
-    this.present[`present.${block}.key`] = keys;
-    this.present[`present.${block}.value`] = values;
+    const places = this.graph.leaf("input", "new_places", "int64", ["batch", keyValueHeads, "sequence", 3]);
+    this.#written.push(gatherND(keys, places), gatherND(values, places));
     return reshape(attended, [this.tokens, heads * size]);
   }
 
