@@ -1,4 +1,5 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -38,12 +39,19 @@ export class Contestant {
     }
     const [seconds, bytes] = value.split(" ").map(Number) as [number, number];
     if (counts) this.seconds.push(seconds);
-    this.peakMemory = bytes;
+    this.peakMemory = residentPeak(this.#child.pid!) ?? bytes;
   }
 
   end(): void {
     this.#child.stdin.end();
   }
+}
+
+/** Highest resident memory of a process, bytes. What it says of itself begins with its parent's, from which Linux makes it. */
+function residentPeak(pid: number): number | undefined {
+  const status = `/proc/${pid}/status`;
+  if (!existsSync(status)) return undefined;
+  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(status, "utf8"))![1]) * 1024;
 }
 
 /** Lets all of them work in turn, round after round, and ends them. */

@@ -57,7 +57,7 @@ export interface Block {
 /** The blocks of a Markdown page that are commands or programs. */
 export function blocksOf(page: string): Block[] {
   const text = textOf(page);
-  const blocks = text.matchAll(/((?:<!--[\s\S]*?-->\s*\n)*)^```(sh|ts)\n([\s\S]*?)^```$/gm);
+  const blocks = text.matchAll(/((?:<!--(?:(?!-->)[\s\S])*-->\s*\n)*)^```(sh|ts)\n([\s\S]*?)^```$/gm);
   return [...blocks].map(({ index, 1: comments, 2: language, 3: content }) => {
     const line = text.slice(0, index).split("\n").length;
     const block: Block = { place: `${page}:${line}`, language: language!, text: content!, inClone: false, with: [] };

@@ -12,7 +12,8 @@ const OUTPUT_ROWS = "outputRows";
 
 /**
  * Texts that a decoder reads on, each in a room of its own for its keys and values, inputs `[batch, heads, room, size]`. Those of the new
- * tokens are an output, {@link InPlaceStream.written}: whoever runs the graph writes them into the rooms, so that a run copies no more.
+ * tokens are an output, {@link InPlaceStream.written}: whoever runs the graph writes them into the rooms, so that a run copies no more. ONNX Runtime's
+ * Node binding copies whole outputs, those that are given memory too.
  * `input_ids` and `position_ids` `[batch, sequence]` int64 are of the new tokens, `last` `[batch]` int32 says where the last of each stands,
  * `longest` `[1]` how many tokens the longest text has, and `output_rows` `[outputRows]` int32 which of the new tokens are to have outputs.
  * `new_places` `[batch, heads, sequence, 3]` int64 has each new key's text, head and position. Nothing is padded: several texts go on by a

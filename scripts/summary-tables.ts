@@ -1,0 +1,112 @@
+import { parseCsv } from "../src/datasets/parse-csv.ts";
+import { markdownTable } from "../src/reports/markdown-table.ts";
+import { number, prefixed, spread } from "../src/reports/quantities.ts";
+import { grouped, isBeyondChance, mean, spreadOf } from "../src/studies/statistics.ts";
+
+/** Columns of `study.csv` that are no factor of the study. */
+const FIRST_COLUMN = "id";
+
+interface Trial {
+  setting: string;
+  learningRate: string;
+  data: string;
+  stage: string;
+  seed: string;
+  metric: string;
+  heldOut: number;
+  score: number;
+  error: number;
+  sameAnswer: number;
+  trainable: string;
+  flops: number;
+  peakMemory: number;
+}
+
+/**
+ * The tables that a study's summary comes to: for each task its settings, with paired differences from the first of them, and the
+ * learning rates that were tried. Trials that have not finished are left out.
+ * @param csv a study's `study.csv`
+ */
+export function summaryTables(csv: string): string {
+  const all = trialsIn(csv);
+  return [...grouped(all, ({ data }) => data)].map(([data, trials]) => tablesOf(data, trials)).join("\n\n");
+}
+
+function trialsIn(csv: string): Trial[] {
+  const [heading, ...lines] = parseCsv(csv, "study.csv").map(({ cells }) => cells);
+  const factors = heading!.slice(0, heading!.indexOf(FIRST_COLUMN)).filter((name) => name !== "learningRate");
+  return lines.flatMap((cells) => {
+    const cell = (name: string): string => cells[heading!.indexOf(name)] ?? "";
+    const value = (name: string): number => (cell(name) === "" ? Number.NaN : Number(cell(name)));
+    if (cell("status") !== "finished") return [];
+    const trained = ["trainableStart", "trainable", "trainableEnd"].map((name) => number(Math.round(value(name))));
+    return {
+      setting: factors.map(cell).join(", "),
+      learningRate: cell("learningRate"),
+      data: cell("data"),
+      stage: cell("stage"),
+      seed: cell("seed"),
+      metric: cell("metric"),
+      heldOut: value("heldOut"),
+      score: value("score"),
+      error: value("error"),
+      sameAnswer: value("sameAnswer"),
+      trainable: new Set(trained).size === 1 ? trained[0]! : trained.join(", "),
+      flops: value("flops"),
+      peakMemory: value("peakMemory"),
+    };
+  });
+}
+
+function tablesOf(data: string, trials: readonly Trial[]): string {
+  const compared = trials.filter(({ stage }) => stage === "");
+  const settings = [...grouped(compared, ({ setting }) => setting)];
+  const [first] = settings;
+  const { metric, sameAnswer } = compared[0]!;
+  const rows = settings.map(([setting, own]) => [
+    setting,
+    own[0]!.learningRate,
+    String(own.length),
+    spread(spreadOf(own.map(({ score }) => score))),
+    setting === first![0] ? "" : differenceOf(own, first![1]),
+    spread(spreadOf(own.map(({ heldOut }) => heldOut))),
+    own.toSorted((a, b) => a.seed.localeCompare(b.seed))[0]!.trainable,
+    prefixed(mean(own.map(({ flops }) => flops)), "FLOP"),
+    prefixed(Math.max(...own.map(({ peakMemory }) => peakMemory)), "B"),
+  ]);
+  const heading = ["setting", "learning rate", "seeds", `${data} ${metric}`, `− ${first![0]}`, "held out"];
+  const costs = ["trainable: start, average, end", "operations", "peak memory"];
+  const withRates = rows.some(([, rate]) => rate !== "");
+  const shown = [[...heading, ...costs], ...rows].map((row) => row.filter((_, i) => withRates || i !== 1));
+  const error = mean(compared.map(({ error }) => error));
+  const said = `By the number of examples, a score's standard error is ${number(Number(error.toPrecision(2)))}. The same answer for all has ${number(sameAnswer)}.`;
+  return [markdownTable(shown), said, ...ratesOf(trials)].join("\n\n");
+}
+
+/** By how much seeds score higher than with another setting; what chance between seeds does not explain has a star. */
+function differenceOf(own: readonly Trial[], other: readonly Trial[]): string {
+  const differences = own.flatMap(({ seed, score }) => {
+    const beside = other.find((trial) => trial.seed === seed);
+    return beside ? [score - beside.score] : [];
+  });
+  if (differences.length === 0) return "–";
+  const difference = spreadOf(differences);
+  const sign = difference.mean < 0 ? "" : "+";
+  if (difference.deviation === undefined) return `${sign}${difference.mean.toFixed(4)}`;
+  const error = difference.deviation / Math.sqrt(difference.count);
+  return `${sign}${difference.mean.toFixed(4)} ± ${error.toFixed(4)}${isBeyondChance(difference) ? " *" : ""}`;
+}
+
+/** The learning rates that each setting tried, with the score on its held-out examples, and on those that chose nothing. */
+function ratesOf(trials: readonly Trial[]): string[] {
+  const tried = trials.filter(({ stage }) => stage !== "");
+  if (tried.length === 0) return [];
+  const rows = [...grouped(tried, ({ setting }) => setting)].map(([setting, own]) => [
+    setting,
+    own
+      .toSorted((a, b) => Number(a.learningRate) - Number(b.learningRate))
+      .map(({ learningRate, heldOut, score }) => `${learningRate}: ${number(heldOut)} (${number(score)})`)
+      .join(", "),
+  ]);
+  return [markdownTable([["setting", "learning rate: held-out score (reported score)"], ...rows])];
+}
