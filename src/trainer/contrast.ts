@@ -1,3 +1,4 @@
+import { UserError } from "../errors.ts";
 import { float32 } from "../graph/tensor.ts";
 import { poolingOfFeatures, readsPooled } from "../models/heads.ts";
 import { embeddingObjective } from "../tasks/losses/embedding-losses.ts";
@@ -6,6 +7,7 @@ import { findTaskKind, objectiveOf } from "../tasks/task-kinds.ts";
 import { fitHead, type HeadExamples } from "../training/fit-head.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
 import type { Contrast } from "../training/train-options.ts";
+import type { FineTuningSettings } from "./training-options.ts";
 
 /** λ of heads that are fitted to vectors whose classes training has drawn apart: hardly anything hangs on it. */
 const PENALTY = 10 ** -0.5;
@@ -39,7 +41,7 @@ export function contrastStep(
  * @param model with a head that reads pooled hidden states
  * @param given the training examples, each of one class
  */
-export function contrastOf(model: AdaptedModel, given: HeadExamples, tokenBudget: number): Contrast | undefined {
+function contrastOf(model: AdaptedModel, given: HeadExamples, tokenBudget: number): Contrast | undefined {
   const step = contrastStep(model, given.task);
   const { stratumOf } = findTaskKind(given.task.kind);
   const { linearLoss } = objectiveOf(given.task);
@@ -59,4 +61,13 @@ export function contrastOf(model: AdaptedModel, given: HeadExamples, tokenBudget
       for (const [name, { data }] of fitted.weights) (weights.get(name)!.data as Float32Array).set(data);
     },
   };
+}
+
+/** @throws UserError where the task has no classes to learn by contrast, or its head does not read vectors. */
+export function contrastFor(model: AdaptedModel, given: HeadExamples, settings: FineTuningSettings): Contrast {
+  const contrast = contrastOf(model, given, settings.tokenBudget);
+  if (contrast) return contrast;
+  throw new UserError(
+    "--contrastive learns one class for each text, with a head that reads pooled vectors (--head-features sentence or mean); leave it out",
+  );
 }

@@ -17,7 +17,6 @@ import { stepsPerEpoch } from "../training/batch-order.ts";
 import { type Calibration, calibrate, cooled } from "../training/calibrate.ts";
 import { type EncodedSplit, type Evaluation, Evaluator } from "../training/evaluate.ts";
 import type { TrainingEnd, TrainingEvent } from "../training/events.ts";
-import type { HeadExamples } from "../training/fit-head.ts";
 import { isAllZero } from "../training/learning-rate.ts";
 import { scaledBy } from "../training/linear-head/linear-head.ts";
 import { localStepsNotes } from "../training/local-steps.ts";
@@ -32,7 +31,7 @@ import { type TimedStep, timeStep } from "../training/step-time.ts";
 import type { Contrast, TrainOptions } from "../training/train-options.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import { AnswerRollout, checkRollout, longestAnswers } from "./answer-rollout.ts";
-import { contrastOf } from "./contrast.ts";
+import { contrastFor } from "./contrast.ts";
 import { headTrains } from "./head.ts";
 import { cutNotes, textLength, withoutEmpty } from "./long-examples.ts";
 import { runSchedule } from "./run-schedule.ts";
@@ -343,13 +342,4 @@ export class FineTuning {
       ]),
     };
   }
-}
-
-/** @throws UserError where the task has no classes to learn by contrast, or its head does not read vectors. */
-function contrastFor(model: AdaptedModel, given: HeadExamples, settings: FineTuningSettings): Contrast {
-  const contrast = contrastOf(model, given, settings.tokenBudget);
-  if (contrast) return contrast;
-  throw new UserError(
-    "--contrastive learns one class for each text, with a head that reads pooled vectors (--head-features sentence or mean); leave it out",
-  );
 }
