@@ -59,6 +59,9 @@ describe("metrics equal scikit-learn's, SciPy's and seqeval's", () => {
 
   it.each(fixture.classification)("classification into $classes", (each) => {
     check("classification", names(each.classes), single(each.predictions), single(each.labels), each.expected);
+    const { detailsOf } = findTaskKind("classification");
+    const details = detailsOf!(single(each.predictions), examplesOf(single(each.labels)), names(each.classes));
+    expect(details.metrics.macro_f1).toBeCloseTo(each.expected.macro_f1!, 9);
     expect(confusionMatrix(each.predictions, each.labels, each.classes)).toEqual(each.confusion);
     const weights = balancedClassWeights(each.labels, each.classes);
     weights.forEach((weight, index) => {

@@ -41,12 +41,14 @@ function countsOf(predictions: readonly Prediction[], examples: readonly Example
 /** Classes of which a table of all by all can still be read. */
 const MOST_IN_TABLE = 100;
 
+const occurs = ({ truePositives, falsePositives, falseNegatives }: Counts): boolean =>
+  truePositives + falsePositives + falseNegatives > 0;
+
 /** A metric of the counts of each class; `present` are those that occur in predictions or examples. */
 const ofCounts = (compute: (all: Counts[], present: Counts[]) => number): Metric => ({
   higherIsBetter: true,
   compute(predictions, examples, labels) {
     const all = countsOf(predictions, examples, labels);
-    const occurs = (counts: Counts) => counts.truePositives + counts.falsePositives + counts.falseNegatives > 0;
     return compute(all, all.filter(occurs));
   },
 });
@@ -119,7 +121,7 @@ export const classification: TaskKind<ClassifiedText, typeof classOptions> = {
     return label === labels[0]!.label ? likeliest : `${label} (${likeliest})`;
   },
   detailsOf(predictions, examples, labels) {
-    const metrics = { macro_f1: macroF1(countsOf(predictions, examples, labels)) };
+    const metrics = { macro_f1: macroF1(countsOf(predictions, examples, labels).filter(occurs)) };
     if (labels.length > MOST_IN_TABLE) return { metrics };
     return { metrics, confusion: confusionMatrix(classes(predictions), classes(examples), labels.length) };
   },
