@@ -1,6 +1,7 @@
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
 import type { Example, Prediction, TaskData } from "./example.ts";
 import { type Cell, type Columns, cellError, columnOf, type Table } from "./rows.ts";
+import { shuffled } from "./split.ts";
 import type { TaskKind, TrainingExample } from "./task-kind.ts";
 import { findTaskKind } from "./task-kinds.ts";
 
@@ -83,6 +84,7 @@ const ROUNDING = 1e-9;
 
 /** Groups that are left out in turn to see how much a metric hangs on which examples it is of. */
 const JACKKNIFE_GROUPS = 20;
+const JACKKNIFE_SEED = 0;
 
 /** Metrics with their standard errors, by leaving out one of 20 groups of examples at a time (the grouped jackknife, Efron 1982). */
 export function scoresOf(
@@ -91,8 +93,13 @@ export function scoresOf(
   examples: readonly Example[],
 ): Scores {
   const count = Math.min(JACKKNIFE_GROUPS, examples.length);
+  // Drawn: in a file, classes may take turns, so that every twentieth row is of one.
+  const groups = shuffled(
+    examples.map((_, i) => i % count),
+    JACKKNIFE_SEED,
+  );
   const without = Array.from({ length: count > 1 ? count : 0 }, (_, group) => {
-    const isLeft = (_each: unknown, i: number): boolean => i % count !== group;
+    const isLeft = (_each: unknown, i: number): boolean => groups[i] !== group;
     return computeMetrics(task, predictions.filter(isLeft), examples.filter(isLeft));
   });
   const errors = task.metrics.map((name): [string, number] => {

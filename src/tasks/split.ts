@@ -78,7 +78,7 @@ export function sampleExamples(task: TaskData, count: number | undefined): TaskD
 }
 
 /** A copy in random order (Fisher and Yates). */
-function shuffled<T>(items: readonly T[], seed: number): T[] {
+export function shuffled<T>(items: readonly T[], seed: number): T[] {
   const random = xoroshiro128plus(seed);
   const result = [...items];
   for (let i = result.length - 1; i > 0; i--) {

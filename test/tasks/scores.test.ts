@@ -12,6 +12,16 @@ test("an accuracy of a few examples has the standard error of a share", () => {
   expect(errors.accuracy).toBeCloseTo(Math.sqrt((0.7 * 0.3) / 9), 12);
 });
 
+test("the error is that of a share, too, where classes take turns of which one is told worse", () => {
+  const turns = Array.from({ length: 2000 }, (_, index): Example => ({ index, text: "x", label: index % 2 }));
+  const answers = turns.map(({ index }) => ({ label: index % 4 === 1 ? 1 : 0 }));
+  const { metrics, errors } = scoresOf(task, answers, turns);
+  expect(metrics).toEqual({ accuracy: 0.75 });
+  // √(0.75 · 0.25 / 2000), which 20 groups tell to about a sixth.
+  expect(errors.accuracy! / 0.00968).toBeGreaterThan(0.6);
+  expect(errors.accuracy! / 0.00968).toBeLessThan(1.5);
+});
+
 test("where all answers are right nothing is known of the error, and none is given", () => {
   expect(scoresOf(task, predicted(10), examples)).toEqual({ examples: 10, metrics: { accuracy: 1 }, errors: {} });
 });
