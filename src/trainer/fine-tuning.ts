@@ -296,7 +296,8 @@ export class FineTuning {
     // Cross-validation has scaled a fitted head's outputs by more rows of the same data than are held out.
     const rows = this.#train.reduce((sum, { weights: own }) => sum + own.length, 0);
     const isKept = this.#startsFitted && end.best?.step === 0;
-    const known = isKept && this.#plan.task.heldOut ? scaledBy(rows) : 0;
+    const [outputs, width] = adapter.parameters.get(`${classifier}.weight`)!.shape as [number, number];
+    const known = isKept && this.#plan.task.heldOut ? scaledBy({ rows, width, outputs }) : 0;
     const calibration = await calibrate(this.#model, all, runtime, examples, { loss, known, tokenBudget, signal });
     const { temperature, steps } = calibration;
     // A choice of one class may be left open where it is not sure enough.

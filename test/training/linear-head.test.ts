@@ -4,7 +4,7 @@ import type { LinearLoss } from "../../src/tasks/losses/objective.ts";
 import { crossValidate } from "../../src/training/linear-head/cross-validation.ts";
 import { canonicalOrder, Design, type FeatureRows } from "../../src/training/linear-head/design.ts";
 import { drawFolds, sampleRows } from "../../src/training/linear-head/folds.ts";
-import { choosePenalty, fitLinear, isWorse, rescaled } from "../../src/training/linear-head/linear-head.ts";
+import { choosePenalty, fitLinear, isWorse, rescaled, scaledBy } from "../../src/training/linear-head/linear-head.ts";
 import { minimise } from "../../src/training/linear-head/newton.ts";
 import { bestFactor } from "../../src/training/linear-head/temperature.ts";
 
@@ -185,6 +185,13 @@ test("the factor of a fit suits rows that it did not see", () => {
   const [own, plain] = [0, 1].map((i) => offs.reduce((sum, off) => sum + off[i]! / offs.length, 0));
   expect(Math.abs(own!)).toBeLessThan(0.05);
   expect(plain).toBeLessThan(-0.05);
+});
+
+test("cross-validation scales a fit of all rows, of enough for each class, and not of thousands", () => {
+  const scaled = ([2000, 2001, 20, 19] as const).map((rows) => scaledBy({ rows, width: 384, outputs: 4 }));
+  expect(scaled).toEqual([2000, 0, 20, 0]);
+  // Of so many classes a fit takes a part of the rows.
+  expect(scaledBy({ rows: 2000, width: 1024, outputs: 400 })).toBe(0);
 });
 
 test("the penalty is strong where features say nothing, and weak where a small one says all", () => {

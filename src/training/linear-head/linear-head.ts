@@ -30,9 +30,15 @@ export function choosePenalty(rows: FeatureRows, loss: LinearLoss, groups: RowGr
 
 /** Rows of a fit up to which its factor is found by cross-validation of all of them; of more, a part that is held out says enough. */
 const SCALED_ROWS = 2000;
+/** Rows for each output from which on a fit without a fifth of them is like one of all: of a class's two or three it lacks too much. */
+const ROWS_AN_OUTPUT = 5;
 
 /** Rows by which the factor of a fit of so many was found, as far as it suits rows that the fit did not see. */
-export const scaledBy = (rows: number): number => (rows <= SCALED_ROWS ? rows : 0);
+export function scaledBy(fit: Pick<FeatureRows, "rows" | "width" | "outputs">): number {
+  const { rows, outputs } = fit;
+  const isEnough = rows >= ROWS_AN_OUTPUT * outputs;
+  return isEnough && rows <= Math.min(SCALED_ROWS, mostRows(fit)) ? rows : 0;
+}
 
 /**
  * A choice with the factor of a fit of all rows. Fits of fewer rows at the same penalty are less sure, so that their factor is too
@@ -44,7 +50,7 @@ export function rescaled(
   { penalty, factor }: Pick<CrossValidated, "penalty" | "factor">,
   groups: RowGroups,
 ): Pick<CrossValidated, "penalty" | "factor"> {
-  const isAsked = LINEAR_LOSSES[loss].scales && scaledBy(rows.rows) > 0;
+  const isAsked = LINEAR_LOSSES[loss].scales && scaledBy(rows) > 0;
   const [found] = isAsked ? crossValidate(rows, loss, groups, [penalty], true) : [];
   return { penalty, factor: found?.factor ?? factor };
 }
@@ -61,6 +67,8 @@ export function isWorse(losses: Float64Array, others: Float64Array): boolean {
 /** Most numbers of rows, and of products of a pass over them, that a fit takes: others are left out, of each class its share. */
 const MOST_NUMBERS = 2 ** 25;
 const MOST_PRODUCTS = 2 ** 28;
+const mostRows = ({ width, outputs }: Pick<FeatureRows, "width" | "outputs">): number =>
+  Math.floor(Math.min(MOST_NUMBERS / width, MOST_PRODUCTS / (width * outputs)));
 const CONVERGED = 1e-8;
 
 /**
@@ -73,10 +81,8 @@ export function fitLinear(
   { penalty, factor }: Pick<CrossValidated, "penalty" | "factor">,
   groups: RowGroups = {},
 ): LinearFunction {
-  const { width, outputs } = given;
-  const most = Math.floor(Math.min(MOST_NUMBERS / width, MOST_PRODUCTS / (width * outputs)));
-  const design = new Design(given, sampleRows(canonicalOrder(given), groups, most));
-  const start = new Float64Array(outputs * design.width);
+  const design = new Design(given, sampleRows(canonicalOrder(given), groups, mostRows(given)));
+  const start = new Float64Array(given.outputs * design.width);
   const { weight, bias } = design.functionOf(minimise(design, { loss, penalty, tolerance: CONVERGED }, start));
   return { weight: weight.map((each) => factor * each), bias: bias.map((each) => factor * each) };
 }
