@@ -25,7 +25,7 @@ const scores = z.object({
 
 export type ReportedScores = z.output<typeof scores>;
 
-/** As versions up to 0.1 wrote it: the metrics alone. */
+/** As earlier versions wrote it: the metrics alone. */
 const metricsAlone = byMetric.transform((metrics): ReportedScores => ({ metrics }));
 
 /** What the evaluations of a trial's splits come to: their means. */
