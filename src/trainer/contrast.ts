@@ -40,12 +40,21 @@ export function contrastStep(
  * 2209.11055, draws pairs); the head is fitted to what comes of it.
  * @param model with a head that reads pooled hidden states
  * @param given the training examples, each of one class
+ * @throws UserError where the task has no classes to learn by contrast, or its head does not read vectors.
  */
-function contrastOf(model: AdaptedModel, given: HeadExamples, tokenBudget: number): Contrast | undefined {
+export function contrastOf(
+  model: AdaptedModel,
+  given: HeadExamples,
+  { tokenBudget }: Pick<FineTuningSettings, "tokenBudget">,
+): Contrast {
   const step = contrastStep(model, given.task);
   const { stratumOf } = findTaskKind(given.task.kind);
   const { linearLoss } = objectiveOf(given.task);
-  if (!step || !stratumOf || !linearLoss) return undefined;
+  if (!step || !stratumOf || !linearLoss) {
+    throw new UserError(
+      "--contrastive learns one class for each text, with a head that reads pooled vectors (--head-features sentence or mean); leave it out",
+    );
+  }
   const { features = "family" } = model;
   return {
     ...step,
@@ -61,13 +70,4 @@ function contrastOf(model: AdaptedModel, given: HeadExamples, tokenBudget: numbe
       for (const [name, { data }] of fitted.weights) (weights.get(name)!.data as Float32Array).set(data);
     },
   };
-}
-
-/** @throws UserError where the task has no classes to learn by contrast, or its head does not read vectors. */
-export function contrastFor(model: AdaptedModel, given: HeadExamples, settings: FineTuningSettings): Contrast {
-  const contrast = contrastOf(model, given, settings.tokenBudget);
-  if (contrast) return contrast;
-  throw new UserError(
-    "--contrastive learns one class for each text, with a head that reads pooled vectors (--head-features sentence or mean); leave it out",
-  );
 }

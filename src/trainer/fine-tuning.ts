@@ -31,7 +31,7 @@ import { type TimedStep, timeStep } from "../training/step-time.ts";
 import type { Contrast, TrainOptions } from "../training/train-options.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import { AnswerRollout, checkRollout, longestAnswers } from "./answer-rollout.ts";
-import { contrastFor } from "./contrast.ts";
+import { contrastOf } from "./contrast.ts";
 import { headTrains } from "./head.ts";
 import { cutNotes, textLength, withoutEmpty } from "./long-examples.ts";
 import { runSchedule } from "./run-schedule.ts";
@@ -132,7 +132,7 @@ export class FineTuning {
     this.#schedule = schedule.schedule;
     this.blockCount = schedule.blocks;
     checkRollout(kind, plan.reward, schedule.blocks);
-    this.#contrast = settings.contrastive ? contrastFor(this.#model, { task, ...train }, settings) : undefined;
+    this.#contrast = settings.contrastive ? contrastOf(this.#model, { task, ...train }, settings) : undefined;
     this.workLeft = schedule.schedule.workLeft ?? 1;
     this.notes = [
       ...cutNotes(task.train.length, train, this.#maxLength),
