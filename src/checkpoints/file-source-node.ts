@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../errors.ts";
@@ -10,11 +10,12 @@ import { openPickle } from "./pickle-node.ts";
 const MAX_READ = 2 ** 30;
 
 /**
- * A file on the disk. It is open only during a read, so there is nothing to close.
+ * A file on the disk. It is open only during a read, so there is nothing to close. What is read without waiting may be read long after: it is
+ * refused where the file has changed since.
  * @throws UserError where it is not there or no file.
  */
 export async function fileSource(path: string): Promise<ByteSource> {
-  const { size } = await withFile(path, (file) => file.stat());
+  const { size, mtimeMs } = await withFile(path, (file) => file.stat());
   return {
     location: path,
     size,
@@ -42,8 +43,11 @@ export async function fileSource(path: string): Promise<ByteSource> {
           if (bytesRead === 0) return bytes.slice(0, done);
           done += bytesRead;
         }
+        if (fstatSync(file).mtimeMs !== mtimeMs)
+          throw new UserError(`${path} changed since it was opened; load it again`);
         return bytes;
       } catch (error) {
+        if (error instanceof UserError) throw error;
         throw new UserError(`cannot read ${path}: ${(error as Error).message}`, { cause: error });
       } finally {
         if (file !== undefined) closeSync(file);

@@ -97,7 +97,8 @@ export class Runtime {
     try {
       session = await (packed ? packed(model, create) : create(modelBytes(model)));
     } catch (error) {
-      if (isEverywhere) throw error;
+      // What is wrong with a file of weights, which may be read only now, is no fault of the device.
+      if (isEverywhere || error instanceof UserError) throw error;
       throw new UserError(`device "${name}" cannot be used on this machine: ${reason(error)}; ${INSTEAD}`, {
         cause: error,
       });

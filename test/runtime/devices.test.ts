@@ -83,6 +83,21 @@ describe("devices", () => {
     );
   });
 
+  test("weights that cannot be read are no fault of the device", async (context) => {
+    if (!availableDevices().includes("webgpu")) return context.skip("this build of ONNX Runtime has no WebGPU");
+    const graph = new Graph();
+    const y = add(graph.leaf("input", "x", "float32", [1]), graph.leaf("frozen", "w", "float32", [1]));
+    const unread: Tensor = {
+      dtype: "float32",
+      shape: [1],
+      get data(): never {
+        throw new UserError("model.gguf is truncated");
+      },
+    };
+    const attempt = nodeRuntime({ device: "webgpu" }).compile({ y }, new Map([["w", unread]]));
+    await expect(attempt).rejects.toThrow(/^model\.gguf is truncated$/);
+  });
+
   test("software that imitates a GPU is named before training; what is real or not known is not", () => {
     const found = { device: "webgpu", usable: true } as const;
     expect(deviceNote({ ...found, name: "lavapipe", software: true })).toMatch(/^webgpu is lavapipe here, software/);

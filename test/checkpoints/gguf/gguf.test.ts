@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, truncate, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -45,13 +45,15 @@ describe("a GGUF file", () => {
     },
   );
 
-  it("gives blocks again from the file on the disk, which must still be there", async () => {
+  it("gives blocks again from the file on the disk, which must still be there and the same", async () => {
     const folder = await mkdtemp(join(tmpdir(), "aflora-gguf-"));
     const path = join(folder, "model.gguf");
     await writeFile(path, sound);
     const onDisk = await openGguf(await fileSource(path));
     const blocks = (await onDisk.readBlocks("Q4_1"))!;
     expect(blocks()).toEqual((await (await open(sound)).readBlocks("Q4_1"))!());
+    await utimes(path, new Date(), new Date(0));
+    expect(blocks).toThrow(/model\.gguf changed since it was opened; load it again/);
     await truncate(path, onDisk.tensors.get("Q4_1")!.end - 1);
     expect(blocks).toThrow(/model\.gguf is truncated: tensor "Q4_1" needs/);
     await rm(folder, { recursive: true });
