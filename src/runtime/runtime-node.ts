@@ -4,7 +4,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import * as onnxRuntime from "onnxruntime-node";
 import { UserError } from "../errors.ts";
-import { LARGEST_FILE, modelBytes, type OnnxModel, onnxFiles } from "../graph/onnx-model.ts";
+import { modelBytes, type OnnxModel, onnxFiles } from "../graph/onnx-model.ts";
 import { collectGarbage } from "./collect-garbage-node.ts";
 import type { DeviceName } from "./device.ts";
 import { DEFAULT_DEVICE, DEVICES } from "./devices.ts";
@@ -55,7 +55,8 @@ const throughFiles: PackedSession = async (model, create) => {
 /** @returns the path of the model's file, beside which its weights are */
 async function writeModel(folder: string, model: OnnxModel): Promise<string> {
   await mkdir(folder, { mode: 0o700 });
-  const files = onnxFiles(join(folder, "graph.onnx"), model, LARGEST_FILE, 0);
+  // Each in a file by itself: what stays mapped, such as words, then holds no space of those that are laid out.
+  const files = onnxFiles(join(folder, "graph.onnx"), model, 0, 0);
   for (const { name, pieces } of files) await writeFile(name, pieces());
   return files[0].name;
 }
