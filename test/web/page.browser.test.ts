@@ -95,7 +95,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     timeout: 2 * PATIENCE,
   }, async () => {
     const data = csvOf(0, 200);
-    const options = { epochs: 1, batchSize: 8, seed: 5, learningRate: 0.01 };
+    const options = { epochs: 1, batchSize: 8, seed: 7, learningRate: 0.01 };
     const losses: number[] = [];
     await fineTuneInPage(
       {
@@ -117,7 +117,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     expect(await page.locator("#text").inputValue()).toBe("review");
     expect(await page.locator("#label").inputValue()).toBe("opinion");
     await visit.ready();
-    await visit.fill({ Epochs: 1, "Examples per step": 8, "Learning rate": 0.01, Seed: 5 });
+    await visit.fill({ Epochs: 1, "Examples per step": 8, "Learning rate": 0.01, Seed: 7 });
     await page.evaluate(() => {
       const tasks: number[] = [];
       Object.assign(window, { tasks });
@@ -181,7 +181,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
 
     const report = await readFile(await visit.download("Report"), "utf8");
     expect(report).toContain("aflora on reviews.csv");
-    expect(report).toContain("held out (10 %, drawn by seed 5)");
+    expect(report).toContain("held out (10 %, drawn by seed 7)");
     const peft = await unzipped(await visit.download("Adapter for PEFT"), join(home, "taken"));
     expect(JSON.parse(await readFile(join(peft, "peft-adapter/adapter_config.json"), "utf8")).peft_type).toBe("LORA");
     await unzipped(await visit.download("Model in ONNX"), join(home, "taken"));
