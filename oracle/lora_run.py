@@ -33,8 +33,8 @@ tokenizer = AutoTokenizer.from_pretrained(folder)
 
 def read(split):
     """Token ids with labels."""
-    with open(f"{glue}/{name}/{split}.tsv", encoding="utf-8", newline="") as file:
-        rows = [parse(row) for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)][headings:]
+    with open(f"{glue}/{name}/{split}.tsv", encoding="utf-8-sig", newline="") as file:
+        rows = [parse(row) for row in list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[headings:]]
     return [{**tokenizer(*texts, truncation=True, max_length=256), "labels": label} for label, texts in rows]
 
 
