@@ -293,11 +293,12 @@ export class FineTuning {
     const all = new Map([...weights, ...adapter.parameters]);
     const examples = validation.flatMap(({ encoded }) => encoded);
     const { tokenBudget } = settings;
-    // Cross-validation has scaled a fitted head's outputs by more rows of the same data than are held out.
+    // Cross-validation has scaled a fitted head's outputs by more rows of the same data than are held out; where classes weigh, not alike.
     const rows = this.#train.reduce((sum, { weights: own }) => sum + own.length, 0);
     const isKept = this.#startsFitted && end.best?.step === 0;
+    const isAlike = this.#plan.task.heldOut && !classWeightsOf(findTaskKind(task.kind), this.#plan.task);
     const [outputs, width] = adapter.parameters.get(`${classifier}.weight`)!.shape as [number, number];
-    const known = isKept && this.#plan.task.heldOut ? scaledBy({ rows, width, outputs }) : 0;
+    const known = isKept && isAlike ? scaledBy({ rows, width, outputs }) : 0;
     const calibration = await calibrate(this.#model, all, runtime, examples, { loss, known, tokenBudget, signal });
     const { temperature, steps } = calibration;
     // A choice of one class may be left open where it is not sure enough.

@@ -202,3 +202,27 @@ test("several labels are predicted above the threshold of the fitted head, also 
   expect(whole.task.options.labelThreshold).toBeGreaterThan(0);
   expect(resumed.task).toEqual(whole.task);
 });
+
+test("where classes weigh, held-out rows alone give the temperature, whatever cross-validation by weight found", async () => {
+  const noisy = join(home, "noisy.csv");
+  const labelOf = (i: number) => (i % 4 === 0 || i % 10 === 3 ? "d" : "c");
+  const rows = Array.from({ length: 150 }, (_, i) => `${i % 4 ? "ccc" : "ddd"} ${"abefgh".slice(i % 5)},${labelOf(i)}`);
+  await writeFile(noisy, ["text,label", ...rows, ""].join("\n"));
+  const given = { train: noisy, method: "head", classWeights: "balanced", validationSplit: 0.2, headFeatures: "mean" };
+  const drawn = await run("weighted", given);
+  const { config } = await readRunRecords(drawn.directory);
+  const { train: learned, validation } = await loadTask(config);
+  const fileOf = async (name: string, examples: readonly { text: string; label?: number }[]) => {
+    const lines = examples.map(({ text, label }) => `${text},${label === 0 ? "c" : "d"}`);
+    const file = join(home, name);
+    await writeFile(file, ["text,label", ...lines, ""].join("\n"));
+    return file;
+  };
+  const files = {
+    train: await fileOf("learned.csv", learned),
+    validation: await fileOf("held.csv", validation[0]!.examples),
+  };
+  const { validationSplit: _, ...same } = given;
+  const own = await run("weighted-own", { ...same, ...files });
+  expect(drawn.result!.calibration!.temperature).toBeCloseTo(own.result!.calibration!.temperature, 6);
+});
