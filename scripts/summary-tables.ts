@@ -17,7 +17,8 @@ interface Trial {
   score: number;
   error: number;
   sameAnswer: number;
-  trainable: string;
+  /** At the start, on average, at the end. */
+  trainable: number[];
   flops: number;
   peakMemory: number;
 }
@@ -39,7 +40,6 @@ function trialsIn(csv: string): Trial[] {
     const cell = (name: string): string => cells[heading!.indexOf(name)] ?? "";
     const value = (name: string): number => (cell(name) === "" ? Number.NaN : Number(cell(name)));
     if (cell("status") !== "finished") return [];
-    const trained = ["trainableStart", "trainable", "trainableEnd"].map((name) => number(Math.round(value(name))));
     return {
       setting: factors.map(cell).join(", "),
       learningRate: cell("learningRate"),
@@ -51,7 +51,7 @@ function trialsIn(csv: string): Trial[] {
       score: value("score"),
       error: value("error"),
       sameAnswer: value("sameAnswer"),
-      trainable: new Set(trained).size === 1 ? trained[0]! : trained.join(", "),
+      trainable: ["trainableStart", "trainable", "trainableEnd"].map(value),
       flops: value("flops"),
       peakMemory: value("peakMemory"),
     };
@@ -70,7 +70,7 @@ function tablesOf(data: string, trials: readonly Trial[]): string {
     spread(spreadOf(own.map(({ score }) => score))),
     setting === first![0] ? "" : differenceOf(own, first![1]),
     spread(spreadOf(own.map(({ heldOut }) => heldOut))),
-    own.toSorted((a, b) => a.seed.localeCompare(b.seed))[0]!.trainable,
+    trainableOf(own),
     prefixed(mean(own.map(({ flops }) => flops)), "FLOP"),
     prefixed(Math.max(...own.map(({ peakMemory }) => peakMemory)), "B"),
   ]);
@@ -81,6 +81,12 @@ function tablesOf(data: string, trials: readonly Trial[]): string {
   const error = mean(compared.map(({ error }) => error));
   const said = `By the number of examples, a score's standard error is ${number(Number(error.toPrecision(2)))}. The same answer for all has ${number(sameAnswer)}.`;
   return [markdownTable(shown), said, ...ratesOf(trials)].join("\n\n");
+}
+
+/** Means over seeds; one number where it stays. */
+function trainableOf(own: readonly Trial[]): string {
+  const means = [0, 1, 2].map((i) => number(Math.round(mean(own.map(({ trainable }) => trainable[i]!)))));
+  return [...new Set(means)].join(", ");
 }
 
 /** By how much seeds score higher than with another setting; what chance between seeds does not explain has a star. */

@@ -18,7 +18,7 @@ test("a summary's tables: scores over seeds, paired differences, learning rates 
   const heading =
     "method,learningRate,id,data,stage,seed,status,epochs,metric,heldOut,heldOutLoss,score,error,sameAnswer,trainableStart,trainable,trainableEnd,seconds,secondsPerStep,peakMemory,flops,reason";
   const trial = (setting: string, seed: number, score: number, stage = "", status = "finished") =>
-    `${setting},0.01,x,cola,${stage},${seed},${status},6,mcc,${score - 0.1},0.5,${score},0.03,0,200,150,100,60,0.5,2e9,3e12,`;
+    `${setting},0.01,x,cola,${stage},${seed},${status},6,mcc,${score - 0.1},0.5,${score},0.03,0,200,${140 + 10 * seed},100,60,0.5,2e9,3e12,`;
   const tables = summaryTables(
     [
       heading,
@@ -30,7 +30,7 @@ test("a summary's tables: scores over seeds, paired differences, learning rates 
   expect(head).toBe(
     "| setting | learning rate | seeds | cola mcc | − lora | held out | trainable: start, average, end | operations | peak memory |",
   );
-  expect(lora).toBe("| lora | 0.01 | 2 | 0.55 ± 0.071 |  | 0.45 ± 0.071 | 200, 150, 100 | 3.00 TFLOP | 2.00 GB |");
+  expect(lora).toBe("| lora | 0.01 | 2 | 0.55 ± 0.071 |  | 0.45 ± 0.071 | 200, 155, 100 | 3.00 TFLOP | 2.00 GB |");
   // Differences 0.02 and 0.021: a mean of 0.0205 with a standard error of 0.0005, 41 of which are beyond chance.
   expect(aflora).toContain("| 0.5705 ± 0.071 | +0.0205 ± 0.0005 * |");
   expect(tables).toContain("a score's standard error is 0.03. The same answer for all has 0.");
