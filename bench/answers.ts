@@ -13,6 +13,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { build } from "vite";
 import { GGUF_ADAPTER, writeGgufFolder } from "../src/export/gguf/adapter-node.ts";
 import { writeOnnxFolder } from "../src/export/onnx/folder.ts";
 import { diskFolder } from "../src/export/output-folder-node.ts";
@@ -57,6 +58,13 @@ async function writeOnnx(): Promise<string> {
   return folder;
 }
 
+/** Our side as a package is, in plain JavaScript: what reads TypeScript takes 100 MB of its own. */
+async function bundle(): Promise<string> {
+  const outDir = pathOf("../node_modules/.cache/aflora-bench");
+  await build({ configFile: false, logLevel: "warn", build: { ssr: pathOf("peer-answers.ts"), outDir } });
+  return join(outDir, "peer-answers.js");
+}
+
 function peersOf(mode: WritingMode): Contestant[] {
   const script = pathOf("../oracle/answers_speed.py");
   const js = [...process.execArgv, pathOf("transformers-js-answers.ts"), mode, onnx, texts, threads];
@@ -84,9 +92,10 @@ if (!process.env.AFLORA_NODE_LLAMA_CPP)
   console.log("llama.cpp is skipped: AFLORA_NODE_LLAMA_CPP does not say where it is");
 else await writeAdapter();
 const onnx = await writeOnnx();
+const answerer = await bundle();
 for (const [mode, { what, tokens }] of Object.entries(MODES)) {
   const own = ["q4_1", "q8_0", "float32"].map((format) => {
-    const args = [...process.execArgv, pathOf("peer-answers.ts"), mode, format, file, texts, threads];
+    const args = [answerer, mode, format, file, texts, threads];
     return new Contestant(`aflora, ${format}, LoRA`, process.execPath, args);
   });
   const all = [...own, ...peersOf(mode as WritingMode)];

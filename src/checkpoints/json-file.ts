@@ -19,6 +19,8 @@ export function refuseLargeJson(size: number, location: string): void {
  * @throws UserError where the file cannot be read or is not JSON.
  */
 export async function readJson(files: ModelFiles, name: string): Promise<unknown> {
+  const made = files.made?.(name);
+  if (made !== undefined) return made;
   const source = await files.open(name);
   if (!source) return undefined;
   refuseLargeJson(source.size, source.location);

@@ -14,6 +14,8 @@ export interface ModelFiles {
    * @throws UserError where it cannot be read.
    */
   open(name: string): Promise<ByteSource | undefined>;
+  /** The value of a JSON file that is made rather than stored; undefined for others. As text a large tokenizer takes 100 MB more. */
+  made?(name: string): unknown;
 }
 
 /** A format in which a checkpoint keeps its weights. */

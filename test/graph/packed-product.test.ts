@@ -119,3 +119,34 @@ test("a table is read from where it is laid out, for its products and for its ro
   );
   expect(inputs.map(({ leaf }) => leaf!.name)).toEqual(["ids"]);
 });
+
+test("a vocabulary that is laid out in parts gives every word its own score", async () => {
+  const [words, width] = [2 ** 20 + 5, 32];
+  const bytes = new Int8Array(words * width);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = ((i * 7919) % 255) - 127;
+  const scales = new Float32Array(words).map((_, word) => 1 + (word % 3));
+  const weights = new Map<string, Tensor>([
+    ["bytes", { dtype: "int8", shape: [words, width], data: bytes }],
+    ["scales", float32([words, 1], scales)],
+    [
+      "bias",
+      float32(
+        [words],
+        new Float32Array(words).map((_, word) => word % 1000),
+      ),
+    ],
+  ]);
+  const graph = new Graph();
+  const leaf = (name: string) => graph.leaf("frozen", name, weights.get(name)!.dtype, [...weights.get(name)!.shape]);
+  const x = graph.leaf("input", "x", "float32", [1, width]);
+  const parts = { bytes: leaf("bytes"), scales: leaf("scales") };
+  const y = linear(x, { format: tableInt8, shape: [words, width], parts }, leaf("bias"));
+  // Whole numbers up to 127 are rounded to themselves.
+  const row = Float32Array.from({ length: width }, (_, i) => (i === 0 ? 127 : i - 16));
+  const scores = await answerOf({ outputs: { y }, weights, rows: float32([1, width], row) }, true);
+  expect(scores.shape).toEqual([1, words]);
+  for (const word of [0, words >> 1, (words >> 1) + 1, words - 1]) {
+    const products = row.map((value, i) => value * bytes[word * width + i]! * scales[word]!);
+    expect(scores.data[word]).toBeCloseTo(products.reduce((sum, each) => sum + each) + (word % 1000), 1);
+  }
+});

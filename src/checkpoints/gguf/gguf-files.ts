@@ -28,19 +28,22 @@ export async function ggufFiles(source: ByteSource): Promise<ModelFiles> {
   const file = await openGguf(source);
   refusePart(file);
   const config = await configOf(file);
-  const made: Record<string, () => unknown> = {
+  const makers: Record<string, () => unknown> = {
     "config.json": () => config,
     "tokenizer.json": () => tokenizerOf(file).json(),
     "tokenizer_config.json": () => tokenizerOf(file).settings,
     "generation_config.json": () => ({ eos_token_id: endTokens(file) }),
   };
+  const made = (name: string): unknown => (Object.hasOwn(makers, name) ? makers[name]!() : undefined);
   return {
     location,
     formats: [{ file: WEIGHTS, open: async () => huggingFaceTensors(file, config) }],
+    made,
     async open(name) {
       if (name === WEIGHTS) return source;
-      const make = Object.hasOwn(made, name) ? made[name] : undefined;
-      return make && bytesSource(`${location}: ${name}`, new TextEncoder().encode(JSON.stringify(make())));
+      const value = made(name);
+      if (value === undefined) return undefined;
+      return bytesSource(`${location}: ${name}`, new TextEncoder().encode(JSON.stringify(value)));
     },
   };
 }

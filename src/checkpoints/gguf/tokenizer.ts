@@ -223,28 +223,41 @@ function mergesOf(tokens: readonly string[], scores: ArrayLike<number>, location
     );
   };
   if (tokens.reduce((sum, { length }) => sum + length ** 2, 0) > MAX_SQUARED_CHARACTERS) refuse();
-  const ids = new Map(tokens.map((token, id) => [token, id]));
-  const merges: { pair: [string, string]; score: number; left: number; right: number }[] = [];
+  const ids = new Map<string, number>();
+  for (const [id, token] of tokens.entries()) ids.set(token, id);
+  // Numbers rather than objects: a large vocabulary has half a million merges.
+  const [first, second, score, left, right]: [number[], number[], number[], number[], number[]] = [[], [], [], [], []];
   let found = 0;
   for (const [token, id] of ids) {
-    const characters = Array.from(token);
-    const own = [];
-    for (let left = 1, at = 0; left < characters.length; left++) {
-      at += characters[left - 1]!.length;
-      const pair: [string, string] = [token.slice(0, at), token.slice(at)];
-      if (!pair.every((part) => ids.has(part))) continue;
-      found += token.length;
-      if (found > MAX_CHARACTERS) refuse();
-      own.push({ pair, score: scores[id]!, left, right: characters.length - left });
+    const own: { first: number; second: number; left: number }[] = [];
+    let characters = 0;
+    for (let at = 0; at < token.length; characters++) {
+      const [first, second] = [ids.get(token.slice(0, at)), ids.get(token.slice(at))];
+      if (at > 0 && first !== undefined && second !== undefined) {
+        found += token.length;
+        if (found > MAX_CHARACTERS) refuse();
+        own.push({ first, second, left: characters });
+      }
+      at += token.codePointAt(at)! > 0xffff ? 2 : 1;
     }
-    own.sort((a, b) => ids.get(a.pair[0])! - ids.get(b.pair[0])! || ids.get(a.pair[1])! - ids.get(b.pair[1])!);
-    for (const merge of own) merges.push(merge);
+    for (const merge of own.sort((a, b) => a.first - b.first || a.second - b.second)) {
+      first.push(merge.first);
+      second.push(merge.second);
+      score.push(scores[id]!);
+      left.push(merge.left);
+      right.push(characters - merge.left);
+    }
   }
-  return merges.sort((a, b) => b.score - a.score || b.left - a.left || b.right - a.right).map(({ pair }) => pair);
+  return Array.from(first.keys())
+    .sort((a, b) => score[b]! - score[a]! || left[b]! - left[a]! || right[b]! - right[a]!)
+    .map((i) => [tokens[first[i]!]!, tokens[second[i]!]!]);
 }
 
-const idsOf = (tokens: readonly string[]): Record<string, number> =>
-  Object.fromEntries(tokens.map((token, id) => [token, id]));
+function idsOf(tokens: readonly string[]): Record<string, number> {
+  const ids: Record<string, number> = Object.create(null);
+  for (const [id, token] of tokens.entries()) ids[token] = id;
+  return ids;
+}
 
 /** Tokens before and after each text. */
 function surround(tokens: readonly string[], bos: string | undefined, eos: string | undefined): object {

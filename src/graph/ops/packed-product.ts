@@ -8,11 +8,14 @@ export interface PackedMatrix {
   of: Value;
   bits: 4 | 8;
   shape: readonly [outFeatures: number, inFeatures: number];
-  /** Makes the groups' numbers: two to a byte of 4 bits, counted from 8, or one of 8 bits, counted from 128. */
-  bytes(): Uint8Array;
+  /** Makes the groups' numbers of some rows: two to a byte of 4 bits, counted from 8, or one of 8 bits, counted from 128. */
+  bytes(firstRow: number, lastRow: number): Uint8Array;
   /** Makes those of each group. */
-  scales(): Float32Array;
+  scales(firstRow: number, lastRow: number): Float32Array;
 }
+
+/** Most bytes of one matrix: ONNX Runtime holds what it lays out twice meanwhile, so that a large vocabulary is laid out in parts. */
+const LARGEST = 2 ** 25;
 
 /** Whether the rows of a matrix are whole groups. */
 export const isPackable = (inFeatures: number): boolean => inFeatures % GROUP === 0;
@@ -29,14 +32,23 @@ export function packedProduct(
   outputs: readonly Value[],
   emitter: OnnxEmitter,
 ): void {
-  const name = `${of.leaf!.name}:packed`;
-  const groups = emitter.tensor(name, "uint8", [N, K / GROUP, (GROUP * bits) / 8], bytes);
-  const factors = emitter.tensor(`${name}:scales`, "float32", [(N * K) / GROUP], scales);
-  const product = emitter.emit("MatMulNBits", [x, groups, factors], {
-    domain: MICROSOFT,
-    attributes: { K, N, bits, block_size: GROUP, accuracy_level: 4 },
-    ...(!addend && { outputs }),
+  const count = Math.ceil((N * K * bits) / 8 / LARGEST);
+  const rows = Math.ceil(N / count);
+  const isLast = (produced: boolean) => produced && { outputs };
+  const products = Array.from({ length: count }, (_, i) => {
+    const [first, last] = [i * rows, Math.min(N, (i + 1) * rows)];
+    const own = last - first;
+    const name = `${of.leaf!.name}:packed${count > 1 ? `:${i}` : ""}`;
+    const groups = emitter.tensor(name, "uint8", [own, K / GROUP, (GROUP * bits) / 8], () => bytes(first, last));
+    const factors = emitter.tensor(`${name}:scales`, "float32", [(own * K) / GROUP], () => scales(first, last));
+    return emitter.emit("MatMulNBits", [x, groups, factors], {
+      domain: MICROSOFT,
+      attributes: { K, N: own, bits, block_size: GROUP, accuracy_level: 4 },
+      ...isLast(!addend && count === 1),
+    });
   });
+  const product =
+    count === 1 ? products[0]! : emitter.emit("Concat", products, { attributes: { axis: 1 }, ...isLast(!addend) });
   if (addend) emitter.emit("Add", [product, addend], { outputs });
 }
 
@@ -48,12 +60,14 @@ export function packedBytes(
   shape: readonly [outFeatures: number, inFeatures: number],
 ): PackedMatrix {
   const perRow = shape[1] / GROUP;
-  const count = shape[0] * perRow;
-  const spread = (): Float32Array => {
+  const [rows, width] = shape;
+  const spread = (first: number, last: number): Float32Array => {
     const own = scales();
-    return own.length === count ? own : Float32Array.from({ length: count }, (_, i) => own[Math.floor(i / perRow)]!);
+    if (own.length > rows) return own.subarray(first * perRow, last * perRow);
+    return Float32Array.from({ length: (last - first) * perRow }, (_, i) => own[first + Math.floor(i / perRow)]!);
   };
-  return { of, bits: 8, shape, bytes: () => fromMiddle(values().slice()), scales: spread };
+  const bytes = (first: number, last: number) => fromMiddle(values().slice(first * width, last * width));
+  return { of, bits: 8, shape, bytes, scales: spread };
 }
 
 /**
@@ -65,4 +79,10 @@ export const packedPairs = (
   packed: () => Uint8Array,
   scales: () => Float32Array,
   shape: readonly [outFeatures: number, inFeatures: number],
-): PackedMatrix => ({ of, bits: 4, shape, bytes: () => sideBySide(packed()), scales });
+): PackedMatrix => ({
+  of,
+  bits: 4,
+  shape,
+  bytes: (first, last) => sideBySide(packed().subarray((first * shape[1]) / 2, (last * shape[1]) / 2)),
+  scales: (first, last) => scales().subarray((first * shape[1]) / GROUP, (last * shape[1]) / GROUP),
+});

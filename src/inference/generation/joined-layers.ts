@@ -86,21 +86,30 @@ interface Layer {
   lowRank: LowRank | undefined;
 }
 
-/** What formats and adapters add to layers, as one thin product; undefined where they add nothing. */
+/** What formats and adapters add to layers, as one thin product; undefined where they add nothing. Made whenever it is asked for. */
 function joinedFactors(layers: readonly Layer[], outFeatures: number): ThinFactors | undefined {
-  const ofFormat = layers.map(({ joined, parts, shape }) => joined.thin?.(parts, shape));
-  const shared = ofFormat[0]?.left;
+  const thinOf = ({ joined, parts, shape }: Layer): ThinFactors | undefined => joined.thin?.(parts, shape);
+  const shared = thinOf(layers[0]!)?.left;
   const lefts = [...(shared ? [shared] : []), ...layers.flatMap(({ lowRank }) => lowRank?.A ?? [])];
   if (lefts.length === 0) return undefined;
   const left = asFloat32(stacked(lefts));
-  const right = float32([outFeatures, left.shape[0]!]);
-  let [row, first] = [0, shared?.shape[0] ?? 0];
-  for (const [i, { lowRank, shape }] of layers.entries()) {
-    if (ofFormat[i]) copyInto(right, ofFormat[i].right, row, 0);
-    if (lowRank) copyInto(right, lowRank.B, row, first, lowRank.alpha / lowRank.rank);
-    row += shape[0];
-    first += lowRank?.rank ?? 0;
-  }
+  const shape = [outFeatures, left.shape[0]!];
+  const right: Tensor<"float32"> = {
+    dtype: "float32",
+    shape,
+    get data() {
+      const all = float32(shape);
+      let [row, first] = [0, shared?.shape[0] ?? 0];
+      for (const layer of layers) {
+        const [own, { lowRank }] = [thinOf(layer), layer];
+        if (own) copyInto(all, own.right, row, 0);
+        if (lowRank) copyInto(all, lowRank.B, row, first, lowRank.alpha / lowRank.rank);
+        row += layer.shape[0];
+        first += lowRank?.rank ?? 0;
+      }
+      return all.data;
+    },
+  };
   return { left, right };
 }
 
