@@ -10,6 +10,9 @@ export interface RoomTensor {
 /** Positions by which rooms grow: attention passes over whole rooms at each token, so that larger ones cost more than growing does. */
 const STEP = 32;
 
+/** Positions by which memory for rooms grows: they grow within it, where it is enough. */
+const SPARE = 256;
+
 /** Memory for keys and values, a room for each text, `[rooms, heads, positions, size]`: new ones are written in place, and none is copied but to grow. */
 export class CacheRooms {
   readonly #layout: readonly RoomTensor[];
@@ -18,6 +21,8 @@ export class CacheRooms {
   #data: Float32Array<ArrayBuffer>[] = [];
   #rooms = 0;
   #positions = 0;
+  /** Positions of all rooms that the memory has space for. */
+  #space = 0;
   /** By the first room and their number: tensors that stay the same are made once. */
   readonly #views = new Map<string, Record<string, Tensor>>();
 
@@ -34,19 +39,25 @@ export class CacheRooms {
   /** Makes room for so many texts of so many tokens. @param used tokens of each text that is there, which stay */
   reserve(rooms: number, positions: number, used: readonly number[]): void {
     if (rooms <= this.#rooms && positions <= this.#positions) return;
-    const before = { rooms: this.#rooms, positions: this.#positions, data: this.#data };
-    this.#rooms = Math.max(rooms, before.rooms);
-    this.#positions = positions > before.positions ? Math.ceil(positions / STEP) * STEP : before.positions;
-    if (this.#positions > before.positions) this.#tables = this.#tablesOf(this.#positions);
+    const before = this.#positions;
+    this.#rooms = Math.max(rooms, this.#rooms);
+    if (positions > before) {
+      this.#positions = Math.ceil(positions / STEP) * STEP;
+      this.#tables = this.#tablesOf(this.#positions);
+    }
+    const fits = this.#rooms * this.#positions <= this.#space;
+    if (!fits) this.#space = this.#rooms * Math.ceil(this.#positions / SPARE) * SPARE;
     this.#data = this.#layout.map(({ heads, size }, i) => {
-      const data = new Float32Array(this.#rooms * heads * this.#positions * size);
-      used.forEach((length, room) => {
-        for (let head = room * heads; head < (room + 1) * heads; head++) {
-          const from = head * before.positions * size;
-          data.set(before.data[i]!.subarray(from, from + length * size), head * this.#positions * size);
-        }
-      });
-      return data;
+      const from = this.#data[i];
+      const to = fits ? from! : new Float32Array(this.#space * heads * size);
+      if (fits && this.#positions === before) return to;
+      // From the last on: in the same memory, what is moved comes to lie further back.
+      for (let head = used.length * heads - 1; head >= 0; head--) {
+        const start = head * before * size;
+        const length = used[Math.floor(head / heads)]! * size;
+        to.set(from!.subarray(start, start + length), head * this.#positions * size);
+      }
+      return to;
     });
     this.#views.clear();
   }
@@ -71,11 +82,12 @@ export class CacheRooms {
   write(first: number, starts: readonly number[], positions: number, written: Float32Array): void {
     let from = 0;
     this.#layout.forEach(({ heads, size }, i) => {
+      const data = this.#data[i]!;
       starts.forEach((start, room) => {
         for (let head = 0; head < heads; head++) {
           const to = (((first + room) * heads + head) * this.#positions + start) * size;
-          this.#data[i]!.set(written.subarray(from, from + positions * size), to);
-          from += positions * size;
+          // For a token's few numbers, quicker than a copy of a part.
+          for (let at = 0; at < positions * size; at++) data[to + at] = written[from++]!;
         }
       });
     });

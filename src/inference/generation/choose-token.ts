@@ -4,8 +4,10 @@ import type { GenerationOptions } from "./generation-options.ts";
 
 /** The likeliest token of scores `[vocabulary]`; the first of several. */
 export function likeliest(scores: Float32Array): number {
-  let best = 0;
-  for (let i = 1; i < scores.length; i++) if (scores[i]! > scores[best]!) best = i;
+  let [best, most] = [0, scores[0]!];
+  for (let i = 1; i < scores.length; i++) {
+    if (scores[i]! > most) [best, most] = [i, scores[i]!];
+  }
   return best;
 }
 
