@@ -11,7 +11,7 @@ export interface RoomTensor {
 const STEP = 32;
 
 /** Positions by which memory for rooms grows: they grow within it, where it is enough. */
-const SPARE = 256;
+const SPARE = 128;
 
 /** Memory for keys and values, a room for each text, `[rooms, heads, positions, size]`: new ones are written in place, and none is copied but to grow. */
 export class CacheRooms {

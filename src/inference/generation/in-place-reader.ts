@@ -69,6 +69,8 @@ export class InPlaceReader implements TextReader {
   #roomOf: number[] = [];
   /** What was in the first room before. */
   #left: ReadText;
+  /** What a run of one token of each text writes into, by the number of texts: the results of the first such run. */
+  readonly #results = new Map<number, Tensors>();
   readonly readEach?: (ids: readonly number[]) => Promise<Float32Array[]>;
 
   /**
@@ -183,17 +185,19 @@ export class InPlaceReader implements TextReader {
       positions[room] = this.#read[room]!.ids.length;
     });
     this.#reserve(Math.max(this.#rooms.rooms, count), Math.max(...positions) + 1);
-    const logits = await this.#run(0, count, ids, positions, [...ids.keys()]);
+    const logits = await this.#run(0, count, ids, positions, [...ids.keys()], true);
     for (const [room, text] of this.#read.entries()) text.ids.push(ids[room]!);
     return this.#roomOf.map((room) => logits[room]!);
   }
 
+  /** @param again whether its results may be written over by the next run of as many texts */
   async #run(
     first: number,
     texts: number,
     ids: readonly number[],
     positions: readonly number[],
     rows: readonly number[],
+    again = false,
   ): Promise<Float32Array[]> {
     const each = ids.length / texts;
     const ofEach = Array.from({ length: texts }, (_, text) => positions.slice(text * each, (text + 1) * each));
@@ -207,7 +211,9 @@ export class InPlaceReader implements TextReader {
       new_places: newPlaces(ofEach, this.#graph.layout[0]!.heads),
       ...this.#rooms.tensors(first, texts),
     };
-    const { logits, written } = await this.#graph.graph.run(given, this.#adapter);
+    const results = await this.#graph.graph.run(given, this.#adapter, again ? this.#results.get(texts) : undefined);
+    if (again) this.#results.set(texts, new Map(Object.entries(results)));
+    const { logits, written } = results;
     const starts = ofEach.map(([start]) => start!);
     this.#rooms.write(first, starts, each, asFloat32(written!).data);
     const { data } = asFloat32(logits!);

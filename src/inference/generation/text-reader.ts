@@ -3,7 +3,7 @@ export interface TextReader {
   /**
    * Reads on.
    * @param more ids that follow each text, at least one each
-   * @returns logits of the token after each, `[vocabulary]`; the caller may change them
+   * @returns logits of the token after each, `[vocabulary]`, until it reads on; the caller may change them
    */
   read(more: readonly (readonly number[])[]): Promise<Float32Array[]>;
   /** Goes on with these texts, by their numbers so far: some may be left out, some taken several times. */

@@ -23,7 +23,7 @@ test("rooms keep what was written as they grow, within their memory and beyond i
   const rooms = new CacheRooms(LAYOUT);
   rooms.reserve(2, 1, []);
   const lengths = [0, 0];
-  // Rooms of 32, 64, … positions lie in the same memory up to 256; a third room takes more.
+  // Rooms of 32, 64, … positions lie in the same memory up to 128; a third room takes more.
   for (let position = 0; position < 300; position++) {
     if (position === 40) {
       rooms.reserve(3, position, lengths);
