@@ -19,7 +19,7 @@ import { colorsOf, THEMES, themedSvg } from "./themed-picture.ts";
 
 const COLUMNS = 100;
 /** What the terminal shows is that of this step: all has frozen, the bar is on its way. */
-const SHOWN_STEP = 150;
+const SHOWN_STEP = 220;
 const PAGE = { width: 1000, height: 505 };
 
 const [runFolder, log] = process.argv.slice(2);

@@ -32,6 +32,8 @@ export const duration = z
   .optional();
 
 /** A duration in optimizer steps, rounded down. */
+export function resolveDuration(text: string, run: RunLength): number;
+export function resolveDuration(text: string | undefined, run: RunLength): number | undefined;
 export function resolveDuration(
   text: string | undefined,
   { totalSteps, stepsPerEpoch }: RunLength,

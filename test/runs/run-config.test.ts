@@ -72,6 +72,17 @@ test("the paper's recipe of GSM8K: what is given wins, and what is saved comes b
   expect(cola.run).toMatchObject({ epochs: 20, batchSize: 64, headLearningRate: 4e-2, head: "classifier" });
 });
 
+test("the paper's freezing schedule comes with its preset: one epoch before the first matrix, 70 % with all frozen", () => {
+  const scheduleOf = (given: object) => {
+    const { freezeCurve, freezeInitial, freezeFinal } = resolveConfig({ data: "glue", ...given }).method.options;
+    return [freezeCurve, freezeInitial, freezeFinal];
+  };
+  expect(scheduleOf({ task: "cola", preset: "paper" })).toEqual(["cubic", "5%", "70%"]);
+  expect(scheduleOf({ task: "sst2", preset: "paper" })).toEqual(["cubic", "10%", "70%"]);
+  expect(scheduleOf({ task: "cola", preset: "paper", freezeFinal: "30%" })).toEqual(["cubic", "5%", "30%"]);
+  expect(scheduleOf({ task: "cola" })).toEqual(["quadratic", "20%", "30%"]);
+});
+
 test.each<[Record<string, string>, string]>([
   [
     { task: "gsm8k", data: "gsm8k", preset: "paper", method: "lora" },

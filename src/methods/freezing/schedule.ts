@@ -18,20 +18,6 @@ export interface FreezeSchedule {
 }
 
 /**
- * ti and tf that fit runs of any length: ti is the smaller of one epoch and T/10, tf is 70 % of T, both rounded down
- * (docs/method.md, "Short runs").
- */
-export function defaultFreezeSchedule(
-  totalSteps: number,
-  stepsPerEpoch: number,
-): Pick<FreezeSchedule, "initialSteps" | "finalSteps"> {
-  return {
-    initialSteps: Math.floor(Math.min(stepsPerEpoch, totalSteps / 10)),
-    finalSteps: Math.floor((totalSteps * 7) / 10),
-  };
-}
-
-/**
  * @throws UserError where a value is no whole number in its range, or ti + tf reaches T.
  */
 export function validateSchedule({ interval, totalSteps, initialSteps, finalSteps }: FreezeSchedule): void {

@@ -1,12 +1,6 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { UserError } from "../../../src/errors.ts";
-import {
-  defaultFreezeSchedule,
-  frozenFraction,
-  isCheck,
-  validateSchedule,
-} from "../../../src/methods/freezing/schedule.ts";
+import { frozenFraction, isCheck, validateSchedule } from "../../../src/methods/freezing/schedule.ts";
 
 const schedule = { interval: 10, totalSteps: 200, initialSteps: 20, finalSteps: 60 };
 
@@ -35,21 +29,6 @@ describe("frozenFraction", () => {
 test("checks come every interval after ti, and at every step past T - tf", () => {
   const checks = Array.from({ length: 145 }, (_, step) => step).filter((step) => isCheck(step, schedule));
   expect(checks).toEqual([30, 40, 50, 60, 70, 80, 90, 100, 110, 120, 130, 140, 141, 142, 143, 144]);
-});
-
-describe("defaultFreezeSchedule", () => {
-  test("takes one epoch or a tenth of the run, and 70 % of the run", () => {
-    expect(defaultFreezeSchedule(2000, 100)).toEqual({ initialSteps: 100, finalSteps: 1400 });
-    expect(defaultFreezeSchedule(90, 30)).toEqual({ initialSteps: 9, finalSteps: 63 });
-  });
-
-  test("fits a run of any length", () => {
-    fc.assert(
-      fc.property(fc.integer({ min: 1, max: 1e6 }), fc.integer({ min: 1, max: 1e5 }), (totalSteps, stepsPerEpoch) => {
-        validateSchedule({ interval: 10, totalSteps, ...defaultFreezeSchedule(totalSteps, stepsPerEpoch) });
-      }),
-    );
-  });
 });
 
 describe("validateSchedule", () => {
