@@ -22,7 +22,7 @@ beforeAll(async () => {
 });
 
 /** Freezing begins after two steps and ends at the eighth of twelve. */
-const FREEZING = { freezeInterval: 2, freezeInitial: 2, freezeFinal: 4 };
+const FREEZING = { freezeInterval: 2, freezeInitial: 2, freezeFinal: 4, freezeCurve: "cubic" };
 
 describe("a run is a function of its options", () => {
   test("the same seed gives the same run twice, to the bit; another seed another run", async () => {
