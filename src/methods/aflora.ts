@@ -51,8 +51,10 @@ const options = z.object({
     .default("quadratic")
     .describe("curve of the fraction to freeze: quadratic as in the code released for GSM8K, or cubic as in the paper")
     .meta(repeatsPapers),
-  freezeInitial: duration.default("20%").describe("ti: nothing freezes before this point"),
-  freezeFinal: duration.default("30%").describe("tf: length of the final part in which everything is frozen"),
+  freezeInitial: duration.default("20%").describe("ti: nothing freezes before this point (default: 20%)"),
+  freezeFinal: duration
+    .default("30%")
+    .describe("tf: length of the final part in which everything is frozen (default: 30%)"),
   freezeWindowed: z
     .boolean()
     .default(true)
