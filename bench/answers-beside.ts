@@ -55,10 +55,10 @@ async function inTurn(readerFor: () => TextReader): Promise<number[][]> {
   return answers;
 }
 
-/** A reader that reads each prompt whole, and then token by token. */
-function plainReader(): TextReader {
+/** A reader that reads each prompt whole, and then token by token. @param alone as in `predict` of one text and `chat` */
+function plainReader(alone: boolean): TextReader {
   // Without an adapter nothing is left to the next reader.
-  const reader = decoder.reader();
+  const reader = decoder.reader(undefined, { alone });
   return {
     read: (more) => reader.read(more),
     keep: (kept) => reader.keep(kept),
@@ -72,14 +72,18 @@ async function beside(): Promise<number[][]> {
   return answers;
 }
 
-const alone = await inTurn(plainReader);
+/** What answers are, and how they are written plainly with rows of the same kind. */
 const ways = {
-  [`${ANSWERS_AT_ONCE} beside each other`]: beside,
-  "alone, with look-up and what the one before has read": () => inTurn(() => decoder.reader(parameters)),
-};
-for (const [name, write] of Object.entries(ways)) {
+  [`${ANSWERS_AT_ONCE} beside each other`]: [beside, false],
+  "alone, with look-up and what the one before has read": [
+    () => inTurn(() => decoder.reader(parameters, { alone: true })),
+    true,
+  ],
+} as const;
+for (const [name, [write, alone]] of Object.entries(ways)) {
   const found = await write();
-  const same = found.filter((answer, i) => answer.join() === alone[i]!.join()).length;
+  const plain = await inTurn(() => plainReader(alone));
+  const same = found.filter((answer, i) => answer.join() === plain[i]!.join()).length;
   console.log(`${format}, ${name}: ${same} of ${prompts.length} answers of ${NEW_TOKENS} tokens are the same`);
 }
 await decoder.release();

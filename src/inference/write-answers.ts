@@ -21,8 +21,8 @@ export interface AnswerOptions extends Partial<GenerationOptions>, ToldTokens {
   /** Ends an answer where it is. */
   signal?: AbortSignal;
   /**
-   * Whether the model writes this one answer and no other meanwhile. Over a base of few bits that is faster; the answer may then differ in its
-   * words from the one that is written beside others.
+   * Whether the model writes this one answer and no other meanwhile. Over a base of few bits it then looks up what comes next, which is faster;
+   * the answer may differ in its words from the one that is written beside others.
    */
   alone?: boolean;
   /** What answers are held to: each is JSON that is valid by it. */

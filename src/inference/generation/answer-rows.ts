@@ -116,7 +116,7 @@ export class AnswerRows {
     for (;;) {
       const last = ids.at(-1)!;
       const left = options.maxNewTokens - (ids.length - row.read);
-      const proposed = this.#reader.readEach ? lookup.propose(ids, left - 1) : [];
+      const proposed = this.#reader.readEach ? lookup.propose(ids, left - 1, this.#reader.readsPairs) : [];
       if (proposed.length === 0) {
         [row.logits] = (await this.#reader.read([[last]])) as [Float32Array];
         return;

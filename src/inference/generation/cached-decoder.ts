@@ -20,7 +20,7 @@ import type { TextReader } from "./text-reader.ts";
 export interface ReaderOptions {
   /** Of an encoder-decoder: ids of the text that its encoder reads beside each text. */
   sources?: readonly (readonly number[])[];
-  /** Whether it reads one text, beside which no other comes: over few bits that is faster, with a text that may differ in its words. */
+  /** Whether it reads one text, beside which no other comes: over few bits it can look up what comes next, and its words may differ. */
   alone?: boolean;
 }
 

@@ -27,8 +27,8 @@ export interface InPlaceGraph {
   rotaries: ReadonlyMap<string, RotaryPositions>;
   maxLength: number;
   /**
-   * Whether rows are rounded to few bits, so that a last bit that differs can change the words that follow. Where texts come and go, a token is
-   * then never read as the only row: kernels compute two rows and more to the same bits, however many there are, but one alone in another order.
+   * Whether rows are rounded to few bits, so that a last bit that differs can change the words that follow. A token is then never read as the
+   * only row: kernels compute two rows and more to the same bits, however many there are, but one alone in another order.
    */
   rounds: boolean;
 }
@@ -63,6 +63,8 @@ export class InPlaceReader implements TextReader {
   readonly #rooms: CacheRooms;
   /** Rows that a run has at the least: beside the last text that is left an empty one stands where rows are rounded. */
   readonly #leastRows: number;
+  /** A token of the one text is read with another, which is then taken back. */
+  readonly readsPairs: boolean;
   /** The text in each room. */
   #read: ReadText[] = [];
   /** The room of each text. */
@@ -87,17 +89,24 @@ export class InPlaceReader implements TextReader {
   ) {
     this.#graph = graph;
     this.#leastRows = graph.rounds && !alone ? 2 : 1;
+    this.readsPairs = graph.rounds && alone;
     this.#adapter = adapter;
     this.#rooms = left?.rooms ?? new CacheRooms(graph.layout, (positions) => turnsOf(graph.rotaries, positions));
     this.#left = left && left.adapter === adapter ? left.text : { ids: [], shared: 0 };
     this.#give = give;
-    if (!graph.rounds) this.readEach = (ids) => this.#readText(this.#roomOf[0]!, ids, ids.length);
+    // Beside others a text has one row, whose attention has other last bits than that of several rows.
+    if (!graph.rounds || alone) this.readEach = (ids) => this.#readText(this.#roomOf[0]!, ids, ids.length);
   }
 
   async read(more: readonly (readonly number[])[]): Promise<Float32Array[]> {
     if (this.#read.length === 0) return this.join(more);
     if (this.#roomOf.length !== more.length)
       throw new Error(`${this.#roomOf.length} texts are read, not ${more.length}`);
+    if (this.readsPairs && more.length === 1 && more[0]!.length === 1) {
+      const [logits] = await this.#readText(this.#roomOf[0]!, [more[0]![0]!, 0], 2);
+      this.forget(1);
+      return [logits!];
+    }
     const areTokens = (more.length > 1 || this.#leastRows > 1) && more.every(({ length }) => length === 1);
     if (areTokens) return this.#readTokens(more.flat());
     const logits: Float32Array[] = [];
@@ -123,7 +132,7 @@ export class InPlaceReader implements TextReader {
   /** How many of a prompt's tokens its room has then: what is there already, or what is copied of a text that begins alike. */
   #begun(prompt: readonly number[], room: number): number {
     // What comes next is asked of the last token: it must be read, and where rows are rounded as one of several, as the whole prompt would be.
-    const least = this.#leastRows;
+    const least = this.#graph.rounds ? 2 : 1;
     const alike = ({ ids, shared }: ReadText): number => {
       const most = Math.min(prompt.length - least, shared);
       let length = 0;

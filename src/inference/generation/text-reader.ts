@@ -13,6 +13,8 @@ export interface TextReader {
    * @returns logits of the token after each of `ids`
    */
   readEach?(ids: readonly number[]): Promise<Float32Array[]>;
+  /** Whether one token of the one text takes as long as two: a second is read with it anyway. */
+  readonly readsPairs?: boolean;
   /** Takes back the last tokens of that text. */
   forget?(count: number): void;
   /** Reads texts that come beside the others. @returns logits as {@link read}, of these alone */

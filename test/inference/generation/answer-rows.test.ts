@@ -141,7 +141,7 @@ test("an answer that nobody wants any more gives up its place before the next to
   expect([rows.count, all[0]!.length, all[1]!.length, ends]).toEqual([1, 3, 4, [0]]);
 });
 
-test("what came after the last tokens is proposed, and less where that was wrong", () => {
+test("what came after the last two tokens is proposed, and less where that was wrong", () => {
   const lookup = new PromptLookup();
   const ids = [1, 2, 3, 4, 5, 6, 1, 2, 3];
   expect(lookup.propose(ids, 9)).toEqual([4, 5, 6]);
@@ -149,7 +149,15 @@ test("what came after the last tokens is proposed, and less where that was wrong
   lookup.learn(3, 3);
   expect(lookup.propose(ids, 9)).toEqual([4, 5, 6, 1, 2]);
   lookup.learn(5, 0);
-  // Nothing for two tokens, then one.
-  expect([1, 2, 3].map(() => lookup.propose(ids, 9))).toEqual([[], [], [4]]);
+  expect(lookup.propose(ids, 9)).toEqual([4, 5]);
   expect(lookup.propose([...ids, 9], 9)).toEqual([]);
+});
+
+test("where a second token costs nothing, what came after the last one alone is proposed, and says nothing of others", () => {
+  const lookup = new PromptLookup();
+  const ids = [1, 2, 3, 4, 5, 2];
+  expect(lookup.propose(ids, 9)).toEqual([]);
+  expect(lookup.propose(ids, 9, true)).toEqual([3]);
+  lookup.learn(1, 1);
+  expect(lookup.propose([...ids, 3], 9, true)).toEqual([4, 5, 2]);
 });
