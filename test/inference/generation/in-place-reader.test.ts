@@ -9,6 +9,7 @@ import { lora } from "../../../src/methods/lora.ts";
 import { type BaseFormat, isQuantized, quantizeWeight } from "../../../src/models/base-format.ts";
 import { describeModel } from "../../../src/models/families.ts";
 import { traceModel } from "../../../src/models/trace.ts";
+import { nodeRuntime } from "../../../src/runtime/runtime-node.ts";
 import type { AdaptedModel } from "../../../src/training/step-graph.ts";
 import { exampleOf, infer } from "../../support/decoder-fixture.ts";
 import { runtime } from "../../support/runtime.ts";
@@ -143,6 +144,24 @@ test.each(["q4_1", "q8_0"] as const)(
     for (const id of next) beside.push((await reader.read([[id]]))[0]!.slice());
     reader.release();
     for (const [i, logits] of each.entries()) expectClose(logits, beside[i]!);
+  },
+);
+
+test.each([128, 129, 130])(
+  "a prompt of %i tokens over few bits has the same logits read whole as in parts, to the bit",
+  async (length) => {
+    const { model, weights } = roundedModelOf("llama-1", "q4_1");
+    const compiled = await CachedDecoder.compile(model, weights, nodeRuntime({ threads: 2 }));
+    decoder = compiled;
+    const text = textOf(length, 3);
+    const read = async (...parts: number[][]): Promise<Float32Array> => {
+      const reader = compiled.reader();
+      let logits: Float32Array[] = [];
+      for (const part of parts) logits = await reader.read([part]);
+      reader.release();
+      return logits[0]!.slice();
+    };
+    expect(await read(text)).toEqual(await read(text.slice(0, 40), text.slice(40)));
   },
 );
 
