@@ -1,16 +1,16 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { summaryTables } from "../../scripts/summary-tables.ts";
-import { ROOT } from "./pages.ts";
+import { PAGES, ROOT, textOf } from "./pages.ts";
 
-const page = readFileSync(`${ROOT}/docs/results.md`, "utf8");
+const pages = PAGES.map(textOf).join("\n");
 const summaries = readdirSync(`${ROOT}/studies/results`);
 
-test("the page of results has the tables that the studies' summaries come to", () => {
+test("the pages of results have the tables that the studies' summaries come to", () => {
   expect(summaries.length).toBeGreaterThan(0);
   for (const name of summaries) {
     const tables = summaryTables(readFileSync(`${ROOT}/studies/results/${name}`, "utf8"));
-    expect(page, name).toContain(`<!-- tables of studies/results/${name} -->\n\n${tables}\n\n<!-- end of tables -->`);
+    expect(pages, name).toContain(`<!-- tables of studies/results/${name} -->\n\n${tables}\n\n<!-- end of tables -->`);
   }
 });
 
