@@ -1,6 +1,6 @@
 /**
  * What blocks that leave training cost and save, as a table: of a study's folder, for each task and setting the score, the time of
- * all steps (compiling them again included, evaluation not) and the operations beside those of the setting in which all stay.
+ * all steps (compiling them again included, evaluation not) and the operations beside those of the same method in which all stay.
  *
  *     npx tsx scripts/frozen-blocks.ts STUDY_FOLDER
  */
@@ -31,11 +31,12 @@ const runs = await Promise.all(
     .map(async (trial) => {
       const { directory } = trial;
       const run = await readFinishedRun(join(folder, "trials", basename(directory)));
-      const { result, steps, freezing } = run;
+      const { result, steps, freezing, config } = run;
       const sum = (values: readonly number[]): number => values.reduce((total, each) => total + each, 0);
       return {
         ...trial,
         score: trial.scores[trial.metric]!,
+        method: config.method.name,
         all: !result.blocks,
         frozenBlocks: result.blocks?.frozenAtStep.filter((step) => step !== null).length ?? 0,
         seconds: sum(steps.map(({ seconds }) => seconds)) + sum(freezing.map(({ compileSeconds }) => compileSeconds)),
@@ -50,7 +51,7 @@ console.log(
   "| task | setting | seeds | score | difference to off, ± standard error | time | operations | blocks frozen |",
 );
 console.log("| --- | --- | --- | --- | --- | --- | --- | --- |");
-for (const [task, ofTask] of grouped(runs, (run) => run.task)) {
+for (const [, ofTask] of grouped(runs, ({ task, method }) => `${task}, ${method}`)) {
   const off = ofTask.filter(({ all }) => all);
   for (const [setting, of] of grouped(ofTask, ({ setting }) => setting)) {
     const paired = of.flatMap((run) => {
@@ -62,7 +63,7 @@ for (const [task, ofTask] of grouped(runs, (run) => run.task)) {
     const difference = spreadOf(paired.map(({ score }) => score));
     const error = (difference.deviation ?? 0) / Math.sqrt(paired.length);
     const cells = [
-      task,
+      of[0]!.task,
       setting,
       String(of.length),
       shown(spreadOf(of.map(({ score }) => score))),
