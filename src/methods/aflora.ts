@@ -5,6 +5,7 @@ import { sizeOf } from "../graph/tensor.ts";
 import type { LinearModule } from "../models/model-parts.ts";
 import { FreezingController, type FreezingState } from "./freezing/controller.ts";
 import { freezesByDegrees } from "./freezing/schedule.ts";
+import { FREEZE_SCORES } from "./freezing/score.ts";
 import { constant, kaimingUniform } from "./initializers.ts";
 import { scaleRows } from "./matrix.ts";
 import type { AdapterParameter, MethodDefinition, MethodState } from "./method.ts";
@@ -35,9 +36,9 @@ const options = z.object({
     .describe("element-quantile produced the published numbers; matrix-fraction follows the paper's text")
     .meta(repeatsPapers),
   freezeScore: z
-    .enum(["gradient", "sensitivity", "magnitude"])
+    .enum(FREEZE_SCORES)
     .default("gradient")
-    .describe("|∂L/∂θ|, |θ · ∂L/∂θ| or |θ|, averaged and weighted by its uncertainty")
+    .describe("|∂L/∂θ| or |θ · ∂L/∂θ|, averaged and weighted by its uncertainty; |θ|; or the order from the input on")
     .meta(repeatsPapers),
   freezeInterval: z
     .int()

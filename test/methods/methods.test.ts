@@ -4,6 +4,7 @@ import { UserError } from "../../src/errors.ts";
 import { liveNodes } from "../../src/graph/graph.ts";
 import type { Tensors } from "../../src/graph/tensor.ts";
 import { initialParameters } from "../../src/inference/fitted-adapter.ts";
+import { FREEZE_SCORES } from "../../src/methods/freezing/score.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
 import type { Adaptation, MethodState, RunLength, Schedule } from "../../src/methods/method.ts";
 import { findMethod, METHODS, parseMethodOptions, registerMethod, scheduleFor } from "../../src/methods/methods.ts";
@@ -275,11 +276,27 @@ describe("AFLoRA's ablation", () => {
     expect([...method.trainable()].sort()).toEqual(expected("trained"));
   });
 
-  test.each(["gradient", "sensitivity", "magnitude"])("score %s freezes everything in the end", (freezeScore) => {
+  test.each(FREEZE_SCORES)("score %s freezes everything in the end", (freezeScore) => {
     const method = create("aflora", { freezeScore, rank: 2 }, small);
     const values = valuesOf(method);
     for (let step = 0; step < small.totalSteps; step++) method.observe!(step, madeUpGradients(method, step), values);
     expect([...method.trainable()].filter((name) => /\.[AB]$/.test(name))).toEqual([]);
+  });
+
+  test("by depth, matrices freeze from the input on", () => {
+    const setting = { ...small, modules: modulesOf(4, 4, 8) };
+    const method = create("aflora", { freezeScore: "depth", rank: 2, freezeInterval: 1 }, setting);
+    const inOrder = [...method.trainable()].filter((name) => /\.[AB]$/.test(name));
+    const values = valuesOf(method);
+    const frozen: string[] = [];
+    let checks = 0;
+    for (let step = 0; step < small.totalSteps; step++) {
+      const check = method.observe!(step, madeUpGradients(method, step), values);
+      if (check && check.frozen.length > 0) checks++;
+      frozen.push(...(check?.frozen ?? []));
+    }
+    expect(frozen).toEqual(inOrder);
+    expect(checks).toBeGreaterThan(2);
   });
 
   test("A and B of a layer freeze apart, or together", () => {

@@ -7,6 +7,7 @@ import {
   type FreezeScore,
   type Importance,
   instantImportance,
+  isAveraged,
   kthSmallest,
   sum,
   takeIn,
@@ -77,7 +78,7 @@ export class FreezingController {
   readonly #config: FreezingConfig;
   readonly #frozenAtStep = new Map<string, number>();
   readonly #scores: Record<string, number> = {};
-  /** Of the matrices still trainable; empty where the score is the magnitude. */
+  /** Of the matrices still trainable; empty where the score is not averaged. */
   readonly #importance = new Map<string, Importance>();
   #trainable: Unit[] = [];
   /** Room for the elements of any one matrix. */
@@ -104,7 +105,7 @@ export class FreezingController {
       unit.matrices.push(matrix);
       unit.size += matrix.size;
       units.set(key, unit);
-      if (config.score !== "magnitude") this.#importance.set(matrix.name, startImportance(matrix, config, state));
+      if (isAveraged(config.score)) this.#importance.set(matrix.name, startImportance(matrix, config, state));
     }
     this.#trainable = [...units.values()];
   }
@@ -221,6 +222,7 @@ export class FreezingController {
         const elements = this.#scratch.subarray(0, matrix.size);
         const importance = this.#importance.get(matrix.name);
         if (importance) elementScores(elements, importance);
+        else if (this.#config.score === "depth") elements.fill(this.#config.matrices.indexOf(matrix));
         else instantImportance(elements, valuesOf(matrix, weights, "weight"));
         yield elements;
       }

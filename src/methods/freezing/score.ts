@@ -1,8 +1,12 @@
 /**
  * What a projection matrix is scored by (arXiv 2403.13269; docs/method.md): the gradient `|∂L/∂θ|`, the sensitivity `|θ · ∂L/∂θ|`,
- * both averaged over steps and weighted by their uncertainty, or the plain magnitude `|θ|`.
+ * both averaged over steps and weighted by their uncertainty; the plain magnitude `|θ|`; or the matrix's place in the model, from the input on.
  */
-export type FreezeScore = "gradient" | "sensitivity" | "magnitude";
+export const FREEZE_SCORES = ["gradient", "sensitivity", "magnitude", "depth"] as const;
+export type FreezeScore = (typeof FREEZE_SCORES)[number];
+
+/** Whether a score is averaged over steps. */
+export const isAveraged = (score: FreezeScore): boolean => score === "gradient" || score === "sensitivity";
 
 /** Smoothed importance of one matrix's elements, `[size]` each. */
 export interface Importance {

@@ -8,6 +8,7 @@ import {
   type FreezingState,
 } from "../../../src/methods/freezing/controller.ts";
 import { frozenFraction } from "../../../src/methods/freezing/schedule.ts";
+import { FREEZE_SCORES } from "../../../src/methods/freezing/score.ts";
 
 interface Trace {
   config: Pick<FreezingConfig, "beta1" | "beta2" | "interval" | "totalSteps" | "initialSteps" | "finalSteps">;
@@ -151,6 +152,14 @@ describe("scores", () => {
     expect(controller.state().tensors.size).toBe(0);
   });
 
+  test("depth is the matrix's place, whatever its gradients and weights are", () => {
+    const controller = new FreezingController({ ...config, rule: "matrix-fraction", score: "depth" });
+    expect(controller.observe(0, gradients[0]!)).toEqual([]);
+    expect(controller.observe(139, gradients[1]!)).toEqual(["A"]);
+    expect(controller.lastCheck).toMatchObject({ scores: { A: 0, B: 1 }, threshold: null });
+    expect(controller.state().tensors.size).toBe(0);
+  });
+
   test("a missing weight is named", () => {
     const controller = new FreezingController({ ...config, score: "sensitivity" });
     expect(() => controller.observe(0, gradients[0]!)).toThrow('the weight of "A" has no values, expected 2');
@@ -159,7 +168,7 @@ describe("scores", () => {
 
 const variants = fc.record({
   rule: fc.constantFrom("element-quantile" as const, "matrix-fraction" as const),
-  score: fc.constantFrom("gradient" as const, "sensitivity" as const, "magnitude" as const),
+  score: fc.constantFrom(...FREEZE_SCORES),
   windowed: fc.boolean(),
   interval: fc.integer({ min: 1, max: 12 }),
   initialSteps: fc.integer({ min: 0, max: 90 }),
