@@ -189,6 +189,12 @@ export const aflora: MethodDefinition<typeof options> = {
       initialSteps: resolveDuration(settings.freezeInitial, run),
       finalSteps: resolveDuration(settings.freezeFinal, run),
     };
+    const { initialSteps, finalSteps } = freezeSchedule;
+    if (initialSteps + finalSteps >= run.totalSteps) {
+      throw new UserError(
+        `--freeze-initial ${settings.freezeInitial} and --freeze-final ${settings.freezeFinal} leave none of the run's ${run.totalSteps} steps between them, in which matrices freeze; give less of one`,
+      );
+    }
     const tooShort = freezable.length > 0 && !freezesByDegrees(freezeSchedule);
     const controller = new FreezingController(
       {

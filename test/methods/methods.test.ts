@@ -283,6 +283,14 @@ describe("AFLoRA's ablation", () => {
     expect([...method.trainable()].filter((name) => /\.[AB]$/.test(name))).toEqual([]);
   });
 
+  test("a schedule that leaves no step to freeze in is refused, with the flags that say so", () => {
+    expect(() => create("aflora", { freezeFinal: "80%", rank: 2 }, small)).toThrow(
+      new UserError(
+        `--freeze-initial 20% and --freeze-final 80% leave none of the run's ${small.totalSteps} steps between them, in which matrices freeze; give less of one`,
+      ),
+    );
+  });
+
   test("by depth, matrices freeze from the input on", () => {
     const setting = { ...small, modules: modulesOf(4, 4, 8) };
     const method = create("aflora", { freezeScore: "depth", rank: 2, freezeInterval: 1 }, setting);
