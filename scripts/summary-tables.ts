@@ -3,8 +3,10 @@ import { markdownTable } from "../src/reports/markdown-table.ts";
 import { number, prefixed, spread } from "../src/reports/quantities.ts";
 import { grouped, isBeyondChance, mean, spreadOf } from "../src/studies/statistics.ts";
 
-/** Columns of `study.csv` that are no factor of the study. */
+/** The first column of `study.csv` that is no factor of the study. */
 const FIRST_COLUMN = "id";
+/** Factors that a table says elsewhere. */
+const TOLD = ["learningRate", "task"];
 
 interface Trial {
   setting: string;
@@ -35,7 +37,7 @@ export function summaryTables(csv: string): string {
 
 function trialsIn(csv: string): Trial[] {
   const [heading, ...lines] = parseCsv(csv, "study.csv").map(({ cells }) => cells);
-  const factors = heading!.slice(0, heading!.indexOf(FIRST_COLUMN)).filter((name) => name !== "learningRate");
+  const factors = heading!.slice(0, heading!.indexOf(FIRST_COLUMN)).filter((name) => !TOLD.includes(name));
   return lines.flatMap((cells) => {
     const cell = (name: string): string => cells[heading!.indexOf(name)] ?? "";
     const value = (name: string): number => (cell(name) === "" ? Number.NaN : Number(cell(name)));
