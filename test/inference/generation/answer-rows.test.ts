@@ -158,6 +158,6 @@ test("where a second token costs nothing, what came after the last one alone is 
   const ids = [1, 2, 3, 4, 5, 2];
   expect(lookup.propose(ids, 9)).toEqual([]);
   expect(lookup.propose(ids, 9, true)).toEqual([3]);
-  lookup.learn(1, 1);
+  lookup.learn(1, 0);
   expect(lookup.propose([...ids, 3], 9, true)).toEqual([4, 5, 2]);
 });
