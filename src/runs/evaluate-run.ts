@@ -8,6 +8,7 @@ import type { DeviceName } from "../runtime/device.ts";
 import type { EvaluationSplit, Example } from "../tasks/example.ts";
 import { computeMetrics, sameAnswerScores, scoresOf } from "../tasks/examples.ts";
 import { scoreAnswers } from "../tasks/metrics/answers.ts";
+import { SEARCH_METRIC_NAMES } from "../tasks/metrics/retrieval-metrics.ts";
 import { answerOf } from "../tasks/prompt.ts";
 import { namedColumns } from "../tasks/rows.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
@@ -119,7 +120,7 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
           ? await baselinesOf(model, examples, runtime)
           : undefined;
       // To search once more without each part of the examples would take many times as long.
-      const { metrics, errors = undefined } = kind.searchIn
+      const { metrics, errors = undefined } = task.metrics.some((name) => SEARCH_METRIC_NAMES.includes(name))
         ? { metrics: computeMetrics(task, predictions, examples) }
         : scoresOf(task, predictions, examples);
       results.push({

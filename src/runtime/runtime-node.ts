@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import * as onnxRuntime from "onnxruntime-node";
@@ -40,8 +40,9 @@ export function nodeRuntime({
 const throughFiles: PackedSession = async (model, create) => {
   // Windows removes no file that is mapped.
   if (process.platform === "win32") return create(modelBytes(model));
-  const folder = join(tmpdir(), `aflora-${randomUUID()}`);
+  const folder = join(tmpdir(), `${LAID_OUT}${randomUUID()}`);
   try {
+    await removeLeftovers();
     // Where there is no room for files, the bytes are made in memory.
     const path = await writeModel(folder, model).catch(() => undefined);
     // The numbers that were written.
@@ -51,6 +52,21 @@ const throughFiles: PackedSession = async (model, create) => {
     await rm(folder, { recursive: true, force: true });
   }
 };
+
+const LAID_OUT = "aflora-weights-";
+/** Milliseconds after which no process can still be laying out from files. */
+const LEFT_BEHIND = 3_600_000;
+
+/** Removes the files of processes that ended before they could, such as by Ctrl-C. */
+async function removeLeftovers(): Promise<void> {
+  const names = await readdir(tmpdir()).catch(() => []);
+  for (const name of names.filter((each) => each.startsWith(LAID_OUT))) {
+    const folder = join(tmpdir(), name);
+    const { mtimeMs } = await stat(folder).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
+    // Another user's stay.
+    if (Date.now() - mtimeMs > LEFT_BEHIND) await rm(folder, { recursive: true, force: true }).catch(() => {});
+  }
+}
 
 /** @returns the path of the model's file, beside which its weights are */
 async function writeModel(folder: string, model: OnnxModel): Promise<string> {

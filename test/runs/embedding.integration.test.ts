@@ -259,6 +259,9 @@ test.each([
   for (const { relevant, others } of [first, last])
     expect(Math.min(relevant.length, others.length)).toBeGreaterThan(10);
   expect(result!.metrics[metric]!).toBeGreaterThan(evaluations[0]!.metrics[metric]! + 0.05);
+  const [evaluation] = await evaluateRun(at(name), { threads: 1, baselines: false });
+  const pairwise = ["spearmanr", "average_precision"].includes(metric);
+  expect(Object.keys(evaluation!.errors ?? {})).toEqual(pairwise ? expect.arrayContaining([metric]) : []);
 });
 
 describe("rerankers", () => {

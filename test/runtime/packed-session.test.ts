@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
@@ -32,6 +32,21 @@ test("the files that constant weights are laid out from are gone when they are",
   expect(await sums()).toEqual(EXPECTED);
   // ONNX Runtime has files of its own there.
   expect((await readdir(folder)).filter((name) => name.startsWith("aflora"))).toEqual([]);
+  await rm(folder, { recursive: true });
+});
+
+test("files that a killed process left behind are removed, and those of one that may still read them are not", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "aflora-packed-"));
+  vi.stubEnv("TMPDIR", folder);
+  const hoursAgo = Date.now() / 1000 - 2 * 3600;
+  for (const name of ["aflora-weights-old", "aflora-weights-new", "another-old"]) {
+    await mkdir(join(folder, name));
+    await writeFile(join(folder, name, "graph.onnx_data"), "weights");
+    if (name.endsWith("old")) await utimes(join(folder, name), hoursAgo, hoursAgo);
+  }
+  expect(await sums()).toEqual(EXPECTED);
+  const left = (await readdir(folder)).filter((name) => name.startsWith("a"));
+  expect(left.sort()).toEqual(["aflora-weights-new", "another-old"]);
   await rm(folder, { recursive: true });
 });
 
