@@ -5,6 +5,8 @@ import { grouped, isBeyondChance, mean, spreadOf } from "../src/studies/statisti
 
 /** The first column of `study.csv` that is no factor of the study. */
 const FIRST_COLUMN = "id";
+/** The last; what follows are more scores of the trials, by other scripts. */
+const LAST_COLUMN = "reason";
 /** Factors that a table says elsewhere. */
 const TOLD = ["learningRate", "task"];
 
@@ -23,6 +25,8 @@ interface Trial {
   trainable: number[];
   flops: number;
   peakMemory: number;
+  /** By name. */
+  more: Record<string, number>;
 }
 
 /**
@@ -38,6 +42,7 @@ export function summaryTables(csv: string): string {
 function trialsIn(csv: string): Trial[] {
   const [heading, ...lines] = parseCsv(csv, "study.csv").map(({ cells }) => cells);
   const factors = heading!.slice(0, heading!.indexOf(FIRST_COLUMN)).filter((name) => !TOLD.includes(name));
+  const more = heading!.slice(heading!.indexOf(LAST_COLUMN) + 1);
   return lines.flatMap((cells) => {
     const cell = (name: string): string => cells[heading!.indexOf(name)] ?? "";
     const value = (name: string): number => (cell(name) === "" ? Number.NaN : Number(cell(name)));
@@ -56,6 +61,7 @@ function trialsIn(csv: string): Trial[] {
       trainable: ["trainableStart", "trainable", "trainableEnd"].map(value),
       flops: value("flops"),
       peakMemory: value("peakMemory"),
+      more: Object.fromEntries(more.map((name) => [name, value(name)])),
     };
   });
 }
@@ -64,25 +70,31 @@ function tablesOf(data: string, trials: readonly Trial[]): string {
   const compared = trials.filter(({ stage }) => stage === "");
   const settings = [...grouped(compared, ({ setting }) => setting)];
   const [first] = settings;
-  const { metric, sameAnswer } = compared[0]!;
-  const rows = settings.map(([setting, own]) => [
-    setting,
-    own[0]!.learningRate,
-    String(own.length),
-    spread(spreadOf(own.map(({ score }) => score))),
-    setting === first![0] ? "" : differenceOf(own, first![1]),
-    spread(spreadOf(own.map(({ heldOut }) => heldOut))),
-    trainableOf(own),
-    prefixed(mean(own.map(({ flops }) => flops)), "FLOP"),
-    prefixed(Math.max(...own.map(({ peakMemory }) => peakMemory)), "B"),
-  ]);
-  const heading = ["setting", "learning rate", "seeds", `${data} ${metric}`, `− ${first![0]}`, "held out"];
-  const costs = ["trainable: start, average, end", "operations", "peak memory"];
-  const withRates = rows.some(([, rate]) => rate !== "");
-  const shown = [[...heading, ...costs], ...rows].map((row) => row.filter((_, i) => withRates || i !== 1));
-  const error = mean(compared.map(({ error }) => error));
-  const said = `By the number of examples, a score's standard error is ${number(Number(error.toPrecision(2)))}. The same answer for all has ${number(sameAnswer)}.`;
-  return [markdownTable(shown), said, ...ratesOf(trials)].join("\n\n");
+  const { metric, sameAnswer, more } = compared[0]!;
+  const spreadBy = (score: (trial: Trial) => number) => (own: readonly Trial[]) => spread(spreadOf(own.map(score)));
+  const columns: Record<string, (own: readonly Trial[], setting: string) => string> = {
+    setting: (_, setting) => setting,
+    "learning rate": ([any]) => any!.learningRate,
+    seeds: (own) => String(own.length),
+    [`${data} ${metric}`]: spreadBy(({ score }) => score),
+    [`− ${first![0]}`]: (own, setting) => (setting === first![0] ? "" : differenceOf(own, first![1])),
+    ...Object.fromEntries(Object.keys(more).map((name) => [name, spreadBy((trial) => trial.more[name]!)])),
+    // Where nothing was held out, the score chose.
+    "held out": (own) =>
+      own.every(({ heldOut, score }) => heldOut === score) ? "" : spreadBy(({ heldOut }) => heldOut)(own),
+    "trainable: start, average, end": trainableOf,
+    operations: (own) => prefixed(mean(own.map(({ flops }) => flops)), "FLOP"),
+    "peak memory": (own) => prefixed(Math.max(...own.map(({ peakMemory }) => peakMemory)), "B"),
+  };
+  const shown = Object.entries(columns)
+    .map(([name, cell]) => [name, ...settings.map(([setting, own]) => cell(own, setting))])
+    .filter(([, ...cells]) => cells.some((each) => each !== ""));
+  const rows = shown[0]!.map((_, i) => shown.map((column) => column[i]!));
+  const said = [
+    `By the number of examples, a score's standard error is ${number(Number(mean(compared.map(({ error }) => error)).toPrecision(2)))}.`,
+    ...(Number.isNaN(sameAnswer) ? [] : [`The same answer for all has ${number(sameAnswer)}.`]),
+  ];
+  return [markdownTable(rows), said.join(" "), ...ratesOf(trials)].join("\n\n");
 }
 
 /** Means over seeds; one number where it stays. */
