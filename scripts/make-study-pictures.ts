@@ -1,5 +1,5 @@
 /**
- * Makes the pictures of docs/studies.md and docs/results.md from the pages of the studies that ship, each in two files, for light and dark:
+ * Makes the pictures of docs/study-results.md and docs/results.md from the pages of the studies that ship, each in two files, for light and dark:
  *
  *     npx tsx scripts/make-study-pictures.ts STUDIES_FOLDER
  *
@@ -20,6 +20,10 @@ const PICTURES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "freezing-score-cola": "Scores on cola",
     "freezing-score-mrpc": "Scores on mrpc",
     "freezing-score-sst2": "Scores on sst2",
+  },
+  "paper-table": {
+    "paper-table-cola": "Score and trainable parameters, cola",
+    "paper-table-frozen-cola": "Iterations until frozen: aflora, later on cola",
   },
   "what-freezes": { "what-freezes": "attentionMatrices × ffnMatrices, sst2" },
   "freezing-order": {
