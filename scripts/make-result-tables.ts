@@ -7,18 +7,13 @@
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { summaryTables } from "./summary-tables.ts";
+import { withTables } from "./summary-tables.ts";
 
 const at = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
-const TABLES = /(<!-- tables of (studies\/results\/[\w-]+\.csv) -->\n)[\s\S]*?(\n<!-- end of tables -->)/g;
 
 for (const name of readdirSync(at("docs")).filter((each) => each.endsWith(".md"))) {
   const page = at(`docs/${name}`);
   const text = readFileSync(page, "utf8");
-  const made = text.replace(
-    TABLES,
-    (_, start: string, summary: string, end: string) =>
-      `${start}\n${summaryTables(readFileSync(at(summary), "utf8"))}\n${end}`,
-  );
+  const made = withTables(text, (path) => readFileSync(at(path), "utf8"));
   if (made !== text) writeFileSync(page, made);
 }

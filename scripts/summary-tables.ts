@@ -5,8 +5,6 @@ import { grouped, isBeyondChance, mean, spreadOf } from "../src/studies/statisti
 
 /** The first column of `study.csv` that is no factor of the study. */
 const FIRST_COLUMN = "id";
-/** The last; what follows are more scores of the trials, by other scripts. */
-const LAST_COLUMN = "reason";
 /** Factors that a table says elsewhere. */
 const TOLD = ["learningRate", "task"];
 
@@ -29,20 +27,35 @@ interface Trial {
   more: Record<string, number>;
 }
 
+/** Where a page has a summary's tables: its path, and metrics that are to have a column beside the one that settings are chosen by. */
+const PLACE =
+  /(<!-- tables of (studies\/results\/[\w-]+\.csv)(?:, with ([\w, ]+))? -->\n)[\s\S]*?(\n<!-- end of tables -->)/g;
+
+/**
+ * A page with its tables made again.
+ * @param read the text of a file of the repository
+ */
+export function withTables(page: string, read: (path: string) => string): string {
+  return page.replace(PLACE, (_, start: string, path: string, more: string | undefined, end: string) => {
+    const tables = summaryTables(read(path), more?.split(", "));
+    return `${start}\n${tables}\n${end}`;
+  });
+}
+
 /**
  * The tables that a study's summary comes to: for each task its settings, with paired differences from the first of them, and the
  * learning rates that were tried. Trials that have not finished are left out.
  * @param csv a study's `study.csv`
+ * @param more other metrics to show
  */
-export function summaryTables(csv: string): string {
-  const all = trialsIn(csv);
+export function summaryTables(csv: string, more: readonly string[] = []): string {
+  const all = trialsIn(csv, more);
   return [...grouped(all, ({ data }) => data)].map(([data, trials]) => tablesOf(data, trials)).join("\n\n");
 }
 
-function trialsIn(csv: string): Trial[] {
+function trialsIn(csv: string, more: readonly string[]): Trial[] {
   const [heading, ...lines] = parseCsv(csv, "study.csv").map(({ cells }) => cells);
   const factors = heading!.slice(0, heading!.indexOf(FIRST_COLUMN)).filter((name) => !TOLD.includes(name));
-  const more = heading!.slice(heading!.indexOf(LAST_COLUMN) + 1);
   return lines.flatMap((cells) => {
     const cell = (name: string): string => cells[heading!.indexOf(name)] ?? "";
     const value = (name: string): number => (cell(name) === "" ? Number.NaN : Number(cell(name)));

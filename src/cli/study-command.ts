@@ -23,6 +23,7 @@ export interface StudyFlags {
   seeds?: number[] | undefined;
   metric?: string | undefined;
   holdOut?: number | undefined;
+  generate?: number | undefined;
   output?: string | undefined;
   dryRun?: boolean | undefined;
   queue?: string | true | undefined;
@@ -32,7 +33,10 @@ export interface StudyFlags {
 }
 
 /** Names of those that help always shows. */
-export const STUDY_FLAGS = ["seeds", "metric", "holdOut", "output", "dryRun", "queue", "status", "markdown", "json"];
+export const STUDY_FLAGS = [
+  ...["seeds", "metric", "holdOut", "generate", "output"],
+  ...["dryRun", "queue", "status", "markdown", "json"],
+];
 
 /** @param defaults what help says of the flags that commands differ in */
 export function addStudyFlags(command: Command, defaults: { output: string; holdOut: string }): void {
@@ -44,6 +48,7 @@ export function addStudyFlags(command: Command, defaults: { output: string; hold
       `share of the training examples to hold out for choosing (default: ${defaults.holdOut})`,
       Number,
     ],
+    ["--generate <n>", "language models: also write answers to n of the examples that give the scores", Number],
     ["--output <dir>", `folder of the study, with a run folder per trial (default: ${defaults.output})`],
     ["--dry-run", "list the trials and estimate their time and memory from a few timed steps"],
     ["--queue [url]", "let aflora work train the trials, through this Valkey or Redis server (default: AFLORA_QUEUE)"],

@@ -146,7 +146,7 @@ export function summaryOf(results: TaskResults): string {
 /** All trials, one a row. */
 export function trialTable(trials: readonly ScoredTrial[], { trials: rows }: StudyResults): Table {
   const blocksFreeze = trials.some(({ records }) => records?.result?.blocks);
-  const reportedSeparately = trials.some(({ reported }) => reported);
+  const reportedSeparately = trials.some(({ apart }) => apart);
   return {
     caption: "All trials",
     columns: [
@@ -220,14 +220,18 @@ const COLUMNS: { name: string; value: (row: TrialRow) => string | number | undef
   { name: "reason", value: ({ reason }) => reason },
 ];
 
-/** One line a trial, a column for each factor, with what a search chose for it. */
+/** One line a trial: a column for each factor, with what a search chose for it, and at the end one for each other metric. */
 export function studyCsv({ trials }: StudyResults): string {
   const factors = [...new Set(trials.flatMap(({ values }) => Object.keys(values)))];
+  const others = [
+    ...new Set(trials.flatMap(({ metric, scores }) => Object.keys(scores).filter((name) => name !== metric))),
+  ];
   const lines = trials.map((row) => [
     ...factors.map((factor) => row.values[factor] ?? row.found?.[factor]),
     ...COLUMNS.map(({ value }) => value(row)),
+    ...others.map((name) => row.scores[name]),
   ]);
-  return csvOf([[...factors, ...COLUMNS.map(({ name }) => name)], ...lines]);
+  return csvOf([[...factors, ...COLUMNS.map(({ name }) => name), ...others], ...lines]);
 }
 
 /** The page of a study as Markdown. */

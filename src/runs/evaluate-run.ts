@@ -25,9 +25,9 @@ export interface EvaluationSource {
   /** Folder with a GLUE task's files. */
   data?: string;
   /** The data's own validation examples, also where the run held out others of its training data. */
-  ownSplits?: boolean;
+  ownSplits?: boolean | undefined;
   /** File of the user's own examples, and its columns. */
-  validation?: string;
+  validation?: string | undefined;
   text?: string;
   textPair?: string;
   label?: string;
@@ -40,7 +40,7 @@ export interface EvaluationSource {
   /** Whether embeddings and rerankers are measured beside the model before training and BM25, as they are where absent. */
   baselines?: boolean;
   /** Of a language model: so many examples are answered too, and the answers scored. */
-  generate?: number;
+  generate?: number | undefined;
   /** How answers are written. */
   answers?: AnswerOptions;
   /** Told of the base model when it is there. */

@@ -18,6 +18,8 @@ export interface ComparisonOptions {
   /** As a study's; 0 where absent, as published tables have it. */
   holdOut?: number | undefined;
   metric?: string | undefined;
+  /** As a study's. */
+  generate?: number | undefined;
   /** Options of every run, and of methods: those go to each method that has them. */
   options: Readonly<Record<string, unknown>>;
 }

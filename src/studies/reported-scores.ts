@@ -4,6 +4,7 @@ import { readJsonFile } from "../checkpoints/json-file-node.ts";
 import { UserError } from "../errors.ts";
 import { type RunEvaluation, SAME_ANSWER } from "../runs/evaluate-run.ts";
 import { mean } from "./statistics.ts";
+import type { Reported } from "./study.ts";
 
 /** `reported.json` of a trial's folder: its scores on the data that played no part in any choice. */
 export const REPORTED = "reported.json";
@@ -21,6 +22,8 @@ const scores = z.object({
   errors: byMetric.optional(),
   /** What the best answer that needs no text comes to. */
   sameAnswer: byMetric.optional(),
+  /** How many answers were asked for; scores of them are among the metrics. */
+  generate: z.int().positive().optional(),
 });
 
 export type ReportedScores = z.output<typeof scores>;
@@ -29,7 +32,7 @@ export type ReportedScores = z.output<typeof scores>;
 const metricsAlone = byMetric.transform((metrics): ReportedScores => ({ metrics }));
 
 /** What the evaluations of a trial's splits come to: their means. */
-export function reportedScoresOf(splits: readonly RunEvaluation[]): ReportedScores {
+export function reportedScoresOf(splits: readonly RunEvaluation[], { generate }: Reported = {}): ReportedScores {
   const means = (of: readonly (Record<string, number> | undefined)[]): Record<string, number> | undefined =>
     of[0] && Object.fromEntries(Object.keys(of[0]).map((metric) => [metric, mean(of.map((each) => each![metric]!))]));
   const [errors, sameAnswer] = [
@@ -41,6 +44,7 @@ export function reportedScoresOf(splits: readonly RunEvaluation[]): ReportedScor
     metrics: means(splits.map(({ metrics }) => metrics))!,
     ...(errors && { errors }),
     ...(sameAnswer && { sameAnswer }),
+    ...(generate !== undefined && { generate }),
   };
 }
 

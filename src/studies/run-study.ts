@@ -8,7 +8,7 @@ import { UserError } from "../errors.ts";
 import { hasCheckpoint } from "../runs/checkpoint-folder.ts";
 import { type RunRecords, readRunRecords } from "../runs/read-run.ts";
 import { byScore } from "./best.ts";
-import { readReportedScores } from "./reported-scores.ts";
+import { type ReportedScores, readReportedScores } from "./reported-scores.ts";
 import { mean } from "./statistics.ts";
 import type {
   Configuration,
@@ -265,8 +265,14 @@ async function readTrial(
   const time = timeSchema.safeParse(await readJsonFile(join(directory, TRIAL_TIME)));
   const known = { epochs, records, ...(reported && { reported }), processSeconds: time.data?.seconds };
   if (failed !== undefined) return { ...known, status: "failed", reason: failed };
-  if (records.result && (reported || !trial.reported)) return { ...known, status: "finished" };
+  if (records.result && isScored(reported, trial)) return { ...known, status: "finished" };
   return { ...known, status: pruned ? "pruned" : "open" };
+}
+
+/** Whether all is there that is to be measured of a trial: a study may ask for answers later. */
+function isScored(found: ReportedScores | undefined, { reported: asked }: Trial): boolean {
+  if (!asked) return true;
+  return found !== undefined && (asked.generate === undefined || found.generate === asked.generate);
 }
 
 /** Whether a trial needs nothing more, or nothing more before it pauses. */

@@ -4,7 +4,7 @@ import { flatOptions } from "../runs/run-config.ts";
 import { dataIdentity, scoredData, sourceName } from "../runs/run-data.ts";
 import { type Factor, labelOf, shown, type Values } from "./factors.ts";
 import { grouped } from "./statistics.ts";
-import type { StudyOutcome, StudyPlan, TrialOutcome } from "./study.ts";
+import { isApart, type StudyOutcome, type StudyPlan, type TrialOutcome } from "./study.ts";
 
 /** A trial of a study, or a run of its own, as tables and pages compare it. */
 export interface ScoredTrial extends Pick<TrialOutcome, "status" | "reason" | "epochs" | "directory" | "reported"> {
@@ -21,6 +21,8 @@ export interface ScoredTrial extends Pick<TrialOutcome, "status" | "reason" | "e
   /** What a search chose for it. */
   found?: Values | undefined;
   seed: number;
+  /** Whether what is reported is of data that played no part in any choice. */
+  apart: boolean;
   /** Absent where it has not begun. */
   records?: RunRecords | undefined;
 }
@@ -52,6 +54,7 @@ export function trialsOfStudy({ study }: StudyPlan, { trials }: StudyOutcome): S
       stage,
       found,
       seed: trial.seed,
+      apart: outcome.reported !== undefined && isApart(trial.reported),
     };
   });
 }
@@ -94,6 +97,7 @@ export function trialsOfRuns(runs: readonly FinishedRun[]): ScoredTrial[] {
       method: result.method,
       rank: rankOf(config.method.options.rank),
       seed: result.seed,
+      apart: false,
       status: "finished",
       epochs: result.epochs,
       directory,

@@ -21,6 +21,7 @@ const studySchema = z.object({
   metric: z.string().min(1).optional(),
   direction: z.enum(["highest", "lowest"]).optional(),
   holdOut: z.number().min(0).lt(1).default(0.2),
+  generate: z.int().min(1).optional(),
 });
 
 /** Keys of all ways to search. */

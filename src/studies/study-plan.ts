@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { didYouMean, UserError } from "../errors.ts";
 import { findMethod, METHODS } from "../methods/methods.ts";
+import { writesTexts } from "../runs/load-fine-tuned-model.ts";
 import { loadTask } from "../runs/load-task.ts";
 import { optionOfRun, publishedOf, type RunConfig, resolveConfig, withAbsolutePaths } from "../runs/run-config.ts";
 import { sourceName } from "../runs/run-data.ts";
@@ -9,7 +10,15 @@ import { findTaskKind } from "../tasks/task-kinds.ts";
 import { AsyncMemo } from "./async-memo.ts";
 import { RunChecker } from "./check-run.ts";
 import { labelOf } from "./factors.ts";
-import type { Configuration, Reported, Study, StudyPlan, Trial, Wanted } from "./study.ts";
+import {
+  type Configuration,
+  isApart,
+  type Reported,
+  type Study,
+  type StudyPlan,
+  type Trial,
+  type Wanted,
+} from "./study.ts";
 import { Identifier, trialId } from "./trial-identity.ts";
 import { holdingOut, optionsOfMethod } from "./trial-options.ts";
 
@@ -116,25 +125,20 @@ class Planner {
     const given = { ...holdingOut(own, holdOut), seed: seeds[0]! };
     const { task, ownValidation } = await this.#sourceOf(resolveConfig(given));
     this.#checkMetric(task);
+    this.#checkAnswers(task);
     // A kind that the data told may have published settings of its own.
     const told = findTaskKind(task.kind).recipe === undefined ? given : { ...given, kind: task.kind };
     const settings = preset === undefined ? told : this.#withPublished({ ...told, preset });
     const first = await this.#checker.resolve(settings, task);
     await this.#checker.check(first, task.train.length);
     const file = own.validation === undefined ? undefined : String(own.validation);
-    const reported: Reported | undefined =
-      holdOut === 0
-        ? undefined
-        : file !== undefined
-          ? { validation: file }
-          : ownValidation > 0
-            ? { ownSplits: true }
-            : undefined;
+    const reported = this.#reported(holdOut, file, ownValidation);
+    const apart = isApart(reported);
     const trials = await Promise.all(
       seeds.map(async (seed): Promise<Trial> => {
         const config = { ...settings, seed };
         const resolved = withAbsolutePaths(await this.#checker.resolve(config, task));
-        const identity = await this.#identifier.identify(resolved, task, reported && file);
+        const identity = await this.#identifier.identify(resolved, task, apart ? file : undefined);
         return { id: trialId(identity), identity, seed, config, reported };
       }),
     );
@@ -149,7 +153,7 @@ class Planner {
       trials,
       source: first.source,
       holdsOut: task.heldOut !== undefined,
-      length: { examples: task.train.length, reported: reported ? ownValidation : 0, epochs, batchSize },
+      length: { examples: task.train.length, reported: apart ? ownValidation : 0, epochs, batchSize },
     };
   }
 
@@ -166,6 +170,24 @@ class Planner {
     this.#published.add(`${method.name} on ${sourceName(source)}: no published setting; aflora's defaults are used`);
     // As where something is published, so that all methods train the same of the head.
     return { head: "classifier", ...others };
+  }
+
+  #reported(holdOut: number, file: string | undefined, ownValidation: number): Reported | undefined {
+    const { generate } = this.#study;
+    const apart =
+      holdOut === 0
+        ? {}
+        : file !== undefined
+          ? { validation: file }
+          : ownValidation > 0 && ({ ownSplits: true } as const);
+    const reported = { ...apart, ...(generate !== undefined && { generate }) };
+    return Object.keys(reported).length > 0 ? reported : undefined;
+  }
+
+  /** @throws UserError where answers are to be scored that no model writes. */
+  #checkAnswers({ kind }: TaskData): void {
+    if (this.#study.generate === undefined || (writesTexts({ kind }) && !findTaskKind(kind).rollout)) return;
+    throw new UserError(`models of kind ${kind} write no answers to score; leave generate out`);
   }
 
   #checkMetric({ name, metrics }: TaskData): void {
@@ -202,7 +224,7 @@ function howChosen({ holdOut }: Study, configurations: readonly Configuration[])
       : "The best epoch of each run is chosen on the validation examples that give the scores, as in published tables.";
   }
   const share = `${Number((100 * holdOut).toPrecision(3))} % of the training examples, drawn by each seed`;
-  return configurations.every(({ trials }) => trials[0]!.reported)
+  return configurations.every(({ trials }) => isApart(trials[0]!.reported))
     ? `Epochs and configurations are chosen on ${share}; scores are reported on validation data that played no part in it.`
     : `Epochs and configurations are chosen on ${share}. There is no other validation data: the chosen are scored on the examples that chose them, so their scores are too high.`;
 }

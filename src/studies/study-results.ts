@@ -180,7 +180,7 @@ function taskResults(
   const metric = asked.metric ?? all.flatMap((row) => row.metric ?? Object.keys(row.scores)[0] ?? [])[0];
   if (metric === undefined) return undefined;
   const finished = of.filter(({ trial }) => trial.status === "finished");
-  const reportedSeparately = finished.length > 0 && finished.every(({ trial }) => trial.reported !== undefined);
+  const reportedSeparately = finished.length > 0 && finished.every(({ trial }) => trial.apart);
   const scored = finished.flatMap(({ row }) => (metric in row.scores ? { ...row, score: row.scores[metric]! } : []));
   const rows = [...grouped(all, ({ setting }) => setting)].map(([setting, own]) => settingRow(setting, own, metric));
   const order = orderOf(asked, metric);

@@ -24,6 +24,8 @@ export interface Study {
    * examples that scores are of, and nothing else is held out.
    */
   holdOut: number;
+  /** Of language models: so many of the examples that scores are of are answered, and the answers scored. */
+  generate?: number | undefined;
 }
 
 /** A way to go through what a study varies. */
@@ -101,8 +103,18 @@ export interface SearchResults {
   ranked(configurations: readonly Configuration[], epochs?: number): Promise<Configuration[]>;
 }
 
-/** Where a trial's reported score comes from: the data's own validation examples, or a file. */
-export type Reported = { ownSplits: true } | { validation: string };
+/** What is measured when a trial has been trained. */
+export interface Reported {
+  /** Its score on the data's own validation examples, or on those of a file, which played no part in any choice; else on its run's. */
+  ownSplits?: true | undefined;
+  validation?: string | undefined;
+  /** So many of these examples are answered, and the answers scored. */
+  generate?: number | undefined;
+}
+
+/** Whether that is on data that played no part in any choice. */
+export const isApart = (reported: Reported | undefined): boolean =>
+  reported?.ownSplits === true || reported?.validation !== undefined;
 
 /** One run of a study. */
 export interface Trial {
@@ -112,7 +124,7 @@ export interface Trial {
   seed: number;
   /** Options of the run but its folder. */
   config: Readonly<Record<string, unknown>>;
-  /** Absent where its own evaluations are what is reported. */
+  /** Absent where its own evaluations are all that is reported. */
   reported: Reported | undefined;
 }
 

@@ -1,31 +1,34 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { summaryTables } from "../../scripts/summary-tables.ts";
+import { summaryTables, withTables } from "../../scripts/summary-tables.ts";
 import { PAGES, ROOT, textOf } from "./pages.ts";
 
-const pages = PAGES.map(textOf).join("\n");
 const summaries = readdirSync(`${ROOT}/studies/results`);
 
 test("the pages of results have the tables that the studies' summaries come to", () => {
   expect(summaries.length).toBeGreaterThan(0);
-  for (const name of summaries) {
-    const tables = summaryTables(readFileSync(`${ROOT}/studies/results/${name}`, "utf8"));
-    expect(pages, name).toContain(`<!-- tables of studies/results/${name} -->\n\n${tables}\n\n<!-- end of tables -->`);
+  const read: string[] = [];
+  for (const page of PAGES) {
+    const made = withTables(textOf(page), (path) => {
+      read.push(path);
+      return readFileSync(`${ROOT}/${path}`, "utf8");
+    });
+    expect(textOf(page), page).toBe(made);
   }
+  expect(read).toEqual(expect.arrayContaining(summaries.map((name) => `studies/results/${name}`)));
 });
 
 test("a summary's tables: scores over seeds, paired differences, learning rates that were tried", () => {
   const heading =
-    "method,learningRate,id,data,stage,seed,status,epochs,metric,heldOut,heldOutLoss,score,error,sameAnswer,trainableStart,trainable,trainableEnd,seconds,secondsPerStep,peakMemory,flops,reason";
+    "method,learningRate,id,data,stage,seed,status,epochs,metric,heldOut,heldOutLoss,score,error,sameAnswer,trainableStart,trainable,trainableEnd,seconds,secondsPerStep,peakMemory,flops,reason,accuracy";
   const trial = (setting: string, seed: number, score: number, stage = "", status = "finished") =>
-    `${setting},0.01,x,cola,${stage},${seed},${status},6,mcc,${score - 0.1},0.5,${score},0.03,0,200,${140 + 10 * seed},100,60,0.5,2e9,3e12,`;
-  const tables = summaryTables(
-    [
-      heading,
-      ...[trial("lora", 1, 0.5), trial("lora", 2, 0.6), trial("aflora", 1, 0.52), trial("aflora", 2, 0.621)],
-      ...[trial("aflora", 3, 0.9, "", "open"), trial("aflora", 1, 0.52, "tried")],
-    ].join("\n"),
-  );
+    `${setting},0.01,x,cola,${stage},${seed},${status},6,mcc,${score - 0.1},0.5,${score},0.03,0,200,${140 + 10 * seed},100,60,0.5,2e9,3e12,,${score + 0.1}`;
+  const csv = [
+    heading,
+    ...[trial("lora", 1, 0.5), trial("lora", 2, 0.6), trial("aflora", 1, 0.52), trial("aflora", 2, 0.621)],
+    ...[trial("aflora", 3, 0.9, "", "open"), trial("aflora", 1, 0.52, "tried")],
+  ].join("\n");
+  const tables = summaryTables(csv);
   const [head, , lora, aflora] = tables.split("\n");
   expect(head).toBe(
     "| setting | learning rate | seeds | cola mcc | − lora | held out | trainable: start, average, end | operations | peak memory |",
@@ -35,4 +38,8 @@ test("a summary's tables: scores over seeds, paired differences, learning rates 
   expect(aflora).toContain("| 0.5705 ± 0.071 | +0.0205 ± 0.0005 * |");
   expect(tables).toContain("a score's standard error is 0.03. The same answer for all has 0.");
   expect(tables).toContain("| aflora | 0.01: 0.42 (0.52) |");
+  const [, , withAccuracy] = summaryTables(csv, ["accuracy"]).split("\n");
+  expect(withAccuracy).toBe(
+    "| lora | 0.01 | 2 | 0.55 ± 0.071 |  | 0.65 ± 0.071 | 0.45 ± 0.071 | 200, 155, 100 | 3.00 TFLOP | 2.00 GB |",
+  );
 });

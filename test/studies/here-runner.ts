@@ -20,7 +20,7 @@ export const hereRunner: TrialRunner = async ({ config, resume, stopAfter, repor
   }
   if (reported) {
     const splits = await evaluateRun(directory, { ...reported, threads: 1 });
-    await writeJsonFile(join(directory, REPORTED), reportedScoresOf(splits));
+    await writeJsonFile(join(directory, REPORTED), reportedScoresOf(splits, reported));
   }
   return "finished";
 };

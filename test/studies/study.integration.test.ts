@@ -266,7 +266,7 @@ describe("a grid", () => {
 
     const csv = studyCsv(first.results).trimEnd().split("\n");
     expect(csv[0]).toBe(
-      "rank,learningRate,id,data,stage,seed,status,epochs,metric,heldOut,heldOutLoss,score,error,sameAnswer,trainableStart,trainable,trainableEnd,seconds,secondsPerStep,peakMemory,flops,reason",
+      "rank,learningRate,id,data,stage,seed,status,epochs,metric,heldOut,heldOutLoss,score,error,sameAnswer,trainableStart,trainable,trainableEnd,seconds,secondsPerStep,peakMemory,flops,reason,macro_f1",
     );
     expect(csv).toHaveLength(9);
     const page = renderStudy(first.results, trialsOfStudy(first.plan, first.outcome));

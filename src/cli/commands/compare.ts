@@ -47,7 +47,7 @@ export function compareCommand(): Command {
       json,
       ...flags
     } = givenOptions<Flags>(command);
-    const { methods, tasks, ranks, search, trials = TRIALS, seeds, metric, holdOut, ...options } = flags;
+    const { methods, tasks, ranks, search, trials = TRIALS, seeds, metric, holdOut, generate, ...options } = flags;
     if (flags.trials !== undefined && !search)
       throw new UserError("--trials is the number of trials of --search; give both");
     const study = comparison({
@@ -57,6 +57,7 @@ export function compareCommand(): Command {
       seeds,
       metric,
       holdOut,
+      generate,
       options,
       trials: search ? trials : undefined,
     });

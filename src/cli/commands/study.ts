@@ -57,7 +57,7 @@ interface Flags extends StudyFlags {
 /** The study of a file and flags, of which flags win. */
 export async function studyOf(file: string | undefined, flags: Flags): Promise<Study> {
   const { vary = [], ...others } = flags;
-  const keys = ["search", "seeds", "metric", "holdOut", ...searchKeys()];
+  const keys = ["search", "seeds", "metric", "holdOut", "generate", ...searchKeys()];
   const [own, options] = [true, false].map((isKey) =>
     Object.fromEntries(Object.entries(others).filter(([name]) => keys.includes(name) === isKey)),
   );

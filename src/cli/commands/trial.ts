@@ -90,5 +90,5 @@ async function reportedScores(
   { threads, device, offline }: TrialOrder["config"],
 ): Promise<ReportedScores> {
   const compute = { threads, device, offline, baselines: false } as Parameters<typeof evaluateRun>[1];
-  return reportedScoresOf(await evaluateRun(directory, { ...compute, ...reported }));
+  return reportedScoresOf(await evaluateRun(directory, { ...compute, ...reported }), reported);
 }

@@ -23,7 +23,11 @@ const trialSchema = z.object({
   identity: z.object({ options, data: z.string(), model: z.string() }),
   config: options,
   stopAfter: z.number().positive().optional(),
-  reported: z.union([z.object({ ownSplits: z.literal(true) }), z.object({ validation: z.string() })]).optional(),
+  reported: z
+    .object({ ownSplits: z.literal(true), validation: z.string(), generate: z.int().positive() })
+    .partial()
+    .refine((reported) => Object.keys(reported).length > 0)
+    .optional(),
 });
 /** A trial as the queue holds it. */
 export type QueuedTrial = z.output<typeof trialSchema>;
