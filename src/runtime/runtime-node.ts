@@ -10,6 +10,10 @@ import type { DeviceName } from "./device.ts";
 import { DEFAULT_DEVICE, DEVICES } from "./devices.ts";
 import { type PackedSession, Runtime } from "./session.ts";
 
+// On Linux and macOS, ONNX Runtime 1.29 and later send what they run, under an id that they store, to Microsoft, unless this is set
+// before the first session (https://github.com/microsoft/onnxruntime/blob/main/docs/Privacy.md).
+process.env.ORT_DISABLE_TELEMETRY ??= "1";
+
 /** Devices of the installed ONNX Runtime build. */
 export function availableDevices(): DeviceName[] {
   const providers = onnxRuntime.listSupportedBackends().map(({ name }) => name);
