@@ -1,3 +1,4 @@
+import "./telemetry-off-node.ts";
 import { randomUUID } from "node:crypto";
 import { mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
@@ -9,10 +10,6 @@ import { collectGarbage } from "./collect-garbage-node.ts";
 import type { DeviceName } from "./device.ts";
 import { DEFAULT_DEVICE, DEVICES } from "./devices.ts";
 import { type PackedSession, Runtime } from "./session.ts";
-
-// On Linux and macOS, ONNX Runtime 1.29 and later send what they run, under an id that they store, to Microsoft, unless this is set
-// before the first session (https://github.com/microsoft/onnxruntime/blob/main/docs/Privacy.md).
-process.env.ORT_DISABLE_TELEMETRY ??= "1";
 
 /** Devices of the installed ONNX Runtime build. */
 export function availableDevices(): DeviceName[] {

@@ -1,0 +1,16 @@
+import { createRequire } from "node:module";
+
+/**
+ * On Linux and macOS, ONNX Runtime 1.29 and later send what they run, under an id that they store, to Microsoft, unless this is set
+ * before the first session (https://github.com/microsoft/onnxruntime/blob/main/docs/Privacy.md).
+ */
+const NAME = "ORT_DISABLE_TELEMETRY";
+process.env[NAME] ??= "1";
+
+// Bun keeps variables that a program sets to itself; native code reads the C library's.
+if ("bun" in process.versions && process.platform !== "win32") {
+  const { dlopen } = createRequire(import.meta.url)("bun:ffi");
+  const library = process.platform === "darwin" ? "libc.dylib" : "libc.so.6";
+  const { setenv } = dlopen(library, { setenv: { args: ["cstring", "cstring", "int"], returns: "int" } }).symbols;
+  setenv(Buffer.from(`${NAME}\0`), Buffer.from(`${process.env[NAME]}\0`), 1);
+}
