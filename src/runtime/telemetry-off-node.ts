@@ -9,8 +9,12 @@ process.env[NAME] ??= "1";
 
 // Bun keeps variables that a program sets to itself; native code reads the C library's.
 if ("bun" in process.versions && process.platform !== "win32") {
-  const { dlopen } = createRequire(import.meta.url)("bun:ffi");
-  const library = process.platform === "darwin" ? "libc.dylib" : "libc.so.6";
-  const { setenv } = dlopen(library, { setenv: { args: ["cstring", "cstring", "int"], returns: "int" } }).symbols;
-  setenv(Buffer.from(`${NAME}\0`), Buffer.from(`${process.env[NAME]}\0`), 1);
+  const library = process.platform === "darwin" ? "/usr/lib/libSystem.B.dylib" : "libc.so.6";
+  try {
+    const { dlopen } = createRequire(import.meta.url)("bun:ffi");
+    const { setenv } = dlopen(library, { setenv: { args: ["cstring", "cstring", "int"], returns: "int" } }).symbols;
+    setenv(Buffer.from(`${NAME}\0`), Buffer.from(`${process.env[NAME]}\0`), 1);
+  } catch {
+    console.warn(`ONNX Runtime may report to Microsoft what it runs; set ${NAME}=1 in the shell`);
+  }
 }
