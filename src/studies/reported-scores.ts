@@ -4,7 +4,19 @@ import { readJsonFile } from "../checkpoints/json-file-node.ts";
 import { UserError } from "../errors.ts";
 import { type RunEvaluation, SAME_ANSWER } from "../runs/evaluate-run.ts";
 import { mean } from "./statistics.ts";
-import type { Reported } from "./study.ts";
+
+/** What is measured when a trial has been trained. */
+export interface Reported {
+  /** Its score on the data's own validation examples, or on those of a file, which played no part in any choice; else on its run's. */
+  ownSplits?: true | undefined;
+  validation?: string | undefined;
+  /** So many of these examples are answered, and the answers scored. */
+  generate?: number | undefined;
+}
+
+/** Whether that is on data that played no part in any choice. */
+export const isApart = (reported: Reported | undefined): boolean =>
+  reported?.ownSplits === true || reported?.validation !== undefined;
 
 /** `reported.json` of a trial's folder: its scores on the data that played no part in any choice. */
 export const REPORTED = "reported.json";

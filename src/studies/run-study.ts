@@ -8,11 +8,10 @@ import { UserError } from "../errors.ts";
 import { hasCheckpoint } from "../runs/checkpoint-folder.ts";
 import { type RunRecords, readRunRecords } from "../runs/read-run.ts";
 import { byScore } from "./best.ts";
-import { type ReportedScores, readReportedScores } from "./reported-scores.ts";
+import { type Reported, type ReportedScores, readReportedScores } from "./reported-scores.ts";
 import { mean } from "./statistics.ts";
 import type {
   Configuration,
-  Reported,
   Round,
   SearchResults,
   Study,

@@ -3,8 +3,9 @@ import type { FinishedRun, RunRecords } from "../runs/read-run.ts";
 import { flatOptions } from "../runs/run-config.ts";
 import { dataIdentity, scoredData, sourceName } from "../runs/run-data.ts";
 import { type Factor, labelOf, shown, type Values } from "./factors.ts";
+import { isApart } from "./reported-scores.ts";
 import { grouped } from "./statistics.ts";
-import { isApart, type StudyOutcome, type StudyPlan, type TrialOutcome } from "./study.ts";
+import type { StudyOutcome, StudyPlan, TrialOutcome } from "./study.ts";
 
 /** A trial of a study, or a run of its own, as tables and pages compare it. */
 export interface ScoredTrial extends Pick<TrialOutcome, "status" | "reason" | "epochs" | "directory" | "reported"> {

@@ -10,15 +10,8 @@ import { findTaskKind } from "../tasks/task-kinds.ts";
 import { AsyncMemo } from "./async-memo.ts";
 import { RunChecker } from "./check-run.ts";
 import { labelOf } from "./factors.ts";
-import {
-  type Configuration,
-  isApart,
-  type Reported,
-  type Study,
-  type StudyPlan,
-  type Trial,
-  type Wanted,
-} from "./study.ts";
+import { isApart, type Reported } from "./reported-scores.ts";
+import type { Configuration, Study, StudyPlan, Trial, Wanted } from "./study.ts";
 import { Identifier, trialId } from "./trial-identity.ts";
 import { holdingOut, optionsOfMethod } from "./trial-options.ts";
 

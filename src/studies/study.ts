@@ -2,7 +2,7 @@ import type { z } from "zod";
 import type { RunRecords } from "../runs/read-run.ts";
 import type { DataSource, RunConfig } from "../runs/run-config.ts";
 import type { Choice, Factor } from "./factors.ts";
-import type { ReportedScores } from "./reported-scores.ts";
+import type { Reported, ReportedScores } from "./reported-scores.ts";
 import type { TrialIdentity } from "./trial-identity.ts";
 
 /** What to find out, and how. */
@@ -102,19 +102,6 @@ export interface SearchResults {
    */
   ranked(configurations: readonly Configuration[], epochs?: number): Promise<Configuration[]>;
 }
-
-/** What is measured when a trial has been trained. */
-export interface Reported {
-  /** Its score on the data's own validation examples, or on those of a file, which played no part in any choice; else on its run's. */
-  ownSplits?: true | undefined;
-  validation?: string | undefined;
-  /** So many of these examples are answered, and the answers scored. */
-  generate?: number | undefined;
-}
-
-/** Whether that is on data that played no part in any choice. */
-export const isApart = (reported: Reported | undefined): boolean =>
-  reported?.ownSplits === true || reported?.validation !== undefined;
 
 /** One run of a study. */
 export interface Trial {

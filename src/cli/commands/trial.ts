@@ -7,9 +7,8 @@ import { removeCheckpoints } from "../../runs/checkpoint-folder.ts";
 import { evaluateRun } from "../../runs/evaluate-run.ts";
 import type { FineTuneConfig } from "../../runs/fine-tune-config.ts";
 import { isFinished } from "../../runs/read-run.ts";
-import { REPORTED, type ReportedScores, reportedScoresOf } from "../../studies/reported-scores.ts";
+import { REPORTED, type Reported, type ReportedScores, reportedScoresOf } from "../../studies/reported-scores.ts";
 import { TRIAL_TIME } from "../../studies/run-study.ts";
-import type { Reported } from "../../studies/study.ts";
 import { INTERRUPTED } from "../run-training.ts";
 import { onStopSignal } from "../terminal/stop-signals.ts";
 
