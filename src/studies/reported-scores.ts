@@ -18,7 +18,7 @@ export interface Reported {
 export const isApart = (reported: Reported | undefined): boolean =>
   reported?.ownSplits === true || reported?.validation !== undefined;
 
-/** `reported.json` of a trial's folder: its scores on the data that played no part in any choice. */
+/** `reported.json` of a trial's folder: what was measured when it had been trained. */
 export const REPORTED = "reported.json";
 
 const byMetric = z

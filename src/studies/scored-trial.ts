@@ -28,9 +28,17 @@ export interface ScoredTrial extends Pick<TrialOutcome, "status" | "reason" | "e
   records?: RunRecords | undefined;
 }
 
-/** Metrics of a finished trial on what is reported. One that is no number is written as null: it is left out. */
-export function scoresOf({ reported, records }: Pick<ScoredTrial, "reported" | "records">): Record<string, number> {
-  const all: Record<string, number | null> = reported?.metrics ?? records?.result?.metrics ?? {};
+/**
+ * Metrics of a finished trial on what is reported. One that is no number is written as null: it is left out. Where its own evaluation is
+ * reported, answers add their scores to it: what writes them may have another number format.
+ */
+export function scoresOf({
+  apart,
+  reported,
+  records,
+}: Pick<ScoredTrial, "apart" | "reported" | "records">): Record<string, number> {
+  const own = records?.result?.metrics;
+  const all: Record<string, number | null> = apart ? reported!.metrics : { ...reported?.metrics, ...own };
   return Object.fromEntries(Object.entries(all).flatMap(([name, value]) => (value === null ? [] : [[name, value]])));
 }
 

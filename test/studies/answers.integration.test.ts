@@ -60,6 +60,7 @@ test("answers are scored where a study asks for them, of trials that have been t
 test("aflora study --generate answers the file that played no part in the choice", async () => {
   const flags = ["--model", "--train", "--validation"].flatMap((name) => [name, String(options[name.slice(2)])]);
   const others = ["--method", "lora", "--epochs", "1", "--threads", "1", "--vary", "rank=2", "--output", "apart"];
+  expect((await aflora(["study", ...flags, ...others], folder)).code).toBe(0);
   const { code, stderr } = await aflora(["study", ...flags, ...others, "--generate", "3"], folder);
   expect(stderr).toContain("scores are reported on validation data that played no part in it");
   expect(code).toBe(0);
