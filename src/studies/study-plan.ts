@@ -68,9 +68,11 @@ function refusal(failures: readonly string[], of: number): UserError {
 /** @throws UserError where an option is one that no method of the study has. */
 function refuseForeign({ options, factors }: Study): void {
   // Where the method varies throughout, the one among the options is no trial's.
-  const base = factors.some(({ name, when }) => name === "method" && Object.keys(when).length === 0)
-    ? { ...options, method: undefined }
-    : options;
+  const chosen = factors.some(
+    ({ levels = [], when }) =>
+      Object.keys(when).length === 0 && levels.length > 0 && levels.every((level) => "method" in level.options),
+  );
+  const base = chosen ? { ...options, method: undefined } : options;
   const given = [base, ...factors.flatMap(({ levels = [] }) => levels.map((level) => level.options))];
   const methods = new Set(given.flatMap(({ method }) => method ?? []));
   const definitions = [...methods].map((name) => findMethod(String(name)));

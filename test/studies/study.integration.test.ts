@@ -222,6 +222,14 @@ describe("a plan", () => {
     ).rejects.toThrow(/"beta2" belongs to aflora/);
   });
 
+  test("a factor of choices named method may leave the method as it is", async () => {
+    const choices = { early: { freezeInitial: "10%" }, late: { freezeInitial: "50%" } };
+    const { configurations } = await planStudy(
+      study({ options: { ...options, method: "aflora" }, vary: { method: { choices } } }),
+    );
+    expect(configurations.map(({ label }) => label)).toEqual(["early", "late"]);
+  });
+
   test("draws the same configurations again", async () => {
     const vary = { learningRate: { from: 0.0001, to: 0.1, scale: "log" }, rank: [2, 4, 8] };
     const labels = async () =>
