@@ -139,14 +139,19 @@ function flagsFor(
   const facts = [...(allowed ? [allowed.join(", ")] : []), ...(value === undefined ? [] : [`default: ${value}`])].join(
     "; ",
   );
-  const option = new Option(`--${flag} <${what}>`, facts ? `${description} (${facts})` : description);
-  return [isNumber ? option.argParser((text) => parseNumber(flag, text)) : option];
+  const given = [`--${flag} <${what}>`, facts ? `${description} (${facts})` : description] as const;
+  return [isNumber ? numberOption(...given) : new Option(...given)];
 }
 
-function parseNumber(flag: string, text: string): number {
-  const value = Number(text);
-  if (text.trim() === "" || Number.isNaN(value)) throw new UserError(`--${flag} must be a number, not "${text}"`);
-  return value;
+/** An option whose value is a number; any other is refused by a UserError that names the flag. */
+export function numberOption(flags: string, description: string): Option {
+  const option = new Option(flags, description);
+  return option.argParser((text) => {
+    const value = Number(text);
+    if (text.trim() === "" || Number.isNaN(value))
+      throw new UserError(`${option.long} must be a number, not "${text}"`);
+    return value;
+  });
 }
 
 /** Flags that were really given, by option name: commander reports `--no-x` flags as true where they were not. */

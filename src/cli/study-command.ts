@@ -1,4 +1,4 @@
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { UserError } from "../errors.ts";
 import { writeStudyPages } from "../reports/study.ts";
 import { measuredOn, settingsTable, studyMarkdown, summaryOf } from "../reports/study-tables.ts";
@@ -10,6 +10,7 @@ import { planStudy } from "../studies/study-plan.ts";
 import { type StudyResults, studyResults } from "../studies/study-results.ts";
 import { queueUrl } from "./queue-url.ts";
 import { INTERRUPTED } from "./run-training.ts";
+import { numberOption } from "./schema-options.ts";
 import { runOnQueue, statusOnQueue } from "./study-queue.ts";
 import { bytes, counted, duration, table } from "./terminal/format.ts";
 import { onStopSignal } from "./terminal/stop-signals.ts";
@@ -40,26 +41,27 @@ export const STUDY_FLAGS = [
 
 /** @param defaults what help says of the flags that commands differ in */
 export function addStudyFlags(command: Command, defaults: { output: string; holdOut: string }): void {
-  const flags: [string, string, ((text: string) => unknown)?][] = [
-    ["--seeds <numbers>", "seeds of every setting, separated by commas (default: 42)", numbers],
-    ["--metric <name>", "metric to choose by (default: each task's first)"],
-    [
-      "--hold-out <share>",
-      `share of the training examples to hold out for choosing (default: ${defaults.holdOut})`,
-      Number,
-    ],
-    ["--generate <n>", "language models: also write answers to n of the examples that give the scores", Number],
-    ["--output <dir>", `folder of the study, with a run folder per trial (default: ${defaults.output})`],
-    ["--dry-run", "list the trials and estimate their time and memory from a few timed steps"],
-    ["--queue [url]", "let aflora work train the trials, through this Valkey or Redis server (default: AFLORA_QUEUE)"],
-    ["--status", "with --queue: show the progress of the study, and start nothing"],
-    ["--markdown", "print the table as Markdown"],
-    ["--json", "print all numbers as JSON"],
-  ];
-  for (const [flag, description, parse] of flags) {
-    const option = new Option(flag, description);
-    command.addOption(parse ? option.argParser(parse) : option);
-  }
+  command
+    .option("--seeds <numbers>", "seeds of every setting, separated by commas (default: 42)", numbers)
+    .option("--metric <name>", "metric to choose by (default: each task's first)")
+    .addOption(
+      numberOption(
+        "--hold-out <share>",
+        `share of the training examples to hold out for choosing (default: ${defaults.holdOut})`,
+      ),
+    )
+    .addOption(
+      numberOption("--generate <n>", "language models: also write answers to n of the examples that give the scores"),
+    )
+    .option("--output <dir>", `folder of the study, with a run folder per trial (default: ${defaults.output})`)
+    .option("--dry-run", "list the trials and estimate their time and memory from a few timed steps")
+    .option(
+      "--queue [url]",
+      "let aflora work train the trials, through this Valkey or Redis server (default: AFLORA_QUEUE)",
+    )
+    .option("--status", "with --queue: show the progress of the study, and start nothing")
+    .option("--markdown", "print the table as Markdown")
+    .option("--json", "print all numbers as JSON");
 }
 
 /** Runs a study, here or on a queue, shows what it comes to and sets the exit code; or shows its plan or its state. */

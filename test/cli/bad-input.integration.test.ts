@@ -127,6 +127,8 @@ const cases: [what: string, command: string, sentence: string | RegExp][] = [
   ["a folder that is no run", "predict --run model text", /^model is not an adapter folder/],
   ["no threads", "predict --run run --threads 0 text", "option --threads: it must be above 0, not 0"],
   ["threads that are no number", "evaluate --run run --threads many", '--threads must be a number, not "many"'],
+  ["a share that is no number", "study --vary rank=1,2 --hold-out half", '--hold-out must be a number, not "half"'],
+  ["a count that is no number", "embed --dimensions many text", '--dimensions must be a number, not "many"'],
   ["texts and a file", "predict --run run --file tickets.csv text", "give texts or --file, not both"],
   ["no run", "evaluate", "required option '--run <dir>' not specified"],
 ];

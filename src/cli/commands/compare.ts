@@ -3,7 +3,7 @@ import { Command } from "commander";
 import { UserError } from "../../errors.ts";
 import { comparison } from "../../studies/compare.ts";
 import { addExamples, everydayHelp } from "../help.ts";
-import { addRunOptions, givenOptions } from "../schema-options.ts";
+import { addRunOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { addStudyFlags, doStudy, numbers, STUDY_FLAGS, type StudyFlags, words } from "../study-command.ts";
 
 const EXAMPLES = [
@@ -33,7 +33,7 @@ export function compareCommand(): Command {
     .option("--tasks <names>", "GLUE tasks, separated by commas, read from --data", words)
     .option("--ranks <numbers>", "ranks to try for every method that has a rank (default: each method's own)", numbers)
     .option("--search", "try the same number of learning rates for every method, on held-out training examples")
-    .option("--trials <n>", `number of learning rates to try with --search (default: ${TRIALS})`, Number);
+    .addOption(numberOption("--trials <n>", `number of learning rates to try with --search (default: ${TRIALS})`));
   addStudyFlags(command, { output: "runs/compare", holdOut: "0, choose on the validation examples" });
   addRunOptions(command, OWN);
   everydayHelp(command, [...EVERYDAY, ...STUDY_FLAGS]);

@@ -12,7 +12,7 @@ import type { DeviceName } from "../../runtime/device.ts";
 import { embedding } from "../../tasks/kinds/embedding.ts";
 import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
-import { addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 
 const EXAMPLES = [
@@ -45,7 +45,7 @@ export function embedCommand(): Command {
     .option("--file <file>", "texts from a CSV, TSV, JSONL, parquet or TXT file, or a folder of pictures")
     .option("--text <column>", "column of the text in that file")
     .option("--output <file>", "file to write: .jsonl, .npy or .parquet (default: JSON Lines on stdout)")
-    .option("--dimensions <n>", "truncate vectors to this size and scale them to length 1", Number);
+    .addOption(numberOption("--dimensions <n>", "truncate vectors to this size and scale them to length 1"));
   addSchemaOptions(command, askingOptions, "Options");
   return addExamples(command, EXAMPLES).action(async (texts: string[]) => {
     const { run, model: named, base, file, text, output, dimensions, ...where } = givenOptions<Given>(command);

@@ -11,7 +11,7 @@ import { planStudy } from "../../studies/study-plan.ts";
 import { estimateWorkers, ShardTimes, type WorkersEstimate } from "../../studies/workers-estimate.ts";
 import { readConfigFile } from "../config-file.ts";
 import { addExamples, everydayHelp } from "../help.ts";
-import { addRunOptions, givenOptions } from "../schema-options.ts";
+import { addRunOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { bytes, counted, duration } from "../terminal/format.ts";
 import { studyOf } from "./study.ts";
 
@@ -40,8 +40,10 @@ export function estimateCommand(): Command {
       "--output <dir>",
       "folder of the study, to compare with the time it took (default: runs/<name of the file>)",
     )
-    .option("--workers <n>", "also estimate the run with this many workers like this machine (aflora work)", Number)
-    .option("--network <speed>", `with --workers: speed of the network in Mb/s (default: ${NETWORK})`, Number)
+    .addOption(
+      numberOption("--workers <n>", "also estimate the run with this many workers like this machine (aflora work)"),
+    )
+    .addOption(numberOption("--network <speed>", `with --workers: speed of the network in Mb/s (default: ${NETWORK})`))
     .option("--json", "print JSON");
   addRunOptions(command);
   everydayHelp(command, EVERYDAY);

@@ -5,7 +5,7 @@ import { evaluateRun } from "../../runs/evaluate-run.ts";
 import { askingOptions } from "../../runs/run-config.ts";
 import { baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
-import { addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { comparedTable, counted, metrics, table } from "../terminal/format.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 import { writingOptions } from "../writing-options.ts";
@@ -31,14 +31,14 @@ export function evaluateCommand(): Command {
     .option("--text <column>", "column of the text")
     .option("--text-pair <column>", "column of the second text of a pair")
     .option("--label <column>", "column of the label")
-    .option("--generate <n>", "language models: also write answers for n examples and score them", Number)
+    .addOption(numberOption("--generate <n>", "language models: also write answers for n examples and score them"))
     .option(
       "--corpus <file>",
       "embedding models and rerankers: texts to search in BEIR's layout, with --queries and --qrels",
     )
     .option("--queries <file>", "file of queries with _id and text")
     .option("--qrels <file>", "file of relevant texts with query-id, corpus-id and score")
-    .option("--dimensions <n>", "with --corpus: truncate embeddings to this size", Number)
+    .addOption(numberOption("--dimensions <n>", "with --corpus: truncate embeddings to this size"))
     .option(
       "--output <file>",
       "with --corpus: HTML page to write, with scores and the queries that gained and lost most",

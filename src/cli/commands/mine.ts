@@ -11,7 +11,7 @@ import { MINE_DEFAULTS, type MinedPair, mineNegatives } from "../../runs/search/
 import type { DeviceName } from "../../runtime/device.ts";
 import { namedColumns } from "../../tasks/rows.ts";
 import { addExamples } from "../help.ts";
-import { addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { downloadLine } from "../terminal/download-line.ts";
 import { counted } from "../terminal/format.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
@@ -52,16 +52,18 @@ export function mineCommand(): Command {
       `ranks to take negatives from, starting at 0 (default: ${range.join("-")})`,
       parseRange,
     )
-    .option(
-      "--margin <n>",
-      `minimum difference in cosine similarity between the positive and a negative (default: ${margin})`,
-      Number,
+    .addOption(
+      numberOption(
+        "--margin <n>",
+        `minimum difference in cosine similarity between the positive and a negative (default: ${margin})`,
+      ),
     )
-    .option("--negatives <n>", `limit on negatives per pair (default: ${negatives})`, Number)
-    .option(
-      "--duplicate <n>",
-      `skip texts whose cosine similarity to the positive is this high (default: ${duplicate})`,
-      Number,
+    .addOption(numberOption("--negatives <n>", `limit on negatives per pair (default: ${negatives})`))
+    .addOption(
+      numberOption(
+        "--duplicate <n>",
+        `skip texts whose cosine similarity to the positive is this high (default: ${duplicate})`,
+      ),
     );
   addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
   return addExamples(command, EXAMPLES).action(async () => {

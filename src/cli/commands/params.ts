@@ -7,7 +7,7 @@ import { modelDirectory } from "../../inference/load-base-model-node.ts";
 import { DEFAULT_METHOD, findMethod, parseMethodOptions } from "../../methods/methods.ts";
 import { type MethodCosts, methodCosts } from "../../studies/method-cost.ts";
 import { addExamples, everydayHelp } from "../help.ts";
-import { addMethodOptions, addPaperOptions, givenOptions } from "../schema-options.ts";
+import { addMethodOptions, addPaperOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { integer, table } from "../terminal/format.ts";
 
 const EXAMPLES = [
@@ -20,8 +20,8 @@ export function paramsCommand(): Command {
   const command = new Command("params")
     .option("--model <path>", "model folder or config.json (default: the bundled encoder's)")
     .option("--method <name>", "fine-tuning method", DEFAULT_METHOD.name)
-    .option("--sequence-length <n>", "tokens per sequence, for the FLOPs of attention", Number, 128)
-    .option("--frozen-blocks <n>", "also count with this many blocks frozen (train --freeze-blocks)", Number)
+    .addOption(numberOption("--sequence-length <n>", "tokens per sequence, for the FLOPs of attention").default(128))
+    .addOption(numberOption("--frozen-blocks <n>", "also count with this many blocks frozen (train --freeze-blocks)"))
     .option("--json", "print JSON");
   addMethodOptions(command);
   addPaperOptions(command);

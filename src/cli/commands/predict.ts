@@ -17,7 +17,7 @@ import { inOneLine, linesOfStdin } from "../given-texts.ts";
 import { addExamples } from "../help.ts";
 import { givenSchema, JSON_SCHEMA } from "../json-schema-option.ts";
 import { leaveOpen, NONE_OF_THESE, type OpenAnswers, THRESHOLD } from "../open-answers.ts";
-import { addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 import { writingOptions } from "../writing-options.ts";
 
@@ -50,7 +50,7 @@ export function predictCommand(): Command {
     .option("--choices <list>", "allowed answers, separated by commas; a language model picks the likeliest")
     .option("--json-schema <file>", JSON_SCHEMA)
     .option("--threshold <p>", THRESHOLD)
-    .option("--none-of-these <share>", NONE_OF_THESE, Number)
+    .addOption(numberOption("--none-of-these <share>", NONE_OF_THESE))
     .option("--json", "print JSON Lines with the probability of every label");
   addSchemaOptions(command, generationOptions, "Answers of language models");
   addSchemaOptions(command, askingOptions, "Options");

@@ -12,7 +12,7 @@ import { embedding } from "../../tasks/kinds/embedding.ts";
 import { nearest, unitVector } from "../../tasks/vectors.ts";
 import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
-import { addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 
 const EXAMPLES = [
@@ -48,7 +48,7 @@ export function searchCommand(): Command {
     )
     .option("--text <column>", "column of the text")
     .option("--vectors <file>", "vectors of the corpus, written by aflora embed --output FILE.npy")
-    .option("--top <n>", "number of results (default: 10)", Number)
+    .addOption(numberOption("--top <n>", "number of results (default: 10)"))
     .option("--json", "print JSON Lines");
   addSchemaOptions(command, askingOptions, "Options");
   return addExamples(command, EXAMPLES).action(async (query: string[]) => {

@@ -11,7 +11,7 @@ import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
 import { leaveOpen, NONE_OF_THESE, type OpenAnswers, THRESHOLD } from "../open-answers.ts";
 import { portOption } from "../port-option.ts";
-import { addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { untilStopSignal } from "../terminal/stop-signals.ts";
 
 const EXAMPLES = [
@@ -54,7 +54,7 @@ export function serveCommand(): Command {
     )
     .option("--with-base", 'serve the base model as it is beside the runs, as "base" (of several, as "base-NAME")')
     .option("--threshold <p>", `${THRESHOLD} (classifiers only)`)
-    .option("--none-of-these <share>", `${NONE_OF_THESE} (classifiers only)`, Number);
+    .addOption(numberOption("--none-of-these <share>", `${NONE_OF_THESE} (classifiers only)`));
   addSchemaOptions(command, serveOptions, "Serving");
   addSchemaOptions(command, askingOptions, "Options");
   return addExamples(command, EXAMPLES, NOTE).action(async () => {

@@ -14,7 +14,7 @@ import type { DeviceName } from "../../runtime/device.ts";
 import { type LabelProbability, ranked } from "../../tasks/probabilities.ts";
 import { inOneLine } from "../given-texts.ts";
 import { addExamples } from "../help.ts";
-import { addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { downloadLine } from "../terminal/download-line.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 
@@ -51,7 +51,7 @@ export function suggestCommand(): Command {
     .option("--train <file>", "file of labelled rows: fits a classifier to them, and does not suggest them again")
     .option("--text <column>", "column of the text in both files (default: text, or the only column)")
     .option("--label <column>", "column of the label in --train, and the empty column in --output (default: label)")
-    .option("--count <n>", "number of rows (default: 20)", Number)
+    .addOption(numberOption("--count <n>", "number of rows (default: 20)"))
     .option("--output <file>", "CSV file to write: the chosen rows with an empty column for the label");
   addSchemaOptions(command, runOptions.pick({ model: true, device: true, threads: true, offline: true }), "Options");
   return addExamples(command, EXAMPLES, NOTE).action(async () => {

@@ -4,7 +4,7 @@ import type { FrozenBlocksResult, RunResult } from "../../runs/records.ts";
 import { readConfigFile } from "../config-file.ts";
 import { addExamples, everydayHelp, STARTED_AS } from "../help.ts";
 import { queueUrl } from "../queue-url.ts";
-import { addRunOptions, givenOptions } from "../schema-options.ts";
+import { addRunOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { bytes, counted, duration, epochs, integer, metrics } from "../terminal/format.ts";
 
 const EXAMPLES = [
@@ -47,7 +47,7 @@ export function trainCommand(): Command {
       "--mixed-processors",
       "with --queue: also take workers that round differently; results are then not bit-identical",
     )
-    .option("--watch-port <n>", "port of that page (default: any free port)", Number);
+    .addOption(numberOption("--watch-port <n>", "port of that page (default: any free port)"));
   addRunOptions(command);
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES).action(async () => {

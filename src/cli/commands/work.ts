@@ -5,7 +5,7 @@ import { runOptions } from "../../runs/run-config.ts";
 import { work } from "../../studies/queue/work.ts";
 import { addExamples } from "../help.ts";
 import { QUEUE_VARIABLE, queueUrl } from "../queue-url.ts";
-import { addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { onStopSignal } from "../terminal/stop-signals.ts";
 import { runTrialInProcess } from "../trial-process.ts";
 
@@ -29,10 +29,11 @@ export function workCommand(): Command {
       "--dir <dir>",
       "folder of trials and base models; workers that share it continue from each other's checkpoints (default: runs/work)",
     )
-    .option(
-      "--lost-after <seconds>",
-      "time without a sign of life after which a worker with a trial counts as lost (default: 30)",
-      Number,
+    .addOption(
+      numberOption(
+        "--lost-after <seconds>",
+        "time without a sign of life after which a worker with a trial counts as lost (default: 30)",
+      ),
     );
   addSchemaOptions(command, runOptions.pick({ threads: true, device: true, offline: true }), "Computing");
   return addExamples(command, EXAMPLES, NOTE).action(async () => {
