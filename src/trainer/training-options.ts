@@ -188,7 +188,7 @@ export function partOptions<Schema extends z.ZodObject>(
 
 /** What examples that are there say of settings. */
 export interface SuitedTo {
-  kind: Pick<TaskKind, "recipe" | "objective" | "reads"> | undefined;
+  kind: Pick<TaskKind, "name" | "recipe" | "objective" | "reads"> | undefined;
   size: DataSize;
   /** Whether their classes are best learned by contrast. */
   suitsContrast: boolean;
@@ -196,12 +196,13 @@ export interface SuitedTo {
   longest?: number | undefined;
 }
 
-/** A method's own rates: by contrast and of pictures others, where it has them. */
+/** A method's own rates: by contrast, of pictures and of some kinds others, where it has them. */
 function ratesOf({ recipe }: MethodDefinition, contrastive: boolean, kind: SuitedTo["kind"]) {
-  const { learningRate, headLearningRate, contrastLearningRate, pictureLearningRate } = recipe;
+  const { learningRate, headLearningRate, contrastLearningRate, pictureLearningRate, learningRateOf = {} } = recipe;
   if (contrastive) return { learningRate: contrastLearningRate ?? learningRate, headLearningRate };
-  if (kind?.reads !== "pictures" || pictureLearningRate === undefined) return { learningRate, headLearningRate };
-  return { learningRate: pictureLearningRate, headLearningRate: pictureLearningRate };
+  if (kind?.reads === "pictures" && pictureLearningRate !== undefined)
+    return { learningRate: pictureLearningRate, headLearningRate: pictureLearningRate };
+  return { learningRate: learningRateOf[kind?.name ?? ""] ?? learningRate, headLearningRate };
 }
 
 type Resolved =

@@ -143,7 +143,7 @@ describe("a search for learning rates", () => {
     const of = given({ trials: 3, seeds: [1, 2], options: { ...options, validation } });
     const { outcome, output, plan } = await compare(of);
     expect(plan.expected.map(({ trials }) => trials)).toEqual([6, 4]);
-    const recipes = { aflora: [0.004, 0.013, 0.04, 0.0013], lora: [0.0004, 0.0013, 0.004, 0.00013] };
+    const recipes = { aflora: [0.01, 0.032, 0.1, 0.0032], lora: [0.0004, 0.0013, 0.004, 0.00013] };
     for (const [method, [recipe, above, further, below]] of Object.entries(recipes)) {
       const trials = tried(outcome).filter(({ trial }) => trial.config.method === method);
       const scores = trials.map((trial) => heldOutScore(trial, {})!);

@@ -34,16 +34,18 @@ test("what is given wins over what suits the examples", () => {
   expect(resolved({})).toMatchObject({ contrastive: true, learningRate: 2e-2, batchSize: 16, headStart: "fitted" });
   expect(resolved({ epochs: 3 })).toMatchObject({ contrastive: true, epochs: 3 });
   expect(resolved({ learningRate: 1e-3 })).toMatchObject({ contrastive: false, learningRate: 1e-3, batchSize: 8 });
-  expect(resolved({ contrastive: false })).toMatchObject({ contrastive: false, learningRate: 4e-3, epochs: 10 });
+  expect(resolved({ contrastive: false })).toMatchObject({ contrastive: false, learningRate: 1e-2, epochs: 10 });
   expect(resolved({ headStart: "new" })).toMatchObject({ contrastive: false, batchSize: 64, epochs: 10 });
 });
 
-test("models of pictures have a rate of their own, where the method has one", () => {
-  const rates = (method: string) => {
-    const { learningRate, headLearningRate } = resolved({ contrastive: false }, "image-classification", method);
+test("pictures and some kinds have rates of their own, where the method has them", () => {
+  const rates = (method: string, kind = "image-classification") => {
+    const { learningRate, headLearningRate } = resolved({ contrastive: false }, kind, method);
     return [learningRate, headLearningRate];
   };
   expect(rates("aflora")).toEqual([1e-3, 1e-3]);
+  expect(rates("aflora", "regression")).toEqual([1e-2, 4e-3]);
+  expect(rates("aflora", "embedding")).toEqual([4e-3, 4e-3]);
   expect(rates("lora")).toEqual([4e-4, 4e-4]);
 });
 
