@@ -118,8 +118,8 @@ export interface MethodDefinition<Options extends z.ZodObject = z.ZodObject> {
     contrastLearningRate?: number;
     /** Of models of pictures, their heads' too; as else where absent. */
     pictureLearningRate?: number;
-    /** Of kinds of tasks that learn better at another, by name; as else where absent. */
-    learningRateOf?: Readonly<Record<string, number>>;
+    /** Where training refines what the base model computes already; as else where absent. */
+    refiningLearningRate?: number;
   };
   /** Whether nothing trains but the head. */
   headOnly?: true;

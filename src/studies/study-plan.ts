@@ -122,7 +122,8 @@ class Planner {
     this.#checkMetric(task);
     this.#checkAnswers(task);
     // A kind that the data told may have published settings of its own.
-    const told = findTaskKind(task.kind).recipe === undefined ? given : { ...given, kind: task.kind };
+    const { recipe, refines } = findTaskKind(task.kind);
+    const told = recipe === undefined && !refines ? given : { ...given, kind: task.kind };
     const settings = preset === undefined ? told : this.#withPublished({ ...told, preset });
     const first = await this.#checker.resolve(settings, task);
     await this.#checker.check(first, task.train.length);

@@ -163,6 +163,8 @@ export interface TaskKind<Output extends object = object, Options extends z.ZodO
   readonly huggingFace: HuggingFaceForm;
   /** Whether a `.txt` file with labels has one word and its tag a line, as CoNLL files do. */
   readonly oneWordALine?: boolean;
+  /** Training refines what the base model computes already, so that a method's lower learning rate suits. */
+  readonly refines?: true;
   /** What a run has that is not asked for something else; absent: what most have. */
   readonly recipe?: { epochs?: number; batchSize?: number; maxLength: number };
   /** How the kind is told where nobody names it; absent: it must be asked for. */

@@ -188,7 +188,7 @@ export function partOptions<Schema extends z.ZodObject>(
 
 /** What examples that are there say of settings. */
 export interface SuitedTo {
-  kind: Pick<TaskKind, "name" | "recipe" | "objective" | "reads"> | undefined;
+  kind: Pick<TaskKind, "recipe" | "objective" | "reads" | "refines"> | undefined;
   size: DataSize;
   /** Whether their classes are best learned by contrast. */
   suitsContrast: boolean;
@@ -196,13 +196,13 @@ export interface SuitedTo {
   longest?: number | undefined;
 }
 
-/** A method's own rates: by contrast, of pictures and of some kinds others, where it has them. */
+/** A method's own rates: by contrast, of pictures and to refine others, where it has them. */
 function ratesOf({ recipe }: MethodDefinition, contrastive: boolean, kind: SuitedTo["kind"]) {
-  const { learningRate, headLearningRate, contrastLearningRate, pictureLearningRate, learningRateOf = {} } = recipe;
+  const { learningRate, headLearningRate, contrastLearningRate, pictureLearningRate, refiningLearningRate } = recipe;
   if (contrastive) return { learningRate: contrastLearningRate ?? learningRate, headLearningRate };
   if (kind?.reads === "pictures" && pictureLearningRate !== undefined)
     return { learningRate: pictureLearningRate, headLearningRate: pictureLearningRate };
-  return { learningRate: learningRateOf[kind?.name ?? ""] ?? learningRate, headLearningRate };
+  return { learningRate: (kind?.refines && refiningLearningRate) || learningRate, headLearningRate };
 }
 
 type Resolved =

@@ -38,7 +38,7 @@ test("what is given wins over what suits the examples", () => {
   expect(resolved({ headStart: "new" })).toMatchObject({ contrastive: false, batchSize: 64, epochs: 10 });
 });
 
-test("pictures and some kinds have rates of their own, where the method has them", () => {
+test("pictures and what is refined have rates of their own, where the method has them", () => {
   const rates = (method: string, kind = "image-classification") => {
     const { learningRate, headLearningRate } = resolved({ contrastive: false }, kind, method);
     return [learningRate, headLearningRate];

@@ -7,6 +7,7 @@ import type { ClassifiedText, classification } from "./classification.ts";
 export const audioClassification: TaskKind<ClassifiedText, NonNullable<(typeof classification)["options"]>> = {
   ...classificationOfFiles("sounds"),
   name: "audio-classification",
+  refines: true,
   recipe: { maxLength: 500 },
   huggingFace: {
     autoClass: "AutoModelForAudioClassification",

@@ -68,6 +68,7 @@ const options = z.object({
 export const embedding: TaskKind<EmbeddedText, typeof options> = {
   name: "embedding",
   summary: "a vector for each text, for search and similarity",
+  refines: true,
   head: "pooled",
   objective: embeddingObjective("multiple-negatives-ranking", {}),
   metrics: {

@@ -15,6 +15,7 @@ export const imageEmbedding: TaskKind<EmbeddedText, typeof options> = {
   options,
   name: "image-embedding",
   summary: "a vector for each picture, for search by picture",
+  refines: true,
   huggingFace: {
     ...embedding.huggingFace,
     peftTaskType: null,

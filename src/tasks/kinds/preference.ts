@@ -145,6 +145,7 @@ const METRICS: Record<PreferenceRows, string[]> = {
 export const preference: TaskKind<TextLikelihood, typeof options> = {
   name: "preference",
   summary: "which of two answers is better (DPO, ORPO), or whether an answer is good (KTO)",
+  refines: true,
   head: writtenTokens.head,
   objective: preferenceObjective("dpo", PREFERENCE_LOSSES.dpo),
   options,

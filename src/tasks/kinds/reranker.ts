@@ -166,6 +166,7 @@ const ofPairs = (compute: (logits: number[], labels: number[]) => number): Metri
 export const reranker: TaskKind<RerankedText> = {
   name: "reranker",
   summary: "how well a passage answers a query",
+  refines: true,
   head: "sequence",
   objective: graded,
   metrics: {

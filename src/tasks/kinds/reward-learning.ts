@@ -139,6 +139,7 @@ const ofAnswers = (
 export const rewardLearning: TaskKind<TextLikelihood, typeof options> = {
   name: "reward-learning",
   summary: "answers that get a higher reward, by a function of your own (GRPO)",
+  refines: true,
   head: writtenTokens.head,
   modelKind: "decoder",
   objective: rewardObjective({}),

@@ -54,6 +54,7 @@ const marginOf = ({ vectors }: Prediction): number => vectors![0]![0]! - (vector
 export const reward: TaskKind<RewardedText> = {
   name: "reward",
   summary: "a score for an answer to a prompt, learned from pairs of answers (a reward model)",
+  refines: true,
   head: "sequence",
   objective: bradleyTerry,
   recipe: { epochs: 3, batchSize: 8, maxLength: 1024 },
