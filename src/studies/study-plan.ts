@@ -121,7 +121,7 @@ class Planner {
     const { task, ownValidation } = await this.#sourceOf(resolveConfig(given));
     this.#checkMetric(task);
     this.#checkAnswers(task);
-    // A kind that the data told may have published settings of its own.
+    // A kind that the data told may have published settings and learning rates of its own.
     const { recipe, refines } = findTaskKind(task.kind);
     const told = recipe === undefined && !refines ? given : { ...given, kind: task.kind };
     const settings = preset === undefined ? told : this.#withPublished({ ...told, preset });
