@@ -12,6 +12,7 @@ import { PACKED_FORMATS } from "../training/frozen-blocks/packed-rows.ts";
 import { REPLICAS } from "../training/local-steps.ts";
 import { BLOCK_CACHE, type TrainingSettings } from "../training/train-options.ts";
 import type { HeadChoice } from "./head.ts";
+import { ratesOf } from "./recipe-rates.ts";
 import { type DataSize, type SuitedSettings, suitedSettings } from "./suited-settings.ts";
 
 const positive = z.number().positive();
@@ -196,15 +197,6 @@ export interface SuitedTo {
   longest?: number | undefined;
 }
 
-/** A method's own rates: by contrast, of pictures and to refine others, where it has them. */
-function ratesOf({ recipe }: MethodDefinition, contrastive: boolean, kind: SuitedTo["kind"]) {
-  const { learningRate, headLearningRate, contrastLearningRate, pictureLearningRate, refiningLearningRate } = recipe;
-  if (contrastive) return { learningRate: contrastLearningRate ?? learningRate, headLearningRate };
-  if (kind?.reads === "pictures" && pictureLearningRate !== undefined)
-    return { learningRate: pictureLearningRate, headLearningRate: pictureLearningRate };
-  return { learningRate: (kind?.refines && refiningLearningRate) || learningRate, headLearningRate };
-}
-
 type Resolved =
   | ("headStart" | "contrastive" | "epochs" | "batchSize" | "maxLength" | "warmupRatio" | "evaluateEvery")
   | ("learningRate" | "headLearningRate");
@@ -234,7 +226,7 @@ export function withRecipe<Given extends z.output<typeof trainingOptions>>(
     ...from.kind?.recipe,
     ...(suits && suitedSettings(from.size!, contrastive)),
   };
-  const { learningRate, headLearningRate } = { ...ratesOf(method, contrastive, from.kind), ...from.rates };
+  const { learningRate, headLearningRate } = { ...ratesOf(method.recipe, contrastive, from.kind), ...from.rates };
   return {
     ...given,
     headStart,

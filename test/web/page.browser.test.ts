@@ -194,6 +194,24 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     await page.close();
   });
 
+  test("the learning rate is the method's for what the rows hold", { timeout: PATIENCE }, async () => {
+    const visit = await Visit.of(browser, server.url);
+    const rate = () => visit.page.locator("#learning-rate").inputValue();
+    await visit.give("reviews.csv", csvOf(0, 60));
+    await expect.poll(rate).toBe("0.01");
+    await visit.give(
+      "pairs.csv",
+      ["anchor,positive", ...ROWS.slice(0, 20).map((_, i) => `word ${i},meaning ${i}`)].join("\n"),
+    );
+    await expect.poll(rate).toBe("0.004");
+    await visit.page.locator("#method").evaluate((select: HTMLSelectElement) => {
+      select.value = "lora";
+      select.dispatchEvent(new Event("change"));
+    });
+    await expect.poll(rate).toBe("0.0004");
+    await visit.page.close();
+  });
+
   test("what cannot be used is a sentence, and the page stays usable", { timeout: 2 * PATIENCE }, async () => {
     const visit = await Visit.of(browser, server.url);
     const { page } = visit;

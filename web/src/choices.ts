@@ -1,3 +1,4 @@
+import type { MethodDefinition } from "../../src/methods/method.ts";
 import { METHODS } from "../../src/methods/methods.ts";
 import type { TaskKind } from "../../src/tasks/task-kind.ts";
 import { TASK_KINDS } from "../../src/tasks/task-kinds.ts";
@@ -6,10 +7,7 @@ import { TASK_KINDS } from "../../src/tasks/task-kinds.ts";
 export interface MethodChoice {
   name: string;
   summary: string;
-  learningRate: number;
-  headLearningRate: number;
-  /** Of models of pictures, their heads' too; as else where absent. */
-  pictureLearningRate?: number;
+  recipe: MethodDefinition["recipe"];
   /** Absent where it has none. */
   rank?: number;
   /** Whether nothing trains but the head, which is fitted without epochs. */
@@ -27,7 +25,7 @@ export function choices(): Choices {
   return {
     methods: METHODS.all.map(({ name, summary, recipe, headOnly, options }) => {
       const { rank } = options.parse({}) as { rank?: unknown };
-      return { name, summary, ...recipe, ...(headOnly && { headOnly }), ...(typeof rank === "number" && { rank }) };
+      return { name, summary, recipe, ...(headOnly && { headOnly }), ...(typeof rank === "number" && { rank }) };
     }),
     kinds: TASK_KINDS.all.map(({ name, summary, reads }) => ({ name, summary, ...(reads && { reads }) })),
   };

@@ -31,6 +31,7 @@ export interface FileFacts {
 export interface TaskFacts {
   kind: string;
   reads: TaskKind["reads"];
+  refines: TaskKind["refines"];
   /** What the kind says of itself. */
   summary: string;
   examples: number;
@@ -87,10 +88,11 @@ function shown(cell: unknown): string {
 /** @throws UserError where the columns hold no examples, naming the row. */
 export function taskFactsOf(table: Table, columns: Partial<Columns>, kind: string | undefined): TaskFacts {
   const task = taskOfTable(table, namedColumns(columns), { kind });
-  const { summary, reads } = findTaskKind(task.kind);
+  const { summary, reads, refines } = findTaskKind(task.kind);
   return {
     kind: task.kind,
     reads,
+    refines,
     summary,
     examples: task.train.length,
     labels: countsOf(task),

@@ -1,4 +1,6 @@
 import { duration, number, prefixed } from "../../src/reports/quantities.ts";
+import type { TaskKind } from "../../src/tasks/task-kind.ts";
+import { ratesOf } from "../../src/trainer/recipe-rates.ts";
 import { suitedSettings } from "../../src/trainer/suited-settings.ts";
 import type { EvaluationRecord, StepRecord } from "../../src/training/records.ts";
 import type { MethodChoice } from "./choices.ts";
@@ -12,7 +14,7 @@ import type { SessionEvent, StartFacts } from "./training-session.ts";
 export interface TrainForm {
   options(): Record<string, unknown>;
   /** Puts in what suits so many examples of texts or of pictures. */
-  suggest(task: Pick<TaskFacts, "examples" | "reads">): void;
+  suggest(task: Pick<TaskFacts, "examples" | "reads"> & Partial<Pick<TaskFacts, "refines">>): void;
   /** Puts in the options of a run that was left. */
   put(options: Readonly<Record<string, unknown>>): void;
   lock(locked: boolean): void;
@@ -39,20 +41,18 @@ export function setUpTrainForm(methods: readonly MethodChoice[]): TrainForm {
   const choices = Object.entries(selects).map(([option, id]) => [option, byId(id, HTMLSelectElement)] as const);
   const fields = Object.entries(NUMBERS).map(([option, id]) => [option, byId(id, HTMLInputElement)] as const);
   const field = (option: keyof typeof NUMBERS): HTMLInputElement => byId(NUMBERS[option], HTMLInputElement);
-  let [examples, ofPictures] = [0, false];
-  const chosen = (): MethodChoice => {
-    const found = methods.find(({ name }) => name === method.value)!;
-    const rate = ofPictures ? found.pictureLearningRate : undefined;
-    return rate === undefined ? found : { ...found, learningRate: rate, headLearningRate: rate };
-  };
+  let examples = 0;
+  let ofKind: Pick<TaskKind, "reads" | "refines"> = {};
+  const chosen = (): MethodChoice => methods.find(({ name }) => name === method.value)!;
+  const rates = () => ratesOf(chosen().recipe, false, ofKind);
   const showMethod = (): void => {
-    const { summary, rank, learningRate, headOnly } = chosen();
+    const { summary, rank, headOnly } = chosen();
     byId("method-facts", HTMLElement).textContent = `${method.value}: ${summary}.`;
     byId("rank-field", HTMLElement).hidden = rank === undefined;
     for (const option of ["epochs", "batchSize", "learningRate"] as const)
-      field(option).parentElement!.hidden = ofPictures && headOnly === true;
+      field(option).parentElement!.hidden = ofKind.reads === "pictures" && headOnly === true;
     field("rank").value = rank === undefined ? "" : String(rank);
-    field("learningRate").value = String(learningRate);
+    field("learningRate").value = String(rates().learningRate);
   };
   fillSelect(method, Object.fromEntries(methods.map(({ name }) => [name, name])), methods[0]!.name);
   method.addEventListener("change", showMethod);
@@ -63,7 +63,7 @@ export function setUpTrainForm(methods: readonly MethodChoice[]): TrainForm {
   };
   return {
     options() {
-      const { learningRate, headLearningRate } = chosen();
+      const { learningRate, headLearningRate } = rates();
       const given = fields
         .filter(([, input]) => input.value !== "" && !input.parentElement!.hidden)
         .map(([option, input]) => [option, input.valueAsNumber]);
@@ -79,12 +79,14 @@ export function setUpTrainForm(methods: readonly MethodChoice[]): TrainForm {
         base: base.value,
       };
     },
-    suggest({ examples: count, reads }) {
-      if (ofPictures !== (reads === "pictures")) {
-        ofPictures = !ofPictures;
+    suggest({ examples: count, reads, refines }) {
+      if (ofKind.reads !== reads) {
         byId("augmentation", HTMLSelectElement).value = "";
-        byId("augmentation", HTMLSelectElement).parentElement!.hidden = !ofPictures;
-        field("maxLength").parentElement!.hidden = ofPictures;
+        byId("augmentation", HTMLSelectElement).parentElement!.hidden = reads !== "pictures";
+        field("maxLength").parentElement!.hidden = reads === "pictures";
+      }
+      if (ofKind.reads !== reads || ofKind.refines !== refines) {
+        ofKind = { ...(reads && { reads }), ...(refines && { refines }) };
         showMethod();
       }
       if (count === examples) return;
