@@ -90,7 +90,7 @@ export const aflora: MethodDefinition<typeof options> = {
   name: "aflora",
   summary: "adaptive freezing of low-rank adaptation",
   recipe: {
-    // Measured beside 4e-3 in docs/study-results.md.
+    // Measured beside 4e-3 in docs/default-results.md.
     learningRate: 1e-2,
     headLearningRate: 4e-3,
     contrastLearningRate: 2e-2,
