@@ -1,4 +1,4 @@
-"""LoRA on a GLUE task by transformers and peft, as the studies paper-table.yaml and paper-table-pairs.yaml run it, but of other code: an
+"""LoRA on a GLUE task by transformers and peft, as the studies paper-table.yaml and paper-table-mrpc.yaml run it, but of other code: an
 independent check of their scores.
 
     python lora_run.py MODEL GLUE_FOLDER cola|mrpc RATE SEED [THREADS]
