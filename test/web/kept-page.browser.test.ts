@@ -83,6 +83,29 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     await closed.close();
   });
 
+  test("a run after a kept one has the rates of its kind", { timeout: 2 * PATIENCE }, async () => {
+    const context = await browser.newContext();
+    const visit = await Visit.of(context, served.url);
+    const pairs = csvOf(0, 16).replace("review,opinion", "anchor,positive");
+    const rates = async (): Promise<string[]> => {
+      await visit.ended();
+      const report = await readFile(await visit.download("Report"), "utf8");
+      return report.match(/(head)?learningRate.{0,60}/gi) ?? [];
+    };
+    await visit.give("pairs.csv", pairs);
+    await visit.ready();
+    await visit.fill({ Epochs: 1 });
+    await visit.train();
+    const first = await rates();
+    expect(first.length).toBeGreaterThan(1);
+    await visit.page.reload();
+    await visit.page.getByRole("button", { name: "Open it again" }).click();
+    await visit.ended();
+    await visit.train();
+    expect(await rates()).toEqual(first);
+    await context.close();
+  });
+
   test("without a network it trains from the second visit on, by the keyboard alone", {
     timeout: 2 * PATIENCE,
   }, async () => {

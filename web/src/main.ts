@@ -77,7 +77,7 @@ stop.addEventListener("click", () => {
 
 const left = await attempt("data-problem", () => training.leftRun());
 if (left) {
-  const { model: name, epoch, rows, settings } = left;
+  const { model: name, epoch, rows, task, settings } = left;
   const { epochs } = settings.options;
   byId("left", HTMLElement).hidden = false;
   // What only fits a head has none.
@@ -89,11 +89,11 @@ if (left) {
   byId("left-go-on", HTMLButtonElement).addEventListener("click", () => {
     byId("left", HTMLElement).hidden = true;
     void data.show(rows, settings.columns, settings.kind);
-    form.suggest({ examples: rows.rows, reads: rows.reads });
+    form.suggest(task);
     form.put(settings.options);
     addSteps("train");
     // The next run trains the model that is shown, which may be another.
-    void run(() => training.goOnWithRun().finally(() => model.refresh(rows)));
+    void run(() => training.goOnWithRun().finally(() => model.refresh(task)));
   });
   byId("left-forget", HTMLButtonElement).addEventListener("click", async () => {
     byId("left", HTMLElement).hidden = true;

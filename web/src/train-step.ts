@@ -14,7 +14,7 @@ import type { SessionEvent, StartFacts } from "./training-session.ts";
 export interface TrainForm {
   options(): Record<string, unknown>;
   /** Puts in what suits so many examples of texts or of pictures. */
-  suggest(task: Pick<TaskFacts, "examples" | "reads"> & Partial<Pick<TaskFacts, "refines">>): void;
+  suggest(task: Pick<TaskFacts, "examples" | "reads" | "refines">): void;
   /** Puts in the options of a run that was left. */
   put(options: Readonly<Record<string, unknown>>): void;
   lock(locked: boolean): void;

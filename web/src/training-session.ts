@@ -114,6 +114,7 @@ export interface LeftRun {
   /** Epochs that it has done. */
   epoch: number;
   rows: FileFacts;
+  task: TaskFacts;
   settings: RunSettings;
 }
 
@@ -205,10 +206,12 @@ export class TrainingSession {
     const found = await findRun();
     if (!found) return undefined;
     const { settings, given, state } = found;
+    const table = await readExamples(given);
     return {
       model: nameOf(settings.model),
       epoch: state.evaluations.at(-1)?.epoch ?? 0,
-      rows: factsOf(given, await readExamples(given)),
+      rows: factsOf(given, table),
+      task: taskFactsOf(table, settings.columns, settings.kind),
       settings,
     };
   }
