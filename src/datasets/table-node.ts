@@ -9,6 +9,7 @@ import { besideFile, isFolder, mediaFolder } from "./media-folder-node.ts";
 import { fileFormat, readTable } from "./read-table-node.ts";
 import { sampleCsv } from "./sample-csv-node.ts";
 import { taskOfTable } from "./table-task.ts";
+import { refuseUnnamedColumns } from "./unnamed-columns.ts";
 
 /** A task of the user's own. */
 export interface TableTaskOptions {
@@ -86,6 +87,7 @@ export async function readExamples(
     const examples = numbered(found.table.read(source.table, source.named, labels).examples);
     return placed(file, examples, kind, ofFolder);
   }
+  if (!found.columnsIn) refuseUnnamedColumns(source.table, source.named, labelled);
   const { label, ...texts } = columnsFor(found, source.table, source.named);
   // What a kind finds by itself may be there without labels, but not the column that most have them in.
   const finds = found.columnsIn !== undefined && found.reads === undefined;

@@ -1,7 +1,8 @@
 import type { TaskData } from "../tasks/example.ts";
 import { columnsFor, examplesOf, numbered } from "../tasks/examples.ts";
 import type { Columns, Table } from "../tasks/rows.ts";
-import { findTaskKind, recognizeTable } from "../tasks/task-kinds.ts";
+import { findTaskKind, recognizeColumns, recognizeTable } from "../tasks/task-kinds.ts";
+import { refuseUnnamedColumns } from "./unnamed-columns.ts";
 
 /**
  * A table's rows as a task named `custom`, all of them to train on. Classes keep the names and order that the table says, where it does.
@@ -16,7 +17,9 @@ export function taskOfTable(
 ): TaskData {
   const labelsOf = ({ label }: Partial<Columns>): readonly string[] | undefined =>
     given.labels ?? (label === undefined ? undefined : table.classNames?.get(label));
-  const kind = given.kind === undefined ? recognizeTable(table, named) : findTaskKind(given.kind);
+  const known = given.kind === undefined ? recognizeColumns(table, named) : findTaskKind(given.kind);
+  if (!known?.table && !known?.columnsIn) refuseUnnamedColumns(table, named);
+  const kind = known ?? recognizeTable(table, named);
   if (kind.table) {
     const { examples, ...read } = kind.table.read(table, named, labelsOf(named));
     return { name: "custom", kind: kind.name, ...read, train: numbered(examples), validation: [] };

@@ -4,8 +4,6 @@ import { nearDuplicates } from "./near-duplicates.ts";
 
 /** Rows of a class below which little can be learned of it, and nothing held out. */
 const FEW = 8;
-/** Words that a column's name seldom has. */
-const LONG_NAME = 6;
 
 /** A row to check: its text, its label where it has one, and where it stands. */
 export interface CheckedRow {
@@ -110,19 +108,4 @@ function contradicted(
     row: usable[row]!,
     detail: `${labels[instead]} ${other.toFixed(2)}, not ${labels[classes[row]!]} ${given.toFixed(2)}`,
   }));
-}
-
-/**
- * What tells that a file's first line is a row and no header: a column's name that stands in that column again, as labels do, that is as
- * long as a text, or a number; undefined where nothing does.
- */
-export function headerProblem({ columns, rows }: Table): string | undefined {
-  for (const [column, name] of columns.entries()) {
-    const again = rows.filter(({ cells }) => String(cells[column] ?? "").trim() === name).length;
-    if (name !== "" && again > 0)
-      return `"${name}" stands in the first line and ${again === 1 ? "once" : `${again} times`} below it`;
-    if (name.split(/\s+/).length >= LONG_NAME) return `"${name.slice(0, 40)}…" is as long as a text`;
-    if (name !== "" && Number.isFinite(Number(name))) return `"${name}" is a number`;
-  }
-  return undefined;
 }

@@ -52,6 +52,11 @@ const cases: [what: string, command: string, sentence: string | RegExp][] = [
     'tickets.csv has no column "mesage"; it has message, team; did you mean "message"?',
   ],
   [
+    "columns that nobody named",
+    "train --model model --train tickets.csv --output out",
+    'tickets.csv has no column "text"; it has message, team; name yours, such as --text message --label team',
+  ],
+  [
     "a folder in a file's place",
     "check --train model",
     "model is a folder, where a file of texts is needed; only models of pictures or sounds are given folders",
@@ -113,7 +118,7 @@ const cases: [what: string, command: string, sentence: string | RegExp][] = [
     'option "freezeInterval" belongs to aflora, not to method "lora"',
   ],
   ["an unknown method", `${TRAIN} --method alfora`, /^unknown method "alfora"; did you mean "aflora"\?/],
-  ["a missing config file", `${TRAIN} --config nowhere.yaml`, /^cannot read config file nowhere\.yaml/],
+  ["a missing config file", `${TRAIN} --config nowhere.yaml`, "no such file: nowhere.yaml"],
   ["a config file of another kind", `${TRAIN} --config list.yaml`, 'list.yaml must hold options, such as "epochs: 3"'],
   ["a broken config file", `${TRAIN} --config broken.yaml`, /^broken\.yaml is neither JSON nor YAML/],
   ["no data", "train --output out", /^give either a task/],

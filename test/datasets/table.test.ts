@@ -255,6 +255,30 @@ describe("bad input is refused in one sentence", () => {
     await refuses(load("lines.txt", "a\nb\n"), 'lines.txt has no column "label"; it has text');
   });
 
+  it("columns that nobody named, with those that look like them", async () => {
+    const named = (first: string) => `${first}\nmy card is lost,card,1\nit is lost,card,2\nwhere is it,parcel,3\n`;
+    await refuses(
+      load("tickets.csv", named("message,team,id")),
+      'tickets.csv has no column "text"; it has message, team, id; name yours, such as --text message --label team',
+    );
+    await refuses(
+      load("spaces.csv", named("What they wrote,Team,id"), { label: "Team" }),
+      'spaces.csv has no column "text"; it has What they wrote, Team, id; name yours, such as --text "What they wrote" --label Team',
+    );
+    await refuses(
+      load("pairs.csv", "premise,hypothesis,verdict\na b,c,yes\nd e,f,no\ng h,i,no\n", { kind: "classification" }),
+      'pairs.csv has no column "text"; it has premise, hypothesis, verdict; name yours, such as --text premise --text-pair hypothesis --label verdict',
+    );
+    await refuses(
+      readExamples(join(folder, "tickets.csv"), {}, "classification", ["card", "parcel"]),
+      'tickets.csv has no column "text"; it has message, team, id; name yours, such as --text message',
+    );
+    await refuses(
+      load("bare.csv", named("i want it,card,0")),
+      'bare.csv seems to have no header: "card" stands in the first line and 2 times below it; write names such as text,label into a first line',
+    );
+  });
+
   it("a row with too few or too many fields, at its first line", async () => {
     await refuses(
       load("few.csv", 'text,label\n"a\nb",x\n\n"c\nd"\n'),

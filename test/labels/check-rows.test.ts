@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { doubtfulLabels } from "../../src/labels/check-labels.ts";
-import { type CheckedRow, checkRows, headerProblem } from "../../src/labels/check-rows.ts";
+import { type CheckedRow, checkRows } from "../../src/labels/check-rows.ts";
 import { nearDuplicates } from "../../src/labels/near-duplicates.ts";
 import { unitVector } from "../../src/tasks/vectors.ts";
 
@@ -83,16 +83,4 @@ test("rows that look wrong, by what is wrong with them", () => {
     { kind: "in validation", row: 13, detail: "nearly line 10" },
     { kind: "few rows", detail: "b has 1 training row; give at least 8" },
   ]);
-});
-
-test.each([
-  [["text", "label"], undefined],
-  [["my card is lost", "billing"], '"billing" stands in the first line and 2 times below it'],
-  [["my card was lost in a shop yesterday", "money"], "is as long as a text"],
-  [["lost", "3"], '"3" is a number'],
-])("a header of %j", (columns, problem) => {
-  const rows = ["billing", "bug", "billing"].map((label, line) => ({ line, cells: ["a text", label] }));
-  const found = headerProblem({ source: "", columns, rows });
-  if (problem === undefined) expect(found).toBeUndefined();
-  else expect(found).toContain(problem);
 });

@@ -1,4 +1,5 @@
-import { checkRows, headerProblem, problemGroups, rowsToCheck } from "../../src/labels/check-rows.ts";
+import { headerProblem } from "../../src/datasets/header-problem.ts";
+import { checkRows, problemGroups, rowsToCheck } from "../../src/labels/check-rows.ts";
 import { classification } from "../../src/tasks/kinds/classification.ts";
 import type { Columns, Table } from "../../src/tasks/rows.ts";
 import type { TaskFacts } from "./examples-file.ts";

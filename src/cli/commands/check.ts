@@ -1,18 +1,12 @@
 import { Command } from "commander";
 import { writeAtomically } from "../../checkpoints/atomic-file-node.ts";
 import { guessColumns } from "../../datasets/guess-columns.ts";
+import { headerAdvice } from "../../datasets/header-problem.ts";
 import { fileFormat, readTable } from "../../datasets/read-table-node.ts";
 import { csvOf } from "../../datasets/write-csv.ts";
 import { UserError } from "../../errors.ts";
 import { loadEmbedder } from "../../inference/load-embedder-node.ts";
-import {
-  type CheckedRow,
-  checkRows,
-  headerProblem,
-  problemGroups,
-  type RowProblem,
-  rowsToCheck,
-} from "../../labels/check-rows.ts";
+import { type CheckedRow, checkRows, problemGroups, type RowProblem, rowsToCheck } from "../../labels/check-rows.ts";
 import { runOptions } from "../../runs/run-config.ts";
 import { runtimeFor } from "../../runs/runtime-for.ts";
 import { unitVectors } from "../../runs/search/embed-texts.ts";
@@ -81,7 +75,6 @@ export function checkCommand(): Command {
 /** A file's rows; where no columns are named, those that most look like text and label. */
 async function readRows(file: string, named: Given): Promise<{ rows: CheckedRow[]; header: string | undefined }> {
   const found = await readTable(file, await fileFormat(file));
-  const header = headerProblem(found);
   const guessed = guessColumns(found);
   const [text, label] = [named.text ?? guessed.text, named.label ?? guessed.label];
   if (text === undefined || label === undefined) {
@@ -90,8 +83,7 @@ async function readRows(file: string, named: Given): Promise<{ rows: CheckedRow[
     );
   }
   const rows = rowsToCheck(found, { text, label });
-  const advice = `${file} seems to have no header: ${header}; write names such as text,label into a first line`;
-  return { rows, header: header && advice };
+  return { rows, header: headerAdvice(found) };
 }
 
 async function vectorsOf(rows: readonly CheckedRow[], given: Given): Promise<Float32Array[]> {

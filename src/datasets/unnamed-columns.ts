@@ -1,0 +1,27 @@
+import { UserError } from "../errors.ts";
+import { type Columns, list, type Table } from "../tasks/rows.ts";
+import { guessColumns } from "./guess-columns.ts";
+import { headerAdvice } from "./header-problem.ts";
+
+const FLAGS = { text: "--text", textPair: "--text-pair", label: "--label" } as const;
+
+/**
+ * Refuses a table without the columns `text` and `label` where nobody named others.
+ * @param labelled whether labels are needed
+ * @throws UserError that names those that look like them, as flags to add.
+ */
+export function refuseUnnamedColumns(table: Table, named: Partial<Columns>, labelled = true): void {
+  const { source, columns } = table;
+  const needed = labelled ? (["text", "label"] as const) : (["text"] as const);
+  const missing = needed.find((role) => named[role] === undefined && !columns.includes(role));
+  if (!missing) return;
+  const guess: Partial<Columns> = { ...guessColumns(table), ...named };
+  const flags = (["text", "textPair", "label"] as const).flatMap((role) =>
+    guess[role] === undefined || (role === "label" && !labelled) ? [] : [`${FLAGS[role]} ${quoted(guess[role])}`],
+  );
+  const help = guess[missing] === undefined ? "" : `; name yours, such as ${flags.join(" ")}`;
+  throw new UserError(headerAdvice(table) ?? `${source} has no column "${missing}"; it has ${list(columns)}${help}`);
+}
+
+/** As a shell takes it. */
+const quoted = (name: string): string => (/^[\w.-]+$/.test(name) ? name : JSON.stringify(name));
