@@ -3,7 +3,11 @@ import { type Columns, list, type Table } from "../tasks/rows.ts";
 import { guessColumns } from "./guess-columns.ts";
 import { headerAdvice } from "./header-problem.ts";
 
-const FLAGS = { text: "--text", textPair: "--text-pair", label: "--label" } as const;
+const FLAGS = [
+  ["text", "--text"],
+  ["textPair", "--text-pair"],
+  ["label", "--label"],
+] as const;
 
 /**
  * Refuses a table without the columns `text` and `label` where nobody named others.
@@ -15,10 +19,13 @@ export function refuseUnnamedColumns(table: Table, named: Partial<Columns>, labe
   const needed = labelled ? (["text", "label"] as const) : (["text"] as const);
   const missing = needed.find((role) => named[role] === undefined && !columns.includes(role));
   if (!missing) return;
-  const guess: Partial<Columns> = { ...guessColumns(table), ...named };
-  const flags = (["text", "textPair", "label"] as const).flatMap((role) =>
-    guess[role] === undefined || (role === "label" && !labelled) ? [] : [`${FLAGS[role]} ${quoted(guess[role])}`],
-  );
+  const taken = Object.values(named);
+  const free = Object.entries(guessColumns(table)).filter(([, column]) => !taken.includes(column));
+  const guess: Partial<Columns> = { ...Object.fromEntries(free), ...named };
+  const flags = FLAGS.flatMap(([role, flag]) => {
+    const column = role === "label" && !labelled ? undefined : guess[role];
+    return column === undefined ? [] : [`${flag} ${quoted(column)}`];
+  });
   const help = guess[missing] === undefined ? "" : `; name yours, such as ${flags.join(" ")}`;
   throw new UserError(headerAdvice(table) ?? `${source} has no column "${missing}"; it has ${list(columns)}${help}`);
 }

@@ -266,6 +266,10 @@ describe("bad input is refused in one sentence", () => {
       'spaces.csv has no column "text"; it has What they wrote, Team, id; name yours, such as --text "What they wrote" --label Team',
     );
     await refuses(
+      load("taken.csv", named("message,team,id"), { text: "team" }),
+      'taken.csv has no column "label"; it has message, team, id',
+    );
+    await refuses(
       load("pairs.csv", "premise,hypothesis,verdict\na b,c,yes\nd e,f,no\ng h,i,no\n", { kind: "classification" }),
       'pairs.csv has no column "text"; it has premise, hypothesis, verdict; name yours, such as --text premise --text-pair hypothesis --label verdict',
     );
