@@ -1,7 +1,7 @@
-import { initialParameters, layerWeights } from "../src/inference/fitted-adapter.ts";
 import { CachedDecoder } from "../src/inference/generation/cached-decoder.ts";
-import { loadBaseModel } from "../src/inference/load-base-model-node.ts";
 import { lora } from "../src/methods/lora.ts";
+import { initialParameters, layerWeights } from "../src/model/fitted-adapter.ts";
+import { loadBaseModel } from "../src/model/load-base-model-node.ts";
 import type { BaseFormat } from "../src/models/base-format.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 

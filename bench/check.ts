@@ -8,9 +8,9 @@ import { join } from "node:path";
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { loadEmbedder } from "../src/inference/load-embedder-node.ts";
+import { unitVectors } from "../src/inference/retrieval/embed-texts.ts";
 import { doubtfulLabels } from "../src/labels/check-labels.ts";
 import { readLabelledTexts } from "../src/labels/labelled-texts-node.ts";
-import { unitVectors } from "../src/runs/search/embed-texts.ts";
 
 const ROWS = 1000;
 const EVERY = 20;

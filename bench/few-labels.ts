@@ -15,7 +15,7 @@ import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { tableFormat } from "../src/datasets/parse-table.ts";
 import { readTable } from "../src/datasets/read-table-node.ts";
-import { fineTune } from "../src/reports/fine-tune.ts";
+import { fineTune } from "../src/fine-tune.ts";
 import { evaluateRun } from "../src/runs/evaluate-run.ts";
 import { grouped, spreadOf } from "../src/studies/statistics.ts";
 import { columnIndex, namedColumns, type Table } from "../src/tasks/rows.ts";

@@ -7,8 +7,8 @@
 import { readFileSync } from "node:fs";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import type { JsonSchema } from "../src/inference/generation/constrained/schema-constraint.ts";
-import { loadAskedModel } from "../src/runs/load-fine-tuned-model.ts";
-import { runtimeFor } from "../src/runs/runtime-for.ts";
+import { loadAskedModel } from "../src/inference/load-fine-tuned-model-node.ts";
+import { runtimeFor } from "../src/runtime/runtime-for-node.ts";
 import { refuse } from "./arguments.ts";
 
 /** Answers that are written at once. */

@@ -6,12 +6,12 @@
  */
 import { fileURLToPath } from "node:url";
 import { loadGlueTask } from "../src/datasets/glue-node.ts";
-import { loadBaseModel } from "../src/inference/load-base-model-node.ts";
 import { aflora } from "../src/methods/aflora.ts";
+import { loadBaseModel } from "../src/model/load-base-model-node.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { crossEntropy } from "../src/tasks/losses/objective.ts";
 import type { TrainingExample } from "../src/tasks/task-kind.ts";
-import { cutMicroBatches, sizeOf } from "../src/training/micro-batches.ts";
+import { cutMicroBatches, sizeOf } from "../src/training/batches/micro-batches.ts";
 import { TrainingStep } from "../src/training/step.ts";
 import { adapted, batchOf, median, randomModel } from "./random-model.ts";
 

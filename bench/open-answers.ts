@@ -7,10 +7,10 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fineTune } from "../src/fine-tune.ts";
+import { loadFineTunedModel } from "../src/inference/load-fine-tuned-model-node.ts";
 import { readLabelledTexts } from "../src/labels/labelled-texts-node.ts";
-import { fineTune } from "../src/reports/fine-tune.ts";
-import { loadFineTunedModel } from "../src/runs/load-fine-tuned-model.ts";
-import { runtimeFor } from "../src/runs/runtime-for.ts";
+import { runtimeFor } from "../src/runtime/runtime-for-node.ts";
 import { calibrationError, reliability } from "../src/tasks/metrics/calibration.ts";
 
 const [folder = "../shared/data/agnews", perClass = "500", method] = process.argv.slice(2);

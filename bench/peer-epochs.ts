@@ -4,8 +4,8 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { BUNDLED_MODEL } from "../src/inference/bundled-model.ts";
-import { modelDirectory } from "../src/inference/load-base-model-node.ts";
+import { BUNDLED_MODEL } from "../src/model/bundled-model.ts";
+import { modelDirectory } from "../src/model/load-base-model-node.ts";
 import { median } from "./random-model.ts";
 
 /** Folders of GLUE's tasks. */

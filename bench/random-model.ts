@@ -1,8 +1,8 @@
 import { Graph } from "../src/graph/graph.ts";
 import { float32, int32, sizeOf, type Tensor } from "../src/graph/tensor.ts";
-import { initialParameters, layerWeights } from "../src/inference/fitted-adapter.ts";
 import { randomFor } from "../src/methods/initializers.ts";
 import type { MethodDefinition } from "../src/methods/method.ts";
+import { initialParameters, layerWeights } from "../src/model/fitted-adapter.ts";
 import type { HeadName } from "../src/models/architecture.ts";
 import { type BaseFormat, isQuantized, quantizeWeight, storedLeaves } from "../src/models/base-format.ts";
 import { describeModel, type ModelDescription } from "../src/models/families.ts";

@@ -11,25 +11,21 @@
  * @module
  */
 
-export type { DownloadProgress } from "./checkpoints/hub-download-node.ts";
-export type { ModelFiles } from "./checkpoints/model-files.ts";
 export { UserError } from "./errors.ts";
 export type { ExportReport } from "./export/export-adapter-node.ts";
 export type { ExportFormat, ExportJob } from "./export/export-format.ts";
 export { type ExportFormats, type ExportOptions, registerExportFormat } from "./export/export-formats-node.ts";
+export { type FineTuneOptions, fineTune } from "./fine-tune.ts";
 export type { Dimension, Shape } from "./graph/dimension.ts";
 export type { Graph, Value } from "./graph/graph.ts";
 /** Operations on values of a graph: what a method of your own writes its layers with, and a family its forward pass. */
 export * as ops from "./graph/ops.ts";
 export { type DataType, float32, int32, type Tensor, type TensorData, type Tensors } from "./graph/tensor.ts";
-export type { Adapter, AdapterDescription } from "./inference/adapter.ts";
 export { AdapterHost } from "./inference/adapter-host.ts";
-export type { BaseModel } from "./inference/base-model.ts";
-export { BUNDLED_MODEL } from "./inference/bundled-model.ts";
 export { FineTunedModel } from "./inference/fine-tuned-model.ts";
 export type { GenerationOptions } from "./inference/generation/generation-options.ts";
-export { loadBaseModel } from "./inference/load-base-model-node.ts";
 export { loadEmbedder } from "./inference/load-embedder-node.ts";
+export { loadFineTunedModel } from "./inference/load-fine-tuned-model-node.ts";
 export type { PredictionInput, TextOrTokens } from "./inference/prediction-input.ts";
 export type { Answer, AnswerOptions, AnswersOptions } from "./inference/write-answers.ts";
 export type { ChatEndpoint } from "./labels/chat-client.ts";
@@ -54,6 +50,13 @@ export { registerMethod } from "./methods/methods.ts";
 export type { PeftTranslation } from "./methods/peft.ts";
 export type { PublishedSettings } from "./methods/published.ts";
 export { selectModules } from "./methods/target-modules.ts";
+export type { Adapter, AdapterDescription } from "./model/adapter.ts";
+export type { BaseModel } from "./model/base-model.ts";
+export { BUNDLED_MODEL } from "./model/bundled-model.ts";
+export { loadBaseModel } from "./model/load-base-model-node.ts";
+export { openAdapter } from "./model/open-adapter-node.ts";
+export type { DownloadProgress } from "./model-files/hub-download-node.ts";
+export type { ModelFiles } from "./model-files/model-files.ts";
 export type {
   Architecture,
   DecoderArchitecture,
@@ -73,14 +76,11 @@ export type { LengthTable } from "./models/length-table.ts";
 export type { LinearModule, ModuleRole } from "./models/model-parts.ts";
 export type { Pooling } from "./models/pooling.ts";
 export type { KeyStream, TokenStream } from "./models/streams/token-stream.ts";
-export { type FineTuneOptions, fineTune } from "./reports/fine-tune.ts";
 export { writeReport } from "./reports/report.ts";
 export { type EvaluationSource, evaluateRun, type RunEvaluation, type ScoredAnswer } from "./runs/evaluate-run.ts";
 export { exportRun } from "./runs/export-run.ts";
 export type { FineTuneConfig } from "./runs/fine-tune-config.ts";
 export { fineTuneEvents, type RunEvent, type RunStart } from "./runs/fine-tune-events.ts";
-export { loadFineTunedModel } from "./runs/load-fine-tuned-model.ts";
-export { openAdapter } from "./runs/open-adapter.ts";
 export { readRunRecords } from "./runs/read-run.ts";
 export type { EvaluationRecord, FreezingRecord, RunResult, StepRecord } from "./runs/records.ts";
 export type { Device, DeviceFacts, DeviceName, Devices } from "./runtime/device.ts";
@@ -104,7 +104,7 @@ export {
 export { scoreAnswers } from "./tasks/metrics/answers.ts";
 export type { ConfidenceStep, ReliabilityBin } from "./tasks/metrics/calibration.ts";
 export { rouge } from "./tasks/metrics/rouge.ts";
-export type { RewardFunction } from "./tasks/rewards.ts";
+export type { RewardFunction } from "./tasks/reward-functions.ts";
 /** Cells of tables: what a kind of task of your own reads its labels with. */
 export * as rows from "./tasks/rows.ts";
 export type {
@@ -126,4 +126,4 @@ export { sequenceClassification, textsOf, wholeText } from "./tasks/whole-text.t
 export type { TextLikelihood } from "./tasks/written-tokens.ts";
 export type { ChatMessage } from "./tokenization/chat-template.ts";
 export type { Encoding, Tokenizer } from "./tokenization/tokenizer.ts";
-export type { Calibration } from "./training/calibrate.ts";
+export type { Calibration } from "./training/calibration/calibrate.ts";

@@ -8,22 +8,9 @@
  * Mistakes that the caller can mend are thrown as {@link UserError}: one sentence that names what, where and what to do.
  * @module
  */
-export { blobSource } from "./checkpoints/byte-source.ts";
-export { ggufFiles } from "./checkpoints/gguf/gguf-files.ts";
-export { type ModelFiles, memoryFiles, urlFiles } from "./checkpoints/model-files.ts";
+
 export { UserError } from "./errors.ts";
-export { type Adapter, adapterBytes, readAdapter } from "./inference/adapter.ts";
-export { readBaseModel } from "./inference/base-model.ts";
-export { FineTunedModel } from "./inference/fine-tuned-model.ts";
-export type { MethodDefinition } from "./methods/method.ts";
-export type { MethodOptions } from "./methods/method-options.ts";
-export { registerMethod } from "./methods/methods.ts";
-export { pageDevices, webRuntime } from "./runtime/runtime-web.ts";
-export { Runtime } from "./runtime/session.ts";
-export type { TaskKind } from "./tasks/task-kind.ts";
-export { registerTaskKind } from "./tasks/task-kinds.ts";
-export type { TaskOptions } from "./tasks/task-options.ts";
-export type { TaskPredictions } from "./tasks/task-predictions.ts";
+export { blobSource } from "./files/byte-source.ts";
 export {
   fineTuneEventsInPage as fineTuneEvents,
   fineTuneInPage as fineTune,
@@ -31,4 +18,18 @@ export {
   type PageFineTuneOptions as FineTuneOptions,
   type PageRunEvent as RunEvent,
   type TableText,
-} from "./trainer/fine-tune-in-page.ts";
+} from "./fine-tuning/fine-tune-in-page.ts";
+export { FineTunedModel } from "./inference/fine-tuned-model.ts";
+export type { MethodDefinition } from "./methods/method.ts";
+export type { MethodOptions } from "./methods/method-options.ts";
+export { registerMethod } from "./methods/methods.ts";
+export { type Adapter, adapterBytes, readAdapter } from "./model/adapter.ts";
+export { readBaseModel } from "./model/base-model.ts";
+export { ggufFiles } from "./model-files/gguf/gguf-files.ts";
+export { type ModelFiles, memoryFiles, urlFiles } from "./model-files/model-files.ts";
+export { pageDevices, webRuntime } from "./runtime/runtime-web.ts";
+export { Runtime } from "./runtime/session.ts";
+export type { TaskKind } from "./tasks/task-kind.ts";
+export { registerTaskKind } from "./tasks/task-kinds.ts";
+export type { TaskOptions } from "./tasks/task-options.ts";
+export type { TaskPredictions } from "./tasks/task-predictions.ts";

@@ -12,7 +12,7 @@ import {
   registerMethod,
   UserError,
 } from "../src/index.ts";
-import { loadFineTunedModel } from "../src/runs/load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../src/inference/load-fine-tuned-model-node.ts";
 import { ia3 } from "./support/ia3.ts";
 import { on } from "./support/on-event.ts";
 import { runtime } from "./support/runtime.ts";

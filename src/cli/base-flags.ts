@@ -1,8 +1,8 @@
 import { checkOptions } from "../errors.ts";
-import type { BaseModel } from "../inference/base-model.ts";
+import { askingOptions } from "../fine-tuning/run-options-node.ts";
+import type { BaseModel } from "../model/base-model.ts";
+import type { BaseOptions } from "../model/open-adapter-node.ts";
 import { BASE_FORMATS, type BaseFormat } from "../models/base-format.ts";
-import type { BaseOptions } from "../runs/open-adapter.ts";
-import { askingOptions } from "../runs/run-config.ts";
 import { downloadLine } from "./terminal/download-line.ts";
 
 /** What a command says of the base model of the run that it asks. */

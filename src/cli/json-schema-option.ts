@@ -1,5 +1,5 @@
-import { readJsonFile } from "../checkpoints/json-file-node.ts";
 import { UserError } from "../errors.ts";
+import { readJsonFile } from "../files/json-file-node.ts";
 import { grammarOfSchema } from "../inference/generation/constrained/json-schema.ts";
 import type { JsonSchema } from "../inference/generation/constrained/schema-constraint.ts";
 

@@ -1,4 +1,4 @@
-import { type FineTuneOptions, type FineTuneOutcome, fineTune } from "../reports/fine-tune.ts";
+import { type FineTuneOptions, type FineTuneOutcome, fineTune } from "../fine-tune.ts";
 import type { FineTuneConfig } from "../runs/fine-tune-config.ts";
 import { downloadLine } from "./terminal/download-line.ts";
 import { TrainingProgress } from "./terminal/progress.ts";

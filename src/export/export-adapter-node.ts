@@ -1,11 +1,11 @@
 import { mkdir, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { join, relative, resolve, sep } from "node:path";
 import { UserError } from "../errors.ts";
-import type { Adapter } from "../inference/adapter.ts";
-import type { BaseModel } from "../inference/base-model.ts";
 import { FineTunedModel } from "../inference/fine-tuned-model.ts";
-import { fitAdapter } from "../inference/fitted-adapter.ts";
 import { mergeWeights } from "../methods/merge.ts";
+import type { Adapter } from "../model/adapter.ts";
+import type { BaseModel } from "../model/base-model.ts";
+import { fitAdapter } from "../model/fitted-adapter.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
 import { difference, type ExportAgreement } from "./export-format.ts";

@@ -1,8 +1,8 @@
 import type { z } from "zod";
 import type { Tensors } from "../graph/tensor.ts";
-import type { Adapter } from "../inference/adapter.ts";
-import type { BaseModel } from "../inference/base-model.ts";
-import type { FittedAdapter } from "../inference/fitted-adapter.ts";
+import type { Adapter } from "../model/adapter.ts";
+import type { BaseModel } from "../model/base-model.ts";
+import type { FittedAdapter } from "../model/fitted-adapter.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
 import type { OnWriting } from "./output-folder.ts";

@@ -1,9 +1,9 @@
-import { readAll, readText } from "../checkpoints/byte-source.ts";
-import { readJson } from "../checkpoints/json-file.ts";
-import { readModelConfig } from "../checkpoints/model-folder.ts";
-import type { AdapterDescription } from "../inference/adapter.ts";
-import type { BaseModel } from "../inference/base-model.ts";
+import { readAll, readText } from "../files/byte-source.ts";
 import { readGenerationSettings } from "../inference/generation-settings.ts";
+import type { AdapterDescription } from "../model/adapter.ts";
+import type { BaseModel } from "../model/base-model.ts";
+import { readJson } from "../model-files/json-file.ts";
+import { readModelConfig } from "../model-files/model-folder.ts";
 import { readsSource } from "../models/architecture-kinds.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { readVocabularyFiles } from "../tokenization/read-vocabulary-files.ts";

@@ -1,6 +1,6 @@
-import type { AdapterDescription } from "../inference/adapter.ts";
-import type { BaseModel } from "../inference/base-model.ts";
-import { BUNDLED_MODEL, BUNDLED_ON_HUB } from "../inference/bundled-model.ts";
+import type { AdapterDescription } from "../model/adapter.ts";
+import type { BaseModel } from "../model/base-model.ts";
+import { BUNDLED_MODEL, BUNDLED_ON_HUB } from "../model/bundled-model.ts";
 import type { HeadName } from "../models/architecture.ts";
 import type { ModelDescription } from "../models/families.ts";
 import { readsPooled } from "../models/heads.ts";

@@ -1,13 +1,13 @@
 import { join } from "node:path";
 import { z } from "zod";
-import { openModelFolder } from "../checkpoints/model-folder.ts";
-import { writeSafetensors } from "../checkpoints/safetensors-node.ts";
 import { UserError } from "../errors.ts";
 import { type Tensor, type Tensors, transposed } from "../graph/tensor.ts";
-import type { AdapterDescription } from "../inference/adapter.ts";
-import type { BaseModel } from "../inference/base-model.ts";
-import { loadBaseModel } from "../inference/load-base-model-node.ts";
 import { head } from "../methods/head.ts";
+import type { AdapterDescription } from "../model/adapter.ts";
+import type { BaseModel } from "../model/base-model.ts";
+import { loadBaseModel } from "../model/load-base-model-node.ts";
+import { openModelFolder } from "../model-files/model-folder.ts";
+import { writeSafetensors } from "../model-files/safetensors-node.ts";
 import { readsSource } from "../models/architecture-kinds.ts";
 import { hasFamily } from "../models/families.ts";
 import { readsPooled } from "../models/heads.ts";

@@ -1,6 +1,6 @@
 import { mkdir, open } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { writeFailure, writeFully } from "../checkpoints/atomic-file-node.ts";
+import { writeFailure, writeFully } from "../files/atomic-file-node.ts";
 import { type OutputFolder, piecesOf } from "./output-folder.ts";
 
 /** A folder on the disk. */

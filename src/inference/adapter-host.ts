@@ -1,12 +1,12 @@
 import { didYouMean, UserError } from "../errors.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
+import type { Adapter, AdapterDescription } from "../model/adapter.ts";
+import { type BaseModel, withHead } from "../model/base-model.ts";
+import { fitAdapter } from "../model/fitted-adapter.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
-import type { Adapter, AdapterDescription } from "./adapter.ts";
-import { type BaseModel, withHead } from "./base-model.ts";
 import { CompiledModel } from "./compiled-model.ts";
 import { FineTunedModel } from "./fine-tuned-model.ts";
-import { fitAdapter } from "./fitted-adapter.ts";
 
 /** What was compiled, and how many adapters it is kept for. */
 interface SharedModel {

@@ -1,13 +1,13 @@
 import { UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
+import type { BaseModel } from "../model/base-model.ts";
+import { type FittedAdapter, untrainedParameters } from "../model/fitted-adapter.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Objective } from "../tasks/losses/objective.ts";
 import { findTaskKind, objectiveOf } from "../tasks/task-kinds.ts";
-import { type PredictedExample, Predictor } from "../training/predictor.ts";
-import { referredTo } from "../training/reference.ts";
+import { type PredictedExample, Predictor } from "../training/prediction/predictor.ts";
+import { referredTo } from "../training/prediction/reference.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
-import type { BaseModel } from "./base-model.ts";
-import { type FittedAdapter, untrainedParameters } from "./fitted-adapter.ts";
 import { CachedDecoder } from "./generation/cached-decoder.ts";
 import { type GenerationSettings, readGenerationSettings } from "./generation-settings.ts";
 

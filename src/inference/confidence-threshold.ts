@@ -1,7 +1,7 @@
 import { UserError } from "../errors.ts";
+import type { AdapterDescription } from "../model/adapter.ts";
 import { thresholdFor } from "../tasks/metrics/calibration.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
-import type { AdapterDescription } from "./adapter.ts";
 
 /** What is said in place of a class that is not sure enough. */
 export const UNSURE = "unsure";

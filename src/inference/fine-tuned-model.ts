@@ -1,5 +1,9 @@
 import { UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
+import type { Adapter, AdapterDescription } from "../model/adapter.ts";
+import type { BaseModel } from "../model/base-model.ts";
+import { type FittedAdapter, fitAdapter } from "../model/fitted-adapter.ts";
+import { readMedia } from "../model/read-media.ts";
 import { readsSource } from "../models/architecture-kinds.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example, Prediction } from "../tasks/example.ts";
@@ -10,18 +14,14 @@ import { findTaskKind, type TextPrediction } from "../tasks/task-kinds.ts";
 import type { TaskPredictions } from "../tasks/task-predictions.ts";
 import { unitVector } from "../tasks/vectors.ts";
 import type { Encoding } from "../tokenization/tokenizer.ts";
-import { type Novelty, noveltyOf } from "../training/novelty.ts";
-import type { PredictedExample } from "../training/predictor.ts";
+import { type Novelty, noveltyOf } from "../training/novelty/novelty.ts";
+import type { PredictedExample } from "../training/prediction/predictor.ts";
 import { readerOf } from "../training/step-graph.ts";
-import type { Adapter, AdapterDescription } from "./adapter.ts";
-import type { BaseModel } from "./base-model.ts";
 import { CompiledModel } from "./compiled-model.ts";
 import { choosesClass, thresholdOf, unsureBelow } from "./confidence-threshold.ts";
-import { type FittedAdapter, fitAdapter } from "./fitted-adapter.ts";
 import { SharedWriter } from "./generation/shared-writer.ts";
 import { NONE, noveltyLimit } from "./none-of-these.ts";
 import { isList, type PredictionInput, type TextOrTokens, textsOf } from "./prediction-input.ts";
-import { readMedia } from "./read-media.ts";
 import {
   ANSWERS_AT_ONCE,
   type Answer,

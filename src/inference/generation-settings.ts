@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { readJson } from "../checkpoints/json-file.ts";
+import type { BaseModel } from "../model/base-model.ts";
+import { readJson } from "../model-files/json-file.ts";
 import { readsSource } from "../models/architecture-kinds.ts";
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
-import type { BaseModel } from "./base-model.ts";
 import type { GenerationOptions, GenerationTokens } from "./generation/generation-options.ts";
 
 /** How a model writes by its own files. */

@@ -1,12 +1,12 @@
-import type { HubOptions } from "../checkpoints/hub-repository-node.ts";
+import { BUNDLED_MODEL } from "../model/bundled-model.ts";
+import { loadBaseModel } from "../model/load-base-model-node.ts";
+import { untunedAdapter } from "../model/untuned-adapter-node.ts";
+import type { HubOptions } from "../model-files/hub-repository-node.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { embedding } from "../tasks/kinds/embedding.ts";
-import { BUNDLED_MODEL } from "./bundled-model.ts";
 import { FineTunedModel } from "./fine-tuned-model.ts";
-import { loadBaseModel } from "./load-base-model-node.ts";
-import { untunedAdapter } from "./untuned-adapter-node.ts";
 
 /**
  * Loads a base model that embeds texts as it is, without training: pooled as its folder says, else the mean of its tokens.

@@ -1,6 +1,6 @@
 import { UserError } from "../errors.ts";
-import { noveltyThreshold } from "../training/novelty.ts";
-import type { Adapter } from "./adapter.ts";
+import type { Adapter } from "../model/adapter.ts";
+import { noveltyThreshold } from "../training/novelty/novelty.ts";
 
 /** What is said of a text that is unlike those of all classes. */
 export const NONE = "none of these";

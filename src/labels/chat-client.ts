@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { boundedFetch } from "../checkpoints/bounded-fetch.ts";
 import { UserError } from "../errors.ts";
+import { boundedFetch } from "../files/bounded-fetch.ts";
 import { RequestPace } from "./request-pace.ts";
 
 /** A server that answers in OpenAI's shapes, and how it is asked. */

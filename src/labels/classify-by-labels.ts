@@ -1,5 +1,5 @@
 import type { FineTunedModel } from "../inference/fine-tuned-model.ts";
-import { unitVectors } from "../runs/search/embed-texts.ts";
+import { unitVectors } from "../inference/retrieval/embed-texts.ts";
 import { dot, unitVector } from "../tasks/vectors.ts";
 import type { NamedLabel } from "./named-labels.ts";
 

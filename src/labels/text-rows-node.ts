@@ -1,7 +1,7 @@
-import { writeAtomically } from "../checkpoints/atomic-file-node.ts";
 import { fileFormat, readTable } from "../datasets/read-table-node.ts";
 import { csvOf } from "../datasets/write-csv.ts";
 import { UserError } from "../errors.ts";
+import { writeAtomically } from "../files/atomic-file-node.ts";
 import { columnOf, list, type Table, textOf } from "../tasks/rows.ts";
 
 /** Rows of a file, with the text of each. */

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
 import { z } from "zod";
-import { writeFailure } from "../checkpoints/atomic-file-node.ts";
 import { UserError } from "../errors.ts";
-import { holdFolder, type Release } from "../runs/kernel-lock.ts";
+import { writeFailure } from "../files/atomic-file-node.ts";
+import { holdFolder, type Release } from "../files/kernel-lock-node.ts";
 import type { LabelVote } from "./label-by-model.ts";
 import type { NamedLabel } from "./named-labels.ts";
 

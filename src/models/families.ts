@@ -1,5 +1,5 @@
-import type { Network } from "../checkpoints/onnx/network.ts";
 import { didYouMean, UserError } from "../errors.ts";
+import type { Network } from "../model-files/onnx/network.ts";
 import type { Architecture, ModelConfig } from "./architecture.ts";
 import { bart } from "./families/bart.ts";
 import { bert } from "./families/bert.ts";

@@ -1,6 +1,6 @@
-import type { TensorSource } from "../checkpoints/tensor-source.ts";
 import { UserError } from "../errors.ts";
 import { float32, type Tensor, type TensorData, type Tensors, transposed } from "../graph/tensor.ts";
+import type { TensorSource } from "../model-files/tensor-source.ts";
 import {
   BASE_FORMATS,
   type BaseFormat,

@@ -1,7 +1,7 @@
-import { removeOldTemporaries, writeAtomically } from "../checkpoints/atomic-file-node.ts";
 import { UserError } from "../errors.ts";
+import { removeOldTemporaries, writeAtomically } from "../files/atomic-file-node.ts";
+import { flatOptions } from "../fine-tuning/run-options-node.ts";
 import { type FinishedRun, type RunRecords, readFinishedRun } from "../runs/read-run.ts";
-import { flatOptions } from "../runs/run-config.ts";
 import { scoredData } from "../runs/run-data.ts";
 import { checkComparable, type ScoredTrial, trialsOfRuns } from "../studies/scored-trial.ts";
 import { studyResults } from "../studies/study-results.ts";

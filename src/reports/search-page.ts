@@ -1,5 +1,5 @@
 import * as Plot from "@observablehq/plot";
-import type { QueryOutcome, SearchEvaluation } from "../runs/search/evaluate-search.ts";
+import type { QueryOutcome, SearchEvaluation } from "../inference/retrieval/evaluate-search-node.ts";
 import { draw, labelRoom } from "./drawing.ts";
 import { figure, html, type Picture, page, table } from "./page.ts";
 import { counted, number } from "./quantities.ts";

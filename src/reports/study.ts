@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { makeFolder, removeOldTemporaries, writeAtomically } from "../checkpoints/atomic-file-node.ts";
+import { makeFolder, removeOldTemporaries, writeAtomically } from "../files/atomic-file-node.ts";
 import { STUDY_FORMAT } from "../studies/run-study.ts";
 import type { ScoredTrial } from "../studies/scored-trial.ts";
 import { grouped } from "../studies/statistics.ts";

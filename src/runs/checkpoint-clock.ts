@@ -1,6 +1,3 @@
-/** `200`: every 200 steps; `60s`: every 60 seconds. */
-export const CHECKPOINT_INTERVAL = /^(?:[1-9]\d*|(?!0+(?:\.0*)?s)\d+(?:\.\d+)?s)$/;
-
 /** Says when a checkpoint is due. */
 export class CheckpointClock {
   readonly #steps: number;
@@ -8,7 +5,7 @@ export class CheckpointClock {
   #savedStep: number;
   #savedAt = performance.now();
 
-  /** @param every as {@link CHECKPOINT_INTERVAL} @param step done when the clock starts */
+  /** @param every steps (`200`) or seconds (`60s`) @param step done when the clock starts */
   constructor(every: string, step: number) {
     const length = Number.parseFloat(every);
     [this.#steps, this.#seconds] = every.endsWith("s")

@@ -1,7 +1,7 @@
 import { readdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { makeFolder } from "../checkpoints/atomic-file-node.ts";
 import { UserError } from "../errors.ts";
+import { makeFolder } from "../files/atomic-file-node.ts";
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from "./checkpoint-file.ts";
 
 /** Folder in a run's folder. */

@@ -1,10 +1,15 @@
 import { readExamples } from "../datasets/table-node.ts";
 import { UserError } from "../errors.ts";
-import type { BaseModel } from "../inference/base-model.ts";
+import { refuseOtherData } from "../fine-tuning/data-fingerprint-node.ts";
+import { loadTask } from "../fine-tuning/load-task-node.ts";
 import type { FineTunedModel } from "../inference/fine-tuned-model.ts";
+import { loadFineTunedModel } from "../inference/load-fine-tuned-model-node.ts";
+import { baselinesOf } from "../inference/retrieval/baselines.ts";
 import type { AnswerOptions } from "../inference/write-answers.ts";
+import type { BaseModel } from "../model/base-model.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { DeviceName } from "../runtime/device.ts";
+import { runtimeFor } from "../runtime/runtime-for-node.ts";
 import type { EvaluationSplit, Example } from "../tasks/example.ts";
 import { computeMetrics, sameAnswerScores, scoresOf } from "../tasks/examples.ts";
 import { scoreAnswers } from "../tasks/metrics/answers.ts";
@@ -13,12 +18,7 @@ import { answerOf } from "../tasks/prompt.ts";
 import { namedColumns } from "../tasks/rows.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
-import { refuseOtherData } from "./data-fingerprint.ts";
-import { loadFineTunedModel } from "./load-fine-tuned-model.ts";
-import { loadTask } from "./load-task.ts";
 import { readRunRecords } from "./read-run.ts";
-import { runtimeFor } from "./runtime-for.ts";
-import { baselinesOf } from "./search/baselines.ts";
 
 /** Where to find the examples, if not where the run found its own. */
 export interface EvaluationSource {

@@ -1,21 +1,21 @@
-import type { HubOptions } from "../checkpoints/hub-repository-node.ts";
-import { openModelFolder } from "../checkpoints/model-folder.ts";
 import { UserError } from "../errors.ts";
 import { type ExportReport, exportAdapter, type OnStage, refuseIfNotEmpty } from "../export/export-adapter-node.ts";
 import { EXPORT_FORMATS, type ExportOptions } from "../export/export-formats-node.ts";
 import type { OnWriting } from "../export/output-folder.ts";
-import type { BaseModel, FormatChoice } from "../inference/base-model.ts";
-import { loadBaseModel } from "../inference/load-base-model-node.ts";
+import { refuseOtherData } from "../fine-tuning/data-fingerprint-node.ts";
+import { loadTask } from "../fine-tuning/load-task-node.ts";
+import { formatToAnswer } from "../inference/answering-format-node.ts";
+import type { BaseModel, FormatChoice } from "../model/base-model.ts";
+import { loadBaseModel } from "../model/load-base-model-node.ts";
+import { openAdapter } from "../model/open-adapter-node.ts";
+import type { HubOptions } from "../model-files/hub-repository-node.ts";
+import { openModelFolder } from "../model-files/model-folder.ts";
 import type { DeviceName } from "../runtime/device.ts";
+import { runtimeFor } from "../runtime/runtime-for-node.ts";
 import type { Example } from "../tasks/example.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
-import { refuseOtherData } from "./data-fingerprint.ts";
-import { loadTask } from "./load-task.ts";
-import { formatToAnswer } from "./memory-fit.ts";
-import { openAdapter } from "./open-adapter.ts";
 import { type FinishedRun, readFinishedRun } from "./read-run.ts";
-import { runtimeFor } from "./runtime-for.ts";
 
 /** Most texts to compare on. */
 const COMPARED_TEXTS = 32;

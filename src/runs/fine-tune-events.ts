@@ -1,14 +1,16 @@
 import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { removeTemporaries } from "../checkpoints/atomic-file-node.ts";
-import type { DownloadProgress } from "../checkpoints/hub-download-node.ts";
 import { UserError } from "../errors.ts";
-import { ADAPTER_WEIGHTS } from "../inference/adapter.ts";
-import type { BaseModel } from "../inference/base-model.ts";
+import { removeTemporaries } from "../files/atomic-file-node.ts";
+import type { RunMemory } from "../fine-tuning/memory-fit-node.ts";
+import type { PrepareOptions } from "../fine-tuning/prepare-run.ts";
+import { flatOptions, type RunConfig } from "../fine-tuning/run-options-node.ts";
+import { ADAPTER_WEIGHTS } from "../model/adapter.ts";
+import type { BaseModel } from "../model/base-model.ts";
+import type { DownloadProgress } from "../model-files/hub-download-node.ts";
 import type { TaskData } from "../tasks/example.ts";
-import type { RewardFunction } from "../tasks/rewards.ts";
-import type { PrepareOptions } from "../trainer/prepare-run.ts";
+import type { RewardFunction } from "../tasks/reward-functions.ts";
 import type { TrainingEnd } from "../training/events.ts";
 import type { SpillFile } from "../training/frozen-blocks/hidden-state-cache.ts";
 import type { EvaluationRecord, FreezingRecord, ScoresRecord, StepRecord } from "../training/records.ts";
@@ -16,13 +18,11 @@ import { CheckpointClock } from "./checkpoint-clock.ts";
 import { connect, type ServerConnection } from "./many-machines/server.ts";
 import { SharedRun } from "./many-machines/shared-run.ts";
 import type { SharedRunOptions } from "./many-machines/shared-run-options.ts";
-import type { RunMemory } from "./memory-fit.ts";
-import { prepareFromFiles, type RunOfFiles } from "./prepare-from-files.ts";
 import { readRunRecords } from "./read-run.ts";
 import type { RunResult } from "./records.ts";
-import { flatOptions, type RunConfig } from "./run-config.ts";
 import { HIDDEN_STATES, RunFolder } from "./run-folder.ts";
 import { lockRun } from "./run-lock.ts";
+import { prepareRunOfFiles, type RunOfFiles } from "./run-of-files.ts";
 import { summarise } from "./run-result.ts";
 import { saveVerified } from "./save-verified.ts";
 import { openSpillFile } from "./spill-file.ts";
@@ -127,7 +127,7 @@ async function* fineTuneInFolder(
   options: RunControl,
   server: ServerConnection | undefined,
 ): AsyncGenerator<RunEvent, void> {
-  const prepared = await prepareFromFiles(given, { ...options, isShared: options.queue !== undefined });
+  const prepared = await prepareRunOfFiles(given, { ...options, isShared: options.queue !== undefined });
   const { directory, config, machine, saved, task, base, runtime, fineTuning, memory } = prepared;
   if (options.queue?.mixedProcessors && config.run.localSteps !== undefined) {
     await prepared.release();

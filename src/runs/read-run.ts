@@ -3,7 +3,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { z } from "zod";
 import { UserError } from "../errors.ts";
-import { type DataFingerprint, dataFingerprintSchema } from "./data-fingerprint.ts";
+import { type DataFingerprint, dataFingerprintSchema } from "../fine-tuning/data-fingerprint-node.ts";
+import { parseSavedConfig, type RunConfig } from "../fine-tuning/run-options-node.ts";
 import { freezingRecord, metricsRecord, runResult, scoresRecord } from "./record-schemas.ts";
 import type {
   EvaluationRecord,
@@ -13,7 +14,6 @@ import type {
   ScoresRecord,
   StepRecord,
 } from "./records.ts";
-import { parseSavedConfig, type RunConfig } from "./run-config.ts";
 import { isRunLocked } from "./run-lock.ts";
 
 /** Everything a run has written about itself, read back from its folder. */

@@ -1,9 +1,9 @@
 export type { EvaluationRecord, FreezingRecord, MetricsRecord, ScoresRecord, StepRecord } from "../training/records.ts";
 
+import type { RunMemory } from "../fine-tuning/memory-fit-node.ts";
 import type { BaseFormat } from "../models/base-format.ts";
-import type { Calibration } from "../training/calibrate.ts";
+import type { Calibration } from "../training/calibration/calibrate.ts";
 import type { RolloutTotals } from "../training/records.ts";
-import type { RunMemory } from "./memory-fit.ts";
 
 /** What blocks that left training came to, and saved beside a run in which all stay. */
 export interface FrozenBlocksResult {

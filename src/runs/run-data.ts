@@ -1,7 +1,7 @@
 import { basename } from "node:path";
+import { type DataSource, namedTaskOf } from "../fine-tuning/run-options-node.ts";
 import { heldOutText } from "../tasks/split.ts";
 import type { RunRecords } from "./read-run.ts";
-import { type DataSource, namedTaskOf } from "./run-config.ts";
 
 /** The data that scores came from, in words. */
 export interface ScoredData {

@@ -1,12 +1,12 @@
 import { existsSync } from "node:fs";
 import { type FileHandle, mkdir, open, readFile, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import { removeTemporaries, writeAtomically, writeFailure } from "../checkpoints/atomic-file-node.ts";
-import { writeJsonFile } from "../checkpoints/json-file-node.ts";
 import { UserError } from "../errors.ts";
+import { removeTemporaries, writeAtomically, writeFailure } from "../files/atomic-file-node.ts";
+import { writeJsonFile } from "../files/json-file-node.ts";
+import type { DataFingerprint } from "../fine-tuning/data-fingerprint-node.ts";
 import type { Checkpoint } from "./checkpoint-file.ts";
 import { CHECKPOINTS, type FoundCheckpoint, removeNewer, saveCheckpoint } from "./checkpoint-folder.ts";
-import type { DataFingerprint } from "./data-fingerprint.ts";
 import type { FreezingRecord, MetricsRecord, RunResult, ScoresRecord } from "./records.ts";
 import { lockRun, type Unlock } from "./run-lock.ts";
 

@@ -1,9 +1,9 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { writeFailure } from "../checkpoints/atomic-file-node.ts";
 import { UserError } from "../errors.ts";
-import { holdFolder, isFolderHeld } from "./kernel-lock.ts";
+import { writeFailure } from "../files/atomic-file-node.ts";
+import { holdFolder, isFolderHeld } from "../files/kernel-lock-node.ts";
 
 /**
  * File that a run's folder holds while a process writes the run: its id and its host, a line each. Among processes of one

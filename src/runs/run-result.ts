@@ -1,13 +1,13 @@
-import type { BaseModel } from "../inference/base-model.ts";
+import type { RunMemory } from "../fine-tuning/memory-fit-node.ts";
+import type { RunConfig } from "../fine-tuning/run-options-node.ts";
+import type { BaseModel } from "../model/base-model.ts";
 import type { TaskData } from "../tasks/example.ts";
-import type { Calibration } from "../training/calibrate.ts";
-import type { Evaluation } from "../training/evaluate.ts";
+import type { Calibration } from "../training/calibration/calibrate.ts";
+import type { Evaluation } from "../training/evaluation/evaluate.ts";
 import type { TrainingEnd } from "../training/events.ts";
 import type { MemoryEstimate } from "../training/memory-estimate.ts";
 import type { TrainingState } from "../training/training-state.ts";
-import type { RunMemory } from "./memory-fit.ts";
 import type { RunResult } from "./records.ts";
-import type { RunConfig } from "./run-config.ts";
 
 /** What a run came to, from what its training gave and what else is known of it. */
 export function summarise(

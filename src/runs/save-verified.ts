@@ -1,10 +1,10 @@
 import { rm } from "node:fs/promises";
-import type { Adapter } from "../inference/adapter.ts";
-import type { BaseModel } from "../inference/base-model.ts";
 import { FineTunedModel } from "../inference/fine-tuned-model.ts";
+import type { Adapter } from "../model/adapter.ts";
+import { loadAdapter, saveAdapter } from "../model/adapter-folder-node.ts";
+import type { BaseModel } from "../model/base-model.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
-import { loadAdapter, saveAdapter } from "./adapter-folder.ts";
 
 /** Texts on which a saved adapter is compared with the one in memory. */
 const VERIFIED_EXAMPLES = 16;

@@ -1,7 +1,13 @@
 import { UserError } from "../errors.ts";
-import type { DataFingerprint } from "./data-fingerprint.ts";
+import type { DataFingerprint } from "../fine-tuning/data-fingerprint-node.ts";
+import {
+  flatOptions,
+  MAY_DIFFER,
+  type RunConfig,
+  resolveConfig,
+  withAbsolutePaths,
+} from "../fine-tuning/run-options-node.ts";
 import { readRunRecords } from "./read-run.ts";
-import { flatOptions, MAY_DIFFER, type RunConfig, resolveConfig, withAbsolutePaths } from "./run-config.ts";
 
 /** The saved options of a run to go on with; options given again must be the same, except where and how to compute. */
 export async function savedRun(

@@ -1,6 +1,6 @@
 import { open, rm } from "node:fs/promises";
-import { writeFailure } from "../checkpoints/atomic-file-node.ts";
 import { UserError } from "../errors.ts";
+import { writeFailure } from "../files/atomic-file-node.ts";
 import type { SpillFile } from "../training/frozen-blocks/hidden-state-cache.ts";
 
 /**

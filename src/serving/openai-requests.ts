@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { isDeep, MAX_DEPTH } from "../checkpoints/json-file.ts";
 import { inWords } from "../errors.ts";
+import { isDeep, MAX_DEPTH } from "../files/json.ts";
 
 /** A request that cannot be answered, as OpenAI's API says it. */
 export class RequestError extends Error {

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Context, Hono } from "hono";
-import { isDeep, MAX_DEPTH } from "../checkpoints/json-file.ts";
+import { isDeep, MAX_DEPTH } from "../files/json.ts";
 import { CHAT, COMPLETION, choices, nowInSeconds } from "./choice-forms.ts";
 import { CALLS, schemaOfForcedCall } from "./forced-calls.ts";
 import type { ModelService } from "./model-service.ts";

@@ -6,8 +6,8 @@ import { createAdaptorServer } from "@hono/node-server";
 import { serveStatic } from "@hono/node-server/serve-static";
 import { Hono } from "hono";
 import { UserError } from "../errors.ts";
-import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
-import { modelDirectory } from "../inference/load-base-model-node.ts";
+import { BUNDLED_MODEL } from "../model/bundled-model.ts";
+import { modelDirectory } from "../model/load-base-model-node.ts";
 import { close, LOOPBACK, listen } from "./loopback.ts";
 import { PAGE_POLICY } from "./page-policy.ts";
 

@@ -1,16 +1,16 @@
-import { modelFiles } from "../checkpoints/model-folder-node.ts";
-import { readPooling } from "../inference/base-model.ts";
-import { BUNDLED_MODEL } from "../inference/bundled-model.ts";
-import { describeModelAt } from "../inference/describe-model-node.ts";
-import { resolveModelFolder } from "../inference/load-base-model-node.ts";
+import { type RunConfig, resolveConfig, resolveFor } from "../fine-tuning/run-options-node.ts";
+import { runSchedule } from "../fine-tuning/run-schedule.ts";
 import { findMethod } from "../methods/methods.ts";
+import { readPooling } from "../model/base-model.ts";
+import { BUNDLED_MODEL } from "../model/bundled-model.ts";
+import { describeModelAt } from "../model/describe-model-node.ts";
+import { resolveModelFolder } from "../model/load-base-model-node.ts";
+import { modelFiles } from "../model-files/model-folder-node.ts";
 import type { ModelDescription } from "../models/families.ts";
 import type { Pooling } from "../models/pooling.ts";
 import { defaultHead, type ModelTrace, traceModel } from "../models/trace.ts";
-import { type RunConfig, resolveConfig, resolveFor } from "../runs/run-config.ts";
 import type { TaskData } from "../tasks/example.ts";
-import { runSchedule } from "../trainer/run-schedule.ts";
-import { stepsPerEpoch } from "../training/batch-order.ts";
+import { stepsPerEpoch } from "../training/batches/batch-order.ts";
 import { AsyncMemo } from "./async-memo.ts";
 
 /** Checks runs before they start, from their options alone; models that were looked at are remembered. */

@@ -6,7 +6,7 @@ import type { Adaptation, MethodDefinition } from "../methods/method.ts";
 import type { ModelDescription } from "../models/families.ts";
 import { defaultHead, isPretrained, type ModelTrace, traceModel } from "../models/trace.ts";
 import { crossEntropy } from "../tasks/losses/objective.ts";
-import { layOut } from "../training/model-inputs.ts";
+import { layOut } from "../training/batches/model-inputs.ts";
 import { type AdaptedModel, trainedByBlock, writeStep } from "../training/step-graph.ts";
 
 /** What a method costs at one moment of training. */

@@ -1,9 +1,9 @@
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { loadFineTunedModel } from "../inference/load-fine-tuned-model-node.ts";
 import type { EvaluationSource } from "../runs/evaluate-run.ts";
 import { splitsOf } from "../runs/evaluate-run.ts";
-import { loadFineTunedModel } from "../runs/load-fine-tuned-model.ts";
-import { runtimeFor } from "../runs/runtime-for.ts";
+import { runtimeFor } from "../runtime/runtime-for-node.ts";
 import type { Example, Prediction } from "../tasks/example.ts";
 import { computeMetrics } from "../tasks/examples.ts";
 import { lowerIsBetter } from "../tasks/metrics/metric-direction.ts";

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { z } from "zod";
-import { readJsonFile } from "../checkpoints/json-file-node.ts";
 import { UserError } from "../errors.ts";
+import { readJsonFile } from "../files/json-file-node.ts";
 import { type RunEvaluation, SAME_ANSWER } from "../runs/evaluate-run.ts";
 import { mean } from "./statistics.ts";
 

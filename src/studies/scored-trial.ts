@@ -1,6 +1,6 @@
 import { UserError } from "../errors.ts";
+import { flatOptions } from "../fine-tuning/run-options-node.ts";
 import type { FinishedRun, RunRecords } from "../runs/read-run.ts";
-import { flatOptions } from "../runs/run-config.ts";
 import { dataIdentity, scoredData, sourceName } from "../runs/run-data.ts";
 import { type Factor, labelOf, shown, type Values } from "./factors.ts";
 import { isApart } from "./reported-scores.ts";

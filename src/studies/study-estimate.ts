@@ -1,4 +1,4 @@
-import { stepsPerEpoch } from "../training/batch-order.ts";
+import { stepsPerEpoch } from "../training/batches/batch-order.ts";
 import { secondsOf, type Timing, timeRun } from "./estimate.ts";
 import { mean } from "./statistics.ts";
 import type { Configuration, StudyPlan } from "./study.ts";

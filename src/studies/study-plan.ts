@@ -1,9 +1,15 @@
 import { join } from "node:path";
 import { didYouMean, UserError } from "../errors.ts";
+import { loadTask } from "../fine-tuning/load-task-node.ts";
+import {
+  optionOfRun,
+  publishedOf,
+  type RunConfig,
+  resolveConfig,
+  withAbsolutePaths,
+} from "../fine-tuning/run-options-node.ts";
+import { writesTexts } from "../inference/load-fine-tuned-model-node.ts";
 import { findMethod, METHODS } from "../methods/methods.ts";
-import { writesTexts } from "../runs/load-fine-tuned-model.ts";
-import { loadTask } from "../runs/load-task.ts";
-import { optionOfRun, publishedOf, type RunConfig, resolveConfig, withAbsolutePaths } from "../runs/run-config.ts";
 import { sourceName } from "../runs/run-data.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";

@@ -1,6 +1,6 @@
 import type { z } from "zod";
+import type { DataSource, RunConfig } from "../fine-tuning/run-options-node.ts";
 import type { RunRecords } from "../runs/read-run.ts";
-import type { DataSource, RunConfig } from "../runs/run-config.ts";
 import type { Choice, Factor } from "./factors.ts";
 import type { Reported, ReportedScores } from "./reported-scores.ts";
 import type { TrialIdentity } from "./trial-identity.ts";

@@ -1,5 +1,5 @@
+import { optionOfRun } from "../fine-tuning/run-options-node.ts";
 import { findMethod } from "../methods/methods.ts";
-import { optionOfRun } from "../runs/run-config.ts";
 
 type Options = Readonly<Record<string, unknown>>;
 

@@ -1,5 +1,5 @@
-import { LinearExpression, refuseGrowth, replaceSpans } from "../checkpoints/linear-expression.ts";
 import { UserError } from "../errors.ts";
+import { LinearExpression, refuseGrowth, replaceSpans } from "../model-files/linear-expression.ts";
 import { Charsmap } from "./charsmap.ts";
 
 /** A normalizer, pre-tokenizer or decoder as `tokenizer.json` describes it. */

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import type { ModelFiles } from "../checkpoints/model-files.ts";
 import { UserError } from "../errors.ts";
+import type { ModelFiles } from "../model-files/model-files.ts";
 import { readPreprocessorConfig } from "./preprocessor-config.ts";
 
 /** How a model's folder says that sounds become what the model reads. */

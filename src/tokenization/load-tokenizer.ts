@@ -1,7 +1,7 @@
-import { readText } from "../checkpoints/byte-source.ts";
-import { readJson } from "../checkpoints/json-file.ts";
-import type { ModelFiles } from "../checkpoints/model-files.ts";
 import { UserError } from "../errors.ts";
+import { readText } from "../files/byte-source.ts";
+import { readJson } from "../model-files/json-file.ts";
+import type { ModelFiles } from "../model-files/model-files.ts";
 import { readVocabularyFiles, VOCABULARY_FILES } from "./read-vocabulary-files.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { createTokenizer } from "./tokenizer-json.ts";

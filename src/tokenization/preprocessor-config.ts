@@ -1,7 +1,7 @@
 import type { z } from "zod";
-import { readJson } from "../checkpoints/json-file.ts";
-import type { ModelFiles } from "../checkpoints/model-files.ts";
 import { inWords, UserError } from "../errors.ts";
+import { readJson } from "../model-files/json-file.ts";
+import type { ModelFiles } from "../model-files/model-files.ts";
 
 /**
  * Reads `preprocessor_config.json`, in which Hugging Face's processors of pictures and sounds keep their settings.

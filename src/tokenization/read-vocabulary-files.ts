@@ -1,7 +1,7 @@
-import { readAll, readText } from "../checkpoints/byte-source.ts";
-import { readJson } from "../checkpoints/json-file.ts";
-import type { ModelFiles } from "../checkpoints/model-files.ts";
 import { UserError } from "../errors.ts";
+import { readAll, readText } from "../files/byte-source.ts";
+import { readJson } from "../model-files/json-file.ts";
+import type { ModelFiles } from "../model-files/model-files.ts";
 import {
   type BuiltTokenizer,
   fromMerges,

@@ -1,7 +1,7 @@
 import type { FreezingCheck } from "../methods/freezing/controller.ts";
 import { BoundaryStates } from "./frozen-blocks/boundary-states.ts";
+import { advance } from "./local-steps/replica.ts";
 import type { ReplicaRunner } from "./other-machines.ts";
-import { advance } from "./replica.ts";
 import type { Rollout } from "./rollout.ts";
 import { type StepOutcome, TrainingStep } from "./step.ts";
 import { keptStates, stepOf, type TrainOptions } from "./train-options.ts";

@@ -4,9 +4,9 @@ import type { Tensor, Tensors } from "../graph/tensor.ts";
 import type { CompiledGraph } from "../runtime/compiled-graph.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { EncodedExample } from "../tasks/task-kind.ts";
-import { variantOf } from "./dropout.ts";
-import { DropoutMasks } from "./dropout-masks.ts";
-import { type LaidOutBatch, layOut } from "./model-inputs.ts";
+import { type LaidOutBatch, layOut } from "./batches/model-inputs.ts";
+import { variantOf } from "./dropout/dropout.ts";
+import { DropoutMasks } from "./dropout/dropout-masks.ts";
 import { type AdaptedModel, GRADIENT, type ModelGraph } from "./step-graph.ts";
 
 /** What a graph is fed of a part of a batch. */

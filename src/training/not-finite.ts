@@ -1,6 +1,6 @@
 import { UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
-import { globalNorm } from "./gradient-norm.ts";
+import { globalNorm } from "./optimizer/gradient-norm.ts";
 import type { StepOutcome } from "./step.ts";
 
 const ADVICE = "lower the learning rate";

@@ -1,5 +1,5 @@
 import type { Tensor, Tensors } from "../graph/tensor.ts";
-import type { ReplicaSteps } from "./replica.ts";
+import type { ReplicaSteps } from "./local-steps/replica.ts";
 import type { TrainingStep } from "./step.ts";
 import type { AdaptedModel } from "./step-graph.ts";
 import type { StepMachines } from "./step-part.ts";

@@ -1,5 +1,5 @@
 import type { TrainingExample } from "../tasks/task-kind.ts";
-import type { EncodedSplit, Evaluation } from "./evaluate.ts";
+import type { EncodedSplit, Evaluation } from "./evaluation/evaluate.ts";
 import type { RolloutRecord } from "./records.ts";
 
 /** Writes what a run learns from as it goes on: answers to prompts, by the model as it is then, and their rewards. */

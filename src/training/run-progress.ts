@@ -1,8 +1,8 @@
 import type { FreezingCheck } from "../methods/freezing/controller.ts";
 import type { Schedule } from "../methods/method.ts";
 import { lowerIsBetter } from "../tasks/metrics/metric-direction.ts";
-import type { AdamW } from "./adamw.ts";
 import type { CheckpointEvent, TrainingEnd } from "./events.ts";
+import type { AdamW } from "./optimizer/adamw.ts";
 import type { EvaluationRecord, RolloutTotals, StepRecord } from "./records.ts";
 import type { StepOutcome } from "./step.ts";
 import type { TrainOptions } from "./train-options.ts";

@@ -1,5 +1,5 @@
 import type { Runtime } from "../runtime/session.ts";
-import { Batches } from "./batch-order.ts";
+import { Batches } from "./batches/batch-order.ts";
 import { TrainingStep } from "./step.ts";
 import { stepOf, type TrainOptions } from "./train-options.ts";
 

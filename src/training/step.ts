@@ -3,13 +3,13 @@ import { releaseOnFailure } from "../runtime/release-on-failure.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Objective } from "../tasks/losses/objective.ts";
 import type { EncodedExample, TrainingExample } from "../tasks/task-kind.ts";
-import { BatchCoupledLoss } from "./batch-coupled-loss.ts";
+import { cutMicroBatches, fitsOneRun, runBudget, sizeOf } from "./batches/micro-batches.ts";
+import { singleTexts } from "./batches/single-texts.ts";
 import type { BoundaryStates } from "./frozen-blocks/boundary-states.ts";
-import { cutMicroBatches, fitsOneRun, runBudget, sizeOf } from "./micro-batches.ts";
 import { type MicroBatch, type MicroBatchRunner, type ModelOutcome, ModelRun } from "./model-run.ts";
-import { objectiveInputs, totalWeight } from "./objective-inputs.ts";
+import { BatchCoupledLoss } from "./objective/batch-coupled-loss.ts";
+import { objectiveInputs, totalWeight } from "./objective/objective-inputs.ts";
 import type { RolloutRecord } from "./records.ts";
-import { singleTexts } from "./single-texts.ts";
 import { type AdaptedModel, GRADIENT, SUM } from "./step-graph.ts";
 import { type StepMachines, type StepPart, writePart } from "./step-part.ts";
 

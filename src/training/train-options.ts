@@ -5,7 +5,7 @@ import type { TaskData } from "../tasks/example.ts";
 import type { Objective } from "../tasks/losses/objective.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
 import { objectiveOf } from "../tasks/task-kinds.ts";
-import type { EncodedSplit } from "./evaluate.ts";
+import type { EncodedSplit } from "./evaluation/evaluate.ts";
 import type { SpillFile } from "./frozen-blocks/hidden-state-cache.ts";
 import type { PackedFormat } from "./frozen-blocks/packed-rows.ts";
 import type { OtherMachines } from "./other-machines.ts";

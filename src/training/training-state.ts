@@ -1,7 +1,7 @@
 import type { Tensors } from "../graph/tensor.ts";
 import type { MethodState } from "../methods/method.ts";
 import type { HeadFeatures } from "../models/heads.ts";
-import type { AdamWState } from "./adamw.ts";
+import type { AdamWState } from "./optimizer/adamw.ts";
 import type { EvaluationRecord, RolloutTotals } from "./records.ts";
 
 /** Everything that a run needs to go on from between two steps exactly as if it had not stopped. */

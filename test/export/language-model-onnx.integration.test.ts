@@ -5,10 +5,10 @@ import { AutoModelForCausalLM, AutoTokenizer, env, type Message, type Tensor } f
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { writeOnnxFolder } from "../../src/export/onnx/folder.ts";
 import { diskFolder } from "../../src/export/output-folder-node.ts";
-import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
+import { loadFineTunedModel } from "../../src/inference/load-fine-tuned-model-node.ts";
+import { loadBaseModel } from "../../src/model/load-base-model-node.ts";
+import { openAdapter } from "../../src/model/open-adapter-node.ts";
 import { exportRun } from "../../src/runs/export-run.ts";
-import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
-import { openAdapter } from "../../src/runs/open-adapter.ts";
 import { runtime } from "../support/runtime.ts";
 import { ANSWERS, FOLLOWED_UP, trainedToAnswer } from "../support/tiny-language-model.ts";
 

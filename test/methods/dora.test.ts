@@ -8,7 +8,7 @@ import { asFloat32, float32, type Tensor } from "../../src/graph/tensor.ts";
 import { decomposed, rowNorms } from "../../src/methods/dora.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
 import { lora } from "../../src/methods/lora.ts";
-import { layOut } from "../../src/training/model-inputs.ts";
+import { layOut } from "../../src/training/batches/model-inputs.ts";
 import { writeInference } from "../../src/training/step-graph.ts";
 import { dequantizeGroups } from "../support/quantized.ts";
 import { runtime } from "../support/runtime.ts";

@@ -1,5 +1,4 @@
 import { expect, test } from "vitest";
-import { initialParameters } from "../../src/inference/fitted-adapter.ts";
 import { adalora } from "../../src/methods/adalora.ts";
 import { aflora } from "../../src/methods/aflora.ts";
 import { head } from "../../src/methods/head.ts";
@@ -8,7 +7,8 @@ import type { MethodDefinition } from "../../src/methods/method.ts";
 import { parseMethodOptions } from "../../src/methods/methods.ts";
 import { sora } from "../../src/methods/sora.ts";
 import { vera } from "../../src/methods/vera.ts";
-import { Predictor } from "../../src/training/predictor.ts";
+import { initialParameters } from "../../src/model/fitted-adapter.ts";
+import { Predictor } from "../../src/training/prediction/predictor.ts";
 import { runtime } from "../support/runtime.ts";
 import { batches, layersOf, smallBert } from "../support/small-bert.ts";
 

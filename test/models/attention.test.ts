@@ -5,7 +5,7 @@ import { mul, sumAll } from "../../src/graph/ops.ts";
 import { asFloat32, float32 } from "../../src/graph/tensor.ts";
 import { attention, causalBias, maskBias } from "../../src/models/attention.ts";
 import { ForwardContext } from "../../src/models/forward-context.ts";
-import { layOut } from "../../src/training/model-inputs.ts";
+import { layOut } from "../../src/training/batches/model-inputs.ts";
 import { runtime } from "../support/runtime.ts";
 import { difference, plainAttention, type Rows } from "./plain-attention.ts";
 

@@ -1,17 +1,17 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import type { Shape } from "../../src/graph/dimension.ts";
 import { Graph } from "../../src/graph/graph.ts";
 import { aflora } from "../../src/methods/aflora.ts";
 import { head } from "../../src/methods/head.ts";
+import { openSafetensorsFile } from "../../src/model-files/safetensors-node.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { ForwardContext } from "../../src/models/forward-context.ts";
 import { makeTable } from "../../src/models/length-table.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel, writeModel } from "../../src/models/trace.ts";
-import { Predictor } from "../../src/training/predictor.ts";
+import { Predictor } from "../../src/training/prediction/predictor.ts";
 import type { AdaptedModel } from "../../src/training/step-graph.ts";
 import { runtime } from "../support/runtime.ts";
 

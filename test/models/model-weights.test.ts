@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
 import { float32, sizeOf } from "../../src/graph/tensor.ts";
+import type { TensorSource } from "../../src/model-files/tensor-source.ts";
 import { BASE_FORMATS } from "../../src/models/base-format.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";

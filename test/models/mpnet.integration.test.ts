@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import { float32 } from "../../src/graph/tensor.ts";
 import { full } from "../../src/methods/full.ts";
+import { openSafetensorsFile } from "../../src/model-files/safetensors-node.ts";
 import { Bench, layersOf, type Row, readBase, readJson } from "../support/small-bert.ts";
 
 /** Folder of all-mpnet-base-v2. */

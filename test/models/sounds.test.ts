@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { openModelFolder } from "../../src/checkpoints/model-folder.ts";
-import { modelFiles } from "../../src/checkpoints/model-folder-node.ts";
+import { openModelFolder } from "../../src/model-files/model-folder.ts";
+import { modelFiles } from "../../src/model-files/model-folder-node.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { expectLikeAutograd, withLabel } from "../support/autograd.ts";
 import { expectedSounds, SOUND_MODELS, soundModel } from "../support/sounds.ts";

@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { bytesSource } from "../../src/checkpoints/byte-source.ts";
-import { memoryFiles } from "../../src/checkpoints/model-files.ts";
-import { openOnnx } from "../../src/checkpoints/onnx/onnx-format.ts";
 import { UserError } from "../../src/errors.ts";
+import { bytesSource } from "../../src/files/byte-source.ts";
 import { Graph } from "../../src/graph/graph.ts";
 import { float32, type Tensor } from "../../src/graph/tensor.ts";
+import { memoryFiles } from "../../src/model-files/model-files.ts";
+import { openOnnx } from "../../src/model-files/onnx/onnx-format.ts";
 import { type NetworkInput, writeWholeNetwork } from "../../src/models/onnx/whole-network.ts";
 import { runtime } from "../support/runtime.ts";
 

@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { loadFineTunedModel } from "../../src/inference/load-fine-tuned-model-node.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { exportRun } from "../../src/runs/export-run.ts";
-import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
 import { fineTune } from "../support/fine-tune.ts";
 import { on } from "../support/on-event.ts";
 

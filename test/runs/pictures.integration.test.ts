@@ -7,12 +7,12 @@ import { readParquet } from "../../src/datasets/parquet-node.ts";
 import { readExamples } from "../../src/datasets/table-node.ts";
 import { readInputs } from "../../src/datasets/texts-node.ts";
 import { loadEmbedder } from "../../src/inference/load-embedder-node.ts";
+import { loadFineTunedModel } from "../../src/inference/load-fine-tuned-model-node.ts";
+import { loadSeveralModels } from "../../src/inference/load-several-models-node.ts";
 import { readTextRows } from "../../src/labels/text-rows-node.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { exportRun } from "../../src/runs/export-run.ts";
-import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
-import { loadSeveralModels } from "../../src/runs/load-several-models.ts";
-import { prepareFromFiles } from "../../src/runs/prepare-from-files.ts";
+import { prepareRunOfFiles } from "../../src/runs/run-of-files.ts";
 import { dot, unitVector } from "../../src/tasks/vectors.ts";
 import { afloraHere } from "../support/aflora.ts";
 import { fineTune } from "../support/fine-tune.ts";
@@ -269,7 +269,7 @@ test("what does not fit together is refused in a sentence", async () => {
     '"image-classification" is for models that read pictures',
   );
   const start = { model: pictureModel("vit"), train: photos, localSteps: 2 };
-  await expect(prepareFromFiles(start, { isShared: true })).rejects.toThrow("leave --queue out to train on pictures");
+  await expect(prepareRunOfFiles(start, { isShared: true })).rejects.toThrow("leave --queue out to train on pictures");
   const other = join(home, "other");
   await savePicture(join(other, "gren", "1.png"), madePicture(9, 9, 1));
   await expect(run("one", { train: other })).rejects.toThrow('has one folder of pictures only, "gren"');

@@ -3,8 +3,8 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
+import { resolveConfig } from "../../src/fine-tuning/run-options-node.ts";
 import { readFinishedRun, readRunRecords } from "../../src/runs/read-run.ts";
-import { resolveConfig } from "../../src/runs/run-config.ts";
 import { lockRun } from "../../src/runs/run-lock.ts";
 import { makeUp, writeRun } from "../support/made-up-run.ts";
 

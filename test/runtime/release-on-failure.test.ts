@@ -9,7 +9,7 @@ import { releaseOnFailure } from "../../src/runtime/release-on-failure.ts";
 import { Runtime } from "../../src/runtime/session.ts";
 import { embedding } from "../../src/tasks/kinds/embedding.ts";
 import { crossEntropy } from "../../src/tasks/losses/objective.ts";
-import { Evaluator } from "../../src/training/evaluate.ts";
+import { Evaluator } from "../../src/training/evaluation/evaluate.ts";
 import { TrainingStep } from "../../src/training/step.ts";
 import { loadSeq2Seq } from "../support/seq2seq-fixture.ts";
 import { layersOf, smallBert } from "../support/small-bert.ts";

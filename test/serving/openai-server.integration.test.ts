@@ -5,7 +5,7 @@ import { join } from "node:path";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
-import { loadFineTunedModel } from "../../src/runs/load-fine-tuned-model.ts";
+import { loadFineTunedModel } from "../../src/inference/load-fine-tuned-model-node.ts";
 import { type OpenAiServer, serveModels } from "../../src/serving/openai-server.ts";
 import type { ChatMessage } from "../../src/tokenization/chat-template.ts";
 import { fineTune } from "../support/fine-tune.ts";

@@ -3,10 +3,10 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { resolveConfig } from "../../src/fine-tuning/run-options-node.ts";
 import { METHODS } from "../../src/methods/methods.ts";
 import { studyMarkdown } from "../../src/reports/study-tables.ts";
 import { hasCheckpoint } from "../../src/runs/checkpoint-folder.ts";
-import { resolveConfig } from "../../src/runs/run-config.ts";
 import { type ComparisonOptions, comparison } from "../../src/studies/compare.ts";
 import { type HeldOutScore, heldOutScore, runStudy, type TrialRunner } from "../../src/studies/run-study.ts";
 import { trialsOfStudy } from "../../src/studies/scored-trial.ts";

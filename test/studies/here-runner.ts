@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { writeJsonFile } from "../../src/checkpoints/json-file-node.ts";
+import { writeJsonFile } from "../../src/files/json-file-node.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { REPORTED, reportedScoresOf } from "../../src/studies/reported-scores.ts";
 import type { TrialRunner } from "../../src/studies/run-study.ts";

@@ -1,10 +1,10 @@
 import { parseHTML } from "linkedom";
 import { expect, test } from "vitest";
+import { resolveConfig } from "../../src/fine-tuning/run-options-node.ts";
 import { renderStudy } from "../../src/reports/study.ts";
 import { measuredOn, settingsTable, summaryOf } from "../../src/reports/study-tables.ts";
 import type { FinishedRun } from "../../src/runs/read-run.ts";
 import type { RunResult } from "../../src/runs/records.ts";
-import { resolveConfig } from "../../src/runs/run-config.ts";
 import { trialsOfRuns } from "../../src/studies/scored-trial.ts";
 import { studyResults } from "../../src/studies/study-results.ts";
 

@@ -3,13 +3,13 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { loadTask } from "../../src/fine-tuning/load-task-node.ts";
+import type { RunMemory } from "../../src/fine-tuning/memory-fit-node.ts";
+import { resolveConfig } from "../../src/fine-tuning/run-options-node.ts";
 import { renderStudy } from "../../src/reports/study.ts";
 import { studyPictures } from "../../src/reports/study-pictures.ts";
 import { studyCsv, studyMarkdown } from "../../src/reports/study-tables.ts";
-import { loadTask } from "../../src/runs/load-task.ts";
-import type { RunMemory } from "../../src/runs/memory-fit.ts";
 import { readFinishedRun } from "../../src/runs/read-run.ts";
-import { resolveConfig } from "../../src/runs/run-config.ts";
 import { secondsOf, timeRun, warm } from "../../src/studies/estimate.ts";
 import { gridOf, parseFactor } from "../../src/studies/factors.ts";
 import { besideChance, pairedDifference } from "../../src/studies/paired-difference.ts";

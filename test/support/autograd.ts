@@ -1,17 +1,17 @@
 import { join } from "node:path";
 import { expect } from "vitest";
-import { openModelFolder } from "../../src/checkpoints/model-folder.ts";
-import { modelFiles } from "../../src/checkpoints/model-folder-node.ts";
-import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import { float32 } from "../../src/graph/tensor.ts";
 import { full } from "../../src/methods/full.ts";
+import { openModelFolder } from "../../src/model-files/model-folder.ts";
+import { modelFiles } from "../../src/model-files/model-folder-node.ts";
+import { openSafetensorsFile } from "../../src/model-files/safetensors-node.ts";
 import type { ModelDescription } from "../../src/models/families.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { type ModelTrace, traceModel } from "../../src/models/trace.ts";
 import { crossEntropy } from "../../src/tasks/losses/objective.ts";
 import type { EncodedExample, TrainingExample } from "../../src/tasks/task-kind.ts";
-import { layOut } from "../../src/training/model-inputs.ts";
-import { objectiveInputs, totalWeight } from "../../src/training/objective-inputs.ts";
+import { layOut } from "../../src/training/batches/model-inputs.ts";
+import { objectiveInputs, totalWeight } from "../../src/training/objective/objective-inputs.ts";
 import { GRADIENT, writeInference, writeStep } from "../../src/training/step-graph.ts";
 import { runtime } from "./runtime.ts";
 

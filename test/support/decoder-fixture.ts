@@ -1,16 +1,16 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
-import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
 import type { Tensors } from "../../src/graph/tensor.ts";
 import { asFloat32 } from "../../src/graph/tensor.ts";
 import { full } from "../../src/methods/full.ts";
+import { openSafetensorsFile } from "../../src/model-files/safetensors-node.ts";
+import type { TensorSource } from "../../src/model-files/tensor-source.ts";
 import type { HeadName } from "../../src/models/architecture.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import type { EncodedExample } from "../../src/tasks/task-kind.ts";
-import { layOut } from "../../src/training/model-inputs.ts";
+import { layOut } from "../../src/training/batches/model-inputs.ts";
 import { type AdaptedModel, writeInference } from "../../src/training/step-graph.ts";
 import { runtime } from "./runtime.ts";
 

@@ -1,10 +1,10 @@
 import type { Tensor } from "../../src/graph/tensor.ts";
-import type { Adapter } from "../../src/inference/adapter.ts";
-import type { BaseModel } from "../../src/inference/base-model.ts";
-import { adaptedShapes } from "../../src/inference/fitted-adapter.ts";
-import { loadBaseModel } from "../../src/inference/load-base-model-node.ts";
 import { constant, normal, randomFor } from "../../src/methods/initializers.ts";
 import { findMethod, parseMethodOptions } from "../../src/methods/methods.ts";
+import type { Adapter } from "../../src/model/adapter.ts";
+import type { BaseModel } from "../../src/model/base-model.ts";
+import { adaptedShapes } from "../../src/model/fitted-adapter.ts";
+import { loadBaseModel } from "../../src/model/load-base-model-node.ts";
 import type { Example } from "../../src/tasks/example.ts";
 
 /** Every low-rank method, small, and what PEFT has for it. */

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { float32 } from "../../src/graph/tensor.ts";
 import { calibrationError, confidenceSteps, reliability, thresholdFor } from "../../src/tasks/metrics/calibration.ts";
-import { cooled } from "../../src/training/calibrate.ts";
+import { cooled } from "../../src/training/calibration/calibrate.ts";
 
 test("predictions fall into fifteen bins by their probability", () => {
   const bins = reliability([0, 0.05, 0.95, 1, 0.5, 0.5], [false, true, true, true, true, false]);

@@ -5,7 +5,7 @@ import { embedding } from "../../src/tasks/kinds/embedding.ts";
 import { listNet } from "../../src/tasks/kinds/reranker.ts";
 import type { Objective } from "../../src/tasks/losses/objective.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
-import { ObjectiveGraph } from "../../src/training/objective-graph.ts";
+import { ObjectiveGraph } from "../../src/training/objective/objective-graph.ts";
 import { TrainingStep } from "../../src/training/step.ts";
 import { runtime } from "../support/runtime.ts";
 import { layersOf, openFixture, readJson, relativeError, smallBert } from "../support/small-bert.ts";

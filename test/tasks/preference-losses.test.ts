@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { preference } from "../../src/tasks/kinds/preference.ts";
 import type { Tokenizer } from "../../src/tokenization/tokenizer.ts";
-import { referredTo } from "../../src/training/reference.ts";
+import { referredTo } from "../../src/training/prediction/reference.ts";
 import { openFixture, readJson } from "../support/small-bert.ts";
 import { replaySteps } from "./recorded-steps.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { rewardLearning } from "../../src/tasks/kinds/reward-learning.ts";
-import { advantagesOf, type ScaleRewards } from "../../src/tasks/losses/reward-losses.ts";
+import { advantagesOf, type ScaleRewards } from "../../src/tasks/losses/grpo.ts";
 import { openFixture, readJson } from "../support/small-bert.ts";
 import { replaySteps } from "./recorded-steps.ts";
 

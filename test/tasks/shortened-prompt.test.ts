@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { modelFiles } from "../../src/checkpoints/model-folder-node.ts";
+import { modelFiles } from "../../src/model-files/model-folder-node.ts";
 import type { Example } from "../../src/tasks/example.ts";
 import { languageModel } from "../../src/tasks/kinds/language-model.ts";
 import { sequenceToSequence } from "../../src/tasks/kinds/sequence-to-sequence.ts";

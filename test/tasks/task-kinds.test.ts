@@ -4,7 +4,7 @@ import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
-import { loadAdapter } from "../../src/runs/adapter-folder.ts";
+import { loadAdapter } from "../../src/model/adapter-folder-node.ts";
 import type { Example } from "../../src/tasks/example.ts";
 import { trainingExamples } from "../../src/tasks/examples.ts";
 import { tokenClassification } from "../../src/tasks/kinds/token-classification.ts";

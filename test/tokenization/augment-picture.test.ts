@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { type Augmentation, varied } from "../../src/tokenization/augment-picture.ts";
-import { variantOf } from "../../src/training/dropout.ts";
+import { variantOf } from "../../src/training/dropout/dropout.ts";
 import { madePicture } from "../support/pictures.ts";
 
 /** Darker from left to right and from top to bottom. */

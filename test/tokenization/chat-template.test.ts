@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import { folderFiles } from "../../src/checkpoints/file-source-node.ts";
 import { UserError } from "../../src/errors.ts";
+import { folderFiles } from "../../src/model-files/file-source-node.ts";
 import { languageModel } from "../../src/tasks/kinds/language-model.ts";
 import { type ChatMessage, ChatTemplate } from "../../src/tokenization/chat-template.ts";
 import { loadTokenizer } from "../../src/tokenization/load-tokenizer.ts";

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { modelFiles } from "../../src/checkpoints/model-folder-node.ts";
+import { modelFiles } from "../../src/model-files/model-folder-node.ts";
 import { decodeSound } from "../../src/tokenization/decode-sound-node.ts";
 import { readFeatureExtractor } from "../../src/tokenization/feature-extractor.ts";
 import { resampled } from "../../src/tokenization/resample-sound.ts";

@@ -1,8 +1,8 @@
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import { folderFiles } from "../../src/checkpoints/file-source-node.ts";
-import { modelFiles } from "../../src/checkpoints/model-folder-node.ts";
 import { UserError } from "../../src/errors.ts";
+import { folderFiles } from "../../src/model-files/file-source-node.ts";
+import { modelFiles } from "../../src/model-files/model-folder-node.ts";
 import { loadTokenizer } from "../../src/tokenization/load-tokenizer.ts";
 import { bytesOfTokens } from "../../src/tokenization/token-bytes.ts";
 

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Tokenizer } from "@huggingface/tokenizers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { folderFiles } from "../../src/checkpoints/file-source-node.ts";
 import { UserError } from "../../src/errors.ts";
+import { folderFiles } from "../../src/model-files/file-source-node.ts";
 import { makeExact } from "../../src/tokenization/exact.ts";
 import { readVocabularyFiles } from "../../src/tokenization/read-vocabulary-files.ts";
 

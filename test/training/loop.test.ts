@@ -9,7 +9,7 @@ import { lora } from "../../src/methods/lora.ts";
 import type { MethodDefinition } from "../../src/methods/method.ts";
 import { sora } from "../../src/methods/sora.ts";
 import { objectiveOf } from "../../src/tasks/task-kinds.ts";
-import { Predictor } from "../../src/training/predictor.ts";
+import { Predictor } from "../../src/training/prediction/predictor.ts";
 import type { TrainingSettings } from "../../src/training/train-options.ts";
 import type { TrainingState } from "../../src/training/training-state.ts";
 import { runtime } from "../support/runtime.ts";

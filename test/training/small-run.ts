@@ -1,12 +1,12 @@
 import { copyOf, float32, type Tensors } from "../../src/graph/tensor.ts";
-import { initialParameters } from "../../src/inference/fitted-adapter.ts";
 import { type BlockFreezingSettings, withBlockFreezing } from "../../src/methods/block-freezing.ts";
 import type { MethodDefinition, MethodState, Schedule } from "../../src/methods/method.ts";
 import { parseMethodOptions, scheduleFor } from "../../src/methods/methods.ts";
+import { initialParameters } from "../../src/model/fitted-adapter.ts";
 import type { Example, TaskData } from "../../src/tasks/example.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import type { Encoding } from "../../src/tokenization/tokenizer.ts";
-import { stepsPerEpoch } from "../../src/training/batch-order.ts";
+import { stepsPerEpoch } from "../../src/training/batches/batch-order.ts";
 import type { TrainingEnd, TrainingEvent } from "../../src/training/events.ts";
 import { train } from "../../src/training/loop.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../src/training/records.ts";

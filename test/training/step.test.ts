@@ -1,15 +1,15 @@
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { gemm, logSoftmax, mul, neg, sumAll } from "../../src/graph/ops.ts";
 import { float32, type Tensor } from "../../src/graph/tensor.ts";
-import { initialParameters } from "../../src/inference/fitted-adapter.ts";
 import { aflora } from "../../src/methods/aflora.ts";
 import { full } from "../../src/methods/full.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
+import { initialParameters } from "../../src/model/fitted-adapter.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import { binaryCrossEntropy, crossEntropy, type Objective, squaredError } from "../../src/tasks/losses/objective.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
-import { Predictor } from "../../src/training/predictor.ts";
+import { Predictor } from "../../src/training/prediction/predictor.ts";
 import { type StepOutcome, type StepSettings, TrainingStep } from "../../src/training/step.ts";
 import type { AdaptedModel } from "../../src/training/step-graph.ts";
 import { runtime } from "../support/runtime.ts";

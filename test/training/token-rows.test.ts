@@ -1,16 +1,16 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
-import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import { float32, type Tensors } from "../../src/graph/tensor.ts";
 import { head } from "../../src/methods/head.ts";
+import { openSafetensorsFile } from "../../src/model-files/safetensors-node.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import { crossEntropy } from "../../src/tasks/losses/objective.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import type { WordEncoding } from "../../src/tokenization/tokenizer.ts";
-import { Predictor } from "../../src/training/predictor.ts";
+import { Predictor } from "../../src/training/prediction/predictor.ts";
 import { TrainingStep } from "../../src/training/step.ts";
 import type { AdaptedModel } from "../../src/training/step-graph.ts";
 import { runtime } from "../support/runtime.ts";

@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { folderFiles } from "../../src/checkpoints/file-source-node.ts";
+import { fineTuneInPage, type PageFineTuneOutcome } from "../../src/fine-tuning/fine-tune-in-page.ts";
 import { BUNDLED_MODEL, loadFineTunedModel } from "../../src/index.ts";
+import { folderFiles } from "../../src/model-files/file-source-node.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
-import { fineTuneInPage, type PageFineTuneOutcome } from "../../src/trainer/fine-tune-in-page.ts";
 import { inChromium, installedChromium, launchChromium } from "../support/chromium.ts";
 import { on } from "../support/on-event.ts";
 import { relativeError } from "../support/small-bert.ts";
@@ -118,7 +118,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
 });
 
 test("a bundle with a module of Node is refused, with who imports it", async () => {
-  const entry = fileURLToPath(new URL("../../src/checkpoints/atomic-file-node.ts", import.meta.url));
+  const entry = fileURLToPath(new URL("../../src/files/atomic-file-node.ts", import.meta.url));
   await expect(bundleForBrowser(entry, join(tmpdir(), "aflora-no-bundle"))).rejects.toThrow(
     /atomic-file-node\.ts imports node:\S+, which no browser has/,
   );

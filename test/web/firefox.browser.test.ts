@@ -5,11 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, inject, test } from "vitest";
-import { folderFiles } from "../../src/checkpoints/file-source-node.ts";
+import { fineTuneInPage } from "../../src/fine-tuning/fine-tune-in-page.ts";
 import { BUNDLED_MODEL } from "../../src/index.ts";
+import { folderFiles } from "../../src/model-files/file-source-node.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { writePage } from "../../src/serving/page-server.ts";
-import { fineTuneInPage } from "../../src/trainer/fine-tune-in-page.ts";
 import { on } from "../support/on-event.ts";
 import { startSite } from "./site.ts";
 

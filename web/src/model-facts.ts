@@ -1,9 +1,9 @@
-import type { ModelFiles } from "../../src/checkpoints/model-files.ts";
-import { readModelConfig, readNetwork } from "../../src/checkpoints/model-folder.ts";
 import { UserError } from "../../src/errors.ts";
 import { sizeOf } from "../../src/graph/tensor.ts";
-import { refuseOtherModel } from "../../src/inference/base-model.ts";
-import { processorFor } from "../../src/inference/media-reader.ts";
+import { refuseOtherModel } from "../../src/model/base-model.ts";
+import { processorFor } from "../../src/model/media-reader.ts";
+import type { ModelFiles } from "../../src/model-files/model-files.ts";
+import { readModelConfig, readNetwork } from "../../src/model-files/model-folder.ts";
 import { describeModel, hasFamily, type ModelDescription } from "../../src/models/families.ts";
 import { traceModel } from "../../src/models/trace.ts";
 import type { TaskKind } from "../../src/tasks/task-kind.ts";

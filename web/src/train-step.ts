@@ -1,7 +1,7 @@
+import { ratesOf } from "../../src/fine-tuning/recipe-rates.ts";
+import { suitedSettings } from "../../src/fine-tuning/suited-settings.ts";
 import { duration, number, prefixed } from "../../src/reports/quantities.ts";
 import type { TaskKind } from "../../src/tasks/task-kind.ts";
-import { ratesOf } from "../../src/trainer/recipe-rates.ts";
-import { suitedSettings } from "../../src/trainer/suited-settings.ts";
 import type { EvaluationRecord, StepRecord } from "../../src/training/records.ts";
 import type { MethodChoice } from "./choices.ts";
 import { sayDevice } from "./device-line.ts";

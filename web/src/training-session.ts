@@ -1,12 +1,20 @@
-import type { ModelFiles } from "../../src/checkpoints/model-files.ts";
 import { UserError } from "../../src/errors.ts";
 import { writeOnnxFolder } from "../../src/export/onnx/folder.ts";
 import { writePeftFolder } from "../../src/export/peft/write.ts";
-import { type Adapter, adapterBytes } from "../../src/inference/adapter.ts";
+import {
+  fineTuneInPage,
+  type PageFineTuneConfig,
+  type PageFineTuneOutcome,
+  type PageRunEnd,
+  type PageRunEvent,
+  type PageRunStart,
+} from "../../src/fine-tuning/fine-tune-in-page.ts";
 import { choosesClass } from "../../src/inference/confidence-threshold.ts";
 import { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
-import { fitAdapter } from "../../src/inference/fitted-adapter.ts";
 import { mergeWeights } from "../../src/methods/merge.ts";
+import { type Adapter, adapterBytes } from "../../src/model/adapter.ts";
+import { fitAdapter } from "../../src/model/fitted-adapter.ts";
+import type { ModelFiles } from "../../src/model-files/model-files.ts";
 import type { ReportedRun } from "../../src/reports/run-page.ts";
 import type { RunResult } from "../../src/runs/records.ts";
 import { summarise } from "../../src/runs/run-result.ts";
@@ -16,16 +24,8 @@ import type { Runtime } from "../../src/runtime/session.ts";
 import type { Columns, Table } from "../../src/tasks/rows.ts";
 import { heldOutText } from "../../src/tasks/split.ts";
 import type { TextPrediction } from "../../src/tasks/task-kinds.ts";
-import {
-  fineTuneInPage,
-  type PageFineTuneConfig,
-  type PageFineTuneOutcome,
-  type PageRunEnd,
-  type PageRunEvent,
-  type PageRunStart,
-} from "../../src/trainer/fine-tune-in-page.ts";
 import type { CheckpointEvent } from "../../src/training/events.ts";
-import type { FittingProgress } from "../../src/training/fit-head.ts";
+import type { FittingProgress } from "../../src/training/linear-head/fit-head.ts";
 import type { MemoryEstimate } from "../../src/training/memory-estimate.ts";
 import type { TrainingState } from "../../src/training/training-state.ts";
 import { type FileFacts, factsOf, readExamples, type TaskFacts, taskFactsOf } from "./examples-file.ts";

@@ -1,13 +1,13 @@
 import { createInterface } from "node:readline";
 import { Command } from "commander";
 import { checkOptions, UserError } from "../../errors.ts";
+import { askingOptions } from "../../fine-tuning/run-options-node.ts";
 import type { FineTunedModel } from "../../inference/fine-tuned-model.ts";
 import { generationOptions } from "../../inference/generation/generation-options.ts";
+import { loadAskedModel } from "../../inference/load-fine-tuned-model-node.ts";
 import type { AnswerOptions } from "../../inference/write-answers.ts";
-import { loadAskedModel } from "../../runs/load-fine-tuned-model.ts";
-import { askingOptions } from "../../runs/run-config.ts";
-import { runtimeFor } from "../../runs/runtime-for.ts";
 import type { DeviceName } from "../../runtime/device.ts";
+import { runtimeFor } from "../../runtime/runtime-for-node.ts";
 import type { ChatMessage } from "../../tokenization/chat-template.ts";
 import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";

@@ -1,13 +1,13 @@
 import { Command } from "commander";
 import { UserError } from "../../errors.ts";
+import { runOptions } from "../../fine-tuning/run-options-node.ts";
 import { loadEmbedder } from "../../inference/load-embedder-node.ts";
 import { classifyByLabels, type LabelScore } from "../../labels/classify-by-labels.ts";
 import type { NamedLabel } from "../../labels/named-labels.ts";
 import { readLabels } from "../../labels/read-labels-node.ts";
 import { readTextRows, refuseOutput, writeTextRows } from "../../labels/text-rows-node.ts";
-import { runOptions } from "../../runs/run-config.ts";
-import { runtimeFor } from "../../runs/runtime-for.ts";
 import type { DeviceName } from "../../runtime/device.ts";
+import { runtimeFor } from "../../runtime/runtime-for-node.ts";
 import { inOneLine, linesOfStdin } from "../given-texts.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";

@@ -1,11 +1,11 @@
-import { writeAtomically } from "../../checkpoints/atomic-file-node.ts";
 import { UserError } from "../../errors.ts";
-import { renderSearch } from "../../reports/search-page.ts";
+import { writeAtomically } from "../../files/atomic-file-node.ts";
 import {
   evaluateSearch,
   type SearchEvaluation,
   type SearchEvaluationOptions,
-} from "../../runs/search/evaluate-search.ts";
+} from "../../inference/retrieval/evaluate-search-node.ts";
+import { renderSearch } from "../../reports/search-page.ts";
 import { downloadLine } from "../terminal/download-line.ts";
 import { comparedTable, counted } from "../terminal/format.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";

@@ -1,8 +1,8 @@
 import { Command } from "commander";
+import { askingOptions } from "../../fine-tuning/run-options-node.ts";
 import { generationOptions } from "../../inference/generation/generation-options.ts";
 import type { RunEvaluation } from "../../runs/evaluate-run.ts";
 import { evaluateRun } from "../../runs/evaluate-run.ts";
-import { askingOptions } from "../../runs/run-config.ts";
 import { baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";

@@ -1,10 +1,10 @@
 import { Command } from "commander";
 import { UserError } from "../../errors.ts";
 import { totalFlops } from "../../graph/flops.ts";
-import { BUNDLED_MODEL } from "../../inference/bundled-model.ts";
-import { describeModelAt } from "../../inference/describe-model-node.ts";
-import { modelDirectory } from "../../inference/load-base-model-node.ts";
 import { DEFAULT_METHOD, findMethod, parseMethodOptions } from "../../methods/methods.ts";
+import { BUNDLED_MODEL } from "../../model/bundled-model.ts";
+import { describeModelAt } from "../../model/describe-model-node.ts";
+import { modelDirectory } from "../../model/load-base-model-node.ts";
 import { type MethodCosts, methodCosts } from "../../studies/method-cost.ts";
 import { addExamples, everydayHelp } from "../help.ts";
 import { addMethodOptions, addPaperOptions, givenOptions, numberOption } from "../schema-options.ts";

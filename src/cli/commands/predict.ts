@@ -1,14 +1,14 @@
 import { Command } from "commander";
 import { readExamples } from "../../datasets/table-node.ts";
 import { UserError } from "../../errors.ts";
+import { askingOptions } from "../../fine-tuning/run-options-node.ts";
 import { chooseAnswers } from "../../inference/choose-answer.ts";
 import type { FineTunedModel } from "../../inference/fine-tuned-model.ts";
 import { generationOptions } from "../../inference/generation/generation-options.ts";
+import { loadAskedModel } from "../../inference/load-fine-tuned-model-node.ts";
 import type { AnswerOptions } from "../../inference/write-answers.ts";
-import { loadAskedModel } from "../../runs/load-fine-tuned-model.ts";
-import { askingOptions } from "../../runs/run-config.ts";
-import { runtimeFor } from "../../runs/runtime-for.ts";
 import type { DeviceName } from "../../runtime/device.ts";
+import { runtimeFor } from "../../runtime/runtime-for-node.ts";
 import { lineOf } from "../../tasks/probabilities.ts";
 import { namedColumns } from "../../tasks/rows.ts";
 import type { TextInput } from "../../tasks/task-kind.ts";

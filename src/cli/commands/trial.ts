@@ -1,8 +1,8 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Command } from "commander";
-import { readJsonFile, writeJsonFile } from "../../checkpoints/json-file-node.ts";
-import { fineTune } from "../../reports/fine-tune.ts";
+import { readJsonFile, writeJsonFile } from "../../files/json-file-node.ts";
+import { fineTune } from "../../fine-tune.ts";
 import { removeCheckpoints } from "../../runs/checkpoint-folder.ts";
 import { evaluateRun } from "../../runs/evaluate-run.ts";
 import type { FineTuneConfig } from "../../runs/fine-tune-config.ts";

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { Command } from "commander";
-import { writeAtomically } from "../../checkpoints/atomic-file-node.ts";
 import { UserError } from "../../errors.ts";
+import { writeAtomically } from "../../files/atomic-file-node.ts";
 import { renderStudy, writeStudyPages } from "../../reports/study.ts";
 import type { EvaluationSource } from "../../runs/evaluate-run.ts";
 import { readFinishedRun } from "../../runs/read-run.ts";

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { Command } from "commander";
 import { UserError } from "../../errors.ts";
-import { runOptions } from "../../runs/run-config.ts";
+import { runOptions } from "../../fine-tuning/run-options-node.ts";
 import { work } from "../../studies/queue/work.ts";
 import { addExamples } from "../help.ts";
 import { QUEUE_VARIABLE, queueUrl } from "../queue-url.ts";

@@ -1,7 +1,7 @@
 import { basename, isAbsolute } from "node:path";
 import type { RunEvent, RunStart } from "../../runs/fine-tune-events.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../runs/records.ts";
-import type { FittingProgress } from "../../training/fit-head.ts";
+import type { FittingProgress } from "../../training/linear-head/fit-head.ts";
 import { bytes, counted, duration, epochs, integer, metrics } from "./format.ts";
 import { StatusLines } from "./status-lines.ts";
 

@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { UserError } from "../../errors.ts";
-import type { BaseModel } from "../../inference/base-model.ts";
+import type { BaseModel } from "../../model/base-model.ts";
 import type { ChatTemplate } from "../../tokenization/chat-template.ts";
 
 /**

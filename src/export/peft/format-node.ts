@@ -1,9 +1,9 @@
 import { z } from "zod";
-import { folderFiles } from "../../checkpoints/file-source-node.ts";
+import { readPeftAdapter } from "../../model/peft/read-node.ts";
+import { folderFiles } from "../../model-files/file-source-node.ts";
 import type { ExportFormat } from "../export-format.ts";
 import { diskFolder } from "../output-folder-node.ts";
 import { readSentenceHead } from "../sentence-transformers.ts";
-import { readPeftAdapter } from "./read-node.ts";
 import { PEFT_FORMS, writePeftFolder } from "./write.ts";
 
 const options = z.object({

@@ -1,11 +1,12 @@
-import { safetensorsBytes } from "../../checkpoints/safetensors.ts";
 import { UserError } from "../../errors.ts";
 import type { Tensor, Tensors } from "../../graph/tensor.ts";
-import type { AdapterDescription } from "../../inference/adapter.ts";
-import type { BaseModel } from "../../inference/base-model.ts";
-import type { FittedAdapter } from "../../inference/fitted-adapter.ts";
 import { findMethod, parseMethodOptions } from "../../methods/methods.ts";
 import type { PeftForm } from "../../methods/peft.ts";
+import type { AdapterDescription } from "../../model/adapter.ts";
+import type { BaseModel } from "../../model/base-model.ts";
+import type { FittedAdapter } from "../../model/fitted-adapter.ts";
+import { PEFT_CONFIG, PEFT_WEIGHTS } from "../../model/peft/peft-files.ts";
+import { safetensorsBytes } from "../../model-files/safetensors.ts";
 import type { ModelConfig } from "../../models/architecture.ts";
 import { poolingOfFeatures } from "../../models/heads.ts";
 import type { LinearModule } from "../../models/model-parts.ts";
@@ -16,7 +17,6 @@ import { copyFile, copyTokenizer } from "../hugging-face-files.ts";
 import { type OutputFolder, writeJson } from "../output-folder.ts";
 import { sentenceReadme, writeSentenceFiles } from "../sentence-transformers.ts";
 import { loraForm } from "./lora-form.ts";
-import { PEFT_CONFIG, PEFT_WEIGHTS } from "./peft-files.ts";
 
 /** Forms that an adapter may be written in, where PEFT has another one for its method. */
 export const PEFT_FORMS = ["lora"] as const;

@@ -1,4 +1,4 @@
-import { ASKS_SIZES, type Network, type NetworkNode, nodesFor } from "../../checkpoints/onnx/network.ts";
+import { ASKS_SIZES, type Network, type NetworkNode, nodesFor } from "../../model-files/onnx/network.ts";
 
 /** The part of a network that leads to one of its values. */
 export interface Flow {

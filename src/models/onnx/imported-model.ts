@@ -1,9 +1,9 @@
 import { z } from "zod";
-import { LAYER, type Network, type NetworkNode, nodesFor } from "../../checkpoints/onnx/network.ts";
 import { UserError } from "../../errors.ts";
 import { type Dimension, product } from "../../graph/dimension.ts";
 import { Graph, type Value } from "../../graph/graph.ts";
 import { reshape, transpose } from "../../graph/ops.ts";
+import { LAYER, type Network, type NetworkNode, nodesFor } from "../../model-files/onnx/network.ts";
 import type { Architecture, EncoderArchitecture, ModelConfig } from "../architecture.ts";
 import { labelCountOf, parseConfig } from "../config.ts";
 import { ForwardContext } from "../forward-context.ts";

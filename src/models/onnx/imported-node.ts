@@ -1,8 +1,8 @@
-import type { NetworkNode } from "../../checkpoints/onnx/network.ts";
 import { UserError } from "../../errors.ts";
 import type { Dimension } from "../../graph/dimension.ts";
 import { type Graph, Value } from "../../graph/graph.ts";
 import { concat, reshape, sizesOf } from "../../graph/ops.ts";
+import type { NetworkNode } from "../../model-files/onnx/network.ts";
 import type { ForwardContext } from "../forward-context.ts";
 import { type Known, numbersOf } from "./known.ts";
 

@@ -1,6 +1,6 @@
-import type { NetworkNode } from "../../checkpoints/onnx/network.ts";
 import { type Dimension, difference, product, quotient, sum } from "../../graph/dimension.ts";
 import { sizeOf } from "../../graph/tensor.ts";
+import type { NetworkNode } from "../../model-files/onnx/network.ts";
 
 /**
  * A small tensor whose elements are known while the graph is written: sizes, axes, indices, single numbers. A size may be a symbol

@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { LAYER, type Network } from "../../checkpoints/onnx/network.ts";
 import { UserError } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import { cast, reshape } from "../../graph/ops.ts";
+import { LAYER, type Network } from "../../model-files/onnx/network.ts";
 import type { ForwardContext } from "../forward-context.ts";
 import type { PictureSize, SoundWindows } from "../model-parts.ts";
 import { SAMPLES, type TokenStream } from "../streams/token-stream.ts";

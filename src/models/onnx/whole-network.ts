@@ -1,8 +1,8 @@
-import type { Network } from "../../checkpoints/onnx/network.ts";
 import { UserError } from "../../errors.ts";
 import type { Shape } from "../../graph/dimension.ts";
 import type { Graph, Value } from "../../graph/graph.ts";
 import type { DataType } from "../../graph/tensor.ts";
+import type { Network } from "../../model-files/onnx/network.ts";
 import { ForwardContext } from "../forward-context.ts";
 import type { Known } from "./known.ts";
 import { NetworkWriter } from "./write-network.ts";

@@ -1,8 +1,8 @@
-import type { Network, NetworkNode, NetworkTensor } from "../../checkpoints/onnx/network.ts";
 import { UserError } from "../../errors.ts";
 import { ShapeError } from "../../graph/dimension.ts";
 import type { Value } from "../../graph/graph.ts";
 import { cast } from "../../graph/ops.ts";
+import type { Network, NetworkNode, NetworkTensor } from "../../model-files/onnx/network.ts";
 import type { ForwardContext } from "../forward-context.ts";
 import { ELEMENTWISE } from "./elementwise.ts";
 import { asValue, ImportedNode, type Importer, isValue, LOWEST, type Operand } from "./imported-node.ts";

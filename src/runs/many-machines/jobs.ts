@@ -1,6 +1,6 @@
 import type { Tensors } from "../../graph/tensor.ts";
+import { advance, advancedShapes, type ReplicaSteps } from "../../training/local-steps/replica.ts";
 import type { MicroBatch, ModelRun } from "../../training/model-run.ts";
-import { advance, advancedShapes, type ReplicaSteps } from "../../training/replica.ts";
 import type { TrainingStep } from "../../training/step.ts";
 import type { StepPart } from "../../training/step-part.ts";
 import type { REPLICA } from "./protocol.ts";

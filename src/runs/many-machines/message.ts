@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { isDeep } from "../../checkpoints/json-file.ts";
 import { UserError } from "../../errors.ts";
+import { isDeep } from "../../files/json.ts";
 import { joinedBytes } from "../../graph/joined-bytes.ts";
 import { sizeOf, type Tensor, type Tensors } from "../../graph/tensor.ts";
 

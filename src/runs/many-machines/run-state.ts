@@ -1,5 +1,5 @@
 import { asFloat32, type Tensor, type TensorData, type Tensors } from "../../graph/tensor.ts";
-import { adaptedShapes } from "../../inference/fitted-adapter.ts";
+import { adaptedShapes } from "../../model/fitted-adapter.ts";
 import { traceModel } from "../../models/trace.ts";
 import type { AdaptedModel } from "../../training/step-graph.ts";
 import { messageBytes } from "./message.ts";

@@ -5,7 +5,7 @@ import type { Redis } from "ioredis";
 import type { z } from "zod";
 import { UserError } from "../../errors.ts";
 import type { Tensor } from "../../graph/tensor.ts";
-import { runtimeFor } from "../runtime-for.ts";
+import { runtimeFor } from "../../runtime/runtime-for-node.ts";
 import { findBase } from "./base-files.ts";
 import { messageBytes, parsedJson, readMessage } from "./message.ts";
 import { jobSchema, keysOf, LIFE, orderSchema, RUN_ID, RUNS, type RunOrder, verdictSchema } from "./protocol.ts";

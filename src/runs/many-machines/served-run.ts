@@ -1,14 +1,14 @@
 import type { Redis } from "ioredis";
 import { UserError } from "../../errors.ts";
+import { contrastStep } from "../../fine-tuning/stages/contrast.ts";
 import { float32, type Tensor, type Tensors } from "../../graph/tensor.ts";
-import { type LoadedBaseModel, loadBaseModel } from "../../inference/load-base-model-node.ts";
 import { findMethod, parseMethodOptions } from "../../methods/methods.ts";
+import { type LoadedBaseModel, loadBaseModel } from "../../model/load-base-model-node.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import type { Objective } from "../../tasks/losses/objective.ts";
 import { objectiveOf } from "../../tasks/task-kinds.ts";
-import { contrastStep } from "../../trainer/contrast.ts";
+import { advance } from "../../training/local-steps/replica.ts";
 import { ModelRun } from "../../training/model-run.ts";
-import { advance } from "../../training/replica.ts";
 import { TrainingStep } from "../../training/step.ts";
 import type { AdaptedModel } from "../../training/step-graph.ts";
 import { type StepPart, writePart } from "../../training/step-part.ts";

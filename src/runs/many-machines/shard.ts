@@ -1,8 +1,8 @@
 import { UserError } from "../../errors.ts";
 import type { EncodedExample, ReadText, TaskKind, TrainingExample } from "../../tasks/task-kind.ts";
 import type { Encoding } from "../../tokenization/tokenizer.ts";
+import type { ReplicaSteps } from "../../training/local-steps/replica.ts";
 import type { MicroBatch } from "../../training/model-run.ts";
-import type { ReplicaSteps } from "../../training/replica.ts";
 import { messageBytes } from "./message.ts";
 import type { ReplicaShard, Shard } from "./protocol.ts";
 

@@ -7,7 +7,7 @@ import type { OtherMachines, ReplicaRunner } from "../../training/other-machines
 import { isLargeSum, type TrainingStep } from "../../training/step.ts";
 import type { AdaptedModel } from "../../training/step-graph.ts";
 import type { StepPart } from "../../training/step-part.ts";
-import type { RunOfFiles } from "../prepare-from-files.ts";
+import type { RunOfFiles } from "../run-of-files.ts";
 import { describeFiles, sendFiles } from "./base-files.ts";
 import { type Job, type JobKind, microBatchJob, replicaJob } from "./jobs.ts";
 import { readMessage } from "./message.ts";

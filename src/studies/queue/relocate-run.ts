@@ -1,7 +1,7 @@
 import { isAbsolute, join, resolve } from "node:path";
-import { readJsonFile, writeJsonFile } from "../../checkpoints/json-file-node.ts";
-import { dataFingerprintSchema } from "../../runs/data-fingerprint.ts";
-import { flatOptions, PATH_OPTIONS, resolveConfig, withAbsolutePaths } from "../../runs/run-config.ts";
+import { readJsonFile, writeJsonFile } from "../../files/json-file-node.ts";
+import { dataFingerprintSchema } from "../../fine-tuning/data-fingerprint-node.ts";
+import { flatOptions, PATH_OPTIONS, resolveConfig, withAbsolutePaths } from "../../fine-tuning/run-options-node.ts";
 
 interface Move {
   name: string;

@@ -4,11 +4,11 @@ import { Readable } from "node:stream";
 import { promisify } from "node:util";
 import { createGunzip, gzip } from "node:zlib";
 import { z } from "zod";
-import { writeFailure } from "../../checkpoints/atomic-file-node.ts";
-import { readJsonFile } from "../../checkpoints/json-file-node.ts";
 import { UserError } from "../../errors.ts";
+import { writeFailure } from "../../files/atomic-file-node.ts";
+import { readJsonFile } from "../../files/json-file-node.ts";
 import { HIDDEN_STATES, REPORT, RUN_FILES } from "../../runs/run-folder.ts";
-import { namesCode } from "../../tasks/rewards.ts";
+import { namesCode } from "../../tasks/reward-functions.ts";
 import { REPORTED } from "../reported-scores.ts";
 import { TRIAL_TIME } from "../run-study.ts";
 

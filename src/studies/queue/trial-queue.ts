@@ -1,8 +1,8 @@
 import type { Queue } from "bullmq";
 import type { Redis } from "ioredis";
 import { z } from "zod";
-import { isDeep } from "../../checkpoints/json-file.ts";
 import { UserError } from "../../errors.ts";
+import { isDeep } from "../../files/json.ts";
 import { answers, connect, line, loadBullmq, unlessFull } from "../../runs/many-machines/server.ts";
 
 /** The queue's name on its server, and how its other keys begin. */

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { UserError } from "../../errors.ts";
-import { resolveConfig } from "../../runs/run-config.ts";
+import { resolveConfig } from "../../fine-tuning/run-options-node.ts";
 import { gridOf } from "../factors.ts";
 import type { Configuration, Round, SearchAlgorithm, SearchResults, Study, StudyPlan, Wanted } from "../study.ts";
 import { trialsOf } from "./grid.ts";

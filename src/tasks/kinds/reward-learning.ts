@@ -12,9 +12,9 @@ import {
   rewardObjective,
   SCALE_REWARDS,
   tokenWeights,
-} from "../losses/reward-losses.ts";
+} from "../losses/grpo.ts";
 import { promptIds, promptOf } from "../prompt.ts";
-import { rewardOptions } from "../rewards.ts";
+import { rewardOptions } from "../reward-functions.ts";
 import { columnOf, list, type Table, textOf } from "../rows.ts";
 import type {
   AnsweredPrompt,

@@ -4,7 +4,7 @@ import { BOUNDARY } from "../../models/forward-context.ts";
 import type { CompiledGraph } from "../../runtime/compiled-graph.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import type { EncodedExample } from "../../tasks/task-kind.ts";
-import { layOut } from "../model-inputs.ts";
+import { layOut } from "../batches/model-inputs.ts";
 import { type AdaptedModel, type ModelGraph, writeBlock } from "../step-graph.ts";
 import { HiddenStateCache, type HiddenStateCacheOptions } from "./hidden-state-cache.ts";
 import { type PackedFormat, packedSize, packRows, unpackRows } from "./packed-rows.ts";

@@ -1,8 +1,8 @@
 import type { LinearLoss } from "../../tasks/losses/objective.ts";
+import { bestFactor, rowLosses } from "../calibration/temperature.ts";
 import { canonicalOrder, Design, type FeatureRows } from "./design.ts";
 import { drawFolds, type RowGroups, sampleRows } from "./folds.ts";
 import { minimise, outputsOf } from "./newton.ts";
-import { bestFactor, rowLosses } from "./temperature.ts";
 
 /** How a fit does on rows that it did not see. */
 export interface CrossValidated {

@@ -3,12 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { fileSource } from "../../../src/checkpoints/file-source-node.ts";
-import { turnPairs } from "../../../src/checkpoints/gguf/architectures.ts";
-import { openGguf } from "../../../src/checkpoints/gguf/gguf.ts";
 import { exportAdapter } from "../../../src/export/export-adapter-node.ts";
 import { readGgufAdapter } from "../../../src/export/gguf/adapter-node.ts";
 import { float32 } from "../../../src/graph/tensor.ts";
+import { fileSource } from "../../../src/model-files/file-source-node.ts";
+import { turnPairs } from "../../../src/model-files/gguf/architectures.ts";
+import { openGguf } from "../../../src/model-files/gguf/gguf.ts";
 import { runtime } from "../../support/runtime.ts";
 import { EXAMPLES, LOW_RANK, tinyAdapter } from "../../support/tiny-adapter.ts";
 

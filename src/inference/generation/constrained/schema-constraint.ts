@@ -1,5 +1,5 @@
-import { isDeep } from "../../../checkpoints/json-file.ts";
 import { UserError } from "../../../errors.ts";
+import { isDeep } from "../../../files/json.ts";
 import type { Tokenizer } from "../../../tokenization/tokenizer.ts";
 import { AnswerConstraint } from "./answer-constraint.ts";
 import { ByteAutomaton } from "./byte-automaton.ts";

@@ -1,0 +1,71 @@
+import { join } from "node:path";
+import { writeReport } from "./reports/report.ts";
+import { checkPort, startWatchServer, type WatchServer } from "./reports/watch-server.ts";
+import type { FineTuneConfig } from "./runs/fine-tune-config.ts";
+import {
+  fineTuneEvents,
+  type RunControl,
+  type RunEnd,
+  type RunEvent,
+  type RunOutcome,
+} from "./runs/fine-tune-events.ts";
+import { REPORT } from "./runs/run-folder.ts";
+
+export interface FineTuneOutcome extends RunOutcome {
+  /** Why there is no report of a run that has finished, and what to repeat. */
+  reportFailure?: string;
+}
+
+export interface FineTuneOptions extends RunControl {
+  /** Hears what happens, when it is in the run folder; what it returns is waited for. */
+  onEvent?(event: RunEvent): void | Promise<void>;
+  /** Serve a page on 127.0.0.1 that follows the run and closes with it. */
+  watch?: {
+    /** A free one where absent. */
+    port?: number;
+    /** Told the page's address, such as `http://127.0.0.1:41234/`, when it can be opened. */
+    onServing(url: string): void;
+  };
+}
+
+/**
+ * Fine-tunes a model and writes a run folder: records as they come, checkpoints by step or time and each epoch, and at
+ * the end the best epoch's adapter, read back from disk and compared, `result.json` and `report.html` (docs/formats.md).
+ * @param config options of `aflora train`, by their names without dashes
+ * @throws UserError where an option, the data, the model or the port cannot be used; then nothing is written
+ */
+export async function fineTune(
+  config: FineTuneConfig,
+  { watch, onEvent, ...options }: FineTuneOptions = {},
+): Promise<FineTuneOutcome> {
+  if (watch?.port !== undefined) await checkPort(watch.port);
+  let server: WatchServer | undefined;
+  let end: RunEnd | undefined;
+  try {
+    for await (const event of fineTuneEvents(config, options)) {
+      await onEvent?.(event);
+      if (event.kind === "end") end = event;
+      else if (event.kind !== "start") await server?.push(event);
+      else if (watch) {
+        server = await startWatchServer({ directory: event.directory, ...watch });
+        watch.onServing(server.url);
+      }
+    }
+  } finally {
+    await server?.close();
+  }
+  const { kind, ...outcome } = end!;
+  const { directory, result } = outcome;
+  if (!result) return outcome;
+  try {
+    await writeReport([directory], join(directory, REPORT));
+    return outcome;
+  } catch (error) {
+    // The run has finished all the same.
+    const reason = error instanceof Error ? error.message : String(error);
+    return {
+      ...outcome,
+      reportFailure: `${reason}; the run has finished, only its report is missing: aflora report ${directory}`,
+    };
+  }
+}

@@ -1,0 +1,231 @@
+import { z } from "zod";
+import { parseTable, tableFormat } from "../datasets/parse-table.ts";
+import { taskOfTable } from "../datasets/table-task.ts";
+import { UserError } from "../errors.ts";
+import type { WithMethod } from "../methods/method-options.ts";
+import { DEFAULT_METHOD, findMethod } from "../methods/methods.ts";
+import { type BaseModel, readBaseModel } from "../model/base-model.ts";
+import { type ModelFiles, urlFiles } from "../model-files/model-files.ts";
+import type { DeviceName } from "../runtime/device.ts";
+import { webRuntime } from "../runtime/runtime-web.ts";
+import type { Runtime } from "../runtime/session.ts";
+import type { TaskData } from "../tasks/example.ts";
+import { namedColumns, type Table } from "../tasks/rows.ts";
+import { holdOut } from "../tasks/split.ts";
+import type { TaskOptions } from "../tasks/task-options.ts";
+import { decodePicture } from "../tokenization/decode-picture-web.ts";
+import type { DecodePicture } from "../tokenization/image-processor.ts";
+import type { TrainingEnd, TrainingEvent } from "../training/events.ts";
+import type { MemoryEstimate } from "../training/memory-estimate.ts";
+import type { TrainOptions } from "../training/train-options.ts";
+import { fastestDevice } from "./fastest-device.ts";
+import type { FineTuning } from "./fine-tuning.ts";
+import { type FinishedRun, type PreparedRun, type PrepareOptions, prepareRun } from "./prepare-run.ts";
+import {
+  type FineTuningSettings,
+  type MethodChoice,
+  partOptions,
+  trainingOptions,
+  withRecipe,
+} from "./training-options.ts";
+
+/** Examples as text, in one of the formats that `aflora train` reads: the name's ending says which. */
+export interface TableText {
+  /** `tickets.csv` */
+  name: string;
+  text: string;
+}
+
+const pageOptions = trainingOptions.extend({
+  text: z.string().optional(),
+  textPair: z.string().optional(),
+  label: z.string().optional(),
+  kind: z.string().optional(),
+  validationSplit: z.number().gt(0).lt(1).default(0.1),
+});
+
+/** What to fine-tune on what and how: options by the names that `aflora train` gives them. */
+export type PageFineTuneConfig = WithMethod<
+  z.input<typeof pageOptions> &
+    TaskOptions & {
+      /** Address of a Hugging Face model folder, or its files. */
+      model: string | ModelFiles;
+      /** What the model is called in the adapter, such as `owner/name`; its address where absent. */
+      modelName?: string;
+      /** Of a model on the hub, the branch, tag or commit that it is, for the adapter. */
+      revision?: string | undefined;
+      /** Training examples, or rows that are there already; of pictures their paths and classes. */
+      train: TableText | Table;
+      /** Validation examples; a part of the training examples is held out where absent. */
+      validation?: TableText | Table;
+      /** Gives the file of a picture by its path, undefined where there is none: of kinds that read pictures. */
+      openPicture?: (path: string) => Blob | undefined | Promise<Blob | undefined>;
+    }
+>;
+
+/** What is known when training begins. */
+export interface PageRunStart {
+  kind: "start";
+  task: TaskData;
+  base: BaseModel;
+  method: MethodChoice;
+  /** All options, with every default filled in. */
+  settings: FineTuningSettings;
+  totalSteps: number;
+  /** Steps done before, where the run goes on from a state. */
+  stepsDone: number;
+  /** Names of the projection matrices that a schedule may freeze. */
+  freezable: readonly string[];
+  memory: MemoryEstimate;
+  /** Where it computes; "cpu" is WebAssembly. */
+  device: DeviceName;
+  /** What a person should know before it begins. */
+  notes: readonly string[];
+}
+
+/** What a run came to. */
+export interface PageFineTuneOutcome {
+  /** Its best epoch; undefined where the run was aborted before one had ended. */
+  finished: (FinishedRun & { runtime: Runtime }) | undefined;
+  /** What training came to; undefined where it was aborted before it began. */
+  training: TrainingEnd | undefined;
+  /** What a person should know: that nothing was learned, perhaps. */
+  notes: string[];
+}
+
+/** The last thing that a run tells. */
+export interface PageRunEnd extends PageFineTuneOutcome {
+  kind: "end";
+}
+
+/** What a run in a page tells: what is known when training begins, what happens, and what it came to. */
+export type PageRunEvent = PageRunStart | Exclude<TrainingEvent, TrainingEnd> | PageRunEnd;
+
+export interface PageRunControl extends PrepareOptions, Pick<TrainOptions, "signal" | "resume"> {
+  /** Where to compute; where absent, the device of the page on which a step is fastest. */
+  runtime?: Runtime;
+}
+
+export interface PageFineTuneOptions extends PageRunControl {
+  /** Hears what happens; what it returns is waited for. */
+  onEvent?(event: PageRunEvent): void | Promise<void>;
+}
+
+/** Bytes that Wasm can have; beside what is computed, the weights are there for as long as a graph runs. */
+const WASM_MEMORY = 2 ** 32;
+
+/**
+ * Fine-tunes a model in a page: call it in a worker, because training keeps the thread that it runs on.
+ * @throws UserError where an option, the examples or the model cannot be used, or the model does not fit into a page's memory.
+ */
+export async function fineTuneInPage(
+  config: PageFineTuneConfig,
+  { onEvent, ...control }: PageFineTuneOptions = {},
+): Promise<PageFineTuneOutcome> {
+  let end: PageRunEnd | undefined;
+  for await (const event of fineTuneEventsInPage(config, control)) {
+    await onEvent?.(event);
+    if (event.kind === "end") end = event;
+  }
+  const { kind, ...outcome } = end!;
+  return outcome;
+}
+
+/**
+ * The same run as a stream of what happens.
+ *
+ * With `resume`, the state of a checkpoint event, the same config and a `runtime` of the device that the start told, it ends with the
+ * same adapter as if it had not stopped.
+ * @throws UserError as {@link fineTuneInPage}
+ */
+export async function* fineTuneEventsInPage(
+  { model, modelName: name, revision, train, validation, openPicture, ...config }: PageFineTuneConfig,
+  { runtime: given, resume, signal, onFitting }: PageRunControl = {},
+): AsyncGenerator<PageRunEvent, void> {
+  const { method: methodName = DEFAULT_METHOD.name, ...others } = config;
+  const { options, method } = partOptions(pageOptions, methodName, others);
+  const { text, textPair, label, kind, validationSplit, ...training } = options;
+  const columns = namedColumns({ text, label, textPair });
+  const files = typeof model === "string" ? urlFiles(model) : model;
+  let prepared: PreparedRun<FineTuningSettings>;
+  try {
+    prepared = await prepareRun(
+      {
+        method,
+        base: training.base,
+        // A step takes a page several times as long: it learns classes by contrast where that is asked for.
+        settle: (suits) => withRecipe(training, findMethod(method.name), { ...suits, suitsContrast: false }),
+        resume,
+      },
+      {
+        async readTask() {
+          const all = taskOf(train, columns, { kind });
+          if (!validation) return holdOut(all, validationSplit, training.seed);
+          return withValidation(all, taskOf(validation, columns, all));
+        },
+        readBase: (format, task) =>
+          readBaseModel(files, task, training.seed, {
+            format,
+            ...(openPicture && { decoders: { pictures: decodedBy(openPicture) } }),
+            ...(name !== undefined && { name }),
+            ...(revision !== undefined && { revision }),
+          }),
+        openRuntime: async () => ({ runtime: given ?? (await webRuntime()) }),
+        ...(!given && { fastest: fastestDevice }),
+        fitMemory(fineTuning) {
+          if (!fineTuning.fitMemory(WASM_MEMORY - fineTuning.memory.weights)) throw tooLarge(fineTuning);
+          return { memory: fineTuning.memory, notes: [] };
+        },
+      },
+      { signal, onFitting },
+    );
+  } catch (error) {
+    if (!signal?.aborted || error !== signal.reason) throw error;
+    return yield { kind: "end", finished: undefined, training: undefined, notes: [] };
+  }
+  const { runtime, fineTuning, task, base, settings, memory, notes } = prepared;
+  const { totalSteps, freezable } = fineTuning;
+  const stepsDone = resume?.step ?? 0;
+  const device = runtime.device.name;
+  const facts = { task, base, method, settings, totalSteps, stepsDone, freezable, memory, device, notes };
+  yield { kind: "start", ...facts };
+  const endNotes: string[] = [];
+  for await (const event of fineTuning.train(runtime, { signal })) {
+    if (event.kind === "note") endNotes.push(event.text);
+    if (event.kind !== "end") yield event;
+    else {
+      const finished = event.state.best && { ...(await prepared.finish(event)), runtime };
+      yield { kind: "end", finished, training: event, notes: endNotes };
+    }
+  }
+}
+
+function tooLarge({ memory, tokenBudget }: FineTuning): UserError {
+  const { weights, optimizer, activations, hiddenStates = 0 } = memory;
+  const needed = ((weights + optimizer + activations + hiddenStates) / 1e9).toFixed(1);
+  return new UserError(
+    `training takes about ${needed} GB even with one text of ${tokenBudget} tokens at a time, and a page can have 4: lower maxLength, or choose a smaller model`,
+  );
+}
+
+const decodedBy =
+  (open: NonNullable<PageFineTuneConfig["openPicture"]>): DecodePicture =>
+  async (path) => {
+    const file = await open(path);
+    if (!file) throw new UserError(`there is no picture ${path}; give it, or leave its row out`);
+    return decodePicture(path, file);
+  };
+
+function taskOf(
+  rows: TableText | Table,
+  columns: Parameters<typeof taskOfTable>[1],
+  given: Parameters<typeof taskOfTable>[2],
+): TaskData {
+  const table = "text" in rows ? parseTable(rows.text, rows.name, tableFormat(rows.name)) : rows;
+  return taskOfTable(table, columns, given);
+}
+
+function withValidation(task: TaskData, held: TaskData): TaskData {
+  if (held.train.length === 0) throw new UserError("there are no validation examples; leave them out, or give some");
+  return { ...task, validation: [{ name: "validation", examples: held.train }] };
+}

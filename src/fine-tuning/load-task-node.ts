@@ -1,0 +1,34 @@
+import { loadDatasetTask } from "../datasets/dataset-node.ts";
+import { loadNamedTask } from "../datasets/named-task-node.ts";
+import { loadTableTask } from "../datasets/table-node.ts";
+import type { HubOptions } from "../model-files/hub-repository-node.ts";
+import type { TaskData } from "../tasks/example.ts";
+import { holdOut, sampleExamples } from "../tasks/split.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
+import { type DataFingerprint, refuseNewFiles } from "./data-fingerprint-node.ts";
+import type { GivenConfig } from "./run-options-node.ts";
+
+/**
+ * Reads the data that a run's options name.
+ * @param recorded of a run that is there: a data set of the hub is read at the commit that it had
+ * @throws UserError where they cannot be read or hold one class only.
+ */
+export async function loadTask(
+  { source, run }: Pick<GivenConfig, "source" | "run">,
+  hub: HubOptions = {},
+  recorded?: DataFingerprint,
+): Promise<TaskData> {
+  const { validationSplit, maxTrainSamples, text, textPair, label, kind, seed } = run;
+  if ("task" in source) {
+    const task = sampleExamples(await loadNamedTask(source.task, source.data, seed), maxTrainSamples);
+    return validationSplit === undefined ? task : holdOut(task, validationSplit, seed);
+  }
+  const given = { seed, validationSplit, maxTrainSamples, text, textPair, label, kind };
+  if ("train" in source) {
+    const task = await loadTableTask({ ...given, ...source });
+    if (recorded && findTaskKind(task.kind).reads !== undefined) refuseNewFiles(task, recorded);
+    return task;
+  }
+  const { dataset, datasetConfig: configuration } = source;
+  return loadDatasetTask({ ...given, dataset, configuration }, { ...hub, revision: recorded?.revision });
+}

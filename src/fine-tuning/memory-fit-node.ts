@@ -1,0 +1,52 @@
+import { sizeOf } from "../graph/tensor.ts";
+import type { BaseModel } from "../model/base-model.ts";
+import { availableMemory } from "../runtime/available-memory-node.ts";
+import type { Device } from "../runtime/device.ts";
+import type { MemoryEstimate } from "../training/memory-estimate.ts";
+import type { FineTuning } from "./fine-tuning.ts";
+
+/** What a run is expected to take, bytes; `total` is what its process will have. */
+export interface RunMemory extends MemoryEstimate {
+  total: number;
+}
+
+/**
+ * Cuts a run's micro-batches smaller where they would not fit into memory.
+ * @param available bytes that may still be taken
+ * @returns what it is expected to take, and what the user should know
+ */
+export function fitIntoMemory(
+  fineTuning: FineTuning,
+  { usesMainMemory }: Device,
+  available = availableMemory(),
+): { memory: RunMemory; notes: string[] } {
+  const before = fineTuning.tokenBudget;
+  // Of other devices' memory nothing is known.
+  const fits = !usesMainMemory || fineTuning.fitMemory(available);
+  const { tokenBudget, memory } = fineTuning;
+  const more = memory.optimizer + memory.activations + (memory.hiddenStates ?? 0);
+  const notes: string[] = [];
+  if (tokenBudget < before) {
+    notes.push(
+      `micro-batches are cut to ${tokenBudget} tokens, because those of ${before} are not expected to fit into the ${megabytes(available)} of free memory`,
+    );
+  }
+  if (!fits) {
+    notes.push(
+      `one text of ${tokenBudget} tokens is expected to take ${megabytes(more)} more memory, but ${megabytes(available)} is free: the system may end the run; lower --max-length or choose a smaller model`,
+    );
+  }
+  return { memory: { ...memory, total: process.memoryUsage.rss() + more }, notes };
+}
+
+/** What the user should know where a base model in fewer bits cannot be there in float32, too; else undefined. */
+export function float32TooLarge(
+  { trace, format }: Pick<BaseModel, "trace" | "format">,
+  available = availableMemory(),
+): string | undefined {
+  const bytes = [...trace.weights.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape as number[]), 0);
+  if (bytes < available) return undefined;
+  return `the base model takes ${megabytes(bytes)} in float32, but ${megabytes(available)} of memory is free: the adapter was scored only on its ${format} base`;
+}
+
+const megabytes = (count: number): string => `${Math.round(count / 1e6).toLocaleString("en-US")} MB`;

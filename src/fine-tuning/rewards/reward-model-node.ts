@@ -1,0 +1,24 @@
+import { UserError } from "../../errors.ts";
+import { loadFineTunedModel } from "../../inference/load-fine-tuned-model-node.ts";
+import type { Runtime } from "../../runtime/session.ts";
+import { answerTo, isRewardModel, type Reward } from "../../tasks/reward-functions.ts";
+
+/**
+ * A reward model of the user's own as what scores answers.
+ * @param folder of a run or an adapter
+ * @throws UserError where it cannot be loaded, or was trained for something else.
+ */
+export async function openRewardModel(folder: string, runtime: Runtime): Promise<Reward> {
+  const model = await loadFineTunedModel(folder, runtime);
+  if (!isRewardModel(model.kind)) {
+    await model.release();
+    throw new UserError(`--reward: the model in ${folder} is for ${model.kind.name}; name one that scores answers`);
+  }
+  return {
+    async score(prompt, answer) {
+      const [found] = await model.predictLabels([answerTo(prompt, answer)]);
+      return Number(found!.label);
+    },
+    release: () => model.release(),
+  };
+}

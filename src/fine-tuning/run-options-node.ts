@@ -1,0 +1,288 @@
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
+import { z } from "zod";
+import { UserError } from "../errors.ts";
+import { DEFAULT_METHOD, findMethod, METHODS } from "../methods/methods.ts";
+import { type PublishedSetting, publishedOptions, repeatsPapers } from "../methods/published.ts";
+import { BUNDLED_MODEL } from "../model/bundled-model.ts";
+import { ANSWER_FORMATS } from "../models/base-format.ts";
+import type { Pooling } from "../models/pooling.ts";
+import { computeOptions } from "../runtime/compute-options.ts";
+import type { TaskData } from "../tasks/example.ts";
+import { glueTaskName } from "../tasks/glue.ts";
+import { namesReward, REWARD_PATHS } from "../tasks/reward-functions.ts";
+import { findTaskKind, TASK_KINDS } from "../tasks/task-kinds.ts";
+import { suitedTo } from "./suited-to.ts";
+import {
+  type FineTuningSettings,
+  type MethodChoice,
+  partOptions,
+  type SuitedTo,
+  trainingOptions,
+  withRecipe,
+} from "./training-options.ts";
+
+/** Format of `checkpointEvery`: `200` is every 200 steps, `60s` every 60 seconds. */
+export const CHECKPOINT_INTERVAL = /^(?:[1-9]\d*|(?!0+(?:\.0*)?s)\d+(?:\.\d+)?s)$/;
+
+/** Options of a run beside those of its method. Each is a flag of `aflora train` and a key of its config file. */
+export const runOptions = z.object({
+  model: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "model folder, GGUF or ONNX file, or owner/name[@revision] on the hub (default: the bundled all-MiniLM-L6-v2)",
+    ),
+  revision: z.string().min(1).optional().describe("branch, tag or commit of a model on the hub (default: main)"),
+  offline: z.boolean().optional().describe("use only cached models and data sets; send nothing to the hub"),
+  method: z
+    .string()
+    .default(DEFAULT_METHOD.name)
+    .meta({
+      get description() {
+        return `fine-tuning method: ${METHODS.names.join(", ")}`;
+      },
+    }),
+  adapter: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("adapter to continue from, made by aflora or Hugging Face PEFT; its method and base model apply"),
+  task: z.string().optional().describe("GLUE task or gsm8k, read from --data"),
+  data: z.string().optional().describe("folder that holds the official GLUE folders, or the files of the task"),
+  preset: z
+    .literal("paper")
+    .optional()
+    .describe("the settings that the method's authors published for the task; other flags override them")
+    .meta(repeatsPapers),
+  train: z.string().optional().describe("training examples: CSV, TSV, JSONL, parquet, or a folder (pictures, sounds)"),
+  validation: z.string().optional().describe("validation examples, in the same formats"),
+  dataset: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("data set of the hub with training and validation examples: owner/name[@revision]"),
+  datasetConfig: z.string().min(1).optional().describe("configuration of --dataset, such as cola for nyu-mll/glue"),
+  validationSplit: z
+    .number()
+    .gt(0)
+    .lt(1)
+    .optional()
+    .describe(
+      "share of the training examples to hold out for validation (default: 0.1 for --train without --validation; otherwise the task's own validation data)",
+    ),
+  maxTrainSamples: z
+    .int()
+    .positive()
+    .optional()
+    .describe("limit on training examples, including those held out; the same rows for every seed (default: all)"),
+  text: z.string().optional().describe("column of the text"),
+  textPair: z.string().optional().describe("column of the second text of a pair"),
+  label: z.string().optional().describe("column of the label"),
+  kind: z
+    .string()
+    .optional()
+    .meta({
+      get description() {
+        return `what to predict: ${TASK_KINDS.names.join(", ")} (default: by the data)`;
+      },
+    }),
+  ...trainingOptions.shape,
+  ...computeOptions.shape,
+  checkpointEvery: z
+    .union([z.string(), z.number()])
+    .refine((every) => CHECKPOINT_INTERVAL.test(String(every)), "give steps (200) or seconds (60s)")
+    .default("60s")
+    .describe("interval between checkpoints for --resume: steps (200) or seconds (60s)"),
+  output: z.string().min(1).optional().describe("run folder to write (default: runs/<task>-<method>-<date>)"),
+});
+
+/** The schema of an option that runs have with any method: a run's own, or a kind of task's; undefined where none has it. */
+export function optionOfRun(name: string): z.ZodType | undefined {
+  const own: Readonly<Record<string, z.ZodType>> = runOptions.shape;
+  return own[name] ?? TASK_KINDS.schemaOf(name);
+}
+
+/** The options of runs that say where and how one is computed, not what: they may differ where it goes on. */
+export const MAY_DIFFER: readonly string[] = [
+  ...["threads", "device", "output", "offline", "checkpointEvery", "freezeBlocksMemory"],
+  // Lowered where memory is short.
+  "tokenBudget",
+];
+
+/** Those that name files and folders; a model may have a name on the hub instead. */
+export const PATH_OPTIONS: readonly string[] = ["data", "train", "validation", "model", "adapter", ...REWARD_PATHS];
+
+/** Options of a command that asks a run's model. */
+export const askingOptions = z.object({
+  base: z
+    .enum(ANSWER_FORMATS)
+    .optional()
+    .describe(
+      "number format of the base model (default: float32; if that does not fit into memory, as in training or, to write, as in its GGUF file)",
+    ),
+  ...runOptions.pick({ device: true, threads: true, offline: true }).shape,
+});
+
+type GivenOptions = z.output<typeof runOptions>;
+
+/** Where a run's examples come from: a published task's files, files of the user's own, or a data set of the hub. */
+export type DataSource =
+  | { task: string; data: string }
+  | { train: string; validation?: string | undefined }
+  | { dataset: string; datasetConfig?: string | undefined };
+
+/** Options of a run beside its data source and its method. */
+type GivenSettings = Omit<
+  GivenOptions,
+  "method" | "task" | "data" | "train" | "validation" | "dataset" | "datasetConfig"
+> &
+  Pick<FineTuningSettings, "taskOptions">;
+
+/** The same with every default filled in. */
+export type RunSettings = GivenSettings & FineTuningSettings;
+
+/** A run's options, checked, with every default filled in. */
+export interface RunConfig {
+  source: DataSource;
+  run: RunSettings;
+  method: MethodChoice;
+}
+
+/** A run's options, checked, some of which wait for what suits its examples. */
+export interface GivenConfig {
+  source: DataSource;
+  /** With defaults where nothing hangs on the examples. */
+  run: GivenSettings;
+  method: MethodChoice;
+  /** Fills in what is not given: the paper's for a GLUE task, or what suits the examples. */
+  settle(suits?: SuitedTo): RunSettings;
+}
+
+/**
+ * Checks options given as flags, config file or library call.
+ * @throws UserError naming the option that is unknown, of another method, missing or malformed.
+ */
+export function parseOptions(given: Readonly<Record<string, unknown>>): GivenConfig {
+  const name = String(given.method ?? DEFAULT_METHOD.name);
+  const { options, method } = partOptions(runOptions, name, withPreset(given, name));
+  const { method: _name, task: _task, data, train, validation, dataset, datasetConfig, ...settings } = options;
+  const source = sourceOf(options);
+  const task = namedTaskOf(source);
+  const published = task === undefined ? undefined : DEFAULT_METHOD.published?.tasks[task];
+  const rates = method.name === DEFAULT_METHOD.name ? published : undefined;
+  const kind = options.kind === undefined ? undefined : findTaskKind(options.kind, 'option "kind"');
+  const headStart = task === undefined ? undefined : "new";
+  const from = { epochs: published?.epochs, rates, headStart, kind } as const;
+  const settle = (suits?: SuitedTo) => withRecipe(settings, findMethod(method.name), { ...from, ...suits });
+  return { source, run: settings, method, settle };
+}
+
+/** The same with every default filled in, as far as they do not hang on examples that are not read yet. @throws UserError as {@link parseOptions} */
+export function resolveConfig(given: Readonly<Record<string, unknown>>): RunConfig {
+  const { source, method, settle } = parseOptions(given);
+  return { source, run: settle(), method };
+}
+
+/** The same with what suits its examples and its model. @param pooling of the model @throws UserError as {@link parseOptions} */
+export function resolveFor(given: Readonly<Record<string, unknown>>, task: TaskData, pooling?: Pooling): RunConfig {
+  const { source, method, settle } = parseOptions(given);
+  return { source, run: settle(suitedTo(task, given.adapter === undefined, pooling)), method };
+}
+
+/** With what the method's authors published of the task, where that is asked for. @throws UserError where it is nothing. */
+function withPreset(given: Readonly<Record<string, unknown>>, name: string): Readonly<Record<string, unknown>> {
+  if (given.preset === undefined) return given;
+  const setting = publishedOf(given);
+  if (setting) return { ...publishedOptions(setting), ...definedOf(given) };
+  const known = Object.keys(findMethod(name).published?.tasks ?? {}).join(", ");
+  throw new UserError(
+    `--preset paper: no settings are published for ${publishedTaskOf(given, name) ?? "examples of your own"} with method "${name}"${known ? `, only for ${known}` : ""}; leave it out`,
+  );
+}
+
+/** What the authors of the method that options name published of the task that they name; undefined where it is nothing. */
+export function publishedOf(given: Readonly<Record<string, unknown>>): PublishedSetting | undefined {
+  const name = String(given.method ?? DEFAULT_METHOD.name);
+  const task = publishedTaskOf(given, name);
+  return task === undefined ? undefined : findMethod(name).published?.tasks[task];
+}
+
+function publishedTaskOf(given: Readonly<Record<string, unknown>>, method: string): string | undefined {
+  const { options } = partOptions(runOptions, method, given);
+  const kind = options.kind === undefined ? undefined : findTaskKind(options.kind, 'option "kind"');
+  return namedTaskOf(sourceOf(options)) ?? kind?.publishedAs;
+}
+
+const definedOf = (given: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+
+function sourceOf({ task, data, train, validation, dataset, datasetConfig }: GivenOptions): DataSource {
+  const only = [task, train, dataset].filter((source) => source !== undefined).length === 1;
+  for (const [option, value, source, given] of [
+    ["data", data, "task", task],
+    ["validation", validation, "train", train],
+    ["datasetConfig", datasetConfig, "dataset", dataset],
+  ] as const) {
+    if (only && value !== undefined && given === undefined) {
+      throw new UserError(`option "${option}" goes with "${source}", which is not given; leave it out`);
+    }
+  }
+  if (only && task !== undefined) {
+    if (data !== undefined) return { task: glueTaskName(task), data };
+    throw new UserError(`where are the files of task "${task}"? Give their folder with --data DIR`);
+  }
+  if (only && train !== undefined) return { train, validation };
+  if (only && dataset !== undefined) return { dataset, datasetConfig };
+  throw new UserError(
+    "give either a task (--task cola --data DIR), your own examples (--train FILE) or a data set of the hub (--dataset OWNER/NAME)",
+  );
+}
+
+/** The same options with every path absolute, so that they hold in whatever folder they are read. */
+export function withAbsolutePaths<Run extends GivenSettings>({
+  source,
+  run,
+  method,
+}: Pick<RunConfig, "source" | "method"> & { run: Run }): Pick<RunConfig, "source" | "method"> & { run: Run } {
+  const isPath = (name: string, value: unknown): value is string =>
+    PATH_OPTIONS.includes(name) &&
+    typeof value === "string" &&
+    !namesReward(name, value) &&
+    (name !== "model" || (value !== BUNDLED_MODEL && run.revision === undefined && existsSync(value)));
+  const absolute = <Options extends object>(options: Options): Options =>
+    Object.fromEntries(
+      Object.entries(options).map(([name, value]) => [name, isPath(name, value) ? resolve(value) : value]),
+    ) as Options;
+  const { taskOptions } = run;
+  return { source: absolute(source), run: { ...absolute(run), taskOptions: absolute(taskOptions) }, method };
+}
+
+/** The published task that a run's examples are of, from files or from the hub. */
+export function namedTaskOf(source: DataSource): string | undefined {
+  if ("task" in source) return source.task;
+  if (!("dataset" in source) || source.datasetConfig === undefined) return undefined;
+  return /\/glue(@|$)/.test(source.dataset) ? glueTaskName(source.datasetConfig) : undefined;
+}
+
+/** A run's options side by side, as flags, config files and `config.json` have them; `resolveConfig` takes them back. */
+export function flatOptions({ source, run, method }: RunConfig): Record<string, unknown> {
+  const { taskOptions, ...own } = run;
+  const all = { method: method.name, ...source, ...own, ...taskOptions, ...method.options };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+}
+
+/**
+ * Reads the options of a `config.json` back.
+ * @param file named in errors
+ * @throws UserError naming the file and the option that is unknown, missing or malformed.
+ */
+export function parseSavedConfig(saved: Readonly<Record<string, unknown>>, file: string): RunConfig {
+  try {
+    return resolveConfig(saved);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(`${file} is damaged: ${error.message}; restore it from a copy, or run again with --overwrite`);
+  }
+}

@@ -1,0 +1,37 @@
+import type { Tensors } from "../graph/tensor.ts";
+import type { Adapter } from "../model/adapter.ts";
+import type { BaseModel } from "../model/base-model.ts";
+import { fitAdapter } from "../model/fitted-adapter.ts";
+import type { WeightSpec } from "../models/model-parts.ts";
+import { cooled } from "../training/calibration/calibrate.ts";
+
+/** What training goes on from. */
+export interface Start {
+  /** The method's parameters, and the head. */
+  parameters: Tensors<"float32">;
+  /** Parts of the head that are the adapter's. */
+  brought: WeightSpec[];
+  /** Parts of the head that neither the adapter nor the checkpoint has. */
+  newWeights: WeightSpec[];
+}
+
+/**
+ * An adapter's parameters as the start of a run; a classifier for another number of labels is left behind.
+ * @throws UserError where the adapter does not fit the base model.
+ */
+export function startFrom(base: BaseModel, adapter: Adapter): Start {
+  const head = [...base.trace.weights.values()].filter(({ part }) => part === "head");
+  const fits = ({ name }: WeightSpec): boolean =>
+    adapter.parameters.get(name)?.data.length === base.weights.get(name)!.data.length;
+  const left = new Set(head.filter((weight) => !fits(weight)).map(({ name }) => name));
+  const kept = new Map([...adapter.parameters].filter(([name]) => !left.has(name)));
+  // Training goes on where it was, before the head was made to give probabilities that hold.
+  const { temperature } = adapter.description;
+  const { classifier } = base.trace;
+  const parameters = temperature && classifier ? cooled(kept, classifier, 1 / temperature) : kept;
+  return {
+    parameters: fitAdapter(base, { ...adapter, parameters }).parameters,
+    brought: head.filter(fits),
+    newWeights: base.newWeights.filter(({ name }) => left.has(name)),
+  };
+}

@@ -1,0 +1,242 @@
+import { z } from "zod";
+import { checkOptions } from "../errors.ts";
+import { type BlockFreezingSettings, blockFreezingOptions } from "../methods/block-freezing.ts";
+import type { MethodDefinition } from "../methods/method.ts";
+import { findMethod, parseMethodOptions } from "../methods/methods.ts";
+import { type PublishedSetting, repeatsPapers } from "../methods/published.ts";
+import { BASE_FORMATS, type BaseFormat } from "../models/base-format.ts";
+import { HEAD_FEATURES, type HeadFeatures } from "../models/heads.ts";
+import type { TaskKind, TaskOptionValues } from "../tasks/task-kind.ts";
+import { checkTaskOptions, TASK_KINDS } from "../tasks/task-kinds.ts";
+import { PACKED_FORMATS } from "../training/frozen-blocks/packed-rows.ts";
+import { REPLICAS } from "../training/local-steps/local-steps.ts";
+import { BLOCK_CACHE, type TrainingSettings } from "../training/train-options.ts";
+import { ratesOf } from "./recipe-rates.ts";
+import { type DataSize, type SuitedSettings, suitedSettings } from "./suited-settings.ts";
+import type { HeadChoice } from "./trained-head.ts";
+
+const positive = z.number().positive();
+const count = z.int().positive();
+
+/** What a run has where neither it, nor a paper, nor its kind of task says. */
+const RECIPE: SuitedSettings & { maxLength: number } = {
+  epochs: 10,
+  batchSize: 64,
+  maxLength: 256,
+  warmupRatio: 0.06,
+  evaluateEvery: undefined,
+};
+
+/** That, and what kinds of tasks have in its place. */
+function defaultOf(name: "epochs" | "batchSize" | "maxLength"): string {
+  const kinds = TASK_KINDS.all.filter(({ recipe }) => recipe?.[name] !== undefined);
+  const values = [...new Set(kinds.map(({ recipe }) => recipe![name]))];
+  const others = values.map((value) => {
+    const names = kinds.filter(({ recipe }) => recipe![name] === value).map((kind) => kind.name);
+    return `; ${names.join(", ")}: ${value}`;
+  });
+  return RECIPE[name] + others.join("");
+}
+
+/** Options of training beside the method's and the kind of task's own, wherever it runs. */
+export const trainingOptions = z.object({
+  base: z
+    .enum(BASE_FORMATS)
+    .default("float32")
+    .describe(
+      "number format of the frozen base model in training; export and prediction use float32 if it fits into memory",
+    ),
+  head: z
+    .enum(["new", "all", "classifier"])
+    .default("new")
+    .describe(
+      "parts of the head that train: new parameters and the classifier, all of it, or the classifier's matrix alone",
+    )
+    .meta(repeatsPapers),
+  headStart: z
+    .enum(["fitted", "new"])
+    .optional()
+    .describe(
+      "start of the head: fitted (a logistic or ridge regression on the frozen model's features) or new random values (default: new for published tasks, otherwise fitted)",
+    ),
+  headFeatures: z
+    .enum(HEAD_FEATURES)
+    .optional()
+    .describe("features that a fitted head for whole texts reads (default: the best by cross-validation)"),
+  contrastive: z
+    .boolean()
+    .optional()
+    .describe(
+      "contrastive training: texts of the same class get similar vectors (default: on if examples are few and the model embeds sentences)",
+    ),
+  epochs: z
+    .int()
+    .min(0)
+    .optional()
+    .describe(
+      `passes over the examples; 0 fits the head (default: the paper's for GLUE; by the number of examples with a fitted head; otherwise ${defaultOf("epochs")})`,
+    ),
+  batchSize: count
+    .optional()
+    .describe(
+      `examples per optimizer step (default: by the number of examples with a fitted head; otherwise ${defaultOf("batchSize")})`,
+    ),
+  tokenBudget: count.default(512).describe("limit on tokens per micro-batch; gradients are summed over micro-batches"),
+  recompute: z
+    .boolean()
+    .default(false)
+    .describe(
+      "keep one hidden state per block and recompute the rest in the backward pass: slower, but needs less memory",
+    ),
+  learningRate: positive
+    .optional()
+    .describe("peak learning rate (default: the paper's for GLUE, otherwise the method's)"),
+  headLearningRate: positive.optional().describe("peak learning rate of the head"),
+  weightDecay: z.number().min(0).default(0.1).describe("AdamW's weight decay"),
+  warmupRatio: z
+    .number()
+    .min(0)
+    .max(1)
+    .optional()
+    .describe("share of the steps in which the learning rate rises (default: 0.06)"),
+  warmupSteps: z.int().min(0).optional().describe("number of warm-up steps, instead of --warmup-ratio"),
+  maxGradNorm: positive.default(0.1).describe("global norm to which gradients are clipped"),
+  maxLength: count
+    .optional()
+    .describe(`limit on tokens per example; longer ones are truncated (default: ${defaultOf("maxLength")})`),
+  dropout: z
+    .boolean()
+    .default(true)
+    .describe("dropout, where the model's config or the method has it")
+    .meta(repeatsPapers),
+  ...blockFreezingOptions.shape,
+  freezeBlocksCache: z
+    .enum([...PACKED_FORMATS, "none"])
+    .optional()
+    .describe(
+      `number format of the cached hidden states of frozen blocks; none recomputes them at every step (default: ${BLOCK_CACHE.format})`,
+    ),
+  freezeBlocksMemory: z
+    .number()
+    .min(0)
+    .optional()
+    .describe(
+      `limit on that cache's memory in MB; the rest goes to a file in the run folder (default: ${BLOCK_CACHE.memory})`,
+    ),
+  evaluateEvery: count.optional().describe("evaluate every n steps and at the end, instead of after each epoch"),
+  localSteps: count
+    .optional()
+    .describe(
+      "steps that each replica takes alone before their adapters are joined (DiLoCo), for slow networks with --queue",
+    ),
+  replicas: count.optional().describe(`with --local-steps: replicas, which share each batch (default: ${REPLICAS})`),
+  patience: count.optional().describe("stop after n evaluations without an improvement"),
+  seed: z
+    .int()
+    .min(0)
+    .max(2 ** 32 - 1)
+    .default(42)
+    .describe("seed of initial values, order of examples and dropout"),
+});
+
+/** The same with what else fine-tuning asks for, all resolved. */
+export interface FineTuningSettings extends TrainingSettings, BlockFreezingSettings {
+  base: BaseFormat;
+  head: HeadChoice;
+  headStart: "fitted" | "new";
+  contrastive: boolean;
+  headFeatures?: HeadFeatures | undefined;
+  /** Tokens after which examples are cut. */
+  maxLength: number;
+  /** Options of the kind of task, as they were given: the kind fills in the others when the examples are there. */
+  taskOptions: TaskOptionValues;
+}
+
+/** A method by name, with its options as its schema gives them. */
+export interface MethodChoice {
+  name: string;
+  options: Record<string, unknown>;
+}
+
+/**
+ * Parts options given side by side into those of `schema`, of the kind of task and of the method.
+ * @param name of the method, or an alias
+ * @throws UserError naming the option that is unknown, of another method, of another kind where one is named, missing or malformed.
+ */
+export function partOptions<Schema extends z.ZodObject>(
+  schema: Schema,
+  name: string,
+  given: Readonly<Record<string, unknown>>,
+): { options: z.output<Schema> & { taskOptions: TaskOptionValues }; method: MethodChoice } {
+  const definition = findMethod(name);
+  const ownerOf = (option: string): "run" | "method" | "task" => {
+    if (option in schema.shape) return "run";
+    return option in definition.options.shape || !TASK_KINDS.schemaOf(option) ? "method" : "task";
+  };
+  const partOf = (owner: string): Record<string, unknown> =>
+    Object.fromEntries(
+      Object.entries(given).filter(([option, value]) => value !== undefined && ownerOf(option) === owner),
+    );
+  const taskOptions = partOf("task");
+  const options = { ...checkOptions(schema, partOf("run")), taskOptions };
+  checkTaskOptions(taskOptions, typeof given.kind === "string" ? given.kind : undefined);
+  const known = [...Object.keys(schema.shape), ...TASK_KINDS.optionNames];
+  return {
+    options,
+    method: { name: definition.name, options: parseMethodOptions(definition, partOf("method"), known) },
+  };
+}
+
+/** What examples that are there say of settings. */
+export interface SuitedTo {
+  kind: Pick<TaskKind, "recipe" | "objective" | "reads" | "refines"> | undefined;
+  size: DataSize;
+  /** Whether their classes are best learned by contrast. */
+  suitsContrast: boolean;
+  /** Tokens of the longest example, of kinds whose examples all come to as many. */
+  longest?: number | undefined;
+}
+
+type Resolved =
+  | ("headStart" | "contrastive" | "epochs" | "batchSize" | "maxLength" | "warmupRatio" | "evaluateEvery")
+  | ("learningRate" | "headLearningRate");
+
+/** What is not given is the paper's for its task, suits the size of the data, the kind's, or the method's. */
+export function withRecipe<Given extends z.output<typeof trainingOptions>>(
+  given: Given,
+  method: MethodDefinition,
+  from: {
+    epochs?: number | undefined;
+    rates?: PublishedSetting | undefined;
+    /** Of a published task. */
+    headStart?: "new" | undefined;
+  } & Partial<SuitedTo> = {},
+): Given & Pick<FineTuningSettings, Resolved> {
+  const headStart = given.headStart ?? from.headStart ?? (given.head === "classifier" ? "new" : "fitted");
+  const canFit = from.kind === undefined || from.kind.objective.linearLoss !== undefined;
+  const isFitted = method.headOnly && headStart === "fitted" && canFit;
+  // Who gives a batch or a rate has another way of training in mind.
+  const isOpen = given.batchSize === undefined && given.learningRate === undefined;
+  const suitsContrast = from.suitsContrast === true && headStart === "fitted" && !isFitted;
+  const contrastive = given.contrastive ?? (suitsContrast && isOpen);
+  // Kinds whose head can be fitted outright; others have recipes, or none that hangs on the number of examples.
+  const suits = from.size && headStart === "fitted" && from.kind?.objective.linearLoss !== undefined;
+  const recipe = {
+    ...RECIPE,
+    ...from.kind?.recipe,
+    ...(suits && suitedSettings(from.size!, contrastive)),
+  };
+  const { learningRate, headLearningRate } = { ...ratesOf(method.recipe, contrastive, from.kind), ...from.rates };
+  return {
+    ...given,
+    headStart,
+    contrastive,
+    warmupRatio: given.warmupRatio ?? recipe.warmupRatio,
+    evaluateEvery: given.evaluateEvery ?? recipe.evaluateEvery,
+    epochs: given.epochs ?? from.epochs ?? (isFitted ? 0 : recipe.epochs),
+    batchSize: given.batchSize ?? recipe.batchSize,
+    maxLength: Math.min(given.maxLength ?? recipe.maxLength, from.longest ?? Number.POSITIVE_INFINITY),
+    learningRate: given.learningRate ?? learningRate,
+    headLearningRate: given.headLearningRate ?? headLearningRate,
+  };
+}

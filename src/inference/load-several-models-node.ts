@@ -1,0 +1,119 @@
+import { basename, resolve } from "node:path";
+import { UserError } from "../errors.ts";
+import type { Adapter, AdapterDescription } from "../model/adapter.ts";
+import { type LoadedBaseModel, loadBaseModel } from "../model/load-base-model-node.ts";
+import { type BaseOptions, openAdapter } from "../model/open-adapter-node.ts";
+import { untunedAdapter } from "../model/untuned-adapter-node.ts";
+import type { Runtime } from "../runtime/session.ts";
+import { AdapterHost } from "./adapter-host.ts";
+import { formatToAnswer } from "./answering-format-node.ts";
+import type { FineTunedModel } from "./fine-tuned-model.ts";
+import { refuseNewWeights, writesTexts } from "./load-fine-tuned-model-node.ts";
+
+/** What the base model of all runs is called where it answers beside them; if there are several, what their names begin with. */
+const BASE = "base";
+
+/** What is asked for at once. */
+export interface SeveralModels {
+  /** Run folders or adapter folders, each called by its folder's name. */
+  runs?: readonly string[];
+  /** Models as they are, each called by its folder's or file's name. With runs one at most, which takes the place of their base model. */
+  models?: readonly string[];
+  /** Whether the runs' base model answers beside them, as "base"; if there are several, each as "base-" and its name. */
+  withBase?: boolean | undefined;
+}
+
+/** Models of one process, by name. */
+export interface LoadedModels {
+  readonly models: ReadonlyMap<string, FineTunedModel>;
+  /** Frees them; a process must not exit before. */
+  release(): Promise<void>;
+}
+
+/**
+ * Loads adapters and models as they are. Those over the same base model share it in memory.
+ * @throws UserError where nothing is named, two have one name, or one is missing, damaged or does not fit its base model.
+ */
+export async function loadSeveralModels(
+  asked: SeveralModels,
+  options: Omit<BaseOptions, "model">,
+  runtime: Runtime,
+): Promise<LoadedModels> {
+  const named = await namedAdapters(asked, options);
+  const hosts: AdapterHost[] = [];
+  const release = async (): Promise<void> => {
+    for (const host of hosts) await host.release();
+  };
+  try {
+    for (const key of new Set([...named.values()].map(({ description }) => keyOf(description)))) {
+      const over = [...named].filter(([, { description }]) => keyOf(description) === key);
+      const base = await loadBase(over, !asked.models?.length, options, runtime);
+      const host = new AdapterHost(base, runtime);
+      hosts.push(host);
+      for (const [name, adapter] of over) {
+        await host.add(name, adapter, { alone: over.length === 1 });
+        const { base, kind } = host.use(name);
+        if (kind.reads !== undefined)
+          throw new UserError(`"${name}" reads ${kind.reads}, but requests hold texts; ask it with aflora predict`);
+        if (adapter.parameters.size === 0) refuseNewWeights(base);
+      }
+    }
+  } catch (error) {
+    await release();
+    throw error;
+  }
+  const models = hosts.flatMap((host) => host.names.map((name) => [name, host.use(name)] as const));
+  return { models: new Map(models), release };
+}
+
+async function namedAdapters(
+  { runs = [], models = [], withBase }: SeveralModels,
+  options: Omit<BaseOptions, "model">,
+): Promise<Map<string, Adapter>> {
+  if (runs.length + models.length === 0)
+    throw new UserError("give --run DIR, or --model NAME to serve a model as it is");
+  if (runs.length > 0 && models.length > 1) {
+    throw new UserError("with --run, give --model once: it takes the place of the runs' base model");
+  }
+  if (withBase && runs.length === 0) throw new UserError("--with-base goes with --run; leave it out");
+  const named = new Map<string, Adapter>();
+  const add = (name: string, adapter: Adapter): void => {
+    if (named.has(name)) {
+      throw new UserError(
+        `two models are called "${name}", which is what requests ask for; rename one's folder or file`,
+      );
+    }
+    named.set(name, adapter);
+  };
+  for (const run of runs) add(basename(resolve(run)), await openAdapter(run, { ...options, model: models[0] }));
+  if (runs.length === 0) for (const model of models) add(nameOf(model), await untunedAdapter(model, options));
+  const bases = withBase ? basesOf(named) : [];
+  for (const { model, revision } of bases) {
+    const adapter = await untunedAdapter(model, { ...options, ...(revision && { revision }) });
+    add(bases.length === 1 ? BASE : `${BASE}-${nameOf(model)}`, adapter);
+  }
+  return named;
+}
+
+const nameOf = (model: string): string => basename(resolve(model), ".gguf");
+
+const keyOf = ({ model, revision }: AdapterDescription): string => JSON.stringify([model, revision]);
+
+const basesOf = (named: ReadonlyMap<string, Adapter>): AdapterDescription[] => [
+  ...new Map([...named.values()].map(({ description }) => [keyOf(description), description])).values(),
+];
+
+/** @param isOwn whether adapters are over the base model that they name, rather than over another on purpose */
+function loadBase(
+  over: readonly (readonly [string, Adapter])[],
+  isOwn: boolean,
+  options: Omit<BaseOptions, "model">,
+  { packs }: Runtime,
+): Promise<LoadedBaseModel> {
+  const { model, revision, base: trained } = over[0]![1].description;
+  const writes = over.every(([, { description }]) => writesTexts(description.task));
+  const format = options.base ?? formatToAnswer({ trained, writes, packs });
+  const [whose, known] = over.find(([, { description }]) => description.modelFiles) ?? [];
+  const recorded = isOwn && known ? { fileHashes: known.description.modelFiles, whose: `"${whose}"` } : undefined;
+  return loadBaseModel(model, undefined, 0, { ...options, format, recorded, ...(revision && { revision }) });
+}

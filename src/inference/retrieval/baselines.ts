@@ -1,0 +1,46 @@
+import type { Runtime } from "../../runtime/session.ts";
+import type { Example } from "../../tasks/example.ts";
+import { computeMetrics } from "../../tasks/examples.ts";
+import type { HeldOutSearch } from "../../tasks/held-out-search.ts";
+import { DEEPEST, SEARCH_METRIC_NAMES, searchMetrics } from "../../tasks/metrics/retrieval-metrics.ts";
+import type { FineTunedModel } from "../fine-tuned-model.ts";
+import { beforeTraining } from "./base-alone.ts";
+import { WordSearch } from "./bm25.ts";
+
+/**
+ * What stands beside an embedding's or a reranker's scores: those of the model before training and, where the examples are a search,
+ * of BM25.
+ * @returns by name, metric → value; undefined of other kinds
+ */
+export async function baselinesOf(
+  model: FineTunedModel,
+  examples: readonly Example[],
+  runtime: Runtime,
+): Promise<Record<string, Record<string, number>> | undefined> {
+  const { kind, description } = model;
+  if (!kind.searchIn) return undefined;
+  const before = await beforeTraining(model, runtime);
+  try {
+    const { task } = description;
+    const predictions = await before.predictLabels(examples);
+    const details = kind.detailsOf?.(predictions, examples, task.labels);
+    const metrics = { ...computeMetrics(task, predictions, examples), ...details?.metrics };
+    const search = kind.searchIn(examples);
+    return { "before training": metrics, ...(search && { BM25: byWords(search, Object.keys(metrics)) }) };
+  } finally {
+    await before.release();
+  }
+}
+
+/** What a search by words comes to, in those of the metrics that are a search's. */
+function byWords({ texts, queries }: HeldOutSearch, metrics: readonly string[]): Record<string, number> {
+  const words = new WordSearch(texts);
+  const outcomes = queries.map(({ text, relevant, among }) => ({
+    hits: words.search(text, DEEPEST, among).map(({ index }) => relevant.has(index)),
+    relevant: relevant.size,
+  }));
+  return searchMetrics(
+    metrics.filter((name) => SEARCH_METRIC_NAMES.includes(name)),
+    outcomes,
+  );
+}

@@ -1,0 +1,47 @@
+import { unitVector } from "../../tasks/vectors.ts";
+import type { FineTunedModel } from "../fine-tuned-model.ts";
+
+/** Texts that go through the model together: enough to sort by length, few enough to show that it goes on. */
+const PART = 512;
+
+export interface EmbedTextsOptions {
+  /** Size to which vectors are cut. */
+  dimensions?: number | undefined;
+  /** Told after each part how many texts are done. */
+  onProgress?(done: number): void;
+}
+
+/** Vectors of texts as they come, part by part. @throws UserError as `FineTunedModel.embed` */
+export async function* embedStream(
+  model: FineTunedModel,
+  texts: AsyncIterable<string> | Iterable<string>,
+  { dimensions, onProgress }: EmbedTextsOptions = {},
+): AsyncGenerator<{ texts: string[]; vectors: Float32Array[] }> {
+  let [part, done]: [string[], number] = [[], 0];
+  const embed = async () => {
+    const vectors = await model.embed(part, dimensions === undefined ? {} : { dimensions });
+    done += part.length;
+    onProgress?.(done);
+    return { texts: part, vectors };
+  };
+  for await (const text of texts) {
+    part.push(text);
+    if (part.length < PART) continue;
+    yield await embed();
+    part = [];
+  }
+  if (part.length > 0) yield await embed();
+}
+
+/** Vectors of all texts at length 1, as searches take them. */
+export async function unitVectors(
+  model: FineTunedModel,
+  texts: readonly string[],
+  options: EmbedTextsOptions = {},
+): Promise<Float32Array[]> {
+  const all: Float32Array[] = [];
+  for await (const { vectors } of embedStream(model, texts, options)) {
+    for (const vector of vectors) all.push(unitVector(vector));
+  }
+  return all;
+}

@@ -1,0 +1,243 @@
+import { mkdir, readdir, readFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { dirname, join } from "node:path";
+import { datasetInfo, listFiles, modelInfo } from "@huggingface/hub";
+import { UserError } from "../errors.ts";
+import { writeAtomically } from "../files/atomic-file-node.ts";
+import { boundedFetch, deadlineFor, type FetchBounds, SILENCE, SMALL_ANSWER } from "../files/bounded-fetch.ts";
+import { type DownloadProgress, downloadFiles, type RemoteFile, reasonOf } from "./hub-download-node.ts";
+
+/** Where and how to fetch; what is not given comes from the environment, as with other Hugging Face tools. */
+export interface HubOptions {
+  /** Branch, tag or commit; `main` unless given. */
+  revision?: string | undefined;
+  /** Use the cache alone; unless given, whether `HF_HUB_OFFLINE` is set. */
+  offline?: boolean | undefined;
+  /** Unless given, `HF_TOKEN`. It is sent to the hub alone, never shown or stored. */
+  token?: string;
+  /** Unless given, `HF_ENDPOINT`, or https://huggingface.co. */
+  endpoint?: string;
+  /** Unless given, `HF_HUB_CACHE`, `HF_HOME/hub`, or `~/.cache/huggingface/hub`. */
+  cache?: string;
+  onProgress?: ((progress: DownloadProgress) => void) | undefined;
+  /** Seconds without a byte after which a connection counts as broken; 30 unless given. */
+  timeout?: number | undefined;
+  /** Aborting ends what is being fetched; what has come is kept for the next time. */
+  signal?: AbortSignal | undefined;
+}
+
+/** A repository at one commit, and how to get its files. */
+export interface Repository {
+  /** As the user wrote it, for error messages. */
+  name: string;
+  commit: string;
+  /** Names of the files that there are: on the hub, or offline in the cache. */
+  files: ReadonlySet<string>;
+  /** Makes sure that these files, among `files`, lie in the folder that it returns. */
+  fetch(paths: readonly string[]): Promise<string>;
+}
+
+type Kind = "model" | "dataset";
+const NAMES: Record<Kind, string> = { model: "model", dataset: "data set" };
+
+/**
+ * A model or data set of the hub, or of the cache where nothing is to be asked.
+ * @param written `owner/name[@revision]`
+ * @throws UserError where there is none, or it may not be read.
+ */
+export async function openRepository(kind: Kind, written: string, options: HubOptions): Promise<Repository> {
+  const [name, suffix] = splitRevision(written);
+  const revision = options.revision ?? suffix ?? "main";
+  if (revision.split("/").some((part) => part === "" || part === "." || part === "..")) {
+    throw new UserError(`"${revision}" is not a revision; use a branch, tag or commit of ${name}`);
+  }
+  const cache =
+    options.cache ??
+    process.env.HF_HUB_CACHE ??
+    join(process.env.HF_HOME ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "huggingface"), "hub");
+  const folder = join(cache, `${kind}s--${name.replace("/", "--")}`);
+  const offline = options.offline ?? /^(1|on|yes|true)$/i.test(process.env.HF_HUB_OFFLINE ?? "");
+  return offline ? openCached(kind, name, revision, folder) : openRemote(kind, name, revision, folder, options);
+}
+
+/** `owner/name@revision` in its parts. */
+export function splitRevision(written: string): [string, string | undefined] {
+  const at = written.indexOf("@");
+  return at < 0 ? [written, undefined] : [written.slice(0, at), written.slice(at + 1)];
+}
+
+async function openCached(kind: Kind, name: string, revision: string, folder: string): Promise<Repository> {
+  const commit = COMMIT.test(revision)
+    ? revision
+    : await readFile(join(folder, "refs", revision), "utf8").catch(() => "");
+  const snapshot = join(folder, "snapshots", commit.trim());
+  const entries = commit ? await readdir(snapshot, { recursive: true }).catch(() => []) : [];
+  if (entries.length === 0) {
+    throw new UserError(
+      `the ${NAMES[kind]} ${name} (revision ${revision}) is not in the cache ${dirname(folder)}; run once without --offline to fetch it`,
+    );
+  }
+  const files = new Set(entries.map((entry) => entry.replaceAll("\\", "/")));
+  const asFound = `${name}, as far as it is in the cache (--offline),`;
+  return { name: asFound, commit: commit.trim(), files, fetch: async () => snapshot };
+}
+
+/** Pages of a listing, 1,000 files each. */
+const MAX_PAGES = 1000;
+
+/** A commit, which a branch or tag may come to be another of. */
+export const COMMIT = /^[0-9a-f]{40}$/;
+const HASH = /^([0-9a-f]{40}|[0-9a-f]{64})$/;
+
+/** The hub, as one repository's files are asked of it. */
+interface Connection {
+  endpoint: string;
+  token: string | undefined;
+  /** @throws UserError where the hub refuses. */
+  request(url: string | URL, init: RequestInit, bounds: Pick<FetchBounds, "deadline" | "maxBytes">): Promise<Response>;
+}
+
+function connect(kind: Kind, name: string, revision: string, options: HubOptions): Connection {
+  const endpoint = (options.endpoint ?? process.env.HF_ENDPOINT ?? "https://huggingface.co").replace(/\/+$/, "");
+  const token = options.token ?? process.env.HF_TOKEN?.trim();
+  if (token && !token.startsWith("hf_")) {
+    throw new UserError("HF_TOKEN is not a hub token, which begins with hf_; correct it or unset it");
+  }
+  const { timeout = SILENCE / 1000, signal } = options;
+  return {
+    endpoint,
+    token,
+    async request(url, init, bounds) {
+      const response = await boundedFetch(url, init, { silence: timeout * 1000, signal, ...bounds });
+      // 416 answers a range that begins at the end of the file.
+      if (response.ok || response.status === 416) return response;
+      throw await refusal(response, kind, name, revision, endpoint, !!token);
+    },
+  };
+}
+
+/** The files of a repository by name, at the commit that a revision is now. */
+async function listRemote(
+  { endpoint, token, request }: Connection,
+  kind: Kind,
+  name: string,
+  revision: string,
+  signal: AbortSignal | undefined,
+): Promise<{ commit: string; files: Map<string, RemoteFile> }> {
+  const asked = new Set<string>();
+  const ask = (async (url: string | URL, init: RequestInit = {}) => {
+    const { origin, href } = new URL(url);
+    // A listing names its next page itself, and the request has the token in it.
+    if (origin !== new URL(endpoint).origin) {
+      throw new UserError(`${endpoint} redirects to ${origin} for the files of ${name}; refused`);
+    }
+    if (asked.has(href) || asked.size === MAX_PAGES) {
+      throw new UserError(`${endpoint} lists the files of ${name} without an end; refused`);
+    }
+    asked.add(href);
+    return request(url, init, SMALL_ANSWER);
+  }) as typeof fetch;
+  const access = { hubUrl: endpoint, fetch: ask, ...(token && { accessToken: token }) };
+
+  const files = new Map<string, RemoteFile>();
+  let commit: string;
+  try {
+    const about = { ...access, name, revision, additionalFields: ["sha" as const] };
+    commit = (kind === "model" ? await modelInfo(about) : await datasetInfo(about)).sha;
+    const listing = { ...access, repo: { type: kind, name }, revision: commit, recursive: true };
+    for await (const { type, path, size, oid, lfs } of listFiles(listing)) {
+      if (type !== "file") continue;
+      const url = `${endpoint}/${kind === "model" ? "" : "datasets/"}${name}/resolve/${commit}/${path.split("/").map(encodeURIComponent).join("/")}`;
+      files.set(path, { path, size: lfs?.size ?? size, hash: lfs?.oid ?? oid ?? "", url });
+    }
+  } catch (error) {
+    if (error instanceof UserError || signal?.aborted) throw error;
+    throw new UserError(
+      `cannot reach ${endpoint} (${reasonOf(error)}); check the connection, or use --offline for what is in the cache`,
+    );
+  }
+  if (!COMMIT.test(commit))
+    throw new UserError(`${endpoint} does not answer like a hub: it names no commit of ${name}`);
+  return { commit, files };
+}
+
+async function openRemote(
+  kind: Kind,
+  name: string,
+  revision: string,
+  folder: string,
+  options: HubOptions,
+): Promise<Repository> {
+  const connection = connect(kind, name, revision, options);
+  const { token, request } = connection;
+  const { commit, files } = await listRemote(connection, kind, name, revision, options.signal);
+  return {
+    name,
+    commit,
+    files: new Set(files.keys()),
+    async fetch(paths) {
+      const wanted = paths.map((path) => files.get(path)!);
+      const unsafe = wanted.find(({ path, hash }) => !HASH.test(hash) || !isInside(path));
+      if (unsafe)
+        throw new UserError(`${name} has a file "${unsafe.path}" on the hub, whose name is not safe; refused`);
+      await downloadFiles(
+        folder,
+        commit,
+        wanted,
+        ({ url, size }, headers) =>
+          request(
+            url,
+            { headers: { ...headers, ...(token && { Authorization: `Bearer ${token}` }) } },
+            // Who appends counts the bytes.
+            { deadline: deadlineFor(size), maxBytes: Number.POSITIVE_INFINITY },
+          ),
+        options.onProgress,
+      );
+      if (commit !== revision) {
+        const ref = join(folder, "refs", revision);
+        await mkdir(dirname(ref), { recursive: true });
+        await writeAtomically(ref, (file) => file.writeFile(commit));
+      }
+      return join(folder, "snapshots", commit);
+    },
+  };
+}
+
+/** Whether a repository's path stays in its folder, on Windows as well. */
+function isInside(path: string): boolean {
+  return path.split("/").every((part) => part !== "" && part !== "." && part !== ".." && !/[\\:\0]/.test(part));
+}
+
+/** What an error answer of the hub means to the person who asked. */
+async function refusal(
+  response: Response,
+  kind: Kind,
+  name: string,
+  revision: string,
+  endpoint: string,
+  hasToken: boolean,
+): Promise<Error> {
+  await response.body?.cancel();
+  const what = `the ${NAMES[kind]} ${name}`;
+  const page = `${endpoint}/${kind === "model" ? "" : "datasets/"}${name}`;
+  const code = response.headers.get("X-Error-Code");
+  if (code === "GatedRepo" || response.status === 403) {
+    const token = hasToken ? "with the account of HF_TOKEN" : "then set HF_TOKEN to a token of your account";
+    return new UserError(`${what} is gated: accept its terms at ${page}, ${token}`);
+  }
+  if (code === "RevisionNotFound") {
+    return new UserError(`${what} has no revision "${revision}"; use a branch, tag or commit that ${page} shows`);
+  }
+  if (code === "EntryNotFound") return new UserError(`${what} has no file ${response.url}`);
+  if (response.status === 401) {
+    const token = hasToken
+      ? "check its name, and that the token in HF_TOKEN is valid and may read it"
+      : "check its name; if it is private or gated, set HF_TOKEN to a token that may read it";
+    return new UserError(`there is no ${NAMES[kind]} ${name} at ${endpoint} that is public; ${token}`);
+  }
+  if (response.status === 404)
+    return new UserError(`there is no ${NAMES[kind]} ${name} at ${endpoint}; check its name`);
+  const answer = `${endpoint} answers with ${response.status} ${response.statusText}`;
+  if (response.status < 500) return new UserError(`${answer} when asked for ${what}; try again later`);
+  return new Error(answer);
+}

@@ -1,0 +1,54 @@
+import { readdir, stat } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { UserError } from "../errors.ts";
+import { readJsonFile } from "../files/json-file-node.ts";
+import { fileSource, folderFiles } from "./file-source-node.ts";
+import { ggufFiles } from "./gguf/gguf-files.ts";
+import type { ModelFiles } from "./model-files.ts";
+import { type FolderConfig, parseConfig, readModelConfig } from "./model-folder.ts";
+import { onnxFormat } from "./onnx/onnx-format.ts";
+
+/**
+ * The files of a model on the disk: its folder's, those that a GGUF file stands for, by its path or alone in a folder, or those of
+ * the folder of an ONNX file, by its path.
+ */
+export async function modelFiles(path: string): Promise<ModelFiles> {
+  const found = await stat(path).catch(() => undefined);
+  if (!found) throw new UserError(`there is no model folder ${path}; check the path`);
+  if (!found.isDirectory()) {
+    if (path.endsWith(".gguf")) return ggufFiles(await fileSource(path));
+    if (path.endsWith(".onnx")) return onnxFiles(path);
+    throw new UserError(`${path} is a file, but no GGUF or ONNX file; give the model's folder`);
+  }
+  const folder = folderFiles(path);
+  if (await folder.open("config.json")) return folder;
+  const files = (await readdir(path)).filter((name) => name.endsWith(".gguf"));
+  if (files.length > 1) {
+    throw new UserError(`${path} holds several GGUF files; give one of them: ${files.sort().join(", ")}`);
+  }
+  return files.length === 1 ? ggufFiles(await fileSource(join(path, files[0]!))) : folder;
+}
+
+/** The folder of an ONNX file, which has its configuration beside it or above it, with the file as its only weights. */
+async function onnxFiles(path: string): Promise<ModelFiles> {
+  const own = folderFiles(dirname(path));
+  const isBeside = (await own.open("config.json")) !== undefined;
+  const folder = isBeside ? own : folderFiles(dirname(dirname(resolve(path))));
+  const file = isBeside ? basename(path) : `${basename(dirname(resolve(path)))}/${basename(path)}`;
+  return {
+    location: folder.location,
+    formats: [onnxFormat(file)],
+    open: async (name) => (/^(model\.safetensors|pytorch_model\.bin)/.test(name) ? undefined : folder.open(name)),
+  };
+}
+
+/**
+ * Reads a model's config.json, from its folder on the disk, a GGUF file or by its own path; weights are not looked at.
+ * @throws UserError where it is missing, not JSON or names no model_type.
+ */
+export async function readFolderConfig(path: string): Promise<FolderConfig> {
+  if (!path.endsWith(".json")) return readModelConfig(await modelFiles(path));
+  const raw = await readJsonFile(path);
+  if (raw === undefined) throw new UserError(`there is no file ${path}; check the path`);
+  return parseConfig(raw, path);
+}

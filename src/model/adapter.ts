@@ -1,0 +1,129 @@
+import { z } from "zod";
+import { UserError } from "../errors.ts";
+import { readText } from "../files/byte-source.ts";
+import type { Tensors } from "../graph/tensor.ts";
+import type { ModelFiles } from "../model-files/model-files.ts";
+import { openSafetensors, safetensorsBytes } from "../model-files/safetensors.ts";
+import { readTensors } from "../model-files/tensor-source.ts";
+import { BASE_FORMATS } from "../models/base-format.ts";
+import { HEAD_FEATURES } from "../models/heads.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
+import { type Novelty, noveltyScale } from "../training/novelty/novelty.ts";
+
+/** What `adapter.json` holds. */
+export const adapterSchema = z.object({
+  format: z.literal("aflora-adapter"),
+  /** Name or folder of the base model; of one on the hub `owner/name`, with its commit as revision. */
+  model: z.string(),
+  revision: z.string().optional(),
+  /** SHA-256 of each file of a base model in a folder; absent in adapters of pages. */
+  modelFiles: z.record(z.string(), z.string()).optional(),
+  modelType: z.string(),
+  /** How the base model was stored in training; float32 where absent. */
+  base: z.enum(BASE_FORMATS).optional(),
+  method: z.string(),
+  methodOptions: z.record(z.string(), z.unknown()),
+  task: z.object({
+    name: z.string(),
+    /** Name of the kind of task. */
+    kind: z.string(),
+    labels: z.array(z.string()),
+    metrics: z.array(z.string()),
+    /** What the head reads; as the model's family has it where absent. */
+    features: z.enum(HEAD_FEATURES).optional(),
+    /** Settings of the kind's own, such as its loss. */
+    options: z.record(z.string(), z.unknown()).optional(),
+  }),
+  maxLength: z.int().positive(),
+  /** What the head's last layer was divided by, so that probabilities hold; absent where nothing was. */
+  temperature: z.number().positive().optional(),
+  /** Of choices of one class, how many of the surest validation predictions were right; by falling probability. */
+  confidence: z.array(z.object({ probability: z.number(), kept: z.int(), right: z.int() })).optional(),
+  /** Whether it was trained once more at the end, on all rows, so that held-out ones say nothing of it. */
+  refit: z.boolean().optional(),
+  /** What tells texts unlike those of all classes, beside the tensors in `novelty.safetensors`. */
+  novelty: noveltyScale.optional(),
+});
+
+/** `adapter.json`: what an adapter is for and how its layers are computed. */
+export type AdapterDescription = Omit<z.output<typeof adapterSchema>, "novelty">;
+
+/** An adapter: what was trained beside a base model, unfolded, and the head. */
+export interface Adapter {
+  description: AdapterDescription;
+  parameters: Tensors<"float32">;
+  /** What tells texts unlike those of all classes. */
+  novelty?: Novelty | undefined;
+}
+
+/** File of an adapter folder with the parameters. */
+export const ADAPTER_WEIGHTS = "adapter.safetensors";
+/** File of an adapter folder with what tells texts unlike those of all classes. */
+const NOVELTY_WEIGHTS = "novelty.safetensors";
+/** File of an adapter folder with the description. */
+export const ADAPTER_DESCRIPTION = "adapter.json";
+
+/** Files of an adapter folder with tensors, by name. */
+export function adapterTensors({ parameters, novelty }: Adapter): Record<string, Tensors<"float32">> {
+  return { [ADAPTER_WEIGHTS]: parameters, ...(novelty && { [NOVELTY_WEIGHTS]: novelty.tensors }) };
+}
+
+/** What `adapter.json` holds. */
+export function describedAdapter({ description, novelty }: Adapter): z.output<typeof adapterSchema> {
+  if (!novelty) return description;
+  const { tensors, ...scale } = novelty;
+  return { ...description, novelty: scale };
+}
+
+/** An adapter as the bytes of its files, by name: what an adapter folder holds. */
+export function adapterBytes(adapter: Adapter): Record<string, Uint8Array<ArrayBuffer>> {
+  const files = Object.entries(adapterTensors(adapter)).map(([name, tensors]) => [name, safetensorsBytes(tensors)]);
+  return {
+    ...Object.fromEntries(files),
+    [ADAPTER_DESCRIPTION]: new TextEncoder().encode(`${JSON.stringify(describedAdapter(adapter), null, 2)}\n`),
+  };
+}
+
+/**
+ * Reads an adapter from its files.
+ * @throws UserError where they are none, damaged, or for a kind of task that is not known.
+ */
+export async function readAdapter(files: ModelFiles): Promise<Adapter> {
+  const { location } = files;
+  const file = await files.open(ADAPTER_DESCRIPTION);
+  if (!file) {
+    throw new UserError(
+      `${location} is not an adapter folder: it has no ${ADAPTER_DESCRIPTION}; give the folder of a run that has finished, or its adapter folder`,
+    );
+  }
+  const text = await readText(file);
+  let read: z.output<typeof adapterSchema>;
+  try {
+    read = adapterSchema.parse(JSON.parse(text));
+  } catch {
+    throw new UserError(`${file.location} is damaged; train again or restore it from a copy`);
+  }
+  const { novelty: scale, ...description } = read;
+  findTaskKind(description.task.kind, file.location);
+  const stored = await files.open(ADAPTER_WEIGHTS);
+  if (!stored) throw new UserError(`${location} has no ${ADAPTER_WEIGHTS}; train again or restore it from a copy`);
+  const parameters = await readTensors(await openSafetensors(stored));
+  return { description, parameters, ...(scale && { novelty: await readNovelty(files, scale, description) }) };
+}
+
+/** @throws UserError where the tensors are not those of the adapter's classes. */
+async function readNovelty(
+  files: ModelFiles,
+  scale: z.output<typeof noveltyScale>,
+  { task }: AdapterDescription,
+): Promise<Novelty> {
+  const stored = await files.open(NOVELTY_WEIGHTS);
+  const tensors: Tensors<"float32"> = stored ? await readTensors(await openSafetensors(stored)) : new Map();
+  const [means, axes] = [tensors.get("means")?.shape, tensors.get("axes")?.shape];
+  if (means?.length === 2 && means[0] === task.labels.length && axes?.length === 2 && axes[1] === means[1]) {
+    return { ...scale, tensors };
+  }
+  throw new UserError(
+    `${files.location}: ${NOVELTY_WEIGHTS} is missing or damaged; train again or restore it from a copy`,
+  );
+}

@@ -1,0 +1,221 @@
+import { UserError } from "../errors.ts";
+import { ELEMENT_SIZE, sizeOf, type Tensor, type Tensors } from "../graph/tensor.ts";
+import { constant, normal, randomFor } from "../methods/initializers.ts";
+import type { ModelFiles } from "../model-files/model-files.ts";
+import { type FolderConfig, type ModelFolder, openModelFolder } from "../model-files/model-folder.ts";
+import { readSentenceModules } from "../model-files/sentence-modules.ts";
+import type { HeadName } from "../models/architecture.ts";
+import { pluralOf } from "../models/architecture-kinds.ts";
+import { type BaseFormat, formatOfTypes } from "../models/base-format.ts";
+import { describeModel, hasFamily, type ModelDescription } from "../models/families.ts";
+import { readsPooled } from "../models/heads.ts";
+import type { WeightSpec } from "../models/model-parts.ts";
+import { readModelWeights } from "../models/model-weights.ts";
+import { MEAN_POOLING, POOLING_MODES, type Pooling } from "../models/pooling.ts";
+import { defaultHead, isPretrained, type ModelTrace, traceModel } from "../models/trace.ts";
+import type { TaskData } from "../tasks/example.ts";
+import type { TaskKind } from "../tasks/task-kind.ts";
+import { findTaskKind, kindsForModel } from "../tasks/task-kinds.ts";
+import { loadTokenizer } from "../tokenization/load-tokenizer.ts";
+import { noTokenizer } from "../tokenization/no-tokenizer.ts";
+import type { Tokenizer } from "../tokenization/tokenizer.ts";
+import { type Decoders, mediaReader, processorFor, readsOf } from "./media-reader.ts";
+import type { MediaReader } from "./read-media.ts";
+
+/** A pretrained model in memory, with a head for a task. */
+export interface BaseModel extends ModelDescription {
+  /** The name or folder it was asked for by; of a model on the hub `owner/name`. */
+  name: string;
+  /** Of a model on the hub, the commit that it is. */
+  revision?: string;
+  /** Where it was read from: its configuration, tokenizer and weights. */
+  files: ModelFiles;
+  tokenizer: Tokenizer;
+  /** How files are read, of a model that reads no texts. */
+  media?: MediaReader | undefined;
+  trace: ModelTrace;
+  labelCount: number;
+  head: HeadName;
+  /** How the backbone's weights are stored. */
+  format: BaseFormat;
+  /** By name without the family's prefix. */
+  weights: Map<string, Tensor<"float32">>;
+  /** What stands in place of weights of the backbone that are not stored in float32. */
+  quantized: Tensors;
+  /** Parts of the head that the checkpoint lacks, or has for other labels: made new. */
+  newWeights: WeightSpec[];
+  /** Tensors of the checkpoint that the model has no use for. */
+  unused: string[];
+}
+
+/** What a checkpoint's weights are like. */
+export interface StoredWeights {
+  /** Bytes of its tensors in float32. */
+  float32Bytes: number;
+  /** The format of its layers, where they are in blocks of few bits. */
+  format: BaseFormat | undefined;
+}
+
+/** How a model's weights are stored, or what tells it by those of its checkpoint. */
+export type FormatChoice = BaseFormat | ((stored: StoredWeights) => BaseFormat);
+
+/** What a model is called, where not by its location, and how its weights are stored: in float32 where absent. */
+export interface BaseOptions extends Partial<Pick<BaseModel, "name" | "revision">> {
+  format?: FormatChoice;
+  /** Opens files of pictures and sounds; where absent none can be read. */
+  decoders?: Partial<Decoders>;
+  /** Told of the model before its weights are read. */
+  onTokenizer?: ((model: ModelDescription & Pick<BaseModel, "tokenizer">) => void) | undefined;
+}
+
+type HeadTask = Pick<TaskData, "kind" | "labels" | "features">;
+
+/**
+ * Reads a model. What the head lacks for the task is drawn from `seed` as Hugging Face does: matrices normal, biases 0,
+ * normalisations 1. The checkpoint's own classifier is kept where it is for the same labels.
+ * @param task what the head is for; where absent, as the checkpoint classifies texts
+ * @throws UserError where it is no model, not supported or damaged.
+ */
+export async function readBaseModel(
+  files: ModelFiles,
+  task: HeadTask | undefined,
+  seed: number,
+  { format: choice = "float32", decoders, onTokenizer, ...name }: BaseOptions = {},
+): Promise<BaseModel> {
+  const folder = await openModelFolder(files);
+  const format = typeof choice === "string" ? choice : choice(storedWeights(folder));
+  const { network } = folder.weights;
+  const processor = await processorFor(network, files);
+  const description = { ...describeModel(folder.config, network, processor), pooling: await readPooling(files) };
+  const media = await mediaReader(description.config, files, processor, decoders);
+  const tokenizer = media ? noTokenizer(files.location, media.reads) : await loadTokenizer(files);
+  onTokenizer?.({ ...description, tokenizer });
+  const read = await readForTask(folder, { ...description, format }, task, seed);
+  return {
+    name: files.location,
+    ...description,
+    ...name,
+    files,
+    format,
+    tokenizer,
+    ...(media && { media }),
+    ...read,
+  };
+}
+
+function storedWeights({ config, weights }: ModelFolder): StoredWeights {
+  const all = [...weights.tensors.values()];
+  // Tables of words are stored in more bits than layers.
+  const layers = all.filter(({ shape }) => shape.length === 2 && shape[0] !== config.vocab_size);
+  return {
+    float32Bytes: all.reduce((sum, { shape }) => sum + ELEMENT_SIZE.float32 * sizeOf(shape), 0),
+    format: formatOfTypes(new Set(layers.map(({ dtype }) => dtype))),
+  };
+}
+
+/**
+ * The same model with a head for another task, as `readBaseModel` reads one; the backbone's arrays are shared.
+ * @throws UserError where the model's files cannot be read any more.
+ */
+export async function withHead(base: BaseModel, task: HeadTask, seed: number): Promise<BaseModel> {
+  const read = await readForTask(await openModelFolder(base.files), base, task, seed, base);
+  return { ...base, ...read };
+}
+
+type OfTask = Pick<
+  BaseModel,
+  "trace" | "labelCount" | "head" | "features" | "weights" | "quantized" | "newWeights" | "unused"
+>;
+
+/** What of a model depends on its task, with its weights. @param backbone arrays that are there already */
+async function readForTask(
+  { config, weights: source }: ModelFolder,
+  given: ModelDescription & Pick<BaseModel, "format">,
+  task: HeadTask | undefined,
+  seed: number,
+  backbone?: Pick<BaseModel, "weights" | "quantized">,
+): Promise<OfTask> {
+  // A model of no family has no head of its own.
+  const features = task?.features ?? (hasFamily(given.config.modelType) ? undefined : "mean");
+  const description = { ...given, features };
+  const kind = task && findTaskKind(task.kind);
+  const head = kind?.head ?? defaultHead(description.architecture);
+  const { labelCount: ownCount, vocabularySize } = description.config;
+  const labelCount =
+    kind?.outputs(task!.labels, description.config) ?? (isPretrained(head) ? vocabularySize : ownCount);
+  if (kind) refuseOtherModel(kind, description);
+  if (head === "pooled" && description.pooling?.scores) {
+    throw new UserError(
+      "the model is a classifier: it gives scores of labels in place of vectors, by a head of sentence-transformers that aflora does not read; use the run or the model that it comes from",
+    );
+  }
+  const trace = traceModel(description, labelCount, head);
+  const known = !kind || hasLabels(config, description.config.labelCount, kind, task!.labels, labelCount);
+  const takes = (weight: WeightSpec) =>
+    (known && !readsPooled(head, features)) || !weight.name.startsWith(`${trace.classifier}.`);
+  const { format } = description;
+  const read = await readModelWeights(source, description, trace, { takes, format, backbone });
+  const { weights, quantized, missing, unused } = read;
+  for (const { name, shape } of missing) {
+    const matrix = shape.length > 1;
+    const initialize = matrix ? normal(description.config.initializerRange) : constant(name.endsWith(".bias") ? 0 : 1);
+    weights.set(name, initialize(shape as number[], randomFor(seed, name)));
+  }
+  return { trace, labelCount, head, features, weights, quantized, newWeights: missing, unused };
+}
+
+/** What a head does, of those that a family may lack. */
+const NEEDED = { sequence: "labels texts", token: "labels words", languageModel: "writes texts" } as const;
+
+/** @throws UserError where the kind of task is for another kind of model, or for a head that its family has not. */
+export function refuseOtherModel(
+  { name, modelKind, head, reads }: TaskKind,
+  { architecture, config }: ModelDescription,
+): void {
+  const own = readsOf(config);
+  if (reads !== own) {
+    throw new UserError(
+      `task kind "${name}" is for models that read ${reads ?? "texts"}, and this model of type "${config.modelType}" reads ${own ?? "texts"}; take another model, or another --kind`,
+    );
+  }
+  if (modelKind === undefined && head !== "pooled" && !architecture.heads[head]) {
+    throw new UserError(
+      `task kind "${name}" needs a model that ${NEEDED[head]}, which models of type "${config.modelType}" cannot do; choose another model with --model`,
+    );
+  }
+  if (modelKind === undefined || modelKind === architecture.kind) return;
+  const others = kindsForModel(architecture.kind);
+  throw new UserError(
+    `task kind "${name}" is for ${pluralOf(modelKind)}, and models of type "${config.modelType}" are ${pluralOf(architecture.kind)}; take another model${others.length > 0 ? `, or --kind ${others.join(" or ")}` : ""}`,
+  );
+}
+
+/** How a model's folder says that texts are embedded. @throws UserError where it is in a way that is not known. */
+export async function readPooling(files: ModelFiles): Promise<Pooling> {
+  const modules = await readSentenceModules(files);
+  if (!modules) return MEAN_POOLING;
+  const { poolingModes, normalize, maxLength, head } = modules;
+  const mode = POOLING_MODES.find((known) => known === poolingModes.join());
+  if (mode) return { mode, normalize, maxLength, ...(head !== undefined && { scores: true }) };
+  throw new UserError(
+    `${files.location} pools a text's tokens by ${poolingModes.join(" and ")}, which is not supported; ${POOLING_MODES.join(", ")} are`,
+  );
+}
+
+/** Whether a checkpoint's head is for this kind of task and these labels in this order; unnamed labels go by their numbers. */
+function hasLabels(
+  { architectures, id2label }: FolderConfig,
+  ownCount: number,
+  { huggingFace, head }: TaskKind,
+  labels: readonly string[],
+  labelCount: number,
+): boolean {
+  // A language model's outputs are its words, in the order of its vocabulary.
+  if (isPretrained(head)) return true;
+  const suffix = huggingFace.autoClass.replace("AutoModel", "");
+  if (ownCount !== labelCount || !architectures?.some((name) => name.endsWith(suffix))) return false;
+  return labels.every((label, i) => {
+    const own = id2label?.[i] ?? `LABEL_${i}`;
+    return own.toLowerCase() === label.toLowerCase() || (own === `LABEL_${i}` && label === String(i));
+  });
+}

@@ -1,0 +1,23 @@
+import { type FolderConfig, readNetwork } from "../model-files/model-folder.ts";
+import { modelFiles, readFolderConfig } from "../model-files/model-folder-node.ts";
+import { describeModel, type ModelDescription } from "../models/families.ts";
+import { processorFor } from "./media-reader.ts";
+
+/** A model without its weights. */
+export interface DescribedModel {
+  /** Its config.json. */
+  raw: FolderConfig;
+  description: ModelDescription;
+}
+
+/**
+ * What a model is, by its folder, its file or its config.json alone.
+ * @throws UserError where it is missing, damaged or not supported.
+ */
+export async function describeModelAt(path: string): Promise<DescribedModel> {
+  const raw = await readFolderConfig(path);
+  if (path.endsWith(".json")) return { raw, description: describeModel(raw) };
+  const files = await modelFiles(path);
+  const network = await readNetwork(files);
+  return { raw, description: describeModel(raw, network, await processorFor(network, files)) };
+}

@@ -1,0 +1,78 @@
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { UserError } from "../errors.ts";
+import { type FileHashes, hashedFiles, refuseOtherFiles } from "../model-files/file-hashes-node.ts";
+import { resolveModel } from "../model-files/hub-node.ts";
+import type { HubOptions } from "../model-files/hub-repository-node.ts";
+import { modelFiles } from "../model-files/model-folder-node.ts";
+import type { TaskData } from "../tasks/example.ts";
+import { decodePicture } from "../tokenization/decode-picture-node.ts";
+import { decodeSound } from "../tokenization/decode-sound-node.ts";
+import { type BaseModel, type BaseOptions, type FormatChoice, readBaseModel } from "./base-model.ts";
+import { BUNDLED_MODEL } from "./bundled-model.ts";
+
+const DECODERS = { pictures: decodePicture, sounds: decodeSound };
+
+/** Folder of a model: the bundled one by its name, any other as given. */
+export function modelDirectory(name: string): string {
+  return name === BUNDLED_MODEL ? fileURLToPath(new URL(`../../assets/${BUNDLED_MODEL}`, import.meta.url)) : name;
+}
+
+/**
+ * Folder or GGUF file of a model: the bundled one's, the user's own, or the hub's cache, into which what is missing is fetched.
+ * @throws UserError where it is neither there nor to be had.
+ */
+export const resolveModelFolder = async (name: string, hub?: HubOptions): Promise<string> =>
+  name === BUNDLED_MODEL ? modelDirectory(name) : await resolveModel(name, hub);
+
+/** A base model that was read from a folder or the hub. */
+export interface LoadedBaseModel extends BaseModel {
+  /** Hashes of its files; absent of a model on the hub, whose commit says what they are. */
+  fileHashes?(): Promise<FileHashes>;
+}
+
+/** What a base model must still be. */
+export interface RecordedBase {
+  /** Nothing is checked where absent. */
+  fileHashes: FileHashes | undefined;
+  /** What was trained on it, for error messages: `the run in runs/tickets`. */
+  whose: string;
+}
+
+/**
+ * Reads a model, as `readBaseModel` does, from its folder, a GGUF file, the hub (`owner/name[@revision]`) or its cache.
+ * @param recorded of a run or an adapter that is there already: files that changed since are refused
+ * @throws UserError where it is no model, not supported, damaged, not what was recorded, or cannot be fetched.
+ */
+export async function loadBaseModel(
+  name: string,
+  task?: Pick<TaskData, "kind" | "labels">,
+  seed = 0,
+  {
+    format,
+    recorded,
+    onTokenizer,
+    ...hub
+  }: HubOptions &
+    Pick<BaseOptions, "onTokenizer"> & {
+      format?: FormatChoice | undefined;
+      recorded?: RecordedBase | undefined;
+    } = {},
+): Promise<LoadedBaseModel> {
+  const directory = await resolveModelFolder(name, hub);
+  const onHub = name !== BUNDLED_MODEL && directory !== name;
+  const called = onHub ? { name: name.replace(/@.*$/, ""), revision: basename(directory) } : { name };
+  const found = await modelFiles(directory);
+  const files = hashedFiles(found);
+  const known = onHub ? undefined : recorded?.fileHashes;
+  if (known) await refuseOtherFiles(found, known, recorded!.whose);
+  const reading = { ...called, onTokenizer, decoders: DECODERS, ...(format && { format }) };
+  const base = await readBaseModel(files, task, seed, reading);
+  const unread = Object.keys(known ?? {}).find((file) => !files.opened.has(file));
+  if (unread !== undefined) {
+    throw new UserError(
+      `${join(directory, unread)} belongs to the base model that ${recorded!.whose} was trained on, but other files in its folder take its place; remove those`,
+    );
+  }
+  return onHub ? base : { ...base, fileHashes: files.hashes };
+}

@@ -1,0 +1,127 @@
+import { UserError } from "../errors.ts";
+import type { ModelFiles } from "../model-files/model-files.ts";
+import type { Network } from "../model-files/onnx/network.ts";
+import type { ModelConfig } from "../models/architecture.ts";
+import type { SoundWindows } from "../models/model-parts.ts";
+import { readsPictures } from "../models/onnx/network-inputs.ts";
+import { samplesOf } from "../models/streams/token-stream.ts";
+import type { PictureInput, SoundInput } from "../tasks/example.ts";
+import type { Media } from "../tasks/media.ts";
+import { varied } from "../tokenization/augment-picture.ts";
+import { readFeatureExtractor } from "../tokenization/feature-extractor.ts";
+import { type DecodePicture, type ImageProcessor, readImageProcessor } from "../tokenization/image-processor.ts";
+import { resampled } from "../tokenization/resample-sound.ts";
+import type { RawPicture } from "../tokenization/resize-picture.ts";
+import type { DecodeSound } from "../tokenization/wav.ts";
+import type { MediaReader } from "./read-media.ts";
+
+/** What opens files; where absent none can be read. */
+export interface Decoders {
+  pictures: DecodePicture;
+  sounds: DecodeSound;
+}
+
+/** What a model reads in place of texts. */
+export const readsOf = ({ picture, sound }: ModelConfig): Media | undefined =>
+  picture ? "pictures" : sound && "sounds";
+
+/** How pictures are read, of a network that reads some. @throws UserError where the folder's preprocessor_config.json cannot be used */
+export const processorFor = async (
+  network: Network | undefined,
+  files: ModelFiles,
+): Promise<ImageProcessor | undefined> => (network && readsPictures(network) ? readImageProcessor(files) : undefined);
+
+/**
+ * How a model reads files.
+ * @param processor as {@link processorFor} has it
+ * @returns undefined of one that reads texts
+ * @throws UserError where the folder's preprocessor_config.json cannot be used
+ */
+export async function mediaReader(
+  { picture, sound, maxLength }: ModelConfig,
+  files: ModelFiles,
+  processor: ImageProcessor | undefined,
+  decoders: Partial<Decoders> | undefined,
+): Promise<MediaReader | undefined> {
+  if (picture) return pictureReader(files.location, processor, decoders?.pictures);
+  if (!sound) return undefined;
+  const extractor = await readFeatureExtractor(files);
+  const most = Number(samplesOf(sound, maxLength));
+  const refuse = (): never => nothingSays(files.location, "how many samples a second the model takes");
+  const decode = decoders?.sounds ?? noFiles("sounds");
+  return {
+    reads: "sounds",
+    async read({ text: path, bytes }) {
+      const { samplingRate, write } = extractor ?? refuse();
+      // What is behind the end has a part in what is just before it.
+      const { rate, samples, length } = await decode(path, most / samplingRate + 0.1, bytes);
+      const own = resampled(samples, rate, samplingRate).slice(0, most);
+      return { found: { sound: soundInput(own, (length * samplingRate) / rate, sound, write) }, bytes: own.byteLength };
+    },
+  };
+}
+
+/** A sound as the model hears it, of so many samples in all. */
+function soundInput(
+  samples: Float32Array,
+  length: number,
+  windows: SoundWindows,
+  normalize: (samples: Float32Array, into: Float32Array) => void,
+): SoundInput {
+  const key = hashOf(new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength));
+  return {
+    tokens: Math.max(1, Math.ceil((length - windows.rest) / windows.hop)),
+    ofLength(tokens) {
+      const most = Number(samplesOf(windows, tokens));
+      return { shape: [most], key, write: (into) => normalize(samples.subarray(0, most), into) };
+    },
+  };
+}
+
+function pictureReader(
+  location: string,
+  processor: ImageProcessor | undefined,
+  decode: DecodePicture = noFiles("pictures"),
+): MediaReader {
+  const size = processor && processor.height * processor.width * 3;
+  const refuse = (): never => nothingSays(location, "how pictures are resized and scaled");
+  return {
+    reads: "pictures",
+    size,
+    async read({ text: path, bytes }) {
+      const own = processor ?? refuse();
+      const raw = own.fit(await decode(path, bytes), path);
+      return { found: { picture: pictureInput(own, raw) }, bytes: raw.data.byteLength };
+    },
+  };
+}
+
+function nothingSays(location: string, what: string): never {
+  throw new UserError(
+    `${location} has no preprocessor_config.json, which says ${what}; get it from where the model comes from`,
+  );
+}
+
+const noFiles = (media: Media) => (): never => {
+  throw new UserError(`nothing opens files of ${media} here; a page gives pictures by openPicture`);
+};
+
+/** A picture of the size that the model reads; its values are scaled when they are asked for, which takes a quarter of the memory. */
+function pictureInput(processor: ImageProcessor, picture: RawPicture): PictureInput {
+  return {
+    shape: [3, processor.height, processor.width],
+    key: hashOf(picture.data),
+    write: (into, variant, augmentation = "none") =>
+      processor.write(variant === undefined ? picture : varied(picture, variant, augmentation), into),
+  };
+}
+
+/** 64 bits that are as good as always different where bytes are. */
+function hashOf(bytes: Uint8Array): string {
+  let [a, b] = [0x811c9dc5, 0x1b873593];
+  for (const byte of bytes) {
+    a = Math.imul(a ^ byte, 0x01000193);
+    b = Math.imul(b ^ byte, 0x85ebca6b) + 1;
+  }
+  return `${(a >>> 0).toString(16)}.${(b >>> 0).toString(16)}`;
+}

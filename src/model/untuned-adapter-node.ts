@@ -1,0 +1,63 @@
+import { head } from "../methods/head.ts";
+import type { HubOptions } from "../model-files/hub-repository-node.ts";
+import type { FolderConfig } from "../model-files/model-folder.ts";
+import { modelFiles } from "../model-files/model-folder-node.ts";
+import type { ModelDescription } from "../models/families.ts";
+import { embedding } from "../tasks/kinds/embedding.ts";
+import { imageEmbedding } from "../tasks/kinds/image-embedding.ts";
+import { recognizeHead, TASK_KINDS } from "../tasks/task-kinds.ts";
+import type { Adapter, AdapterDescription } from "./adapter.ts";
+import { readPooling } from "./base-model.ts";
+import { describeModelAt } from "./describe-model-node.ts";
+import { resolveModelFolder } from "./load-base-model-node.ts";
+
+/** Most tokens of a text that is embedded, where the model's folder does not say. */
+const MAX_LENGTH = 256;
+
+/**
+ * An adapter that changes nothing: a model as it is, for the task that its configuration names. A decoder or an encoder-decoder writes, a
+ * head of a checkpoint labels, and any other encoder embeds.
+ * @param model a folder, a GGUF file, the bundled model's name, or `owner/name[@revision]` on the hub
+ * @param asked name of a kind of task, where it is not to be told from the model; of embeddings the one for what the model reads
+ * @throws UserError where the model is missing, damaged or not supported.
+ */
+export async function untunedAdapter(
+  model: string,
+  { kind: asked, ...hub }: HubOptions & { kind?: string | undefined } = {},
+): Promise<Adapter> {
+  const directory = await resolveModelFolder(model, hub);
+  const { raw, description: described } = await describeModelAt(directory);
+  const { maxLength, modelType, picture } = described.config;
+  const found = asked === undefined ? taskOf(raw, described) : { kind: asked, labels: [] };
+  // What embeds texts embeds pictures, where the model reads these.
+  const { kind, labels } = picture && found.kind === embedding.name ? { ...found, kind: imageEmbedding.name } : found;
+  const embeds = kind === embedding.name;
+  const ofPooling = embeds ? ((await readPooling(await modelFiles(directory))).maxLength ?? MAX_LENGTH) : maxLength;
+  const description: AdapterDescription = {
+    format: "aflora-adapter",
+    model,
+    ...(hub.revision !== undefined && { revision: hub.revision }),
+    modelType,
+    method: head.name,
+    methodOptions: {},
+    task: { name: "custom", kind, labels, metrics: [] },
+    maxLength: Math.min(ofPooling, maxLength),
+  };
+  return { description, parameters: new Map() };
+}
+
+/** The kind of task that a checkpoint's class is for, else the first for such models; and the labels of its head. */
+function taskOf(raw: FolderConfig, { architecture, config }: ModelDescription): { kind: string; labels: string[] } {
+  const forModel = TASK_KINDS.all.filter(({ modelKind = architecture.kind }) => modelKind === architecture.kind);
+  const suffixOf = (autoClass: string): string => autoClass.replace("AutoModel", "");
+  const own = forModel.find(({ huggingFace: { autoClass } }) => {
+    return suffixOf(autoClass) !== "" && raw.architectures?.some((name) => name.endsWith(suffixOf(autoClass)));
+  });
+  if (own?.head === "sequence" || own?.head === "token") {
+    const outputs = Array.from({ length: config.labelCount }, (_, i) => raw.id2label?.[i] ?? `LABEL_${i}`);
+    const { kind, labels } = recognizeHead(own.head, outputs, raw.problem_type, architecture.kind);
+    return { kind: kind.name, labels };
+  }
+  const written = forModel.find(({ modelKind }) => modelKind !== undefined);
+  return { kind: (written ?? embedding).name, labels: [] };
+}

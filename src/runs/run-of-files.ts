@@ -1,0 +1,78 @@
+import { join, resolve } from "node:path";
+import { refuseOtherData } from "../fine-tuning/data-fingerprint-node.ts";
+import {
+  type PreparedFiles,
+  type PrepareFilesOptions,
+  prepareFromFiles,
+} from "../fine-tuning/prepare-from-files-node.ts";
+import type { DataSource, RunConfig } from "../fine-tuning/run-options-node.ts";
+import { type FoundCheckpoint, findCheckpoint } from "./checkpoint-folder.ts";
+import { type Machine, machineNote, thisMachine } from "./machine.ts";
+import { refuseUnlessTexts } from "./many-machines/shard.ts";
+import { savedRun } from "./saved-run.ts";
+
+/** A run of this machine's files with the folder that it writes, ready to train. */
+export interface RunOfFiles extends PreparedFiles {
+  /** Absolute path of the run folder. */
+  directory: string;
+  machine: Machine;
+  /** Set if the run resumes; `found` is undefined if the run was cut off before its first checkpoint. */
+  saved?: { found: FoundCheckpoint | undefined } | undefined;
+}
+
+/**
+ * Prepares a run that writes a run folder: a new run, or one that resumes from its newest checkpoint. Writes nothing.
+ * @param given keys of `aflora train`'s config file
+ * @throws UserError if an option, the data, the model, the device or the run to resume cannot be used
+ */
+export async function prepareRunOfFiles(
+  given: Readonly<Record<string, unknown>>,
+  {
+    resume = false,
+    isShared = false,
+    ...options
+  }: Omit<PrepareFilesOptions, "saved" | "checkKind"> & {
+    resume?: boolean | undefined;
+    /** Whether workers compute the run's steps. */
+    isShared?: boolean | undefined;
+  } = {},
+): Promise<RunOfFiles> {
+  const saved = resume ? await savedRun(given) : undefined;
+  const found = saved && (await checkpointOf(saved));
+  const prepared = await prepareFromFiles(given, {
+    ...options,
+    ...(saved && { saved: { ...saved, state: found?.state } }),
+    ...(isShared && { checkKind: refuseUnlessTexts }),
+  });
+  const machine = thisMachine(prepared.runtime);
+  const elsewhere = found && machineNote(found.machine, machine);
+  return {
+    ...prepared,
+    directory: directoryOf(prepared.config),
+    machine,
+    saved: saved && { found },
+    notes: [...prepared.notes, ...(found?.notes ?? []), ...(elsewhere ? [elsewhere] : [])],
+  };
+}
+
+async function checkpointOf({
+  config,
+  dataFingerprint,
+  stepsRecorded,
+}: Awaited<ReturnType<typeof savedRun>>): Promise<FoundCheckpoint | undefined> {
+  const directory = directoryOf(config);
+  await refuseOtherData(dataFingerprint, `the run in ${directory}`, "restore the file or start a new run");
+  return findCheckpoint(directory, stepsRecorded);
+}
+
+function directoryOf({ source, method, run }: RunConfig): string {
+  const time = new Date().toISOString().slice(0, 19).replace(/:/g, "").replace("T", "-");
+  return resolve(run.output ?? join("runs", `${subjectOf(source).replace(/^.*[/\\]/, "")}-${method.name}-${time}`));
+}
+
+/** The name of a run's data, with which the name of its folder begins. */
+function subjectOf(source: DataSource): string {
+  if ("task" in source) return source.task;
+  if ("train" in source) return source.train.replace(/\.\w+$/, "");
+  return source.datasetConfig ?? source.dataset.replace(/@.*$/, "");
+}

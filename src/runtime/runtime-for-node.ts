@@ -1,0 +1,11 @@
+import { checkOptions } from "../errors.ts";
+import { computeOptions } from "./compute-options.ts";
+import type { DeviceName } from "./device.ts";
+import { nodeRuntime } from "./runtime-node.ts";
+import type { Runtime } from "./session.ts";
+
+/** The runtime that a command computes with. @throws UserError where an option is malformed, or the device is not there. */
+export function runtimeFor(given: { device?: DeviceName | undefined; threads?: number | undefined }): Runtime {
+  const { device, threads } = checkOptions(computeOptions, given);
+  return nodeRuntime({ device, ...(threads !== undefined && { threads }) });
+}

@@ -1,0 +1,134 @@
+import { UserError } from "../../errors.ts";
+import type { Tensors } from "../../graph/tensor.ts";
+import { releaseOnFailure } from "../../runtime/release-on-failure.ts";
+import type { Runtime } from "../../runtime/session.ts";
+import type { EvaluationSplit, Prediction, TaskData } from "../../tasks/example.ts";
+import { computeMetrics, scoresOf } from "../../tasks/examples.ts";
+import { type PairScores, shortScores } from "../../tasks/metrics/pair-scores.ts";
+import type { Readout, TrainingExample } from "../../tasks/task-kind.ts";
+import { findTaskKind, objectiveOf } from "../../tasks/task-kinds.ts";
+import { ObjectiveGraph } from "../objective/objective-graph.ts";
+import { totalWeight } from "../objective/objective-inputs.ts";
+import { Predictor } from "../prediction/predictor.ts";
+import type { SampleAnswer } from "../records.ts";
+import type { AdaptedModel } from "../step-graph.ts";
+
+/** A split to evaluate on: its examples as read and as encoded, in one order. */
+export interface EncodedSplit extends EvaluationSplit {
+  encoded: readonly TrainingExample[];
+}
+
+export interface Evaluation {
+  /** Of several splits, `<metric>_matched` and the like. */
+  metrics: Record<string, number>;
+  /** Standard errors of the metrics, of one split that is not too large. */
+  errors?: Record<string, number>;
+  /** Mean over everything that is labelled, by weights. */
+  loss: number;
+  /** Of the first split, of kinds that tell what belongs together. */
+  scores?: PairScores;
+  /** Of runs that learn from rewards: answers to the first prompts. */
+  samples?: SampleAnswer[];
+  /** Whether the model says the same of all examples, though their labels differ. */
+  alike: boolean;
+}
+
+/** Examples up to which metrics are computed once more without each of some groups of them. */
+const MOST_RESAMPLED = 1000;
+
+type Task = Pick<TaskData, "kind" | "labels" | "metrics" | "options">;
+
+/** Metrics and mean loss of a model, whose weights may change between two evaluations. */
+export class Evaluator {
+  readonly #task: Task;
+  readonly #predictor: Predictor;
+  readonly #objective: ObjectiveGraph | Readout;
+  readonly #batchSize: number;
+
+  private constructor(task: Task, predictor: Predictor, objective: ObjectiveGraph | Readout, batchSize: number) {
+    this.#task = task;
+    this.#predictor = predictor;
+    this.#objective = objective;
+    this.#batchSize = batchSize;
+  }
+
+  /** @param batchSize examples over which a loss is taken that couples them, as in training */
+  static async compile(
+    model: AdaptedModel,
+    weights: Tensors,
+    runtime: Runtime,
+    task: Task,
+    { tokenBudget, batchSize }: { tokenBudget: number; batchSize: number },
+  ): Promise<Evaluator> {
+    const kind = findTaskKind(task.kind);
+    const predictor = await Predictor.compile(model, weights, runtime, { tokenBudget, readBy: kind });
+    const objective =
+      kind.readout ??
+      (await releaseOnFailure(predictor, () => ObjectiveGraph.compile(objectiveOf(task), model.labelCount, runtime)));
+    return new Evaluator(task, predictor, objective, batchSize);
+  }
+
+  /** @param signal ends it between two runs of the graph @throws the signal's reason; UserError where outputs are not finite */
+  async evaluate(splits: readonly EncodedSplit[], signal?: AbortSignal): Promise<Evaluation> {
+    const { kind, labels, options } = this.#task;
+    const metrics: Record<string, number> = {};
+    let loss = 0;
+    let total = 0;
+    let scores: PairScores | undefined;
+    let errors: Record<string, number> | undefined;
+    const said = new Set<string>();
+    const labelled = new Set<string>();
+    for (const { name, examples, encoded } of splits) {
+      const logits = await this.#predictor.logits(encoded, undefined, signal);
+      if (logits.some((values) => values.some((value) => !Number.isFinite(value)))) {
+        throw new UserError(
+          `the model's outputs on the ${name} examples are not finite; lower the learning rate, or check the model's weights`,
+        );
+      }
+      const predictions = logits.map((values, i) =>
+        findTaskKind(kind).predict(labels, examples[i]!, encoded[i]!, values, options),
+      );
+      for (const each of predictions) said.add(shortened(each));
+      for (const each of examples) labelled.add(shortened(each));
+      scores ??= findTaskKind(kind).pairScoresOf?.(predictions, examples);
+      const suffix = splits.length > 1 ? `_${name.replace("validation_", "")}` : "";
+      for (const [metric, value] of Object.entries(computeMetrics(this.#task, predictions, examples))) {
+        metrics[metric + suffix] = value;
+      }
+      if (splits.length === 1 && examples.length <= MOST_RESAMPLED) {
+        errors = scoresOf(this.#task, predictions, examples).errors;
+      }
+      for (let start = 0; start < encoded.length; start += this.#batchSize) {
+        const part = encoded.slice(start, start + this.#batchSize);
+        const values = logits.slice(start, start + part.length);
+        const weight = totalWeight(part);
+        loss +=
+          this.#objective instanceof ObjectiveGraph
+            ? weight * (await this.#objective.run(part, values)).loss
+            : lossOf(this.#objective, part, values);
+        total += weight;
+      }
+    }
+    const shown = scores && { scores: shortScores(scores) };
+    return {
+      metrics,
+      ...(errors && { errors }),
+      loss: loss / total,
+      ...shown,
+      alike: said.size === 1 && labelled.size > 1,
+    };
+  }
+
+  async release(): Promise<void> {
+    await this.#predictor.release();
+    if (this.#objective instanceof ObjectiveGraph) await this.#objective.release();
+  }
+}
+
+const lossOf = (readout: Readout, examples: readonly TrainingExample[], values: readonly Float32Array[]): number =>
+  examples.reduce((sum, { weights }, i) => sum + readout.loss(values[i]!, weights), 0);
+
+/** A label as text, numbers to four digits: values that differ in less are alike. */
+function shortened({ label, labels }: Prediction): string {
+  return JSON.stringify({ label, labels }, (_, value) => (typeof value === "number" ? value.toPrecision(4) : value));
+}

@@ -1,0 +1,27 @@
+import type { EvaluationRecord } from "../records.ts";
+
+/** Change of the validation loss, relative to it, that is none. */
+const STILL = 1e-4;
+
+/**
+ * What a run that has ended should say of itself, because it may not have learned anything.
+ * @param evaluations all that were made, the one before training first
+ * @param alike whether the model says the same of all examples in the end, though they differ
+ */
+export function learningNotes(evaluations: readonly EvaluationRecord[], alike: boolean): string[] {
+  const losses = evaluations.map(({ loss }) => loss);
+  const least = losses.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+  const most = losses.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  const notes: string[] = [];
+  if (losses.length > 1 && most - least <= STILL * Math.abs(most)) {
+    notes.push(
+      `the validation loss did not move (${least.toPrecision(5)} to ${most.toPrecision(5)}), so nothing was learned: raise the learning rate, or train longer`,
+    );
+  }
+  if (alike) {
+    notes.push(
+      "the model predicts the same for all validation examples: it has not learned to distinguish them; train longer, raise the learning rate, or look at the labels",
+    );
+  }
+  return notes;
+}

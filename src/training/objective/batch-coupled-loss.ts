@@ -1,0 +1,88 @@
+import { asFloat32, float32, type Tensor } from "../../graph/tensor.ts";
+import type { Runtime } from "../../runtime/session.ts";
+import type { Objective } from "../../tasks/losses/objective.ts";
+import type { EncodedExample, Targets, TrainingExample } from "../../tasks/task-kind.ts";
+import type { MicroBatchRunner } from "../model-run.ts";
+import { widthRead } from "../step-graph.ts";
+import { ObjectiveGraph } from "./objective-graph.ts";
+import { targetInputs } from "./objective-inputs.ts";
+
+/**
+ * The gradient of an objective that needs all rows of a batch at once with respect to each row's outputs, where the batch does not
+ * fit into one run: it goes through the model without gradients first (Gao et al. 2021, arXiv 2101.06983). Dropout masks are the
+ * same both times.
+ */
+export class BatchCoupledLoss {
+  readonly #forward: MicroBatchRunner;
+  readonly #graph: ObjectiveGraph;
+  readonly #objective: Objective;
+  readonly #outputs: number;
+
+  private constructor(forward: MicroBatchRunner, graph: ObjectiveGraph, objective: Objective, outputs: number) {
+    this.#forward = forward;
+    this.#graph = graph;
+    this.#objective = objective;
+    this.#outputs = outputs;
+  }
+
+  /** @param forward gives what the objective reads of outputs `[rows, outputs]` */
+  static async compile(forward: MicroBatchRunner, objective: Objective, outputs: number, runtime: Runtime) {
+    return new BatchCoupledLoss(forward, await ObjectiveGraph.compile(objective, outputs, runtime), objective, outputs);
+  }
+
+  /**
+   * @param texts those of the batch's examples, one after the other
+   * @param cut into micro-batches, as indices of texts
+   * @param fedAtBoundary what is fed of frozen blocks
+   * @returns the loss, and what each micro-batch is fed: the gradient with respect to what the objective reads of its outputs
+   */
+  async run(
+    step: number,
+    batch: readonly TrainingExample[],
+    texts: readonly (EncodedExample & Partial<Targets>)[],
+    cut: readonly (readonly number[])[],
+    fedAtBoundary: (examples: readonly EncodedExample[]) => Record<string, Tensor>,
+    signal: AbortSignal | undefined,
+  ) {
+    const width = widthRead(this.#objective, this.#outputs);
+    const targetsOf = (chosen: readonly number[]): Record<string, Tensor> => {
+      if (!this.#objective.rowValue) return {};
+      const examples = chosen.map((i) => texts[i]! as Targets);
+      return targetInputs(this.#objective, this.#outputs, examples);
+    };
+    const logits: Float32Array[] = new Array(texts.length);
+    const done = { flops: 0, flopsSaved: 0 };
+    const microBatches = cut.map((chosen) => () => {
+      const examples = chosen.map((i) => texts[i]!);
+      return { examples, inputs: { ...targetsOf(chosen), ...fedAtBoundary(examples) } };
+    });
+    let at = 0;
+    for await (const run of this.#forward.outcomes(step, microBatches, signal)) {
+      const values = asFloat32(run.results.logits!).data;
+      let start = 0;
+      for (const i of cut[at++]!) {
+        const end = start + (texts[i]!.rows?.length ?? 1) * width;
+        logits[i] = values.subarray(start, end);
+        start = end;
+      }
+      done.flops += run.flops;
+      done.flopsSaved += run.flopsSaved;
+    }
+    const { loss, gradients } = await this.#graph.run(batch, logits);
+    const inputs = cut.map((chosen) => {
+      const rows = chosen.map((i) => gradients[i]!);
+      const joined = new Float32Array(rows.reduce((sum, { length }) => sum + length, 0));
+      let end = 0;
+      for (const row of rows) {
+        joined.set(row, end);
+        end += row.length;
+      }
+      return { outputGradients: float32([joined.length / width, width], joined), ...targetsOf(chosen) };
+    });
+    return { loss, ...done, inputs };
+  }
+
+  release(): Promise<void> {
+    return this.#graph.release();
+  }
+}

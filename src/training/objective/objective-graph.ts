@@ -1,0 +1,57 @@
+import { asFloat32, float32 } from "../../graph/tensor.ts";
+import type { CompiledGraph } from "../../runtime/compiled-graph.ts";
+import type { Runtime } from "../../runtime/session.ts";
+import type { Objective } from "../../tasks/losses/objective.ts";
+import type { TrainingExample } from "../../tasks/task-kind.ts";
+import { widthRead, writeBatchCoupledLoss } from "../step-graph.ts";
+import { objectiveInputs, totalWeight } from "./objective-inputs.ts";
+
+/** An objective by itself, compiled: the loss of outputs that are at hand, and its gradient with respect to them. */
+export class ObjectiveGraph {
+  readonly #objective: Objective;
+  readonly #outputs: number;
+  readonly #graph: CompiledGraph;
+
+  private constructor(objective: Objective, outputs: number, graph: CompiledGraph) {
+    this.#objective = objective;
+    this.#outputs = outputs;
+    this.#graph = graph;
+  }
+
+  static async compile(objective: Objective, outputs: number, runtime: Runtime): Promise<ObjectiveGraph> {
+    const graph = await runtime.compile(writeBatchCoupledLoss(objective, outputs), new Map());
+    return new ObjectiveGraph(objective, outputs, graph);
+  }
+
+  /**
+   * The loss of a whole batch, and its gradient with respect to what the objective reads of the outputs.
+   * @param logits of the examples, `[rows, outputs]` of each or of each of its texts; `[rows, 1]` where a row's own value is read
+   */
+  async run(
+    examples: readonly TrainingExample[],
+    logits: readonly Float32Array[],
+  ): Promise<{ loss: number; gradients: Float32Array[] }> {
+    const width = widthRead(this.#objective, this.#outputs);
+    const rows = logits.reduce((sum, { length }) => sum + length, 0) / width;
+    const joined = new Float32Array(rows * width);
+    let end = 0;
+    const starts = logits.map((values) => {
+      joined.set(values, end);
+      end += values.length;
+      return end - values.length;
+    });
+    const { loss, outputGradients } = await this.#graph.run({
+      logits: float32([rows, width], joined),
+      ...objectiveInputs(this.#objective, this.#outputs, examples, totalWeight(examples)),
+    });
+    const all = asFloat32(outputGradients!).data;
+    return {
+      loss: Number(loss!.data[0]),
+      gradients: logits.map(({ length }, i) => all.subarray(starts[i]!, starts[i]! + length)),
+    };
+  }
+
+  release(): Promise<void> {
+    return this.#graph.release();
+  }
+}

@@ -1,0 +1,26 @@
+import type { Tensors } from "../../graph/tensor.ts";
+
+/** Euclidean norm of all gradients taken as one vector, summed in float64. Not finite where a gradient is not. */
+export function globalNorm(gradients: Tensors<"float32">): number {
+  let squares = 0;
+  for (const { data } of gradients.values()) {
+    for (let i = 0; i < data.length; i++) squares += data[i]! * data[i]!;
+  }
+  return Math.sqrt(squares);
+}
+
+/**
+ * What gradients of this global norm are multiplied by so that it is at most `maxNorm`, as PyTorch's `clip_grad_norm_`: 1
+ * where it is already, or where it is not finite, for the caller to stop at.
+ */
+export function clippingFactor(norm: number, maxNorm: number): number {
+  return norm < Number.POSITIVE_INFINITY ? Math.min(1, maxNorm / (norm + 1e-6)) : 1;
+}
+
+/** Multiplies all gradients in place. */
+export function scaleGradients(gradients: Tensors<"float32">, factor: number): void {
+  if (factor === 1) return;
+  for (const { data } of gradients.values()) {
+    for (let i = 0; i < data.length; i++) data[i]! *= factor;
+  }
+}

@@ -1,0 +1,131 @@
+import { UserError } from "../../errors.ts";
+import { asFloat32, type Tensor, type Tensors } from "../../graph/tensor.ts";
+import type { HeadFeatures } from "../../models/heads.ts";
+import type { StreamInputs } from "../../models/streams/token-stream.ts";
+import type { CompiledGraph } from "../../runtime/compiled-graph.ts";
+import type { Runtime } from "../../runtime/session.ts";
+import type { EncodedExample, Targets } from "../../tasks/task-kind.ts";
+import { cutMicroBatches, type RunBudget, runBudget, sizeOf } from "../batches/micro-batches.ts";
+import { layOut } from "../batches/model-inputs.ts";
+import { singleTexts } from "../batches/single-texts.ts";
+import { targetInputs } from "../objective/objective-inputs.ts";
+import { type AdaptedModel, type ReadBy, readerOf, writeInference } from "../step-graph.ts";
+
+/** Most tokens of one run of a predictor's graph, where nothing is asked for. */
+export const TOKEN_BUDGET = 2048;
+
+export interface PredictorOptions {
+  /** Most tokens of one run of the graph. */
+  tokenBudget?: number;
+  /** The kind that reads the outputs within the graph. */
+  readBy?: ReadBy | undefined;
+  /** What the head may read, side by side, in place of its outputs. */
+  features?: readonly HeadFeatures[] | undefined;
+  /** What the head's last layer reads follows its outputs in each row. */
+  withFeatures?: boolean;
+}
+
+/** An example to predict for, with what it is to come to where its kind reads outputs within the graph. */
+export type PredictedExample = EncodedExample & Partial<Targets>;
+
+/** An adapted model that is only asked for its head's outputs. */
+export class Predictor {
+  /** Of a row: the head's outputs, what is read of them, features, or outputs and features. */
+  readonly #width: number;
+  readonly #budget: RunBudget;
+  readonly #readBy: ReadBy | undefined;
+  readonly #streams: readonly StreamInputs[];
+  readonly #graph: CompiledGraph;
+  #released = false;
+
+  private constructor(
+    budget: RunBudget,
+    width: number,
+    streams: readonly StreamInputs[],
+    graph: CompiledGraph,
+    readBy: ReadBy | undefined,
+  ) {
+    this.#width = width;
+    this.#budget = budget;
+    this.#readBy = readBy;
+    this.#streams = streams;
+    this.#graph = graph;
+  }
+
+  static async compile(
+    model: AdaptedModel,
+    weights: Tensors,
+    runtime: Runtime,
+    options: PredictorOptions = {},
+  ): Promise<Predictor> {
+    const { outputs, streams } = writeInference(model, options);
+    const width = outputs.logits.shape[1] as number;
+    const budget = runBudget(model, options.tokenBudget ?? TOKEN_BUDGET);
+    return new Predictor(budget, width, streams, await runtime.compile(outputs, weights), options.readBy);
+  }
+
+  /**
+   * The head's outputs for each example, `[rows, outputs]`, or what is read of them, `[rows, width]`, in the order given; of one of
+   * several texts, those of each in turn.
+   * @param adapter tensors of the method and the head to use this time, in place of those compiled with
+   * @param signal ends it between two runs of the graph
+   * @param onDone told after each how many texts are done, of how many, and waited for
+   * @throws UserError where it was released; the signal's reason.
+   */
+  async logits(
+    examples: readonly PredictedExample[],
+    adapter?: Tensors,
+    signal?: AbortSignal,
+    onDone?: (texts: number, of: number) => void | Promise<void>,
+  ): Promise<Float32Array[]> {
+    if (this.#released) throw new UserError("the model was released; load it again to predict");
+    const texts = singleTexts(examples);
+    const results: Float32Array[] = new Array(texts.length);
+    let done = 0;
+    for (const chosen of cutMicroBatches(texts.map(sizeOf), this.#budget)) {
+      signal?.throwIfAborted();
+      const part = chosen.map((i) => texts[i]!);
+      const { inputs } = layOut(this.#streams, part);
+      const { logits } = await this.#graph.run({ ...inputs, ...this.#targetsOf(part) }, adapter);
+      const values = asFloat32(logits!).data;
+      let start = 0;
+      for (const i of chosen) {
+        const end = start + (texts[i]!.rows?.length ?? 1) * this.#width;
+        results[i] = values.slice(start, end);
+        start = end;
+      }
+      done += chosen.length;
+      await onDone?.(done, texts.length);
+    }
+    return joinTexts(examples, results);
+  }
+
+  #targetsOf(examples: readonly PredictedExample[]): Record<string, Tensor> {
+    if (!this.#readBy || !readerOf(this.#readBy)) return {};
+    return targetInputs(this.#readBy.objective, this.#budget.outputs, examples as readonly Pick<Targets, "targets">[]);
+  }
+
+  /** Frees the graph; more than once does no more. */
+  async release(): Promise<void> {
+    if (this.#released) return;
+    this.#released = true;
+    await this.#graph.release();
+  }
+}
+
+/** One array for each example of those of its texts. */
+function joinTexts(examples: readonly EncodedExample[], ofTexts: Float32Array[]): Float32Array[] {
+  if (examples.length === ofTexts.length) return ofTexts;
+  let start = 0;
+  return examples.map(({ texts = [] }) => {
+    const own = ofTexts.slice(start, start + 1 + texts.length);
+    start += own.length;
+    const joined = new Float32Array(own.reduce((sum, { length }) => sum + length, 0));
+    let end = 0;
+    for (const values of own) {
+      joined.set(values, end);
+      end += values.length;
+    }
+    return joined;
+  });
+}

@@ -1,0 +1,51 @@
+import type { Tensors } from "../../graph/tensor.ts";
+import type { Runtime } from "../../runtime/session.ts";
+import type { Objective } from "../../tasks/losses/objective.ts";
+import type { Targets, TrainingExample } from "../../tasks/task-kind.ts";
+import type { AdaptedModel } from "../step-graph.ts";
+import { Predictor } from "./predictor.ts";
+
+export interface ReferenceOptions {
+  /** Most tokens of one run of the graph. */
+  tokenBudget: number;
+  /** Ends it between two runs of the graph. */
+  signal?: AbortSignal | undefined;
+  /** Told after each run how many texts are read; waited for. */
+  onDone?: ((texts: number, of: number) => void | Promise<void>) | undefined;
+}
+
+/**
+ * Examples whose targets hold what the model gives with `weights`, without dropout, where the objective compares with that; the same
+ * examples where it does not.
+ * @throws the signal's reason
+ */
+export async function withReference<Example extends TrainingExample>(
+  objective: Objective,
+  examples: readonly Example[],
+  { model, weights, runtime }: { model: AdaptedModel; weights: Tensors; runtime: Runtime },
+  { tokenBudget, signal, onDone }: ReferenceOptions,
+): Promise<readonly Example[]> {
+  if (objective.reference === undefined) return examples;
+  const predictor = await Predictor.compile(model, weights, runtime, { tokenBudget, readBy: { objective } });
+  try {
+    const values = await predictor.logits(examples, undefined, signal, onDone);
+    return examples.map((example, i) => ({ ...example, targets: referredTo(objective, example.targets, values[i]!) }));
+  } finally {
+    await predictor.release();
+  }
+}
+
+/** Targets with what the model gave before training in their column for it. @param values `[rows, 1]` */
+export function referredTo(
+  { reference }: Objective,
+  { shape, data, dtype }: Targets["targets"],
+  values: Float32Array,
+): Targets["targets"] {
+  if (reference === undefined || dtype !== "float32") return { shape, data, dtype } as Targets["targets"];
+  const copy = Float32Array.from(data);
+  const width = data.length / Math.max(1, values.length);
+  values.forEach((value, row) => {
+    copy[row * width + reference] = value;
+  });
+  return { dtype, shape, data: copy };
+}

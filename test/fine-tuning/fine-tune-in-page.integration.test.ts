@@ -1,0 +1,65 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import {
+  fineTuneEventsInPage,
+  fineTuneInPage,
+  type PageFineTuneConfig,
+  type PageRunControl,
+  type PageRunEvent,
+} from "../../src/fine-tuning/fine-tune-in-page.ts";
+import { folderFiles } from "../../src/model-files/file-source-node.ts";
+import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
+import { tickets, writeTinyModel } from "../support/tiny-model.ts";
+
+// What pages call needs no browser of its own: here it trains with Node's runtime.
+let home: string;
+let config: PageFineTuneConfig;
+const runtime = nodeRuntime({ threads: 1 });
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-in-page-"));
+  const model = folderFiles(await writeTinyModel(join(home, "model")));
+  const rows = tickets().map(({ message, team }) => `"${message}",${team}`);
+  const train = { name: "tickets.csv", text: ["message,team", ...rows, ""].join("\n") };
+  config = { model, train, text: "message", label: "team", epochs: 2, batchSize: 7 };
+});
+afterAll(() => rm(home, { recursive: true }));
+
+test("a run tells what is known at its start, what happens, and what it came to, and goes on from a checkpoint", async () => {
+  const told: PageRunEvent[] = [];
+  const states: PageRunControl[] = [];
+  for await (const event of fineTuneEventsInPage(config, { runtime })) {
+    told.push(event);
+    if (event.kind === "checkpoint" && event.due) states.push({ runtime, resume: structuredClone(event.state()) });
+  }
+  const [start, first] = told;
+  expect(start).toMatchObject({ kind: "start", totalSteps: 12, stepsDone: 0, device: "cpu" });
+  expect(first).toMatchObject({ kind: "evaluation", step: 0 });
+  const whole = told.at(-1)!;
+  if (whole.kind !== "end") throw new Error(`the last event is ${whole.kind}`);
+  expect(whole.training).toMatchObject({ aborted: false, state: { step: 12 } });
+
+  let resumed = false;
+  const again = await fineTuneInPage(config, {
+    ...states[1],
+    onEvent: (event) => {
+      resumed ||= event.kind === "start" && event.stepsDone === 6;
+    },
+  });
+  expect(resumed).toBe(true);
+  expect(again.finished!.adapter).toEqual(whole.finished!.adapter);
+});
+
+test("aborted while a head is fitted it ends without one, and without a failure", async () => {
+  const abort = new AbortController();
+  const read: number[] = [];
+  const onFitting = ({ done, of }: { done: number; of: number }): void => {
+    read.push(done / of);
+    abort.abort();
+  };
+  const outcome = await fineTuneInPage({ ...config, tokenBudget: 32 }, { runtime, signal: abort.signal, onFitting });
+  expect(outcome).toEqual({ finished: undefined, training: undefined, notes: [] });
+  expect(read).toHaveLength(1);
+  expect(read[0]).toBeLessThan(1);
+});

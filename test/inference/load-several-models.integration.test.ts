@@ -1,0 +1,67 @@
+import { cp, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { loadSeveralModels, type SeveralModels } from "../../src/inference/load-several-models-node.ts";
+import { saveAdapter } from "../../src/model/adapter-folder-node.ts";
+import { untunedAdapter } from "../../src/model/untuned-adapter-node.ts";
+import { runtime } from "../support/runtime.ts";
+import { writeTinyLanguageModel } from "../support/tiny-language-model.ts";
+import { writeTinyModel } from "../support/tiny-model.ts";
+
+let home: string;
+let [writer, labeller] = ["", ""];
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-several-models-"));
+  writer = await writeTinyLanguageModel(join(home, "writer"));
+  labeller = await writeTinyModel(join(home, "labeller"));
+  for (const [run, model] of Object.entries({ answers: writer, more: writer, tickets: labeller })) {
+    await saveAdapter(join(home, run), await untunedAdapter(model));
+  }
+});
+afterAll(() => rm(home, { recursive: true }));
+
+const load = (asked: SeveralModels) => loadSeveralModels(asked, {}, runtime);
+const runs = (...names: string[]): string[] => names.map((name) => join(home, name));
+
+test("runs over several base models, and these beside them, answer in one process; over the same one they share it", async () => {
+  const { models, release } = await load({ runs: runs("answers", "tickets", "more"), withBase: true });
+  expect([...models.keys()]).toEqual(["answers", "more", "base-writer", "tickets", "base-labeller"]);
+  const [answers, more, tickets] = ["answers", "more", "tickets"].map((name) => models.get(name)!);
+  const [name] = answers!.base.weights.keys();
+  expect(more!.base.weights.get(name!)).toBe(answers!.base.weights.get(name!));
+  const ask = { maxNewTokens: 4 };
+  const [before] = await models.get("base-writer")!.answers(["Where is the cat?"], ask);
+  expect((await answers!.answers(["Where is the cat?"], ask))[0]!.text).toBe(before!.text);
+  expect((await tickets!.predict(["my card was charged twice"]))[0]!.label).toMatch(/^LABEL_\d$/);
+  await release();
+});
+
+test("the one base model of all runs answers as base; models as they are have their own names", async () => {
+  const beside = await load({ runs: runs("tickets"), withBase: true });
+  expect([...beside.models.keys()]).toEqual(["tickets", "base"]);
+  await beside.release();
+  const untuned = await load({ models: [writer, labeller] });
+  expect([...untuned.models].map(([name, { writes }]) => [name, writes])).toEqual([
+    ["writer", true],
+    ["labeller", false],
+  ]);
+  await untuned.release();
+});
+
+test("what cannot be told apart or was trained on other files is refused", async () => {
+  await expect(load({})).rejects.toThrow("give --run DIR, or --model NAME");
+  await expect(load({ models: [writer, join(writer, ".")] })).rejects.toThrow('two models are called "writer"');
+  await expect(load({ models: [writer], withBase: true })).rejects.toThrow("--with-base goes with --run");
+  await expect(load({ runs: runs("tickets"), models: [writer, labeller] })).rejects.toThrow("give --model once");
+  const changed = join(home, "changed");
+  await cp(labeller, changed, { recursive: true });
+  const { description, ...adapter } = await untunedAdapter(changed);
+  await saveAdapter(join(home, "old"), {
+    ...adapter,
+    description: { ...description, modelFiles: { "config.json": "0" } },
+  });
+  await expect(load({ runs: runs("old") })).rejects.toThrow(/config\.json/);
+  const { release } = await load({ runs: runs("old"), models: [labeller] });
+  await release();
+});

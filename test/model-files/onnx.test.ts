@@ -1,0 +1,476 @@
+import { readFileSync } from "node:fs";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { UserError } from "../../src/errors.ts";
+import { bytesSource } from "../../src/files/byte-source.ts";
+import { Graph } from "../../src/graph/graph.ts";
+import { GRAPH, MODEL } from "../../src/graph/onnx-schema.ts";
+import { encodeMessage } from "../../src/graph/protobuf-message.ts";
+import { memoryFiles } from "../../src/model-files/model-files.ts";
+import { openOnnx } from "../../src/model-files/onnx/onnx-format.ts";
+import type { EncoderArchitecture } from "../../src/models/architecture.ts";
+import { describeModel } from "../../src/models/families.ts";
+import { ForwardContext } from "../../src/models/forward-context.ts";
+import { runBudget } from "../../src/training/batches/micro-batches.ts";
+
+const WIDTH = 4;
+const config = { model_type: "made-up", vocab_size: 3, max_position_embeddings: 8 };
+
+interface Model {
+  node: object[];
+  initializer: object[];
+  input: object[];
+  output: object[];
+}
+
+const tensor = (name: string, dims: number[], values: readonly number[], more: object = {}): object => ({
+  name,
+  dims,
+  dataType: 1,
+  rawData: new Uint8Array(Float32Array.from(values).buffer),
+  ...more,
+});
+const node = (opType: string, input: string[], output: string[], attribute: object[] = []): object => ({
+  name: output[0],
+  opType,
+  input,
+  output,
+  attribute,
+});
+const port = (name: string): object => ({ name, type: { tensorType: { elemType: 7 } } });
+
+/** Looks words up and multiplies them with a matrix. */
+const small = (): Model => ({
+  node: [node("Gather", ["table", "input_ids"], ["words"]), node("MatMul", ["words", "matrix"], ["last_hidden_state"])],
+  initializer: [
+    tensor("table", [3, WIDTH], new Array(3 * WIDTH).fill(0.5)),
+    tensor(
+      "matrix",
+      [WIDTH, WIDTH],
+      Array.from({ length: WIDTH * WIDTH }, (_, i) => i),
+    ),
+  ],
+  input: [port("input_ids")],
+  output: [port("last_hidden_state")],
+});
+
+const bytesOf = (graph: object, version = 17): Uint8Array =>
+  new Uint8Array(encodeMessage(MODEL, { irVersion: 8, graph: { name: "g", ...graph }, opsetImport: [{ version }] }));
+const open = (bytes: Uint8Array, beside: Record<string, Uint8Array> = {}) =>
+  openOnnx(bytesSource("made/model.onnx", bytes), memoryFiles("made", beside), "");
+async function describeBytes(bytes: Uint8Array, beside?: Record<string, Uint8Array>) {
+  return describeModel(config, (await open(bytes, beside)).network);
+}
+
+describe("an ONNX file", () => {
+  test("of a family that is unknown has its layers, in Hugging Face's order of a weight", async () => {
+    const source = await open(bytesOf(small()));
+    const { config: own, architecture } = describeModel(config, source.network);
+    expect([own.hiddenSize, own.maxLength, own.usesTokenTypes, architecture.kind]).toEqual([4, 8, false, "encoder"]);
+    expect(runBudget({ architecture, labelCount: 2 }, 512).padsRows).toBe(true);
+    expect([...source.tensors.keys()]).toEqual(["table", "matrix.weight"]);
+    const { data } = await source.read("matrix.weight");
+    expect([...data].slice(0, WIDTH)).toEqual([0, 4, 8, 12]);
+  });
+
+  test("of a model that labels tokens has hidden states before the labels", async () => {
+    const model = small();
+    model.node = [
+      node("Gather", ["table", "input_ids"], ["words"]),
+      node("MatMul", ["words", "matrix"], ["query"]),
+      node("Transpose", ["query"], ["key"], [{ name: "perm", ints: [0, 2, 1], type: 7 }]),
+      node("MatMul", ["query", "key"], ["scores"]),
+      node("Softmax", ["scores"], ["probabilities"], [{ name: "axis", i: -1, type: 2 }]),
+      node("MatMul", ["probabilities", "words"], ["mixed"]),
+      node("MatMul", ["mixed", "other"], ["hidden"]),
+      node("MatMul", ["hidden", "labels"], ["logits"]),
+    ];
+    model.initializer.push(
+      tensor("other", [WIDTH, WIDTH], new Array(16).fill(1)),
+      tensor("labels", [WIDTH, 2], new Array(8).fill(1)),
+    );
+    model.output = [port("logits")];
+    const { config: own } = await describeBytes(bytesOf(model));
+    expect([own.hiddenSize, own.layerCount]).toEqual([WIDTH, 1]);
+  });
+
+  test("may have its weights in a file beside it", async () => {
+    const model = small();
+    const external = [
+      { key: "location", value: "model.onnx_data" },
+      { key: "offset", value: "4" },
+    ];
+    model.initializer[1] = tensor("matrix", [1, 2], [], {
+      rawData: undefined,
+      externalData: external,
+      dataLocation: 1,
+    });
+    model.node[0] = node("Gather", ["table", "input_ids"], ["words"]);
+    const beside = { "model.onnx_data": new Uint8Array(Float32Array.of(1, 2, 3).buffer) };
+    const source = await open(bytesOf(model), beside);
+    expect([...(await source.read("matrix.weight")).data]).toEqual([2, 3]);
+  });
+});
+
+/** Values of int8 or uint8, and their scale and zero. */
+const stored = (name: string, dims: number[], values: readonly number[], signed: boolean): object => ({
+  name,
+  dims,
+  dataType: signed ? 3 : 2,
+  rawData: signed ? new Uint8Array(Int8Array.from(values).buffer) : Uint8Array.from(values),
+});
+const int = (name: string, i: number): object => ({ name, i, type: 2 });
+
+describe("weights of few bits are the numbers that they stand for", () => {
+  const weightOf = async (model: Model, name: string) => [...(await (await open(bytesOf(model))).read(name)).data];
+
+  test("of dynamic quantisation, whose rounded rows are the real ones", async () => {
+    const model = small();
+    model.node = [
+      node("Gather", ["table_quantized", "input_ids"], ["rows"]),
+      node("DequantizeLinear", ["rows", "step", "middle"], ["words"]),
+      node("DynamicQuantizeLinear", ["words"], ["q", "s", "z"]),
+      node("MatMulInteger", ["q", "matrix_quantized", "z", "zeros"], ["whole"]),
+      node("Cast", ["whole"], ["real"], [int("to", 1)]),
+      node("Mul", ["s", "scales"], ["both"]),
+      node("Mul", ["real", "both"], ["last_hidden_state"]),
+    ];
+    model.initializer = [
+      stored("table_quantized", [3, 2], [0, 1, 2, 3, 4, 5], false),
+      tensor("step", [], [0.5]),
+      stored("middle", [], [2], false),
+      stored("matrix_quantized", [2, 2], [-3, 4, 5, -6], true),
+      stored("zeros", [2], [1, 0], true),
+      tensor("scales", [2], [0.25, 2]),
+    ];
+    expect(await weightOf(model, "table")).toEqual([-1, -0.5, 0, 0.5, 1, 1.5]);
+    // Of each output the row, [out, in].
+    expect(await weightOf(model, "matrix.weight")).toEqual([-1, 1, 8, -12]);
+    expect((await describeBytes(bytesOf(model))).config.hiddenSize).toBe(2);
+  });
+
+  test("of blocks of 4 bits, with and without a middle of their own", async () => {
+    const model = small();
+    const attributes = [int("K", 32), int("N", 1), int("bits", 4), int("block_size", 16)];
+    const product = (...inputs: string[]) => {
+      const made = node("MatMulNBits", inputs, ["last_hidden_state"], attributes);
+      return { ...made, domain: "com.microsoft" };
+    };
+    model.initializer = [
+      tensor("table", [3, 32], new Array(96).fill(0)),
+      stored("matrix_Q4", [1, 2, 8], [0x21, ...new Array(7).fill(0x88), 0xf0, ...new Array(7).fill(0x88)], false),
+      tensor("scales", [1, 2], [0.5, 2]),
+      stored("middles", [1, 1], [0x31], false),
+    ];
+    model.node[1] = product("words", "matrix_Q4", "scales");
+    const even = await weightOf(model, "matrix.weight");
+    expect([even[0], even[1], even[2], even[16], even[17]]).toEqual([-3.5, -3, 0, -16, 14]);
+    model.node[1] = product("words", "matrix_Q4", "scales", "middles");
+    const own = await weightOf(model, "matrix.weight");
+    expect([own[0], own[1], own[2], own[16], own[17]]).toEqual([0, 0.5, 3.5, -6, 24]);
+    model.node[1] = product("words", "matrix_Q4", "middles");
+    await expect(open(bytesOf(model))).rejects.toThrow(
+      /keeps a weight \[1, 32\] of 4 bits in a way that is not supported/,
+    );
+  });
+
+  test("that the graph itself casts, scales, moves and turns", async () => {
+    const model = small();
+    model.node = [
+      node("Gather", ["table", "input_ids"], ["words"]),
+      node("Cast", ["bytes"], ["real"], [int("to", 1)]),
+      node("Sub", ["real", "middle"], ["moved"]),
+      node("Mul", ["moved", "scales"], ["scaled"]),
+      node("Transpose", ["scaled"], ["m"]),
+      node("MatMul", ["words", "m"], ["last_hidden_state"]),
+    ];
+    model.initializer[1] = stored("bytes", [3, 4], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], true);
+    model.initializer.push(tensor("middle", [], [1]), tensor("scales", [3, 1], [1, 10, 100]));
+    const source = await open(bytesOf(model));
+    expect([...source.tensors].map(([name, { shape }]) => [name, shape])).toContainEqual(["m.weight", [3, 4]]);
+    expect(await weightOf(model, "m.weight")).toEqual([0, 1, 2, 3, 40, 50, 60, 70, 800, 900, 1000, 1100]);
+  });
+
+  test("in blocks along an axis", async () => {
+    const model = small();
+    model.node[1] = node(
+      "DequantizeLinear",
+      ["bytes", "scales", "zeros"],
+      ["m"],
+      [int("axis", 0), int("block_size", 2)],
+    );
+    model.node[2] = node("MatMul", ["words", "m"], ["last_hidden_state"]);
+    model.initializer[1] = stored("bytes", [4, 2], [1, 2, 3, 4, 5, 6, 7, 8], true);
+    model.initializer.push(tensor("scales", [2, 2], [1, 10, 100, 1000]), stored("zeros", [2, 2], [0, 0, 0, 8], true));
+    expect(await weightOf(model, "m.weight")).toEqual([1, 3, 500, 700, 20, 40, -2000, 0]);
+  });
+});
+
+type Change = (model: Model) => void;
+const nodes =
+  (...made: object[]): Change =>
+  (model) => {
+    model.node = made;
+  };
+const external = (location: string, more: object[] = []): Change => {
+  return (model) => {
+    const externalData = [{ key: "location", value: location }, ...more];
+    model.initializer[1] = tensor("matrix", [4, 4], [], { rawData: undefined, externalData, dataLocation: 1 });
+  };
+};
+const lookUp = node("Gather", ["table", "input_ids"], ["words"]);
+
+/** What stands in a node as a branch. */
+const branch = (made: object[], output: string): Uint8Array =>
+  encodeMessage(GRAPH, { node: made, output: [port(output)] });
+const choose = (condition: string, output: string, then: Uint8Array, otherwise: Uint8Array): object =>
+  node(
+    "If",
+    [condition],
+    [output],
+    [
+      { name: "then_branch", g: then, type: 5 },
+      { name: "else_branch", g: otherwise, type: 5 },
+    ],
+  );
+const same = branch([node("Identity", ["words"], ["same"])], "same");
+
+/** An `If` whose branches are an `If`, and so on. */
+function nested(depth: number): object {
+  let deepest = same;
+  for (let i = 0; i < depth; i++) deepest = branch([choose("yes", "same", deepest, new Uint8Array(0))], "same");
+  return choose("yes", "last_hidden_state", deepest, same);
+}
+
+/** Weights and biases of a recurrence that is as wide as the words. */
+const recurrence: Change = (model) => {
+  for (const name of ["weight", "recurrent"])
+    model.initializer.push(tensor(name, [1, 4 * WIDTH, WIDTH], new Array(4 * WIDTH * WIDTH).fill(0.1)));
+  model.initializer.push(tensor("word_embeddings", [3, WIDTH], new Array(3 * WIDTH).fill(0.5)));
+};
+const lstm = (x: string): object[] => [
+  node("LSTM", [x, "weight", "recurrent"], ["each"]),
+  node("Squeeze", ["each"], ["last_hidden_state"], [{ name: "axes", ints: [1], type: 7 }]),
+];
+
+const hostile: [what: string, change: Change, says: RegExp][] = [
+  ["no nodes", nodes(), /an output reads "last_hidden_state", which no node before it makes/],
+  [
+    "an operator that is not known",
+    nodes(lookUp, node("Spin", ["words"], ["last_hidden_state"])),
+    /"last_hidden_state" \(Spin\) cannot be trained on: aflora does not know this operator/,
+  ],
+  [
+    "an operator called like a property of every object",
+    nodes(node("constructor", ["input_ids"], ["last_hidden_state"])),
+    /\(constructor\) cannot be trained on/,
+  ],
+  [
+    "a circle",
+    nodes(node("Add", ["a", "a"], ["last_hidden_state"]), node("Neg", ["last_hidden_state"], ["a"])),
+    /reads "a", which no node before it makes/,
+  ],
+  [
+    "an input that is missing",
+    nodes(lookUp, node("MatMul", ["words"], ["last_hidden_state"])),
+    /its input 1 is missing/,
+  ],
+  [
+    "shapes that do not fit",
+    nodes(lookUp, node("Add", ["words", "three"], ["last_hidden_state"])),
+    /the shapes do not broadcast/,
+  ],
+  [
+    "a look-up of real numbers",
+    nodes(node("Gather", ["table", "table"], ["last_hidden_state"])),
+    /the indices must be integers/,
+  ],
+  [
+    "an axis that is not there",
+    nodes(lookUp, node("Concat", ["words"], ["last_hidden_state"], [{ name: "axis", i: 9, type: 2 }])),
+    /there is no axis 9 of 3/,
+  ],
+  [
+    "a huge shape to be filled",
+    nodes(node("ConstantOfShape", ["huge"], ["last_hidden_state"])),
+    /gives no hidden states/,
+  ],
+  [
+    "an operator that is not known, before a head of its own",
+    (model) => {
+      model.node = [lookUp, node("MatMul", ["words", "matrix"], ["y"]), node("Spin", ["y"], ["logits"])];
+      model.output = [port("logits")];
+    },
+    /"logits" \(Spin\) cannot be trained on/,
+  ],
+  [
+    "no gradient on the way",
+    nodes(lookUp, node("MatMul", ["words", "matrix"], ["y"]), node("Floor", ["y"], ["last_hidden_state"])),
+    /\(Floor\) cannot be trained on: no gradient flows through it/,
+  ],
+  [
+    "a hundred thousand attributes in a node",
+    (model) => {
+      const attribute = new Array<object>(2 ** 17).fill({});
+      model.node = [lookUp, node("MatMul", ["words", "matrix"], ["last_hidden_state"], attribute)];
+    },
+    /node 1 cannot be read: field 5 has more than 10000 values/,
+  ],
+  [
+    "branches that stand 10,000 deep in each other",
+    nodes(lookUp, nested(10_000)),
+    /its nodes hold graphs that stand more than 32 deep in others/,
+  ],
+  [
+    "a branch that reads what is unknown",
+    nodes(lookUp, choose("yes", "last_hidden_state", same, branch([node("Neg", ["nobody's"], ["y"])], "y"))),
+    /node "y" reads "nobody's", which no node before it makes/,
+  ],
+  [
+    "a branch that reads what another branch makes",
+    nodes(lookUp, choose("yes", "last_hidden_state", same, branch([node("Neg", ["same"], ["y"])], "y"))),
+    /node "y" reads "same", which no node before it makes/,
+  ],
+  [
+    "a branch that is damaged",
+    nodes(lookUp, choose("yes", "last_hidden_state", same, Uint8Array.of(10, 100, 1))),
+    /no ONNX file, or damaged: the field at byte 0 has 100 bytes/,
+  ],
+  [
+    "a condition that is computed from the input",
+    nodes(
+      lookUp,
+      node("Cast", ["input_ids"], ["asks"], [int("to", 9)]),
+      choose("asks", "last_hidden_state", same, same),
+    ),
+    /\(If\) cannot be trained on: its condition is computed as the graph runs/,
+  ],
+  [
+    "a branch that makes nothing",
+    nodes(lookUp, choose("yes", "last_hidden_state", new Uint8Array(0), same)),
+    /\(If\) cannot be trained on: its branch makes 0 values, and it has 1/,
+  ],
+  [
+    "a layer before a recurrence",
+    (model) => {
+      recurrence(model);
+      model.node = [lookUp, node("MatMul", ["words", "matrix"], ["y"]), ...lstm("y")];
+    },
+    /\(LSTM\) cannot be trained on: no gradient flows through it/,
+  ],
+  ["an input that is unknown", nodes(node("Gather", ["table", "images"], ["last_hidden_state"])), /and not "images"/],
+  [
+    "a text that another model has read",
+    (model) => {
+      model.input.push(port("encoder_hidden_states"));
+    },
+    /is the decoder of an encoder-decoder, which aflora does not train from ONNX files; take the model's safetensors/,
+  ],
+  [
+    "a state that goes from step to step",
+    nodes(node("Gather", ["table", "images"], ["x"]), node("LSTM", ["x", "matrix", "matrix"], ["last_hidden_state"])),
+    /reads input_ids, images and has the node "last_hidden_state" \(LSTM\); aflora trains encoders/,
+  ],
+  [
+    "a vector as its output",
+    nodes(node("Gather", ["three", "input_ids"], ["last_hidden_state"])),
+    /gives no hidden states/,
+  ],
+  [
+    "more numbers than bytes",
+    (model) => (model.initializer[0] = tensor("table", [2 ** 20, 2 ** 20], [1])),
+    /tensor "table" has 4 bytes and needs/,
+  ],
+  ["a size below 0", (model) => (model.initializer[0] = tensor("table", [-1, 4], [1])), /no ONNX file, or damaged/],
+  [
+    "too many axes",
+    (model) => (model.initializer[0] = tensor("table", new Array(9).fill(1), [1])),
+    /more than 8 sizes/,
+  ],
+  [
+    "a type that is not known",
+    (model) => (model.initializer[0] = tensor("table", [3, 4], [1], { dataType: 8 })),
+    /ONNX's type 8, which cannot be read/,
+  ],
+  [
+    "weights outside of the folder",
+    external("../secret"),
+    /stands in "..\/secret", outside of the model's folder; refused/,
+  ],
+  ["weights at an absolute path", external("/etc/passwd"), /outside of the model's folder; refused/],
+  ["weights in a file that is not there", external("other"), /keeps tensor "matrix" in other, which is not beside it/],
+  [
+    "weights behind a file's end",
+    external("model.onnx_data", [{ key: "offset", value: "1e9" }]),
+    /from byte 1000000000 on in model.onnx_data, which has 4/,
+  ],
+  ["an offset that is no number", external("model.onnx_data", [{ key: "offset", value: "x" }]), /get both files again/],
+];
+
+test("of branches that are known the chosen one is the model's", async () => {
+  const model = small();
+  model.initializer.push(tensor("yes", [], [], { dataType: 9, rawData: Uint8Array.of(1) }));
+  const product = branch([node("MatMul", ["words", "matrix"], ["same"])], "same");
+  model.node = [lookUp, choose("yes", "last_hidden_state", product, same)];
+  const { network, tensors } = await open(bytesOf(model));
+  expect([...tensors.keys()]).toEqual(["table", "matrix"]);
+  const { config: own } = describeModel(config, network);
+  expect(own.hiddenSize).toBe(WIDTH);
+});
+
+test("what stands before a recurrence cannot train, and may be frozen", async () => {
+  const model = small();
+  recurrence(model);
+  model.node = [node("Gather", ["word_embeddings", "input_ids"], ["words"]), ...lstm("words")];
+  const { config: own, architecture } = describeModel(config, (await open(bytesOf(model))).network);
+  const encode = (trains: boolean) => {
+    const context = new ForwardContext(new Graph(), { trains: () => trains, dropout: false });
+    return (architecture as EncoderArchitecture).encode(context, own, context.tokens());
+  };
+  expect(encode(false).shape).toEqual(["tokens", WIDTH]);
+  expect(() => encode(true)).toThrow(UserError);
+  expect(() => encode(true)).toThrow(/\(LSTM\) cannot be trained on: no gradient flows through it/);
+});
+
+describe("is refused in a sentence where it has", () => {
+  test.each(hostile)("%s", async (_what, change, says) => {
+    const model = small();
+    model.input.push(port("images"));
+    const yes = tensor("yes", [], [], { dataType: 9, rawData: Uint8Array.of(1) });
+    model.initializer.push(yes, tensor("three", [3], [1, 2, 3]), {
+      ...tensor("huge", [3], []),
+      dataType: 7,
+      rawData: new Uint8Array(BigInt64Array.of(2n ** 40n, 2n ** 40n, 2n ** 40n).buffer),
+    });
+    change(model);
+    const bytes = bytesOf(model);
+    const found = describeBytes(bytes, { "model.onnx_data": new Uint8Array(4) });
+    await expect(found).rejects.toThrow(UserError);
+    await expect(found).rejects.toThrow(says);
+  });
+
+  test("a set of operators that is not known, or no graph", async () => {
+    await expect(open(bytesOf(small(), 99))).rejects.toThrow(/ONNX's operator set 99/);
+    await expect(open(new Uint8Array(0))).rejects.toThrow(/it has no graph/);
+    await expect(open(new TextEncoder().encode("version https://git-lfs"))).rejects.toThrow(/no ONNX file, or damaged/);
+  });
+
+  test("been cut or changed anywhere: it is refused, or read, and nothing else", async () => {
+    const whole = new Uint8Array(readFileSync(new URL("../fixtures/onnx/bert-1.onnx", import.meta.url)));
+    await fc.assert(
+      fc.asyncProperty(fc.nat(whole.length - 1), fc.nat(255), fc.boolean(), async (at, byte, cuts) => {
+        const bytes = cuts ? whole.slice(0, at) : whole.slice();
+        if (!cuts) bytes[at] = byte;
+        const bert = JSON.parse(
+          readFileSync(new URL("../fixtures/models/bert-1/config.json", import.meta.url), "utf8"),
+        );
+        try {
+          describeModel(bert, (await open(bytes)).network);
+        } catch (error) {
+          expect(error, `byte ${at} is ${byte}`).toBeInstanceOf(UserError);
+        }
+      }),
+      { numRuns: 60, seed: 1 },
+    );
+  });
+});

@@ -1,0 +1,62 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { cutMicroBatches as cutExamples } from "../../../src/training/batches/micro-batches.ts";
+
+/** Of examples with one row each and few outputs. */
+const cutMicroBatches = (lengths: readonly number[], budget: number, padsRows = false): number[][] =>
+  cutExamples(
+    lengths.map((tokens) => ({ tokens, rows: 1 })),
+    { tokens: budget, outputs: 2, padsRows },
+  );
+
+test("sorts by length and fills each micro-batch with tokens up to the budget", () => {
+  expect(cutMicroBatches([5, 9, 2, 9, 4, 30], 20)).toEqual([[5], [1, 3], [0, 4, 2]]);
+  // 352 tokens, of which padding would make 640.
+  const lengths = Array.from({ length: 32 }, (_, row) => 2 + (row % 19));
+  expect(cutMicroBatches(lengths, 512)).toHaveLength(1);
+});
+
+test("spares attention's padding by another run where that is worth it", () => {
+  expect(cutMicroBatches([200, 190, 10, 10], 512)).toEqual([
+    [0, 1],
+    [2, 3],
+  ]);
+  expect(cutMicroBatches([100, 90, 10, 10], 512)).toEqual([[0, 1, 2, 3]]);
+});
+
+test("spares all padding where rows are padded, and counts it as tokens", () => {
+  expect(cutMicroBatches([100, 98, 40, 39, 10], 512, true)).toEqual([
+    [0, 1],
+    [2, 3, 4],
+  ]);
+  expect(cutMicroBatches([60, 50, 40], 160, true)).toEqual([[0], [1, 2]]);
+  expect(cutMicroBatches([60, 50, 40], 160)).toEqual([[0, 1, 2]]);
+});
+
+test("outputs as wide as a vocabulary are cut too, by the rows that get them", () => {
+  // 2²⁵ numbers are 128 rows of 2¹⁸ outputs.
+  const sizes = [100, 60, 60, 8].map((rows) => ({ tokens: 120, rows }));
+  expect(cutExamples(sizes, { tokens: 512, outputs: 2 ** 18, padsRows: false })).toEqual([[0], [1, 2, 3]]);
+  expect(cutExamples(sizes, { tokens: 512, outputs: 2 ** 10, padsRows: false })).toEqual([[0, 1, 2, 3]]);
+  expect(cutExamples([{ tokens: 900, rows: 900 }], { tokens: 512, outputs: 2 ** 18, padsRows: false })).toEqual([[0]]);
+});
+
+test("an empty batch has no micro-batches", () => {
+  expect(cutMicroBatches([], 512)).toEqual([]);
+});
+
+test("every row is in one micro-batch, within the budget unless alone", () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 1, max: 300 })), fc.integer({ min: 1, max: 600 }), (lengths, budget) => {
+      const batches = cutMicroBatches(lengths, budget);
+      expect(batches.flat().sort((a, b) => a - b)).toEqual(lengths.map((_, row) => row));
+      for (const rows of batches) {
+        const longest = Math.max(...rows.map((row) => lengths[row]!));
+        expect(lengths[rows[0]!]).toBe(longest);
+        if (rows.length === 1) continue;
+        expect(rows.reduce((sum, row) => sum + lengths[row]!, 0)).toBeLessThanOrEqual(budget);
+        expect(rows.length * longest * longest).toBeLessThanOrEqual(budget * budget);
+      }
+    }),
+  );
+});

@@ -1,0 +1,95 @@
+import { expect, test } from "vitest";
+import { float32 } from "../../../src/graph/tensor.ts";
+import { distanceToNearest, fitKnownFeatures } from "../../../src/training/novelty/known-features.ts";
+import { noveltyOf, noveltyScale, noveltyThreshold, sampleOf } from "../../../src/training/novelty/novelty.ts";
+
+/** Numbers between -1 and 1 that look random. */
+const noise = (seed: number): number => 2 * ((Math.abs(Math.sin(seed) * 43758.5453) % 1) - 0.5);
+
+function oneHot(own: number, classes: number) {
+  const targets = float32([1, classes]);
+  targets.data[own] = 1;
+  return targets;
+}
+
+/** Two classes of six features: apart along the first, widely spread along the second and third, a little along all. */
+const ROWS = Array.from({ length: 400 }, (_, i) => ({
+  class: i % 2,
+  row: Float32Array.from(
+    { length: 6 },
+    (_, j) => [i % 2, 0, 0, 0, 0, 0][j]! + [0.2, 3, 2][j < 3 ? j : 0]! * noise(7 * i + j + 1),
+  ),
+}));
+
+test("distances are Mahalanobis's, by a covariance that is drawn half way to one alike in all directions", () => {
+  const known = fitKnownFeatures(
+    ROWS.map(({ row }) => row),
+    ROWS.map((each) => each.class),
+    2,
+  );
+  const meanOf = (own: number) => {
+    const rows = ROWS.filter((each) => each.class === own).map(({ row }) => row);
+    return Array.from({ length: 6 }, (_, j) => rows.reduce((sum, row) => sum + row[j]! / rows.length, 0));
+  };
+  const means = [meanOf(0), meanOf(1)];
+  // Features are spread independently: off the diagonal there is next to nothing.
+  const variances = Array.from({ length: 6 }, (_, j) =>
+    ROWS.reduce((sum, each) => sum + (each.row[j]! - means[each.class]![j]!) ** 2 / ROWS.length, 0),
+  );
+  const alike = variances.reduce((sum, each) => sum + each / 6, 0);
+  const expected = (row: readonly number[]) =>
+    Math.min(
+      ...means.map((mean) => row.reduce((sum, x, j) => sum + (x - mean[j]!) ** 2 / (variances[j]! / 2 + alike / 2), 0)),
+    );
+  for (const row of [
+    [0, 0, 0, 0, 0, 0],
+    [1, 3, 0, 0, 0, 0],
+    [0, 0, 0, 3, 0, 0],
+    [0.5, -2, 2, 1, 1, -1],
+  ]) {
+    expect(distanceToNearest(known, Float32Array.from(row)) / expected(row)).toBeCloseTo(1, 1);
+  }
+  // As far along a direction in which classes spread is less unusual.
+  const at = (...row: number[]) => distanceToNearest(known, Float32Array.from(row));
+  expect(at(0, 3, 0, 0, 0, 0)).toBeLessThan(at(0, 0, 0, 0, 3, 0) / 2);
+});
+
+test("classes whose rows are all alike have distances, too", () => {
+  const rows = [
+    [1, 0],
+    [1, 0],
+    [0, 1],
+    [0, 1],
+  ].map((row) => Float32Array.from(row));
+  const known = fitKnownFeatures(rows, [0, 0, 1, 1], 2);
+  expect(distanceToNearest(known, Float32Array.of(1, 0))).toBe(0);
+  expect(distanceToNearest(known, Float32Array.of(1, 1))).toBeGreaterThan(0);
+});
+
+test("novelty is distance and energy by what is usual; of adapters that say no more, distance and what the likeliest class leaves of 1", () => {
+  const tensors = new Map([
+    ["means", float32([2, 2], Float32Array.of(0, 0, 4, 0))],
+    ["axes", float32([1, 2], Float32Array.of(0, 1))],
+  ]);
+  // Outputs 1 and 1 + log 3, at (3, 2): the square of the distance to the nearest mean is 2 (1² + 2²) - 2².
+  const row = Float32Array.of(1, 1 + Math.log(3), 3, 2);
+  const usual = { rest: 2, distance: { mean: 5, deviation: 0.5 }, scores: [0] };
+  const of = (doubt: object) => noveltyOf({ ...noveltyScale.parse({ ...usual, doubt }), tensors }, row, 2);
+  expect(of({ mean: -2, deviation: 0.1, of: "energy" })).toBeCloseTo(1 / 0.5 + (2 - 1 - Math.log(4)) / 0.1, 5);
+  expect(of({ mean: 0.2, deviation: 0.1 })).toBeCloseTo(1 / 0.5 + (1 / 4 - 0.2) / 0.1, 5);
+});
+
+test("of many examples a thousand are looked at, and of each class one, however rare", () => {
+  const classes = Array.from({ length: 5000 }, (_, i) => (i < 60 ? Math.floor(i / 2) : 30));
+  const sample = sampleOf(classes.map((own) => ({ targets: oneHot(own, 31) })));
+  const seen = new Set(sample.map(({ targets }) => targets.data.indexOf(1)));
+  expect(seen.size).toBe(31);
+  expect(sample.length).toBeLessThan(1031);
+});
+
+test("of known texts at most the share that is asked for lies above the threshold; too few show no small share", () => {
+  const scores = Array.from({ length: 99 }, (_, i) => i);
+  expect(noveltyThreshold({ scores }, 0.05)).toBe(94);
+  expect(noveltyThreshold({ scores }, 0.01)).toBe(98);
+  expect(noveltyThreshold({ scores }, 0.009)).toBeUndefined();
+});
