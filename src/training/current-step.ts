@@ -6,16 +6,16 @@ import type { Rollout } from "./rollout.ts";
 import { type StepOutcome, TrainingStep } from "./step.ts";
 import { keptStates, stepOf, type TrainOptions } from "./train-options.ts";
 
-/** A step as it is now, and who takes it for replicas. */
+/** The compiled step, and the function that takes it for replicas. */
 interface Compiled {
   step: TrainingStep;
   advance: ReplicaRunner;
 }
 
-/** The training step for what trains now, compiled again when that changes. */
+/** The training step for the parameters that train now. It is compiled again when they change. */
 export class CurrentStep {
   readonly #compile: () => Promise<Compiled>;
-  readonly #borderStates: BoundaryStates | undefined;
+  readonly #boundaryStates: BoundaryStates | undefined;
   readonly #rollout: Rollout | undefined;
   #now: Compiled;
 
@@ -26,11 +26,11 @@ export class CurrentStep {
   ) {
     this.#now = now;
     this.#compile = compile;
-    this.#borderStates = boundaryStates;
+    this.#boundaryStates = boundaryStates;
     this.#rollout = rollout;
   }
 
-  /** The schedule says what trains and what is frozen, now and whenever the step is compiled again. */
+  /** Compiles the step. The schedule defines what trains and what is frozen, now and at each later compilation. */
   static async compile(options: TrainOptions): Promise<CurrentStep> {
     const { schedule, weights, runtime, settings, openSpill, rollout, machines } = options;
     const { model, objective } = stepOf(options);
@@ -57,33 +57,33 @@ export class CurrentStep {
     return new CurrentStep(await compile(), compile, { boundaryStates, rollout });
   }
 
-  /** Most bytes of hidden states that were kept of frozen blocks. */
+  /** Largest size of the cached hidden states of frozen blocks, in bytes. */
   get kept(): { memory: number; file: number } {
-    return this.#borderStates?.largest ?? { memory: 0, file: 0 };
+    return this.#boundaryStates?.largest ?? { memory: 0, file: 0 };
   }
 
-  /** What a person should know of it: that hidden states could not be kept, or rewards failed. */
+  /** Notes for the user, such as hidden states that could not be cached, or rewards that failed. */
   get notes(): string[] {
-    const note = this.#borderStates?.note;
+    const note = this.#boundaryStates?.note;
     return [...(note === undefined ? [] : [note]), ...(this.#rollout?.notes ?? [])];
   }
 
-  /** A step on examples, or on what is written for them where they are prompts. */
+  /** Takes a step on examples, or on the answers written for them if they are prompts. */
   async run(...[step, examples, signal, ahead]: Parameters<TrainingStep["run"]>): Promise<StepOutcome> {
     const written = await this.#rollout?.examplesFor(step, examples, signal);
     const outcome = await this.#now.step.run(step, written?.examples ?? examples, signal, ahead);
     return { ...outcome, ...(written && { rollout: written.record }) };
   }
 
-  /** Steps of replicas. */
+  /** Takes the steps of replicas. */
   advance(...given: Parameters<ReplicaRunner>): ReturnType<ReplicaRunner> {
     return this.#now.advance(...given);
   }
 
   /**
-   * Compiles the step again where a check froze something: what freezes at a step takes part in it, and is gone from the next one.
-   * The old step goes only when the new one is there, so that a failure leaves one to release.
-   * @returns seconds that it took; 0 where nothing froze
+   * Compiles the step again if a check froze something. A matrix that freezes at a step takes part in it, and is absent from the next.
+   * The old step is released only after the new one is compiled, so that after a failure one step is left to release.
+   * @returns seconds that it took; 0 if nothing froze
    */
   async compileAfter({ frozen, blocks }: FreezingCheck): Promise<number> {
     if (frozen.length === 0 && !blocks?.frozenBlocks) return 0;
@@ -93,10 +93,10 @@ export class CurrentStep {
     return next.step.compileSeconds;
   }
 
-  /** Frees the step's graphs, and what was kept; it can run no more. */
+  /** Frees the step's graphs and the caches. The step cannot run afterwards. */
   async release(): Promise<void> {
     await this.#now.step.release();
-    await this.#borderStates?.release();
+    await this.#boundaryStates?.release();
     await this.#rollout?.release();
   }
 }

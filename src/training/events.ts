@@ -1,38 +1,38 @@
 import type { EvaluationRecord, FreezingRecord, ScoresRecord, StepRecord } from "./records.ts";
 import type { TrainingState } from "./training-state.ts";
 
-/** Between two steps: a place to save a state from which the run can go on. */
+/** Between two steps: an opportunity to save a state from which the run can resume. */
 export interface CheckpointEvent {
   kind: "checkpoint";
   /** Optimizer steps done. */
   step: number;
-  /** Whether the run wants it saved: after an evaluation, and where it stops before its end. Else whoever saves decides. */
+  /** Whether the run needs it saved: after an evaluation, or if it stops before its end. Otherwise the receiver decides. */
   due: boolean;
-  /** The state, which copies the parameters: ask for it and save it before the next event is taken. */
+  /** Returns the state, with a copy of the parameters. Call it and save the state before requesting the next event. */
   state(): TrainingState;
 }
 
-/** What a person should know, in a sentence. */
+/** A note for the user, in one sentence. */
 export interface NoteEvent {
   kind: "note";
   text: string;
 }
 
-/** The last event: what training came to. */
+/** Last event: the result of training. */
 export interface TrainingEnd {
   kind: "end";
   state: TrainingState;
-  /** The best evaluation by the task's first metric; undefined where there was none. */
+  /** The best evaluation by the task's first metric; undefined if there was none. */
   best: EvaluationRecord | undefined;
   last: EvaluationRecord | undefined;
   trainable: { start: number; average: number; end: number; head: number };
-  /** Most bytes of hidden states that were kept of frozen blocks. */
+  /** Largest size of the cached hidden states of frozen blocks, in bytes. */
   kept: { memory: number; file: number };
   /** Whether the signal or a pause ended the run. */
   aborted: boolean;
 }
 
-/** What a run tells as it trains, in this order: of a step its check, itself and a checkpoint; of an evaluation the same. */
+/** Event of a training run. For each step: its check, its record, a checkpoint; for each evaluation: scores, record, checkpoint. */
 export type TrainingEvent =
   | StepRecord
   | FreezingRecord

@@ -3,7 +3,7 @@ import { Batches } from "./batches/batch-order.ts";
 import { CurrentStep } from "./current-step.ts";
 import { ScheduledEvaluations } from "./evaluation/evaluation-schedule.ts";
 import type { TrainingEvent } from "./events.ts";
-import { takeRound } from "./local-steps/local-steps.ts";
+import { trainRound } from "./local-steps/local-steps.ts";
 import { OuterOptimizer } from "./local-steps/outer-optimizer.ts";
 import { finiteNorm, refuseOverflow } from "./not-finite.ts";
 import { AdamW } from "./optimizer/adamw.ts";
@@ -15,9 +15,9 @@ import { stepOf, type TrainOptions } from "./train-options.ts";
 import { TrainedParameters } from "./trained-parameters.ts";
 
 /**
- * Fine-tunes with AdamW and tells what happens, event by event; who takes no further event ends it. The same options give
- * the same numbers, to the bit, whether the run is cut off and resumed or not.
- * @throws UserError where the loss, a gradient, a parameter or the model's outputs are not finite, naming what and when.
+ * Fine-tunes with AdamW and yields events; the run ends if the caller requests no further event. The same options give
+ * the same numbers, to the bit, even if the run is interrupted and resumed.
+ * @throws UserError if the loss, a gradient, a parameter or the model's outputs are not finite, naming it and the step.
  */
 export async function* train(options: TrainOptions): AsyncGenerator<TrainingEvent, void> {
   const { model, schedule, weights, settings, signal, resume, contrast } = options;
@@ -34,11 +34,11 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
   try {
     for (;;) {
       if (evaluations.isDue(progress.step)) {
-        // What contrast trains is judged, and kept, part of the way back to its start: it goes further than is good on other texts.
-        const putBack = contrast && progress.step > 0 ? parameters.moveBack(contrast.kept) : undefined;
+        // A contrastive loss moves parameters further than is good for other texts, so they are evaluated and kept part of the way back.
+        const undoMove = contrast && progress.step > 0 ? parameters.moveBack(contrast.kept) : undefined;
         const found = await unlessAborted(evaluations.take(progress.step), signal);
         if (found) progress.addEvaluation(found.evaluation);
-        putBack?.();
+        undoMove?.();
         if (!found) break;
         if (found.scores) yield found.scores;
         yield found.evaluation;
@@ -46,11 +46,11 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
       }
       if (stopping.now) break;
 
-      const moving = { step, batches, parameters, progress };
+      const context = { step, batches, parameters, progress };
       const taken =
         optimizer instanceof OuterOptimizer
-          ? takeRound({ ...moving, optimizer }, options, (at) => evaluations.isDue(at))
-          : takeStep({ ...moving, optimizer }, options);
+          ? trainRound({ ...context, optimizer }, options, (at) => evaluations.isDue(at))
+          : trainStep({ ...context, optimizer }, options);
       if (!(yield* taken)) break;
       yield progress.checkpoint(false);
     }
@@ -66,8 +66,8 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
   }
 }
 
-/** What a step works with. */
-interface Moving {
+/** State of training that a step uses and changes. */
+interface StepContext {
   step: CurrentStep;
   batches: Batches<TrainingExample>;
   parameters: TrainedParameters;
@@ -75,9 +75,9 @@ interface Moving {
   optimizer: AdamW;
 }
 
-/** Takes the next step. @returns whether it was taken: not where the run's signal ended it */
-async function* takeStep(
-  { step, batches, parameters, progress, optimizer }: Moving,
+/** Takes the next step. @returns whether it was taken: false if the run's signal ended it */
+async function* trainStep(
+  { step, batches, parameters, progress, optimizer }: StepContext,
   { schedule, settings, signal }: TrainOptions,
 ): AsyncGenerator<TrainingEvent, boolean> {
   const t = progress.step;

@@ -10,24 +10,24 @@ import { type AdaptedModel, GRADIENT, type ModelGraph, writeInference, writeStep
 import { keptStates, stepOf, type TrainingSettings, type TrainOptions } from "./train-options.ts";
 import { TrainedParameters } from "./trained-parameters.ts";
 
-/** What training is expected to take, bytes. */
+/** Expected memory of training, in bytes. */
 export interface MemoryEstimate {
-  /** Of the model and the method, in the format they are kept in. */
+  /** Weights of the model and the method, in their storage format. */
   weights: number;
-  /** AdamW's two moments, what the method's schedule keeps, and copies of what trains: gradients, the best epoch's, a checkpoint's. */
+  /** AdamW's two moments, the schedule's state, and copies of what trains: gradients, the best epoch's, a checkpoint's. */
   optimizer: number;
   /**
-   * The largest micro-batch's values, those kept for the backward pass above all, the largest of an evaluation, and what that gives for
-   * all of its examples.
+   * Values of the largest micro-batch (mostly those kept for the backward pass), values of the largest batch of an evaluation, and
+   * the outputs of all its examples.
    */
   activations: number;
-  /** Most that hidden states of frozen blocks will take; absent where none freezes. */
+  /** Upper limit on the cached hidden states of frozen blocks; undefined if no block freezes. */
   hiddenStates?: number;
 }
 
 /**
- * Estimates the memory of training from its graphs, for any token budget: their values on the batch of the longest texts
- * as they run node after node. What ONNX Runtime makes of a graph (work in place, gaps, scratch memory) is not in it.
+ * Estimates the memory of training from its graphs, for any token budget: their values on the batch of the longest texts,
+ * node after node. It leaves out ONNX Runtime's own effects (in-place operations, fragmentation, scratch memory).
  */
 export function estimateMemory(options: Omit<TrainOptions, "runtime">): (tokenBudget: number) => MemoryEstimate {
   const { model, schedule, weights, task, validation, settings } = options;
@@ -36,7 +36,7 @@ export function estimateMemory(options: Omit<TrainOptions, "runtime">): (tokenBu
   const step = writeStep(now, objective, settings);
   const trained = new TrainedParameters(model, schedule, weights).tensors;
   const gradients = Object.entries(step.outputs).filter(([name]) => name.startsWith(GRADIENT));
-  // The best epoch's and a checkpoint's copy; two moments, and the gradients of the step before.
+  // Parameters: copies of the best epoch and of a checkpoint. Gradients: two moments, and the gradients of the previous step.
   const kept = [...(schedule.state?.().tensors.values() ?? [])];
   const optimizer =
     sum(kept.map(({ data }) => data.byteLength)) +
@@ -45,7 +45,7 @@ export function estimateMemory(options: Omit<TrainOptions, "runtime">): (tokenBu
   const isCoupled = objective.couples === "batch";
   const scored = validation.flatMap(({ encoded }) => encoded);
   const [batch, evaluated] = [train, scored].map((examples, i) => {
-    // Texts of an example stay together where a loss needs them at once, and no more than them.
+    // The texts of an example stay together only if the loss needs them at once.
     const texts = isCoupled || i === 1 ? singleTexts(examples) : examples;
     return longestOf(texts, Math.ceil((settings.batchSize * texts.length) / examples.length));
   });
@@ -66,14 +66,14 @@ export function estimateMemory(options: Omit<TrainOptions, "runtime">): (tokenBu
   });
 }
 
-/** All that is kept of the training examples, as far as it may be in memory. */
+/** Size of the hidden states of all training examples, up to the limit in memory. */
 function hiddenStatesOf(train: readonly EncodedExample[], settings: TrainingSettings, width: number): number {
   const { format, memory } = keptStates(settings);
   const tokens = sum(singleTexts(train).map(({ encoding }) => encoding.inputIds.length));
   return Math.min(memory, packedSize(tokens, width, format));
 }
 
-/** The most that one of the micro-batches takes into which examples are cut. */
+/** Most memory that one of the micro-batches of these examples takes. */
 function planOf(
   graph: ModelGraph,
   examples: readonly EncodedExample[],
@@ -91,8 +91,8 @@ function planOf(
 }
 
 /**
- * The most that a batch whose rows are coupled takes: what one run holds of it, and where that is not all, parts of it beside, which go
- * through the model without gradients first.
+ * Most memory of a batch with coupled rows: that of one run, plus, if the batch does not fit in one run, that of parts which first
+ * go through the model without gradients.
  */
 function planOfCoupled(
   step: ModelGraph,
@@ -111,7 +111,7 @@ function planOfCoupled(
   };
 }
 
-/** The `count` examples of most tokens. */
+/** The `count` examples with the most tokens. */
 function longestOf<Example extends EncodedExample>(examples: readonly Example[], count: number): Example[] {
   return examples.toSorted((a, b) => sizeOf(b).tokens - sizeOf(a).tokens).slice(0, count);
 }

@@ -9,29 +9,29 @@ import { variantOf } from "./dropout/dropout.ts";
 import { DropoutMasks } from "./dropout/dropout-masks.ts";
 import { type AdaptedModel, GRADIENT, type ModelGraph } from "./step-graph.ts";
 
-/** What a graph is fed of a part of a batch. */
+/** Inputs of a graph for a part of a batch. */
 export interface MicroBatch {
-  /** Each of one text. */
+  /** Examples of one text each. */
   examples: readonly EncodedExample[];
-  /** Beside what the texts and the dropout masks come to. */
+  /** Inputs other than those of the texts and the dropout masks. */
   inputs: Record<string, Tensor>;
 }
 
-/** What a graph gives of a micro-batch. */
+/** Results of a graph for a micro-batch. */
 export interface ModelOutcome {
   results: Record<string, Tensor>;
   /** Floating-point operations done. */
   flops: number;
-  /** Those that it would have done in addition had no block frozen. */
+  /** Additional operations if no block were frozen. */
   flopsSaved: number;
 }
 
-/** Who runs a graph on micro-batches: this process, or other machines. */
+/** Runs a graph on micro-batches: in this process or on other machines. */
 export interface MicroBatchRunner {
   /**
-   * What the graph gives of each, in their order.
+   * Yields the outcome of each micro-batch, in their order.
    * @param step number of the optimizer step, from 0: selects the dropout masks
-   * @param microBatches each made when it is asked for
+   * @param microBatches functions, each of which makes its micro-batch when it is called
    * @throws the signal's reason
    */
   outcomes(
@@ -41,14 +41,14 @@ export interface MicroBatchRunner {
   ): AsyncGenerator<ModelOutcome, void>;
 }
 
-/** A compiled model with what its runs are fed. */
+/** A compiled model that lays out its own inputs. */
 export class ModelRun implements MicroBatchRunner {
   readonly compiled: CompiledGraph;
   readonly #graph: ModelGraph;
   readonly #masks: DropoutMasks;
   readonly #seed: number;
   readonly #flops: ReturnType<typeof countFlops>;
-  /** Had no block frozen. */
+  /** Operations if no block were frozen. */
   readonly #wholeFlops: ReturnType<typeof countFlops>;
 
   private constructor(compiled: CompiledGraph, graph: ModelGraph, whole: ModelGraph, seed: number) {
@@ -102,7 +102,7 @@ export class ModelRun implements MicroBatchRunner {
     }
   }
 
-  /** What a run on examples comes to, without running it: the shapes of its results, and its operations. */
+  /** Shapes of the results and operations of a run on examples, computed without running it. */
   expected(examples: readonly EncodedExample[]): Omit<ModelOutcome, "results"> & { shapes: Map<string, number[]> } {
     const batch = layOut(this.#graph.streams, examples);
     const shapes = Object.entries(this.#graph.outputs).map(
@@ -117,7 +117,7 @@ export class ModelRun implements MicroBatchRunner {
   }
 }
 
-/** The model as it would train had no block frozen. */
+/** The model as it trains if no block is frozen. */
 function withoutFrozenBlocks({ frozenBlocks, trainable, ...model }: AdaptedModel): AdaptedModel {
   const own = [...frozenBlocks!.parameters].filter((name) => model.adaptation.trainable.has(name));
   return { ...model, ...(trainable && { trainable: new Set([...trainable, ...own]) }) };

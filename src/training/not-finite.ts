@@ -6,9 +6,9 @@ import type { StepOutcome } from "./step.ts";
 const ADVICE = "lower the learning rate";
 
 /**
- * The global norm of a step's gradients.
- * @param where the step is, for the error message
- * @throws UserError where the loss or the norm is not finite, naming what and where
+ * Computes the global norm of a step's gradients.
+ * @param where position of the step, for the error message
+ * @throws UserError if the loss or the norm is not finite, naming it and the step
  */
 export function finiteNorm({ loss, gradients }: Pick<StepOutcome, "loss" | "gradients">, where: string): number {
   const norm = globalNorm(gradients);
@@ -17,17 +17,17 @@ export function finiteNorm({ loss, gradients }: Pick<StepOutcome, "loss" | "grad
   return norm;
 }
 
-/** The name of a tensor that has a value that is not finite. */
+/** Name of a tensor with a value that is not finite, or undefined. */
 export const notFinite = (tensors: Tensors<"float32">): string | undefined =>
   [...tensors].find(([, { data }]) => !data.every(Number.isFinite))?.[0];
 
-/** @throws UserError where a step's loss or the norm of its gradients is not finite */
+/** @throws UserError if a step's loss or the norm of its gradients is not finite */
 export function refuseNotFinite(loss: number, norm: number, where: string, of = ""): void {
   if (!Number.isFinite(loss)) throw new UserError(`the loss is ${loss} at ${where}; ${ADVICE}`);
   if (!Number.isFinite(norm)) throw new UserError(`the norm of the gradient is ${norm} at ${where}${of}; ${ADVICE}`);
 }
 
-/** @param overflown name of a parameter whose values overflowed in a step's update @throws UserError where there is one */
+/** @param overflown name of a parameter whose values overflowed in a step's update, or undefined @throws UserError if there is one */
 export function refuseOverflow(overflown: string | undefined, where: string): void {
   if (overflown === undefined) return;
   throw new UserError(`${overflown} has values that are not finite after ${where}; ${ADVICE}`);

@@ -1,46 +1,46 @@
 import type { FreezingCheck } from "../methods/freezing/controller.ts";
 import type { PairScores } from "../tasks/metrics/pair-scores.ts";
 
-/** Answers that were written, and what time that took: of a step, or of a run. */
+/** Number of generated answers, and the time that they took, for a step or a run. */
 export interface RolloutTotals {
   answers: number;
-  /** Those without a reward, because it failed. */
+  /** Answers without a reward, because the reward function failed. */
   failed: number;
-  /** Seconds of writing them. */
+  /** Seconds of generation. */
   generating: number;
-  /** Seconds of their rewards. */
+  /** Seconds of reward functions. */
   scoring: number;
 }
 
-/** The answers of a step. */
+/** Generated answers of a step. */
 export interface RolloutRecord extends RolloutTotals {
-  /** Mean of their rewards; null where all failed. */
+  /** Mean reward; null if all failed. */
   reward: number | null;
-  /** Standard deviation of their rewards; null where fewer than two have one. */
+  /** Standard deviation of the rewards; null if fewer than two answers have one. */
   spread: number | null;
-  /** Mean number of their tokens. */
+  /** Mean number of tokens of an answer. */
   answerTokens: number;
-  /** Why a reward failed; of several, the first. */
+  /** Reason of the first failed reward. */
   failure?: string;
 }
 
 /** An answer to a held-out prompt. */
 export interface SampleAnswer {
-  /** What was asked, or the conversation's last turn. */
+  /** The prompt, or the last turn of a conversation. */
   prompt: string;
   answer: string;
-  /** null where it failed. */
+  /** null if the reward function failed. */
   reward: number | null;
 }
 
-/** What a worker did of a step. */
+/** Share of a worker in a step. */
 export interface WorkerShare {
-  /** Its machine and process. */
+  /** Machine and process of the worker. */
   name: string;
   shards: number;
-  /** Seconds that it computed. */
+  /** Seconds of computation. */
   computing: number;
-  /** Bytes that went to it and came back. */
+  /** Bytes sent and received. */
   bytes: number;
 }
 
@@ -51,26 +51,26 @@ export interface StepRecord {
   step: number;
   /** Fractional epoch after this step, from 0. */
   epoch: number;
-  /** Mean loss over the batch's examples, penalties of the method included. */
+  /** Mean loss over the batch's examples, including penalties of the method. */
   loss: number;
   learningRate: number;
   /** Global norm of the gradient before clipping. */
   gradientNorm: number;
-  /** Trainable parameters of the adapter at this step, head not counted. */
+  /** Trainable parameters of the adapter at this step, without the head. */
   trainable: number;
-  /** Projection matrices frozen so far (those frozen at random from the start not counted). */
+  /** Projection matrices frozen so far (without those frozen at random from the start). */
   frozen: number;
-  /** Blocks that were frozen in this step; absent where none ever freezes. */
+  /** Blocks that were frozen in this step; undefined if the run never freezes blocks. */
   frozenBlocks?: number;
   /** Wall-clock seconds of this step. */
   seconds: number;
-  /** Real tokens, padding not counted. */
+  /** Real tokens, without padding. */
   tokens: number;
-  /** Of runs that learn from rewards. */
+  /** Generated answers, for runs that learn from rewards. */
   rollout?: RolloutRecord;
-  /** Of runs whose steps workers compute: who did. */
+  /** Workers that computed the step, if the run uses other machines. */
   workers?: WorkerShare[];
-  /** Resident memory of the process, bytes; absent where the platform cannot say. */
+  /** Resident memory of the process, in bytes; undefined if the platform does not report it. */
   memory?: number;
 }
 
@@ -79,19 +79,19 @@ export interface EvaluationRecord {
   kind: "evaluation";
   /** Optimizer steps done. */
   step: number;
-  /** Epochs done: a fraction within one. */
+  /** Epochs done, as a fraction. */
   epoch: number;
-  /** Metric → value, in Hugging Face's names and scale; of several splits, `<metric>_<split>`. */
+  /** Metric → value, with the names and scales of Hugging Face; for several splits, `<metric>_<split>`. */
   metrics: Record<string, number>;
-  /** How far chance may have moved each: standard errors, of one split that is not too large. */
+  /** Standard errors of the metrics, for a single split that is not too large. */
   errors?: Record<string, number> | undefined;
-  /** Mean loss over the validation examples; of runs that learn from rewards their mean reward, with the other sign. */
+  /** Mean loss over the validation examples; for runs that learn from rewards, the negated mean reward. */
   loss: number;
-  /** Of runs that learn from rewards: answers to the first prompts. */
+  /** Answers to the first prompts, for runs that learn from rewards. */
   samples?: SampleAnswer[];
 }
 
-/** How an evaluation's model tells what belongs together: a line of `scores.jsonl`, of embeddings and rerankers. */
+/** Pair scores of an evaluation, for embeddings and rerankers: a line of `scores.jsonl`. */
 export interface ScoresRecord extends PairScores {
   kind: "scores";
   /** Epochs done. */
@@ -104,6 +104,6 @@ export type MetricsRecord = StepRecord | EvaluationRecord;
 /** One check of the freezing schedule: a line of `freezing.jsonl`. */
 export interface FreezingRecord extends FreezingCheck {
   kind: "freezing";
-  /** Seconds that compiling the step again took; 0 where nothing froze. */
+  /** Seconds to compile the step again; 0 if nothing froze. */
   compileSeconds: number;
 }

@@ -9,10 +9,10 @@ import type { TrainOptions } from "./train-options.ts";
 import type { TrainedParameters } from "./trained-parameters.ts";
 import type { TrainingState } from "./training-state.ts";
 
-/** What a step's record says beside what the step itself gave. */
+/** Fields of a step's record that the step's outcome does not contain. */
 type StepFacts = Pick<StepRecord, "epoch" | "learningRate" | "gradientNorm" | "trainable" | "frozenBlocks" | "seconds">;
 
-/** What training changes at each step. */
+/** Parts that training changes at each step. */
 export interface MovingParts {
   parameters: TrainedParameters;
   optimizer: Pick<AdamW, "state">;
@@ -20,22 +20,22 @@ export interface MovingParts {
 }
 
 /**
- * Share of guessing's loss below which a fitted head has found something. Where there is nothing to be found, contrast draws apart
- * what is noise: a start that scores no better than guessing must be beaten.
+ * Share of the loss of guessing below which a fitted head counts as informative. If the data have no signal, contrastive training
+ * separates noise: a start that scores no better than guessing must be beaten.
  */
 const INFORMED = 0.95;
 
 type StartOptions = Pick<TrainOptions, "model" | "resume" | "startCounts" | "contrast">;
 
-/** A run as it proceeds: counts what is done, keeps the best parameters, and gives what a checkpoint holds. */
+/** Progress of a run: counts steps, keeps the best parameters, and makes the state of a checkpoint. */
 export class RunProgress {
   readonly #parts: MovingParts;
   readonly #state: Omit<TrainingState, "parameters" | "optimizer" | "method">;
   readonly #startCounts: boolean;
-  /** Loss of a start from which on training is the likelier to be better, so that such a start stays the best only where it clearly is. */
+  /** If the start's loss is below this, training is likely to improve it, so the start remains the best only if it is clearly better. */
   readonly #yieldsBelow: number;
   readonly #started: number;
-  /** Steps done when the state was last asked for. */
+  /** Steps done when the state was last requested. */
   #savedAt: number | undefined;
 
   constructor(parts: MovingParts, { model, resume, startCounts = false, contrast }: StartOptions) {
@@ -68,14 +68,14 @@ export class RunProgress {
     return this.#state.evaluations.at(-1);
   }
 
-  /** Evaluations since the first whose first metric is as good as the best's; 0 where there is none. */
+  /** Evaluations since the first one whose first metric equals the best; 0 if there is none. */
   get evaluationsSinceBest(): number {
     const { best } = this;
     const { evaluations } = this.#state;
-    return best ? evaluations.length - 1 - evaluations.findIndex((each) => firstOf(each) === firstOf(best)) : 0;
+    return best ? evaluations.length - 1 - evaluations.findIndex((each) => firstMetric(each) === firstMetric(best)) : 0;
   }
 
-  /** Takes in a step that was taken. @returns its record */
+  /** Adds a finished step. @returns its record */
   addStep({ loss, tokens, flops, flopsSaved, rollout }: Omit<StepOutcome, "gradients">, facts: StepFacts): StepRecord {
     const step = this.#state.step++;
     this.#state.tokens += tokens;
@@ -83,20 +83,20 @@ export class RunProgress {
     this.#state.flopsSaved += flopsSaved;
     this.#state.trainableSum += facts.trainable;
     this.#state.stepSeconds.push(facts.seconds);
-    if (rollout) this.#state.rollout = added(this.#state.rollout, rollout);
+    if (rollout) this.#state.rollout = addTotals(this.#state.rollout, rollout);
     const frozen = Object.keys(this.#state.frozenAtStep).length;
     return { kind: "step", step, ...facts, loss, frozen, tokens, ...(rollout && { rollout }) };
   }
 
-  /** What froze at a step: matrices and blocks. */
+  /** Records the matrices and blocks that froze at a step. */
   addCheck({ step, frozen, blocks }: FreezingCheck): void {
     for (const name of frozen) this.#state.frozenAtStep[name] = step;
     for (let i = 0; i < (blocks?.frozenBlocks ?? 0); i++) this.#state.blocksFrozenAtStep.push(step);
   }
 
   /**
-   * Takes in an evaluation; the parameters are kept where it is the best by its first metric, of equals by its loss, and then the
-   * latest. The one before the first step is nothing that the run came to, unless the run's start counts.
+   * Adds an evaluation and keeps the parameters if it is the best by its first metric, then by its loss, then the latest. The evaluation
+   * before the first step is not a result of the run, unless `startCounts` is set.
    */
   addEvaluation(evaluation: EvaluationRecord): void {
     if (evaluation.step === 0 && !this.#startCounts) return;
@@ -107,7 +107,7 @@ export class RunProgress {
     this.#state.best = { epoch: evaluation.epoch, parameters: this.#parts.parameters.copy() };
   }
 
-  /** Whether nothing was done since the state was last asked for. */
+  /** Whether the state was requested after the last step. */
   get isSaved(): boolean {
     return this.#savedAt === this.#state.step;
   }
@@ -120,7 +120,7 @@ export class RunProgress {
     return { kind: "checkpoint", step: this.#state.step, due, state };
   }
 
-  /** What a run that gained nothing by training says of itself. */
+  /** Notes for the user if training did not improve on the start. */
   get notes(): string[] {
     const { best } = this;
     if (best?.step !== 0 || this.step === 0) return [];
@@ -128,7 +128,7 @@ export class RunProgress {
     return [`training did not beat what it started from (${metric} ${value.toFixed(4)}), which is kept as it was`];
   }
 
-  /** What the run came to. */
+  /** Result of the run. */
   end(rest: Pick<TrainingEnd, "kept" | "aborted">): TrainingEnd {
     const { parameters } = this.#parts;
     const { step, trainableSum, trainableAtStart: start } = this.#state;
@@ -149,7 +149,7 @@ export class RunProgress {
   }
 }
 
-function added(sum: RolloutTotals | undefined, step: RolloutTotals): RolloutTotals {
+function addTotals(sum: RolloutTotals | undefined, step: RolloutTotals): RolloutTotals {
   const { answers = 0, failed = 0, generating = 0, scoring = 0 } = sum ?? {};
   return {
     answers: answers + step.answers,
@@ -161,16 +161,16 @@ function added(sum: RolloutTotals | undefined, step: RolloutTotals): RolloutTota
 
 function isBetter(evaluation: EvaluationRecord, best: EvaluationRecord): boolean {
   const [metric, value] = Object.entries(evaluation.metrics)[0]!;
-  const before = firstOf(best);
+  const before = firstMetric(best);
   if (value === before) return evaluation.loss <= best.loss;
   return lowerIsBetter(metric) ? value < before : value > before;
 }
 
-/** Whether its first metric is worse by more than its standard error. */
+/** Whether the first metric is worse by more than its standard error. */
 function isClearlyWorse({ metrics, errors = {} }: EvaluationRecord, best: EvaluationRecord): boolean {
   const [metric, value] = Object.entries(metrics)[0]!;
-  const behind = (lowerIsBetter(metric) ? 1 : -1) * (value - firstOf(best));
+  const behind = (lowerIsBetter(metric) ? 1 : -1) * (value - firstMetric(best));
   return behind > (errors[metric] ?? 0) + Number.EPSILON;
 }
 
-const firstOf = ({ metrics }: EvaluationRecord): number => Object.values(metrics)[0]!;
+const firstMetric = ({ metrics }: EvaluationRecord): number => Object.values(metrics)[0]!;

@@ -7,7 +7,7 @@ import type { TrainingState } from "./training-state.ts";
 const PARTS = ["parameters", "best", "optimizer", "method"] as const;
 
 const amount = z.number().nonnegative();
-/** JSON has no NaN: a correlation that is none is written as null. */
+/** JSON has no NaN: an undefined correlation is written as null. */
 const measured = z
   .number()
   .nullable()
@@ -39,7 +39,7 @@ const countersSchema = z.object({
   method: z.record(z.string(), z.unknown()).optional(),
 });
 
-/** A state of training as a file can hold it. */
+/** State of training in the form that files hold. */
 export interface SavedState {
   /** Plain JSON. */
   counters: Record<string, unknown>;
@@ -47,7 +47,7 @@ export interface SavedState {
   tensors: Tensors<"float32">;
 }
 
-/** Takes a state apart. The tensors are its own. */
+/** Splits a state into JSON and tensors. Tensors are not copied. */
 export function saveState({ parameters, best, optimizer, method, ...counted }: TrainingState): SavedState {
   const parts: Record<(typeof PARTS)[number], Tensors<"float32"> | undefined> = {
     parameters,
@@ -65,7 +65,7 @@ export function saveState({ parameters, best, optimizer, method, ...counted }: T
   };
 }
 
-/** Puts a state together again; undefined where its counters are not valid. */
+/** Restores a state from JSON and tensors; undefined if its counters are not valid. */
 export function restoreState(counters: unknown, tensors: Tensors<"float32">): TrainingState | undefined {
   const parsed = countersSchema.safeParse(counters);
   if (!parsed.success) return undefined;

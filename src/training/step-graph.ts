@@ -17,32 +17,32 @@ import type { TaskKind } from "../tasks/task-kind.ts";
 /** A model adapted by a method, with a head. */
 export interface AdaptedModel extends ModelDescription {
   adaptation: Adaptation;
-  /** Which of the adaptation's parameters train now; all that are trainable where absent. */
+  /** Parameters of the adaptation that train now (default: all that are trainable). */
   trainable?: ReadonlySet<string>;
-  /** Blocks whose work is done: the graph begins at their boundary, with hidden states that are fed. */
+  /** Frozen blocks: the graph begins after them, with hidden states as an input. */
   frozenBlocks?: FrozenBlocks | undefined;
   labelCount: number;
-  /** How weights of the backbone that do not train are stored; float32 where absent. */
+  /** Storage format of the backbone weights that do not train (default: float32). */
   format?: BaseFormat;
-  /** Which of its family's heads it has; `sequence` where absent. */
+  /** Head, one of those that the family has (default: `sequence`). */
   head?: HeadName;
-  /** Which weights of the head train. */
+  /** Whether a weight of the head trains. */
   trainsHead(name: string): boolean;
 }
 
-/** What reads a model's outputs within the graph: its kind's readout, for targets as its objective has them. */
+/** Readout of a kind of task, which reads a model's outputs within the graph, and the objective that defines its targets. */
 export type ReadBy = Pick<TaskKind, "objective" | "readout">;
 
-/** What of outputs leaves the graph in their place, by their targets; undefined where they leave it themselves. */
+/** Function that reduces outputs within the graph, given their targets; undefined if the graph returns the outputs. */
 export const readerOf = ({ objective, readout }: ReadBy): ((outputs: Value, targets: Value) => Value) | undefined =>
   readout?.write ?? objective.rowValue;
 
 /** Prefix of the outputs that hold gradients. */
 export const GRADIENT = "gradient:";
-/** Prefix of the inputs that hold what gradients are added to. */
+/** Prefix of the inputs to which gradients are added. */
 export const SUM = "sum:";
 
-/** A model as a graph, and what must be fed to it beside weights. */
+/** A model as a graph, and its inputs other than weights. */
 export interface ModelGraph<Output extends string = string> {
   outputs: Record<Output, Value>;
   streams: readonly StreamInputs[];
@@ -51,9 +51,9 @@ export interface ModelGraph<Output extends string = string> {
 
 export interface InferenceOptions extends Partial<Pick<ForwardHooks, "dropout" | "stream" | "encoded" | "joined">> {
   readBy?: ReadBy | undefined;
-  /** What the head may read, side by side, in place of its outputs. */
+  /** Features that the graph returns side by side, instead of the head's outputs. */
   features?: readonly HeadFeatures[] | undefined;
-  /** What the head's last layer reads follows its outputs in each row. */
+  /** Whether each row also has the features that the head's last layer reads, after its outputs. */
   withFeatures?: boolean | undefined;
 }
 
@@ -64,9 +64,9 @@ export interface StepGraphOptions extends Pick<ForwardHooks, "dropout" | "recomp
 }
 
 /**
- * The head's outputs alone, `[rows, outputs]`, without dropout unless asked for; where they are read within the graph, what is
- * read, `[rows, width]`, of targets that are fed. The method's parameters are trainable leaves all the same: they may change,
- * or give way to another adapter's, between two runs.
+ * Writes the head's outputs, `[rows, outputs]`, without dropout by default; if `readBy` reads them within the graph, the values
+ * read, `[rows, width]`, with targets as inputs. The method's parameters are trainable leaves, because they may change, or be
+ * replaced by another adapter's, between two runs.
  */
 export function writeInference(
   model: AdaptedModel,
@@ -86,8 +86,8 @@ export function writeInference(
 }
 
 /**
- * One block by itself, without dropout: from the hidden states at its boundary, or the texts where it is the first, to those after
- * it, `hidden` `[tokens, hidden]`.
+ * Writes a single block without dropout: from the hidden states at its boundary, or the texts if it is the first block, to the
+ * hidden states after it, `hidden` `[tokens, hidden]`.
  */
 export function writeBlock(model: AdaptedModel, block: number): ModelGraph<"hidden"> {
   const frozenBlocks = { count: block, parameters: new Set<string>() };
@@ -96,8 +96,8 @@ export function writeBlock(model: AdaptedModel, block: number): ModelGraph<"hidd
 }
 
 /**
- * What trains, block by block: the names of what a block reads and none before it does. What stands before the first block is
- * the first one's. Of an encoder-decoder the encoder's blocks alone.
+ * Names of trainable parameters by block: those that a block reads and no earlier block does. Parameters before the first block belong
+ * to the first. For an encoder-decoder, only the encoder's blocks.
  */
 export function trainedByBlock(model: AdaptedModel): string[][] {
   const { trainable } = model.adaptation;
@@ -113,7 +113,7 @@ export function trainedByBlock(model: AdaptedModel): string[][] {
     });
 }
 
-/** With the dropout layers that the outputs need. */
+/** Keeps only the dropout layers that the outputs need. */
 function modelGraph<Output extends string>(
   { streams, dropouts }: ForwardContext,
   outputs: Record<Output, Value>,
@@ -122,17 +122,17 @@ function modelGraph<Output extends string>(
   return { outputs, streams, dropouts: dropouts.filter(({ input }) => read.has(input)) };
 }
 
-/** An encoder-decoder's encoder alone, without dropout: `[tokens, hidden]`. Parameters are as in {@link writeInference}. */
+/** Writes the encoder of an encoder-decoder, without dropout: `[tokens, hidden]`. Parameters are as in {@link writeInference}. */
 export function writeEncoded(model: AdaptedModel, { stream }: Pick<ForwardHooks, "stream"> = {}): ModelGraph<"hidden"> {
   const { context } = adaptedContext(model, () => "trainable", { dropout: false, stream });
   return modelGraph(context, { hidden: writeEncoder(context, model).hidden });
 }
 
 /**
- * One training step of `model` with what trains now: forward, loss and backward as one graph. Its outputs are `loss` `[]`
+ * Writes one training step of `model`: forward, loss and backward as one graph. Its outputs are `loss` `[]`
  * and `gradient:<name>` of every parameter that trains.
  * @param part whether it runs a part of a batch whose rows the objective couples: the objective's gradient with respect to the
- * outputs is fed (see {@link writeBatchCoupledLoss}), and `loss` is the method's penalty alone
+ * outputs is an input (see {@link writeBatchCoupledLoss}), and `loss` is only the method's penalty
  * @param adds whether each gradient is added to an input `sum:<name>`
  */
 export function writeStep(
@@ -151,12 +151,12 @@ export function writeStep(
     ? sumAll(mul(values, graph.leaf("input", "outputGradients", "float32", values.shape)))
     : writeObjective(objective, values, targetsOf(objective, logits));
   const written = graph.within({ part: "adapter" }, () => adaptation.penalty?.(parameter));
-  // The penalty counts once a step, however many micro-batches the step is cut into.
+  // The penalty counts once per step, even if the step has several micro-batches.
   const penalty = written && mul(written, graph.leaf("input", "penaltyWeight", "float32", []));
   const total = penalty ? add(objectiveValue, penalty) : objectiveValue;
-  // What leads to the gradient that is fed is no loss itself.
+  // The term that yields the fed gradient is not a loss.
   const loss = part ? (penalty ?? graph.constant([0], "float32")) : total;
-  // What is frozen is written but not read.
+  // Frozen blocks are written, but the outputs do not read them.
   const read = model.frozenBlocks ? liveLeaves([total]) : [...graph.leaves.values()];
   const leaves = read.filter(({ leaf }) => leaf!.kind === "trainable");
   const sums = leaves.map(({ leaf, dtype, shape }) => graph.leaf("input", SUM + leaf!.name, dtype, shape));
@@ -168,8 +168,8 @@ export function writeStep(
 }
 
 /**
- * The objective by itself, over what it reads of outputs, fed as `logits` `[rows, outputs]` or `[rows, 1]`, and its gradient with
- * respect to that.
+ * Writes an objective without its model: the loss of the values that it reads, an input `logits` `[rows, outputs]` or `[rows, 1]`, and
+ * its gradient with respect to them.
  */
 export function writeBatchCoupledLoss(
   objective: Objective,
@@ -183,7 +183,7 @@ export function writeBatchCoupledLoss(
   return { loss, outputGradients: gradients(loss, [logits])[0]! };
 }
 
-/** Numbers of a row that an objective reads, of so many outputs. */
+/** Values that an objective reads from a row with this many outputs. */
 export const widthRead = ({ rowValue }: Objective, outputs: number): number => (rowValue ? 1 : outputs);
 
 /** The objective over `values` `[rows, width]`, with weights as an input. */
@@ -192,7 +192,7 @@ function writeObjective(objective: Objective, values: Value, targets: Value): Va
   return objective.loss(values, targets, weights);
 }
 
-/** The input that holds what `logits` `[rows, outputs]` are to come to. */
+/** Input with the targets of `logits` `[rows, outputs]`. */
 function targetsOf(objective: Objective, { graph, shape }: Value): Value {
   const [rows, outputs] = shape as [string, number];
   const target = objective.target(outputs);
@@ -208,7 +208,7 @@ function writeForward(
   return { context, logits: writeModel(context, model, model.labelCount, model.head), parameter };
 }
 
-/** What a model is written with, its method's parameters beside it. */
+/** Context in which the model is written, with the method's parameters. */
 function adaptedContext(
   model: AdaptedModel,
   kindOf: (name: string) => "trainable" | "frozen",
@@ -226,7 +226,7 @@ function adaptedContext(
     ...(adapt && {
       adapt(x, layer, module) {
         if (!adapted.has(module.name)) return layer(x);
-        // Rows that stand for positions alone, as DeBERTa has them, are no example's: nothing is dropped of them.
+        // Rows that represent only positions, as in DeBERTa, belong to no example and get no dropout.
         const dropped = isOfExamples(context, x.shape[0]!) ? context.dropout(x, inputDropout) : x;
         return adapt(parameter, dropped, (input) => layer(input === dropped ? x : input), module);
       },
@@ -238,7 +238,7 @@ function adaptedContext(
   return { context, parameter };
 }
 
-/** Whether rows are of examples' tokens: one after the other, or side by side as an ONNX file has them. */
+/** Whether rows are tokens of examples: one after the other, or padded side by side as in an ONNX file. */
 function isOfExamples({ streams }: ForwardContext, rows: Dimension): boolean {
   const own = streams.flatMap(({ prefix }) => [`${prefix}tokens`, product(["batch", `${prefix}sequence`])]);
   const each = quotient(rows, "batch");

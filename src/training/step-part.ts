@@ -3,12 +3,12 @@ import type { Objective } from "../tasks/losses/objective.ts";
 import type { MicroBatchRunner, ModelRun } from "./model-run.ts";
 import { type AdaptedModel, type ModelGraph, type StepGraphOptions, writeInference, writeStep } from "./step-graph.ts";
 
-/** Graphs that a step may need, by name. */
+/** Names of the graphs that a step may need. */
 export const STEP_PARTS = ["step", "part", "outputs"] as const;
 
 /**
- * A graph that a step may need: `step` gives the loss and its gradients. Where the objective couples the rows of a batch that is cut,
- * `outputs` gives what it reads of each micro-batch, and `part` each one's gradients.
+ * Graph that a step may need: `step` computes the loss and its gradients. If the objective couples the rows of a batch and the batch is
+ * cut, `outputs` computes the values that the objective reads, and `part` the gradients of each micro-batch.
  */
 export type StepPart = (typeof STEP_PARTS)[number];
 
@@ -25,10 +25,10 @@ export function writePart(
 /** Other machines that run a step's graphs. */
 export interface StepMachines {
   /**
-   * Tells them what trains from now on.
+   * Sends the machines the model as it trains from now on.
    * @param model as it trains now
-   * @param weights the model's and the method's; what trains is read anew at each step
-   * @returns who runs a graph of it; `own` is the same graph, compiled here
+   * @param weights of the model and the method; those that train are read again at each step
+   * @returns function that returns the runner of one of its graphs; `own` is the same graph, compiled here
    */
   share(model: AdaptedModel, weights: Tensors): (part: StepPart, own: ModelRun) => MicroBatchRunner;
 }

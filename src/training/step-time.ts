@@ -3,15 +3,15 @@ import { Batches } from "./batches/batch-order.ts";
 import { TrainingStep } from "./step.ts";
 import { stepOf, type TrainOptions } from "./train-options.ts";
 
-/** A step that was taken to see how long it takes. */
+/** Result of a timed step. */
 export interface TimedStep {
   seconds: number;
   loss: number;
 }
 
 /**
- * Takes a run's first step on a runtime twice and times the second; nothing is changed.
- * @throws UserError where the device cannot be used.
+ * Takes a run's first step twice on a runtime and times the second. Parameters do not change.
+ * @throws UserError if the device cannot be used.
  */
 export async function timeStep(options: Omit<TrainOptions, "runtime">, runtime: Runtime): Promise<TimedStep> {
   const { schedule, weights, settings } = options;
@@ -20,7 +20,7 @@ export async function timeStep(options: Omit<TrainOptions, "runtime">, runtime: 
   const step = await TrainingStep.compile(trained, weights, runtime, { objective, ...settings });
   try {
     const { examples } = new Batches(train, settings).at(0);
-    // A device compiles its kernels at the first run.
+    // Devices compile their kernels in the first run.
     await step.run(0, examples);
     const started = performance.now();
     const { loss } = await step.run(0, examples);

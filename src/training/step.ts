@@ -17,52 +17,52 @@ export interface StepSettings {
   objective: Objective;
   /** Most tokens of a micro-batch. */
   tokenBudget: number;
-  /** Dropout as the model's configuration says. */
+  /** Whether to use dropout, at the rates of the model's configuration. */
   dropout: boolean;
-  /** Whether the backward pass computes each block again, instead of keeping what the forward pass had within it. */
+  /** Whether the backward pass computes each block again, instead of keeping the block's values from the forward pass. */
   recompute?: boolean | undefined;
-  /** Of the dropout masks. */
+  /** Seed of the dropout masks. */
   seed: number;
-  /** Gives hidden states at the boundary of a model's frozen blocks. */
+  /** Provides hidden states at the boundary of a model's frozen blocks. */
   boundaryStates?: BoundaryStates | undefined;
-  /** Run the step's graphs in place of this one. */
+  /** Machines that run the step's graphs instead of this process. */
   machines?: StepMachines | undefined;
 }
 
 export interface StepOutcome {
-  /** Mean over the rows that the batch's examples label, by their weights; the method's penalty included. */
+  /** Mean over the batch's labelled rows, by their weights, including the method's penalty. */
   loss: number;
-  /** Of the mean loss, by parameter; the caller may change them, and has them until the next run. */
+  /** Gradients of the mean loss, by parameter. The caller may change them, and they are valid until the next run. */
   gradients: Map<string, Tensor<"float32">>;
   /** Tokens read. */
   tokens: number;
   /** Floating-point operations done. */
   flops: number;
-  /** Of runs that learn from rewards: the answers that it was taken on. */
+  /** Generated answers that the step trained on, for runs that learn from rewards. */
   rollout?: RolloutRecord;
-  /** Those that it would have done in addition had no block frozen. */
+  /** Additional operations if no block were frozen. */
   flopsSaved: number;
 }
 
-/** Gradients of more elements than this are summed by the graph: in TypeScript it would take a good part of a step. */
+/** Gradients with more elements than this are summed by the graph: in TypeScript it would take a good part of a step. */
 const LARGE = 2 ** 22;
 
-/** Whether gradients of such shapes are summed by the graph, which rounds otherwise than adding them one after the other. */
+/** Whether the graph sums gradients of these shapes. It rounds differently than adding them one after the other. */
 export const isLargeSum = (shapes: readonly (readonly number[])[]): boolean =>
   shapes.reduce((sum, shape) => sum + elementsOf(shape), 0) > LARGE;
 
-/** A compiled training step: a batch goes in, in as many runs as it needs, and its loss and gradients come out. */
+/** A compiled training step. It takes a batch, in as many runs as needed, and returns its loss and gradients. */
 export class TrainingStep {
   readonly #model: AdaptedModel;
   readonly #settings: StepSettings;
-  /** For a micro-batch; for a whole batch where the objective couples its rows. */
+  /** Graph for a micro-batch, or for a whole batch if the objective couples its rows. */
   readonly #graph: StepGraph;
-  /** Where the graph sums gradients, by output. */
+  /** Gradient sums by output, if the graph computes them. */
   readonly #sums: Tensors<"float32"> | undefined;
   readonly #compile: StepCompiler;
-  /** Of an objective that couples the rows of a batch: for the parts of one that needs several runs. */
+  /** Graphs for the parts of a batch that needs several runs, if the objective couples its rows. */
   #parts: { loss: BatchCoupledLoss; outputs: StepGraph; graph: StepGraph } | undefined;
-  /** For a batch's further micro-batches, where the graph adds their gradients to the sums. */
+  /** Graph for a batch's further micro-batches, if the graph adds their gradients to the sums. */
   #adding: ModelRun | undefined;
 
   private constructor(model: AdaptedModel, settings: StepSettings, graph: StepGraph, compile: StepCompiler) {
@@ -75,7 +75,7 @@ export class TrainingStep {
     this.#sums = isLarge ? new Map(shapes.map(([output, shape]) => [output, float32(shape)])) : undefined;
   }
 
-  /** Writes and compiles the step for what trains now. `weights` holds the model's and the method's, changed in place. */
+  /** Writes and compiles the step for what trains now. `weights` holds those of the model and the method, changed in place. */
   static async compile(
     model: AdaptedModel,
     weights: Tensors,
@@ -99,7 +99,7 @@ export class TrainingStep {
     return new TrainingStep(model, settings, await compile.graph("step"), compile);
   }
 
-  /** Names and shapes of what it gives gradients of. */
+  /** Names and shapes of the parameters that have gradients. */
   get trained(): Map<string, readonly number[]> {
     return new Map(this.#graph.own.gradientShapes.map(([output, shape]) => [output.slice(GRADIENT.length), shape]));
   }
@@ -110,11 +110,11 @@ export class TrainingStep {
   }
 
   /**
-   * Loss and gradients of a batch: its micro-batches' sums, in the order in which it is cut, so that they equal those of the batch in
-   * one piece, and are the same to the bit wherever each is computed.
+   * Computes loss and gradients of a batch. They are the sums over its micro-batches in the order of the cut, so they equal those of the
+   * batch in one piece, and are the same to the bit on any machine.
    * @param step number of the optimizer step, from 0: selects the dropout masks
-   * @param signal ends it between two runs of the graph
-   * @param ahead examples of the batches that come next
+   * @param signal aborts between two runs of the graph
+   * @param ahead examples of the next batches
    * @throws the signal's reason
    */
   async run(
@@ -132,7 +132,7 @@ export class TrainingStep {
       outcome.flopsSaved += flopsSaved;
     };
     const couples = objective.couples === "batch";
-    // What a micro-batch does not cut apart: a text, or the texts of an example where its loss needs them at once.
+    // Units that a micro-batch does not split: a text, or all texts of an example if its loss needs them at once.
     const units = couples ? singleTexts(batch) : batch;
     const sizes = units.map(sizeOf);
     const budget = runBudget(this.#model, tokenBudget);
@@ -144,9 +144,10 @@ export class TrainingStep {
       const flops = await boundaryStates!.prepare(singleTexts(batch), boundary, { signal, ahead: textsAhead });
       add({ flops, flopsSaved: -flops });
     }
-    const fedAtBoundary = (examples: readonly EncodedExample[]) => (boundary > 0 ? boundaryStates!.rows(examples) : {});
+    const boundaryInputs = (examples: readonly EncodedExample[]) =>
+      boundary > 0 ? boundaryStates!.rows(examples) : {};
     const parts = couples && !isWhole ? await this.#compileParts() : undefined;
-    const coupled = await parts?.loss.run(step, batch, units, cut, fedAtBoundary, signal);
+    const coupled = await parts?.loss.run(step, batch, units, cut, boundaryInputs, signal);
     if (coupled) {
       outcome.loss = coupled.loss;
       add(coupled);
@@ -157,7 +158,7 @@ export class TrainingStep {
       const inputs = {
         ...(coupled ? coupled.inputs[i]! : objectiveInputs(objective, outputs, own(), total)),
         penaltyWeight: float32([], Float32Array.of(i === 0 ? 1 : 0)),
-        ...fedAtBoundary(examples),
+        ...boundaryInputs(examples),
       };
       return { examples, inputs };
     });
@@ -175,7 +176,7 @@ export class TrainingStep {
     return outcome;
   }
 
-  /** What each micro-batch gives; where the graph sums gradients, those of it and of all before it. */
+  /** Yields the outcome of each micro-batch. If the graph sums gradients, an outcome has those of all micro-batches so far. */
   async *#outcomes(
     { own, runner }: StepGraph,
     step: number,
@@ -202,7 +203,7 @@ export class TrainingStep {
     return this.#parts;
   }
 
-  /** A micro-batch whose gradients the graph adds to the sums, in place. */
+  /** Runs a micro-batch whose gradients the graph adds to the sums, in place. */
   async #add(
     sums: Tensors<"float32">,
     step: number,
@@ -221,16 +222,16 @@ export class TrainingStep {
   }
 }
 
-/** A graph compiled here, and who runs it: itself, or other machines. */
+/** A graph compiled here, and its runner: the graph itself, or other machines. */
 interface StepGraph {
   own: ModelRun;
   runner: MicroBatchRunner;
 }
 
-/** What a step may need, compiled. */
+/** Compiles the graphs that a step may need. */
 interface StepCompiler {
   graph(part: StepPart): Promise<StepGraph>;
-  /** The same graph, which adds its gradients to what is fed. */
+  /** The same graph, which adds its gradients to sums that are inputs. */
   adding(part: StepPart): Promise<ModelRun>;
   loss(outputs: StepGraph): Promise<BatchCoupledLoss>;
 }

@@ -4,7 +4,7 @@ import type { TrainOptions } from "./train-options.ts";
 
 type Ends = Pick<TrainOptions, "settings" | "signal" | "timeUp" | "stopAfter">;
 
-/** Says when a run takes no further step. */
+/** Decides when a run stops. */
 export class Stopping {
   readonly #options: Ends;
   readonly #progress: RunProgress;
@@ -16,7 +16,7 @@ export class Stopping {
     this.#length = length;
   }
 
-  /** Whether the run is at its end: no step is left, patience is, or its time is up and there is something to show. */
+  /** Whether the run has ended: no step is left, its patience is exhausted, or its time is up and it has a best evaluation. */
   get atEnd(): boolean {
     const { settings, timeUp } = this.#options;
     const { step, best, evaluationsSinceBest } = this.#progress;
@@ -27,7 +27,7 @@ export class Stopping {
     );
   }
 
-  /** Whether it is at its end, or stops here to go on later: it was aborted, or is to pause after these epochs. */
+  /** Whether the run stops here: it has ended, was aborted, or pauses after `stopAfter` epochs. */
   get now(): boolean {
     const { signal, stopAfter } = this.#options;
     const pauses = stopAfter !== undefined && this.#progress.step >= stopAfter * this.#length.stepsPerEpoch;
@@ -35,7 +35,7 @@ export class Stopping {
   }
 }
 
-/** What a computation gives; undefined where the signal ended it. */
+/** Result of a computation; undefined if the signal aborted it. */
 export async function unlessAborted<Value>(
   computation: Promise<Value>,
   signal: AbortSignal | undefined,

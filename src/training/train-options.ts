@@ -26,49 +26,49 @@ export interface TrainingSettings {
   weightDecay: number;
   /** Share of all steps over which the learning rates rise. */
   warmupRatio: number;
-  /** The same in steps, which counts where it is given. */
+  /** Number of steps over which the learning rates rise; overrides `warmupRatio`. */
   warmupSteps?: number | undefined;
   /** Global norm to which a step's gradients are clipped. */
   maxGradNorm: number;
-  /** Of the order of examples and the dropout masks. */
+  /** Seed of the order of examples and of the dropout masks. */
   seed: number;
-  /** Evaluate after every so many steps, and at the end; after each epoch where absent. */
+  /** Steps between two evaluations; there is always one at the end (default: one epoch). */
   evaluateEvery?: number | undefined;
-  /** Steps that replicas take apart, as `LocalSteps` has it; they share each step where absent. */
+  /** Steps that replicas take alone, as in `LocalSteps` (default: replicas are not used). */
   localSteps?: number | undefined;
-  /** Replicas that do. */
+  /** Number of replicas, with `localSteps`. */
   replicas?: number | undefined;
   /** Stop after this many evaluations without a better one. */
   patience?: number | undefined;
-  /** Dropout as the model's configuration says. */
+  /** Whether to use dropout, at the rates of the model's configuration. */
   dropout: boolean;
   /** Whether the backward pass computes each block again. */
   recompute?: boolean | undefined;
-  /** How hidden states of frozen blocks are kept by example; `none` computes them again at each step. */
+  /** Storage format of the hidden states of frozen blocks; `none` computes them again at each step. */
   freezeBlocksCache?: PackedFormat | "none" | undefined;
-  /** Most memory that they take, MB; what is beyond goes to a file, where there may be one. */
+  /** Most memory for these hidden states, in MB. The rest goes to a file, if there is one. */
   freezeBlocksMemory?: number | undefined;
 }
 
-/** What {@link TrainingSettings} of frozen blocks are where absent. */
+/** Defaults of the settings of frozen blocks. */
 export const BLOCK_CACHE = { format: "int16", memory: 1024 } as const;
 
-/** A loss of the encoder alone: what its vectors are to come to. The head is fitted to them anew for each evaluation. */
+/** A contrastive loss on the encoder's vectors. The head is fitted to the vectors again for each evaluation. */
 export interface Contrast {
   /** The model, with vectors as its outputs. */
   model: AdaptedModel;
   objective: Objective;
-  /** Examples as the loss takes them. */
+  /** Examples with the targets of the loss. */
   train: readonly TrainingExample[];
-  /** Cross-entropy of guessing. */
+  /** Cross-entropy loss of guessing. */
   chanceLoss: number;
-  /** Share of what training changes that is kept, above 0 and at most 1. */
+  /** Share of the change by training that is kept, above 0 and at most 1. */
   kept: number;
-  /** Fits the head to what the model gives with `weights`, in which its values are put. */
+  /** Fits the head to the model's outputs with `weights`, and writes its values into them. */
   fitHead(weights: Tensors, runtime: Runtime, signal?: AbortSignal): Promise<void>;
 }
 
-/** What a step is of: the model and what its outputs are to come to. */
+/** Model, objective and examples of the run's steps. */
 export const stepOf = ({
   model,
   task,
@@ -80,34 +80,34 @@ export const stepOf = ({
 export interface TrainOptions {
   model: AdaptedModel;
   schedule: Schedule;
-  /** The model's weights and the method's parameters by name; what trains is changed in place. */
+  /** Weights of the model and parameters of the method, by name. Those that train are changed in place. */
   weights: Tensors;
   task: Pick<TaskData, "kind" | "labels" | "metrics" | "options">;
   train: readonly TrainingExample[];
   validation: readonly EncodedSplit[];
   settings: TrainingSettings;
   runtime: Runtime;
-  /** Opens a place for hidden states of frozen blocks beyond what memory may hold; they are computed again where absent. */
+  /** Opens storage for hidden states of frozen blocks beyond the memory limit. If undefined, they are computed again. */
   openSpill?(): Promise<SpillFile>;
-  /** Pause after this many epochs of the run, as if aborted there; nothing where the run ends before. */
+  /** Pause after this many epochs of the run, as if aborted there. No effect if the run ends before. */
   stopAfter?: number | undefined;
-  /** Aborting ends the run as patience does, by its best evaluation; by the first that comes, where there was none yet. */
+  /** Aborting it ends the run with its best evaluation, as patience does; if there is none yet, after the next evaluation. */
   timeUp?: AbortSignal | undefined;
-  /** Aborting ends the run after the run of a graph at hand: a step or an evaluation that it cuts off is not taken. */
+  /** Aborting it ends the run after the current run of a graph. A step or evaluation that is cut off does not count. */
   signal?: AbortSignal | undefined;
-  /** Writes what steps are taken on, where examples are prompts to answer. It is released with the run. */
+  /** Generates the examples of steps, if the training examples are prompts. It is released with the run. */
   rollout?: Rollout | undefined;
-  /** Compute its steps' gradients in place of this process. */
+  /** Machines that compute the gradients of the run's steps instead of this process. */
   machines?: OtherMachines | undefined;
-  /** What steps are taken by in place of the task's own loss. */
+  /** Loss of the run's steps, instead of the task's own. */
   contrast?: Contrast | undefined;
-  /** Whether what the run starts from is a model like those that it comes to, which it must beat: its head is fitted. */
+  /** Whether the start counts as a result that training must beat, because its head is fitted. */
   startCounts?: boolean | undefined;
-  /** Where to go on from. The schedule must have been made with its state too. */
+  /** State to resume from. The schedule must have been made from the same state. */
   resume?: TrainingState | undefined;
 }
 
-/** How hidden states of frozen blocks are kept, in how many bytes of memory at most, and whether what is beyond may go to a file. */
+/** Storage format and memory limit in bytes of the hidden states of frozen blocks, and whether the rest may go to a file. */
 export function keptStates({
   freezeBlocksCache: format = BLOCK_CACHE.format,
   freezeBlocksMemory = BLOCK_CACHE.memory,

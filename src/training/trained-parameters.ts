@@ -6,11 +6,11 @@ import type { ParameterGroup } from "./optimizer/adamw.ts";
 import type { StepRecord } from "./records.ts";
 import type { AdaptedModel } from "./step-graph.ts";
 
-/** Which parameters a run trains, and how many of them count. */
+/** The parameters that a run trains, and their counts. */
 export class TrainedParameters {
-  /** Names of everything that trains at any time: the method's, of the head what trains, the backbone where it does. */
+  /** Names of all parameters that train at any time: those of the method, the trained part of the head, and the backbone if it trains. */
   readonly names: readonly string[];
-  /** The tensors of these names, which training changes in place. */
+  /** Tensors by these names, which training changes in place. */
   readonly tensors: Tensors<"float32">;
   readonly #model: AdaptedModel;
   readonly #schedule: Schedule;
@@ -20,10 +20,10 @@ export class TrainedParameters {
   readonly #start: Tensors<"float32"> | undefined;
 
   /**
-   * @param weights as they are at the run's start
-   * @param saved values to go on from
-   * @param movesBack whether they will be moved back to where they start
-   * @throws UserError where saved values are of other parameters than these
+   * @param weights at the run's start
+   * @param saved values to resume from
+   * @param movesBack whether {@link moveBack} will be called
+   * @throws UserError if the saved values belong to other parameters
    */
   constructor(
     model: AdaptedModel,
@@ -46,7 +46,7 @@ export class TrainedParameters {
     if (saved) this.#restore(saved);
   }
 
-  /** AdamW's groups: the head has a rate of its own; biases, normalisations and what the method exempts do not decay. */
+  /** AdamW's groups: the head has its own learning rate; biases, normalizations and parameters that the method exempts do not decay. */
   groups(rates: { learningRate: number; headLearningRate: number; weightDecay: number }): ParameterGroup[] {
     const { learningRate, headLearningRate, weightDecay } = rates;
     const decays = (name: string) => !/(bias|norm\w*\.weight)$/i.test(name);
@@ -67,14 +67,14 @@ export class TrainedParameters {
     });
   }
 
-  /** Parameters that train now, the head not counted. @param gradients of the latest step, where one was taken */
+  /** Parameters that train now, without the head. @param gradients of the latest step, if one was taken */
   count(gradients?: Tensors<"float32">): number {
     if (this.#schedule.countTrainable) return this.#schedule.countTrainable(this.tensors);
     const names = gradients?.keys() ?? this.#namesNow();
     return this.#sizeOf([...names].filter((name) => !this.#head.has(name)));
   }
 
-  /** What trains in a step, and the blocks that are frozen in it. @param gradients that it gave */
+  /** Number of parameters that train in a step, and of frozen blocks. @param gradients of the step */
   countNow(gradients: Tensors<"float32">): Pick<StepRecord, "trainable" | "frozenBlocks"> {
     const frozenBlocks = this.#schedule.frozenBlocks?.().count;
     return { trainable: this.count(gradients), ...(frozenBlocks !== undefined && { frozenBlocks }) };
@@ -91,16 +91,16 @@ export class TrainedParameters {
     return this.#sizeOf(this.#trainedHead);
   }
 
-  /** A copy of all of them. */
+  /** A copy of all trained parameters. */
   copy(): Tensors<"float32"> {
     return new Map([...this.tensors].map(([name, tensor]) => [name, copyOf(tensor)]));
   }
 
   /**
-   * Moves them part of the way back to where they started: weights in between often predict better on other texts than either end
+   * Moves parameters part of the way back to their start: weights in between often predict better on other texts than either end
    * (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903).
-   * @param share of the way from the start that is left
-   * @returns puts them where they were
+   * @param share of the distance from the start that remains
+   * @returns function that undoes the move
    */
   moveBack(share: number): () => void {
     const trained = this.copy();

@@ -4,9 +4,9 @@ import type { HeadFeatures } from "../models/heads.ts";
 import type { AdamWState } from "./optimizer/adamw.ts";
 import type { EvaluationRecord, RolloutTotals } from "./records.ts";
 
-/** Everything that a run needs to go on from between two steps exactly as if it had not stopped. */
+/** State of a run between two steps. A run that resumes from it continues exactly as if it had not stopped. */
 export interface TrainingState {
-  /** What the head reads, where it is not the family's. */
+  /** Features that the head reads (default: the family's). */
   headFeatures?: HeadFeatures | undefined;
   /** Optimizer steps done. */
   step: number;
@@ -21,11 +21,11 @@ export interface TrainingState {
   /** Wall-clock seconds so far. */
   seconds: number;
   stepSeconds: number[];
-  /** Of runs that learn from rewards. */
+  /** Totals of generated answers, for runs that learn from rewards. */
   rollout?: RolloutTotals | undefined;
   evaluations: EvaluationRecord[];
   frozenAtStep: Record<string, number>;
-  /** Step at which each frozen block froze, from the input side on. */
+  /** Step at which each frozen block froze, starting at the input. */
   blocksFrozenAtStep: number[];
   parameters: Tensors<"float32">;
   best?: { epoch: number; parameters: Tensors<"float32"> };

@@ -2,10 +2,10 @@ import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import type { RunLength } from "../../methods/method.ts";
 
-/** Order of the `count` training examples in an epoch (from 0): a permutation that depends on nothing but its arguments. */
+/** Order of the `count` training examples in an epoch (from 0): a permutation that depends only on the arguments. */
 export function epochOrder(seed: number, epoch: number, count: number): Uint32Array {
   const random = xoroshiro128plus(seed);
-  // One stream per epoch. The first jump is there because near seeds start with near numbers.
+  // One stream per epoch. The first jump separates seeds that are close to each other, whose first numbers are close too.
   for (let jumps = 0; jumps <= epoch; jumps++) random.jump();
   const order = Uint32Array.from({ length: count }, (_, i) => i);
   for (let i = count - 1; i > 0; i--) {
@@ -16,8 +16,8 @@ export function epochOrder(seed: number, epoch: number, count: number): Uint32Ar
 }
 
 /**
- * The batches of an epoch, as indices of examples: always as many as {@link stepsPerEpoch}. What must be apart is: an example
- * that shares something with one of a batch goes into the next that it fits, and is left out of the epoch where none is left.
+ * Batches of an epoch, as indices of examples. Their number is always {@link stepsPerEpoch}. An example that shares a value of
+ * `oncePerBatch` with an example of a batch moves to the next batch that it fits, or is left out of the epoch if none fits.
  */
 export function epochBatches(
   seed: number,
@@ -44,19 +44,19 @@ export function epochBatches(
   return batches.map(({ chosen }) => chosen);
 }
 
-/** What a step is of. */
+/** Batch of one optimizer step. */
 export interface StepBatch<Example> {
   examples: Example[];
-  /** Examples of the batches that come next in its epoch. */
+  /** Examples of the next batches of the same epoch. */
   ahead(): Example[];
-  /** Epochs done after it: a fraction within one. */
+  /** Epochs done after the step, as a fraction. */
   epoch: number;
-  /** `step 7 (epoch 2, batch 4 of 4)` */
+  /** Position for messages: `step 7 (epoch 2, batch 4 of 4)`. */
   where: string;
 }
 
-/** Batches whose hidden states are computed together, where blocks have frozen. */
-const AHEAD = 7;
+/** Number of later batches whose hidden states are computed together if blocks are frozen. */
+const PREFETCHED = 7;
 
 interface BatchSettings {
   epochs: number;
@@ -64,13 +64,13 @@ interface BatchSettings {
   seed: number;
 }
 
-/** The batches of a run, step by step. */
+/** Batches of a run, by step. */
 export class Batches<Example extends { oncePerBatch?: readonly string[] }> implements RunLength {
   readonly stepsPerEpoch: number;
   readonly totalSteps: number;
   readonly #examples: readonly Example[];
   readonly #settings: BatchSettings;
-  /** Of the epoch at hand. */
+  /** Epoch to which `#batches` belongs. */
   #epoch: number | undefined;
   #batches: Example[][] = [];
 
@@ -81,7 +81,7 @@ export class Batches<Example extends { oncePerBatch?: readonly string[] }> imple
     this.#settings = settings;
   }
 
-  /** @param step from 0 */
+  /** Returns the batch of a step. @param step from 0 */
   at(step: number): StepBatch<Example> {
     const epoch = Math.floor(step / this.stepsPerEpoch);
     if (epoch !== this.#epoch) {
@@ -94,12 +94,12 @@ export class Batches<Example extends { oncePerBatch?: readonly string[] }> imple
     const batches = this.#batches;
     return {
       examples: batches[batch]!,
-      ahead: () => batches.slice(batch + 1, batch + 1 + AHEAD).flat(),
+      ahead: () => batches.slice(batch + 1, batch + 1 + PREFETCHED).flat(),
       epoch: (step + 1) / this.stepsPerEpoch,
       where: `step ${step} (epoch ${epoch + 1}, batch ${batch + 1} of ${this.stepsPerEpoch})`,
     };
   }
 }
 
-/** Steps of one epoch, the partial last batch included. */
+/** Steps of one epoch, including the last, partial batch. */
 export const stepsPerEpoch = (examples: number, batchSize: number): number => Math.ceil(examples / batchSize);

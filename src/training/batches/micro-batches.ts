@@ -1,20 +1,20 @@
 import type { EncodedExample } from "../../tasks/task-kind.ts";
 import type { AdaptedModel } from "../step-graph.ts";
 
-/** What running the graph once costs beside its tokens, in tokens: measured at about 32 for MiniLM's and BERT-base's sizes. */
+/** Fixed cost of one run of the graph, in tokens: measured at about 32 for the sizes of MiniLM and BERT-base. */
 const RUN_COST = 32;
 
-/** What a padded pair of query and key costs, in tokens. */
+/** Cost of a padded pair of query and key, in tokens. */
 const PAIR_COST = 1 / 1024;
 
-/** Most numbers that a run's outputs may be, 128 MiB of float32: a language model's are as wide as its vocabulary. */
+/** Upper limit on the outputs of a run, 128 MiB of float32: those of a language model are as wide as its vocabulary. */
 const OUTPUT_BUDGET = 2 ** 25;
 
-/** What an example adds to a run. */
+/** Size that an example adds to a run. */
 export interface ExampleSize {
-  /** Of all its texts. */
+  /** Tokens of all its texts. */
   tokens: number;
-  /** Rows that get outputs. */
+  /** Rows that have outputs. */
   rows: number;
 }
 
@@ -27,16 +27,16 @@ export const sizeOf = ({ texts = [], ...own }: Omit<EncodedExample, "index">): E
     { tokens: 0, rows: 0 },
   );
 
-/** What a run may hold. */
+/** Upper limits of one run. */
 export interface RunBudget {
   tokens: number;
-  /** Outputs that a row gets. */
+  /** Outputs per row. */
   outputs: number;
   /** Whether padding counts as tokens. */
   padsRows: boolean;
 }
 
-/** What a run of a model may hold. @param tokens at most */
+/** Returns the limits of one run of a model. @param tokens most tokens of a run */
 export const runBudget = (
   { architecture, labelCount }: Pick<AdaptedModel, "architecture" | "labelCount">,
   tokens: number,
@@ -46,33 +46,33 @@ export const runBudget = (
   padsRows: architecture.kind === "encoder" && architecture.padsRows === true,
 });
 
-/** Whether texts of so many tokens in all, as many pairs of padded positions and so many outputs are too many for one run. */
+/** Whether this many tokens, pairs of padded positions and outputs are too much for one run. */
 const exceeds = (budget: RunBudget, tokens: number, pairs: number, outputs: number): boolean =>
   tokens > budget.tokens || pairs > budget.tokens ** 2 || outputs > OUTPUT_BUDGET;
 
-/** So many budgets go into one run where a batch that is cut would go through the model twice: in about the memory of both. */
-const WHOLE = 3;
+/** Budgets that fit in one run if a cut batch would go through the model twice: one run then takes about the memory of both. */
+const WHOLE_BATCH_BUDGETS = 3;
 
-/** Whether a batch whose rows are coupled goes through the model in one run. @param sizes of its texts @param budget of a micro-batch */
+/** Whether a batch with coupled rows goes through the model in one run. @param sizes of its texts @param budget of a micro-batch */
 export function fitsOneRun(sizes: readonly ExampleSize[], budget: RunBudget): boolean {
   const longest = sizes.reduce((most, { tokens }) => Math.max(most, tokens), 0);
   const tokens = budget.padsRows ? sizes.length * longest : sizes.reduce((sum, size) => sum + size.tokens, 0);
   const rows = sizes.reduce((sum, size) => sum + size.rows, 0);
-  const whole = { ...budget, tokens: WHOLE * budget.tokens };
+  const whole = { ...budget, tokens: WHOLE_BATCH_BUDGETS * budget.tokens };
   return sizes.length === 1 || !exceeds(whole, tokens, sizes.length * longest ** 2, rows * budget.outputs);
 }
 
 /**
- * Cuts a batch into micro-batches: examples are sorted by length, longest first, and cut where runs and padding
- * together cost least, with at most so many tokens, as many pairs of padded positions as one text of that length has,
- * and outputs that fit into memory; a single longer example stands alone. The micro-batches' summed gradients equal those
- * of the whole batch. Examples of equal length keep their order, so the cut is always the same.
- * @returns indices into `sizes`, a list for each micro-batch, its longest example first
+ * Cuts a batch into micro-batches. Examples are sorted by length, longest first, and cut where the total cost of runs and padding
+ * is lowest. A micro-batch stays within the token budget, has at most as many pairs of padded positions as one text of that
+ * length, and its outputs fit in memory; a longer example is alone in its micro-batch. The summed gradients of the micro-batches
+ * equal those of the whole batch. Examples of equal length keep their order, so the cut is deterministic.
+ * @returns indices into `sizes`, one list per micro-batch, longest example first
  */
 export function cutMicroBatches(sizes: readonly ExampleSize[], budget: RunBudget): number[][] {
   const lengths = sizes.map(({ tokens }) => tokens);
   const order = lengths.map((_, row) => row).sort((a, b) => lengths[b]! - lengths[a]!);
-  // The least cost of the first `end` examples, and where their last micro-batch starts.
+  // Lowest cost of the first `end` examples, and the start of their last micro-batch.
   const cost = new Float64Array(order.length + 1).fill(Number.POSITIVE_INFINITY);
   const startOf = new Uint32Array(order.length + 1);
   cost[0] = 0;

@@ -5,30 +5,30 @@ import type { StreamInputs } from "../../models/streams/token-stream.ts";
 import type { EncodedExample } from "../../tasks/task-kind.ts";
 import type { Encoding } from "../../tokenization/tokenizer.ts";
 
-/** Which example and which of its positions each row of a value belongs to. */
+/** Example and position in it that each row of a value belongs to. */
 export interface RowOrigins {
   /** Index in the training set, `[rows]`. */
   examples: Uint32Array;
-  /** `[rows]` */
+  /** Position in the example, `[rows]`. */
   positions: Uint32Array;
 }
 
-/** A micro-batch as a compiled model takes it. */
+/** A micro-batch in the form that a compiled model takes. */
 export interface LaidOutBatch {
   inputs: Record<string, Tensor>;
-  /** The number that each symbol of a shape stands for. */
+  /** Value of each symbolic dimension. */
   sizes: Record<string, number>;
-  /** By the symbol of a first dimension, where its rows come from. */
+  /** Origin of the rows, by the symbol of the first dimension. */
   rows: Record<string, RowOrigins>;
-  /** By the symbol of a padded length, the length of each example, `[batch]`. */
+  /** Length of each example, `[batch]`, by the symbol of the padded length. */
   lengths: Record<string, readonly number[]>;
 }
 
 /**
- * Lays examples out as a model's inputs: flat rows of their tokens, one example after the other, and where each row
- * stands when examples are laid side by side.
- * @param streams what the model's texts must be fed, as its forward context tells
- * @throws UserError where the model reads a second text and the kind of task gives none.
+ * Lays examples out as a model's inputs: flat rows of their tokens, one example after the other, and the position of each row
+ * in the padded layout.
+ * @param streams inputs that the model's texts need, from its forward context
+ * @throws UserError if the model reads a second text and the kind of task provides none.
  */
 export function layOut(
   streams: readonly StreamInputs[],
@@ -52,7 +52,7 @@ export function layOut(
   return batch;
 }
 
-/** What examples have beside tokens, by name, side by side: `[batch, ...shape]`. */
+/** Inputs of examples other than tokens, by name, stacked to `[batch, ...shape]`. */
 export function inputsBeside(
   examples: readonly EncodedExample[],
   variantOf?: (index: number) => number,
@@ -129,7 +129,7 @@ function layOutStream(
   for (const [name, table] of tables) batch.inputs[name] = makeTable(table, sequence);
 }
 
-/** Row, head by head, at each position `[batch, heads, sequence]`, and the position of each row, `[tokens*heads]`. */
+/** Row of each padded position, head by head, `[batch, heads, sequence]`, and padded position of each row, `[tokens*heads]`. */
 function paddedLayout(lengths: readonly number[], sequence: number, heads: number) {
   const paddedRows = new Int32Array(lengths.length * heads * sequence).fill(-1);
   const rowPositions = new Int32Array(lengths.reduce((sum, length) => sum + length, 0) * heads);
@@ -146,7 +146,7 @@ function paddedLayout(lengths: readonly number[], sequence: number, heads: numbe
   return { paddedRows, rowPositions };
 }
 
-/** The rows that get outputs: those that each example names, in order. */
+/** Selects the rows that get outputs: those that each example names, in order. */
 function layOutOutputs(batch: LaidOutBatch, prefix: string, examples: readonly EncodedExample[]): void {
   if (!examples.some(({ rows }) => rows)) return;
   const starts = batch.inputs[`${prefix}firstRows`]!.data as Int32Array;
@@ -160,7 +160,7 @@ function layOutOutputs(batch: LaidOutBatch, prefix: string, examples: readonly E
   };
 }
 
-/** Numbers of some rows, and for every row its place among them, -1 for those left out. */
+/** Adds the numbers of selected rows, and for every row its index among them, or -1 if it is not selected. */
 function putSelection({ inputs, sizes }: LaidOutBatch, prefix: string, name: string, rows: Int32Array): void {
   const inverse = new Int32Array(sizes[`${prefix}tokens`]!).fill(-1);
   rows.forEach((row, place) => {

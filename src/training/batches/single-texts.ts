@@ -1,11 +1,11 @@
 import type { EncodedExample, Targets } from "../../tasks/task-kind.ts";
 
-/** An odd number near 2³² over the golden ratio: its multiples lie far apart among 32-bit numbers. */
-const APART = 0x9e3779b9;
+/** Odd number near 2³² divided by the golden ratio: its multiples are far apart among 32-bit numbers. */
+const INDEX_STEP = 0x9e3779b9;
 
 /**
- * The texts of examples one by one, as if each were an example, with the targets of its rows where there are some; each draws
- * dropout masks of its own.
+ * Splits examples into their texts, as if each text were an example. Each text gets the targets of its rows, if there are targets, and
+ * its own dropout masks.
  */
 export function singleTexts<Example extends EncodedExample & Partial<Targets>>(
   examples: readonly Example[],
@@ -19,14 +19,14 @@ export function singleTexts<Example extends EncodedExample & Partial<Targets>>(
       end += text.rows?.length ?? 1;
       return {
         ...(text as EncodedExample),
-        index: (index + Math.imul(i, APART)) >>> 0,
+        index: (index + Math.imul(i, INDEX_STEP)) >>> 0,
         ...(targets && { targets: rowsBetween(targets, start, end) }),
       };
     });
   });
 }
 
-/** Some rows of targets, over the same memory. */
+/** Some rows of targets, as a view of the same memory. */
 function rowsBetween({ dtype, shape, data }: Targets["targets"], start: number, end: number): Targets["targets"] {
   const width = data.length / shape[0]!;
   const part = data.subarray(start * width, end * width);

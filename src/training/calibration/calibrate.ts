@@ -13,14 +13,14 @@ import { Predictor } from "../prediction/predictor.ts";
 import type { AdaptedModel } from "../step-graph.ts";
 import { bestFactor, type ScoredRows } from "./temperature.ts";
 
-/** How far a model's probabilities were from what was right on examples that it did not train on, and what mends it. */
+/** Calibration of a model's probabilities, measured on examples that it did not train on, and the temperature that corrects it. */
 export interface Calibration {
-  /** What the outputs are divided by (temperature scaling, Guo et al. 2017, arXiv 1706.04599): above 1 where it was too sure. */
+  /** Divisor of the outputs (temperature scaling, Guo et al. 2017, arXiv 1706.04599): above 1 if the model was overconfident. */
   temperature: number;
-  /** By their probability, before and after that. */
+  /** Reliability by predicted probability, before and after scaling. */
   before: ReliabilityBin[];
   after: ReliabilityBin[];
-  /** How many of the surest predictions were right, after that. */
+  /** Accuracy of the most confident predictions after scaling. */
   steps: ConfidenceStep[];
 }
 
@@ -28,9 +28,9 @@ export interface Calibration {
 export type ProbabilityLoss = Exclude<LinearLoss, "squared">;
 
 /**
- * Finds the temperature at which a model's loss on held-out examples is least.
- * @param examples with one-hot targets, or 0 and 1
- * @param options.known other examples, to which the model's outputs were scaled before: each counts as a held-out one does
+ * Finds the temperature that minimizes a model's loss on held-out examples.
+ * @param examples with one-hot targets, or targets of 0 and 1
+ * @param options.known number of other examples to which the model's outputs are scaled already; each counts like a held-out one
  */
 export async function calibrate(
   model: AdaptedModel,
@@ -53,12 +53,15 @@ export async function calibrate(
   }
   const rows: ScoredRows = {
     outputs: model.labelCount,
-    logits: joined(logits),
-    targets: joined(examples.map(({ targets }) => targets.data)),
-    weights: joined(examples.map((example) => example.weights)),
+    logits: concatenated(logits),
+    targets: concatenated(examples.map(({ targets }) => targets.data)),
+    weights: concatenated(examples.map((example) => example.weights)),
   };
   const factor = bestFactor(rows, loss, known);
-  const [before, after] = [1, factor].map((each) => judged(rows, loss, each)) as [Judged, Judged];
+  const [before, after] = [1, factor].map((each) => scoredPredictions(rows, loss, each)) as [
+    ScoredPredictions,
+    ScoredPredictions,
+  ];
   return {
     temperature: 1 / factor,
     before: reliability(before.probabilities, before.right),
@@ -67,8 +70,8 @@ export async function calibrate(
   };
 }
 
-/** One after the other: thousands of classes of a thousand examples are no list of numbers. */
-function joined(parts: readonly ArrayLike<number>[]): Float64Array {
+/** Concatenates arrays without an intermediate list: thousands of classes times a thousand examples are too many for one. */
+function concatenated(parts: readonly ArrayLike<number>[]): Float64Array {
   const all = new Float64Array(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
   for (const part of parts) {
@@ -78,13 +81,17 @@ function joined(parts: readonly ArrayLike<number>[]): Float64Array {
   return all;
 }
 
-interface Judged {
+interface ScoredPredictions {
   probabilities: number[];
   right: boolean[];
 }
 
-/** Of one choice how often the likeliest is right; of several labels, how often each is. */
-function judged({ outputs, logits, targets }: ScoredRows, loss: ProbabilityLoss, factor: number): Judged {
+/** For a single choice, the likeliest class and whether it is right; for several labels, each label. */
+function scoredPredictions(
+  { outputs, logits, targets }: ScoredRows,
+  loss: ProbabilityLoss,
+  factor: number,
+): ScoredPredictions {
   const [probabilities, right]: [number[], boolean[]] = [[], []];
   for (let start = 0; start < logits.length; start += outputs) {
     const scaled = Float32Array.from(logits.subarray(start, start + outputs), (logit) => factor * logit);
@@ -97,7 +104,7 @@ function judged({ outputs, logits, targets }: ScoredRows, loss: ProbabilityLoss,
   return { probabilities, right };
 }
 
-/** A head's last layer whose outputs are divided by the temperature, by the names of its weights. */
+/** Divides the outputs of a head's last layer by the temperature. Returns all parameters by name. */
 export function cooled(parameters: Tensors<"float32">, layer: string, temperature: number): Tensors<"float32"> {
   return new Map(
     [...parameters].map(([name, tensor]) => {

@@ -1,7 +1,7 @@
 import type { LinearLoss } from "../../tasks/losses/objective.ts";
 import { LINEAR_LOSSES } from "../linear-head/linear-losses.ts";
 
-/** Rows of outputs and what they should have been. */
+/** Rows of outputs with their targets. */
 export interface ScoredRows {
   outputs: number;
   /** `[rows, outputs]` */
@@ -12,7 +12,7 @@ export interface ScoredRows {
   weights: Float64Array;
 }
 
-/** The loss of each row, by its weight, where outputs are multiplied by `factor`. */
+/** Weighted loss of each row if outputs are multiplied by `factor`. */
 export function rowLosses({ outputs, logits, targets, weights }: ScoredRows, loss: LinearLoss, factor: number) {
   const scaled = logits.map((each) => factor * each);
   return weights.map(
@@ -20,18 +20,19 @@ export function rowLosses({ outputs, logits, targets, weights }: ScoredRows, los
   );
 }
 
-/** Logarithms between which factors lie. */
+/** Bound on the absolute logarithm of a factor. */
 const LARGEST = 6;
 const STEPS = 50;
-/** What the square of a factor's logarithm costs beside the rows' losses: few rows that are all right say nothing of a factor. */
+/** Weight of the penalty on the factor's squared logarithm: a few rows that are all right do not determine a factor. */
 const PRIOR = 1;
-/** The same for each row by which outputs were scaled before: half of what a row's loss curves by, 0.4 on SST-2 and AG News. */
+/** Penalty for each row to which outputs are scaled already: half the curvature of a row's loss, which is 0.4 on SST-2 and AG News. */
 const KNOWN_PRIOR = 0.2;
 const GOLDEN = (Math.sqrt(5) - 1) / 2;
 
 /**
- * The factor of outputs by which their loss is least (temperature scaling, Guo et al. 2017): by golden sections, as it is convex.
- * @param known other rows, to which the outputs were scaled before
+ * Finds the factor of outputs that minimizes their loss (temperature scaling, Guo et al. 2017) by golden-section search, as the loss
+ * is convex in it.
+ * @param known number of other rows to which the outputs are scaled already
  */
 export function bestFactor(rows: ScoredRows, loss: LinearLoss, known = 0): number {
   if (!LINEAR_LOSSES[loss].scales) return 1;

@@ -4,26 +4,26 @@ import type { DropoutLayer } from "../../models/forward-context.ts";
 import type { LaidOutBatch, RowOrigins } from "../batches/model-inputs.ts";
 import { fillAttentionMask, fillHiddenMask } from "./dropout.ts";
 
-/** Draws the masks of a graph's dropout layers; their arrays are used again by the next draw. */
+/** Draws the masks of a graph's dropout layers. The next draw overwrites their arrays. */
 export class DropoutMasks {
   readonly #layers: readonly DropoutLayer[];
   readonly #seed: number;
-  readonly #rooms: Float32Array<ArrayBuffer>[];
+  readonly #buffers: Float32Array<ArrayBuffer>[];
 
   /** @param seed of all draws of a run */
   constructor(layers: readonly DropoutLayer[], seed: number) {
     this.#layers = layers;
     this.#seed = seed;
-    this.#rooms = layers.map(() => new Float32Array(0));
+    this.#buffers = layers.map(() => new Float32Array(0));
   }
 
-  /** The masks of optimizer step `step` for a micro-batch, by input name. */
+  /** Draws the masks of optimizer step `step` for a micro-batch, by input name. */
   draw(step: number, batch: LaidOutBatch): Record<string, Tensor> {
     const masks: Record<string, Tensor> = {};
     this.#layers.forEach((layer, i) => {
       const which = { seed: this.#seed, step, layer: layer.number, probability: layer.rate };
       const shape = layer.shape.map((dimension) => evaluate(dimension, batch.sizes));
-      const mask = this.#room(i, sizeOf(shape));
+      const mask = this.#buffer(i, sizeOf(shape));
       if (shape.length === 4) {
         const [queries, keys] = layer.shape.slice(2).map((symbol) => batch.lengths[symbol as string]!);
         fillAttentionMask(mask, which, batch.rows.batch!.examples, {
@@ -40,21 +40,21 @@ export class DropoutMasks {
     return masks;
   }
 
-  #room(i: number, size: number): Float32Array<ArrayBuffer> {
-    if (this.#rooms[i]!.length < size) this.#rooms[i] = new Float32Array(size);
-    return this.#rooms[i]!.subarray(0, size);
+  #buffer(i: number, size: number): Float32Array<ArrayBuffer> {
+    if (this.#buffers[i]!.length < size) this.#buffers[i] = new Float32Array(size);
+    return this.#buffers[i]!.subarray(0, size);
   }
 }
 
 function originsOf({ shape, rowNumbers }: DropoutLayer, { inputs, rows, sizes }: LaidOutBatch): RowOrigins {
-  if (rowNumbers === undefined) return rows[shape[0]!] ?? sideBySide(rows.batch!, evaluate(shape[0]!, sizes));
-  // No example's own: numbered by what is looked up.
+  if (rowNumbers === undefined) return rows[shape[0]!] ?? paddedOrigins(rows.batch!, evaluate(shape[0]!, sizes));
+  // These rows belong to no example; their numbers are the values that the layer looks up.
   const positions = Uint32Array.from(inputs[rowNumbers]!.data as Int32Array);
   return { examples: new Uint32Array(positions.length), positions };
 }
 
-/** Rows of examples that are padded to one length. @param count of all rows */
-function sideBySide({ examples }: RowOrigins, count: number): RowOrigins {
+/** Origins of rows whose examples are padded to one length. @param count of all rows */
+function paddedOrigins({ examples }: RowOrigins, count: number): RowOrigins {
   const length = count / examples.length;
   return {
     examples: Uint32Array.from({ length: count }, (_, row) => examples[Math.floor(row / length)]!),

@@ -1,6 +1,6 @@
 import { UserError } from "../../errors.ts";
 
-/** Which dropout layer of which optimizer step a mask is for. `seed`, `step` and `layer` are whole numbers of 32 bits. */
+/** Identifies the dropout layer and the optimizer step of a mask. `seed`, `step` and `layer` are 32-bit integers. */
 export interface MaskIdentity {
   seed: number;
   step: number;
@@ -13,8 +13,8 @@ export interface MaskIdentity {
 /**
  * Fills the dropout mask of hidden states: 0 where a unit is dropped, `1 / (1 - probability)` where it is kept.
  *
- * An entry is a hash of seed, step, layer, example, position and unit and of nothing else, so neither the cut into
- * micro-batches nor padding nor resuming a run changes it.
+ * An entry is a hash of seed, step, layer, example, position and unit only, so micro-batches, padding and resuming do not
+ * change it.
  * @param out `[rows, width]`
  * @param examples each row's example, as its index in the training set, `[rows]`
  * @param positions each row's position in its example, `[rows]`
@@ -33,15 +33,15 @@ export function fillHiddenMask(
   }
 }
 
-/** The lengths of a side of the attention scores: of each example, and as padded. */
+/** Lengths of one side of the attention scores: of each example, and padded. */
 export interface PaddedLengths {
   lengths: ArrayLike<number>;
   padded: number;
 }
 
 /**
- * Fills the dropout mask of attention probabilities, as {@link fillHiddenMask}; an entry depends on seed, step, layer,
- * example, head, query and key position. Entries of padding stay as they are: nobody looks at them.
+ * Fills the dropout mask of attention probabilities like {@link fillHiddenMask}. An entry depends on seed, step, layer,
+ * example, head, query and key position. Entries of padding keep their old values, because nothing reads them.
  * @param out `[examples, heads, queries, keys]`, padded
  * @param examples indices in the training set
  */
@@ -65,12 +65,12 @@ export function fillAttentionMask(
   }
 }
 
-/** A mask being filled, as raw bits. */
+/** A mask that is being filled, as raw bits. */
 interface Mask {
   bits: Int32Array;
-  /** Bits of the value of a unit that is kept. */
+  /** Bits of the value of a kept unit. */
   kept: number;
-  /** 16-bit draws below it drop their unit. */
+  /** A 16-bit draw below it drops its unit. */
   threshold: number;
 }
 
@@ -86,7 +86,7 @@ function maskOf(out: Float32Array<ArrayBuffer>, probability: number): Mask {
 }
 
 /**
- * Fills `width` entries from `start` on with the draws of a key; each hash serves two neighbours. The sign of
+ * Fills `width` entries from `start` on with the draws of a key. Each hash serves two neighbours. The sign of
  * draw - threshold, spread over a word, clears or keeps the value's bits: a branch would be mispredicted too often.
  */
 function fillRow({ bits, kept, threshold }: Mask, start: number, width: number, key: number): void {
@@ -106,15 +106,15 @@ function keyOf({ seed, step, layer }: MaskIdentity): number {
   return mix(mix(mix(seed) + step) + layer);
 }
 
-/** Which way an example is seen in a step: 32 bits that depend on seed, step and example alone. */
+/** Number of the augmented variant of an example in a step: 32 bits that depend only on seed, step and example. */
 export const variantOf = (seed: number, step: number, example: number): number => mix(mix(mix(seed) + step) + example);
 
-/** 2³² over the golden ratio: multiples of it spread evenly over 32 bits. */
+/** 2³² divided by the golden ratio: its multiples spread evenly over 32 bits. */
 const GOLDEN = 0x9e3779b9 | 0;
 
 /**
  * A 32-bit hash: Wellons' lowbias32 (nullprogram.com/blog/2018/07/31), a bijection of `x` for every `key`. The key
- * enters half-way so that two rows whose counters come to overlap still draw different numbers.
+ * enters half-way, so that two rows whose counters overlap still draw different numbers.
  */
 function mix(x: number, key = 0): number {
   let h = Math.imul(x ^ (x >>> 16), 0x7feb352d);

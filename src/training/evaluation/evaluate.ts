@@ -13,32 +13,32 @@ import { Predictor } from "../prediction/predictor.ts";
 import type { SampleAnswer } from "../records.ts";
 import type { AdaptedModel } from "../step-graph.ts";
 
-/** A split to evaluate on: its examples as read and as encoded, in one order. */
+/** A split to evaluate on: its examples as read and as encoded, in the same order. */
 export interface EncodedSplit extends EvaluationSplit {
   encoded: readonly TrainingExample[];
 }
 
 export interface Evaluation {
-  /** Of several splits, `<metric>_matched` and the like. */
+  /** Metrics by name; for several splits `<metric>_matched` and the like. */
   metrics: Record<string, number>;
-  /** Standard errors of the metrics, of one split that is not too large. */
+  /** Standard errors of the metrics, for a single split that is not too large. */
   errors?: Record<string, number>;
-  /** Mean over everything that is labelled, by weights. */
+  /** Weighted mean over all labelled rows. */
   loss: number;
-  /** Of the first split, of kinds that tell what belongs together. */
+  /** Pair scores of the first split, for kinds of task that compare pairs. */
   scores?: PairScores;
-  /** Of runs that learn from rewards: answers to the first prompts. */
+  /** Answers to the first prompts, for runs that learn from rewards. */
   samples?: SampleAnswer[];
-  /** Whether the model says the same of all examples, though their labels differ. */
+  /** Whether the model predicts the same for all examples although their labels differ. */
   alike: boolean;
 }
 
-/** Examples up to which metrics are computed once more without each of some groups of them. */
+/** Most examples for which standard errors are computed, by leaving out groups of examples. */
 const MOST_RESAMPLED = 1000;
 
 type Task = Pick<TaskData, "kind" | "labels" | "metrics" | "options">;
 
-/** Metrics and mean loss of a model, whose weights may change between two evaluations. */
+/** Computes metrics and the mean loss of a model, whose weights may change between two evaluations. */
 export class Evaluator {
   readonly #task: Task;
   readonly #predictor: Predictor;
@@ -52,7 +52,7 @@ export class Evaluator {
     this.#batchSize = batchSize;
   }
 
-  /** @param batchSize examples over which a loss is taken that couples them, as in training */
+  /** @param batchSize examples per loss if the loss couples examples, as in training */
   static async compile(
     model: AdaptedModel,
     weights: Tensors,
@@ -68,7 +68,7 @@ export class Evaluator {
     return new Evaluator(task, predictor, objective, batchSize);
   }
 
-  /** @param signal ends it between two runs of the graph @throws the signal's reason; UserError where outputs are not finite */
+  /** @param signal aborts between two runs of the graph @throws the signal's reason; UserError if outputs are not finite */
   async evaluate(splits: readonly EncodedSplit[], signal?: AbortSignal): Promise<Evaluation> {
     const { kind, labels, options } = this.#task;
     const metrics: Record<string, number> = {};
@@ -76,7 +76,7 @@ export class Evaluator {
     let total = 0;
     let scores: PairScores | undefined;
     let errors: Record<string, number> | undefined;
-    const said = new Set<string>();
+    const predicted = new Set<string>();
     const labelled = new Set<string>();
     for (const { name, examples, encoded } of splits) {
       const logits = await this.#predictor.logits(encoded, undefined, signal);
@@ -88,7 +88,7 @@ export class Evaluator {
       const predictions = logits.map((values, i) =>
         findTaskKind(kind).predict(labels, examples[i]!, encoded[i]!, values, options),
       );
-      for (const each of predictions) said.add(shortened(each));
+      for (const each of predictions) predicted.add(shortened(each));
       for (const each of examples) labelled.add(shortened(each));
       scores ??= findTaskKind(kind).pairScoresOf?.(predictions, examples);
       const suffix = splits.length > 1 ? `_${name.replace("validation_", "")}` : "";
@@ -115,7 +115,7 @@ export class Evaluator {
       ...(errors && { errors }),
       loss: loss / total,
       ...shown,
-      alike: said.size === 1 && labelled.size > 1,
+      alike: predicted.size === 1 && labelled.size > 1,
     };
   }
 
@@ -128,7 +128,7 @@ export class Evaluator {
 const lossOf = (readout: Readout, examples: readonly TrainingExample[], values: readonly Float32Array[]): number =>
   examples.reduce((sum, { weights }, i) => sum + readout.loss(values[i]!, weights), 0);
 
-/** A label as text, numbers to four digits: values that differ in less are alike. */
+/** A label as text, with numbers to four digits: values that differ by less count as equal. */
 function shortened({ label, labels }: Prediction): string {
   return JSON.stringify({ label, labels }, (_, value) => (typeof value === "number" ? value.toPrecision(4) : value));
 }

@@ -4,12 +4,12 @@ import type { TrainOptions } from "../train-options.ts";
 import { Evaluator } from "./evaluate.ts";
 import { learningNotes } from "./learning-notes.ts";
 
-/** A run's evaluations: when one is due, and what it finds. */
+/** Decides when an evaluation of a run is due, and runs it. */
 export class ScheduledEvaluations {
   readonly #options: TrainOptions;
   readonly #length: RunLength;
   readonly #taken: EvaluationRecord[];
-  /** Steps done at the latest; the one before the first step stands in no state. */
+  /** Steps done at the latest evaluation. A saved state does not contain the evaluation before the first step. */
   #latest: number | undefined;
   #evaluator: Evaluator | undefined;
   #alike = false;
@@ -22,24 +22,24 @@ export class ScheduledEvaluations {
     this.#latest = resume && (this.#taken.at(-1)?.step ?? 0);
   }
 
-  /** Whether the run has begun: what it starts from was evaluated, so that what training gains can be told. */
+  /** Whether the evaluation before the first step is done, to which later evaluations are compared. */
   get begun(): boolean {
     return this.#latest !== undefined;
   }
 
-  /** What a run that learned nothing says of itself. */
+  /** Notes for the user if the run learned nothing. */
   get notes(): string[] {
     return this.#length.totalSteps === 0 ? [] : learningNotes(this.#taken, this.#alike);
   }
 
-  /** Before the first step, then at the end of each epoch or as often as the settings say, and after the last step. */
+  /** Whether one is due: before the first step, at the end of each epoch or every `evaluateEvery` steps, and after the last step. */
   isDue(step: number): boolean {
     const { stepsPerEpoch, totalSteps } = this.#length;
     const { evaluateEvery = stepsPerEpoch } = this.#options.settings;
     return step !== this.#latest && (step % evaluateEvery === 0 || step === totalSteps);
   }
 
-  /** @param step steps done @throws the signal's reason; UserError where outputs are not finite */
+  /** Runs an evaluation. @param step steps done @throws the signal's reason; UserError if outputs are not finite */
   async take(step: number): Promise<{ evaluation: EvaluationRecord; scores?: ScoresRecord }> {
     const { model, weights, runtime, task, settings, validation, contrast, rollout, signal } = this.#options;
     signal?.throwIfAborted();

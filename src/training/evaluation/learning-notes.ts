@@ -1,19 +1,19 @@
 import type { EvaluationRecord } from "../records.ts";
 
-/** Change of the validation loss, relative to it, that is none. */
-const STILL = 1e-4;
+/** Relative change of the validation loss below which it counts as no change. */
+const NO_CHANGE = 1e-4;
 
 /**
- * What a run that has ended should say of itself, because it may not have learned anything.
- * @param evaluations all that were made, the one before training first
- * @param alike whether the model says the same of all examples in the end, though they differ
+ * Notes of a finished run that may not have learned anything.
+ * @param evaluations all of the run, beginning with the one before training
+ * @param alike whether the model finally predicts the same for all examples although their labels differ
  */
 export function learningNotes(evaluations: readonly EvaluationRecord[], alike: boolean): string[] {
   const losses = evaluations.map(({ loss }) => loss);
   const least = losses.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
   const most = losses.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   const notes: string[] = [];
-  if (losses.length > 1 && most - least <= STILL * Math.abs(most)) {
+  if (losses.length > 1 && most - least <= NO_CHANGE * Math.abs(most)) {
     notes.push(
       `the validation loss did not move (${least.toPrecision(5)} to ${most.toPrecision(5)}), so nothing was learned: raise the learning rate, or train longer`,
     );

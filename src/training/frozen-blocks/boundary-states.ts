@@ -16,11 +16,11 @@ export interface BoundaryStatesOptions extends HiddenStateCacheOptions {
 }
 
 /**
- * Hidden states of examples after the frozen blocks, `[tokens, hidden]`, computed when they are first asked for and kept.
+ * Hidden states of examples after the frozen blocks, `[tokens, hidden]`. They are computed at their first use, then cached.
  *
- * They are a function of the example and of the frozen blocks alone, to the bit, so that neither the cut into micro-batches nor
- * resuming nor what is kept changes a run: texts of one length, if of more than a token, go through the blocks together, so that nothing is
- * padded; each block is a graph of its own, wherever one begins; and what a block gives is rounded as it would be kept.
+ * They depend only on the example and the frozen blocks, to the bit, so that micro-batches, resuming and the cache do not change a run:
+ * texts of one length go through the blocks together (texts of one token alone), so that nothing is padded; each block is a graph of its
+ * own for every boundary; and the output of a block is rounded as the cache would store it.
  */
 export class BoundaryStates {
   readonly #model: AdaptedModel;
@@ -30,13 +30,13 @@ export class BoundaryStates {
   readonly #cache: HiddenStateCache;
   readonly #blocks: CompiledBlock[] = [];
   readonly #width: number;
-  /** Of the texts of the batch at hand, by their indices. */
-  readonly #now = new Map<number, Float32Array>();
-  #largest = { memory: 0, file: 0 };
-  /** Whether all that was computed could be kept. */
-  #keeps: boolean;
+  /** States of the texts of the current batch, by index. */
+  readonly #batchStates = new Map<number, Float32Array>();
+  #largestSizes = { memory: 0, file: 0 };
+  /** Whether all computed states could be cached. */
+  #cachesAll: boolean;
 
-  /** @param weights the model's and the method's, of which those of frozen blocks do not change */
+  /** @param weights of the model and the method; those of frozen blocks do not change */
   constructor(model: AdaptedModel, weights: Tensors, runtime: Runtime, options: BoundaryStatesOptions) {
     this.#model = model;
     this.#weights = weights;
@@ -44,27 +44,27 @@ export class BoundaryStates {
     this.#options = options;
     this.#cache = new HiddenStateCache(options);
     this.#width = model.config.hiddenSize;
-    this.#keeps = options.memory > 0 || options.openSpill !== undefined;
+    this.#cachesAll = options.memory > 0 || options.openSpill !== undefined;
   }
 
-  /** Most bytes that were kept, in memory and in the file. */
+  /** Largest sizes of the cache in memory and in the file, in bytes. */
   get largest(): { memory: number; file: number } {
-    return this.#largest;
+    return this.#largestSizes;
   }
 
-  /** What the user should know: that the disk is full. */
+  /** Note for the user if the file cannot be written, for example because the disk is full. */
   get note(): string | undefined {
     const { failure } = this.#cache;
     return failure === undefined
       ? undefined
-      : `hidden states of frozen blocks could not be kept in the run's folder (${failure}): where memory had no room, they were computed again at each step`;
+      : `hidden states of frozen blocks could not be kept in the run's folder (${failure}): those that did not fit in memory were computed again at each step`;
   }
 
   /**
-   * Reads or computes the states of a batch, which {@link rows} then gives.
+   * Reads or computes the states of a batch for {@link rows}.
    * @param boundary number of frozen blocks
-   * @param ahead texts that come by next: where something must be computed, theirs are, too, as far as they can be kept, since few
-   * texts of one length stand in one batch
+   * @param ahead texts of the next batches. If a state must be computed, theirs are computed with it as far as the cache can keep them,
+   * because a batch has few texts of the same length
    * @returns floating-point operations done
    */
   async prepare(
@@ -73,49 +73,50 @@ export class BoundaryStates {
     { signal, ahead }: { signal?: AbortSignal | undefined; ahead?: (() => readonly EncodedExample[]) | undefined } = {},
   ): Promise<number> {
     while (this.#blocks.length < boundary) this.#blocks.push(await this.#compile(this.#blocks.length));
-    this.#now.clear();
+    this.#batchStates.clear();
     const missing = new Map<string, Missing>();
     for (const text of texts) {
       const rows = await this.#find(text, boundary, missing);
-      if (rows) this.#now.set(text.index, rows);
+      if (rows) this.#batchStates.set(text.index, rows);
     }
-    if (missing.size > 0 && this.#keeps) for (const text of ahead?.() ?? []) await this.#find(text, boundary, missing);
+    if (missing.size > 0 && this.#cachesAll)
+      for (const text of ahead?.() ?? []) await this.#find(text, boundary, missing);
 
     const wanted = new Set(texts.map(({ index }) => index));
     let flops = 0;
-    for (const { length, from, texts: alike, rows } of missing.values()) {
-      // A product of one row is summed in another order than one of several.
+    for (const { length, from, texts: sameLength, rows } of missing.values()) {
+      // The product of a single row sums in another order than that of several rows.
       const atOnce = length === 1 ? 1 : Math.max(1, Math.floor(this.#options.tokenBudget / length));
-      for (let start = 0; start < alike.length; start += atOnce) {
+      for (let start = 0; start < sameLength.length; start += atOnce) {
         signal?.throwIfAborted();
-        const part = alike.slice(start, start + atOnce);
+        const part = sameLength.slice(start, start + atOnce);
         const computed = await this.#compute(part, from, rows.slice(start, start + atOnce), boundary);
         flops += computed.flops;
         for (const [i, text] of part.entries()) {
-          if (wanted.has(text.index)) this.#now.set(text.index, computed.rows[i]!);
+          if (wanted.has(text.index)) this.#batchStates.set(text.index, computed.rows[i]!);
         }
       }
     }
-    this.#largest = {
-      memory: Math.max(this.#largest.memory, this.#cache.bytes),
-      file: Math.max(this.#largest.file, this.#cache.fileBytes),
+    this.#largestSizes = {
+      memory: Math.max(this.#largestSizes.memory, this.#cache.bytes),
+      file: Math.max(this.#largestSizes.file, this.#cache.fileBytes),
     };
     return flops;
   }
 
-  /** The input that holds the states of a part of the batch, example after example. */
+  /** Returns the input that holds the states of a part of the batch, one example after the other. */
   rows(texts: readonly EncodedExample[]): Record<typeof BOUNDARY, Tensor<"float32">> {
-    return { [BOUNDARY]: this.#joined(texts.map((text) => this.#now.get(text.index)!)) };
+    return { [BOUNDARY]: this.#joined(texts.map((text) => this.#batchStates.get(text.index)!)) };
   }
 
-  /** Frees the blocks' graphs and drops what was kept, its file too. */
+  /** Frees the blocks' graphs and the cache, including its file. */
   async release(): Promise<void> {
-    this.#now.clear();
+    this.#batchStates.clear();
     for (const { compiled } of this.#blocks) await compiled.release();
     await this.#cache.release();
   }
 
-  /** What is kept of a text at the boundary; else it is added to what is missing. */
+  /** Returns the cached states of a text at the boundary, or adds the text to `missing`. */
   async #find(
     text: EncodedExample,
     boundary: number,
@@ -126,19 +127,19 @@ export class BoundaryStates {
     const rows = kept && unpackRows(kept.bytes, this.#width, this.#options.format);
     if (kept?.boundary === boundary) return rows;
     const from = kept?.boundary ?? 0;
-    const alike = missing.get(`${length} ${from}`) ?? { length, from, texts: [], rows: [] };
-    alike.texts.push(text);
-    if (rows) alike.rows.push(rows);
-    missing.set(`${length} ${from}`, alike);
+    const sameLength = missing.get(`${length} ${from}`) ?? { length, from, texts: [], rows: [] };
+    sameLength.texts.push(text);
+    if (rows) sameLength.rows.push(rows);
+    missing.set(`${length} ${from}`, sameLength);
     return undefined;
   }
 
-  /** @param texts of one length @param rows their states at boundary `from`; none where that is 0 */
+  /** @param texts of one length @param rows their states at boundary `from`; empty if that is 0 */
   async #compute(texts: readonly EncodedExample[], from: number, rows: Float32Array[], boundary: number) {
     const { format } = this.#options;
     let packed: Uint8Array<ArrayBuffer>[] = [];
     let flops = 0;
-    // Every block's graph is of the whole model, and reads the same texts.
+    // The graph of every block is written from the whole model, and reads the same texts.
     const { inputs, sizes } = layOut(this.#blocks[from]!.graph.streams, texts);
     for (let block = from; block < boundary; block++) {
       const { compiled, flopsOf } = this.#blocks[block]!;
@@ -150,7 +151,7 @@ export class BoundaryStates {
       flops += totalFlops(flopsOf(sizes));
     }
     for (const [i, { index }] of texts.entries()) {
-      if (!(await this.#cache.put(index, { boundary, bytes: packed[i]! }))) this.#keeps = false;
+      if (!(await this.#cache.put(index, { boundary, bytes: packed[i]! }))) this.#cachesAll = false;
     }
     return { rows, flops };
   }
@@ -173,7 +174,7 @@ export class BoundaryStates {
   }
 }
 
-/** Texts of one length that are at one boundary. */
+/** Texts of one length whose cached states are at the same boundary. */
 interface Missing {
   length: number;
   from: number;

@@ -1,31 +1,31 @@
-/** A place for what does not fit into memory, such as a file. Places are in bytes from its start. */
+/** Storage for states that do not fit in memory, such as a file. Places are byte offsets. */
 export interface SpillFile {
   write(place: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
   read(place: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
-  /** Closes and removes it. */
+  /** Closes and removes the file. */
   remove(): Promise<void>;
 }
 
 export interface HiddenStateCacheOptions {
-  /** Most bytes that are kept in memory. */
+  /** Most bytes in memory. */
   memory: number;
-  /** Opens the place for what is beyond that; without one it is not kept. */
+  /** Opens the storage for states beyond that limit. If undefined, they are not cached. */
   openSpill?: (() => Promise<SpillFile>) | undefined;
 }
 
-/** What is kept of an example. */
+/** Cached states of an example. */
 export interface CachedStates {
-  /** Blocks behind which these are the hidden states. */
+  /** Number of blocks after which these are the hidden states. */
   boundary: number;
   bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** Where an example's states are; they take as many bytes at every boundary. */
+/** Location of an example's states. Their size is the same at every boundary. */
 type Slot = { boundary: number; size: number } & ({ bytes: Uint8Array<ArrayBuffer> } | { place: number });
 
 /**
- * Hidden states by example: in memory up to a bound, beyond it in a file. Where that cannot be written any more, what is there
- * stays and nothing is added.
+ * Caches hidden states by example: in memory up to a limit, beyond it in a file. If the file cannot be written any more, the cache keeps
+ * its entries and adds none.
  */
 export class HiddenStateCache {
   readonly #options: HiddenStateCacheOptions;
@@ -49,12 +49,12 @@ export class HiddenStateCache {
     return this.#fileBytes;
   }
 
-  /** Why nothing more is written to the file, where that is so. */
+  /** Reason why the file is not written any more; undefined if it is. */
   get failure(): string | undefined {
     return this.#failure;
   }
 
-  /** @param size in bytes: what is kept of another size is of another example */
+  /** @param size in bytes; an entry of another size belongs to another example */
   async get(example: number, size: number): Promise<CachedStates | undefined> {
     const slot = this.#slots.get(example);
     if (slot?.size !== size) return undefined;
@@ -64,7 +64,7 @@ export class HiddenStateCache {
     return { boundary: slot.boundary, bytes };
   }
 
-  /** Keeps states of an example, in place of those of an earlier boundary. @returns whether it does */
+  /** Stores states of an example and replaces those of an earlier boundary. @returns whether they are stored */
   async put(example: number, { boundary, bytes }: CachedStates): Promise<boolean> {
     const size = bytes.length;
     const known = this.#slots.get(example);
@@ -72,7 +72,7 @@ export class HiddenStateCache {
     if (known && "bytes" in known) {
       this.#slots.set(example, { boundary, size, bytes });
     } else if (known) {
-      // Nothing is written any more: what is there, of an earlier boundary, stays good.
+      // After a failure nothing is written any more; the entry of the earlier boundary stays valid.
       if (this.#failure !== undefined) return false;
       const written = await this.#write(known.place, bytes);
       if (written) known.boundary = boundary;
@@ -90,7 +90,7 @@ export class HiddenStateCache {
     return true;
   }
 
-  /** Drops all that is kept and removes the file. */
+  /** Drops all entries and removes the file. */
   async release(): Promise<void> {
     this.#slots.clear();
     await this.#file?.remove();

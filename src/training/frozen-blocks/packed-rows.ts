@@ -1,15 +1,15 @@
-/** How kept hidden states are stored: as they are, or in 16 or 8 bits with a scale for each row. */
+/** Storage formats of cached hidden states: float32, or 16 or 8 bits with a scale per row. */
 export const PACKED_FORMATS = ["int16", "int8", "float32"] as const;
 export type PackedFormat = (typeof PACKED_FORMATS)[number];
 
 const BYTES: Readonly<Record<PackedFormat, number>> = { float32: 4, int16: 2, int8: 1 };
 
-/** Bytes of rows `[rows, width]`, their scales included. */
+/** Size of rows `[rows, width]` in bytes, including their scales. */
 export function packedSize(rows: number, width: number, format: PackedFormat): number {
   return rows * width * BYTES[format] + (format === "float32" ? 0 : 4 * rows);
 }
 
-/** Rows `[rows, width]` as bytes: the scales, then the values row by row. Each row's largest value takes the whole range. */
+/** Packs rows `[rows, width]` into bytes: the scales, then the values row by row. Each row's largest value uses the full range. */
 export function packRows(values: Float32Array, width: number, format: PackedFormat): Uint8Array<ArrayBuffer> {
   const rows = values.length / width;
   const packed = new Uint8Array(packedSize(rows, width, format));
@@ -28,14 +28,14 @@ export function packRows(values: Float32Array, width: number, format: PackedForm
     const factor = largest === 0 ? 0 : 1 / scales[row]!;
     for (let i = start; i < start + width; i++) {
       const scaled = values[i]! * factor;
-      // To the nearest; `Math.round` takes twice as long.
+      // Rounds to the nearest; `Math.round` takes twice as long.
       whole[i] = (scaled < 0 ? scaled - 0.5 : scaled + 0.5) | 0;
     }
   }
   return packed;
 }
 
-/** What {@link packRows} gave, as float32 `[rows, width]`. */
+/** Inverse of {@link packRows}: float32 `[rows, width]`. */
 export function unpackRows(packed: Uint8Array<ArrayBuffer>, width: number, format: PackedFormat): Float32Array {
   if (format === "float32") return new Float32Array(packed.buffer, packed.byteOffset, packed.length / 4);
   const rows = packed.length / (4 + width * BYTES[format]);

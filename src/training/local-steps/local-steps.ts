@@ -17,11 +17,11 @@ import type { TrainedParameters } from "../trained-parameters.ts";
 import type { OuterOptimizer } from "./outer-optimizer.ts";
 import { PARAMETER, type ReplicaSteps } from "./replica.ts";
 
-/** Replicas where nothing is said of them. */
+/** Default number of replicas. */
 export const REPLICAS = 4;
 
-/** What a round works with. */
-interface Moving {
+/** State of training that a round uses and changes. */
+interface RoundContext {
   step: CurrentStep;
   batches: Batches<TrainingExample>;
   parameters: TrainedParameters;
@@ -30,14 +30,14 @@ interface Moving {
 }
 
 /**
- * Checks whether replicas can take steps apart, where they are to.
- * @returns what the user should know of it
- * @throws UserError where they cannot.
+ * Checks that replicas can take local steps, if the settings ask for them.
+ * @returns notes for the user
+ * @throws UserError if they cannot.
  */
 export function localStepsNotes(
   { localSteps, replicas, batchSize }: TrainingSettings,
   { afterStep, frozenBlocks }: Schedule,
-  rolls: boolean,
+  usesRollout: boolean,
 ): string[] {
   if (localSteps === undefined) {
     if (replicas === undefined) return [];
@@ -49,7 +49,7 @@ export function localStepsNotes(
     ? "this method changes the adapter after each step"
     : frozenBlocks
       ? "--freeze-blocks keeps hidden states on one machine"
-      : rolls
+      : usesRollout
         ? "answers to learn from are written on one machine"
         : undefined;
   if (why) throw new UserError(`--local-steps does not go with this run: ${why}; leave one of them out`);
@@ -64,14 +64,14 @@ export function localStepsNotes(
 }
 
 /**
- * DiLoCo (Douillard et al. 2023, arXiv 2311.08105): replicas take some steps apart, each with its part of every batch and an AdamW
- * that begins anew; then an outer optimizer takes the mean of what they moved by for a gradient.
- * @param isDue whether an evaluation comes before a step: there a round ends
- * @returns whether the round was taken: not where the run's signal ended it
- * @throws UserError where a loss, a gradient or a parameter is not finite
+ * One round of DiLoCo (Douillard et al. 2023, arXiv 2311.08105): replicas take some steps alone, each with its part of every batch and a
+ * new AdamW; then an outer optimizer uses their mean change as a gradient.
+ * @param isDue whether an evaluation is due before a step; the round ends there
+ * @returns whether the round was completed: false if the run's signal ended it
+ * @throws UserError if a loss, a gradient or a parameter is not finite
  */
-export async function* takeRound(
-  { step, batches, parameters, progress, optimizer }: Moving,
+export async function* trainRound(
+  { step, batches, parameters, progress, optimizer }: RoundContext,
   { schedule, settings, signal }: TrainOptions,
   isDue: (step: number) => boolean,
 ): AsyncGenerator<TrainingEvent, boolean> {
@@ -95,7 +95,7 @@ export async function* takeRound(
   const seconds = (performance.now() - started) / 1000 / count;
 
   for (const [i, { examples, epoch }] of steps.entries()) {
-    // What froze within the round has trained to its end.
+    // A matrix that freezes within the round trains until its end.
     if (i === count - 1 && checks.length > 0) {
       const check = { ...checks.at(-1)!, step: from + i, frozen: checks.flatMap(({ frozen }) => frozen) };
       progress.addCheck(check);
@@ -110,7 +110,7 @@ export async function* takeRound(
   return true;
 }
 
-/** What each replica does, those that have examples. */
+/** Steps of each replica. Replicas without examples are left out. */
 function replicasOf(
   step: number,
   steps: readonly StepBatch<TrainingExample>[],
@@ -119,7 +119,7 @@ function replicasOf(
     parameters,
     schedule,
     settings,
-  }: Pick<Moving, "batches" | "parameters"> & Pick<TrainOptions, "schedule" | "settings">,
+  }: Pick<RoundContext, "batches" | "parameters"> & Pick<TrainOptions, "schedule" | "settings">,
 ): ReplicaSteps[] {
   const { replicas = REPLICAS } = settings;
   const common = {
@@ -136,7 +136,7 @@ function replicasOf(
 
 type Results = Readonly<Record<string, Tensor>>;
 
-/** What replicas found in a step of a round, by the weight of their examples. */
+/** Means of the replicas' results in a step of a round, weighted by their examples. */
 function meansOf(replicas: readonly ReplicaSteps[], results: readonly Results[], i: number, where: string) {
   const weights = replicas.map(({ batches }) => (batches[i]!.length > 0 ? totalWeight(batches[i]!) : 0));
   const total = weights.reduce((sum, weight) => sum + weight, 0);
@@ -148,12 +148,12 @@ function meansOf(replicas: readonly ReplicaSteps[], results: readonly Results[],
   return { loss, gradientNorm, flops };
 }
 
-/** Mean gradients of a step. @param sums of each replica's gradients over so many steps */
+/** Mean gradients of a step. @param sums each replica's gradients, summed over `count` steps */
 function meanOf(sums: readonly Tensors<"float32">[], count: number): Map<string, Tensor<"float32">> {
   const factor = 1 / (count * sums.length);
   return new Map(
     [...sums[0]!].map(([name, { shape, data }]) => {
-      const others = sums.map((of) => of.get(name)!.data);
+      const others = sums.map((sum) => sum.get(name)!.data);
       return [
         name,
         float32(
@@ -171,7 +171,7 @@ async function all<Each>(values: AsyncIterable<Each>): Promise<Each[]> {
   return found;
 }
 
-/** Results whose names have a prefix, without it. */
+/** Results whose names start with a prefix, by the rest of the name. */
 const named = (results: Results, prefix: string): Map<string, Tensor<"float32">> =>
   new Map(
     Object.entries(results)

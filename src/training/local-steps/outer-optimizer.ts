@@ -1,43 +1,43 @@
 import { float32, type Tensor, type Tensors } from "../../graph/tensor.ts";
 import type { AdamWState } from "../optimizer/adamw.ts";
 
-/** As DiLoCo has it (arXiv 2311.08105, section 3.2). */
+/** DiLoCo's value (arXiv 2311.08105, section 3.2). */
 const LEARNING_RATE = 0.7;
-/** Less than DiLoCo's 0.9, with which runs of tens of rounds ended at a higher loss (SST-2, 30 rounds: 0.477, and 0.435 with 0.8). */
+/** Below DiLoCo's 0.9: runs of tens of rounds ended at a higher loss with it (SST-2, 30 rounds: 0.477, and 0.435 with 0.8). */
 const MOMENTUM = 0.8;
 
-/** Nesterov momentum on the mean of what replicas moved by, as PyTorch's `SGD(nesterov=True)`. */
+/** Nesterov momentum on the mean change of the replicas, as in PyTorch's `SGD(nesterov=True)`. */
 export class OuterOptimizer {
   readonly #momentum: Map<string, Tensor<"float32">>;
 
-  /** @param state what {@link state} gave, to go on from there */
+  /** @param state from {@link state}, to resume from */
   constructor(state?: AdamWState) {
     this.#momentum = new Map(state?.tensors);
   }
 
-  /** One step, in place. @param replicas what each came to, of the parameters that train */
+  /** Takes one step, in place. @param replicas values of the trained parameters in each replica */
   step(parameters: Tensors<"float32">, replicas: readonly Tensors<"float32">[]): void {
     for (const name of replicas[0]!.keys()) {
       const { shape, data } = parameters.get(name)!;
       const momentum = this.#momentum.get(name) ?? float32(shape);
       this.#momentum.set(name, momentum);
-      const came = replicas.map((replica) => replica.get(name)!.data);
+      const trained = replicas.map((replica) => replica.get(name)!.data);
       for (let i = 0; i < data.length; i++) {
         let sum = 0;
-        for (const values of came) sum += values[i]!;
-        const moved = data[i]! - sum / came.length;
+        for (const values of trained) sum += values[i]!;
+        const moved = data[i]! - sum / trained.length;
         momentum.data[i] = MOMENTUM * momentum.data[i]! + moved;
         data[i]! -= LEARNING_RATE * (moved + MOMENTUM * momentum.data[i]!);
       }
     }
   }
 
-  /** Forgets parameters that are frozen from now on. */
+  /** Drops the state of parameters that are frozen from now on. */
   drop(names: Iterable<string>): void {
     for (const name of names) this.#momentum.delete(name);
   }
 
-  /** What to save between two steps. The tensors are the live ones: write or copy them before the next step. */
+  /** State to save between two steps. Tensors are not copied: write or copy them before the next step. */
   state(): AdamWState {
     return { scalars: { steps: {} }, tensors: this.#momentum };
   }

@@ -7,26 +7,25 @@ import { GRADIENT } from "../step-graph.ts";
 
 /** Steps that a replica takes alone, from parameters that all replicas share. */
 export interface ReplicaSteps {
-  /** Number of the first, from 0. */
+  /** Number of the first step, from 0. */
   step: number;
-  /** The replica's part of each step's batch; nothing where a batch has too few examples. */
+  /** The replica's part of each step's batch; empty if the batch has too few examples. */
   batches: readonly (readonly TrainingExample[])[];
-  /** Of each step: on every group's peak learning rate. */
+  /** Factor on every group's peak learning rate, by step. */
   factors: readonly number[];
   groups: readonly ParameterGroup[];
-  /** Whether the sums of the steps' gradients are asked for. */
+  /** Whether to return the sums of the steps' gradients. */
   returnsGradients: boolean;
 }
 
-/** What each output of {@link advance} that holds a parameter begins with. */
+/** Prefix of the outputs of {@link advance} that hold parameters. */
 export const PARAMETER = "parameter:";
 
 /**
- * Takes a replica's steps with an AdamW of its own; the parameters are then as they were. Gradients are not clipped: of few examples they
- * differ in length, and clipping would make little of those that are most wrong, while AdamW bounds each step.
- * @param weights the model's and the method's
- * @returns `losses` and `norms` of the gradients by step, `flops` in all, each trained parameter as it came to
- * be, and of each the gradients' sum where it is asked for
+ * Takes a replica's steps with its own AdamW, then restores the parameters. Gradients are not clipped: the norms of gradients of few
+ * examples differ, and clipping would shrink those of the examples that are most wrong, while AdamW bounds each step.
+ * @param weights of the model and the method
+ * @returns `losses` and gradient `norms` by step, total `flops`, each trained parameter, and the sum of each gradient if requested
  * @throws the signal's reason
  */
 export async function advance(
@@ -59,7 +58,7 @@ export async function advance(
   }
 }
 
-/** Shapes of what {@link advance} gives. */
+/** Shapes of the results of {@link advance}. */
 export function advancedShapes(
   { trained }: Pick<TrainingStep, "trained">,
   { batches, returnsGradients }: ReplicaSteps,

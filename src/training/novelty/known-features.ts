@@ -1,29 +1,29 @@
-/** How the features of the classes that a model was trained on lie. */
+/** Distribution of the features of the classes that a model was trained on. */
 export interface KnownFeatures {
-  /** Of a row. */
+  /** Features per row. */
   width: number;
   /** `[classes, width]` */
   means: Float32Array;
-  /** `[rank, width]`: in these directions classes spread most; lengths along them count less by so much. */
+  /** `[rank, width]`: directions in which classes spread most. Each reduces the weight of lengths along it. */
   axes: Float32Array;
-  /** What the square of a length counts in all other directions. */
+  /** Weight of a squared length in all other directions. */
   rest: number;
 }
 
-/** Directions of their own that the spread within classes gets. */
+/** Number of directions whose spread within classes is estimated separately. */
 const RANK = 64;
-/** How far the covariance is drawn towards that of features which spread alike in all directions. */
+/** Shrinkage of the covariance towards that of features with the same spread in all directions. */
 const SHRINKAGE = 0.5;
-/** The directions in which rows spread most hold still after few. */
+/** Iterations of the subspace iteration. A few suffice for the directions of the widest spread. */
 const ITERATIONS = 4;
 
 type Matrix = Float64Array[];
 
 /**
- * Means of classes and the shrunk covariance within them, of which the directions of the widest spread are kept (by subspace
+ * Fits the means of classes and the shrunk covariance within them, and keeps the directions of the widest spread (by subspace
  * iteration): `Σ⁻¹ ≈ rest · I − axesᵀ axes`.
  * @param rows features `[width]` each
- * @param classes the class of each row; every class has some
+ * @param classes class of each row; every class has at least one row
  */
 export function fitKnownFeatures(
   rows: readonly Float32Array[],
@@ -60,7 +60,7 @@ export function fitKnownFeatures(
   return { width, means: Float32Array.from(means), axes: Float32Array.from(axes.flatMap((axis) => [...axis])), rest };
 }
 
-/** The square of the Mahalanobis distance to the nearest class (Lee et al. 2018, arXiv 1807.03888). @param row `[width]` */
+/** Squared Mahalanobis distance to the nearest class (Lee et al. 2018, arXiv 1807.03888). @param row `[width]` */
 export function distanceToNearest({ width, means, axes, rest }: KnownFeatures, row: Float32Array): number {
   let nearest = Number.POSITIVE_INFINITY;
   const away = new Float64Array(width);
@@ -77,7 +77,7 @@ export function distanceToNearest({ width, means, axes, rest }: KnownFeatures, r
   return nearest;
 }
 
-/** An orthonormal basis of the directions in which rows spread most: fewer where they lie in fewer. */
+/** Orthonormal basis of the directions in which rows spread most; smaller if the rows span fewer directions. */
 function widestDirections(rows: Matrix, width: number): Matrix {
   const rank = Math.min(RANK, Math.floor(width / 2), rows.length - 1);
   const every = rows.length / Math.max(1, rank);
@@ -95,7 +95,7 @@ function widestDirections(rows: Matrix, width: number): Matrix {
   return basis;
 }
 
-/** Gram and Schmidt, twice over against rounding; what lies in the span of those before it is left out. */
+/** Gram-Schmidt, done twice to limit rounding errors. A vector in the span of the earlier ones is left out. */
 function orthonormal(vectors: Matrix): Matrix {
   const basis: Matrix = [];
   for (const given of vectors) {
@@ -111,7 +111,7 @@ function orthonormal(vectors: Matrix): Matrix {
   return basis;
 }
 
-/** Of rows whose mean is 0. */
+/** Covariance of rows whose mean is 0. */
 function covarianceOf(rows: Matrix): Matrix {
   const size = rows[0]!.length;
   return Array.from({ length: size }, (_, i) =>
@@ -119,7 +119,7 @@ function covarianceOf(rows: Matrix): Matrix {
   );
 }
 
-/** The inverse of a symmetric positive definite matrix, by Gauss and Jordan. */
+/** Inverse of a symmetric positive definite matrix, by Gauss-Jordan elimination. */
 function inverted(matrix: Matrix): Matrix {
   const size = matrix.length;
   const rows = matrix.map((row, i) =>
@@ -136,14 +136,14 @@ function inverted(matrix: Matrix): Matrix {
   return rows.map((row) => row.slice(size));
 }
 
-/** The lower triangle whose product with its transpose is a positive semidefinite matrix. */
+/** Cholesky factor of a positive semidefinite matrix: a lower triangle whose product with its transpose is the matrix. */
 function choleskyOf(matrix: Matrix): Matrix {
   const lower = matrix.map((row) => new Float64Array(row.length));
   matrix.forEach((row, i) => {
     for (let j = 0; j <= i; j++) {
       let value = row[j]!;
       for (let k = 0; k < j; k++) value -= lower[i]![k]! * lower[j]![k]!;
-      // Rounding alone makes what is left of a direction negative.
+      // Only rounding makes the remainder of a direction negative.
       const pivot = lower[j]![j]!;
       lower[i]![j] = i === j ? Math.sqrt(Math.max(0, value)) : pivot > 0 ? value / pivot : 0;
     }

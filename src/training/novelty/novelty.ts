@@ -8,21 +8,21 @@ import { Predictor } from "../prediction/predictor.ts";
 import type { AdaptedModel } from "../step-graph.ts";
 import { distanceToNearest, fitKnownFeatures, type KnownFeatures } from "./known-features.ts";
 
-/** Validation examples from which on a share of them says something. */
+/** Fewest validation examples for which quantiles of their scores are meaningful. */
 const FEWEST_HELD = 20;
-/** Training examples that show how features lie, and validation examples that show what is usual. */
+/** Most training examples for the distribution of features, and most validation examples for the usual scores. */
 const MOST_ROWS = 1000;
-/** Scores that are kept. */
+/** Number of scores that are saved. */
 const SCORES = 200;
 
-/** How little the head's outputs say that a text is of one of the classes. */
+/** Measures of how weakly the head's outputs support any of the classes. */
 const DOUBTS = {
-  /** Their energy, `-log Σ eᶻ` (Liu et al. 2020, arXiv 2010.03759). */
+  /** Energy of the outputs, `-log Σ eᶻ` (Liu et al. 2020, arXiv 2010.03759). */
   energy(outputs: Float32Array): number {
     const largest = outputs[argmax(outputs)]!;
     return -largest - Math.log(outputs.reduce((sum, output) => sum + Math.exp(output - largest), 0));
   },
-  /** What the likeliest class leaves of 1; of adapters that do not say which. */
+  /** 1 minus the probability of the likeliest class; for adapters that do not name a measure. */
   probability(outputs: Float32Array): number {
     const probabilities = softmax(outputs);
     return 1 - probabilities[argmax(probabilities)]!;
@@ -31,28 +31,27 @@ const DOUBTS = {
 
 const scale = z.object({ mean: z.number(), deviation: z.number().positive() });
 
-/** How usual texts of known classes are scored. */
+/** Usual scores of texts of known classes. */
 export const noveltyScale = z.object({
-  /** What the square of a length counts for; see `KnownFeatures`. */
+  /** Weight of a squared length; see `KnownFeatures`. */
   rest: z.number(),
-  /** Of validation examples: the distance to the nearest class, and the doubt about that it is of one. */
+  /** Scales of validation examples: the distance to the nearest class, and the doubt that the text belongs to a class. */
   distance: scale,
   doubt: scale.extend({ of: z.enum(["energy", "probability"]).default("probability") }),
   /** Scores of validation examples, ascending. */
   scores: z.array(z.number()).min(1),
 });
 
-/** What tells texts of known classes from others. */
+/** Data that separate texts of known classes from others. */
 export interface Novelty extends z.output<typeof noveltyScale> {
   /** `means` and `axes` of `KnownFeatures`. */
   tensors: Tensors<"float32">;
 }
 
 /**
- * Learns how the features of known classes lie that a model's head reads, and what of them is usual on validation examples.
- * @param weights with the head as it answers
- * @returns undefined where there are too few validation examples to tell, a class without training examples, or more classes than rows
- * are looked at
+ * Learns the distribution of the features that a model's head reads, and their usual scores on validation examples.
+ * @param weights with the final head
+ * @returns undefined if there are too few validation examples, a class without training examples, or more classes than sampled rows
  */
 export async function learnNovelty(
   model: AdaptedModel,
@@ -94,9 +93,9 @@ export async function learnNovelty(
 }
 
 /**
- * How unlike the texts of known classes a text is: the sum of its distance to them and of the doubt that it is of one, each by what is
- * usual on validation examples.
- * @param row the head's outputs, and the features that it reads, `[labels + width]`
+ * Novelty of a text, higher if it is less like texts of known classes: the sum of its distance to them and of the doubt that it belongs
+ * to one, each standardized on validation examples.
+ * @param row the head's outputs, then the features that it reads, `[labels + width]`
  */
 export function noveltyOf(novelty: Novelty, row: Float32Array, labelCount: number): number {
   const [means, axes] = [novelty.tensors.get("means")!, novelty.tensors.get("axes")!];
@@ -105,9 +104,9 @@ export function noveltyOf(novelty: Novelty, row: Float32Array, labelCount: numbe
 }
 
 /**
- * The score above which a text is none of the known classes', so that at most a share of those classes' texts is (split conformal
+ * Score above which a text belongs to none of the known classes, so that at most `share` of their own texts exceed it (split conformal
  * prediction, Vovk et al. 2005).
- * @returns undefined where there are too few validation scores for so small a share
+ * @returns undefined if there are too few validation scores for so small a share
  */
 export function noveltyThreshold({ scores }: Pick<Novelty, "scores">, share: number): number | undefined {
   return scores[Math.ceil((scores.length + 1) * (1 - share)) - 1];
@@ -135,7 +134,7 @@ function scaleOf(values: readonly number[]): z.output<typeof scale> {
 /** The class of an example with a one-hot target. */
 const classOf = ({ targets }: Pick<TrainingExample, "targets">): number => argmax(Float32Array.from(targets.data));
 
-/** About a thousand at most, of each class its share, and of each class one. */
+/** A stratified sample of about a thousand examples at most, with at least one of each class. */
 export function sampleOf<Example extends Pick<TrainingExample, "targets">>(examples: readonly Example[]): Example[] {
   const strata = examples.map(classOf);
   const places = sampleRows(Int32Array.from(strata.keys()), { strata }, MOST_ROWS);

@@ -8,9 +8,8 @@ import { ObjectiveGraph } from "./objective-graph.ts";
 import { targetInputs } from "./objective-inputs.ts";
 
 /**
- * The gradient of an objective that needs all rows of a batch at once with respect to each row's outputs, where the batch does not
- * fit into one run: it goes through the model without gradients first (Gao et al. 2021, arXiv 2101.06983). Dropout masks are the
- * same both times.
+ * Computes the gradient of a batch-coupled objective with respect to each row's outputs, if the batch does not fit in one run: the batch
+ * first goes through the model without gradients (Gao et al. 2021, arXiv 2101.06983). Dropout masks are the same both times.
  */
 export class BatchCoupledLoss {
   readonly #forward: MicroBatchRunner;
@@ -25,23 +24,23 @@ export class BatchCoupledLoss {
     this.#outputs = outputs;
   }
 
-  /** @param forward gives what the objective reads of outputs `[rows, outputs]` */
+  /** @param forward returns the values that the objective reads, from outputs `[rows, outputs]` */
   static async compile(forward: MicroBatchRunner, objective: Objective, outputs: number, runtime: Runtime) {
     return new BatchCoupledLoss(forward, await ObjectiveGraph.compile(objective, outputs, runtime), objective, outputs);
   }
 
   /**
-   * @param texts those of the batch's examples, one after the other
-   * @param cut into micro-batches, as indices of texts
-   * @param fedAtBoundary what is fed of frozen blocks
-   * @returns the loss, and what each micro-batch is fed: the gradient with respect to what the objective reads of its outputs
+   * @param texts of the batch's examples, one after the other
+   * @param cut micro-batches, as indices of texts
+   * @param boundaryInputs returns the inputs for frozen blocks
+   * @returns the loss, and the input of each micro-batch: the gradient with respect to the values that the objective reads
    */
   async run(
     step: number,
     batch: readonly TrainingExample[],
     texts: readonly (EncodedExample & Partial<Targets>)[],
     cut: readonly (readonly number[])[],
-    fedAtBoundary: (examples: readonly EncodedExample[]) => Record<string, Tensor>,
+    boundaryInputs: (examples: readonly EncodedExample[]) => Record<string, Tensor>,
     signal: AbortSignal | undefined,
   ) {
     const width = widthRead(this.#objective, this.#outputs);
@@ -54,7 +53,7 @@ export class BatchCoupledLoss {
     const done = { flops: 0, flopsSaved: 0 };
     const microBatches = cut.map((chosen) => () => {
       const examples = chosen.map((i) => texts[i]!);
-      return { examples, inputs: { ...targetsOf(chosen), ...fedAtBoundary(examples) } };
+      return { examples, inputs: { ...targetsOf(chosen), ...boundaryInputs(examples) } };
     });
     let at = 0;
     for await (const run of this.#forward.outcomes(step, microBatches, signal)) {

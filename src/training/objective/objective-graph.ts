@@ -6,7 +6,7 @@ import type { TrainingExample } from "../../tasks/task-kind.ts";
 import { widthRead, writeBatchCoupledLoss } from "../step-graph.ts";
 import { objectiveInputs, totalWeight } from "./objective-inputs.ts";
 
-/** An objective by itself, compiled: the loss of outputs that are at hand, and its gradient with respect to them. */
+/** A compiled objective without its model: the loss of given outputs, and its gradient with respect to them. */
 export class ObjectiveGraph {
   readonly #objective: Objective;
   readonly #outputs: number;
@@ -24,8 +24,8 @@ export class ObjectiveGraph {
   }
 
   /**
-   * The loss of a whole batch, and its gradient with respect to what the objective reads of the outputs.
-   * @param logits of the examples, `[rows, outputs]` of each or of each of its texts; `[rows, 1]` where a row's own value is read
+   * Computes the loss of a whole batch, and its gradient with respect to the values that the objective reads.
+   * @param logits per example, `[rows, outputs]` over all its texts; `[rows, 1]` if the objective reads one value per row
    */
   async run(
     examples: readonly TrainingExample[],

@@ -2,7 +2,7 @@ import { float32, sizeOf, type Tensor } from "../../graph/tensor.ts";
 import type { Objective } from "../../tasks/losses/objective.ts";
 import type { Targets, TrainingExample } from "../../tasks/task-kind.ts";
 
-/** The targets of examples, one after the other. */
+/** Input with the targets of examples, one after the other. */
 export function targetInputs(
   objective: Objective,
   outputs: number,
@@ -20,8 +20,8 @@ export function targetInputs(
 }
 
 /**
- * The targets of examples, and what their rows count for.
- * @param total of the weights of the whole batch, of which these may be a part: over the batch they then sum to 1
+ * Inputs with the targets of examples and the weights of their rows.
+ * @param total weight of the whole batch, of which these examples may be a part: over the batch, the weights sum to 1
  */
 export function objectiveInputs(
   objective: Objective,
@@ -34,7 +34,7 @@ export function objectiveInputs(
   return { ...targetInputs(objective, outputs, examples), rowWeights };
 }
 
-/** What the rows of examples count for together; 1 where they count for nothing. */
+/** Total weight of the rows of examples; 1 if all weights are 0. */
 export function totalWeight(examples: readonly TrainingExample[]): number {
   return examples.reduce((sum, { weights }) => sum + weights.reduce((a, b) => a + b, 0), 0) || 1;
 }

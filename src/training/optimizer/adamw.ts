@@ -12,13 +12,13 @@ export interface ParameterGroup {
   weightDecay: number;
 }
 
-/** An optimizer between two steps: `scalars` is plain JSON, `tensors` can go into a safetensors file. */
+/** State of an optimizer between two steps: `scalars` is plain JSON, `tensors` can go into a safetensors file. */
 export interface AdamWState {
   scalars: { steps: Record<string, number> };
   tensors: Tensors<"float32">;
 }
 
-/** What is kept for one parameter, in its shape. */
+/** Moments of one parameter, in its shape. */
 interface Moments {
   /** Steps taken so far. */
   steps: number;
@@ -27,14 +27,14 @@ interface Moments {
 }
 
 /**
- * AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) with betas 0.9 and 0.999 and epsilon 1e-8: weight decay apart
- * from the gradient, bias correction, and epsilon outside the corrected root, all as PyTorch's `torch.optim.AdamW`.
+ * AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) with betas 0.9 and 0.999 and epsilon 1e-8: decoupled weight decay,
+ * bias correction, and epsilon outside the corrected root, as in PyTorch's `torch.optim.AdamW`.
  */
 export class AdamW {
   readonly #settings = new Map<string, ParameterGroup>();
   readonly #moments = new Map<string, Moments>();
 
-  /** @param state what {@link state} gave, to go on from there; its tensors are copied */
+  /** @param state from {@link state}, to resume from; its tensors are copied */
   constructor(groups: readonly ParameterGroup[], state?: AdamWState) {
     for (const group of groups) for (const name of group.names) this.#settings.set(name, group);
     for (const [name, steps] of Object.entries(state?.scalars.steps ?? {})) {
@@ -45,10 +45,10 @@ export class AdamW {
   }
 
   /**
-   * One step, in place, of the parameters that have a gradient; the others stay as they are, without decay.
+   * Takes one step, in place, for the parameters that have a gradient. The others do not change or decay.
    * @param learningRateFactor on every group's peak learning rate
-   * @param clipping factor that clips the gradients: scaling them on the way saves full fine-tuning a pass over them
-   * @returns the name of a parameter that has a value now that is not finite
+   * @param clipping factor that clips the gradients: scaling them here saves full fine-tuning a pass over them
+   * @returns name of a parameter that now has a value that is not finite, or undefined
    */
   step(
     parameters: Tensors<"float32">,
@@ -76,12 +76,12 @@ export class AdamW {
     return notFinite;
   }
 
-  /** Forgets parameters that are frozen from now on. */
+  /** Drops the state of parameters that are frozen from now on. */
   drop(names: Iterable<string>): void {
     for (const name of names) this.#moments.delete(name);
   }
 
-  /** What to save between two steps. The tensors are the live ones: write or copy them before the next step. */
+  /** State to save between two steps. Tensors are not copied: write or copy them before the next step. */
   state(): AdamWState {
     const counts: Record<string, number> = {};
     const tensors = new Map<string, Tensor<"float32">>();
@@ -93,14 +93,14 @@ export class AdamW {
   }
 }
 
-/** @returns whether every value is finite after it. */
+/** Updates a parameter. @returns whether all its values are finite afterwards */
 function update(
   parameter: Float32Array,
   gradient: Float32Array,
   { steps, first: { data: first }, second: { data: second } }: Moments,
   { learningRate, weightDecay, clipping }: { learningRate: number; weightDecay: number; clipping: number },
 ): boolean {
-  // Of finite values 0, else NaN; a value may overflow where it is rounded to float32.
+  // 0 if all values are finite, NaN otherwise. A value may overflow when it is rounded to float32.
   let differences = 0;
   const decay = 1 - learningRate * weightDecay;
   const stepSize = learningRate / (1 - BETA1 ** steps);

@@ -1,6 +1,6 @@
 import type { Tensors } from "../../graph/tensor.ts";
 
-/** Euclidean norm of all gradients taken as one vector, summed in float64. Not finite where a gradient is not. */
+/** Euclidean norm of all gradients as one vector, summed in float64. Not finite if a gradient is not. */
 export function globalNorm(gradients: Tensors<"float32">): number {
   let squares = 0;
   for (const { data } of gradients.values()) {
@@ -10,8 +10,8 @@ export function globalNorm(gradients: Tensors<"float32">): number {
 }
 
 /**
- * What gradients of this global norm are multiplied by so that it is at most `maxNorm`, as PyTorch's `clip_grad_norm_`: 1
- * where it is already, or where it is not finite, for the caller to stop at.
+ * Factor that reduces the global norm of gradients to at most `maxNorm`, as in PyTorch's `clip_grad_norm_`. It is 1 if the norm is
+ * already small enough, or not finite (the caller checks that).
  */
 export function clippingFactor(norm: number, maxNorm: number): number {
   return norm < Number.POSITIVE_INFINITY ? Math.min(1, maxNorm / (norm + 1e-6)) : 1;

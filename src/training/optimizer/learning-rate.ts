@@ -1,15 +1,14 @@
-/** How long learning rates rise. */
+/** Length of the learning-rate warm-up. */
 export interface WarmUp {
-  /** As a share of all steps. */
+  /** Share of all steps. */
   warmupRatio: number;
-  /** In steps; the share counts for nothing then. */
+  /** Number of steps; overrides the share. */
   warmupSteps?: number | undefined;
 }
 
 /**
- * Factor on the peak learning rate at `step` (from 0): linear warm-up over the first steps, ⌈warmupRatio · T⌉ of them unless their
- * number is given, then linear decay to 0 at step T, as Hugging Face's `get_linear_schedule_with_warmup`. With any warm-up, step 0
- * has factor 0.
+ * Factor on the peak learning rate at `step` (from 0): linear warm-up over the first `warmupSteps` (default: ⌈warmupRatio · T⌉), then
+ * linear decay to 0 at step T, as in Hugging Face's `get_linear_schedule_with_warmup`. With any warm-up, step 0 has factor 0.
  */
 export function learningRateFactor(
   step: number,
@@ -21,7 +20,7 @@ export function learningRateFactor(
   return Math.max(0, (totalSteps - step) / Math.max(1, totalSteps - warmupSteps));
 }
 
-/** Whether every step of a run has factor 0, as the only one has with any warm-up. */
+/** Whether every step of a run has factor 0, as in a run of one step with any warm-up. */
 export function isAllZero(totalSteps: number, warmUp: WarmUp): boolean {
   for (let step = 0; step < totalSteps; step++) if (learningRateFactor(step, totalSteps, warmUp) > 0) return false;
   return true;

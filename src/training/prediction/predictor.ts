@@ -11,26 +11,26 @@ import { singleTexts } from "../batches/single-texts.ts";
 import { targetInputs } from "../objective/objective-inputs.ts";
 import { type AdaptedModel, type ReadBy, readerOf, writeInference } from "../step-graph.ts";
 
-/** Most tokens of one run of a predictor's graph, where nothing is asked for. */
+/** Default limit on the tokens of one run of a predictor's graph. */
 export const TOKEN_BUDGET = 2048;
 
 export interface PredictorOptions {
-  /** Most tokens of one run of the graph. */
+  /** Most tokens of one run of the graph (default: {@link TOKEN_BUDGET}). */
   tokenBudget?: number;
-  /** The kind that reads the outputs within the graph. */
+  /** The kind of task, if it reads the outputs within the graph. */
   readBy?: ReadBy | undefined;
-  /** What the head may read, side by side, in place of its outputs. */
+  /** Features that the graph returns side by side, instead of the head's outputs. */
   features?: readonly HeadFeatures[] | undefined;
-  /** What the head's last layer reads follows its outputs in each row. */
+  /** Whether each row also has the features that the head's last layer reads, after its outputs. */
   withFeatures?: boolean;
 }
 
-/** An example to predict for, with what it is to come to where its kind reads outputs within the graph. */
+/** An example to predict for. It has targets if its kind of task reads the outputs within the graph. */
 export type PredictedExample = EncodedExample & Partial<Targets>;
 
-/** An adapted model that is only asked for its head's outputs. */
+/** An adapted model that only computes outputs of its head. */
 export class Predictor {
-  /** Of a row: the head's outputs, what is read of them, features, or outputs and features. */
+  /** Width of a row: the head's outputs, values read from them, features, or outputs and features. */
   readonly #width: number;
   readonly #budget: RunBudget;
   readonly #readBy: ReadBy | undefined;
@@ -65,12 +65,12 @@ export class Predictor {
   }
 
   /**
-   * The head's outputs for each example, `[rows, outputs]`, or what is read of them, `[rows, width]`, in the order given; of one of
-   * several texts, those of each in turn.
-   * @param adapter tensors of the method and the head to use this time, in place of those compiled with
-   * @param signal ends it between two runs of the graph
-   * @param onDone told after each how many texts are done, of how many, and waited for
-   * @throws UserError where it was released; the signal's reason.
+   * Computes the head's outputs for each example, `[rows, outputs]`, or the values read from them, `[rows, width]`, in the given order.
+   * The rows of an example with several texts are those of each text in turn.
+   * @param adapter tensors of the method and the head for this call, which replace those of the compiled model
+   * @param signal aborts between two runs of the graph
+   * @param onDone receives the numbers of finished and of all texts after each run. A returned promise is awaited
+   * @throws UserError if the predictor was released; the signal's reason.
    */
   async logits(
     examples: readonly PredictedExample[],
@@ -105,7 +105,7 @@ export class Predictor {
     return targetInputs(this.#readBy.objective, this.#budget.outputs, examples as readonly Pick<Targets, "targets">[]);
   }
 
-  /** Frees the graph; more than once does no more. */
+  /** Frees the graph. Further calls do nothing. */
   async release(): Promise<void> {
     if (this.#released) return;
     this.#released = true;
@@ -113,7 +113,7 @@ export class Predictor {
   }
 }
 
-/** One array for each example of those of its texts. */
+/** Joins the arrays of each example's texts. */
 function joinTexts(examples: readonly EncodedExample[], ofTexts: Float32Array[]): Float32Array[] {
   if (examples.length === ofTexts.length) return ofTexts;
   let start = 0;

@@ -8,15 +8,15 @@ import { Predictor } from "./predictor.ts";
 export interface ReferenceOptions {
   /** Most tokens of one run of the graph. */
   tokenBudget: number;
-  /** Ends it between two runs of the graph. */
+  /** Aborts between two runs of the graph. */
   signal?: AbortSignal | undefined;
-  /** Told after each run how many texts are read; waited for. */
+  /** Receives the number of texts read after each run. A returned promise is awaited. */
   onDone?: ((texts: number, of: number) => void | Promise<void>) | undefined;
 }
 
 /**
- * Examples whose targets hold what the model gives with `weights`, without dropout, where the objective compares with that; the same
- * examples where it does not.
+ * Adds to the targets of examples the values that the model gives with `weights`, without dropout, if the objective compares with
+ * them; otherwise returns the same examples.
  * @throws the signal's reason
  */
 export async function withReference<Example extends TrainingExample>(
@@ -35,7 +35,7 @@ export async function withReference<Example extends TrainingExample>(
   }
 }
 
-/** Targets with what the model gave before training in their column for it. @param values `[rows, 1]` */
+/** Targets with the model's values before training in their reference column. @param values `[rows, 1]` */
 export function referredTo(
   { reference }: Objective,
   { shape, data, dtype }: Targets["targets"],
