@@ -5,7 +5,7 @@ import { folderFiles } from "../model-files/file-source-node.ts";
 import { writeSafetensors } from "../model-files/safetensors-node.ts";
 import { ADAPTER_DESCRIPTION, type Adapter, adapterTensors, describedAdapter, readAdapter } from "./adapter.ts";
 
-/** Writes an adapter folder, each file whole or not at all. */
+/** Writes an adapter folder. Each file is written completely or not at all. */
 export async function saveAdapter(directory: string, adapter: Adapter): Promise<void> {
   await makeFolder(directory);
   for (const [name, tensors] of Object.entries(adapterTensors(adapter))) {
@@ -16,7 +16,7 @@ export async function saveAdapter(directory: string, adapter: Adapter): Promise<
 
 /**
  * Reads an adapter folder.
- * @throws UserError where it is none, or damaged.
+ * @throws UserError if it is not an adapter folder, or damaged.
  */
 export function loadAdapter(directory: string): Promise<Adapter> {
   return readAdapter(folderFiles(directory));

@@ -10,16 +10,16 @@ import { HEAD_FEATURES } from "../models/heads.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { type Novelty, noveltyScale } from "../training/novelty/novelty.ts";
 
-/** What `adapter.json` holds. */
+/** Schema of `adapter.json`. */
 export const adapterSchema = z.object({
   format: z.literal("aflora-adapter"),
-  /** Name or folder of the base model; of one on the hub `owner/name`, with its commit as revision. */
+  /** Name or folder of the base model; for a model on the hub `owner/name`, with its commit as revision. */
   model: z.string(),
   revision: z.string().optional(),
-  /** SHA-256 of each file of a base model in a folder; absent in adapters of pages. */
+  /** SHA-256 of each file of a base model in a folder; undefined in adapters that a page trained. */
   modelFiles: z.record(z.string(), z.string()).optional(),
   modelType: z.string(),
-  /** How the base model was stored in training; float32 where absent. */
+  /** Storage format of the base model in training (default: float32). */
   base: z.enum(BASE_FORMATS).optional(),
   method: z.string(),
   methodOptions: z.record(z.string(), z.unknown()),
@@ -29,53 +29,53 @@ export const adapterSchema = z.object({
     kind: z.string(),
     labels: z.array(z.string()),
     metrics: z.array(z.string()),
-    /** What the head reads; as the model's family has it where absent. */
+    /** Features that the head reads (default: those of the model's family). */
     features: z.enum(HEAD_FEATURES).optional(),
-    /** Settings of the kind's own, such as its loss. */
+    /** Options of the kind of task, such as its loss. */
     options: z.record(z.string(), z.unknown()).optional(),
   }),
   maxLength: z.int().positive(),
-  /** What the head's last layer was divided by, so that probabilities hold; absent where nothing was. */
+  /** Temperature by which the head's last layer was divided to calibrate its probabilities; undefined if it was not. */
   temperature: z.number().positive().optional(),
-  /** Of choices of one class, how many of the surest validation predictions were right; by falling probability. */
+  /** Accuracy of the most confident validation predictions, by falling probability, for a choice of one class. */
   confidence: z.array(z.object({ probability: z.number(), kept: z.int(), right: z.int() })).optional(),
-  /** Whether it was trained once more at the end, on all rows, so that held-out ones say nothing of it. */
+  /** Whether the adapter was finally trained again on all rows, so that held-out rows no longer measure it. */
   refit: z.boolean().optional(),
-  /** What tells texts unlike those of all classes, beside the tensors in `novelty.safetensors`. */
+  /** Scores that identify texts unlike those of all classes, with the tensors in `novelty.safetensors`. */
   novelty: noveltyScale.optional(),
 });
 
-/** `adapter.json`: what an adapter is for and how its layers are computed. */
+/** Content of `adapter.json`: the task of an adapter and the settings of its layers. */
 export type AdapterDescription = Omit<z.output<typeof adapterSchema>, "novelty">;
 
-/** An adapter: what was trained beside a base model, unfolded, and the head. */
+/** An adapter: the parameters trained on a base model, not merged into it, and the head. */
 export interface Adapter {
   description: AdapterDescription;
   parameters: Tensors<"float32">;
-  /** What tells texts unlike those of all classes. */
+  /** Data that identify texts unlike those of all classes. */
   novelty?: Novelty | undefined;
 }
 
 /** File of an adapter folder with the parameters. */
 export const ADAPTER_WEIGHTS = "adapter.safetensors";
-/** File of an adapter folder with what tells texts unlike those of all classes. */
+/** File of an adapter folder with the tensors that identify texts unlike those of all classes. */
 const NOVELTY_WEIGHTS = "novelty.safetensors";
 /** File of an adapter folder with the description. */
 export const ADAPTER_DESCRIPTION = "adapter.json";
 
-/** Files of an adapter folder with tensors, by name. */
+/** Tensor files of an adapter folder, by name. */
 export function adapterTensors({ parameters, novelty }: Adapter): Record<string, Tensors<"float32">> {
   return { [ADAPTER_WEIGHTS]: parameters, ...(novelty && { [NOVELTY_WEIGHTS]: novelty.tensors }) };
 }
 
-/** What `adapter.json` holds. */
+/** Content of `adapter.json`. */
 export function describedAdapter({ description, novelty }: Adapter): z.output<typeof adapterSchema> {
   if (!novelty) return description;
   const { tensors, ...scale } = novelty;
   return { ...description, novelty: scale };
 }
 
-/** An adapter as the bytes of its files, by name: what an adapter folder holds. */
+/** Contents of the files of an adapter folder, by name. */
 export function adapterBytes(adapter: Adapter): Record<string, Uint8Array<ArrayBuffer>> {
   const files = Object.entries(adapterTensors(adapter)).map(([name, tensors]) => [name, safetensorsBytes(tensors)]);
   return {
@@ -86,7 +86,7 @@ export function adapterBytes(adapter: Adapter): Record<string, Uint8Array<ArrayB
 
 /**
  * Reads an adapter from its files.
- * @throws UserError where they are none, damaged, or for a kind of task that is not known.
+ * @throws UserError if they are not an adapter, are damaged, or name an unknown kind of task.
  */
 export async function readAdapter(files: ModelFiles): Promise<Adapter> {
   const { location } = files;
@@ -111,7 +111,7 @@ export async function readAdapter(files: ModelFiles): Promise<Adapter> {
   return { description, parameters, ...(scale && { novelty: await readNovelty(files, scale, description) }) };
 }
 
-/** @throws UserError where the tensors are not those of the adapter's classes. */
+/** @throws UserError if the tensors do not fit the adapter's classes. */
 async function readNovelty(
   files: ModelFiles,
   scale: z.output<typeof noveltyScale>,

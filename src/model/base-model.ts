@@ -24,57 +24,57 @@ import type { MediaReader } from "./read-media.ts";
 
 /** A pretrained model in memory, with a head for a task. */
 export interface BaseModel extends ModelDescription {
-  /** The name or folder it was asked for by; of a model on the hub `owner/name`. */
+  /** Requested name or folder; for a model on the hub `owner/name`. */
   name: string;
-  /** Of a model on the hub, the commit that it is. */
+  /** Commit of a model on the hub. */
   revision?: string;
-  /** Where it was read from: its configuration, tokenizer and weights. */
+  /** Source of its configuration, tokenizer and weights. */
   files: ModelFiles;
   tokenizer: Tokenizer;
-  /** How files are read, of a model that reads no texts. */
+  /** Reader of files, if the model does not read texts. */
   media?: MediaReader | undefined;
   trace: ModelTrace;
   labelCount: number;
   head: HeadName;
-  /** How the backbone's weights are stored. */
+  /** Storage format of the backbone weights. */
   format: BaseFormat;
-  /** By name without the family's prefix. */
+  /** Weights by name without the family's prefix. */
   weights: Map<string, Tensor<"float32">>;
-  /** What stands in place of weights of the backbone that are not stored in float32. */
+  /** Tensors that replace backbone weights in a format other than float32. */
   quantized: Tensors;
-  /** Parts of the head that the checkpoint lacks, or has for other labels: made new. */
+  /** Weights of the head that are newly initialized, because the checkpoint lacks them or has them for other labels. */
   newWeights: WeightSpec[];
-  /** Tensors of the checkpoint that the model has no use for. */
+  /** Tensors of the checkpoint that the model does not use. */
   unused: string[];
 }
 
-/** What a checkpoint's weights are like. */
+/** Properties of a checkpoint's weights. */
 export interface StoredWeights {
-  /** Bytes of its tensors in float32. */
+  /** Size of its tensors in float32, in bytes. */
   float32Bytes: number;
-  /** The format of its layers, where they are in blocks of few bits. */
+  /** Format of its layers, if they are stored in blocks of few bits. */
   format: BaseFormat | undefined;
 }
 
-/** How a model's weights are stored, or what tells it by those of its checkpoint. */
+/** Storage format of a model's weights, or a function that chooses it from the properties of the checkpoint's. */
 export type FormatChoice = BaseFormat | ((stored: StoredWeights) => BaseFormat);
 
-/** What a model is called, where not by its location, and how its weights are stored: in float32 where absent. */
+/** Name and revision of a model (default: its location), and the storage format of its weights (default: float32). */
 export interface BaseOptions extends Partial<Pick<BaseModel, "name" | "revision">> {
   format?: FormatChoice;
-  /** Opens files of pictures and sounds; where absent none can be read. */
+  /** Decoders of pictures and sounds. If undefined, the model cannot read such files. */
   decoders?: Partial<Decoders>;
-  /** Told of the model before its weights are read. */
+  /** Receives the model before its weights are read. */
   onTokenizer?: ((model: ModelDescription & Pick<BaseModel, "tokenizer">) => void) | undefined;
 }
 
 type HeadTask = Pick<TaskData, "kind" | "labels" | "features">;
 
 /**
- * Reads a model. What the head lacks for the task is drawn from `seed` as Hugging Face does: matrices normal, biases 0,
- * normalisations 1. The checkpoint's own classifier is kept where it is for the same labels.
- * @param task what the head is for; where absent, as the checkpoint classifies texts
- * @throws UserError where it is no model, not supported or damaged.
+ * Reads a model. Weights of the head that the checkpoint lacks are initialized from `seed` like in Hugging Face: matrices normal, biases
+ * 0, normalizations 1. The checkpoint's own classifier is kept if it has the same labels.
+ * @param task of the head (default: text classification as in the checkpoint)
+ * @throws UserError if the files are not a model, not supported or damaged.
  */
 export async function readBaseModel(
   files: ModelFiles,
@@ -105,7 +105,7 @@ export async function readBaseModel(
 
 function storedWeights({ config, weights }: ModelFolder): StoredWeights {
   const all = [...weights.tensors.values()];
-  // Tables of words are stored in more bits than layers.
+  // Word embeddings are stored in more bits than layers.
   const layers = all.filter(({ shape }) => shape.length === 2 && shape[0] !== config.vocab_size);
   return {
     float32Bytes: all.reduce((sum, { shape }) => sum + ELEMENT_SIZE.float32 * sizeOf(shape), 0),
@@ -114,28 +114,28 @@ function storedWeights({ config, weights }: ModelFolder): StoredWeights {
 }
 
 /**
- * The same model with a head for another task, as `readBaseModel` reads one; the backbone's arrays are shared.
- * @throws UserError where the model's files cannot be read any more.
+ * Returns the same model with a head for another task, like {@link readBaseModel}. The backbone's arrays are shared.
+ * @throws UserError if the model's files cannot be read any more.
  */
 export async function withHead(base: BaseModel, task: HeadTask, seed: number): Promise<BaseModel> {
   const read = await readForTask(await openModelFolder(base.files), base, task, seed, base);
   return { ...base, ...read };
 }
 
-type OfTask = Pick<
+type TaskParts = Pick<
   BaseModel,
   "trace" | "labelCount" | "head" | "features" | "weights" | "quantized" | "newWeights" | "unused"
 >;
 
-/** What of a model depends on its task, with its weights. @param backbone arrays that are there already */
+/** Reads the parts of a model that depend on its task, and its weights. @param backbone arrays that are already loaded */
 async function readForTask(
   { config, weights: source }: ModelFolder,
   given: ModelDescription & Pick<BaseModel, "format">,
   task: HeadTask | undefined,
   seed: number,
   backbone?: Pick<BaseModel, "weights" | "quantized">,
-): Promise<OfTask> {
-  // A model of no family has no head of its own.
+): Promise<TaskParts> {
+  // A model without a family has no head of its own.
   const features = task?.features ?? (hasFamily(given.config.modelType) ? undefined : "mean");
   const description = { ...given, features };
   const kind = task && findTaskKind(task.kind);
@@ -164,10 +164,10 @@ async function readForTask(
   return { trace, labelCount, head, features, weights, quantized, newWeights: missing, unused };
 }
 
-/** What a head does, of those that a family may lack. */
-const NEEDED = { sequence: "labels texts", token: "labels words", languageModel: "writes texts" } as const;
+/** Abilities of the heads that a family may lack. */
+const HEAD_ABILITIES = { sequence: "labels texts", token: "labels words", languageModel: "writes texts" } as const;
 
-/** @throws UserError where the kind of task is for another kind of model, or for a head that its family has not. */
+/** @throws UserError if the kind of task is for another kind of model, or for a head that the model's family lacks. */
 export function refuseOtherModel(
   { name, modelKind, head, reads }: TaskKind,
   { architecture, config }: ModelDescription,
@@ -180,7 +180,7 @@ export function refuseOtherModel(
   }
   if (modelKind === undefined && head !== "pooled" && !architecture.heads[head]) {
     throw new UserError(
-      `task kind "${name}" needs a model that ${NEEDED[head]}, which models of type "${config.modelType}" cannot do; choose another model with --model`,
+      `task kind "${name}" needs a model that ${HEAD_ABILITIES[head]}, which models of type "${config.modelType}" cannot do; choose another model with --model`,
     );
   }
   if (modelKind === undefined || modelKind === architecture.kind) return;
@@ -190,7 +190,7 @@ export function refuseOtherModel(
   );
 }
 
-/** How a model's folder says that texts are embedded. @throws UserError where it is in a way that is not known. */
+/** Reads from a model's folder how it pools the tokens of a text. @throws UserError if the pooling is not supported. */
 export async function readPooling(files: ModelFiles): Promise<Pooling> {
   const modules = await readSentenceModules(files);
   if (!modules) return MEAN_POOLING;
@@ -202,7 +202,7 @@ export async function readPooling(files: ModelFiles): Promise<Pooling> {
   );
 }
 
-/** Whether a checkpoint's head is for this kind of task and these labels in this order; unnamed labels go by their numbers. */
+/** Whether a checkpoint's head is for this kind of task and these labels in this order. Unnamed labels are numbers. */
 function hasLabels(
   { architectures, id2label }: FolderConfig,
   ownCount: number,
@@ -210,7 +210,7 @@ function hasLabels(
   labels: readonly string[],
   labelCount: number,
 ): boolean {
-  // A language model's outputs are its words, in the order of its vocabulary.
+  // The outputs of a language model are its vocabulary.
   if (isPretrained(head)) return true;
   const suffix = huggingFace.autoClass.replace("AutoModel", "");
   if (ownCount !== labelCount || !architectures?.some((name) => name.endsWith(suffix))) return false;

@@ -11,8 +11,8 @@ export interface DescribedModel {
 }
 
 /**
- * What a model is, by its folder, its file or its config.json alone.
- * @throws UserError where it is missing, damaged or not supported.
+ * Describes a model by its folder, its file or only its config.json.
+ * @throws UserError if it is missing, damaged or not supported.
  */
 export async function describeModelAt(path: string): Promise<DescribedModel> {
   const raw = await readFolderConfig(path);

@@ -7,15 +7,14 @@ import { dequantizedWeight } from "../models/base-format.ts";
 import type { Adapter } from "./adapter.ts";
 import type { BaseModel } from "./base-model.ts";
 
-/** An adapter that fits a base model, with everything that it can stand for. */
+/** An adapter that fits a base model, with all parameters that the base model leaves to it. */
 export interface FittedAdapter extends Adapter {
   adaptation: Adaptation;
 }
 
 /**
- * A base model as an adapter adapts it, with the adapter's parameters; parts of the head that the adapter leaves to the base
- * model are among them.
- * @throws UserError where the adapter does not fit the base model.
+ * Fits an adapter to a base model. The result includes the parts of the head that the adapter takes from the base model.
+ * @throws UserError if the adapter does not fit the base model.
  */
 export function fitAdapter(base: BaseModel, { description, parameters, novelty }: Adapter): FittedAdapter {
   const definition = findMethod(description.method);
@@ -40,7 +39,7 @@ export function fitAdapter(base: BaseModel, { description, parameters, novelty }
   return { description, parameters: fitted, novelty, adaptation };
 }
 
-/** Shape of everything that an adapter may hold: the method's parameters, the head, and where it trains the backbone. */
+/** Shapes of all parameters of an adapter: the method's, the head's, and the backbone's if the method trains it. */
 export function adaptedShapes(
   { trace }: Pick<BaseModel, "trace">,
   adaptation: Adaptation,
@@ -54,15 +53,15 @@ export function adaptedShapes(
   ]);
 }
 
-/** What an adapter's parameters are before training: the base model's own, and those with which a method changes nothing. */
+/** An adapter's parameters before training: the base model's own, and the method's initial ones, which change nothing. */
 export function untrainedParameters(base: BaseModel, { adaptation, parameters }: FittedAdapter): Tensors<"float32"> {
   const first = initialParameters(adaptation, 0, layerWeights(base));
   return new Map([...parameters].map(([name, now]) => [name, first.get(name) ?? base.weights.get(name) ?? now]));
 }
 
 /**
- * First values of a method's parameters, each from a random stream of its own or from the weight of its layer.
- * @param weightOf the weight `[out, in]` of a layer by its name, see {@link layerWeights}
+ * Initial values of a method's parameters, each from its own random stream or from the weight of its layer.
+ * @param weightOf returns the weight `[out, in]` of a layer by its name, see {@link layerWeights}
  */
 export function initialParameters(
   { parameters }: Pick<Adaptation, "parameters">,
@@ -77,14 +76,14 @@ export function initialParameters(
   );
 }
 
-/** Weights of a model's linear layers as it computes with them, in float32. */
+/** Weights of a model's linear layers in float32, with the values that the model computes with. */
 export function layerWeights({
   trace,
   weights,
   quantized,
   format,
 }: Pick<BaseModel, "trace" | "weights" | "quantized" | "format">): (module: string) => Tensor<"float32"> {
-  // Parameters of one layer are asked for one after the other: of weights that are scaled back, one is there at a time.
+  // Parameters of one layer are requested one after the other, so only the latest dequantized weight is kept.
   let latest: { name: string; weight: Tensor<"float32"> } | undefined;
   return (module) => {
     const spec = trace.weights.get(`${module}.weight`)!;

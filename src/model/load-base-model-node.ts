@@ -13,36 +13,36 @@ import { BUNDLED_MODEL } from "./bundled-model.ts";
 
 const DECODERS = { pictures: decodePicture, sounds: decodeSound };
 
-/** Folder of a model: the bundled one by its name, any other as given. */
+/** Folder of a model: that of the bundled model by its name, any other as given. */
 export function modelDirectory(name: string): string {
   return name === BUNDLED_MODEL ? fileURLToPath(new URL(`../../assets/${BUNDLED_MODEL}`, import.meta.url)) : name;
 }
 
 /**
- * Folder or GGUF file of a model: the bundled one's, the user's own, or the hub's cache, into which what is missing is fetched.
- * @throws UserError where it is neither there nor to be had.
+ * Folder or GGUF file of a model: the bundled one's, the user's own, or the hub's cache, which downloads missing files.
+ * @throws UserError if the model is not on this machine and cannot be downloaded.
  */
 export const resolveModelFolder = async (name: string, hub?: HubOptions): Promise<string> =>
   name === BUNDLED_MODEL ? modelDirectory(name) : await resolveModel(name, hub);
 
-/** A base model that was read from a folder or the hub. */
+/** A base model read from a folder or the hub. */
 export interface LoadedBaseModel extends BaseModel {
-  /** Hashes of its files; absent of a model on the hub, whose commit says what they are. */
+  /** Returns the hashes of its files; undefined for a model on the hub, which its commit identifies. */
   fileHashes?(): Promise<FileHashes>;
 }
 
-/** What a base model must still be. */
+/** Base model that a run or an adapter was trained on. */
 export interface RecordedBase {
-  /** Nothing is checked where absent. */
+  /** Hashes of its files. If undefined, they are not checked. */
   fileHashes: FileHashes | undefined;
   /** What was trained on it, for error messages: `the run in runs/tickets`. */
   whose: string;
 }
 
 /**
- * Reads a model, as `readBaseModel` does, from its folder, a GGUF file, the hub (`owner/name[@revision]`) or its cache.
- * @param recorded of a run or an adapter that is there already: files that changed since are refused
- * @throws UserError where it is no model, not supported, damaged, not what was recorded, or cannot be fetched.
+ * Reads a model, like `readBaseModel`, from its folder, a GGUF file, the hub (`owner/name[@revision]`) or its cache.
+ * @param recorded base model of an existing run or adapter; if its files have changed, they are refused
+ * @throws UserError if it is not a model, not supported, damaged, not the recorded one, or cannot be downloaded.
  */
 export async function loadBaseModel(
   name: string,
@@ -61,12 +61,12 @@ export async function loadBaseModel(
 ): Promise<LoadedBaseModel> {
   const directory = await resolveModelFolder(name, hub);
   const onHub = name !== BUNDLED_MODEL && directory !== name;
-  const called = onHub ? { name: name.replace(/@.*$/, ""), revision: basename(directory) } : { name };
+  const identity = onHub ? { name: name.replace(/@.*$/, ""), revision: basename(directory) } : { name };
   const found = await modelFiles(directory);
   const files = hashedFiles(found);
   const known = onHub ? undefined : recorded?.fileHashes;
   if (known) await refuseOtherFiles(found, known, recorded!.whose);
-  const reading = { ...called, onTokenizer, decoders: DECODERS, ...(format && { format }) };
+  const reading = { ...identity, onTokenizer, decoders: DECODERS, ...(format && { format }) };
   const base = await readBaseModel(files, task, seed, reading);
   const unread = Object.keys(known ?? {}).find((file) => !files.opened.has(file));
   if (unread !== undefined) {

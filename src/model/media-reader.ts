@@ -15,27 +15,27 @@ import type { RawPicture } from "../tokenization/resize-picture.ts";
 import type { DecodeSound } from "../tokenization/wav.ts";
 import type { MediaReader } from "./read-media.ts";
 
-/** What opens files; where absent none can be read. */
+/** Decoders of files. A kind of file without a decoder cannot be read. */
 export interface Decoders {
   pictures: DecodePicture;
   sounds: DecodeSound;
 }
 
-/** What a model reads in place of texts. */
+/** Kind of media that a model reads; undefined for texts. */
 export const readsOf = ({ picture, sound }: ModelConfig): Media | undefined =>
   picture ? "pictures" : sound && "sounds";
 
-/** How pictures are read, of a network that reads some. @throws UserError where the folder's preprocessor_config.json cannot be used */
+/** Processor of a network that reads pictures. @throws UserError if the folder's preprocessor_config.json cannot be used */
 export const processorFor = async (
   network: Network | undefined,
   files: ModelFiles,
 ): Promise<ImageProcessor | undefined> => (network && readsPictures(network) ? readImageProcessor(files) : undefined);
 
 /**
- * How a model reads files.
- * @param processor as {@link processorFor} has it
- * @returns undefined of one that reads texts
- * @throws UserError where the folder's preprocessor_config.json cannot be used
+ * Reader of files for a model.
+ * @param processor from {@link processorFor}
+ * @returns undefined for a model that reads texts
+ * @throws UserError if the folder's preprocessor_config.json cannot be used
  */
 export async function mediaReader(
   { picture, sound, maxLength }: ModelConfig,
@@ -47,13 +47,13 @@ export async function mediaReader(
   if (!sound) return undefined;
   const extractor = await readFeatureExtractor(files);
   const most = Number(samplesOf(sound, maxLength));
-  const refuse = (): never => nothingSays(files.location, "how many samples a second the model takes");
+  const refuse = (): never => refuseMissingConfig(files.location, "how many samples a second the model takes");
   const decode = decoders?.sounds ?? noFiles("sounds");
   return {
     reads: "sounds",
     async read({ text: path, bytes }) {
       const { samplingRate, write } = extractor ?? refuse();
-      // What is behind the end has a part in what is just before it.
+      // Samples after the end contribute to the resampled samples just before it.
       const { rate, samples, length } = await decode(path, most / samplingRate + 0.1, bytes);
       const own = resampled(samples, rate, samplingRate).slice(0, most);
       return { found: { sound: soundInput(own, (length * samplingRate) / rate, sound, write) }, bytes: own.byteLength };
@@ -61,7 +61,7 @@ export async function mediaReader(
   };
 }
 
-/** A sound as the model hears it, of so many samples in all. */
+/** A sound as the model's input. @param length number of samples of the whole sound */
 function soundInput(
   samples: Float32Array,
   length: number,
@@ -84,7 +84,7 @@ function pictureReader(
   decode: DecodePicture = noFiles("pictures"),
 ): MediaReader {
   const size = processor && processor.height * processor.width * 3;
-  const refuse = (): never => nothingSays(location, "how pictures are resized and scaled");
+  const refuse = (): never => refuseMissingConfig(location, "how pictures are resized and scaled");
   return {
     reads: "pictures",
     size,
@@ -96,17 +96,17 @@ function pictureReader(
   };
 }
 
-function nothingSays(location: string, what: string): never {
+function refuseMissingConfig(location: string, what: string): never {
   throw new UserError(
     `${location} has no preprocessor_config.json, which says ${what}; get it from where the model comes from`,
   );
 }
 
 const noFiles = (media: Media) => (): never => {
-  throw new UserError(`nothing opens files of ${media} here; a page gives pictures by openPicture`);
+  throw new UserError(`files of ${media} cannot be decoded here; in a page, open pictures with openPicture`);
 };
 
-/** A picture of the size that the model reads; its values are scaled when they are asked for, which takes a quarter of the memory. */
+/** A picture at the model's input size. Its values are scaled on demand, so it takes a quarter of the memory. */
 function pictureInput(processor: ImageProcessor, picture: RawPicture): PictureInput {
   return {
     shape: [3, processor.height, processor.width],
@@ -116,7 +116,7 @@ function pictureInput(processor: ImageProcessor, picture: RawPicture): PictureIn
   };
 }
 
-/** 64 bits that are as good as always different where bytes are. */
+/** A 64-bit hash; equal only for equal bytes, except with negligible probability. */
 function hashOf(bytes: Uint8Array): string {
   let [a, b] = [0x811c9dc5, 0x1b873593];
   for (const byte of bytes) {

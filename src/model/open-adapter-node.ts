@@ -7,17 +7,17 @@ import { loadAdapter } from "./adapter-folder-node.ts";
 import { PEFT_CONFIG } from "./peft/peft-files.ts";
 import { readPeftAdapter } from "./peft/read-node.ts";
 
-/** Where an adapter's base model comes from. */
+/** Source of an adapter's base model. */
 export interface BaseOptions extends HubOptions {
-  /** Base model to use in place of the one that the adapter names. */
+  /** Base model that replaces the one that the adapter names. */
   model?: string | undefined;
-  /** How it is stored; where absent in float32 or, where that does not fit into memory, as in training. What writes from a GGUF file has its numbers of 4 bits as they are. */
+  /** Storage format (default: float32, or that of training if float32 does not fit in memory). A writer keeps the 4-bit numbers of a GGUF file. */
   base?: BaseFormat | undefined;
 }
 
 /**
- * Reads an adapter: a run folder's, an adapter folder of aflora's, or one that Hugging Face PEFT wrote.
- * @throws UserError where there is none, it is damaged, or (PEFT) it does not fit the base model.
+ * Reads an adapter: that of a run folder, an adapter folder of aflora, or an adapter of Hugging Face PEFT.
+ * @throws UserError if there is none, it is damaged, or (PEFT) it does not fit the base model.
  */
 export async function openAdapter(directory: string, options: BaseOptions = {}): Promise<Adapter> {
   if (existsSync(join(directory, PEFT_CONFIG))) return readPeftAdapter(directory, options);

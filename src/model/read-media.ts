@@ -4,34 +4,34 @@ import type { Media } from "../tasks/media.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 
-/** How a model reads what examples' texts are the paths of. */
+/** Reads the files whose paths are the texts of examples. */
 export interface MediaReader {
   reads: Media;
-  /** Bytes that each is kept in, where all are of one size. */
+  /** Size of each item in memory in bytes, if all have the same size. */
   size?: number | undefined;
-  /** What is at the path of an example, or in its own bytes, with the bytes that it is kept in. @throws UserError where it cannot be read, or nothing says how */
+  /** Reads the file of an example, or its own bytes, and returns the size in memory. @throws UserError if it cannot be read */
   read(example: Pick<Example, "text" | "bytes">): Promise<{ found: Pick<Example, "picture" | "sound">; bytes: number }>;
 }
 
-/** A model with how it reads files, where it reads some. */
+/** A model with its reader of files, if it has one. */
 interface ReadsMedia {
   name: string;
   media?: MediaReader | undefined;
 }
 
 export interface ReadMediaOptions {
-  /** Aborting ends it, with its reason. */
+  /** Aborting it stops reading, with its reason. */
   signal?: AbortSignal | undefined;
-  /** Told how many are read; what it returns is waited for. */
+  /** Receives the number of files read. A returned promise is awaited. */
   onDone?: ((done: number, of: number) => void | Promise<void>) | undefined;
 }
 
-/** Files that are decoded at once. */
-const AT_ONCE = 4;
-/** Most bytes that are kept, as the model reads them. */
-const MOST = 2 ** 32;
+/** Number of files that are decoded concurrently. */
+const CONCURRENCY = 4;
+/** Upper limit on the decoded files in memory, in bytes. */
+const MEMORY_LIMIT = 2 ** 32;
 
-/** A task with what the paths of its examples lead to, of kinds that read files. @throws UserError as {@link readMedia} */
+/** Reads the files of a task's examples, for kinds that read files. @throws UserError like {@link readMedia} */
 export async function withMedia(task: TaskData, base: ReadsMedia, options?: ReadMediaOptions): Promise<TaskData> {
   const all = [task.train, ...task.validation.map(({ examples }) => examples)];
   const [train, ...validation] = await readParts(findTaskKind(task.kind), all, base, options);
@@ -43,8 +43,8 @@ export async function withMedia(task: TaskData, base: ReadsMedia, options?: Read
 }
 
 /**
- * Examples with what their paths lead to, as the model reads it; the same examples where their kind reads texts.
- * @throws UserError where a file cannot be read, the model's folder does not say how, or they are too many.
+ * Reads the files of examples, as the model's inputs. Returns the same examples if their kind of task reads texts.
+ * @throws UserError if a file cannot be read, the model's folder does not define how, or there are too many files.
  */
 export async function readMedia(
   kind: Pick<TaskKind, "reads">,
@@ -67,9 +67,9 @@ async function readParts(
   let done = 0;
   let bytes = 0;
   const refuseTooMany = (count: number, size: number): void => {
-    if (size <= MOST) return;
+    if (size <= MEMORY_LIMIT) return;
     throw new UserError(
-      `${count} ${reads} take ${(size / 1e9).toFixed(1)} GB of memory, and at most ${(MOST / 1e9).toFixed(1)} are kept; take fewer with --max-train-samples`,
+      `${count} ${reads} take ${(size / 1e9).toFixed(1)} GB of memory, and at most ${(MEMORY_LIMIT / 1e9).toFixed(1)} are kept; take fewer with --max-train-samples`,
     );
   };
   if (media.size !== undefined) refuseTooMany(of, of * media.size);
@@ -83,9 +83,9 @@ async function readParts(
   const results: Example[][] = [];
   for (const part of parts) {
     const result: Example[] = [];
-    for (let start = 0; start < part.length; start += AT_ONCE) {
+    for (let start = 0; start < part.length; start += CONCURRENCY) {
       signal?.throwIfAborted();
-      const chunk = part.slice(start, start + AT_ONCE);
+      const chunk = part.slice(start, start + CONCURRENCY);
       result.push(...(await Promise.all(chunk.map(read))));
       done += chunk.length;
       refuseTooMany(done, bytes);

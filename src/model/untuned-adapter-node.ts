@@ -11,15 +11,15 @@ import { readPooling } from "./base-model.ts";
 import { describeModelAt } from "./describe-model-node.ts";
 import { resolveModelFolder } from "./load-base-model-node.ts";
 
-/** Most tokens of a text that is embedded, where the model's folder does not say. */
+/** Default limit on the tokens of an embedded text, if the model's folder has none. */
 const MAX_LENGTH = 256;
 
 /**
- * An adapter that changes nothing: a model as it is, for the task that its configuration names. A decoder or an encoder-decoder writes, a
- * head of a checkpoint labels, and any other encoder embeds.
+ * Makes an adapter that changes nothing, for the task that a model's configuration names. A decoder or an encoder-decoder generates, a
+ * checkpoint with a head labels, and any other encoder embeds.
  * @param model a folder, a GGUF file, the bundled model's name, or `owner/name[@revision]` on the hub
- * @param asked name of a kind of task, where it is not to be told from the model; of embeddings the one for what the model reads
- * @throws UserError where the model is missing, damaged or not supported.
+ * @param asked name of a kind of task (default: chosen by the model); that of embeddings becomes the one for the model's media
+ * @throws UserError if the model is missing, damaged or not supported.
  */
 export async function untunedAdapter(
   model: string,
@@ -29,10 +29,10 @@ export async function untunedAdapter(
   const { raw, description: described } = await describeModelAt(directory);
   const { maxLength, modelType, picture } = described.config;
   const found = asked === undefined ? taskOf(raw, described) : { kind: asked, labels: [] };
-  // What embeds texts embeds pictures, where the model reads these.
+  // The kind that embeds texts becomes the one that embeds pictures, if the model reads these.
   const { kind, labels } = picture && found.kind === embedding.name ? { ...found, kind: imageEmbedding.name } : found;
   const embeds = kind === embedding.name;
-  const ofPooling = embeds ? ((await readPooling(await modelFiles(directory))).maxLength ?? MAX_LENGTH) : maxLength;
+  const poolingLimit = embeds ? ((await readPooling(await modelFiles(directory))).maxLength ?? MAX_LENGTH) : maxLength;
   const description: AdapterDescription = {
     format: "aflora-adapter",
     model,
@@ -41,12 +41,12 @@ export async function untunedAdapter(
     method: head.name,
     methodOptions: {},
     task: { name: "custom", kind, labels, metrics: [] },
-    maxLength: Math.min(ofPooling, maxLength),
+    maxLength: Math.min(poolingLimit, maxLength),
   };
   return { description, parameters: new Map() };
 }
 
-/** The kind of task that a checkpoint's class is for, else the first for such models; and the labels of its head. */
+/** Kind of task of a checkpoint's class, or else the first one for such models; and the labels of its head. */
 function taskOf(raw: FolderConfig, { architecture, config }: ModelDescription): { kind: string; labels: string[] } {
   const forModel = TASK_KINDS.all.filter(({ modelKind = architecture.kind }) => modelKind === architecture.kind);
   const suffixOf = (autoClass: string): string => autoClass.replace("AutoModel", "");

@@ -1,5 +1,5 @@
-/** Name of the file by which an adapter folder of Hugging Face PEFT is told. */
+/** File name that identifies an adapter folder of Hugging Face PEFT. */
 export const PEFT_CONFIG = "adapter_config.json";
 
-/** Name of its file with the parameters. */
+/** Name of the file with its parameters. */
 export const PEFT_WEIGHTS = "adapter_model.safetensors";

@@ -23,17 +23,17 @@ import { describeModelAt } from "../describe-model-node.ts";
 import { resolveModelFolder } from "../load-base-model-node.ts";
 import { PEFT_CONFIG, PEFT_WEIGHTS } from "./peft-files.ts";
 
-/** What every type's configuration has. */
+/** Fields that the configurations of all types have. */
 const common = z.looseObject({
   peft_type: z.string(),
   base_model_name_or_path: z.string().nullish(),
-  /** The base model's. */
+  /** Revision of the base model. */
   revision: z.string().nullish(),
   task_type: z.string().nullish(),
   bias: z.string().default("none"),
 });
 
-/** Settings that change what an adapter computes without a tensor of their own by which they would be noticed. */
+/** Settings that change what an adapter computes without an additional tensor that would reveal them. */
 const UNSUPPORTED = [
   "lora_bias",
   "use_qalora",
@@ -43,7 +43,7 @@ const UNSUPPORTED = [
   "arrow_config",
 ] as const;
 
-/** Names of an adapter's tensors by the layer that they belong to, and the head's by their names in the model. */
+/** Names of an adapter's tensors by layer, and those of the head by their names in the model. */
 interface Parts {
   layers: Map<LinearModule, StoredLayer>;
   head: Map<string, string>;
@@ -52,12 +52,12 @@ interface Parts {
 }
 
 interface StoredLayer {
-  /** Its whole name in the model. */
+  /** Full name of the layer in the model. */
   moduleName: string;
   parts: Map<string, string>;
 }
 
-/** An adapter's tensors as PEFT keeps them. */
+/** Tensors of an adapter in PEFT's format. */
 interface Stored {
   /** For error messages. */
   location: string;
@@ -65,10 +65,10 @@ interface Stored {
 }
 
 /**
- * Reads an adapter that Hugging Face PEFT wrote, for a base model, by the method that knows its type.
- * @param model the base model; the one that the adapter names where absent
- * @throws UserError where the folder is damaged, the adapter has something that aflora cannot compute, or the base
- * model does not fit it (layer and shapes named).
+ * Reads an adapter of Hugging Face PEFT for a base model, with the method that handles its type.
+ * @param model the base model (default: the one that the adapter names)
+ * @throws UserError if the folder is damaged, the adapter needs something that aflora cannot compute, or it does not fit the
+ * base model (the message names layer and shapes).
  */
 export async function readPeftAdapter(
   directory: string,
@@ -110,7 +110,7 @@ export async function readPeftAdapter(
   return { description, parameters: new Map([...translated.parameters, ...head]) };
 }
 
-/** The settings of an adapter, those of its type apart, and what reads them. */
+/** Settings of an adapter, those of its type separately, with the method that reads them. */
 interface PeftConfig {
   method: MethodDefinition;
   reading: PeftReading;
@@ -123,7 +123,7 @@ async function readConfig(directory: string): Promise<PeftConfig> {
   const raw = await readJsonFile(path);
   if (raw === undefined)
     throw new UserError(`${directory} is not an adapter of Hugging Face PEFT: it has no ${PEFT_CONFIG}`);
-  const config = checked(common, raw, path);
+  const config = parseConfig(common, raw, path);
   const methods = METHODS.all.filter(({ peft }) => peft?.read);
   const method = methods.find(({ peft }) => peft!.read!.type === config.peft_type);
   if (!method) {
@@ -133,7 +133,7 @@ async function readConfig(directory: string): Promise<PeftConfig> {
     );
   }
   const reading = method.peft!.read!;
-  const own = checked(reading.config, raw, path);
+  const own = parseConfig(reading.config, raw, path);
   const unsupported = UNSUPPORTED.find((key) => config[key]);
   if (unsupported) throw new UserError(`${path}: adapters with "${unsupported}" are not supported`);
   if (config.bias !== "none") {
@@ -142,7 +142,7 @@ async function readConfig(directory: string): Promise<PeftConfig> {
   return { method, reading, common: config, own };
 }
 
-function checked<Schema extends z.ZodType>(schema: Schema, raw: unknown, path: string): z.output<Schema> {
+function parseConfig<Schema extends z.ZodType>(schema: Schema, raw: unknown, path: string): z.output<Schema> {
   const result = schema.safeParse(raw, { error: inWords });
   if (result.success) return result.data;
   const [issue] = result.error.issues;
@@ -157,13 +157,13 @@ async function readWeights(directory: string): Promise<Stored> {
   return { location: source.location, tensors: await readTensors(source) };
 }
 
-/** A tensor's name in the model: without what PEFT puts before it and, where it is there, the family's prefix. */
+/** Name of a tensor in the model, without PEFT's prefix and, if present, the family's. */
 function plainName(stored: string, { architecture }: ModelDescription): string {
   const inModel = stored.replace(/^base_model\.(model\.)?/, "");
   return inModel.startsWith(`${architecture.prefix}.`) ? inModel.slice(architecture.prefix.length + 1) : inModel;
 }
 
-/** Rows of the head's last layer; the base model's own number of labels where the adapter has no head. */
+/** Number of rows of the head's last layer, or the base model's number of labels if the adapter has no head. */
 function labelCountIn(source: Stored, base: ModelDescription, head: HeadName): number {
   const { labelCount, vocabularySize } = base.config;
   if (isPretrained(head)) return vocabularySize;
@@ -181,11 +181,11 @@ function sortTensors(
   { parts, shared }: { parts: readonly string[]; shared?: readonly string[] | undefined },
 ): Parts {
   const moduleOf = new Map(modules.map((module) => [module.name, module]));
-  const ofLayer = new RegExp(`^(.*)\\.(${parts.join("|")})(?:\\.weight)?$`);
+  const layerPattern = new RegExp(`^(.*)\\.(${parts.join("|")})(?:\\.weight)?$`);
   const sorted: Parts = { layers: new Map(), head: new Map(), shared: new Map() };
   for (const stored of source.tensors.keys()) {
     const name = plainName(stored, base);
-    const [, layer, part] = ofLayer.exec(name) ?? [];
+    const [, layer, part] = layerPattern.exec(name) ?? [];
     if (headNames.includes(name)) sorted.head.set(name, stored);
     else if (shared?.includes(name)) sorted.shared.set(name, stored);
     else if (layer === undefined) {
@@ -197,7 +197,7 @@ function sortTensors(
           `the adapter ${source.location} does not fit base model ${baseName}: it adapts "${layer}", but the layers that can be adapted there are named like ${modules[0]!.name}`,
         );
       }
-      const moduleName = ofLayer.exec(stored.replace(/^base_model\.(model\.)?/, ""))![1]!;
+      const moduleName = layerPattern.exec(stored.replace(/^base_model\.(model\.)?/, ""))![1]!;
       const known = sorted.layers.get(module) ?? { moduleName, parts: new Map() };
       known.parts.set(part!, stored);
       sorted.layers.set(module, known);
@@ -206,7 +206,7 @@ function sortTensors(
   return sorted;
 }
 
-/** The adapter as its method's reading takes it, with shapes checked. */
+/** The adapter in the form that its method reads, with checked shapes. */
 function adapterOf({ layers, shared }: Parts, source: Stored, baseName: string): PeftAdapter {
   const { location, tensors } = source;
   const take = (stored: string, shape: readonly number[]): Tensor<"float32"> => {
@@ -239,7 +239,7 @@ function checkShape(source: Stored, stored: string, expected: readonly number[],
   );
 }
 
-/** PEFT keeps no labels: their names are the base model's where it has as many. */
+/** PEFT stores no labels: their names are the base model's, if it has the same number of labels. */
 function taskOf(
   labelCount: number,
   head: HeadName,
